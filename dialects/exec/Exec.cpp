@@ -1,0 +1,139 @@
+#include "dialects/exec/Exec.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+#include "dialects/exec/ExecDialect.cpp.inc"
+#define GET_TYPEDEF_CLASSES
+#include "dialects/exec/ExecTypes.cpp.inc"
+#define GET_OP_CLASSES
+#include "dialects/exec/Exec.cpp.inc"
+
+using namespace mlir;
+using namespace hadal::exec;
+
+void ExecDialect::initialize() {
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "dialects/exec/ExecTypes.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/exec/Exec.cpp.inc"
+      >();
+}
+
+/// Holds `map` to the registers of the program around `op`.
+static LogicalResult verifyRegisters(Operation *op, StringRef name, AffineMap map) {
+  auto program = op->getParentOfType<ProgramOp>();
+  if (!program)
+    return op->emitOpError("wants to stand inside exec.program");
+  unsigned registers = program.getRegisters().size();
+  if (map.getNumDims() != 0 || map.getNumSymbols() != registers)
+    return op->emitOpError() << name << " wants no dimensions and " << registers << " symbols, one a register; got "
+                             << map.getNumDims() << " and " << map.getNumSymbols();
+  return success();
+}
+
+static LogicalResult verifyRegisters(Operation *op, StringRef name, ArrayAttr maps) {
+  for (Attribute map : maps)
+    if (failed(verifyRegisters(op, name, cast<AffineMapAttr>(map).getValue())))
+      return failure();
+  return success();
+}
+
+LogicalResult ParameterOp::verify() {
+  if (getCount() < 1)
+    return emitOpError() << "wants a positive count, got " << getCount(); // C1
+  if ((getCount() > 1) != getSource().contains("{}"))
+    return emitOpError() << "wants {} in the name exactly when count > 1, got \"" << getSource() << "\" with count "
+                         << getCount(); // C2
+  auto type = dyn_cast<RankedTensorType>(getType());
+  if (!type || !type.hasStaticShape())
+    return emitOpError() << "wants a tensor of static shape, got " << getType(); // C3
+  return success();
+}
+
+LogicalResult WeightOp::verify() {
+  if (getBytes() < 1)
+    return emitOpError() << "wants a positive number of bytes, got " << getBytes(); // C1
+  return success();
+}
+
+LogicalResult StateOp::verify() {
+  if (getShape().getNumDims() != 0)
+    return emitOpError() << "shape wants symbols only, got " << getShape().getNumDims() << " dimensions"; // C1
+  return success();
+}
+
+LogicalResult ProgramOp::verify() {
+  llvm::StringSet<> seen;
+  for (Attribute name : getRegisters())
+    if (!seen.insert(cast<StringAttr>(name).getValue()).second)
+      return emitOpError() << "wants distinct registers, got " << name << " twice"; // C1
+  return success();
+}
+
+LogicalResult ArgumentOp::verify() { return verifyRegisters(*this, "shape", getShape()); } // C1
+
+LogicalResult TemporaryOp::verify() { return verifyRegisters(*this, "bytes", getBytes()); } // C1
+
+LogicalResult GetOp::verify() {
+  Operation *module = (*this)->getParentOfType<ModuleOp>();
+  Operation *target = module ? SymbolTable::lookupSymbolIn(module, getSymbolAttr()) : nullptr;
+  if (!isa_and_nonnull<ParameterOp, WeightOp, StateOp, ConstantOp>(target))
+    return emitOpError() << "wants the name of a parameter, weight, state or constant, got " << getSymbolAttr(); // C1
+  return success();
+}
+
+LogicalResult LaunchOp::verify() {
+  for (auto [name, maps] : {std::pair{"elements", getElements()}, std::pair{"offsets", getOffsets()}}) {
+    if (!maps)
+      continue;
+    if (maps->size() != getBuffers().size())
+      return emitOpError() << name << " wants one map a buffer (" << getBuffers().size() << "), got " << maps->size(); // C1
+    if (failed(verifyRegisters(*this, name, *maps)))
+      return failure(); // C2
+  }
+  if (getFlops() && failed(verifyRegisters(*this, "flops", *getFlops())))
+    return failure();                                           // C2
+  return verifyRegisters(*this, "scalars", getScalarsAttr()); // C2
+}
+
+LogicalResult CopyOp::verify() { return verifyRegisters(*this, "bytes", getBytes()); } // C1
+
+static LogicalResult verifyPeer(Operation *op, AffineMap bytes, AffineMap peer) {
+  return success(succeeded(verifyRegisters(op, "bytes", bytes)) && succeeded(verifyRegisters(op, "peer", peer)));
+}
+LogicalResult SendOp::verify() { return verifyPeer(*this, getBytes(), getPeer()); } // C1
+LogicalResult RecvOp::verify() { return verifyPeer(*this, getBytes(), getPeer()); } // C1
+
+LogicalResult ExchangeOp::verify() {
+  if (getRowBytes() < 1)
+    return emitOpError() << "wants positive row_bytes, got " << getRowBytes(); // C1
+  return success();
+}
+
+LogicalResult ReduceOp::verify() { return verifyRegisters(*this, "bytes", getBytes()); } // C1
+
+LogicalResult CallOp::verify() {
+  Operation *module = (*this)->getParentOfType<ModuleOp>();
+  auto callee = module ? SymbolTable::lookupNearestSymbolFrom<ProgramOp>(module, getProgramAttr()) : ProgramOp();
+  if (!callee)
+    return emitOpError() << "wants the name of a program, got " << getProgramAttr(); // C1
+  unsigned arguments = llvm::range_size(callee.getBody().getOps<ArgumentOp>());
+  if (getRegisters().size() != callee.getRegisters().size() || getBuffers().size() != arguments)
+    return emitOpError() << "wants " << callee.getRegisters().size() << " registers and " << arguments
+                         << " buffers, got " << getRegisters().size() << " and " << getBuffers().size(); // C2
+  return verifyRegisters(*this, "registers", getRegistersAttr());
+}
+
+LogicalResult RepeatOp::verify() {
+  auto program = (*this)->getParentOfType<ProgramOp>();
+  if (!program || getReg() < 0 || getReg() >= (int64_t)program.getRegisters().size())
+    return emitOpError() << "wants a register of the program, got " << getReg(); // C1
+  return verifyRegisters(*this, "count", getCount());
+}
+
+LogicalResult SkipIfZeroOp::verify() { return verifyRegisters(*this, "value", getValue()); } // C1

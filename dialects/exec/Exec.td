@@ -1,0 +1,227 @@
+#ifndef HADAL_DIALECTS_EXEC
+#define HADAL_DIALECTS_EXEC
+
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/BuiltinAttributes.td"
+include "mlir/IR/OpBase.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+def Exec_Dialect : Dialect {
+  let name = "exec";
+  let cppNamespace = "::hadal::exec";
+  let summary = "Programs and schedules as data, one to one with the module file";
+  let description = [{
+    A program is a list of commands over named buffers. Sizes are affine maps over the program's registers
+    (`affine_map<()[s0, s1] -> (...)>`; several results mean their minimum). There is no other arithmetic and no
+    control flow but `call`, `repeat` and `skip_if_zero`, so a program can be printed, compared, checked and replayed.
+    Every op here is a table of runtime/module/Module.fbs.
+  }];
+  let useDefaultTypePrinterParser = 1;
+}
+
+def Exec_Buffer : TypeDef<Exec_Dialect, "Buffer"> {
+  let mnemonic = "buffer";
+  let summary = "memory that a command reads or writes";
+}
+
+class Exec_Op<string mnemonic, list<Trait> traits = []> : Op<Exec_Dialect, mnemonic, traits>;
+
+//===----------------------------------------------------------------------===//
+// Buffers of the module
+//===----------------------------------------------------------------------===//
+
+def Exec_ParameterOp : Exec_Op<"parameter", [Symbol]> {
+  let summary = "a checkpoint tensor, or a stack of tensors of one shape";
+  let description = [{
+    `source` is the name in the checkpoint. With `count` > 1 it holds `{}` where the number of each tensor stands.
+    (C1) `count` is positive.  (C2) The name holds `{}` exactly when `count` > 1.  (C3) The shape is static.
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$source, TypeAttr:$type, DefaultValuedAttr<I64Attr, "1">:$count);
+  let assemblyFormat = "$sym_name $source (`count` $count^)? attr-dict `:` $type";
+  let hasVerifier = 1;
+}
+
+def Exec_WeightOp : Exec_Op<"weight", [Symbol]> {
+  let summary = "memory that the program @pack fills once";
+  let description = "`layout` says for a reader how the elements lie. (C1) `bytes` is positive.";
+  let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$bytes, StrAttr:$layout);
+  let assemblyFormat = "$sym_name $layout `bytes` $bytes attr-dict";
+  let hasVerifier = 1;
+}
+
+def Exec_StateOp : Exec_Op<"state", [Symbol]> {
+  let summary = "memory that lives from run to run and that programs share";
+  let description = [{
+    `shape` is over the module's state registers (`exec.state_registers` on the module).
+    (C1) `shape` has no dimensions, symbols only.
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, AffineMapAttr:$shape, TypeAttr:$element);
+  let assemblyFormat = "$sym_name $shape `of` $element attr-dict";
+  let hasVerifier = 1;
+}
+
+def Exec_ConstantOp : Exec_Op<"constant", [Symbol]> {
+  let summary = "values fixed at compile time";
+  let arguments = (ins SymbolNameAttr:$sym_name, ElementsAttr:$value);
+  let assemblyFormat = "$sym_name $value attr-dict";
+}
+
+//===----------------------------------------------------------------------===//
+// A program and its buffers
+//===----------------------------------------------------------------------===//
+
+def Exec_ProgramOp : Exec_Op<"program", [Symbol, IsolatedFromAbove, NoTerminator, SingleBlock, NoRegionArguments]> {
+  let summary = "a list of commands";
+  let description = [{
+    `registers` names the integers that a run sets and that sizes are made of; a `repeat` has a register of its own.
+    (C1) Register names are distinct.
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, StrArrayAttr:$registers);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$sym_name `registers` $registers attr-dict-with-keyword $body";
+  let hasVerifier = 1;
+}
+
+class Exec_BufferOp<string mnemonic> : Exec_Op<mnemonic, [HasParent<"ProgramOp">]> {
+  let results = (outs Exec_Buffer:$buffer);
+}
+
+def Exec_ArgumentOp : Exec_BufferOp<"argument"> {
+  let summary = "a named tensor that the caller binds";
+  let description = "(C1) `shape` has as many symbols as the program has registers, and no dimensions.";
+  let arguments = (ins StrAttr:$name, AffineMapAttr:$shape, TypeAttr:$element, UnitAttr:$output);
+  let assemblyFormat = "(`output` $output^)? $name $shape `of` $element attr-dict";
+  let hasVerifier = 1;
+}
+
+def Exec_TemporaryOp : Exec_BufferOp<"temporary"> {
+  let summary = "memory of one run; temporaries of one slot share it";
+  let description = [{
+    Without `slot` the temporary has no place yet (`--exec-plan-memory` gives it one).
+    (C1) `bytes` has one symbol a register and no dimensions.
+  }];
+  let arguments = (ins AffineMapAttr:$bytes, OptionalAttr<I64Attr>:$slot);
+  let assemblyFormat = "`bytes` $bytes (`slot` $slot^)? attr-dict";
+  let hasVerifier = 1;
+}
+
+def Exec_GetOp : Exec_BufferOp<"get"> {
+  let summary = "a buffer of the module: parameter, weight, state or constant";
+  let description = "(C1) The symbol names a parameter, weight, state or constant.";
+  let arguments = (ins FlatSymbolRefAttr:$symbol);
+  let assemblyFormat = "$symbol attr-dict";
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Commands
+//===----------------------------------------------------------------------===//
+
+def Exec_LaunchOp : Exec_Op<"launch"> {
+  let summary = "run a kernel";
+  let description = [{
+    Binds buffers (from byte `offsets`, and for a stacked parameter its `elements`-th tensor) and passes `scalars`. The
+    number of tasks is the kernel's own function of its scalars. `flops` counts multiplications and additions of matrix
+    products. (C1) One element and one offset for each buffer, or none at all.  (C2) All maps are over the program's registers.
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<Exec_Buffer>:$buffers, AffineMapArrayAttr:$scalars,
+                       OptionalAttr<AffineMapArrayAttr>:$elements, OptionalAttr<AffineMapArrayAttr>:$offsets,
+                       OptionalAttr<AffineMapAttr>:$flops, OptionalAttr<I64Attr>:$stream);
+  let assemblyFormat = [{
+    $kernel `(` $buffers `)` (`elements` $elements^)? (`offsets` $offsets^)? `scalars` $scalars (`flops` $flops^)?
+    (`stream` $stream^)? attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def Exec_CopyOp : Exec_Op<"copy"> {
+  let summary = "copy bytes from one buffer to another";
+  let description = "(C1) `bytes` is over the program's registers.";
+  let arguments = (ins Exec_Buffer:$destination, Exec_Buffer:$source, AffineMapAttr:$bytes, OptionalAttr<I64Attr>:$stream);
+  let assemblyFormat = "$destination `from` $source `bytes` $bytes (`stream` $stream^)? attr-dict";
+  let hasVerifier = 1;
+}
+
+class Exec_PeerOp<string mnemonic> : Exec_Op<mnemonic> {
+  let arguments = (ins Exec_Buffer:$buffer, AffineMapAttr:$bytes, AffineMapAttr:$peer, I64Attr:$tag, OptionalAttr<I64Attr>:$stream);
+  let assemblyFormat = "$buffer `bytes` $bytes `peer` $peer `tag` $tag (`stream` $stream^)? attr-dict";
+  let hasVerifier = 1;
+}
+
+def Exec_SendOp : Exec_PeerOp<"send"> {
+  let summary = "send bytes to a peer";
+  let description = "`peer` is over the program's registers (a rank's coordinates). (C1) Maps are over the program's registers.";
+}
+
+def Exec_RecvOp : Exec_PeerOp<"recv"> {
+  let summary = "receive bytes from a peer";
+  let description = "`peer` is over the program's registers (a rank's coordinates). (C1) Maps are over the program's registers.";
+}
+
+def Exec_ExchangeOp : Exec_Op<"exchange"> {
+  let summary = "ragged exchange among the ranks of a group";
+  let description = [{
+    Row counts to and from each rank stand in `send_counts` and `recv_counts` (i64, one a rank); rows have `row_bytes`.
+    With `capacity` every rank's part has that many rows and more is an error, never a dropped token.
+    (C1) `row_bytes` is positive.
+  }];
+  let arguments = (ins Exec_Buffer:$destination, Exec_Buffer:$source, Exec_Buffer:$recv_counts, Exec_Buffer:$send_counts,
+                       StrAttr:$group, I64Attr:$row_bytes, OptionalAttr<I64Attr>:$capacity, OptionalAttr<I64Attr>:$stream);
+  let assemblyFormat = [{
+    $destination `from` $source `counts` $recv_counts `from` $send_counts `group` $group `row_bytes` $row_bytes
+    (`capacity` $capacity^)? (`stream` $stream^)? attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def Exec_ReduceOp : Exec_Op<"reduce"> {
+  let summary = "gather the ranks' parts of a buffer for a compiled sum in a fixed order";
+  let description = "(C1) `bytes` is over the program's registers.";
+  let arguments = (ins Exec_Buffer:$destination, Exec_Buffer:$source, AffineMapAttr:$bytes, StrAttr:$group, OptionalAttr<I64Attr>:$stream);
+  let assemblyFormat = "$destination `from` $source `bytes` $bytes `group` $group (`stream` $stream^)? attr-dict";
+  let hasVerifier = 1;
+}
+
+def Exec_RecordOp : Exec_Op<"record"> {
+  let summary = "mark a point of a stream";
+  let arguments = (ins I64Attr:$event, OptionalAttr<I64Attr>:$stream);
+  let assemblyFormat = "$event (`stream` $stream^)? attr-dict";
+}
+
+def Exec_WaitOp : Exec_Op<"wait"> {
+  let summary = "hold a stream until a recorded point of another is reached";
+  let arguments = (ins I64Attr:$event, OptionalAttr<I64Attr>:$stream);
+  let assemblyFormat = "$event (`stream` $stream^)? attr-dict";
+}
+
+def Exec_CallOp : Exec_Op<"call"> {
+  let summary = "run another program";
+  let description = [{
+    Binds its arguments in order and sets its registers. (C1) The symbol names a program.  (C2) One map a register and one
+    buffer an argument of that program.
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$program, Variadic<Exec_Buffer>:$buffers, AffineMapArrayAttr:$registers);
+  let assemblyFormat = "$program `(` $buffers `)` `registers` $registers attr-dict";
+  let hasVerifier = 1;
+}
+
+def Exec_RepeatOp : Exec_Op<"repeat", [NoTerminator, SingleBlock, NoRegionArguments]> {
+  let summary = "run the body `count` times with a register counting from 0";
+  let description = "(C1) `register` is a register of the program.";
+  let arguments = (ins I64Attr:$reg, AffineMapAttr:$count);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$reg `count` $count attr-dict-with-keyword $body";
+  let hasVerifier = 1;
+}
+
+def Exec_SkipIfZeroOp : Exec_Op<"skip_if_zero", [NoTerminator, SingleBlock, NoRegionArguments]> {
+  let summary = "run the body unless `value` is zero";
+  let description = "(C1) `value` is over the program's registers.";
+  let arguments = (ins AffineMapAttr:$value);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$value attr-dict-with-keyword $body";
+  let hasVerifier = 1;
+}
+
+#endif // HADAL_DIALECTS_EXEC
