@@ -1,0 +1,20 @@
+//===- Moe.h - the moe dialect -----------------------------------*- C++ -*-===//
+
+#ifndef HADAL_DIALECTS_MOE_MOE_H
+#define HADAL_DIALECTS_MOE_MOE_H
+
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include "dialects/moe/MoeDialect.h.inc"
+
+#define GET_OP_CLASSES
+#include "dialects/moe/Moe.h.inc"
+
+#endif // HADAL_DIALECTS_MOE_MOE_H
