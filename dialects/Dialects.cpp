@@ -1,0 +1,11 @@
+//===- Dialects.cpp - hadal's dialects together -----------------------------===//
+
+#include "dialects/Dialects.h"
+#include "dialects/exec/Exec.h"
+#include "dialects/fp8/Fp8.h"
+#include "dialects/mla/Mla.h"
+#include "dialects/moe/Moe.h"
+
+void hadal::registerHadalDialects(mlir::DialectRegistry &registry) {
+  registry.insert<mla::MlaDialect, moe::MoeDialect, fp8::Fp8Dialect, exec::ExecDialect>();
+}

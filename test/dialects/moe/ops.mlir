@@ -1,0 +1,100 @@
+// RUN: hadal-opt %s | hadal-opt | FileCheck %s
+// RUN: hadal-opt %s --mlir-print-op-generic | hadal-opt | FileCheck %s
+
+// Every op prints what it parses, in its own form and in the generic one.
+
+// Node-limited choice.
+// CHECK-LABEL: func.func @route(
+// CHECK: moe.route {{.*}} {group_limit = 2 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 4 : i64} : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
+func.func @route(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor<?x4xf32>, tensor<?x4xi32>) {
+  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 4 : i64}
+      : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
+  return %w, %e : tensor<?x4xf32>, tensor<?x4xi32>
+}
+
+// Given choices: the weights still come from the affinities.
+// CHECK-LABEL: func.func @route_forced(
+// CHECK: moe.route {{.*}} forced(%{{.*}} : tensor<?x4xi32>) {group_limit = 2 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 4 : i64} : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
+func.func @route_forced(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>, %forced: tensor<?x4xi32>)
+    -> (tensor<?x4xf32>, tensor<?x4xi32>) {
+  %w, %e = moe.route %logits, %bias forced(%forced : tensor<?x4xi32>) {group_limit = 2 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 4 : i64}
+      : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
+  return %w, %e : tensor<?x4xf32>, tensor<?x4xi32>
+}
+
+// One group of one expert each is fine where no group is left out.
+// CHECK-LABEL: func.func @route_single(
+// CHECK: moe.route {{.*}} {group_limit = 3 : i64, groups = 3 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 2 : i64} : tensor<?x3xf32>, tensor<3xf32> -> tensor<?x2xf32>, tensor<?x2xi32>
+func.func @route_single(%logits: tensor<?x3xf32>, %bias: tensor<3xf32>) -> (tensor<?x2xf32>, tensor<?x2xi32>) {
+  %w, %e = moe.route %logits, %bias {group_limit = 3 : i64, groups = 3 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 2 : i64}
+      : tensor<?x3xf32>, tensor<3xf32> -> tensor<?x2xf32>, tensor<?x2xi32>
+  return %w, %e : tensor<?x2xf32>, tensor<?x2xi32>
+}
+
+// R is dynamic where T is.
+// CHECK-LABEL: func.func @plan(
+// CHECK: moe.plan {{.*}} {expert_count = 16 : i64} : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
+func.func @plan(%experts: tensor<?x4xi32>) -> (tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>) {
+  %source, %position, %offsets, %active = moe.plan %experts {expert_count = 16 : i64}
+      : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
+  return %source, %position, %offsets, %active : tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
+}
+
+// All sizes may be static.
+// CHECK-LABEL: func.func @plan_static(
+// CHECK: moe.plan {{.*}} {expert_count = 16 : i64} : tensor<5x4xi32> -> tensor<20xi32>, tensor<5x4xi32>, tensor<17xi32>, tensor<16xi32>
+func.func @plan_static(%experts: tensor<5x4xi32>)
+    -> (tensor<20xi32>, tensor<5x4xi32>, tensor<17xi32>, tensor<16xi32>) {
+  %source, %position, %offsets, %active = moe.plan %experts {expert_count = 16 : i64}
+      : tensor<5x4xi32> -> tensor<20xi32>, tensor<5x4xi32>, tensor<17xi32>, tensor<16xi32>
+  return %source, %position, %offsets, %active : tensor<20xi32>, tensor<5x4xi32>, tensor<17xi32>, tensor<16xi32>
+}
+
+// A gather.
+// CHECK-LABEL: func.func @dispatch(
+// CHECK: moe.dispatch {{.*}} : tensor<?x64xf32>, tensor<?xi32> -> tensor<?x64xf32>
+func.func @dispatch(%x: tensor<?x64xf32>, %source: tensor<?xi32>) -> tensor<?x64xf32> {
+  %r = moe.dispatch %x, %source : tensor<?x64xf32>, tensor<?xi32> -> tensor<?x64xf32>
+  return %r : tensor<?x64xf32>
+}
+
+// Rows already in order.
+// CHECK-LABEL: func.func @grouped_matmul(
+// CHECK: moe.grouped_matmul {{.*}} : tensor<?x64xf32>, tensor<16x24x64xbf16>, tensor<17xi32>, tensor<16xi32> -> tensor<?x24xf32>
+func.func @grouped_matmul(%rows: tensor<?x64xf32>, %weights: tensor<16x24x64xbf16>, %offsets: tensor<17xi32>,
+                          %active: tensor<16xi32>)
+    -> tensor<?x24xf32> {
+  %r = moe.grouped_matmul %rows, %weights, %offsets, %active
+      : tensor<?x64xf32>, tensor<16x24x64xbf16>, tensor<17xi32>, tensor<16xi32> -> tensor<?x24xf32>
+  return %r : tensor<?x24xf32>
+}
+
+// Rows are gathered on the way; f32 weights.
+// CHECK-LABEL: func.func @grouped_matmul_source(
+// CHECK: moe.grouped_matmul {{.*}} source(%{{.*}} : tensor<?xi32>) : tensor<?x64xf32>, tensor<16x24x64xf32>, tensor<17xi32>, tensor<16xi32> -> tensor<?x24xf32>
+func.func @grouped_matmul_source(%rows: tensor<?x64xf32>, %weights: tensor<16x24x64xf32>, %offsets: tensor<17xi32>,
+                                 %active: tensor<16xi32>, %source: tensor<?xi32>)
+    -> tensor<?x24xf32> {
+  %r = moe.grouped_matmul %rows, %weights, %offsets, %active source(%source : tensor<?xi32>)
+      : tensor<?x64xf32>, tensor<16x24x64xf32>, tensor<17xi32>, tensor<16xi32> -> tensor<?x24xf32>
+  return %r : tensor<?x24xf32>
+}
+
+// Back to tokens.
+// CHECK-LABEL: func.func @combine(
+// CHECK: moe.combine {{.*}} {expert_count = 16 : i64} : tensor<?x64xf32>, tensor<?x4xi32>, tensor<?x4xi32>, tensor<?x4xf32> -> tensor<?x64xf32>
+func.func @combine(%rows: tensor<?x64xf32>, %position: tensor<?x4xi32>, %experts: tensor<?x4xi32>,
+                   %weights: tensor<?x4xf32>)
+    -> tensor<?x64xf32> {
+  %r = moe.combine %rows, %position, %experts, %weights {expert_count = 16 : i64}
+      : tensor<?x64xf32>, tensor<?x4xi32>, tensor<?x4xi32>, tensor<?x4xf32> -> tensor<?x64xf32>
+  return %r : tensor<?x64xf32>
+}
+
+// Loads are integers.
+// CHECK-LABEL: func.func @update_bias(
+// CHECK: moe.update_bias {{.*}} {step = 1.000000e-03 : f32} : tensor<16xf32>, tensor<16xi32> -> tensor<16xf32>
+func.func @update_bias(%bias: tensor<16xf32>, %load: tensor<16xi32>) -> tensor<16xf32> {
+  %r = moe.update_bias %bias, %load {step = 1.000000e-03 : f32} : tensor<16xf32>, tensor<16xi32> -> tensor<16xf32>
+  return %r : tensor<16xf32>
+}

@@ -1,0 +1,25 @@
+# Tests of hadal's tools: FileCheck on IR, and programs that are compiled, run and compared with the references.
+
+import os
+
+import lit.formats
+import lit.util
+
+config.name = "hadal"
+config.test_format = lit.formats.ShTest(execute_external=False)
+config.suffixes = [".mlir", ".test"]
+config.excludes = ["lit.cfg.py", "lit.site.cfg.py", "reference", "Inputs"]
+
+config.test_source_root = os.path.dirname(__file__)
+config.test_exec_root = os.path.join(config.hadal_build_dir, "test")
+
+# Our own tools first, then FileCheck and not from LLVM.
+path = [config.hadal_tools_dir, config.llvm_tools_dir, config.environment.get("PATH", "")]
+config.environment["PATH"] = os.path.pathsep.join(path)
+
+config.substitutions.append(("%python", config.python))
+
+# A tool that is missing would let `not hadal-opt` pass.
+for tool in ["hadal-opt", "FileCheck", "not"]:
+    if not lit.util.which(tool, config.environment["PATH"]):
+        lit_config.fatal(f"{tool} is missing from {path[0]} and {path[1]}")
