@@ -1,0 +1,144 @@
+//===- BuildGraph.cpp - a model description as an MLIR module -----------===//
+
+#include "frontend/BuildGraph.h"
+
+#include "dialects/fp8/Fp8.h"
+#include "dialects/mla/Mla.h"
+#include "dialects/moe/Moe.h"
+#include "frontend/Blocks.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Verifier.h"
+
+using namespace mlir;
+
+namespace hadal::frontend {
+
+namespace {
+
+/// A value that @forward returns, and its exec.name.
+struct NamedResult {
+  std::string name;
+  Value value;
+};
+
+/// Keys are the fields of table Model.
+DictionaryAttr modelAttribute(Builder &b, const ModelConfig &c) {
+  SmallVector<int64_t> moeLayers;
+  for (int64_t layer = c.denseLayers; layer < c.layers; ++layer)
+    moeLayers.push_back(layer);
+  SmallVector<NamedAttribute> entries;
+  auto number = [&](StringRef name, int64_t value) {
+    entries.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(value)));
+  };
+  entries.push_back(b.getNamedAttr("model_type", b.getStringAttr(c.modelType)));
+  number("vocab_size", c.vocabSize);
+  number("hidden_size", c.hiddenSize);
+  number("layers", c.layers);
+  number("latent", c.latentRank);
+  number("rope_dim", c.ropeDim);
+  number("experts", c.experts);
+  number("experts_per_token", c.expertsPerToken);
+  entries.push_back(b.getNamedAttr("moe_layers", b.getDenseI64ArrayAttr(moeLayers)));
+  number("max_positions", c.maxPositions);
+  number("page_tokens", defaultPageTokens);
+  number("cache_elements_per_token", c.cacheElementsPerToken());
+  entries.push_back(b.getNamedAttr("eos_token_ids", b.getDenseI64ArrayAttr(c.eosTokenIds)));
+  number("bos_token_id", c.bosTokenId.value_or(-1));
+  number("parameter_count", c.parameterCount());
+  number("active_parameter_count", c.activeParameterCount());
+  return b.getDictionaryAttr(entries);
+}
+
+void declareParameters(ImplicitLocOpBuilder &b, const ModelDescription &model) {
+  for (const ParameterDescription &parameter : model.parameters) {
+    RankedTensorType type = tensorType(b, parameter);
+    ml_program::GlobalOp::create(b, parameter.name, type, /*is_mutable=*/false,
+                                 ml_program::ExternAttr::get(b.getContext(), type), b.getStringAttr("private"));
+  }
+}
+
+/// One layer's ops. What it makes besides the new hidden state goes to `routers` and `caches`.
+Value buildLayer(Blocks &blocks, int64_t layer, Value x, Blocks::Rotation rotation, Value offsets,
+                 SmallVectorImpl<NamedResult> &routers, SmallVectorImpl<NamedResult> &caches) {
+  const ModelConfig &c = blocks.config();
+  std::string prefix = "model.layers." + std::to_string(layer) + ".", number = std::to_string(layer);
+
+  Value normalised = blocks.norm(x, prefix + "input_layernorm", c.normEpsilon);
+  Blocks::Attention attention = blocks.attention(normalised, prefix + "self_attn.", rotation, offsets);
+  caches.push_back({"cache." + number + ".ckv", attention.latent});
+  caches.push_back({"cache." + number + ".k_rope", attention.key});
+  x = blocks.add(x, attention.result, prefix + "attention_residual");
+
+  normalised = blocks.norm(x, prefix + "post_attention_layernorm", c.normEpsilon);
+  if (c.isDense(layer))
+    return blocks.add(x, blocks.mlp(normalised, prefix + "mlp."), prefix + "mlp_residual");
+  Blocks::Experts experts = blocks.experts(normalised, prefix + "mlp.");
+  routers.push_back({"router." + number + ".topk_ids", experts.choice});
+  routers.push_back({"router." + number + ".topk_weights", experts.weights});
+  if (!experts.shared)
+    return blocks.add(x, experts.routed, prefix + "mlp_residual");
+  return blocks.add(x, experts.routed, experts.shared, prefix + "mlp_residual");
+}
+
+/// Builds the body of @forward at the builder's insertion point.
+SmallVector<NamedResult> buildForward(ImplicitLocOpBuilder &b, const ModelDescription &model, Block *entry) {
+  Value tokenIds = entry->getArgument(0), positions = entry->getArgument(1);
+  Value offsets = entry->getArgument(2), logitRowIds = entry->getArgument(3);
+  Value tokens = tensor::DimOp::create(b, tokenIds, 0);
+  Blocks blocks(b, model, tokens);
+
+  SmallVector<NamedResult> results, routers, caches;
+  results.push_back({"logits", Value()}); // first, though made last
+  Value x = blocks.embedding(tokenIds);
+  results.push_back({"hidden.0", x});
+  Blocks::Rotation rotation = blocks.rotation(positions);
+  for (int64_t layer = 0; layer < model.config.layers; ++layer) {
+    x = buildLayer(blocks, layer, x, rotation, offsets, routers, caches);
+    results.push_back({"hidden." + std::to_string(layer + 1), x});
+  }
+  results.front().value = blocks.logits(x, logitRowIds);
+  llvm::append_range(results, routers);
+  llvm::append_range(results, caches);
+  return results;
+}
+
+} // namespace
+
+FailureOr<OwningOpRef<ModuleOp>> buildGraph(MLIRContext &context, const ModelDescription &model) {
+  context.loadDialect<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect, math::MathDialect,
+                      ml_program::MLProgramDialect, tensor::TensorDialect, fp8::Fp8Dialect, mla::MlaDialect,
+                      moe::MoeDialect>();
+  ImplicitLocOpBuilder b(NameLoc::get(StringAttr::get(&context, "forward")), &context);
+  OwningOpRef<ModuleOp> module = ModuleOp::create(b.getLoc());
+  (*module)->setAttr("hadal.model", modelAttribute(b, model.config));
+  b.setInsertionPointToEnd(module->getBody());
+  declareParameters(b, model);
+
+  StringRef argumentNames[] = {"token_ids", "positions", "offsets", "logit_row_ids"};
+  Type ids = RankedTensorType::get(ShapedType::kDynamic, b.getI32Type());
+  SmallVector<Type> inputs(std::size(argumentNames), ids);
+  auto function = func::FuncOp::create(b, "forward", b.getFunctionType(inputs, {}));
+  Block *entry = function.addEntryBlock();
+  b.setInsertionPointToStart(entry);
+  SmallVector<NamedResult> results = buildForward(b, model, entry);
+
+  SmallVector<Value> values = llvm::map_to_vector(results, [](const NamedResult &r) { return r.value; });
+  func::ReturnOp::create(b, values);
+  function.setType(b.getFunctionType(inputs, ValueRange(values).getTypes()));
+  for (auto [i, name] : llvm::enumerate(argumentNames))
+    function.setArgAttr(i, "exec.name", b.getStringAttr(name));
+  for (auto [i, result] : llvm::enumerate(results))
+    function.setResultAttr(i, "exec.name", b.getStringAttr(result.name));
+
+  if (failed(verify(*module)))
+    return failure();
+  return module;
+}
+
+} // namespace hadal::frontend

@@ -1,0 +1,33 @@
+//===- BuildGraph.h - a model description as an MLIR module -------------===//
+
+#ifndef HADAL_FRONTEND_BUILDGRAPH_H
+#define HADAL_FRONTEND_BUILDGRAPH_H
+
+#include "frontend/Parameters.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/IR/OwningOpRef.h"
+
+namespace hadal::frontend {
+
+/// Tokens of one page of the latent cache, unless a pass chooses otherwise (`page_tokens` in hadal.model).
+inline constexpr int64_t defaultPageTokens = 64;
+
+/// Builds and verifies the inference graph: a private ml_program.global for each parameter, named as in the checkpoint,
+/// and one function
+///
+///     @forward(token_ids [T] i32, positions [T] i32, offsets [B+1] i32, logit_row_ids [R] i32)
+///         -> logits [R, V], hidden.0 .. hidden.L [T, H],
+///            router.k.topk_ids [T, K] i32 and router.k.topk_weights [T, K] for each layer k that routes,
+///            cache.k.ckv [T, rk] and cache.k.k_rope [T, dr] for each layer k
+///
+/// whose arguments and results carry these names as `exec.name`. The module's `hadal.model` says what a driver needs to
+/// know, under the names of table Model in runtime/module/Module.fbs. Loads the dialects it needs into the context.
+/// A failure has been reported through the context's diagnostics.
+mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildGraph(mlir::MLIRContext &context,
+                                                              const ModelDescription &model);
+
+} // namespace hadal::frontend
+
+#endif // HADAL_FRONTEND_BUILDGRAPH_H

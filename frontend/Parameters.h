@@ -1,0 +1,67 @@
+//===- Parameters.h - the checkpoint tensors that a model needs ---------===//
+//
+// Which tensors the inference graph reads, derived from the configuration and, where a folder holds safetensors,
+// checked against their headers. Names: ORACLE_NOTES §1 (Hugging Face's on-disk names, one tensor an expert).
+//
+//===--------------------------------------------------------------------===//
+
+#ifndef HADAL_FRONTEND_PARAMETERS_H
+#define HADAL_FRONTEND_PARAMETERS_H
+
+#include "frontend/ModelConfig.h"
+
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Error.h"
+
+#include <string>
+#include <vector>
+
+namespace hadal {
+class Checkpoint;
+}
+
+namespace hadal::frontend {
+
+/// One checkpoint tensor, or a stack of `count` equal ones whose names replace "{}" by 0 .. count-1.
+struct ParameterDescription {
+  std::string name;
+  ElementType element = ElementType::F32;
+  Shape shape; ///< of one tensor
+  int64_t count = 1;
+
+  bool isStacked() const { return llvm::StringRef(name).contains("{}"); }
+
+  /// The name of tensor `index` of the stack.
+  std::string nameOf(int64_t index) const;
+};
+
+/// What the graph is built from. Weight matrices that are stored in FP8 have element F8E4M3 and are followed by their
+/// block scales, NAME_scale_inv [ceil(N / 128), ceil(K / 128)] in F32.
+struct ModelDescription {
+  ModelConfig config;
+  std::vector<ParameterDescription> parameters;
+
+  /// Null when the model has no such parameter. `name` is a pattern for stacks.
+  const ParameterDescription *find(llvm::StringRef name) const;
+
+  llvm::StringMap<size_t> index; ///< name -> place in `parameters`
+};
+
+/// The parameters by configuration alone: `torch_dtype` everywhere (F32 when it is missing), but the correction bias in
+/// F32 and, with a quantization_config, the projections of attention, MLPs and experts in FP8.
+/// Errors: an element type that no kernel reads (float16).
+llvm::Expected<ModelDescription> describeModel(ModelConfig config);
+
+/// The parameters with the element types of a checkpoint. Errors name the tensor, what was wanted and what came:
+/// "DIR: model.layers.1.mlp.gate.weight wants shape [16, 128], got [16, 64]"; a tensor that is missing; one that is not
+/// part of the model, unless it belongs to an MTP layer or is known not to matter (rotary tables, the head of tied
+/// embeddings).
+llvm::Expected<ModelDescription> describeModel(ModelConfig config, const Checkpoint &checkpoint);
+
+/// Reads FOLDER/config.json and the headers of the safetensors files in FOLDER, if it holds any. Never reads weights.
+llvm::Expected<ModelDescription> readModelDescription(llvm::StringRef folder);
+
+} // namespace hadal::frontend
+
+#endif // HADAL_FRONTEND_PARAMETERS_H
