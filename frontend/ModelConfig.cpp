@@ -401,7 +401,8 @@ std::vector<float> ModelConfig::ropeFrequencies() const {
   auto base = static_cast<float>(ropeTheta);
   // theta^(2j/dr), the exponent and the result rounded to f32.
   auto power = [&](int64_t j) {
-    return static_cast<float>(std::pow(static_cast<double>(base), static_cast<double>(static_cast<float>(2 * j) / dim)));
+    double exponent = static_cast<float>(2 * j) / dim;
+    return static_cast<float>(std::pow(static_cast<double>(base), exponent));
   };
   if (!yarn) {
     for (int64_t j = 0; j < half; ++j)

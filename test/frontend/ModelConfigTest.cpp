@@ -177,7 +177,8 @@ TEST(ModelConfig, NamesTheKeyThatIsWrong) {
       {{{"rope_scaling.mscale", "\"1\""}}, "rope_scaling.mscale wants a number of at least 0, got \"1\""},
       {{{"rope_parameters", "{\"rope_type\": \"default\"}"}},
        "rope_scaling wants to be null or equal to rope_parameters where both are given, got "},
-      {{{"quantization_config", "{\"quant_method\": \"gptq\"}"}}, "quantization_config.quant_method wants fp8, got gptq"},
+      {{{"quantization_config", "{\"quant_method\": \"gptq\"}"}},
+       "quantization_config.quant_method wants fp8, got gptq"},
       {{{"quantization_config", "{\"quant_method\": \"fp8\", \"fmt\": \"e5m2\"}"}},
        "quantization_config.fmt wants e4m3, got e5m2"},
       {{{"quantization_config", "{\"quant_method\": \"fp8\", \"activation_scheme\": \"static\"}"}},
@@ -193,7 +194,8 @@ TEST(ModelConfig, NamesTheKeyThatIsWrong) {
   std::string nano = readConfig("nano");
   for (const Case &c : cases) {
     std::string message = messageOf(parseModelConfig(changed(nano, c.changes)));
-    EXPECT_TRUE(StringRef(message).starts_with("config.json: " + c.message)) << "wanted " << c.message << "\ngot    " << message;
+    EXPECT_TRUE(StringRef(message).starts_with("config.json: " + c.message))
+        << "wanted " << c.message << "\ngot    " << message;
     EXPECT_EQ(StringRef(message).count('\n'), 0u) << message;
   }
 }

@@ -113,15 +113,15 @@ TEST_F(CheckpointFolder, AcceptsKnownExtras) {
 
 // A tensor's own element type counts, not torch_dtype.
 TEST_F(CheckpointFolder, TakesElementTypesFromHeaders) {
-  EXPECT_EQ(read(readConfig("tiny"),
-                 [](auto &t) {
-                   t.insert_or_assign("model.norm.weight", Tensor(ElementType::F32, {24}));
-                   t.insert_or_assign("model.layers.1.mlp.gate.e_score_correction_bias", Tensor(ElementType::BF16, {6}));
-                 }),
-            "");
+  const std::string bias = "model.layers.1.mlp.gate.e_score_correction_bias";
+  auto change = [&](auto &t) {
+    t.insert_or_assign("model.norm.weight", Tensor(ElementType::F32, {24}));
+    t.insert_or_assign(bias, Tensor(ElementType::BF16, {6}));
+  };
+  EXPECT_EQ(read(readConfig("tiny"), change), "");
   ModelDescription model = llvm::cantFail(readModelDescription(folder));
   EXPECT_EQ(model.find("model.norm.weight")->element, ElementType::F32);
-  EXPECT_EQ(model.find("model.layers.1.mlp.gate.e_score_correction_bias")->element, ElementType::BF16);
+  EXPECT_EQ(model.find(bias)->element, ElementType::BF16);
 }
 
 TEST_F(CheckpointFolder, NamesTheTensorThatIsWrong) {
