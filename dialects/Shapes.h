@@ -36,8 +36,8 @@ public:
       if (mlir::ShapedType::isDynamic(size)) {
         if (mayBeDynamic.contains(name))
           continue;
-        return op->emitOpError() << "wants dimension " << dim << " of " << what << " (" << name << ") to be static, got "
-                                 << type;
+        return op->emitOpError() << "wants dimension " << dim << " of " << what << " (" << name
+                                 << ") to be static, got " << type;
       }
       if (size - more < (mayBeDynamic.contains(name) ? 0 : 1))
         return op->emitOpError() << "wants dimension " << dim << " of " << what << " (" << size << ") to be at least "

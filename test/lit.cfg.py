@@ -19,6 +19,9 @@ config.environment["PATH"] = os.path.pathsep.join(path)
 
 config.substitutions.append(("%python", config.python))
 
+# Lets a substitution that a test DEFINEs stand inside another one.
+config.recursiveExpansionLimit = 4
+
 # A tool that is missing would let `not hadal-opt` pass.
 for tool in ["hadal-opt", "FileCheck", "not"]:
     if not lit.util.which(tool, config.environment["PATH"]):

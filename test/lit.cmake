@@ -11,3 +11,5 @@ configure_file(${CMAKE_CURRENT_LIST_DIR}/lit.site.cfg.py.in ${CMAKE_CURRENT_BINA
 add_test(NAME lit COMMAND ${LIT_EXE} -sv ${CMAKE_CURRENT_BINARY_DIR})
 set_tests_properties(lit PROPERTIES TIMEOUT 1800)
 
+add_subdirectory(reference)
+add_subdirectory(exec)

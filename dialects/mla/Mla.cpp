@@ -77,8 +77,7 @@ LogicalResult RopeOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedT
 //===----------------------------------------------------------------------===//
 
 /// What attention and its adjoint want of the operands they share; `output` is the result, or its gradient.
-template <typename Op>
-static LogicalResult verifyAttention(Op op, StringRef outputName, Value output) {
+template <typename Op> static LogicalResult verifyAttention(Op op, StringRef outputName, Value output) {
   NamedSizes sizes(op, {"T", "B"});
   if (failed(sizes.match("q_nope", op.getQNope(), {"T", "nh", "dn"})) || // C1
       failed(sizes.match("q_rope", op.getQRope(), {"T", "nh", "dr"})) || // C2
@@ -138,11 +137,11 @@ LogicalResult LatentAttentionOp::verify() {
       failed(sizes.match("q_rope", getQRope(), {"B", "nh", "dr"})))       // C2
     return failure();
   sizes.set("rk + dr", sizes["rk"] + sizes["dr"]);
-  if (failed(sizes.match("cache", getCache(), {"S", "rk + dr"})) ||      // C3
-      failed(sizes.match("page_table", getPageTable(), {"B", "P"})) ||   // C4
-      failed(sizes.match("positions", getPositions(), {"B"})) ||         // C5
-      failed(sizes.match("result", getResult(), {"B", "nh", "rk"})) ||   // C6
-      failed(verifyScale(*this, getScale())))                            // C7
+  if (failed(sizes.match("cache", getCache(), {"S", "rk + dr"})) ||    // C3
+      failed(sizes.match("page_table", getPageTable(), {"B", "P"})) || // C4
+      failed(sizes.match("positions", getPositions(), {"B"})) ||       // C5
+      failed(sizes.match("result", getResult(), {"B", "nh", "rk"})) || // C6
+      failed(verifyScale(*this, getScale())))                          // C7
     return failure();
   int64_t pageTokens = static_cast<int64_t>(getPageTokens());
   if (pageTokens < 1)

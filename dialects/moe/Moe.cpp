@@ -105,9 +105,9 @@ LogicalResult PlanOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedT
 
 LogicalResult DispatchOp::verify() {
   NamedSizes sizes(*this, {"T", "R"});
-  if (failed(sizes.match("x", getX(), {"T", "H"})) ||           // C1
-      failed(sizes.match("source", getSource(), {"R"})) ||      // C2
-      failed(sizes.match("result", getResult(), {"R", "H"})))   // C3
+  if (failed(sizes.match("x", getX(), {"T", "H"})) ||         // C1
+      failed(sizes.match("source", getSource(), {"R"})) ||    // C2
+      failed(sizes.match("result", getResult(), {"R", "H"}))) // C3
     return failure();
   return success();
 }

@@ -1,0 +1,116 @@
+//===- Compare.h - inputs and checks for one op -----------------*- C++ -*-===//
+//
+// hadal-compare makes inputs for an op and holds a program's results against test/reference. An op's case says which
+// settings it takes, how to draw its arguments, and what its results have to be.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef HADAL_TEST_EXEC_COMPARE_H
+#define HADAL_TEST_EXEC_COMPARE_H
+
+#include "runtime/Result.h"
+#include "runtime/Tensor.h"
+#include "test/reference/Reference.h"
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace hadal::compare {
+
+using reference::Integers;
+using reference::Reals;
+
+/// The settings `key=value` of a command line: sizes for making inputs, attributes for checking.
+class Settings {
+public:
+  std::map<std::string, std::string> values;
+
+  int64_t integer(const std::string &key, std::optional<int64_t> otherwise = std::nullopt) const;
+  double real(const std::string &key, std::optional<double> otherwise = std::nullopt) const;
+  bool flag(const std::string &key) const { return integer(key, 0) != 0; }
+  /// "3,1,7"
+  std::vector<int64_t> integers(const std::string &key) const;
+  std::string text(const std::string &key, const std::string &otherwise) const;
+};
+
+/// Ends the process with one line on stderr: the tests' only way to fail.
+[[noreturn]] void fail(const std::string &message);
+
+/// A small generator with a fixed sequence for a seed (splitmix64): the same inputs on every machine.
+class Random {
+public:
+  explicit Random(uint64_t seed) : state(seed) {}
+  uint64_t bits();
+  /// Uniform in [0, limit).
+  int64_t below(int64_t limit) { return static_cast<int64_t>(bits() % static_cast<uint64_t>(limit)); }
+  /// Uniform in [low, high), an f32.
+  float between(float low, float high);
+  /// `count` different numbers of [0, limit).
+  std::vector<int64_t> distinct(int64_t count, int64_t limit);
+
+private:
+  uint64_t state;
+};
+
+/// The tensors arg0, arg1, ... in the order they are added.
+class Inputs {
+public:
+  std::vector<Tensor> tensors;
+
+  void addReals(const Reals &values, ElementType element = ElementType::F32);
+  void addIntegers(const Integers &values, ElementType element = ElementType::I32);
+  /// Uniform in [-1, 1).
+  void addRandom(Random &random, std::vector<int64_t> shape, ElementType element = ElementType::F32);
+};
+
+/// Named tensors of a file, read as numbers.
+class Tensors {
+public:
+  static Tensors open(const std::string &path);
+  bool has(const std::string &name) const { return tensors.contains(name); }
+  Reals reals(const std::string &name) const;
+  Integers integers(const std::string &name) const;
+  const Tensor &tensor(const std::string &name) const;
+
+private:
+  std::string path;
+  std::map<std::string, Tensor> tensors;
+};
+
+/// Arguments and results of one call, and what became of the comparison.
+class Check {
+public:
+  Check(Tensors arguments, Tensors results) : arguments(std::move(arguments)), results(std::move(results)) {}
+
+  Reals real(unsigned argument) const { return arguments.reals("arg" + std::to_string(argument)); }
+  Integers integer(unsigned argument) const { return arguments.integers("arg" + std::to_string(argument)); }
+  std::optional<Integers> optionalInteger(unsigned argument) const;
+
+  /// |got - wanted| <= tolerance * the largest |wanted|, everywhere. Tolerance 0: equal to the bit (but for the sign of
+  /// zero). Fails with the first element that differs, the shapes where they do, or a NaN.
+  void close(unsigned result, const Reals &wanted, double tolerance) const;
+  void equal(unsigned result, const Reals &wanted) const { close(result, wanted, 0); }
+  void equal(unsigned result, const Integers &wanted) const;
+
+private:
+  Tensors arguments, results;
+};
+
+/// One op: the settings it takes, how its arguments are drawn, what its results have to be.
+struct Case {
+  std::string op;
+  std::vector<std::string> keys;
+  std::function<void(const Settings &, Random &, Inputs &)> make;
+  std::function<void(const Settings &, const Check &)> check;
+};
+
+std::vector<Case> attentionCases();
+std::vector<Case> expertCases();
+std::vector<Case> fp8Cases();
+std::vector<Case> layerCases();
+
+} // namespace hadal::compare
+
+#endif // HADAL_TEST_EXEC_COMPARE_H

@@ -1,0 +1,131 @@
+//===- Fp8Cases.cpp - fp8 ---------------------------------------------------===//
+
+#include "test/exec/Compare.h"
+
+#include <cmath>
+
+using namespace hadal;
+using namespace hadal::compare;
+
+static int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// Every code but the two NaNs, so subnormals and both zeros too.
+static Integers codes(Random &random, std::vector<int64_t> shape) {
+  Integers result(std::move(shape));
+  for (int64_t &code : result.values)
+    code = random.below(127) + (random.below(2) ? 128 : 0);
+  return result;
+}
+
+/// Scales as weights have them, around 2^-10.
+static Reals scales(Random &random, std::vector<int64_t> shape) {
+  Reals result(std::move(shape));
+  for (double &scale : result.values)
+    scale = random.between(0x1p-11f, 0x1p-9f);
+  return result;
+}
+
+static std::pair<int64_t, int64_t> block(const Settings &s) {
+  std::vector<int64_t> sizes = s.integers("block");
+  if (sizes.size() != 2)
+    fail("wants block=M,K");
+  return {sizes[0], sizes[1]};
+}
+
+static Case quantize() {
+  return {"fp8.quantize",
+          {"M", "K", "block"},
+          [](const Settings &s, Random &random, Inputs &inputs) {
+            Reals x({s.integer("M"), s.integer("K")});
+            // Magnitudes over 2^-12 .. 2^3 meet subnormal codes; steps of 1/32 meet ties; the last row is all zero.
+            for (int64_t i = 0; i + 1 < x.dim(0); ++i)
+              for (int64_t j = 0; j < x.dim(1); ++j)
+                x(i, j) = random.below(2) ? std::round(random.between(-64, 64)) / 32
+                                          : std::ldexp(random.between(-1, 1), static_cast<int>(random.below(16)) - 12);
+            inputs.addReals(x);
+          },
+          [](const Settings &s, const Check &check) {
+            auto [rows, columns] = block(s);
+            reference::Quantized wanted = reference::quantize(check.real(0), rows, columns);
+            check.equal(0, wanted.codes);
+            check.equal(1, wanted.scale);
+          }};
+}
+
+static Case dequantize() {
+  return {"fp8.dequantize",
+          {"E", "M", "K", "block"},
+          [](const Settings &s, Random &random, Inputs &inputs) {
+            auto [rows, columns] = block(s);
+            std::vector<int64_t> shape{s.integer("M"), s.integer("K")};
+            std::vector<int64_t> blocks{ceilDiv(shape[0], rows), ceilDiv(shape[1], columns)};
+            if (int64_t experts = s.integer("E", 0)) {
+              shape.insert(shape.begin(), experts);
+              blocks.insert(blocks.begin(), experts);
+            }
+            inputs.addIntegers(codes(random, shape), ElementType::F8E4M3);
+            inputs.addReals(scales(random, blocks));
+          },
+          [](const Settings &s, const Check &check) {
+            auto [rows, columns] = block(s);
+            check.equal(0, reference::dequantize(check.integer(0), check.real(1), rows, columns));
+          }};
+}
+
+/// The weights [.., N, K] and their scales.
+static void addWeights(const Settings &s, Random &random, Inputs &inputs, std::vector<int64_t> shape) {
+  auto [rows, columns] = block(s);
+  std::vector<int64_t> blocks = shape;
+  blocks[shape.size() - 2] = ceilDiv(s.integer("N"), rows);
+  blocks[shape.size() - 1] = ceilDiv(s.integer("K"), columns);
+  inputs.addIntegers(codes(random, std::move(shape)), ElementType::F8E4M3);
+  inputs.addReals(scales(random, std::move(blocks)));
+}
+
+// Codes reach 448 and their products are of either sign: a rounding of 2^-24 of the running sum for each of K terms,
+// and as much again for the scales.
+static double tolerance(int64_t depth) { return static_cast<double>(depth) * 0x1p-23; }
+
+static Case matmul() {
+  return {"fp8.matmul",
+          {"T", "N", "K", "block"},
+          [](const Settings &s, Random &random, Inputs &inputs) {
+            inputs.addRandom(random, {s.integer("T"), s.integer("K")});
+            addWeights(s, random, inputs, {s.integer("N"), s.integer("K")});
+          },
+          [](const Settings &s, const Check &check) {
+            auto [rows, columns] = block(s);
+            Reals x = check.real(0);
+            check.close(0, reference::matmul(x, reference::dequantize(check.integer(1), check.real(2), rows, columns)),
+                        tolerance(x.dim(1)));
+          }};
+}
+
+static Case groupedMatmul() {
+  return {"fp8.grouped_matmul",
+          {"T", "E", "N", "K", "choices", "used", "source", "block"},
+          [](const Settings &s, Random &random, Inputs &inputs) {
+            int64_t tokens = s.integer("T"), experts = s.integer("E"), topK = s.integer("choices");
+            Integers chosen({tokens, topK});
+            for (int64_t t = 0; t < tokens; ++t) {
+              std::vector<int64_t> row = random.distinct(topK, s.integer("used", experts));
+              for (int64_t k = 0; k < topK; ++k)
+                chosen(t, k) = row[k];
+            }
+            reference::Plan plan = reference::plan(chosen, experts);
+            inputs.addRandom(random, {s.flag("source") ? tokens : tokens * topK, s.integer("K")});
+            addWeights(s, random, inputs, {experts, s.integer("N"), s.integer("K")});
+            inputs.addIntegers(plan.offsets);
+            inputs.addIntegers(plan.active);
+            if (s.flag("source"))
+              inputs.addIntegers(plan.source);
+          },
+          [](const Settings &s, const Check &check) {
+            auto [rows, columns] = block(s);
+            Reals left = check.real(0), weights = reference::dequantize(check.integer(1), check.real(2), rows, columns);
+            check.close(0, reference::groupedMatmul(left, weights, check.integer(3), check.optionalInteger(5)),
+                        tolerance(left.dim(1)));
+          }};
+}
+
+std::vector<Case> compare::fp8Cases() { return {quantize(), dequantize(), matmul(), groupedMatmul()}; }

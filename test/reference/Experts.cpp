@@ -1,0 +1,175 @@
+//===- Experts.cpp - references for moe -------------------------------------===//
+
+#include "test/reference/Reference.h"
+
+#include <algorithm>
+#include <cmath>
+
+using namespace hadal::reference;
+
+/// The indices of the `count` largest values, largest first, ties to the lower index.
+static std::vector<int64_t> largest(const std::vector<double> &values, int64_t count) {
+  std::vector<int64_t> order(values.size());
+  for (size_t i = 0; i < order.size(); ++i)
+    order[i] = static_cast<int64_t>(i);
+  std::sort(order.begin(), order.end(),
+            [&](int64_t a, int64_t b) { return values[a] > values[b] || (values[a] == values[b] && a < b); });
+  order.resize(static_cast<size_t>(count));
+  return order;
+}
+
+/// The chosen experts of one row of biased scores, ascending.
+static std::vector<int64_t> choose(std::vector<double> biased, const RouteOptions &options) {
+  int64_t each = static_cast<int64_t>(biased.size()) / options.groups;
+  if (options.groupLimit < options.groups) {
+    std::vector<double> groupScores;
+    for (int64_t g = 0; g < options.groups; ++g) {
+      std::vector<double> group(biased.begin() + g * each, biased.begin() + (g + 1) * each);
+      std::vector<int64_t> best = largest(group, 2);
+      groupScores.push_back(group[best[0]] + group[best[1]]);
+    }
+    std::vector<int64_t> kept = largest(groupScores, options.groupLimit);
+    for (int64_t e = 0; e < static_cast<int64_t>(biased.size()); ++e)
+      if (std::find(kept.begin(), kept.end(), e / each) == kept.end())
+        biased[e] = -INFINITY;
+  }
+  std::vector<int64_t> chosen = largest(biased, options.topK);
+  std::sort(chosen.begin(), chosen.end());
+  return chosen;
+}
+
+// DeepSeek-V3, arXiv:2412.19437, section 2.1.2: eq. 15 (affinity), 16 (choice with the bias), 13 (normalised weight).
+Routing hadal::reference::route(const Reals &logits, const Reals &bias, const RouteOptions &options,
+                                const std::optional<Integers> &forced) {
+  int64_t tokens = logits.dim(0), experts = logits.dim(1);
+  Routing result{Reals({tokens, options.topK}), Integers({tokens, options.topK})};
+  for (int64_t t = 0; t < tokens; ++t) {
+    std::vector<double> affinity, biased;
+    for (int64_t e = 0; e < experts; ++e) {
+      affinity.push_back(1 / (1 + std::exp(-logits(t, e))));
+      biased.push_back(affinity[e] + bias(e));
+    }
+    std::vector<int64_t> chosen = choose(biased, options);
+    double sum = 0;
+    for (int64_t k = 0; k < options.topK; ++k) {
+      if (forced)
+        chosen[k] = (*forced)(t, k);
+      sum += affinity[chosen[k]];
+    }
+    for (int64_t k = 0; k < options.topK; ++k) {
+      result.experts(t, k) = chosen[k];
+      result.weights(t, k) = affinity[chosen[k]] / (options.normalize ? sum + 1e-20 : 1) * options.scale;
+    }
+  }
+  return result;
+}
+
+// MegaBlocks, arXiv:2211.15841, section 5.1: tokens sorted by expert.
+Plan hadal::reference::plan(const Integers &experts, int64_t expertCount) {
+  int64_t tokens = experts.dim(0), choices = experts.dim(1), row = 0, groups = 0;
+  Plan result{Integers({tokens * choices}), Integers({tokens, choices}), Integers({expertCount + 1}),
+              Integers({expertCount})};
+  std::fill(result.active.values.begin(), result.active.values.end(), -1);
+  for (int64_t e = 0; e < expertCount; ++e) {
+    result.offsets(e) = row;
+    for (int64_t t = 0; t < tokens; ++t)
+      for (int64_t k = 0; k < choices; ++k)
+        if (experts(t, k) == e) {
+          result.source(row) = t;
+          result.position(t, k) = row++;
+        }
+    if (row > result.offsets(e))
+      result.active(groups++) = e;
+  }
+  result.offsets(expertCount) = row;
+  return result;
+}
+
+Reals hadal::reference::dispatch(const Reals &x, const Integers &source) {
+  Reals result({source.dim(0), x.dim(1)});
+  for (int64_t r = 0; r < source.dim(0); ++r)
+    for (int64_t i = 0; i < x.dim(1); ++i)
+      result(r, i) = x(source(r), i);
+  return result;
+}
+
+/// The weights and left rows of each result element go to `dot`.
+template <typename Dot>
+static Reals groupedProduct(const Reals &rows, const Reals &weights, const Integers &offsets,
+                            const std::optional<Integers> &source, Dot dot) {
+  Reals result({source ? source->dim(0) : rows.dim(0), weights.dim(1)});
+  for (int64_t e = 0; e < weights.dim(0); ++e)
+    for (int64_t r = offsets(e); r < offsets(e + 1); ++r)
+      for (int64_t n = 0; n < weights.dim(1); ++n)
+        result(r, n) = dot(source ? (*source)(r) : r, e, n);
+  return result;
+}
+
+// MegaBlocks, section 4: y_r = x_r W_e(r)^T.
+Reals hadal::reference::groupedMatmul(const Reals &rows, const Reals &weights, const Integers &offsets,
+                                      const std::optional<Integers> &source) {
+  return groupedProduct(rows, weights, offsets, source, [&](int64_t left, int64_t e, int64_t n) {
+    double sum = 0;
+    for (int64_t k = 0; k < rows.dim(1); ++k)
+      sum += rows(left, k) * weights(e, n, k);
+    return sum;
+  });
+}
+
+Reals hadal::reference::groupedMatmulChain(const Reals &rows, const Reals &weights, const Integers &offsets,
+                                           const std::optional<Integers> &source) {
+  return groupedProduct(rows, weights, offsets, source, [&](int64_t left, int64_t e, int64_t n) {
+    float sum = 0;
+    for (int64_t k = 0; k < rows.dim(1); ++k)
+      sum = std::fmaf(static_cast<float>(rows(left, k)), static_cast<float>(weights(e, n, k)), sum);
+    return static_cast<double>(sum);
+  });
+}
+
+/// sum(lo, hi) of the op's description: empty where no choice falls into the range.
+static std::optional<float> treeSum(const std::vector<std::pair<int64_t, float>> &leaves, int64_t lo, int64_t hi) {
+  std::optional<float> sum;
+  auto join = [&](std::optional<float> part) {
+    if (part)
+      sum = sum ? *sum + *part : *part;
+  };
+  if (hi - lo == 1) {
+    for (auto [expert, value] : leaves)
+      if (expert == lo)
+        join(value);
+    return sum;
+  }
+  int64_t mid = lo + (hi - lo) / 2;
+  join(treeSum(leaves, lo, mid));
+  join(treeSum(leaves, mid, hi));
+  return sum;
+}
+
+// DeepSeek-V3, section 2.1.2, eq. 12 (the routed part), summed in the design's order.
+Reals hadal::reference::combine(const Reals &rows, const Integers &position, const Integers &experts,
+                                const Reals &weights, int64_t expertCount) {
+  Reals result({position.dim(0), rows.dim(1)});
+  for (int64_t t = 0; t < position.dim(0); ++t)
+    for (int64_t i = 0; i < rows.dim(1); ++i) {
+      std::vector<std::pair<int64_t, float>> leaves;
+      for (int64_t k = 0; k < position.dim(1); ++k)
+        leaves.push_back(
+            {experts(t, k), static_cast<float>(weights(t, k)) * static_cast<float>(rows(position(t, k), i))});
+      result(t, i) = *treeSum(leaves, 0, expertCount);
+    }
+  return result;
+}
+
+// Wang et al., arXiv:2408.15664, algorithm 1: b_i += u * sign(mean load - load_i).
+Reals hadal::reference::updateBias(const Reals &bias, const Integers &load, float step) {
+  Reals result(bias.shape);
+  int64_t total = 0;
+  for (int64_t rows : load.values)
+    total += rows;
+  for (int64_t e = 0; e < bias.dim(0); ++e) {
+    int64_t missing = total - bias.dim(0) * load(e);
+    float change = missing > 0 ? step : missing < 0 ? -step : 0;
+    result(e) = static_cast<float>(bias(e)) + change;
+  }
+  return result;
+}

@@ -1,0 +1,150 @@
+//===- Reference.h - what each op computes, as plain loops ------*- C++ -*-===//
+//
+// Written from the formulas and independent of passes/: values in f64, no blocking, no vectors. Where the bits are part
+// of an op's meaning (combine, quantize, rotation's angle) the loop rounds to f32 at the places that the meaning names.
+// Sizes are those of the ops' descriptions; shapes are taken as right.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef HADAL_TEST_REFERENCE_REFERENCE_H
+#define HADAL_TEST_REFERENCE_REFERENCE_H
+
+#include <cassert>
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <vector>
+
+namespace hadal::reference {
+
+/// A dense row-major array.
+template <typename T> struct Array {
+  std::vector<int64_t> shape;
+  std::vector<T> values;
+
+  Array() = default;
+  explicit Array(std::vector<int64_t> sizes) : shape(std::move(sizes)) {
+    int64_t count = 1;
+    for (int64_t size : shape)
+      count *= size;
+    values.resize(static_cast<size_t>(count));
+  }
+
+  int64_t dim(size_t i) const { return shape[i]; }
+  int64_t size() const { return static_cast<int64_t>(values.size()); }
+  template <typename... Is> T &operator()(Is... is) { return values[offset({static_cast<int64_t>(is)...})]; }
+  template <typename... Is> const T &operator()(Is... is) const {
+    return values[offset({static_cast<int64_t>(is)...})];
+  }
+
+private:
+  size_t offset(std::initializer_list<int64_t> index) const {
+    assert(index.size() == shape.size());
+    int64_t at = 0;
+    size_t dim = 0;
+    for (int64_t i : index) {
+      assert(i >= 0 && i < shape[dim]);
+      at = at * shape[dim++] + i;
+    }
+    return static_cast<size_t>(at);
+  }
+};
+
+using Reals = Array<double>;
+using Integers = Array<int64_t>;
+
+//===----------------------------------------------------------------------===//
+// mla (Attention.cpp)
+//===----------------------------------------------------------------------===//
+
+struct Rotation {
+  Reals cos, sin; // [T, H]
+};
+Rotation rotation(const Integers &positions, const std::vector<float> &frequencies, float magnitude);
+
+Reals rope(const Reals &x, const Reals &cos, const Reals &sin, bool interleave);
+
+Reals attention(const Reals &qNope, const Reals &qRope, const Reals &kNope, const Reals &kRope, const Reals &v,
+                const Integers &offsets, double scale);
+
+Reals latentAttention(const Reals &qLatent, const Reals &qRope, const Reals &cache, const Integers &pageTable,
+                      const Integers &positions, double scale, int64_t pageTokens);
+
+Reals cacheAppend(const Reals &ckv, const Reals &kRope, const Integers &slots, Reals cache);
+
+//===----------------------------------------------------------------------===//
+// moe (Experts.cpp)
+//===----------------------------------------------------------------------===//
+
+struct RouteOptions {
+  int64_t groups, groupLimit, topK;
+  bool normalize;
+  double scale;
+};
+struct Routing {
+  Reals weights;    // [T, K]
+  Integers experts; // [T, K]
+};
+Routing route(const Reals &logits, const Reals &bias, const RouteOptions &options,
+              const std::optional<Integers> &forced = std::nullopt);
+
+struct Plan {
+  Integers source;   // [T*K]
+  Integers position; // [T, K]
+  Integers offsets;  // [E+1]
+  Integers active;   // [E]
+};
+Plan plan(const Integers &experts, int64_t expertCount);
+
+Reals dispatch(const Reals &x, const Integers &source);
+
+/// `source` empty: rows are in place.
+Reals groupedMatmul(const Reals &rows, const Reals &weights, const Integers &offsets,
+                    const std::optional<Integers> &source);
+
+/// The same product to the bit: each element one chain of f32 fused multiply-adds in ascending K.
+Reals groupedMatmulChain(const Reals &rows, const Reals &weights, const Integers &offsets,
+                         const std::optional<Integers> &source);
+
+/// In f32, in the halving tree over [0, expertCount).
+Reals combine(const Reals &rows, const Integers &position, const Integers &experts, const Reals &weights,
+              int64_t expertCount);
+
+Reals updateBias(const Reals &bias, const Integers &load, float step);
+
+//===----------------------------------------------------------------------===//
+// fp8 (Fp8.cpp)
+//===----------------------------------------------------------------------===//
+
+/// The value of an E4M3 code; NaN for 0x7f and 0xff.
+double decodeE4M3(uint8_t code);
+
+/// The nearest code, ties to the even one; beyond 448 the largest.
+uint8_t encodeE4M3(double value);
+
+struct Quantized {
+  Integers codes; // [M, K], 0..255
+  Reals scale;    // [ceil(M/bm), ceil(K/bk)]
+};
+Quantized quantize(const Reals &x, int64_t blockM, int64_t blockK);
+
+/// Rank 2, or 3 with experts leading. One rounding to f32.
+Reals dequantize(const Integers &codes, const Reals &scale, int64_t blockM, int64_t blockK);
+
+//===----------------------------------------------------------------------===//
+// What the frontend writes in linalg (Layers.cpp)
+//===----------------------------------------------------------------------===//
+
+/// x [T, K] times the transpose of weights [N, K].
+Reals matmul(const Reals &x, const Reals &weights);
+
+/// The same product to the bit, as groupedMatmulChain.
+Reals matmulChain(const Reals &x, const Reals &weights);
+
+Reals rmsNorm(const Reals &x, const Reals &weights, double epsilon);
+
+Reals swiglu(const Reals &gate, const Reals &up);
+
+} // namespace hadal::reference
+
+#endif // HADAL_TEST_REFERENCE_REFERENCE_H
