@@ -227,7 +227,8 @@ func.func @grouped_matmul_c6(%rows: tensor<?x300xf32>, %weights: tensor<4x200x30
                              %offsets: tensor<5xi32>, %active: tensor<4xi32>, %source: tensor<?x1xi32>)
     -> tensor<?x200xf32> {
   // expected-error@+1 {{'fp8.grouped_matmul' op operand #5 must be tensor of rank 1 of 32-bit signless integer values, but got 'tensor<?x1xi32>'}}
-  %r = fp8.grouped_matmul %rows, %weights, %scale, %offsets, %active source(%source : tensor<?x1xi32>) {block = array<i64: 128, 128>}
+  %r = fp8.grouped_matmul %rows, %weights, %scale, %offsets, %active source(%source
+      : tensor<?x1xi32>) {block = array<i64: 128, 128>}
       : tensor<?x300xf32>, tensor<4x200x300xf8E4M3FN>, tensor<4x2x3xf32>, tensor<5xi32>, tensor<4xi32>
       -> tensor<?x200xf32>
   return %r : tensor<?x200xf32>

@@ -73,10 +73,12 @@ func.func @grouped_matmul(%rows: tensor<?x300xf32>, %weights: tensor<4x200x300xf
 // Rows are gathered on the way.
 // CHECK-LABEL: func.func @grouped_matmul_source(
 // CHECK: fp8.grouped_matmul {{.*}} source(%{{.*}} : tensor<?xi32>) {block = array<i64: 128, 128>} : tensor<?x300xf32>, tensor<4x200x300xf8E4M3FN>, tensor<4x2x3xf32>, tensor<5xi32>, tensor<4xi32> -> tensor<?x200xf32>
-func.func @grouped_matmul_source(%rows: tensor<?x300xf32>, %weights: tensor<4x200x300xf8E4M3FN>, %scale: tensor<4x2x3xf32>,
+func.func @grouped_matmul_source(%rows: tensor<?x300xf32>, %weights: tensor<4x200x300xf8E4M3FN>,
+    %scale: tensor<4x2x3xf32>,
                                  %offsets: tensor<5xi32>, %active: tensor<4xi32>, %source: tensor<?xi32>)
     -> tensor<?x200xf32> {
-  %r = fp8.grouped_matmul %rows, %weights, %scale, %offsets, %active source(%source : tensor<?xi32>) {block = array<i64: 128, 128>}
+  %r = fp8.grouped_matmul %rows, %weights, %scale, %offsets, %active source(%source
+      : tensor<?xi32>) {block = array<i64: 128, 128>}
       : tensor<?x300xf32>, tensor<4x200x300xf8E4M3FN>, tensor<4x2x3xf32>, tensor<5xi32>, tensor<4xi32>
       -> tensor<?x200xf32>
   return %r : tensor<?x200xf32>

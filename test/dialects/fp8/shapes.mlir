@@ -7,7 +7,8 @@
 // CHECK: return %[[M]], %[[M]]
 func.func @quantize_rows(%x: tensor<?x300xf32>) -> (index, index) {
   %c0 = arith.constant 0 : index
-  %q, %scale = fp8.quantize %x {block = array<i64: 1, 128>} : tensor<?x300xf32> -> tensor<?x300xf8E4M3FN>, tensor<?x3xf32>
+  %q, %scale = fp8.quantize %x {block = array<i64: 1, 128>} : tensor<?x300xf32>
+      -> tensor<?x300xf8E4M3FN>, tensor<?x3xf32>
   %a = tensor.dim %q, %c0 : tensor<?x300xf8E4M3FN>
   %b = tensor.dim %scale, %c0 : tensor<?x3xf32>
   return %a, %b : index, index
@@ -21,7 +22,8 @@ func.func @quantize_rows(%x: tensor<?x300xf32>) -> (index, index) {
 // CHECK: return %[[BLOCKS]]
 func.func @quantize_blocks(%x: tensor<?x300xf32>) -> index {
   %c0 = arith.constant 0 : index
-  %q, %scale = fp8.quantize %x {block = array<i64: 128, 128>} : tensor<?x300xf32> -> tensor<?x300xf8E4M3FN>, tensor<?x3xf32>
+  %q, %scale = fp8.quantize %x {block = array<i64: 128, 128>} : tensor<?x300xf32>
+      -> tensor<?x300xf8E4M3FN>, tensor<?x3xf32>
   %b = tensor.dim %scale, %c0 : tensor<?x3xf32>
   return %b : index
 }
@@ -33,8 +35,10 @@ func.func @quantize_blocks(%x: tensor<?x300xf32>) -> index {
 func.func @grouped_matmul(%x: tensor<?x300xf32>, %w: tensor<4x200x300xf8E4M3FN>, %scale: tensor<4x2x3xf32>,
                           %offsets: tensor<5xi32>, %active: tensor<4xi32>, %source: tensor<?xi32>) -> index {
   %c0 = arith.constant 0 : index
-  %y = fp8.grouped_matmul %x, %w, %scale, %offsets, %active source(%source : tensor<?xi32>) {block = array<i64: 128, 128>}
-      : tensor<?x300xf32>, tensor<4x200x300xf8E4M3FN>, tensor<4x2x3xf32>, tensor<5xi32>, tensor<4xi32> -> tensor<?x200xf32>
+  %y = fp8.grouped_matmul %x, %w, %scale, %offsets, %active source(%source
+      : tensor<?xi32>) {block = array<i64: 128, 128>}
+      : tensor<?x300xf32>, tensor<4x200x300xf8E4M3FN>, tensor<4x2x3xf32>, tensor<5xi32>, tensor<4xi32>
+      -> tensor<?x200xf32>
   %r = tensor.dim %y, %c0 : tensor<?x200xf32>
   return %r : index
 }

@@ -5,7 +5,8 @@
 // C1
 func.func @rotation_c1(%positions: tensor<?xi32>) -> (tensor<?x2xf32>, tensor<?x2xf32>) {
   // expected-error@+1 {{'mla.rotation' op wants frequencies to be tensor<Hxf32> ('tensor<2x1xf32>')}}
-  %cos, %sin = mla.rotation %positions {frequencies = dense<1.000000e+00> : tensor<2x1xf32>, magnitude = 1.000000e+00 : f32}
+  %cos, %sin = mla.rotation %positions {frequencies = dense<1.000000e+00>
+      : tensor<2x1xf32>, magnitude = 1.000000e+00 : f32}
       : tensor<?xi32> -> tensor<?x2xf32>, tensor<?x2xf32>
   return %cos, %sin : tensor<?x2xf32>, tensor<?x2xf32>
 }
@@ -15,7 +16,8 @@ func.func @rotation_c1(%positions: tensor<?xi32>) -> (tensor<?x2xf32>, tensor<?x
 // C2
 func.func @rotation_c2(%positions: tensor<?xi32>) -> (tensor<?x3xf32>, tensor<?x2xf32>) {
   // expected-error@+1 {{'mla.rotation' op wants dimension 1 of cos (3) to be H (2)}}
-  %cos, %sin = mla.rotation %positions {frequencies = dense<[1.000000e+00, 1.000000e-01]> : tensor<2xf32>, magnitude = 1.000000e+00 : f32}
+  %cos, %sin = mla.rotation %positions {frequencies = dense<[1.000000e+00, 1.000000e-01]>
+      : tensor<2xf32>, magnitude = 1.000000e+00 : f32}
       : tensor<?xi32> -> tensor<?x3xf32>, tensor<?x2xf32>
   return %cos, %sin : tensor<?x3xf32>, tensor<?x2xf32>
 }
@@ -25,7 +27,8 @@ func.func @rotation_c2(%positions: tensor<?xi32>) -> (tensor<?x3xf32>, tensor<?x
 // C3
 func.func @rotation_c3(%positions: tensor<?xi32>) -> (tensor<?x2xf32>, tensor<?x3xf32>) {
   // expected-error@+1 {{'mla.rotation' op wants dimension 1 of sin (3) to be H (2)}}
-  %cos, %sin = mla.rotation %positions {frequencies = dense<[1.000000e+00, 1.000000e-01]> : tensor<2xf32>, magnitude = 1.000000e+00 : f32}
+  %cos, %sin = mla.rotation %positions {frequencies = dense<[1.000000e+00, 1.000000e-01]>
+      : tensor<2xf32>, magnitude = 1.000000e+00 : f32}
       : tensor<?xi32> -> tensor<?x2xf32>, tensor<?x3xf32>
   return %cos, %sin : tensor<?x2xf32>, tensor<?x3xf32>
 }
@@ -205,10 +208,13 @@ func.func @attention_grad_c1(%q_nope: tensor<?x4x?xf32>, %q_rope: tensor<?x4x8xf
                              %gradient: tensor<?x4x10xf32>)
     -> (tensor<?x4x?xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>) {
   // expected-error@+1 {{'mla.attention_grad' op wants dimension 2 of q_nope (dn) to be static, got 'tensor<?x4x?xf32>'}}
-  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets, %gradient {scale = 2.500000e-01 : f32}
-      : tensor<?x4x?xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>, tensor<?x4x10xf32>
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets,
+        %gradient {scale = 2.500000e-01 : f32}
+      : tensor<?x4x?xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
+        tensor<?x4x10xf32>
       -> tensor<?x4x?xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
-  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv : tensor<?x4x?xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
+      : tensor<?x4x?xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
 }
 
 // -----
@@ -219,10 +225,13 @@ func.func @attention_grad_c2(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x5x8x
                              %gradient: tensor<?x4x10xf32>)
     -> (tensor<?x4x12xf32>, tensor<?x5x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>) {
   // expected-error@+1 {{'mla.attention_grad' op wants dimension 1 of q_rope (5) to be nh (4)}}
-  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets, %gradient {scale = 2.500000e-01 : f32}
-      : tensor<?x4x12xf32>, tensor<?x5x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>, tensor<?x4x10xf32>
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets,
+        %gradient {scale = 2.500000e-01 : f32}
+      : tensor<?x4x12xf32>, tensor<?x5x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
+        tensor<?x4x10xf32>
       -> tensor<?x4x12xf32>, tensor<?x5x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
-  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv : tensor<?x4x12xf32>, tensor<?x5x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
+      : tensor<?x4x12xf32>, tensor<?x5x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
 }
 
 // -----
@@ -233,10 +242,13 @@ func.func @attention_grad_c3(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8x
                              %gradient: tensor<?x4x10xf32>)
     -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x13xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>) {
   // expected-error@+1 {{'mla.attention_grad' op wants dimension 2 of k_nope (13) to be dn (12)}}
-  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets, %gradient {scale = 2.500000e-01 : f32}
-      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x13xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>, tensor<?x4x10xf32>
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets,
+        %gradient {scale = 2.500000e-01 : f32}
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x13xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
+        tensor<?x4x10xf32>
       -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x13xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
-  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x13xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x13xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
 }
 
 // -----
@@ -247,10 +259,13 @@ func.func @attention_grad_c4(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8x
                              %gradient: tensor<?x4x10xf32>)
     -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x9xf32>, tensor<?x4x10xf32>) {
   // expected-error@+1 {{'mla.attention_grad' op wants dimension 1 of k_rope (9) to be dr (8)}}
-  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets, %gradient {scale = 2.500000e-01 : f32}
-      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x9xf32>, tensor<?x4x10xf32>, tensor<?xi32>, tensor<?x4x10xf32>
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets,
+        %gradient {scale = 2.500000e-01 : f32}
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x9xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
+        tensor<?x4x10xf32>
       -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x9xf32>, tensor<?x4x10xf32>
-  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x9xf32>, tensor<?x4x10xf32>
+  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x9xf32>, tensor<?x4x10xf32>
 }
 
 // -----
@@ -261,10 +276,13 @@ func.func @attention_grad_c5(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8x
                              %gradient: tensor<?x4x10xf32>)
     -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x5x10xf32>) {
   // expected-error@+1 {{'mla.attention_grad' op wants dimension 1 of v (5) to be nh (4)}}
-  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets, %gradient {scale = 2.500000e-01 : f32}
-      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x5x10xf32>, tensor<?xi32>, tensor<?x4x10xf32>
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets,
+        %gradient {scale = 2.500000e-01 : f32}
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x5x10xf32>, tensor<?xi32>,
+        tensor<?x4x10xf32>
       -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x5x10xf32>
-  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x5x10xf32>
+  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x5x10xf32>
 }
 
 // -----
@@ -275,10 +293,13 @@ func.func @attention_grad_c6(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8x
                              %gradient: tensor<?x4x10xf32>)
     -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>) {
   // expected-error@+1 {{'mla.attention_grad' op wants dimension 0 of offsets (0) to be at least 1}}
-  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets, %gradient {scale = 2.500000e-01 : f32}
-      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<0xi32>, tensor<?x4x10xf32>
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets,
+        %gradient {scale = 2.500000e-01 : f32}
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<0xi32>,
+        tensor<?x4x10xf32>
       -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
-  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
 }
 
 // -----
@@ -289,10 +310,13 @@ func.func @attention_grad_c7(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8x
                              %gradient: tensor<?x4x11xf32>)
     -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>) {
   // expected-error@+1 {{'mla.attention_grad' op wants dimension 2 of gradient (11) to be dv (10)}}
-  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets, %gradient {scale = 2.500000e-01 : f32}
-      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>, tensor<?x4x11xf32>
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets,
+        %gradient {scale = 2.500000e-01 : f32}
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
+        tensor<?x4x11xf32>
       -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
-  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
 }
 
 // -----
@@ -303,10 +327,13 @@ func.func @attention_grad_c8(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8x
                              %gradient: tensor<?x4x10xf32>)
     -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>) {
   // expected-error@+1 {{'mla.attention_grad' op wants scale (-INF) to be finite}}
-  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets, %gradient {scale = 0xFF800000 : f32}
-      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>, tensor<?x4x10xf32>
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets,
+        %gradient {scale = 0xFF800000 : f32}
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
+        tensor<?x4x10xf32>
       -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
-  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
 }
 
 // -----
@@ -364,7 +391,8 @@ func.func @latent_attention_c1(%q_latent: tensor<?x4x?xf32>, %q_rope: tensor<?x4
                                %page_table: tensor<?x?xi32>, %positions: tensor<?xi32>)
     -> tensor<?x4x24xf32> {
   // expected-error@+1 {{'mla.latent_attention' op wants dimension 2 of q_latent (rk) to be static, got 'tensor<?x4x?xf32>'}}
-  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions {page_tokens = 16 : i64, scale = 2.500000e-01 : f32}
+  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions
+      {page_tokens = 16 : i64, scale = 2.500000e-01 : f32}
       : tensor<?x4x?xf32>, tensor<?x4x8xf32>, tensor<?x32xf32>, tensor<?x?xi32>, tensor<?xi32> -> tensor<?x4x24xf32>
   return %r : tensor<?x4x24xf32>
 }
@@ -376,7 +404,8 @@ func.func @latent_attention_c2(%q_latent: tensor<?x4x24xf32>, %q_rope: tensor<?x
                                %page_table: tensor<?x?xi32>, %positions: tensor<?xi32>)
     -> tensor<?x4x24xf32> {
   // expected-error@+1 {{'mla.latent_attention' op wants dimension 1 of q_rope (5) to be nh (4)}}
-  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions {page_tokens = 16 : i64, scale = 2.500000e-01 : f32}
+  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions
+      {page_tokens = 16 : i64, scale = 2.500000e-01 : f32}
       : tensor<?x4x24xf32>, tensor<?x5x8xf32>, tensor<?x32xf32>, tensor<?x?xi32>, tensor<?xi32> -> tensor<?x4x24xf32>
   return %r : tensor<?x4x24xf32>
 }
@@ -388,7 +417,8 @@ func.func @latent_attention_c3(%q_latent: tensor<?x4x24xf32>, %q_rope: tensor<?x
                                %page_table: tensor<?x?xi32>, %positions: tensor<?xi32>)
     -> tensor<?x4x24xf32> {
   // expected-error@+1 {{'mla.latent_attention' op wants dimension 1 of cache (31) to be rk + dr (32)}}
-  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions {page_tokens = 16 : i64, scale = 2.500000e-01 : f32}
+  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions
+      {page_tokens = 16 : i64, scale = 2.500000e-01 : f32}
       : tensor<?x4x24xf32>, tensor<?x4x8xf32>, tensor<?x31xf32>, tensor<?x?xi32>, tensor<?xi32> -> tensor<?x4x24xf32>
   return %r : tensor<?x4x24xf32>
 }
@@ -400,7 +430,8 @@ func.func @latent_attention_c4(%q_latent: tensor<3x4x24xf32>, %q_rope: tensor<?x
                                %page_table: tensor<2x?xi32>, %positions: tensor<?xi32>)
     -> tensor<?x4x24xf32> {
   // expected-error@+1 {{'mla.latent_attention' op wants dimension 0 of page_table (2) to be B (3)}}
-  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions {page_tokens = 16 : i64, scale = 2.500000e-01 : f32}
+  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions
+      {page_tokens = 16 : i64, scale = 2.500000e-01 : f32}
       : tensor<3x4x24xf32>, tensor<?x4x8xf32>, tensor<?x32xf32>, tensor<2x?xi32>, tensor<?xi32> -> tensor<?x4x24xf32>
   return %r : tensor<?x4x24xf32>
 }
@@ -412,7 +443,8 @@ func.func @latent_attention_c5(%q_latent: tensor<3x4x24xf32>, %q_rope: tensor<?x
                                %page_table: tensor<?x?xi32>, %positions: tensor<2xi32>)
     -> tensor<?x4x24xf32> {
   // expected-error@+1 {{'mla.latent_attention' op wants dimension 0 of positions (2) to be B (3)}}
-  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions {page_tokens = 16 : i64, scale = 2.500000e-01 : f32}
+  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions
+      {page_tokens = 16 : i64, scale = 2.500000e-01 : f32}
       : tensor<3x4x24xf32>, tensor<?x4x8xf32>, tensor<?x32xf32>, tensor<?x?xi32>, tensor<2xi32> -> tensor<?x4x24xf32>
   return %r : tensor<?x4x24xf32>
 }
@@ -424,7 +456,8 @@ func.func @latent_attention_c6(%q_latent: tensor<?x4x24xf32>, %q_rope: tensor<?x
                                %page_table: tensor<?x?xi32>, %positions: tensor<?xi32>)
     -> tensor<?x4x25xf32> {
   // expected-error@+1 {{'mla.latent_attention' op wants dimension 2 of result (25) to be rk (24)}}
-  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions {page_tokens = 16 : i64, scale = 2.500000e-01 : f32}
+  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions
+      {page_tokens = 16 : i64, scale = 2.500000e-01 : f32}
       : tensor<?x4x24xf32>, tensor<?x4x8xf32>, tensor<?x32xf32>, tensor<?x?xi32>, tensor<?xi32> -> tensor<?x4x25xf32>
   return %r : tensor<?x4x25xf32>
 }
@@ -436,7 +469,8 @@ func.func @latent_attention_c7(%q_latent: tensor<?x4x24xf32>, %q_rope: tensor<?x
                                %page_table: tensor<?x?xi32>, %positions: tensor<?xi32>)
     -> tensor<?x4x24xf32> {
   // expected-error@+1 {{'mla.latent_attention' op wants scale (nan) to be finite}}
-  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions {page_tokens = 16 : i64, scale = 0x7FC00000 : f32}
+  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions
+      {page_tokens = 16 : i64, scale = 0x7FC00000 : f32}
       : tensor<?x4x24xf32>, tensor<?x4x8xf32>, tensor<?x32xf32>, tensor<?x?xi32>, tensor<?xi32> -> tensor<?x4x24xf32>
   return %r : tensor<?x4x24xf32>
 }
@@ -448,7 +482,8 @@ func.func @latent_attention_c8(%q_latent: tensor<?x4x24xf32>, %q_rope: tensor<?x
                                %page_table: tensor<?x?xi32>, %positions: tensor<?xi32>)
     -> tensor<?x4x24xf32> {
   // expected-error@+1 {{'mla.latent_attention' op wants page_tokens (0) to be at least 1}}
-  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions {page_tokens = 0 : i64, scale = 2.500000e-01 : f32}
+  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions
+      {page_tokens = 0 : i64, scale = 2.500000e-01 : f32}
       : tensor<?x4x24xf32>, tensor<?x4x8xf32>, tensor<?x32xf32>, tensor<?x?xi32>, tensor<?xi32> -> tensor<?x4x24xf32>
   return %r : tensor<?x4x24xf32>
 }
@@ -460,7 +495,8 @@ func.func @latent_attention_c9(%q_latent: tensor<?x4x24xf32>, %q_rope: tensor<?x
                                %page_table: tensor<?x?xi32>, %positions: tensor<?xi32>)
     -> tensor<?x4x24xf32> {
   // expected-error@+1 {{'mla.latent_attention' op wants S (40) to be a multiple of page_tokens (16)}}
-  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions {page_tokens = 16 : i64, scale = 2.500000e-01 : f32}
+  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions
+      {page_tokens = 16 : i64, scale = 2.500000e-01 : f32}
       : tensor<?x4x24xf32>, tensor<?x4x8xf32>, tensor<40x32xf32>, tensor<?x?xi32>, tensor<?xi32> -> tensor<?x4x24xf32>
   return %r : tensor<?x4x24xf32>
 }

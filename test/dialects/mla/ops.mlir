@@ -7,7 +7,8 @@
 // CHECK-LABEL: func.func @rotation(
 // CHECK: mla.rotation {{.*}} {frequencies = dense<[1.000000e+00, 1.000000e-01]> : tensor<2xf32>, magnitude = 1.000000e+00 : f32} : tensor<?xi32> -> tensor<?x2xf32>, tensor<?x2xf32>
 func.func @rotation(%positions: tensor<?xi32>) -> (tensor<?x2xf32>, tensor<?x2xf32>) {
-  %cos, %sin = mla.rotation %positions {frequencies = dense<[1.000000e+00, 1.000000e-01]> : tensor<2xf32>, magnitude = 1.000000e+00 : f32}
+  %cos, %sin = mla.rotation %positions {frequencies = dense<[1.000000e+00, 1.000000e-01]>
+      : tensor<2xf32>, magnitude = 1.000000e+00 : f32}
       : tensor<?xi32> -> tensor<?x2xf32>, tensor<?x2xf32>
   return %cos, %sin : tensor<?x2xf32>, tensor<?x2xf32>
 }
@@ -61,10 +62,13 @@ func.func @attention_grad(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32
                           %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>, %offsets: tensor<?xi32>,
                           %gradient: tensor<?x4x10xf32>)
     -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>) {
-  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets, %gradient {scale = 2.500000e-01 : f32}
-      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>, tensor<?x4x10xf32>
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets,
+        %gradient {scale = 2.500000e-01 : f32}
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
+        tensor<?x4x10xf32>
       -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
-  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
 }
 
 // The result is the cache.
@@ -84,7 +88,8 @@ func.func @cache_append(%ckv: tensor<?x24xf32>, %k_rope: tensor<?x8xf32>, %slots
 func.func @latent_attention(%q_latent: tensor<?x4x24xf32>, %q_rope: tensor<?x4x8xf32>, %cache: tensor<?x32xf32>,
                             %page_table: tensor<?x?xi32>, %positions: tensor<?xi32>)
     -> tensor<?x4x24xf32> {
-  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions {page_tokens = 16 : i64, scale = 2.500000e-01 : f32}
+  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions
+      {page_tokens = 16 : i64, scale = 2.500000e-01 : f32}
       : tensor<?x4x24xf32>, tensor<?x4x8xf32>, tensor<?x32xf32>, tensor<?x?xi32>, tensor<?xi32> -> tensor<?x4x24xf32>
   return %r : tensor<?x4x24xf32>
 }

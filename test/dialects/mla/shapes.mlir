@@ -50,7 +50,8 @@ func.func @cache_append(%ckv: tensor<?x24xf32>, %k_rope: tensor<?x8xf32>, %slots
 func.func @latent_attention(%q_latent: tensor<?x4x24xf32>, %q_rope: tensor<?x4x8xf32>, %cache: tensor<?x32xf32>,
                             %page_table: tensor<?x?xi32>, %positions: tensor<?xi32>) -> index {
   %c0 = arith.constant 0 : index
-  %o = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions {scale = 0.25 : f32, page_tokens = 16 : i64}
+  %o = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions
+      {scale = 0.25 : f32, page_tokens = 16 : i64}
       : tensor<?x4x24xf32>, tensor<?x4x8xf32>, tensor<?x32xf32>, tensor<?x?xi32>, tensor<?xi32> -> tensor<?x4x24xf32>
   %b = tensor.dim %o, %c0 : tensor<?x4x24xf32>
   return %b : index

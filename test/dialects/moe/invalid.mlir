@@ -5,7 +5,8 @@
 // C1
 func.func @route_c1(%logits: tensor<?x?xf32>, %bias: tensor<16xf32>) -> (tensor<?x4xf32>, tensor<?x4xi32>) {
   // expected-error@+1 {{'moe.route' op wants dimension 1 of logits (E) to be static, got 'tensor<?x?xf32>'}}
-  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 4 : i64}
+  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 4 : i64, normalize = true,
+        scale = 2.500000e+00 : f32, top_k = 4 : i64}
       : tensor<?x?xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
   return %w, %e : tensor<?x4xf32>, tensor<?x4xi32>
 }
@@ -15,7 +16,8 @@ func.func @route_c1(%logits: tensor<?x?xf32>, %bias: tensor<16xf32>) -> (tensor<
 // C2
 func.func @route_c2(%logits: tensor<?x16xf32>, %bias: tensor<15xf32>) -> (tensor<?x4xf32>, tensor<?x4xi32>) {
   // expected-error@+1 {{'moe.route' op wants dimension 0 of bias (15) to be E (16)}}
-  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 4 : i64}
+  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 4 : i64, normalize = true,
+        scale = 2.500000e+00 : f32, top_k = 4 : i64}
       : tensor<?x16xf32>, tensor<15xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
   return %w, %e : tensor<?x4xf32>, tensor<?x4xi32>
 }
@@ -25,7 +27,8 @@ func.func @route_c2(%logits: tensor<?x16xf32>, %bias: tensor<15xf32>) -> (tensor
 // C3
 func.func @route_c3(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor<?x4xf32>, tensor<?x4xi32>) {
   // expected-error@+1 {{'moe.route' op wants top_k (0) to be at least 1}}
-  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 0 : i64}
+  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 4 : i64, normalize = true,
+        scale = 2.500000e+00 : f32, top_k = 0 : i64}
       : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
   return %w, %e : tensor<?x4xf32>, tensor<?x4xi32>
 }
@@ -35,7 +38,8 @@ func.func @route_c3(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor
 // C4
 func.func @route_c4(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor<?x3xf32>, tensor<?x4xi32>) {
   // expected-error@+1 {{'moe.route' op wants dimension 1 of weights (3) to be K (4)}}
-  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 4 : i64}
+  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 4 : i64, normalize = true,
+        scale = 2.500000e+00 : f32, top_k = 4 : i64}
       : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x3xf32>, tensor<?x4xi32>
   return %w, %e : tensor<?x3xf32>, tensor<?x4xi32>
 }
@@ -45,7 +49,8 @@ func.func @route_c4(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor
 // C5
 func.func @route_c5(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor<?x4xf32>, tensor<?x3xi32>) {
   // expected-error@+1 {{'moe.route' op wants dimension 1 of experts (3) to be K (4)}}
-  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 4 : i64}
+  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 4 : i64, normalize = true,
+        scale = 2.500000e+00 : f32, top_k = 4 : i64}
       : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x3xi32>
   return %w, %e : tensor<?x4xf32>, tensor<?x3xi32>
 }
@@ -56,7 +61,9 @@ func.func @route_c5(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor
 func.func @route_c6(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>, %forced: tensor<?x5xi32>)
     -> (tensor<?x4xf32>, tensor<?x4xi32>) {
   // expected-error@+1 {{'moe.route' op wants dimension 1 of forced (5) to be K (4)}}
-  %w, %e = moe.route %logits, %bias forced(%forced : tensor<?x5xi32>) {group_limit = 2 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 4 : i64}
+  %w, %e = moe.route %logits, %bias forced(%forced
+      : tensor<?x5xi32>) {group_limit = 2 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32,
+        top_k = 4 : i64}
       : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
   return %w, %e : tensor<?x4xf32>, tensor<?x4xi32>
 }
@@ -66,7 +73,8 @@ func.func @route_c6(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>, %forced: t
 // C7
 func.func @route_c7(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor<?x4xf32>, tensor<?x4xi32>) {
   // expected-error@+1 {{'moe.route' op wants groups (0) to be at least 1}}
-  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 0 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 4 : i64}
+  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 0 : i64, normalize = true,
+        scale = 2.500000e+00 : f32, top_k = 4 : i64}
       : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
   return %w, %e : tensor<?x4xf32>, tensor<?x4xi32>
 }
@@ -76,7 +84,8 @@ func.func @route_c7(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor
 // C8
 func.func @route_c8(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor<?x4xf32>, tensor<?x4xi32>) {
   // expected-error@+1 {{'moe.route' op wants E (16) to be a multiple of groups (3)}}
-  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 3 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 4 : i64}
+  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 3 : i64, normalize = true,
+        scale = 2.500000e+00 : f32, top_k = 4 : i64}
       : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
   return %w, %e : tensor<?x4xf32>, tensor<?x4xi32>
 }
@@ -86,7 +95,8 @@ func.func @route_c8(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor
 // C9
 func.func @route_c9(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor<?x4xf32>, tensor<?x4xi32>) {
   // expected-error@+1 {{'moe.route' op wants group_limit (5) to be in 1 .. groups (4)}}
-  %w, %e = moe.route %logits, %bias {group_limit = 5 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 4 : i64}
+  %w, %e = moe.route %logits, %bias {group_limit = 5 : i64, groups = 4 : i64, normalize = true,
+        scale = 2.500000e+00 : f32, top_k = 4 : i64}
       : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
   return %w, %e : tensor<?x4xf32>, tensor<?x4xi32>
 }
@@ -96,7 +106,8 @@ func.func @route_c9(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor
 // C9
 func.func @route_c9_2(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor<?x4xf32>, tensor<?x4xi32>) {
   // expected-error@+1 {{'moe.route' op wants group_limit (0) to be in 1 .. groups (4)}}
-  %w, %e = moe.route %logits, %bias {group_limit = 0 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 4 : i64}
+  %w, %e = moe.route %logits, %bias {group_limit = 0 : i64, groups = 4 : i64, normalize = true,
+        scale = 2.500000e+00 : f32, top_k = 4 : i64}
       : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
   return %w, %e : tensor<?x4xf32>, tensor<?x4xi32>
 }
@@ -106,7 +117,8 @@ func.func @route_c9_2(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tens
 // C10
 func.func @route_c10(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor<?x9xf32>, tensor<?x9xi32>) {
   // expected-error@+1 {{'moe.route' op wants top_k (9) to be at most group_limit * E / groups (8)}}
-  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 9 : i64}
+  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 4 : i64, normalize = true,
+        scale = 2.500000e+00 : f32, top_k = 9 : i64}
       : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x9xf32>, tensor<?x9xi32>
   return %w, %e : tensor<?x9xf32>, tensor<?x9xi32>
 }
@@ -116,7 +128,8 @@ func.func @route_c10(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tenso
 // C11
 func.func @route_c11(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor<?x4xf32>, tensor<?x4xi32>) {
   // expected-error@+1 {{'moe.route' op wants E / groups (1) to be at least 2 where group_limit is below groups}}
-  %w, %e = moe.route %logits, %bias {group_limit = 8 : i64, groups = 16 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 4 : i64}
+  %w, %e = moe.route %logits, %bias {group_limit = 8 : i64, groups = 16 : i64, normalize = true,
+        scale = 2.500000e+00 : f32, top_k = 4 : i64}
       : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
   return %w, %e : tensor<?x4xf32>, tensor<?x4xi32>
 }
@@ -126,7 +139,8 @@ func.func @route_c11(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tenso
 // C12
 func.func @route_c12(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor<?x4xf32>, tensor<?x4xi32>) {
   // expected-error@+1 {{'moe.route' op wants scale (INF) to be finite}}
-  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 4 : i64, normalize = true, scale = 0x7F800000 : f32, top_k = 4 : i64}
+  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 4 : i64, normalize = true,
+        scale = 0x7F800000 : f32, top_k = 4 : i64}
       : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
   return %w, %e : tensor<?x4xf32>, tensor<?x4xi32>
 }

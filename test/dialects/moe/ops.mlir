@@ -7,7 +7,8 @@
 // CHECK-LABEL: func.func @route(
 // CHECK: moe.route {{.*}} {group_limit = 2 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 4 : i64} : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
 func.func @route(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor<?x4xf32>, tensor<?x4xi32>) {
-  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 4 : i64}
+  %w, %e = moe.route %logits, %bias {group_limit = 2 : i64, groups = 4 : i64, normalize = true,
+        scale = 2.500000e+00 : f32, top_k = 4 : i64}
       : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
   return %w, %e : tensor<?x4xf32>, tensor<?x4xi32>
 }
@@ -17,7 +18,9 @@ func.func @route(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>) -> (tensor<?x
 // CHECK: moe.route {{.*}} forced(%{{.*}} : tensor<?x4xi32>) {group_limit = 2 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 4 : i64} : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
 func.func @route_forced(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>, %forced: tensor<?x4xi32>)
     -> (tensor<?x4xf32>, tensor<?x4xi32>) {
-  %w, %e = moe.route %logits, %bias forced(%forced : tensor<?x4xi32>) {group_limit = 2 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 4 : i64}
+  %w, %e = moe.route %logits, %bias forced(%forced
+      : tensor<?x4xi32>) {group_limit = 2 : i64, groups = 4 : i64, normalize = true, scale = 2.500000e+00 : f32,
+        top_k = 4 : i64}
       : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
   return %w, %e : tensor<?x4xf32>, tensor<?x4xi32>
 }
@@ -26,7 +29,8 @@ func.func @route_forced(%logits: tensor<?x16xf32>, %bias: tensor<16xf32>, %force
 // CHECK-LABEL: func.func @route_single(
 // CHECK: moe.route {{.*}} {group_limit = 3 : i64, groups = 3 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 2 : i64} : tensor<?x3xf32>, tensor<3xf32> -> tensor<?x2xf32>, tensor<?x2xi32>
 func.func @route_single(%logits: tensor<?x3xf32>, %bias: tensor<3xf32>) -> (tensor<?x2xf32>, tensor<?x2xi32>) {
-  %w, %e = moe.route %logits, %bias {group_limit = 3 : i64, groups = 3 : i64, normalize = true, scale = 2.500000e+00 : f32, top_k = 2 : i64}
+  %w, %e = moe.route %logits, %bias {group_limit = 3 : i64, groups = 3 : i64, normalize = true,
+        scale = 2.500000e+00 : f32, top_k = 2 : i64}
       : tensor<?x3xf32>, tensor<3xf32> -> tensor<?x2xf32>, tensor<?x2xi32>
   return %w, %e : tensor<?x2xf32>, tensor<?x2xi32>
 }
