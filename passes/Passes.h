@@ -1,0 +1,11 @@
+// The compiler's passes; Passes.td describes them in running order.
+#pragma once
+#include "mlir/Pass/Pass.h"
+#include <memory>
+
+namespace hadal {
+#define GEN_PASS_DECL
+#include "passes/Passes.h.inc"
+#define GEN_PASS_REGISTRATION
+#include "passes/Passes.h.inc"
+} // namespace hadal

@@ -1,0 +1,147 @@
+#ifndef HADAL_PASSES
+#define HADAL_PASSES
+
+include "mlir/Pass/PassBase.td"
+
+// In running order: reading this file from top to bottom is reading the compiler.
+
+//===----------------------------------------------------------------------===//
+// lower: from the model's graph to the functions that serve it
+//===----------------------------------------------------------------------===//
+
+def MlaSpecialize : Pass<"mla-specialize", "::mlir::ModuleOp"> {
+  let summary = "make prefill, inspect and decode of @forward";
+  let description = [{
+    `@forward` computes whole sequences and knows no cache. Copies of it serve:
+    `@prefill` keeps expanded attention and appends latents and rope keys to the cache; its only result is the logits.
+    `@inspect` also returns what `@forward` returns. `@inspect_routed` takes the choices of experts as arguments.
+    `@decode` attends one new token a sequence over the latent cache: the key projection is absorbed into the query and the
+    value projection follows the attention, so the cache is never expanded:
+
+        %kv = linalg.matmul %ckv, %w_kv_b            %c1 = mla.cache_append %ckv, %k_rope, %slots, %c0
+        %o = mla.attention %qn, %qr, %kn, %kr, %v    %ql = linalg.contract %qn, %w_k
+                                                     %ol = mla.latent_attention %ql, %qr, %c1, %table, %positions
+                                                     %o = linalg.contract %ol, %w_v
+
+    Source: DeepSeek-V2, arXiv:2405.04434, section 2.1.2. Fails where the keys of an attention are no product of a latent and
+    a parameter. Leaves every other op alone. Test: test/passes/mla-specialize.mlir.
+  }];
+  let options = [Option<"pageTokens", "page-tokens", "int64_t", "64", "positions of a page of the latent cache">];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
+}
+
+def HadalFuseElementwise : Pass<"hadal-fuse-elementwise", "::mlir::func::FuncOp"> {
+  let summary = "an element-wise op joins its only reader, if that is element-wise too";
+  let description = [{
+        %b = linalg.generic (add bias) %y
+        %r = linalg.generic (add residual) %b, %x    ->    %r = linalg.generic (add, add) %y, %bias, %x
+    Leaves products, reductions and gathers, and moves no reshape: a product stays what the kernels know. Test:
+    test/passes/hadal-fuse-elementwise.mlir.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect"];
+}
+
+def Fp8FoldDequantize : Pass<"fp8-fold-dequantize", "::mlir::ModuleOp"> {
+  let summary = "products with dequantized weights become products with f8 weights";
+  let description = [{
+        %w = fp8.dequantize %q, %s
+        %y = linalg.matmul %x, %w       ->       %y = fp8.matmul %x, %q, %s
+        %z = moe.grouped_matmul %x, %w  ->       %z = fp8.grouped_matmul %x, %q, %s
+    Leaves dequantized weights that something else reads. Test: test/passes/fp8-fold-dequantize.mlir.
+  }];
+}
+
+def MoeFuseDispatch : Pass<"moe-fuse-dispatch", "::mlir::ModuleOp"> {
+  let summary = "grouped products read the tokens' rows where they lie";
+  let description = [{
+        %rows = moe.dispatch %x, %source
+        %y = moe.grouped_matmul %rows, %w, ...    ->    %y = moe.grouped_matmul %x, %w, ... source(%source)
+    Leaves a dispatch that something else reads. Test: test/passes/moe-fuse-dispatch.mlir.
+  }];
+}
+
+//===----------------------------------------------------------------------===//
+// kernels: from functions to programs and kernels
+//===----------------------------------------------------------------------===//
+
+def ExecFormPrograms : Pass<"exec-form-programs", "::mlir::ModuleOp"> {
+  let summary = "functions become programs that launch kernels";
+  let description = [{
+        func.func @f(%x) {                               exec.program @f registers ["arg0.0"] {
+          %0 = linalg.matmul %x, %w                        exec.launch @kernel_0(%x, %packed_w, %y) ...
+          %1 = linalg.generic (silu) %0            ->    }
+          return %1                                      func.func private @kernel_0(...) {exec.kernel}
+    A kernel is a product with the element-wise op that follows it, a pair of products of one left operand under one such op, a
+    chain of linalg ops over the same rows, or one op. Equal kernels are one. Right operands of products are packed: parameters
+    once, by the program @pack, other tensors by a launch before. Sizes become functions of the program's registers.
+    Fails on ops that no kernel knows. Test: test/passes/exec-form-programs.mlir.
+  }];
+  let options = [Option<"lanes", "lanes", "int64_t", "8", "f32 lanes of a vector register">];
+  let dependentDialects = ["::hadal::exec::ExecDialect", "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::math::MathDialect", "::mlir::linalg::LinalgDialect"];
+}
+
+def ExecAddSampling : Pass<"exec-add-sampling", "::mlir::ModuleOp"> {
+  let summary = "add the programs argmax, sample and nll over rows of logits";
+  let description = [{
+    The driver draws the random number, the kernel chooses: `argmax` (ties take the lower id), `sample` (temperature and the
+    smallest set of tokens whose probabilities reach top_p), `nll` (negative log-likelihood of a target).
+    Test: test/passes/exec-add-sampling.mlir.
+  }];
+  let options = [Option<"vocabulary", "vocabulary", "int64_t", "0", "logits of a row">,
+                 Option<"lanes", "lanes", "int64_t", "8", "f32 lanes of a vector register">];
+  let dependentDialects = ["::hadal::exec::ExecDialect", "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::math::MathDialect"];
+}
+
+def ExecPlanMemory : Pass<"exec-plan-memory", "::mlir::ModuleOp"> {
+  let summary = "give temporaries slots, so that values whose lives do not meet share memory";
+  let description = [{
+        %0 = exec.temporary bytes #map    ->    %0 = exec.temporary bytes #map slot 0
+    A slot is as large as its largest temporary; among free slots the one of the nearest size for a typical run is taken.
+    Test: test/passes/exec-plan-memory.mlir.
+  }];
+}
+
+def HadalLowerKernels : Pass<"hadal-lower-kernels", "::mlir::ModuleOp"> {
+  let summary = "kernels on tensors become kernels on memrefs";
+  let description = [{
+        func.func private @k(%x: tensor<?x64xf32>, ...) -> tensor<?x32xf32> attributes {exec.kernel}
+    ->  func.func private @k(%x: memref<?x64xf32>, ..., %y: memref<?x32xf32>, %begin: index, %end: index, %scratch: memref<?xi8>)
+          attributes {exec.kernel, exec.lowered, exec.tasks = affine_map<...>, exec.scratch_bytes = ...}
+    Products, attention, routing and quantization have emitters of their own; groups of linalg ops are tiled over rows, fused,
+    bufferized and lowered to loops. Test: test/passes/hadal-lower-kernels.mlir.
+  }];
+  let options = [Option<"lanes", "lanes", "int64_t", "8", "f32 lanes of a vector register">];
+  let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect", "::mlir::vector::VectorDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::affine::AffineDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::bufferization::BufferizationDialect"];
+}
+
+//===----------------------------------------------------------------------===//
+// target: from kernels to LLVM
+//===----------------------------------------------------------------------===//
+
+def HadalExpandMath : Pass<"hadal-expand-math", "::mlir::func::FuncOp"> {
+  let summary = "exp, log and their kin become polynomials";
+  let description = [{
+    No kernel calls a mathematical library: f32 functions become polynomials of multiplications and additions.
+    Leaves sqrt, abs and fma, which are instructions. Test: test/passes/hadal-expand-math.mlir.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect", "::mlir::vector::VectorDialect"];
+}
+
+def HadalKernelEntries : Pass<"hadal-kernel-entries", "::mlir::ModuleOp"> {
+  let summary = "give each lowered kernel the entry that the runtime calls";
+  let description = [{
+        llvm.func @k(%buffers: ptr, %scalars: ptr, %begin: i64, %end: i64, %scratch: ptr)
+    builds the kernel's memrefs from base addresses and sizes and calls it (runtime/Abi.h). Runs after the conversion to LLVM,
+    when a memref is its parts. Test: test/passes/hadal-kernel-entries.mlir.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+}
+
+#endif // HADAL_PASSES

@@ -1,0 +1,70 @@
+#include "passes/Pipelines.h"
+#include "dialects/exec/Exec.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+#include "passes/Passes.h"
+
+using namespace mlir;
+using namespace hadal;
+
+void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &options) {
+  // First, because it copies @forward: what follows works on each copy.
+  pm.addPass(createMlaSpecialize({options.pageTokens}));
+  // A bias and a residual become one op, and so one epilogue.
+  pm.addNestedPass<func::FuncOp>(createHadalFuseElementwise());
+  // After the specialization, which takes slices of dequantized weights: those are widened while they are packed.
+  pm.addPass(createFp8FoldDequantize());
+  // Before kernels are formed, so that the gathered rows never exist.
+  pm.addPass(createMoeFuseDispatch());
+  // Equal sizes and constants once, so that equal kernels print equally.
+  pm.addPass(createCSEPass());
+  pm.addPass(createExecFormPrograms({options.lanes}));
+  if (options.vocabulary > 0)
+    pm.addPass(createExecAddSampling({options.vocabulary, options.lanes}));
+  // Kernels say nothing about memory between launches; the programs alone decide it.
+  pm.addPass(createExecPlanMemory());
+  pm.addPass(createHadalLowerKernels({options.lanes}));
+}
+
+void hadal::buildKernelsToLlvm(OpPassManager &pm) {
+  // Polynomials first: what they are made of is simplified with all else.
+  pm.addNestedPass<func::FuncOp>(createHadalExpandMath());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addNestedPass<func::FuncOp>(createConvertVectorToSCFPass());
+  // Views become base, offset and strides before memrefs become pointers.
+  pm.addPass(memref::createExpandStridedMetadataPass());
+  pm.addPass(createLowerAffinePass());
+  pm.addPass(createSCFToControlFlowPass());
+  pm.addPass(createConvertVectorToLLVMPass());
+  pm.addPass(createConvertMathToLLVMPass());
+  pm.addPass(createLowerAffinePass());
+  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
+  pm.addPass(createConvertFuncToLLVMPass());
+  pm.addPass(createArithToLLVMConversionPass());
+  pm.addPass(createConvertIndexToLLVMPass());
+  pm.addPass(createUBToLLVMConversionPass());
+  pm.addPass(createConvertControlFlowToLLVMPass());
+  pm.addPass(createReconcileUnrealizedCastsPass());
+  // Last, because it needs to see memrefs as the parts they became.
+  pm.addPass(createHadalKernelEntries());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
+
+void hadal::registerHadalPasses() {
+  registerCompilerPasses();
+  PassPipelineRegistration<>("hadal-graph-to-kernels", "graph to programs and kernels on memrefs",
+                             [](OpPassManager &pm) { buildGraphToKernels(pm, {}); });
+  PassPipelineRegistration<>("hadal-kernels-to-llvm", "kernels on memrefs to the LLVM dialect", buildKernelsToLlvm);
+}

@@ -1,0 +1,21 @@
+// The compiler's phases as pipelines. Each is also a pipeline of hadal-opt under the name given.
+#pragma once
+#include "mlir/Pass/PassManager.h"
+
+namespace hadal {
+
+struct PipelineOptions {
+  int64_t lanes = 8;
+  int64_t pageTokens = 64;
+  int64_t vocabulary = 0; ///< 0: the module generates no text
+};
+
+/// "hadal-graph-to-kernels": graph -> programs and kernels on memrefs.
+void buildGraphToKernels(mlir::OpPassManager &pm, const PipelineOptions &options);
+/// "hadal-kernels-to-llvm": kernels on memrefs -> LLVM dialect, in a module that holds nothing else.
+void buildKernelsToLlvm(mlir::OpPassManager &pm);
+
+/// Registers passes and pipelines.
+void registerHadalPasses();
+
+} // namespace hadal

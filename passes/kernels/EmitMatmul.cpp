@@ -1,0 +1,404 @@
+// Matrix products over packed weights, for one row or many.
+//
+// Weights lie in panels of `panel` outputs, [panel][K][outputs], K in pairs where an element is narrower than f32 (so that
+// a pair widens by a shift and a mask). A tile keeps rows x outputs accumulators in registers and walks K once, upwards,
+// so each output is one chain of fused multiply-adds whatever the tile: a row's bits do not depend on which rows stand
+// beside it. f8 weights are widened without their scale; each block of K is a chain of its own that the scale then joins
+// to the sum, as the tensor cores' promotion does (DeepSeek-V3, arXiv:2412.19437, section 3.3).
+//
+//   task   rows [m0, m1) x panels [p0, p1)
+//     one row        four panels at a time: four streams of weights keep the memory busy
+//     many rows      panel by panel, tiles of 6 rows, then what is left; the panel stays in the first cache
+#include "passes/kernels/Kernel.h"
+#include "passes/kernels/Matmul.h"
+#include "passes/kernels/Packing.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+using namespace hadal;
+using Values = KernelBuilder::Values;
+
+namespace {
+
+class MatmulEmitter {
+public:
+  MatmulEmitter(Kernel &kernel, SmallVector<Product> products, linalg::GenericOp epilogue)
+      : kernel(kernel), b(kernel.b), products(std::move(products)), epilogue(epilogue), first(this->products.front()),
+        layout(PanelLayout::of(first.n, first.k, cast<RankedTensorType>(first.right.getType()).getElementType(),
+                               this->products.size(), b.shape)) {}
+
+  LogicalResult emit();
+
+private:
+  struct Place { // where a tile stands
+    Value row, batch, panel;
+  };
+  void emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1);
+  void tile(int64_t rows, int64_t panels, Place at, Value widened);
+  Values chain(Value k0, int64_t count, Values acc, ArrayRef<Value> leftRows, Place at, ArrayRef<Value> bases, Value widened);
+  SmallVector<Values> loadPair(Value k, bool both, ArrayRef<Value> bases, Value widened);
+  void widenPair(Value base, Value k, int64_t vector, int64_t lanes, Value out[2]);
+  Value loadLeft(Value leftRow, Value batch, Value k);
+  void storeTile(const Values &acc, int64_t rows, int64_t panels, Place at);
+  void storeVectors(const Values &acc, int64_t rows, int64_t panel, int64_t panels, Place at, bool last);
+  void widenPanel(Value base, Value widened);
+  Value scaleOf(unsigned product, Place at, Value kBlock);
+
+  Kernel &kernel;
+  KernelBuilder &b;
+  SmallVector<Product> products;
+  linalg::GenericOp epilogue;
+  Product &first;
+  PanelLayout layout;
+  Value left, right, out, offsets, active, source;
+  SmallVector<Value> scales, extra;
+  int64_t vectors = 0;  // of a panel
+  bool eight = false;
+};
+
+Value MatmulEmitter::loadLeft(Value leftRow, Value batch, Value k) {
+  SmallVector<Value> at(cast<MemRefType>(left.getType()).getRank());
+  at[first.leftRow] = leftRow;
+  at[first.leftK] = k;
+  if (first.leftBatch >= 0)
+    at[first.leftBatch] = batch;
+  return b.widen(b.load(left, at));
+}
+
+/// Widens two rows of K of `lanes` outputs that lie interleaved.
+void MatmulEmitter::widenPair(Value base, Value k, int64_t vector, int64_t lanes, Value out[2]) {
+  Value at = b.add(b.add(base, b.mul(k, layout.panel)), vector * 2 * b.shape.lanes);
+  Type element = cast<MemRefType>(right.getType()).getElementType();
+  Value raw = b.loadVector(right, {at}, 2 * lanes);
+  auto constant = [&](VectorType type, int64_t v) -> Value {
+    return arith::ConstantOp::create(b, DenseElementsAttr::get(type, b.getIntegerAttr(type.getElementType(), v)));
+  };
+  if (element.isF16()) { // halves convert lane by lane
+    SmallVector<int64_t> even, odd;
+    for (int64_t i = 0; i < lanes; ++i)
+      even.push_back(2 * i), odd.push_back(2 * i + 1);
+    out[0] = b.widen(vector::ShuffleOp::create(b, raw, raw, even));
+    out[1] = b.widen(vector::ShuffleOp::create(b, raw, raw, odd));
+    return;
+  }
+  if (element.isBF16()) {
+    auto bits = b.vectorOf(lanes, b.getI32Type()), wide = b.vectorOf(lanes, b.getF32Type());
+    Value pair = vector::BitCastOp::create(b, bits, raw);
+    out[0] = arith::BitcastOp::create(b, wide, arith::ShLIOp::create(b, pair, constant(bits, 16)));
+    out[1] = arith::BitcastOp::create(b, wide, arith::AndIOp::create(b, pair, constant(bits, int32_t(0xffff0000))));
+    return;
+  }
+  // E4M3 codes become f16 with the sign in place and exponent and mantissa one bit lower: the value times 2^-8, exact,
+  // subnormals included.
+  auto halves = b.vectorOf(lanes, b.getI16Type()), wide = b.vectorOf(lanes, b.getF32Type());
+  Value pair = vector::BitCastOp::create(b, halves, raw);
+  Value high = pair, low = arith::ShLIOp::create(b, pair, constant(halves, 8));
+  for (int i = 0; i < 2; ++i) {
+    Value shifted = arith::ShRSIOp::create(b, i ? high : low, constant(halves, 1));
+    Value masked = arith::AndIOp::create(b, shifted, constant(halves, int16_t(0xBF80)));
+    Value half = arith::BitcastOp::create(b, b.vectorOf(lanes, b.getF16Type()), masked);
+    out[i] = arith::ExtFOp::create(b, wide, half);
+  }
+}
+
+/// The vectors of rows k and (if `both`) k+1 of each panel.
+SmallVector<Values> MatmulEmitter::loadPair(Value k, bool both, ArrayRef<Value> bases, Value widened) {
+  SmallVector<Values> rows(2);
+  int64_t lanes = b.shape.lanes;
+  for (Value base : bases) {
+    if (widened || layout.element.isF32()) {
+      for (int64_t i = 0; i < (both ? 2 : 1); ++i)
+        for (int64_t v = 0; v < vectors; ++v) {
+          Value row = b.add(k, i);
+          rows[i].push_back(widened ? b.loadVector(widened, {row, b.index(v * lanes)}, lanes)
+                                    : b.loadVector(right, {b.add(b.add(base, b.mul(row, layout.panel)), v * lanes)}, lanes));
+        }
+      continue;
+    }
+    for (int64_t v = 0; v < vectors; ++v) {
+      Value pair[2];
+      widenPair(base, k, v, lanes, pair);
+      rows[0].push_back(pair[0]);
+      rows[1].push_back(pair[1]);
+    }
+  }
+  return rows;
+}
+
+/// acc[row][vector] += left(row, k) * right(k, vector) for k0 <= k < k0 + count, one k after the other.
+Values MatmulEmitter::chain(Value k0, int64_t count, Values acc, ArrayRef<Value> leftRows, Place at,
+                            ArrayRef<Value> bases, Value widened) {
+  int64_t width = bases.size() * vectors;
+  auto step = [&](Value k, bool both, Values acc) {
+    auto rows = loadPair(k, both, bases, widened);
+    for (int64_t i = 0; i < (both ? 2 : 1); ++i)
+      for (auto [r, leftRow] : llvm::enumerate(leftRows)) {
+        Value a = b.splat(loadLeft(leftRow, at.batch, b.add(k, i)), b.shape.lanes);
+        for (int64_t v = 0; v < width; ++v)
+          acc[r * width + v] = b.fma(a, rows[i][v], acc[r * width + v]);
+      }
+    return acc;
+  };
+  int64_t main = count / 4 * 4;
+  if (main)
+    acc = b.carry(k0, b.add(k0, main), 4, acc, [&](Value k, Values acc) { return step(b.add(k, 2), true, step(k, true, acc)); });
+  if (count - main >= 2)
+    acc = step(b.add(k0, main), true, acc);
+  if (count % 2)
+    acc = step(b.add(k0, count - 1), false, acc);
+  return acc;
+}
+
+Value MatmulEmitter::scaleOf(unsigned product, Place at, Value kBlock) {
+  int64_t width = layout.width();
+  Value n = b.div(b.mul(at.panel, width), first.blockN);
+  SmallVector<Value> index{n, kBlock};
+  if (cast<MemRefType>(scales[product].getType()).getRank() == 3)
+    index.insert(index.begin(), at.batch);
+  return b.mulf(b.load(scales[product], index), b.f32(256.0f)); // undoes the 2^-8 of the widening
+}
+
+void MatmulEmitter::tile(int64_t rows, int64_t panels, Place at, Value widened) {
+  int64_t lanes = b.shape.lanes, width = panels * vectors;
+  auto vectorType = b.vectorOf(lanes, b.getF32Type());
+  Value zero = b.zeros(vectorType);
+  SmallVector<Value> leftRows, bases;
+  for (int64_t r = 0; r < rows; ++r) {
+    Value row = b.add(at.row, r);
+    leftRows.push_back(source ? b.toIndex(b.load(source, {row})) : row);
+  }
+  Value firstPanel = at.batch ? b.add(b.mul(at.batch, layout.panels()), at.panel) : at.panel;
+  for (int64_t p = 0; p < panels; ++p)
+    bases.push_back(b.mul(b.add(firstPanel, p), layout.panelElements()));
+  Values acc(rows * width, zero);
+  if (!eight) {
+    acc = chain(b.index(0), first.k, acc, leftRows, at, bases, widened);
+  } else {
+    auto block = [&](Value kBlock, int64_t count, Values sums) {
+      Values part = chain(b.mul(kBlock, first.blockK), count, Values(rows * width, zero), leftRows, at, bases, widened);
+      for (int64_t p = 0; p < panels; ++p)
+        for (unsigned q = 0; q < products.size(); ++q) {
+          Value scale = b.splat(scaleOf(q, {at.row, at.batch, b.add(at.panel, p)}, kBlock), lanes);
+          int64_t each = vectors / products.size();
+          for (int64_t r = 0; r < rows; ++r)
+            for (int64_t v = q * each; v < int64_t(q + 1) * each; ++v) {
+              Value &sum = sums[r * width + p * vectors + v];
+              sum = b.fma(part[r * width + p * vectors + v], scale, sum);
+            }
+        }
+      return sums;
+    };
+    int64_t full = first.k / first.blockK;
+    if (full)
+      acc = b.carry(b.index(0), b.index(full), 1, acc, [&](Value kBlock, Values sums) { return block(kBlock, first.blockK, sums); });
+    if (first.k % first.blockK)
+      acc = block(b.index(full), first.k % first.blockK, acc);
+  }
+  storeTile(acc, rows, panels, at);
+}
+
+void MatmulEmitter::storeTile(const Values &acc, int64_t rows, int64_t panels, Place at) {
+  for (int64_t p = 0; p < panels; ++p) {
+    if (first.n % layout.width() == 0) {
+      storeVectors(acc, rows, p, panels, at, false);
+      continue;
+    }
+    b.choose(b.equal(b.add(at.panel, p), b.index(layout.panels() - 1)),
+             [&] { storeVectors(acc, rows, p, panels, at, true); }, [&] { storeVectors(acc, rows, p, panels, at, false); });
+  }
+}
+
+void MatmulEmitter::storeVectors(const Values &acc, int64_t rows, int64_t panel, int64_t panels, Place at, bool last) {
+  int64_t lanes = b.shape.lanes, each = vectors / products.size(), all = panels * vectors;
+  Value column0 = b.mul(b.add(at.panel, panel), layout.width());
+  for (int64_t v = 0; v < each; ++v) {
+    int64_t valid = last ? std::clamp<int64_t>(first.n % layout.width() - v * lanes, 0, lanes) : lanes;
+    if (!valid)
+      continue;
+    Value column = b.add(column0, v * lanes);
+    for (int64_t r = 0; r < rows; ++r) {
+      Value row = b.add(at.row, r), result = acc[r * all + panel * vectors + v];
+      if (epilogue) {
+        IRMapping map;
+        for (auto [operand, memory] : llvm::zip(epilogue.getDpsInputOperands(), extra)) {
+          Value in;
+          for (auto [q, product] : llvm::enumerate(products))
+            if (operand->get() == product.result())
+              in = acc[r * all + panel * vectors + q * each + v];
+          AffineMap access = epilogue.getMatchingIndexingMap(operand);
+          if (!in && access.isIdentity())
+            in = b.loadVector(memory, {row, column}, lanes, valid);
+          else if (!in && access.getNumResults() == 1 && access.isFunctionOfDim(1))
+            in = b.loadVector(memory, {column}, lanes, valid);
+          else if (!in)
+            in = b.splat(access.getNumResults() ? b.load(memory, {row}) : memory, lanes);
+          map.map(epilogue.getMatchingBlockArgument(operand), in);
+        }
+        for (Operation &op : epilogue.getBody()->without_terminator()) {
+          auto lanesOf = [&](Type t) { return b.vectorOf(lanes, t); };
+          for (Value v : op.getOperands()) { // constants stand outside or inside the payload as scalars
+            Attribute constant;
+            if (!map.contains(v) && matchPattern(v, m_Constant(&constant)))
+              map.map(v, arith::ConstantOp::create(b, DenseElementsAttr::get(lanesOf(v.getType()), constant)));
+          }
+          if (isa<arith::ConstantOp>(op))
+            continue;
+          Operation *clone = b.clone(op, map);
+          for (auto [from, to] : llvm::zip(op.getResults(), clone->getResults()))
+            to.setType(lanesOf(from.getType()));
+        }
+        Value yielded = epilogue.getBody()->getTerminator()->getOperand(0);
+        result = map.lookup(yielded);
+      }
+      SmallVector<Value> place(cast<MemRefType>(out.getType()).getRank());
+      place[first.outRow] = row;
+      place[first.outN] = column;
+      if (first.outBatch >= 0)
+        place[first.outBatch] = at.batch;
+      b.storeVector(result, out, place, valid);
+    }
+  }
+}
+
+/// Widens a whole f8 panel once, for many tiles of rows.
+void MatmulEmitter::widenPanel(Value base, Value widened) {
+  b.loop(b.index(0), b.index(layout.paddedK()), 2, [&](Value k) {
+    for (int64_t v = 0; v < vectors; ++v) {
+      Value pair[2];
+      widenPair(base, k, v, b.shape.lanes, pair);
+      for (int64_t i = 0; i < 2; ++i)
+        b.storeVector(pair[i], widened, {b.add(k, i), b.index(v * b.shape.lanes)});
+    }
+  });
+}
+
+void MatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1) {
+  Value rows = b.sub(m1, m0);
+  auto tiles = [&](Value panel, Value widened) {
+    // 6 + 1 would be a slow tile: too few chains to hide an addition's latency. 4 + 3 are two good ones.
+    int64_t tall = b.shape.rows;
+    Value whole = b.div(rows, tall), rest = b.rem(rows, tall);
+    Value thin = arith::AndIOp::create(b, b.less(b.index(0), whole), arith::AndIOp::create(b, b.less(b.index(0), rest), b.less(rest, b.index(3))));
+    whole = b.select(thin, b.sub(whole, b.index(1)), whole);
+    rest = b.select(thin, b.add(rest, tall), rest);
+    Value row = b.add(m0, b.mul(whole, tall));
+    b.loop(m0, row, tall, [&](Value at) { tile(tall, 1, {at, batch, panel}, widened); });
+    b.when(thin, [&] { tile(4, 1, {row, batch, panel}, widened); });
+    row = b.select(thin, b.add(row, 4), row);
+    rest = b.select(thin, b.sub(rest, b.index(4)), rest);
+    SmallVector<int64_t> cases;
+    for (int64_t r = 1; r < tall; ++r)
+      cases.push_back(r);
+    b.switchOn(rest, cases, [&](int64_t r) { tile(r, 1, {row, batch, panel}, widened); });
+  };
+  constexpr int64_t together = 4;
+  auto oneRow = [&] {
+    Value after = b.add(p0, b.mul(b.div(b.sub(p1, p0), together), together));
+    b.loop(p0, after, together, [&](Value panel) { tile(1, together, {m0, batch, panel}, {}); });
+    b.loop(after, p1, 1, [&](Value panel) { tile(1, 1, {m0, batch, panel}, {}); });
+  };
+  auto manyRows = [&] {
+    if (!eight) {
+      b.loop(p0, p1, 1, [&](Value panel) { tiles(panel, {}); });
+      return;
+    }
+    b.choose(
+        b.less(rows, b.index(2 * b.shape.rows)), [&] { b.loop(p0, p1, 1, [&](Value panel) { tiles(panel, {}); }); },
+        [&] {
+          int64_t offset = 0;
+          Value widened = b.scratchView(kernel.scratch, offset, {layout.paddedK(), layout.panel}, b.getF32Type());
+          b.loop(p0, p1, 1, [&](Value panel) {
+            Value at = batch ? b.add(b.mul(batch, layout.panels()), panel) : panel;
+            widenPanel(b.mul(at, layout.panelElements()), widened);
+            tiles(panel, widened);
+          });
+        });
+  };
+  b.choose(b.equal(rows, b.index(1)), oneRow, manyRows);
+}
+
+LogicalResult MatmulEmitter::emit() {
+  left = kernel.memory(first.left);
+  right = kernel.memory(first.right);
+  Operation *terminator = kernel.tensors.getBody().front().getTerminator();
+  out = kernel.memory(terminator->getOperand(0));
+  if (!left || !right || !out)
+    return kernel.tensors.emitError("matmul kernel wants its operands to be arguments or views of them");
+  if (first.grouped()) {
+    offsets = kernel.memory(first.offsets), active = kernel.memory(first.active);
+    source = first.source ? kernel.memory(first.source) : Value();
+  }
+  eight = isa<Float8E4M3FNType>(layout.element);
+  vectors = layout.panel / b.shape.lanes;
+  for (Product &p : products)
+    if (p.scale)
+      scales.push_back(kernel.memory(p.scale));
+  if (eight && first.blockN % layout.panel)
+    return kernel.tensors.emitError() << "fp8 matmul wants scale blocks of a multiple of " << layout.panel << " outputs, got "
+                                      << first.blockN;
+  if (epilogue)
+    for (OpOperand *operand : epilogue.getDpsInputOperands()) {
+      bool isProduct = llvm::any_of(products, [&](Product &p) { return p.result() == operand->get(); });
+      if (isProduct) {
+        extra.push_back({});
+      } else if (isa<RankedTensorType>(operand->get().getType())) {
+        extra.push_back(kernel.memory(operand->get()));
+      } else {
+        extra.push_back(b.clone(*operand->get().getDefiningOp())->getResult(0));
+      }
+    }
+
+  // Rows of a task: as many as keep the left block in half of the second cache.
+  int64_t rowsOfTask = std::clamp<int64_t>((256 << 10) / (4 * first.k) / b.shape.rows * b.shape.rows, 2 * b.shape.rows, 16 * b.shape.rows);
+  int64_t panelsOfTask = 4, panels = layout.panels(), chunks = llvm::divideCeil(panels, panelsOfTask);
+  auto panelRange = [&](Value chunk) {
+    Value p0 = b.mul(chunk, panelsOfTask);
+    return std::pair(p0, b.min(b.add(p0, panelsOfTask), b.index(panels)));
+  };
+  AffineExpr m = kernel.resultDim(0, first.outRow);
+  if (first.grouped()) {
+    // Experts with rows, in order; each task sees all rows of its expert.
+    b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
+      Value expert = b.load(active, {b.div(task, chunks)});
+      b.when(b.compare(arith::CmpIPredicate::sge, expert, b.i32(0)), [&] {
+        auto [p0, p1] = panelRange(b.rem(task, chunks));
+        Value e = b.toIndex(expert);
+        Value from = b.toIndex(b.load(offsets, {e})), to = b.toIndex(b.load(offsets, {b.add(e, 1)}));
+        b.loop(from, to, rowsOfTask, [&](Value m0) { emitBlock(m0, b.min(b.add(m0, rowsOfTask), to), e, p0, p1); });
+      });
+    });
+    kernel.finish({b.getAffineConstantExpr(first.batch * chunks), m * chunks}, layout.widenedBytes());
+    return success();
+  }
+  Value rows = b.dim(out, first.outRow);
+  b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
+    auto [p0, p1] = panelRange(b.rem(task, chunks));
+    Value rest = b.div(task, chunks), batch;
+    if (first.outBatch >= 0) {
+      batch = b.rem(rest, first.batch);
+      rest = b.div(rest, first.batch);
+    }
+    Value m0 = b.mul(rest, rowsOfTask);
+    emitBlock(m0, b.min(b.add(m0, rowsOfTask), rows), batch, p0, p1);
+  });
+  kernel.finish({m.ceilDiv(rowsOfTask) * (chunks * first.batch)}, layout.widenedBytes());
+  return success();
+}
+
+} // namespace
+
+FailureOr<bool> hadal::emitMatmul(Kernel &kernel) {
+  SmallVector<Product> products;
+  linalg::GenericOp epilogue;
+  for (Operation &op : kernel.tensors.getBody().front().without_terminator()) {
+    if (auto p = matchProduct(&op))
+      products.push_back(*p);
+    else if (auto generic = dyn_cast<linalg::GenericOp>(op))
+      epilogue = generic;
+  }
+  if (products.empty())
+    return false;
+  if (failed(MatmulEmitter(kernel, products, epilogue).emit()))
+    return failure();
+  return true;
+}

@@ -1,0 +1,848 @@
+// Functions on tensors become programs over buffers. Three steps, each a class below: which ops share a kernel (Grouping), what
+// the sizes are (Sizes), and the program with its kernels and packed weights (ProgramBuilder).
+#include "dialects/exec/Exec.h"
+#include "dialects/fp8/Fp8.h"
+#include "dialects/mla/Mla.h"
+#include "dialects/moe/Moe.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "passes/Passes.h"
+#include "passes/kernels/FormPrograms.h"
+#include "passes/kernels/Kernel.h"
+#include "passes/kernels/WeightPacking.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/FormatVariadic.h"
+
+namespace hadal {
+#define GEN_PASS_DEF_EXECFORMPROGRAMS
+#include "passes/Passes.h.inc"
+} // namespace hadal
+
+using namespace mlir;
+using namespace hadal;
+
+//===----------------------------------------------------------------------===//
+// Grouping
+//===----------------------------------------------------------------------===//
+
+bool hadal::isView(Operation *op) {
+  return isa_and_nonnull<tensor::ExtractSliceOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(op);
+}
+
+bool hadal::isFree(Operation *op) {
+  if (isView(op) || isa<tensor::EmptyOp, tensor::DimOp, ml_program::GlobalLoadConstOp, affine::AffineApplyOp>(op))
+    return true;
+  if (isa<linalg::FillOp>(op)) // an initial value, not a result: see materializeResults
+    return true;
+  return op->getNumResults() == 1 && !isa<ShapedType>(op->getResult(0).getType()) &&
+         isa_and_nonnull<arith::ArithDialect>(op->getDialect());
+}
+
+/// Products under one epilogue share the left operand, the shape and the kind of weights.
+static bool arePair(const Product &a, const Product &b) {
+  return a.left == b.left && a.right.getType() == b.right.getType() && a.op->getName() == b.op->getName() &&
+         a.source == b.source && a.offsets == b.offsets && a.leftK == b.leftK && a.rightN == b.rightN && a.outBatch < 0 && b.outBatch < 0;
+}
+
+Grouping::Grouping(Block &block) {
+  SmallVector<Operation *> roots;
+  for (Operation &op : block.without_terminator())
+    if (!isFree(&op))
+      roots.push_back(&op);
+  DenseMap<Operation *, Operation *> into; // producer -> the op whose kernel it joins
+  for (Operation *op : roots) {
+    auto generic = dyn_cast<linalg::GenericOp>(op);
+    if (!generic || matchProduct(op))
+      continue;
+    if (isEpilogue(op)) {
+      SmallVector<Product> candidates;
+      for (OpOperand *operand : generic.getDpsInputOperands())
+        if (Operation *producer = operand->get().getDefiningOp())
+          if (auto product = matchProduct(producer))
+            if (operand->get().hasOneUse() && product->outBatch < 0 && generic.getMatchingIndexingMap(operand).isIdentity())
+              candidates.push_back(*product);
+      if (candidates.size() == 2 && arePair(candidates[0], candidates[1])) {
+        into[candidates[0].op] = into[candidates[1].op] = op;
+        continue;
+      }
+      if (!candidates.empty()) {
+        into[candidates.back().op] = op;
+        continue;
+      }
+    }
+    // A linalg producer joins its only reader when both go row by row.
+    for (OpOperand *operand : generic.getDpsInputOperands()) {
+      auto producer = operand->get().getDefiningOp<linalg::GenericOp>();
+      if (!producer || into.count(producer) || matchProduct(producer) || !producer->hasOneUse() || producer->getNumResults() != 1)
+        continue;
+      bool hasProduct = llvm::any_of(into, [&](auto &entry) { return entry.second == producer.getOperation() && matchProduct(entry.first); });
+      AffineMap access = generic.getMatchingIndexingMap(operand);
+      bool rows = access.getNumResults() && access.getResult(0) == getAffineDimExpr(0, op->getContext()) &&
+                  generic.getIteratorTypesArray()[0] == utils::IteratorType::parallel &&
+                  producer.getIteratorTypesArray()[0] == utils::IteratorType::parallel;
+      if (rows && !hasProduct)
+        into[producer] = op;
+    }
+  }
+  DenseMap<Operation *, unsigned> number;
+  auto last = [&](Operation *op) {
+    while (Operation *next = into.lookup(op))
+      op = next;
+    return op;
+  };
+  for (Operation *op : roots)
+    if (!into.count(op)) {
+      number[op] = groups.size();
+      groups.emplace_back();
+    }
+  for (Operation *op : roots)
+    groups[number[last(op)]].push_back(op);
+}
+
+//===----------------------------------------------------------------------===//
+// Sizes
+//===----------------------------------------------------------------------===//
+
+FailureOr<AffineExpr> Sizes::dim(Value tensor, unsigned d) {
+  auto type = cast<RankedTensorType>(tensor.getType());
+  MLIRContext *context = tensor.getContext();
+  if (!type.isDynamicDim(d))
+    return getAffineConstantExpr(type.getDimSize(d), context);
+  auto known = dims.find({tensor, d});
+  if (known != dims.end())
+    return known->second;
+  auto result = compute(tensor, d);
+  if (succeeded(result))
+    dims[{tensor, d}] = *result;
+  return result;
+}
+
+FailureOr<AffineExpr> Sizes::compute(Value tensor, unsigned d) {
+  Operation *op = tensor.getDefiningOp();
+  if (!op)
+    return failure();
+  if (auto empty = dyn_cast<tensor::EmptyOp>(op))
+    return index(empty.getDynamicSize(d));
+  if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op)) {
+    unsigned kept = 0;
+    auto dropped = slice.getDroppedDims();
+    for (unsigned s = 0; s < slice.getSourceType().getRank(); ++s) {
+      if (dropped.test(s))
+        continue;
+      if (kept++ == d) {
+        OpFoldResult size = slice.getMixedSizes()[s];
+        if (auto value = dyn_cast<Value>(size))
+          return index(value);
+        return getAffineConstantExpr(*getConstantIntValue(size), tensor.getContext());
+      }
+    }
+    return failure();
+  }
+  if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op)) {
+    for (auto [s, group] : llvm::enumerate(expand.getReassociationIndices())) {
+      if (!llvm::is_contained(group, int64_t(d)))
+        continue;
+      int64_t others = 1;
+      for (int64_t i : group)
+        if (i != int64_t(d)) {
+          if (expand.getType().isDynamicDim(i))
+            return failure();
+          others *= expand.getType().getDimSize(i);
+        }
+      auto whole = dim(expand.getSrc(), s);
+      if (failed(whole))
+        return failure();
+      return (*whole).floorDiv(others);
+    }
+  }
+  if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
+    AffineExpr product = getAffineConstantExpr(1, tensor.getContext());
+    for (int64_t s : collapse.getReassociationIndices()[d]) {
+      auto one = dim(collapse.getSrc(), s);
+      if (failed(one))
+        return failure();
+      product = product * *one;
+    }
+    return product;
+  }
+  if (auto cast = dyn_cast<tensor::CastOp>(op))
+    return dim(cast.getSource(), d);
+  if (auto style = dyn_cast<DestinationStyleOpInterface>(op))
+    return dim(style.getDpsInits()[llvm::cast<OpResult>(tensor).getResultNumber()], d);
+  if (auto plan = dyn_cast<moe::PlanOp>(op)) {
+    auto tokens = dim(plan.getExperts(), 0);
+    if (failed(tokens))
+      return failure();
+    bool isSource = tensor == plan.getSource();
+    return isSource ? *tokens * plan.getExperts().getType().getDimSize(1) : *tokens;
+  }
+  auto rowsOf = [&](Value v) { return dim(v, 0); };
+  return llvm::TypeSwitch<Operation *, FailureOr<AffineExpr>>(op)
+      .Case<moe::DispatchOp>([&](auto o) { return rowsOf(o.getSource()); })
+      .Case<moe::GroupedMatmulOp, fp8::GroupedMatmulOp>([&](auto o) { return rowsOf(o.getSource() ? o.getSource() : o.getRows()); })
+      .Case<moe::CombineOp>([&](auto o) { return rowsOf(o.getPosition()); })
+      .Case<fp8::QuantizeOp>([&](auto o) -> FailureOr<AffineExpr> {
+        auto whole = dim(o.getX(), d);
+        if (failed(whole) || tensor == o.getQ())
+          return whole;
+        return (*whole).ceilDiv(o.getBlock()[d]);
+      })
+      .Case<fp8::DequantizeOp>([&](auto o) { return dim(o.getQ(), d); })
+      .Default([&](Operation *o) -> FailureOr<AffineExpr> {
+        // The others keep the rows of their first operand.
+        if (o->getNumOperands() && d == 0 && isa<RankedTensorType>(o->getOperand(0).getType()))
+          return rowsOf(o->getOperand(0));
+        return failure();
+      });
+}
+
+FailureOr<AffineExpr> Sizes::index(Value v) {
+  if (auto constant = getConstantIntValue(v))
+    return getAffineConstantExpr(*constant, v.getContext());
+  Operation *op = v.getDefiningOp();
+  if (auto dimOp = dyn_cast_or_null<tensor::DimOp>(op))
+    if (auto d = dimOp.getConstantIndex())
+      return dim(dimOp.getSource(), *d);
+  auto binary = [&](auto combine) -> FailureOr<AffineExpr> {
+    auto a = index(op->getOperand(0)), b = index(op->getOperand(1));
+    if (failed(a) || failed(b))
+      return failure();
+    return combine(*a, *b);
+  };
+  if (isa_and_nonnull<arith::AddIOp>(op))
+    return binary([](AffineExpr a, AffineExpr b) { return a + b; });
+  if (isa_and_nonnull<arith::SubIOp>(op))
+    return binary([](AffineExpr a, AffineExpr b) { return a - b; });
+  if (isa_and_nonnull<arith::MulIOp>(op))
+    return binary([](AffineExpr a, AffineExpr b) { return a * b; });
+  if (isa_and_nonnull<arith::DivUIOp, arith::DivSIOp>(op))
+    return binary([](AffineExpr a, AffineExpr b) { return a.floorDiv(b); });
+  if (auto apply = dyn_cast_or_null<affine::AffineApplyOp>(op)) {
+    SmallVector<AffineExpr> dimensions, symbols;
+    for (auto [i, operand] : llvm::enumerate(apply.getMapOperands())) {
+      auto e = index(operand);
+      if (failed(e))
+        return failure();
+      (i < apply.getAffineMap().getNumDims() ? dimensions : symbols).push_back(*e);
+    }
+    return apply.getAffineMap().getResult(0).replaceDimsAndSymbols(dimensions, symbols);
+  }
+  return failure();
+}
+
+//===----------------------------------------------------------------------===//
+// Programs
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// What the programs of a module share: kernels, parameters, packed weights, states.
+class ModuleBuffers {
+public:
+  ModuleBuffers(ModuleOp module, VectorShape shape) : module(module), shape(shape), symbols(module) {}
+
+  ModuleOp module;
+  VectorShape shape;
+  SymbolTable symbols;
+  llvm::StringMap<func::FuncOp> kernels; // by what they compute
+  llvm::StringMap<StringAttr> weights;   // by what they hold
+  exec::ProgramOp pack;                  // made on first use
+
+  OpBuilder atEnd() { return OpBuilder::atBlockEnd(module.getBody()); }
+
+  /// The exec.parameter of a global, made on first use.
+  exec::ParameterOp parameter(ml_program::GlobalLoadConstOp load) {
+    StringRef source = load.getGlobal().getLeafReference().getValue();
+    std::string name = ("parameter." + source).str();
+    if (auto known = symbols.lookup<exec::ParameterOp>(name))
+      return known;
+    auto type = cast<RankedTensorType>(load.getType());
+    int64_t count = 1;
+    if (source.contains("{}")) {
+      count = type.getDimSize(0);
+      type = RankedTensorType::get(type.getShape().drop_front(), type.getElementType());
+    }
+    OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
+    if (count == 1 && source.contains("{}")) // a stack of one is the tensor itself
+      return insert(exec::ParameterOp::create(b, load.getLoc(), name, source.str().replace(source.find("{}"), 2, "0"), type, 1));
+    return insert(exec::ParameterOp::create(b, load.getLoc(), name, source, type, count));
+  }
+
+  exec::ProgramOp packProgram() {
+    if (!pack) {
+      OpBuilder b = atEnd();
+      pack = insert(exec::ProgramOp::create(b, module.getLoc(), "pack", b.getStrArrayAttr({"element"})));
+      pack.getBody().emplaceBlock();
+    }
+    return pack;
+  }
+
+  template <typename Op> Op insert(Op op) {
+    symbols.insert(op);
+    return op;
+  }
+};
+
+class ProgramBuilder {
+public:
+  ProgramBuilder(ModuleBuffers &shared, func::FuncOp f) : shared(shared), f(f), b(f.getContext()) {}
+  LogicalResult build();
+
+private:
+  LogicalResult readArguments();
+  LogicalResult launchGroup(ArrayRef<Operation *> group);
+  FailureOr<Value> bufferOf(Value tensor, Operation *reader);
+  FailureOr<Value> packedBuffer(ArrayRef<Product> products, Operation *reader);
+  FailureOr<StringAttr> packedParameter(ArrayRef<Product> products, ArrayRef<MatrixView> views, PanelLayout layout);
+  FailureOr<Value> stackedBuffer(ml_program::GlobalLoadConstOp load);
+  FailureOr<Value> temporary(RankedTensorType type, Value tensor);
+  AffineExpr flops(ArrayRef<Operation *> group);
+  AffineMap map(AffineExpr e) { return AffineMap::get(0, registers.size(), e, f.getContext()); }
+  Value get(StringAttr symbol) {
+    Value &known = gets[symbol];
+    if (!known) {
+      OpBuilder at = OpBuilder::atBlockBegin(&program.getBody().front());
+      known = exec::GetOp::create(at, f.getLoc(), exec::BufferType::get(f.getContext()), FlatSymbolRefAttr::get(symbol));
+    }
+    return known;
+  }
+  int64_t elementBytes(Type t) { return (t.getIntOrFloatBitWidth() + 7) / 8; }
+
+  ModuleBuffers &shared;
+  func::FuncOp f;
+  OpBuilder b;
+  exec::ProgramOp program;
+  Sizes sizes;
+  SmallVector<StringRef> registers;
+  DenseMap<Value, Value> buffers;   // tensor -> !exec.buffer
+  DenseMap<Value, Value> outputs;   // tensor -> the output it is returned in
+  DenseMap<StringAttr, Value> gets;
+};
+
+/// The value whose memory `v` is a whole, reshaped.
+Value throughReshapes(Value v) {
+  while (Operation *op = v.getDefiningOp()) {
+    if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op))
+      v = expand.getSrc();
+    else if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op))
+      v = collapse.getSrc();
+    else if (auto cast = dyn_cast<tensor::CastOp>(op))
+      v = cast.getSource();
+    else
+      break;
+  }
+  return v;
+}
+
+/// Every returned value becomes the result of an op of its own, so that it has memory of its own.
+void materializeResults(func::FuncOp f) {
+  Operation *terminator = f.getBody().front().getTerminator();
+  DenseSet<Value> seen;
+  for (auto [i, operand] : llvm::enumerate(terminator->getOpOperands())) {
+    if (f.getResultAttr(i, "exec.state"))
+      continue;
+    Value root = throughReshapes(operand.get());
+    Operation *op = root.getDefiningOp();
+    auto append = dyn_cast_or_null<mla::CacheAppendOp>(op);
+    if (op && (!isFree(op)) && !append && seen.insert(root).second)
+      continue;
+    OpBuilder b(terminator);
+    auto type = cast<RankedTensorType>(operand.get().getType());
+    SmallVector<Value> dynamic;
+    for (int64_t d = 0; d < type.getRank(); ++d)
+      if (type.isDynamicDim(d))
+        dynamic.push_back(tensor::DimOp::create(b, f.getLoc(), operand.get(), d));
+    Value empty = tensor::EmptyOp::create(b, f.getLoc(), type, dynamic);
+    operand.set(linalg::CopyOp::create(b, f.getLoc(), operand.get(), empty).getResult(0));
+  }
+}
+
+LogicalResult ProgramBuilder::readArguments() {
+  MLIRContext *context = f.getContext();
+  SmallVector<Attribute> names;
+  if (auto given = f->getAttrOfType<ArrayAttr>("exec.registers"))
+    names.append(given.begin(), given.end());
+  else
+    for (auto [i, type] : llvm::enumerate(f.getArgumentTypes()))
+      if (auto tensor = dyn_cast<RankedTensorType>(type))
+        for (int64_t d = 0; d < tensor.getRank(); ++d)
+          if (tensor.isDynamicDim(d))
+            names.push_back(b.getStringAttr(llvm::formatv("arg{0}.{1}", i, d).str()));
+  for (Attribute name : names)
+    registers.push_back(cast<StringAttr>(name).getValue());
+
+  StringAttr name = f.getSymNameAttr();
+  f.setSymName((name.getValue() + ".function").str());
+  OpBuilder at = shared.atEnd();
+  program = exec::ProgramOp::create(at, f.getLoc(), name, b.getArrayAttr(names));
+  program.getBody().emplaceBlock();
+  b.setInsertionPointToEnd(&program.getBody().front());
+
+  unsigned next = 0;
+  for (auto [i, argument] : llvm::enumerate(f.getArguments())) {
+    auto type = dyn_cast<RankedTensorType>(argument.getType());
+    if (!type)
+      return f.emitError() << "argument " << i << " wants a ranked tensor, got " << argument.getType();
+    SmallVector<AffineExpr> shape;
+    auto given = f.getArgAttrOfType<AffineMapAttr>(i, "exec.shape");
+    for (int64_t d = 0; d < type.getRank(); ++d) {
+      if (!type.isDynamicDim(d))
+        shape.push_back(getAffineConstantExpr(type.getDimSize(d), context));
+      else
+        shape.push_back(given ? given.getValue().getResult(d) : getAffineSymbolExpr(next++, context));
+      sizes.set(argument, d, shape.back());
+    }
+    AffineMap shapeMap = AffineMap::get(0, registers.size(), shape, context);
+    if (auto state = f.getArgAttrOfType<StringAttr>(i, "exec.state")) {
+      buffers[argument] = get(state);
+      continue;
+    }
+    auto argumentName = f.getArgAttrOfType<StringAttr>(i, "exec.name");
+    buffers[argument] = exec::ArgumentOp::create(b, argument.getLoc(), exec::BufferType::get(context),
+                                                 argumentName ? argumentName.getValue() : StringRef(llvm::formatv("arg{0}", i).str()),
+                                                 shapeMap, type.getElementType(), false);
+  }
+  return success();
+}
+
+FailureOr<Value> ProgramBuilder::temporary(RankedTensorType type, Value tensor) {
+  AffineExpr bytes = getAffineConstantExpr(elementBytes(type.getElementType()), f.getContext());
+  for (int64_t d = 0; d < type.getRank(); ++d) {
+    auto size = sizes.dim(tensor, d);
+    if (failed(size))
+      return tensor.getDefiningOp()->emitError() << "dimension " << d << " of " << type << " is no function of the arguments' sizes";
+    bytes = bytes * *size;
+  }
+  return Value(exec::TemporaryOp::create(b, f.getLoc(), exec::BufferType::get(f.getContext()), map(bytes), IntegerAttr()));
+}
+
+/// Stacked tensors that are read as they are lie one behind the other.
+FailureOr<Value> ProgramBuilder::stackedBuffer(ml_program::GlobalLoadConstOp load) {
+  exec::ParameterOp parameter = shared.parameter(load);
+  std::string name = ("weight." + parameter.getSource()).str();
+  if (!shared.symbols.lookup(name)) {
+    auto type = cast<RankedTensorType>(parameter.getType());
+    int64_t elements = type.getNumElements();
+    OpBuilder at = OpBuilder::atBlockBegin(shared.module.getBody());
+    int64_t bytes = elements * elementBytes(type.getElementType());
+    shared.insert(exec::WeightOp::create(at, f.getLoc(), name, bytes * parameter.getCount(), "as stored"));
+    exec::ProgramOp pack = shared.packProgram();
+    OpBuilder p = OpBuilder::atBlockEnd(&pack.getBody().front());
+    auto buffer = exec::BufferType::get(f.getContext());
+    Value from = exec::GetOp::create(p, f.getLoc(), buffer, FlatSymbolRefAttr::get(parameter.getSymNameAttr()));
+    Value to = exec::GetOp::create(p, f.getLoc(), buffer, FlatSymbolRefAttr::get(p.getStringAttr(name)));
+    AffineMap count = AffineMap::get(0, 1, getAffineConstantExpr(parameter.getCount(), f.getContext()));
+    auto repeat = exec::RepeatOp::create(p, f.getLoc(), 0, count);
+    p.setInsertionPointToEnd(&repeat.getBody().emplaceBlock());
+    func::FuncOp kernel = copyKernel(shared.module, type.getElementType(), elements, shared.shape);
+    AffineExpr e = getAffineSymbolExpr(0, f.getContext()), zero = getAffineConstantExpr(0, f.getContext());
+    auto one = [&](AffineExpr x) { return AffineMap::get(0, 1, x, f.getContext()); };
+    exec::LaunchOp::create(p, f.getLoc(), kernel.getSymName(), ValueRange{from, to}, p.getAffineMapArrayAttr({}),
+                           p.getAffineMapArrayAttr({one(e), one(zero)}), p.getAffineMapArrayAttr({one(zero), one(e * bytes)}),
+                           AffineMapAttr(), IntegerAttr());
+  }
+  return get(b.getStringAttr(name));
+}
+
+FailureOr<Value> ProgramBuilder::bufferOf(Value tensor, Operation *reader) {
+  auto known = buffers.find(tensor);
+  if (known != buffers.end())
+    return known->second;
+  if (auto load = tensor.getDefiningOp<ml_program::GlobalLoadConstOp>()) {
+    exec::ParameterOp parameter = shared.parameter(load);
+    if (parameter.getCount() > 1)
+      return stackedBuffer(load);
+    return get(parameter.getSymNameAttr());
+  }
+  return reader->emitError("reads a value that has no memory");
+}
+
+FailureOr<StringAttr> ProgramBuilder::packedParameter(ArrayRef<Product> products, ArrayRef<MatrixView> views, PanelLayout layout) {
+  std::string key;
+  llvm::raw_string_ostream out(key);
+  SmallVector<exec::ParameterOp> parameters, scales;
+  for (const MatrixView &v : views) {
+    parameters.push_back(shared.parameter(v.base.getDefiningOp<ml_program::GlobalLoadConstOp>()));
+    scales.push_back(v.scale ? shared.parameter(v.scale.getDefiningOp<ml_program::GlobalLoadConstOp>()) : exec::ParameterOp());
+    out << parameters.back().getSymName() << ' ' << v.offset << ' ' << v.nStride << ' ' << v.kStride << ' ' << v.batchStride << ';';
+  }
+  out << layout.panel << ' ' << layout.n << ' ' << layout.k;
+  StringAttr &known = shared.weights[key];
+  if (known)
+    return known;
+
+  int64_t batch = products[0].batch, total = layout.bytes() * batch;
+  std::string name = ("weight." + parameters[0].getSource()).str();
+  for (int i = 1; shared.symbols.lookup(name); ++i)
+    name = ("weight." + parameters[0].getSource() + "." + Twine(i)).str();
+  OpBuilder at = OpBuilder::atBlockBegin(shared.module.getBody());
+  std::string text = llvm::formatv("{0}{1} panels of [{2}][{3}] {4}", batch > 1 ? llvm::formatv("{0} x ", batch).str() : "",
+                                   layout.panels(), layout.paddedK(), layout.panel, layout.element);
+  auto weight = shared.insert(exec::WeightOp::create(at, f.getLoc(), name, total, text));
+  known = weight.getSymNameAttr();
+
+  exec::ProgramOp pack = shared.packProgram();
+  MLIRContext *context = f.getContext();
+  auto buffer = exec::BufferType::get(context);
+  auto one = [&](AffineExpr x) { return AffineMap::get(0, 1, x, context); };
+  AffineExpr zero = getAffineConstantExpr(0, context), e = getAffineSymbolExpr(0, context);
+  for (auto [half, v] : llvm::enumerate(views)) {
+    exec::ParameterOp parameter = parameters[half];
+    auto type = cast<RankedTensorType>(parameter.getType());
+    bool repeated = parameter.getCount() > 1;
+    PackJob job{v, layout, int64_t(half), repeated ? 1 : batch, type.getElementType(), type.getNumElements()};
+    if (repeated)
+      job.view.batchStride = 0;
+    func::FuncOp kernel = packKernel(shared.module, job, shared.shape);
+    OpBuilder p = OpBuilder::atBlockEnd(&pack.getBody().front());
+    SmallVector<Value> bound{exec::GetOp::create(p, f.getLoc(), buffer, FlatSymbolRefAttr::get(parameter.getSymNameAttr())),
+                             exec::GetOp::create(p, f.getLoc(), buffer, FlatSymbolRefAttr::get(known))};
+    SmallVector<AffineMap> elements{one(repeated ? e : zero), one(zero)}, offsets{one(zero), one(repeated ? e * layout.bytes() : zero)};
+    if (scales[half]) {
+      bound.push_back(exec::GetOp::create(p, f.getLoc(), buffer, FlatSymbolRefAttr::get(scales[half].getSymNameAttr())));
+      elements.push_back(one(zero)), offsets.push_back(one(zero));
+    }
+    if (repeated) {
+      auto repeat = exec::RepeatOp::create(p, f.getLoc(), 0, one(getAffineConstantExpr(parameter.getCount(), context)));
+      p.setInsertionPointToEnd(&repeat.getBody().emplaceBlock());
+    }
+    exec::LaunchOp::create(p, f.getLoc(), kernel.getSymName(), bound, p.getAffineMapArrayAttr({}), p.getAffineMapArrayAttr(elements),
+                           p.getAffineMapArrayAttr(offsets), AffineMapAttr(), IntegerAttr());
+  }
+  return known;
+}
+
+FailureOr<Value> ProgramBuilder::packedBuffer(ArrayRef<Product> products, Operation *reader) {
+  SmallVector<MatrixView> views;
+  for (const Product &product : products) {
+    auto view = traceRight(product);
+    if (failed(view))
+      return reader->emitError("wants weights of static shape, or static slices of such");
+    views.push_back(*view);
+  }
+  Type element = cast<RankedTensorType>(products[0].right.getType()).getElementType();
+  PanelLayout layout = PanelLayout::of(products[0].n, products[0].k, element, products.size(), shared.shape);
+  if (llvm::all_of(views, [](MatrixView &v) { return v.base.getDefiningOp<ml_program::GlobalLoadConstOp>() != nullptr; })) {
+    auto weight = packedParameter(products, views, layout);
+    if (failed(weight))
+      return failure();
+    return get(*weight);
+  }
+  // A tensor of this run: pack it here.
+  MLIRContext *context = f.getContext();
+  AffineMap bytes = map(getAffineConstantExpr(layout.bytes() * products[0].batch, context));
+  Value packed = exec::TemporaryOp::create(b, reader->getLoc(), exec::BufferType::get(context), bytes, IntegerAttr());
+  for (auto [half, view] : llvm::enumerate(views)) {
+    auto from = bufferOf(throughReshapes(view.base), reader);
+    if (failed(from))
+      return failure();
+    SmallVector<Value> bound{*from, packed};
+    if (view.scale) {
+      auto scale = bufferOf(view.scale, reader);
+      if (failed(scale))
+        return failure();
+      bound.push_back(*scale);
+    }
+    auto type = cast<RankedTensorType>(view.base.getType());
+    PackJob job{view, layout, int64_t(half), products[0].batch, type.getElementType(), type.getNumElements()};
+    func::FuncOp kernel = packKernel(shared.module, job, shared.shape);
+    exec::LaunchOp::create(b, reader->getLoc(), kernel.getSymName(), bound, b.getAffineMapArrayAttr({}), ArrayAttr(), ArrayAttr(),
+                           AffineMapAttr(), IntegerAttr());
+  }
+  return packed;
+}
+
+/// Multiplications and additions of the group's products.
+AffineExpr ProgramBuilder::flops(ArrayRef<Operation *> group) {
+  MLIRContext *context = f.getContext();
+  AffineExpr sum = getAffineConstantExpr(0, context);
+  auto attended = [&](Value queries) -> AffineExpr {
+    for (auto [i, name] : llvm::enumerate(registers))
+      if (name == "attended")
+        return getAffineSymbolExpr(i, context);
+    auto rows = sizes.dim(queries, 0);
+    return failed(rows) ? getAffineConstantExpr(0, context) : (*rows * (*rows + 1)).floorDiv(2);
+  };
+  for (Operation *op : group) {
+    if (auto p = matchProduct(op)) {
+      auto rows = sizes.dim(p->result(), p->outRow);
+      if (succeeded(rows))
+        sum = sum + *rows * (2 * p->n * p->k * (p->grouped() ? 1 : p->batch));
+    } else if (auto a = dyn_cast<mla::AttentionOp>(op)) {
+      auto q = a.getQNope().getType();
+      int64_t each = q.getDimSize(1) * (q.getDimSize(2) + a.getQRope().getType().getDimSize(2) + a.getV().getType().getDimSize(2));
+      sum = sum + attended(a.getQNope()) * (2 * each);
+    } else if (auto l = dyn_cast<mla::LatentAttentionOp>(op)) {
+      auto q = l.getQLatent().getType();
+      int64_t each = q.getDimSize(1) * (2 * q.getDimSize(2) + l.getQRope().getType().getDimSize(2));
+      sum = sum + attended(l.getQLatent()) * (2 * each);
+    }
+  }
+  return sum;
+}
+
+LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
+  MLIRContext *context = f.getContext();
+  Operation *last = group.back();
+  SmallVector<Product> products;
+  for (Operation *op : group)
+    if (auto p = matchProduct(op))
+      products.push_back(*p);
+  DenseMap<Value, int64_t> packed; // right operand -> which buffer; a pair is one
+  for (Product &p : products)
+    packed[p.right] = 0;
+
+  // The kernel: the group's ops and whatever is free, from the values that have memory.
+  OpBuilder at = shared.atEnd();
+  auto kernel = func::FuncOp::create(at, last->getLoc(), "kernel", FunctionType::get(context, {}, {}));
+  Block *body = kernel.addEntryBlock();
+  OpBuilder k = OpBuilder::atBlockEnd(body);
+  IRMapping mapping;
+  SmallVector<Value> inputs;
+  DenseSet<Operation *> inside(group.begin(), group.end());
+  auto addInput = [&](Value v) {
+    inputs.push_back(v);
+    mapping.map(v, body->addArgument(v.getType(), last->getLoc()));
+  };
+  std::function<LogicalResult(Value)> need = [&](Value v) -> LogicalResult {
+    if (mapping.contains(v))
+      return success();
+    Operation *op = v.getDefiningOp();
+    if (packed.count(v) || !op || isa<ml_program::GlobalLoadConstOp>(op) || (!isFree(op) && !inside.count(op)) || buffers.count(v)) {
+      addInput(v);
+      return success();
+    }
+    if (auto dimOp = dyn_cast<tensor::DimOp>(op)) {
+      // Any operand of this size tells it; the op's own source may be far away.
+      auto size = sizes.index(v);
+      if (failed(size))
+        return op->emitError("is no function of the arguments' sizes");
+      for (Value input : inputs) {
+        auto type = dyn_cast<RankedTensorType>(input.getType());
+        for (int64_t d = 0; type && !packed.count(input) && d < type.getRank(); ++d)
+          if (auto here = sizes.dim(input, d); type.isDynamicDim(d) && succeeded(here) && *here == *size) {
+            mapping.map(v, tensor::DimOp::create(k, op->getLoc(), mapping.lookup(input), d).getResult());
+            return success();
+          }
+      }
+    }
+    for (Value operand : op->getOperands())
+      if (failed(need(operand)))
+        return failure();
+    k.clone(*op, mapping);
+    return success();
+  };
+  for (Operation *op : group) {
+    for (Value operand : op->getOperands())
+      if (failed(need(operand)))
+        return failure();
+    WalkResult captured = op->walk([&](Operation *inner) { // payloads may read values from outside
+      for (Value operand : inner->getOperands())
+        if (operand.getParentRegion()->isAncestor(op->getParentRegion()) && failed(need(operand)))
+          return WalkResult::interrupt();
+      return WalkResult::advance();
+    });
+    if (captured.wasInterrupted())
+      return failure();
+    k.clone(*op, mapping);
+  }
+  SmallVector<Value> results;
+  for (Operation *op : group)
+    for (Value r : op->getResults()) {
+      bool outside = llvm::any_of(r.getUsers(), [&](Operation *user) {
+        while (user && user->getBlock() != op->getBlock())
+          user = user->getParentOp();
+        return !user || !inside.count(user);
+      });
+      if (outside || op == last)
+        results.push_back(r);
+    }
+  SmallVector<Value> returned;
+  SmallVector<Type> resultTypes;
+  for (Value r : results) {
+    returned.push_back(mapping.lookup(r));
+    resultTypes.push_back(r.getType());
+  }
+  func::ReturnOp::create(k, last->getLoc(), returned);
+  kernel.setType(FunctionType::get(context, body->getArgumentTypes(), resultTypes));
+  kernel->setAttr(kKernelAttr, b.getUnitAttr());
+  kernel.setPrivate();
+  auto append = dyn_cast<mla::CacheAppendOp>(last);
+  for (auto [i, v] : llvm::enumerate(inputs)) {
+    if (packed.count(v))
+      kernel.setArgAttr(i, kPackedAttr, b.getI64IntegerAttr(packed[v]));
+    if (append && v == append.getCache())
+      kernel.setArgAttr(i, kInPlaceAttr, b.getI64IntegerAttr(0));
+  }
+  // Equal kernels are one.
+  std::string text;
+  llvm::raw_string_ostream(text) << kernel;
+  func::FuncOp &known = shared.kernels[text];
+  if (known) {
+    kernel.erase();
+  } else {
+    kernel.setSymName(llvm::formatv("{0}_{1}", describe(group), shared.kernels.size() - 1).str());
+    known = kernel;
+  }
+  kernel = known;
+
+  // Its buffers and scalars, in the order of the lowered kernel's arguments.
+  SmallVector<Value> bound;
+  SmallVector<AffineMap> scalars;
+  bool packedDone = false;
+  auto addScalars = [&](Value v) -> LogicalResult {
+    auto type = cast<RankedTensorType>(v.getType());
+    for (int64_t d = 0; d < type.getRank(); ++d)
+      if (type.isDynamicDim(d)) {
+        auto size = sizes.dim(v, d);
+        if (failed(size))
+          return last->emitError() << "dimension " << d << " of an operand is no function of the arguments' sizes";
+        scalars.push_back(map(*size));
+      }
+    return success();
+  };
+  for (Value v : inputs) {
+    if (packed.count(v)) {
+      if (packedDone)
+        continue;
+      packedDone = true;
+      auto buffer = packedBuffer(products, last);
+      if (failed(buffer))
+        return failure();
+      bound.push_back(*buffer);
+      continue;
+    }
+    auto buffer = bufferOf(v, last);
+    if (failed(buffer) || failed(addScalars(v)))
+      return failure();
+    if (append && v == append.getCache() && !isa<exec::GetOp>(buffer->getDefiningOp())) {
+      // A cache that the caller lent is copied, not overwritten.
+      Value place = outputs.lookup(append.getResult());
+      if (!place) {
+        auto made = temporary(append.getCache().getType(), append.getCache());
+        if (failed(made))
+          return failure();
+        place = *made;
+      }
+      AffineExpr bytes = *sizes.dim(v, 0) * (4 * append.getCache().getType().getDimSize(1));
+      exec::CopyOp::create(b, last->getLoc(), place, *buffer, map(bytes), IntegerAttr());
+      buffer = place;
+    }
+    if (append && v == append.getCache())
+      buffers[append.getResult()] = *buffer;
+    bound.push_back(*buffer);
+  }
+  for (Value r : results) {
+    if (append)
+      continue;
+    Value &place = buffers[r];
+    place = outputs.lookup(r);
+    if (!place) {
+      auto made = temporary(cast<RankedTensorType>(r.getType()), r);
+      if (failed(made))
+        return failure();
+      buffers[r] = *made;
+    }
+    if (failed(addScalars(r)))
+      return failure();
+    bound.push_back(buffers[r]);
+  }
+  AffineExpr work = flops(group);
+  AffineMapAttr workMap = work == getAffineConstantExpr(0, context) ? AffineMapAttr() : AffineMapAttr::get(map(work));
+  exec::LaunchOp::create(b, last->getLoc(), kernel.getSymName(), bound, b.getAffineMapArrayAttr(scalars), ArrayAttr(), ArrayAttr(),
+                         workMap, IntegerAttr());
+  return success();
+}
+
+/// Weights that are widened only to be packed need no launch: packing widens them.
+bool isPackedAway(ArrayRef<Operation *> group) {
+  auto dequantize = dyn_cast<fp8::DequantizeOp>(group.front());
+  if (!dequantize || group.size() > 1 || cast<RankedTensorType>(dequantize.getQ().getType()).getRank() != 2)
+    return false;
+  SmallVector<Operation *> readers(dequantize->getUsers().begin(), dequantize->getUsers().end());
+  while (!readers.empty()) {
+    Operation *reader = readers.pop_back_val();
+    if (isView(reader)) {
+      readers.append(reader->getUsers().begin(), reader->getUsers().end());
+      continue;
+    }
+    auto product = matchProduct(reader);
+    if (!product)
+      return false;
+    auto view = traceRight(*product);
+    if (failed(view) || view->base != dequantize.getQ())
+      return false;
+  }
+  return true;
+}
+
+LogicalResult ProgramBuilder::build() {
+  if (!f.getBody().hasOneBlock())
+    return f.emitError("wants one block to become a program");
+  materializeResults(f);
+  if (failed(readArguments()))
+    return failure();
+  Operation *terminator = f.getBody().front().getTerminator();
+  for (auto [i, v] : llvm::enumerate(terminator->getOperands())) {
+    if (f.getResultAttr(i, "exec.state"))
+      continue;
+    auto type = cast<RankedTensorType>(v.getType());
+    SmallVector<AffineExpr> shape;
+    for (int64_t d = 0; d < type.getRank(); ++d) {
+      auto size = sizes.dim(v, d);
+      if (failed(size))
+        return f.emitError() << "dimension " << d << " of result " << i << " is no function of the arguments' sizes";
+      shape.push_back(*size);
+    }
+    auto name = f.getResultAttrOfType<StringAttr>(i, "exec.name");
+    Value output = exec::ArgumentOp::create(b, f.getLoc(), exec::BufferType::get(f.getContext()),
+                                            name ? name.getValue() : StringRef(llvm::formatv("result{0}", i).str()),
+                                            AffineMap::get(0, registers.size(), shape, f.getContext()), type.getElementType(), true);
+    outputs[throughReshapes(v)] = output;
+  }
+  Grouping grouping(f.getBody().front());
+  for (auto &group : grouping.groups)
+    if (!isPackedAway(group) && failed(launchGroup(group)))
+      return failure();
+  f.erase();
+  return success();
+}
+
+struct FormPrograms : public hadal::impl::ExecFormProgramsBase<FormPrograms> {
+  using ExecFormProgramsBase::ExecFormProgramsBase;
+  void runOnOperation() override {
+    ModuleBuffers shared(getOperation(), vectorShapeFor(lanes));
+    SmallVector<func::FuncOp> functions;
+    for (auto f : getOperation().getOps<func::FuncOp>())
+      if (f.isPublic() && !f.isExternal())
+        functions.push_back(f);
+    for (auto f : functions)
+      if (failed(ProgramBuilder(shared, f).build()))
+        return signalPassFailure();
+    for (auto global : llvm::make_early_inc_range(getOperation().getOps<ml_program::GlobalOp>()))
+      global.erase();
+  }
+};
+
+} // namespace
+
+std::string hadal::describe(ArrayRef<Operation *> group) {
+  std::string name;
+  for (Operation *op : group)
+    if (auto product = matchProduct(op)) {
+      bool pair = group.size() > 2;
+      name = llvm::formatv("{0}{1}{2}_{3}x{4}", product->grouped() ? "grouped_" : product->batch > 1 ? "batch_" : "", pair ? "pair_" : "",
+                           product->scale ? "fp8_matmul" : "matmul", product->n, product->k);
+      if (group.size() > 1)
+        name += "_fused";
+      return name;
+    }
+  name = group.back()->getName().getStringRef().str();
+  std::replace(name.begin(), name.end(), '.', '_');
+  if (group.size() > 1)
+    name += "_fused";
+  return name;
+}

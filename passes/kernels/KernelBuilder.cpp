@@ -1,0 +1,104 @@
+#include "passes/kernels/KernelBuilder.h"
+#include "mlir/IR/TypeUtilities.h"
+
+using namespace mlir;
+using namespace hadal;
+using Values = KernelBuilder::Values;
+
+Value KernelBuilder::widen(Value v) {
+  Type element = getElementTypeOrSelf(v.getType());
+  if (element.isF32())
+    return v;
+  Type wide = isa<VectorType>(v.getType()) ? Type(VectorType::get(cast<VectorType>(v.getType()).getShape(), getF32Type()))
+                                           : Type(getF32Type());
+  return arith::ExtFOp::create(*this, wide, v);
+}
+
+Value KernelBuilder::loadVector(Value memref, ValueRange at, int64_t lanes, int64_t valid) {
+  auto type = vectorOf(lanes, cast<MemRefType>(memref.getType()).getElementType());
+  if (valid < 0 || valid == lanes)
+    return vector::LoadOp::create(*this, type, memref, at);
+  Value mask = vector::CreateMaskOp::create(*this, vectorOf(lanes, getI1Type()), ValueRange{index(valid)});
+  return vector::MaskedLoadOp::create(*this, type, memref, at, mask, zeros(type));
+}
+
+void KernelBuilder::storeVector(Value v, Value memref, ValueRange at, int64_t valid) {
+  int64_t lanes = cast<VectorType>(v.getType()).getNumElements();
+  if (valid < 0 || valid == lanes) {
+    vector::StoreOp::create(*this, v, memref, at);
+    return;
+  }
+  Value mask = vector::CreateMaskOp::create(*this, vectorOf(lanes, getI1Type()), ValueRange{index(valid)});
+  vector::MaskedStoreOp::create(*this, memref, at, mask, v);
+}
+
+Value KernelBuilder::dim(Value memref, int64_t d) {
+  auto type = cast<MemRefType>(memref.getType());
+  if (!type.isDynamicDim(d))
+    return index(type.getDimSize(d));
+  return memref::DimOp::create(*this, memref, d);
+}
+
+Value KernelBuilder::scratchView(Value scratch, int64_t &offset, ArrayRef<int64_t> dims, Type element) {
+  auto type = MemRefType::get(dims, element);
+  Value view = memref::ViewOp::create(*this, type, scratch, index(offset), ValueRange{});
+  int64_t bytes = type.getNumElements() * ((element.getIntOrFloatBitWidth() + 7) / 8);
+  offset += (bytes + 63) / 64 * 64;
+  return view;
+}
+
+void KernelBuilder::loop(Value lo, Value hi, int64_t step, function_ref<void(Value)> body) {
+  auto op = scf::ForOp::create(*this, lo, hi, index(step));
+  OpBuilder::InsertionGuard guard(*this);
+  setInsertionPointToStart(op.getBody());
+  body(op.getInductionVar());
+}
+
+Values KernelBuilder::carry(Value lo, Value hi, int64_t step, Values init, function_ref<Values(Value, Values)> body) {
+  auto op = scf::ForOp::create(*this, lo, hi, index(step), init);
+  OpBuilder::InsertionGuard guard(*this);
+  setInsertionPointToStart(op.getBody());
+  Values carried(op.getRegionIterArgs().begin(), op.getRegionIterArgs().end());
+  Values next = body(op.getInductionVar(), carried);
+  if (!init.empty())
+    scf::YieldOp::create(*this, next);
+  return Values(op.getResults().begin(), op.getResults().end());
+}
+
+void KernelBuilder::when(Value condition, function_ref<void()> body) {
+  auto op = scf::IfOp::create(*this, condition, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(*this);
+  setInsertionPointToStart(op.thenBlock());
+  body();
+}
+
+void KernelBuilder::choose(Value condition, function_ref<void()> yes, function_ref<void()> no) {
+  auto op = scf::IfOp::create(*this, condition, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(*this);
+  setInsertionPointToStart(op.thenBlock());
+  yes();
+  setInsertionPointToStart(op.elseBlock());
+  no();
+}
+
+void KernelBuilder::switchOn(Value value, ArrayRef<int64_t> cases, function_ref<void(int64_t)> body) {
+  auto op = scf::IndexSwitchOp::create(*this, TypeRange{}, value, cases, cases.size());
+  OpBuilder::InsertionGuard guard(*this);
+  for (auto [i, c] : llvm::enumerate(cases)) {
+    setInsertionPointToStart(&op.getCaseRegions()[i].emplaceBlock());
+    body(c);
+    scf::YieldOp::create(*this);
+  }
+  setInsertionPointToStart(&op.getDefaultRegion().emplaceBlock());
+  scf::YieldOp::create(*this);
+}
+
+Values KernelBuilder::choose(Value condition, TypeRange types, function_ref<Values()> yes, function_ref<Values()> no) {
+  auto op = scf::IfOp::create(*this, types, condition, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(*this);
+  setInsertionPointToStart(op.thenBlock());
+  scf::YieldOp::create(*this, yes());
+  setInsertionPointToStart(op.elseBlock());
+  scf::YieldOp::create(*this, no());
+  return Values(op.getResults().begin(), op.getResults().end());
+}

@@ -1,0 +1,54 @@
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "passes/Passes.h"
+#include "passes/kernels/Kernel.h"
+
+namespace hadal {
+#define GEN_PASS_DEF_HADALLOWERKERNELS
+#include "passes/Passes.h.inc"
+} // namespace hadal
+
+using namespace mlir;
+using namespace hadal;
+
+namespace {
+struct LowerKernels : public hadal::impl::HadalLowerKernelsBase<LowerKernels> {
+  using HadalLowerKernelsBase::HadalLowerKernelsBase;
+
+  LogicalResult lower(func::FuncOp f) {
+    Kernel kernel(f, vectorShapeFor(lanes));
+    for (auto emit : {emitMatmul, emitAttention, emitLatentAttention, emitPosition, emitRouting, emitQuantize, emitLinalg}) {
+      FailureOr<bool> done = emit(kernel);
+      if (failed(done))
+        return failure();
+      if (!*done)
+        continue;
+      StringAttr name = f.getSymNameAttr();
+      f.erase();
+      kernel.lowered.setSymName(name);
+      return success();
+    }
+    InFlightDiagnostic error = f.emitError("no kernel computes this:");
+    for (Operation &op : f.getBody().front().without_terminator())
+      error << ' ' << op.getName();
+    return error;
+  }
+
+  void runOnOperation() override {
+    for (auto f : llvm::make_early_inc_range(getOperation().getOps<func::FuncOp>()))
+      if (f->hasAttr(kKernelAttr) && !f->hasAttr(kLoweredAttr) && failed(lower(f)))
+        return signalPassFailure();
+    // The conversion to LLVM takes memrefs apart; entries need to know what they were.
+    for (auto f : getOperation().getOps<func::FuncOp>())
+      if (f->hasAttr(kLoweredAttr)) {
+        SmallVector<Attribute> types;
+        for (Type t : f.getArgumentTypes().drop_back(3))
+          types.push_back(TypeAttr::get(t));
+        f->setAttr("exec.signature", ArrayAttr::get(&getContext(), types));
+      }
+  }
+};
+} // namespace

@@ -1,0 +1,84 @@
+#include "passes/target/Compile.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Builders.h"
+#include "passes/Pipelines.h"
+#include "passes/kernels/Kernel.h"
+#include "passes/target/EmitModule.h"
+#include "passes/target/NativeCode.h"
+#include "runtime/File.h"
+#include "runtime/module/Module.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir;
+using namespace hadal;
+
+static llvm::Error toError(Status status) {
+  return status ? llvm::Error::success() : llvm::createStringError(status.error().message);
+}
+
+static llvm::Error writeText(const std::string &text, const std::string &path) {
+  if (path.empty()) {
+    llvm::outs() << text;
+    llvm::outs().flush();
+    return llvm::Error::success();
+  }
+  return toError(writeFile(path, {reinterpret_cast<const std::byte *>(text.data()), text.size()}));
+}
+
+static std::string print(ModuleOp module) {
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  module.print(out, OpPrintingFlags().useLocalScope(false));
+  out << "\n";
+  return text;
+}
+
+llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
+  auto target = CpuTarget::parse(options.cpu);
+  if (!target)
+    return target.takeError();
+  if (options.emit == "graph")
+    return writeText(print(module), options.output);
+
+  PipelineOptions pipeline{target->lanes, options.pageTokens, 0};
+  if (auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model")) {
+    if (auto vocabulary = facts.getAs<IntegerAttr>("vocab_size"))
+      pipeline.vocabulary = vocabulary.getInt();
+    // The module says what was compiled.
+    NamedAttrList changed(facts);
+    changed.set("page_tokens", Builder(module).getI64IntegerAttr(options.pageTokens));
+    module->setAttr("hadal.model", changed.getDictionary(module.getContext()));
+  }
+  PassManager toKernels(module.getContext());
+  buildGraphToKernels(toKernels, pipeline);
+  if (failed(toKernels.run(module)))
+    return llvm::createStringError("compilation stopped before code generation");
+  if (options.emit == "kernels")
+    return writeText(print(module), options.output);
+
+  // LLVM sees the kernels alone; programs stay as they are.
+  OwningOpRef<ModuleOp> kernels = ModuleOp::create(module.getLoc());
+  OpBuilder b = OpBuilder::atBlockEnd(kernels->getBody());
+  for (auto f : module.getOps<func::FuncOp>())
+    if (f->hasAttr(kLoweredAttr))
+      b.clone(*f);
+  PassManager toLlvm(module.getContext());
+  buildKernelsToLlvm(toLlvm);
+  if (failed(toLlvm.run(*kernels)))
+    return llvm::createStringError("compilation stopped in code generation");
+  CodeForm form = options.emit == "llvm" ? CodeForm::LlvmIr : options.emit == "asm" ? CodeForm::Assembly : CodeForm::SharedObject;
+  auto code = compileKernels(*kernels, *target, form);
+  if (!code)
+    return code.takeError();
+  if (form != CodeForm::SharedObject)
+    return writeText(*code, options.output);
+  if (options.emit == "object")
+    return toError(writeFile(options.output, {reinterpret_cast<const std::byte *>(code->data()), code->size()}));
+
+  auto payload = emitModule(module, *target, *code);
+  if (failed(payload))
+    return llvm::createStringError("the module cannot be written");
+  if (options.emit == "exe")
+    return toError(appendModule(options.runner, *payload, options.output));
+  return toError(writeModule(options.output, *payload));
+}

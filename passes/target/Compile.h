@@ -1,0 +1,21 @@
+// From a graph to what hadal-compile writes.
+#pragma once
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/Support/Error.h"
+#include <string>
+
+namespace hadal {
+
+struct CompileOptions {
+  std::string cpu = "native";
+  std::string emit = "module"; ///< module, exe, graph, kernels, llvm, asm, object
+  std::string output;          ///< empty: standard output (text forms only)
+  int64_t pageTokens = 64;
+  std::string runner;          ///< the hadal-run that --emit=exe makes a copy of
+};
+
+/// Runs the pipelines and writes the result: atomically, or not at all. Details of a failure have been reported through the
+/// context's diagnostics; the error says in a line what failed.
+llvm::Error compile(mlir::ModuleOp module, const CompileOptions &options);
+
+} // namespace hadal

@@ -1,0 +1,74 @@
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "passes/Passes.h"
+
+namespace hadal {
+#define GEN_PASS_DEF_HADALKERNELENTRIES
+#include "passes/Passes.h.inc"
+} // namespace hadal
+
+using namespace mlir;
+using namespace hadal;
+
+namespace {
+
+struct KernelEntries : public hadal::impl::HadalKernelEntriesBase<KernelEntries> {
+  /// Appends the parts of one memref: base twice, offset, sizes, strides.
+  void appendParts(ImplicitLocOpBuilder &b, MemRefType type, Value base, function_ref<Value()> nextSize, SmallVectorImpl<Value> &out) {
+    auto i64 = [&](int64_t v) -> Value { return LLVM::ConstantOp::create(b, b.getI64Type(), b.getI64IntegerAttr(v)); };
+    SmallVector<Value> sizes, strides(type.getRank());
+    for (int64_t d : type.getShape())
+      sizes.push_back(ShapedType::isDynamic(d) ? nextSize() : i64(d));
+    Value stride = i64(1);
+    for (int64_t d = type.getRank() - 1; d >= 0; --d) {
+      strides[d] = stride;
+      if (d)
+        stride = LLVM::MulOp::create(b, stride, sizes[d]);
+    }
+    out.append({base, base, i64(0)});
+    out.append(sizes);
+    out.append(strides);
+  }
+
+  LogicalResult addEntry(LLVM::LLVMFuncOp kernel) {
+    auto signature = kernel->getAttrOfType<ArrayAttr>("exec.signature");
+    std::string name = kernel.getSymName().str();
+    kernel.setSymName(name + ".body");
+    kernel.setLinkage(LLVM::Linkage::Internal);
+    kernel.setPassthroughAttr(ArrayAttr::get(&getContext(), {StringAttr::get(&getContext(), "alwaysinline")}));
+    ImplicitLocOpBuilder b(kernel.getLoc(), kernel);
+    Type pointer = LLVM::LLVMPointerType::get(&getContext()), i64 = b.getI64Type();
+    auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(&getContext()), {pointer, pointer, i64, i64, pointer});
+    auto entry = LLVM::LLVMFuncOp::create(b, name, type);
+    b.setInsertionPointToStart(entry.addEntryBlock(b));
+    Value buffers = entry.getArgument(0), scalars = entry.getArgument(1);
+    int64_t scalar = 0;
+    auto element = [&](Value table, Type of, int64_t i) -> Value {
+      Value at = LLVM::GEPOp::create(b, pointer, of, table, ArrayRef<LLVM::GEPArg>{int32_t(i)});
+      return LLVM::LoadOp::create(b, of, at);
+    };
+    SmallVector<Value> operands;
+    unsigned part = 0;
+    for (auto [i, attribute] : llvm::enumerate(signature)) {
+      auto memref = cast<MemRefType>(cast<TypeAttr>(attribute).getValue());
+      // Buffers of one launch do not overlap: what is written in place is bound once.
+      kernel.setArgAttr(part + 1, LLVM::LLVMDialect::getNoAliasAttrName(), b.getUnitAttr());
+      part += 3 + 2 * memref.getRank();
+      appendParts(b, memref, element(buffers, pointer, i), [&] { return element(scalars, i64, scalar++); }, operands);
+    }
+    operands.append({entry.getArgument(2), entry.getArgument(3)});
+    auto bytes = MemRefType::get({int64_t(1) << 46}, b.getI8Type());
+    appendParts(b, bytes, entry.getArgument(4), {}, operands);
+    LLVM::CallOp::create(b, kernel, operands);
+    LLVM::ReturnOp::create(b, ValueRange{});
+    return success();
+  }
+
+  void runOnOperation() override {
+    for (auto f : llvm::make_early_inc_range(getOperation().getOps<LLVM::LLVMFuncOp>()))
+      if (f->hasAttr("exec.signature") && failed(addEntry(f)))
+        return signalPassFailure();
+  }
+};
+} // namespace

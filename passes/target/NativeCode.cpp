@@ -1,0 +1,221 @@
+#include "passes/target/NativeCode.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/ExecutionEngine/OptUtils.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "lld/Common/Driver.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Module.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Object/ObjectFile.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetMachine.h"
+#include "llvm/TargetParser/Host.h"
+#include <mutex>
+#include <thread>
+
+LLD_HAS_DRIVER(elf)
+
+using namespace mlir;
+using namespace hadal;
+
+/// Features that kernels profit from and that a runtime can ask a CPU about.
+static constexpr const char *x86Features[] = {"sse3", "ssse3",   "sse4.1",   "sse4.2",   "popcnt",   "avx",        "avx2",      "fma", "f16c",
+                                              "bmi",  "bmi2",    "lzcnt",    "movbe",    "avx512f",  "avx512bw",   "avx512cd",  "avx512dq",
+                                              "avx512vl"};
+static constexpr size_t v3Count = 13; // those before AVX-512 are x86-64-v3
+
+llvm::Expected<CpuTarget> CpuTarget::parse(StringRef name) {
+  CpuTarget target;
+  target.cpu = name.str();
+  auto wide = [&] { return llvm::is_contained(target.features, "avx512f") ? 16 : llvm::is_contained(target.features, "avx2") ? 8 : 4; };
+  llvm::Triple host(llvm::sys::getDefaultTargetTriple());
+  if (name == "native" && host.isX86()) {
+    target.triple = host.str();
+    target.cpu = llvm::sys::getHostCPUName().str();
+    auto offered = llvm::sys::getHostCPUFeatures();
+    for (const char *feature : x86Features)
+      if (offered.lookup(feature))
+        target.features.push_back(feature);
+    target.lanes = wide();
+    if (!offered.lookup("fma"))
+      return llvm::createStringError("--cpu=native wants a CPU with fused multiply-add, %s has none", target.cpu.c_str());
+    return target;
+  }
+  if (name == "x86-64-v3" || name == "x86-64-v4") {
+    target.triple = "x86_64-unknown-linux-gnu";
+    target.features.assign(x86Features, name == "x86-64-v3" ? x86Features + v3Count : std::end(x86Features));
+    target.lanes = wide();
+    return target;
+  }
+  if (name == "aarch64" || (name == "native" && host.isAArch64())) {
+    target.triple = "aarch64-unknown-linux-gnu";
+    target.cpu = "generic";
+    target.features = {"neon"};
+    target.lanes = 4;
+    return target;
+  }
+  return llvm::createStringError("--cpu wants native, x86-64-v3, x86-64-v4 or aarch64, got %s", name.str().c_str());
+}
+
+static std::unique_ptr<llvm::TargetMachine> createMachine(const CpuTarget &target, std::string &error) {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    llvm::InitializeAllTargetInfos();
+    llvm::InitializeAllTargets();
+    llvm::InitializeAllTargetMCs();
+    llvm::InitializeAllAsmPrinters();
+  });
+  llvm::Triple triple(target.triple);
+  const llvm::Target *found = llvm::TargetRegistry::lookupTarget(triple, error);
+  if (!found)
+    return nullptr;
+  std::string features;
+  for (const std::string &f : target.features)
+    features += (features.empty() ? "+" : ",+") + f;
+  // The generic CPU with named features: a CPU's name would bring features that the system may mask.
+  StringRef cpu = triple.isX86() ? "x86-64" : "generic";
+  return std::unique_ptr<llvm::TargetMachine>(found->createTargetMachine(triple, cpu, features, llvm::TargetOptions(), llvm::Reloc::PIC_,
+                                                                         std::nullopt, llvm::CodeGenOptLevel::Aggressive));
+}
+
+/// One part of the kernels, compiled in a context of its own.
+static llvm::Expected<std::string> compilePart(ModuleOp part, const CpuTarget &target, CodeForm form) {
+  std::string error;
+  auto machine = createMachine(target, error);
+  if (!machine)
+    return llvm::createStringError(error);
+  llvm::LLVMContext context;
+  std::unique_ptr<llvm::Module> module = translateModuleToLLVMIR(part, context);
+  if (!module)
+    return llvm::createStringError("kernels do not translate to LLVM IR");
+  module->setTargetTriple(machine->getTargetTriple());
+  module->setDataLayout(machine->createDataLayout());
+  for (llvm::Function &f : *module) {
+    f.addFnAttr("prefer-vector-width", "512");
+    if (machine->getTargetTriple().isX86())
+      f.addFnAttr("tune-cpu", target.cpu.rfind("x86-64", 0) == 0 ? "generic" : target.cpu);
+    f.setDSOLocal(!f.isDeclaration());
+  }
+  if (auto failure = makeOptimizingTransformer(3, 0, machine.get())(module.get()))
+    return std::move(failure);
+  llvm::SmallVector<char> bytes;
+  llvm::raw_svector_ostream out(bytes);
+  if (form == CodeForm::LlvmIr) {
+    module->print(out, nullptr);
+  } else {
+    llvm::legacy::PassManager passes;
+    auto type = form == CodeForm::Assembly ? llvm::CodeGenFileType::AssemblyFile : llvm::CodeGenFileType::ObjectFile;
+    if (machine->addPassesToEmitFile(passes, out, nullptr, type))
+      return llvm::createStringError("no code generator for " + target.triple);
+    passes.run(*module);
+  }
+  return std::string(bytes.begin(), bytes.end());
+}
+
+/// No kernel may lean on a library: only the memory functions that LLVM itself makes of loops are left open.
+static llvm::Error checkSymbols(StringRef object) {
+  auto file = llvm::object::ObjectFile::createObjectFile(llvm::MemoryBufferRef(object, "kernels"));
+  if (!file)
+    return file.takeError();
+  for (const llvm::object::SymbolRef &symbol : (*file)->symbols()) {
+    auto flags = symbol.getFlags();
+    auto name = symbol.getName();
+    if (!flags || !name)
+      return llvm::createStringError("kernels' object is malformed");
+    if ((*flags & llvm::object::SymbolRef::SF_Undefined) && !name->empty() &&
+        !llvm::is_contained({"memcpy", "memmove", "memset", "_GLOBAL_OFFSET_TABLE_"}, *name))
+      return llvm::createStringError("a kernel calls %s, which no kernel may: this operation has no code for the target",
+                                     name->str().c_str());
+  }
+  return llvm::Error::success();
+}
+
+static llvm::Expected<std::string> link(ArrayRef<std::string> objects) {
+  // lld reads and writes files; they live for the call only.
+  SmallVector<llvm::SmallString<128>> paths(objects.size() + 1);
+  struct Remove {
+    SmallVector<llvm::SmallString<128>> &paths;
+    ~Remove() {
+      for (auto &p : paths)
+        if (!p.empty())
+          llvm::sys::fs::remove(p);
+    }
+  } remove{paths};
+  for (auto [i, path] : llvm::enumerate(paths)) {
+    int descriptor;
+    if (auto code = llvm::sys::fs::createTemporaryFile("hadal", i < objects.size() ? "o" : "so", descriptor, path))
+      return llvm::createStringError(code, "cannot make a temporary file");
+    llvm::raw_fd_ostream out(descriptor, /*shouldClose=*/true);
+    if (i < objects.size())
+      out << objects[i];
+  }
+  SmallVector<const char *> arguments{"ld.lld", "-shared", "--gc-sections", "-z", "noexecstack", "--hash-style=gnu", "-s", "-o", paths.back().c_str()};
+  for (auto &p : MutableArrayRef(paths).drop_back())
+    arguments.push_back(p.c_str());
+  std::string messages;
+  llvm::raw_string_ostream out(messages);
+  auto result = lld::lldMain(arguments, out, out, {{lld::Gnu, &lld::elf::link}});
+  if (result.retCode)
+    return llvm::createStringError("linking the kernels failed: " + messages);
+  auto buffer = llvm::MemoryBuffer::getFile(paths.back());
+  if (!buffer)
+    return llvm::createStringError(buffer.getError(), "cannot read the linked kernels");
+  return (*buffer)->getBuffer().str();
+}
+
+llvm::Expected<std::string> hadal::compileKernels(ModuleOp module, const CpuTarget &target, CodeForm form) {
+  std::string error;
+  if (!createMachine(target, error))
+    return llvm::createStringError(error);
+  SmallVector<LLVM::LLVMFuncOp> functions;
+  for (auto f : module.getOps<LLVM::LLVMFuncOp>())
+    functions.push_back(f);
+  // An entry and its body are neighbours. Parts take kernels in turn, large and small alike.
+  unsigned parts = form == CodeForm::SharedObject ? std::min<size_t>(8, functions.size() / 2) : 1;
+  parts = std::max(parts, 1u);
+  SmallVector<OwningOpRef<ModuleOp>> modules;
+  for (unsigned i = 0; i < parts; ++i) {
+    modules.push_back(ModuleOp::create(module.getLoc()));
+    (*modules.back())->setAttrs(module->getAttrs());
+  }
+  OpBuilder b(module.getContext());
+  llvm::StringMap<unsigned> partOf;
+  unsigned next = 0;
+  for (auto f : functions) {
+    StringRef kernel = f.getSymName();
+    kernel.consume_back(".body");
+    auto [it, isNew] = partOf.try_emplace(kernel, next);
+    if (isNew)
+      next = (next + 1) % parts;
+    b.setInsertionPointToEnd(modules[it->second]->getBody());
+    b.clone(*f);
+  }
+  SmallVector<std::string> results(parts);
+  SmallVector<std::string> errors(parts);
+  std::atomic<unsigned> taken{0};
+  auto work = [&] {
+    for (unsigned i = taken++; i < parts; i = taken++) {
+      auto result = compilePart(*modules[i], target, form);
+      if (result)
+        results[i] = std::move(*result);
+      else
+        errors[i] = llvm::toString(result.takeError());
+    }
+  };
+  std::thread second(work);
+  work();
+  second.join();
+  for (const std::string &e : errors)
+    if (!e.empty())
+      return llvm::createStringError(e);
+  if (form != CodeForm::SharedObject)
+    return results[0];
+  for (const std::string &object : results)
+    if (auto failure = checkSymbols(object))
+      return std::move(failure);
+  return link(results);
+}

@@ -1,0 +1,94 @@
+// hadal-compile: a model description (or a graph) to a module.
+#include "dialects/Dialects.h"
+#include "frontend/BuildGraph.h"
+#include "passes/target/Compile.h"
+#include "mlir/InitAllDialects.h"
+#include "mlir/InitAllExtensions.h"
+#include "mlir/Parser/Parser.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/SourceMgr.h"
+
+#include <CLI/CLI.hpp>
+
+using namespace hadal;
+
+namespace {
+
+int fail(const std::string &message) {
+  llvm::errs() << "hadal-compile: " << message << "\n";
+  return 1;
+}
+
+/// Reads a folder with config.json, or a .mlir file.
+mlir::OwningOpRef<mlir::ModuleOp> readInput(mlir::MLIRContext &context, const std::string &input) {
+  if (!llvm::sys::fs::is_directory(input))
+    return mlir::parseSourceFile<mlir::ModuleOp>(input, &context);
+  auto description = frontend::readModelDescription(input);
+  if (!description) {
+    llvm::errs() << "hadal-compile: " << llvm::toString(description.takeError()) << "\n";
+    return {};
+  }
+  auto graph = frontend::buildGraph(context, *description);
+  return mlir::succeeded(graph) ? std::move(*graph) : mlir::OwningOpRef<mlir::ModuleOp>();
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  CLI::App app{"hadal-compile: compile a model description into a module.\n\n"
+               "INPUT is a folder with a Hugging Face config.json (and, if it is there, the checkpoint, whose headers are checked),\n"
+               "or a .mlir file whose public functions become programs.\n\n"
+               "  hadal-compile model/ --mode=generate -o m.hadal\n"
+               "  hadal-compile graph.mlir -o f.hadal\n"};
+  std::string input, mode = "generate", cpu = "native", emit = "module", output;
+  int64_t pageTokens = frontend::defaultPageTokens;
+  app.add_option("INPUT", input, "folder with config.json, or a .mlir file")->required();
+  app.add_option("--mode", mode, "what the module is for: generate")->check(CLI::IsMember({"generate"}))->capture_default_str();
+  app.add_option("--cpu", cpu, "native, x86-64-v3, x86-64-v4 or aarch64")->capture_default_str();
+  app.add_option("--emit", emit,
+                 "module: the module file; exe: an executable that carries it; graph: the frontend's IR; kernels: programs and\n"
+                 "kernels on memrefs; llvm: LLVM IR; asm: assembly; object: the shared object")
+      ->check(CLI::IsMember({"module", "exe", "graph", "kernels", "llvm", "asm", "object"}))
+      ->capture_default_str();
+  app.add_option("--page-tokens", pageTokens, "positions of a page of the latent cache")->check(CLI::Range(1, 65536))->capture_default_str();
+  app.add_option("-o,--output", output, "file to write (text goes to standard output without it)");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError &e) {
+    if (e.get_exit_code() == 0)
+      return app.exit(e);
+    return fail(std::string(e.what()) + " (see --help)");
+  }
+  bool text = emit == "graph" || emit == "kernels" || emit == "llvm" || emit == "asm";
+  if (output.empty() && !text)
+    return fail("wants -o FILE to write the " + emit + " to");
+  if (!llvm::sys::fs::exists(input))
+    return fail(input + ": no such file or folder");
+
+  mlir::DialectRegistry registry;
+  mlir::registerAllDialects(registry);
+  mlir::registerAllExtensions(registry);
+  registerHadalDialects(registry);
+  mlir::MLIRContext context(registry);
+  // One line an error: what is wrong and where, without the IR around it.
+  context.printOpOnDiagnostic(false);
+  context.getDiagEngine().registerHandler([](mlir::Diagnostic &diagnostic) {
+    if (diagnostic.getSeverity() == mlir::DiagnosticSeverity::Error)
+      llvm::errs() << "hadal-compile: " << diagnostic.getLocation() << ": " << diagnostic << "\n";
+    return mlir::success();
+  });
+
+  auto module = readInput(context, input);
+  if (!module)
+    return 1;
+  CompileOptions options;
+  options.cpu = cpu;
+  options.emit = emit;
+  options.output = output;
+  options.pageTokens = pageTokens;
+  options.runner = (llvm::sys::path::parent_path(llvm::sys::fs::getMainExecutable(argv[0], reinterpret_cast<void *>(&main))) + "/hadal-run").str();
+  if (auto error = compile(*module, options))
+    return fail(llvm::toString(std::move(error)));
+  return 0;
+}

@@ -1,0 +1,17 @@
+// hadal-opt: run passes over IR, as mlir-opt does, with hadal's dialects and passes.
+#include "dialects/Dialects.h"
+#include "mlir/InitAllDialects.h"
+#include "mlir/InitAllExtensions.h"
+#include "mlir/InitAllPasses.h"
+#include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "passes/Pipelines.h"
+
+int main(int argc, char **argv) {
+  mlir::DialectRegistry registry;
+  mlir::registerAllDialects(registry);
+  mlir::registerAllExtensions(registry);
+  mlir::registerAllPasses();
+  hadal::registerHadalDialects(registry);
+  hadal::registerHadalPasses();
+  return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, "hadal's optimizer driver\n", registry));
+}
