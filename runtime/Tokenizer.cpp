@@ -162,14 +162,14 @@ Result<std::vector<int32_t>> Tokenizer::encode(std::string_view text) const {
         ids.push_back(ids[i]);
     }
   }
-  return std::move(ids);
+  return ids;
 }
 
 Result<std::vector<int32_t>> Tokenizer::encodePrompt(std::string_view text) const {
   std::vector<int32_t> ids = HADAL_TRY(encode(text));
   if (self->addBos)
     ids.insert(ids.begin(), *self->bos);
-  return std::move(ids);
+  return ids;
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skipSpecial) const {

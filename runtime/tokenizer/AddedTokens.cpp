@@ -33,7 +33,7 @@ Result<AddedTokens> AddedTokens::create(const JsonView &json) {
   // A word character as Unicode's UTS 18 has it, which is not quite Oniguruma's \w.
   AddedTokens result(HADAL_TRY(Regex::compile("[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u200C\\u200D]")));
   if (json.absent())
-    return std::move(result);
+    return result;
   if (!json.json().is_array())
     return json.wants("an array");
   for (size_t i = 0; i < json.json().size(); ++i) {
@@ -58,7 +58,7 @@ Result<AddedTokens> AddedTokens::create(const JsonView &json) {
     std::sort(pass.sorted.begin(), pass.sorted.end(), [](const AddedToken *a, const AddedToken *b) {
       return a->content != b->content ? a->content < b->content : a->id < b->id;
     });
-  return std::move(result);
+  return result;
 }
 
 const AddedToken *AddedTokens::Pass::longestAt(std::string_view text) const {
@@ -125,5 +125,5 @@ Result<std::vector<TextPart>> AddedTokens::split(std::string_view text) const {
     else
       HADAL_TRY(splitPass(passes[true], part.text, parts));
   }
-  return std::move(parts);
+  return parts;
 }

@@ -87,7 +87,7 @@ Result<Bpe> Bpe::create(const JsonView &json) {
     for (int32_t id : bpe.byteIds)
       if (id < 0)
         return json["unk_token"].wants("null, or a vocabulary with a token for each byte");
-  return std::move(bpe);
+  return bpe;
 }
 
 void Bpe::encode(std::string_view word, std::vector<int32_t> &out) const {

@@ -145,7 +145,7 @@ Result<PreTokenizer> PreTokenizer::create(const JsonView &json) {
   PreTokenizer result;
   for (size_t i = 0; i < flat.size(); ++i)
     HADAL_TRY(result.addStep(flat[i], i + 1 == flat.size()));
-  return std::move(result);
+  return result;
 }
 
 Status PreTokenizer::split(std::string_view text, std::vector<std::string_view> &words,

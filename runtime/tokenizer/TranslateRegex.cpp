@@ -302,7 +302,7 @@ Result<std::string> Translator::run() {
       out += pattern[at++];
     }
   }
-  return std::move(out);
+  return out;
 }
 
 Result<std::string> hadal::translateRegex(std::string_view pattern) { return Translator(pattern).run(); }

@@ -1,0 +1,167 @@
+//===- Generation.cpp - prompts in, tokens out --------------------------===//
+
+#include "runtime/Generation.h"
+
+#include "runtime/ModelLimits.h"
+
+#include <algorithm>
+#include <chrono>
+
+using namespace hadal;
+
+using Clock = std::chrono::steady_clock;
+
+static double secondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+Generation::Generation(const fb::Model &model, Executor &executor, const GenerationOptions &options, ProgramRun prefill,
+                       ProgramRun decode, TokenChooser chooser)
+    : model(model), executor(executor), options(options), prefill(std::move(prefill)), decode(std::move(decode)),
+      chooser(std::move(chooser)) {}
+
+Result<std::unique_ptr<Generation>> Generation::create(Executor &executor, const GenerationOptions &options) {
+  const fb::Model *model = HADAL_TRY(modelOf(executor.module()));
+  if (options.maxNewTokens < 1 || options.maxSequences < 1)
+    return invalidArgument("the number of new tokens and of sequences: wants 1 or more");
+  if (model->page_tokens() < 1)
+    return invalidFile(executor.module().path() + ": a cache page has " + std::to_string(model->page_tokens()) +
+                       " tokens, wants 1 or more");
+  ProgramRun prefill = HADAL_TRY(executor.prepare("prefill"));
+  ProgramRun decode = HADAL_TRY(executor.prepare("decode"));
+  TokenChooser chooser = HADAL_TRY(TokenChooser::create(executor, options.sampling));
+  return std::unique_ptr<Generation>(
+      new Generation(*model, executor, options, std::move(prefill), std::move(decode), std::move(chooser)));
+}
+
+Result<int64_t> Generation::add(std::vector<int32_t> prompt) {
+  int64_t number = static_cast<int64_t>(waiting.size());
+  HADAL_TRY(checkSequence(model, prompt, "row " + std::to_string(number)));
+  Sequence sequence;
+  sequence.number = number;
+  sequence.prompt = std::move(prompt);
+  waiting.push_back(std::move(sequence));
+  return number;
+}
+
+/// Gives a sequence the pages for its first `positions` positions. The cache grows by halves, so that a token's share of
+/// the copying stays bounded.
+Status Generation::givePages(Sequence &sequence, int64_t positions) {
+  int64_t pageTokens = model.page_tokens();
+  int64_t missing = (positions + pageTokens - 1) / pageTokens - static_cast<int64_t>(sequence.pages.size());
+  if (missing > pages.freeCount()) {
+    int64_t count = pages.pageCount();
+    int64_t wanted = std::max(count + missing - pages.freeCount(), count + count / 2);
+    HADAL_TRY(executor.setStateRegister("cache_slots", wanted * pageTokens));
+    pages.grow(wanted);
+  }
+  for (; missing > 0; --missing)
+    sequence.pages.push_back(*pages.take());
+  return {};
+}
+
+Status Generation::admit(const std::function<void(const GeneratedToken &)> &take) {
+  packed.clear();
+  size_t firstNew = active.size();
+  while (nextWaiting < waiting.size() && static_cast<int64_t>(active.size()) < options.maxSequences) {
+    Sequence &sequence = waiting[nextWaiting];
+    int64_t length = static_cast<int64_t>(sequence.prompt.size());
+    if (packed.tokens() && packed.tokens() + length > runTokens)
+      break;
+    HADAL_TRY(givePages(sequence, length));
+    packed.add(sequence.prompt, sequence.pages, model.page_tokens(), LogitRows::Last);
+    sequence.positions = length;
+    active.push_back(std::move(sequence));
+    ++nextWaiting;
+  }
+  if (!packed.tokens())
+    return {};
+  auto start = Clock::now();
+  HADAL_TRY(packed.bind(prefill));
+  HADAL_TRY(prefill.execute());
+  TensorView logits = HADAL_TRY(prefill.output("logits"));
+  HADAL_TRY(choose(std::span(active).subspan(firstNew), logits, take));
+  counts.prefillSeconds += secondsSince(start);
+  counts.prefillTokens += packed.tokens();
+  return {};
+}
+
+Status Generation::step(const std::function<void(const GeneratedToken &)> &take) {
+  auto start = Clock::now();
+  int64_t rows = static_cast<int64_t>(active.size()), pageTokens = model.page_tokens();
+  size_t tablePages = 0;
+  int64_t attended = 0;
+  tokenIds.clear();
+  positions.clear();
+  slots.clear();
+  for (Sequence &sequence : active) {
+    int64_t position = sequence.positions++;
+    HADAL_TRY(givePages(sequence, position + 1));
+    tokenIds.push_back(sequence.lastToken);
+    positions.push_back(static_cast<int32_t>(position));
+    slots.push_back(static_cast<int32_t>(sequence.pages[position / pageTokens] * pageTokens + position % pageTokens));
+    tablePages = std::max(tablePages, sequence.pages.size());
+    attended += position + 1;
+  }
+  pageTable.assign(rows * tablePages, 0);
+  for (int64_t row = 0; row < rows; ++row)
+    std::copy(active[row].pages.begin(), active[row].pages.end(), pageTable.begin() + row * tablePages);
+
+  HADAL_TRY(decode.setRegister("tokens", rows));
+  HADAL_TRY(decode.setRegister("table_pages", static_cast<int64_t>(tablePages)));
+  HADAL_TRY(decode.setRegister("attended", attended));
+  HADAL_TRY(decode.bind("token_ids", TensorView::of(tokenIds)));
+  HADAL_TRY(decode.bind("positions", TensorView::of(positions)));
+  HADAL_TRY(decode.bind("slots", TensorView::of(slots)));
+  HADAL_TRY(decode.bind("page_table", TensorView::of(pageTable, {rows, static_cast<int64_t>(tablePages)})));
+  HADAL_TRY(decode.execute());
+  TensorView logits = HADAL_TRY(decode.output("logits"));
+  HADAL_TRY(choose(active, logits, take));
+  counts.decodeSeconds += secondsSince(start);
+  counts.decodeTokens += rows;
+  ++counts.decodeSteps;
+  return {};
+}
+
+Status Generation::choose(std::span<Sequence> rows, const TensorView &logits,
+                          const std::function<void(const GeneratedToken &)> &take) {
+  uniform.clear();
+  if (chooser.draws())
+    for (const Sequence &sequence : rows)
+      uniform.push_back(drawUniform(options.seed + static_cast<uint64_t>(sequence.number), sequence.generated));
+  std::span<const int32_t> chosen = HADAL_TRY(chooser.choose(logits, uniform));
+  size_t vocabulary = static_cast<size_t>(model.vocab_size());
+  std::span<const float> all(static_cast<const float *>(logits.data), rows.size() * vocabulary);
+  for (size_t row = 0; row < rows.size(); ++row) {
+    Sequence &sequence = rows[row];
+    sequence.lastToken = chosen[row];
+    auto *eosIds = model.eos_token_ids();
+    bool isEos = eosIds && std::find(eosIds->begin(), eosIds->end(), chosen[row]) != eosIds->end();
+    take({sequence.number, sequence.generated, chosen[row], isEos, all.subspan(row * vocabulary, vocabulary)});
+    ++sequence.generated;
+    bool isFull = sequence.positions >= model.max_positions();
+    sequence.ended = (isEos && !options.ignoreEos) || sequence.generated >= options.maxNewTokens || isFull;
+    if (isFull && !isEos && sequence.generated < options.maxNewTokens)
+      ++counts.stoppedByPositions;
+  }
+  return {};
+}
+
+void Generation::retire() {
+  for (const Sequence &sequence : active)
+    if (sequence.ended)
+      pages.give(sequence.pages);
+  std::erase_if(active, [](const Sequence &sequence) { return sequence.ended; });
+}
+
+Status Generation::run(const std::function<void(const GeneratedToken &)> &take) {
+  while (nextWaiting < waiting.size() || !active.empty()) {
+    HADAL_TRY(admit(take));
+    retire();
+    if (active.empty())
+      continue;
+    HADAL_TRY(step(take));
+    retire();
+  }
+  return {};
+}

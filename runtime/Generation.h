@@ -1,0 +1,100 @@
+//===- Generation.h - prompts in, tokens out ----------------------------===//
+//
+// Admits sequences, gives them pages of the latent cache, runs prefill for new ones and decode for all that are under
+// way, and lets compiled programs choose the tokens. A sequence's tokens do not depend on what runs beside it.
+//
+//===--------------------------------------------------------------------===//
+
+#ifndef HADAL_RUNTIME_GENERATION_H
+#define HADAL_RUNTIME_GENERATION_H
+
+#include "runtime/Executor.h"
+#include "runtime/PackedBatch.h"
+#include "runtime/PageAllocator.h"
+#include "runtime/TokenChooser.h"
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace hadal {
+
+struct GenerationOptions {
+  int64_t maxNewTokens = 128;
+  bool ignoreEos = false;
+  SamplingOptions sampling;
+  uint64_t seed = 0;          ///< sequence i draws with seed + i
+  int64_t maxSequences = 64; ///< under way at the same time
+};
+
+/// A token as it comes. `logits` [V] are those it was chosen from, valid during the call.
+struct GeneratedToken {
+  int64_t sequence; ///< in the order of add()
+  int64_t index;    ///< 0 for the first new token
+  int32_t token;
+  bool isEos;
+  std::span<const float> logits;
+};
+
+struct GenerationStatistics {
+  int64_t prefillTokens = 0; ///< prompt tokens
+  int64_t decodeTokens = 0;  ///< tokens that decode steps gave: all but each sequence's first
+  int64_t decodeSteps = 0;
+  double prefillSeconds = 0;
+  double decodeSeconds = 0;
+  int64_t stoppedByPositions = 0; ///< sequences that ended because the model has no more positions
+};
+
+class Generation {
+public:
+  /// The executor must outlive this object, which takes over its register cache_slots.
+  static Result<std::unique_ptr<Generation>> create(Executor &executor, const GenerationOptions &options);
+
+  /// Adds a sequence and returns its number. Errors as checkSequence.
+  Result<int64_t> add(std::vector<int32_t> prompt);
+
+  /// Runs until every sequence has ended: by an end-of-sequence token, maxNewTokens, or the model's last position.
+  Status run(const std::function<void(const GeneratedToken &)> &take);
+
+  const GenerationStatistics &statistics() const { return counts; }
+
+private:
+  struct Sequence {
+    int64_t number;
+    std::vector<int32_t> prompt;
+    std::vector<int32_t> pages;
+    int64_t positions = 0; ///< tokens in the cache
+    int64_t generated = 0;
+    int32_t lastToken = 0;
+    bool ended = false;
+  };
+
+  Generation(const fb::Model &model, Executor &executor, const GenerationOptions &options, ProgramRun prefill,
+             ProgramRun decode, TokenChooser chooser);
+  Status givePages(Sequence &sequence, int64_t positions);
+  Status admit(const std::function<void(const GeneratedToken &)> &take);
+  Status step(const std::function<void(const GeneratedToken &)> &take);
+  Status choose(std::span<Sequence> rows, const TensorView &logits,
+                const std::function<void(const GeneratedToken &)> &take);
+  void retire();
+
+  const fb::Model &model;
+  Executor &executor;
+  GenerationOptions options;
+  ProgramRun prefill, decode;
+  TokenChooser chooser;
+  PageAllocator pages;
+  std::vector<Sequence> waiting, active; ///< `waiting` from `nextWaiting` on
+  size_t nextWaiting = 0;
+  GenerationStatistics counts;
+
+  // Inputs of the runs, which read them where they are.
+  PackedBatch packed;
+  std::vector<int32_t> tokenIds, positions, slots, pageTable;
+  std::vector<float> uniform;
+};
+
+} // namespace hadal
+
+#endif // HADAL_RUNTIME_GENERATION_H

@@ -1,0 +1,138 @@
+//===- Logits.cpp - the logits of every position ------------------------===//
+
+#include "runtime/Logits.h"
+
+#include "runtime/ModelLimits.h"
+#include "runtime/PackedBatch.h"
+
+#include <algorithm>
+
+using namespace hadal;
+
+namespace {
+/// The forced choices of one layer, bound to input "routes.k".
+struct Route {
+  std::string argument;
+  std::vector<int32_t> experts; ///< [B*T, K]
+};
+} // namespace
+
+/// router.k.topk_ids of a file, checked: the kernels index with it.
+static Result<Route> readRoute(const Safetensors &file, const std::string &layer, int64_t tokens,
+                               const fb::Model &model) {
+  std::string name = "router." + layer + ".topk_ids";
+  Tensor tensor = HADAL_TRY(file.read(name));
+  Error wrong = invalidFile(file.path() + ": " + name + ": wants I32 [" + std::to_string(tokens) + ", " +
+                            std::to_string(model.experts_per_token()) + "], got " +
+                            std::string(elementTypeName(tensor.element())) + " " + toString(tensor.shape()));
+  if (tensor.shape() != Shape{tokens, model.experts_per_token()})
+    return wrong;
+  Route route{"routes." + layer, {}};
+  if (tensor.element() == ElementType::I32)
+    route.experts.assign(tensor.as<int32_t>().begin(), tensor.as<int32_t>().end());
+  else if (tensor.element() == ElementType::I64)
+    for (int64_t expert : tensor.as<int64_t>())
+      route.experts.push_back(static_cast<int32_t>(std::clamp<int64_t>(expert, -1, model.experts())));
+  else
+    return wrong;
+  int64_t width = model.experts_per_token();
+  for (int64_t row = 0; row < tokens; ++row) {
+    std::vector<int32_t> chosen(route.experts.begin() + row * width, route.experts.begin() + (row + 1) * width);
+    std::sort(chosen.begin(), chosen.end());
+    if (chosen.front() < 0 || chosen.back() >= model.experts() ||
+        std::adjacent_find(chosen.begin(), chosen.end()) != chosen.end())
+      return invalidFile(file.path() + ": " + name + ": row " + std::to_string(row) + " wants " +
+                         std::to_string(width) + " different experts below " + std::to_string(model.experts()));
+  }
+  return route;
+}
+
+static Result<std::vector<Route>> readRoutes(const Safetensors &file, const fb::Program &program, int64_t tokens,
+                                             const fb::Model &model) {
+  constexpr std::string_view prefix = "routes.";
+  std::vector<Route> routes;
+  for (const fb::Argument *argument : *program.arguments()) {
+    std::string_view name = argument->name()->string_view();
+    if (!argument->output() && name.starts_with(prefix))
+      routes.push_back(HADAL_TRY(readRoute(file, std::string(name.substr(prefix.size())), tokens, model)));
+  }
+  return routes;
+}
+
+namespace {
+/// An output for all rows; each run writes its part of it in place.
+struct Gathered {
+  std::string name;
+  Tensor tensor;
+  Shape rowShape; ///< of one token
+  uint64_t rowBytes;
+
+  TensorView part(int64_t firstToken, int64_t tokens) {
+    Shape shape = {tokens};
+    shape.insert(shape.end(), rowShape.begin(), rowShape.end());
+    return {tensor.element(), std::move(shape), static_cast<std::byte *>(tensor.data()) + firstToken * rowBytes};
+  }
+};
+} // namespace
+
+/// Memory for an output of all B*T tokens; `run` has the registers of one part. Outputs per token have a first dimension
+/// of tokens; choices of experts keep it, the others show [B, T, ...].
+static Result<Gathered> gather(const ProgramRun &run, const fb::Argument &argument, int64_t rows, int64_t length) {
+  std::string name = argument.name()->str();
+  Shape shape = HADAL_TRY(run.argumentShape(name));
+  if (shape.empty())
+    return invalidFile(name + ": wants an output with a row per token");
+  Shape rowShape(shape.begin() + 1, shape.end());
+  Shape whole = name.starts_with("router.") ? Shape{rows * length} : Shape{rows, length};
+  whole.insert(whole.end(), rowShape.begin(), rowShape.end());
+  ElementType element = elementType(argument.element());
+  return Gathered{name, HADAL_TRY(Tensor::create(element, std::move(whole))), rowShape,
+                  byteCount(element, rowShape).value_or(0)};
+}
+
+Result<std::vector<std::pair<std::string, Tensor>>>
+hadal::computeLogits(Executor &executor, const std::vector<std::vector<int32_t>> &rows, const LogitsOptions &options) {
+  const fb::Model &model = *HADAL_TRY(modelOf(executor.module()));
+  if (rows.empty())
+    return invalidArgument("there are no rows");
+  for (size_t row = 0; row < rows.size(); ++row) {
+    HADAL_TRY(checkSequence(model, rows[row], "row " + std::to_string(row)));
+    if (rows[row].size() != rows[0].size())
+      return invalidArgument("rows have " + std::to_string(rows[0].size()) + " and " + std::to_string(rows[row].size()) +
+                             " tokens, wants rows of one length");
+  }
+  int64_t count = static_cast<int64_t>(rows.size()), length = static_cast<int64_t>(rows[0].size());
+
+  ProgramRun run = HADAL_TRY(executor.prepare(options.routes ? "inspect_routed" : options.dump ? "inspect" : "prefill"));
+  std::vector<Route> routes;
+  if (options.routes)
+    routes = HADAL_TRY(readRoutes(*options.routes, run.program(), count * length, model));
+
+  int64_t perRun = std::min(count, std::max<int64_t>(1, runTokens / length));
+  HADAL_TRY(executor.setStateRegister("cache_slots", perRun * length));
+  std::vector<Gathered> outputs;
+  PackedBatch packed;
+  for (int64_t first = 0; first < count; first += perRun) {
+    int64_t last = std::min(count, first + perRun), firstToken = first * length;
+    packed.clear();
+    for (int64_t row = first; row < last; ++row)
+      packed.add(rows[row], LogitRows::All);
+    HADAL_TRY(packed.bind(run));
+    if (outputs.empty())
+      for (const fb::Argument *argument : *run.program().arguments())
+        if (argument->output() && (options.dump || argument->name()->string_view() == "logits"))
+          outputs.push_back(HADAL_TRY(gather(run, *argument, count, length)));
+    for (Gathered &output : outputs)
+      HADAL_TRY(run.bind(output.name, output.part(firstToken, packed.tokens())));
+    for (Route &route : routes) {
+      int64_t width = model.experts_per_token();
+      std::span<const int32_t> part(route.experts.data() + firstToken * width, packed.tokens() * width);
+      HADAL_TRY(run.bind(route.argument, TensorView::of(part, {packed.tokens(), width})));
+    }
+    HADAL_TRY(run.execute());
+  }
+  std::vector<std::pair<std::string, Tensor>> results;
+  for (Gathered &output : outputs)
+    results.emplace_back(std::move(output.name), std::move(output.tensor));
+  return results;
+}

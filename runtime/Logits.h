@@ -1,0 +1,29 @@
+//===- Logits.h - the logits of every position --------------------------===//
+
+#ifndef HADAL_RUNTIME_LOGITS_H
+#define HADAL_RUNTIME_LOGITS_H
+
+#include "runtime/Executor.h"
+#include "runtime/Safetensors.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace hadal {
+
+struct LogitsOptions {
+  bool dump = false;                   ///< all that program inspect gives, not the logits alone
+  const Safetensors *routes = nullptr; ///< router.k.topk_ids [B*T, K]: the experts to take instead of choosing
+};
+
+/// `rows`: B sequences of T tokens each. Gives "logits" [B, T, V] and, with `dump`, "hidden.k" [B, T, H], "cache.k.ckv",
+/// "cache.k.k_rope" [B, T, ...] and "router.k.topk_ids", "router.k.topk_weights" [B*T, K]. Works on a bounded number of
+/// tokens at a time.
+Result<std::vector<std::pair<std::string, Tensor>>> computeLogits(Executor &executor,
+                                                                  const std::vector<std::vector<int32_t>> &rows,
+                                                                  const LogitsOptions &options);
+
+} // namespace hadal
+
+#endif // HADAL_RUNTIME_LOGITS_H

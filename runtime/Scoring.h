@@ -1,0 +1,29 @@
+//===- Scoring.h - how likely a model finds a text ----------------------===//
+
+#ifndef HADAL_RUNTIME_SCORING_H
+#define HADAL_RUNTIME_SCORING_H
+
+#include "runtime/Executor.h"
+
+#include <functional>
+#include <span>
+
+namespace hadal {
+
+/// Windows do not overlap; in each the tokens from the second on are scored given those before them.
+inline constexpr int64_t scoreWindowTokens = 129;
+
+struct Score {
+  double meanNll = 0; ///< mean negative log-likelihood of a scored token, in nats
+  int64_t tokens = 0; ///< scored
+  int64_t windows = 0;
+};
+
+/// Cuts `tokens` into windows, drops a shorter rest, and scores them with the programs prefill and nll. InvalidArgument
+/// where there is not one whole window. `progress` is called with windows done and in all.
+Result<Score> scoreTokens(Executor &executor, std::span<const int32_t> tokens,
+                          const std::function<void(int64_t, int64_t)> &progress = {});
+
+} // namespace hadal
+
+#endif // HADAL_RUNTIME_SCORING_H

@@ -1,0 +1,60 @@
+//===- Call.cpp - hadal-run call ----------------------------------------===//
+
+#include "tools/run/Commands.h"
+#include "tools/run/TensorFiles.h"
+
+#include <charconv>
+
+using namespace hadal;
+using namespace hadal::run;
+
+/// Sets a register named "argI.D" to dimension D of input argI. Other registers (of loops) are left alone.
+static Status setFromShape(ProgramRun &run, std::string_view name, const Safetensors &file) {
+  size_t dot = name.rfind('.');
+  if (dot == name.npos || !run.hasArgument(name.substr(0, dot)))
+    return {};
+  std::string argument(name.substr(0, dot));
+  size_t dimension = 0;
+  auto [end, failed] = std::from_chars(name.data() + dot + 1, name.data() + name.size(), dimension);
+  if (failed != std::errc() || end != name.data() + name.size())
+    return {};
+  const StoredTensor *tensor = file.find(argument);
+  if (!tensor)
+    return notFound(file.path() + ": no tensor '" + argument + "', an argument of the function");
+  if (dimension >= tensor->shape.size())
+    return invalidFile(file.path() + ": " + argument + ": wants at least " + std::to_string(dimension + 1) +
+                       " dimensions, got " + toString(tensor->shape));
+  return run.setRegister(name, tensor->shape[dimension]);
+}
+
+Status run::call(const CallOptions &options, std::optional<Module> carried) {
+  auto session = HADAL_TRY(Session::open(options, std::move(carried)));
+  std::string name = options.function.substr(options.function.starts_with("@") ? 1 : 0);
+  HADAL_TRY(session->module().program(name));
+  std::optional<Safetensors> file;
+  if (!options.input.empty())
+    file.emplace(HADAL_TRY(Safetensors::open(options.input)));
+  HADAL_TRY(session->load());
+
+  ProgramRun run = HADAL_TRY(session->executor().prepare(name));
+  const fb::Program &program = run.program();
+  if (file)
+    for (const auto *registerName : *program.registers())
+      HADAL_TRY(setFromShape(run, registerName->string_view(), *file));
+  std::vector<Tensor> inputs;
+  for (const fb::Argument *argument : *program.arguments()) {
+    if (argument->output())
+      continue;
+    if (!file)
+      return invalidArgument("@" + name + ": wants tensor '" + argument->name()->str() + "'; give a file with --input");
+    inputs.push_back(HADAL_TRY(file->read(argument->name()->string_view())));
+    HADAL_TRY(run.bind(argument->name()->string_view(), inputs.back().view()));
+  }
+  HADAL_TRY(run.execute());
+  std::vector<NamedTensor> outputs;
+  for (const fb::Argument *argument : *program.arguments())
+    if (argument->output())
+      outputs.push_back({argument->name()->str(), HADAL_TRY(run.output(argument->name()->string_view()))});
+  HADAL_TRY(session->writeTrace());
+  return writeSafetensors(options.output, outputs);
+}

@@ -1,0 +1,49 @@
+//===- Commands.h - the commands of hadal-run ---------------------------===//
+//
+// Each opens its module and checks its input, loads the weights, runs, and writes its output last: after an error there
+// is no output file. `carried` is the module that the executable itself carries, if it does.
+//
+//===--------------------------------------------------------------------===//
+
+#ifndef HADAL_TOOLS_RUN_COMMANDS_H
+#define HADAL_TOOLS_RUN_COMMANDS_H
+
+#include "runtime/Generation.h"
+#include "tools/run/Session.h"
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+namespace hadal::run {
+
+struct GenerateOptions : SessionOptions {
+  std::optional<std::string> prompt; ///< text; or
+  std::string input;                 ///< safetensors file with input_ids
+  std::string stats;                 ///< file for a JSON line of figures, "-" for stderr; empty: none
+  GenerationOptions generation;
+  std::chrono::steady_clock::time_point start; ///< of the process
+};
+
+struct LogitsCommandOptions : SessionOptions {
+  std::string input, routes;
+  bool dump = false;
+};
+
+struct ScoreOptions : SessionOptions {
+  std::string text;
+};
+
+struct CallOptions : SessionOptions {
+  std::string function; ///< with or without its "@"
+  std::string input;    ///< safetensors file with arg0 ...; empty for a function without inputs
+};
+
+Status generate(const GenerateOptions &options, std::optional<Module> carried);
+Status logits(const LogitsCommandOptions &options, std::optional<Module> carried);
+Status score(const ScoreOptions &options, std::optional<Module> carried);
+Status call(const CallOptions &options, std::optional<Module> carried);
+
+} // namespace hadal::run
+
+#endif // HADAL_TOOLS_RUN_COMMANDS_H

@@ -1,0 +1,64 @@
+//===- Session.cpp - a module with its weights, ready to run ------------===//
+
+#include "tools/run/Session.h"
+
+#include "tools/run/Progress.h"
+
+#include <chrono>
+#include <filesystem>
+#include <unistd.h>
+
+using namespace hadal;
+using namespace hadal::run;
+
+/// Says before the work, not after it, that an output cannot be written.
+static Status checkFolderOf(const std::string &path) {
+  if (path.empty())
+    return {};
+  std::string folder = std::filesystem::path(path).parent_path().string();
+  if (folder.empty())
+    folder = ".";
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(folder, ignored))
+    return ioError(path + ": there is no folder '" + folder + "'");
+  if (::access(folder.c_str(), W_OK) != 0)
+    return ioError(path + ": the folder '" + folder + "' cannot be written to");
+  if (std::filesystem::is_directory(path, ignored))
+    return ioError(path + ": is a folder");
+  return {};
+}
+
+std::string run::weightsFolder(const SessionOptions &options) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(options.weights, ignored))
+    return options.weights;
+  std::string folder = std::filesystem::path(options.weights).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
+Result<std::unique_ptr<Session>> Session::open(const SessionOptions &options, std::optional<Module> carried) {
+  HADAL_TRY(checkFolderOf(options.output));
+  HADAL_TRY(checkFolderOf(options.trace));
+  Module module = carried ? std::move(*carried) : HADAL_TRY(Module::open(options.module));
+  HADAL_TRY(module.checkTarget());
+  return std::unique_ptr<Session>(new Session(std::move(module), options));
+}
+
+Status Session::load() {
+  auto start = std::chrono::steady_clock::now();
+  if (!options.weights.empty()) {
+    Progress progress("packing weights");
+    weights = HADAL_TRY(WeightStore::load(opened, device, HADAL_TRY(Checkpoint::open(options.weights)),
+                                          [&](uint64_t done, uint64_t total) { progress.show(done, total); }));
+  } else if (auto *parameters = opened.tables().parameters(); parameters && parameters->size()) {
+    return invalidArgument(opened.path() + ": reads " + std::to_string(parameters->size()) +
+                           " parameters; give their checkpoint with --weights");
+  }
+  runner = HADAL_TRY(Executor::create(opened, device, weights));
+  if (!options.trace.empty())
+    runner->setTrace(&trace);
+  seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return {};
+}
+
+Status Session::writeTrace() const { return options.trace.empty() ? Status() : trace.write(options.trace); }

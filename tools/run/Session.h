@@ -1,0 +1,65 @@
+//===- Session.h - a module with its weights, ready to run --------------===//
+
+#ifndef HADAL_TOOLS_RUN_SESSION_H
+#define HADAL_TOOLS_RUN_SESSION_H
+
+#include "runtime/Executor.h"
+#include "runtime/Trace.h"
+#include "runtime/WeightStore.h"
+#include "runtime/device/CpuDevice.h"
+#include "runtime/module/Module.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace hadal::run {
+
+/// What every command of hadal-run takes.
+struct SessionOptions {
+  std::string module;  ///< path; unused where the executable carries its module
+  std::string weights; ///< folder or file; empty: none
+  std::string trace;   ///< file to write; empty: none
+  std::string output;  ///< safetensors file to write; empty: none
+  unsigned threads = 0;
+};
+
+/// Where a checkpoint's tokenizer lies: --weights may name the folder or its one file.
+std::string weightsFolder(const SessionOptions &options);
+
+/// Belongs to one command. Neither copied nor moved: the executor refers to its neighbours.
+class Session {
+public:
+  /// Opens and checks the module (`carried`: the executable's own) and nothing else, so that a command can look at its
+  /// input before the weights are read.
+  static Result<std::unique_ptr<Session>> open(const SessionOptions &options, std::optional<Module> carried);
+
+  /// Reads and packs the weights and makes the executor.
+  Status load();
+
+  /// Writes the trace that was asked for.
+  Status writeTrace() const;
+
+  const Module &module() const { return opened; }
+  unsigned threads() const { return device.threads(); }
+  double loadSeconds() const { return seconds; } ///< that load() took
+
+  /// After load().
+  Executor &executor() { return *runner; }
+
+private:
+  Session(Module module, const SessionOptions &options)
+      : opened(std::move(module)), options(options), device(options.threads) {}
+
+  Module opened;
+  SessionOptions options;
+  CpuDevice device;
+  WeightStore weights;
+  Trace trace;
+  std::unique_ptr<Executor> runner;
+  double seconds = 0;
+};
+
+} // namespace hadal::run
+
+#endif // HADAL_TOOLS_RUN_SESSION_H

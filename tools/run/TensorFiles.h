@@ -1,0 +1,26 @@
+//===- TensorFiles.h - the tensors that commands read and write ---------===//
+
+#ifndef HADAL_TOOLS_RUN_TENSORFILES_H
+#define HADAL_TOOLS_RUN_TENSORFILES_H
+
+#include "runtime/Safetensors.h"
+#include "runtime/module/Module.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace hadal::run {
+
+using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+
+/// `input_ids` [B, T] of a safetensors file (I64 or I32, B and T at least 1), checked against the model's vocabulary
+/// and positions.
+Result<std::vector<std::vector<int32_t>>> readTokenRows(const std::string &path, const Module &module);
+
+/// All tensors to one safetensors file, atomically.
+Status writeTensors(const std::string &path, const NamedTensors &tensors);
+
+} // namespace hadal::run
+
+#endif // HADAL_TOOLS_RUN_TENSORFILES_H
