@@ -172,8 +172,8 @@ Result<std::vector<Spec>> Plan::run() {
     if (tied)
       add(name + ".shared_head.head.weight", {vocabulary, hidden}, 0, 0.02, embedding);
     else
-      add(name + ".shared_head.head.weight", {vocabulary, hidden}, 0,
-          0.8 / std::sqrt(static_cast<double>(hidden)), head);
+      add(name + ".shared_head.head.weight", {vocabulary, hidden}, 0, 0.8 / std::sqrt(static_cast<double>(hidden)),
+          head);
   }
   for (const Spec &spec : specs)
     if (!byteCount(spec.element, spec.shape) || *elementCount(spec.shape) == 0)
@@ -292,7 +292,8 @@ Result<uint64_t> writeShard(const std::string &path, std::span<const Spec> specs
   uint64_t offset = 0;
   for (const Spec &spec : specs) {
     uint64_t end = offset + *byteCount(spec.element, spec.shape);
-    header[spec.name] = {{"dtype", elementTypeName(spec.element)}, {"shape", spec.shape}, {"data_offsets", {offset, end}}};
+    header[spec.name] = {
+        {"dtype", elementTypeName(spec.element)}, {"shape", spec.shape}, {"data_offsets", {offset, end}}};
     offset = end;
   }
   std::string text = header.dump();

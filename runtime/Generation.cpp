@@ -44,8 +44,8 @@ Result<int64_t> Generation::add(std::vector<int32_t> prompt) {
   return number;
 }
 
-/// Gives a sequence the pages for its first `positions` positions. The cache grows by halves, so that a token's share of
-/// the copying stays bounded.
+/// Gives a sequence the pages for its first `positions` positions. The cache grows by halves, so that a token's share
+/// of the copying stays bounded.
 Status Generation::givePages(Sequence &sequence, int64_t positions) {
   int64_t pageTokens = model.page_tokens();
   int64_t missing = (positions + pageTokens - 1) / pageTokens - static_cast<int64_t>(sequence.pages.size());

@@ -24,7 +24,7 @@ struct GenerationOptions {
   int64_t maxNewTokens = 128;
   bool ignoreEos = false;
   SamplingOptions sampling;
-  uint64_t seed = 0;          ///< sequence i draws with seed + i
+  uint64_t seed = 0;         ///< sequence i draws with seed + i
   int64_t maxSequences = 64; ///< under way at the same time
 };
 

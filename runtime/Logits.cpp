@@ -75,8 +75,8 @@ struct Gathered {
 };
 } // namespace
 
-/// Memory for an output of all B*T tokens; `run` has the registers of one part. Outputs per token have a first dimension
-/// of tokens; choices of experts keep it, the others show [B, T, ...].
+/// Memory for an output of all B*T tokens; `run` has the registers of one part. Outputs per token have a first
+/// dimension of tokens; choices of experts keep it, the others show [B, T, ...].
 static Result<Gathered> gather(const ProgramRun &run, const fb::Argument &argument, int64_t rows, int64_t length) {
   std::string name = argument.name()->str();
   Shape shape = HADAL_TRY(run.argumentShape(name));
@@ -98,12 +98,14 @@ hadal::computeLogits(Executor &executor, const std::vector<std::vector<int32_t>>
   for (size_t row = 0; row < rows.size(); ++row) {
     HADAL_TRY(checkSequence(model, rows[row], "row " + std::to_string(row)));
     if (rows[row].size() != rows[0].size())
-      return invalidArgument("rows have " + std::to_string(rows[0].size()) + " and " + std::to_string(rows[row].size()) +
-                             " tokens, wants rows of one length");
+      return invalidArgument("rows have " + std::to_string(rows[0].size()) + " and " +
+                             std::to_string(rows[row].size()) + " tokens, wants rows of one length");
   }
   int64_t count = static_cast<int64_t>(rows.size()), length = static_cast<int64_t>(rows[0].size());
 
-  ProgramRun run = HADAL_TRY(executor.prepare(options.routes ? "inspect_routed" : options.dump ? "inspect" : "prefill"));
+  ProgramRun run = HADAL_TRY(executor.prepare(options.routes ? "inspect_routed"
+                                              : options.dump ? "inspect"
+                                                             : "prefill"));
   std::vector<Route> routes;
   if (options.routes)
     routes = HADAL_TRY(readRoutes(*options.routes, run.program(), count * length, model));

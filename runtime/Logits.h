@@ -17,12 +17,11 @@ struct LogitsOptions {
   const Safetensors *routes = nullptr; ///< router.k.topk_ids [B*T, K]: the experts to take instead of choosing
 };
 
-/// `rows`: B sequences of T tokens each. Gives "logits" [B, T, V] and, with `dump`, "hidden.k" [B, T, H], "cache.k.ckv",
-/// "cache.k.k_rope" [B, T, ...] and "router.k.topk_ids", "router.k.topk_weights" [B*T, K]. Works on a bounded number of
-/// tokens at a time.
-Result<std::vector<std::pair<std::string, Tensor>>> computeLogits(Executor &executor,
-                                                                  const std::vector<std::vector<int32_t>> &rows,
-                                                                  const LogitsOptions &options);
+/// `rows`: B sequences of T tokens each. Gives "logits" [B, T, V] and, with `dump`, "hidden.k" [B, T, H],
+/// "cache.k.ckv", "cache.k.k_rope" [B, T, ...] and "router.k.topk_ids", "router.k.topk_weights" [B*T, K]. Works on a
+/// bounded number of tokens at a time.
+Result<std::vector<std::pair<std::string, Tensor>>>
+computeLogits(Executor &executor, const std::vector<std::vector<int32_t>> &rows, const LogitsOptions &options);
 
 } // namespace hadal
 

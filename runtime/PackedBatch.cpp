@@ -6,8 +6,7 @@ using namespace hadal;
 
 void PackedBatch::clear() { *this = PackedBatch(); }
 
-template <typename SlotOf>
-void PackedBatch::add(std::span<const int32_t> tokens, LogitRows rows, SlotOf slotOf) {
+template <typename SlotOf> void PackedBatch::add(std::span<const int32_t> tokens, LogitRows rows, SlotOf slotOf) {
   int32_t first = offsets.back(), length = static_cast<int32_t>(tokens.size());
   for (int32_t position = 0; position < length; ++position) {
     tokenIds.push_back(tokens[position]);

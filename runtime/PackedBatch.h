@@ -23,7 +23,8 @@ class PackedBatch {
 public:
   void clear();
 
-  /// Adds a sequence (not empty) whose position p is stored in slot pages[p / pageTokens] * pageTokens + p % pageTokens.
+  /// Adds a sequence (not empty) whose position p is stored in slot pages[p / pageTokens] * pageTokens + p %
+  /// pageTokens.
   void add(std::span<const int32_t> tokens, std::span<const int32_t> pages, int64_t pageTokens, LogitRows rows);
 
   /// Adds a sequence that takes the next slots in order, from 0.

@@ -1,9 +1,9 @@
 //===- Tokenizer.h - text to token ids and back -------------------------===//
 //
-// Reads Hugging Face's tokenizer.json: byte-level BPE as DeepSeek, GPT-2, Llama 3 and Qwen files spell it, and gives the
-// ids that the `tokenizers` package gives. What a file asks for and this reader does not have is an error that names the
-// key. `post_processor`, `truncation` and `padding` are not read: a beginning-of-sequence token is put in front where
-// tokenizer_config.json says add_bos_token, and only there.
+// Reads Hugging Face's tokenizer.json: byte-level BPE as DeepSeek, GPT-2, Llama 3 and Qwen files spell it, and gives
+// the ids that the `tokenizers` package gives. What a file asks for and this reader does not have is an error that
+// names the key. `post_processor`, `truncation` and `padding` are not read: a beginning-of-sequence token is put in
+// front where tokenizer_config.json says add_bos_token, and only there.
 //
 // Input need not be well-formed UTF-8: ill-formed sequences become U+FFFD first (Rust's String::from_utf8_lossy).
 //

@@ -59,9 +59,8 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command->add_flag("--ignore-eos", generation.ignoreEos, "Go on behind an end-of-sequence token");
   command->add_option("--stats", options.stats, "Write the run's figures as a line of JSON (- for stderr)");
   command->add_option("-o", options.output, "Write tokens [B, N] and logits [B, N, V] to a safetensors file");
-  command->callback([&] {
-    chosen.command = [&](std::optional<Module> carried) { return generate(options, std::move(carried)); };
-  });
+  command->callback(
+      [&] { chosen.command = [&](std::optional<Module> carried) { return generate(options, std::move(carried)); }; });
 }
 
 void addLogits(CLI::App &app, Chosen &chosen, bool carriesModule) {
@@ -73,9 +72,8 @@ void addLogits(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command->add_option("--routes", options.routes,
                       "Take the choices of experts from router.k.topk_ids of a safetensors file");
   command->add_option("-o", options.output, "Safetensors file to write: logits [B, T, V]")->required();
-  command->callback([&] {
-    chosen.command = [&](std::optional<Module> carried) { return logits(options, std::move(carried)); };
-  });
+  command->callback(
+      [&] { chosen.command = [&](std::optional<Module> carried) { return logits(options, std::move(carried)); }; });
 }
 
 void addScore(CLI::App &app, Chosen &chosen, bool carriesModule) {
@@ -83,9 +81,8 @@ void addScore(CLI::App &app, Chosen &chosen, bool carriesModule) {
   ScoreOptions &options = chosen.score;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
   command->add_option("--text", options.text, "Text file")->required();
-  command->callback([&] {
-    chosen.command = [&](std::optional<Module> carried) { return score(options, std::move(carried)); };
-  });
+  command->callback(
+      [&] { chosen.command = [&](std::optional<Module> carried) { return score(options, std::move(carried)); }; });
 }
 
 void addCall(CLI::App &app, Chosen &chosen, bool carriesModule) {
@@ -95,9 +92,8 @@ void addCall(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command->add_option("FUNCTION", options.function, "Name of the function, as @name")->required();
   command->add_option("--input", options.input, "Safetensors file with arg0, arg1, ...");
   command->add_option("-o", options.output, "Safetensors file to write: result0, result1, ...")->required();
-  command->callback([&] {
-    chosen.command = [&](std::optional<Module> carried) { return call(options, std::move(carried)); };
-  });
+  command->callback(
+      [&] { chosen.command = [&](std::optional<Module> carried) { return call(options, std::move(carried)); }; });
 }
 
 int runMain(int argc, char **argv, const std::string &program) {

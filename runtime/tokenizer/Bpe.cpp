@@ -121,9 +121,7 @@ void Bpe::encode(std::string_view word, std::vector<int32_t> &out) const {
   struct Candidate {
     uint32_t rank;
     int32_t at, id;
-    bool operator>(const Candidate &other) const {
-      return rank != other.rank ? rank > other.rank : at > other.at;
-    }
+    bool operator>(const Candidate &other) const { return rank != other.rank ? rank > other.rank : at > other.at; }
   };
   std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue;
   auto find = [&](int32_t at) -> const Merge * {

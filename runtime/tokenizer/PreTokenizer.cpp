@@ -102,7 +102,7 @@ Status PreTokenizer::addStep(const JsonView &json, bool isLast) {
   }
   if (type == "Digits")
     return addRegex("\\p{N}", HADAL_TRY(json["individual_digits"].boolean(false)) ? SplitBehavior::Isolated
-                                                                                 : SplitBehavior::Contiguous);
+                                                                                  : SplitBehavior::Contiguous);
   if (type == "Punctuation") {
     JsonView behavior = json["behavior"];
     return addRegex("[!-/:-@\\[-`{-~\\p{P}]",

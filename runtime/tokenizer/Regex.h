@@ -1,7 +1,7 @@
 //===- Regex.h - the regular expressions of tokenizer.json --------------===//
 //
-// The `tokenizers` package matches with Oniguruma (Ruby syntax, Unicode 16); this class matches with PCRE2. A pattern is
-// translated so that both find the same matches; what PCRE2 reads differently and cannot be rewritten is refused.
+// The `tokenizers` package matches with Oniguruma (Ruby syntax, Unicode 16); this class matches with PCRE2. A pattern
+// is translated so that both find the same matches; what PCRE2 reads differently and cannot be rewritten is refused.
 //
 //   \s \S        White_Space (PCRE2's own \s also takes U+180E)
 //   \w \W        letters, marks, decimal digits, connectors (PCRE2's own \w takes all \p{N} and no marks)

@@ -39,8 +39,16 @@ static std::string additionsOf(std::string_view prefix) {
 /// Long names of general categories.
 static std::string_view shortCategory(std::string_view name) {
   static constexpr std::array<std::pair<std::string_view, std::string_view>, 10> names = {{
-      {"letter", "L"}, {"mark", "M"}, {"number", "N"}, {"punctuation", "P"}, {"symbol", "S"}, {"separator", "Z"},
-      {"other", "C"}, {"lowercaseletter", "Ll"}, {"uppercaseletter", "Lu"}, {"decimalnumber", "Nd"},
+      {"letter", "L"},
+      {"mark", "M"},
+      {"number", "N"},
+      {"punctuation", "P"},
+      {"symbol", "S"},
+      {"separator", "Z"},
+      {"other", "C"},
+      {"lowercaseletter", "Ll"},
+      {"uppercaseletter", "Lu"},
+      {"decimalnumber", "Nd"},
   }};
   for (auto [longName, shortName] : names)
     if (name == longName)
@@ -87,7 +95,8 @@ Status Translator::set(const std::string &contents, bool complement, bool inClas
 
 Status Translator::hexadecimal(size_t digits) {
   std::string_view number = pattern.substr(at + 2, digits);
-  if (number.size() != digits || !std::all_of(number.begin(), number.end(), [](unsigned char c) { return isxdigit(c); }))
+  if (number.size() != digits ||
+      !std::all_of(number.begin(), number.end(), [](unsigned char c) { return isxdigit(c); }))
     return refuse("an escape without its " + std::to_string(digits) + " hexadecimal digits");
   out += "\\x{" + std::string(number) + "}";
   at += 2 + digits;
@@ -119,8 +128,9 @@ Status Translator::property(bool inClass) {
     category[0] = static_cast<char>(toupper(static_cast<unsigned char>(category[0])));
   }
   // Those names mean POSIX classes, or sets that PCRE2 knows otherwise.
-  static constexpr std::string_view others[] = {"alnum", "blank", "cntrl", "digit", "graph", "print", "punct", "space",
-                                                "xdigit", "word", "ascii", "any", "assigned", "alpha", "lower", "upper"};
+  static constexpr std::string_view others[] = {"alnum",    "blank", "cntrl",  "digit", "graph", "print",
+                                                "punct",    "space", "xdigit", "word",  "ascii", "any",
+                                                "assigned", "alpha", "lower",  "upper"};
   if (std::find(std::begin(others), std::end(others), name) != std::end(others))
     return refuse("property '" + std::string(spelled) + "'");
 
@@ -185,10 +195,17 @@ Status Translator::escape(bool inClass) {
       return hexadecimal(2);
     replace("\\x"); // the braces follow as they are
     return {};
-  case 'a': case 'e': case 'f': case 'n': case 'r': case 't':
+  case 'a':
+  case 'e':
+  case 'f':
+  case 'n':
+  case 'r':
+  case 't':
     replace(pattern.substr(at, 2));
     return {};
-  case 'A': case 'z': case 'Z':
+  case 'A':
+  case 'z':
+  case 'Z':
     if (inClass)
       return refuse(std::string("\\") + c + " inside a class");
     replace(pattern.substr(at, 2));

@@ -12,7 +12,10 @@ Utf8Step hadal::nextUtf8(std::string_view text) {
   if (lead < 0x80)
     return {Utf8Step::Character, 1, lead};
   // Unicode 15, table 3-7: the second byte's range depends on the first.
-  uint32_t length = lead >= 0xC2 && lead <= 0xDF ? 2 : lead >= 0xE0 && lead <= 0xEF ? 3 : lead >= 0xF0 && lead <= 0xF4 ? 4 : 0;
+  uint32_t length = lead >= 0xC2 && lead <= 0xDF   ? 2
+                    : lead >= 0xE0 && lead <= 0xEF ? 3
+                    : lead >= 0xF0 && lead <= 0xF4 ? 4
+                                                   : 0;
   if (!length)
     return {Utf8Step::Invalid, 1, 0};
   uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;

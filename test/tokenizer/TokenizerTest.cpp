@@ -122,9 +122,12 @@ TEST(Tokenizer, DeepSeekLines) {
 static Json documentOf(const Json &cases, const Json &entry) {
   Json model = cases["model"];
   model.update(entry["model"]);
-  return {{"added_tokens", entry["added_tokens"]}, {"pre_tokenizer", entry["pre_tokenizer"]},
-          {"decoder", cases["decoder"]},           {"model", model},
-          {"normalizer", nullptr},                 {"version", "1.0"}};
+  return {{"added_tokens", entry["added_tokens"]},
+          {"pre_tokenizer", entry["pre_tokenizer"]},
+          {"decoder", cases["decoder"]},
+          {"model", model},
+          {"normalizer", nullptr},
+          {"version", "1.0"}};
 }
 
 // Split behaviours, translated patterns, ByteLevel and Digits variants, added tokens' flags, ignore_merges.
@@ -150,7 +153,8 @@ static Json smallDocument() {
   Json entry = cases["cases"].back();
   entry["pre_tokenizer"] = Json::parse(
       R"json({"type": "Sequence", "pretokenizers": [
-            {"type": "Split", "pattern": {"Regex": "\\p{N}{1,3}| ?[^\\s\\p{L}]+|\\s+(?!\\S)"}, "behavior": "Isolated", "invert": false},
+            {"type": "Split", "pattern": {"Regex": "\\p{N}{1,3}| ?[^\\s\\p{L}]+|\\s+(?!\\S)"},
+             "behavior": "Isolated", "invert": false},
             {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]})json");
   return documentOf(cases, entry);
 }
@@ -187,9 +191,9 @@ TEST(Tokenizer, UnsupportedKeys) {
 
 // Patterns that PCRE2 would read otherwise than Oniguruma, and that are not rewritten, are refused.
 TEST(Regex, Refused) {
-  for (const char *pattern :
-       {"[a[bc]]", "[a&&b]", "[[:alpha:]]", "\\bab", "\\Ga", "a\\Kb", "\\R", "\\X", "a{1,2}+", "a(?i)b", "(?m)a", "(?#c)", "(*UCP)a",
-        "[\\W]", "\\1", "(?P<n>a)", "[]a]", "\\p{Alnum}", "\\pL", "\\x4", "\\C", "\\"})
+  for (const char *pattern : {"[a[bc]]", "[a&&b]",     "[[:alpha:]]", "\\bab", "\\Ga",    "a\\Kb", "\\R", "\\X",
+                              "a{1,2}+", "a(?i)b",     "(?m)a",       "(?#c)", "(*UCP)a", "[\\W]", "\\1", "(?P<n>a)",
+                              "[]a]",    "\\p{Alnum}", "\\pL",        "\\x4",  "\\C",     "\\"})
     EXPECT_FALSE(Regex::compile(pattern).ok()) << pattern;
 }
 
@@ -255,8 +259,9 @@ static void disturb(Json &value, std::mt19937 &random) {
     std::advance(child, random() % std::min<size_t>(at->size(), 12));
     at = &*child;
   }
-  const Json others[] = {nullptr, -1, 4294967296, 2147483647, 1.5, "", "\u0120", "a b", Json::array(), Json::object(), true,
-                         "(?<=\\s)[\\w]*+|$", "ByteLevel", "Removed"};
+  const Json others[] = {nullptr,     -1,       4294967296,    2147483647,     1.5,  "",
+                         "\u0120",    "a b",    Json::array(), Json::object(), true, "(?<=\\s)[\\w]*+|$",
+                         "ByteLevel", "Removed"};
   *at = others[random() % std::size(others)];
 }
 

@@ -92,9 +92,7 @@ struct Figures {
   double loadSeconds;
   double firstTokenSeconds; ///< since the process began
 
-  static double rate(int64_t tokens, double seconds) {
-    return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
-  }
+  static double rate(int64_t tokens, double seconds) { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; }
   double prefillRate() const { return rate(counts.prefillTokens, counts.prefillSeconds); }
   double decodeRate() const { return rate(counts.decodeTokens, counts.decodeSeconds); }
 

@@ -21,8 +21,8 @@ Status run::score(const ScoreOptions &options, std::optional<Module> carried) {
   Score result;
   {
     Progress progress("scoring");
-    result = HADAL_TRY(scoreTokens(session->executor(), tokens,
-                                   [&](int64_t done, int64_t total) { progress.show(done, total); }));
+    result = HADAL_TRY(
+        scoreTokens(session->executor(), tokens, [&](int64_t done, int64_t total) { progress.show(done, total); }));
   }
   HADAL_TRY(session->writeTrace());
   std::printf("nll %.7f perplexity %.5f\n", result.meanNll, std::exp(result.meanNll));
