@@ -334,14 +334,15 @@ std::string shardName(unsigned shard, unsigned shards) {
 }
 
 Status make(const Options &options) {
-  std::string text = HADAL_TRY(readTextFile(options.folder + "/config.json"));
+  std::error_code failed;
+  std::string path = options.folder + (std::filesystem::is_directory(options.folder, failed) ? "/config.json" : "");
+  std::string text = HADAL_TRY(readTextFile(path));
   JsonView::Json document = JsonView::Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!document.is_object())
-    return invalidFile(options.folder + "/config.json: not a JSON object");
+    return invalidFile(path + ": not a JSON object");
   JsonView config(document);
   std::vector<Spec> specs = HADAL_TRY(Plan(config, options).run());
 
-  std::error_code failed;
   std::filesystem::create_directories(options.output, failed);
   if (failed)
     return ioError(options.output + ": " + failed.message());
@@ -369,7 +370,7 @@ Status make(const Options &options) {
 int main(int argc, char **argv) {
   Options options;
   CLI::App app("Writes a checkpoint of random weights for a deepseek_v3 config.json");
-  app.add_option("DIR", options.folder, "Folder with config.json")->required();
+  app.add_option("DIR", options.folder, "Folder with config.json, or such a file")->required();
   app.add_option("-o", options.output, "Folder to write: config.json and model.safetensors")->required();
   app.add_option("--dtype", options.dtype, "f32, bf16, or fp8 with 128x128 block scales")
       ->check(CLI::IsMember({"f32", "bf16", "fp8"}))

@@ -83,6 +83,7 @@ Status Generation::admit(const std::function<void(const GeneratedToken &)> &take
   HADAL_TRY(choose(std::span(active).subspan(firstNew), logits, take));
   counts.prefillSeconds += secondsSince(start);
   counts.prefillTokens += packed.tokens();
+  counts.prefillFlops += prefill.statistics().flops;
   return {};
 }
 
@@ -119,6 +120,7 @@ Status Generation::step(const std::function<void(const GeneratedToken &)> &take)
   HADAL_TRY(choose(active, logits, take));
   counts.decodeSeconds += secondsSince(start);
   counts.decodeTokens += rows;
+  counts.decodeFlops += decode.statistics().flops;
   ++counts.decodeSteps;
   return {};
 }

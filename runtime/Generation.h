@@ -41,6 +41,8 @@ struct GenerationStatistics {
   int64_t prefillTokens = 0; ///< prompt tokens
   int64_t decodeTokens = 0;  ///< tokens that decode steps gave: all but each sequence's first
   int64_t decodeSteps = 0;
+  int64_t prefillFlops = 0; ///< as the module's programs count them
+  int64_t decodeFlops = 0;
   double prefillSeconds = 0;
   double decodeSeconds = 0;
   int64_t stoppedByPositions = 0; ///< sequences that ended because the model has no more positions

@@ -115,10 +115,12 @@ struct Figures {
                                   {"prefill_tokens", counts.prefillTokens},
                                   {"prefill_seconds", counts.prefillSeconds},
                                   {"prefill_tokens_per_second", prefillRate()},
+                                  {"prefill_flops", counts.prefillFlops},
                                   {"decode_tokens", counts.decodeTokens},
                                   {"decode_steps", counts.decodeSteps},
                                   {"decode_seconds", counts.decodeSeconds},
                                   {"decode_tokens_per_second", decodeRate()},
+                                  {"decode_flops", counts.decodeFlops},
                                   {"load_seconds", loadSeconds},
                                   {"first_token_seconds", firstTokenSeconds}}
                .dump() +
