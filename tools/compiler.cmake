@@ -4,7 +4,12 @@ llvm_update_compile_flags(hadal-opt)
 target_link_libraries(hadal-opt PRIVATE HadalDialects HadalPasses)
 mlir_target_link_libraries(hadal-opt PRIVATE MLIROptLib MLIRRegisterAllDialects)
 
+find_library(LLD_ELF lldELF HINTS ${LLVM_LIBRARY_DIRS} REQUIRED)
+find_library(LLD_COMMON lldCommon HINTS ${LLVM_LIBRARY_DIRS} REQUIRED)
+# CLI11 throws.
+set(LLVM_REQUIRES_EH ON)
+set(LLVM_REQUIRES_RTTI ON)
 add_llvm_executable(hadal-compile PARTIAL_SOURCES_INTENDED hadal-compile.cpp)
 llvm_update_compile_flags(hadal-compile)
-target_link_libraries(hadal-compile PRIVATE HadalDialects HadalPasses HadalFrontend lldELF lldCommon z zstd)
+target_link_libraries(hadal-compile PRIVATE HadalDialects HadalPasses HadalFrontend ${LLD_ELF} ${LLD_COMMON} z zstd)
 mlir_target_link_libraries(hadal-compile PRIVATE MLIRRegisterAllDialects)

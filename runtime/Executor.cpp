@@ -1,0 +1,473 @@
+#include "runtime/Executor.h"
+#include "runtime/Abi.h"
+#include "runtime/module/Expr.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <set>
+
+namespace hadal {
+
+namespace {
+
+/// A launch binds and passes at most this many; more is refused when the executor is made.
+constexpr size_t maxBindings = 64;
+
+Result<int64_t> value(const fb::Expr *expr, std::span<const int64_t> registers) {
+  const auto *code = expr->code();
+  if (code->size() == 2) { // a constant or a register, as most are
+    int64_t operand = code->Get(1);
+    return code->Get(0) == 0 ? operand : registers[static_cast<size_t>(operand)];
+  }
+  return evaluate({code->data(), code->size()}, registers);
+}
+
+Result<Shape> shapeOf(const flatbuffers::Vector<flatbuffers::Offset<fb::Expr>> &exprs, std::span<const int64_t> registers) {
+  Shape shape;
+  for (const fb::Expr *e : exprs)
+    shape.push_back(HADAL_TRY(value(e, registers)));
+  return shape;
+}
+
+std::string describe(ElementType element, const Shape &shape) { return std::string(elementTypeName(element)) + " " + toString(shape); }
+
+template <typename Names> std::string listed(const Names &names) {
+  std::string text;
+  for (const auto *n : names)
+    text += (text.empty() ? "" : ", ") + n->str();
+  return text.empty() ? "none" : text;
+}
+
+constexpr uint64_t aligned(uint64_t bytes) { return (bytes + HADAL_ALIGNMENT - 1) / HADAL_ALIGNMENT * HADAL_ALIGNMENT; }
+
+} // namespace
+
+struct Executor::Implementation {
+  struct State {
+    Buffer memory;
+    Shape shape;
+  };
+  /// A program that is running: its registers and where its buffers are.
+  struct Frame {
+    const fb::Program *program;
+    std::vector<int64_t> registers;
+    std::vector<std::byte *> arguments;
+    std::vector<uint64_t> argumentBytes;
+    std::vector<std::byte *> temporaries;
+    std::vector<uint64_t> temporaryBytes;
+    std::set<uint32_t> recorded;
+  };
+  struct Place {
+    std::byte *base;
+    uint64_t bytes;
+  };
+
+  Implementation(const Module &module, Device &device, const WeightStore &weights) : module(module), device(device), weights(weights) {}
+
+  const Module &module;
+  Device &device;
+  const WeightStore &weights;
+  std::unique_ptr<KernelSet> kernels;
+  std::vector<Buffer> constants;
+  std::vector<int64_t> stateRegisters;
+  std::vector<State> states;
+  std::vector<Buffer> arenas; ///< one for each depth of calls
+  RunStatistics totals, current;
+  Trace *trace = nullptr;
+  std::function<void(const fb::Launch &, std::span<const int64_t>)> observer;
+
+  Result<Place> place(const Frame &frame, const fb::Binding &binding);
+  Status layOut(Frame &frame, size_t depth);
+  Status runCommands(Frame &frame, const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands, size_t depth);
+  Status launch(Frame &frame, const fb::Launch &launch);
+  Status call(Frame &frame, const fb::Call &call, size_t depth);
+};
+
+Result<Executor::Implementation::Place> Executor::Implementation::place(const Frame &frame, const fb::Binding &binding) {
+  const fb::Module &tables = module.tables();
+  uint32_t index = binding.index();
+  std::byte *base = nullptr;
+  uint64_t bytes = 0;
+  switch (binding.space()) {
+  case fb::Space_Parameter: {
+    const fb::Parameter *p = tables.parameters()->Get(index);
+    int64_t element = HADAL_TRY(value(binding.element(), frame.registers));
+    if (element < 0 || element >= int64_t(p->count()))
+      return invalidArgument("parameter " + p->name()->str() + " has " + std::to_string(p->count()) + " tensors, a launch binds number " +
+                             std::to_string(element));
+    // Kernels only read parameters.
+    base = const_cast<std::byte *>(weights.parameter(index, static_cast<uint32_t>(element)));
+    bytes = *byteCount(elementType(p->element()), {p->shape()->data(), p->shape()->size()});
+    break;
+  }
+  case fb::Space_Weight:
+    base = weights.weight(index), bytes = tables.weights()->Get(index)->bytes();
+    break;
+  case fb::Space_State:
+    base = states[index].memory.data(), bytes = states[index].memory.size();
+    if (!base)
+      return invalidArgument("state " + tables.states()->Get(index)->name()->str() + " has no memory: its registers were not set");
+    break;
+  case fb::Space_Argument:
+    base = frame.arguments[index], bytes = frame.argumentBytes[index];
+    break;
+  case fb::Space_Temporary:
+    base = frame.temporaries[index], bytes = frame.temporaryBytes[index];
+    break;
+  case fb::Space_Constant:
+    base = constants[index].data(), bytes = constants[index].size();
+    break;
+  }
+  int64_t offset = HADAL_TRY(value(binding.offset(), frame.registers));
+  if (offset < 0 || uint64_t(offset) > bytes)
+    return invalidArgument("a launch binds byte " + std::to_string(offset) + " of a buffer of " + std::to_string(bytes));
+  return Place{base + offset, bytes - uint64_t(offset)};
+}
+
+/// Evaluates sizes and gives temporaries their places in the arena.
+Status Executor::Implementation::layOut(Frame &frame, size_t depth) {
+  const fb::Program &program = *frame.program;
+  std::vector<uint64_t> slotBytes(program.slot_count(), 0);
+  for (const fb::Temporary *t : *program.temporaries()) {
+    int64_t bytes = HADAL_TRY(value(t->bytes(), frame.registers));
+    if (bytes < 0)
+      return invalidArgument(program.name()->str() + ": a temporary of " + std::to_string(bytes) + " bytes");
+    frame.temporaryBytes.push_back(uint64_t(bytes));
+    slotBytes[t->slot()] = std::max(slotBytes[t->slot()], uint64_t(bytes));
+  }
+  std::vector<uint64_t> offsets;
+  uint64_t total = 0;
+  for (uint64_t bytes : slotBytes) {
+    offsets.push_back(total);
+    total += aligned(bytes);
+  }
+  if (arenas.size() <= depth)
+    arenas.resize(depth + 1);
+  if (arenas[depth].size() < total) {
+    arenas[depth] = Buffer(); // first give back, then take
+    arenas[depth] = HADAL_TRY(device.allocate(total));
+  }
+  for (const fb::Temporary *t : *program.temporaries())
+    frame.temporaries.push_back(arenas[depth].data() + offsets[t->slot()]);
+  return {};
+}
+
+Status Executor::Implementation::launch(Frame &frame, const fb::Launch &launch) {
+  int64_t tasks = HADAL_TRY(value(launch.tasks(), frame.registers));
+  if (tasks <= 0)
+    return {};
+  std::array<void *, maxBindings> buffers;
+  std::array<int64_t, maxBindings> scalars;
+  size_t i = 0;
+  for (const fb::Binding *binding : *launch.bindings())
+    buffers[i++] = HADAL_TRY(place(frame, *binding)).base;
+  i = 0;
+  for (const fb::Expr *e : *launch.scalars())
+    scalars[i++] = HADAL_TRY(value(e, frame.registers));
+  int64_t flops = HADAL_TRY(value(launch.flops(), frame.registers));
+  int64_t begin = trace ? trace->now() : 0;
+  device.launch(kernels->kernels()[launch.kernel()], buffers.data(), scalars.data(), tasks);
+  if (trace) {
+    device.synchronize();
+    trace->addKernel(module.tables().kernels()->Get(launch.kernel())->symbol()->string_view(), begin, trace->now(), flops, tasks);
+  }
+  ++current.launches;
+  current.flops += flops;
+  if (observer)
+    observer(launch, frame.registers);
+  return {};
+}
+
+Status Executor::Implementation::call(Frame &frame, const fb::Call &call, size_t depth) {
+  Frame inner;
+  inner.program = module.tables().programs()->Get(call.program());
+  for (const fb::Expr *e : *call.registers())
+    inner.registers.push_back(HADAL_TRY(value(e, frame.registers)));
+  for (const fb::Binding *binding : *call.arguments()) {
+    Place at = HADAL_TRY(place(frame, *binding));
+    const fb::Argument *argument = inner.program->arguments()->Get(static_cast<uint32_t>(inner.arguments.size()));
+    auto bytes = byteCount(elementType(argument->element()), HADAL_TRY(shapeOf(*argument->shape(), inner.registers)));
+    if (!bytes || *bytes > at.bytes)
+      return invalidArgument(inner.program->name()->str() + ": argument '" + argument->name()->str() + "' does not fit what it is called with");
+    inner.arguments.push_back(at.base);
+    inner.argumentBytes.push_back(at.bytes);
+  }
+  HADAL_TRY(layOut(inner, depth + 1));
+  return runCommands(inner, *inner.program->commands(), depth + 1);
+}
+
+Status Executor::Implementation::runCommands(Frame &frame, const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,
+                                             size_t depth) {
+  for (const fb::Command *command : commands) {
+    switch (command->action_type()) {
+    case fb::Action_Launch:
+      HADAL_TRY(launch(frame, *command->action_as_Launch()));
+      break;
+    case fb::Action_Copy: {
+      auto *copy = command->action_as_Copy();
+      Place to = HADAL_TRY(place(frame, *copy->destination())), from = HADAL_TRY(place(frame, *copy->source()));
+      int64_t bytes = HADAL_TRY(value(copy->bytes(), frame.registers));
+      if (bytes < 0 || uint64_t(bytes) > to.bytes || uint64_t(bytes) > from.bytes)
+        return invalidArgument(frame.program->name()->str() + ": copies " + std::to_string(bytes) + " bytes from " + std::to_string(from.bytes) +
+                               " to " + std::to_string(to.bytes));
+      device.copy(to.base, from.base, uint64_t(bytes));
+      break;
+    }
+    case fb::Action_Call:
+      HADAL_TRY(call(frame, *command->action_as_Call(), depth));
+      break;
+    case fb::Action_Repeat: {
+      auto *repeat = command->action_as_Repeat();
+      int64_t count = HADAL_TRY(value(repeat->count(), frame.registers));
+      for (int64_t i = 0; i < count; ++i) {
+        frame.registers[repeat->register_()] = i;
+        HADAL_TRY(runCommands(frame, *repeat->body(), depth));
+      }
+      break;
+    }
+    case fb::Action_SkipIfZero:
+      if (HADAL_TRY(value(command->action_as_SkipIfZero()->value(), frame.registers)) != 0)
+        HADAL_TRY(runCommands(frame, *command->action_as_SkipIfZero()->body(), depth));
+      break;
+    case fb::Action_Record:
+      // Commands run in order, so what was recorded has happened.
+      frame.recorded.insert(command->action_as_Record()->event());
+      break;
+    case fb::Action_Wait:
+      if (!frame.recorded.count(command->action_as_Wait()->event()))
+        return invalidArgument(frame.program->name()->str() + ": waits for event " + std::to_string(command->action_as_Wait()->event()) +
+                               ", which nothing recorded");
+      break;
+    default:
+      break; // no other passes the checks of an open module
+    }
+  }
+  return {};
+}
+
+//===----------------------------------------------------------------------===//
+// Executor
+//===----------------------------------------------------------------------===//
+
+Executor::Executor(const Module &module) : source(module) {}
+Executor::~Executor() = default;
+
+Result<std::unique_ptr<Executor>> Executor::create(const Module &module, Device &device, const WeightStore &weights) {
+  const fb::Module &tables = module.tables();
+  if (weights.parameterCount() != tables.parameters()->size() || weights.weightCount() != tables.weights()->size())
+    return invalidArgument(module.path() + ": wants a store of " + std::to_string(tables.parameters()->size()) + " parameters and " +
+                           std::to_string(tables.weights()->size()) + " weights, got " + std::to_string(weights.parameterCount()) + " and " +
+                           std::to_string(weights.weightCount()));
+  for (const fb::Kernel *kernel : *tables.kernels())
+    if (kernel->binding_count() > maxBindings || kernel->scalar_count() > maxBindings)
+      return unsupported(module.path() + ": kernel " + kernel->symbol()->str() + " takes more than " + std::to_string(maxBindings) +
+                         " buffers or scalars");
+  std::unique_ptr<Executor> executor(new Executor(module));
+  executor->self = std::make_unique<Implementation>(module, device, weights);
+  Implementation &self = *executor->self;
+  self.kernels = HADAL_TRY(device.load(module));
+  for (const fb::Constant *constant : *tables.constants()) {
+    self.constants.push_back(HADAL_TRY(device.allocate(constant->bytes()->size())));
+    std::memcpy(self.constants.back().data(), constant->bytes()->data(), constant->bytes()->size());
+  }
+  self.stateRegisters.assign(tables.state_registers()->size(), 0);
+  self.states.resize(tables.states()->size());
+  return executor;
+}
+
+Result<ProgramRun> Executor::prepare(std::string_view name) {
+  return ProgramRun(*this, HADAL_TRY(source.program(name)));
+}
+
+Status Executor::setStateRegister(std::string_view name, int64_t wanted) {
+  const fb::Module &tables = source.tables();
+  if (wanted < 0)
+    return invalidArgument(std::string(name) + " wants a non-negative value, got " + std::to_string(wanted));
+  uint32_t index = 0;
+  while (index < tables.state_registers()->size() && tables.state_registers()->Get(index)->string_view() != name)
+    ++index;
+  if (index == tables.state_registers()->size())
+    return notFound(source.path() + ": no state register '" + std::string(name) + "' (has " + listed(*tables.state_registers()) + ")");
+  std::vector<int64_t> registers = self->stateRegisters;
+  registers[index] = wanted;
+  for (uint32_t i = 0; i < self->states.size(); ++i) {
+    const fb::State *table = tables.states()->Get(i);
+    Implementation::State &state = self->states[i];
+    Shape shape = HADAL_TRY(shapeOf(*table->shape(), registers));
+    auto bytes = byteCount(elementType(table->element()), shape);
+    if (!bytes)
+      return invalidArgument("state " + table->name()->str() + " has an impossible shape " + toString(shape));
+    bool sameRows = state.shape.size() == shape.size() && (shape.empty() || std::equal(shape.begin() + 1, shape.end(), state.shape.begin() + 1));
+    if (state.memory.data() && !sameRows)
+      return invalidArgument("state " + table->name()->str() + " cannot change from " + toString(state.shape) + " to " + toString(shape));
+    if (*bytes > state.memory.size() || !state.memory.data()) {
+      Buffer larger = HADAL_TRY(self->device.allocate(*bytes));
+      if (state.memory.size())
+        std::memcpy(larger.data(), state.memory.data(), state.memory.size());
+      state.memory = std::move(larger);
+    }
+    state.shape = std::move(shape);
+  }
+  self->stateRegisters = std::move(registers);
+  return {};
+}
+
+Result<int64_t> Executor::stateRegister(std::string_view name) const {
+  const auto &names = *source.tables().state_registers();
+  for (uint32_t i = 0; i < names.size(); ++i)
+    if (names.Get(i)->string_view() == name)
+      return self->stateRegisters[i];
+  return notFound(source.path() + ": no state register '" + std::string(name) + "' (has " + listed(names) + ")");
+}
+
+void Executor::clearStates() {
+  for (auto &state : self->states)
+    if (state.memory.data())
+      std::memset(state.memory.data(), 0, state.memory.size());
+}
+
+Result<TensorView> Executor::state(std::string_view name) {
+  const auto &tables = *source.tables().states();
+  for (uint32_t i = 0; i < tables.size(); ++i)
+    if (tables.Get(i)->name()->string_view() == name)
+      return TensorView{elementType(tables.Get(i)->element()), self->states[i].shape, self->states[i].memory.data()};
+  return notFound(source.path() + ": no state '" + std::string(name) + "'");
+}
+
+uint64_t Executor::stateBytes() const {
+  uint64_t sum = 0;
+  for (const auto &state : self->states)
+    sum += state.memory.size();
+  return sum;
+}
+
+uint64_t Executor::temporaryBytes() const {
+  uint64_t sum = 0;
+  for (const auto &arena : self->arenas)
+    sum += arena.size();
+  return sum;
+}
+
+const RunStatistics &Executor::totals() const { return self->totals; }
+void Executor::setTrace(Trace *trace) { self->trace = trace; }
+void Executor::setLaunchObserver(std::function<void(const fb::Launch &, std::span<const int64_t>)> observer) {
+  self->observer = std::move(observer);
+}
+
+Status Executor::execute(ProgramRun &run) {
+  const fb::Program &program = *run.table;
+  std::string name = program.name()->str();
+  Implementation::Frame frame;
+  frame.program = &program;
+  frame.registers = run.registers;
+  for (uint32_t i = 0; i < program.arguments()->size(); ++i) {
+    const fb::Argument *argument = program.arguments()->Get(i);
+    ProgramRun::Slot &slot = run.slots[i];
+    Shape shape = HADAL_TRY(shapeOf(*argument->shape(), frame.registers));
+    auto bytes = byteCount(elementType(argument->element()), shape);
+    if (!bytes)
+      return invalidArgument(name + ": argument '" + argument->name()->str() + "' has an impossible shape " + toString(shape));
+    if (slot.bound) {
+      if (slot.view.shape != shape)
+        return invalidArgument(name + ": argument '" + argument->name()->str() + "' wants " + describe(slot.view.element, shape) + ", got " +
+                               describe(slot.view.element, slot.view.shape));
+    } else {
+      if (!argument->output())
+        return invalidArgument(name + ": argument '" + argument->name()->str() + "' is not bound");
+      if (slot.owned.size() < *bytes || !slot.owned.data())
+        slot.owned = HADAL_TRY(self->device.allocate(*bytes));
+      slot.view = {elementType(argument->element()), std::move(shape), slot.owned.data()};
+    }
+    frame.arguments.push_back(static_cast<std::byte *>(slot.view.data));
+    frame.argumentBytes.push_back(*bytes);
+  }
+  HADAL_TRY(self->layOut(frame, 0));
+  self->current = {};
+  int64_t begin = self->trace ? self->trace->now() : 0;
+  Status status = self->runCommands(frame, *program.commands(), 0);
+  self->device.synchronize();
+  if (self->trace)
+    self->trace->addProgram(program.name()->string_view(), begin, self->trace->now(), self->current.flops, self->current.launches);
+  run.last = self->current;
+  self->totals.launches += self->current.launches;
+  self->totals.flops += self->current.flops;
+  run.executed = bool(status);
+  return status ? status : Status(Error{status.error().code, name + ": " + status.error().message});
+}
+
+//===----------------------------------------------------------------------===//
+// ProgramRun
+//===----------------------------------------------------------------------===//
+
+ProgramRun::ProgramRun(Executor &executor, const fb::Program *table)
+    : executor(&executor), table(table), registers(table->registers()->size(), 0), slots(table->arguments()->size()) {}
+
+static std::optional<uint32_t> findRegister(const fb::Program &program, std::string_view name) {
+  for (uint32_t i = 0; i < program.registers()->size(); ++i)
+    if (program.registers()->Get(i)->string_view() == name)
+      return i;
+  return std::nullopt;
+}
+
+static std::optional<uint32_t> findArgument(const fb::Program &program, std::string_view name) {
+  for (uint32_t i = 0; i < program.arguments()->size(); ++i)
+    if (program.arguments()->Get(i)->name()->string_view() == name)
+      return i;
+  return std::nullopt;
+}
+
+static Result<uint32_t> argumentIndex(const fb::Program &program, std::string_view name) {
+  if (auto i = findArgument(program, name))
+    return *i;
+  std::string known;
+  for (const fb::Argument *a : *program.arguments())
+    known += (known.empty() ? "" : ", ") + a->name()->str();
+  return notFound(program.name()->str() + ": no argument '" + std::string(name) + "' (has " + known + ")");
+}
+
+bool ProgramRun::hasRegister(std::string_view name) const { return findRegister(*table, name).has_value(); }
+bool ProgramRun::hasArgument(std::string_view name) const { return findArgument(*table, name).has_value(); }
+
+Status ProgramRun::setRegister(std::string_view name, int64_t wanted) {
+  auto i = findRegister(*table, name);
+  if (!i)
+    return notFound(table->name()->str() + ": no register '" + std::string(name) + "' (has " + listed(*table->registers()) + ")");
+  if (wanted < 0)
+    return invalidArgument(table->name()->str() + ": register '" + std::string(name) + "' wants a non-negative value, got " +
+                           std::to_string(wanted));
+  registers[*i] = wanted;
+  return {};
+}
+
+Status ProgramRun::bind(std::string_view name, const TensorView &tensor) {
+  uint32_t i = HADAL_TRY(argumentIndex(*table, name));
+  const fb::Argument *argument = table->arguments()->Get(i);
+  if (elementType(argument->element()) != tensor.element || argument->shape()->size() != tensor.shape.size())
+    return invalidArgument(table->name()->str() + ": argument '" + std::string(name) + "' wants " +
+                           std::string(elementTypeName(elementType(argument->element()))) + " of rank " +
+                           std::to_string(argument->shape()->size()) + ", got " + describe(tensor.element, tensor.shape));
+  slots[i].view = tensor;
+  slots[i].bound = true;
+  return {};
+}
+
+Status ProgramRun::unbind(std::string_view name) {
+  slots[HADAL_TRY(argumentIndex(*table, name))].bound = false;
+  return {};
+}
+
+Status ProgramRun::execute() { return executor->execute(*this); }
+
+Result<TensorView> ProgramRun::output(std::string_view name) const {
+  uint32_t i = HADAL_TRY(argumentIndex(*table, name));
+  if (!executed || !table->arguments()->Get(i)->output())
+    return invalidArgument(table->name()->str() + ": '" + std::string(name) + "' is no output of a finished run");
+  return slots[i].view;
+}
+
+Result<Shape> ProgramRun::argumentShape(std::string_view name) const {
+  return shapeOf(*table->arguments()->Get(HADAL_TRY(argumentIndex(*table, name)))->shape(), registers);
+}
+
+} // namespace hadal

@@ -1,0 +1,146 @@
+//===- Executor.h - runs the programs of a module -----------------------===//
+//
+//     Module module = HADAL_TRY(Module::open(path));
+//     CpuDevice device(threads);
+//     Checkpoint checkpoint = HADAL_TRY(Checkpoint::open(folder));
+//     WeightStore weights = HADAL_TRY(WeightStore::load(module, device, std::move(checkpoint)));
+//     auto executor = HADAL_TRY(Executor::create(module, device, weights));
+//     HADAL_TRY(executor->setStateRegister("cache_slots", 1024));
+//     ProgramRun prefill = HADAL_TRY(executor->prepare("prefill"));
+//     HADAL_TRY(prefill.setRegister("tokens", 17)); ...
+//     HADAL_TRY(prefill.bind("token_ids", TensorView::of(tokenIds))); ...
+//     HADAL_TRY(prefill.execute());
+//     TensorView logits = HADAL_TRY(prefill.output("logits"));
+//
+//===--------------------------------------------------------------------===//
+
+#ifndef HADAL_RUNTIME_EXECUTOR_H
+#define HADAL_RUNTIME_EXECUTOR_H
+
+#include "runtime/Result.h"
+#include "runtime/Tensor.h"
+#include "runtime/Trace.h"
+#include "runtime/WeightStore.h"
+#include "runtime/device/Device.h"
+#include "runtime/module/Module.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hadal {
+
+class Executor;
+
+/// What one run of a program did: counts over all launches, those of called programs included.
+struct RunStatistics {
+  int64_t launches = 0; ///< launches with at least one task
+  int64_t flops = 0;    ///< sum of the launches' `flops`, which the compiler wrote into the module
+};
+
+/// The registers and arguments of a program, to be executed any number of times. Bindings and registers stay until they
+/// are set again; changing a register between executions changes the shapes that arguments must have.
+/// Belongs to its executor, which must outlive it. Move-only.
+class ProgramRun {
+public:
+  /// Registers that were never set are 0. NotFound: "prefill: no register 'token' (has tokens, sequences, attended)".
+  /// InvalidArgument for a negative value.
+  Status setRegister(std::string_view name, int64_t value);
+
+  /// Binds an input, or an output to memory of the caller's. The memory must stay valid until the last execute().
+  /// Element type and rank are checked here, the shape by execute(), against the registers of then:
+  /// "prefill: argument 'positions' wants I32 [17], got I32 [16]".
+  Status bind(std::string_view name, const TensorView &tensor);
+
+  /// Makes the executor own the memory of an output again (as it does for outputs that were never bound).
+  Status unbind(std::string_view name);
+
+  /// Checks all arguments, grows temporaries and owned outputs as needed, and runs the program. An input that was never
+  /// bound is an error. Returns when the outputs are written.
+  Status execute();
+
+  /// An output, as bound or as owned by this run, with its shape in the last execute(). Owned memory is valid until the
+  /// next execute(). InvalidArgument before the first execute().
+  Result<TensorView> output(std::string_view name) const;
+
+  /// Whether the program has a register or an argument of that name.
+  bool hasRegister(std::string_view name) const;
+  bool hasArgument(std::string_view name) const;
+
+  /// The shape of an argument at the registers' present values.
+  Result<Shape> argumentShape(std::string_view name) const;
+
+  const fb::Program &program() const { return *table; }
+  const RunStatistics &statistics() const { return last; } ///< of the last execute()
+
+private:
+  friend class Executor;
+  struct Slot {
+    TensorView view;
+    Buffer owned;
+    bool bound = false;
+  };
+  ProgramRun(Executor &executor, const fb::Program *table);
+
+  Executor *executor;
+  const fb::Program *table;
+  std::vector<int64_t> registers;
+  std::vector<Slot> slots; ///< one per argument
+  RunStatistics last;
+  bool executed = false;
+};
+
+/// Runs programs of one module on one device, one at a time. Owns the module's states and the memory of temporaries.
+class Executor {
+public:
+  /// Module, device and weights must outlive the executor. A store that was loaded for another module is an error.
+  static Result<std::unique_ptr<Executor>> create(const Module &module, Device &device, const WeightStore &weights);
+  ~Executor();
+
+  const Module &module() const { return source; }
+
+  /// The program of that name, with nothing bound. NotFound lists the programs there are.
+  Result<ProgramRun> prepare(std::string_view program);
+
+  /// Sets a register that shapes the states ("cache_slots") and allocates them: zeroed at first; growing keeps what
+  /// they hold when only the outermost dimension grows and is an error otherwise; shrinking keeps the memory.
+  Status setStateRegister(std::string_view name, int64_t value);
+  Result<int64_t> stateRegister(std::string_view name) const;
+
+  /// Zeroes all states.
+  void clearStates();
+
+  /// The memory of a state; valid until a setStateRegister.
+  Result<TensorView> state(std::string_view name);
+  /// Bytes that all states take.
+  uint64_t stateBytes() const;
+  /// Bytes of temporaries allocated so far.
+  uint64_t temporaryBytes() const;
+
+  /// Sum over all executions so far.
+  const RunStatistics &totals() const;
+
+  /// From now on every launch and program run adds an event; null stops it. The trace must outlive the executor or the
+  /// next setTrace.
+  void setTrace(Trace *trace);
+
+  /// Called after each launch, before the next command; used to release source pages while packing.
+  void setLaunchObserver(std::function<void(const fb::Launch &, std::span<const int64_t> registers)> observer);
+
+private:
+  friend class ProgramRun;
+  struct Implementation;
+  Executor(const Module &module);
+  Status execute(ProgramRun &run);
+
+  const Module &source;
+  std::unique_ptr<Implementation> self;
+};
+
+} // namespace hadal
+
+#endif // HADAL_RUNTIME_EXECUTOR_H

@@ -1,0 +1,76 @@
+//===- File.h - reading by mapping, writing atomically ------------------===//
+
+#ifndef HADAL_RUNTIME_FILE_H
+#define HADAL_RUNTIME_FILE_H
+
+#include "runtime/Result.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace hadal {
+
+/// A file mapped read-only. Move-only; unmapped on destruction. An empty file maps to an empty span.
+class MappedFile {
+public:
+  MappedFile() = default;
+  MappedFile(MappedFile &&other) noexcept;
+  MappedFile &operator=(MappedFile &&other) noexcept;
+  ~MappedFile();
+
+  /// Errors: NotFound or Io, "model.hadal: No such file or directory"; Io for anything but a regular file.
+  static Result<MappedFile> open(const std::string &path);
+
+  std::span<const std::byte> bytes() const { return {base, size}; }
+  const std::string &path() const { return name; }
+
+  /// Drops the resident pages that lie wholly inside [offset, offset + length). They come back from the file when
+  /// they are read again.
+  void release(uint64_t offset, uint64_t length) const;
+
+  /// Asks the system to read [offset, offset + length) ahead.
+  void willNeed(uint64_t offset, uint64_t length) const;
+
+private:
+  std::string name;
+  const std::byte *base = nullptr;
+  size_t size = 0;
+};
+
+/// Writes a file that appears whole or not at all: bytes go to a temporary name in the same folder; commit() syncs and
+/// renames it onto `path`; without a commit the temporary file is removed.
+class AtomicFile {
+public:
+  AtomicFile(AtomicFile &&other) noexcept;
+  AtomicFile &operator=(AtomicFile &&) = delete;
+  ~AtomicFile();
+
+  /// `executable`: the file gets mode 0755 (less the umask), otherwise 0644.
+  static Result<AtomicFile> create(const std::string &path, bool executable = false);
+
+  Status write(std::span<const std::byte> bytes);
+  Status write(const void *data, size_t size) { return write({static_cast<const std::byte *>(data), size}); }
+
+  /// Bytes written so far.
+  uint64_t position() const { return written; }
+
+  Status commit();
+
+private:
+  AtomicFile() = default;
+  std::string path, temporary;
+  int descriptor = -1;
+  uint64_t written = 0;
+};
+
+/// The whole file, atomically.
+Status writeFile(const std::string &path, std::span<const std::byte> bytes);
+
+/// The whole file as a string (small text files such as config.json; at most 1 GiB).
+Result<std::string> readTextFile(const std::string &path);
+
+} // namespace hadal
+
+#endif // HADAL_RUNTIME_FILE_H

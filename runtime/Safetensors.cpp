@@ -1,0 +1,239 @@
+#include "runtime/Safetensors.h"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+namespace hadal {
+
+using nlohmann::json;
+
+/// Headers past this are refused before they are parsed (the format's own limit).
+static constexpr uint64_t maxHeaderBytes = 100'000'000;
+
+Result<Safetensors> Safetensors::open(const std::string &path) {
+  MappedFile mapped = HADAL_TRY(MappedFile::open(path));
+  Safetensors file;
+  file.name = path;
+  file.contents = mapped.bytes();
+  file.file = std::move(mapped);
+  HADAL_TRY(file.parseHeader());
+  return file;
+}
+
+Result<Safetensors> Safetensors::parse(std::span<const std::byte> bytes, std::string name) {
+  Safetensors file;
+  file.name = std::move(name);
+  file.contents = bytes;
+  HADAL_TRY(file.parseHeader());
+  return file;
+}
+
+/// An unsigned number that fits 63 bits, or none.
+static std::optional<uint64_t> unsignedNumber(const json &value) {
+  if (!value.is_number_unsigned() || value.get<uint64_t>() > uint64_t(INT64_MAX))
+    return std::nullopt;
+  return value.get<uint64_t>();
+}
+
+static Result<StoredTensor> parseTensor(const std::string &file, const std::string &name, const json &entry, uint64_t dataBegin,
+                                        uint64_t dataBytes) {
+  std::string where = file + ": tensor '" + name + "': ";
+  if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") || !entry.contains("data_offsets"))
+    return invalidFile(where + "wants dtype, shape and data_offsets");
+  StoredTensor tensor;
+  tensor.name = name;
+  const json &dtype = entry["dtype"], &shape = entry["shape"], &offsets = entry["data_offsets"];
+  auto element = dtype.is_string() ? parseElementType(dtype.get_ref<const std::string &>()) : std::nullopt;
+  if (!element)
+    return invalidFile(where + "unknown dtype " + dtype.dump(-1, ' ', true, json::error_handler_t::replace));
+  tensor.element = *element;
+  if (!shape.is_array() || shape.size() > 16)
+    return invalidFile(where + "wants a shape of at most 16 dimensions");
+  for (const json &d : shape) {
+    auto size = unsignedNumber(d);
+    if (!size)
+      return invalidFile(where + "wants non-negative whole numbers in its shape");
+    tensor.shape.push_back(static_cast<int64_t>(*size));
+  }
+  auto begin = offsets.is_array() && offsets.size() == 2 ? unsignedNumber(offsets[0]) : std::nullopt;
+  auto end = begin ? unsignedNumber(offsets[1]) : std::nullopt;
+  if (!end || *begin > *end || *end > dataBytes)
+    return invalidFile(where + "wants data_offsets inside the file's " + std::to_string(dataBytes) + " bytes of data");
+  auto bytes = byteCount(tensor.element, tensor.shape);
+  if (!bytes || *bytes != *end - *begin)
+    return invalidFile(where + "wants " + (bytes ? std::to_string(*bytes) : "too many") + " bytes for " +
+                       std::string(elementTypeName(tensor.element)) + " " + toString(tensor.shape) + ", offsets give " +
+                       std::to_string(*end - *begin));
+  tensor.offset = dataBegin + *begin;
+  tensor.bytes = *bytes;
+  return tensor;
+}
+
+Status Safetensors::parseHeader() {
+  if (contents.size() < 8)
+    return invalidFile(name + ": wants at least 8 bytes, file has " + std::to_string(contents.size()));
+  uint64_t headerBytes;
+  std::memcpy(&headerBytes, contents.data(), 8);
+  if (headerBytes > maxHeaderBytes || headerBytes > contents.size() - 8)
+    return invalidFile(name + ": header of " + std::to_string(headerBytes) + " bytes does not fit the file's " +
+                       std::to_string(contents.size()));
+  const char *text = reinterpret_cast<const char *>(contents.data()) + 8;
+  // Depth is bounded by hand: a header is an object of objects of arrays, and deep nesting would exhaust the parser's stack.
+  int depth = 0, deepest = 0;
+  bool quoted = false;
+  for (uint64_t i = 0; i < headerBytes; ++i) {
+    if (quoted && text[i] == '\\')
+      ++i;
+    else if (text[i] == '"')
+      quoted = !quoted;
+    else if (!quoted && (text[i] == '{' || text[i] == '['))
+      deepest = std::max(deepest, ++depth);
+    else if (!quoted && (text[i] == '}' || text[i] == ']'))
+      --depth;
+  }
+  json header = deepest > 16 ? json(json::value_t::discarded) : json::parse(text, text + headerBytes, nullptr, false);
+  if (header.is_discarded() || !header.is_object())
+    return invalidFile(name + ": header is not a JSON object");
+  uint64_t dataBegin = 8 + headerBytes, dataBytes = contents.size() - dataBegin;
+  for (auto &[key, value] : header.items()) {
+    if (key == "__metadata__") {
+      if (!value.is_object())
+        return invalidFile(name + ": __metadata__ wants an object");
+      for (auto &[k, v] : value.items())
+        if (v.is_string())
+          meta[k] = v.get<std::string>();
+      continue;
+    }
+    entries.push_back(HADAL_TRY(parseTensor(name, key, value, dataBegin, dataBytes)));
+  }
+  std::sort(entries.begin(), entries.end(), [](const StoredTensor &a, const StoredTensor &b) {
+    return std::tie(a.offset, a.bytes, a.name) < std::tie(b.offset, b.bytes, b.name);
+  });
+  for (size_t i = 0; i + 1 < entries.size(); ++i)
+    if (entries[i].offset + entries[i].bytes > entries[i + 1].offset)
+      return invalidFile(name + ": tensors '" + entries[i].name + "' and '" + entries[i + 1].name + "' overlap");
+  for (size_t i = 0; i < entries.size(); ++i)
+    index.emplace(entries[i].name, i);
+  return {};
+}
+
+const StoredTensor *Safetensors::find(std::string_view tensorName) const {
+  auto known = index.find(std::string(tensorName));
+  return known == index.end() ? nullptr : &entries[known->second];
+}
+
+Result<Tensor> Safetensors::read(std::string_view tensorName) const {
+  const StoredTensor *stored = find(tensorName);
+  if (!stored)
+    return notFound(name + ": no tensor '" + std::string(tensorName) + "'");
+  Tensor tensor = HADAL_TRY(Tensor::create(stored->element, stored->shape));
+  if (stored->bytes)
+    std::memcpy(tensor.data(), data(*stored), stored->bytes);
+  return tensor;
+}
+
+void Safetensors::release(const StoredTensor &tensor) const { file.release(tensor.offset, tensor.bytes); }
+void Safetensors::willNeed(const StoredTensor &tensor) const { file.willNeed(tensor.offset, tensor.bytes); }
+
+//===----------------------------------------------------------------------===//
+// Checkpoint
+//===----------------------------------------------------------------------===//
+
+/// The files of a checkpoint folder, by the index or by themselves.
+static Result<std::vector<std::string>> checkpointFiles(const std::string &folder) {
+  namespace fs = std::filesystem;
+  std::error_code code;
+  std::string whole = folder + "/model.safetensors", listed = folder + "/model.safetensors.index.json";
+  if (fs::exists(whole, code))
+    return std::vector<std::string>{whole};
+  if (fs::exists(listed, code)) {
+    std::string text = HADAL_TRY(readTextFile(listed));
+    json index = json::parse(text, nullptr, false);
+    if (index.is_discarded() || !index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object())
+      return invalidFile(listed + ": wants a JSON object with weight_map");
+    std::vector<std::string> files;
+    for (auto &[tensor, file] : index["weight_map"].items()) {
+      if (!file.is_string() || file.get_ref<const std::string &>().find('/') != std::string::npos)
+        return invalidFile(listed + ": weight_map of '" + tensor + "' wants a file's name");
+      files.push_back(folder + "/" + file.get<std::string>());
+    }
+    std::sort(files.begin(), files.end());
+    files.erase(std::unique(files.begin(), files.end()), files.end());
+    return files;
+  }
+  std::vector<std::string> files;
+  for (fs::directory_iterator it(folder, code), end; !code && it != end; it.increment(code))
+    if (it->path().extension() == ".safetensors")
+      files.push_back(it->path().string());
+  if (code)
+    return notFound(folder + ": " + code.message());
+  if (files.size() != 1)
+    return notFound(folder + ": wants model.safetensors, model.safetensors.index.json or one *.safetensors file, has " +
+                    std::to_string(files.size()) + " such files");
+  return files;
+}
+
+Result<Checkpoint> Checkpoint::open(const std::string &path) {
+  Checkpoint checkpoint;
+  checkpoint.location = path;
+  std::error_code code;
+  std::vector<std::string> paths{path};
+  if (!std::filesystem::exists(path, code))
+    return notFound(path + ": no such file or folder");
+  if (std::filesystem::is_directory(path, code))
+    paths = HADAL_TRY(checkpointFiles(path));
+  for (const std::string &p : paths) {
+    checkpoint.files.push_back(std::make_unique<Safetensors>(HADAL_TRY(Safetensors::open(p))));
+    const Safetensors *file = checkpoint.files.back().get();
+    for (const StoredTensor &tensor : file->tensors())
+      if (!checkpoint.index.emplace(tensor.name, Entry{&tensor, file}).second)
+        return invalidFile(p + ": tensor '" + tensor.name + "' stands in another file too");
+  }
+  return checkpoint;
+}
+
+std::optional<Checkpoint::Entry> Checkpoint::find(std::string_view name) const {
+  auto known = index.find(std::string(name));
+  return known == index.end() ? std::nullopt : std::optional(known->second);
+}
+
+std::vector<std::string> Checkpoint::names() const {
+  std::vector<std::string> all;
+  for (auto &[name, entry] : index)
+    all.push_back(name);
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+//===----------------------------------------------------------------------===//
+// Writing
+//===----------------------------------------------------------------------===//
+
+Status writeSafetensors(const std::string &path, std::span<const NamedTensor> tensors, const std::map<std::string, std::string> &metadata) {
+  json header = json::object();
+  if (!metadata.empty())
+    header["__metadata__"] = metadata;
+  uint64_t offset = 0;
+  for (const NamedTensor &tensor : tensors) {
+    auto bytes = byteCount(tensor.tensor.element, tensor.tensor.shape);
+    if (!bytes || header.contains(tensor.name))
+      return invalidArgument(path + ": cannot write '" + tensor.name + "': " + (bytes ? "the name is there twice" : "its shape overflows"));
+    header[tensor.name] = {{"dtype", elementTypeName(tensor.tensor.element)},
+                           {"shape", tensor.tensor.shape},
+                           {"data_offsets", {offset, offset + *bytes}}};
+    offset += *bytes;
+  }
+  std::string text = header.dump(-1, ' ', false, json::error_handler_t::replace);
+  text.append((64 - (8 + text.size()) % 64) % 64, ' ');
+  AtomicFile file = HADAL_TRY(AtomicFile::create(path));
+  uint64_t length = text.size();
+  HADAL_TRY(file.write(&length, sizeof length));
+  HADAL_TRY(file.write(text.data(), text.size()));
+  for (const NamedTensor &tensor : tensors)
+    HADAL_TRY(file.write(tensor.tensor.data, tensor.tensor.bytes()));
+  return file.commit();
+}
+
+} // namespace hadal

@@ -1,0 +1,58 @@
+//===- WeightStore.h - a module's parameters and packed weights ---------===//
+//
+// Parameters live outside modules: read from a checkpoint, packed once by the module's program "pack", and shared by
+// every executor that is made over the store.
+//
+//===--------------------------------------------------------------------===//
+
+#ifndef HADAL_RUNTIME_WEIGHTSTORE_H
+#define HADAL_RUNTIME_WEIGHTSTORE_H
+
+#include "runtime/Safetensors.h"
+#include "runtime/device/Device.h"
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace hadal {
+
+/// Move-only. Holds the checkpoint's mapped files as long as a program reads a parameter from them.
+class WeightStore {
+public:
+  /// Called while loading: source bytes packed so far, and in all.
+  using Progress = std::function<void(uint64_t doneBytes, uint64_t totalBytes)>;
+
+  /// An empty store, for modules without parameters.
+  WeightStore() = default;
+
+  /// Checks every parameter of `module` (presence, element type, shape), allocates its weights, runs its program
+  /// "pack", and releases the source pages that no other program reads. Errors:
+  /// "ckpt: no tensor 'model.norm.weight', which the module wants as F32 [128]",
+  /// "model.norm.weight: module wants F32 [128], file has BF16 [64]".
+  static Result<WeightStore> load(const Module &module, Device &device, Checkpoint checkpoint,
+                                  const Progress &progress = {});
+
+  /// Element `element` (0 .. count-1) of parameter `parameter`; aligned for its element type.
+  const std::byte *parameter(uint32_t parameter, uint32_t element) const { return parameters[parameter][element]; }
+
+  /// Packed weight `weight`.
+  std::byte *weight(uint32_t weight) const { return weights[weight].data(); }
+
+  /// Bytes of all packed weights.
+  uint64_t weightBytes() const;
+
+  /// Number of parameters and of weights, which an executor compares with its module's.
+  size_t parameterCount() const { return parameters.size(); }
+  size_t weightCount() const { return weights.size(); }
+
+private:
+  std::unique_ptr<Checkpoint> checkpoint;
+  std::vector<std::vector<const std::byte *>> parameters;
+  std::vector<Buffer> weights;
+  std::vector<Buffer> alignedCopies; ///< parameters that lie misaligned in their file
+};
+
+} // namespace hadal
+
+#endif // HADAL_RUNTIME_WEIGHTSTORE_H

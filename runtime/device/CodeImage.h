@@ -1,0 +1,35 @@
+//===- CodeImage.h - a shared object in memory --------------------------===//
+
+#ifndef HADAL_RUNTIME_DEVICE_CODEIMAGE_H
+#define HADAL_RUNTIME_DEVICE_CODEIMAGE_H
+
+#include "runtime/Result.h"
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+namespace hadal {
+
+/// An ELF shared object loaded from memory (memfd_create, dlopen); unloaded on destruction. Move-only.
+class CodeImage {
+public:
+  CodeImage() = default;
+  CodeImage(CodeImage &&other) noexcept;
+  CodeImage &operator=(CodeImage &&other) noexcept;
+  ~CodeImage();
+
+  /// `name` stands in errors and in the process's map of memory.
+  static Result<CodeImage> load(std::span<const std::byte> code, const std::string &name);
+
+  /// NotFound: "m.hadal: code image has no symbol 'matmul_0'".
+  Result<void *> symbol(const std::string &symbolName) const;
+
+private:
+  std::string name;
+  void *handle = nullptr;
+};
+
+} // namespace hadal
+
+#endif // HADAL_RUNTIME_DEVICE_CODEIMAGE_H

@@ -1,0 +1,56 @@
+#include "runtime/device/Memory.h"
+#include "runtime/Abi.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <sys/mman.h>
+#include <utility>
+
+namespace hadal {
+
+static constexpr uint64_t hugePage = uint64_t(2) << 20;
+
+Buffer::Buffer(Buffer &&other) noexcept { *this = std::move(other); }
+
+Buffer &Buffer::operator=(Buffer &&other) noexcept {
+  std::swap(base, other.base);
+  std::swap(bytes, other.bytes);
+  std::swap(mapping, other.mapping);
+  std::swap(mappingBytes, other.mappingBytes);
+  return *this;
+}
+
+Buffer::~Buffer() {
+  if (mapping)
+    ::munmap(mapping, mappingBytes);
+  else
+    std::free(base);
+}
+
+Result<Buffer> Buffer::allocate(uint64_t bytes) {
+  Buffer buffer;
+  buffer.bytes = bytes;
+  auto fail = [&] { return outOfMemory("cannot allocate " + std::to_string(bytes) + " bytes"); };
+  if (bytes > (uint64_t(1) << 46))
+    return fail();
+  if (bytes < 2 * hugePage) {
+    uint64_t rounded = (bytes / HADAL_ALIGNMENT + 1) * HADAL_ALIGNMENT;
+    buffer.base = static_cast<std::byte *>(std::aligned_alloc(HADAL_ALIGNMENT, rounded));
+    if (!buffer.base)
+      return fail();
+    std::memset(buffer.base, 0, rounded);
+    return buffer;
+  }
+  buffer.mappingBytes = (bytes + hugePage - 1) / hugePage * hugePage + hugePage;
+  void *mapping = ::mmap(nullptr, buffer.mappingBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapping == MAP_FAILED)
+    return fail();
+  buffer.mapping = mapping;
+  auto address = (reinterpret_cast<uintptr_t>(mapping) + hugePage - 1) / hugePage * hugePage;
+  buffer.base = reinterpret_cast<std::byte *>(address);
+  ::madvise(buffer.base, (bytes + hugePage - 1) / hugePage * hugePage, MADV_HUGEPAGE);
+  return buffer;
+}
+
+} // namespace hadal

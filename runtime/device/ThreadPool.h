@@ -1,0 +1,72 @@
+//===- ThreadPool.h - workers for one launch at a time ------------------===//
+
+#ifndef HADAL_RUNTIME_DEVICE_THREADPOOL_H
+#define HADAL_RUNTIME_DEVICE_THREADPOOL_H
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace hadal {
+
+/// A fixed set of workers; the calling thread is worker 0. One parallelFor at a time, from one thread at a time.
+///
+/// A launch takes a microsecond or so: after a launch the workers spin for some tens of microseconds, then yield, and
+/// only then sleep, so that launches that follow each other closely never pay for a wake-up.
+class ThreadPool {
+public:
+  /// `threads` >= 1 counts the caller; 0 takes what the process may use (its affinity mask).
+  explicit ThreadPool(unsigned threads = 0);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool &) = delete;
+  ThreadPool &operator=(const ThreadPool &) = delete;
+
+  unsigned threads() const { return threadCount; }
+
+  /// CPUs that this process may run on.
+  static unsigned availableThreads();
+
+  using RangeFunction = void (*)(void *context, int64_t begin, int64_t end, unsigned worker);
+
+  /// Covers [0, tasks) by disjoint contiguous ranges, each run by one worker, and returns when all are done. Workers
+  /// take ranges as they get free, about eight each. One task, or one thread, runs on the caller and wakes nobody.
+  void run(int64_t tasks, RangeFunction function, void *context);
+
+  /// run for a callable `function(begin, end, worker)`; it must not throw.
+  template <typename F> void parallelFor(int64_t tasks, F &&function) {
+    run(
+        tasks,
+        [](void *context, int64_t begin, int64_t end, unsigned worker) {
+          (*static_cast<std::remove_reference_t<F> *>(context))(begin, end, worker);
+        },
+        const_cast<void *>(static_cast<const void *>(&function)));
+  }
+
+private:
+  void work(unsigned worker);
+  void takeRanges(unsigned worker);
+
+  unsigned threadCount;
+
+  // The launch in progress. Written by the caller before `generation` moves on, read by workers after.
+  RangeFunction function = nullptr;
+  void *context = nullptr;
+  int64_t taskCount = 0;
+  int64_t rangeSize = 1;
+
+  alignas(64) std::atomic<int64_t> nextTask{0};
+  alignas(64) std::atomic<uint64_t> generation{0};
+  alignas(64) std::atomic<unsigned> finished{0};
+  alignas(64) std::atomic<unsigned> sleepers{0};
+  std::atomic<bool> stopping{false};
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::vector<std::thread> workers;
+};
+
+} // namespace hadal
+
+#endif // HADAL_RUNTIME_DEVICE_THREADPOOL_H

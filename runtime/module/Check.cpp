@@ -1,0 +1,248 @@
+#include "runtime/module/Check.h"
+#include "runtime/Tensor.h"
+#include "runtime/module/Expr.h"
+
+#include <set>
+
+namespace hadal {
+
+namespace {
+
+std::string text(const flatbuffers::String *s) { return s ? s->str() : "(no name)"; }
+
+Status checkExpression(const fb::Expr *expr, size_t registers, const char *what) {
+  if (!expr || !expr->code())
+    return invalidFile(std::string(what) + " is missing");
+  Status status = checkExpr({expr->code()->data(), expr->code()->size()}, registers);
+  return status ? status : invalidFile(std::string(what) + ": " + status.error().message);
+}
+
+template <typename Vector> Status checkExpressions(const Vector *exprs, size_t registers, const char *what) {
+  if (!exprs)
+    return invalidFile(std::string(what) + " is missing");
+  for (const fb::Expr *e : *exprs)
+    HADAL_TRY(checkExpression(e, registers, what));
+  return {};
+}
+
+Status checkElement(fb::ElementType type, const std::string &of) {
+  if (static_cast<unsigned>(type) > static_cast<unsigned>(fb::ElementType_MAX))
+    return invalidFile(of + " has unknown element type " + std::to_string(static_cast<unsigned>(type)));
+  return {};
+}
+
+class Checker {
+public:
+  explicit Checker(const fb::Module &module) : module(module) {}
+  Status run();
+
+private:
+  Status checkParts();
+  Status checkProgram(const fb::Program &program);
+  Status checkBinding(const fb::Binding *binding);
+  Status checkCommands(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> *commands, unsigned depth);
+  Status checkAction(const fb::Command &command, unsigned depth);
+  Status checkCalls(uint32_t program, std::set<uint32_t> &open, std::set<uint32_t> &done);
+
+  const fb::Module &module;
+  const fb::Program *program = nullptr;
+  std::vector<std::vector<uint32_t>> calls;
+  uint32_t number = 0;
+};
+
+Status Checker::checkParts() {
+  if (!module.target() || !module.target()->triple() || !module.target()->cpu() || !module.target()->features())
+    return invalidFile("target is incomplete");
+  for (auto *feature : *module.target()->features())
+    if (!feature)
+      return invalidFile("target has a feature without a name");
+  if (!module.kernels() || !module.parameters() || !module.weights() || !module.constants() || !module.states() || !module.state_registers() ||
+      !module.programs() || !module.producer())
+    return invalidFile("a table is missing");
+  if (!module.code() || module.code()->size() == 0)
+    return invalidFile("the code image is missing");
+  for (auto *k : *module.kernels())
+    if (!k || !k->symbol() || k->scratch_bytes() > (uint64_t(1) << 40))
+      return invalidFile("kernel " + (k ? text(k->symbol()) : "?") + " is malformed");
+  for (auto *p : *module.parameters()) {
+    if (!p || !p->name() || !p->shape() || p->count() == 0)
+      return invalidFile("a parameter is malformed");
+    HADAL_TRY(checkElement(p->element(), "parameter " + text(p->name())));
+    if (!byteCount(static_cast<ElementType>(p->element()), {p->shape()->data(), p->shape()->size()}))
+      return invalidFile("parameter " + text(p->name()) + " has an impossible shape");
+    if (p->count() > 1 && p->name()->str().find("{}") == std::string::npos)
+      return invalidFile("parameter " + text(p->name()) + " is a stack without {} in its name");
+  }
+  for (auto *w : *module.weights())
+    if (!w || !w->name() || w->bytes() == 0 || w->bytes() > (uint64_t(1) << 48))
+      return invalidFile("a weight is malformed");
+  for (auto *c : *module.constants())
+    if (!c || !c->name() || !c->bytes())
+      return invalidFile("a constant is malformed");
+  for (auto *r : *module.state_registers())
+    if (!r)
+      return invalidFile("a state register has no name");
+  for (auto *s : *module.states()) {
+    if (!s || !s->name())
+      return invalidFile("a state is malformed");
+    HADAL_TRY(checkElement(s->element(), "state " + text(s->name())));
+    HADAL_TRY(checkExpressions(s->shape(), module.state_registers()->size(), "a state's shape"));
+  }
+  if (auto *m = module.model()) {
+    if (!m->model_type() || !m->moe_layers() || !m->eos_token_ids())
+      return invalidFile("the model's facts are incomplete");
+    for (int64_t fact : {m->vocab_size(), m->hidden_size(), m->layers(), m->page_tokens(), m->max_positions()})
+      if (fact < 1 || fact > (int64_t(1) << 40))
+        return invalidFile("the model's facts are impossible");
+  }
+  return {};
+}
+
+Status Checker::checkBinding(const fb::Binding *b) {
+  if (!b)
+    return invalidFile("a binding is missing");
+  size_t limit = 0;
+  switch (b->space()) {
+  case fb::Space_Parameter: limit = module.parameters()->size(); break;
+  case fb::Space_Weight: limit = module.weights()->size(); break;
+  case fb::Space_State: limit = module.states()->size(); break;
+  case fb::Space_Argument: limit = program->arguments()->size(); break;
+  case fb::Space_Temporary: limit = program->temporaries()->size(); break;
+  case fb::Space_Constant: limit = module.constants()->size(); break;
+  }
+  if (b->index() >= limit)
+    return invalidFile(std::string("a binding names buffer ") + std::to_string(b->index()) + " of " + std::to_string(limit));
+  HADAL_TRY(checkExpression(b->element(), program->registers()->size(), "a binding's element"));
+  return checkExpression(b->offset(), program->registers()->size(), "a binding's offset");
+}
+
+Status Checker::checkAction(const fb::Command &command, unsigned depth) {
+  size_t registers = program->registers()->size();
+  switch (command.action_type()) {
+  case fb::Action_Launch: {
+    auto *launch = command.action_as_Launch();
+    if (launch->kernel() >= module.kernels()->size())
+      return invalidFile("launch names kernel " + std::to_string(launch->kernel()) + " of " + std::to_string(module.kernels()->size()));
+    auto *kernel = module.kernels()->Get(launch->kernel());
+    if (!launch->bindings() || !launch->scalars() || launch->bindings()->size() != kernel->binding_count() ||
+        launch->scalars()->size() != kernel->scalar_count())
+      return invalidFile("launch of " + text(kernel->symbol()) + " wants " + std::to_string(kernel->binding_count()) + " buffers and " +
+                         std::to_string(kernel->scalar_count()) + " scalars");
+    for (auto *b : *launch->bindings())
+      HADAL_TRY(checkBinding(b));
+    HADAL_TRY(checkExpressions(launch->scalars(), registers, "a launch's scalar"));
+    HADAL_TRY(checkExpression(launch->tasks(), registers, "a launch's tasks"));
+    return checkExpression(launch->flops(), registers, "a launch's flops");
+  }
+  case fb::Action_Copy: {
+    auto *copy = command.action_as_Copy();
+    HADAL_TRY(checkBinding(copy->destination()));
+    HADAL_TRY(checkBinding(copy->source()));
+    return checkExpression(copy->bytes(), registers, "a copy's bytes");
+  }
+  case fb::Action_Call: {
+    auto *call = command.action_as_Call();
+    if (call->program() >= module.programs()->size())
+      return invalidFile("call names program " + std::to_string(call->program()) + " of " + std::to_string(module.programs()->size()));
+    auto *callee = module.programs()->Get(call->program());
+    if (!callee || !callee->registers() || !callee->arguments() || !call->registers() || !call->arguments() ||
+        call->registers()->size() != callee->registers()->size() || call->arguments()->size() != callee->arguments()->size())
+      return invalidFile("call does not fit the program that it names");
+    for (auto *b : *call->arguments())
+      HADAL_TRY(checkBinding(b));
+    calls[number].push_back(call->program());
+    return checkExpressions(call->registers(), registers, "a call's register");
+  }
+  case fb::Action_Repeat: {
+    auto *repeat = command.action_as_Repeat();
+    if (repeat->register_() >= registers)
+      return invalidFile("repeat counts in register " + std::to_string(repeat->register_()) + " of " + std::to_string(registers));
+    HADAL_TRY(checkExpression(repeat->count(), registers, "a repeat's count"));
+    return checkCommands(repeat->body(), depth + 1);
+  }
+  case fb::Action_SkipIfZero: {
+    auto *skip = command.action_as_SkipIfZero();
+    HADAL_TRY(checkExpression(skip->value(), registers, "a skip's value"));
+    return checkCommands(skip->body(), depth + 1);
+  }
+  case fb::Action_Record:
+  case fb::Action_Wait:
+    return {};
+  default:
+    return invalidFile("unknown command " + std::to_string(static_cast<unsigned>(command.action_type())));
+  }
+}
+
+Status Checker::checkCommands(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> *commands, unsigned depth) {
+  if (!commands)
+    return invalidFile("program " + text(program->name()) + " has no commands");
+  if (depth > 8)
+    return invalidFile("program " + text(program->name()) + " nests deeper than 8");
+  for (uint32_t i = 0; i < commands->size(); ++i) {
+    const fb::Command *command = commands->Get(i);
+    Status status = command && command->action() ? checkAction(*command, depth) : invalidFile("the command is missing");
+    if (!status)
+      return invalidFile("program " + text(program->name()) + ", command " + std::to_string(i) + ": " + status.error().message);
+  }
+  return {};
+}
+
+Status Checker::checkProgram(const fb::Program &p) {
+  program = &p;
+  if (!p.name() || !p.registers() || !p.arguments() || !p.temporaries())
+    return invalidFile("a program is incomplete");
+  size_t registers = p.registers()->size();
+  for (auto *r : *p.registers())
+    if (!r)
+      return invalidFile("program " + text(p.name()) + " has a register without a name");
+  for (auto *a : *p.arguments()) {
+    if (!a || !a->name())
+      return invalidFile("program " + text(p.name()) + " has a malformed argument");
+    HADAL_TRY(checkElement(a->element(), "argument " + text(a->name())));
+    HADAL_TRY(checkExpressions(a->shape(), registers, "an argument's shape"));
+  }
+  if (p.slot_count() > p.temporaries()->size())
+    return invalidFile("program " + text(p.name()) + " has more slots than temporaries");
+  for (auto *t : *p.temporaries()) {
+    if (!t || t->slot() >= p.slot_count())
+      return invalidFile("program " + text(p.name()) + " has a temporary without a slot");
+    HADAL_TRY(checkExpression(t->bytes(), registers, "a temporary's bytes"));
+  }
+  return checkCommands(p.commands(), 0);
+}
+
+Status Checker::checkCalls(uint32_t p, std::set<uint32_t> &open, std::set<uint32_t> &done) {
+  if (done.count(p))
+    return {};
+  if (!open.insert(p).second)
+    return invalidFile("program " + text(module.programs()->Get(p)->name()) + " calls itself");
+  for (uint32_t callee : calls[p])
+    HADAL_TRY(checkCalls(callee, open, done));
+  open.erase(p);
+  done.insert(p);
+  return {};
+}
+
+Status Checker::run() {
+  HADAL_TRY(checkParts());
+  calls.resize(module.programs()->size());
+  std::set<std::string> names;
+  for (number = 0; number < module.programs()->size(); ++number) {
+    const fb::Program *p = module.programs()->Get(number);
+    if (!p)
+      return invalidFile("a program is missing");
+    HADAL_TRY(checkProgram(*p));
+    if (!names.insert(p->name()->str()).second)
+      return invalidFile("two programs are named " + text(p->name()));
+  }
+  std::set<uint32_t> open, done;
+  for (uint32_t p = 0; p < module.programs()->size(); ++p)
+    HADAL_TRY(checkCalls(p, open, done));
+  return {};
+}
+
+} // namespace
+
+Status checkTables(const fb::Module &module) { return Checker(module).run(); }
+
+} // namespace hadal

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# hadal-run's commands over the fake model: what they print, what they write, and how they fail.
+#     cli.sh HADAL_RUN WRITE_FAKE_MODEL
+set -u
+run=$1 write=$2
+dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
+failures=0
+fail() { echo "FAIL: $*" >&2; failures=$((failures + 1)); }
+
+"$write" "$dir" "$run" || exit 1
+cd "$dir" || exit 1
+
+# works WORDS...: exit status 0; stdout is in ./stdout, stderr in ./stderr.
+works() { "$@" >stdout 2>stderr || fail "$* exits with $?: $(head -c 300 stderr)"; }
+# refused PATTERN WORDS...: exit status 1, nothing on stdout, one line on stderr that holds PATTERN, no output file.
+refused() {
+  local pattern=$1 status
+  shift
+  rm -f never
+  "$@" >stdout 2>stderr
+  status=$?
+  [ $status = 1 ] || fail "$* exits with $status"
+  [ "$(wc -l <stderr)" = 1 ] || fail "$* says: $(cat stderr)"
+  grep -qF -- "$pattern" stderr || fail "$* wants '$pattern', says: $(cat stderr)"
+  [ ! -s stdout ] || fail "$* prints $(cat stdout)"
+  [ ! -e never ] || fail "$* leaves an output"
+}
+
+# Token ids of rows; the same bits on any number of threads.
+works "$run" generate m.hadal --weights ckpt --input in.safetensors --max-new-tokens 9 --threads 1 --stats stats -o one
+works "$run" generate m.hadal --weights ckpt/model.safetensors --input in.safetensors --max-new-tokens 9 --threads 3 -o three
+cmp -s one three || fail "generate depends on the number of threads"
+grep -q 'prefill 6 tokens .* tokens/s' stderr || fail "generate prints no figures: $(cat stderr)"
+grep -q '"prefill_tokens":6,.*"first_token_seconds":' stats || fail "--stats: $(cat stats)"
+works "$run" generate m.hadal --weights ckpt --input in.safetensors --max-new-tokens 9
+[ "$(wc -l <stdout)" = 2 ] || fail "generate without -o prints $(cat stdout)"
+
+# Text: the continuation alone; sampling follows the seed.
+works "$run" generate m.hadal --weights ckpt --prompt hello --max-new-tokens 12 --temperature 1 --seed 5
+cp stdout first
+works "$run" generate m.hadal --weights ckpt --prompt hello --max-new-tokens 12 --temperature 1 --seed 5
+cmp -s stdout first || fail "the same seed gives another text"
+works "$run" generate m.hadal --weights ckpt --prompt hello --max-new-tokens 12 --temperature 1 --seed 6
+cmp -s stdout first && fail "another seed gives the same text"
+
+works "$run" logits m.hadal --weights ckpt --input in.safetensors -o plain
+works "$run" logits m.hadal --weights ckpt --input in.safetensors --dump --trace trace.json -o dump
+works "$run" logits m.hadal --weights ckpt --input in.safetensors --dump --routes routes.safetensors -o routed
+grep -q '"fake_prefill"' trace.json || fail "the trace names no kernel"
+cmp -s dump routed && fail "--routes changes nothing"
+[ "$(wc -c <dump)" -gt "$(wc -c <plain)" ] || fail "--dump adds nothing"
+
+seq 1 200 >text
+works "$run" score m.hadal --weights ckpt --text text
+grep -Eq '^nll [0-9.]+ perplexity [0-9.einf+]+$' stdout || fail "score prints $(cat stdout)"
+
+works "$run" call m.hadal @argmax --weights ckpt --input rows.safetensors -o called || true
+
+# An executable that carries its module.
+works ./exe --help
+works ./exe generate --weights ckpt --input in.safetensors --max-new-tokens 9 -o carried
+cmp -s one carried || fail "the executable that carries the module answers otherwise"
+refused 'exe: ' ./exe generate --weights nowhere --input in.safetensors -o never
+
+# Wrong use and bad input.
+refused 'subcommand' "$run"
+refused '--nonsense' "$run" generate m.hadal --weights ckpt --prompt x --nonsense
+refused 'input' "$run" logits m.hadal --weights ckpt -o never
+refused 'weights' "$run" generate m.hadal --prompt x
+refused '' "$run" generate m.hadal --weights ckpt
+refused '' "$run" generate m.hadal --weights ckpt --prompt x --input in.safetensors
+refused 'max-new-tokens' "$run" generate m.hadal --weights ckpt --prompt x --max-new-tokens 0
+refused 'max-new-tokens' "$run" generate m.hadal --weights ckpt --prompt x --max-new-tokens many
+refused 'threads' "$run" generate m.hadal --weights ckpt --prompt x --threads 0
+refused 'top-p' "$run" generate m.hadal --weights ckpt --prompt x --top-p 1.5
+refused 'no tokens' "$run" generate m.hadal --weights ckpt --prompt ''
+refused 'nowhere.hadal' "$run" logits nowhere.hadal --weights ckpt --input in.safetensors -o never
+refused 'nowhere' "$run" logits m.hadal --weights nowhere --input in.safetensors -o never
+refused 'nowhere' "$run" logits m.hadal --weights ckpt --input nowhere -o never
+refused 'nowhere' "$run" logits m.hadal --weights ckpt --input in.safetensors -o nowhere/never
+refused 'token id 1000000' "$run" logits m.hadal --weights ckpt --input big.safetensors -o never
+refused 'token id 1099511627776' "$run" logits m.hadal --weights ckpt --input wide.safetensors -o never
+refused '[6]' "$run" logits m.hadal --weights ckpt --input flat.safetensors -o never
+refused '[1, 0]' "$run" logits m.hadal --weights ckpt --input none.safetensors -o never
+refused "no tensor 'input_ids'" "$run" logits m.hadal --weights ckpt --input other.safetensors -o never
+refused '201 tokens' "$run" generate m.hadal --weights ckpt --input long.safetensors -o never
+refused 'different experts' "$run" logits m.hadal --weights ckpt --input in.safetensors --routes same.safetensors -o never
+refused "no tensor 'router.0.topk_ids'" "$run" logits m.hadal --weights ckpt --input in.safetensors --routes other.safetensors -o never
+refused 'a window has 129' "$run" score m.hadal --weights ckpt --text stats
+refused 'nothing' "$run" call m.hadal @nothing --weights ckpt -o never
+refused 'checkpoint with --weights' "$run" call m.hadal @argmax --input in.safetensors -o never
+head -c 1000 m.hadal >cut.hadal
+refused 'cut.hadal' "$run" logits cut.hadal --weights ckpt --input in.safetensors -o never
+head -c 70 ckpt/model.safetensors >cut.safetensors
+refused 'cut.safetensors' "$run" logits m.hadal --weights cut.safetensors --input in.safetensors -o never
+rm ckpt/tokenizer.json
+refused 'tokenizer.json' "$run" generate m.hadal --weights ckpt --prompt x
+
+works "$run" --help
+works "$run" --version
+[ $failures = 0 ] || exit 1
+echo "all passed"
