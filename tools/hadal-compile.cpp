@@ -53,7 +53,7 @@ int main(int argc, char **argv) {
       ->check(CLI::IsMember({"module", "exe", "graph", "kernels", "llvm", "asm", "object"}))
       ->capture_default_str();
   app.add_option("--page-tokens", pageTokens, "positions of a page of the latent cache")->check(CLI::Range(1, 65536))->capture_default_str();
-  app.add_option("-o,--output", output, "file to write (text goes to standard output without it)");
+  app.add_option("-o,--output", output, "file to write (text goes to standard output without it, or with -)");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError &e) {
@@ -62,6 +62,8 @@ int main(int argc, char **argv) {
     return fail(std::string(e.what()) + " (see --help)");
   }
   bool text = emit == "graph" || emit == "kernels" || emit == "llvm" || emit == "asm";
+  if (text && output == "-")
+    output.clear();
   if (output.empty() && !text)
     return fail("wants -o FILE to write the " + emit + " to");
   if (!llvm::sys::fs::exists(input))
