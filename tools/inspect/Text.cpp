@@ -1,0 +1,125 @@
+//===- Text.cpp - a module for a terminal -------------------------------===//
+
+#include "tools/inspect/Describe.h"
+
+#include <sstream>
+
+using namespace hadal;
+using namespace hadal::inspect;
+
+namespace {
+
+std::string plain(const Json &value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+/// 1536 -> "1.5 KiB".
+std::string bytes(uint64_t count) {
+  static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = static_cast<double>(count);
+  int unit = 0;
+  for (; value >= 1024 && unit < 4; ++unit)
+    value /= 1024;
+  char text[32];
+  std::snprintf(text, sizeof text, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+  return text;
+}
+
+/// "f32 [tokens, 64]"
+std::string typed(const Json &thing) {
+  std::string text = thing["dtype"].get<std::string>() + " [";
+  for (size_t i = 0; i < thing["shape"].size(); ++i)
+    text += (i ? ", " : "") + plain(thing["shape"][i]);
+  return text + "]";
+}
+
+std::string place(const Json &binding) {
+  std::string text;
+  for (const char *space : {"parameter", "weight", "state", "argument", "constant", "temporary"})
+    if (binding.contains(space))
+      text = std::string(binding[space].is_string() ? "" : "%") + plain(binding[space]);
+  if (binding.contains("element"))
+    text += "{" + plain(binding["element"]) + "}";
+  if (binding.contains("offset"))
+    text += " + " + plain(binding["offset"]);
+  return text;
+}
+
+void printCommands(std::ostream &out, const Json &commands, int indent) {
+  for (const Json &command : commands) {
+    out << std::string(indent, ' ');
+    std::string places;
+    if (command.contains("bindings"))
+      for (const Json &binding : command["bindings"])
+        places += (places.empty() ? "" : ", ") + place(binding);
+    if (command.contains("launch")) {
+      out << command["launch"].get<std::string>() << "(" << places << ")";
+      std::string scalars;
+      for (const Json &scalar : command["scalars"])
+        scalars += (scalars.empty() ? "" : ", ") + plain(scalar);
+      if (!scalars.empty())
+        out << " [" << scalars << "]";
+      out << " x " << plain(command["tasks"]);
+    } else if (command.contains("copy")) {
+      out << "copy(" << places << ") " << plain(command["copy"]) << " bytes";
+    } else if (command.contains("call")) {
+      out << "call @" << command["call"].get<std::string>() << "(" << places << ")";
+    } else if (command.contains("repeat")) {
+      out << "repeat " << command["register"].get<std::string>() << " < " << plain(command["repeat"]) << ":";
+    } else if (command.contains("skip_if_zero")) {
+      out << "unless " << plain(command["skip_if_zero"]) << " is 0:";
+    } else {
+      out << command.dump();
+    }
+    out << "\n";
+    if (command.contains("body"))
+      printCommands(out, command["body"], indent + 2);
+  }
+}
+
+} // namespace
+
+std::string inspect::toText(const Json &module) {
+  std::ostringstream out;
+  out << module["file"].get<std::string>() << ", by " << module["producer"].get<std::string>() << "\n";
+  out << "target " << module["target"]["triple"].get<std::string>() << ", cpu " << module["target"]["cpu"].get<std::string>() << "\n";
+  out << "code " << bytes(module["code_bytes"]) << ", " << module["kernels"].size() << " kernels\n";
+  if (module.contains("model")) {
+    out << "model\n";
+    for (const auto &[key, value] : module["model"].items())
+      out << "  " << key << " " << plain(value) << "\n";
+    out << "  cache_elements_per_token " << module["cache_elements_per_token"] << "\n";
+  }
+  out << "kernels\n";
+  for (const Json &kernel : module["kernels"]) {
+    out << "  " << kernel["symbol"].get<std::string>() << ": " << kernel["launches"] << " launches";
+    if (kernel["scratch_bytes"] != 0)
+      out << ", " << bytes(kernel["scratch_bytes"]) << " scratch a worker";
+    out << "\n";
+  }
+  for (const Json &program : module["programs"]) {
+    out << "program @" << program["name"].get<std::string>() << "\n";
+    for (const Json &argument : program["arguments"])
+      out << "  " << (argument["output"] ? "out " : "in ") << argument["name"].get<std::string>() << ": " << typed(argument) << "\n";
+    if (!program["temporaries"].empty())
+      out << "  " << program["temporaries"].size() << " temporaries in " << program["slots"] << " slots\n";
+    for (size_t i = 0; i < program["temporaries"].size(); ++i)
+      out << "  %" << i << ": " << plain(program["temporaries"][i]["bytes"]) << " bytes, slot " << program["temporaries"][i]["slot"] << "\n";
+    printCommands(out, program["commands"], 2);
+  }
+  uint64_t packed = 0;
+  for (const Json &weight : module["weights"])
+    packed += weight["bytes"].get<uint64_t>();
+  out << "states\n";
+  for (const Json &state : module["states"])
+    out << "  " << state["name"].get<std::string>() << ": " << typed(state) << "\n";
+  out << "weights, " << bytes(packed) << " packed\n";
+  for (const Json &weight : module["weights"])
+    out << "  " << weight["name"].get<std::string>() << ": " << bytes(weight["bytes"]) << "\n";
+  out << "parameters\n";
+  for (const Json &parameter : module["parameters"]) {
+    out << "  " << parameter["name"].get<std::string>() << ": " << typed(parameter);
+    if (parameter["count"] != 1)
+      out << ", {} from 0 to " << parameter["count"].get<uint64_t>() - 1;
+    out << "\n";
+  }
+  return out.str();
+}
