@@ -15,15 +15,20 @@
 
 namespace {
 
-// 16 lanes whatever the machine has: the compiler cuts them to its registers.
-typedef float Vector __attribute__((vector_size(32)));
+// The widest registers that the machine has.
+#ifdef __AVX512F__
+constexpr int lanes = 16;
+#else
+constexpr int lanes = 8;
+#endif
+typedef float Vector __attribute__((vector_size(4 * lanes)));
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// Twelve independent chains hide the latency of an addition.
 float multiplyAdd(int64_t rounds) {
   Vector sums[12], x, y;
-  for (int lane = 0; lane < 8; ++lane)
+  for (int lane = 0; lane < lanes; ++lane)
     x[lane] = 0.9999f, y[lane] = 1e-4f;
   for (int i = 0; i < 12; ++i)
     sums[i] = x * float(i);
@@ -76,7 +81,7 @@ int main(int argc, char **argv) {
   volatile uint64_t sum = 0;
   for (int r = 0; r < rounds; ++r) {
     double seconds = onAll(threads, [&](unsigned) { sink = sink + multiplyAdd(steps); });
-    flops = std::max(flops, double(threads) * steps * 12 * 8 * 2 / seconds);
+    flops = std::max(flops, double(threads) * steps * 12 * lanes * 2 / seconds);
     seconds = onAll(threads, [&](unsigned t) {
       sum = sum + readAll(memory.data() + words / threads * t, memory.data() + words / threads * (t + 1));
     });
