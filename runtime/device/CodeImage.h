@@ -19,7 +19,7 @@ public:
   CodeImage &operator=(CodeImage &&other) noexcept;
   ~CodeImage();
 
-  /// `name` stands in errors and in the process's map of memory.
+  /// `name` stands in errors.
   static Result<CodeImage> load(std::span<const std::byte> code, const std::string &name);
 
   /// NotFound: "m.hadal: code image has no symbol 'matmul_0'".
@@ -28,6 +28,7 @@ public:
 private:
   std::string name;
   void *handle = nullptr;
+  int descriptor = -1; ///< open as long as the handle: dlopen knows an image by its path, so paths of live images must differ
 };
 
 } // namespace hadal
