@@ -10,9 +10,16 @@ namespace {
 
 std::string text(const flatbuffers::String *s) { return s ? s->str() : "(no name)"; }
 
+/// FlatBuffers' verifier looks at the alignment of a vector's length, not of its elements.
+bool isAligned(const flatbuffers::Vector<int64_t> *list) {
+  return reinterpret_cast<uintptr_t>(list->data()) % alignof(int64_t) == 0;
+}
+
 Status checkExpression(const fb::Expr *expr, size_t registers, const char *what) {
   if (!expr || !expr->code())
     return invalidFile(std::string(what) + " is missing");
+  if (!isAligned(expr->code()))
+    return invalidFile(std::string(what) + " is misaligned");
   Status status = checkExpr({expr->code()->data(), expr->code()->size()}, registers);
   return status ? status : invalidFile(std::string(what) + ": " + status.error().message);
 }
@@ -65,7 +72,7 @@ Status Checker::checkParts() {
     if (!k || !k->symbol() || k->scratch_bytes() > (uint64_t(1) << 40))
       return invalidFile("kernel " + (k ? text(k->symbol()) : "?") + " is malformed");
   for (auto *p : *module.parameters()) {
-    if (!p || !p->name() || !p->shape() || p->count() == 0)
+    if (!p || !p->name() || !p->shape() || !isAligned(p->shape()) || p->count() == 0)
       return invalidFile("a parameter is malformed");
     HADAL_TRY(checkElement(p->element(), "parameter " + text(p->name())));
     if (!byteCount(static_cast<ElementType>(p->element()), {p->shape()->data(), p->shape()->size()}))
@@ -89,7 +96,7 @@ Status Checker::checkParts() {
     HADAL_TRY(checkExpressions(s->shape(), module.state_registers()->size(), "a state's shape"));
   }
   if (auto *m = module.model()) {
-    if (!m->model_type() || !m->moe_layers() || !m->eos_token_ids())
+    if (!m->model_type() || !m->moe_layers() || !isAligned(m->moe_layers()) || !m->eos_token_ids() || !isAligned(m->eos_token_ids()))
       return invalidFile("the model's facts are incomplete");
     for (int64_t fact : {m->vocab_size(), m->hidden_size(), m->layers(), m->page_tokens(), m->max_positions()})
       if (fact < 1 || fact > (int64_t(1) << 40))

@@ -1,0 +1,168 @@
+//===- RuntimeTest.cpp - files, expressions, modules, threads -----------===//
+
+#include "runtime/File.h"
+#include "runtime/Safetensors.h"
+#include "runtime/device/CodeImage.h"
+#include "runtime/device/ThreadPool.h"
+#include "runtime/module/Expr.h"
+#include "runtime/module/Module.h"
+#include "test/tools/FakeModel.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <unistd.h>
+
+using namespace hadal;
+
+namespace {
+
+using Code = std::vector<int64_t>;
+
+int64_t valueOf(const Code &code, const Code &registers = {}) {
+  EXPECT_TRUE(checkExpr(code, registers.size()).ok());
+  auto value = evaluate(code, registers);
+  EXPECT_TRUE(value.ok());
+  return value.ok() ? *value : -999;
+}
+
+TEST(Expr, RoundsTowardsMinusInfinity) {
+  enum : int64_t { C, R, Add, Mul, Floor, Ceil, Mod, Min, Max };
+  EXPECT_EQ(valueOf({C, 7}), 7);
+  EXPECT_EQ(valueOf({R, 1}, {3, 5}), 5);
+  EXPECT_EQ(valueOf({R, 0, C, 64, Ceil, 0, C, 4096, Mul, 0}, {65}), 8192);
+  EXPECT_EQ(valueOf({C, -7, C, 2, Floor, 0}), -4);
+  EXPECT_EQ(valueOf({C, -7, C, 2, Ceil, 0}), -3);
+  EXPECT_EQ(valueOf({C, -7, C, 4, Mod, 0}), 1);
+  EXPECT_EQ(valueOf({C, 3, C, 9, Min, 0}), 3);
+  EXPECT_EQ(valueOf({C, 3, C, 9, Max, 0}), 9);
+  Code readable = {R, 0, C, 64, Ceil, 0};
+  std::vector<std::string_view> names = {"tokens"};
+  EXPECT_EQ(toString(readable, names), "ceildiv(tokens, 64)");
+}
+
+TEST(Expr, OverflowAndDivisionByZeroAreErrors) {
+  for (const Code &code : {Code{0, INT64_MAX, 0, 1, 2, 0}, Code{0, INT64_MAX, 0, 2, 3, 0}, Code{0, 1, 0, 0, 4, 0}, Code{0, 1, 0, 0, 5, 0},
+                           Code{0, 1, 0, 0, 6, 0}, Code{0, INT64_MIN, 0, -1, 4, 0}}) {
+    ASSERT_TRUE(checkExpr(code, 0).ok());
+    EXPECT_FALSE(evaluate(code, {}).ok());
+  }
+}
+
+TEST(Expr, MalformedCodeIsRefused) {
+  for (const Code &code : {Code{}, Code{0}, Code{9, 0}, Code{-1, 0}, Code{1, 2}, Code{1, -1}, Code{2, 0}, Code{0, 1, 0, 2}, Code{0, 1, 2, 0}})
+    EXPECT_FALSE(checkExpr(code, 2).ok());
+  Code deep;
+  for (size_t i = 0; i <= maxExprPairs; ++i)
+    deep.insert(deep.end(), {0, 1});
+  EXPECT_FALSE(checkExpr(deep, 0).ok());
+}
+
+class Files : public testing::Test {
+protected:
+  void SetUp() override {
+    folder = testing::TempDir() + "hadal-runtime-" + std::to_string(getpid());
+    std::filesystem::create_directory(folder);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder); }
+  size_t count() const { return std::distance(std::filesystem::directory_iterator(folder), {}); }
+  std::string folder;
+};
+
+TEST_F(Files, AnUncommittedFileLeavesNothing) {
+  {
+    auto file = AtomicFile::create(folder + "/out");
+    ASSERT_TRUE(file.ok());
+    ASSERT_TRUE(file->write("half", 4).ok());
+  }
+  EXPECT_EQ(count(), 0u);
+  std::string whole = "whole";
+  ASSERT_TRUE(writeFile(folder + "/out", std::as_bytes(std::span(whole))).ok());
+  EXPECT_EQ(count(), 1u);
+  EXPECT_EQ(*readTextFile(folder + "/out"), "whole");
+  EXPECT_FALSE(writeFile(folder + "/nowhere/out", std::as_bytes(std::span(whole))).ok());
+}
+
+TEST_F(Files, SafetensorsComeBackAsTheyWere) {
+  std::vector<float> a = {1, -2, 3.5f, 0, 5, 6};
+  std::vector<int64_t> b = {-1};
+  std::vector<int64_t> shapeA = {2, 3};
+  TensorView viewA = TensorView::of(a);
+  viewA.shape = shapeA;
+  NamedTensor tensors[] = {{"a", viewA}, {"b", TensorView::of(b)}};
+  ASSERT_TRUE(writeSafetensors(folder + "/w.safetensors", tensors).ok());
+  auto file = Safetensors::open(folder + "/w.safetensors");
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  const StoredTensor *stored = file->find("a");
+  ASSERT_NE(stored, nullptr);
+  EXPECT_EQ(stored->shape, shapeA);
+  EXPECT_EQ(std::memcmp(file->data(*stored), a.data(), 24), 0);
+  EXPECT_EQ(file->read("c").error().message, folder + "/w.safetensors: no tensor 'c'");
+  NamedTensor twice[] = {{"a", viewA}, {"a", viewA}};
+  EXPECT_FALSE(writeSafetensors(folder + "/twice", twice).ok());
+  EXPECT_EQ(count(), 1u);
+}
+
+/// Shards by index: a shard that is missing, or one outside the folder, is an error.
+TEST_F(Files, CheckpointFollowsItsIndex) {
+  std::vector<float> a = {1}, b = {2};
+  NamedTensor first{"a", TensorView::of(a)}, second{"b", TensorView::of(b)};
+  ASSERT_TRUE(writeSafetensors(folder + "/1.safetensors", {&first, 1}).ok());
+  ASSERT_TRUE(writeSafetensors(folder + "/2.safetensors", {&second, 1}).ok());
+  auto index = [&](const std::string &map) { std::ofstream(folder + "/model.safetensors.index.json") << R"({"weight_map": {)" << map << "}}"; };
+  index(R"("a": "1.safetensors", "b": "2.safetensors")");
+  auto checkpoint = Checkpoint::open(folder);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.error().message;
+  ASSERT_TRUE(checkpoint->find("b"));
+  EXPECT_EQ(*reinterpret_cast<const float *>(checkpoint->find("b")->data()), 2);
+  EXPECT_FALSE(checkpoint->find("c"));
+  index(R"("a": "1.safetensors", "b": "3.safetensors")");
+  EXPECT_FALSE(Checkpoint::open(folder).ok());
+  index(R"("a": "../1.safetensors")");
+  EXPECT_FALSE(Checkpoint::open(folder).ok());
+}
+
+TEST_F(Files, AnExecutableCarriesAModule) {
+  ASSERT_FALSE(Module::openAppended("/proc/self/exe")->has_value());
+  auto payload = fake::modulePayload();
+  ASSERT_TRUE(appendModule("/proc/self/exe", payload, folder + "/exe").ok());
+  auto carried = Module::openAppended(folder + "/exe");
+  ASSERT_TRUE(carried.ok()) << carried.error().message;
+  ASSERT_TRUE(carried->has_value());
+  EXPECT_NE((*carried)->findProgram("decode"), nullptr);
+  EXPECT_EQ((*carried)->program("train").error().code, ErrorCode::NotFound);
+}
+
+TEST(CodeImage, TwoLiveImagesAreTwo) {
+  auto payload = fake::modulePayload();
+  auto module = Module::fromBytes(moduleBytes(payload), "fake");
+  ASSERT_TRUE(module.ok());
+  auto first = CodeImage::load(module->code(), "first"), second = CodeImage::load(module->code(), "second");
+  ASSERT_TRUE(first.ok() && second.ok());
+  EXPECT_NE(*first->symbol("fake_argmax"), *second->symbol("fake_argmax"));
+  EXPECT_EQ(first->symbol("nothing").error().message, "first: code image has no symbol 'nothing'");
+  std::vector<std::byte> junk(100);
+  EXPECT_FALSE(CodeImage::load(junk, "junk").ok());
+}
+
+TEST(ThreadPool, EveryTaskRunsOnce) {
+  for (unsigned threads : {1u, 2u, 5u}) {
+    ThreadPool pool(threads);
+    for (int64_t tasks : {0, 1, 2, 7, 64, 1001}) {
+      std::vector<std::atomic<int>> ran(static_cast<size_t>(tasks));
+      for (int repeat = 0; repeat < 20; ++repeat)
+        pool.parallelFor(tasks, [&](int64_t begin, int64_t end, unsigned worker) {
+          EXPECT_LT(worker, threads);
+          for (int64_t i = begin; i < end; ++i)
+            ++ran[static_cast<size_t>(i)];
+        });
+      for (auto &times : ran)
+        EXPECT_EQ(times, 20);
+    }
+  }
+}
+
+} // namespace
