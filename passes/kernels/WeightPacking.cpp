@@ -85,6 +85,13 @@ FailureOr<MatrixView> hadal::traceRight(const Product &product) {
   return view;
 }
 
+/// The type in which a kernel moves elements that it does not compute with. As integers: a bf16 that is chosen or shuffled
+/// may reach LLVM's back end as a value in f32 that it wants to round again.
+static Type movedType(Type element) {
+  unsigned width = element.getIntOrFloatBitWidth();
+  return width < 32 ? IntegerType::get(element.getContext(), width) : element;
+}
+
 /// An empty lowered kernel on flat buffers; `b` stands in its body.
 static func::FuncOp flatKernel(KernelBuilder &b, ModuleOp module, StringRef name, SmallVector<Type> types, int64_t tasks) {
   b.setInsertionPointToEnd(module.getBody());
@@ -107,7 +114,7 @@ func::FuncOp hadal::copyKernel(ModuleOp module, Type element, int64_t elements, 
     return known;
   constexpr int64_t block = 1 << 16;
   KernelBuilder b(module.getLoc(), shape);
-  auto type = MemRefType::get({elements}, storageType(element));
+  auto type = MemRefType::get({elements}, movedType(element));
   func::FuncOp kernel = flatKernel(b, module, name, {type, type}, llvm::divideCeil(elements, block));
   Value from = kernel.getArgument(0), to = kernel.getArgument(1);
   b.loop(b.mul(kernel.getArgument(2), block), b.min(b.mul(kernel.getArgument(3), block), b.index(elements)), 1,
@@ -130,7 +137,7 @@ func::FuncOp hadal::packKernel(ModuleOp module, const PackJob &job, VectorShape 
     return known;
 
   KernelBuilder b(module.getLoc(), shape);
-  Type source = storageType(job.sourceElement), element = storageType(l.element);
+  Type source = movedType(job.sourceElement), element = movedType(l.element);
   SmallVector<Type> types{MemRefType::get({job.sourceElements}, source),
                           MemRefType::get({job.batch * l.panels() * l.panelElements()}, element)};
   int64_t scaleColumns = 0;
