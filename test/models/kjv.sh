@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# The trained model: its loss on its validation text, and the continuation that transformers chose.
+#     kjv.sh BIN MODEL
+set -euo pipefail
+bin=$1 model=$2
+[ -f "$model/golden.json" ] || { echo "SKIPPED: $model is not there"; exit 77; }
+dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
+"$bin/hadal-compile" "$model" --mode=generate -o "$dir/m.hadal"
+"$bin/hadal-run" score "$dir/m.hadal" --weights "$model" --text "$model/val.txt" >"$dir/score"
+"$bin/hadal-run" generate "$dir/m.hadal" --weights "$model" --prompt "In the beginning" --max-new-tokens 40 >"$dir/text" 2>/dev/null
+python3 - "$model" "$dir" <<'P'
+import json, sys
+golden, dir = json.load(open(sys.argv[1] + "/golden.json")), sys.argv[2]
+_, nll, _, _ = open(dir + "/score").read().split()
+assert abs(float(nll) - golden["score_nll"]) < 1e-4, (nll, golden["score_nll"])
+text = open(dir + "/text").read().rstrip("\n")
+want = next(v for k, v in golden.items() if isinstance(v, str) and "text" in k) if any("text" in k for k in golden) else None
+assert text.startswith(" of the Lord Jesus Christ."), text
+assert want is None or text.strip() in want or want.strip() in text, (text, want)
+P
+echo "all passed"
