@@ -260,7 +260,7 @@ void MatmulEmitter::storeVectors(const Values &acc, int64_t rows, int64_t panel,
   }
 }
 
-/// Widens a whole f8 panel once, for many tiles of rows.
+/// Widens a whole panel once, for many tiles of rows.
 void MatmulEmitter::widenPanel(Value base, Value widened) {
   b.loop(b.index(0), b.index(layout.paddedK()), 2, [&](Value k) {
     for (int64_t v = 0; v < vectors; ++v) {
@@ -298,7 +298,7 @@ void MatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p
     b.loop(after, p1, 1, [&](Value panel) { tile(1, 1, {m0, batch, panel}, {}); });
   };
   auto manyRows = [&] {
-    if (!eight) {
+    if (!layout.pairs()) {
       b.loop(p0, p1, 1, [&](Value panel) { tiles(panel, {}); });
       return;
     }

@@ -27,7 +27,7 @@ struct PanelLayout {
   int64_t bytes() const { return panels() * panelElements() * elementBytes(); }
   /// Scratch for one panel of f8 weights widened to f32.
   int64_t widenedBytes() const {
-    return llvm::isa<mlir::Float8E4M3FNType>(element) ? paddedK() * panel * 4 : 0;
+    return pairs() ? paddedK() * panel * 4 : 0;
   }
 };
 
