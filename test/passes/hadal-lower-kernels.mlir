@@ -1,0 +1,15 @@
+// RUN: hadal-opt %S/Inputs/chain.mlir --exec-form-programs=lanes=8 --hadal-lower-kernels=lanes=8 | FileCheck %s
+
+// A kernel takes flat memory, a range of tasks and scratch; the product is a chain of fused multiply-adds over vectors.
+// CHECK: func.func private @matmul_32x16
+// CHECK-SAME: memref<?x16xf32>
+// CHECK-SAME: index, %{{.*}}: index, %{{.*}}: memref<?xi8>
+// CHECK-SAME: exec.lowered
+// CHECK-SAME: exec.tasks
+// CHECK: vector.load
+// CHECK: {{vector|math}}.fma {{.*}}vector<8xf32>
+// CHECK-NOT: linalg.matmul
+// CHECK-NOT: tensor<
+
+// Programs do not change.
+// CHECK: exec.program @pack

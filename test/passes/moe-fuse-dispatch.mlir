@@ -1,0 +1,30 @@
+// RUN: hadal-opt %s --moe-fuse-dispatch | FileCheck %s
+
+// Both products of the gated unit read the tokens' rows in place.
+// CHECK-LABEL: func.func @gathered(
+// CHECK-SAME: %[[X:.*]]: tensor<?x64xf32>, %[[SOURCE:[a-z0-9]*]]: tensor<?xi32>
+// CHECK-NOT: moe.dispatch
+// CHECK-COUNT-2: moe.grouped_matmul %[[X]], {{.*}} source(%[[SOURCE]] : tensor<?xi32>)
+func.func @gathered(%x: tensor<?x64xf32>, %source: tensor<?xi32>, %gate: tensor<4x32x64xf32>, %up: tensor<4x32x64xf32>,
+                    %offsets: tensor<5xi32>, %active: tensor<4xi32>) -> (tensor<?x32xf32>, tensor<?x32xf32>) {
+  %rows = moe.dispatch %x, %source : tensor<?x64xf32>, tensor<?xi32> -> tensor<?x64xf32>
+  %g = moe.grouped_matmul %rows, %gate, %offsets, %active
+      : tensor<?x64xf32>, tensor<4x32x64xf32>, tensor<5xi32>, tensor<4xi32> -> tensor<?x32xf32>
+  %u = moe.grouped_matmul %rows, %up, %offsets, %active
+      : tensor<?x64xf32>, tensor<4x32x64xf32>, tensor<5xi32>, tensor<4xi32> -> tensor<?x32xf32>
+  return %g, %u : tensor<?x32xf32>, tensor<?x32xf32>
+}
+
+// The gathered rows stay for whoever else reads them.
+// CHECK-LABEL: func.func @shared(
+// CHECK-SAME: %[[X:.*]]: tensor<?x64xf32>, %[[SOURCE:[a-z0-9]*]]: tensor<?xi32>
+// CHECK: %[[ROWS:.*]] = moe.dispatch %[[X]], %[[SOURCE]]
+// CHECK: %[[G:.*]] = moe.grouped_matmul %[[X]], {{.*}} source(%[[SOURCE]] : tensor<?xi32>)
+// CHECK: return %[[G]], %[[ROWS]]
+func.func @shared(%x: tensor<?x64xf32>, %source: tensor<?xi32>, %gate: tensor<4x32x64xf32>, %offsets: tensor<5xi32>,
+                  %active: tensor<4xi32>) -> (tensor<?x32xf32>, tensor<?x64xf32>) {
+  %rows = moe.dispatch %x, %source : tensor<?x64xf32>, tensor<?xi32> -> tensor<?x64xf32>
+  %g = moe.grouped_matmul %rows, %gate, %offsets, %active
+      : tensor<?x64xf32>, tensor<4x32x64xf32>, tensor<5xi32>, tensor<4xi32> -> tensor<?x32xf32>
+  return %g, %rows : tensor<?x32xf32>, tensor<?x64xf32>
+}
