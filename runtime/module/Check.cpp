@@ -12,7 +12,7 @@ std::string text(const flatbuffers::String *s) { return s ? s->str() : "(no name
 
 /// FlatBuffers' verifier looks at the alignment of a vector's length, not of its elements.
 bool isAligned(const flatbuffers::Vector<int64_t> *list) {
-  return reinterpret_cast<uintptr_t>(list->data()) % alignof(int64_t) == 0;
+  return list->size() == 0 || reinterpret_cast<uintptr_t>(list->data()) % alignof(int64_t) == 0;
 }
 
 Status checkExpression(const fb::Expr *expr, size_t registers, const char *what) {

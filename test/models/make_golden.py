@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the golden folders small, plain and quantized with transformers (and torch, safetensors from PyPI).
+"""Makes the golden folders small, plain, dense and quantized with transformers (and torch, safetensors from PyPI).
 
     make_golden.py          each folder: config.json, model.safetensors, golden.safetensors
 
@@ -32,6 +32,12 @@ folders = {
                   max_position_embeddings=256, rope_theta=500.0, rope_interleave=False,
                   rope_scaling=dict(type="yarn", factor=4.0, original_max_position_embeddings=64, beta_fast=32, beta_slow=1,
                                     mscale=1.0, mscale_all_dim=0.7)),
+    # No layer with experts, one head.
+    "dense": dict(vocab_size=40, hidden_size=24, num_hidden_layers=1, first_k_dense_replace=1, num_attention_heads=1, num_key_value_heads=1,
+                  q_lora_rank=None, kv_lora_rank=16, qk_nope_head_dim=8, qk_rope_head_dim=4, v_head_dim=8, n_routed_experts=4,
+                  num_experts_per_tok=2, n_group=1, topk_group=1, n_shared_experts=1, moe_intermediate_size=8, intermediate_size=33,
+                  routed_scaling_factor=1.0, norm_topk_prob=True, attention_bias=False, tie_word_embeddings=False, torch_dtype="bfloat16",
+                  max_position_embeddings=256, rope_theta=10000.0, rope_scaling=None),
     # An FP8 checkpoint as DeepSeek publishes them, with blocks that the matrices do not fill.
     "quantized": dict(vocab_size=64, hidden_size=136, num_hidden_layers=2, first_k_dense_replace=1, num_attention_heads=2, num_key_value_heads=2,
                       q_lora_rank=40, kv_lora_rank=24, qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=16, n_routed_experts=4,
