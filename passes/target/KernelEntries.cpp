@@ -65,7 +65,22 @@ struct KernelEntries : public hadal::impl::HadalKernelEntriesBase<KernelEntries>
     return success();
   }
 
+  /// Masked bf16 moves as integers: where the target has no masked load of 16 bits, LLVM loads lane by lane and would round
+  /// each bf16 again on its way.
+  void loadAsIntegers(LLVM::MaskedLoadOp load) {
+    auto type = dyn_cast<VectorType>(load.getType());
+    if (!type || !type.getElementType().isBF16())
+      return;
+    ImplicitLocOpBuilder b(load.getLoc(), load);
+    auto bits = VectorType::get(type.getShape(), b.getI16Type());
+    Value otherwise = LLVM::BitcastOp::create(b, bits, load.getPassThru());
+    Value loaded = LLVM::MaskedLoadOp::create(b, bits, load.getData(), load.getMask(), otherwise, load.getAlignmentAttr());
+    load.replaceAllUsesWith(LLVM::BitcastOp::create(b, type, loaded).getResult());
+    load.erase();
+  }
+
   void runOnOperation() override {
+    getOperation().walk([&](LLVM::MaskedLoadOp load) { loadAsIntegers(load); });
     for (auto f : llvm::make_early_inc_range(getOperation().getOps<LLVM::LLVMFuncOp>()))
       if (f->hasAttr("exec.signature") && failed(addEntry(f)))
         return signalPassFailure();
