@@ -273,6 +273,9 @@ Result<std::unique_ptr<Executor>> Executor::create(const Module &module, Device 
   }
   self.stateRegisters.assign(tables.state_registers()->size(), 0);
   self.states.resize(tables.states()->size());
+  // States whose shapes depend on nothing need not wait for a register.
+  if (tables.state_registers()->size() == 0)
+    HADAL_TRY(executor->allocateStates({}));
   return executor;
 }
 
@@ -291,6 +294,11 @@ Status Executor::setStateRegister(std::string_view name, int64_t wanted) {
     return notFound(source.path() + ": no state register '" + std::string(name) + "' (has " + listed(*tables.state_registers()) + ")");
   std::vector<int64_t> registers = self->stateRegisters;
   registers[index] = wanted;
+  return allocateStates(std::move(registers));
+}
+
+Status Executor::allocateStates(std::vector<int64_t> registers) {
+  const fb::Module &tables = source.tables();
   for (uint32_t i = 0; i < self->states.size(); ++i) {
     const fb::State *table = tables.states()->Get(i);
     Implementation::State &state = self->states[i];

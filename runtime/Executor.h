@@ -106,7 +106,8 @@ public:
   /// The program of that name, with nothing bound. NotFound lists the programs there are.
   Result<ProgramRun> prepare(std::string_view program);
 
-  /// Sets a register that shapes the states ("cache_slots") and allocates them: zeroed at first; growing keeps what
+  /// Sets a register that shapes the states ("cache_slots") and allocates them (without such registers `create` has
+  /// allocated them): zeroed at first; growing keeps what
   /// they hold when only the outermost dimension grows and is an error otherwise; shrinking keeps the memory.
   Status setStateRegister(std::string_view name, int64_t value);
   Result<int64_t> stateRegister(std::string_view name) const;
@@ -136,6 +137,7 @@ private:
   struct Implementation;
   Executor(const Module &module);
   Status execute(ProgramRun &run);
+  Status allocateStates(std::vector<int64_t> registers);
 
   const Module &source;
   std::unique_ptr<Implementation> self;

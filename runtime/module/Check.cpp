@@ -45,6 +45,7 @@ public:
 
 private:
   Status checkParts();
+  Status checkTraining(const fb::Training &training);
   Status checkProgram(const fb::Program &program);
   Status checkBinding(const fb::Binding *binding);
   Status checkCommands(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> *commands, unsigned depth);
@@ -101,6 +102,34 @@ Status Checker::checkParts() {
     for (int64_t fact : {m->vocab_size(), m->hidden_size(), m->layers(), m->page_tokens(), m->max_positions()})
       if (fact < 1 || fact > (int64_t(1) << 40))
         return invalidFile("the model's facts are impossible");
+  }
+  return module.training() ? checkTraining(*module.training()) : Status();
+}
+
+Status Checker::checkTraining(const fb::Training &training) {
+  if (!training.precision() || !training.moe_layers() || !isAligned(training.moe_layers()) || !training.trainables() || !training.config_json())
+    return invalidFile("the facts of the training job are incomplete");
+  for (int64_t fact : {training.micro_batch(), training.sequence(), training.micro_batches()})
+    if (fact < 1 || fact > (int64_t(1) << 30))
+      return invalidFile("the facts of the training job are impossible");
+  if (training.mtp_depth() < 0 || training.mtp_depth() > 1024)
+    return invalidFile("the training job predicts " + std::to_string(training.mtp_depth()) + " tokens ahead");
+  std::set<std::string> names;
+  for (auto *t : *training.trainables()) {
+    if (!t || !t->name() || !t->shape() || !isAligned(t->shape()) || t->count() == 0 || !t->layout() || !t->aliases())
+      return invalidFile("a trainable parameter is malformed");
+    std::string of = "trainable parameter " + text(t->name());
+    auto elements = elementCount({t->shape()->data(), t->shape()->size()});
+    auto all = elementCount(std::vector<int64_t>{t->packed_elements(), int64_t(t->count())});
+    if (!elements || !all || t->packed_elements() < *elements || *all > (int64_t(1) << 48))
+      return invalidFile(of + " has an impossible size");
+    if (t->count() > 1 && t->name()->str().find("{}") == std::string::npos)
+      return invalidFile(of + " is a stack without {} in its name");
+    for (auto *alias : *t->aliases())
+      if (!alias || (t->count() > 1 && alias->str().find("{}") == std::string::npos))
+        return invalidFile(of + " has a malformed alias");
+    if (!names.insert(t->name()->str()).second)
+      return invalidFile(of + " stands there twice");
   }
   return {};
 }

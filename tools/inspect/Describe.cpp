@@ -176,6 +176,32 @@ Json describeModel(const fb::Model &model) {
   return out;
 }
 
+Json describeTraining(const fb::Training &training) {
+  Json out;
+  out["micro_batch"] = training.micro_batch();
+  out["sequence"] = training.sequence();
+  out["micro_batches"] = training.micro_batches();
+  out["mtp_depth"] = training.mtp_depth();
+  out["mtp_weight"] = training.mtp_weight();
+  out["balance_weight"] = training.balance_weight();
+  out["bias_step"] = training.bias_step();
+  out["precision"] = training.precision()->str();
+  out["predicted_peak_bytes"] = training.predicted_peak_bytes();
+  out["moe_layers"] = std::vector<int64_t>(training.moe_layers()->begin(), training.moe_layers()->end());
+  out["trainables"] = Json::array();
+  for (const fb::Trainable *trainable : *training.trainables())
+    out["trainables"].push_back({{"name", trainable->name()->str()},
+                                 {"shape", std::vector<int64_t>(trainable->shape()->begin(), trainable->shape()->end())},
+                                 {"count", trainable->count()},
+                                 {"layout", trainable->layout()->str()},
+                                 {"packed_elements", trainable->packed_elements()},
+                                 {"aliases", namesOf(trainable->aliases())},
+                                 {"correction", trainable->correction()},
+                                 {"init_mean", trainable->init_mean()},
+                                 {"init_std", trainable->init_std()}});
+  return out;
+}
+
 Json describeProgram(const fb::Module &module, const fb::Program &program, std::vector<int64_t> &launches) {
   Commands commands(module, program, launches);
   Json out;
@@ -209,6 +235,8 @@ Json inspect::describe(const Module &opened) {
     out["cache_elements_per_token"] = model->cache_elements_per_token();
     out["model"] = describeModel(*model);
   }
+  if (const fb::Training *training = module.training())
+    out["training"] = describeTraining(*training);
   out["code_bytes"] = module.code()->size();
 
   std::vector<int64_t> launches(module.kernels()->size());

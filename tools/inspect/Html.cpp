@@ -49,6 +49,7 @@ const facts = el("table", null, $("facts"));
 row(facts, ["target", `${m.target.triple}, ${m.target.cpu}`]); row(facts, ["code", bytes(m.code_bytes)]);
 row(facts, ["packed weights", bytes(m.weights.reduce((s, w) => s + w.bytes, 0))]);
 for (const k in m.model ?? {}) row(facts, [k, String(m.model[k])]);
+for (const k in m.training ?? {}) if (k !== "trainables") row(facts, ["training: " + k, String(m.training[k])]);
 if (m.model) row(facts, ["cache elements per token", String(m.cache_elements_per_token)]);
 for (const p of m.programs) {
   const list = flat(p.commands), n = Math.max(list.length, 1), w = 1160 / n, used = p.temporaries.map(() => [Infinity, -1]);
@@ -71,6 +72,8 @@ m.states.forEach(s => row($("buffers"), [s.name, "state", shape(s)]));
 m.constants.forEach(c => row($("buffers"), [c.name, "constant", bytes(c.bytes)]));
 m.weights.forEach(w => row($("buffers"), [w.name, "packed weight", bytes(w.bytes)]));
 const list = m.parameters.map(p => [p.name, row($("parameters"), [p.name, shape(p), p.count > 1 ? `× ${p.count}` : ""])]);
+(m.training?.trainables ?? []).forEach(p => list.push([p.name, row($("parameters"), [p.name, `F32 [${p.shape.join(", ")}] ${p.layout}`,
+  p.count > 1 ? `× ${p.count}` : ""])]));
 $("filter").addEventListener("input", e => list.forEach(([name, r]) => r.hidden = !name.includes(e.target.value)));
 </script></body></html>
 )html";

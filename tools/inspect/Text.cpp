@@ -88,6 +88,19 @@ std::string inspect::toText(const Json &module) {
       out << "  " << key << " " << plain(value) << "\n";
     out << "  cache_elements_per_token " << module["cache_elements_per_token"] << "\n";
   }
+  if (module.contains("training")) {
+    out << "training\n";
+    for (const auto &[key, value] : module["training"].items())
+      if (key != "trainables")
+        out << "  " << key << " " << plain(value) << "\n";
+    out << "trainable parameters\n";
+    for (const Json &trainable : module["training"]["trainables"]) {
+      out << "  " << trainable["name"].get<std::string>() << ": " << trainable["shape"].dump();
+      if (trainable["count"] != 1)
+        out << ", {} from 0 to " << trainable["count"].get<uint64_t>() - 1;
+      out << ", " << trainable["layout"].get<std::string>() << (trainable["correction"] ? ", moved by loads" : "") << "\n";
+    }
+  }
   out << "kernels\n";
   for (const Json &kernel : module["kernels"]) {
     out << "  " << kernel["symbol"].get<std::string>() << ": " << kernel["launches"] << " launches";
