@@ -87,6 +87,9 @@ RankedTensorType Blocks::indexRowsType(ArrayRef<int64_t> sizes) {
 Value Blocks::load(StringRef name) {
   const ParameterDescription *parameter = model.find(name);
   assert(parameter && "describeModel lists every parameter that the blocks read");
+  if (trained)
+    return ml_program::GlobalLoadOp::create(b, tensorType(b, *parameter),
+                                            SymbolRefAttr::get(b.getContext(), parameter->name));
   return ml_program::GlobalLoadConstOp::create(b, tensorType(b, *parameter),
                                                SymbolRefAttr::get(b.getContext(), parameter->name));
 }
@@ -173,6 +176,10 @@ Value Blocks::slice(Value x, int64_t begin, int64_t size) {
 
 /// Row ids[r] of `table` for each r, in f32.
 Value Blocks::gather(Value table, Value ids) {
+  if (trained) {
+    Type type = RankedTensorType::get({ShapedType::kDynamic, lastSize(table)}, b.getF32Type());
+    return moe::DispatchOp::create(b, type, table, ids);
+  }
   auto body = [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
     Value row = arith::IndexCastOp::create(b, loc, b.getIndexType(), args[0]);
     Value column = linalg::IndexOp::create(b, loc, 1);
@@ -279,9 +286,10 @@ Value Blocks::logits(Value x, Value rowIds) {
   Value count = tensor::DimOp::create(b, rowIds, 0);
   llvm::SaveAndRestore restoreRows(rows, count);
   selected = gather(x, rowIds);
-  selected = norm(selected, "model.norm", c.normEpsilon);
-  return linear(selected, c.tieEmbeddings ? "model.embed_tokens" : "lm_head");
+  return head(norm(selected, "model.norm", c.normEpsilon));
 }
+
+Value Blocks::head(Value x) { return linear(x, c.tieEmbeddings ? "model.embed_tokens" : "lm_head"); }
 
 //===----------------------------------------------------------------------===//
 // Multi-head latent attention
@@ -378,7 +386,29 @@ Blocks::Experts Blocks::experts(Value x, StringRef prefix) {
   Value routed = moe::CombineOp::create(b, rowsType(c.hiddenSize), down, plan.getPosition(), choice, weights,
                                         b.getI64IntegerAttr(c.experts));
   Value shared = c.sharedExperts ? mlp(x, under("shared_experts.")) : Value();
-  return {routed, shared, choice, weights};
+  return {routed, shared, choice, weights, gate, plan.getOffsets()};
+}
+
+//===----------------------------------------------------------------------===//
+// Layers
+//===----------------------------------------------------------------------===//
+
+Blocks::Layer Blocks::layer(Value x, StringRef prefix, bool dense, Rotation rotation, Value offsets) {
+  auto under = [&](StringRef name) { return (prefix + name).str(); };
+  Layer layer;
+  layer.attention = attention(norm(x, under("input_layernorm"), c.normEpsilon), under("self_attn."), rotation, offsets);
+  x = add(x, layer.attention.result, under("attention_residual"));
+
+  Value normalised = norm(x, under("post_attention_layernorm"), c.normEpsilon);
+  if (dense) {
+    layer.hidden = add(x, mlp(normalised, under("mlp.")), under("mlp_residual"));
+    return layer;
+  }
+  layer.experts = experts(normalised, under("mlp."));
+  layer.hidden = layer.experts->shared
+                     ? add(x, layer.experts->routed, layer.experts->shared, under("mlp_residual"))
+                     : add(x, layer.experts->routed, under("mlp_residual"));
+  return layer;
 }
 
 } // namespace hadal::frontend

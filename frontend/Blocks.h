@@ -14,6 +14,8 @@
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/Value.h"
 
+#include <optional>
+
 namespace hadal::frontend {
 
 /// The element type in IR: f32, bf16 or f8E4M3FN.
@@ -24,9 +26,14 @@ mlir::RankedTensorType tensorType(mlir::Builder &builder, const ParameterDescrip
 
 class Blocks {
 public:
+  /// Whether parameters are fixed or what a training run changes. Trained parameters are mutable globals in f32, and rows
+  /// are gathered by moe.dispatch, which has a derivative.
+  enum class Parameters { Fixed, Trained };
+
   /// Appends at the builder's insertion point. `tokens` is the number of rows (an index value).
-  Blocks(mlir::ImplicitLocOpBuilder &builder, const ModelDescription &model, mlir::Value tokens)
-      : b(builder), model(model), c(model.config), rows(tokens) {}
+  Blocks(mlir::ImplicitLocOpBuilder &builder, const ModelDescription &model, mlir::Value tokens,
+         Parameters parameters = Parameters::Fixed)
+      : b(builder), model(model), c(model.config), rows(tokens), trained(parameters == Parameters::Trained) {}
 
   /// Rows of the embedding table. `tokenIds` [T] i32 -> [T, hidden].
   mlir::Value embedding(mlir::Value tokenIds);
@@ -63,8 +70,24 @@ public:
     mlir::Value routed;          ///< [T, hidden]
     mlir::Value shared;          ///< [T, hidden], null without a shared expert
     mlir::Value choice, weights; ///< [T, K] i32 and f32
+    mlir::Value gate;            ///< [T, E], before the sigmoid
+    mlir::Value offsets;         ///< [E+1] i32, where each expert's rows begin
   };
   Experts experts(mlir::Value x, llvm::StringRef prefix);
+
+  /// One layer: attention and MLP or experts, each with its norm and residual. `dense` chooses between the two.
+  struct Layer {
+    mlir::Value hidden; ///< [T, hidden]
+    Attention attention;
+    std::optional<Experts> experts;
+  };
+  Layer layer(mlir::Value x, llvm::StringRef prefix, bool dense, Rotation rotation, mlir::Value offsets);
+
+  /// Rows `ids` [R] i32 of `x` or of a parameter. [R, size]
+  mlir::Value rowsOf(mlir::Value x, mlir::Value ids) { return gather(x, ids); }
+
+  /// The head on rows that are already normalised. [R, vocabulary]
+  mlir::Value head(mlir::Value x);
 
   /// Final norm and head over the rows of `x` that `rowIds` [R] i32 names -> [R, vocabulary].
   mlir::Value logits(mlir::Value x, mlir::Value rowIds);
@@ -96,6 +119,7 @@ private:
   const ModelDescription &model;
   const ModelConfig &c;
   mlir::Value rows; ///< of the activations being built
+  bool trained;
 };
 
 } // namespace hadal::frontend

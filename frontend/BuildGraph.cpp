@@ -27,7 +27,8 @@ struct NamedResult {
   Value value;
 };
 
-/// Keys are the fields of table Model.
+} // namespace
+
 DictionaryAttr modelAttribute(Builder &b, const ModelConfig &c) {
   SmallVector<int64_t> moeLayers;
   for (int64_t layer = c.denseLayers; layer < c.layers; ++layer)
@@ -55,6 +56,8 @@ DictionaryAttr modelAttribute(Builder &b, const ModelConfig &c) {
   return b.getDictionaryAttr(entries);
 }
 
+namespace {
+
 void declareParameters(ImplicitLocOpBuilder &b, const ModelDescription &model) {
   for (const ParameterDescription &parameter : model.parameters) {
     RankedTensorType type = tensorType(b, parameter);
@@ -66,24 +69,16 @@ void declareParameters(ImplicitLocOpBuilder &b, const ModelDescription &model) {
 /// One layer's ops. What it makes besides the new hidden state goes to `routers` and `caches`.
 Value buildLayer(Blocks &blocks, int64_t layer, Value x, Blocks::Rotation rotation, Value offsets,
                  SmallVectorImpl<NamedResult> &routers, SmallVectorImpl<NamedResult> &caches) {
-  const ModelConfig &c = blocks.config();
-  std::string prefix = "model.layers." + std::to_string(layer) + ".", number = std::to_string(layer);
-
-  Value normalised = blocks.norm(x, prefix + "input_layernorm", c.normEpsilon);
-  Blocks::Attention attention = blocks.attention(normalised, prefix + "self_attn.", rotation, offsets);
-  caches.push_back({"cache." + number + ".ckv", attention.latent});
-  caches.push_back({"cache." + number + ".k_rope", attention.key});
-  x = blocks.add(x, attention.result, prefix + "attention_residual");
-
-  normalised = blocks.norm(x, prefix + "post_attention_layernorm", c.normEpsilon);
-  if (c.isDense(layer))
-    return blocks.add(x, blocks.mlp(normalised, prefix + "mlp."), prefix + "mlp_residual");
-  Blocks::Experts experts = blocks.experts(normalised, prefix + "mlp.");
-  routers.push_back({"router." + number + ".topk_ids", experts.choice});
-  routers.push_back({"router." + number + ".topk_weights", experts.weights});
-  if (!experts.shared)
-    return blocks.add(x, experts.routed, prefix + "mlp_residual");
-  return blocks.add(x, experts.routed, experts.shared, prefix + "mlp_residual");
+  std::string number = std::to_string(layer);
+  Blocks::Layer built =
+      blocks.layer(x, "model.layers." + number + ".", blocks.config().isDense(layer), rotation, offsets);
+  caches.push_back({"cache." + number + ".ckv", built.attention.latent});
+  caches.push_back({"cache." + number + ".k_rope", built.attention.key});
+  if (built.experts) {
+    routers.push_back({"router." + number + ".topk_ids", built.experts->choice});
+    routers.push_back({"router." + number + ".topk_weights", built.experts->weights});
+  }
+  return built.hidden;
 }
 
 /// Builds the body of @forward at the builder's insertion point.

@@ -5,6 +5,7 @@
 
 #include "frontend/Parameters.h"
 
+#include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
@@ -27,6 +28,9 @@ inline constexpr int64_t defaultPageTokens = 64;
 /// A failure has been reported through the context's diagnostics.
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildGraph(mlir::MLIRContext &context,
                                                               const ModelDescription &model);
+
+/// What `hadal.model` holds: the fields of table Model.
+mlir::DictionaryAttr modelAttribute(mlir::Builder &b, const ModelConfig &config);
 
 } // namespace hadal::frontend
 

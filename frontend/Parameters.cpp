@@ -35,20 +35,21 @@ struct Wanted {
   int64_t count = 1;
 };
 
-/// Every parameter of the inference graph but block scales, in the order of the model.
+/// Every parameter of the graph but block scales, in the order of the model; `mtpDepth` layers of multi-token prediction
+/// (0 for inference) stand where the checkpoint numbers them, behind the others.
 class Enumeration {
 public:
-  explicit Enumeration(const ModelConfig &c) : c(c) {
+  explicit Enumeration(const ModelConfig &c, int64_t mtpDepth = 0) : c(c) {
     add("model.embed_tokens.weight", {c.vocabSize, c.hiddenSize}, Role::Plain);
-    for (int64_t layer = 0; layer < c.layers; ++layer) {
-      std::string prefix = "model.layers." + std::to_string(layer) + ".";
-      add(prefix + "input_layernorm.weight", {c.hiddenSize}, Role::Plain);
-      attention(prefix + "self_attn.");
-      add(prefix + "post_attention_layernorm.weight", {c.hiddenSize}, Role::Plain);
-      if (c.isDense(layer))
-        mlp(prefix + "mlp.", c.denseWidth);
-      else
-        experts(prefix + "mlp.");
+    for (int64_t layer = 0; layer < c.layers; ++layer)
+      block(layerPrefix(layer), c.isDense(layer));
+    for (int64_t depth = 0; depth < mtpDepth; ++depth) {
+      std::string prefix = layerPrefix(c.layers + depth);
+      for (const char *norm : {"enorm.weight", "hnorm.weight"})
+        add(prefix + norm, {c.hiddenSize}, Role::Plain);
+      add(prefix + "eh_proj.weight", {c.hiddenSize, 2 * c.hiddenSize}, Role::Plain);
+      block(prefix, !c.experts);
+      add(prefix + "shared_head.norm.weight", {c.hiddenSize}, Role::Plain);
     }
     add("model.norm.weight", {c.hiddenSize}, Role::Plain);
     if (!c.tieEmbeddings)
@@ -60,6 +61,18 @@ public:
 private:
   void add(std::string name, Shape shape, Role role, int64_t count = 1) {
     list.push_back({std::move(name), std::move(shape), role, count});
+  }
+
+  static std::string layerPrefix(int64_t layer) { return "model.layers." + std::to_string(layer) + "."; }
+
+  void block(const std::string &prefix, bool dense) {
+    add(prefix + "input_layernorm.weight", {c.hiddenSize}, Role::Plain);
+    attention(prefix + "self_attn.");
+    add(prefix + "post_attention_layernorm.weight", {c.hiddenSize}, Role::Plain);
+    if (dense)
+      mlp(prefix + "mlp.", c.denseWidth);
+    else
+      experts(prefix + "mlp.");
   }
 
   /// `attention_bias` adds a bias to these three only, and not to q_proj, q_b_proj or kv_b_proj.
@@ -227,6 +240,14 @@ Expected<ModelDescription> describeModel(ModelConfig config) {
     ElementType element = wanted.role == Role::Correction ? ElementType::F32 : config.dtype;
     append(model, std::move(wanted.name), element, std::move(wanted.shape), wanted.count);
   }
+  model.config = std::move(config);
+  return model;
+}
+
+ModelDescription describeTraining(ModelConfig config, int64_t mtpDepth) {
+  ModelDescription model;
+  for (Wanted &wanted : Enumeration(config, mtpDepth).list)
+    append(model, std::move(wanted.name), ElementType::F32, std::move(wanted.shape), wanted.count);
   model.config = std::move(config);
   return model;
 }

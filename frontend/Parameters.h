@@ -59,6 +59,10 @@ llvm::Expected<ModelDescription> describeModel(ModelConfig config);
 /// embeddings).
 llvm::Expected<ModelDescription> describeModel(ModelConfig config, const Checkpoint &checkpoint);
 
+/// The parameters of a training graph: all in F32, each with the `mtpDepth` layers of multi-token prediction behind the main
+/// model's (model.layers.L and on), whose embedding and head are the main model's.
+ModelDescription describeTraining(ModelConfig config, int64_t mtpDepth);
+
 /// Reads FOLDER/config.json and the headers of the safetensors files in FOLDER, if it holds any. Never reads weights.
 llvm::Expected<ModelDescription> readModelDescription(llvm::StringRef folder);
 

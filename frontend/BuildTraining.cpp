@@ -1,0 +1,375 @@
+//===- BuildTraining.cpp - the loss of a model as an MLIR module --------===//
+
+#include "frontend/BuildTraining.h"
+
+#include "dialects/mla/Mla.h"
+#include "dialects/moe/Moe.h"
+#include "frontend/Blocks.h"
+#include "frontend/BuildGraph.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Verifier.h"
+
+#include <cmath>
+
+using namespace mlir;
+
+namespace hadal::frontend {
+
+namespace {
+
+/// Arguments of one depth of multi-token prediction; depth 0 is the main model, whose rows are all of them.
+struct Rows {
+  Value rows, tokenIds, positions, targets, offsets;
+};
+
+class LossBuilder {
+public:
+  LossBuilder(ImplicitLocOpBuilder &b, const ModelDescription &model, const TrainingOptions &options, int64_t depths)
+      : b(b), model(model), c(model.config), options(options), depths(depths) {}
+
+  /// Builds @loss at the end of the module.
+  void build();
+
+private:
+  using Body = function_ref<Value(OpBuilder &, Location, ValueRange)>;
+
+  RankedTensorType vectorType(int64_t size, Type element) { return RankedTensorType::get(size, element); }
+  Value f32(double v) { return arith::ConstantOp::create(b, b.getF32FloatAttr(float(v))); }
+  Value zeroScalar() {
+    Value empty = tensor::EmptyOp::create(b, ArrayRef<int64_t>{}, b.getF32Type());
+    return linalg::FillOp::create(b, f32(0), empty).getResult(0);
+  }
+  Value scalar(ArrayRef<Value> inputs, Body body);
+  Value sum(Value vector);
+  Value countOf(int64_t index);
+  Value mean(Value vector, int64_t count, double weight);
+  Value crossEntropy(Value logits, Value targets);
+  Value concat(Value x, Value y);
+  Value run(Blocks &blocks, Value x, int64_t first, int64_t count, const Rows &rows);
+
+  ImplicitLocOpBuilder &b;
+  const ModelDescription &model;
+  const ModelConfig &c;
+  const TrainingOptions &options;
+  int64_t depths;
+  Value counts;
+  Value balance;                                      ///< of the layers so far, weighted; null at first
+  SmallVector<std::pair<int64_t, Value>> loads;       ///< of each layer that routes
+};
+
+/// A function of scalars (rank 0).
+Value LossBuilder::scalar(ArrayRef<Value> inputs, Body body) {
+  Value init = tensor::EmptyOp::create(b, ArrayRef<int64_t>{}, b.getF32Type());
+  SmallVector<AffineMap> maps(inputs.size() + 1, AffineMap::get(0, 0, b.getContext()));
+  auto yield = [&](OpBuilder &b, Location loc, ValueRange args) {
+    linalg::YieldOp::create(b, loc, body(b, loc, args));
+  };
+  return linalg::GenericOp::create(b, init.getType(), inputs, init, maps, ArrayRef<utils::IteratorType>{}, yield)
+      .getResult(0);
+}
+
+/// In ascending order.
+Value LossBuilder::sum(Value vector) {
+  AffineMap identity = b.getMultiDimIdentityMap(1);
+  auto add = [](OpBuilder &b, Location loc, ValueRange args) {
+    linalg::YieldOp::create(b, loc, arith::AddFOp::create(b, loc, args[1], args[0]).getResult());
+  };
+  Value zero = zeroScalar();
+  return linalg::GenericOp::create(b, zero.getType(), vector, zero, ArrayRef({identity, identity.getSubMap({})}),
+                                   ArrayRef({utils::IteratorType::reduction}), add)
+      .getResult(0);
+}
+
+/// counts[index] as a tensor of rank 0; at least 1, so that nothing to predict gives 0.
+Value LossBuilder::countOf(int64_t index) {
+  auto one = [&](int64_t v) { return SmallVector<OpFoldResult>{b.getIndexAttr(v)}; };
+  Value slice = tensor::ExtractSliceOp::create(b, RankedTensorType::get({}, b.getI32Type()), counts, one(index), one(1),
+                                               one(1));
+  return scalar(slice, [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+    Value least = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(1));
+    Value count = arith::MaxSIOp::create(b, loc, args[0], least);
+    return arith::SIToFPOp::create(b, loc, b.getF32Type(), count);
+  });
+}
+
+/// weight * sum(vector) / counts[count].
+Value LossBuilder::mean(Value vector, int64_t count, double weight) {
+  return scalar({sum(vector), countOf(count)}, [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+    Value mean = arith::DivFOp::create(b, loc, args[0], args[1]);
+    if (weight == 1)
+      return mean;
+    Value factor = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(weight)));
+    return arith::MulFOp::create(b, loc, mean, factor);
+  });
+}
+
+/// -log softmax(logits)[target] of each row, 0 where the target is -1. [T]
+Value LossBuilder::crossEntropy(Value logits, Value targets) {
+  Value rows = tensor::DimOp::create(b, logits, 0);
+  Type type = RankedTensorType::get(ShapedType::kDynamic, b.getF32Type());
+  auto filled = [&](double v) {
+    Value empty = tensor::EmptyOp::create(b, type, ValueRange(rows));
+    return linalg::FillOp::create(b, f32(v), empty).getResult(0);
+  };
+  AffineMap identity = b.getMultiDimIdentityMap(2), row = identity.getSubMap({0});
+  SmallVector<utils::IteratorType> iterators{utils::IteratorType::parallel, utils::IteratorType::reduction};
+
+  // The largest logit only keeps the exponentials in range: the loss does not depend on it.
+  Value lowest = filled(-INFINITY);
+  auto largest = linalg::GenericOp::create(b, type, logits, lowest, ArrayRef({identity, row}), iterators,
+                                           [](OpBuilder &b, Location loc, ValueRange args) {
+                                             Value m = arith::MaximumFOp::create(b, loc, args[1], args[0]);
+                                             linalg::YieldOp::create(b, loc, m);
+                                           });
+  largest->setAttr("hadal.stop_gradient", b.getUnitAttr());
+
+  // The order of these sums inside a row is the code generator's choice, fixed per target; hence reassoc.
+  auto sums = linalg::GenericOp::create(
+      b, TypeRange{type, type}, ValueRange{logits, largest.getResult(0), targets}, ValueRange{filled(0), filled(0)},
+      ArrayRef({identity, row, row, row, row}), iterators, [](OpBuilder &b, Location loc, ValueRange args) {
+        Value exponential = math::ExpOp::create(b, loc, arith::SubFOp::create(b, loc, args[0], args[1]));
+        Value sum = arith::AddFOp::create(b, loc, args[3], exponential, arith::FastMathFlags::reassoc);
+        Value column = arith::IndexCastOp::create(b, loc, b.getI32Type(), linalg::IndexOp::create(b, loc, 1));
+        Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, column, args[2]);
+        Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+        Value chosen = arith::SelectOp::create(b, loc, here, args[0], zero);
+        Value picked = arith::AddFOp::create(b, loc, args[4], chosen, arith::FastMathFlags::reassoc);
+        linalg::YieldOp::create(b, loc, ValueRange{sum, picked});
+      });
+
+  AffineMap one = b.getMultiDimIdentityMap(1);
+  Value init = tensor::EmptyOp::create(b, type, ValueRange(rows));
+  return linalg::GenericOp::create(
+             b, type, ValueRange{sums.getResult(0), sums.getResult(1), largest.getResult(0), targets}, init,
+             SmallVector<AffineMap>(5, one), ArrayRef({utils::IteratorType::parallel}),
+             [](OpBuilder &b, Location loc, ValueRange args) {
+               Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+               Value none = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(0));
+               Value masked = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, args[3], none);
+               Value shifted = arith::SubFOp::create(b, loc, args[2], args[1]);
+               Value nll = arith::AddFOp::create(b, loc, math::LogOp::create(b, loc, args[0]), shifted);
+               linalg::YieldOp::create(b, loc, arith::SelectOp::create(b, loc, masked, zero, nll).getResult());
+             })
+      .getResult(0);
+}
+
+/// [x ; y] of each row.
+Value LossBuilder::concat(Value x, Value y) {
+  Value rows = tensor::DimOp::create(b, x, 0);
+  int64_t size = cast<RankedTensorType>(x.getType()).getDimSize(1);
+  Value whole = tensor::EmptyOp::create(b, RankedTensorType::get({ShapedType::kDynamic, 2 * size}, b.getF32Type()),
+                                        ValueRange(rows));
+  for (auto [i, part] : llvm::enumerate(ArrayRef{x, y})) {
+    SmallVector<OpFoldResult> offsets{b.getIndexAttr(0), b.getIndexAttr(i * size)}, sizes{rows, b.getIndexAttr(size)};
+    SmallVector<OpFoldResult> strides(2, b.getIndexAttr(1));
+    whole = tensor::InsertSliceOp::create(b, part, whole, offsets, sizes, strides);
+  }
+  return whole;
+}
+
+/// Layers first .. first + count - 1 over the rows, their balance losses and their loads.
+Value LossBuilder::run(Blocks &blocks, Value x, int64_t first, int64_t count, const Rows &rows) {
+  Blocks::Rotation rotation = blocks.rotation(rows.positions);
+  for (int64_t layer = first; layer < first + count; ++layer) {
+    std::string prefix = "model.layers." + std::to_string(layer) + ".";
+    // Layers of multi-token prediction have experts, whatever first_k_dense_replace says.
+    bool dense = layer < c.layers ? c.isDense(layer) : !c.experts;
+    Blocks::Layer built = blocks.layer(x, prefix, dense, rotation, rows.offsets);
+    x = built.hidden;
+    if (!built.experts)
+      continue;
+    auto slice = [&](int64_t from) {
+      auto one = [&](int64_t v) { return SmallVector<OpFoldResult>{b.getIndexAttr(v)}; };
+      return tensor::ExtractSliceOp::create(b, built.experts->offsets, one(from), one(c.experts), one(1)).getResult();
+    };
+    AffineMap identity = b.getMultiDimIdentityMap(1);
+    Value init = tensor::EmptyOp::create(b, ArrayRef{c.experts}, b.getI32Type());
+    Value load = linalg::GenericOp::create(b, init.getType(), ValueRange{slice(1), slice(0)}, init,
+                                           SmallVector<AffineMap>(3, identity), ArrayRef({utils::IteratorType::parallel}),
+                                           [](OpBuilder &b, Location loc, ValueRange args) {
+                                             Value rows = arith::SubIOp::create(b, loc, args[0], args[1]);
+                                             linalg::YieldOp::create(b, loc, rows);
+                                           })
+                     .getResult(0);
+    loads.push_back({layer, load});
+    if (options.balanceWeight == 0)
+      continue;
+    Type perSequence = RankedTensorType::get(ShapedType::kDynamic, b.getF32Type());
+    Type fractions = RankedTensorType::get({ShapedType::kDynamic, c.experts}, b.getF32Type());
+    auto loss = moe::BalanceLossOp::create(b, perSequence, fractions, built.experts->gate, rows.offsets,
+                                           b.getI64IntegerAttr(c.expertsPerToken));
+    Value weighted = mean(loss.getLoss(), 1 + depths, options.balanceWeight);
+    auto add = [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+      return arith::AddFOp::create(b, loc, args[0], args[1]);
+    };
+    balance = balance ? scalar({balance, weighted}, add) : weighted;
+  }
+  return x;
+}
+
+void LossBuilder::build() {
+  Type ids = RankedTensorType::get(ShapedType::kDynamic, b.getI32Type());
+  SmallVector<std::string> names{"token_ids", "positions", "offsets", "targets", "counts"};
+  SmallVector<Type> types{ids, ids, ids, ids, vectorType(2 + depths, b.getI32Type())};
+  SmallVector<std::string> registers{"tokens", "sequences", "attended"};
+  for (int64_t d = 1; d <= depths; ++d) {
+    std::string prefix = "mtp." + std::to_string(d) + ".";
+    for (const char *name : {"rows", "token_ids", "positions", "targets", "offsets"}) {
+      names.push_back(prefix + name);
+      types.push_back(ids);
+    }
+    registers.push_back(prefix + "tokens");
+  }
+  auto function = func::FuncOp::create(b, "loss", b.getFunctionType(types, {}));
+  function->setAttr("hadal.differentiate", b.getUnitAttr());
+  function->setAttr("exec.registers", b.getStrArrayAttr(SmallVector<StringRef>(registers.begin(), registers.end())));
+  auto symbol = [&](unsigned i) { return b.getAffineSymbolExpr(i); };
+  for (auto [i, name] : llvm::enumerate(names)) {
+    function.setArgAttr(i, "exec.name", b.getStringAttr(name));
+    if (name == "counts")
+      continue;
+    AffineExpr size = StringRef(name).ends_with("offsets") ? symbol(1) + 1 : i < 5 ? symbol(0) : symbol(3 + (i - 5) / 5);
+    function.setArgAttr(i, "exec.shape", AffineMapAttr::get(AffineMap::get(0, registers.size(), size)));
+  }
+  Block *entry = function.addEntryBlock();
+  b.setInsertionPointToStart(entry);
+  auto argument = [&](unsigned i) { return entry->getArgument(i); };
+  counts = argument(4);
+
+  Rows main{Value(), argument(0), argument(1), argument(3), argument(2)};
+  Value tokens = tensor::DimOp::create(b, main.tokenIds, 0);
+  Blocks blocks(b, model, tokens, Blocks::Parameters::Trained);
+  Value hidden = run(blocks, blocks.embedding(main.tokenIds), 0, c.layers, main);
+  Value representation = blocks.norm(hidden, "model.norm", c.normEpsilon);
+  SmallVector<Value> losses{mean(crossEntropy(blocks.head(representation), main.targets), 0, 1)};
+  SmallVector<double> weights{1};
+
+  for (int64_t d = 1; d <= depths; ++d) {
+    unsigned at = 5 * d;
+    Rows rows{argument(at), argument(at + 1), argument(at + 2), argument(at + 3), argument(at + 4)};
+    std::string prefix = "model.layers." + std::to_string(c.layers + d - 1) + ".";
+    Value count = tensor::DimOp::create(b, rows.tokenIds, 0);
+    Blocks blocks(b, model, count, Blocks::Parameters::Trained);
+    Value embedded = blocks.norm(blocks.embedding(rows.tokenIds), prefix + "enorm", c.normEpsilon);
+    Value before = blocks.norm(blocks.rowsOf(representation, rows.rows), prefix + "hnorm", c.normEpsilon);
+    Value joined = blocks.linear(concat(embedded, before), prefix + "eh_proj");
+    representation = run(blocks, joined, c.layers + d - 1, 1, rows);
+    Value normalised = blocks.norm(representation, prefix + "shared_head.norm", c.normEpsilon);
+    losses.push_back(mean(crossEntropy(blocks.head(normalised), rows.targets), d, 1));
+    weights.push_back(options.mtpWeight / double(depths));
+  }
+  losses.push_back(balance ? balance : scalar({}, [](OpBuilder &b, Location loc, ValueRange) -> Value {
+    return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+  }));
+  weights.push_back(1); // the balance loss carries its weight
+
+  Value total = scalar(losses, [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+    Value sum = args[0];
+    for (size_t i = 1; i < losses.size(); ++i) {
+      Value term = args[i];
+      if (weights[i] != 1)
+        term = arith::MulFOp::create(b, loc, term, arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(weights[i]))));
+      sum = arith::AddFOp::create(b, loc, sum, term);
+    }
+    return sum;
+  });
+  // One vector of all of them, for the report.
+  Value empty = tensor::EmptyOp::create(b, ArrayRef<int64_t>{int64_t(losses.size())}, b.getF32Type());
+  SmallVector<AffineMap> maps(losses.size(), AffineMap::get(1, 0, b.getContext()));
+  maps.push_back(b.getMultiDimIdentityMap(1));
+  Value listed = linalg::GenericOp::create(b, empty.getType(), losses, empty, maps,
+                                           ArrayRef({utils::IteratorType::parallel}),
+                                           [&](OpBuilder &b, Location loc, ValueRange args) {
+                                             Value at = linalg::IndexOp::create(b, loc, 0), chosen = args[0];
+                                             for (size_t i = 1; i < losses.size(); ++i) {
+                                               Value number = arith::ConstantIndexOp::create(b, loc, i);
+                                               Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, at, number);
+                                               chosen = arith::SelectOp::create(b, loc, here, args[i], chosen);
+                                             }
+                                             linalg::YieldOp::create(b, loc, chosen);
+                                           })
+                     .getResult(0);
+
+  SmallVector<Value> results{total, listed};
+  for (auto &[layer, load] : loads)
+    results.push_back(load);
+  func::ReturnOp::create(b, results);
+  function.setType(b.getFunctionType(types, ValueRange(results).getTypes()));
+  function.setResultAttr(0, "exec.name", b.getStringAttr("total"));
+  // What a step adds up over its micro-batches.
+  function.setResultAttr(1, "hadal.accumulate", b.getStringAttr("losses"));
+  for (auto [i, entry] : llvm::enumerate(loads))
+    function.setResultAttr(2 + i, "hadal.accumulate", b.getStringAttr("loads." + std::to_string(entry.first)));
+}
+
+/// Keys are the fields of table Trainable.
+DictionaryAttr trainable(Builder &b, const ModelDescription &model, const ParameterDescription &p, int64_t depths) {
+  const ModelConfig &c = model.config;
+  StringRef name = p.name;
+  bool correction = name.ends_with("e_score_correction_bias"), embedding = name == "model.embed_tokens.weight";
+  bool norm = p.shape.size() == 1 && name.ends_with("norm.weight");
+  double deviation = embedding ? 0.02 : p.shape.size() == 2 ? 0.8 / std::sqrt(double(p.shape[1])) : 0;
+  SmallVector<Attribute> aliases;
+  for (int64_t d = 0; d < depths; ++d) {
+    std::string prefix = "model.layers." + std::to_string(c.layers + d) + ".";
+    if (embedding)
+      aliases.push_back(b.getStringAttr(prefix + "embed_tokens.weight"));
+    if (name == "lm_head.weight" || (embedding && c.tieEmbeddings))
+      aliases.push_back(b.getStringAttr(prefix + "shared_head.head.weight"));
+  }
+  return b.getDictionaryAttr({b.getNamedAttr("name", b.getStringAttr(name)),
+                              b.getNamedAttr("shape", b.getDenseI64ArrayAttr({p.shape.begin(), p.shape.end()})),
+                              b.getNamedAttr("count", b.getI64IntegerAttr(p.count)),
+                              b.getNamedAttr("aliases", b.getArrayAttr(aliases)),
+                              b.getNamedAttr("correction", b.getBoolAttr(correction)),
+                              b.getNamedAttr("init_mean", b.getF32FloatAttr(norm ? 1 : 0)),
+                              b.getNamedAttr("init_std", b.getF32FloatAttr(float(deviation)))});
+}
+
+} // namespace
+
+FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const ModelConfig &config,
+                                               const TrainingOptions &options) {
+  context.loadDialect<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect, math::MathDialect,
+                      ml_program::MLProgramDialect, tensor::TensorDialect, mla::MlaDialect, moe::MoeDialect>();
+  int64_t depths = options.mtpWeight != 0 ? config.mtpLayers : 0;
+  ModelDescription model = describeTraining(config, depths);
+  ImplicitLocOpBuilder b(NameLoc::get(StringAttr::get(&context, "loss")), &context);
+  OwningOpRef<ModuleOp> module = ModuleOp::create(b.getLoc());
+  b.setInsertionPointToEnd(module->getBody());
+  SmallVector<Attribute> trainables;
+  SmallVector<int64_t> moeLayers;
+  for (const ParameterDescription &p : model.parameters) {
+    RankedTensorType type = tensorType(b, p);
+    ml_program::GlobalOp::create(b, p.name, type, /*is_mutable=*/true, ml_program::ExternAttr::get(&context, type),
+                                 b.getStringAttr("private"));
+    trainables.push_back(trainable(b, model, p, depths));
+  }
+  for (int64_t layer = config.denseLayers; layer < config.layers + depths && config.experts; ++layer)
+    moeLayers.push_back(layer);
+  auto number = [&](StringRef name, int64_t v) { return b.getNamedAttr(name, b.getI64IntegerAttr(v)); };
+  auto real = [&](StringRef name, double v) { return b.getNamedAttr(name, b.getF32FloatAttr(float(v))); };
+  (*module)->setAttr("hadal.model", modelAttribute(b, config));
+  (*module)->setAttr("hadal.trainables", b.getArrayAttr(trainables));
+  (*module)->setAttr(
+      "hadal.training",
+      b.getDictionaryAttr({number("micro_batch", options.microBatch), number("sequence", options.sequence),
+                           number("micro_batches", options.microBatches), number("mtp_depth", depths),
+                           real("mtp_weight", options.mtpWeight), real("balance_weight", options.balanceWeight),
+                           real("bias_step", options.biasStep), b.getNamedAttr("precision", b.getStringAttr(options.precision)),
+                           number("first_mtp_layer", config.layers), b.getNamedAttr("moe_layers", b.getDenseI64ArrayAttr(moeLayers)),
+                           b.getNamedAttr("config_json", b.getStringAttr(options.configText))}));
+  b.setInsertionPointToEnd(module->getBody());
+  LossBuilder(b, model, options, depths).build();
+  if (failed(verify(*module)))
+    return failure();
+  return module;
+}
+
+} // namespace hadal::frontend

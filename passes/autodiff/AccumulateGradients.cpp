@@ -1,0 +1,108 @@
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
+#include "passes/Passes.h"
+
+namespace hadal {
+#define GEN_PASS_DEF_HADALACCUMULATEGRADIENTS
+#include "passes/Passes.h.inc"
+} // namespace hadal
+
+using namespace mlir;
+using namespace hadal;
+
+namespace {
+
+/// The operand in which a sum starts from zero: `value` is made by destination-style ops, each in the one before, the first
+/// in a fill of zeros. Null where the value is made otherwise, or where something else reads the sums on the way.
+OpOperand *startOfSum(Value value) {
+  while (auto op = value.getDefiningOp<DestinationStyleOpInterface>()) {
+    if (op.getNumDpsInits() != 1 || !value.hasOneUse())
+      return nullptr;
+    // An op that only overwrites its destination adds nothing to it.
+    if (auto generic = dyn_cast<linalg::LinalgOp>(op.getOperation());
+        generic && !generic.payloadUsesValueFromOperand(generic.getDpsInitOperand(0)))
+      return nullptr;
+    OpOperand *init = op.getDpsInitOperand(0);
+    auto fill = init->get().getDefiningOp<linalg::FillOp>();
+    if (fill && matchPattern(fill.getInputs()[0], m_AnyZeroFloat()))
+      return init;
+    value = init->get();
+  }
+  return nullptr;
+}
+
+struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<AccumulateGradients> {
+
+  /// The global that sums of `type` add up in: named, or the gradient of `parameter`.
+  ml_program::GlobalOp sumOf(func::FuncOp f, Attribute named, FlatSymbolRefAttr parameter, Type type, SymbolTable &symbols) {
+    std::string name = parameter ? ("gradient." + parameter.getValue()).str() : cast<StringAttr>(named).str();
+    if (auto known = symbols.lookup<ml_program::GlobalOp>(name))
+      return known;
+    OpBuilder b(f);
+    auto global = ml_program::GlobalOp::create(b, f.getLoc(), name, type, /*is_mutable=*/true,
+                                               ml_program::ExternAttr::get(&getContext(), type), b.getStringAttr("private"));
+    global->setAttr("exec.state", b.getStringAttr(name));
+    if (parameter)
+      global->setAttr("hadal.layout_of", parameter);
+    symbols.insert(global);
+    return global;
+  }
+
+  void accumulate(Value value, ml_program::GlobalOp global, Operation *terminator) {
+    auto symbol = SymbolRefAttr::get(global.getSymNameAttr());
+    OpOperand *start = startOfSum(value);
+    ImplicitLocOpBuilder b(value.getLoc(), start ? start->getOwner() : terminator);
+    Value before = ml_program::GlobalLoadOp::create(b, value.getType(), symbol);
+    if (start) {
+      start->set(before);
+    } else {
+      auto type = cast<RankedTensorType>(value.getType());
+      AffineMap identity = b.getMultiDimIdentityMap(type.getRank());
+      SmallVector<utils::IteratorType> iterators(type.getRank(), utils::IteratorType::parallel);
+      value = linalg::GenericOp::create(b, type, value, before, ArrayRef({identity, identity}), iterators,
+                                        [](OpBuilder &b, Location loc, ValueRange args) {
+                                          Value sum = isa<FloatType>(args[0].getType())
+                                                          ? arith::AddFOp::create(b, loc, args[1], args[0]).getResult()
+                                                          : arith::AddIOp::create(b, loc, args[1], args[0]).getResult();
+                                          linalg::YieldOp::create(b, loc, sum);
+                                        })
+                  .getResult(0);
+    }
+    b.setInsertionPoint(terminator);
+    ml_program::GlobalStoreOp::create(b, symbol, value);
+  }
+
+  void runOnOperation() override {
+    SymbolTable symbols(getOperation());
+    for (auto f : llvm::make_early_inc_range(getOperation().getOps<func::FuncOp>())) {
+      if (f.isExternal() || !f.getBody().hasOneBlock())
+        continue;
+      Operation *terminator = f.getBody().front().getTerminator();
+      BitVector dropped(terminator->getNumOperands());
+      SmallVector<std::pair<Value, ml_program::GlobalOp>> sums;
+      for (auto [i, value] : llvm::enumerate(terminator->getOperands())) {
+        auto parameter = f.getResultAttrOfType<FlatSymbolRefAttr>(i, "hadal.gradient_of");
+        Attribute named = f.getResultAttr(i, "hadal.accumulate");
+        if (!parameter && !named)
+          continue;
+        if (f->hasAttr("hadal.differentiate")) {
+          f.emitError("wants --hadal-differentiate before --hadal-accumulate-gradients");
+          return signalPassFailure();
+        }
+        sums.push_back({value, sumOf(f, named, parameter, value.getType(), symbols)});
+        dropped.set(i);
+      }
+      for (auto [value, global] : sums)
+        accumulate(value, global, terminator);
+      terminator->eraseOperands(dropped);
+      (void)f.eraseResults(dropped);
+    }
+  }
+};
+} // namespace

@@ -1,0 +1,454 @@
+// The programs of a training job that no graph op describes: they walk the memory of parameters, however it lies.
+//
+//   zero        gradients, losses and loads to zero
+//   norms       blocks of 4,096 elements of each gradient -> sums of squares -> a norm a parameter -> the global norm
+//   optimizer   settings -> the step's scalars -> AdamW over each parameter; then the program `balance`
+//   draw        normal numbers that depend on a key and on their place alone
+//   pack.*, unpack.*   between a checkpoint's tensor and its place in a state
+#include "dialects/exec/Exec.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "passes/Passes.h"
+#include "passes/kernels/Kernel.h"
+#include "passes/kernels/WeightPacking.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/FormatVariadic.h"
+
+namespace hadal {
+#define GEN_PASS_DEF_EXECADDOPTIMIZER
+#include "passes/Passes.h.inc"
+} // namespace hadal
+
+using namespace mlir;
+using namespace hadal;
+using Values = KernelBuilder::Values;
+
+namespace {
+
+/// Elements of one partial sum of squares: the order of a global sum does not depend on who holds which parameter.
+constexpr int64_t sumBlock = 4096;
+/// Elements of one task of the other walks.
+constexpr int64_t taskElements = 16384;
+
+/// Places of `settings` (f64), which the driver fills.
+enum Setting : int64_t { Step, Kind, Rate, Warmup, Total, FinalRate, Hold, Decay, Clip, Beta1, Beta2, Epsilon, AverageDecay, SettingCount = 16 };
+/// Places of the state `step_scalars` (f32), which the kernel `schedule` computes from them.
+enum Scalar : int64_t { Shrink, Scale, M0, M1, V0, V1, StepSize, VRoot, Eps, Keep, ScalarCount = 16 };
+
+class Optimizer {
+public:
+  Optimizer(ModuleOp module, int64_t lanes, Type moment, bool average)
+      : module(module), lanes(lanes), moment(moment), average(average), shape(vectorShapeFor(lanes)), b(module.getContext()) {}
+  LogicalResult build();
+
+private:
+  struct Trained {
+    std::string name;
+    std::string layout;
+    RankedTensorType type; ///< of one tensor
+    int64_t count, elements; ///< tensors, and elements of each as it lies
+    bool correction;
+    int64_t blocks() const { return llvm::divideCeil(elements, sumBlock); }
+  };
+
+  LogicalResult readTrainables();
+  func::FuncOp kernel(StringRef name, ArrayRef<Type> elements, AffineExpr tasks, int64_t tensors,
+                      function_ref<void(KernelBuilder &, func::FuncOp, Value begin, Value end)> body);
+  void walk(KernelBuilder &k, Value begin, Value end, Value elements, function_ref<void(Value, int64_t)> at);
+  exec::ProgramOp program(StringRef name, ArrayRef<StringRef> registers = {});
+  Value argument(StringRef name, ArrayRef<AffineExpr> shape, Type element, bool output);
+  Value get(StringRef symbol) {
+    return exec::GetOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), FlatSymbolRefAttr::get(b.getStringAttr(symbol)));
+  }
+  void state(StringRef name, int64_t elements, Type element);
+  void launch(func::FuncOp kernel, ArrayRef<Value> buffers, ArrayRef<AffineExpr> scalars, ArrayRef<int64_t> offsets = {});
+  AffineExpr constant(int64_t c) { return b.getAffineConstantExpr(c); }
+
+  void zero();
+  void norms();
+  void optimizer();
+  void draw();
+  void layouts();
+  func::FuncOp scheduleKernel();
+  func::FuncOp adamwKernel();
+
+  ModuleOp module;
+  int64_t lanes;
+  Type moment;
+  bool average;
+  VectorShape shape;
+  OpBuilder b;
+  exec::ProgramOp current;
+  SmallVector<Trained> trained;
+};
+
+LogicalResult Optimizer::readTrainables() {
+  auto list = module->getAttrOfType<ArrayAttr>("hadal.trainables");
+  if (!list)
+    return module.emitError("exec-add-optimizer wants hadal.trainables");
+  for (Attribute a : list) {
+    auto d = cast<DictionaryAttr>(a);
+    auto layout = d.getAs<StringAttr>("layout");
+    if (!layout)
+      return module.emitError() << d.getAs<StringAttr>("name") << " has no memory: no program reads it";
+    auto dims = d.getAs<DenseI64ArrayAttr>("shape").asArrayRef();
+    trained.push_back({d.getAs<StringAttr>("name").str(), layout.str(), RankedTensorType::get(dims, b.getF32Type()),
+                       d.getAs<IntegerAttr>("count").getInt(), d.getAs<IntegerAttr>("packed_elements").getInt(),
+                       d.getAs<BoolAttr>("correction").getValue()});
+  }
+  return success();
+}
+
+/// A kernel over flat buffers. Its scalars are their lengths, one a buffer.
+func::FuncOp Optimizer::kernel(StringRef name, ArrayRef<Type> elements, AffineExpr tasks, int64_t scratchBytes,
+                               function_ref<void(KernelBuilder &, func::FuncOp, Value, Value)> body) {
+  KernelBuilder k(module.getLoc(), shape);
+  k.setInsertionPointToEnd(module.getBody());
+  SmallVector<Type> types;
+  for (Type t : elements)
+    types.push_back(MemRefType::get({ShapedType::kDynamic}, t));
+  unsigned count = types.size();
+  types.append({k.getIndexType(), k.getIndexType(), MemRefType::get({ShapedType::kDynamic}, k.getI8Type())});
+  auto f = func::FuncOp::create(k, name, k.getFunctionType(types, {}));
+  f.setPrivate();
+  f->setAttr(kKernelAttr, k.getUnitAttr());
+  f->setAttr(kLoweredAttr, k.getUnitAttr());
+  f->setAttr("exec.bindings", k.getI64IntegerAttr(count));
+  f->setAttr(kScratchAttr, k.getI64IntegerAttr(scratchBytes));
+  f->setAttr(kTasksAttr, AffineMapAttr::get(AffineMap::get(0, count, tasks)));
+  k.setInsertionPointToEnd(f.addEntryBlock());
+  body(k, f, f.getArgument(count), f.getArgument(count + 1));
+  func::ReturnOp::create(k);
+  return f;
+}
+
+/// The elements of tasks begin .. end-1 in whole vectors, then one by one.
+void Optimizer::walk(KernelBuilder &k, Value begin, Value end, Value elements, function_ref<void(Value, int64_t)> at) {
+  Value first = k.mul(begin, taskElements), last = k.min(k.mul(end, taskElements), elements);
+  Value whole = k.add(first, k.mul(k.div(k.sub(last, first), lanes), lanes));
+  k.loop(first, whole, lanes, [&](Value i) { at(i, lanes); });
+  k.loop(whole, last, 1, [&](Value i) { at(i, 1); });
+}
+
+exec::ProgramOp Optimizer::program(StringRef name, ArrayRef<StringRef> registers) {
+  b.setInsertionPointToEnd(module.getBody());
+  current = exec::ProgramOp::create(b, module.getLoc(), name, b.getStrArrayAttr(registers));
+  b.setInsertionPointToEnd(&current.getBody().emplaceBlock());
+  return current;
+}
+
+Value Optimizer::argument(StringRef name, ArrayRef<AffineExpr> shape, Type element, bool output) {
+  return exec::ArgumentOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), name,
+                                  AffineMap::get(0, current.getRegisters().size(), shape, b.getContext()), element, output);
+}
+
+void Optimizer::state(StringRef name, int64_t elements, Type element) {
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(module.getBody());
+  exec::StateOp::create(b, module.getLoc(), name, AffineMap::get(0, 0, constant(elements)), element);
+}
+
+void Optimizer::launch(func::FuncOp kernel, ArrayRef<Value> buffers, ArrayRef<AffineExpr> scalars, ArrayRef<int64_t> offsets) {
+  unsigned registers = current.getRegisters().size();
+  auto map = [&](AffineExpr e) { return AffineMap::get(0, registers, e); };
+  SmallVector<AffineMap> sizes, at;
+  for (AffineExpr e : scalars)
+    sizes.push_back(map(e));
+  for (int64_t o : offsets)
+    at.push_back(map(constant(o)));
+  exec::LaunchOp::create(b, module.getLoc(), kernel.getSymName(), buffers, b.getAffineMapArrayAttr(sizes), ArrayAttr(),
+                         offsets.empty() ? ArrayAttr() : b.getAffineMapArrayAttr(at), AffineMapAttr(), IntegerAttr());
+}
+
+void Optimizer::zero() {
+  // Integers that are zero have the bits of floats that are.
+  func::FuncOp clear = kernel("clear", b.getF32Type(), b.getAffineSymbolExpr(0).ceilDiv(taskElements), 0,
+                              [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+                                Value memory = f.getArgument(0), zero = k.f32(0), zeros = k.splat(zero, lanes);
+                                walk(k, begin, end, k.dim(memory, 0), [&](Value i, int64_t width) {
+                                  width == 1 ? k.store(zero, memory, {i}) : k.storeVector(zeros, memory, {i});
+                                });
+                              });
+  program("zero");
+  SmallVector<exec::StateOp> states(module.getOps<exec::StateOp>());
+  for (exec::StateOp s : states) {
+    StringRef name = s.getSymName();
+    if (name.starts_with("gradient.") || name.starts_with("loads.") || name == "losses")
+      launch(clear, get(name), cast<AffineConstantExpr>(s.getShape().getResult(0)));
+  }
+}
+
+void Optimizer::norms() {
+  Type f32 = b.getF32Type(), f64 = b.getF64Type();
+  AffineExpr blocksOf = b.getAffineSymbolExpr(1);
+  func::FuncOp squares = kernel("sums_of_squares", {f32, f32}, blocksOf, 0, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+    Value x = f.getArgument(0), out = f.getArgument(1), elements = k.dim(x, 0);
+    k.loop(begin, end, 1, [&](Value block) {
+      Value first = k.mul(block, sumBlock), last = k.min(k.add(first, sumBlock), elements);
+      Value whole = k.add(first, k.mul(k.div(k.sub(last, first), lanes), lanes));
+      Value sums = k.carry(first, whole, lanes, {k.zeros(k.vectorOf(lanes, f32))}, [&](Value i, Values s) {
+        Value v = k.loadVector(x, {i}, lanes);
+        return Values{k.fma(v, v, s[0])};
+      })[0];
+      Value sum = vector::ReductionOp::create(k, vector::CombiningKind::ADD, sums);
+      sum = k.carry(whole, last, 1, {sum}, [&](Value i, Values s) {
+        Value v = k.load(x, {i});
+        return Values{k.addf(s[0], k.mulf(v, v))};
+      })[0];
+      k.store(sum, out, {block});
+    });
+  });
+  auto total = [&](KernelBuilder &k, Value from) { // ascending, in f64
+    return k.carry(k.index(0), k.dim(from, 0), 1, {k.f64(0)}, [&](Value i, Values s) {
+      Value v = k.load(from, {i});
+      if (v.getType().isF32())
+        v = arith::ExtFOp::create(k, f64, v);
+      return Values{k.addf(s[0], v)};
+    })[0];
+  };
+  auto root = [&](KernelBuilder &k, Value square) {
+    return arith::TruncFOp::create(k, f32, math::SqrtOp::create(k, square).getResult()).getResult();
+  };
+  func::FuncOp one = kernel("norm_of_parameter", {f32, f64, f32}, constant(1), 0, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+    k.loop(begin, end, 1, [&](Value) {
+      Value sum = total(k, f.getArgument(0));
+      k.store(sum, f.getArgument(1), {k.index(0)});
+      k.store(root(k, sum), f.getArgument(2), {k.index(0)});
+    });
+  });
+  func::FuncOp all = kernel("global_norm", {f64, f32, f32}, constant(1), 0, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+    k.loop(begin, end, 1, [&](Value) {
+      Value norm = root(k, total(k, f.getArgument(0)));
+      k.store(norm, f.getArgument(1), {k.index(0)});
+      k.store(norm, f.getArgument(2), {k.index(0)});
+    });
+  });
+  state("gradient_norm", 1, f32);
+  int64_t partials = 0, parameters = 0;
+  for (const Trained &t : trained)
+    if (!t.correction)
+      partials += t.count * t.blocks(), ++parameters;
+  program("norms");
+  Value norms = argument("norms", constant(parameters), f32, true), norm = argument("grad_norm", constant(1), f32, true);
+  auto temporary = [&](int64_t bytes) -> Value {
+    return exec::TemporaryOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), AffineMap::get(0, 0, constant(bytes)), IntegerAttr());
+  };
+  Value sums = temporary(partials * 4), each = temporary(parameters * 8);
+  int64_t at = 0, number = 0;
+  for (const Trained &t : trained) {
+    if (t.correction)
+      continue;
+    Value gradient = get("gradient." + t.name);
+    int64_t first = at;
+    // Blocks begin anew in each tensor of a stack: an owner of some experts has whole blocks.
+    for (int64_t e = 0; e < t.count; ++e, at += t.blocks())
+      launch(squares, {gradient, sums}, {constant(t.elements), constant(t.blocks())}, {e * t.elements * 4, at * 4});
+    launch(one, {sums, each, norms}, {constant(t.count * t.blocks()), constant(1), constant(1)}, {first * 4, number * 8, number * 4});
+    ++number;
+  }
+  launch(all, {each, norm, get("gradient_norm")}, {constant(parameters), constant(1), constant(1)});
+}
+
+/// settings, gradient norm -> scalars of the step, learning rate.
+func::FuncOp Optimizer::scheduleKernel() {
+  Type f32 = b.getF32Type(), f64 = b.getF64Type();
+  return kernel("schedule", {f64, f32, f32, f32}, constant(1), 0, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+    k.loop(begin, end, 1, [&](Value) {
+      auto setting = [&](Setting s) { return k.load(f.getArgument(0), {k.index(s)}); };
+      auto narrow = [&](Value v) { return arith::TruncFOp::create(k, f32, v).getResult(); };
+      auto wide = [&](Value v) { return arith::ExtFOp::create(k, f64, v).getResult(); };
+      auto is = [&](arith::CmpFPredicate p, Value x, Value y) { return arith::CmpFOp::create(k, p, x, y).getResult(); };
+      auto set = [&](Scalar s, Value v) { k.store(narrow(v), f.getArgument(2), {k.index(s)}); };
+      Value one = k.f64(1), zero = k.f64(0), step = setting(Step), rate = setting(Rate), warmup = setting(Warmup);
+
+      // Linear from 0 in the warm-up; then constant, or half a cosine from `from` to `total`.
+      Value fraction = k.divf(step, k.select(is(arith::CmpFPredicate::OGT, warmup, zero), warmup, one));
+      Value rising = k.mulf(rate, fraction);
+      Value kind = setting(Kind), total = setting(Total), last = setting(FinalRate);
+      Value from = k.select(is(arith::CmpFPredicate::OEQ, kind, k.f64(2)), k.maxf(setting(Hold), warmup), warmup);
+      Value length = k.subf(total, from);
+      length = k.select(is(arith::CmpFPredicate::OGT, length, zero), length, one);
+      Value place = arith::MinimumFOp::create(k, one, k.maxf(zero, k.divf(k.subf(step, from), length)));
+      Value cosine = wide(math::CosOp::create(k, narrow(k.mulf(place, k.f64(3.14159265358979323846)))));
+      Value falling = k.addf(last, k.mulf(k.mulf(k.f64(0.5), k.subf(rate, last)), k.addf(one, cosine)));
+      falling = k.select(is(arith::CmpFPredicate::OGE, place, one), last, falling); // the end exactly
+      Value steady = k.select(is(arith::CmpFPredicate::OEQ, kind, zero), rate, falling);
+      Value lr = k.select(is(arith::CmpFPredicate::OLT, step, warmup), rising, steady);
+      k.store(narrow(lr), f.getArgument(3), {k.index(0)});
+
+      // beta^step by squaring.
+      Value steps = arith::FPToSIOp::create(k, k.getI64Type(), step);
+      auto power = [&](Value base) {
+        return k.carry(k.index(0), k.index(63), 1, {one, base}, [&](Value bit, Values at) {
+          Value shift = arith::IndexCastOp::create(k, k.getI64Type(), bit);
+          Value odd = arith::TruncIOp::create(k, k.getI1Type(), arith::ShRUIOp::create(k, steps, shift));
+          return Values{k.select(odd, k.mulf(at[0], at[1]), at[0]), k.mulf(at[1], at[1])};
+        })[0];
+      };
+      Value beta1 = setting(Beta1), beta2 = setting(Beta2), clip = setting(Clip), norm = wide(k.load(f.getArgument(1), {k.index(0)}));
+      Value scale = arith::MinimumFOp::create(k, one, k.divf(clip, k.addf(norm, k.f64(1e-6))));
+      set(Shrink, k.subf(one, k.mulf(lr, setting(Decay))));
+      set(Scale, k.select(is(arith::CmpFPredicate::OGT, clip, zero), scale, one));
+      set(M0, beta1), set(M1, k.subf(one, beta1)), set(V0, beta2), set(V1, k.subf(one, beta2));
+      set(StepSize, k.divf(lr, k.subf(one, power(beta1))));
+      set(VRoot, math::SqrtOp::create(k, k.subf(one, power(beta2))));
+      set(Eps, setting(Epsilon)), set(Keep, setting(AverageDecay));
+    });
+  });
+}
+
+/// AdamW with decoupled decay (Loshchilov and Hutter, arXiv:1711.05101), element by element in whatever order they lie:
+/// padding is zero and stays zero.
+func::FuncOp Optimizer::adamwKernel() {
+  Type f32 = b.getF32Type();
+  SmallVector<Type> elements{f32, f32, moment, moment, f32};
+  if (average)
+    elements.push_back(f32);
+  return kernel("adamw", elements, b.getAffineSymbolExpr(0).ceilDiv(taskElements), 0, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+    Value weights = f.getArgument(0), gradients = f.getArgument(1), first = f.getArgument(2), second = f.getArgument(3);
+    SmallVector<Value> scalars;
+    for (int64_t s = 0; s < ScalarCount; ++s)
+      scalars.push_back(k.load(f.getArgument(4), {k.index(s)}));
+    walk(k, begin, end, k.dim(weights, 0), [&](Value i, int64_t width) {
+      auto load = [&](Value from) { return k.widen(width == 1 ? k.load(from, {i}) : k.loadVector(from, {i}, width)); };
+      auto scalar = [&](Scalar s) { return width == 1 ? scalars[s] : k.splat(scalars[s], width); };
+      auto store = [&](Value v, Value to) {
+        Type element = cast<MemRefType>(to.getType()).getElementType();
+        if (!element.isF32())
+          v = arith::TruncFOp::create(k, width == 1 ? element : Type(k.vectorOf(width, element)), v);
+        width == 1 ? k.store(v, to, {i}) : k.storeVector(v, to, {i});
+      };
+      Value w = load(weights), g = k.mulf(load(gradients), scalar(Scale));
+      Value m = k.addf(k.mulf(load(first), scalar(M0)), k.mulf(g, scalar(M1)));
+      Value v = k.addf(k.mulf(load(second), scalar(V0)), k.mulf(k.mulf(g, g), scalar(V1)));
+      Value root = k.addf(k.divf(math::SqrtOp::create(k, v), scalar(VRoot)), scalar(Eps));
+      w = k.subf(k.mulf(w, scalar(Shrink)), k.mulf(scalar(StepSize), k.divf(m, root)));
+      store(w, weights), store(m, first), store(v, second);
+      if (average) {
+        Value a = load(f.getArgument(5)), keep = scalar(Keep);
+        store(k.addf(w, k.mulf(keep, k.subf(a, w))), f.getArgument(5));
+      }
+    });
+  });
+}
+
+void Optimizer::optimizer() {
+  Type f32 = b.getF32Type();
+  func::FuncOp schedule = scheduleKernel(), adamw = adamwKernel();
+  state("step_scalars", ScalarCount, f32);
+  for (const Trained &t : trained) {
+    if (t.correction)
+      continue;
+    for (StringRef kind : {"first_moment.", "second_moment."})
+      state((kind + t.name).str(), t.count * t.elements, moment);
+    if (average)
+      state("average." + t.name, t.count * t.elements, f32);
+  }
+  exec::ProgramOp balance = module.lookupSymbol<exec::ProgramOp>("balance");
+  program("optimizer");
+  Value settings = argument("settings", constant(SettingCount), b.getF64Type(), false);
+  Value lr = argument("lr", constant(1), f32, true);
+  Value scalars = get("step_scalars");
+  launch(schedule, {settings, get("gradient_norm"), scalars, lr}, {constant(SettingCount), constant(1), constant(ScalarCount), constant(1)});
+  for (const Trained &t : trained) {
+    if (t.correction)
+      continue;
+    AffineExpr n = constant(t.count * t.elements);
+    SmallVector<Value> buffers{get("weight." + t.name), get("gradient." + t.name), get("first_moment." + t.name), get("second_moment." + t.name), scalars};
+    SmallVector<AffineExpr> sizes{n, n, n, n, constant(ScalarCount)};
+    if (average)
+      buffers.push_back(get("average." + t.name)), sizes.push_back(n);
+    launch(adamw, buffers, sizes);
+  }
+  if (!balance) {
+    argument("violation", constant(0), f32, true);
+    return;
+  }
+  // The corrections move after the step, from its loads.
+  for (auto a : balance.getBody().front().getOps<exec::ArgumentOp>()) {
+    Value violation = argument(a.getName(), {a.getShape().getResults()}, a.getElement(), true);
+    exec::CallOp::create(b, module.getLoc(), "balance", ValueRange{violation}, b.getAffineMapArrayAttr({}));
+  }
+}
+
+/// Standard normal numbers: a hash of the key and the place gives two uniform numbers, those a normal one (Box and Muller).
+void Optimizer::draw() {
+  Type f32 = b.getF32Type();
+  func::FuncOp kernel = this->kernel("draw_normal", {b.getI32Type(), f32, f32}, b.getAffineSymbolExpr(2).ceilDiv(taskElements), 0,
+                                     [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+    Type i64 = k.getI64Type();
+    Value key = f.getArgument(0), out = f.getArgument(2);
+    auto c64 = [&](uint64_t v) { return arith::ConstantOp::create(k, k.getI64IntegerAttr(int64_t(v))).getResult(); };
+    auto wide = [&](Value v) { return arith::ExtUIOp::create(k, i64, v).getResult(); };
+    auto right = [&](Value v, uint64_t by) { return arith::ShRUIOp::create(k, v, c64(by)).getResult(); };
+    Value high = arith::ShLIOp::create(k, wide(k.load(key, {k.index(0)})), c64(32));
+    Value seed = arith::OrIOp::create(k, high, wide(k.load(key, {k.index(1)})));
+    // splitmix64 (Steele, Lea and Flood, OOPSLA 2014).
+    auto hash = [&](Value v) {
+      for (auto [shift, factor] : {std::pair<uint64_t, uint64_t>{30, 0xBF58476D1CE4E5B9}, {27, 0x94D049BB133111EB}})
+        v = k.mul(arith::XOrIOp::create(k, v, right(v, shift)), c64(factor));
+      return arith::XOrIOp::create(k, v, right(v, 31)).getResult();
+    };
+    Value mean = k.load(f.getArgument(1), {k.index(0)}), deviation = k.load(f.getArgument(1), {k.index(1)});
+    Value base = hash(seed);
+    k.loop(k.mul(begin, taskElements), k.min(k.mul(end, taskElements), k.dim(out, 0)), 1, [&](Value i) {
+      Value place = arith::IndexCastOp::create(k, i64, i);
+      Value bits = hash(k.add(base, k.mul(k.add(place, c64(1)), c64(0x9E3779B97F4A7C15))));
+      // 24 bits each; the first is never 0.
+      auto uniform = [&](Value v, float plus) {
+        Value u = arith::UIToFPOp::create(k, f32, v);
+        return k.mulf(k.addf(u, k.f32(plus)), k.f32(0x1p-24f));
+      };
+      Value u1 = uniform(right(bits, 40), 0.5f), u2 = uniform(arith::AndIOp::create(k, right(bits, 8), c64(0xFFFFFF)), 0);
+      Value radius = math::SqrtOp::create(k, k.mulf(k.f32(-2), math::LogOp::create(k, u1)));
+      Value normal = k.mulf(radius, math::CosOp::create(k, k.mulf(u2, k.f32(6.283185307179586f))));
+      k.store(k.addf(mean, k.mulf(deviation, normal)), out, {i});
+    });
+  });
+  program("draw", {"elements"});
+  AffineExpr n = b.getAffineSymbolExpr(0);
+  Value key = argument("key", constant(2), b.getI32Type(), false), scale = argument("scale", constant(2), f32, false);
+  Value values = argument("values", n, f32, true);
+  launch(kernel, {key, scale, values}, {constant(2), constant(2), n});
+}
+
+void Optimizer::layouts() {
+  llvm::StringSet<> done;
+  for (const Trained &t : trained) {
+    if (!done.insert(t.layout).second)
+      continue;
+    SmallVector<AffineExpr> dims;
+    for (int64_t d : t.type.getShape())
+      dims.push_back(constant(d));
+    auto make = [&](StringRef name, Type element, bool pack) {
+      func::FuncOp kernel = layoutKernel(module, t.type, element, t.elements != t.type.getNumElements() || StringRef(t.layout).starts_with("panels"), pack, shape);
+      program((name + t.layout).str());
+      Value tensor = argument("tensor", dims, element, !pack), packed = argument("packed", constant(t.elements), b.getF32Type(), pack);
+      launch(kernel, pack ? ArrayRef<Value>{tensor, packed} : ArrayRef<Value>{packed, tensor}, {});
+    };
+    make("pack.f32.", b.getF32Type(), true);
+    make("pack.bf16.", b.getBF16Type(), true);
+    make("unpack.", b.getF32Type(), false);
+  }
+}
+
+LogicalResult Optimizer::build() {
+  if (failed(readTrainables()))
+    return failure();
+  zero();
+  norms();
+  optimizer();
+  draw();
+  layouts();
+  return success();
+}
+
+struct AddOptimizer : public hadal::impl::ExecAddOptimizerBase<AddOptimizer> {
+  using ExecAddOptimizerBase::ExecAddOptimizerBase;
+  void runOnOperation() override {
+    Type moment = moments == "bf16" ? Type(BFloat16Type::get(&getContext())) : Type(Float32Type::get(&getContext()));
+    if (failed(Optimizer(getOperation(), lanes, moment, average).build()))
+      signalPassFailure();
+  }
+};
+
+} // namespace
