@@ -339,7 +339,8 @@ Blocks::Attention Blocks::attention(Value x, StringRef prefix, Rotation rotation
   Value value = slice(expanded, c.nopeDim, c.valueDim);
 
   Value attended = mla::AttentionOp::create(b, rowsType({c.heads, c.valueDim}), queryNope, queryRope, keyNope, key,
-                                            value, offsets, b.getF32FloatAttr(static_cast<float>(c.softmaxScale())));
+                                            value, offsets, b.getF32FloatAttr(static_cast<float>(c.softmaxScale())))
+                       .getResult();
   return {linear(mergeHeads(attended), under("o_proj")), latent, key};
 }
 

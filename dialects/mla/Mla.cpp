@@ -77,8 +77,8 @@ LogicalResult RopeOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedT
 //===----------------------------------------------------------------------===//
 
 /// What attention and its adjoint want of the operands they share; `output` is the result, or its gradient.
-template <typename Op> static LogicalResult verifyAttention(Op op, StringRef outputName, Value output) {
-  NamedSizes sizes(op, {"T", "B"});
+template <typename Op>
+static LogicalResult verifyAttention(Op op, NamedSizes &sizes, StringRef outputName, Value output) {
   if (failed(sizes.match("q_nope", op.getQNope(), {"T", "nh", "dn"})) || // C1
       failed(sizes.match("q_rope", op.getQRope(), {"T", "nh", "dr"})) || // C2
       failed(sizes.match("k_nope", op.getKNope(), {"T", "nh", "dn"})) || // C3
@@ -91,14 +91,30 @@ template <typename Op> static LogicalResult verifyAttention(Op op, StringRef out
   return success();
 }
 
-LogicalResult AttentionOp::verify() { return verifyAttention(*this, "result", getResult()); }
-
-LogicalResult AttentionOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
-  shapes.push_back(leadingShapeOf(builder, getResult(), getQNope()));
+LogicalResult AttentionOp::verify() {
+  NamedSizes sizes(*this, {"T", "B"});
+  if (failed(verifyAttention(*this, sizes, "result", getResult())))
+    return failure();
+  if (getLse() && failed(sizes.match("lse", getLse(), {"T", "nh"}))) // C9
+    return failure();
   return success();
 }
 
-LogicalResult AttentionGradOp::verify() { return verifyAttention(*this, "gradient", getGradient()); }
+LogicalResult AttentionOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  for (Value result : getResults())
+    shapes.push_back(leadingShapeOf(builder, result, getQNope()));
+  return success();
+}
+
+LogicalResult AttentionGradOp::verify() {
+  NamedSizes sizes(*this, {"T", "B"});
+  if (failed(verifyAttention(*this, sizes, "gradient", getGradient())) ||
+      failed(sizes.match("lse", getLse(), {"T", "nh"})) ||                      // C9
+      failed(sizes.match("delta", getDelta(), {"T", "nh"})) ||                  // C10
+      failed(sizes.match("k_rope_grad", getKRopeGrad(), {"T", "nh", "dr"})))    // C11
+    return failure();
+  return success();
+}
 
 LogicalResult AttentionGradOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
   for (auto [result, operand] : llvm::zip_first(getResults(), getOperands()))

@@ -54,6 +54,8 @@ def RopeOp : Mla_Op<"rope", [AllTypesMatch<["x", "result"]>]> {
     With `interleave` the pair j of a head is (a, b) = (x[2j], x[2j+1]), without it (x[j], x[dr/2 + j]).
     Returns a tensor like `x` that holds first all a' = a cos - b sin, then all b' = b cos + a sin. This order is a fixed
     permutation of queries and keys alike, which no score sees; the latent cache holds it.
+    With `adjoint` it is the transposed linear map: `x` is in the rotated order (all a', then all b'), the result in the
+    pairs' order, a = a' cos + b' sin, b = b' cos - a' sin.
     Source: RoFormer, arXiv:2104.09864, eq. 34.
 
     (C1) `x` is [T, h, dr], h and dr static.  (C2) dr is even.
@@ -62,10 +64,12 @@ def RopeOp : Mla_Op<"rope", [AllTypesMatch<["x", "result"]>]> {
     ```mlir
     %r = mla.rope %x, %cos, %sin {interleave = true}
         : tensor<?x4x8xf32>, tensor<?x4xf32>, tensor<?x4xf32> -> tensor<?x4x8xf32>
+    %dx = mla.rope %g, %cos, %sin {adjoint, interleave = true}
+        : tensor<?x4x8xf32>, tensor<?x4xf32>, tensor<?x4xf32> -> tensor<?x4x8xf32>
     ```
   }];
   let arguments = (ins TensorOfRank<3, [F32]>:$x, TensorOfRank<2, [F32]>:$cos, TensorOfRank<2, [F32]>:$sin,
-                       BoolAttr:$interleave);
+                       BoolAttr:$interleave, UnitAttr:$adjoint);
   let results = (outs TensorOfRank<3, [F32]>:$result);
   let assemblyFormat = "$x `,` $cos `,` $sin attr-dict `:` type($x) `,` type($cos) `,` type($sin) `->` type($result)";
 }
@@ -77,60 +81,76 @@ def AttentionOp : Mla_Op<"attention"> {
     `v` [T, nh, dv]. `offsets` [B+1] i32, ascending from 0 to T: sequence b is rows offsets[b] .. offsets[b+1]-1.
     For row t and head h over the rows s <= t of the same sequence:
     score = (q_nope[t,h] . k_nope[s,h] + q_rope[t,h] . k_rope[s]) * scale, p = softmax(score).
-    Returns `result` [T, nh, dv]: sum over s of p[s] * v[s,h].
+    Returns `result` [T, nh, dv]: sum over s of p[s] * v[s,h]; and, where it is asked for, `lse` [T, nh]: the logarithm of
+    the sum of exp(score), from which `mla.attention_grad` has every p again.
     Source: DeepSeek-V3, arXiv:2412.19437, §2.1.1, eq. 1-11.
 
     (C1) `q_nope` is [T, nh, dn], nh and dn static.  (C2) `q_rope` is [T, nh, dr].  (C3) `k_nope` is [T, nh, dn].
     (C4) `k_rope` is [T, dr].  (C5) `v` is [T, nh, dv].  (C6) `offsets` is [B+1].  (C7) `result` is [T, nh, dv].
-    (C8) `scale` is finite.
+    (C8) `scale` is finite.  (C9) `lse` is [T, nh].
 
     ```mlir
     %o = mla.attention %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets {scale = 0.25 : f32}
         : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>
         -> tensor<?x4x10xf32>
+    %o, %lse = mla.attention %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets {scale = 0.25 : f32}
+        : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>
+        -> tensor<?x4x10xf32>, tensor<?x4xf32>
     ```
   }];
   let arguments = (ins TensorOfRank<3, [F32]>:$q_nope, TensorOfRank<3, [F32]>:$q_rope, TensorOfRank<3, [F32]>:$k_nope,
                        TensorOfRank<2, [F32]>:$k_rope, TensorOfRank<3, [F32]>:$v, TensorOfRank<1, [I32]>:$offsets,
                        F32Attr:$scale);
-  let results = (outs TensorOfRank<3, [F32]>:$result);
+  let results = (outs TensorOfRank<3, [F32]>:$result, Optional<TensorOfRank<2, [F32]>>:$lse);
+  let builders = [OpBuilder<(ins "::mlir::Type":$result, "::mlir::Value":$q_nope, "::mlir::Value":$q_rope,
+                                 "::mlir::Value":$k_nope, "::mlir::Value":$k_rope, "::mlir::Value":$v,
+                                 "::mlir::Value":$offsets, "::mlir::FloatAttr":$scale), [{
+    build($_builder, $_state, result, /*lse=*/::mlir::Type(), q_nope, q_rope, k_nope, k_rope, v, offsets, scale);
+  }]>];
   let assemblyFormat = [{
     $q_nope `,` $q_rope `,` $k_nope `,` $k_rope `,` $v `,` $offsets attr-dict `:`
-    type($q_nope) `,` type($q_rope) `,` type($k_nope) `,` type($k_rope) `,` type($v) `,` type($offsets) `->` type($result)
+    type($q_nope) `,` type($q_rope) `,` type($k_nope) `,` type($k_rope) `,` type($v) `,` type($offsets)
+    `->` type($result) (`,` type($lse)^)?
   }];
 }
 
 def AttentionGradOp : Mla_Op<"attention_grad", [
     AllTypesMatch<["q_nope", "q_nope_grad"]>, AllTypesMatch<["q_rope", "q_rope_grad"]>,
-    AllTypesMatch<["k_nope", "k_nope_grad"]>, AllTypesMatch<["k_rope", "k_rope_grad"]>,
-    AllTypesMatch<["v", "v_grad"]>]> {
+    AllTypesMatch<["k_nope", "k_nope_grad"]>, AllTypesMatch<["v", "v_grad"]>]> {
   let summary = "adjoint of mla.attention";
   let description = [{
-    Operands and `scale` as in `mla.attention`, and `gradient` [T, nh, dv], the gradient of its result.
-    Returns the gradients of `q_nope`, `q_rope`, `k_nope`, `k_rope` and `v`, each of its operand's type; the gradient of
-    `k_rope` sums over heads in ascending order.
+    Operands and `scale` as in `mla.attention`; `lse` [T, nh] its second result; `gradient` [T, nh, dv] the gradient of its
+    first; `delta` [T, nh] the sum over d of result[t,h,d] * gradient[t,h,d].
+    With score and p = exp(score - lse) as there and ds = p * (gradient[t,h] . v[s,h] - delta[t,h]) * scale for s <= t:
+    `q_nope_grad`[t,h] is the sum over s of ds * k_nope[s,h], `q_rope_grad`[t,h] of ds * k_rope[s]; over t
+    `k_nope_grad`[s,h] is the sum of ds * q_nope[t,h], `k_rope_grad`[s,h] of ds * q_rope[t,h], `v_grad`[s,h] of
+    p * gradient[t,h]. All sums ascend in s or t. `k_rope_grad` [T, nh, dr] is apart for each head: whoever wants the shared
+    key's gradient adds up the heads.
     Source: FlashAttention-2, arXiv:2307.08691, §3.1.2 (backward pass), on the scores of DeepSeek-V3, §2.1.1.
 
     (C1) `q_nope` is [T, nh, dn], nh and dn static.  (C2) `q_rope` is [T, nh, dr].  (C3) `k_nope` is [T, nh, dn].
     (C4) `k_rope` is [T, dr].  (C5) `v` is [T, nh, dv].  (C6) `offsets` is [B+1].  (C7) `gradient` is [T, nh, dv].
-    (C8) `scale` is finite.
+    (C8) `scale` is finite.  (C9) `lse` is [T, nh].  (C10) `delta` is [T, nh].  (C11) `k_rope_grad` is [T, nh, dr].
 
     ```mlir
-    %dqn, %dqr, %dkn, %dkr, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets, %g {scale = 0.25 : f32}
+    %dqn, %dqr, %dkn, %dkr, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets, %lse, %delta, %g
+        {scale = 0.25 : f32}
         : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
-          tensor<?x4x10xf32>
-        -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+          tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4x10xf32>
+        -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
     ```
   }];
   let arguments = (ins TensorOfRank<3, [F32]>:$q_nope, TensorOfRank<3, [F32]>:$q_rope, TensorOfRank<3, [F32]>:$k_nope,
                        TensorOfRank<2, [F32]>:$k_rope, TensorOfRank<3, [F32]>:$v, TensorOfRank<1, [I32]>:$offsets,
-                       TensorOfRank<3, [F32]>:$gradient, F32Attr:$scale);
+                       TensorOfRank<2, [F32]>:$lse, TensorOfRank<2, [F32]>:$delta, TensorOfRank<3, [F32]>:$gradient,
+                       F32Attr:$scale);
   let results = (outs TensorOfRank<3, [F32]>:$q_nope_grad, TensorOfRank<3, [F32]>:$q_rope_grad,
-                      TensorOfRank<3, [F32]>:$k_nope_grad, TensorOfRank<2, [F32]>:$k_rope_grad,
+                      TensorOfRank<3, [F32]>:$k_nope_grad, TensorOfRank<3, [F32]>:$k_rope_grad,
                       TensorOfRank<3, [F32]>:$v_grad);
   let assemblyFormat = [{
-    $q_nope `,` $q_rope `,` $k_nope `,` $k_rope `,` $v `,` $offsets `,` $gradient attr-dict `:`
-    type($q_nope) `,` type($q_rope) `,` type($k_nope) `,` type($k_rope) `,` type($v) `,` type($offsets) `,` type($gradient)
+    $q_nope `,` $q_rope `,` $k_nope `,` $k_rope `,` $v `,` $offsets `,` $lse `,` $delta `,` $gradient attr-dict `:`
+    type($q_nope) `,` type($q_rope) `,` type($k_nope) `,` type($k_rope) `,` type($v) `,` type($offsets) `,`
+    type($lse) `,` type($delta) `,` type($gradient)
     `->` type($q_nope_grad) `,` type($q_rope_grad) `,` type($k_nope_grad) `,` type($k_rope_grad) `,` type($v_grad)
   }];
 }

@@ -129,8 +129,9 @@ LogicalResult GroupedMatmulOp::verify() {
     return failure();
   if (getSource() && failed(sizes.match("source", getSource(), {"R"}))) // C4
     return failure();
-  if (failed(sizes.match("rows", getRows(), {getSource() ? "T" : "R", "K"})) || // C5
-      failed(sizes.match("result", getResult(), {"R", "N"})))                   // C6
+  StringRef summed = getTranspose() ? "N" : "K", kept = getTranspose() ? "K" : "N";
+  if (failed(sizes.match("rows", getRows(), {getSource() ? "T" : "R", summed})) || // C5
+      failed(sizes.match("result", getResult(), {"R", kept})))                     // C6
     return failure();
   return success();
 }
@@ -138,6 +139,31 @@ LogicalResult GroupedMatmulOp::verify() {
 LogicalResult GroupedMatmulOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
   Value rows = getSource() ? Value(getSource()) : Value(getRows());
   shapes.push_back(leadingShapeOf(builder, getResult(), rows));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// grouped_weight_grad
+//===----------------------------------------------------------------------===//
+
+MutableOperandRange GroupedWeightGradOp::getDpsInitsMutable() { return getInitMutable(); }
+
+LogicalResult GroupedWeightGradOp::verify() {
+  NamedSizes sizes(*this, {"T", "R"});
+  if (failed(sizes.match("init", getInit(), {"E", "N", "K"})) || // C1
+      failed(sizes.match("offsets", getOffsets(), {"E+1"})) ||   // C2
+      failed(sizes.match("active", getActive(), {"E"})))         // C3
+    return failure();
+  if (getSource() && failed(sizes.match("source", getSource(), {"R"}))) // C4
+    return failure();
+  if (failed(sizes.match("gradient", getGradient(), {"R", "N"})) ||            // C5
+      failed(sizes.match("rows", getRows(), {getSource() ? "T" : "R", "K"}))) // C6
+    return failure();
+  return success();
+}
+
+LogicalResult GroupedWeightGradOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back(leadingShapeOf(builder, getResult(), getInit()));
   return success();
 }
 
@@ -165,6 +191,111 @@ LogicalResult CombineOp::verify() {
 
 LogicalResult CombineOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back(leadingShapeOf(builder, getResult(), getPosition()));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// combine_grad
+//===----------------------------------------------------------------------===//
+
+LogicalResult CombineGradOp::verify() {
+  NamedSizes sizes(*this, {"T", "R"});
+  if (failed(sizes.match("position", getPosition(), {"T", "K"})) || // C1
+      failed(sizes.match("weights", getWeights(), {"T", "K"})) ||   // C2
+      failed(sizes.match("rows", getRows(), {"R", "H"})))           // C3
+    return failure();
+  int64_t rows = sizes["R"], tokens = sizes["T"], choices = sizes["K"];
+  if (!ShapedType::isDynamic(rows) && !ShapedType::isDynamic(tokens) && rows != tokens * choices)
+    return emitOpError() << "wants R (" << rows << ") to be T * K (" << tokens * choices << ")"; // C4
+  return sizes.match("gradient", getGradient(), {"T", "H"});                                     // C5
+}
+
+LogicalResult CombineGradOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back(leadingShapeOf(builder, getRowsGrad(), getRows()));
+  shapes.push_back(leadingShapeOf(builder, getWeightsGrad(), getWeights()));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// route_grad
+//===----------------------------------------------------------------------===//
+
+LogicalResult RouteGradOp::verify() {
+  NamedSizes sizes(*this, {"T"});
+  if (failed(sizes.match("logits", getLogits(), {"T", "E"})) ||     // C1
+      failed(sizes.match("experts", getExperts(), {"T", "K"})) ||   // C2
+      failed(sizes.match("gradient", getGradient(), {"T", "K"})))   // C3
+    return failure();
+  if (!getScale().isFinite())
+    return emitOpError() << "wants scale (" << getScale().convertToFloat() << ") to be finite"; // C4
+  return success();
+}
+
+LogicalResult RouteGradOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back(leadingShapeOf(builder, getLogitsGrad(), getLogits()));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// balance_loss, balance_loss_grad
+//===----------------------------------------------------------------------===//
+
+LogicalResult BalanceLossOp::verify() {
+  int64_t topK = static_cast<int64_t>(getTopK());
+  NamedSizes sizes(*this, {"T", "S"});
+  if (failed(sizes.match("logits", getLogits(), {"T", "E"})) ||  // C1
+      failed(sizes.match("offsets", getOffsets(), {"S+1"})))     // C2
+    return failure();
+  if (topK < 1 || topK > sizes["E"])
+    return emitOpError() << "wants top_k (" << topK << ") to be in 1 .. E (" << sizes["E"] << ")"; // C3
+  if (failed(sizes.match("loss", getLoss(), {"S"})) ||                                             // C4
+      failed(sizes.match("fractions", getFractions(), {"S", "E"})))                                // C5
+    return failure();
+  return success();
+}
+
+LogicalResult BalanceLossOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  for (Value result : getResults())
+    shapes.push_back(shapeOf(builder, result, [&](int64_t) -> OpFoldResult {
+      Value boundaries = getValueOrCreateConstantIndexOp(builder, getLoc(), sizeOf(builder, getOffsets(), 0));
+      Value one = arith::ConstantIndexOp::create(builder, getLoc(), 1);
+      return arith::SubIOp::create(builder, getLoc(), boundaries, one).getResult();
+    }));
+  return success();
+}
+
+LogicalResult BalanceLossGradOp::verify() {
+  NamedSizes sizes(*this, {"T", "S"});
+  if (failed(sizes.match("logits", getLogits(), {"T", "E"})) ||       // C1
+      failed(sizes.match("offsets", getOffsets(), {"S+1"})) ||        // C2
+      failed(sizes.match("fractions", getFractions(), {"S", "E"})) || // C3
+      failed(sizes.match("gradient", getGradient(), {"S"})))          // C4
+    return failure();
+  return success();
+}
+
+LogicalResult BalanceLossGradOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back(leadingShapeOf(builder, getLogitsGrad(), getLogits()));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// scatter_add
+//===----------------------------------------------------------------------===//
+
+MutableOperandRange ScatterAddOp::getDpsInitsMutable() { return getInitMutable(); }
+
+LogicalResult ScatterAddOp::verify() {
+  NamedSizes sizes(*this, {"R", "V"});
+  if (failed(sizes.match("rows", getRows(), {"R", "H"})) || // C1
+      failed(sizes.match("ids", getIds(), {"R"})) ||        // C2
+      failed(sizes.match("init", getInit(), {"V", "H"})))   // C3
+    return failure();
+  return success();
+}
+
+LogicalResult ScatterAddOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back(leadingShapeOf(builder, getResult(), getInit()));
   return success();
 }
 

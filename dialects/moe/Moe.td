@@ -4,6 +4,7 @@
 #define HADAL_DIALECTS_MOE_MOE_TD
 
 include "dialects/Tensors.td"
+include "mlir/Interfaces/DestinationStyleOpInterface.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 
@@ -107,25 +108,61 @@ def GroupedMatmulOp : Moe_Op<"grouped_matmul"> {
     `rows` [R, K], `weights` [E, N, K], `offsets` [E+1] and `active` [E] i32 from `moe.plan`.
     Returns `result` [R, N] f32: row r of group e is rows[r] times weights[e] transposed, each element one chain of fused
     multiply-adds in ascending K. With `source` [R] i32 `rows` is [T, K] and row r on the left is rows[source[r]].
+    With `transpose` the weights are not transposed and N is summed over: `rows` is [R, N] (or [T, N]) and `result` [R, K],
+    row r of group e being rows[r] times weights[e], one chain in ascending N. This is the adjoint with respect to `rows`.
     Source: MegaBlocks, arXiv:2211.15841, §4 (grouped products of varying row counts).
 
     (C1) `weights` is [E, N, K], all static.  (C2) `offsets` is [E+1].  (C3) `active` is [E].  (C4) `source` is [R].
-    (C5) `rows` is [R, K], or [T, K] with `source`.  (C6) `result` is [R, N].
+    (C5) `rows` is [R, K], or [T, K] with `source`; N for K with `transpose`.
+    (C6) `result` is [R, N]; K for N with `transpose`.
 
     ```mlir
     %y = moe.grouped_matmul %rows, %weights, %offsets, %active
         : tensor<?x64xf32>, tensor<16x24x64xbf16>, tensor<17xi32>, tensor<16xi32> -> tensor<?x24xf32>
     %y = moe.grouped_matmul %x, %weights, %offsets, %active source(%source : tensor<?xi32>)
         : tensor<?x64xf32>, tensor<16x24x64xbf16>, tensor<17xi32>, tensor<16xi32> -> tensor<?x24xf32>
+    %dx = moe.grouped_matmul %dy, %weights, %offsets, %active {transpose}
+        : tensor<?x24xf32>, tensor<16x24x64xf32>, tensor<17xi32>, tensor<16xi32> -> tensor<?x64xf32>
     ```
   }];
   let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<3, [F32, BF16]>:$weights,
                        TensorOfRank<1, [I32]>:$offsets, TensorOfRank<1, [I32]>:$active,
-                       Optional<TensorOfRank<1, [I32]>>:$source);
+                       Optional<TensorOfRank<1, [I32]>>:$source, UnitAttr:$transpose);
   let results = (outs TensorOfRank<2, [F32]>:$result);
   let assemblyFormat = [{
     $rows `,` $weights `,` $offsets `,` $active (`source` `(` $source^ `:` type($source) `)`)? attr-dict `:`
     type($rows) `,` type($weights) `,` type($offsets) `,` type($active) `->` type($result)
+  }];
+}
+
+def GroupedWeightGradOp : Moe_Op<"grouped_weight_grad", [
+    AllTypesMatch<["init", "result"]>, DeclareOpInterfaceMethods<DestinationStyleOpInterface, ["getDpsInitsMutable"]>]> {
+  let summary = "adjoint of moe.grouped_matmul with respect to the weights";
+  let description = [{
+    `rows` [R, K], `gradient` [R, N] the gradient of the product, `offsets` [E+1] and `active` [E] i32 from `moe.plan`, `init`
+    [E, N, K]. With `source` [R] i32 `rows` is [T, K] and row r is rows[source[r]].
+    Returns `result` [E, N, K]: init[e,n,k] plus the sum over the rows r of group e of gradient[r,n] * rows[r,k], each element
+    one chain of fused multiply-adds in ascending r that starts from `init`, so that the micro-batches of a step chain too.
+    Experts without rows keep `init`. Destination style: an `init` without further uses is written in place.
+    Source: MegaBlocks, arXiv:2211.15841, §4 (DSD and SDD products of the backward pass).
+
+    (C1) `init` is [E, N, K], all static.  (C2) `offsets` is [E+1].  (C3) `active` is [E].  (C4) `source` is [R].
+    (C5) `gradient` is [R, N].  (C6) `rows` is [R, K], or [T, K] with `source`.
+
+    ```mlir
+    %dw = moe.grouped_weight_grad %rows, %dy, %offsets, %active, %zero
+        : tensor<?x64xf32>, tensor<?x24xf32>, tensor<17xi32>, tensor<16xi32>, tensor<16x24x64xf32> -> tensor<16x24x64xf32>
+    %dw = moe.grouped_weight_grad %x, %dy, %offsets, %active, %zero source(%source : tensor<?xi32>)
+        : tensor<?x64xf32>, tensor<?x24xf32>, tensor<17xi32>, tensor<16xi32>, tensor<16x24x64xf32> -> tensor<16x24x64xf32>
+    ```
+  }];
+  let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<2, [F32]>:$gradient, TensorOfRank<1, [I32]>:$offsets,
+                       TensorOfRank<1, [I32]>:$active, TensorOfRank<3, [F32]>:$init,
+                       Optional<TensorOfRank<1, [I32]>>:$source);
+  let results = (outs TensorOfRank<3, [F32]>:$result);
+  let assemblyFormat = [{
+    $rows `,` $gradient `,` $offsets `,` $active `,` $init (`source` `(` $source^ `:` type($source) `)`)? attr-dict `:`
+    type($rows) `,` type($gradient) `,` type($offsets) `,` type($active) `,` type($init) `->` type($result)
   }];
 }
 
@@ -155,6 +192,124 @@ def CombineOp : Moe_Op<"combine"> {
     $rows `,` $position `,` $experts `,` $weights attr-dict `:`
     type($rows) `,` type($position) `,` type($experts) `,` type($weights) `->` type($result)
   }];
+}
+
+def CombineGradOp : Moe_Op<"combine_grad", [
+    AllTypesMatch<["rows", "rows_grad"]>, AllTypesMatch<["weights", "weights_grad"]>]> {
+  let summary = "adjoint of moe.combine";
+  let description = [{
+    `rows` [R, H], `position` [T, K] i32 and `weights` [T, K] as in `moe.combine`; `gradient` [T, H] the gradient of its result.
+    Returns `rows_grad` [R, H]: row position[t,k] is weights[t,k] * gradient[t]; and `weights_grad` [T, K]: the dot product of
+    rows[position[t,k]] and gradient[t]. Every row is the place of one choice (`moe.plan`), so every row is written.
+    Source: the adjoint of DeepSeek-V3, arXiv:2412.19437, §2.1.2, eq. 12.
+
+    (C1) `position` is [T, K], K static.  (C2) `weights` is [T, K].  (C3) `rows` is [R, H], H static.  (C4) R = T * K.
+    (C5) `gradient` is [T, H].
+
+    ```mlir
+    %drows, %dw = moe.combine_grad %rows, %position, %weights, %g
+        : tensor<?x64xf32>, tensor<?x4xi32>, tensor<?x4xf32>, tensor<?x64xf32> -> tensor<?x64xf32>, tensor<?x4xf32>
+    ```
+  }];
+  let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<2, [I32]>:$position, TensorOfRank<2, [F32]>:$weights,
+                       TensorOfRank<2, [F32]>:$gradient);
+  let results = (outs TensorOfRank<2, [F32]>:$rows_grad, TensorOfRank<2, [F32]>:$weights_grad);
+  let assemblyFormat = [{
+    $rows `,` $position `,` $weights `,` $gradient attr-dict `:`
+    type($rows) `,` type($position) `,` type($weights) `,` type($gradient) `->` type($rows_grad) `,` type($weights_grad)
+  }];
+}
+
+def RouteGradOp : Moe_Op<"route_grad", [AllTypesMatch<["logits", "logits_grad"]>]> {
+  let summary = "adjoint of moe.route's weights";
+  let description = [{
+    `logits` [T, E], `normalize` and `scale` as in `moe.route`; `experts` [T, K] i32 its choice, which is constant; `gradient`
+    [T, K] the gradient of its weights. Returns `logits_grad` [T, E], zero where an expert is not chosen. With s = sigmoid(logits)
+    and S the row's sum of chosen s + 1e-20: s_k's gradient is scale * (gradient[k] - sum_j gradient[j] * s_j / S) / S with
+    `normalize`, scale * gradient[k] without; a logit's is that times s * (1 - s). An expert chosen twice gets both.
+    Source: the adjoint of DeepSeek-V3, arXiv:2412.19437, §2.1.2, eq. 13-15.
+
+    (C1) `logits` is [T, E], E static.  (C2) `experts` is [T, K], K static.  (C3) `gradient` is [T, K].  (C4) `scale` is finite.
+
+    ```mlir
+    %dlogits = moe.route_grad %logits, %experts, %g {normalize = true, scale = 2.5 : f32}
+        : tensor<?x16xf32>, tensor<?x4xi32>, tensor<?x4xf32> -> tensor<?x16xf32>
+    ```
+  }];
+  let arguments = (ins TensorOfRank<2, [F32]>:$logits, TensorOfRank<2, [I32]>:$experts, TensorOfRank<2, [F32]>:$gradient,
+                       BoolAttr:$normalize, F32Attr:$scale);
+  let results = (outs TensorOfRank<2, [F32]>:$logits_grad);
+  let assemblyFormat = [{
+    $logits `,` $experts `,` $gradient attr-dict `:` type($logits) `,` type($experts) `,` type($gradient) `->` type($logits_grad)
+  }];
+}
+
+def BalanceLossOp : Moe_Op<"balance_loss"> {
+  let summary = "sequence-wise balance loss";
+  let description = [{
+    `logits` [T, E], s = sigmoid(logits). `offsets` [S+1] i32, ascending from 0 to T: sequence q is rows offsets[q] ..
+    offsets[q+1]-1, T_q of them. Returns `fractions` [S, E]: E / (top_k * T_q) times the number of the sequence's tokens whose
+    `top_k` largest s (without bias and without groups; ties take the lower id) hold the expert; and `loss` [S]: the sum over
+    experts of fraction * P, P the sequence's mean of s_e / sum_j s_j. A sequence without tokens has zeros.
+    Source: DeepSeek-V3, arXiv:2412.19437, §2.1.2, eq. 17-20; its factor alpha is the caller's.
+
+    (C1) `logits` is [T, E], E static.  (C2) `offsets` is [S+1].  (C3) 1 <= `top_k` <= E.  (C4) `loss` is [S].
+    (C5) `fractions` is [S, E].
+
+    ```mlir
+    %loss, %fractions = moe.balance_loss %logits, %offsets {top_k = 4 : i64}
+        : tensor<?x16xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x16xf32>
+    ```
+  }];
+  let arguments = (ins TensorOfRank<2, [F32]>:$logits, TensorOfRank<1, [I32]>:$offsets, I64Attr:$top_k);
+  let results = (outs TensorOfRank<1, [F32]>:$loss, TensorOfRank<2, [F32]>:$fractions);
+  let assemblyFormat = [{
+    $logits `,` $offsets attr-dict `:` type($logits) `,` type($offsets) `->` type($loss) `,` type($fractions)
+  }];
+}
+
+def BalanceLossGradOp : Moe_Op<"balance_loss_grad", [AllTypesMatch<["logits", "logits_grad"]>]> {
+  let summary = "adjoint of moe.balance_loss";
+  let description = [{
+    `logits`, `offsets` as in `moe.balance_loss`; `fractions` [S, E] its second result, constants; `gradient` [S] the gradient of
+    its loss. Returns `logits_grad` [T, E]: for a token of sequence q, with s = sigmoid(logits), Z = sum_j s_j and
+    c = sum_j fractions[q,j] * s_j / Z, gradient[q] / T_q * (fractions[q,e] - c) / Z * s_e * (1 - s_e).
+    Source: the adjoint of DeepSeek-V3, arXiv:2412.19437, §2.1.2, eq. 17-20.
+
+    (C1) `logits` is [T, E], E static.  (C2) `offsets` is [S+1].  (C3) `fractions` is [S, E].  (C4) `gradient` is [S].
+
+    ```mlir
+    %dlogits = moe.balance_loss_grad %logits, %offsets, %fractions, %g
+        : tensor<?x16xf32>, tensor<?xi32>, tensor<?x16xf32>, tensor<?xf32> -> tensor<?x16xf32>
+    ```
+  }];
+  let arguments = (ins TensorOfRank<2, [F32]>:$logits, TensorOfRank<1, [I32]>:$offsets, TensorOfRank<2, [F32]>:$fractions,
+                       TensorOfRank<1, [F32]>:$gradient);
+  let results = (outs TensorOfRank<2, [F32]>:$logits_grad);
+  let assemblyFormat = [{
+    $logits `,` $offsets `,` $fractions `,` $gradient attr-dict `:`
+    type($logits) `,` type($offsets) `,` type($fractions) `,` type($gradient) `->` type($logits_grad)
+  }];
+}
+
+def ScatterAddOp : Moe_Op<"scatter_add", [
+    AllTypesMatch<["init", "result"]>, DeclareOpInterfaceMethods<DestinationStyleOpInterface, ["getDpsInitsMutable"]>]> {
+  let summary = "add rows to the rows that ids name";
+  let description = [{
+    `rows` [R, H], `ids` [R] i32, 0 <= id < V, any of them more than once, `init` [V, H]. Returns `result` [V, H]: `init` with
+    rows[r] added to row ids[r] for each r in ascending order. It is the adjoint of a `moe.dispatch` that gathers by any ids
+    (an embedding). Destination style: an `init` without further uses is written in place.
+    Source: the adjoint of a gather.
+
+    (C1) `rows` is [R, H], H static.  (C2) `ids` is [R].  (C3) `init` is [V, H].
+
+    ```mlir
+    %dx = moe.scatter_add %rows, %ids, %zero : tensor<?x64xf32>, tensor<?xi32>, tensor<100x64xf32> -> tensor<100x64xf32>
+    ```
+  }];
+  let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<1, [I32]>:$ids, TensorOfRank<2, [F32]>:$init);
+  let results = (outs TensorOfRank<2, [F32]>:$result);
+  let assemblyFormat = "$rows `,` $ids `,` $init attr-dict `:` type($rows) `,` type($ids) `,` type($init) `->` type($result)";
 }
 
 def UpdateBiasOp : Moe_Op<"update_bias", [AllTypesMatch<["bias", "result"]>]> {

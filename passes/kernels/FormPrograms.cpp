@@ -184,6 +184,13 @@ FailureOr<AffineExpr> Sizes::compute(Value tensor, unsigned d) {
       .Case<moe::DispatchOp>([&](auto o) { return rowsOf(o.getSource()); })
       .Case<moe::GroupedMatmulOp, fp8::GroupedMatmulOp>([&](auto o) { return rowsOf(o.getSource() ? o.getSource() : o.getRows()); })
       .Case<moe::CombineOp>([&](auto o) { return rowsOf(o.getPosition()); })
+      .Case<moe::CombineGradOp>([&](auto o) { return rowsOf(tensor == o.getRowsGrad() ? Value(o.getRows()) : Value(o.getPosition())); })
+      .Case<moe::BalanceLossOp>([&](auto o) -> FailureOr<AffineExpr> {
+        auto boundaries = rowsOf(o.getOffsets());
+        if (failed(boundaries))
+          return failure();
+        return *boundaries - 1;
+      })
       .Case<fp8::QuantizeOp>([&](auto o) -> FailureOr<AffineExpr> {
         auto whole = dim(o.getX(), d);
         if (failed(whole) || tensor == o.getQ())

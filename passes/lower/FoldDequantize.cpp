@@ -34,7 +34,7 @@ struct FoldGroupedMatmul : OpRewritePattern<moe::GroupedMatmulOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(moe::GroupedMatmulOp op, PatternRewriter &rewriter) const override {
     auto dequantize = op.getWeights().getDefiningOp<fp8::DequantizeOp>();
-    if (!dequantize)
+    if (!dequantize || op.getTranspose())
       return failure();
     rewriter.replaceOpWithNewOp<fp8::GroupedMatmulOp>(op, op.getResult().getType(), op.getRows(), dequantize.getQ(), dequantize.getScale(),
                                                       op.getOffsets(), op.getActive(), op.getSource(), dequantize.getBlockAttr());

@@ -202,138 +202,243 @@ func.func @attention_c8(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>,
 
 // -----
 
+// C9
+func.func @attention_c9(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>, %k_nope: tensor<?x4x12xf32>,
+                        %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>, %offsets: tensor<?xi32>)
+    -> (tensor<?x4x10xf32>, tensor<?x5xf32>) {
+  // expected-error@+1 {{'mla.attention' op wants dimension 1 of lse (5) to be nh (4)}}
+  %r, %lse = mla.attention %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets {scale = 2.500000e-01 : f32}
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>
+      -> tensor<?x4x10xf32>, tensor<?x5xf32>
+  return %r, %lse : tensor<?x4x10xf32>, tensor<?x5xf32>
+}
+
+// -----
+
 // C1
-func.func @attention_grad_c1(%q_nope: tensor<?x4x?xf32>, %q_rope: tensor<?x4x8xf32>, %k_nope: tensor<?x4x12xf32>,
-                             %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>, %offsets: tensor<?xi32>,
+func.func @attention_grad_c1(%q_nope: tensor<?x4x?xf32>, %q_rope: tensor<?x4x8xf32>,
+                             %k_nope: tensor<?x4x12xf32>, %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>,
+                             %offsets: tensor<?xi32>, %lse: tensor<?x4xf32>, %delta: tensor<?x4xf32>,
                              %gradient: tensor<?x4x10xf32>)
-    -> (tensor<?x4x?xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>) {
+    -> (tensor<?x4x?xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>) {
   // expected-error@+1 {{'mla.attention_grad' op wants dimension 2 of q_nope (dn) to be static, got 'tensor<?x4x?xf32>'}}
-  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets,
-        %gradient {scale = 2.500000e-01 : f32}
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v,
+        %offsets, %lse, %delta, %gradient
+      {scale = 2.500000e-01 : f32}
       : tensor<?x4x?xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
-        tensor<?x4x10xf32>
-      -> tensor<?x4x?xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+        tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4x10xf32>
+      -> tensor<?x4x?xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
   return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
-      : tensor<?x4x?xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+      : tensor<?x4x?xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
 }
 
 // -----
 
 // C2
-func.func @attention_grad_c2(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x5x8xf32>, %k_nope: tensor<?x4x12xf32>,
-                             %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>, %offsets: tensor<?xi32>,
+func.func @attention_grad_c2(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x5x8xf32>,
+                             %k_nope: tensor<?x4x12xf32>, %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>,
+                             %offsets: tensor<?xi32>, %lse: tensor<?x4xf32>, %delta: tensor<?x4xf32>,
                              %gradient: tensor<?x4x10xf32>)
-    -> (tensor<?x4x12xf32>, tensor<?x5x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>) {
+    -> (tensor<?x4x12xf32>, tensor<?x5x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>) {
   // expected-error@+1 {{'mla.attention_grad' op wants dimension 1 of q_rope (5) to be nh (4)}}
-  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets,
-        %gradient {scale = 2.500000e-01 : f32}
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v,
+        %offsets, %lse, %delta, %gradient
+      {scale = 2.500000e-01 : f32}
       : tensor<?x4x12xf32>, tensor<?x5x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
-        tensor<?x4x10xf32>
-      -> tensor<?x4x12xf32>, tensor<?x5x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+        tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4x10xf32>
+      -> tensor<?x4x12xf32>, tensor<?x5x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
   return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
-      : tensor<?x4x12xf32>, tensor<?x5x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+      : tensor<?x4x12xf32>, tensor<?x5x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
 }
 
 // -----
 
 // C3
-func.func @attention_grad_c3(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>, %k_nope: tensor<?x4x13xf32>,
-                             %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>, %offsets: tensor<?xi32>,
+func.func @attention_grad_c3(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>,
+                             %k_nope: tensor<?x4x13xf32>, %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>,
+                             %offsets: tensor<?xi32>, %lse: tensor<?x4xf32>, %delta: tensor<?x4xf32>,
                              %gradient: tensor<?x4x10xf32>)
-    -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x13xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>) {
+    -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x13xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>) {
   // expected-error@+1 {{'mla.attention_grad' op wants dimension 2 of k_nope (13) to be dn (12)}}
-  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets,
-        %gradient {scale = 2.500000e-01 : f32}
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v,
+        %offsets, %lse, %delta, %gradient
+      {scale = 2.500000e-01 : f32}
       : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x13xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
-        tensor<?x4x10xf32>
-      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x13xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+        tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4x10xf32>
+      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x13xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
   return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
-      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x13xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x13xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
 }
 
 // -----
 
 // C4
-func.func @attention_grad_c4(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>, %k_nope: tensor<?x4x12xf32>,
-                             %k_rope: tensor<?x9xf32>, %v: tensor<?x4x10xf32>, %offsets: tensor<?xi32>,
+func.func @attention_grad_c4(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>,
+                             %k_nope: tensor<?x4x12xf32>, %k_rope: tensor<?x9xf32>, %v: tensor<?x4x10xf32>,
+                             %offsets: tensor<?xi32>, %lse: tensor<?x4xf32>, %delta: tensor<?x4xf32>,
                              %gradient: tensor<?x4x10xf32>)
-    -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x9xf32>, tensor<?x4x10xf32>) {
+    -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>) {
   // expected-error@+1 {{'mla.attention_grad' op wants dimension 1 of k_rope (9) to be dr (8)}}
-  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets,
-        %gradient {scale = 2.500000e-01 : f32}
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v,
+        %offsets, %lse, %delta, %gradient
+      {scale = 2.500000e-01 : f32}
       : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x9xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
-        tensor<?x4x10xf32>
-      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x9xf32>, tensor<?x4x10xf32>
+        tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4x10xf32>
+      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
   return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
-      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x9xf32>, tensor<?x4x10xf32>
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
 }
 
 // -----
 
 // C5
-func.func @attention_grad_c5(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>, %k_nope: tensor<?x4x12xf32>,
-                             %k_rope: tensor<?x8xf32>, %v: tensor<?x5x10xf32>, %offsets: tensor<?xi32>,
+func.func @attention_grad_c5(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>,
+                             %k_nope: tensor<?x4x12xf32>, %k_rope: tensor<?x8xf32>, %v: tensor<?x5x10xf32>,
+                             %offsets: tensor<?xi32>, %lse: tensor<?x4xf32>, %delta: tensor<?x4xf32>,
                              %gradient: tensor<?x4x10xf32>)
-    -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x5x10xf32>) {
+    -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x5x10xf32>) {
   // expected-error@+1 {{'mla.attention_grad' op wants dimension 1 of v (5) to be nh (4)}}
-  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets,
-        %gradient {scale = 2.500000e-01 : f32}
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v,
+        %offsets, %lse, %delta, %gradient
+      {scale = 2.500000e-01 : f32}
       : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x5x10xf32>, tensor<?xi32>,
-        tensor<?x4x10xf32>
-      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x5x10xf32>
+        tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4x10xf32>
+      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x5x10xf32>
   return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
-      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x5x10xf32>
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x5x10xf32>
 }
 
 // -----
 
 // C6
-func.func @attention_grad_c6(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>, %k_nope: tensor<?x4x12xf32>,
-                             %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>, %offsets: tensor<0xi32>,
+func.func @attention_grad_c6(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>,
+                             %k_nope: tensor<?x4x12xf32>, %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>,
+                             %offsets: tensor<0xi32>, %lse: tensor<?x4xf32>, %delta: tensor<?x4xf32>,
                              %gradient: tensor<?x4x10xf32>)
-    -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>) {
+    -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>) {
   // expected-error@+1 {{'mla.attention_grad' op wants dimension 0 of offsets (0) to be at least 1}}
-  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets,
-        %gradient {scale = 2.500000e-01 : f32}
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v,
+        %offsets, %lse, %delta, %gradient
+      {scale = 2.500000e-01 : f32}
       : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<0xi32>,
-        tensor<?x4x10xf32>
-      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+        tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4x10xf32>
+      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
   return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
-      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
 }
 
 // -----
 
 // C7
-func.func @attention_grad_c7(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>, %k_nope: tensor<?x4x12xf32>,
-                             %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>, %offsets: tensor<?xi32>,
+func.func @attention_grad_c7(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>,
+                             %k_nope: tensor<?x4x12xf32>, %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>,
+                             %offsets: tensor<?xi32>, %lse: tensor<?x4xf32>, %delta: tensor<?x4xf32>,
                              %gradient: tensor<?x4x11xf32>)
-    -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>) {
+    -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>) {
   // expected-error@+1 {{'mla.attention_grad' op wants dimension 2 of gradient (11) to be dv (10)}}
-  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets,
-        %gradient {scale = 2.500000e-01 : f32}
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v,
+        %offsets, %lse, %delta, %gradient
+      {scale = 2.500000e-01 : f32}
       : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
-        tensor<?x4x11xf32>
-      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+        tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4x11xf32>
+      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
   return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
-      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
 }
 
 // -----
 
 // C8
-func.func @attention_grad_c8(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>, %k_nope: tensor<?x4x12xf32>,
-                             %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>, %offsets: tensor<?xi32>,
+func.func @attention_grad_c8(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>,
+                             %k_nope: tensor<?x4x12xf32>, %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>,
+                             %offsets: tensor<?xi32>, %lse: tensor<?x4xf32>, %delta: tensor<?x4xf32>,
                              %gradient: tensor<?x4x10xf32>)
-    -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>) {
+    -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>) {
   // expected-error@+1 {{'mla.attention_grad' op wants scale (-INF) to be finite}}
-  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets,
-        %gradient {scale = 0xFF800000 : f32}
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v,
+        %offsets, %lse, %delta, %gradient
+      {scale = 0xFF800000 : f32}
       : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
-        tensor<?x4x10xf32>
-      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+        tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4x10xf32>
+      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
   return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
-      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
+}
+
+// -----
+
+// C9
+func.func @attention_grad_c9(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>,
+                             %k_nope: tensor<?x4x12xf32>, %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>,
+                             %offsets: tensor<?xi32>, %lse: tensor<?x3xf32>, %delta: tensor<?x4xf32>,
+                             %gradient: tensor<?x4x10xf32>)
+    -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>) {
+  // expected-error@+1 {{'mla.attention_grad' op wants dimension 1 of lse (3) to be nh (4)}}
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v,
+        %offsets, %lse, %delta, %gradient
+      {scale = 2.500000e-01 : f32}
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
+        tensor<?x3xf32>, tensor<?x4xf32>, tensor<?x4x10xf32>
+      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
+  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
+}
+
+// -----
+
+// C10
+func.func @attention_grad_c10(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>,
+                              %k_nope: tensor<?x4x12xf32>, %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>,
+                              %offsets: tensor<?xi32>, %lse: tensor<?x4xf32>, %delta: tensor<?x12xf32>,
+                              %gradient: tensor<?x4x10xf32>)
+    -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>) {
+  // expected-error@+1 {{'mla.attention_grad' op wants dimension 1 of delta (12) to be nh (4)}}
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v,
+        %offsets, %lse, %delta, %gradient
+      {scale = 2.500000e-01 : f32}
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
+        tensor<?x4xf32>, tensor<?x12xf32>, tensor<?x4x10xf32>
+      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
+  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
+}
+
+// -----
+
+// C10
+func.func @attention_grad_c10_2(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>,
+                                %k_nope: tensor<?x4x12xf32>, %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>,
+                                %offsets: tensor<?xi32>, %lse: tensor<5x4xf32>, %delta: tensor<6x4xf32>,
+                                %gradient: tensor<?x4x10xf32>)
+    -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>) {
+  // expected-error@+1 {{'mla.attention_grad' op wants dimension 0 of delta (6) to be T (5)}}
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v,
+        %offsets, %lse, %delta, %gradient
+      {scale = 2.500000e-01 : f32}
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
+        tensor<5x4xf32>, tensor<6x4xf32>, tensor<?x4x10xf32>
+      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
+  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
+}
+
+// -----
+
+// C11
+func.func @attention_grad_c11(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>,
+                              %k_nope: tensor<?x4x12xf32>, %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>,
+                              %offsets: tensor<?xi32>, %lse: tensor<?x4xf32>, %delta: tensor<?x4xf32>,
+                              %gradient: tensor<?x4x10xf32>)
+    -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x1x8xf32>, tensor<?x4x10xf32>) {
+  // expected-error@+1 {{'mla.attention_grad' op wants dimension 1 of k_rope_grad (1) to be nh (4)}}
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v,
+        %offsets, %lse, %delta, %gradient
+      {scale = 2.500000e-01 : f32}
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
+        tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4x10xf32>
+      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x1x8xf32>, tensor<?x4x10xf32>
+  return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x1x8xf32>, tensor<?x4x10xf32>
 }
 
 // -----

@@ -31,6 +31,15 @@ func.func @rope_halves(%x: tensor<?x3x8xf32>, %cos: tensor<?x4xf32>, %sin: tenso
   return %r : tensor<?x3x8xf32>
 }
 
+// Back from the rotated order.
+// CHECK-LABEL: func.func @rope_adjoint(
+// CHECK: mla.rope {{.*}} {adjoint, interleave = true} : tensor<?x3x8xf32>, tensor<?x4xf32>, tensor<?x4xf32> -> tensor<?x3x8xf32>
+func.func @rope_adjoint(%x: tensor<?x3x8xf32>, %cos: tensor<?x4xf32>, %sin: tensor<?x4xf32>) -> tensor<?x3x8xf32> {
+  %r = mla.rope %x, %cos, %sin {adjoint, interleave = true}
+      : tensor<?x3x8xf32>, tensor<?x4xf32>, tensor<?x4xf32> -> tensor<?x3x8xf32>
+  return %r : tensor<?x3x8xf32>
+}
+
 // Expanded heads.
 // CHECK-LABEL: func.func @attention(
 // CHECK: mla.attention {{.*}} {scale = 2.500000e-01 : f32} : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32> -> tensor<?x4x10xf32>
@@ -55,20 +64,33 @@ func.func @attention_static(%q_nope: tensor<7x4x12xf32>, %q_rope: tensor<7x4x8xf
   return %r : tensor<7x4x10xf32>
 }
 
-// Five gradients.
+// With what its adjoint needs.
+// CHECK-LABEL: func.func @attention_lse(
+// CHECK: mla.attention {{.*}} {scale = 2.500000e-01 : f32} : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32> -> tensor<?x4x10xf32>, tensor<?x4xf32>
+func.func @attention_lse(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>, %k_nope: tensor<?x4x12xf32>,
+                         %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>, %offsets: tensor<?xi32>)
+    -> (tensor<?x4x10xf32>, tensor<?x4xf32>) {
+  %r, %lse = mla.attention %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets {scale = 2.500000e-01 : f32}
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>
+      -> tensor<?x4x10xf32>, tensor<?x4xf32>
+  return %r, %lse : tensor<?x4x10xf32>, tensor<?x4xf32>
+}
+
+// Five gradients, the shared key's a head.
 // CHECK-LABEL: func.func @attention_grad(
-// CHECK: mla.attention_grad {{.*}} {scale = 2.500000e-01 : f32} : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>, tensor<?x4x10xf32> -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+// CHECK: mla.attention_grad {{.*}} {scale = 2.500000e-01 : f32} : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>, tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4x10xf32> -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
 func.func @attention_grad(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>, %k_nope: tensor<?x4x12xf32>,
                           %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>, %offsets: tensor<?xi32>,
-                          %gradient: tensor<?x4x10xf32>)
-    -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>) {
-  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets,
-        %gradient {scale = 2.500000e-01 : f32}
+                          %lse: tensor<?x4xf32>, %delta: tensor<?x4xf32>, %gradient: tensor<?x4x10xf32>)
+    -> (tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>) {
+  %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v,
+        %offsets, %lse, %delta, %gradient
+      {scale = 2.500000e-01 : f32}
       : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
-        tensor<?x4x10xf32>
-      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+        tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4x10xf32>
+      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
   return %dq_nope, %dq_rope, %dk_nope, %dk_rope, %dv
-      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
 }
 
 // The result is the cache.

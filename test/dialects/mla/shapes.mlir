@@ -29,6 +29,30 @@ func.func @attention(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>, %k
   return %t : index
 }
 
+// Each gradient has its operand's size, the shared key's a head too.
+// CHECK-LABEL: func.func @attention_grad(
+// CHECK-SAME: %[[Q:[a-z0-9_]+]]: tensor<?x4x12xf32>, %{{[a-z0-9_]+}}: tensor<?x4x8xf32>, %{{[a-z0-9_]+}}: tensor<?x4x12xf32>, %[[K:[a-z0-9_]+]]: tensor<?x8xf32>
+// CHECK-DAG: %[[T:.*]] = tensor.dim %[[Q]], %c0
+// CHECK-DAG: %[[S:.*]] = tensor.dim %[[K]], %c0
+// CHECK: return %[[T]], %[[S]], %[[T]]
+func.func @attention_grad(%q_nope: tensor<?x4x12xf32>, %q_rope: tensor<?x4x8xf32>, %k_nope: tensor<?x4x12xf32>,
+                          %k_rope: tensor<?x8xf32>, %v: tensor<?x4x10xf32>, %offsets: tensor<?xi32>,
+                          %delta: tensor<?x4xf32>, %gradient: tensor<?x4x10xf32>) -> (index, index, index) {
+  %c0 = arith.constant 0 : index
+  %o, %lse = mla.attention %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets {scale = 0.25 : f32}
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>
+      -> tensor<?x4x10xf32>, tensor<?x4xf32>
+  %dqn, %dqr, %dkn, %dkr, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets, %lse, %delta,
+        %gradient {scale = 0.25 : f32}
+      : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
+        tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4x10xf32>
+      -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
+  %a = tensor.dim %dqn, %c0 : tensor<?x4x12xf32>
+  %b = tensor.dim %dkr, %c0 : tensor<?x4x8xf32>
+  %c = tensor.dim %lse, %c0 : tensor<?x4xf32>
+  return %a, %b, %c : index, index, index
+}
+
 // The cache's rows, not the tokens.
 // CHECK-LABEL: func.func @cache_append(
 // CHECK-SAME: %[[CACHE:[a-z0-9]+]]: tensor<?x32xf32>)

@@ -445,3 +445,352 @@ func.func @update_bias_c3(%bias: tensor<16xf32>, %load: tensor<16xi32>) -> tenso
   %r = moe.update_bias %bias, %load {step = -1.000000e-03 : f32} : tensor<16xf32>, tensor<16xi32> -> tensor<16xf32>
   return %r : tensor<16xf32>
 }
+
+// -----
+
+// C5
+func.func @grouped_matmul_transpose_c5(%rows: tensor<?x64xf32>, %weights: tensor<16x24x64xf32>,
+                                       %offsets: tensor<17xi32>, %active: tensor<16xi32>) -> tensor<?x64xf32> {
+  // expected-error@+1 {{'moe.grouped_matmul' op wants dimension 1 of rows (64) to be N (24)}}
+  %r = moe.grouped_matmul %rows, %weights, %offsets, %active {transpose}
+      : tensor<?x64xf32>, tensor<16x24x64xf32>, tensor<17xi32>, tensor<16xi32> -> tensor<?x64xf32>
+  return %r : tensor<?x64xf32>
+}
+
+// -----
+
+// C6
+func.func @grouped_matmul_transpose_c6(%rows: tensor<?x24xf32>, %weights: tensor<16x24x64xf32>,
+                                       %offsets: tensor<17xi32>, %active: tensor<16xi32>) -> tensor<?x24xf32> {
+  // expected-error@+1 {{'moe.grouped_matmul' op wants dimension 1 of result (24) to be K (64)}}
+  %r = moe.grouped_matmul %rows, %weights, %offsets, %active {transpose}
+      : tensor<?x24xf32>, tensor<16x24x64xf32>, tensor<17xi32>, tensor<16xi32> -> tensor<?x24xf32>
+  return %r : tensor<?x24xf32>
+}
+
+// -----
+
+// C1
+func.func @grouped_weight_grad_c1(%rows: tensor<?x64xf32>, %gradient: tensor<?x24xf32>,
+                                  %offsets: tensor<17xi32>, %active: tensor<16xi32>, %init: tensor<16x?x64xf32>,
+                                  %source: tensor<?xi32>) -> tensor<16x?x64xf32> {
+  // expected-error@+1 {{'moe.grouped_weight_grad' op wants dimension 1 of init (N) to be static, got 'tensor<16x?x64xf32>'}}
+  %r = moe.grouped_weight_grad %rows, %gradient, %offsets, %active, %init source(%source : tensor<?xi32>)
+      : tensor<?x64xf32>, tensor<?x24xf32>, tensor<17xi32>, tensor<16xi32>, tensor<16x?x64xf32> -> tensor<16x?x64xf32>
+  return %r : tensor<16x?x64xf32>
+}
+
+// -----
+
+// C2
+func.func @grouped_weight_grad_c2(%rows: tensor<?x64xf32>, %gradient: tensor<?x24xf32>,
+                                  %offsets: tensor<16xi32>, %active: tensor<16xi32>,
+                                  %init: tensor<16x24x64xf32>, %source: tensor<?xi32>) -> tensor<16x24x64xf32> {
+  // expected-error@+1 {{'moe.grouped_weight_grad' op wants dimension 0 of offsets (16) to be E+1 (17)}}
+  %r = moe.grouped_weight_grad %rows, %gradient, %offsets, %active, %init source(%source : tensor<?xi32>)
+      : tensor<?x64xf32>, tensor<?x24xf32>, tensor<16xi32>, tensor<16xi32>, tensor<16x24x64xf32>
+      -> tensor<16x24x64xf32>
+  return %r : tensor<16x24x64xf32>
+}
+
+// -----
+
+// C3
+func.func @grouped_weight_grad_c3(%rows: tensor<?x64xf32>, %gradient: tensor<?x24xf32>,
+                                  %offsets: tensor<17xi32>, %active: tensor<17xi32>,
+                                  %init: tensor<16x24x64xf32>, %source: tensor<?xi32>) -> tensor<16x24x64xf32> {
+  // expected-error@+1 {{'moe.grouped_weight_grad' op wants dimension 0 of active (17) to be E (16)}}
+  %r = moe.grouped_weight_grad %rows, %gradient, %offsets, %active, %init source(%source : tensor<?xi32>)
+      : tensor<?x64xf32>, tensor<?x24xf32>, tensor<17xi32>, tensor<17xi32>, tensor<16x24x64xf32>
+      -> tensor<16x24x64xf32>
+  return %r : tensor<16x24x64xf32>
+}
+
+// -----
+
+// C4
+func.func @grouped_weight_grad_c4(%rows: tensor<?x64xf32>, %gradient: tensor<20x24xf32>,
+                                  %offsets: tensor<17xi32>, %active: tensor<16xi32>,
+                                  %init: tensor<16x24x64xf32>, %source: tensor<21xi32>) -> tensor<16x24x64xf32> {
+  // expected-error@+1 {{'moe.grouped_weight_grad' op wants dimension 0 of gradient (20) to be R (21)}}
+  %r = moe.grouped_weight_grad %rows, %gradient, %offsets, %active, %init source(%source : tensor<21xi32>)
+      : tensor<?x64xf32>, tensor<20x24xf32>, tensor<17xi32>, tensor<16xi32>, tensor<16x24x64xf32>
+      -> tensor<16x24x64xf32>
+  return %r : tensor<16x24x64xf32>
+}
+
+// -----
+
+// C5
+func.func @grouped_weight_grad_c5(%rows: tensor<?x64xf32>, %gradient: tensor<?x25xf32>,
+                                  %offsets: tensor<17xi32>, %active: tensor<16xi32>,
+                                  %init: tensor<16x24x64xf32>, %source: tensor<?xi32>) -> tensor<16x24x64xf32> {
+  // expected-error@+1 {{'moe.grouped_weight_grad' op wants dimension 1 of gradient (25) to be N (24)}}
+  %r = moe.grouped_weight_grad %rows, %gradient, %offsets, %active, %init source(%source : tensor<?xi32>)
+      : tensor<?x64xf32>, tensor<?x25xf32>, tensor<17xi32>, tensor<16xi32>, tensor<16x24x64xf32>
+      -> tensor<16x24x64xf32>
+  return %r : tensor<16x24x64xf32>
+}
+
+// -----
+
+// C6
+func.func @grouped_weight_grad_c6(%rows: tensor<?x63xf32>, %gradient: tensor<?x24xf32>,
+                                  %offsets: tensor<17xi32>, %active: tensor<16xi32>,
+                                  %init: tensor<16x24x64xf32>, %source: tensor<?xi32>) -> tensor<16x24x64xf32> {
+  // expected-error@+1 {{'moe.grouped_weight_grad' op wants dimension 1 of rows (63) to be K (64)}}
+  %r = moe.grouped_weight_grad %rows, %gradient, %offsets, %active, %init source(%source : tensor<?xi32>)
+      : tensor<?x63xf32>, tensor<?x24xf32>, tensor<17xi32>, tensor<16xi32>, tensor<16x24x64xf32>
+      -> tensor<16x24x64xf32>
+  return %r : tensor<16x24x64xf32>
+}
+
+// -----
+
+// C6
+func.func @grouped_weight_grad_c6_2(%rows: tensor<19x64xf32>, %gradient: tensor<20x24xf32>,
+                                    %offsets: tensor<17xi32>, %active: tensor<16xi32>,
+                                    %init: tensor<16x24x64xf32>) -> tensor<16x24x64xf32> {
+  // expected-error@+1 {{'moe.grouped_weight_grad' op wants dimension 0 of rows (19) to be R (20)}}
+  %r = moe.grouped_weight_grad %rows, %gradient, %offsets, %active, %init
+      : tensor<19x64xf32>, tensor<20x24xf32>, tensor<17xi32>, tensor<16xi32>, tensor<16x24x64xf32>
+      -> tensor<16x24x64xf32>
+  return %r : tensor<16x24x64xf32>
+}
+
+// -----
+
+// C1
+func.func @combine_grad_c1(%rows: tensor<?x64xf32>, %position: tensor<?x?xi32>, %weights: tensor<?x4xf32>,
+                           %gradient: tensor<?x64xf32>) -> (tensor<?x64xf32>, tensor<?x4xf32>) {
+  // expected-error@+1 {{'moe.combine_grad' op wants dimension 1 of position (K) to be static, got 'tensor<?x?xi32>'}}
+  %drows, %dweights = moe.combine_grad %rows, %position, %weights, %gradient
+      : tensor<?x64xf32>, tensor<?x?xi32>, tensor<?x4xf32>, tensor<?x64xf32> -> tensor<?x64xf32>, tensor<?x4xf32>
+  return %drows, %dweights : tensor<?x64xf32>, tensor<?x4xf32>
+}
+
+// -----
+
+// C2
+func.func @combine_grad_c2(%rows: tensor<?x64xf32>, %position: tensor<?x4xi32>, %weights: tensor<?x5xf32>,
+                           %gradient: tensor<?x64xf32>) -> (tensor<?x64xf32>, tensor<?x5xf32>) {
+  // expected-error@+1 {{'moe.combine_grad' op wants dimension 1 of weights (5) to be K (4)}}
+  %drows, %dweights = moe.combine_grad %rows, %position, %weights, %gradient
+      : tensor<?x64xf32>, tensor<?x4xi32>, tensor<?x5xf32>, tensor<?x64xf32> -> tensor<?x64xf32>, tensor<?x5xf32>
+  return %drows, %dweights : tensor<?x64xf32>, tensor<?x5xf32>
+}
+
+// -----
+
+// C3
+func.func @combine_grad_c3(%rows: tensor<?x?xf32>, %position: tensor<?x4xi32>, %weights: tensor<?x4xf32>,
+                           %gradient: tensor<?x64xf32>) -> (tensor<?x?xf32>, tensor<?x4xf32>) {
+  // expected-error@+1 {{'moe.combine_grad' op wants dimension 1 of rows (H) to be static, got 'tensor<?x?xf32>'}}
+  %drows, %dweights = moe.combine_grad %rows, %position, %weights, %gradient
+      : tensor<?x?xf32>, tensor<?x4xi32>, tensor<?x4xf32>, tensor<?x64xf32> -> tensor<?x?xf32>, tensor<?x4xf32>
+  return %drows, %dweights : tensor<?x?xf32>, tensor<?x4xf32>
+}
+
+// -----
+
+// C4
+func.func @combine_grad_c4(%rows: tensor<21x64xf32>, %position: tensor<5x4xi32>, %weights: tensor<?x4xf32>,
+                           %gradient: tensor<?x64xf32>) -> (tensor<21x64xf32>, tensor<?x4xf32>) {
+  // expected-error@+1 {{'moe.combine_grad' op wants R (21) to be T * K (20)}}
+  %drows, %dweights = moe.combine_grad %rows, %position, %weights, %gradient
+      : tensor<21x64xf32>, tensor<5x4xi32>, tensor<?x4xf32>, tensor<?x64xf32> -> tensor<21x64xf32>, tensor<?x4xf32>
+  return %drows, %dweights : tensor<21x64xf32>, tensor<?x4xf32>
+}
+
+// -----
+
+// C5
+func.func @combine_grad_c5(%rows: tensor<?x64xf32>, %position: tensor<?x4xi32>, %weights: tensor<?x4xf32>,
+                           %gradient: tensor<?x65xf32>) -> (tensor<?x64xf32>, tensor<?x4xf32>) {
+  // expected-error@+1 {{'moe.combine_grad' op wants dimension 1 of gradient (65) to be H (64)}}
+  %drows, %dweights = moe.combine_grad %rows, %position, %weights, %gradient
+      : tensor<?x64xf32>, tensor<?x4xi32>, tensor<?x4xf32>, tensor<?x65xf32> -> tensor<?x64xf32>, tensor<?x4xf32>
+  return %drows, %dweights : tensor<?x64xf32>, tensor<?x4xf32>
+}
+
+// -----
+
+// C1
+func.func @route_grad_c1(%logits: tensor<?x?xf32>, %experts: tensor<?x4xi32>, %gradient: tensor<?x4xf32>)
+    -> tensor<?x?xf32> {
+  // expected-error@+1 {{'moe.route_grad' op wants dimension 1 of logits (E) to be static, got 'tensor<?x?xf32>'}}
+  %r = moe.route_grad %logits, %experts, %gradient {normalize = true, scale = 2.500000e+00 : f32}
+      : tensor<?x?xf32>, tensor<?x4xi32>, tensor<?x4xf32> -> tensor<?x?xf32>
+  return %r : tensor<?x?xf32>
+}
+
+// -----
+
+// C2
+func.func @route_grad_c2(%logits: tensor<?x16xf32>, %experts: tensor<?x?xi32>, %gradient: tensor<?x4xf32>)
+    -> tensor<?x16xf32> {
+  // expected-error@+1 {{'moe.route_grad' op wants dimension 1 of experts (K) to be static, got 'tensor<?x?xi32>'}}
+  %r = moe.route_grad %logits, %experts, %gradient {normalize = true, scale = 2.500000e+00 : f32}
+      : tensor<?x16xf32>, tensor<?x?xi32>, tensor<?x4xf32> -> tensor<?x16xf32>
+  return %r : tensor<?x16xf32>
+}
+
+// -----
+
+// C3
+func.func @route_grad_c3(%logits: tensor<?x16xf32>, %experts: tensor<?x4xi32>, %gradient: tensor<?x3xf32>)
+    -> tensor<?x16xf32> {
+  // expected-error@+1 {{'moe.route_grad' op wants dimension 1 of gradient (3) to be K (4)}}
+  %r = moe.route_grad %logits, %experts, %gradient {normalize = true, scale = 2.500000e+00 : f32}
+      : tensor<?x16xf32>, tensor<?x4xi32>, tensor<?x3xf32> -> tensor<?x16xf32>
+  return %r : tensor<?x16xf32>
+}
+
+// -----
+
+// C4
+func.func @route_grad_c4(%logits: tensor<?x16xf32>, %experts: tensor<?x4xi32>, %gradient: tensor<?x4xf32>)
+    -> tensor<?x16xf32> {
+  // expected-error@+1 {{'moe.route_grad' op wants scale (INF) to be finite}}
+  %r = moe.route_grad %logits, %experts, %gradient {normalize = true, scale = 0x7F800000 : f32}
+      : tensor<?x16xf32>, tensor<?x4xi32>, tensor<?x4xf32> -> tensor<?x16xf32>
+  return %r : tensor<?x16xf32>
+}
+
+// -----
+
+// C1
+func.func @balance_loss_c1(%logits: tensor<?x?xf32>, %offsets: tensor<?xi32>) -> (tensor<?xf32>, tensor<?x16xf32>) {
+  // expected-error@+1 {{'moe.balance_loss' op wants dimension 1 of logits (E) to be static, got 'tensor<?x?xf32>'}}
+  %loss, %fractions = moe.balance_loss %logits, %offsets {top_k = 4 : i64}
+      : tensor<?x?xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x16xf32>
+  return %loss, %fractions : tensor<?xf32>, tensor<?x16xf32>
+}
+
+// -----
+
+// C2
+func.func @balance_loss_c2(%logits: tensor<?x16xf32>, %offsets: tensor<0xi32>) -> (tensor<?xf32>, tensor<?x16xf32>) {
+  // expected-error@+1 {{'moe.balance_loss' op wants dimension 0 of offsets (0) to be at least 1}}
+  %loss, %fractions = moe.balance_loss %logits, %offsets {top_k = 4 : i64}
+      : tensor<?x16xf32>, tensor<0xi32> -> tensor<?xf32>, tensor<?x16xf32>
+  return %loss, %fractions : tensor<?xf32>, tensor<?x16xf32>
+}
+
+// -----
+
+// C3
+func.func @balance_loss_c3(%logits: tensor<?x16xf32>, %offsets: tensor<?xi32>) -> (tensor<?xf32>, tensor<?x16xf32>) {
+  // expected-error@+1 {{'moe.balance_loss' op wants top_k (17) to be in 1 .. E (16)}}
+  %loss, %fractions = moe.balance_loss %logits, %offsets {top_k = 17 : i64}
+      : tensor<?x16xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x16xf32>
+  return %loss, %fractions : tensor<?xf32>, tensor<?x16xf32>
+}
+
+// -----
+
+// C3
+func.func @balance_loss_c3_2(%logits: tensor<?x16xf32>, %offsets: tensor<?xi32>)
+    -> (tensor<?xf32>, tensor<?x16xf32>) {
+  // expected-error@+1 {{'moe.balance_loss' op wants top_k (0) to be in 1 .. E (16)}}
+  %loss, %fractions = moe.balance_loss %logits, %offsets {top_k = 0 : i64}
+      : tensor<?x16xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x16xf32>
+  return %loss, %fractions : tensor<?xf32>, tensor<?x16xf32>
+}
+
+// -----
+
+// C4
+func.func @balance_loss_c4(%logits: tensor<?x16xf32>, %offsets: tensor<4xi32>) -> (tensor<4xf32>, tensor<?x16xf32>) {
+  // expected-error@+1 {{'moe.balance_loss' op wants dimension 0 of loss (4) to be S (3)}}
+  %loss, %fractions = moe.balance_loss %logits, %offsets {top_k = 4 : i64}
+      : tensor<?x16xf32>, tensor<4xi32> -> tensor<4xf32>, tensor<?x16xf32>
+  return %loss, %fractions : tensor<4xf32>, tensor<?x16xf32>
+}
+
+// -----
+
+// C5
+func.func @balance_loss_c5(%logits: tensor<?x16xf32>, %offsets: tensor<?xi32>) -> (tensor<?xf32>, tensor<?x15xf32>) {
+  // expected-error@+1 {{'moe.balance_loss' op wants dimension 1 of fractions (15) to be E (16)}}
+  %loss, %fractions = moe.balance_loss %logits, %offsets {top_k = 4 : i64}
+      : tensor<?x16xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x15xf32>
+  return %loss, %fractions : tensor<?xf32>, tensor<?x15xf32>
+}
+
+// -----
+
+// C1
+func.func @balance_loss_grad_c1(%logits: tensor<?x?xf32>, %offsets: tensor<?xi32>, %fractions: tensor<?x16xf32>,
+                                %gradient: tensor<?xf32>) -> tensor<?x?xf32> {
+  // expected-error@+1 {{'moe.balance_loss_grad' op wants dimension 1 of logits (E) to be static, got 'tensor<?x?xf32>'}}
+  %r = moe.balance_loss_grad %logits, %offsets, %fractions, %gradient
+      : tensor<?x?xf32>, tensor<?xi32>, tensor<?x16xf32>, tensor<?xf32> -> tensor<?x?xf32>
+  return %r : tensor<?x?xf32>
+}
+
+// -----
+
+// C2
+func.func @balance_loss_grad_c2(%logits: tensor<?x16xf32>, %offsets: tensor<0xi32>,
+                                %fractions: tensor<?x16xf32>, %gradient: tensor<?xf32>) -> tensor<?x16xf32> {
+  // expected-error@+1 {{'moe.balance_loss_grad' op wants dimension 0 of offsets (0) to be at least 1}}
+  %r = moe.balance_loss_grad %logits, %offsets, %fractions, %gradient
+      : tensor<?x16xf32>, tensor<0xi32>, tensor<?x16xf32>, tensor<?xf32> -> tensor<?x16xf32>
+  return %r : tensor<?x16xf32>
+}
+
+// -----
+
+// C3
+func.func @balance_loss_grad_c3(%logits: tensor<?x16xf32>, %offsets: tensor<?xi32>,
+                                %fractions: tensor<?x15xf32>, %gradient: tensor<?xf32>) -> tensor<?x16xf32> {
+  // expected-error@+1 {{'moe.balance_loss_grad' op wants dimension 1 of fractions (15) to be E (16)}}
+  %r = moe.balance_loss_grad %logits, %offsets, %fractions, %gradient
+      : tensor<?x16xf32>, tensor<?xi32>, tensor<?x15xf32>, tensor<?xf32> -> tensor<?x16xf32>
+  return %r : tensor<?x16xf32>
+}
+
+// -----
+
+// C4
+func.func @balance_loss_grad_c4(%logits: tensor<?x16xf32>, %offsets: tensor<4xi32>,
+                                %fractions: tensor<?x16xf32>, %gradient: tensor<4xf32>) -> tensor<?x16xf32> {
+  // expected-error@+1 {{'moe.balance_loss_grad' op wants dimension 0 of gradient (4) to be S (3)}}
+  %r = moe.balance_loss_grad %logits, %offsets, %fractions, %gradient
+      : tensor<?x16xf32>, tensor<4xi32>, tensor<?x16xf32>, tensor<4xf32> -> tensor<?x16xf32>
+  return %r : tensor<?x16xf32>
+}
+
+// -----
+
+// C1
+func.func @scatter_add_c1(%rows: tensor<?x?xf32>, %ids: tensor<?xi32>, %init: tensor<100x64xf32>)
+    -> tensor<100x64xf32> {
+  // expected-error@+1 {{'moe.scatter_add' op wants dimension 1 of rows (H) to be static, got 'tensor<?x?xf32>'}}
+  %r = moe.scatter_add %rows, %ids, %init
+      : tensor<?x?xf32>, tensor<?xi32>, tensor<100x64xf32> -> tensor<100x64xf32>
+  return %r : tensor<100x64xf32>
+}
+
+// -----
+
+// C2
+func.func @scatter_add_c2(%rows: tensor<7x64xf32>, %ids: tensor<8xi32>, %init: tensor<100x64xf32>)
+    -> tensor<100x64xf32> {
+  // expected-error@+1 {{'moe.scatter_add' op wants dimension 0 of ids (8) to be R (7)}}
+  %r = moe.scatter_add %rows, %ids, %init
+      : tensor<7x64xf32>, tensor<8xi32>, tensor<100x64xf32> -> tensor<100x64xf32>
+  return %r : tensor<100x64xf32>
+}
+
+// -----
+
+// C3
+func.func @scatter_add_c3(%rows: tensor<?x64xf32>, %ids: tensor<?xi32>, %init: tensor<100x63xf32>)
+    -> tensor<100x63xf32> {
+  // expected-error@+1 {{'moe.scatter_add' op wants dimension 1 of init (63) to be H (64)}}
+  %r = moe.scatter_add %rows, %ids, %init
+      : tensor<?x64xf32>, tensor<?xi32>, tensor<100x63xf32> -> tensor<100x63xf32>
+  return %r : tensor<100x63xf32>
+}

@@ -102,3 +102,85 @@ func.func @update_bias(%bias: tensor<16xf32>, %load: tensor<16xi32>) -> tensor<1
   %r = moe.update_bias %bias, %load {step = 1.000000e-03 : f32} : tensor<16xf32>, tensor<16xi32> -> tensor<16xf32>
   return %r : tensor<16xf32>
 }
+
+// The other way through the weights.
+// CHECK-LABEL: func.func @grouped_matmul_transpose(
+// CHECK: moe.grouped_matmul {{.*}} {transpose} : tensor<?x24xf32>, tensor<16x24x64xf32>, tensor<17xi32>, tensor<16xi32> -> tensor<?x64xf32>
+func.func @grouped_matmul_transpose(%rows: tensor<?x24xf32>, %weights: tensor<16x24x64xf32>,
+                                    %offsets: tensor<17xi32>, %active: tensor<16xi32>) -> tensor<?x64xf32> {
+  %r = moe.grouped_matmul %rows, %weights, %offsets, %active {transpose}
+      : tensor<?x24xf32>, tensor<16x24x64xf32>, tensor<17xi32>, tensor<16xi32> -> tensor<?x64xf32>
+  return %r : tensor<?x64xf32>
+}
+
+// Rows already in order.
+// CHECK-LABEL: func.func @grouped_weight_grad(
+// CHECK: moe.grouped_weight_grad {{.*}} : tensor<?x64xf32>, tensor<?x24xf32>, tensor<17xi32>, tensor<16xi32>, tensor<16x24x64xf32> -> tensor<16x24x64xf32>
+func.func @grouped_weight_grad(%rows: tensor<?x64xf32>, %gradient: tensor<?x24xf32>, %offsets: tensor<17xi32>,
+                               %active: tensor<16xi32>, %init: tensor<16x24x64xf32>) -> tensor<16x24x64xf32> {
+  %r = moe.grouped_weight_grad %rows, %gradient, %offsets, %active, %init
+      : tensor<?x64xf32>, tensor<?x24xf32>, tensor<17xi32>, tensor<16xi32>, tensor<16x24x64xf32>
+      -> tensor<16x24x64xf32>
+  return %r : tensor<16x24x64xf32>
+}
+
+// Rows are gathered on the way.
+// CHECK-LABEL: func.func @grouped_weight_grad_source(
+// CHECK: moe.grouped_weight_grad {{.*}} source(%{{.*}} : tensor<?xi32>) : tensor<?x64xf32>, tensor<?x24xf32>, tensor<17xi32>, tensor<16xi32>, tensor<16x24x64xf32> -> tensor<16x24x64xf32>
+func.func @grouped_weight_grad_source(%rows: tensor<?x64xf32>, %gradient: tensor<?x24xf32>,
+                                      %offsets: tensor<17xi32>, %active: tensor<16xi32>,
+                                      %init: tensor<16x24x64xf32>, %source: tensor<?xi32>) -> tensor<16x24x64xf32> {
+  %r = moe.grouped_weight_grad %rows, %gradient, %offsets, %active, %init source(%source : tensor<?xi32>)
+      : tensor<?x64xf32>, tensor<?x24xf32>, tensor<17xi32>, tensor<16xi32>, tensor<16x24x64xf32>
+      -> tensor<16x24x64xf32>
+  return %r : tensor<16x24x64xf32>
+}
+
+// Gradients of rows and of weights.
+// CHECK-LABEL: func.func @combine_grad(
+// CHECK: moe.combine_grad {{.*}} : tensor<?x64xf32>, tensor<?x4xi32>, tensor<?x4xf32>, tensor<?x64xf32> -> tensor<?x64xf32>, tensor<?x4xf32>
+func.func @combine_grad(%rows: tensor<?x64xf32>, %position: tensor<?x4xi32>, %weights: tensor<?x4xf32>,
+                        %gradient: tensor<?x64xf32>) -> (tensor<?x64xf32>, tensor<?x4xf32>) {
+  %drows, %dweights = moe.combine_grad %rows, %position, %weights, %gradient
+      : tensor<?x64xf32>, tensor<?x4xi32>, tensor<?x4xf32>, tensor<?x64xf32> -> tensor<?x64xf32>, tensor<?x4xf32>
+  return %drows, %dweights : tensor<?x64xf32>, tensor<?x4xf32>
+}
+
+// The choice is given.
+// CHECK-LABEL: func.func @route_grad(
+// CHECK: moe.route_grad {{.*}} {normalize = true, scale = 2.500000e+00 : f32} : tensor<?x16xf32>, tensor<?x4xi32>, tensor<?x4xf32> -> tensor<?x16xf32>
+func.func @route_grad(%logits: tensor<?x16xf32>, %experts: tensor<?x4xi32>, %gradient: tensor<?x4xf32>)
+    -> tensor<?x16xf32> {
+  %r = moe.route_grad %logits, %experts, %gradient {normalize = true, scale = 2.500000e+00 : f32}
+      : tensor<?x16xf32>, tensor<?x4xi32>, tensor<?x4xf32> -> tensor<?x16xf32>
+  return %r : tensor<?x16xf32>
+}
+
+// One loss a sequence.
+// CHECK-LABEL: func.func @balance_loss(
+// CHECK: moe.balance_loss {{.*}} {top_k = 4 : i64} : tensor<?x16xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x16xf32>
+func.func @balance_loss(%logits: tensor<?x16xf32>, %offsets: tensor<?xi32>) -> (tensor<?xf32>, tensor<?x16xf32>) {
+  %loss, %fractions = moe.balance_loss %logits, %offsets {top_k = 4 : i64}
+      : tensor<?x16xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x16xf32>
+  return %loss, %fractions : tensor<?xf32>, tensor<?x16xf32>
+}
+
+// The fractions are constants.
+// CHECK-LABEL: func.func @balance_loss_grad(
+// CHECK: moe.balance_loss_grad {{.*}} : tensor<?x16xf32>, tensor<?xi32>, tensor<?x16xf32>, tensor<?xf32> -> tensor<?x16xf32>
+func.func @balance_loss_grad(%logits: tensor<?x16xf32>, %offsets: tensor<?xi32>, %fractions: tensor<?x16xf32>,
+                             %gradient: tensor<?xf32>) -> tensor<?x16xf32> {
+  %r = moe.balance_loss_grad %logits, %offsets, %fractions, %gradient
+      : tensor<?x16xf32>, tensor<?xi32>, tensor<?x16xf32>, tensor<?xf32> -> tensor<?x16xf32>
+  return %r : tensor<?x16xf32>
+}
+
+// The result is the table.
+// CHECK-LABEL: func.func @scatter_add(
+// CHECK: moe.scatter_add {{.*}} : tensor<?x64xf32>, tensor<?xi32>, tensor<100x64xf32> -> tensor<100x64xf32>
+func.func @scatter_add(%rows: tensor<?x64xf32>, %ids: tensor<?xi32>, %init: tensor<100x64xf32>)
+    -> tensor<100x64xf32> {
+  %r = moe.scatter_add %rows, %ids, %init
+      : tensor<?x64xf32>, tensor<?xi32>, tensor<100x64xf32> -> tensor<100x64xf32>
+  return %r : tensor<100x64xf32>
+}

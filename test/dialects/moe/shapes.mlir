@@ -41,3 +41,38 @@ func.func @layer(%x: tensor<?x64xf32>, %logits: tensor<?x16xf32>, %bias: tensor<
   %c = tensor.dim %y, %c0 : tensor<?x64xf32>
   return %a, %b, %c : index, index, index
 }
+
+// Backwards through the layer: rows have R, weights T; a loss a sequence is one less than the boundaries.
+// CHECK-LABEL: func.func @backward(
+// CHECK-SAME: %[[ROWS:[a-z0-9]+]]: tensor<?x64xf32>, %[[POSITION:[a-z0-9]+]]: tensor<?x4xi32>, %[[WEIGHTS:[a-z0-9]+]]: tensor<?x4xf32>
+// CHECK-SAME: %[[OFFSETS:[a-z0-9]+]]: tensor<?xi32>
+// CHECK-DAG: %[[R:.*]] = tensor.dim %[[ROWS]], %c0
+// CHECK-DAG: %[[T:.*]] = tensor.dim %[[WEIGHTS]], %c0
+// CHECK-DAG: %[[B:.*]] = tensor.dim %[[OFFSETS]], %c0
+// CHECK: %[[S:.*]] = arith.subi %[[B]], %c1
+// CHECK: return %[[R]], %[[T]], %[[S]]
+func.func @backward(%rows: tensor<?x64xf32>, %position: tensor<?x4xi32>, %weights: tensor<?x4xf32>,
+                    %gradient: tensor<?x64xf32>, %logits: tensor<?x16xf32>, %offsets: tensor<?xi32>)
+    -> (index, index, index) {
+  %c0 = arith.constant 0 : index
+  %drows, %dweights = moe.combine_grad %rows, %position, %weights, %gradient
+      : tensor<?x64xf32>, tensor<?x4xi32>, tensor<?x4xf32>, tensor<?x64xf32> -> tensor<?x64xf32>, tensor<?x4xf32>
+  %loss, %fractions = moe.balance_loss %logits, %offsets {top_k = 4 : i64}
+      : tensor<?x16xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x16xf32>
+  %a = tensor.dim %drows, %c0 : tensor<?x64xf32>
+  %b = tensor.dim %dweights, %c0 : tensor<?x4xf32>
+  %c = tensor.dim %fractions, %c0 : tensor<?x16xf32>
+  return %a, %b, %c : index, index, index
+}
+
+// The table's rows, not those added to it.
+// CHECK-LABEL: func.func @scatter_add(
+// CHECK-SAME: %[[INIT:[a-z0-9]+]]: tensor<?x64xf32>)
+// CHECK: %[[V:.*]] = tensor.dim %[[INIT]], %c0
+// CHECK: return %[[V]]
+func.func @scatter_add(%rows: tensor<?x64xf32>, %ids: tensor<?xi32>, %init: tensor<?x64xf32>) -> index {
+  %c0 = arith.constant 0 : index
+  %r = moe.scatter_add %rows, %ids, %init : tensor<?x64xf32>, tensor<?xi32>, tensor<?x64xf32> -> tensor<?x64xf32>
+  %v = tensor.dim %r, %c0 : tensor<?x64xf32>
+  return %v : index
+}
