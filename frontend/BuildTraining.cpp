@@ -28,6 +28,10 @@ struct Rows {
   Value rows, tokenIds, positions, targets, offsets;
 };
 
+Value constantF32(OpBuilder &b, Location loc, double v) {
+  return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(v)));
+}
+
 class LossBuilder {
 public:
   LossBuilder(ImplicitLocOpBuilder &b, const ModelDescription &model, const TrainingOptions &options, int64_t depths)
@@ -104,8 +108,7 @@ Value LossBuilder::mean(Value vector, int64_t count, double weight) {
     Value mean = arith::DivFOp::create(b, loc, args[0], args[1]);
     if (weight == 1)
       return mean;
-    Value factor = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(weight)));
-    return arith::MulFOp::create(b, loc, mean, factor);
+    return arith::MulFOp::create(b, loc, mean, constantF32(b, loc, weight));
   });
 }
 
@@ -137,7 +140,7 @@ Value LossBuilder::crossEntropy(Value logits, Value targets) {
         Value sum = arith::AddFOp::create(b, loc, args[3], exponential, arith::FastMathFlags::reassoc);
         Value column = arith::IndexCastOp::create(b, loc, b.getI32Type(), linalg::IndexOp::create(b, loc, 1));
         Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, column, args[2]);
-        Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+        Value zero = constantF32(b, loc, 0);
         Value chosen = arith::SelectOp::create(b, loc, here, args[0], zero);
         Value picked = arith::AddFOp::create(b, loc, args[4], chosen, arith::FastMathFlags::reassoc);
         linalg::YieldOp::create(b, loc, ValueRange{sum, picked});
@@ -149,7 +152,7 @@ Value LossBuilder::crossEntropy(Value logits, Value targets) {
              b, type, ValueRange{sums.getResult(0), sums.getResult(1), largest.getResult(0), targets}, init,
              SmallVector<AffineMap>(5, one), ArrayRef({utils::IteratorType::parallel}),
              [](OpBuilder &b, Location loc, ValueRange args) {
-               Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+               Value zero = constantF32(b, loc, 0);
                Value none = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(0));
                Value masked = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, args[3], none);
                Value shifted = arith::SubFOp::create(b, loc, args[2], args[1]);
@@ -265,7 +268,7 @@ void LossBuilder::build() {
     weights.push_back(options.mtpWeight / double(depths));
   }
   losses.push_back(balance ? balance : scalar({}, [](OpBuilder &b, Location loc, ValueRange) -> Value {
-    return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+    return constantF32(b, loc, 0);
   }));
   weights.push_back(1); // the balance loss carries its weight
 
@@ -274,7 +277,7 @@ void LossBuilder::build() {
     for (size_t i = 1; i < losses.size(); ++i) {
       Value term = args[i];
       if (weights[i] != 1)
-        term = arith::MulFOp::create(b, loc, term, arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(weights[i]))));
+        term = arith::MulFOp::create(b, loc, term, constantF32(b, loc, weights[i]));
       sum = arith::AddFOp::create(b, loc, sum, term);
     }
     return sum;
@@ -306,6 +309,64 @@ void LossBuilder::build() {
   function.setResultAttr(1, "hadal.accumulate", b.getStringAttr("losses"));
   for (auto [i, entry] : llvm::enumerate(loads))
     function.setResultAttr(2 + i, "hadal.accumulate", b.getStringAttr("loads." + std::to_string(entry.first)));
+}
+
+/// @balance: moves each router's correction bias by the step's loads, and says how far the loads are from even.
+void buildBalance(ImplicitLocOpBuilder &b, const ModelConfig &c, ArrayRef<int64_t> moeLayers, double step) {
+  auto function = func::FuncOp::create(b, "balance", b.getFunctionType({}, {}));
+  b.setInsertionPointToStart(function.addEntryBlock());
+  Type f32 = b.getF32Type();
+  auto loads = RankedTensorType::get(c.experts, b.getI32Type()), biases = RankedTensorType::get(c.experts, f32);
+  AffineMap identity = b.getMultiDimIdentityMap(1), none = AffineMap::get(1, 0, b.getContext());
+  auto fill = [&](int64_t v) {
+    Value empty = tensor::EmptyOp::create(b, ArrayRef<int64_t>{}, b.getI32Type());
+    return linalg::FillOp::create(b, arith::ConstantOp::create(b, b.getI32IntegerAttr(v)).getResult(), empty).getResult(0);
+  };
+  SmallVector<Value> violations;
+  for (int64_t layer : moeLayers) {
+    std::string number = std::to_string(layer);
+    auto load = ml_program::GlobalLoadOp::create(b, loads, SymbolRefAttr::get(b.getContext(), "loads." + number));
+    auto symbol = SymbolRefAttr::get(b.getContext(), "model.layers." + number + ".mlp.gate.e_score_correction_bias");
+    if (step != 0) {
+      Value bias = ml_program::GlobalLoadOp::create(b, biases, symbol);
+      Value moved = moe::UpdateBiasOp::create(b, biases, bias, load, b.getF32FloatAttr(float(step)));
+      ml_program::GlobalStoreOp::create(b, symbol, moved);
+    }
+    Type scalar = RankedTensorType::get({}, b.getI32Type());
+    auto most = linalg::GenericOp::create(b, TypeRange{scalar, scalar}, ValueRange(load), ValueRange{fill(0), fill(0)},
+                                          ArrayRef({identity, none, none}), ArrayRef({utils::IteratorType::reduction}),
+                                          [](OpBuilder &b, Location loc, ValueRange args) {
+                                            Value largest = arith::MaxSIOp::create(b, loc, args[1], args[0]);
+                                            Value total = arith::AddIOp::create(b, loc, args[2], args[0]);
+                                            linalg::YieldOp::create(b, loc, ValueRange{largest, total});
+                                          });
+    violations.push_back(most.getResult(0));
+    violations.push_back(most.getResult(1));
+  }
+  // max / mean - 1 of each layer.
+  int64_t count = moeLayers.size();
+  Value empty = tensor::EmptyOp::create(b, ArrayRef{count}, f32);
+  SmallVector<AffineMap> maps(violations.size(), none);
+  maps.push_back(identity);
+  Value listed = linalg::GenericOp::create(
+                     b, empty.getType(), violations, empty, maps, ArrayRef({utils::IteratorType::parallel}),
+                     [&](OpBuilder &b, Location loc, ValueRange args) {
+                       Value at = linalg::IndexOp::create(b, loc, 0), largest = args[0], total = args[1];
+                       for (int64_t i = 1; i < count; ++i) {
+                         Value number = arith::ConstantIndexOp::create(b, loc, i);
+                         Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, at, number);
+                         largest = arith::SelectOp::create(b, loc, here, args[2 * i], largest);
+                         total = arith::SelectOp::create(b, loc, here, args[2 * i + 1], total);
+                       }
+                       auto real = [&](Value v) -> Value { return arith::SIToFPOp::create(b, loc, f32, v); };
+                       Value mean = arith::DivFOp::create(b, loc, real(total), constantF32(b, loc, double(c.experts)));
+                       Value ratio = arith::DivFOp::create(b, loc, real(largest), mean);
+                       linalg::YieldOp::create(b, loc, arith::SubFOp::create(b, loc, ratio, constantF32(b, loc, 1)).getResult());
+                     })
+                     .getResult(0);
+  func::ReturnOp::create(b, listed);
+  function.setType(b.getFunctionType({}, listed.getType()));
+  function.setResultAttr(0, "exec.name", b.getStringAttr("violation"));
 }
 
 /// Keys are the fields of table Trainable.
@@ -365,8 +426,17 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
                            real("bias_step", options.biasStep), b.getNamedAttr("precision", b.getStringAttr(options.precision)),
                            number("first_mtp_layer", config.layers), b.getNamedAttr("moe_layers", b.getDenseI64ArrayAttr(moeLayers)),
                            b.getNamedAttr("config_json", b.getStringAttr(options.configText))}));
-  b.setInsertionPointToEnd(module->getBody());
+  for (int64_t layer : moeLayers) {
+    auto type = RankedTensorType::get(config.experts, b.getI32Type());
+    std::string name = "loads." + std::to_string(layer);
+    auto global = ml_program::GlobalOp::create(b, name, type, /*is_mutable=*/true, ml_program::ExternAttr::get(&context, type),
+                                               b.getStringAttr("private"));
+    global->setAttr("exec.state", b.getStringAttr(name));
+  }
   LossBuilder(b, model, options, depths).build();
+  b.setInsertionPointToEnd(module->getBody());
+  if (!moeLayers.empty())
+    buildBalance(b, config, moeLayers, options.biasStep);
   if (failed(verify(*module)))
     return failure();
   return module;

@@ -6,6 +6,24 @@ include "mlir/Pass/PassBase.td"
 // In running order: reading this file from top to bottom is reading the compiler.
 
 //===----------------------------------------------------------------------===//
+// autodiff: from a loss to its gradients
+//===----------------------------------------------------------------------===//
+
+def HadalAccumulateGradients : Pass<"hadal-accumulate-gradients", "::mlir::ModuleOp"> {
+  let summary = "gradients and losses add up in globals, micro-batch by micro-batch";
+  let description = [{
+        func.func @f(...) -> (tensor<4x8xf32> {hadal.gradient_of = @w})
+          %0 = linalg.fill ...                           %0 = ml_program.global_load @gradient.w
+          %1 = linalg.generic (dy^T x) outs(%0)    ->    %1 = linalg.generic (dy^T x) outs(%0)
+          return %1                                      ml_program.global_store @gradient.w = %1
+    A result with `hadal.gradient_of` adds up in @gradient.NAME, one with `hadal.accumulate = "NAME"` in @NAME. A sum that starts
+    from zeros starts from the global instead, so that micro-batches make one chain; anything else is added to it. Leaves
+    other results alone. Fails before --hadal-differentiate. Test: test/passes/hadal-accumulate-gradients.mlir.
+  }];
+  let dependentDialects = ["::mlir::ml_program::MLProgramDialect", "::mlir::linalg::LinalgDialect", "::mlir::arith::ArithDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // lower: from the model's graph to the functions that serve it
 //===----------------------------------------------------------------------===//
 
@@ -91,6 +109,22 @@ def ExecAddSampling : Pass<"exec-add-sampling", "::mlir::ModuleOp"> {
   }];
   let options = [Option<"vocabulary", "vocabulary", "int64_t", "0", "logits of a row">,
                  Option<"lanes", "lanes", "int64_t", "8", "f32 lanes of a vector register">];
+  let dependentDialects = ["::hadal::exec::ExecDialect", "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::math::MathDialect"];
+}
+
+def ExecAddOptimizer : Pass<"exec-add-optimizer", "::mlir::ModuleOp"> {
+  let summary = "add the programs of a training job that no graph op describes";
+  let description = [{
+    From `hadal.trainables`: `zero`, `norms`, `optimizer` (the step's learning rate, clipping, AdamW, then the program `balance`),
+    `draw` (first values) and, for each layout of a parameter, `pack.f32.LAYOUT`, `pack.bf16.LAYOUT` and `unpack.LAYOUT`; with them
+    the states of the moments. Runs after --exec-form-programs, which says how parameters lie.
+    Test: test/passes/exec-add-optimizer.mlir.
+  }];
+  let options = [Option<"lanes", "lanes", "int64_t", "8", "f32 lanes of a vector register">,
+                 Option<"moments", "moments", "std::string", "\"fp32\"", "element type of the moments: fp32 or bf16">,
+                 Option<"average", "average", "bool", "false", "keep a moving average of the weights">];
   let dependentDialects = ["::hadal::exec::ExecDialect", "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect",
                            "::mlir::math::MathDialect"];

@@ -60,7 +60,7 @@ private:
     return exec::GetOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), FlatSymbolRefAttr::get(b.getStringAttr(symbol)));
   }
   void state(StringRef name, int64_t elements, Type element);
-  void launch(func::FuncOp kernel, ArrayRef<Value> buffers, ArrayRef<AffineExpr> scalars, ArrayRef<int64_t> offsets = {});
+  void launch(func::FuncOp kernel, ArrayRef<Value> buffers, ArrayRef<AffineExpr> scalars, ArrayRef<AffineExpr> offsets = {});
   AffineExpr constant(int64_t c) { return b.getAffineConstantExpr(c); }
 
   void zero();
@@ -147,14 +147,14 @@ void Optimizer::state(StringRef name, int64_t elements, Type element) {
   exec::StateOp::create(b, module.getLoc(), name, AffineMap::get(0, 0, constant(elements)), element);
 }
 
-void Optimizer::launch(func::FuncOp kernel, ArrayRef<Value> buffers, ArrayRef<AffineExpr> scalars, ArrayRef<int64_t> offsets) {
+void Optimizer::launch(func::FuncOp kernel, ArrayRef<Value> buffers, ArrayRef<AffineExpr> scalars, ArrayRef<AffineExpr> offsets) {
   unsigned registers = current.getRegisters().size();
   auto map = [&](AffineExpr e) { return AffineMap::get(0, registers, e); };
   SmallVector<AffineMap> sizes, at;
   for (AffineExpr e : scalars)
     sizes.push_back(map(e));
-  for (int64_t o : offsets)
-    at.push_back(map(constant(o)));
+  for (AffineExpr o : offsets)
+    at.push_back(map(o));
   exec::LaunchOp::create(b, module.getLoc(), kernel.getSymName(), buffers, b.getAffineMapArrayAttr(sizes), ArrayAttr(),
                          offsets.empty() ? ArrayAttr() : b.getAffineMapArrayAttr(at), AffineMapAttr(), IntegerAttr());
 }
@@ -227,10 +227,10 @@ void Optimizer::norms() {
   for (const Trained &t : trained)
     if (!t.correction)
       partials += t.count * t.blocks(), ++parameters;
-  program("norms");
+  program("norms", {"element"});
   Value norms = argument("norms", constant(parameters), f32, true), norm = argument("grad_norm", constant(1), f32, true);
   auto temporary = [&](int64_t bytes) -> Value {
-    return exec::TemporaryOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), AffineMap::get(0, 0, constant(bytes)), IntegerAttr());
+    return exec::TemporaryOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), AffineMap::get(0, 1, constant(bytes)), IntegerAttr());
   };
   Value sums = temporary(partials * 4), each = temporary(parameters * 8);
   int64_t at = 0, number = 0;
@@ -238,11 +238,22 @@ void Optimizer::norms() {
     if (t.correction)
       continue;
     Value gradient = get("gradient." + t.name);
-    int64_t first = at;
     // Blocks begin anew in each tensor of a stack: an owner of some experts has whole blocks.
-    for (int64_t e = 0; e < t.count; ++e, at += t.blocks())
-      launch(squares, {gradient, sums}, {constant(t.elements), constant(t.blocks())}, {e * t.elements * 4, at * 4});
-    launch(one, {sums, each, norms}, {constant(t.count * t.blocks()), constant(1), constant(1)}, {first * 4, number * 8, number * 4});
+    AffineExpr element = b.getAffineSymbolExpr(0);
+    OpBuilder::InsertPoint after = b.saveInsertionPoint();
+    if (t.count > 1) {
+      auto repeat = exec::RepeatOp::create(b, module.getLoc(), 0, AffineMap::get(0, 1, constant(t.count)));
+      after = b.saveInsertionPoint();
+      b.setInsertionPointToEnd(&repeat.getBody().emplaceBlock());
+    } else {
+      element = constant(0);
+    }
+    launch(squares, {gradient, sums}, {constant(t.elements), constant(t.blocks())},
+           {element * (t.elements * 4), element * (t.blocks() * 4) + at * 4});
+    b.restoreInsertionPoint(after);
+    launch(one, {sums, each, norms}, {constant(t.count * t.blocks()), constant(1), constant(1)},
+           {constant(at * 4), constant(number * 8), constant(number * 4)});
+    at += t.count * t.blocks();
     ++number;
   }
   launch(all, {each, norm, get("gradient_norm")}, {constant(parameters), constant(1), constant(1)});

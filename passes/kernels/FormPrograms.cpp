@@ -33,7 +33,8 @@ bool hadal::isView(Operation *op) {
 }
 
 bool hadal::isFree(Operation *op) {
-  if (isView(op) || isa<tensor::EmptyOp, tensor::DimOp, ml_program::GlobalLoadConstOp, affine::AffineApplyOp>(op))
+  if (isView(op) || isa<tensor::EmptyOp, tensor::DimOp, ml_program::GlobalLoadConstOp, ml_program::GlobalLoadOp,
+                       ml_program::GlobalStoreOp, affine::AffineApplyOp>(op))
     return true;
   if (isa<linalg::FillOp>(op)) // an initial value, not a result: see materializeResults
     return true;
@@ -257,6 +258,7 @@ public:
   llvm::StringMap<func::FuncOp> kernels; // by what they compute
   llvm::StringMap<StringAttr> weights;   // by what they hold
   exec::ProgramOp pack;                  // made on first use
+  llvm::DenseMap<ml_program::GlobalOp, bool> panels;
 
   OpBuilder atEnd() { return OpBuilder::atBlockEnd(module.getBody()); }
 
@@ -276,6 +278,80 @@ public:
     if (count == 1 && source.contains("{}")) // a stack of one is the tensor itself
       return insert(exec::ParameterOp::create(b, load.getLoc(), name, source.str().replace(source.find("{}"), 2, "0"), type, 1));
     return insert(exec::ParameterOp::create(b, load.getLoc(), name, source, type, count));
+  }
+
+  ml_program::GlobalOp global(Value v) {
+    auto load = v.getDefiningOp<ml_program::GlobalLoadOp>();
+    return load ? symbols.lookup<ml_program::GlobalOp>(load.getGlobal().getLeafReference()) : ml_program::GlobalOp();
+  }
+
+  /// Whether a mutable global lies in panels: a matrix or a stack of them that is read by nothing but products, as right
+  /// operand. A gradient lies as its parameter does.
+  bool inPanels(ml_program::GlobalOp global) {
+    if (auto other = global->getAttrOfType<FlatSymbolRefAttr>("hadal.layout_of"))
+      global = symbols.lookup<ml_program::GlobalOp>(other.getAttr());
+    auto known = panels.find(global);
+    if (known != panels.end())
+      return known->second;
+    auto type = cast<RankedTensorType>(global.getType());
+    bool result = type.getElementType().isF32() && (type.getRank() == 2 || type.getRank() == 3);
+    module.walk([&](ml_program::GlobalLoadOp load) {
+      if (load.getGlobal().getLeafReference() != global.getSymNameAttr())
+        return;
+      for (Operation *user : load->getUsers()) {
+        auto product = matchProduct(user);
+        result &= product && product->right == load.getResult() && product->left != load.getResult();
+      }
+    });
+    return panels[global] = result;
+  }
+
+  /// The panels in which the last two dimensions of a type lie.
+  PanelLayout panelsOf(RankedTensorType type) {
+    int64_t rank = type.getRank();
+    return PanelLayout::of(type.getDimSize(rank - 2), type.getDimSize(rank - 1), type.getElementType(), 1, shape);
+  }
+
+  /// The state that holds a mutable global, made on first use.
+  StringAttr state(ml_program::GlobalOp global) {
+    auto named = global->getAttrOfType<StringAttr>("exec.state");
+    StringAttr name = named ? named : StringAttr::get(module.getContext(), "weight." + global.getSymName());
+    if (symbols.lookup(name))
+      return name;
+    auto type = cast<RankedTensorType>(global.getType());
+    int64_t elements = type.getNumElements();
+    if (inPanels(global)) {
+      PanelLayout layout = panelsOf(type);
+      elements = layout.bytes() / layout.elementBytes() * (type.getRank() == 3 ? type.getDimSize(0) : 1);
+    }
+    OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
+    AffineMap shape = AffineMap::get(0, 0, b.getAffineConstantExpr(elements));
+    return insert(exec::StateOp::create(b, global.getLoc(), name, shape, type.getElementType())).getSymNameAttr();
+  }
+
+  /// Says in hadal.trainables how each parameter lies.
+  void describeTrainables() {
+    auto list = module->getAttrOfType<ArrayAttr>("hadal.trainables");
+    if (!list)
+      return;
+    Builder b(module.getContext());
+    SmallVector<Attribute> described;
+    for (Attribute a : list) {
+      NamedAttrList entry(cast<DictionaryAttr>(a));
+      auto global = symbols.lookup<ml_program::GlobalOp>(cast<StringAttr>(entry.get("name")).getValue());
+      auto shape = cast<DenseI64ArrayAttr>(entry.get("shape")).asArrayRef();
+      bool panelled = global && inPanels(global);
+      auto type = RankedTensorType::get(shape, b.getF32Type());
+      std::string layout = panelled ? "panels" : "plain";
+      for (auto [i, d] : llvm::enumerate(shape))
+        layout += (i ? "x" : ".") + std::to_string(d);
+      entry.set("layout", b.getStringAttr(layout));
+      entry.set("packed_elements", b.getI64IntegerAttr(panelled ? panelsOf(type).bytes() / 4 : type.getNumElements()));
+      if (global)
+        state(global);
+      described.push_back(entry.getDictionary(module.getContext()));
+    }
+    module->setAttr("hadal.trainables", b.getArrayAttr(described));
   }
 
   exec::ProgramOp packProgram() {
@@ -306,6 +382,7 @@ private:
   FailureOr<StringAttr> packedParameter(ArrayRef<Product> products, ArrayRef<MatrixView> views, PanelLayout layout);
   FailureOr<Value> stackedBuffer(ml_program::GlobalLoadConstOp load);
   FailureOr<Value> temporary(RankedTensorType type, Value tensor);
+  LogicalResult storeGlobals();
   AffineExpr flops(ArrayRef<Operation *> group);
   AffineMap map(AffineExpr e) { return AffineMap::get(0, registers.size(), e, f.getContext()); }
   Value get(StringAttr symbol) {
@@ -464,6 +541,8 @@ FailureOr<Value> ProgramBuilder::bufferOf(Value tensor, Operation *reader) {
       return stackedBuffer(load);
     return get(parameter.getSymNameAttr());
   }
+  if (ml_program::GlobalOp global = shared.global(tensor))
+    return get(shared.state(global));
   return reader->emitError("reads a value that has no memory");
 }
 
@@ -599,8 +678,13 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
     if (auto p = matchProduct(op))
       products.push_back(*p);
   DenseMap<Value, int64_t> packed; // right operand -> which buffer; a pair is one
+  auto inPanels = [&](Value v) {
+    ml_program::GlobalOp global = shared.global(v);
+    return global && shared.inPanels(global);
+  };
   for (Product &p : products)
-    packed[p.right] = 0;
+    if (!inPanels(p.right))
+      packed[p.right] = 0;
 
   // The kernel: the group's ops and whatever is free, from the values that have memory.
   OpBuilder at = shared.atEnd();
@@ -618,7 +702,7 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
     if (mapping.contains(v))
       return success();
     Operation *op = v.getDefiningOp();
-    if (packed.count(v) || !op || isa<ml_program::GlobalLoadConstOp>(op) || (!isFree(op) && !inside.count(op)) || buffers.count(v)) {
+    if (packed.count(v) || !op || isa<ml_program::GlobalLoadConstOp, ml_program::GlobalLoadOp>(op) || (!isFree(op) && !inside.count(op)) || buffers.count(v)) {
       addInput(v);
       return success();
     }
@@ -681,6 +765,8 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
   for (auto [i, v] : llvm::enumerate(inputs)) {
     if (packed.count(v))
       kernel.setArgAttr(i, kPackedAttr, b.getI64IntegerAttr(packed[v]));
+    if (inPanels(v))
+      kernel.setArgAttr(i, kPanelsAttr, b.getUnitAttr());
     if (append && v == append.getCache())
       kernel.setArgAttr(i, kInPlaceAttr, b.getI64IntegerAttr(0));
   }
@@ -786,6 +872,25 @@ bool isPackedAway(ArrayRef<Operation *> group) {
   return true;
 }
 
+/// What was not made in its state's memory is copied there, after everything that reads what was there before.
+LogicalResult ProgramBuilder::storeGlobals() {
+  for (auto store : f.getBody().front().getOps<ml_program::GlobalStoreOp>()) {
+    auto global = shared.symbols.lookup<ml_program::GlobalOp>(store.getGlobal().getLeafReference());
+    auto from = bufferOf(store.getValue(), store);
+    if (failed(from))
+      return failure();
+    Value state = get(shared.state(global));
+    if (*from == state)
+      continue;
+    auto type = cast<RankedTensorType>(global.getType());
+    if (shared.inPanels(global))
+      return store.emitError() << "stores a matrix that was not made in panels";
+    int64_t bytes = type.getNumElements() * elementBytes(type.getElementType());
+    exec::CopyOp::create(b, store.getLoc(), state, *from, map(getAffineConstantExpr(bytes, f.getContext())), IntegerAttr());
+  }
+  return success();
+}
+
 LogicalResult ProgramBuilder::build() {
   if (!f.getBody().hasOneBlock())
     return f.emitError("wants one block to become a program");
@@ -814,6 +919,8 @@ LogicalResult ProgramBuilder::build() {
   for (auto &group : grouping.groups)
     if (!isPackedAway(group) && failed(launchGroup(group)))
       return failure();
+  if (failed(storeGlobals()))
+    return failure();
   f.erase();
   return success();
 }
@@ -829,6 +936,7 @@ struct FormPrograms : public hadal::impl::ExecFormProgramsBase<FormPrograms> {
     for (auto f : functions)
       if (failed(ProgramBuilder(shared, f).build()))
         return signalPassFailure();
+    shared.describeTrainables();
     for (auto global : llvm::make_early_inc_range(getOperation().getOps<ml_program::GlobalOp>()))
       global.erase();
   }

@@ -99,6 +99,7 @@ private:
   FailureOr<Offset<flatbuffers::Vector<Offset<fb::Command>>>> commands(Block &block);
   FailureOr<Offset<fb::Program>> program(exec::ProgramOp op);
   Offset<fb::Model> model();
+  Offset<fb::Training> training();
 
   ModuleOp module;
   const CpuTarget &target;
@@ -333,6 +334,35 @@ Offset<fb::Model> Emitter::model() {
                                number("bos_token_id", -1), number("parameter_count"), number("active_parameter_count"));
 }
 
+Offset<fb::Training> Emitter::training() {
+  auto facts = module->getAttrOfType<DictionaryAttr>("hadal.training");
+  auto list = module->getAttrOfType<ArrayAttr>("hadal.trainables");
+  if (!facts || !list)
+    return 0;
+  auto number = [](DictionaryAttr d, StringRef name) { return d.getAs<IntegerAttr>(name).getInt(); };
+  auto real = [](DictionaryAttr d, StringRef name) { return d.getAs<FloatAttr>(name).getValue().convertToFloat(); };
+  auto string = [&](DictionaryAttr d, StringRef name) { return b.CreateString(d.getAs<StringAttr>(name).str()); };
+  auto integers = [&](DictionaryAttr d, StringRef name) {
+    return b.CreateVector(std::vector<int64_t>(d.getAs<DenseI64ArrayAttr>(name).asArrayRef()));
+  };
+  Offsets<fb::Trainable> trainables;
+  for (Attribute a : list) {
+    auto d = cast<DictionaryAttr>(a);
+    auto name = string(d, "name"), layout = string(d, "layout");
+    auto shape = integers(d, "shape");
+    auto aliases = strings(d.getAs<ArrayAttr>("aliases"));
+    trainables.push_back(fb::CreateTrainable(b, name, shape, number(d, "count"), layout, number(d, "packed_elements"), aliases,
+                                             d.getAs<BoolAttr>("correction").getValue(), real(d, "init_mean"), real(d, "init_std")));
+  }
+  auto precision = string(facts, "precision"), config = string(facts, "config_json");
+  auto moeLayers = integers(facts, "moe_layers");
+  auto trainablesVector = b.CreateVector(trainables);
+  auto peak = facts.getAs<IntegerAttr>("predicted_peak_bytes");
+  return fb::CreateTraining(b, number(facts, "micro_batch"), number(facts, "sequence"), number(facts, "micro_batches"),
+                            number(facts, "mtp_depth"), real(facts, "mtp_weight"), real(facts, "balance_weight"), real(facts, "bias_step"),
+                            precision, peak ? peak.getInt() : 0, number(facts, "first_mtp_layer"), moeLayers, trainablesVector, config);
+}
+
 FailureOr<std::vector<std::byte>> Emitter::emit() {
   if (failed(collect()))
     return failure();
@@ -347,6 +377,7 @@ FailureOr<std::vector<std::byte>> Emitter::emit() {
   auto stateRegisters = strings(registers ? registers : ArrayAttr::get(module.getContext(), {}));
   auto targetTable = fb::CreateTarget(b, b.CreateString(target.triple), b.CreateString(target.cpu), b.CreateVectorOfStrings(target.features));
   auto modelTable = model();
+  auto trainingTable = training();
   auto kernelsVector = b.CreateVector(kernels);
   auto parametersVector = b.CreateVector(parameters);
   auto weightsVector = b.CreateVector(weights);
@@ -357,7 +388,7 @@ FailureOr<std::vector<std::byte>> Emitter::emit() {
   auto codeVector = b.CreateVector(reinterpret_cast<const uint8_t *>(code.data()), code.size());
   auto producer = b.CreateString("hadal 0.1.0");
   b.Finish(fb::CreateModule(b, producer, targetTable, kernelsVector, parametersVector, weightsVector, constantsVector, stateRegisters,
-                            statesVector, programsVector, modelTable, codeVector));
+                            statesVector, programsVector, modelTable, codeVector, trainingTable));
   auto *bytes = reinterpret_cast<const std::byte *>(b.GetBufferPointer());
   return std::vector<std::byte>(bytes, bytes + b.GetSize());
 }
