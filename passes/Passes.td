@@ -6,8 +6,33 @@ include "mlir/Pass/PassBase.td"
 // In running order: reading this file from top to bottom is reading the compiler.
 
 //===----------------------------------------------------------------------===//
-// autodiff: from a loss to its gradients
+// autodiff: from the loss to its gradient
 //===----------------------------------------------------------------------===//
+
+def HadalDifferentiate : Pass<"hadal-differentiate", "::mlir::ModuleOp"> {
+  let summary = "add the gradient of each function that asks for it";
+  let description = [{
+        func.func @loss(%x {hadal.gradient}, ...) -> tensor<f32> attributes {hadal.differentiate} {
+          %w = ml_program.global_load @w
+          %y = linalg.matmul_transpose_b %x, %w ...
+          return %loss
+    ->  func.func @loss_gradient(%x {hadal.gradient}, ...) -> (tensor<f32>, tensor<?xKxf32>, tensor<NxKxf32> {hadal.gradient_of = @w}) {
+          ... all of @loss ...
+          %dx = linalg.generic (mulf, addf) %dy, %w       %dw = linalg.generic (mulf, addf) %dy, %x
+          return %loss, %dx, %dw
+
+    Behind the results of the function come the gradients of its first result, a tensor of one float: first of the arguments with
+    `hadal.gradient`, in order, then of the mutable globals that it loads and depends on, by first load. Where results have the
+    attribute `hadal.gradient`, these are differentiated instead, and arguments behind the others bring their gradients.
+    Reverse mode on the ops as they stand: a linalg op's gradient is a linalg.generic over the same loops, the ops of mla and moe
+    have rules of their own (passes/autodiff/Rules.h). What several readers add to a value is added from the last reader to the first.
+    What adds to a parameter is one chain: each sum starts from the one before. An op with `hadal.stop_gradient` counts as constant.
+    An op without a rule that the gradient goes through is an error. Source: Griewank and Walther, Evaluating Derivatives, 2nd ed., §3.2.
+    Test: test/passes/hadal-differentiate.mlir, test/autodiff (finite differences).
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::math::MathDialect", "::hadal::mla::MlaDialect", "::hadal::moe::MoeDialect"];
+}
 
 def HadalAccumulateGradients : Pass<"hadal-accumulate-gradients", "::mlir::ModuleOp"> {
   let summary = "gradients and losses add up in globals, micro-batch by micro-batch";
@@ -17,8 +42,8 @@ def HadalAccumulateGradients : Pass<"hadal-accumulate-gradients", "::mlir::Modul
           %1 = linalg.generic (dy^T x) outs(%0)    ->    %1 = linalg.generic (dy^T x) outs(%0)
           return %1                                      ml_program.global_store @gradient.w = %1
     A result with `hadal.gradient_of` adds up in @gradient.NAME, one with `hadal.accumulate = "NAME"` in @NAME. A sum that starts
-    from zeros starts from the global instead, so that micro-batches make one chain; anything else is added to it. Leaves
-    other results alone. Fails before --hadal-differentiate. Test: test/passes/hadal-accumulate-gradients.mlir.
+    from zeros starts from the global instead, so that micro-batches make one chain; anything else is added to it. @loss goes,
+    @loss_gradient becomes @gradients. Leaves other results alone. Fails before --hadal-differentiate. Test: test/passes/hadal-accumulate-gradients.mlir.
   }];
   let dependentDialects = ["::mlir::ml_program::MLProgramDialect", "::mlir::linalg::LinalgDialect", "::mlir::arith::ArithDialect"];
 }

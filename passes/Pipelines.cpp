@@ -36,6 +36,22 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
   pm.addPass(createHadalLowerKernels({options.lanes}));
 }
 
+void hadal::buildLossToKernels(OpPassManager &pm, const PipelineOptions &options) {
+  pm.addPass(createHadalDifferentiate());
+  // After differentiation, which wants to see each contribution to a parameter's gradient by itself.
+  pm.addPass(createHadalAccumulateGradients());
+  pm.addNestedPass<func::FuncOp>(createHadalFuseElementwise());
+  // Before kernels are formed, so that the gathered rows never exist.
+  pm.addPass(createMoeFuseDispatch());
+  // Also removes what only the differentiation needed.
+  pm.addPass(createCSEPass());
+  pm.addPass(createExecFormPrograms({options.lanes}));
+  // It walks the memory of parameters, which has a form only now.
+  pm.addPass(createExecAddOptimizer({options.lanes, options.moments, options.average}));
+  pm.addPass(createExecPlanMemory());
+  pm.addPass(createHadalLowerKernels({options.lanes}));
+}
+
 void hadal::buildKernelsToLlvm(OpPassManager &pm) {
   // Polynomials first: what they are made of is simplified with all else.
   pm.addNestedPass<func::FuncOp>(createHadalExpandMath());
@@ -66,5 +82,7 @@ void hadal::registerHadalPasses() {
   registerCompilerPasses();
   PassPipelineRegistration<>("hadal-graph-to-kernels", "graph to programs and kernels on memrefs",
                              [](OpPassManager &pm) { buildGraphToKernels(pm, {}); });
+  PassPipelineRegistration<>("hadal-loss-to-kernels", "a loss to gradients, programs and kernels on memrefs",
+                             [](OpPassManager &pm) { buildLossToKernels(pm, {}); });
   PassPipelineRegistration<>("hadal-kernels-to-llvm", "kernels on memrefs to the LLVM dialect", buildKernelsToLlvm);
 }

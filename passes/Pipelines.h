@@ -1,6 +1,7 @@
 // The compiler's phases as pipelines. Each is also a pipeline of hadal-opt under the name given.
 #pragma once
 #include "mlir/Pass/PassManager.h"
+#include <string>
 
 namespace hadal {
 
@@ -8,10 +9,14 @@ struct PipelineOptions {
   int64_t lanes = 8;
   int64_t pageTokens = 64;
   int64_t vocabulary = 0; ///< 0: the module generates no text
+  std::string moments = "fp32"; ///< element type of the optimizer's moments: fp32 or bf16
+  bool average = false;         ///< keep a moving average of the weights
 };
 
 /// "hadal-graph-to-kernels": graph -> programs and kernels on memrefs.
 void buildGraphToKernels(mlir::OpPassManager &pm, const PipelineOptions &options);
+/// "hadal-loss-to-kernels": a loss on mutable globals -> gradients, optimizer -> programs and kernels on memrefs.
+void buildLossToKernels(mlir::OpPassManager &pm, const PipelineOptions &options);
 /// "hadal-kernels-to-llvm": kernels on memrefs -> LLVM dialect, in a module that holds nothing else.
 void buildKernelsToLlvm(mlir::OpPassManager &pm);
 

@@ -1,6 +1,8 @@
 // hadal-compile: a model description (or a graph) to a module.
 #include "dialects/Dialects.h"
 #include "frontend/BuildGraph.h"
+#include "frontend/BuildTraining.h"
+#include "runtime/File.h"
 #include "passes/target/Compile.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
@@ -21,8 +23,8 @@ int fail(const std::string &message) {
   return 1;
 }
 
-/// Reads a folder with config.json, or a .mlir file.
-mlir::OwningOpRef<mlir::ModuleOp> readInput(mlir::MLIRContext &context, const std::string &input) {
+/// Reads a folder with config.json, or a .mlir file. `training` is null for inference.
+mlir::OwningOpRef<mlir::ModuleOp> readInput(mlir::MLIRContext &context, const std::string &input, frontend::TrainingOptions *training) {
   if (!llvm::sys::fs::is_directory(input))
     return mlir::parseSourceFile<mlir::ModuleOp>(input, &context);
   auto description = frontend::readModelDescription(input);
@@ -30,7 +32,15 @@ mlir::OwningOpRef<mlir::ModuleOp> readInput(mlir::MLIRContext &context, const st
     llvm::errs() << "hadal-compile: " << llvm::toString(description.takeError()) << "\n";
     return {};
   }
-  auto graph = frontend::buildGraph(context, *description);
+  if (training) {
+    auto text = readTextFile(input + "/config.json");
+    if (!text.ok()) {
+      fail(text.error().message);
+      return {};
+    }
+    training->configText = text.value();
+  }
+  auto graph = training ? frontend::buildTraining(context, description->config, *training) : frontend::buildGraph(context, *description);
   return mlir::succeeded(graph) ? std::move(*graph) : mlir::OwningOpRef<mlir::ModuleOp>();
 }
 
@@ -45,7 +55,7 @@ int main(int argc, char **argv) {
   std::string input, mode = "generate", cpu = "native", emit = "module", output;
   int64_t pageTokens = frontend::defaultPageTokens;
   app.add_option("INPUT", input, "folder with config.json, or a .mlir file")->required();
-  app.add_option("--mode", mode, "what the module is for: generate")->check(CLI::IsMember({"generate"}))->capture_default_str();
+  app.add_option("--mode", mode, "what the module is for: generate or train")->check(CLI::IsMember({"generate", "train"}))->capture_default_str();
   app.add_option("--cpu", cpu, "native, x86-64-v3, x86-64-v4 or aarch64")->capture_default_str();
   app.add_option("--emit", emit,
                  "module: the module file; exe: an executable that carries it; graph: the frontend's IR; kernels: programs and\n"
@@ -53,6 +63,19 @@ int main(int argc, char **argv) {
       ->check(CLI::IsMember({"module", "exe", "graph", "kernels", "llvm", "asm", "object"}))
       ->capture_default_str();
   app.add_option("--page-tokens", pageTokens, "positions of a page of the latent cache")->check(CLI::Range(1, 65536))->capture_default_str();
+  frontend::TrainingOptions training;
+  CompileOptions options;
+  auto *train = app.add_option_group("Training", "with --mode=train");
+  train->add_option("--micro-batch", training.microBatch, "rows of a micro-batch")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  auto *sequence = train->add_option("--seq", training.sequence, "tokens of a row")->check(CLI::Range(2, 1 << 24));
+  train->add_option("--micro-batches", training.microBatches, "micro-batches of a step")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  train->add_option("--mtp-weight", training.mtpWeight, "weight of the multi-token prediction loss; 0 leaves its layers out")
+      ->check(CLI::NonNegativeNumber)->capture_default_str();
+  train->add_option("--balance-weight", training.balanceWeight, "weight of the sequence-wise balance loss")->check(CLI::NonNegativeNumber)->capture_default_str();
+  train->add_option("--bias-step", training.biasStep, "what a router's correction bias moves by after a step")->check(CLI::NonNegativeNumber)->capture_default_str();
+  train->add_option("--precision", training.precision, "fp32")->check(CLI::IsMember({"fp32"}))->capture_default_str();
+  train->add_option("--moments", options.moments, "element type of the optimizer's moments: fp32 or bf16")->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
+  train->add_flag("--average", options.average, "keep an exponential moving average of the weights");
   app.add_option("-o,--output", output, "file to write (text goes to standard output without it, or with -)");
   try {
     app.parse(argc, argv);
@@ -66,6 +89,8 @@ int main(int argc, char **argv) {
     output.clear();
   if (output.empty() && !text)
     return fail("wants -o FILE to write the " + emit + " to");
+  if (mode == "train" && sequence->empty())
+    return fail("--mode=train wants --seq=TOKENS");
   if (!llvm::sys::fs::exists(input))
     return fail(input + ": no such file or folder");
 
@@ -83,10 +108,9 @@ int main(int argc, char **argv) {
     return mlir::success();
   });
 
-  auto module = readInput(context, input);
+  auto module = readInput(context, input, mode == "train" ? &training : nullptr);
   if (!module)
     return 1;
-  CompileOptions options;
   options.cpu = cpu;
   options.emit = emit;
   options.output = output;

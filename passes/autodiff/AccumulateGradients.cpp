@@ -103,6 +103,13 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
       terminator->eraseOperands(dropped);
       (void)f.eraseResults(dropped);
     }
+    // The loss was there to be differentiated.
+    auto gradients = symbols.lookup<func::FuncOp>("loss_gradient");
+    if (!gradients)
+      return;
+    if (auto loss = symbols.lookup<func::FuncOp>("loss"))
+      symbols.erase(loss);
+    (void)symbols.rename(gradients, "gradients");
   }
 };
 } // namespace

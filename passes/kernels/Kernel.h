@@ -13,6 +13,8 @@ inline constexpr llvm::StringLiteral kScratchAttr = "exec.scratch_bytes";    ///
 inline constexpr llvm::StringLiteral kLoweredAttr = "exec.lowered";          ///< unit: on memrefs
 /// On a kernel's argument: packed weights; two arguments of the same number are the halves of one buffer.
 inline constexpr llvm::StringLiteral kPackedAttr = "exec.packed";
+/// On a kernel's argument [.., N, K] (unit): its memory is flat, in the panels of a right operand (Packing.h, one half).
+inline constexpr llvm::StringLiteral kPanelsAttr = "exec.panels";
 /// On a kernel's argument: result number i is written in place of it.
 inline constexpr llvm::StringLiteral kInPlaceAttr = "exec.in_place";
 

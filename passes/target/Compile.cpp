@@ -40,7 +40,7 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
   if (options.emit == "graph")
     return writeText(print(module), options.output);
 
-  PipelineOptions pipeline{target->lanes, options.pageTokens, 0};
+  PipelineOptions pipeline{target->lanes, options.pageTokens, 0, options.moments, options.average};
   if (auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model")) {
     if (auto vocabulary = facts.getAs<IntegerAttr>("vocab_size"))
       pipeline.vocabulary = vocabulary.getInt();
@@ -50,7 +50,10 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
     module->setAttr("hadal.model", changed.getDictionary(module.getContext()));
   }
   PassManager toKernels(module.getContext());
-  buildGraphToKernels(toKernels, pipeline);
+  if (module->hasAttr("hadal.training"))
+    buildLossToKernels(toKernels, pipeline);
+  else
+    buildGraphToKernels(toKernels, pipeline);
   if (failed(toKernels.run(module)))
     return llvm::createStringError("compilation stopped before code generation");
   if (options.emit == "kernels")

@@ -1,0 +1,216 @@
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "passes/autodiff/Rules.h"
+
+using namespace mlir;
+using namespace hadal::autodiff;
+
+//===----------------------------------------------------------------------===//
+// Sizes
+//===----------------------------------------------------------------------===//
+
+/// Follows a size to the value that it was first taken from: a chain of ops over the same rows asks for one tensor.dim.
+static OpFoldResult traceSize(ImplicitLocOpBuilder &b, Value value, int64_t dim) {
+  while (Operation *op = value.getDefiningOp()) {
+    if (auto empty = dyn_cast<tensor::EmptyOp>(op))
+      return empty.getMixedSizes()[dim];
+    if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op))
+      return expand.getMixedOutputShape()[dim];
+    auto slice = dyn_cast<tensor::ExtractSliceOp>(op);
+    if (slice && slice.getType().getRank() == slice.getSourceType().getRank())
+      return slice.getMixedSizes()[dim];
+    auto collapse = dyn_cast<tensor::CollapseShapeOp>(op);
+    if (collapse && collapse.getReassociationIndices()[dim].size() == 1) {
+      dim = collapse.getReassociationIndices()[dim][0];
+      value = collapse.getSrc();
+      continue;
+    }
+    if (auto styled = dyn_cast<DestinationStyleOpInterface>(op)) {
+      value = styled.getTiedOpOperand(cast<OpResult>(value))->get();
+      continue;
+    }
+    auto shaped = dyn_cast<ReifyRankedShapedTypeOpInterface>(op);
+    ReifiedRankedShapedTypeDims shapes;
+    if (slice || collapse || !shaped || failed(shaped.reifyResultShapes(b, shapes)))
+      break;
+    OpFoldResult size = shapes[cast<OpResult>(value).getResultNumber()][dim];
+    auto found = dyn_cast_if_present<Value>(size);
+    auto dimOp = found ? found.getDefiningOp<tensor::DimOp>() : tensor::DimOp();
+    if (!dimOp || !dimOp.getConstantIndex())
+      return size;
+    value = dimOp.getSource();
+    dim = *dimOp.getConstantIndex();
+    if (!cast<RankedTensorType>(value.getType()).isDynamicDim(dim))
+      return b.getIndexAttr(cast<RankedTensorType>(value.getType()).getDimSize(dim));
+  }
+  for (Operation *user : value.getUsers())
+    if (auto known = dyn_cast<tensor::DimOp>(user); known && known.getConstantIndex() == dim &&
+                                                    known->getBlock() == b.getInsertionBlock())
+      return known.getResult();
+  return tensor::DimOp::create(b, value, dim).getResult();
+}
+
+OpFoldResult Adjoints::sizeOf(Value value, int64_t dim) {
+  auto type = cast<RankedTensorType>(value.getType());
+  if (!type.isDynamicDim(dim))
+    return b.getIndexAttr(type.getDimSize(dim));
+  OpFoldResult &size = sizes[{value, dim}];
+  if (!size)
+    size = traceSize(b, value, dim);
+  return size;
+}
+
+SmallVector<OpFoldResult> Adjoints::sizesOf(Value value) {
+  SmallVector<OpFoldResult> all;
+  for (int64_t dim = 0; dim < cast<RankedTensorType>(value.getType()).getRank(); ++dim)
+    all.push_back(sizeOf(value, dim));
+  return all;
+}
+
+Value Adjoints::empty(RankedTensorType type, ArrayRef<OpFoldResult> shape) {
+  SmallVector<Value> dynamic;
+  for (auto [dim, size] : llvm::enumerate(shape))
+    if (type.isDynamicDim(dim))
+      dynamic.push_back(getValueOrCreateConstantIndexOp(b, b.getLoc(), size));
+  return tensor::EmptyOp::create(b, type, dynamic);
+}
+
+Value Adjoints::emptyLike(Value value) {
+  auto type = cast<RankedTensorType>(value.getType());
+  return empty(RankedTensorType::get(type.getShape(), type.getElementType()), sizesOf(value));
+}
+
+Value Adjoints::filled(Value init, double number) {
+  Value scalar = arith::ConstantOp::create(b, b.getFloatAttr(getElementTypeOrSelf(init.getType()), number));
+  return linalg::FillOp::create(b, scalar, init).getResult(0);
+}
+
+//===----------------------------------------------------------------------===//
+// Sums
+//===----------------------------------------------------------------------===//
+
+static Value addTensors(ImplicitLocOpBuilder &b, Value x, Value y, Value init) {
+  AffineMap identity = b.getMultiDimIdentityMap(cast<RankedTensorType>(init.getType()).getRank());
+  SmallVector<utils::IteratorType> iterators(identity.getNumDims(), utils::IteratorType::parallel);
+  return linalg::GenericOp::create(b, TypeRange{init.getType()}, ValueRange{x, y}, ValueRange{init},
+                                   ArrayRef<AffineMap>{identity, identity, identity}, iterators,
+                                   [](OpBuilder &nested, Location loc, ValueRange v) {
+                                     Value sum = arith::AddFOp::create(nested, loc, v[0], v[1]);
+                                     linalg::YieldOp::create(nested, loc, sum);
+                                   })
+      .getResult(0);
+}
+
+Value Adjoints::of(Value value) {
+  auto known = sums.find(key(value));
+  if (known == sums.end())
+    return Value();
+  if (!known->second.slices.empty())
+    placeSlices(key(value), known->second);
+  return known->second.value;
+}
+
+void Adjoints::add(Value value, Value contribution) {
+  if (!wants(value))
+    return;
+  Value &sum = sums[key(value)].value;
+  sum = sum ? addTensors(b, sum, contribution, emptyLike(value)) : contribution;
+}
+
+void Adjoints::addInto(Value value, llvm::function_ref<Value(Value)> make) {
+  if (!wants(value))
+    return;
+  if (!parameters.contains(value))
+    return add(value, make(zerosLike(value)));
+  Value sum = of(value);
+  Value next = make(sum ? sum : zerosLike(value));
+  sums[key(value)].value = next;
+}
+
+void Adjoints::addSlice(tensor::ExtractSliceOp slice, Value gradient) {
+  if (wants(slice.getSource()))
+    sums[key(slice.getSource())].slices.push_back({slice, gradient});
+}
+
+void Adjoints::replace(Value old, Value value) {
+  if (varied.erase(old))
+    varied.insert(value);
+  if (auto known = sums.find(old); known != sums.end()) {
+    Sum sum = known->second;
+    sums.erase(known);
+    sums[value] = sum;
+  }
+  for (int64_t dim = 0; dim < cast<RankedTensorType>(old.getType()).getRank(); ++dim)
+    sizes.erase({old, dim});
+}
+
+//===----------------------------------------------------------------------===//
+// Slices
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Where a slice lies in its source along one dimension.
+struct Span {
+  bool whole;
+  std::optional<int64_t> begin, size;
+};
+} // namespace
+
+static Span spanOf(Adjoints &adjoints, tensor::ExtractSliceOp slice, int64_t dim) {
+  OpFoldResult size = slice.getMixedSizes()[dim], begin = slice.getMixedOffsets()[dim];
+  bool whole = isConstantIntValue(begin, 0) && size == adjoints.sizeOf(slice.getSource(), dim);
+  return {whole, getConstantIntValue(begin), getConstantIntValue(size)};
+}
+
+/// True if it can be seen that the slices share no element.
+static bool areDisjoint(Adjoints &adjoints, tensor::ExtractSliceOp a, tensor::ExtractSliceOp b) {
+  for (int64_t dim = 0; dim < a.getSourceType().getRank(); ++dim) {
+    Span x = spanOf(adjoints, a, dim), y = spanOf(adjoints, b, dim);
+    if (x.begin && x.size && y.begin && y.size && (*x.begin + *x.size <= *y.begin || *y.begin + *y.size <= *x.begin))
+      return true;
+  }
+  return false;
+}
+
+/// True if it can be seen that slices that share no element are all of their source: they cut one dimension of it.
+static bool areAll(Adjoints &adjoints, ArrayRef<std::pair<tensor::ExtractSliceOp, Value>> slices) {
+  std::optional<int64_t> cut;
+  int64_t covered = 0;
+  RankedTensorType source = tensor::ExtractSliceOp(slices.front().first).getSourceType();
+  for (auto [slice, gradient] : slices)
+    for (int64_t dim = 0; dim < source.getRank(); ++dim) {
+      Span span = spanOf(adjoints, slice, dim);
+      if (span.whole)
+        continue;
+      if (!span.size || (cut && *cut != dim))
+        return false;
+      cut = dim;
+      covered += *span.size;
+    }
+  return cut ? covered == source.getDimSize(*cut) : slices.size() == 1;
+}
+
+void Adjoints::placeSlices(Value value, Sum &sum) {
+  // Slices that share elements go to different buffers, which are added.
+  SmallVector<SmallVector<std::pair<tensor::ExtractSliceOp, Value>>> buffers;
+  for (auto &entry : sum.slices) {
+    auto fits = [&](auto &buffer) {
+      return llvm::all_of(buffer, [&](auto &other) { return areDisjoint(*this, other.first, entry.first); });
+    };
+    auto place = llvm::find_if(buffers, fits);
+    if (place == buffers.end())
+      buffers.push_back({entry});
+    else
+      place->push_back(entry);
+  }
+  sum.slices.clear();
+  for (auto &buffer : buffers) {
+    Value all = areAll(*this, buffer) ? emptyLike(value) : zerosLike(value);
+    for (auto [slice, gradient] : buffer)
+      all = tensor::InsertSliceOp::create(b, gradient, all, slice.getMixedOffsets(), slice.getMixedSizes(), slice.getMixedStrides());
+    sum.value = sum.value ? addTensors(b, sum.value, all, emptyLike(value)) : all;
+  }
+}
