@@ -107,6 +107,23 @@ def MoeFuseDispatch : Pass<"moe-fuse-dispatch", "::mlir::ModuleOp"> {
 // kernels: from functions to programs and kernels
 //===----------------------------------------------------------------------===//
 
+def HadalRecompute : Pass<"hadal-recompute", "::mlir::ModuleOp"> {
+  let summary = "the backward half computes activations again instead of keeping them";
+  let description = [{
+    In a function of losses and gradients, what the losses are made of is the forward half, all else the backward half. Forward
+    values that the policy names get a copy before their first reader in the backward half:
+
+        %n = norm(%x)                      %n = norm(%x)
+        ... forward ...              ->    ... forward ...
+        %dw = outer(%dy, %n)               %m = norm(%x) {hadal.recomputed}
+                                           %dw = outer(%dy, %m)
+    `report`: RMSNorm, the up-projections of MLA, SwiGLU's output (DeepSeek-V3, arXiv:2412.19437, section 3.2.3). `all`: everything
+    but the layers' inputs and the experts' choice. The values are the same, bit for bit. After CSE, which would undo it.
+    Parts of the model are known by the names that the frontend gives as locations. Test: test/passes/hadal-recompute.mlir.
+  }];
+  let options = [Option<"policy", "policy", "std::string", "\"none\"", "none, report or all">];
+}
+
 def ExecFormPrograms : Pass<"exec-form-programs", "::mlir::ModuleOp"> {
   let summary = "functions become programs that launch kernels";
   let description = [{

@@ -36,7 +36,7 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
   pm.addPass(createHadalLowerKernels({options.lanes}));
 }
 
-void hadal::buildLossToKernels(OpPassManager &pm, const PipelineOptions &options) {
+void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createHadalDifferentiate());
   // After differentiation, which wants to see each contribution to a parameter's gradient by itself.
   pm.addPass(createHadalAccumulateGradients());
@@ -45,6 +45,11 @@ void hadal::buildLossToKernels(OpPassManager &pm, const PipelineOptions &options
   pm.addPass(createMoeFuseDispatch());
   // Also removes what only the differentiation needed.
   pm.addPass(createCSEPass());
+  // After CSE, which would merge the copies with what they are copies of.
+  pm.addPass(createHadalRecompute({options.recompute}));
+}
+
+void hadal::buildGradientsToKernels(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createExecFormPrograms({options.lanes}));
   // It walks the memory of parameters, which has a form only now.
   pm.addPass(createExecAddOptimizer({options.lanes, options.moments, options.average}));
@@ -83,6 +88,9 @@ void hadal::registerHadalPasses() {
   PassPipelineRegistration<>("hadal-graph-to-kernels", "graph to programs and kernels on memrefs",
                              [](OpPassManager &pm) { buildGraphToKernels(pm, {}); });
   PassPipelineRegistration<>("hadal-loss-to-kernels", "a loss to gradients, programs and kernels on memrefs",
-                             [](OpPassManager &pm) { buildLossToKernels(pm, {}); });
+                             [](OpPassManager &pm) {
+                               buildLossToGradients(pm, {});
+                               buildGradientsToKernels(pm, {});
+                             });
   PassPipelineRegistration<>("hadal-kernels-to-llvm", "kernels on memrefs to the LLVM dialect", buildKernelsToLlvm);
 }

@@ -10,13 +10,16 @@ struct PipelineOptions {
   int64_t pageTokens = 64;
   int64_t vocabulary = 0; ///< 0: the module generates no text
   std::string moments = "fp32"; ///< element type of the optimizer's moments: fp32 or bf16
+  std::string recompute = "none"; ///< what the backward half computes again: none, report or all
   bool average = false;         ///< keep a moving average of the weights
 };
 
 /// "hadal-graph-to-kernels": graph -> programs and kernels on memrefs.
 void buildGraphToKernels(mlir::OpPassManager &pm, const PipelineOptions &options);
-/// "hadal-loss-to-kernels": a loss on mutable globals -> gradients, optimizer -> programs and kernels on memrefs.
-void buildLossToKernels(mlir::OpPassManager &pm, const PipelineOptions &options);
+/// The halves of "hadal-loss-to-kernels": a loss on mutable globals -> losses and gradients that add up in globals, as a graph;
+/// these -> programs, with the optimizer's, and kernels on memrefs.
+void buildLossToGradients(mlir::OpPassManager &pm, const PipelineOptions &options);
+void buildGradientsToKernels(mlir::OpPassManager &pm, const PipelineOptions &options);
 /// "hadal-kernels-to-llvm": kernels on memrefs -> LLVM dialect, in a module that holds nothing else.
 void buildKernelsToLlvm(mlir::OpPassManager &pm);
 

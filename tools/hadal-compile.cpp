@@ -58,9 +58,9 @@ int main(int argc, char **argv) {
   app.add_option("--mode", mode, "what the module is for: generate or train")->check(CLI::IsMember({"generate", "train"}))->capture_default_str();
   app.add_option("--cpu", cpu, "native, x86-64-v3, x86-64-v4 or aarch64")->capture_default_str();
   app.add_option("--emit", emit,
-                 "module: the module file; exe: an executable that carries it; graph: the frontend's IR; kernels: programs and\n"
-                 "kernels on memrefs; llvm: LLVM IR; asm: assembly; object: the shared object")
-      ->check(CLI::IsMember({"module", "exe", "graph", "kernels", "llvm", "asm", "object"}))
+                 "module: the module file; exe: an executable that carries it; graph: the frontend's IR; gradients: the graph of a\n"
+                 "training module with its gradients; memory: what they keep, as a table; kernels: programs and kernels on memrefs; llvm: LLVM IR; asm: assembly; object: the shared object")
+      ->check(CLI::IsMember({"module", "exe", "graph", "gradients", "memory", "kernels", "llvm", "asm", "object"}))
       ->capture_default_str();
   app.add_option("--page-tokens", pageTokens, "positions of a page of the latent cache")->check(CLI::Range(1, 65536))->capture_default_str();
   frontend::TrainingOptions training;
@@ -75,6 +75,8 @@ int main(int argc, char **argv) {
   train->add_option("--bias-step", training.biasStep, "what a router's correction bias moves by after a step")->check(CLI::NonNegativeNumber)->capture_default_str();
   train->add_option("--precision", training.precision, "fp32")->check(CLI::IsMember({"fp32"}))->capture_default_str();
   train->add_option("--moments", options.moments, "element type of the optimizer's moments: fp32 or bf16")->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
+  train->add_option("--recompute", options.recompute, "activations that the backward half computes again: none, report (the report's choice) or all")
+      ->check(CLI::IsMember({"none", "report", "all"}))->capture_default_str();
   train->add_flag("--average", options.average, "keep an exponential moving average of the weights");
   app.add_option("-o,--output", output, "file to write (text goes to standard output without it, or with -)");
   try {
@@ -84,7 +86,7 @@ int main(int argc, char **argv) {
       return app.exit(e);
     return fail(std::string(e.what()) + " (see --help)");
   }
-  bool text = emit == "graph" || emit == "kernels" || emit == "llvm" || emit == "asm";
+  bool text = emit == "graph" || emit == "gradients" || emit == "memory" || emit == "kernels" || emit == "llvm" || emit == "asm";
   if (text && output == "-")
     output.clear();
   if (output.empty() && !text)

@@ -6,10 +6,11 @@
 //   draw        normal numbers that depend on a key and on their place alone
 //   pack.*, unpack.*   between a checkpoint's tensor and its place in a state
 #include "dialects/exec/Exec.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/Passes.h"
 #include "passes/kernels/Kernel.h"
-#include "passes/kernels/WeightPacking.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FormatVariadic.h"
 
@@ -68,6 +69,7 @@ private:
   void optimizer();
   void draw();
   void layouts();
+  func::FuncOp widenKernel(RankedTensorType from);
   func::FuncOp scheduleKernel();
   func::FuncOp adamwKernel();
 
@@ -422,6 +424,35 @@ void Optimizer::draw() {
   launch(kernel, {key, scale, values}, {constant(2), constant(2), n});
 }
 
+/// The kernel, on tensors, that copies a tensor to one of f32.
+func::FuncOp Optimizer::widenKernel(RankedTensorType from) {
+  std::string name = llvm::formatv("copy_{0}", from.getElementType());
+  for (int64_t d : from.getShape())
+    name += "_" + std::to_string(d);
+  if (auto known = module.lookupSymbol<func::FuncOp>(name))
+    return known;
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToEnd(module.getBody());
+  auto to = from.clone(b.getF32Type());
+  auto f = func::FuncOp::create(b, module.getLoc(), name, b.getFunctionType(from, to));
+  f.setPrivate();
+  f->setAttr(kKernelAttr, b.getUnitAttr());
+  b.setInsertionPointToEnd(f.addEntryBlock());
+  Value empty = tensor::EmptyOp::create(b, module.getLoc(), to.getShape(), to.getElementType());
+  SmallVector<AffineMap> maps(2, b.getMultiDimIdentityMap(from.getRank()));
+  SmallVector<utils::IteratorType> iterators(from.getRank(), utils::IteratorType::parallel);
+  Value copy = linalg::GenericOp::create(b, module.getLoc(), to, f.getArgument(0), empty, maps, iterators,
+                                         [](OpBuilder &b, Location loc, ValueRange args) {
+                                           Value v = args[0];
+                                           if (!v.getType().isF32())
+                                             v = arith::ExtFOp::create(b, loc, b.getF32Type(), v);
+                                           linalg::YieldOp::create(b, loc, v);
+                                         })
+                   .getResult(0);
+  func::ReturnOp::create(b, module.getLoc(), copy);
+  return f;
+}
+
 void Optimizer::layouts() {
   llvm::StringSet<> done;
   for (const Trained &t : trained) {
@@ -431,7 +462,8 @@ void Optimizer::layouts() {
     for (int64_t d : t.type.getShape())
       dims.push_back(constant(d));
     auto make = [&](StringRef name, Type element, bool pack) {
-      func::FuncOp kernel = layoutKernel(module, t.type, element, t.elements != t.type.getNumElements() || StringRef(t.layout).starts_with("panels"), pack, shape);
+      auto type = RankedTensorType::get(t.type.getShape(), element);
+      func::FuncOp kernel = StringRef(t.layout).starts_with("panels") ? panelCopyKernel(module, type, pack) : widenKernel(type);
       program((name + t.layout).str());
       Value tensor = argument("tensor", dims, element, !pack), packed = argument("packed", constant(t.elements), b.getF32Type(), pack);
       launch(kernel, pack ? ArrayRef<Value>{tensor, packed} : ArrayRef<Value>{packed, tensor}, {});

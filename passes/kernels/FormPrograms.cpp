@@ -421,6 +421,23 @@ Value throughReshapes(Value v) {
   return v;
 }
 
+/// The inits of a destination-style op that hold something it goes on from, each with the result that takes its place.
+SmallVector<std::pair<Value, Value>> updatedInits(Operation *op) {
+  SmallVector<std::pair<Value, Value>> pairs;
+  auto style = dyn_cast_or_null<DestinationStyleOpInterface>(op);
+  if (!style)
+    return pairs;
+  auto payload = dyn_cast<linalg::LinalgOp>(op);
+  for (OpOperand &init : style.getDpsInitsMutable()) {
+    Operation *maker = init.get().getDefiningOp();
+    if (maker && isFree(maker) && !isa<ml_program::GlobalLoadOp>(maker))
+      continue; // an initial value, which the kernel makes itself
+    if (!payload || payload.payloadUsesValueFromOperand(&init))
+      pairs.push_back({init.get(), style.getTiedOpResult(&init)});
+  }
+  return pairs;
+}
+
 /// Every returned value becomes the result of an op of its own, so that it has memory of its own.
 void materializeResults(func::FuncOp f) {
   Operation *terminator = f.getBody().front().getTerminator();
@@ -430,8 +447,8 @@ void materializeResults(func::FuncOp f) {
       continue;
     Value root = throughReshapes(operand.get());
     Operation *op = root.getDefiningOp();
-    auto append = dyn_cast_or_null<mla::CacheAppendOp>(op);
-    if (op && (!isFree(op)) && !append && seen.insert(root).second)
+    bool updated = llvm::any_of(updatedInits(op), [&](auto &pair) { return pair.second == root; });
+    if (op && (!isFree(op)) && !updated && seen.insert(root).second)
       continue;
     OpBuilder b(terminator);
     auto type = cast<RankedTensorType>(operand.get().getType());
@@ -761,14 +778,21 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
   kernel.setType(FunctionType::get(context, body->getArgumentTypes(), resultTypes));
   kernel->setAttr(kKernelAttr, b.getUnitAttr());
   kernel.setPrivate();
-  auto append = dyn_cast<mla::CacheAppendOp>(last);
+  // What an op goes on from is written in place.
+  auto updated = updatedInits(last);
+  auto resultOf = [&](Value init) -> Value {
+    for (auto &[from, result] : updated)
+      if (from == init)
+        return result;
+    return {};
+  };
   for (auto [i, v] : llvm::enumerate(inputs)) {
     if (packed.count(v))
       kernel.setArgAttr(i, kPackedAttr, b.getI64IntegerAttr(packed[v]));
     if (inPanels(v))
       kernel.setArgAttr(i, kPanelsAttr, b.getUnitAttr());
-    if (append && v == append.getCache())
-      kernel.setArgAttr(i, kInPlaceAttr, b.getI64IntegerAttr(0));
+    if (Value result = resultOf(v))
+      kernel.setArgAttr(i, kInPlaceAttr, b.getI64IntegerAttr(llvm::find(results, result) - results.begin()));
   }
   // Equal kernels are one.
   std::string text;
@@ -811,25 +835,31 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
     auto buffer = bufferOf(v, last);
     if (failed(buffer) || failed(addScalars(v)))
       return failure();
-    if (append && v == append.getCache() && !isa<exec::GetOp>(buffer->getDefiningOp())) {
-      // A cache that the caller lent is copied, not overwritten.
-      Value place = outputs.lookup(append.getResult());
-      if (!place) {
-        auto made = temporary(append.getCache().getType(), append.getCache());
-        if (failed(made))
-          return failure();
-        place = *made;
+    if (Value result = resultOf(v)) {
+      // A buffer that the caller lent, or that something else reads, is copied, not overwritten.
+      Value place = outputs.lookup(result);
+      bool lent = isa<exec::ArgumentOp>(buffer->getDefiningOp());
+      bool shared = llvm::any_of(v.getUsers(), [&](Operation *user) { return user != last && !isa<tensor::DimOp>(user); });
+      auto type = cast<RankedTensorType>(v.getType());
+      if (lent || place || (shared && !isa<exec::GetOp>(buffer->getDefiningOp()))) {
+        if (!place) {
+          auto made = temporary(type, v);
+          if (failed(made))
+            return failure();
+          place = *made;
+        }
+        AffineExpr bytes = getAffineConstantExpr(elementBytes(type.getElementType()), context);
+        for (int64_t d = 0; d < type.getRank(); ++d)
+          bytes = bytes * *sizes.dim(v, d);
+        exec::CopyOp::create(b, last->getLoc(), place, *buffer, map(bytes), IntegerAttr());
+        buffer = place;
       }
-      AffineExpr bytes = *sizes.dim(v, 0) * (4 * append.getCache().getType().getDimSize(1));
-      exec::CopyOp::create(b, last->getLoc(), place, *buffer, map(bytes), IntegerAttr());
-      buffer = place;
+      buffers[result] = *buffer;
     }
-    if (append && v == append.getCache())
-      buffers[append.getResult()] = *buffer;
     bound.push_back(*buffer);
   }
   for (Value r : results) {
-    if (append)
+    if (llvm::any_of(updated, [&](auto &pair) { return pair.second == r; }))
       continue;
     Value &place = buffers[r];
     place = outputs.lookup(r);

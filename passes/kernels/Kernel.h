@@ -50,6 +50,8 @@ private:
   unsigned scalars = 0;
 };
 
+mlir::func::FuncOp panelCopyKernel(mlir::ModuleOp module, mlir::RankedTensorType plain, bool pack);
+
 /// Each emitter takes the kernels it knows and returns success; failure with no diagnostic means "not mine".
 mlir::FailureOr<bool> emitMatmul(Kernel &kernel);
 mlir::FailureOr<bool> emitAttention(Kernel &kernel);

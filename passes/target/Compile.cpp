@@ -1,4 +1,5 @@
 #include "passes/target/Compile.h"
+#include "passes/autodiff/Saved.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
 #include "passes/Pipelines.h"
@@ -33,6 +34,16 @@ static std::string print(ModuleOp module) {
   return text;
 }
 
+/// The registers of the program `gradients` for a whole micro-batch.
+static SmallVector<int64_t> microBatchRegisters(DictionaryAttr training) {
+  auto number = [&](StringRef name) { return training.getAs<IntegerAttr>(name).getInt(); };
+  int64_t rows = number("micro_batch"), length = number("sequence");
+  SmallVector<int64_t> registers{rows * length, rows, rows * length * (length + 1) / 2};
+  for (int64_t d = 1; d <= number("mtp_depth"); ++d)
+    registers.push_back(rows * std::max<int64_t>(0, length - d));
+  return registers;
+}
+
 llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
   auto target = CpuTarget::parse(options.cpu);
   if (!target)
@@ -40,7 +51,7 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
   if (options.emit == "graph")
     return writeText(print(module), options.output);
 
-  PipelineOptions pipeline{target->lanes, options.pageTokens, 0, options.moments, options.average};
+  PipelineOptions pipeline{target->lanes, options.pageTokens, 0, options.moments, options.recompute, options.average};
   if (auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model")) {
     if (auto vocabulary = facts.getAs<IntegerAttr>("vocab_size"))
       pipeline.vocabulary = vocabulary.getInt();
@@ -50,10 +61,21 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
     module->setAttr("hadal.model", changed.getDictionary(module.getContext()));
   }
   PassManager toKernels(module.getContext());
-  if (module->hasAttr("hadal.training"))
-    buildLossToKernels(toKernels, pipeline);
-  else
+  if (auto training = module->getAttrOfType<DictionaryAttr>("hadal.training")) {
+    PassManager toGradients(module.getContext());
+    buildLossToGradients(toGradients, pipeline);
+    if (failed(toGradients.run(module)))
+      return llvm::createStringError("compilation stopped at the gradients");
+    if (options.emit == "gradients")
+      return writeText(print(module), options.output);
+    if (options.emit == "memory")
+      return writeText(memoryTable(module.lookupSymbol<func::FuncOp>("gradients"), microBatchRegisters(training)), options.output);
+    buildGradientsToKernels(toKernels, pipeline);
+  } else {
+    if (options.emit == "gradients" || options.emit == "memory")
+      return llvm::createStringError("--emit=" + options.emit + " wants --mode=train");
     buildGraphToKernels(toKernels, pipeline);
+  }
   if (failed(toKernels.run(module)))
     return llvm::createStringError("compilation stopped before code generation");
   if (options.emit == "kernels")

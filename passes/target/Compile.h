@@ -8,10 +8,11 @@ namespace hadal {
 
 struct CompileOptions {
   std::string cpu = "native";
-  std::string emit = "module"; ///< module, exe, graph, kernels, llvm, asm, object
+  std::string emit = "module"; ///< module, exe, graph, memory, kernels, llvm, asm, object
   std::string output;          ///< empty: standard output (text forms only)
   int64_t pageTokens = 64;
   std::string moments = "fp32"; ///< of a training module's optimizer: fp32 or bf16
+  std::string recompute = "none"; ///< of a training module: none, report or all
   bool average = false;         ///< a training module keeps a moving average of the weights
   std::string runner;          ///< the hadal-run that --emit=exe makes a copy of
 };

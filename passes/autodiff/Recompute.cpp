@@ -1,0 +1,93 @@
+#include "dialects/mla/Mla.h"
+#include "dialects/moe/Moe.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "passes/Passes.h"
+#include "passes/autodiff/Saved.h"
+#include "passes/kernels/FormPrograms.h"
+
+namespace hadal {
+#define GEN_PASS_DEF_HADALRECOMPUTE
+#include "passes/Passes.h.inc"
+} // namespace hadal
+
+using namespace mlir;
+using namespace hadal;
+
+namespace {
+
+struct Recompute : public hadal::impl::HadalRecomputeBase<Recompute> {
+  using HadalRecomputeBase::HadalRecomputeBase;
+
+  /// Whether the backward half makes the op's result again rather than keep it.
+  bool again(Operation *op) {
+    // Choices are small, and made once: what is computed again must be what was computed.
+    if (isa<moe::RouteOp, moe::PlanOp, mla::RotationOp>(op) || isa<ml_program::GlobalStoreOp>(op))
+      return false;
+    StringRef part = partOf(op);
+    if (!part.starts_with("layers."))
+      return false;
+    if (policy == "all")
+      return !part.ends_with(".mlp_residual"); // the next layer's input
+    return part.ends_with("norm") || part.ends_with(".q_b_proj") || part.ends_with(".kv_b_proj") || part.ends_with("swiglu");
+  }
+
+  void recompute(func::FuncOp f) {
+    Halves halves(f);
+    Block &block = f.getBody().front();
+    IRMapping copies;
+    // A clone of a forward op, with clones of what it reads, where the backward half first needs it.
+    std::function<void(Operation *, OpBuilder &)> clone = [&](Operation *op, OpBuilder &b) {
+      if (copies.contains(op->getResult(0)))
+        return;
+      auto make = [&](Value operand) {
+        Operation *maker = operand.getDefiningOp();
+        if (maker && maker->getBlock() == &block && halves.forward.contains(maker) && (isFree(maker) ? !isa<ml_program::GlobalLoadOp>(maker) : again(maker)))
+          clone(maker, b);
+      };
+      op->walk([&](Operation *inner) {
+        for (Value operand : inner->getOperands())
+          make(operand);
+      });
+      Operation *made = b.clone(*op, copies);
+      made->setAttr("hadal.recomputed", b.getUnitAttr());
+      copied.insert(made);
+    };
+    for (Operation &op : llvm::make_early_inc_range(block)) {
+      if (halves.forward.contains(&op) || copied.contains(&op))
+        continue;
+      OpBuilder b(&op);
+      op.walk([&](Operation *inner) {
+        for (OpOperand &operand : inner->getOpOperands()) {
+          // Through views and sizes, to see whether what they look at is made again.
+          Value root = operand.get();
+          while (Operation *maker = root.getDefiningOp()) {
+            if (!isView(maker))
+              break;
+            root = maker->getOperand(0);
+          }
+          Operation *maker = root.getDefiningOp();
+          if (!maker || !halves.forward.contains(maker) || isFree(maker) || !again(maker))
+            continue;
+          clone(operand.get().getDefiningOp(), b);
+          operand.set(copies.lookup(operand.get()));
+        }
+      });
+    }
+  }
+
+  llvm::DenseSet<Operation *> copied;
+
+  void runOnOperation() override {
+    if (policy != "none" && policy != "report" && policy != "all") {
+      getOperation().emitError() << "hadal-recompute wants the policy none, report or all, got " << policy;
+      return signalPassFailure();
+    }
+    if (policy == "none")
+      return;
+    for (auto f : getOperation().getOps<func::FuncOp>())
+      if (!f.isExternal() && f.getBody().hasOneBlock())
+        recompute(f);
+  }
+};
+} // namespace

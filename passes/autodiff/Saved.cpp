@@ -1,0 +1,138 @@
+#include "passes/autodiff/Saved.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "passes/kernels/FormPrograms.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/Support/FormatVariadic.h"
+
+using namespace mlir;
+using namespace hadal;
+
+Halves::Halves(func::FuncOp f) {
+  SmallVector<Operation *> work;
+  auto reach = [&](Value v) {
+    Operation *op = v.getDefiningOp();
+    if (op && forward.insert(op).second)
+      work.push_back(op);
+  };
+  for (Operation &op : f.getBody().front()) {
+    auto store = dyn_cast<ml_program::GlobalStoreOp>(op);
+    if (!store)
+      continue;
+    auto global = SymbolTable::lookupNearestSymbolFrom<ml_program::GlobalOp>(f, store.getGlobal());
+    if (global && global->hasAttr("hadal.layout_of"))
+      continue; // a gradient
+    forward.insert(store);
+    reach(store.getValue());
+  }
+  for (Value v : f.getBody().front().getTerminator()->getOperands())
+    reach(v);
+  while (!work.empty()) {
+    Operation *op = work.pop_back_val();
+    op->walk([&](Operation *inner) {
+      for (Value operand : inner->getOperands())
+        if (Operation *maker = operand.getDefiningOp(); maker && maker->getBlock() == &f.getBody().front())
+          reach(operand);
+    });
+  }
+}
+
+StringRef hadal::partOf(Operation *op) {
+  // Of fused ops the last one says what is computed.
+  std::function<StringRef(Location)> nameOf = [&](Location loc) -> StringRef {
+    if (auto name = dyn_cast<NameLoc>(loc))
+      return name.getName().getValue();
+    if (auto fused = dyn_cast<FusedLoc>(loc))
+      for (Location part : llvm::reverse(fused.getLocations()))
+        if (StringRef name = nameOf(part); !name.empty())
+          return name;
+    if (auto call = dyn_cast<CallSiteLoc>(loc))
+      return nameOf(call.getCallee());
+    return {};
+  };
+  return nameOf(op->getLoc());
+}
+
+/// The value whose memory `v` is a part of.
+static Value rootOf(Value v) {
+  while (Operation *op = v.getDefiningOp()) {
+    if (!isView(op))
+      break;
+    v = op->getOperand(0);
+  }
+  return v;
+}
+
+llvm::SetVector<Value> hadal::savedValues(func::FuncOp f, const Halves &halves) {
+  llvm::SetVector<Value> saved;
+  for (Operation &op : f.getBody().front()) {
+    if (halves.isBackward(&op) || isFree(&op))
+      continue;
+    for (Value result : op.getResults()) {
+      SmallVector<Value> work{result};
+      bool read = false;
+      while (!work.empty() && !read)
+        for (Operation *user : work.pop_back_val().getUsers()) {
+          while (user->getBlock() != op.getBlock())
+            user = user->getParentOp();
+          if (isView(user))
+            work.append(user->result_begin(), user->result_end());
+          else
+            read |= halves.isBackward(user) && !isa<tensor::DimOp, tensor::EmptyOp>(user);
+        }
+      if (read)
+        saved.insert(rootOf(result));
+    }
+  }
+  return saved;
+}
+
+std::string hadal::memoryTable(func::FuncOp f, ArrayRef<int64_t> registers) {
+  Halves halves(f);
+  Sizes sizes;
+  unsigned next = 0;
+  for (auto [i, argument] : llvm::enumerate(f.getArguments())) {
+    auto type = cast<RankedTensorType>(argument.getType());
+    auto given = f.getArgAttrOfType<AffineMapAttr>(i, "exec.shape");
+    for (int64_t d = 0; d < type.getRank(); ++d)
+      if (type.isDynamicDim(d))
+        sizes.set(argument, d, given ? given.getValue().getResult(d) : getAffineSymbolExpr(next++, f.getContext()));
+  }
+  auto bytesOf = [&](Value v) -> int64_t {
+    auto type = cast<RankedTensorType>(v.getType());
+    int64_t bytes = (type.getElementTypeBitWidth() + 7) / 8;
+    for (int64_t d = 0; d < type.getRank(); ++d) {
+      auto size = sizes.dim(v, d);
+      if (failed(size))
+        return 0;
+      SmallVector<AffineExpr> values;
+      for (int64_t r : registers)
+        values.push_back(getAffineConstantExpr(r, f.getContext()));
+      auto known = dyn_cast<AffineConstantExpr>(simplifyAffineExpr((*size).replaceSymbols(values), 0, 0));
+      bytes *= known ? known.getValue() : 0;
+    }
+    return bytes;
+  };
+  struct Row {
+    int64_t saved = 0, again = 0;
+  };
+  llvm::MapVector<StringRef, Row> rows;
+  for (Value v : savedValues(f, halves))
+    rows[partOf(v.getDefiningOp())].saved += bytesOf(v);
+  for (Operation &op : f.getBody().front())
+    if (op.hasAttr("hadal.recomputed") && !isFree(&op))
+      for (Value v : op.getResults())
+        rows[partOf(&op)].again += bytesOf(v);
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  out << llvm::formatv("{0,-56}{1,16}{2,16}\n", "part of the model", "saved KiB", "recomputed KiB");
+  Row total;
+  for (auto &[part, row] : rows) {
+    out << llvm::formatv("{0,-56}{1,16}{2,16}\n", part.empty() ? StringRef("(unnamed)") : part, llvm::divideCeil(row.saved, 1024),
+                         llvm::divideCeil(row.again, 1024));
+    total.saved += row.saved, total.again += row.again;
+  }
+  out << llvm::formatv("{0,-56}{1,16}{2,16}\n", "all", llvm::divideCeil(total.saved, 1024), llvm::divideCeil(total.again, 1024));
+  return text;
+}
