@@ -129,8 +129,9 @@ LogicalResult GroupedMatmulOp::verify() {
     return failure();
   if (getSource() && failed(sizes.match("source", getSource(), {"R"}))) // C4
     return failure();
-  if (failed(sizes.match("rows", getRows(), {getSource() ? "T" : "R", "K"})) || // C5
-      failed(sizes.match("result", getResult(), {"R", "N"})))                   // C6
+  StringRef summed = getTranspose() ? "N" : "K", kept = getTranspose() ? "K" : "N";
+  if (failed(sizes.match("rows", getRows(), {getSource() ? "T" : "R", summed})) || // C5
+      failed(sizes.match("result", getResult(), {"R", kept})))                     // C6
     return failure();
   return success();
 }
@@ -138,6 +139,31 @@ LogicalResult GroupedMatmulOp::verify() {
 LogicalResult GroupedMatmulOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
   Value rows = getSource() ? Value(getSource()) : Value(getRows());
   shapes.push_back(leadingShapeOf(builder, getResult(), rows));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// grouped_weight_grad
+//===----------------------------------------------------------------------===//
+
+MutableOperandRange GroupedWeightGradOp::getDpsInitsMutable() { return getInitMutable(); }
+
+LogicalResult GroupedWeightGradOp::verify() {
+  NamedSizes sizes(*this, {"T", "R"});
+  if (failed(sizes.match("init", getInit(), {"E", "N", "K"})) || // C1
+      failed(sizes.match("offsets", getOffsets(), {"E+1"})) ||   // C2
+      failed(sizes.match("active", getActive(), {"E"})))         // C3
+    return failure();
+  if (getSource() && failed(sizes.match("source", getSource(), {"R"}))) // C4
+    return failure();
+  if (failed(sizes.match("gradient", getGradient(), {"R", "N"})) ||            // C5
+      failed(sizes.match("rows", getRows(), {getSource() ? "T" : "R", "K"}))) // C6
+    return failure();
+  return success();
+}
+
+LogicalResult GroupedWeightGradOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back(leadingShapeOf(builder, getResult(), getInit()));
   return success();
 }
 

@@ -4,6 +4,7 @@
 #define HADAL_DIALECTS_MOE_MOE_TD
 
 include "dialects/Tensors.td"
+include "mlir/Interfaces/DestinationStyleOpInterface.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 
@@ -107,25 +108,61 @@ def GroupedMatmulOp : Moe_Op<"grouped_matmul"> {
     `rows` [R, K], `weights` [E, N, K], `offsets` [E+1] and `active` [E] i32 from `moe.plan`.
     Returns `result` [R, N] f32: row r of group e is rows[r] times weights[e] transposed, each element one chain of fused
     multiply-adds in ascending K. With `source` [R] i32 `rows` is [T, K] and row r on the left is rows[source[r]].
+    With `transpose` the weights are not transposed and N is summed over: `rows` is [R, N] (or [T, N]) and `result` [R, K],
+    row r of group e being rows[r] times weights[e], one chain in ascending N. This is the adjoint with respect to `rows`.
     Source: MegaBlocks, arXiv:2211.15841, §4 (grouped products of varying row counts).
 
     (C1) `weights` is [E, N, K], all static.  (C2) `offsets` is [E+1].  (C3) `active` is [E].  (C4) `source` is [R].
-    (C5) `rows` is [R, K], or [T, K] with `source`.  (C6) `result` is [R, N].
+    (C5) `rows` is [R, K], or [T, K] with `source`; N for K with `transpose`.
+    (C6) `result` is [R, N]; K for N with `transpose`.
 
     ```mlir
     %y = moe.grouped_matmul %rows, %weights, %offsets, %active
         : tensor<?x64xf32>, tensor<16x24x64xbf16>, tensor<17xi32>, tensor<16xi32> -> tensor<?x24xf32>
     %y = moe.grouped_matmul %x, %weights, %offsets, %active source(%source : tensor<?xi32>)
         : tensor<?x64xf32>, tensor<16x24x64xbf16>, tensor<17xi32>, tensor<16xi32> -> tensor<?x24xf32>
+    %dx = moe.grouped_matmul %dy, %weights, %offsets, %active {transpose}
+        : tensor<?x24xf32>, tensor<16x24x64xf32>, tensor<17xi32>, tensor<16xi32> -> tensor<?x64xf32>
     ```
   }];
   let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<3, [F32, BF16]>:$weights,
                        TensorOfRank<1, [I32]>:$offsets, TensorOfRank<1, [I32]>:$active,
-                       Optional<TensorOfRank<1, [I32]>>:$source);
+                       Optional<TensorOfRank<1, [I32]>>:$source, UnitAttr:$transpose);
   let results = (outs TensorOfRank<2, [F32]>:$result);
   let assemblyFormat = [{
     $rows `,` $weights `,` $offsets `,` $active (`source` `(` $source^ `:` type($source) `)`)? attr-dict `:`
     type($rows) `,` type($weights) `,` type($offsets) `,` type($active) `->` type($result)
+  }];
+}
+
+def GroupedWeightGradOp : Moe_Op<"grouped_weight_grad", [
+    AllTypesMatch<["init", "result"]>, DeclareOpInterfaceMethods<DestinationStyleOpInterface, ["getDpsInitsMutable"]>]> {
+  let summary = "adjoint of moe.grouped_matmul with respect to the weights";
+  let description = [{
+    `rows` [R, K], `gradient` [R, N] the gradient of the product, `offsets` [E+1] and `active` [E] i32 from `moe.plan`, `init`
+    [E, N, K]. With `source` [R] i32 `rows` is [T, K] and row r is rows[source[r]].
+    Returns `result` [E, N, K]: init[e,n,k] plus the sum over the rows r of group e of gradient[r,n] * rows[r,k], each element
+    one chain of fused multiply-adds in ascending r that starts from `init`, so that the micro-batches of a step chain too.
+    Experts without rows keep `init`. Destination style: an `init` without further uses is written in place.
+    Source: MegaBlocks, arXiv:2211.15841, §4 (DSD and SDD products of the backward pass).
+
+    (C1) `init` is [E, N, K], all static.  (C2) `offsets` is [E+1].  (C3) `active` is [E].  (C4) `source` is [R].
+    (C5) `gradient` is [R, N].  (C6) `rows` is [R, K], or [T, K] with `source`.
+
+    ```mlir
+    %dw = moe.grouped_weight_grad %rows, %dy, %offsets, %active, %zero
+        : tensor<?x64xf32>, tensor<?x24xf32>, tensor<17xi32>, tensor<16xi32>, tensor<16x24x64xf32> -> tensor<16x24x64xf32>
+    %dw = moe.grouped_weight_grad %x, %dy, %offsets, %active, %zero source(%source : tensor<?xi32>)
+        : tensor<?x64xf32>, tensor<?x24xf32>, tensor<17xi32>, tensor<16xi32>, tensor<16x24x64xf32> -> tensor<16x24x64xf32>
+    ```
+  }];
+  let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<2, [F32]>:$gradient, TensorOfRank<1, [I32]>:$offsets,
+                       TensorOfRank<1, [I32]>:$active, TensorOfRank<3, [F32]>:$init,
+                       Optional<TensorOfRank<1, [I32]>>:$source);
+  let results = (outs TensorOfRank<3, [F32]>:$result);
+  let assemblyFormat = [{
+    $rows `,` $gradient `,` $offsets `,` $active `,` $init (`source` `(` $source^ `:` type($source) `)`)? attr-dict `:`
+    type($rows) `,` type($gradient) `,` type($offsets) `,` type($active) `,` type($init) `->` type($result)
   }];
 }
 
