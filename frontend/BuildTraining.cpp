@@ -345,7 +345,7 @@ void buildBalance(ImplicitLocOpBuilder &b, const ModelConfig &c, ArrayRef<int64_
   }
   // max / mean - 1 of each layer.
   int64_t count = moeLayers.size();
-  Value empty = tensor::EmptyOp::create(b, ArrayRef{count}, f32);
+  Value empty = tensor::EmptyOp::create(b, ArrayRef<int64_t>{count}, f32);
   SmallVector<AffineMap> maps(violations.size(), none);
   maps.push_back(identity);
   Value listed = linalg::GenericOp::create(
@@ -385,7 +385,7 @@ DictionaryAttr trainable(Builder &b, const ModelDescription &model, const Parame
       aliases.push_back(b.getStringAttr(prefix + "shared_head.head.weight"));
   }
   return b.getDictionaryAttr({b.getNamedAttr("name", b.getStringAttr(name)),
-                              b.getNamedAttr("shape", b.getDenseI64ArrayAttr({p.shape.begin(), p.shape.end()})),
+                              b.getNamedAttr("shape", b.getDenseI64ArrayAttr(p.shape)),
                               b.getNamedAttr("count", b.getI64IntegerAttr(p.count)),
                               b.getNamedAttr("aliases", b.getArrayAttr(aliases)),
                               b.getNamedAttr("correction", b.getBoolAttr(correction)),

@@ -43,7 +43,11 @@ FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
   IRMapping map;
   for (auto [i, argument] : llvm::enumerate(source.getArguments())) {
     Value memory = kernel.memory(argument);
-    map.map(argument, bufferization::ToTensorOp::create(b, argument.getType(), memory, /*restrict=*/true, /*writable=*/false));
+    if (!memory || kernel.inPanels(argument))
+      return kernel.tensors.emitError("linalg kernel wants operands that lie plainly");
+    // What a result is written in place of may be written.
+    bool writable = kernel.tensors.getArgAttr(i, kInPlaceAttr) != nullptr;
+    map.map(argument, bufferization::ToTensorOp::create(b, argument.getType(), memory, /*restrict=*/true, writable));
   }
   for (Operation &op : source.without_terminator())
     b.clone(op, map);

@@ -6,9 +6,14 @@
 // beside it. f8 weights are widened without their scale; each block of K is a chain of its own that the scale then joins
 // to the sum, as the tensor cores' promotion does (DeepSeek-V3, arXiv:2412.19437, section 3.3).
 //
+// Weights that are read in both directions (kPanelsAttr) have panels of N. A product that sums over N (the gradient of
+// activations) turns them, block by block in registers, into a scratch panel of K's outputs; N goes in chunks, between
+// which the sums wait in the result's memory: the same chain.
+//
 //   task   rows [m0, m1) x panels [p0, p1)
 //     one row        four panels at a time: four streams of weights keep the memory busy
 //     many rows      panel by panel, tiles of 6 rows, then what is left; the panel stays in the first cache
+//     transposed     chunk by chunk of N: panel by panel, turned and then used by all tiles of rows
 #include "passes/kernels/Kernel.h"
 #include "passes/kernels/Matmul.h"
 #include "passes/kernels/Packing.h"
@@ -25,7 +30,10 @@ public:
   MatmulEmitter(Kernel &kernel, SmallVector<Product> products, linalg::GenericOp epilogue)
       : kernel(kernel), b(kernel.b), products(std::move(products)), epilogue(epilogue), first(this->products.front()),
         layout(PanelLayout::of(first.n, first.k, cast<RankedTensorType>(first.right.getType()).getElementType(),
-                               this->products.size(), b.shape)) {}
+                               this->products.size(), b.shape)) {
+    transposed = kernel.inPanels(first.right) && first.rightK < first.rightN;
+    stored = PanelLayout::of(cast<RankedTensorType>(first.right.getType()), b.shape);
+  }
 
   LogicalResult emit();
 
@@ -33,8 +41,22 @@ private:
   struct Place { // where a tile stands
     Value row, batch, panel;
   };
+  struct Chunk { // of the sum, where it does not run through
+    Value begin;
+    int64_t count;
+    Value isFirst, isLast; // null where there is but one
+  };
   void emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1);
-  void tile(int64_t rows, int64_t panels, Place at, Value widened);
+  void emitTransposed(Value m0, Value m1, Value batch, Value p0, Value p1);
+  void turnPanel(Value batch, Value panel, const Chunk &chunk, Value turned);
+  void forTiles(Value m0, Value m1, function_ref<void(int64_t, Value)> tile);
+  void tile(int64_t rows, int64_t panels, Place at, Value widened, const Chunk *chunk = nullptr);
+  void onLastPanel(Value panel, function_ref<void(bool)> body);
+  Values loadTile(int64_t rows, int64_t panels, Place at);
+  SmallVector<Value> outPlace(Value row, Value column, Value batch);
+  int64_t validLanes(bool last, int64_t vector) {
+    return last ? std::clamp<int64_t>(first.n % layout.width() - vector * b.shape.lanes, 0, b.shape.lanes) : b.shape.lanes;
+  }
   Values chain(Value k0, int64_t count, Values acc, ArrayRef<Value> leftRows, Place at, ArrayRef<Value> bases, Value widened);
   SmallVector<Values> loadPair(Value k, bool both, ArrayRef<Value> bases, Value widened);
   void widenPair(Value base, Value k, int64_t vector, int64_t lanes, Value out[2]);
@@ -49,11 +71,14 @@ private:
   SmallVector<Product> products;
   linalg::GenericOp epilogue;
   Product &first;
-  PanelLayout layout;
+  PanelLayout layout; // of the outputs
+  PanelLayout stored; // of weights in panels: as layout, or N for K
+  bool transposed = false;
   Value left, right, out, offsets, active, source;
   SmallVector<Value> scales, extra;
   int64_t vectors = 0;  // of a panel
   bool eight = false;
+  Value leftBegin; // of a chunk, or null
 };
 
 Value MatmulEmitter::loadLeft(Value leftRow, Value batch, Value k) {
@@ -133,7 +158,8 @@ Values MatmulEmitter::chain(Value k0, int64_t count, Values acc, ArrayRef<Value>
     auto rows = loadPair(k, both, bases, widened);
     for (int64_t i = 0; i < (both ? 2 : 1); ++i)
       for (auto [r, leftRow] : llvm::enumerate(leftRows)) {
-        Value a = b.splat(loadLeft(leftRow, at.batch, b.add(k, i)), b.shape.lanes);
+        Value kk = b.add(k, i);
+        Value a = b.splat(loadLeft(leftRow, at.batch, leftBegin ? b.add(leftBegin, kk) : kk), b.shape.lanes);
         for (int64_t v = 0; v < width; ++v)
           acc[r * width + v] = b.fma(a, rows[i][v], acc[r * width + v]);
       }
@@ -158,7 +184,7 @@ Value MatmulEmitter::scaleOf(unsigned product, Place at, Value kBlock) {
   return b.mulf(b.load(scales[product], index), b.f32(256.0f)); // undoes the 2^-8 of the widening
 }
 
-void MatmulEmitter::tile(int64_t rows, int64_t panels, Place at, Value widened) {
+void MatmulEmitter::tile(int64_t rows, int64_t panels, Place at, Value widened, const Chunk *chunk) {
   int64_t lanes = b.shape.lanes, width = panels * vectors;
   auto vectorType = b.vectorOf(lanes, b.getF32Type());
   Value zero = b.zeros(vectorType);
@@ -171,6 +197,26 @@ void MatmulEmitter::tile(int64_t rows, int64_t panels, Place at, Value widened) 
   for (int64_t p = 0; p < panels; ++p)
     bases.push_back(b.mul(b.add(firstPanel, p), layout.panelElements()));
   Values acc(rows * width, zero);
+  if (chunk) {
+    leftBegin = chunk->begin;
+    if (chunk->isFirst)
+      acc = b.choose(chunk->isFirst, SmallVector<Type>(acc.size(), vectorType), [&] { return acc; },
+                     [&] { return loadTile(rows, panels, at); });
+    acc = chain(b.index(0), chunk->count, acc, leftRows, at, bases, widened);
+    leftBegin = {};
+    if (!chunk->isLast || !epilogue) {
+      storeTile(acc, rows, panels, at);
+      return;
+    }
+    linalg::GenericOp later = epilogue;
+    b.choose(chunk->isLast, [&] { storeTile(acc, rows, panels, at); },
+             [&] {
+               epilogue = {};
+               storeTile(acc, rows, panels, at);
+               epilogue = later;
+             });
+    return;
+  }
   if (!eight) {
     acc = chain(b.index(0), first.k, acc, leftRows, at, bases, widened);
   } else {
@@ -197,22 +243,62 @@ void MatmulEmitter::tile(int64_t rows, int64_t panels, Place at, Value widened) 
   storeTile(acc, rows, panels, at);
 }
 
+/// The body, told whether the panel is one that outputs do not fill.
+void MatmulEmitter::onLastPanel(Value panel, function_ref<void(bool)> body) {
+  if (first.n % layout.width() == 0)
+    return body(false);
+  b.choose(b.equal(panel, b.index(layout.panels() - 1)), [&] { body(true); }, [&] { body(false); });
+}
+
 void MatmulEmitter::storeTile(const Values &acc, int64_t rows, int64_t panels, Place at) {
+  for (int64_t p = 0; p < panels; ++p)
+    onLastPanel(b.add(at.panel, p), [&](bool last) { storeVectors(acc, rows, p, panels, at, last); });
+}
+
+SmallVector<Value> MatmulEmitter::outPlace(Value row, Value column, Value batch) {
+  SmallVector<Value> place(cast<MemRefType>(out.getType()).getRank());
+  place[first.outRow] = row;
+  place[first.outN] = column;
+  if (first.outBatch >= 0)
+    place[first.outBatch] = batch;
+  return place;
+}
+
+/// The sums that an earlier chunk left in the result's memory.
+Values MatmulEmitter::loadTile(int64_t rows, int64_t panels, Place at) {
+  int64_t lanes = b.shape.lanes;
+  Type type = b.vectorOf(lanes, b.getF32Type());
+  auto load = [&](int64_t p, bool last) {
+    Values loaded;
+    Value column = b.mul(b.add(at.panel, p), layout.width());
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t v = 0; v < vectors; ++v) {
+        int64_t valid = validLanes(last, v);
+        loaded.push_back(valid ? b.loadVector(out, outPlace(b.add(at.row, r), b.add(column, v * lanes), at.batch), lanes, valid)
+                               : b.zeros(type));
+      }
+    return loaded;
+  };
+  Values all(rows * panels * vectors);
   for (int64_t p = 0; p < panels; ++p) {
-    if (first.n % layout.width() == 0) {
-      storeVectors(acc, rows, p, panels, at, false);
-      continue;
-    }
-    b.choose(b.equal(b.add(at.panel, p), b.index(layout.panels() - 1)),
-             [&] { storeVectors(acc, rows, p, panels, at, true); }, [&] { storeVectors(acc, rows, p, panels, at, false); });
+    Values loaded;
+    if (first.n % layout.width() == 0)
+      loaded = load(p, false);
+    else
+      loaded = b.choose(b.equal(b.add(at.panel, p), b.index(layout.panels() - 1)), SmallVector<Type>(rows * vectors, type),
+                        [&] { return load(p, true); }, [&] { return load(p, false); });
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t v = 0; v < vectors; ++v)
+        all[r * panels * vectors + p * vectors + v] = loaded[r * vectors + v];
   }
+  return all;
 }
 
 void MatmulEmitter::storeVectors(const Values &acc, int64_t rows, int64_t panel, int64_t panels, Place at, bool last) {
   int64_t lanes = b.shape.lanes, each = vectors / products.size(), all = panels * vectors;
   Value column0 = b.mul(b.add(at.panel, panel), layout.width());
   for (int64_t v = 0; v < each; ++v) {
-    int64_t valid = last ? std::clamp<int64_t>(first.n % layout.width() - v * lanes, 0, lanes) : lanes;
+    int64_t valid = validLanes(last, v);
     if (!valid)
       continue;
     Value column = b.add(column0, v * lanes);
@@ -234,28 +320,11 @@ void MatmulEmitter::storeVectors(const Values &acc, int64_t rows, int64_t panel,
             in = b.splat(access.getNumResults() ? b.load(memory, {row}) : memory, lanes);
           map.map(epilogue.getMatchingBlockArgument(operand), in);
         }
-        for (Operation &op : epilogue.getBody()->without_terminator()) {
-          auto lanesOf = [&](Type t) { return b.vectorOf(lanes, t); };
-          for (Value v : op.getOperands()) { // constants stand outside or inside the payload as scalars
-            Attribute constant;
-            if (!map.contains(v) && matchPattern(v, m_Constant(&constant)))
-              map.map(v, arith::ConstantOp::create(b, DenseElementsAttr::get(lanesOf(v.getType()), constant)));
-          }
-          if (isa<arith::ConstantOp>(op))
-            continue;
-          Operation *clone = b.clone(op, map);
-          for (auto [from, to] : llvm::zip(op.getResults(), clone->getResults()))
-            to.setType(lanesOf(from.getType()));
-        }
+        clonePayload(b, epilogue, map, lanes);
         Value yielded = epilogue.getBody()->getTerminator()->getOperand(0);
         result = map.lookup(yielded);
       }
-      SmallVector<Value> place(cast<MemRefType>(out.getType()).getRank());
-      place[first.outRow] = row;
-      place[first.outN] = column;
-      if (first.outBatch >= 0)
-        place[first.outBatch] = at.batch;
-      b.storeVector(result, out, place, valid);
+      b.storeVector(result, out, outPlace(row, column, at.batch), valid);
     }
   }
 }
@@ -272,24 +341,90 @@ void MatmulEmitter::widenPanel(Value base, Value widened) {
   });
 }
 
+/// Covers rows [m0, m1) with tiles.
+void MatmulEmitter::forTiles(Value m0, Value m1, function_ref<void(int64_t, Value)> tile) {
+  // 6 + 1 would be a slow tile: too few chains to hide an addition's latency. 4 + 3 are two good ones.
+  int64_t tall = b.shape.rows;
+  Value rows = b.sub(m1, m0), whole = b.div(rows, tall), rest = b.rem(rows, tall);
+  Value thin = arith::AndIOp::create(b, b.less(b.index(0), whole), arith::AndIOp::create(b, b.less(b.index(0), rest), b.less(rest, b.index(3))));
+  whole = b.select(thin, b.sub(whole, b.index(1)), whole);
+  rest = b.select(thin, b.add(rest, tall), rest);
+  Value row = b.add(m0, b.mul(whole, tall));
+  b.loop(m0, row, tall, [&](Value at) { tile(tall, at); });
+  b.when(thin, [&] { tile(4, row); });
+  row = b.select(thin, b.add(row, 4), row);
+  rest = b.select(thin, b.sub(rest, b.index(4)), rest);
+  SmallVector<int64_t> cases;
+  for (int64_t r = 1; r < tall; ++r)
+    cases.push_back(r);
+  b.switchOn(rest, cases, [&](int64_t r) { tile(r, row); });
+}
+
+/// Rows [chunk.begin, + count) of the sum for the outputs of `panel`: element (i, lane) of `turned` is
+/// W[chunk.begin + i, panel * width + lane]. Chunks begin where a stored panel does.
+void MatmulEmitter::turnPanel(Value batch, Value panel, const Chunk &chunk, Value turned) {
+  int64_t lanes = b.shape.lanes;
+  Value storedPanel = b.div(chunk.begin, stored.panel);
+  if (batch)
+    storedPanel = b.add(b.mul(batch, stored.panels()), storedPanel);
+  Value column = b.mul(panel, layout.panel); // K of the stored panel
+  onLastPanel(panel, [&](bool last) {
+    b.loop(0, llvm::divideCeil(chunk.count, stored.panel), 1, [&](Value block) {
+      Value base = b.add(b.mul(b.add(storedPanel, block), stored.panelElements()), b.mul(column, stored.panel));
+      for (int64_t n = 0; n < stored.panel; n += lanes)
+        for (int64_t k = 0; k < layout.panel; k += lanes) {
+          int64_t valid = validLanes(last, k / lanes);
+          Values rows;
+          for (int64_t i = 0; i < lanes; ++i)
+            rows.push_back(i < valid ? b.loadVector(right, {b.add(base, (k + i) * stored.panel + n)}, lanes)
+                                     : b.zeros(b.vectorOf(lanes, b.getF32Type())));
+          if (valid)
+            rows = b.transpose(rows);
+          for (int64_t i = 0; i < lanes; ++i)
+            b.storeVector(rows[i], turned, {b.add(b.mul(block, stored.panel), n + i), b.index(k)});
+        }
+    });
+  });
+}
+
+/// How many steps of a sum a chunk has: a multiple of the stored panel, all chunks alike where that is possible.
+static int64_t chunkLength(int64_t whole, int64_t panel) {
+  constexpr int64_t most = 512;
+  if (whole <= most)
+    return whole;
+  for (int64_t length = most / panel * panel; 2 * length >= most; length -= panel)
+    if (whole % length == 0)
+      return length;
+  return most / panel * panel;
+}
+
+void MatmulEmitter::emitTransposed(Value m0, Value m1, Value batch, Value p0, Value p1) {
+  int64_t length = chunkLength(first.k, stored.panel), whole = first.k / length, rest = first.k % length;
+  bool one = whole + (rest != 0) == 1;
+  int64_t offset = 0;
+  Value turned = b.scratchView(kernel.scratch, offset, {int64_t(llvm::alignTo(length, stored.panel)), layout.panel}, b.getF32Type());
+  auto sum = [&](const Chunk &chunk) {
+    b.loop(p0, p1, 1, [&](Value panel) {
+      turnPanel(batch, panel, chunk, turned);
+      forTiles(m0, m1, [&](int64_t rows, Value row) { tile(rows, 1, {row, batch, panel}, turned, &chunk); });
+    });
+  };
+  Value no = b.less(b.index(0), b.index(0)), yes = b.less(b.index(0), b.index(1));
+  if (one)
+    return sum({b.index(0), length, {}, {}});
+  b.loop(0, whole, 1, [&](Value i) {
+    sum({b.mul(i, length), length, b.equal(i, b.index(0)), rest ? no : b.equal(i, b.index(whole - 1))});
+  });
+  if (rest)
+    sum({b.index(whole * length), rest, no, yes});
+}
+
 void MatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1) {
+  if (transposed)
+    return emitTransposed(m0, m1, batch, p0, p1);
   Value rows = b.sub(m1, m0);
   auto tiles = [&](Value panel, Value widened) {
-    // 6 + 1 would be a slow tile: too few chains to hide an addition's latency. 4 + 3 are two good ones.
-    int64_t tall = b.shape.rows;
-    Value whole = b.div(rows, tall), rest = b.rem(rows, tall);
-    Value thin = arith::AndIOp::create(b, b.less(b.index(0), whole), arith::AndIOp::create(b, b.less(b.index(0), rest), b.less(rest, b.index(3))));
-    whole = b.select(thin, b.sub(whole, b.index(1)), whole);
-    rest = b.select(thin, b.add(rest, tall), rest);
-    Value row = b.add(m0, b.mul(whole, tall));
-    b.loop(m0, row, tall, [&](Value at) { tile(tall, 1, {at, batch, panel}, widened); });
-    b.when(thin, [&] { tile(4, 1, {row, batch, panel}, widened); });
-    row = b.select(thin, b.add(row, 4), row);
-    rest = b.select(thin, b.sub(rest, b.index(4)), rest);
-    SmallVector<int64_t> cases;
-    for (int64_t r = 1; r < tall; ++r)
-      cases.push_back(r);
-    b.switchOn(rest, cases, [&](int64_t r) { tile(r, 1, {row, batch, panel}, widened); });
+    forTiles(m0, m1, [&](int64_t rows, Value row) { tile(rows, 1, {row, batch, panel}, widened); });
   };
   constexpr int64_t together = 4;
   auto oneRow = [&] {
@@ -328,6 +463,8 @@ LogicalResult MatmulEmitter::emit() {
     offsets = kernel.memory(first.offsets), active = kernel.memory(first.active);
     source = first.source ? kernel.memory(first.source) : Value();
   }
+  if (products.size() > 1 && llvm::any_of(products, [&](Product &p) { return kernel.inPanels(p.right); }))
+    return kernel.tensors.emitError("matmul kernel wants weights in panels one product at a time");
   eight = isa<Float8E4M3FNType>(layout.element);
   vectors = layout.panel / b.shape.lanes;
   for (Product &p : products)
@@ -350,6 +487,11 @@ LogicalResult MatmulEmitter::emit() {
 
   // Rows of a task: as many as keep the left block in half of the second cache.
   int64_t rowsOfTask = std::clamp<int64_t>((256 << 10) / (4 * first.k) / b.shape.rows * b.shape.rows, 2 * b.shape.rows, 16 * b.shape.rows);
+  int64_t scratchBytes = layout.widenedBytes();
+  if (transposed) { // many rows for each panel that is turned
+    rowsOfTask = 32 * b.shape.rows;
+    scratchBytes = llvm::alignTo(chunkLength(first.k, stored.panel), stored.panel) * layout.panel * 4;
+  }
   int64_t panelsOfTask = 4, panels = layout.panels(), chunks = llvm::divideCeil(panels, panelsOfTask);
   auto panelRange = [&](Value chunk) {
     Value p0 = b.mul(chunk, panelsOfTask);
@@ -367,7 +509,7 @@ LogicalResult MatmulEmitter::emit() {
         b.loop(from, to, rowsOfTask, [&](Value m0) { emitBlock(m0, b.min(b.add(m0, rowsOfTask), to), e, p0, p1); });
       });
     });
-    kernel.finish({b.getAffineConstantExpr(first.batch * chunks), m * chunks}, layout.widenedBytes());
+    kernel.finish({b.getAffineConstantExpr(first.batch * chunks), m * chunks}, scratchBytes);
     return success();
   }
   Value rows = b.dim(out, first.outRow);
@@ -381,7 +523,7 @@ LogicalResult MatmulEmitter::emit() {
     Value m0 = b.mul(rest, rowsOfTask);
     emitBlock(m0, b.min(b.add(m0, rowsOfTask), rows), batch, p0, p1);
   });
-  kernel.finish({m.ceilDiv(rowsOfTask) * (chunks * first.batch)}, layout.widenedBytes());
+  kernel.finish({m.ceilDiv(rowsOfTask) * (chunks * first.batch)}, scratchBytes);
   return success();
 }
 

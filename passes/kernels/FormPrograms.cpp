@@ -56,7 +56,7 @@ Grouping::Grouping(Block &block) {
   DenseMap<Operation *, Operation *> into; // producer -> the op whose kernel it joins
   for (Operation *op : roots) {
     auto generic = dyn_cast<linalg::GenericOp>(op);
-    if (!generic || matchProduct(op))
+    if (!generic || matchProduct(op) || standsAlone(op))
       continue;
     if (isEpilogue(op)) {
       SmallVector<Product> candidates;
@@ -77,7 +77,7 @@ Grouping::Grouping(Block &block) {
     // A linalg producer joins its only reader when both go row by row.
     for (OpOperand *operand : generic.getDpsInputOperands()) {
       auto producer = operand->get().getDefiningOp<linalg::GenericOp>();
-      if (!producer || into.count(producer) || matchProduct(producer) || !producer->hasOneUse() || producer->getNumResults() != 1)
+      if (!producer || into.count(producer) || matchProduct(producer) || standsAlone(producer) || !producer->hasOneUse() || producer->getNumResults() != 1)
         continue;
       bool hasProduct = llvm::any_of(into, [&](auto &entry) { return entry.second == producer.getOperation() && matchProduct(entry.first); });
       AffineMap access = generic.getMatchingIndexingMap(operand);

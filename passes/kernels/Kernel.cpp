@@ -1,5 +1,6 @@
 #include "passes/kernels/Kernel.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "passes/kernels/Packing.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -20,7 +21,20 @@ Kernel::Kernel(func::FuncOp tensors, VectorShape shape)
       scalars += ShapedType::isDynamic(d);
     return MemRefType::get(tensor.getShape(), storageType(tensor.getElementType()));
   };
+  auto panelsOf = [&](Type t) {
+    auto tensor = cast<RankedTensorType>(t);
+    PanelLayout layout = PanelLayout::of(tensor, shape);
+    return MemRefType::get({layout.panels() * layout.panelElements() * (tensor.getRank() == 3 ? tensor.getDimSize(0) : 1)},
+                           b.getF32Type());
+  };
+  Operation *terminator = tensors.getBody().front().getTerminator();
   for (auto [i, type] : llvm::enumerate(tensors.getArgumentTypes())) {
+    if (tensors.getArgAttr(i, kPanelsAttr)) {
+      panelTensors.insert(tensors.getArgument(i));
+      place.push_back(types.size());
+      types.push_back(panelsOf(type));
+      continue;
+    }
     if (auto packed = tensors.getArgAttrOfType<IntegerAttr>(i, kPackedAttr)) {
       auto [it, isNew] = pairs.try_emplace(packed.getInt(), types.size());
       place.push_back(it->second);
@@ -38,11 +52,17 @@ Kernel::Kernel(func::FuncOp tensors, VectorShape shape)
   for (auto [i, type] : llvm::enumerate(tensors.getResultTypes())) {
     int at = -1;
     for (unsigned a = 0; a < tensors.getNumArguments(); ++a)
-      if (auto inPlace = tensors.getArgAttrOfType<IntegerAttr>(a, kInPlaceAttr); inPlace && inPlace.getInt() == int64_t(i))
+      if (auto inPlace = tensors.getArgAttrOfType<IntegerAttr>(a, kInPlaceAttr); inPlace && inPlace.getInt() == int64_t(i)) {
         at = place[a];
+        if (panelTensors.contains(tensors.getArgument(a)))
+          panelTensors.insert(terminator->getOperand(i));
+      }
     if (at < 0) {
       at = types.size();
-      types.push_back(memrefOf(type));
+      bool panels = bool(tensors.getResultAttr(i, kPanelsAttr));
+      types.push_back(panels ? panelsOf(type) : memrefOf(type));
+      if (panels)
+        panelTensors.insert(terminator->getOperand(i));
     }
     resultPlace.push_back(at);
   }
@@ -57,7 +77,6 @@ Kernel::Kernel(func::FuncOp tensors, VectorShape shape)
   for (auto [argument, at] : llvm::zip(tensors.getArguments(), place))
     memories.map(argument, entry->getArgument(at));
   // A result's memory is found through the value that is returned.
-  auto *terminator = tensors.getBody().front().getTerminator();
   for (auto [value, at] : llvm::zip(terminator->getOperands(), resultPlace))
     memories.map(value, entry->getArgument(at));
   begin = entry->getArgument(buffers);
@@ -93,6 +112,8 @@ Value Kernel::memory(Value tensor) {
   };
   Value result;
   Operation *op = tensor.getDefiningOp();
+  if (op && op->getNumOperands() && inPanels(op->getOperand(0)))
+    return {}; // panels have no views
   if (auto slice = dyn_cast_or_null<tensor::ExtractSliceOp>(op)) {
     Value source = memory(slice.getSource());
     if (!source)

@@ -13,7 +13,8 @@ inline constexpr llvm::StringLiteral kScratchAttr = "exec.scratch_bytes";    ///
 inline constexpr llvm::StringLiteral kLoweredAttr = "exec.lowered";          ///< unit: on memrefs
 /// On a kernel's argument: packed weights; two arguments of the same number are the halves of one buffer.
 inline constexpr llvm::StringLiteral kPackedAttr = "exec.packed";
-/// On a kernel's argument [.., N, K] (unit): its memory is flat, in the panels of a right operand (Packing.h, one half).
+/// On a kernel's argument or result, a tensor [N, K] or [E, N, K] (unit): its memory is f32 panels, PanelLayout::of(N, K, f32, 1,
+/// shape), experts one behind the other. Unlike packed weights such a tensor is read in both directions and written.
 inline constexpr llvm::StringLiteral kPanelsAttr = "exec.panels";
 /// On a kernel's argument: result number i is written in place of it.
 inline constexpr llvm::StringLiteral kInPlaceAttr = "exec.in_place";
@@ -35,6 +36,8 @@ public:
 
   /// The memref that holds `tensor`: an argument, a result's place, or a view of one. Null if it is none of these.
   mlir::Value memory(mlir::Value tensor);
+  /// True if `tensor` is an argument or a result whose memory is panels (kPanelsAttr): its memref is flat.
+  bool inPanels(mlir::Value tensor) const { return panelTensors.contains(tensor); }
   /// An index value of the tensor function, cloned.
   mlir::Value indexValue(mlir::Value v);
   /// The symbol of scalar `dim` of the memref argument that holds result `result`, or its constant.
@@ -47,13 +50,19 @@ public:
 
 private:
   mlir::IRMapping memories;
+  llvm::DenseSet<mlir::Value> panelTensors;
   unsigned scalars = 0;
 };
 
+/// The kernel, on tensors, that copies a weight [N, K] or [E, N, K] of f32 or bf16 (widened) into panels of f32, or panels into
+/// a weight of f32; made on first use. Buffers: source, destination; no scalars. Tasks are panels.
 mlir::func::FuncOp panelCopyKernel(mlir::ModuleOp module, mlir::RankedTensorType plain, bool pack);
 
 /// Each emitter takes the kernels it knows and returns success; failure with no diagnostic means "not mine".
 mlir::FailureOr<bool> emitMatmul(Kernel &kernel);
+mlir::FailureOr<bool> emitWeightGradient(Kernel &kernel);
+mlir::FailureOr<bool> emitColumnSum(Kernel &kernel);
+mlir::FailureOr<bool> emitPanelCopy(Kernel &kernel);
 mlir::FailureOr<bool> emitAttention(Kernel &kernel);
 mlir::FailureOr<bool> emitLatentAttention(Kernel &kernel);
 mlir::FailureOr<bool> emitPosition(Kernel &kernel);

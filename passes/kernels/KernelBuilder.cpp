@@ -39,6 +39,37 @@ Value KernelBuilder::dim(Value memref, int64_t d) {
   return memref::DimOp::create(*this, memref, d);
 }
 
+// Blocks of four lanes first, by the unpack instructions that stay within 128 bits; then whole blocks change places.
+Values KernelBuilder::transpose(Values rows) {
+  int64_t lanes = rows.size();
+  auto shuffle = [&](Value a, Value c, function_ref<int64_t(int64_t)> from) {
+    SmallVector<int64_t> mask;
+    for (int64_t lane = 0; lane < lanes; ++lane)
+      mask.push_back(from(lane));
+    return vector::ShuffleOp::create(*this, a, c, mask).getResult();
+  };
+  auto within = [&](Value a, Value c, std::array<int64_t, 4> from) { // 0..3 of a, 4..7 of c, in each four lanes
+    return shuffle(a, c, [&](int64_t lane) { return lane / 4 * 4 + from[lane % 4] % 4 + from[lane % 4] / 4 * lanes; });
+  };
+  for (int64_t i = 0; i < lanes; i += 4) {
+    Value low = within(rows[i], rows[i + 1], {0, 4, 1, 5}), high = within(rows[i], rows[i + 1], {2, 6, 3, 7});
+    Value low2 = within(rows[i + 2], rows[i + 3], {0, 4, 1, 5}), high2 = within(rows[i + 2], rows[i + 3], {2, 6, 3, 7});
+    rows[i] = within(low, low2, {0, 1, 4, 5});
+    rows[i + 1] = within(low, low2, {2, 3, 6, 7});
+    rows[i + 2] = within(high, high2, {0, 1, 4, 5});
+    rows[i + 3] = within(high, high2, {2, 3, 6, 7});
+  }
+  for (int64_t d = 4; d < lanes; d *= 2)
+    for (int64_t i = 0; i < lanes; ++i) {
+      if (i & d)
+        continue;
+      Value a = rows[i], c = rows[i + d];
+      rows[i] = shuffle(a, c, [&](int64_t lane) { return lane & d ? lanes + lane - d : lane; });
+      rows[i + d] = shuffle(a, c, [&](int64_t lane) { return lane & d ? lanes + lane : lane + d; });
+    }
+  return rows;
+}
+
 Value KernelBuilder::scratchView(Value scratch, int64_t &offset, ArrayRef<int64_t> dims, Type element) {
   auto type = MemRefType::get(dims, element);
   Value view = memref::ViewOp::create(*this, type, scratch, index(offset), ValueRange{});

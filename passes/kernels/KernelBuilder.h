@@ -78,6 +78,8 @@ public:
   Value loadVector(Value memref, mlir::ValueRange at, int64_t lanes, int64_t valid = -1);
   void storeVector(Value v, Value memref, mlir::ValueRange at, int64_t valid = -1);
   Value dim(Value memref, int64_t d);
+  /// The columns of a square block of f32 whose rows are vectors of 4, 8 or 16 lanes, all in registers.
+  Values transpose(Values rows);
   /// A typed view of `scratch` (memref<?xi8>) that begins at byte `offset`; advances `offset` past it, 64-byte aligned.
   Value scratchView(Value scratch, int64_t &offset, mlir::ArrayRef<int64_t> dims, mlir::Type element);
 

@@ -15,7 +15,7 @@ static bool isFloat(Value v) {
   return t.isF32() || t.isBF16() || t.isF16();
 }
 
-static bool isZeroFill(Value v) {
+bool isZeroFill(Value v) {
   auto fill = v.getDefiningOp<linalg::FillOp>();
   return fill && matchPattern(fill.getInputs()[0], m_AnyZeroFloat());
 }
@@ -28,8 +28,13 @@ static std::optional<Product> matchContraction(linalg::LinalgOp op) {
     return std::nullopt;
   Product p;
   p.op = op;
-  p.left = op.getDpsInputs()[0];
-  p.right = op.getDpsInputs()[1];
+  // Weights are the operand of static shape: an adjoint may name them first.
+  auto isStatic = [&](unsigned i) { return cast<ShapedType>(op.getDpsInputs()[i].getType()).hasStaticShape(); };
+  unsigned l = isStatic(0) && !isStatic(1), r = 1 - l;
+  if (l)
+    std::swap(dims->m, dims->n);
+  p.left = op.getDpsInputs()[l];
+  p.right = op.getDpsInputs()[r];
   Value out = op.getDpsInits()[0];
   auto maps = op.getIndexingMapsArray();
   if (!isFloat(p.left) || !isFloat(p.right) || !getElementTypeOrSelf(out.getType()).isF32() || !isZeroFill(out))
@@ -40,15 +45,15 @@ static std::optional<Product> matchContraction(linalg::LinalgOp op) {
         return int(i);
     return -1;
   };
-  p.leftRow = position(maps[0], dims->m[0]), p.leftK = position(maps[0], dims->k[0]);
-  p.rightN = position(maps[1], dims->n[0]), p.rightK = position(maps[1], dims->k[0]);
+  p.leftRow = position(maps[l], dims->m[0]), p.leftK = position(maps[l], dims->k[0]);
+  p.rightN = position(maps[r], dims->n[0]), p.rightK = position(maps[r], dims->k[0]);
   p.outRow = position(maps[2], dims->m[0]), p.outN = position(maps[2], dims->n[0]);
   auto right = cast<RankedTensorType>(p.right.getType());
   if (!right.hasStaticShape())
     return std::nullopt;
   if (!dims->batch.empty()) {
-    p.leftBatch = position(maps[0], dims->batch[0]);
-    p.rightBatch = position(maps[1], dims->batch[0]);
+    p.leftBatch = position(maps[l], dims->batch[0]);
+    p.rightBatch = position(maps[r], dims->batch[0]);
     p.outBatch = position(maps[2], dims->batch[0]);
     p.batch = right.getDimSize(p.rightBatch);
   }
@@ -72,8 +77,14 @@ template <typename Op> static Product grouped(Op op) {
 }
 
 std::optional<Product> matchProduct(Operation *op) {
-  if (auto g = dyn_cast<moe::GroupedMatmulOp>(op))
-    return grouped(g);
+  if (auto g = dyn_cast<moe::GroupedMatmulOp>(op)) {
+    Product p = grouped(g);
+    if (g.getTranspose()) {
+      std::swap(p.rightN, p.rightK);
+      std::swap(p.n, p.k);
+    }
+    return p;
+  }
   if (auto g = dyn_cast<fp8::GroupedMatmulOp>(op)) {
     Product p = grouped(g);
     p.scale = g.getScale(), p.blockN = g.getBlock()[0], p.blockK = g.getBlock()[1];
@@ -92,6 +103,98 @@ std::optional<Product> matchProduct(Operation *op) {
   return std::nullopt;
 }
 
+std::optional<WeightGradient> matchWeightGradient(Operation *op) {
+  WeightGradient g;
+  g.op = op;
+  if (auto grouped = dyn_cast<moe::GroupedWeightGradOp>(op)) {
+    g.rows = grouped.getRows(), g.gradient = grouped.getGradient();
+    g.offsets = grouped.getOffsets(), g.active = grouped.getActive(), g.source = grouped.getSource();
+    if (!isZeroFill(grouped.getInit()))
+      g.init = grouped.getInit();
+    auto out = grouped.getResult().getType();
+    g.batch = out.getDimSize(0), g.n = out.getDimSize(1), g.k = out.getDimSize(2);
+    return g;
+  }
+  auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
+  if (!linalgOp || !linalg::isaContractionOpInterface(linalgOp) || linalgOp.getNumLoops() != 3 || matchProduct(op))
+    return std::nullopt;
+  auto out = dyn_cast<RankedTensorType>(op->getResult(0).getType());
+  if (!out || out.getRank() != 2 || !out.hasStaticShape() || !out.getElementType().isF32())
+    return std::nullopt;
+  auto maps = linalgOp.getIndexingMapsArray();
+  if (!maps[2].isProjectedPermutation() || maps[2].getNumResults() != 2)
+    return std::nullopt;
+  AffineExpr n = maps[2].getResult(0), k = maps[2].getResult(1);
+  for (unsigned i = 0; i < 2; ++i) {
+    Value operand = linalgOp.getDpsInputs()[i];
+    if (maps[i].getNumResults() != 2 || !getElementTypeOrSelf(operand.getType()).isF32())
+      return std::nullopt;
+    AffineExpr row = maps[i].getResult(0), column = maps[i].getResult(1);
+    if (row == n || row == k)
+      return std::nullopt;
+    (column == n ? g.gradient : g.rows) = operand;
+  }
+  if (!g.gradient || !g.rows)
+    return std::nullopt;
+  if (!isZeroFill(linalgOp.getDpsInits()[0]))
+    g.init = linalgOp.getDpsInits()[0];
+  g.n = out.getDimSize(0), g.k = out.getDimSize(1);
+  return g;
+}
+
+/// True if the payload can be cloned on vectors.
+static bool runsOnVectors(linalg::GenericOp generic) {
+  for (Operation &inner : generic.getBody()->without_terminator())
+    if (!OpTrait::hasElementwiseMappableTraits(&inner) && !isa<arith::ConstantOp>(inner))
+      return false;
+  for (Operation &inner : generic.getBody()->without_terminator())
+    for (Value v : inner.getOperands())
+      if (!isa<BlockArgument>(v) && v.getDefiningOp()->getBlock() != generic.getBody() &&
+          !matchPattern(v, m_Constant()))
+        return false;
+  return true;
+}
+
+void clonePayload(KernelBuilder &b, linalg::GenericOp generic, IRMapping &map, int64_t lanes) {
+  for (Operation &op : generic.getBody()->without_terminator()) {
+    auto lanesOf = [&](Type t) { return b.vectorOf(lanes, t); };
+    for (Value v : op.getOperands()) { // constants stand outside or inside the payload as scalars
+      Attribute constant;
+      if (!map.contains(v) && matchPattern(v, m_Constant(&constant)))
+        map.map(v, arith::ConstantOp::create(b, DenseElementsAttr::get(lanesOf(v.getType()), constant)));
+    }
+    if (isa<arith::ConstantOp>(op))
+      continue;
+    Operation *clone = b.clone(op, map);
+    for (auto [from, to] : llvm::zip(op.getResults(), clone->getResults()))
+      to.setType(lanesOf(from.getType()));
+  }
+}
+
+bool isColumnSum(Operation *op) {
+  auto generic = dyn_cast<linalg::GenericOp>(op);
+  if (!generic || generic.getNumLoops() != 2 || generic.getNumParallelLoops() != 1 || generic.getNumReductionLoops() != 1 ||
+      generic.getNumResults() != 1 || !runsOnVectors(generic))
+    return false;
+  auto out = dyn_cast<RankedTensorType>(generic.getResult(0).getType());
+  if (!out || out.getRank() != 1 || !out.hasStaticShape() || !out.getElementType().isF32())
+    return false;
+  unsigned column = generic.getIteratorTypesArray()[0] == utils::IteratorType::parallel ? 0 : 1;
+  bool whole = false; // some operand has to say how many rows there are
+  for (OpOperand *operand : generic.getDpsInputOperands()) {
+    AffineMap map = generic.getMatchingIndexingMap(operand);
+    if (!map.isProjectedPermutation() || (map.getNumResults() == 2 && map.getDimPosition(1) != column))
+      return false;
+    whole |= map.getNumResults() == 2 || (map.getNumResults() == 1 && map.getDimPosition(0) != column);
+    if (isa<RankedTensorType>(operand->get().getType()) && map.getNumResults() == 0)
+      return false;
+  }
+  Value sum = generic.getBody()->getTerminator()->getOperand(0);
+  auto add = sum.getDefiningOp<arith::AddFOp>();
+  BlockArgument carried = generic.getRegionOutputArgs()[0];
+  return whole && add && sum.hasOneUse() && carried.hasOneUse() && (add.getLhs() == carried) != (add.getRhs() == carried);
+}
+
 bool isEpilogue(Operation *op) {
   auto generic = dyn_cast<linalg::GenericOp>(op);
   if (!generic || generic.getNumLoops() != 2 || generic.getNumParallelLoops() != 2 || generic.getNumResults() != 1)
@@ -108,16 +211,7 @@ bool isEpilogue(Operation *op) {
   if (!generic.getMatchingIndexingMap(generic.getDpsInitOperand(0)).isIdentity() ||
       generic.payloadUsesValueFromOperand(generic.getDpsInitOperand(0)))
     return false;
-  // The payload is cloned on vectors.
-  for (Operation &inner : generic.getBody()->without_terminator())
-    if (!OpTrait::hasElementwiseMappableTraits(&inner) && !isa<arith::ConstantOp>(inner))
-      return false;
-  for (Operation &inner : generic.getBody()->without_terminator())
-    for (Value v : inner.getOperands())
-      if (!isa<BlockArgument>(v) && v.getDefiningOp()->getBlock() != generic.getBody() &&
-          !matchPattern(v, m_Constant()))
-        return false;
-  return true;
+  return runsOnVectors(generic);
 }
 
 } // namespace hadal

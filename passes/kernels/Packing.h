@@ -17,6 +17,11 @@ struct PanelLayout {
   static PanelLayout of(int64_t n, int64_t k, mlir::Type element, int64_t halves, VectorShape shape) {
     return {n, k, element, halves == 2 ? std::max(shape.panel, 2 * shape.lanes) : shape.panel, halves};
   }
+  /// Of a tensor [N, K] or [E, N, K] that lies in panels (kPanelsAttr).
+  static PanelLayout of(mlir::RankedTensorType tensor, VectorShape shape) {
+    auto sizes = tensor.getShape().take_back(2);
+    return of(sizes[0], sizes[1], tensor.getElementType(), 1, shape);
+  }
   int64_t width() const { return panel / halves; } ///< outputs of one product in a panel
   int64_t panels() const { return llvm::divideCeil(n, width()); }
   int64_t paddedK() const { return (k + 1) / 2 * 2; }

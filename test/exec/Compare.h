@@ -110,6 +110,7 @@ std::vector<Case> attentionCases();
 std::vector<Case> expertCases();
 std::vector<Case> fp8Cases();
 std::vector<Case> layerCases();
+std::vector<Case> productCases();
 
 } // namespace hadal::compare
 

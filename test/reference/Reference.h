@@ -145,6 +145,24 @@ Reals rmsNorm(const Reals &x, const Reals &weights, double epsilon);
 
 Reals swiglu(const Reals &gate, const Reals &up);
 
+//===----------------------------------------------------------------------===//
+// Products of training (Products.cpp): to the bit, each element one chain of f32 fused multiply-adds
+//===----------------------------------------------------------------------===//
+
+/// gradient [T, N] times weights [N, K], in ascending N.
+Reals transposedMatmulChain(const Reals &gradient, const Reals &weights);
+
+/// The same for groups of rows and weights [E, N, K].
+Reals groupedTransposedChain(const Reals &gradient, const Reals &weights, const Integers &offsets,
+                             const std::optional<Integers> &source);
+
+/// init [N, K] + the sum over t, ascending, of gradient[t, n] * x[t, k].
+Reals weightGradientChain(const Reals &gradient, const Reals &x, Reals init);
+
+/// The same for groups of rows and init [E, N, K].
+Reals groupedWeightGradientChain(const Reals &rows, const Reals &gradient, const Integers &offsets, Reals init,
+                                 const std::optional<Integers> &source);
+
 } // namespace hadal::reference
 
 #endif // HADAL_TEST_REFERENCE_REFERENCE_H
