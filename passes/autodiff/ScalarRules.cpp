@@ -12,7 +12,9 @@ namespace {
 
 class ScalarSweep {
 public:
-  ScalarSweep(Block &block, Operation *owner) : block(block), owner(owner), b(owner->getLoc(), OpBuilder::atBlockTerminator(&block)) {}
+  ScalarSweep(Block &block, Operation *owner) : block(block), owner(owner), b(owner->getLoc(), owner->getContext()) {
+    b.setInsertionPoint(block.getTerminator());
+  }
 
   FailureOr<Value> run(ArrayRef<Value> seeds, Value target) {
     active.insert(target);
