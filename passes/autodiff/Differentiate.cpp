@@ -157,7 +157,7 @@ private:
         append(gradient, {b.getNamedAttr("hadal.gradient_of", FlatSymbolRefAttr::get(name)),
                           b.getNamedAttr("exec.name", b.getStringAttr("gradient." + name.getValue()))});
     // Sizes and zeros that nothing came to need.
-    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block->without_terminator())))
+    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(*block)))
       if (isOpTriviallyDead(&op))
         op.erase();
   }

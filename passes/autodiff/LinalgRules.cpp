@@ -45,8 +45,22 @@ public:
 
   BlockArgument operand(unsigned number) { return block->getArgument(op->getNumResults() + number); }
 
-  FailureOr<Value> differentiate(unsigned operandNumber) {
-    return differentiateScalars(*block, seeds, operand(operandNumber), op);
+  /// `isInner` says which loops of the op are the innermost of the gradient.
+  FailureOr<Value> differentiate(unsigned operandNumber, llvm::function_ref<bool(unsigned)> isInner) {
+    SmallVector<BlockArgument> perRow;
+    auto see = [&](BlockArgument argument, OpOperand *accessed) {
+      auto inner = [&](AffineExpr e) {
+        auto dim = dyn_cast<AffineDimExpr>(e);
+        return !dim || isInner(dim.getPosition());
+      };
+      if (llvm::none_of(op.getMatchingIndexingMap(accessed).getResults(), inner))
+        perRow.push_back(argument);
+    };
+    for (unsigned i = 0; i < op->getNumResults(); ++i)
+      see(block->getArgument(i), op.getDpsInitOperand(i));
+    for (OpOperand &other : op->getOpOperands())
+      see(operand(other.getOperandNumber()), &other);
+    return differentiateScalars(*block, seeds, operand(operandNumber), op, perRow);
   }
 
   /// Takes the terminator and all ops that `value` does not need.
@@ -73,7 +87,10 @@ public:
       return op->emitOpError() << "has no gradient: it reads operand " << operand.getOperandNumber() << " by " << AffineMapAttr::get(access);
     orderLoops();
     Payload payload(op, gradients, /*foldSplats=*/true);
-    auto scalar = payload.differentiate(operand.getOperandNumber());
+    // The innermost loops: the sums, else the last dimension.
+    unsigned outer = std::min<unsigned>(access.getNumResults(), op.getNumLoops() - 1);
+    auto scalar = payload.differentiate(operand.getOperandNumber(),
+                                        [&](unsigned loop) { return op.getNumLoops() == 0 || place[loop] >= outer; });
     if (failed(scalar))
       return failure();
     if (!*scalar)
@@ -211,7 +228,7 @@ private:
 /// A loop that a result does not see must add to it: then the init's gradient is the result's.
 static LogicalResult checkSum(linalg::LinalgOp op, OpOperand &init, ArrayRef<Value> gradients) {
   Payload payload(op, gradients, /*foldSplats=*/false);
-  auto scalar = payload.differentiate(init.getOperandNumber());
+  auto scalar = payload.differentiate(init.getOperandNumber(), [](unsigned) { return true; });
   if (failed(scalar))
     return failure();
   if (*scalar != payload.seeds[op.getTiedOpResult(&init).getResultNumber()])

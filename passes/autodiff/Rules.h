@@ -79,10 +79,10 @@ void addMoeRules(RuleTable &table);
 /// The rule of every linalg op: its payload in reverse. LinalgRules.cpp.
 llvm::LogicalResult differentiateLinalg(mlir::Operation *op, Adjoints &adjoints);
 
-/// Appends to `block` what turns gradients of the values that it yields into the gradient of `target`, and returns that; null
-/// where the yielded values do not depend on `target`. `seeds` holds a scalar for each yielded value, or null. `block` holds a
-/// linalg op's payload. ScalarRules.cpp.
+/// Inserts into `block`, a linalg op's payload, what turns gradients of the values that it yields into the gradient of `target`, and
+/// returns that; null where the yielded values do not depend on `target`. `seeds` holds a scalar for each yielded value, or null.
+/// Arguments in `perRow` do not change in the innermost loops. ScalarRules.cpp.
 llvm::FailureOr<mlir::Value> differentiateScalars(mlir::Block &block, llvm::ArrayRef<mlir::Value> seeds, mlir::Value target,
-                                                  mlir::Operation *owner);
+                                                  mlir::Operation *owner, llvm::ArrayRef<mlir::BlockArgument> perRow);
 
 } // namespace hadal::autodiff
