@@ -325,7 +325,7 @@ void buildBalance(ImplicitLocOpBuilder &b, const ModelConfig &c, ArrayRef<int64_
   SmallVector<Value> violations;
   for (int64_t layer : moeLayers) {
     std::string number = std::to_string(layer);
-    auto load = ml_program::GlobalLoadOp::create(b, loads, SymbolRefAttr::get(b.getContext(), "loads." + number));
+    auto load = ml_program::GlobalLoadOp::create(b, loads, SymbolRefAttr::get(b.getContext(), "sum.loads." + number));
     auto symbol = SymbolRefAttr::get(b.getContext(), "model.layers." + number + ".mlp.gate.e_score_correction_bias");
     if (step != 0) {
       Value bias = ml_program::GlobalLoadOp::create(b, biases, symbol);
@@ -429,8 +429,8 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
   for (int64_t layer : moeLayers) {
     auto type = RankedTensorType::get(config.experts, b.getI32Type());
     std::string name = "loads." + std::to_string(layer);
-    auto global = ml_program::GlobalOp::create(b, name, type, /*is_mutable=*/true, ml_program::ExternAttr::get(&context, type),
-                                               b.getStringAttr("private"));
+    auto global = ml_program::GlobalOp::create(b, "sum." + name, type, /*is_mutable=*/true,
+                                               ml_program::ExternAttr::get(&context, type), b.getStringAttr("private"));
     global->setAttr("exec.state", b.getStringAttr(name));
   }
   LossBuilder(b, model, options, depths).build();

@@ -38,10 +38,11 @@ def HadalAccumulateGradients : Pass<"hadal-accumulate-gradients", "::mlir::Modul
   let summary = "gradients and losses add up in globals, micro-batch by micro-batch";
   let description = [{
         func.func @f(...) -> (tensor<4x8xf32> {hadal.gradient_of = @w})
-          %0 = linalg.fill ...                           %0 = ml_program.global_load @gradient.w
+          %0 = linalg.fill ...                           %0 = ml_program.global_load @sum.gradient.w
           %1 = linalg.generic (dy^T x) outs(%0)    ->    %1 = linalg.generic (dy^T x) outs(%0)
-          return %1                                      ml_program.global_store @gradient.w = %1
-    A result with `hadal.gradient_of` adds up in @gradient.NAME, one with `hadal.accumulate = "NAME"` in @NAME. A sum that starts
+          return %1                                      ml_program.global_store @sum.gradient.w = %1
+    A result with `hadal.gradient_of` adds up in @sum.gradient.NAME, one with `hadal.accumulate = "NAME"` in @sum.NAME; the states
+    that these become lose the `sum.` (attribute `exec.state`). A sum that starts
     from zeros starts from the global instead, so that micro-batches make one chain; anything else is added to it. @loss goes,
     @loss_gradient becomes @gradients. Leaves other results alone. Fails before --hadal-differentiate. Test: test/passes/hadal-accumulate-gradients.mlir.
   }];

@@ -42,10 +42,11 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
   /// The global that sums of `type` add up in: named, or the gradient of `parameter`.
   ml_program::GlobalOp sumOf(func::FuncOp f, Attribute named, FlatSymbolRefAttr parameter, Type type, SymbolTable &symbols) {
     std::string name = parameter ? ("gradient." + parameter.getValue()).str() : cast<StringAttr>(named).str();
-    if (auto known = symbols.lookup<ml_program::GlobalOp>(name))
+    std::string symbol = "sum." + name;
+    if (auto known = symbols.lookup<ml_program::GlobalOp>(symbol))
       return known;
     OpBuilder b(f);
-    auto global = ml_program::GlobalOp::create(b, f.getLoc(), name, type, /*is_mutable=*/true,
+    auto global = ml_program::GlobalOp::create(b, f.getLoc(), symbol, type, /*is_mutable=*/true,
                                                ml_program::ExternAttr::get(&getContext(), type), b.getStringAttr("private"));
     global->setAttr("exec.state", b.getStringAttr(name));
     if (parameter)
