@@ -76,6 +76,8 @@ public:
   Value load(Value memref, mlir::ValueRange at) { return mlir::memref::LoadOp::create(*this, memref, at); }
   void store(Value v, Value memref, mlir::ValueRange at) { mlir::memref::StoreOp::create(*this, v, memref, at); }
   Value loadVector(Value memref, mlir::ValueRange at, int64_t lanes, int64_t valid = -1);
+  /// As many vectors as they have lanes: lane i of vector j goes to lane j of vector i.
+  Values transpose(Values rows);
   void storeVector(Value v, Value memref, mlir::ValueRange at, int64_t valid = -1);
   Value dim(Value memref, int64_t d);
   /// A typed view of `scratch` (memref<?xi8>) that begins at byte `offset`; advances `offset` past it, 64-byte aligned.
