@@ -37,7 +37,7 @@ private:
   Kernel &kernel;
   KernelBuilder &b;
   mla::AttentionOp op;
-  Value qNope, qRope, kNope, kRope, v, offsets, out;
+  Value qNope, qRope, kNope, kRope, v, offsets, out, lse;
   Value keys, sums, probabilities, maxima, totals; // scratch
   int64_t heads, dn, dr, dv, paddedDv, queryBlock;
 };
@@ -179,6 +179,8 @@ void AttentionEmitter::emitRun(Value r0, Value r1, Value s0, Value head) {
     for (int64_t d = 0; d < dv; d += lanes)
       b.storeVector(b.divf(b.loadVector(sums, {local, b.index(d)}, lanes), total), out,
                     {b.add(r0, local), head, b.index(d)}, std::min(lanes, dv - d));
+    if (lse)
+      b.store(b.addf(b.load(maxima, {local}), math::LogOp::create(b, b.load(totals, {local}))), lse, {b.add(r0, local), head});
   });
 }
 
@@ -188,6 +190,7 @@ LogicalResult AttentionEmitter::emit() {
   v = kernel.memory(op.getV()), offsets = kernel.memory(op.getOffsets()), out = kernel.memory(op.getResult());
   if (!qNope || !qRope || !kNope || !kRope || !v || !offsets || !out)
     return kernel.tensors.emitError("attention kernel wants its operands to be arguments or views of them");
+  lse = op.getLse() ? kernel.memory(op.getLse()) : Value();
   heads = op.getQNope().getType().getDimSize(1), dn = op.getQNope().getType().getDimSize(2);
   dr = op.getQRope().getType().getDimSize(2), dv = op.getV().getType().getDimSize(2);
   int64_t lanes = b.shape.lanes;

@@ -67,12 +67,18 @@ static void emitRope(Kernel &kernel, mla::RopeOp op) {
   b.loop(kernel.begin, kernel.end, 1, [&](Value row) {
     b.loop(0, heads, 1, [&](Value h) {
       b.loop(0, half, 1, [&](Value j) {
+        // Pairs on the unrotated side, halves on the rotated one; the adjoint goes back.
         Value ja = op.getInterleave() ? b.mul(j, 2) : j;
         Value jb = op.getInterleave() ? b.add(ja, 1) : b.add(j, half);
-        Value first = b.load(x, {row, h, ja}), second = b.load(x, {row, h, jb});
         Value c = b.load(cos, {row, j}), s = b.load(sin, {row, j});
-        b.store(b.subf(b.mulf(first, c), b.mulf(second, s)), out, {row, h, j});
-        b.store(b.addf(b.mulf(second, c), b.mulf(first, s)), out, {row, h, b.add(j, half)});
+        Value toA = j, toB = b.add(j, half);
+        if (op.getAdjoint()) {
+          std::swap(ja, toA), std::swap(jb, toB);
+          s = arith::NegFOp::create(b, s);
+        }
+        Value first = b.load(x, {row, h, ja}), second = b.load(x, {row, h, jb});
+        b.store(b.subf(b.mulf(first, c), b.mulf(second, s)), out, {row, h, toA});
+        b.store(b.addf(b.mulf(second, c), b.mulf(first, s)), out, {row, h, toB});
       });
     });
   });

@@ -7,11 +7,7 @@ using namespace mlir;
 using namespace hadal;
 using Values = KernelBuilder::Values;
 
-namespace {
-
-/// The untaken index in [0, count) of the largest value, the lower index in a tie; marks it taken.
-/// A value that is not a number never wins, yet the result always is an untaken index.
-Value takeLargest(KernelBuilder &b, int64_t count, function_ref<Value(Value)> value, Value taken) {
+Value hadal::takeLargest(KernelBuilder &b, int64_t count, function_ref<Value(Value)> value, Value taken) {
   Value none = b.i32(-1);
   Values best = b.carry(b.index(0), b.index(count), 1, {none, b.f32(-INFINITY)}, [&](Value i, Values best) {
     Value free = b.equal(b.load(taken, {i}), b.i32(0));
@@ -24,6 +20,8 @@ Value takeLargest(KernelBuilder &b, int64_t count, function_ref<Value(Value)> va
   b.store(b.i32(1), taken, {index});
   return index;
 }
+
+namespace {
 
 /// A task is a token.
 void emitRoute(Kernel &kernel, moe::RouteOp op) {

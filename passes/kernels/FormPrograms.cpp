@@ -42,6 +42,17 @@ bool hadal::isFree(Operation *op) {
          isa_and_nonnull<arith::ArithDialect>(op->getDialect());
 }
 
+OpOperand *hadal::destinationOf(Operation *op) {
+  if (isa_and_nonnull<mla::CacheAppendOp, moe::ScatterAddOp, moe::GroupedWeightGradOp, tensor::InsertSliceOp>(op))
+    return cast<DestinationStyleOpInterface>(op).getDpsInitOperand(0);
+  // A sum that goes on from what another op or an earlier run has made.
+  auto sum = dyn_cast_or_null<linalg::LinalgOp>(op);
+  if (!sum || sum.getNumDpsInits() != 1 || !sum.payloadUsesValueFromOperand(sum.getDpsInitOperand(0)))
+    return nullptr;
+  Operation *before = sum.getDpsInits()[0].getDefiningOp();
+  return before && (!isFree(before) || isa<ml_program::GlobalLoadOp>(before)) ? sum.getDpsInitOperand(0) : nullptr;
+}
+
 /// Products under one epilogue share the left operand, the shape and the kind of weights.
 static bool arePair(const Product &a, const Product &b) {
   return a.left == b.left && a.right.getType() == b.right.getType() && a.op->getName() == b.op->getName() &&
@@ -363,6 +374,20 @@ public:
     return pack;
   }
 
+  /// Equal kernels are one: the known one that computes the same, or `kernel`, named after `what`.
+  func::FuncOp shareKernel(func::FuncOp kernel, StringRef what) {
+    std::string text;
+    llvm::raw_string_ostream(text) << kernel;
+    func::FuncOp &known = kernels[text];
+    if (known) {
+      kernel.erase();
+    } else {
+      kernel.setSymName(llvm::formatv("{0}_{1}", what, kernels.size() - 1).str());
+      known = kernel;
+    }
+    return known;
+  }
+
   template <typename Op> Op insert(Op op) {
     symbols.insert(op);
     return op;
@@ -383,6 +408,10 @@ private:
   FailureOr<Value> stackedBuffer(ml_program::GlobalLoadConstOp load);
   FailureOr<Value> temporary(RankedTensorType type, Value tensor);
   LogicalResult storeGlobals();
+  FailureOr<AffineExpr> bytesOf(Value tensor);
+  Value placeOf(Value result);
+  FailureOr<Value> destinationBuffer(OpOperand &destination);
+  LogicalResult launchFill(linalg::FillOp fill, Value place);
   AffineExpr flops(ArrayRef<Operation *> group);
   AffineMap map(AffineExpr e) { return AffineMap::get(0, registers.size(), e, f.getContext()); }
   Value get(StringAttr symbol) {
@@ -421,21 +450,25 @@ Value throughReshapes(Value v) {
   return v;
 }
 
-/// The inits of a destination-style op that hold something it goes on from, each with the result that takes its place.
-SmallVector<std::pair<Value, Value>> updatedInits(Operation *op) {
-  SmallVector<std::pair<Value, Value>> pairs;
-  auto style = dyn_cast_or_null<DestinationStyleOpInterface>(op);
-  if (!style)
-    return pairs;
-  auto payload = dyn_cast<linalg::LinalgOp>(op);
-  for (OpOperand &init : style.getDpsInitsMutable()) {
-    Operation *maker = init.get().getDefiningOp();
-    if (maker && isFree(maker) && !isa<ml_program::GlobalLoadOp>(maker))
-      continue; // an initial value, which the kernel makes itself
-    if (!payload || payload.payloadUsesValueFromOperand(&init))
-      pairs.push_back({init.get(), style.getTiedOpResult(&init)});
+/// The op that writes over `v` in place, if nothing else reads it (a size is no reading).
+OpOperand *overwriter(Value v) {
+  OpOperand *found = nullptr;
+  for (OpOperand &use : v.getUses()) {
+    if (isa<tensor::DimOp>(use.getOwner()))
+      continue;
+    if (found)
+      return nullptr;
+    found = &use;
   }
-  return pairs;
+  return found && destinationOf(found->getOwner()) == found ? found : nullptr;
+}
+
+/// True if `v` is written into memory that the program does not own alone: a state.
+bool livesElsewhere(func::FuncOp f, Value v) {
+  while (OpOperand *destination = destinationOf(v.getDefiningOp()))
+    v = throughReshapes(destination->get());
+  auto argument = dyn_cast<BlockArgument>(v);
+  return argument && f.getArgAttr(argument.getArgNumber(), "exec.state");
 }
 
 /// Every returned value becomes the result of an op of its own, so that it has memory of its own.
@@ -447,8 +480,7 @@ void materializeResults(func::FuncOp f) {
       continue;
     Value root = throughReshapes(operand.get());
     Operation *op = root.getDefiningOp();
-    bool updated = llvm::any_of(updatedInits(op), [&](auto &pair) { return pair.second == root; });
-    if (op && (!isFree(op)) && !updated && seen.insert(root).second)
+    if (op && !isFree(op) && !livesElsewhere(f, root) && seen.insert(root).second)
       continue;
     OpBuilder b(terminator);
     auto type = cast<RankedTensorType>(operand.get().getType());
@@ -509,7 +541,8 @@ LogicalResult ProgramBuilder::readArguments() {
   return success();
 }
 
-FailureOr<Value> ProgramBuilder::temporary(RankedTensorType type, Value tensor) {
+FailureOr<AffineExpr> ProgramBuilder::bytesOf(Value tensor) {
+  auto type = cast<RankedTensorType>(tensor.getType());
   AffineExpr bytes = getAffineConstantExpr(elementBytes(type.getElementType()), f.getContext());
   for (int64_t d = 0; d < type.getRank(); ++d) {
     auto size = sizes.dim(tensor, d);
@@ -517,7 +550,95 @@ FailureOr<Value> ProgramBuilder::temporary(RankedTensorType type, Value tensor) 
       return tensor.getDefiningOp()->emitError() << "dimension " << d << " of " << type << " is no function of the arguments' sizes";
     bytes = bytes * *size;
   }
-  return Value(exec::TemporaryOp::create(b, f.getLoc(), exec::BufferType::get(f.getContext()), map(bytes), IntegerAttr()));
+  return bytes;
+}
+
+FailureOr<Value> ProgramBuilder::temporary(RankedTensorType type, Value tensor) {
+  auto bytes = bytesOf(tensor);
+  if (failed(bytes))
+    return failure();
+  return Value(exec::TemporaryOp::create(b, f.getLoc(), exec::BufferType::get(f.getContext()), map(*bytes), IntegerAttr()));
+}
+
+/// The output that `result` is returned in, be it through ops that write over it in place; null if there is none.
+Value ProgramBuilder::placeOf(Value result) {
+  while (true) {
+    if (Value place = outputs.lookup(result))
+      return place;
+    OpOperand *next = overwriter(result);
+    if (!next)
+      return {};
+    result = next->getOwner()->getResult(0);
+  }
+}
+
+/// Gives memory that is written over later its initial value.
+LogicalResult ProgramBuilder::launchFill(linalg::FillOp fill, Value place) {
+  auto type = cast<RankedTensorType>(fill.getResult(0).getType());
+  TypedAttr value;
+  if (!matchPattern(fill.getInputs()[0], m_Constant(&value)))
+    return fill.emitError("wants a constant where its result is written over");
+  OpBuilder at = shared.atEnd();
+  auto kernel = func::FuncOp::create(at, fill.getLoc(), "kernel", FunctionType::get(f.getContext(), {type}, {type}));
+  OpBuilder k = OpBuilder::atBlockEnd(kernel.addEntryBlock());
+  Value constant = arith::ConstantOp::create(k, fill.getLoc(), value);
+  Value filled = linalg::FillOp::create(k, fill.getLoc(), constant, kernel.getArgument(0)).getResult(0);
+  func::ReturnOp::create(k, fill.getLoc(), filled);
+  kernel->setAttr(kKernelAttr, b.getUnitAttr());
+  kernel.setArgAttr(0, kInPlaceAttr, b.getI64IntegerAttr(0));
+  kernel.setPrivate();
+  kernel = shared.shareKernel(kernel, "fill");
+  SmallVector<AffineMap> scalars;
+  for (int64_t d = 0; d < type.getRank(); ++d)
+    if (type.isDynamicDim(d)) {
+      auto size = sizes.dim(fill.getResult(0), d);
+      if (failed(size))
+        return fill.emitError() << "dimension " << d << " is no function of the arguments' sizes";
+      scalars.push_back(map(*size));
+    }
+  exec::LaunchOp::create(b, fill.getLoc(), kernel.getSymName(), ValueRange{place}, b.getAffineMapArrayAttr(scalars), ArrayAttr(),
+                         ArrayAttr(), AffineMapAttr(), IntegerAttr());
+  return success();
+}
+
+/// The memory that the op of `destination` writes over: that of its destination where nothing else needs it, else other
+/// memory that begins as a copy of it.
+FailureOr<Value> ProgramBuilder::destinationBuffer(OpOperand &destination) {
+  Operation *op = destination.getOwner();
+  Value v = destination.get(), result = op->getResult(0), root = throughReshapes(v);
+  auto place = [&]() -> FailureOr<Value> {
+    if (Value output = placeOf(result))
+      return output;
+    return temporary(cast<RankedTensorType>(result.getType()), result);
+  };
+  if (isa_and_nonnull<tensor::EmptyOp, linalg::FillOp>(root.getDefiningOp())) {
+    auto fresh = place();
+    if (auto fill = root.getDefiningOp<linalg::FillOp>(); fill && succeeded(fresh) && failed(launchFill(fill, *fresh)))
+      return failure();
+    return fresh;
+  }
+  auto here = bufferOf(root, op);
+  if (failed(here))
+    return failure();
+  bool alone = true; // along the reshapes too
+  for (Value step = v;; step = step.getDefiningOp()->getOperand(0)) {
+    unsigned readers = llvm::count_if(step.getUses(), [](OpOperand &use) { return !isa<tensor::DimOp>(use.getOwner()); });
+    alone &= readers == 1;
+    if (step == root)
+      break;
+  }
+  Operation *memory = here->getDefiningOp();
+  Value output = placeOf(result);
+  // A state is there to be changed. What the caller lent is not, nor is what someone else reads.
+  bool state = isa<exec::GetOp>(memory) && !root.getDefiningOp<ml_program::GlobalLoadConstOp>();
+  if (state || (alone && isa<exec::TemporaryOp, exec::ArgumentOp>(memory) && !isa<BlockArgument>(root) && (!output || output == *here)))
+    return here;
+  auto fresh = place();
+  auto bytes = bytesOf(v);
+  if (failed(fresh) || failed(bytes))
+    return failure();
+  exec::CopyOp::create(b, op->getLoc(), *fresh, *here, map(*bytes), IntegerAttr());
+  return fresh;
 }
 
 /// Stacked tensors that are read as they are lie one behind the other.
@@ -678,6 +799,11 @@ AffineExpr ProgramBuilder::flops(ArrayRef<Operation *> group) {
       auto q = a.getQNope().getType();
       int64_t each = q.getDimSize(1) * (q.getDimSize(2) + a.getQRope().getType().getDimSize(2) + a.getV().getType().getDimSize(2));
       sum = sum + attended(a.getQNope()) * (2 * each);
+    } else if (auto g = dyn_cast<mla::AttentionGradOp>(op)) {
+      // The scores once more and four products; that the kernel makes two of them twice is its own affair.
+      auto q = g.getQNope().getType();
+      int64_t query = q.getDimSize(2) + g.getQRope().getType().getDimSize(2), value = g.getV().getType().getDimSize(2);
+      sum = sum + attended(g.getQNope()) * (2 * q.getDimSize(1) * (3 * query + 2 * value));
     } else if (auto l = dyn_cast<mla::LatentAttentionOp>(op)) {
       auto q = l.getQLatent().getType();
       int64_t each = q.getDimSize(1) * (2 * q.getDimSize(2) + l.getQRope().getType().getDimSize(2));
@@ -703,6 +829,10 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
     if (!inPanels(p.right))
       packed[p.right] = 0;
 
+  OpOperand *destination = destinationOf(last);
+  if (destination && llvm::count(last->getOperands(), destination->get()) > 1)
+    return last->emitError("wants a destination that it does not also read");
+
   // The kernel: the group's ops and whatever is free, from the values that have memory.
   OpBuilder at = shared.atEnd();
   auto kernel = func::FuncOp::create(at, last->getLoc(), "kernel", FunctionType::get(context, {}, {}));
@@ -719,7 +849,8 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
     if (mapping.contains(v))
       return success();
     Operation *op = v.getDefiningOp();
-    if (packed.count(v) || !op || isa<ml_program::GlobalLoadConstOp, ml_program::GlobalLoadOp>(op) || (!isFree(op) && !inside.count(op)) || buffers.count(v)) {
+    bool written = destination && v == destination->get();
+    if (written || packed.count(v) || !op || isa<ml_program::GlobalLoadConstOp, ml_program::GlobalLoadOp>(op) || (!isFree(op) && !inside.count(op)) || buffers.count(v)) {
       addInput(v);
       return success();
     }
@@ -778,33 +909,15 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
   kernel.setType(FunctionType::get(context, body->getArgumentTypes(), resultTypes));
   kernel->setAttr(kKernelAttr, b.getUnitAttr());
   kernel.setPrivate();
-  // What an op goes on from is written in place.
-  auto updated = updatedInits(last);
-  auto resultOf = [&](Value init) -> Value {
-    for (auto &[from, result] : updated)
-      if (from == init)
-        return result;
-    return {};
-  };
   for (auto [i, v] : llvm::enumerate(inputs)) {
     if (packed.count(v))
       kernel.setArgAttr(i, kPackedAttr, b.getI64IntegerAttr(packed[v]));
     if (inPanels(v))
       kernel.setArgAttr(i, kPanelsAttr, b.getUnitAttr());
-    if (Value result = resultOf(v))
-      kernel.setArgAttr(i, kInPlaceAttr, b.getI64IntegerAttr(llvm::find(results, result) - results.begin()));
+    if (destination && v == destination->get())
+      kernel.setArgAttr(i, kInPlaceAttr, b.getI64IntegerAttr(0));
   }
-  // Equal kernels are one.
-  std::string text;
-  llvm::raw_string_ostream(text) << kernel;
-  func::FuncOp &known = shared.kernels[text];
-  if (known) {
-    kernel.erase();
-  } else {
-    kernel.setSymName(llvm::formatv("{0}_{1}", describe(group), shared.kernels.size() - 1).str());
-    known = kernel;
-  }
-  kernel = known;
+  kernel = shared.shareKernel(kernel, describe(group));
 
   // Its buffers and scalars, in the order of the lowered kernel's arguments.
   SmallVector<Value> bound;
@@ -832,37 +945,19 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
       bound.push_back(*buffer);
       continue;
     }
-    auto buffer = bufferOf(v, last);
+    bool written = destination && v == destination->get();
+    auto buffer = written ? destinationBuffer(*destination) : bufferOf(v, last);
     if (failed(buffer) || failed(addScalars(v)))
       return failure();
-    if (Value result = resultOf(v)) {
-      // A buffer that the caller lent, or that something else reads, is copied, not overwritten.
-      Value place = outputs.lookup(result);
-      bool lent = isa<exec::ArgumentOp>(buffer->getDefiningOp());
-      bool shared = llvm::any_of(v.getUsers(), [&](Operation *user) { return user != last && !isa<tensor::DimOp>(user); });
-      auto type = cast<RankedTensorType>(v.getType());
-      if (lent || place || (shared && !isa<exec::GetOp>(buffer->getDefiningOp()))) {
-        if (!place) {
-          auto made = temporary(type, v);
-          if (failed(made))
-            return failure();
-          place = *made;
-        }
-        AffineExpr bytes = getAffineConstantExpr(elementBytes(type.getElementType()), context);
-        for (int64_t d = 0; d < type.getRank(); ++d)
-          bytes = bytes * *sizes.dim(v, d);
-        exec::CopyOp::create(b, last->getLoc(), place, *buffer, map(bytes), IntegerAttr());
-        buffer = place;
-      }
-      buffers[result] = *buffer;
-    }
+    if (written)
+      buffers[last->getResult(0)] = *buffer;
     bound.push_back(*buffer);
   }
   for (Value r : results) {
-    if (llvm::any_of(updated, [&](auto &pair) { return pair.second == r; }))
+    if (destination)
       continue;
     Value &place = buffers[r];
-    place = outputs.lookup(r);
+    place = placeOf(r);
     if (!place) {
       auto made = temporary(cast<RankedTensorType>(r.getType()), r);
       if (failed(made))

@@ -10,6 +10,10 @@ bool isView(mlir::Operation *op);
 /// Ops that cost no launch: views, initial values, sizes, parameters. Kernels hold copies of them.
 bool isFree(mlir::Operation *op);
 
+/// The operand that an op of the destination-style family changes a part of, or adds to; null for other ops. Its kernel
+/// writes in place.
+mlir::OpOperand *destinationOf(mlir::Operation *op);
+
 /// Which ops share a kernel: a partition of a block's ops that are not free, each group in order, groups in the order of
 /// their last ops.
 struct Grouping {

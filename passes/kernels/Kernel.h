@@ -58,16 +58,24 @@ private:
 /// a weight of f32; made on first use. Buffers: source, destination; no scalars. Tasks are panels.
 mlir::func::FuncOp panelCopyKernel(mlir::ModuleOp module, mlir::RankedTensorType plain, bool pack);
 
+/// The untaken index in [0, count) of the largest value, the lower index in a tie; marks it taken (1 in `taken`).
+/// A value that is not a number never wins, yet the result always is an untaken index.
+mlir::Value takeLargest(KernelBuilder &b, int64_t count, llvm::function_ref<mlir::Value(mlir::Value)> value, mlir::Value taken);
+
 /// Each emitter takes the kernels it knows and returns success; failure with no diagnostic means "not mine".
 mlir::FailureOr<bool> emitMatmul(Kernel &kernel);
 mlir::FailureOr<bool> emitWeightGradient(Kernel &kernel);
 mlir::FailureOr<bool> emitColumnSum(Kernel &kernel);
 mlir::FailureOr<bool> emitPanelCopy(Kernel &kernel);
 mlir::FailureOr<bool> emitAttention(Kernel &kernel);
+mlir::FailureOr<bool> emitAttentionGradient(Kernel &kernel);
 mlir::FailureOr<bool> emitLatentAttention(Kernel &kernel);
 mlir::FailureOr<bool> emitPosition(Kernel &kernel);
 mlir::FailureOr<bool> emitRouting(Kernel &kernel);
+mlir::FailureOr<bool> emitRoutingGradient(Kernel &kernel);
 mlir::FailureOr<bool> emitQuantize(Kernel &kernel);
+/// tensor.insert_slice.
+mlir::FailureOr<bool> emitInsertSlice(Kernel &kernel);
 /// Any group of linalg ops: tiled over rows, producers fused into the row, bufferized, lowered to loops.
 mlir::FailureOr<bool> emitLinalg(Kernel &kernel);
 

@@ -20,7 +20,8 @@ struct LowerKernels : public hadal::impl::HadalLowerKernelsBase<LowerKernels> {
 
   LogicalResult lower(func::FuncOp f) {
     Kernel kernel(f, vectorShapeFor(lanes));
-    for (auto emit : {emitMatmul, emitWeightGradient, emitColumnSum, emitPanelCopy, emitAttention, emitLatentAttention, emitPosition, emitRouting, emitQuantize, emitLinalg}) {
+    for (auto emit : {emitMatmul, emitWeightGradient, emitColumnSum, emitPanelCopy, emitAttention, emitAttentionGradient,
+                      emitLatentAttention, emitPosition, emitRouting, emitRoutingGradient, emitQuantize, emitInsertSlice, emitLinalg}) {
       FailureOr<bool> done = emit(kernel);
       if (failed(done))
         return failure();

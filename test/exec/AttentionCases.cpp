@@ -36,7 +36,7 @@ static Case rotation() {
 
 static Case rope() {
   return {"mla.rope",
-          {"T", "h", "dr", "interleave"},
+          {"T", "h", "dr", "interleave", "adjoint"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             int64_t tokens = s.integer("T"), pairs = s.integer("dr") / 2;
             inputs.addRandom(random, {tokens, s.integer("h"), 2 * pairs});
@@ -44,40 +44,85 @@ static Case rope() {
             inputs.addRandom(random, {tokens, pairs});
           },
           [](const Settings &s, const Check &check) {
+            auto wanted = s.flag("adjoint") ? reference::ropeAdjoint : reference::rope;
             // Two products and a sum: three roundings.
-            check.close(0, reference::rope(check.real(0), check.real(1), check.real(2), s.flag("interleave")), 0x1p-22);
+            check.close(0, wanted(check.real(0), check.real(1), check.real(2), s.flag("interleave")), 0x1p-22);
           }};
 }
 
 // Scores of tens of terms go through exp, then tens of terms are summed: errors of some 2^-21 of the maximum.
 static constexpr double attentionTolerance = 0x1p-18;
 
+/// The six operands that attention and its adjoint share.
+static void makeAttention(const Settings &s, Random &random, Inputs &inputs) {
+  std::vector<int64_t> lengths = s.integers("lengths");
+  Integers offsets({static_cast<int64_t>(lengths.size()) + 1});
+  for (size_t b = 0; b < lengths.size(); ++b)
+    offsets(b + 1) = offsets(b) + lengths[b];
+  int64_t tokens = offsets.values.back(), heads = s.integer("nh");
+  // A wide spread of queries makes sharp softmaxes, whose running maximum moves a lot.
+  auto spread = static_cast<float>(s.real("spread", 1));
+  Reals query({tokens, heads, s.integer("dn")});
+  for (double &value : query.values)
+    value = random.between(-spread, spread);
+  inputs.addReals(query);
+  inputs.addRandom(random, {tokens, heads, s.integer("dr")});
+  inputs.addRandom(random, {tokens, heads, s.integer("dn")});
+  inputs.addRandom(random, {tokens, s.integer("dr")});
+  inputs.addRandom(random, {tokens, heads, s.integer("dv")});
+  inputs.addIntegers(offsets);
+}
+
 static Case attention() {
   return {"mla.attention",
-          {"lengths", "nh", "dn", "dr", "dv", "scale", "spread"},
-          [](const Settings &s, Random &random, Inputs &inputs) {
-            std::vector<int64_t> lengths = s.integers("lengths");
-            Integers offsets({static_cast<int64_t>(lengths.size()) + 1});
-            for (size_t b = 0; b < lengths.size(); ++b)
-              offsets(b + 1) = offsets(b) + lengths[b];
-            int64_t tokens = offsets.values.back(), heads = s.integer("nh");
-            // A wide spread of queries makes sharp softmaxes, whose running maximum moves a lot.
-            auto spread = static_cast<float>(s.real("spread", 1));
-            Reals query({tokens, heads, s.integer("dn")});
-            for (double &value : query.values)
-              value = random.between(-spread, spread);
-            inputs.addReals(query);
-            inputs.addRandom(random, {tokens, heads, s.integer("dr")});
-            inputs.addRandom(random, {tokens, heads, s.integer("dn")});
-            inputs.addRandom(random, {tokens, s.integer("dr")});
-            inputs.addRandom(random, {tokens, heads, s.integer("dv")});
-            inputs.addIntegers(offsets);
-          },
+          {"lengths", "nh", "dn", "dr", "dv", "scale", "spread", "lse"},
+          makeAttention,
           [](const Settings &s, const Check &check) {
+            double tolerance = attentionTolerance * std::max(1.0, s.real("spread", 1));
             check.close(0,
                         reference::attention(check.real(0), check.real(1), check.real(2), check.real(3), check.real(4),
                                              check.integer(5), s.real("scale")),
-                        attentionTolerance * std::max(1.0, s.real("spread", 1)));
+                        tolerance);
+            if (s.flag("lse"))
+              check.close(1,
+                          reference::attentionLse(check.real(0), check.real(1), check.real(2), check.real(3),
+                                                  check.integer(5), s.real("scale")),
+                          tolerance);
+          }};
+}
+
+static Case attentionGrad() {
+  return {"mla.attention_grad",
+          {"lengths", "nh", "dn", "dr", "dv", "scale", "spread"},
+          [](const Settings &s, Random &random, Inputs &inputs) {
+            makeAttention(s, random, inputs);
+            auto real = [&](size_t i) { return toReals(inputs.tensors[i]); };
+            Integers offsets = toIntegers(inputs.tensors[5]);
+            Reals result = reference::attention(real(0), real(1), real(2), real(3), real(4), offsets, s.real("scale"));
+            Inputs drawn;
+            drawn.addRandom(random, result.shape);
+            Reals gradient = toReals(drawn.tensors[0]), delta({result.dim(0), result.dim(1)});
+            for (int64_t t = 0; t < result.dim(0); ++t)
+              for (int64_t h = 0; h < result.dim(1); ++h)
+                for (int64_t i = 0; i < result.dim(2); ++i)
+                  delta(t, h) += result(t, h, i) * gradient(t, h, i);
+            inputs.addReals(reference::attentionLse(real(0), real(1), real(2), real(3), offsets, s.real("scale")));
+            inputs.addReals(delta);
+            inputs.addReals(gradient);
+          },
+          [](const Settings &s, const Check &check) {
+            // The softmax's derivative is taken anew from queries and keys; lse and delta serve the kernel only.
+            reference::AttentionGradients wanted = reference::attentionGradients(
+                check.real(0), check.real(1), check.real(2), check.real(3), check.real(4), check.integer(5),
+                check.real(8), s.real("scale"));
+            // Two products of scores instead of one, and a difference of numbers that may be close: twice the forward's.
+            double tolerance = 2 * attentionTolerance * std::max(1.0, s.real("spread", 1));
+            // A sequence of one row has no gradient of queries and keys: dot products of size one cancel.
+            check.close(0, wanted.qNope, tolerance, 1);
+            check.close(1, wanted.qRope, tolerance, 1);
+            check.close(2, wanted.kNope, tolerance, 1);
+            check.close(3, wanted.kRope, tolerance, 1);
+            check.close(4, wanted.v, tolerance);
           }};
 }
 
@@ -130,5 +175,5 @@ static Case cacheAppend() {
 }
 
 std::vector<Case> compare::attentionCases() {
-  return {rotation(), rope(), attention(), latentAttention(), cacheAppend()};
+  return {rotation(), rope(), attention(), attentionGrad(), latentAttention(), cacheAppend()};
 }

@@ -152,8 +152,7 @@ const Tensor &Tensors::tensor(const std::string &name) const {
   return known->second;
 }
 
-Reals Tensors::reals(const std::string &name) const {
-  const Tensor &from = tensor(name);
+Reals compare::toReals(const Tensor &from) {
   Reals result(from.shape());
   for (int64_t i = 0; i < from.size(); ++i) {
     if (from.element() == ElementType::F32)
@@ -161,13 +160,12 @@ Reals Tensors::reals(const std::string &name) const {
     else if (from.element() == ElementType::BF16)
       result.values[i] = fromBf16(static_cast<const uint16_t *>(from.data())[i]);
     else
-      fail(path + ": '" + name + "' wants F32 or BF16, is " + std::string(elementTypeName(from.element())));
+      fail("wants F32 or BF16, is " + std::string(elementTypeName(from.element())));
   }
   return result;
 }
 
-Integers Tensors::integers(const std::string &name) const {
-  const Tensor &from = tensor(name);
+Integers compare::toIntegers(const Tensor &from) {
   Integers result(from.shape());
   for (int64_t i = 0; i < from.size(); ++i) {
     if (from.element() == ElementType::I32)
@@ -175,10 +173,14 @@ Integers Tensors::integers(const std::string &name) const {
     else if (from.element() == ElementType::F8E4M3)
       result.values[i] = static_cast<const uint8_t *>(from.data())[i];
     else
-      fail(path + ": '" + name + "' wants I32 or F8_E4M3, is " + std::string(elementTypeName(from.element())));
+      fail("wants I32 or F8_E4M3, is " + std::string(elementTypeName(from.element())));
   }
   return result;
 }
+
+Reals Tensors::reals(const std::string &name) const { return toReals(tensor(name)); }
+
+Integers Tensors::integers(const std::string &name) const { return toIntegers(tensor(name)); }
 
 //===----------------------------------------------------------------------===//
 // Check
@@ -204,11 +206,11 @@ static std::string elementName(const std::string &name, const std::vector<int64_
   return name + toString(index);
 }
 
-void Check::close(unsigned result, const Reals &wanted, double tolerance) const {
+void Check::close(unsigned result, const Reals &wanted, double tolerance, double most) const {
   std::string name = "result" + std::to_string(result);
   Reals got = results.reals(name);
   compareShapes(name, got.shape, wanted.shape);
-  double most = 0, worst = 0;
+  double worst = 0;
   for (double value : wanted.values)
     most = std::max(most, std::abs(value));
   for (int64_t i = 0; i < wanted.size(); ++i) {

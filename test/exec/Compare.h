@@ -65,6 +65,10 @@ public:
   void addRandom(Random &random, std::vector<int64_t> shape, ElementType element = ElementType::F32);
 };
 
+/// A tensor's elements as numbers; fails on other types.
+Reals toReals(const Tensor &from);
+Integers toIntegers(const Tensor &from);
+
 /// Named tensors of a file, read as numbers.
 class Tensors {
 public:
@@ -89,8 +93,9 @@ public:
   std::optional<Integers> optionalInteger(unsigned argument) const;
 
   /// |got - wanted| <= tolerance * the largest |wanted|, everywhere. Tolerance 0: equal to the bit (but for the sign of
-  /// zero). Fails with the first element that differs, the shapes where they do, or a NaN.
-  void close(unsigned result, const Reals &wanted, double tolerance) const;
+  /// zero). Fails with the first element that differs, the shapes where they do, or a NaN. `most` takes the place of a
+  /// smaller maximum: where terms of that size cancel, exact zeros come out as their rounding.
+  void close(unsigned result, const Reals &wanted, double tolerance, double most = 0) const;
   void equal(unsigned result, const Reals &wanted) const { close(result, wanted, 0); }
   void equal(unsigned result, const Integers &wanted) const;
 

@@ -129,6 +129,112 @@ static Case combine() {
           }};
 }
 
+static Case combineGrad() {
+  return {"moe.combine_grad",
+          {"T", "E", "K", "H"},
+          [](const Settings &s, Random &random, Inputs &inputs) {
+            int64_t tokens = s.integer("T"), experts = s.integer("E"), topK = s.integer("K");
+            inputs.addRandom(random, {tokens * topK, s.integer("H")});
+            inputs.addIntegers(reference::plan(choices(random, tokens, topK, experts), experts).position);
+            inputs.addRandom(random, {tokens, topK});
+            inputs.addRandom(random, {tokens, s.integer("H")});
+          },
+          [](const Settings &s, const Check &check) {
+            reference::CombineGradients wanted =
+                reference::combineGradients(check.real(0), check.integer(1), check.real(2), check.real(3));
+            // One product; and a sum of H products in f32, in the lanes' order.
+            check.close(0, wanted.rows, 0x1p-24);
+            check.close(1, wanted.weights, static_cast<double>(s.integer("H")) * 0x1p-24);
+          }};
+}
+
+static Case routeGrad() {
+  return {"moe.route_grad",
+          {"T", "E", "K", "normalize", "scale", "forced"},
+          [](const Settings &s, Random &random, Inputs &inputs) {
+            int64_t tokens = s.integer("T"), experts = s.integer("E"), topK = s.integer("K");
+            Reals logits({tokens, experts});
+            for (double &value : logits.values)
+              value = random.between(-3, 3);
+            Integers chosen = choices(random, tokens, topK, experts);
+            // A forced choice may name an expert twice.
+            for (int64_t t = 0; s.flag("forced") && t < tokens; ++t)
+              for (int64_t k = 0; k < topK; ++k)
+                chosen(t, k) = random.below(experts);
+            inputs.addReals(logits);
+            inputs.addIntegers(chosen);
+            inputs.addRandom(random, {tokens, topK});
+          },
+          [](const Settings &s, const Check &check) {
+            // A sigmoid and its slope, sums of K values in f64.
+            check.close(0,
+                        reference::routeGradient(check.real(0), check.integer(1), check.real(2), s.flag("normalize"),
+                                                 s.real("scale")),
+                        0x1p-20);
+          }};
+}
+
+/// Logits, and boundaries of sequences of the given `lengths`.
+static void makeSequences(const Settings &s, Random &random, Inputs &inputs) {
+  std::vector<int64_t> lengths = s.integers("lengths");
+  Integers offsets({static_cast<int64_t>(lengths.size()) + 1});
+  for (size_t q = 0; q < lengths.size(); ++q)
+    offsets(q + 1) = offsets(q) + lengths[q];
+  Reals logits({offsets.values.back(), s.integer("E")});
+  // Steps of 1/8 make ties, which are ties in f32 and in f64 alike.
+  for (double &value : logits.values)
+    value = static_cast<double>(random.below(49) - 24) / 8;
+  inputs.addReals(logits);
+  inputs.addIntegers(offsets);
+}
+
+static Case balanceLoss() {
+  return {"moe.balance_loss", {"lengths", "E", "top_k"}, makeSequences, [](const Settings &s, const Check &check) {
+            reference::Balance wanted = reference::balanceLoss(check.real(0), check.integer(1), s.integer("top_k"));
+            // Sigmoids in f32; the sums are in f64.
+            check.close(0, wanted.loss, 0x1p-21);
+            check.close(1, wanted.fractions, 0x1p-23);
+          }};
+}
+
+static Case balanceLossGrad() {
+  return {"moe.balance_loss_grad",
+          {"lengths", "E", "top_k"},
+          [](const Settings &s, Random &random, Inputs &inputs) {
+            makeSequences(s, random, inputs);
+            Integers offsets = toIntegers(inputs.tensors[1]);
+            inputs.addReals(
+                reference::balanceLoss(toReals(inputs.tensors[0]), offsets, s.integer("top_k")).fractions);
+            inputs.addRandom(random, {offsets.dim(0) - 1});
+          },
+          [](const Settings &, const Check &check) {
+            // A sigmoid, its slope, and the difference of a fraction and their mean.
+            check.close(0,
+                        reference::balanceLossGradient(check.real(0), check.integer(1), check.real(2), check.real(3)),
+                        0x1p-20);
+          }};
+}
+
+static Case scatterAdd() {
+  return {"moe.scatter_add",
+          {"R", "H", "V", "zero"},
+          [](const Settings &s, Random &random, Inputs &inputs) {
+            // Few ids, so that most occur more than once, and the last row of all.
+            Integers ids({s.integer("R")});
+            for (int64_t &id : ids.values)
+              id = s.integer("V") - 1 - random.below((s.integer("V") + 1) / 2);
+            inputs.addRandom(random, {s.integer("R"), s.integer("H")});
+            inputs.addIntegers(ids);
+            if (!s.flag("zero"))
+              inputs.addRandom(random, {s.integer("V"), s.integer("H")});
+          },
+          [](const Settings &s, const Check &check) {
+            // The order of the sums is part of the op's meaning, hence the bits.
+            Reals init = s.flag("zero") ? Reals({s.integer("V"), s.integer("H")}) : check.real(2);
+            check.equal(0, reference::scatterAdd(check.real(0), check.integer(1), init));
+          }};
+}
+
 static Case updateBias() {
   return {"moe.update_bias",
           {"E", "step"},
@@ -153,5 +259,7 @@ static Case updateBias() {
 }
 
 std::vector<Case> compare::expertCases() {
-  return {route(), plan(), dispatch(), groupedMatmul(), combine(), updateBias()};
+  return {route(),       plan(),        dispatch(),    groupedMatmul(),   combine(),
+          combineGrad(), routeGrad(),   balanceLoss(), balanceLossGrad(), scatterAdd(),
+          updateBias()};
 }

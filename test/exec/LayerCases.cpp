@@ -2,6 +2,8 @@
 
 #include "test/exec/Compare.h"
 
+#include <algorithm>
+
 using namespace hadal;
 using namespace hadal::compare;
 
@@ -52,4 +54,34 @@ static Case swiglu() {
           }};
 }
 
-std::vector<Case> compare::layerCases() { return {matmul(), rmsNorm(), swiglu()}; }
+/// Parts of [T, h, widths[i]] written from column from[i] on over zeros [T, h, size], or over a last argument `base`. With
+/// h = 0 there is no dimension of heads.
+static Case insertSlice() {
+  auto shape = [](const Settings &s, int64_t columns) {
+    int64_t tokens = s.integer("T"), heads = s.integer("h");
+    return heads ? std::vector<int64_t>{tokens, heads, columns} : std::vector<int64_t>{tokens, columns};
+  };
+  return {"tensor.insert_slice",
+          {"T", "h", "widths", "from", "size", "base"},
+          [shape](const Settings &s, Random &random, Inputs &inputs) {
+            for (int64_t width : s.integers("widths"))
+              inputs.addRandom(random, shape(s, width));
+            if (s.flag("base"))
+              inputs.addRandom(random, shape(s, s.integer("size")));
+          },
+          [shape](const Settings &s, const Check &check) {
+            std::vector<int64_t> widths = s.integers("widths"), from = s.integers("from");
+            auto threeDims = [&](Reals values) {
+              values.shape = {s.integer("T"), std::max<int64_t>(1, s.integer("h")), values.shape.back()};
+              return values;
+            };
+            auto parts = static_cast<unsigned>(widths.size());
+            Reals whole = threeDims(s.flag("base") ? check.real(parts) : Reals(shape(s, s.integer("size"))));
+            for (unsigned i = 0; i < parts; ++i)
+              whole = reference::insertColumns(threeDims(check.real(i)), whole, from[i]);
+            whole.shape = shape(s, s.integer("size"));
+            check.equal(0, whole);
+          }};
+}
+
+std::vector<Case> compare::layerCases() { return {matmul(), rmsNorm(), swiglu(), insertSlice()}; }

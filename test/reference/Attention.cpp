@@ -2,6 +2,7 @@
 
 #include "test/reference/Reference.h"
 
+#include <algorithm>
 #include <cmath>
 
 using namespace hadal::reference;
@@ -31,6 +32,20 @@ Reals hadal::reference::rope(const Reals &x, const Reals &cos, const Reals &sin,
         double b = interleave ? x(t, h, 2 * j + 1) : x(t, h, pairs + j);
         result(t, h, j) = a * cos(t, j) - b * sin(t, j);
         result(t, h, pairs + j) = b * cos(t, j) + a * sin(t, j);
+      }
+  return result;
+}
+
+// The rotation by the opposite angle, from all a' and then all b' back to the pairs' places.
+Reals hadal::reference::ropeAdjoint(const Reals &x, const Reals &cos, const Reals &sin, bool interleave) {
+  int64_t tokens = x.dim(0), heads = x.dim(1), pairs = x.dim(2) / 2;
+  Reals result(x.shape);
+  for (int64_t t = 0; t < tokens; ++t)
+    for (int64_t h = 0; h < heads; ++h)
+      for (int64_t j = 0; j < pairs; ++j) {
+        double a = x(t, h, j), b = x(t, h, pairs + j);
+        (interleave ? result(t, h, 2 * j) : result(t, h, j)) = a * cos(t, j) + b * sin(t, j);
+        (interleave ? result(t, h, 2 * j + 1) : result(t, h, pairs + j)) = b * cos(t, j) - a * sin(t, j);
       }
   return result;
 }
@@ -66,6 +81,74 @@ Reals hadal::reference::attention(const Reals &qNope, const Reals &qRope, const 
         for (int64_t i = 0; i < v.dim(2); ++i)
           for (int64_t s = offsets(b); s <= t; ++s)
             result(t, h, i) += p[s - offsets(b)] * v(s, h, i);
+      }
+  return result;
+}
+
+/// The scores of row t of a sequence that begins at row `first`, head h.
+static std::vector<double> scores(const Reals &qNope, const Reals &qRope, const Reals &kNope, const Reals &kRope,
+                                  int64_t first, int64_t t, int64_t h, double scale) {
+  std::vector<double> result;
+  for (int64_t s = first; s <= t; ++s) {
+    double score = 0;
+    for (int64_t i = 0; i < qNope.dim(2); ++i)
+      score += qNope(t, h, i) * kNope(s, h, i);
+    for (int64_t i = 0; i < qRope.dim(2); ++i)
+      score += qRope(t, h, i) * kRope(s, i);
+    result.push_back(score * scale);
+  }
+  return result;
+}
+
+Reals hadal::reference::attentionLse(const Reals &qNope, const Reals &qRope, const Reals &kNope, const Reals &kRope,
+                                     const Integers &offsets, double scale) {
+  Reals result({qNope.dim(0), qNope.dim(1)});
+  for (int64_t b = 0; b + 1 < offsets.dim(0); ++b)
+    for (int64_t t = offsets(b); t < offsets(b + 1); ++t)
+      for (int64_t h = 0; h < qNope.dim(1); ++h) {
+        double most = -INFINITY, sum = 0;
+        std::vector<double> all = scores(qNope, qRope, kNope, kRope, offsets(b), t, h, scale);
+        for (double s : all)
+          most = std::max(most, s);
+        for (double s : all)
+          sum += std::exp(s - most);
+        result(t, h) = most + std::log(sum);
+      }
+  return result;
+}
+
+// With p = softmax(s) and o = sum_j p_j v_j: dv_j = p_j g, dp_j = g . v_j, ds_j = p_j (dp_j - sum_i p_i dp_i).
+AttentionGradients hadal::reference::attentionGradients(const Reals &qNope, const Reals &qRope, const Reals &kNope,
+                                                        const Reals &kRope, const Reals &v, const Integers &offsets,
+                                                        const Reals &gradient, double scale) {
+  AttentionGradients result{Reals(qNope.shape), Reals(qRope.shape), Reals(kNope.shape), Reals(qRope.shape),
+                            Reals(v.shape)};
+  for (int64_t b = 0; b + 1 < offsets.dim(0); ++b)
+    for (int64_t t = offsets(b); t < offsets(b + 1); ++t)
+      for (int64_t h = 0; h < qNope.dim(1); ++h) {
+        std::vector<double> p = scores(qNope, qRope, kNope, kRope, offsets(b), t, h, scale), dp(p.size());
+        softmax(p);
+        double mean = 0;
+        for (size_t j = 0; j < p.size(); ++j) {
+          int64_t s = offsets(b) + static_cast<int64_t>(j);
+          for (int64_t i = 0; i < v.dim(2); ++i) {
+            dp[j] += gradient(t, h, i) * v(s, h, i);
+            result.v(s, h, i) += p[j] * gradient(t, h, i);
+          }
+          mean += p[j] * dp[j];
+        }
+        for (size_t j = 0; j < p.size(); ++j) {
+          int64_t s = offsets(b) + static_cast<int64_t>(j);
+          double ds = p[j] * (dp[j] - mean) * scale;
+          for (int64_t i = 0; i < qNope.dim(2); ++i) {
+            result.qNope(t, h, i) += ds * kNope(s, h, i);
+            result.kNope(s, h, i) += ds * qNope(t, h, i);
+          }
+          for (int64_t i = 0; i < qRope.dim(2); ++i) {
+            result.qRope(t, h, i) += ds * kRope(s, i);
+            result.kRope(s, h, i) += ds * qRope(t, h, i);
+          }
+        }
       }
   return result;
 }

@@ -160,6 +160,95 @@ Reals hadal::reference::combine(const Reals &rows, const Integers &position, con
   return result;
 }
 
+// y_t = sum_k w_tk rows_pos(t,k): the gradients of a sum of products.
+CombineGradients hadal::reference::combineGradients(const Reals &rows, const Integers &position, const Reals &weights,
+                                                    const Reals &gradient) {
+  CombineGradients result{Reals(rows.shape), Reals(weights.shape)};
+  for (int64_t t = 0; t < position.dim(0); ++t)
+    for (int64_t k = 0; k < position.dim(1); ++k)
+      for (int64_t i = 0; i < rows.dim(1); ++i) {
+        result.rows(position(t, k), i) += weights(t, k) * gradient(t, i);
+        result.weights(t, k) += rows(position(t, k), i) * gradient(t, i);
+      }
+  return result;
+}
+
+static double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+// w_k = scale s_k / S, S = sum_j s_j: dw_k/ds_j = scale ([k = j] / S - s_k / S^2).
+Reals hadal::reference::routeGradient(const Reals &logits, const Integers &experts, const Reals &gradient,
+                                      bool normalize, double scale) {
+  Reals result(logits.shape);
+  int64_t topK = experts.dim(1);
+  for (int64_t t = 0; t < logits.dim(0); ++t) {
+    double sum = 0;
+    for (int64_t k = 0; k < topK; ++k)
+      sum += sigmoid(logits(t, experts(t, k)));
+    for (int64_t j = 0; j < topK; ++j) {
+      double ds = 0, s = sigmoid(logits(t, experts(t, j)));
+      for (int64_t k = 0; k < topK; ++k) {
+        double sk = sigmoid(logits(t, experts(t, k)));
+        double slope = normalize ? (k == j ? 1 / sum : 0) - sk / (sum * sum) : (k == j ? 1 : 0);
+        ds += gradient(t, k) * scale * slope;
+      }
+      result(t, experts(t, j)) += ds * s * (1 - s);
+    }
+  }
+  return result;
+}
+
+// DeepSeek-V3, section 2.1.2, eq. 17-20 without alpha.
+Balance hadal::reference::balanceLoss(const Reals &logits, const Integers &offsets, int64_t topK) {
+  int64_t experts = logits.dim(1), sequences = offsets.dim(0) - 1;
+  Balance result{Reals({sequences}), Reals({sequences, experts})};
+  for (int64_t q = 0; q < sequences; ++q) {
+    auto tokens = static_cast<double>(offsets(q + 1) - offsets(q));
+    std::vector<double> mean(static_cast<size_t>(experts));
+    for (int64_t t = offsets(q); t < offsets(q + 1); ++t) {
+      std::vector<double> affinity;
+      double sum = 0;
+      for (int64_t e = 0; e < experts; ++e) {
+        affinity.push_back(sigmoid(logits(t, e)));
+        sum += affinity.back();
+      }
+      for (int64_t e : largest(affinity, topK))
+        result.fractions(q, e) += static_cast<double>(experts) / (static_cast<double>(topK) * tokens);
+      for (int64_t e = 0; e < experts; ++e)
+        mean[e] += affinity[e] / sum / tokens;
+    }
+    for (int64_t e = 0; e < experts; ++e)
+      result.loss(q) += result.fractions(q, e) * mean[e];
+  }
+  return result;
+}
+
+// P_e = mean_t s_te / Z_t: ds_te'/Z has the slope ([e = e'] - s_te / Z) / Z.
+Reals hadal::reference::balanceLossGradient(const Reals &logits, const Integers &offsets, const Reals &fractions,
+                                            const Reals &gradient) {
+  Reals result(logits.shape);
+  int64_t experts = logits.dim(1);
+  for (int64_t q = 0; q + 1 < offsets.dim(0); ++q)
+    for (int64_t t = offsets(q); t < offsets(q + 1); ++t) {
+      double sum = 0;
+      for (int64_t e = 0; e < experts; ++e)
+        sum += sigmoid(logits(t, e));
+      for (int64_t to = 0; to < experts; ++to) {
+        double s = sigmoid(logits(t, to)), ds = 0;
+        for (int64_t e = 0; e < experts; ++e)
+          ds += fractions(q, e) * ((e == to ? 1 : 0) - sigmoid(logits(t, e)) / sum) / sum;
+        result(t, to) = gradient(q) / static_cast<double>(offsets(q + 1) - offsets(q)) * ds * s * (1 - s);
+      }
+    }
+  return result;
+}
+
+Reals hadal::reference::scatterAdd(const Reals &rows, const Integers &ids, Reals init) {
+  for (int64_t r = 0; r < rows.dim(0); ++r)
+    for (int64_t i = 0; i < rows.dim(1); ++i)
+      init(ids(r), i) = static_cast<float>(init(ids(r), i)) + static_cast<float>(rows(r, i));
+  return init;
+}
+
 // Wang et al., arXiv:2408.15664, algorithm 1: b_i += u * sign(mean load - load_i).
 Reals hadal::reference::updateBias(const Reals &bias, const Integers &load, float step) {
   Reals result(bias.shape);

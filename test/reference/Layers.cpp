@@ -47,3 +47,11 @@ Reals hadal::reference::swiglu(const Reals &gate, const Reals &up) {
     result.values[i] = gate.values[i] / (1 + std::exp(-gate.values[i])) * up.values[i];
   return result;
 }
+
+Reals hadal::reference::insertColumns(const Reals &part, Reals whole, int64_t from) {
+  for (int64_t t = 0; t < part.dim(0); ++t)
+    for (int64_t h = 0; h < part.dim(1); ++h)
+      for (int64_t i = 0; i < part.dim(2); ++i)
+        whole(t, h, from + i) = part(t, h, i);
+  return whole;
+}

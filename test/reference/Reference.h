@@ -67,6 +67,20 @@ Reals rope(const Reals &x, const Reals &cos, const Reals &sin, bool interleave);
 Reals attention(const Reals &qNope, const Reals &qRope, const Reals &kNope, const Reals &kRope, const Reals &v,
                 const Integers &offsets, double scale);
 
+/// The transpose of `rope` as a linear map of x.
+Reals ropeAdjoint(const Reals &x, const Reals &cos, const Reals &sin, bool interleave);
+
+/// [T, nh]: log of the sum of exp(score).
+Reals attentionLse(const Reals &qNope, const Reals &qRope, const Reals &kNope, const Reals &kRope,
+                   const Integers &offsets, double scale);
+
+struct AttentionGradients {
+  Reals qNope, qRope, kNope, kRope, v; // kRope [T, nh, dr], a head apart
+};
+/// Through the softmax's own derivative; `gradient` is that of attention's result.
+AttentionGradients attentionGradients(const Reals &qNope, const Reals &qRope, const Reals &kNope, const Reals &kRope,
+                                      const Reals &v, const Integers &offsets, const Reals &gradient, double scale);
+
 Reals latentAttention(const Reals &qLatent, const Reals &qRope, const Reals &cache, const Integers &pageTable,
                       const Integers &positions, double scale, int64_t pageTokens);
 
@@ -110,6 +124,24 @@ Reals groupedMatmulChain(const Reals &rows, const Reals &weights, const Integers
 Reals combine(const Reals &rows, const Integers &position, const Integers &experts, const Reals &weights,
               int64_t expertCount);
 
+struct CombineGradients {
+  Reals rows, weights;
+};
+CombineGradients combineGradients(const Reals &rows, const Integers &position, const Reals &weights, const Reals &gradient);
+
+Reals routeGradient(const Reals &logits, const Integers &experts, const Reals &gradient, bool normalize, double scale);
+
+struct Balance {
+  Reals loss;      // [S]
+  Reals fractions; // [S, E]
+};
+Balance balanceLoss(const Reals &logits, const Integers &offsets, int64_t topK);
+
+Reals balanceLossGradient(const Reals &logits, const Integers &offsets, const Reals &fractions, const Reals &gradient);
+
+/// In f32, rows in ascending order.
+Reals scatterAdd(const Reals &rows, const Integers &ids, Reals init);
+
 Reals updateBias(const Reals &bias, const Integers &load, float step);
 
 //===----------------------------------------------------------------------===//
@@ -140,6 +172,9 @@ Reals matmul(const Reals &x, const Reals &weights);
 
 /// The same product to the bit, as groupedMatmulChain.
 Reals matmulChain(const Reals &x, const Reals &weights);
+
+/// `part` [T, h, a] written over columns `from` .. `from`+a-1 of `whole` [T, h, b].
+Reals insertColumns(const Reals &part, Reals whole, int64_t from);
 
 Reals rmsNorm(const Reals &x, const Reals &weights, double epsilon);
 

@@ -1,0 +1,35 @@
+// DEFINE: %{op} = moe.balance_loss
+// DEFINE: %{f} =
+// DEFINE: %{s} =
+// RUN: hadal-compile %s -o %t.hadal
+
+// A loss a sequence, none for an empty one; ties take the lower id.
+// REDEFINE: %{f} = small
+// REDEFINE: %{s} = lengths=1 E=16 top_k=4
+// RUN: %{case}
+// REDEFINE: %{s} = lengths=7,0,1,40 E=16 top_k=4
+// RUN: %{case}
+// REDEFINE: %{f} = odd
+// REDEFINE: %{s} = lengths=65,130 E=13 top_k=5
+// RUN: %{case}
+// REDEFINE: %{f} = all
+// REDEFINE: %{s} = lengths=9 E=3 top_k=3
+// RUN: %{case}
+
+func.func @small(%logits: tensor<?x16xf32>, %offsets: tensor<?xi32>) -> (tensor<?xf32>, tensor<?x16xf32>) {
+  %loss, %fractions = moe.balance_loss %logits, %offsets {top_k = 4 : i64}
+      : tensor<?x16xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x16xf32>
+  return %loss, %fractions : tensor<?xf32>, tensor<?x16xf32>
+}
+
+func.func @odd(%logits: tensor<?x13xf32>, %offsets: tensor<?xi32>) -> (tensor<?xf32>, tensor<?x13xf32>) {
+  %loss, %fractions = moe.balance_loss %logits, %offsets {top_k = 5 : i64}
+      : tensor<?x13xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x13xf32>
+  return %loss, %fractions : tensor<?xf32>, tensor<?x13xf32>
+}
+
+func.func @all(%logits: tensor<?x3xf32>, %offsets: tensor<?xi32>) -> (tensor<?xf32>, tensor<?x3xf32>) {
+  %loss, %fractions = moe.balance_loss %logits, %offsets {top_k = 3 : i64}
+      : tensor<?x3xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x3xf32>
+  return %loss, %fractions : tensor<?xf32>, tensor<?x3xf32>
+}
