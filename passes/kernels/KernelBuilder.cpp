@@ -32,26 +32,6 @@ void KernelBuilder::storeVector(Value v, Value memref, ValueRange at, int64_t va
   vector::MaskedStoreOp::create(*this, memref, at, mask, v);
 }
 
-Values KernelBuilder::transpose(Values rows) {
-  int64_t lanes = rows.size();
-  // Two by two blocks of growing size change their off-diagonal parts.
-  for (int64_t size = 1; size < lanes; size *= 2) {
-    SmallVector<int64_t> low, high;
-    for (int64_t lane = 0; lane < lanes; ++lane) {
-      low.push_back(lane & size ? lanes + lane - size : lane);
-      high.push_back(lane & size ? lanes + lane : lane + size);
-    }
-    for (int64_t i = 0; i < lanes; ++i) {
-      if (i & size)
-        continue;
-      Value a = rows[i], b = rows[i + size];
-      rows[i] = vector::ShuffleOp::create(*this, a, b, low);
-      rows[i + size] = vector::ShuffleOp::create(*this, a, b, high);
-    }
-  }
-  return rows;
-}
-
 Value KernelBuilder::dim(Value memref, int64_t d) {
   auto type = cast<MemRefType>(memref.getType());
   if (!type.isDynamicDim(d))

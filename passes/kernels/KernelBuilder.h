@@ -76,8 +76,6 @@ public:
   Value load(Value memref, mlir::ValueRange at) { return mlir::memref::LoadOp::create(*this, memref, at); }
   void store(Value v, Value memref, mlir::ValueRange at) { mlir::memref::StoreOp::create(*this, v, memref, at); }
   Value loadVector(Value memref, mlir::ValueRange at, int64_t lanes, int64_t valid = -1);
-  /// As many vectors as they have lanes: lane i of vector j goes to lane j of vector i.
-  Values transpose(Values rows);
   void storeVector(Value v, Value memref, mlir::ValueRange at, int64_t valid = -1);
   Value dim(Value memref, int64_t d);
   /// The columns of a square block of f32 whose rows are vectors of 4, 8 or 16 lanes, all in registers.
