@@ -211,29 +211,50 @@ std::vector<std::string> Checkpoint::names() const {
 // Writing
 //===----------------------------------------------------------------------===//
 
-Status writeSafetensors(const std::string &path, std::span<const NamedTensor> tensors, const std::map<std::string, std::string> &metadata) {
+Result<SafetensorsWriter> SafetensorsWriter::create(const std::string &path, std::span<const Planned> tensors,
+                                                    const std::map<std::string, std::string> &metadata) {
   json header = json::object();
   if (!metadata.empty())
     header["__metadata__"] = metadata;
+  std::vector<uint64_t> sizes;
   uint64_t offset = 0;
-  for (const NamedTensor &tensor : tensors) {
-    auto bytes = byteCount(tensor.tensor.element, tensor.tensor.shape);
+  for (const Planned &tensor : tensors) {
+    auto bytes = byteCount(tensor.element, tensor.shape);
     if (!bytes || header.contains(tensor.name))
       return invalidArgument(path + ": cannot write '" + tensor.name + "': " + (bytes ? "the name is there twice" : "its shape overflows"));
-    header[tensor.name] = {{"dtype", elementTypeName(tensor.tensor.element)},
-                           {"shape", tensor.tensor.shape},
-                           {"data_offsets", {offset, offset + *bytes}}};
+    header[tensor.name] = {
+        {"dtype", elementTypeName(tensor.element)}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + *bytes}}};
+    sizes.push_back(*bytes);
     offset += *bytes;
   }
   std::string text = header.dump(-1, ' ', false, json::error_handler_t::replace);
   text.append((64 - (8 + text.size()) % 64) % 64, ' ');
-  AtomicFile file = HADAL_TRY(AtomicFile::create(path));
+  SafetensorsWriter writer(HADAL_TRY(AtomicFile::create(path)));
+  writer.sizes = std::move(sizes);
   uint64_t length = text.size();
-  HADAL_TRY(file.write(&length, sizeof length));
-  HADAL_TRY(file.write(text.data(), text.size()));
-  for (const NamedTensor &tensor : tensors)
-    HADAL_TRY(file.write(tensor.tensor.data, tensor.tensor.bytes()));
+  HADAL_TRY(writer.file.write(&length, sizeof length));
+  HADAL_TRY(writer.file.write(text.data(), text.size()));
+  return writer;
+}
+
+Status SafetensorsWriter::write(const void *data) {
+  assert(next < sizes.size());
+  return file.write(data, sizes[next++]);
+}
+
+Status SafetensorsWriter::commit() {
+  assert(next == sizes.size());
   return file.commit();
+}
+
+Status writeSafetensors(const std::string &path, std::span<const NamedTensor> tensors, const std::map<std::string, std::string> &metadata) {
+  std::vector<SafetensorsWriter::Planned> plan;
+  for (const NamedTensor &tensor : tensors)
+    plan.push_back({tensor.name, tensor.tensor.element, tensor.tensor.shape});
+  SafetensorsWriter writer = HADAL_TRY(SafetensorsWriter::create(path, plan, metadata));
+  for (const NamedTensor &tensor : tensors)
+    HADAL_TRY(writer.write(tensor.tensor.data));
+  return writer.commit();
 }
 
 } // namespace hadal

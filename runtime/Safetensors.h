@@ -97,6 +97,33 @@ private:
   std::unordered_map<std::string, Entry> index;
 };
 
+/// A file that is written tensor by tensor, so that one of them at a time is in memory. Appears whole or not at all.
+class SafetensorsWriter {
+public:
+  struct Planned {
+    std::string name;
+    ElementType element;
+    Shape shape;
+  };
+
+  /// Writes the header; the data is aligned to 64 bytes. InvalidArgument for a name given twice or a shape that overflows.
+  static Result<SafetensorsWriter> create(const std::string &path, std::span<const Planned> tensors,
+                                          const std::map<std::string, std::string> &metadata = {});
+
+  /// The bytes of the next tensor of the plan.
+  Status write(const void *data);
+
+  /// After the last tensor.
+  Status commit();
+
+private:
+  explicit SafetensorsWriter(AtomicFile file) : file(std::move(file)) {}
+
+  AtomicFile file;
+  std::vector<uint64_t> sizes;
+  size_t next = 0;
+};
+
 /// A tensor to be written under a name.
 struct NamedTensor {
   std::string name;

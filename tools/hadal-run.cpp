@@ -23,6 +23,8 @@ struct Chosen {
   LogitsCommandOptions logits;
   ScoreOptions score;
   CallOptions call;
+  GradientsOptions gradients;
+  TrainOptions train;
   std::function<Status(std::optional<Module>)> command;
 };
 
@@ -85,6 +87,63 @@ void addScore(CLI::App &app, Chosen &chosen, bool carriesModule) {
       [&] { chosen.command = [&](std::optional<Module> carried) { return score(options, std::move(carried)); }; });
 }
 
+void addGradients(CLI::App &app, Chosen &chosen, bool carriesModule) {
+  CLI::App *command = app.add_subcommand("gradients", "Loss and gradients of a training module's parameters on rows of token ids");
+  GradientsOptions &options = chosen.gradients;
+  addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
+  command->add_option("--input", options.input, "Safetensors file with input_ids [B, T], and labels [B, T] where -100 predicts nothing")->required();
+  command->add_option("-o", options.output, "Safetensors file to write: a gradient per parameter, and loss [1]")->required();
+  command->callback(
+      [&] { chosen.command = [&](std::optional<Module> carried) { return gradients(options, std::move(carried)); }; });
+}
+
+/// Options of the data, the optimizer and the run's files.
+void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
+  CLI::App *command = app.add_subcommand("train", "Train a model on text, or on rows of token ids");
+  TrainOptions &options = chosen.train;
+  addCommon(*command, options, carriesModule, /*wantsWeights=*/false);
+  command->add_option("--init-seed", options.initSeed, "Draw the first weights from this seed, instead of --weights");
+  auto *source = command->add_option_group("data")->require_option(1);
+  source->add_option("--data", options.data, "Text files, a document each, and *.jsonl files, a document in \"text\" of each line");
+  source->add_option("--input", options.input, "Safetensors file with input_ids [B, T]: the rows of every step");
+  command->add_option("--tokenizer", options.tokenizer, "Folder with tokenizer.json (default: that of the weights)");
+  command->add_option("--token-cache", options.tokenCache, "Folder for tokenized data (default: ~/.cache/hadal)");
+  command->add_option("--data-seed", options.dataSeed, "Order of the data (default 0)");
+  command->add_flag("--mask-documents", options.maskDocuments, "Documents packed into one row do not see each other");
+  command->add_option("--fim-rate", options.fimRate, "Share of documents to fill the middle in of")->check(CLI::Range(0.0, 1.0));
+
+  OptimizerSettings &optimizer = options.optimizer;
+  auto count = CLI::Range(int64_t(0), int64_t(1) << 40);
+  command->add_option("--steps", optimizer.totalSteps, "Steps in all, those before --resume included")
+      ->required()
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 40));
+  command->add_option("--lr", optimizer.rate, "Learning rate")->check(CLI::Range(0.0, 1e30))->capture_default_str();
+  command->add_option("--schedule", optimizer.schedule, "constant; cosine: down to --final-lr; report: constant for --hold steps, then cosine")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, Schedule>{
+          {"constant", Schedule::Constant}, {"cosine", Schedule::Cosine}, {"report", Schedule::Report}}))
+      ->default_str("constant");
+  command->add_option("--warmup", optimizer.warmupSteps, "Steps over which the rate rises from 0")->check(count)->capture_default_str();
+  command->add_option("--final-lr", optimizer.finalRate, "Rate at the last step")->check(CLI::Range(0.0, 1e30))->capture_default_str();
+  command->add_option("--hold", options.hold, "Steps before the cosine begins (default: two thirds)")->check(count);
+  command->add_option("--weight-decay", optimizer.weightDecay, "Decoupled decay")->check(CLI::Range(0.0, 1e30))->capture_default_str();
+  command->add_option("--clip", optimizer.clip, "Largest norm of all gradients; 0: no limit")->check(CLI::Range(0.0, 1e30))->capture_default_str();
+  command->add_option("--beta1", optimizer.beta1, "Of the first moment")->check(CLI::Range(0.0, 0.9999999))->capture_default_str();
+  command->add_option("--beta2", optimizer.beta2, "Of the second moment")->check(CLI::Range(0.0, 0.9999999))->capture_default_str();
+  command->add_option("--epsilon", optimizer.epsilon, "Added to the root of the second moment")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  command->add_option("--average-decay", optimizer.averageDecay, "Of the moving average of the weights; 0: none")
+      ->check(CLI::Range(0.0, 0.9999999))
+      ->capture_default_str();
+
+  command->add_option("--log", options.log, "Write a line of JSON a step");
+  command->add_option("--checkpoint-dir", options.checkpointDir, "Folder for checkpoints, the last step's included");
+  command->add_option("--checkpoint-every", options.checkpointEvery, "Steps from one checkpoint to the next")->check(count);
+  command->add_option("--keep", options.keep, "Checkpoints to keep, the newest (default: all)")->check(count);
+  command->add_option("--resume", options.resume, "Go on from the newest checkpoint in this folder");
+  command->add_option("--html", options.html, "Write a page with the run's curves");
+  command->add_option("--stats", options.stats, "Write the run's figures as a line of JSON (- for stderr)");
+  command->callback([&] { chosen.command = [&](std::optional<Module> carried) { return train(options, std::move(carried)); }; });
+}
+
 void addCall(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand("call", "Call one function of a module made from a .mlir file");
   CallOptions &options = chosen.call;
@@ -115,10 +174,12 @@ int runMain(int argc, char **argv, const std::string &program) {
     return program + ": " + error.what() + " (see " + program + " --help)\n";
   });
   Chosen chosen;
-  chosen.generate.start = std::chrono::steady_clock::now();
+  chosen.generate.start = chosen.train.start = std::chrono::steady_clock::now();
   addGenerate(app, chosen, carriesModule);
   addLogits(app, chosen, carriesModule);
   addScore(app, chosen, carriesModule);
+  addGradients(app, chosen, carriesModule);
+  addTrain(app, chosen, carriesModule);
   addCall(app, chosen, carriesModule);
   try {
     app.parse(argc, argv);

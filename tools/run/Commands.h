@@ -9,6 +9,7 @@
 #define HADAL_TOOLS_RUN_COMMANDS_H
 
 #include "runtime/Generation.h"
+#include "runtime/training/Trainer.h"
 #include "tools/run/Session.h"
 
 #include <chrono>
@@ -39,9 +40,32 @@ struct CallOptions : SessionOptions {
   std::string input;    ///< safetensors file with arg0 ...; empty for a function without inputs
 };
 
+struct GradientsOptions : SessionOptions {
+  std::string input; ///< safetensors file with input_ids, and labels where some places predict nothing
+};
+
+struct TrainOptions : SessionOptions {
+  std::optional<uint64_t> initSeed;
+  std::vector<std::string> data; ///< text and JSONL files; or
+  std::string input;             ///< safetensors file with the rows of every step
+  std::string tokenizer;         ///< folder; empty: that of the weights
+  std::string tokenCache;        ///< folder; empty: the user's
+  std::optional<uint64_t> dataSeed;
+  bool maskDocuments = false;
+  double fimRate = 0;
+  OptimizerSettings optimizer;
+  std::optional<int64_t> hold;
+  std::string log, html, stats;
+  std::string checkpointDir, resume;
+  int64_t checkpointEvery = 0, keep = 0;
+  std::chrono::steady_clock::time_point start; ///< of the process
+};
+
 Status generate(const GenerateOptions &options, std::optional<Module> carried);
 Status logits(const LogitsCommandOptions &options, std::optional<Module> carried);
 Status score(const ScoreOptions &options, std::optional<Module> carried);
+Status gradients(const GradientsOptions &options, std::optional<Module> carried);
+Status train(const TrainOptions &options, std::optional<Module> carried);
 Status call(const CallOptions &options, std::optional<Module> carried);
 
 } // namespace hadal::run

@@ -11,8 +11,7 @@
 using namespace hadal;
 using namespace hadal::run;
 
-/// Says before the work, not after it, that an output cannot be written.
-static Status checkFolderOf(const std::string &path) {
+Status run::checkFolderOf(const std::string &path) {
   if (path.empty())
     return {};
   std::string folder = std::filesystem::path(path).parent_path().string();
@@ -46,7 +45,9 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions &options, st
 
 Status Session::load() {
   auto start = std::chrono::steady_clock::now();
-  if (!options.weights.empty()) {
+  if (opened.tables().training()) {
+    // Nothing to pack.
+  } else if (!options.weights.empty()) {
     Progress progress("packing weights");
     weights = HADAL_TRY(WeightStore::load(opened, device, HADAL_TRY(Checkpoint::open(options.weights)),
                                           [&](uint64_t done, uint64_t total) { progress.show(done, total); }));

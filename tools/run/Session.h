@@ -27,6 +27,9 @@ struct SessionOptions {
 /// Where a checkpoint's tokenizer lies: --weights may name the folder or its one file.
 std::string weightsFolder(const SessionOptions &options);
 
+/// Says before the work, not after it, that an output cannot be written. Nothing to say of an empty path.
+Status checkFolderOf(const std::string &path);
+
 /// Belongs to one command. Neither copied nor moved: the executor refers to its neighbours.
 class Session {
 public:
@@ -34,7 +37,8 @@ public:
   /// input before the weights are read.
   static Result<std::unique_ptr<Session>> open(const SessionOptions &options, std::optional<Module> carried);
 
-  /// Reads and packs the weights and makes the executor.
+  /// Reads and packs the weights and makes the executor. A training module has its weights in states, which are the
+  /// command's to fill.
   Status load();
 
   /// Writes the trace that was asked for.

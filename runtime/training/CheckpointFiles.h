@@ -1,0 +1,32 @@
+//===- CheckpointFiles.h - the files of one checkpoint ------------------===//
+//
+// Parts of Checkpoints.h. One tensor at a time is in memory.
+//
+//===--------------------------------------------------------------------===//
+
+#ifndef HADAL_RUNTIME_TRAINING_CHECKPOINTFILES_H
+#define HADAL_RUNTIME_TRAINING_CHECKPOINTFILES_H
+
+#include "runtime/training/Trainables.h"
+
+namespace hadal {
+
+/// Weight files up to this size are not split.
+inline constexpr uint64_t shardBytes = 5'000'000'000;
+
+/// model.safetensors, or shards of at most `limit` bytes (a larger tensor has one to itself) and their index: all weights, the
+/// copies of them, and the tensors of `source` that are neither. InvalidArgument for a weight that is not finite.
+Status writeWeights(const std::string &folder, Trainables &trainables, int64_t step, const Checkpoint *source, uint64_t limit = shardBytes);
+
+/// state.safetensors: moments and averages.
+Status writeOptimizer(const std::string &folder, Trainables &trainables);
+
+/// Reads state.safetensors back. Averages that it lacks begin as the weights are.
+Status readOptimizer(const std::string &folder, Trainables &trainables);
+
+/// The files of a tokenizer that `from` has.
+Status copyTokenizer(const std::string &from, const std::string &to);
+
+} // namespace hadal
+
+#endif // HADAL_RUNTIME_TRAINING_CHECKPOINTFILES_H

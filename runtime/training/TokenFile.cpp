@@ -1,0 +1,188 @@
+//===- TokenFile.cpp - the tokens of a text corpus, mapped --------------===//
+
+#include "runtime/training/TokenFile.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+using namespace hadal;
+namespace fs = std::filesystem;
+
+static constexpr char trailerMagic[8] = {'H', 'A', 'D', 'A', 'L', 'T', 'K', '1'};
+static constexpr uint64_t trailerBytes = 40;
+
+std::string hadal::defaultCacheFolder() {
+  if (const char *cache = std::getenv("XDG_CACHE_HOME"); cache && *cache)
+    return std::string(cache) + "/hadal";
+  if (const char *home = std::getenv("HOME"); home && *home)
+    return std::string(home) + "/.cache/hadal";
+  return "/tmp/hadal-" + std::to_string(::getuid());
+}
+
+namespace {
+
+std::string_view textOf(const MappedFile &file) { return {reinterpret_cast<const char *>(file.bytes().data()), file.bytes().size()}; }
+
+bool isJsonLines(const std::string &path) { return path.ends_with(".jsonl"); }
+
+/// The hash over everything that the tokens come from.
+XXH128_hash_t hashOf(const std::vector<MappedFile> &files, const MappedFile &tokenizer) {
+  XXH3_state_t *state = XXH3_createState();
+  XXH3_128bits_reset(state);
+  auto add = [&](const MappedFile &file, uint64_t kind) {
+    uint64_t head[2] = {kind, file.bytes().size()};
+    XXH3_128bits_update(state, head, sizeof head);
+    XXH3_128bits_update(state, file.bytes().data(), file.bytes().size());
+  };
+  add(tokenizer, 0);
+  for (const MappedFile &file : files)
+    add(file, isJsonLines(file.path()) ? 1 : 2);
+  XXH128_hash_t hash = XXH3_128bits_digest(state);
+  XXH3_freeState(state);
+  return hash;
+}
+
+/// Tokens of documents as they come, into a cache file.
+class Writer {
+public:
+  Writer(const Tokenizer &tokenizer, AtomicFile &file) : tokenizer(tokenizer), file(file) {}
+
+  Status addDocument(std::string_view text) {
+    std::vector<int32_t> ids = HADAL_TRY(tokenizer.encode(text));
+    if (ids.empty())
+      return {};
+    starts.push_back(starts.back() + ids.size());
+    return file.write(ids.data(), ids.size() * sizeof(int32_t));
+  }
+
+  Status addFile(const MappedFile &source, const std::function<void(uint64_t)> &doneBytes) {
+    std::string_view text = textOf(source);
+    if (!isJsonLines(source.path())) {
+      HADAL_TRY(addDocument(text));
+      source.release(0, text.size());
+      return {};
+    }
+    uint64_t line = 0;
+    for (size_t begin = 0; begin < text.size();) {
+      size_t end = std::min(text.find('\n', begin), text.size());
+      std::string_view one = text.substr(begin, end - begin);
+      ++line;
+      if (one.find_first_not_of(" \t\r") != one.npos) {
+        nlohmann::json json = nlohmann::json::parse(one, nullptr, /*allow_exceptions=*/false);
+        if (!json.is_object() || !json.contains("text") || !json["text"].is_string())
+          return invalidFile(source.path() + ": line " + std::to_string(line) + ": wants an object with a string \"text\"");
+        HADAL_TRY(addDocument(json["text"].get_ref<const std::string &>()));
+      }
+      if (line % 256 == 0) {
+        source.release(0, end);
+        doneBytes(end);
+      }
+      begin = end + 1;
+    }
+    source.release(0, text.size());
+    return {};
+  }
+
+  Status finish(const XXH128_hash_t &hash) {
+    uint64_t counts[2] = {starts.size() - 1, starts.back()};
+    if (starts.back() % 2)
+      HADAL_TRY(file.write("\0\0\0", 4));
+    HADAL_TRY(file.write(starts.data(), starts.size() * sizeof(uint64_t)));
+    HADAL_TRY(file.write(counts, sizeof counts));
+    HADAL_TRY(file.write(&hash, sizeof hash));
+    HADAL_TRY(file.write(trailerMagic, sizeof trailerMagic));
+    return file.commit();
+  }
+
+  uint64_t tokens() const { return starts.back(); }
+
+private:
+  const Tokenizer &tokenizer;
+  AtomicFile &file;
+  std::vector<uint64_t> starts = {0};
+};
+
+std::string hexadecimal(const XXH128_hash_t &hash) {
+  char text[33];
+  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(hash.high64),
+                static_cast<unsigned long long>(hash.low64));
+  return text;
+}
+
+} // namespace
+
+Result<TokenFile> TokenFile::map(const std::string &path, const std::string &hash) {
+  TokenFile result;
+  result.file = HADAL_TRY(MappedFile::open(path));
+  result.hash = hash;
+  auto bytes = result.file.bytes();
+  auto damaged = [&] { return invalidFile(path + ": is damaged; remove it"); };
+  if (bytes.size() < trailerBytes + 8 || bytes.size() % 8)
+    return damaged();
+  const std::byte *trailer = bytes.data() + bytes.size() - trailerBytes;
+  uint64_t counts[2];
+  XXH128_hash_t stored;
+  std::memcpy(counts, trailer, sizeof counts);
+  std::memcpy(&stored, trailer + 16, sizeof stored);
+  uint64_t room = bytes.size();
+  if (std::memcmp(trailer + 32, trailerMagic, 8) != 0 || hexadecimal(stored) != hash || counts[0] > room / 8 || counts[1] > room / 4)
+    return damaged();
+  uint64_t tokenBytes = (counts[1] + counts[1] % 2) * 4;
+  if (tokenBytes + (counts[0] + 1) * 8 + trailerBytes != bytes.size())
+    return damaged();
+  result.tokens = {reinterpret_cast<const int32_t *>(bytes.data()), counts[1]};
+  result.starts = {reinterpret_cast<const uint64_t *>(bytes.data() + tokenBytes), counts[0] + 1};
+  if (result.starts.front() != 0 || result.starts.back() != counts[1])
+    return damaged();
+  for (size_t i = 0; i + 1 < result.starts.size(); ++i)
+    if (result.starts[i] > result.starts[i + 1])
+      return damaged();
+  return result;
+}
+
+Result<TokenFile> TokenFile::open(const std::vector<std::string> &paths, const std::string &tokenizerFolder, const std::string &cacheFolder,
+                                  const Progress &progress) {
+  std::vector<MappedFile> files;
+  uint64_t total = 0, before = 0;
+  for (const std::string &path : paths) {
+    files.push_back(HADAL_TRY(MappedFile::open(path)));
+    total += files.back().bytes().size();
+  }
+  MappedFile tokenizerFile = HADAL_TRY(MappedFile::open(tokenizerFolder + "/tokenizer.json"));
+  XXH128_hash_t hash = hashOf(files, tokenizerFile);
+  for (const MappedFile &file : files)
+    file.release(0, file.bytes().size());
+  std::string path = cacheFolder + "/" + hexadecimal(hash) + ".tokens";
+  std::error_code code;
+  if (fs::exists(path, code))
+    if (auto known = map(path, hexadecimal(hash)); known.ok())
+      return known;
+
+  Tokenizer tokenizer = HADAL_TRY(Tokenizer::open(tokenizerFolder));
+  fs::create_directories(cacheFolder, code);
+  if (code)
+    return ioError(cacheFolder + ": " + code.message() + "; name a folder for tokens with --token-cache");
+  AtomicFile out = HADAL_TRY(AtomicFile::create(path));
+  Writer writer(tokenizer, out);
+  for (const MappedFile &file : files) {
+    uint64_t first = writer.tokens();
+    HADAL_TRY(writer.addFile(file, [&](uint64_t done) {
+      if (progress)
+        progress(before + done, total);
+    }));
+    if (writer.tokens() == first)
+      return invalidFile(file.path() + ": holds no text");
+    before += file.bytes().size();
+    if (progress)
+      progress(before, total);
+  }
+  HADAL_TRY(writer.finish(hash));
+  return map(path, hexadecimal(hash));
+}

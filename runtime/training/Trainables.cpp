@@ -1,0 +1,211 @@
+//===- Trainables.cpp - the parameters that training updates ------------===//
+
+#include "runtime/training/Trainables.h"
+
+#include <cstring>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+using namespace hadal;
+
+Result<const fb::Training *> hadal::trainingOf(const Module &module) {
+  if (!module.tables().training() || !module.model())
+    return invalidArgument(module.path() + ": is no training module; compile a folder with --mode=train");
+  return module.tables().training();
+}
+
+std::string_view hadal::valuesName(Values values) {
+  static constexpr std::string_view names[valuesCount] = {"weight", "gradient", "first_moment", "second_moment", "average"};
+  return names[size_t(values)];
+}
+
+bool hadal::allFinite(std::span<const float> values) {
+  // An exponent of ones adds a carry into the sign's place.
+  uint32_t found = 0;
+  for (const float &value : values) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    found |= (bits & 0x7FFFFFFFu) + 0x00800000u;
+  }
+  return !(found & 0x80000000u);
+}
+
+std::string hadal::layerOf(std::string_view tensorName) {
+  constexpr std::string_view prefix = "model.layers.";
+  if (!tensorName.starts_with(prefix))
+    return {};
+  std::string_view number = tensorName.substr(prefix.size());
+  return "layer " + std::string(number.substr(0, number.find('.')));
+}
+
+/// The name of one element of a stack.
+static std::string elementName(std::string name, uint32_t count, uint32_t element) {
+  if (count > 1)
+    name.replace(name.find("{}"), 2, std::to_string(element));
+  return name;
+}
+
+Result<Trainables> Trainables::create(Executor &executor) {
+  const fb::Training &table = *HADAL_TRY(trainingOf(executor.module()));
+  Trainables result(executor, table);
+  for (const fb::Trainable *trainable : *table.trainables()) {
+    uint32_t number = static_cast<uint32_t>(result.bases.size());
+    std::string name = trainable->name()->str();
+    result.bases.emplace_back().fill(nullptr);
+    for (size_t i = 0; i < valuesCount; ++i) {
+      bool isOptional = i == size_t(Values::Average);
+      if (trainable->correction() && i != size_t(Values::Weight))
+        continue;
+      auto state = executor.state(std::string(valuesName(Values(i))) + "." + name);
+      if (!state.ok() && isOptional)
+        continue;
+      TensorView view = HADAL_TRY(std::move(state));
+      int64_t wanted = trainable->packed_elements() * trainable->count();
+      if (view.element != ElementType::F32 || elementCount(view.shape) != wanted)
+        return invalidFile(executor.module().path() + ": state " + std::string(valuesName(Values(i))) + "." + name + ": wants F32 [" +
+                           std::to_string(wanted) + "], has " + std::string(elementTypeName(view.element)) + " " + toString(view.shape));
+      result.bases.back()[i] = static_cast<float *>(view.data);
+    }
+    for (uint32_t element = 0; element < trainable->count(); ++element) {
+      TrainedTensor tensor{number, element, elementName(name, trainable->count(), element), {}, {}, trainable->correction()};
+      tensor.shape.assign(trainable->shape()->begin(), trainable->shape()->end());
+      for (const auto *alias : *trainable->aliases())
+        tensor.aliases.push_back(elementName(alias->str(), trainable->count(), element));
+      result.known.insert(tensor.name);
+      result.known.insert(tensor.aliases.begin(), tensor.aliases.end());
+      result.all.push_back(std::move(tensor));
+    }
+  }
+  return result;
+}
+
+TensorView Trainables::packedView(Values values, const TrainedTensor &tensor) const {
+  int64_t elements = table.trainables()->Get(tensor.trainable)->packed_elements();
+  return {ElementType::F32, {elements}, bases[tensor.trainable][size_t(values)] + tensor.element * elements};
+}
+
+Result<ProgramRun *> Trainables::run(const std::string &program) {
+  auto found = runs.find(program);
+  if (found == runs.end())
+    found = runs.emplace(program, HADAL_TRY(executor.prepare(program))).first;
+  return &found->second;
+}
+
+float *Trainables::scratch(int64_t elements) {
+  uint64_t bytes = static_cast<uint64_t>(elements) * sizeof(float);
+  if (buffer.size() < bytes) {
+    buffer = Buffer();
+    auto larger = Buffer::allocate(bytes);
+    if (!larger.ok())
+      return nullptr;
+    buffer = std::move(*larger);
+  }
+  return reinterpret_cast<float *>(buffer.data());
+}
+
+Status Trainables::pack(const std::string &program, const TrainedTensor &tensor, Values values, const TensorView &from) {
+  ProgramRun &packing = *HADAL_TRY(run(program + table.trainables()->Get(tensor.trainable)->layout()->str()));
+  HADAL_TRY(packing.bind("tensor", from));
+  HADAL_TRY(packing.bind("packed", packedView(values, tensor)));
+  return packing.execute();
+}
+
+Status Trainables::pack(Values values, const TrainedTensor &tensor, const TensorView &from) {
+  return pack("pack.f32.", tensor, values, from);
+}
+
+Result<TensorView> Trainables::unpack(Values values, const TrainedTensor &tensor) {
+  int64_t elements = *elementCount(tensor.shape);
+  float *to = scratch(elements);
+  if (!to)
+    return outOfMemory("cannot allocate " + std::to_string(elements) + " elements for " + tensor.name);
+  TensorView view{ElementType::F32, tensor.shape, to};
+  ProgramRun &unpacking = *HADAL_TRY(run("unpack." + table.trainables()->Get(tensor.trainable)->layout()->str()));
+  HADAL_TRY(unpacking.bind("packed", packedView(values, tensor)));
+  HADAL_TRY(unpacking.bind("tensor", view));
+  HADAL_TRY(unpacking.execute());
+  return view;
+}
+
+Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) {
+  // Look at all of them before the first is read.
+  uint64_t total = 0, done = 0;
+  for (const TrainedTensor &tensor : all) {
+    auto entry = checkpoint.find(tensor.name);
+    if (!entry)
+      return notFound(checkpoint.path() + ": no tensor '" + tensor.name + "', which the module trains");
+    const StoredTensor &stored = *entry->tensor;
+    if ((stored.element != ElementType::F32 && stored.element != ElementType::BF16) || stored.shape != tensor.shape)
+      return invalidFile(checkpoint.path() + ": " + tensor.name + ": module wants F32 or BF16 " + toString(tensor.shape) + ", file has " +
+                         std::string(elementTypeName(stored.element)) + " " + toString(stored.shape));
+    total += stored.bytes;
+  }
+  for (const TrainedTensor &tensor : all) {
+    auto entry = *checkpoint.find(tensor.name);
+    const StoredTensor &stored = *entry.tensor;
+    TensorView view{stored.element, stored.shape, const_cast<std::byte *>(entry.data())};
+    if (reinterpret_cast<uintptr_t>(view.data) % byteSize(stored.element)) {
+      void *copy = scratch(*elementCount(tensor.shape));
+      if (!copy)
+        return outOfMemory("cannot allocate " + std::to_string(stored.bytes) + " bytes for " + tensor.name);
+      std::memcpy(copy, view.data, stored.bytes);
+      view.data = copy;
+    }
+    HADAL_TRY(pack(stored.element == ElementType::F32 ? "pack.f32." : "pack.bf16.", tensor, Values::Weight, view));
+    entry.file->release(stored);
+    done += stored.bytes;
+    if (progress)
+      progress(done, total);
+  }
+  buffer = Buffer();
+  return {};
+}
+
+Status Trainables::draw(uint64_t seed, const Progress &progress) {
+  ProgramRun &drawing = *HADAL_TRY(run("draw"));
+  std::vector<int32_t> key(2);
+  std::vector<float> scale(2);
+  HADAL_TRY(drawing.bind("key", TensorView::of(key)));
+  HADAL_TRY(drawing.bind("scale", TensorView::of(scale)));
+  uint64_t done = 0;
+  for (const TrainedTensor &tensor : all) {
+    const fb::Trainable &trainable = *table.trainables()->Get(tensor.trainable);
+    if (tensor.correction)
+      continue; // begins at 0, as the state is
+    uint64_t hash = XXH3_64bits_withSeed(tensor.name.data(), tensor.name.size(), seed);
+    std::memcpy(key.data(), &hash, sizeof hash);
+    scale = {trainable.init_mean(), trainable.init_std()};
+    int64_t elements = *elementCount(tensor.shape);
+    float *values = scratch(elements);
+    if (!values)
+      return outOfMemory("cannot allocate " + std::to_string(elements) + " elements for " + tensor.name);
+    HADAL_TRY(drawing.setRegister("elements", elements));
+    HADAL_TRY(drawing.bind("values", {ElementType::F32, {elements}, values}));
+    HADAL_TRY(drawing.execute());
+    HADAL_TRY(pack(Values::Weight, tensor, {ElementType::F32, tensor.shape, values}));
+    if (progress)
+      progress(++done, all.size());
+  }
+  HADAL_TRY(drawing.unbind("values"));
+  buffer = Buffer();
+  return {};
+}
+
+void Trainables::startAverages() {
+  for (const TrainedTensor &tensor : all)
+    if (has(Values::Average, tensor)) {
+      TensorView to = packedView(Values::Average, tensor);
+      std::memcpy(to.data, packedView(Values::Weight, tensor).data, to.bytes());
+    }
+}
+
+const TrainedTensor *Trainables::findNotFinite(Values values) const {
+  for (const TrainedTensor &tensor : all)
+    if (has(values, tensor)) {
+      TensorView view = packedView(values, tensor);
+      if (!allFinite({static_cast<const float *>(view.data), size_t(view.shape[0])}))
+        return &tensor;
+    }
+  return nullptr;
+}

@@ -1,0 +1,105 @@
+//===- Trainables.h - the parameters that training updates --------------===//
+//
+// Their values lie packed in the module's states. The module's programs lay them out and back, and draw initial values;
+// this class names the places.
+//
+//===--------------------------------------------------------------------===//
+
+#ifndef HADAL_RUNTIME_TRAINING_TRAINABLES_H
+#define HADAL_RUNTIME_TRAINING_TRAINABLES_H
+
+#include "runtime/Executor.h"
+#include "runtime/Safetensors.h"
+
+#include <array>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace hadal {
+
+/// The table of a training module, or an error where it has none:
+/// "m.hadal: is no training module; compile a folder with --mode=train".
+Result<const fb::Training *> trainingOf(const Module &module);
+
+/// What a parameter has a value of.
+enum class Values { Weight, Gradient, FirstMoment, SecondMoment, Average };
+inline constexpr size_t valuesCount = 5;
+
+/// "weight", "gradient", "first_moment", ...: what stands before the parameter's name in the name of its state.
+std::string_view valuesName(Values values);
+
+/// One tensor of a checkpoint: an element of a trainable parameter.
+struct TrainedTensor {
+  uint32_t trainable;
+  uint32_t element;
+  std::string name; ///< in the checkpoint
+  Shape shape;
+  std::vector<std::string> aliases; ///< checkpoint tensors that are copies of it
+  bool correction;                  ///< a routing bias: has a weight and nothing else
+};
+
+class Trainables {
+public:
+  using Progress = std::function<void(uint64_t done, uint64_t total)>;
+
+  /// The executor must outlive the result.
+  static Result<Trainables> create(Executor &executor);
+
+  /// In the order of the module's table, elements of a stack ascending.
+  const std::vector<TrainedTensor> &tensors() const { return all; }
+
+  /// Names of all tensors and of their copies.
+  const std::set<std::string> &names() const { return known; }
+
+  /// Whether the module keeps such values of a tensor.
+  bool has(Values values, const TrainedTensor &tensor) const { return bases[tensor.trainable][size_t(values)] != nullptr; }
+
+  /// Fills all weights from a checkpoint, F32 or BF16, and gives its pages back. Errors:
+  /// "ckpt: no tensor 'model.norm.weight', which the module trains",
+  /// "model.norm.weight: module wants F32 or BF16 [128], file has F16 [64]".
+  Status load(const Checkpoint &checkpoint, const Progress &progress = {});
+
+  /// Fills all weights with random values that depend on the seed and the tensor's name only.
+  Status draw(uint64_t seed, const Progress &progress = {});
+
+  /// Averages begin as the weights are.
+  void startAverages();
+
+  /// Lays `tensor`, F32 in a checkpoint's order, into place.
+  Status pack(Values values, const TrainedTensor &tensor, const TensorView &from);
+
+  /// The values of one tensor in a checkpoint's order; valid until the next call.
+  Result<TensorView> unpack(Values values, const TrainedTensor &tensor);
+
+  /// Number and name of the first tensor with a value that is infinite or no number.
+  const TrainedTensor *findNotFinite(Values values) const;
+
+private:
+  explicit Trainables(Executor &executor, const fb::Training &table) : executor(executor), table(table) {}
+  TensorView packedView(Values values, const TrainedTensor &tensor) const;
+  Result<ProgramRun *> run(const std::string &program);
+  Status pack(const std::string &program, const TrainedTensor &tensor, Values values, const TensorView &from);
+  float *scratch(int64_t elements);
+
+  Executor &executor;
+  const fb::Training &table;
+  std::vector<TrainedTensor> all;
+  std::set<std::string> known;
+  std::vector<std::array<float *, valuesCount>> bases; ///< of each trainable's states; null: none
+  std::map<std::string, ProgramRun> runs;              ///< by program
+  Buffer buffer;
+};
+
+/// Whether all of `values` are finite. Looks at the exponents alone.
+bool allFinite(std::span<const float> values);
+
+/// "layer 3", from "model.layers.3.mlp...", or nothing.
+std::string layerOf(std::string_view tensorName);
+
+} // namespace hadal
+
+#endif // HADAL_RUNTIME_TRAINING_TRAINABLES_H

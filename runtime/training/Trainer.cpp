@@ -1,0 +1,111 @@
+//===- Trainer.cpp - steps of training ----------------------------------===//
+
+#include "runtime/training/Trainer.h"
+
+#include <algorithm>
+#include <chrono>
+
+using namespace hadal;
+
+std::array<double, 16> OptimizerSettings::at(int64_t step) const {
+  return {double(step), double(static_cast<int>(schedule)), rate, double(warmupSteps), double(totalSteps), finalRate, double(holdSteps),
+          weightDecay,  clip, beta1, beta2, epsilon, averageDecay};
+}
+
+double StepResult::mtpLoss() const {
+  double sum = 0;
+  for (float loss : mtpLosses)
+    sum += loss;
+  return mtpLosses.empty() ? 0 : sum / static_cast<double>(mtpLosses.size());
+}
+
+Result<std::unique_ptr<Trainer>> Trainer::create(Executor &executor, Trainables &trainables) {
+  const fb::Training &table = *HADAL_TRY(trainingOf(executor.module()));
+  TensorView losses = HADAL_TRY(executor.state("losses"));
+  int64_t wanted = table.mtp_depth() + 2;
+  if (losses.element != ElementType::F32 || losses.shape != Shape{wanted})
+    return invalidFile(executor.module().path() + ": state losses: wants F32 [" + std::to_string(wanted) + "], has " +
+                       std::string(elementTypeName(losses.element)) + " " + toString(losses.shape));
+  return std::unique_ptr<Trainer>(new Trainer(table, trainables, HADAL_TRY(executor.prepare("zero")), HADAL_TRY(executor.prepare("gradients")),
+                                              HADAL_TRY(executor.prepare("norms")), HADAL_TRY(executor.prepare("optimizer")),
+                                              {static_cast<const float *>(losses.data), size_t(wanted)}));
+}
+
+Result<StepResult> Trainer::gradients(int64_t step, std::span<const TrainingRow> rows) {
+  if (static_cast<int64_t>(rows.size()) != rowsOfStep())
+    return invalidArgument("step " + std::to_string(step) + ": wants " + std::to_string(rowsOfStep()) + " rows, got " + std::to_string(rows.size()));
+  StepResult result;
+  result.step = step;
+  PredictionCounts counts;
+  std::vector<MicroBatch> batches;
+  for (int64_t i = 0; i < table.micro_batches(); ++i) {
+    batches.emplace_back(rows.subspan(i * table.micro_batch(), table.micro_batch()), table.mtp_depth());
+    counts.add(batches.back().counts());
+    result.tokens += batches.back().tokens();
+  }
+  if (counts.predictions[0] == 0)
+    return invalidArgument("step " + std::to_string(step) + ": its rows have nothing to predict");
+  // A depth without predictions has the sum 0, which may be divided by anything but 0.
+  std::vector<int32_t> stepCounts;
+  for (int32_t count : counts.predictions)
+    stepCounts.push_back(std::max(count, 1));
+  stepCounts.push_back(counts.sequences);
+
+  HADAL_TRY(zero.execute());
+  for (const MicroBatch &batch : batches) {
+    HADAL_TRY(batch.bind(gradient, stepCounts));
+    HADAL_TRY(gradient.execute());
+  }
+  result.loss = losses[0];
+  result.mtpLosses.assign(losses.begin() + 1, losses.end() - 1);
+  result.balanceLoss = losses.back();
+  HADAL_TRY(norms.execute());
+  result.gradientNorm = *static_cast<const float *>(HADAL_TRY(norms.output("grad_norm")).data);
+  HADAL_TRY(checkFinite(result));
+  return result;
+}
+
+Status Trainer::checkFinite(const StepResult &result) const {
+  std::vector<float> figures = result.mtpLosses;
+  figures.insert(figures.end(), {result.loss, result.balanceLoss, result.gradientNorm});
+  if (allFinite(figures))
+    return {};
+  auto spelled = [](float value) { return std::string(value != value ? "nan" : value > 0 ? "infinite" : "-infinite"); };
+  auto bad = [](float value) { return !allFinite({&value, 1}); };
+  std::string message = "step " + std::to_string(result.step) + ": ";
+  if (bad(result.loss))
+    message += "the loss is " + spelled(result.loss) + "; ";
+  for (size_t d = 0; d < result.mtpLosses.size(); ++d)
+    if (bad(result.mtpLosses[d]))
+      message += "the loss of MTP depth " + std::to_string(d + 1) + " is " + spelled(result.mtpLosses[d]) + "; ";
+  if (bad(result.balanceLoss))
+    message += "the balance loss is " + spelled(result.balanceLoss) + "; ";
+  if (bad(result.gradientNorm))
+    message += "the gradient norm is " + spelled(result.gradientNorm) + "; ";
+  auto named = [](const TrainedTensor &tensor) {
+    std::string layer = layerOf(tensor.name);
+    return tensor.name + (layer.empty() ? " (outside the layers)" : " (" + layer + ")") + " is not finite";
+  };
+  // Weights first: where they are broken, so is all that comes of them.
+  if (const TrainedTensor *tensor = trainables.findNotFinite(Values::Weight))
+    message += named(*tensor);
+  else if (const TrainedTensor *tensor = trainables.findNotFinite(Values::Gradient))
+    message += "the gradient of " + named(*tensor);
+  else
+    message += "weights and gradients are finite";
+  return invalidArgument(message);
+}
+
+Result<StepResult> Trainer::step(int64_t step, std::span<const TrainingRow> rows, const OptimizerSettings &options) {
+  auto begin = std::chrono::steady_clock::now();
+  StepResult result = HADAL_TRY(gradients(step, rows));
+  std::array<double, 16> settings = options.at(step);
+  HADAL_TRY(optimizer.bind("settings", TensorView::of(std::span<const double>(settings))));
+  HADAL_TRY(optimizer.execute());
+  result.rate = *static_cast<const float *>(HADAL_TRY(optimizer.output("lr")).data);
+  TensorView violation = HADAL_TRY(optimizer.output("violation"));
+  auto *first = static_cast<const float *>(violation.data);
+  result.violation.assign(first, first + violation.shape[0]);
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return result;
+}
