@@ -9,6 +9,31 @@ static LogicalResult extractSlice(Operation *op, Adjoints &adjoints) {
   return success();
 }
 
+/// True if two slices share no element, by a dimension in which both stand at constants.
+static bool areDisjoint(tensor::InsertSliceOp a, tensor::InsertSliceOp b) {
+  for (auto [offsetA, sizeA, strideA, offsetB, sizeB, strideB] :
+       llvm::zip(a.getStaticOffsets(), a.getStaticSizes(), a.getStaticStrides(), b.getStaticOffsets(), b.getStaticSizes(),
+                 b.getStaticStrides())) {
+    if (ShapedType::isDynamic(offsetA) || ShapedType::isDynamic(sizeA) || ShapedType::isDynamic(offsetB) ||
+        ShapedType::isDynamic(sizeB) || strideA != 1 || strideB != 1)
+      continue;
+    if (offsetA + sizeA <= offsetB || offsetB + sizeB <= offsetA)
+      return true;
+  }
+  return false;
+}
+
+/// True if what `insert` overwrites was never anything: its destination is a chain of slices beside it, in an empty tensor.
+static bool overwritesNothing(tensor::InsertSliceOp insert) {
+  Value destination = insert.getDest();
+  while (auto before = destination.getDefiningOp<tensor::InsertSliceOp>()) {
+    if (!destination.hasOneUse() || !areDisjoint(before, insert))
+      return false;
+    destination = before.getDest();
+  }
+  return destination.getDefiningOp<tensor::EmptyOp>() != nullptr;
+}
+
 static LogicalResult insertSlice(Operation *op, Adjoints &adjoints) {
   auto insert = cast<tensor::InsertSliceOp>(op);
   ImplicitLocOpBuilder &b = adjoints.b;
@@ -17,7 +42,9 @@ static LogicalResult insertSlice(Operation *op, Adjoints &adjoints) {
   if (adjoints.wants(insert.getSource()))
     adjoints.add(insert.getSource(),
                  tensor::ExtractSliceOp::create(b, insert.getSourceType(), gradient, offsets, sizes, strides));
-  if (adjoints.wants(insert.getDest()))
+  if (adjoints.wants(insert.getDest()) && overwritesNothing(insert))
+    adjoints.add(insert.getDest(), gradient); // nobody reads the part that was overwritten
+  else if (adjoints.wants(insert.getDest()))
     adjoints.add(insert.getDest(), tensor::InsertSliceOp::create(b, adjoints.zerosLike(insert.getSource()), gradient, offsets,
                                                                  sizes, strides));
   return success();

@@ -61,7 +61,17 @@ FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
     return kernel.tensors.emitError("linalg kernel wants one op that makes all its results");
 
   IRRewriter rewriter(b.getContext());
-  SmallVector<Value> destinations;
+  // Results that start from one initial value each get their own.
+  for (OpOperand &init : root.getDpsInitsMutable())
+    if (auto fill = init.get().getDefiningOp<linalg::FillOp>()) {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPoint(root);
+      if (Operation *empty = fill.getOutputs()[0].getDefiningOp()) {
+        IRMapping own;
+        b.clone(*empty, own);
+        init.set(b.clone(*fill, own)->getResult(0));
+      }
+    }
   for (auto [i, place] : llvm::enumerate(places)) {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(&kernel.lowered.getBody().front());

@@ -1,5 +1,6 @@
 // The mixture of experts' bookkeeping: moe.route, plan, dispatch, combine, update_bias.
 #include "dialects/moe/Moe.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/kernels/Kernel.h"
 
@@ -139,13 +140,20 @@ void emitDispatch(Kernel &kernel, moe::DispatchOp op) {
   kernel.finish({kernel.resultDim(0, 0)}, 0);
 }
 
+/// The one weight of all choices, where weights are a fill with a constant (the adjoint of dispatch), or null.
+Value constantWeight(moe::CombineOp op) {
+  auto fill = op.getWeights().getDefiningOp<linalg::FillOp>();
+  return fill && fill.getInputs()[0].getDefiningOp<arith::ConstantOp>() ? fill.getInputs()[0] : Value();
+}
+
 /// A task is a token. Its rows lie in ascending order of experts. Each id has a code, the turns from the root of the halving
 /// tree to its leaf; boundary i between neighbours i and i+1 joins where their codes first differ, deeper turns first, so the
 /// sum is the tree over all expert ids with the absent leaves left out. One expert named twice joins before all else.
 void emitCombine(Kernel &kernel, moe::CombineOp op) {
   KernelBuilder &b = kernel.b;
   Value rows = kernel.memory(op.getRows()), position = kernel.memory(op.getPosition());
-  Value experts = kernel.memory(op.getExperts()), weights = kernel.memory(op.getWeights()), out = kernel.memory(op.getResult());
+  Value experts = kernel.memory(op.getExperts()), out = kernel.memory(op.getResult());
+  Value constant = constantWeight(op), weights = constant ? Value() : kernel.memory(op.getWeights());
   int64_t width = op.getRows().getType().getDimSize(1), topK = op.getExperts().getType().getDimSize(1), bytes = 0;
   int64_t levels = std::max<int64_t>(1, llvm::Log2_64_Ceil(op.getExpertCount()));
   Type f32 = b.getF32Type(), i32 = b.getI32Type();
@@ -167,7 +175,8 @@ void emitCombine(Kernel &kernel, moe::CombineOp op) {
         return Values{b.select(right, middle, at[0]), b.select(right, at[1], b.max(middle, b.add(at[0], b.i32(1)))), code};
       });
       b.store(turns[2], codes, {place});
-      Value weight = b.load(weights, {token, k}), row = b.toIndex(b.load(position, {token, k}));
+      Value weight = constant ? b.clone(*constant.getDefiningOp())->getResult(0) : b.load(weights, {token, k});
+      Value row = b.toIndex(b.load(position, {token, k}));
       b.loop(0, width, 1, [&](Value c) { b.store(b.mulf(b.load(rows, {row, c}), weight), part, {place, c}); });
     });
     b.loop(0, topK - 1, 1, [&](Value i) {
@@ -221,8 +230,9 @@ FailureOr<bool> hadal::emitRouting(Kernel &kernel) {
   for (Operation &op : kernel.tensors.getBody().front().without_terminator()) {
     if (!isa<moe::RouteOp, moe::PlanOp, moe::DispatchOp, moe::CombineOp, moe::UpdateBiasOp>(op))
       continue;
+    auto combining = dyn_cast<moe::CombineOp>(op);
     for (Value operand : op.getOperands())
-      if (!kernel.memory(operand))
+      if (!kernel.memory(operand) && !(combining && operand == combining.getWeights() && constantWeight(combining)))
         return kernel.tensors.emitError() << op.getName() << " kernel wants its operands to be arguments or views of them";
     if (auto route = dyn_cast<moe::RouteOp>(op))
       emitRoute(kernel, route);
