@@ -84,15 +84,17 @@ Result<std::string> hadal::checkpointConfig(const std::string &text) {
 }
 
 Result<Checkpoints> Checkpoints::open(const std::string &folder, int64_t keep) {
+  std::error_code code;
+  bool isNew = !fs::exists(folder, code);
   HADAL_TRY(makeFolder(folder));
   Checkpoints result(folder, keep);
+  result.isNew = isNew;
   std::string lock = folder + "/.lock";
   result.lock = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (result.lock < 0)
     return systemError(lock);
   if (::flock(result.lock, LOCK_EX | LOCK_NB) != 0)
     return ioError(folder + ": another run is writing its checkpoints there");
-  std::error_code code;
   std::vector<fs::path> parts;
   for (fs::directory_iterator it(folder, code), end; !code && it != end; it.increment(code))
     if (it->path().filename().string().starts_with(partPrefix))
@@ -103,9 +105,13 @@ Result<Checkpoints> Checkpoints::open(const std::string &folder, int64_t keep) {
 }
 
 Checkpoints::Checkpoints(Checkpoints &&other) noexcept
-    : folder(std::move(other.folder)), keep(other.keep), lock(std::exchange(other.lock, -1)) {}
+    : folder(std::move(other.folder)), keep(other.keep), lock(std::exchange(other.lock, -1)), isNew(std::exchange(other.isNew, false)) {}
 
 Checkpoints::~Checkpoints() {
+  if (isNew) {
+    ::unlink((folder + "/.lock").c_str());
+    ::rmdir(folder.c_str());
+  }
   if (lock >= 0)
     ::close(lock);
 }
@@ -141,6 +147,7 @@ Status Checkpoints::write(Trainables &trainables, const TrainingProgress &progre
       HADAL_TRY(removeFolder(folder, name));
     if (::rename(part.c_str(), path.c_str()) != 0)
       return systemError(path);
+    isNew = false;
     return syncFolder(folder);
   }();
   if (!written) {

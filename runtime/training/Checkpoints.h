@@ -41,7 +41,7 @@ struct CheckpointCompanions {
 
 class Checkpoints {
 public:
-  /// Makes the folder where there is none, locks it against a second run, and removes what a killed run left half
+  /// Makes the folder where there is none (and takes it away again when nothing comes of it), locks it against a second run, and removes what a killed run left half
   /// written. `keep` > 0: only that many checkpoints stay.
   static Result<Checkpoints> open(const std::string &folder, int64_t keep);
 
@@ -60,6 +60,7 @@ private:
   std::string folder;
   int64_t keep;
   int lock = -1;
+  bool isNew = false; ///< the folder was made here and holds no checkpoint yet
 };
 
 /// Checkpoints of training under a folder, oldest first.

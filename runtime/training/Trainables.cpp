@@ -2,6 +2,7 @@
 
 #include "runtime/training/Trainables.h"
 
+#include <algorithm>
 #include <cstring>
 
 #define XXH_INLINE_ALL
@@ -20,15 +21,19 @@ std::string_view hadal::valuesName(Values values) {
   return names[size_t(values)];
 }
 
-bool hadal::allFinite(std::span<const float> values) {
-  // An exponent of ones adds a carry into the sign's place.
-  uint32_t found = 0;
+/// The bits of the largest magnitude: magnitudes compare as their bits do.
+static uint32_t largestBits(std::span<const float> values) {
+  uint32_t largest = 0;
   for (const float &value : values) {
     uint32_t bits;
     std::memcpy(&bits, &value, sizeof bits);
-    found |= (bits & 0x7FFFFFFFu) + 0x00800000u;
+    largest = std::max(largest, bits & 0x7FFFFFFFu);
   }
-  return !(found & 0x80000000u);
+  return largest;
+}
+
+bool hadal::allFinite(std::span<const float> values) {
+  return largestBits(values) < 0x7F800000u; // an exponent of ones
 }
 
 std::string hadal::layerOf(std::string_view tensorName) {
@@ -83,6 +88,11 @@ Result<Trainables> Trainables::create(Executor &executor) {
 TensorView Trainables::packedView(Values values, const TrainedTensor &tensor) const {
   int64_t elements = table.trainables()->Get(tensor.trainable)->packed_elements();
   return {ElementType::F32, {elements}, bases[tensor.trainable][size_t(values)] + tensor.element * elements};
+}
+
+std::span<const float> Trainables::packedValues(Values values, const TrainedTensor &tensor) const {
+  TensorView view = packedView(values, tensor);
+  return {static_cast<const float *>(view.data), size_t(view.shape[0])};
 }
 
 Result<ProgramRun *> Trainables::run(const std::string &program) {
@@ -202,10 +212,19 @@ void Trainables::startAverages() {
 
 const TrainedTensor *Trainables::findNotFinite(Values values) const {
   for (const TrainedTensor &tensor : all)
-    if (has(values, tensor)) {
-      TensorView view = packedView(values, tensor);
-      if (!allFinite({static_cast<const float *>(view.data), size_t(view.shape[0])}))
-        return &tensor;
-    }
+    if (has(values, tensor) && !allFinite(packedValues(values, tensor)))
+      return &tensor;
   return nullptr;
+}
+
+const TrainedTensor *Trainables::findLargest(Values values) const {
+  const TrainedTensor *found = &all.front();
+  uint32_t largest = 0;
+  for (const TrainedTensor &tensor : all)
+    if (has(values, tensor))
+      if (uint32_t bits = largestBits(packedValues(values, tensor)); bits > largest) {
+        largest = bits;
+        found = &tensor;
+      }
+  return found;
 }

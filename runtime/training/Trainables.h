@@ -75,12 +75,16 @@ public:
   /// The values of one tensor in a checkpoint's order; valid until the next call.
   Result<TensorView> unpack(Values values, const TrainedTensor &tensor);
 
-  /// Number and name of the first tensor with a value that is infinite or no number.
+  /// The first tensor with a value that is infinite or no number; null: none.
   const TrainedTensor *findNotFinite(Values values) const;
+
+  /// The tensor with the value of largest magnitude.
+  const TrainedTensor *findLargest(Values values) const;
 
 private:
   explicit Trainables(Executor &executor, const fb::Training &table) : executor(executor), table(table) {}
   TensorView packedView(Values values, const TrainedTensor &tensor) const;
+  std::span<const float> packedValues(Values values, const TrainedTensor &tensor) const;
   Result<ProgramRun *> run(const std::string &program);
   Status pack(const std::string &program, const TrainedTensor &tensor, Values values, const TensorView &from);
   float *scratch(int64_t elements);

@@ -84,15 +84,16 @@ Status Trainer::checkFinite(const StepResult &result) const {
     message += "the gradient norm is " + spelled(result.gradientNorm) + "; ";
   auto named = [](const TrainedTensor &tensor) {
     std::string layer = layerOf(tensor.name);
-    return tensor.name + (layer.empty() ? " (outside the layers)" : " (" + layer + ")") + " is not finite";
+    return tensor.name + (layer.empty() ? " (outside the layers)" : " (" + layer + ")");
   };
-  // Weights first: where they are broken, so is all that comes of them.
+  // Weights first: where they are broken, so is all that comes of them. Finite values can still overflow when they are used.
   if (const TrainedTensor *tensor = trainables.findNotFinite(Values::Weight))
-    message += named(*tensor);
+    message += named(*tensor) + " is not finite";
   else if (const TrainedTensor *tensor = trainables.findNotFinite(Values::Gradient))
-    message += "the gradient of " + named(*tensor);
+    message += "the gradient of " + named(*tensor) + " is not finite";
   else
-    message += "weights and gradients are finite";
+    message += "the largest gradient is that of " + named(*trainables.findLargest(Values::Gradient)) + ", the largest weight in " +
+               named(*trainables.findLargest(Values::Weight));
   return invalidArgument(message);
 }
 

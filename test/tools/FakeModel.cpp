@@ -2,88 +2,22 @@
 
 #include "test/tools/FakeModel.h"
 
-#include "runtime/module/Module_generated.h"
+#include "test/tools/ModuleWriter.h"
 
-#include <cstdio>
-#include <fstream>
-#include <iterator>
-#include <string>
+#include <span>
 
 using namespace hadal;
-using flatbuffers::Offset;
+using namespace hadal::fake;
 
 namespace {
 
-/// A size: a constant, or a register plus a constant.
-struct Size {
-  int64_t constant = 0;
-  int reg = -1;
-};
-Size r(int reg, int64_t plus = 0) { return {plus, reg}; }
-Size c(int64_t value) { return {value, -1}; }
-
-struct Place {
-  fb::Space space;
-  uint32_t index;
-};
-
-class Writer {
+class Writer : ModuleWriter {
 public:
   std::vector<std::byte> write();
 
 private:
-  Offset<fb::Expr> expr(Size size) {
-    std::vector<int64_t> code = {0, size.constant};
-    if (size.reg >= 0)
-      code = {1, size.reg, 0, size.constant, 2, 0};
-    return fb::CreateExpr(b, b.CreateVector(code));
-  }
-  Offset<flatbuffers::Vector<Offset<fb::Expr>>> exprs(const std::vector<Size> &sizes) {
-    std::vector<Offset<fb::Expr>> all;
-    for (Size size : sizes)
-      all.push_back(expr(size));
-    return b.CreateVector(all);
-  }
-
-  /// Adds an argument to the program at hand.
-  Place argument(const std::string &name, fb::ElementType element, std::vector<Size> shape, bool output = false) {
-    auto text = b.CreateString(name);
-    arguments.push_back(fb::CreateArgument(b, text, element, exprs(shape), output));
-    return {fb::Space_Argument, static_cast<uint32_t>(arguments.size() - 1)};
-  }
-  void launch(const char *symbol, const std::vector<Place> &places, Size tasks, const std::vector<Size> &scalars = {}) {
-    std::vector<Offset<fb::Binding>> bindings;
-    for (Place place : places) {
-      auto element = expr(c(0)), offset = expr(c(0));
-      bindings.push_back(fb::CreateBinding(b, place.space, place.index, element, offset));
-    }
-    uint32_t kernel = static_cast<uint32_t>(kernels.size());
-    kernels.push_back(fb::CreateKernelDirect(b, symbol, static_cast<uint32_t>(places.size()),
-                                             static_cast<uint32_t>(scalars.size()), 0));
-    auto bindingList = b.CreateVector(bindings);
-    auto scalarList = exprs(scalars);
-    auto taskCount = expr(tasks), flops = expr(tasks);
-    auto action = fb::CreateLaunch(b, kernel, bindingList, scalarList, taskCount, flops).Union();
-    commands.push_back(fb::CreateCommand(b, 0, fb::Action_Launch, action));
-  }
-  void program(const char *name, const std::vector<std::string> &registers) {
-    auto text = b.CreateString(name);
-    auto registerList = b.CreateVectorOfStrings(registers);
-    auto argumentList = b.CreateVector(arguments);
-    auto temporaries = b.CreateVector(std::vector<Offset<fb::Temporary>>());
-    auto commandList = b.CreateVector(commands);
-    programs.push_back(fb::CreateProgram(b, text, registerList, argumentList, temporaries, 0, commandList));
-    arguments.clear();
-    commands.clear();
-  }
   void prefill(const char *name, bool inspect, bool routed);
   void decode();
-
-  flatbuffers::FlatBufferBuilder b;
-  std::vector<Offset<fb::Kernel>> kernels;
-  std::vector<Offset<fb::Argument>> arguments;
-  std::vector<Offset<fb::Command>> commands;
-  std::vector<Offset<fb::Program>> programs;
 };
 
 constexpr Place cache = {fb::Space_State, 0}, scale = {fb::Space_Weight, 0};
@@ -143,15 +77,8 @@ std::vector<std::byte> Writer::write() {
   launch("fake_nll", {logits, targets, argument("nll", F32, {rows}, true)}, rows);
   program("nll", {"rows"});
 
-  std::ifstream file(HADAL_FAKE_KERNELS, std::ios::binary);
-  std::vector<uint8_t> code((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-#ifdef __aarch64__
-  const char *triple = "aarch64-unknown-linux-gnu";
-#else
-  const char *triple = "x86_64-unknown-linux-gnu";
-#endif
-  std::vector<Offset<flatbuffers::String>> features;
-  auto target = fb::CreateTargetDirect(b, triple, "generic", &features);
+  std::vector<uint8_t> code = codeOf(HADAL_FAKE_KERNELS);
+  auto target = this->target();
   std::vector<int64_t> one = {1}, moeLayers = {0}, eos = {fake::eosToken};
   std::vector<Offset<fb::Parameter>> parameters = {fb::CreateParameterDirect(b, "scale", F32, &one, 1)};
   std::vector<Offset<fb::Weight>> weights = {fb::CreateWeightDirect(b, "packed_scale", 64)};

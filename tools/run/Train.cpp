@@ -157,7 +157,7 @@ Status Training::load() {
   auto show = [&](uint64_t done, uint64_t total) { shown.show(done, total); };
   if (!resumed.empty()) {
     progress = HADAL_TRY(resumeFrom(resumed, *checkpoint, *trainables, show));
-    if (progress.step >= optimizer.totalSteps)
+    if (progress.step > optimizer.totalSteps)
       return invalidArgument(resumed + ": has done " + std::to_string(progress.step) + " steps, --steps wants " +
                              std::to_string(optimizer.totalSteps) + " in all");
     DataPosition here = batches->position();
@@ -263,6 +263,10 @@ Status Training::run() {
   if (!options.checkpointDir.empty())
     checkpoints.emplace(HADAL_TRY(Checkpoints::open(options.checkpointDir, options.keep)));
   log.emplace(HADAL_TRY(TrainingLog::open(options.log, progress.step)));
+  if (progress.step == optimizer.totalSteps) { // killed behind its last checkpoint
+    std::fprintf(stderr, "%s: all %lld steps are done\n", resumed.c_str(), static_cast<long long>(progress.step));
+    return writeReport();
+  }
   auto begin = Clock::now();
   reported = begin;
   int64_t flopsBefore = session.executor().totals().flops;

@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# hadal-run train and gradients over the fake training job: what they print, what they write, and how they fail; fifty kills.
+#     train.sh HADAL_RUN WRITE_FAKE_TRAINING
+set -u
+run=$1 write=$2
+here=$(cd "$(dirname "$0")" && pwd)
+dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
+export XDG_CACHE_HOME=$dir/cache
+failures=0
+fail() { echo "FAIL: $*" >&2; failures=$((failures + 1)); }
+
+"$write" "$dir" || exit 1
+cd "$dir" || exit 1
+
+works() { "$@" >stdout 2>stderr || fail "$* exits with $?: $(head -c 300 stderr)"; }
+# refused PATTERN WORDS...: exit status 1, nothing on stdout, PATTERN in the last line of stderr, which is the only one that the
+# program says of itself; no output.
+refused() {
+  local pattern=$1 status
+  shift
+  rm -rf never
+  "$@" >stdout 2>stderr
+  status=$?
+  [ $status = 1 ] || fail "$* exits with $status"
+  [ "$(grep -c '^hadal-run: ' stderr)" = 1 ] || fail "$* says: $(cat stderr)"
+  tail -1 stderr | grep -qF -- "$pattern" || fail "$* wants '$pattern', says: $(cat stderr)"
+  [ ! -s stdout ] || fail "$* prints $(cat stdout)"
+  [ ! -e never ] || fail "$* leaves an output"
+}
+# The log without its times.
+untimed() { sed 's/"tokens_per_second": [^,]*, //' "$@"; }
+train() { "$run" train t.hadal --lr 0.02 --warmup 3 "$@"; }
+
+works "$run" gradients t.hadal --weights ckpt --input in.safetensors -o grads
+grep -q 'model.layers.1.mlp.experts.2.up_proj.weight' grads && grep -q '"loss"' grads || fail "gradients: $(head -c 500 grads)"
+grep -q 'correction_bias' grads && fail "gradients of a routing bias"
+
+# Twenty steps at once, and ten and ten; the same checkpoint, tensor for tensor.
+works train --weights ckpt --input in.safetensors --steps 20 --log whole.jsonl --checkpoint-dir whole --average-decay 0.9 --html whole.html --stats stats
+[ "$(wc -l <whole.jsonl)" = 20 ] || fail "the log has $(wc -l <whole.jsonl) lines"
+grep -q '^{"step": 1, "loss": [0-9.e-]*, "mtp_loss": [0-9.e-]*, "balance_loss": 0.5, "grad_norm": [0-9.e-]*, "lr": 0.0066666[0-9]*, "tokens_per_second": [0-9.e+]*, "violation": \[[0-9.e-]*\]}$' whole.jsonl ||
+  fail "the log begins with $(head -1 whole.jsonl)"
+grep -q '<polyline' whole.html || fail "the report has no curve"
+grep -q '"predicted_peak_bytes":1048576' stats || fail "--stats: $(cat stats)"
+grep -q '20 steps, 640 tokens' stderr || fail "train prints $(cat stderr)"
+works train --weights ckpt --input in.safetensors --steps 10 --log half.jsonl --checkpoint-dir half --checkpoint-every 5 --average-decay 0.9
+works train --input in.safetensors --steps 20 --log rest.jsonl --checkpoint-dir half --checkpoint-every 5 --resume half --average-decay 0.9 --keep 2
+[ "$(ls half | tr '\n' ' ')" = "step-00000015 step-00000020 " ] || fail "--keep 2 keeps $(ls half)"
+cmp -s half/step-00000020/model.safetensors whole/step-00000020/model.safetensors || fail "the resumed weights differ"
+cmp -s half/step-00000020/optimizer/state.safetensors whole/step-00000020/optimizer/state.safetensors || fail "the resumed moments differ"
+[ "$(untimed half.jsonl rest.jsonl)" = "$(untimed whole.jsonl)" ] || fail "the resumed log differs"
+grep -q '"torch_dtype": "float32"' whole/step-00000020/config.json || fail "config.json: $(cat whole/step-00000020/config.json)"
+cmp -s ckpt/tokenizer.json half/step-00000020/tokenizer.json || fail "no tokenizer in the checkpoint"
+for name in model.layers.9.other.weight model.layers.2.embed_tokens.weight model.layers.1.mlp.experts.1.up_proj.weight; do
+  grep -q "\"$name\"" half/step-00000020/model.safetensors || fail "the checkpoint lacks $name"
+done
+# The log of a run that goes on into the same file has each step once, whatever a killed run left there.
+cp half.jsonl same.jsonl
+printf '{"step": 11, "loss": 9}\n{"step": 12, "lo' >>same.jsonl
+rm -rf half && works train --weights ckpt --input in.safetensors --steps 10 --checkpoint-dir half --average-decay 0.9
+works train --input in.safetensors --steps 20 --log same.jsonl --resume half --average-decay 0.9
+[ "$(untimed same.jsonl)" = "$(untimed whole.jsonl)" ] || fail "a continued log differs"
+
+# Text: the same seed gives the same run on any number of threads; another order of data another.
+works train --init-seed 3 --data a.txt b.jsonl --tokenizer ckpt --steps 200 --log one.jsonl --checkpoint-dir text --threads 1
+works train --init-seed 3 --data a.txt b.jsonl --tokenizer ckpt --steps 200 --log three.jsonl --threads 3
+[ "$(untimed one.jsonl)" = "$(untimed three.jsonl)" ] || fail "a run depends on the number of threads"
+works train --init-seed 3 --data a.txt b.jsonl --tokenizer ckpt --steps 200 --log other.jsonl --data-seed 1
+[ "$(untimed one.jsonl)" != "$(untimed other.jsonl)" ] || fail "--data-seed changes nothing"
+works train --init-seed 4 --data a.txt b.jsonl --tokenizer ckpt --steps 2 --log other.jsonl
+[ "$(head -2 one.jsonl | untimed)" != "$(untimed other.jsonl)" ] || fail "--init-seed changes nothing"
+works train --init-seed 3 --data b.jsonl --tokenizer ckpt --steps 5 --mask-documents --fim-rate 0.5
+[ "$(ls "$XDG_CACHE_HOME/hadal" | wc -l)" = 2 ] || fail "the token cache holds $(ls "$XDG_CACHE_HOME/hadal")"
+works train --data a.txt b.jsonl --steps 201 --resume text # the tokenizer from the checkpoint
+for schedule in constant cosine report; do
+  works train --init-seed 3 --input in.safetensors --steps 3 --schedule $schedule --final-lr 0.001
+done
+
+works train --input in.safetensors --steps 20 --resume whole # nothing is left to do
+
+# A run that meets infinity stops, names the place, and leaves the last checkpoint.
+refused 'step 1: ' "$run" train t.hadal --weights broken --input in.safetensors --steps 5 --checkpoint-dir never
+tail -1 stderr | grep -q 'model.layers.1.mlp.experts.0.up_proj.weight (layer 1) is not finite' || fail "infinity: $(cat stderr)"
+"$run" train t.hadal --weights ckpt --input in.safetensors --steps 500 --lr 1e30 --checkpoint-dir blown --checkpoint-every 1 2>stderr
+[ $? = 1 ] && grep -q 'step [0-9]*: .*the largest weight in model' stderr || fail "a run with a rate of 1e30 says $(cat stderr)"
+[ -z "$(ls -A blown | grep part)" ] || fail "a part of a checkpoint stays: $(ls -A blown)"
+
+# Wrong use and bad input.
+base="train t.hadal --weights ckpt --input in.safetensors"
+refused 'steps' "$run" $base
+refused 'steps' "$run" $base --steps 0
+refused '' "$run" train t.hadal --weights ckpt --steps 1
+refused 'one of them' "$run" $base --init-seed 1 --steps 1
+refused '--init-seed' "$run" train t.hadal --input in.safetensors --steps 1
+refused 'schedule' "$run" $base --steps 1 --schedule linear
+refused 'beta1' "$run" $base --steps 1 --beta1 1
+refused 'lr' "$run" $base --steps 1 --lr -1
+refused 'checkpoint-dir' "$run" $base --steps 1 --checkpoint-every 1
+refused 'nowhere' "$run" $base --steps 1 --resume nowhere
+refused 'nowhere' "$run" $base --steps 1 --log nowhere/never
+refused 'nowhere' "$run" $base --steps 1 --html nowhere/never
+refused 'earlier run' "$run" $base --steps 1 --checkpoint-dir whole
+refused '20 steps' "$run" $base --steps 19 --resume whole
+refused 'nowhere' "$run" train t.hadal --weights nowhere --input in.safetensors --steps 1 --log never --checkpoint-dir never
+refused 'nowhere' "$run" train t.hadal --weights ckpt --input nowhere --steps 1 --log never --checkpoint-dir never
+refused '[4, 8]' "$run" train t.hadal --weights ckpt --input shape.safetensors --steps 1 --checkpoint-dir never
+refused 'token id 260' "$run" train t.hadal --weights ckpt --input big.safetensors --steps 1 --checkpoint-dir never
+refused 'labels' "$run" train t.hadal --weights ckpt --input badlabels.safetensors --steps 1 --checkpoint-dir never
+refused 'nothing to predict' "$run" train t.hadal --weights ckpt --input masked.safetensors --steps 1
+refused 'tokenizer' "$run" train t.hadal --init-seed 1 --data a.txt --steps 1 --checkpoint-dir never
+refused 'line 3' "$run" train t.hadal --weights ckpt --data bad.jsonl --steps 1 --checkpoint-dir never
+refused 'empty.txt' "$run" train t.hadal --weights ckpt --data empty.txt --steps 1 --checkpoint-dir never
+refused 'has 4 tokens, a row has 8' "$run" train t.hadal --weights ckpt --data short.txt --steps 1 --checkpoint-dir never
+refused 'nowhere' "$run" train t.hadal --weights ckpt --data nowhere --steps 1 --checkpoint-dir never
+refused 'fim' "$run" $base --steps 1 --fim-rate 2
+refused 'input' "$run" gradients t.hadal --weights ckpt -o never
+refused 'token id 260' "$run" gradients t.hadal --weights ckpt --input big.safetensors -o never
+refused 'nothing to predict' "$run" gradients t.hadal --weights ckpt --input masked.safetensors -o never
+refused 'is not finite' "$run" gradients t.hadal --weights broken --input in.safetensors -o never
+
+# A second run keeps off the first one's checkpoints.
+mkdir busy
+(flock -x 9; sleep 3) 9>busy/.lock &
+sleep 0.3
+refused 'another run' "$run" $base --steps 1 --checkpoint-dir busy
+wait
+
+works "$here/kill.sh" "$run" --kills 50 --steps 6000 --every 200 --delay 0.25 -- t.hadal --weights ckpt --data a.txt b.jsonl --lr 0.02
+grep -q 'after 50 kills' stdout || fail "kill.sh says $(cat stdout)"
+
+[ $failures = 0 ] || exit 1
+echo "all passed"
