@@ -11,8 +11,7 @@
 using namespace hadal;
 using namespace hadal::run;
 
-/// Says before the work, not after it, that an output cannot be written.
-static Status checkFolderOf(const std::string &path) {
+Status run::checkFolderOf(const std::string &path) {
   if (path.empty())
     return {};
   std::string folder = std::filesystem::path(path).parent_path().string();
