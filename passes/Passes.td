@@ -216,8 +216,8 @@ def HadalKernelEntries : Pass<"hadal-kernel-entries", "::mlir::ModuleOp"> {
   let description = [{
         llvm.func @k(%buffers: ptr, %scalars: ptr, %begin: i64, %end: i64, %scratch: ptr)
     builds the kernel's memrefs from base addresses and sizes and calls it (runtime/Abi.h). Runs after the conversion to LLVM,
-    when a memref is its parts. Masked loads of bf16 become masked loads of i16, which every target can cut into lanes without
-    arithmetic. Test: test/passes/hadal-kernel-entries.mlir.
+    when a memref is its parts. bf16 is loaded as i16 and widened by a shift, since not every target
+    has registers of bf16. Test: test/passes/hadal-kernel-entries.mlir.
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -92,13 +93,26 @@ AtomicFile::~AtomicFile() {
   if (descriptor < 0)
     return;
   ::close(descriptor);
-  ::unlink(temporary.c_str());
+  if (!temporary.empty())
+    ::unlink(temporary.c_str());
 }
 
 Result<AtomicFile> AtomicFile::create(const std::string &path, bool executable) {
   AtomicFile file;
   file.path = path;
-  file.temporary = path + ".XXXXXX";
+  struct stat status;
+  if (::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode))
+    return ioError(path + ": is a folder");
+  if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    // A device or a pipe (/dev/null, /dev/stdout) is written to. A rename would take its place.
+    file.descriptor = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    return file.descriptor < 0 ? Result<AtomicFile>(systemError(path)) : Result<AtomicFile>(std::move(file));
+  }
+  // A link stays, and the file that it names is replaced.
+  std::error_code code;
+  for (int links = 0; links < 16 && std::filesystem::is_symlink(file.path, code); ++links)
+    file.path = (std::filesystem::path(file.path).parent_path() / std::filesystem::read_symlink(file.path, code)).string();
+  file.temporary = file.path + ".XXXXXX";
   file.descriptor = ::mkostemp(file.temporary.data(), O_CLOEXEC);
   if (file.descriptor < 0)
     return systemError(path);
@@ -122,6 +136,11 @@ Status AtomicFile::write(std::span<const std::byte> bytes) {
 }
 
 Status AtomicFile::commit() {
+  if (temporary.empty()) {
+    if (::close(std::exchange(descriptor, -1)) != 0)
+      return systemError(path);
+    return {};
+  }
   if (::fsync(descriptor) != 0 || ::rename(temporary.c_str(), path.c_str()) != 0)
     return systemError(path);
   ::close(std::exchange(descriptor, -1));

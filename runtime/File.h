@@ -40,7 +40,7 @@ private:
 };
 
 /// Writes a file that appears whole or not at all: bytes go to a temporary name in the same folder; commit() syncs and
-/// renames it onto `path`; without a commit the temporary file is removed.
+/// renames it onto `path`; without a commit the temporary file is removed. A device or a pipe is written to directly.
 class AtomicFile {
 public:
   AtomicFile(AtomicFile &&other) noexcept;

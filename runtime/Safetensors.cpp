@@ -4,6 +4,7 @@
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <unordered_set>
 
 namespace hadal {
 
@@ -93,9 +94,19 @@ Status Safetensors::parseHeader() {
     else if (!quoted && (text[i] == '}' || text[i] == ']'))
       --depth;
   }
-  json header = deepest > 16 ? json(json::value_t::discarded) : json::parse(text, text + headerBytes, nullptr, false);
+  // A name that comes twice would lose its first tensor silently.
+  std::unordered_set<std::string> seen;
+  std::string twice;
+  auto noteName = [&](int level, json::parse_event_t event, json &parsed) {
+    if (level == 1 && event == json::parse_event_t::key && !seen.insert(parsed.get<std::string>()).second)
+      twice = parsed.get<std::string>();
+    return true;
+  };
+  json header = deepest > 16 ? json(json::value_t::discarded) : json::parse(text, text + headerBytes, noteName, false);
   if (header.is_discarded() || !header.is_object())
     return invalidFile(name + ": header is not a JSON object");
+  if (!twice.empty())
+    return invalidFile(name + ": tensor '" + twice + "' is there twice");
   uint64_t dataBegin = 8 + headerBytes, dataBytes = contents.size() - dataBegin;
   for (auto &[key, value] : header.items()) {
     if (key == "__metadata__") {

@@ -822,6 +822,9 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
       products.push_back(*p);
   DenseMap<Value, int64_t> packed; // right operand -> which buffer; a pair is one
   auto inPanels = [&](Value v) {
+    // A sum that goes on from another lies where that one does.
+    while (OpOperand *before = destinationOf(v.getDefiningOp()))
+      v = before->get();
     ml_program::GlobalOp global = shared.global(v);
     return global && shared.inPanels(global);
   };

@@ -2,6 +2,7 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "passes/Passes.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 namespace hadal {
 #define GEN_PASS_DEF_HADALKERNELENTRIES
@@ -65,22 +66,61 @@ struct KernelEntries : public hadal::impl::HadalKernelEntriesBase<KernelEntries>
     return success();
   }
 
-  /// Masked bf16 moves as integers: where the target has no masked load of 16 bits, LLVM loads lane by lane and would round
-  /// each bf16 again on its way.
+  /// bf16 lies in memory only, and moves as integers. Where the target has no registers of bf16, LLVM rounds each element again
+  /// on its way (through a mask, into another block), by a library's function.
+  static Type bitsOf(Type type) {
+    auto i16 = IntegerType::get(type.getContext(), 16);
+    if (type.isBF16())
+      return i16;
+    auto vector = dyn_cast<VectorType>(type);
+    return vector && vector.getElementType().isBF16() ? Type(vector.clone(i16)) : Type();
+  }
+
+  void loadAsIntegers(LLVM::LoadOp load) {
+    Type bits = bitsOf(load.getType());
+    if (!bits)
+      return;
+    Type type = load.getType();
+    load.getResult().setType(bits);
+    ImplicitLocOpBuilder b(load.getLoc(), load->getBlock(), std::next(load->getIterator()));
+    auto cast = LLVM::BitcastOp::create(b, type, load.getResult());
+    load.getResult().replaceAllUsesExcept(cast, cast);
+  }
+
   void loadAsIntegers(LLVM::MaskedLoadOp load) {
-    auto type = dyn_cast<VectorType>(load.getType());
-    if (!type || !type.getElementType().isBF16())
+    Type bits = bitsOf(load.getType());
+    if (!bits)
       return;
     ImplicitLocOpBuilder b(load.getLoc(), load);
-    auto bits = VectorType::get(type.getShape(), b.getI16Type());
     Value otherwise = LLVM::BitcastOp::create(b, bits, load.getPassThru());
     Value loaded = LLVM::MaskedLoadOp::create(b, bits, load.getData(), load.getMask(), otherwise, load.getAlignmentAttr());
-    load.replaceAllUsesWith(LLVM::BitcastOp::create(b, type, loaded).getResult());
+    load.replaceAllUsesWith(LLVM::BitcastOp::create(b, load.getType(), loaded).getResult());
     load.erase();
   }
 
+  /// bf16 is the upper half of an f32.
+  void widenAsIntegers(LLVM::FPExtOp extension) {
+    Type bits = bitsOf(extension.getArg().getType()), type = extension.getType();
+    if (!bits || !getElementTypeOrSelf(type).isF32())
+      return;
+    ImplicitLocOpBuilder b(extension.getLoc(), extension);
+    auto vector = dyn_cast<VectorType>(type);
+    Type wide = vector ? Type(vector.clone(b.getI32Type())) : Type(b.getI32Type());
+    TypedAttr sixteen = b.getI32IntegerAttr(16);
+    if (vector)
+      sixteen = SplatElementsAttr::get(cast<ShapedType>(wide), b.getI32IntegerAttr(16));
+    Value x = LLVM::BitcastOp::create(b, bits, extension.getArg());
+    x = LLVM::ShlOp::create(b, LLVM::ZExtOp::create(b, wide, x), LLVM::ConstantOp::create(b, wide, sixteen));
+    extension.replaceAllUsesWith(LLVM::BitcastOp::create(b, type, x).getResult());
+    extension.erase();
+  }
+
   void runOnOperation() override {
-    getOperation().walk([&](LLVM::MaskedLoadOp load) { loadAsIntegers(load); });
+    getOperation().walk([&](Operation *op) {
+      llvm::TypeSwitch<Operation *>(op)
+          .Case<LLVM::LoadOp, LLVM::MaskedLoadOp>([&](auto load) { loadAsIntegers(load); })
+          .Case([&](LLVM::FPExtOp extension) { widenAsIntegers(extension); });
+    });
     for (auto f : llvm::make_early_inc_range(getOperation().getOps<LLVM::LLVMFuncOp>()))
       if (f->hasAttr("exec.signature") && failed(addEntry(f)))
         return signalPassFailure();

@@ -12,8 +12,10 @@
 
 #include <atomic>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
+#include <sys/stat.h>
 #include <unistd.h>
 
 using namespace hadal;
@@ -86,6 +88,26 @@ TEST_F(Files, AnUncommittedFileLeavesNothing) {
   EXPECT_FALSE(writeFile(folder + "/nowhere/out", std::as_bytes(std::span(whole))).ok());
 }
 
+/// A device stays what it is, and so does a link; the file that the link names is replaced.
+TEST_F(Files, OnlyRegularFilesAreReplaced) {
+  std::string text = "text";
+  auto bytes = std::as_bytes(std::span(text));
+  std::string pipe = folder + "/pipe", link = folder + "/link", target = folder + "/target";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  int reader = open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
+  ASSERT_GE(reader, 0);
+  EXPECT_TRUE(writeFile(pipe, bytes).ok());
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+  char got[8];
+  EXPECT_EQ(read(reader, got, sizeof got), 4);
+  close(reader);
+  std::filesystem::create_symlink("target", link);
+  EXPECT_TRUE(writeFile(link, bytes).ok());
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_EQ(*readTextFile(target), text);
+  EXPECT_EQ(writeFile(folder, bytes).error().message, folder + ": is a folder");
+}
+
 TEST_F(Files, SafetensorsComeBackAsTheyWere) {
   std::vector<float> a = {1, -2, 3.5f, 0, 5, 6};
   std::vector<int64_t> b = {-1};
@@ -104,6 +126,16 @@ TEST_F(Files, SafetensorsComeBackAsTheyWere) {
   NamedTensor twice[] = {{"a", viewA}, {"a", viewA}};
   EXPECT_FALSE(writeSafetensors(folder + "/twice", twice).ok());
   EXPECT_EQ(count(), 1u);
+}
+
+TEST(SafetensorsHeader, ANameThatComesTwiceIsRefused) {
+  std::string entry = R"("a": {"dtype": "F32", "shape": [1], "data_offsets": )", header = "{" + entry + "[0, 4]}, " + entry + "[4, 8]}}";
+  uint64_t length = header.size();
+  std::string file(reinterpret_cast<const char *>(&length), 8);
+  file += header + std::string(8, '\0');
+  auto parsed = Safetensors::parse(std::as_bytes(std::span(file)), "f");
+  ASSERT_FALSE(parsed.ok());
+  EXPECT_EQ(parsed.error().message, "f: tensor 'a' is there twice");
 }
 
 /// Shards by index: a shard that is missing, or one outside the folder, is an error.

@@ -35,6 +35,11 @@ grep -q '"prefill_tokens":6,.*"first_token_seconds":' stats || fail "--stats: $(
 works "$run" generate m.hadal --weights ckpt --input in.safetensors --max-new-tokens 9
 [ "$(wc -l <stdout)" = 2 ] || fail "generate without -o prints $(cat stdout)"
 
+# No more memory than positions, whatever --max-new-tokens says.
+(ulimit -v 4000000; exec "$run" generate m.hadal --weights ckpt --input in.safetensors --max-new-tokens 2000000000 --ignore-eos -o all) \
+  2>stderr || fail "generate to the last position: $(cat stderr)"
+grep -q 'stopped at the model.s last position' stderr || fail "generate to the last position says $(cat stderr)"
+
 # Text: the continuation alone; sampling follows the seed.
 works "$run" generate m.hadal --weights ckpt --prompt hello --max-new-tokens 12 --temperature 1 --seed 5
 cp stdout first
@@ -76,6 +81,7 @@ refused 'nowhere.hadal' "$run" logits nowhere.hadal --weights ckpt --input in.sa
 refused 'nowhere' "$run" logits m.hadal --weights nowhere --input in.safetensors -o never
 refused 'nowhere' "$run" logits m.hadal --weights ckpt --input nowhere -o never
 refused 'nowhere' "$run" logits m.hadal --weights ckpt --input in.safetensors -o nowhere/never
+refused 'nowhere' "$run" generate m.hadal --weights ckpt --prompt x --stats nowhere/stats
 refused 'token id 1000000' "$run" logits m.hadal --weights ckpt --input big.safetensors -o never
 refused 'token id 1099511627776' "$run" logits m.hadal --weights ckpt --input wide.safetensors -o never
 refused '[6]' "$run" logits m.hadal --weights ckpt --input flat.safetensors -o never

@@ -139,6 +139,8 @@ struct Figures {
 } // namespace
 
 Status run::generate(const GenerateOptions &options, std::optional<Module> carried) {
+  if (options.stats != "-")
+    HADAL_TRY(checkFolderOf(options.stats));
   auto session = HADAL_TRY(Session::open(options, std::move(carried)));
   const fb::Model &model = *HADAL_TRY(modelOf(session->module()));
   std::optional<Tokenizer> tokenizer;
@@ -151,9 +153,14 @@ Status run::generate(const GenerateOptions &options, std::optional<Module> carri
     prompts = HADAL_TRY(readTokenRows(options.input, session->module()));
   }
   int64_t rows = static_cast<int64_t>(prompts.size());
+  // A row ends at the model's last position at the latest; its last token is chosen there and never entered.
+  int64_t shortest = model.max_positions();
+  for (const std::vector<int32_t> &prompt : prompts)
+    shortest = std::min(shortest, static_cast<int64_t>(prompt.size()));
+  int64_t length = std::min(options.generation.maxNewTokens, model.max_positions() - shortest + 1);
   std::optional<Recording> recording;
   if (!options.output.empty())
-    recording = HADAL_TRY(Recording::create(model, rows, options.generation.maxNewTokens));
+    recording = HADAL_TRY(Recording::create(model, rows, length));
 
   HADAL_TRY(session->load());
   auto generation = HADAL_TRY(Generation::create(session->executor(), options.generation));

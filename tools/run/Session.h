@@ -27,7 +27,7 @@ struct SessionOptions {
 /// Where a checkpoint's tokenizer lies: --weights may name the folder or its one file.
 std::string weightsFolder(const SessionOptions &options);
 
-/// Says before the work, not after it, that an output cannot be written. Nothing to say of an empty path.
+/// Says before the work, not after it, that an output cannot be written. An empty path is no output.
 Status checkFolderOf(const std::string &path);
 
 /// Belongs to one command. Neither copied nor moved: the executor refers to its neighbours.
