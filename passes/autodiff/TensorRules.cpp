@@ -9,44 +9,39 @@ static LogicalResult extractSlice(Operation *op, Adjoints &adjoints) {
   return success();
 }
 
-/// True if two slices share no element, by a dimension in which both stand at constants.
+/// True if it can be seen that two slices of one tensor share no element.
 static bool areDisjoint(tensor::InsertSliceOp a, tensor::InsertSliceOp b) {
-  for (auto [offsetA, sizeA, strideA, offsetB, sizeB, strideB] :
-       llvm::zip(a.getStaticOffsets(), a.getStaticSizes(), a.getStaticStrides(), b.getStaticOffsets(), b.getStaticSizes(),
-                 b.getStaticStrides())) {
-    if (ShapedType::isDynamic(offsetA) || ShapedType::isDynamic(sizeA) || ShapedType::isDynamic(offsetB) ||
-        ShapedType::isDynamic(sizeB) || strideA != 1 || strideB != 1)
-      continue;
-    if (offsetA + sizeA <= offsetB || offsetB + sizeB <= offsetA)
+  for (auto [aBegin, aSize, bBegin, bSize] :
+       llvm::zip_equal(a.getStaticOffsets(), a.getStaticSizes(), b.getStaticOffsets(), b.getStaticSizes()))
+    if (!ShapedType::isDynamicShape({aBegin, aSize, bBegin, bSize}) && (aBegin + aSize <= bBegin || bBegin + bSize <= aBegin))
       return true;
-  }
   return false;
 }
 
-/// True if what `insert` overwrites was never anything: its destination is a chain of slices beside it, in an empty tensor.
-static bool overwritesNothing(tensor::InsertSliceOp insert) {
-  Value destination = insert.getDest();
-  while (auto before = destination.getDefiningOp<tensor::InsertSliceOp>()) {
-    if (!destination.hasOneUse() || !areDisjoint(before, insert))
-      return false;
-    destination = before.getDest();
-  }
-  return destination.getDefiningOp<tensor::EmptyOp>() != nullptr;
-}
-
 static LogicalResult insertSlice(Operation *op, Adjoints &adjoints) {
-  auto insert = cast<tensor::InsertSliceOp>(op);
   ImplicitLocOpBuilder &b = adjoints.b;
+  auto insert = cast<tensor::InsertSliceOp>(op);
   Value gradient = adjoints.of(insert.getResult());
-  auto offsets = insert.getMixedOffsets(), sizes = insert.getMixedSizes(), strides = insert.getMixedStrides();
-  if (adjoints.wants(insert.getSource()))
-    adjoints.add(insert.getSource(),
-                 tensor::ExtractSliceOp::create(b, insert.getSourceType(), gradient, offsets, sizes, strides));
-  if (adjoints.wants(insert.getDest()) && overwritesNothing(insert))
-    adjoints.add(insert.getDest(), gradient); // nobody reads the part that was overwritten
-  else if (adjoints.wants(insert.getDest()))
-    adjoints.add(insert.getDest(), tensor::InsertSliceOp::create(b, adjoints.zerosLike(insert.getSource()), gradient, offsets,
-                                                                 sizes, strides));
+  // Slices put together one behind the other (a concatenation) are parts of one gradient; the tensors between need none.
+  SmallVector<tensor::InsertSliceOp> chain;
+  while (true) {
+    if (adjoints.wants(insert.getSource()))
+      adjoints.add(insert.getSource(),
+                   tensor::ExtractSliceOp::create(b, insert.getSourceType(), gradient, insert.getMixedOffsets(),
+                                                  insert.getMixedSizes(), insert.getMixedStrides()));
+    chain.push_back(insert);
+    auto next = insert.getDest().getDefiningOp<tensor::InsertSliceOp>();
+    auto isApart = [&](tensor::InsertSliceOp other) { return areDisjoint(next, other); };
+    if (!next || !next->hasOneUse() || !adjoints.wants(insert.getDest()) || !llvm::all_of(chain, isApart))
+      break;
+    insert = next;
+  }
+  if (!adjoints.wants(insert.getDest()))
+    return success();
+  for (tensor::InsertSliceOp written : chain)
+    gradient = tensor::InsertSliceOp::create(b, adjoints.zerosLike(written.getSource()), gradient, written.getMixedOffsets(),
+                                             written.getMixedSizes(), written.getMixedStrides());
+  adjoints.add(insert.getDest(), gradient);
   return success();
 }
 

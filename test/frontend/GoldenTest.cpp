@@ -5,7 +5,7 @@
 //
 //===--------------------------------------------------------------------===//
 
-#include "GraphInterpreter.h"
+#include "test/interpreter/GraphInterpreter.h"
 #include "TestModels.h"
 
 #include "frontend/BuildGraph.h"

@@ -1,0 +1,262 @@
+//===- MoeLoops.cpp - ops of moe, as their descriptions say -------------===//
+
+#include "GraphInterpreter.h"
+
+#include "dialects/moe/Moe.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+using namespace mlir;
+
+namespace hadal::frontend {
+
+namespace {
+
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+/// The `count` largest of `values`, ties to the lower place, ascending.
+std::vector<int64_t> largest(const std::vector<double> &values, int64_t count) {
+  std::vector<int64_t> order(values.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return values[a] > values[b]; });
+  order.resize(count);
+  std::sort(order.begin(), order.end());
+  return order;
+}
+
+std::pair<Array, Array> route(const Array &logits, const Array &bias, const Array *forced, moe::RouteOp op) {
+  int64_t experts = logits.dim(1), topK = op.getTopK(), groups = op.getGroups(), groupSize = experts / groups;
+  Array weights = Array::zeros({logits.dim(0), topK}), chosen = weights;
+  for (int64_t t = 0; t < logits.dim(0); ++t) {
+    std::vector<double> affinity(experts), biased(experts), groupScore;
+    for (int64_t e = 0; e < experts; ++e) {
+      affinity[e] = sigmoid(logits.data[t * experts + e]);
+      biased[e] = affinity[e] + bias.data[e];
+    }
+    for (int64_t g = 0; g < groups; ++g) {
+      std::vector<double> group(biased.begin() + g * groupSize, biased.begin() + (g + 1) * groupSize);
+      std::sort(group.rbegin(), group.rend());
+      groupScore.push_back(group[0] + (groupSize > 1 ? group[1] : 0));
+    }
+    std::vector<int64_t> kept = largest(groupScore, op.getGroupLimit());
+    for (int64_t e = 0; e < experts; ++e)
+      if (!llvm::is_contained(kept, e / groupSize))
+        biased[e] = -std::numeric_limits<double>::infinity();
+    std::vector<int64_t> choice = largest(biased, topK);
+    for (int64_t k = 0; forced && k < topK; ++k)
+      choice[k] = static_cast<int64_t>(forced->data[t * topK + k]);
+    double sum = 0;
+    for (int64_t e : choice)
+      sum += affinity[e];
+    for (int64_t k = 0; k < topK; ++k) {
+      chosen.data[t * topK + k] = static_cast<double>(choice[k]);
+      double weight = affinity[choice[k]] / (op.getNormalize() ? sum + 1e-20 : 1.0);
+      weights.data[t * topK + k] = weight * op.getScale().convertToFloat();
+    }
+  }
+  return {weights, chosen};
+}
+
+struct Plan {
+  Array source, position, offsets, active;
+};
+
+Plan plan(const Array &chosen, int64_t experts) {
+  int64_t rows = chosen.dim(0) * chosen.dim(1);
+  Plan p{Array::zeros({rows}), Array::zeros(chosen.shape), Array::zeros({experts + 1}), Array::zeros({experts})};
+  int64_t row = 0, active = 0;
+  for (int64_t e = 0; e < experts; ++e) {
+    for (int64_t i = 0; i < rows; ++i)
+      if (static_cast<int64_t>(chosen.data[i]) == e) {
+        p.source.data[row] = static_cast<double>(i / chosen.dim(1));
+        p.position.data[i] = static_cast<double>(row++);
+      }
+    p.offsets.data[e + 1] = static_cast<double>(row);
+    if (p.offsets.data[e + 1] > p.offsets.data[e])
+      p.active.data[active++] = static_cast<double>(e);
+  }
+  std::fill(p.active.data.begin() + active, p.active.data.end(), -1.0);
+  return p;
+}
+
+Array gatherRows(const Array &x, const Array &source) {
+  Array result = Array::zeros({source.dim(0), x.dim(1)});
+  for (int64_t r = 0; r < source.dim(0); ++r)
+    std::copy_n(x.data.begin() + int64_t(source.data[r]) * x.dim(1), x.dim(1), result.data.begin() + r * x.dim(1));
+  return result;
+}
+
+/// Calls `row`(e, r) for each row r of each expert e.
+template <typename Row> void forRows(const Array &offsets, Row row) {
+  for (int64_t e = 0; e + 1 < offsets.dim(0); ++e)
+    for (auto r = int64_t(offsets.data[e]); r < int64_t(offsets.data[e + 1]); ++r)
+      row(e, r);
+}
+
+Array groupedMatmul(const Array &x, const Array &weights, const Array &offsets, bool transpose) {
+  int64_t n = weights.dim(1), k = weights.dim(2), in = transpose ? n : k, out = transpose ? k : n;
+  Array result = Array::zeros({x.dim(0), out});
+  forRows(offsets, [&](int64_t e, int64_t r) {
+    for (int64_t o = 0; o < out; ++o)
+      for (int64_t i = 0; i < in; ++i)
+        result.data[r * out + o] += x.data[r * in + i] * weights.data[(e * n + (transpose ? i : o)) * k + (transpose ? o : i)];
+  });
+  return result;
+}
+
+Array groupedWeightGrad(const Array &x, const Array &gradient, const Array &offsets, Array result) {
+  int64_t n = result.dim(1), k = result.dim(2);
+  forRows(offsets, [&](int64_t e, int64_t r) {
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j < k; ++j)
+        result.data[(e * n + i) * k + j] += gradient.data[r * n + i] * x.data[r * k + j];
+  });
+  return result;
+}
+
+Array combine(const Array &rows, const Array &position, const Array &weights) {
+  int64_t choices = position.dim(1), size = rows.dim(1);
+  Array result = Array::zeros({position.dim(0), size});
+  for (int64_t i = 0; i < position.dim(0) * choices; ++i)
+    for (int64_t j = 0; j < size; ++j)
+      result.data[i / choices * size + j] += weights.data[i] * rows.data[int64_t(position.data[i]) * size + j];
+  return result;
+}
+
+std::pair<Array, Array> combineGrad(const Array &rows, const Array &position, const Array &weights, const Array &gradient) {
+  int64_t choices = position.dim(1), size = rows.dim(1);
+  Array rowsGrad = Array::zeros(rows.shape), weightsGrad = Array::zeros(weights.shape);
+  for (int64_t i = 0; i < position.dim(0) * choices; ++i)
+    for (int64_t j = 0; j < size; ++j) {
+      int64_t row = int64_t(position.data[i]) * size + j;
+      rowsGrad.data[row] = weights.data[i] * gradient.data[i / choices * size + j];
+      weightsGrad.data[i] += rows.data[row] * gradient.data[i / choices * size + j];
+    }
+  return {rowsGrad, weightsGrad};
+}
+
+Array routeGrad(const Array &logits, const Array &chosen, const Array &gradient, moe::RouteGradOp op) {
+  int64_t experts = logits.dim(1), topK = chosen.dim(1);
+  Array result = Array::zeros(logits.shape);
+  for (int64_t t = 0; t < logits.dim(0); ++t) {
+    double sum = 1e-20, dot = 0;
+    auto affinity = [&](int64_t k) { return sigmoid(logits.data[t * experts + int64_t(chosen.data[t * topK + k])]); };
+    for (int64_t k = 0; k < topK; ++k)
+      sum += affinity(k);
+    for (int64_t k = 0; k < topK; ++k)
+      dot += gradient.data[t * topK + k] * affinity(k) / sum;
+    for (int64_t k = 0; k < topK; ++k) {
+      double s = affinity(k), g = gradient.data[t * topK + k], scale = op.getScale().convertToFloat();
+      double ds = op.getNormalize() ? scale * (g - dot) / sum : scale * g;
+      result.data[t * experts + int64_t(chosen.data[t * topK + k])] += ds * s * (1 - s);
+    }
+  }
+  return result;
+}
+
+/// s of a token, and their sum.
+std::pair<std::vector<double>, double> affinities(const Array &logits, int64_t t) {
+  std::vector<double> s;
+  for (int64_t e = 0; e < logits.dim(1); ++e)
+    s.push_back(sigmoid(logits.data[t * logits.dim(1) + e]));
+  return {s, std::accumulate(s.begin(), s.end(), 0.0)};
+}
+
+std::pair<Array, Array> balanceLoss(const Array &logits, const Array &offsets, int64_t topK) {
+  int64_t experts = logits.dim(1), sequences = offsets.dim(0) - 1;
+  Array loss = Array::zeros({sequences}), fractions = Array::zeros({sequences, experts});
+  for (int64_t q = 0; q < sequences; ++q) {
+    double tokens = offsets.data[q + 1] - offsets.data[q];
+    std::vector<double> mean(experts);
+    for (auto t = int64_t(offsets.data[q]); t < int64_t(offsets.data[q + 1]); ++t) {
+      auto [s, sum] = affinities(logits, t);
+      for (int64_t e : largest(s, topK))
+        fractions.data[q * experts + e] += double(experts) / (double(topK) * tokens);
+      for (int64_t e = 0; e < experts; ++e)
+        mean[e] += s[e] / sum / tokens;
+    }
+    for (int64_t e = 0; e < experts; ++e)
+      loss.data[q] += fractions.data[q * experts + e] * mean[e];
+  }
+  return {loss, fractions};
+}
+
+Array balanceLossGrad(const Array &logits, const Array &offsets, const Array &fractions, const Array &gradient) {
+  int64_t experts = logits.dim(1);
+  Array result = Array::zeros(logits.shape);
+  for (int64_t q = 0; q + 1 < offsets.dim(0); ++q)
+    for (auto t = int64_t(offsets.data[q]); t < int64_t(offsets.data[q + 1]); ++t) {
+      auto [s, sum] = affinities(logits, t);
+      double weighted = 0, tokens = offsets.data[q + 1] - offsets.data[q];
+      for (int64_t e = 0; e < experts; ++e)
+        weighted += fractions.data[q * experts + e] * s[e] / sum;
+      for (int64_t e = 0; e < experts; ++e)
+        result.data[t * experts + e] =
+            gradient.data[q] / tokens * (fractions.data[q * experts + e] - weighted) / sum * s[e] * (1 - s[e]);
+    }
+  return result;
+}
+
+Array scatterAdd(const Array &rows, const Array &ids, Array result) {
+  int64_t size = rows.dim(1);
+  for (int64_t r = 0; r < rows.dim(0); ++r)
+    for (int64_t j = 0; j < size; ++j)
+      result.data[int64_t(ids.data[r]) * size + j] += rows.data[r * size + j];
+  return result;
+}
+
+} // namespace
+
+bool evaluateMoe(Operation *op, Values &values) {
+  auto get = [&](Value v) -> const Array & { return values.at(v); };
+  auto rowsOf = [&](auto o) { return o.getSource() ? gatherRows(get(o.getRows()), get(o.getSource())) : get(o.getRows()); };
+  bool known = true;
+  llvm::TypeSwitch<Operation *>(op)
+      .Case([&](moe::RouteOp o) {
+        const Array *forced = o.getForced() ? &get(o.getForced()) : nullptr;
+        auto [weights, chosen] = route(get(o.getLogits()), get(o.getBias()), forced, o);
+        values[o.getWeights()] = weights;
+        values[o.getExperts()] = chosen;
+      })
+      .Case([&](moe::PlanOp o) {
+        Plan p = plan(get(o.getExperts()), o.getExpertCount());
+        values[o.getSource()] = p.source;
+        values[o.getPosition()] = p.position;
+        values[o.getOffsets()] = p.offsets;
+        values[o.getActive()] = p.active;
+      })
+      .Case([&](moe::DispatchOp o) { values[o] = gatherRows(get(o.getX()), get(o.getSource())); })
+      .Case([&](moe::GroupedMatmulOp o) {
+        values[o] = groupedMatmul(rowsOf(o), get(o.getWeights()), get(o.getOffsets()), o.getTranspose());
+      })
+      .Case([&](moe::GroupedWeightGradOp o) {
+        values[o] = groupedWeightGrad(rowsOf(o), get(o.getGradient()), get(o.getOffsets()), get(o.getInit()));
+      })
+      .Case([&](moe::CombineOp o) { values[o] = combine(get(o.getRows()), get(o.getPosition()), get(o.getWeights())); })
+      .Case([&](moe::CombineGradOp o) {
+        auto [rows, weights] = combineGrad(get(o.getRows()), get(o.getPosition()), get(o.getWeights()), get(o.getGradient()));
+        values[o.getRowsGrad()] = rows;
+        values[o.getWeightsGrad()] = weights;
+      })
+      .Case([&](moe::RouteGradOp o) {
+        values[o] = routeGrad(get(o.getLogits()), get(o.getExperts()), get(o.getGradient()), o);
+      })
+      .Case([&](moe::BalanceLossOp o) {
+        auto [loss, fractions] = balanceLoss(get(o.getLogits()), get(o.getOffsets()), o.getTopK());
+        values[o.getLoss()] = loss;
+        values[o.getFractions()] = fractions;
+      })
+      .Case([&](moe::BalanceLossGradOp o) {
+        values[o] = balanceLossGrad(get(o.getLogits()), get(o.getOffsets()), get(o.getFractions()), get(o.getGradient()));
+      })
+      .Case([&](moe::ScatterAddOp o) { values[o] = scatterAdd(get(o.getRows()), get(o.getIds()), get(o.getInit())); })
+      .Default([&](Operation *) { known = false; });
+  return known;
+}
+
+} // namespace hadal::frontend
