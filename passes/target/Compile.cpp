@@ -1,4 +1,5 @@
 #include "passes/target/Compile.h"
+#include "passes/target/PredictMemory.h"
 #include "passes/autodiff/Saved.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
@@ -32,16 +33,6 @@ static std::string print(ModuleOp module) {
   module.print(out, OpPrintingFlags().useLocalScope(false));
   out << "\n";
   return text;
-}
-
-/// The registers of the program `gradients` for a whole micro-batch.
-static SmallVector<int64_t> microBatchRegisters(DictionaryAttr training) {
-  auto number = [&](StringRef name) { return training.getAs<IntegerAttr>(name).getInt(); };
-  int64_t rows = number("micro_batch"), length = number("sequence");
-  SmallVector<int64_t> registers{rows * length, rows, rows * length * (length + 1) / 2};
-  for (int64_t d = 1; d <= number("mtp_depth"); ++d)
-    registers.push_back(rows * std::max<int64_t>(0, length - d));
-  return registers;
 }
 
 llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {

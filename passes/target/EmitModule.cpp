@@ -1,4 +1,5 @@
 #include "passes/target/EmitModule.h"
+#include "passes/target/PredictMemory.h"
 #include "dialects/exec/Exec.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "passes/kernels/Kernel.h"
@@ -357,10 +358,9 @@ Offset<fb::Training> Emitter::training() {
   auto precision = string(facts, "precision"), config = string(facts, "config_json");
   auto moeLayers = integers(facts, "moe_layers");
   auto trainablesVector = b.CreateVector(trainables);
-  auto peak = facts.getAs<IntegerAttr>("predicted_peak_bytes");
   return fb::CreateTraining(b, number(facts, "micro_batch"), number(facts, "sequence"), number(facts, "micro_batches"),
                             number(facts, "mtp_depth"), real(facts, "mtp_weight"), real(facts, "balance_weight"), real(facts, "bias_step"),
-                            precision, peak ? peak.getInt() : 0, number(facts, "first_mtp_layer"), moeLayers, trainablesVector, config);
+                            precision, predictPeakBytes(module, facts), number(facts, "first_mtp_layer"), moeLayers, trainablesVector, config);
 }
 
 FailureOr<std::vector<std::byte>> Emitter::emit() {
