@@ -1,6 +1,6 @@
 // The programs of a training job that no graph op describes: they walk the memory of parameters, however it lies.
 //
-//   zero        gradients, losses and loads to zero
+//   zero        losses and loads to zero (gradients are zero at first, and the optimizer leaves them so)
 //   norms       blocks of 4,096 elements of each gradient -> sums of squares -> a norm a parameter -> the global norm
 //   optimizer   settings -> the step's scalars -> AdamW over each parameter; then the program `balance`
 //   draw        normal numbers that depend on a key and on their place alone
@@ -52,7 +52,7 @@ private:
   };
 
   LogicalResult readTrainables();
-  func::FuncOp kernel(StringRef name, ArrayRef<Type> elements, AffineExpr tasks, int64_t tensors,
+  func::FuncOp kernel(StringRef name, ArrayRef<Type> elements, AffineExpr tasks, int64_t rank,
                       function_ref<void(KernelBuilder &, func::FuncOp, Value begin, Value end)> body);
   void walk(KernelBuilder &k, Value begin, Value end, Value elements, function_ref<void(Value, int64_t)> at);
   exec::ProgramOp program(StringRef name, ArrayRef<StringRef> registers = {});
@@ -100,14 +100,14 @@ LogicalResult Optimizer::readTrainables() {
   return success();
 }
 
-/// A kernel over flat buffers. Its scalars are their lengths, one a buffer.
-func::FuncOp Optimizer::kernel(StringRef name, ArrayRef<Type> elements, AffineExpr tasks, int64_t scratchBytes,
+/// A kernel over buffers of `rank` dimensions. Its scalars are their sizes, in order.
+func::FuncOp Optimizer::kernel(StringRef name, ArrayRef<Type> elements, AffineExpr tasks, int64_t rank,
                                function_ref<void(KernelBuilder &, func::FuncOp, Value, Value)> body) {
   KernelBuilder k(module.getLoc(), shape);
   k.setInsertionPointToEnd(module.getBody());
   SmallVector<Type> types;
   for (Type t : elements)
-    types.push_back(MemRefType::get({ShapedType::kDynamic}, t));
+    types.push_back(MemRefType::get(SmallVector<int64_t>(rank, ShapedType::kDynamic), t));
   unsigned count = types.size();
   types.append({k.getIndexType(), k.getIndexType(), MemRefType::get({ShapedType::kDynamic}, k.getI8Type())});
   auto f = func::FuncOp::create(k, name, k.getFunctionType(types, {}));
@@ -115,8 +115,8 @@ func::FuncOp Optimizer::kernel(StringRef name, ArrayRef<Type> elements, AffineEx
   f->setAttr(kKernelAttr, k.getUnitAttr());
   f->setAttr(kLoweredAttr, k.getUnitAttr());
   f->setAttr("exec.bindings", k.getI64IntegerAttr(count));
-  f->setAttr(kScratchAttr, k.getI64IntegerAttr(scratchBytes));
-  f->setAttr(kTasksAttr, AffineMapAttr::get(AffineMap::get(0, count, tasks)));
+  f->setAttr(kScratchAttr, k.getI64IntegerAttr(0));
+  f->setAttr(kTasksAttr, AffineMapAttr::get(AffineMap::get(0, count * rank, tasks)));
   k.setInsertionPointToEnd(f.addEntryBlock());
   body(k, f, f.getArgument(count), f.getArgument(count + 1));
   func::ReturnOp::create(k);
@@ -163,7 +163,7 @@ void Optimizer::launch(func::FuncOp kernel, ArrayRef<Value> buffers, ArrayRef<Af
 
 void Optimizer::zero() {
   // Integers that are zero have the bits of floats that are.
-  func::FuncOp clear = kernel("clear", b.getF32Type(), b.getAffineSymbolExpr(0).ceilDiv(taskElements), 0,
+  func::FuncOp clear = kernel("clear", b.getF32Type(), b.getAffineSymbolExpr(0).ceilDiv(taskElements), 1,
                               [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
                                 Value memory = f.getArgument(0), zero = k.f32(0), zeros = k.splat(zero, lanes);
                                 walk(k, begin, end, k.dim(memory, 0), [&](Value i, int64_t width) {
@@ -174,29 +174,35 @@ void Optimizer::zero() {
   SmallVector<exec::StateOp> states(module.getOps<exec::StateOp>());
   for (exec::StateOp s : states) {
     StringRef name = s.getSymName();
-    if (name.starts_with("gradient.") || name.starts_with("loads.") || name == "losses")
+    if (name.starts_with("loads.") || name == "losses")
       launch(clear, get(name), cast<AffineConstantExpr>(s.getShape().getResult(0)));
   }
 }
 
 void Optimizer::norms() {
   Type f32 = b.getF32Type(), f64 = b.getF64Type();
-  AffineExpr blocksOf = b.getAffineSymbolExpr(1);
-  func::FuncOp squares = kernel("sums_of_squares", {f32, f32}, blocksOf, 0, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
-    Value x = f.getArgument(0), out = f.getArgument(1), elements = k.dim(x, 0);
-    k.loop(begin, end, 1, [&](Value block) {
+  // Blocks begin anew in each tensor of a stack: an owner of some experts has whole blocks.
+  AffineExpr blocks = b.getAffineSymbolExpr(2) * b.getAffineSymbolExpr(3);
+  func::FuncOp squares = kernel("sums_of_squares", {f32, f32}, blocks, 2, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+    Value x = f.getArgument(0), out = f.getArgument(1), elements = k.dim(x, 1), each = k.dim(out, 1);
+    k.loop(begin, end, 1, [&](Value task) {
+      Value tensor = arith::DivUIOp::create(k, task, each), block = arith::RemUIOp::create(k, task, each);
       Value first = k.mul(block, sumBlock), last = k.min(k.add(first, sumBlock), elements);
-      Value whole = k.add(first, k.mul(k.div(k.sub(last, first), lanes), lanes));
-      Value sums = k.carry(first, whole, lanes, {k.zeros(k.vectorOf(lanes, f32))}, [&](Value i, Values s) {
-        Value v = k.loadVector(x, {i}, lanes);
-        return Values{k.fma(v, v, s[0])};
-      })[0];
-      Value sum = vector::ReductionOp::create(k, vector::CombiningKind::ADD, sums);
+      Value whole = k.add(first, k.mul(k.div(k.sub(last, first), 4 * lanes), 4 * lanes));
+      Values sums = k.carry(first, whole, 4 * lanes, Values(4, k.zeros(k.vectorOf(lanes, f32))), [&](Value i, Values s) {
+        for (int64_t v = 0; v < 4; ++v) {
+          Value loaded = k.loadVector(x, {tensor, k.add(i, v * lanes)}, lanes);
+          s[v] = k.fma(loaded, loaded, s[v]);
+        }
+        return s;
+      });
+      Value sum = k.addf(k.addf(sums[0], sums[1]), k.addf(sums[2], sums[3]));
+      sum = vector::ReductionOp::create(k, vector::CombiningKind::ADD, sum);
       sum = k.carry(whole, last, 1, {sum}, [&](Value i, Values s) {
-        Value v = k.load(x, {i});
+        Value v = k.load(x, {tensor, i});
         return Values{k.addf(s[0], k.mulf(v, v))};
       })[0];
-      k.store(sum, out, {block});
+      k.store(sum, out, {tensor, block});
     });
   });
   auto total = [&](KernelBuilder &k, Value from) { // ascending, in f64
@@ -210,14 +216,14 @@ void Optimizer::norms() {
   auto root = [&](KernelBuilder &k, Value square) {
     return arith::TruncFOp::create(k, f32, math::SqrtOp::create(k, square).getResult()).getResult();
   };
-  func::FuncOp one = kernel("norm_of_parameter", {f32, f64, f32}, constant(1), 0, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+  func::FuncOp one = kernel("norm_of_parameter", {f32, f64, f32}, constant(1), 1, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
     k.loop(begin, end, 1, [&](Value) {
       Value sum = total(k, f.getArgument(0));
       k.store(sum, f.getArgument(1), {k.index(0)});
       k.store(root(k, sum), f.getArgument(2), {k.index(0)});
     });
   });
-  func::FuncOp all = kernel("global_norm", {f64, f32, f32}, constant(1), 0, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+  func::FuncOp all = kernel("global_norm", {f64, f32, f32}, constant(1), 1, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
     k.loop(begin, end, 1, [&](Value) {
       Value norm = root(k, total(k, f.getArgument(0)));
       k.store(norm, f.getArgument(1), {k.index(0)});
@@ -229,30 +235,18 @@ void Optimizer::norms() {
   for (const Trained &t : trained)
     if (!t.correction)
       partials += t.count * t.blocks(), ++parameters;
-  program("norms", {"element"});
+  program("norms");
   Value norms = argument("norms", constant(parameters), f32, true), norm = argument("grad_norm", constant(1), f32, true);
   auto temporary = [&](int64_t bytes) -> Value {
-    return exec::TemporaryOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), AffineMap::get(0, 1, constant(bytes)), IntegerAttr());
+    return exec::TemporaryOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), AffineMap::get(0, 0, constant(bytes)), IntegerAttr());
   };
   Value sums = temporary(partials * 4), each = temporary(parameters * 8);
   int64_t at = 0, number = 0;
   for (const Trained &t : trained) {
     if (t.correction)
       continue;
-    Value gradient = get("gradient." + t.name);
-    // Blocks begin anew in each tensor of a stack: an owner of some experts has whole blocks.
-    AffineExpr element = b.getAffineSymbolExpr(0);
-    OpBuilder::InsertPoint after = b.saveInsertionPoint();
-    if (t.count > 1) {
-      auto repeat = exec::RepeatOp::create(b, module.getLoc(), 0, AffineMap::get(0, 1, constant(t.count)));
-      after = b.saveInsertionPoint();
-      b.setInsertionPointToEnd(&repeat.getBody().emplaceBlock());
-    } else {
-      element = constant(0);
-    }
-    launch(squares, {gradient, sums}, {constant(t.elements), constant(t.blocks())},
-           {element * (t.elements * 4), element * (t.blocks() * 4) + at * 4});
-    b.restoreInsertionPoint(after);
+    launch(squares, {get("gradient." + t.name), sums},
+           {constant(t.count), constant(t.elements), constant(t.count), constant(t.blocks())}, {constant(0), constant(at * 4)});
     launch(one, {sums, each, norms}, {constant(t.count * t.blocks()), constant(1), constant(1)},
            {constant(at * 4), constant(number * 8), constant(number * 4)});
     at += t.count * t.blocks();
@@ -264,7 +258,7 @@ void Optimizer::norms() {
 /// settings, gradient norm -> scalars of the step, learning rate.
 func::FuncOp Optimizer::scheduleKernel() {
   Type f32 = b.getF32Type(), f64 = b.getF64Type();
-  return kernel("schedule", {f64, f32, f32, f32}, constant(1), 0, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+  return kernel("schedule", {f64, f32, f32, f32}, constant(1), 1, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
     k.loop(begin, end, 1, [&](Value) {
       auto setting = [&](Setting s) { return k.load(f.getArgument(0), {k.index(s)}); };
       auto narrow = [&](Value v) { return arith::TruncFOp::create(k, f32, v).getResult(); };
@@ -316,7 +310,7 @@ func::FuncOp Optimizer::adamwKernel() {
   SmallVector<Type> elements{f32, f32, moment, moment, f32};
   if (average)
     elements.push_back(f32);
-  return kernel("adamw", elements, b.getAffineSymbolExpr(0).ceilDiv(taskElements), 0, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+  return kernel("adamw", elements, b.getAffineSymbolExpr(0).ceilDiv(taskElements), 1, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
     Value weights = f.getArgument(0), gradients = f.getArgument(1), first = f.getArgument(2), second = f.getArgument(3);
     SmallVector<Value> scalars;
     for (int64_t s = 0; s < ScalarCount; ++s)
@@ -336,6 +330,7 @@ func::FuncOp Optimizer::adamwKernel() {
       Value root = k.addf(k.divf(math::SqrtOp::create(k, v), scalar(VRoot)), scalar(Eps));
       w = k.subf(k.mulf(w, scalar(Shrink)), k.mulf(scalar(StepSize), k.divf(m, root)));
       store(w, weights), store(m, first), store(v, second);
+      store(width == 1 ? k.f32(0) : k.splat(k.f32(0), width), gradients); // ready for the next step
       if (average) {
         Value a = load(f.getArgument(5)), keep = scalar(Keep);
         store(k.addf(w, k.mulf(keep, k.subf(a, w))), f.getArgument(5));
@@ -386,7 +381,7 @@ void Optimizer::optimizer() {
 /// Standard normal numbers: a hash of the key and the place gives two uniform numbers, those a normal one (Box and Muller).
 void Optimizer::draw() {
   Type f32 = b.getF32Type();
-  func::FuncOp kernel = this->kernel("draw_normal", {b.getI32Type(), f32, f32}, b.getAffineSymbolExpr(2).ceilDiv(taskElements), 0,
+  func::FuncOp kernel = this->kernel("draw_normal", {b.getI32Type(), f32, f32}, b.getAffineSymbolExpr(2).ceilDiv(taskElements), 1,
                                      [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
     Type i64 = k.getI64Type();
     Value key = f.getArgument(0), out = f.getArgument(2);
