@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # Code for other machines, a refusal to run it here, and an executable that needs nothing else.
-#     targets.sh BIN MODEL
+#     targets.sh BIN FOLDER      the folder holds config.json and tokenizer.json
 set -euo pipefail
-bin=$(realpath "$1") model=$(realpath "$2")
+bin=$(realpath "$1") folder=$(realpath "$2")
 dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
+model=$dir/model
+"$bin/hadal-make-checkpoint" "$folder" --dtype bf16 --seed 1 -o "$model"
+cp "$folder/tokenizer.json" "$model"
 fail() { echo "FAIL: $*" >&2; exit 1; }
 prompt=(--weights "$model" --prompt "In the beginning" --max-new-tokens 16)
 
