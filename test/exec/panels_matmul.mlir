@@ -48,6 +48,14 @@
 // REDEFINE: %{s} = T=15 N=35 K=1111
 // RUN: %{case}
 
+// Weights that lie plainly are packed when the program runs.
+// REDEFINE: %{op} = matmul_transposed
+// REDEFINE: %{f} = plain
+// REDEFINE: %{s} = T=1 N=37 K=45
+// RUN: %{case}
+// REDEFINE: %{s} = T=27 N=37 K=45
+// RUN: %{case}
+
 // An epilogue waits for the last chunk.
 // REDEFINE: %{op} = product_residual
 // REDEFINE: %{f} = residual
@@ -97,6 +105,12 @@
 // REDEFINE: %{s} = T=1 N=35 K=1111
 // RUN: %{case}
 // REDEFINE: %{s} = T=15 N=35 K=1111
+// RUN: %{case}
+// REDEFINE: %{op} = matmul_transposed
+// REDEFINE: %{f} = plain
+// REDEFINE: %{s} = T=1 N=37 K=45
+// RUN: %{case}
+// REDEFINE: %{s} = T=27 N=37 K=45
 // RUN: %{case}
 // REDEFINE: %{op} = product_residual
 // REDEFINE: %{f} = residual
@@ -275,6 +289,22 @@ func.func private @pack_f32_0_35x1111(%w: tensor<35x1111xf32>) -> (tensor<35x111
   %empty = tensor.empty() : tensor<35x1111xf32>
   %p = linalg.copy ins(%w : tensor<35x1111xf32>) outs(%empty : tensor<35x1111xf32>) -> tensor<35x1111xf32>
   return %p : tensor<35x1111xf32>
+}
+
+func.func @plain(%dy: tensor<?x37xf32>, %w: tensor<37x45xf32>) -> tensor<?x45xf32> {
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  %t = tensor.dim %dy, %c0 : tensor<?x37xf32>
+  %empty = tensor.empty(%t) : tensor<?x45xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<?x45xf32>) -> tensor<?x45xf32>
+  %dx = linalg.generic {indexing_maps = [#dyn, #wnk, #dx], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%dy, %w : tensor<?x37xf32>, tensor<37x45xf32>) outs(%init : tensor<?x45xf32>) {
+  ^bb0(%a: f32, %b: f32, %c: f32):
+    %0 = arith.mulf %a, %b : f32
+    %1 = arith.addf %c, %0 : f32
+    linalg.yield %1 : f32
+  } -> tensor<?x45xf32>
+  return %dx : tensor<?x45xf32>
 }
 
 func.func private @residual_35x1111(%x: tensor<?x1111xf32>, %w: tensor<35x1111xf32> {exec.panels}, %r: tensor<?x35xf32>) -> tensor<?x35xf32> attributes {exec.kernel} {
