@@ -47,7 +47,7 @@ private:
     Value isFirst, isLast; // null where there is but one
   };
   void emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1);
-  void emitTransposed(Value m0, Value m1, Value batch, Value p0, Value p1);
+  void emitChunks(Value m0, Value m1, Value batch, Value p0, Value p1);
   void turnPanel(Value batch, Value panel, const Chunk &chunk, Value turned);
   void forTiles(Value m0, Value m1, function_ref<void(int64_t, Value)> tile);
   void tile(int64_t rows, int64_t panels, Place at, Value widened, const Chunk *chunk = nullptr);
@@ -198,11 +198,11 @@ void MatmulEmitter::tile(int64_t rows, int64_t panels, Place at, Value widened, 
     bases.push_back(b.mul(b.add(firstPanel, p), layout.panelElements()));
   Values acc(rows * width, zero);
   if (chunk) {
-    leftBegin = chunk->begin;
+    leftBegin = widened ? chunk->begin : Value();
     if (chunk->isFirst)
       acc = b.choose(chunk->isFirst, SmallVector<Type>(acc.size(), vectorType), [&] { return acc; },
                      [&] { return loadTile(rows, panels, at); });
-    acc = chain(b.index(0), chunk->count, acc, leftRows, at, bases, widened);
+    acc = chain(widened ? b.index(0) : chunk->begin, chunk->count, acc, leftRows, at, bases, widened);
     leftBegin = {};
     if (!chunk->isLast || !epilogue) {
       storeTile(acc, rows, panels, at);
@@ -375,9 +375,14 @@ void MatmulEmitter::turnPanel(Value batch, Value panel, const Chunk &chunk, Valu
         for (int64_t k = 0; k < layout.panel; k += lanes) {
           int64_t valid = validLanes(last, k / lanes);
           Values rows;
-          for (int64_t i = 0; i < lanes; ++i)
-            rows.push_back(i < valid ? b.loadVector(right, {b.add(base, (k + i) * stored.panel + n)}, lanes)
-                                     : b.zeros(b.vectorOf(lanes, b.getF32Type())));
+          for (int64_t i = 0; i < lanes; ++i) {
+            Value at = b.add(base, (k + i) * stored.panel + n);
+            rows.push_back(i < valid ? b.loadVector(right, {at}, lanes) : b.zeros(b.vectorOf(lanes, b.getF32Type())));
+            // The next panel's block lies behind this one; no hardware guesses the step from block to block.
+            if (n % 16 == 0)
+              memref::PrefetchOp::create(b, right, ValueRange{b.add(at, layout.panel * stored.panel)}, /*isWrite=*/false,
+                                         /*localityHint=*/2, /*isDataCache=*/true);
+          }
           if (valid)
             rows = b.transpose(rows);
           for (int64_t i = 0; i < lanes; ++i)
@@ -398,14 +403,19 @@ static int64_t chunkLength(int64_t whole, int64_t panel) {
   return most / panel * panel;
 }
 
-void MatmulEmitter::emitTransposed(Value m0, Value m1, Value batch, Value p0, Value p1) {
+/// Weights in panels: chunks of the sum outermost, so that a chunk of the rows stays in the second cache for all panels and a
+/// chunk of a panel in the first for all rows.
+void MatmulEmitter::emitChunks(Value m0, Value m1, Value batch, Value p0, Value p1) {
   int64_t length = chunkLength(first.k, stored.panel), whole = first.k / length, rest = first.k % length;
   bool one = whole + (rest != 0) == 1;
   int64_t offset = 0;
-  Value turned = b.scratchView(kernel.scratch, offset, {int64_t(llvm::alignTo(length, stored.panel)), layout.panel}, b.getF32Type());
+  Value turned;
+  if (transposed)
+    turned = b.scratchView(kernel.scratch, offset, {int64_t(llvm::alignTo(length, stored.panel)), layout.panel}, b.getF32Type());
   auto sum = [&](const Chunk &chunk) {
     b.loop(p0, p1, 1, [&](Value panel) {
-      turnPanel(batch, panel, chunk, turned);
+      if (transposed)
+        turnPanel(batch, panel, chunk, turned);
       forTiles(m0, m1, [&](int64_t rows, Value row) { tile(rows, 1, {row, batch, panel}, turned, &chunk); });
     });
   };
@@ -421,7 +431,7 @@ void MatmulEmitter::emitTransposed(Value m0, Value m1, Value batch, Value p0, Va
 
 void MatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1) {
   if (transposed)
-    return emitTransposed(m0, m1, batch, p0, p1);
+    return emitChunks(m0, m1, batch, p0, p1);
   Value rows = b.sub(m1, m0);
   auto tiles = [&](Value panel, Value widened) {
     forTiles(m0, m1, [&](int64_t rows, Value row) { tile(rows, 1, {row, batch, panel}, widened); });
@@ -433,6 +443,8 @@ void MatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p
     b.loop(after, p1, 1, [&](Value panel) { tile(1, 1, {m0, batch, panel}, {}); });
   };
   auto manyRows = [&] {
+    if (kernel.inPanels(first.right))
+      return emitChunks(m0, m1, batch, p0, p1);
     if (!layout.pairs()) {
       b.loop(p0, p1, 1, [&](Value panel) { tiles(panel, {}); });
       return;
@@ -488,8 +500,10 @@ LogicalResult MatmulEmitter::emit() {
   // Rows of a task: as many as keep the left block in half of the second cache.
   int64_t rowsOfTask = std::clamp<int64_t>((256 << 10) / (4 * first.k) / b.shape.rows * b.shape.rows, 2 * b.shape.rows, 16 * b.shape.rows);
   int64_t scratchBytes = layout.widenedBytes();
-  if (transposed) { // many rows for each panel that is turned
+  if (kernel.inPanels(first.right)) // a chunk of them at a time
     rowsOfTask = 32 * b.shape.rows;
+  if (transposed) { // many rows for each panel that is turned
+    rowsOfTask = 64 * b.shape.rows;
     scratchBytes = llvm::alignTo(chunkLength(first.k, stored.panel), stored.panel) * layout.panel * 4;
   }
   int64_t panelsOfTask = 4, panels = layout.panels(), chunks = llvm::divideCeil(panels, panelsOfTask);

@@ -7,8 +7,8 @@
 // element remains one chain of fused multiply-adds that starts from init.
 //
 //   task   one expert: vectors' panels [p0, p1) x broadcast range [a0, a1)
-//     block of rows      copy the range
-//       panel            copy the panel; tiles of 6 x 16 (or 8 x 32)
+//     block of rows      copy the range and the panels
+//       panel            tiles of 6 x 16 (or 8 x 32)
 #include "passes/kernels/Kernel.h"
 #include "passes/kernels/Matmul.h"
 #include "passes/kernels/Packing.h"
@@ -32,13 +32,14 @@ private:
   };
   struct Place {
     Value expert; // or null
-    Value panel, first; // of the vectors; of the broadcast values
+    Value panel, copied; // of the vectors; among the copied ones
+    Value first;         // of the broadcast values
     Value isFirst;      // block of rows
   };
   Value rowOf(const Operand &operand, Value t) { return operand.source ? b.toIndex(b.load(operand.source, {t})) : t; }
   void emitTask(Value expert, Value from, Value to, Value chunk, Value range);
   void copyRange(Value t0, Value count, Value a0, Value tiles, Value isLast);
-  void copyPanel(Value t0, Value count, Value panel);
+  void copyPanels(Value t0, Value count, Value p0, Value p1);
   void tile(int64_t height, Value tileAt, Value count, Place at);
   Value place(Value base, Value panel, Value expert, Value a, int64_t vector, bool store, Value v, int64_t valid);
   void onLastPanel(Value panel, function_ref<void(bool)> body);
@@ -54,8 +55,9 @@ private:
   bool inPanels = false, zero = false, inPlace = false;
   int64_t panel = 0, vectors = 0, panels = 0;
   int64_t height = 0, range = 0; // of a tile, of a task; broadcast values
+  int64_t panelsOfTask = 1;
   static constexpr int64_t block = 256; // rows
-  Value copiedRange, copiedPanel;
+  Value copiedRange, copiedPanels;
 };
 
 void WeightGradientEmitter::onLastPanel(Value at, function_ref<void(bool)> body) {
@@ -114,18 +116,24 @@ void WeightGradientEmitter::copyRange(Value t0, Value count, Value a0, Value til
   });
 }
 
-void WeightGradientEmitter::copyPanel(Value t0, Value count, Value panelAt) {
+/// [panel][t][lanes], a row after the other: its panels stand side by side.
+void WeightGradientEmitter::copyPanels(Value t0, Value count, Value p0, Value p1) {
   int64_t lanes = b.shape.lanes;
-  onLastPanel(panelAt, [&](bool last) {
-    b.loop(b.index(0), count, 1, [&](Value t) {
-      Value row = rowOf(vectorSide, b.add(t0, t)), column = b.mul(panelAt, panel);
+  bool partial = vectorSide.size % panel;
+  Value whole = partial ? b.min(p1, b.index(panels - 1)) : p1;
+  b.loop(b.index(0), count, 1, [&](Value t) {
+    Value row = rowOf(vectorSide, b.add(t0, t));
+    auto copy = [&](Value p, bool last) {
       for (int64_t v = 0; v < vectors; ++v) {
         int64_t valid = validLanes(last, v);
-        Value loaded = valid ? b.loadVector(vectorSide.memory, {row, b.add(column, v * lanes)}, lanes, valid)
+        Value loaded = valid ? b.loadVector(vectorSide.memory, {row, b.add(b.mul(p, panel), v * lanes)}, lanes, valid)
                              : b.zeros(b.vectorOf(lanes, b.getF32Type()));
-        b.storeVector(loaded, copiedPanel, {t, b.index(v * lanes)});
+        b.storeVector(loaded, copiedPanels, {b.sub(p, p0), t, b.index(v * lanes)});
       }
-    });
+    };
+    b.loop(p0, whole, 1, [&](Value p) { copy(p, false); });
+    if (partial)
+      b.when(b.less(whole, p1), [&] { copy(whole, true); });
   });
 }
 
@@ -151,7 +159,7 @@ void WeightGradientEmitter::tile(int64_t tall, Value tileAt, Value count, Place 
     auto step = [&](Value t, Values acc) {
       Values row;
       for (int64_t v = 0; v < vectors; ++v)
-        row.push_back(b.loadVector(copiedPanel, {t, b.index(v * lanes)}, lanes));
+        row.push_back(b.loadVector(copiedPanels, {at.copied, t, b.index(v * lanes)}, lanes));
       Value from = b.add(base, b.mul(t, height));
       for (int64_t r = 0; r < tall; ++r) {
         Value x = b.splat(b.load(copiedRange, {b.add(from, r)}), lanes);
@@ -160,6 +168,15 @@ void WeightGradientEmitter::tile(int64_t tall, Value tileAt, Value count, Place 
       }
       return acc;
     };
+    // The next tile's sums come from further away than those of the loop.
+    if (inPanels)
+      for (int64_t line = 0; line < tall * panel; line += 16) {
+        Value next = b.add(b.mul(b.add(a0, tall), panel), line);
+        Value matrix = at.expert ? b.add(b.mul(at.expert, panels), at.panel) : at.panel;
+        PanelLayout layout = PanelLayout::of(g.n, g.k, b.getF32Type(), 1, b.shape);
+        memref::PrefetchOp::create(b, out, ValueRange{b.add(b.mul(matrix, layout.panelElements()), next)}, /*isWrite=*/true,
+                                   /*localityHint=*/3, /*isDataCache=*/true);
+      }
     Value main = b.mul(b.div(count, 4), 4);
     acc = b.carry(b.index(0), main, 4, acc, [&](Value t, Values acc) {
       for (int64_t i = 0; i < 4; ++i)
@@ -175,7 +192,6 @@ void WeightGradientEmitter::tile(int64_t tall, Value tileAt, Value count, Place 
 
 void WeightGradientEmitter::emitTask(Value expert, Value from, Value to, Value chunk, Value rangeAt) {
   int64_t ranges = llvm::divideCeil(broadcastSide.size, range), rest = broadcastSide.size % height;
-  int64_t panelsOfTask = std::max<int64_t>(1, 128 / panel);
   Value a0 = b.mul(rangeAt, range), isLast = b.equal(rangeAt, b.index(ranges - 1));
   Value tiles = b.div(b.min(b.sub(b.index(broadcastSide.size), a0), b.index(range)), height);
   Value p0 = b.mul(chunk, panelsOfTask), p1 = b.min(b.add(p0, panelsOfTask), b.index(panels));
@@ -184,9 +200,9 @@ void WeightGradientEmitter::emitTask(Value expert, Value from, Value to, Value c
   b.loop(from, end, block, [&](Value t0) {
     Value count = b.min(b.sub(to, t0), b.index(block));
     copyRange(t0, count, a0, tiles, isLast);
+    copyPanels(t0, count, p0, p1);
     b.loop(p0, p1, 1, [&](Value p) {
-      copyPanel(t0, count, p);
-      Place at{expert, p, a0, b.equal(t0, from)};
+      Place at{expert, p, b.sub(p, p0), a0, b.equal(t0, from)};
       b.loop(b.index(0), tiles, 1, [&](Value i) { tile(height, i, count, at); });
       bool padded = inPanels && !inPlace && broadcastSide.size % 2;
       if (rest || padded)
@@ -219,15 +235,18 @@ LogicalResult WeightGradientEmitter::emit() {
   broadcastSide = inPanels ? x : dy, vectorSide = inPanels ? dy : x;
   panel = b.shape.panel, vectors = panel / b.shape.lanes, height = b.shape.rows;
   panels = llvm::divideCeil(vectorSide.size, panel);
-  // The copied range fills a quarter of a megabyte; smaller matrices are cut further, for there to be tasks enough.
-  range = 256 / height * height;
-  int64_t chunks = llvm::divideCeil(panels, std::max<int64_t>(1, 128 / panel));
+  // Copied values, copied panels and the part of OUT stay in the second cache: 1.25 MB where vectors are as wide as in
+  // processors that have 2 MB, half a megabyte elsewhere. Smaller matrices are cut further, for there to be tasks enough.
+  bool wide = b.shape.lanes == 16;
+  range = (wide ? 512 : 256) / height * height;
+  panelsOfTask = (wide ? 256 : 128) / panel;
+  int64_t chunks = llvm::divideCeil(panels, panelsOfTask);
   while (range >= 16 * height && g.batch * chunks * llvm::divideCeil(broadcastSide.size, range) < 8)
     range = llvm::alignTo(range / 2, height);
 
   int64_t scratchBytes = 0;
   copiedRange = b.scratchView(kernel.scratch, scratchBytes, {(range / height + 1) * (block * height + 16)}, b.getF32Type());
-  copiedPanel = b.scratchView(kernel.scratch, scratchBytes, {block, panel}, b.getF32Type());
+  copiedPanels = b.scratchView(kernel.scratch, scratchBytes, {panelsOfTask, block, panel}, b.getF32Type());
   int64_t ranges = llvm::divideCeil(broadcastSide.size, range), each = chunks * ranges;
   auto split = [&](Value part) { return std::pair(b.rem(part, chunks), b.div(part, chunks)); };
   if (!g.grouped()) {

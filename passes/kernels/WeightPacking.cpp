@@ -123,6 +123,46 @@ func::FuncOp hadal::copyKernel(ModuleOp module, Type element, int64_t elements, 
   return kernel;
 }
 
+/// One panel of plain f32 whose rows or columns are contiguous, in vectors; blocks of rows are turned in registers.
+/// Element (n, k) stands at `source` + n * nStride + k * kStride of `from`; lanes begin at `to`'s `place`.
+static void packVectors(KernelBuilder &b, const PackJob &job, Value from, Value to, Value panel, Value source, Value place) {
+  const MatrixView &v = job.view;
+  const PanelLayout &l = job.layout;
+  int64_t lanes = b.shape.lanes, width = l.width();
+  Value zero = b.zeros(b.vectorOf(lanes, b.getF32Type()));
+  auto put = [&](Value x, Value k, int64_t lane) { b.storeVector(x, to, {b.add(b.add(place, b.mul(k, l.panel)), lane)}); };
+  auto rows = [&](int64_t present) {
+    Value n0 = b.mul(panel, width);
+    auto at = [&](int64_t n, Value k) { return b.add(b.add(source, b.mul(b.add(n0, n), v.nStride)), b.mul(k, v.kStride)); };
+    for (int64_t lane = 0; lane < width; lane += lanes) {
+      int64_t valid = std::clamp<int64_t>(present - lane, 0, lanes);
+      if (v.nStride == 1) {
+        b.loop(0, l.k, 1, [&](Value k) { put(valid ? b.loadVector(from, {at(lane, k)}, lanes, valid) : zero, k, lane); });
+        continue;
+      }
+      auto turn = [&](Value k, int64_t count) {
+        KernelBuilder::Values block;
+        for (int64_t i = 0; i < lanes; ++i)
+          block.push_back(i < valid ? b.loadVector(from, {at(lane + i, k)}, lanes, count) : zero);
+        block = b.transpose(block);
+        for (int64_t i = 0; i < count; ++i)
+          put(block[i], b.add(k, i), lane);
+      };
+      int64_t whole = l.k / lanes * lanes;
+      b.loop(0, whole, lanes, [&](Value k) { turn(k, lanes); });
+      if (l.k % lanes)
+        turn(b.index(whole), l.k % lanes);
+    }
+  };
+  if (l.n % width)
+    b.choose(b.equal(panel, b.index(l.panels() - 1)), [&] { rows(l.n % width); }, [&] { rows(width); });
+  else
+    rows(width);
+  if (l.k % 2)
+    for (int64_t lane = 0; lane < width; lane += lanes)
+      put(zero, b.index(l.k), lane);
+}
+
 func::FuncOp hadal::packKernel(ModuleOp module, const PackJob &job, VectorShape shape) {
   const MatrixView &v = job.view;
   const PanelLayout &l = job.layout;
@@ -155,6 +195,8 @@ func::FuncOp hadal::packKernel(ModuleOp module, const PackJob &job, VectorShape 
   b.loop(begin, end, 1, [&](Value task) {
     Value batch = b.div(task, l.panels()), panel = b.rem(task, l.panels());
     Value panelAt = b.mul(task, l.panelElements()), sourceAt = b.add(b.mul(batch, v.batchStride), v.offset);
+    if (source.isF32() && element.isF32() && !scale && (v.kStride == 1 || v.nStride == 1))
+      return packVectors(b, job, from, to, panel, sourceAt, b.add(panelAt, lane0));
     b.loop(0, width, 1, [&](Value lane) {
       Value n = b.add(b.mul(panel, width), lane);
       Value present = b.less(n, b.index(l.n)), row = b.add(sourceAt, b.mul(n, v.nStride));

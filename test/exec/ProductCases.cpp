@@ -19,6 +19,26 @@ static Case transposedMatmul() {
           }};
 }
 
+/// A product with an epilogue: a residual is added to it.
+static Case residual() {
+  return {"product_residual",
+          {"T", "N", "K", "transposed"},
+          [](const Settings &s, Random &random, Inputs &inputs) {
+            bool transposed = s.flag("transposed");
+            inputs.addRandom(random, {s.integer("T"), s.integer(transposed ? "N" : "K")});
+            inputs.addRandom(random, {s.integer("N"), s.integer("K")});
+            inputs.addRandom(random, {s.integer("T"), s.integer(transposed ? "K" : "N")});
+          },
+          [](const Settings &s, const Check &check) {
+            Reals wanted = s.flag("transposed") ? reference::transposedMatmulChain(check.real(0), check.real(1))
+                                                : reference::matmulChain(check.real(0), check.real(1));
+            Reals added = check.real(2);
+            for (int64_t i = 0; i < wanted.size(); ++i)
+              wanted.values[i] = static_cast<float>(wanted.values[i]) + static_cast<float>(added.values[i]);
+            check.equal(0, wanted);
+          }};
+}
+
 static Case weightGradient() {
   return {"weight_gradient",
           {"T", "N", "K", "init"},
@@ -129,5 +149,5 @@ static Case panelCopy() {
 }
 
 std::vector<Case> compare::productCases() {
-  return {transposedMatmul(), weightGradient(), groupedTransposed(), groupedWeightGradient(), columnSum(), panelCopy()};
+  return {transposedMatmul(), residual(), weightGradient(), groupedTransposed(), groupedWeightGradient(), columnSum(), panelCopy()};
 }
