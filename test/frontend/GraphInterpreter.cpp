@@ -370,8 +370,8 @@ void GraphInterpreter::evaluate(Operation *op) {
         values[o] = rope(get(o.getX()), get(o.getCos()), get(o.getSin()), o.getInterleave());
       })
       .Case([&](mla::AttentionOp o) {
-        values[o] = attention(get(o.getQNope()), get(o.getQRope()), get(o.getKNope()), get(o.getKRope()), get(o.getV()),
-                              get(o.getOffsets()), o.getScale().convertToFloat());
+        values[o.getResult()] = attention(get(o.getQNope()), get(o.getQRope()), get(o.getKNope()), get(o.getKRope()),
+                                          get(o.getV()), get(o.getOffsets()), o.getScale().convertToFloat());
       })
       .Case([&](moe::RouteOp o) {
         std::tie(values[o.getWeights()], values[o.getExperts()]) = route(get(o.getLogits()), get(o.getBias()), o);
