@@ -8,7 +8,11 @@ using namespace mlir;
 using namespace hadal;
 using Values = KernelBuilder::Values;
 
-Value hadal::takeLargest(KernelBuilder &b, int64_t count, function_ref<Value(Value)> value, Value taken) {
+namespace {
+
+/// The untaken index in [0, count) of the largest value, the lower index in a tie; marks it taken.
+/// A value that is not a number never wins, yet the result always is an untaken index.
+Value takeLargest(KernelBuilder &b, int64_t count, function_ref<Value(Value)> value, Value taken) {
   Value none = b.i32(-1);
   Values best = b.carry(b.index(0), b.index(count), 1, {none, b.f32(-INFINITY)}, [&](Value i, Values best) {
     Value free = b.equal(b.load(taken, {i}), b.i32(0));
@@ -21,8 +25,6 @@ Value hadal::takeLargest(KernelBuilder &b, int64_t count, function_ref<Value(Val
   b.store(b.i32(1), taken, {index});
   return index;
 }
-
-namespace {
 
 /// A task is a token.
 void emitRoute(Kernel &kernel, moe::RouteOp op) {
@@ -159,6 +161,13 @@ void emitCombine(Kernel &kernel, moe::CombineOp op) {
   Type f32 = b.getF32Type(), i32 = b.getI32Type();
   Value part = b.scratchView(kernel.scratch, bytes, {topK, width}, f32);
   Value codes = b.scratchView(kernel.scratch, bytes, {topK}, i32), level = b.scratchView(kernel.scratch, bytes, {topK}, i32);
+  // In vectors by hand: the compiler cannot tell that the rows of `part` do not overlap.
+  int64_t lanes = b.shape.lanes, whole = width / lanes * lanes;
+  auto columns = [&](function_ref<void(Value, int64_t)> body) {
+    b.loop(0, whole, lanes, [&](Value c) { body(c, lanes); });
+    if (whole < width)
+      body(b.index(whole), width - whole);
+  };
   b.loop(kernel.begin, kernel.end, 1, [&](Value token) {
     b.loop(0, topK, 1, [&](Value k) {
       Value id = b.load(experts, {token, k});
@@ -195,11 +204,16 @@ void emitCombine(Kernel &kernel, moe::CombineOp op) {
             return Values{b.select(joined, j, head[0])};
           })[0];
           Value right = b.add(i, 1);
-          b.loop(0, width, 1, [&](Value c) { b.store(b.addf(b.load(part, {head, c}), b.load(part, {right, c})), part, {head, c}); });
+          columns([&](Value c, int64_t valid) {
+            Value sum = b.addf(b.loadVector(part, {head, c}, lanes, valid), b.loadVector(part, {right, c}, lanes, valid));
+            b.storeVector(sum, part, {head, c}, valid);
+          });
         });
       });
     });
-    b.loop(0, width, 1, [&](Value c) { b.store(b.load(part, {b.index(0), c}), out, {token, c}); });
+    columns([&](Value c, int64_t valid) {
+      b.storeVector(b.loadVector(part, {b.index(0), c}, lanes, valid), out, {token, c}, valid);
+    });
   });
   kernel.finish({kernel.resultDim(0, 0)}, bytes);
 }

@@ -10,8 +10,12 @@ using Values = KernelBuilder::Values;
 
 namespace {
 
+/// Of a scalar or a vector.
 Value sigmoid(KernelBuilder &b, Value x) {
-  return b.divf(b.f32(1), b.addf(b.f32(1), math::ExpOp::create(b, arith::NegFOp::create(b, x))));
+  Value one = b.f32(1);
+  if (auto type = dyn_cast<VectorType>(x.getType()))
+    one = b.splat(one, type.getNumElements());
+  return b.divf(one, b.addf(one, math::ExpOp::create(b, arith::NegFOp::create(b, x))));
 }
 
 /// s' = s (1 - s).
@@ -80,30 +84,46 @@ void emitRouteGrad(Kernel &kernel, moe::RouteGradOp op) {
   kernel.finish({kernel.resultDim(0, 0)}, bytes);
 }
 
-/// A task is a sequence. Sums run over its tokens, thousands of terms: in f64.
+/// A task is a sequence. Sums run over its tokens, thousands of terms: in f64. An expert is chosen if fewer than `top_k` come
+/// before it; counting these for each expert takes no order of choices, so it runs in vectors.
 void emitBalanceLoss(Kernel &kernel, moe::BalanceLossOp op) {
   KernelBuilder &b = kernel.b;
   Value logits = kernel.memory(op.getLogits()), offsets = kernel.memory(op.getOffsets());
   Value loss = kernel.memory(op.getLoss()), fractions = kernel.memory(op.getFractions());
-  int64_t count = op.getLogits().getType().getDimSize(1), topK = op.getTopK(), bytes = 0;
+  int64_t count = op.getLogits().getType().getDimSize(1), topK = op.getTopK(), lanes = b.shape.lanes, bytes = 0;
+  int64_t padded = llvm::alignTo(count, lanes), whole = count / lanes * lanes;
   Type f32 = b.getF32Type(), f64 = b.getF64Type(), i32 = b.getI32Type();
-  Value affinity = b.scratchView(kernel.scratch, bytes, {count}, f32), taken = b.scratchView(kernel.scratch, bytes, {count}, i32);
-  Value shares = b.scratchView(kernel.scratch, bytes, {count}, f64), chosen = b.scratchView(kernel.scratch, bytes, {count}, i32);
+  Value affinity = b.scratchView(kernel.scratch, bytes, {padded}, f32);
+  Value shares = b.scratchView(kernel.scratch, bytes, {count}, f64), chosen = b.scratchView(kernel.scratch, bytes, {padded}, i32);
+  auto integers = b.vectorOf(lanes, i32);
+  Value steps = arith::IndexCastOp::create(b, integers, vector::StepOp::create(b, b.vectorOf(lanes, b.getIndexType())));
+  Value one = b.splat(b.i32(1), lanes), none = b.zeros(integers), most = b.splat(b.i32(topK), lanes);
+  auto affinities = [&](Value token, Value e, int64_t valid) {
+    b.storeVector(sigmoid(b, b.loadVector(logits, {token, e}, lanes, valid)), affinity, {e});
+  };
   b.loop(kernel.begin, kernel.end, 1, [&](Value sequence) {
     Value s0 = b.toIndex(b.load(offsets, {sequence})), s1 = b.toIndex(b.load(offsets, {b.add(sequence, 1)}));
-    b.loop(0, count, 1, [&](Value e) {
-      b.store(b.f64(0), shares, {e});
-      b.store(b.i32(0), chosen, {e});
-    });
+    b.loop(0, count, 1, [&](Value e) { b.store(b.f64(0), shares, {e}); });
+    b.loop(0, padded, 1, [&](Value e) { b.store(b.i32(0), chosen, {e}); });
     b.loop(s0, s1, 1, [&](Value token) {
-      b.loop(0, count, 1, [&](Value e) {
-        b.store(sigmoid(b, b.load(logits, {token, e})), affinity, {e});
-        b.store(b.i32(0), taken, {e});
+      b.loop(0, whole, lanes, [&](Value e) { affinities(token, e, lanes); });
+      if (whole < count)
+        affinities(token, b.index(whole), count - whole);
+      b.loop(0, padded, lanes, [&](Value e) {
+        Value mine = b.loadVector(affinity, {e}, lanes);
+        Value id = b.add(steps, b.splat(b.toI32(e), lanes));
+        Value before = b.carry(b.index(0), b.index(count), 1, {none}, [&](Value other, Values before) {
+          Value theirs = b.splat(b.load(affinity, {other}), lanes);
+          Value tie = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, theirs, mine);
+          Value lower = arith::AndIOp::create(b, tie, b.less(b.splat(b.toI32(other), lanes), id));
+          Value first = arith::OrIOp::create(b, b.greater(theirs, mine), lower);
+          return Values{b.add(before[0], b.select(first, one, none))};
+        })[0];
+        Value had = b.loadVector(chosen, {e}, lanes);
+        b.storeVector(b.add(had, b.select(b.less(before, most), one, none)), chosen, {e});
       });
       Value factor = b.divf(b.f64(1), sum(b, count, [&](Value e) { return b.load(affinity, {e}); }));
-      b.loop(0, topK, 1, [&](Value) { takeLargest(b, count, [&](Value e) { return b.load(affinity, {e}); }, taken); });
       b.loop(0, count, 1, [&](Value e) {
-        b.store(b.add(b.load(chosen, {e}), b.load(taken, {e})), chosen, {e});
         b.store(b.addf(b.load(shares, {e}), b.mulf(toF64(b, b.load(affinity, {e})), factor)), shares, {e});
       });
     });

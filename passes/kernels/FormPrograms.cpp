@@ -468,7 +468,7 @@ bool livesElsewhere(func::FuncOp f, Value v) {
   while (OpOperand *destination = destinationOf(v.getDefiningOp()))
     v = throughReshapes(destination->get());
   auto argument = dyn_cast<BlockArgument>(v);
-  return argument && f.getArgAttr(argument.getArgNumber(), "exec.state");
+  return v.getDefiningOp<ml_program::GlobalLoadOp>() || (argument && f.getArgAttr(argument.getArgNumber(), "exec.state"));
 }
 
 /// Every returned value becomes the result of an op of its own, so that it has memory of its own.

@@ -58,10 +58,6 @@ private:
 /// a weight of f32; made on first use. Buffers: source, destination; no scalars. Tasks are panels.
 mlir::func::FuncOp panelCopyKernel(mlir::ModuleOp module, mlir::RankedTensorType plain, bool pack);
 
-/// The untaken index in [0, count) of the largest value, the lower index in a tie; marks it taken (1 in `taken`).
-/// A value that is not a number never wins, yet the result always is an untaken index.
-mlir::Value takeLargest(KernelBuilder &b, int64_t count, llvm::function_ref<mlir::Value(mlir::Value)> value, mlir::Value taken);
-
 /// Each emitter takes the kernels it knows and returns success; failure with no diagnostic means "not mine".
 mlir::FailureOr<bool> emitMatmul(Kernel &kernel);
 mlir::FailureOr<bool> emitWeightGradient(Kernel &kernel);
