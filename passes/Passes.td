@@ -34,6 +34,22 @@ def HadalDifferentiate : Pass<"hadal-differentiate", "::mlir::ModuleOp"> {
                            "::mlir::math::MathDialect", "::hadal::mla::MlaDialect", "::hadal::moe::MoeDialect"];
 }
 
+def HadalSplitBackward : Pass<"hadal-split-backward", "::mlir::ModuleOp"> {
+  let summary = "cut a gradient function into forward, input gradients and weight gradients";
+  let description = [{
+        func.func @loss_gradient(%x) -> (%y, %dx {hadal.gradient_of_argument}, %dw {hadal.gradient_of})
+    ->  func.func @loss_forward(%x) -> (%y, %saved {exec.name = "saved.0"})
+        func.func @loss_input_grad(%x, %saved, %dy) -> (%dx {hadal.gradient_of_argument}, %kept {exec.name = "kept.0"})
+        func.func @loss_weight_grad(%x, %saved, %kept) -> (%dw {hadal.gradient_of})
+    so that a pipeline's schedule can run weight gradients later. An op belongs to the first of the three whose results are made of
+    it. Values that a later part reads go on under the names `saved` and `kept`, in order; sizes, initial values, views and loads of
+    parameters are made anew instead. Arguments are those of the gradient function that the part reads, each with its number
+    there (`hadal.argument`). Takes functions whose name ends in _gradient; fails after --hadal-accumulate-gradients.
+    Source: Qi et al., Zero Bubble Pipeline Parallelism, arXiv:2401.10241, section 2. Test: test/passes/hadal-split-backward.mlir.
+  }];
+  let dependentDialects = ["::mlir::func::FuncDialect"];
+}
+
 def HadalAccumulateGradients : Pass<"hadal-accumulate-gradients", "::mlir::ModuleOp"> {
   let summary = "gradients and losses add up in globals, micro-batch by micro-batch";
   let description = [{

@@ -152,24 +152,28 @@ void Adjoints::replace(Value old, Value value) {
 //===----------------------------------------------------------------------===//
 
 namespace {
-/// Where a slice lies in its source along one dimension.
+/// Where a slice lies in its source along one dimension: from its first element to its last.
 struct Span {
   bool whole;
-  std::optional<int64_t> begin, size;
+  std::optional<int64_t> begin, extent;
 };
 } // namespace
 
 static Span spanOf(Adjoints &adjoints, tensor::ExtractSliceOp slice, int64_t dim) {
   OpFoldResult size = slice.getMixedSizes()[dim], begin = slice.getMixedOffsets()[dim];
-  bool whole = isConstantIntValue(begin, 0) && size == adjoints.sizeOf(slice.getSource(), dim);
-  return {whole, getConstantIntValue(begin), getConstantIntValue(size)};
+  auto stride = getConstantIntValue(slice.getMixedStrides()[dim]), count = getConstantIntValue(size);
+  bool whole = stride == 1 && isConstantIntValue(begin, 0) && size == adjoints.sizeOf(slice.getSource(), dim);
+  std::optional<int64_t> extent;
+  if (stride && count)
+    extent = (*count - 1) * *stride + 1;
+  return {whole, getConstantIntValue(begin), extent};
 }
 
 /// True if it can be seen that the slices share no element.
 static bool areDisjoint(Adjoints &adjoints, tensor::ExtractSliceOp a, tensor::ExtractSliceOp b) {
   for (int64_t dim = 0; dim < a.getSourceType().getRank(); ++dim) {
     Span x = spanOf(adjoints, a, dim), y = spanOf(adjoints, b, dim);
-    if (x.begin && x.size && y.begin && y.size && (*x.begin + *x.size <= *y.begin || *y.begin + *y.size <= *x.begin))
+    if (x.begin && x.extent && y.begin && y.extent && (*x.begin + *x.extent <= *y.begin || *y.begin + *y.extent <= *x.begin))
       return true;
   }
   return false;
@@ -180,15 +184,16 @@ static bool areAll(Adjoints &adjoints, ArrayRef<std::pair<tensor::ExtractSliceOp
   std::optional<int64_t> cut;
   int64_t covered = 0;
   RankedTensorType source = tensor::ExtractSliceOp(slices.front().first).getSourceType();
-  for (auto [slice, gradient] : slices)
+  for (auto [cutOut, gradient] : slices)
     for (int64_t dim = 0; dim < source.getRank(); ++dim) {
+      tensor::ExtractSliceOp slice = cutOut;
       Span span = spanOf(adjoints, slice, dim);
       if (span.whole)
         continue;
-      if (!span.size || (cut && *cut != dim))
+      if (!isConstantIntValue(slice.getMixedStrides()[dim], 1) || !span.extent || (cut && *cut != dim))
         return false;
       cut = dim;
-      covered += *span.size;
+      covered += *span.extent;
     }
   return cut ? covered == source.getDimSize(*cut) : slices.size() == 1;
 }

@@ -21,7 +21,7 @@ FloatAttr splatOf(Value tensor) {
   auto fill = tensor ? tensor.getDefiningOp<linalg::FillOp>() : linalg::FillOp();
   if (fill)
     matchPattern(fill.getInputs()[0], m_Constant(&number));
-  return number;
+  return number && number.getType() == getElementTypeOrSelf(tensor.getType()) ? number : FloatAttr();
 }
 
 /// The payload of an op with the scalars of its results' gradients: arguments are those gradients, then the op's operands.
@@ -135,7 +135,7 @@ private:
     if (matchPattern(scalar, m_Constant(&number)))
       return adjoints.filled(adjoints.emptyLike(operand.get()), number.getValueAsDouble());
     for (unsigned i = 0; i < gradients.size(); ++i)
-      if (scalar == payload.block->getArgument(i) && mapOfResult(i) == access)
+      if (scalar == payload.block->getArgument(i) && mapOfResult(i) == access && gradients[i].getType() == operand.get().getType())
         return gradients[i];
     return Value();
   }

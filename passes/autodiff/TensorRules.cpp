@@ -11,6 +11,9 @@ static LogicalResult extractSlice(Operation *op, Adjoints &adjoints) {
 
 /// True if it can be seen that two slices of one tensor share no element.
 static bool areDisjoint(tensor::InsertSliceOp a, tensor::InsertSliceOp b) {
+  auto isOne = [](int64_t stride) { return stride == 1; };
+  if (!llvm::all_of(a.getStaticStrides(), isOne) || !llvm::all_of(b.getStaticStrides(), isOne))
+    return false;
   for (auto [aBegin, aSize, bBegin, bSize] :
        llvm::zip_equal(a.getStaticOffsets(), a.getStaticSizes(), b.getStaticOffsets(), b.getStaticSizes()))
     if (!ShapedType::isDynamicShape({aBegin, aSize, bBegin, bSize}) && (aBegin + aSize <= bBegin || bBegin + bSize <= aBegin))

@@ -20,6 +20,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <random>
@@ -90,6 +91,46 @@ public:
       ++checked;
     }
     EXPECT_GT(checked, 0u);
+    checkSplit(all);
+  }
+
+  /// The three parts of --hadal-split-backward, one behind the other, give what the whole gives, to the bit.
+  void checkSplit(const std::vector<Array> &all) {
+    OwningOpRef<ModuleOp> split(cast<ModuleOp>(gradient->getParentOfType<ModuleOp>()->clone()));
+    PassManager passes(split->getContext());
+    passes.addPass(hadal::createHadalSplitBackward());
+    ASSERT_TRUE(succeeded(passes.run(*split)));
+    std::map<std::string, Array> handed;
+    std::vector<const Array *> left;
+    for (const Array &value : all)
+      left.push_back(&value);
+    for (const char *kind : {"hadal.gradient_of_argument", "hadal.gradient_of"})
+      std::stable_partition(left.begin(), left.end(), [&](const Array *value) {
+        return !gradient.getResultAttr(value - all.data(), kind);
+      });
+    for (const char *part : {"_forward", "_input_grad", "_weight_grad"}) {
+      auto f = split->lookupSymbol<func::FuncOp>((loss.getSymName() + part).str());
+      ASSERT_TRUE(f) << part;
+      std::vector<Array> given;
+      for (unsigned i = 0; i < f.getNumArguments(); ++i) {
+        auto number = f.getArgAttrOfType<IntegerAttr>(i, "hadal.argument");
+        given.push_back(number ? arguments.at(number.getInt()) : handed.at(f.getArgAttrOfType<StringAttr>(i, "exec.name").str()));
+      }
+      GraphInterpreter interpreter([&](StringRef name) { return parameters.at(name.str()); });
+      std::vector<Array> got = interpreter.evaluate(f, given);
+      EXPECT_EQ(interpreter.complaint, "");
+      for (unsigned i = 0; i < got.size(); ++i) {
+        auto name = f.getResultAttrOfType<StringAttr>(i, "exec.name");
+        if (name && (name.getValue().starts_with("saved.") || name.getValue().starts_with("kept."))) {
+          handed[name.str()] = got[i];
+          continue;
+        }
+        ASSERT_FALSE(left.empty());
+        EXPECT_EQ(got[i].data, left.front()->data) << part << " result " << i;
+        left.erase(left.begin());
+      }
+    }
+    EXPECT_TRUE(left.empty());
   }
 
 private:

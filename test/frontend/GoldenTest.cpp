@@ -5,53 +5,19 @@
 //
 //===--------------------------------------------------------------------===//
 
-#include "test/interpreter/GraphInterpreter.h"
+#include "Golden.h"
 #include "TestModels.h"
 
 #include "frontend/BuildGraph.h"
-#include "runtime/Safetensors.h"
 
-#include "llvm/ADT/APFloat.h"
 #include "llvm/Support/FileSystem.h"
 
 #include <cmath>
-#include <cstring>
 
 using namespace hadal;
 using namespace hadal::frontend;
 
 namespace {
-
-Array toArray(const StoredTensor &tensor, const std::byte *bytes) {
-  Array array = Array::zeros(tensor.shape);
-  auto small = [&](const llvm::fltSemantics &semantics, unsigned bits, uint64_t value) {
-    return llvm::APFloat(semantics, llvm::APInt(bits, value)).convertToDouble();
-  };
-  for (size_t i = 0; i < array.data.size(); ++i) {
-    uint64_t raw = 0;
-    std::memcpy(&raw, bytes + i * byteSize(tensor.element), byteSize(tensor.element));
-    switch (tensor.element) {
-    case ElementType::F32:
-      array.data[i] = llvm::bit_cast<float>(static_cast<uint32_t>(raw));
-      break;
-    case ElementType::BF16:
-      array.data[i] = small(llvm::APFloat::BFloat(), 16, raw);
-      break;
-    case ElementType::F8E4M3:
-      array.data[i] = small(llvm::APFloat::Float8E4M3FN(), 8, raw);
-      break;
-    case ElementType::I32:
-      array.data[i] = static_cast<int32_t>(raw);
-      break;
-    case ElementType::I64:
-      array.data[i] = static_cast<double>(static_cast<int64_t>(raw));
-      break;
-    default:
-      ADD_FAILURE() << tensor.name;
-    }
-  }
-  return array;
-}
 
 class Golden : public testing::TestWithParam<std::tuple<const char *, const char *>> {};
 
@@ -64,29 +30,14 @@ TEST_P(Golden, GraphGivesTheReference) {
     GTEST_SKIP() << "no golden folder " << folder;
   Safetensors golden = Safetensors::open(std::string(HADAL_SHARED) + "/oracle/" + goldenName).value();
   Checkpoint checkpoint = Checkpoint::open(folder).value();
-  auto read = [&](llvm::StringRef name) {
-    const StoredTensor *tensor = golden.find(std::string_view(name));
-    return tensor ? toArray(*tensor, golden.data(*tensor)) : Array();
-  };
+  auto read = [&](llvm::StringRef name) { return readArray(golden, name); };
 
   ModelDescription model = llvm::cantFail(readModelDescription(folder));
   mlir::MLIRContext context;
   auto module = buildGraph(context, model);
   ASSERT_TRUE(mlir::succeeded(module));
 
-  GraphInterpreter interpreter([&](llvm::StringRef name) {
-    const ParameterDescription *parameter = model.find(name);
-    Array all;
-    if (parameter->isStacked())
-      all.shape.push_back(parameter->count);
-    all.shape.insert(all.shape.end(), parameter->shape.begin(), parameter->shape.end());
-    for (int64_t i = 0; i < parameter->count; ++i) {
-      auto entry = checkpoint.find(parameter->nameOf(i));
-      Array one = toArray(*entry->tensor, entry->data());
-      all.data.insert(all.data.end(), one.data.begin(), one.data.end());
-    }
-    return all;
-  });
+  GraphInterpreter interpreter([&](llvm::StringRef name) { return readParameter(checkpoint, *model.find(name)); });
 
   // The sequences behind each other, all rows to the head.
   Array ids = read("input_ids");

@@ -126,7 +126,9 @@ public:
       yields.push_back(slot(yielded));
     unsigned inputs = op.getNumDpsInputs();
     std::vector<int64_t> point(bounds.size());
-    if (!llvm::is_contained(bounds, 0))
+    if (isProduct())
+      product(point, 0);
+    else if (!llvm::is_contained(bounds, 0))
       do {
         for (size_t i = 0; i < arrays.size(); ++i)
           scalars[i] = arrays[i].data[place(i, point)];
@@ -179,6 +181,26 @@ private:
       point[d] = 0;
     }
     return false;
+  }
+
+  /// out += left * right and nothing else: most of the work, done without looking at the payload.
+  bool isProduct() {
+    auto isA = [&](size_t i, StringRef name) { return steps[i].op->getName().getStringRef() == name; };
+    return steps.size() == 2 && arrays.size() == 3 && linalg::isaContractionOpInterface(op) &&
+           isA(0, arith::MulFOp::getOperationName()) && isA(1, arith::AddFOp::getOperationName());
+  }
+
+  void product(std::vector<int64_t> &point, size_t loop) {
+    if (loop + 1 < bounds.size()) {
+      for (point[loop] = 0; point[loop] < bounds[loop]; ++point[loop])
+        product(point, loop + 1);
+      point[loop] = 0;
+      return;
+    }
+    double *left = &arrays[0].data[place(0, point)], *right = &arrays[1].data[place(1, point)], *out = &arrays[2].data[place(2, point)];
+    int64_t l = steppings[0][loop], r = steppings[1][loop], o = steppings[2][loop];
+    for (int64_t i = 0; i < bounds[loop]; ++i)
+      out[i * o] += left[i * l] * right[i * r];
   }
 
   size_t slot(Value v) {

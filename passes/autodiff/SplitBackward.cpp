@@ -1,0 +1,181 @@
+// A gradient function in three: what a pipeline's schedule places on its own.
+//
+//   @loss_gradient  =  @loss_forward  ->  @loss_input_grad  ->  @loss_weight_grad
+//
+// The backward graph is cut by what its results need, not by rules of its own: whatever an input's gradient is made of belongs to
+// the input gradient, and only what is left waits (ZB1P: arXiv:2401.10241, section 2; DualPipe: arXiv:2412.19437, section 3.2.1).
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "passes/Passes.h"
+#include "passes/kernels/FormPrograms.h"
+#include "llvm/ADT/SetVector.h"
+
+namespace hadal {
+#define GEN_PASS_DEF_HADALSPLITBACKWARD
+#include "passes/Passes.h.inc"
+} // namespace hadal
+
+using namespace mlir;
+using namespace hadal;
+
+namespace {
+
+constexpr StringRef kOfArgument = "hadal.gradient_of_argument", kOfGlobal = "hadal.gradient_of";
+enum Stage { Forward, InputGrad, WeightGrad };
+
+/// Costs nothing, so each stage has its own instead of getting it from another.
+bool isCloned(Operation *op) { return isFree(op) || op->hasTrait<OpTrait::ConstantLike>(); }
+
+/// The operands of `op` and what its regions read from `block`.
+SmallVector<Value> readsOf(Operation *op, Block &block) {
+  SmallVector<Value> reads;
+  op->walk([&](Operation *inner) {
+    for (Value v : inner->getOperands())
+      if (v.getParentBlock() == &block)
+        reads.push_back(v);
+  });
+  return reads;
+}
+
+class Splitter {
+public:
+  Splitter(func::FuncOp f, StringRef base) : f(f), block(f.getBody().front()), base(base), b(f.getContext()) {}
+
+  void run() {
+    Operation *terminator = block.getTerminator();
+    for (auto [i, value] : llvm::enumerate(terminator->getOperands()))
+      results[f.getResultAttr(i, kOfArgument) ? InputGrad : f.getResultAttr(i, kOfGlobal) ? WeightGrad : Forward].push_back(i);
+    // A later stage needs what an earlier one has made: each op belongs to the first stage whose results are made of it.
+    for (Stage stage : {Forward, InputGrad, WeightGrad})
+      for (unsigned i : results[stage])
+        assign(terminator->getOperand(i), stage);
+    for (Operation &op : block.without_terminator())
+      if (stageOf.contains(&op) && !isCloned(&op))
+        for (Value v : readsOf(&op, block))
+          cross(v, stageOf[&op]);
+    for (Stage stage : {Forward, InputGrad, WeightGrad})
+      for (unsigned i : results[stage])
+        cross(terminator->getOperand(i), stage);
+    // In order of the ops that make them.
+    for (Operation &op : block.without_terminator())
+      for (Value v : op.getResults())
+        if (crossing.contains(v))
+          handed[stageOf[&op]].push_back(v);
+    b.setInsertionPoint(f);
+    build(Forward, "_forward");
+    build(InputGrad, "_input_grad");
+    build(WeightGrad, "_weight_grad");
+  }
+
+private:
+  void assign(Value root, Stage stage) {
+    SmallVector<Value> work{root};
+    while (!work.empty()) {
+      Operation *op = work.pop_back_val().getDefiningOp();
+      if (op && stageOf.try_emplace(op, stage).second)
+        llvm::append_range(work, readsOf(op, block));
+    }
+  }
+
+  /// Notes what `stage` reads of an earlier one, looking through what is cloned.
+  void cross(Value v, Stage stage) {
+    Operation *op = v.getDefiningOp();
+    if (!op)
+      return;
+    if (isCloned(op)) {
+      for (Value read : readsOf(op, block))
+        cross(read, stage);
+    } else if (stageOf[op] != stage) {
+      crossing.insert(v);
+    }
+  }
+
+  void build(Stage stage, StringRef suffix) {
+    OpBuilder::InsertionGuard guard(b);
+    auto part = func::FuncOp::create(b, f.getLoc(), (base + suffix).str(), b.getFunctionType({}, {}));
+    part->setDiscardableAttrs(f->getDiscardableAttrDictionary());
+    Block *body = part.addEntryBlock();
+    b.setInsertionPointToEnd(body);
+    IRMapping map;
+    auto addArgument = [&](Value v, DictionaryAttr attributes) {
+      unsigned place = part.getNumArguments();
+      (void)part.insertArgument(place, v.getType(), attributes, v.getLoc());
+      map.map(v, part.getArgument(place));
+    };
+    // All arguments first, then what earlier stages hand on; what turns out not to be read goes again.
+    for (BlockArgument argument : block.getArguments()) {
+      NamedAttrList attributes(f.getArgAttrDict(argument.getArgNumber()));
+      attributes.set("hadal.argument", b.getI64IntegerAttr(argument.getArgNumber()));
+      addArgument(argument, attributes.getDictionary(b.getContext()));
+    }
+    for (Stage earlier : {Forward, InputGrad})
+      for (auto [i, v] : llvm::enumerate(handed[earlier]))
+        if (earlier < stage)
+          addArgument(v, named(earlier, i));
+
+    SmallVector<Value> returned;
+    SmallVector<DictionaryAttr> attributes;
+    for (Operation &op : block.without_terminator())
+      if (isCloned(&op) ? !isa<ml_program::GlobalStoreOp>(op) && isReady(op, map) : stageOf.contains(&op) && stageOf[&op] == stage)
+        b.clone(op, map);
+    for (unsigned i : results[stage]) {
+      returned.push_back(map.lookup(block.getTerminator()->getOperand(i)));
+      attributes.push_back(DictionaryAttr::get(b.getContext(), f.getResultAttrs(i)));
+    }
+    for (auto [i, v] : llvm::enumerate(handed[stage])) {
+      returned.push_back(map.lookup(v));
+      attributes.push_back(named(stage, i));
+    }
+    func::ReturnOp::create(b, f.getLoc(), returned);
+    part.setType(b.getFunctionType(part.getArgumentTypes(), ValueRange(returned).getTypes()));
+    for (auto [i, attribute] : llvm::enumerate(attributes))
+      part.setResultAttrs(i, attribute);
+
+    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(*body)))
+      if (isOpTriviallyDead(&op))
+        op.erase();
+    llvm::BitVector unread(part.getNumArguments());
+    for (BlockArgument argument : part.getArguments())
+      unread[argument.getArgNumber()] = argument.use_empty();
+    (void)part.eraseArguments(unread);
+  }
+
+  /// A copy is made where all that it reads is at hand; a view of what another stage keeps to itself is not.
+  bool isReady(Operation &op, IRMapping &map) {
+    return llvm::all_of(readsOf(&op, block), [&](Value v) { return map.contains(v); });
+  }
+
+  DictionaryAttr named(Stage stage, unsigned i) {
+    std::string name = (stage == Forward ? "saved." : "kept.") + std::to_string(i);
+    return b.getDictionaryAttr({b.getNamedAttr("exec.name", b.getStringAttr(name))});
+  }
+
+  func::FuncOp f;
+  Block &block;
+  StringRef base;
+  OpBuilder b;
+  SmallVector<unsigned> results[3]; ///< of f, by stage
+  llvm::DenseMap<Operation *, Stage> stageOf;
+  llvm::DenseSet<Value> crossing;
+  SmallVector<Value> handed[3]; ///< what a stage makes for later ones
+};
+
+struct SplitBackward : public hadal::impl::HadalSplitBackwardBase<SplitBackward> {
+  void runOnOperation() override {
+    for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
+      StringRef base = f.getSymName();
+      if (f.isExternal() || !f.getBody().hasOneBlock() || !base.consume_back("_gradient"))
+        continue;
+      auto stores = f.getOps<ml_program::GlobalStoreOp>();
+      if (!stores.empty()) {
+        (*stores.begin()).emitOpError() << "wants to run after --hadal-split-backward";
+        return signalPassFailure();
+      }
+      Splitter(f, base).run();
+      f.erase();
+    }
+  }
+};
+} // namespace

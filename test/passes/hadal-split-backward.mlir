@@ -1,0 +1,64 @@
+// RUN: hadal-opt %s --split-input-file --hadal-differentiate --hadal-split-backward --cse --verify-diagnostics | FileCheck %s
+
+// The forward part keeps what the way back reads: the activated product. The input's gradient needs the weights, which it loads for
+// itself; what it knows of the product's gradient is kept for the weights', which reads the function's own argument again.
+// CHECK-LABEL: func.func @stage(
+// CHECK-LABEL: func.func @stage_forward(
+// CHECK-SAME: %[[X:[a-z0-9]*]]: tensor<?x8xf32> {exec.name = "x", hadal.argument = 0 : i64, hadal.gradient})
+// CHECK-SAME: -> (tensor<?x16xf32> {exec.name = "y", hadal.gradient}, tensor<?x16xf32> {exec.name = "saved.0"})
+// CHECK: ml_program.global_load @w
+// CHECK: %[[P:.*]] = linalg.matmul
+// CHECK: %[[Y:.*]] = linalg.generic
+// CHECK-NOT: linalg.generic
+// CHECK: return %[[Y]], %[[P]]
+
+// CHECK-LABEL: func.func @stage_input_grad(
+// CHECK-SAME: %[[X:[a-z0-9]*]]: tensor<?x8xf32> {exec.name = "x", hadal.argument = 0 : i64, hadal.gradient}
+// CHECK-SAME: %[[G:[a-z0-9]*]]: tensor<?x16xf32> {exec.name = "gradient.y", hadal.argument = 1 : i64, hadal.gradient_of_result = 0 : i64}
+// CHECK-SAME: %[[P:[a-z0-9]*]]: tensor<?x16xf32> {exec.name = "saved.0"})
+// CHECK-SAME: -> (tensor<?x8xf32> {exec.name = "gradient.x", hadal.gradient_of_argument = 0 : i64}, tensor<?x16xf32> {exec.name = "kept.0"})
+// CHECK-NOT: linalg.matmul
+// CHECK: %[[W:.*]] = ml_program.global_load @w
+// CHECK: %[[DP:.*]] = linalg.generic {{.*}} ins(%[[G]], %[[P]]
+// CHECK: %[[DX:.*]] = linalg.generic {{.*}} ins(%[[DP]], %[[W]]
+// CHECK-NOT: linalg.generic
+// CHECK: return %[[DX]], %[[DP]]
+
+// CHECK-LABEL: func.func @stage_weight_grad(
+// CHECK-SAME: %[[X:[a-z0-9]*]]: tensor<?x8xf32> {exec.name = "x", hadal.argument = 0 : i64, hadal.gradient}, %[[DP:[a-z0-9]*]]: tensor<?x16xf32> {exec.name = "kept.0"})
+// CHECK-SAME: -> (tensor<16x8xf32> {exec.name = "gradient.w", hadal.gradient_of = @w})
+// CHECK-NOT: ml_program.global_load
+// CHECK: %[[DW:.*]] = linalg.generic {{.*}} ins(%[[DP]], %[[X]]
+// CHECK-NOT: linalg.generic
+// CHECK: return %[[DW]]
+// CHECK-NOT: @stage_gradient
+#mk = affine_map<(m, n, k) -> (m, k)>
+#nk = affine_map<(m, n, k) -> (n, k)>
+#mn = affine_map<(m, n, k) -> (m, n)>
+#id = affine_map<(t, h) -> (t, h)>
+ml_program.global private mutable @w(#ml_program.extern<tensor<16x8xf32>>) : tensor<16x8xf32>
+func.func @stage(%x: tensor<?x8xf32> {hadal.gradient, exec.name = "x"}) -> (tensor<?x16xf32> {hadal.gradient, exec.name = "y"})
+    attributes {hadal.differentiate} {
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  %rows = tensor.dim %x, %c0 : tensor<?x8xf32>
+  %w = ml_program.global_load @w : tensor<16x8xf32>
+  %e = tensor.empty(%rows) : tensor<?x16xf32>
+  %z = linalg.fill ins(%zero : f32) outs(%e : tensor<?x16xf32>) -> tensor<?x16xf32>
+  %p = linalg.matmul indexing_maps = [#mk, #nk, #mn] ins(%x, %w : tensor<?x8xf32>, tensor<16x8xf32>) outs(%z : tensor<?x16xf32>) -> tensor<?x16xf32>
+  %y = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]} ins(%p : tensor<?x16xf32>) outs(%e : tensor<?x16xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %r = math.exp %a : f32
+    linalg.yield %r : f32
+  } -> tensor<?x16xf32>
+  return %y : tensor<?x16xf32>
+}
+
+// -----
+
+ml_program.global private mutable @g(#ml_program.extern<tensor<8xf32>>) : tensor<8xf32>
+func.func @late_gradient(%x: tensor<8xf32>) -> tensor<8xf32> {
+  // expected-error@+1 {{'ml_program.global_store' op wants to run after --hadal-split-backward}}
+  ml_program.global_store @g = %x : tensor<8xf32>
+  return %x : tensor<8xf32>
+}
