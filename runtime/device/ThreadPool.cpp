@@ -8,7 +8,7 @@ namespace hadal {
 
 static inline void pause() {
 #if defined(__x86_64__)
-  __builtin_ia32_pause();
+  __asm__ volatile("pause");
 #else
   __asm__ volatile("yield");
 #endif
