@@ -30,7 +30,7 @@ ThreadPool::~ThreadPool() {
   {
     std::lock_guard lock(mutex);
     stopping.store(true);
-    generation.fetch_add(1);
+    launch.fetch_add(oneLaunch);
   }
   wake.notify_all();
   for (std::thread &worker : workers)
@@ -58,28 +58,42 @@ void ThreadPool::run(int64_t tasks, RangeFunction work, void *workContext) {
   taskCount = tasks;
   rangeSize = std::max<int64_t>(1, tasks / (int64_t(threadCount) * 8));
   nextTask.store(0, std::memory_order_relaxed);
-  finished.store(0, std::memory_order_relaxed);
-  generation.fetch_add(1, std::memory_order_seq_cst);
+  launch.fetch_add(oneLaunch + isOpen, std::memory_order_seq_cst);
   if (sleepers.load(std::memory_order_seq_cst)) {
     std::lock_guard lock(mutex);
     wake.notify_all();
   }
   takeRanges(0);
-  // The others end within a range's time: spin, but let them run where cores are fewer than threads.
-  for (unsigned spins = 0; finished.load(std::memory_order_acquire) != threadCount - 1; ++spins) {
-    if (spins < 20000)
+  // Nothing is left to take. Those at work end within a range's time; one that the system let not run yet has no part in this.
+  uint64_t now = launch.fetch_sub(isOpen, std::memory_order_acq_rel);
+  for (unsigned spins = 0; now & membersMask; ++spins) {
+    if (spins < 500)
       pause();
     else
       ::sched_yield();
+    now = launch.load(std::memory_order_acquire);
+  }
+}
+
+/// Joins the launch `now` unless it was closed meanwhile, and works.
+void ThreadPool::join(uint64_t now, unsigned worker) {
+  while (now & isOpen) {
+    // A success reads what the caller wrote before it opened the launch, and it waits for members before it writes again.
+    if (!launch.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel, std::memory_order_acquire))
+      continue;
+    takeRanges(worker);
+    launch.fetch_sub(1, std::memory_order_release);
+    return;
   }
 }
 
 void ThreadPool::work(unsigned worker) {
   using Clock = std::chrono::steady_clock;
-  uint64_t seen = 0;
+  uint64_t seen = 0; // number of the last launch
   for (;;) {
     Clock::time_point begin;
-    for (unsigned spins = 0; generation.load(std::memory_order_acquire) == seen; ++spins) {
+    uint64_t now = launch.load(std::memory_order_acquire);
+    for (unsigned spins = 0; now / oneLaunch == seen; ++spins, now = launch.load(std::memory_order_acquire)) {
       if (spins < 2000) { // some tens of microseconds
         pause();
         continue;
@@ -92,14 +106,13 @@ void ThreadPool::work(unsigned worker) {
       }
       std::unique_lock lock(mutex);
       sleepers.fetch_add(1, std::memory_order_seq_cst);
-      wake.wait(lock, [&] { return generation.load(std::memory_order_seq_cst) != seen; });
+      wake.wait(lock, [&] { return launch.load(std::memory_order_seq_cst) / oneLaunch != seen; });
       sleepers.fetch_sub(1, std::memory_order_seq_cst);
     }
-    ++seen; // the caller starts no launch before all have finished the last
+    seen = now / oneLaunch;
     if (stopping.load())
       return;
-    takeRanges(worker);
-    finished.fetch_add(1, std::memory_order_release);
+    join(now, worker);
   }
 }
 

@@ -15,7 +15,8 @@ namespace hadal {
 /// A fixed set of workers; the calling thread is worker 0. One parallelFor at a time, from one thread at a time.
 ///
 /// A launch takes a microsecond or so: after a launch the workers spin for some tens of microseconds, then yield, and
-/// only then sleep, so that launches that follow each other closely never pay for a wake-up.
+/// only then sleep, so that launches that follow each other closely never pay for a wake-up. A worker that the system
+/// did not let run has no part in the launch, and is not waited for.
 class ThreadPool {
 public:
   /// `threads` >= 1 counts the caller; 0 takes what the process may use (its affinity mask).
@@ -47,19 +48,22 @@ public:
 
 private:
   void work(unsigned worker);
+  void join(uint64_t now, unsigned worker);
   void takeRanges(unsigned worker);
 
   unsigned threadCount;
 
-  // The launch in progress. Written by the caller before `generation` moves on, read by workers after.
+  // The launch in progress. Written by the caller while no worker is a member of it.
   RangeFunction function = nullptr;
   void *context = nullptr;
   int64_t taskCount = 0;
   int64_t rangeSize = 1;
 
   alignas(64) std::atomic<int64_t> nextTask{0};
-  alignas(64) std::atomic<uint64_t> generation{0};
-  alignas(64) std::atomic<unsigned> finished{0};
+  // Number of the launch, whether it is open, and how many workers are its members. The caller closes it when it finds no
+  // range left, and waits for members only: a core that runs something else holds nobody up.
+  static constexpr uint64_t membersMask = 0xffff, isOpen = 0x10000, oneLaunch = 0x20000;
+  alignas(64) std::atomic<uint64_t> launch{0};
   alignas(64) std::atomic<unsigned> sleepers{0};
   std::atomic<bool> stopping{false};
   std::mutex mutex;

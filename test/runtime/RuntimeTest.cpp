@@ -197,4 +197,21 @@ TEST(ThreadPool, EveryTaskRunsOnce) {
   }
 }
 
+/// Short launches behind each other, with more workers than cores: late workers join the right launch or none.
+TEST(ThreadPool, LateWorkersTouchNothing) {
+  ThreadPool pool(9);
+  int64_t expected = 0;
+  std::atomic<int64_t> sum{0};
+  for (int64_t launch = 0; launch < 20000; ++launch) {
+    int64_t tasks = 2 + launch % 5; // lives as long as the launch
+    pool.parallelFor(tasks, [&sum, &tasks](int64_t begin, int64_t end, unsigned) {
+      ASSERT_LE(end, tasks);
+      for (int64_t i = begin; i < end; ++i)
+        sum.fetch_add(i + 1);
+    });
+    expected += tasks * (tasks + 1) / 2;
+    ASSERT_EQ(sum.load(), expected);
+  }
+}
+
 } // namespace
