@@ -47,8 +47,8 @@ static OpFoldResult traceSize(ImplicitLocOpBuilder &b, Value value, int64_t dim)
       return b.getIndexAttr(cast<RankedTensorType>(value.getType()).getDimSize(dim));
   }
   for (Operation *user : value.getUsers())
-    if (auto known = dyn_cast<tensor::DimOp>(user); known && known.getConstantIndex() == dim &&
-                                                    known->getBlock() == b.getInsertionBlock())
+    if (auto known = dyn_cast<tensor::DimOp>(user);
+        known && known.getConstantIndex() == dim && known->getBlock() == b.getInsertionBlock())
       return known.getResult();
   return tensor::DimOp::create(b, value, dim).getResult();
 }
@@ -173,7 +173,8 @@ static Span spanOf(Adjoints &adjoints, tensor::ExtractSliceOp slice, int64_t dim
 static bool areDisjoint(Adjoints &adjoints, tensor::ExtractSliceOp a, tensor::ExtractSliceOp b) {
   for (int64_t dim = 0; dim < a.getSourceType().getRank(); ++dim) {
     Span x = spanOf(adjoints, a, dim), y = spanOf(adjoints, b, dim);
-    if (x.begin && x.extent && y.begin && y.extent && (*x.begin + *x.extent <= *y.begin || *y.begin + *y.extent <= *x.begin))
+    if (x.begin && x.extent && y.begin && y.extent &&
+        (*x.begin + *x.extent <= *y.begin || *y.begin + *y.extent <= *x.begin))
       return true;
   }
   return false;
@@ -215,7 +216,8 @@ void Adjoints::placeSlices(Value value, Sum &sum) {
   for (auto &buffer : buffers) {
     Value all = areAll(*this, buffer) ? emptyLike(value) : zerosLike(value);
     for (auto [slice, gradient] : buffer)
-      all = tensor::InsertSliceOp::create(b, gradient, all, slice.getMixedOffsets(), slice.getMixedSizes(), slice.getMixedStrides());
+      all = tensor::InsertSliceOp::create(b, gradient, all, slice.getMixedOffsets(), slice.getMixedSizes(),
+                                          slice.getMixedStrides());
     sum.value = sum.value ? addTensors(b, sum.value, all, emptyLike(value)) : all;
   }
 }

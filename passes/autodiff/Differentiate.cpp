@@ -1,12 +1,12 @@
 // The reverse sweep: from the results back to what the gradient is taken of, one op after the other.
+#include "dialects/mla/Mla.h"
+#include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Transforms/RegionUtils.h"
-#include "dialects/mla/Mla.h"
-#include "dialects/moe/Moe.h"
 #include "passes/Passes.h"
 #include "passes/autodiff/Rules.h"
 

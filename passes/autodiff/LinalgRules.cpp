@@ -2,8 +2,8 @@
 //
 //   y[O(i)] += f(x[A(i)], w[B(i)])    ->    dx[A(i)] += dy[O(i)] * df/dx(x[A(i)], w[B(i)])
 //
-// so loops that x does not see become sums, and a product's two gradients are products. Loops are ordered anew, those of dx
-// first, as they stand in dx: the kernels vectorize and split what they know.
+// so loops that x does not see become sums, and a product's two gradients are products. Loops are ordered anew, those
+// of dx first, as they stand in dx: the kernels vectorize and split what they know.
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"
@@ -24,7 +24,8 @@ FloatAttr splatOf(Value tensor) {
   return number && number.getType() == getElementTypeOrSelf(tensor.getType()) ? number : FloatAttr();
 }
 
-/// The payload of an op with the scalars of its results' gradients: arguments are those gradients, then the op's operands.
+/// The payload of an op with the scalars of its results' gradients: arguments are those gradients, then the op's
+/// operands.
 class Payload {
 public:
   Payload(linalg::LinalgOp op, ArrayRef<Value> gradients, bool foldSplats) : op(op), block(std::make_unique<Block>()) {
@@ -34,7 +35,9 @@ public:
       Type element = getElementTypeOrSelf(result.getType());
       Value argument = block->addArgument(element, op->getLoc()), gradient = gradients[result.getResultNumber()];
       FloatAttr number = foldSplats ? splatOf(gradient) : FloatAttr();
-      seeds.push_back(!gradient ? Value() : number ? Value(arith::ConstantOp::create(b, op->getLoc(), number)) : argument);
+      seeds.push_back(!gradient ? Value()
+                      : number  ? Value(arith::ConstantOp::create(b, op->getLoc(), number))
+                                : argument);
     }
     IRMapping map;
     for (BlockArgument argument : op.getBlock()->getArguments())
@@ -84,7 +87,8 @@ public:
 
   LogicalResult add() {
     if (!access.isProjectedPermutation())
-      return op->emitOpError() << "has no gradient: it reads operand " << operand.getOperandNumber() << " by " << AffineMapAttr::get(access);
+      return op->emitOpError() << "has no gradient: it reads operand " << operand.getOperandNumber() << " by "
+                               << AffineMapAttr::get(access);
     orderLoops();
     Payload payload(op, gradients, /*foldSplats=*/true);
     // The innermost loops: the sums, else the last dimension.
@@ -135,7 +139,8 @@ private:
     if (matchPattern(scalar, m_Constant(&number)))
       return adjoints.filled(adjoints.emptyLike(operand.get()), number.getValueAsDouble());
     for (unsigned i = 0; i < gradients.size(); ++i)
-      if (scalar == payload.block->getArgument(i) && mapOfResult(i) == access && gradients[i].getType() == operand.get().getType())
+      if (scalar == payload.block->getArgument(i) && mapOfResult(i) == access &&
+          gradients[i].getType() == operand.get().getType())
         return gradients[i];
     return Value();
   }
@@ -193,7 +198,8 @@ private:
         yielded = arith::AddFOp::create(nested, loc, v.back(), yielded);
       linalg::YieldOp::create(nested, loc, yielded);
     };
-    auto generic = linalg::GenericOp::create(b, TypeRange{init.getType()}, inputs, ValueRange{init}, maps, iterators, body);
+    auto generic =
+        linalg::GenericOp::create(b, TypeRange{init.getType()}, inputs, ValueRange{init}, maps, iterators, body);
     if (isSumInRow(generic))
       for (Operation &inner : *generic.getBody())
         if (auto sum = dyn_cast<arith::AddFOp>(inner); sum && sum->getNextNode() == generic.getBody()->getTerminator())
@@ -201,11 +207,12 @@ private:
     return generic.getResult(0);
   }
 
-  /// A sum over features that each row of tokens has for itself: the order inside a row is the code generator's choice, as in the
-  /// forward direction. Products and sums over tokens have a fixed order.
+  /// A sum over features that each row of tokens has for itself: the order inside a row is the code generator's choice,
+  /// as in the forward direction. Products and sums over tokens have a fixed order.
   bool isSumInRow(linalg::GenericOp generic) {
     auto ranges = generic.getStaticLoopRanges();
-    auto first = ArrayRef(ranges).take_front(access.getNumResults()), sums = ArrayRef(ranges).drop_front(access.getNumResults());
+    auto first = ArrayRef(ranges).take_front(access.getNumResults()),
+         sums = ArrayRef(ranges).drop_front(access.getNumResults());
     if (sums.empty() || llvm::any_of(sums, ShapedType::isDynamic) || !llvm::any_of(first, ShapedType::isDynamic))
       return false;
     if (!linalg::isaContractionOpInterface(generic))

@@ -5,13 +5,15 @@ using namespace mlir;
 using namespace hadal;
 using namespace hadal::autodiff;
 
-/// Adds to the gradient of `x` [T, H] that of its gathered rows x[source[r]]. A plan's rows come back as a combination whose weights
-/// are 1, a tree over experts for each token; other rows are added to where they came from, in ascending order.
+/// Adds to the gradient of `x` [T, H] that of its gathered rows x[source[r]]. A plan's rows come back as a combination
+/// whose weights are 1, a tree over experts for each token; other rows are added to where they came from, in ascending
+/// order.
 static void addGathered(Adjoints &adjoints, Value x, Value source, Value gradient) {
   ImplicitLocOpBuilder &b = adjoints.b;
   auto plan = source.getDefiningOp<moe::PlanOp>();
   if (!plan || source != plan.getSource()) {
-    adjoints.addInto(x, [&](Value init) -> Value { return moe::ScatterAddOp::create(b, init.getType(), gradient, source, init); });
+    adjoints.addInto(
+        x, [&](Value init) -> Value { return moe::ScatterAddOp::create(b, init.getType(), gradient, source, init); });
     return;
   }
   auto type = RankedTensorType::get(plan.getPosition().getType().getShape(), b.getF32Type());
@@ -32,7 +34,8 @@ static LogicalResult groupedMatmul(Operation *owner, Adjoints &adjoints) {
   Value gradient = adjoints.of(op.getResult());
   if (adjoints.wants(op.getRows())) {
     // Row by row, then back to where a gathered row came from.
-    auto type = RankedTensorType::get({op.getResult().getType().getDimSize(0), op.getRows().getType().getDimSize(1)}, b.getF32Type());
+    auto type = RankedTensorType::get({op.getResult().getType().getDimSize(0), op.getRows().getType().getDimSize(1)},
+                                      b.getF32Type());
     Value rows = moe::GroupedMatmulOp::create(b, type, gradient, op.getWeights(), op.getOffsets(), op.getActive(),
                                               /*source=*/Value(), !op.getTranspose());
     if (op.getSource())
@@ -48,8 +51,10 @@ static LogicalResult groupedMatmul(Operation *owner, Adjoints &adjoints) {
     return op->emitOpError() << "has no gradient with respect to the weights with both transpose and source";
   adjoints.addInto(op.getWeights(), [&](Value init) -> Value {
     // Transposed, the roles of rows and gradient change.
-    Value rows = op.getTranspose() ? gradient : Value(op.getRows()), outer = op.getTranspose() ? Value(op.getRows()) : gradient;
-    return moe::GroupedWeightGradOp::create(b, init.getType(), rows, outer, op.getOffsets(), op.getActive(), init, op.getSource());
+    Value rows = op.getTranspose() ? gradient : Value(op.getRows()),
+          outer = op.getTranspose() ? Value(op.getRows()) : gradient;
+    return moe::GroupedWeightGradOp::create(b, init.getType(), rows, outer, op.getOffsets(), op.getActive(), init,
+                                            op.getSource());
   });
   return success();
 }
@@ -67,8 +72,9 @@ static LogicalResult combine(Operation *owner, Adjoints &adjoints) {
 static LogicalResult route(Operation *owner, Adjoints &adjoints) {
   auto op = cast<moe::RouteOp>(owner);
   if (adjoints.wants(op.getLogits()))
-    adjoints.add(op.getLogits(), moe::RouteGradOp::create(adjoints.b, op.getLogits().getType(), op.getLogits(), op.getExperts(),
-                                                          adjoints.of(op.getWeights()), op.getNormalizeAttr(), op.getScaleAttr()));
+    adjoints.add(op.getLogits(),
+                 moe::RouteGradOp::create(adjoints.b, op.getLogits().getType(), op.getLogits(), op.getExperts(),
+                                          adjoints.of(op.getWeights()), op.getNormalizeAttr(), op.getScaleAttr()));
   return success();
 }
 

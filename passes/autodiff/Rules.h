@@ -1,7 +1,7 @@
 // What the rules of differentiation and the reverse sweep know of each other.
 //
-// A rule reads an op and the gradients of its results and adds to the gradients of its operands. It sees of the sweep only
-// `Adjoints`. A new op's rule is a function, and a line in the table of its file.
+// A rule reads an op and the gradients of its results and adds to the gradients of its operands. It sees of the sweep
+// only `Adjoints`. A new op's rule is a function, and a line in the table of its file.
 #pragma once
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -28,12 +28,12 @@ public:
   /// Adds a tensor of `value`'s type, element by element.
   void add(mlir::Value value, mlir::Value contribution);
 
-  /// Adds what `make` computes into an init of `value`'s type: zeros, or the sum so far where `value` is a parameter, so that a
-  /// parameter's gradient is one chain of sums that never exists in parts.
+  /// Adds what `make` computes into an init of `value`'s type: zeros, or the sum so far where `value` is a parameter,
+  /// so that a parameter's gradient is one chain of sums that never exists in parts.
   void addInto(mlir::Value value, llvm::function_ref<mlir::Value(mlir::Value init)> make);
 
-  /// Adds a gradient of a slice of `value`. Slices wait until the sum is asked for: where they are all of `value`, they are put
-  /// together, and nothing is added.
+  /// Adds a gradient of a slice of `value`. Slices wait until the sum is asked for: where they are all of `value`, they
+  /// are put together, and nothing is added.
   void addSlice(mlir::tensor::ExtractSliceOp slice, mlir::Value gradient);
 
   /// From now on `value` has what was known of `old`.
@@ -79,10 +79,11 @@ void addMoeRules(RuleTable &table);
 /// The rule of every linalg op: its payload in reverse. LinalgRules.cpp.
 llvm::LogicalResult differentiateLinalg(mlir::Operation *op, Adjoints &adjoints);
 
-/// Inserts into `block`, a linalg op's payload, what turns gradients of the values that it yields into the gradient of `target`, and
-/// returns that; null where the yielded values do not depend on `target`. `seeds` holds a scalar for each yielded value, or null.
-/// Arguments in `perRow` do not change in the innermost loops. ScalarRules.cpp.
-llvm::FailureOr<mlir::Value> differentiateScalars(mlir::Block &block, llvm::ArrayRef<mlir::Value> seeds, mlir::Value target,
-                                                  mlir::Operation *owner, llvm::ArrayRef<mlir::BlockArgument> perRow);
+/// Inserts into `block`, a linalg op's payload, what turns gradients of the values that it yields into the gradient of
+/// `target`, and returns that; null where the yielded values do not depend on `target`. `seeds` holds a scalar for each
+/// yielded value, or null. Arguments in `perRow` do not change in the innermost loops. ScalarRules.cpp.
+llvm::FailureOr<mlir::Value> differentiateScalars(mlir::Block &block, llvm::ArrayRef<mlir::Value> seeds,
+                                                  mlir::Value target, mlir::Operation *owner,
+                                                  llvm::ArrayRef<mlir::BlockArgument> perRow);
 
 } // namespace hadal::autodiff

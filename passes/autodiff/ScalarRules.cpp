@@ -1,7 +1,8 @@
 // The payload of a linalg op in reverse: one scalar op after the other.
 //
-// A gradient is kept as a product of two: a factor that changes in the innermost loops and one that does not. The latter is then
-// computed once a row, not once an element: the sum that an RMSNorm's gradient needs has no division in it.
+// A gradient is kept as a product of two: a factor that changes in the innermost loops and one that does not. The
+// latter is then computed once a row, not once an element: the sum that an RMSNorm's gradient needs has no division in
+// it.
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Matchers.h"
@@ -30,7 +31,8 @@ public:
     active.insert(target);
     SmallVector<Operation *> forward;
     for (Operation &op : block.without_terminator()) {
-      if (OpTrait::hasElementwiseMappableTraits(&op) && llvm::all_of(op.getOperands(), [&](Value v) { return isInvariant(v); }))
+      if (OpTrait::hasElementwiseMappableTraits(&op) &&
+          llvm::all_of(op.getOperands(), [&](Value v) { return isInvariant(v); }))
         invariant.insert_range(op.getResults());
       if (llvm::any_of(op.getOperands(), [&](Value v) { return active.contains(v); })) {
         forward.push_back(&op);
@@ -43,7 +45,8 @@ public:
       if (seed)
         add(yielded, times({}, seed));
     for (Operation *op : llvm::reverse(forward))
-      if (Gradient g = op->getNumResults() == 1 ? gradients.lookup(op->getResult(0)) : Gradient(); g && failed(differentiate(op, g)))
+      if (Gradient g = op->getNumResults() == 1 ? gradients.lookup(op->getResult(0)) : Gradient();
+          g && failed(differentiate(op, g)))
         return owner->emitOpError() << "has no gradient: its payload uses " << op->getName();
     Gradient g = gradients.lookup(target);
     return g ? whole(g) : Value();
@@ -65,16 +68,21 @@ private:
   }
   bool isActive(Value v) const { return active.contains(v); }
   bool isInvariant(Value v) const {
-    return invariant.contains(v) || matchPattern(v, m_Constant()) || (v.getParentBlock() != &block && v.getParentBlock());
+    return invariant.contains(v) || matchPattern(v, m_Constant()) ||
+           (v.getParentBlock() != &block && v.getParentBlock());
   }
-  Value constant(double number, Value like) { return arith::ConstantOp::create(b, b.getFloatAttr(like.getType(), number)); }
+  Value constant(double number, Value like) {
+    return arith::ConstantOp::create(b, b.getFloatAttr(like.getType(), number));
+  }
   Value plus(Value x, Value y) { return arith::AddFOp::create(b, x, y); }
   Value mul(Value x, Value y) {
     if (!x || matchPattern(x, m_OneFloat()))
       return y;
     return matchPattern(y, m_OneFloat()) ? x : Value(arith::MulFOp::create(b, x, y));
   }
-  Value whole(Gradient g) { return g.varying && g.invariant ? mul(g.varying, g.invariant) : g.varying ? g.varying : g.invariant; }
+  Value whole(Gradient g) {
+    return g.varying && g.invariant ? mul(g.varying, g.invariant) : g.varying ? g.varying : g.invariant;
+  }
 
   Gradient times(Gradient g, Value factor) {
     Value &part = isInvariant(factor) ? g.invariant : g.varying;
@@ -187,7 +195,7 @@ private:
 
 } // namespace
 
-FailureOr<Value> hadal::autodiff::differentiateScalars(Block &block, ArrayRef<Value> seeds, Value target, Operation *owner,
-                                                       ArrayRef<BlockArgument> perRow) {
+FailureOr<Value> hadal::autodiff::differentiateScalars(Block &block, ArrayRef<Value> seeds, Value target,
+                                                       Operation *owner, ArrayRef<BlockArgument> perRow) {
   return ScalarSweep(block, owner, perRow).run(seeds, target);
 }

@@ -2,8 +2,9 @@
 //
 //   @loss_gradient  =  @loss_forward  ->  @loss_input_grad  ->  @loss_weight_grad
 //
-// The backward graph is cut by what its results need, not by rules of its own: whatever an input's gradient is made of belongs to
-// the input gradient, and only what is left waits (ZB1P: arXiv:2401.10241, section 2; DualPipe: arXiv:2412.19437, section 3.2.1).
+// The backward graph is cut by what its results need, not by rules of its own: whatever an input's gradient is made of
+// belongs to the input gradient, and only what is left waits (ZB1P: arXiv:2401.10241, section 2; DualPipe:
+// arXiv:2412.19437, section 3.2.1).
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/IR/Matchers.h"
@@ -46,8 +47,12 @@ public:
   void run() {
     Operation *terminator = block.getTerminator();
     for (auto [i, value] : llvm::enumerate(terminator->getOperands()))
-      results[f.getResultAttr(i, kOfArgument) ? InputGrad : f.getResultAttr(i, kOfGlobal) ? WeightGrad : Forward].push_back(i);
-    // A later stage needs what an earlier one has made: each op belongs to the first stage whose results are made of it.
+      results[f.getResultAttr(i, kOfArgument) ? InputGrad
+              : f.getResultAttr(i, kOfGlobal) ? WeightGrad
+                                              : Forward]
+          .push_back(i);
+    // A later stage needs what an earlier one has made: each op belongs to the first stage whose results are made of
+    // it.
     for (Stage stage : {Forward, InputGrad, WeightGrad})
       for (unsigned i : results[stage])
         assign(terminator->getOperand(i), stage);
@@ -118,7 +123,8 @@ private:
     SmallVector<Value> returned;
     SmallVector<DictionaryAttr> attributes;
     for (Operation &op : block.without_terminator())
-      if (isCloned(&op) ? !isa<ml_program::GlobalStoreOp>(op) && isReady(op, map) : stageOf.contains(&op) && stageOf[&op] == stage)
+      if (isCloned(&op) ? !isa<ml_program::GlobalStoreOp>(op) && isReady(op, map)
+                        : stageOf.contains(&op) && stageOf[&op] == stage)
         b.clone(op, map);
     for (unsigned i : results[stage]) {
       returned.push_back(map.lookup(block.getTerminator()->getOperand(i)));

@@ -16,7 +16,8 @@ static bool areDisjoint(tensor::InsertSliceOp a, tensor::InsertSliceOp b) {
     return false;
   for (auto [aBegin, aSize, bBegin, bSize] :
        llvm::zip_equal(a.getStaticOffsets(), a.getStaticSizes(), b.getStaticOffsets(), b.getStaticSizes()))
-    if (!ShapedType::isDynamicShape({aBegin, aSize, bBegin, bSize}) && (aBegin + aSize <= bBegin || bBegin + bSize <= aBegin))
+    if (!ShapedType::isDynamicShape({aBegin, aSize, bBegin, bSize}) &&
+        (aBegin + aSize <= bBegin || bBegin + bSize <= aBegin))
       return true;
   return false;
 }
@@ -25,7 +26,8 @@ static LogicalResult insertSlice(Operation *op, Adjoints &adjoints) {
   ImplicitLocOpBuilder &b = adjoints.b;
   auto insert = cast<tensor::InsertSliceOp>(op);
   Value gradient = adjoints.of(insert.getResult());
-  // Slices put together one behind the other (a concatenation) are parts of one gradient; the tensors between need none.
+  // Slices put together one behind the other (a concatenation) are parts of one gradient; the tensors between need
+  // none.
   SmallVector<tensor::InsertSliceOp> chain;
   while (true) {
     if (adjoints.wants(insert.getSource()))
@@ -42,16 +44,18 @@ static LogicalResult insertSlice(Operation *op, Adjoints &adjoints) {
   if (!adjoints.wants(insert.getDest()))
     return success();
   for (tensor::InsertSliceOp written : chain)
-    gradient = tensor::InsertSliceOp::create(b, adjoints.zerosLike(written.getSource()), gradient, written.getMixedOffsets(),
-                                             written.getMixedSizes(), written.getMixedStrides());
+    gradient =
+        tensor::InsertSliceOp::create(b, adjoints.zerosLike(written.getSource()), gradient, written.getMixedOffsets(),
+                                      written.getMixedSizes(), written.getMixedStrides());
   adjoints.add(insert.getDest(), gradient);
   return success();
 }
 
 static LogicalResult expandShape(Operation *op, Adjoints &adjoints) {
   auto expand = cast<tensor::ExpandShapeOp>(op);
-  adjoints.add(expand.getSrc(), tensor::CollapseShapeOp::create(adjoints.b, expand.getSrcType(), adjoints.of(expand.getResult()),
-                                                                expand.getReassociationIndices()));
+  adjoints.add(expand.getSrc(),
+               tensor::CollapseShapeOp::create(adjoints.b, expand.getSrcType(), adjoints.of(expand.getResult()),
+                                               expand.getReassociationIndices()));
   return success();
 }
 
@@ -59,8 +63,8 @@ static LogicalResult collapseShape(Operation *op, Adjoints &adjoints) {
   auto collapse = cast<tensor::CollapseShapeOp>(op);
   Value gradient = adjoints.of(collapse.getResult());
   adjoints.add(collapse.getSrc(),
-               tensor::ExpandShapeOp::create(adjoints.b, collapse.getSrcType(), gradient, collapse.getReassociationIndices(),
-                                             adjoints.sizesOf(collapse.getSrc())));
+               tensor::ExpandShapeOp::create(adjoints.b, collapse.getSrcType(), gradient,
+                                             collapse.getReassociationIndices(), adjoints.sizesOf(collapse.getSrc())));
   return success();
 }
 

@@ -1,8 +1,9 @@
 //===- DifferentiateTest.cpp - gradients against finite differences -----===//
 //
-// Every rule of --hadal-differentiate, in f64. Each function of Inputs/*.mlir is differentiated, both are evaluated in double by
-// GraphInterpreter, and each element of each gradient is held against a central difference of the sum that the gradient is of.
-// Arguments say their sizes (test.shape) and integers their values (test.values); all else is drawn at random.
+// Every rule of --hadal-differentiate, in f64. Each function of Inputs/*.mlir is differentiated, both are evaluated in
+// double by GraphInterpreter, and each element of each gradient is held against a central difference of the sum that
+// the gradient is of. Arguments say their sizes (test.shape) and integers their values (test.values); all else is drawn
+// at random.
 //
 //===--------------------------------------------------------------------===//
 
@@ -105,16 +106,16 @@ public:
     for (const Array &value : all)
       left.push_back(&value);
     for (const char *kind : {"hadal.gradient_of_argument", "hadal.gradient_of"})
-      std::stable_partition(left.begin(), left.end(), [&](const Array *value) {
-        return !gradient.getResultAttr(value - all.data(), kind);
-      });
+      std::stable_partition(left.begin(), left.end(),
+                            [&](const Array *value) { return !gradient.getResultAttr(value - all.data(), kind); });
     for (const char *part : {"_forward", "_input_grad", "_weight_grad"}) {
       auto f = split->lookupSymbol<func::FuncOp>((loss.getSymName() + part).str());
       ASSERT_TRUE(f) << part;
       std::vector<Array> given;
       for (unsigned i = 0; i < f.getNumArguments(); ++i) {
         auto number = f.getArgAttrOfType<IntegerAttr>(i, "hadal.argument");
-        given.push_back(number ? arguments.at(number.getInt()) : handed.at(f.getArgAttrOfType<StringAttr>(i, "exec.name").str()));
+        given.push_back(number ? arguments.at(number.getInt())
+                               : handed.at(f.getArgAttrOfType<StringAttr>(i, "exec.name").str()));
       }
       GraphInterpreter interpreter([&](StringRef name) { return parameters.at(name.str()); });
       std::vector<Array> got = interpreter.evaluate(f, given);
@@ -150,7 +151,8 @@ private:
     return ShapedType::isDynamicShape(shape) ? Array() : draw(shape);
   }
 
-  /// The four-point difference errs by h^4 of the fifth derivative and by 1e-16 / h: 1e-8 of the largest element is safe for both.
+  /// The four-point difference errs by h^4 of the fifth derivative and by 1e-16 / h: 1e-8 of the largest element is
+  /// safe for both.
   void compare(const std::string &name, Array &place, const Array &got) {
     ASSERT_EQ(got.shape, place.shape) << name;
     constexpr double h = 1e-3;
@@ -181,8 +183,8 @@ class FiniteDifferences : public testing::TestWithParam<std::string> {};
 TEST_P(FiniteDifferences, MeetTheGradient) {
   DialectRegistry registry;
   hadal::registerHadalDialects(registry);
-  registry.insert<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect, math::MathDialect, ml_program::MLProgramDialect,
-                  tensor::TensorDialect>();
+  registry.insert<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect, math::MathDialect,
+                  ml_program::MLProgramDialect, tensor::TensorDialect>();
   MLIRContext context(registry);
   auto module = parseSourceFile<ModuleOp>(std::string(HADAL_TEST_AUTODIFF "/") + GetParam() + ".mlir", &context);
   ASSERT_TRUE(module);
@@ -207,6 +209,7 @@ std::vector<std::string> inputs() {
   return names;
 }
 
-INSTANTIATE_TEST_SUITE_P(Autodiff, FiniteDifferences, testing::ValuesIn(inputs()), [](const auto &info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Autodiff, FiniteDifferences, testing::ValuesIn(inputs()),
+                         [](const auto &info) { return info.param; });
 
 } // namespace

@@ -1,7 +1,8 @@
 //===- GoldenGradientsTest.cpp - gradients of whole models --------------===//
 //
-// The loss that the frontend builds, differentiated and evaluated in double, gives the losses and the gradients that transformers
-// and the plain reference give in f32. The golden folders lie beside the clone; without them these tests are skipped.
+// The loss that the frontend builds, differentiated and evaluated in double, gives the losses and the gradients that
+// transformers and the plain reference give in f32. The golden folders lie beside the clone; without them these tests
+// are skipped.
 //
 //===--------------------------------------------------------------------===//
 
@@ -78,8 +79,8 @@ public:
 
   double number(std::string_view name) { return readArray(*golden, name).data.at(0); }
 
-  /// Norms and samples under PREFIX.norm.NAME and PREFIX.sample.NAME (ORACLE_NOTES §7). The reference rounds to f32: 2e-5 of the
-  /// largest element is several times what that makes.
+  /// Norms and samples under PREFIX.norm.NAME and PREFIX.sample.NAME (ORACLE_NOTES §7). The reference rounds to f32:
+  /// 2e-5 of the largest element is several times what that makes.
   void compare(const std::map<std::string, Array> &gradients, const std::string &prefix) {
     unsigned compared = 0;
     for (const auto &tensor : golden->tensors()) {
@@ -194,7 +195,8 @@ TEST(GoldenGradients, OfTheBalanceLoss) {
   EXPECT_GT(compared, 0u);
 }
 
-// Everything that pre-training adds up: main loss, multi-token prediction, balance. The embedding and the head have two uses.
+// Everything that pre-training adds up: main loss, multi-token prediction, balance. The embedding and the head have two
+// uses.
 TEST(GoldenGradients, OfMultiTokenPrediction) {
   GoldenModel model("nano-mtp");
   if (!model.exists)

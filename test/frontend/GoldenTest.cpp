@@ -75,12 +75,11 @@ TEST_P(Golden, GraphGivesTheReference) {
   EXPECT_GE(compared, golden.find("hidden.0") ? results.size() : 1);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Frontend, Golden,
-    testing::Values(std::tuple("nano/ckpt", "nano/golden.safetensors"),
-                    std::tuple("nano-noq/ckpt", "nano-noq/golden.safetensors"),
-                    std::tuple("nano-mtp/ckpt", "nano-mtp/golden.safetensors"),
-                    std::tuple("nano-fp8/ckpt", "nano-fp8/golden.safetensors"),
-                    std::tuple("nano-fp8/ckpt-fp8", "nano-fp8/golden_fp8.safetensors")));
+INSTANTIATE_TEST_SUITE_P(Frontend, Golden,
+                         testing::Values(std::tuple("nano/ckpt", "nano/golden.safetensors"),
+                                         std::tuple("nano-noq/ckpt", "nano-noq/golden.safetensors"),
+                                         std::tuple("nano-mtp/ckpt", "nano-mtp/golden.safetensors"),
+                                         std::tuple("nano-fp8/ckpt", "nano-fp8/golden.safetensors"),
+                                         std::tuple("nano-fp8/ckpt-fp8", "nano-fp8/golden_fp8.safetensors")));
 
 } // namespace

@@ -35,7 +35,9 @@ Array constant(Attribute value) {
       return v.convertToDouble();
   };
   if (auto integer = dyn_cast<IntegerAttr>(value))
-    return {{}, {integer.getValue().getBitWidth() == 1 ? double(integer.getValue().getBoolValue()) : double(integer.getInt())}};
+    return {
+        {},
+        {integer.getValue().getBitWidth() == 1 ? double(integer.getValue().getBoolValue()) : double(integer.getInt())}};
   if (auto real = dyn_cast<FloatAttr>(value))
     return {{}, {real.getValueAsDouble()}};
   auto dense = cast<DenseElementsAttr>(value);
@@ -65,7 +67,9 @@ void GraphInterpreter::evaluate(Operation *op) {
       .Case([&](arith::ConstantOp o) { values[o] = constant(o.getValue()); })
       .Case<ml_program::GlobalLoadConstOp, ml_program::GlobalLoadOp>(
           [&](auto o) { values[o] = parameter(o.getGlobal().getRootReference().getValue()); })
-      .Case([&](fp8::DequantizeOp o) { values[o] = dequantize(values.at(o.getQ()), values.at(o.getScale()), o.getBlock()); })
+      .Case([&](fp8::DequantizeOp o) {
+        values[o] = dequantize(values.at(o.getQ()), values.at(o.getScale()), o.getBlock());
+      })
       .Default([&](Operation *other) {
         ScalarFunction function = scalarFunction(other);
         if (!function) {

@@ -1,7 +1,8 @@
 //===- GraphInterpreter.h - a graph evaluated with plain loops ----------===//
 //
-// Evaluates what the frontend and the first passes build in double, one op after another, by the ops' descriptions and without
-// any lowering: an answer to "is the graph right?" that no pass, kernel or runtime has a part in. For small models only.
+// Evaluates what the frontend and the first passes build in double, one op after another, by the ops' descriptions and
+// without any lowering: an answer to "is the graph right?" that no pass, kernel or runtime has a part in. For small
+// models only.
 //
 //===--------------------------------------------------------------------===//
 

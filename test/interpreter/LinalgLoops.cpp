@@ -65,9 +65,12 @@ bool compareIntegers(arith::CmpIPredicate predicate, double a, double b) {
 ScalarFunction scalarFunction(Operation *op) {
   using F = ScalarFunction;
   return llvm::TypeSwitch<Operation *, F>(op)
-      .Case<arith::AddFOp, arith::AddIOp>([](auto) -> F { return [](Operation *, const double *v) { return v[0] + v[1]; }; })
-      .Case<arith::SubFOp, arith::SubIOp>([](auto) -> F { return [](Operation *, const double *v) { return v[0] - v[1]; }; })
-      .Case<arith::MulFOp, arith::MulIOp>([](auto) -> F { return [](Operation *, const double *v) { return v[0] * v[1]; }; })
+      .Case<arith::AddFOp, arith::AddIOp>(
+          [](auto) -> F { return [](Operation *, const double *v) { return v[0] + v[1]; }; })
+      .Case<arith::SubFOp, arith::SubIOp>(
+          [](auto) -> F { return [](Operation *, const double *v) { return v[0] - v[1]; }; })
+      .Case<arith::MulFOp, arith::MulIOp>(
+          [](auto) -> F { return [](Operation *, const double *v) { return v[0] * v[1]; }; })
       .Case([](arith::DivFOp) -> F { return [](Operation *, const double *v) { return v[0] / v[1]; }; })
       .Case<arith::DivSIOp, arith::DivUIOp>(
           [](auto) -> F { return [](Operation *, const double *v) { return std::trunc(v[0] / v[1]); }; })
@@ -76,8 +79,8 @@ ScalarFunction scalarFunction(Operation *op) {
       .Case<arith::MinimumFOp, arith::MinSIOp>(
           [](auto) -> F { return [](Operation *, const double *v) { return std::min(v[0], v[1]); }; })
       .Case([](arith::NegFOp) -> F { return [](Operation *, const double *v) { return -v[0]; }; })
-      .Case<arith::ExtFOp, arith::TruncFOp, arith::SIToFPOp, arith::UIToFPOp, arith::IndexCastOp, arith::ExtSIOp, arith::ExtUIOp>(
-          [](auto) -> F { return [](Operation *, const double *v) { return v[0]; }; })
+      .Case<arith::ExtFOp, arith::TruncFOp, arith::SIToFPOp, arith::UIToFPOp, arith::IndexCastOp, arith::ExtSIOp,
+            arith::ExtUIOp>([](auto) -> F { return [](Operation *, const double *v) { return v[0]; }; })
       .Case([](arith::SelectOp) -> F { return [](Operation *, const double *v) { return v[0] != 0 ? v[1] : v[2]; }; })
       .Case([](arith::CmpFOp) -> F {
         return [](Operation *op, const double *v) -> double {
@@ -197,7 +200,8 @@ private:
       point[loop] = 0;
       return;
     }
-    double *left = &arrays[0].data[place(0, point)], *right = &arrays[1].data[place(1, point)], *out = &arrays[2].data[place(2, point)];
+    double *left = &arrays[0].data[place(0, point)], *right = &arrays[1].data[place(1, point)],
+           *out = &arrays[2].data[place(2, point)];
     int64_t l = steppings[0][loop], r = steppings[1][loop], o = steppings[2][loop];
     for (int64_t i = 0; i < bounds[loop]; ++i)
       out[i * o] += left[i * l] * right[i * r];

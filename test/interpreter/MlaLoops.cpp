@@ -96,7 +96,8 @@ void attentionGrad(mla::AttentionGradOp op, Values &values) {
   const Array &kr = values.at(op.getKRope()), &v = values.at(op.getV()), &g = values.at(op.getGradient());
   const Array &lse = values.at(op.getLse()), &delta = values.at(op.getDelta());
   int64_t heads = qn.dim(1), dn = qn.dim(2), dr = qr.dim(2), dv = v.dim(2);
-  Array dqn = Array::zeros(qn.shape), dqr = Array::zeros(qr.shape), dkn = dqn, dkr = dqr, dValue = Array::zeros(v.shape);
+  Array dqn = Array::zeros(qn.shape), dqr = Array::zeros(qr.shape), dkn = dqn, dkr = dqr,
+        dValue = Array::zeros(v.shape);
   forScores(op, values, [&](int64_t t, int64_t s, int64_t h, double score) {
     int64_t query = t * heads + h, key = s * heads + h;
     double p = std::exp(score - lse.data[query]), dp = 0;
@@ -132,7 +133,8 @@ bool evaluateMla(Operation *op, Values &values) {
         return true;
       })
       .Case([&](mla::RopeOp o) {
-        values[o] = rope(values.at(o.getX()), values.at(o.getCos()), values.at(o.getSin()), o.getInterleave(), o.getAdjoint());
+        values[o] =
+            rope(values.at(o.getX()), values.at(o.getCos()), values.at(o.getSin()), o.getInterleave(), o.getAdjoint());
         return true;
       })
       .Case([&](mla::AttentionOp o) {

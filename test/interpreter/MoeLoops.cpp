@@ -104,7 +104,8 @@ Array groupedMatmul(const Array &x, const Array &weights, const Array &offsets, 
   forRows(offsets, [&](int64_t e, int64_t r) {
     for (int64_t o = 0; o < out; ++o)
       for (int64_t i = 0; i < in; ++i)
-        result.data[r * out + o] += x.data[r * in + i] * weights.data[(e * n + (transpose ? i : o)) * k + (transpose ? o : i)];
+        result.data[r * out + o] +=
+            x.data[r * in + i] * weights.data[(e * n + (transpose ? i : o)) * k + (transpose ? o : i)];
   });
   return result;
 }
@@ -128,7 +129,8 @@ Array combine(const Array &rows, const Array &position, const Array &weights) {
   return result;
 }
 
-std::pair<Array, Array> combineGrad(const Array &rows, const Array &position, const Array &weights, const Array &gradient) {
+std::pair<Array, Array> combineGrad(const Array &rows, const Array &position, const Array &weights,
+                                    const Array &gradient) {
   int64_t choices = position.dim(1), size = rows.dim(1);
   Array rowsGrad = Array::zeros(rows.shape), weightsGrad = Array::zeros(weights.shape);
   for (int64_t i = 0; i < position.dim(0) * choices; ++i)
@@ -214,7 +216,9 @@ Array scatterAdd(const Array &rows, const Array &ids, Array result) {
 
 bool evaluateMoe(Operation *op, Values &values) {
   auto get = [&](Value v) -> const Array & { return values.at(v); };
-  auto rowsOf = [&](auto o) { return o.getSource() ? gatherRows(get(o.getRows()), get(o.getSource())) : get(o.getRows()); };
+  auto rowsOf = [&](auto o) {
+    return o.getSource() ? gatherRows(get(o.getRows()), get(o.getSource())) : get(o.getRows());
+  };
   bool known = true;
   llvm::TypeSwitch<Operation *>(op)
       .Case([&](moe::RouteOp o) {
@@ -239,7 +243,8 @@ bool evaluateMoe(Operation *op, Values &values) {
       })
       .Case([&](moe::CombineOp o) { values[o] = combine(get(o.getRows()), get(o.getPosition()), get(o.getWeights())); })
       .Case([&](moe::CombineGradOp o) {
-        auto [rows, weights] = combineGrad(get(o.getRows()), get(o.getPosition()), get(o.getWeights()), get(o.getGradient()));
+        auto [rows, weights] =
+            combineGrad(get(o.getRows()), get(o.getPosition()), get(o.getWeights()), get(o.getGradient()));
         values[o.getRowsGrad()] = rows;
         values[o.getWeightsGrad()] = weights;
       })
@@ -252,7 +257,8 @@ bool evaluateMoe(Operation *op, Values &values) {
         values[o.getFractions()] = fractions;
       })
       .Case([&](moe::BalanceLossGradOp o) {
-        values[o] = balanceLossGrad(get(o.getLogits()), get(o.getOffsets()), get(o.getFractions()), get(o.getGradient()));
+        values[o] =
+            balanceLossGrad(get(o.getLogits()), get(o.getOffsets()), get(o.getFractions()), get(o.getGradient()));
       })
       .Case([&](moe::ScatterAddOp o) { values[o] = scatterAdd(get(o.getRows()), get(o.getIds()), get(o.getInit())); })
       .Default([&](Operation *) { known = false; });

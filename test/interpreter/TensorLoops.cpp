@@ -17,7 +17,8 @@ std::vector<int64_t> sizesOf(ArrayRef<OpFoldResult> sizes, Values &values) {
   std::vector<int64_t> numbers;
   for (OpFoldResult size : sizes) {
     auto value = dyn_cast<Value>(size);
-    numbers.push_back(value ? static_cast<int64_t>(values.at(value).data[0]) : cast<IntegerAttr>(cast<Attribute>(size)).getInt());
+    numbers.push_back(value ? static_cast<int64_t>(values.at(value).data[0])
+                            : cast<IntegerAttr>(cast<Attribute>(size)).getInt());
   }
   return numbers;
 }
