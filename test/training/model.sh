@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# A compiled model in training: the loss falls, the bits depend on no thread count, and fifty kills leave no trace.
+#     model.sh BIN MODEL_FOLDER TEXT
+set -u
+bin=$1 model=$2 text=$3
+here=$(cd "$(dirname "$0")" && pwd)
+dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
+fail() { echo "FAIL: $*" >&2; exit 1; }
+untimed() { sed 's/"tokens_per_second": [^,]*, //' "$1"; }
+
+"$bin/hadal-compile" "$model" --mode=train --micro-batch=2 --micro-batches=2 --seq=48 -o "$dir/t.hadal" || exit 1
+options=("$dir/t.hadal" --init-seed 1 --data "$text" --tokenizer "$model" --token-cache "$dir/tokens" --mask-documents --lr 3e-3 --warmup 5)
+for threads in 1 3; do
+  "$bin/hadal-run" train "${options[@]}" --steps 40 --threads $threads --log "$dir/$threads.jsonl" --checkpoint-dir "$dir/$threads" 2>"$dir/stderr" ||
+    fail "train: $(cat "$dir/stderr")"
+done
+[ "$(untimed "$dir/1.jsonl")" = "$(untimed "$dir/3.jsonl")" ] || fail "the log depends on the number of threads"
+for file in model.safetensors optimizer/state.safetensors; do
+  cmp "$dir/1/step-00000040/$file" "$dir/3/step-00000040/$file" || fail "$file depends on the number of threads"
+done
+awk -F'[:,]' 'NR == 1 { first = $4 } { last = $4 } END { exit !(NR == 40 && last < first - 0.5) }' "$dir/1.jsonl" ||
+  fail "the loss does not fall: $(sed -n '1p;$p' "$dir/1.jsonl")"
+"$here/kill.sh" "$bin/hadal-run" --kills 50 --steps 40 --every 3 --delay 1.2 -- "${options[@]}"
