@@ -66,6 +66,26 @@ def HadalAccumulateGradients : Pass<"hadal-accumulate-gradients", "::mlir::Modul
 }
 
 //===----------------------------------------------------------------------===//
+// quantize: which products run in which precision
+//===----------------------------------------------------------------------===//
+
+def HadalRoundProducts : Pass<"hadal-round-products", "::mlir::ModuleOp"> {
+  let summary = "products take operands that are rounded to bf16";
+  let description = [{
+        %y = linalg.matmul %x, %w    ->    %r = linalg.generic (round to bf16) %x
+                                           %v = ml_program.global_load @copy.rounded.w
+                                           %y = linalg.matmul %r, %v
+    In all three directions: forward products, input gradients, weight gradients. Sums and everything else stay in f32, the masters
+    of the weights too: the program `zero` fills the state `rounded.NAME` from `weight.NAME` when a step begins. Leaves the
+    routers' gates and attention alone. After differentiation, so that the gradient products round their own operands.
+    Test: test/passes/hadal-round-products.mlir.
+  }];
+  let options = [Option<"precision", "precision", "std::string", "\"fp32\"", "fp32 (changes nothing) or bf16">];
+  let dependentDialects = ["::mlir::ml_program::MLProgramDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::arith::ArithDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // lower: from the model's graph to the functions that serve it
 //===----------------------------------------------------------------------===//
 

@@ -40,6 +40,8 @@ void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &optio
   pm.addPass(createHadalDifferentiate());
   // After differentiation, which wants to see each contribution to a parameter's gradient by itself.
   pm.addPass(createHadalAccumulateGradients());
+  // The two gradient products of a weight round operands of their own.
+  pm.addPass(createHadalRoundProducts({options.precision}));
   pm.addNestedPass<func::FuncOp>(createHadalFuseElementwise());
   // Before kernels are formed, so that the gathered rows never exist.
   pm.addPass(createMoeFuseDispatch());

@@ -10,6 +10,7 @@ struct PipelineOptions {
   int64_t pageTokens = 64;
   int64_t vocabulary = 0; ///< 0: the module generates no text
   std::string moments = "fp32"; ///< element type of the optimizer's moments: fp32 or bf16
+  std::string precision = "fp32"; ///< of the products of a training step: fp32 or bf16
   std::string recompute = "none"; ///< what the backward half computes again: none, report or all
   bool average = false;         ///< keep a moving average of the weights
 };

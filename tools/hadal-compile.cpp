@@ -73,7 +73,7 @@ int main(int argc, char **argv) {
       ->check(CLI::NonNegativeNumber)->capture_default_str();
   train->add_option("--balance-weight", training.balanceWeight, "weight of the sequence-wise balance loss")->check(CLI::NonNegativeNumber)->capture_default_str();
   train->add_option("--bias-step", training.biasStep, "what a router's correction bias moves by after a step")->check(CLI::NonNegativeNumber)->capture_default_str();
-  train->add_option("--precision", training.precision, "fp32")->check(CLI::IsMember({"fp32"}))->capture_default_str();
+  train->add_option("--precision", training.precision, "operands of products: fp32, or bf16 (sums and master weights stay in f32)")->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
   train->add_option("--moments", options.moments, "element type of the optimizer's moments: fp32 or bf16")->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
   train->add_option("--recompute", options.recompute, "activations that the backward half computes again: none, report (the report's choice) or all")
       ->check(CLI::IsMember({"none", "report", "all"}))->capture_default_str();

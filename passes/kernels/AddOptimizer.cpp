@@ -1,6 +1,6 @@
 // The programs of a training job that no graph op describes: they walk the memory of parameters, however it lies.
 //
-//   zero        losses and loads to zero (gradients are zero at first, and the optimizer leaves them so)
+//   zero        losses and loads to zero (gradients are zero at first, and the optimizer leaves them so); rounded copies of weights
 //   norms       blocks of 4,096 elements of each gradient -> sums of squares -> a norm a parameter -> the global norm
 //   optimizer   settings -> the step's scalars -> AdamW over each parameter; then the program `balance`
 //   draw        normal numbers that depend on a key and on their place alone
@@ -70,6 +70,7 @@ private:
   void draw();
   void layouts();
   func::FuncOp widenKernel(RankedTensorType from);
+  func::FuncOp roundKernel();
   func::FuncOp scheduleKernel();
   func::FuncOp adamwKernel();
 
@@ -161,6 +162,23 @@ void Optimizer::launch(func::FuncOp kernel, ArrayRef<Value> buffers, ArrayRef<Af
                          offsets.empty() ? ArrayAttr() : b.getAffineMapArrayAttr(at), AffineMapAttr(), IntegerAttr());
 }
 
+/// Rounds to bf16 (to nearest even), as --hadal-round-products does with activations. A weight is always a number.
+func::FuncOp Optimizer::roundKernel() {
+  OpBuilder::InsertionGuard guard(b);
+  Type f32 = b.getF32Type();
+  return kernel("round_to_bf16", {f32, f32}, b.getAffineSymbolExpr(0).ceilDiv(taskElements), 1,
+                [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+    walk(k, begin, end, k.dim(f.getArgument(0), 0), [&](Value i, int64_t width) {
+      Type bits = k.vectorOf(width, k.getI32Type());
+      auto constant = [&](int64_t v) { return arith::ConstantOp::create(k, DenseElementsAttr::get(cast<ShapedType>(bits), k.getI32IntegerAttr(int32_t(v)))).getResult(); };
+      Value x = arith::BitcastOp::create(k, bits, k.loadVector(f.getArgument(0), {i}, width));
+      Value last = arith::AndIOp::create(k, arith::ShRUIOp::create(k, x, constant(16)), constant(1));
+      Value cut = arith::AndIOp::create(k, k.add(k.add(x, constant(0x7fff)), last), constant(0xffff0000));
+      k.storeVector(arith::BitcastOp::create(k, k.vectorOf(width, f32), cut), f.getArgument(1), {i});
+    });
+  });
+}
+
 void Optimizer::zero() {
   // Integers that are zero have the bits of floats that are.
   func::FuncOp clear = kernel("clear", b.getF32Type(), b.getAffineSymbolExpr(0).ceilDiv(taskElements), 1,
@@ -176,6 +194,16 @@ void Optimizer::zero() {
     StringRef name = s.getSymName();
     if (name.starts_with("loads.") || name == "losses")
       launch(clear, get(name), cast<AffineConstantExpr>(s.getShape().getResult(0)));
+  }
+  func::FuncOp round;
+  for (exec::StateOp s : states) {
+    StringRef name = s.getSymName();
+    if (!name.consume_front("rounded."))
+      continue;
+    if (!round)
+      round = roundKernel();
+    AffineExpr n = cast<AffineConstantExpr>(s.getShape().getResult(0));
+    launch(round, {get(("weight." + name).str()), get(s.getSymName())}, {n, n});
   }
 }
 

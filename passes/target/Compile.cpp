@@ -42,7 +42,10 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
   if (options.emit == "graph")
     return writeText(print(module), options.output);
 
-  PipelineOptions pipeline{target->lanes, options.pageTokens, 0, options.moments, options.recompute, options.average};
+  std::string precision = "fp32";
+  if (auto training = module->getAttrOfType<DictionaryAttr>("hadal.training"))
+    precision = training.getAs<StringAttr>("precision").str();
+  PipelineOptions pipeline{target->lanes, options.pageTokens, 0, options.moments, precision, options.recompute, options.average};
   if (auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model")) {
     if (auto vocabulary = facts.getAs<IntegerAttr>("vocab_size"))
       pipeline.vocabulary = vocabulary.getInt();

@@ -1,0 +1,105 @@
+#include "dialects/moe/Moe.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "passes/Passes.h"
+#include "passes/autodiff/Saved.h"
+#include "passes/kernels/Matmul.h"
+
+namespace hadal {
+#define GEN_PASS_DEF_HADALROUNDPRODUCTS
+#include "passes/Passes.h.inc"
+} // namespace hadal
+
+using namespace mlir;
+using namespace hadal;
+
+namespace {
+
+/// Round to nearest even to the upper 16 bits. On the bits: what a target makes of a bf16 in between is not asked.
+Value roundToBf16(OpBuilder &b, Location loc, Value x) {
+  auto constant = [&](int32_t v) { return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(v)).getResult(); };
+  Value bits = arith::BitcastOp::create(b, loc, b.getI32Type(), x);
+  Value last = arith::AndIOp::create(b, loc, arith::ShRUIOp::create(b, loc, bits, constant(16)), constant(1));
+  Value carried = arith::AddIOp::create(b, loc, arith::AddIOp::create(b, loc, bits, constant(0x7fff)), last);
+  Value cut = arith::AndIOp::create(b, loc, carried, constant(int32_t(0xffff0000)));
+  Value rounded = arith::BitcastOp::create(b, loc, b.getF32Type(), cut);
+  // The carry could make a number of what is none.
+  Value isNumber = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ, x, x);
+  return arith::SelectOp::create(b, loc, isNumber, rounded, x);
+}
+
+struct RoundProducts : public hadal::impl::HadalRoundProductsBase<RoundProducts> {
+  using HadalRoundProductsBase::HadalRoundProductsBase;
+
+  DenseMap<Value, Value> rounded;
+
+  /// The global whose state holds the rounded values of a parameter.
+  FlatSymbolRefAttr roundedGlobal(ml_program::GlobalLoadOp load, SymbolTable &symbols) {
+    StringRef parameter = load.getGlobal().getLeafReference().getValue();
+    std::string state = ("rounded." + parameter).str(), name = "copy." + state;
+    if (!symbols.lookup(name)) {
+      OpBuilder b = OpBuilder::atBlockBegin(getOperation().getBody());
+      auto global = ml_program::GlobalOp::create(b, load.getLoc(), name, load.getType(), /*is_mutable=*/true,
+                                                 ml_program::ExternAttr::get(&getContext(), load.getType()), b.getStringAttr("private"));
+      global->setAttr("exec.state", b.getStringAttr(state));
+      global->setAttr("hadal.layout_of", FlatSymbolRefAttr::get(&getContext(), parameter));
+      symbols.insert(global);
+    }
+    return FlatSymbolRefAttr::get(&getContext(), name);
+  }
+
+  Value round(Value v, SymbolTable &symbols) {
+    Value &known = rounded[v];
+    if (known)
+      return known;
+    OpBuilder b(&getContext());
+    b.setInsertionPointAfterValue(v);
+    auto type = cast<RankedTensorType>(v.getType());
+    if (auto load = v.getDefiningOp<ml_program::GlobalLoadOp>())
+      return known = ml_program::GlobalLoadOp::create(b, load.getLoc(), type, roundedGlobal(load, symbols));
+    SmallVector<Value> sizes;
+    for (int64_t d = 0; d < type.getRank(); ++d)
+      if (type.isDynamicDim(d))
+        sizes.push_back(tensor::DimOp::create(b, v.getLoc(), v, d));
+    Value init = tensor::EmptyOp::create(b, v.getLoc(), type, sizes);
+    SmallVector<AffineMap> maps(2, b.getMultiDimIdentityMap(type.getRank()));
+    SmallVector<utils::IteratorType> iterators(type.getRank(), utils::IteratorType::parallel);
+    return known = linalg::GenericOp::create(b, v.getLoc(), type, v, init, maps, iterators,
+                                             [](OpBuilder &b, Location loc, ValueRange args) {
+                                               linalg::YieldOp::create(b, loc, roundToBf16(b, loc, args[0]));
+                                             })
+                       .getResult(0);
+  }
+
+  void runOnOperation() override {
+    if (precision != "fp32" && precision != "bf16") {
+      getOperation().emitError() << "hadal-round-products wants the precision fp32 or bf16, got " << precision;
+      return signalPassFailure();
+    }
+    if (precision == "fp32")
+      return;
+    SymbolTable symbols(getOperation());
+    SmallVector<OpOperand *> operands;
+    getOperation().walk([&](Operation *op) {
+      // The gate decides: it stays as it is (DeepSeek-V3, arXiv:2412.19437, section 3.3.1).
+      if (partOf(op).contains("mlp.gate"))
+        return;
+      auto take = [&](Value v) {
+        for (OpOperand &operand : op->getOpOperands())
+          if (operand.get() == v && getElementTypeOrSelf(v.getType()).isF32())
+            operands.push_back(&operand);
+      };
+      if (auto p = matchProduct(op))
+        take(p->left), take(p->right);
+      else if (auto g = matchWeightGradient(op))
+        take(g->rows), take(g->gradient);
+    });
+    for (OpOperand *operand : operands)
+      operand->set(round(operand->get(), symbols));
+  }
+};
+} // namespace
