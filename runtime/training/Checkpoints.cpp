@@ -150,6 +150,7 @@ Status Checkpoints::write(Trainables &trainables, const TrainingProgress &progre
     isNew = false;
     return syncFolder(folder);
   }();
+  trainables.release();
   if (!written) {
     fs::remove_all(part, code);
     return written;

@@ -16,7 +16,7 @@ using namespace hadal;
 namespace fs = std::filesystem;
 
 static constexpr char trailerMagic[8] = {'H', 'A', 'D', 'A', 'L', 'T', 'K', '1'};
-static constexpr uint64_t trailerBytes = 40;
+static constexpr uint64_t trailerBytes = 48;
 
 std::string hadal::defaultCacheFolder() {
   if (const char *cache = std::getenv("XDG_CACHE_HOME"); cache && *cache)
@@ -52,14 +52,19 @@ XXH128_hash_t hashOf(const std::vector<MappedFile> &files, const MappedFile &tok
 /// Tokens of documents as they come, into a cache file.
 class Writer {
 public:
-  Writer(const Tokenizer &tokenizer, AtomicFile &file) : tokenizer(tokenizer), file(file) {}
+  Writer(const Tokenizer &tokenizer, AtomicFile &file) : tokenizer(tokenizer), file(file), sum(XXH3_createState()) {
+    XXH3_64bits_reset(sum);
+  }
+  ~Writer() { XXH3_freeState(sum); }
+  Writer(const Writer &) = delete;
+  Writer &operator=(const Writer &) = delete;
 
   Status addDocument(std::string_view text) {
     std::vector<int32_t> ids = HADAL_TRY(tokenizer.encode(text));
     if (ids.empty())
       return {};
     starts.push_back(starts.back() + ids.size());
-    return file.write(ids.data(), ids.size() * sizeof(int32_t));
+    return add(ids.data(), ids.size() * sizeof(int32_t));
   }
 
   Status addFile(const MappedFile &source, const std::function<void(uint64_t)> &doneBytes) {
@@ -93,8 +98,10 @@ public:
   Status finish(const XXH128_hash_t &hash) {
     uint64_t counts[2] = {starts.size() - 1, starts.back()};
     if (starts.back() % 2)
-      HADAL_TRY(file.write("\0\0\0", 4));
-    HADAL_TRY(file.write(starts.data(), starts.size() * sizeof(uint64_t)));
+      HADAL_TRY(add("\0\0\0", 4));
+    HADAL_TRY(add(starts.data(), starts.size() * sizeof(uint64_t)));
+    uint64_t checksum = XXH3_64bits_digest(sum);
+    HADAL_TRY(file.write(&checksum, sizeof checksum));
     HADAL_TRY(file.write(counts, sizeof counts));
     HADAL_TRY(file.write(&hash, sizeof hash));
     HADAL_TRY(file.write(trailerMagic, sizeof trailerMagic));
@@ -104,8 +111,14 @@ public:
   uint64_t tokens() const { return starts.back(); }
 
 private:
+  Status add(const void *data, uint64_t bytes) {
+    XXH3_64bits_update(sum, data, bytes);
+    return file.write(data, bytes);
+  }
+
   const Tokenizer &tokenizer;
   AtomicFile &file;
+  XXH3_state_t *sum;
   std::vector<uint64_t> starts = {0};
 };
 
@@ -127,19 +140,20 @@ Result<TokenFile> TokenFile::map(const std::string &path, const std::string &has
   if (bytes.size() < trailerBytes + 8 || bytes.size() % 8)
     return damaged();
   const std::byte *trailer = bytes.data() + bytes.size() - trailerBytes;
-  uint64_t counts[2];
+  uint64_t checksum, counts[2];
   XXH128_hash_t stored;
-  std::memcpy(counts, trailer, sizeof counts);
-  std::memcpy(&stored, trailer + 16, sizeof stored);
+  std::memcpy(&checksum, trailer, sizeof checksum);
+  std::memcpy(counts, trailer + 8, sizeof counts);
+  std::memcpy(&stored, trailer + 24, sizeof stored);
   uint64_t room = bytes.size();
-  if (std::memcmp(trailer + 32, trailerMagic, 8) != 0 || hexadecimal(stored) != hash || counts[0] > room / 8 || counts[1] > room / 4)
+  if (std::memcmp(trailer + 40, trailerMagic, 8) != 0 || hexadecimal(stored) != hash || counts[0] > room / 8 || counts[1] > room / 4)
     return damaged();
   uint64_t tokenBytes = (counts[1] + counts[1] % 2) * 4;
   if (tokenBytes + (counts[0] + 1) * 8 + trailerBytes != bytes.size())
     return damaged();
   result.tokens = {reinterpret_cast<const int32_t *>(bytes.data()), counts[1]};
   result.starts = {reinterpret_cast<const uint64_t *>(bytes.data() + tokenBytes), counts[0] + 1};
-  if (result.starts.front() != 0 || result.starts.back() != counts[1])
+  if (XXH3_64bits(bytes.data(), bytes.size() - trailerBytes) != checksum || result.starts.front() != 0 || result.starts.back() != counts[1])
     return damaged();
   for (size_t i = 0; i + 1 < result.starts.size(); ++i)
     if (result.starts[i] > result.starts[i + 1])

@@ -75,6 +75,9 @@ public:
   /// The values of one tensor in a checkpoint's order; valid until the next call.
   Result<TensorView> unpack(Values values, const TrainedTensor &tensor);
 
+  /// Gives the memory of the last unpacked tensor back.
+  void release() { buffer = Buffer(); }
+
   /// The first tensor with a value that is infinite or no number; null: none.
   const TrainedTensor *findNotFinite(Values values) const;
 

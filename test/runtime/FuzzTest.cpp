@@ -7,6 +7,7 @@
 #include "runtime/Safetensors.h"
 #include "runtime/module/Module.h"
 #include "test/tools/FakeModel.h"
+#include "test/training/FakeTraining.h"
 #include "tools/inspect/Describe.h"
 
 #include <gtest/gtest.h>
@@ -74,11 +75,11 @@ TEST(Fuzz, ModuleWithAStaleChecksumIsRefused) {
 }
 
 TEST(Fuzz, ModuleWithAFreshChecksumIsRefusedOrWhole) {
-  Bytes whole = fake::modulePayload();
+  const Bytes wholes[] = {fake::modulePayload(), fake::trainingPayload({})};
   std::mt19937_64 random(2);
   int accepted = 0;
   for (int i = 0; i < mutations; ++i) {
-    Bytes payload = whole;
+    Bytes payload = wholes[i % 2];
     mutate(payload, 0, random);
     auto module = Module::fromBytes(moduleBytes(payload), "mutated");
     if (!module.ok())
