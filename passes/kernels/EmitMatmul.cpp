@@ -12,7 +12,7 @@
 //
 //   task   rows [m0, m1) x panels [p0, p1)
 //     one row        four panels at a time: four streams of weights keep the memory busy
-//     many rows      panel by panel, tiles of 6 rows, then what is left; the panel stays in the first cache
+//     many rows      panel by panel, tiles of `tall` rows, then what is left; the panel stays in the first cache
 //     transposed     chunk by chunk of N: panel by panel, turned and then used by all tiles of rows
 #include "passes/kernels/Kernel.h"
 #include "passes/kernels/Matmul.h"
@@ -64,6 +64,9 @@ private:
   void storeTile(const Values &acc, int64_t rows, int64_t panels, Place at);
   void storeVectors(const Values &acc, int64_t rows, int64_t panel, int64_t panels, Place at, bool last);
   void widenPanel(Value base, Value widened);
+  void prefetch(Value k);
+  void lookAhead(Value m0, Value row, Value base);
+  int64_t lineElements() const { return 64 / layout.elementBytes(); }
   Value scaleOf(unsigned product, Place at, Value kBlock);
 
   Kernel &kernel;
@@ -76,7 +79,9 @@ private:
   bool transposed = false;
   Value left, right, out, offsets, active, source;
   SmallVector<Value> scales, extra;
+  Value ahead;          // where the tile's walk along K prefetches from, or null
   int64_t vectors = 0;  // of a panel
+  int64_t tall = 0;     // rows of a whole tile
   bool eight = false;
   Value leftBegin; // of a chunk, or null
 };
@@ -167,12 +172,33 @@ Values MatmulEmitter::chain(Value k0, int64_t count, Values acc, ArrayRef<Value>
   };
   int64_t main = count / 4 * 4;
   if (main)
-    acc = b.carry(k0, b.add(k0, main), 4, acc, [&](Value k, Values acc) { return step(b.add(k, 2), true, step(k, true, acc)); });
+    acc = b.carry(k0, b.add(k0, main), 4, acc, [&](Value k, Values acc) {
+      prefetch(k);
+      return step(b.add(k, 2), true, step(k, true, acc));
+    });
   if (count - main >= 2)
     acc = step(b.add(k0, main), true, acc);
   if (count % 2)
     acc = step(b.add(k0, count - 1), false, acc);
   return acc;
+}
+
+/// Asks for two lines of the panel behind this one, whose tiles then find it in the second cache: left to itself, the first
+/// tile would wait for memory and the others leave it idle.
+void MatmulEmitter::prefetch(Value k) {
+  for (int64_t line = 0; ahead && line < 2; ++line)
+    memref::PrefetchOp::create(b, right, ValueRange{b.add(b.add(ahead, b.mul(b.div(k, 4), 2 * lineElements())), line * lineElements())},
+                               /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+}
+
+/// What the tile at `row` of the task that begins at `m0` asks for.
+void MatmulEmitter::lookAhead(Value m0, Value row, Value base) {
+  int64_t span = llvm::divideCeil(first.k, 4) * 2 * lineElements(), all = first.batch * layout.panels() * layout.panelElements();
+  ahead = {};
+  if (span > all)
+    return;
+  Value part = b.mul(b.div(b.sub(row, m0), tall), span);
+  ahead = b.min(b.add(b.add(base, layout.panelElements()), part), b.index(all - span));
 }
 
 Value MatmulEmitter::scaleOf(unsigned product, Place at, Value kBlock) {
@@ -344,7 +370,6 @@ void MatmulEmitter::widenPanel(Value base, Value widened) {
 /// Covers rows [m0, m1) with tiles.
 void MatmulEmitter::forTiles(Value m0, Value m1, function_ref<void(int64_t, Value)> tile) {
   // 6 + 1 would be a slow tile: too few chains to hide an addition's latency. 4 + 3 are two good ones.
-  int64_t tall = b.shape.rows;
   Value rows = b.sub(m1, m0), whole = b.div(rows, tall), rest = b.rem(rows, tall);
   Value thin = arith::AndIOp::create(b, b.less(b.index(0), whole), arith::AndIOp::create(b, b.less(b.index(0), rest), b.less(rest, b.index(3))));
   whole = b.select(thin, b.sub(whole, b.index(1)), whole);
@@ -434,7 +459,13 @@ void MatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p
     return emitChunks(m0, m1, batch, p0, p1);
   Value rows = b.sub(m1, m0);
   auto tiles = [&](Value panel, Value widened) {
-    forTiles(m0, m1, [&](int64_t rows, Value row) { tile(rows, 1, {row, batch, panel}, widened); });
+    Value base = b.mul(batch ? b.add(b.mul(batch, layout.panels()), panel) : panel, layout.panelElements());
+    forTiles(m0, m1, [&](int64_t rows, Value row) {
+      if (rows == tall)
+        lookAhead(m0, row, base);
+      tile(rows, 1, {row, batch, panel}, widened);
+      ahead = {};
+    });
   };
   constexpr int64_t together = 4;
   auto oneRow = [&] {
@@ -445,12 +476,13 @@ void MatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p
   auto manyRows = [&] {
     if (kernel.inPanels(first.right))
       return emitChunks(m0, m1, batch, p0, p1);
-    if (!layout.pairs()) {
+    // A tall tile hides the two instructions that widen a bf16: then the panel is better read half as wide.
+    if (!layout.pairs() || (layout.element.isBF16() && tall >= 12)) {
       b.loop(p0, p1, 1, [&](Value panel) { tiles(panel, {}); });
       return;
     }
     b.choose(
-        b.less(rows, b.index(2 * b.shape.rows)), [&] { b.loop(p0, p1, 1, [&](Value panel) { tiles(panel, {}); }); },
+        b.less(rows, b.index(2 * tall)), [&] { b.loop(p0, p1, 1, [&](Value panel) { tiles(panel, {}); }); },
         [&] {
           int64_t offset = 0;
           Value widened = b.scratchView(kernel.scratch, offset, {layout.paddedK(), layout.panel}, b.getF32Type());
@@ -479,6 +511,7 @@ LogicalResult MatmulEmitter::emit() {
     return kernel.tensors.emitError("matmul kernel wants weights in panels one product at a time");
   eight = isa<Float8E4M3FNType>(layout.element);
   vectors = layout.panel / b.shape.lanes;
+  tall = eight ? std::min<int64_t>(b.shape.rows, 8) : b.shape.rows; // sums of blocks take registers too
   for (Product &p : products)
     if (p.scale)
       scales.push_back(kernel.memory(p.scale));
@@ -498,12 +531,12 @@ LogicalResult MatmulEmitter::emit() {
     }
 
   // Rows of a task: as many as keep the left block in half of the second cache.
-  int64_t rowsOfTask = std::clamp<int64_t>((256 << 10) / (4 * first.k) / b.shape.rows * b.shape.rows, 2 * b.shape.rows, 16 * b.shape.rows);
+  int64_t rowsOfTask = std::clamp<int64_t>((512 << 10) / (4 * first.k) / tall * tall, 2 * tall, 24 * tall);
   int64_t scratchBytes = layout.widenedBytes();
   if (kernel.inPanels(first.right)) // a chunk of them at a time
-    rowsOfTask = 32 * b.shape.rows;
+    rowsOfTask = 256 / tall * tall;
   if (transposed) { // many rows for each panel that is turned
-    rowsOfTask = 64 * b.shape.rows;
+    rowsOfTask = 512 / tall * tall;
     scratchBytes = llvm::alignTo(chunkLength(first.k, stored.panel), stored.panel) * layout.panel * 4;
   }
   int64_t panelsOfTask = 4, panels = layout.panels(), chunks = llvm::divideCeil(panels, panelsOfTask);

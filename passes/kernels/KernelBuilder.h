@@ -17,8 +17,8 @@ struct VectorShape {
 
 /// The shape for `lanes` f32 lanes: 4 (NEON, SSE), 8 (AVX2) or 16 (AVX-512).
 inline VectorShape vectorShapeFor(int64_t lanes) {
-  // AVX-512 has 32 registers: 8 rows of two vectors are 16 accumulators.
-  return {lanes, lanes == 16 ? 8 : 6, std::max<int64_t>(16, 2 * lanes)};
+  // AVX-512 has 32 registers: 12 rows of two vectors are 24 accumulators.
+  return {lanes, lanes == 16 ? 12 : 6, std::max<int64_t>(16, 2 * lanes)};
 }
 
 class KernelBuilder : public mlir::ImplicitLocOpBuilder {
