@@ -50,6 +50,7 @@ private:
     const Side &rows, &columns;
     bool queries; ///< rows are queries: they see columns up to themselves
     Value r0, r1, head;
+    Value s0;        ///< the sequence's first row
     Value c0, count; ///< columns
     Value first, last; ///< rows from r0 on, in whole tiles
   };
@@ -178,18 +179,27 @@ void AttentionGradientEmitter::probabilitiesOf(const Run &run) {
   });
 }
 
-/// dS = P * (dP - delta) * scale.
+/// dS = P * (dP - delta) * scale; an exact zero for the first query, whose one probability is 1 whatever its score: there
+/// dP and delta are the same sum in two orders.
 void AttentionGradientEmitter::differences(const Run &run) {
-  Value scale = b.splat(b.f32(op.getScale().convertToFloat()), lanes);
+  Value scale = b.splat(b.f32(op.getScale().convertToFloat()), lanes), zeros = b.splat(b.f32(0), lanes), steps = vector::StepOp::create(b, b.vectorOf(lanes, b.getIndexType()));
   products(run, {&run.rows.value}, [&](Value local, Value j0, Values acc) {
     for (int64_t i = 0; i < tile; ++i) {
       Value at = b.add(local, i);
-      Value mine = run.queries ? b.splat(b.load(delta, {rowOf(run, at), run.head}), lanes) : Value();
+      Value row = rowOf(run, at), mine, isFirst;
+      if (run.queries) {
+        mine = b.splat(b.load(delta, {row, run.head}), lanes);
+        isFirst = b.splat(b.equal(row, run.s0), lanes);
+      }
       for (int64_t u = 0; u < 2; ++u) {
         Value j = b.add(j0, u * lanes);
         Value mean = run.queries ? mine : b.loadVector(columnDelta, {j}, lanes);
+        Value first = isFirst;
+        if (!run.queries)
+          first = b.equal(arith::AddIOp::create(b, steps, b.splat(b.add(run.c0, j), lanes)), b.splat(run.s0, lanes));
         Value p = b.loadVector(probabilities, {at, j}, lanes);
-        b.storeVector(b.mulf(b.mulf(p, b.subf(acc[2 * i + u], mean)), scale), changes, {at, j});
+        Value change = b.mulf(b.mulf(p, b.subf(acc[2 * i + u], mean)), scale);
+        b.storeVector(b.select(first, zeros, change), changes, {at, j});
       }
     }
   });
@@ -250,7 +260,7 @@ void AttentionGradientEmitter::emitRun(bool asQueries, Value r0, Value r1, Value
   Value from = asQueries ? s0 : b.add(s0, b.mul(b.div(b.sub(r0, s0), columnBlock), columnBlock));
   Value to = asQueries ? r1 : s1;
   b.loop(from, to, columnBlock, [&](Value c0) {
-    Run run{rows, columns, asQueries, r0, r1, head, c0, b.min(b.index(columnBlock), b.sub(to, c0)), b.index(0), padded};
+    Run run{rows, columns, asQueries, r0, r1, head, s0, c0, b.min(b.index(columnBlock), b.sub(to, c0)), b.index(0), padded};
     if (asQueries) // queries before the block see none of it
       run.first = b.mul(b.div(b.sub(b.max(r0, c0), r0), tile), tile);
     else // keys after the block are seen by none of it

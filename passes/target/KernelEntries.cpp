@@ -115,11 +115,44 @@ struct KernelEntries : public hadal::impl::HadalKernelEntriesBase<KernelEntries>
     extension.erase();
   }
 
+  /// f32 to bf16 rounds to the nearest, ties to even; what is no number stays none.
+  void narrowAsIntegers(LLVM::FPTruncOp truncation) {
+    Type type = truncation.getType(), bits = bitsOf(type), from = truncation.getArg().getType();
+    if (!bits || !getElementTypeOrSelf(from).isF32())
+      return;
+    ImplicitLocOpBuilder b(truncation.getLoc(), truncation);
+    auto vector = dyn_cast<VectorType>(from);
+    Type wide = vector ? Type(vector.clone(b.getI32Type())) : Type(b.getI32Type());
+    auto constant = [&](int32_t v) -> Value {
+      TypedAttr value = b.getI32IntegerAttr(v);
+      if (vector)
+        value = SplatElementsAttr::get(cast<ShapedType>(wide), b.getI32IntegerAttr(v));
+      return LLVM::ConstantOp::create(b, wide, value);
+    };
+    Value x = LLVM::BitcastOp::create(b, wide, truncation.getArg()), upper = LLVM::LShrOp::create(b, x, constant(16));
+    Value half = LLVM::AddOp::create(b, constant(0x7FFF), LLVM::AndOp::create(b, upper, constant(1)));
+    Value rounded = LLVM::LShrOp::create(b, LLVM::AddOp::create(b, x, half), constant(16));
+    Value quiet = LLVM::OrOp::create(b, upper, constant(0x40));
+    Value isNumber = LLVM::FCmpOp::create(b, LLVM::FCmpPredicate::ord, truncation.getArg(), truncation.getArg());
+    Value chosen = LLVM::TruncOp::create(b, bits, LLVM::SelectOp::create(b, isNumber, rounded, quiet));
+    truncation.replaceAllUsesWith(LLVM::BitcastOp::create(b, type, chosen).getResult());
+    truncation.erase();
+  }
+
+  void storeAsIntegers(LLVM::StoreOp store) {
+    if (Type bits = bitsOf(store.getValue().getType())) {
+      ImplicitLocOpBuilder b(store.getLoc(), store);
+      store.getValueMutable().assign(LLVM::BitcastOp::create(b, bits, store.getValue()));
+    }
+  }
+
   void runOnOperation() override {
     getOperation().walk([&](Operation *op) {
       llvm::TypeSwitch<Operation *>(op)
           .Case<LLVM::LoadOp, LLVM::MaskedLoadOp>([&](auto load) { loadAsIntegers(load); })
-          .Case([&](LLVM::FPExtOp extension) { widenAsIntegers(extension); });
+          .Case([&](LLVM::StoreOp store) { storeAsIntegers(store); })
+          .Case([&](LLVM::FPExtOp extension) { widenAsIntegers(extension); })
+          .Case([&](LLVM::FPTruncOp truncation) { narrowAsIntegers(truncation); });
     });
     for (auto f : llvm::make_early_inc_range(getOperation().getOps<LLVM::LLVMFuncOp>()))
       if (f->hasAttr("exec.signature") && failed(addEntry(f)))

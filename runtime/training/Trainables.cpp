@@ -57,7 +57,7 @@ Result<Trainables> Trainables::create(Executor &executor) {
   for (const fb::Trainable *trainable : *table.trainables()) {
     uint32_t number = static_cast<uint32_t>(result.bases.size());
     std::string name = trainable->name()->str();
-    result.bases.emplace_back().fill(nullptr);
+    result.bases.emplace_back();
     for (size_t i = 0; i < valuesCount; ++i) {
       bool isOptional = i == size_t(Values::Average);
       if (trainable->correction() && i != size_t(Values::Weight))
@@ -67,10 +67,12 @@ Result<Trainables> Trainables::create(Executor &executor) {
         continue;
       TensorView view = HADAL_TRY(std::move(state));
       int64_t wanted = trainable->packed_elements() * trainable->count();
-      if (view.element != ElementType::F32 || elementCount(view.shape) != wanted)
+      bool mayBeShort = i == size_t(Values::FirstMoment) || i == size_t(Values::SecondMoment);
+      bool isKnown = view.element == ElementType::F32 || (mayBeShort && view.element == ElementType::BF16);
+      if (!isKnown || elementCount(view.shape) != wanted)
         return invalidFile(executor.module().path() + ": state " + std::string(valuesName(Values(i))) + "." + name + ": wants F32 [" +
                            std::to_string(wanted) + "], has " + std::string(elementTypeName(view.element)) + " " + toString(view.shape));
-      result.bases.back()[i] = static_cast<float *>(view.data);
+      result.bases.back()[i] = {view.data, view.element};
     }
     for (uint32_t element = 0; element < trainable->count(); ++element) {
       TrainedTensor tensor{number, element, elementName(name, trainable->count(), element), {}, {}, trainable->correction()};
@@ -87,7 +89,8 @@ Result<Trainables> Trainables::create(Executor &executor) {
 
 TensorView Trainables::packedView(Values values, const TrainedTensor &tensor) const {
   int64_t elements = table.trainables()->Get(tensor.trainable)->packed_elements();
-  return {ElementType::F32, {elements}, bases[tensor.trainable][size_t(values)] + tensor.element * elements};
+  const Base &base = bases[tensor.trainable][size_t(values)];
+  return {base.element, {elements}, static_cast<std::byte *>(base.data) + tensor.element * elements * byteSize(base.element)};
 }
 
 std::span<const float> Trainables::packedValues(Values values, const TrainedTensor &tensor) const {
@@ -114,11 +117,33 @@ float *Trainables::scratch(int64_t elements) {
   return reinterpret_cast<float *>(buffer.data());
 }
 
+/// Runs a program between `packed` and a checkpoint's tensor. Programs know F32; BF16 values pass through `wide`.
+Status Trainables::inMemory(ProgramRun &program, Values values, const TrainedTensor &tensor, bool writes) {
+  TensorView packed = packedView(values, tensor);
+  if (packed.element == ElementType::F32) {
+    HADAL_TRY(program.bind("packed", packed));
+    return program.execute();
+  }
+  wide.resize(packed.shape[0]);
+  auto *narrow = static_cast<uint16_t *>(packed.data);
+  for (size_t i = 0; !writes && i < wide.size(); ++i) {
+    uint32_t bits = uint32_t(narrow[i]) << 16;
+    std::memcpy(&wide[i], &bits, sizeof bits);
+  }
+  HADAL_TRY(program.bind("packed", {ElementType::F32, packed.shape, wide.data()}));
+  HADAL_TRY(program.execute());
+  for (size_t i = 0; writes && i < wide.size(); ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, &wide[i], sizeof bits);
+    narrow[i] = static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16); // exact for what was BF16
+  }
+  return {};
+}
+
 Status Trainables::pack(const std::string &program, const TrainedTensor &tensor, Values values, const TensorView &from) {
   ProgramRun &packing = *HADAL_TRY(run(program + table.trainables()->Get(tensor.trainable)->layout()->str()));
   HADAL_TRY(packing.bind("tensor", from));
-  HADAL_TRY(packing.bind("packed", packedView(values, tensor)));
-  return packing.execute();
+  return inMemory(packing, values, tensor, /*writes=*/true);
 }
 
 Status Trainables::pack(Values values, const TrainedTensor &tensor, const TensorView &from) {
@@ -132,9 +157,8 @@ Result<TensorView> Trainables::unpack(Values values, const TrainedTensor &tensor
     return outOfMemory("cannot allocate " + std::to_string(elements) + " elements for " + tensor.name);
   TensorView view{ElementType::F32, tensor.shape, to};
   ProgramRun &unpacking = *HADAL_TRY(run("unpack." + table.trainables()->Get(tensor.trainable)->layout()->str()));
-  HADAL_TRY(unpacking.bind("packed", packedView(values, tensor)));
   HADAL_TRY(unpacking.bind("tensor", view));
-  HADAL_TRY(unpacking.execute());
+  HADAL_TRY(inMemory(unpacking, values, tensor, /*writes=*/false));
   return view;
 }
 

@@ -56,7 +56,7 @@ public:
   const std::set<std::string> &names() const { return known; }
 
   /// Whether the module keeps such values of a tensor.
-  bool has(Values values, const TrainedTensor &tensor) const { return bases[tensor.trainable][size_t(values)] != nullptr; }
+  bool has(Values values, const TrainedTensor &tensor) const { return bases[tensor.trainable][size_t(values)].data != nullptr; }
 
   /// Fills all weights from a checkpoint, F32 or BF16, and gives its pages back. Errors:
   /// "ckpt: no tensor 'model.norm.weight', which the module trains",
@@ -90,15 +90,21 @@ private:
   std::span<const float> packedValues(Values values, const TrainedTensor &tensor) const;
   Result<ProgramRun *> run(const std::string &program);
   Status pack(const std::string &program, const TrainedTensor &tensor, Values values, const TensorView &from);
+  Status inMemory(ProgramRun &program, Values values, const TrainedTensor &tensor, bool writes);
   float *scratch(int64_t elements);
 
   Executor &executor;
   const fb::Training &table;
   std::vector<TrainedTensor> all;
   std::set<std::string> known;
-  std::vector<std::array<float *, valuesCount>> bases; ///< of each trainable's states; null: none
+  struct Base {
+    void *data = nullptr; ///< null: none
+    ElementType element = ElementType::F32; ///< moments may be BF16
+  };
+  std::vector<std::array<Base, valuesCount>> bases; ///< of each trainable's states
   std::map<std::string, ProgramRun> runs;              ///< by program
   Buffer buffer;
+  std::vector<float> wide; ///< a tensor of BF16 values, as it lies, for the programs that lay it out
 };
 
 /// Whether all of `values` are finite. Looks at the exponents alone.

@@ -7,6 +7,8 @@
 // REDEFINE: %{f} = small
 // REDEFINE: %{s} = lengths=1 nh=3 dn=5 dr=6 dv=7 scale=0.3
 // RUN: %{case}
+// REDEFINE: %{s} = lengths=1,1,1 nh=3 dn=5 dr=6 dv=7 scale=0.3
+// RUN: %{case}
 // REDEFINE: %{s} = lengths=5,1,0,9 nh=3 dn=5 dr=6 dv=7 scale=0.3
 // RUN: %{case}
 // REDEFINE: %{s} = lengths=0,96,64,0,65,1 nh=3 dn=5 dr=6 dv=7 scale=0.3

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""The goldens of training (make_training_golden.py): losses, gradients, routing biases; and what must not change a bit.
+
+    training.py BIN FOLDER      FOLDER holds training.safetensors and the checkpoint
+
+Python's own library only. Exit status 1 when a claim fails.
+"""
+import array, json, math, struct, subprocess, sys, tempfile
+from pathlib import Path
+
+bin, folder = Path(sys.argv[1]), Path(sys.argv[2])
+config = json.loads((folder / "config.json").read_text())
+failures = []
+codes = {"F32": "f", "I32": "i", "I64": "q"}
+
+
+def claim(what, holds, detail=""):
+    if not holds:
+        failures.append(what)
+        print(f"FAIL {folder.name}: {what} {detail}")
+
+
+def load(path):
+    """{name: (shape, array)}; tensors of other types are left out."""
+    blob = Path(path).read_bytes()
+    length = struct.unpack("<Q", blob[:8])[0]
+    out = {}
+    for name, t in json.loads(blob[8 : 8 + length]).items():
+        if name != "__metadata__" and t["dtype"] in codes:
+            first, last = t["data_offsets"]
+            out[name] = t["shape"], array.array(codes[t["dtype"]], blob[8 + length + first : 8 + length + last])
+    return out
+
+
+def save_ids(path, shape, ids):
+    head = json.dumps({"input_ids": {"dtype": "I64", "shape": shape, "data_offsets": [0, 8 * len(ids)]}}).encode()
+    head += b" " * (-len(head) % 8)
+    Path(path).write_bytes(struct.pack("<Q", len(head)) + head + ids.tobytes())
+
+
+def run(tool, *words):
+    p = subprocess.run([bin / tool, *map(str, words)], capture_output=True, text=True, timeout=300)
+    if p.returncode:
+        sys.exit(f"FAIL {folder.name}: {tool} {' '.join(map(str, words))}: exit {p.returncode}: {p.stderr.strip()}")
+
+
+def near(what, got, want, tolerance, floor=0.0):
+    scale = max(max(map(abs, want)), floor) or 1
+    error = max((abs(a - b) for a, b in zip(got, want)), default=0) / scale
+    claim(f"{what} within {tolerance}", len(got) == len(want) and error <= tolerance, f"error {error:.2g}")
+
+
+with tempfile.TemporaryDirectory() as t:
+    t = Path(t)
+    golden = load(folder / "training.safetensors")
+    shape, ids = golden["input_ids"]
+    rows, length = shape
+    (steps, columns), curve = golden["curve"]
+    save_ids(t / "in", shape, ids)
+
+    def compile(name, *more):
+        run("hadal-compile", folder, "--mode=train", f"--micro-batch={rows}", f"--seq={length}", *more, "-o", t / name)
+
+    def train(name, log, *more):
+        run("hadal-run", "train", t / name, "--weights", folder, "--input", t / "in", "--steps", steps, "--lr", "1e-3", "--log", t / log, *more)
+        return [json.loads(line) for line in (t / log).read_text().splitlines()]
+
+    losses = lambda log: [(step["loss"], step["mtp_loss"], step["balance_loss"], step["grad_norm"]) for step in log]
+
+    compile("m.hadal")
+    run("hadal-run", "gradients", t / "m.hadal", "--weights", folder, "--input", t / "in", "-o", t / "out")
+    out = load(t / "out")
+    near("the loss", out["loss"][1], curve[:1], 1e-5)
+    wanted = {name.removeprefix("gradient."): values for name, (_, values) in golden.items() if name.startswith("gradient.")}
+    claim("a gradient a parameter", set(out) == set(wanted) | {"loss"}, str(set(out) ^ set(wanted)))
+    for name, (norm, *samples) in wanted.items():
+        values = out[name][1]
+        near(f"the norm of {name}'s gradient", [math.sqrt(math.fsum(v * v for v in values))], [norm], 5e-5, 1e-6)
+        near(f"{name}'s gradient", [values[i * 7919 % len(values)] for i in range(len(samples))], samples, 5e-5, norm / math.sqrt(len(values)))
+
+    log = train("m.hadal", "log", "--threads", 1, "--checkpoint-dir", t / "checkpoints", "--checkpoint-every", 1)
+    for i, key in enumerate(("loss", "mtp_loss", "balance_loss", "grad_norm")):
+        near(f"{key} of {steps} steps", [step[key] for step in log], curve[i::columns], 3e-4 if key == "grad_norm" else 1e-4)
+    after = load(t / "checkpoints/step-00000001/model.safetensors")
+    for name, (_, values) in golden.items():
+        if name.startswith("bias."):
+            near(f"{name} after a step", after[name.removeprefix("bias.")][1], values, 1e-6)
+
+    claim("the same bits on two threads", losses(train("m.hadal", "log2", "--threads", 2)) == losses(log))
+    for policy in ("report", "all"):
+        compile("again.hadal", f"--recompute={policy}")
+        claim(f"the same bits with --recompute={policy}", losses(train("again.hadal", "log3", "--threads", 2)) == losses(log))
+if not failures:
+    print(f"{folder.name}: all passed")
+sys.exit(bool(failures))
