@@ -86,7 +86,9 @@ struct RoundProducts : public hadal::impl::HadalRoundProductsBase<RoundProducts>
     SmallVector<OpOperand *> operands;
     getOperation().walk([&](Operation *op) {
       // The gate decides: it stays as it is (DeepSeek-V3, arXiv:2412.19437, section 3.3.1).
-      if (partOf(op).contains("mlp.gate"))
+      StringRef part = partOf(op);
+      part.consume_back(".gradient");
+      if (part.ends_with(".mlp.gate"))
         return;
       auto take = [&](Value v) {
         for (OpOperand &operand : op->getOpOperands())
