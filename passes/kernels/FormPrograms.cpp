@@ -53,9 +53,11 @@ OpOperand *hadal::destinationOf(Operation *op) {
   return before && (!isFree(before) || isa<ml_program::GlobalLoadOp>(before)) ? sum.getDpsInitOperand(0) : nullptr;
 }
 
-/// Products under one epilogue share the left operand, the shape and the kind of weights.
+/// Products under one epilogue share the left operand, the shape and the kind of weights. Weights that are trained lie each in
+/// panels of its own: a pair wants its two side by side.
 static bool arePair(const Product &a, const Product &b) {
-  return a.left == b.left && a.right.getType() == b.right.getType() && a.op->getName() == b.op->getName() &&
+  bool isTrained = isa_and_nonnull<ml_program::GlobalLoadOp>(a.right.getDefiningOp());
+  return !isTrained && a.left == b.left && a.right.getType() == b.right.getType() && a.op->getName() == b.op->getName() &&
          a.source == b.source && a.offsets == b.offsets && a.leftK == b.leftK && a.rightN == b.rightN && a.outBatch < 0 && b.outBatch < 0;
 }
 

@@ -1,0 +1,75 @@
+// RUN: hadal-opt %s --exec-add-optimizer="lanes=8" | FileCheck %s
+// RUN: hadal-opt %s --exec-add-optimizer="lanes=8 moments=bf16 average=true" | FileCheck %s --check-prefix=AVERAGE
+// RUN: sed 's/layout = "plain.8", //' %s | not hadal-opt --exec-add-optimizer 2>&1 | FileCheck %s --check-prefix=WRONG
+
+// WRONG: "n" has no memory: no program reads it
+
+// A step begins with losses and loads at zero; gradients are left so by the optimizer.
+// CHECK-LABEL: exec.program @zero
+// CHECK-DAG: exec.get @losses
+// CHECK-DAG: exec.get @loads.1
+// CHECK-NOT: exec.get @gradient
+// CHECK: }
+
+// Norms: of each parameter, a stack as one, then of all. A correction has no gradient.
+// CHECK-LABEL: exec.program @norms
+// CHECK: exec.argument output "norms" #[[$TWO:.*]] of f32
+// CHECK: exec.argument output "grad_norm"
+// CHECK: %[[G0:.*]] = exec.get @"gradient.e.{}.w"
+// CHECK: exec.launch @sums_of_squares(%[[G0]],
+// CHECK: exec.launch @norm_of_parameter(
+// CHECK: %[[G1:.*]] = exec.get @gradient.n
+// CHECK: exec.launch @sums_of_squares(%[[G1]],
+// CHECK: exec.launch @norm_of_parameter(
+// CHECK-NOT: exec.get @gradient.bias
+// CHECK: exec.launch @global_norm(
+
+// The step's scalars once, the update of each parameter, and the corrections last, from the step's loads.
+// CHECK-LABEL: exec.program @optimizer
+// CHECK: %[[SETTINGS:.*]] = exec.argument "settings"
+// CHECK: %[[RATE:.*]] = exec.argument output "lr"
+// CHECK: %[[SCALARS:.*]] = exec.get @step_scalars
+// CHECK: exec.launch @schedule(%[[SETTINGS]], %{{.*}}, %[[SCALARS]], %[[RATE]])
+// CHECK: %[[W:.*]] = exec.get @"weight.e.{}.w"
+// CHECK: %[[G:.*]] = exec.get @"gradient.e.{}.w"
+// CHECK: %[[M:.*]] = exec.get @"first_moment.e.{}.w"
+// CHECK: %[[V:.*]] = exec.get @"second_moment.e.{}.w"
+// CHECK: exec.launch @adamw(%[[W]], %[[G]], %[[M]], %[[V]], %[[SCALARS]])
+// CHECK: exec.launch @adamw(
+// CHECK-NOT: exec.launch
+// CHECK: %[[VIOLATION:.*]] = exec.argument output "violation"
+// CHECK: exec.call @balance(%[[VIOLATION]])
+
+// First values depend on a key and their place; how many is a register.
+// CHECK-LABEL: exec.program @draw registers ["elements"]
+// CHECK: exec.launch @draw_normal(
+
+// Each way to lie has programs from and to a checkpoint's tensor, one a tensor of a stack.
+// CHECK-DAG: exec.program @pack.f32.panels.6x8
+// CHECK-DAG: exec.program @pack.bf16.panels.6x8
+// CHECK-DAG: exec.program @unpack.panels.6x8
+// CHECK-DAG: exec.program @pack.f32.plain.8
+// CHECK-DAG: exec.program @unpack.plain.3
+
+// AVERAGE-DAG: exec.state @first_moment.n #{{.*}} of bf16
+// AVERAGE-DAG: exec.state @second_moment.n #{{.*}} of bf16
+// AVERAGE-DAG: exec.state @average.n #{{.*}} of f32
+// AVERAGE-NOT: exec.state @average.bias
+// AVERAGE-LABEL: exec.program @optimizer
+// AVERAGE: %[[A:.*]] = exec.get @"average.e.{}.w"
+// AVERAGE: exec.launch @adamw(%{{.*}}, %[[A]])
+module attributes {hadal.trainables = [
+    {correction = false, count = 3 : i64, layout = "panels.6x8", name = "e.{}.w", packed_elements = 128 : i64, shape = array<i64: 6, 8>},
+    {correction = false, count = 1 : i64, layout = "plain.8", name = "n", packed_elements = 8 : i64, shape = array<i64: 8>},
+    {correction = true, count = 1 : i64, layout = "plain.3", name = "bias", packed_elements = 3 : i64, shape = array<i64: 3>}]} {
+  exec.state @"weight.e.{}.w" affine_map<() -> (384)> of f32
+  exec.state @"gradient.e.{}.w" affine_map<() -> (384)> of f32
+  exec.state @weight.n affine_map<() -> (8)> of f32
+  exec.state @gradient.n affine_map<() -> (8)> of f32
+  exec.state @weight.bias affine_map<() -> (3)> of f32
+  exec.state @losses affine_map<() -> (2)> of f32
+  exec.state @loads.1 affine_map<() -> (3)> of i32
+  exec.program @balance registers [] {
+    %0 = exec.argument output "violation" affine_map<() -> (1)> of f32
+  }
+}
