@@ -370,14 +370,17 @@ void buildBalance(ImplicitLocOpBuilder &b, const ModelConfig &c, ArrayRef<int64_
 }
 
 /// Keys are the fields of table Trainable.
-DictionaryAttr trainable(Builder &b, const ModelDescription &model, const ParameterDescription &p, int64_t depths) {
+DictionaryAttr trainable(Builder &b, const ModelDescription &model, const ParameterDescription &p) {
   const ModelConfig &c = model.config;
   StringRef name = p.name;
   bool correction = name.ends_with("e_score_correction_bias"), embedding = name == "model.embed_tokens.weight";
   bool norm = p.shape.size() == 1 && name.ends_with("norm.weight");
   double deviation = embedding ? 0.02 : p.shape.size() == 2 ? 0.8 / std::sqrt(double(p.shape[1])) : 0;
   SmallVector<Attribute> aliases;
-  for (int64_t d = 0; d < depths; ++d) {
+  // Also of the layers that this module leaves out: a checkpoint that has them keeps them, with the embedding as it is.
+  if (embedding && c.tieEmbeddings)
+    aliases.push_back(b.getStringAttr("lm_head.weight"));
+  for (int64_t d = 0; d < c.mtpLayers; ++d) {
     std::string prefix = "model.layers." + std::to_string(c.layers + d) + ".";
     if (embedding)
       aliases.push_back(b.getStringAttr(prefix + "embed_tokens.weight"));
@@ -410,7 +413,7 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
     RankedTensorType type = tensorType(b, p);
     ml_program::GlobalOp::create(b, p.name, type, /*is_mutable=*/true, ml_program::ExternAttr::get(&context, type),
                                  b.getStringAttr("private"));
-    trainables.push_back(trainable(b, model, p, depths));
+    trainables.push_back(trainable(b, model, p));
   }
   for (int64_t layer = config.denseLayers; layer < config.layers + depths && config.experts; ++layer)
     moeLayers.push_back(layer);

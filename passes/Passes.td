@@ -206,7 +206,8 @@ def ExecAddOptimizer : Pass<"exec-add-optimizer", "::mlir::ModuleOp"> {
                  Option<"average", "average", "bool", "false", "keep a moving average of the weights">];
   let dependentDialects = ["::hadal::exec::ExecDialect", "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect",
-                           "::mlir::math::MathDialect"];
+                           "::mlir::math::MathDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
 }
 
 def ExecPlanMemory : Pass<"exec-plan-memory", "::mlir::ModuleOp"> {

@@ -21,7 +21,7 @@ Generation::Generation(const fb::Model &model, Executor &executor, const Generat
       chooser(std::move(chooser)) {}
 
 Result<std::unique_ptr<Generation>> Generation::create(Executor &executor, const GenerationOptions &options) {
-  const fb::Model *model = HADAL_TRY(modelOf(executor.module()));
+  const fb::Model *model = HADAL_TRY(inferenceModelOf(executor.module()));
   if (options.maxNewTokens < 1 || options.maxSequences < 1)
     return invalidArgument("the number of new tokens and of sequences: wants 1 or more");
   if (model->page_tokens() < 1)

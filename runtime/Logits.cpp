@@ -92,7 +92,7 @@ static Result<Gathered> gather(const ProgramRun &run, const fb::Argument &argume
 
 Result<std::vector<std::pair<std::string, Tensor>>>
 hadal::computeLogits(Executor &executor, const std::vector<std::vector<int32_t>> &rows, const LogitsOptions &options) {
-  const fb::Model &model = *HADAL_TRY(modelOf(executor.module()));
+  const fb::Model &model = *HADAL_TRY(inferenceModelOf(executor.module()));
   if (rows.empty())
     return invalidArgument("there are no rows");
   for (size_t row = 0; row < rows.size(); ++row) {

@@ -10,6 +10,12 @@ Result<const fb::Model *> hadal::modelOf(const Module &module) {
   return module.model();
 }
 
+Result<const fb::Model *> hadal::inferenceModelOf(const Module &module) {
+  if (module.tables().training())
+    return invalidArgument(module.path() + ": is a training module; compile the folder with --mode=generate");
+  return modelOf(module);
+}
+
 Status hadal::checkSequence(const fb::Model &model, std::span<const int32_t> tokens, const std::string &name) {
   if (tokens.empty())
     return invalidArgument(name + ": has no tokens");

@@ -17,7 +17,7 @@ static int64_t windowsPerRun(const fb::Model &model) {
 
 Result<Score> hadal::scoreTokens(Executor &executor, std::span<const int32_t> tokens,
                                  const std::function<void(int64_t, int64_t)> &progress) {
-  const fb::Model &model = *HADAL_TRY(modelOf(executor.module()));
+  const fb::Model &model = *HADAL_TRY(inferenceModelOf(executor.module()));
   Score score;
   score.windows = static_cast<int64_t>(tokens.size()) / scoreWindowTokens;
   if (score.windows == 0)

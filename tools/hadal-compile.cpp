@@ -4,6 +4,7 @@
 #include "frontend/BuildTraining.h"
 #include "runtime/File.h"
 #include "passes/target/Compile.h"
+#include "tools/NumberWithin.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/Parser/Parser.h"
@@ -13,6 +14,8 @@
 #include "llvm/Support/SourceMgr.h"
 
 #include <CLI/CLI.hpp>
+
+#include <limits>
 
 using namespace hadal;
 
@@ -70,9 +73,9 @@ int main(int argc, char **argv) {
   auto *sequence = train->add_option("--seq", training.sequence, "tokens of a row")->check(CLI::Range(2, 1 << 24));
   train->add_option("--micro-batches", training.microBatches, "micro-batches of a step")->check(CLI::Range(1, 1 << 20))->capture_default_str();
   train->add_option("--mtp-weight", training.mtpWeight, "weight of the multi-token prediction loss; 0 leaves its layers out")
-      ->check(CLI::NonNegativeNumber)->capture_default_str();
-  train->add_option("--balance-weight", training.balanceWeight, "weight of the sequence-wise balance loss")->check(CLI::NonNegativeNumber)->capture_default_str();
-  train->add_option("--bias-step", training.biasStep, "what a router's correction bias moves by after a step")->check(CLI::NonNegativeNumber)->capture_default_str();
+      ->check(numberWithin(0, 1e6))->capture_default_str();
+  train->add_option("--balance-weight", training.balanceWeight, "weight of the sequence-wise balance loss")->check(numberWithin(0, 1e6))->capture_default_str();
+  train->add_option("--bias-step", training.biasStep, "what a router's correction bias moves by after a step")->check(numberWithin(0, 1e6))->capture_default_str();
   train->add_option("--precision", training.precision, "operands of products: fp32, or bf16 (sums and master weights stay in f32)")->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
   train->add_option("--moments", options.moments, "element type of the optimizer's moments: fp32 or bf16")->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
   train->add_option("--recompute", options.recompute, "activations that the backward half computes again: none, report (the report's choice) or all")
@@ -93,6 +96,10 @@ int main(int argc, char **argv) {
     return fail("wants -o FILE to write the " + emit + " to");
   if (mode == "train" && sequence->empty())
     return fail("--mode=train wants --seq=TOKENS");
+  // Places and counts of a step's tokens are i32.
+  int64_t stepRows = training.microBatch * training.microBatches;
+  if (mode == "train" && stepRows > std::numeric_limits<int32_t>::max() / training.sequence)
+    return fail("--micro-batches, --micro-batch and --seq want a step of less than 2^31 tokens");
   if (!llvm::sys::fs::exists(input))
     return fail(input + ": no such file or folder");
 
@@ -113,6 +120,8 @@ int main(int argc, char **argv) {
   auto module = readInput(context, input, mode == "train" ? &training : nullptr);
   if (!module)
     return 1;
+  if (mode == "train" && !(*module)->hasAttr("hadal.training"))
+    return fail("--mode=train wants a folder with config.json, " + input + " holds functions");
   options.cpu = cpu;
   options.emit = emit;
   options.output = output;

@@ -4,6 +4,7 @@
 //
 //===--------------------------------------------------------------------===//
 
+#include "tools/NumberWithin.h"
 #include "tools/run/Commands.h"
 
 #include <CLI/CLI.hpp>
@@ -52,10 +53,10 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
       ->check(CLI::Range(int64_t(1), int64_t(1) << 31))
       ->capture_default_str();
   command->add_option("--temperature", generation.sampling.temperature, "0 takes the likeliest token")
-      ->check(CLI::Range(0.0, 1e6))
+      ->check(numberWithin(0.0, 1e6))
       ->capture_default_str();
   command->add_option("--top-p", generation.sampling.topP, "Draw from the likeliest tokens that reach this probability")
-      ->check(CLI::Range(1e-6, 1.0))
+      ->check(numberWithin(1e-6, 1.0))
       ->capture_default_str();
   command->add_option("--seed", generation.seed, "Row i draws with seed + i")->capture_default_str();
   command->add_flag("--ignore-eos", generation.ignoreEos, "Go on behind an end-of-sequence token");
@@ -110,28 +111,28 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command->add_option("--token-cache", options.tokenCache, "Folder for tokenized data (default: ~/.cache/hadal)");
   command->add_option("--data-seed", options.dataSeed, "Order of the data (default 0)");
   command->add_flag("--mask-documents", options.maskDocuments, "Documents packed into one row do not see each other");
-  command->add_option("--fim-rate", options.fimRate, "Share of documents to fill the middle in of")->check(CLI::Range(0.0, 1.0));
+  command->add_option("--fim-rate", options.fimRate, "Share of documents to fill the middle in of")->check(numberWithin(0.0, 1.0));
 
   OptimizerSettings &optimizer = options.optimizer;
   auto count = CLI::Range(int64_t(0), int64_t(1) << 40);
   command->add_option("--steps", optimizer.totalSteps, "Steps in all, those before --resume included")
       ->required()
       ->check(CLI::Range(int64_t(1), int64_t(1) << 40));
-  command->add_option("--lr", optimizer.rate, "Learning rate")->check(CLI::Range(0.0, 1e30))->capture_default_str();
+  command->add_option("--lr", optimizer.rate, "Learning rate")->check(numberWithin(0.0, 1e30))->capture_default_str();
   command->add_option("--schedule", optimizer.schedule, "constant; cosine: down to --final-lr; report: constant for --hold steps, then cosine")
       ->transform(CLI::CheckedTransformer(std::map<std::string, Schedule>{
           {"constant", Schedule::Constant}, {"cosine", Schedule::Cosine}, {"report", Schedule::Report}}))
       ->default_str("constant");
   command->add_option("--warmup", optimizer.warmupSteps, "Steps over which the rate rises from 0")->check(count)->capture_default_str();
-  command->add_option("--final-lr", optimizer.finalRate, "Rate at the last step")->check(CLI::Range(0.0, 1e30))->capture_default_str();
+  command->add_option("--final-lr", optimizer.finalRate, "Rate at the last step")->check(numberWithin(0.0, 1e30))->capture_default_str();
   command->add_option("--hold", options.hold, "Steps before the cosine begins (default: two thirds)")->check(count);
-  command->add_option("--weight-decay", optimizer.weightDecay, "Decoupled decay")->check(CLI::Range(0.0, 1e30))->capture_default_str();
-  command->add_option("--clip", optimizer.clip, "Largest norm of all gradients; 0: no limit")->check(CLI::Range(0.0, 1e30))->capture_default_str();
-  command->add_option("--beta1", optimizer.beta1, "Of the first moment")->check(CLI::Range(0.0, 0.9999999))->capture_default_str();
-  command->add_option("--beta2", optimizer.beta2, "Of the second moment")->check(CLI::Range(0.0, 0.9999999))->capture_default_str();
-  command->add_option("--epsilon", optimizer.epsilon, "Added to the root of the second moment")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  command->add_option("--weight-decay", optimizer.weightDecay, "Decoupled decay")->check(numberWithin(0.0, 1e30))->capture_default_str();
+  command->add_option("--clip", optimizer.clip, "Largest norm of all gradients; 0: no limit")->check(numberWithin(0.0, 1e30))->capture_default_str();
+  command->add_option("--beta1", optimizer.beta1, "Of the first moment")->check(numberWithin(0.0, 0.9999999))->capture_default_str();
+  command->add_option("--beta2", optimizer.beta2, "Of the second moment")->check(numberWithin(0.0, 0.9999999))->capture_default_str();
+  command->add_option("--epsilon", optimizer.epsilon, "Added to the root of the second moment")->check(numberWithin(0.0, 1.0))->capture_default_str();
   command->add_option("--average-decay", optimizer.averageDecay, "Of the moving average of the weights; 0: none")
-      ->check(CLI::Range(0.0, 0.9999999))
+      ->check(numberWithin(0.0, 0.9999999))
       ->capture_default_str();
 
   command->add_option("--log", options.log, "Write a line of JSON a step");

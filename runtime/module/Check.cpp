@@ -112,6 +112,8 @@ Status Checker::checkTraining(const fb::Training &training) {
   for (int64_t fact : {training.micro_batch(), training.sequence(), training.micro_batches()})
     if (fact < 1 || fact > (int64_t(1) << 30))
       return invalidFile("the facts of the training job are impossible");
+  if (training.first_mtp_layer() < 0 || training.first_mtp_layer() > (1 << 20))
+    return invalidFile("the training job's first layer of multi-token prediction is " + std::to_string(training.first_mtp_layer()));
   if (training.mtp_depth() < 0 || training.mtp_depth() > 1024)
     return invalidFile("the training job predicts " + std::to_string(training.mtp_depth()) + " tokens ahead");
   std::set<std::string> names;

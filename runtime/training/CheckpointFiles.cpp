@@ -24,8 +24,10 @@ std::vector<Item> itemsOf(const Trainables &trainables, const Checkpoint *source
   std::vector<Item> items;
   for (const TrainedTensor &tensor : trainables.tensors()) {
     items.push_back({{tensor.name, ElementType::F32, tensor.shape}, &tensor, {}});
+    // Copies in layers that are not trained are there where they were.
     for (const std::string &alias : tensor.aliases)
-      items.push_back({{alias, ElementType::F32, tensor.shape}, &tensor, {}});
+      if (trainables.trainsLayerOf(alias) || (source && source->find(alias)))
+        items.push_back({{alias, ElementType::F32, tensor.shape}, &tensor, {}});
   }
   if (source)
     for (const std::string &name : source->names())

@@ -3,6 +3,7 @@
 #include "runtime/training/Trainables.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #define XXH_INLINE_ALL
@@ -85,6 +86,11 @@ Result<Trainables> Trainables::create(Executor &executor) {
     }
   }
   return result;
+}
+
+bool Trainables::trainsLayerOf(const std::string &name) const {
+  constexpr std::string_view prefix = "model.layers.";
+  return name.starts_with(prefix) && std::atoll(name.c_str() + prefix.size()) < table.first_mtp_layer() + table.mtp_depth();
 }
 
 TensorView Trainables::packedView(Values values, const TrainedTensor &tensor) const {

@@ -55,6 +55,9 @@ public:
   /// Names of all tensors and of their copies.
   const std::set<std::string> &names() const { return known; }
 
+  /// Whether a tensor's name is of a layer of the module: MTP layers may be left out.
+  bool trainsLayerOf(const std::string &name) const;
+
   /// Whether the module keeps such values of a tensor.
   bool has(Values values, const TrainedTensor &tensor) const { return bases[tensor.trainable][size_t(values)].data != nullptr; }
 

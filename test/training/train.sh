@@ -95,6 +95,10 @@ refused '--init-seed' "$run" train t.hadal --input in.safetensors --steps 1
 refused 'schedule' "$run" $base --steps 1 --schedule linear
 refused 'beta1' "$run" $base --steps 1 --beta1 1
 refused 'lr' "$run" $base --steps 1 --lr -1
+# Not a number is no option's value, though it lies on no side of a bound.
+for option in --lr --final-lr --weight-decay --clip --beta1 --beta2 --epsilon; do
+  refused "$option: wants a number from 0 to" "$run" $base --steps 1 --log never $option nan
+done
 refused 'checkpoint-dir' "$run" $base --steps 1 --checkpoint-every 1
 refused 'nowhere' "$run" $base --steps 1 --resume nowhere
 refused 'nowhere' "$run" $base --steps 1 --log nowhere/never
@@ -106,7 +110,9 @@ refused 'nowhere' "$run" train t.hadal --weights ckpt --input nowhere --steps 1 
 refused '[4, 8]' "$run" train t.hadal --weights ckpt --input shape.safetensors --steps 1 --checkpoint-dir never
 refused 'token id 260' "$run" train t.hadal --weights ckpt --input big.safetensors --steps 1 --checkpoint-dir never
 refused 'labels' "$run" train t.hadal --weights ckpt --input badlabels.safetensors --steps 1 --checkpoint-dir never
-refused 'nothing to predict' "$run" train t.hadal --weights ckpt --input masked.safetensors --steps 1
+refused 'nothing to predict' "$run" train t.hadal --weights ckpt --input masked.safetensors --steps 1 --log never
+refused 'is a training module' "$run" generate t.hadal --weights ckpt --input in.safetensors -o never
+refused 'is a training module' "$run" logits t.hadal --weights ckpt --input in.safetensors -o never
 refused 'tokenizer' "$run" train t.hadal --init-seed 1 --data a.txt --steps 1 --checkpoint-dir never
 refused 'line 3' "$run" train t.hadal --weights ckpt --data bad.jsonl --steps 1 --checkpoint-dir never
 refused 'empty.txt' "$run" train t.hadal --weights ckpt --data empty.txt --steps 1 --checkpoint-dir never

@@ -142,7 +142,7 @@ Status run::generate(const GenerateOptions &options, std::optional<Module> carri
   if (options.stats != "-")
     HADAL_TRY(checkFolderOf(options.stats));
   auto session = HADAL_TRY(Session::open(options, std::move(carried)));
-  const fb::Model &model = *HADAL_TRY(modelOf(session->module()));
+  const fb::Model &model = *HADAL_TRY(inferenceModelOf(session->module()));
   std::optional<Tokenizer> tokenizer;
   std::vector<std::vector<int32_t>> prompts;
   if (options.prompt) {

@@ -13,7 +13,7 @@ using namespace hadal::run;
 
 Status run::score(const ScoreOptions &options, std::optional<Module> carried) {
   auto session = HADAL_TRY(Session::open(options, std::move(carried)));
-  HADAL_TRY(modelOf(session->module()));
+  HADAL_TRY(inferenceModelOf(session->module()));
   Tokenizer tokenizer = HADAL_TRY(Tokenizer::open(weightsFolder(options)));
   std::string text = HADAL_TRY(readTextFile(options.text));
   std::vector<int32_t> tokens = HADAL_TRY(tokenizer.encode(text));

@@ -82,8 +82,13 @@ TrainingLog::TrainingLog(TrainingLog &&other) noexcept
     : path(std::move(other.path)), descriptor(std::exchange(other.descriptor, -1)), all(std::move(other.all)) {}
 
 TrainingLog::~TrainingLog() {
-  if (descriptor >= 0)
-    ::close(descriptor);
+  if (descriptor < 0)
+    return;
+  ::close(descriptor);
+  // A run that stops before its first step leaves nothing.
+  std::error_code code;
+  if (all.empty() && std::filesystem::is_regular_file(path, code))
+    ::unlink(path.c_str());
 }
 
 Status TrainingLog::add(const StepResult &result) {
