@@ -5,8 +5,8 @@
 using namespace mlir;
 using namespace hadal;
 
-/// hadal-run itself, its libraries, a tokenizer, and each worker's stack and scratch.
-constexpr int64_t processBytes = 24 << 20;
+/// hadal-run itself, its libraries, a tokenizer, and each worker's stack and scratch: 11 MB without data and checkpoints, 18 with.
+constexpr int64_t processBytes = 15 << 20;
 
 SmallVector<int64_t> hadal::microBatchRegisters(DictionaryAttr training) {
   auto number = [&](StringRef name) { return training.getAs<IntegerAttr>(name).getInt(); };
