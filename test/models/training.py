@@ -62,7 +62,8 @@ with tempfile.TemporaryDirectory() as t:
         run("hadal-compile", folder, "--mode=train", f"--micro-batch={rows}", f"--seq={length}", *more, "-o", t / name)
 
     def train(name, log, *more):
-        run("hadal-run", "train", t / name, "--weights", folder, "--input", t / "in", "--steps", steps, "--lr", "1e-3", "--log", t / log, *more)
+        weights = () if "--resume" in more else ("--weights", folder)
+        run("hadal-run", "train", t / name, *weights, "--input", t / "in", "--steps", steps, "--lr", "1e-3", "--log", t / log, *more)
         return [json.loads(line) for line in (t / log).read_text().splitlines()]
 
     losses = lambda log: [(step["loss"], step["mtp_loss"], step["balance_loss"], step["grad_norm"]) for step in log]
@@ -90,6 +91,36 @@ with tempfile.TemporaryDirectory() as t:
     for policy in ("report", "all"):
         compile("again.hadal", f"--recompute={policy}")
         claim(f"the same bits with --recompute={policy}", losses(train("again.hadal", "log3", "--threads", 2)) == losses(log))
+
+    last = t / f"checkpoints/step-{steps:08}"
+    layers = config["num_hidden_layers"]
+    if config["num_nextn_predict_layers"]:
+        # Prediction left out: its own tensors stay, the copies in its layer are what embedding and head are now.
+        compile("without.hadal", "--mtp-weight=0")
+        run("hadal-run", "train", t / "without.hadal", "--weights", last, "--input", t / "in", "--steps", 1, "--checkpoint-dir", t / "without")
+        before, after = load(last / "model.safetensors"), load(t / "without/step-00000001/model.safetensors")
+        claim("the same tensors without prediction", set(before) == set(after))
+        for name in before:
+            tail = name.removeprefix(f"model.layers.{layers}.")
+            shared = {"embed_tokens.weight": "model.embed_tokens.weight", "shared_head.head.weight": "lm_head.weight"}.get(tail)
+            if shared:
+                claim(f"{name} is a copy", after[name] == after[shared] and after[name] != before[name])
+            elif tail != name:
+                claim(f"{name} stays", after[name] == before[name])
+    elif config["first_k_dense_replace"] == layers:  # the quickest to compile
+        # BF16 moments stay near F32 ones, and a resumed run has the bits of one that never stopped.
+        compile("short.hadal", "--moments=bf16", "--average")
+        more = ("--average-decay", "0.9", "--checkpoint-dir")
+        whole = train("short.hadal", "log4", *more, t / "whole", "--checkpoint-every", 2)
+        near("losses with BF16 moments", [step["loss"] for step in whole], curve[::columns], 2e-3)
+        (t / "half").mkdir()
+        (t / "whole/step-00000002").rename(t / "half/step-00000002")
+        train("short.hadal", "log5", *more, t / "half", "--resume", t / "half")
+        name = f"step-{steps:08}/optimizer/state.safetensors"
+        claim("resumed moments and averages have the same bits", (t / "whole" / name).read_bytes() == (t / "half" / name).read_bytes())
+        state = load(t / "whole" / name)
+        claim("moments are BF16", all(struct.unpack("<I", struct.pack("<f", v))[0] & 0xFFFF == 0 for v in state["first_moment.lm_head.weight"][1]))
+        claim("averages lag behind the weights", state["average.lm_head.weight"] != load(t / "whole" / name.split("/")[0] / "model.safetensors")["lm_head.weight"])
 if not failures:
     print(f"{folder.name}: all passed")
 sys.exit(bool(failures))
