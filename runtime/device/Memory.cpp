@@ -53,4 +53,15 @@ Result<Buffer> Buffer::allocate(uint64_t bytes) {
   return buffer;
 }
 
+void Buffer::populate() {
+  if (!mapping) // it was cleared, and so touched
+    return;
+#ifdef MADV_POPULATE_WRITE
+  if (::madvise(base, bytes, MADV_POPULATE_WRITE) == 0)
+    return;
+#endif
+  for (uint64_t at = 0; at < bytes; at += 4096)
+    reinterpret_cast<volatile std::byte &>(base[at]) = std::byte{0}; // new pages are zero already
+}
+
 } // namespace hadal

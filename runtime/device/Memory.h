@@ -22,6 +22,9 @@ public:
   /// OutOfMemory: "cannot allocate 123 bytes".
   static Result<Buffer> allocate(uint64_t bytes);
 
+  /// Takes all of its pages from the system now: what is first touched inside a kernel waits for the system there.
+  void populate();
+
   std::byte *data() const { return base; }
   uint64_t size() const { return bytes; }
 
