@@ -417,9 +417,10 @@ void MatmulEmitter::turnPanel(Value batch, Value panel, const Chunk &chunk, Valu
   });
 }
 
-/// How many steps of a sum a chunk has: a multiple of the stored panel, all chunks alike where that is possible.
-static int64_t chunkLength(int64_t whole, int64_t panel) {
-  constexpr int64_t most = 512;
+/// How many steps of a sum a chunk has: a multiple of the stored panel, all chunks alike where that is possible. Processors
+/// with AVX-512 have second caches of twice the size.
+static int64_t chunkLength(int64_t whole, int64_t panel, int64_t lanes) {
+  int64_t most = lanes == 16 ? 1024 : 512;
   if (whole <= most)
     return whole;
   for (int64_t length = most / panel * panel; 2 * length >= most; length -= panel)
@@ -431,7 +432,7 @@ static int64_t chunkLength(int64_t whole, int64_t panel) {
 /// Weights in panels: chunks of the sum outermost, so that a chunk of the rows stays in the second cache for all panels and a
 /// chunk of a panel in the first for all rows.
 void MatmulEmitter::emitChunks(Value m0, Value m1, Value batch, Value p0, Value p1) {
-  int64_t length = chunkLength(first.k, stored.panel), whole = first.k / length, rest = first.k % length;
+  int64_t length = chunkLength(first.k, stored.panel, b.shape.lanes), whole = first.k / length, rest = first.k % length;
   bool one = whole + (rest != 0) == 1;
   int64_t offset = 0;
   Value turned;
@@ -537,7 +538,7 @@ LogicalResult MatmulEmitter::emit() {
     rowsOfTask = 256 / tall * tall;
   if (transposed) { // many rows for each panel that is turned
     rowsOfTask = 512 / tall * tall;
-    scratchBytes = llvm::alignTo(chunkLength(first.k, stored.panel), stored.panel) * layout.panel * 4;
+    scratchBytes = llvm::alignTo(chunkLength(first.k, stored.panel, b.shape.lanes), stored.panel) * layout.panel * 4;
   }
   int64_t panelsOfTask = 4, panels = layout.panels(), chunks = llvm::divideCeil(panels, panelsOfTask);
   auto panelRange = [&](Value chunk) {
