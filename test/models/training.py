@@ -5,31 +5,20 @@
 
 Python's own library only. Exit status 1 when a claim fails.
 """
-import array, json, math, struct, subprocess, sys, tempfile
+import json, math, struct, subprocess, sys, tempfile
 from pathlib import Path
+
+from tensors import load
 
 bin, folder = Path(sys.argv[1]), Path(sys.argv[2])
 config = json.loads((folder / "config.json").read_text())
 failures = []
-codes = {"F32": "f", "I32": "i", "I64": "q"}
 
 
 def claim(what, holds, detail=""):
     if not holds:
         failures.append(what)
         print(f"FAIL {folder.name}: {what} {detail}")
-
-
-def load(path):
-    """{name: (shape, array)}; tensors of other types are left out."""
-    blob = Path(path).read_bytes()
-    length = struct.unpack("<Q", blob[:8])[0]
-    out = {}
-    for name, t in json.loads(blob[8 : 8 + length]).items():
-        if name != "__metadata__" and t["dtype"] in codes:
-            first, last = t["data_offsets"]
-            out[name] = t["shape"], array.array(codes[t["dtype"]], blob[8 + length + first : 8 + length + last])
-    return out
 
 
 def save_ids(path, shape, ids):
