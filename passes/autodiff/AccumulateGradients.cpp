@@ -3,10 +3,10 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
-#include "mlir/IR/Matchers.h"
 #include "mlir/IR/SymbolTable.h"
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "passes/Passes.h"
+#include "passes/kernels/Matmul.h"
 
 namespace hadal {
 #define GEN_PASS_DEF_HADALACCUMULATEGRADIENTS
@@ -29,8 +29,7 @@ OpOperand *startOfSum(Value value) {
         generic && !generic.payloadUsesValueFromOperand(generic.getDpsInitOperand(0)))
       return nullptr;
     OpOperand *init = op.getDpsInitOperand(0);
-    auto fill = init->get().getDefiningOp<linalg::FillOp>();
-    if (fill && matchPattern(fill.getInputs()[0], m_AnyZeroFloat()))
+    if (isZeroFill(init->get()))
       return init;
     value = init->get();
   }

@@ -59,14 +59,8 @@ struct Recompute : public hadal::impl::HadalRecomputeBase<Recompute> {
       OpBuilder b(&op);
       op.walk([&](Operation *inner) {
         for (OpOperand &operand : inner->getOpOperands()) {
-          // Through views and sizes, to see whether what they look at is made again.
-          Value root = operand.get();
-          while (Operation *maker = root.getDefiningOp()) {
-            if (!isView(maker))
-              break;
-            root = maker->getOperand(0);
-          }
-          Operation *maker = root.getDefiningOp();
+          // Through views, to see whether what they look at is made again.
+          Operation *maker = rootOf(operand.get()).getDefiningOp();
           if (!maker || !halves.forward.contains(maker) || isFree(maker) || !again(maker))
             continue;
           clone(operand.get().getDefiningOp(), b);

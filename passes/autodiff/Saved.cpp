@@ -54,16 +54,6 @@ StringRef hadal::partOf(Operation *op) {
   return nameOf(op->getLoc());
 }
 
-/// The value whose memory `v` is a part of.
-static Value rootOf(Value v) {
-  while (Operation *op = v.getDefiningOp()) {
-    if (!isView(op))
-      break;
-    v = op->getOperand(0);
-  }
-  return v;
-}
-
 llvm::SetVector<Value> hadal::savedValues(func::FuncOp f, const Halves &halves) {
   llvm::SetVector<Value> saved;
   for (Operation &op : f.getBody().front()) {

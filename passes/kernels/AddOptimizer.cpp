@@ -11,6 +11,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/Passes.h"
 #include "passes/kernels/Kernel.h"
+#include "passes/quantize/RoundToBf16.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FormatVariadic.h"
 
@@ -162,19 +163,15 @@ void Optimizer::launch(func::FuncOp kernel, ArrayRef<Value> buffers, ArrayRef<Af
                          offsets.empty() ? ArrayAttr() : b.getAffineMapArrayAttr(at), AffineMapAttr(), IntegerAttr());
 }
 
-/// Rounds to bf16 (to nearest even), as --hadal-round-products does with activations. A weight is always a number.
+/// Rounds weights, as --hadal-round-products does with activations.
 func::FuncOp Optimizer::roundKernel() {
   OpBuilder::InsertionGuard guard(b);
   Type f32 = b.getF32Type();
   return kernel("round_to_bf16", {f32, f32}, b.getAffineSymbolExpr(0).ceilDiv(taskElements), 1,
                 [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
     walk(k, begin, end, k.dim(f.getArgument(0), 0), [&](Value i, int64_t width) {
-      Type bits = k.vectorOf(width, k.getI32Type());
-      auto constant = [&](int64_t v) { return arith::ConstantOp::create(k, DenseElementsAttr::get(cast<ShapedType>(bits), k.getI32IntegerAttr(int32_t(v)))).getResult(); };
-      Value x = arith::BitcastOp::create(k, bits, k.loadVector(f.getArgument(0), {i}, width));
-      Value last = arith::AndIOp::create(k, arith::ShRUIOp::create(k, x, constant(16)), constant(1));
-      Value cut = arith::AndIOp::create(k, k.add(k.add(x, constant(0x7fff)), last), constant(0xffff0000));
-      k.storeVector(arith::BitcastOp::create(k, k.vectorOf(width, f32), cut), f.getArgument(1), {i});
+      Value rounded = roundToBf16(k, k.getLoc(), k.loadVector(f.getArgument(0), {i}, width));
+      k.storeVector(rounded, f.getArgument(1), {i});
     });
   });
 }

@@ -7,6 +7,8 @@ namespace hadal {
 
 /// Ops that move no data: slices and reshapes.
 bool isView(mlir::Operation *op);
+/// The value whose memory `v` is all or a part of, through views.
+mlir::Value rootOf(mlir::Value v);
 /// Ops that cost no launch: views, initial values, sizes, parameters. Kernels hold copies of them.
 bool isFree(mlir::Operation *op);
 

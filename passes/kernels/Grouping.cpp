@@ -15,6 +15,12 @@ bool hadal::isView(Operation *op) {
   return isa_and_nonnull<tensor::ExtractSliceOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(op);
 }
 
+Value hadal::rootOf(Value v) {
+  while (isView(v.getDefiningOp()))
+    v = v.getDefiningOp()->getOperand(0);
+  return v;
+}
+
 bool hadal::isFree(Operation *op) {
   if (isView(op) || isa<tensor::EmptyOp, tensor::DimOp, ml_program::GlobalLoadConstOp, ml_program::GlobalLoadOp,
                        ml_program::GlobalStoreOp, affine::AffineApplyOp>(op))

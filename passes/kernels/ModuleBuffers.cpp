@@ -47,11 +47,6 @@ bool ModuleBuffers::inPanels(ml_program::GlobalOp global) {
   return panels[global] = result;
 }
 
-PanelLayout ModuleBuffers::panelsOf(RankedTensorType type) {
-  int64_t rank = type.getRank();
-  return PanelLayout::of(type.getDimSize(rank - 2), type.getDimSize(rank - 1), type.getElementType(), 1, shape);
-}
-
 StringAttr ModuleBuffers::state(ml_program::GlobalOp global) {
   auto named = global->getAttrOfType<StringAttr>("exec.state");
   StringAttr name = named ? named : StringAttr::get(module.getContext(), "weight." + global.getSymName());
@@ -60,7 +55,7 @@ StringAttr ModuleBuffers::state(ml_program::GlobalOp global) {
   auto type = cast<RankedTensorType>(global.getType());
   int64_t elements = type.getNumElements();
   if (inPanels(global)) {
-    PanelLayout layout = panelsOf(type);
+    PanelLayout layout = PanelLayout::of(type, shape);
     elements = layout.bytes() / layout.elementBytes() * (type.getRank() == 3 ? type.getDimSize(0) : 1);
   }
   OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
@@ -77,14 +72,14 @@ void ModuleBuffers::describeTrainables() {
   for (Attribute a : list) {
     NamedAttrList entry(cast<DictionaryAttr>(a));
     auto global = symbols.lookup<ml_program::GlobalOp>(cast<StringAttr>(entry.get("name")).getValue());
-    auto shape = cast<DenseI64ArrayAttr>(entry.get("shape")).asArrayRef();
+    auto sizes = cast<DenseI64ArrayAttr>(entry.get("shape")).asArrayRef();
     bool panelled = global && inPanels(global);
-    auto type = RankedTensorType::get(shape, b.getF32Type());
+    auto type = RankedTensorType::get(sizes, b.getF32Type());
     std::string layout = panelled ? "panels" : "plain";
-    for (auto [i, d] : llvm::enumerate(shape))
+    for (auto [i, d] : llvm::enumerate(sizes))
       layout += (i ? "x" : ".") + std::to_string(d);
     entry.set("layout", b.getStringAttr(layout));
-    entry.set("packed_elements", b.getI64IntegerAttr(panelled ? panelsOf(type).bytes() / 4 : type.getNumElements()));
+    entry.set("packed_elements", b.getI64IntegerAttr(panelled ? PanelLayout::of(type, shape).bytes() / 4 : type.getNumElements()));
     if (global)
       state(global);
     described.push_back(entry.getDictionary(module.getContext()));

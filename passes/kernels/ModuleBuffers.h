@@ -24,9 +24,6 @@ public:
   /// operand. A gradient lies as its parameter does.
   bool inPanels(mlir::ml_program::GlobalOp global);
 
-  /// The panels in which the last two dimensions of a type lie.
-  PanelLayout panelsOf(mlir::RankedTensorType type);
-
   /// The state that holds a mutable global, made on first use.
   mlir::StringAttr state(mlir::ml_program::GlobalOp global);
 

@@ -8,6 +8,7 @@
 #include "passes/Passes.h"
 #include "passes/autodiff/Saved.h"
 #include "passes/kernels/Matmul.h"
+#include "passes/quantize/RoundToBf16.h"
 
 namespace hadal {
 #define GEN_PASS_DEF_HADALROUNDPRODUCTS
@@ -18,19 +19,6 @@ using namespace mlir;
 using namespace hadal;
 
 namespace {
-
-/// Round to nearest even to the upper 16 bits. On the bits: what a target makes of a bf16 in between is not asked.
-Value roundToBf16(OpBuilder &b, Location loc, Value x) {
-  auto constant = [&](int32_t v) { return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(v)).getResult(); };
-  Value bits = arith::BitcastOp::create(b, loc, b.getI32Type(), x);
-  Value last = arith::AndIOp::create(b, loc, arith::ShRUIOp::create(b, loc, bits, constant(16)), constant(1));
-  Value carried = arith::AddIOp::create(b, loc, arith::AddIOp::create(b, loc, bits, constant(0x7fff)), last);
-  Value cut = arith::AndIOp::create(b, loc, carried, constant(int32_t(0xffff0000)));
-  Value rounded = arith::BitcastOp::create(b, loc, b.getF32Type(), cut);
-  // The carry could make a number of what is none.
-  Value isNumber = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ, x, x);
-  return arith::SelectOp::create(b, loc, isNumber, rounded, x);
-}
 
 struct RoundProducts : public hadal::impl::HadalRoundProductsBase<RoundProducts> {
   using HadalRoundProductsBase::HadalRoundProductsBase;

@@ -23,7 +23,8 @@ std::string hadal::defaultCacheFolder() {
     return std::string(cache) + "/hadal";
   if (const char *home = std::getenv("HOME"); home && *home)
     return std::string(home) + "/.cache/hadal";
-  return "/tmp/hadal-" + std::to_string(::getuid());
+  std::error_code error;
+  return (fs::temp_directory_path(error) / ("hadal-" + std::to_string(::getuid()))).string();
 }
 
 namespace {
