@@ -87,9 +87,13 @@ RankedTensorType Blocks::indexRowsType(ArrayRef<int64_t> sizes) {
 Value Blocks::load(StringRef name) {
   const ParameterDescription *parameter = model.find(name);
   assert(parameter && "describeModel lists every parameter that the blocks read");
-  if (trained)
-    return ml_program::GlobalLoadOp::create(b, tensorType(b, *parameter),
-                                            SymbolRefAttr::get(b.getContext(), parameter->name));
+  if (trained) {
+    auto load = ml_program::GlobalLoadOp::create(b, tensorType(b, *parameter),
+                                                 SymbolRefAttr::get(b.getContext(), parameter->name));
+    if (embeddingUse && name == "model.embed_tokens.weight")
+      load->setAttr("hadal.use", b.getI64IntegerAttr(embeddingUse));
+    return load;
+  }
   return ml_program::GlobalLoadConstOp::create(b, tensorType(b, *parameter),
                                                SymbolRefAttr::get(b.getContext(), parameter->name));
 }

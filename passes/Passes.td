@@ -161,6 +161,22 @@ def HadalRecompute : Pass<"hadal-recompute", "::mlir::ModuleOp"> {
   let options = [Option<"policy", "policy", "std::string", "\"none\"", "none, report or all">];
 }
 
+def HadalCutChunks : Pass<"hadal-cut-chunks", "::mlir::ModuleOp"> {
+  let summary = "what a pipeline stage does with a micro-batch, cut where ranks talk to each other";
+  let description = [{
+    In a module with `hadal.ranks`, the three functions of each stage:
+
+        func.func @stage.0_forward(%x) -> %y         func.func private @stage.0.forward(%x) -> %y attributes {hadal.chunk}
+          ops                                          %a = call @stage.0.forward.0(%x)
+          moe.exchange                          ->     %b = moe.exchange %a
+          ops                                          %y = call @stage.0.forward.1(%a, %b)
+    Every value that crosses has a name (`exec.name`) and sizes over the micro-batch's registers (`exec.shape`), known to all chunks of the
+    stage. `hadal.ranks` gets the names of the chunks and the sums that they add to. Fails where a size is no function of the
+    registers. Test: test/passes/hadal-cut-chunks.mlir.
+  }];
+  let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+}
+
 def ExecFormPrograms : Pass<"exec-form-programs", "::mlir::ModuleOp"> {
   let summary = "functions become programs that launch kernels";
   let description = [{

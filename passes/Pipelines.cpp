@@ -38,6 +38,9 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
 
 void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createHadalDifferentiate());
+  // Before gradients lose their names in sums: which op belongs to which part is seen from the results.
+  if (options.ranks > 1)
+    pm.addPass(createHadalSplitBackward());
   // After differentiation, which wants to see each contribution to a parameter's gradient by itself.
   pm.addPass(createHadalAccumulateGradients());
   // The two gradient products of a weight round operands of their own.
@@ -49,6 +52,9 @@ void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &optio
   pm.addPass(createCSEPass());
   // After CSE, which would merge the copies with what they are copies of.
   pm.addPass(createHadalRecompute({options.recompute}));
+  // Last, because what crosses between segments is what is left by then.
+  if (options.ranks > 1)
+    pm.addPass(createHadalCutChunks());
 }
 
 void hadal::buildGradientsToKernels(OpPassManager &pm, const PipelineOptions &options) {

@@ -39,8 +39,10 @@ OpOperand *startOfSum(Value value) {
 struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<AccumulateGradients> {
 
   /// The global that sums of `type` add up in: named, or the gradient of `parameter`.
-  ml_program::GlobalOp sumOf(func::FuncOp f, Attribute named, FlatSymbolRefAttr parameter, Type type, SymbolTable &symbols) {
+  ml_program::GlobalOp sumOf(func::FuncOp f, Attribute named, FlatSymbolRefAttr parameter, IntegerAttr use, Type type, SymbolTable &symbols) {
     std::string name = parameter ? ("gradient." + parameter.getValue()).str() : cast<StringAttr>(named).str();
+    if (use)
+      name += ".use" + std::to_string(use.getInt());
     std::string symbol = "sum." + name;
     if (auto known = symbols.lookup<ml_program::GlobalOp>(symbol))
       return known;
@@ -50,6 +52,8 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
     global->setAttr("exec.state", b.getStringAttr(name));
     if (parameter)
       global->setAttr("hadal.layout_of", parameter);
+    if (use)
+      global->setAttr("hadal.use", use);
     symbols.insert(global);
     return global;
   }
@@ -80,6 +84,10 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
 
   void runOnOperation() override {
     SymbolTable symbols(getOperation());
+    // Stages were there to be differentiated.
+    for (int64_t number = 0; auto stage = symbols.lookup<func::FuncOp>("stage." + std::to_string(number)); ++number)
+      if (!stage->hasAttr("hadal.differentiate"))
+        symbols.erase(stage);
     for (auto f : llvm::make_early_inc_range(getOperation().getOps<func::FuncOp>())) {
       if (f.isExternal() || !f.getBody().hasOneBlock())
         continue;
@@ -95,7 +103,8 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
           f.emitError("wants --hadal-differentiate before --hadal-accumulate-gradients");
           return signalPassFailure();
         }
-        sums.push_back({value, sumOf(f, named, parameter, value.getType(), symbols)});
+        auto use = f.getResultAttrOfType<IntegerAttr>(i, "hadal.use");
+        sums.push_back({value, sumOf(f, named, parameter, use, value.getType(), symbols)});
         dropped.set(i);
       }
       for (auto [value, global] : sums)

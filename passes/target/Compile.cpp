@@ -54,6 +54,16 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
     changed.set("page_tokens", Builder(module).getI64IntegerAttr(options.pageTokens));
     module->setAttr("hadal.model", changed.getDictionary(module.getContext()));
   }
+  if (auto ranks = module->getAttrOfType<DictionaryAttr>("hadal.ranks")) {
+    auto number = [&](StringRef name) { return ranks.getAs<IntegerAttr>(name).getInt(); };
+    pipeline.ranks = number("pp") * number("ep") * number("dp");
+    pipeline.expertRanks = number("ep");
+    pipeline.nodes = number("nodes");
+    if (options.recompute != "none")
+      return llvm::createStringError("--recompute: a job on many ranks keeps its activations, wants none, got " + options.recompute);
+    if (options.emit == "memory")
+      return llvm::createStringError("--emit=memory wants a job on one rank");
+  }
   PassManager toKernels(module.getContext());
   if (auto training = module->getAttrOfType<DictionaryAttr>("hadal.training")) {
     PassManager toGradients(module.getContext());

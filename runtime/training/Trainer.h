@@ -71,7 +71,7 @@ private:
   const fb::Training &table;
   Trainables &trainables;
   ProgramRun zero, gradient, norms, optimizer;
-  std::span<const float> losses; ///< the state: main, each depth, balance
+  std::span<const float> losses; ///< the state: main, each depth, each routing layer's balance
 };
 
 } // namespace hadal
