@@ -103,9 +103,9 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
   LogicalResult readOptions() {
     auto wants = [&] { return getOperation().emitError("moe-shard-experts wants "); };
     if (ranks < 1 || !llvm::isPowerOf2_64(ranks))
-      return wants() << "ranks (" << ranks << ") to be a power of two: each rank's experts are a subtree of the halving tree that sums them";
+      return wants() << "ranks (" << int64_t(ranks) << ") to be a power of two: each rank's experts are a subtree of the halving tree that sums them";
     if (nodes < 1 || ranks % nodes != 0)
-      return wants() << "nodes (" << nodes << ") to divide ranks (" << ranks << ")";
+      return wants() << "nodes (" << int64_t(nodes) << ") to divide ranks (" << int64_t(ranks) << ")";
     if (nodes == 1 || nodes == ranks)
       levels = {{ranks, 1, 1}};
     else
@@ -132,7 +132,7 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
     auto type = cast<RankedTensorType>(stack.getType());
     SmallVector<int64_t> shape(type.getShape());
     if (shape.front() % ranks != 0)
-      return stack.getDefiningOp()->emitOpError() << "wants E (" << shape.front() << ") to be a multiple of ranks (" << ranks << ")";
+      return stack.getDefiningOp()->emitOpError() << "wants E (" << shape.front() << ") to be a multiple of ranks (" << int64_t(ranks) << ")";
     shape.front() /= ranks;
     Operation *op = stack.getDefiningOp();
     auto load = dyn_cast_or_null<ml_program::GlobalLoadOp>(op);
@@ -321,7 +321,7 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
       if (failed(cluster))
         return WalkResult::interrupt();
       if (plan.getExpertCount() % ranks != 0) {
-        plan.emitOpError() << "wants E (" << plan.getExpertCount() << ") to be a multiple of ranks (" << ranks << ")";
+        plan.emitOpError() << "wants E (" << plan.getExpertCount() << ") to be a multiple of ranks (" << int64_t(ranks) << ")";
         return WalkResult::interrupt();
       }
       clusters.push_back(*cluster);
