@@ -6,6 +6,33 @@ include "mlir/Pass/PassBase.td"
 // In running order: reading this file from top to bottom is reading the compiler.
 
 //===----------------------------------------------------------------------===//
+// shard: experts on ranks
+//===----------------------------------------------------------------------===//
+
+def MoeShardExperts : Pass<"moe-shard-experts", "::mlir::ModuleOp"> {
+  let summary = "experts over ranks: dispatch and combine become exchanges";
+  let description = [{
+        %plan = moe.plan %experts                         %sends = moe.plan_sends %experts
+        %r = moe.dispatch %x, %plan                       %there = moe.exchange (moe.dispatch %x, %sends)
+        %y = moe.grouped_matmul %r, %w ...        ->      %plan = moe.plan %ids_there segments ...
+        %z = moe.combine %y, %plan                        ... as before, with this rank's experts, on the rows that came ...
+                                                          %back = moe.exchange (moe.combine %y, %plan)
+                                                          %z = moe.combine %back, %sends
+    Parameters [E, N, K] that grouped products read become [E / ranks, N, K]. Their globals get `hadal.segment_owners`, the rank that each segment
+    of rows comes from, their entries of `hadal.trainables` `sharded` and a smaller `count`. The function gets the registers "L<layer>.<level>.rows" and
+    ".choices". With `nodes` between 1 and `ranks` there are two levels of exchange: to the nodes, and inside them. A plan that something else
+    reads (the loads) stays for that. Before differentiation: gradients go back the same ways. The graph is that of every rank.
+    Sums are those of one rank with all experts, bit for bit. Fails where ranks are no power of two, where nodes do not divide them, where they do
+    not divide the experts, and where a plan is read in other ways. Source: DeepSeek-V3, arXiv:2412.19437, §3.2.2; GShard, arXiv:2006.16668, §3.1.
+    Test: test/passes/moe-shard-experts.mlir, test/autodiff/ShardExpertsTest.cpp.
+  }];
+  let options = [Option<"ranks", "ranks", "int64_t", "1", "expert-parallel ranks">,
+                 Option<"nodes", "nodes", "int64_t", "1", "nodes that these ranks span">];
+  let dependentDialects = ["::hadal::moe::MoeDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::arith::ArithDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // autodiff: from the loss to its gradient
 //===----------------------------------------------------------------------===//
 

@@ -37,6 +37,9 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
 }
 
 void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &options) {
+  // Before differentiation, which makes the exchanges of the way back from those of the way there.
+  if (options.expertRanks > 1)
+    pm.addPass(createMoeShardExperts({options.expertRanks, options.nodes}));
   pm.addPass(createHadalDifferentiate());
   // Before gradients lose their names in sums: which op belongs to which part is seen from the results.
   if (options.ranks > 1)

@@ -50,10 +50,15 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
     auto global = ml_program::GlobalOp::create(b, f.getLoc(), symbol, type, /*is_mutable=*/true,
                                                ml_program::ExternAttr::get(&getContext(), type), b.getStringAttr("private"));
     global->setAttr("exec.state", b.getStringAttr(name));
-    if (parameter)
+    if (parameter) {
       global->setAttr("hadal.layout_of", parameter);
-    if (use)
-      global->setAttr("hadal.use", use);
+      if (use)
+        global->setAttr("hadal.use", use);
+      // A sharded parameter's sums are kept by source: whose each is stands with it.
+      auto sharded = symbols.lookup<ml_program::GlobalOp>(parameter.getAttr());
+      if (Attribute owners = sharded ? sharded->getAttr("hadal.segment_owners") : Attribute())
+        global->setAttr("hadal.segment_owners", owners);
+    }
     symbols.insert(global);
     return global;
   }

@@ -4,7 +4,7 @@
 //
 // The backward graph is cut by what its results need, not by rules of its own: whatever an input's gradient is made of
 // belongs to the input gradient, and only what is left waits (ZB1P: arXiv:2401.10241, section 2; DualPipe:
-// arXiv:2412.19437, section 3.2.1).
+// arXiv:2412.19437, section 3.2.1). Exchanges with other ranks never wait.
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
@@ -62,6 +62,12 @@ public:
         for (unsigned i : results[WeightGrad])
           for (auto sum = terminator->getOperand(i).getDefiningOp<moe::ScatterAddOp>(); sum; sum = sum.getInit().getDefiningOp<moe::ScatterAddOp>())
             assign(sum.getRows(), InputGrad);
+      // Weight gradients wait for no other rank: what rows are exchanged for belongs to the input gradient.
+      if (stage == InputGrad)
+        for (Operation &op : block.without_terminator())
+          if (isa<moe::ExchangeOp, moe::ExchangeCountsOp>(op))
+            for (Value v : op.getResults())
+              assign(v, InputGrad);
     }
     for (Operation &op : block.without_terminator())
       if (stageOf.contains(&op) && !isCloned(&op))

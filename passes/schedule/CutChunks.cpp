@@ -25,7 +25,7 @@ using namespace hadal;
 
 namespace {
 
-bool isExchange(Operation *op) { return op && (op->getName().getStringRef() == "moe.exchange" || op->getName().getStringRef() == "moe.exchange_counts"); }
+bool isExchange(Operation *op) { return isa_and_nonnull<moe::ExchangeOp, moe::ExchangeCountsOp>(op); }
 
 /// Costs nothing, so each segment has its own.
 bool isCloned(Operation *op) { return isFree(op) || op->hasTrait<OpTrait::ConstantLike>(); }
