@@ -118,6 +118,8 @@ private:
       AffineMap map = given ? given.getValue() : shapes.lookup(name.getValue());
       if (StringRef of = name.getValue(); !map && of.consume_front("gradient."))
         map = shapes.lookup(of);
+      if (map) // sharding may have added registers since
+        map = AffineMap::get(0, registers, map.getResults(), b.getContext());
       if (f.getArgAttr(i, "hadal.stage")) {
         if (shapes.contains(name.getValue()))
           f.removeArgAttr(i, "hadal.stage"); // an earlier chunk has received it
@@ -126,8 +128,7 @@ private:
       }
       if (!map)
         continue; // static
-      if (!given)
-        f.setArgAttr(i, "exec.shape", AffineMapAttr::get(map));
+      f.setArgAttr(i, "exec.shape", AffineMapAttr::get(map));
       for (int64_t d = 0; d < type.getRank(); ++d)
         sizes.set(argument, d, map.getResult(d));
     }

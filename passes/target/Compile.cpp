@@ -5,6 +5,7 @@
 #include "mlir/IR/Builders.h"
 #include "passes/Pipelines.h"
 #include "passes/kernels/Kernel.h"
+#include "passes/schedule/Schedule.h"
 #include "passes/target/EmitModule.h"
 #include "passes/target/NativeCode.h"
 #include "runtime/File.h"
@@ -59,6 +60,10 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
     pipeline.ranks = number("pp") * number("ep") * number("dp");
     pipeline.expertRanks = number("ep");
     pipeline.nodes = number("nodes");
+    auto training = module->getAttrOfType<DictionaryAttr>("hadal.training");
+    int64_t microBatches = training.getAs<IntegerAttr>("micro_batches").getInt() / (pipeline.expertRanks * number("dp"));
+    if (auto made = schedule::makeSchedule(ranks.getAs<StringAttr>("schedule").getValue().str(), number("pp"), microBatches); !made.ok())
+      return llvm::createStringError(made.error().message);
     if (options.recompute != "none")
       return llvm::createStringError("--recompute: a job on many ranks keeps its activations, wants none, got " + options.recompute);
     if (options.emit == "memory")

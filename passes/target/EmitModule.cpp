@@ -3,6 +3,7 @@
 #include "dialects/exec/Exec.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "passes/kernels/Kernel.h"
+#include "passes/schedule/Schedule.h"
 #include "runtime/module/Module_generated.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -401,7 +402,16 @@ Offset<fb::Ranks> Emitter::ranks(int64_t microBatches) {
     stages.push_back(fb::CreateStageDirect(b, program("forward"), program("input_grad"), program("weight_grad"), number(stage, "first_layer"),
                                            number(stage, "layers"), &accumulators));
   }
+  // Makes no errors: the sizes were looked at before anything was compiled.
+  auto schedule = schedule::makeSchedule(facts.getAs<StringAttr>("schedule").getValue().str(), number(facts, "pp"),
+                                         microBatches / (number(facts, "ep") * number(facts, "dp")));
   Offsets<fb::Order> orders;
+  for (const schedule::Order &order : schedule.value().orders) {
+    Offsets<fb::Chunk> chunks;
+    for (const schedule::Chunk &chunk : order)
+      chunks.push_back(fb::CreateChunk(b, fb::ChunkKind(chunk.kind), chunk.direction, chunk.microBatch, chunk.paired));
+    orders.push_back(fb::CreateOrderDirect(b, &chunks));
+  }
   return fb::CreateRanksDirect(b, number(facts, "pp"), number(facts, "ep"), number(facts, "dp"), number(facts, "nodes"),
                                facts.getAs<StringAttr>("schedule").str().c_str(), facts.getAs<BoolAttr>("overlap").getValue(),
                                facts.getAs<BoolAttr>("fast_reduction").getValue(), &stages, &orders);
