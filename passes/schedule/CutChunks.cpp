@@ -134,13 +134,13 @@ private:
     }
   }
 
-  /// Every result becomes what an op of a segment makes, each its own.
+  /// Every result becomes what an op makes, each its own.
   void materializeResults() {
     Operation *terminator = block.getTerminator();
     DenseSet<Value> seen;
     for (OpOperand &operand : terminator->getOpOperands()) {
       Operation *op = operand.get().getDefiningOp();
-      if (op && !isCloned(op) && !isExchange(op) && seen.insert(operand.get()).second)
+      if (op && !isCloned(op) && seen.insert(operand.get()).second)
         continue;
       OpBuilder at(terminator);
       auto type = cast<RankedTensorType>(operand.get().getType());
@@ -154,31 +154,75 @@ private:
   }
 
   /// What `v` is made of, looking through what each segment makes anew.
-  void rootsOf(Value v, llvm::SetVector<Value> &roots, bool throughDims = false) {
+  void rootsOf(Value v, llvm::SetVector<Value> &roots) {
     Operation *op = v.getDefiningOp();
     if (!op || !isCloned(op)) {
       roots.insert(v);
       return;
     }
-    if (isa<tensor::DimOp>(op) && !throughDims)
+    if (isa<tensor::DimOp>(op))
       return; // a size is no reading: any value of that size tells it
     for (Value read : readsOf(op, block))
-      rootsOf(read, roots, throughDims);
+      rootsOf(read, roots);
+  }
+
+  /// The first segment that can read `v`.
+  int64_t availableIn(Value v) {
+    Operation *maker = v.getDefiningOp();
+    return maker ? depth[maker] + (isExchange(maker) ? 1 : 0) : 0;
+  }
+
+  /// Notes that `v` tells its sizes.
+  void tells(Value v) {
+    auto type = dyn_cast<RankedTensorType>(v.getType());
+    for (int64_t d = 0; type && d < type.getRank(); ++d)
+      if (auto size = sizes.dim(v, d); type.isDynamicDim(d) && succeeded(size)) {
+        std::pair<Value, int64_t> &known = tellers[*size];
+        if (!known.first || availableIn(v) < availableIn(known.first))
+          known = {v, d};
+      }
+  }
+
+  /// The value that tells the size first, and which of its dimensions; null where nothing does.
+  std::pair<Value, int64_t> tellerOf(tensor::DimOp dimOp) {
+    auto size = sizes.index(dimOp.getResult());
+    return failed(size) ? std::pair<Value, int64_t>() : tellers.lookup(*size);
+  }
+
+  /// The sizes that `v` is made of.
+  void dimsOf(Value v, SmallVector<tensor::DimOp> &dims) {
+    Operation *op = v.getDefiningOp();
+    if (!op || !isCloned(op))
+      return;
+    if (auto dimOp = dyn_cast<tensor::DimOp>(op))
+      dims.push_back(dimOp);
+    else
+      for (Value read : readsOf(op, block))
+        dimsOf(read, dims);
   }
 
   void place() {
+    for (BlockArgument argument : block.getArguments())
+      tells(argument);
     for (Operation &op : block.without_terminator()) {
       if (isCloned(&op))
         continue;
       int64_t at = 0;
       llvm::SetVector<Value> roots;
-      for (Value v : readsOf(&op, block))
+      SmallVector<tensor::DimOp> dims;
+      for (Value v : readsOf(&op, block)) {
         rootsOf(v, roots);
+        dimsOf(v, dims);
+      }
       for (Value root : roots)
-        if (Operation *maker = root.getDefiningOp())
-          at = std::max(at, depth[maker] + (isExchange(maker) ? 1 : 0));
+        at = std::max(at, availableIn(root));
+      for (tensor::DimOp dimOp : dims)
+        if (Value teller = tellerOf(dimOp).first)
+          at = std::max(at, availableIn(teller));
       depth[&op] = at;
       segments = std::max(segments, at + 1);
+      for (Value v : op.getResults())
+        tells(v);
     }
     // Ops that write one after the other into the same memory stay together.
     for (Operation &op : llvm::reverse(block.without_terminator()))
@@ -235,8 +279,14 @@ private:
       if (isCloned(&op))
         continue;
       llvm::SetVector<Value> roots;
-      for (Value v : readsOf(&op, block))
-        rootsOf(v, roots, /*throughDims=*/true);
+      SmallVector<tensor::DimOp> dims;
+      for (Value v : readsOf(&op, block)) {
+        rootsOf(v, roots);
+        dimsOf(v, dims);
+      }
+      for (tensor::DimOp dimOp : dims)
+        if (Value teller = tellerOf(dimOp).first)
+          roots.insert(teller);
       for (Value root : roots) {
         Operation *maker = root.getDefiningOp();
         if (maker && !isExchange(maker) && (depth[maker] != depth[&op] || isExchange(&op))) {
@@ -288,7 +338,13 @@ private:
             map.map(dimOp.getResult(), tensor::DimOp::create(at, dimOp.getLoc(), map.lookup(known), d).getResult());
             return true;
           }
-      return false;
+      auto [teller, d] = tellerOf(dimOp);
+      if (!teller)
+        return false;
+      addInput(teller);
+      here.push_back(teller);
+      map.map(dimOp.getResult(), tensor::DimOp::create(at, dimOp.getLoc(), map.lookup(teller), d).getResult());
+      return true;
     };
     std::function<void(Value)> need = [&](Value v) {
       if (map.contains(v))
@@ -347,8 +403,12 @@ private:
     }
 
     SmallVector<Value> operands;
-    for (Value v : inputs)
+    for (Value v : inputs) {
+      if (!chunkValues.contains(v))
+        return emitError(v.getLoc()) << name << "." << number << " reads " << names.lookup(v) << ", which a later part makes (part "
+                                     << (v.getDefiningOp() ? depth.lookup(v.getDefiningOp()) : -1) << ")";
       operands.push_back(chunkValues.lookup(v));
+    }
     auto call = func::CallOp::create(chunk, f.getLoc(), part, operands);
     for (auto [v, result] : llvm::zip(outputs, call.getResults()))
       chunkValues.map(v, result);
@@ -365,6 +425,7 @@ private:
   Sizes sizes;
   DenseMap<Operation *, int64_t> depth;
   int64_t segments = 1;
+  DenseMap<AffineExpr, std::pair<Value, int64_t>> tellers; ///< of each size, the value that tells it first
   DenseMap<Value, StringAttr> names;
   llvm::DenseSet<Value> crossing;
   SmallVector<Value> here; ///< of the segment at hand
