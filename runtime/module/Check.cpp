@@ -1,5 +1,6 @@
 #include "runtime/module/Check.h"
 #include "runtime/Tensor.h"
+#include "runtime/module/CheckRanks.h"
 #include "runtime/module/Expr.h"
 
 #include <set>
@@ -48,6 +49,7 @@ private:
   Status checkTraining(const fb::Training &training);
   Status checkProgram(const fb::Program &program);
   Status checkBinding(const fb::Binding *binding);
+  Status checkArguments(std::initializer_list<uint32_t> arguments);
   Status checkCommands(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> *commands, unsigned depth);
   Status checkAction(const fb::Command &command, unsigned depth);
   Status checkCalls(uint32_t program, std::set<uint32_t> &open, std::set<uint32_t> &done);
@@ -154,6 +156,19 @@ Status Checker::checkBinding(const fb::Binding *b) {
   return checkExpression(b->offset(), program->registers()->size(), "a binding's offset");
 }
 
+Status Checker::checkArguments(std::initializer_list<uint32_t> arguments) {
+  for (uint32_t argument : arguments)
+    if (argument >= program->arguments()->size())
+      return invalidFile("the command names argument " + std::to_string(argument) + " of " + std::to_string(program->arguments()->size()));
+  return {};
+}
+
+static Status checkGroup(uint32_t parts, uint32_t segments, uint32_t stride) {
+  if (parts == 0 || segments == 0 || stride == 0 || parts > (1 << 20) || segments > (1 << 20) || stride > (1 << 20))
+    return invalidFile("exchange has impossible numbers of parts");
+  return {};
+}
+
 Status Checker::checkAction(const fb::Command &command, unsigned depth) {
   size_t registers = program->registers()->size();
   switch (command.action_type()) {
@@ -206,6 +221,24 @@ Status Checker::checkAction(const fb::Command &command, unsigned depth) {
   case fb::Action_Record:
   case fb::Action_Wait:
     return {};
+  case fb::Action_Send:
+    return checkArguments({command.action_as_Send()->argument()});
+  case fb::Action_Receive:
+    return checkArguments({command.action_as_Receive()->argument()});
+  case fb::Action_ExchangeCounts: {
+    auto *exchange = command.action_as_ExchangeCounts();
+    if (exchange->rows() >= registers || exchange->choices() >= registers)
+      return invalidFile("exchange of counts sets a register that there is not");
+    HADAL_TRY(checkGroup(exchange->parts(), exchange->segments(), exchange->stride()));
+    return checkArguments({exchange->send(), exchange->receive()});
+  }
+  case fb::Action_Exchange: {
+    auto *exchange = command.action_as_Exchange();
+    if (exchange->row_bytes() == 0 || exchange->row_bytes() > (uint64_t(1) << 40) || exchange->capacity() > (uint64_t(1) << 40))
+      return invalidFile("exchange has impossible rows");
+    HADAL_TRY(checkGroup(exchange->parts(), exchange->segments(), exchange->stride()));
+    return checkArguments({exchange->destination(), exchange->source(), exchange->send_counts(), exchange->receive_counts()});
+  }
   default:
     return invalidFile("unknown command " + std::to_string(static_cast<unsigned>(command.action_type())));
   }
@@ -276,7 +309,7 @@ Status Checker::run() {
   std::set<uint32_t> open, done;
   for (uint32_t p = 0; p < module.programs()->size(); ++p)
     HADAL_TRY(checkCalls(p, open, done));
-  return {};
+  return checkRanks(module);
 }
 
 } // namespace
