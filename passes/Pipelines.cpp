@@ -41,6 +41,9 @@ void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &optio
   if (options.expertRanks > 1)
     pm.addPass(createMoeShardExperts({options.expertRanks, options.nodes}));
   pm.addPass(createHadalDifferentiate());
+  // Before the cut, so that weight gradients later read the tokens' rows and not the more rows that they were gathered to.
+  if (options.ranks > 1)
+    pm.addPass(createMoeFuseDispatch());
   // Before gradients lose their names in sums: which op belongs to which part is seen from the results.
   if (options.ranks > 1)
     pm.addPass(createHadalSplitBackward());

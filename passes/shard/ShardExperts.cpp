@@ -220,6 +220,10 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
     for (const std::string &name : more)
       names.push_back(b.getStringAttr(name));
     f->setAttr("exec.registers", b.getArrayAttr(names));
+    for (unsigned i = 0; i < f.getNumArguments(); ++i)
+      if (auto shape = f.getArgAttrOfType<AffineMapAttr>(i, "exec.shape"))
+        f.setArgAttr(i, "exec.shape",
+                     AffineMapAttr::get(AffineMap::get(0, names.size(), shape.getValue().getResults(), &getContext())));
   }
 
   //===--------------------------------------------------------------------===//
