@@ -23,19 +23,19 @@ int main(int argc, char **argv) {
                "hadal-plan");
   plan::PlanRequest request;
   plan::Layout &layout = request.layout;
-  layout.dp = layout.nodes = 0;
+  layout.pp = layout.ep = layout.dp = layout.nodes = 0;
   plan::OrdersRequest orders;
   std::string schedule, html, precision = "fp8";
   CLI::Range positive(int64_t(1), int64_t(1) << 24);
   app.add_option("INPUT", request.input, "Folder with config.json, or a module with ranks");
   app.add_option("--schedule", schedule, "1f1b, zb1p, dualpipe (with INPUT the default) or dualpipev");
-  auto *pp = app.add_option("--pp", layout.pp, "Pipeline ranks")->check(positive);
+  auto *pp = app.add_option("--pp", layout.pp, "Pipeline ranks; with INPUT by default 16")->check(positive);
   auto *microBatches = app.add_option("--micro-batches", orders.microBatches, "Micro-batches of a step (with INPUT: over all ranks)")->check(positive);
   app.add_option("--html", html, "Write the timeline as a self-contained page");
 
   auto *job = app.add_option_group("With INPUT");
   job->add_option("--cluster", request.cluster, "Cluster file, or the name of one of examples/clusters")->capture_default_str();
-  job->add_option("--ep", layout.ep, "Expert-parallel ranks")->check(positive);
+  job->add_option("--ep", layout.ep, "Expert-parallel ranks; by default 64")->check(positive);
   job->add_option("--dp", layout.dp, "Data-parallel replicas of them; by default as many as the cluster has room for")->check(positive);
   job->add_option("--nodes", layout.nodes, "Nodes that an expert-parallel group spans; by default as few as hold it")->check(positive);
   job->add_option("--batch", layout.sequences, "Sequences of a step")->check(positive)->capture_default_str()->excludes(microBatches);

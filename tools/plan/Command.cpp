@@ -25,21 +25,40 @@ static Result<Cluster> readCluster(const std::string &file) {
   return parseCluster(text, file);
 }
 
-/// Fills in what was not said: as many replicas as the cluster has room for, nodes full of ranks.
-static Status complete(Layout &l, const Cluster &cluster) {
-  if (!l.dp)
-    l.dp = std::max<int64_t>(1, cluster.gpus / (l.pp * l.ep));
+/// The largest power of two up to `most` that `holds`.
+template <typename Holds> static int64_t largestPower(int64_t most, Holds holds) {
+  while (most > 1 && !holds(most))
+    most /= 2;
+  return most;
+}
+
+/// Fills in what was not said: the report's pp and ep, or as much of them as the model has layers and experts for; nodes full of ranks; as many replicas
+/// as the cluster has room for and the step can be split among.
+static void complete(Layout &l, const ModelSize &size, const Cluster &cluster) {
+  if (!l.pp)
+    l.pp = largestPower(16, [&](int64_t pp) { return pp <= size.layers; });
+  if (!l.ep)
+    l.ep = largestPower(64, [&](int64_t ep) { return size.experts % ep == 0 && l.pp * ep <= cluster.gpus; });
   if (!l.nodes)
     l.nodes = std::max<int64_t>(1, l.ep / cluster.gpusPerNode);
-  return {};
+  if (l.dp)
+    return;
+  int64_t most = std::max<int64_t>(1, cluster.gpus / (l.pp * l.ep));
+  for (l.dp = most; l.dp > 1; --l.dp)
+    if (l.microBatches() && schedule::makeSchedule(l.schedule, uint32_t(l.pp), uint32_t(l.microBatches())).ok())
+      return;
+  // The message about the largest says most.
+  if (!l.microBatches() || !schedule::makeSchedule(l.schedule, uint32_t(l.pp), uint32_t(l.microBatches())).ok())
+    l.dp = most;
 }
 
 static Status write(const std::string &file, const std::string &text) { return writeFile(file, std::as_bytes(std::span(text))); }
 
 Status plan::showPlan(PlanRequest request) {
   Cluster cluster = HADAL_TRY(readCluster(request.cluster));
-  WorkSource source = HADAL_TRY(openSource(request.input, request.layout));
-  HADAL_TRY(complete(request.layout, cluster));
+  ModelSize size;
+  WorkSource source = HADAL_TRY(openSource(request.input, request.layout, size));
+  complete(request.layout, size, cluster);
 
   if (!request.compare.empty()) {
     std::vector<Candidate> all = request.compare == "schedules" ? compareSchedules(source, request.layout, cluster)

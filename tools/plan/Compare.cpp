@@ -14,6 +14,13 @@ std::vector<Candidate> plan::compareSchedules(const WorkSource &source, const La
     other.schedule = name;
     all.push_back({other, makePlan(source, other, cluster)});
   }
+  // DualPipeV on half the ranks has the stages that the others have.
+  Layout half = layout;
+  half.schedule = "dualpipev";
+  half.pp /= 2;
+  half.dp *= 2;
+  if (layout.pp % 2 == 0)
+    all.insert(all.begin() + 3, {half, makePlan(source, half, cluster)});
   return all;
 }
 

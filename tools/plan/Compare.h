@@ -12,7 +12,7 @@ struct Candidate {
   Result<std::unique_ptr<Plan>> plan;
 };
 
-/// The four schedules on the layout's ranks.
+/// The four schedules on the layout's ranks, DualPipeV also on half of them, which then hold as many stages.
 std::vector<Candidate> compareSchedules(const WorkSource &source, const Layout &layout, const Cluster &cluster);
 
 /// Powers of two for pp and ep that use as many GPUs as `layout` does, those that have plans: the fastest that fit in memory first.
