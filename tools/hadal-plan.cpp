@@ -25,11 +25,11 @@ int main(int argc, char **argv) {
   plan::Layout &layout = request.layout;
   layout.pp = layout.ep = layout.dp = layout.nodes = 0;
   plan::OrdersRequest orders;
-  std::string schedule, html, precision = "fp8";
+  std::string schedule, html, precision = "fp8", split = "balanced";
   CLI::Range positive(int64_t(1), int64_t(1) << 24);
   app.add_option("INPUT", request.input, "Folder with config.json, or a module with ranks");
   app.add_option("--schedule", schedule, "1f1b, zb1p, dualpipe (with INPUT the default) or dualpipev");
-  auto *pp = app.add_option("--pp", layout.pp, "Pipeline ranks; with INPUT by default 16")->check(positive);
+  auto *pp = app.add_option("--pp", layout.pp, "Pipeline ranks; with INPUT by default 16")->check(CLI::Range(int64_t(0), int64_t(1) << 24));
   auto *microBatches = app.add_option("--micro-batches", orders.microBatches, "Micro-batches of a step (with INPUT: over all ranks)")->check(positive);
   app.add_option("--html", html, "Write the timeline as a self-contained page");
 
@@ -39,6 +39,9 @@ int main(int argc, char **argv) {
   job->add_option("--dp", layout.dp, "Data-parallel replicas of them; by default as many as the cluster has room for")->check(positive);
   job->add_option("--nodes", layout.nodes, "Nodes that an expert-parallel group spans; by default as few as hold it")->check(positive);
   job->add_option("--batch", layout.sequences, "Sequences of a step")->check(positive)->capture_default_str()->excludes(microBatches);
+  job->add_option("--split", split, "balanced: stages of equal time, as the report has them; even: of equally many layers, as hadal-compile cuts")
+      ->check(CLI::IsMember({"balanced", "even"}))
+      ->capture_default_str();
   job->add_option("--sequence", layout.sequence, "Tokens of a sequence")->check(positive)->capture_default_str();
   job->add_option("--micro-batch", layout.microBatch, "Sequences of a micro-batch")->check(positive)->capture_default_str();
   job->add_option("--precision", precision, "fp8 or bf16: what products are computed in")->check(CLI::IsMember({"fp8", "bf16"}))->capture_default_str();
@@ -60,8 +63,11 @@ int main(int argc, char **argv) {
     app.parse(argc, argv);
     Status status = [&]() -> Status {
       if (!request.input.empty()) {
+        if (*pp && !layout.pp)
+          return invalidArgument("--pp wants at least one rank");
         layout.schedule = schedule.empty() ? layout.schedule : schedule;
         layout.precision = precision == "fp8" ? plan::Precision::Fp8 : plan::Precision::Bf16;
+        layout.evenSplit = split == "even";
         if (*microBatches)
           layout.sequences = int64_t(orders.microBatches) * layout.microBatch;
         request.html = html;

@@ -306,7 +306,9 @@ Result<StepWork> plan::workOfModel(const ModelConfig &c, const Layout &l, int64_
     return invalidArgument("wants at least a layer for each of " + std::to_string(stages) + " stages, the model has " + std::to_string(c.layers));
   LayerWork make(c, l);
   StepWork work;
-  work.model = c.modelType + " " + std::to_string(int64_t(std::llround(double(c.parameterCount()) / 1e9))) + "B";
+  double parameters = double(c.parameterCount());
+  bool billions = parameters >= 1e9;
+  work.model = c.modelType + " " + std::to_string(std::llround(parameters / (billions ? 1e9 : 1e6))) + (billions ? "B" : "M");
   work.tokens = double(l.sequences * l.sequence);
   work.expertsPerRank = double(c.experts) / double(l.ep);
   work.expertRanks = double(l.ep);
@@ -336,7 +338,12 @@ Result<StepWork> plan::workOfModel(const ModelConfig &c, const Layout &l, int64_
   std::vector<double> layers;
   for (int64_t i = 0; i < c.layers; ++i)
     layers.push_back(secondsOf(timing, c.isDense(i) ? dense : routed));
-  std::vector<int64_t> counts = splitLayers(layers, stages, secondsOf(timing, first), secondsOf(timing, last));
+  std::vector<int64_t> counts;
+  if (l.evenSplit)
+    for (int64_t s = 0; s < stages; ++s)
+      counts.push_back(c.layers * (s + 1) / stages - c.layers * s / stages);
+  else
+    counts = splitLayers(layers, stages, secondsOf(timing, first), secondsOf(timing, last));
 
   int64_t next = 0;
   for (int64_t s = 0; s < stages; ++s) {

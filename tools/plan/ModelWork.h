@@ -10,8 +10,9 @@
 
 namespace hadal::plan {
 
-/// The work of `stages` pipeline stages, with shapes from `config`. Layers are split so that the slowest stage is as fast as can be, with
-/// the embedding in the first, head and MTP in the last (V3 §3.2: every stage then has 4 layers, the last 1 besides the heads).
+/// The work of `stages` pipeline stages, with shapes from `config`. The embedding is in the first, head and MTP in the last; unless layout.evenSplit,
+/// layers are split so that the slowest stage is as fast as can be: the report's model has 4 in each, but 5 in the first, whose dense layers
+/// are shorter, and none beside the heads.
 /// InvalidArgument where experts do not divide or there are fewer layers than stages want.
 Result<StepWork> workOfModel(const frontend::ModelConfig &config, const Layout &layout, int64_t stages, const Cluster &cluster);
 

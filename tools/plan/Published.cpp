@@ -8,7 +8,7 @@ using namespace hadal::plan;
 bool plan::isPublishedStep(const Plan &plan) {
   const Layout &l = plan.layout;
   return plan.work.model == "deepseek_v3 671B" && l.schedule == "dualpipe" && l.pp == 16 && l.ep == 64 && l.dp == 2 && l.nodes == 8 &&
-         l.sequences == 15360 && l.sequence == 4096 && l.microBatch == 1 && l.precision == Precision::Fp8;
+         l.sequences == 15360 && l.sequence == 4096 && l.microBatch == 1 && !l.evenSplit && l.precision == Precision::Fp8;
 }
 
 Result<Breakdown> plan::breakDown(const WorkSource &source, const Plan &plan) {
