@@ -44,9 +44,13 @@ void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &optio
   // Before the cut, so that weight gradients later read the tokens' rows and not the more rows that they were gathered to.
   if (options.ranks > 1)
     pm.addPass(createMoeFuseDispatch());
-  // Before gradients lose their names in sums: which op belongs to which part is seen from the results.
-  if (options.ranks > 1)
+  if (options.ranks > 1) {
+    // Before the cut, too: behind it nothing tells that two chunks compute the same.
+    pm.addPass(createCSEPass());
+    pm.addPass(createHadalRecompute({options.recompute}));
+    // Before gradients lose their names in sums: which op belongs to which part is seen from the results.
     pm.addPass(createHadalSplitBackward());
+  }
   // After differentiation, which wants to see each contribution to a parameter's gradient by itself.
   pm.addPass(createHadalAccumulateGradients());
   // The two gradient products of a weight round operands of their own.
@@ -56,11 +60,12 @@ void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &optio
   pm.addPass(createMoeFuseDispatch());
   // Also removes what only the differentiation needed.
   pm.addPass(createCSEPass());
-  // After CSE, which would merge the copies with what they are copies of.
-  pm.addPass(createHadalRecompute({options.recompute}));
   // Last, because what crosses between segments is what is left by then.
   if (options.ranks > 1)
     pm.addPass(createHadalCutChunks());
+  // After CSE, which would merge the copies with what they are copies of.
+  else
+    pm.addPass(createHadalRecompute({options.recompute}));
 }
 
 void hadal::buildGradientsToKernels(OpPassManager &pm, const PipelineOptions &options) {

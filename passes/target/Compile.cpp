@@ -64,8 +64,6 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
     int64_t microBatches = training.getAs<IntegerAttr>("micro_batches").getInt() / (pipeline.expertRanks * number("dp"));
     if (auto made = schedule::makeSchedule(ranks.getAs<StringAttr>("schedule").getValue().str(), number("pp"), microBatches); !made.ok())
       return llvm::createStringError(made.error().message);
-    if (options.recompute != "none")
-      return llvm::createStringError("--recompute: a job on many ranks keeps its activations, wants none, got " + options.recompute);
     if (options.emit == "memory")
       return llvm::createStringError("--emit=memory wants a job on one rank");
   }
