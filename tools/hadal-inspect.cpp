@@ -8,6 +8,7 @@
 #include "runtime/File.h"
 #include "tools/inspect/Describe.h"
 #include "tools/inspect/Ranks.h"
+#include "tools/inspect/VerifyRanks.h"
 
 #include <CLI/CLI.hpp>
 
@@ -19,12 +20,14 @@ namespace {
 
 struct Request {
   std::string path, html;
-  bool json = false, timeline = false;
+  bool json = false, timeline = false, verify = false;
 };
 
 } // namespace
 
-static Status writePage(const std::string &path, const std::string &page) { return writeFile(path, std::as_bytes(std::span(page))); }
+static Status writePage(const std::string &path, const std::string &page) {
+  return writeFile(path, std::as_bytes(std::span(page)));
+}
 
 /// The schedule of a module for many ranks, in unit time.
 static Status showTimeline(const Module &module, const std::string &html) {
@@ -41,6 +44,10 @@ static Status showTimeline(const Module &module, const std::string &html) {
 
 static Status show(const Request &request) {
   Module module = HADAL_TRY(Module::open(request.path));
+  if (request.verify) {
+    std::printf("%s", HADAL_TRY(inspect::verifyText(module)).c_str());
+    return {};
+  }
   if (request.timeline)
     return showTimeline(module, request.html);
   inspect::Json description = inspect::describe(module);
@@ -56,12 +63,21 @@ static Status show(const Request &request) {
 }
 
 int main(int argc, char **argv) {
-  CLI::App app("Shows the programs, kernels, buffers, parameters and schedule of a module that hadal-compile wrote.", "hadal-inspect");
+  CLI::App app("Shows the programs, kernels, buffers, parameters and schedule of a module that hadal-compile wrote.",
+               "hadal-inspect");
   Request request;
   app.add_option("MODULE", request.path, "Module file")->required();
   auto *json = app.add_flag("--json", request.json, "Print everything as JSON");
-  app.add_option("--html", request.html, "Write a self-contained page: commands, buffer lifetimes, tables; with --timeline the schedule");
-  app.add_flag("--timeline", request.timeline, "Show the schedule of a module for many ranks: a row a rank, in unit time")->excludes(json);
+  app.add_option("--html", request.html,
+                 "Write a self-contained page: commands, buffer lifetimes, tables; with --timeline the schedule");
+  auto *timeline = app.add_flag("--timeline", request.timeline,
+                                "Show the schedule of a module for many ranks: a row a rank, in unit time")
+                       ->excludes(json);
+  app.add_flag(
+         "--verify", request.verify,
+         "Verify the programs and orders of a module for many ranks: deadlock, use before arrival, sizes, peak memory")
+      ->excludes(json)
+      ->excludes(timeline);
   app.set_version_flag("--version", HADAL_VERSION);
   app.failure_message([](const CLI::App *, const CLI::Error &error) {
     return std::string("hadal-inspect: ") + error.what() + " (see hadal-inspect --help)\n";

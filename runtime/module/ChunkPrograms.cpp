@@ -1,6 +1,7 @@
 #include "runtime/module/ChunkPrograms.h"
 #include "runtime/Tensor.h"
 #include "runtime/module/Expr.h"
+#include "runtime/module/UsedRegisters.h"
 
 #include <algorithm>
 #include <set>
@@ -63,6 +64,11 @@ private:
   Status readsRegisters(const fb::Expr &expr, ChunkStep &step);
   Status readsShape(uint32_t argument, ChunkStep &step);
   uint32_t valueOf(const std::string &name, bool isRegister = false);
+  uint32_t originOf(uint32_t value) const {
+    auto copied = copies.find(value);
+    return copied == copies.end() ? value : copied->second;
+  }
+  void noteCopies(const fb::Call &call);
   uint32_t valueOf(uint32_t argument) { return valueOf(current->arguments()->Get(argument)->name()->str()); }
 
   /// Bytes of an argument of the program at hand under each probe.
@@ -99,6 +105,7 @@ private:
   std::map<std::string, uint32_t> numbers;
   std::map<std::string, std::pair<const fb::Argument *, std::vector<uint64_t>>> shapes;
   std::map<std::pair<uint32_t, uint32_t>, Counts> counts;
+  std::map<uint32_t, uint32_t> copies; ///< values that a call copies from others
   ChunkPrograms out;
 };
 
@@ -167,8 +174,10 @@ Status Reader::readsShape(uint32_t argument, ChunkStep &step) {
 
 Status Reader::readCall(const fb::Call &call, ChunkStep &step) {
   const fb::Program &callee = *module.programs()->Get(call.program());
-  for (const fb::Expr *value : *call.registers())
-    HADAL_TRY(readsRegisters(*value, step));
+  std::vector<bool> used = usedRegisters(callee);
+  for (uint32_t r = 0; r < used.size(); ++r)
+    if (used[r])
+      HADAL_TRY(readsRegisters(*call.registers()->Get(r), step));
   for (uint32_t i = 0; i < call.arguments()->size(); ++i) {
     const fb::Binding &binding = *call.arguments()->Get(i);
     const fb::Argument &wanted = *callee.arguments()->Get(i);
@@ -199,11 +208,28 @@ Status Reader::readCall(const fb::Call &call, ChunkStep &step) {
     }
     (wanted.output() ? step.writes : step.reads).push_back(valueOf(binding.index()));
   }
+  noteCopies(call);
   return {};
 }
 
+/// What a chunk keeps for a later one may be a copy: counts are then found by what they are a copy of.
+void Reader::noteCopies(const fb::Call &call) {
+  const fb::Program &callee = *module.programs()->Get(call.program());
+  for (const fb::Command *command : *callee.commands()) {
+    const fb::Launch *launch = command->action_as_Launch();
+    if (!launch || launch->bindings()->size() != 2 || !module.kernels()->Get(launch->kernel())->symbol()->string_view().starts_with("linalg_copy_"))
+      continue;
+    const fb::Binding &from = *launch->bindings()->Get(0), &to = *launch->bindings()->Get(1);
+    if (from.space() != fb::Space_Argument || to.space() != fb::Space_Argument)
+      continue;
+    const fb::Binding &source = *call.arguments()->Get(from.index()), &destination = *call.arguments()->Get(to.index());
+    if (source.space() == fb::Space_Argument && destination.space() == fb::Space_Argument)
+      copies[valueOf(destination.index())] = originOf(valueOf(source.index()));
+  }
+}
+
 Status Reader::readExchange(const fb::Exchange &exchange, ChunkStep &step) {
-  std::pair there(valueOf(exchange.send_counts()), valueOf(exchange.receive_counts())), back(there.second, there.first);
+  std::pair there(originOf(valueOf(exchange.send_counts())), originOf(valueOf(exchange.receive_counts()))), back(there.second, there.first);
   bool isBack = !counts.count(there);
   auto found = counts.find(isBack ? back : there);
   if (found == counts.end())

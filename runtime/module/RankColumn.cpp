@@ -150,6 +150,14 @@ Result<bool> RankColumn::step(uint32_t number, Item &item, uint32_t lane) {
   return true;
 }
 
+/// What a stage hands on, "y" or "gradient.x", is "x" or "gradient.y" to its neighbour.
+static std::string atOtherEnd(std::string name) {
+  size_t dot = name.rfind('.'), last = dot == std::string::npos ? 0 : dot + 1;
+  if (std::string_view(name).substr(last) == "x" || std::string_view(name).substr(last) == "y")
+    name[last] = name[last] == 'x' ? 'y' : 'x';
+  return name;
+}
+
 /// Messages come in the order of sending: this is the one that the receive gets.
 Status RankColumn::take(const Run &run, const ChunkStep &step, const Message &message) const {
   const ChunkValue &wanted = stages[run.stage].values[step.writes[0]], &sent = stages[step.stage].values[message.value];
@@ -158,9 +166,8 @@ Status RankColumn::take(const Run &run, const ChunkStep &step, const Message &me
     return invalidFile("receives '" + wanted.name + "' of micro-batch " + std::to_string(run.microBatch) + from +
                        ", which sends '" + sent.name + "' of micro-batch " + std::to_string(message.microBatch) +
                        " first");
-  if (wanted.name != sent.name || wanted.element != sent.element || wanted.bytes != sent.bytes)
-    return invalidFile("receives '" + wanted.name + "'" + from + ", which sends '" + sent.name + "'" +
-                       (wanted.name == sent.name ? " in another size" : ""));
+  if ((wanted.name != sent.name && wanted.name != atOtherEnd(sent.name)) || wanted.element != sent.element || wanted.bytes != sent.bytes)
+    return invalidFile("receives '" + wanted.name + "'" + from + ", which sends '" + sent.name + "', perhaps in another type or size");
   return {};
 }
 

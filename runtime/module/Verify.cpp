@@ -2,6 +2,7 @@
 #include "runtime/module/CheckRanks.h"
 #include "runtime/module/RankColumn.h"
 
+#include <algorithm>
 #include <set>
 
 namespace hadal {
@@ -53,15 +54,30 @@ static Status verifyOrder(const fb::Ranks &ranks, uint32_t rank, uint32_t microB
   return {};
 }
 
-/// States that a stage's chunk programs give to what they call.
+/// States that a program and what it calls name.
+static void addStates(const fb::Module &module, const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands, std::set<std::string> &names) {
+  auto add = [&](const fb::Binding *binding) {
+    if (binding->space() == fb::Space_State)
+      names.insert(module.states()->Get(binding->index())->name()->str());
+  };
+  for (const fb::Command *command : commands) {
+    if (const fb::Launch *launch = command->action_as_Launch())
+      std::for_each(launch->bindings()->begin(), launch->bindings()->end(), add);
+    if (const fb::Call *call = command->action_as_Call()) {
+      std::for_each(call->arguments()->begin(), call->arguments()->end(), add);
+      addStates(module, *module.programs()->Get(call->program())->commands(), names);
+    }
+    if (const fb::Repeat *repeat = command->action_as_Repeat())
+      addStates(module, *repeat->body(), names);
+    if (const fb::SkipIfZero *skip = command->action_as_SkipIfZero())
+      addStates(module, *skip->body(), names);
+  }
+}
+
 static std::set<std::string> statesOf(const fb::Module &module, const fb::Stage &stage) {
   std::set<std::string> names;
-  for (uint32_t number : {stage.forward(), stage.input_grad(), stage.weight_grad()})
-    for (const fb::Command *command : *module.programs()->Get(number)->commands())
-      if (const fb::Call *call = command->action_as_Call())
-        for (const fb::Binding *binding : *call->arguments())
-          if (binding->space() == fb::Space_State)
-            names.insert(module.states()->Get(binding->index())->name()->str());
+  for (uint32_t program : {stage.forward(), stage.input_grad(), stage.weight_grad()})
+    addStates(module, *module.programs()->Get(program)->commands(), names);
   return names;
 }
 

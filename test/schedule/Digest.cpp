@@ -7,6 +7,7 @@
 
 #include <array>
 #include <deque>
+#include <set>
 
 using namespace hadal;
 
@@ -29,6 +30,9 @@ public:
   explicit Machine(const fb::Module &module) : module(module), ranks(*module.training()->ranks()) {}
 
   std::optional<uint64_t> run() {
+    for (const fb::Stage *stage : *ranks.stages())
+      for (const fb::Accumulator *a : *stage->accumulators())
+        sums.insert(a->state()->str());
     all.resize(ranks.pp());
     for (bool moved = true; moved;) {
       moved = false;
@@ -180,6 +184,10 @@ private:
     for (uint32_t i = 0; i < call.arguments()->size(); ++i)
       if (call.arguments()->Get(i)->space() == fb::Space_Argument && !callee.arguments()->Get(i)->output())
         hash = mix(hash, valueOf(call.arguments()->Get(i)->index()));
+    for (uint32_t state : sumsOf(callee)) {
+      uint64_t &sum = all[number].states[{lane.direction, state}];
+      sum = mix(sum, hash);
+    }
     for (uint32_t i = 0; i < call.arguments()->size(); ++i) {
       const fb::Binding &binding = *call.arguments()->Get(i);
       if (!callee.arguments()->Get(i)->output())
@@ -193,8 +201,20 @@ private:
     }
   }
 
+  /// Sums that a called program adds to by itself.
+  std::vector<uint32_t> sumsOf(const fb::Program &callee) const {
+    std::vector<uint32_t> found;
+    for (const fb::Command *command : *callee.commands())
+      if (const fb::Launch *launch = command->action_as_Launch())
+        for (const fb::Binding *binding : *launch->bindings())
+          if (binding->space() == fb::Space_State && sums.count(module.states()->Get(binding->index())->name()->str()))
+            found.push_back(binding->index());
+    return found;
+  }
+
   const fb::Module &module;
   const fb::Ranks &ranks;
+  std::set<std::string> sums;
   std::vector<Rank> all;
   std::map<std::array<uint64_t, 5>, std::deque<uint64_t>> messages;
 };
