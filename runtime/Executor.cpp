@@ -242,7 +242,7 @@ Status Executor::Implementation::runCommands(Frame &frame, const flatbuffers::Ve
                                ", which nothing recorded");
       break;
     default:
-      break; // no other passes the checks of an open module
+      return invalidArgument(frame.program->name()->str() + ": is a stage's program, which runs over ranks alone");
     }
   }
   return {};

@@ -1,5 +1,6 @@
 #include "runtime/module/Check.h"
 #include "runtime/Tensor.h"
+#include "runtime/module/CheckRanks.h"
 #include "runtime/module/Expr.h"
 
 #include <set>
@@ -55,6 +56,7 @@ private:
   const fb::Module &module;
   const fb::Program *program = nullptr;
   std::vector<std::vector<uint32_t>> calls;
+  std::set<uint32_t> chunks; ///< programs of stages
   uint32_t number = 0;
 };
 
@@ -156,6 +158,9 @@ Status Checker::checkBinding(const fb::Binding *b) {
 
 Status Checker::checkAction(const fb::Command &command, unsigned depth) {
   size_t registers = program->registers()->size();
+  bool isChunk = chunks.count(number);
+  if (isChunk)
+    HADAL_TRY(checkChunkCommand(module, *program, command));
   switch (command.action_type()) {
   case fb::Action_Launch: {
     auto *launch = command.action_as_Launch();
@@ -188,6 +193,8 @@ Status Checker::checkAction(const fb::Command &command, unsigned depth) {
       return invalidFile("call does not fit the program that it names");
     for (auto *b : *call->arguments())
       HADAL_TRY(checkBinding(b));
+    if (chunks.count(call->program()))
+      return invalidFile("calls program " + text(callee->name()) + ", which is a stage's");
     calls[number].push_back(call->program());
     return checkExpressions(call->registers(), registers, "a call's register");
   }
@@ -206,6 +213,11 @@ Status Checker::checkAction(const fb::Command &command, unsigned depth) {
   case fb::Action_Record:
   case fb::Action_Wait:
     return {};
+  case fb::Action_Send:
+  case fb::Action_Receive:
+  case fb::Action_ExchangeCounts:
+  case fb::Action_Exchange:
+    return isChunk ? Status() : invalidFile("talks to other ranks, which only programs of stages do");
   default:
     return invalidFile("unknown command " + std::to_string(static_cast<unsigned>(command.action_type())));
   }
@@ -264,6 +276,7 @@ Status Checker::checkCalls(uint32_t p, std::set<uint32_t> &open, std::set<uint32
 Status Checker::run() {
   HADAL_TRY(checkParts());
   calls.resize(module.programs()->size());
+  chunks = chunkProgramsOf(module);
   std::set<std::string> names;
   for (number = 0; number < module.programs()->size(); ++number) {
     const fb::Program *p = module.programs()->Get(number);
@@ -276,7 +289,7 @@ Status Checker::run() {
   std::set<uint32_t> open, done;
   for (uint32_t p = 0; p < module.programs()->size(); ++p)
     HADAL_TRY(checkCalls(p, open, done));
-  return {};
+  return module.training() ? checkRanks(module) : Status();
 }
 
 } // namespace
