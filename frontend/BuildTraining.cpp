@@ -335,9 +335,8 @@ void LossBuilder::build() {
   func::ReturnOp::create(b, results);
   function.setType(b.getFunctionType(types, ValueRange(results).getTypes()));
   function.setResultAttr(0, "exec.name", b.getStringAttr("total"));
-  // What a step adds up over its micro-batches. Stages are at different micro-batches: each has losses of its own.
-  std::string stage = part.isWhole() ? "" : "." + std::to_string(part.number);
-  function.setResultAttr(1, "hadal.accumulate", b.getStringAttr("losses" + stage));
+  // What a step adds up over its micro-batches.
+  function.setResultAttr(1, "hadal.accumulate", b.getStringAttr("losses"));
   for (auto [i, entry] : llvm::enumerate(loads))
     function.setResultAttr(2 + i, "hadal.accumulate", b.getStringAttr("loads." + std::to_string(entry.first)));
   if (!part.isWhole())

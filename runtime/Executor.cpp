@@ -242,7 +242,7 @@ Status Executor::Implementation::runCommands(Frame &frame, const flatbuffers::Ve
                                ", which nothing recorded");
       break;
     default:
-      break; // no other passes the checks of an open module
+      return invalidArgument(frame.program->name()->str() + ": is a stage's program, which runs over ranks alone");
     }
   }
   return {};
@@ -360,6 +360,7 @@ uint64_t Executor::temporaryBytes() const {
 }
 
 const RunStatistics &Executor::totals() const { return self->totals; }
+Device &Executor::device() { return self->device; }
 void Executor::setTrace(Trace *trace) { self->trace = trace; }
 void Executor::setLaunchObserver(std::function<void(const fb::Launch &, std::span<const int64_t>)> observer) {
   self->observer = std::move(observer);
@@ -416,6 +417,26 @@ Status Executor::execute(ProgramRun &run) {
   self->totals.flops += self->current.flops;
   run.executed = bool(status);
   return status ? status : Status(Error{status.error().code, name + ": " + status.error().message});
+}
+
+Status Executor::call(const fb::Program &chunk, const fb::Call &call, std::span<const int64_t> registers,
+                      std::span<std::byte *const> arguments, std::span<const uint64_t> bytes) {
+  Implementation::Frame frame;
+  frame.program = &chunk;
+  frame.registers.assign(registers.begin(), registers.end());
+  frame.arguments.assign(arguments.begin(), arguments.end());
+  frame.argumentBytes.assign(bytes.begin(), bytes.end());
+  HADAL_TRY(self->layOut(frame, 0));
+  self->current = {};
+  int64_t begin = self->trace ? self->trace->now() : 0;
+  Status status = self->call(frame, call, 0);
+  self->device.synchronize();
+  const fb::Program &program = *source.tables().programs()->Get(call.program());
+  if (self->trace)
+    self->trace->addProgram(program.name()->string_view(), begin, self->trace->now(), self->current.flops, self->current.launches);
+  self->totals.launches += self->current.launches;
+  self->totals.flops += self->current.flops;
+  return status ? status : Status(Error{status.error().code, program.name()->str() + ": " + status.error().message});
 }
 
 //===----------------------------------------------------------------------===//

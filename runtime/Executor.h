@@ -110,6 +110,11 @@ public:
   /// The program of that name, with nothing bound. NotFound lists the programs there are.
   Result<ProgramRun> prepare(std::string_view program);
 
+  /// Runs a call of a chunk program (table Stage), whose registers and arguments lie with the driver: argument i has `bytes[i]` bytes at
+  /// `arguments[i]`, null where nothing is there yet.
+  Status call(const fb::Program &chunk, const fb::Call &call, std::span<const int64_t> registers, std::span<std::byte *const> arguments,
+              std::span<const uint64_t> bytes);
+
   /// Sets a register that shapes the states ("cache_slots") and allocates them (without such registers `create` has
   /// allocated them): zeroed at first; growing keeps what
   /// they hold when only the outermost dimension grows and is an error otherwise; shrinking keeps the memory.
@@ -118,6 +123,9 @@ public:
 
   /// Zeroes all states.
   void clearStates();
+
+  /// The device that programs run on.
+  Device &device();
 
   /// The memory of a state; valid until a setStateRegister.
   Result<TensorView> state(std::string_view name);

@@ -1,6 +1,7 @@
 #include "runtime/Trace.h"
 #include "runtime/File.h"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace hadal {
@@ -16,23 +17,80 @@ static std::string quoted(std::string_view name) {
   return text + "\"";
 }
 
-Status Trace::write(const std::string &path) const {
-  AtomicFile file = HADAL_TRY(AtomicFile::create(path));
-  std::string text = "{\"displayTimeUnit\": \"ns\", \"traceEvents\": [\n";
-  for (size_t i = 0; i < events.size(); ++i) {
-    const Event &e = events[i];
-    char times[96];
-    std::snprintf(times, sizeof times, "\"ts\": %.3f, \"dur\": %.3f", double(e.beginNs) / 1000, double(e.endNs - e.beginNs) / 1000);
-    text += "{\"ph\": \"X\", \"pid\": 0, \"tid\": " + std::string(e.kernel ? "1" : "0") + ", \"cat\": \"" + (e.kernel ? "kernel" : "program") +
-            "\", \"name\": " + quoted(e.name) + ", " + times + ", \"args\": {\"flops\": " + std::to_string(e.flops) + ", \"" +
-            (e.kernel ? "tasks" : "launches") + "\": " + std::to_string(e.count) + "}}" + (i + 1 < events.size() ? ",\n" : "\n");
-    if (text.size() > (size_t(1) << 20)) {
-      HADAL_TRY(file.write(text.data(), text.size()));
-      text.clear();
-    }
+namespace {
+/// Where events are shown: a thread of the picture for each of these.
+enum Lane : unsigned { Programs, Kernels, FirstChunk, SecondChunk, FirstComm };
+
+class Lines {
+public:
+  Lines(unsigned rank, int64_t shiftNs) : rank(rank), shiftNs(shiftNs) {}
+  void add(const char *category, std::string_view name, unsigned lane, int64_t beginNs, int64_t endNs, const std::string &args) {
+    char times[128];
+    std::snprintf(times, sizeof times, "\"tid\": %u, \"ts\": %.3f, \"dur\": %.3f", lane, double(beginNs + shiftNs) / 1000,
+                  double(endNs - beginNs) / 1000);
+    start();
+    text += "{\"ph\": \"X\", \"pid\": " + std::to_string(rank) + ", \"cat\": \"" + category + "\", \"name\": " + quoted(name) + ", " + times +
+            ", \"args\": {" + args + "}}";
   }
-  text += "]}\n";
-  HADAL_TRY(file.write(text.data(), text.size()));
+  void name(const char *what, unsigned lane, const std::string &name) {
+    start();
+    text += std::string("{\"ph\": \"M\", \"pid\": ") + std::to_string(rank) + ", \"tid\": " + std::to_string(lane) + ", \"name\": \"" + what +
+            "\", \"args\": {\"name\": " + quoted(name) + "}}";
+  }
+  std::string text;
+
+private:
+  void start() { text += text.empty() ? "" : ",\n"; }
+  unsigned rank;
+  int64_t shiftNs;
+};
+} // namespace
+
+std::string Trace::eventsText(unsigned rank, int64_t shiftNs) const {
+  Lines lines(rank, shiftNs);
+  if (!chunks.empty()) {
+    lines.name("process_name", 0, "rank " + std::to_string(rank));
+    lines.name("thread_name", FirstChunk, "chunks");
+    lines.name("thread_name", Kernels, "kernels");
+    lines.name("thread_name", Programs, "programs");
+  }
+  for (const Event &e : events)
+    lines.add(e.kernel ? "kernel" : "program", e.name, e.kernel ? Kernels : Programs, e.beginNs, e.endNs,
+              "\"flops\": " + std::to_string(e.flops) + ", \"" + (e.kernel ? "tasks" : "launches") + "\": " + std::to_string(e.count));
+  for (const Named &e : chunks)
+    lines.add("chunk", e.name, e.lane ? SecondChunk : FirstChunk, e.beginNs, e.endNs, "");
+  // Events of one thread may not overlap: each goes to the first that is free when it begins.
+  std::vector<const Named *> ordered;
+  for (const Named &e : comm)
+    ordered.push_back(&e);
+  std::sort(ordered.begin(), ordered.end(), [](const Named *a, const Named *b) { return a->beginNs < b->beginNs; });
+  std::vector<int64_t> ends;
+  for (const Named *e : ordered) {
+    size_t lane = 0;
+    while (lane < ends.size() && ends[lane] > e->beginNs)
+      ++lane;
+    if (lane == ends.size()) {
+      ends.push_back(0);
+      lines.name("thread_name", FirstComm + unsigned(lane), "communication");
+    }
+    ends[lane] = e->endNs;
+    lines.add("comm", e->name, FirstComm + unsigned(lane), e->beginNs, e->endNs, "");
+  }
+  return std::move(lines.text);
+}
+
+Status Trace::write(const std::string &path, std::span<const std::string> others) const {
+  AtomicFile file = HADAL_TRY(AtomicFile::create(path));
+  auto write = [&](const std::string &text) { return file.write(text.data(), text.size()); };
+  std::string mine = eventsText(0);
+  HADAL_TRY(write("{\"displayTimeUnit\": \"ns\", \"traceEvents\": [\n" + mine));
+  bool isFirst = mine.empty();
+  for (const std::string &text : others)
+    if (!text.empty()) {
+      HADAL_TRY(write((isFirst ? "" : ",\n") + text));
+      isFirst = false;
+    }
+  HADAL_TRY(write("\n]}\n"));
   return file.commit();
 }
 

@@ -2,7 +2,8 @@
 //
 // Chrome trace events (chrome://tracing, ui.perfetto.dev): complete events ("ph": "X") with times in microseconds.
 // cat "kernel": one per launch, name = the kernel's symbol, args {flops, tasks}. cat "program": one per program run,
-// name = the program, args {flops, launches}.
+// name = the program, args {flops, launches}. cat "chunk": one per item of a rank's order. cat "comm": what is sent and exchanged.
+// A rank is a pid.
 //
 //===--------------------------------------------------------------------===//
 
@@ -12,6 +13,7 @@
 #include "runtime/Result.h"
 
 #include <chrono>
+#include <span>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -35,8 +37,19 @@ public:
     events.push_back({name, beginNs, endNs, flops, launches, false});
   }
 
-  /// {"traceEvents": [...]}, atomically.
-  Status write(const std::string &path) const;
+  /// A chunk, as "F0.3"; `lane` 1 for the second half of a pair.
+  void addChunk(std::string name, int64_t beginNs, int64_t endNs, unsigned lane) { chunks.push_back({std::move(name), beginNs, endNs, lane}); }
+  /// Communication from its beginning to its end; from one thread, which may be another than that of the rest.
+  void addComm(std::string name, int64_t beginNs, int64_t endNs) { comm.push_back({std::move(name), beginNs, endNs, 0}); }
+
+  /// {"traceEvents": [...]}, atomically. `others`: events of other ranks, as their eventsText().
+  Status write(const std::string &path, std::span<const std::string> others = {}) const;
+
+  /// The events as text, each behind a line end and all but the first behind a comma; nanoseconds are moved by `shiftNs`.
+  std::string eventsText(unsigned rank, int64_t shiftNs = 0) const;
+
+  /// When it began, on this machine's clock.
+  int64_t startNs() const { return start.time_since_epoch() / std::chrono::nanoseconds(1); }
 
 private:
   struct Event {
@@ -44,7 +57,13 @@ private:
     int64_t beginNs, endNs, flops, count;
     bool kernel;
   };
+  struct Named {
+    std::string name;
+    int64_t beginNs, endNs;
+    unsigned lane;
+  };
   std::chrono::steady_clock::time_point start;
+  std::vector<Named> chunks, comm;
   std::vector<Event> events;
 };
 

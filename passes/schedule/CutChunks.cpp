@@ -447,8 +447,8 @@ struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
         auto global = symbols.lookup<ml_program::GlobalOp>(store.getGlobal().getLeafReference());
         auto state = global->getAttrOfType<StringAttr>("exec.state");
         auto of = global->getAttrOfType<FlatSymbolRefAttr>("hadal.layout_of");
-        if (!state || (!of && !state.getValue().starts_with("losses")) || !seen.insert(global).second)
-          continue; // loads are integers: they need no order
+        if (!state || !seen.insert(global).second)
+          continue;
         NamedAttrList entry;
         entry.set("state", state);
         entry.set("trainable", b.getI64IntegerAttr(of ? numbers.lookup(of.getAttr()) : -1));

@@ -48,22 +48,29 @@ void MicroBatch::addSequence(const TrainingRow &row, int32_t begin, int32_t end)
   }
 }
 
-Status MicroBatch::bind(ProgramRun &run, const std::vector<int32_t> &stepCounts) const {
-  // A program has the registers that its sizes depend on.
-  auto set = [&](const std::string &name, int64_t value) { return run.hasRegister(name) ? run.setRegister(name, value) : Status(); };
-  HADAL_TRY(set("sequences", count.sequences));
-  HADAL_TRY(run.bind("counts", TensorView::of(stepCounts)));
+Status MicroBatch::visit(const std::vector<int32_t> &stepCounts, const std::function<Status(const std::string &, int64_t)> &registerOf,
+                         const std::function<Status(const std::string &, const TensorView &)> &inputOf) const {
+  HADAL_TRY(registerOf("sequences", count.sequences));
+  HADAL_TRY(inputOf("counts", TensorView::of(stepCounts)));
   for (size_t d = 0; d < depths.size(); ++d) {
     const Depth &depth = depths[d];
     std::string prefix = d ? "mtp." + std::to_string(d) + "." : "";
-    HADAL_TRY(set(prefix + "tokens", static_cast<int64_t>(depth.tokenIds.size())));
-    HADAL_TRY(set(prefix + "attended", depth.attended));
+    HADAL_TRY(registerOf(prefix + "tokens", static_cast<int64_t>(depth.tokenIds.size())));
+    HADAL_TRY(registerOf(prefix + "attended", depth.attended));
     if (d)
-      HADAL_TRY(run.bind(prefix + "rows", TensorView::of(depth.rows)));
-    HADAL_TRY(run.bind(prefix + "token_ids", TensorView::of(depth.tokenIds)));
-    HADAL_TRY(run.bind(prefix + "positions", TensorView::of(depth.positions)));
-    HADAL_TRY(run.bind(prefix + "targets", TensorView::of(depth.targets)));
-    HADAL_TRY(run.bind(prefix + "offsets", TensorView::of(depth.offsets)));
+      HADAL_TRY(inputOf(prefix + "rows", TensorView::of(depth.rows)));
+    HADAL_TRY(inputOf(prefix + "token_ids", TensorView::of(depth.tokenIds)));
+    HADAL_TRY(inputOf(prefix + "positions", TensorView::of(depth.positions)));
+    HADAL_TRY(inputOf(prefix + "targets", TensorView::of(depth.targets)));
+    HADAL_TRY(inputOf(prefix + "offsets", TensorView::of(depth.offsets)));
   }
   return {};
+}
+
+Status MicroBatch::bind(ProgramRun &run, const std::vector<int32_t> &stepCounts) const {
+  // A program has the registers that its sizes depend on.
+  return visit(
+      stepCounts,
+      [&](const std::string &name, int64_t value) { return run.hasRegister(name) ? run.setRegister(name, value) : Status(); },
+      [&](const std::string &name, const TensorView &view) { return run.bind(name, view); });
 }

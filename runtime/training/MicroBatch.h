@@ -11,6 +11,7 @@
 #include "runtime/Executor.h"
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -50,6 +51,10 @@ public:
     int64_t attended = 0;               ///< pairs of a row and a position that it sees
   };
   const Depth &depth(size_t d) const { return depths[d]; }
+
+  /// Calls for all registers and inputs that a training program may have. An error ends it.
+  Status visit(const std::vector<int32_t> &stepCounts, const std::function<Status(const std::string &, int64_t)> &registerOf,
+               const std::function<Status(const std::string &, const TensorView &)> &inputOf) const;
 
   /// Sets the registers and inputs of `run`; `stepCounts` [2+D] are the counts of the whole step.
   Status bind(ProgramRun &run, const std::vector<int32_t> &stepCounts) const;

@@ -47,14 +47,15 @@ std::string hadal::layerOf(std::string_view tensorName) {
 
 /// The name of one element of a stack.
 static std::string elementName(std::string name, uint32_t count, uint32_t element) {
-  if (count > 1)
-    name.replace(name.find("{}"), 2, std::to_string(element));
+  size_t at = name.find("{}"); // a rank may hold one element of a stack
+  if (count > 1 || at != std::string::npos)
+    name.replace(at, 2, std::to_string(element));
   return name;
 }
 
-Result<Trainables> Trainables::create(Executor &executor) {
+Result<Trainables> Trainables::create(Executor &executor, TensorShares shares) {
   const fb::Training &table = *HADAL_TRY(trainingOf(executor.module()));
-  Trainables result(executor, table);
+  Trainables result(executor, table, std::move(shares));
   for (const fb::Trainable *trainable : *table.trainables()) {
     uint32_t number = static_cast<uint32_t>(result.bases.size());
     std::string name = trainable->name()->str();
@@ -70,16 +71,20 @@ Result<Trainables> Trainables::create(Executor &executor) {
       int64_t wanted = trainable->packed_elements() * trainable->count();
       bool mayBeShort = i == size_t(Values::FirstMoment) || i == size_t(Values::SecondMoment);
       bool isKnown = view.element == ElementType::F32 || (mayBeShort && view.element == ElementType::BF16);
-      if (!isKnown || elementCount(view.shape) != wanted)
+      // The sum over the micro-batches of a sharded stack has a part for each rank they come from.
+      auto elements = elementCount(view.shape);
+      bool fits = elements == wanted || (i == size_t(Values::Gradient) && trainable->sharded() && elements && *elements > wanted);
+      if (!isKnown || !fits)
         return invalidFile(executor.module().path() + ": state " + std::string(valuesName(Values(i))) + "." + name + ": wants F32 [" +
                            std::to_string(wanted) + "], has " + std::string(elementTypeName(view.element)) + " " + toString(view.shape));
       result.bases.back()[i] = {view.data, view.element};
     }
-    for (uint32_t element = 0; element < trainable->count(); ++element) {
-      TrainedTensor tensor{number, element, elementName(name, trainable->count(), element), {}, {}, trainable->correction()};
+    uint32_t shards = trainable->sharded() ? result.shares.shards : 1, count = trainable->count() * shards;
+    for (uint32_t at = 0; at < count; ++at) {
+      TrainedTensor tensor{number, at % trainable->count(), elementName(name, count, at), {}, {}, trainable->correction(), at / trainable->count()};
       tensor.shape.assign(trainable->shape()->begin(), trainable->shape()->end());
       for (const auto *alias : *trainable->aliases())
-        tensor.aliases.push_back(elementName(alias->str(), trainable->count(), element));
+        tensor.aliases.push_back(elementName(alias->str(), count, at));
       result.known.insert(tensor.name);
       result.known.insert(tensor.aliases.begin(), tensor.aliases.end());
       result.all.push_back(std::move(tensor));
@@ -156,12 +161,16 @@ Status Trainables::pack(Values values, const TrainedTensor &tensor, const Tensor
   return pack("pack.f32.", tensor, values, from);
 }
 
-Result<TensorView> Trainables::unpack(Values values, const TrainedTensor &tensor) {
+Result<TensorView> Trainables::memoryFor(const TrainedTensor &tensor) {
   int64_t elements = *elementCount(tensor.shape);
   float *to = scratch(elements);
   if (!to)
     return outOfMemory("cannot allocate " + std::to_string(elements) + " elements for " + tensor.name);
-  TensorView view{ElementType::F32, tensor.shape, to};
+  return TensorView{ElementType::F32, tensor.shape, to};
+}
+
+Result<TensorView> Trainables::unpack(Values values, const TrainedTensor &tensor) {
+  TensorView view = HADAL_TRY(memoryFor(tensor));
   ProgramRun &unpacking = *HADAL_TRY(run("unpack." + table.trainables()->Get(tensor.trainable)->layout()->str()));
   HADAL_TRY(unpacking.bind("tensor", view));
   HADAL_TRY(inMemory(unpacking, values, tensor, /*writes=*/false));
@@ -179,9 +188,11 @@ Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) 
     if ((stored.element != ElementType::F32 && stored.element != ElementType::BF16) || stored.shape != tensor.shape)
       return invalidFile(checkpoint.path() + ": " + tensor.name + ": module wants F32 or BF16 " + toString(tensor.shape) + ", file has " +
                          std::string(elementTypeName(stored.element)) + " " + toString(stored.shape));
-    total += stored.bytes;
+    total += isHere(tensor) ? stored.bytes : 0;
   }
   for (const TrainedTensor &tensor : all) {
+    if (!isHere(tensor))
+      continue;
     auto entry = *checkpoint.find(tensor.name);
     const StoredTensor &stored = *entry.tensor;
     TensorView view{stored.element, stored.shape, const_cast<std::byte *>(entry.data())};
@@ -211,8 +222,8 @@ Status Trainables::draw(uint64_t seed, const Progress &progress) {
   uint64_t done = 0;
   for (const TrainedTensor &tensor : all) {
     const fb::Trainable &trainable = *table.trainables()->Get(tensor.trainable);
-    if (tensor.correction)
-      continue; // begins at 0, as the state is
+    if (tensor.correction || !isHere(tensor))
+      continue; // a correction begins at 0, as the state is
     uint64_t hash = XXH3_64bits_withSeed(tensor.name.data(), tensor.name.size(), seed);
     std::memcpy(key.data(), &hash, sizeof hash);
     scale = {trainable.init_mean(), trainable.init_std()};
@@ -234,7 +245,7 @@ Status Trainables::draw(uint64_t seed, const Progress &progress) {
 
 void Trainables::startAverages() {
   for (const TrainedTensor &tensor : all)
-    if (has(Values::Average, tensor)) {
+    if (has(Values::Average, tensor) && isUpdatedHere(tensor)) {
       TensorView to = packedView(Values::Average, tensor);
       std::memcpy(to.data, packedView(Values::Weight, tensor).data, to.bytes());
     }
@@ -242,19 +253,21 @@ void Trainables::startAverages() {
 
 const TrainedTensor *Trainables::findNotFinite(Values values) const {
   for (const TrainedTensor &tensor : all)
-    if (has(values, tensor) && !allFinite(packedValues(values, tensor)))
+    if (isHere(tensor) && has(values, tensor) && !allFinite(packedValues(values, tensor)))
       return &tensor;
   return nullptr;
 }
 
-const TrainedTensor *Trainables::findLargest(Values values) const {
-  const TrainedTensor *found = &all.front();
+const TrainedTensor *Trainables::findLargest(Values values, uint32_t *bits) const {
+  const TrainedTensor *found = nullptr;
   uint32_t largest = 0;
   for (const TrainedTensor &tensor : all)
-    if (has(values, tensor))
-      if (uint32_t bits = largestBits(packedValues(values, tensor)); bits > largest) {
-        largest = bits;
+    if (isHere(tensor) && has(values, tensor))
+      if (uint32_t here = largestBits(packedValues(values, tensor)); here > largest || !found) {
+        largest = here;
         found = &tensor;
       }
+  if (bits)
+    *bits = largest;
   return found;
 }

@@ -35,11 +35,20 @@ std::string_view valuesName(Values values);
 /// One tensor of a checkpoint: an element of a trainable parameter.
 struct TrainedTensor {
   uint32_t trainable;
-  uint32_t element;
+  uint32_t element; ///< of the stack, as the ranks that have it hold it
   std::string name; ///< in the checkpoint
   Shape shape;
   std::vector<std::string> aliases; ///< checkpoint tensors that are copies of it
   bool correction;                  ///< a routing bias: has a weight and nothing else
+  uint32_t shard = 0;               ///< of a sharded stack; 0 where it is none
+};
+
+/// Which of the trained tensors a rank has, and which rank updates each: moments and averages are there alone. Without one, one rank
+/// has all.
+struct TensorShares {
+  unsigned rank = 0, shards = 1, shard = 0;
+  std::vector<bool> held;                       ///< by trainable
+  std::vector<std::vector<unsigned>> updatedBy; ///< by trainable and shard
 };
 
 class Trainables {
@@ -47,9 +56,9 @@ public:
   using Progress = std::function<void(uint64_t done, uint64_t total)>;
 
   /// The executor must outlive the result.
-  static Result<Trainables> create(Executor &executor);
+  static Result<Trainables> create(Executor &executor, TensorShares shares = {});
 
-  /// In the order of the module's table, elements of a stack ascending.
+  /// Of all ranks, in the order of the module's table, elements of a stack ascending.
   const std::vector<TrainedTensor> &tensors() const { return all; }
 
   /// Names of all tensors and of their copies.
@@ -61,12 +70,26 @@ public:
   /// Whether the module keeps such values of a tensor.
   bool has(Values values, const TrainedTensor &tensor) const { return bases[tensor.trainable][size_t(values)].data != nullptr; }
 
-  /// Fills all weights from a checkpoint, F32 or BF16, and gives its pages back. Errors:
+  /// Whether this rank has the weight of a tensor.
+  bool isHere(const TrainedTensor &tensor) const {
+    return shares.held.empty() || (shares.held[tensor.trainable] && (!isSharded(tensor) || tensor.shard == shares.shard));
+  }
+  /// The rank that updates a tensor, where its gradient, moments and average are whole.
+  unsigned updatedBy(const TrainedTensor &tensor) const {
+    return shares.updatedBy.empty() ? shares.rank : shares.updatedBy[tensor.trainable][tensor.shard];
+  }
+  bool isUpdatedHere(const TrainedTensor &tensor) const { return updatedBy(tensor) == shares.rank; }
+
+  /// Where a rank's own values lie, all elements of the rank's stack behind each other; null where the module keeps none.
+  void *data(Values values, uint32_t trainable) const { return bases[trainable][size_t(values)].data; }
+  ElementType elementOf(Values values, uint32_t trainable) const { return bases[trainable][size_t(values)].element; }
+
+  /// Fills this rank's weights from a checkpoint, F32 or BF16, and gives its pages back. Errors:
   /// "ckpt: no tensor 'model.norm.weight', which the module trains",
   /// "model.norm.weight: module wants F32 or BF16 [128], file has F16 [64]".
   Status load(const Checkpoint &checkpoint, const Progress &progress = {});
 
-  /// Fills all weights with random values that depend on the seed and the tensor's name only.
+  /// Fills this rank's weights with random values that depend on the seed and the tensor's name only.
   Status draw(uint64_t seed, const Progress &progress = {});
 
   /// Averages begin as the weights are.
@@ -81,14 +104,19 @@ public:
   /// Gives the memory of the last unpacked tensor back.
   void release() { buffer = Buffer(); }
 
-  /// The first tensor with a value that is infinite or no number; null: none.
+  /// Memory for a tensor's values in a checkpoint's order, as unpack() has it; OutOfMemory names the tensor.
+  Result<TensorView> memoryFor(const TrainedTensor &tensor);
+
+  /// The first tensor of this rank with a value that is infinite or no number; null: none.
   const TrainedTensor *findNotFinite(Values values) const;
 
-  /// The tensor with the value of largest magnitude.
-  const TrainedTensor *findLargest(Values values) const;
+  /// The tensor of this rank with the value of largest magnitude, and the bits of that; null where it has none.
+  const TrainedTensor *findLargest(Values values, uint32_t *bits = nullptr) const;
 
 private:
-  explicit Trainables(Executor &executor, const fb::Training &table) : executor(executor), table(table) {}
+  Trainables(Executor &executor, const fb::Training &table, TensorShares shares)
+      : executor(executor), table(table), shares(std::move(shares)) {}
+  bool isSharded(const TrainedTensor &tensor) const { return table.trainables()->Get(tensor.trainable)->sharded(); }
   TensorView packedView(Values values, const TrainedTensor &tensor) const;
   std::span<const float> packedValues(Values values, const TrainedTensor &tensor) const;
   Result<ProgramRun *> run(const std::string &program);
@@ -98,6 +126,7 @@ private:
 
   Executor &executor;
   const fb::Training &table;
+  TensorShares shares;
   std::vector<TrainedTensor> all;
   std::set<std::string> known;
   struct Base {

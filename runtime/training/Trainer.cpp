@@ -2,6 +2,8 @@
 
 #include "runtime/training/Trainer.h"
 
+#include "runtime/training/GroupSums.h"
+
 #include <algorithm>
 #include <chrono>
 #include <numeric>
@@ -20,54 +22,26 @@ double StepResult::mtpLoss() const {
   return mtpLosses.empty() ? 0 : sum / static_cast<double>(mtpLosses.size());
 }
 
-Result<std::unique_ptr<Trainer>> Trainer::create(Executor &executor, Trainables &trainables) {
-  const fb::Training &table = *HADAL_TRY(trainingOf(executor.module()));
-  TensorView losses = HADAL_TRY(executor.state("losses"));
-  int64_t wanted = 1 + table.mtp_depth() + int64_t(table.moe_layers()->size());
-  if (losses.element != ElementType::F32 || losses.shape != Shape{wanted})
-    return invalidFile(executor.module().path() + ": state losses: wants F32 [" + std::to_string(wanted) + "], has " +
-                       std::string(elementTypeName(losses.element)) + " " + toString(losses.shape));
-  return std::unique_ptr<Trainer>(new Trainer(table, trainables, HADAL_TRY(executor.prepare("zero")), HADAL_TRY(executor.prepare("gradients")),
-                                              HADAL_TRY(executor.prepare("norms")), HADAL_TRY(executor.prepare("optimizer")),
-                                              {static_cast<const float *>(losses.data), size_t(wanted)}));
-}
-
-Result<StepResult> Trainer::gradients(int64_t step, std::span<const TrainingRow> rows) {
+Result<Trainer::Input> Trainer::inputOf(int64_t step, std::span<const TrainingRow> rows) const {
   if (static_cast<int64_t>(rows.size()) != rowsOfStep())
     return invalidArgument("step " + std::to_string(step) + ": wants " + std::to_string(rowsOfStep()) + " rows, got " + std::to_string(rows.size()));
-  StepResult result;
-  result.step = step;
+  Input input;
   PredictionCounts counts;
-  std::vector<MicroBatch> batches;
   for (int64_t i = 0; i < table.micro_batches(); ++i) {
-    batches.emplace_back(rows.subspan(i * table.micro_batch(), table.micro_batch()), table.mtp_depth());
-    counts.add(batches.back().counts());
-    result.tokens += batches.back().tokens();
+    input.batches.emplace_back(rows.subspan(i * table.micro_batch(), table.micro_batch()), table.mtp_depth());
+    counts.add(input.batches.back().counts());
+    input.tokens += input.batches.back().tokens();
   }
   if (counts.predictions[0] == 0)
     return invalidArgument("step " + std::to_string(step) + ": its rows have nothing to predict");
   // A depth without predictions has the sum 0, which may be divided by anything but 0.
-  std::vector<int32_t> stepCounts;
   for (int32_t count : counts.predictions)
-    stepCounts.push_back(std::max(count, 1));
-  stepCounts.push_back(counts.sequences);
-
-  HADAL_TRY(zero.execute());
-  for (const MicroBatch &batch : batches) {
-    HADAL_TRY(batch.bind(gradient, stepCounts));
-    HADAL_TRY(gradient.execute());
-  }
-  result.loss = losses[0];
-  auto balances = losses.begin() + 1 + table.mtp_depth();
-  result.mtpLosses.assign(losses.begin() + 1, balances);
-  result.balanceLoss = std::accumulate(balances, losses.end(), 0.0f);
-  HADAL_TRY(norms.execute());
-  result.gradientNorm = *static_cast<const float *>(HADAL_TRY(norms.output("grad_norm")).data);
-  HADAL_TRY(checkFinite(result));
-  return result;
+    input.counts.push_back(std::max(count, 1));
+  input.counts.push_back(counts.sequences);
+  return input;
 }
 
-Status Trainer::checkFinite(const StepResult &result) const {
+std::string Trainer::notFinite(const StepResult &result) {
   std::vector<float> figures = result.mtpLosses;
   figures.insert(figures.end(), {result.loss, result.balanceLoss, result.gradientNorm});
   if (allFinite(figures))
@@ -84,10 +58,85 @@ Status Trainer::checkFinite(const StepResult &result) const {
     message += "the balance loss is " + spelled(result.balanceLoss) + "; ";
   if (bad(result.gradientNorm))
     message += "the gradient norm is " + spelled(result.gradientNorm) + "; ";
-  auto named = [](const TrainedTensor &tensor) {
-    std::string layer = layerOf(tensor.name);
-    return tensor.name + (layer.empty() ? " (outside the layers)" : " (" + layer + ")");
-  };
+  return message;
+}
+
+std::string Trainer::named(const TrainedTensor &tensor) {
+  std::string layer = layerOf(tensor.name);
+  return tensor.name + (layer.empty() ? " (outside the layers)" : " (" + layer + ")");
+}
+
+namespace {
+
+/// One rank: program `gradients` takes a micro-batch whole.
+class LocalTrainer final : public Trainer {
+public:
+  LocalTrainer(const fb::Training &table, Trainables &trainables, ProgramRun zero, ProgramRun gradient, ProgramRun norms, ProgramRun optimizer,
+               std::span<const float> losses, std::optional<GroupSums> sums)
+      : Trainer(table, trainables), zero(std::move(zero)), gradient(std::move(gradient)), norms(std::move(norms)),
+        optimizer(std::move(optimizer)), losses(losses), sums(std::move(sums)) {}
+
+  Result<StepResult> gradients(int64_t step, std::span<const TrainingRow> rows) override;
+  Result<StepResult> step(int64_t step, std::span<const TrainingRow> rows, const OptimizerSettings &settings) override;
+
+private:
+  Status checkFinite(const StepResult &result) const;
+
+  ProgramRun zero, gradient, norms, optimizer;
+  std::span<const float> losses; ///< the state: main, each depth, each routing layer's balance
+  std::optional<GroupSums> sums; ///< where micro-batches are summed in groups
+};
+
+} // namespace
+
+Result<std::unique_ptr<Trainer>> Trainer::create(Executor &executor, Trainables &trainables) {
+  const fb::Training &table = *HADAL_TRY(trainingOf(executor.module()));
+  TensorView losses = HADAL_TRY(executor.state("losses"));
+  int64_t wanted = 1 + table.mtp_depth() + int64_t(table.moe_layers()->size());
+  if (losses.element != ElementType::F32 || losses.shape != Shape{wanted})
+    return invalidFile(executor.module().path() + ": state losses: wants F32 [" + std::to_string(wanted) + "], has " +
+                       std::string(elementTypeName(losses.element)) + " " + toString(losses.shape));
+  std::optional<GroupSums> sums;
+  if (table.sum_groups() > 1) {
+    sums.emplace(HADAL_TRY(GroupSums::create(executor, table.sum_groups())));
+    for (const fb::State *state : *executor.module().tables().states())
+      if (state->name()->string_view().starts_with("gradient.") || state->name()->string_view() == "losses")
+        HADAL_TRY(sums->add(state->name()->str()));
+  }
+  return std::unique_ptr<Trainer>(new LocalTrainer(table, trainables, HADAL_TRY(executor.prepare("zero")), HADAL_TRY(executor.prepare("gradients")),
+                                                   HADAL_TRY(executor.prepare("norms")), HADAL_TRY(executor.prepare("optimizer")),
+                                                   {static_cast<const float *>(losses.data), size_t(wanted)}, std::move(sums)));
+}
+
+Result<StepResult> LocalTrainer::gradients(int64_t step, std::span<const TrainingRow> rows) {
+  Input input = HADAL_TRY(inputOf(step, rows));
+  StepResult result;
+  result.step = step;
+  result.tokens = input.tokens;
+  if (sums)
+    sums->restart();
+  HADAL_TRY(zero.execute());
+  int64_t groupSize = table.micro_batches() / table.sum_groups(), done = 0;
+  for (const MicroBatch &batch : input.batches) {
+    HADAL_TRY(batch.bind(gradient, input.counts));
+    HADAL_TRY(gradient.execute());
+    if (++done % groupSize == 0 && sums)
+      HADAL_TRY(sums->endGroup());
+  }
+  result.loss = losses[0];
+  auto balances = losses.begin() + 1 + table.mtp_depth();
+  result.mtpLosses.assign(losses.begin() + 1, balances);
+  result.balanceLoss = std::accumulate(balances, losses.end(), 0.0f);
+  HADAL_TRY(norms.execute());
+  result.gradientNorm = *static_cast<const float *>(HADAL_TRY(norms.output("grad_norm")).data);
+  HADAL_TRY(checkFinite(result));
+  return result;
+}
+
+Status LocalTrainer::checkFinite(const StepResult &result) const {
+  std::string message = notFinite(result);
+  if (message.empty())
+    return {};
   // Weights first: where they are broken, so is all that comes of them. Finite values can still overflow when they are used.
   if (const TrainedTensor *tensor = trainables.findNotFinite(Values::Weight))
     message += named(*tensor) + " is not finite";
@@ -99,7 +148,7 @@ Status Trainer::checkFinite(const StepResult &result) const {
   return invalidArgument(message);
 }
 
-Result<StepResult> Trainer::step(int64_t step, std::span<const TrainingRow> rows, const OptimizerSettings &options) {
+Result<StepResult> LocalTrainer::step(int64_t step, std::span<const TrainingRow> rows, const OptimizerSettings &options) {
   auto begin = std::chrono::steady_clock::now();
   StepResult result = HADAL_TRY(gradients(step, rows));
   std::array<double, 16> settings = options.at(step);

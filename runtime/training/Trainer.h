@@ -48,30 +48,38 @@ struct StepResult {
 /// Runs the programs of a training module on its weights.
 class Trainer {
 public:
-  /// Executor and trainables must outlive the trainer.
+  /// For one rank. Executor and trainables must outlive the trainer.
   static Result<std::unique_ptr<Trainer>> create(Executor &executor, Trainables &trainables);
+  virtual ~Trainer() = default;
 
   /// Rows that make up a step: micro-batch i has rows i*B to i*B + B-1.
   int64_t rowsOfStep() const { return table.micro_batch() * table.micro_batches(); }
 
   /// Sums up the gradients and losses of a step's rows, leaving the weights as they are. Errors name what is not finite:
   /// "step 7: the loss is nan; gradient of model.layers.3.mlp.gate.weight (layer 3) is not finite".
-  Result<StepResult> gradients(int64_t step, std::span<const TrainingRow> rows);
+  virtual Result<StepResult> gradients(int64_t step, std::span<const TrainingRow> rows) = 0;
 
   /// gradients, and the update of weights, moments and routing biases.
-  Result<StepResult> step(int64_t step, std::span<const TrainingRow> rows, const OptimizerSettings &settings);
+  virtual Result<StepResult> step(int64_t step, std::span<const TrainingRow> rows, const OptimizerSettings &settings) = 0;
 
-private:
-  Trainer(const fb::Training &table, Trainables &trainables, ProgramRun zero, ProgramRun gradient, ProgramRun norms, ProgramRun optimizer,
-          std::span<const float> losses)
-      : table(table), trainables(trainables), zero(std::move(zero)), gradient(std::move(gradient)), norms(std::move(norms)),
-        optimizer(std::move(optimizer)), losses(losses) {}
-  Status checkFinite(const StepResult &result) const;
+protected:
+  Trainer(const fb::Training &table, Trainables &trainables) : table(table), trainables(trainables) {}
+
+  /// The micro-batches of a step and what its sums are divided by.
+  struct Input {
+    std::vector<MicroBatch> batches;
+    std::vector<int32_t> counts;
+    int64_t tokens = 0;
+  };
+  Result<Input> inputOf(int64_t step, std::span<const TrainingRow> rows) const;
+
+  /// "step 7: the loss is nan; ", or nothing when all figures are finite.
+  static std::string notFinite(const StepResult &result);
+  /// "model.norm.weight (outside the layers)".
+  static std::string named(const TrainedTensor &tensor);
 
   const fb::Training &table;
   Trainables &trainables;
-  ProgramRun zero, gradient, norms, optimizer;
-  std::span<const float> losses; ///< the state: main, each depth, each routing layer's balance
 };
 
 } // namespace hadal

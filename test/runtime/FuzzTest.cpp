@@ -7,6 +7,7 @@
 #include "runtime/Safetensors.h"
 #include "runtime/module/Module.h"
 #include "test/tools/FakeModel.h"
+#include "test/parallel/FakeRanks.h"
 #include "test/training/FakeTraining.h"
 #include "tools/inspect/Describe.h"
 
@@ -75,11 +76,15 @@ TEST(Fuzz, ModuleWithAStaleChecksumIsRefused) {
 }
 
 TEST(Fuzz, ModuleWithAFreshChecksumIsRefusedOrWhole) {
-  const Bytes wholes[] = {fake::modulePayload(), fake::trainingPayload({})};
+  fake::RanksShape ranks;
+  ranks.pp = ranks.ep = 2;
+  ranks.schedule = "dualpipe";
+  ranks.pairs = true;
+  const Bytes wholes[] = {fake::modulePayload(), fake::trainingPayload({}), fake::ranksPayload(ranks)};
   std::mt19937_64 random(2);
   int accepted = 0;
   for (int i = 0; i < mutations; ++i) {
-    Bytes payload = wholes[i % 2];
+    Bytes payload = wholes[i % 3];
     mutate(payload, 0, random);
     auto module = Module::fromBytes(moduleBytes(payload), "mutated");
     if (!module.ok())

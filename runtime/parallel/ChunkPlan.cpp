@@ -1,0 +1,112 @@
+#include "runtime/parallel/ChunkPlan.h"
+
+#include "runtime/module/Expr.h"
+
+#include <algorithm>
+
+using namespace hadal;
+
+static uint32_t numberOf(std::vector<std::string> &names, std::string_view name) {
+  auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end())
+    found = names.insert(names.end(), std::string(name));
+  return static_cast<uint32_t>(found - names.begin());
+}
+
+StagePlan StagePlan::of(const fb::Module &module, unsigned stage) {
+  StagePlan plan;
+  plan.stage = stage;
+  plan.table = module.training()->ranks()->stages()->Get(stage);
+  const uint32_t programs[partCount] = {plan.table->forward(), plan.table->input_grad(), plan.table->weight_grad()};
+  for (size_t i = 0; i < partCount; ++i) {
+    ChunkProgram &chunk = plan.programs[i];
+    chunk.part = Part(i);
+    chunk.program = module.programs()->Get(programs[i]);
+    for (const fb::Argument *argument : *chunk.program->arguments()) {
+      chunk.values.push_back(numberOf(plan.valueNames, argument->name()->string_view()));
+      plan.lastPart.resize(plan.valueNames.size());
+      plan.lastPart[chunk.values.back()] = Part(i);
+    }
+    for (const auto *name : *chunk.program->registers())
+      chunk.registers.push_back(numberOf(plan.registerNames, name->string_view()));
+    std::map<std::pair<int, unsigned>, uint32_t> counted; // by kind of command and stage
+    for (uint32_t at = 0; at < chunk.program->commands()->size(); ++at) {
+      const fb::Command *command = chunk.program->commands()->Get(at);
+      chunk.streams[command->stream()].push_back(at);
+      uint32_t ordinal = 0;
+      if (auto *send = command->action_as_Send())
+        ordinal = counted[{0, send->stage()}]++;
+      else if (auto *receive = command->action_as_Receive())
+        ordinal = counted[{1, receive->stage()}]++;
+      else if (command->action_as_Exchange() || command->action_as_ExchangeCounts())
+        ordinal = counted[{2, 0}]++;
+      chunk.ordinals.push_back(ordinal);
+    }
+  }
+  return plan;
+}
+
+Result<std::unique_ptr<MicroBatchValues>> MicroBatchValues::create(const StagePlan &plan, const MicroBatch &batch,
+                                                                   const std::vector<int32_t> &stepCounts, unsigned direction, unsigned number) {
+  auto result = std::make_unique<MicroBatchValues>();
+  result->plan = &plan;
+  result->direction = direction;
+  result->number = number;
+  result->values.resize(plan.valueNames.size());
+  result->registers.resize(plan.registerNames.size());
+  HADAL_TRY(batch.visit(
+      stepCounts,
+      [&](const std::string &name, int64_t value) -> Status {
+        auto found = std::find(plan.registerNames.begin(), plan.registerNames.end(), name);
+        if (found != plan.registerNames.end())
+          result->registers[found - plan.registerNames.begin()] = value;
+        return {};
+      },
+      [&](const std::string &name, const TensorView &view) -> Status {
+        auto found = std::find(plan.valueNames.begin(), plan.valueNames.end(), name);
+        if (found != plan.valueNames.end()) {
+          // An empty list has no address; null would mean that nothing is there.
+          static std::byte nothing[64];
+          Value &value = result->values[found - plan.valueNames.begin()];
+          value.data = view.data ? static_cast<std::byte *>(view.data) : nothing;
+          value.bytes = view.bytes();
+        }
+        return {};
+      }));
+  return result;
+}
+
+std::vector<int64_t> MicroBatchValues::registersOf(const ChunkProgram &program) const {
+  std::vector<int64_t> result;
+  for (uint32_t number : program.registers)
+    result.push_back(registers[number]);
+  return result;
+}
+
+Status MicroBatchValues::allocate(MemoryPool &pool, const ChunkProgram &program, uint32_t index) {
+  Value &value = valueOf(program, index);
+  if (value.data)
+    return {};
+  const fb::Argument *argument = program.program->arguments()->Get(index);
+  std::vector<int64_t> known = registersOf(program);
+  Shape shape;
+  for (const fb::Expr *e : *argument->shape())
+    shape.push_back(HADAL_TRY(evaluate({e->code()->data(), e->code()->size()}, known)));
+  auto bytes = byteCount(elementType(argument->element()), shape);
+  if (!bytes)
+    return invalidArgument(argument->name()->str() + " has an impossible shape " + toString(shape));
+  value.memory = HADAL_TRY(pool.take(*bytes));
+  value.data = value.memory.get();
+  value.bytes = *bytes;
+  return {};
+}
+
+void MicroBatchValues::release(Part done) {
+  for (size_t i = 0; i < values.size(); ++i)
+    if (plan->lastPart[i] <= done)
+      values[i] = {};
+}
+
+std::string hadal::chunkName(fb::ChunkKind kind, unsigned direction, unsigned microBatch) {
+  return std::string(1, "FBIW"[kind]) + std::to_string(direction) + "." + std::to_string(microBatch);
+}

@@ -1,0 +1,78 @@
+//===- ChunkPlan.h - the programs of a stage, and a micro-batch in it ---===//
+
+#ifndef HADAL_RUNTIME_PARALLEL_CHUNKPLAN_H
+#define HADAL_RUNTIME_PARALLEL_CHUNKPLAN_H
+
+#include "runtime/parallel/MemoryPool.h"
+#include "runtime/parallel/RankLayout.h"
+#include "runtime/training/MicroBatch.h"
+
+#include <array>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace hadal {
+
+/// The programs of a stage, in the order in which a micro-batch passes them.
+enum class Part : unsigned { Forward, InputGrad, WeightGrad };
+inline constexpr size_t partCount = 3;
+
+/// A program of a stage: its names as numbers of the stage.
+struct ChunkProgram {
+  const fb::Program *program = nullptr;
+  Part part = Part::Forward;
+  std::vector<uint32_t> values;    ///< of each argument
+  std::vector<uint32_t> registers; ///< of each register
+  /// Of each command that communicates: its number among those that go the same way, which both ends count alike.
+  std::vector<uint32_t> ordinals;
+  std::array<std::vector<uint32_t>, 2> streams; ///< commands of each
+};
+
+struct StagePlan {
+  unsigned stage = 0;
+  const fb::Stage *table = nullptr;
+  std::vector<std::string> valueNames, registerNames;
+  std::vector<Part> lastPart; ///< of each value: the last one that has it as an argument
+  std::array<ChunkProgram, partCount> programs;
+
+  static StagePlan of(const fb::Module &module, unsigned stage);
+};
+
+/// What a micro-batch has in a stage.
+struct MicroBatchValues {
+  struct Value {
+    std::shared_ptr<std::byte> memory; ///< null for an input of the driver
+    std::byte *data = nullptr;         ///< null: not there
+    uint64_t bytes = 0;
+    unsigned arriving = 0; ///< messages that write it and are not done
+  };
+
+  /// With the driver's inputs, which must stay.
+  static Result<std::unique_ptr<MicroBatchValues>> create(const StagePlan &plan, const MicroBatch &batch, const std::vector<int32_t> &stepCounts,
+                                                          unsigned direction, unsigned number);
+
+  /// The values of a program's registers.
+  std::vector<int64_t> registersOf(const ChunkProgram &program) const;
+
+  /// Takes memory for an argument that a command is about to write, if it has none.
+  Status allocate(MemoryPool &pool, const ChunkProgram &program, uint32_t argument);
+
+  Value &valueOf(const ChunkProgram &program, uint32_t argument) { return values[program.values[argument]]; }
+
+  /// Gives back what no later part has as an argument.
+  void release(Part done);
+
+  const StagePlan *plan = nullptr;
+  unsigned direction = 0, number = 0; ///< of the micro-batch, with its owner
+  std::vector<Value> values;
+  std::vector<int64_t> registers;
+};
+
+/// "F0.3": as an order names a chunk.
+std::string chunkName(fb::ChunkKind kind, unsigned direction, unsigned microBatch);
+
+} // namespace hadal
+
+#endif // HADAL_RUNTIME_PARALLEL_CHUNKPLAN_H

@@ -1,0 +1,37 @@
+//===- MemoryPool.h - memory that micro-batches pass on -----------------===//
+
+#ifndef HADAL_RUNTIME_PARALLEL_MEMORYPOOL_H
+#define HADAL_RUNTIME_PARALLEL_MEMORYPOOL_H
+
+#include "runtime/device/Device.h"
+
+#include <map>
+#include <memory>
+#include <mutex>
+
+namespace hadal {
+
+/// Buffers of values that come and go with every micro-batch. What is given back is taken again, as it is, so that pages
+/// are asked of the system once. Any thread may use it.
+class MemoryPool {
+public:
+  explicit MemoryPool(Device &device) : device(device) {}
+
+  /// Memory that goes back into the pool with its last owner; the pool must outlive it. Contents are undefined.
+  Result<std::shared_ptr<std::byte>> take(uint64_t bytes);
+
+  /// Most bytes that were taken at the same time.
+  uint64_t peakBytes() const { return peak; }
+
+private:
+  void giveBack(Buffer buffer);
+
+  Device &device;
+  std::mutex mutex;
+  std::multimap<uint64_t, Buffer> free; ///< by size
+  uint64_t taken = 0, peak = 0;
+};
+
+} // namespace hadal
+
+#endif // HADAL_RUNTIME_PARALLEL_MEMORYPOOL_H

@@ -1,0 +1,21 @@
+#include "runtime/parallel/RankLayout.h"
+
+using namespace hadal;
+
+Result<RankLayout> RankLayout::of(const fb::Training &training, unsigned rank) {
+  RankLayout layout;
+  layout.rank = rank;
+  if (const fb::Ranks *ranks = training.ranks()) {
+    layout.pp = ranks->pp();
+    layout.ep = ranks->ep();
+    layout.dp = ranks->dp();
+    layout.isDual = ranks->schedule()->string_view() == "dualpipe";
+    layout.isV = ranks->schedule()->string_view() == "dualpipev";
+  }
+  // Divided without a rest: checked when the module was opened.
+  layout.microBatches = training.micro_batches() / layout.owners();
+  layout.groups = training.sum_groups() / layout.owners();
+  if (rank >= layout.ranks())
+    return invalidArgument("there is no rank " + std::to_string(rank) + " of " + std::to_string(layout.ranks()));
+  return layout;
+}
