@@ -517,7 +517,9 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
     for (const ModelPart &part : parts)
       stageFacts.push_back(b.getDictionaryAttr({number("first_layer", part.firstLayer), number("layers", part.layers)}));
     (*module)->setAttr("hadal.ranks", b.getDictionaryAttr({number("pp", options.pipelineRanks), number("ep", options.expertRanks), number("dp", options.dataRanks),
-                                                           number("nodes", options.nodes), b.getNamedAttr("schedule", b.getStringAttr(options.schedule)),
+                                                           number("nodes", options.nodes), number("capacity", options.exchangeCapacity),
+                                                           b.getNamedAttr("dispatch", b.getStringAttr(options.dispatch)),
+                                                           b.getNamedAttr("combine", b.getStringAttr(options.combine)), b.getNamedAttr("schedule", b.getStringAttr(options.schedule)),
                                                            b.getNamedAttr("overlap", b.getBoolAttr(options.overlap)),
                                                            b.getNamedAttr("fast_reduction", b.getBoolAttr(options.fastReduction)),
                                                            b.getNamedAttr("stages", b.getArrayAttr(stageFacts))}));

@@ -25,6 +25,8 @@ struct TrainingOptions {
   int64_t pipelineRanks = 1, expertRanks = 1, dataRanks = 1, nodes = 1;
   std::string schedule = "1f1b";
   bool overlap = true, fastReduction = false;
+  std::string dispatch = "fp32", combine = "fp32"; ///< what rows travel as to the experts and back: fp32, bf16 or fp8
+  int64_t exchangeCapacity = 0; ///< most rows from one expert-parallel rank to another; 0: any number
   int64_t sumGroups = 0; ///< 0: as many as there are owners of micro-batches
 
   int64_t ranks() const { return pipelineRanks * expertRanks * dataRanks; }

@@ -27,7 +27,10 @@ def MoeShardExperts : Pass<"moe-shard-experts", "::mlir::ModuleOp"> {
     Test: test/passes/moe-shard-experts.mlir, test/autodiff/ShardExpertsTest.cpp.
   }];
   let options = [Option<"ranks", "ranks", "int64_t", "1", "expert-parallel ranks">,
-                 Option<"nodes", "nodes", "int64_t", "1", "nodes that these ranks span">];
+                 Option<"nodes", "nodes", "int64_t", "1", "nodes that these ranks span">,
+                 Option<"dispatch", "dispatch", "std::string", "\"fp32\"", "what rows travel as to the experts, and their gradients: fp32, bf16 or fp8">,
+                 Option<"combine", "combine", "std::string", "\"fp32\"", "what rows travel as on the way back: fp32, bf16 or fp8">,
+                 Option<"capacity", "capacity", "int64_t", "0", "most rows from one rank to another; more are an error. 0: any number">];
   let dependentDialects = ["::hadal::moe::MoeDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
                            "::mlir::arith::ArithDialect"];
 }
@@ -59,6 +62,19 @@ def HadalDifferentiate : Pass<"hadal-differentiate", "::mlir::ModuleOp"> {
   }];
   let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect",
                            "::mlir::math::MathDialect", "::hadal::mla::MlaDialect", "::hadal::moe::MoeDialect"];
+}
+
+def MoeEncodeExchanges : Pass<"moe-encode-exchanges", "::mlir::ModuleOp"> {
+  let summary = "rows travel between ranks in fewer bits";
+  let description = [{
+        %there = moe.exchange %x {wire = "fp8"}    ->    %q, %s = fp8.quantize %x
+                                                         %q1 = moe.exchange %q    %s1 = moe.exchange %s
+                                                         %there = fp8.dequantize %q1, %s1
+    and with "bf16" through the upper halves of the numbers. After differentiation, which takes the rounding for nothing: gradients are those of the
+    exchange. Leaves exchanges without `wire`. Source: DeepSeek-V3, arXiv:2412.19437, §3.3.2. Test: test/passes/moe-encode-exchanges.mlir.
+  }];
+  let dependentDialects = ["::hadal::fp8::Fp8Dialect", "::hadal::moe::MoeDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::arith::ArithDialect"];
 }
 
 def HadalSplitBackward : Pass<"hadal-split-backward", "::mlir::ModuleOp"> {

@@ -39,8 +39,11 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
 void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &options) {
   // Before differentiation, which makes the exchanges of the way back from those of the way there.
   if (options.expertRanks > 1)
-    pm.addPass(createMoeShardExperts({options.expertRanks, options.nodes}));
+    pm.addPass(createMoeShardExperts({options.expertRanks, options.nodes, options.dispatch, options.combine, options.capacity}));
   pm.addPass(createHadalDifferentiate());
+  // What rows are rounded to on the way has no gradient.
+  if (options.expertRanks > 1)
+    pm.addPass(createMoeEncodeExchanges());
   // Before the cut, so that weight gradients later read the tokens' rows and not the more rows that they were gathered to.
   if (options.ranks > 1)
     pm.addPass(createMoeFuseDispatch());

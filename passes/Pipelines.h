@@ -14,6 +14,8 @@ struct PipelineOptions {
   std::string recompute = "none"; ///< what the backward half computes again: none, report or all
   bool average = false;         ///< keep a moving average of the weights
   int64_t ranks = 1, expertRanks = 1, nodes = 1; ///< of a training job
+  std::string dispatch = "fp32", combine = "fp32"; ///< what rows travel as between expert-parallel ranks: fp32, bf16 or fp8
+  int64_t capacity = 0;         ///< most rows from one of these to another; 0: any number
 };
 
 /// "hadal-graph-to-kernels": graph -> programs and kernels on memrefs.

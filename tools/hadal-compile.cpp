@@ -92,6 +92,12 @@ int main(int argc, char **argv) {
       ->check(positive)->capture_default_str();
   many->add_option("--dp", training.dataRanks, "data-parallel ranks")->check(positive)->capture_default_str();
   many->add_option("--nodes", training.nodes, "nodes that one expert-parallel group spans: a token crosses to a node once")->check(positive)->capture_default_str();
+  many->add_option("--dispatch", training.dispatch, "what rows travel as to the experts of other ranks: fp32, bf16 or fp8 (E4M3 with scales); but for fp32 sums\n"
+                                                    "are not those of one rank")
+      ->check(CLI::IsMember({"fp32", "bf16", "fp8"}))->capture_default_str();
+  many->add_option("--combine", training.combine, "what rows travel as on the way back: fp32 or bf16")->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
+  many->add_option("--exchange-capacity", training.exchangeCapacity, "most rows from one expert-parallel rank to another in an exchange; more are an error (any number)")
+      ->check(positive);
   many->add_option("--schedule", training.schedule, "of the pipeline's chunks: 1f1b, zb1p, dualpipe or dualpipev")
       ->check(CLI::IsMember({"1f1b", "zb1p", "dualpipe", "dualpipev"}))->capture_default_str();
   many->add_option("--sum-groups", training.sumGroups, "groups of micro-batches whose gradients are summed apart, then in a tree: equal groups, equal bits on any\n"

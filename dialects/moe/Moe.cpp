@@ -187,6 +187,11 @@ LogicalResult ExchangeOp::verify() {
   if (getX().getType().getElementType() != getResult().getType().getElementType())
     return emitOpError() << "wants a result of the elements of x (" << getX().getType().getElementType() << "), got "
                          << getResult().getType(); // C5
+  for (std::optional<StringRef> wire : {getWire(), getWireBack()})
+    if (wire && ((*wire != "bf16" && *wire != "fp8") || !getX().getType().getElementType().isF32()))
+      return emitOpError() << "wants rows of f32 to travel as bf16 or fp8, got " << getX().getType() << " as " << *wire; // C7
+  if (getCapacity() && static_cast<int64_t>(*getCapacity()) < 1)
+    return emitOpError() << "wants capacity (" << static_cast<int64_t>(*getCapacity()) << ") to be at least 1"; // C8
   if (!getLike())
     return success();
   auto like = cast<RankedTensorType>(getLike().getType());

@@ -106,7 +106,8 @@ static LogicalResult exchange(Operation *owner, Adjoints &adjoints) {
     like = op.getX();
   adjoints.add(op.getX(), moe::ExchangeOp::create(b, op.getX().getType(), adjoints.of(op.getResult()), op.getReceive(),
                                                   op.getSend(), like, op.getPartsAttr(), op.getSegmentsAttr(),
-                                                  op.getStrideAttr(), rows));
+                                                  op.getStrideAttr(), rows, op.getWireBackAttr(),
+                                                  op.getWireAttr(), op.getCapacityAttr()));
   return success();
 }
 

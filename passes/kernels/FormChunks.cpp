@@ -145,7 +145,7 @@ private:
       for (int64_t d : type.getShape().drop_front())
         bytes *= d;
       exec::ExchangeOp::create(b, op.getLoc(), buffers[op.getResult(0)], buffers[op.getOperand(0)], buffers[op.getOperand(1)], buffers[op.getOperand(2)],
-                               number("parts"), number("segments"), number("stride"), b.getI64IntegerAttr(bytes), IntegerAttr(), stream(on));
+                               number("parts"), number("segments"), number("stride"), b.getI64IntegerAttr(bytes), number("capacity"), stream(on));
     } else {
       return op.emitOpError() << "is no command of a chunk";
     }

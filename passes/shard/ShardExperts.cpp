@@ -100,7 +100,16 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
 
   SmallVector<Level> levels;
 
+  /// What rows travel as; null for what they are.
+  StringAttr wire(StringRef format) { return format == "fp32" ? StringAttr() : StringAttr::get(&getContext(), format); }
+  IntegerAttr mostRows() { return capacity ? Builder(&getContext()).getI64IntegerAttr(capacity) : IntegerAttr(); }
+
   LogicalResult readOptions() {
+    for (auto [what, format] : {std::pair("dispatch", StringRef(dispatch)), std::pair("combine", StringRef(combine))})
+      if (format != "fp32" && format != "bf16" && format != "fp8")
+        return getOperation().emitError("moe-shard-experts wants ") << what << " to be fp32, bf16 or fp8, got " << format;
+    if (capacity < 0)
+      return getOperation().emitError("moe-shard-experts wants capacity (") << int64_t(capacity) << ") to be at least 0";
     auto wants = [&] { return getOperation().emitError("moe-shard-experts wants "); };
     if (ranks < 1 || !llvm::isPowerOf2_64(ranks))
       return wants() << "ranks (" << int64_t(ranks) << ") to be a power of two: each rank's experts are a subtree of the halving tree that sums them";
@@ -252,14 +261,14 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
       Value gatheredWeights = moe::DispatchOp::create(b, weights.getType(), weights, sends.getSource());
       auto counts = moe::ExchangeCountsOp::create(b, sends.getCounts(), level.parts, level.segments, level.stride, rows,
                                                   choicesRegister);
-      auto exchange = [&](Value sending) {
+      auto exchange = [&](Value sending, StringAttr there = {}, StringAttr back = {}) {
         return moe::ExchangeOp::create(b, sending.getType(), sending, sends.getCounts(), counts, /*like=*/Value(),
                                        b.getI64IntegerAttr(level.parts), b.getI64IntegerAttr(level.segments),
-                                       b.getI64IntegerAttr(level.stride), b.getStringAttr(rows));
+                                       b.getI64IntegerAttr(level.stride), b.getStringAttr(rows), there, back, mostRows());
       };
       sent.push_back({sends, counts, experts});
       experts = exchange(sends.getIds());
-      x = exchange(gatheredRows);
+      x = exchange(gatheredRows, wire(dispatch), wire(combine));
       weights = exchange(gatheredWeights);
       received = counts;
       count /= level.parts;
@@ -277,19 +286,20 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
     plan.getOffsets().replaceUsesWithIf(local.getOffsets(), inCluster);
     plan.getActive().replaceUsesWithIf(local.getActive(), inCluster);
 
-    moe::CombineOp combine = cluster.combine;
-    b.setInsertionPoint(combine);
-    b.setLoc(combine.getLoc());
-    Type rowsType = combine.getResult().getType();
-    Value sum = moe::CombineOp::create(b, rowsType, combine.getRows(), local.getPosition(), experts, weights, count, true);
+    moe::CombineOp whole = cluster.combine;
+    b.setInsertionPoint(whole);
+    b.setLoc(whole.getLoc());
+    Type rowsType = whole.getResult().getType();
+    Value sum = moe::CombineOp::create(b, rowsType, whole.getRows(), local.getPosition(), experts, weights, count, true);
     for (auto [level, there] : llvm::reverse(llvm::zip_equal(levels, sent))) {
       Value back = moe::ExchangeOp::create(b, rowsType, sum, there.received, there.sends.getCounts(), there.sends.getSource(),
                                            b.getI64IntegerAttr(level.parts), b.getI64IntegerAttr(level.segments),
-                                           b.getI64IntegerAttr(level.stride), StringAttr());
+                                           b.getI64IntegerAttr(level.stride), StringAttr(), wire(combine), wire(dispatch),
+                                           mostRows());
       sum = sumOfParts(b, back, there, level.parts, rowsType);
     }
-    combine.getResult().replaceAllUsesWith(sum);
-    combine.erase();
+    whole.getResult().replaceAllUsesWith(sum);
+    whole.erase();
     if (plan->use_empty())
       plan.erase();
   }

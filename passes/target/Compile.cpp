@@ -60,6 +60,9 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
     pipeline.ranks = number("pp") * number("ep") * number("dp");
     pipeline.expertRanks = number("ep");
     pipeline.nodes = number("nodes");
+    pipeline.capacity = number("capacity");
+    pipeline.dispatch = ranks.getAs<StringAttr>("dispatch").str();
+    pipeline.combine = ranks.getAs<StringAttr>("combine").str();
     auto training = module->getAttrOfType<DictionaryAttr>("hadal.training");
     int64_t microBatches = training.getAs<IntegerAttr>("micro_batches").getInt() / (pipeline.expertRanks * number("dp"));
     if (auto made = schedule::makeSchedule(ranks.getAs<StringAttr>("schedule").getValue().str(), number("pp"), microBatches); !made.ok())

@@ -28,6 +28,8 @@ FailureOr<fb::ElementType> elementOf(Operation *op, Type type) {
     return fb::ElementType_F8E4M3;
   if (type.isInteger(8))
     return fb::ElementType_I8;
+  if (type.isInteger(16))
+    return fb::ElementType_I16;
   if (type.isInteger(32))
     return fb::ElementType_I32;
   if (type.isInteger(64))

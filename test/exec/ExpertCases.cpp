@@ -3,6 +3,7 @@
 #include "test/exec/Compare.h"
 
 #include <algorithm>
+#include <cmath>
 
 using namespace hadal;
 using namespace hadal::compare;
@@ -322,7 +323,24 @@ static Case updateBias() {
           }};
 }
 
+/// Rows as they travel in bf16, and as they arrive.
+static Case bf16Halves() {
+  return {"bf16_halves",
+          {"T", "H"},
+          [](const Settings &s, Random &random, Inputs &inputs) { inputs.addRandom(random, {s.integer("T"), s.integer("H")}); },
+          [](const Settings &, const Check &check) {
+            Reals wanted = check.real(0);
+            for (double &value : wanted.values) {
+              // To nearest even: 8 bits of mantissa stay, and the numbers are far from the ends of the range.
+              int exponent;
+              double mantissa = std::frexp(value, &exponent);
+              value = std::ldexp(std::nearbyint(std::ldexp(mantissa, 8)), exponent - 8);
+            }
+            check.equal(1, wanted);
+          }};
+}
+
 std::vector<Case> compare::expertCases() {
   return {route(),       plan(),        planSends(),   dispatch(),        groupedMatmul(), combine(),
-          combineGrad(), routeGrad(),   balanceLoss(), balanceLossGrad(), scatterAdd(),    updateBias()};
+          combineGrad(), routeGrad(),   balanceLoss(), balanceLossGrad(), scatterAdd(),    updateBias(), bf16Halves()};
 }

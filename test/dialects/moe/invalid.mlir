@@ -428,6 +428,26 @@ func.func @exchange_c6(%x: tensor<?x64xf32>, %counts: tensor<8xi32>, %like: tens
 
 // -----
 
+// C7
+func.func @exchange_c7(%x: tensor<?x64xf32>, %counts: tensor<8xi32>) -> tensor<?x64xf32> {
+  // expected-error@+1 {{'moe.exchange' op wants rows of f32 to travel as bf16 or fp8, got 'tensor<?x64xf32>' as fp4}}
+  %r = moe.exchange %x, %counts, %counts {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows", wire = "fp4"}
+      : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xf32>
+  return %r : tensor<?x64xf32>
+}
+
+// -----
+
+// C8
+func.func @exchange_c8(%x: tensor<?x64xf32>, %counts: tensor<8xi32>) -> tensor<?x64xf32> {
+  // expected-error@+1 {{'moe.exchange' op wants capacity (0) to be at least 1}}
+  %r = moe.exchange %x, %counts, %counts {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows", capacity = 0 : i64}
+      : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xf32>
+  return %r : tensor<?x64xf32>
+}
+
+// -----
+
 // C1
 func.func @dispatch_c1(%x: tensor<?x?xf32>, %source: tensor<?xi32>) -> tensor<?x64xf32> {
   // expected-error@+1 {{'moe.dispatch' op wants dimension 1 of x (H) to be static, got 'tensor<?x?xf32>'}}
