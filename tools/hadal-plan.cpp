@@ -65,6 +65,8 @@ int main(int argc, char **argv) {
       if (!request.input.empty()) {
         if (*pp && !layout.pp)
           return invalidArgument("--pp wants at least one rank");
+        for (const char *name : {"--schedule", "--pp", "--ep", "--dp", "--nodes", "--micro-batches", "--batch", "--sequence", "--micro-batch", "--precision", "--split"})
+          request.layoutGiven |= app.count_all() && app.get_option(name)->count() > 0;
         layout.schedule = schedule.empty() ? layout.schedule : schedule;
         layout.precision = precision == "fp8" ? plan::Precision::Fp8 : plan::Precision::Bf16;
         layout.evenSplit = split == "even";

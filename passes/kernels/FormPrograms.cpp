@@ -3,6 +3,7 @@
 #include "dialects/exec/Exec.h"
 #include "dialects/fp8/Fp8.h"
 #include "dialects/mla/Mla.h"
+#include "dialects/moe/Moe.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -434,6 +435,23 @@ AffineExpr ProgramBuilder::flops(ArrayRef<Operation *> group) {
       auto q = g.getQNope().getType();
       int64_t query = q.getDimSize(2) + g.getQRope().getType().getDimSize(2), value = g.getV().getType().getDimSize(2);
       sum = sum + attended(g.getQNope()) * (2 * q.getDimSize(1) * (3 * query + 2 * value));
+    } else if (auto c = dyn_cast<linalg::GenericOp>(op); c && linalg::isaContractionOpInterface(c)) {
+      // Weight gradients: 2 for each step of its loops.
+      AffineExpr steps = getAffineConstantExpr(2, context);
+      for (unsigned loop = 0; loop < c.getNumLoops(); ++loop) {
+        AffineExpr size;
+        for (OpOperand &operand : c->getOpOperands())
+          for (auto [dim, place] : llvm::enumerate(c.getMatchingIndexingMap(&operand).getResults()))
+            if (auto at = dyn_cast<AffineDimExpr>(place); !size && at && at.getPosition() == loop)
+              if (auto known = sizes.dim(operand.get(), dim); succeeded(known))
+                size = *known;
+        steps = size ? steps * size : getAffineConstantExpr(0, context);
+      }
+      sum = sum + steps;
+    } else if (auto w = dyn_cast<moe::GroupedWeightGradOp>(op)) {
+      auto rows = sizes.dim(w.getGradient(), 0);
+      if (succeeded(rows))
+        sum = sum + *rows * (2 * w.getResult().getType().getDimSize(1) * w.getResult().getType().getDimSize(2));
     } else if (auto l = dyn_cast<mla::LatentAttentionOp>(op)) {
       auto q = l.getQLatent().getType();
       int64_t each = q.getDimSize(1) * (2 * q.getDimSize(2) + l.getQRope().getType().getDimSize(2));

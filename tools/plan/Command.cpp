@@ -56,6 +56,8 @@ static Status write(const std::string &file, const std::string &text) { return w
 
 Status plan::showPlan(PlanRequest request) {
   Cluster cluster = HADAL_TRY(readCluster(request.cluster));
+  if (request.layoutGiven && !std::filesystem::is_directory(request.input) && std::filesystem::exists(request.input))
+    return invalidArgument(request.input + ": is a module, which says schedule, layout and batch itself");
   ModelSize size;
   WorkSource source = HADAL_TRY(openSource(request.input, request.layout, size));
   complete(request.layout, size, cluster);

@@ -18,6 +18,7 @@ struct PlanRequest {
   std::string input;   ///< a folder with config.json, or a module with ranks
   std::string cluster = "h800x2048.json"; ///< a file, or the name of one of examples/clusters
   Layout layout;
+  bool layoutGiven = false; ///< some of it, which a module does not take
   std::string compare; ///< "schedules", "layouts", or nothing
   bool json = false;
   std::string html, trace; ///< files to write

@@ -174,7 +174,7 @@ void LayerWork::experts(StageWork &stage) const {
   weights.kernels.push_back(weightGrad(rows, h, width, true));
   weights.kernels.push_back(weightGrad(rows, 2 * width, h, true));
   weights.kernels.push_back(elementwise(2 * k * h * 2 * element, 16, true));
-  // The choice of experts belongs to what comes before the exchange.
+  // The choice of experts belongs to what comes before the exchange; layer() adds its gradients to attention's.
   stage.forward.back().kernels.push_back(bf16(tokens, double(c.experts), h));
 
   Part in = exchange("combine", ExchangeKind::Combine, back);
@@ -203,6 +203,11 @@ void LayerWork::layer(StageWork &stage, bool dense) const {
   one.weightGrad.clear();
   dense ? denseMlp(one) : experts(one);
   int mlpGrad = dense ? 0 : 1;
+  if (!dense) {
+    attentionGrad[0].kernels.push_back(bf16(tokens, h, double(c.experts)));
+    Kernels router = bf16(double(c.experts), h, tokens, KernelKind::WeightGrad);
+    attentionWeights[0].kernels.push_back(router);
+  }
   one.inputGrad.push_back(attentionGrad[0]);
   one.weightGrad[0].after = mlpGrad;
   attentionWeights[0].after = int(one.inputGrad.size()) - 1;

@@ -36,8 +36,11 @@ Result<std::unique_ptr<Plan>> plan::makePlan(const WorkSource &source, const Lay
   auto plan = std::make_unique<Plan>();
   plan->cluster = cluster;
   plan->layout = layout;
-  plan->schedule = HADAL_TRY(schedule::makeSchedule(layout.schedule, uint32_t(layout.pp), uint32_t(layout.microBatches())));
-  plan->work = HADAL_TRY(source(layout, stages(plan->schedule), cluster));
+  if (source.orders && source.orders->name == layout.schedule && source.orders->ranks == layout.pp)
+    plan->schedule = *source.orders;
+  else
+    plan->schedule = HADAL_TRY(schedule::makeSchedule(layout.schedule, uint32_t(layout.pp), uint32_t(layout.microBatches())));
+  plan->work = HADAL_TRY(source.work(layout, stages(plan->schedule), cluster));
   plan->result = simulate(plan->schedule, plan->work, plan->layout, plan->cluster);
   return plan;
 }

@@ -7,11 +7,15 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 namespace hadal::plan {
 
-/// Where work comes from: a config.json gives it for any layout, a module for its own only.
-using WorkSource = std::function<Result<StepWork>(const Layout &layout, int64_t stages, const Cluster &cluster)>;
+/// Where work comes from: a config.json gives it for any layout, a module for its own stages only.
+struct WorkSource {
+  std::function<Result<StepWork>(const Layout &layout, int64_t stages, const Cluster &cluster)> work;
+  std::optional<schedule::Schedule> orders; ///< a module's own
+};
 
 /// A simulated step and what it was made from. Not copied: `result` points into `work`.
 struct Plan {

@@ -20,6 +20,15 @@ Result<Breakdown> plan::breakDown(const WorkSource &source, const Plan &plan) {
   schedule::Costs costs{timing.chunk(stage.forward).seconds, timing.chunk(stage.inputGrad).seconds, timing.chunk(stage.weightGrad).seconds, b.pairSeconds};
   b.formulaBubble = schedule::bubbleFormula(plan.schedule, costs);
 
+  for (size_t r = 0; r < plan.schedule.orders.size(); ++r) {
+    bool pairedBefore = false;
+    for (const schedule::Chunk &chunk : plan.schedule.orders[r]) {
+      if (chunk.kind == schedule::Kind::Backward && !pairedBefore)
+        b.weightsInside += timing.chunk(plan.work.stages[stageOf(plan.schedule, uint32_t(r), chunk.direction)].weightGrad).seconds / double(plan.schedule.orders.size());
+      pairedBefore = chunk.paired;
+    }
+  }
+
   StepWork still = plan.work;
   for (StageWork &each : still.stages)
     each.messageBytes = 0;
@@ -33,7 +42,6 @@ Result<Breakdown> plan::breakDown(const WorkSource &source, const Plan &plan) {
   Cluster balanced = plan.cluster;
   balanced.sequenceLoadVariation = 0;
   auto other = HADAL_TRY(makePlan(source, plan.layout, balanced));
-  b.balancedPairs = other->result.mean.pairs;
   const StageWork &same = other->work.stages[middle];
   b.balancedPairSeconds = Timing(balanced, other->work, true).pair(same.forward, same.inputGrad, same.weightGrad).seconds;
   return b;

@@ -23,7 +23,7 @@ struct Breakdown {
   double formulaBubble = 0;    ///< (PP/2-1) (F&B + B - 3W) of a middle stage
   double messageBubble = 0;    ///< of what waits for activations and gradients on their way
   double unevenBubble = 0;     ///< of stages that take longer than others
-  double balancedPairs = 0;    ///< the pairs' row with equal loads of experts
+  double weightsInside = 0;    ///< of the 1B row: weight gradients of whole backward chunks, mean over ranks
   double pairSeconds = 0, balancedPairSeconds = 0; ///< one pair of a middle stage
 };
 Result<Breakdown> breakDown(const WorkSource &source, const Plan &plan);

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 
@@ -22,7 +23,7 @@ std::string plan::format(const char *pattern, ...) {
 std::string plan::toString(const Layout &l) {
   return format("pp %lld x ep %lld x dp %lld, %lld node%s to an expert-parallel group; %s, %lld micro-batches of %lld x %lld tokens, %s", (long long)l.pp,
                 (long long)l.ep, (long long)l.dp, (long long)l.nodes, l.nodes == 1 ? "" : "s", l.schedule.c_str(), (long long)l.microBatches(),
-                (long long)l.microBatch, (long long)l.sequence, l.precision == Precision::Fp8 ? "fp8" : "bf16");
+                (long long)l.microBatch, (long long)l.sequence, l.products.empty() ? l.precision == Precision::Fp8 ? "fp8" : "bf16" : l.products.c_str());
 }
 
 namespace {
@@ -41,14 +42,23 @@ std::string line(const char *name, const char *pattern, double simulated, const 
   return text + "\n";
 }
 
+/// Seconds, or what makes them readable.
+struct Unit {
+  const char *name;
+  double scale;
+};
+Unit timeUnit(double seconds) { return seconds >= 1 ? Unit{"s", 1} : seconds >= 1e-3 ? Unit{"ms", 1e3} : Unit{"us", 1e6}; }
+Unit byteUnit(double bytes) { return bytes >= 1e9 ? Unit{"GB", 1e-9} : Unit{"MB", 1e-6}; }
+
 std::string table(const Plan &plan) {
   PublishedStep there;
+  Unit unit = timeUnit(plan.result.seconds());
   bool beside = isPublishedStep(plan);
   auto or0 = [&](const double &figure) { return beside ? &figure : nullptr; };
   std::string text = beside ? "                         simulated   Table 4   residual\n" : "                         simulated\n";
   for (const Row &row : rowNames)
-    text += line(format("%s (s)", row.name).c_str(), "%9.2f", plan.result.mean.*row.seconds, or0(there.rows.*row.seconds));
-  text += line("time/step (s)", "%9.3f", plan.result.seconds(), or0(there.seconds));
+    text += line(format("%s (%s)", row.name, unit.name).c_str(), "%9.2f", plan.result.mean.*row.seconds * unit.scale, or0(there.rows.*row.seconds));
+  text += line(format("time/step (%s)", unit.name).c_str(), "%9.3f", plan.result.seconds() * unit.scale, or0(there.seconds));
   double dayHere = plan.tokensPerDay() / 1e9, dayThere = there.tokensPerDay / 1e9;
   text += line("tokens/day (B)", "%9.2f", dayHere, or0(dayThere));
   text += line("TFLOPS, non-causal", "%9.1f", plan.flops(false) / 1e12, or0(there.teraflopsFull));
@@ -61,24 +71,27 @@ std::string table(const Plan &plan) {
 
 std::string explain(const Plan &plan, const Breakdown &b) {
   const Rows &m = plan.result.mean;
-  double pairs = 0, low = 1e9, high = 0, forwardLow = 1e9, forwardHigh = 0, weightLow = 1e9, weightHigh = 0, exposed = 0;
-  for (const RankResult &rank : plan.result.ranks) {
-    pairs += rank.pairs / double(plan.result.ranks.size());
-    exposed += rank.exposed / double(plan.result.ranks.size());
-    low = std::min(low, rank.rows.pairs), high = std::max(high, rank.rows.pairs);
-    forwardLow = std::min(forwardLow, rank.rows.forward), forwardHigh = std::max(forwardHigh, rank.rows.forward);
-    weightLow = std::min(weightLow, rank.rows.weight), weightHigh = std::max(weightHigh, rank.rows.weight);
-  }
-  std::string text = "rows are means over pipeline ranks; they differ by rank:\n";
-  text += format("  1F         %.2f to %.2f s; exchanges of chunks that run alone hide behind nothing: %.2f s a rank in all rows together\n", forwardLow,
-                 forwardHigh, exposed);
-  text += format("  bubble     %.2f s by the formula for equal stages; waiting for messages adds %.2f s, stages of unequal length %.2f s\n", b.formulaBubble,
-                 b.messageBubble, b.unevenBubble);
-  text += format("  1W         %.2f to %.2f s: weight gradients that run alone; those of a whole backward chunk (%.2f s in 1B) are not counted here\n",
-                 weightLow, weightHigh, m.backward);
-  if (plan.result.mean.pairs > 0)
-    text += format("  1F1B       %.1f pairs a rank, %.2f to %.2f s; a pair of a middle stage takes %.1f ms, %.1f ms with equal loads of experts\n", pairs, low,
-                   high, 1e3 * b.pairSeconds, 1e3 * b.balancedPairSeconds);
+  size_t ranks = plan.result.ranks.size();
+  double pairs = 0, exposed = 0;
+  for (const RankResult &rank : plan.result.ranks)
+    pairs += rank.pairs / double(ranks), exposed += rank.exposed / double(ranks);
+  Unit unit = timeUnit(plan.result.seconds());
+  auto range = [&](double Rows::*row) {
+    double low = m.*row, high = m.*row;
+    for (const RankResult &rank : plan.result.ranks)
+      low = std::min(low, rank.rows.*row), high = std::max(high, rank.rows.*row);
+    return format("%.2f to %.2f", low * unit.scale, high * unit.scale);
+  };
+  auto in = [&](double seconds) { return format("%.2f", seconds * unit.scale); };
+  std::string text = std::string("rows are means over pipeline ranks; in ") + unit.name + ", by rank and by cause:\n";
+  text += "  1F         " + range(&Rows::forward) + "; exchanges of chunks that run alone hide behind nothing, which costs " + in(exposed) + " in all rows\n";
+  text += "  bubble     " + range(&Rows::bubble) + "; by the formula for equal stages " + in(b.formulaBubble) + "; waiting for messages adds " + in(b.messageBubble) +
+          ", stages of unequal length " + in(b.unevenBubble) + "\n";
+  text += "  1B         " + range(&Rows::backward) + "; " + in(b.weightsInside) + " of it are weight gradients of whole backward chunks\n";
+  text += "  1W         " + range(&Rows::weight) + "; weight gradients that run alone\n";
+  text += "  1F1B       " + range(&Rows::pairs) + format("; %.1f pairs a rank; one of a middle stage takes %.1f ms, %.1f ms with equal loads of experts\n", pairs,
+                                                         1e3 * b.pairSeconds, 1e3 * b.balancedPairSeconds);
+  text += "  optimizer  " + range(&Rows::optimizer) + "; ranks whose stages have fewer parameters wait for the others\n";
   return text;
 }
 
@@ -107,14 +120,15 @@ std::string stages(const Plan &plan) {
 }
 
 std::string memory(const Plan &plan) {
-  std::string text = "memory of a rank (GB)  weights  gradients  optimizer  activations    all\n";
+  Unit unit = byteUnit(plan.largestMemory());
+  std::string text = format("memory of a rank (%s)  weights  gradients  optimizer  activations    all\n", unit.name);
   for (size_t r = 0; r < plan.result.ranks.size(); ++r) {
     const Memory &m = plan.result.ranks[r].memory;
     // Ranks that are like the one before are not repeated.
     if (r > 0 && r + 1 < plan.result.ranks.size() && m.sum() == plan.result.ranks[r - 1].memory.sum())
       continue;
-    text += format("  pipeline rank %-3zu      %6.1f     %6.1f     %6.1f       %6.1f %6.1f\n", r, m.weights / 1e9, m.gradients / 1e9, m.optimizer / 1e9,
-                   m.activations / 1e9, m.sum() / 1e9);
+    text += format("  pipeline rank %-3zu      %6.1f     %6.1f     %6.1f       %6.1f %6.1f\n", r, m.weights * unit.scale, m.gradients * unit.scale, m.optimizer * unit.scale,
+                   m.activations * unit.scale, m.sum() * unit.scale);
   }
   double most = plan.largestMemory();
   return text + format("  %s in %.0f GB (kernels' own buffers and fragmentation are not counted)\n",
@@ -136,6 +150,16 @@ Result<std::string> plan::toText(const WorkSource &source, const Plan &plan) {
   text += format("cost of a trillion tokens: %.1f K GPU hours, %.3f million USD at %.2f USD an hour\n", hours / 1e3, hours * plan.cluster.pricePerGpuHour / 1e6,
                  plan.cluster.pricePerGpuHour);
   return text;
+}
+
+/// Of one micro-batch in all stages.
+static double flopsOf(const Plan &plan, Parts StageWork::*parts) {
+  double sum = 0;
+  for (const StageWork &stage : plan.work.stages)
+    for (const Part &part : stage.*parts)
+      for (const Kernels &kernels : part.kernels)
+        sum += kernels.flops;
+  return sum;
 }
 
 nlohmann::ordered_json plan::toJson(const Plan &plan) {
@@ -160,5 +184,9 @@ nlohmann::ordered_json plan::toJson(const Plan &plan) {
           {"fits", plan.largestMemory() <= plan.cluster.memoryBytes},
           {"gpu_hours_per_trillion_tokens", plan.gpuHours(1e12)},
           {"usd_per_trillion_tokens", plan.gpuHours(1e12) * plan.cluster.pricePerGpuHour},
+          {"micro_batch_flops",
+           {{"forward", flopsOf(plan, &StageWork::forward)},
+            {"input_grad", flopsOf(plan, &StageWork::inputGrad)},
+            {"weight_grad", flopsOf(plan, &StageWork::weightGrad)}}},
           {"ranks", ranks}};
 }

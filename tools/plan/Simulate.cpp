@@ -29,7 +29,7 @@ public:
 private:
   const ChunkTiming &timingOf(uint32_t rank, const Chunk *chunks, size_t count);
   double arrival(const schedule::Event &event, uint32_t rank) const;
-  void send(uint32_t rank, const Chunk &chunk, double ready);
+  void send(uint32_t rank, const Chunk &chunk, double end, double ready);
   Memory memory(uint32_t rank) const;
 
   const schedule::Schedule &s;
@@ -47,8 +47,10 @@ const ChunkTiming &Simulator::timingOf(uint32_t rank, const Chunk *chunks, size_
   if (!added)
     return place->second;
   const StageWork &w = work.stages[stage];
-  if (count == 2)
-    return place->second = timing.pair(w.forward, work.stages[other].inputGrad, work.stages[other].weightGrad);
+  if (count == 2) {
+    const StageWork &back = work.stages[other];
+    return place->second = work.overlap ? timing.pair(w.forward, back.inputGrad, back.weightGrad) : timing.oneAfterTheOther(w.forward, back.inputGrad, back.weightGrad);
+  }
   switch (chunks[0].kind) {
   case Kind::Forward:
     return place->second = timing.chunk(w.forward);
@@ -72,11 +74,11 @@ double Simulator::arrival(const schedule::Event &event, uint32_t rank) const {
 }
 
 /// What a chunk leaves for the neighbouring stage goes over the rank's link when the link is free.
-void Simulator::send(uint32_t rank, const Chunk &chunk, double ready) {
+void Simulator::send(uint32_t rank, const Chunk &chunk, double end, double ready) {
   uint32_t stage = stageOf(s, rank, chunk.direction);
   for (const schedule::Event &event : makes(s, rank, chunk)) {
     size_t number = numberOf(s, event);
-    done[number] = ready;
+    done[number] = end;
     bool message = event.what == schedule::Event::Output ? stage + 1 < work.stages.size() : event.what == schedule::Event::InputGradient && stage > 0;
     if (!message)
       continue;
@@ -136,8 +138,9 @@ StepResult Simulator::run() {
     r.pairs += count == 2;
     for (size_t i = 0; i < count; ++i) {
       r.spans[first + i] = {begin, clock[rank], &took, count == 2};
-      // As the reference implementation does, messages of an item leave together at its end (deepseek-ai/DualPipe, _commit_and_wait_comm).
-      send(rank, chunks[i], clock[rank]);
+      // The reference implementation sends what an item makes at its end (deepseek-ai/DualPipe, _commit_and_wait_comm), our chunk programs when it is there.
+      double ready = chunks[i].kind == Kind::Forward ? took.outputAt : took.gradientAt;
+      send(rank, chunks[i], clock[rank], work.messagesAtOnce ? begin + ready : clock[rank]);
     }
   });
   result.pipelineSeconds = *std::max_element(clock.begin(), clock.end());

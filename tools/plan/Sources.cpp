@@ -1,6 +1,7 @@
 #include "tools/plan/Sources.h"
 
 #include "runtime/File.h"
+#include "tools/plan/ModuleWork.h"
 #ifdef HADAL_PLAN_READS_MODELS
 #include "tools/plan/ModelWork.h"
 #endif
@@ -27,18 +28,30 @@ static Result<WorkSource> openModel(const std::string &folder, ModelSize &size) 
   if (!config)
     return invalidFile(llvm::toString(config.takeError()));
   size = {config->layers, config->experts};
-  return WorkSource([config = *config](const Layout &layout, int64_t stages, const Cluster &cluster) {
-    return workOfModel(config, layout, stages, cluster);
-  });
+  return WorkSource{[config = *config](const Layout &layout, int64_t stages, const Cluster &cluster) {
+                      return workOfModel(config, layout, stages, cluster);
+                    },
+                    {}};
 #else
   (void)size;
   return unsupported(folder + ": this build has no frontend and plans modules only");
 #endif
 }
 
+/// A module's stages are what they are: other schedules may run them, other layouts may not.
+static Result<WorkSource> openModule(const std::string &file, Layout &layout) {
+  Module module = HADAL_TRY(Module::open(file));
+  layout = HADAL_TRY(layoutOf(module));
+  StepWork work = HADAL_TRY(workOf(module));
+  return WorkSource{[work = std::move(work), own = layout, file](const Layout &asked, int64_t stages, const Cluster &) -> Result<StepWork> {
+                      if (stages != int64_t(work.stages.size()) || asked.pp != own.pp || asked.ep != own.ep || asked.dp != own.dp)
+                        return invalidArgument(file + ": is compiled for pp " + std::to_string(own.pp) + ", ep " + std::to_string(own.ep) + ", dp " +
+                                               std::to_string(own.dp) + " and " + std::to_string(work.stages.size()) + " stages");
+                      return work;
+                    },
+                    scheduleOf(module)};
+}
+
 Result<WorkSource> plan::openSource(const std::string &input, Layout &layout, ModelSize &size) {
-  (void)layout;
-  if (std::filesystem::is_directory(input))
-    return openModel(input, size);
-  return invalidArgument(input + ": wants a folder with config.json");
+  return std::filesystem::is_directory(input) ? openModel(input, size) : openModule(input, layout);
 }

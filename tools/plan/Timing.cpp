@@ -72,13 +72,26 @@ ChunkTiming Timing::chunk(const Parts &parts) const {
   return t;
 }
 
+/// `more` behind what `t` has.
+static void append(ChunkTiming &t, const ChunkTiming &more) {
+  for (PartSpan span : more.parts)
+    t.parts.push_back({span.part, span.begin + t.seconds, span.end + t.seconds, true});
+  t.seconds += more.seconds;
+  t.exposed += more.exposed;
+}
+
 ChunkTiming Timing::backward(const Parts &inputGrad, const Parts &weightGrad) const {
   ChunkTiming t = chunk(inputGrad);
-  for (const Part &part : weightGrad) {
-    double took = seconds(part, false);
-    t.parts.push_back({&part, t.seconds, t.seconds + took, true});
-    t.seconds += took;
-  }
+  for (PartSpan &span : t.parts)
+    span.backward = true;
+  append(t, chunk(weightGrad));
+  return t;
+}
+
+ChunkTiming Timing::oneAfterTheOther(const Parts &forward, const Parts &inputGrad, const Parts &weightGrad) const {
+  ChunkTiming t = chunk(forward), back = backward(inputGrad, weightGrad);
+  t.gradientAt = t.seconds + back.gradientAt;
+  append(t, back);
   return t;
 }
 

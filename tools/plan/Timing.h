@@ -41,6 +41,9 @@ public:
   /// fill what is left (V3 §3.2.1, figure 4).
   ChunkTiming pair(const Parts &forward, const Parts &inputGrad, const Parts &weightGrad) const;
 
+  /// The same without overlap.
+  ChunkTiming oneAfterTheOther(const Parts &forward, const Parts &inputGrad, const Parts &weightGrad) const;
+
   /// The busiest rank's rows over the mean: experts' loads are means over `sequences` that vary independently.
   double rankLoad() const { return loadOfRank; }
   double nodeLoad() const { return loadOfNode; }

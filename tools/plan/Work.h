@@ -68,6 +68,8 @@ struct StepWork {
   double expertsPerRank = 0;      ///< 0: nothing is routed
   double expertRanks = 1, expertNodes = 1;
   double sequencesPerExchange = 0; ///< that meet in an exchange: a micro-batch's on all expert-parallel ranks
+  bool messagesAtOnce = false;    ///< messages leave when they are ready, not when their item ends
+  bool overlap = true;            ///< chunks issued together run side by side, not one after the other
   double weightBytes = 2, gradientBytes = 4, masterBytes = 4, momentBytes = 4; ///< of one element; both moments
 };
 
