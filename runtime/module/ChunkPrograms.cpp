@@ -265,13 +265,8 @@ Status Reader::readExchange(const fb::Exchange &exchange, ChunkStep &step) {
 Status Reader::readCommand(uint32_t which, const fb::Command &command, ChunkStep &step) {
   step.stream = command.stream();
   step.action = command.action_type();
-  bool talks = step.action != fb::Action_Call && step.action != fb::Action_Record && step.action != fb::Action_Wait;
-  if (talks && command.stream() != 1)
-    return invalidFile("communicates on stream " + std::to_string(command.stream()));
   switch (command.action_type()) {
   case fb::Action_Call:
-    if (command.stream() != 0)
-      return invalidFile("computes on stream " + std::to_string(command.stream()));
     return readCall(*command.action_as_Call(), step);
   case fb::Action_Send:
     step.stage = command.action_as_Send()->stage();
