@@ -1,5 +1,9 @@
 #include "runtime/module/CheckRanks.h"
+#include "runtime/Tensor.h"
 
+#include <algorithm>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -35,6 +39,7 @@ public:
 private:
   Status checkSizes();
   Status checkStage(const fb::Stage &stage);
+  Status checkSum(const fb::Accumulator &accumulator);
   Status checkChunkProgram(uint32_t number);
   Status checkCommand(const fb::Program &program, const fb::Command &command);
   Status checkOrder(const fb::Order *order, uint64_t microBatches);
@@ -62,21 +67,23 @@ Status RanksChecker::checkSizes() {
   if (ranks.orders()->size() != ranks.pp())
     return invalidFile("has " + std::to_string(ranks.orders()->size()) + " orders for " + std::to_string(ranks.pp()) +
                        " pipeline ranks");
-  const fb::Training &training = *module.training();
-  if (uint64_t(training.micro_batches()) % ownersOf(ranks) != 0)
-    return invalidFile("cannot share " + std::to_string(training.micro_batches()) + " micro-batches among " +
-                       std::to_string(ownersOf(ranks)) + " owners");
-  if (!isPowerOfTwo(training.sum_groups()) || uint64_t(training.sum_groups()) % ownersOf(ranks) != 0 ||
-      training.micro_batches() % training.sum_groups() != 0)
-    return invalidFile("cannot sum " + std::to_string(training.micro_batches()) + " micro-batches of " +
-                       std::to_string(ownersOf(ranks)) + " owners in " + std::to_string(training.sum_groups()) +
-                       " groups");
+  if (name == "dualpipe" && ranks.pp() % 2 != 0)
+    return invalidFile("has dualpipe on " + std::to_string(ranks.pp()) + " pipeline ranks, an odd number");
+  uint64_t owners = ownersOf(ranks), groups = uint64_t(module.training()->sum_groups());
+  if (!isPowerOfTwo(int64_t(owners)) || groups % owners != 0)
+    return invalidFile("cannot share " + std::to_string(groups) + " groups of micro-batches among " +
+                       std::to_string(owners) + " owners");
+  for (const fb::Trainable *trainable : *module.training()->trainables())
+    if (trainable->sharded() && ranks.ep() > 1 && trainable->name()->str().find("{}") == std::string::npos)
+      return invalidFile("shards " + trainable->name()->str() + ", which has no {} in its name");
   return {};
 }
 
 Status RanksChecker::checkCommand(const fb::Program &program, const fb::Command &command) {
-  if (command.stream() > 1)
-    return invalidFile("is on stream " + std::to_string(command.stream()) + " of 2");
+  bool marks = command.action_type() == fb::Action_Record || command.action_type() == fb::Action_Wait;
+  uint32_t stream = command.action_type() == fb::Action_Call ? 0 : 1;
+  if (command.stream() > 1 || (!marks && command.stream() != stream))
+    return invalidFile("is on stream " + std::to_string(command.stream()) + " of 2, which compute and communicate");
   switch (command.action_type()) {
   case fb::Action_Send:
     if (command.action_as_Send()->stage() >= ranks.stages()->size())
@@ -130,24 +137,62 @@ Status RanksChecker::checkStage(const fb::Stage &stage) {
     return invalidFile("has impossible layers");
   if (!stage.accumulators())
     return invalidFile("is incomplete");
+  std::set<std::string> states;
   for (const fb::Accumulator *a : *stage.accumulators()) {
     if (!a || !a->state())
       return invalidFile("has a malformed accumulator");
-    std::string of = "accumulator " + a->state()->str();
-    bool known = false;
-    for (const fb::State *state : *module.states())
-      known = known || state->name()->string_view() == a->state()->string_view();
-    if (!known)
-      return invalidFile(of + " names no state");
-    if (a->trainable() < -1 || a->trainable() >= int64_t(module.training()->trainables()->size()))
-      return invalidFile(of + " is of trainable parameter " + std::to_string(a->trainable()) + " of " +
-                         std::to_string(module.training()->trainables()->size()));
-    if (a->segment_owners())
-      for (uint32_t owner : *a->segment_owners())
-        if (owner >= ranks.ep())
-          return invalidFile(of + " has a segment of rank " + std::to_string(owner) + " of " +
-                             std::to_string(ranks.ep()));
+    Status status = checkSum(*a);
+    if (status && !states.insert(a->state()->str()).second)
+      status = invalidFile("stands there twice");
+    if (!status)
+      return invalidFile("accumulator " + a->state()->str() + " " + status.error().message);
   }
+  return {};
+}
+
+/// The elements of a state; none where its shape depends on registers or is impossible.
+static std::optional<int64_t> elementsOf(const fb::State &state) {
+  std::vector<int64_t> shape;
+  for (const fb::Expr *e : *state.shape()) {
+    if (e->code()->size() != 2 || e->code()->Get(0) != 0)
+      return std::nullopt;
+    shape.push_back(e->code()->Get(1));
+  }
+  return elementCount(shape);
+}
+
+Status RanksChecker::checkSum(const fb::Accumulator &a) {
+  const fb::State *state = nullptr;
+  for (const fb::State *one : *module.states())
+    if (one->name()->string_view() == a.state()->string_view())
+      state = one;
+  if (!state)
+    return invalidFile("names no state");
+  const auto &trainables = *module.training()->trainables();
+  if (a.trainable() < -1 || a.trainable() >= int64_t(trainables.size()))
+    return invalidFile("is of trainable parameter " + std::to_string(a.trainable()) + " of " +
+                       std::to_string(trainables.size()));
+  const fb::Trainable *trainable = a.trainable() < 0 ? nullptr : trainables.Get(a.trainable());
+  std::optional<int64_t> elements = elementsOf(*state);
+  bool isSum = state->element() == fb::ElementType_F32 || (!trainable && state->element() == fb::ElementType_I32);
+  if (!elements || !isSum || (trainable && trainable->correction()))
+    return invalidFile("is no sum");
+  int64_t segments = a.segment_owners() ? a.segment_owners()->size() : 0;
+  bool sharded = trainable && trainable->sharded() && ranks.ep() > 1;
+  if (segments > 0) {
+    std::set<uint32_t> distinct(a.segment_owners()->begin(), a.segment_owners()->end());
+    if (segments != ranks.ep() || int64_t(distinct.size()) != segments || *distinct.rbegin() >= segments ||
+        !trainable || !trainable->sharded())
+      return invalidFile("wants a segment for each of " + std::to_string(ranks.ep()) +
+                         " source ranks of a sharded parameter");
+  } else if (sharded) {
+    return invalidFile("sums a sharded parameter without segments");
+  }
+  if (!trainable)
+    return {};
+  int64_t wanted = trainable->packed_elements() * trainable->count() * std::max<int64_t>(segments, 1);
+  if (*elements != wanted)
+    return invalidFile("wants " + std::to_string(wanted) + " elements, has " + std::to_string(*elements));
   return {};
 }
 
@@ -179,9 +224,15 @@ Status RanksChecker::run() {
 } // namespace
 
 Status checkRanks(const fb::Module &module) {
-  if (!module.training() || !module.training()->ranks())
+  if (!module.training())
     return {};
-  Status status = RanksChecker(module, *module.training()->ranks()).run();
+  const fb::Training &training = *module.training();
+  if (!isPowerOfTwo(training.sum_groups()) || training.micro_batches() % training.sum_groups() != 0)
+    return invalidFile("cannot sum " + std::to_string(training.micro_batches()) + " micro-batches in " +
+                       std::to_string(training.sum_groups()) + " groups");
+  if (!training.ranks())
+    return {};
+  Status status = RanksChecker(module, *training.ranks()).run();
   return status ? status : invalidFile("the table of ranks: " + status.error().message);
 }
 

@@ -267,8 +267,6 @@ Status Reader::readCommand(uint32_t which, const fb::Command &command, ChunkStep
   step.action = command.action_type();
   switch (command.action_type()) {
   case fb::Action_Call:
-    if (command.stream() != 0)
-      return invalidFile("computes on stream " + std::to_string(command.stream()));
     return readCall(*command.action_as_Call(), step);
   case fb::Action_Send:
     step.stage = command.action_as_Send()->stage();

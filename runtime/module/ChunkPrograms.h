@@ -49,7 +49,7 @@ struct ChunkPrograms {
 
 /// Reads the chunk programs of a stage of a module that checkRanks has passed, and checks what each of them says for
 /// itself:
-///  - commands compute on stream 0, and keep no values but arguments;
+///  - commands keep no values but arguments;
 ///  - an argument has the same type and shape in all programs of the stage, and is an output exactly where a command
 ///  writes it;
 ///  - a call, exchange or message fits the sizes of its arguments, whatever the registers are;

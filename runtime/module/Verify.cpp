@@ -39,8 +39,9 @@ static Status verifyOrder(const fb::Ranks &ranks, uint32_t rank, uint32_t microB
       if (chunk.micro_batch() != weights[chunk.direction()]++)
         return broken(i, "weight gradients of a direction are summed in ascending order of micro-batches");
     }
-    bool fits = i + 1 < chunks.size() && chunk.kind() == fb::ChunkKind_Forward &&
-                chunks.Get(i + 1)->kind() == fb::ChunkKind_Backward && !chunks.Get(i + 1)->paired();
+    bool fits = i + 1 < chunks.size() && !chunks.Get(i + 1)->paired() &&
+                ((chunk.kind() == fb::ChunkKind_Forward && chunks.Get(i + 1)->kind() == fb::ChunkKind_Backward) ||
+                 (isWhole && chunks.Get(i + 1)->kind() == fb::ChunkKind_Forward));
     if (chunk.paired() && !fits)
       return broken(i, "a pair is a forward and a whole backward chunk");
   }

@@ -1,6 +1,7 @@
 #include "runtime/parallel/ParallelTrainer.h"
 
 #include "runtime/comm/Activity.h"
+#include "runtime/module/Verify.h"
 #include "runtime/parallel/Gather.h"
 #include "runtime/parallel/Tags.h"
 
@@ -45,6 +46,7 @@ static void collectStates(const fb::Module &module, const flatbuffers::Vector<fl
 Result<std::unique_ptr<ParallelTrainer>> ParallelTrainer::create(Executor &executor, Trainables &trainables, const SumPlan &plan,
                                                                  const RankLayout &layout, Comm &comm, Trace *trace,
                                                                  const ParallelOptions &options) {
+  HADAL_TRY(verifyRanks(executor.module()));
   const fb::Training &table = *HADAL_TRY(trainingOf(executor.module()));
   std::unique_ptr<ParallelTrainer> trainer(
       new ParallelTrainer(table, trainables, executor, plan, layout, comm, trace, options, HADAL_TRY(Adder::create(executor))));
