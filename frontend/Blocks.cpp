@@ -87,9 +87,13 @@ RankedTensorType Blocks::indexRowsType(ArrayRef<int64_t> sizes) {
 Value Blocks::load(StringRef name) {
   const ParameterDescription *parameter = model.find(name);
   assert(parameter && "describeModel lists every parameter that the blocks read");
-  if (trained)
-    return ml_program::GlobalLoadOp::create(b, tensorType(b, *parameter),
-                                            SymbolRefAttr::get(b.getContext(), parameter->name));
+  if (trained) {
+    auto load = ml_program::GlobalLoadOp::create(b, tensorType(b, *parameter),
+                                                 SymbolRefAttr::get(b.getContext(), parameter->name));
+    if (embeddingUse && name == "model.embed_tokens.weight")
+      load->setAttr("hadal.use", b.getI64IntegerAttr(embeddingUse));
+    return load;
+  }
   return ml_program::GlobalLoadConstOp::create(b, tensorType(b, *parameter),
                                                SymbolRefAttr::get(b.getContext(), parameter->name));
 }
@@ -365,7 +369,7 @@ Blocks::Experts Blocks::experts(Value x, StringRef prefix) {
   Type perExpert = RankedTensorType::get(c.experts, b.getI32Type());
   Type boundaries = RankedTensorType::get(c.experts + 1, b.getI32Type());
   auto plan = moe::PlanOp::create(b, indexRowsType({}), choiceType, boundaries, perExpert, choice,
-                                  b.getI64IntegerAttr(c.experts));
+                                  /*segments=*/Value(), b.getI64IntegerAttr(c.experts), /*choices=*/StringAttr());
   Value dispatched = moe::DispatchOp::create(b, rowsType(c.hiddenSize), x, plan.getSource());
 
   auto product = [&](Value left, StringRef name, int64_t size) -> Value {
@@ -385,7 +389,7 @@ Blocks::Experts Blocks::experts(Value x, StringRef prefix) {
   }
   Value down = product(hidden, "experts.{}.down_proj", c.hiddenSize);
   Value routed = moe::CombineOp::create(b, rowsType(c.hiddenSize), down, plan.getPosition(), choice, weights,
-                                        b.getI64IntegerAttr(c.experts));
+                                        c.experts);
   Value shared = c.sharedExperts ? mlp(x, under("shared_experts.")) : Value();
   return {routed, shared, choice, weights, gate, plan.getOffsets()};
 }

@@ -35,6 +35,10 @@ public:
          Parameters parameters = Parameters::Fixed)
       : b(builder), model(model), c(model.config), rows(tokens), trained(parameters == Parameters::Trained) {}
 
+  /// From now on the embedding table is read behind the layers (head, MTP), perhaps on another rank than in front of them: its gradient is
+  /// summed apart (`hadal.use` = 1).
+  void readEmbeddingBehindLayers() { embeddingUse = 1; }
+
   /// Rows of the embedding table. `tokenIds` [T] i32 -> [T, hidden].
   mlir::Value embedding(mlir::Value tokenIds);
 
@@ -120,6 +124,7 @@ private:
   const ModelConfig &c;
   mlir::Value rows; ///< of the activations being built
   bool trained;
+  int64_t embeddingUse = 0;
 };
 
 } // namespace hadal::frontend

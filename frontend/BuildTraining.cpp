@@ -32,12 +32,21 @@ Value constantF32(OpBuilder &b, Location loc, double v) {
   return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(v)));
 }
 
+/// What one function computes: all of the model, or a pipeline stage of it.
+struct ModelPart {
+  std::string name;
+  int64_t number; ///< of the stage; -1: all
+  int64_t firstLayer, layers;
+  bool isFirst, isLast;
+  bool isWhole() const { return number < 0; }
+};
+
 class LossBuilder {
 public:
-  LossBuilder(ImplicitLocOpBuilder &b, const ModelDescription &model, const TrainingOptions &options, int64_t depths)
-      : b(b), model(model), c(model.config), options(options), depths(depths) {}
+  LossBuilder(ImplicitLocOpBuilder &b, const ModelDescription &model, const TrainingOptions &options, int64_t depths, const ModelPart &part)
+      : b(b), model(model), c(model.config), options(options), depths(depths), part(part) {}
 
-  /// Builds @loss at the end of the module.
+  /// Builds the function at the end of the module.
   void build();
 
 private:
@@ -62,8 +71,9 @@ private:
   const ModelConfig &c;
   const TrainingOptions &options;
   int64_t depths;
+  const ModelPart &part;
   Value counts;
-  Value balance;                                      ///< of the layers so far, weighted; null at first
+  SmallVector<std::pair<int64_t, Value>> balances;    ///< weighted, of each layer that routes
   SmallVector<std::pair<int64_t, Value>> loads;       ///< of each layer that routes
 };
 
@@ -207,11 +217,7 @@ Value LossBuilder::run(Blocks &blocks, Value x, int64_t first, int64_t count, co
     Type fractions = RankedTensorType::get({ShapedType::kDynamic, c.experts}, b.getF32Type());
     auto loss = moe::BalanceLossOp::create(b, perSequence, fractions, built.experts->gate, rows.offsets,
                                            b.getI64IntegerAttr(c.expertsPerToken));
-    Value weighted = mean(loss.getLoss(), 1 + depths, options.balanceWeight);
-    auto add = [](OpBuilder &b, Location loc, ValueRange args) -> Value {
-      return arith::AddFOp::create(b, loc, args[0], args[1]);
-    };
-    balance = balance ? scalar({balance, weighted}, add) : weighted;
+    balances.push_back({layer, mean(loss.getLoss(), 1 + depths, options.balanceWeight)});
   }
   return x;
 }
@@ -229,7 +235,11 @@ void LossBuilder::build() {
     }
     registers.push_back(prefix + "tokens");
   }
-  auto function = func::FuncOp::create(b, "loss", b.getFunctionType(types, {}));
+  if (!part.isFirst) {
+    names.push_back("x");
+    types.push_back(RankedTensorType::get({ShapedType::kDynamic, c.hiddenSize}, b.getF32Type()));
+  }
+  auto function = func::FuncOp::create(b, part.name, b.getFunctionType(types, {}));
   function->setAttr("hadal.differentiate", b.getUnitAttr());
   function->setAttr("exec.registers", b.getStrArrayAttr(SmallVector<StringRef>(registers.begin(), registers.end())));
   auto symbol = [&](unsigned i) { return b.getAffineSymbolExpr(i); };
@@ -237,6 +247,12 @@ void LossBuilder::build() {
     function.setArgAttr(i, "exec.name", b.getStringAttr(name));
     if (name == "counts")
       continue;
+    if (name == "x") { // from the stage before, and its gradient back
+      function.setArgAttr(i, "exec.shape", AffineMapAttr::get(AffineMap::get(0, registers.size(), {symbol(0), b.getAffineConstantExpr(c.hiddenSize)}, b.getContext())));
+      function.setArgAttr(i, "hadal.gradient", b.getUnitAttr());
+      function.setArgAttr(i, "hadal.stage", b.getI64IntegerAttr(part.number - 1));
+      continue;
+    }
     AffineExpr size = StringRef(name).ends_with("offsets") ? symbol(1) + 1 : i < 5 ? symbol(0) : symbol(3 + (i - 5) / 5);
     function.setArgAttr(i, "exec.shape", AffineMapAttr::get(AffineMap::get(0, registers.size(), size)));
   }
@@ -248,50 +264,62 @@ void LossBuilder::build() {
   Rows main{Value(), argument(0), argument(1), argument(3), argument(2)};
   Value tokens = tensor::DimOp::create(b, main.tokenIds, 0);
   Blocks blocks(b, model, tokens, Blocks::Parameters::Trained);
-  Value hidden = run(blocks, blocks.embedding(main.tokenIds), 0, c.layers, main);
-  Value representation = blocks.norm(hidden, "model.norm", c.normEpsilon);
-  SmallVector<Value> losses{mean(crossEntropy(blocks.head(representation), main.targets), 0, 1)};
-  SmallVector<double> weights{1};
-
-  for (int64_t d = 1; d <= depths; ++d) {
-    unsigned at = 5 * d;
-    Rows rows{argument(at), argument(at + 1), argument(at + 2), argument(at + 3), argument(at + 4)};
-    std::string prefix = "model.layers." + std::to_string(c.layers + d - 1) + ".";
-    Value count = tensor::DimOp::create(b, rows.tokenIds, 0);
-    Blocks blocks(b, model, count, Blocks::Parameters::Trained);
-    Value embedded = blocks.norm(blocks.embedding(rows.tokenIds), prefix + "enorm", c.normEpsilon);
-    Value before = blocks.norm(blocks.rowsOf(representation, rows.rows), prefix + "hnorm", c.normEpsilon);
-    Value joined = blocks.linear(concat(embedded, before), prefix + "eh_proj");
-    representation = run(blocks, joined, c.layers + d - 1, 1, rows);
-    Value normalised = blocks.norm(representation, prefix + "shared_head.norm", c.normEpsilon);
-    losses.push_back(mean(crossEntropy(blocks.head(normalised), rows.targets), d, 1));
-    weights.push_back(options.mtpWeight / double(depths));
+  Value hidden = part.isFirst ? blocks.embedding(main.tokenIds) : argument(names.size() - 1);
+  hidden = run(blocks, hidden, part.firstLayer, part.layers, main);
+  SmallVector<std::pair<int64_t, Value>> losses; // place in the vector of losses, and value
+  SmallVector<double> weights;
+  if (part.isLast) {
+    blocks.readEmbeddingBehindLayers();
+    Value representation = blocks.norm(hidden, "model.norm", c.normEpsilon);
+    losses.push_back({0, mean(crossEntropy(blocks.head(representation), main.targets), 0, 1)});
+    weights.push_back(1);
+    for (int64_t d = 1; d <= depths; ++d) {
+      unsigned at = 5 * d;
+      Rows rows{argument(at), argument(at + 1), argument(at + 2), argument(at + 3), argument(at + 4)};
+      std::string prefix = "model.layers." + std::to_string(c.layers + d - 1) + ".";
+      Value count = tensor::DimOp::create(b, rows.tokenIds, 0);
+      Blocks blocks(b, model, count, Blocks::Parameters::Trained);
+      blocks.readEmbeddingBehindLayers();
+      Value embedded = blocks.norm(blocks.embedding(rows.tokenIds), prefix + "enorm", c.normEpsilon);
+      Value before = blocks.norm(blocks.rowsOf(representation, rows.rows), prefix + "hnorm", c.normEpsilon);
+      Value joined = blocks.linear(concat(embedded, before), prefix + "eh_proj");
+      representation = run(blocks, joined, c.layers + d - 1, 1, rows);
+      Value normalised = blocks.norm(representation, prefix + "shared_head.norm", c.normEpsilon);
+      losses.push_back({d, mean(crossEntropy(blocks.head(normalised), rows.targets), d, 1)});
+      weights.push_back(options.mtpWeight / double(depths));
+    }
   }
-  losses.push_back(balance ? balance : scalar({}, [](OpBuilder &b, Location loc, ValueRange) -> Value {
-    return constantF32(b, loc, 0);
-  }));
-  weights.push_back(1); // the balance loss carries its weight
+  for (auto [layer, balance] : balances) { // a balance loss carries its weight
+    losses.push_back({1 + depths + layer - c.denseLayers, balance});
+    weights.push_back(1);
+  }
+  if (losses.empty()) // a stage without any
+    losses.push_back({0, scalar({}, [](OpBuilder &b, Location loc, ValueRange) -> Value { return constantF32(b, loc, 0); })}), weights.push_back(1);
 
-  Value total = scalar(losses, [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-    Value sum = args[0];
-    for (size_t i = 1; i < losses.size(); ++i) {
+  SmallVector<Value> values;
+  for (auto &entry : losses)
+    values.push_back(entry.second);
+  Value total = scalar(values, [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+    Value sum;
+    for (size_t i = 0; i < values.size(); ++i) {
       Value term = args[i];
       if (weights[i] != 1)
         term = arith::MulFOp::create(b, loc, term, constantF32(b, loc, weights[i]));
-      sum = arith::AddFOp::create(b, loc, sum, term);
+      sum = sum ? arith::AddFOp::create(b, loc, sum, term).getResult() : term;
     }
     return sum;
   });
   // One vector of all of them, for the report.
-  Value empty = tensor::EmptyOp::create(b, ArrayRef<int64_t>{int64_t(losses.size())}, b.getF32Type());
-  SmallVector<AffineMap> maps(losses.size(), AffineMap::get(1, 0, b.getContext()));
+  int64_t count = 1 + depths + (c.experts ? c.layers - c.denseLayers + depths : 0);
+  Value empty = tensor::EmptyOp::create(b, ArrayRef<int64_t>{count}, b.getF32Type());
+  SmallVector<AffineMap> maps(values.size(), AffineMap::get(1, 0, b.getContext()));
   maps.push_back(b.getMultiDimIdentityMap(1));
-  Value listed = linalg::GenericOp::create(b, empty.getType(), losses, empty, maps,
+  Value listed = linalg::GenericOp::create(b, empty.getType(), values, empty, maps,
                                            ArrayRef({utils::IteratorType::parallel}),
                                            [&](OpBuilder &b, Location loc, ValueRange args) {
-                                             Value at = linalg::IndexOp::create(b, loc, 0), chosen = args[0];
-                                             for (size_t i = 1; i < losses.size(); ++i) {
-                                               Value number = arith::ConstantIndexOp::create(b, loc, i);
+                                             Value at = linalg::IndexOp::create(b, loc, 0), chosen = constantF32(b, loc, 0);
+                                             for (auto [i, entry] : llvm::enumerate(losses)) {
+                                               Value number = arith::ConstantIndexOp::create(b, loc, entry.first);
                                                Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, at, number);
                                                chosen = arith::SelectOp::create(b, loc, here, args[i], chosen);
                                              }
@@ -302,6 +330,8 @@ void LossBuilder::build() {
   SmallVector<Value> results{total, listed};
   for (auto &[layer, load] : loads)
     results.push_back(load);
+  if (!part.isLast)
+    results.push_back(hidden);
   func::ReturnOp::create(b, results);
   function.setType(b.getFunctionType(types, ValueRange(results).getTypes()));
   function.setResultAttr(0, "exec.name", b.getStringAttr("total"));
@@ -309,6 +339,13 @@ void LossBuilder::build() {
   function.setResultAttr(1, "hadal.accumulate", b.getStringAttr("losses"));
   for (auto [i, entry] : llvm::enumerate(loads))
     function.setResultAttr(2 + i, "hadal.accumulate", b.getStringAttr("loads." + std::to_string(entry.first)));
+  if (!part.isWhole())
+    function.setResultAttr(0, "hadal.loss", b.getUnitAttr());
+  if (part.isLast)
+    return;
+  function.setResultAttr(2 + loads.size(), "exec.name", b.getStringAttr("y"));
+  function.setResultAttr(2 + loads.size(), "hadal.gradient", b.getUnitAttr());
+  function.setResultAttr(2 + loads.size(), "hadal.stage", b.getI64IntegerAttr(part.number + 1));
 }
 
 /// @balance: moves each router's correction bias by the step's loads, and says how far the loads are from even.
@@ -398,6 +435,29 @@ DictionaryAttr trainable(Builder &b, const ModelDescription &model, const Parame
 
 } // namespace
 
+std::string checkRanks(const ModelConfig &config, const TrainingOptions &options) {
+  auto text = [](int64_t v) { return std::to_string(v); };
+  auto isPower = [](int64_t v) { return v > 0 && (v & (v - 1)) == 0; };
+  int64_t stages = options.stages(), owners = options.owners(), groups = options.sumGroups ? options.sumGroups : owners;
+  if (stages > config.layers)
+    return "--pp: wants at most a stage a layer, got " + text(stages) + " stages and " + text(config.layers) + " layers";
+  if (options.expertRanks > 1 && !config.experts)
+    return "--ep: the model has no experts";
+  if (config.experts % options.expertRanks)
+    return "--ep: wants to divide the " + text(config.experts) + " experts, got " + text(options.expertRanks);
+  if (!isPower(options.expertRanks) || !isPower(options.dataRanks))
+    return "--ep and --dp: want powers of two, which the order of sums is made for, got " + text(options.expertRanks) + " and " + text(options.dataRanks);
+  if (options.expertRanks % options.nodes)
+    return "--nodes: wants to divide the " + text(options.expertRanks) + " expert-parallel ranks, got " + text(options.nodes);
+  if (!isPower(groups))
+    return "--sum-groups: wants a power of two, got " + text(groups);
+  if (groups % owners)
+    return "--sum-groups: wants a multiple of the " + text(owners) + " owners of micro-batches (dp * ep, twice for dualpipe), got " + text(groups);
+  if (options.microBatches % groups)
+    return "--micro-batches: wants a multiple of the " + text(groups) + " groups of sums (--sum-groups), got " + text(options.microBatches);
+  return "";
+}
+
 FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const ModelConfig &config,
                                                const TrainingOptions &options) {
   context.loadDialect<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect, math::MathDialect,
@@ -425,6 +485,7 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
       "hadal.training",
       b.getDictionaryAttr({number("micro_batch", options.microBatch), number("sequence", options.sequence),
                            number("micro_batches", options.microBatches), number("mtp_depth", depths),
+                           number("sum_groups", options.sumGroups ? options.sumGroups : options.owners()),
                            real("mtp_weight", options.mtpWeight), real("balance_weight", options.balanceWeight),
                            real("bias_step", options.biasStep), b.getNamedAttr("precision", b.getStringAttr(options.precision)),
                            number("first_mtp_layer", config.layers), b.getNamedAttr("moe_layers", b.getDenseI64ArrayAttr(moeLayers)),
@@ -436,8 +497,29 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
                                                ml_program::ExternAttr::get(&context, type), b.getStringAttr("private"));
     global->setAttr("exec.state", b.getStringAttr(name));
   }
-  LossBuilder(b, model, options, depths).build();
-  b.setInsertionPointToEnd(module->getBody());
+  std::vector<ModelPart> parts;
+  int64_t stages = options.stages();
+  if (options.ranks() == 1)
+    parts.push_back({"loss", -1, 0, config.layers, true, true});
+  else
+    for (int64_t s = 0; s < stages; ++s) {
+      int64_t first = config.layers * s / stages, end = config.layers * (s + 1) / stages;
+      parts.push_back({"stage." + std::to_string(s), s, first, end - first, s == 0, s == stages - 1});
+    }
+  for (const ModelPart &part : parts) {
+    LossBuilder(b, model, options, depths, part).build();
+    b.setInsertionPointToEnd(module->getBody());
+  }
+  if (options.ranks() > 1) {
+    SmallVector<Attribute> stageFacts;
+    for (const ModelPart &part : parts)
+      stageFacts.push_back(b.getDictionaryAttr({number("first_layer", part.firstLayer), number("layers", part.layers)}));
+    (*module)->setAttr("hadal.ranks", b.getDictionaryAttr({number("pp", options.pipelineRanks), number("ep", options.expertRanks), number("dp", options.dataRanks),
+                                                           number("nodes", options.nodes), b.getNamedAttr("schedule", b.getStringAttr(options.schedule)),
+                                                           b.getNamedAttr("overlap", b.getBoolAttr(options.overlap)),
+                                                           b.getNamedAttr("fast_reduction", b.getBoolAttr(options.fastReduction)),
+                                                           b.getNamedAttr("stages", b.getArrayAttr(stageFacts))}));
+  }
   if (!moeLayers.empty())
     buildBalance(b, config, moeLayers, options.biasStep);
   if (failed(verify(*module)))

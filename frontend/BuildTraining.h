@@ -20,7 +20,24 @@ struct TrainingOptions {
   double biasStep = 1e-3;     ///< of the router's correction bias after a step
   std::string precision = "fp32";
   std::string configText;     ///< config.json as it was read
+
+  // Many ranks; table Ranks in runtime/module/Module.fbs.
+  int64_t pipelineRanks = 1, expertRanks = 1, dataRanks = 1, nodes = 1;
+  std::string schedule = "1f1b";
+  bool overlap = true, fastReduction = false;
+  int64_t sumGroups = 0; ///< 0: as many as there are owners of micro-batches
+
+  int64_t ranks() const { return pipelineRanks * expertRanks * dataRanks; }
+  /// Pipeline stages: dualpipev gives each rank two.
+  int64_t stages() const { return schedule == "dualpipev" ? 2 * pipelineRanks : pipelineRanks; }
+  /// Directions in which micro-batches enter the pipeline.
+  int64_t directions() const { return schedule == "dualpipe" ? 2 : 1; }
+  /// Who has micro-batches of its own.
+  int64_t owners() const { return directions() * dataRanks * expertRanks; }
 };
+
+/// What of `options` cannot be, in one line; empty where all is well.
+std::string checkRanks(const ModelConfig &config, const TrainingOptions &options);
 
 /// Builds and verifies the training graph: a private mutable ml_program.global for each parameter, named as in the
 /// checkpoint, and one function
@@ -28,9 +45,10 @@ struct TrainingOptions {
 ///     @loss(token_ids [T] i32, positions [T] i32, offsets [S+1] i32, targets [T] i32, counts [2+D] i32,
 ///           for each depth d = 1 .. D of multi-token prediction: mtp.d.rows, mtp.d.token_ids, mtp.d.positions,
 ///           mtp.d.targets [T_d] i32, mtp.d.offsets [S+1] i32)
-///         -> the total, losses [2+D] (main, each depth's, balance), loads [E] i32 for each layer that routes
+///         -> the total, losses [1+D+R] (main, each depth's, each routing layer's balance), loads [E] i32 for each layer that routes
 ///
-/// marked `hadal.differentiate`. A target of -1 predicts nothing. `counts` are the whole step's: predictions of the main
+/// marked `hadal.differentiate`. With more than one rank it is one function a pipeline stage, @stage.0, @stage.1 ...: the first has the embedding, the
+/// last the head and MTP; others take `x` [T, H] behind the other arguments and give `y` [T, H] behind the other results. A target of -1 predicts nothing. `counts` are the whole step's: predictions of the main
 /// model, of each depth, and sequences; every loss is a sum over this micro-batch divided by them, so losses and gradients of
 /// micro-batches add up. Row i of depth d is made of row rows[i] of depth d-1's representation (depth 0: the main model's,
 /// after its norm) and the embedding of token_ids[i].

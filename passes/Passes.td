@@ -6,6 +6,33 @@ include "mlir/Pass/PassBase.td"
 // In running order: reading this file from top to bottom is reading the compiler.
 
 //===----------------------------------------------------------------------===//
+// shard: experts on ranks
+//===----------------------------------------------------------------------===//
+
+def MoeShardExperts : Pass<"moe-shard-experts", "::mlir::ModuleOp"> {
+  let summary = "experts over ranks: dispatch and combine become exchanges";
+  let description = [{
+        %plan = moe.plan %experts                         %sends = moe.plan_sends %experts
+        %r = moe.dispatch %x, %plan                       %there = moe.exchange (moe.dispatch %x, %sends)
+        %y = moe.grouped_matmul %r, %w ...        ->      %plan = moe.plan %ids_there segments ...
+        %z = moe.combine %y, %plan                        ... as before, with this rank's experts, on the rows that came ...
+                                                          %back = moe.exchange (moe.combine %y, %plan)
+                                                          %z = moe.combine %back, %sends
+    Parameters [E, N, K] that grouped products read become [E / ranks, N, K]. Their globals get `hadal.segment_owners`, the rank that each segment
+    of rows comes from, their entries of `hadal.trainables` `sharded` and a smaller `count`. The function gets the registers "L<layer>.<level>.rows" and
+    ".choices". With `nodes` between 1 and `ranks` there are two levels of exchange: to the nodes, and inside them. A plan that something else
+    reads (the loads) stays for that. Before differentiation: gradients go back the same ways. The graph is that of every rank.
+    Sums are those of one rank with all experts, bit for bit. Fails where ranks are no power of two, where nodes do not divide them, where they do
+    not divide the experts, and where a plan is read in other ways. Source: DeepSeek-V3, arXiv:2412.19437, §3.2.2; GShard, arXiv:2006.16668, §3.1.
+    Test: test/passes/moe-shard-experts.mlir, test/autodiff/ShardExpertsTest.cpp.
+  }];
+  let options = [Option<"ranks", "ranks", "int64_t", "1", "expert-parallel ranks">,
+                 Option<"nodes", "nodes", "int64_t", "1", "nodes that these ranks span">];
+  let dependentDialects = ["::hadal::moe::MoeDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::arith::ArithDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // autodiff: from the loss to its gradient
 //===----------------------------------------------------------------------===//
 
@@ -159,6 +186,22 @@ def HadalRecompute : Pass<"hadal-recompute", "::mlir::ModuleOp"> {
     Parts of the model are known by the names that the frontend gives as locations. Test: test/passes/hadal-recompute.mlir.
   }];
   let options = [Option<"policy", "policy", "std::string", "\"none\"", "none, report or all">];
+}
+
+def HadalCutChunks : Pass<"hadal-cut-chunks", "::mlir::ModuleOp"> {
+  let summary = "what a pipeline stage does with a micro-batch, cut where ranks talk to each other";
+  let description = [{
+    In a module with `hadal.ranks`, the three functions of each stage:
+
+        func.func @stage.0_forward(%x) -> %y         func.func private @stage.0.forward(%x) -> %y attributes {hadal.chunk}
+          ops                                          %a = call @stage.0.forward.0(%x)
+          moe.exchange                          ->     %b = moe.exchange %a
+          ops                                          %y = call @stage.0.forward.1(%a, %b)
+    Every value that crosses has a name (`exec.name`) and sizes over the micro-batch's registers (`exec.shape`), known to all chunks of the
+    stage. `hadal.ranks` gets the names of the chunks and the sums that they add to. Fails where a size is no function of the
+    registers. Test: test/passes/hadal-cut-chunks.mlir.
+  }];
+  let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
 }
 
 def ExecFormPrograms : Pass<"exec-form-programs", "::mlir::ModuleOp"> {

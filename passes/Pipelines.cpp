@@ -37,7 +37,20 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
 }
 
 void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &options) {
+  // Before differentiation, which makes the exchanges of the way back from those of the way there.
+  if (options.expertRanks > 1)
+    pm.addPass(createMoeShardExperts({options.expertRanks, options.nodes}));
   pm.addPass(createHadalDifferentiate());
+  // Before the cut, so that weight gradients later read the tokens' rows and not the more rows that they were gathered to.
+  if (options.ranks > 1)
+    pm.addPass(createMoeFuseDispatch());
+  if (options.ranks > 1) {
+    // Before the cut, too: behind it nothing tells that two chunks compute the same.
+    pm.addPass(createCSEPass());
+    pm.addPass(createHadalRecompute({options.recompute}));
+    // Before gradients lose their names in sums: which op belongs to which part is seen from the results.
+    pm.addPass(createHadalSplitBackward());
+  }
   // After differentiation, which wants to see each contribution to a parameter's gradient by itself.
   pm.addPass(createHadalAccumulateGradients());
   // The two gradient products of a weight round operands of their own.
@@ -47,8 +60,12 @@ void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &optio
   pm.addPass(createMoeFuseDispatch());
   // Also removes what only the differentiation needed.
   pm.addPass(createCSEPass());
+  // Last, because what crosses between segments is what is left by then.
+  if (options.ranks > 1)
+    pm.addPass(createHadalCutChunks());
   // After CSE, which would merge the copies with what they are copies of.
-  pm.addPass(createHadalRecompute({options.recompute}));
+  else
+    pm.addPass(createHadalRecompute({options.recompute}));
 }
 
 void hadal::buildGradientsToKernels(OpPassManager &pm, const PipelineOptions &options) {

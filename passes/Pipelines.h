@@ -13,6 +13,7 @@ struct PipelineOptions {
   std::string precision = "fp32"; ///< of the products of a training step: fp32 or bf16
   std::string recompute = "none"; ///< what the backward half computes again: none, report or all
   bool average = false;         ///< keep a moving average of the weights
+  int64_t ranks = 1, expertRanks = 1, nodes = 1; ///< of a training job
 };
 
 /// "hadal-graph-to-kernels": graph -> programs and kernels on memrefs.

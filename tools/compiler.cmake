@@ -13,3 +13,8 @@ add_llvm_executable(hadal-compile PARTIAL_SOURCES_INTENDED hadal-compile.cpp)
 llvm_update_compile_flags(hadal-compile)
 target_link_libraries(hadal-compile PRIVATE HadalDialects HadalPasses HadalFrontend ${LLD_ELF} ${LLD_COMMON} z zstd)
 mlir_target_link_libraries(hadal-compile PRIVATE MLIRRegisterAllDialects)
+
+# Plans from a config.json want the frontend; from modules, and orders, do not.
+target_sources(HadalPlan PRIVATE plan/ModelWork.cpp)
+target_link_libraries(HadalPlan PUBLIC HadalFrontend)
+target_compile_definitions(HadalPlan PRIVATE HADAL_PLAN_READS_MODELS)

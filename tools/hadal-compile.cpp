@@ -42,6 +42,10 @@ mlir::OwningOpRef<mlir::ModuleOp> readInput(mlir::MLIRContext &context, const st
       return {};
     }
     training->configText = text.value();
+    if (std::string problem = frontend::checkRanks(description->config, *training); !problem.empty()) {
+      fail(problem);
+      return {};
+    }
   }
   auto graph = training ? frontend::buildTraining(context, description->config, *training) : frontend::buildGraph(context, *description);
   return mlir::succeeded(graph) ? std::move(*graph) : mlir::OwningOpRef<mlir::ModuleOp>();
@@ -81,6 +85,21 @@ int main(int argc, char **argv) {
   train->add_option("--recompute", options.recompute, "activations that the backward half computes again: none, report (the report's choice) or all")
       ->check(CLI::IsMember({"none", "report", "all"}))->capture_default_str();
   train->add_flag("--average", options.average, "keep an exponential moving average of the weights");
+  auto *many = app.add_option_group("Many ranks", "with --mode=train; world = pp * ep * dp ranks, mpirun -n WORLD hadal-run train ...");
+  auto positive = CLI::Range(int64_t(1), int64_t(1) << 20);
+  many->add_option("--pp", training.pipelineRanks, "pipeline ranks: the layers in stages")->check(positive)->capture_default_str();
+  many->add_option("--ep", training.expertRanks, "expert-parallel ranks: each holds a share of every layer's experts, and has micro-batches of its own")
+      ->check(positive)->capture_default_str();
+  many->add_option("--dp", training.dataRanks, "data-parallel ranks")->check(positive)->capture_default_str();
+  many->add_option("--nodes", training.nodes, "nodes that one expert-parallel group spans: a token crosses to a node once")->check(positive)->capture_default_str();
+  many->add_option("--schedule", training.schedule, "of the pipeline's chunks: 1f1b, zb1p, dualpipe or dualpipev")
+      ->check(CLI::IsMember({"1f1b", "zb1p", "dualpipe", "dualpipev"}))->capture_default_str();
+  many->add_option("--sum-groups", training.sumGroups, "groups of micro-batches whose gradients are summed apart, then in a tree: equal groups, equal bits on any\n"
+                                                       "layout (as many as there are owners of micro-batches)")->check(positive);
+  std::string overlap = "on", reduction = "ordered";
+  many->add_option("--overlap", overlap, "communication of a chunk behind the computation of another: on or off")->check(CLI::IsMember({"on", "off"}))->capture_default_str();
+  many->add_option("--reduction", reduction, "sums over ranks: ordered (the same bits on any layout) or fast (the library's order)")
+      ->check(CLI::IsMember({"ordered", "fast"}))->capture_default_str();
   app.add_option("-o,--output", output, "file to write (text goes to standard output without it, or with -)");
   try {
     app.parse(argc, argv);
@@ -89,6 +108,8 @@ int main(int argc, char **argv) {
       return app.exit(e);
     return fail(std::string(e.what()) + " (see --help)");
   }
+  training.overlap = overlap == "on";
+  training.fastReduction = reduction == "fast";
   bool text = emit == "graph" || emit == "gradients" || emit == "memory" || emit == "kernels" || emit == "llvm" || emit == "asm";
   if (text && output == "-")
     output.clear();

@@ -4,8 +4,11 @@
 //
 //===--------------------------------------------------------------------===//
 
+#include "passes/schedule/Drawing.h"
 #include "runtime/File.h"
 #include "tools/inspect/Describe.h"
+#include "tools/inspect/Ranks.h"
+#include "tools/inspect/VerifyRanks.h"
 
 #include <CLI/CLI.hpp>
 
@@ -13,34 +16,75 @@
 
 using namespace hadal;
 
-static Status show(const std::string &path, bool json, const std::string &html) {
-  Module module = HADAL_TRY(Module::open(path));
-  inspect::Json description = inspect::describe(module);
-  if (!html.empty()) {
-    std::string page = inspect::toHtml(description);
-    HADAL_TRY(writeFile(html, std::as_bytes(std::span(page))));
+namespace {
+
+struct Request {
+  std::string path, html;
+  bool json = false, timeline = false, verify = false;
+};
+
+} // namespace
+
+static Status writePage(const std::string &path, const std::string &page) {
+  return writeFile(path, std::as_bytes(std::span(page)));
+}
+
+/// The schedule of a module for many ranks, in unit time.
+static Status showTimeline(const Module &module, const std::string &html) {
+  schedule::Schedule schedule = HADAL_TRY(inspect::scheduleOf(module));
+  schedule::Costs costs;
+  Result<schedule::Timeline> line = schedule::timeline(schedule, costs);
+  if (!line)
+    return invalidFile(module.path() + ": " + line.error().message);
+  if (!html.empty())
+    return writePage(html, schedule::drawHtml(schedule, *line, costs));
+  std::printf("%s", schedule::drawText(schedule, *line, costs).c_str());
+  return {};
+}
+
+static Status show(const Request &request) {
+  Module module = HADAL_TRY(Module::open(request.path));
+  if (request.verify) {
+    std::printf("%s", HADAL_TRY(inspect::verifyText(module)).c_str());
+    return {};
   }
-  if (json)
+  if (request.timeline)
+    return showTimeline(module, request.html);
+  inspect::Json description = inspect::describe(module);
+  if (inspect::Json ranks = HADAL_TRY(inspect::describeRanks(module)); !ranks.is_null())
+    description["ranks"] = ranks;
+  if (!request.html.empty())
+    HADAL_TRY(writePage(request.html, inspect::toHtml(description)));
+  if (request.json)
     std::printf("%s\n", description.dump(2).c_str());
-  else if (html.empty())
+  else if (request.html.empty())
     std::printf("%s", inspect::toText(description).c_str());
   return {};
 }
 
 int main(int argc, char **argv) {
-  CLI::App app("Shows the programs, kernels, buffers and parameters of a module that hadal-compile wrote.", "hadal-inspect");
-  std::string path, html;
-  bool json = false;
-  app.add_option("MODULE", path, "Module file")->required();
-  app.add_flag("--json", json, "Print everything as JSON");
-  app.add_option("--html", html, "Write a self-contained page: commands, buffer lifetimes, tables");
+  CLI::App app("Shows the programs, kernels, buffers, parameters and schedule of a module that hadal-compile wrote.",
+               "hadal-inspect");
+  Request request;
+  app.add_option("MODULE", request.path, "Module file")->required();
+  auto *json = app.add_flag("--json", request.json, "Print everything as JSON");
+  app.add_option("--html", request.html,
+                 "Write a self-contained page: commands, buffer lifetimes, tables; with --timeline the schedule");
+  auto *timeline = app.add_flag("--timeline", request.timeline,
+                                "Show the schedule of a module for many ranks: a row a rank, in unit time")
+                       ->excludes(json);
+  app.add_flag(
+         "--verify", request.verify,
+         "Verify the programs and orders of a module for many ranks: deadlock, use before arrival, sizes, peak memory")
+      ->excludes(json)
+      ->excludes(timeline);
   app.set_version_flag("--version", HADAL_VERSION);
   app.failure_message([](const CLI::App *, const CLI::Error &error) {
     return std::string("hadal-inspect: ") + error.what() + " (see hadal-inspect --help)\n";
   });
   try {
     app.parse(argc, argv);
-    if (Status status = show(path, json, html); !status.ok()) {
+    if (Status status = show(request); !status.ok()) {
       std::fprintf(stderr, "hadal-inspect: %s\n", status.error().message.c_str());
       return 1;
     }

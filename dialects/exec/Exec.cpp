@@ -104,19 +104,34 @@ LogicalResult LaunchOp::verify() {
 
 LogicalResult CopyOp::verify() { return verifyRegisters(*this, "bytes", getBytes()); } // C1
 
-static LogicalResult verifyPeer(Operation *op, AffineMap bytes, AffineMap peer) {
-  return success(succeeded(verifyRegisters(op, "bytes", bytes)) && succeeded(verifyRegisters(op, "peer", peer)));
+static LogicalResult verifyPeer(Operation *op, int64_t stage) {
+  if (stage < 0)
+    return op->emitOpError() << "wants a stage of the pipeline, got " << stage;
+  return success();
 }
-LogicalResult SendOp::verify() { return verifyPeer(*this, getBytes(), getPeer()); } // C1
-LogicalResult RecvOp::verify() { return verifyPeer(*this, getBytes(), getPeer()); } // C1
+LogicalResult SendOp::verify() { return verifyPeer(*this, getStage()); }    // C1
+LogicalResult ReceiveOp::verify() { return verifyPeer(*this, getStage()); } // C1
 
-LogicalResult ExchangeOp::verify() {
-  if (getRowBytes() < 1)
-    return emitOpError() << "wants positive row_bytes, got " << getRowBytes(); // C1
+static LogicalResult verifyPositive(Operation *op, std::initializer_list<std::pair<StringRef, int64_t>> sizes) {
+  for (auto [name, size] : sizes)
+    if (size < 1)
+      return op->emitOpError() << "wants positive " << name << ", got " << size;
   return success();
 }
 
-LogicalResult ReduceOp::verify() { return verifyRegisters(*this, "bytes", getBytes()); } // C1
+LogicalResult ExchangeCountsOp::verify() {
+  if (failed(verifyPositive(*this, {{"parts", getParts()}, {"segments", getSegments()}, {"stride", getStride()}})))
+    return failure(); // C1
+  auto program = (*this)->getParentOfType<ProgramOp>();
+  for (int64_t reg : {int64_t(getRows()), int64_t(getChoices())})
+    if (!program || reg < 0 || reg >= int64_t(program.getRegisters().size()))
+      return emitOpError() << "wants registers of the program, got " << reg; // C2
+  return success();
+}
+
+LogicalResult ExchangeOp::verify() {
+  return verifyPositive(*this, {{"parts", getParts()}, {"segments", getSegments()}, {"stride", getStride()}, {"row_bytes", getRowBytes()}}); // C1
+}
 
 LogicalResult CallOp::verify() {
   Operation *module = (*this)->getParentOfType<ModuleOp>();

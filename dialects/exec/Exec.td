@@ -144,42 +144,49 @@ def Exec_CopyOp : Exec_Op<"copy"> {
 }
 
 class Exec_PeerOp<string mnemonic> : Exec_Op<mnemonic> {
-  let arguments = (ins Exec_Buffer:$buffer, AffineMapAttr:$bytes, AffineMapAttr:$peer, I64Attr:$tag, OptionalAttr<I64Attr>:$stream);
-  let assemblyFormat = "$buffer `bytes` $bytes `peer` $peer `tag` $tag (`stream` $stream^)? attr-dict";
+  let arguments = (ins Exec_Buffer:$buffer, I64Attr:$stage, OptionalAttr<I64Attr>:$stream);
+  let assemblyFormat = "$buffer `stage` $stage (`stream` $stream^)? attr-dict";
   let hasVerifier = 1;
 }
 
 def Exec_SendOp : Exec_PeerOp<"send"> {
-  let summary = "send bytes to a peer";
-  let description = "`peer` is over the program's registers (a rank's coordinates). (C1) Maps are over the program's registers.";
+  let summary = "send a value to the rank that holds another pipeline stage";
+  let description = "The rank that holds `stage` in the same direction, with the same coordinates otherwise. (C1) `stage` is not negative.";
 }
 
-def Exec_RecvOp : Exec_PeerOp<"recv"> {
-  let summary = "receive bytes from a peer";
-  let description = "`peer` is over the program's registers (a rank's coordinates). (C1) Maps are over the program's registers.";
+def Exec_ReceiveOp : Exec_PeerOp<"receive"> {
+  let summary = "receive a value from the rank that holds another pipeline stage";
+  let description = "The rank that holds `stage` in the same direction, with the same coordinates otherwise. (C1) `stage` is not negative.";
 }
 
-def Exec_ExchangeOp : Exec_Op<"exchange"> {
-  let summary = "ragged exchange among the ranks of a group";
+def Exec_ExchangeCountsOp : Exec_Op<"exchange_counts"> {
+  let summary = "say how many rows will come, among expert-parallel ranks";
   let description = [{
-    Row counts to and from each rank stand in `send_counts` and `recv_counts` (i64, one a rank); rows have `row_bytes`.
-    With `capacity` every rank's part has that many rows and more is an error, never a dropped token.
-    (C1) `row_bytes` is positive.
+    A rank with coordinate e is part e / `stride` % `parts`. Both buffers hold i32 [parts][segments][2]: rows and choices for, and of, each part.
+    Sets the registers `rows` and `choices` to the sums of what comes. Table ExchangeCounts in runtime/module/Module.fbs.
+    (C1) `parts`, `segments` and `stride` are positive.  (C2) `rows` and `choices` are registers of the program.
   }];
-  let arguments = (ins Exec_Buffer:$destination, Exec_Buffer:$source, Exec_Buffer:$recv_counts, Exec_Buffer:$send_counts,
-                       StrAttr:$group, I64Attr:$row_bytes, OptionalAttr<I64Attr>:$capacity, OptionalAttr<I64Attr>:$stream);
+  let arguments = (ins Exec_Buffer:$received, Exec_Buffer:$sent, I64Attr:$parts, I64Attr:$segments, I64Attr:$stride, I64Attr:$rows,
+                       I64Attr:$choices, OptionalAttr<I64Attr>:$stream);
   let assemblyFormat = [{
-    $destination `from` $source `counts` $recv_counts `from` $send_counts `group` $group `row_bytes` $row_bytes
-    (`capacity` $capacity^)? (`stream` $stream^)? attr-dict
+    $received `from` $sent `parts` $parts `segments` $segments `stride` $stride `rows` $rows `choices` $choices (`stream` $stream^)? attr-dict
   }];
   let hasVerifier = 1;
 }
 
-def Exec_ReduceOp : Exec_Op<"reduce"> {
-  let summary = "gather the ranks' parts of a buffer for a compiled sum in a fixed order";
-  let description = "(C1) `bytes` is over the program's registers.";
-  let arguments = (ins Exec_Buffer:$destination, Exec_Buffer:$source, AffineMapAttr:$bytes, StrAttr:$group, OptionalAttr<I64Attr>:$stream);
-  let assemblyFormat = "$destination `from` $source `bytes` $bytes `group` $group (`stream` $stream^)? attr-dict";
+def Exec_ExchangeOp : Exec_Op<"exchange"> {
+  let summary = "ragged exchange of rows among expert-parallel ranks";
+  let description = [{
+    Rows for part 0 stand first in `source`, then those for part 1 ...; likewise what comes in `destination`. Counts are those of an exchange_counts, which
+    change places on the way back. With `capacity` more rows to or from one part are an error, never a dropped token.
+    (C1) `parts`, `segments`, `stride` and `row_bytes` are positive.
+  }];
+  let arguments = (ins Exec_Buffer:$destination, Exec_Buffer:$source, Exec_Buffer:$send_counts, Exec_Buffer:$receive_counts, I64Attr:$parts,
+                       I64Attr:$segments, I64Attr:$stride, I64Attr:$row_bytes, OptionalAttr<I64Attr>:$capacity, OptionalAttr<I64Attr>:$stream);
+  let assemblyFormat = [{
+    $destination `from` $source `counts` $send_counts `to` $receive_counts `parts` $parts `segments` $segments `stride` $stride `row_bytes` $row_bytes
+    (`capacity` $capacity^)? (`stream` $stream^)? attr-dict
+  }];
   let hasVerifier = 1;
 }
 

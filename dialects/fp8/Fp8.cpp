@@ -132,8 +132,12 @@ LogicalResult GroupedMatmulOp::verify() {
   setBlocks(sizes, "N", "ceil(N/bn)", getBlock()[0]);
   setBlocks(sizes, "K", "ceil(K/bk)", getBlock()[1]);
   if (failed(sizes.match("scale", getScale(), {"E", "ceil(N/bn)", "ceil(K/bk)"})) || // C3
-      failed(sizes.match("offsets", getOffsets(), {"E+1"})) ||                       // C4
-      failed(sizes.match("active", getActive(), {"E"})))                             // C5
+      failed(sizes.match("offsets", getOffsets(), {"G+1"})))                         // C4
+    return failure();
+  if (sizes["G"] % sizes["E"] != 0)
+    return emitOpError() << "wants the groups of offsets (" << sizes["G"] << ") to be a multiple of E (" << sizes["E"]
+                         << ")"; // C4
+  if (failed(sizes.match("active", getActive(), {"G"}))) // C5
     return failure();
   if (getSource() && failed(sizes.match("source", getSource(), {"R"}))) // C6
     return failure();

@@ -102,8 +102,8 @@ def GroupedMatmulOp : Fp8_Op<"grouped_matmul"> {
     Source: DeepSeek-V3, arXiv:2412.19437, §3.3.2; MegaBlocks, arXiv:2211.15841, §4.
 
     (C1) `block` is two sizes >= 1.  (C2) `weights` is [E, N, K], static.  (C3) `scale` is [E, ceil(N/bn), ceil(K/bk)].
-    (C4) `offsets` is [E+1].  (C5) `active` is [E].  (C6) `source` is [R].  (C7) `rows` is [R, K], or [T, K] with `source`.
-    (C8) `result` is [R, N].
+    (C4) `offsets` is [G+1], G a multiple of E: group g uses weights[g % E].  (C5) `active` is [G].  (C6) `source` is [R].
+    (C7) `rows` is [R, K], or [T, K] with `source`.  (C8) `result` is [R, N].
 
     ```mlir
     %y = fp8.grouped_matmul %rows, %w, %scale, %offsets, %active {block = array<i64: 128, 128>}

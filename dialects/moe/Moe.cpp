@@ -75,20 +75,30 @@ LogicalResult PlanOp::verify() {
     return failure();
   if (expertCount < 1)
     return emitOpError() << "wants expert_count (" << expertCount << ") to be at least 1"; // C2
-  sizes.set("E", expertCount);
-  if (!ShapedType::isDynamic(sizes["T"]))
+  if (getSegments()) {
+    if (!getChoices())
+      return emitOpError() << "wants choices, the register of R, where it has segments"; // C8
+    int64_t size = getSegments().getType().getDimSize(0);
+    if (ShapedType::isDynamic(size) || size < 2 || size % 2)
+      return emitOpError() << "wants segments to be 2 * S numbers, got " << getSegments().getType(); // C7
+  }
+  StringRef groups = getSegments() ? "S*E" : "E", boundaries = getSegments() ? "S*E+1" : "E+1";
+  sizes.set(groups, segmentCount() * expertCount);
+  if (!ShapedType::isDynamic(sizes["T"]) && !getChoices())
     sizes.set("R", sizes["T"] * sizes["K"]);
-  if (failed(sizes.match("source", getSource(), {"R"})) ||          // C3
-      failed(sizes.match("position", getPosition(), {"T", "K"})) || // C4
-      failed(sizes.match("offsets", getOffsets(), {"E+1"})) ||      // C5
-      failed(sizes.match("active", getActive(), {"E"})))            // C6
+  if (failed(sizes.match("source", getSource(), {"R"})) ||                       // C3
+      failed(sizes.match("position", getPosition(), {"T", "K"})) ||              // C4
+      failed(sizes.match("offsets", getOffsets(), {boundaries})) ||   // C5
+      failed(sizes.match("active", getActive(), {groups})))                      // C6
     return failure();
-  if (!ShapedType::isDynamic(sizes["R"]) && sizes["R"] % sizes["K"] != 0)
+  if (!getChoices() && !ShapedType::isDynamic(sizes["R"]) && sizes["R"] % sizes["K"] != 0)
     return emitOpError() << "wants R (" << sizes["R"] << ") to be a multiple of K (" << sizes["K"] << ")"; // C3
   return success();
 }
 
 LogicalResult PlanOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  if (getChoices()) // a register: no operand says it
+    return failure();
   shapes.push_back(shapeOf(builder, getSource(), [&](int64_t) -> OpFoldResult {
     Value tokens = getValueOrCreateConstantIndexOp(builder, getLoc(), sizeOf(builder, getExperts(), 0));
     Value choices = arith::ConstantIndexOp::create(builder, getLoc(), getExperts().getType().getDimSize(1));
@@ -96,6 +106,101 @@ LogicalResult PlanOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedT
   }));
   for (Value result : getResults().drop_front())
     shapes.push_back(leadingShapeOf(builder, result, getExperts()));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// plan_sends, exchange_counts, exchange
+//===----------------------------------------------------------------------===//
+
+LogicalResult PlanSendsOp::verify() {
+  int64_t experts = static_cast<int64_t>(getExpertCount()), parts = static_cast<int64_t>(getParts());
+  int64_t segments = static_cast<int64_t>(getSegments());
+  NamedSizes sizes(*this, {"T", "C"});
+  if (failed(sizes.match("experts", getExperts(), {"T", "K"}))) // C1
+    return failure();
+  if (parts < 1)
+    return emitOpError() << "wants parts (" << parts << ") to be at least 1"; // C2
+  if (experts < 1 || experts % parts != 0)
+    return emitOpError() << "wants expert_count (" << experts << ") to be a multiple of parts (" << parts << ")"; // C3
+  if (segments < 1 || (segments != 1 && !getReceived()))
+    return emitOpError() << "wants segments (" << segments << ") to be "
+                         << (getReceived() ? "at least 1" : "1 without counts of what was received"); // C4
+  sizes.set("P", parts);
+  sizes.set("2*S", 2 * segments);
+  sizes.set("2*P*S", 2 * parts * segments);
+  if (!ShapedType::isDynamic(sizes["T"]))
+    sizes.set("C", sizes["T"] * rowsOfToken());
+  if (getReceived() && failed(sizes.match("segments", getReceived(), {"2*S"}))) // C5
+    return failure();
+  if (failed(sizes.match("source", getSource(), {"C"})) ||     // C6
+      failed(sizes.match("slots", getSlots(), {"T", "P"})) ||  // C7
+      failed(sizes.match("ids", getIds(), {"C", "K"})) ||      // C8
+      failed(sizes.match("counts", getCounts(), {"2*P*S"})))   // C9
+    return failure();
+  return success();
+}
+
+LogicalResult PlanSendsOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  auto rows = [&](int64_t) -> OpFoldResult {
+    Value tokens = getValueOrCreateConstantIndexOp(builder, getLoc(), sizeOf(builder, getExperts(), 0));
+    Value each = arith::ConstantIndexOp::create(builder, getLoc(), rowsOfToken());
+    return arith::MulIOp::create(builder, getLoc(), tokens, each).getResult();
+  };
+  shapes.push_back(shapeOf(builder, getSource(), rows));
+  shapes.push_back(leadingShapeOf(builder, getSlots(), getExperts()));
+  shapes.push_back(shapeOf(builder, getIds(), rows));
+  shapes.push_back(leadingShapeOf(builder, getCounts(), getExperts()));
+  return success();
+}
+
+/// What both exchanges say of the ranks: C1 and C2.
+template <typename Op> static LogicalResult verifyParts(Op op, NamedSizes &sizes) {
+  int64_t parts = static_cast<int64_t>(op.getParts()), segments = static_cast<int64_t>(op.getSegments());
+  int64_t stride = static_cast<int64_t>(op.getStride());
+  if (parts < 1 || segments < 1 || stride < 1)
+    return op.emitOpError() << "wants parts (" << parts << "), segments (" << segments << ") and stride (" << stride
+                            << ") to be at least 1"; // C1
+  sizes.set("2*P*S", 2 * parts * segments);
+  return sizes.match("send", op.getSend(), {"2*P*S"}); // C2
+}
+
+LogicalResult ExchangeCountsOp::verify() {
+  NamedSizes sizes(*this, {});
+  return verifyParts(*this, sizes);
+}
+
+LogicalResult ExchangeCountsOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back(leadingShapeOf(builder, getReceive(), getSend()));
+  return success();
+}
+
+LogicalResult ExchangeOp::verify() {
+  NamedSizes sizes(*this, {"C", "R"});
+  if (failed(verifyParts(*this, sizes)))
+    return failure();
+  if (bool(getRows()) == bool(getLike()))
+    return emitOpError() << "wants either rows, a register, or like"; // C3
+  if (failed(sizes.match("x", getX(), {"C", "H"})) ||           // C4
+      failed(sizes.match("result", getResult(), {"R", "H"})))   // C5
+    return failure();
+  if (getX().getType().getElementType() != getResult().getType().getElementType())
+    return emitOpError() << "wants a result of the elements of x (" << getX().getType().getElementType() << "), got "
+                         << getResult().getType(); // C5
+  if (!getLike())
+    return success();
+  auto like = cast<RankedTensorType>(getLike().getType());
+  if (like.getRank() < 1 || (!like.isDynamicDim(0) && !getResult().getType().isDynamicDim(0) &&
+                             like.getDimSize(0) != getResult().getType().getDimSize(0)))
+    return emitOpError() << "wants like to have the leading size of the result " << getResult().getType() << ", got "
+                         << like; // C6
+  return success();
+}
+
+LogicalResult ExchangeOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  if (!getLike()) // a register: no operand says it
+    return failure();
+  shapes.push_back(leadingShapeOf(builder, getResult(), getLike()));
   return success();
 }
 
@@ -124,8 +229,12 @@ LogicalResult DispatchOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedSha
 LogicalResult GroupedMatmulOp::verify() {
   NamedSizes sizes(*this, {"T", "R"});
   if (failed(sizes.match("weights", getWeights(), {"E", "N", "K"})) || // C1
-      failed(sizes.match("offsets", getOffsets(), {"E+1"})) ||         // C2
-      failed(sizes.match("active", getActive(), {"E"})))               // C3
+      failed(sizes.match("offsets", getOffsets(), {"G+1"})))           // C2
+    return failure();
+  if (sizes["G"] % sizes["E"] != 0)
+    return emitOpError() << "wants the groups of offsets (" << sizes["G"] << ") to be a multiple of E (" << sizes["E"]
+                         << ")"; // C2
+  if (failed(sizes.match("active", getActive(), {"G"}))) // C3
     return failure();
   if (getSource() && failed(sizes.match("source", getSource(), {"R"}))) // C4
     return failure();
@@ -180,7 +289,7 @@ LogicalResult CombineOp::verify() {
       failed(sizes.match("rows", getRows(), {"R", "H"})))           // C4
     return failure();
   int64_t rows = sizes["R"], tokens = sizes["T"], choices = sizes["K"];
-  if (!ShapedType::isDynamic(rows) && !ShapedType::isDynamic(tokens) && rows != tokens * choices)
+  if (!getPartial() && !ShapedType::isDynamic(rows) && !ShapedType::isDynamic(tokens) && rows != tokens * choices)
     return emitOpError() << "wants R (" << rows << ") to be T * K (" << tokens * choices << ")"; // C5
   if (failed(sizes.match("result", getResult(), {"T", "H"})))                                    // C6
     return failure();
@@ -205,7 +314,7 @@ LogicalResult CombineGradOp::verify() {
       failed(sizes.match("rows", getRows(), {"R", "H"})))           // C3
     return failure();
   int64_t rows = sizes["R"], tokens = sizes["T"], choices = sizes["K"];
-  if (!ShapedType::isDynamic(rows) && !ShapedType::isDynamic(tokens) && rows != tokens * choices)
+  if (!getPartial() && !ShapedType::isDynamic(rows) && !ShapedType::isDynamic(tokens) && rows != tokens * choices)
     return emitOpError() << "wants R (" << rows << ") to be T * K (" << tokens * choices << ")"; // C4
   return sizes.match("gradient", getGradient(), {"T", "H"});                                     // C5
 }

@@ -15,6 +15,7 @@ def MoeDialect : Dialect {
   let description = [{
     DeepSeekMoE with auxiliary-loss-free balancing (DeepSeek-V3, arXiv:2412.19437, §2.1.2). Sizes: T tokens, E experts, K choices
     of a token, R = T * K rows after dispatch (ordered by expert, then by token), H hidden, N and K of a matmul as usual.
+    Across ranks: P parts, S segments, the tokens of one source each.
     Expert ids and rows are data: a kernel does not check them, whoever feeds them from outside does.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
@@ -67,21 +68,120 @@ def PlanOp : Moe_Op<"plan"> {
     Returns `source` [R] i32, the token of each row; `position` [T, K] i32, the row of each choice; `offsets` [E+1] i32, group e
     being rows offsets[e] .. offsets[e+1]-1; `active` [E] i32, the experts that have rows, ascending, and then -1.
     E = `expert_count`.
+    Where tokens came from other ranks (`moe.exchange`) some choices are not of this rank: an expert of -1 has no row, and its
+    position is -1. Then R is the number of choices that are, and `choices` names the register that holds it. `segments` [2S]
+    i32, counts as `moe.exchange_counts` receives them, says which tokens belong together: block s has segments[2s] tokens,
+    ascending. Choices are then ordered by block, expert, t, k, and there are S * E groups, expert e of block s being group s * E + e.
     Source: MegaBlocks, arXiv:2211.15841, §5.1 (grouping tokens by expert without dropping any).
 
-    (C1) `experts` is [T, K], K static.  (C2) `expert_count` >= 1.  (C3) `source` is [R], R = T * K.
-    (C4) `position` is [T, K].  (C5) `offsets` is [E+1].  (C6) `active` is [E].
+    (C1) `experts` is [T, K], K static.  (C2) `expert_count` >= 1.  (C3) `source` is [R], R = T * K without `choices`.
+    (C4) `position` is [T, K].  (C5) `offsets` is [S*E+1] (S = 1 without `segments`).  (C6) `active` is [S*E].
+    (C7) `segments` is [2S].  (C8) `segments` only with `choices`.
 
     ```mlir
     %source, %position, %offsets, %active = moe.plan %experts {expert_count = 16 : i64}
         : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
+    %source, %position, %offsets, %active = moe.plan %ids segments(%received : tensor<8xi32>) {expert_count = 4 : i64,
+        choices = "L3.0.choices"} : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
     ```
   }];
-  let arguments = (ins TensorOfRank<2, [I32]>:$experts, I64Attr:$expert_count);
+  let arguments = (ins TensorOfRank<2, [I32]>:$experts, Optional<TensorOfRank<1, [I32]>>:$segments,
+                       I64Attr:$expert_count, OptionalAttr<StrAttr>:$choices);
+  let extraClassDeclaration = [{
+    /// S.
+    int64_t segmentCount() { return getSegments() ? getSegments().getType().getDimSize(0) / 2 : 1; }
+  }];
   let results = (outs TensorOfRank<1, [I32]>:$source, TensorOfRank<2, [I32]>:$position, TensorOfRank<1, [I32]>:$offsets,
                       TensorOfRank<1, [I32]>:$active);
   let assemblyFormat = [{
-    $experts attr-dict `:` type($experts) `->` type($source) `,` type($position) `,` type($offsets) `,` type($active)
+    $experts (`segments` `(` $segments^ `:` type($segments) `)`)? attr-dict `:`
+    type($experts) `->` type($source) `,` type($position) `,` type($offsets) `,` type($active)
+  }];
+}
+
+def PlanSendsOp : Moe_Op<"plan_sends"> {
+  let summary = "which tokens go to which part";
+  let description = [{
+    `experts` [T, K] i32, -1 = no choice. Part p of P = `parts` has the experts p * E/P .. (p+1) * E/P - 1, E = `expert_count`. A row goes out for each
+    token and part with a choice there: once, however many choices. Rows are ordered by part, segment, token.
+    Without `received` there is one segment, all tokens. With `received` [2S] i32, the counts of the exchange that brought the tokens,
+    block s is the tokens of segment s: received[2s] of them, ascending. S = `segments`.
+    Returns `source` [C] i32, the token of each row, and 0 behind the last, C = T * min(K, P) being what there may be at most;
+    `slots` [T, P] i32, the row of each token and part, -1 where none goes; `ids` [C, K] i32, the choices of the row's token that are of its part, as
+    numbers inside the part, -1 for the others; `counts` [2PS] i32, (rows, choices) of each part and segment.
+    Source: DeepSeek-V3, arXiv:2412.19437, §3.2.2 (a token crosses to a node once); DeepEP's layout of a dispatch.
+
+    (C1) `experts` is [T, K], K static.  (C2) `parts` >= 1.  (C3) E is a multiple of `parts`, E >= 1.  (C4) `segments` >= 1, and 1 without `received`.
+    (C5) `received` is [2S].  (C6) `source` is [C].  (C7) `slots` is [T, P].  (C8) `ids` is [C, K].  (C9) `counts` is [2PS].
+
+    ```mlir
+    %source, %slots, %ids, %counts = moe.plan_sends %experts {expert_count = 16 : i64, parts = 4 : i64, segments = 1 : i64}
+        : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<?x4xi32>, tensor<8xi32>
+    %source, %slots, %ids, %counts = moe.plan_sends %ids0 segments(%received : tensor<4xi32>) {expert_count = 8 : i64,
+        parts = 4 : i64, segments = 2 : i64} : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<?x4xi32>, tensor<16xi32>
+    ```
+  }];
+  let arguments = (ins TensorOfRank<2, [I32]>:$experts, Optional<TensorOfRank<1, [I32]>>:$received,
+                       I64Attr:$expert_count, I64Attr:$parts, I64Attr:$segments);
+  let results = (outs TensorOfRank<1, [I32]>:$source, TensorOfRank<2, [I32]>:$slots, TensorOfRank<2, [I32]>:$ids,
+                      TensorOfRank<1, [I32]>:$counts);
+  let extraClassDeclaration = [{
+    /// Rows that a token may become: min(K, P).
+    int64_t rowsOfToken() { return std::min<int64_t>(getExperts().getType().getDimSize(1), getParts()); }
+  }];
+  let assemblyFormat = [{
+    $experts (`segments` `(` $received^ `:` type($received) `)`)? attr-dict `:`
+    type($experts) `->` type($source) `,` type($slots) `,` type($ids) `,` type($counts)
+  }];
+}
+
+def ExchangeCountsOp : Moe_Op<"exchange_counts", [AllTypesMatch<["send", "receive"]>]> {
+  let summary = "how many rows each part will send";
+  let description = [{
+    Among P = `parts` expert-parallel ranks: this one (coordinate ep) is part p = ep / stride % P, and part q is the rank of coordinate
+    ep + (q - p) * `stride`. `send` [2PS] i32 are (rows, choices) of each part and segment, S = `segments`; block [q] goes to part q.
+    Returns `receive` [2PS]: what the parts have sent here, by part and segment. Sets the registers `rows` and `choices` to the sums of what comes.
+    Source: DeepEP's notified dispatch; Megatron-Core's all-to-all token dispatcher (counts first).
+
+    (C1) `parts`, `segments`, `stride` >= 1.  (C2) `send` is [2PS].
+
+    ```mlir
+    %received = moe.exchange_counts %counts {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "L3.0.rows",
+        choices = "L3.0.choices"} : tensor<8xi32>
+    ```
+  }];
+  let arguments = (ins TensorOfRank<1, [I32]>:$send, I64Attr:$parts, I64Attr:$segments, I64Attr:$stride, StrAttr:$rows,
+                       StrAttr:$choices);
+  let results = (outs TensorOfRank<1, [I32]>:$receive);
+  let assemblyFormat = "$send attr-dict `:` type($send)";
+}
+
+def ExchangeOp : Moe_Op<"exchange", [AllTypesMatch<["send", "receive"]>]> {
+  let summary = "rows to other ranks";
+  let description = [{
+    Among the parts that `moe.exchange_counts` describes. `x` [C, H]: first the rows for part 0, then those for part 1 ...; `send` [2PS] i32
+    counts them. Returns `result` [R, H]: first the rows that part 0 has sent here ...; `receive` [2PS] counts these. On the way back the two
+    change places, and a row comes back to where it was. Either `rows` names the register that holds R, or R is the leading size
+    of `like`: then rows behind the last that comes are undefined. The adjoint goes the other way.
+    Source: GShard, arXiv:2006.16668, §3.1 (all-to-all); DeepSeek-V3, arXiv:2412.19437, §3.2.2.
+
+    (C1) `parts`, `segments`, `stride` >= 1.  (C2) `send` is [2PS].  (C3) Either `rows` or `like`.
+    (C4) `x` is [C, H], H static.  (C5) `result` is [R, H], of the elements of `x`.  (C6) `like` has the leading size R.
+
+    ```mlir
+    %there = moe.exchange %rows, %counts, %received {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "L3.0.rows"}
+        : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xf32>
+    %back = moe.exchange %rows, %received, %counts like(%source : tensor<?xi32>) {parts = 4 : i64, segments = 1 : i64,
+        stride = 1 : i64} : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xf32>
+    ```
+  }];
+  let arguments = (ins TensorOfRank<2, [F32, BF16, F8E4M3FN, I32]>:$x, TensorOfRank<1, [I32]>:$send, TensorOfRank<1, [I32]>:$receive,
+                       Optional<AnyRankedTensor>:$like, I64Attr:$parts, I64Attr:$segments, I64Attr:$stride,
+                       OptionalAttr<StrAttr>:$rows);
+  let results = (outs TensorOfRank<2, [F32, BF16, F8E4M3FN, I32]>:$result);
+  let assemblyFormat = [{
+    $x `,` $send `,` $receive (`like` `(` $like^ `:` type($like) `)`)? attr-dict `:`
+    type($x) `,` type($send) `->` type($result)
   }];
 }
 
@@ -110,9 +210,10 @@ def GroupedMatmulOp : Moe_Op<"grouped_matmul"> {
     multiply-adds in ascending K. With `source` [R] i32 `rows` is [T, K] and row r on the left is rows[source[r]].
     With `transpose` the weights are not transposed and N is summed over: `rows` is [R, N] (or [T, N]) and `result` [R, K],
     row r of group e being rows[r] times weights[e], one chain in ascending N. This is the adjoint with respect to `rows`.
+    A plan with segments has G = S * E groups: group g uses weights[g % E].
     Source: MegaBlocks, arXiv:2211.15841, §4 (grouped products of varying row counts).
 
-    (C1) `weights` is [E, N, K], all static.  (C2) `offsets` is [E+1].  (C3) `active` is [E].  (C4) `source` is [R].
+    (C1) `weights` is [E, N, K], all static.  (C2) `offsets` is [G+1], G a multiple of E.  (C3) `active` is [G].  (C4) `source` is [R].
     (C5) `rows` is [R, K], or [T, K] with `source`; N for K with `transpose`.
     (C6) `result` is [R, N]; K for N with `transpose`.
 
@@ -143,7 +244,7 @@ def GroupedWeightGradOp : Moe_Op<"grouped_weight_grad", [
     [E, N, K]. With `source` [R] i32 `rows` is [T, K] and row r is rows[source[r]].
     Returns `result` [E, N, K]: init[e,n,k] plus the sum over the rows r of group e of gradient[r,n] * rows[r,k], each element
     one chain of fused multiply-adds in ascending r that starts from `init`, so that the micro-batches of a step chain too.
-    Experts without rows keep `init`. Destination style: an `init` without further uses is written in place.
+    With segments E here is the number of groups: each segment has sums of its own. Experts without rows keep `init`. Destination style: an `init` without further uses is written in place.
     Source: MegaBlocks, arXiv:2211.15841, §4 (DSD and SDD products of the backward pass).
 
     (C1) `init` is [E, N, K], all static.  (C2) `offsets` is [E+1].  (C3) `active` is [E].  (C4) `source` is [R].
@@ -174,11 +275,13 @@ def CombineOp : Moe_Op<"combine"> {
     sum(lo, hi) of a range of ids with one expert is its weighted row, of a longer one sum(lo, mid) + sum(mid, hi) with
     mid = lo + (hi - lo) / 2 rounded down; a side without a choice adds nothing. The root is (0, E), E = `expert_count`.
     The tree makes the partial sum of an owner of consecutive experts a subtree, so the bits do not depend on how a power
-    of two of owners splits the experts. Two choices of one expert in a row (only `forced` can make them) add in order of k.
+    of owners splits the experts. Two choices of one expert in a row (only `forced` can make them) add in order of k.
+    With `partial` some choices may be missing: where position[t,k] is -1 choice k of token t adds nothing, and a token without any
+    gives zeros. An owner's part of the sum is such a combination, and so is the sum of the owners' parts.
     Source: DeepSeek-V3, arXiv:2412.19437, §2.1.2, eq. 12; order of sums: the design's own.
 
     (C1) `position` is [T, K], K static.  (C2) `experts` is [T, K].  (C3) `weights` is [T, K].
-    (C4) `rows` is [R, H], H static.  (C5) R = T * K.  (C6) `result` is [T, H].  (C7) `expert_count` >= 1.
+    (C4) `rows` is [R, H], H static.  (C5) R = T * K without `partial`.  (C6) `result` is [T, H].  (C7) `expert_count` >= 1.
 
     ```mlir
     %y = moe.combine %rows, %position, %experts, %weights {expert_count = 16 : i64}
@@ -186,7 +289,7 @@ def CombineOp : Moe_Op<"combine"> {
     ```
   }];
   let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<2, [I32]>:$position, TensorOfRank<2, [I32]>:$experts,
-                       TensorOfRank<2, [F32]>:$weights, I64Attr:$expert_count);
+                       TensorOfRank<2, [F32]>:$weights, I64Attr:$expert_count, UnitAttr:$partial);
   let results = (outs TensorOfRank<2, [F32]>:$result);
   let assemblyFormat = [{
     $rows `,` $position `,` $experts `,` $weights attr-dict `:`
@@ -201,10 +304,11 @@ def CombineGradOp : Moe_Op<"combine_grad", [
     `rows` [R, H], `position` [T, K] i32 and `weights` [T, K] as in `moe.combine`; `gradient` [T, H] the gradient of its result.
     Returns `rows_grad` [R, H]: row position[t,k] is weights[t,k] * gradient[t]; and `weights_grad` [T, K]: the dot product of
     rows[position[t,k]] and gradient[t]. Every row is the place of one choice (`moe.plan`), so every row is written.
+    With `partial` a choice without a row (position -1) has a weight gradient of 0.
     Source: the adjoint of DeepSeek-V3, arXiv:2412.19437, §2.1.2, eq. 12.
 
-    (C1) `position` is [T, K], K static.  (C2) `weights` is [T, K].  (C3) `rows` is [R, H], H static.  (C4) R = T * K.
-    (C5) `gradient` is [T, H].
+    (C1) `position` is [T, K], K static.  (C2) `weights` is [T, K].  (C3) `rows` is [R, H], H static.
+    (C4) R = T * K without `partial`.  (C5) `gradient` is [T, H].
 
     ```mlir
     %drows, %dw = moe.combine_grad %rows, %position, %weights, %g
@@ -212,7 +316,7 @@ def CombineGradOp : Moe_Op<"combine_grad", [
     ```
   }];
   let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<2, [I32]>:$position, TensorOfRank<2, [F32]>:$weights,
-                       TensorOfRank<2, [F32]>:$gradient);
+                       TensorOfRank<2, [F32]>:$gradient, UnitAttr:$partial);
   let results = (outs TensorOfRank<2, [F32]>:$rows_grad, TensorOfRank<2, [F32]>:$weights_grad);
   let assemblyFormat = [{
     $rows `,` $position `,` $weights `,` $gradient attr-dict `:`

@@ -39,8 +39,10 @@ OpOperand *startOfSum(Value value) {
 struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<AccumulateGradients> {
 
   /// The global that sums of `type` add up in: named, or the gradient of `parameter`.
-  ml_program::GlobalOp sumOf(func::FuncOp f, Attribute named, FlatSymbolRefAttr parameter, Type type, SymbolTable &symbols) {
+  ml_program::GlobalOp sumOf(func::FuncOp f, Attribute named, FlatSymbolRefAttr parameter, IntegerAttr use, Type type, SymbolTable &symbols) {
     std::string name = parameter ? ("gradient." + parameter.getValue()).str() : cast<StringAttr>(named).str();
+    if (use)
+      name += ".use" + std::to_string(use.getInt());
     std::string symbol = "sum." + name;
     if (auto known = symbols.lookup<ml_program::GlobalOp>(symbol))
       return known;
@@ -48,8 +50,15 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
     auto global = ml_program::GlobalOp::create(b, f.getLoc(), symbol, type, /*is_mutable=*/true,
                                                ml_program::ExternAttr::get(&getContext(), type), b.getStringAttr("private"));
     global->setAttr("exec.state", b.getStringAttr(name));
-    if (parameter)
+    if (parameter) {
       global->setAttr("hadal.layout_of", parameter);
+      if (use)
+        global->setAttr("hadal.use", use);
+      // A sharded parameter's sums are kept by source: whose each is stands with it.
+      auto sharded = symbols.lookup<ml_program::GlobalOp>(parameter.getAttr());
+      if (Attribute owners = sharded ? sharded->getAttr("hadal.segment_owners") : Attribute())
+        global->setAttr("hadal.segment_owners", owners);
+    }
     symbols.insert(global);
     return global;
   }
@@ -80,6 +89,10 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
 
   void runOnOperation() override {
     SymbolTable symbols(getOperation());
+    // Stages were there to be differentiated.
+    for (int64_t number = 0; auto stage = symbols.lookup<func::FuncOp>("stage." + std::to_string(number)); ++number)
+      if (!stage->hasAttr("hadal.differentiate"))
+        symbols.erase(stage);
     for (auto f : llvm::make_early_inc_range(getOperation().getOps<func::FuncOp>())) {
       if (f.isExternal() || !f.getBody().hasOneBlock())
         continue;
@@ -95,7 +108,8 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
           f.emitError("wants --hadal-differentiate before --hadal-accumulate-gradients");
           return signalPassFailure();
         }
-        sums.push_back({value, sumOf(f, named, parameter, value.getType(), symbols)});
+        auto use = f.getResultAttrOfType<IntegerAttr>(i, "hadal.use");
+        sums.push_back({value, sumOf(f, named, parameter, use, value.getType(), symbols)});
         dropped.set(i);
       }
       for (auto [value, global] : sums)

@@ -120,13 +120,15 @@ void Adjoints::add(Value value, Value contribution) {
   sum = sum ? addTensors(b, sum, contribution, emptyLike(value)) : contribution;
 }
 
-void Adjoints::addInto(Value value, llvm::function_ref<Value(Value)> make) {
+void Adjoints::addInto(Value value, llvm::function_ref<Value(Value)> make, RankedTensorType type) {
   if (!wants(value))
     return;
-  if (!parameters.contains(value))
+  if (!isParameter(value))
     return add(value, make(zerosLike(value)));
   Value sum = of(value);
-  Value next = make(sum ? sum : zerosLike(value));
+  if (!sum)
+    sum = type ? filled(tensor::EmptyOp::create(b, type, ValueRange()), 0) : zerosLike(value);
+  Value next = make(sum);
   sums[key(value)].value = next;
 }
 

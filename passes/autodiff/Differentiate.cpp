@@ -21,7 +21,8 @@ using namespace hadal::autodiff;
 
 namespace {
 
-constexpr StringRef kDifferentiate = "hadal.differentiate", kGradient = "hadal.gradient", kStop = "hadal.stop_gradient";
+constexpr StringRef kDifferentiate = "hadal.differentiate", kGradient = "hadal.gradient", kStop = "hadal.stop_gradient",
+                    kLoss = "hadal.loss", kUse = "hadal.use";
 
 bool isFloatTensor(Type type) {
   auto tensor = dyn_cast<RankedTensorType>(type);
@@ -43,7 +44,7 @@ public:
     if (failed(findVaried(varied)))
       return failure();
     Adjoints adjoints(b, std::move(varied));
-    for (auto &[name, loads] : parameters)
+    for (auto &[use, loads] : parameters)
       for (Value load : loads)
         adjoints.join(load, loads.front());
     if (failed(seed(adjoints)))
@@ -81,7 +82,8 @@ private:
         auto global = SymbolTable::lookupNearestSymbolFrom<ml_program::GlobalOp>(f, load.getGlobal());
         if (global && global.getIsMutable()) {
           any = true;
-          parameters[load.getGlobal().getLeafReference()].push_back(load.getResult());
+          auto use = load->getAttrOfType<IntegerAttr>(kUse);
+          parameters[{load.getGlobal().getLeafReference(), use ? use.getInt() : 0}].push_back(load.getResult());
         }
       }
       visitUsedValuesDefinedAbove(op->getRegions(), [&](OpOperand *use) { any |= varied.contains(use->get()); });
@@ -92,10 +94,17 @@ private:
     return success();
   }
 
-  /// Gradients of the results: those that the caller brings where results ask for it, else 1 for the first.
+  /// Gradients of the results: those that the caller brings where results ask for it and 1 for losses; where there is
+  /// neither, 1 for the first.
   LogicalResult seed(Adjoints &adjoints) {
     bool brought = false;
     for (auto [i, value] : llvm::enumerate(block->getTerminator()->getOperands())) {
+      if (f.getResultAttr(i, kLoss)) {
+        brought = true;
+        if (adjoints.wants(value))
+          adjoints.add(value, adjoints.filled(adjoints.emptyLike(value), 1));
+        continue;
+      }
       if (!f.getResultAttr(i, kGradient))
         continue;
       brought = true;
@@ -103,6 +112,8 @@ private:
       if (auto name = f.getResultAttrOfType<StringAttr>(i, "exec.name"))
         attributes.push_back(b.getNamedAttr("exec.name", b.getStringAttr("gradient." + name.getValue())));
       attributes.push_back(b.getNamedAttr("hadal.gradient_of_result", b.getI64IntegerAttr(i)));
+      if (Attribute stage = f.getResultAttr(i, "hadal.stage"))
+        attributes.push_back(b.getNamedAttr("hadal.stage", stage));
       unsigned place = f.getNumArguments();
       if (failed(f.insertArgument(place, value.getType(), b.getDictionaryAttr(attributes), f.getLoc())))
         return failure();
@@ -150,12 +161,19 @@ private:
       SmallVector<NamedAttribute> attributes{b.getNamedAttr("hadal.gradient_of_argument", b.getI64IntegerAttr(i))};
       if (auto name = f.getArgAttrOfType<StringAttr>(i, "exec.name"))
         attributes.push_back(b.getNamedAttr("exec.name", b.getStringAttr("gradient." + name.getValue())));
+      if (Attribute stage = f.getArgAttr(i, "hadal.stage"))
+        attributes.push_back(b.getNamedAttr("hadal.stage", stage));
       append(gradient ? gradient : adjoints.zerosLike(argument), attributes);
     }
-    for (auto &[name, loads] : parameters)
-      if (Value gradient = adjoints.of(loads.front()))
-        append(gradient, {b.getNamedAttr("hadal.gradient_of", FlatSymbolRefAttr::get(name)),
-                          b.getNamedAttr("exec.name", b.getStringAttr("gradient." + name.getValue()))});
+    for (auto &[parameter, loads] : parameters)
+      if (Value gradient = adjoints.of(loads.front())) {
+        auto [name, use] = parameter;
+        SmallVector<NamedAttribute> attributes{b.getNamedAttr("hadal.gradient_of", FlatSymbolRefAttr::get(name)),
+                                               b.getNamedAttr("exec.name", b.getStringAttr("gradient." + name.getValue()))};
+        if (use)
+          attributes.push_back(b.getNamedAttr(kUse, b.getI64IntegerAttr(use)));
+        append(gradient, attributes);
+      }
     // Sizes and zeros that nothing came to need.
     for (Operation &op : llvm::make_early_inc_range(llvm::reverse(*block)))
       if (isOpTriviallyDead(&op))
@@ -167,7 +185,7 @@ private:
   ImplicitLocOpBuilder b;
   Block *block = nullptr;
   SmallVector<Operation *> forward;
-  llvm::MapVector<StringAttr, SmallVector<Value>> parameters;
+  llvm::MapVector<std::pair<StringAttr, int64_t>, SmallVector<Value>> parameters; ///< by global and use
 };
 
 struct Differentiate : public hadal::impl::HadalDifferentiateBase<Differentiate> {

@@ -1,4 +1,6 @@
 #include "dialects/moe/Moe.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/Matchers.h"
 #include "passes/autodiff/Rules.h"
 
 using namespace mlir;
@@ -6,10 +8,27 @@ using namespace hadal;
 using namespace hadal::autodiff;
 
 /// Adds to the gradient of `x` [T, H] that of its gathered rows x[source[r]]. A plan's rows come back as a combination
-/// whose weights are 1, a tree over experts for each token; other rows are added to where they came from, in ascending
-/// order.
+/// whose weights are 1, a tree over experts for each token, and so do the rows that went to other ranks, a tree over parts;
+/// other rows are added to where they came from, in ascending order.
 static void addGathered(Adjoints &adjoints, Value x, Value source, Value gradient) {
   ImplicitLocOpBuilder &b = adjoints.b;
+  if (auto sends = source.getDefiningOp<moe::PlanSendsOp>(); sends && source == sends.getSource()) {
+    auto ids = RankedTensorType::get(sends.getSlots().getType().getShape(), b.getI32Type());
+    SmallVector<OpFoldResult> sizes = adjoints.sizesOf(sends.getSlots());
+    Value parts = linalg::GenericOp::create(b, TypeRange(ids), ValueRange(), adjoints.empty(ids, sizes),
+                                            b.getMultiDimIdentityMap(2),
+                                            SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
+                                            [](OpBuilder &b, Location loc, ValueRange) {
+                                              Value part = linalg::IndexOp::create(b, loc, 1);
+                                              part = arith::IndexCastOp::create(b, loc, b.getI32Type(), part);
+                                              linalg::YieldOp::create(b, loc, part);
+                                            })
+                      .getResult(0);
+    Value ones = adjoints.filled(adjoints.empty(RankedTensorType::get(ids.getShape(), b.getF32Type()), sizes), 1);
+    adjoints.add(x, moe::CombineOp::create(b, x.getType(), gradient, sends.getSlots(), parts, ones, sends.getParts(),
+                                           /*partial=*/true));
+    return;
+  }
   auto plan = source.getDefiningOp<moe::PlanOp>();
   if (!plan || source != plan.getSource()) {
     adjoints.addInto(
@@ -19,7 +38,7 @@ static void addGathered(Adjoints &adjoints, Value x, Value source, Value gradien
   auto type = RankedTensorType::get(plan.getPosition().getType().getShape(), b.getF32Type());
   Value ones = adjoints.filled(adjoints.empty(type, adjoints.sizesOf(plan.getPosition())), 1);
   adjoints.add(x, moe::CombineOp::create(b, x.getType(), gradient, plan.getPosition(), plan.getExperts(), ones,
-                                         plan.getExpertCountAttr()));
+                                         plan.getExpertCount(), bool(plan.getChoices())));
 }
 
 static LogicalResult dispatch(Operation *op, Adjoints &adjoints) {
@@ -49,20 +68,60 @@ static LogicalResult groupedMatmul(Operation *owner, Adjoints &adjoints) {
     return op->emitOpError() << "has no gradient: wants weights of f32, got " << op.getWeights().getType();
   if (op.getTranspose() && op.getSource())
     return op->emitOpError() << "has no gradient with respect to the weights with both transpose and source";
-  adjoints.addInto(op.getWeights(), [&](Value init) -> Value {
-    // Transposed, the roles of rows and gradient change.
-    Value rows = op.getTranspose() ? gradient : Value(op.getRows()),
-          outer = op.getTranspose() ? Value(op.getRows()) : gradient;
-    return moe::GroupedWeightGradOp::create(b, init.getType(), rows, outer, op.getOffsets(), op.getActive(), init,
-                                            op.getSource());
-  });
+  // A matrix for each group: with segments that is more than the weights have.
+  SmallVector<int64_t> shape(op.getWeights().getType().getShape());
+  shape[0] = op.getActive().getType().getDimSize(0);
+  auto type = RankedTensorType::get(shape, b.getF32Type());
+  if (type != op.getWeights().getType()) {
+    Value sum = adjoints.of(op.getWeights());
+    if (!adjoints.isParameter(op.getWeights()) || (sum && sum.getType() != type))
+      return op->emitOpError() << "has no gradient: wants a parameter where groups (" << shape[0]
+                               << ") are more than weights, with as many groups wherever it is used";
+  }
+  adjoints.addInto(
+      op.getWeights(),
+      [&](Value init) -> Value {
+        // Transposed, the roles of rows and gradient change.
+        Value rows = op.getTranspose() ? gradient : Value(op.getRows()),
+              outer = op.getTranspose() ? Value(op.getRows()) : gradient;
+        return moe::GroupedWeightGradOp::create(b, init.getType(), rows, outer, op.getOffsets(), op.getActive(), init,
+                                                op.getSource());
+      },
+      type);
+  return success();
+}
+
+/// The way back of what went there, and the other way round. Rows that come back are as many as went: the counts of a
+/// received exchange have a register for that, what was gathered to be sent has its plan.
+static LogicalResult exchange(Operation *owner, Adjoints &adjoints) {
+  auto op = cast<moe::ExchangeOp>(owner);
+  ImplicitLocOpBuilder &b = adjoints.b;
+  Value like;
+  StringAttr rows;
+  if (auto counts = op.getSend().getDefiningOp<moe::ExchangeCountsOp>())
+    rows = counts.getRowsAttr();
+  else if (auto gathered = op.getX().getDefiningOp<moe::DispatchOp>())
+    like = gathered.getSource();
+  else
+    like = op.getX();
+  adjoints.add(op.getX(), moe::ExchangeOp::create(b, op.getX().getType(), adjoints.of(op.getResult()), op.getReceive(),
+                                                  op.getSend(), like, op.getPartsAttr(), op.getSegmentsAttr(),
+                                                  op.getStrideAttr(), rows));
   return success();
 }
 
 static LogicalResult combine(Operation *owner, Adjoints &adjoints) {
   auto op = cast<moe::CombineOp>(owner);
+  // A plain sum of what came back from other ranks: each row gets the gradient of its token.
+  auto sends = op.getPosition().getDefiningOp<moe::PlanSendsOp>();
+  auto fill = op.getWeights().getDefiningOp<linalg::FillOp>();
+  if (sends && fill && matchPattern(fill.getInputs()[0], m_OneFloat())) {
+    adjoints.add(op.getRows(), moe::DispatchOp::create(adjoints.b, op.getRows().getType(), adjoints.of(op.getResult()),
+                                                       sends.getSource()));
+    return success();
+  }
   auto grad = moe::CombineGradOp::create(adjoints.b, op.getRows().getType(), op.getWeights().getType(), op.getRows(),
-                                         op.getPosition(), op.getWeights(), adjoints.of(op.getResult()));
+                                         op.getPosition(), op.getWeights(), adjoints.of(op.getResult()), op.getPartial());
   adjoints.add(op.getRows(), grad.getRowsGrad());
   adjoints.add(op.getWeights(), grad.getWeightsGrad());
   return success();
@@ -90,6 +149,7 @@ static LogicalResult balanceLoss(Operation *owner, Adjoints &adjoints) {
 void hadal::autodiff::addMoeRules(RuleTable &table) {
   table[moe::RouteOp::getOperationName()] = route;
   table[moe::DispatchOp::getOperationName()] = dispatch;
+  table[moe::ExchangeOp::getOperationName()] = exchange;
   table[moe::GroupedMatmulOp::getOperationName()] = groupedMatmul;
   table[moe::CombineOp::getOperationName()] = combine;
   table[moe::BalanceLossOp::getOperationName()] = balanceLoss;

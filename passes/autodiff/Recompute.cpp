@@ -21,8 +21,9 @@ struct Recompute : public hadal::impl::HadalRecomputeBase<Recompute> {
 
   /// Whether the backward half makes the op's result again rather than keep it.
   bool again(Operation *op) {
-    // Choices are small, and made once: what is computed again must be what was computed.
-    if (isa<moe::RouteOp, moe::PlanOp, mla::RotationOp>(op) || isa<ml_program::GlobalStoreOp>(op))
+    // Choices are small, and made once: what is computed again must be what was computed. What came from other ranks would
+    // have to be sent again.
+    if (isa<moe::RouteOp, moe::PlanOp, moe::PlanSendsOp, moe::ExchangeCountsOp, moe::ExchangeOp, mla::RotationOp>(op) || isa<ml_program::GlobalStoreOp>(op))
       return false;
     StringRef part = partOf(op);
     if (!part.starts_with("layers."))

@@ -29,8 +29,9 @@ public:
   void add(mlir::Value value, mlir::Value contribution);
 
   /// Adds what `make` computes into an init of `value`'s type: zeros, or the sum so far where `value` is a parameter,
-  /// so that a parameter's gradient is one chain of sums that never exists in parts.
-  void addInto(mlir::Value value, llvm::function_ref<mlir::Value(mlir::Value init)> make);
+  /// so that a parameter's gradient is one chain of sums that never exists in parts. A parameter's sums may be kept by
+  /// segments of the rows: then its gradient is of `type`, larger than the parameter.
+  void addInto(mlir::Value value, llvm::function_ref<mlir::Value(mlir::Value init)> make, mlir::RankedTensorType type = {});
 
   /// Adds a gradient of a slice of `value`. Slices wait until the sum is asked for: where they are all of `value`, they
   /// are put together, and nothing is added.
@@ -41,6 +42,7 @@ public:
 
   /// Loads of one global are one parameter: all are known by the first.
   void join(mlir::Value load, mlir::Value firstLoad) { parameters[load] = firstLoad; }
+  bool isParameter(mlir::Value value) const { return parameters.contains(value); }
 
   /// Size `dim` of `value`; where it is dynamic, an index value that exists already if there is one.
   mlir::OpFoldResult sizeOf(mlir::Value value, int64_t dim);

@@ -26,8 +26,9 @@ Halves::Halves(func::FuncOp f) {
     forward.insert(store);
     reach(store.getValue());
   }
-  for (Value v : f.getBody().front().getTerminator()->getOperands())
-    reach(v);
+  for (OpOperand &operand : f.getBody().front().getTerminator()->getOpOperands())
+    if (unsigned i = operand.getOperandNumber(); !f.getResultAttr(i, "hadal.gradient_of") && !f.getResultAttr(i, "hadal.gradient_of_argument"))
+      reach(operand.get());
   while (!work.empty()) {
     Operation *op = work.pop_back_val();
     op->walk([&](Operation *inner) {

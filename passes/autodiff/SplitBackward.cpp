@@ -4,7 +4,8 @@
 //
 // The backward graph is cut by what its results need, not by rules of its own: whatever an input's gradient is made of
 // belongs to the input gradient, and only what is left waits (ZB1P: arXiv:2401.10241, section 2; DualPipe:
-// arXiv:2412.19437, section 3.2.1).
+// arXiv:2412.19437, section 3.2.1). Exchanges with other ranks never wait.
+#include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/IR/Matchers.h"
@@ -53,9 +54,21 @@ public:
           .push_back(i);
     // A later stage needs what an earlier one has made: each op belongs to the first stage whose results are made of
     // it.
-    for (Stage stage : {Forward, InputGrad, WeightGrad})
+    for (Stage stage : {Forward, InputGrad, WeightGrad}) {
       for (unsigned i : results[stage])
         assign(terminator->getOperand(i), stage);
+      // The gradient of an embedding's rows is the input gradient of a first stage.
+      if (stage == InputGrad)
+        for (unsigned i : results[WeightGrad])
+          for (auto sum = terminator->getOperand(i).getDefiningOp<moe::ScatterAddOp>(); sum; sum = sum.getInit().getDefiningOp<moe::ScatterAddOp>())
+            assign(sum.getRows(), InputGrad);
+      // Weight gradients wait for no other rank: what rows are exchanged for belongs to the input gradient.
+      if (stage == InputGrad)
+        for (Operation &op : block.without_terminator())
+          if (isa<moe::ExchangeOp, moe::ExchangeCountsOp>(op))
+            for (Value v : op.getResults())
+              assign(v, InputGrad);
+    }
     for (Operation &op : block.without_terminator())
       if (stageOf.contains(&op) && !isCloned(&op))
         for (Value v : readsOf(&op, block))

@@ -5,6 +5,12 @@
 //   optimizer   settings -> the step's scalars -> AdamW over each parameter; then the program `balance`
 //   draw        normal numbers that depend on a key and on their place alone
 //   pack.*, unpack.*   between a checkpoint's tensor and its place in a state
+//   add         sum += from: joins what groups of micro-batches, or ranks, have summed up
+//
+// Where a job has many ranks (`hadal.ranks`), each updates some tensors: instead of norms and optimizer there are, for one tensor at a time,
+//
+//   square_sum  a gradient -> its sum of squares       global_norm  those of all tensors -> the norm
+//   schedule    settings -> the step's scalars         adamw        one tensor's update
 #include "dialects/exec/Exec.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -50,6 +56,8 @@ private:
     int64_t count, elements; ///< tensors, and elements of each as it lies
     bool correction;
     int64_t blocks() const { return llvm::divideCeil(elements, sumBlock); }
+    /// The gradient's sum of a use after the first.
+    std::string useState(int64_t use) const { return "gradient." + name + ".use" + std::to_string(use); }
   };
 
   LogicalResult readTrainables();
@@ -66,10 +74,19 @@ private:
   AffineExpr constant(int64_t c) { return b.getAffineConstantExpr(c); }
 
   void zero();
+  void add();
   void norms();
+  void optimizerStates();
   void optimizer();
+  void ranks();
   void draw();
   void layouts();
+  Value temporary(AffineExpr bytes);
+  Value total(KernelBuilder &k, Value from, Value begin, Value end);
+  func::FuncOp addKernel(Type element);
+  func::FuncOp squaresKernel();
+  func::FuncOp tensorSumsKernel();
+  func::FuncOp normKernel();
   func::FuncOp widenKernel(RankedTensorType from);
   func::FuncOp roundKernel();
   func::FuncOp scheduleKernel();
@@ -189,7 +206,7 @@ void Optimizer::zero() {
   SmallVector<exec::StateOp> states(module.getOps<exec::StateOp>());
   for (exec::StateOp s : states) {
     StringRef name = s.getSymName();
-    if (name.starts_with("loads.") || name == "losses")
+    if (name.starts_with("loads.") || name.starts_with("losses"))
       launch(clear, get(name), cast<AffineConstantExpr>(s.getShape().getResult(0)));
   }
   func::FuncOp round;
@@ -204,11 +221,52 @@ void Optimizer::zero() {
   }
 }
 
-void Optimizer::norms() {
-  Type f32 = b.getF32Type(), f64 = b.getF64Type();
-  // Blocks begin anew in each tensor of a stack: an owner of some experts has whole blocks.
+/// sum += from.
+func::FuncOp Optimizer::addKernel(Type element) {
+  OpBuilder::InsertionGuard guard(b);
+  bool isFloat = isa<FloatType>(element);
+  return kernel(isFloat ? "add_f32" : "add_i32", {element, element}, b.getAffineSymbolExpr(0).ceilDiv(taskElements), 1,
+                [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+    Value from = f.getArgument(0), to = f.getArgument(1);
+    walk(k, begin, end, k.dim(from, 0), [&](Value i, int64_t width) {
+      auto load = [&](Value memory) { return width == 1 ? k.load(memory, {i}) : k.loadVector(memory, {i}, width); };
+      Value sum = isFloat ? k.addf(load(to), load(from)) : k.add(load(to), load(from));
+      width == 1 ? k.store(sum, to, {i}) : k.storeVector(sum, to, {i});
+    });
+  });
+}
+
+/// Programs `add` and `add.i32`.
+void Optimizer::add() {
+  AffineExpr n = b.getAffineSymbolExpr(0);
+  for (Type element : {Type(b.getF32Type()), Type(b.getI32Type())}) {
+    func::FuncOp kernel = addKernel(element);
+    program(element.isF32() ? "add" : "add.i32", {"elements"});
+    Value from = argument("from", n, element, false), sum = argument("sum", n, element, true);
+    launch(kernel, {from, sum}, {n, n});
+  }
+}
+
+Value Optimizer::temporary(AffineExpr bytes) {
+  AffineMap map = AffineMap::get(0, current.getRegisters().size(), bytes);
+  return exec::TemporaryOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), map, IntegerAttr());
+}
+
+/// The sum of all elements, ascending, in f64.
+Value Optimizer::total(KernelBuilder &k, Value from, Value begin, Value end) {
+  return k.carry(begin, end, 1, {k.f64(0)}, [&](Value i, Values s) {
+    Value v = k.load(from, {i});
+    if (v.getType().isF32())
+      v = arith::ExtFOp::create(k, k.getF64Type(), v);
+    return Values{k.addf(s[0], v)};
+  })[0];
+}
+
+/// Squares of blocks of [tensors, elements]; blocks begin anew in each tensor of a stack, so that an owner of some has whole blocks.
+func::FuncOp Optimizer::squaresKernel() {
+  Type f32 = b.getF32Type();
   AffineExpr blocks = b.getAffineSymbolExpr(2) * b.getAffineSymbolExpr(3);
-  func::FuncOp squares = kernel("sums_of_squares", {f32, f32}, blocks, 2, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+  return kernel("sums_of_squares", {f32, f32}, blocks, 2, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
     Value x = f.getArgument(0), out = f.getArgument(1), elements = k.dim(x, 1), each = k.dim(out, 1);
     k.loop(begin, end, 1, [&](Value task) {
       Value tensor = arith::DivUIOp::create(k, task, each), block = arith::RemUIOp::create(k, task, each);
@@ -230,60 +288,106 @@ void Optimizer::norms() {
       k.store(sum, out, {tensor, block});
     });
   });
-  auto total = [&](KernelBuilder &k, Value from) { // ascending, in f64
-    return k.carry(k.index(0), k.dim(from, 0), 1, {k.f64(0)}, [&](Value i, Values s) {
-      Value v = k.load(from, {i});
-      if (v.getType().isF32())
-        v = arith::ExtFOp::create(k, f64, v);
-      return Values{k.addf(s[0], v)};
-    })[0];
-  };
-  auto root = [&](KernelBuilder &k, Value square) {
-    return arith::TruncFOp::create(k, f32, math::SqrtOp::create(k, square).getResult()).getResult();
-  };
-  func::FuncOp one = kernel("norm_of_parameter", {f32, f64, f32}, constant(1), 1, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
-    k.loop(begin, end, 1, [&](Value) {
-      Value sum = total(k, f.getArgument(0));
-      k.store(sum, f.getArgument(1), {k.index(0)});
-      k.store(root(k, sum), f.getArgument(2), {k.index(0)});
+}
+
+/// Block sums [tensors, blocks] -> a sum a tensor, in f64.
+func::FuncOp Optimizer::tensorSumsKernel() {
+  Type f32 = b.getF32Type(), f64 = b.getF64Type();
+  return kernel("sum_of_tensor", {f32, f64}, b.getAffineSymbolExpr(0), 2, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+    Value from = f.getArgument(0), out = f.getArgument(1);
+    k.loop(begin, end, 1, [&](Value tensor) {
+      Value sum = k.carry(k.index(0), k.dim(from, 1), 1, {k.f64(0)}, [&](Value i, Values s) {
+        return Values{k.addf(s[0], arith::ExtFOp::create(k, f64, k.load(from, {tensor, i})))};
+      })[0];
+      k.store(sum, out, {tensor, k.index(0)});
     });
   });
-  func::FuncOp all = kernel("global_norm", {f64, f32, f32}, constant(1), 1, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+}
+
+/// Sums of squares of tensors -> a norm, in two places.
+func::FuncOp Optimizer::normKernel() {
+  Type f32 = b.getF32Type(), f64 = b.getF64Type();
+  return kernel("norm", {f64, f32, f32}, constant(1), 1, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
     k.loop(begin, end, 1, [&](Value) {
-      Value norm = root(k, total(k, f.getArgument(0)));
+      Value sum = total(k, f.getArgument(0), k.index(0), k.dim(f.getArgument(0), 0));
+      Value norm = arith::TruncFOp::create(k, f32, math::SqrtOp::create(k, sum).getResult());
       k.store(norm, f.getArgument(1), {k.index(0)});
       k.store(norm, f.getArgument(2), {k.index(0)});
     });
   });
+}
+
+void Optimizer::norms() {
+  Type f32 = b.getF32Type();
+  func::FuncOp squares = squaresKernel(), sumOfTensor = tensorSumsKernel(), norm = normKernel(), add = module.lookupSymbol<func::FuncOp>("add_f32"),
+               clear = module.lookupSymbol<func::FuncOp>("clear");
   state("gradient_norm", 1, f32);
-  int64_t partials = 0, parameters = 0;
+  int64_t tensors = 0, most = 0, parameters = 0;
   for (const Trained &t : trained)
     if (!t.correction)
-      partials += t.count * t.blocks(), ++parameters;
+      tensors += t.count, most = std::max(most, t.count * t.blocks()), ++parameters;
   program("norms");
-  Value norms = argument("norms", constant(parameters), f32, true), norm = argument("grad_norm", constant(1), f32, true);
-  auto temporary = [&](int64_t bytes) -> Value {
-    return exec::TemporaryOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), AffineMap::get(0, 0, constant(bytes)), IntegerAttr());
-  };
-  Value sums = temporary(partials * 4), each = temporary(parameters * 8);
+  Value norms = argument("norms", constant(parameters), f32, true), gradientNorm = argument("grad_norm", constant(1), f32, true);
+  Value blocks = temporary(constant(most * 4)), sums = temporary(constant(tensors * 8));
+  // A parameter's uses in front of the layers and behind them were summed apart: they may lie on two ranks.
+  for (const Trained &t : trained)
+    for (int64_t use = 1; module.lookupSymbol<exec::StateOp>(t.useState(use)); ++use) {
+      AffineExpr n = constant(t.count * t.elements);
+      launch(add, {get(t.useState(use)), get("gradient." + t.name)}, {n, n});
+      launch(clear, get(t.useState(use)), n);
+    }
   int64_t at = 0, number = 0;
   for (const Trained &t : trained) {
     if (t.correction)
       continue;
-    launch(squares, {get("gradient." + t.name), sums},
-           {constant(t.count), constant(t.elements), constant(t.count), constant(t.blocks())}, {constant(0), constant(at * 4)});
-    launch(one, {sums, each, norms}, {constant(t.count * t.blocks()), constant(1), constant(1)},
-           {constant(at * 4), constant(number * 8), constant(number * 4)});
-    at += t.count * t.blocks();
-    ++number;
+    AffineExpr count = constant(t.count), here = constant(at * 8);
+    launch(squares, {get("gradient." + t.name), blocks}, {count, constant(t.elements), count, constant(t.blocks())});
+    launch(sumOfTensor, {blocks, sums}, {count, constant(t.blocks()), count, constant(1)}, {constant(0), here});
+    AffineExpr place = constant(number++ * 4);
+    launch(norm, {sums, norms, norms}, {count, constant(1), constant(1)}, {here, place, place});
+    at += t.count;
   }
-  launch(all, {each, norm, get("gradient_norm")}, {constant(parameters), constant(1), constant(1)});
+  launch(norm, {sums, gradientNorm, get("gradient_norm")}, {constant(tensors), constant(1), constant(1)});
+}
+
+/// The programs of a job on many ranks.
+void Optimizer::ranks() {
+  Type f32 = b.getF32Type(), f64 = b.getF64Type();
+  AffineExpr n = b.getAffineSymbolExpr(0), one = constant(1);
+  func::FuncOp squares = squaresKernel(), sumOfTensor = tensorSumsKernel(), norm = normKernel(), schedule = scheduleKernel(), adamw = adamwKernel();
+  state("gradient_norm", 1, f32);
+  optimizerStates();
+
+  program("square_sum", {"elements"});
+  Value gradient = argument("gradient", n, f32, false), sum = argument("sum", one, f64, true);
+  AffineExpr blockCount = n.ceilDiv(sumBlock);
+  Value blocks = temporary(blockCount * 4);
+  launch(squares, {gradient, blocks}, {one, n, one, blockCount});
+  launch(sumOfTensor, {blocks, sum}, {one, blockCount, one, one});
+
+  program("global_norm", {"tensors"});
+  Value sums = argument("sums", n, f64, false), gradientNorm = argument("grad_norm", one, f32, true);
+  launch(norm, {sums, gradientNorm, get("gradient_norm")}, {n, one, one});
+
+  program("schedule");
+  Value settings = argument("settings", constant(SettingCount), f64, false), lr = argument("lr", one, f32, true);
+  launch(schedule, {settings, get("gradient_norm"), get("step_scalars"), lr}, {constant(SettingCount), one, constant(ScalarCount), one});
+
+  program("adamw", {"elements"});
+  SmallVector<Value> buffers;
+  for (auto [name, element] : {std::pair<StringRef, Type>{"weight", f32}, {"gradient", f32}, {"first_moment", moment}, {"second_moment", moment}})
+    buffers.push_back(argument(name, n, element, true));
+  buffers.push_back(get("step_scalars"));
+  SmallVector<AffineExpr> sizes{n, n, n, n, constant(ScalarCount)};
+  if (average)
+    buffers.push_back(argument("average", n, f32, true)), sizes.push_back(n);
+  launch(adamw, buffers, sizes);
 }
 
 /// settings, gradient norm -> scalars of the step, learning rate.
 func::FuncOp Optimizer::scheduleKernel() {
   Type f32 = b.getF32Type(), f64 = b.getF64Type();
-  return kernel("schedule", {f64, f32, f32, f32}, constant(1), 1, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+  return kernel("scale_step", {f64, f32, f32, f32}, constant(1), 1, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
     k.loop(begin, end, 1, [&](Value) {
       auto setting = [&](Setting s) { return k.load(f.getArgument(0), {k.index(s)}); };
       auto narrow = [&](Value v) { return arith::TruncFOp::create(k, f32, v).getResult(); };
@@ -335,7 +439,7 @@ func::FuncOp Optimizer::adamwKernel() {
   SmallVector<Type> elements{f32, f32, moment, moment, f32};
   if (average)
     elements.push_back(f32);
-  return kernel("adamw", elements, b.getAffineSymbolExpr(0).ceilDiv(taskElements), 1, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
+  return kernel("adamw_step", elements, b.getAffineSymbolExpr(0).ceilDiv(taskElements), 1, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
     Value weights = f.getArgument(0), gradients = f.getArgument(1), first = f.getArgument(2), second = f.getArgument(3);
     SmallVector<Value> scalars;
     for (int64_t s = 0; s < ScalarCount; ++s)
@@ -364,9 +468,8 @@ func::FuncOp Optimizer::adamwKernel() {
   });
 }
 
-void Optimizer::optimizer() {
+void Optimizer::optimizerStates() {
   Type f32 = b.getF32Type();
-  func::FuncOp schedule = scheduleKernel(), adamw = adamwKernel();
   state("step_scalars", ScalarCount, f32);
   for (const Trained &t : trained) {
     if (t.correction)
@@ -376,6 +479,12 @@ void Optimizer::optimizer() {
     if (average)
       state("average." + t.name, t.count * t.elements, f32);
   }
+}
+
+void Optimizer::optimizer() {
+  Type f32 = b.getF32Type();
+  func::FuncOp schedule = scheduleKernel(), adamw = adamwKernel();
+  optimizerStates();
   exec::ProgramOp balance = module.lookupSymbol<exec::ProgramOp>("balance");
   program("optimizer");
   Value settings = argument("settings", constant(SettingCount), b.getF64Type(), false);
@@ -498,8 +607,13 @@ LogicalResult Optimizer::build() {
   if (failed(readTrainables()))
     return failure();
   zero();
-  norms();
-  optimizer();
+  add();
+  if (module->hasAttr("hadal.ranks")) {
+    ranks();
+  } else {
+    norms();
+    optimizer();
+  }
   draw();
   layouts();
   return success();

@@ -547,17 +547,20 @@ LogicalResult MatmulEmitter::emit() {
   };
   AffineExpr m = kernel.resultDim(0, first.outRow);
   if (first.grouped()) {
-    // Experts with rows, in order; each task sees all rows of its expert.
+    // Experts with rows, in order; each task sees all rows of its expert. Each segment has groups of its own for all experts.
+    int64_t groups = cast<MemRefType>(active.getType()).getDimSize(0);
     b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
       Value expert = b.load(active, {b.div(task, chunks)});
       b.when(b.compare(arith::CmpIPredicate::sge, expert, b.i32(0)), [&] {
         auto [p0, p1] = panelRange(b.rem(task, chunks));
         Value e = b.toIndex(expert);
         Value from = b.toIndex(b.load(offsets, {e})), to = b.toIndex(b.load(offsets, {b.add(e, 1)}));
+        if (groups != first.batch)
+          e = b.rem(e, first.batch);
         b.loop(from, to, rowsOfTask, [&](Value m0) { emitBlock(m0, b.min(b.add(m0, rowsOfTask), to), e, p0, p1); });
       });
     });
-    kernel.finish({b.getAffineConstantExpr(first.batch * chunks), m * chunks}, scratchBytes);
+    kernel.finish({b.getAffineConstantExpr(groups * chunks), m * chunks}, scratchBytes);
     return success();
   }
   Value rows = b.dim(out, first.outRow);

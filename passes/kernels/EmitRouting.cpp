@@ -1,4 +1,4 @@
-// The mixture of experts' bookkeeping: moe.route, plan, dispatch, combine, update_bias.
+// The mixture of experts' bookkeeping: moe.route, plan, plan_sends, dispatch, combine, update_bias.
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -91,18 +91,37 @@ void emitRoute(Kernel &kernel, moe::RouteOp op) {
   kernel.finish({kernel.resultDim(0, 0)}, bytes);
 }
 
-/// One task: counts, prefix sums, then each choice's row in ascending order of tokens.
+/// The tokens of each block that `counts`, (rows, choices) of each, describes; without counts they are all one, and `block` null.
+void forTokens(KernelBuilder &b, Value counts, int64_t blocks, Value tokens, function_ref<void(Value block, Value token)> body) {
+  if (!counts)
+    return b.loop(b.index(0), tokens, 1, [&](Value t) { body({}, t); });
+  b.carry(b.index(0), b.index(blocks), 1, {b.index(0)}, [&](Value block, Values from) {
+    Value to = b.add(from[0], b.toIndex(b.load(counts, {b.mul(block, 2)})));
+    b.loop(from[0], to, 1, [&](Value t) { body(block, t); });
+    return Values{to};
+  });
+}
+
+/// One task: counts, prefix sums, then each choice's row in ascending order of blocks, experts and tokens.
 void emitPlan(Kernel &kernel, moe::PlanOp op) {
   KernelBuilder &b = kernel.b;
   Value experts = kernel.memory(op.getExperts()), source = kernel.memory(op.getSource());
   Value position = kernel.memory(op.getPosition()), offsets = kernel.memory(op.getOffsets()), active = kernel.memory(op.getActive());
-  int64_t count = op.getExpertCount(), topK = op.getExperts().getType().getDimSize(1), bytes = 0;
+  Value segments = op.getSegments() ? kernel.memory(op.getSegments()) : Value();
+  bool partial = bool(op.getChoices());
+  int64_t blocks = op.segmentCount(), count = blocks * op.getExpertCount(), topK = op.getExperts().getType().getDimSize(1), bytes = 0;
   Value next = b.scratchView(kernel.scratch, bytes, {count}, b.getI32Type());
   b.loop(kernel.begin, kernel.end, 1, [&](Value) {
     Value tokens = b.dim(experts, 0);
     auto eachChoice = [&](function_ref<void(Value, Value, Value)> body) {
-      b.loop(b.index(0), tokens, 1, [&](Value t) {
-        b.loop(0, topK, 1, [&](Value k) { body(t, k, b.toIndex(b.load(experts, {t, k}))); });
+      forTokens(b, segments, blocks, tokens, [&](Value block, Value t) {
+        b.loop(0, topK, 1, [&](Value k) {
+          Value expert = b.load(experts, {t, k});
+          if (!partial)
+            return body(t, k, b.toIndex(expert));
+          b.when(b.compare(arith::CmpIPredicate::sge, expert, b.i32(0)),
+                 [&] { body(t, k, block ? b.add(b.mul(block, op.getExpertCount()), b.toIndex(expert)) : b.toIndex(expert)); });
+        });
       });
     };
     auto advance = [&](Value e) {
@@ -122,10 +141,71 @@ void emitPlan(Kernel &kernel, moe::PlanOp op) {
     });
     b.store(ends[0], offsets, {b.index(count)});
     b.loop(ends[1], b.index(count), 1, [&](Value i) { b.store(b.i32(-1), active, {i}); });
+    if (partial)
+      b.loop(b.index(0), tokens, 1, [&](Value t) { b.loop(0, topK, 1, [&](Value k) { b.store(b.i32(-1), position, {t, k}); }); });
     eachChoice([&](Value t, Value k, Value e) {
       Value r = advance(e);
       b.store(b.toI32(t), source, {b.toIndex(r)});
       b.store(r, position, {t, k});
+    });
+  });
+  kernel.finish({b.getAffineConstantExpr(1)}, bytes);
+}
+
+/// One task: counts by part and segment, prefix sums, then each token's rows.
+void emitPlanSends(Kernel &kernel, moe::PlanSendsOp op) {
+  KernelBuilder &b = kernel.b;
+  Value experts = kernel.memory(op.getExperts()), received = op.getReceived() ? kernel.memory(op.getReceived()) : Value();
+  Value source = kernel.memory(op.getSource()), slots = kernel.memory(op.getSlots());
+  Value ids = kernel.memory(op.getIds()), counts = kernel.memory(op.getCounts());
+  int64_t parts = op.getParts(), segments = op.getSegments(), each = op.getExpertCount() / parts, cells = parts * segments;
+  int64_t topK = op.getExperts().getType().getDimSize(1), bytes = 0;
+  Value next = b.scratchView(kernel.scratch, bytes, {cells}, b.getI32Type());
+  Value none = b.i32(-1), one = b.i32(1);
+  b.loop(kernel.begin, kernel.end, 1, [&](Value) {
+    Value tokens = b.dim(experts, 0), rows = b.dim(source, 0);
+    auto bump = [&](Value memory, Value at) {
+      Value before = b.load(memory, {at});
+      b.store(b.add(before, one), memory, {at});
+      return before;
+    };
+    // `slots` remembers which parts a token has met: the row, once rows are known.
+    auto eachChoice = [&](function_ref<void(Value, Value, Value, Value, Value, Value)> body) {
+      forTokens(b, received, segments, tokens, [&](Value segment, Value t) {
+        b.loop(0, parts, 1, [&](Value p) { b.store(none, slots, {t, p}); });
+        b.loop(0, topK, 1, [&](Value k) {
+          Value expert = b.load(experts, {t, k});
+          b.when(b.compare(arith::CmpIPredicate::sge, expert, b.i32(0)), [&] {
+            Value id = b.toIndex(expert), part = b.div(id, each);
+            Value isFirst = b.equal(b.load(slots, {t, part}), none);
+            Value cell = segment ? b.add(b.mul(part, segments), segment) : b.mul(part, segments);
+            body(cell, t, k, part, b.toI32(b.sub(id, b.mul(part, each))), isFirst);
+          });
+        });
+      });
+    };
+    b.loop(0, 2 * cells, 1, [&](Value i) { b.store(b.i32(0), counts, {i}); });
+    eachChoice([&](Value cell, Value t, Value, Value part, Value, Value isFirst) {
+      Value at = b.mul(cell, 2);
+      b.when(isFirst, [&] {
+        bump(counts, at);
+        b.store(b.i32(0), slots, {t, part});
+      });
+      bump(counts, b.add(at, 1));
+    });
+    Value total = b.carry(b.index(0), b.index(cells), 1, {b.i32(0)}, [&](Value cell, Values at) {
+      b.store(at[0], next, {cell});
+      return Values{b.add(at[0], b.load(counts, {b.mul(cell, 2)}))};
+    })[0];
+    b.loop(b.index(0), rows, 1, [&](Value r) { b.loop(0, topK, 1, [&](Value k) { b.store(none, ids, {r, k}); }); });
+    b.loop(b.toIndex(total), rows, 1, [&](Value r) { b.store(b.i32(0), source, {r}); });
+    eachChoice([&](Value cell, Value t, Value k, Value part, Value id, Value isFirst) {
+      b.when(isFirst, [&] {
+        Value r = bump(next, cell);
+        b.store(r, slots, {t, part});
+        b.store(b.toI32(t), source, {b.toIndex(r)});
+      });
+      b.store(id, ids, {b.toIndex(b.load(slots, {t, part})), k});
     });
   });
   kernel.finish({b.getAffineConstantExpr(1)}, bytes);
@@ -151,6 +231,7 @@ Value constantWeight(moe::CombineOp op) {
 /// A task is a token. Its rows lie in ascending order of experts. Each id has a code, the turns from the root of the halving
 /// tree to its leaf; boundary i between neighbours i and i+1 joins where their codes first differ, deeper turns first, so the
 /// sum is the tree over all expert ids with the absent leaves left out. One expert named twice joins before all else.
+/// Where choices may be missing (`partial`), the present ones stand first, `present` of them.
 void emitCombine(Kernel &kernel, moe::CombineOp op) {
   KernelBuilder &b = kernel.b;
   Value rows = kernel.memory(op.getRows()), position = kernel.memory(op.getPosition());
@@ -168,13 +249,30 @@ void emitCombine(Kernel &kernel, moe::CombineOp op) {
     if (whole < width)
       body(b.index(whole), width - whole);
   };
+  bool partial = op.getPartial();
+  auto isPresent = [&](Value token, Value k) {
+    return b.compare(arith::CmpIPredicate::sge, b.load(position, {token, k}), b.i32(0));
+  };
   b.loop(kernel.begin, kernel.end, 1, [&](Value token) {
-    b.loop(0, topK, 1, [&](Value k) {
+    Value present;
+    if (partial)
+      present = b.carry(b.index(0), b.index(topK), 1, {b.index(0)}, [&](Value k, Values n) {
+        return Values{b.select(isPresent(token, k), b.add(n[0], 1), n[0])};
+      })[0];
+    auto boundaries = [&](function_ref<void(Value)> body) {
+      if (partial)
+        b.loop(b.index(0), b.sub(present, b.index(1)), 1, body);
+      else
+        b.loop(0, topK - 1, 1, body);
+    };
+    auto takeChoice = [&](Value k) {
       Value id = b.load(experts, {token, k});
       // Its place among the ids; a forced choice may come in any order.
       Value place = b.carry(b.index(0), b.index(topK), 1, {b.index(0)}, [&](Value other, Values place) {
         Value otherId = b.load(experts, {token, other});
         Value before = arith::OrIOp::create(b, b.less(otherId, id), arith::AndIOp::create(b, b.equal(otherId, id), b.less(other, k)));
+        if (partial)
+          before = arith::AndIOp::create(b, before, isPresent(token, other));
         return Values{b.select(before, b.add(place[0], 1), place[0])};
       })[0];
       Values turns = b.carry(b.index(0), b.index(levels), 1, {b.i32(0), b.i32(op.getExpertCount()), b.i32(0)}, [&](Value, Values at) {
@@ -187,15 +285,27 @@ void emitCombine(Kernel &kernel, moe::CombineOp op) {
       Value weight = constant ? b.clone(*constant.getDefiningOp())->getResult(0) : b.load(weights, {token, k});
       Value row = b.toIndex(b.load(position, {token, k}));
       b.loop(0, width, 1, [&](Value c) { b.store(b.mulf(b.load(rows, {row, c}), weight), part, {place, c}); });
+    };
+    b.loop(0, topK, 1, [&](Value k) {
+      if (partial)
+        b.when(isPresent(token, k), [&] { takeChoice(k); });
+      else
+        takeChoice(k);
     });
-    b.loop(0, topK - 1, 1, [&](Value i) {
+    if (partial)
+      b.when(b.equal(present, b.index(0)), [&] {
+        columns([&](Value c, int64_t valid) {
+          b.storeVector(b.zeros(b.vectorOf(lanes, f32)), part, {b.index(0), c}, valid);
+        });
+      });
+    boundaries([&](Value i) {
       Value differ = arith::XOrIOp::create(b, b.load(codes, {i}), b.load(codes, {b.add(i, 1)}));
       Value zeros = math::CountLeadingZerosOp::create(b, differ);
       b.store(arith::SubIOp::create(b, b.i32(31), zeros), level, {i}); // -1 for one expert twice
     });
     b.loop(-1, levels, 1, [&](Value wanted) {
       Value wantedLevel = b.toI32(wanted);
-      b.loop(0, topK - 1, 1, [&](Value i) {
+      boundaries([&](Value i) {
         b.when(b.equal(b.load(level, {i}), wantedLevel), [&] {
           // The left subtree begins after the nearest boundary to the left that joins later.
           Value head = b.carry(b.index(0), i, 1, {i}, [&](Value back, Values head) {
@@ -242,7 +352,7 @@ void emitUpdateBias(Kernel &kernel, moe::UpdateBiasOp op) {
 
 FailureOr<bool> hadal::emitRouting(Kernel &kernel) {
   for (Operation &op : kernel.tensors.getBody().front().without_terminator()) {
-    if (!isa<moe::RouteOp, moe::PlanOp, moe::DispatchOp, moe::CombineOp, moe::UpdateBiasOp>(op))
+    if (!isa<moe::RouteOp, moe::PlanOp, moe::PlanSendsOp, moe::DispatchOp, moe::CombineOp, moe::UpdateBiasOp>(op))
       continue;
     auto combining = dyn_cast<moe::CombineOp>(op);
     for (Value operand : op.getOperands())
@@ -252,6 +362,8 @@ FailureOr<bool> hadal::emitRouting(Kernel &kernel) {
       emitRoute(kernel, route);
     else if (auto plan = dyn_cast<moe::PlanOp>(op))
       emitPlan(kernel, plan);
+    else if (auto sends = dyn_cast<moe::PlanSendsOp>(op))
+      emitPlanSends(kernel, sends);
     else if (auto dispatch = dyn_cast<moe::DispatchOp>(op))
       emitDispatch(kernel, dispatch);
     else if (auto combine = dyn_cast<moe::CombineOp>(op))

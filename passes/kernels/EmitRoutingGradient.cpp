@@ -40,7 +40,7 @@ void emitCombineGrad(Kernel &kernel, moe::CombineGradOp op) {
   int64_t whole = width / lanes * lanes;
   auto floats = b.vectorOf(lanes, b.getF32Type());
   b.loop(kernel.begin, kernel.end, 1, [&](Value token) {
-    b.loop(0, topK, 1, [&](Value k) {
+    auto choice = [&](Value k) {
       Value row = b.toIndex(b.load(position, {token, k})), weight = b.splat(b.load(weights, {token, k}), lanes);
       auto columns = [&](Value c, int64_t valid, Value dot) {
         Value g = b.loadVector(gradient, {token, c}, lanes, valid);
@@ -52,6 +52,12 @@ void emitCombineGrad(Kernel &kernel, moe::CombineGradOp op) {
       if (whole < width)
         dot = columns(b.index(whole), width - whole, dot);
       b.store(vector::ReductionOp::create(b, vector::CombiningKind::ADD, dot), weightsGrad, {token, k});
+    };
+    b.loop(0, topK, 1, [&](Value k) {
+      if (!op.getPartial())
+        return choice(k);
+      Value present = b.compare(arith::CmpIPredicate::sge, b.load(position, {token, k}), b.i32(0));
+      b.choose(present, [&] { choice(k); }, [&] { b.store(b.f32(0), weightsGrad, {token, k}); });
     });
   });
   kernel.finish({kernel.resultDim(1, 0)}, 0);

@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/Passes.h"
+#include "passes/kernels/FormChunks.h"
 #include "passes/kernels/FormPrograms.h"
 #include "passes/kernels/Kernel.h"
 #include "passes/kernels/ModuleBuffers.h"
@@ -692,6 +693,10 @@ struct FormPrograms : public hadal::impl::ExecFormProgramsBase<FormPrograms> {
         functions.push_back(f);
     for (auto f : functions)
       if (failed(ProgramBuilder(shared, f).build()))
+        return signalPassFailure();
+    // Chunks call the programs that their segments became.
+    for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>()))
+      if (f->hasAttr("hadal.chunk") && failed(formChunk(shared, f)))
         return signalPassFailure();
     shared.describeTrainables();
     for (auto global : llvm::make_early_inc_range(getOperation().getOps<ml_program::GlobalOp>()))

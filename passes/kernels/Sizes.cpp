@@ -23,6 +23,16 @@ FailureOr<AffineExpr> Sizes::dim(Value tensor, unsigned d) {
   return result;
 }
 
+/// The register `name` of the function around `op`.
+static FailureOr<AffineExpr> registerOf(Operation *op, StringAttr name) {
+  auto f = op->getParentOfType<func::FuncOp>();
+  auto names = f ? f->getAttrOfType<ArrayAttr>("exec.registers") : ArrayAttr();
+  auto *found = llvm::find(names ? names.getValue() : ArrayRef<Attribute>(), name);
+  if (!names || found == names.end())
+    return failure();
+  return getAffineSymbolExpr(found - names.begin(), op->getContext());
+}
+
 FailureOr<AffineExpr> Sizes::compute(Value tensor, unsigned d) {
   Operation *op = tensor.getDefiningOp();
   if (!op)
@@ -76,6 +86,8 @@ FailureOr<AffineExpr> Sizes::compute(Value tensor, unsigned d) {
   if (auto style = dyn_cast<DestinationStyleOpInterface>(op))
     return dim(style.getDpsInits()[llvm::cast<OpResult>(tensor).getResultNumber()], d);
   if (auto plan = dyn_cast<moe::PlanOp>(op)) {
+    if (tensor == plan.getSource() && plan.getChoices())
+      return registerOf(plan, plan.getChoicesAttr());
     auto tokens = dim(plan.getExperts(), 0);
     if (failed(tokens))
       return failure();
@@ -84,6 +96,13 @@ FailureOr<AffineExpr> Sizes::compute(Value tensor, unsigned d) {
   }
   auto rowsOf = [&](Value v) { return dim(v, 0); };
   return llvm::TypeSwitch<Operation *, FailureOr<AffineExpr>>(op)
+      .Case<moe::PlanSendsOp>([&](auto o) -> FailureOr<AffineExpr> {
+        auto tokens = rowsOf(o.getExperts());
+        if (failed(tokens) || tensor == o.getSlots())
+          return tokens;
+        return *tokens * o.rowsOfToken();
+      })
+      .Case<moe::ExchangeOp>([&](auto o) { return o.getLike() ? rowsOf(o.getLike()) : registerOf(o, o.getRowsAttr()); })
       .Case<moe::DispatchOp>([&](auto o) { return rowsOf(o.getSource()); })
       .Case<moe::GroupedMatmulOp, fp8::GroupedMatmulOp>([&](auto o) { return rowsOf(o.getSource() ? o.getSource() : o.getRows()); })
       .Case<moe::CombineOp>([&](auto o) { return rowsOf(o.getPosition()); })

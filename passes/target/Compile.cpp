@@ -5,6 +5,7 @@
 #include "mlir/IR/Builders.h"
 #include "passes/Pipelines.h"
 #include "passes/kernels/Kernel.h"
+#include "passes/schedule/Schedule.h"
 #include "passes/target/EmitModule.h"
 #include "passes/target/NativeCode.h"
 #include "runtime/File.h"
@@ -53,6 +54,18 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
     NamedAttrList changed(facts);
     changed.set("page_tokens", Builder(module).getI64IntegerAttr(options.pageTokens));
     module->setAttr("hadal.model", changed.getDictionary(module.getContext()));
+  }
+  if (auto ranks = module->getAttrOfType<DictionaryAttr>("hadal.ranks")) {
+    auto number = [&](StringRef name) { return ranks.getAs<IntegerAttr>(name).getInt(); };
+    pipeline.ranks = number("pp") * number("ep") * number("dp");
+    pipeline.expertRanks = number("ep");
+    pipeline.nodes = number("nodes");
+    auto training = module->getAttrOfType<DictionaryAttr>("hadal.training");
+    int64_t microBatches = training.getAs<IntegerAttr>("micro_batches").getInt() / (pipeline.expertRanks * number("dp"));
+    if (auto made = schedule::makeSchedule(ranks.getAs<StringAttr>("schedule").getValue().str(), number("pp"), microBatches); !made.ok())
+      return llvm::createStringError(made.error().message);
+    if (options.emit == "memory")
+      return llvm::createStringError("--emit=memory wants a job on one rank");
   }
   PassManager toKernels(module.getContext());
   if (auto training = module->getAttrOfType<DictionaryAttr>("hadal.training")) {

@@ -3,6 +3,7 @@
 #include "dialects/exec/Exec.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "passes/kernels/Kernel.h"
+#include "passes/schedule/Schedule.h"
 #include "runtime/module/Module_generated.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -101,6 +102,8 @@ private:
   FailureOr<Offset<fb::Program>> program(exec::ProgramOp op);
   Offset<fb::Model> model();
   Offset<fb::Training> training();
+  Offset<fb::Ranks> ranks(int64_t microBatches);
+  uint32_t argumentOf(Value buffer) { return local.lookup(buffer).second; }
 
   ModuleOp module;
   const CpuTarget &target;
@@ -266,9 +269,22 @@ FailureOr<Offset<fb::Command>> Emitter::command(Operation *op) {
       })
       .Case([&](exec::RecordOp record) { return finish(fb::Action_Record, fb::CreateRecord(b, record.getEvent()).Union()); })
       .Case([&](exec::WaitOp wait) { return finish(fb::Action_Wait, fb::CreateWait(b, wait.getEvent()).Union()); })
-      .Default([&](Operation *other) -> FailureOr<Offset<fb::Command>> {
-        return other->emitError("is between ranks; a module for one rank holds no such command");
-      });
+      .Case([&](exec::SendOp send) { return finish(fb::Action_Send, fb::CreateSend(b, argumentOf(send.getBuffer()), send.getStage()).Union()); })
+      .Case([&](exec::ReceiveOp receive) {
+        return finish(fb::Action_Receive, fb::CreateReceive(b, argumentOf(receive.getBuffer()), receive.getStage()).Union());
+      })
+      .Case([&](exec::ExchangeCountsOp e) {
+        return finish(fb::Action_ExchangeCounts, fb::CreateExchangeCounts(b, argumentOf(e.getSent()), argumentOf(e.getReceived()), e.getParts(),
+                                                                          e.getSegments(), e.getStride(), e.getRows(), e.getChoices())
+                                                     .Union());
+      })
+      .Case([&](exec::ExchangeOp e) {
+        return finish(fb::Action_Exchange, fb::CreateExchange(b, argumentOf(e.getDestination()), argumentOf(e.getSource()), argumentOf(e.getSendCounts()),
+                                                              argumentOf(e.getReceiveCounts()), e.getParts(), e.getSegments(), e.getStride(),
+                                                              e.getRowBytes(), e.getCapacity().value_or(0))
+                                               .Union());
+      })
+      .Default([&](Operation *other) -> FailureOr<Offset<fb::Command>> { return other->emitError("is no command of a module"); });
 }
 
 FailureOr<Offset<flatbuffers::Vector<Offset<fb::Command>>>> Emitter::commands(Block &block) {
@@ -353,14 +369,52 @@ Offset<fb::Training> Emitter::training() {
     auto shape = integers(d, "shape");
     auto aliases = strings(d.getAs<ArrayAttr>("aliases"));
     trainables.push_back(fb::CreateTrainable(b, name, shape, number(d, "count"), layout, number(d, "packed_elements"), aliases,
-                                             d.getAs<BoolAttr>("correction").getValue(), real(d, "init_mean"), real(d, "init_std")));
+                                             d.getAs<BoolAttr>("correction").getValue(), real(d, "init_mean"), real(d, "init_std"),
+                                             d.getAs<BoolAttr>("sharded") && d.getAs<BoolAttr>("sharded").getValue()));
   }
   auto precision = string(facts, "precision"), config = string(facts, "config_json");
   auto moeLayers = integers(facts, "moe_layers");
   auto trainablesVector = b.CreateVector(trainables);
+  auto ranksTable = ranks(number(facts, "micro_batches"));
   return fb::CreateTraining(b, number(facts, "micro_batch"), number(facts, "sequence"), number(facts, "micro_batches"),
                             number(facts, "mtp_depth"), real(facts, "mtp_weight"), real(facts, "balance_weight"), real(facts, "bias_step"),
-                            precision, predictPeakBytes(module, facts), number(facts, "first_mtp_layer"), moeLayers, trainablesVector, config);
+                            precision, predictPeakBytes(module, facts), number(facts, "first_mtp_layer"), moeLayers, trainablesVector, config,
+                            number(facts, "sum_groups"), ranksTable);
+}
+
+Offset<fb::Ranks> Emitter::ranks(int64_t microBatches) {
+  auto facts = module->getAttrOfType<DictionaryAttr>("hadal.ranks");
+  if (!facts)
+    return 0;
+  auto number = [](DictionaryAttr d, StringRef name) { return uint32_t(d.getAs<IntegerAttr>(name).getInt()); };
+  Offsets<fb::Stage> stages;
+  for (Attribute a : facts.getAs<ArrayAttr>("stages")) {
+    auto stage = cast<DictionaryAttr>(a);
+    Offsets<fb::Accumulator> accumulators;
+    for (Attribute s : stage.getAs<ArrayAttr>("accumulators")) {
+      auto sum = cast<DictionaryAttr>(s);
+      ArrayRef<int64_t> given = sum.getAs<DenseI64ArrayAttr>("segment_owners").asArrayRef();
+      std::vector<uint32_t> owners(given.begin(), given.end());
+      accumulators.push_back(fb::CreateAccumulatorDirect(b, sum.getAs<StringAttr>("state").str().c_str(), sum.getAs<IntegerAttr>("trainable").getInt(),
+                                                         number(sum, "use"), &owners));
+    }
+    auto program = [&](StringRef kind) { return programIndex.lookup(stage.getAs<StringAttr>(kind).getValue()); };
+    stages.push_back(fb::CreateStageDirect(b, program("forward"), program("input_grad"), program("weight_grad"), number(stage, "first_layer"),
+                                           number(stage, "layers"), &accumulators));
+  }
+  // Makes no errors: the sizes were looked at before anything was compiled.
+  auto schedule = schedule::makeSchedule(facts.getAs<StringAttr>("schedule").getValue().str(), number(facts, "pp"),
+                                         microBatches / (number(facts, "ep") * number(facts, "dp")));
+  Offsets<fb::Order> orders;
+  for (const schedule::Order &order : schedule.value().orders) {
+    Offsets<fb::Chunk> chunks;
+    for (const schedule::Chunk &chunk : order)
+      chunks.push_back(fb::CreateChunk(b, fb::ChunkKind(chunk.kind), chunk.direction, chunk.microBatch, chunk.paired));
+    orders.push_back(fb::CreateOrderDirect(b, &chunks));
+  }
+  return fb::CreateRanksDirect(b, number(facts, "pp"), number(facts, "ep"), number(facts, "dp"), number(facts, "nodes"),
+                               facts.getAs<StringAttr>("schedule").str().c_str(), facts.getAs<BoolAttr>("overlap").getValue(),
+                               facts.getAs<BoolAttr>("fast_reduction").getValue(), &stages, &orders);
 }
 
 FailureOr<std::vector<std::byte>> Emitter::emit() {

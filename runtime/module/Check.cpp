@@ -49,6 +49,7 @@ private:
   Status checkTraining(const fb::Training &training);
   Status checkProgram(const fb::Program &program);
   Status checkBinding(const fb::Binding *binding);
+  Status checkArguments(std::initializer_list<uint32_t> arguments);
   Status checkCommands(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> *commands, unsigned depth);
   Status checkAction(const fb::Command &command, unsigned depth);
   Status checkCalls(uint32_t program, std::set<uint32_t> &open, std::set<uint32_t> &done);
@@ -56,7 +57,6 @@ private:
   const fb::Module &module;
   const fb::Program *program = nullptr;
   std::vector<std::vector<uint32_t>> calls;
-  std::set<uint32_t> chunks; ///< programs of stages
   uint32_t number = 0;
 };
 
@@ -156,11 +156,21 @@ Status Checker::checkBinding(const fb::Binding *b) {
   return checkExpression(b->offset(), program->registers()->size(), "a binding's offset");
 }
 
+Status Checker::checkArguments(std::initializer_list<uint32_t> arguments) {
+  for (uint32_t argument : arguments)
+    if (argument >= program->arguments()->size())
+      return invalidFile("the command names argument " + std::to_string(argument) + " of " + std::to_string(program->arguments()->size()));
+  return {};
+}
+
+static Status checkGroup(uint32_t parts, uint32_t segments, uint32_t stride) {
+  if (parts == 0 || segments == 0 || stride == 0 || parts > (1 << 20) || segments > (1 << 20) || stride > (1 << 20))
+    return invalidFile("exchange has impossible numbers of parts");
+  return {};
+}
+
 Status Checker::checkAction(const fb::Command &command, unsigned depth) {
   size_t registers = program->registers()->size();
-  bool isChunk = chunks.count(number);
-  if (isChunk)
-    HADAL_TRY(checkChunkCommand(module, *program, command));
   switch (command.action_type()) {
   case fb::Action_Launch: {
     auto *launch = command.action_as_Launch();
@@ -193,8 +203,6 @@ Status Checker::checkAction(const fb::Command &command, unsigned depth) {
       return invalidFile("call does not fit the program that it names");
     for (auto *b : *call->arguments())
       HADAL_TRY(checkBinding(b));
-    if (chunks.count(call->program()))
-      return invalidFile("calls program " + text(callee->name()) + ", which is a stage's");
     calls[number].push_back(call->program());
     return checkExpressions(call->registers(), registers, "a call's register");
   }
@@ -214,10 +222,23 @@ Status Checker::checkAction(const fb::Command &command, unsigned depth) {
   case fb::Action_Wait:
     return {};
   case fb::Action_Send:
+    return checkArguments({command.action_as_Send()->argument()});
   case fb::Action_Receive:
-  case fb::Action_ExchangeCounts:
-  case fb::Action_Exchange:
-    return isChunk ? Status() : invalidFile("talks to other ranks, which only programs of stages do");
+    return checkArguments({command.action_as_Receive()->argument()});
+  case fb::Action_ExchangeCounts: {
+    auto *exchange = command.action_as_ExchangeCounts();
+    if (exchange->rows() >= registers || exchange->choices() >= registers)
+      return invalidFile("exchange of counts sets a register that there is not");
+    HADAL_TRY(checkGroup(exchange->parts(), exchange->segments(), exchange->stride()));
+    return checkArguments({exchange->send(), exchange->receive()});
+  }
+  case fb::Action_Exchange: {
+    auto *exchange = command.action_as_Exchange();
+    if (exchange->row_bytes() == 0 || exchange->row_bytes() > (uint64_t(1) << 40) || exchange->capacity() > (uint64_t(1) << 40))
+      return invalidFile("exchange has impossible rows");
+    HADAL_TRY(checkGroup(exchange->parts(), exchange->segments(), exchange->stride()));
+    return checkArguments({exchange->destination(), exchange->source(), exchange->send_counts(), exchange->receive_counts()});
+  }
   default:
     return invalidFile("unknown command " + std::to_string(static_cast<unsigned>(command.action_type())));
   }
@@ -276,7 +297,6 @@ Status Checker::checkCalls(uint32_t p, std::set<uint32_t> &open, std::set<uint32
 Status Checker::run() {
   HADAL_TRY(checkParts());
   calls.resize(module.programs()->size());
-  chunks = chunkProgramsOf(module);
   std::set<std::string> names;
   for (number = 0; number < module.programs()->size(); ++number) {
     const fb::Program *p = module.programs()->Get(number);
@@ -289,7 +309,7 @@ Status Checker::run() {
   std::set<uint32_t> open, done;
   for (uint32_t p = 0; p < module.programs()->size(); ++p)
     HADAL_TRY(checkCalls(p, open, done));
-  return module.training() ? checkRanks(module) : Status();
+  return checkRanks(module);
 }
 
 } // namespace

@@ -1,23 +1,30 @@
-//===- CheckRanks.h - whether a module's table of ranks holds together --===//
-
+// What the tables of a job of many ranks must hold.
 #ifndef HADAL_RUNTIME_MODULE_CHECKRANKS_H
 #define HADAL_RUNTIME_MODULE_CHECKRANKS_H
 
 #include "runtime/Result.h"
 #include "runtime/module/Module_generated.h"
 
-#include <set>
-
 namespace hadal {
 
-/// Numbers of the programs that stages name; what a table lacks or has out of range is checkRanks' to say.
-std::set<uint32_t> chunkProgramsOf(const fb::Module &module);
-
-/// A command of a chunk program: its kind, stream and what it names. `program` is well-formed but for its commands.
-Status checkChunkCommand(const fb::Module &module, const fb::Program &program, const fb::Command &command);
-
-/// Groups, ranks, stages, accumulators and orders of a training job whose other tables are well-formed.
+/// Every table, string and vector of Training.ranks is present, every index is in range, numbers of ranks, stages,
+/// orders and micro-batches fit each other, chunk programs hold no other commands than they may, and name arguments,
+/// registers and stages that there are. What the chunks mean together is verifyRanks' question (Verify.h). For modules
+/// whose programs have passed checkTables' own tests.
 Status checkRanks(const fb::Module &module);
+
+/// Two for dualpipe, whose directions are independent, and for dualpipev, whose second direction is the way back;
+/// else 1.
+uint32_t directionsOf(const fb::Ranks &ranks);
+
+/// The stage that the pipeline rank `pp` is in `direction`.
+uint32_t stageOf(const fb::Ranks &ranks, uint32_t pp, uint32_t direction);
+
+/// The pipeline rank that holds `stage` in `direction` (of dualpipe; the others have no choice).
+uint32_t rankOf(const fb::Ranks &ranks, uint32_t stage, uint32_t direction);
+
+/// Owners of micro-batches: (expert-parallel rank, data-parallel rank), twice for dualpipe.
+uint64_t ownersOf(const fb::Ranks &ranks);
 
 } // namespace hadal
 

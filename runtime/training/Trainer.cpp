@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 
 using namespace hadal;
 
@@ -82,7 +83,7 @@ private:
   Status checkFinite(const StepResult &result) const;
 
   ProgramRun zero, gradient, norms, optimizer;
-  std::span<const float> losses; ///< the state: main, each depth, balance
+  std::span<const float> losses; ///< the state: main, each depth, each routing layer's balance
   std::optional<GroupSums> sums; ///< where micro-batches are summed in groups
 };
 
@@ -91,7 +92,7 @@ private:
 Result<std::unique_ptr<Trainer>> Trainer::create(Executor &executor, Trainables &trainables) {
   const fb::Training &table = *HADAL_TRY(trainingOf(executor.module()));
   TensorView losses = HADAL_TRY(executor.state("losses"));
-  int64_t wanted = table.mtp_depth() + 2;
+  int64_t wanted = 1 + table.mtp_depth() + int64_t(table.moe_layers()->size());
   if (losses.element != ElementType::F32 || losses.shape != Shape{wanted})
     return invalidFile(executor.module().path() + ": state losses: wants F32 [" + std::to_string(wanted) + "], has " +
                        std::string(elementTypeName(losses.element)) + " " + toString(losses.shape));
@@ -123,8 +124,9 @@ Result<StepResult> LocalTrainer::gradients(int64_t step, std::span<const Trainin
       HADAL_TRY(sums->endGroup());
   }
   result.loss = losses[0];
-  result.mtpLosses.assign(losses.begin() + 1, losses.end() - 1);
-  result.balanceLoss = losses.back();
+  auto balances = losses.begin() + 1 + table.mtp_depth();
+  result.mtpLosses.assign(losses.begin() + 1, balances);
+  result.balanceLoss = std::accumulate(balances, losses.end(), 0.0f);
   HADAL_TRY(norms.execute());
   result.gradientNorm = *static_cast<const float *>(HADAL_TRY(norms.output("grad_norm")).data);
   HADAL_TRY(checkFinite(result));

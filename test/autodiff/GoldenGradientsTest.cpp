@@ -64,15 +64,22 @@ public:
     EXPECT_EQ(interpreter.complaint, "");
 
     Result result;
+    // The total, the main loss, each depth's, and the layers' balance losses as one.
     result.losses = values[0].data;
-    result.losses.insert(result.losses.end(), values[1].data.begin(), values[1].data.end());
+    auto balances = values[1].data.begin() + 1 + depths;
+    result.losses.insert(result.losses.end(), values[1].data.begin(), balances);
+    result.losses.push_back(std::accumulate(balances, values[1].data.end(), 0.0));
     for (unsigned i = 0; i < function.getNumResults(); ++i)
       if (auto of = function.getResultAttrOfType<mlir::FlatSymbolRefAttr>(i, "hadal.gradient_of")) {
         const ParameterDescription &parameter = *model.find(of.getValue());
         int64_t each = static_cast<int64_t>(values[i].data.size()) / parameter.count;
-        for (int64_t e = 0; e < parameter.count; ++e)
-          result.gradients[parameter.nameOf(e)] = {
-              parameter.shape, {values[i].data.begin() + e * each, values[i].data.begin() + (e + 1) * each}};
+        for (int64_t e = 0; e < parameter.count; ++e) {
+          Array &sum = result.gradients[parameter.nameOf(e)];
+          std::vector<double> here(values[i].data.begin() + e * each, values[i].data.begin() + (e + 1) * each);
+          for (size_t j = 0; j < sum.data.size(); ++j) // of an earlier use
+            here[j] += sum.data[j];
+          sum = {parameter.shape, here};
+        }
       }
     return result;
   }

@@ -19,6 +19,32 @@ static Integers choices(Random &random, int64_t tokens, int64_t topK, int64_t us
   return experts;
 }
 
+/// Some choices are of other ranks, and some tokens have none here; with the setting `missing`.
+static void leaveOut(const Settings &s, Random &random, Integers &experts) {
+  for (int64_t t = 0; s.flag("missing") && t < experts.dim(0); ++t) {
+    bool all = random.below(4) == 0;
+    for (int64_t k = 0; k < experts.dim(1); ++k)
+      if (all || random.below(2) == 0)
+        experts(t, k) = -1;
+  }
+}
+
+/// (rows, choices) of S blocks of the tokens, some of them empty; with the setting `S`.
+static std::optional<Integers> segments(const Settings &s, Random &random, const Integers &experts) {
+  int64_t count = s.integer("S", 0), tokens = experts.dim(0), from = 0;
+  if (!count)
+    return std::nullopt;
+  Integers counts({2 * count});
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t to = i + 1 == count ? tokens : i % 3 == 1 ? from : from + random.below(tokens - from + 1);
+    counts(2 * i) = to - from;
+    for (; from < to; ++from)
+      for (int64_t k = 0; k < experts.dim(1); ++k)
+        counts(2 * i + 1) += experts(from, k) >= 0;
+  }
+  return counts;
+}
+
 static Case route() {
   return {"moe.route",
           {"T", "E", "groups", "group_limit", "top_k", "normalize", "scale", "forced"},
@@ -56,16 +82,49 @@ static Case route() {
 
 static Case plan() {
   return {"moe.plan",
-          {"T", "E", "K", "used"},
+          {"T", "E", "K", "used", "S", "missing"},
           [](const Settings &s, Random &random, Inputs &inputs) {
-            inputs.addIntegers(choices(random, s.integer("T"), s.integer("K"), s.integer("used", s.integer("E"))));
+            Integers experts = choices(random, s.integer("T"), s.integer("K"), s.integer("used", s.integer("E")));
+            leaveOut(s, random, experts);
+            inputs.addIntegers(experts);
+            std::optional<Integers> counts = segments(s, random, experts);
+            if (counts)
+              inputs.addIntegers(*counts);
+            // An argument of R rows sets the register.
+            if (counts || s.flag("missing"))
+              inputs.addIntegers(Integers({reference::plan(experts, s.integer("E")).source.dim(0)}));
           },
           [](const Settings &s, const Check &check) {
-            reference::Plan wanted = reference::plan(check.integer(0), s.integer("E"));
+            std::optional<Integers> counts;
+            if (s.integer("S", 0))
+              counts = check.integer(1);
+            reference::Plan wanted = reference::plan(check.integer(0), s.integer("E"), counts);
             check.equal(0, wanted.source);
             check.equal(1, wanted.position);
             check.equal(2, wanted.offsets);
             check.equal(3, wanted.active);
+          }};
+}
+
+static Case planSends() {
+  return {"moe.plan_sends",
+          {"T", "E", "K", "P", "S", "missing"},
+          [](const Settings &s, Random &random, Inputs &inputs) {
+            Integers experts = choices(random, s.integer("T"), s.integer("K"), s.integer("E"));
+            leaveOut(s, random, experts);
+            inputs.addIntegers(experts);
+            if (std::optional<Integers> counts = segments(s, random, experts))
+              inputs.addIntegers(*counts);
+          },
+          [](const Settings &s, const Check &check) {
+            reference::Sends wanted =
+                reference::planSends(check.integer(0), s.integer("E"), s.integer("P"), check.optionalInteger(1));
+            Integers counts({wanted.counts.dim(0) * wanted.counts.dim(1) * 2});
+            counts.values = wanted.counts.values;
+            check.equal(0, wanted.source);
+            check.equal(1, wanted.slots);
+            check.equal(2, wanted.ids);
+            check.equal(3, counts);
           }};
 }
 
@@ -86,11 +145,11 @@ static Case dispatch() {
 
 static Case groupedMatmul() {
   return {"moe.grouped_matmul",
-          {"T", "E", "K", "N", "choices", "used", "source", "element"},
+          {"T", "E", "K", "N", "choices", "used", "source", "element", "S"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             int64_t tokens = s.integer("T"), experts = s.integer("E"), depth = s.integer("K");
-            reference::Plan plan =
-                reference::plan(choices(random, tokens, s.integer("choices"), s.integer("used", experts)), experts);
+            Integers chosen = choices(random, tokens, s.integer("choices"), s.integer("used", experts));
+            reference::Plan plan = reference::plan(chosen, experts, segments(s, random, chosen));
             bool gathers = s.flag("source");
             inputs.addRandom(random, {gathers ? tokens : plan.source.dim(0), depth});
             inputs.addRandom(random, {experts, s.integer("N"), depth},
@@ -114,12 +173,14 @@ static Case groupedMatmul() {
 
 static Case combine() {
   return {"moe.combine",
-          {"T", "E", "K", "H"},
+          {"T", "E", "K", "H", "missing"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             int64_t tokens = s.integer("T"), experts = s.integer("E"), topK = s.integer("K");
             Integers chosen = choices(random, tokens, topK, experts);
-            inputs.addRandom(random, {tokens * topK, s.integer("H")});
-            inputs.addIntegers(reference::plan(chosen, experts).position);
+            leaveOut(s, random, chosen);
+            reference::Plan plan = reference::plan(chosen, experts);
+            inputs.addRandom(random, {plan.source.dim(0), s.integer("H")});
+            inputs.addIntegers(plan.position);
             inputs.addIntegers(chosen);
             inputs.addRandom(random, {tokens, topK});
           },
@@ -131,11 +192,14 @@ static Case combine() {
 
 static Case combineGrad() {
   return {"moe.combine_grad",
-          {"T", "E", "K", "H"},
+          {"T", "E", "K", "H", "missing"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             int64_t tokens = s.integer("T"), experts = s.integer("E"), topK = s.integer("K");
-            inputs.addRandom(random, {tokens * topK, s.integer("H")});
-            inputs.addIntegers(reference::plan(choices(random, tokens, topK, experts), experts).position);
+            Integers chosen = choices(random, tokens, topK, experts);
+            leaveOut(s, random, chosen);
+            reference::Plan plan = reference::plan(chosen, experts);
+            inputs.addRandom(random, {plan.source.dim(0), s.integer("H")});
+            inputs.addIntegers(plan.position);
             inputs.addRandom(random, {tokens, topK});
             inputs.addRandom(random, {tokens, s.integer("H")});
           },
@@ -259,7 +323,6 @@ static Case updateBias() {
 }
 
 std::vector<Case> compare::expertCases() {
-  return {route(),       plan(),        dispatch(),    groupedMatmul(),   combine(),
-          combineGrad(), routeGrad(),   balanceLoss(), balanceLossGrad(), scatterAdd(),
-          updateBias()};
+  return {route(),       plan(),        planSends(),   dispatch(),        groupedMatmul(), combine(),
+          combineGrad(), routeGrad(),   balanceLoss(), balanceLossGrad(), scatterAdd(),    updateBias()};
 }

@@ -16,6 +16,11 @@
 // REDEFINE: %{s} = T=33 E=256 K=8 H=256
 // RUN: %{case}
 
+// The weight of an absent choice moves nothing.
+// REDEFINE: %{f} = partial
+// REDEFINE: %{s} = T=50 E=16 K=4 H=37 missing=1
+// RUN: %{case}
+
 func.func @odd(%rows: tensor<?x37xf32>, %position: tensor<?x4xi32>, %weights: tensor<?x4xf32>,
                %gradient: tensor<?x37xf32>) -> (tensor<?x37xf32>, tensor<?x4xf32>) {
   %drows, %dweights = moe.combine_grad %rows, %position, %weights, %gradient
@@ -35,4 +40,11 @@ func.func @large(%rows: tensor<?x256xf32>, %position: tensor<?x8xi32>, %weights:
   %drows, %dweights = moe.combine_grad %rows, %position, %weights, %gradient
       : tensor<?x256xf32>, tensor<?x8xi32>, tensor<?x8xf32>, tensor<?x256xf32> -> tensor<?x256xf32>, tensor<?x8xf32>
   return %drows, %dweights : tensor<?x256xf32>, tensor<?x8xf32>
+}
+
+func.func @partial(%rows: tensor<?x37xf32>, %position: tensor<?x4xi32>, %weights: tensor<?x4xf32>,
+                   %gradient: tensor<?x37xf32>) -> (tensor<?x37xf32>, tensor<?x4xf32>) {
+  %drows, %dweights = moe.combine_grad %rows, %position, %weights, %gradient {partial}
+      : tensor<?x37xf32>, tensor<?x4xi32>, tensor<?x4xf32>, tensor<?x37xf32> -> tensor<?x37xf32>, tensor<?x4xf32>
+  return %drows, %dweights : tensor<?x37xf32>, tensor<?x4xf32>
 }

@@ -23,6 +23,13 @@
 // REDEFINE: %{s} = T=30 E=3 N=70 K=600 choices=2 source=1
 // RUN: %{case}
 
+// Groups of several segments share the experts' weights.
+// REDEFINE: %{f} = segments
+// REDEFINE: %{s} = T=30 E=5 N=19 K=37 choices=2 S=4
+// RUN: %{case}
+// REDEFINE: %{s} = T=1 E=5 N=19 K=37 choices=2 S=4
+// RUN: %{case}
+
 func.func @f32(%rows: tensor<?x37xf32>, %weights: tensor<5x19x37xf32>, %offsets: tensor<6xi32>,
               %active: tensor<5xi32>) -> tensor<?x19xf32> {
   %y = moe.grouped_matmul %rows, %weights, %offsets, %active
@@ -49,4 +56,11 @@ func.func @long(%rows: tensor<?x600xf32>, %weights: tensor<3x70x600xf32>, %offse
   %y = moe.grouped_matmul %rows, %weights, %offsets, %active source(%source : tensor<?xi32>)
       : tensor<?x600xf32>, tensor<3x70x600xf32>, tensor<4xi32>, tensor<3xi32> -> tensor<?x70xf32>
   return %y : tensor<?x70xf32>
+}
+
+func.func @segments(%rows: tensor<?x37xf32>, %weights: tensor<5x19x37xf32>, %offsets: tensor<21xi32>,
+                    %active: tensor<20xi32>) -> tensor<?x19xf32> {
+  %y = moe.grouped_matmul %rows, %weights, %offsets, %active
+      : tensor<?x37xf32>, tensor<5x19x37xf32>, tensor<21xi32>, tensor<20xi32> -> tensor<?x19xf32>
+  return %y : tensor<?x19xf32>
 }

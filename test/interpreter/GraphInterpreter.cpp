@@ -55,6 +55,8 @@ Array constant(Attribute value) {
 } // namespace
 
 void GraphInterpreter::evaluate(Operation *op) {
+  if (exchange && exchange(op, values))
+    return;
   if (evaluateMla(op, values) || evaluateMoe(op, values) || evaluateTensor(op, values))
     return;
   if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op)) {

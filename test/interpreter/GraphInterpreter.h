@@ -44,6 +44,9 @@ public:
   /// The same by their exec.name.
   std::map<std::string, Array> run(mlir::func::FuncOp function, const std::vector<Array> &arguments);
 
+  /// Asked for ops that need other ranks (moe.exchange_counts, moe.exchange); false where it does not know `op`.
+  std::function<bool(mlir::Operation *op, Values &values)> exchange;
+
   /// Set where an op is not known.
   std::string complaint;
 

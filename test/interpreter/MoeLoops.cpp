@@ -10,6 +10,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
 
 using namespace mlir;
 
@@ -66,22 +67,68 @@ struct Plan {
   Array source, position, offsets, active;
 };
 
-Plan plan(const Array &chosen, int64_t experts) {
-  int64_t rows = chosen.dim(0) * chosen.dim(1);
-  Plan p{Array::zeros({rows}), Array::zeros(chosen.shape), Array::zeros({experts + 1}), Array::zeros({experts})};
-  int64_t row = 0, active = 0;
-  for (int64_t e = 0; e < experts; ++e) {
-    for (int64_t i = 0; i < rows; ++i)
-      if (static_cast<int64_t>(chosen.data[i]) == e) {
-        p.source.data[row] = static_cast<double>(i / chosen.dim(1));
-        p.position.data[i] = static_cast<double>(row++);
+/// The first token of each block, and behind the last: blocks of counts[0], counts[2] ... tokens; without counts, one of all.
+std::vector<int64_t> blocksOf(const Array *counts, int64_t tokens) {
+  if (!counts)
+    return {0, tokens};
+  std::vector<int64_t> begins{0};
+  for (size_t i = 0; i < counts->data.size(); i += 2)
+    begins.push_back(begins.back() + static_cast<int64_t>(counts->data[i]));
+  return begins;
+}
+
+Plan plan(const Array &chosen, const Array *segments, int64_t experts) {
+  std::vector<int64_t> blocks = blocksOf(segments, chosen.dim(0));
+  int64_t groups = (static_cast<int64_t>(blocks.size()) - 1) * experts;
+  Plan p{{{0}, {}}, Array::zeros(chosen.shape), Array::zeros({groups + 1}), Array::zeros({groups})};
+  std::fill(p.position.data.begin(), p.position.data.end(), -1.0);
+  int64_t active = 0;
+  for (int64_t g = 0; g < groups; ++g) {
+    for (int64_t i = blocks[g / experts] * chosen.dim(1); i < blocks[g / experts + 1] * chosen.dim(1); ++i)
+      if (static_cast<int64_t>(chosen.data[i]) == g % experts) {
+        p.position.data[i] = static_cast<double>(p.source.data.size());
+        p.source.data.push_back(static_cast<double>(i / chosen.dim(1)));
       }
-    p.offsets.data[e + 1] = static_cast<double>(row);
-    if (p.offsets.data[e + 1] > p.offsets.data[e])
-      p.active.data[active++] = static_cast<double>(e);
+    p.offsets.data[g + 1] = static_cast<double>(p.source.data.size());
+    if (p.offsets.data[g + 1] > p.offsets.data[g])
+      p.active.data[active++] = static_cast<double>(g);
   }
+  p.source.shape = {static_cast<int64_t>(p.source.data.size())};
   std::fill(p.active.data.begin() + active, p.active.data.end(), -1.0);
   return p;
+}
+
+struct Sends {
+  Array source, slots, ids, counts;
+};
+
+Sends planSends(const Array &chosen, const Array *received, moe::PlanSendsOp op) {
+  int64_t tokens = chosen.dim(0), choices = chosen.dim(1), parts = op.getParts(), segments = op.getSegments();
+  int64_t each = op.getExpertCount() / parts, most = tokens * std::min(choices, parts), row = 0;
+  std::vector<int64_t> blocks = blocksOf(received, tokens);
+  Sends s{Array::zeros({most}), Array::zeros({tokens, parts}), Array::zeros({most, choices}),
+          Array::zeros({2 * parts * segments})};
+  std::fill(s.slots.data.begin(), s.slots.data.end(), -1.0);
+  std::fill(s.ids.data.begin(), s.ids.data.end(), -1.0);
+  for (int64_t p = 0; p < parts; ++p)
+    for (int64_t segment = 0; segment < segments; ++segment)
+      for (int64_t t = blocks[segment]; t < blocks[segment + 1]; ++t) {
+        int64_t found = 0;
+        for (int64_t k = 0; k < choices; ++k) {
+          auto id = static_cast<int64_t>(chosen.data[t * choices + k]);
+          if (id < p * each || id >= (p + 1) * each)
+            continue;
+          ++found;
+          s.ids.data[row * choices + k] = static_cast<double>(id - p * each);
+        }
+        if (!found)
+          continue;
+        s.counts.data[2 * (p * segments + segment)] += 1;
+        s.counts.data[2 * (p * segments + segment) + 1] += static_cast<double>(found);
+        s.slots.data[t * parts + p] = static_cast<double>(row);
+        s.source.data[row++] = static_cast<double>(t);
+      }
+  return s;
 }
 
 Array gatherRows(const Array &x, const Array &source) {
@@ -101,7 +148,8 @@ template <typename Row> void forRows(const Array &offsets, Row row) {
 Array groupedMatmul(const Array &x, const Array &weights, const Array &offsets, bool transpose) {
   int64_t n = weights.dim(1), k = weights.dim(2), in = transpose ? n : k, out = transpose ? k : n;
   Array result = Array::zeros({x.dim(0), out});
-  forRows(offsets, [&](int64_t e, int64_t r) {
+  forRows(offsets, [&](int64_t g, int64_t r) {
+    int64_t e = g % weights.dim(0);
     for (int64_t o = 0; o < out; ++o)
       for (int64_t i = 0; i < in; ++i)
         result.data[r * out + o] +=
@@ -120,12 +168,36 @@ Array groupedWeightGrad(const Array &x, const Array &gradient, const Array &offs
   return result;
 }
 
-Array combine(const Array &rows, const Array &position, const Array &weights) {
+/// The sum of the leaves (id, value) in [low, high), halves first; nothing where there are none. Equal ids add in order.
+std::optional<double> treeSum(const std::vector<std::pair<int64_t, double>> &leaves, int64_t low, int64_t high) {
+  std::optional<double> sum;
+  auto join = [&](std::optional<double> more) {
+    if (more)
+      sum = sum ? *sum + *more : *more;
+  };
+  if (high - low == 1) {
+    for (auto [id, value] : leaves)
+      if (id == low)
+        join(value);
+  } else {
+    int64_t middle = low + (high - low) / 2;
+    join(treeSum(leaves, low, middle));
+    join(treeSum(leaves, middle, high));
+  }
+  return sum;
+}
+
+Array combine(const Array &rows, const Array &position, const Array &experts, const Array &weights, int64_t count) {
   int64_t choices = position.dim(1), size = rows.dim(1);
   Array result = Array::zeros({position.dim(0), size});
-  for (int64_t i = 0; i < position.dim(0) * choices; ++i)
-    for (int64_t j = 0; j < size; ++j)
-      result.data[i / choices * size + j] += weights.data[i] * rows.data[int64_t(position.data[i]) * size + j];
+  for (int64_t t = 0; t < position.dim(0); ++t)
+    for (int64_t j = 0; j < size; ++j) {
+      std::vector<std::pair<int64_t, double>> leaves;
+      for (int64_t i = t * choices; i < (t + 1) * choices; ++i)
+        if (position.data[i] >= 0)
+          leaves.push_back({experts.data[i], weights.data[i] * rows.data[int64_t(position.data[i]) * size + j]});
+      result.data[t * size + j] = treeSum(leaves, 0, count).value_or(0);
+    }
   return result;
 }
 
@@ -134,7 +206,7 @@ std::pair<Array, Array> combineGrad(const Array &rows, const Array &position, co
   int64_t choices = position.dim(1), size = rows.dim(1);
   Array rowsGrad = Array::zeros(rows.shape), weightsGrad = Array::zeros(weights.shape);
   for (int64_t i = 0; i < position.dim(0) * choices; ++i)
-    for (int64_t j = 0; j < size; ++j) {
+    for (int64_t j = 0; position.data[i] >= 0 && j < size; ++j) {
       int64_t row = int64_t(position.data[i]) * size + j;
       rowsGrad.data[row] = weights.data[i] * gradient.data[i / choices * size + j];
       weightsGrad.data[i] += rows.data[row] * gradient.data[i / choices * size + j];
@@ -228,11 +300,18 @@ bool evaluateMoe(Operation *op, Values &values) {
         values[o.getExperts()] = chosen;
       })
       .Case([&](moe::PlanOp o) {
-        Plan p = plan(get(o.getExperts()), o.getExpertCount());
+        Plan p = plan(get(o.getExperts()), o.getSegments() ? &get(o.getSegments()) : nullptr, o.getExpertCount());
         values[o.getSource()] = p.source;
         values[o.getPosition()] = p.position;
         values[o.getOffsets()] = p.offsets;
         values[o.getActive()] = p.active;
+      })
+      .Case([&](moe::PlanSendsOp o) {
+        Sends s = planSends(get(o.getExperts()), o.getReceived() ? &get(o.getReceived()) : nullptr, o);
+        values[o.getSource()] = s.source;
+        values[o.getSlots()] = s.slots;
+        values[o.getIds()] = s.ids;
+        values[o.getCounts()] = s.counts;
       })
       .Case([&](moe::DispatchOp o) { values[o] = gatherRows(get(o.getX()), get(o.getSource())); })
       .Case([&](moe::GroupedMatmulOp o) {
@@ -241,7 +320,10 @@ bool evaluateMoe(Operation *op, Values &values) {
       .Case([&](moe::GroupedWeightGradOp o) {
         values[o] = groupedWeightGrad(rowsOf(o), get(o.getGradient()), get(o.getOffsets()), get(o.getInit()));
       })
-      .Case([&](moe::CombineOp o) { values[o] = combine(get(o.getRows()), get(o.getPosition()), get(o.getWeights())); })
+      .Case([&](moe::CombineOp o) {
+        values[o] = combine(get(o.getRows()), get(o.getPosition()), get(o.getExperts()), get(o.getWeights()),
+                            o.getExpertCount());
+      })
       .Case([&](moe::CombineGradOp o) {
         auto [rows, weights] =
             combineGrad(get(o.getRows()), get(o.getPosition()), get(o.getWeights()), get(o.getGradient()));

@@ -1,5 +1,6 @@
 // RUN: hadal-opt %s --exec-add-optimizer="lanes=8" | FileCheck %s
 // RUN: hadal-opt %s --exec-add-optimizer="lanes=8 moments=bf16 average=true" | FileCheck %s --check-prefix=AVERAGE
+// RUN: sed 's/module attributes {/module attributes {hadal.ranks = {}, /' %s | hadal-opt --exec-add-optimizer | FileCheck %s --check-prefix=RANKS
 // RUN: sed 's/layout = "plain.8", //' %s | not hadal-opt --exec-add-optimizer 2>&1 | FileCheck %s --check-prefix=WRONG
 
 // WRONG: "n" has no memory: no program reads it
@@ -11,34 +12,51 @@
 // CHECK-NOT: exec.get @gradient
 // CHECK: }
 
-// Norms: of each parameter, a stack as one, then of all. A correction has no gradient.
+// Norms: squares of a tensor's blocks, of a tensor, of a parameter, then of all. A correction has no gradient. What was read elsewhere, too,
+// is one gradient first.
 // CHECK-LABEL: exec.program @norms
 // CHECK: exec.argument output "norms" #[[$TWO:.*]] of f32
 // CHECK: exec.argument output "grad_norm"
+// CHECK: %[[U:.*]] = exec.get @gradient.n.use1
+// CHECK: %[[G:.*]] = exec.get @gradient.n
+// CHECK: exec.launch @add_f32(%[[U]], %[[G]])
+// CHECK: exec.launch @clear(
 // CHECK: %[[G0:.*]] = exec.get @"gradient.e.{}.w"
 // CHECK: exec.launch @sums_of_squares(%[[G0]],
-// CHECK: exec.launch @norm_of_parameter(
+// CHECK: exec.launch @sum_of_tensor(
+// CHECK: exec.launch @norm(
 // CHECK: %[[G1:.*]] = exec.get @gradient.n
 // CHECK: exec.launch @sums_of_squares(%[[G1]],
-// CHECK: exec.launch @norm_of_parameter(
+// CHECK: exec.launch @sum_of_tensor(
+// CHECK: exec.launch @norm(
 // CHECK-NOT: exec.get @gradient.bias
-// CHECK: exec.launch @global_norm(
+// CHECK: exec.launch @norm(
 
 // The step's scalars once, the update of each parameter, and the corrections last, from the step's loads.
 // CHECK-LABEL: exec.program @optimizer
 // CHECK: %[[SETTINGS:.*]] = exec.argument "settings"
 // CHECK: %[[RATE:.*]] = exec.argument output "lr"
 // CHECK: %[[SCALARS:.*]] = exec.get @step_scalars
-// CHECK: exec.launch @schedule(%[[SETTINGS]], %{{.*}}, %[[SCALARS]], %[[RATE]])
+// CHECK: exec.launch @scale_step(%[[SETTINGS]], %{{.*}}, %[[SCALARS]], %[[RATE]])
 // CHECK: %[[W:.*]] = exec.get @"weight.e.{}.w"
 // CHECK: %[[G:.*]] = exec.get @"gradient.e.{}.w"
 // CHECK: %[[M:.*]] = exec.get @"first_moment.e.{}.w"
 // CHECK: %[[V:.*]] = exec.get @"second_moment.e.{}.w"
-// CHECK: exec.launch @adamw(%[[W]], %[[G]], %[[M]], %[[V]], %[[SCALARS]])
-// CHECK: exec.launch @adamw(
+// CHECK: exec.launch @adamw_step(%[[W]], %[[G]], %[[M]], %[[V]], %[[SCALARS]])
+// CHECK: exec.launch @adamw_step(
 // CHECK-NOT: exec.launch
 // CHECK: %[[VIOLATION:.*]] = exec.argument output "violation"
 // CHECK: exec.call @balance(%[[VIOLATION]])
+
+// With many ranks a program updates one tensor, of any size.
+// RANKS: exec.program @add registers ["elements"]
+// RANKS-NOT: exec.program @norms
+// RANKS: exec.program @square_sum registers ["elements"]
+// RANKS: exec.program @global_norm registers ["tensors"]
+// RANKS: exec.program @schedule registers []
+// RANKS: exec.program @adamw registers ["elements"]
+// RANKS: exec.launch @adamw_step(
+// RANKS-NOT: exec.program @optimizer
 
 // First values depend on a key and their place; how many is a register.
 // CHECK-LABEL: exec.program @draw registers ["elements"]
@@ -57,7 +75,7 @@
 // AVERAGE-NOT: exec.state @average.bias
 // AVERAGE-LABEL: exec.program @optimizer
 // AVERAGE: %[[A:.*]] = exec.get @"average.e.{}.w"
-// AVERAGE: exec.launch @adamw(%{{.*}}, %[[A]])
+// AVERAGE: exec.launch @adamw_step(%{{.*}}, %[[A]])
 module attributes {hadal.trainables = [
     {correction = false, count = 3 : i64, layout = "panels.6x8", name = "e.{}.w", packed_elements = 128 : i64, shape = array<i64: 6, 8>},
     {correction = false, count = 1 : i64, layout = "plain.8", name = "n", packed_elements = 8 : i64, shape = array<i64: 8>},
@@ -66,6 +84,7 @@ module attributes {hadal.trainables = [
   exec.state @"gradient.e.{}.w" affine_map<() -> (384)> of f32
   exec.state @weight.n affine_map<() -> (8)> of f32
   exec.state @gradient.n affine_map<() -> (8)> of f32
+  exec.state @gradient.n.use1 affine_map<() -> (8)> of f32
   exec.state @weight.bias affine_map<() -> (3)> of f32
   exec.state @losses affine_map<() -> (2)> of f32
   exec.state @loads.1 affine_map<() -> (3)> of i32

@@ -65,23 +65,67 @@ Routing hadal::reference::route(const Reals &logits, const Reals &bias, const Ro
 }
 
 // MegaBlocks, arXiv:2211.15841, section 5.1: tokens sorted by expert.
-Plan hadal::reference::plan(const Integers &experts, int64_t expertCount) {
-  int64_t tokens = experts.dim(0), choices = experts.dim(1), row = 0, groups = 0;
-  Plan result{Integers({tokens * choices}), Integers({tokens, choices}), Integers({expertCount + 1}),
-              Integers({expertCount})};
+/// The block of each token.
+static std::vector<int64_t> blocksOf(int64_t tokens, const std::optional<Integers> &counts) {
+  std::vector<int64_t> blocks;
+  for (int64_t s = 0; counts && s < counts->dim(0) / 2; ++s)
+    blocks.insert(blocks.end(), (*counts)(2 * s), s);
+  if (!counts)
+    blocks.resize(tokens);
+  return blocks;
+}
+
+Plan hadal::reference::plan(const Integers &experts, int64_t expertCount, const std::optional<Integers> &segments) {
+  int64_t tokens = experts.dim(0), choices = experts.dim(1), rows = 0, active = 0;
+  int64_t groups = (segments ? segments->dim(0) / 2 : 1) * expertCount;
+  std::vector<int64_t> blocks = blocksOf(tokens, segments);
+  for (int64_t expert : experts.values)
+    rows += expert >= 0;
+  Plan result{Integers({rows}), Integers({tokens, choices}), Integers({groups + 1}), Integers({groups})};
   std::fill(result.active.values.begin(), result.active.values.end(), -1);
-  for (int64_t e = 0; e < expertCount; ++e) {
-    result.offsets(e) = row;
+  std::fill(result.position.values.begin(), result.position.values.end(), -1);
+  int64_t row = 0;
+  for (int64_t g = 0; g < groups; ++g) {
+    result.offsets(g) = row;
     for (int64_t t = 0; t < tokens; ++t)
       for (int64_t k = 0; k < choices; ++k)
-        if (experts(t, k) == e) {
+        if (experts(t, k) == g % expertCount && blocks[t] == g / expertCount) {
           result.source(row) = t;
           result.position(t, k) = row++;
         }
-    if (row > result.offsets(e))
-      result.active(groups++) = e;
+    if (row > result.offsets(g))
+      result.active(active++) = g;
   }
-  result.offsets(expertCount) = row;
+  result.offsets(groups) = row;
+  return result;
+}
+
+Sends hadal::reference::planSends(const Integers &experts, int64_t expertCount, int64_t parts,
+                                  const std::optional<Integers> &received) {
+  int64_t tokens = experts.dim(0), choices = experts.dim(1), each = expertCount / parts, row = 0;
+  int64_t segments = received ? received->dim(0) / 2 : 1, most = tokens * std::min(choices, parts);
+  std::vector<int64_t> blocks = blocksOf(tokens, received);
+  Sends result{Integers({most}), Integers({tokens, parts}), Integers({most, choices}), Integers({parts, segments, 2})};
+  std::fill(result.slots.values.begin(), result.slots.values.end(), -1);
+  std::fill(result.ids.values.begin(), result.ids.values.end(), -1);
+  for (int64_t p = 0; p < parts; ++p)
+    for (int64_t s = 0; s < segments; ++s)
+      for (int64_t t = 0; t < tokens; ++t) {
+        if (blocks[t] != s)
+          continue;
+        int64_t found = 0;
+        for (int64_t k = 0; k < choices; ++k)
+          if (experts(t, k) >= 0 && experts(t, k) / each == p) {
+            result.ids(row, k) = experts(t, k) % each;
+            ++found;
+          }
+        if (!found)
+          continue;
+        result.counts(p, s, 0) += 1;
+        result.counts(p, s, 1) += found;
+        result.slots(t, p) = row;
+        result.source(row++) = t;
+      }
   return result;
 }
 
@@ -98,10 +142,10 @@ template <typename Dot>
 static Reals groupedProduct(const Reals &rows, const Reals &weights, const Integers &offsets,
                             const std::optional<Integers> &source, Dot dot) {
   Reals result({source ? source->dim(0) : rows.dim(0), weights.dim(1)});
-  for (int64_t e = 0; e < weights.dim(0); ++e)
-    for (int64_t r = offsets(e); r < offsets(e + 1); ++r)
+  for (int64_t g = 0; g + 1 < offsets.dim(0); ++g)
+    for (int64_t r = offsets(g); r < offsets(g + 1); ++r)
       for (int64_t n = 0; n < weights.dim(1); ++n)
-        result(r, n) = dot(source ? (*source)(r) : r, e, n);
+        result(r, n) = dot(source ? (*source)(r) : r, g % weights.dim(0), n);
   return result;
 }
 
@@ -153,9 +197,10 @@ Reals hadal::reference::combine(const Reals &rows, const Integers &position, con
     for (int64_t i = 0; i < rows.dim(1); ++i) {
       std::vector<std::pair<int64_t, float>> leaves;
       for (int64_t k = 0; k < position.dim(1); ++k)
-        leaves.push_back(
-            {experts(t, k), static_cast<float>(weights(t, k)) * static_cast<float>(rows(position(t, k), i))});
-      result(t, i) = *treeSum(leaves, 0, expertCount);
+        if (position(t, k) >= 0)
+          leaves.push_back(
+              {experts(t, k), static_cast<float>(weights(t, k)) * static_cast<float>(rows(position(t, k), i))});
+      result(t, i) = treeSum(leaves, 0, expertCount).value_or(0);
     }
   return result;
 }
@@ -166,7 +211,7 @@ CombineGradients hadal::reference::combineGradients(const Reals &rows, const Int
   CombineGradients result{Reals(rows.shape), Reals(weights.shape)};
   for (int64_t t = 0; t < position.dim(0); ++t)
     for (int64_t k = 0; k < position.dim(1); ++k)
-      for (int64_t i = 0; i < rows.dim(1); ++i) {
+      for (int64_t i = 0; position(t, k) >= 0 && i < rows.dim(1); ++i) {
         result.rows(position(t, k), i) += weights(t, k) * gradient(t, i);
         result.weights(t, k) += rows(position(t, k), i) * gradient(t, i);
       }

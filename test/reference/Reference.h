@@ -103,16 +103,25 @@ Routing route(const Reals &logits, const Reals &bias, const RouteOptions &option
               const std::optional<Integers> &forced = std::nullopt);
 
 struct Plan {
-  Integers source;   // [T*K]
-  Integers position; // [T, K]
-  Integers offsets;  // [E+1]
-  Integers active;   // [E]
+  Integers source;   // [R]
+  Integers position; // [T, K], -1 where the expert is
+  Integers offsets;  // [S*E+1]
+  Integers active;   // [S*E]
 };
-Plan plan(const Integers &experts, int64_t expertCount);
+/// `segments` [2S]: (rows, choices) of each block of tokens; without them all tokens are one.
+Plan plan(const Integers &experts, int64_t expertCount, const std::optional<Integers> &segments = std::nullopt);
+
+struct Sends {
+  Integers source; // [C], C = T * min(K, P)
+  Integers slots;  // [T, P]
+  Integers ids;    // [C, K]
+  Integers counts; // [P, S, 2]
+};
+Sends planSends(const Integers &experts, int64_t expertCount, int64_t parts, const std::optional<Integers> &received);
 
 Reals dispatch(const Reals &x, const Integers &source);
 
-/// `source` empty: rows are in place.
+/// `source` empty: rows are in place. Group g has the weights g % E.
 Reals groupedMatmul(const Reals &rows, const Reals &weights, const Integers &offsets,
                     const std::optional<Integers> &source);
 
@@ -120,7 +129,7 @@ Reals groupedMatmul(const Reals &rows, const Reals &weights, const Integers &off
 Reals groupedMatmulChain(const Reals &rows, const Reals &weights, const Integers &offsets,
                          const std::optional<Integers> &source);
 
-/// In f32, in the halving tree over [0, expertCount).
+/// In f32, in the halving tree over [0, expertCount). A choice whose position is -1 is left out.
 Reals combine(const Reals &rows, const Integers &position, const Integers &experts, const Reals &weights,
               int64_t expertCount);
 

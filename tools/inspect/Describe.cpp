@@ -141,12 +141,49 @@ private:
     case fb::Action_Wait:
       out["wait"] = command.action_as_Wait()->event();
       break;
+    case fb::Action_Send:
+      out["send"] = nameOf(command.action_as_Send()->argument());
+      out["stage"] = command.action_as_Send()->stage();
+      break;
+    case fb::Action_Receive:
+      out["receive"] = nameOf(command.action_as_Receive()->argument());
+      out["stage"] = command.action_as_Receive()->stage();
+      break;
+    case fb::Action_ExchangeCounts: {
+      const fb::ExchangeCounts &exchange = *command.action_as_ExchangeCounts();
+      out["exchange_counts"] = nameOf(exchange.receive());
+      out["send"] = nameOf(exchange.send());
+      addGroup(out, exchange);
+      out["rows"] = std::string(names[exchange.rows()]);
+      out["choices"] = std::string(names[exchange.choices()]);
+      break;
+    }
+    case fb::Action_Exchange: {
+      const fb::Exchange &exchange = *command.action_as_Exchange();
+      out["exchange"] = nameOf(exchange.destination());
+      out["source"] = nameOf(exchange.source());
+      out["send_counts"] = nameOf(exchange.send_counts());
+      out["receive_counts"] = nameOf(exchange.receive_counts());
+      addGroup(out, exchange);
+      out["row_bytes"] = exchange.row_bytes();
+      if (exchange.capacity())
+        out["capacity"] = exchange.capacity();
+      break;
+    }
     case fb::Action_NONE:
       break;
     }
     if (command.stream())
       out["stream"] = command.stream();
     return out;
+  }
+
+  std::string nameOf(uint32_t argument) const { return program.arguments()->Get(argument)->name()->str(); }
+
+  template <typename Exchange> static void addGroup(Json &out, const Exchange &exchange) {
+    out["parts"] = exchange.parts();
+    out["segments"] = exchange.segments();
+    out["stride"] = exchange.stride();
   }
 
   const fb::Module &module;

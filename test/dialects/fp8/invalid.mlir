@@ -200,7 +200,7 @@ func.func @grouped_matmul_c3(%rows: tensor<?x300xf32>, %weights: tensor<4x200x30
 func.func @grouped_matmul_c4(%rows: tensor<?x300xf32>, %weights: tensor<4x200x300xf8E4M3FN>, %scale: tensor<4x2x3xf32>,
                              %offsets: tensor<4xi32>, %active: tensor<4xi32>)
     -> tensor<?x200xf32> {
-  // expected-error@+1 {{'fp8.grouped_matmul' op wants dimension 0 of offsets (4) to be E+1 (5)}}
+  // expected-error@+1 {{'fp8.grouped_matmul' op wants the groups of offsets (3) to be a multiple of E (4)}}
   %r = fp8.grouped_matmul %rows, %weights, %scale, %offsets, %active {block = array<i64: 128, 128>}
       : tensor<?x300xf32>, tensor<4x200x300xf8E4M3FN>, tensor<4x2x3xf32>, tensor<4xi32>, tensor<4xi32>
       -> tensor<?x200xf32>
@@ -213,7 +213,7 @@ func.func @grouped_matmul_c4(%rows: tensor<?x300xf32>, %weights: tensor<4x200x30
 func.func @grouped_matmul_c5(%rows: tensor<?x300xf32>, %weights: tensor<4x200x300xf8E4M3FN>, %scale: tensor<4x2x3xf32>,
                              %offsets: tensor<5xi32>, %active: tensor<5xi32>)
     -> tensor<?x200xf32> {
-  // expected-error@+1 {{'fp8.grouped_matmul' op wants dimension 0 of active (5) to be E (4)}}
+  // expected-error@+1 {{'fp8.grouped_matmul' op wants dimension 0 of active (5) to be G (4)}}
   %r = fp8.grouped_matmul %rows, %weights, %scale, %offsets, %active {block = array<i64: 128, 128>}
       : tensor<?x300xf32>, tensor<4x200x300xf8E4M3FN>, tensor<4x2x3xf32>, tensor<5xi32>, tensor<5xi32>
       -> tensor<?x200xf32>

@@ -217,6 +217,217 @@ func.func @plan_c6(%experts: tensor<?x4xi32>) -> (tensor<?xi32>, tensor<?x4xi32>
 
 // -----
 
+// C7
+func.func @plan_c7(%experts: tensor<?x4xi32>, %received: tensor<7xi32>)
+    -> (tensor<?xi32>, tensor<?x4xi32>, tensor<13xi32>, tensor<12xi32>) {
+  // expected-error@+1 {{'moe.plan' op wants segments to be 2 * S numbers, got 'tensor<7xi32>'}}
+  %source, %position, %offsets, %active = moe.plan %experts segments(%received : tensor<7xi32>)
+      {expert_count = 4 : i64, choices = "L1.0.choices"}
+      : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<13xi32>, tensor<12xi32>
+  return %source, %position, %offsets, %active : tensor<?xi32>, tensor<?x4xi32>, tensor<13xi32>, tensor<12xi32>
+}
+
+// -----
+
+// C8
+func.func @plan_c8(%experts: tensor<?x4xi32>, %received: tensor<6xi32>)
+    -> (tensor<?xi32>, tensor<?x4xi32>, tensor<13xi32>, tensor<12xi32>) {
+  // expected-error@+1 {{'moe.plan' op wants choices, the register of R, where it has segments}}
+  %source, %position, %offsets, %active = moe.plan %experts segments(%received : tensor<6xi32>) {expert_count = 4 : i64}
+      : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<13xi32>, tensor<12xi32>
+  return %source, %position, %offsets, %active : tensor<?xi32>, tensor<?x4xi32>, tensor<13xi32>, tensor<12xi32>
+}
+
+// -----
+
+// C1
+func.func @plan_sends_c1(%experts: tensor<?x?xi32>, %received: tensor<6xi32>)
+    -> (tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<12xi32>) {
+  // expected-error@+1 {{'moe.plan_sends' op wants dimension 1 of experts (K) to be static, got 'tensor<?x?xi32>'}}
+  %source, %slots, %ids, %counts = moe.plan_sends %experts segments(%received : tensor<6xi32>)
+      {expert_count = 16 : i64, parts = 2 : i64, segments = 3 : i64}
+      : tensor<?x?xi32> -> tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<12xi32>
+  return %source, %slots, %ids, %counts : tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<12xi32>
+}
+
+// -----
+
+// C2
+func.func @plan_sends_c2(%experts: tensor<?x4xi32>, %received: tensor<6xi32>)
+    -> (tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<12xi32>) {
+  // expected-error@+1 {{'moe.plan_sends' op wants parts (0) to be at least 1}}
+  %source, %slots, %ids, %counts = moe.plan_sends %experts segments(%received : tensor<6xi32>)
+      {expert_count = 16 : i64, parts = 0 : i64, segments = 3 : i64}
+      : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<12xi32>
+  return %source, %slots, %ids, %counts : tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<12xi32>
+}
+
+// -----
+
+// C3
+func.func @plan_sends_c3(%experts: tensor<?x4xi32>, %received: tensor<6xi32>)
+    -> (tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<12xi32>) {
+  // expected-error@+1 {{'moe.plan_sends' op wants expert_count (15) to be a multiple of parts (2)}}
+  %source, %slots, %ids, %counts = moe.plan_sends %experts segments(%received : tensor<6xi32>)
+      {expert_count = 15 : i64, parts = 2 : i64, segments = 3 : i64}
+      : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<12xi32>
+  return %source, %slots, %ids, %counts : tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<12xi32>
+}
+
+// -----
+
+// C4
+func.func @plan_sends_c4(%experts: tensor<?x4xi32>, %received: tensor<6xi32>)
+    -> (tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<12xi32>) {
+  // expected-error@+1 {{'moe.plan_sends' op wants segments (3) to be 1 without counts of what was received}}
+  %source, %slots, %ids, %counts = moe.plan_sends %experts
+      {expert_count = 16 : i64, parts = 2 : i64, segments = 3 : i64}
+      : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<12xi32>
+  return %source, %slots, %ids, %counts : tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<12xi32>
+}
+
+// -----
+
+// C5
+func.func @plan_sends_c5(%experts: tensor<?x4xi32>, %received: tensor<8xi32>)
+    -> (tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<12xi32>) {
+  // expected-error@+1 {{'moe.plan_sends' op wants dimension 0 of segments (8) to be 2*S (6)}}
+  %source, %slots, %ids, %counts = moe.plan_sends %experts segments(%received : tensor<8xi32>)
+      {expert_count = 16 : i64, parts = 2 : i64, segments = 3 : i64}
+      : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<12xi32>
+  return %source, %slots, %ids, %counts : tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<12xi32>
+}
+
+// -----
+
+// C6
+func.func @plan_sends_c6(%experts: tensor<5x4xi32>, %received: tensor<6xi32>)
+    -> (tensor<9xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<12xi32>) {
+  // expected-error@+1 {{'moe.plan_sends' op wants dimension 0 of source (9) to be C (10)}}
+  %source, %slots, %ids, %counts = moe.plan_sends %experts segments(%received : tensor<6xi32>)
+      {expert_count = 16 : i64, parts = 2 : i64, segments = 3 : i64}
+      : tensor<5x4xi32> -> tensor<9xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<12xi32>
+  return %source, %slots, %ids, %counts : tensor<9xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<12xi32>
+}
+
+// -----
+
+// C7
+func.func @plan_sends_c7(%experts: tensor<?x4xi32>, %received: tensor<6xi32>)
+    -> (tensor<?xi32>, tensor<?x3xi32>, tensor<?x4xi32>, tensor<12xi32>) {
+  // expected-error@+1 {{'moe.plan_sends' op wants dimension 1 of slots (3) to be P (2)}}
+  %source, %slots, %ids, %counts = moe.plan_sends %experts segments(%received : tensor<6xi32>)
+      {expert_count = 16 : i64, parts = 2 : i64, segments = 3 : i64}
+      : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x3xi32>, tensor<?x4xi32>, tensor<12xi32>
+  return %source, %slots, %ids, %counts : tensor<?xi32>, tensor<?x3xi32>, tensor<?x4xi32>, tensor<12xi32>
+}
+
+// -----
+
+// C8
+func.func @plan_sends_c8(%experts: tensor<?x4xi32>, %received: tensor<6xi32>)
+    -> (tensor<?xi32>, tensor<?x2xi32>, tensor<?x5xi32>, tensor<12xi32>) {
+  // expected-error@+1 {{'moe.plan_sends' op wants dimension 1 of ids (5) to be K (4)}}
+  %source, %slots, %ids, %counts = moe.plan_sends %experts segments(%received : tensor<6xi32>)
+      {expert_count = 16 : i64, parts = 2 : i64, segments = 3 : i64}
+      : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x2xi32>, tensor<?x5xi32>, tensor<12xi32>
+  return %source, %slots, %ids, %counts : tensor<?xi32>, tensor<?x2xi32>, tensor<?x5xi32>, tensor<12xi32>
+}
+
+// -----
+
+// C9
+func.func @plan_sends_c9(%experts: tensor<?x4xi32>, %received: tensor<6xi32>)
+    -> (tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<6xi32>) {
+  // expected-error@+1 {{'moe.plan_sends' op wants dimension 0 of counts (6) to be 2*P*S (12)}}
+  %source, %slots, %ids, %counts = moe.plan_sends %experts segments(%received : tensor<6xi32>)
+      {expert_count = 16 : i64, parts = 2 : i64, segments = 3 : i64}
+      : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<6xi32>
+  return %source, %slots, %ids, %counts : tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<6xi32>
+}
+
+// -----
+
+// C1
+func.func @exchange_counts_c1(%send: tensor<8xi32>) -> tensor<8xi32> {
+  // expected-error@+1 {{'moe.exchange_counts' op wants parts (4), segments (1) and stride (0) to be at least 1}}
+  %r = moe.exchange_counts %send {parts = 4 : i64, segments = 1 : i64, stride = 0 : i64, rows = "rows", choices = "choices"}
+      : tensor<8xi32>
+  return %r : tensor<8xi32>
+}
+
+// -----
+
+// C2
+func.func @exchange_counts_c2(%send: tensor<6xi32>) -> tensor<6xi32> {
+  // expected-error@+1 {{'moe.exchange_counts' op wants dimension 0 of send (6) to be 2*P*S (8)}}
+  %r = moe.exchange_counts %send {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows", choices = "choices"}
+      : tensor<6xi32>
+  return %r : tensor<6xi32>
+}
+
+// -----
+
+// C1
+func.func @exchange_c1(%x: tensor<?x64xf32>, %counts: tensor<8xi32>, %like: tensor<?xi32>) -> tensor<?x64xf32> {
+  // expected-error@+1 {{'moe.exchange' op wants parts (0), segments (1) and stride (1) to be at least 1}}
+  %r = moe.exchange %x, %counts, %counts {parts = 0 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows"}
+      : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xf32>
+  return %r : tensor<?x64xf32>
+}
+
+// -----
+
+// C2
+func.func @exchange_c2(%x: tensor<?x64xf32>, %counts: tensor<6xi32>, %like: tensor<?xi32>) -> tensor<?x64xf32> {
+  // expected-error@+1 {{'moe.exchange' op wants dimension 0 of send (6) to be 2*P*S (8)}}
+  %r = moe.exchange %x, %counts, %counts {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows"}
+      : tensor<?x64xf32>, tensor<6xi32> -> tensor<?x64xf32>
+  return %r : tensor<?x64xf32>
+}
+
+// -----
+
+// C3
+func.func @exchange_c3(%x: tensor<?x64xf32>, %counts: tensor<8xi32>, %like: tensor<?xi32>) -> tensor<?x64xf32> {
+  // expected-error@+1 {{'moe.exchange' op wants either rows, a register, or like}}
+  %r = moe.exchange %x, %counts, %counts {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64}
+      : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xf32>
+  return %r : tensor<?x64xf32>
+}
+
+// -----
+
+// C4
+func.func @exchange_c4(%x: tensor<?x?xf32>, %counts: tensor<8xi32>, %like: tensor<?xi32>) -> tensor<?x64xf32> {
+  // expected-error@+1 {{'moe.exchange' op wants dimension 1 of x (H) to be static, got 'tensor<?x?xf32>'}}
+  %r = moe.exchange %x, %counts, %counts {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows"}
+      : tensor<?x?xf32>, tensor<8xi32> -> tensor<?x64xf32>
+  return %r : tensor<?x64xf32>
+}
+
+// -----
+
+// C5
+func.func @exchange_c5(%x: tensor<?x64xf32>, %counts: tensor<8xi32>, %like: tensor<?xi32>) -> tensor<?x64xi32> {
+  // expected-error@+1 {{'moe.exchange' op wants a result of the elements of x ('f32'), got 'tensor<?x64xi32>'}}
+  %r = moe.exchange %x, %counts, %counts {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows"}
+      : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xi32>
+  return %r : tensor<?x64xi32>
+}
+
+// -----
+
+// C6
+func.func @exchange_c6(%x: tensor<?x64xf32>, %counts: tensor<8xi32>, %like: tensor<8xi32>) -> tensor<9x64xf32> {
+  // expected-error@+1 {{'moe.exchange' op wants like to have the leading size of the result 'tensor<9x64xf32>', got 'tensor<8xi32>'}}
+  %r = moe.exchange %x, %counts, %counts like(%like : tensor<8xi32>) {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64}
+      : tensor<?x64xf32>, tensor<8xi32> -> tensor<9x64xf32>
+  return %r : tensor<9x64xf32>
+}
+
+// -----
+
 // C1
 func.func @dispatch_c1(%x: tensor<?x?xf32>, %source: tensor<?xi32>) -> tensor<?x64xf32> {
   // expected-error@+1 {{'moe.dispatch' op wants dimension 1 of x (H) to be static, got 'tensor<?x?xf32>'}}
@@ -269,7 +480,7 @@ func.func @grouped_matmul_c1(%rows: tensor<?x64xf32>, %weights: tensor<16x?x64xb
 func.func @grouped_matmul_c2(%rows: tensor<?x64xf32>, %weights: tensor<16x24x64xbf16>, %offsets: tensor<16xi32>,
                              %active: tensor<16xi32>)
     -> tensor<?x24xf32> {
-  // expected-error@+1 {{'moe.grouped_matmul' op wants dimension 0 of offsets (16) to be E+1 (17)}}
+  // expected-error@+1 {{'moe.grouped_matmul' op wants the groups of offsets (15) to be a multiple of E (16)}}
   %r = moe.grouped_matmul %rows, %weights, %offsets, %active
       : tensor<?x64xf32>, tensor<16x24x64xbf16>, tensor<16xi32>, tensor<16xi32> -> tensor<?x24xf32>
   return %r : tensor<?x24xf32>
@@ -281,7 +492,7 @@ func.func @grouped_matmul_c2(%rows: tensor<?x64xf32>, %weights: tensor<16x24x64x
 func.func @grouped_matmul_c3(%rows: tensor<?x64xf32>, %weights: tensor<16x24x64xbf16>, %offsets: tensor<17xi32>,
                              %active: tensor<17xi32>)
     -> tensor<?x24xf32> {
-  // expected-error@+1 {{'moe.grouped_matmul' op wants dimension 0 of active (17) to be E (16)}}
+  // expected-error@+1 {{'moe.grouped_matmul' op wants dimension 0 of active (17) to be G (16)}}
   %r = moe.grouped_matmul %rows, %weights, %offsets, %active
       : tensor<?x64xf32>, tensor<16x24x64xbf16>, tensor<17xi32>, tensor<17xi32> -> tensor<?x24xf32>
   return %r : tensor<?x24xf32>

@@ -54,6 +54,40 @@ func.func @plan_static(%experts: tensor<5x4xi32>)
   return %source, %position, %offsets, %active : tensor<20xi32>, tensor<5x4xi32>, tensor<17xi32>, tensor<16xi32>
 }
 
+// Tokens of two sources, of which some choices are of other ranks.
+// CHECK-LABEL: func.func @plan_segments(
+// CHECK: moe.plan {{.*}} segments(%{{.*}} : tensor<4xi32>) {choices = "L1.0.choices", expert_count = 8 : i64} : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
+func.func @plan_segments(%experts: tensor<?x4xi32>, %received: tensor<4xi32>)
+    -> (tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>) {
+  %source, %position, %offsets, %active = moe.plan %experts segments(%received : tensor<4xi32>)
+      {expert_count = 8 : i64, choices = "L1.0.choices"}
+      : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
+  return %source, %position, %offsets, %active : tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
+}
+
+// To four ranks, and back.
+// CHECK-LABEL: func.func @exchange(
+// CHECK: moe.plan_sends {{.*}} {expert_count = 16 : i64, parts = 4 : i64, segments = 1 : i64} : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<?x4xi32>, tensor<8xi32>
+// CHECK: moe.exchange_counts {{.*}} {choices = "L1.0.choices", parts = 4 : i64, rows = "L1.0.rows", segments = 1 : i64, stride = 2 : i64} : tensor<8xi32>
+// CHECK: moe.exchange {{.*}} {parts = 4 : i64, rows = "L1.0.rows", segments = 1 : i64, stride = 2 : i64} : tensor<?x4xi32>, tensor<8xi32> -> tensor<?x4xi32>
+// CHECK: moe.exchange {{.*}} like(%{{.*}} : tensor<?xi32>) {parts = 4 : i64, segments = 1 : i64, stride = 2 : i64} : tensor<?x4xi32>, tensor<8xi32> -> tensor<?x4xi32>
+// CHECK: moe.plan_sends {{.*}} segments(%{{.*}} : tensor<8xi32>) {expert_count = 4 : i64, parts = 2 : i64, segments = 4 : i64} : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<16xi32>
+func.func @exchange(%experts: tensor<?x4xi32>) -> (tensor<?x4xi32>, tensor<?x2xi32>) {
+  %source, %slots, %ids, %send = moe.plan_sends %experts {expert_count = 16 : i64, parts = 4 : i64, segments = 1 : i64}
+      : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<?x4xi32>, tensor<8xi32>
+  %receive = moe.exchange_counts %send
+      {parts = 4 : i64, segments = 1 : i64, stride = 2 : i64, rows = "L1.0.rows", choices = "L1.0.choices"} : tensor<8xi32>
+  %there = moe.exchange %ids, %send, %receive
+      {parts = 4 : i64, segments = 1 : i64, stride = 2 : i64, rows = "L1.0.rows"}
+      : tensor<?x4xi32>, tensor<8xi32> -> tensor<?x4xi32>
+  %back = moe.exchange %there, %receive, %send like(%source : tensor<?xi32>)
+      {parts = 4 : i64, segments = 1 : i64, stride = 2 : i64} : tensor<?x4xi32>, tensor<8xi32> -> tensor<?x4xi32>
+  %source1, %slots1, %ids1, %send1 = moe.plan_sends %there segments(%receive : tensor<8xi32>)
+      {expert_count = 4 : i64, parts = 2 : i64, segments = 4 : i64}
+      : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<16xi32>
+  return %back, %slots1 : tensor<?x4xi32>, tensor<?x2xi32>
+}
+
 // A gather.
 // CHECK-LABEL: func.func @dispatch(
 // CHECK: moe.dispatch {{.*}} : tensor<?x64xf32>, tensor<?xi32> -> tensor<?x64xf32>
@@ -134,6 +168,19 @@ func.func @grouped_weight_grad_source(%rows: tensor<?x64xf32>, %gradient: tensor
       : tensor<?x64xf32>, tensor<?x24xf32>, tensor<17xi32>, tensor<16xi32>, tensor<16x24x64xf32>
       -> tensor<16x24x64xf32>
   return %r : tensor<16x24x64xf32>
+}
+
+// Of choices that are of this rank.
+// CHECK-LABEL: func.func @combine_partial(
+// CHECK: moe.combine {{.*}} {expert_count = 16 : i64, partial} : tensor<?x64xf32>, tensor<?x4xi32>, tensor<?x4xi32>, tensor<?x4xf32> -> tensor<?x64xf32>
+// CHECK: moe.combine_grad {{.*}} {partial} : tensor<?x64xf32>, tensor<?x4xi32>, tensor<?x4xf32>, tensor<?x64xf32> -> tensor<?x64xf32>, tensor<?x4xf32>
+func.func @combine_partial(%rows: tensor<?x64xf32>, %position: tensor<?x4xi32>, %experts: tensor<?x4xi32>,
+                           %weights: tensor<?x4xf32>) -> (tensor<?x64xf32>, tensor<?x4xf32>) {
+  %y = moe.combine %rows, %position, %experts, %weights {expert_count = 16 : i64, partial}
+      : tensor<?x64xf32>, tensor<?x4xi32>, tensor<?x4xi32>, tensor<?x4xf32> -> tensor<?x64xf32>
+  %drows, %dweights = moe.combine_grad %rows, %position, %weights, %y {partial}
+      : tensor<?x64xf32>, tensor<?x4xi32>, tensor<?x4xf32>, tensor<?x64xf32> -> tensor<?x64xf32>, tensor<?x4xf32>
+  return %drows, %dweights : tensor<?x64xf32>, tensor<?x4xf32>
 }
 
 // Gradients of rows and of weights.

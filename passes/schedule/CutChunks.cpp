@@ -1,0 +1,499 @@
+// Chunk functions in segments: what a stage computes between two exchanges with other ranks.
+//
+//   @stage.0_forward(%x) -> %y              @stage.0.forward(%x) -> %y {            (hadal.chunk)
+//     ops                                     %a = call @stage.0.forward.0(%x)
+//     moe.exchange                   ->       %b = moe.exchange %a
+//     ops                                     %y = call @stage.0.forward.1(%a, %b)
+//
+// An op stands in the first segment in which all that it reads is there, but for chains that write in place, which stay together.
+#include "dialects/moe/Moe.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "passes/Passes.h"
+#include "passes/kernels/FormPrograms.h"
+#include "llvm/ADT/SetVector.h"
+
+namespace hadal {
+#define GEN_PASS_DEF_HADALCUTCHUNKS
+#include "passes/Passes.h.inc"
+} // namespace hadal
+
+using namespace mlir;
+using namespace hadal;
+
+namespace {
+
+bool isExchange(Operation *op) { return isa_and_nonnull<moe::ExchangeOp, moe::ExchangeCountsOp>(op); }
+
+/// Costs nothing, so each segment has its own.
+bool isCloned(Operation *op) { return isFree(op) || op->hasTrait<OpTrait::ConstantLike>(); }
+
+/// The operands of `op` and what its regions read from `block`.
+SmallVector<Value> readsOf(Operation *op, Block &block) {
+  SmallVector<Value> reads;
+  op->walk([&](Operation *inner) {
+    for (Value v : inner->getOperands())
+      if (v.getParentBlock() == &block)
+        reads.push_back(v);
+  });
+  return reads;
+}
+
+class Cutter {
+public:
+  /// `shapes` holds the sizes of values that earlier chunks of the stage have handed on.
+  Cutter(func::FuncOp f, StringRef prefix, StringRef kind, llvm::StringMap<AffineMap> &shapes)
+      : f(f), block(f.getBody().front()), name((prefix + "." + kind).str()), kind(kind), shapes(shapes), b(f.getContext()) {}
+
+  LogicalResult run() {
+    dropLosses();
+    readShapes();
+    materializeResults();
+    place();
+    nameValues();
+    if (failed(noteShapes()))
+      return failure();
+    b.setInsertionPoint(f);
+    auto chunk = func::FuncOp::create(b, f.getLoc(), name, f.getFunctionType());
+    chunk->setDiscardableAttrs(f->getDiscardableAttrDictionary());
+    chunk->setAttr("hadal.chunk", b.getUnitAttr());
+    chunk.setPrivate();
+    for (unsigned i = 0; i < f.getNumArguments(); ++i)
+      chunk.setArgAttrs(i, f.getArgAttrDict(i));
+    for (unsigned i = 0; i < f.getNumResults(); ++i)
+      chunk.setResultAttrs(i, f.getResultAttrDict(i));
+    Block *body = chunk.addEntryBlock();
+    for (auto [from, to] : llvm::zip(block.getArguments(), body->getArguments()))
+      chunkValues.map(from, to);
+    OpBuilder at = OpBuilder::atBlockEnd(body);
+    for (int64_t s = 0; s < segments; ++s) {
+      if (failed(segment(s, at)))
+        return failure();
+      for (Operation &op : block.without_terminator())
+        if (isExchange(&op) && depth[&op] == s) {
+          Operation *copy = at.clone(op, chunkValues);
+          copy->setAttr("exec.name", names.lookup(op.getResult(0)));
+          copy->setAttr("exec.shape", AffineMapAttr::get(shapes.lookup(names.lookup(op.getResult(0)).getValue())));
+        }
+    }
+    SmallVector<Value> returned;
+    for (Value v : block.getTerminator()->getOperands())
+      returned.push_back(chunkValues.lookup(v));
+    func::ReturnOp::create(at, f.getLoc(), returned);
+    // Some arguments were there for their size.
+    llvm::BitVector unread(chunk.getNumArguments());
+    for (BlockArgument argument : chunk.getArguments())
+      unread[argument.getArgNumber()] = argument.use_empty() && !chunk.getArgAttr(argument.getArgNumber(), "hadal.stage");
+    (void)chunk.eraseArguments(unread);
+    f.erase();
+    return success();
+  }
+
+private:
+  /// A loss was there to be differentiated; what is kept of it adds up in a state.
+  void dropLosses() {
+    Operation *terminator = block.getTerminator();
+    llvm::BitVector dropped(f.getNumResults());
+    for (unsigned i = 0; i < f.getNumResults(); ++i)
+      if (f.getResultAttr(i, "hadal.loss"))
+        dropped.set(i);
+    terminator->eraseOperands(dropped);
+    (void)f.eraseResults(dropped);
+    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
+      if (isOpTriviallyDead(&op))
+        op.erase();
+  }
+
+  void readShapes() {
+    if (auto given = f->getAttrOfType<ArrayAttr>("exec.registers"))
+      registers = given.size();
+    for (BlockArgument argument : block.getArguments()) {
+      unsigned i = argument.getArgNumber();
+      auto type = cast<RankedTensorType>(argument.getType());
+      auto name = f.getArgAttrOfType<StringAttr>(i, "exec.name");
+      names[argument] = name;
+      auto given = f.getArgAttrOfType<AffineMapAttr>(i, "exec.shape");
+      AffineMap map = given ? given.getValue() : shapes.lookup(name.getValue());
+      if (StringRef of = name.getValue(); !map && of.consume_front("gradient."))
+        map = shapes.lookup(of);
+      if (map) // sharding may have added registers since
+        map = AffineMap::get(0, registers, map.getResults(), b.getContext());
+      if (f.getArgAttr(i, "hadal.stage")) {
+        if (shapes.contains(name.getValue()))
+          f.removeArgAttr(i, "hadal.stage"); // an earlier chunk has received it
+        else
+          shapes[name.getValue()] = map;
+      }
+      if (!map)
+        continue; // static
+      f.setArgAttr(i, "exec.shape", AffineMapAttr::get(map));
+      for (int64_t d = 0; d < type.getRank(); ++d)
+        sizes.set(argument, d, map.getResult(d));
+    }
+  }
+
+  /// Every result becomes what an op makes, each its own.
+  void materializeResults() {
+    Operation *terminator = block.getTerminator();
+    DenseSet<Value> seen;
+    for (OpOperand &operand : terminator->getOpOperands()) {
+      Operation *op = operand.get().getDefiningOp();
+      if (op && !isCloned(op) && seen.insert(operand.get()).second)
+        continue;
+      OpBuilder at(terminator);
+      auto type = cast<RankedTensorType>(operand.get().getType());
+      SmallVector<Value> dynamic;
+      for (int64_t d = 0; d < type.getRank(); ++d)
+        if (type.isDynamicDim(d))
+          dynamic.push_back(tensor::DimOp::create(at, f.getLoc(), operand.get(), d));
+      Value empty = tensor::EmptyOp::create(at, f.getLoc(), type, dynamic);
+      operand.set(linalg::CopyOp::create(at, f.getLoc(), operand.get(), empty).getResult(0));
+    }
+  }
+
+  /// What `v` is made of, looking through what each segment makes anew.
+  void rootsOf(Value v, llvm::SetVector<Value> &roots) {
+    Operation *op = v.getDefiningOp();
+    if (!op || !isCloned(op)) {
+      roots.insert(v);
+      return;
+    }
+    if (isa<tensor::DimOp>(op))
+      return; // a size is no reading: any value of that size tells it
+    for (Value read : readsOf(op, block))
+      rootsOf(read, roots);
+  }
+
+  /// The first segment that can read `v`.
+  int64_t availableIn(Value v) {
+    Operation *maker = v.getDefiningOp();
+    return maker ? depth[maker] + (isExchange(maker) ? 1 : 0) : 0;
+  }
+
+  /// Notes that `v` tells its sizes.
+  void tells(Value v) {
+    auto type = dyn_cast<RankedTensorType>(v.getType());
+    for (int64_t d = 0; type && d < type.getRank(); ++d)
+      if (auto size = sizes.dim(v, d); type.isDynamicDim(d) && succeeded(size)) {
+        std::pair<Value, int64_t> &known = tellers[*size];
+        if (!known.first || availableIn(v) < availableIn(known.first))
+          known = {v, d};
+      }
+  }
+
+  /// The value that tells the size first, and which of its dimensions; null where nothing does.
+  std::pair<Value, int64_t> tellerOf(tensor::DimOp dimOp) {
+    auto size = sizes.index(dimOp.getResult());
+    return failed(size) ? std::pair<Value, int64_t>() : tellers.lookup(*size);
+  }
+
+  /// The sizes that `v` is made of.
+  void dimsOf(Value v, SmallVector<tensor::DimOp> &dims) {
+    Operation *op = v.getDefiningOp();
+    if (!op || !isCloned(op))
+      return;
+    if (auto dimOp = dyn_cast<tensor::DimOp>(op))
+      dims.push_back(dimOp);
+    else
+      for (Value read : readsOf(op, block))
+        dimsOf(read, dims);
+  }
+
+  void place() {
+    for (BlockArgument argument : block.getArguments())
+      tells(argument);
+    for (Operation &op : block.without_terminator()) {
+      if (isCloned(&op))
+        continue;
+      int64_t at = 0;
+      llvm::SetVector<Value> roots;
+      SmallVector<tensor::DimOp> dims;
+      for (Value v : readsOf(&op, block)) {
+        rootsOf(v, roots);
+        dimsOf(v, dims);
+      }
+      for (Value root : roots)
+        at = std::max(at, availableIn(root));
+      for (tensor::DimOp dimOp : dims)
+        if (Value teller = tellerOf(dimOp).first)
+          at = std::max(at, availableIn(teller));
+      depth[&op] = at;
+      segments = std::max(segments, at + 1);
+      for (Value v : op.getResults())
+        tells(v);
+    }
+    // Ops that write one after the other into the same memory stay together.
+    for (Operation &op : llvm::reverse(block.without_terminator()))
+      if (OpOperand *destination = depth.contains(&op) ? destinationOf(&op) : nullptr)
+        if (Operation *before = destination->get().getDefiningOp(); before && depth.contains(before) && !isExchange(before) &&
+                                                                    destination->get().hasOneUse())
+          depth[before] = depth[&op];
+  }
+
+  void nameValues() {
+    Operation *terminator = block.getTerminator();
+    for (OpOperand &operand : terminator->getOpOperands())
+      names[operand.get()] = f.getResultAttrOfType<StringAttr>(operand.getOperandNumber(), "exec.name");
+    int64_t next = 0;
+    for (Operation &op : block.without_terminator()) {
+      if (isCloned(&op))
+        continue;
+      for (Value v : op.getResults())
+        if (StringAttr &known = names[v]; !known)
+          known = b.getStringAttr(kind + "." + std::to_string(next++));
+    }
+  }
+
+  FailureOr<AffineMap> shapeOf(Value v) {
+    SmallVector<AffineExpr> results;
+    for (int64_t d = 0; d < cast<RankedTensorType>(v.getType()).getRank(); ++d) {
+      auto size = sizes.dim(v, d);
+      if (failed(size))
+        return emitError(v.getLoc()) << "dimension " << d << " of what one chunk hands on to another is no function of the sizes of a micro-batch";
+      results.push_back(*size);
+    }
+    return AffineMap::get(0, registers, results, b.getContext());
+  }
+
+  /// Sizes of all that may cross: results and what is read in another segment.
+  LogicalResult noteShapes() {
+    auto note = [&](Value v) -> LogicalResult {
+      auto shape = shapeOf(v);
+      if (failed(shape))
+        return failure();
+      shapes[names.lookup(v).getValue()] = *shape;
+      return success();
+    };
+    for (Value v : block.getTerminator()->getOperands()) {
+      if (failed(note(v)))
+        return failure();
+      crossing.insert(v);
+    }
+    for (Operation &op : block.without_terminator()) {
+      if (isExchange(&op))
+        for (Value v : op.getResults())
+          if (failed(note(v)))
+            return failure();
+      if (isCloned(&op))
+        continue;
+      llvm::SetVector<Value> roots;
+      SmallVector<tensor::DimOp> dims;
+      for (Value v : readsOf(&op, block)) {
+        rootsOf(v, roots);
+        dimsOf(v, dims);
+      }
+      for (tensor::DimOp dimOp : dims)
+        if (Value teller = tellerOf(dimOp).first)
+          roots.insert(teller);
+      for (Value root : roots) {
+        Operation *maker = root.getDefiningOp();
+        if (maker && !isExchange(maker) && (depth[maker] != depth[&op] || isExchange(&op))) {
+          crossing.insert(root);
+          if (failed(note(root)))
+            return failure();
+        }
+      }
+    }
+    return success();
+  }
+
+  LogicalResult segment(int64_t number, OpBuilder &chunk) {
+    SmallVector<Operation *> mine;
+    for (Operation &op : block.without_terminator())
+      if (depth.contains(&op) && !isExchange(&op) && depth[&op] == number)
+        mine.push_back(&op);
+    if (mine.empty())
+      return success();
+    b.setInsertionPoint(f);
+    auto part = func::FuncOp::create(b, f.getLoc(), name + "." + std::to_string(number), b.getFunctionType({}, {}));
+    if (Attribute given = f->getAttr("exec.registers"))
+      part->setAttr("exec.registers", given);
+    Block *body = part.addEntryBlock();
+    OpBuilder at = OpBuilder::atBlockEnd(body);
+    IRMapping map;
+    SmallVector<Value> inputs;
+    auto addInput = [&](Value v) {
+      unsigned place = part.getNumArguments();
+      SmallVector<NamedAttribute> attributes{b.getNamedAttr("exec.name", names.lookup(v))};
+      auto type = cast<RankedTensorType>(v.getType());
+      if (AffineMap shape = shapes.lookup(names.lookup(v).getValue()); shape && !type.hasStaticShape())
+        attributes.push_back(b.getNamedAttr("exec.shape", AffineMapAttr::get(shape)));
+      else if (auto argument = dyn_cast<BlockArgument>(v))
+        if (Attribute given = f.getArgAttr(argument.getArgNumber(), "exec.shape"))
+          attributes.push_back(b.getNamedAttr("exec.shape", given));
+      (void)part.insertArgument(place, v.getType(), b.getDictionaryAttr(attributes), v.getLoc());
+      map.map(v, part.getArgument(place));
+      inputs.push_back(v);
+    };
+    // A size, from a value that is here anyway where there is one.
+    auto sizeHere = [&](tensor::DimOp dimOp) -> bool {
+      auto size = sizes.index(dimOp.getResult());
+      if (failed(size))
+        return false;
+      for (Value known : here)
+        for (int64_t d = 0; d < cast<RankedTensorType>(known.getType()).getRank(); ++d)
+          if (auto same = sizes.dim(known, d); map.contains(known) && succeeded(same) && *same == *size) {
+            map.map(dimOp.getResult(), tensor::DimOp::create(at, dimOp.getLoc(), map.lookup(known), d).getResult());
+            return true;
+          }
+      auto [teller, d] = tellerOf(dimOp);
+      if (!teller)
+        return false;
+      addInput(teller);
+      here.push_back(teller);
+      map.map(dimOp.getResult(), tensor::DimOp::create(at, dimOp.getLoc(), map.lookup(teller), d).getResult());
+      return true;
+    };
+    std::function<void(Value)> need = [&](Value v) {
+      if (map.contains(v))
+        return;
+      Operation *op = v.getDefiningOp();
+      if (!op || !isCloned(op)) {
+        addInput(v);
+        here.push_back(v);
+        return;
+      }
+      if (auto dimOp = dyn_cast<tensor::DimOp>(op); dimOp && sizeHere(dimOp))
+        return;
+      for (Value read : readsOf(op, block))
+        need(read);
+      at.clone(*op, map);
+    };
+    here.clear();
+    // Operands with memory first: sizes are then found among them.
+    for (Operation *op : mine) {
+      llvm::SetVector<Value> roots;
+      for (Value v : readsOf(op, block))
+        rootsOf(v, roots);
+      for (Value root : roots)
+        if (Operation *maker = root.getDefiningOp(); !maker || depth[maker] != number || isExchange(maker))
+          need(root);
+    }
+    SmallVector<Value> outputs;
+    for (Operation *op : mine) {
+      for (Value v : readsOf(op, block))
+        need(v);
+      at.clone(*op, map);
+      for (Value v : op->getResults()) {
+        if (isa<RankedTensorType>(v.getType()))
+          here.push_back(v);
+        if (crossing.contains(v))
+          outputs.push_back(v);
+      }
+    }
+    for (auto store : block.getOps<ml_program::GlobalStoreOp>()) {
+      llvm::SetVector<Value> roots;
+      rootsOf(store.getValue(), roots);
+      Operation *maker = roots.empty() ? nullptr : roots.front().getDefiningOp();
+      if (!maker || depth[maker] != number)
+        continue;
+      need(store.getValue());
+      at.clone(*store, map);
+    }
+    SmallVector<Value> returned;
+    for (Value v : outputs)
+      returned.push_back(map.lookup(v));
+    func::ReturnOp::create(at, f.getLoc(), returned);
+    part.setType(b.getFunctionType(part.getArgumentTypes(), ValueRange(returned).getTypes()));
+    for (auto [i, v] : llvm::enumerate(outputs)) {
+      part.setResultAttr(i, "exec.name", names.lookup(v));
+      part.setResultAttr(i, "exec.shape", AffineMapAttr::get(shapes.lookup(names.lookup(v).getValue())));
+    }
+
+    SmallVector<Value> operands;
+    for (Value v : inputs) {
+      if (!chunkValues.contains(v))
+        return emitError(v.getLoc()) << name << "." << number << " reads " << names.lookup(v) << ", which a later part makes (part "
+                                     << (v.getDefiningOp() ? depth.lookup(v.getDefiningOp()) : -1) << ")";
+      operands.push_back(chunkValues.lookup(v));
+    }
+    auto call = func::CallOp::create(chunk, f.getLoc(), part, operands);
+    for (auto [v, result] : llvm::zip(outputs, call.getResults()))
+      chunkValues.map(v, result);
+    return success();
+  }
+
+  func::FuncOp f;
+  Block &block;
+  std::string name;
+  std::string kind;
+  llvm::StringMap<AffineMap> &shapes;
+  OpBuilder b;
+  unsigned registers = 0;
+  Sizes sizes;
+  DenseMap<Operation *, int64_t> depth;
+  int64_t segments = 1;
+  DenseMap<AffineExpr, std::pair<Value, int64_t>> tellers; ///< of each size, the value that tells it first
+  DenseMap<Value, StringAttr> names;
+  llvm::DenseSet<Value> crossing;
+  SmallVector<Value> here; ///< of the segment at hand
+  IRMapping chunkValues;
+};
+
+struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
+  /// The sums that a stage's functions add to, as table Accumulator has them.
+  ArrayAttr accumulatorsOf(ArrayRef<func::FuncOp> functions, SymbolTable &symbols) {
+    Builder b(&getContext());
+    SmallVector<Attribute> found;
+    DenseMap<StringAttr, int64_t> numbers;
+    if (auto trainables = getOperation()->getAttrOfType<ArrayAttr>("hadal.trainables"))
+      for (auto [i, a] : llvm::enumerate(trainables))
+        numbers[cast<DictionaryAttr>(a).getAs<StringAttr>("name")] = i;
+    DenseSet<Operation *> seen;
+    for (func::FuncOp f : functions)
+      for (auto store : f.getOps<ml_program::GlobalStoreOp>()) {
+        auto global = symbols.lookup<ml_program::GlobalOp>(store.getGlobal().getLeafReference());
+        auto state = global->getAttrOfType<StringAttr>("exec.state");
+        auto of = global->getAttrOfType<FlatSymbolRefAttr>("hadal.layout_of");
+        if (!state || !seen.insert(global).second)
+          continue;
+        NamedAttrList entry;
+        entry.set("state", state);
+        entry.set("trainable", b.getI64IntegerAttr(of ? numbers.lookup(of.getAttr()) : -1));
+        auto use = global->getAttrOfType<IntegerAttr>("hadal.use");
+        entry.set("use", b.getI64IntegerAttr(use ? use.getInt() : 0));
+        auto owners = global->getAttrOfType<DenseI64ArrayAttr>("hadal.segment_owners");
+        entry.set("segment_owners", owners ? owners : b.getDenseI64ArrayAttr({}));
+        found.push_back(entry.getDictionary(&getContext()));
+      }
+    return b.getArrayAttr(found);
+  }
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    auto ranks = module->getAttrOfType<DictionaryAttr>("hadal.ranks");
+    if (!ranks)
+      return;
+    SymbolTable symbols(module);
+    Builder b(&getContext());
+    SmallVector<Attribute> stages;
+    for (auto [number, facts] : llvm::enumerate(ranks.getAs<ArrayAttr>("stages"))) {
+      std::string prefix = "stage." + std::to_string(number);
+      NamedAttrList entry(cast<DictionaryAttr>(facts));
+      llvm::StringMap<AffineMap> shapes;
+      SmallVector<func::FuncOp> functions;
+      for (StringRef kind : {"forward", "input_grad", "weight_grad"}) {
+        auto f = symbols.lookup<func::FuncOp>((prefix + "_" + kind).str());
+        if (!f) {
+          module.emitError() << "hadal-cut-chunks wants @" << prefix << "_" << kind << ": run --hadal-split-backward first";
+          return signalPassFailure();
+        }
+        functions.push_back(f);
+      }
+      entry.set("accumulators", accumulatorsOf(functions, symbols));
+      for (auto [f, kind] : llvm::zip(functions, ArrayRef<StringRef>{"forward", "input_grad", "weight_grad"})) {
+        if (failed(Cutter(f, prefix, kind, shapes).run()))
+          return signalPassFailure();
+        entry.set(kind, b.getStringAttr(prefix + "." + kind));
+      }
+      stages.push_back(entry.getDictionary(&getContext()));
+    }
+    NamedAttrList changed(ranks);
+    changed.set("stages", b.getArrayAttr(stages));
+    module->setAttr("hadal.ranks", changed.getDictionary(&getContext()));
+  }
+};
+
+} // namespace

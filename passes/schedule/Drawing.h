@@ -1,0 +1,23 @@
+//===- Drawing.h - pictures of schedules ----------------------------------===//
+
+#ifndef HADAL_PASSES_SCHEDULE_DRAWING_H
+#define HADAL_PASSES_SCHEDULE_DRAWING_H
+
+#include "passes/schedule/Timeline.h"
+
+namespace hadal::schedule {
+
+/// A row a rank, a column a unit of time (the shortest of the costs), a bar where a chunk begins:
+///
+///     rank 0 |F0 |F1 |F2 |f0 |i0 |w0 |F3+b1     |...
+///
+/// Letters as in toText, small in direction 1; dots where the rank waits. Behind it each rank's idle share, below it
+/// the bubble and the formula's.
+std::string drawText(const Schedule &schedule, const Timeline &line, const Costs &costs);
+
+/// One self-contained page: ranks by time, colours by kind, depth of colour by direction, titles on hover, idle shares.
+std::string drawHtml(const Schedule &schedule, const Timeline &line, const Costs &costs);
+
+} // namespace hadal::schedule
+
+#endif // HADAL_PASSES_SCHEDULE_DRAWING_H

@@ -1,0 +1,59 @@
+#include "passes/schedule/Timeline.h"
+#include "passes/schedule/Walk.h"
+
+#include <numeric>
+
+using namespace hadal;
+using namespace hadal::schedule;
+
+double Timeline::bubble() const { return busy.empty() ? 0 : end - *std::min_element(busy.begin(), busy.end()); }
+
+static double costOf(const Costs &costs, Kind kind) {
+  switch (kind) {
+  case Kind::Forward:
+    return costs.forward;
+  case Kind::Backward:
+    return costs.inputGrad + costs.weightGrad;
+  case Kind::InputGrad:
+    return costs.inputGrad;
+  case Kind::WeightGrad:
+    return costs.weightGrad;
+  }
+  return 0;
+}
+
+Result<Timeline> schedule::timeline(const Schedule &s, const Costs &costs) {
+  HADAL_TRY(verify(s));
+  Timeline line;
+  line.busy.resize(s.orders.size());
+  for (const Order &order : s.orders)
+    line.spans.emplace_back(order.size());
+  std::vector<double> done(eventCount(s)), clock(s.orders.size());
+  walk(s, [&](uint32_t rank, size_t first, size_t count) {
+    const Order &order = s.orders[rank];
+    double begin = clock[rank], took = count == 2 ? costs.pair : costOf(costs, order[first].kind);
+    for (size_t i = first; i < first + count; ++i)
+      for (const Event &e : needs(s, rank, order[i]))
+        begin = std::max(begin, done[numberOf(s, e)]);
+    clock[rank] = begin + took;
+    line.busy[rank] += took;
+    line.end = std::max(line.end, clock[rank]);
+    for (size_t i = first; i < first + count; ++i) {
+      line.spans[rank][i] = {begin, clock[rank]};
+      for (const Event &e : makes(s, rank, order[i]))
+        done[numberOf(s, e)] = clock[rank];
+    }
+  });
+  return line;
+}
+
+double schedule::bubbleFormula(const Schedule &s, const Costs &c) {
+  double whole = c.inputGrad + c.weightGrad, depth = s.ranks - 1;
+  if (s.name == "1f1b")
+    return depth * (c.forward + whole);
+  if (s.name == "zb1p")
+    return depth * (c.forward + c.inputGrad) - (std::min(s.ranks, s.microBatches) - 1) * c.weightGrad;
+  if (s.name == "dualpipe")
+    depth = s.ranks / 2 - 1;
+  return depth * (c.pair + whole - 3 * c.weightGrad);
+}

@@ -1,0 +1,293 @@
+#include "runtime/module/RankColumn.h"
+#include "runtime/module/CheckRanks.h"
+
+#include <algorithm>
+
+namespace hadal::verify {
+
+std::string chunkName(const fb::Chunk &chunk) {
+  return "FBIW"[static_cast<size_t>(chunk.kind())] + std::to_string(chunk.direction()) + "." +
+         std::to_string(chunk.micro_batch());
+}
+
+RankColumn::RankColumn(const fb::Ranks &ranks, const std::vector<ChunkPrograms> &stages)
+    : ranks(ranks), stages(stages), all(ranks.pp()) {
+  for (uint32_t rank = 0; rank < ranks.pp(); ++rank)
+    plan(rank);
+}
+
+/// Lays the commands of a rank's order out: items, and in each item a queue for every lane.
+void RankColumn::plan(uint32_t rank) {
+  const auto &chunks = *ranks.orders()->Get(rank)->chunks();
+  for (size_t i = 0; i < chunks.size();) {
+    Item item{i, size_t(chunks.Get(i)->paired() && i + 1 < chunks.size() ? 2 : 1), {}, {}, {}};
+    for (size_t c = 0; c < item.count; ++c)
+      addRuns(item, *chunks.Get(i + c), rank, c);
+    i += item.count;
+    all[rank].items.push_back(std::move(item));
+  }
+}
+
+void RankColumn::addRuns(Item &item, const fb::Chunk &chunk, uint32_t rank, uint32_t slot) {
+  uint32_t stage = stageOf(ranks, rank, chunk.direction());
+  auto add = [&](uint32_t program) {
+    const ChunkProgram &what = stages[stage].programs[program];
+    uint32_t number = item.runs.size();
+    item.runs.push_back({stage, chunk.direction(), chunk.micro_batch(), program, {}, what.steps.size()});
+    for (const ChunkStep &step : what.steps)
+      item.queues[2 * slot + step.stream].steps.emplace_back(number, &step);
+    for (uint32_t number : what.arguments)
+      ++valueOf(all[rank], item.runs.back(), number).users;
+  };
+  switch (chunk.kind()) {
+  case fb::ChunkKind_Forward:
+    add(ForwardProgram);
+    break;
+  case fb::ChunkKind_Backward:
+    add(InputGradProgram), add(WeightGradProgram);
+    break;
+  case fb::ChunkKind_InputGrad:
+    add(InputGradProgram);
+    break;
+  case fb::ChunkKind_WeightGrad:
+    add(WeightGradProgram);
+    break;
+  }
+}
+
+RankColumn::Value &RankColumn::valueOf(Rank &rank, const Run &run, uint32_t number) {
+  return rank.values[{run.direction, run.stage, run.microBatch, number}];
+}
+
+std::string RankColumn::nameOf(uint32_t rank, const Item &item) const {
+  const auto &chunks = *ranks.orders()->Get(rank)->chunks();
+  std::string name = chunkName(*chunks.Get(item.first));
+  return item.count == 2 ? name + "+" + chunkName(*chunks.Get(item.first + 1)) : name;
+}
+
+std::string RankColumn::place(uint32_t rank, const Item &item, const Run &run, const ChunkStep &step) const {
+  return "pipeline rank " + std::to_string(rank) + ", item " + std::to_string(item.first) + " (" + nameOf(rank, item) +
+         "), program " + stages[run.stage].programs[run.program].name + ", command " + std::to_string(step.command) +
+         ": ";
+}
+
+/// The second direction of dualpipev is the way back of the same micro-batches.
+uint32_t RankColumn::way(const Run &run) const {
+  return ranks.schedule()->string_view() == "dualpipe" ? run.direction : 0;
+}
+
+Status RankColumn::run(std::vector<RankPeak> &peaks) {
+  for (bool moved = true; moved;) {
+    moved = false;
+    for (uint32_t rank = 0; rank < all.size(); ++rank)
+      for (uint32_t stream : {0u, 1u})
+        while (HADAL_TRY(advance(rank, stream)))
+          moved = true;
+  }
+  HADAL_TRY(findDeadlock());
+  HADAL_TRY(findLeftovers());
+  findPeaks(peaks);
+  return {};
+}
+
+/// Moves a stream by a command, in either slot, or to the next item.
+Result<bool> RankColumn::advance(uint32_t number, uint32_t stream) {
+  Rank &rank = all[number];
+  if (rank.at[stream] == rank.items.size())
+    return false;
+  Item &item = rank.items[rank.at[stream]];
+  for (uint32_t lane : {stream, stream + 2})
+    if (!item.queues[lane].ended() && HADAL_TRY(step(number, item, lane)))
+      return true;
+  if (!item.queues[stream].ended() || !item.queues[stream + 2].ended())
+    return false;
+  // The next item has all of this one on its stream behind it, in both slots.
+  Clock joined;
+  for (size_t i = 0; i < laneCount; ++i)
+    joined[i] = std::max(rank.clocks[stream][i], rank.clocks[stream + 2][i]);
+  rank.clocks[stream] = rank.clocks[stream + 2] = joined;
+  ++rank.at[stream];
+  for (size_t ended = std::min(rank.at[0], rank.at[1]); rank.ended < ended; ++rank.ended)
+    for (const auto &slot : rank.items[rank.ended].exchanges)
+      rank.exchanges.insert(rank.exchanges.end(), slot.begin(), slot.end());
+  return true;
+}
+
+Result<bool> RankColumn::step(uint32_t number, Item &item, uint32_t lane) {
+  Rank &rank = all[number];
+  Queue &queue = item.queues[lane];
+  auto [runNumber, step] = queue.steps[queue.at];
+  Run &run = item.runs[runNumber];
+  Clock &clock = rank.clocks[lane];
+  if (step->action == fb::Action_Wait) {
+    auto recorded = run.events.find(step->event);
+    if (recorded == run.events.end())
+      return false;
+    for (size_t i = 0; i < laneCount; ++i)
+      clock[i] = std::max(clock[i], recorded->second[i]);
+  }
+  if (step->action == fb::Action_Receive) {
+    std::deque<Message> &messages = channels[{step->stage, run.stage, way(run), run.program}];
+    if (messages.empty())
+      return false;
+    if (Status status = take(run, *step, messages.front()); !status)
+      return invalidFile(place(number, item, run, *step) + status.error().message);
+    messages.pop_front();
+  }
+  ++clock[lane];
+  HADAL_TRY(use(number, item, run, *step, lane));
+  if (step->action == fb::Action_Record)
+    run.events[step->event] = clock;
+  if (step->action == fb::Action_Send)
+    channels[{run.stage, step->stage, way(run), run.program}].push_back(
+        {run.microBatch, step->ordinal, step->reads[0]});
+  if (step->action == fb::Action_Exchange || step->action == fb::Action_ExchangeCounts)
+    if (Status status = exchange(rank, item, lane); !status)
+      return invalidFile(place(number, item, run, *step) + status.error().message);
+  ++queue.at;
+  if (--run.left == 0)
+    HADAL_TRY(end(number, item, run));
+  return true;
+}
+
+/// What a stage hands on, "y" or "gradient.x", is "x" or "gradient.y" to its neighbour.
+static std::string atOtherEnd(std::string name) {
+  size_t dot = name.rfind('.'), last = dot == std::string::npos ? 0 : dot + 1;
+  if (std::string_view(name).substr(last) == "x" || std::string_view(name).substr(last) == "y")
+    name[last] = name[last] == 'x' ? 'y' : 'x';
+  return name;
+}
+
+/// Messages come in the order of sending: this is the one that the receive gets.
+Status RankColumn::take(const Run &run, const ChunkStep &step, const Message &message) const {
+  const ChunkValue &wanted = stages[run.stage].values[step.writes[0]], &sent = stages[step.stage].values[message.value];
+  std::string from = " from stage " + std::to_string(step.stage);
+  if (message.microBatch != run.microBatch || message.ordinal != step.ordinal)
+    return invalidFile("receives '" + wanted.name + "' of micro-batch " + std::to_string(run.microBatch) + from +
+                       ", which sends '" + sent.name + "' of micro-batch " + std::to_string(message.microBatch) +
+                       " first");
+  if ((wanted.name != sent.name && wanted.name != atOtherEnd(sent.name)) || wanted.element != sent.element || wanted.bytes != sent.bytes)
+    return invalidFile("receives '" + wanted.name + "'" + from + ", which sends '" + sent.name + "', perhaps in another type or size");
+  return {};
+}
+
+Status RankColumn::use(uint32_t number, Item &item, Run &run, const ChunkStep &step, uint32_t lane) {
+  Rank &rank = all[number];
+  auto broken = [&](uint32_t value, const char *what) {
+    const ChunkValue &of = stages[run.stage].values[value];
+    return invalidFile(place(number, item, run, step) +
+                       (of.isRegister ? "needs register " + of.name + " " : "'" + of.name + "' ") + what);
+  };
+  for (uint32_t read : step.reads) {
+    if (stages[run.stage].values[read].isInput)
+      continue;
+    Value &value = valueOf(rank, run, read);
+    if (!value.written)
+      return broken(read, "is read before it is written");
+    if (!value.stamp.before(rank.clocks[lane]))
+      return broken(read, "is read without waiting for it");
+    if (value.released)
+      return broken(read, "is read after its memory was given back");
+  }
+  for (uint32_t written : step.writes) {
+    Value &value = valueOf(rank, run, written);
+    if (value.written)
+      return broken(written, "is written twice");
+    value.written = true;
+    value.stamp = {lane, rank.clocks[lane][lane]};
+    const ChunkValue &of = stages[run.stage].values[written];
+    if (!of.isRegister) {
+      item.bytes += of.bytes[0];
+      item.values += 1;
+    }
+  }
+  return {};
+}
+
+/// Rule 6. Chunks of a pair mix in one way on all ranks, which is the runtime's part; all others must be ordered by
+/// what the tables say.
+Status RankColumn::exchange(Rank &rank, Item &item, uint32_t lane) {
+  const Clock &clock = rank.clocks[lane];
+  auto passes = [&](const Stamp &stamp) { return !stamp.before(clock); };
+  std::vector<Stamp> &own = item.exchanges[lane / 2];
+  bool free =
+      std::any_of(own.begin(), own.end(), passes) || std::any_of(rank.exchanges.begin(), rank.exchanges.end(), passes);
+  for (size_t i = rank.ended; i < rank.items.size() && &rank.items[i] != &item; ++i)
+    for (const auto &slot : rank.items[i].exchanges)
+      free = free || std::any_of(slot.begin(), slot.end(), passes);
+  if (free)
+    return invalidFile("is not ordered with an exchange on the other stream");
+  // What lies before this one need not be looked at again.
+  own.assign(1, Stamp{lane, clock[lane]});
+  rank.exchanges.clear();
+  return {};
+}
+
+/// A run has ended: values that no run to come has as an argument give their memory back.
+Status RankColumn::end(uint32_t number, Item &item, Run &run) {
+  for (uint32_t argument : stages[run.stage].programs[run.program].arguments)
+    if (Value &value = valueOf(all[number], run, argument); --value.users == 0)
+      value.released = true;
+  return {};
+}
+
+Status RankColumn::findDeadlock() const {
+  for (uint32_t number = 0; number < all.size(); ++number) {
+    const Rank &rank = all[number];
+    for (uint32_t stream : {0u, 1u}) {
+      if (rank.at[stream] == rank.items.size())
+        continue;
+      const Item &item = rank.items[rank.at[stream]];
+      const Queue &queue = item.queues[stream].ended() ? item.queues[stream + 2] : item.queues[stream];
+      auto [runNumber, step] = queue.steps[queue.at];
+      const Run &run = item.runs[runNumber];
+      // The other stream may wait for this one: say the first that waits for another rank, if any does.
+      if (step->action == fb::Action_Wait && stream == 0 && rank.at[1] < rank.items.size())
+        continue;
+      std::string what = step->action == fb::Action_Receive
+                             ? "waits for '" + stages[run.stage].values[step->writes[0]].name + "' from stage " +
+                                   std::to_string(step->stage)
+                             : "waits for event " + std::to_string(step->event);
+      return invalidFile(place(number, item, run, *step) + "deadlock: " + what);
+    }
+  }
+  return {};
+}
+
+Status RankColumn::findLeftovers() const {
+  for (const auto &[channel, messages] : channels)
+    if (!messages.empty())
+      return invalidFile("'" + stages[channel.from].values[messages.front().value].name + "' of micro-batch " +
+                         std::to_string(messages.front().microBatch) + " in direction " +
+                         std::to_string(channel.direction) + " goes from stage " + std::to_string(channel.from) +
+                         " to stage " + std::to_string(channel.to) + " and is never received");
+  return {};
+}
+
+/// Once more in order of items, as memory is taken and given back at their ends at the latest.
+void RankColumn::findPeaks(std::vector<RankPeak> &peaks) const {
+  peaks.assign(all.size(), {});
+  for (uint32_t number = 0; number < all.size(); ++number) {
+    std::map<std::array<uint32_t, 4>, uint32_t> users;
+    for (const Item &item : all[number].items)
+      for (const Run &run : item.runs)
+        for (uint32_t argument : stages[run.stage].programs[run.program].arguments)
+          ++users[{run.direction, run.stage, run.microBatch, argument}];
+    uint64_t bytes = 0, values = 0;
+    for (const Item &item : all[number].items) {
+      bytes += item.bytes;
+      values += item.values;
+      if (bytes > peaks[number].bytes)
+        peaks[number] = {bytes, item.first, values, nameOf(number, item)};
+      for (const Run &run : item.runs)
+        for (uint32_t argument : stages[run.stage].programs[run.program].arguments)
+          if (--users[{run.direction, run.stage, run.microBatch, argument}] == 0 &&
+              !stages[run.stage].values[argument].isInput) {
+            bytes -= stages[run.stage].values[argument].bytes[0];
+            values -= 1;
+          }
+    }
+  }
+}
+
+} // namespace hadal::verify

@@ -1,0 +1,104 @@
+// Symbolic execution of a column of pipeline ranks: rules 3 to 6 of Verify.h.
+#ifndef HADAL_RUNTIME_MODULE_RANKCOLUMN_H
+#define HADAL_RUNTIME_MODULE_RANKCOLUMN_H
+
+#include "runtime/module/ChunkPrograms.h"
+#include "runtime/module/Verify.h"
+
+#include <array>
+#include <deque>
+#include <map>
+
+namespace hadal::verify {
+
+/// Executes the orders of `ranks` over the chunk programs of its stages.
+class RankColumn {
+public:
+  RankColumn(const fb::Ranks &ranks, const std::vector<ChunkPrograms> &stages);
+  Status run(std::vector<RankPeak> &peaks);
+
+private:
+  /// Two streams for each of two chunks side by side; what a command has behind it is how far each of these lanes had
+  /// come.
+  static constexpr size_t laneCount = 4;
+  using Clock = std::array<uint32_t, laneCount>;
+  struct Stamp {
+    uint32_t lane = 0, time = 0;
+    bool before(const Clock &clock) const { return clock[lane] >= time; }
+  };
+
+  struct Value {
+    bool written = false, released = false;
+    Stamp stamp;
+    uint32_t users = 0; ///< chunks to come that have it as an argument
+  };
+
+  /// A run of a program for a micro-batch.
+  struct Run {
+    uint32_t stage, direction, microBatch, program;
+    std::map<uint32_t, Clock> events;
+    size_t left = 0; ///< steps
+  };
+
+  /// One stream of one slot in an item: steps of one run, or of an input gradient's and then a weight gradient's.
+  struct Queue {
+    std::vector<std::pair<uint32_t, const ChunkStep *>> steps; ///< with the run
+    size_t at = 0;
+    bool ended() const { return at == steps.size(); }
+  };
+
+  /// A chunk, or a pair of them.
+  struct Item {
+    size_t first, count; ///< chunks of the order
+    std::vector<Run> runs;
+    std::array<Queue, laneCount> queues;
+    std::vector<Stamp> exchanges[2]; ///< by slot
+    uint64_t bytes = 0, values = 0;  ///< that it writes
+  };
+
+  struct Rank {
+    std::vector<Item> items;
+    std::array<size_t, 2> at = {}; ///< item of each stream
+    std::array<Clock, laneCount> clocks = {};
+    std::map<std::array<uint32_t, 4>, Value> values; ///< by direction, stage, micro-batch, number
+    std::vector<Stamp> exchanges;                    ///< of items that have ended on both streams
+    size_t ended = 0;
+  };
+
+  /// From one stage to another in a direction, by the programs of a kind.
+  struct Channel {
+    uint32_t from, to, direction, program;
+    auto operator<=>(const Channel &) const = default;
+  };
+  struct Message {
+    uint32_t microBatch, ordinal, value; ///< a value of the sender
+  };
+
+  void plan(uint32_t rank);
+  void addRuns(Item &item, const fb::Chunk &chunk, uint32_t rank, uint32_t slot);
+  Result<bool> advance(uint32_t rank, uint32_t stream);
+  Result<bool> step(uint32_t rank, Item &item, uint32_t lane);
+  Status take(const Run &run, const ChunkStep &step, const Message &message) const;
+  Status use(uint32_t rank, Item &item, Run &run, const ChunkStep &step, uint32_t lane);
+  Status exchange(Rank &rank, Item &item, uint32_t lane);
+  Status end(uint32_t rank, Item &item, Run &run);
+  Status findDeadlock() const;
+  Status findLeftovers() const;
+  void findPeaks(std::vector<RankPeak> &peaks) const;
+  uint32_t way(const Run &run) const;
+  Value &valueOf(Rank &rank, const Run &run, uint32_t number);
+  std::string place(uint32_t rank, const Item &item, const Run &run, const ChunkStep &step) const;
+  std::string nameOf(uint32_t rank, const Item &item) const;
+
+  const fb::Ranks &ranks;
+  const std::vector<ChunkPrograms> &stages;
+  std::vector<Rank> all;
+  std::map<Channel, std::deque<Message>> channels; ///< messages under way
+};
+
+/// "F0.3".
+std::string chunkName(const fb::Chunk &chunk);
+
+} // namespace hadal::verify
+
+#endif // HADAL_RUNTIME_MODULE_RANKCOLUMN_H

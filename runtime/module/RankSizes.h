@@ -1,0 +1,36 @@
+//===- RankSizes.h - how large a rank's work is ---------------------------===//
+//
+// What chunk programs hold and say is known in advance but for the rows that routing sends from rank to rank. Here
+// these are as an even choice of experts would have them: for figures, never for allocation.
+//
+//===--------------------------------------------------------------------===//
+
+#ifndef HADAL_RUNTIME_MODULE_RANKSIZES_H
+#define HADAL_RUNTIME_MODULE_RANKSIZES_H
+
+#include "runtime/Result.h"
+#include "runtime/module/Module_generated.h"
+
+#include <map>
+#include <string>
+
+namespace hadal {
+
+using NamedRegisters = std::map<std::string, int64_t, std::less<>>;
+
+/// The registers of a stage's chunk programs for a full micro-batch, each row one sequence. Tokens go to as many parts
+/// as they have choices, and every part gets equally many choices.
+NamedRegisters balancedRegisters(const fb::Module &module, const fb::Stage &stage);
+
+/// Bytes of an argument of a chunk program. InvalidFile where its shape has none.
+Result<uint64_t> argumentBytes(const fb::Program &program, uint32_t argument, const NamedRegisters &registers);
+
+/// The value of an expression over a chunk program's registers.
+Result<int64_t> evaluateIn(const fb::Program &program, const fb::Expr &expr, const NamedRegisters &registers);
+
+/// Bytes that a chunk program sends to other ranks: its sends, and of its exchanges what is not for this rank itself.
+Result<uint64_t> sentBytes(const fb::Program &program, const NamedRegisters &registers);
+
+} // namespace hadal
+
+#endif // HADAL_RUNTIME_MODULE_RANKSIZES_H

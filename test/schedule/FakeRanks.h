@@ -1,0 +1,29 @@
+// Modules for many ranks, put together by hand: tables as a compiler would write them, and no code.
+#ifndef HADAL_TEST_SCHEDULE_FAKERANKS_H
+#define HADAL_TEST_SCHEDULE_FAKERANKS_H
+
+#include "test/schedule/Objects_generated.h"
+
+#include "runtime/module/Module.h"
+
+#include <memory>
+#include <string>
+
+namespace hadal::fake {
+
+struct RanksRequest {
+  std::string schedule = "1f1b";
+  uint32_t pp = 2, ep = 2, dp = 1, nodes = 1;
+  uint32_t microBatches = 8; ///< of an owner
+};
+
+/// Every stage receives rows, routes them to experts on the ranks of its group and back (over two hops with nodes > 1),
+/// and sends what comes out; back the same way with gradients.
+std::unique_ptr<objects::ModuleT> ranksModule(const RanksRequest &request);
+
+/// Opens the module that the tables make.
+Result<Module> open(const objects::ModuleT &module, const std::string &name = "fake.hadal");
+
+} // namespace hadal::fake
+
+#endif // HADAL_TEST_SCHEDULE_FAKERANKS_H

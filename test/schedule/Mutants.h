@@ -1,0 +1,41 @@
+// Modules with one thing changed, and whether that matters.
+#ifndef HADAL_TEST_SCHEDULE_MUTANTS_H
+#define HADAL_TEST_SCHEDULE_MUTANTS_H
+
+#include "test/schedule/FakeRanks.h"
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <vector>
+
+namespace hadal::fake {
+
+struct Mutation {
+  std::string kind; ///< "drop a wait"
+  std::string what; ///< "stage1.forward, command 7"
+  std::function<void(objects::ModuleT &)> apply;
+};
+
+/// Changes of the chunk programs, orders and accumulators of a module for many ranks: at most `perKind` of each kind,
+/// chosen by `seed`.
+std::vector<Mutation> mutationsOf(const objects::ModuleT &module, size_t perKind, uint64_t seed);
+
+/// What a step computes, as one number: every gradient's state is a hash of the calls that summed into it, in their
+/// order, each of what it read, through messages and exchanges back to the driver's inputs. Nothing where ranks get
+/// stuck. Two modules that verifyRanks has passed (so no command reads what may not be there yet) and that agree in
+/// this compute the same.
+std::optional<uint64_t> digest(const fb::Module &module);
+
+struct MutantReport {
+  size_t caught = 0;
+  std::vector<std::string> equivalent, survived;          ///< a line each: kind, place, reason
+  std::map<std::string, std::pair<size_t, size_t>> kinds; ///< made and caught
+};
+
+/// Verifies every mutant of `module`; what opening the file refuses counts as caught.
+MutantReport tryMutants(const objects::ModuleT &module, size_t perKind, uint64_t seed);
+
+} // namespace hadal::fake
+
+#endif // HADAL_TEST_SCHEDULE_MUTANTS_H

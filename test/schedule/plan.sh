@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# hadal-plan --schedule: what it prints, what it writes, and how it fails.
+#     plan.sh HADAL_PLAN FOLDER
+set -u
+plan=$1 folder=$2
+dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+failures=0
+fail() { echo "FAIL: $*" >&2; failures=$((failures + 1)); }
+# refused PATTERN WORDS...: exit status 1, nothing on stdout, one line on stderr that holds PATTERN, no output file.
+refused() {
+  local pattern=$1 status
+  shift
+  "$plan" "$@" >stdout 2>stderr
+  status=$?
+  [ $status = 1 ] || fail "$* exits with $status"
+  [ "$(wc -l <stderr)" = 1 ] || fail "$* says: $(cat stderr)"
+  grep -qF -- "$pattern" stderr || fail "$* wants '$pattern', says: $(cat stderr)"
+  [ ! -s stdout ] || fail "$* prints $(cat stdout)"
+  [ ! -e never ] || fail "$* leaves an output"
+}
+
+"$plan" --schedule=dualpipe --pp=8 --micro-batches=20 --order | cmp -s - "$folder/orders/dualpipe-8x20.txt" || fail "--order"
+"$plan" --schedule=dualpipe --pp=8 --micro-batches=20 --timeline --html page.html | cmp -s - "$folder/dualpipe-8x20.txt" || fail "--timeline"
+grep -q '<svg' page.html || fail "--html writes no picture"
+"$plan" --schedule=zb1p --pp=4 --micro-batches=8 --costs=1,1.2,0.8 --timeline | grep -q 'bubble 4.2 (formula 4.2)' || fail "--costs"
+"$plan" --help >/dev/null || fail "--help"
+"$plan" --version >/dev/null || fail "--version"
+
+refused "no schedule 'gpipe'" --schedule=gpipe --pp=4 --micro-batches=8 --order
+refused 'even number of ranks, got 3' --schedule=dualpipe --pp=3 --micro-batches=8 --html never
+refused 'at least 16 micro-batches, got 8' --schedule=dualpipe --pp=8 --micro-batches=8 --order
+refused 'at least one rank' --schedule=1f1b --pp=0 --micro-batches=8 --order
+refused 'pp' --schedule=1f1b --pp=-1 --micro-batches=8 --order
+refused 'micro-batches' --schedule=1f1b --pp=2 --micro-batches=many --order
+refused 'micro-batches' --schedule=1f1b --pp=2 --order
+refused '--order' --schedule=1f1b --pp=2 --micro-batches=8
+refused '--costs' --schedule=1f1b --pp=2 --micro-batches=8 --timeline --costs=1,nan,1
+refused '--costs' --schedule=1f1b --pp=2 --micro-batches=8 --html never --costs=1,1
+refused 'nowhere' --schedule=1f1b --pp=2 --micro-batches=8 --html nowhere/page.html
+refused '--nonsense' --schedule=1f1b --pp=2 --micro-batches=8 --nonsense
+[ $failures = 0 ] || exit 1
+echo "all passed"
