@@ -301,8 +301,8 @@ std::vector<std::byte> RanksWriter::write() {
       state("first_moment." + name, F32, elements * count);
       state("second_moment." + name, F32, elements * count);
     }
-    trainables.push_back(fb::CreateTrainableDirect(b, name.c_str(), &size, count, layout.c_str(), elements, &none, sharded, correction,
-                                                   correction ? 0.f : 0.9f, correction ? 0.f : 0.3f));
+    trainables.push_back(fb::CreateTrainableDirect(b, name.c_str(), &size, count, layout.c_str(), elements, &none, correction,
+                                                   correction ? 0.f : 0.9f, correction ? 0.f : 0.3f, sharded));
   };
   trainable(embedding, {V, 2}, 1, 1, false, false);
   state("gradient.1." + embedding, F32, V * 2);
