@@ -6,6 +6,7 @@
 #include "dialects/moe/Moe.h"
 #include "frontend/Blocks.h"
 #include "frontend/BuildGraph.h"
+#include "frontend/StageSplit.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -502,9 +503,10 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
   if (options.ranks() == 1)
     parts.push_back({"loss", -1, 0, config.layers, true, true});
   else
-    for (int64_t s = 0; s < stages; ++s) {
-      int64_t first = config.layers * s / stages, end = config.layers * (s + 1) / stages;
-      parts.push_back({"stage." + std::to_string(s), s, first, end - first, s == 0, s == stages - 1});
+    for (int64_t first = 0; int64_t layers : stageLayers(config, depths, stages)) {
+      int64_t s = parts.size();
+      parts.push_back({"stage." + std::to_string(s), s, first, layers, s == 0, s == stages - 1});
+      first += layers;
     }
   for (const ModelPart &part : parts) {
     LossBuilder(b, model, options, depths, part).build();

@@ -20,4 +20,18 @@ for file in model.safetensors optimizer/state.safetensors; do
 done
 awk -F'[:,]' 'NR == 1 { first = $4 } { last = $4 } END { exit !(NR == 40 && last < first - 0.5) }' "$dir/1.jsonl" ||
   fail "the loss does not fall: $(sed -n '1p;$p' "$dir/1.jsonl")"
+# A checkpoint goes on at four times the length, positions stretched by YaRN; what it has learnt is still there.
+cp -r "$dir/1/step-00000040" "$dir/short"
+python3 - "$dir/short/config.json" <<'END' || fail "cannot edit config.json"
+import json, sys
+config = json.load(open(sys.argv[1]))
+config["rope_parameters"] = {"rope_theta": 10000.0, "rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 48, "beta_fast": 32, "beta_slow": 1, "mscale": 1.0, "mscale_all_dim": 1.0}
+json.dump(config, open(sys.argv[1], "w"))
+END
+"$bin/hadal-compile" "$dir/short" --mode=train --micro-batch=1 --seq=192 -o "$dir/long.hadal" || exit 1
+"$bin/hadal-run" train "$dir/long.hadal" --weights "$dir/short" --data "$text" --token-cache "$dir/tokens" --lr 3e-4 --steps 4 --log "$dir/long.jsonl" \
+  --checkpoint-dir "$dir/long" 2>"$dir/stderr" || fail "train at four times the length: $(cat "$dir/stderr")"
+awk -F'[:,]' 'NR == FNR { start = start ? start : $4; next } { last = $4 } END { exit !(last < start - 0.3) }' "$dir/1.jsonl" "$dir/long.jsonl" ||
+  fail "the longer rows begin anew: $(sed -n '1p;$p' "$dir/long.jsonl")"
+grep -q '"yarn"' "$dir/long/step-00000004/config.json" || fail "the checkpoint's config.json has lost YaRN"
 "$here/kill.sh" "$bin/hadal-run" --kills 50 --steps 40 --every 3 --delay 1.2 -- "${options[@]}"

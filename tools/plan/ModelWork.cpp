@@ -1,4 +1,6 @@
 #include "tools/plan/ModelWork.h"
+
+#include "frontend/StageSplit.h"
 #include "tools/plan/Timing.h"
 
 #include <algorithm>
@@ -266,37 +268,6 @@ double secondsOf(const Timing &timing, const StageWork &stage) {
   return all;
 }
 
-/// Layers of each stage: the smallest bound on a stage's time under which all fit, each stage from the first on taking as many as it may.
-std::vector<int64_t> splitLayers(const std::vector<double> &layers, int64_t stages, double first, double last) {
-  auto fill = [&](double bound) -> std::optional<std::vector<int64_t>> {
-    std::vector<int64_t> counts;
-    size_t next = 0;
-    for (int64_t s = 0; s < stages; ++s) {
-      double sum = (s == 0 ? first : 0) + (s == stages - 1 ? last : 0);
-      int64_t count = 0;
-      // Every later stage but the last keeps at least one layer.
-      while (next < layers.size() && sum + layers[next] <= bound && int64_t(layers.size() - next) > stages - 2 - s)
-        sum += layers[next++], ++count;
-      counts.push_back(count);
-      if (sum > bound)
-        return std::nullopt;
-    }
-    return next == layers.size() ? std::optional(counts) : std::nullopt;
-  };
-  double low = 0, high = first + last;
-  for (double layer : layers)
-    high += layer;
-  std::vector<int64_t> best = *fill(high);
-  for (int i = 0; i < 60; ++i) {
-    double middle = (low + high) / 2;
-    auto counts = fill(middle);
-    (counts ? high : low) = middle;
-    if (counts)
-      best = *counts;
-  }
-  return best;
-}
-
 } // namespace
 
 Result<StepWork> plan::workOfModel(const ModelConfig &c, const Layout &l, int64_t stages, const Cluster &cluster) {
@@ -343,7 +314,7 @@ Result<StepWork> plan::workOfModel(const ModelConfig &c, const Layout &l, int64_
     for (int64_t s = 0; s < stages; ++s)
       counts.push_back(c.layers * (s + 1) / stages - c.layers * s / stages);
   else
-    counts = splitLayers(layers, stages, secondsOf(timing, first), secondsOf(timing, last));
+    counts = frontend::splitLayers(layers, stages, secondsOf(timing, first), secondsOf(timing, last));
 
   int64_t next = 0;
   for (int64_t s = 0; s < stages; ++s) {
