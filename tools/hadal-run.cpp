@@ -4,6 +4,7 @@
 //
 //===--------------------------------------------------------------------===//
 
+#include "runtime/comm/MpiComm.h"
 #include "tools/NumberWithin.h"
 #include "tools/run/Commands.h"
 
@@ -198,6 +199,8 @@ int runMain(int argc, char **argv, const std::string &program) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError &error) {
+    if (Launch::ofThisProcess().rank != 0) // all ranks have the same words, the first says what is wrong with them
+      return error.get_exit_code() == 0 ? 0 : 1;
     return app.exit(error) == 0 ? 0 : 1;
   }
   Status status = chosen.command(std::move(*carried));

@@ -8,7 +8,7 @@ failures=0
 fail() { echo "FAIL: $*" >&2; failures=$((failures + 1)); }
 cd "$dir" || exit 1
 "$write" . && "$write" one.hadal 1 1 1 1f1b 0 && "$write" two.hadal 2 1 1 1f1b 1 && "$write" four.hadal 2 2 1 dualpipe 1 &&
-  "$write" wide.hadal 1 2 2 1f1b 0 && "$write" slow.hadal 2 2 1 1f1b 1 30000000 || exit 1
+  "$write" wide.hadal 1 2 2 1f1b 0 && "$write" slow.hadal 2 2 1 1f1b 1 300000 || exit 1
 on() { # on N WORDS...: hadal-run as N ranks
   local n=$1
   shift
