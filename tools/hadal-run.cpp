@@ -4,6 +4,7 @@
 //
 //===--------------------------------------------------------------------===//
 
+#include "runtime/comm/MpiComm.h"
 #include "tools/NumberWithin.h"
 #include "tools/run/Commands.h"
 
@@ -88,12 +89,22 @@ void addScore(CLI::App &app, Chosen &chosen, bool carriesModule) {
       [&] { chosen.command = [&](std::optional<Module> carried) { return score(options, std::move(carried)); }; });
 }
 
+/// Options of commands that run on many ranks.
+void addJob(CLI::App &command, JobOptions &options) {
+  command.add_option("--rank-timeout", options.rankTimeout, "Seconds that a rank waits for another before all stop")
+      ->check(numberWithin(0.1, 1e6))
+      ->capture_default_str();
+  command.add_option("--link-delay-us", options.linkDelayUs, "Microseconds that every message between ranks is held back, for measurements")
+      ->check(CLI::Range(int64_t(0), int64_t(1) << 30));
+}
+
 void addGradients(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand("gradients", "Loss and gradients of a training module's parameters on rows of token ids");
   GradientsOptions &options = chosen.gradients;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
   command->add_option("--input", options.input, "Safetensors file with input_ids [B, T], and labels [B, T] where -100 predicts nothing")->required();
   command->add_option("-o", options.output, "Safetensors file to write: a gradient per parameter, and loss [1]")->required();
+  addJob(*command, options.job);
   command->callback(
       [&] { chosen.command = [&](std::optional<Module> carried) { return gradients(options, std::move(carried)); }; });
 }
@@ -140,6 +151,7 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command->add_option("--checkpoint-every", options.checkpointEvery, "Steps from one checkpoint to the next")->check(count);
   command->add_option("--keep", options.keep, "Checkpoints to keep, the newest (default: all)")->check(count);
   command->add_option("--resume", options.resume, "Go on from the newest checkpoint in this folder");
+  addJob(*command, options.job);
   command->add_option("--html", options.html, "Write a page with the run's curves");
   command->add_option("--stats", options.stats, "Write the run's figures as a line of JSON (- for stderr)");
   command->callback([&] { chosen.command = [&](std::optional<Module> carried) { return train(options, std::move(carried)); }; });
@@ -158,6 +170,8 @@ void addCall(CLI::App &app, Chosen &chosen, bool carriesModule) {
 
 int runMain(int argc, char **argv, const std::string &program) {
   auto fail = [&](const std::string &message) {
+    if (message.empty()) // another rank says it
+      return 1;
     std::fprintf(stderr, "%s: %s\n", program.c_str(), message.c_str());
     return 1;
   };
@@ -185,6 +199,8 @@ int runMain(int argc, char **argv, const std::string &program) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError &error) {
+    if (Launch::ofThisProcess().rank != 0) // all ranks have the same words, the first says what is wrong with them
+      return error.get_exit_code() == 0 ? 0 : 1;
     return app.exit(error) == 0 ? 0 : 1;
   }
   Status status = chosen.command(std::move(*carried));

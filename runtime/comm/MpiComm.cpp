@@ -90,6 +90,11 @@ Launch Launch::ofThisProcess() {
       launch.ranksHere = ranks;
       break;
     }
+  for (const char *variable : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"})
+    if (std::getenv(variable) && launch.ranks > 1) {
+      launch.rank = number(variable);
+      break;
+    }
   return launch;
 }
 

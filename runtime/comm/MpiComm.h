@@ -13,6 +13,7 @@ namespace hadal {
 struct Launch {
   unsigned ranks = 1;
   unsigned ranksHere = 1; ///< on this machine
+  unsigned rank = 0;
   static Launch ofThisProcess();
 };
 

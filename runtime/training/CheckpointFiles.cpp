@@ -38,7 +38,7 @@ std::vector<Item> itemsOf(const Trainables &trainables, const Checkpoint *source
   return items;
 }
 
-Status writeShard(const std::string &path, std::span<const Item> items, Trainables &trainables, int64_t step) {
+Status writeShard(const std::string &path, std::span<const Item> items, TensorReader &reader, int64_t step) {
   std::vector<SafetensorsWriter::Planned> plan;
   for (const Item &item : items)
     plan.push_back(item.plan);
@@ -49,7 +49,7 @@ Status writeShard(const std::string &path, std::span<const Item> items, Trainabl
       item.entry->file->release(*item.entry->tensor);
       continue;
     }
-    TensorView view = HADAL_TRY(trainables.unpack(Values::Weight, *item.trained));
+    TensorView view = HADAL_TRY(reader.read(Values::Weight, *item.trained));
     if (!allFinite({static_cast<const float *>(view.data), view.bytes() / sizeof(float)}))
       return invalidArgument("step " + std::to_string(step) + ": " + item.plan.name + " is not finite; no checkpoint is written");
     HADAL_TRY(writer.write(view.data));
@@ -63,7 +63,8 @@ std::string stateName(Values values, const TrainedTensor &tensor) { return std::
 
 } // namespace
 
-Status hadal::writeWeights(const std::string &folder, Trainables &trainables, int64_t step, const Checkpoint *source, uint64_t limit) {
+Status hadal::writeWeights(const std::string &folder, const Trainables &trainables, TensorReader &reader, int64_t step, const Checkpoint *source,
+                           uint64_t limit) {
   std::vector<Item> items = itemsOf(trainables, source);
   std::vector<size_t> ends; // of the shards
   uint64_t total = 0, inShard = 0;
@@ -78,13 +79,13 @@ Status hadal::writeWeights(const std::string &folder, Trainables &trainables, in
   }
   ends.push_back(items.size());
   if (ends.size() == 1)
-    return writeShard(folder + "/model.safetensors", items, trainables, step);
+    return writeShard(folder + "/model.safetensors", items, reader, step);
   Json index = {{"metadata", {{"total_size", total}}}, {"weight_map", Json::object()}};
   for (size_t shard = 0, begin = 0; shard < ends.size(); begin = ends[shard++]) {
     char name[64];
     std::snprintf(name, sizeof name, "model-%05zu-of-%05zu.safetensors", shard + 1, ends.size());
     std::span<const Item> part(items.data() + begin, ends[shard] - begin);
-    HADAL_TRY(writeShard(folder + "/" + name, part, trainables, step));
+    HADAL_TRY(writeShard(folder + "/" + name, part, reader, step));
     for (const Item &item : part)
       index["weight_map"][item.plan.name] = name;
   }
@@ -92,7 +93,7 @@ Status hadal::writeWeights(const std::string &folder, Trainables &trainables, in
   return writeFile(folder + "/model.safetensors.index.json", std::as_bytes(std::span(text)));
 }
 
-Status hadal::writeOptimizer(const std::string &folder, Trainables &trainables) {
+Status hadal::writeOptimizer(const std::string &folder, const Trainables &trainables, TensorReader &reader) {
   std::vector<SafetensorsWriter::Planned> plan;
   for (Values values : optimizerValues)
     for (const TrainedTensor &tensor : trainables.tensors())
@@ -102,8 +103,20 @@ Status hadal::writeOptimizer(const std::string &folder, Trainables &trainables) 
   for (Values values : optimizerValues)
     for (const TrainedTensor &tensor : trainables.tensors())
       if (trainables.has(values, tensor))
-        HADAL_TRY(writer.write(HADAL_TRY(trainables.unpack(values, tensor)).data));
+        HADAL_TRY(writer.write(HADAL_TRY(reader.read(values, tensor)).data));
   return writer.commit();
+}
+
+Status hadal::visitReads(const Trainables &trainables, const Checkpoint *source,
+                         const std::function<Status(Values, const TrainedTensor &)> &visit) {
+  for (const Item &item : itemsOf(trainables, source))
+    if (item.trained)
+      HADAL_TRY(visit(Values::Weight, *item.trained));
+  for (Values values : optimizerValues)
+    for (const TrainedTensor &tensor : trainables.tensors())
+      if (trainables.has(values, tensor))
+        HADAL_TRY(visit(values, tensor));
+  return {};
 }
 
 Status hadal::readOptimizer(const std::string &folder, Trainables &trainables) {
@@ -111,7 +124,7 @@ Status hadal::readOptimizer(const std::string &folder, Trainables &trainables) {
   trainables.startAverages();
   for (Values values : optimizerValues)
     for (const TrainedTensor &tensor : trainables.tensors()) {
-      if (!trainables.has(values, tensor))
+      if (!trainables.has(values, tensor) || !trainables.isUpdatedHere(tensor))
         continue;
       std::string name = stateName(values, tensor);
       const StoredTensor *stored = file.find(name);

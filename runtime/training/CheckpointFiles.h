@@ -16,12 +16,16 @@ inline constexpr uint64_t shardBytes = 5'000'000'000;
 
 /// model.safetensors, or shards of at most `limit` bytes (a larger tensor has one to itself) and their index: all weights, the
 /// copies of them, and the tensors of `source` that are neither. InvalidArgument for a weight that is not finite.
-Status writeWeights(const std::string &folder, Trainables &trainables, int64_t step, const Checkpoint *source, uint64_t limit = shardBytes);
+Status writeWeights(const std::string &folder, const Trainables &trainables, TensorReader &reader, int64_t step, const Checkpoint *source,
+                    uint64_t limit = shardBytes);
 
 /// state.safetensors: moments and averages.
-Status writeOptimizer(const std::string &folder, Trainables &trainables);
+Status writeOptimizer(const std::string &folder, const Trainables &trainables, TensorReader &reader);
 
-/// Reads state.safetensors back. Averages that it lacks begin as the weights are.
+/// Calls for what the two functions above read, in their order: other ranks give it in this order.
+Status visitReads(const Trainables &trainables, const Checkpoint *source, const std::function<Status(Values, const TrainedTensor &)> &visit);
+
+/// Reads state.safetensors back, what this rank updates. Averages that it lacks begin as the weights are.
 Status readOptimizer(const std::string &folder, Trainables &trainables);
 
 /// The files of a tokenizer that `from` has.

@@ -124,8 +124,10 @@ Status Checkpoints::write(Trainables &trainables, const TrainingProgress &progre
   fs::remove_all(part, code);
   Status written = [&]() -> Status {
     HADAL_TRY(makeFolder(part + "/optimizer"));
-    HADAL_TRY(writeWeights(part, trainables, progress.step, companions.source));
-    HADAL_TRY(writeOptimizer(part + "/optimizer", trainables));
+    OwnTensors own(trainables);
+    TensorReader &reader = companions.reader ? *companions.reader : own;
+    HADAL_TRY(writeWeights(part, trainables, reader, progress.step, companions.source));
+    HADAL_TRY(writeOptimizer(part + "/optimizer", trainables, reader));
     Json training = {{"format", 1},
                      {"step", progress.step},
                      {"data",

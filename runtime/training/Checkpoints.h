@@ -37,6 +37,7 @@ struct CheckpointCompanions {
   std::string config;                 ///< text of the model's config.json
   std::string tokenizerFolder;        ///< tokenizer files are copied from here; empty: none
   const Checkpoint *source = nullptr; ///< tensors that are not trained pass from here; null: none
+  TensorReader *reader = nullptr;     ///< where all others come from; null: this rank has them
 };
 
 class Checkpoints {

@@ -139,6 +139,23 @@ private:
   std::vector<float> wide; ///< a tensor of BF16 values, as it lies, for the programs that lay it out
 };
 
+/// Where a checkpoint's tensors are read from: this rank's memory, or that of whichever rank has them.
+class TensorReader {
+public:
+  virtual ~TensorReader() = default;
+  /// The values of one tensor in a checkpoint's order; valid until the next call.
+  virtual Result<TensorView> read(Values values, const TrainedTensor &tensor) = 0;
+};
+
+class OwnTensors final : public TensorReader {
+public:
+  explicit OwnTensors(Trainables &trainables) : trainables(trainables) {}
+  Result<TensorView> read(Values values, const TrainedTensor &tensor) override { return trainables.unpack(values, tensor); }
+
+private:
+  Trainables &trainables;
+};
+
 /// Whether all of `values` are finite. Looks at the exponents alone.
 bool allFinite(std::span<const float> values);
 

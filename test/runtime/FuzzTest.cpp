@@ -84,7 +84,7 @@ TEST(Fuzz, ModuleWithAFreshChecksumIsRefusedOrWhole) {
   std::mt19937_64 random(2);
   int accepted = 0;
   for (int i = 0; i < mutations; ++i) {
-    Bytes payload = wholes[i % 3];
+    Bytes payload = wholes[i % 16 == 0 ? 2 : i % 2]; // the large one is slow
     mutate(payload, 0, random);
     auto module = Module::fromBytes(moduleBytes(payload), "mutated");
     if (!module.ok())

@@ -222,7 +222,8 @@ TEST_F(Training, CheckpointContents) {
 TEST_F(Training, Shards) {
   Job job, other;
   ASSERT_TRUE(job.trainables->draw(1).ok());
-  ASSERT_TRUE(writeWeights(folder, *job.trainables, 1, nullptr, 2100).ok());
+  OwnTensors own(*job.trainables);
+  ASSERT_TRUE(writeWeights(folder, *job.trainables, own, 1, nullptr, 2100).ok());
   EXPECT_TRUE(fs::exists(folder + "/model-00001-of-00003.safetensors"));
   auto opened = Checkpoint::open(folder);
   ASSERT_TRUE(opened.ok()) << opened.error().message;

@@ -10,6 +10,7 @@
 
 #include "runtime/Generation.h"
 #include "runtime/training/Trainer.h"
+#include "tools/run/Job.h"
 #include "tools/run/Session.h"
 
 #include <chrono>
@@ -42,6 +43,7 @@ struct CallOptions : SessionOptions {
 
 struct GradientsOptions : SessionOptions {
   std::string input; ///< safetensors file with input_ids, and labels where some places predict nothing
+  JobOptions job;
 };
 
 struct TrainOptions : SessionOptions {
@@ -58,12 +60,14 @@ struct TrainOptions : SessionOptions {
   std::string log, html, stats;
   std::string checkpointDir, resume;
   int64_t checkpointEvery = 0, keep = 0;
+  JobOptions job;
   std::chrono::steady_clock::time_point start; ///< of the process
 };
 
 Status generate(const GenerateOptions &options, std::optional<Module> carried);
 Status logits(const LogitsCommandOptions &options, std::optional<Module> carried);
 Status score(const ScoreOptions &options, std::optional<Module> carried);
+/// An error without text is one that another rank tells.
 Status gradients(const GradientsOptions &options, std::optional<Module> carried);
 Status train(const TrainOptions &options, std::optional<Module> carried);
 Status call(const CallOptions &options, std::optional<Module> carried);

@@ -1,6 +1,5 @@
 //===- Gradients.cpp - hadal-run gradients ------------------------------===//
 
-#include "runtime/training/Trainer.h"
 #include "tools/run/Commands.h"
 #include "tools/run/Progress.h"
 #include "tools/run/TensorFiles.h"
@@ -8,29 +7,65 @@
 using namespace hadal;
 using namespace hadal::run;
 
-Status run::gradients(const GradientsOptions &options, std::optional<Module> carried) {
-  auto session = HADAL_TRY(Session::open(options, std::move(carried)));
-  HADAL_TRY(trainingOf(session->module()));
-  std::vector<TrainingRow> rows = HADAL_TRY(readTrainingRows(options.input, session->module()));
-  Checkpoint checkpoint = HADAL_TRY(Checkpoint::open(options.weights));
-  HADAL_TRY(session->load());
-  Trainables trainables = HADAL_TRY(Trainables::create(session->executor()));
-  {
-    Progress progress("packing weights");
-    HADAL_TRY(trainables.load(checkpoint, [&](uint64_t done, uint64_t total) { progress.show(done, total); }));
-  }
-  auto trainer = HADAL_TRY(Trainer::create(session->executor(), trainables));
-  StepResult result = HADAL_TRY(trainer->gradients(1, rows));
-  HADAL_TRY(session->writeTrace());
+namespace {
+struct Parts {
+  std::unique_ptr<Session> session;
+  std::optional<Trainables> trainables;
+  std::unique_ptr<Trainer> trainer;
+  std::vector<TrainingRow> rows;
+};
 
+Status prepare(const GradientsOptions &options, std::optional<Module> carried, Job &job, Parts &parts) {
+  parts.session = HADAL_TRY(Session::open(options, std::move(carried)));
+  Session &session = *parts.session;
+  HADAL_TRY(trainingOf(session.module()));
+  HADAL_TRY(job.take(session.module()));
+  parts.rows = HADAL_TRY(readTrainingRows(options.input, session.module()));
+  Checkpoint checkpoint = HADAL_TRY(Checkpoint::open(options.weights));
+  HADAL_TRY(session.load());
+  parts.trainables.emplace(HADAL_TRY(job.trainablesOf(session.executor())));
+  {
+    Progress progress("packing weights", job.isFirst());
+    HADAL_TRY(parts.trainables->load(checkpoint, [&](uint64_t done, uint64_t total) { progress.show(done, total); }));
+  }
+  parts.trainer = HADAL_TRY(job.trainerOf(session.executor(), *parts.trainables, session.traceWanted()));
+  return {};
+}
+
+/// On the first rank: writes the file. On the others: gives what it wants.
+Status write(const GradientsOptions &options, Job &job, Parts &parts, const StepResult &result) {
+  const Trainables &trainables = *parts.trainables;
   std::vector<SafetensorsWriter::Planned> plan = {{"loss", ElementType::F32, {1}}};
+  std::vector<const TrainedTensor *> tensors;
   for (const TrainedTensor &tensor : trainables.tensors())
-    if (trainables.has(Values::Gradient, tensor))
+    if (trainables.has(Values::Gradient, tensor)) {
       plan.push_back({tensor.name, ElementType::F32, tensor.shape});
+      tensors.push_back(&tensor);
+    }
+  if (!job.isFirst()) {
+    for (const TrainedTensor *tensor : tensors)
+      HADAL_TRY(job.tensors()->give(Values::Gradient, *tensor));
+    return {};
+  }
+  OwnTensors own(*parts.trainables);
+  TensorReader &reader = job.tensors() ? static_cast<TensorReader &>(*job.tensors()) : own;
   SafetensorsWriter writer = HADAL_TRY(SafetensorsWriter::create(options.output, plan));
   HADAL_TRY(writer.write(&result.loss));
-  for (const TrainedTensor &tensor : trainables.tensors())
-    if (trainables.has(Values::Gradient, tensor))
-      HADAL_TRY(writer.write(HADAL_TRY(trainables.unpack(Values::Gradient, tensor)).data));
+  for (const TrainedTensor *tensor : tensors)
+    HADAL_TRY(writer.write(HADAL_TRY(reader.read(Values::Gradient, *tensor)).data));
   return writer.commit();
+}
+} // namespace
+
+Status run::gradients(const GradientsOptions &options, std::optional<Module> carried) {
+  auto job = HADAL_TRY(Job::open(options.job, "hadal-run"));
+  Parts parts;
+  HADAL_TRY(job->agree(prepare(options, std::move(carried), *job, parts), "prepares"));
+  auto result = parts.trainer->gradients(1, parts.rows);
+  if (!result.ok())
+    return job->failedStep(result.error());
+  Status status = job->writeTrace(parts.session->tracing(), options.trace);
+  if (status.ok())
+    status = write(options, *job, parts, *result);
+  return status ? status : Status(job->stop(status.error()));
 }

@@ -13,7 +13,7 @@ namespace hadal::run {
 /// A line on the terminal that counts up and vanishes at the end. Where stderr is no terminal it shows nothing.
 class Progress {
 public:
-  explicit Progress(std::string label) : label(std::move(label)), isTerminal(::isatty(STDERR_FILENO)) {}
+  explicit Progress(std::string label, bool isShown = true) : label(std::move(label)), isTerminal(isShown && ::isatty(STDERR_FILENO)) {}
   ~Progress() {
     if (shown >= 0)
       std::fprintf(stderr, "\r\033[K");

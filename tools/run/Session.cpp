@@ -2,8 +2,10 @@
 
 #include "tools/run/Session.h"
 
+#include "runtime/comm/MpiComm.h"
 #include "tools/run/Progress.h"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <unistd.h>
@@ -42,6 +44,8 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions &options, st
   HADAL_TRY(module.checkTarget());
   return std::unique_ptr<Session>(new Session(std::move(module), options));
 }
+
+unsigned Session::defaultThreads() { return std::max(1u, ThreadPool::availableThreads() / Launch::ofThisProcess().ranksHere); }
 
 Status Session::load() {
   auto start = std::chrono::steady_clock::now();

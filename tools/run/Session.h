@@ -43,6 +43,9 @@ public:
 
   /// Writes the trace that was asked for.
   Status writeTrace() const;
+  const Trace &tracing() const { return trace; }
+  /// That trace; null where none was asked for.
+  Trace *traceWanted() { return options.trace.empty() ? nullptr : &trace; }
 
   const Module &module() const { return opened; }
   unsigned threads() const { return device.threads(); }
@@ -53,7 +56,9 @@ public:
 
 private:
   Session(Module module, const SessionOptions &options)
-      : opened(std::move(module)), options(options), device(options.threads) {}
+      : opened(std::move(module)), options(options), device(options.threads ? options.threads : defaultThreads()) {}
+  /// This machine's cores, divided by the ranks that run on it.
+  static unsigned defaultThreads();
 
   Module opened;
   SessionOptions options;

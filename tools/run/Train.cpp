@@ -1,5 +1,6 @@
 //===- Train.cpp - hadal-run train --------------------------------------===//
 
+#include "runtime/training/CheckpointFiles.h"
 #include "runtime/training/Checkpoints.h"
 #include "runtime/training/PackedRows.h"
 #include "runtime/training/Trainer.h"
@@ -29,8 +30,8 @@ bool isFile(const std::string &path) {
 /// One run of the command, in the order of its functions.
 class Training {
 public:
-  Training(const TrainOptions &options, Session &session, const fb::Training &table, const fb::Model &model)
-      : options(options), session(session), table(table), model(model), optimizer(options.optimizer) {}
+  Training(const TrainOptions &options, Job &job, Session &session, const fb::Training &table, const fb::Model &model)
+      : options(options), job(job), session(session), table(table), model(model), optimizer(options.optimizer) {}
 
   Status choose();
   Status openData();
@@ -38,12 +39,22 @@ public:
   Status run();
 
 private:
-  Status step(int64_t number, TrainingDisplay &display);
+  Status openOutputs();
+  Status runSteps();
+  Status step(int64_t number, std::optional<TrainingDisplay> &display);
   Status writeCheckpoint(int64_t step);
   Status writeReport();
+  Status writeStats(double runSeconds, int64_t flops);
   Json settings() const;
 
+  /// Tells the user something, once for all ranks.
+  template <typename... Arguments> void say(const char *pattern, Arguments... arguments) const {
+    if (job.isFirst())
+      std::fprintf(stderr, pattern, arguments...);
+  }
+
   const TrainOptions &options;
+  Job &job;
   Session &session;
   const fb::Training &table;
   const fb::Model &model;
@@ -81,7 +92,7 @@ Status Training::choose() {
     else if (options.weights.empty() && !options.initSeed)
       return notFound(options.resume + ": holds no checkpoint; give --weights or --init-seed to begin");
     else
-      std::fprintf(stderr, "%s: holds no checkpoint yet: beginning at step 1\n", options.resume.c_str());
+      say("%s: holds no checkpoint yet: beginning at step 1\n", options.resume.c_str());
   }
   if (resumed.empty()) {
     if (options.weights.empty() && !options.initSeed)
@@ -134,7 +145,7 @@ Status Training::openData() {
   packing.fimRate = options.fimRate;
   if (options.fimRate > 0)
     packing.fim = HADAL_TRY(FillInMiddle::of(tokenizer));
-  Progress shown("tokenizing");
+  Progress shown("tokenizing", job.isFirst());
   TokenFile file = HADAL_TRY(TokenFile::open(options.data, tokenizerFolder, options.tokenCache.empty() ? defaultCacheFolder() : options.tokenCache,
                                              [&](uint64_t done, uint64_t total) { shown.show(done, total); }));
   batches = HADAL_TRY(PackedRows::create(std::move(file), packing));
@@ -146,14 +157,14 @@ Status Training::load() {
   if (!source.empty())
     checkpoint.emplace(HADAL_TRY(Checkpoint::open(source)));
   HADAL_TRY(session.load());
-  trainables.emplace(HADAL_TRY(Trainables::create(session.executor())));
+  trainables.emplace(HADAL_TRY(job.trainablesOf(session.executor())));
   const std::vector<TrainedTensor> &all = trainables->tensors();
   auto keepsAverage = [&](const TrainedTensor &tensor) { return trainables->has(Values::Average, tensor); };
   if (optimizer.averageDecay > 0 && std::none_of(all.begin(), all.end(), keepsAverage))
     return invalidArgument("--average-decay: " + session.module().path() + " keeps no averages of its weights");
-  trainer = HADAL_TRY(Trainer::create(session.executor(), *trainables));
+  trainer = HADAL_TRY(job.trainerOf(session.executor(), *trainables, session.traceWanted()));
 
-  Progress shown(source.empty() ? "drawing weights" : "packing weights");
+  Progress shown(source.empty() ? "drawing weights" : "packing weights", job.isFirst());
   auto show = [&](uint64_t done, uint64_t total) { shown.show(done, total); };
   if (!resumed.empty()) {
     progress = HADAL_TRY(resumeFrom(resumed, *checkpoint, *trainables, show));
@@ -162,9 +173,9 @@ Status Training::load() {
                              std::to_string(optimizer.totalSteps) + " in all");
     DataPosition here = batches->position();
     if (progress.data.key != here.key)
-      std::fprintf(stderr, "%s: was trained on other data or rows: beginning with the first of these\n", resumed.c_str());
+      say("%s: was trained on other data or rows: beginning with the first of these\n", resumed.c_str());
     else if (options.dataSeed && *options.dataSeed != progress.data.seed)
-      std::fprintf(stderr, "%s: was trained in the order of data seed %llu: beginning with the first row of the new order\n", resumed.c_str(),
+      say("%s: was trained in the order of data seed %llu: beginning with the first row of the new order\n", resumed.c_str(),
                    static_cast<unsigned long long>(progress.data.seed));
     else
       HADAL_TRY(batches->seek(progress.data));
@@ -203,6 +214,12 @@ Json Training::settings() const {
 }
 
 Status Training::writeCheckpoint(int64_t step) {
+  if (!job.isFirst()) {
+    Status status = visitReads(*trainables, checkpoint ? &*checkpoint : nullptr,
+                               [&](Values values, const TrainedTensor &tensor) { return job.tensors()->give(values, tensor); });
+    trainables->release();
+    return status;
+  }
   progress.step = step;
   progress.data = batches->position();
   progress.settings = settings();
@@ -210,11 +227,12 @@ Status Training::writeCheckpoint(int64_t step) {
   companions.config = table.config_json()->str();
   companions.tokenizerFolder = tokenizerFolder;
   companions.source = checkpoint ? &*checkpoint : nullptr;
+  companions.reader = job.tensors();
   return checkpoints->write(*trainables, progress, companions);
 }
 
 Status Training::writeReport() {
-  if (options.html.empty())
+  if (options.html.empty() || !job.isFirst())
     return {};
   const std::vector<StepResult> &steps = log->steps();
   auto fixed = [](const char *pattern, double value) {
@@ -242,49 +260,83 @@ Status Training::writeReport() {
   return writeFile(options.html, std::as_bytes(std::span(page)));
 }
 
-Status Training::step(int64_t number, TrainingDisplay &display) {
+Status Training::step(int64_t number, std::optional<TrainingDisplay> &display) {
   std::vector<TrainingRow> rows = HADAL_TRY(batches->next(trainer->rowsOfStep()));
   auto begin = Clock::now();
-  StepResult result = HADAL_TRY(trainer->step(number, rows, optimizer));
+  auto result = trainer->step(number, rows, optimizer);
+  if (!result.ok()) {
+    if (display)
+      display->clear();
+    return job.failedStep(result.error());
+  }
   stepSeconds.push_back(secondsSince(begin));
   seconds += stepSeconds.back();
-  tokens += result.tokens;
-  HADAL_TRY(log->add(result));
-  display.show(result);
+  tokens += result->tokens;
+  HADAL_TRY(log->add(*result));
+  if (display)
+    display->show(*result);
   bool isLast = number == optimizer.totalSteps;
-  if (checkpoints && (isLast || (options.checkpointEvery && number % options.checkpointEvery == 0)))
+  if (!options.checkpointDir.empty() && (isLast || (options.checkpointEvery && number % options.checkpointEvery == 0)))
     HADAL_TRY(writeCheckpoint(number));
   if (isLast || secondsSince(reported) > 20)
     HADAL_TRY(writeReport());
   return {};
 }
 
-Status Training::run() {
-  if (!options.checkpointDir.empty())
+/// The files that the first rank writes.
+Status Training::openOutputs() {
+  if (!options.checkpointDir.empty() && job.isFirst())
     checkpoints.emplace(HADAL_TRY(Checkpoints::open(options.checkpointDir, options.keep)));
-  log.emplace(HADAL_TRY(TrainingLog::open(options.log, progress.step)));
+  log.emplace(HADAL_TRY(TrainingLog::open(job.isFirst() ? options.log : "", progress.step)));
+  return {};
+}
+
+Status Training::run() {
+  HADAL_TRY(job.agree(openOutputs(), "opens its outputs"));
   if (progress.step == optimizer.totalSteps) { // killed behind its last checkpoint
-    std::fprintf(stderr, "%s: all %lld steps are done\n", resumed.c_str(), static_cast<long long>(progress.step));
+    say("%s: all %lld steps are done\n", resumed.c_str(), static_cast<long long>(progress.step));
     return writeReport();
   }
+  Status status = runSteps();
+  // An error without text is told by now, or by another rank.
+  return status.ok() || status.error().message.empty() ? status : Status(job.stop(status.error()));
+}
+
+Status Training::runSteps() {
   auto begin = Clock::now();
   reported = begin;
   int64_t flopsBefore = session.executor().totals().flops;
-  TrainingDisplay display(firstStep, optimizer.totalSteps);
+  std::optional<TrainingDisplay> display;
+  if (job.isFirst())
+    display.emplace(firstStep, optimizer.totalSteps);
   for (int64_t number = firstStep; number <= optimizer.totalSteps; ++number)
     if (Status status = step(number, display); !status) {
-      display.clear();
+      if (display)
+        display->clear();
       (void)writeReport(); // as far as it came; the error is the one to tell
       return status;
     }
-  display.clear();
-  HADAL_TRY(session.writeTrace());
+  if (display)
+    display->clear();
+  HADAL_TRY(job.writeTrace(session.tracing(), options.trace));
+  return writeStats(secondsSince(begin), session.executor().totals().flops - flopsBefore);
+}
 
+Status Training::writeStats(double runSeconds, int64_t flops) {
   const StepResult &last = log->steps().back();
+  uint64_t peak = peakBytes(), states = session.executor().stateBytes(), temporaries = session.executor().temporaryBytes();
+  Json ranks = Json::array();
+  if (ParallelTrainer *parallel = job.parallelTrainer()) {
+    Json mine = {{"peak_bytes", peak}, {"value_bytes", parallel->valueBytes()}, {"waited_seconds", parallel->waitedSeconds()}, {"flops", flops}};
+    for (const std::string &text : HADAL_TRY(job.gather(mine.dump(), "collects figures")))
+      ranks.push_back(Json::parse(text.empty() ? "{}" : text));
+  }
+  if (!job.isFirst())
+    return {};
   std::fprintf(stderr, "%lld steps, %lld tokens in %s (%.0f tokens/s), loss %.4f, peak memory %s (predicted %s), %u threads\n",
                static_cast<long long>(optimizer.totalSteps - firstStep + 1), static_cast<long long>(tokens),
-               readableSeconds(secondsSince(begin)).c_str(), seconds > 0 ? static_cast<double>(tokens) / seconds : 0,
-               static_cast<double>(last.loss), readableBytes(peakBytes()).c_str(), readableBytes(table.predicted_peak_bytes()).c_str(),
+               readableSeconds(runSeconds).c_str(), seconds > 0 ? static_cast<double>(tokens) / seconds : 0,
+               static_cast<double>(last.loss), readableBytes(peak).c_str(), readableBytes(table.predicted_peak_bytes()).c_str(),
                session.threads());
   if (options.stats.empty())
     return {};
@@ -292,20 +344,21 @@ Status Training::run() {
   std::vector<double> sorted = stepSeconds;
   std::nth_element(sorted.begin(), sorted.begin() + sorted.size() / 2, sorted.end());
   double median = sorted[sorted.size() / 2];
-  std::string line = Json{{"steps", optimizer.totalSteps - firstStep + 1},
-                          {"tokens", tokens},
-                          {"seconds", seconds},
-                          {"median_step_seconds", median},
-                          {"median_tokens_per_second", static_cast<double>(last.tokens) / median},
-                          {"flops", session.executor().totals().flops - flopsBefore},
-                          {"peak_bytes", peakBytes()},
-                          {"predicted_peak_bytes", table.predicted_peak_bytes()},
-                          {"state_bytes", session.executor().stateBytes()},
-                          {"temporary_bytes", session.executor().temporaryBytes()},
-                          {"threads", session.threads()},
-                          {"total_seconds", secondsSince(options.start)}}
-                         .dump() +
-                     "\n";
+  Json figures = {{"steps", optimizer.totalSteps - firstStep + 1},
+                  {"tokens", tokens},
+                  {"seconds", seconds},
+                  {"median_step_seconds", median},
+                  {"median_tokens_per_second", static_cast<double>(last.tokens) / median},
+                  {"flops", flops},
+                  {"peak_bytes", peak},
+                  {"predicted_peak_bytes", table.predicted_peak_bytes()},
+                  {"state_bytes", states},
+                  {"temporary_bytes", temporaries},
+                  {"threads", session.threads()},
+                  {"total_seconds", secondsSince(options.start)}};
+  if (!ranks.empty())
+    figures["ranks"] = ranks;
+  std::string line = figures.dump() + "\n";
   if (options.stats == "-") {
     std::fputs(line.c_str(), stderr);
     return {};
@@ -316,11 +369,25 @@ Status Training::run() {
 } // namespace
 
 Status run::train(const TrainOptions &options, std::optional<Module> carried) {
-  auto session = HADAL_TRY(Session::open(options, std::move(carried)));
-  const fb::Training &table = *HADAL_TRY(trainingOf(session->module()));
-  Training training(options, *session, table, *session->module().model());
-  HADAL_TRY(training.choose());
-  HADAL_TRY(training.openData());
-  HADAL_TRY(training.load());
-  return training.run();
+  auto job = HADAL_TRY(Job::open(options.job, "hadal-run"));
+  std::unique_ptr<Session> session;
+  std::optional<Training> training;
+  HADAL_TRY(job->agree(
+      [&]() -> Status {
+        session = HADAL_TRY(Session::open(options, std::move(carried)));
+        const fb::Training &table = *HADAL_TRY(trainingOf(session->module()));
+        HADAL_TRY(job->take(session->module()));
+        training.emplace(options, *job, *session, table, *session->module().model());
+        return training->choose();
+      }(),
+      "opens the module"));
+  // The first rank fills the cache of tokens, the others find it there.
+  Status opened = job->isFirst() ? training->openData() : Status();
+  HADAL_TRY(job->agree(opened, "waits for the data"));
+  if (!job->isFirst())
+    opened = training->openData();
+  if (opened.ok())
+    opened = training->load();
+  HADAL_TRY(job->agree(opened, "loads"));
+  return training->run();
 }

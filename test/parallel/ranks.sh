@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# hadal-run over ranks that mpirun starts: the same bits as one rank; restarts with other ranks; faults that are named.
+#     ranks.sh MPIRUN HADAL_RUN WRITE_FAKE_RANKS
+set -u
+mpirun=$1 run=$2 write=$3
+dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
+failures=0
+fail() { echo "FAIL: $*" >&2; failures=$((failures + 1)); }
+cd "$dir" || exit 1
+"$write" . && "$write" one.hadal 1 1 1 1f1b 0 && "$write" two.hadal 2 1 1 1f1b 1 && "$write" four.hadal 2 2 1 dualpipe 1 &&
+  "$write" wide.hadal 1 2 2 1f1b 0 && "$write" slow.hadal 2 2 1 1f1b 1 300000 || exit 1
+on() { # on N WORDS...: hadal-run as N ranks
+  local n=$1
+  shift
+  if [ "$n" = 1 ]; then timeout 100 "$run" "$@"; else timeout 100 "$mpirun" --allow-run-as-root --oversubscribe --bind-to none -n "$n" "$run" "$@"; fi
+}
+works() { on "$@" >stdout 2>stderr || fail "$* exits with $?: $(head -c 500 stderr)"; }
+untimed() { sed 's/"tokens_per_second": [^,]*, //' "$@"; }
+train="--input in.safetensors --lr 1e-6"
+
+works 1 train one.hadal --init-seed 1 $train --steps 6 --log one.jsonl --checkpoint-dir one
+for job in "two 2" "four 4" "wide 4"; do
+  set -- $job
+  works $2 train $1.hadal --init-seed 1 $train --steps 6 --log $1.jsonl --checkpoint-dir $1 --trace $1.json
+  [ "$(untimed one.jsonl)" = "$(untimed $1.jsonl)" ] || fail "$1: the log differs"
+  for file in model.safetensors optimizer/state.safetensors; do
+    cmp one/step-00000006/$file $1/step-00000006/$file || fail "$1: $file differs"
+  done
+  [ "$(grep -c '^6 steps' stderr)" = 1 ] || fail "$1: says $(cat stderr)"
+  python3 - $1.json $2 <<'END' || fail "$1: its trace"
+import json, sys
+events = json.load(open(sys.argv[1]))["traceEvents"]
+for rank in range(int(sys.argv[2])):
+    chunks = [e["name"] for e in events if e["pid"] == rank and e.get("cat") == "chunk"]
+    assert sorted(chunks) == sorted(set(chunks) and chunks) and len(chunks) % 6 == 0 and "F0.0" in chunks and "B0.0" in chunks, chunks[:9]
+    assert any(e.get("cat") == "comm" and e["pid"] == rank for e in events)
+    assert any(e.get("cat") == "kernel" and e["pid"] == rank for e in events)
+starts = [min(e["ts"] for e in events if e["pid"] == r and e.get("cat") == "chunk") for r in range(int(sys.argv[2]))]
+assert max(starts) - min(starts) < 30e6, starts
+END
+done
+
+# Half of the steps on some ranks, the rest on others.
+works 4 train four.hadal --init-seed 1 $train --steps 3 --checkpoint-dir half
+works 2 train two.hadal --resume half $train --steps 5 --checkpoint-dir half
+works 1 train one.hadal --resume half $train --steps 6 --checkpoint-dir half
+cmp one/step-00000006/model.safetensors half/step-00000006/model.safetensors || fail "restarts with other ranks: weights differ"
+cmp one/step-00000006/optimizer/state.safetensors half/step-00000006/optimizer/state.safetensors || fail "restarts with other ranks: moments differ"
+
+works 1 gradients one.hadal --weights one/step-00000006 --input in.safetensors -o one.grads
+works 4 gradients four.hadal --weights one/step-00000006 --input in.safetensors -o four.grads
+cmp one.grads four.grads || fail "gradients differ"
+
+# Wrong use: one line, from one rank, and no output.
+refused() { # refused N PATTERN WORDS...
+  local n=$1 pattern=$2
+  shift 2
+  rm -rf never
+  on "$n" "$@" >stdout 2>stderr && fail "$* works"
+  [ "$(grep -c '^hadal-run: ' stderr)" = 1 ] && grep -q "^hadal-run: .*$pattern" stderr || fail "$* wants '$pattern', says: $(cat stderr)"
+  [ ! -e never ] || fail "$* leaves an output"
+}
+refused 1 'two.hadal wants 2 ranks: mpirun -n 2 hadal-run' train two.hadal --init-seed 1 $train --steps 1
+refused 3 'two.hadal is for 2 ranks, mpirun started 3' train two.hadal --init-seed 1 $train --steps 1
+refused 2 'one.hadal is for 1 rank, mpirun started 2' train one.hadal --init-seed 1 $train --steps 1
+refused 2 'nowhere' train two.hadal --weights nowhere $train --steps 1 --checkpoint-dir never
+refused 2 'steps' train two.hadal --init-seed 1 $train --steps 0
+refused 4 'step [0-9]*: .*model.embed_tokens.weight' train four.hadal --init-seed 1 --input in.safetensors --steps 100 --lr 1e30 --checkpoint-dir blown
+
+# A rank that dies, and one that stalls: the others say where, in time, and the last checkpoint is whole.
+for signal in KILL STOP; do
+  rm -rf last
+  on 4 train slow.hadal --init-seed 1 $train --steps 100000 --checkpoint-dir last --checkpoint-every 1 --keep 2 --rank-timeout 4 >stdout 2>stderr &
+  job=$!
+  for i in $(seq 100); do ls last 2>/dev/null | grep -q step- && break; sleep 0.2; done
+  sleep 1
+  victim=$(pgrep -f "train slow.hadal --init-seed 1 .*--checkpoint-dir last" | while read -r p; do tr '\0' '\n' </proc/$p/environ 2>/dev/null | grep -qx OMPI_COMM_WORLD_RANK=2 && echo "$p"; done | head -1)
+  begin=$(date +%s)
+  kill -$signal "$victim" || fail "no rank 2 to stop"
+  wait $job
+  status=$?
+  seconds=$(($(date +%s) - begin))
+  [ $status != 0 ] && [ $seconds -lt 20 ] || fail "SIG$signal: status $status after $seconds s"
+  grep -Eq '^hadal-run: rank [013]: .*step [0-9]+, ([FBIW][01]\.[0-9]+, command [0-9]+: |)[a-z]' stderr || fail "SIG$signal: says $(cat stderr)"
+  [ $signal = KILL ] || grep -q 'without an answer from rank' stderr || fail "SIGSTOP: says $(cat stderr)"
+  works 4 train slow.hadal --resume last $train --steps $(($(ls last | tail -1 | sed 's/step-0*//') + 1)) --checkpoint-dir last --keep 2
+done
+
+[ $failures = 0 ] || exit 1
+echo "all passed"

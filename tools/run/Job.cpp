@@ -1,0 +1,185 @@
+//===- Job.cpp - this process as one rank of a training job -------------===//
+
+#include "tools/run/Job.h"
+
+#include "runtime/comm/Activity.h"
+#include "runtime/comm/DelayedComm.h"
+#include "runtime/comm/MpiComm.h"
+#include "runtime/parallel/Gather.h"
+#include "runtime/parallel/Tags.h"
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <unistd.h>
+
+using namespace hadal;
+using namespace hadal::run;
+
+namespace {
+char whoIsStopped[160]; ///< "hadal-run: rank 1: "
+
+/// mpirun ends the ranks of a job when one of them dies: each says what it was doing.
+void sayWhatWasInterrupted(int) {
+  static const char middle[] = "stopped from outside in ";
+  const char *activity = Activity::text();
+  if (!*activity)
+    activity = "its preparations";
+  char line[512];
+  size_t length = 0;
+  for (const char *part : {static_cast<const char *>(whoIsStopped), middle, activity, "\n"}) {
+    size_t bytes = std::strlen(part);
+    if (length + bytes > sizeof line)
+      break;
+    std::memcpy(line + length, part, bytes);
+    length += bytes;
+  }
+  (void)!::write(STDERR_FILENO, line, length);
+  ::_exit(1);
+}
+} // namespace
+
+Result<std::unique_ptr<Job>> Job::open(const JobOptions &options, const std::string &program) {
+  std::unique_ptr<Job> job(new Job(options, program));
+  unsigned ranks = Launch::ofThisProcess().ranks;
+  if (ranks > 1) {
+    job->comm = HADAL_TRY(openMpi());
+    std::snprintf(whoIsStopped, sizeof whoIsStopped, "%s: rank %u: ", program.c_str(), job->comm->rank());
+    struct sigaction action = {};
+    action.sa_handler = sayWhatWasInterrupted;
+    ::sigaction(SIGTERM, &action, nullptr);
+  } else {
+    job->alone = std::make_unique<InProcessWorld>(1);
+    job->comm = job->alone->comm(0);
+  }
+  if (options.linkDelayUs > 0)
+    job->comm = std::make_unique<DelayedComm>(std::move(job->comm), std::chrono::microseconds(options.linkDelayUs));
+  return job;
+}
+
+Job::~Job() {
+  if (!isOne())
+    ::signal(SIGTERM, SIG_DFL);
+}
+
+Status Job::take(const Module &module) {
+  const fb::Training *training = module.tables().training();
+  table = training && training->ranks() ? training : nullptr;
+  unsigned wanted = 1;
+  if (table)
+    wanted = HADAL_TRY(RankLayout::of(*table, 0)).ranks();
+  if (wanted != comm->size() && isOne())
+    return invalidArgument(module.path() + " wants " + std::to_string(wanted) + " ranks: mpirun -n " + std::to_string(wanted) + " " + program + " ...");
+  if (wanted != comm->size())
+    return invalidArgument(module.path() + " is for " + std::to_string(wanted) + (wanted == 1 ? " rank" : " ranks") + ", mpirun started " +
+                           std::to_string(comm->size()));
+  if (!table)
+    return {};
+  layout = HADAL_TRY(RankLayout::of(*table, rank()));
+  plan = SumPlan::of(module.tables(), layout);
+  return {};
+}
+
+Status Job::agree(const Status &mine, const char *what) {
+  if (isOne())
+    return mine;
+  Status all = hadal::agree(*comm, mine, patience(), what);
+  if (all.ok() || isFirst())
+    return all;
+  return Error{all.error().code, ""};
+}
+
+Error Job::stop(const Error &error) {
+  if (isOne())
+    return error;
+  std::string prefix = "rank " + std::to_string(rank()) + ": ";
+  std::fprintf(stderr, "%s: %s%s\n", program.c_str(), error.message.starts_with(prefix) ? "" : prefix.c_str(), error.message.c_str());
+  std::fflush(stderr);
+  ::signal(SIGTERM, SIG_IGN); // it has been said
+  comm->abort(error.message);
+  return {error.code, ""};
+}
+
+Result<Trainables> Job::trainablesOf(Executor &executor) {
+  return Trainables::create(executor, table ? plan.sharesOf(*table, layout) : TensorShares());
+}
+
+Result<std::unique_ptr<Trainer>> Job::trainerOf(Executor &executor, Trainables &trainables, Trace *trace) {
+  if (!table)
+    return Trainer::create(executor, trainables);
+  ParallelOptions parallelOptions;
+  parallelOptions.timeout = Comm::Seconds(options.rankTimeout);
+  parallelOptions.overlap = table->ranks()->overlap();
+  auto trainer = HADAL_TRY(ParallelTrainer::create(executor, trainables, plan, layout, *comm, trace, parallelOptions));
+  parallel = trainer.get();
+  gathered.emplace(trainables, *comm, Comm::Seconds(10 * options.rankTimeout));
+  return std::unique_ptr<Trainer>(std::move(trainer));
+}
+
+Error Job::failedStep(const Error &error) {
+  if (isOne())
+    return error;
+  if (parallel && parallel->failedTogether())
+    return isFirst() ? error : Error{error.code, ""};
+  return stop(error);
+}
+
+Result<std::vector<std::string>> Job::gather(const std::string &mine, const char *what) { return gatherAtFirst(*comm, mine, patience(), what); }
+
+static std::string bootId() {
+  std::string text(64, 0);
+  if (std::FILE *file = std::fopen("/proc/sys/kernel/random/boot_id", "r")) {
+    text.resize(std::fread(text.data(), 1, text.size(), file));
+    std::fclose(file);
+  }
+  return text;
+}
+
+/// Nanoseconds to add to this machine's clock to have that of the first rank: what the quickest of some questions says.
+static Result<int64_t> clockOffset(Comm &comm, Comm::Seconds timeout) {
+  using Clock = std::chrono::steady_clock;
+  auto now = [] { return Clock::now().time_since_epoch() / std::chrono::nanoseconds(1); };
+  constexpr int questions = 16;
+  uint32_t tag = stepTag(StepTag::Clock);
+  const char *what = "compares clocks";
+  int64_t best = INT64_MAX, offset = 0;
+  if (comm.rank() != 0) {
+    for (int i = 0; i < questions; ++i) {
+      int64_t begin = now(), theirs = 0;
+      HADAL_TRY(sendNow(comm, 0, tag, &begin, sizeof begin, timeout, what));
+      HADAL_TRY(receiveNow(comm, 0, tag, &theirs, sizeof theirs, timeout, what));
+      int64_t end = now();
+      if (end - begin < best)
+        best = end - begin, offset = theirs - (begin + end) / 2;
+    }
+    return offset;
+  }
+  for (unsigned rank = 1; rank < comm.size(); ++rank)
+    for (int i = 0; i < questions; ++i) {
+      int64_t asked;
+      HADAL_TRY(receiveNow(comm, rank, tag, &asked, sizeof asked, timeout, what));
+      int64_t here = now();
+      HADAL_TRY(sendNow(comm, rank, tag, &here, sizeof here, timeout, what));
+    }
+  return 0;
+}
+
+Status Job::writeTrace(const Trace &trace, const std::string &path) {
+  if (path.empty())
+    return {};
+  if (isOne())
+    return trace.write(path);
+  // Ranks of one machine have one clock; where there are more machines, all compare theirs with the first one's.
+  std::string mine = bootId();
+  mine.append(reinterpret_cast<const char *>(std::vector<int64_t>{trace.startNs()}.data()), sizeof(int64_t));
+  std::vector<std::string> all = HADAL_TRY(gatherAll(*comm, mine, patience(), "begins to collect the trace"));
+  auto machine = [](const std::string &text) { return text.substr(0, text.size() - sizeof(int64_t)); };
+  int64_t firstStart;
+  std::memcpy(&firstStart, all[0].data() + all[0].size() - sizeof firstStart, sizeof firstStart);
+  bool isOneMachine = std::all_of(all.begin(), all.end(), [&](const std::string &text) { return machine(text) == machine(all[0]); });
+  int64_t offset = isOneMachine ? 0 : HADAL_TRY(clockOffset(*comm, patience()));
+  std::string text = isFirst() ? "" : trace.eventsText(rank(), trace.startNs() + offset - firstStart);
+  std::vector<std::string> texts = HADAL_TRY(gather(text, "collects the trace"));
+  return isFirst() ? trace.write(path, texts) : Status();
+}

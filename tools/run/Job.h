@@ -1,0 +1,79 @@
+//===- Job.h - this process as one rank of a training job ---------------===//
+
+#ifndef HADAL_TOOLS_RUN_JOB_H
+#define HADAL_TOOLS_RUN_JOB_H
+
+#include "runtime/comm/InProcessComm.h"
+#include "runtime/parallel/ParallelTrainer.h"
+#include "runtime/parallel/TensorGather.h"
+#include "tools/run/Session.h"
+
+#include <memory>
+#include <optional>
+
+namespace hadal::run {
+
+/// How ranks deal with each other.
+struct JobOptions {
+  double rankTimeout = 60;   ///< seconds that a rank waits for another in a step
+  int64_t linkDelayUs = 0;   ///< added to every message
+};
+
+/// The ranks that run one command together: those that mpirun started, or this process alone. All of them come by the same
+/// calls in the same order.
+class Job {
+public:
+  /// Finds the other ranks. `program` begins the line that a rank says when it is stopped from outside.
+  static Result<std::unique_ptr<Job>> open(const JobOptions &options, const std::string &program);
+  ~Job();
+
+  /// Whether the module wants as many ranks as there are: "t.hadal wants 8 ranks: mpirun -n 8 hadal-run ...".
+  Status take(const Module &module);
+
+  unsigned rank() const { return comm->rank(); }
+  bool isFirst() const { return comm->rank() == 0; }
+  bool isOne() const { return comm->size() == 1; }
+
+  /// For what may take as long as it likes: whether it worked on all ranks. The first one has the error, the others one
+  /// without text, for nobody has to say it twice.
+  Status agree(const Status &mine, const char *what);
+
+  /// An error of this rank alone: says it and stops all ranks. Does not come back where there are others.
+  Error stop(const Error &error);
+
+  Result<Trainables> trainablesOf(Executor &executor);
+  Result<std::unique_ptr<Trainer>> trainerOf(Executor &executor, Trainables &trainables, Trace *trace);
+
+  /// An error of a step: that of all ranks is told by the first one.
+  Error failedStep(const Error &error);
+
+  /// On all ranks: the trace of all of them, into a file.
+  Status writeTrace(const Trace &trace, const std::string &path);
+
+  /// What each rank says, at the first one.
+  Result<std::vector<std::string>> gather(const std::string &mine, const char *what);
+
+  /// Where the tensors of all ranks are read from; null where one rank has all.
+  TensorGather *tensors() { return gathered ? &*gathered : nullptr; }
+
+  /// Of a job over ranks; null else.
+  ParallelTrainer *parallelTrainer() { return parallel; }
+
+private:
+  Job(const JobOptions &options, std::string program) : options(options), program(std::move(program)) {}
+  Comm::Seconds patience() const { return Comm::Seconds(std::max(3600.0, 10 * options.rankTimeout)); }
+
+  JobOptions options;
+  std::string program;
+  std::unique_ptr<InProcessWorld> alone; ///< where there are no others
+  std::unique_ptr<Comm> comm;
+  const fb::Training *table = nullptr; ///< with ranks; null else
+  RankLayout layout;
+  SumPlan plan;
+  std::optional<TensorGather> gathered;
+  ParallelTrainer *parallel = nullptr;
+};
+
+} // namespace hadal::run
+
+#endif // HADAL_TOOLS_RUN_JOB_H
