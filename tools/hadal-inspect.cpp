@@ -7,6 +7,7 @@
 #include "passes/schedule/Drawing.h"
 #include "runtime/File.h"
 #include "tools/inspect/Describe.h"
+#include "tools/ScheduleOfModule.h"
 #include "tools/inspect/Ranks.h"
 #include "tools/inspect/VerifyRanks.h"
 
@@ -31,7 +32,7 @@ static Status writePage(const std::string &path, const std::string &page) {
 
 /// The schedule of a module for many ranks, in unit time.
 static Status showTimeline(const Module &module, const std::string &html) {
-  schedule::Schedule schedule = HADAL_TRY(inspect::scheduleOf(module));
+  schedule::Schedule schedule = HADAL_TRY(scheduleOf(module));
   schedule::Costs costs;
   Result<schedule::Timeline> line = schedule::timeline(schedule, costs);
   if (!line)

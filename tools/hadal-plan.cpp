@@ -39,7 +39,7 @@ int main(int argc, char **argv) {
   job->add_option("--dp", layout.dp, "Data-parallel replicas of them; by default as many as the cluster has room for")->check(positive);
   job->add_option("--nodes", layout.nodes, "Nodes that an expert-parallel group spans; by default as few as hold it")->check(positive);
   job->add_option("--batch", layout.sequences, "Sequences of a step")->check(positive)->capture_default_str()->excludes(microBatches);
-  job->add_option("--split", split, "balanced: stages of equal time, as the report has them; even: of equally many layers, as hadal-compile cuts")
+  job->add_option("--split", split, "balanced: stages of equal work, as hadal-compile cuts them; even: of equally many layers")
       ->check(CLI::IsMember({"balanced", "even"}))
       ->capture_default_str();
   job->add_option("--sequence", layout.sequence, "Tokens of a sequence")->check(positive)->capture_default_str();

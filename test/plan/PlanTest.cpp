@@ -18,7 +18,7 @@ Cluster h800() { return parseCluster(readTextFile(HADAL_CLUSTERS "/h800x2048.jso
 WorkSource model(const std::string &name) {
   std::string text = readTextFile(std::string(HADAL_MODELS) + "/" + name + "/config.json").value();
   auto config = frontend::parseModelConfig(text);
-  return {[config = *config](const Layout &layout, int64_t stages, const Cluster &cluster) { return workOfModel(config, layout, stages, cluster); }, {}};
+  return {[config = *config](const Layout &layout, int64_t stages) { return workOfModel(config, layout, stages); }, {}, {}};
 }
 
 Layout reportLayout() {

@@ -10,7 +10,7 @@ fail() { echo "FAIL: $*" >&2; failures=$((failures + 1)); }
 layout=(--pp=2 --ep=2 --dp=1 --nodes=1 --schedule=dualpipe --micro-batches=16)
 "$bin/hadal-compile" "$model" --mode=train "${layout[@]}" --seq=256 -o t.hadal || fail "hadal-compile"
 "$bin/hadal-plan" t.hadal --json --trace trace.json --html page.html >module.json || fail "hadal-plan"
-"$bin/hadal-plan" "$model" "${layout[@]}" --sequence=256 --precision=bf16 --split=even --json >model.json
+"$bin/hadal-plan" "$model" "${layout[@]}" --sequence=256 --precision=bf16 --json >model.json
 python3 - <<'PY' || failures=1
 import json, collections
 module, model = (json.load(open(f)) for f in ("module.json", "model.json"))

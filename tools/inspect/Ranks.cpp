@@ -13,22 +13,6 @@ static const fb::Ranks *ranksOf(const Module &module) {
   return module.tables().training() ? module.tables().training()->ranks() : nullptr;
 }
 
-Result<schedule::Schedule> inspect::scheduleOf(const Module &module) {
-  const fb::Ranks *ranks = ranksOf(module);
-  if (!ranks)
-    return invalidArgument(module.path() + ": has no schedule: it is not for training on many ranks");
-  uint64_t columns = uint64_t(ranks->ep()) * ranks->dp();
-  schedule::Schedule schedule{
-      ranks->schedule()->str(), ranks->pp(), uint32_t(module.tables().training()->micro_batches() / columns), {}};
-  for (const fb::Order *order : *ranks->orders()) {
-    schedule::Order &items = schedule.orders.emplace_back();
-    for (const fb::Chunk *chunk : *order->chunks())
-      items.push_back(
-          {static_cast<schedule::Kind>(chunk->kind()), chunk->direction(), chunk->micro_batch(), chunk->paired()});
-  }
-  return schedule;
-}
-
 namespace {
 
 class RankFigures {

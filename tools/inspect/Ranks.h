@@ -3,13 +3,9 @@
 #ifndef HADAL_TOOLS_INSPECT_RANKS_H
 #define HADAL_TOOLS_INSPECT_RANKS_H
 
-#include "passes/schedule/Schedule.h"
 #include "tools/inspect/Describe.h"
 
 namespace hadal::inspect {
-
-/// The orders of a module's pipeline ranks. InvalidArgument for a module of one rank.
-Result<schedule::Schedule> scheduleOf(const Module &module);
 
 /// A list of `rank`, its coordinates `pp`, `ep`, `dp`, `experts_per_layer`, `parameter_bytes` that its stages hold, and
 /// `sent_bytes_per_step`: what chunks send (rows between expert-parallel ranks as an even choice of experts has them),

@@ -19,7 +19,7 @@ struct Layout {
   int64_t microBatch = 1;    ///< sequences
   Precision precision = Precision::Fp8;
   std::string products;      ///< how products are computed, in words; empty: as `precision` says
-  bool evenSplit = false;    ///< stages of as many layers each, as hadal-compile cuts them, whatever they take
+  bool evenSplit = false;    ///< stages of as many layers each, whatever they take
 
   int64_t world() const { return pp * ep * dp; }
   /// Of one (ep, dp) rank; 0 where the step does not split evenly.

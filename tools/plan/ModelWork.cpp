@@ -1,7 +1,6 @@
 #include "tools/plan/ModelWork.h"
 
 #include "frontend/StageSplit.h"
-#include "tools/plan/Timing.h"
 
 #include <algorithm>
 #include <cmath>
@@ -140,7 +139,7 @@ Part LayerWork::exchange(const char *name, ExchangeKind kind, double rowBytes) c
   double ranks = placesMet(double(l.ep), k);
   if (l.nodes > 1) {
     // Where nodes hold whole groups a token's experts lie on at most groupLimit of them (V3 §2.1.2).
-    bool limited = c.groups % l.nodes == 0 && c.groupLimit < l.nodes;
+    bool limited = c.groups && c.groups % l.nodes == 0 && c.groupLimit < l.nodes;
     part.nodeBytes = tokens * rowBytes * (limited ? std::min(double(c.groupLimit), k) : placesMet(double(l.nodes), k));
   }
   part.linkBytes = tokens * rowBytes * ranks;
@@ -264,18 +263,9 @@ void LayerWork::mtpProjection(StageWork &stage) const {
   stage.activationBytes += tokens * 4 * h;
 }
 
-double secondsOf(const Timing &timing, const StageWork &stage) {
-  double all = 0;
-  for (const Parts *parts : {&stage.forward, &stage.inputGrad, &stage.weightGrad})
-    for (const Part &part : *parts)
-      if (part.lane == Lane::Compute)
-        all += timing.seconds(part, true);
-  return all;
-}
-
 } // namespace
 
-Result<StepWork> plan::workOfModel(const ModelConfig &c, const Layout &l, int64_t stages, const Cluster &cluster) {
+Result<StepWork> plan::workOfModel(const ModelConfig &c, const Layout &l, int64_t stages) {
   if (c.moeLayers() + c.mtpLayers > 0 && c.experts && c.experts % l.ep)
     return invalidArgument("--ep=" + std::to_string(l.ep) + " wants to divide the " + std::to_string(c.experts) + " experts");
   if (stages > c.layers)
@@ -296,12 +286,6 @@ Result<StepWork> plan::workOfModel(const ModelConfig &c, const Layout &l, int64_
   work.tokenFlopsCausal = linear + core;
   work.tokenFlopsFull = linear + 2 * core;
 
-  Timing timing(cluster, work, true);
-  StageWork dense, routed, first, last;
-  make.layer(dense, true);
-  make.embedding(first);
-  if (c.moeLayers() + c.mtpLayers > 0)
-    make.layer(routed, c.experts == 0);
   auto tail = [&](StageWork &stage) {
     make.head(stage, true);
     for (int64_t i = 0; i < c.mtpLayers; ++i) {
@@ -310,16 +294,9 @@ Result<StepWork> plan::workOfModel(const ModelConfig &c, const Layout &l, int64_
       make.head(stage, false);
     }
   };
-  tail(last);
-  std::vector<double> layers;
-  for (int64_t i = 0; i < c.layers; ++i)
-    layers.push_back(secondsOf(timing, c.isDense(i) ? dense : routed));
-  std::vector<int64_t> counts;
-  if (l.evenSplit)
-    for (int64_t s = 0; s < stages; ++s)
-      counts.push_back(c.layers * (s + 1) / stages - c.layers * s / stages);
-  else
-    counts = frontend::splitLayers(layers, stages, secondsOf(timing, first), secondsOf(timing, last));
+  std::vector<int64_t> counts = frontend::stageLayers(c, c.mtpLayers, stages);
+  for (int64_t s = 0; s < stages && l.evenSplit; ++s)
+    counts[s] = c.layers * (s + 1) / stages - c.layers * s / stages;
 
   int64_t next = 0;
   for (int64_t s = 0; s < stages; ++s) {

@@ -28,18 +28,6 @@ Result<Layout> plan::layoutOf(const Module &module) {
   return l;
 }
 
-schedule::Schedule plan::scheduleOf(const Module &module) {
-  const fb::Training &t = *module.tables().training();
-  const fb::Ranks &r = *t.ranks();
-  schedule::Schedule s{r.schedule()->str(), r.pp(), uint32_t(t.micro_batches() / (int64_t(r.ep()) * r.dp())), {}};
-  for (const fb::Order *order : *r.orders()) {
-    schedule::Order &items = s.orders.emplace_back();
-    for (const fb::Chunk *chunk : *order->chunks())
-      items.push_back({static_cast<schedule::Kind>(chunk->kind()), chunk->direction(), chunk->micro_batch(), chunk->paired()});
-  }
-  return s;
-}
-
 namespace {
 
 class StageReader {

@@ -8,7 +8,6 @@
 #ifndef HADAL_TOOLS_PLAN_MODULEWORK_H
 #define HADAL_TOOLS_PLAN_MODULEWORK_H
 
-#include "passes/schedule/Schedule.h"
 #include "runtime/module/Module.h"
 #include "tools/plan/Layout.h"
 
@@ -16,9 +15,6 @@ namespace hadal::plan {
 
 /// InvalidArgument for a module without table Ranks.
 Result<Layout> layoutOf(const Module &module);
-
-/// The orders of the module's ranks.
-schedule::Schedule scheduleOf(const Module &module);
 
 /// The work of its stages for full micro-batches, each row one sequence, experts chosen evenly.
 Result<StepWork> workOf(const Module &module);

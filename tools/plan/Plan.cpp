@@ -36,11 +36,14 @@ Result<std::unique_ptr<Plan>> plan::makePlan(const WorkSource &source, const Lay
   auto plan = std::make_unique<Plan>();
   plan->cluster = cluster;
   plan->layout = layout;
-  if (source.orders && source.orders->name == layout.schedule && source.orders->ranks == layout.pp)
+  bool own = source.orders && source.orders->name == layout.schedule && source.orders->ranks == layout.pp;
+  if (own)
     plan->schedule = *source.orders;
   else
     plan->schedule = HADAL_TRY(schedule::makeSchedule(layout.schedule, uint32_t(layout.pp), uint32_t(layout.microBatches())));
-  plan->work = HADAL_TRY(source.work(layout, stages(plan->schedule), cluster));
+  plan->work = HADAL_TRY(source.work(layout, stages(plan->schedule)));
+  if (own)
+    plan->work.activationPeaks = source.activationPeaks;
   plan->result = simulate(plan->schedule, plan->work, plan->layout, plan->cluster);
   return plan;
 }

@@ -13,8 +13,9 @@ namespace hadal::plan {
 
 /// Where work comes from: a config.json gives it for any layout, a module for its own stages only.
 struct WorkSource {
-  std::function<Result<StepWork>(const Layout &layout, int64_t stages, const Cluster &cluster)> work;
-  std::optional<schedule::Schedule> orders; ///< a module's own
+  std::function<Result<StepWork>(const Layout &layout, int64_t stages)> work;
+  std::optional<schedule::Schedule> orders; ///< a module's own, and
+  std::vector<double> activationPeaks;      ///< what its ranks hold of activations in them, in bytes
 };
 
 /// A simulated step and what it was made from. Not copied: `result` points into `work`.

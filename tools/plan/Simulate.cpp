@@ -99,6 +99,10 @@ Memory Simulator::memory(uint32_t rank) const {
     m.gradients += here * work.gradientBytes;
     m.optimizer += (stage.replicatedParameters / (copies * double(layout.ep)) + stage.expertParameters / copies) * (work.masterBytes + work.momentBytes);
   }
+  if (!work.activationPeaks.empty()) {
+    m.activations = work.activationPeaks[rank];
+    return m;
+  }
   double live = 0;
   for (const Chunk &chunk : s.orders[rank]) {
     double bytes = work.stages[stageOf(s, rank, chunk.direction)].activationBytes;

@@ -62,6 +62,7 @@ struct StageWork {
 struct StepWork {
   std::string model;
   std::vector<StageWork> stages;
+  std::vector<double> activationPeaks; ///< of pipeline ranks, where the orders are a module's own; else counted by chunks
   double tokens = 0;              ///< of the step, on all ranks
   double tokenFlopsCausal = 0;    ///< forward and backward of the main model; attention counts the half that the mask leaves
   double tokenFlopsFull = 0;      ///< attention counts all pairs of tokens
