@@ -15,7 +15,8 @@ using namespace hadal;
 
 int main(int argc, char **argv) {
   CLI::App app("hadal-plan: what training would cost, and pipeline schedules.\n\n"
-               "INPUT is a folder with a Hugging Face config.json, or a module compiled for many ranks: a step of it is simulated on a cluster.\n"
+               "INPUT is a folder with a Hugging Face config.json, or a module compiled for many ranks: a step of it "
+               "is simulated on a cluster.\n"
                "Without INPUT a schedule is shown: who does what when, and how long it takes.\n\n"
                "  hadal-plan DIR --pp=16 --ep=64 --schedule=dualpipe --cluster h800x2048.json\n"
                "  hadal-plan DIR --pp=16 --ep=64 --cluster h800x2048.json --compare schedules\n"
@@ -29,23 +30,38 @@ int main(int argc, char **argv) {
   CLI::Range positive(int64_t(1), int64_t(1) << 24);
   app.add_option("INPUT", request.input, "Folder with config.json, or a module with ranks");
   app.add_option("--schedule", schedule, "1f1b, zb1p, dualpipe (with INPUT the default) or dualpipev");
-  auto *pp = app.add_option("--pp", layout.pp, "Pipeline ranks; with INPUT by default 16")->check(CLI::Range(int64_t(0), int64_t(1) << 24));
-  auto *microBatches = app.add_option("--micro-batches", orders.microBatches, "Micro-batches of a step (with INPUT: over all ranks)")->check(positive);
+  auto *pp = app.add_option("--pp", layout.pp, "Pipeline ranks; with INPUT by default 16")
+                 ->check(CLI::Range(int64_t(0), int64_t(1) << 24));
+  auto *microBatches =
+      app.add_option("--micro-batches", orders.microBatches, "Micro-batches of a step (with INPUT: over all ranks)")
+          ->check(positive);
   app.add_option("--html", html, "Write the timeline as a self-contained page");
 
   auto *job = app.add_option_group("With INPUT");
-  job->add_option("--cluster", request.cluster, "Cluster file, or the name of one of examples/clusters")->capture_default_str();
+  job->add_option("--cluster", request.cluster, "Cluster file, or the name of one of examples/clusters")
+      ->capture_default_str();
   job->add_option("--ep", layout.ep, "Expert-parallel ranks; by default 64")->check(positive);
-  job->add_option("--dp", layout.dp, "Data-parallel replicas of them; by default as many as the cluster has room for")->check(positive);
-  job->add_option("--nodes", layout.nodes, "Nodes that an expert-parallel group spans; by default as few as hold it")->check(positive);
-  job->add_option("--batch", layout.sequences, "Sequences of a step")->check(positive)->capture_default_str()->excludes(microBatches);
-  job->add_option("--split", split, "balanced: stages of equal work, as hadal-compile cuts them; even: of equally many layers")
+  job->add_option("--dp", layout.dp, "Data-parallel replicas of them; by default as many as the cluster has room for")
+      ->check(positive);
+  job->add_option("--nodes", layout.nodes, "Nodes that an expert-parallel group spans; by default as few as hold it")
+      ->check(positive);
+  job->add_option("--batch", layout.sequences, "Sequences of a step")
+      ->check(positive)
+      ->capture_default_str()
+      ->excludes(microBatches);
+  job->add_option("--split", split,
+                  "balanced: stages of equal work, as hadal-compile cuts them; even: of equally many layers")
       ->check(CLI::IsMember({"balanced", "even"}))
       ->capture_default_str();
   job->add_option("--sequence", layout.sequence, "Tokens of a sequence")->check(positive)->capture_default_str();
-  job->add_option("--micro-batch", layout.microBatch, "Sequences of a micro-batch")->check(positive)->capture_default_str();
-  job->add_option("--precision", precision, "fp8 or bf16: what products are computed in")->check(CLI::IsMember({"fp8", "bf16"}))->capture_default_str();
-  job->add_option("--compare", request.compare, "schedules or layouts: a table of plans")->check(CLI::IsMember({"schedules", "layouts"}));
+  job->add_option("--micro-batch", layout.microBatch, "Sequences of a micro-batch")
+      ->check(positive)
+      ->capture_default_str();
+  job->add_option("--precision", precision, "fp8 or bf16: what products are computed in")
+      ->check(CLI::IsMember({"fp8", "bf16"}))
+      ->capture_default_str();
+  job->add_option("--compare", request.compare, "schedules or layouts: a table of plans")
+      ->check(CLI::IsMember({"schedules", "layouts"}));
   job->add_flag("--json", request.json, "Print one line of JSON");
   job->add_option("--trace", request.trace, "Write the simulated step as a Perfetto trace");
 
@@ -65,7 +81,8 @@ int main(int argc, char **argv) {
       if (!request.input.empty()) {
         if (*pp && !layout.pp)
           return invalidArgument("--pp wants at least one rank");
-        for (const char *name : {"--schedule", "--pp", "--ep", "--dp", "--nodes", "--micro-batches", "--batch", "--sequence", "--micro-batch", "--precision", "--split"})
+        for (const char *name : {"--schedule", "--pp", "--ep", "--dp", "--nodes", "--micro-batches", "--batch",
+                                 "--sequence", "--micro-batch", "--precision", "--split"})
           request.layoutGiven |= app.count_all() && app.get_option(name)->count() > 0;
         layout.schedule = schedule.empty() ? layout.schedule : schedule;
         layout.precision = precision == "fp8" ? plan::Precision::Fp8 : plan::Precision::Bf16;

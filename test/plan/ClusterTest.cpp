@@ -1,6 +1,6 @@
 // Cluster files: what is wanted, what is refused, and that each figure of ours says where it comes from.
-#include "runtime/File.h"
 #include "tools/plan/Cluster.h"
+#include "runtime/File.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>

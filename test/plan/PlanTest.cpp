@@ -1,5 +1,5 @@
-// Plans against what was measured: kernels against deepseek-ai/profile-data, which they are calibrated on, the step against ISCA Table 4,
-// which they are not.
+// Plans against what was measured: kernels against deepseek-ai/profile-data, which they are calibrated on, the step
+// against ISCA Table 4, which they are not.
 #include "passes/schedule/Timeline.h"
 #include "runtime/File.h"
 #include "tools/plan/Compare.h"
@@ -13,12 +13,15 @@ using namespace hadal::plan;
 
 namespace {
 
-Cluster h800() { return parseCluster(readTextFile(HADAL_CLUSTERS "/h800x2048.json").value(), "h800x2048.json").value(); }
+Cluster h800() {
+  return parseCluster(readTextFile(HADAL_CLUSTERS "/h800x2048.json").value(), "h800x2048.json").value();
+}
 
 WorkSource model(const std::string &name) {
   std::string text = readTextFile(std::string(HADAL_MODELS) + "/" + name + "/config.json").value();
   auto config = frontend::parseModelConfig(text);
-  return {[config = *config](const Layout &layout, int64_t stages) { return workOfModel(config, layout, stages); }, {}, {}};
+  return {
+      [config = *config](const Layout &layout, int64_t stages) { return workOfModel(config, layout, stages); }, {}, {}};
 }
 
 Layout reportLayout() {
@@ -33,10 +36,12 @@ std::unique_ptr<Plan> reportPlan(const Cluster &cluster = h800(), const Layout &
   return std::move(plan).value();
 }
 
-void expectNear(double got, double wanted, double share, const char *what) { EXPECT_NEAR(got / wanted, 1, share) << what << ": " << got << " for " << wanted; }
+void expectNear(double got, double wanted, double share, const char *what) {
+  EXPECT_NEAR(got / wanted, 1, share) << what << ": " << got << " for " << wanted;
+}
 
-// Four MoE layers with equal loads take what they took in the profile: a pair of chunks 129.0 ms, and each part what its kernels took
-// there. The kinds of kernels are fitted over all parts at once, so single parts differ by more.
+// Four MoE layers with equal loads take what they took in the profile: a pair of chunks 129.0 ms, and each part what
+// its kernels took there. The kinds of kernels are fitted over all parts at once, so single parts differ by more.
 TEST(Calibration, PairOfTheProfile) {
   Cluster balanced = h800();
   balanced.sequenceLoadVariation = 0;
@@ -58,7 +63,8 @@ TEST(Calibration, PairOfTheProfile) {
   expectNear(part(stage.forward, 3), 6.18 + 0.75, 0.02, "combine");
 }
 
-// The step that ISCA Table 4 reports: total within 5 %, 1F1B within 12 %; of the short rows no more is claimed than a quarter.
+// The step that ISCA Table 4 reports: total within 5 %, 1F1B within 12 %; of the short rows no more is claimed than a
+// quarter.
 TEST(Table4, RowsAndTotal) {
   auto plan = reportPlan();
   ASSERT_TRUE(isPublishedStep(*plan));
@@ -94,7 +100,8 @@ TEST(Simulation, RowsAreTheWholeStep) {
       EXPECT_NEAR(rank.rows.sum(), plan->result.seconds(), 1e-9) << name;
       double before = 0;
       for (size_t i = 0; i < rank.spans.size(); ++i) {
-        EXPECT_GE(rank.spans[i].begin, i && rank.spans[i].begin == rank.spans[i - 1].begin ? rank.spans[i - 1].begin : before - 1e-12);
+        EXPECT_GE(rank.spans[i].begin,
+                  i && rank.spans[i].begin == rank.spans[i - 1].begin ? rank.spans[i - 1].begin : before - 1e-12);
         before = rank.spans[i].end;
       }
       EXPECT_LE(before, plan->result.pipelineSeconds + 1e-12);
@@ -126,8 +133,8 @@ TEST(Simulation, AgreesWithTheTimeline) {
   }
 }
 
-// A part of a chunk begins after the one before it, in each chain of a pair; weight gradients after the input gradients they use; a lane
-// does one thing at a time.
+// A part of a chunk begins after the one before it, in each chain of a pair; weight gradients after the input gradients
+// they use; a lane does one thing at a time.
 TEST(Simulation, PairsKeepTheOrderOfTheirParts) {
   auto plan = reportPlan();
   const StageWork &s = plan->work.stages[8];
@@ -173,7 +180,8 @@ TEST(Monotony, WorseIsNotFaster) {
   worse("more SMs for communication", [](Cluster &c) { c.communicationSms += 10; });
   worse("more imbalance", [](Cluster &c) { c.sequenceLoadVariation *= 1.5; });
   for (size_t kind = 0; kind < kernelKinds; ++kind)
-    worse("a slower kind of kernel", [&](Cluster &c) { c.kernels[kind][0].efficiency *= 0.9, c.kernels[kind][1].efficiency *= 0.9; });
+    worse("a slower kind of kernel",
+          [&](Cluster &c) { c.kernels[kind][0].efficiency *= 0.9, c.kernels[kind][1].efficiency *= 0.9; });
 }
 
 // Dear links cost time in proportion once exchanges are what a pair waits for.
@@ -183,7 +191,8 @@ TEST(Monotony, ExposedExchangesCount) {
   EXPECT_GT(reportPlan(slow)->result.seconds(), 1.5 * reportPlan()->result.seconds());
 }
 
-// DualPipe beats the schedules without overlap, by more than their bubbles differ; DualPipeV on half the ranks holds the same stages and is as fast.
+// DualPipe beats the schedules without overlap, by more than their bubbles differ; DualPipeV on half the ranks holds
+// the same stages and is as fast.
 TEST(Compare, Schedules) {
   auto all = compareSchedules(model("deepseek-v3-671b"), reportLayout(), h800());
   ASSERT_EQ(all.size(), 5u);
@@ -207,7 +216,8 @@ TEST(Compare, Layouts) {
   }
 }
 
-// DualPipe holds two stages' weights and 17 live micro-batches at most; all parameters are somewhere; optimizer state is there once.
+// DualPipe holds two stages' weights and 17 live micro-batches at most; all parameters are somewhere; optimizer state
+// is there once.
 TEST(Memory, OfARank) {
   auto plan = reportPlan();
   double parameters = 0, master = 0;
@@ -221,13 +231,14 @@ TEST(Memory, OfARank) {
   }
   expectNear(master, 8 * parameters, 0.001, "optimizer");
   const StageWork &first = plan->work.stages[1], &second = plan->work.stages[14];
-  double here = first.replicatedParameters + first.expertParameters + second.replicatedParameters + second.expertParameters;
+  double here =
+      first.replicatedParameters + first.expertParameters + second.replicatedParameters + second.expertParameters;
   expectNear(plan->result.ranks[1].memory.weights, 2 * here, 1e-9, "weights");
   EXPECT_LE(plan->result.ranks[1].memory.activations, 17 * std::max(first.activationBytes, second.activationBytes));
 }
 
-// The mean of the largest of n normal numbers: 0.564 of two, 1.867 of 20, 2.25 of 50, 2.51 of 100 (tables of order statistics); the approximation is
-// good to 2 %.
+// The mean of the largest of n normal numbers: 0.564 of two, 1.867 of 20, 2.25 of 50, 2.51 of 100 (tables of order
+// statistics); the approximation is good to 2 %.
 TEST(Imbalance, LargestOfNormals) {
   EXPECT_EQ(largestOfNormals(1), 0);
   expectNear(largestOfNormals(2), 0.5642, 0.05, "2");
@@ -244,10 +255,12 @@ TEST(Layouts, Refused) {
     auto plan = makePlan(model("deepseek-v3-671b"), l, h800());
     return plan.ok() ? std::string() : plan.error().message;
   };
-  EXPECT_EQ(refusal([](Layout &l) { l.dp = 4; }), "pp * ep * dp (16 * 64 * 4) wants at most the 2048 GPUs of 2,048 H800");
+  EXPECT_EQ(refusal([](Layout &l) { l.dp = 4; }),
+            "pp * ep * dp (16 * 64 * 4) wants at most the 2048 GPUs of 2,048 H800");
   EXPECT_EQ(refusal([](Layout &l) { l.nodes = 5; }), "--nodes=5 wants to divide --ep=64");
   EXPECT_EQ(refusal([](Layout &l) { l.nodes = 4; }), "--nodes=4 puts 16 ranks on a node of 8 GPUs");
-  EXPECT_EQ(refusal([](Layout &l) { l.sequences = 1000; }), "a step of 1000 sequences does not split into micro-batches of 1 on ep * dp = 128 ranks");
+  EXPECT_EQ(refusal([](Layout &l) { l.sequences = 1000; }),
+            "a step of 1000 sequences does not split into micro-batches of 1 on ep * dp = 128 ranks");
   EXPECT_EQ(refusal([](Layout &l) { l.ep = 48, l.nodes = 6; }), "--ep=48 wants to divide the 256 experts");
   EXPECT_EQ(refusal([](Layout &l) { l.pp = 64, l.ep = 32, l.nodes = 4, l.dp = 1, l.schedule = "1f1b"; }),
             "wants at least a layer for each of 64 stages, the model has 61");

@@ -65,7 +65,8 @@ private:
     }
     double figure = value->is_number() ? value->get<double>() : NAN;
     if (!std::isfinite(figure) || figure < 0 || (figure == 0 && !zero)) {
-      fail(path + (zero ? " wants a number that is not negative, got " : " wants a positive number, got ") + value->dump());
+      fail(path + (zero ? " wants a number that is not negative, got " : " wants a positive number, got ") +
+           value->dump());
       return 1;
     }
     return figure;
@@ -96,7 +97,8 @@ Result<Cluster> plan::parseCluster(std::string_view text, const std::string &nam
   c.gpus = read.count("gpus");
   c.gpusPerNode = read.count("gpus_per_node");
   if (!read.failure && c.gpus % c.gpusPerNode)
-    read.fail("gpus (" + std::to_string(c.gpus) + ") wants to be a multiple of gpus_per_node (" + std::to_string(c.gpusPerNode) + ")");
+    read.fail("gpus (" + std::to_string(c.gpus) + ") wants to be a multiple of gpus_per_node (" +
+              std::to_string(c.gpusPerNode) + ")");
   c.pricePerGpuHour = read.notNegative("usd_per_gpu_hour");
   c.sms = double(read.count("gpu/sms"));
   c.communicationSms = read.notNegative("gpu/communication_sms");
@@ -119,7 +121,8 @@ Result<Cluster> plan::parseCluster(std::string_view text, const std::string &nam
   // Attention's core is never computed in FP8 (V3 §3.3.1); elementwise kernels are limited by memory.
   static const char *const others[] = {"attention", "attention_grad", "elementwise"};
   for (int kind = 4; kind < 7; ++kind)
-    c.kernels[kind][0] = c.kernels[kind][1] = {read.share(std::string("kernels/") + others[kind - 4] + "/efficiency"), 0};
+    c.kernels[kind][0] =
+        c.kernels[kind][1] = {read.share(std::string("kernels/") + others[kind - 4] + "/efficiency"), 0};
 
   for (int ib = 0; ib < 2; ++ib) {
     std::string link = ib ? "/ib" : "/nvlink";

@@ -28,7 +28,8 @@ struct KernelRate {
   double halfLength = 0;
 };
 
-/// What a link gives to an exchange: with the GPU for itself, and beside kernels, where it also waits `overhead` for SMs and for the other ranks.
+/// What a link gives to an exchange: with the GPU for itself, and beside kernels, where it also waits `overhead` for
+/// SMs and for the other ranks.
 struct ExchangeRate {
   double alone = 0;
   double beside = 0;

@@ -32,8 +32,8 @@ template <typename Holds> static int64_t largestPower(int64_t most, Holds holds)
   return most;
 }
 
-/// Fills in what was not said: the report's pp and ep, or as much of them as the model has layers and experts for; nodes full of ranks; as many replicas
-/// as the cluster has room for and the step can be split among.
+/// Fills in what was not said: the report's pp and ep, or as much of them as the model has layers and experts for;
+/// nodes full of ranks; as many replicas as the cluster has room for and the step can be split among.
 static void complete(Layout &l, const ModelSize &size, const Cluster &cluster) {
   if (!l.pp)
     l.pp = largestPower(16, [&](int64_t pp) { return pp <= size.layers; });
@@ -52,7 +52,9 @@ static void complete(Layout &l, const ModelSize &size, const Cluster &cluster) {
     l.dp = most;
 }
 
-static Status write(const std::string &file, const std::string &text) { return writeFile(file, std::as_bytes(std::span(text))); }
+static Status write(const std::string &file, const std::string &text) {
+  return writeFile(file, std::as_bytes(std::span(text)));
+}
 
 Status plan::showPlan(PlanRequest request) {
   Cluster cluster = HADAL_TRY(readCluster(request.cluster));
@@ -66,7 +68,8 @@ Status plan::showPlan(PlanRequest request) {
     std::vector<Candidate> all = request.compare == "schedules" ? compareSchedules(source, request.layout, cluster)
                                                                 : compareLayouts(source, request.layout, cluster);
     if (std::none_of(all.begin(), all.end(), [](const Candidate &c) { return c.plan.ok(); }))
-      return all.empty() ? invalidArgument("no layout of " + std::to_string(request.layout.world()) + " GPUs fits") : Status(all.front().plan.error());
+      return all.empty() ? invalidArgument("no layout of " + std::to_string(request.layout.world()) + " GPUs fits")
+                         : Status(all.front().plan.error());
     if (request.json) {
       nlohmann::ordered_json list = nlohmann::ordered_json::array();
       for (const Candidate &c : all)

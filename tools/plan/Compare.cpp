@@ -49,17 +49,20 @@ std::vector<Candidate> plan::compareLayouts(const WorkSource &source, const Layo
 }
 
 std::string plan::toText(const std::vector<Candidate> &candidates) {
-  std::string text = "schedule    pp   ep   dp   step (s)  bubble (s)  tokens/day (B)  MFU, causal  memory (GB)  K GPU h / T tokens  M USD / T tokens\n";
+  std::string text = "schedule    pp   ep   dp   step (s)  bubble (s)  tokens/day (B)  MFU, causal  memory (GB)  K GPU "
+                     "h / T tokens  M USD / T tokens\n";
   for (const Candidate &c : candidates) {
-    text += format("%-9s %4lld %4lld %4lld  ", c.layout.schedule.c_str(), (long long)c.layout.pp, (long long)c.layout.ep, (long long)c.layout.dp);
+    text += format("%-9s %4lld %4lld %4lld  ", c.layout.schedule.c_str(), (long long)c.layout.pp,
+                   (long long)c.layout.ep, (long long)c.layout.dp);
     if (!c.plan.ok()) {
       text += c.plan.error().message + "\n";
       continue;
     }
     const Plan &p = **c.plan;
     double hours = p.gpuHours(1e12);
-    text += format("%9.3f  %10.2f  %14.2f  %9.2f %%  %10.1f%s  %18.1f  %16.3f\n", p.result.seconds(), p.result.mean.bubble, p.tokensPerDay() / 1e9, 100 * p.mfu(true),
-                   p.largestMemory() / 1e9, fits(p) ? " " : "!", hours / 1e3, hours * p.cluster.pricePerGpuHour / 1e6);
+    text += format("%9.3f  %10.2f  %14.2f  %9.2f %%  %10.1f%s  %18.1f  %16.3f\n", p.result.seconds(),
+                   p.result.mean.bubble, p.tokensPerDay() / 1e9, 100 * p.mfu(true), p.largestMemory() / 1e9,
+                   fits(p) ? " " : "!", hours / 1e3, hours * p.cluster.pricePerGpuHour / 1e6);
   }
   for (const Candidate &c : candidates)
     if (c.plan.ok() && !fits(**c.plan))

@@ -18,8 +18,8 @@ struct Layout {
   int64_t sequence = 4096;   ///< tokens of one
   int64_t microBatch = 1;    ///< sequences
   Precision precision = Precision::Fp8;
-  std::string products;      ///< how products are computed, in words; empty: as `precision` says
-  bool evenSplit = false;    ///< stages of as many layers each, whatever they take
+  std::string products;   ///< how products are computed, in words; empty: as `precision` says
+  bool evenSplit = false; ///< stages of as many layers each, whatever they take
 
   int64_t world() const { return pp * ep * dp; }
   /// Of one (ep, dp) rank; 0 where the step does not split evenly.

@@ -12,7 +12,8 @@ using namespace hadal::plan;
 Result<Layout> plan::layoutOf(const Module &module) {
   const fb::Training *t = module.tables().training();
   if (!t || !t->ranks())
-    return invalidArgument(module.path() + ": wants a module for training on many ranks (hadal-compile --mode=train --pp=...)");
+    return invalidArgument(module.path() +
+                           ": wants a module for training on many ranks (hadal-compile --mode=train --pp=...)");
   const fb::Ranks &r = *t->ranks();
   Layout l;
   l.schedule = r.schedule()->str();
@@ -33,7 +34,8 @@ namespace {
 class StageReader {
 public:
   StageReader(const fb::Module &module, const fb::Stage &stage, Precision precision)
-      : module(module), ranks(*module.training()->ranks()), stage(stage), precision(precision), registers(balancedRegisters(module, stage)) {}
+      : module(module), ranks(*module.training()->ranks()), stage(stage), precision(precision),
+        registers(balancedRegisters(module, stage)) {}
 
   Result<StageWork> read();
   double attentionFlops = 0; ///< of the forward program
@@ -42,10 +44,12 @@ private:
   Result<Parts> parts(uint32_t program, bool weightGrad);
   Result<Part> exchange(const fb::Program &program, const fb::Exchange &exchange) const;
   Status addCall(const fb::Program &caller, const fb::Call &call, bool weightGrad, Part &part);
-  Status addCommands(const fb::Program &program, const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands, const NamedRegisters &values,
-                     double times, bool weightGrad, Part &part);
-  Result<Kernels> launch(const fb::Program &program, const fb::Launch &launch, const NamedRegisters &values, bool weightGrad) const;
-  Result<double> bindingBytes(const fb::Program &program, const fb::Binding &binding, const NamedRegisters &values) const;
+  Status addCommands(const fb::Program &program, const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,
+                     const NamedRegisters &values, double times, bool weightGrad, Part &part);
+  Result<Kernels> launch(const fb::Program &program, const fb::Launch &launch, const NamedRegisters &values,
+                         bool weightGrad) const;
+  Result<double> bindingBytes(const fb::Program &program, const fb::Binding &binding,
+                              const NamedRegisters &values) const;
   Status addParameters(StageWork &work) const;
   Status addActivations(StageWork &work) const;
 
@@ -69,7 +73,8 @@ constexpr Named kernelNames[] = {{"matmul", KernelKind::Gemm, false},
                                  {"mla_attention", KernelKind::Attention, false}};
 
 /// An upper bound of what a launch touches: each of its buffers once.
-Result<double> StageReader::bindingBytes(const fb::Program &program, const fb::Binding &binding, const NamedRegisters &values) const {
+Result<double> StageReader::bindingBytes(const fb::Program &program, const fb::Binding &binding,
+                                         const NamedRegisters &values) const {
   switch (binding.space()) {
   case fb::Space_Argument:
     return double(HADAL_TRY(argumentBytes(program, binding.index(), values)));
@@ -80,7 +85,8 @@ Result<double> StageReader::bindingBytes(const fb::Program &program, const fb::B
   }
 }
 
-Result<Kernels> StageReader::launch(const fb::Program &program, const fb::Launch &launch, const NamedRegisters &values, bool weightGrad) const {
+Result<Kernels> StageReader::launch(const fb::Program &program, const fb::Launch &launch, const NamedRegisters &values,
+                                    bool weightGrad) const {
   std::string symbol = module.kernels()->Get(launch.kernel())->symbol()->str();
   Kernels k;
   k.precision = precision;
@@ -109,7 +115,8 @@ Result<Kernels> StageReader::launch(const fb::Program &program, const fb::Launch
   return k;
 }
 
-Status StageReader::addCommands(const fb::Program &program, const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,
+Status StageReader::addCommands(const fb::Program &program,
+                                const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,
                                 const NamedRegisters &values, double times, bool weightGrad, Part &part) {
   for (const fb::Command *command : commands) {
     if (const fb::Launch *each = command->action_as_Launch()) {
@@ -217,7 +224,9 @@ Result<StageWork> StageReader::read() {
   for (uint32_t number : {stage.forward(), stage.input_grad()})
     for (const fb::Command *command : *module.programs()->Get(number)->commands())
       if (const fb::Send *send = command->action_as_Send())
-        work.messageBytes = std::max(work.messageBytes, double(HADAL_TRY(argumentBytes(*module.programs()->Get(number), send->argument(), registers))));
+        work.messageBytes =
+            std::max(work.messageBytes,
+                     double(HADAL_TRY(argumentBytes(*module.programs()->Get(number), send->argument(), registers))));
   HADAL_TRY(addParameters(work));
   HADAL_TRY(addActivations(work));
   return work;
@@ -249,7 +258,8 @@ Result<StepWork> plan::workOf(const Module &module) {
     work.expertRanks = double(layout.ep);
     work.expertNodes = double(layout.nodes);
     work.sequencesPerExchange = double(layout.microBatch * layout.ep);
-    double core = 3 * attention / double(layout.microBatch * layout.sequence) * double(m->layers()) / double(m->layers() + t.mtp_depth());
+    double core = 3 * attention / double(layout.microBatch * layout.sequence) * double(m->layers()) /
+                  double(m->layers() + t.mtp_depth());
     double linear = 6 * double(m->active_parameter_count() - m->hidden_size());
     work.tokenFlopsCausal = linear + core;
     work.tokenFlopsFull = linear + 2 * core;

@@ -85,7 +85,8 @@ static nlohmann::json pairOf(const Plan &plan) {
     if (!span.paired)
       continue;
     for (const PartSpan &part : span.timing->parts)
-      lanes[int(part.part->lane)].push_back({milliseconds(part.begin), milliseconds(part.end), part.part->name + (part.backward ? " (B)" : " (F)")});
+      lanes[int(part.part->lane)].push_back(
+          {milliseconds(part.begin), milliseconds(part.end), part.part->name + (part.backward ? " (B)" : " (F)")});
     break;
   }
   return lanes;

@@ -31,7 +31,9 @@ struct Plan {
   double flops(bool causal) const;
   /// Of the BF16 peak, as the published figure.
   double mfu(bool causal) const { return flops(causal) / cluster.peak[int(Precision::Bf16)]; }
-  double gpuHours(double tokens) const { return tokens / work.tokens * result.seconds() / 3600 * double(layout.world()); }
+  double gpuHours(double tokens) const {
+    return tokens / work.tokens * result.seconds() / 3600 * double(layout.world());
+  }
   double largestMemory() const;
 };
 

@@ -20,10 +20,10 @@ bool isPublishedStep(const Plan &plan);
 
 /// What makes up the rows: parts found by simulating again without messages, imbalance, or unequal stages.
 struct Breakdown {
-  double formulaBubble = 0;    ///< (PP/2-1) (F&B + B - 3W) of a middle stage
-  double messageBubble = 0;    ///< of what waits for activations and gradients on their way
-  double unevenBubble = 0;     ///< of stages that take longer than others
-  double weightsInside = 0;    ///< of the 1B row: weight gradients of whole backward chunks, mean over ranks
+  double formulaBubble = 0; ///< (PP/2-1) (F&B + B - 3W) of a middle stage
+  double messageBubble = 0; ///< of what waits for activations and gradients on their way
+  double unevenBubble = 0;  ///< of stages that take longer than others
+  double weightsInside = 0; ///< of the 1B row: weight gradients of whole backward chunks, mean over ranks
   double pairSeconds = 0, balancedPairSeconds = 0; ///< one pair of a middle stage
 };
 Result<Breakdown> breakDown(const WorkSource &source, const Plan &plan);

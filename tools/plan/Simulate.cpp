@@ -14,17 +14,9 @@ namespace {
 class Simulator {
 public:
   Simulator(const schedule::Schedule &s, const StepWork &work, const Layout &layout, const Cluster &cluster)
-      : s(s), work(work), layout(layout), cluster(cluster), timing(cluster, work, hasPairs(s)) {}
+      : s(s), work(work), layout(layout), cluster(cluster), timing(cluster, work, plan::hasPairs(s)) {}
 
   StepResult run();
-
-  static bool hasPairs(const schedule::Schedule &s) {
-    for (const schedule::Order &order : s.orders)
-      for (const Chunk &chunk : order)
-        if (chunk.paired)
-          return true;
-    return false;
-  }
 
 private:
   const ChunkTiming &timingOf(uint32_t rank, const Chunk *chunks, size_t count);
@@ -42,14 +34,16 @@ private:
 };
 
 const ChunkTiming &Simulator::timingOf(uint32_t rank, const Chunk *chunks, size_t count) {
-  uint32_t stage = stageOf(s, rank, chunks[0].direction), other = count == 2 ? stageOf(s, rank, chunks[1].direction) : 0;
+  uint32_t stage = stageOf(s, rank, chunks[0].direction),
+           other = count == 2 ? stageOf(s, rank, chunks[1].direction) : 0;
   auto [place, added] = result.timings.try_emplace({count == 2 ? 4 : int(chunks[0].kind), stage, other});
   if (!added)
     return place->second;
   const StageWork &w = work.stages[stage];
   if (count == 2) {
     const StageWork &back = work.stages[other];
-    return place->second = work.overlap ? timing.pair(w.forward, back.inputGrad, back.weightGrad) : timing.oneAfterTheOther(w.forward, back.inputGrad, back.weightGrad);
+    return place->second = work.overlap ? timing.pair(w.forward, back.inputGrad, back.weightGrad)
+                                        : timing.oneAfterTheOther(w.forward, back.inputGrad, back.weightGrad);
   }
   switch (chunks[0].kind) {
   case Kind::Forward:
@@ -79,7 +73,8 @@ void Simulator::send(uint32_t rank, const Chunk &chunk, double end, double ready
   for (const schedule::Event &event : makes(s, rank, chunk)) {
     size_t number = numberOf(s, event);
     done[number] = end;
-    bool message = event.what == schedule::Event::Output ? stage + 1 < work.stages.size() : event.what == schedule::Event::InputGradient && stage > 0;
+    bool message = event.what == schedule::Event::Output ? stage + 1 < work.stages.size()
+                                                         : event.what == schedule::Event::InputGradient && stage > 0;
     if (!message)
       continue;
     const Link &link = layout.pp * layout.ep * layout.dp > cluster.gpusPerNode ? cluster.ib : cluster.nvlink;
@@ -97,7 +92,8 @@ Memory Simulator::memory(uint32_t rank) const {
     double here = stage.replicatedParameters + stage.expertParameters;
     m.weights += here * work.weightBytes;
     m.gradients += here * work.gradientBytes;
-    m.optimizer += (stage.replicatedParameters / (copies * double(layout.ep)) + stage.expertParameters / copies) * (work.masterBytes + work.momentBytes);
+    m.optimizer += (stage.replicatedParameters / (copies * double(layout.ep)) + stage.expertParameters / copies) *
+                   (work.masterBytes + work.momentBytes);
   }
   if (!work.activationPeaks.empty()) {
     m.activations = work.activationPeaks[rank];
@@ -134,15 +130,16 @@ StepResult Simulator::run() {
     r.rows.bubble += begin - clock[rank];
     clock[rank] = begin + took.seconds;
     r.exposed += took.exposed;
-    double &row = count == 2                              ? r.rows.pairs
-                  : chunks[0].kind == Kind::Forward       ? r.rows.forward
-                  : chunks[0].kind == Kind::WeightGrad    ? r.rows.weight
-                                                          : r.rows.backward;
+    double &row = count == 2                           ? r.rows.pairs
+                  : chunks[0].kind == Kind::Forward    ? r.rows.forward
+                  : chunks[0].kind == Kind::WeightGrad ? r.rows.weight
+                                                       : r.rows.backward;
     row += took.seconds;
     r.pairs += count == 2;
     for (size_t i = 0; i < count; ++i) {
       r.spans[first + i] = {begin, clock[rank], &took, count == 2};
-      // The reference implementation sends what an item makes at its end (deepseek-ai/DualPipe, _commit_and_wait_comm), our chunk programs when it is there.
+      // The reference implementation sends what an item makes at its end (deepseek-ai/DualPipe, _commit_and_wait_comm),
+      // our chunk programs when it is there.
       double ready = chunks[i].kind == Kind::Forward ? took.outputAt : took.gradientAt;
       send(rank, chunks[i], clock[rank], work.messagesAtOnce ? begin + ready : clock[rank]);
     }
@@ -156,7 +153,8 @@ StepResult Simulator::run() {
     rows.bubble += result.pipelineSeconds - clock[r] + result.optimizerSeconds - optimizer[r];
     rows.optimizer = optimizer[r];
     result.ranks[r].memory = memory(uint32_t(r));
-    for (double Rows::*row : {&Rows::forward, &Rows::bubble, &Rows::backward, &Rows::weight, &Rows::pairs, &Rows::optimizer})
+    for (double Rows::*row :
+         {&Rows::forward, &Rows::bubble, &Rows::backward, &Rows::weight, &Rows::pairs, &Rows::optimizer})
       result.mean.*row += rows.*row / double(ranks);
   }
   return std::move(result);
@@ -164,6 +162,15 @@ StepResult Simulator::run() {
 
 } // namespace
 
-StepResult plan::simulate(const schedule::Schedule &schedule, const StepWork &work, const Layout &layout, const Cluster &cluster) {
+bool plan::hasPairs(const schedule::Schedule &schedule) {
+  for (const schedule::Order &order : schedule.orders)
+    for (const Chunk &chunk : order)
+      if (chunk.paired)
+        return true;
+  return false;
+}
+
+StepResult plan::simulate(const schedule::Schedule &schedule, const StepWork &work, const Layout &layout,
+                          const Cluster &cluster) {
   return Simulator(schedule, work, layout, cluster).run();
 }

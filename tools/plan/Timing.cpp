@@ -13,14 +13,17 @@ static double normalQuantile(double upper) {
   return t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
 }
 
-double plan::largestOfNormals(double n) { return n < 2 ? 0 : std::max(0.0, normalQuantile(1 - (n - 0.375) / (n + 0.25))); }
+double plan::largestOfNormals(double n) {
+  return n < 2 ? 0 : std::max(0.0, normalQuantile(1 - (n - 0.375) / (n + 0.25)));
+}
 
 Timing::Timing(const Cluster &cluster, const StepWork &work, bool reserved) : cluster(cluster), reserved(reserved) {
   if (work.expertsPerRank <= 0 || work.expertRanks < 2 || work.sequencesPerExchange <= 0)
     return;
   // An expert's load in an exchange is a mean over its sequences; a rank's is the mean over its experts too.
   auto load = [&](double places, double experts) {
-    return 1 + largestOfNormals(places) * cluster.sequenceLoadVariation / std::sqrt(work.sequencesPerExchange * experts);
+    return 1 +
+           largestOfNormals(places) * cluster.sequenceLoadVariation / std::sqrt(work.sequencesPerExchange * experts);
   };
   loadOfRank = load(work.expertRanks, work.expertsPerRank);
   loadOfNode = load(work.expertNodes, work.expertsPerRank * work.expertRanks / work.expertNodes);
@@ -113,10 +116,13 @@ ChunkTiming Timing::pair(const Parts &forward, const Parts &inputGrad, const Par
   };
   while (nextForward < forward.size() || nextGrad < inputGrad.size() || fillersLeft) {
     // The chain whose next part may begin first goes on; the one that has been ready for longest where both may.
-    double beginForward = nextForward < forward.size() ? std::max(readyForward, lane[int(forward[nextForward].lane)]) : never;
+    double beginForward =
+        nextForward < forward.size() ? std::max(readyForward, lane[int(forward[nextForward].lane)]) : never;
     double beginGrad = nextGrad < inputGrad.size() ? std::max(readyGrad, lane[int(inputGrad[nextGrad].lane)]) : never;
     bool takeForward = beginForward < beginGrad || (beginForward == beginGrad && readyForward <= readyGrad);
-    const Part *chosen = std::min(beginForward, beginGrad) == never ? nullptr : takeForward ? &forward[nextForward] : &inputGrad[nextGrad];
+    const Part *chosen = std::min(beginForward, beginGrad) == never ? nullptr
+                         : takeForward                              ? &forward[nextForward]
+                                                                    : &inputGrad[nextGrad];
     // A weight gradient fills the time until a chain can compute again.
     double computeAt = never;
     if (nextForward < forward.size() && forward[nextForward].lane == Lane::Compute)
@@ -127,13 +133,15 @@ ChunkTiming Timing::pair(const Parts &forward, const Parts &inputGrad, const Par
     for (size_t i = 0; i < weightGrad.size() && filler == weightGrad.size(); ++i)
       if (!filled[i] && (weightGrad[i].after < 0 || doneGrad[weightGrad[i].after] <= lane[0]))
         filler = i;
-    bool idle = computeAt > lane[0] && (!chosen || chosen->lane == Lane::Compute || std::min(beginForward, beginGrad) >= lane[0]);
+    bool idle = computeAt > lane[0] &&
+                (!chosen || chosen->lane == Lane::Compute || std::min(beginForward, beginGrad) >= lane[0]);
     if (filler < weightGrad.size() && (idle || !chosen)) {
       place(weightGrad[filler], 0, true);
       filled[filler] = true;
       --fillersLeft;
     } else if (!chosen) {
-      // Only weight gradients are left, and the first waits for an input gradient that ends later than the lane is free.
+      // Only weight gradients are left, and the first waits for an input gradient that ends later than the lane is
+      // free.
       lane[0] = t.seconds;
     } else if (takeForward) {
       readyForward = t.outputAt = place(*chosen, readyForward, false);

@@ -37,8 +37,8 @@ public:
   /// A whole backward chunk on its own. Its input gradient is there before its end.
   ChunkTiming backward(const Parts &inputGrad, const Parts &weightGrad) const;
 
-  /// A forward and a backward chunk issued together. Each lane takes the part that has been ready for longest; weight gradients
-  /// fill what is left (V3 §3.2.1, figure 4).
+  /// A forward and a backward chunk issued together. Each lane takes the part that has been ready for longest; weight
+  /// gradients fill what is left (V3 §3.2.1, figure 4).
   ChunkTiming pair(const Parts &forward, const Parts &inputGrad, const Parts &weightGrad) const;
 
   /// The same without overlap.

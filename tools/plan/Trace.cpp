@@ -12,8 +12,8 @@ public:
     add(format(R"({"ph":"M","pid":%zu,"tid":%d,"name":"%s","args":{"name":"%s"}})", rank, thread, what, value.c_str()));
   }
   void event(size_t rank, int thread, const char *category, const std::string &value, double begin, double end) {
-    add(format(R"({"ph":"X","pid":%zu,"tid":%d,"cat":"%s","name":"%s","ts":%.3f,"dur":%.3f})", rank, thread, category, value.c_str(), 1e6 * begin,
-               1e6 * (end - begin)));
+    add(format(R"({"ph":"X","pid":%zu,"tid":%d,"cat":"%s","name":"%s","ts":%.3f,"dur":%.3f})", rank, thread, category,
+               value.c_str(), 1e6 * begin, 1e6 * (end - begin)));
   }
   std::string close() { return text + "\n]}\n"; }
 
@@ -45,9 +45,11 @@ std::string plan::toTrace(const Plan &plan) {
       if (secondOfPair)
         continue;
       for (const PartSpan &part : span.timing->parts)
-        trace.event(r, 2 + int(part.part->lane), "part", part.part->name + (part.backward ? " (B)" : " (F)"), span.begin + part.begin, span.begin + part.end);
+        trace.event(r, 2 + int(part.part->lane), "part", part.part->name + (part.backward ? " (B)" : " (F)"),
+                    span.begin + part.begin, span.begin + part.end);
     }
-    trace.event(r, 2, "optimizer", "optimizer", plan.result.pipelineSeconds, plan.result.pipelineSeconds + rank.rows.optimizer);
+    trace.event(r, 2, "optimizer", "optimizer", plan.result.pipelineSeconds,
+                plan.result.pipelineSeconds + rank.rows.optimizer);
   }
   return trace.close();
 }
