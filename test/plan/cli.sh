@@ -36,6 +36,11 @@ cp out first
 "$plan" "$model" --cluster h800x2048.json --json >out
 cmp -s out first || fail "defaults are not the report's"
 
+# The README shows what is printed.
+for words in "--pp=16 --ep=64 --schedule=dualpipe --cluster h800x2048.json" "--compare schedules"; do
+  "$plan" "$model" $words | grep . | sed 's/^/    /' | grep -vxFf "$sources/tools/plan/README.md" >differs && fail "README is older: $(cat differs)"
+done
+
 # The table stands beside the published one only where the step is that step.
 "$plan" "$model" >text || fail "exit status"
 grep -qE '1F1B \(s\) +[0-9.]+ +13\.95 +[-+][0-9.]+ %' text || fail "no row beside 13.95: $(cat text)"

@@ -70,9 +70,9 @@ function draw(id, lanes, names, height, label) {
   canvas.addEventListener("mouseleave", () => tip.style.display = "none"); addEventListener("resize", paint); paint();
 }
 const lanes = d.ranks.map((r, i) => [...r.map(([b, e, n, h]) => [b, e, n, h, n.slice(0, 2)]), [d.pipeline, d.pipeline + d.optimizer[i], "optimizer", 0, "O"]]);
-draw("step", lanes, d.ranks.map((_, i) => "rank " + i), 26, t => (t / 1e3).toFixed(3) + " s");
+draw("step", lanes, d.ranks.map((_, i) => "rank " + i), 26, t => d.pipeline > 2e3 ? (t / 1e3).toFixed(3) + " s" : t.toFixed(3) + " ms");
 const names = [...new Set(d.pair.flat().map(e => e[2].split(" ")[0]))]; names.forEach(n => key("pairkeys", n, n));
-if (d.pair.some(l => l.length)) draw("pair", d.pair.map(l => l.map(([b, e, n]) => [b, e, n, 0, n.split(" ")[0]])), ["compute", "exchange"], 40, t => t.toFixed(1) + " ms");
+if (d.pair.some(l => l.length)) draw("pair", d.pair.map(l => l.map(([b, e, n]) => [b, e, n, 0, n.split(" ")[0]])), ["compute", "exchange"], 40, t => t.toFixed(d.pipeline > 2e3 ? 1 : 3) + " ms");
 </script></body></html>
 )html";
 
