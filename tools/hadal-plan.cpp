@@ -27,11 +27,11 @@ int main(int argc, char **argv) {
   layout.pp = layout.ep = layout.dp = layout.nodes = 0;
   plan::OrdersRequest orders;
   std::string schedule, html, precision = "fp8", split = "balanced";
-  CLI::Range positive(int64_t(1), int64_t(1) << 24);
+  CLI::Range positive(int64_t(1), int64_t(1) << 24), ranks(int64_t(1), int64_t(1) << 20);
   app.add_option("INPUT", request.input, "Folder with config.json, or a module with ranks");
   app.add_option("--schedule", schedule, "1f1b, zb1p, dualpipe (with INPUT the default) or dualpipev");
   auto *pp = app.add_option("--pp", layout.pp, "Pipeline ranks; with INPUT by default 16")
-                 ->check(CLI::Range(int64_t(0), int64_t(1) << 24));
+                 ->check(CLI::Range(int64_t(0), int64_t(1) << 20));
   auto *microBatches =
       app.add_option("--micro-batches", orders.microBatches, "Micro-batches of a step (with INPUT: over all ranks)")
           ->check(positive);
@@ -40,11 +40,11 @@ int main(int argc, char **argv) {
   auto *job = app.add_option_group("With INPUT");
   job->add_option("--cluster", request.cluster, "Cluster file, or the name of one of examples/clusters")
       ->capture_default_str();
-  job->add_option("--ep", layout.ep, "Expert-parallel ranks; by default 64")->check(positive);
+  job->add_option("--ep", layout.ep, "Expert-parallel ranks; by default 64")->check(ranks);
   job->add_option("--dp", layout.dp, "Data-parallel replicas of them; by default as many as the cluster has room for")
-      ->check(positive);
+      ->check(ranks);
   job->add_option("--nodes", layout.nodes, "Nodes that an expert-parallel group spans; by default as few as hold it")
-      ->check(positive);
+      ->check(ranks);
   job->add_option("--batch", layout.sequences, "Sequences of a step")
       ->check(positive)
       ->capture_default_str()

@@ -36,11 +36,12 @@ template <typename Holds> static int64_t largestPower(int64_t most, Holds holds)
 /// nodes full of ranks; as many replicas as the cluster has room for and the step can be split among.
 static void complete(Layout &l, const ModelSize &size, const Cluster &cluster) {
   if (!l.pp)
-    l.pp = largestPower(16, [&](int64_t pp) { return pp <= size.layers; });
+    l.pp = largestPower(16, [&](int64_t pp) { return pp <= size.layers && pp <= cluster.gpus; });
   if (!l.ep)
     l.ep = largestPower(64, [&](int64_t ep) { return size.experts % ep == 0 && l.pp * ep <= cluster.gpus; });
-  if (!l.nodes)
-    l.nodes = std::max<int64_t>(1, l.ep / cluster.gpusPerNode);
+  for (int64_t nodes = 1; !l.nodes; ++nodes)
+    if (l.ep % nodes == 0 && l.ep / nodes <= cluster.gpusPerNode)
+      l.nodes = nodes;
   if (l.dp)
     return;
   int64_t most = std::max<int64_t>(1, cluster.gpus / (l.pp * l.ep));

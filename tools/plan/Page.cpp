@@ -93,7 +93,7 @@ static nlohmann::json pairOf(const Plan &plan) {
 }
 
 std::string plan::toPage(const Plan &plan, const std::string &report) {
-  nlohmann::json data = {{"title", plan.work.model + " on " + plan.cluster.name},
+  nlohmann::json data = {{"title", title(plan)},
                          {"layout", toString(plan.layout)},
                          {"report", report},
                          {"pipeline", milliseconds(plan.result.pipelineSeconds)},

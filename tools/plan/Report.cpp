@@ -28,6 +28,13 @@ std::string plan::toString(const Layout &l) {
                 l.products.empty() ? l.precision == Precision::Fp8 ? "fp8" : "bf16" : l.products.c_str());
 }
 
+std::string plan::title(const Plan &plan) {
+  std::string text = plan.work.model + " on " + plan.cluster.name;
+  if (plan.layout.world() < plan.cluster.gpus)
+    text += format(", %lld GPUs of them", (long long)plan.layout.world());
+  return text;
+}
+
 namespace {
 
 struct Row {
@@ -153,8 +160,7 @@ std::string memory(const Plan &plan) {
 
 Result<std::string> plan::toText(const WorkSource &source, const Plan &plan) {
   Timing timing(plan.cluster, plan.work, hasPairs(plan.schedule));
-  std::string text =
-      plan.work.model + " on " + plan.cluster.name + "\n" + toString(plan.layout) + "\n\n" + table(plan) + "\n";
+  std::string text = title(plan) + "\n" + toString(plan.layout) + "\n\n" + table(plan) + "\n";
   if (plan.schedule.name == "dualpipe" && plan.schedule.ranks > 2)
     text += explain(plan, HADAL_TRY(breakDown(source, plan))) + "\n";
   text += stages(plan);

@@ -14,6 +14,9 @@ Result<std::string> toText(const WorkSource &source, const Plan &plan);
 /// step_seconds, tokens_per_day, mfu_causal, rows (1F, bubble, 1B, 1W, 1F1B, optimizer) ...
 nlohmann::ordered_json toJson(const Plan &plan);
 
+/// "deepseek_v3 671B on 2,048 H800, 1024 GPUs of them".
+std::string title(const Plan &plan);
+
 /// "pp 16 x ep 64 x dp 2 on 8 nodes a group, dualpipe, 120 micro-batches of 1 x 4096 tokens, fp8".
 std::string toString(const Layout &layout);
 
