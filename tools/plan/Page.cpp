@@ -55,7 +55,7 @@ function draw(id, lanes, names, height, label) {
       g.fillStyle = style.getPropertyValue("--ink"); g.fillText(names[i], 2, i * height + height / 2);
     });
     g.fillStyle = style.getPropertyValue("--soft");
-    const step = 10 ** Math.floor(Math.log10((to - from) / 4)) || 1;
+    const least = (to - from) / Math.max(1, (w - left) / 90), ten = 10 ** Math.floor(Math.log10(least)), step = [1, 2, 5, 10].map(m => m * ten).find(t => t >= least);
     for (let t = Math.ceil(from / step) * step; t <= to; t += step) if (x(t) >= left && x(t) < w - 60) g.fillText(label(t), x(t), h - 9);
   };
   canvas.addEventListener("wheel", e => { e.preventDefault(); const t = from + (e.offsetX - left) / (canvas.clientWidth - left) * (to - from), f = e.deltaY > 0 ? 1.2 : 1 / 1.2;
