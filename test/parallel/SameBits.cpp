@@ -1,0 +1,163 @@
+//===- SameBits.cpp - one model's modules on their ranks, as threads ----===//
+//
+//   SameBits [--close TOLERANCE] FIRST.hadal OTHER.hadal ...
+//
+// Each module trains from the same values on the same rows, each rank of it in a thread of this process. All have to end
+// as the first does: figures of every step and all weights to the bit, or with --close the losses to a relative tolerance.
+//
+//===--------------------------------------------------------------------===//
+
+#include "runtime/comm/InProcessComm.h"
+#include "runtime/device/CpuDevice.h"
+#include "runtime/parallel/ParallelTrainer.h"
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+
+using namespace hadal;
+
+namespace {
+
+struct Outcome {
+  std::vector<std::vector<float>> figures;
+  std::map<std::string, std::vector<float>> weights;
+  std::string error;
+};
+
+std::vector<TrainingRow> rowsOf(const Module &module, int64_t count, int64_t step) {
+  const fb::Training &table = *module.tables().training();
+  std::vector<TrainingRow> rows(count);
+  for (int64_t i = 0; i < count; ++i)
+    for (int64_t t = 0; t < table.sequence(); ++t)
+      rows[i].tokens.push_back(int32_t((i * 131 + t * t * 17 + step * 29 + t) % module.tables().model()->vocab_size()));
+  return rows;
+}
+
+Status trainRank(const Module &module, unsigned number, Comm *comm, std::mutex &mutex, Outcome &run) {
+  const fb::Training &table = *module.tables().training();
+  CpuDevice device(1);
+  WeightStore store;
+  auto executor = HADAL_TRY(Executor::create(module, device, store));
+  std::unique_ptr<Trainer> trainer;
+  std::optional<RankLayout> layout;
+  std::optional<SumPlan> plan;
+  std::optional<Trainables> trainables;
+  if (comm) {
+    layout.emplace(HADAL_TRY(RankLayout::of(table, number)));
+    plan.emplace(SumPlan::of(module.tables(), *layout));
+    trainables.emplace(HADAL_TRY(Trainables::create(*executor, plan->sharesOf(table, *layout))));
+    ParallelOptions options;
+    options.overlap = table.ranks()->overlap();
+    options.timeout = Comm::Seconds(60);
+    trainer = HADAL_TRY(ParallelTrainer::create(*executor, *trainables, *plan, *layout, *comm, nullptr, options));
+  } else {
+    trainables.emplace(HADAL_TRY(Trainables::create(*executor)));
+    trainer = HADAL_TRY(Trainer::create(*executor, *trainables));
+  }
+  HADAL_TRY(trainables->draw(3));
+  OptimizerSettings settings;
+  for (int step = 1; step <= 3; ++step) {
+    StepResult result = HADAL_TRY(trainer->step(step, rowsOf(module, trainer->rowsOfStep(), step), settings));
+    std::vector<float> figures = {result.loss, result.balanceLoss, result.gradientNorm};
+    figures.insert(figures.end(), result.mtpLosses.begin(), result.mtpLosses.end());
+    figures.insert(figures.end(), result.violation.begin(), result.violation.end());
+    std::lock_guard lock(mutex);
+    if (number == 0)
+      run.figures.push_back(figures);
+  }
+  std::lock_guard lock(mutex);
+  for (const TrainedTensor &tensor : trainables->tensors()) {
+    if (!trainables->isHere(tensor))
+      continue;
+    TensorView view = HADAL_TRY(trainables->unpack(Values::Weight, tensor));
+    auto *data = static_cast<const float *>(view.data);
+    std::vector<float> copy(data, data + *elementCount(view.shape));
+    auto [it, isNew] = run.weights.insert({tensor.name, copy});
+    if (!isNew && std::memcmp(it->second.data(), copy.data(), view.bytes()) != 0)
+      return invalidArgument("copies of " + it->first + " differ");
+  }
+  return {};
+}
+
+Outcome train(const std::string &path) {
+  Outcome run;
+  auto module = Module::open(path);
+  if (!module.ok()) {
+    run.error = module.error().message;
+    return run;
+  }
+  std::mutex mutex;
+  const fb::Ranks *ranks = module->tables().training()->ranks();
+  if (!ranks) {
+    if (Status status = trainRank(*module, 0, nullptr, mutex, run); !status)
+      run.error = status.error().message;
+    return run;
+  }
+  unsigned count = ranks->pp() * ranks->ep() * ranks->dp();
+  InProcessWorld world(count);
+  std::vector<std::thread> threads;
+  for (unsigned number = 0; number < count; ++number)
+    threads.emplace_back([&, number] {
+      std::unique_ptr<Comm> comm = world.comm(number);
+      Status status = trainRank(*module, number, comm.get(), mutex, run);
+      if (status)
+        return;
+      comm->abort(status.error().message);
+      std::lock_guard lock(mutex);
+      if (run.error.empty() || run.error.find("stopped: ") != std::string::npos)
+        run.error = status.error().message;
+    });
+  for (std::thread &thread : threads)
+    thread.join();
+  return run;
+}
+
+/// The first difference, or nothing.
+std::string difference(const Outcome &a, const Outcome &b, double tolerance) {
+  for (size_t i = 0; i < a.figures.size(); ++i)
+    for (size_t j = 0; j < (tolerance ? 1 : a.figures[i].size()); ++j) {
+      float wanted = a.figures[i][j], got = b.figures[i][j];
+      if (std::memcmp(&wanted, &got, 4) != 0 && !(std::abs(wanted - got) <= tolerance * std::abs(wanted)))
+        return "figure " + std::to_string(j) + " of step " + std::to_string(i + 1) + ": " + std::to_string(wanted) + " and " + std::to_string(got);
+    }
+  if (tolerance)
+    return {};
+  if (a.weights.size() != b.weights.size())
+    return std::to_string(a.weights.size()) + " and " + std::to_string(b.weights.size()) + " tensors";
+  for (const auto &[name, values] : a.weights)
+    if (auto other = b.weights.find(name);
+        other == b.weights.end() || std::memcmp(values.data(), other->second.data(), values.size() * 4) != 0)
+      return "weights of " + name;
+  return {};
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  std::vector<std::string> paths(argv + 1, argv + argc);
+  double tolerance = 0;
+  if (paths.size() > 2 && paths[0] == "--close") {
+    tolerance = std::atof(paths[1].c_str());
+    paths.erase(paths.begin(), paths.begin() + 2);
+  }
+  std::optional<Outcome> first;
+  int failed = 0;
+  for (const std::string &path : paths) {
+    Outcome run = train(path);
+    std::string problem = run.error;
+    if (problem.empty() && first)
+      problem = difference(*first, run, tolerance);
+    std::printf("%s: %s", path.c_str(), problem.empty() ? "ok" : problem.c_str());
+    if (run.error.empty())
+      std::printf(", loss %.9g, norm %.9g", run.figures.back()[0], run.figures.back()[2]);
+    std::printf("\n");
+    std::fflush(stdout);
+    failed += !problem.empty();
+    if (!first)
+      first = std::move(run);
+  }
+  return failed ? 1 : 0;
+}
