@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # What hadal-compile writes for many ranks is verified, drawn and described; its mutants are caught, or compute the same.
-#     compiled.sh BIN HADAL_MUTANTS MODEL
+#     compiled.sh BIN HADAL_MUTANTS EXAMPLE [MPIRUN]
 set -u
-bin=$1 mutants=$2 model=$3
+bin=$1 mutants=$2 example=$3 mpirun=${4:-}
+model=$example/model
 dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 failures=0
@@ -28,6 +29,12 @@ for module in two-hops one-hop; do
   [ "$(wc -l <err)" = 1 ] && grep -q 'without waiting for it\|before it is written\|not ordered' err || fail "$module without a wait: $(cat err)"
   [ ! -s out ] || fail "$module without a wait prints $(cat out)"
 done
+if [ -n "$mpirun" ]; then # the last mutant is of one-hop, for six ranks
+  timeout 100 "$mpirun" --allow-run-as-root --oversubscribe --bind-to none -n 6 "$bin/hadal-run" train mutant.hadal --init-seed 1 --data "$example/kjv.txt" \
+    --tokenizer "$model" --steps 1 --log never.jsonl >out 2>err && fail "one-hop without a wait is run"
+  [ "$(grep -c '^hadal-run: ' err)" = 1 ] && grep -q '^hadal-run: .*pipeline rank .*without waiting for it' err || fail "one-hop without a wait: $(cat err)"
+  [ ! -s never.jsonl ] || fail "one-hop without a wait has a log"
+fi
 [ $caught -ge 200 ] || fail "only $caught mutants were caught"
 
 # The drawing is the schedule's; the ranks are the layout's.
