@@ -33,11 +33,13 @@ void RankColumn::addRuns(Item &item, const fb::Chunk &chunk, uint32_t rank, uint
   auto add = [&](uint32_t program) {
     const ChunkProgram &what = stages[stage].programs[program];
     uint32_t number = item.runs.size();
-    item.runs.push_back({stage, chunk.direction(), chunk.micro_batch(), program, {}, what.steps.size()});
+    std::vector<Value> &values = all[rank].values[{chunk.direction(), chunk.micro_batch()}];
+    values.resize(stages[stage].values.size());
+    item.runs.push_back({stage, chunk.direction(), chunk.micro_batch(), program, &values, {}, what.steps.size()});
     for (const ChunkStep &step : what.steps)
       item.queues[2 * slot + step.stream].steps.emplace_back(number, &step);
     for (uint32_t number : what.arguments)
-      ++valueOf(all[rank], item.runs.back(), number).users;
+      ++values[number].users;
   };
   switch (chunk.kind()) {
   case fb::ChunkKind_Forward:
@@ -53,10 +55,6 @@ void RankColumn::addRuns(Item &item, const fb::Chunk &chunk, uint32_t rank, uint
     add(WeightGradProgram);
     break;
   }
-}
-
-RankColumn::Value &RankColumn::valueOf(Rank &rank, const Run &run, uint32_t number) {
-  return rank.values[{run.direction, run.stage, run.microBatch, number}];
 }
 
 std::string RankColumn::nameOf(uint32_t rank, const Item &item) const {
@@ -146,7 +144,7 @@ Result<bool> RankColumn::step(uint32_t number, Item &item, uint32_t lane) {
       return invalidFile(place(number, item, run, *step) + status.error().message);
   ++queue.at;
   if (--run.left == 0)
-    HADAL_TRY(end(number, item, run));
+    end(run);
   return true;
 }
 
@@ -166,8 +164,10 @@ Status RankColumn::take(const Run &run, const ChunkStep &step, const Message &me
     return invalidFile("receives '" + wanted.name + "' of micro-batch " + std::to_string(run.microBatch) + from +
                        ", which sends '" + sent.name + "' of micro-batch " + std::to_string(message.microBatch) +
                        " first");
-  if ((wanted.name != sent.name && wanted.name != atOtherEnd(sent.name)) || wanted.element != sent.element || wanted.bytes != sent.bytes)
-    return invalidFile("receives '" + wanted.name + "'" + from + ", which sends '" + sent.name + "', perhaps in another type or size");
+  if ((wanted.name != sent.name && wanted.name != atOtherEnd(sent.name)) || wanted.element != sent.element ||
+      wanted.bytes != sent.bytes)
+    return invalidFile("receives '" + wanted.name + "'" + from + ", which sends '" + sent.name +
+                       "', perhaps in another type or size");
   return {};
 }
 
@@ -181,7 +181,7 @@ Status RankColumn::use(uint32_t number, Item &item, Run &run, const ChunkStep &s
   for (uint32_t read : step.reads) {
     if (stages[run.stage].values[read].isInput)
       continue;
-    Value &value = valueOf(rank, run, read);
+    Value &value = (*run.values)[read];
     if (!value.written)
       return broken(read, "is read before it is written");
     if (!value.stamp.before(rank.clocks[lane]))
@@ -190,7 +190,7 @@ Status RankColumn::use(uint32_t number, Item &item, Run &run, const ChunkStep &s
       return broken(read, "is read after its memory was given back");
   }
   for (uint32_t written : step.writes) {
-    Value &value = valueOf(rank, run, written);
+    Value &value = (*run.values)[written];
     if (value.written)
       return broken(written, "is written twice");
     value.written = true;
@@ -224,11 +224,10 @@ Status RankColumn::exchange(Rank &rank, Item &item, uint32_t lane) {
 }
 
 /// A run has ended: values that no run to come has as an argument give their memory back.
-Status RankColumn::end(uint32_t number, Item &item, Run &run) {
+void RankColumn::end(Run &run) {
   for (uint32_t argument : stages[run.stage].programs[run.program].arguments)
-    if (Value &value = valueOf(all[number], run, argument); --value.users == 0)
+    if (Value &value = (*run.values)[argument]; --value.users == 0)
       value.released = true;
-  return {};
 }
 
 Status RankColumn::findDeadlock() const {
@@ -268,11 +267,13 @@ Status RankColumn::findLeftovers() const {
 void RankColumn::findPeaks(std::vector<RankPeak> &peaks) const {
   peaks.assign(all.size(), {});
   for (uint32_t number = 0; number < all.size(); ++number) {
-    std::map<std::array<uint32_t, 4>, uint32_t> users;
+    std::map<const std::vector<Value> *, std::vector<uint32_t>> users;
     for (const Item &item : all[number].items)
-      for (const Run &run : item.runs)
+      for (const Run &run : item.runs) {
+        users[run.values].resize(run.values->size());
         for (uint32_t argument : stages[run.stage].programs[run.program].arguments)
-          ++users[{run.direction, run.stage, run.microBatch, argument}];
+          ++users[run.values][argument];
+      }
     uint64_t bytes = 0, values = 0;
     for (const Item &item : all[number].items) {
       bytes += item.bytes;
@@ -281,8 +282,7 @@ void RankColumn::findPeaks(std::vector<RankPeak> &peaks) const {
         peaks[number] = {bytes, item.first, values, nameOf(number, item)};
       for (const Run &run : item.runs)
         for (uint32_t argument : stages[run.stage].programs[run.program].arguments)
-          if (--users[{run.direction, run.stage, run.microBatch, argument}] == 0 &&
-              !stages[run.stage].values[argument].isInput) {
+          if (--users[run.values][argument] == 0 && !stages[run.stage].values[argument].isInput) {
             bytes -= stages[run.stage].values[argument].bytes[0];
             values -= 1;
           }

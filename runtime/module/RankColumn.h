@@ -36,6 +36,7 @@ private:
   /// A run of a program for a micro-batch.
   struct Run {
     uint32_t stage, direction, microBatch, program;
+    std::vector<Value> *values; ///< of the micro-batch, which its other runs have too
     std::map<uint32_t, Clock> events;
     size_t left = 0; ///< steps
   };
@@ -60,8 +61,8 @@ private:
     std::vector<Item> items;
     std::array<size_t, 2> at = {}; ///< item of each stream
     std::array<Clock, laneCount> clocks = {};
-    std::map<std::array<uint32_t, 4>, Value> values; ///< by direction, stage, micro-batch, number
-    std::vector<Stamp> exchanges;                    ///< of items that have ended on both streams
+    std::map<std::pair<uint32_t, uint32_t>, std::vector<Value>> values; ///< by direction and micro-batch, then number
+    std::vector<Stamp> exchanges;                                       ///< of items that have ended on both streams
     size_t ended = 0;
   };
 
@@ -81,12 +82,11 @@ private:
   Status take(const Run &run, const ChunkStep &step, const Message &message) const;
   Status use(uint32_t rank, Item &item, Run &run, const ChunkStep &step, uint32_t lane);
   Status exchange(Rank &rank, Item &item, uint32_t lane);
-  Status end(uint32_t rank, Item &item, Run &run);
+  void end(Run &run);
   Status findDeadlock() const;
   Status findLeftovers() const;
   void findPeaks(std::vector<RankPeak> &peaks) const;
   uint32_t way(const Run &run) const;
-  Value &valueOf(Rank &rank, const Run &run, uint32_t number);
   std::string place(uint32_t rank, const Item &item, const Run &run, const ChunkStep &step) const;
   std::string nameOf(uint32_t rank, const Item &item) const;
 

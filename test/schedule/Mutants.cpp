@@ -240,3 +240,20 @@ MutantReport fake::tryMutants(const ModuleT &module, size_t perKind, uint64_t se
   }
   return report;
 }
+
+Status fake::writeMutant(const ModuleT &module, const std::string &kind, const std::string &path) {
+  for (const Mutation &mutation : mutationsOf(module, 100, 1)) {
+    if (mutation.kind != kind)
+      continue;
+    flatbuffers::FlatBufferBuilder builder, changed;
+    builder.Finish(objects::Module::Pack(builder, &module));
+    std::unique_ptr<ModuleT> mutant(objects::GetModule(builder.GetBufferPointer())->UnPack());
+    mutation.apply(*mutant);
+    Result<hadal::Module> opened = open(*mutant, "mutant");
+    if (!opened.ok() || verifyRanks(*opened).ok())
+      continue;
+    changed.Finish(objects::Module::Pack(changed, mutant.get()));
+    return writeModule(path, std::as_bytes(std::span(changed.GetBufferPointer(), changed.GetSize())));
+  }
+  return notFound("no mutant of kind '" + kind + "' is caught");
+}

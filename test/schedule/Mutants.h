@@ -36,6 +36,9 @@ struct MutantReport {
 /// Verifies every mutant of `module`; what opening the file refuses counts as caught.
 MutantReport tryMutants(const objects::ModuleT &module, size_t perKind, uint64_t seed);
 
+/// Writes the first mutant of a kind that opens and that verifyRanks catches. NotFound where there is none.
+Status writeMutant(const objects::ModuleT &module, const std::string &kind, const std::string &path);
+
 } // namespace hadal::fake
 
 #endif // HADAL_TEST_SCHEDULE_MUTANTS_H

@@ -44,6 +44,13 @@ TEST(Verify, PeaksFollowTheSchedule) {
     EXPECT_GT(peaks[rank - 1].bytes, peaks[rank].bytes);
 }
 
+// A large job takes no time worth speaking of.
+TEST(Verify, LargeModulesPass) {
+  Result<Module> module = open(*ranksModule({"dualpipe", 16, 64, 1, 8, 60}));
+  ASSERT_TRUE(module.ok());
+  EXPECT_TRUE(verifyRanks(*module).ok());
+}
+
 // Of the mutants of every layout each is caught, or computes the same.
 TEST(Verify, MutantsAreCaught) {
   size_t made = 0;

@@ -1,6 +1,7 @@
 // Makes mutants of a compiled module for many ranks, and says which of them verifyRanks catches:
-//     hadal-mutants MODULE PER_KIND SEED
-// Exit status 1 if one is neither caught nor shown to compute the same.
+//     hadal-mutants MODULE PER_KIND SEED [FILE]
+// Exit status 1 if one is neither caught nor shown to compute the same. FILE gets a mutant that lacks a wait, and is
+// caught.
 
 #include "test/schedule/Mutants.h"
 
@@ -12,8 +13,8 @@
 using namespace hadal;
 
 int main(int argc, char **argv) {
-  if (argc != 4)
-    return std::fprintf(stderr, "hadal-mutants MODULE PER_KIND SEED\n"), 1;
+  if (argc != 4 && argc != 5)
+    return std::fprintf(stderr, "hadal-mutants MODULE PER_KIND SEED [FILE]\n"), 1;
   Result<Module> opened = Module::open(argv[1]);
   Status status = opened.ok() ? verifyRanks(*opened) : Status(opened.error());
   if (!status.ok())
@@ -22,6 +23,9 @@ int main(int argc, char **argv) {
   if (!file.ok())
     return std::fprintf(stderr, "%s\n", file.error().message.c_str()), 1;
   std::unique_ptr<objects::ModuleT> module(objects::GetModule(file->bytes().data() + moduleBytes({}).size())->UnPack());
+  if (argc == 5)
+    if (Status written = fake::writeMutant(*module, "drop a wait", argv[4]); !written.ok())
+      return std::fprintf(stderr, "%s\n", written.error().message.c_str()), 1;
   module->code = {0}; // large, and not looked at
   fake::MutantReport report =
       fake::tryMutants(*module, std::strtoul(argv[2], nullptr, 10), std::strtoul(argv[3], nullptr, 10));

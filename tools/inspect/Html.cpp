@@ -39,10 +39,13 @@ const shape = t => `${t.dtype} [${t.shape.join(", ")}]`;
 const place = b => { for (const s of ["parameter", "weight", "state", "argument", "constant", "temporary"]) if (s in b)
   return (s === "temporary" ? "%" : "") + b[s] + ("element" in b ? `{${b.element}}` : "") + ("offset" in b ? ` + ${b.offset}` : ""); };
 const what = c => c.launch ?? ("copy" in c ? "copy" : "call" in c ? "@" + c.call : "repeat" in c ? "repeat" : "skip_if_zero" in c ?
-  "skip_if_zero" : "event");
+  "skip_if_zero" : "exchange_counts" in c ? "exchange_counts" : "exchange" in c ? "exchange" : "send" in c ? "send" : "receive" in c ? "receive" :
+  "event");
 const line = c => what(c) + (c.bindings ? `(${c.bindings.map(place).join(", ")})` : "") + (c.scalars?.length ? ` [${c.scalars.join(", ")}]` : "") +
   ("tasks" in c ? ` × ${c.tasks}` : "") + ("copy" in c ? ` ${c.copy} bytes` : "") + ("repeat" in c ? ` ${c.register} < ${c.repeat}` : "") +
-  ("skip_if_zero" in c ? ` ${c.skip_if_zero}` : "");
+  ("skip_if_zero" in c ? ` ${c.skip_if_zero}` : "") + ("exchange_counts" in c ? ` ${c.send} → ${c.exchange_counts}` : "exchange" in c ?
+  ` ${c.source} → ${c.exchange}` : "send" in c ? ` ${c.send} → stage ${c.stage}` : "receive" in c ? ` ${c.receive} ← stage ${c.stage}` : "") +
+  ("record" in c ? ` recorded ${c.record}` : "wait" in c ? ` awaited ${c.wait}` : "");
 const flat = (list, depth = 0) => list.flatMap(c => [{ c, depth }, ...(c.body ? flat(c.body, depth + 1) : [])]);
 $("title").textContent = m.file + (m.model ? ` — ${m.model.model_type}, ${m.model.layers} layers, ${(m.model.parameters / 1e6).toFixed(1)} M parameters` : "");
 const facts = el("table", null, $("facts"));
@@ -50,6 +53,8 @@ row(facts, ["target", `${m.target.triple}, ${m.target.cpu}`]); row(facts, ["code
 row(facts, ["packed weights", bytes(m.weights.reduce((s, w) => s + w.bytes, 0))]);
 for (const k in m.model ?? {}) row(facts, [k, String(m.model[k])]);
 for (const k in m.training ?? {}) if (k !== "trainables") row(facts, ["training: " + k, String(m.training[k])]);
+for (const r of m.ranks ?? []) row(facts, [`rank ${r.rank}`, `pp ${r.pp}, ep ${r.ep}, dp ${r.dp}: ${r.experts_per_layer} experts a layer, parameters ` +
+  `${bytes(r.parameter_bytes)}, sends ${bytes(r.sent_bytes_per_step)} a step`]);
 if (m.model) row(facts, ["cache elements per token", String(m.cache_elements_per_token)]);
 for (const p of m.programs) {
   const list = flat(p.commands), n = Math.max(list.length, 1), w = 1160 / n, used = p.temporaries.map(() => [Infinity, -1]);

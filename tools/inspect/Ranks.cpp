@@ -2,9 +2,10 @@
 
 #include "runtime/module/CheckRanks.h"
 #include "runtime/module/RankSizes.h"
+#include "runtime/parallel/SumPlan.h"
 
+#include <algorithm>
 #include <array>
-#include <set>
 
 using namespace hadal;
 using namespace hadal::inspect;
@@ -23,18 +24,22 @@ public:
   Result<Json> all() {
     for (const fb::Stage *stage : *ranks.stages())
       HADAL_TRY(countChunks(*stage));
+    RankLayout layout = HADAL_TRY(RankLayout::of(training, 0));
+    SumPlan plan = SumPlan::of(tables, layout);
+    std::vector<uint64_t> reductions = reductionBytes(plan, layout.ranks());
     Json list = Json::array();
     for (uint32_t pp = 0; pp < ranks.pp(); ++pp)
       for (uint32_t dp = 0; dp < ranks.dp(); ++dp)
         for (uint32_t ep = 0; ep < ranks.ep(); ++ep) {
           int64_t experts = tables.model() ? tables.model()->experts() : 0;
-          list.push_back({{"rank", (uint64_t(pp) * ranks.dp() + dp) * ranks.ep() + ep},
+          unsigned rank = layout.rankOf(pp, ep, dp);
+          list.push_back({{"rank", rank},
                           {"pp", pp},
                           {"ep", ep},
                           {"dp", dp},
                           {"experts_per_layer", experts / ranks.ep()},
-                          {"parameter_bytes", parameterBytes(pp)},
-                          {"sent_bytes_per_step", chunkBytes(pp) + reductionBytes(pp)}});
+                          {"parameter_bytes", parameterBytes(plan, rank, pp)},
+                          {"sent_bytes_per_step", chunkBytes(pp) + reductions[rank]}});
         }
     return list;
   }
@@ -72,49 +77,51 @@ private:
     return bytes;
   }
 
-  /// The trainable parameters of a stage: those it sums gradients of, and the routing biases of its layers, which have
-  /// none.
-  std::set<uint32_t> trainablesOf(const fb::Stage &stage) const {
-    std::set<uint32_t> found;
-    for (const fb::Accumulator *a : *stage.accumulators())
-      if (a->trainable() >= 0)
-        found.insert(a->trainable());
-    for (uint32_t i = 0; i < training.trainables()->size(); ++i) {
-      const fb::Trainable &trainable = *training.trainables()->Get(i);
-      for (uint32_t layer = stage.first_layer(); trainable.correction() && layer < stage.first_layer() + stage.layers();
-           ++layer)
-        if (trainable.name()->str().find(".layers." + std::to_string(layer) + ".") != std::string::npos)
-          found.insert(i);
-    }
-    return found;
-  }
-
   uint64_t bytesOf(uint32_t trainable) const {
     const fb::Trainable &t = *training.trainables()->Get(trainable);
     return uint64_t(4) * t.packed_elements() * t.count();
   }
 
-  /// Two directions of dualpipe are two copies; two stages of dualpipev are two halves.
-  uint64_t parameterBytes(uint32_t pp) const {
+  /// What the rank's stages read, each parameter once, and the routing biases of their layers.
+  uint64_t parameterBytes(const SumPlan &plan, unsigned rank, uint32_t pp) const {
     uint64_t bytes = 0;
-    for (uint32_t direction = 0; direction < directionsOf(ranks); ++direction)
-      for (uint32_t trainable : trainablesOf(*ranks.stages()->Get(stageOf(ranks, pp, direction))))
-        bytes += bytesOf(trainable);
+    for (const SumUnit &unit : plan.units)
+      if (unit.trainable >= 0 && std::binary_search(unit.replicas.begin(), unit.replicas.end(), rank))
+        bytes += bytesOf(uint32_t(unit.trainable));
+    for (uint32_t i = 0; i < training.trainables()->size(); ++i)
+      if (training.trainables()->Get(i)->correction() && hasLayerOf(*training.trainables()->Get(i), pp))
+        bytes += bytesOf(i);
     return bytes;
   }
 
-  /// Of n ranks that hold a tensor one updates it: the others send it their gradient and get the weight. As updating
-  /// ranks are chosen evenly, each of the n sends (n-1)/n of both.
-  uint64_t reductionBytes(uint32_t pp) const {
-    uint64_t bytes = 0;
-    for (uint32_t direction = 0; direction < directionsOf(ranks); ++direction)
-      for (uint32_t trainable : trainablesOf(*ranks.stages()->Get(stageOf(ranks, pp, direction)))) {
-        const fb::Trainable &t = *training.trainables()->Get(trainable);
-        uint64_t copies = ownersOf(ranks) / (t.sharded() ? ranks.ep() : 1);
-        if (!t.correction())
-          bytes += 2 * bytesOf(trainable) * (copies - 1) / copies;
+  bool hasLayerOf(const fb::Trainable &trainable, uint32_t pp) const {
+    for (uint32_t direction = 0; direction < directionsOf(ranks); ++direction) {
+      const fb::Stage &stage = *ranks.stages()->Get(stageOf(ranks, pp, direction));
+      for (uint32_t layer = stage.first_layer(); layer < stage.first_layer() + stage.layers(); ++layer)
+        if (trainable.name()->str().find(".layers." + std::to_string(layer) + ".") != std::string::npos)
+          return true;
+    }
+    return false;
+  }
+
+  /// Gradients join in a tree of the ranks that have them, go to the one that updates the parameter, and the weights
+  /// from there to the others.
+  std::vector<uint64_t> reductionBytes(const SumPlan &plan, unsigned world) const {
+    std::vector<uint64_t> sent(world);
+    for (const SumUnit &unit : plan.units) {
+      if (unit.trainable < 0)
+        continue;
+      uint64_t bytes = bytesOf(uint32_t(unit.trainable));
+      for (const SumUse &use : unit.uses) {
+        for (unsigned leaf = 0; leaf < use.ranks.size(); ++leaf)
+          if (leaf != unit.leaf)
+            sent[use.ranks[leaf]] += bytes;
+        if (use.ranks[unit.leaf] != unit.root)
+          sent[use.ranks[unit.leaf]] += bytes;
       }
-    return bytes;
+      sent[unit.root] += bytes * (unit.replicas.size() - 1);
+    }
+    return sent;
   }
 
   const fb::Module &tables;

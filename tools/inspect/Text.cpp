@@ -43,6 +43,33 @@ std::string place(const Json &binding) {
   return text;
 }
 
+/// What streams and ranks say to each other.
+void printEvent(std::ostream &out, const Json &command) {
+  auto group = [&] {
+    out << " among " << command["parts"] << " parts, " << command["stride"] << " apart, of " << command["segments"]
+        << " segments";
+  };
+  if (command.contains("exchange_counts")) {
+    out << "exchange_counts(" << plain(command["send"]) << ") -> " << plain(command["exchange_counts"]) << ", "
+        << plain(command["rows"]) << ", " << plain(command["choices"]);
+    group();
+  } else if (command.contains("exchange")) {
+    out << "exchange(" << plain(command["source"]) << ") -> " << plain(command["exchange"]) << " by "
+        << plain(command["send_counts"]) << ", " << plain(command["receive_counts"]);
+    group();
+    out << ", rows of " << command["row_bytes"] << " bytes";
+  } else if (command.contains("send")) {
+    out << "send " << plain(command["send"]) << " to stage " << command["stage"];
+  } else if (command.contains("receive")) {
+    out << "receive " << plain(command["receive"]) << " from stage " << command["stage"];
+  } else if (command.contains("record") || command.contains("wait")) {
+    const char *what = command.contains("record") ? "record" : "wait";
+    out << what << " event " << command[what];
+  } else {
+    out << command.dump();
+  }
+}
+
 void printCommands(std::ostream &out, const Json &commands, int indent) {
   for (const Json &command : commands) {
     out << std::string(indent, ' ');
@@ -67,8 +94,10 @@ void printCommands(std::ostream &out, const Json &commands, int indent) {
     } else if (command.contains("skip_if_zero")) {
       out << "unless " << plain(command["skip_if_zero"]) << " is 0:";
     } else {
-      out << command.dump();
+      printEvent(out, command);
     }
+    if (command.contains("stream"))
+      out << " (stream " << command["stream"] << ")";
     out << "\n";
     if (command.contains("body"))
       printCommands(out, command["body"], indent + 2);
@@ -80,7 +109,8 @@ void printCommands(std::ostream &out, const Json &commands, int indent) {
 std::string inspect::toText(const Json &module) {
   std::ostringstream out;
   out << module["file"].get<std::string>() << ", by " << module["producer"].get<std::string>() << "\n";
-  out << "target " << module["target"]["triple"].get<std::string>() << ", cpu " << module["target"]["cpu"].get<std::string>() << "\n";
+  out << "target " << module["target"]["triple"].get<std::string>() << ", cpu "
+      << module["target"]["cpu"].get<std::string>() << "\n";
   out << "code " << bytes(module["code_bytes"]) << ", " << module["kernels"].size() << " kernels\n";
   if (module.contains("model")) {
     out << "model\n";
@@ -98,8 +128,16 @@ std::string inspect::toText(const Json &module) {
       out << "  " << trainable["name"].get<std::string>() << ": " << trainable["shape"].dump();
       if (trainable["count"] != 1)
         out << ", {} from 0 to " << trainable["count"].get<uint64_t>() - 1;
-      out << ", " << trainable["layout"].get<std::string>() << (trainable["correction"] ? ", moved by loads" : "") << "\n";
+      out << ", " << trainable["layout"].get<std::string>() << (trainable["correction"] ? ", moved by loads" : "")
+          << "\n";
     }
+  }
+  if (module.contains("ranks")) {
+    out << "ranks\n";
+    for (const Json &rank : module["ranks"])
+      out << "  " << rank["rank"] << ": pp " << rank["pp"] << ", ep " << rank["ep"] << ", dp " << rank["dp"] << ": "
+          << rank["experts_per_layer"] << " experts a layer, parameters " << bytes(rank["parameter_bytes"])
+          << ", sends " << bytes(rank["sent_bytes_per_step"]) << " a step\n";
   }
   out << "kernels\n";
   for (const Json &kernel : module["kernels"]) {
@@ -111,11 +149,13 @@ std::string inspect::toText(const Json &module) {
   for (const Json &program : module["programs"]) {
     out << "program @" << program["name"].get<std::string>() << "\n";
     for (const Json &argument : program["arguments"])
-      out << "  " << (argument["output"] ? "out " : "in ") << argument["name"].get<std::string>() << ": " << typed(argument) << "\n";
+      out << "  " << (argument["output"] ? "out " : "in ") << argument["name"].get<std::string>() << ": "
+          << typed(argument) << "\n";
     if (!program["temporaries"].empty())
       out << "  " << program["temporaries"].size() << " temporaries in " << program["slots"] << " slots\n";
     for (size_t i = 0; i < program["temporaries"].size(); ++i)
-      out << "  %" << i << ": " << plain(program["temporaries"][i]["bytes"]) << " bytes, slot " << program["temporaries"][i]["slot"] << "\n";
+      out << "  %" << i << ": " << plain(program["temporaries"][i]["bytes"]) << " bytes, slot "
+          << program["temporaries"][i]["slot"] << "\n";
     printCommands(out, program["commands"], 2);
   }
   uint64_t packed = 0;

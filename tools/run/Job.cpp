@@ -85,9 +85,17 @@ Status Job::agree(const Status &mine, const char *what) {
   if (isOne())
     return mine;
   Status all = hadal::agree(*comm, mine, patience(), what);
-  if (all.ok() || isFirst())
-    return all;
-  return Error{all.error().code, ""};
+  return all.ok() ? all : sayTogether(all.error());
+}
+
+/// What all ranks know one of them says. None ends before: mpirun ends the others then, perhaps before they have said it.
+Error Job::sayTogether(const Error &error) {
+  if (isFirst()) {
+    std::fprintf(stderr, "%s: %s\n", program.c_str(), error.message.c_str());
+    std::fflush(stderr);
+  }
+  (void)hadal::agree(*comm, {}, patience(), "ends");
+  return {error.code, ""};
 }
 
 Error Job::stop(const Error &error) {
@@ -121,7 +129,7 @@ Error Job::failedStep(const Error &error) {
   if (isOne())
     return error;
   if (parallel && parallel->failedTogether())
-    return isFirst() ? error : Error{error.code, ""};
+    return sayTogether(error);
   return stop(error);
 }
 

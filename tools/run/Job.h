@@ -61,6 +61,7 @@ public:
 
 private:
   Job(const JobOptions &options, std::string program) : options(options), program(std::move(program)) {}
+  Error sayTogether(const Error &error);
   Comm::Seconds patience() const { return Comm::Seconds(std::max(3600.0, 10 * options.rankTimeout)); }
 
   JobOptions options;
