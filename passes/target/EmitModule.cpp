@@ -352,7 +352,7 @@ Offset<fb::Training> Emitter::training() {
     auto name = string(d, "name"), layout = string(d, "layout");
     auto shape = integers(d, "shape");
     auto aliases = strings(d.getAs<ArrayAttr>("aliases"));
-    trainables.push_back(fb::CreateTrainable(b, name, shape, number(d, "count"), layout, number(d, "packed_elements"), aliases,
+    trainables.push_back(fb::CreateTrainable(b, name, shape, number(d, "count"), layout, number(d, "packed_elements"), aliases, /*sharded=*/false,
                                              d.getAs<BoolAttr>("correction").getValue(), real(d, "init_mean"), real(d, "init_std")));
   }
   auto precision = string(facts, "precision"), config = string(facts, "config_json");

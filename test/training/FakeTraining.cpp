@@ -91,9 +91,9 @@ std::vector<std::byte> Writer::write(const TrainingShape &shape) {
   std::vector<int64_t> layers = {1}, eos = {256}, tableShape = {trainVocabulary, 2}, expertShape = {2, 3}, biasShape = {3};
   std::vector<Offset<flatbuffers::String>> copies = {b.CreateString("model.layers.2.embed_tokens.weight")};
   std::vector<Offset<fb::Trainable>> trainables = {
-      fb::CreateTrainableDirect(b, table, &tableShape, 1, "table", tableSize, &copies, false, 0.f, 0.02f),
-      fb::CreateTrainableDirect(b, experts, &expertShape, trainExperts, "plain2x3", expertSize, &none, false, 1.f, 0.5f),
-      fb::CreateTrainableDirect(b, correction, &biasShape, 1, "plain3", 3, &none, true, 0.f, 0.f)};
+      fb::CreateTrainableDirect(b, table, &tableShape, 1, "table", tableSize, &copies, false, false, 0.f, 0.02f),
+      fb::CreateTrainableDirect(b, experts, &expertShape, trainExperts, "plain2x3", expertSize, &none, false, false, 1.f, 0.5f),
+      fb::CreateTrainableDirect(b, correction, &biasShape, 1, "plain3", 3, &none, false, true, 0.f, 0.f)};
   auto training = fb::CreateTrainingDirect(b, shape.microBatch, shape.sequence, shape.microBatches, 1, 0.3f, 1e-4f, 0.125f, "fp32", 1 << 20, 2,
                                            &layers, &trainables, "{\"model_type\": \"deepseek_v3\", \"torch_dtype\": \"bfloat16\"}");
   auto model = fb::CreateModelDirect(b, "deepseek_v3", trainVocabulary, 2, 2, 1, 1, trainExperts, 1, &layers, 512, 4, 2, &eos, -1, 541, 541);
