@@ -85,7 +85,7 @@ private:
   std::function<void(Value)> ahead; // what a tile asks for at step k, or null
   int64_t vectors = 0;  // of a panel
   int64_t tall = 0;     // rows of a whole tile
-  int64_t rowsOfTask = 0; // at most, a multiple of it
+  int64_t rowsOfTask = 0, panelsOfTask = 4; // at most; rows a multiple of `tall`
   bool eight = false;
   Value leftBegin; // of a chunk, or null
 };
@@ -216,7 +216,7 @@ void MatmulEmitter::lookAhead(Value m0, Value row, Value next, const Chunk &chun
   int64_t block = stored.panel * layout.panel / line, blocks = chunk.count / stored.panel;
   int64_t span = transposed ? (blocks - 1) * stored.panelElements() + block * line : lines * line;
   int64_t all = first.batch * stored.panels() * stored.panelElements();
-  if (span > all || (transposed && !blocks))
+  if (span > all || (transposed && !blocks) || first.k > 8 * chunkLength())
     return;
   Value begin = b.min(next, b.index(all - span));
   Value part = b.min(b.mul(b.div(b.sub(row, m0), tall), each), b.index(transposed ? blocks * block - each : lines - each));
@@ -460,15 +460,23 @@ Value MatmulEmitter::rowsOfBlock(Value rows) {
   return b.mul(b.ceilDiv(even, tall), tall);
 }
 
-/// Weights in panels: chunks of the sum outermost, so that a chunk of the rows stays in the second cache for all panels and a
-/// chunk of a panel in the first for all rows.
+/// Weights in panels: chunks of the sum outermost, rows next, so that a chunk of the task's panels stays in the second cache for all
+/// rows, which pass by once.
 void MatmulEmitter::emitChunks(Value m0, Value m1, Value batch, Value p0, Value p1) {
-  int64_t length = chunkLength(), whole = first.k / length, rest = first.k % length;
+  int64_t length = chunkLength(), whole = first.k / length, rest = first.k % length, padded = llvm::alignTo(length, stored.panel);
   bool one = whole + (rest != 0) == 1;
   int64_t offset = 0;
   Value turned;
   if (transposed)
-    turned = b.scratchView(kernel.scratch, offset, {int64_t(llvm::alignTo(length, stored.panel)), layout.panel}, b.getF32Type());
+    turned = b.scratchView(kernel.scratch, offset, {panelsOfTask, padded, layout.panel}, b.getF32Type());
+  auto turnedPanel = [&](Value panel) -> Value {
+    if (!transposed)
+      return {};
+    SmallVector<OpFoldResult> at{b.sub(panel, p0), b.getIndexAttr(0), b.getIndexAttr(0)}, steps(3, b.getIndexAttr(1));
+    SmallVector<OpFoldResult> sizes{b.getIndexAttr(1), b.getIndexAttr(padded), b.getIndexAttr(layout.panel)};
+    auto type = memref::SubViewOp::inferRankReducedResultType({padded, layout.panel}, cast<MemRefType>(turned.getType()), at, sizes, steps);
+    return memref::SubViewOp::create(b, cast<MemRefType>(type), turned, at, sizes, steps);
+  };
   auto stands = [&](Value panel, Value k) { // a panel's chunk
     Value at = transposed ? b.div(k, stored.panel) : panel, in = transposed ? panel : k;
     if (batch)
@@ -476,18 +484,17 @@ void MatmulEmitter::emitChunks(Value m0, Value m1, Value batch, Value p0, Value 
     return b.add(b.mul(at, stored.panelElements()), b.mul(in, transposed ? layout.panel * stored.panel : stored.panel));
   };
   auto sum = [&](const Chunk &chunk) {
-    b.loop(p0, p1, 1, [&](Value panel) {
-      if (transposed)
-        turnPanel(batch, panel, chunk, turned);
-      // The next panel's chunk, the first panel's next chunk, or the next task's first.
-      Value behind = b.add(panel, 1), next = stands(p1, b.index(0));
-      if (!one)
-        next = b.select(chunk.isLast, next, stands(p0, b.add(chunk.begin, chunk.count)));
-      next = b.select(b.less(behind, p1), stands(behind, chunk.begin), next);
-      forTiles(m0, m1, [&](int64_t rows, Value row) {
-        if (rows == tall)
+    if (transposed)
+      b.loop(p0, p1, 1, [&](Value panel) { turnPanel(batch, panel, chunk, turnedPanel(panel)); });
+    forTiles(m0, m1, [&](int64_t rows, Value row) {
+      b.loop(p0, p1, 1, [&](Value panel) {
+        if (rows == tall) { // next comes this panel's next chunk, or a panel of the next task
+          Value next = stands(b.add(panel, b.sub(p1, p0)), b.index(0));
+          if (!one)
+            next = b.select(chunk.isLast, next, stands(panel, b.add(chunk.begin, chunk.count)));
           lookAhead(m0, row, next, chunk);
-        tile(rows, 1, {row, batch, panel}, turned, &chunk);
+        }
+        tile(rows, 1, {row, batch, panel}, turnedPanel(panel), &chunk);
         ahead = {};
       });
     });
@@ -581,13 +588,15 @@ LogicalResult MatmulEmitter::emit() {
   // Rows of a task at most: as many as keep the left block in half of the second cache.
   int64_t scratchBytes = layout.widenedBytes();
   rowsOfTask = std::clamp<int64_t>((512 << 10) / (4 * first.k) / tall * tall, 2 * tall, 24 * tall);
-  if (kernel.inPanels(first.right)) // a chunk of the sum at a time
-    rowsOfTask = llvm::alignTo(256, tall);
-  if (transposed) { // many rows for each panel that is turned
-    rowsOfTask = llvm::alignTo(256, tall);
-    scratchBytes = llvm::alignTo(chunkLength(), stored.panel) * layout.panel * 4;
+  if (kernel.inPanels(first.right)) {
+    panelsOfTask = 128 / layout.panel;
+    int64_t chunks = llvm::divideCeil(layout.panels(), panelsOfTask);
+    // Rows of a matrix with few outputs are cut further, for there to be tasks enough.
+    rowsOfTask = llvm::alignTo(first.grouped() || chunks >= 16 ? 1024 : chunks >= 4 ? 512 : 256, tall);
   }
-  int64_t panelsOfTask = 4, panels = layout.panels(), chunks = llvm::divideCeil(panels, panelsOfTask);
+  if (transposed)
+    scratchBytes = panelsOfTask * llvm::alignTo(chunkLength(), stored.panel) * layout.panel * 4;
+  int64_t panels = layout.panels(), chunks = llvm::divideCeil(panels, panelsOfTask);
   auto panelRange = [&](Value chunk) {
     Value p0 = b.mul(chunk, panelsOfTask);
     return std::pair(p0, b.min(b.add(p0, panelsOfTask), b.index(panels)));
