@@ -13,11 +13,13 @@
 //   task   rows [m0, m1) x panels [p0, p1)
 //     one row        four panels at a time: four streams of weights keep the memory busy
 //     many rows      panel by panel, tiles of `tall` rows, then what is left; the panel stays in the first cache
-//     transposed     chunk by chunk of N: panel by panel, turned and then used by all tiles of rows
+//     in panels      chunk by chunk of the sum: the task's panels (turned first, if need be) stay in the second cache; tile by tile
+//                    of rows, all of them
 #include "passes/kernels/Kernel.h"
 #include "passes/kernels/Matmul.h"
 #include "passes/kernels/Packing.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include <functional>
 
 using namespace mlir;
 using namespace hadal;
@@ -216,6 +218,7 @@ void MatmulEmitter::lookAhead(Value m0, Value row, Value next, const Chunk &chun
   int64_t block = stored.panel * layout.panel / line, blocks = chunk.count / stored.panel;
   int64_t span = transposed ? (blocks - 1) * stored.panelElements() + block * line : lines * line;
   int64_t all = first.batch * stored.panels() * stored.panelElements();
+  // In sums that long the rows come from memory, too: asking for both at once took twice the time.
   if (span > all || (transposed && !blocks) || first.k > 8 * chunkLength())
     return;
   Value begin = b.min(next, b.index(all - span));
@@ -585,14 +588,16 @@ LogicalResult MatmulEmitter::emit() {
       }
     }
 
-  // Rows of a task at most: as many as keep the left block in half of the second cache.
+  // Rows of a task at most: as many as keep the left block in half of the second cache. Weights in panels stay there instead.
   int64_t scratchBytes = layout.widenedBytes();
   rowsOfTask = std::clamp<int64_t>((512 << 10) / (4 * first.k) / tall * tall, 2 * tall, 24 * tall);
   if (kernel.inPanels(first.right)) {
-    panelsOfTask = 128 / layout.panel;
+    // A chunk of a task's panels has half a megabyte (a quarter where vectors are narrower), and four panels at least.
+    panelsOfTask = std::clamp<int64_t>(128 * (b.shape.lanes == 16 ? 1024 : 512) / chunkLength() / layout.panel, 4, layout.panels());
+    panelsOfTask = llvm::divideCeil(layout.panels(), llvm::divideCeil(layout.panels(), panelsOfTask));
     int64_t chunks = llvm::divideCeil(layout.panels(), panelsOfTask);
     // Rows of a matrix with few outputs are cut further, for there to be tasks enough.
-    rowsOfTask = llvm::alignTo(first.grouped() || chunks >= 16 ? 1024 : chunks >= 4 ? 512 : 256, tall);
+    rowsOfTask = llvm::alignTo(first.grouped() || chunks >= 16 ? 1024 : chunks >= 4 ? 512 : chunks > 1 ? 256 : 128, tall);
   }
   if (transposed)
     scratchBytes = panelsOfTask * llvm::alignTo(chunkLength(), stored.panel) * layout.panel * 4;
