@@ -1,9 +1,9 @@
 // hadal-machine-limits: what this machine can do at most, for the fractions that benchmarks state.
 //
-//   fma_gflops    f32 fused multiply-adds in registers, all threads
+//   fma_gflops    f32 fused multiply-adds in registers (of LANES lanes), all threads
 //   stream_gbps   reading memory that no cache holds, all threads
 //
-// Prints one JSON line. Each figure is the best of several rounds: noise only ever slows a machine down.
+// hadal-machine-limits [THREADS [LANES]] prints one JSON line. Each figure is the best of several rounds: noise only ever slows a machine down.
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -17,21 +17,24 @@ namespace {
 
 // The widest registers that the machine has.
 #ifdef __AVX512F__
-constexpr int lanes = 16;
+constexpr int widest = 16;
 #else
-constexpr int lanes = 8;
+constexpr int widest = 8;
 #endif
-typedef float Vector __attribute__((vector_size(4 * lanes)));
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-/// Twelve independent chains hide the latency of an addition.
-float multiplyAdd(int64_t rounds) {
+/// Twelve independent chains hide the latency of an addition. Where they begin and what they multiply by is hidden from the
+/// compiler, which otherwise finds a chain at its fixed point, leaves it out and is counted for twelve.
+template <int lanes> float multiplyAdd(int64_t rounds) {
+  typedef float Vector __attribute__((vector_size(4 * lanes)));
   Vector sums[12], x, y;
+  float start = 1, factor = 0.9999f, addend = 1e-4f;
+  asm volatile("" : "+m"(start), "+m"(factor), "+m"(addend));
   for (int lane = 0; lane < lanes; ++lane)
-    x[lane] = 0.9999f, y[lane] = 1e-4f;
+    x[lane] = factor, y[lane] = addend;
   for (int i = 0; i < 12; ++i)
-    sums[i] = x * float(i);
+    sums[i] = x * (start + float(i));
   for (int64_t r = 0; r < rounds; ++r) {
 #pragma clang loop unroll(full)
     for (int i = 0; i < 12; ++i)
@@ -40,7 +43,8 @@ float multiplyAdd(int64_t rounds) {
   }
   float total = 0;
   for (auto &s : sums)
-    total += s[0];
+    for (int lane = 0; lane < lanes; ++lane)
+      total += s[lane];
   return total;
 }
 
@@ -72,6 +76,12 @@ template <typename F> double onAll(unsigned threads, F work) {
 
 int main(int argc, char **argv) {
   unsigned threads = argc > 1 ? std::max(1, std::atoi(argv[1])) : std::thread::hardware_concurrency();
+  int lanes = argc > 2 ? std::atoi(argv[2]) : widest;
+  if ((lanes != 4 && lanes != 8 && lanes != 16) || lanes > widest) {
+    std::fprintf(stderr, "hadal-machine-limits [THREADS [LANES]]: LANES is 4, 8 or 16, and at most %d on this machine\n", widest);
+    return 1;
+  }
+  auto fma = lanes == 16 ? multiplyAdd<16> : lanes == 8 ? multiplyAdd<8> : multiplyAdd<4>;
   constexpr int rounds = 5;
   constexpr int64_t steps = 20'000'000;
   volatile float sink = 0;
@@ -80,12 +90,12 @@ int main(int argc, char **argv) {
   std::vector<uint64_t> memory(words, 1);
   volatile uint64_t sum = 0;
   for (int r = 0; r < rounds; ++r) {
-    double seconds = onAll(threads, [&](unsigned) { sink = sink + multiplyAdd(steps); });
+    double seconds = onAll(threads, [&](unsigned) { sink = sink + fma(steps); });
     flops = std::max(flops, double(threads) * steps * 12 * lanes * 2 / seconds);
     seconds = onAll(threads, [&](unsigned t) {
       sum = sum + readAll(memory.data() + words / threads * t, memory.data() + words / threads * (t + 1));
     });
     bytesPerSecond = std::max(bytesPerSecond, double(words) * 8 / seconds);
   }
-  std::printf("{\"threads\": %u, \"fma_gflops\": %.1f, \"stream_gbps\": %.2f}\n", threads, flops * 1e-9, bytesPerSecond * 1e-9);
+  std::printf("{\"threads\": %u, \"lanes\": %d, \"fma_gflops\": %.1f, \"stream_gbps\": %.2f}\n", threads, lanes, flops * 1e-9, bytesPerSecond * 1e-9);
 }

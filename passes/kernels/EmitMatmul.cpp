@@ -13,11 +13,13 @@
 //   task   rows [m0, m1) x panels [p0, p1)
 //     one row        four panels at a time: four streams of weights keep the memory busy
 //     many rows      panel by panel, tiles of `tall` rows, then what is left; the panel stays in the first cache
-//     transposed     chunk by chunk of N: panel by panel, turned and then used by all tiles of rows
+//     in panels      chunk by chunk of the sum: the task's panels (turned first, if need be) stay in the second cache; tile by tile
+//                    of rows, all of them
 #include "passes/kernels/Kernel.h"
 #include "passes/kernels/Matmul.h"
 #include "passes/kernels/Packing.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include <functional>
 
 using namespace mlir;
 using namespace hadal;
@@ -64,8 +66,11 @@ private:
   void storeTile(const Values &acc, int64_t rows, int64_t panels, Place at);
   void storeVectors(const Values &acc, int64_t rows, int64_t panel, int64_t panels, Place at, bool last);
   void widenPanel(Value base, Value widened);
-  void prefetch(Value k);
+  void prefetch(Value at);
   void lookAhead(Value m0, Value row, Value base);
+  void lookAhead(Value m0, Value row, Value next, const Chunk &chunk);
+  Value rowsOfBlock(Value rows);
+  int64_t chunkLength() const;
   int64_t lineElements() const { return 64 / layout.elementBytes(); }
   Value scaleOf(unsigned product, Place at, Value kBlock);
 
@@ -79,9 +84,10 @@ private:
   bool transposed = false;
   Value left, right, out, offsets, active, source;
   SmallVector<Value> scales, extra;
-  Value ahead;          // where the tile's walk along K prefetches from, or null
+  std::function<void(Value)> ahead; // what a tile asks for at step k, or null
   int64_t vectors = 0;  // of a panel
   int64_t tall = 0;     // rows of a whole tile
+  int64_t rowsOfTask = 0, panelsOfTask = 4; // at most; rows a multiple of `tall`
   bool eight = false;
   Value leftBegin; // of a chunk, or null
 };
@@ -173,7 +179,8 @@ Values MatmulEmitter::chain(Value k0, int64_t count, Values acc, ArrayRef<Value>
   int64_t main = count / 4 * 4;
   if (main)
     acc = b.carry(k0, b.add(k0, main), 4, acc, [&](Value k, Values acc) {
-      prefetch(k);
+      if (ahead)
+        ahead(k);
       return step(b.add(k, 2), true, step(k, true, acc));
     });
   if (count - main >= 2)
@@ -183,22 +190,47 @@ Values MatmulEmitter::chain(Value k0, int64_t count, Values acc, ArrayRef<Value>
   return acc;
 }
 
-/// Asks for two lines of the panel behind this one, whose tiles then find it in the second cache: left to itself, the first
-/// tile would wait for memory and the others leave it idle.
-void MatmulEmitter::prefetch(Value k) {
-  for (int64_t line = 0; ahead && line < 2; ++line)
-    memref::PrefetchOp::create(b, right, ValueRange{b.add(b.add(ahead, b.mul(b.div(k, 4), 2 * lineElements())), line * lineElements())},
-                               /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+// Whoever waits for weights does it for all rows at once: the tiles of one panel ask for the next one, a line or two every four
+// steps of K, and find it in the second cache. Left to itself, the first tile would wait for memory and the others leave it idle.
+
+void MatmulEmitter::prefetch(Value at) {
+  memref::PrefetchOp::create(b, right, ValueRange{at}, /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
 }
 
 /// What the tile at `row` of the task that begins at `m0` asks for.
 void MatmulEmitter::lookAhead(Value m0, Value row, Value base) {
-  int64_t span = llvm::divideCeil(first.k, 4) * 2 * lineElements(), all = first.batch * layout.panels() * layout.panelElements();
-  ahead = {};
+  int64_t line = lineElements(), span = llvm::divideCeil(first.k, 4) * 2 * line, all = first.batch * layout.panels() * layout.panelElements();
   if (span > all)
     return;
   Value part = b.mul(b.div(b.sub(row, m0), tall), span);
-  ahead = b.min(b.add(b.add(base, layout.panelElements()), part), b.index(all - span));
+  Value begin = b.min(b.add(b.add(base, layout.panelElements()), part), b.index(all - span));
+  ahead = [=, this](Value k) {
+    Value at = b.add(begin, b.mul(k, line / 2));
+    prefetch(at);
+    prefetch(b.add(at, line));
+  };
+}
+
+/// The same for a chunk of the sum. What the tiles want next begins at `next`: one piece, or where it is to be turned the blocks of
+/// `panel` steps that turnPanel reads.
+void MatmulEmitter::lookAhead(Value m0, Value row, Value next, const Chunk &chunk) {
+  int64_t line = lineElements(), each = chunk.count / 4, lines = chunk.count * layout.panel / line; // of a tile; of all
+  int64_t block = stored.panel * layout.panel / line, blocks = chunk.count / stored.panel;
+  int64_t span = transposed ? (blocks - 1) * stored.panelElements() + block * line : lines * line;
+  int64_t all = first.batch * stored.panels() * stored.panelElements();
+  // In sums that long the rows come from memory, too: asking for both at once took twice the time.
+  if (span > all || (transposed && !blocks) || first.k > 8 * chunkLength())
+    return;
+  Value begin = b.min(next, b.index(all - span));
+  Value part = b.min(b.mul(b.div(b.sub(row, m0), tall), each), b.index(transposed ? blocks * block - each : lines - each));
+  Value k0 = transposed ? b.index(0) : chunk.begin;
+  ahead = [=, this](Value k) {
+    Value l = b.add(part, b.div(b.sub(k, k0), 4));
+    if (transposed)
+      prefetch(b.add(begin, b.add(b.mul(b.div(l, block), stored.panelElements()), b.mul(b.rem(l, block), line))));
+    else
+      prefetch(b.add(begin, b.mul(l, line)));
+  };
 }
 
 Value MatmulEmitter::scaleOf(unsigned product, Place at, Value kBlock) {
@@ -400,14 +432,9 @@ void MatmulEmitter::turnPanel(Value batch, Value panel, const Chunk &chunk, Valu
         for (int64_t k = 0; k < layout.panel; k += lanes) {
           int64_t valid = validLanes(last, k / lanes);
           Values rows;
-          for (int64_t i = 0; i < lanes; ++i) {
-            Value at = b.add(base, (k + i) * stored.panel + n);
-            rows.push_back(i < valid ? b.loadVector(right, {at}, lanes) : b.zeros(b.vectorOf(lanes, b.getF32Type())));
-            // The next panel's block lies behind this one; no hardware guesses the step from block to block.
-            if (n % 16 == 0)
-              memref::PrefetchOp::create(b, right, ValueRange{b.add(at, layout.panel * stored.panel)}, /*isWrite=*/false,
-                                         /*localityHint=*/2, /*isDataCache=*/true);
-          }
+          for (int64_t i = 0; i < lanes; ++i)
+            rows.push_back(i < valid ? b.loadVector(right, {b.add(base, (k + i) * stored.panel + n)}, lanes)
+                                     : b.zeros(b.vectorOf(lanes, b.getF32Type())));
           if (valid)
             rows = b.transpose(rows);
           for (int64_t i = 0; i < lanes; ++i)
@@ -419,30 +446,60 @@ void MatmulEmitter::turnPanel(Value batch, Value panel, const Chunk &chunk, Valu
 
 /// How many steps of a sum a chunk has: a multiple of the stored panel, all chunks alike where that is possible. Processors
 /// with AVX-512 have second caches of twice the size.
-static int64_t chunkLength(int64_t whole, int64_t panel, int64_t lanes) {
-  int64_t most = lanes == 16 ? 1024 : 512;
-  if (whole <= most)
-    return whole;
+int64_t MatmulEmitter::chunkLength() const {
+  int64_t most = b.shape.lanes == 16 ? 1024 : 512, panel = stored.panel;
+  if (first.k <= most)
+    return first.k;
   for (int64_t length = most / panel * panel; 2 * length >= most; length -= panel)
-    if (whole % length == 0)
+    if (first.k % length == 0)
       return length;
   return most / panel * panel;
 }
 
-/// Weights in panels: chunks of the sum outermost, so that a chunk of the rows stays in the second cache for all panels and a
-/// chunk of a panel in the first for all rows.
+/// Blocks of rows alike, and no longer than rowsOfTask: a short one at the end would read the weights for a few rows.
+Value MatmulEmitter::rowsOfBlock(Value rows) {
+  Value blocks = b.max(b.ceilDiv(rows, rowsOfTask), b.index(1));
+  Value even = arith::DivUIOp::create(b, b.sub(b.add(rows, blocks), b.index(1)), blocks);
+  return b.mul(b.ceilDiv(even, tall), tall);
+}
+
+/// Weights in panels: chunks of the sum outermost, rows next, so that a chunk of the task's panels stays in the second cache for all
+/// rows, which pass by once.
 void MatmulEmitter::emitChunks(Value m0, Value m1, Value batch, Value p0, Value p1) {
-  int64_t length = chunkLength(first.k, stored.panel, b.shape.lanes), whole = first.k / length, rest = first.k % length;
+  int64_t length = chunkLength(), whole = first.k / length, rest = first.k % length, padded = llvm::alignTo(length, stored.panel);
   bool one = whole + (rest != 0) == 1;
   int64_t offset = 0;
   Value turned;
   if (transposed)
-    turned = b.scratchView(kernel.scratch, offset, {int64_t(llvm::alignTo(length, stored.panel)), layout.panel}, b.getF32Type());
+    turned = b.scratchView(kernel.scratch, offset, {panelsOfTask, padded, layout.panel}, b.getF32Type());
+  auto turnedPanel = [&](Value panel) -> Value {
+    if (!transposed)
+      return {};
+    SmallVector<OpFoldResult> at{b.sub(panel, p0), b.getIndexAttr(0), b.getIndexAttr(0)}, steps(3, b.getIndexAttr(1));
+    SmallVector<OpFoldResult> sizes{b.getIndexAttr(1), b.getIndexAttr(padded), b.getIndexAttr(layout.panel)};
+    auto type = memref::SubViewOp::inferRankReducedResultType({padded, layout.panel}, cast<MemRefType>(turned.getType()), at, sizes, steps);
+    return memref::SubViewOp::create(b, cast<MemRefType>(type), turned, at, sizes, steps);
+  };
+  auto stands = [&](Value panel, Value k) { // a panel's chunk
+    Value at = transposed ? b.div(k, stored.panel) : panel, in = transposed ? panel : k;
+    if (batch)
+      at = b.add(b.mul(batch, stored.panels()), at);
+    return b.add(b.mul(at, stored.panelElements()), b.mul(in, transposed ? layout.panel * stored.panel : stored.panel));
+  };
   auto sum = [&](const Chunk &chunk) {
-    b.loop(p0, p1, 1, [&](Value panel) {
-      if (transposed)
-        turnPanel(batch, panel, chunk, turned);
-      forTiles(m0, m1, [&](int64_t rows, Value row) { tile(rows, 1, {row, batch, panel}, turned, &chunk); });
+    if (transposed)
+      b.loop(p0, p1, 1, [&](Value panel) { turnPanel(batch, panel, chunk, turnedPanel(panel)); });
+    forTiles(m0, m1, [&](int64_t rows, Value row) {
+      b.loop(p0, p1, 1, [&](Value panel) {
+        if (rows == tall) { // next comes this panel's next chunk, or a panel of the next task
+          Value next = stands(b.add(panel, b.sub(p1, p0)), b.index(0));
+          if (!one)
+            next = b.select(chunk.isLast, next, stands(panel, b.add(chunk.begin, chunk.count)));
+          lookAhead(m0, row, next, chunk);
+        }
+        tile(rows, 1, {row, batch, panel}, turnedPanel(panel), &chunk);
+        ahead = {};
+      });
     });
   };
   Value no = b.less(b.index(0), b.index(0)), yes = b.less(b.index(0), b.index(1));
@@ -531,16 +588,20 @@ LogicalResult MatmulEmitter::emit() {
       }
     }
 
-  // Rows of a task: as many as keep the left block in half of the second cache.
-  int64_t rowsOfTask = std::clamp<int64_t>((512 << 10) / (4 * first.k) / tall * tall, 2 * tall, 24 * tall);
+  // Rows of a task at most: as many as keep the left block in half of the second cache. Weights in panels stay there instead.
   int64_t scratchBytes = layout.widenedBytes();
-  if (kernel.inPanels(first.right)) // a chunk of them at a time
-    rowsOfTask = 256 / tall * tall;
-  if (transposed) { // many rows for each panel that is turned
-    rowsOfTask = 512 / tall * tall;
-    scratchBytes = llvm::alignTo(chunkLength(first.k, stored.panel, b.shape.lanes), stored.panel) * layout.panel * 4;
+  rowsOfTask = std::clamp<int64_t>((512 << 10) / (4 * first.k) / tall * tall, 2 * tall, 24 * tall);
+  if (kernel.inPanels(first.right)) {
+    // A chunk of a task's panels has half a megabyte (a quarter where vectors are narrower), and four panels at least.
+    panelsOfTask = std::clamp<int64_t>(128 * (b.shape.lanes == 16 ? 1024 : 512) / chunkLength() / layout.panel, 4, layout.panels());
+    panelsOfTask = llvm::divideCeil(layout.panels(), llvm::divideCeil(layout.panels(), panelsOfTask));
+    int64_t chunks = llvm::divideCeil(layout.panels(), panelsOfTask);
+    // Rows of a matrix with few outputs are cut further, for there to be tasks enough.
+    rowsOfTask = llvm::alignTo(first.grouped() || chunks >= 16 ? 1024 : chunks >= 4 ? 512 : chunks > 1 ? 256 : 128, tall);
   }
-  int64_t panelsOfTask = 4, panels = layout.panels(), chunks = llvm::divideCeil(panels, panelsOfTask);
+  if (transposed)
+    scratchBytes = panelsOfTask * llvm::alignTo(chunkLength(), stored.panel) * layout.panel * 4;
+  int64_t panels = layout.panels(), chunks = llvm::divideCeil(panels, panelsOfTask);
   auto panelRange = [&](Value chunk) {
     Value p0 = b.mul(chunk, panelsOfTask);
     return std::pair(p0, b.min(b.add(p0, panelsOfTask), b.index(panels)));
@@ -557,13 +618,17 @@ LogicalResult MatmulEmitter::emit() {
         Value from = b.toIndex(b.load(offsets, {e})), to = b.toIndex(b.load(offsets, {b.add(e, 1)}));
         if (groups != first.batch)
           e = b.rem(e, first.batch);
-        b.loop(from, to, rowsOfTask, [&](Value m0) { emitBlock(m0, b.min(b.add(m0, rowsOfTask), to), e, p0, p1); });
+        Value each = rowsOfBlock(b.sub(to, from));
+        b.loop(b.index(0), b.ceilDiv(b.sub(to, from), rowsOfTask), 1, [&](Value i) {
+          Value m0 = b.add(from, b.mul(i, each));
+          emitBlock(m0, b.min(b.add(m0, each), to), e, p0, p1);
+        });
       });
     });
     kernel.finish({b.getAffineConstantExpr(groups * chunks), m * chunks}, scratchBytes);
     return success();
   }
-  Value rows = b.dim(out, first.outRow);
+  Value rows = b.dim(out, first.outRow), each = rowsOfBlock(rows);
   b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
     auto [p0, p1] = panelRange(b.rem(task, chunks));
     Value rest = b.div(task, chunks), batch;
@@ -571,8 +636,8 @@ LogicalResult MatmulEmitter::emit() {
       batch = b.rem(rest, first.batch);
       rest = b.div(rest, first.batch);
     }
-    Value m0 = b.mul(rest, rowsOfTask);
-    emitBlock(m0, b.min(b.add(m0, rowsOfTask), rows), batch, p0, p1);
+    Value m0 = b.mul(rest, each);
+    emitBlock(m0, b.min(b.add(m0, each), rows), batch, p0, p1);
   });
   kernel.finish({m.ceilDiv(rowsOfTask) * (chunks * first.batch)}, scratchBytes);
   return success();

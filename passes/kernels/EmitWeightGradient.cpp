@@ -238,8 +238,10 @@ LogicalResult WeightGradientEmitter::emit() {
   // Copied values, copied panels and the part of OUT stay in the second cache: 1.25 MB where vectors are as wide as in
   // processors that have 2 MB, half a megabyte elsewhere. Smaller matrices are cut further, for there to be tasks enough.
   bool wide = b.shape.lanes == 16;
-  range = (wide ? 512 : 256) / height * height;
-  panelsOfTask = (wide ? 256 : 128) / panel;
+  // Parts alike: a short one at the end would copy the other operand for little.
+  auto evenly = [](int64_t size, int64_t most) { return llvm::divideCeil(size, llvm::divideCeil(size, most)); };
+  range = llvm::alignTo(evenly(broadcastSide.size, llvm::alignTo(wide ? 512 : 256, height)), height);
+  panelsOfTask = evenly(panels, (wide ? 256 : 128) / panel);
   int64_t chunks = llvm::divideCeil(panels, panelsOfTask);
   while (range >= 16 * height && g.batch * chunks * llvm::divideCeil(broadcastSide.size, range) < 8)
     range = llvm::alignTo(range / 2, height);

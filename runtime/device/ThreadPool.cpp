@@ -38,11 +38,14 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::takeRanges(unsigned worker) {
-  for (;;) {
-    int64_t begin = nextTask.fetch_add(rangeSize, std::memory_order_relaxed);
-    if (begin >= taskCount)
-      return;
-    function(context, begin, std::min(begin + rangeSize, taskCount), worker);
+  // Long ranges first, since kernels prefetch what the next task reads; short ones at the end, for all to end together.
+  int64_t begin = nextTask.load(std::memory_order_relaxed);
+  while (begin < taskCount) {
+    int64_t end = begin + std::max<int64_t>(1, (taskCount - begin) / (int64_t(threadCount) * 4));
+    if (!nextTask.compare_exchange_weak(begin, end, std::memory_order_relaxed))
+      continue;
+    function(context, begin, end, worker);
+    begin = nextTask.load(std::memory_order_relaxed);
   }
 }
 
@@ -56,7 +59,6 @@ void ThreadPool::run(int64_t tasks, RangeFunction work, void *workContext) {
   function = work;
   context = workContext;
   taskCount = tasks;
-  rangeSize = std::max<int64_t>(1, tasks / (int64_t(threadCount) * 8));
   nextTask.store(0, std::memory_order_relaxed);
   launch.fetch_add(oneLaunch + isOpen, std::memory_order_seq_cst);
   if (sleepers.load(std::memory_order_seq_cst)) {

@@ -33,7 +33,7 @@ public:
   using RangeFunction = void (*)(void *context, int64_t begin, int64_t end, unsigned worker);
 
   /// Covers [0, tasks) by disjoint contiguous ranges, each run by one worker, and returns when all are done. Workers
-  /// take ranges as they get free, about eight each. One task, or one thread, runs on the caller and wakes nobody.
+  /// take ranges as they get free, shorter ones towards the end. One task, or one thread, runs on the caller and wakes nobody.
   void run(int64_t tasks, RangeFunction function, void *context);
 
   /// run for a callable `function(begin, end, worker)`; it must not throw.
@@ -57,7 +57,6 @@ private:
   RangeFunction function = nullptr;
   void *context = nullptr;
   int64_t taskCount = 0;
-  int64_t rangeSize = 1;
 
   alignas(64) std::atomic<int64_t> nextTask{0};
   // Number of the launch, whether it is open, and how many workers are its members. The caller closes it when it finds no
