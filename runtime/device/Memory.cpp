@@ -10,6 +10,8 @@
 namespace hadal {
 
 static constexpr uint64_t hugePage = uint64_t(2) << 20;
+/// What is smaller comes from the heap. A rank of a training job has states that it never touches: their pages must cost nothing.
+static constexpr uint64_t smallest = uint64_t(64) << 10;
 
 Buffer::Buffer(Buffer &&other) noexcept { *this = std::move(other); }
 
@@ -34,7 +36,7 @@ Result<Buffer> Buffer::allocate(uint64_t bytes) {
   auto fail = [&] { return outOfMemory("cannot allocate " + std::to_string(bytes) + " bytes"); };
   if (bytes > (uint64_t(1) << 46))
     return fail();
-  if (bytes < 2 * hugePage) {
+  if (bytes < smallest) {
     uint64_t rounded = (bytes / HADAL_ALIGNMENT + 1) * HADAL_ALIGNMENT;
     buffer.base = static_cast<std::byte *>(std::aligned_alloc(HADAL_ALIGNMENT, rounded));
     if (!buffer.base)
@@ -42,11 +44,16 @@ Result<Buffer> Buffer::allocate(uint64_t bytes) {
     std::memset(buffer.base, 0, rounded);
     return buffer;
   }
-  buffer.mappingBytes = (bytes + hugePage - 1) / hugePage * hugePage + hugePage;
+  bool isHuge = bytes >= 2 * hugePage;
+  buffer.mappingBytes = isHuge ? (bytes + hugePage - 1) / hugePage * hugePage + hugePage : bytes;
   void *mapping = ::mmap(nullptr, buffer.mappingBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapping == MAP_FAILED)
     return fail();
   buffer.mapping = mapping;
+  if (!isHuge) {
+    buffer.base = static_cast<std::byte *>(mapping);
+    return buffer;
+  }
   auto address = (reinterpret_cast<uintptr_t>(mapping) + hugePage - 1) / hugePage * hugePage;
   buffer.base = reinterpret_cast<std::byte *>(address);
   ::madvise(buffer.base, (bytes + hugePage - 1) / hugePage * hugePage, MADV_HUGEPAGE);

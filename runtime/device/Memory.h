@@ -10,8 +10,8 @@
 
 namespace hadal {
 
-/// Zeroed memory aligned to HADAL_ALIGNMENT; from 4 MiB on aligned to 2 MiB with huge pages asked for, and zeroed by
-/// the system on first touch. Move-only.
+/// Zeroed memory aligned to HADAL_ALIGNMENT; from 64 KiB on zeroed by the system on first touch, from 4 MiB on aligned to
+/// 2 MiB with huge pages asked for. Move-only.
 class Buffer {
 public:
   Buffer() = default;

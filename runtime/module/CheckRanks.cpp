@@ -2,6 +2,7 @@
 #include "runtime/Tensor.h"
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -106,6 +107,9 @@ Status RanksChecker::checkCommand(const fb::Program &program, const fb::Command 
     if (parts * stride > ranks.ep() || ranks.ep() % (parts * stride) != 0)
       return invalidFile("exchanges among " + std::to_string(parts) + " parts, " + std::to_string(stride) +
                          " apart, of " + std::to_string(ranks.ep()) + " expert-parallel ranks");
+    for (uint32_t list : {counts ? counts->send() : exchange->send_counts(), counts ? counts->receive() : exchange->receive_counts()})
+      if (program.arguments()->Get(list)->element() != fb::ElementType_I32)
+        return invalidFile("takes counts from " + program.arguments()->Get(list)->name()->str() + ", which is not I32");
     if (!program.arguments()->Get(counts ? counts->receive() : exchange->destination())->output())
       return invalidFile("exchanges into an argument that is no output");
     return {};
@@ -203,6 +207,36 @@ Status RanksChecker::checkOrder(const fb::Order *order, uint64_t microBatches) {
     if (!chunk || static_cast<unsigned>(chunk->kind()) > static_cast<unsigned>(fb::ChunkKind_MAX) ||
         chunk->direction() >= directionsOf(ranks) || chunk->micro_batch() >= microBatches)
       return invalidFile("has a malformed chunk");
+  for (uint32_t i = 0; i < order->chunks()->size(); ++i)
+    if (order->chunks()->Get(i)->paired() && (i + 1 == order->chunks()->size() || order->chunks()->Get(i + 1)->paired()))
+      return invalidFile("has half a pair, or one of three");
+  return {};
+}
+
+/// What talks to other ranks is for the runner of chunks alone.
+static Status checkOthers(const fb::Module &module) {
+  std::set<uint32_t> chunks;
+  if (module.training() && module.training()->ranks())
+    for (const fb::Stage *stage : *module.training()->ranks()->stages())
+      chunks.insert({stage->forward(), stage->input_grad(), stage->weight_grad()});
+  std::function<Status(const fb::Program &, const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &, bool)> check =
+      [&](const fb::Program &program, const auto &commands, bool isChunk) -> Status {
+    for (const fb::Command *command : commands) {
+      auto *call = command->action_as_Call();
+      if (call && chunks.count(call->program()))
+        return invalidFile("program " + program.name()->str() + " calls " + module.programs()->Get(call->program())->name()->str() +
+                           ", which is a stage's");
+      if (!isChunk && command->action_type() >= fb::Action_Send)
+        return invalidFile("program " + program.name()->str() + " talks to other ranks, which only stages' programs do");
+      if (auto *repeat = command->action_as_Repeat())
+        HADAL_TRY(check(program, *repeat->body(), isChunk));
+      if (auto *skip = command->action_as_SkipIfZero())
+        HADAL_TRY(check(program, *skip->body(), isChunk));
+    }
+    return {};
+  };
+  for (uint32_t i = 0; i < module.programs()->size(); ++i)
+    HADAL_TRY(check(*module.programs()->Get(i), *module.programs()->Get(i)->commands(), chunks.count(i) != 0));
   return {};
 }
 
@@ -225,15 +259,13 @@ Status RanksChecker::run() {
 
 Status checkRanks(const fb::Module &module) {
   if (!module.training())
-    return {};
+    return checkOthers(module);
   const fb::Training &training = *module.training();
   if (!isPowerOfTwo(training.sum_groups()) || training.micro_batches() % training.sum_groups() != 0)
     return invalidFile("cannot sum " + std::to_string(training.micro_batches()) + " micro-batches in " +
                        std::to_string(training.sum_groups()) + " groups");
-  if (!training.ranks())
-    return {};
-  Status status = RanksChecker(module, *training.ranks()).run();
-  return status ? status : invalidFile("the table of ranks: " + status.error().message);
+  Status status = training.ranks() ? RanksChecker(module, *training.ranks()).run() : Status();
+  return status ? checkOthers(module) : invalidFile("the table of ranks: " + status.error().message);
 }
 
 } // namespace hadal

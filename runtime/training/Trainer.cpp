@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <numeric>
 
 using namespace hadal;
 
@@ -126,7 +125,8 @@ Result<StepResult> LocalTrainer::gradients(int64_t step, std::span<const Trainin
   result.loss = losses[0];
   auto balances = losses.begin() + 1 + table.mtp_depth();
   result.mtpLosses.assign(losses.begin() + 1, balances);
-  result.balanceLoss = std::accumulate(balances, losses.end(), 0.0f);
+  for (float loss : std::span(balances, losses.end()))
+    result.balanceLoss += loss;
   HADAL_TRY(norms.execute());
   result.gradientNorm = *static_cast<const float *>(HADAL_TRY(norms.output("grad_norm")).data);
   HADAL_TRY(checkFinite(result));
