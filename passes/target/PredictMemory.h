@@ -8,7 +8,7 @@ namespace hadal {
 llvm::SmallVector<int64_t> microBatchRegisters(mlir::DictionaryAttr training);
 
 /// Bytes of memory at the peak of a step: the module's states, the temporaries of its largest program at the sizes of a whole
-/// micro-batch (as --exec-plan-memory laid them out), and the process around them. Data files are not counted.
+/// micro-batch (as --exec-plan-memory laid them out), and the process around them. Data files are not counted. 0, unknown, on many ranks.
 int64_t predictPeakBytes(mlir::ModuleOp module, mlir::DictionaryAttr training);
 
 } // namespace hadal

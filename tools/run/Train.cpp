@@ -333,10 +333,11 @@ Status Training::writeStats(double runSeconds, int64_t flops) {
   }
   if (!job.isFirst())
     return {};
-  std::fprintf(stderr, "%lld steps, %lld tokens in %s (%.0f tokens/s), loss %.4f, peak memory %s (predicted %s), %u threads\n",
+  std::fprintf(stderr, "%lld steps, %lld tokens in %s (%.0f tokens/s), loss %.4f, peak memory %s%s, %u threads\n",
                static_cast<long long>(optimizer.totalSteps - firstStep + 1), static_cast<long long>(tokens),
                readableSeconds(runSeconds).c_str(), seconds > 0 ? static_cast<double>(tokens) / seconds : 0,
-               static_cast<double>(last.loss), readableBytes(peak).c_str(), readableBytes(table.predicted_peak_bytes()).c_str(),
+               static_cast<double>(last.loss), readableBytes(peak).c_str(),
+               table.predicted_peak_bytes() ? (" (predicted " + readableBytes(table.predicted_peak_bytes()) + ")").c_str() : "",
                session.threads());
   if (options.stats.empty())
     return {};
