@@ -194,9 +194,11 @@ Status RanksChecker::checkSum(const fb::Accumulator &a) {
   }
   if (!trainable)
     return {};
-  int64_t wanted = trainable->packed_elements() * trainable->count() * std::max<int64_t>(segments, 1);
-  if (*elements != wanted)
-    return invalidFile("wants " + std::to_string(wanted) + " elements, has " + std::to_string(*elements));
+  std::optional<int64_t> wanted = elementCount(
+      std::vector<int64_t>{trainable->packed_elements(), int64_t(trainable->count()), std::max<int64_t>(segments, 1)});
+  if (!wanted || *elements != *wanted)
+    return invalidFile("wants " + (wanted ? std::to_string(*wanted) : "too many") + " elements, has " +
+                       std::to_string(*elements));
   return {};
 }
 

@@ -200,9 +200,12 @@ Status Reader::readCall(const fb::Call &call, ChunkStep &step) {
       uint64_t wants = HADAL_TRY(argumentBytes(callee, i, inside));
       int64_t element = HADAL_TRY(evaluateIn(*current, *binding.element(), probes[p])),
               offset = HADAL_TRY(evaluateIn(*current, *binding.offset(), probes[p]));
-      int64_t begin = offset + element * int64_t(byteSize(static_cast<ElementType>(value.element())));
+      int64_t begin = 0;
+      bool impossible =
+          __builtin_mul_overflow(element, int64_t(byteSize(static_cast<ElementType>(value.element()))), &begin) ||
+          __builtin_add_overflow(begin, offset, &begin) || begin < 0;
       bool whole = element == 0 && offset == 0;
-      if (whole ? has[p] != wants : begin < 0 || uint64_t(begin) + wants > has[p])
+      if (whole ? has[p] != wants : impossible || uint64_t(begin) + wants > has[p])
         return invalidFile("gives '" + value.name()->str() + "' to " + callee.name()->str() + " as '" + name +
                            "' of another size");
     }
@@ -217,7 +220,8 @@ void Reader::noteCopies(const fb::Call &call) {
   const fb::Program &callee = *module.programs()->Get(call.program());
   for (const fb::Command *command : *callee.commands()) {
     const fb::Launch *launch = command->action_as_Launch();
-    if (!launch || launch->bindings()->size() != 2 || !module.kernels()->Get(launch->kernel())->symbol()->string_view().starts_with("linalg_copy_"))
+    if (!launch || launch->bindings()->size() != 2 ||
+        !module.kernels()->Get(launch->kernel())->symbol()->string_view().starts_with("linalg_copy_"))
       continue;
     const fb::Binding &from = *launch->bindings()->Get(0), &to = *launch->bindings()->Get(1);
     if (from.space() != fb::Space_Argument || to.space() != fb::Space_Argument)
@@ -229,7 +233,8 @@ void Reader::noteCopies(const fb::Call &call) {
 }
 
 Status Reader::readExchange(const fb::Exchange &exchange, ChunkStep &step) {
-  std::pair there(originOf(valueOf(exchange.send_counts())), originOf(valueOf(exchange.receive_counts()))), back(there.second, there.first);
+  std::pair there(originOf(valueOf(exchange.send_counts())), originOf(valueOf(exchange.receive_counts()))),
+      back(there.second, there.first);
   bool isBack = !counts.count(there);
   auto found = counts.find(isBack ? back : there);
   if (found == counts.end())

@@ -6,6 +6,12 @@
 
 namespace hadal {
 
+/// Figures of impossible sizes stay at the largest number.
+static int64_t times(int64_t a, int64_t b) {
+  int64_t product;
+  return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
+}
+
 NamedRegisters balancedRegisters(const fb::Module &module, const fb::Stage &stage) {
   const fb::Training &training = *module.training();
   NamedRegisters registers;
@@ -13,19 +19,19 @@ NamedRegisters balancedRegisters(const fb::Module &module, const fb::Stage &stag
   for (int64_t depth = 0; depth <= training.mtp_depth(); ++depth) {
     std::string prefix = depth ? "mtp." + std::to_string(depth) + "." : "";
     int64_t length = std::max<int64_t>(training.sequence() - depth, 0);
-    registers[prefix + "tokens"] = training.micro_batch() * length;
-    registers[prefix + "attended"] = training.micro_batch() * (length * (length + 1) / 2);
+    registers[prefix + "tokens"] = times(training.micro_batch(), length);
+    registers[prefix + "attended"] = times(training.micro_batch(), times(length, length + 1) / 2);
   }
   // The first hop of an exchange begins with the tokens; a second one spreads what came over the first (its counts have
   // a segment for each rank that this came from).
-  int64_t tokens = registers["tokens"],
-          choices = tokens * (module.model() ? std::max<int64_t>(module.model()->experts_per_token(), 1) : 1);
+  int64_t tokens = registers["tokens"];
+  int64_t choices = times(tokens, module.model() ? std::max<int64_t>(module.model()->experts_per_token(), 1) : 1);
   for (uint32_t number : {stage.forward(), stage.input_grad(), stage.weight_grad()}) {
     const fb::Program &program = *module.programs()->Get(number);
     int64_t rows = tokens;
     for (const fb::Command *command : *program.commands())
       if (const fb::ExchangeCounts *exchange = command->action_as_ExchangeCounts()) {
-        rows = std::min(choices, (exchange->segments() == 1 ? tokens : rows) * int64_t(exchange->parts()));
+        rows = std::min(choices, times(exchange->segments() == 1 ? tokens : rows, int64_t(exchange->parts())));
         registers[program.registers()->Get(exchange->rows())->str()] = rows;
         registers[program.registers()->Get(exchange->choices())->str()] = choices;
       }
