@@ -4,6 +4,10 @@ using namespace hadal;
 
 Result<Message> DelayedComm::send(unsigned to, uint32_t tag, const void *data, uint64_t bytes) {
   std::lock_guard lock(mutex);
+  if (to == rank()) { // over no link
+    sent[next] = HADAL_TRY(inner->send(to, tag, data, bytes));
+    return Message{next++};
+  }
   held.push_back({Clock::now() + delay, next, to, tag, data, bytes});
   return Message{next++};
 }

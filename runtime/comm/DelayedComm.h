@@ -12,7 +12,7 @@
 
 namespace hadal {
 
-/// Hands every message to another communicator a fixed time after it was sent. It is done there, so somebody must call test().
+/// Hands every message to another rank on a fixed time after it was sent. It is done there, so somebody must call test().
 class DelayedComm final : public Comm {
 public:
   DelayedComm(std::unique_ptr<Comm> inner, std::chrono::microseconds delay) : inner(std::move(inner)), delay(delay) {}

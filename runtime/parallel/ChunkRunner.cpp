@@ -98,7 +98,6 @@ Status ChunkRunner::run(int64_t number, std::span<const MicroBatch> batches, con
       auto lock = stream.lock();
       for (Half &half : next)
         stream.add(*half.run);
-      stream.wake();
     }
     Status status;
     if (options.overlap)
@@ -125,11 +124,10 @@ Status ChunkRunner::runHalves(std::span<Half> halves, const Step &step) {
     half.run->isAhead = false;
     half.run->limit = options.overlap ? UINT32_MAX : 0;
   }
-  stream.wake();
   size_t turn = 0;
   while (!std::all_of(halves.begin(), halves.end(), [](const Half &half) { return half.isDone(); })) {
-    if (!stream.failure().ok())
-      return failed(step, stream.failure().error());
+    if (Status status = stream.poll(); !status)
+      return failed(step, status.error());
     bool moved = false;
     for (size_t i = 0; !moved && i < halves.size(); ++i) {
       size_t at = (turn + i) % halves.size();
@@ -157,7 +155,7 @@ Result<ChunkRunner::Progress> ChunkRunner::advance(Half &half, const Step &step,
   uint32_t at = run.isDone(0) ? UINT32_MAX : commands[run.next[0]];
   if (!options.overlap && run.limit != at) {
     run.limit = at;
-    stream.wake();
+    HADAL_TRY(stream.poll());
   }
   if (!options.overlap && !run.isDone(0) && !run.hasArrived(at))
     return Progress::None;
@@ -177,13 +175,17 @@ Result<ChunkRunner::Progress> ChunkRunner::advance(Half &half, const Step &step,
       Status status = call(half, at, *command->action_as_Call(), step, lock);
       if (!status)
         return failed(step, {status.error().code, run.name + ", " + CommStream::describe(run, at) + ": " + status.error().message});
-      ++run.next[0];
-      stream.wake();
+      // What waits for this call may begin before the other half computes.
+      for (++run.next[0]; !run.isDone(0); ++run.next[0]) {
+        const fb::Command *next = run.program.program->commands()->Get(commands[run.next[0]]);
+        if (next->action_type() != fb::Action_Record)
+          break;
+        run.recorded.insert(next->action_as_Record()->event());
+      }
       return Progress::Call;
     }
     }
     ++run.next[0];
-    stream.wake();
     return Progress::Some;
   }
   if (!run.isFinished())
@@ -199,7 +201,6 @@ Result<ChunkRunner::Progress> ChunkRunner::advance(Half &half, const Step &step,
     half.run->isAhead = false;
     half.run->limit = options.overlap ? UINT32_MAX : 0;
     stream.add(*half.run);
-    stream.wake();
   }
   if (part == Part::WeightGrad)
     inFlight.erase({stage, number});

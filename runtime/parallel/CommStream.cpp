@@ -26,40 +26,49 @@ CommStream::~CommStream() {
   thread.join();
 }
 
+bool CommStream::isBusy() const {
+  return failed.ok() && (!sends.empty() || std::any_of(active.begin(), active.end(), [](ChunkRun *run) { return !run->arrivals.empty(); }));
+}
+
 void CommStream::work() {
   std::unique_lock lock(mutex);
-  Pause pause;
   while (!stopping) {
-    auto moved = failed.ok() ? moveOn() : Result<bool>(false);
-    if (!moved.ok())
-      failed = moved.error();
-    if (!moved.ok() || *moved) {
-      forMain.notify_one();
-      pause = {};
+    if (!isBusy()) {
+      sleeps = true;
+      forThread.wait(lock);
+      sleeps = false;
       continue;
     }
-    bool waits = failed.ok() && (!sends.empty() || std::any_of(active.begin(), active.end(), [](ChunkRun *run) { return !run->arrivals.empty(); }));
-    if (!waits) {
-      forThread.wait(lock);
-      pause = {};
-    } else if (mainWaits) {
-      lock.unlock();
-      pause();
-      lock.lock();
-    } else {
-      // The rank computes, perhaps on this very core.
-      forThread.wait_for(lock, std::chrono::microseconds(100));
-      pause = {};
-    }
+    // The rank computes, perhaps on this very core; while it waits it looks for itself.
+    forThread.wait_for(lock, std::chrono::microseconds(mainWaits ? 1000 : 100));
+    if (stopping || !failed.ok())
+      continue;
+    auto moved = moveOn();
+    if (!moved.ok())
+      failed = moved.error();
   }
+}
+
+Status CommStream::poll() {
+  if (!failed.ok())
+    return failed;
+  auto moved = moveOn();
+  if (!moved.ok())
+    failed = moved.error();
+  else if (*moved)
+    pause = {};
+  if (sleeps && isBusy())
+    forThread.notify_one();
+  return failed;
 }
 
 Status CommStream::wait(std::unique_lock<std::mutex> &lock) {
   mainWaits = true;
-  forThread.notify_one();
-  forMain.wait_for(lock, std::chrono::milliseconds(100));
+  lock.unlock();
+  pause();
+  lock.lock();
   mainWaits = false;
-  return failed;
+  return poll();
 }
 
 /// Tests all messages and issues what can be issued. Whether anything happened.
@@ -70,7 +79,7 @@ Result<bool> CommStream::moveOn() {
       ++it;
       continue;
     }
-    if (trace)
+    if (trace && it->isTraced)
       trace->addComm(it->what, it->beginNs, now());
     it = sends.erase(it);
     moved = true;
@@ -197,7 +206,8 @@ Result<bool> CommStream::issue(ChunkRun &run, uint32_t at) {
 Status CommStream::send(ChunkRun &run, uint32_t at, unsigned to, uint32_t tag, const std::byte *data, uint64_t bytes,
                         std::shared_ptr<std::byte> held) {
   Message message = HADAL_TRY(comm.send(to, tag, data, bytes));
-  sends.push_back({to, message, std::move(held), run.name + ", " + describe(run, at) + " to rank " + std::to_string(to), at, now()});
+  sends.push_back({to, message, std::move(held), run.name + ", " + describe(run, at) + " to rank " + std::to_string(to),
+                   run.program.program->commands()->Get(at)->action_type() == fb::Action_Send, now()});
   return {};
 }
 

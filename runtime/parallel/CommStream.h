@@ -1,7 +1,8 @@
 //===- CommStream.h - stream 1 of the chunks in flight ------------------===//
 //
-// A thread that issues the communication of chunks when what it needs is there, and moves messages on while the rank
-// computes. Commands of a chunk begin in their order; an exchange's sizes are known when its counts have come.
+// Issues the communication of chunks when what it needs is there: the driver's thread does so at the borders of calls and while
+// it waits, a thread of the stream's own moves messages on while the driver's computes. Commands of a chunk begin in their order; an
+// exchange's sizes are known when its counts have come.
 //
 //===--------------------------------------------------------------------===//
 
@@ -63,11 +64,10 @@ public:
   // Under the lock:
   void add(ChunkRun &run) { active.push_back(&run); }
   void remove(ChunkRun &run) { active.remove(&run); }
-  /// What a run can do may have changed.
-  void wake() { forThread.notify_one(); }
-  /// Waits until something happened in the stream, at most a tenth of a second. The error of what failed.
+  /// Issues and takes note of what there is.
+  Status poll();
+  /// Lets others work for a moment, then polls. The error of what failed.
   Status wait(std::unique_lock<std::mutex> &lock);
-  const Status &failure() const { return failed; }
   /// What a chunk waits for, as "command 4: receives 'hidden' from rank 1", and the rank; none where it waits for nobody.
   std::optional<std::pair<unsigned, std::string>> firstMissing(const ChunkRun &run) const;
   /// Messages that the other side has not taken.
@@ -83,10 +83,11 @@ private:
     Message message;
     std::shared_ptr<std::byte> held;
     std::string what;
-    uint32_t event; ///< that several messages of one command share
+    bool isTraced; ///< an exchange is shown once, by what arrives
     int64_t beginNs;
   };
   void work();
+  bool isBusy() const;
   Result<bool> moveOn();
   Result<bool> advance(ChunkRun &run);
   Result<bool> collect(ChunkRun &run);
@@ -106,11 +107,12 @@ private:
   Trace *trace;
 
   std::mutex mutex;
-  std::condition_variable forThread, forMain;
+  std::condition_variable forThread;
   std::list<ChunkRun *> active;
   std::list<Sending> sends;
   Status failed;
-  bool mainWaits = false, stopping = false;
+  bool mainWaits = false, stopping = false, sleeps = false;
+  Pause pause; ///< of the driver's thread
   std::thread thread;
 };
 

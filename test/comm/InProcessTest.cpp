@@ -39,17 +39,20 @@ TEST(InProcessComm, Conforms) {
 
 TEST(DelayedComm, Conforms) { checkAll(3, std::chrono::microseconds(500)); }
 
-// A message takes its time.
+// A message takes its time, but for one to oneself.
 TEST(DelayedComm, Delays) {
-  InProcessWorld world(1);
-  DelayedComm comm(world.comm(0), std::chrono::milliseconds(50));
-  int in = 0, out = 3;
-  auto begin = Comm::Clock::now();
-  Message sent = *comm.send(0, 1, &out, sizeof out), got = *comm.receive(0, 1, &in, sizeof in);
-  ASSERT_TRUE(comm.wait(got, Comm::Seconds(5), 0, [] { return std::string(); }).ok());
-  ASSERT_TRUE(comm.wait(sent, Comm::Seconds(5), 0, [] { return std::string(); }).ok());
-  EXPECT_EQ(in, 3);
-  EXPECT_GE(Comm::Clock::now() - begin, std::chrono::milliseconds(50));
+  InProcessWorld world(2);
+  DelayedComm comm(world.comm(0), std::chrono::milliseconds(50)), other(world.comm(1), std::chrono::milliseconds(50));
+  auto nothing = [] { return std::string(); };
+  for (bool isSelf : {true, false}) {
+    int in = 0, out = 3;
+    auto begin = Comm::Clock::now();
+    Message sent = *comm.send(isSelf ? 0 : 1, 1, &out, sizeof out), got = *(isSelf ? comm : other).receive(0, 1, &in, sizeof in);
+    ASSERT_TRUE(comm.wait(sent, Comm::Seconds(5), 1, nothing).ok());
+    ASSERT_TRUE((isSelf ? comm : other).wait(got, Comm::Seconds(5), 0, nothing).ok());
+    EXPECT_EQ(in, 3);
+    EXPECT_EQ(Comm::Clock::now() - begin >= std::chrono::milliseconds(50), !isSelf);
+  }
 }
 
 // A rank that stops takes the others along, with its reason.
