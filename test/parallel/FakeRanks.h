@@ -21,6 +21,7 @@ struct RanksShape {
   uint32_t pp = 1, ep = 1, dp = 1;
   std::string schedule = "1f1b"; ///< dualpipe: of two ranks; dualpipev
   bool pairs = false;            ///< a forward chunk is issued with the backward chunk behind it
+  bool overlap = true;
   bool split = false;            ///< backward chunks as I and W
   int64_t microBatches = 16, sumGroups = 8;
   int64_t capacity = 0;          ///< of exchanges, in rows
