@@ -263,7 +263,7 @@ def ExecAddOptimizer : Pass<"exec-add-optimizer", "::mlir::ModuleOp"> {
   let options = [Option<"lanes", "lanes", "int64_t", "8", "f32 lanes of a vector register">,
                  Option<"moments", "moments", "std::string", "\"fp32\"", "element type of the moments: fp32 or bf16">,
                  Option<"average", "average", "bool", "false", "keep a moving average of the weights">];
-  let dependentDialects = ["::hadal::exec::ExecDialect", "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
+  let dependentDialects = ["::hadal::fp8::Fp8Dialect", "::hadal::exec::ExecDialect", "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect",
                            "::mlir::math::MathDialect",
                            "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
