@@ -155,7 +155,8 @@ Result<ChunkRunner::Progress> ChunkRunner::advance(Half &half, const Step &step,
   uint32_t at = run.isDone(0) ? UINT32_MAX : commands[run.next[0]];
   if (!options.overlap && run.limit != at) {
     run.limit = at;
-    HADAL_TRY(stream.poll());
+    if (Status status = stream.poll(); !status)
+      return failed(step, status.error());
   }
   if (!options.overlap && !run.isDone(0) && !run.hasArrived(at))
     return Progress::None;

@@ -258,7 +258,7 @@ std::vector<Offset<fb::Order>> RanksWriter::orders() {
         items.insert(items.end(), {{'F', near, m}, {'F', 1 - near, m}, {'B', 1 - near, m}, {'B', near, m}});
       }
     else {
-      uint32_t warm = std::min(shape.pp - 1 - p, count);
+      uint32_t warm = std::min(shape.pp - 1 - p + shape.pairs, count); // pairs want one more
       for (uint32_t m = 0; m < warm; ++m)
         items.push_back({'F', 0, m});
       for (uint32_t m = 0; m < count; ++m) {

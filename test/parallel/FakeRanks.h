@@ -24,7 +24,7 @@ struct RanksShape {
   bool split = false;            ///< backward chunks as I and W
   int64_t microBatches = 16, sumGroups = 8;
   int64_t capacity = 0;          ///< of exchanges, in rows
-  int64_t work = 0;              ///< rounds of idle arithmetic in each segment, for measurements
+  int64_t work = 0;              ///< nanoseconds that each segment with weights takes, for measurements
 };
 
 /// The module's FlatBuffer, with the kernels' shared object inside.

@@ -10,11 +10,20 @@ constexpr int64_t V = ranksVocabulary, E = ranksExperts;
 template <typename T> T *at(void *const *buffers, int i) { return static_cast<T *>(buffers[i]); }
 int64_t expertOf(int32_t id, int64_t layer) { return (id * 7 + layer * 3) % E; }
 
-/// Keeps a core busy.
-void idle(int64_t rounds) {
-  volatile float x = 1;
-  for (int64_t i = 0; i < rounds; ++i)
-    x = x * 0.999f + 0.001f;
+/// Takes time, and no core: what is measured does not depend on what else the machine does.
+void idle(int64_t nanoseconds) {
+  if (nanoseconds <= 0)
+    return;
+  int64_t time[2] = {nanoseconds / 1'000'000'000, nanoseconds % 1'000'000'000};
+#if defined(__x86_64__)
+  long result;
+  __asm__ volatile("syscall" : "=a"(result) : "a"(35), "D"(time), "S"(nullptr) : "rcx", "r11", "memory");
+#else
+  register long number __asm__("x8") = 101;
+  register int64_t *first __asm__("x0") = time;
+  register void *second __asm__("x1") = nullptr;
+  __asm__ volatile("svc 0" : "+r"(first) : "r"(number), "r"(second) : "memory");
+#endif
 }
 
 /// The rows for part 0 first, then for part 1 ...; calls f(token, row).

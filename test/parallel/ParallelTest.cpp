@@ -175,6 +175,23 @@ TEST(Parallel, SlowLink) {
   expectSame(train(shape), train(shape, slow), "slow");
 }
 
+// Issued together, one half of a pair computes while the other waits: over a slow link four fifths of the waiting go, and more.
+TEST(Parallel, Overlaps) {
+  fake::RanksShape shape = layout(1, 2, 1);
+  shape.pairs = true;
+  shape.microBatches = 64;
+  shape.sumGroups = 2;
+  shape.work = 1'000'000;
+  RunOptions on, off;
+  on.steps = off.steps = 1;
+  on.delay = off.delay = std::chrono::microseconds(300);
+  off.overlap = false;
+  Outcome with = train(shape, on), without = train(shape, off);
+  expectSame(with, without, "overlap");
+  EXPECT_LT(with.waited, 0.2 * without.waited) << with.waited << " s of " << with.seconds << ", without overlap " << without.waited << " s of "
+                                               << without.seconds;
+}
+
 // More rows than an exchange has room for are an error that names rank, step, chunk and command; nothing is dropped.
 TEST(Parallel, Capacity) {
   fake::RanksShape shape = layout(1, 2, 1);
