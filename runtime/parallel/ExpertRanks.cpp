@@ -66,7 +66,6 @@ Status ExpertRanks::run(std::span<RankProgram> programs) {
     Lock lock = stream.lock();
     for (auto &running : all)
       stream.add(running->run);
-    stream.wake();
   }
   Status status = runAll(all);
   // Runs that the stream knows must leave it before they die.
@@ -81,8 +80,8 @@ Status ExpertRanks::runAll(std::vector<std::unique_ptr<Running>> &all) {
   size_t turn = 0;
   auto isDone = [](const std::unique_ptr<Running> &running) { return running->ended; };
   while (!std::all_of(all.begin(), all.end(), isDone) || stream.hasSends()) {
-    if (!stream.failure().ok())
-      return failed(stream.failure().error());
+    if (Status status = stream.poll(); !status)
+      return failed(status.error());
     bool moved = false;
     for (size_t i = 0; !moved && i < all.size(); ++i) {
       size_t at = (turn + i) % all.size();
@@ -126,7 +125,6 @@ Result<bool> ExpertRanks::advance(Running &running, Lock &lock) {
         } else {
           break;
         }
-      stream.wake();
       return true;
     }
   }
@@ -136,8 +134,6 @@ Result<bool> ExpertRanks::advance(Running &running, Lock &lock) {
     if (trace)
       trace->addChunk(run.name, running.beginNs, trace->now(), running.values.number);
   }
-  if (moved)
-    stream.wake();
   return moved;
 }
 

@@ -49,7 +49,8 @@ def work(ranks, module, t, out):
             run(ranks, "hadal-run", "generate", *words, "--stats", out / "stats", "-o", out / f"{rows}.{name}")
             stats = json.loads((out / "stats").read_text())
             counts.append([stats[key] for key in ("sequences", "prefill_tokens", "decode_tokens")])
-            said.append(run(ranks, "hadal-run", "generate", *words))
+            if rows == "five" and drawn:
+                said.append(run(ranks, "hadal-run", "generate", *words))
     (out / "stats").unlink()
     if load(out / "five.logits").keys() >= {f"router.{config['first_k_dense_replace']}.topk_ids"}:
         run(ranks, "hadal-run", "logits", *common, "--input", t / "five", "--routes", out / "five.logits", "-o", out / "five.routed")
