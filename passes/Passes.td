@@ -215,7 +215,9 @@ def HadalCutChunks : Pass<"hadal-cut-chunks", "::mlir::ModuleOp"> {
           ops                                          %y = call @stage.0.forward.1(%a, %b)
     Every value that crosses has a name (`exec.name`) and sizes over the micro-batch's registers (`exec.shape`), known to all chunks of the
     stage. `hadal.ranks` gets the names of the chunks and the sums that they add to. Fails where a size is no function of the
-    registers. Test: test/passes/hadal-cut-chunks.mlir.
+    registers.
+    In a module with `hadal.inference`, each public function with an exchange, which keeps its name; `hadal.inference` gets a list of them
+    and of their results. States stay with the segments that use them. Test: test/passes/hadal-cut-chunks.mlir.
   }];
   let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
 }

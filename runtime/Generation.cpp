@@ -35,7 +35,7 @@ Result<std::unique_ptr<Generation>> Generation::create(Executor &executor, const
 }
 
 Result<int64_t> Generation::add(std::vector<int32_t> prompt) {
-  int64_t number = static_cast<int64_t>(waiting.size());
+  int64_t number = options.firstSequence + static_cast<int64_t>(waiting.size());
   HADAL_TRY(checkSequence(model, prompt, "row " + std::to_string(number)));
   Sequence sequence;
   sequence.number = number;
@@ -74,8 +74,12 @@ Status Generation::admit(const std::function<void(const GeneratedToken &)> &take
     active.push_back(std::move(sequence));
     ++nextWaiting;
   }
-  if (!packed.tokens())
+  if (!HADAL_TRY(any(packed.tokens() > 0)))
     return {};
+  if (pages.pageCount() == 0) { // programs want a cache even where this rank runs along on nothing
+    HADAL_TRY(executor.setStateRegister("cache_slots", model.page_tokens()));
+    pages.grow(1);
+  }
   HADAL_TRY(packed.bind(prefill));
   HADAL_TRY(prefill.reserve()); // taking memory from the system is no part of the prompt's time
   auto start = Clock::now();
@@ -128,6 +132,8 @@ Status Generation::step(const std::function<void(const GeneratedToken &)> &take)
 
 Status Generation::choose(std::span<Sequence> rows, const TensorView &logits,
                           const std::function<void(const GeneratedToken &)> &take) {
+  if (rows.empty())
+    return {};
   uniform.clear();
   if (chooser.draws())
     for (const Sequence &sequence : rows)
@@ -158,10 +164,10 @@ void Generation::retire() {
 }
 
 Status Generation::run(const std::function<void(const GeneratedToken &)> &take) {
-  while (nextWaiting < waiting.size() || !active.empty()) {
+  while (HADAL_TRY(any(nextWaiting < waiting.size() || !active.empty()))) {
     HADAL_TRY(admit(take));
     retire();
-    if (active.empty())
+    if (!HADAL_TRY(any(!active.empty())))
       continue;
     HADAL_TRY(step(take));
     retire();

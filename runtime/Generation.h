@@ -26,11 +26,15 @@ struct GenerationOptions {
   SamplingOptions sampling;
   uint64_t seed = 0;         ///< sequence i draws with seed + i
   int64_t maxSequences = 64; ///< under way at the same time
+  int64_t firstSequence = 0; ///< the number of the first sequence that is added
+  /// Over ranks: whether any rank has something to run, given whether this one has. All ranks ask at the same points, and those that have
+  /// nothing run along on no sequences. Empty: one rank.
+  std::function<Result<bool>(bool)> anyRank;
 };
 
 /// A token as it comes. `logits` [V] are those it was chosen from, valid during the call.
 struct GeneratedToken {
-  int64_t sequence; ///< in the order of add()
+  int64_t sequence; ///< firstSequence and up, in the order of add()
   int64_t index;    ///< 0 for the first new token
   int32_t token;
   bool isEos;
@@ -75,6 +79,7 @@ private:
   Generation(const fb::Model &model, Executor &executor, const GenerationOptions &options, ProgramRun prefill,
              ProgramRun decode, TokenChooser chooser);
   Status givePages(Sequence &sequence, int64_t positions);
+  Result<bool> any(bool mine) const { return options.anyRank ? options.anyRank(mine) : mine; }
   Status admit(const std::function<void(const GeneratedToken &)> &take);
   Status step(const std::function<void(const GeneratedToken &)> &take);
   Status choose(std::span<Sequence> rows, const TensorView &logits,
