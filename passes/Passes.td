@@ -217,7 +217,7 @@ def HadalCutChunks : Pass<"hadal-cut-chunks", "::mlir::ModuleOp"> {
     stage. `hadal.ranks` gets the names of the chunks and the sums that they add to. Fails where a size is no function of the
     registers.
     In a module with `hadal.inference`, each public function with an exchange, which keeps its name; `hadal.inference` gets a list of them
-    and of their results. States stay with the segments that use them. Test: test/passes/hadal-cut-chunks.mlir.
+    and of their results. States stay with the segments that use them. Tests: test/passes/hadal-cut-chunks.mlir, hadal-cut-chunks-inference.mlir.
   }];
   let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
 }

@@ -72,6 +72,10 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command->add_flag("--ignore-eos", generation.ignoreEos, "Go on behind an end-of-sequence token");
   command->add_option("--stats", options.stats, "Write the run's figures as a line of JSON (- for stderr)");
   addJob(*command, options.job);
+  command->add_option("--micro-batches", generation.microBatches,
+                      "Over ranks: batches that a rank's rows are split into; of 2, one computes while the other waits for experts")
+      ->check(CLI::Range(1, 2))
+      ->capture_default_str();
   command->add_option("-o", options.output, "Write tokens [B, N] and logits [B, N, V] to a safetensors file");
   command->callback(
       [&] { chosen.command = [&](std::optional<Module> carried) { return generate(options, std::move(carried)); }; });

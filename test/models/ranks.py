@@ -48,6 +48,10 @@ def work(ranks, module, t, out):
             words = (*common, "--input", t / rows, "--max-new-tokens", 8, *drawn)
             run(ranks, "hadal-run", "generate", *words, "--stats", out / "stats", "-o", out / f"{rows}.{name}")
             stats = json.loads((out / "stats").read_text())
+            if ranks > 1 and drawn: # two micro-batches
+                run(ranks, "hadal-run", "generate", *words, "--micro-batches", 2, "-o", out / "two")
+                claim("two micro-batches have the same bits", (out / "two").read_bytes() == (out / f"{rows}.{name}").read_bytes())
+                (out / "two").unlink()
             counts.append([stats[key] for key in ("sequences", "prefill_tokens", "decode_tokens")])
             if rows == "five" and drawn:
                 said.append(run(ranks, "hadal-run", "generate", *words))
