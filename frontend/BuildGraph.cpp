@@ -56,6 +56,30 @@ DictionaryAttr modelAttribute(Builder &b, const ModelConfig &c) {
   return b.getDictionaryAttr(entries);
 }
 
+std::string checkRanks(const ModelConfig &config, const InferenceRanks &ranks) {
+  auto text = [](int64_t v) { return std::to_string(v); };
+  if (ranks.ep > 1 && !config.experts)
+    return "--ep: the model has no experts";
+  if (config.experts % ranks.ep)
+    return "--ep: wants to divide the " + text(config.experts) + " experts, got " + text(ranks.ep);
+  if (ranks.ep & (ranks.ep - 1))
+    return "--ep: wants a power of two, which the order of sums is made for, got " + text(ranks.ep);
+  if (ranks.ep % ranks.nodes)
+    return "--nodes: wants to divide the " + text(ranks.ep) + " expert-parallel ranks, got " + text(ranks.nodes);
+  return "";
+}
+
+void setRanks(ModuleOp module, const InferenceRanks &ranks) {
+  if (ranks.ep == 1)
+    return;
+  Builder b(module.getContext());
+  module->setAttr("hadal.inference",
+                  b.getDictionaryAttr({b.getNamedAttr("ep", b.getI64IntegerAttr(ranks.ep)), b.getNamedAttr("nodes", b.getI64IntegerAttr(ranks.nodes)),
+                                       b.getNamedAttr("capacity", b.getI64IntegerAttr(ranks.capacity)),
+                                       b.getNamedAttr("dispatch", b.getStringAttr(ranks.dispatch)),
+                                       b.getNamedAttr("combine", b.getStringAttr(ranks.combine))}));
+}
+
 namespace {
 
 void declareParameters(ImplicitLocOpBuilder &b, const ModelDescription &model) {

@@ -482,6 +482,8 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
   auto real = [&](StringRef name, double v) { return b.getNamedAttr(name, b.getF32FloatAttr(float(v))); };
   (*module)->setAttr("hadal.model", modelAttribute(b, config));
   (*module)->setAttr("hadal.trainables", b.getArrayAttr(trainables));
+  if (config.quantization) // a checkpoint to begin with may have such weights
+    (*module)->setAttr("hadal.quantization", b.getDenseI64ArrayAttr({config.quantization->blockRows, config.quantization->blockColumns}));
   (*module)->setAttr(
       "hadal.training",
       b.getDictionaryAttr({number("micro_batch", options.microBatch), number("sequence", options.sequence),

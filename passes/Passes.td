@@ -215,7 +215,9 @@ def HadalCutChunks : Pass<"hadal-cut-chunks", "::mlir::ModuleOp"> {
           ops                                          %y = call @stage.0.forward.1(%a, %b)
     Every value that crosses has a name (`exec.name`) and sizes over the micro-batch's registers (`exec.shape`), known to all chunks of the
     stage. `hadal.ranks` gets the names of the chunks and the sums that they add to. Fails where a size is no function of the
-    registers. Test: test/passes/hadal-cut-chunks.mlir.
+    registers.
+    In a module with `hadal.inference`, each public function with an exchange, which keeps its name; `hadal.inference` gets a list of them
+    and of their results. States stay with the segments that use them. Tests: test/passes/hadal-cut-chunks.mlir, hadal-cut-chunks-inference.mlir.
   }];
   let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
 }
@@ -263,7 +265,7 @@ def ExecAddOptimizer : Pass<"exec-add-optimizer", "::mlir::ModuleOp"> {
   let options = [Option<"lanes", "lanes", "int64_t", "8", "f32 lanes of a vector register">,
                  Option<"moments", "moments", "std::string", "\"fp32\"", "element type of the moments: fp32 or bf16">,
                  Option<"average", "average", "bool", "false", "keep a moving average of the weights">];
-  let dependentDialects = ["::hadal::exec::ExecDialect", "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
+  let dependentDialects = ["::hadal::fp8::Fp8Dialect", "::hadal::exec::ExecDialect", "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect",
                            "::mlir::math::MathDialect",
                            "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];

@@ -20,6 +20,11 @@ using namespace hadal;
 void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &options) {
   // First, because it copies @forward: what follows works on each copy.
   pm.addPass(createMlaSpecialize({options.pageTokens}));
+  // Of each copy, and before weights are anything but parameters: a rank has a share of the stacks.
+  if (options.expertRanks > 1) {
+    pm.addPass(createMoeShardExperts({options.expertRanks, options.nodes, options.dispatch, options.combine, options.capacity}));
+    pm.addPass(createMoeEncodeExchanges());
+  }
   // A bias and a residual become one op, and so one epilogue.
   pm.addNestedPass<func::FuncOp>(createHadalFuseElementwise());
   // After the specialization, which takes slices of dequantized weights: those are widened while they are packed.
@@ -28,6 +33,9 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
   pm.addPass(createMoeFuseDispatch());
   // Equal sizes and constants once, so that equal kernels print equally.
   pm.addPass(createCSEPass());
+  // Last, because what crosses between segments is what is left by then.
+  if (options.expertRanks > 1)
+    pm.addPass(createHadalCutChunks());
   pm.addPass(createExecFormPrograms({options.lanes}));
   if (options.vocabulary > 0)
     pm.addPass(createExecAddSampling({options.vocabulary, options.lanes}));

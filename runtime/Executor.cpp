@@ -75,6 +75,7 @@ struct Executor::Implementation {
   std::vector<Buffer> arenas; ///< one for each depth of calls
   RunStatistics totals, current;
   Trace *trace = nullptr;
+  RankPrograms *ranks = nullptr;
   std::function<void(const fb::Launch &, std::span<const int64_t>)> observer;
 
   Result<Place> place(const Frame &frame, const fb::Binding &binding);
@@ -282,7 +283,12 @@ Result<std::unique_ptr<Executor>> Executor::create(const Module &module, Device 
 }
 
 Result<ProgramRun> Executor::prepare(std::string_view name) {
-  return ProgramRun(*this, HADAL_TRY(source.program(name)));
+  ProgramRun run(*this, HADAL_TRY(source.program(name)));
+  if (const fb::Inference *inference = source.tables().inference())
+    for (const fb::InferenceProgram *program : *inference->programs())
+      if (source.tables().programs()->Get(program->program()) == run.table)
+        run.shared = program;
+  return run;
 }
 
 Status Executor::setStateRegister(std::string_view name, int64_t wanted) {
@@ -375,6 +381,11 @@ Result<Executor::Implementation::Frame> Executor::Implementation::frameOf(Progra
   for (uint32_t i = 0; i < program.arguments()->size(); ++i) {
     const fb::Argument *argument = program.arguments()->Get(i);
     ProgramRun::Slot &slot = run.slots[i];
+    if (!run.handsOut(i)) { // its size may depend on what other ranks say
+      frame.arguments.push_back(nullptr);
+      frame.argumentBytes.push_back(0);
+      continue;
+    }
     Shape shape = HADAL_TRY(shapeOf(*argument->shape(), frame.registers));
     auto bytes = byteCount(elementType(argument->element()), shape);
     if (!bytes)
@@ -402,7 +413,37 @@ Status Executor::reserve(ProgramRun &run) {
   return {};
 }
 
+Status Executor::execute(std::span<ProgramRun *const> runs) {
+  if (runs.empty() || !runs.front()->shared) {
+    for (ProgramRun *run : runs)
+      HADAL_TRY(execute(*run));
+    return {};
+  }
+  if (!self->ranks)
+    return invalidArgument(source.path() + ": is for " + std::to_string(source.tables().inference()->ep()) + " ranks, which run it together");
+  std::vector<RankProgram> programs;
+  for (ProgramRun *run : runs) {
+    Implementation::Frame frame = HADAL_TRY(self->frameOf(*run));
+    RankProgram program{run->table, std::move(frame.registers), std::move(frame.arguments), {}, std::move(frame.argumentBytes)};
+    for (uint32_t i = 0; i < program.arguments.size(); ++i)
+      program.isBound.push_back(run->handsOut(i));
+    programs.push_back(std::move(program));
+  }
+  HADAL_TRY(self->ranks->run(programs));
+  for (size_t i = 0; i < runs.size(); ++i) {
+    runs[i]->last = programs[i].statistics;
+    runs[i]->executed = true;
+  }
+  return {};
+}
+
+void Executor::setRanks(RankPrograms *ranks) { self->ranks = ranks; }
+
 Status Executor::execute(ProgramRun &run) {
+  if (run.shared) {
+    ProgramRun *one = &run;
+    return execute(std::span<ProgramRun *const>(&one, 1));
+  }
   const fb::Program &program = *run.table;
   std::string name = program.name()->str();
   Implementation::Frame frame = HADAL_TRY(self->frameOf(run));
@@ -469,6 +510,22 @@ static Result<uint32_t> argumentIndex(const fb::Program &program, std::string_vi
   return notFound(program.name()->str() + ": no argument '" + std::string(name) + "' (has " + known + ")");
 }
 
+bool ProgramRun::handsOut(uint32_t argument) const {
+  if (!shared || !table->arguments()->Get(argument)->output())
+    return true;
+  return std::find(shared->outputs()->begin(), shared->outputs()->end(), argument) != shared->outputs()->end();
+}
+
+std::vector<uint32_t> ProgramRun::results() const {
+  if (shared)
+    return {shared->outputs()->begin(), shared->outputs()->end()};
+  std::vector<uint32_t> outputs;
+  for (uint32_t i = 0; i < table->arguments()->size(); ++i)
+    if (table->arguments()->Get(i)->output())
+      outputs.push_back(i);
+  return outputs;
+}
+
 bool ProgramRun::hasRegister(std::string_view name) const { return findRegister(*table, name).has_value(); }
 bool ProgramRun::hasArgument(std::string_view name) const { return findArgument(*table, name).has_value(); }
 
@@ -506,7 +563,7 @@ Status ProgramRun::execute() { return executor->execute(*this); }
 
 Result<TensorView> ProgramRun::output(std::string_view name) const {
   uint32_t i = HADAL_TRY(argumentIndex(*table, name));
-  if (!executed || !table->arguments()->Get(i)->output())
+  if (!executed || !table->arguments()->Get(i)->output() || !handsOut(i))
     return invalidArgument(table->name()->str() + ": '" + std::string(name) + "' is no output of a finished run");
   return slots[i].view;
 }

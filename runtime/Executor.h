@@ -42,6 +42,24 @@ struct RunStatistics {
   int64_t flops = 0;    ///< sum of the launches' `flops`, which the compiler wrote into the module
 };
 
+/// A program of table Inference, ready to run.
+struct RankProgram {
+  const fb::Program *program;
+  std::vector<int64_t> registers;
+  std::vector<std::byte *> arguments; ///< null: a value that an exchange crosses, or an empty list
+  std::vector<bool> isBound;          ///< which arguments are no such values
+  std::vector<uint64_t> bytes;
+  RunStatistics statistics = {};
+};
+
+/// Who runs the programs that ranks run together (table Inference).
+class RankPrograms {
+public:
+  virtual ~RankPrograms() = default;
+  /// Runs them at the same time. The other ranks must do so too, with as many of the same programs.
+  virtual Status run(std::span<RankProgram> programs) = 0;
+};
+
 /// The registers and arguments of a program, to be executed any number of times. Bindings and registers stay until they
 /// are set again; changing a register between executions changes the shapes that arguments must have.
 /// Belongs to its executor, which must outlive it. Move-only.
@@ -75,6 +93,9 @@ public:
   bool hasRegister(std::string_view name) const;
   bool hasArgument(std::string_view name) const;
 
+  /// The arguments that are the program's results. Of a program that ranks run together, other outputs are values that cross an exchange.
+  std::vector<uint32_t> results() const;
+
   /// The shape of an argument at the registers' present values.
   Result<Shape> argumentShape(std::string_view name) const;
 
@@ -89,9 +110,12 @@ private:
     bool bound = false;
   };
   ProgramRun(Executor &executor, const fb::Program *table);
+  /// An input or a result.
+  bool handsOut(uint32_t argument) const;
 
   Executor *executor;
   const fb::Program *table;
+  const fb::InferenceProgram *shared = nullptr; ///< of a program that ranks run together
   std::vector<int64_t> registers;
   std::vector<Slot> slots; ///< one per argument
   RunStatistics last;
@@ -136,6 +160,12 @@ public:
 
   /// Sum over all executions so far.
   const RunStatistics &totals() const;
+
+  /// Executes runs at the same time where they are programs that ranks run together, else one after the other.
+  Status execute(std::span<ProgramRun *const> runs);
+
+  /// Who runs programs that ranks run together, until the next setRanks; null: they cannot be run.
+  void setRanks(RankPrograms *ranks);
 
   /// From now on every launch and program run adds an event; null stops it. The trace must outlive the executor or the
   /// next setTrace.

@@ -15,27 +15,32 @@ static double secondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-Generation::Generation(const fb::Model &model, Executor &executor, const GenerationOptions &options, ProgramRun prefill,
-                       ProgramRun decode, TokenChooser chooser)
-    : model(model), executor(executor), options(options), prefill(std::move(prefill)), decode(std::move(decode)),
-      chooser(std::move(chooser)) {}
+Generation::Generation(const fb::Model &model, Executor &executor, const GenerationOptions &options, std::vector<Batch> batches,
+                       TokenChooser chooser)
+    : model(model), executor(executor), options(options), batches(std::move(batches)), chooser(std::move(chooser)) {}
 
 Result<std::unique_ptr<Generation>> Generation::create(Executor &executor, const GenerationOptions &options) {
   const fb::Model *model = HADAL_TRY(inferenceModelOf(executor.module()));
-  if (options.maxNewTokens < 1 || options.maxSequences < 1)
-    return invalidArgument("the number of new tokens and of sequences: wants 1 or more");
+  if (options.maxNewTokens < 1 || options.maxSequences < 1 || options.microBatches < 1)
+    return invalidArgument("the number of new tokens, of sequences and of micro-batches: wants 1 or more");
   if (model->page_tokens() < 1)
     return invalidFile(executor.module().path() + ": a cache page has " + std::to_string(model->page_tokens()) +
                        " tokens, wants 1 or more");
-  ProgramRun prefill = HADAL_TRY(executor.prepare("prefill"));
-  ProgramRun decode = HADAL_TRY(executor.prepare("decode"));
+  std::vector<Batch> batches;
+  for (int64_t i = 0; i < options.microBatches; ++i)
+    batches.push_back({HADAL_TRY(executor.prepare("prefill")), HADAL_TRY(executor.prepare("decode")), {}, {}, {}, {}, {}});
   TokenChooser chooser = HADAL_TRY(TokenChooser::create(executor, options.sampling));
-  return std::unique_ptr<Generation>(
-      new Generation(*model, executor, options, std::move(prefill), std::move(decode), std::move(chooser)));
+  return std::unique_ptr<Generation>(new Generation(*model, executor, options, std::move(batches), std::move(chooser)));
+}
+
+std::span<Generation::Sequence> Generation::partOf(std::span<Sequence> sequences, size_t batch) const {
+  RowShare share{unsigned(batch), unsigned(batches.size())};
+  int64_t count = static_cast<int64_t>(sequences.size());
+  return sequences.subspan(share.first(count), share.count(count));
 }
 
 Result<int64_t> Generation::add(std::vector<int32_t> prompt) {
-  int64_t number = static_cast<int64_t>(waiting.size());
+  int64_t number = options.firstSequence + static_cast<int64_t>(waiting.size());
   HADAL_TRY(checkSequence(model, prompt, "row " + std::to_string(number)));
   Sequence sequence;
   sequence.number = number;
@@ -61,73 +66,100 @@ Status Generation::givePages(Sequence &sequence, int64_t positions) {
 }
 
 Status Generation::admit(const std::function<void(const GeneratedToken &)> &take) {
-  packed.clear();
   size_t firstNew = active.size();
+  int64_t tokens = 0;
   while (nextWaiting < waiting.size() && static_cast<int64_t>(active.size()) < options.maxSequences) {
     Sequence &sequence = waiting[nextWaiting];
     int64_t length = static_cast<int64_t>(sequence.prompt.size());
-    if (packed.tokens() && packed.tokens() + length > runTokens)
+    if (tokens && tokens + length > runTokens)
       break;
     HADAL_TRY(givePages(sequence, length));
-    packed.add(sequence.prompt, sequence.pages, model.page_tokens(), LogitRows::Last);
+    tokens += length;
     sequence.positions = length;
     active.push_back(std::move(sequence));
     ++nextWaiting;
   }
-  if (!packed.tokens())
+  if (!HADAL_TRY(any(tokens > 0)))
     return {};
-  HADAL_TRY(packed.bind(prefill));
-  HADAL_TRY(prefill.reserve()); // taking memory from the system is no part of the prompt's time
+  if (pages.pageCount() == 0) { // programs want a cache even where this rank runs along on nothing
+    HADAL_TRY(executor.setStateRegister("cache_slots", model.page_tokens()));
+    pages.grow(1);
+  }
+  std::span<Sequence> added = std::span(active).subspan(firstNew);
+  std::vector<ProgramRun *> runs;
+  for (size_t i = 0; i < batches.size(); ++i) {
+    Batch &batch = batches[i];
+    batch.packed.clear();
+    for (const Sequence &sequence : partOf(added, i))
+      batch.packed.add(sequence.prompt, sequence.pages, model.page_tokens(), LogitRows::Last);
+    HADAL_TRY(batch.packed.bind(batch.prefill));
+    HADAL_TRY(batch.prefill.reserve()); // taking memory from the system is no part of the prompt's time
+    runs.push_back(&batch.prefill);
+  }
   auto start = Clock::now();
-  HADAL_TRY(prefill.execute());
-  TensorView logits = HADAL_TRY(prefill.output("logits"));
-  HADAL_TRY(choose(std::span(active).subspan(firstNew), logits, take));
+  HADAL_TRY(executor.execute(runs));
+  for (size_t i = 0; i < batches.size(); ++i) {
+    HADAL_TRY(choose(partOf(added, i), HADAL_TRY(batches[i].prefill.output("logits")), take));
+    counts.prefillFlops += batches[i].prefill.statistics().flops;
+  }
   counts.prefillSeconds += secondsSince(start);
-  counts.prefillTokens += packed.tokens();
-  counts.prefillFlops += prefill.statistics().flops;
+  counts.prefillTokens += tokens;
   return {};
+}
+
+/// The inputs of a micro-batch's step, whose sequences have the position of their last token.
+Status Generation::bindStep(Batch &batch, std::span<Sequence> sequences) {
+  int64_t rows = static_cast<int64_t>(sequences.size()), pageTokens = model.page_tokens(), attended = 0;
+  size_t tablePages = 0;
+  batch.tokenIds.clear();
+  batch.positions.clear();
+  batch.slots.clear();
+  for (const Sequence &sequence : sequences) {
+    int64_t position = sequence.positions - 1;
+    batch.tokenIds.push_back(sequence.lastToken);
+    batch.positions.push_back(static_cast<int32_t>(position));
+    batch.slots.push_back(static_cast<int32_t>(sequence.pages[position / pageTokens] * pageTokens + position % pageTokens));
+    tablePages = std::max(tablePages, sequence.pages.size());
+    attended += position + 1;
+  }
+  batch.pageTable.assign(rows * tablePages, 0);
+  for (int64_t row = 0; row < rows; ++row)
+    std::copy(sequences[row].pages.begin(), sequences[row].pages.end(), batch.pageTable.begin() + row * tablePages);
+
+  ProgramRun &decode = batch.decode;
+  HADAL_TRY(decode.setRegister("tokens", rows));
+  HADAL_TRY(decode.setRegister("table_pages", static_cast<int64_t>(tablePages)));
+  HADAL_TRY(decode.setRegister("attended", attended));
+  HADAL_TRY(decode.bind("token_ids", TensorView::of(batch.tokenIds)));
+  HADAL_TRY(decode.bind("positions", TensorView::of(batch.positions)));
+  HADAL_TRY(decode.bind("slots", TensorView::of(batch.slots)));
+  return decode.bind("page_table", TensorView::of(batch.pageTable, {rows, static_cast<int64_t>(tablePages)}));
 }
 
 Status Generation::step(const std::function<void(const GeneratedToken &)> &take) {
   auto start = Clock::now();
-  int64_t rows = static_cast<int64_t>(active.size()), pageTokens = model.page_tokens();
-  size_t tablePages = 0;
-  int64_t attended = 0;
-  tokenIds.clear();
-  positions.clear();
-  slots.clear();
-  for (Sequence &sequence : active) {
-    int64_t position = sequence.positions++;
-    HADAL_TRY(givePages(sequence, position + 1));
-    tokenIds.push_back(sequence.lastToken);
-    positions.push_back(static_cast<int32_t>(position));
-    slots.push_back(static_cast<int32_t>(sequence.pages[position / pageTokens] * pageTokens + position % pageTokens));
-    tablePages = std::max(tablePages, sequence.pages.size());
-    attended += position + 1;
+  for (Sequence &sequence : active)
+    HADAL_TRY(givePages(sequence, ++sequence.positions));
+  std::vector<ProgramRun *> runs;
+  for (size_t i = 0; i < batches.size(); ++i) {
+    HADAL_TRY(bindStep(batches[i], partOf(active, i)));
+    runs.push_back(&batches[i].decode);
   }
-  pageTable.assign(rows * tablePages, 0);
-  for (int64_t row = 0; row < rows; ++row)
-    std::copy(active[row].pages.begin(), active[row].pages.end(), pageTable.begin() + row * tablePages);
-
-  HADAL_TRY(decode.setRegister("tokens", rows));
-  HADAL_TRY(decode.setRegister("table_pages", static_cast<int64_t>(tablePages)));
-  HADAL_TRY(decode.setRegister("attended", attended));
-  HADAL_TRY(decode.bind("token_ids", TensorView::of(tokenIds)));
-  HADAL_TRY(decode.bind("positions", TensorView::of(positions)));
-  HADAL_TRY(decode.bind("slots", TensorView::of(slots)));
-  HADAL_TRY(decode.bind("page_table", TensorView::of(pageTable, {rows, static_cast<int64_t>(tablePages)})));
-  HADAL_TRY(decode.execute());
-  TensorView logits = HADAL_TRY(decode.output("logits"));
-  HADAL_TRY(choose(active, logits, take));
+  HADAL_TRY(executor.execute(runs));
+  for (size_t i = 0; i < batches.size(); ++i) {
+    HADAL_TRY(choose(partOf(active, i), HADAL_TRY(batches[i].decode.output("logits")), take));
+    counts.decodeFlops += batches[i].decode.statistics().flops;
+  }
   counts.decodeSeconds += secondsSince(start);
-  counts.decodeTokens += rows;
-  counts.decodeFlops += decode.statistics().flops;
+  counts.decodeTokens += static_cast<int64_t>(active.size());
   ++counts.decodeSteps;
   return {};
 }
 
 Status Generation::choose(std::span<Sequence> rows, const TensorView &logits,
                           const std::function<void(const GeneratedToken &)> &take) {
+  if (rows.empty())
+    return {};
   uniform.clear();
   if (chooser.draws())
     for (const Sequence &sequence : rows)
@@ -158,10 +190,10 @@ void Generation::retire() {
 }
 
 Status Generation::run(const std::function<void(const GeneratedToken &)> &take) {
-  while (nextWaiting < waiting.size() || !active.empty()) {
+  while (HADAL_TRY(any(nextWaiting < waiting.size() || !active.empty()))) {
     HADAL_TRY(admit(take));
     retire();
-    if (active.empty())
+    if (!HADAL_TRY(any(!active.empty())))
       continue;
     HADAL_TRY(step(take));
     retire();

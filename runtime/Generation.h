@@ -12,6 +12,7 @@
 #include "runtime/PackedBatch.h"
 #include "runtime/PageAllocator.h"
 #include "runtime/TokenChooser.h"
+#include "runtime/parallel/RowShare.h"
 
 #include <functional>
 #include <memory>
@@ -26,11 +27,17 @@ struct GenerationOptions {
   SamplingOptions sampling;
   uint64_t seed = 0;         ///< sequence i draws with seed + i
   int64_t maxSequences = 64; ///< under way at the same time
+  /// Batches that the sequences of a prefill and of a step are split into. Of two, one computes while the other waits for other ranks.
+  int64_t microBatches = 1;
+  int64_t firstSequence = 0; ///< the number of the first sequence that is added
+  /// Over ranks: whether any rank has something to run, given whether this one has. All ranks ask at the same points, and those that have
+  /// nothing run along on no sequences. Empty: one rank.
+  std::function<Result<bool>(bool)> anyRank;
 };
 
 /// A token as it comes. `logits` [V] are those it was chosen from, valid during the call.
 struct GeneratedToken {
-  int64_t sequence; ///< in the order of add()
+  int64_t sequence; ///< firstSequence and up, in the order of add()
   int64_t index;    ///< 0 for the first new token
   int32_t token;
   bool isEos;
@@ -72,9 +79,19 @@ private:
     bool ended = false;
   };
 
-  Generation(const fb::Model &model, Executor &executor, const GenerationOptions &options, ProgramRun prefill,
-             ProgramRun decode, TokenChooser chooser);
+  /// A micro-batch: its runs, and their inputs, which these read where they are.
+  struct Batch {
+    ProgramRun prefill, decode;
+    PackedBatch packed;
+    std::vector<int32_t> tokenIds, positions, slots, pageTable;
+  };
+
+  Generation(const fb::Model &model, Executor &executor, const GenerationOptions &options, std::vector<Batch> batches, TokenChooser chooser);
+  /// The part of `sequences` that micro-batch `batch` has.
+  std::span<Sequence> partOf(std::span<Sequence> sequences, size_t batch) const;
   Status givePages(Sequence &sequence, int64_t positions);
+  Result<bool> any(bool mine) const { return options.anyRank ? options.anyRank(mine) : mine; }
+  Status bindStep(Batch &batch, std::span<Sequence> sequences);
   Status admit(const std::function<void(const GeneratedToken &)> &take);
   Status step(const std::function<void(const GeneratedToken &)> &take);
   Status choose(std::span<Sequence> rows, const TensorView &logits,
@@ -84,16 +101,12 @@ private:
   const fb::Model &model;
   Executor &executor;
   GenerationOptions options;
-  ProgramRun prefill, decode;
+  std::vector<Batch> batches;
   TokenChooser chooser;
   PageAllocator pages;
   std::vector<Sequence> waiting, active; ///< `waiting` from `nextWaiting` on
   size_t nextWaiting = 0;
   GenerationStatistics counts;
-
-  // Inputs of the runs, which read them where they are.
-  PackedBatch packed;
-  std::vector<int32_t> tokenIds, positions, slots, pageTable;
   std::vector<float> uniform;
 };
 

@@ -90,9 +90,10 @@ static Result<Gathered> gather(const ProgramRun &run, const fb::Argument &argume
                   byteCount(element, rowShape).value_or(0)};
 }
 
-Result<std::vector<std::pair<std::string, Tensor>>>
-hadal::computeLogits(Executor &executor, const std::vector<std::vector<int32_t>> &rows, const LogitsOptions &options) {
-  const fb::Model &model = *HADAL_TRY(inferenceModelOf(executor.module()));
+static const char *programFor(const LogitsOptions &options) { return options.routes ? "inspect_routed" : options.dump ? "inspect" : "prefill"; }
+
+Status hadal::checkLogits(const Module &module, const std::vector<std::vector<int32_t>> &rows, const LogitsOptions &options) {
+  const fb::Model &model = *HADAL_TRY(inferenceModelOf(module));
   if (rows.empty())
     return invalidArgument("there are no rows");
   for (size_t row = 0; row < rows.size(); ++row) {
@@ -101,34 +102,44 @@ hadal::computeLogits(Executor &executor, const std::vector<std::vector<int32_t>>
       return invalidArgument("rows have " + std::to_string(rows[0].size()) + " and " +
                              std::to_string(rows[row].size()) + " tokens, wants rows of one length");
   }
-  int64_t count = static_cast<int64_t>(rows.size()), length = static_cast<int64_t>(rows[0].size());
+  const fb::Program &program = *HADAL_TRY(module.program(programFor(options)));
+  if (options.routes)
+    HADAL_TRY(readRoutes(*options.routes, program, int64_t(rows.size() * rows[0].size()), model));
+  return {};
+}
 
-  ProgramRun run = HADAL_TRY(executor.prepare(options.routes ? "inspect_routed"
-                                              : options.dump ? "inspect"
-                                                             : "prefill"));
+Result<std::vector<std::pair<std::string, Tensor>>>
+hadal::computeLogits(Executor &executor, const std::vector<std::vector<int32_t>> &rows, const LogitsOptions &options) {
+  HADAL_TRY(checkLogits(executor.module(), rows, options));
+  const fb::Model &model = *executor.module().model();
+  int64_t length = static_cast<int64_t>(rows[0].size()), allRows = static_cast<int64_t>(rows.size());
+  int64_t begin = options.share.first(allRows), count = options.share.count(allRows), most = options.share.most(allRows);
+
+  ProgramRun run = HADAL_TRY(executor.prepare(programFor(options)));
   std::vector<Route> routes;
   if (options.routes)
-    routes = HADAL_TRY(readRoutes(*options.routes, run.program(), count * length, model));
+    routes = HADAL_TRY(readRoutes(*options.routes, run.program(), allRows * length, model));
 
-  int64_t perRun = std::min(count, std::max<int64_t>(1, runTokens / length));
+  int64_t perRun = std::min(most, std::max<int64_t>(1, runTokens / length));
   HADAL_TRY(executor.setStateRegister("cache_slots", perRun * length));
   std::vector<Gathered> outputs;
   PackedBatch packed;
-  for (int64_t first = 0; first < count; first += perRun) {
-    int64_t last = std::min(count, first + perRun), firstToken = first * length;
+  // All ranks run as often as the one with most rows, if on none.
+  for (int64_t first = 0; first < most; first += perRun) {
+    int64_t last = std::min(count, first + perRun), firstToken = std::min(first, count) * length;
     packed.clear();
     for (int64_t row = first; row < last; ++row)
-      packed.add(rows[row], LogitRows::All);
+      packed.add(rows[begin + row], LogitRows::All);
     HADAL_TRY(packed.bind(run));
     if (outputs.empty())
-      for (const fb::Argument *argument : *run.program().arguments())
-        if (argument->output() && (options.dump || argument->name()->string_view() == "logits"))
+      for (uint32_t i : run.results())
+        if (const fb::Argument *argument = run.program().arguments()->Get(i); options.dump || argument->name()->string_view() == "logits")
           outputs.push_back(HADAL_TRY(gather(run, *argument, count, length)));
     for (Gathered &output : outputs)
       HADAL_TRY(run.bind(output.name, output.part(firstToken, packed.tokens())));
     for (Route &route : routes) {
       int64_t width = model.experts_per_token();
-      std::span<const int32_t> part(route.experts.data() + firstToken * width, packed.tokens() * width);
+      std::span<const int32_t> part(route.experts.data() + (begin * length + firstToken) * width, packed.tokens() * width);
       HADAL_TRY(run.bind(route.argument, TensorView::of(part, {packed.tokens(), width})));
     }
     HADAL_TRY(run.execute());

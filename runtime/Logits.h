@@ -5,6 +5,7 @@
 
 #include "runtime/Executor.h"
 #include "runtime/Safetensors.h"
+#include "runtime/parallel/RowShare.h"
 
 #include <string>
 #include <utility>
@@ -15,7 +16,11 @@ namespace hadal {
 struct LogitsOptions {
   bool dump = false;                   ///< all that program inspect gives, not the logits alone
   const Safetensors *routes = nullptr; ///< router.k.topk_ids [B*T, K]: the experts to take instead of choosing
+  RowShare share;                      ///< over ranks: the rows that this one computes, and gives
 };
+
+/// The errors of computeLogits that its input alone may have.
+Status checkLogits(const Module &module, const std::vector<std::vector<int32_t>> &rows, const LogitsOptions &options);
 
 /// `rows`: B sequences of T tokens each. Gives "logits" [B, T, V] and, with `dump`, "hidden.k" [B, T, H],
 /// "cache.k.ckv", "cache.k.k_rope" [B, T, ...] and "router.k.topk_ids", "router.k.topk_weights" [B*T, K]. Works on a

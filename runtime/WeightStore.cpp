@@ -8,13 +8,27 @@ namespace hadal {
 
 namespace {
 
-/// The name of tensor `element` of a stacked parameter.
-std::string tensorName(const fb::Parameter &parameter, uint32_t element) {
-  std::string name = parameter.name()->str();
-  if (parameter.count() > 1)
-    name.replace(name.find("{}"), 2, std::to_string(element));
-  return name;
-}
+/// The names of tensors of stacked parameters, of which a rank may have a share.
+class TensorNames {
+public:
+  TensorNames(const fb::Module &module, unsigned part) : parameters(*module.parameters()), part(part) {
+    if (const fb::Inference *inference = module.inference())
+      sharded.insert(inference->sharded()->begin(), inference->sharded()->end());
+  }
+  std::string of(uint32_t index, uint32_t element) const {
+    const fb::Parameter &parameter = *parameters.Get(index);
+    std::string name = parameter.name()->str();
+    bool isShare = sharded.count(index);
+    if (parameter.count() > 1 || isShare)
+      name.replace(name.find("{}"), 2, std::to_string((isShare ? uint64_t(part) * parameter.count() : 0) + element));
+    return name;
+  }
+
+private:
+  const flatbuffers::Vector<flatbuffers::Offset<fb::Parameter>> &parameters;
+  unsigned part;
+  std::set<uint32_t> sharded;
+};
 
 void collect(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands, std::set<uint32_t> &parameters) {
   auto add = [&](const fb::Binding *b) {
@@ -39,18 +53,20 @@ void collect(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &comman
 
 } // namespace
 
-Result<WeightStore> WeightStore::load(const Module &module, Device &device, Checkpoint source, const Progress &progress) {
+Result<WeightStore> WeightStore::load(const Module &module, Device &device, Checkpoint source, const Progress &progress, unsigned part) {
   const fb::Module &tables = module.tables();
+  TensorNames names(tables, part);
   WeightStore store;
   store.checkpoint = std::make_unique<Checkpoint>(std::move(source));
   const Checkpoint &checkpoint = *store.checkpoint;
   uint64_t total = 0, done = 0;
-  for (const fb::Parameter *parameter : *tables.parameters()) {
+  for (uint32_t index = 0; index < tables.parameters()->size(); ++index) {
+    const fb::Parameter *parameter = tables.parameters()->Get(index);
     Shape shape(parameter->shape()->begin(), parameter->shape()->end());
     ElementType element = elementType(parameter->element());
     auto &places = store.parameters.emplace_back();
     for (uint32_t i = 0; i < parameter->count(); ++i) {
-      std::string name = tensorName(*parameter, i), wanted = std::string(elementTypeName(element)) + " " + toString(shape);
+      std::string name = names.of(index, i), wanted = std::string(elementTypeName(element)) + " " + toString(shape);
       auto entry = checkpoint.find(name);
       if (!entry)
         return notFound(checkpoint.path() + ": no tensor '" + name + "', which the module wants as " + wanted);
@@ -87,7 +103,7 @@ Result<WeightStore> WeightStore::load(const Module &module, Device &device, Chec
       // The pack program binds a stack's tensor by its loop register, or tensor 0.
       const auto *code = b->element()->code();
       int64_t element = code->size() == 2 && code->Get(0) == 1 ? registers[static_cast<size_t>(code->Get(1))] : 0;
-      auto entry = checkpoint.find(tensorName(*tables.parameters()->Get(b->index()), static_cast<uint32_t>(element)));
+      auto entry = checkpoint.find(names.of(b->index(), static_cast<uint32_t>(element)));
       if (!entry)
         continue;
       done += entry->tensor->bytes;

@@ -30,8 +30,9 @@ public:
   /// "pack", and releases the source pages that no other program reads. Errors:
   /// "ckpt: no tensor 'model.norm.weight', which the module wants as F32 [128]",
   /// "model.norm.weight: module wants F32 [128], file has BF16 [64]".
+  /// `part`: the expert-parallel rank whose share of sharded parameters is read.
   static Result<WeightStore> load(const Module &module, Device &device, Checkpoint checkpoint,
-                                  const Progress &progress = {});
+                                  const Progress &progress = {}, unsigned part = 0);
 
   /// Element `element` (0 .. count-1) of parameter `parameter`; aligned for its element type.
   const std::byte *parameter(uint32_t parameter, uint32_t element) const { return parameters[parameter][element]; }

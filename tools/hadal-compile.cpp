@@ -26,8 +26,9 @@ int fail(const std::string &message) {
   return 1;
 }
 
-/// Reads a folder with config.json, or a .mlir file. `training` is null for inference.
-mlir::OwningOpRef<mlir::ModuleOp> readInput(mlir::MLIRContext &context, const std::string &input, frontend::TrainingOptions *training) {
+/// Reads a folder with config.json, or a .mlir file. `training` is null for inference, which `ranks` is for.
+mlir::OwningOpRef<mlir::ModuleOp> readInput(mlir::MLIRContext &context, const std::string &input, frontend::TrainingOptions *training,
+                                            const frontend::InferenceRanks &ranks) {
   if (!llvm::sys::fs::is_directory(input))
     return mlir::parseSourceFile<mlir::ModuleOp>(input, &context);
   auto description = frontend::readModelDescription(input);
@@ -47,7 +48,13 @@ mlir::OwningOpRef<mlir::ModuleOp> readInput(mlir::MLIRContext &context, const st
       return {};
     }
   }
+  if (std::string problem = training ? "" : frontend::checkRanks(description->config, ranks); !problem.empty()) {
+    fail(problem);
+    return {};
+  }
   auto graph = training ? frontend::buildTraining(context, description->config, *training) : frontend::buildGraph(context, *description);
+  if (!training && mlir::succeeded(graph))
+    frontend::setRanks(**graph, ranks);
   return mlir::succeeded(graph) ? std::move(*graph) : mlir::OwningOpRef<mlir::ModuleOp>();
 }
 
@@ -85,10 +92,11 @@ int main(int argc, char **argv) {
   train->add_option("--recompute", options.recompute, "activations that the backward half computes again: none, report (the report's choice) or all")
       ->check(CLI::IsMember({"none", "report", "all"}))->capture_default_str();
   train->add_flag("--average", options.average, "keep an exponential moving average of the weights");
-  auto *many = app.add_option_group("Many ranks", "with --mode=train; world = pp * ep * dp ranks, mpirun -n WORLD hadal-run train ...");
+  auto *many = app.add_option_group("Many ranks", "world = pp * ep * dp ranks: mpirun -n WORLD hadal-run train ...\n"
+                                                   "With --mode=generate --ep ranks: mpirun -n EP hadal-run generate|logits|score ...");
   auto positive = CLI::Range(int64_t(1), int64_t(1) << 20);
   many->add_option("--pp", training.pipelineRanks, "pipeline ranks: the layers in stages")->check(positive)->capture_default_str();
-  many->add_option("--ep", training.expertRanks, "expert-parallel ranks: each holds a share of every layer's experts, and has micro-batches of its own")
+  many->add_option("--ep", training.expertRanks, "expert-parallel ranks: each holds a share of every layer's experts, and has micro-batches (or sequences) of its own")
       ->check(positive)->capture_default_str();
   many->add_option("--dp", training.dataRanks, "data-parallel ranks")->check(positive)->capture_default_str();
   many->add_option("--nodes", training.nodes, "nodes that one expert-parallel group spans: a token crosses to a node once")->check(positive)->capture_default_str();
@@ -123,6 +131,9 @@ int main(int argc, char **argv) {
     return fail("wants -o FILE to write the " + emit + " to");
   if (mode == "train" && sequence->empty())
     return fail("--mode=train wants --seq=TOKENS");
+  if (mode == "generate" && (training.pipelineRanks > 1 || training.dataRanks > 1))
+    return fail("--pp and --dp: are for --mode=train; --mode=generate takes --ep");
+  frontend::InferenceRanks ranks{training.expertRanks, training.nodes, training.dispatch, training.combine, training.exchangeCapacity};
   // Places and counts of a step's tokens are i32.
   int64_t stepRows = training.microBatch * training.microBatches;
   if (mode == "train" && stepRows > std::numeric_limits<int32_t>::max() / training.sequence)
@@ -144,7 +155,7 @@ int main(int argc, char **argv) {
     return mlir::success();
   });
 
-  auto module = readInput(context, input, mode == "train" ? &training : nullptr);
+  auto module = readInput(context, input, mode == "train" ? &training : nullptr, ranks);
   if (!module)
     return 1;
   if (mode == "train" && !(*module)->hasAttr("hadal.training"))

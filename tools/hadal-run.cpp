@@ -42,6 +42,15 @@ void addCommon(CLI::App &command, SessionOptions &options, bool carriesModule, b
   command.add_option("--trace", options.trace, "Write a timeline of all launches (Chrome/Perfetto JSON)");
 }
 
+/// Options of commands that run on many ranks.
+void addJob(CLI::App &command, JobOptions &options) {
+  command.add_option("--rank-timeout", options.rankTimeout, "Seconds that a rank waits for another before all stop")
+      ->check(numberWithin(0.1, 1e6))
+      ->capture_default_str();
+  command.add_option("--link-delay-us", options.linkDelayUs, "Microseconds that every message between ranks is held back, for measurements")
+      ->check(CLI::Range(int64_t(0), int64_t(1) << 30));
+}
+
 void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand("generate", "Continue a prompt, or rows of token ids");
   GenerateOptions &options = chosen.generate;
@@ -62,6 +71,11 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command->add_option("--seed", generation.seed, "Row i draws with seed + i")->capture_default_str();
   command->add_flag("--ignore-eos", generation.ignoreEos, "Go on behind an end-of-sequence token");
   command->add_option("--stats", options.stats, "Write the run's figures as a line of JSON (- for stderr)");
+  addJob(*command, options.job);
+  command->add_option("--micro-batches", generation.microBatches,
+                      "Over ranks: batches that a rank's rows are split into; of 2, one computes while the other waits for experts")
+      ->check(CLI::Range(1, 2))
+      ->capture_default_str();
   command->add_option("-o", options.output, "Write tokens [B, N] and logits [B, N, V] to a safetensors file");
   command->callback(
       [&] { chosen.command = [&](std::optional<Module> carried) { return generate(options, std::move(carried)); }; });
@@ -76,6 +90,7 @@ void addLogits(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command->add_option("--routes", options.routes,
                       "Take the choices of experts from router.k.topk_ids of a safetensors file");
   command->add_option("-o", options.output, "Safetensors file to write: logits [B, T, V]")->required();
+  addJob(*command, options.job);
   command->callback(
       [&] { chosen.command = [&](std::optional<Module> carried) { return logits(options, std::move(carried)); }; });
 }
@@ -85,17 +100,9 @@ void addScore(CLI::App &app, Chosen &chosen, bool carriesModule) {
   ScoreOptions &options = chosen.score;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
   command->add_option("--text", options.text, "Text file")->required();
+  addJob(*command, options.job);
   command->callback(
       [&] { chosen.command = [&](std::optional<Module> carried) { return score(options, std::move(carried)); }; });
-}
-
-/// Options of commands that run on many ranks.
-void addJob(CLI::App &command, JobOptions &options) {
-  command.add_option("--rank-timeout", options.rankTimeout, "Seconds that a rank waits for another before all stop")
-      ->check(numberWithin(0.1, 1e6))
-      ->capture_default_str();
-  command.add_option("--link-delay-us", options.linkDelayUs, "Microseconds that every message between ranks is held back, for measurements")
-      ->check(CLI::Range(int64_t(0), int64_t(1) << 30));
 }
 
 void addGradients(CLI::App &app, Chosen &chosen, bool carriesModule) {

@@ -47,8 +47,8 @@ static LogicalResult verifyRegisters(Operation *op, StringRef name, ArrayAttr ma
 LogicalResult ParameterOp::verify() {
   if (getCount() < 1)
     return emitOpError() << "wants a positive count, got " << getCount(); // C1
-  if ((getCount() > 1) != getSource().contains("{}"))
-    return emitOpError() << "wants {} in the name exactly when count > 1, got \"" << getSource() << "\" with count "
+  if ((getCount() > 1 || getSharded()) != getSource().contains("{}"))
+    return emitOpError() << "wants {} in the name exactly when count > 1 or sharded, got \"" << getSource() << "\" with count "
                          << getCount(); // C2
   auto type = dyn_cast<RankedTensorType>(getType());
   if (!type || !type.hasStaticShape())

@@ -34,11 +34,13 @@ class Exec_Op<string mnemonic, list<Trait> traits = []> : Op<Exec_Dialect, mnemo
 def Exec_ParameterOp : Exec_Op<"parameter", [Symbol]> {
   let summary = "a checkpoint tensor, or a stack of tensors of one shape";
   let description = [{
-    `source` is the name in the checkpoint. With `count` > 1 it holds `{}` where the number of each tensor stands.
-    (C1) `count` is positive.  (C2) The name holds `{}` exactly when `count` > 1.  (C3) The shape is static.
+    `source` is the name in the checkpoint. With `count` > 1 it holds `{}` where the number of each tensor stands. `sharded`:
+    expert-parallel rank e has the tensors e * count .. (e + 1) * count - 1.
+    (C1) `count` is positive.  (C2) The name holds `{}` exactly when `count` > 1 or it is `sharded`.  (C3) The shape is static.
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$source, TypeAttr:$type, DefaultValuedAttr<I64Attr, "1">:$count);
-  let assemblyFormat = "$sym_name $source (`count` $count^)? attr-dict `:` $type";
+  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$source, TypeAttr:$type, DefaultValuedAttr<I64Attr, "1">:$count,
+                       UnitAttr:$sharded);
+  let assemblyFormat = "$sym_name $source (`count` $count^)? (`sharded` $sharded^)? attr-dict `:` $type";
   let hasVerifier = 1;
 }
 

@@ -12,6 +12,7 @@
 //   square_sum  a gradient -> its sum of squares       global_norm  those of all tensors -> the norm
 //   schedule    settings -> the step's scalars         adamw        one tensor's update
 #include "dialects/exec/Exec.h"
+#include "dialects/fp8/Fp8.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -81,6 +82,7 @@ private:
   void ranks();
   void draw();
   void layouts();
+  void packQuantized(const Trained &t, DenseI64ArrayAttr block);
   Value temporary(AffineExpr bytes);
   Value total(KernelBuilder &k, Value from, Value begin, Value end);
   func::FuncOp addKernel(Type element);
@@ -600,7 +602,36 @@ void Optimizer::layouts() {
     make("pack.f32.", b.getF32Type(), true);
     make("pack.bf16.", b.getBF16Type(), true);
     make("unpack.", b.getF32Type(), false);
+    if (auto block = module->getAttrOfType<DenseI64ArrayAttr>("hadal.quantization"); block && t.type.getRank() == 2)
+      packQuantized(t, block);
   }
+}
+
+/// Quantized weights, widened on their way: pack.f8.LAYOUT takes them and a scale a block.
+void Optimizer::packQuantized(const Trained &t, DenseI64ArrayAttr block) {
+  ArrayRef<int64_t> shape = t.type.getShape();
+  SmallVector<int64_t> blocks{int64_t(llvm::divideCeil(shape[0], block[0])), int64_t(llvm::divideCeil(shape[1], block[1]))};
+  Type f8 = Float8E4M3FNType::get(b.getContext()), f32 = b.getF32Type();
+  std::string name = llvm::formatv("dequantize_{0}x{1}", shape[0], shape[1]);
+  auto widen = module.lookupSymbol<func::FuncOp>(name);
+  if (!widen) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToEnd(module.getBody());
+    auto q = RankedTensorType::get(shape, f8), scale = RankedTensorType::get(blocks, f32), whole = RankedTensorType::get(shape, f32);
+    widen = func::FuncOp::create(b, module.getLoc(), name, b.getFunctionType({q, scale}, whole));
+    widen.setPrivate();
+    widen->setAttr(kKernelAttr, b.getUnitAttr());
+    b.setInsertionPointToEnd(widen.addEntryBlock());
+    Value made = fp8::DequantizeOp::create(b, module.getLoc(), whole, widen.getArgument(0), widen.getArgument(1), block);
+    func::ReturnOp::create(b, module.getLoc(), made);
+  }
+  func::FuncOp pack = StringRef(t.layout).starts_with("panels") ? panelCopyKernel(module, t.type, true) : widenKernel(t.type);
+  program("pack.f8." + t.layout);
+  auto constants = [&](ArrayRef<int64_t> sizes) { return llvm::map_to_vector(sizes, [&](int64_t d) { return constant(d); }); };
+  Value tensor = argument("tensor", constants(shape), f8, false), scale = argument("scale", constants(blocks), f32, false);
+  Value packed = argument("packed", constant(t.elements), f32, true), wide = temporary(constant(shape[0] * shape[1] * 4));
+  launch(widen, {tensor, scale, wide}, {});
+  launch(pack, {wide, packed}, {});
 }
 
 LogicalResult Optimizer::build() {

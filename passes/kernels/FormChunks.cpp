@@ -28,6 +28,10 @@ public:
     Block &block = f.getBody().front();
     for (BlockArgument argument : block.getArguments()) {
       unsigned i = argument.getArgNumber();
+      if (f.getArgAttr(i, "exec.state")) {
+        states.insert(argument);
+        continue;
+      }
       bool received = bool(f.getArgAttr(i, "hadal.stage"));
       declare(argument, f.getArgAttrOfType<StringAttr>(i, "exec.name"), f.getArgAttrOfType<AffineMapAttr>(i, "exec.shape"), received);
     }
@@ -37,8 +41,13 @@ public:
         if (!results)
           return call.emitOpError() << "wants the name of a program";
         auto arguments = llvm::to_vector(results.getBody().getOps<exec::ArgumentOp>());
+        unsigned inputs = llvm::count_if(call.getOperands(), [&](Value v) { return !states.contains(v); });
         for (auto [i, v] : llvm::enumerate(call.getResults())) {
-          exec::ArgumentOp argument = arguments[call.getNumOperands() + i];
+          if (inputs + i >= arguments.size()) { // a segment hands on states last
+            states.insert(v);
+            continue;
+          }
+          exec::ArgumentOp argument = arguments[inputs + i];
           declare(v, argument.getNameAttr(), AffineMapAttr::get(argument.getShape()), true);
         }
       } else {
@@ -134,7 +143,8 @@ private:
     if (auto call = dyn_cast<func::CallOp>(op)) {
       SmallVector<Value> bound;
       for (Value v : llvm::concat<Value>(llvm::to_vector(call.getOperands()), llvm::to_vector(call.getResults())))
-        bound.push_back(buffers[v]);
+        if (!states.contains(v))
+          bound.push_back(buffers[v]);
       exec::CallOp::create(b, op.getLoc(), call.getCallee(), bound, b.getAffineMapArrayAttr(same));
     } else if (op.getName().getStringRef() == "moe.exchange_counts") {
       exec::ExchangeCountsOp::create(b, op.getLoc(), buffers[op.getResult(0)], buffers[op.getOperand(0)], number("parts"), number("segments"), number("stride"),
@@ -167,6 +177,7 @@ private:
   ArrayAttr registers;
   SmallVector<AffineMap> same; ///< a segment has the registers of its chunk
   DenseMap<Value, Value> buffers;
+  llvm::DenseSet<Value> states; ///< which programs know by themselves
   llvm::DenseSet<Value> awaited;
   DenseMap<Value, int64_t> events;
   int64_t next = 0;

@@ -18,9 +18,15 @@ exec::ParameterOp ModuleBuffers::parameter(ml_program::GlobalLoadConstOp load) {
     type = RankedTensorType::get(type.getShape().drop_front(), type.getElementType());
   }
   OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
-  if (count == 1 && source.contains("{}")) // a stack of one is the tensor itself
-    return insert(exec::ParameterOp::create(b, load.getLoc(), name, source.str().replace(source.find("{}"), 2, "0"), type, 1));
-  return insert(exec::ParameterOp::create(b, load.getLoc(), name, source, type, count));
+  auto global = symbols.lookup<ml_program::GlobalOp>(source);
+  bool sharded = global && global->hasAttr("hadal.segment_owners");
+  exec::ParameterOp made;
+  if (count == 1 && source.contains("{}") && !sharded) // a stack of one is the tensor itself
+    made = exec::ParameterOp::create(b, load.getLoc(), name, source.str().replace(source.find("{}"), 2, "0"), type, 1);
+  else
+    made = exec::ParameterOp::create(b, load.getLoc(), name, source, type, count);
+  made.setSharded(sharded);
+  return insert(made);
 }
 
 ml_program::GlobalOp ModuleBuffers::global(Value v) {

@@ -43,9 +43,10 @@ SmallVector<Value> readsOf(Operation *op, Block &block) {
 
 class Cutter {
 public:
-  /// `shapes` holds the sizes of values that earlier chunks of the stage have handed on.
-  Cutter(func::FuncOp f, StringRef prefix, StringRef kind, llvm::StringMap<AffineMap> &shapes)
-      : f(f), block(f.getBody().front()), name((prefix + "." + kind).str()), kind(kind), shapes(shapes), b(f.getContext()) {}
+  /// The chunk `name`, whose values without a name are called KIND.NUMBER. `shapes` holds the sizes of values that earlier chunks of the
+  /// stage have handed on.
+  Cutter(func::FuncOp f, std::string name, StringRef kind, llvm::StringMap<AffineMap> &shapes)
+      : f(f), block(f.getBody().front()), name(std::move(name)), kind(kind), shapes(shapes), b(f.getContext()) {}
 
   LogicalResult run() {
     dropLosses();
@@ -56,6 +57,7 @@ public:
     if (failed(noteShapes()))
       return failure();
     b.setInsertionPoint(f);
+    f.setSymName(name + ".uncut");
     auto chunk = func::FuncOp::create(b, f.getLoc(), name, f.getFunctionType());
     chunk->setDiscardableAttrs(f->getDiscardableAttrDictionary());
     chunk->setAttr("hadal.chunk", b.getUnitAttr());
@@ -92,6 +94,9 @@ public:
   }
 
 private:
+  static StringAttr stateOf(DictionaryAttr attributes) { return attributes ? attributes.getAs<StringAttr>("exec.state") : StringAttr(); }
+  bool isStateResult(unsigned i) { return bool(stateOf(f.getResultAttrDict(i))); }
+
   /// A loss was there to be differentiated; what is kept of it adds up in a state.
   void dropLosses() {
     Operation *terminator = block.getTerminator();
@@ -112,6 +117,8 @@ private:
     for (BlockArgument argument : block.getArguments()) {
       unsigned i = argument.getArgNumber();
       auto type = cast<RankedTensorType>(argument.getType());
+      if (stateOf(f.getArgAttrDict(i)))
+        continue;
       auto name = f.getArgAttrOfType<StringAttr>(i, "exec.name");
       names[argument] = name;
       auto given = f.getArgAttrOfType<AffineMapAttr>(i, "exec.shape");
@@ -266,7 +273,12 @@ private:
       shapes[names.lookup(v).getValue()] = *shape;
       return success();
     };
-    for (Value v : block.getTerminator()->getOperands()) {
+    DenseSet<Value> written;
+    for (auto [i, v] : llvm::enumerate(block.getTerminator()->getOperands())) {
+      if (isStateResult(i)) {
+        written.insert(v);
+        continue;
+      }
       if (failed(note(v)))
         return failure();
       crossing.insert(v);
@@ -290,6 +302,8 @@ private:
       for (Value root : roots) {
         Operation *maker = root.getDefiningOp();
         if (maker && !isExchange(maker) && (depth[maker] != depth[&op] || isExchange(&op))) {
+          if (written.contains(root))
+            return op.emitOpError() << "reads a state on the other side of an exchange from what writes it";
           crossing.insert(root);
           if (failed(note(root)))
             return failure();
@@ -316,6 +330,12 @@ private:
     SmallVector<Value> inputs;
     auto addInput = [&](Value v) {
       unsigned place = part.getNumArguments();
+      if (auto argument = dyn_cast<BlockArgument>(v); argument && stateOf(f.getArgAttrDict(argument.getArgNumber()))) {
+        (void)part.insertArgument(place, v.getType(), f.getArgAttrDict(argument.getArgNumber()), v.getLoc());
+        map.map(v, part.getArgument(place));
+        inputs.push_back(v);
+        return;
+      }
       SmallVector<NamedAttribute> attributes{b.getNamedAttr("exec.name", names.lookup(v))};
       auto type = cast<RankedTensorType>(v.getType());
       if (AffineMap shape = shapes.lookup(names.lookup(v).getValue()); shape && !type.hasStaticShape())
@@ -395,12 +415,22 @@ private:
     SmallVector<Value> returned;
     for (Value v : outputs)
       returned.push_back(map.lookup(v));
+    SmallVector<DictionaryAttr> written; // states, behind all outputs
+    SmallVector<Value> states;
+    for (auto [i, v] : llvm::enumerate(block.getTerminator()->getOperands()))
+      if (Operation *maker = v.getDefiningOp(); isStateResult(i) && maker && depth.contains(maker) && depth[maker] == number) {
+        returned.push_back(map.lookup(v));
+        states.push_back(v);
+        written.push_back(f.getResultAttrDict(i));
+      }
     func::ReturnOp::create(at, f.getLoc(), returned);
     part.setType(b.getFunctionType(part.getArgumentTypes(), ValueRange(returned).getTypes()));
     for (auto [i, v] : llvm::enumerate(outputs)) {
       part.setResultAttr(i, "exec.name", names.lookup(v));
       part.setResultAttr(i, "exec.shape", AffineMapAttr::get(shapes.lookup(names.lookup(v).getValue())));
     }
+    for (auto [i, attributes] : llvm::enumerate(written))
+      part.setResultAttrs(outputs.size() + i, attributes);
 
     SmallVector<Value> operands;
     for (Value v : inputs) {
@@ -410,6 +440,7 @@ private:
       operands.push_back(chunkValues.lookup(v));
     }
     auto call = func::CallOp::create(chunk, f.getLoc(), part, operands);
+    outputs.append(states);
     for (auto [v, result] : llvm::zip(outputs, call.getResults()))
       chunkValues.map(v, result);
     return success();
@@ -461,8 +492,37 @@ struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
     return b.getArrayAttr(found);
   }
 
+  /// Each public function with an exchange becomes a chunk of its own name.
+  LogicalResult cutInference(DictionaryAttr facts) {
+    Builder b(&getContext());
+    SmallVector<Attribute> programs;
+    for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
+      if (!f.isPublic() || f.isExternal() || llvm::none_of(f.getBody().front(), [](Operation &op) { return isExchange(&op); }))
+        continue;
+      SmallVector<Attribute> outputs;
+      for (unsigned i = 0; i < f.getNumResults(); ++i)
+        if (Attribute name = f.getResultAttr(i, "exec.name"))
+          outputs.push_back(name);
+      NamedAttrList entry;
+      entry.set("program", b.getStringAttr(f.getSymName()));
+      entry.set("outputs", b.getArrayAttr(outputs));
+      programs.push_back(entry.getDictionary(&getContext()));
+      llvm::StringMap<AffineMap> shapes;
+      std::string name = f.getSymName().str();
+      if (failed(Cutter(f, name, name, shapes).run()))
+        return failure();
+    }
+    NamedAttrList changed(facts);
+    changed.set("programs", b.getArrayAttr(programs));
+    getOperation()->setAttr("hadal.inference", changed.getDictionary(&getContext()));
+    return success();
+  }
+
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    if (auto inference = module->getAttrOfType<DictionaryAttr>("hadal.inference"))
+      if (failed(cutInference(inference)))
+        return signalPassFailure();
     auto ranks = module->getAttrOfType<DictionaryAttr>("hadal.ranks");
     if (!ranks)
       return;
@@ -484,7 +544,7 @@ struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
       }
       entry.set("accumulators", accumulatorsOf(functions, symbols));
       for (auto [f, kind] : llvm::zip(functions, ArrayRef<StringRef>{"forward", "input_grad", "weight_grad"})) {
-        if (failed(Cutter(f, prefix, kind, shapes).run()))
+        if (failed(Cutter(f, prefix + "." + kind.str(), kind, shapes).run()))
           return signalPassFailure();
         entry.set(kind, b.getStringAttr(prefix + "." + kind));
       }

@@ -70,6 +70,14 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
     if (options.emit == "memory")
       return llvm::createStringError("--emit=memory wants a job on one rank");
   }
+  if (auto inference = module->getAttrOfType<DictionaryAttr>("hadal.inference")) {
+    auto number = [&](StringRef name) { return inference.getAs<IntegerAttr>(name).getInt(); };
+    pipeline.expertRanks = number("ep");
+    pipeline.nodes = number("nodes");
+    pipeline.capacity = number("capacity");
+    pipeline.dispatch = inference.getAs<StringAttr>("dispatch").str();
+    pipeline.combine = inference.getAs<StringAttr>("combine").str();
+  }
   PassManager toKernels(module.getContext());
   if (auto training = module->getAttrOfType<DictionaryAttr>("hadal.training")) {
     PassManager toGradients(module.getContext());

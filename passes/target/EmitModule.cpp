@@ -104,6 +104,7 @@ private:
   FailureOr<Offset<fb::Program>> program(exec::ProgramOp op);
   Offset<fb::Model> model();
   Offset<fb::Training> training();
+  Offset<fb::Inference> inference();
   Offset<fb::Ranks> ranks(int64_t microBatches);
   uint32_t argumentOf(Value buffer) { return local.lookup(buffer).second; }
 
@@ -117,6 +118,7 @@ private:
   DenseMap<Value, std::pair<fb::Space, uint32_t>> local;    // of the program at hand
   Offsets<fb::Kernel> kernels;
   Offsets<fb::Parameter> parameters;
+  std::vector<uint32_t> sharded; ///< numbers of those of which a rank has a share
   Offsets<fb::Weight> weights;
   Offsets<fb::State> states;
   Offsets<fb::Constant> constants;
@@ -132,6 +134,8 @@ LogicalResult Emitter::collect() {
               if (failed(element))
                 return failure();
               symbols[p.getSymName()] = {fb::Space_Parameter, parameters.size()};
+              if (p.getSharded())
+                sharded.push_back(parameters.size());
               std::vector<int64_t> shape(type.getShape().begin(), type.getShape().end());
               parameters.push_back(fb::CreateParameterDirect(b, p.getSource().str().c_str(), *element, &shape, p.getCount()));
               return success();
@@ -384,6 +388,26 @@ Offset<fb::Training> Emitter::training() {
                             number(facts, "sum_groups"), ranksTable);
 }
 
+Offset<fb::Inference> Emitter::inference() {
+  auto facts = module->getAttrOfType<DictionaryAttr>("hadal.inference");
+  if (!facts)
+    return 0;
+  Offsets<fb::InferenceProgram> programs;
+  for (Attribute a : facts.getAs<ArrayAttr>("programs")) {
+    auto entry = cast<DictionaryAttr>(a);
+    auto name = entry.getAs<StringAttr>("program");
+    std::vector<uint32_t> outputs;
+    auto program = module.lookupSymbol<exec::ProgramOp>(name);
+    for (Attribute output : entry.getAs<ArrayAttr>("outputs"))
+      for (auto [i, argument] : llvm::enumerate(program.getBody().getOps<exec::ArgumentOp>()))
+        if (argument.getOutput() && argument.getNameAttr() == output)
+          outputs.push_back(i);
+    programs.push_back(fb::CreateInferenceProgramDirect(b, programIndex.lookup(name.getValue()), &outputs));
+  }
+  auto number = [&](StringRef name) { return uint32_t(facts.getAs<IntegerAttr>(name).getInt()); };
+  return fb::CreateInferenceDirect(b, number("ep"), number("nodes"), &programs, &sharded);
+}
+
 Offset<fb::Ranks> Emitter::ranks(int64_t microBatches) {
   auto facts = module->getAttrOfType<DictionaryAttr>("hadal.ranks");
   if (!facts)
@@ -434,6 +458,7 @@ FailureOr<std::vector<std::byte>> Emitter::emit() {
   auto targetTable = fb::CreateTarget(b, b.CreateString(target.triple), b.CreateString(target.cpu), b.CreateVectorOfStrings(target.features));
   auto modelTable = model();
   auto trainingTable = training();
+  auto inferenceTable = inference();
   auto kernelsVector = b.CreateVector(kernels);
   auto parametersVector = b.CreateVector(parameters);
   auto weightsVector = b.CreateVector(weights);
@@ -444,7 +469,7 @@ FailureOr<std::vector<std::byte>> Emitter::emit() {
   auto codeVector = b.CreateVector(reinterpret_cast<const uint8_t *>(code.data()), code.size());
   auto producer = b.CreateString("hadal 0.1.0");
   b.Finish(fb::CreateModule(b, producer, targetTable, kernelsVector, parametersVector, weightsVector, constantsVector, stateRegisters,
-                            statesVector, programsVector, modelTable, codeVector, trainingTable));
+                            statesVector, programsVector, modelTable, codeVector, trainingTable, inferenceTable));
   auto *bytes = reinterpret_cast<const std::byte *>(b.GetBufferPointer());
   return std::vector<std::byte>(bytes, bytes + b.GetSize());
 }

@@ -1,5 +1,6 @@
 #include "runtime/module/Check.h"
 #include "runtime/Tensor.h"
+#include "runtime/module/CheckInference.h"
 #include "runtime/module/CheckRanks.h"
 #include "runtime/module/Expr.h"
 
@@ -309,6 +310,7 @@ Status Checker::run() {
   std::set<uint32_t> open, done;
   for (uint32_t p = 0; p < module.programs()->size(); ++p)
     HADAL_TRY(checkCalls(p, open, done));
+  HADAL_TRY(checkInference(module));
   return checkRanks(module);
 }
 

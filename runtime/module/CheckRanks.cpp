@@ -221,6 +221,9 @@ static Status checkOthers(const fb::Module &module) {
   if (module.training() && module.training()->ranks())
     for (const fb::Stage *stage : *module.training()->ranks()->stages())
       chunks.insert({stage->forward(), stage->input_grad(), stage->weight_grad()});
+  if (module.inference()) // which has been looked at
+    for (const fb::InferenceProgram *program : *module.inference()->programs())
+      chunks.insert(program->program());
   std::function<Status(const fb::Program &, const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &, bool)> check =
       [&](const fb::Program &program, const auto &commands, bool isChunk) -> Status {
     for (const fb::Command *command : commands) {

@@ -13,36 +13,45 @@ static uint32_t numberOf(std::vector<std::string> &names, std::string_view name)
   return static_cast<uint32_t>(found - names.begin());
 }
 
+void StagePlan::set(Part part, const fb::Program &program) {
+  ChunkProgram &chunk = programs[size_t(part)];
+  chunk.part = part;
+  chunk.program = &program;
+  for (const fb::Argument *argument : *program.arguments()) {
+    chunk.values.push_back(numberOf(valueNames, argument->name()->string_view()));
+    lastPart.resize(valueNames.size());
+    lastPart[chunk.values.back()] = part;
+  }
+  for (const auto *name : *program.registers())
+    chunk.registers.push_back(numberOf(registerNames, name->string_view()));
+  std::map<std::pair<int, unsigned>, uint32_t> counted; // by kind of command and stage
+  for (uint32_t at = 0; at < program.commands()->size(); ++at) {
+    const fb::Command *command = program.commands()->Get(at);
+    chunk.streams[command->stream()].push_back(at);
+    uint32_t ordinal = 0;
+    if (auto *send = command->action_as_Send())
+      ordinal = counted[{0, send->stage()}]++;
+    else if (auto *receive = command->action_as_Receive())
+      ordinal = counted[{1, receive->stage()}]++;
+    else if (command->action_as_Exchange() || command->action_as_ExchangeCounts())
+      ordinal = counted[{2, 0}]++;
+    chunk.ordinals.push_back(ordinal);
+  }
+}
+
 StagePlan StagePlan::of(const fb::Module &module, unsigned stage) {
   StagePlan plan;
   plan.stage = stage;
   plan.table = module.training()->ranks()->stages()->Get(stage);
   const uint32_t programs[partCount] = {plan.table->forward(), plan.table->input_grad(), plan.table->weight_grad()};
-  for (size_t i = 0; i < partCount; ++i) {
-    ChunkProgram &chunk = plan.programs[i];
-    chunk.part = Part(i);
-    chunk.program = module.programs()->Get(programs[i]);
-    for (const fb::Argument *argument : *chunk.program->arguments()) {
-      chunk.values.push_back(numberOf(plan.valueNames, argument->name()->string_view()));
-      plan.lastPart.resize(plan.valueNames.size());
-      plan.lastPart[chunk.values.back()] = Part(i);
-    }
-    for (const auto *name : *chunk.program->registers())
-      chunk.registers.push_back(numberOf(plan.registerNames, name->string_view()));
-    std::map<std::pair<int, unsigned>, uint32_t> counted; // by kind of command and stage
-    for (uint32_t at = 0; at < chunk.program->commands()->size(); ++at) {
-      const fb::Command *command = chunk.program->commands()->Get(at);
-      chunk.streams[command->stream()].push_back(at);
-      uint32_t ordinal = 0;
-      if (auto *send = command->action_as_Send())
-        ordinal = counted[{0, send->stage()}]++;
-      else if (auto *receive = command->action_as_Receive())
-        ordinal = counted[{1, receive->stage()}]++;
-      else if (command->action_as_Exchange() || command->action_as_ExchangeCounts())
-        ordinal = counted[{2, 0}]++;
-      chunk.ordinals.push_back(ordinal);
-    }
-  }
+  for (size_t i = 0; i < partCount; ++i)
+    plan.set(Part(i), *module.programs()->Get(programs[i]));
+  return plan;
+}
+
+StagePlan StagePlan::ofProgram(const fb::Program &program) {
+  StagePlan plan;
+  plan.set(Part::Forward, program);
   return plan;
 }
 

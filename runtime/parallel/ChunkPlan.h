@@ -38,6 +38,11 @@ struct StagePlan {
   std::array<ChunkProgram, partCount> programs;
 
   static StagePlan of(const fb::Module &module, unsigned stage);
+  /// Of a program of table Inference, which is no stage's: part Forward.
+  static StagePlan ofProgram(const fb::Program &program);
+
+private:
+  void set(Part part, const fb::Program &program);
 };
 
 /// What a micro-batch has in a stage.

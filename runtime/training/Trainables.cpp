@@ -177,6 +177,10 @@ Result<TensorView> Trainables::unpack(Values values, const TrainedTensor &tensor
   return view;
 }
 
+bool Trainables::canWiden(const TrainedTensor &tensor) const {
+  return executor.module().findProgram("pack.f8." + table.trainables()->Get(tensor.trainable)->layout()->str()) != nullptr;
+}
+
 Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) {
   // Look at all of them before the first is read.
   uint64_t total = 0, done = 0;
@@ -185,6 +189,13 @@ Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) 
     if (!entry)
       return notFound(checkpoint.path() + ": no tensor '" + tensor.name + "', which the module trains");
     const StoredTensor &stored = *entry->tensor;
+    if (stored.element == ElementType::F8E4M3 && stored.shape == tensor.shape && canWiden(tensor)) {
+      auto scale = checkpoint.find(tensor.name + "_scale_inv");
+      if (!scale)
+        return notFound(checkpoint.path() + ": no tensor '" + tensor.name + "_scale_inv', which scales " + tensor.name);
+      total += isHere(tensor) ? stored.bytes : 0;
+      continue;
+    }
     if ((stored.element != ElementType::F32 && stored.element != ElementType::BF16) || stored.shape != tensor.shape)
       return invalidFile(checkpoint.path() + ": " + tensor.name + ": module wants F32 or BF16 " + toString(tensor.shape) + ", file has " +
                          std::string(elementTypeName(stored.element)) + " " + toString(stored.shape));
@@ -203,7 +214,17 @@ Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) 
       std::memcpy(copy, view.data, stored.bytes);
       view.data = copy;
     }
-    HADAL_TRY(pack(stored.element == ElementType::F32 ? "pack.f32." : "pack.bf16.", tensor, Values::Weight, view));
+    if (stored.element == ElementType::F8E4M3) {
+      auto scale = *checkpoint.find(tensor.name + "_scale_inv");
+      // Its place in the file may be any.
+      std::vector<float> scales(scale.tensor->bytes / sizeof(float));
+      std::memcpy(scales.data(), scale.data(), scales.size() * sizeof(float));
+      ProgramRun &packing = *HADAL_TRY(run("pack.f8." + table.trainables()->Get(tensor.trainable)->layout()->str()));
+      HADAL_TRY(packing.bind("scale", {scale.tensor->element, scale.tensor->shape, scales.data()}));
+      HADAL_TRY(pack("pack.f8.", tensor, Values::Weight, view));
+    } else {
+      HADAL_TRY(pack(stored.element == ElementType::F32 ? "pack.f32." : "pack.bf16.", tensor, Values::Weight, view));
+    }
     entry.file->release(stored);
     done += stored.bytes;
     if (progress)

@@ -114,6 +114,7 @@ public:
   const TrainedTensor *findLargest(Values values, uint32_t *bits = nullptr) const;
 
 private:
+  bool canWiden(const TrainedTensor &tensor) const;
   Trainables(Executor &executor, const fb::Training &table, TensorShares shares)
       : executor(executor), table(table), shares(std::move(shares)) {}
   bool isSharded(const TrainedTensor &tensor) const { return table.trainables()->Get(tensor.trainable)->sharded(); }

@@ -1,5 +1,6 @@
 // RUN: hadal-opt %s --exec-add-optimizer="lanes=8" | FileCheck %s
 // RUN: hadal-opt %s --exec-add-optimizer="lanes=8 moments=bf16 average=true" | FileCheck %s --check-prefix=AVERAGE
+// RUN: sed 's/module attributes {/module attributes {hadal.quantization = array<i64: 4, 4>, /' %s | hadal-opt --exec-add-optimizer | FileCheck %s --check-prefix=QUANTIZED
 // RUN: sed 's/module attributes {/module attributes {hadal.ranks = {}, /' %s | hadal-opt --exec-add-optimizer | FileCheck %s --check-prefix=RANKS
 // RUN: sed 's/layout = "plain.8", //' %s | not hadal-opt --exec-add-optimizer 2>&1 | FileCheck %s --check-prefix=WRONG
 
@@ -57,6 +58,12 @@
 // RANKS: exec.program @adamw registers ["elements"]
 // RANKS: exec.launch @adamw_step(
 // RANKS-NOT: exec.program @optimizer
+
+// Weights of a quantized checkpoint are widened on their way into place, each block by its scale; vectors are not quantized.
+// QUANTIZED: exec.program @pack.f8.panels.6x8
+// QUANTIZED: exec.argument "scale" #[[$BLOCKS:.*]] of f32
+// QUANTIZED: exec.launch @dequantize_6x8(
+// QUANTIZED-NOT: exec.program @pack.f8.plain
 
 // First values depend on a key and their place; how many is a register.
 // CHECK-LABEL: exec.program @draw registers ["elements"]

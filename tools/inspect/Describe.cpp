@@ -274,6 +274,13 @@ Json inspect::describe(const Module &opened) {
   }
   if (const fb::Training *training = module.training())
     out["training"] = describeTraining(*training);
+  if (const fb::Inference *inference = module.inference()) {
+    out["inference"] = {{"ep", inference->ep()}, {"nodes", inference->nodes()}, {"programs", Json::array()}, {"sharded", Json::array()}};
+    for (const fb::InferenceProgram *program : *inference->programs())
+      out["inference"]["programs"].push_back(module.programs()->Get(program->program())->name()->str());
+    for (uint32_t index : *inference->sharded())
+      out["inference"]["sharded"].push_back(module.parameters()->Get(index)->name()->str());
+  }
   out["code_bytes"] = module.code()->size();
 
   std::vector<int64_t> launches(module.kernels()->size());

@@ -118,6 +118,11 @@ std::string inspect::toText(const Json &module) {
       out << "  " << key << " " << plain(value) << "\n";
     out << "  cache_elements_per_token " << module["cache_elements_per_token"] << "\n";
   }
+  if (module.contains("inference")) {
+    const Json &inference = module["inference"];
+    out << "inference on " << inference["ep"] << " ranks, " << inference["nodes"] << (inference["nodes"] == 1 ? " node" : " nodes")
+        << ", each with a share of " << inference["sharded"].size() << " stacks of experts\n";
+  }
   if (module.contains("training")) {
     out << "training\n";
     for (const auto &[key, value] : module["training"].items())

@@ -24,16 +24,19 @@ struct GenerateOptions : SessionOptions {
   std::string input;                 ///< safetensors file with input_ids
   std::string stats;                 ///< file for a JSON line of figures, "-" for stderr; empty: none
   GenerationOptions generation;
+  JobOptions job;
   std::chrono::steady_clock::time_point start; ///< of the process
 };
 
 struct LogitsCommandOptions : SessionOptions {
   std::string input, routes;
   bool dump = false;
+  JobOptions job;
 };
 
 struct ScoreOptions : SessionOptions {
   std::string text;
+  JobOptions job;
 };
 
 struct CallOptions : SessionOptions {

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cstring>
 
 using namespace hadal;
 using namespace hadal::run;
@@ -17,9 +18,10 @@ namespace {
 /// Collects what -o writes: tokens and the logits they were chosen from.
 class Recording {
 public:
-  /// Rows that end early keep the end-of-sequence token and zero logits.
-  static Result<Recording> create(const fb::Model &model, int64_t rows, int64_t length) {
+  /// Of the rows from `first` on. Rows that end early keep the end-of-sequence token and zero logits.
+  static Result<Recording> create(const fb::Model &model, int64_t first, int64_t rows, int64_t length) {
     Recording result;
+    result.first = first;
     result.length = length;
     result.vocabulary = model.vocab_size();
     result.tokens = HADAL_TRY(Tensor::create(ElementType::I64, {rows, length}));
@@ -31,27 +33,27 @@ public:
   }
 
   void take(const GeneratedToken &token) {
-    int64_t at = token.sequence * length + token.index;
+    int64_t at = (token.sequence - first) * length + token.index;
     tokens.as<int64_t>()[at] = token.token;
     std::copy(token.logits.begin(), token.logits.end(), logits.as<float>().begin() + at * vocabulary);
   }
 
-  Status write(const std::string &path) {
+  NamedTensors take() {
     NamedTensors named;
     named.emplace_back("tokens", std::move(tokens));
     named.emplace_back("logits", std::move(logits));
-    return writeTensors(path, named);
+    return named;
   }
 
 private:
-  int64_t length = 0, vocabulary = 0;
+  int64_t first = 0, length = 0, vocabulary = 0;
   Tensor tokens, logits;
 };
 
 /// Shows new tokens on stdout: text as it comes, or for --input without -o the ids of each row.
 class Display {
 public:
-  Display(const Tokenizer *tokenizer, bool showEos) : showEos(showEos) {
+  Display(const Tokenizer *tokenizer, bool showEos, int64_t first) : showEos(showEos), first(first) {
     if (tokenizer)
       decoder.emplace(*tokenizer, /*skipSpecial=*/true);
   }
@@ -62,25 +64,32 @@ public:
         show(decoder->push(token.token));
       return;
     }
-    ids.resize(std::max<size_t>(ids.size(), token.sequence + 1));
-    ids[token.sequence] += (ids[token.sequence].empty() ? "" : " ") + std::to_string(token.token);
+    size_t row = token.sequence - first;
+    ids.resize(std::max<size_t>(ids.size(), row + 1));
+    ids[row] += (ids[row].empty() ? "" : " ") + std::to_string(token.token);
   }
 
-  void finish() {
+  /// What is left to be shown.
+  std::string rest() const {
+    std::string text;
+    for (const std::string &row : ids)
+      text += row + "\n";
+    return text;
+  }
+  void endText() {
     if (decoder)
       show(decoder->finish() + "\n");
-    for (const std::string &row : ids)
-      show(row + "\n");
   }
 
-private:
   static void show(const std::string &text) {
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);
   }
 
+private:
   std::optional<StreamingDecoder> decoder;
   bool showEos;
+  int64_t first;
   std::vector<std::string> ids;
 };
 
@@ -136,54 +145,110 @@ struct Figures {
   }
 };
 
-} // namespace
+struct Parts {
+  std::unique_ptr<Session> session;
+  std::optional<Tokenizer> tokenizer;
+  std::unique_ptr<Generation> generation;
+  std::optional<Recording> recording;
+  int64_t rows = 0;
+};
 
-Status run::generate(const GenerateOptions &options, std::optional<Module> carried) {
+Status prepare(const GenerateOptions &options, std::optional<Module> carried, Job &job, Parts &parts) {
   if (options.stats != "-")
     HADAL_TRY(checkFolderOf(options.stats));
-  auto session = HADAL_TRY(Session::open(options, std::move(carried)));
-  const fb::Model &model = *HADAL_TRY(inferenceModelOf(session->module()));
-  std::optional<Tokenizer> tokenizer;
+  parts.session = HADAL_TRY(Session::open(options, std::move(carried)));
+  Session &session = *parts.session;
+  const fb::Model &model = *HADAL_TRY(inferenceModelOf(session.module()));
+  HADAL_TRY(job.take(session.module()));
   std::vector<std::vector<int32_t>> prompts;
   if (options.prompt) {
-    tokenizer.emplace(HADAL_TRY(Tokenizer::open(weightsFolder(options))));
-    prompts.push_back(HADAL_TRY(tokenizer->encodePrompt(*options.prompt)));
+    parts.tokenizer.emplace(HADAL_TRY(Tokenizer::open(weightsFolder(options))));
+    prompts.push_back(HADAL_TRY(parts.tokenizer->encodePrompt(*options.prompt)));
     HADAL_TRY(checkSequence(model, prompts[0], "the prompt"));
   } else {
-    prompts = HADAL_TRY(readTokenRows(options.input, session->module()));
+    prompts = HADAL_TRY(readTokenRows(options.input, session.module()));
   }
-  int64_t rows = static_cast<int64_t>(prompts.size());
+  parts.rows = static_cast<int64_t>(prompts.size());
   // A row ends at the model's last position at the latest; its last token is chosen there and never entered.
   int64_t shortest = model.max_positions();
   for (const std::vector<int32_t> &prompt : prompts)
     shortest = std::min(shortest, static_cast<int64_t>(prompt.size()));
   int64_t length = std::min(options.generation.maxNewTokens, model.max_positions() - shortest + 1);
-  std::optional<Recording> recording;
+  int64_t first = job.share().first(parts.rows), count = job.share().count(parts.rows);
   if (!options.output.empty())
-    recording = HADAL_TRY(Recording::create(model, rows, length));
+    parts.recording = HADAL_TRY(Recording::create(model, first, count, length));
 
-  HADAL_TRY(session->load());
-  auto generation = HADAL_TRY(Generation::create(session->executor(), options.generation));
-  for (std::vector<int32_t> &prompt : prompts)
-    HADAL_TRY(generation->add(std::move(prompt)));
+  HADAL_TRY(session.load(job.rank()));
+  GenerationOptions generation = options.generation;
+  generation.firstSequence = first;
+  if (!job.isOne())
+    generation.anyRank = [&job](bool mine) { return job.any(mine); };
+  parts.generation = HADAL_TRY(Generation::create(session.executor(), generation));
+  for (int64_t row = first; row < first + count; ++row)
+    HADAL_TRY(parts.generation->add(std::move(prompts[row])));
+  return {};
+}
+
+/// The counts of all ranks, and the times of the first one, where the command ends.
+Result<GenerationStatistics> countsOfAll(Job &job, const GenerationStatistics &mine) {
+  std::string bytes(reinterpret_cast<const char *>(&mine), sizeof mine);
+  GenerationStatistics all = mine;
+  std::vector<std::string> told = HADAL_TRY(job.gather(bytes, "collects the figures"));
+  for (size_t rank = 1; job.isFirst() && rank < told.size(); ++rank) {
+    GenerationStatistics one;
+    std::memcpy(&one, told[rank].data(), sizeof one);
+    all.prefillTokens += one.prefillTokens;
+    all.decodeTokens += one.decodeTokens;
+    all.prefillFlops += one.prefillFlops;
+    all.decodeFlops += one.decodeFlops;
+    all.stoppedByPositions += one.stoppedByPositions;
+  }
+  return all;
+}
+
+Status generateRows(const GenerateOptions &options, Job &job, Parts &parts) {
+  Session &session = *parts.session;
+  // The text of a prompt is the first rank's, and shown as it comes; ids of rows are shown in the end.
   std::optional<Display> display;
-  if (tokenizer || !recording)
-    display.emplace(tokenizer ? &*tokenizer : nullptr, options.generation.ignoreEos);
+  if (parts.tokenizer || !parts.recording)
+    display.emplace(parts.tokenizer ? &*parts.tokenizer : nullptr, options.generation.ignoreEos, job.share().first(parts.rows));
   double firstTokenSeconds = -1;
-  HADAL_TRY(generation->run([&](const GeneratedToken &token) {
+  HADAL_TRY(parts.generation->run([&](const GeneratedToken &token) {
     if (firstTokenSeconds < 0)
       firstTokenSeconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - options.start).count();
     if (display)
       display->take(token);
-    if (recording)
-      recording->take(token);
+    if (parts.recording)
+      parts.recording->take(token);
   }));
+  if (display && job.isFirst())
+    display->endText();
   if (display)
-    display->finish();
-  Figures figures{generation->statistics(), rows, session->threads(), session->loadSeconds(), firstTokenSeconds};
-  figures.print();
-  if (!options.stats.empty())
-    HADAL_TRY(figures.write(options.stats));
-  HADAL_TRY(session->writeTrace());
-  return recording ? recording->write(options.output) : Status();
+    for (const std::string &text : HADAL_TRY(job.gather(display->rest(), "collects the tokens")))
+      if (job.isFirst())
+        Display::show(text);
+  Figures figures{HADAL_TRY(countsOfAll(job, parts.generation->statistics())), parts.rows, session.threads(), session.loadSeconds(),
+                  firstTokenSeconds};
+  if (job.isFirst()) {
+    figures.print();
+    if (!options.stats.empty())
+      HADAL_TRY(figures.write(options.stats));
+  }
+  HADAL_TRY(job.writeTrace(session.tracing(), options.trace));
+  if (!parts.recording)
+    return {};
+  NamedTensors tensors = parts.recording->take();
+  HADAL_TRY(job.gatherRows(tensors, parts.rows));
+  return job.isFirst() ? writeTensors(options.output, tensors) : Status();
+}
+
+} // namespace
+
+Status run::generate(const GenerateOptions &options, std::optional<Module> carried) {
+  Parts parts; // outlives what the job lets it do
+  auto job = HADAL_TRY(Job::open(options.job, "hadal-run"));
+  HADAL_TRY(job->agree(prepare(options, std::move(carried), *job, parts), "prepares"));
+  job->runWith(parts.session->executor(), parts.session->traceWanted());
+  Status status = generateRows(options, *job, parts);
+  return status ? status : Status(job->stop(status.error()));
 }

@@ -1,4 +1,4 @@
-//===- Job.cpp - this process as one rank of a training job -------------===//
+//===- Job.cpp - this process as one rank of a job -------------===//
 
 #include "tools/run/Job.h"
 
@@ -59,6 +59,8 @@ Result<std::unique_ptr<Job>> Job::open(const JobOptions &options, const std::str
 }
 
 Job::~Job() {
+  if (inferring)
+    inferring->setRanks(nullptr);
   if (!isOne())
     ::signal(SIGTERM, SIG_DFL);
 }
@@ -69,6 +71,9 @@ Status Job::take(const Module &module) {
   unsigned wanted = 1;
   if (table)
     wanted = HADAL_TRY(RankLayout::of(*table, 0)).ranks();
+  inference = module.tables().inference();
+  if (inference)
+    wanted = inference->ep();
   if (wanted != comm->size() && isOne())
     return invalidArgument(module.path() + " wants " + std::to_string(wanted) + " ranks: mpirun -n " + std::to_string(wanted) + " " + program + " ...");
   if (wanted != comm->size())
@@ -107,6 +112,47 @@ Error Job::stop(const Error &error) {
   ::signal(SIGTERM, SIG_IGN); // it has been said
   comm->abort(error.message);
   return {error.code, ""};
+}
+
+void Job::runWith(Executor &executor, Trace *trace) {
+  if (!inference)
+    return;
+  experts = std::make_unique<ExpertRanks>(executor, *comm, trace, Comm::Seconds(options.rankTimeout));
+  executor.setRanks(experts.get());
+  inferring = &executor;
+}
+
+Result<bool> Job::any(bool mine) {
+  if (isOne())
+    return mine;
+  auto all = HADAL_TRY(gatherAll(*comm, mine ? "1" : "", Comm::Seconds(options.rankTimeout), "asks whether there is more to run"));
+  return std::any_of(all.begin(), all.end(), [](const std::string &one) { return !one.empty(); });
+}
+
+Status Job::gatherRows(std::vector<std::pair<std::string, Tensor>> &tensors, int64_t rows, const std::function<int64_t(const std::string &)> &wide) {
+  if (isOne())
+    return {};
+  uint32_t tag = stepTag(StepTag::Tensor);
+  for (auto &[name, tensor] : tensors) {
+    std::string what = "collects " + name;
+    if (!isFirst()) {
+      HADAL_TRY(sendNow(*comm, 0, tag, tensor.data(), tensor.bytes(), patience(), what));
+      continue;
+    }
+    int64_t each = wide ? wide(name) : 1;
+    Shape shape = tensor.shape();
+    shape[0] = rows * each;
+    Tensor whole = HADAL_TRY(Tensor::create(tensor.element(), std::move(shape)));
+    uint64_t rowBytes = whole.bytes() / uint64_t(rows);
+    auto *to = static_cast<std::byte *>(whole.data());
+    std::memcpy(to, tensor.data(), tensor.bytes());
+    RowShare all = share();
+    for (unsigned rank = 1; rank < comm->size(); ++rank)
+      HADAL_TRY(receiveNow(*comm, rank, tag, to + uint64_t(all.firstOf(rank, rows)) * rowBytes, uint64_t(all.countOf(rank, rows)) * rowBytes,
+                           patience(), what));
+    tensor = std::move(whole);
+  }
+  return {};
 }
 
 Result<Trainables> Job::trainablesOf(Executor &executor) {

@@ -1,13 +1,16 @@
-//===- Job.h - this process as one rank of a training job ---------------===//
+//===- Job.h - this process as one rank of a job ---------------===//
 
 #ifndef HADAL_TOOLS_RUN_JOB_H
 #define HADAL_TOOLS_RUN_JOB_H
 
 #include "runtime/comm/InProcessComm.h"
+#include "runtime/parallel/ExpertRanks.h"
 #include "runtime/parallel/ParallelTrainer.h"
+#include "runtime/parallel/RowShare.h"
 #include "runtime/parallel/TensorGather.h"
 #include "tools/run/Session.h"
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -15,7 +18,7 @@ namespace hadal::run {
 
 /// How ranks deal with each other.
 struct JobOptions {
-  double rankTimeout = 60;   ///< seconds that a rank waits for another in a step
+  double rankTimeout = 60;   ///< seconds that a rank waits for another in a step or a run
   int64_t linkDelayUs = 0;   ///< added to every message
 };
 
@@ -40,6 +43,19 @@ public:
 
   /// An error of this rank alone: says it and stops all ranks. Does not come back where there are others.
   Error stop(const Error &error);
+
+  /// Of an inference module over ranks: lets its programs run, until the job ends.
+  void runWith(Executor &executor, Trace *trace);
+
+  /// The rows of a batch that are this rank's, where rows go over the ranks.
+  RowShare share() const { return {rank(), inference ? comm->size() : 1}; }
+
+  /// Whether it is so on any rank.
+  Result<bool> any(bool mine);
+
+  /// On all ranks: tensors of which each has its share of `rows` rows, along the first dimension, where `wide` says how many of its rows a row is
+  /// (of a tensor's name), become whole at the first one.
+  Status gatherRows(std::vector<std::pair<std::string, Tensor>> &tensors, int64_t rows, const std::function<int64_t(const std::string &)> &wide = {});
 
   Result<Trainables> trainablesOf(Executor &executor);
   Result<std::unique_ptr<Trainer>> trainerOf(Executor &executor, Trainables &trainables, Trace *trace);
@@ -73,6 +89,9 @@ private:
   SumPlan plan;
   std::optional<TensorGather> gathered;
   ParallelTrainer *parallel = nullptr;
+  const fb::Inference *inference = nullptr; ///< null: one rank
+  Executor *inferring = nullptr;
+  std::unique_ptr<ExpertRanks> experts;
 };
 
 } // namespace hadal::run

@@ -47,14 +47,14 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions &options, st
 
 unsigned Session::defaultThreads() { return std::max(1u, ThreadPool::availableThreads() / Launch::ofThisProcess().ranksHere); }
 
-Status Session::load() {
+Status Session::load(unsigned part) {
   auto start = std::chrono::steady_clock::now();
   if (opened.tables().training()) {
     // Nothing to pack.
   } else if (!options.weights.empty()) {
     Progress progress("packing weights");
     weights = HADAL_TRY(WeightStore::load(opened, device, HADAL_TRY(Checkpoint::open(options.weights)),
-                                          [&](uint64_t done, uint64_t total) { progress.show(done, total); }));
+                                          [&](uint64_t done, uint64_t total) { progress.show(done, total); }, part));
   } else if (auto *parameters = opened.tables().parameters(); parameters && parameters->size()) {
     return invalidArgument(opened.path() + ": reads " + std::to_string(parameters->size()) +
                            " parameters; give their checkpoint with --weights");

@@ -39,7 +39,8 @@ public:
 
   /// Reads and packs the weights and makes the executor. A training module has its weights in states, which are the
   /// command's to fill.
-  Status load();
+  /// A rank reads its share of the experts, as number `part` of those that run the module.
+  Status load(unsigned part = 0);
 
   /// Writes the trace that was asked for.
   Status writeTrace() const;
