@@ -61,7 +61,7 @@ Result<std::unique_ptr<Job>> Job::open(const JobOptions &options, const std::str
 Job::~Job() {
   if (inferring)
     inferring->setRanks(nullptr);
-  if (!isOne())
+  if (comm && !isOne())
     ::signal(SIGTERM, SIG_DFL);
 }
 
