@@ -131,8 +131,16 @@ int main(int argc, char **argv) {
     return fail("wants -o FILE to write the " + emit + " to");
   if (mode == "train" && sequence->empty())
     return fail("--mode=train wants --seq=TOKENS");
-  if (mode == "generate" && (training.pipelineRanks > 1 || training.dataRanks > 1))
-    return fail("--pp and --dp: are for --mode=train; --mode=generate takes --ep");
+  if (mode == "generate")
+    for (const char *name : {"--pp", "--dp", "--schedule", "--sum-groups", "--overlap", "--reduction", "--micro-batch", "--micro-batches", "--seq", "--mtp-weight",
+                             "--balance-weight", "--bias-step", "--moments", "--recompute", "--average"})
+      if (app.get_option(name)->count())
+        return fail(std::string(name) + ": is for --mode=train" + (name == std::string("--pp") || name == std::string("--dp") ? "; --mode=generate takes --ep" : ""));
+  if (emit == "exe" && training.ranks() > 1)
+    return fail("--emit=exe: an executable carries a module for one rank, got " + std::to_string(training.ranks()) + " ranks");
+  // Said before the work, not after it.
+  if (llvm::StringRef folder = llvm::sys::path::parent_path(output); !folder.empty() && !llvm::sys::fs::is_directory(folder))
+    return fail(output + ": there is no folder '" + folder.str() + "'");
   frontend::InferenceRanks ranks{training.expertRanks, training.nodes, training.dispatch, training.combine, training.exchangeCapacity};
   // Places and counts of a step's tokens are i32.
   int64_t stepRows = training.microBatch * training.microBatches;

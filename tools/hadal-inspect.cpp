@@ -69,7 +69,7 @@ int main(int argc, char **argv) {
   Request request;
   app.add_option("MODULE", request.path, "Module file")->required();
   auto *json = app.add_flag("--json", request.json, "Print everything as JSON");
-  app.add_option("--html", request.html,
+  auto *html = app.add_option("--html", request.html,
                  "Write a self-contained page: commands, buffer lifetimes, tables; with --timeline the schedule");
   auto *timeline = app.add_flag("--timeline", request.timeline,
                                 "Show the schedule of a module for many ranks: a row a rank, in unit time")
@@ -78,7 +78,8 @@ int main(int argc, char **argv) {
          "--verify", request.verify,
          "Verify the programs and orders of a module for many ranks: deadlock, use before arrival, sizes, peak memory")
       ->excludes(json)
-      ->excludes(timeline);
+      ->excludes(timeline)
+      ->excludes(html);
   app.set_version_flag("--version", HADAL_VERSION);
   app.failure_message([](const CLI::App *, const CLI::Error &error) {
     return std::string("hadal-inspect: ") + error.what() + " (see hadal-inspect --help)\n";

@@ -29,7 +29,7 @@ int main(int argc, char **argv) {
   std::string schedule, html, precision = "fp8", split = "balanced";
   CLI::Range positive(int64_t(1), int64_t(1) << 24), ranks(int64_t(1), int64_t(1) << 20);
   app.add_option("INPUT", request.input, "Folder with config.json, or a module with ranks");
-  app.add_option("--schedule", schedule, "1f1b, zb1p, dualpipe (with INPUT the default) or dualpipev");
+  app.add_option("--schedule", schedule, "1f1b, zb1p, dualpipe (with INPUT the default; zb1p where pp is odd) or dualpipev");
   auto *pp = app.add_option("--pp", layout.pp, "Pipeline ranks; with INPUT by default 16")
                  ->check(CLI::Range(int64_t(0), int64_t(1) << 20));
   auto *microBatches =
@@ -84,7 +84,7 @@ int main(int argc, char **argv) {
         for (const char *name : {"--schedule", "--pp", "--ep", "--dp", "--nodes", "--micro-batches", "--batch",
                                  "--sequence", "--micro-batch", "--precision", "--split"})
           request.layoutGiven |= app.count_all() && app.get_option(name)->count() > 0;
-        layout.schedule = schedule.empty() ? layout.schedule : schedule;
+        layout.schedule = schedule;
         layout.precision = precision == "fp8" ? plan::Precision::Fp8 : plan::Precision::Bf16;
         layout.evenSplit = split == "even";
         if (*microBatches)

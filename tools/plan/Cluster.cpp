@@ -130,6 +130,8 @@ Result<Cluster> plan::parseCluster(std::string_view text, const std::string &nam
     c.combine[ib] = readExchange(read, "exchanges/combine" + link);
   }
   c.sequenceLoadVariation = read.notNegative("routing/sequence_load_variation");
+  if (!read.failure && c.sequenceLoadVariation > 1000) // of a mean: more is no routing, and would be simulated for long
+    read.fail("routing/sequence_load_variation wants at most 1000");
   if (read.failure)
     return *read.failure;
   return c;

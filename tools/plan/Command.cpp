@@ -37,6 +37,8 @@ template <typename Holds> static int64_t largestPower(int64_t most, Holds holds)
 static void complete(Layout &l, const ModelSize &size, const Cluster &cluster) {
   if (!l.pp)
     l.pp = largestPower(16, [&](int64_t pp) { return pp <= size.layers && pp <= cluster.gpus; });
+  if (l.schedule.empty()) // two directions want two ranks
+    l.schedule = l.pp % 2 ? "zb1p" : "dualpipe";
   if (!l.ep)
     l.ep = largestPower(64, [&](int64_t ep) { return size.experts % ep == 0 && l.pp * ep <= cluster.gpus; });
   for (int64_t nodes = 1; !l.nodes; ++nodes)
