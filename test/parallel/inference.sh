@@ -28,6 +28,8 @@ refused() { # refused PATTERN OPTIONS...
 refused '--ep: wants to divide the 12 experts, got 8' --ep=8
 refused '--ep: wants a power of two' --ep=3
 refused '--nodes: wants to divide the 4 expert-parallel ranks, got 3' --ep=4 --nodes=3
-refused '--pp and --dp: are for --mode=train' --pp=2
+refused '--pp: is for --mode=train; --mode=generate takes --ep' --pp=2
+refused '--micro-batches: is for --mode=train' --micro-batches=2
+refused 'carries a module for one rank, got 2 ranks' --ep=2 --emit=exe
 "$bin/hadal-inspect" "$work/4.hadal" | grep -q '^inference on 4 ranks, 2 nodes, each with a share of [0-9]* stacks of experts$'
 echo "all passed"
