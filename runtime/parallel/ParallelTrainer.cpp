@@ -188,6 +188,28 @@ Status ParallelTrainer::joinSegments(Sum &sum) {
   return {};
 }
 
+/// What of one use needs no other rank: segments join, and of each two neighbouring leaves one says its sum. All units do this before the first waits,
+/// so that their messages are under way together.
+Status ParallelTrainer::beginSum(const SumUnit &unit) {
+  for (const SumUse &use : unit.uses) {
+    auto mine = std::find(use.ranks.begin(), use.ranks.end(), layout.rank);
+    Sum *sum = mine == use.ranks.end() ? nullptr : sumOf(use.stage, use.accumulator);
+    if (!sum)
+      continue;
+    HADAL_TRY(joinSegments(*sum));
+    auto leaf = unsigned(mine - use.ranks.begin());
+    if (use.ranks.size() > 1 && (leaf ^ unit.leaf) & 1)
+      HADAL_TRY(sendSum(*sum, use.ranks[leaf ^ 1], 1));
+  }
+  return {};
+}
+
+Status ParallelTrainer::sendSum(const Sum &sum, unsigned to, unsigned size) {
+  const TensorView &view = sum.counter.view();
+  unsigned segments = sum.table->segment_owners() && sum.table->segment_owners()->size() ? sum.table->segment_owners()->size() : 1;
+  return send(to, sumTag(size), view.data, uint64_t(*elementCount(view.shape) / segments) * byteSize(view.element), /*clears=*/true);
+}
+
 /// The owners' sums of one use in a halving tree; the total comes to lie at the unit's leaf.
 Status ParallelTrainer::joinLeaves(const SumUnit &unit, const SumUse &use, Sum &sum, unsigned leaf) {
   const TensorView &view = sum.counter.view();
@@ -199,8 +221,8 @@ Status ParallelTrainer::joinLeaves(const SumUnit &unit, const SumUse &use, Sum &
       return {};
     unsigned partner = leaf ^ size;
     if ((leaf ^ unit.leaf) & size)
-      return send(use.ranks[partner], stepTag(StepTag::Sum), view.data, uint64_t(elements) * byteSize(view.element), /*clears=*/true);
-    HADAL_TRY(receiveAndAdd(use.ranks[partner], stepTag(StepTag::Sum), view.element, view.data, elements));
+      return size == 1 ? Status() /* in beginSum */ : sendSum(sum, use.ranks[partner], size);
+    HADAL_TRY(receiveAndAdd(use.ranks[partner], sumTag(size), view.element, view.data, elements));
   }
   return {};
 }
@@ -216,10 +238,8 @@ Status ParallelTrainer::sumUp(const SumUnit &unit) {
     const SumUse &use = unit.uses[number];
     auto mine = std::find(use.ranks.begin(), use.ranks.end(), layout.rank);
     Sum *sum = mine == use.ranks.end() ? nullptr : sumOf(use.stage, use.accumulator);
-    if (sum) {
-      HADAL_TRY(joinSegments(*sum));
+    if (sum)
       HADAL_TRY(joinLeaves(unit, use, *sum, unsigned(mine - use.ranks.begin())));
-    }
     if (unit.trainable < 0)
       continue;
     // To the rank that updates the parameter, behind the uses before.
@@ -327,6 +347,8 @@ Result<StepResult> ParallelTrainer::gradients(int64_t step, std::span<const Trai
   hooks.done = [&](unsigned stage, unsigned microBatch, Part part) { return endPart(stage, microBatch, part); };
   HADAL_TRY(runner.run(step, input.batches, input.counts, hooks));
   enter(-1);
+  for (const SumUnit &unit : plan.units)
+    HADAL_TRY(beginSum(unit));
   for (const SumUnit &unit : plan.units)
     HADAL_TRY(sumUp(unit));
   HADAL_TRY(finishSends()); // clears what was sent: before the totals of losses and loads take the same places

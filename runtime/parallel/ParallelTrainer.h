@@ -59,6 +59,8 @@ private:
   Status endPart(unsigned stage, unsigned microBatch, Part part);
   Sum *sumOf(unsigned stage, uint32_t accumulator);
   Status joinSegments(Sum &sum);
+  Status beginSum(const SumUnit &unit);
+  Status sendSum(const Sum &sum, unsigned to, unsigned size);
   Status sumUp(const SumUnit &unit);
   Status joinLeaves(const SumUnit &unit, const SumUse &use, Sum &sum, unsigned leaf);
   Status send(unsigned to, uint32_t tag, const void *data, uint64_t bytes, bool clears);

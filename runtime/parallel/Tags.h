@@ -18,6 +18,8 @@ constexpr uint32_t chunkTag(TagKind kind, unsigned direction, Part part, unsigne
 /// Of what is said outside chunks.
 enum class StepTag : uint32_t { Sum, Use, Weight, Gather, Scatter, Tensor, Trace, Clock };
 constexpr uint32_t stepTag(StepTag tag) { return uint32_t(TagKind::Step) << 28 | uint32_t(tag); }
+/// Of sums of `size` owners each: two ranks may join some parameters early and others late in the tree.
+constexpr uint32_t sumTag(unsigned size) { return stepTag(StepTag::Sum) | size << 8; }
 
 } // namespace hadal
 
