@@ -27,20 +27,6 @@ namespace {
 constexpr StringRef kOfArgument = "hadal.gradient_of_argument", kOfGlobal = "hadal.gradient_of";
 enum Stage { Forward, InputGrad, WeightGrad };
 
-/// Costs nothing, so each stage has its own instead of getting it from another.
-bool isCloned(Operation *op) { return isFree(op) || op->hasTrait<OpTrait::ConstantLike>(); }
-
-/// The operands of `op` and what its regions read from `block`.
-SmallVector<Value> readsOf(Operation *op, Block &block) {
-  SmallVector<Value> reads;
-  op->walk([&](Operation *inner) {
-    for (Value v : inner->getOperands())
-      if (v.getParentBlock() == &block)
-        reads.push_back(v);
-  });
-  return reads;
-}
-
 class Splitter {
 public:
   Splitter(func::FuncOp f, StringRef base) : f(f), block(f.getBody().front()), base(base), b(f.getContext()) {}

@@ -84,7 +84,6 @@ private:
   void layouts();
   void packQuantized(const Trained &t, DenseI64ArrayAttr block);
   Value temporary(AffineExpr bytes);
-  Value total(KernelBuilder &k, Value from, Value begin, Value end);
   func::FuncOp addKernel(Type element);
   func::FuncOp squaresKernel();
   func::FuncOp tensorSumsKernel();
@@ -254,16 +253,6 @@ Value Optimizer::temporary(AffineExpr bytes) {
   return exec::TemporaryOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), map, IntegerAttr());
 }
 
-/// The sum of all elements, ascending, in f64.
-Value Optimizer::total(KernelBuilder &k, Value from, Value begin, Value end) {
-  return k.carry(begin, end, 1, {k.f64(0)}, [&](Value i, Values s) {
-    Value v = k.load(from, {i});
-    if (v.getType().isF32())
-      v = arith::ExtFOp::create(k, k.getF64Type(), v);
-    return Values{k.addf(s[0], v)};
-  })[0];
-}
-
 /// Squares of blocks of [tensors, elements]; blocks begin anew in each tensor of a stack, so that an owner of some has whole blocks.
 func::FuncOp Optimizer::squaresKernel() {
   Type f32 = b.getF32Type();
@@ -311,7 +300,10 @@ func::FuncOp Optimizer::normKernel() {
   Type f32 = b.getF32Type(), f64 = b.getF64Type();
   return kernel("norm", {f64, f32, f32}, constant(1), 1, [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
     k.loop(begin, end, 1, [&](Value) {
-      Value sum = total(k, f.getArgument(0), k.index(0), k.dim(f.getArgument(0), 0));
+      Value from = f.getArgument(0);
+      Value sum = k.carry(k.index(0), k.dim(from, 0), 1, {k.f64(0)}, [&](Value i, Values s) {
+        return Values{k.addf(s[0], k.load(from, {i}))};
+      })[0];
       Value norm = arith::TruncFOp::create(k, f32, math::SqrtOp::create(k, sum).getResult());
       k.store(norm, f.getArgument(1), {k.index(0)});
       k.store(norm, f.getArgument(2), {k.index(0)});

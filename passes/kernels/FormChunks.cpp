@@ -1,4 +1,5 @@
 #include "passes/kernels/FormChunks.h"
+#include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -146,10 +147,10 @@ private:
         if (!states.contains(v))
           bound.push_back(buffers[v]);
       exec::CallOp::create(b, op.getLoc(), call.getCallee(), bound, b.getAffineMapArrayAttr(same));
-    } else if (op.getName().getStringRef() == "moe.exchange_counts") {
+    } else if (isa<moe::ExchangeCountsOp>(op)) {
       exec::ExchangeCountsOp::create(b, op.getLoc(), buffers[op.getResult(0)], buffers[op.getOperand(0)], number("parts"), number("segments"), number("stride"),
                                      b.getI64IntegerAttr(registerNumber(op, "rows")), b.getI64IntegerAttr(registerNumber(op, "choices")), stream(on));
-    } else if (op.getName().getStringRef() == "moe.exchange") {
+    } else if (isa<moe::ExchangeOp>(op)) {
       auto type = cast<RankedTensorType>(op.getResult(0).getType());
       int64_t bytes = type.getElementTypeBitWidth() / 8;
       for (int64_t d : type.getShape().drop_front())

@@ -126,15 +126,7 @@ void materializeResults(func::FuncOp f) {
 
 LogicalResult ProgramBuilder::readArguments() {
   MLIRContext *context = f.getContext();
-  SmallVector<Attribute> names;
-  if (auto given = f->getAttrOfType<ArrayAttr>("exec.registers"))
-    names.append(given.begin(), given.end());
-  else
-    for (auto [i, type] : llvm::enumerate(f.getArgumentTypes()))
-      if (auto tensor = dyn_cast<RankedTensorType>(type))
-        for (int64_t d = 0; d < tensor.getRank(); ++d)
-          if (tensor.isDynamicDim(d))
-            names.push_back(b.getStringAttr(llvm::formatv("arg{0}.{1}", i, d).str()));
+  SmallVector<Attribute> names = registersOf(f);
   for (Attribute name : names)
     registers.push_back(cast<StringAttr>(name).getValue());
 

@@ -31,6 +31,18 @@ bool hadal::isFree(Operation *op) {
          isa_and_nonnull<arith::ArithDialect>(op->getDialect());
 }
 
+bool hadal::isCloned(Operation *op) { return isFree(op) || op->hasTrait<OpTrait::ConstantLike>(); }
+
+SmallVector<Value> hadal::readsOf(Operation *op, Block &block) {
+  SmallVector<Value> reads;
+  op->walk([&](Operation *inner) {
+    for (Value v : inner->getOperands())
+      if (v.getParentBlock() == &block)
+        reads.push_back(v);
+  });
+  return reads;
+}
+
 OpOperand *hadal::destinationOf(Operation *op) {
   if (isa_and_nonnull<mla::CacheAppendOp, moe::ScatterAddOp, moe::GroupedWeightGradOp, tensor::InsertSliceOp>(op))
     return cast<DestinationStyleOpInterface>(op).getDpsInitOperand(0);

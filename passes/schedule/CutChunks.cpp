@@ -27,20 +27,6 @@ namespace {
 
 bool isExchange(Operation *op) { return isa_and_nonnull<moe::ExchangeOp, moe::ExchangeCountsOp>(op); }
 
-/// Costs nothing, so each segment has its own.
-bool isCloned(Operation *op) { return isFree(op) || op->hasTrait<OpTrait::ConstantLike>(); }
-
-/// The operands of `op` and what its regions read from `block`.
-SmallVector<Value> readsOf(Operation *op, Block &block) {
-  SmallVector<Value> reads;
-  op->walk([&](Operation *inner) {
-    for (Value v : inner->getOperands())
-      if (v.getParentBlock() == &block)
-        reads.push_back(v);
-  });
-  return reads;
-}
-
 class Cutter {
 public:
   /// The chunk `name`, whose values without a name are called KIND.NUMBER. `shapes` holds the sizes of values that earlier chunks of the

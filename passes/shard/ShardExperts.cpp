@@ -23,8 +23,8 @@
 #include "mlir/IR/SymbolTable.h"
 #include "passes/Passes.h"
 #include "passes/autodiff/Saved.h"
+#include "passes/kernels/FormPrograms.h"
 #include "llvm/ADT/SetVector.h"
-#include "llvm/Support/FormatVariadic.h"
 
 namespace hadal {
 #define GEN_PASS_DEF_MOESHARDEXPERTS
@@ -217,15 +217,7 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
   /// The function's registers, by default the dynamic sizes of its arguments, and then `more`.
   void addRegisters(func::FuncOp f, ArrayRef<std::string> more) {
     Builder b(&getContext());
-    SmallVector<Attribute> names;
-    if (auto given = f->getAttrOfType<ArrayAttr>("exec.registers"))
-      names.append(given.begin(), given.end());
-    else
-      for (auto [i, type] : llvm::enumerate(f.getArgumentTypes()))
-        if (auto tensor = dyn_cast<RankedTensorType>(type))
-          for (int64_t d = 0; d < tensor.getRank(); ++d)
-            if (tensor.isDynamicDim(d))
-              names.push_back(b.getStringAttr(llvm::formatv("arg{0}.{1}", i, d).str()));
+    SmallVector<Attribute> names = registersOf(f);
     for (const std::string &name : more)
       names.push_back(b.getStringAttr(name));
     f->setAttr("exec.registers", b.getArrayAttr(names));

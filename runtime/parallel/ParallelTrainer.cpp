@@ -166,13 +166,18 @@ Status ParallelTrainer::receiveAndAdd(unsigned from, uint32_t tag, ElementType e
   return adder.add(element, memory.get(), sum, elements);
 }
 
+int64_t ParallelTrainer::elementsOfSegment(const Sum &sum) {
+  const auto *owners = sum.table->segment_owners();
+  return *elementCount(sum.state.shape) / (owners && owners->size() ? int64_t(owners->size()) : 1);
+}
+
 /// The sums of the source ranks of a sharded parameter, in a halving tree over those; the total comes to lie in front, and zeros behind it.
 Status ParallelTrainer::joinSegments(Sum &sum) {
   const auto *owners = sum.table->segment_owners();
   unsigned count = owners ? owners->size() : 0;
   if (count < 2)
     return {};
-  int64_t elements = *elementCount(sum.state.shape) / count;
+  int64_t elements = elementsOfSegment(sum);
   auto *base = static_cast<std::byte *>(sum.counter.view().data);
   uint64_t bytes = uint64_t(elements) * byteSize(sum.state.element);
   std::vector<std::byte *> ofOwner(count);
@@ -206,15 +211,13 @@ Status ParallelTrainer::beginSum(const SumUnit &unit) {
 
 Status ParallelTrainer::sendSum(const Sum &sum, unsigned to, unsigned size) {
   const TensorView &view = sum.counter.view();
-  unsigned segments = sum.table->segment_owners() && sum.table->segment_owners()->size() ? sum.table->segment_owners()->size() : 1;
-  return send(to, sumTag(size), view.data, uint64_t(*elementCount(view.shape) / segments) * byteSize(view.element), /*clears=*/true);
+  return send(to, sumTag(size), view.data, uint64_t(elementsOfSegment(sum)) * byteSize(view.element), /*clears=*/true);
 }
 
 /// The owners' sums of one use in a halving tree; the total comes to lie at the unit's leaf.
 Status ParallelTrainer::joinLeaves(const SumUnit &unit, const SumUse &use, Sum &sum, unsigned leaf) {
   const TensorView &view = sum.counter.view();
-  unsigned segments = sum.table->segment_owners() && sum.table->segment_owners()->size() ? sum.table->segment_owners()->size() : 1;
-  int64_t elements = *elementCount(view.shape) / segments;
+  int64_t elements = elementsOfSegment(sum);
   for (unsigned size = 1; size < use.ranks.size(); size *= 2) {
     // Of the sums of `size` leaves each, one lies where the last bits of the leaf are those of the unit's.
     if ((leaf ^ unit.leaf) & (size - 1))

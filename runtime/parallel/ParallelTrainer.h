@@ -58,6 +58,7 @@ private:
   void enter(int stage);
   Status endPart(unsigned stage, unsigned microBatch, Part part);
   Sum *sumOf(unsigned stage, uint32_t accumulator);
+  static int64_t elementsOfSegment(const Sum &sum);
   Status joinSegments(Sum &sum);
   Status beginSum(const SumUnit &unit);
   Status sendSum(const Sum &sum, unsigned to, unsigned size);

@@ -5,10 +5,10 @@
 
 Python's own library only. Exit status 1 when a claim fails.
 """
-import array, json, struct, subprocess, sys, tempfile
+import array, json, subprocess, sys, tempfile
 from pathlib import Path
 
-from tensors import load
+from tensors import load, save_ids
 
 bin, folder = Path(sys.argv[1]), Path(sys.argv[2])
 checkpoint = folder / "ckpt" if (folder / "ckpt").exists() else folder
@@ -20,13 +20,6 @@ def claim(what, holds, detail=""):
     if not holds:
         failures.append(what)
         print(f"FAIL {folder.name}: {what} {detail}")
-
-
-def save_ids(path, rows):
-    data = b"".join(struct.pack(f"<{len(row)}q", *row) for row in rows)
-    head = json.dumps({"input_ids": {"dtype": "I64", "shape": [len(rows), len(rows[0])], "data_offsets": [0, len(data)]}}).encode()
-    head += b" " * (-len(head) % 8)
-    Path(path).write_bytes(struct.pack("<Q", len(head)) + head + data)
 
 
 def run(tool, *words):

@@ -6,10 +6,10 @@
 Logits with all that --dump gives, forced routes, tokens of greedy and drawn generation, and where the folder has a tokenizer and val.txt the score.
 Python's own library only. Exit status 1 when a claim fails.
 """
-import json, struct, subprocess, sys, tempfile
+import json, subprocess, sys, tempfile
 from pathlib import Path
 
-from tensors import load
+from tensors import load, save_ids
 
 bin, mpirun, layouts, folder = Path(sys.argv[1]), sys.argv[2], sys.argv[3].split(","), Path(sys.argv[4])
 checkpoint = folder / "ckpt" if (folder / "ckpt").exists() else folder
@@ -21,13 +21,6 @@ def claim(what, holds, detail=""):
     if not holds:
         failures.append(what)
         print(f"FAIL {folder.name}: {what} {detail}")
-
-
-def save_ids(path, rows):
-    data = b"".join(struct.pack(f"<{len(row)}q", *row) for row in rows)
-    head = json.dumps({"input_ids": {"dtype": "I64", "shape": [len(rows), len(rows[0])], "data_offsets": [0, len(data)]}}).encode()
-    head += b" " * (-len(head) % 8)
-    Path(path).write_bytes(struct.pack("<Q", len(head)) + head + data)
 
 
 def run(ranks, tool, *words, status=0):

@@ -1,4 +1,4 @@
-"""Reads safetensors files with Python's own library, for the scripts beside it."""
+"""Reads safetensors files, and writes token ids, with Python's own library, for the scripts beside it."""
 import array, json, struct
 from pathlib import Path
 
@@ -15,3 +15,10 @@ def load(path):
             first, last = t["data_offsets"]
             out[name] = t["shape"], array.array(codes[t["dtype"]], blob[8 + length + first : 8 + length + last])
     return out
+
+
+def save_ids(path, rows):
+    data = b"".join(struct.pack(f"<{len(row)}q", *row) for row in rows)
+    head = json.dumps({"input_ids": {"dtype": "I64", "shape": [len(rows), len(rows[0])], "data_offsets": [0, len(data)]}}).encode()
+    head += b" " * (-len(head) % 8)
+    Path(path).write_bytes(struct.pack("<Q", len(head)) + head + data)

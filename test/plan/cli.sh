@@ -2,24 +2,11 @@
 # hadal-plan DIR: what it prints, what it writes, and how it fails.
 #     cli.sh HADAL_PLAN SOURCES
 set -u
+. "$(dirname "$0")/refused.sh"
 plan=$1 sources=$2
 model=$sources/test/frontend/models/deepseek-v3-671b cluster=$sources/examples/clusters/h800x2048.json
 dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
-failures=0
-fail() { echo "FAIL: $*" >&2; failures=$((failures + 1)); }
-# refused PATTERN WORDS...: exit status 1, nothing on stdout, one line on stderr that holds PATTERN, no output file.
-refused() {
-  local pattern=$1 status
-  shift
-  "$plan" "$@" >stdout 2>stderr
-  status=$?
-  [ $status = 1 ] || fail "$* exits with $status"
-  [ "$(wc -l <stderr)" = 1 ] || fail "$* says: $(cat stderr)"
-  grep -qF -- "$pattern" stderr || fail "$* wants '$pattern', says: $(cat stderr)"
-  [ ! -s stdout ] || fail "$* prints $(cat stdout)"
-  [ ! -e never ] || fail "$* leaves an output"
-}
 # json CODE: python with `d` read from the file `out`; an assertion that fails is a failure.
 json() { python3 -c "import json; d = json.loads(open('out').read())
 $1" || fail "json: $1"; }

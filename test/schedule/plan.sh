@@ -2,23 +2,10 @@
 # hadal-plan --schedule: what it prints, what it writes, and how it fails.
 #     plan.sh HADAL_PLAN FOLDER
 set -u
+. "$(dirname "$0")/../plan/refused.sh"
 plan=$1 folder=$2
 dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
-failures=0
-fail() { echo "FAIL: $*" >&2; failures=$((failures + 1)); }
-# refused PATTERN WORDS...: exit status 1, nothing on stdout, one line on stderr that holds PATTERN, no output file.
-refused() {
-  local pattern=$1 status
-  shift
-  "$plan" "$@" >stdout 2>stderr
-  status=$?
-  [ $status = 1 ] || fail "$* exits with $status"
-  [ "$(wc -l <stderr)" = 1 ] || fail "$* says: $(cat stderr)"
-  grep -qF -- "$pattern" stderr || fail "$* wants '$pattern', says: $(cat stderr)"
-  [ ! -s stdout ] || fail "$* prints $(cat stdout)"
-  [ ! -e never ] || fail "$* leaves an output"
-}
 
 "$plan" --schedule=dualpipe --pp=8 --micro-batches=20 --order | cmp -s - "$folder/orders/dualpipe-8x20.txt" || fail "--order"
 "$plan" --schedule=dualpipe --pp=8 --micro-batches=20 --timeline --html page.html | cmp -s - "$folder/dualpipe-8x20.txt" || fail "--timeline"
