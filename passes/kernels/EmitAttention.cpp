@@ -68,12 +68,30 @@ void AttentionEmitter::inTiles(Value from, Value to, function_ref<void(int64_t, 
   }
 }
 
-/// Keys k0 .. k0+count-1 of `head`, transposed: keys[d][j].
+/// Keys k0 .. k0+count-1 of `head`, transposed: keys[d][j]. Keys past the end repeat the last one: no query sees them.
 void AttentionEmitter::packKeys(Value k0, Value count, Value head) {
-  b.loop(b.index(0), count, 1, [&](Value j) {
-    Value key = b.add(k0, j);
-    b.loop(0, dn, 1, [&](Value d) { b.store(b.load(kNope, {key, head, d}), keys, {d, j}); });
-    b.loop(0, dr, 1, [&](Value d) { b.store(b.load(kRope, {key, d}), keys, {b.add(d, dn), j}); });
+  int64_t lanes = b.shape.lanes;
+  Value last = b.sub(b.add(k0, count), b.index(1));
+  b.loop(b.index(0), count, lanes, [&](Value j) {
+    Values columns;
+    for (int64_t i = 0; i < lanes; ++i)
+      columns.push_back(b.min(b.add(k0, b.add(j, i)), last));
+    auto pack = [&](Value memory, int64_t width, int64_t to, function_ref<Values(Value, Value)> at) {
+      auto square = [&](Value d, int64_t valid) {
+        Values rows;
+        for (Value column : columns)
+          rows.push_back(b.loadVector(memory, at(column, d), lanes, valid));
+        rows = b.transpose(rows);
+        for (int64_t i = 0; i < valid; ++i)
+          b.storeVector(rows[i], keys, {b.add(d, to + i), j});
+      };
+      int64_t whole = width / lanes * lanes;
+      b.loop(0, whole, lanes, [&](Value d) { square(d, lanes); });
+      if (whole < width)
+        square(b.index(whole), width - whole);
+    };
+    pack(kNope, dn, 0, [&](Value key, Value d) { return Values{key, head, d}; });
+    pack(kRope, dr, dn, [&](Value key, Value d) { return Values{key, d}; });
   });
 }
 
