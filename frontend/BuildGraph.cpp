@@ -53,6 +53,8 @@ DictionaryAttr modelAttribute(Builder &b, const ModelConfig &c) {
   number("bos_token_id", c.bosTokenId.value_or(-1));
   number("parameter_count", c.parameterCount());
   number("active_parameter_count", c.activeParameterCount());
+  number("expert_groups", std::max<int64_t>(c.groups, 1));
+  number("groups_per_token", std::max<int64_t>(c.groupLimit, 1));
   return b.getDictionaryAttr(entries);
 }
 

@@ -358,6 +358,13 @@ uint64_t Executor::stateBytes() const {
   return sum;
 }
 
+uint64_t Executor::touchedStateBytes() const {
+  uint64_t bytes = 0;
+  for (const Implementation::State &state : self->states)
+    bytes += state.memory.touchedBytes();
+  return bytes;
+}
+
 uint64_t Executor::temporaryBytes() const {
   uint64_t sum = 0;
   for (const auto &arena : self->arenas)

@@ -155,6 +155,8 @@ public:
   Result<TensorView> state(std::string_view name);
   /// Bytes that all states take.
   uint64_t stateBytes() const;
+  /// Bytes of those that anything has touched: of a rank's states others may stay untouched.
+  uint64_t touchedStateBytes() const;
   /// Bytes of temporaries allocated so far.
   uint64_t temporaryBytes() const;
 

@@ -1,26 +1,22 @@
-// The programs of a training job that no graph op describes: they walk the memory of parameters, however it lies.
+// The programs of a training job that no graph op describes: they walk the memory of parameters, however it lies. Those that lay it out are
+// in LayOutParameters.cpp.
 //
 //   zero        losses and loads to zero (gradients are zero at first, and the optimizer leaves them so); rounded copies of weights
 //   norms       blocks of 4,096 elements of each gradient -> sums of squares -> a norm a parameter -> the global norm
 //   optimizer   settings -> the step's scalars -> AdamW over each parameter; then the program `balance`
-//   draw        normal numbers that depend on a key and on their place alone
-//   pack.*, unpack.*   between a checkpoint's tensor and its place in a state
 //   add         sum += from: joins what groups of micro-batches, or ranks, have summed up
 //
 // Where a job has many ranks (`hadal.ranks`), each updates some tensors: instead of norms and optimizer there are, for one tensor at a time,
 //
 //   square_sum  a gradient -> its sum of squares       global_norm  those of all tensors -> the norm
 //   schedule    settings -> the step's scalars         adamw        one tensor's update
-#include "dialects/exec/Exec.h"
 #include "dialects/fp8/Fp8.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/Passes.h"
-#include "passes/kernels/Kernel.h"
+#include "passes/kernels/ParameterPrograms.h"
 #include "passes/quantize/RoundToBf16.h"
-#include "llvm/ADT/StringSet.h"
-#include "llvm/Support/FormatVariadic.h"
 
 namespace hadal {
 #define GEN_PASS_DEF_EXECADDOPTIMIZER
@@ -33,153 +29,34 @@ using Values = KernelBuilder::Values;
 
 namespace {
 
-/// Elements of one partial sum of squares: the order of a global sum does not depend on who holds which parameter.
-constexpr int64_t sumBlock = 4096;
-/// Elements of one task of the other walks.
-constexpr int64_t taskElements = 16384;
-
 /// Places of `settings` (f64), which the driver fills.
 enum Setting : int64_t { Step, Kind, Rate, Warmup, Total, FinalRate, Hold, Decay, Clip, Beta1, Beta2, Epsilon, AverageDecay, SettingCount = 16 };
 /// Places of the state `step_scalars` (f32), which the kernel `schedule` computes from them.
 enum Scalar : int64_t { Shrink, Scale, M0, M1, V0, V1, StepSize, VRoot, Eps, Keep, ScalarCount = 16 };
 
-class Optimizer {
+class Optimizer : ParameterPrograms {
 public:
-  Optimizer(ModuleOp module, int64_t lanes, Type moment, bool average)
-      : module(module), lanes(lanes), moment(moment), average(average), shape(vectorShapeFor(lanes)), b(module.getContext()) {}
+  Optimizer(ModuleOp module, int64_t lanes, Type moment, bool average) : ParameterPrograms(module, lanes), moment(moment), average(average) {}
   LogicalResult build();
 
 private:
-  struct Trained {
-    std::string name;
-    std::string layout;
-    RankedTensorType type; ///< of one tensor
-    int64_t count, elements; ///< tensors, and elements of each as it lies
-    bool correction;
-    int64_t blocks() const { return llvm::divideCeil(elements, sumBlock); }
-    /// The gradient's sum of a use after the first.
-    std::string useState(int64_t use) const { return "gradient." + name + ".use" + std::to_string(use); }
-  };
-
-  LogicalResult readTrainables();
-  func::FuncOp kernel(StringRef name, ArrayRef<Type> elements, AffineExpr tasks, int64_t rank,
-                      function_ref<void(KernelBuilder &, func::FuncOp, Value begin, Value end)> body);
-  void walk(KernelBuilder &k, Value begin, Value end, Value elements, function_ref<void(Value, int64_t)> at);
-  exec::ProgramOp program(StringRef name, ArrayRef<StringRef> registers = {});
-  Value argument(StringRef name, ArrayRef<AffineExpr> shape, Type element, bool output);
-  Value get(StringRef symbol) {
-    return exec::GetOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), FlatSymbolRefAttr::get(b.getStringAttr(symbol)));
-  }
-  void state(StringRef name, int64_t elements, Type element);
-  void launch(func::FuncOp kernel, ArrayRef<Value> buffers, ArrayRef<AffineExpr> scalars, ArrayRef<AffineExpr> offsets = {});
-  AffineExpr constant(int64_t c) { return b.getAffineConstantExpr(c); }
-
   void zero();
   void add();
   void norms();
   void optimizerStates();
   void optimizer();
   void ranks();
-  void draw();
-  void layouts();
-  void packQuantized(const Trained &t, DenseI64ArrayAttr block);
-  Value temporary(AffineExpr bytes);
   func::FuncOp addKernel(Type element);
   func::FuncOp squaresKernel();
   func::FuncOp tensorSumsKernel();
   func::FuncOp normKernel();
-  func::FuncOp widenKernel(RankedTensorType from);
   func::FuncOp roundKernel();
   func::FuncOp scheduleKernel();
   func::FuncOp adamwKernel();
 
-  ModuleOp module;
-  int64_t lanes;
   Type moment;
   bool average;
-  VectorShape shape;
-  OpBuilder b;
-  exec::ProgramOp current;
-  SmallVector<Trained> trained;
 };
-
-LogicalResult Optimizer::readTrainables() {
-  auto list = module->getAttrOfType<ArrayAttr>("hadal.trainables");
-  if (!list)
-    return module.emitError("exec-add-optimizer wants hadal.trainables");
-  for (Attribute a : list) {
-    auto d = cast<DictionaryAttr>(a);
-    auto layout = d.getAs<StringAttr>("layout");
-    if (!layout)
-      return module.emitError() << d.getAs<StringAttr>("name") << " has no memory: no program reads it";
-    auto dims = d.getAs<DenseI64ArrayAttr>("shape").asArrayRef();
-    trained.push_back({d.getAs<StringAttr>("name").str(), layout.str(), RankedTensorType::get(dims, b.getF32Type()),
-                       d.getAs<IntegerAttr>("count").getInt(), d.getAs<IntegerAttr>("packed_elements").getInt(),
-                       d.getAs<BoolAttr>("correction").getValue()});
-  }
-  return success();
-}
-
-/// A kernel over buffers of `rank` dimensions. Its scalars are their sizes, in order.
-func::FuncOp Optimizer::kernel(StringRef name, ArrayRef<Type> elements, AffineExpr tasks, int64_t rank,
-                               function_ref<void(KernelBuilder &, func::FuncOp, Value, Value)> body) {
-  KernelBuilder k(module.getLoc(), shape);
-  k.setInsertionPointToEnd(module.getBody());
-  SmallVector<Type> types;
-  for (Type t : elements)
-    types.push_back(MemRefType::get(SmallVector<int64_t>(rank, ShapedType::kDynamic), t));
-  unsigned count = types.size();
-  types.append({k.getIndexType(), k.getIndexType(), MemRefType::get({ShapedType::kDynamic}, k.getI8Type())});
-  auto f = func::FuncOp::create(k, name, k.getFunctionType(types, {}));
-  f.setPrivate();
-  f->setAttr(kKernelAttr, k.getUnitAttr());
-  f->setAttr(kLoweredAttr, k.getUnitAttr());
-  f->setAttr("exec.bindings", k.getI64IntegerAttr(count));
-  f->setAttr(kScratchAttr, k.getI64IntegerAttr(0));
-  f->setAttr(kTasksAttr, AffineMapAttr::get(AffineMap::get(0, count * rank, tasks)));
-  k.setInsertionPointToEnd(f.addEntryBlock());
-  body(k, f, f.getArgument(count), f.getArgument(count + 1));
-  func::ReturnOp::create(k);
-  return f;
-}
-
-/// The elements of tasks begin .. end-1 in whole vectors, then one by one.
-void Optimizer::walk(KernelBuilder &k, Value begin, Value end, Value elements, function_ref<void(Value, int64_t)> at) {
-  Value first = k.mul(begin, taskElements), last = k.min(k.mul(end, taskElements), elements);
-  Value whole = k.add(first, k.mul(k.div(k.sub(last, first), lanes), lanes));
-  k.loop(first, whole, lanes, [&](Value i) { at(i, lanes); });
-  k.loop(whole, last, 1, [&](Value i) { at(i, 1); });
-}
-
-exec::ProgramOp Optimizer::program(StringRef name, ArrayRef<StringRef> registers) {
-  b.setInsertionPointToEnd(module.getBody());
-  current = exec::ProgramOp::create(b, module.getLoc(), name, b.getStrArrayAttr(registers));
-  b.setInsertionPointToEnd(&current.getBody().emplaceBlock());
-  return current;
-}
-
-Value Optimizer::argument(StringRef name, ArrayRef<AffineExpr> shape, Type element, bool output) {
-  return exec::ArgumentOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), name,
-                                  AffineMap::get(0, current.getRegisters().size(), shape, b.getContext()), element, output);
-}
-
-void Optimizer::state(StringRef name, int64_t elements, Type element) {
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(module.getBody());
-  exec::StateOp::create(b, module.getLoc(), name, AffineMap::get(0, 0, constant(elements)), element);
-}
-
-void Optimizer::launch(func::FuncOp kernel, ArrayRef<Value> buffers, ArrayRef<AffineExpr> scalars, ArrayRef<AffineExpr> offsets) {
-  unsigned registers = current.getRegisters().size();
-  auto map = [&](AffineExpr e) { return AffineMap::get(0, registers, e); };
-  SmallVector<AffineMap> sizes, at;
-  for (AffineExpr e : scalars)
-    sizes.push_back(map(e));
-  for (AffineExpr o : offsets)
-    at.push_back(map(o));
-  exec::LaunchOp::create(b, module.getLoc(), kernel.getSymName(), buffers, b.getAffineMapArrayAttr(sizes), ArrayAttr(),
-                         offsets.empty() ? ArrayAttr() : b.getAffineMapArrayAttr(at), AffineMapAttr(), IntegerAttr());
-}
 
 /// Rounds weights, as --hadal-round-products does with activations.
 func::FuncOp Optimizer::roundKernel() {
@@ -246,11 +123,6 @@ void Optimizer::add() {
     Value from = argument("from", n, element, false), sum = argument("sum", n, element, true);
     launch(kernel, {from, sum}, {n, n});
   }
-}
-
-Value Optimizer::temporary(AffineExpr bytes) {
-  AffineMap map = AffineMap::get(0, current.getRegisters().size(), bytes);
-  return exec::TemporaryOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), map, IntegerAttr());
 }
 
 /// Squares of blocks of [tensors, elements]; blocks begin anew in each tensor of a stack, so that an owner of some has whole blocks.
@@ -506,126 +378,6 @@ void Optimizer::optimizer() {
   }
 }
 
-/// Standard normal numbers: a hash of the key and the place gives two uniform numbers, those a normal one (Box and Muller).
-void Optimizer::draw() {
-  Type f32 = b.getF32Type();
-  func::FuncOp kernel = this->kernel("draw_normal", {b.getI32Type(), f32, f32}, b.getAffineSymbolExpr(2).ceilDiv(taskElements), 1,
-                                     [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
-    Type i64 = k.getI64Type();
-    Value key = f.getArgument(0), out = f.getArgument(2);
-    auto c64 = [&](uint64_t v) { return arith::ConstantOp::create(k, k.getI64IntegerAttr(int64_t(v))).getResult(); };
-    auto wide = [&](Value v) { return arith::ExtUIOp::create(k, i64, v).getResult(); };
-    auto right = [&](Value v, uint64_t by) { return arith::ShRUIOp::create(k, v, c64(by)).getResult(); };
-    Value high = arith::ShLIOp::create(k, wide(k.load(key, {k.index(0)})), c64(32));
-    Value seed = arith::OrIOp::create(k, high, wide(k.load(key, {k.index(1)})));
-    // splitmix64 (Steele, Lea and Flood, OOPSLA 2014).
-    auto hash = [&](Value v) {
-      for (auto [shift, factor] : {std::pair<uint64_t, uint64_t>{30, 0xBF58476D1CE4E5B9}, {27, 0x94D049BB133111EB}})
-        v = k.mul(arith::XOrIOp::create(k, v, right(v, shift)), c64(factor));
-      return arith::XOrIOp::create(k, v, right(v, 31)).getResult();
-    };
-    Value mean = k.load(f.getArgument(1), {k.index(0)}), deviation = k.load(f.getArgument(1), {k.index(1)});
-    Value base = hash(seed);
-    k.loop(k.mul(begin, taskElements), k.min(k.mul(end, taskElements), k.dim(out, 0)), 1, [&](Value i) {
-      Value place = arith::IndexCastOp::create(k, i64, i);
-      Value bits = hash(k.add(base, k.mul(k.add(place, c64(1)), c64(0x9E3779B97F4A7C15))));
-      // 24 bits each; the first is never 0.
-      auto uniform = [&](Value v, float plus) {
-        Value u = arith::UIToFPOp::create(k, f32, v);
-        return k.mulf(k.addf(u, k.f32(plus)), k.f32(0x1p-24f));
-      };
-      Value u1 = uniform(right(bits, 40), 0.5f), u2 = uniform(arith::AndIOp::create(k, right(bits, 8), c64(0xFFFFFF)), 0);
-      Value radius = math::SqrtOp::create(k, k.mulf(k.f32(-2), math::LogOp::create(k, u1)));
-      Value normal = k.mulf(radius, math::CosOp::create(k, k.mulf(u2, k.f32(6.283185307179586f))));
-      k.store(k.addf(mean, k.mulf(deviation, normal)), out, {i});
-    });
-  });
-  program("draw", {"elements"});
-  AffineExpr n = b.getAffineSymbolExpr(0);
-  Value key = argument("key", constant(2), b.getI32Type(), false), scale = argument("scale", constant(2), f32, false);
-  Value values = argument("values", n, f32, true);
-  launch(kernel, {key, scale, values}, {constant(2), constant(2), n});
-}
-
-/// The kernel, on tensors, that copies a tensor to one of f32.
-func::FuncOp Optimizer::widenKernel(RankedTensorType from) {
-  std::string name = llvm::formatv("copy_{0}", from.getElementType());
-  for (int64_t d : from.getShape())
-    name += "_" + std::to_string(d);
-  if (auto known = module.lookupSymbol<func::FuncOp>(name))
-    return known;
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToEnd(module.getBody());
-  auto to = from.clone(b.getF32Type());
-  auto f = func::FuncOp::create(b, module.getLoc(), name, b.getFunctionType(from, to));
-  f.setPrivate();
-  f->setAttr(kKernelAttr, b.getUnitAttr());
-  b.setInsertionPointToEnd(f.addEntryBlock());
-  Value empty = tensor::EmptyOp::create(b, module.getLoc(), to.getShape(), to.getElementType());
-  SmallVector<AffineMap> maps(2, b.getMultiDimIdentityMap(from.getRank()));
-  SmallVector<utils::IteratorType> iterators(from.getRank(), utils::IteratorType::parallel);
-  Value copy = linalg::GenericOp::create(b, module.getLoc(), to, f.getArgument(0), empty, maps, iterators,
-                                         [](OpBuilder &b, Location loc, ValueRange args) {
-                                           Value v = args[0];
-                                           if (!v.getType().isF32())
-                                             v = arith::ExtFOp::create(b, loc, b.getF32Type(), v);
-                                           linalg::YieldOp::create(b, loc, v);
-                                         })
-                   .getResult(0);
-  func::ReturnOp::create(b, module.getLoc(), copy);
-  return f;
-}
-
-void Optimizer::layouts() {
-  llvm::StringSet<> done;
-  for (const Trained &t : trained) {
-    if (!done.insert(t.layout).second)
-      continue;
-    SmallVector<AffineExpr> dims;
-    for (int64_t d : t.type.getShape())
-      dims.push_back(constant(d));
-    auto make = [&](StringRef name, Type element, bool pack) {
-      auto type = RankedTensorType::get(t.type.getShape(), element);
-      func::FuncOp kernel = StringRef(t.layout).starts_with("panels") ? panelCopyKernel(module, type, pack) : widenKernel(type);
-      program((name + t.layout).str());
-      Value tensor = argument("tensor", dims, element, !pack), packed = argument("packed", constant(t.elements), b.getF32Type(), pack);
-      launch(kernel, pack ? ArrayRef<Value>{tensor, packed} : ArrayRef<Value>{packed, tensor}, {});
-    };
-    make("pack.f32.", b.getF32Type(), true);
-    make("pack.bf16.", b.getBF16Type(), true);
-    make("unpack.", b.getF32Type(), false);
-    if (auto block = module->getAttrOfType<DenseI64ArrayAttr>("hadal.quantization"); block && t.type.getRank() == 2)
-      packQuantized(t, block);
-  }
-}
-
-/// Quantized weights, widened on their way: pack.f8.LAYOUT takes them and a scale a block.
-void Optimizer::packQuantized(const Trained &t, DenseI64ArrayAttr block) {
-  ArrayRef<int64_t> shape = t.type.getShape();
-  SmallVector<int64_t> blocks{int64_t(llvm::divideCeil(shape[0], block[0])), int64_t(llvm::divideCeil(shape[1], block[1]))};
-  Type f8 = Float8E4M3FNType::get(b.getContext()), f32 = b.getF32Type();
-  std::string name = llvm::formatv("dequantize_{0}x{1}", shape[0], shape[1]);
-  auto widen = module.lookupSymbol<func::FuncOp>(name);
-  if (!widen) {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToEnd(module.getBody());
-    auto q = RankedTensorType::get(shape, f8), scale = RankedTensorType::get(blocks, f32), whole = RankedTensorType::get(shape, f32);
-    widen = func::FuncOp::create(b, module.getLoc(), name, b.getFunctionType({q, scale}, whole));
-    widen.setPrivate();
-    widen->setAttr(kKernelAttr, b.getUnitAttr());
-    b.setInsertionPointToEnd(widen.addEntryBlock());
-    Value made = fp8::DequantizeOp::create(b, module.getLoc(), whole, widen.getArgument(0), widen.getArgument(1), block);
-    func::ReturnOp::create(b, module.getLoc(), made);
-  }
-  func::FuncOp pack = StringRef(t.layout).starts_with("panels") ? panelCopyKernel(module, t.type, true) : widenKernel(t.type);
-  program("pack.f8." + t.layout);
-  auto constants = [&](ArrayRef<int64_t> sizes) { return llvm::map_to_vector(sizes, [&](int64_t d) { return constant(d); }); };
-  Value tensor = argument("tensor", constants(shape), f8, false), scale = argument("scale", constants(blocks), f32, false);
-  Value packed = argument("packed", constant(t.elements), f32, true), wide = temporary(constant(shape[0] * shape[1] * 4));
-  launch(widen, {tensor, scale, wide}, {});
-  launch(pack, {wide, packed}, {});
-}
-
 LogicalResult Optimizer::build() {
   if (failed(readTrainables()))
     return failure();
@@ -637,9 +389,7 @@ LogicalResult Optimizer::build() {
     norms();
     optimizer();
   }
-  draw();
-  layouts();
-  return success();
+  return addLayouts(module, lanes);
 }
 
 struct AddOptimizer : public hadal::impl::ExecAddOptimizerBase<AddOptimizer> {

@@ -1,5 +1,5 @@
 // Functions on tensors become programs over buffers: which ops share a kernel (Grouping.cpp), what the sizes are (Sizes.cpp), what
-// the programs of a module share (ModuleBuffers.cpp), and here each program with its kernels and packed weights.
+// the programs of a module share (ModuleBuffers.cpp), its packed weights (PackWeights.cpp), and here each program with its kernels.
 #include "dialects/exec/Exec.h"
 #include "dialects/fp8/Fp8.h"
 #include "dialects/mla/Mla.h"
@@ -9,10 +9,8 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/Passes.h"
 #include "passes/kernels/FormChunks.h"
-#include "passes/kernels/FormPrograms.h"
 #include "passes/kernels/Kernel.h"
-#include "passes/kernels/ModuleBuffers.h"
-#include "passes/kernels/WeightPacking.h"
+#include "passes/kernels/ProgramBuilder.h"
 #include "llvm/Support/FormatVariadic.h"
 
 namespace hadal {
@@ -23,51 +21,7 @@ namespace hadal {
 using namespace mlir;
 using namespace hadal;
 
-namespace {
-
-class ProgramBuilder {
-public:
-  ProgramBuilder(ModuleBuffers &shared, func::FuncOp f) : shared(shared), f(f), b(f.getContext()) {}
-  LogicalResult build();
-
-private:
-  LogicalResult readArguments();
-  LogicalResult launchGroup(ArrayRef<Operation *> group);
-  FailureOr<Value> bufferOf(Value tensor, Operation *reader);
-  FailureOr<Value> packedBuffer(ArrayRef<Product> products, Operation *reader);
-  FailureOr<StringAttr> packedParameter(ArrayRef<Product> products, ArrayRef<MatrixView> views, PanelLayout layout);
-  FailureOr<Value> stackedBuffer(ml_program::GlobalLoadConstOp load);
-  FailureOr<Value> temporary(RankedTensorType type, Value tensor);
-  LogicalResult storeGlobals();
-  FailureOr<AffineExpr> bytesOf(Value tensor);
-  Value placeOf(Value result);
-  FailureOr<Value> destinationBuffer(OpOperand &destination);
-  LogicalResult launchFill(linalg::FillOp fill, Value place);
-  AffineExpr flops(ArrayRef<Operation *> group);
-  AffineMap map(AffineExpr e) { return AffineMap::get(0, registers.size(), e, f.getContext()); }
-  Value get(StringAttr symbol) {
-    Value &known = gets[symbol];
-    if (!known) {
-      OpBuilder at = OpBuilder::atBlockBegin(&program.getBody().front());
-      known = exec::GetOp::create(at, f.getLoc(), exec::BufferType::get(f.getContext()), FlatSymbolRefAttr::get(symbol));
-    }
-    return known;
-  }
-  int64_t elementBytes(Type t) { return (t.getIntOrFloatBitWidth() + 7) / 8; }
-
-  ModuleBuffers &shared;
-  func::FuncOp f;
-  OpBuilder b;
-  exec::ProgramOp program;
-  Sizes sizes;
-  SmallVector<StringRef> registers;
-  DenseMap<Value, Value> buffers;   // tensor -> !exec.buffer
-  DenseMap<Value, Value> outputs;   // tensor -> the output it is returned in
-  DenseMap<StringAttr, Value> gets;
-};
-
-/// The value whose memory `v` is a whole, reshaped.
-Value throughReshapes(Value v) {
+Value hadal::throughReshapes(Value v) {
   while (Operation *op = v.getDefiningOp()) {
     if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op))
       v = expand.getSrc();
@@ -80,6 +34,8 @@ Value throughReshapes(Value v) {
   }
   return v;
 }
+
+namespace {
 
 /// The op that writes over `v` in place, if nothing else reads it (a size is no reading).
 OpOperand *overwriter(Value v) {
@@ -123,6 +79,8 @@ void materializeResults(func::FuncOp f) {
     operand.set(linalg::CopyOp::create(b, f.getLoc(), operand.get(), empty).getResult(0));
   }
 }
+
+} // namespace
 
 LogicalResult ProgramBuilder::readArguments() {
   MLIRContext *context = f.getContext();
@@ -264,34 +222,6 @@ FailureOr<Value> ProgramBuilder::destinationBuffer(OpOperand &destination) {
   return fresh;
 }
 
-/// Stacked tensors that are read as they are lie one behind the other.
-FailureOr<Value> ProgramBuilder::stackedBuffer(ml_program::GlobalLoadConstOp load) {
-  exec::ParameterOp parameter = shared.parameter(load);
-  std::string name = ("weight." + parameter.getSource()).str();
-  if (!shared.symbols.lookup(name)) {
-    auto type = cast<RankedTensorType>(parameter.getType());
-    int64_t elements = type.getNumElements();
-    OpBuilder at = OpBuilder::atBlockBegin(shared.module.getBody());
-    int64_t bytes = elements * elementBytes(type.getElementType());
-    shared.insert(exec::WeightOp::create(at, f.getLoc(), name, bytes * parameter.getCount(), "as stored"));
-    exec::ProgramOp pack = shared.packProgram();
-    OpBuilder p = OpBuilder::atBlockEnd(&pack.getBody().front());
-    auto buffer = exec::BufferType::get(f.getContext());
-    Value from = exec::GetOp::create(p, f.getLoc(), buffer, FlatSymbolRefAttr::get(parameter.getSymNameAttr()));
-    Value to = exec::GetOp::create(p, f.getLoc(), buffer, FlatSymbolRefAttr::get(p.getStringAttr(name)));
-    AffineMap count = AffineMap::get(0, 1, getAffineConstantExpr(parameter.getCount(), f.getContext()));
-    auto repeat = exec::RepeatOp::create(p, f.getLoc(), 0, count);
-    p.setInsertionPointToEnd(&repeat.getBody().emplaceBlock());
-    func::FuncOp kernel = copyKernel(shared.module, type.getElementType(), elements, shared.shape);
-    AffineExpr e = getAffineSymbolExpr(0, f.getContext()), zero = getAffineConstantExpr(0, f.getContext());
-    auto one = [&](AffineExpr x) { return AffineMap::get(0, 1, x, f.getContext()); };
-    exec::LaunchOp::create(p, f.getLoc(), kernel.getSymName(), ValueRange{from, to}, p.getAffineMapArrayAttr({}),
-                           p.getAffineMapArrayAttr({one(e), one(zero)}), p.getAffineMapArrayAttr({one(zero), one(e * bytes)}),
-                           AffineMapAttr(), IntegerAttr());
-  }
-  return get(b.getStringAttr(name));
-}
-
 FailureOr<Value> ProgramBuilder::bufferOf(Value tensor, Operation *reader) {
   auto known = buffers.find(tensor);
   if (known != buffers.end())
@@ -305,101 +235,6 @@ FailureOr<Value> ProgramBuilder::bufferOf(Value tensor, Operation *reader) {
   if (ml_program::GlobalOp global = shared.global(tensor))
     return get(shared.state(global));
   return reader->emitError("reads a value that has no memory");
-}
-
-FailureOr<StringAttr> ProgramBuilder::packedParameter(ArrayRef<Product> products, ArrayRef<MatrixView> views, PanelLayout layout) {
-  std::string key;
-  llvm::raw_string_ostream out(key);
-  SmallVector<exec::ParameterOp> parameters, scales;
-  for (const MatrixView &v : views) {
-    parameters.push_back(shared.parameter(v.base.getDefiningOp<ml_program::GlobalLoadConstOp>()));
-    scales.push_back(v.scale ? shared.parameter(v.scale.getDefiningOp<ml_program::GlobalLoadConstOp>()) : exec::ParameterOp());
-    out << parameters.back().getSymName() << ' ' << v.offset << ' ' << v.nStride << ' ' << v.kStride << ' ' << v.batchStride << ';';
-  }
-  out << layout.panel << ' ' << layout.n << ' ' << layout.k;
-  StringAttr &known = shared.weights[key];
-  if (known)
-    return known;
-
-  int64_t batch = products[0].batch, total = layout.bytes() * batch;
-  std::string name = ("weight." + parameters[0].getSource()).str();
-  for (int i = 1; shared.symbols.lookup(name); ++i)
-    name = ("weight." + parameters[0].getSource() + "." + Twine(i)).str();
-  OpBuilder at = OpBuilder::atBlockBegin(shared.module.getBody());
-  std::string text = llvm::formatv("{0}{1} panels of [{2}][{3}] {4}", batch > 1 ? llvm::formatv("{0} x ", batch).str() : "",
-                                   layout.panels(), layout.paddedK(), layout.panel, layout.element);
-  auto weight = shared.insert(exec::WeightOp::create(at, f.getLoc(), name, total, text));
-  known = weight.getSymNameAttr();
-
-  exec::ProgramOp pack = shared.packProgram();
-  MLIRContext *context = f.getContext();
-  auto buffer = exec::BufferType::get(context);
-  auto one = [&](AffineExpr x) { return AffineMap::get(0, 1, x, context); };
-  AffineExpr zero = getAffineConstantExpr(0, context), e = getAffineSymbolExpr(0, context);
-  for (auto [half, v] : llvm::enumerate(views)) {
-    exec::ParameterOp parameter = parameters[half];
-    auto type = cast<RankedTensorType>(parameter.getType());
-    bool repeated = parameter.getCount() > 1;
-    PackJob job{v, layout, int64_t(half), repeated ? 1 : batch, type.getElementType(), type.getNumElements()};
-    if (repeated)
-      job.view.batchStride = 0;
-    func::FuncOp kernel = packKernel(shared.module, job, shared.shape);
-    OpBuilder p = OpBuilder::atBlockEnd(&pack.getBody().front());
-    SmallVector<Value> bound{exec::GetOp::create(p, f.getLoc(), buffer, FlatSymbolRefAttr::get(parameter.getSymNameAttr())),
-                             exec::GetOp::create(p, f.getLoc(), buffer, FlatSymbolRefAttr::get(known))};
-    SmallVector<AffineMap> elements{one(repeated ? e : zero), one(zero)}, offsets{one(zero), one(repeated ? e * layout.bytes() : zero)};
-    if (scales[half]) {
-      bound.push_back(exec::GetOp::create(p, f.getLoc(), buffer, FlatSymbolRefAttr::get(scales[half].getSymNameAttr())));
-      elements.push_back(one(zero)), offsets.push_back(one(zero));
-    }
-    if (repeated) {
-      auto repeat = exec::RepeatOp::create(p, f.getLoc(), 0, one(getAffineConstantExpr(parameter.getCount(), context)));
-      p.setInsertionPointToEnd(&repeat.getBody().emplaceBlock());
-    }
-    exec::LaunchOp::create(p, f.getLoc(), kernel.getSymName(), bound, p.getAffineMapArrayAttr({}), p.getAffineMapArrayAttr(elements),
-                           p.getAffineMapArrayAttr(offsets), AffineMapAttr(), IntegerAttr());
-  }
-  return known;
-}
-
-FailureOr<Value> ProgramBuilder::packedBuffer(ArrayRef<Product> products, Operation *reader) {
-  SmallVector<MatrixView> views;
-  for (const Product &product : products) {
-    auto view = traceRight(product);
-    if (failed(view))
-      return reader->emitError("wants weights of static shape, or static slices of such");
-    views.push_back(*view);
-  }
-  Type element = cast<RankedTensorType>(products[0].right.getType()).getElementType();
-  PanelLayout layout = PanelLayout::of(products[0].n, products[0].k, element, products.size(), shared.shape);
-  if (llvm::all_of(views, [](MatrixView &v) { return v.base.getDefiningOp<ml_program::GlobalLoadConstOp>() != nullptr; })) {
-    auto weight = packedParameter(products, views, layout);
-    if (failed(weight))
-      return failure();
-    return get(*weight);
-  }
-  // A tensor of this run: pack it here.
-  MLIRContext *context = f.getContext();
-  AffineMap bytes = map(getAffineConstantExpr(layout.bytes() * products[0].batch, context));
-  Value packed = exec::TemporaryOp::create(b, reader->getLoc(), exec::BufferType::get(context), bytes, IntegerAttr());
-  for (auto [half, view] : llvm::enumerate(views)) {
-    auto from = bufferOf(throughReshapes(view.base), reader);
-    if (failed(from))
-      return failure();
-    SmallVector<Value> bound{*from, packed};
-    if (view.scale) {
-      auto scale = bufferOf(view.scale, reader);
-      if (failed(scale))
-        return failure();
-      bound.push_back(*scale);
-    }
-    auto type = cast<RankedTensorType>(view.base.getType());
-    PackJob job{view, layout, int64_t(half), products[0].batch, type.getElementType(), type.getNumElements()};
-    func::FuncOp kernel = packKernel(shared.module, job, shared.shape);
-    exec::LaunchOp::create(b, reader->getLoc(), kernel.getSymName(), bound, b.getAffineMapArrayAttr({}), ArrayAttr(), ArrayAttr(),
-                           AffineMapAttr(), IntegerAttr());
-  }
-  return packed;
 }
 
 /// Multiplications and additions of the group's products.
@@ -618,28 +453,6 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
   return success();
 }
 
-/// Weights that are widened only to be packed need no launch: packing widens them.
-bool isPackedAway(ArrayRef<Operation *> group) {
-  auto dequantize = dyn_cast<fp8::DequantizeOp>(group.front());
-  if (!dequantize || group.size() > 1 || cast<RankedTensorType>(dequantize.getQ().getType()).getRank() != 2)
-    return false;
-  SmallVector<Operation *> readers(dequantize->getUsers().begin(), dequantize->getUsers().end());
-  while (!readers.empty()) {
-    Operation *reader = readers.pop_back_val();
-    if (isView(reader)) {
-      readers.append(reader->getUsers().begin(), reader->getUsers().end());
-      continue;
-    }
-    auto product = matchProduct(reader);
-    if (!product)
-      return false;
-    auto view = traceRight(*product);
-    if (failed(view) || view->base != dequantize.getQ())
-      return false;
-  }
-  return true;
-}
-
 /// What was not made in its state's memory is copied there, after everything that reads what was there before.
 LogicalResult ProgramBuilder::storeGlobals() {
   for (auto store : f.getBody().front().getOps<ml_program::GlobalStoreOp>()) {
@@ -692,6 +505,8 @@ LogicalResult ProgramBuilder::build() {
   f.erase();
   return success();
 }
+
+namespace {
 
 struct FormPrograms : public hadal::impl::ExecFormProgramsBase<FormPrograms> {
   using ExecFormProgramsBase::ExecFormProgramsBase;

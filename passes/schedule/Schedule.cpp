@@ -1,23 +1,22 @@
 //===- Schedule.cpp - what schedules have in common -----------------------===//
 
 #include "passes/schedule/Sizes.h"
+#include "runtime/module/StagePlaces.h"
 
 #include <charconv>
 
 using namespace hadal;
 using namespace hadal::schedule;
 
-uint32_t schedule::directions(const Schedule &s) { return s.name == "dualpipe" || s.name == "dualpipev" ? 2 : 1; }
+static StagePlaces placesOf(const Schedule &s) { return StagePlaces::of(s.name, s.ranks); }
 
-uint32_t schedule::stages(const Schedule &s) { return s.name == "dualpipev" ? 2 * s.ranks : s.ranks; }
+uint32_t schedule::directions(const Schedule &s) { return placesOf(s).directions(); }
 
-uint32_t schedule::stageOf(const Schedule &s, uint32_t rank, uint32_t direction) {
-  return direction == 0 ? rank : stages(s) - 1 - rank;
-}
+uint32_t schedule::stages(const Schedule &s) { return placesOf(s).stages(); }
 
-uint32_t schedule::microBatchesOf(const Schedule &s) {
-  return s.name == "dualpipe" ? s.microBatches / 2 : s.microBatches;
-}
+uint32_t schedule::stageOf(const Schedule &s, uint32_t rank, uint32_t direction) { return placesOf(s).stageOf(rank, direction); }
+
+uint32_t schedule::microBatchesOf(const Schedule &s) { return s.microBatches / placesOf(s).ownerDirections(); }
 
 uint32_t schedule::claimedActivations(const Schedule &s) { return directions(s) == 2 ? stages(s) + 1 : stages(s); }
 

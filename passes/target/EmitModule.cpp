@@ -354,7 +354,8 @@ Offset<fb::Model> Emitter::model() {
   return fb::CreateModelDirect(b, type ? type.str().c_str() : "", number("vocab_size"), number("hidden_size"), number("layers"),
                                number("latent"), number("rope_dim"), number("experts"), number("experts_per_token"), &moeLayers,
                                number("max_positions"), number("page_tokens"), number("cache_elements_per_token"), &eos,
-                               number("bos_token_id", -1), number("parameter_count"), number("active_parameter_count"));
+                               number("bos_token_id", -1), number("parameter_count"), number("active_parameter_count"),
+                               number("expert_groups", 1), number("groups_per_token", 1));
 }
 
 Offset<fb::Training> Emitter::training() {

@@ -1,17 +1,18 @@
 #include "runtime/device/Memory.h"
 #include "runtime/Abi.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 #include <sys/mman.h>
 #include <utility>
+#include <vector>
 
 namespace hadal {
 
 static constexpr uint64_t hugePage = uint64_t(2) << 20;
-/// What is smaller comes from the heap. A rank of a training job has states that it never touches: their pages must cost nothing.
-static constexpr uint64_t smallest = uint64_t(64) << 10;
 
 Buffer::Buffer(Buffer &&other) noexcept { *this = std::move(other); }
 
@@ -23,7 +24,19 @@ Buffer &Buffer::operator=(Buffer &&other) noexcept {
   return *this;
 }
 
+static std::atomic<uint64_t> live = 0, peak = 0;
+
+static void countIn(uint64_t bytes) {
+  uint64_t now = live += bytes, most = peak;
+  while (most < now && !peak.compare_exchange_weak(most, now))
+    ;
+}
+
+uint64_t Buffer::peakBytes() { return peak; }
+
 Buffer::~Buffer() {
+  if (base)
+    live -= bytes;
   if (mapping)
     ::munmap(mapping, mappingBytes);
   else
@@ -36,12 +49,13 @@ Result<Buffer> Buffer::allocate(uint64_t bytes) {
   auto fail = [&] { return outOfMemory("cannot allocate " + std::to_string(bytes) + " bytes"); };
   if (bytes > (uint64_t(1) << 46))
     return fail();
-  if (bytes < smallest) {
+  if (bytes < smallestMapping) {
     uint64_t rounded = (bytes / HADAL_ALIGNMENT + 1) * HADAL_ALIGNMENT;
     buffer.base = static_cast<std::byte *>(std::aligned_alloc(HADAL_ALIGNMENT, rounded));
     if (!buffer.base)
       return fail();
     std::memset(buffer.base, 0, rounded);
+    countIn(bytes);
     return buffer;
   }
   bool isHuge = bytes >= 2 * hugePage;
@@ -50,6 +64,7 @@ Result<Buffer> Buffer::allocate(uint64_t bytes) {
   if (mapping == MAP_FAILED)
     return fail();
   buffer.mapping = mapping;
+  countIn(bytes);
   if (!isHuge) {
     buffer.base = static_cast<std::byte *>(mapping);
     return buffer;
@@ -58,6 +73,16 @@ Result<Buffer> Buffer::allocate(uint64_t bytes) {
   buffer.base = reinterpret_cast<std::byte *>(address);
   ::madvise(buffer.base, (bytes + hugePage - 1) / hugePage * hugePage, MADV_HUGEPAGE);
   return buffer;
+}
+
+uint64_t Buffer::touchedBytes() const {
+  constexpr uint64_t page = 4096;
+  if (!mapping)
+    return bytes;
+  std::vector<unsigned char> here((bytes + page - 1) / page); // `base` lies on a page
+  if (::mincore(base, bytes, here.data()) != 0)
+    return bytes;
+  return std::min<uint64_t>(bytes, page * uint64_t(std::count_if(here.begin(), here.end(), [](unsigned char c) { return c & 1; })));
 }
 
 void Buffer::populate() {

@@ -19,6 +19,9 @@ public:
   Buffer &operator=(Buffer &&other) noexcept;
   ~Buffer();
 
+  /// What is smaller comes from the heap. A rank of a training job has states that it never touches: their pages must cost nothing.
+  static constexpr uint64_t smallestMapping = uint64_t(64) << 10;
+
   /// OutOfMemory: "cannot allocate 123 bytes".
   static Result<Buffer> allocate(uint64_t bytes);
 
@@ -27,6 +30,12 @@ public:
 
   std::byte *data() const { return base; }
   uint64_t size() const { return bytes; }
+
+  /// Bytes of the pages that the system has given it so far; all of what comes from the heap.
+  uint64_t touchedBytes() const;
+
+  /// Most bytes that all buffers of the process had at the same time, touched or not.
+  static uint64_t peakBytes();
 
 private:
   std::byte *base = nullptr;

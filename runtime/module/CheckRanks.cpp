@@ -1,5 +1,6 @@
 #include "runtime/module/CheckRanks.h"
 #include "runtime/Tensor.h"
+#include "runtime/module/StagePlaces.h"
 
 #include <algorithm>
 #include <functional>
@@ -10,25 +11,13 @@
 
 namespace hadal {
 
-uint32_t directionsOf(const fb::Ranks &ranks) {
-  std::string_view name = ranks.schedule()->string_view();
-  return name == "dualpipe" || name == "dualpipev" ? 2 : 1;
-}
+static StagePlaces placesOf(const fb::Ranks &ranks) { return StagePlaces::of(ranks.schedule()->string_view(), ranks.pp()); }
 
-uint32_t stageOf(const fb::Ranks &ranks, uint32_t pp, uint32_t direction) {
-  return direction == 0 ? pp : ranks.stages()->size() - 1 - pp;
-}
+uint32_t directionsOf(const fb::Ranks &ranks) { return placesOf(ranks).directions(); }
 
-uint32_t rankOf(const fb::Ranks &ranks, uint32_t stage, uint32_t direction) {
-  uint32_t last = ranks.stages()->size() - 1;
-  if (ranks.schedule()->string_view() == "dualpipe")
-    return direction == 0 ? stage : last - stage;
-  return stage < ranks.pp() ? stage : last - stage;
-}
+uint32_t stageOf(const fb::Ranks &ranks, uint32_t pp, uint32_t direction) { return placesOf(ranks).stageOf(pp, direction); }
 
-uint64_t ownersOf(const fb::Ranks &ranks) {
-  return uint64_t(ranks.schedule()->string_view() == "dualpipe" ? 2 : 1) * ranks.dp() * ranks.ep();
-}
+uint64_t ownersOf(const fb::Ranks &ranks) { return uint64_t(placesOf(ranks).ownerDirections()) * ranks.dp() * ranks.ep(); }
 
 namespace {
 
@@ -62,7 +51,7 @@ Status RanksChecker::checkSizes() {
   std::string_view name = ranks.schedule()->string_view();
   if (name != "1f1b" && name != "zb1p" && name != "dualpipe" && name != "dualpipev")
     return invalidFile("has a schedule '" + std::string(name) + "'");
-  if (ranks.stages()->size() != ranks.pp() * (name == "dualpipev" ? 2 : 1))
+  if (ranks.stages()->size() != placesOf(ranks).stages())
     return invalidFile("has " + std::to_string(ranks.stages()->size()) + " stages on " + std::to_string(ranks.pp()) +
                        " pipeline ranks");
   if (ranks.orders()->size() != ranks.pp())

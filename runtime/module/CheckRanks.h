@@ -13,15 +13,13 @@ namespace hadal {
 /// whose programs have passed checkTables' own tests.
 Status checkRanks(const fb::Module &module);
 
-/// Two for dualpipe, whose directions are independent, and for dualpipev, whose second direction is the way back;
-/// else 1.
+// StagePlaces of the table, which must have passed checkRanks.
+
+/// Directions that a rank works in.
 uint32_t directionsOf(const fb::Ranks &ranks);
 
 /// The stage that the pipeline rank `pp` is in `direction`.
 uint32_t stageOf(const fb::Ranks &ranks, uint32_t pp, uint32_t direction);
-
-/// The pipeline rank that holds `stage` in `direction` (of dualpipe; the others have no choice).
-uint32_t rankOf(const fb::Ranks &ranks, uint32_t stage, uint32_t direction);
 
 /// Owners of micro-batches: (expert-parallel rank, data-parallel rank), twice for dualpipe.
 uint64_t ownersOf(const fb::Ranks &ranks);

@@ -12,8 +12,8 @@ static int64_t times(int64_t a, int64_t b) {
   return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
 }
 
-NamedRegisters balancedRegisters(const fb::Module &module, const fb::Stage &stage) {
-  const fb::Training &training = *module.training();
+/// Those that no exchange sets.
+static NamedRegisters driverRegisters(const fb::Training &training) {
   NamedRegisters registers;
   registers["sequences"] = training.micro_batch();
   for (int64_t depth = 0; depth <= training.mtp_depth(); ++depth) {
@@ -22,20 +22,63 @@ NamedRegisters balancedRegisters(const fb::Module &module, const fb::Stage &stag
     registers[prefix + "tokens"] = times(training.micro_batch(), length);
     registers[prefix + "attended"] = times(training.micro_batch(), times(length, length + 1) / 2);
   }
-  // The first hop of an exchange begins with the tokens; a second one spreads what came over the first (its counts have
-  // a segment for each rank that this came from).
-  int64_t tokens = registers["tokens"];
-  int64_t choices = times(tokens, module.model() ? std::max<int64_t>(module.model()->experts_per_token(), 1) : 1);
+  return registers;
+}
+
+/// Calls `of` for all exchanges of counts, with the number of parts that experts fall into behind them: a second hop
+/// (whose counts have a segment for each rank that the first came from) divides each part of the first.
+template <typename Function> static void visitCounts(const fb::Module &module, const fb::Stage &stage, Function of) {
   for (uint32_t number : {stage.forward(), stage.input_grad(), stage.weight_grad()}) {
     const fb::Program &program = *module.programs()->Get(number);
-    int64_t rows = tokens;
+    int64_t parts = 1;
     for (const fb::Command *command : *program.commands())
       if (const fb::ExchangeCounts *exchange = command->action_as_ExchangeCounts()) {
-        rows = std::min(choices, times(exchange->segments() == 1 ? tokens : rows, int64_t(exchange->parts())));
-        registers[program.registers()->Get(exchange->rows())->str()] = rows;
-        registers[program.registers()->Get(exchange->choices())->str()] = choices;
+        parts = exchange->segments() == 1 ? exchange->parts() : times(parts, exchange->parts());
+        of(program, *exchange, parts);
       }
   }
+}
+
+static int64_t choicesPerToken(const fb::Module &module) {
+  return module.model() ? std::max<int64_t>(module.model()->experts_per_token(), 1) : 1;
+}
+
+/// In thousandths: among how many of `parts` a token's choices are spread. L of them are within its reach.
+static int64_t partsOfToken(const fb::Module &module, int64_t parts) {
+  double reach = double(parts);
+  if (const fb::Model *model = module.model(); model && model->expert_groups() > 0) {
+    double groups = double(model->expert_groups()), chosen = double(model->groups_per_token());
+    reach = std::clamp(parts < groups ? chosen : chosen * reach / groups, 1.0, reach);
+  }
+  double missed = 1; // by all choices
+  for (int64_t i = 0; i < std::min<int64_t>(choicesPerToken(module), 64); ++i)
+    missed *= 1 - 1 / reach;
+  return int64_t(reach * (1 - missed) * 1000 + 0.5);
+}
+
+NamedRegisters balancedRegisters(const fb::Module &module, const fb::Stage &stage) {
+  NamedRegisters registers = driverRegisters(*module.training());
+  int64_t tokens = registers["tokens"], choices = times(tokens, choicesPerToken(module));
+  visitCounts(module, stage, [&](const fb::Program &program, const fb::ExchangeCounts &exchange, int64_t parts) {
+    int64_t rows = times(tokens, partsOfToken(module, parts)) / 1000;
+    registers[program.registers()->Get(exchange.rows())->str()] = std::clamp<int64_t>(rows, std::min<int64_t>(tokens, 1), choices);
+    registers[program.registers()->Get(exchange.choices())->str()] = choices;
+  });
+  return registers;
+}
+
+NamedRegisters worstRegisters(const fb::Module &module, const fb::Stage &stage) {
+  NamedRegisters registers = driverRegisters(*module.training());
+  int64_t tokens = registers["tokens"], experts = module.model() ? module.model()->experts() : 0;
+  visitCounts(module, stage, [&](const fb::Program &program, const fb::ExchangeCounts &exchange, int64_t parts) {
+    int64_t rows = times(tokens, parts);
+    for (const fb::Command *command : *program.commands())
+      if (const fb::Exchange *by = command->action_as_Exchange(); by && by->capacity() && by->send_counts() == exchange.send())
+        rows = std::min(rows, times(int64_t(std::min<uint64_t>(by->capacity(), INT64_MAX)), exchange.parts()));
+    int64_t here = std::max<int64_t>(experts / std::max<int64_t>(parts, 1), 1);
+    registers[program.registers()->Get(exchange.rows())->str()] = rows;
+    registers[program.registers()->Get(exchange.choices())->str()] = times(rows, std::min(choicesPerToken(module), here));
+  });
   return registers;
 }
 

@@ -1,7 +1,7 @@
 //===- RankSizes.h - how large a rank's work is ---------------------------===//
 //
 // What chunk programs hold and say is known in advance but for the rows that routing sends from rank to rank. Here
-// these are as an even choice of experts would have them: for figures, never for allocation.
+// these are as an even choice of experts would have them, or as many as can come: for figures, never for allocation.
 //
 //===--------------------------------------------------------------------===//
 
@@ -18,9 +18,14 @@ namespace hadal {
 
 using NamedRegisters = std::map<std::string, int64_t, std::less<>>;
 
-/// The registers of a stage's chunk programs for a full micro-batch, each row one sequence. Tokens go to as many parts
-/// as they have choices, and every part gets equally many choices.
+/// The registers of a stage's chunk programs for a full micro-batch, each row one sequence. Choices fall on the experts
+/// of the groups that a token may choose from as if they were drawn: every part gets equally many, and a token goes to
+/// each part that has one or more of its choices.
 NamedRegisters balancedRegisters(const fb::Module &module, const fb::Stage &stage);
+
+/// The same where every token of all ranks chooses as many of one rank's experts as it can, and goes there in every
+/// layer: what that rank gets at most. An exchange's capacity bounds it.
+NamedRegisters worstRegisters(const fb::Module &module, const fb::Stage &stage);
 
 /// Bytes of an argument of a chunk program. InvalidFile where its shape has none.
 Result<uint64_t> argumentBytes(const fb::Program &program, uint32_t argument, const NamedRegisters &registers);

@@ -1,4 +1,5 @@
 #include "runtime/module/Verify.h"
+#include "runtime/module/BoundStates.h"
 #include "runtime/module/CheckRanks.h"
 #include "runtime/module/RankColumn.h"
 
@@ -55,30 +56,11 @@ static Status verifyOrder(const fb::Ranks &ranks, uint32_t rank, uint32_t microB
   return {};
 }
 
-/// States that a program and what it calls name.
-static void addStates(const fb::Module &module, const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands, std::set<std::string> &names) {
-  auto add = [&](const fb::Binding *binding) {
-    if (binding->space() == fb::Space_State)
-      names.insert(module.states()->Get(binding->index())->name()->str());
-  };
-  for (const fb::Command *command : commands) {
-    if (const fb::Launch *launch = command->action_as_Launch())
-      std::for_each(launch->bindings()->begin(), launch->bindings()->end(), add);
-    if (const fb::Call *call = command->action_as_Call()) {
-      std::for_each(call->arguments()->begin(), call->arguments()->end(), add);
-      addStates(module, *module.programs()->Get(call->program())->commands(), names);
-    }
-    if (const fb::Repeat *repeat = command->action_as_Repeat())
-      addStates(module, *repeat->body(), names);
-    if (const fb::SkipIfZero *skip = command->action_as_SkipIfZero())
-      addStates(module, *skip->body(), names);
-  }
-}
-
 static std::set<std::string> statesOf(const fb::Module &module, const fb::Stage &stage) {
   std::set<std::string> names;
   for (uint32_t program : {stage.forward(), stage.input_grad(), stage.weight_grad()})
-    addStates(module, *module.programs()->Get(program)->commands(), names);
+    for (uint32_t state : boundStates(module, *module.programs()->Get(program)))
+      names.insert(module.states()->Get(state)->name()->str());
   return names;
 }
 

@@ -116,6 +116,16 @@ void MicroBatchValues::release(Part done) {
       values[i] = {};
 }
 
+std::vector<Part> hadal::partsOf(fb::ChunkKind kind) {
+  switch (kind) {
+  case fb::ChunkKind_Forward: return {Part::Forward};
+  case fb::ChunkKind_Backward: return {Part::WeightGrad, Part::InputGrad};
+  case fb::ChunkKind_InputGrad: return {Part::InputGrad};
+  case fb::ChunkKind_WeightGrad: return {Part::WeightGrad};
+  }
+  return {};
+}
+
 std::string hadal::chunkName(fb::ChunkKind kind, unsigned direction, unsigned microBatch) {
   return std::string(1, "FBIW"[kind]) + std::to_string(direction) + "." + std::to_string(microBatch);
 }

@@ -75,6 +75,9 @@ struct MicroBatchValues {
   std::vector<int64_t> registers;
 };
 
+/// What a chunk runs, the last part first.
+std::vector<Part> partsOf(fb::ChunkKind kind);
+
 /// "F0.3": as an order names a chunk.
 std::string chunkName(fb::ChunkKind kind, unsigned direction, unsigned microBatch);
 

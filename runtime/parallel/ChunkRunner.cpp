@@ -38,14 +38,7 @@ Result<std::vector<ChunkRunner::Half>> ChunkRunner::prepare(const fb::Order &ord
     } else if (!values) {
       return invalidArgument(name + ": its forward chunk has not run");
     }
-    std::vector<Part> parts;
-    switch (chunk->kind()) {
-    case fb::ChunkKind_Forward: parts = {Part::Forward}; break;
-    case fb::ChunkKind_Backward: parts = {Part::WeightGrad, Part::InputGrad}; break;
-    case fb::ChunkKind_InputGrad: parts = {Part::InputGrad}; break;
-    case fb::ChunkKind_WeightGrad: parts = {Part::WeightGrad}; break;
-    }
-    Half half{chunk, std::move(name), values.get(), std::move(parts), nullptr};
+    Half half{chunk, std::move(name), values.get(), partsOf(chunk->kind()), nullptr};
     half.lane = unsigned(halves.size());
     HADAL_TRY(begin(half));
     halves.push_back(std::move(half));

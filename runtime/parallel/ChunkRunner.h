@@ -42,7 +42,7 @@ public:
 
   /// Seconds in which nothing was computed, for messages had not come.
   double waitedSeconds() const { return waited; }
-  /// Most bytes that values of micro-batches took.
+  /// Most bytes of memory for values of micro-batches.
   uint64_t peakBytes() const { return pool.peakBytes(); }
 
 private:

@@ -4,6 +4,7 @@
 #define HADAL_RUNTIME_PARALLEL_MEMORYPOOL_H
 
 #include "runtime/device/Device.h"
+#include "runtime/parallel/PoolSizes.h"
 
 #include <map>
 #include <memory>
@@ -20,16 +21,16 @@ public:
   /// Memory that goes back into the pool with its last owner; the pool must outlive it. Contents are undefined.
   Result<std::shared_ptr<std::byte>> take(uint64_t bytes);
 
-  /// Most bytes that were taken at the same time.
-  uint64_t peakBytes() const { return peak; }
+  /// Most bytes that its buffers had at the same time, taken or free.
+  uint64_t peakBytes() const { return sizes.peakBytes(); }
 
 private:
   void giveBack(Buffer buffer);
 
   Device &device;
   std::mutex mutex;
+  PoolSizes sizes;
   std::multimap<uint64_t, Buffer> free; ///< by size
-  uint64_t taken = 0, peak = 0;
 };
 
 } // namespace hadal

@@ -6,11 +6,9 @@ Result<RankLayout> RankLayout::of(const fb::Training &training, unsigned rank) {
   RankLayout layout;
   layout.rank = rank;
   if (const fb::Ranks *ranks = training.ranks()) {
-    layout.pp = ranks->pp();
+    static_cast<StagePlaces &>(layout) = StagePlaces::of(ranks->schedule()->string_view(), ranks->pp());
     layout.ep = ranks->ep();
     layout.dp = ranks->dp();
-    layout.isDual = ranks->schedule()->string_view() == "dualpipe";
-    layout.isV = ranks->schedule()->string_view() == "dualpipev";
   }
   // Divided without a rest: checked when the module was opened.
   layout.microBatches = training.micro_batches() / layout.owners();

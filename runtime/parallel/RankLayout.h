@@ -1,6 +1,6 @@
 //===- RankLayout.h - which rank does what ------------------------------===//
 //
-// The rules of table Ranks (module/Module.fbs): coordinates of ranks, where stages are, who owns which micro-batches.
+// The rules of table Ranks (module/Module.fbs): coordinates of ranks, where stages are (module/StagePlaces.h), who owns which micro-batches.
 //
 //===--------------------------------------------------------------------===//
 
@@ -8,14 +8,14 @@
 #define HADAL_RUNTIME_PARALLEL_RANKLAYOUT_H
 
 #include "runtime/module/Module.h"
+#include "runtime/module/StagePlaces.h"
 
 #include <optional>
 #include <vector>
 
 namespace hadal {
 
-class RankLayout {
-public:
+struct RankLayout : StagePlaces {
   /// The layout of a training module, seen by `rank`; one stage and one rank where it has no table of ranks. InvalidArgument when `rank`
   /// is none of its ranks.
   static Result<RankLayout> of(const fb::Training &training, unsigned rank);
@@ -26,21 +26,6 @@ public:
   unsigned dpOf(unsigned rank) const { return rank / ep % dp; }
   unsigned epOf(unsigned rank) const { return rank % ep; }
 
-  /// Directions that a rank works in: 2 for dualpipe and dualpipev.
-  unsigned directions() const { return isDual || isV ? 2 : 1; }
-  unsigned stages() const { return isV ? 2 * pp : pp; }
-
-  /// The pipeline rank that holds a stage for micro-batches of direction `direction` (which a stage of dualpipev has one of).
-  unsigned holderOf(unsigned stage, unsigned direction) const {
-    if (isV)
-      return stage < pp ? stage : 2 * pp - 1 - stage;
-    return isDual && direction ? pp - 1 - stage : stage;
-  }
-  unsigned stageOf(unsigned p, unsigned direction) const {
-    if (direction == 0)
-      return p;
-    return isV ? 2 * pp - 1 - p : pp - 1 - p;
-  }
   /// The direction in which pipeline rank `p` holds `stage`; none where it does not.
   std::optional<unsigned> directionOf(unsigned p, unsigned stage) const {
     for (unsigned direction = 0; direction < directions(); ++direction)
@@ -50,7 +35,6 @@ public:
   }
 
   /// Owners of micro-batches: (direction, dp, ep), where directions are independent.
-  unsigned ownerDirections() const { return isDual ? 2 : 1; }
   unsigned owners() const { return ownerDirections() * dp * ep; }
   unsigned ownerOf(unsigned direction, unsigned d, unsigned e) const { return ((isDual ? direction : 0) * dp + d) * ep + e; }
   unsigned directionOfOwner(unsigned owner) const { return owner / ep / dp; }
@@ -59,9 +43,8 @@ public:
     return rankOf(holderOf(stage, directionOfOwner(owner)), owner % ep, owner / ep % dp);
   }
 
-  unsigned pp = 1, ep = 1, dp = 1;
+  unsigned ep = 1, dp = 1;
   unsigned rank = 0;
-  bool isDual = false, isV = false;
   int64_t microBatches = 1;   ///< of an owner
   int64_t groups = 1;         ///< of an owner: the groups of its micro-batches whose sums join in a tree
   int64_t groupSize() const { return microBatches / groups; }

@@ -4,6 +4,7 @@
 #include "runtime/comm/InProcessComm.h"
 #include "runtime/device/CpuDevice.h"
 #include "runtime/parallel/ParallelTrainer.h"
+#include "runtime/parallel/PredictMemory.h"
 #include "test/parallel/FakeRanks.h"
 
 #include <gtest/gtest.h>
@@ -205,4 +206,66 @@ TEST(Parallel, Capacity) {
   EXPECT_NE(run.error.find(": step 1, F0.0, command "), std::string::npos) << run.error;
   EXPECT_NE(run.error.find("rows to rank "), std::string::npos) << run.error;
   EXPECT_NE(run.error.find("capacity is 3"), std::string::npos) << run.error;
+}
+
+// Of buffers that come and go in sizes that change, few more are kept than there were at the same time.
+TEST(PoolSizes, DoNotPileUp) {
+  PoolSizes pool;
+  std::vector<uint64_t> held;
+  uint64_t taken = 0, most = 0, made = 0, takes = 0;
+  uint32_t random = 1;
+  for (int step = 0; step < 2000; ++step) {
+    for (int i = 0; i < 20; ++i) {
+      random = random * 1664525 + 1013904223;
+      PoolSizes::Choice choice = pool.take(20000 + (random >> 8) % 60000);
+      ++takes, made += choice.isNew;
+      held.push_back(choice.size);
+      most = std::max(most, taken += choice.size);
+    }
+    for (; !held.empty(); held.pop_back())
+      pool.giveBack(held.back()), taken -= held.back();
+  }
+  EXPECT_LE(pool.peakBytes(), most + most / 16);
+  EXPECT_LT(made, takes / 4); // and most takes find one
+}
+
+// Equal steps ask the system once; of one buffer at a time there is one, the largest.
+TEST(PoolSizes, AreTakenAgain) {
+  PoolSizes pool;
+  for (int step = 0; step < 3; ++step) {
+    uint64_t a = pool.take(1000).size, b = pool.take(50000).size;
+    EXPECT_EQ(pool.bytes(), a + b);
+    pool.giveBack(a), pool.giveBack(b);
+  }
+  PoolSizes single;
+  for (uint64_t bytes : {1 << 20, 100, 1 << 16, 1 << 20, 3})
+    single.giveBack(single.take(bytes).size);
+  EXPECT_EQ(single.peakBytes(), uint64_t(1) << 20);
+}
+
+// What does not depend on routing is exact: sums of groups, and states that are spread over the ranks that have them.
+TEST(PredictMemory, FollowsTheLayout) {
+  auto memoryOf = [](const fake::RanksShape &shape, RowsOfExperts rows) {
+    auto module = Module::fromBytes(moduleBytes(fake::ranksPayload(shape)), "ranks.hadal");
+    EXPECT_TRUE(module.ok());
+    auto memory = predictMemory(*module, rows);
+    EXPECT_TRUE(memory.ok()) << memory.error().message;
+    EXPECT_EQ(memory->size(), shape.pp * shape.ep * shape.dp);
+    return std::move(*memory);
+  };
+  fake::RanksShape shape;
+  shape.pp = 2, shape.ep = 2, shape.schedule = "dualpipe", shape.pairs = true;
+  std::vector<RankMemory> grouped = memoryOf(shape, RowsOfExperts::Balanced), worst = memoryOf(shape, RowsOfExperts::Worst);
+  shape.sumGroups = 4; // one for each owner
+  std::vector<RankMemory> single = memoryOf(shape, RowsOfExperts::Balanced);
+  for (size_t rank = 0; rank < 4; ++rank) {
+    EXPECT_GT(grouped[rank].partialSums, single[rank].partialSums);
+    EXPECT_EQ(grouped[rank].total() - grouped[rank].partialSums, single[rank].total() - single[rank].partialSums);
+    EXPECT_GT(worst[rank].values, grouped[rank].values);
+    EXPECT_EQ(worst[rank].total() - worst[rank].values, grouped[rank].total() - grouped[rank].values);
+  }
+  // The first rank of 1F1B has all micro-batches of the pipeline in flight, the last one has one.
+  shape.schedule = "1f1b", shape.pairs = false;
+  std::vector<RankMemory> piped = memoryOf(shape, RowsOfExperts::Balanced);
+  EXPECT_GT(piped[0].values, piped[3].values);
 }

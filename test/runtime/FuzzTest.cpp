@@ -7,6 +7,7 @@
 #include "runtime/Safetensors.h"
 #include "runtime/module/Module.h"
 #include "runtime/module/Verify.h"
+#include "runtime/parallel/PredictMemory.h"
 #include "test/tools/FakeModel.h"
 #include "test/parallel/FakeRanks.h"
 #include "test/training/FakeTraining.h"
@@ -94,7 +95,7 @@ TEST(Fuzz, ModuleWithAFreshChecksumIsRefusedOrWhole) {
     // Reads every table, string and expression.
     EXPECT_FALSE(inspect::describe(*module).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).empty());
     if (i % 64 == 0)
-      (void)verifyRanks(*module);
+      (void)verifyRanks(*module), (void)predictMemory(*module, RowsOfExperts::Worst);
   }
   EXPECT_GT(accepted, 0);
   EXPECT_LT(accepted, mutations);

@@ -202,6 +202,10 @@ Json describeModel(const fb::Model &model) {
   out["qk_rope_head_dim"] = model.rope_dim();
   out["experts"] = model.experts();
   out["experts_per_token"] = model.experts_per_token();
+  if (model.expert_groups() > 1) {
+    out["expert_groups"] = model.expert_groups();
+    out["groups_per_token"] = model.groups_per_token();
+  }
   out["moe_layers"] = std::vector<int64_t>(model.moe_layers()->begin(), model.moe_layers()->end());
   out["max_positions"] = model.max_positions();
   out["page_tokens"] = model.page_tokens();
@@ -223,7 +227,8 @@ Json describeTraining(const fb::Training &training) {
   out["balance_weight"] = training.balance_weight();
   out["bias_step"] = training.bias_step();
   out["precision"] = training.precision()->str();
-  out["predicted_peak_bytes"] = training.predicted_peak_bytes();
+  if (!training.ranks()) // of many, each has its own
+    out["predicted_peak_bytes"] = training.predicted_peak_bytes();
   out["moe_layers"] = std::vector<int64_t>(training.moe_layers()->begin(), training.moe_layers()->end());
   out["trainables"] = Json::array();
   for (const fb::Trainable *trainable : *training.trainables())

@@ -2,6 +2,7 @@
 
 #include "runtime/module/CheckRanks.h"
 #include "runtime/module/RankSizes.h"
+#include "runtime/parallel/PredictMemory.h"
 #include "runtime/parallel/SumPlan.h"
 
 #include <algorithm>
@@ -19,13 +20,15 @@ namespace {
 class RankFigures {
 public:
   explicit RankFigures(const Module &module)
-      : tables(module.tables()), training(*tables.training()), ranks(*training.ranks()) {}
+      : module(module), tables(module.tables()), training(*tables.training()), ranks(*training.ranks()) {}
 
   Result<Json> all() {
     for (const fb::Stage *stage : *ranks.stages())
       HADAL_TRY(countChunks(*stage));
     RankLayout layout = HADAL_TRY(RankLayout::of(training, 0));
     SumPlan plan = SumPlan::of(tables, layout);
+    std::vector<RankMemory> balanced = HADAL_TRY(predictMemory(module, RowsOfExperts::Balanced));
+    std::vector<RankMemory> worst = HADAL_TRY(predictMemory(module, RowsOfExperts::Worst));
     std::vector<uint64_t> reductions = reductionBytes(plan, layout.ranks());
     Json list = Json::array();
     for (uint32_t pp = 0; pp < ranks.pp(); ++pp)
@@ -33,13 +36,19 @@ public:
         for (uint32_t ep = 0; ep < ranks.ep(); ++ep) {
           int64_t experts = tables.model() ? tables.model()->experts() : 0;
           unsigned rank = layout.rankOf(pp, ep, dp);
+          Json memory;
+          for (const auto &[name, bytes] : balanced[rank].parts())
+            memory[std::string(name)] = bytes;
           list.push_back({{"rank", rank},
                           {"pp", pp},
                           {"ep", ep},
                           {"dp", dp},
                           {"experts_per_layer", experts / ranks.ep()},
                           {"parameter_bytes", parameterBytes(plan, rank, pp)},
-                          {"sent_bytes_per_step", chunkBytes(pp) + reductions[rank]}});
+                          {"sent_bytes_per_step", chunkBytes(pp) + reductions[rank]},
+                          {"memory_bytes", balanced[rank].total()},
+                          {"memory", memory},
+                          {"worst_memory_bytes", std::max(balanced[rank].total(), worst[rank].total())}});
         }
     return list;
   }
@@ -124,6 +133,7 @@ private:
     return sent;
   }
 
+  const Module &module;
   const fb::Module &tables;
   const fb::Training &training;
   const fb::Ranks &ranks;

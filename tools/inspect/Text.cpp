@@ -142,7 +142,8 @@ std::string inspect::toText(const Json &module) {
     for (const Json &rank : module["ranks"])
       out << "  " << rank["rank"] << ": pp " << rank["pp"] << ", ep " << rank["ep"] << ", dp " << rank["dp"] << ": "
           << rank["experts_per_layer"] << " experts a layer, parameters " << bytes(rank["parameter_bytes"])
-          << ", sends " << bytes(rank["sent_bytes_per_step"]) << " a step\n";
+          << ", sends " << bytes(rank["sent_bytes_per_step"]) << " a step, memory " << bytes(rank["memory_bytes"])
+          << (rank["worst_memory_bytes"] == rank["memory_bytes"] ? "" : ", at most " + bytes(rank["worst_memory_bytes"])) << "\n";
   }
   out << "kernels\n";
   for (const Json &kernel : module["kernels"]) {

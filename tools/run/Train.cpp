@@ -1,5 +1,6 @@
 //===- Train.cpp - hadal-run train --------------------------------------===//
 
+#include "runtime/parallel/PredictMemory.h"
 #include "runtime/training/CheckpointFiles.h"
 #include "runtime/training/Checkpoints.h"
 #include "runtime/training/PackedRows.h"
@@ -327,17 +328,31 @@ Status Training::writeStats(double runSeconds, int64_t flops) {
   uint64_t peak = peakBytes(), states = session.executor().stateBytes(), temporaries = session.executor().temporaryBytes();
   Json ranks = Json::array();
   if (ParallelTrainer *parallel = job.parallelTrainer()) {
-    Json mine = {{"peak_bytes", peak}, {"value_bytes", parallel->valueBytes()}, {"waited_seconds", parallel->waitedSeconds()}, {"flops", flops}};
+    // What this process has taken for what predictMemory() predicts, before its libraries and threads.
+    uint64_t touched = session.executor().touchedStateBytes(), accounted = Buffer::peakBytes() - states + touched;
+    Json mine = {{"peak_bytes", peak}, {"accounted_bytes", accounted}, {"state_bytes", touched}, {"temporary_bytes", temporaries}, {"value_bytes", parallel->valueBytes()},
+                 {"waited_seconds", parallel->waitedSeconds()}, {"flops", flops}};
     for (const std::string &text : HADAL_TRY(job.gather(mine.dump(), "collects figures")))
       ranks.push_back(Json::parse(text.empty() ? "{}" : text));
   }
   if (!job.isFirst())
     return {};
+  uint64_t predicted = table.predicted_peak_bytes();
+  if (!ranks.empty()) {
+    std::vector<RankMemory> memory = HADAL_TRY(predictMemory(session.module(), RowsOfExperts::Balanced));
+    for (size_t rank = 0; rank < ranks.size(); ++rank) {
+      ranks[rank]["predicted_peak_bytes"] = memory[rank].total() + rankProcessBytes;
+      for (const auto &[name, bytes] : memory[rank].parts())
+        ranks[rank]["predicted"][std::string(name)] = bytes;
+      ranks[rank]["predicted_bytes"] = memory[rank].total();
+    }
+    predicted = memory[0].total() + rankProcessBytes;
+  }
   std::fprintf(stderr, "%lld steps, %lld tokens in %s (%.0f tokens/s), loss %.4f, peak memory %s%s, %u threads\n",
                static_cast<long long>(optimizer.totalSteps - firstStep + 1), static_cast<long long>(tokens),
                readableSeconds(runSeconds).c_str(), seconds > 0 ? static_cast<double>(tokens) / seconds : 0,
                static_cast<double>(last.loss), readableBytes(peak).c_str(),
-               table.predicted_peak_bytes() ? (" (predicted " + readableBytes(table.predicted_peak_bytes()) + ")").c_str() : "",
+               predicted ? (" (predicted " + readableBytes(predicted) + ")").c_str() : "",
                session.threads());
   if (options.stats.empty())
     return {};
@@ -352,7 +367,7 @@ Status Training::writeStats(double runSeconds, int64_t flops) {
                   {"median_tokens_per_second", static_cast<double>(last.tokens) / median},
                   {"flops", flops},
                   {"peak_bytes", peak},
-                  {"predicted_peak_bytes", table.predicted_peak_bytes()},
+                  {"predicted_peak_bytes", predicted},
                   {"state_bytes", states},
                   {"temporary_bytes", temporaries},
                   {"threads", session.threads()},
