@@ -327,7 +327,8 @@ Status Training::writeStats(double runSeconds, int64_t flops) {
   uint64_t peak = peakBytes(), states = session.executor().stateBytes(), temporaries = session.executor().temporaryBytes();
   Json ranks = Json::array();
   if (ParallelTrainer *parallel = job.parallelTrainer()) {
-    Json mine = {{"peak_bytes", peak}, {"value_bytes", parallel->valueBytes()}, {"waited_seconds", parallel->waitedSeconds()}, {"flops", flops}};
+    Json mine = {{"peak_bytes", peak}, {"value_bytes", parallel->valueBytes()}, {"waited_seconds", parallel->waitedSeconds()},
+                 {"reductions", parallel->reductions()}, {"flops", flops}};
     for (const std::string &text : HADAL_TRY(job.gather(mine.dump(), "collects figures")))
       ranks.push_back(Json::parse(text.empty() ? "{}" : text));
   }
