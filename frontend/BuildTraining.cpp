@@ -450,12 +450,16 @@ std::string checkRanks(const ModelConfig &config, const TrainingOptions &options
     return "--ep and --dp: want powers of two, which the order of sums is made for, got " + text(options.expertRanks) + " and " + text(options.dataRanks);
   if (options.expertRanks % options.nodes)
     return "--nodes: wants to divide the " + text(options.expertRanks) + " expert-parallel ranks, got " + text(options.nodes);
+  if (options.fastReduction && options.sumGroups)
+    return "--sum-groups: has no meaning with --reduction=fast, which sums no groups";
   if (!isPower(groups))
     return "--sum-groups: wants a power of two, got " + text(groups);
   if (groups % owners)
     return "--sum-groups: wants a multiple of the " + text(owners) + " owners of micro-batches (dp * ep, twice for dualpipe), got " + text(groups);
   if (options.microBatches % groups)
-    return "--micro-batches: wants a multiple of the " + text(groups) + " groups of sums (--sum-groups), got " + text(options.microBatches);
+    return "--micro-batches: wants a multiple of the " + text(groups) +
+           (options.fastReduction ? " owners of micro-batches (dp * ep, twice for dualpipe)" : " groups of sums (--sum-groups)") + ", got " +
+           text(options.microBatches);
   return "";
 }
 

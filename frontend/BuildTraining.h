@@ -24,7 +24,8 @@ struct TrainingOptions {
   // Many ranks; table Ranks in runtime/module/Module.fbs.
   int64_t pipelineRanks = 1, expertRanks = 1, dataRanks = 1, nodes = 1;
   std::string schedule = "1f1b";
-  bool overlap = true, fastReduction = false;
+  bool overlap = true;
+  bool fastReduction = false; ///< sums over ranks in the engine's order, and none of groups
   std::string dispatch = "fp32", combine = "fp32"; ///< what rows travel as to the experts and back: fp32, bf16 or fp8
   int64_t exchangeCapacity = 0; ///< most rows from one expert-parallel rank to another; 0: any number
   int64_t sumGroups = 0; ///< 0: as many as there are owners of micro-batches

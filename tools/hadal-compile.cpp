@@ -112,7 +112,8 @@ int main(int argc, char **argv) {
                                                        "layout (as many as there are owners of micro-batches)")->check(positive);
   std::string overlap = "on", reduction = "ordered";
   many->add_option("--overlap", overlap, "communication of a chunk behind the computation of another: on or off")->check(CLI::IsMember({"on", "off"}))->capture_default_str();
-  many->add_option("--reduction", reduction, "sums over ranks: ordered (the same bits on any layout) or fast (the library's order)")
+  many->add_option("--reduction", reduction, "order of sums over micro-batches and ranks: ordered (equal --sum-groups, equal bits on any layout) or fast (one chain a rank, then\n"
+                                                   "MPI's own reductions: no memory for groups; bits depend on the layout and the MPI)")
       ->check(CLI::IsMember({"ordered", "fast"}))->capture_default_str();
   app.add_option("-o,--output", output, "file to write (text goes to standard output without it, or with -)");
   try {

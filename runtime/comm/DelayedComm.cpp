@@ -1,41 +1,54 @@
 #include "runtime/comm/DelayedComm.h"
 
+#include <vector>
+
 using namespace hadal;
 
 Result<Message> DelayedComm::send(unsigned to, uint32_t tag, const void *data, uint64_t bytes) {
   std::lock_guard lock(mutex);
   if (to == rank()) { // over no link
-    sent[next] = HADAL_TRY(inner->send(to, tag, data, bytes));
+    begun[next] = HADAL_TRY(inner->send(to, tag, data, bytes));
     return Message{next++};
   }
-  held.push_back({Clock::now() + delay, next, to, tag, data, bytes});
+  held.push_back({Clock::now() + delay, next, [=, this] { return inner->send(to, tag, data, bytes); }});
   return Message{next++};
 }
 
 Result<Message> DelayedComm::receive(unsigned from, uint32_t tag, void *data, uint64_t bytes) {
   std::lock_guard lock(mutex);
-  sent[next] = HADAL_TRY(inner->receive(from, tag, data, bytes));
+  begun[next] = HADAL_TRY(inner->receive(from, tag, data, bytes));
   return Message{next++};
 }
 
-Status DelayedComm::sendWhatIsDue() {
+Result<Message> DelayedComm::reduce(std::span<const unsigned> ranks, unsigned root, ElementType element, void *data, int64_t elements,
+                                    const Addition &add) {
+  HADAL_TRY(checkReduction(ranks, root, element, elements));
+  std::lock_guard lock(mutex);
+  // The root's part too: reductions over the same ranks keep their order.
+  held.push_back({Clock::now() + delay, next, [=, this, ranks = std::vector<unsigned>(ranks.begin(), ranks.end())] {
+                    return inner->reduce(ranks, root, element, data, elements, add);
+                  }});
+  return Message{next++};
+}
+
+Status DelayedComm::beginWhatIsDue() {
   auto now = Clock::now();
   while (!held.empty() && held.front().due <= now) {
-    Held message = held.front();
+    Held one = std::move(held.front());
     held.pop_front();
-    sent[message.number] = HADAL_TRY(inner->send(message.to, message.tag, message.data, message.bytes));
+    begun[one.number] = HADAL_TRY(one.begin());
   }
   return {};
 }
 
 Result<bool> DelayedComm::test(Message message) {
   std::lock_guard lock(mutex);
-  HADAL_TRY(sendWhatIsDue());
-  auto found = sent.find(message.number);
-  if (found == sent.end())
+  HADAL_TRY(beginWhatIsDue());
+  auto found = begun.find(message.number);
+  if (found == begun.end())
     return false;
   bool done = HADAL_TRY(inner->test(found->second));
   if (done)
-    sent.erase(found);
+    begun.erase(found);
   return done;
 }

@@ -12,7 +12,8 @@
 
 namespace hadal {
 
-/// Hands every message to another rank on a fixed time after it was sent. It is done there, so somebody must call test().
+/// Hands every message to another rank on a fixed time after it was sent, and what reductions take from this rank. It is done there, so somebody must
+/// call test().
 class DelayedComm final : public Comm {
 public:
   DelayedComm(std::unique_ptr<Comm> inner, std::chrono::microseconds delay) : inner(std::move(inner)), delay(delay) {}
@@ -21,25 +22,24 @@ public:
   unsigned size() const override { return inner->size(); }
   Result<Message> send(unsigned to, uint32_t tag, const void *data, uint64_t bytes) override;
   Result<Message> receive(unsigned from, uint32_t tag, void *data, uint64_t bytes) override;
+  Result<Message> reduce(std::span<const unsigned> ranks, unsigned root, ElementType element, void *data, int64_t elements,
+                         const Addition &add) override;
   Result<bool> test(Message message) override;
   void abort(const std::string &reason) override { inner->abort(reason); }
 
 private:
-  Status sendWhatIsDue();
+  Status beginWhatIsDue();
 
   struct Held {
     Clock::time_point due;
     uint64_t number;
-    unsigned to;
-    uint32_t tag;
-    const void *data;
-    uint64_t bytes;
+    std::function<Result<Message>()> begin;
   };
   std::unique_ptr<Comm> inner;
   std::chrono::microseconds delay;
   std::mutex mutex;
   std::deque<Held> held;                       ///< in the order in which they are due
-  std::map<uint64_t, Message> sent;            ///< by our number
+  std::map<uint64_t, Message> begun;           ///< by our number
   uint64_t next = 1;
 };
 

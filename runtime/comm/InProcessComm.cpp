@@ -4,7 +4,9 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <set>
 #include <tuple>
+#include <vector>
 
 using namespace hadal;
 
@@ -20,15 +22,30 @@ struct InProcessWorld::Implementation {
     std::deque<End> sends, receives;
   };
   enum class State { Open, Done, WrongSize };
+  struct Part {
+    uint64_t number = 0;
+    void *data = nullptr;
+  };
+  struct Reduction {
+    unsigned root;
+    ElementType element;
+    int64_t elements;
+    std::set<unsigned> begun; ///< ranks
+    Part sum;                 ///< the root's, once that has begun
+    std::vector<Part> parts;  ///< still to be added
+  };
 
   unsigned size;
   std::mutex mutex;
   std::map<std::tuple<unsigned, unsigned, uint32_t>, Channel> channels; ///< by sender, receiver, tag
+  std::map<std::vector<unsigned>, std::deque<Reduction>> reductions; ///< by ranks, in their order
   std::map<uint64_t, std::pair<State, std::string>> messages;
   uint64_t next = 1;
   std::string aborted;
 
   Message add(unsigned from, unsigned to, uint32_t tag, bool sends, void *data, uint64_t bytes);
+  Result<Message> reduce(unsigned rank, const std::vector<unsigned> &ranks, unsigned root, ElementType element, void *data, int64_t elements,
+                         const Comm::Addition &add);
 };
 
 Message InProcessWorld::Implementation::add(unsigned from, unsigned to, uint32_t tag, bool sends, void *data, uint64_t bytes) {
@@ -54,6 +71,40 @@ Message InProcessWorld::Implementation::add(unsigned from, unsigned to, uint32_t
   return message;
 }
 
+Result<Message> InProcessWorld::Implementation::reduce(unsigned rank, const std::vector<unsigned> &ranks, unsigned root, ElementType element,
+                                                       void *data, int64_t elements, const Comm::Addition &add) {
+  std::lock_guard lock(mutex);
+  std::deque<Reduction> &open = reductions[ranks];
+  auto mine = open.begin();
+  while (mine != open.end() && mine->begun.count(rank))
+    ++mine;
+  if (mine == open.end())
+    mine = open.insert(open.end(), Reduction{root, element, elements, {}, {}, {}});
+  if (mine->root != root || mine->element != element || mine->elements != elements)
+    return invalidArgument("rank " + std::to_string(rank) + ": reduces " + std::to_string(elements) + " elements of " +
+                           std::string(elementTypeName(element)) + " to rank " + std::to_string(root) + ", others " + std::to_string(mine->elements) +
+                           " of " + std::string(elementTypeName(mine->element)) + " to rank " + std::to_string(mine->root));
+  uint64_t number = next++;
+  messages[number] = {State::Open, ""};
+  mine->begun.insert(rank);
+  if (rank == root)
+    mine->sum = {number, data};
+  else
+    mine->parts.push_back({number, data});
+  if (mine->begun.count(root)) {
+    for (const Part &part : mine->parts) {
+      HADAL_TRY(add(element, part.data, mine->sum.data, elements));
+      messages[part.number].first = State::Done;
+    }
+    mine->parts.clear();
+  }
+  if (mine->begun.size() == ranks.size()) {
+    messages[mine->sum.number].first = State::Done;
+    open.erase(mine);
+  }
+  return Message{number};
+}
+
 namespace hadal {
 class InProcessComm final : public Comm {
 public:
@@ -68,6 +119,11 @@ public:
   Result<Message> receive(unsigned from, uint32_t tag, void *data, uint64_t bytes) override {
     HADAL_TRY(check(from, tag));
     return world.add(from, number, tag, /*sends=*/false, data, bytes);
+  }
+  Result<Message> reduce(std::span<const unsigned> ranks, unsigned root, ElementType element, void *data, int64_t elements,
+                         const Addition &add) override {
+    HADAL_TRY(checkReduction(ranks, root, element, elements));
+    return world.reduce(number, {ranks.begin(), ranks.end()}, root, element, data, elements, add);
   }
   Result<bool> test(Message message) override {
     std::lock_guard lock(world.mutex);

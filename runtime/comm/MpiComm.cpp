@@ -2,11 +2,13 @@
 
 #include "runtime/comm/MpiTable.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <dlfcn.h>
 #include <mutex>
 #include <unistd.h>
+#include <vector>
 
 using namespace hadal;
 
@@ -44,6 +46,18 @@ public:
     char error[HADAL_MPI_ERROR_BYTES];
     void *request;
     if (mpi.receive(int(from), int(tag), data, bytes, &request, error))
+      return failed(error);
+    return Message{reinterpret_cast<uintptr_t>(request)};
+  }
+  Result<Message> reduce(std::span<const unsigned> ranks, unsigned root, ElementType element, void *data, int64_t elements,
+                         const Addition &) override {
+    HADAL_TRY(checkReduction(ranks, root, element, elements));
+    std::vector<int> numbers(ranks.begin(), ranks.end());
+    auto at = int(std::find(ranks.begin(), ranks.end(), root) - ranks.begin());
+    std::lock_guard lock(mutex);
+    char error[HADAL_MPI_ERROR_BYTES];
+    void *request;
+    if (mpi.reduce(numbers.data(), int(numbers.size()), at, element == ElementType::I32, data, elements, &request, error))
       return failed(error);
     return Message{reinterpret_cast<uintptr_t>(request)};
   }

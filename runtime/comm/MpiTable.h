@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define HADAL_MPI_VERSION 1
+#define HADAL_MPI_VERSION 2
 #define HADAL_MPI_ERROR_BYTES 512
 
 struct HadalMpi {
@@ -23,6 +23,9 @@ struct HadalMpi {
   /// Calls from several threads must not overlap.
   int (*send)(int to, int tag, const void *data, uint64_t bytes, void **request, char *error);
   int (*receive)(int from, int tag, void *data, uint64_t bytes, void **request, char *error);
+  /// Sums up F32, or with `integers` I32, over `ranks` of the world, ascending, into `data` of ranks[root]. The first time for
+  /// a set of ranks it comes back when all of them have called it.
+  int (*reduce)(const int *ranks, int count, int root, int integers, void *data, int64_t elements, void **request, char *error);
   /// Where it sets `done` the request is gone, as it is after an error.
   int (*test)(void *request, int *done, char *error);
   int (*finish)(char *error);

@@ -56,7 +56,7 @@ Status CommStream::poll() {
   if (!moved.ok())
     failed = moved.error();
   else if (*moved)
-    pause = {};
+    pause.restart();
   if (sleeps && isBusy())
     forThread.notify_one();
   return failed;

@@ -1,47 +1,16 @@
 #include "runtime/parallel/ParallelTrainer.h"
 
-#include "runtime/comm/Activity.h"
 #include "runtime/module/Verify.h"
 #include "runtime/parallel/Gather.h"
+#include "runtime/parallel/OpenSends.h"
 #include "runtime/parallel/Tags.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <set>
+#include <utility>
 
 using namespace hadal;
-
-//===----------------------------------------------------------------------===//
-// What this rank's chunks add up
-//===----------------------------------------------------------------------===//
-
-/// States that a program's launches bind, those of called programs included.
-static void collectStates(const fb::Module &module, const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands, std::set<uint32_t> &states,
-                          std::set<uint32_t> &programs) {
-  auto see = [&](const auto &bindings) {
-    for (const fb::Binding *binding : bindings)
-      if (binding->space() == fb::Space_State)
-        states.insert(binding->index());
-  };
-  for (const fb::Command *command : commands) {
-    if (auto *launch = command->action_as_Launch())
-      see(*launch->bindings());
-    if (auto *copy = command->action_as_Copy())
-      for (const fb::Binding *binding : {copy->destination(), copy->source()})
-        if (binding->space() == fb::Space_State)
-          states.insert(binding->index());
-    if (auto *call = command->action_as_Call()) {
-      see(*call->arguments());
-      if (programs.insert(call->program()).second)
-        collectStates(module, *module.programs()->Get(call->program())->commands(), states, programs);
-    }
-    if (auto *repeat = command->action_as_Repeat())
-      collectStates(module, *repeat->body(), states, programs);
-    if (auto *skip = command->action_as_SkipIfZero())
-      collectStates(module, *skip->body(), states, programs);
-  }
-}
 
 Result<std::unique_ptr<ParallelTrainer>> ParallelTrainer::create(Executor &executor, Trainables &trainables, const SumPlan &plan,
                                                                  const RankLayout &layout, Comm &comm, Trace *trace,
@@ -55,218 +24,15 @@ Result<std::unique_ptr<ParallelTrainer>> ParallelTrainer::create(Executor &execu
 }
 
 Status ParallelTrainer::prepare() {
-  const fb::Module &module = executor.module().tables();
   for (const char *name : {"zero", "square_sum", "global_norm", "schedule", "adamw"})
     programs[name] = std::make_unique<ProgramRun>(HADAL_TRY(executor.prepare(name)));
   if (executor.module().findProgram("balance")) // without experts there is nothing to balance
     programs["balance"] = std::make_unique<ProgramRun>(HADAL_TRY(executor.prepare("balance")));
-
-  std::map<std::string, unsigned> stagesOfState;
-  for (unsigned stage = 0; stage < layout.stages(); ++stage)
-    if (runner.planOf(stage)) {
-      std::set<std::string> names;
-      for (const fb::Accumulator *accumulator : *runner.planOf(stage)->table->accumulators())
-        names.insert(accumulator->state()->str());
-      for (const std::string &name : names)
-        ++stagesOfState[name];
-    }
-  for (unsigned stage = 0; stage < layout.stages(); ++stage) {
-    const StagePlan *stagePlan = runner.planOf(stage);
-    if (!stagePlan)
-      continue;
-    std::set<uint32_t> states[partCount];
-    for (size_t part = 0; part < partCount; ++part) {
-      std::set<uint32_t> seen;
-      collectStates(module, *stagePlan->programs[part].program->commands(), states[part], seen);
-    }
-    for (const fb::Accumulator *accumulator : *stagePlan->table->accumulators()) {
-      std::string name = accumulator->state()->str();
-      uint32_t number = 0;
-      while (module.states()->Get(number)->name()->string_view() != name)
-        ++number; // there is one: checked when the module was opened
-      // Losses and loads are summed in the forward part, which runs ahead of the others.
-      Part part = Part::WeightGrad;
-      for (size_t i = 0; i < partCount; ++i)
-        if (states[i].count(number))
-          part = Part(i);
-      TensorView state = HADAL_TRY(executor.state(name)), view = state;
-      if (!view.data || (view.element != ElementType::F32 && view.element != ElementType::I32))
-        return invalidFile(executor.module().path() + ": state " + name + " is no sum");
-      Buffer own;
-      if (stagesOfState[name] > 1) {
-        own = HADAL_TRY(executor.device().allocate(view.bytes()));
-        view.data = own.data();
-      }
-      GroupCounter counter(executor.device(), view, layout.groups);
-      sums.push_back(std::make_unique<Sum>(Sum{stage, accumulator, part, std::move(state), std::move(own), std::move(counter)}));
-    }
-  }
+  sums = HADAL_TRY(RankSums::create({executor, trainables, plan, layout, runner, comm, adder, options.timeout}));
   return {};
 }
-
-/// Lays a stage's part of the states that it shares with another stage of this rank into them; -1: takes all back.
-void ParallelTrainer::enter(int stage) {
-  if (stage == entered)
-    return;
-  for (auto &sum : sums)
-    if (sum->own.data() && int(sum->stage) == entered)
-      std::memcpy(sum->own.data(), sum->state.data, sum->state.bytes());
-  for (auto &sum : sums)
-    if (sum->own.data() && int(sum->stage) == stage)
-      std::memcpy(sum->state.data, sum->own.data(), sum->state.bytes());
-  entered = stage;
-}
-
-Status ParallelTrainer::endPart(unsigned stage, unsigned microBatch, Part part) {
-  if ((microBatch + 1) % layout.groupSize())
-    return {};
-  enter(-1);
-  for (auto &sum : sums)
-    if (sum->stage == stage && sum->part == part)
-      HADAL_TRY(sum->counter.endGroup(adder));
-  return {};
-}
-
-ParallelTrainer::Sum *ParallelTrainer::sumOf(unsigned stage, uint32_t accumulator) {
-  const StagePlan *stagePlan = runner.planOf(stage);
-  if (!stagePlan)
-    return nullptr;
-  const fb::Accumulator *table = stagePlan->table->accumulators()->Get(accumulator);
-  for (auto &sum : sums)
-    if (sum->table == table)
-      return sum.get();
-  return nullptr;
-}
-
-//===----------------------------------------------------------------------===//
-// Sums over ranks
-//===----------------------------------------------------------------------===//
 
 std::string ParallelTrainer::at(const char *doing) const { return "step " + std::to_string(current) + ", " + doing; }
-
-Status ParallelTrainer::send(unsigned to, uint32_t tag, const void *data, uint64_t bytes, bool clears) {
-  sendings.push_back({to, HADAL_TRY(comm.send(to, tag, data, bytes)), clears ? const_cast<void *>(data) : nullptr, bytes});
-  return {};
-}
-
-Status ParallelTrainer::finishSends() {
-  for (Sending &sending : sendings) {
-    HADAL_TRY(comm.wait(sending.message, options.timeout, sending.to, [&] { return at("sends sums or weights"); }));
-    if (sending.clears)
-      std::memset(sending.clears, 0, sending.bytes);
-  }
-  sendings.clear();
-  return {};
-}
-
-Status ParallelTrainer::receiveAndAdd(unsigned from, uint32_t tag, ElementType element, void *sum, int64_t elements) {
-  uint64_t bytes = uint64_t(elements) * byteSize(element);
-  std::shared_ptr<std::byte> memory = HADAL_TRY(pool.take(bytes));
-  HADAL_TRY(receiveNow(comm, from, tag, memory.get(), bytes, options.timeout, at("receives sums")));
-  return adder.add(element, memory.get(), sum, elements);
-}
-
-int64_t ParallelTrainer::elementsOfSegment(const Sum &sum) {
-  const auto *owners = sum.table->segment_owners();
-  return *elementCount(sum.state.shape) / (owners && owners->size() ? int64_t(owners->size()) : 1);
-}
-
-/// The sums of the source ranks of a sharded parameter, in a halving tree over those; the total comes to lie in front, and zeros behind it.
-Status ParallelTrainer::joinSegments(Sum &sum) {
-  const auto *owners = sum.table->segment_owners();
-  unsigned count = owners ? owners->size() : 0;
-  if (count < 2)
-    return {};
-  int64_t elements = elementsOfSegment(sum);
-  auto *base = static_cast<std::byte *>(sum.counter.view().data);
-  uint64_t bytes = uint64_t(elements) * byteSize(sum.state.element);
-  std::vector<std::byte *> ofOwner(count);
-  for (unsigned i = 0; i < count; ++i)
-    ofOwner[owners->Get(i)] = base + i * bytes;
-  // Addition commutes, bit for bit: of two that join, the one in front's way takes the other.
-  unsigned front = owners->Get(0);
-  for (unsigned size = 1; size < count; size *= 2)
-    for (unsigned owner = 0; owner < count; ++owner)
-      if (((owner ^ front) & (2 * size - 1)) == 0)
-        HADAL_TRY(adder.add(sum.state.element, ofOwner[owner ^ size], ofOwner[owner], elements));
-  std::memset(base + bytes, 0, bytes * (count - 1));
-  return {};
-}
-
-/// What of one use needs no other rank: segments join, and of each two neighbouring leaves one says its sum. All units do this before the first waits,
-/// so that their messages are under way together.
-Status ParallelTrainer::beginSum(const SumUnit &unit) {
-  for (const SumUse &use : unit.uses) {
-    auto mine = std::find(use.ranks.begin(), use.ranks.end(), layout.rank);
-    Sum *sum = mine == use.ranks.end() ? nullptr : sumOf(use.stage, use.accumulator);
-    if (!sum)
-      continue;
-    HADAL_TRY(joinSegments(*sum));
-    auto leaf = unsigned(mine - use.ranks.begin());
-    if (use.ranks.size() > 1 && (leaf ^ unit.leaf) & 1)
-      HADAL_TRY(sendSum(*sum, use.ranks[leaf ^ 1], 1));
-  }
-  return {};
-}
-
-Status ParallelTrainer::sendSum(const Sum &sum, unsigned to, unsigned size) {
-  const TensorView &view = sum.counter.view();
-  return send(to, sumTag(size), view.data, uint64_t(elementsOfSegment(sum)) * byteSize(view.element), /*clears=*/true);
-}
-
-/// The owners' sums of one use in a halving tree; the total comes to lie at the unit's leaf.
-Status ParallelTrainer::joinLeaves(const SumUnit &unit, const SumUse &use, Sum &sum, unsigned leaf) {
-  const TensorView &view = sum.counter.view();
-  int64_t elements = elementsOfSegment(sum);
-  for (unsigned size = 1; size < use.ranks.size(); size *= 2) {
-    // Of the sums of `size` leaves each, one lies where the last bits of the leaf are those of the unit's.
-    if ((leaf ^ unit.leaf) & (size - 1))
-      return {};
-    unsigned partner = leaf ^ size;
-    if ((leaf ^ unit.leaf) & size)
-      return size == 1 ? Status() /* in beginSum */ : sendSum(sum, use.ranks[partner], size);
-    HADAL_TRY(receiveAndAdd(use.ranks[partner], sumTag(size), view.element, view.data, elements));
-  }
-  return {};
-}
-
-int64_t ParallelTrainer::elementsOf(const SumUnit &unit) const {
-  const fb::Trainable *trainable = table.trainables()->Get(unit.trainable);
-  return trainable->packed_elements() * trainable->count();
-}
-
-/// All ranks go through all units in the same order, so that none waits for one that waits for it.
-Status ParallelTrainer::sumUp(const SumUnit &unit) {
-  for (size_t number = 0; number < unit.uses.size(); ++number) {
-    const SumUse &use = unit.uses[number];
-    auto mine = std::find(use.ranks.begin(), use.ranks.end(), layout.rank);
-    Sum *sum = mine == use.ranks.end() ? nullptr : sumOf(use.stage, use.accumulator);
-    if (sum)
-      HADAL_TRY(joinLeaves(unit, use, *sum, unsigned(mine - use.ranks.begin())));
-    if (unit.trainable < 0)
-      continue;
-    // To the rank that updates the parameter, behind the uses before.
-    unsigned holder = use.ranks[unit.leaf];
-    int64_t elements = elementsOf(unit);
-    uint64_t bytes = uint64_t(elements) * sizeof(float);
-    void *gradient = trainables.data(Values::Gradient, uint32_t(unit.trainable));
-    if (holder == layout.rank && holder == unit.root) {
-      void *total = sum->counter.view().data;
-      if (total == gradient)
-        continue;
-      if (number == 0)
-        std::memcpy(gradient, total, bytes);
-      else
-        HADAL_TRY(adder.add(ElementType::F32, total, gradient, elements));
-      std::memset(total, 0, bytes);
-    } else if (holder == layout.rank) {
-      HADAL_TRY(send(unit.root, stepTag(StepTag::Use), sum->counter.view().data, bytes, /*clears=*/true));
-    } else if (unit.root == layout.rank) {
-      HADAL_TRY(receiveAndAdd(holder, stepTag(StepTag::Use), ElementType::F32, gradient, elements));
-    }
-  }
-  return {};
-}
 
 /// Squares of the gradients' elements, losses and loads, from the ranks that have them to all.
 Status ParallelTrainer::tellAll() {
@@ -284,11 +50,10 @@ Status ParallelTrainer::tellAll() {
       say(HADAL_TRY(squareSum.output("sum")).data, sizeof(double));
     }
   for (const SumUnit &unit : plan.units)
-    for (const SumUse &use : unit.uses)
-      if (unit.trainable < 0 && use.ranks[unit.leaf] == layout.rank) {
-        const TensorView &view = sumOf(use.stage, use.accumulator)->counter.view();
-        say(view.data, view.bytes());
-      }
+    if (unit.trainable < 0)
+      for (const RankSums::Piece &piece : sums->piecesOf(unit))
+        if (piece.rank == layout.rank)
+          say(piece.view.data, piece.view.bytes());
   std::vector<std::string> all = HADAL_TRY(gatherAll(comm, mine, options.timeout, at("joins norms, losses and loads")));
 
   std::vector<uint64_t> heard(all.size(), 0);
@@ -308,12 +73,12 @@ Status ParallelTrainer::tellAll() {
   for (const SumUnit &unit : plan.units) {
     if (unit.trainable >= 0)
       continue;
-    // Each layer's losses and loads are one stage's; the others' are zeros.
     TensorView state = HADAL_TRY(executor.state(unit.state));
     std::shared_ptr<std::byte> part = HADAL_TRY(pool.take(state.bytes()));
-    for (size_t number = 0; number < unit.uses.size(); ++number) {
-      HADAL_TRY(hear(unit.uses[number].ranks[unit.leaf], number ? static_cast<void *>(part.get()) : state.data, state.bytes()));
-      if (number)
+    bool isFirst = true;
+    for (const RankSums::Piece &piece : sums->piecesOf(unit)) {
+      HADAL_TRY(hear(piece.rank, isFirst ? state.data : part.get(), state.bytes()));
+      if (!std::exchange(isFirst, false))
         HADAL_TRY(adder.add(state.element, part.get(), state.data, *elementCount(state.shape)));
     }
   }
@@ -338,23 +103,13 @@ Result<StepResult> ParallelTrainer::gradients(int64_t step, std::span<const Trai
   StepResult result;
   result.step = step;
   result.tokens = input.tokens;
-  entered = -1;
-  for (auto &sum : sums) {
-    sum->counter.restart();
-    if (sum->own.data())
-      std::memset(sum->own.data(), 0, sum->own.size());
-  }
+  HADAL_TRY(sums->begin(step));
   HADAL_TRY(programs["zero"]->execute());
   ChunkRunner::Hooks hooks;
-  hooks.enter = [&](unsigned stage) { enter(int(stage)); };
-  hooks.done = [&](unsigned stage, unsigned microBatch, Part part) { return endPart(stage, microBatch, part); };
+  hooks.enter = [&](unsigned stage) { sums->enter(stage); };
+  hooks.done = [&](unsigned stage, unsigned microBatch, Part part) { return sums->endPart(stage, microBatch, part); };
   HADAL_TRY(runner.run(step, input.batches, input.counts, hooks));
-  enter(-1);
-  for (const SumUnit &unit : plan.units)
-    HADAL_TRY(beginSum(unit));
-  for (const SumUnit &unit : plan.units)
-    HADAL_TRY(sumUp(unit));
-  HADAL_TRY(finishSends()); // clears what was sent: before the totals of losses and loads take the same places
+  HADAL_TRY(sums->join());
   HADAL_TRY(tellAll());
 
   TensorView losses = HADAL_TRY(executor.state("losses"));
@@ -414,15 +169,16 @@ Status ParallelTrainer::update(const OptimizerSettings &settings, StepResult &re
   HADAL_TRY(schedule.execute());
   result.rate = *static_cast<const float *>(HADAL_TRY(schedule.output("lr")).data);
 
+  OpenSends sends(comm, options.timeout);
   std::vector<std::pair<unsigned, Message>> arriving;
   for (const SumUnit &unit : plan.units)
     if (unit.trainable >= 0 && unit.root != layout.rank && std::binary_search(unit.replicas.begin(), unit.replicas.end(), layout.rank))
       arriving.push_back({unit.root, HADAL_TRY(comm.receive(unit.root, stepTag(StepTag::Weight), trainables.data(Values::Weight, unit.trainable),
-                                                            uint64_t(elementsOf(unit)) * sizeof(float)))});
+                                                            uint64_t(elementsOf(table, unit)) * sizeof(float)))});
   for (const SumUnit &unit : plan.units) {
     if (unit.trainable < 0 || unit.root != layout.rank)
       continue;
-    int64_t elements = elementsOf(unit);
+    int64_t elements = elementsOf(table, unit);
     HADAL_TRY(adamw.setRegister("elements", elements));
     for (size_t i = 0; i < valuesCount; ++i) {
       std::string name(valuesName(Values(i)));
@@ -433,8 +189,7 @@ Status ParallelTrainer::update(const OptimizerSettings &settings, StepResult &re
     HADAL_TRY(adamw.execute());
     for (unsigned replica : unit.replicas)
       if (replica != layout.rank)
-        HADAL_TRY(send(replica, stepTag(StepTag::Weight), trainables.data(Values::Weight, unit.trainable), uint64_t(elements) * sizeof(float),
-                       /*clears=*/false));
+        HADAL_TRY(sends.add(replica, stepTag(StepTag::Weight), trainables.data(Values::Weight, unit.trainable), uint64_t(elements) * sizeof(float)));
   }
   if (auto balance = programs.find("balance"); balance != programs.end()) {
     HADAL_TRY(balance->second->execute());
@@ -444,7 +199,7 @@ Status ParallelTrainer::update(const OptimizerSettings &settings, StepResult &re
   }
   for (auto [from, message] : arriving)
     HADAL_TRY(comm.wait(message, options.timeout, from, [&] { return at("receives weights"); }));
-  return finishSends();
+  return sends.finish(at("sends weights"));
 }
 
 Result<StepResult> ParallelTrainer::step(int64_t step, std::span<const TrainingRow> rows, const OptimizerSettings &settings) {

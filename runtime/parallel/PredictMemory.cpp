@@ -315,7 +315,8 @@ Result<RankMemory> Predictor::ofPipelineRank(unsigned pp) {
     }
   }
   for (const auto &[state, stage] : sums)
-    memory.partialSums += bytesOfState(state) * uint64_t(levels + (stagesOf[state].size() > 1));
+    if (!ranks.fast_reduction()) // which has one chain a rank
+      memory.partialSums += bytesOfState(state) * uint64_t(levels + (stagesOf[state].size() > 1));
   memory.other = inputBytes();
   return memory;
 }
@@ -330,6 +331,8 @@ uint64_t Predictor::inputBytes() const {
 
 /// Sums of other ranks, as they come: one after the other, each into a buffer of the pool.
 void Predictor::addSums(std::vector<RankMemory> &all) {
+  if (ranks.fast_reduction()) // the engine's
+    return;
   std::vector<PoolSizes> pools(layout.ranks());
   auto receive = [&](unsigned rank, uint64_t bytes) { pools[rank].giveBack(pools[rank].take(bytes).size); };
   for (const SumUnit &unit : plan.units)

@@ -6,6 +6,11 @@
 
 using namespace hadal;
 
+int64_t hadal::elementsOf(const fb::Training &training, const SumUnit &unit) {
+  const fb::Trainable *trainable = training.trainables()->Get(unit.trainable);
+  return trainable->packed_elements() * trainable->count();
+}
+
 SumPlan SumPlan::of(const fb::Module &module, const RankLayout &layout) {
   const fb::Training &training = *module.training();
   const auto &stages = *training.ranks()->stages();
@@ -38,6 +43,12 @@ SumPlan SumPlan::of(const fb::Module &module, const RankLayout &layout) {
     }
     return uses;
   };
+  auto ranksOf = [](const std::vector<SumUse> &uses) {
+    std::set<unsigned> ranks;
+    for (const SumUse &use : uses)
+      ranks.insert(use.ranks.begin(), use.ranks.end());
+    return std::vector<unsigned>(ranks.begin(), ranks.end());
+  };
 
   std::vector<int64_t> load(layout.ranks(), 0);
   for (uint32_t t = 0; t < training.trainables()->size(); ++t) {
@@ -49,19 +60,16 @@ SumPlan SumPlan::of(const fb::Module &module, const RankLayout &layout) {
       unit.trainable = int32_t(t);
       unit.shard = shard;
       unit.uses = usesOf(ofTrainable[t], trainable->sharded(), shard);
-      std::set<unsigned> replicas;
-      for (const SumUse &use : unit.uses)
-        replicas.insert(use.ranks.begin(), use.ranks.end());
-      if (unit.uses.empty()) // no stage uses it; it decays all the same
-        replicas.insert(unit.root = trainable->sharded() ? shard : 0);
-      else {
+      unit.replicas = ranksOf(unit.uses);
+      if (unit.uses.empty()) { // no stage uses it; it decays all the same
+        unit.replicas = {unit.root = trainable->sharded() ? shard : 0};
+      } else {
         const auto &leaves = unit.uses.front().ranks;
         auto best = std::min_element(leaves.begin(), leaves.end(), [&](unsigned a, unsigned b) { return load[a] < load[b]; });
         unit.leaf = unsigned(best - leaves.begin());
         unit.root = *best;
       }
-      unit.replicas.assign(replicas.begin(), replicas.end());
-      load[unit.root] += trainable->packed_elements() * trainable->count();
+      load[unit.root] += elementsOf(training, unit);
       plan.units.push_back(std::move(unit));
     }
   }
@@ -69,6 +77,8 @@ SumPlan SumPlan::of(const fb::Module &module, const RankLayout &layout) {
     SumUnit unit;
     unit.state = state;
     unit.uses = usesOf(list, /*isSharded=*/false, 0);
+    unit.replicas = ranksOf(unit.uses);
+    unit.root = unit.replicas.front();
     plan.units.push_back(std::move(unit));
   }
   return plan;

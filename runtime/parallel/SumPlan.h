@@ -31,8 +31,11 @@ struct SumUnit {
   std::vector<SumUse> uses;  ///< in the order in which they are added
   unsigned leaf = 0;         ///< of each use, where its total comes to lie
   unsigned root = 0;         ///< rank that has the total, and updates the parameter
-  std::vector<unsigned> replicas; ///< ranks that have the parameter, ascending
+  std::vector<unsigned> replicas; ///< ranks that have the parameter, or a part of losses or loads, ascending
 };
+
+/// The elements of a parameter's gradient, or of a rank's share of it.
+int64_t elementsOf(const fb::Training &training, const SumUnit &unit);
 
 struct SumPlan {
   std::vector<SumUnit> units;

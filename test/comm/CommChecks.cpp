@@ -1,6 +1,7 @@
 #include "test/comm/CommTest.h"
 
 #include <cstring>
+#include <memory>
 #include <thread>
 
 using namespace hadal;
@@ -111,10 +112,72 @@ std::string threads(Comm &comm) {
   return mine.empty() ? other : mine;
 }
 
+/// Sums over all ranks, over all but the last and over one, of both elements, to every root, all under way at the same time. What other ranks have stays.
+std::string reductions(Comm &comm) {
+  unsigned me = comm.rank(), n = comm.size();
+  static constexpr int64_t counts[] = {0, 1, 300, 70000};
+  Comm::Addition add = [](ElementType element, const void *from, void *to, int64_t elements) -> Status {
+    for (int64_t i = 0; i < elements; ++i)
+      if (element == ElementType::F32)
+        static_cast<float *>(to)[i] += static_cast<const float *>(from)[i];
+      else
+        static_cast<int32_t *>(to)[i] += static_cast<const int32_t *>(from)[i];
+    return {};
+  };
+  struct Sum {
+    std::vector<unsigned> ranks;
+    unsigned root;
+    bool isFloat;
+    std::vector<float> floats;
+    std::vector<int32_t> integers;
+    Message message;
+  };
+  // Small whole numbers: no order of sums matters.
+  auto valueOf = [](unsigned rank, int64_t i, unsigned sum) { return int32_t((rank + 1) * (i % 97 + 1) + sum); };
+  std::vector<unsigned> all(n);
+  for (unsigned rank = 0; rank < n; ++rank)
+    all[rank] = rank;
+  std::vector<std::vector<unsigned>> sets = {all, {me}};
+  if (me + 1 < n)
+    sets.push_back({all.begin(), all.end() - 1});
+  std::vector<std::unique_ptr<Sum>> sums;
+  for (const std::vector<unsigned> &ranks : sets)
+    for (unsigned root : ranks)
+      for (int64_t count : counts)
+        for (bool isFloat : {true, false}) {
+          auto &sum = sums.emplace_back(new Sum{ranks, root, isFloat, std::vector<float>(count), std::vector<int32_t>(count), {}});
+          for (int64_t i = 0; i < count; ++i)
+            sum->floats[i] = float(sum->integers[i] = valueOf(me, i, root));
+          sum->message = WORKS(comm.reduce(ranks, root, isFloat ? ElementType::F32 : ElementType::I32,
+                                           isFloat ? static_cast<void *>(sum->floats.data()) : sum->integers.data(), count, add));
+        }
+  for (size_t i = sums.size(); i-- > 0;) {
+    Sum &sum = *sums[i];
+    WORKS(comm.wait(sum.message, limit, sum.ranks, unnamed));
+    for (size_t j = 0; j < sum.floats.size(); ++j) {
+      int32_t wanted = 0;
+      for (unsigned rank : sum.ranks)
+        if (rank == me || sum.root == me)
+          wanted += valueOf(rank, int64_t(j), sum.root);
+      int32_t got = sum.isFloat ? int32_t(sum.floats[j]) : sum.integers[j];
+      if (got != wanted)
+        return "element " + std::to_string(j) + " of " + std::to_string(sum.ranks.size()) + " ranks' sum at rank " + std::to_string(sum.root) + " is " +
+               std::to_string(got) + ", wants " + std::to_string(wanted);
+    }
+  }
+  float value = 1;
+  for (const std::vector<unsigned> &wrong : {std::vector<unsigned>{}, {n}, {me, me}})
+    if (comm.reduce(wrong, me, ElementType::F32, &value, 1, add).ok())
+      return "reduces over ranks that cannot be";
+  if (comm.reduce(all, n, ElementType::F32, &value, 1, add).ok() || comm.reduce(all, 0, ElementType::BF16, &value, 1, add).ok())
+    return "reduces to no rank, or what has no sum";
+  return "";
+}
+
 } // namespace
 
 const std::vector<CommCheck> &hadal::test::commChecks() {
   static const std::vector<CommCheck> checks = {{"everyone to everyone", everyoneToEveryone}, {"tags and order", tagsAndOrder},
-                                                {"deadline", deadline}, {"sizes", sizes}, {"threads", threads}};
+                                                {"deadline", deadline}, {"sizes", sizes}, {"threads", threads}, {"reductions", reductions}};
   return checks;
 }

@@ -55,6 +55,39 @@ TEST(DelayedComm, Delays) {
   }
 }
 
+// A reduction takes its time too. Ranks that do not mean the same one are told.
+TEST(DelayedComm, DelaysReductions) {
+  InProcessWorld world(2);
+  DelayedComm comm(world.comm(0), std::chrono::milliseconds(50)), other(world.comm(1), std::chrono::milliseconds(50));
+  Comm::Addition add = [](ElementType, const void *from, void *to, int64_t) -> Status {
+    *static_cast<float *>(to) += *static_cast<const float *>(from);
+    return {};
+  };
+  float mine = 1, theirs = 2;
+  std::vector<unsigned> both = {0, 1};
+  auto nothing = [] { return std::string(); };
+  auto begin = Comm::Clock::now();
+  Message first = *comm.reduce(both, 1, ElementType::F32, &mine, 1, add), second = *other.reduce(both, 1, ElementType::F32, &theirs, 1, add);
+  ASSERT_TRUE(comm.wait(first, Comm::Seconds(0.02), 1, nothing).error().message.find("0.02 s without an answer from rank 1") != std::string::npos);
+  while (!*other.test(second))
+    (void)comm.test(first);
+  EXPECT_GE(Comm::Clock::now() - begin, std::chrono::milliseconds(50));
+  EXPECT_EQ(theirs, 3);
+  EXPECT_EQ(mine, 1);
+}
+
+TEST(InProcessComm, RefusesReductionsThatDiffer) {
+  InProcessWorld world(2);
+  auto one = world.comm(0), two = world.comm(1);
+  Comm::Addition add = [](ElementType, const void *, void *, int64_t) -> Status { return {}; };
+  float values[8] = {};
+  std::vector<unsigned> both = {0, 1};
+  ASSERT_TRUE(one->reduce(both, 0, ElementType::F32, values, 8, add).ok());
+  auto refused = two->reduce(both, 0, ElementType::F32, values, 7, add);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().message, "rank 1: reduces 7 elements of F32 to rank 0, others 8 of F32 to rank 0");
+}
+
 // A rank that stops takes the others along, with its reason.
 TEST(InProcessComm, Aborts) {
   InProcessWorld world(2);

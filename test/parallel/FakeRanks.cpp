@@ -372,7 +372,7 @@ std::vector<std::byte> RanksWriter::write() {
   for (uint32_t s = 0; s < stageCount; ++s)
     stages.push_back(stage(s, stageCount));
   auto orderList = orders();
-  auto ranks = fb::CreateRanksDirect(b, shape.pp, shape.ep, shape.dp, 1, shape.schedule.c_str(), shape.overlap, false, &stages, &orderList);
+  auto ranks = fb::CreateRanksDirect(b, shape.pp, shape.ep, shape.dp, 1, shape.schedule.c_str(), shape.overlap, shape.fast, &stages, &orderList);
 
   std::vector<uint8_t> code = codeOf(HADAL_FAKE_RANKS_KERNELS);
   std::vector<Offset<fb::Parameter>> parameters;

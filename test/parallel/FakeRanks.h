@@ -24,6 +24,7 @@ struct RanksShape {
   bool overlap = true;
   bool split = false;            ///< backward chunks as I and W
   int64_t microBatches = 16, sumGroups = 8;
+  bool fast = false;             ///< sums over ranks in the engine's order
   int64_t capacity = 0;          ///< of exchanges, in rows
   int64_t work = 0;              ///< nanoseconds that each segment with weights takes, for measurements
 };

@@ -21,6 +21,7 @@ struct Outcome {
   std::map<std::string, std::vector<float>> tensors; ///< weights and moments at the end, from the ranks that update them
   std::string error;
   double waited = 0, seconds = 0;
+  uint64_t reductions = 0; ///< of the engine, of all ranks
 };
 
 std::vector<TrainingRow> rowsOf(int64_t count, int64_t step) {
@@ -35,6 +36,27 @@ struct RunOptions {
   int steps = 3;
   bool overlap = true;
   std::chrono::microseconds delay{0};
+  double timeoutOfFirst = 20; ///< others wait 20 s
+  std::optional<unsigned> loser; ///< a rank whose part of reductions gets lost
+};
+
+/// Says nothing of reductions that have something to add up.
+class LosingComm final : public Comm {
+public:
+  explicit LosingComm(std::unique_ptr<Comm> inner) : inner(std::move(inner)) {}
+  unsigned rank() const override { return inner->rank(); }
+  unsigned size() const override { return inner->size(); }
+  Result<Message> send(unsigned to, uint32_t tag, const void *data, uint64_t bytes) override { return inner->send(to, tag, data, bytes); }
+  Result<Message> receive(unsigned from, uint32_t tag, void *data, uint64_t bytes) override { return inner->receive(from, tag, data, bytes); }
+  Result<Message> reduce(std::span<const unsigned> ranks, unsigned root, ElementType element, void *data, int64_t elements,
+                         const Addition &add) override {
+    return elements ? Result<Message>(Message{0}) : inner->reduce(ranks, root, element, data, elements, add);
+  }
+  Result<bool> test(Message message) override { return message.number ? inner->test(message) : Result<bool>(true); }
+  void abort(const std::string &reason) override { inner->abort(reason); }
+
+private:
+  std::unique_ptr<Comm> inner;
 };
 
 /// All ranks of a layout, each a thread with an executor of its own.
@@ -53,6 +75,8 @@ Outcome train(const fake::RanksShape &shape, const RunOptions &options = {}) {
     std::unique_ptr<Comm> comm = world.comm(number);
     if (options.delay.count())
       comm = std::make_unique<DelayedComm>(std::move(comm), options.delay);
+    if (options.loser == number)
+      comm = std::make_unique<LosingComm>(std::move(comm));
     Status status = [&]() -> Status {
       CpuDevice device(1);
       WeightStore weights;
@@ -62,7 +86,7 @@ Outcome train(const fake::RanksShape &shape, const RunOptions &options = {}) {
       Trainables trainables = HADAL_TRY(Trainables::create(*executor, plan.sharesOf(table, layout)));
       ParallelOptions parallel;
       parallel.overlap = options.overlap;
-      parallel.timeout = Comm::Seconds(20);
+      parallel.timeout = Comm::Seconds(number ? 20 : options.timeoutOfFirst);
       auto trainer = HADAL_TRY(ParallelTrainer::create(*executor, trainables, plan, layout, *comm, nullptr, parallel));
       HADAL_TRY(trainables.draw(3));
       OptimizerSettings settings;
@@ -77,6 +101,7 @@ Outcome train(const fake::RanksShape &shape, const RunOptions &options = {}) {
           run.figures.push_back(figures);
       }
       std::lock_guard lock(mutex);
+      run.reductions += trainer->reductions();
       run.waited = std::max(run.waited, trainer->waitedSeconds());
       run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
       for (const TrainedTensor &tensor : trainables.tensors())
@@ -165,6 +190,64 @@ TEST(Parallel, GroupsMatter) {
   ASSERT_EQ(other.error, "");
   EXPECT_NE(one.tensors, other.tensors);
   expectSame(other, train([&] { auto two = layout(4, 1, 1); two.sumGroups = 1; return two; }()), "one group");
+}
+
+void expectClose(const std::vector<float> &a, const std::vector<float> &b, float tolerance, const std::string &what) {
+  ASSERT_EQ(a.size(), b.size()) << what;
+  for (size_t i = 0; i < a.size(); ++i)
+    ASSERT_NEAR(a[i], b[i], tolerance * std::max(1.f, std::abs(a[i]))) << what << ", element " << i;
+}
+
+// In the engine's order all ends close to where it ends in the design's order, on any layout, over a slow link, for each schedule, and on one rank; ranks
+// that have no part of a sum in common reduce nothing.
+TEST(Parallel, FastReduction) {
+  Outcome one = train(layout(1, 1, 1));
+  ASSERT_EQ(one.error, "");
+  EXPECT_EQ(one.reductions, 0u);
+  struct Case {
+    uint32_t pp, ep, dp;
+    const char *schedule;
+    bool reduces;
+  };
+  for (Case c : {Case{1, 1, 1, "1f1b", false}, {1, 1, 1, "dualpipev", false}, {2, 1, 1, "1f1b", true}, {1, 2, 1, "1f1b", true}, {1, 1, 2, "1f1b", true},
+                 {2, 1, 1, "dualpipe", true}, {4, 1, 1, "1f1b", true}, {1, 4, 1, "1f1b", true}, {2, 2, 1, "dualpipe", true}, {2, 2, 1, "dualpipev", true},
+                 {1, 1, 8, "1f1b", true}, {2, 2, 2, "1f1b", true}, {2, 2, 2, "dualpipe", true}}) {
+    std::string what = std::to_string(c.pp) + "x" + std::to_string(c.ep) + "x" + std::to_string(c.dp) + " " + c.schedule;
+    fake::RanksShape shape = layout(c.pp, c.ep, c.dp, c.schedule);
+    shape.fast = shape.pairs = true;
+    RunOptions options;
+    options.delay = std::chrono::microseconds(c.pp == 2 && c.ep == 2 ? 300 : 0);
+    Outcome run = train(shape, options);
+    ASSERT_EQ(run.error, "") << what;
+    EXPECT_EQ(run.reductions > 0, c.reduces) << what;
+    ASSERT_EQ(run.figures.size(), one.figures.size()) << what;
+    for (size_t i = 0; i < one.figures.size(); ++i)
+      expectClose(one.figures[i], run.figures[i], 1e-5f, what + ": figures of step " + std::to_string(i + 1));
+    ASSERT_EQ(run.tensors.size(), one.tensors.size()) << what;
+    for (const auto &[name, values] : one.tensors)
+      expectClose(values, run.tensors.at(name), 1e-5f, what + ": " + name);
+  }
+}
+
+// A rank that does not hear from another in a reduction says for whom it waited, and for what.
+TEST(Parallel, FastReductionTimesOut) {
+  fake::RanksShape shape = layout(1, 1, 4);
+  shape.fast = true;
+  RunOptions options;
+  options.timeoutOfFirst = 1;
+  options.loser = 3;
+  Outcome run = train(shape, options);
+  EXPECT_EQ(run.error, "rank 0: 1 s without an answer from ranks 1, 2, 3: step 1, adds up the gradient of model.embed_tokens.weight");
+}
+
+// One chain over all micro-batches of a rank: on one rank the bits are those of one group, whatever groups the module names.
+TEST(Parallel, FastReductionHasNoGroups) {
+  fake::RanksShape ordered = layout(1, 1, 1), fast = ordered;
+  ordered.sumGroups = 1;
+  fast.fast = true;
+  Outcome one = train(ordered);
+  ASSERT_EQ(one.error, "");
+  expectSame(one, train(fast), "one rank");
 }
 
 // A slow link changes no bits.

@@ -1,9 +1,9 @@
 //===- SameBits.cpp - one model's modules on their ranks, as threads ----===//
 //
-//   SameBits [--close TOLERANCE] FIRST.hadal OTHER.hadal ...
+//   SameBits [--close LOSS NORM] FIRST.hadal OTHER.hadal ...
 //
 // Each module trains from the same values on the same rows, each rank of it in a thread of this process. All have to end
-// as the first does: figures of every step and all weights to the bit, or with --close the losses to a relative tolerance.
+// as the first does: figures of every step and all weights to the bit, or with --close losses and norms to relative tolerances.
 //
 //===--------------------------------------------------------------------===//
 
@@ -116,14 +116,17 @@ Outcome train(const std::string &path) {
 }
 
 /// The first difference, or nothing.
-std::string difference(const Outcome &a, const Outcome &b, double tolerance) {
+std::string difference(const Outcome &a, const Outcome &b, double lossTolerance, double normTolerance) {
   for (size_t i = 0; i < a.figures.size(); ++i)
-    for (size_t j = 0; j < (tolerance ? 1 : a.figures[i].size()); ++j) {
+    for (size_t j = 0; j < a.figures[i].size(); ++j) {
       float wanted = a.figures[i][j], got = b.figures[i][j];
+      if (lossTolerance && j != 0 && j != 2)
+        continue;
+      double tolerance = j == 0 ? lossTolerance : normTolerance;
       if (std::memcmp(&wanted, &got, 4) != 0 && !(std::abs(wanted - got) <= tolerance * std::abs(wanted)))
         return "figure " + std::to_string(j) + " of step " + std::to_string(i + 1) + ": " + std::to_string(wanted) + " and " + std::to_string(got);
     }
-  if (tolerance)
+  if (lossTolerance)
     return {};
   if (a.weights.size() != b.weights.size())
     return std::to_string(a.weights.size()) + " and " + std::to_string(b.weights.size()) + " tensors";
@@ -138,10 +141,11 @@ std::string difference(const Outcome &a, const Outcome &b, double tolerance) {
 
 int main(int argc, char **argv) {
   std::vector<std::string> paths(argv + 1, argv + argc);
-  double tolerance = 0;
-  if (paths.size() > 2 && paths[0] == "--close") {
-    tolerance = std::atof(paths[1].c_str());
-    paths.erase(paths.begin(), paths.begin() + 2);
+  double lossTolerance = 0, normTolerance = 0;
+  if (paths.size() > 3 && paths[0] == "--close") {
+    lossTolerance = std::atof(paths[1].c_str());
+    normTolerance = std::atof(paths[2].c_str());
+    paths.erase(paths.begin(), paths.begin() + 3);
   }
   std::optional<Outcome> first;
   int failed = 0;
@@ -149,7 +153,7 @@ int main(int argc, char **argv) {
     Outcome run = train(path);
     std::string problem = run.error;
     if (problem.empty() && first)
-      problem = difference(*first, run, tolerance);
+      problem = difference(*first, run, lossTolerance, normTolerance);
     std::printf("%s: %s", path.c_str(), problem.empty() ? "ok" : problem.c_str());
     if (run.error.empty())
       std::printf(", loss %.9g, norm %.9g", run.figures.back()[0], run.figures.back()[2]);

@@ -1,7 +1,7 @@
 //===- WriteFakeRanks.cpp - files for ranks.sh --------------------------===//
 //
 //     WriteFakeRanks DIR [ROWS]                 DIR/in.safetensors: rows of every step
-//     WriteFakeRanks FILE PP EP DP SCHEDULE PAIRS [WORK [MICRO_BATCHES [OVERLAP]]]    a module
+//     WriteFakeRanks FILE PP EP DP SCHEDULE PAIRS [WORK [MICRO_BATCHES [OVERLAP [FAST]]]]    a module
 //
 //===--------------------------------------------------------------------===//
 
@@ -34,6 +34,7 @@ static Status writeAll(int argc, char **argv) {
   shape.work = argc > 7 ? std::atoi(argv[7]) : 0;
   shape.microBatches = argc > 8 ? std::atoi(argv[8]) : 16;
   shape.overlap = argc > 9 ? std::atoi(argv[9]) : shape.pairs;
+  shape.fast = argc > 10 && std::atoi(argv[10]);
   return writeModule(argv[1], fake::ranksPayload(shape));
 }
 

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # hadal-run over ranks that mpirun starts: the same bits as one rank; restarts with other ranks; faults that are named.
-#     ranks.sh MPIRUN HADAL_RUN WRITE_FAKE_RANKS
+#     ranks.sh MPIRUN HADAL_RUN WRITE_FAKE_RANKS HADAL_INSPECT
 set -u
-mpirun=$1 run=$2 write=$3
+mpirun=$1 run=$2 write=$3 inspect=$4
 dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
 failures=0
 fail() { echo "FAIL: $*" >&2; failures=$((failures + 1)); }
 cd "$dir" || exit 1
 "$write" . && "$write" one.hadal 1 1 1 1f1b 0 && "$write" two.hadal 2 1 1 1f1b 1 && "$write" four.hadal 2 2 1 dualpipe 1 &&
-  "$write" wide.hadal 1 2 2 1f1b 0 && "$write" slow.hadal 2 2 1 1f1b 1 300000 || exit 1
+  "$write" wide.hadal 1 2 2 1f1b 0 && "$write" fast.hadal 2 2 1 dualpipe 1 0 16 1 1 && "$write" fast2.hadal 1 1 2 1f1b 0 0 16 0 1 &&
+  "$write" slow.hadal 2 2 1 1f1b 1 300000 || exit 1
 on() { # on N WORDS...: hadal-run as N ranks
   local n=$1
   shift
@@ -51,6 +52,41 @@ works 1 gradients one.hadal --weights one/step-00000006 --input in.safetensors -
 works 4 gradients four.hadal --weights one/step-00000006 --input in.safetensors -o four.grads
 cmp one.grads four.grads || fail "gradients differ"
 
+# In the engine's order: close to one rank, goes on from a checkpoint on other ranks, and its stats count the engine's reductions.
+works 4 train fast.hadal --init-seed 1 $train --steps 4 --log fast.jsonl --checkpoint-dir fast --stats fast.stats
+works 2 train fast2.hadal --resume fast $train --steps 5 --log fast2.jsonl --checkpoint-dir fast
+works 1 train one.hadal --resume fast $train --steps 6 --log fast1.jsonl --checkpoint-dir fast
+works 4 train four.hadal --init-seed 1 $train --steps 2 --log ordered.jsonl --stats ordered.stats
+works 1 gradients one.hadal --weights one/step-00000006 --input in.safetensors -o one.grads
+works 4 gradients fast.hadal --weights one/step-00000006 --input in.safetensors -o fast.grads
+python3 - <<'END' || fail "fast reductions"
+import json
+lines = lambda path: [json.loads(line) for line in open(path)]
+one, fast = lines("one.jsonl"), lines("fast.jsonl") + lines("fast2.jsonl") + lines("fast1.jsonl")
+assert [a["step"] for a in fast] == [1, 2, 3, 4, 5, 6], fast
+for a, b in zip(one, fast):
+    for figure in ("loss", "grad_norm"):
+        assert abs(a[figure] - b[figure]) <= 1e-5 * abs(a[figure]), (figure, a, b)
+ranks = lambda path: [rank["reductions"] for rank in json.load(open(path))["ranks"]]
+assert len(ranks("fast.stats")) == 4 and all(n > 0 and n % 4 == 0 for n in ranks("fast.stats")), ranks("fast.stats")
+assert ranks("ordered.stats") == [0, 0, 0, 0], ranks("ordered.stats")
+END
+cmp -s one.grads fast.grads && fail "fast reductions have the bits of the design's order"
+
+# What a step sends: in the engine's order a rank has one part of the embedding, in the design's one of each of its two uses, and these meet at one rank.
+"$write" dual.hadal 2 1 1 dualpipe 1 && "$write" dual-fast.hadal 2 1 1 dualpipe 1 0 16 1 1 || fail "cannot write modules"
+for module in fast dual-fast; do "$inspect" $module.hadal --verify >/dev/null || fail "$module is not verified"; done
+"$inspect" dual.hadal --json >dual.json && "$inspect" dual-fast.hadal --json >dual-fast.json || fail "hadal-inspect"
+python3 - <<'END' || fail "sent bytes"
+import json
+ordered, fast = (json.load(open(f)) for f in ("dual.json", "dual-fast.json"))
+assert ordered["training"]["reduction"] == "ordered" and ordered["training"]["sum_groups"] == 8, ordered["training"]
+assert fast["training"]["reduction"] == "fast" and "sum_groups" not in fast["training"], fast["training"]
+sent = [[rank["sent_bytes_per_step"] for rank in module["ranks"]] for module in (ordered, fast)]
+embedding = 64 * 2 * 4
+assert sum(sent[0]) - sum(sent[1]) == 2 * embedding, sent
+END
+
 # Wrong use: one line, from one rank, and no output.
 refused() { # refused N PATTERN WORDS...
   local n=$1 pattern=$2
@@ -60,6 +96,9 @@ refused() { # refused N PATTERN WORDS...
   [ "$(grep -c '^hadal-run: ' stderr)" = 1 ] && grep -q "^hadal-run: .*$pattern" stderr || fail "$* wants '$pattern', says: $(cat stderr)"
   [ ! -e never ] || fail "$* leaves an output"
 }
+refused 1 'two.hadal: is for 2 ranks, call runs a function on one' call two.hadal @zero -o never
+refused 2 'two.hadal: is for 2 ranks, call runs a function on one' call two.hadal @zero -o never
+refused 2 'one.hadal: call runs a function on one rank, mpirun started 2' call one.hadal @zero -o never
 refused 1 'two.hadal wants 2 ranks: mpirun -n 2 hadal-run' train two.hadal --init-seed 1 $train --steps 1
 refused 3 'two.hadal is for 2 ranks, mpirun started 3' train two.hadal --init-seed 1 $train --steps 1
 refused 2 'one.hadal is for 1 rank, mpirun started 2' train one.hadal --init-seed 1 $train --steps 1

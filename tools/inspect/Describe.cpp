@@ -222,6 +222,10 @@ Json describeTraining(const fb::Training &training) {
   out["micro_batch"] = training.micro_batch();
   out["sequence"] = training.sequence();
   out["micro_batches"] = training.micro_batches();
+  bool isFast = training.ranks() && training.ranks()->fast_reduction();
+  out["reduction"] = isFast ? "fast" : "ordered";
+  if (!isFast)
+    out["sum_groups"] = training.sum_groups();
   out["mtp_depth"] = training.mtp_depth();
   out["mtp_weight"] = training.mtp_weight();
   out["balance_weight"] = training.balance_weight();

@@ -114,13 +114,20 @@ private:
   }
 
   /// Gradients join in a tree of the ranks that have them, go to the one that updates the parameter, and the weights
-  /// from there to the others.
+  /// from there to the others. In the engine's order a rank's part of all uses goes into one reduction.
   std::vector<uint64_t> reductionBytes(const SumPlan &plan, unsigned world) const {
     std::vector<uint64_t> sent(world);
     for (const SumUnit &unit : plan.units) {
       if (unit.trainable < 0)
         continue;
       uint64_t bytes = bytesOf(uint32_t(unit.trainable));
+      sent[unit.root] += bytes * (unit.replicas.size() - 1);
+      if (ranks.fast_reduction()) {
+        for (unsigned rank : unit.replicas) // whatever the engine's tree, each but the root says its sum once
+          if (rank != unit.root)
+            sent[rank] += bytes;
+        continue;
+      }
       for (const SumUse &use : unit.uses) {
         for (unsigned leaf = 0; leaf < use.ranks.size(); ++leaf)
           if (leaf != unit.leaf)
@@ -128,7 +135,6 @@ private:
         if (use.ranks[unit.leaf] != unit.root)
           sent[use.ranks[unit.leaf]] += bytes;
       }
-      sent[unit.root] += bytes * (unit.replicas.size() - 1);
     }
     return sent;
   }

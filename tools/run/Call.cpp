@@ -1,6 +1,8 @@
 //===- Call.cpp - hadal-run call ----------------------------------------===//
 
+#include "runtime/comm/MpiComm.h"
 #include "tools/run/Commands.h"
+#include "tools/run/Job.h"
 #include "tools/run/TensorFiles.h"
 
 #include <charconv>
@@ -27,8 +29,30 @@ static Status setFromShape(ProgramRun &run, std::string_view name, const Safeten
   return run.setRegister(name, tensor->shape[dimension]);
 }
 
+/// A function is called on one rank, and talks to no other.
+static Status checkOneRank(const Module &module) {
+  const std::string &path = module.path();
+  const fb::Training *training = module.tables().training();
+  const fb::Inference *inference = module.tables().inference();
+  unsigned wanted = inference ? inference->ep() : 1;
+  if (training && training->ranks())
+    wanted = HADAL_TRY(RankLayout::of(*training, 0)).ranks();
+  if (wanted > 1)
+    return invalidArgument(path + ": is for " + std::to_string(wanted) + " ranks, call runs a function on one");
+  if (unsigned started = Launch::ofThisProcess().ranks; started > 1)
+    return invalidArgument(path + ": call runs a function on one rank, mpirun started " + std::to_string(started));
+  return {};
+}
+
 Status run::call(const CallOptions &options, std::optional<Module> carried) {
-  auto session = HADAL_TRY(Session::open(options, std::move(carried)));
+  auto job = HADAL_TRY(Job::open({}, "hadal-run"));
+  std::unique_ptr<Session> session;
+  HADAL_TRY(job->agree(
+      [&]() -> Status {
+        session = HADAL_TRY(Session::open(options, std::move(carried)));
+        return checkOneRank(session->module());
+      }(),
+      "opens the module"));
   std::string name = options.function.substr(options.function.starts_with("@") ? 1 : 0);
   HADAL_TRY(session->module().program(name));
   std::optional<Safetensors> file;

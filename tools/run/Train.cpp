@@ -331,7 +331,7 @@ Status Training::writeStats(double runSeconds, int64_t flops) {
     // What this process has taken for what predictMemory() predicts, before its libraries and threads.
     uint64_t touched = session.executor().touchedStateBytes(), accounted = Buffer::peakBytes() - states + touched;
     Json mine = {{"peak_bytes", peak}, {"accounted_bytes", accounted}, {"state_bytes", touched}, {"temporary_bytes", temporaries}, {"value_bytes", parallel->valueBytes()},
-                 {"waited_seconds", parallel->waitedSeconds()}, {"flops", flops}};
+                 {"waited_seconds", parallel->waitedSeconds()}, {"reductions", parallel->reductions()}, {"flops", flops}};
     for (const std::string &text : HADAL_TRY(job.gather(mine.dump(), "collects figures")))
       ranks.push_back(Json::parse(text.empty() ? "{}" : text));
   }

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <mpi.h>
 #include <vector>
 
@@ -15,6 +16,7 @@ namespace {
 
 /// MPI counts in int: longer messages go in pieces, which arrive in order.
 constexpr uint64_t pieceBytes = uint64_t(1) << 30;
+constexpr int64_t pieceElements = int64_t(1) << 28;
 
 struct Request {
   std::vector<MPI_Request> pieces;
@@ -79,6 +81,53 @@ int receive(int from, int tag, void *data, uint64_t bytes, void **result, char *
   return 0;
 }
 
+/// The communicator of some ranks of the world, made when it is first asked for. They end with MPI.
+int communicatorOf(const std::vector<int> &ranks, MPI_Comm *result, char *error) {
+  static std::map<std::vector<int>, MPI_Comm> known;
+  auto [at, isNew] = known.insert({ranks, MPI_COMM_NULL});
+  if (isNew) {
+    MPI_Group world, some;
+    MPI_Comm_group(MPI_COMM_WORLD, &world);
+    int code = MPI_Group_incl(world, int(ranks.size()), ranks.data(), &some);
+    if (!code) {
+      code = MPI_Comm_create_group(MPI_COMM_WORLD, some, 0, &at->second);
+      MPI_Group_free(&some);
+    }
+    MPI_Group_free(&world);
+    if (code) {
+      known.erase(at);
+      return failed(code, "cannot make a communicator", error);
+    }
+    MPI_Comm_set_errhandler(at->second, MPI_ERRORS_RETURN);
+  }
+  *result = at->second;
+  return 0;
+}
+
+int reduce(const int *ranks, int count, int root, int integers, void *data, int64_t elements, void **result, char *error) {
+  MPI_Comm comm;
+  if (communicatorOf({ranks, ranks + count}, &comm, error))
+    return 1;
+  int mine = 0;
+  MPI_Comm_rank(comm, &mine);
+  auto *request = new Request{{}, {}, ranks[root]};
+  int64_t at = 0;
+  do {
+    int64_t piece = std::min(elements - at, pieceElements);
+    void *here = static_cast<char *>(data) + at * 4;
+    MPI_Request one;
+    if (int code = MPI_Ireduce(mine == root ? MPI_IN_PLACE : here, mine == root ? here : nullptr, int(piece), integers ? MPI_INT32_T : MPI_FLOAT,
+                               MPI_SUM, root, comm, &one)) {
+      delete request;
+      return failed(code, "cannot reduce", error);
+    }
+    request->pieces.push_back(one);
+    at += piece;
+  } while (at < elements);
+  *result = request;
+  return 0;
+}
+
 int test(void *handle, int *done, char *error) {
   auto *request = static_cast<Request *>(handle);
   *done = 0;
@@ -125,6 +174,6 @@ void abortAll() { MPI_Abort(MPI_COMM_WORLD, 1); }
 } // namespace
 
 extern "C" __attribute__((visibility("default"))) const HadalMpi *hadalMpi(void) {
-  static const HadalMpi table = {HADAL_MPI_VERSION, start, send, receive, test, finish, abortAll};
+  static const HadalMpi table = {HADAL_MPI_VERSION, start, send, receive, reduce, test, finish, abortAll};
   return &table;
 }
