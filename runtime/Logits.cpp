@@ -6,6 +6,7 @@
 #include "runtime/PackedBatch.h"
 
 #include <algorithm>
+#include <optional>
 
 using namespace hadal;
 
@@ -90,6 +91,14 @@ static Result<Gathered> gather(const ProgramRun &run, const fb::Argument &argume
                   byteCount(element, rowShape).value_or(0)};
 }
 
+namespace {
+/// Some of a run's rows.
+struct MicroBatch {
+  PackedBatch packed;
+  std::optional<ProgramRun> run;
+};
+} // namespace
+
 static const char *programFor(const LogitsOptions &options) { return options.routes ? "inspect_routed" : options.dump ? "inspect" : "prefill"; }
 
 Status hadal::checkLogits(const Module &module, const std::vector<std::vector<int32_t>> &rows, const LogitsOptions &options) {
@@ -115,34 +124,43 @@ hadal::computeLogits(Executor &executor, const std::vector<std::vector<int32_t>>
   int64_t length = static_cast<int64_t>(rows[0].size()), allRows = static_cast<int64_t>(rows.size());
   int64_t begin = options.share.first(allRows), count = options.share.count(allRows), most = options.share.most(allRows);
 
-  ProgramRun run = HADAL_TRY(executor.prepare(programFor(options)));
+  std::vector<MicroBatch> batches(std::max<int64_t>(options.microBatches, 1));
+  for (MicroBatch &batch : batches)
+    batch.run.emplace(HADAL_TRY(executor.prepare(programFor(options))));
   std::vector<Route> routes;
   if (options.routes)
-    routes = HADAL_TRY(readRoutes(*options.routes, run.program(), allRows * length, model));
+    routes = HADAL_TRY(readRoutes(*options.routes, batches[0].run->program(), allRows * length, model));
 
   int64_t perRun = std::min(most, std::max<int64_t>(1, runTokens / length));
   HADAL_TRY(executor.setStateRegister("cache_slots", perRun * length));
   std::vector<Gathered> outputs;
-  PackedBatch packed;
   // All ranks run as often as the one with most rows, if on none.
-  for (int64_t first = 0; first < most; first += perRun) {
-    int64_t last = std::min(count, first + perRun), firstToken = std::min(first, count) * length;
-    packed.clear();
-    for (int64_t row = first; row < last; ++row)
-      packed.add(rows[begin + row], LogitRows::All);
-    HADAL_TRY(packed.bind(run));
-    if (outputs.empty())
-      for (uint32_t i : run.results())
-        if (const fb::Argument *argument = run.program().arguments()->Get(i); options.dump || argument->name()->string_view() == "logits")
-          outputs.push_back(HADAL_TRY(gather(run, *argument, count, length)));
-    for (Gathered &output : outputs)
-      HADAL_TRY(run.bind(output.name, output.part(firstToken, packed.tokens())));
-    for (Route &route : routes) {
-      int64_t width = model.experts_per_token();
-      std::span<const int32_t> part(route.experts.data() + (begin * length + firstToken) * width, packed.tokens() * width);
-      HADAL_TRY(run.bind(route.argument, TensorView::of(part, {packed.tokens(), width})));
+  for (int64_t at = 0; at < most; at += perRun) {
+    int64_t firstRow = std::min(at, count), here = std::min(count, firstRow + perRun) - firstRow;
+    std::vector<ProgramRun *> runs;
+    for (unsigned i = 0; i < batches.size(); ++i) {
+      auto &[packed, run] = batches[i];
+      RowShare part{i, unsigned(batches.size())};
+      int64_t first = firstRow + part.first(here), firstToken = first * length;
+      packed.clear(part.first(here) * length);
+      for (int64_t row = first; row < first + part.count(here); ++row)
+        packed.add(rows[begin + row], LogitRows::All);
+      HADAL_TRY(packed.bind(*run));
+      if (outputs.empty())
+        for (uint32_t number : run->results())
+          if (const fb::Argument *argument = run->program().arguments()->Get(number);
+              options.dump || argument->name()->string_view() == "logits")
+            outputs.push_back(HADAL_TRY(gather(*run, *argument, count, length)));
+      for (Gathered &output : outputs)
+        HADAL_TRY(run->bind(output.name, output.part(firstToken, packed.tokens())));
+      for (Route &route : routes) {
+        int64_t width = model.experts_per_token();
+        std::span<const int32_t> choices(route.experts.data() + (begin * length + firstToken) * width, packed.tokens() * width);
+        HADAL_TRY(run->bind(route.argument, TensorView::of(choices, {packed.tokens(), width})));
+      }
+      runs.push_back(&*run);
     }
-    HADAL_TRY(run.execute());
+    HADAL_TRY(executor.execute(runs));
   }
   std::vector<std::pair<std::string, Tensor>> results;
   for (Gathered &output : outputs)

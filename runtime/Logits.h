@@ -17,6 +17,7 @@ struct LogitsOptions {
   bool dump = false;                   ///< all that program inspect gives, not the logits alone
   const Safetensors *routes = nullptr; ///< router.k.topk_ids [B*T, K]: the experts to take instead of choosing
   RowShare share;                      ///< over ranks: the rows that this one computes, and gives
+  int64_t microBatches = 1;            ///< 1 or more: batches of rows that run at the same time
 };
 
 /// The errors of computeLogits that its input alone may have.

@@ -4,7 +4,10 @@
 
 using namespace hadal;
 
-void PackedBatch::clear() { *this = PackedBatch(); }
+void PackedBatch::clear(int64_t first) {
+  *this = PackedBatch();
+  firstSlot = first;
+}
 
 template <typename SlotOf> void PackedBatch::add(std::span<const int32_t> tokens, LogitRows rows, SlotOf slotOf) {
   int32_t first = offsets.back(), length = static_cast<int32_t>(tokens.size());
@@ -27,7 +30,7 @@ void PackedBatch::add(std::span<const int32_t> tokens, std::span<const int32_t> 
 }
 
 void PackedBatch::add(std::span<const int32_t> tokens, LogitRows rows) {
-  add(tokens, rows, [first = this->tokens()](int32_t position) { return first + position; });
+  add(tokens, rows, [first = firstSlot + this->tokens()](int32_t position) { return first + position; });
 }
 
 Status PackedBatch::bind(ProgramRun &run) const {

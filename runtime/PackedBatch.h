@@ -21,13 +21,14 @@ enum class LogitRows { Last, AllButLast, All };
 /// Must stay as it is from bind() to the last execute().
 class PackedBatch {
 public:
-  void clear();
+  /// Of the sequences to come the first takes slots from `firstSlot` on: batches that run at the same time share one cache.
+  void clear(int64_t firstSlot = 0);
 
   /// Adds a sequence (not empty) whose position p is stored in slot pages[p / pageTokens] * pageTokens + p %
   /// pageTokens.
   void add(std::span<const int32_t> tokens, std::span<const int32_t> pages, int64_t pageTokens, LogitRows rows);
 
-  /// Adds a sequence that takes the next slots in order, from 0.
+  /// Adds a sequence that takes the next slots in order.
   void add(std::span<const int32_t> tokens, LogitRows rows);
 
   int64_t tokens() const { return static_cast<int64_t>(tokenIds.size()); }
@@ -41,6 +42,7 @@ private:
   template <typename SlotOf> void add(std::span<const int32_t> tokens, LogitRows rows, SlotOf slotOf);
 
   std::vector<int32_t> tokenIds, positions, slots, logitRowIds, offsets = {0};
+  int64_t firstSlot = 0;
   int64_t attended = 0; ///< pairs of a row and a position that it sees
 };
 

@@ -6,6 +6,7 @@
 #include "runtime/PackedBatch.h"
 
 #include <algorithm>
+#include <optional>
 
 using namespace hadal;
 
@@ -18,6 +19,15 @@ static int64_t windowsPerRun(const fb::Model &model) {
 static std::span<const int32_t> window(std::span<const int32_t> tokens, int64_t i) {
   return tokens.subspan(i * scoreWindowTokens, scoreWindowTokens);
 }
+
+namespace {
+/// Some of a run's windows.
+struct MicroBatch {
+  PackedBatch packed;
+  std::vector<int32_t> targets;
+  std::optional<ProgramRun> prefill;
+};
+} // namespace
 
 Status hadal::checkScoring(const Module &module, std::span<const int32_t> tokens) {
   const fb::Model &model = *HADAL_TRY(inferenceModelOf(module));
@@ -37,35 +47,46 @@ Result<Score> hadal::scoreTokens(Executor &executor, std::span<const int32_t> to
   Score score;
   score.windows = static_cast<int64_t>(tokens.size()) / scoreWindowTokens;
 
-  ProgramRun prefill = HADAL_TRY(executor.prepare("prefill")), nll = HADAL_TRY(executor.prepare("nll"));
+  std::vector<MicroBatch> batches(std::max<int64_t>(ranks.microBatches, 1));
+  for (MicroBatch &batch : batches)
+    batch.prefill.emplace(HADAL_TRY(executor.prepare("prefill")));
+  ProgramRun nll = HADAL_TRY(executor.prepare("nll"));
   int64_t begin = ranks.share.first(score.windows), end = begin + ranks.share.count(score.windows), most = ranks.share.most(score.windows);
   int64_t perRun = std::min(most, windowsPerRun(model));
   HADAL_TRY(executor.setStateRegister("cache_slots", perRun * scoreWindowTokens));
-  PackedBatch packed;
-  std::vector<int32_t> targets;
   std::vector<float> costs;
   // All ranks run as often as the one with most windows, if on none.
-  for (int64_t first = begin; first < begin + most; first += perRun) {
-    packed.clear();
-    targets.clear();
-    for (int64_t i = first; i < std::min(end, first + perRun); ++i) {
-      packed.add(window(tokens, i), LogitRows::AllButLast);
-      targets.insert(targets.end(), window(tokens, i).begin() + 1, window(tokens, i).end());
+  for (int64_t at = begin; at < begin + most; at += perRun) {
+    int64_t firstWindow = std::min(at, end), here = std::min(end, firstWindow + perRun) - firstWindow;
+    std::vector<ProgramRun *> runs;
+    for (unsigned i = 0; i < batches.size(); ++i) {
+      auto &[packed, targets, prefill] = batches[i];
+      RowShare part{i, unsigned(batches.size())};
+      int64_t first = firstWindow + part.first(here);
+      packed.clear(part.first(here) * scoreWindowTokens);
+      targets.clear();
+      for (int64_t number = first; number < first + part.count(here); ++number) {
+        packed.add(window(tokens, number), LogitRows::AllButLast);
+        targets.insert(targets.end(), window(tokens, number).begin() + 1, window(tokens, number).end());
+      }
+      HADAL_TRY(packed.bind(*prefill));
+      runs.push_back(&*prefill);
     }
-    HADAL_TRY(packed.bind(prefill));
-    HADAL_TRY(prefill.execute());
-    if (targets.empty())
-      continue;
-    HADAL_TRY(nll.setRegister("rows", packed.logitRows()));
-    TensorView logits = HADAL_TRY(prefill.output("logits"));
-    HADAL_TRY(nll.bind("logits", logits));
-    HADAL_TRY(nll.bind("targets", TensorView::of(targets)));
-    HADAL_TRY(nll.execute());
-    TensorView values = HADAL_TRY(nll.output("nll"));
-    std::span<const float> now(static_cast<const float *>(values.data), targets.size());
-    costs.insert(costs.end(), now.begin(), now.end());
-    if (progress)
-      progress(std::min(end, first + perRun) - begin, end - begin);
+    HADAL_TRY(executor.execute(runs));
+    for (const auto &[packed, targets, prefill] : batches) {
+      if (targets.empty())
+        continue;
+      HADAL_TRY(nll.setRegister("rows", packed.logitRows()));
+      TensorView logits = HADAL_TRY(prefill->output("logits"));
+      HADAL_TRY(nll.bind("logits", logits));
+      HADAL_TRY(nll.bind("targets", TensorView::of(targets)));
+      HADAL_TRY(nll.execute());
+      TensorView values = HADAL_TRY(nll.output("nll"));
+      std::span<const float> now(static_cast<const float *>(values.data), targets.size());
+      costs.insert(costs.end(), now.begin(), now.end());
+    }
+    if (progress && here)
+      progress(firstWindow + here - begin, end - begin);
   }
   if (ranks.gather)
     costs = HADAL_TRY(ranks.gather(std::move(costs)));

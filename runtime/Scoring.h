@@ -23,6 +23,7 @@ struct Score {
 /// Windows over ranks.
 struct ScoringRanks {
   RowShare share; ///< the windows that this rank scores
+  int64_t microBatches = 1; ///< 1 or more: batches of windows that run at the same time
   /// Given what this rank's scored tokens cost, gives what those of all ranks cost, in the order of the text (on the first rank; the score of
   /// others is of no use). Empty: one rank.
   std::function<Result<std::vector<float>>(std::vector<float>)> gather;

@@ -51,6 +51,13 @@ void addJob(CLI::App &command, JobOptions &options) {
       ->check(CLI::Range(int64_t(0), int64_t(1) << 30));
 }
 
+void addMicroBatches(CLI::App &command, int64_t &microBatches) {
+  command.add_option("--micro-batches", microBatches,
+                     "Over ranks: batches that a rank's rows are split into; of 2, one computes while the other waits for experts")
+      ->check(CLI::Range(1, 2))
+      ->capture_default_str();
+}
+
 void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand("generate", "Continue a prompt, or rows of token ids");
   GenerateOptions &options = chosen.generate;
@@ -72,10 +79,7 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command->add_flag("--ignore-eos", generation.ignoreEos, "Go on behind an end-of-sequence token");
   command->add_option("--stats", options.stats, "Write the run's figures as a line of JSON (- for stderr)");
   addJob(*command, options.job);
-  command->add_option("--micro-batches", generation.microBatches,
-                      "Over ranks: batches that a rank's rows are split into; of 2, one computes while the other waits for experts")
-      ->check(CLI::Range(1, 2))
-      ->capture_default_str();
+  addMicroBatches(*command, generation.microBatches);
   command->add_option("-o", options.output, "Write tokens [B, N] and logits [B, N, V] to a safetensors file");
   command->callback(
       [&] { chosen.command = [&](std::optional<Module> carried) { return generate(options, std::move(carried)); }; });
@@ -91,6 +95,7 @@ void addLogits(CLI::App &app, Chosen &chosen, bool carriesModule) {
                       "Take the choices of experts from router.k.topk_ids of a safetensors file");
   command->add_option("-o", options.output, "Safetensors file to write: logits [B, T, V]")->required();
   addJob(*command, options.job);
+  addMicroBatches(*command, options.microBatches);
   command->callback(
       [&] { chosen.command = [&](std::optional<Module> carried) { return logits(options, std::move(carried)); }; });
 }
@@ -101,6 +106,7 @@ void addScore(CLI::App &app, Chosen &chosen, bool carriesModule) {
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
   command->add_option("--text", options.text, "Text file")->required();
   addJob(*command, options.job);
+  addMicroBatches(*command, options.microBatches);
   command->callback(
       [&] { chosen.command = [&](std::optional<Module> carried) { return score(options, std::move(carried)); }; });
 }

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <filesystem>
 
 using namespace hadal;
@@ -16,6 +17,7 @@ struct Item {
   SafetensorsWriter::Planned plan;
   const TrainedTensor *trained = nullptr;
   std::optional<Checkpoint::Entry> entry;
+  Values values = Values::Weight;
 
   uint64_t bytes() const { return *byteCount(plan.element, plan.shape); }
 };
@@ -38,6 +40,11 @@ std::vector<Item> itemsOf(const Trainables &trainables, const Checkpoint *source
   return items;
 }
 
+/// What stands for a tensor in files of averages.
+Values averageOf(const Trainables &trainables, const TrainedTensor &tensor) {
+  return trainables.has(Values::Average, tensor) ? Values::Average : Values::Weight;
+}
+
 Status writeShard(const std::string &path, std::span<const Item> items, TensorReader &reader, int64_t step) {
   std::vector<SafetensorsWriter::Planned> plan;
   for (const Item &item : items)
@@ -49,7 +56,7 @@ Status writeShard(const std::string &path, std::span<const Item> items, TensorRe
       item.entry->file->release(*item.entry->tensor);
       continue;
     }
-    TensorView view = HADAL_TRY(reader.read(Values::Weight, *item.trained));
+    TensorView view = HADAL_TRY(reader.read(item.values, *item.trained));
     if (!allFinite({static_cast<const float *>(view.data), view.bytes() / sizeof(float)}))
       return invalidArgument("step " + std::to_string(step) + ": " + item.plan.name + " is not finite; no checkpoint is written");
     HADAL_TRY(writer.write(view.data));
@@ -57,15 +64,18 @@ Status writeShard(const std::string &path, std::span<const Item> items, TensorRe
   return writer.commit();
 }
 
-constexpr Values optimizerValues[] = {Values::FirstMoment, Values::SecondMoment, Values::Average};
+constexpr Values optimizerValues[] = {Values::FirstMoment, Values::SecondMoment};
 
 std::string stateName(Values values, const TrainedTensor &tensor) { return std::string(valuesName(values)) + "." + tensor.name; }
 
 } // namespace
 
 Status hadal::writeWeights(const std::string &folder, const Trainables &trainables, TensorReader &reader, int64_t step, const Checkpoint *source,
-                           uint64_t limit) {
+                           uint64_t limit, Values values) {
   std::vector<Item> items = itemsOf(trainables, source);
+  for (Item &item : items)
+    if (item.trained && values == Values::Average)
+      item.values = averageOf(trainables, *item.trained);
   std::vector<size_t> ends; // of the shards
   uint64_t total = 0, inShard = 0;
   for (size_t i = 0; i < items.size(); ++i) {
@@ -93,6 +103,11 @@ Status hadal::writeWeights(const std::string &folder, const Trainables &trainabl
   return writeFile(folder + "/model.safetensors.index.json", std::as_bytes(std::span(text)));
 }
 
+bool hadal::hasAverages(const Trainables &trainables) {
+  return std::any_of(trainables.tensors().begin(), trainables.tensors().end(),
+                     [&](const TrainedTensor &tensor) { return trainables.has(Values::Average, tensor); });
+}
+
 Status hadal::writeOptimizer(const std::string &folder, const Trainables &trainables, TensorReader &reader) {
   std::vector<SafetensorsWriter::Planned> plan;
   for (Values values : optimizerValues)
@@ -112,6 +127,10 @@ Status hadal::visitReads(const Trainables &trainables, const Checkpoint *source,
   for (const Item &item : itemsOf(trainables, source))
     if (item.trained)
       HADAL_TRY(visit(Values::Weight, *item.trained));
+  if (hasAverages(trainables))
+    for (const Item &item : itemsOf(trainables, source))
+      if (item.trained)
+        HADAL_TRY(visit(averageOf(trainables, *item.trained), *item.trained));
   for (Values values : optimizerValues)
     for (const TrainedTensor &tensor : trainables.tensors())
       if (trainables.has(values, tensor))
@@ -121,15 +140,12 @@ Status hadal::visitReads(const Trainables &trainables, const Checkpoint *source,
 
 Status hadal::readOptimizer(const std::string &folder, Trainables &trainables) {
   Safetensors file = HADAL_TRY(Safetensors::open(folder + "/state.safetensors"));
-  trainables.startAverages();
   for (Values values : optimizerValues)
     for (const TrainedTensor &tensor : trainables.tensors()) {
       if (!trainables.has(values, tensor) || !trainables.isUpdatedHere(tensor))
         continue;
       std::string name = stateName(values, tensor);
       const StoredTensor *stored = file.find(name);
-      if (!stored && values == Values::Average)
-        continue;
       if (!stored)
         return notFound(file.path() + ": no tensor '" + name + "'");
       if (stored->element != ElementType::F32 || stored->shape != tensor.shape)
@@ -140,6 +156,28 @@ Status hadal::readOptimizer(const std::string &folder, Trainables &trainables) {
       HADAL_TRY(trainables.pack(values, tensor, {stored->element, stored->shape, const_cast<std::byte *>(file.data(*stored))}));
       file.release(*stored);
     }
+  return {};
+}
+
+Status hadal::readAverages(const std::string &folder, Trainables &trainables) {
+  trainables.startAverages();
+  if (std::error_code code; !hasAverages(trainables) || !std::filesystem::exists(folder, code))
+    return {};
+  Checkpoint checkpoint = HADAL_TRY(Checkpoint::open(folder));
+  for (const TrainedTensor &tensor : trainables.tensors()) {
+    if (!trainables.has(Values::Average, tensor) || !trainables.isUpdatedHere(tensor))
+      continue;
+    auto entry = checkpoint.find(tensor.name);
+    if (!entry)
+      return notFound(folder + ": no tensor '" + tensor.name + "'");
+    const StoredTensor &stored = *entry->tensor;
+    bool aligned = reinterpret_cast<uintptr_t>(entry->data()) % sizeof(float) == 0;
+    if (stored.element != ElementType::F32 || stored.shape != tensor.shape || !aligned)
+      return invalidFile(folder + ": " + tensor.name + ": wants F32 " + toString(tensor.shape) + ", file has " +
+                         std::string(elementTypeName(stored.element)) + " " + toString(stored.shape) + (aligned ? "" : ", misaligned"));
+    HADAL_TRY(trainables.pack(Values::Average, tensor, {stored.element, stored.shape, const_cast<std::byte *>(entry->data())}));
+    entry->file->release(stored);
+  }
   return {};
 }
 

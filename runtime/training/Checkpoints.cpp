@@ -127,6 +127,12 @@ Status Checkpoints::write(Trainables &trainables, const TrainingProgress &progre
     OwnTensors own(trainables);
     TensorReader &reader = companions.reader ? *companions.reader : own;
     HADAL_TRY(writeWeights(part, trainables, reader, progress.step, companions.source));
+    std::vector<std::string> models = {part};
+    if (hasAverages(trainables)) {
+      models.push_back(part + "/average");
+      HADAL_TRY(makeFolder(models.back()));
+      HADAL_TRY(writeWeights(models.back(), trainables, reader, progress.step, companions.source, shardBytes, Values::Average));
+    }
     HADAL_TRY(writeOptimizer(part + "/optimizer", trainables, reader));
     Json training = {{"format", 1},
                      {"step", progress.step},
@@ -138,12 +144,14 @@ Status Checkpoints::write(Trainables &trainables, const TrainingProgress &progre
                      {"settings", progress.settings}};
     std::string text = training.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
     HADAL_TRY(writeFile(part + "/optimizer/training.json", std::as_bytes(std::span(text))));
-    if (!companions.tokenizerFolder.empty())
-      HADAL_TRY(copyTokenizer(companions.tokenizerFolder, part));
     std::string config = HADAL_TRY(checkpointConfig(companions.config));
-    HADAL_TRY(writeFile(part + "/config.json", std::as_bytes(std::span(config))));
     HADAL_TRY(syncFolder(part + "/optimizer"));
-    HADAL_TRY(syncFolder(part));
+    for (auto model = models.rbegin(); model != models.rend(); ++model) {
+      if (!companions.tokenizerFolder.empty())
+        HADAL_TRY(copyTokenizer(companions.tokenizerFolder, *model));
+      HADAL_TRY(writeFile(*model + "/config.json", std::as_bytes(std::span(config))));
+      HADAL_TRY(syncFolder(*model));
+    }
     // Only a run that went on from an older checkpoint meets one of its own step.
     if (fs::exists(path, code))
       HADAL_TRY(removeFolder(folder, name));
@@ -183,6 +191,7 @@ Result<TrainingProgress> hadal::resumeFrom(const std::string &path, const Checkp
     return invalidFile(file + ": wants step and data, with key, seed, epoch and row");
   HADAL_TRY(trainables.load(opened, show));
   HADAL_TRY(readOptimizer(path + "/optimizer", trainables));
+  HADAL_TRY(readAverages(path + "/average", trainables));
   TrainingProgress progress;
   progress.step = static_cast<int64_t>(*step);
   progress.data = {data["key"].get<std::string>(), *seed, *epoch, *row};

@@ -3,7 +3,8 @@
 //     OUT/step-00000100/config.json                 the model's, with its element type
 //                       model.safetensors           weights, F32; in shards with an index where they take more than 5 GB
 //                       tokenizer.json, ...         copies
-//                       optimizer/state.safetensors moments and averages, as "first_moment.NAME", ...
+//                       average/                    the same files with averages of the weights, where the module keeps them
+//                       optimizer/state.safetensors moments, as "first_moment.NAME", ...
 //                       optimizer/training.json     step, place in the data, settings
 //
 // A folder is written under a name that begins with a dot, synced and renamed: one that is there is whole. The newest is

@@ -31,29 +31,39 @@ def run(ranks, tool, *words, status=0):
     return p.stdout if not status else [line for line in p.stderr.splitlines() if line.startswith(tool + ": ")]
 
 
+def same(ranks, one, command, *words):
+    """Two micro-batches end as one did."""
+    two = one.parent / "two"
+    run(ranks, "hadal-run", command, *words, "--micro-batches", 2, "-o", two)
+    claim(f"{command}: two micro-batches have the same bits", two.read_bytes() == one.read_bytes())
+    two.unlink()
+
+
 def work(ranks, module, t, out):
     """All that a module is asked for; gives the lines that it prints, and what it counts."""
     common, said, counts = (module, "--weights", checkpoint, "--threads", 1), [], []
     # Five rows: ranks have different numbers of them. One row: most have none.
     for rows in ("five", "one"):
         run(ranks, "hadal-run", "logits", *common, "--input", t / rows, "--dump", "-o", out / f"{rows}.logits")
+        same(ranks, out / f"{rows}.logits", "logits", *common, "--input", t / rows, "--dump")
         for name, drawn in (("greedy", []), ("drawn", ["--temperature", 0.9, "--top-p", 0.9, "--seed", 3])):
             words = (*common, "--input", t / rows, "--max-new-tokens", 8, *drawn)
             run(ranks, "hadal-run", "generate", *words, "--stats", out / "stats", "-o", out / f"{rows}.{name}")
             stats = json.loads((out / "stats").read_text())
-            if ranks > 1 and drawn: # two micro-batches
-                run(ranks, "hadal-run", "generate", *words, "--micro-batches", 2, "-o", out / "two")
-                claim("two micro-batches have the same bits", (out / "two").read_bytes() == (out / f"{rows}.{name}").read_bytes())
-                (out / "two").unlink()
+            if ranks > 1 and drawn:
+                same(ranks, out / f"{rows}.{name}", "generate", *words)
             counts.append([stats[key] for key in ("sequences", "prefill_tokens", "decode_tokens")])
             if rows == "five" and drawn:
                 said.append(run(ranks, "hadal-run", "generate", *words))
     (out / "stats").unlink()
     if load(out / "five.logits").keys() >= {f"router.{config['first_k_dense_replace']}.topk_ids"}:
-        run(ranks, "hadal-run", "logits", *common, "--input", t / "five", "--routes", out / "five.logits", "-o", out / "five.routed")
+        routed = (*common, "--input", t / "five", "--routes", out / "five.logits")
+        run(ranks, "hadal-run", "logits", *routed, "-o", out / "five.routed")
+        same(ranks, out / "five.routed", "logits", *routed)
     if (folder / "val.txt").exists():
         (t / "text").write_text((folder / "val.txt").read_text()[:6000])
         said.append(run(ranks, "hadal-run", "score", *common, "--text", t / "text"))
+        claim("two micro-batches have the same score", run(ranks, "hadal-run", "score", *common, "--text", t / "text", "--micro-batches", 2) == said[-1])
         said.append(run(ranks, "hadal-run", "generate", *common, "--prompt", "In the beginning", "--max-new-tokens", 12))
     return said, counts
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Twenty steps of the quickstart's model on one rank and on eight (2 pipeline x 2 expert-parallel x 2 data-parallel, two nodes, dualpipe): the same
-# log and the same checkpoint, bit for bit. What each of the eight takes is predicted.
+# log and the same checkpoint, bit for bit. Averages of the weights are scored. What each of the eight takes is predicted.
 #     steps.sh BIN MPIRUN EXAMPLE TENSORS      TENSORS: the folder of tensors.py
 set -u
 bin=$1 mpirun=$2 example=$3 tensors=$4
@@ -19,9 +19,9 @@ on() { # on RANKS WORDS...: hadal-run
 train() { # train RANKS LAYOUT...
   local ranks=$1
   shift
-  "$bin/hadal-compile" "$example/model" --mode=train --micro-batch=1 --micro-batches=16 --sum-groups=8 --seq=64 --precision=fp32 "$@" -o "$ranks.hadal" ||
+  "$bin/hadal-compile" "$example/model" --mode=train --micro-batch=1 --micro-batches=16 --sum-groups=8 --seq=64 --precision=fp32 --average "$@" -o "$ranks.hadal" ||
     fail "$* does not compile"
-  on "$ranks" train "$ranks.hadal" --init-seed 1 --data "$example/kjv.txt" --tokenizer "$example/model" --token-cache "$dir" --steps 20 --lr 1e-3 \
+  on "$ranks" train "$ranks.hadal" --init-seed 1 --data "$example/kjv.txt" --tokenizer "$example/model" --token-cache "$dir" --steps 20 --lr 1e-3 --average-decay 0.5 \
     --log "$ranks.jsonl" --checkpoint-dir "$ranks" --checkpoint-every 10
 }
 train 1
@@ -31,6 +31,18 @@ untimed() { sed 's/"tokens_per_second": [^,]*, //' "$1"; }
 for step in 10 20; do
   diff -r "1/step-000000$step" "8/step-000000$step" || fail "the checkpoints of step $step differ"
 done
+
+# Averages of the weights are a model like any other. They lag behind the weights while the loss falls.
+last=8/step-00000020
+head -c 20000 "$example/kjv.txt" >text
+"$bin/hadal-compile" $last/average --mode=generate -o model.hadal || fail "averages do not compile"
+for weights in $last $last/average; do
+  on 1 score model.hadal --weights $weights --text text
+  sed -n 's/^nll \([0-9.]*\) perplexity .*/\1/p' said
+done >nll
+python3 -c 'import sys
+weights, averages = map(float, open("nll"))
+assert weights < averages < 8, (weights, averages)' || fail "scores of weights and averages: $(cat nll)"
 
 # Predicted memory is within 5 % of what the run has counted. Rows of experts are data: random ids and drawn weights choose almost evenly.
 PYTHONPATH=$tensors python3 -c 'import random, tensors

@@ -49,6 +49,9 @@ works train --input in.safetensors --steps 20 --log rest.jsonl --checkpoint-dir 
 cmp -s half/step-00000020/model.safetensors whole/step-00000020/model.safetensors || fail "the resumed weights differ"
 cmp -s half/step-00000020/optimizer/state.safetensors whole/step-00000020/optimizer/state.safetensors || fail "the resumed moments differ"
 [ "$(untimed half.jsonl rest.jsonl)" = "$(untimed whole.jsonl)" ] || fail "the resumed log differs"
+cmp -s half/step-00000020/average/model.safetensors whole/step-00000020/average/model.safetensors || fail "the resumed averages differ"
+cmp -s whole/step-00000020/average/model.safetensors whole/step-00000020/model.safetensors && fail "averages are the weights"
+cmp -s whole/step-00000020/average/config.json whole/step-00000020/config.json || fail "averages have another configuration"
 grep -q '"torch_dtype": "float32"' whole/step-00000020/config.json || fail "config.json: $(cat whole/step-00000020/config.json)"
 cmp -s ckpt/tokenizer.json half/step-00000020/tokenizer.json || fail "no tokenizer in the checkpoint"
 for name in model.layers.9.other.weight model.layers.2.embed_tokens.weight model.layers.1.mlp.experts.1.up_proj.weight; do

@@ -31,11 +31,13 @@ struct GenerateOptions : SessionOptions {
 struct LogitsCommandOptions : SessionOptions {
   std::string input, routes;
   bool dump = false;
+  int64_t microBatches = 1;
   JobOptions job;
 };
 
 struct ScoreOptions : SessionOptions {
   std::string text;
+  int64_t microBatches = 1;
   JobOptions job;
 };
 

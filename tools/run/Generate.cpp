@@ -146,20 +146,16 @@ struct Figures {
 };
 
 struct Parts {
-  std::unique_ptr<Session> session;
   std::optional<Tokenizer> tokenizer;
   std::unique_ptr<Generation> generation;
   std::optional<Recording> recording;
   int64_t rows = 0;
 };
 
-Status prepare(const GenerateOptions &options, std::optional<Module> carried, Job &job, Parts &parts) {
+Status prepare(const GenerateOptions &options, Job &job, Session &session, Parts &parts) {
   if (options.stats != "-")
     HADAL_TRY(checkFolderOf(options.stats));
-  parts.session = HADAL_TRY(Session::open(options, std::move(carried)));
-  Session &session = *parts.session;
   const fb::Model &model = *HADAL_TRY(inferenceModelOf(session.module()));
-  HADAL_TRY(job.take(session.module()));
   std::vector<std::vector<int32_t>> prompts;
   if (options.prompt) {
     parts.tokenizer.emplace(HADAL_TRY(Tokenizer::open(weightsFolder(options))));
@@ -206,8 +202,7 @@ Result<GenerationStatistics> countsOfAll(Job &job, const GenerationStatistics &m
   return all;
 }
 
-Status generateRows(const GenerateOptions &options, Job &job, Parts &parts) {
-  Session &session = *parts.session;
+Status generateRows(const GenerateOptions &options, Job &job, Session &session, Parts &parts) {
   // The text of a prompt is the first rank's, and shown as it comes; ids of rows are shown in the end.
   std::optional<Display> display;
   if (parts.tokenizer || !parts.recording)
@@ -245,10 +240,8 @@ Status generateRows(const GenerateOptions &options, Job &job, Parts &parts) {
 } // namespace
 
 Status run::generate(const GenerateOptions &options, std::optional<Module> carried) {
-  Parts parts; // outlives what the job lets it do
-  auto job = HADAL_TRY(Job::open(options.job, "hadal-run"));
-  HADAL_TRY(job->agree(prepare(options, std::move(carried), *job, parts), "prepares"));
-  job->runWith(parts.session->executor(), parts.session->traceWanted());
-  Status status = generateRows(options, *job, parts);
-  return status ? status : Status(job->stop(status.error()));
+  Parts parts;
+  return Job::infer(
+      options, options.job, std::move(carried), [&](Job &job, Session &session) { return prepare(options, job, session, parts); },
+      [&](Job &job, Session &session) { return generateRows(options, job, session, parts); });
 }

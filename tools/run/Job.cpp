@@ -2,6 +2,7 @@
 
 #include "tools/run/Job.h"
 
+#include "runtime/ModelLimits.h"
 #include "runtime/comm/Activity.h"
 #include "runtime/comm/DelayedComm.h"
 #include "runtime/comm/MpiComm.h"
@@ -63,6 +64,22 @@ Job::~Job() {
     inferring->setRanks(nullptr);
   if (comm && !isOne())
     ::signal(SIGTERM, SIG_DFL);
+}
+
+Status Job::infer(const SessionOptions &options, const JobOptions &jobOptions, std::optional<Module> carried,
+                  const std::function<Status(Job &, Session &)> &prepare, const std::function<Status(Job &, Session &)> &work) {
+  std::unique_ptr<Session> session; // outlives what the job lets it do
+  auto job = HADAL_TRY(open(jobOptions, "hadal-run"));
+  auto begin = [&]() -> Status {
+    session = HADAL_TRY(Session::open(options, std::move(carried)));
+    HADAL_TRY(inferenceModelOf(session->module()));
+    HADAL_TRY(job->take(session->module()));
+    return prepare(*job, *session);
+  };
+  HADAL_TRY(job->agree(begin(), "prepares"));
+  job->runWith(session->executor(), session->traceWanted());
+  Status status = work(*job, *session);
+  return status ? status : Status(job->stop(status.error()));
 }
 
 Status Job::take(const Module &module) {

@@ -26,6 +26,12 @@ struct JobOptions {
 /// calls in the same order.
 class Job {
 public:
+  /// Runs a command of inference. On each rank: opens the module (`carried`: the executable's own), `prepare`s, which reads and checks the input
+  /// and loads the weights, and when all ranks have done so `work`s, where programs run over ranks. An error in the first is said once, one in
+  /// the second by the rank that has it, and stops all.
+  static Status infer(const SessionOptions &options, const JobOptions &jobOptions, std::optional<Module> carried,
+                      const std::function<Status(Job &, Session &)> &prepare, const std::function<Status(Job &, Session &)> &work);
+
   /// Finds the other ranks. `program` begins the line that a rank says when it is stopped from outside.
   static Result<std::unique_ptr<Job>> open(const JobOptions &options, const std::string &program);
   ~Job();
