@@ -78,6 +78,11 @@ int main(int argc, char **argv) {
   try {
     app.parse(argc, argv);
     Status status = [&]() -> Status {
+      // What the other mode has is refused, not ignored.
+      for (auto *option : (request.input.empty() ? job : alone)->get_options())
+        if (*option)
+          return invalidArgument(option->get_name() + (request.input.empty() ? ": wants INPUT" : ": is for a schedule without INPUT; hadal-inspect "
+                                                                                                   "MODULE --timeline draws a module's"));
       if (!request.input.empty()) {
         if (*pp && !layout.pp)
           return invalidArgument("--pp wants at least one rank");

@@ -106,6 +106,17 @@ refused 2 'nowhere' train two.hadal --weights nowhere $train --steps 1 --checkpo
 refused 2 'steps' train two.hadal --init-seed 1 $train --steps 0
 refused 4 'step [0-9]*: .*model.embed_tokens.weight' train four.hadal --init-seed 1 --input in.safetensors --steps 100 --lr 1e30 --checkpoint-dir blown
 
+# A rank that dies before it has met the others.
+cat >early <<END
+#!/bin/sh
+[ \$OMPI_COMM_WORLD_RANK = 2 ] && sleep 2 && kill -KILL \$\$
+exec "$run" "\$@"
+END
+chmod +x early
+timeout 60 "$mpirun" --allow-run-as-root --oversubscribe --bind-to none -n 4 ./early train four.hadal --init-seed 1 $train --steps 1 --checkpoint-dir never >stdout 2>stderr &&
+  fail "a job without rank 2 works"
+grep -q '^hadal-run: rank [013]: stopped from outside in its preparations$' stderr && [ ! -e never ] || fail "an early death: says $(cat stderr)"
+
 # A rank that dies, and one that stalls: the others say where, in time, and the last checkpoint is whole.
 for signal in KILL STOP; do
   rm -rf last

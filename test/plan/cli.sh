@@ -80,6 +80,10 @@ refused "--ep=48 wants to divide the 256 experts" "$model" --ep=48 --nodes=6 --b
 refused "fewer" "$model" --schedule=fewer
 refused "does not split" "$model" --pp=16 --ep=64 --dp=2 --batch=100 --html never
 refused "wants INPUT" --cluster "$cluster"
+refused "--json: wants INPUT" --schedule=1f1b --pp=2 --micro-batches=4 --json
+for option in --order --timeline --costs=1,1,1; do
+  refused "${option%=*}: is for a schedule without INPUT" "$model" $option
+done
 
 [ $failures = 0 ] && echo "all claims hold"
 exit $((failures > 0))

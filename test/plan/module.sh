@@ -34,7 +34,10 @@ assert [l.split() for l in open("order")] == [names[r] for r in sorted(names)]' 
 
 # Other schedules may run its stages, as many as they are; other layouts may not.
 "$bin/hadal-plan" t.hadal --compare schedules >text || fail "--compare"
-grep -qE '^zb1p .* %' text && grep -q 'is compiled for pp 2, ep 2, dp 1 and 2 stages' text || fail "$(cat text)"
+grep -qE '^zb1p .* %' text && grep -q '^dualpipev on pp 1, ep 2, dp 2: t.hadal: is compiled for pp 2, ep 2, dp 1 and 2 stages' text || fail "$(cat text)"
+[ "$(grep -c ' %' text)" = 3 ] && [ "$(head -4 text | grep -c 'is compiled for')" = 0 ] || fail "errors in the table: $(cat text)"
+"$bin/hadal-plan" t.hadal --compare layouts >out 2>stderr && fail "--compare layouts of a module"
+[ "$(wc -l <stderr)" = 1 ] && [ ! -s out ] && grep -q 't.hadal is compiled for one layout' stderr || fail "--compare layouts: $(cat out stderr)"
 "$bin/hadal-plan" t.hadal --pp=4 2>stderr && fail "--pp=4 is taken"
 grep -q 'is a module, which says schedule, layout and batch itself' stderr || fail "$(cat stderr)"
 head -c 2000 t.hadal >cut.hadal

@@ -63,6 +63,8 @@ Status plan::showPlan(PlanRequest request) {
   Cluster cluster = HADAL_TRY(readCluster(request.cluster));
   if (request.layoutGiven && !std::filesystem::is_directory(request.input) && std::filesystem::exists(request.input))
     return invalidArgument(request.input + ": is a module, which says schedule, layout and batch itself");
+  if (request.compare == "layouts" && std::filesystem::is_regular_file(request.input))
+    return invalidArgument("--compare layouts: " + request.input + " is compiled for one layout; compare those of a folder with config.json");
   ModelSize size;
   WorkSource source = HADAL_TRY(openSource(request.input, request.layout, size));
   complete(request.layout, size, cluster);

@@ -51,13 +51,15 @@ std::vector<Candidate> plan::compareLayouts(const WorkSource &source, const Layo
 std::string plan::toText(const std::vector<Candidate> &candidates) {
   std::string text = "schedule    pp   ep   dp   step (s)  bubble (s)  tokens/day (B)  MFU, causal  memory (GB)  K GPU "
                      "h / T tokens  M USD / T tokens\n";
+  std::string without;
   for (const Candidate &c : candidates) {
-    text += format("%-9s %4lld %4lld %4lld  ", c.layout.schedule.c_str(), (long long)c.layout.pp,
-                   (long long)c.layout.ep, (long long)c.layout.dp);
     if (!c.plan.ok()) {
-      text += c.plan.error().message + "\n";
+      without += c.layout.schedule + format(" on pp %lld, ep %lld, dp %lld: ", (long long)c.layout.pp, (long long)c.layout.ep, (long long)c.layout.dp) +
+                 c.plan.error().message + "\n";
       continue;
     }
+    text += format("%-9s %4lld %4lld %4lld  ", c.layout.schedule.c_str(), (long long)c.layout.pp,
+                   (long long)c.layout.ep, (long long)c.layout.dp);
     const Plan &p = **c.plan;
     double hours = p.gpuHours(1e12);
     text += format("%9.3f  %10.2f  %14.2f  %9.2f %%  %10.1f%s  %18.1f  %16.3f\n", p.result.seconds(),
@@ -65,7 +67,9 @@ std::string plan::toText(const std::vector<Candidate> &candidates) {
                    fits(p) ? " " : "!", hours / 1e3, hours * p.cluster.pricePerGpuHour / 1e6);
   }
   for (const Candidate &c : candidates)
-    if (c.plan.ok() && !fits(**c.plan))
-      return text + format("!: more than the %.0f GB of a GPU\n", (*c.plan)->cluster.memoryBytes / 1e9);
-  return text;
+    if (c.plan.ok() && !fits(**c.plan)) {
+      text += format("!: more than the %.0f GB of a GPU\n", (*c.plan)->cluster.memoryBytes / 1e9);
+      break;
+    }
+  return text + without;
 }

@@ -43,13 +43,14 @@ void sayWhatWasInterrupted(int) {
 
 Result<std::unique_ptr<Job>> Job::open(const JobOptions &options, const std::string &program) {
   std::unique_ptr<Job> job(new Job(options, program));
-  unsigned ranks = Launch::ofThisProcess().ranks;
-  if (ranks > 1) {
-    job->comm = HADAL_TRY(openMpi());
-    std::snprintf(whoIsStopped, sizeof whoIsStopped, "%s: rank %u: ", program.c_str(), job->comm->rank());
+  Launch launch = Launch::ofThisProcess();
+  if (launch.ranks > 1) {
+    // Before MPI starts: ranks meet there for the first time, and one of them may never come.
+    std::snprintf(whoIsStopped, sizeof whoIsStopped, "%s: rank %u: ", program.c_str(), launch.rank);
     struct sigaction action = {};
     action.sa_handler = sayWhatWasInterrupted;
     ::sigaction(SIGTERM, &action, nullptr);
+    job->comm = HADAL_TRY(openMpi());
   } else {
     job->alone = std::make_unique<InProcessWorld>(1);
     job->comm = job->alone->comm(0);
