@@ -17,9 +17,16 @@ static std::string quoted(std::string_view name) {
   return text + "\"";
 }
 
+static std::string listed(const std::vector<unsigned> &ranks) {
+  std::string text;
+  for (unsigned rank : ranks)
+    text += (text.empty() ? "" : ", ") + std::to_string(rank);
+  return "[" + text + "]";
+}
+
 namespace {
 /// Where events are shown: a thread of the picture for each of these.
-enum Lane : unsigned { Programs, Kernels, FirstChunk, SecondChunk, FirstComm };
+enum Lane : unsigned { Programs, Kernels, Waits, FirstChunk };
 
 class Lines {
 public:
@@ -50,32 +57,40 @@ std::string Trace::eventsText(unsigned rank, int64_t shiftNs) const {
   Lines lines(rank, shiftNs);
   if (!chunks.empty()) {
     lines.name("process_name", 0, "rank " + std::to_string(rank));
-    lines.name("thread_name", FirstChunk, "chunks");
+    lines.name("thread_name", Waits, "waits");
     lines.name("thread_name", Kernels, "kernels");
     lines.name("thread_name", Programs, "programs");
   }
   for (const Event &e : events)
     lines.add(e.kernel ? "kernel" : "program", e.name, e.kernel ? Kernels : Programs, e.beginNs, e.endNs,
               "\"flops\": " + std::to_string(e.flops) + ", \"" + (e.kernel ? "tasks" : "launches") + "\": " + std::to_string(e.count));
-  for (const Named &e : chunks)
-    lines.add("chunk", e.name, e.lane ? SecondChunk : FirstChunk, e.beginNs, e.endNs, "");
+  for (const Named &e : waits)
+    lines.add("wait", e.name, Waits, e.beginNs, e.endNs, "");
   // Events of one thread may not overlap: each goes to the first that is free when it begins.
-  std::vector<const Named *> ordered;
-  for (const Named &e : comm)
-    ordered.push_back(&e);
-  std::sort(ordered.begin(), ordered.end(), [](const Named *a, const Named *b) { return a->beginNs < b->beginNs; });
-  std::vector<int64_t> ends;
-  for (const Named *e : ordered) {
-    size_t lane = 0;
-    while (lane < ends.size() && ends[lane] > e->beginNs)
-      ++lane;
-    if (lane == ends.size()) {
-      ends.push_back(0);
-      lines.name("thread_name", FirstComm + unsigned(lane), "communication");
+  unsigned nextLane = FirstChunk;
+  auto addAll = [&](const std::vector<Named> &all, const char *category, const char *thread, auto argsOf) {
+    std::vector<const Named *> ordered;
+    for (const Named &e : all)
+      ordered.push_back(&e);
+    std::stable_sort(ordered.begin(), ordered.end(), [](const Named *a, const Named *b) { return a->beginNs < b->beginNs; });
+    std::vector<int64_t> ends;
+    for (const Named *e : ordered) {
+      size_t lane = 0;
+      while (lane < ends.size() && ends[lane] > e->beginNs)
+        ++lane;
+      if (lane == ends.size()) {
+        ends.push_back(0);
+        lines.name("thread_name", nextLane + unsigned(lane), thread);
+      }
+      ends[lane] = e->endNs;
+      lines.add(category, e->name, nextLane + unsigned(lane), e->beginNs, e->endNs, argsOf(*e));
     }
-    ends[lane] = e->endNs;
-    lines.add("comm", e->name, FirstComm + unsigned(lane), e->beginNs, e->endNs, "");
-  }
+    nextLane += unsigned(ends.size());
+  };
+  addAll(chunks, "chunk", "chunks", [](const Named &) { return std::string(); });
+  addAll(comm, "comm", "communication", [](const Named &e) {
+    return "\"tag\": " + std::to_string(e.ends.tag) + ", \"to\": " + listed(e.ends.to) + ", \"from\": " + listed(e.ends.from);
+  });
   return std::move(lines.text);
 }
 

@@ -2,8 +2,9 @@
 //
 // Chrome trace events (chrome://tracing, ui.perfetto.dev): complete events ("ph": "X") with times in microseconds.
 // cat "kernel": one per launch, name = the kernel's symbol, args {flops, tasks}. cat "program": one per program run,
-// name = the program, args {flops, launches}. cat "chunk": one per item of a rank's order. cat "comm": what is sent and exchanged.
-// A rank is a pid.
+// name = the program, args {flops, launches}. cat "chunk": one per item of a rank's order, from where it may run. cat "comm": what is
+// sent, received and exchanged, from where this rank is ready for it, args {tag, to, from}: both ends know a message by its tag. cat
+// "wait": nothing is computed, for messages have not come. A rank is a pid.
 //
 //===--------------------------------------------------------------------===//
 
@@ -37,10 +38,16 @@ public:
     events.push_back({name, beginNs, endNs, flops, launches, false});
   }
 
-  /// A chunk, as "F0.3"; `lane` 1 for the second half of a pair.
-  void addChunk(std::string name, int64_t beginNs, int64_t endNs, unsigned lane) { chunks.push_back({std::move(name), beginNs, endNs, lane}); }
+  /// A chunk, as "F0.3".
+  void addChunk(std::string name, int64_t beginNs, int64_t endNs) { chunks.push_back({std::move(name), beginNs, endNs, {}}); }
+  /// Ranks that a message goes to and comes from, and its tag.
+  struct Ends {
+    uint32_t tag = 0;
+    std::vector<unsigned> to, from;
+  };
   /// Communication from its beginning to its end; from one thread, which may be another than that of the rest.
-  void addComm(std::string name, int64_t beginNs, int64_t endNs) { comm.push_back({std::move(name), beginNs, endNs, 0}); }
+  void addComm(std::string name, int64_t beginNs, int64_t endNs, Ends ends) { comm.push_back({std::move(name), beginNs, endNs, std::move(ends)}); }
+  void addWait(int64_t beginNs, int64_t endNs) { waits.push_back({"waits for messages", beginNs, endNs, {}}); }
 
   /// {"traceEvents": [...]}, atomically. `others`: events of other ranks, as their eventsText().
   Status write(const std::string &path, std::span<const std::string> others = {}) const;
@@ -60,10 +67,10 @@ private:
   struct Named {
     std::string name;
     int64_t beginNs, endNs;
-    unsigned lane;
+    Ends ends; ///< of communication
   };
   std::chrono::steady_clock::time_point start;
-  std::vector<Named> chunks, comm;
+  std::vector<Named> chunks, comm, waits;
   std::vector<Event> events;
 };
 

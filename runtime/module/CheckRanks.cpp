@@ -262,4 +262,16 @@ Status checkRanks(const fb::Module &module) {
   return status ? checkOthers(module) : invalidFile("the table of ranks: " + status.error().message);
 }
 
+uint32_t endOfItem(const fb::Order &order, uint32_t first) {
+  return order.chunks()->Get(first)->paired() && first + 1 < order.chunks()->size() ? first + 2 : first + 1;
+}
+
+uint32_t endOfWindow(const fb::Order &order, uint32_t first) {
+  auto isFiller = [&](uint32_t at) { return order.chunks()->Get(at)->kind() == fb::ChunkKind_WeightGrad; };
+  uint32_t end = endOfItem(order, first);
+  for (int others = isFiller(first) ? 2 : 1; others > 0 && end < order.chunks()->size(); end = endOfItem(order, end))
+    others -= !isFiller(end);
+  return end;
+}
+
 } // namespace hadal

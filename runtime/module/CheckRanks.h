@@ -24,6 +24,13 @@ uint32_t stageOf(const fb::Ranks &ranks, uint32_t pp, uint32_t direction);
 /// Owners of micro-batches: (expert-parallel rank, data-parallel rank), twice for dualpipe.
 uint64_t ownersOf(const fb::Ranks &ranks);
 
+/// Where the item ends that begins at chunk `first`: one chunk, or two that are issued together.
+uint32_t endOfItem(const fb::Order &order, uint32_t first);
+
+/// Where the chunks end that may run while the item at `first` is the first one that has not ended: it, and all up to the end of the next
+/// item that is no weight gradient; where it is one itself, of the next two. With overlap off that is the item.
+uint32_t endOfWindow(const fb::Order &order, uint32_t first);
+
 } // namespace hadal
 
 #endif // HADAL_RUNTIME_MODULE_CHECKRANKS_H

@@ -263,7 +263,8 @@ Status RankColumn::findLeftovers() const {
   return {};
 }
 
-/// Once more in order of items, as memory is taken and given back at their ends at the latest.
+/// Once more in order of items, as memory is taken and given back at their ends at the latest. While one runs the others of its window may
+/// have all that they write.
 void RankColumn::findPeaks(std::vector<RankPeak> &peaks) const {
   peaks.assign(all.size(), {});
   for (uint32_t number = 0; number < all.size(); ++number) {
@@ -275,9 +276,15 @@ void RankColumn::findPeaks(std::vector<RankPeak> &peaks) const {
           ++users[run.values][argument];
       }
     uint64_t bytes = 0, values = 0;
-    for (const Item &item : all[number].items) {
-      bytes += item.bytes;
-      values += item.values;
+    const std::vector<Item> &items = all[number].items;
+    for (size_t i = 0, ahead = 0; i < items.size(); ++i) {
+      const Item &item = items[i];
+      const fb::Order &order = *ranks.orders()->Get(number);
+      for (uint32_t end = ranks.overlap() ? endOfWindow(order, item.first) : endOfItem(order, item.first);
+           ahead < items.size() && items[ahead].first < end; ++ahead) {
+        bytes += items[ahead].bytes;
+        values += items[ahead].values;
+      }
       if (bytes > peaks[number].bytes)
         peaks[number] = {bytes, item.first, values, nameOf(number, item)};
       for (const Run &run : item.runs)

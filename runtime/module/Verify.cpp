@@ -1,9 +1,10 @@
 #include "runtime/module/Verify.h"
-#include "runtime/module/BoundStates.h"
 #include "runtime/module/CheckRanks.h"
 #include "runtime/module/RankColumn.h"
+#include "runtime/module/UsedStates.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace hadal {
@@ -56,27 +57,25 @@ static Status verifyOrder(const fb::Ranks &ranks, uint32_t rank, uint32_t microB
   return {};
 }
 
-static std::set<std::string> statesOf(const fb::Module &module, const fb::Stage &stage) {
-  std::set<std::string> names;
-  for (uint32_t program : {stage.forward(), stage.input_grad(), stage.weight_grad()})
-    for (uint32_t state : boundStates(module, *module.programs()->Get(program)))
-      names.insert(module.states()->Get(state)->name()->str());
-  return names;
-}
-
 /// Rule 7.
 static Status verifyAccumulators(const fb::Module &module) {
   const fb::Training &training = *module.training();
   std::vector<std::set<uint32_t>> uses(training.trainables()->size());
   for (uint32_t i = 0; i < training.ranks()->stages()->size(); ++i) {
     const fb::Stage &stage = *training.ranks()->stages()->Get(i);
-    std::set<std::string> bound = statesOf(module, stage), own;
+    std::map<std::string, uint32_t> bound; // states, and how many of the stage's programs have them
+    for (uint32_t program : {stage.forward(), stage.input_grad(), stage.weight_grad()})
+      for (uint32_t state : usedStates(module, *module.programs()->Get(program)))
+        ++bound[module.states()->Get(state)->name()->str()];
+    std::set<std::string> own;
     for (const fb::Accumulator *a : *stage.accumulators()) {
       std::string of = "stage " + std::to_string(i) + ", accumulator " + a->state()->str();
       if (!own.insert(a->state()->str()).second)
         return invalidFile(of + " stands there twice");
       if (!bound.count(a->state()->str()))
         return invalidFile(of + " is of a state that no chunk of the stage has");
+      if (bound[a->state()->str()] > 1)
+        return invalidFile(of + " is of a state that chunks of more than one kind have, which keep no order");
       if (a->trainable() >= 0 && !uses[a->trainable()].insert(a->use()).second)
         return invalidFile(of + " is another's use " + std::to_string(a->use()) + " of " +
                            training.trainables()->Get(a->trainable())->name()->str());

@@ -5,7 +5,9 @@
 //
 // What is taken for granted of the runtime, and no more: each of the two streams of a rank runs its commands in order,
 // over the ends of chunks; the two wait for each other by events alone, whose numbers belong to one run of a program;
-// the two chunks of a pair run side by side, in any mixture. A send begins at once and ends some time; messages are
+// the two chunks of a pair run side by side, in any mixture. With overlap chunks of the next item may, too (endOfWindow
+// in CheckRanks.h), but for two of one micro-batch and stage; then messages of different chunks may pass each other, and
+// are told apart by micro-batch. A send begins at once and ends some time; messages are
 // known by stages, direction and value, and come in the order in which they were sent. A value's memory is taken when
 // the command that writes it begins, and given back when the last chunk that has it as an argument has ended.
 //
@@ -42,8 +44,8 @@ struct RankPeak {
 ///     through others), and nothing whose memory was given back; nothing is written twice. The same holds for
 ///     registers.
 ///  6. The exchanges of an expert-parallel group have one order: no two are free to pass each other.
-///  7. Every gradient of every trainable parameter is summed once for each of its uses, and bound by a chunk of the
-///  stage that sums it.
+///  7. Every gradient of every trainable parameter is summed once for each of its uses, and bound by chunks of
+///  one kind of the stage that sums it.
 /// `peaks` gets one for each pipeline rank.
 Status verifyRanks(const Module &module, std::vector<RankPeak> *peaks = nullptr);
 

@@ -1,8 +1,10 @@
 #include "runtime/parallel/ChunkPlan.h"
 
 #include "runtime/module/Expr.h"
+#include "runtime/module/UsedStates.h"
 
 #include <algorithm>
+#include <set>
 
 using namespace hadal;
 
@@ -46,7 +48,20 @@ StagePlan StagePlan::of(const fb::Module &module, unsigned stage) {
   const uint32_t programs[partCount] = {plan.table->forward(), plan.table->input_grad(), plan.table->weight_grad()};
   for (size_t i = 0; i < partCount; ++i)
     plan.set(Part(i), *module.programs()->Get(programs[i]));
+  for (ChunkProgram &program : plan.programs)
+    plan.findSums(module, program);
   return plan;
+}
+
+void StagePlan::findSums(const fb::Module &module, ChunkProgram &program) const {
+  std::set<std::string_view> sums;
+  for (const fb::Accumulator *accumulator : *table->accumulators())
+    sums.insert(accumulator->state()->string_view());
+  std::map<uint32_t, uint32_t> last; // by state
+  for (uint32_t at = program.program->commands()->size(); at-- > 0;)
+    for (uint32_t state : usedStates(module, *program.program->commands()->Get(at)))
+      if (sums.count(module.states()->Get(state)->name()->string_view()))
+        program.lastAdding[at] = std::max(program.lastAdding[at], last.insert({state, at}).first->second);
 }
 
 StagePlan StagePlan::ofProgram(const fb::Program &program) {
@@ -111,6 +126,7 @@ Status MicroBatchValues::allocate(MemoryPool &pool, const ChunkProgram &program,
 }
 
 void MicroBatchValues::release(Part done) {
+  ended = size_t(done) + 1;
   for (size_t i = 0; i < values.size(); ++i)
     if (plan->lastPart[i] <= done)
       values[i] = {};

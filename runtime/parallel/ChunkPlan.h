@@ -28,6 +28,8 @@ struct ChunkProgram {
   /// Of each command that communicates: its number among those that go the same way, which both ends count alike.
   std::vector<uint32_t> ordinals;
   std::array<std::vector<uint32_t>, 2> streams; ///< commands of each
+  /// Of each command that adds to sums of the stage: the last command that adds to one of the same.
+  std::map<uint32_t, uint32_t> lastAdding;
 };
 
 struct StagePlan {
@@ -43,6 +45,7 @@ struct StagePlan {
 
 private:
   void set(Part part, const fb::Program &program);
+  void findSums(const fb::Module &module, ChunkProgram &program) const;
 };
 
 /// What a micro-batch has in a stage.
@@ -66,11 +69,12 @@ struct MicroBatchValues {
 
   Value &valueOf(const ChunkProgram &program, uint32_t argument) { return values[program.values[argument]]; }
 
-  /// Gives back what no later part has as an argument.
+  /// A part has ended: gives back what no later part has as an argument.
   void release(Part done);
 
   const StagePlan *plan = nullptr;
   unsigned direction = 0, number = 0; ///< of the micro-batch, with its owner
+  size_t ended = 0;                   ///< parts
   std::vector<Value> values;
   std::vector<int64_t> registers;
 };

@@ -1,6 +1,7 @@
 #include "runtime/parallel/ChunkRunner.h"
 
 #include "runtime/comm/Activity.h"
+#include "runtime/module/CheckRanks.h"
 
 #include <algorithm>
 
@@ -20,12 +21,19 @@ Error ChunkRunner::failed(const Step &step, const Error &error) const {
   return {error.code, "rank " + std::to_string(layout.rank) + ": step " + std::to_string(step.number) + ", " + error.message};
 }
 
-/// The halves of the item at `at`: one, or two that are issued together.
-Result<std::vector<ChunkRunner::Half>> ChunkRunner::prepare(const fb::Order &order, uint32_t at, const Step &step) {
-  std::vector<Half> halves;
-  for (bool more = true; more; ++at) {
+bool ChunkRunner::Half::has(Part part) const {
+  return run && (run->program.part == part || std::find(parts.begin(), parts.end(), part) != parts.end());
+}
+
+bool ChunkRunner::Item::isDone() const {
+  return std::all_of(halves.begin(), halves.end(), [](const Half &half) { return half.isDone(); });
+}
+
+/// The item at `first`. What its chunks receive first may come before they begin.
+Result<ChunkRunner::Item> ChunkRunner::prepare(const fb::Order &order, uint32_t first, const Step &step) {
+  Item item{first, {}};
+  for (uint32_t at = first, end = endOfItem(order, first); at < end; ++at) {
     const fb::Chunk *chunk = order.chunks()->Get(at);
-    more = chunk->paired();
     unsigned direction = chunk->direction(), number = chunk->micro_batch();
     unsigned stage = layout.stageOf(layout.ppOf(layout.rank), direction);
     std::string name = chunkName(chunk->kind(), direction, number);
@@ -38,107 +46,116 @@ Result<std::vector<ChunkRunner::Half>> ChunkRunner::prepare(const fb::Order &ord
     } else if (!values) {
       return invalidArgument(name + ": its forward chunk has not run");
     }
-    Half half{chunk, std::move(name), values.get(), partsOf(chunk->kind()), nullptr};
-    half.lane = unsigned(halves.size());
-    HADAL_TRY(begin(half));
-    halves.push_back(std::move(half));
+    item.halves.push_back({chunk, std::move(name), values.get(), partsOf(chunk->kind()), nullptr});
+    nextPart(item.halves.back());
   }
-  return halves;
+  return item;
 }
 
-/// Begins the next part of a half.
-Status ChunkRunner::begin(Half &half) {
+void ChunkRunner::nextPart(Half &half) {
   half.run = std::make_unique<ChunkRun>(half.name, half.values->plan->programs[size_t(half.parts.back())], *half.values);
   half.parts.pop_back();
-  return {};
 }
 
 Status ChunkRunner::run(int64_t number, std::span<const MicroBatch> batches, const std::vector<int32_t> &stepCounts, const Hooks &hooks) {
   Step step{number, batches, stepCounts, hooks};
-  const fb::Order &order = *executor.module().tables().training()->ranks()->orders()->Get(layout.ppOf(layout.rank));
-  uint32_t count = order.chunks()->size();
   inFlight.clear();
-  std::vector<Half> next;
+  Status status = runItems(*executor.module().tables().training()->ranks()->orders()->Get(layout.ppOf(layout.rank)), step);
   // Runs that the stream knows must leave it before they die.
-  auto leave = [&](std::vector<Half> &halves) {
-    auto lock = stream.lock();
-    for (Half &half : halves)
+  auto lock = stream.lock();
+  for (Item &item : items)
+    for (Half &half : item.halves)
       if (half.run)
         stream.remove(*half.run);
-  };
-  for (uint32_t at = 0; at < count;) {
-    std::vector<Half> halves = std::move(next);
-    next.clear();
-    if (halves.empty()) {
-      auto prepared = prepare(order, at, step);
-      if (!prepared.ok())
-        return failed(step, prepared.error());
-      halves = std::move(*prepared);
-      auto lock = stream.lock();
-      for (Half &half : halves)
-        stream.add(*half.run);
-    }
-    at += uint32_t(halves.size());
-    if (at < count && options.overlap) {
-      // What the next chunks receive may come while these compute. A part of a micro-batch begins when the one before has ended, though.
-      bool mayPrepare = order.chunks()->Get(at)->kind() != fb::ChunkKind_WeightGrad;
-      auto prepared = mayPrepare ? prepare(order, at, step) : Result<std::vector<Half>>(std::vector<Half>());
-      if (!prepared.ok()) {
-        leave(halves);
-        return failed(step, prepared.error());
-      }
-      next = std::move(*prepared);
-      auto lock = stream.lock();
-      for (Half &half : next)
-        stream.add(*half.run);
-    }
-    Status status;
-    if (options.overlap)
-      status = runHalves(halves, step);
-    else
-      for (size_t i = 0; status.ok() && i < halves.size(); ++i)
-        status = runHalves(std::span(&halves[i], 1), step);
-    if (!status) {
-      leave(halves);
-      leave(next);
-      return status;
-    }
-  }
-  auto lock = stream.lock();
-  while (stream.hasSends())
-    HADAL_TRY(waitForMessages({}, step, lock));
+  items.clear();
   waitsSince.reset();
-  return {};
+  return status;
 }
 
-Status ChunkRunner::runHalves(std::span<Half> halves, const Step &step) {
+Status ChunkRunner::runItems(const fb::Order &order, const Step &step) {
+  uint32_t count = order.chunks()->size(), next = 0;
   Lock lock = stream.lock();
-  for (Half &half : halves) {
-    half.run->isAhead = false;
-    half.run->limit = options.overlap ? UINT32_MAX : 0;
-  }
-  size_t turn = 0;
-  while (!std::all_of(halves.begin(), halves.end(), [](const Half &half) { return half.isDone(); })) {
+  while (true) {
+    while (!items.empty() && items.front().isDone())
+      items.pop_front();
+    uint32_t first = items.empty() ? next : items.front().first;
+    uint32_t end = first == count ? count : options.overlap ? endOfWindow(order, first) : endOfItem(order, first);
+    while (next < end) {
+      auto item = prepare(order, next, step);
+      if (!item.ok())
+        return failed(step, item.error());
+      next += uint32_t(item->halves.size());
+      items.push_back(std::move(*item));
+      for (Half &half : items.back().halves)
+        stream.add(*half.run);
+    }
+    beginWhatMay();
     if (Status status = stream.poll(); !status)
       return failed(step, status.error());
-    bool moved = false;
-    for (size_t i = 0; !moved && i < halves.size(); ++i) {
-      size_t at = (turn + i) % halves.size();
-      if (halves[at].isDone())
-        continue;
-      Progress progress = HADAL_TRY(advance(halves[at], step, lock));
-      if (progress == Progress::None)
-        continue;
-      moved = true;
-      turn = progress == Progress::Call ? at + 1 : at;
-      if (waitsSince)
-        waited += Comm::Seconds(Comm::Clock::now() - *waitsSince).count();
-      waitsSince.reset();
-    }
-    if (!moved)
-      HADAL_TRY(waitForMessages(halves, step, lock));
+    if (items.empty() && !stream.hasSends())
+      return {};
+    if (!HADAL_TRY(moveOn(step, lock)))
+      HADAL_TRY(waitForMessages(step, lock));
   }
-  return {};
+}
+
+/// Parts of a micro-batch run one behind the other, and chunks begin in their order; weight gradients, which fill gaps, when they can.
+void ChunkRunner::beginWhatMay() {
+  for (Item &item : items)
+    for (Half &half : item.halves) {
+      if (half.run && !half.hasBegun && half.values->ended == size_t(half.run->program.part)) {
+        half.hasBegun = true;
+        half.beginNs = trace ? trace->now() : 0;
+        half.run->isAhead = false;
+        half.run->limit = options.overlap ? UINT32_MAX : 0;
+      }
+      if (half.isDone() || (options.overlap && (half.hasBegun || half.isFiller())))
+        continue;
+      return;
+    }
+}
+
+/// The last half before this one that has the same program still to end; null where none has.
+const ChunkRunner::Half *ChunkRunner::sameProgramBefore(const Half &half) const {
+  const Half *found = nullptr;
+  for (const Item &item : items)
+    for (const Half &before : item.halves) {
+      if (&before == &half)
+        return found;
+      if (before.values->plan == half.values->plan && before.has(half.run->program.part))
+        found = &before;
+    }
+  return found;
+}
+
+/// Sums add up micro-batch by micro-batch, and groups of them end before the next begins.
+bool ChunkRunner::mayCall(const Half &half, uint32_t at) const {
+  auto sums = half.run->program.lastAdding.find(at);
+  const Half *before = sums == half.run->program.lastAdding.end() ? nullptr : sameProgramBefore(half);
+  if (!before)
+    return true;
+  const ChunkRun &run = *before->run;
+  return run.program.part == half.run->program.part && (run.isDone(0) || run.program.streams[0][run.next[0]] > sums->second) &&
+         before->values->number / layout.groupSize() == half.values->number / layout.groupSize();
+}
+
+/// Advances one half, the first that can. Whether any could.
+Result<bool> ChunkRunner::moveOn(const Step &step, Lock &lock) {
+  for (bool fillers : {false, true})
+    for (Item &item : items)
+      for (size_t i = 0; i < item.halves.size(); ++i) {
+        size_t at = (item.turn + i) % item.halves.size();
+        Half &half = item.halves[at];
+        if (half.isDone() || !half.hasBegun || half.isFiller() != fillers)
+          continue;
+        Progress progress = HADAL_TRY(advance(half, step, lock));
+        if (progress == Progress::None)
+          continue;
+        endWait();
+        item.turn = progress == Progress::Call ? at + 1 : at;
+        return true;
+      }
+  return false;
 }
 
 /// The next thing that stream 0 of a half can do.
@@ -153,8 +170,6 @@ Result<ChunkRunner::Progress> ChunkRunner::advance(Half &half, const Step &step,
   }
   if (!options.overlap && !run.isDone(0) && !run.hasArrived(at))
     return Progress::None;
-  if (half.beginNs < 0)
-    half.beginNs = trace ? trace->now() : 0;
   if (!run.isDone(0)) {
     const fb::Command *command = run.program.program->commands()->Get(at);
     switch (command->action_type()) {
@@ -166,6 +181,9 @@ Result<ChunkRunner::Progress> ChunkRunner::advance(Half &half, const Step &step,
         return Progress::None;
       break;
     default: {
+      if (!mayCall(half, at))
+        return Progress::None;
+      endWait();
       Status status = call(half, at, *command->action_as_Call(), step, lock);
       if (!status)
         return failed(step, {status.error().code, run.name + ", " + CommStream::describe(run, at) + ": " + status.error().message});
@@ -182,7 +200,7 @@ Result<ChunkRunner::Progress> ChunkRunner::advance(Half &half, const Step &step,
     ++run.next[0];
     return Progress::Some;
   }
-  if (!run.isFinished())
+  if (!run.isFinished() || sameProgramBefore(half))
     return Progress::None;
 
   stream.remove(run);
@@ -191,7 +209,7 @@ Result<ChunkRunner::Progress> ChunkRunner::advance(Half &half, const Step &step,
   half.values->release(part);
   unsigned stage = half.values->plan->stage, number = half.values->number;
   if (!half.parts.empty()) {
-    HADAL_TRY(begin(half));
+    nextPart(half);
     half.run->isAhead = false;
     half.run->limit = options.overlap ? UINT32_MAX : 0;
     stream.add(*half.run);
@@ -206,7 +224,7 @@ Result<ChunkRunner::Progress> ChunkRunner::advance(Half &half, const Step &step,
       return failed(step, {status.error().code, half.name + ": " + status.error().message});
   }
   if (half.isDone() && trace)
-    trace->addChunk(half.name, half.beginNs, trace->now(), half.lane);
+    trace->addChunk(half.name, half.beginNs, trace->now());
   return Progress::Some;
 }
 
@@ -232,34 +250,44 @@ Status ChunkRunner::call(Half &half, uint32_t at, const fb::Call &call, const St
   }
   Activity::set("step %lld, %s, command %u: computes %s", static_cast<long long>(step.number), run.name.c_str(), at, callee.name()->c_str());
   lock.unlock();
-  if (step.hooks.enter)
+  if (step.hooks.enter && run.program.lastAdding.count(at))
     step.hooks.enter(half.values->plan->stage);
   Status status = executor.call(chunk, call, registers, arguments, bytes);
   lock.lock();
   return status;
 }
 
-/// Waits for messages of these halves, or for others to take what was sent.
-Status ChunkRunner::waitForMessages(std::span<Half> halves, const Step &step, Lock &lock) {
+void ChunkRunner::endWait() {
+  if (!waitsSince)
+    return;
+  double seconds = Comm::Seconds(Comm::Clock::now() - *waitsSince).count();
+  waited += seconds;
+  if (trace)
+    trace->addWait(trace->now() - int64_t(seconds * 1e9), trace->now());
+  waitsSince.reset();
+}
+
+/// Waits for messages of the window's chunks, or for others to take what was sent.
+Status ChunkRunner::waitForMessages(const Step &step, Lock &lock) {
+  auto firstMissing = [&]() -> std::optional<std::pair<unsigned, std::string>> {
+    for (const Item &item : items)
+      for (const Half &half : item.halves)
+        if (auto missing = half.run ? stream.firstMissing(*half.run) : std::nullopt)
+          return std::pair(missing->first, "step " + std::to_string(step.number) + ", " + missing->second);
+    return std::nullopt;
+  };
   auto now = Comm::Clock::now();
   if (!waitsSince) {
     waitsSince = now;
-    for (Half &half : halves)
-      if (auto missing = half.run ? stream.firstMissing(*half.run) : std::nullopt) {
-        Activity::set("step %lld, %s from rank %u", static_cast<long long>(step.number), missing->second.c_str(), missing->first);
-        break;
-      }
+    if (auto missing = firstMissing())
+      Activity::set("%s from rank %u", missing->second.c_str(), missing->first);
   }
   if (now - *waitsSince > options.timeout) {
-    std::string prefix = "step " + std::to_string(step.number) + ", ";
-    for (Half &half : halves)
-      if (auto missing = half.run ? stream.firstMissing(*half.run) : std::nullopt)
-        return comm.timedOut(options.timeout, missing->first, prefix + missing->second);
+    if (auto missing = firstMissing())
+      return comm.timedOut(options.timeout, missing->first, missing->second);
     if (stream.hasSends())
-      return comm.timedOut(options.timeout, stream.firstSend().first, prefix + stream.firstSend().second);
-    for (Half &half : halves)
-      if (half.run)
-        return failed(step, invalidArgument(half.run->name + ": waits for an event that nothing records"));
+      return comm.timedOut(options.timeout, stream.firstSend().first, "step " + std::to_string(step.number) + ", " + stream.firstSend().second);
+    return failed(step, invalidArgument(items.front().halves.front().name + ": waits for an event that nothing records"));
   }
   Status status = stream.wait(lock);
   return status ? status : failed(step, status.error());

@@ -1,7 +1,10 @@
 //===- ChunkRunner.h - a rank's order of chunks -------------------------===//
 //
-// Runs the chunks of a step, stream 0 on the calling thread and stream 1 beside it. Of two chunks that are issued together one
-// computes while the other waits for messages; they take turns at the borders of their calls.
+// Runs the chunks of a step, stream 0 on the calling thread and stream 1 beside it. What may run side by side are the items of a
+// window (runtime/module/CheckRanks.h): the first that has not ended, and the next. At the borders of calls the runner takes, of all
+// whose messages have come, the first item's halves in turns, then those of the next, and weight gradients last: nobody waits for these.
+//
+// No bit depends on who runs when: parts of a micro-batch follow each other, and a micro-batch adds to a sum behind the one before it.
 //
 //===--------------------------------------------------------------------===//
 
@@ -11,6 +14,7 @@
 #include "runtime/Executor.h"
 #include "runtime/parallel/CommStream.h"
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -29,7 +33,7 @@ public:
   ChunkRunner(Executor &executor, const RankLayout &layout, Comm &comm, Trace *trace, const ParallelOptions &options);
 
   struct Hooks {
-    /// Before a call of a stage's program.
+    /// Before a call that adds to a stage's sums.
     std::function<void(unsigned stage)> enter;
     /// After a part of a micro-batch in a stage. Parts of a stage come with ascending micro-batches.
     std::function<Status(unsigned stage, unsigned microBatch, Part part)> done;
@@ -52,9 +56,19 @@ private:
     MicroBatchValues *values;
     std::vector<Part> parts; ///< still to run, last first
     std::unique_ptr<ChunkRun> run;
-    unsigned lane = 0;
-    int64_t beginNs = -1;
+    bool hasBegun = false;
+    int64_t beginNs = 0;
     bool isDone() const { return !run; }
+    bool isFiller() const { return run && run->program.part == Part::WeightGrad; }
+    /// Whether a part is still to end.
+    bool has(Part part) const;
+  };
+  /// One chunk, or two that are issued together.
+  struct Item {
+    uint32_t first; ///< chunk of the order
+    std::vector<Half> halves;
+    size_t turn = 0;
+    bool isDone() const;
   };
   struct Step {
     int64_t number;
@@ -65,12 +79,17 @@ private:
   enum class Progress { None, Some, Call };
   using Lock = std::unique_lock<std::mutex>;
 
-  Result<std::vector<Half>> prepare(const fb::Order &order, uint32_t at, const Step &step);
-  Status begin(Half &half);
-  Status runHalves(std::span<Half> halves, const Step &step);
+  Status runItems(const fb::Order &order, const Step &step);
+  Result<Item> prepare(const fb::Order &order, uint32_t first, const Step &step);
+  void nextPart(Half &half);
+  void beginWhatMay();
+  const Half *sameProgramBefore(const Half &half) const;
+  bool mayCall(const Half &half, uint32_t at) const;
+  Result<bool> moveOn(const Step &step, Lock &lock);
   Result<Progress> advance(Half &half, const Step &step, Lock &lock);
   Status call(Half &half, uint32_t at, const fb::Call &call, const Step &step, Lock &lock);
-  Status waitForMessages(std::span<Half> halves, const Step &step, Lock &lock);
+  void endWait();
+  Status waitForMessages(const Step &step, Lock &lock);
   Error failed(const Step &step, const Error &error) const;
 
   Executor &executor;
@@ -81,6 +100,7 @@ private:
   std::vector<StagePlan> plans; ///< by stage, empty where another rank has it
   MemoryPool pool;
   std::map<std::pair<unsigned, unsigned>, std::unique_ptr<MicroBatchValues>> inFlight; ///< by stage and micro-batch
+  std::deque<Item> items; ///< of the window
   std::optional<Comm::Clock::time_point> waitsSince;
   double waited = 0;
   CommStream stream; ///< last: its thread ends first

@@ -80,7 +80,7 @@ Result<bool> CommStream::moveOn() {
       continue;
     }
     if (trace && it->isTraced)
-      trace->addComm(it->what, it->beginNs, now());
+      trace->addComm(it->what, it->beginNs, now(), {it->tag, {it->to}, {}});
     it = sends.erase(it);
     moved = true;
   }
@@ -207,7 +207,7 @@ Status CommStream::send(ChunkRun &run, uint32_t at, unsigned to, uint32_t tag, c
                         std::shared_ptr<std::byte> held) {
   Message message = HADAL_TRY(comm.send(to, tag, data, bytes));
   sends.push_back({to, message, std::move(held), run.name + ", " + describe(run, at) + " to rank " + std::to_string(to),
-                   run.program.program->commands()->Get(at)->action_type() == fb::Action_Send, now()});
+                   run.program.program->commands()->Get(at)->action_type() == fb::Action_Send, now(), tag});
   return {};
 }
 
@@ -235,10 +235,10 @@ Result<bool> CommStream::issueReceive(ChunkRun &run, uint32_t at, const fb::Rece
   unsigned from = layout.rankOf(layout.holderOf(command.stage(), direction), layout.epOf(layout.rank), layout.dpOf(layout.rank));
   // The sender's direction: in a V the same stages lie in both.
   unsigned theirs = layout.isV ? command.stage() >= layout.pp : direction;
-  Message message = HADAL_TRY(comm.receive(from, chunkTag(TagKind::Send, theirs, run.program.part, run.values.number, run.program.ordinals[at]),
-                                           value.data, value.bytes));
+  uint32_t tag = chunkTag(TagKind::Send, theirs, run.program.part, run.values.number, run.program.ordinals[at]);
+  Message message = HADAL_TRY(comm.receive(from, tag, value.data, value.bytes));
   ++value.arriving;
-  run.arrivals.push_back({at, {{from, message}}, {run.program.values[command.argument()]}, {value.memory}, now()});
+  run.arrivals.push_back({at, {{from, message}}, {run.program.values[command.argument()]}, {value.memory}, now(), {tag, {}, {from}}});
   return true;
 }
 
@@ -269,13 +269,15 @@ Result<bool> CommStream::issueCounts(ChunkRun &run, uint32_t at, const fb::Excha
     return invalidArgument("counts want " + std::to_string(bytes * parts.count) + " bytes, have " + std::to_string(from.bytes) + " and " +
                            std::to_string(to.bytes));
   uint32_t tag = chunkTag(TagKind::Counts, run.values.direction, run.program.part, run.values.number, run.program.ordinals[at]);
-  ChunkRun::Arrival arrival{at, {}, {run.program.values[command.receive()]}, {to.memory}, now()};
+  ChunkRun::Arrival arrival{at, {}, {run.program.values[command.receive()]}, {to.memory}, now(), {tag, {}, {}}};
   for (unsigned q = 0; q < parts.count; ++q) {
     if (q == parts.mine) {
       std::memcpy(to.data + q * bytes, from.data + q * bytes, bytes);
       continue;
     }
     arrival.open.push_back({parts.rankOf(q), HADAL_TRY(comm.receive(parts.rankOf(q), tag, to.data + q * bytes, bytes))});
+    arrival.ends.from.push_back(parts.rankOf(q));
+    arrival.ends.to.push_back(parts.rankOf(q));
     HADAL_TRY(send(run, at, parts.rankOf(q), tag, from.data + q * bytes, bytes, from.memory));
   }
   ++to.arriving;
@@ -326,7 +328,7 @@ Result<bool> CommStream::issueExchange(ChunkRun &run, uint32_t at, const fb::Exc
   std::vector<uint64_t> out = HADAL_TRY(offsets(command.send_counts(), from.bytes, "to"));
   std::vector<uint64_t> in = HADAL_TRY(offsets(command.receive_counts(), to.bytes, "from"));
   uint32_t tag = chunkTag(TagKind::Exchange, run.values.direction, run.program.part, run.values.number, run.program.ordinals[at]);
-  ChunkRun::Arrival arrival{at, {}, {run.program.values[command.destination()]}, {to.memory}, now()};
+  ChunkRun::Arrival arrival{at, {}, {run.program.values[command.destination()]}, {to.memory}, now(), {tag, {}, {}}};
   for (unsigned q = 0; q < parts.count; ++q) {
     uint64_t sent = out[q + 1] - out[q], received = in[q + 1] - in[q];
     if (q == parts.mine) {
@@ -336,10 +338,14 @@ Result<bool> CommStream::issueExchange(ChunkRun &run, uint32_t at, const fb::Exc
       continue;
     }
     // Both sides know the counts: nothing is said about no rows.
-    if (received)
+    if (received) {
       arrival.open.push_back({parts.rankOf(q), HADAL_TRY(comm.receive(parts.rankOf(q), tag, to.data + in[q], received))});
-    if (sent)
+      arrival.ends.from.push_back(parts.rankOf(q));
+    }
+    if (sent) {
       HADAL_TRY(send(run, at, parts.rankOf(q), tag, from.data + out[q], sent, from.memory));
+      arrival.ends.to.push_back(parts.rankOf(q));
+    }
   }
   ++to.arriving;
   run.arrivals.push_back(std::move(arrival));
@@ -349,8 +355,8 @@ Result<bool> CommStream::issueExchange(ChunkRun &run, uint32_t at, const fb::Exc
 /// All messages of a command have come.
 Status CommStream::finish(ChunkRun &run, const ChunkRun::Arrival &arrival) {
   const fb::Command *command = run.program.program->commands()->Get(arrival.command);
-  if (trace && command->action_type() != fb::Action_Receive)
-    trace->addComm(run.name + ", " + describe(run, arrival.command), arrival.beginNs, now());
+  if (trace)
+    trace->addComm(run.name + ", " + describe(run, arrival.command), arrival.beginNs, now(), arrival.ends);
   auto *counts = command->action_as_ExchangeCounts();
   if (!counts)
     return {};

@@ -42,6 +42,7 @@ struct ChunkRun {
     std::vector<uint32_t> values;                   ///< that are written
     std::vector<std::shared_ptr<std::byte>> held;
     int64_t beginNs;
+    Trace::Ends ends;
   };
   std::list<Arrival> arrivals;
   std::vector<std::pair<uint32_t, uint32_t>> records; ///< events that wait for the arrivals of commands before theirs: event, command
@@ -85,6 +86,7 @@ private:
     std::string what;
     bool isTraced; ///< an exchange is shown once, by what arrives
     int64_t beginNs;
+    uint32_t tag;
   };
   void work();
   bool isBusy() const;

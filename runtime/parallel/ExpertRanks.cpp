@@ -132,7 +132,7 @@ Result<bool> ExpertRanks::advance(Running &running, Lock &lock) {
     stream.remove(run);
     running.ended = moved = true;
     if (trace)
-      trace->addChunk(run.name, running.beginNs, trace->now(), running.values.number);
+      trace->addChunk(run.name, running.beginNs, trace->now());
   }
   return moved;
 }

@@ -1,6 +1,6 @@
 #include "runtime/parallel/OrderedSums.h"
 
-#include "runtime/module/BoundStates.h"
+#include "runtime/module/UsedStates.h"
 #include "runtime/parallel/Gather.h"
 #include "runtime/parallel/Tags.h"
 
@@ -32,7 +32,7 @@ Status OrderedSums::addStage(const StagePlan &stage, const std::map<std::string,
   const fb::Module &module = executor.module().tables();
   std::set<std::string> states[partCount];
   for (size_t part = 0; part < partCount; ++part)
-    for (uint32_t state : boundStates(module, *stage.programs[part].program))
+    for (uint32_t state : usedStates(module, *stage.programs[part].program))
       states[part].insert(module.states()->Get(state)->name()->str());
   for (const fb::Accumulator *accumulator : *stage.table->accumulators()) {
     std::string name = accumulator->state()->str();

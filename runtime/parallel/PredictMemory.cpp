@@ -2,7 +2,7 @@
 
 #include "runtime/Tensor.h"
 #include "runtime/device/Memory.h"
-#include "runtime/module/BoundStates.h"
+#include "runtime/module/UsedStates.h"
 #include "runtime/module/Expr.h"
 #include "runtime/module/RankSizes.h"
 #include "runtime/parallel/ChunkPlan.h"
@@ -276,7 +276,7 @@ Status Predictor::readStages(RowsOfExperts rows) {
       }
       for (uint32_t i = 0; i < program.arguments()->size(); ++i)
         stage.bytes[stage.plan.programs[part].values[i]] = HADAL_TRY(argumentBytes(program, i, named));
-      states.merge(boundStates(module, program));
+      states.merge(usedStates(module, program));
     }
     stages.push_back(std::move(stage));
     bound.push_back(std::move(states));
@@ -368,7 +368,7 @@ void Predictor::addStates(std::vector<RankMemory> &all) {
     everywhere.push_back(size < Buffer::smallestMapping);
   for (const fb::Program *program : *module.programs())
     if (program->name()->string_view() == "zero" || program->name()->string_view() == "balance")
-      for (uint32_t state : boundStates(module, *program))
+      for (uint32_t state : usedStates(module, *program))
         if (program->name()->string_view() == "balance" || !module.states()->Get(state)->name()->string_view().starts_with("weight."))
           everywhere[state] = true;
   std::vector<std::vector<bool>> ofPp;

@@ -196,6 +196,31 @@ private:
       change("another use of a parameter", [=](auto &a) { a[i]->use += 1; });
       change("another parameter's accumulator",
              [=](auto &a) { a[i]->trainable = a[i]->trainable ? a[i]->trainable - 1 : 1; });
+      add("add to a sum in another kind of chunk", place, [=](ModuleT &m) { addElsewhere(m, stage, i); });
+    }
+  }
+
+  /// What the weight gradient's chunk adds to a sum, that of the input gradient adds, too.
+  static void addElsewhere(ModuleT &m, uint32_t stage, uint32_t accumulator) {
+    const StageT &of = *m.training->ranks->stages[stage];
+    ProgramT &from = *m.programs[of.weight_grad], &to = *m.programs[of.input_grad];
+    auto addsToIt = [&](const std::unique_ptr<BindingT> &b) {
+      return b->space == Space_State && m.states[b->index]->name == of.accumulators[accumulator]->state;
+    };
+    auto numberIn = [](const auto &all, auto isIt) { return uint32_t(std::find_if(all.begin(), all.end(), isIt) - all.begin()); };
+    for (const auto &command : from.commands) {
+      const CallT *call = command->action.AsCall();
+      if (!call || std::none_of(call->arguments.begin(), call->arguments.end(), addsToIt))
+        continue;
+      auto copy = std::make_unique<CommandT>(*command);
+      CallT &added = *copy->action.AsCall();
+      for (const auto &binding : added.arguments)
+        if (binding->space == Space_Argument)
+          binding->index = numberIn(to.arguments, [&](const auto &a) { return a->name == from.arguments[binding->index]->name; });
+      for (const auto &e : added.registers) // each a register of the chunk
+        e->code[1] = numberIn(to.registers, [&](const std::string &name) { return name == from.registers[e->code[1]]; });
+      to.commands.push_back(std::move(copy));
+      return;
     }
   }
 
