@@ -2,13 +2,15 @@
 
 #include "runtime/Tensor.h"
 #include "runtime/device/Memory.h"
-#include "runtime/module/UsedStates.h"
+#include "runtime/module/CheckRanks.h"
 #include "runtime/module/Expr.h"
 #include "runtime/module/RankSizes.h"
+#include "runtime/module/UsedStates.h"
 #include "runtime/parallel/ChunkPlan.h"
 #include "runtime/parallel/SumPlan.h"
 
 #include <algorithm>
+#include <deque>
 #include <set>
 
 using namespace hadal;
@@ -84,7 +86,8 @@ struct SizedStage {
   std::vector<uint64_t> bytes;               ///< of each value
 };
 
-/// The order of chunks of a pipeline rank: which values there are, one behind the other.
+/// The order of chunks of a pipeline rank: which values there are, one behind the other. Time is a tick a call; messages take one tick, so
+/// that chunks of the window run side by side as they do over a link (ChunkRunner).
 class ChunkSizes {
 public:
   ChunkSizes(const fb::Module &module, const RankLayout &layout, const std::vector<SizedStage> &stages, unsigned pp)
@@ -95,19 +98,35 @@ public:
   Arenas arenas;
 
 private:
-  using Sizes = std::vector<uint64_t>; ///< of buffers by number of the value, 0: not there
-
+  struct MicroBatchSizes {
+    std::vector<uint64_t> values; ///< of buffers by number of the value, 0: not there
+    size_t ended = 0;             ///< parts
+  };
   struct Half {
     const SizedStage *stage;
-    Sizes *values;
-    std::vector<Part> parts; ///< last first
-    uint32_t at = 0;
+    MicroBatchSizes *sizes;
+    std::vector<Part> parts; ///< last first: the one that runs, and those behind it
+    bool isFiller;
+    bool hasBegun = false;
+    uint32_t at = 0;                         ///< command
+    uint64_t arrival = 0;                    ///< of what stream 1 has issued
+    std::map<uint32_t, uint64_t> events = {}; ///< when they are recorded
   };
+  struct Item {
+    uint32_t first;
+    std::vector<Half> halves;
+    size_t turn = 0;
+  };
+  enum class Progress { None, Call, Part };
 
-  std::vector<Half> prepare(uint32_t at);
-  void receiveAhead(Half &half);
+  Item prepare(uint32_t first);
+  const ChunkProgram &programOf(const Half &half) const { return half.stage->plan.programs[size_t(half.parts.back())]; }
   void take(Half &half, uint32_t argument);
-  Status advance(Half &half);
+  void beginWhatMay();
+  bool isSameProgramBefore(const Half &half) const;
+  Result<bool> moveOn();
+  Result<Progress> advance(Half &half);
+  Progress endPart(Half &half);
 
   const fb::Module &module;
   const fb::Ranks &ranks;
@@ -115,97 +134,152 @@ private:
   const std::vector<SizedStage> &stages;
   unsigned pp;
   PoolSizes pool;
-  std::map<std::pair<unsigned, unsigned>, Sizes> microBatches; ///< by stage and number
+  std::map<std::pair<unsigned, unsigned>, MicroBatchSizes> microBatches; ///< by stage and number
+  std::deque<Item> items;                                                ///< the window
+  uint64_t now = 0;
 };
 
-std::vector<ChunkSizes::Half> ChunkSizes::prepare(uint32_t at) {
+/// What an item receives first is posted before it begins.
+ChunkSizes::Item ChunkSizes::prepare(uint32_t first) {
   const fb::Order &order = *ranks.orders()->Get(pp);
-  std::vector<Half> halves;
-  for (bool more = true; more; ++at) {
+  Item item{first, {}};
+  for (uint32_t at = first, end = endOfItem(order, first); at < end; ++at) {
     const fb::Chunk *chunk = order.chunks()->Get(at);
-    more = chunk->paired();
     unsigned number = layout.stageOf(pp, chunk->direction());
-    const SizedStage &stage = stages[number];
-    Sizes &values = microBatches[{number, chunk->micro_batch()}];
-    values.resize(stage.plan.valueNames.size());
-    halves.push_back({&stage, &values, partsOf(chunk->kind())});
+    MicroBatchSizes &sizes = microBatches[{number, chunk->micro_batch()}];
+    sizes.values.resize(stages[number].plan.valueNames.size());
+    item.halves.push_back({&stages[number], &sizes, partsOf(chunk->kind()), chunk->kind() == fb::ChunkKind_WeightGrad});
+    Half &half = item.halves.back();
+    for (uint32_t command : programOf(half).streams[1]) {
+      auto *receive = programOf(half).program->commands()->Get(command)->action_as_Receive();
+      if (!receive)
+        break;
+      take(half, receive->argument());
+    }
   }
-  return halves;
+  return item;
 }
 
 void ChunkSizes::take(Half &half, uint32_t argument) {
-  uint32_t value = half.stage->plan.programs[size_t(half.parts.back())].values[argument];
-  if (!(*half.values)[value])
-    (*half.values)[value] = pool.take(half.stage->bytes[value]).size;
+  uint32_t value = programOf(half).values[argument];
+  if (!half.sizes->values[value])
+    half.sizes->values[value] = pool.take(half.stage->bytes[value]).size;
 }
 
-/// What a chunk receives first, while the one before it computes.
-void ChunkSizes::receiveAhead(Half &half) {
-  const ChunkProgram &chunk = half.stage->plan.programs[size_t(half.parts.back())];
-  for (uint32_t command : chunk.streams[1]) {
-    auto *receive = chunk.program->commands()->Get(command)->action_as_Receive();
-    if (!receive)
-      return;
-    take(half, receive->argument());
-  }
+void ChunkSizes::beginWhatMay() {
+  for (Item &item : items)
+    for (Half &half : item.halves) {
+      if (!half.parts.empty() && half.sizes->ended == size_t(half.parts.back()))
+        half.hasBegun = true;
+      if (!half.parts.empty() && !(ranks.overlap() && (half.hasBegun || half.isFiller)))
+        return;
+    }
 }
 
-/// Up to its next call, or to the end of a part.
-Status ChunkSizes::advance(Half &half) {
-  const ChunkProgram &chunk = half.stage->plan.programs[size_t(half.parts.back())];
+/// Whether a half before this one has the same program still to end.
+bool ChunkSizes::isSameProgramBefore(const Half &half) const {
+  for (const Item &item : items)
+    for (const Half &before : item.halves) {
+      if (&before == &half)
+        return false;
+      if (before.stage == half.stage && std::find(before.parts.begin(), before.parts.end(), half.parts.back()) != before.parts.end())
+        return true;
+    }
+  return false;
+}
+
+Result<bool> ChunkSizes::moveOn() {
+  for (Item &item : items)
+    for (bool fillers : {false, true})
+      for (size_t i = 0; i < item.halves.size(); ++i) {
+        size_t at = (item.turn + i) % item.halves.size();
+        Half &half = item.halves[at];
+        if (half.parts.empty() || !half.hasBegun || half.isFiller != fillers)
+          continue;
+        Progress progress = HADAL_TRY(advance(half));
+        if (progress == Progress::None)
+          continue;
+        item.turn = progress == Progress::Call ? at + 1 : at;
+        return true;
+      }
+  return false;
+}
+
+/// Up to its next call, or to the end of a part, unless it waits for messages.
+Result<ChunkSizes::Progress> ChunkSizes::advance(Half &half) {
+  const ChunkProgram &chunk = programOf(half);
   const auto &commands = *chunk.program->commands();
   for (; half.at < commands.size(); ++half.at) {
     const fb::Command *command = commands.Get(half.at);
-    if (auto *receive = command->action_as_Receive())
+    bool communicates = std::binary_search(chunk.streams[1].begin(), chunk.streams[1].end(), half.at);
+    if (auto *wait = command->action_as_Wait()) {
+      uint64_t recorded = half.events[wait->event()];
+      if (communicates)
+        half.arrival = std::max(half.arrival, recorded);
+      else if (recorded > now)
+        return Progress::None;
+    }
+    if (auto *record = command->action_as_Record())
+      half.events[record->event()] = communicates ? half.arrival : now;
+    if (auto *receive = command->action_as_Receive()) {
       take(half, receive->argument());
-    if (auto *counts = command->action_as_ExchangeCounts())
+      half.arrival = std::max(half.arrival, now + 1);
+    }
+    if (auto *counts = command->action_as_ExchangeCounts()) {
       take(half, counts->receive());
-    if (auto *exchange = command->action_as_Exchange())
+      half.arrival = std::max(half.arrival, now + 1);
+    }
+    if (auto *exchange = command->action_as_Exchange()) { // whose counts have come
       take(half, exchange->destination());
+      half.arrival = std::max(half.arrival, now) + 1;
+    }
     if (auto *call = command->action_as_Call()) {
       const fb::Program &callee = *module.programs()->Get(call->program());
       for (uint32_t i = 0; i < call->arguments()->size(); ++i)
         if (callee.arguments()->Get(i)->output() && call->arguments()->Get(i)->space() == fb::Space_Argument)
           take(half, call->arguments()->Get(i)->index());
       ++half.at;
-      return arenas.call(*call, half.stage->registers[size_t(chunk.part)], 0);
+      ++now;
+      HADAL_TRY(arenas.call(*call, half.stage->registers[size_t(chunk.part)], 0));
+      return Progress::Call;
     }
   }
-  for (size_t value = 0; value < half.values->size(); ++value)
-    if (half.stage->plan.lastPart[value] <= chunk.part && (*half.values)[value]) {
-      pool.giveBack((*half.values)[value]);
-      (*half.values)[value] = 0;
+  return half.arrival > now || isSameProgramBefore(half) ? Progress::None : endPart(half);
+}
+
+ChunkSizes::Progress ChunkSizes::endPart(Half &half) {
+  Part part = half.parts.back();
+  for (size_t value = 0; value < half.sizes->values.size(); ++value)
+    if (uint64_t &bytes = half.sizes->values[value]; bytes && half.stage->plan.lastPart[value] <= part) {
+      pool.giveBack(bytes);
+      bytes = 0;
     }
+  half.sizes->ended = size_t(part) + 1;
   half.parts.pop_back();
   half.at = 0;
-  return {};
+  half.events.clear();
+  return Progress::Part;
 }
 
 Status ChunkSizes::run() {
-  uint32_t count = ranks.orders()->Get(pp)->chunks()->size();
-  bool overlap = ranks.overlap();
-  std::vector<Half> next;
-  for (uint32_t at = 0; at < count;) {
-    std::vector<Half> halves = next.empty() ? prepare(at) : std::move(next);
-    next.clear();
-    at += uint32_t(halves.size());
-    if (at < count && overlap && ranks.orders()->Get(pp)->chunks()->Get(at)->kind() != fb::ChunkKind_WeightGrad) {
-      next = prepare(at);
-      for (Half &half : next)
-        receiveAhead(half);
-    }
-    for (bool moved = true; moved;) {
-      moved = false;
-      for (Half &half : halves)
-        while (!half.parts.empty()) {
-          HADAL_TRY(advance(half));
-          moved = true;
-          if (overlap) // the other one's turn
-            break;
-        }
-    }
+  const fb::Order &order = *ranks.orders()->Get(pp);
+  uint32_t count = order.chunks()->size(), next = 0;
+  for (uint64_t idle = 0;;) {
+    auto isDone = [](const Item &item) { return std::all_of(item.halves.begin(), item.halves.end(), [](const Half &half) { return half.parts.empty(); }); };
+    while (!items.empty() && isDone(items.front()))
+      items.pop_front();
+    uint32_t first = items.empty() ? next : items.front().first;
+    if (first == count)
+      return {};
+    for (uint32_t end = ranks.overlap() ? endOfWindow(order, first) : endOfItem(order, first); next < end; next += uint32_t(items.back().halves.size()))
+      items.push_back(prepare(next));
+    beginWhatMay();
+    bool moved = HADAL_TRY(moveOn());
+    idle = moved ? 0 : idle + 1;
+    now += !moved;
+    if (idle > 2 * uint64_t(module.programs()->size() + 1000)) // longer than any row of messages
+      return invalidFile("chunks of pipeline rank " + std::to_string(pp) + " wait for each other");
   }
-  return {};
 }
 
 //===----------------------------------------------------------------------===//

@@ -41,7 +41,7 @@ TEST(Verify, PeaksFollowTheSchedule) {
   Result<Module> module = open(*ranksModule({"1f1b", 4, 2, 1, 1, 8}));
   ASSERT_TRUE(verifyRanks(*module, &peaks).ok());
   for (size_t rank = 1; rank + 1 < peaks.size(); ++rank)
-    EXPECT_GT(peaks[rank - 1].bytes, peaks[rank].bytes);
+    EXPECT_GT(peaks[rank - 1].values, peaks[rank].values);
 }
 
 // A large job takes no time worth speaking of.
