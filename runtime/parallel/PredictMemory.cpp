@@ -189,8 +189,8 @@ bool ChunkSizes::isSameProgramBefore(const Half &half) const {
 }
 
 Result<bool> ChunkSizes::moveOn() {
-  for (Item &item : items)
-    for (bool fillers : {false, true})
+  for (bool fillers : {false, true})
+    for (Item &item : items)
       for (size_t i = 0; i < item.halves.size(); ++i) {
         size_t at = (item.turn + i) % item.halves.size();
         Half &half = item.halves[at];
