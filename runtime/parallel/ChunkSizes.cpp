@@ -137,7 +137,7 @@ Result<ChunkSizes::Progress> ChunkSizes::advance(Half &half) {
     }
     if (auto *exchange = command->action_as_Exchange()) { // whose counts have come
       take(half, exchange->destination());
-      half.arrival = std::max(half.arrival, now) + 1;
+      half.arrival = std::max(half.arrival, now) + 2;
     }
     if (auto *call = command->action_as_Call()) {
       const fb::Program &callee = *module.programs()->Get(call->program());

@@ -41,8 +41,8 @@ struct SizedStage {
   std::vector<uint64_t> bytes;               ///< of each value
 };
 
-/// The order of chunks of a pipeline rank: which values there are, one behind the other. Time is a tick a call; messages take one tick, so
-/// that chunks of the window run side by side as they do over a link (ChunkRunner).
+/// The order of chunks of a pipeline rank: which values there are, one behind the other. Time is a tick a call; messages take one
+/// tick and exchanged rows two, so that chunks of the window run side by side much as ChunkRunner has it, where that depends on when messages come.
 class ChunkSizes {
 public:
   ChunkSizes(const fb::Module &module, const RankLayout &layout, const std::vector<SizedStage> &stages, unsigned pp)
