@@ -77,18 +77,9 @@ void AttentionEmitter::packKeys(Value k0, Value count, Value head) {
     for (int64_t i = 0; i < lanes; ++i)
       columns.push_back(b.min(b.add(k0, b.add(j, i)), last));
     auto pack = [&](Value memory, int64_t width, int64_t to, function_ref<Values(Value, Value)> at) {
-      auto square = [&](Value d, int64_t valid) {
-        Values rows;
-        for (Value column : columns)
-          rows.push_back(b.loadVector(memory, at(column, d), lanes, valid));
-        rows = b.transpose(rows);
-        for (int64_t i = 0; i < valid; ++i)
-          b.storeVector(rows[i], keys, {b.add(d, to + i), j});
-      };
-      int64_t whole = width / lanes * lanes;
-      b.loop(0, whole, lanes, [&](Value d) { square(d, lanes); });
-      if (whole < width)
-        square(b.index(whole), width - whole);
+      b.transposeRows(
+          columns, width, [&](Value key, Value d, int64_t valid) { return b.loadVector(memory, at(key, d), lanes, valid); },
+          [&](Value v, Value d, int64_t i) { b.storeVector(v, keys, {b.add(d, to + i), j}); });
     };
     pack(kNope, dn, 0, [&](Value key, Value d) { return Values{key, head, d}; });
     pack(kRope, dr, dn, [&](Value key, Value d) { return Values{key, d}; });

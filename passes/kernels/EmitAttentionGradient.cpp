@@ -82,20 +82,10 @@ void AttentionGradientEmitter::packTransposed(const Run &run) {
     Values columns;
     for (int64_t i = 0; i < lanes; ++i)
       columns.push_back(b.min(b.add(run.c0, b.add(j, i)), end));
-    auto square = [&](const Part &part, Value d, int64_t valid) {
-      Values rows;
-      for (Value column : columns)
-        rows.push_back(b.loadVector(part.memory, part.at(column, run.head, d), lanes, valid));
-      rows = b.transpose(rows);
-      for (int64_t i = 0; i < valid; ++i)
-        b.storeVector(rows[i], transposed, {b.div(j, width), b.add(d, part.depth + i), b.rem(j, width)});
-    };
-    for (const Part *part : run.columns.parts()) {
-      int64_t whole = part->width / lanes * lanes;
-      b.loop(0, whole, lanes, [&](Value d) { square(*part, d, lanes); });
-      if (whole < part->width)
-        square(*part, b.index(whole), part->width - whole);
-    }
+    for (const Part *part : run.columns.parts())
+      b.transposeRows(
+          columns, part->width, [&](Value column, Value d, int64_t valid) { return b.loadVector(part->memory, part->at(column, run.head, d), lanes, valid); },
+          [&](Value v, Value d, int64_t i) { b.storeVector(v, transposed, {b.div(j, width), b.add(d, part->depth + i), b.rem(j, width)}); });
   });
 }
 

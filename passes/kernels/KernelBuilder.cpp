@@ -70,6 +70,22 @@ Values KernelBuilder::transpose(Values rows) {
   return rows;
 }
 
+void KernelBuilder::transposeRows(ArrayRef<Value> rows, int64_t width, function_ref<Value(Value, Value, int64_t)> load,
+                                  function_ref<void(Value, Value, int64_t)> store) {
+  int64_t lanes = rows.size(), whole = width / lanes * lanes;
+  auto square = [&](Value d, int64_t valid) {
+    Values vectors;
+    for (Value row : rows)
+      vectors.push_back(load(row, d, valid));
+    vectors = transpose(vectors);
+    for (int64_t i = 0; i < valid; ++i)
+      store(vectors[i], d, i);
+  };
+  loop(0, whole, lanes, [&](Value d) { square(d, lanes); });
+  if (whole < width)
+    square(index(whole), width - whole);
+}
+
 Value KernelBuilder::scratchView(Value scratch, int64_t &offset, ArrayRef<int64_t> dims, Type element) {
   auto type = MemRefType::get(dims, element);
   Value view = memref::ViewOp::create(*this, type, scratch, index(offset), ValueRange{});

@@ -80,6 +80,10 @@ public:
   Value dim(Value memref, int64_t d);
   /// The columns of a square block of f32 whose rows are vectors of 4, 8 or 16 lanes, all in registers.
   Values transpose(Values rows);
+  /// As many rows as a vector has lanes, `width` elements each, transposed square by square: `load(row, d, valid)` gives a row's elements
+  /// from d on, `store(v, d, i)` takes element d + i of all rows.
+  void transposeRows(mlir::ArrayRef<Value> rows, int64_t width, llvm::function_ref<Value(Value, Value, int64_t)> load,
+                     llvm::function_ref<void(Value, Value, int64_t)> store);
   /// A typed view of `scratch` (memref<?xi8>) that begins at byte `offset`; advances `offset` past it, 64-byte aligned.
   Value scratchView(Value scratch, int64_t &offset, mlir::ArrayRef<int64_t> dims, mlir::Type element);
 
