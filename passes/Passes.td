@@ -289,10 +289,12 @@ def HadalLowerKernels : Pass<"hadal-lower-kernels", "::mlir::ModuleOp"> {
     Products, attention, routing and quantization have emitters of their own; groups of linalg ops are tiled over rows, fused,
     bufferized and lowered to loops. Test: test/passes/hadal-lower-kernels.mlir.
   }];
-  let options = [Option<"lanes", "lanes", "int64_t", "8", "f32 lanes of a vector register">];
+  let options = [Option<"lanes", "lanes", "int64_t", "8", "f32 lanes of a vector register">,
+                 Option<"tiles", "tiles", "bool", "false", "products of weights in panels run in AMX tiles; wants 16 lanes">];
   let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect", "::mlir::vector::VectorDialect",
                            "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
                            "::mlir::linalg::LinalgDialect", "::mlir::affine::AffineDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::LLVM::LLVMDialect",
                            "::mlir::bufferization::BufferizationDialect"];
 }
 

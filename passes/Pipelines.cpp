@@ -41,7 +41,7 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
     pm.addPass(createExecAddSampling({options.vocabulary, options.lanes}));
   // Kernels say nothing about memory between launches; the programs alone decide it.
   pm.addPass(createExecPlanMemory());
-  pm.addPass(createHadalLowerKernels({options.lanes}));
+  pm.addPass(createHadalLowerKernels({options.lanes, options.tiles}));
 }
 
 void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &options) {
@@ -84,7 +84,7 @@ void hadal::buildGradientsToKernels(OpPassManager &pm, const PipelineOptions &op
   // It walks the memory of parameters, which has a form only now.
   pm.addPass(createExecAddOptimizer({options.lanes, options.moments, options.average}));
   pm.addPass(createExecPlanMemory());
-  pm.addPass(createHadalLowerKernels({options.lanes}));
+  pm.addPass(createHadalLowerKernels({options.lanes, options.tiles}));
 }
 
 void hadal::buildKernelsToLlvm(OpPassManager &pm) {

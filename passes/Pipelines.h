@@ -15,6 +15,7 @@ struct PipelineOptions {
   bool average = false;         ///< keep a moving average of the weights
   int64_t ranks = 1, expertRanks = 1, nodes = 1; ///< of a training job
   std::string dispatch = "fp32", combine = "fp32"; ///< what rows travel as between expert-parallel ranks: fp32, bf16 or fp8
+  bool tiles = false;           ///< products of weights in panels run in AMX tiles
   int64_t capacity = 0;         ///< most rows from one of these to another; 0: any number
 };
 

@@ -70,7 +70,7 @@ int main(int argc, char **argv) {
   int64_t pageTokens = frontend::defaultPageTokens;
   app.add_option("INPUT", input, "folder with config.json, or a .mlir file")->required();
   app.add_option("--mode", mode, "what the module is for: generate or train")->check(CLI::IsMember({"generate", "train"}))->capture_default_str();
-  app.add_option("--cpu", cpu, "native, x86-64-v3, x86-64-v4 or aarch64")->capture_default_str();
+  app.add_option("--cpu", cpu, "native, x86-64-v3, x86-64-v4, x86-64-v4+amx or aarch64")->capture_default_str();
   app.add_option("--emit", emit,
                  "module: the module file; exe: an executable that carries it; graph: the frontend's IR; gradients: the graph of a\n"
                  "training module with its gradients; memory: what they keep, as a table; kernels: programs and kernels on memrefs; llvm: LLVM IR; asm: assembly; object: the shared object")
@@ -79,6 +79,10 @@ int main(int argc, char **argv) {
   app.add_option("--page-tokens", pageTokens, "positions of a page of the latent cache")->check(CLI::Range(1, 65536))->capture_default_str();
   frontend::TrainingOptions training;
   CompileOptions options;
+  app.add_option("--products", options.products,
+                 "f32 products with a model's trained weights: fma, chains of fused multiply-adds; tiles, in AMX as sums of bf16 products,\n"
+                 "no less exact and faster; auto: a training module in tiles where the CPU has them")
+      ->check(CLI::IsMember({"auto", "fma", "tiles"}))->capture_default_str();
   auto *train = app.add_option_group("Training", "with --mode=train");
   train->add_option("--micro-batch", training.microBatch, "rows of a micro-batch")->check(CLI::Range(1, 1 << 20))->capture_default_str();
   auto *sequence = train->add_option("--seq", training.sequence, "tokens of a row")->check(CLI::Range(2, 1 << 24));

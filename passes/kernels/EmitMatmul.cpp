@@ -18,6 +18,7 @@
 #include "passes/kernels/Kernel.h"
 #include "passes/kernels/Matmul.h"
 #include "passes/kernels/Packing.h"
+#include "passes/kernels/ProductEpilogue.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include <functional>
 
@@ -29,8 +30,8 @@ namespace {
 
 class MatmulEmitter {
 public:
-  MatmulEmitter(Kernel &kernel, SmallVector<Product> products, linalg::GenericOp epilogue)
-      : kernel(kernel), b(kernel.b), products(std::move(products)), epilogue(epilogue), first(this->products.front()),
+  MatmulEmitter(Kernel &kernel, SmallVector<Product> products, linalg::GenericOp generic)
+      : kernel(kernel), b(kernel.b), products(std::move(products)), generic(generic), first(this->products.front()),
         layout(PanelLayout::of(first.n, first.k, cast<RankedTensorType>(first.right.getType()).getElementType(),
                                this->products.size(), b.shape)) {
     transposed = kernel.inPanels(first.right) && first.rightK < first.rightN;
@@ -77,13 +78,14 @@ private:
   Kernel &kernel;
   KernelBuilder &b;
   SmallVector<Product> products;
-  linalg::GenericOp epilogue;
+  linalg::GenericOp generic; // the epilogue as an op, or null
+  ProductEpilogue epilogue;
   Product &first;
   PanelLayout layout; // of the outputs
   PanelLayout stored; // of weights in panels: as layout, or N for K
   bool transposed = false;
   Value left, right, out, offsets, active, source;
-  SmallVector<Value> scales, extra;
+  SmallVector<Value> scales;
   std::function<void(Value)> ahead; // what a tile asks for at step k, or null
   int64_t vectors = 0;  // of a panel
   int64_t tall = 0;     // rows of a whole tile
@@ -266,7 +268,7 @@ void MatmulEmitter::tile(int64_t rows, int64_t panels, Place at, Value widened, 
       storeTile(acc, rows, panels, at);
       return;
     }
-    linalg::GenericOp later = epilogue;
+    ProductEpilogue later = epilogue;
     b.choose(chunk->isLast, [&] { storeTile(acc, rows, panels, at); },
              [&] {
                epilogue = {};
@@ -363,24 +365,10 @@ void MatmulEmitter::storeVectors(const Values &acc, int64_t rows, int64_t panel,
     for (int64_t r = 0; r < rows; ++r) {
       Value row = b.add(at.row, r), result = acc[r * all + panel * vectors + v];
       if (epilogue) {
-        IRMapping map;
-        for (auto [operand, memory] : llvm::zip(epilogue.getDpsInputOperands(), extra)) {
-          Value in;
-          for (auto [q, product] : llvm::enumerate(products))
-            if (operand->get() == product.result())
-              in = acc[r * all + panel * vectors + q * each + v];
-          AffineMap access = epilogue.getMatchingIndexingMap(operand);
-          if (!in && access.isIdentity())
-            in = b.loadVector(memory, {row, column}, lanes, valid);
-          else if (!in && access.getNumResults() == 1 && access.isFunctionOfDim(1))
-            in = b.loadVector(memory, {column}, lanes, valid);
-          else if (!in)
-            in = b.splat(access.getNumResults() ? b.load(memory, {row}) : memory, lanes);
-          map.map(epilogue.getMatchingBlockArgument(operand), in);
-        }
-        clonePayload(b, epilogue, map, lanes);
-        Value yielded = epilogue.getBody()->getTerminator()->getOperand(0);
-        result = map.lookup(yielded);
+        SmallVector<Value> sums;
+        for (unsigned q = 0; q < products.size(); ++q)
+          sums.push_back(acc[r * all + panel * vectors + q * each + v]);
+        result = epilogue.apply(b, sums, row, column, valid);
       }
       b.storeVector(result, out, outPlace(row, column, at.batch), valid);
     }
@@ -576,17 +564,7 @@ LogicalResult MatmulEmitter::emit() {
   if (eight && first.blockN % layout.panel)
     return kernel.tensors.emitError() << "fp8 matmul wants scale blocks of a multiple of " << layout.panel << " outputs, got "
                                       << first.blockN;
-  if (epilogue)
-    for (OpOperand *operand : epilogue.getDpsInputOperands()) {
-      bool isProduct = llvm::any_of(products, [&](Product &p) { return p.result() == operand->get(); });
-      if (isProduct) {
-        extra.push_back({});
-      } else if (isa<RankedTensorType>(operand->get().getType())) {
-        extra.push_back(kernel.memory(operand->get()));
-      } else {
-        extra.push_back(b.clone(*operand->get().getDefiningOp())->getResult(0));
-      }
-    }
+  epilogue = ProductEpilogue(kernel, generic, products);
 
   // Rows of a task at most: as many as keep the left block in half of the second cache. Weights in panels stay there instead.
   int64_t scratchBytes = layout.widenedBytes();

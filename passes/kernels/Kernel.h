@@ -60,6 +60,9 @@ mlir::func::FuncOp panelCopyKernel(mlir::ModuleOp module, mlir::RankedTensorType
 
 /// Each emitter takes the kernels it knows and returns success; failure with no diagnostic means "not mine".
 mlir::FailureOr<bool> emitMatmul(Kernel &kernel);
+/// Products and weight gradients in AMX tiles: of weights in panels, where the processor has them.
+mlir::FailureOr<bool> emitTileMatmul(Kernel &kernel);
+mlir::FailureOr<bool> emitTileWeightGradient(Kernel &kernel);
 mlir::FailureOr<bool> emitWeightGradient(Kernel &kernel);
 mlir::FailureOr<bool> emitColumnSum(Kernel &kernel);
 mlir::FailureOr<bool> emitPanelCopy(Kernel &kernel);

@@ -13,6 +13,7 @@ struct VectorShape {
   int64_t lanes = 8;        ///< f32 lanes of a vector register
   int64_t rows = 6;         ///< rows of a matmul tile
   int64_t panel = 16;       ///< outputs of a packed weight panel
+  bool tiles = false;       ///< AMX multiplies tiles of bf16
 };
 
 /// The shape for `lanes` f32 lanes: 4 (NEON, SSE), 8 (AVX2) or 16 (AVX-512).

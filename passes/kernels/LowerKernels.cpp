@@ -1,5 +1,6 @@
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -19,8 +20,10 @@ struct LowerKernels : public hadal::impl::HadalLowerKernelsBase<LowerKernels> {
   using HadalLowerKernelsBase::HadalLowerKernelsBase;
 
   LogicalResult lower(func::FuncOp f) {
-    Kernel kernel(f, vectorShapeFor(lanes));
-    for (auto emit : {emitMatmul, emitWeightGradient, emitColumnSum, emitPanelCopy, emitAttention, emitAttentionGradient,
+    VectorShape shape = vectorShapeFor(lanes);
+    shape.tiles = tiles;
+    Kernel kernel(f, shape);
+    for (auto emit : {emitTileMatmul, emitTileWeightGradient, emitMatmul, emitWeightGradient, emitColumnSum, emitPanelCopy, emitAttention, emitAttentionGradient,
                       emitLatentAttention, emitPosition, emitRouting, emitRoutingGradient, emitQuantize, emitInsertSlice, emitLinalg}) {
       FailureOr<bool> done = emit(kernel);
       if (failed(done))
@@ -39,6 +42,10 @@ struct LowerKernels : public hadal::impl::HadalLowerKernelsBase<LowerKernels> {
   }
 
   void runOnOperation() override {
+    if (tiles && lanes != 16) {
+      getOperation().emitError() << "hadal-lower-kernels wants 16 lanes with tiles, got " << lanes.getValue();
+      return signalPassFailure();
+    }
     for (auto f : llvm::make_early_inc_range(getOperation().getOps<func::FuncOp>()))
       if (f->hasAttr(kKernelAttr) && !f->hasAttr(kLoweredAttr) && failed(lower(f)))
         return signalPassFailure();

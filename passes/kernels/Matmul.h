@@ -7,6 +7,10 @@
 
 namespace hadal {
 
+/// On a product or a weight gradient (unit): its f32 operands have values that bf16 holds exactly.
+inline constexpr llvm::StringLiteral kBf16ValuesAttr = "hadal.bf16_values";
+inline bool isHeldByBf16(mlir::Operation *op) { return op->hasAttr(kBf16ValuesAttr); }
+
 struct Product {
   mlir::Operation *op = nullptr;
   mlir::Value left;                 ///< activations, f32 (or bf16, f16)

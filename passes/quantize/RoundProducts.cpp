@@ -87,6 +87,9 @@ struct RoundProducts : public hadal::impl::HadalRoundProductsBase<RoundProducts>
         take(p->left), take(p->right);
       else if (auto g = matchWeightGradient(op))
         take(g->rows), take(g->gradient);
+      else
+        return;
+      op->setAttr(kBf16ValuesAttr, UnitAttr::get(&getContext()));
     });
     for (OpOperand *operand : operands)
       operand->set(round(operand->get(), symbols));

@@ -40,6 +40,11 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
   auto target = CpuTarget::parse(options.cpu);
   if (!target)
     return target.takeError();
+  // Inference keeps one chain of sums for one row and for many; a module that only it wants runs without tiles, too.
+  if (options.products == "tiles" && !target->hasTiles())
+    return llvm::createStringError("--products=tiles wants a CPU with amx-tile and amx-bf16, which --cpu=" + options.cpu + " lacks");
+  if (options.products == "fma" || (options.products == "auto" && !module->hasAttr("hadal.training")))
+    target->dropTiles();
   if (options.emit == "graph")
     return writeText(print(module), options.output);
 
@@ -47,6 +52,7 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
   if (auto training = module->getAttrOfType<DictionaryAttr>("hadal.training"))
     precision = training.getAs<StringAttr>("precision").str();
   PipelineOptions pipeline{target->lanes, options.pageTokens, 0, options.moments, precision, options.recompute, options.average};
+  pipeline.tiles = target->hasTiles();
   if (auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model")) {
     if (auto vocabulary = facts.getAs<IntegerAttr>("vocab_size"))
       pipeline.vocabulary = vocabulary.getInt();

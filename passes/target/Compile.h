@@ -12,6 +12,7 @@ struct CompileOptions {
   std::string output;          ///< empty: standard output (text forms only)
   int64_t pageTokens = 64;
   std::string moments = "fp32"; ///< of a training module's optimizer: fp32 or bf16
+  std::string products = "auto"; ///< of weights that training reads and writes: fma, tiles (AMX), or auto: tiles where the CPU has them
   std::string recompute = "none"; ///< of a training module: none, report or all
   bool average = false;         ///< a training module keeps a moving average of the weights
   std::string runner;          ///< the hadal-run that --emit=exe makes a copy of

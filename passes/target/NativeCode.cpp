@@ -3,6 +3,7 @@
 #include "mlir/ExecutionEngine/OptUtils.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "runtime/device/CpuFeatures.h"
 #include "lld/Common/Driver.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
@@ -25,8 +26,8 @@ using namespace hadal;
 /// Features that kernels profit from and that a runtime can ask a CPU about.
 static constexpr const char *x86Features[] = {"sse3", "ssse3",   "sse4.1",   "sse4.2",   "popcnt",   "avx",        "avx2",      "fma", "f16c",
                                               "bmi",  "bmi2",    "lzcnt",    "movbe",    "avx512f",  "avx512bw",   "avx512cd",  "avx512dq",
-                                              "avx512vl"};
-static constexpr size_t v3Count = 13; // those before AVX-512 are x86-64-v3
+                                              "avx512vl", "amx-bf16", "amx-tile"};
+static constexpr size_t v3Count = 13, v4Count = 18; // x86-64-v3 ends before AVX-512, x86-64-v4 before AMX
 
 llvm::Expected<CpuTarget> CpuTarget::parse(StringRef name) {
   CpuTarget target;
@@ -36,18 +37,17 @@ llvm::Expected<CpuTarget> CpuTarget::parse(StringRef name) {
   if (name == "native" && host.isX86()) {
     target.triple = host.str();
     target.cpu = llvm::sys::getHostCPUName().str();
-    auto offered = llvm::sys::getHostCPUFeatures();
     for (const char *feature : x86Features)
-      if (offered.lookup(feature))
+      if (std::binary_search(cpuFeatures().begin(), cpuFeatures().end(), feature))
         target.features.push_back(feature);
     target.lanes = wide();
-    if (!offered.lookup("fma"))
+    if (!llvm::is_contained(target.features, "fma"))
       return llvm::createStringError("--cpu=native wants a CPU with fused multiply-add, %s has none", target.cpu.c_str());
     return target;
   }
-  if (name == "x86-64-v3" || name == "x86-64-v4") {
+  if (name == "x86-64-v3" || name == "x86-64-v4" || name == "x86-64-v4+amx") {
     target.triple = "x86_64-unknown-linux-gnu";
-    target.features.assign(x86Features, name == "x86-64-v3" ? x86Features + v3Count : std::end(x86Features));
+    target.features.assign(x86Features, name.ends_with("amx") ? std::end(x86Features) : x86Features + (name.ends_with("v3") ? v3Count : v4Count));
     target.lanes = wide();
     return target;
   }
@@ -58,7 +58,13 @@ llvm::Expected<CpuTarget> CpuTarget::parse(StringRef name) {
     target.lanes = 4;
     return target;
   }
-  return llvm::createStringError("--cpu wants native, x86-64-v3, x86-64-v4 or aarch64, got %s", name.str().c_str());
+  return llvm::createStringError("--cpu wants native, x86-64-v3, x86-64-v4, x86-64-v4+amx or aarch64, got %s", name.str().c_str());
+}
+
+bool CpuTarget::hasTiles() const { return llvm::is_contained(features, "amx-bf16") && llvm::is_contained(features, "amx-tile"); }
+
+void CpuTarget::dropTiles() {
+  llvm::erase_if(features, [](StringRef f) { return f.starts_with("amx-"); });
 }
 
 static std::unique_ptr<llvm::TargetMachine> createMachine(const CpuTarget &target, std::string &error) {

@@ -15,8 +15,11 @@ struct CpuTarget {
   int64_t lanes = 8;                 ///< f32 lanes of a vector register
 
   /// "native" (the host's features as the system offers them; never from the CPU's name, which hypervisors belie),
-  /// "x86-64-v3", "x86-64-v4" or "aarch64". Others are an error that lists these.
+  /// "x86-64-v3", "x86-64-v4", "x86-64-v4+amx" or "aarch64". Others are an error that lists these.
   static llvm::Expected<CpuTarget> parse(llvm::StringRef name);
+
+  bool hasTiles() const; ///< AMX with bf16
+  void dropTiles();      ///< code does without, and runs where there are none
 };
 
 /// What is wanted besides, or instead of, code.

@@ -4,6 +4,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
@@ -11,6 +13,11 @@
 namespace hadal {
 
 #if defined(__x86_64__)
+/// Tiles are 8 KiB of state: the system gives them to a process that asks (asm/prctl.h, ARCH_REQ_XCOMP_PERM for XTILEDATA).
+static bool mayUseTiles(uint64_t saved) {
+  return (saved & 0x60000) == 0x60000 && ::syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+}
+
 static std::vector<std::string> detect() {
   std::vector<std::string> found;
   unsigned a, b, c, d;
@@ -49,6 +56,10 @@ static std::vector<std::string> detect() {
     add(avx512 && bit(b, 30), "avx512bw");
     add(avx512 && bit(b, 31), "avx512vl");
     add(avx512 && bit(c, 11), "avx512vnni");
+    if (avx512 && bit(d, 22) && bit(d, 24) && mayUseTiles(saved)) {
+      add(true, "amx-bf16");
+      add(true, "amx-tile");
+    }
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d))
       add(avx512 && bit(a, 5), "avx512bf16");
   }

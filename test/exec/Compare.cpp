@@ -3,6 +3,7 @@
 #include "test/exec/Compare.h"
 #include "runtime/Safetensors.h"
 
+#include <bit>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -68,7 +69,8 @@ uint64_t Random::bits() {
 
 float Random::between(float low, float high) {
   float unit = static_cast<float>(bits() >> 40) * 0x1p-24f;
-  return low + (high - low) * unit;
+  float value = low + (high - low) * unit;
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(value) & (~0u << (24 - mantissa)));
 }
 
 std::vector<int64_t> Random::distinct(int64_t count, int64_t limit) {
@@ -150,6 +152,10 @@ const Tensor &Tensors::tensor(const std::string &name) const {
   if (known == tensors.end())
     fail(path + ": no tensor '" + name + "'");
   return known->second;
+}
+
+double compare::chainTolerance(const Settings &settings, int64_t depth) {
+  return settings.text("products", "fma") == "tiles" ? 5e-7 + static_cast<double>(depth) * 0x1p-30 : 0;
 }
 
 Reals compare::toReals(const Tensor &from) {

@@ -41,7 +41,8 @@ public:
 /// A small generator with a fixed sequence for a seed (splitmix64): the same inputs on every machine.
 class Random {
 public:
-  explicit Random(uint64_t seed) : state(seed) {}
+  /// `mantissa`: most bits of a number's mantissa, the leading one included.
+  explicit Random(uint64_t seed, int mantissa = 24) : mantissa(mantissa), state(seed) {}
   uint64_t bits();
   /// Uniform in [0, limit).
   int64_t below(int64_t limit) { return static_cast<int64_t>(bits() % static_cast<uint64_t>(limit)); }
@@ -51,6 +52,7 @@ public:
   std::vector<int64_t> distinct(int64_t count, int64_t limit);
 
 private:
+  int mantissa;
   uint64_t state;
 };
 
@@ -82,6 +84,10 @@ private:
   std::string path;
   std::map<std::string, Tensor> tensors;
 };
+
+/// How far a product may be from one chain of fused multiply-adds: not at all, or with `products=tiles` by the roundings of both, for
+/// AMX tiles sum `depth` terms in another order. One of the six products of bf16 missing would show at 2e-6 where depth is small.
+double chainTolerance(const Settings &settings, int64_t depth);
 
 /// Arguments and results of one call, and what became of the comparison.
 class Check {

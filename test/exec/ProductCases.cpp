@@ -9,20 +9,20 @@ using namespace hadal::compare;
 
 static Case transposedMatmul() {
   return {"matmul_transposed",
-          {"T", "N", "K"},
+          {"T", "N", "K", "products"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             inputs.addRandom(random, {s.integer("T"), s.integer("N")});
             inputs.addRandom(random, {s.integer("N"), s.integer("K")});
           },
-          [](const Settings &, const Check &check) {
-            check.equal(0, reference::transposedMatmulChain(check.real(0), check.real(1)));
+          [](const Settings &s, const Check &check) {
+            check.close(0, reference::transposedMatmulChain(check.real(0), check.real(1)), chainTolerance(s, s.integer("N")));
           }};
 }
 
 /// A product with an epilogue: a residual is added to it.
 static Case residual() {
   return {"product_residual",
-          {"T", "N", "K", "transposed"},
+          {"T", "N", "K", "transposed", "products"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             bool transposed = s.flag("transposed");
             inputs.addRandom(random, {s.integer("T"), s.integer(transposed ? "N" : "K")});
@@ -35,13 +35,13 @@ static Case residual() {
             Reals added = check.real(2);
             for (int64_t i = 0; i < wanted.size(); ++i)
               wanted.values[i] = static_cast<float>(wanted.values[i]) + static_cast<float>(added.values[i]);
-            check.equal(0, wanted);
+            check.close(0, wanted, chainTolerance(s, s.integer(s.flag("transposed") ? "N" : "K")));
           }};
 }
 
 static Case weightGradient() {
   return {"weight_gradient",
-          {"T", "N", "K", "init"},
+          {"T", "N", "K", "init", "products"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             inputs.addRandom(random, {s.integer("T"), s.integer("N")});
             inputs.addRandom(random, {s.integer("T"), s.integer("K")});
@@ -50,7 +50,7 @@ static Case weightGradient() {
           },
           [](const Settings &s, const Check &check) {
             Reals init = s.flag("init") ? check.real(2) : Reals({s.integer("N"), s.integer("K")});
-            check.equal(0, reference::weightGradientChain(check.real(0), check.real(1), init));
+            check.close(0, reference::weightGradientChain(check.real(0), check.real(1), init), chainTolerance(s, s.integer("T")));
           }};
 }
 
@@ -69,7 +69,7 @@ static reference::Plan drawPlan(const Settings &s, Random &random) {
 
 static Case groupedTransposed() {
   return {"grouped_transposed",
-          {"T", "E", "K", "N", "choices", "used", "source"},
+          {"T", "E", "K", "N", "choices", "used", "source", "products"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             reference::Plan plan = drawPlan(s, random);
             inputs.addRandom(random, {s.flag("source") ? s.integer("T") : plan.source.dim(0), s.integer("N")});
@@ -79,15 +79,15 @@ static Case groupedTransposed() {
             if (s.flag("source"))
               inputs.addIntegers(plan.source);
           },
-          [](const Settings &, const Check &check) {
-            check.equal(0, reference::groupedTransposedChain(check.real(0), check.real(1), check.integer(2),
-                                                             check.optionalInteger(4)));
+          [](const Settings &s, const Check &check) {
+            check.close(0, reference::groupedTransposedChain(check.real(0), check.real(1), check.integer(2), check.optionalInteger(4)),
+                        chainTolerance(s, s.integer("N")));
           }};
 }
 
 static Case groupedWeightGradient() {
   return {"grouped_weight_gradient",
-          {"T", "E", "K", "N", "choices", "used", "source", "init"},
+          {"T", "E", "K", "N", "choices", "used", "source", "init", "products"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             reference::Plan plan = drawPlan(s, random);
             inputs.addRandom(random, {s.flag("source") ? s.integer("T") : plan.source.dim(0), s.integer("K")});
@@ -102,9 +102,10 @@ static Case groupedWeightGradient() {
             if (s.flag("source"))
               inputs.addIntegers(plan.source);
           },
-          [](const Settings &, const Check &check) {
-            check.equal(0, reference::groupedWeightGradientChain(check.real(0), check.real(1), check.integer(2),
-                                                                 check.real(4), check.optionalInteger(5)));
+          [](const Settings &s, const Check &check) {
+            check.close(0, reference::groupedWeightGradientChain(check.real(0), check.real(1), check.integer(2), check.real(4),
+                                                                 check.optionalInteger(5)),
+                        chainTolerance(s, s.integer("T")));
           }};
 }
 

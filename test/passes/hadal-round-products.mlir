@@ -14,7 +14,7 @@ ml_program.global private mutable @w(#ml_program.extern : tensor<8x4xf32>) : ten
 // CHECK: arith.andi {{.*}}
 // CHECK: arith.select
 // CHECK: %[[W:.*]] = ml_program.global_load @copy.rounded.w
-// CHECK: linalg.generic {{.*}} ins(%[[X]], %[[W]] :
+// CHECK: linalg.generic {{.*}} ins(%[[X]], %[[W]] : {{.*}}hadal.bf16_values
 // FP32-LABEL: func.func @product(
 // FP32-NOT: arith.andi
 // FP32: return
