@@ -43,6 +43,7 @@ private:
   void splitPanel(Value batch, Value panel, const Chunk &chunk, Value at);
   void splitTurnedPanel(Value batch, Value panel, const Chunk &chunk, Value at);
   void splitRows(Value m0, Value rows, Value batch, const Chunk &chunk);
+  std::pair<Value, Value> nextWeights(Value batch, Value panel, Value count, const Chunk &chunk);
   void joinRows(Value m0, Value rows, Value batch, Value panel, const Chunk &chunk);
   void joinRow(Value row, Value sumsRow, Value batch, Value panel, bool isFirst, bool isLast, bool lastPanel);
   SmallVector<Value> place(int row, int column, int batch, Value atRow, Value atColumn, Value atBatch, Value memory);
@@ -144,6 +145,22 @@ void TileMatmulEmitter::splitRows(Value m0, Value rows, Value batch, const Chunk
   });
 }
 
+/// Where the weights begin that a task reads next in place of those of `panel`, one of `count`: the next chunk's, or the first chunk of
+/// the panels behind the task's, which the next task reads. And how far apart the 4 KiB of each of its steps are, in elements.
+std::pair<Value, Value> TileMatmulEmitter::nextWeights(Value batch, Value panel, Value count, const Chunk &chunk) {
+  Value behind = b.add(panel, count), matrix = batch ? batch : b.index(0), first = b.index(0);
+  Value wraps = b.less(b.index(panels() - 1), behind);
+  Value at = b.select(wraps, b.sub(behind, b.index(panels())), behind), of = b.add(matrix, b.select(wraps, b.index(1), b.index(0)));
+  if (chunk.isLast) {
+    at = b.select(chunk.isLast, at, panel), of = b.select(chunk.isLast, of, matrix);
+    first = b.select(chunk.isLast, first, b.div(b.add(chunk.begin, chunk.count), side));
+  }
+  Value stands = b.mul(of, stored.panels() * stored.panelElements());
+  if (turned)
+    return {b.add(stands, b.add(b.mul(first, stored.panelElements()), b.mul(at, side * side))), b.index(stored.panelElements())};
+  return {b.add(stands, b.add(b.mul(at, stored.panelElements()), b.mul(first, side * side))), b.index(side * side)};
+}
+
 void TileMatmulEmitter::joinRow(Value row, Value sumsRow, Value batch, Value panel, bool isFirst, bool isLast, bool lastPanel) {
   for (int64_t half = 0; half < 2; ++half) {
     int64_t valid = lastPanel ? std::clamp<int64_t>(p.n % side - 16 * half, 0, 16) : 16;
@@ -188,13 +205,21 @@ void TileMatmulEmitter::emitChunk(Value m0, Value m1, Value batch, Value p0, Val
     else
       splitPanel(batch, panel, chunk, piecesOf(panel));
   });
+  // Weights come from memory. What is read next is asked for while the tiles are busy, a part for each block of rows.
+  int64_t lines = side * side / 16, all = cast<MemRefType>(right.getType()).getDimSize(0);
+  Value blocks = b.ceilDiv(b.sub(m1, m0), side), each = b.div(b.add(blocks, lines - 1), b.max(blocks, b.index(1)));
   b.loop(m0, m1, side, [&](Value row) {
-    Value rows = b.min(b.sub(m1, row), b.index(side));
+    Value rows = b.min(b.sub(m1, row), b.index(side)), part = b.mul(b.mul(b.div(b.sub(row, m0), side), each), 16);
     splitRows(row, rows, batch, chunk);
     auto multiply = [&](int64_t rowTiles) {
       b.loop(p0, p1, 1, [&](Value panel) {
+        auto [next, apart] = nextWeights(batch, panel, b.sub(p1, p0), chunk);
+        Value begin = b.add(next, part);
         tiles.zeroSums(rowTiles);
-        tiles.multiply(rowTiles, leftPieces, b.index(0), rightPieces, piecesOf(panel), b.index(chunk.steps()));
+        tiles.multiply(rowTiles, leftPieces, b.index(0), rightPieces, piecesOf(panel), b.index(chunk.steps()), [&](Value step) {
+          Value at = b.add(begin, b.mul(step, apart));
+          b.loop(b.index(0), each, 1, [&](Value i) { b.prefetch(right, b.min(b.add(at, b.mul(i, 16)), b.index(all - 1)), false, 2); });
+        });
         tiles.storeSums(rowTiles, sums, b.index(0), side);
         joinRows(row, rows, batch, panel, chunk);
       });

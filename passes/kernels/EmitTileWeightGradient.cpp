@@ -30,7 +30,7 @@ private:
   void splitBlock(Value t0, Value count, Value k0, Value p0, Value p1);
   void splitLeft(Value t, Value step, Value k0, Value end, bool whole);
   void splitRight(Value t, Value step, Value p0, Value p1, Value end, bool whole);
-  void square(Value expert, Value panel, Value k, Value leftAt, Value rightAt, Value steps, Value isFirst, int64_t present);
+  void square(Value expert, Value panel, Value k, Value leftAt, Value rightAt, Value steps, Value isFirst, int64_t present, Value next);
   int64_t panels() const { return layout.panels(); }
   int64_t rangeSquares() const { return range / side; }
 
@@ -121,9 +121,9 @@ void TileWeightGradientEmitter::splitBlock(Value t0, Value count, Value k0, Valu
   });
 }
 
-/// k rows [k, k + present) of a panel.
+/// k rows [k, k + present) of a panel. The square after it begins `next` elements further on.
 void TileWeightGradientEmitter::square(Value expert, Value panel, Value k, Value leftAt, Value rightAt, Value steps, Value isFirst,
-                                       int64_t present) {
+                                       int64_t present, Value next) {
   Value matrix = expert ? b.add(b.mul(expert, panels()), panel) : panel;
   Value at = b.add(b.mul(matrix, layout.panelElements()), b.mul(k, side));
   int64_t rowTiles = present > 16 ? 2 : 1;
@@ -137,7 +137,13 @@ void TileWeightGradientEmitter::square(Value expert, Value panel, Value k, Value
     load(out);
   else
     b.choose(isFirst, [&] { init ? load(init) : tiles.zeroSums(rowTiles); }, [&] { load(out); });
-  tiles.multiply(rowTiles, leftPieces, leftAt, rightPieces, rightAt, steps);
+  // The next square comes from further away than the pieces.
+  Value each = b.div(b.add(steps, side * side / 16 - 1), b.max(steps, b.index(1)));
+  Value from = b.add(at, next), all = b.index(cast<MemRefType>(out.getType()).getDimSize(0) - 1);
+  tiles.multiply(rowTiles, leftPieces, leftAt, rightPieces, rightAt, steps, [&](Value step) {
+    Value part = b.add(from, b.mul(b.mul(step, each), 16));
+    b.loop(b.index(0), each, 1, [&](Value i) { b.prefetch(out, b.min(b.add(part, b.mul(i, 16)), all), true, 3); });
+  });
   if (present == side)
     return tiles.storeSums(2, out, at, side);
   tiles.storeSums(rowTiles, rest, b.index(0), side);
@@ -156,11 +162,14 @@ void TileWeightGradientEmitter::emitTask(Value expert, Value from, Value to, Val
     b.loop(p0, p1, 1, [&](Value panel) {
       Value rightAt = b.mul(b.sub(panel, p0), pieces);
       b.loop(b.index(0), squares, 1, [&](Value q) {
-        square(expert, panel, b.add(k0, b.mul(q, side)), b.mul(q, pieces), rightAt, steps, isFirst, side);
+        Value isLast = b.equal(b.add(q, 1), squares), toNextPanel = b.sub(b.index(layout.panelElements()), b.mul(q, side * side));
+        square(expert, panel, b.add(k0, b.mul(q, side)), b.mul(q, pieces), rightAt, steps, isFirst, side,
+               b.select(isLast, toNextPanel, b.index(side * side)));
       });
       if (rest)
         b.when(b.less(b.add(k0, b.mul(squares, side)), b.min(b.index(layout.paddedK()), b.add(k0, range))), [&] {
-          square(expert, panel, b.add(k0, b.mul(squares, side)), b.mul(squares, pieces), rightAt, steps, isFirst, rest);
+          square(expert, panel, b.add(k0, b.mul(squares, side)), b.mul(squares, pieces), rightAt, steps, isFirst, rest,
+                 b.sub(b.index(layout.panelElements()), b.mul(squares, side * side)));
         });
     });
   });

@@ -79,6 +79,10 @@ public:
   Value loadVector(Value memref, mlir::ValueRange at, int64_t lanes, int64_t valid = -1);
   void storeVector(Value v, Value memref, mlir::ValueRange at, int64_t valid = -1);
   Value dim(Value memref, int64_t d);
+  /// Asks for the line of `at`; `near`: 3 for the first cache, 2 for the second.
+  void prefetch(Value memref, mlir::ValueRange at, bool isWrite, unsigned near) {
+    mlir::memref::PrefetchOp::create(*this, memref, at, isWrite, near, /*isDataCache=*/true);
+  }
   /// The columns of a square block of f32 whose rows are vectors of 4, 8 or 16 lanes, all in registers.
   Values transpose(Values rows);
   /// As many rows as a vector has lanes, `width` elements each, transposed square by square: `load(row, d, valid)` gives a row's elements

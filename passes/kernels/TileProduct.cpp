@@ -125,7 +125,8 @@ void TileProduct::storeSums(int64_t rowTiles, Value memory, Value at, int64_t st
   forSums(rowTiles, memory, at, stride, "llvm.x86.tilestored64");
 }
 
-void TileProduct::multiply(int64_t rowTiles, Value left, Value leftAt, Value right, Value rightAt, Value steps) {
+void TileProduct::multiply(int64_t rowTiles, Value left, Value leftAt, Value right, Value rightAt, Value steps,
+                           function_ref<void(Value)> beside) {
   Value leftBase = elementPointer(pointer(left), leftAt), rightBase = elementPointer(pointer(right), rightAt);
   Value line = LLVM::ConstantOp::create(b, b.getI64Type(), b.getI64IntegerAttr(64));
   b.loop(b.index(0), steps, 1, [&](Value step) {
@@ -148,8 +149,11 @@ void TileProduct::multiply(int64_t rowTiles, Value left, Value leftAt, Value rig
         load(leftTile, rowTiles, l, leftPiece);
       if (rightPiece != lastRight)
         load(rightTile, 2, r, rightPiece);
+      bool isFirst = lastLeft < 0;
       lastLeft = leftPiece, lastRight = rightPiece;
       add();
+      if (isFirst)
+        beside(step);
     }
   });
 }
