@@ -45,16 +45,18 @@ public:
   void splitTile(mlir::function_ref<std::pair<Value, Value>(int64_t)> rows, bool turned, Value memory, Value at);
   /// Where pieces of the tile `tile` (0 or 1) of step `step` begin, counted from `base`.
   Value tileAt(Value base, Value step, int64_t tile);
-  /// Stores pieces of one row of a tile.
+  /// Stores the pieces of one row of a tile.
   void storeRow(const Values &row, Value memory, Value at);
 
   /// Sums of `rowTiles` x 2 tiles: zero, loaded or stored. `at`: element of f32 memory, its rows `stride` elements apart.
   void zeroSums(int64_t rowTiles);
   void loadSums(int64_t rowTiles, Value memory, Value at, int64_t stride);
   void storeSums(int64_t rowTiles, Value memory, Value at, int64_t stride);
-  /// Adds the products of `steps` steps. Beside each, while the tiles are busy, the processor does what `beside` emits.
+  /// Adds the products of `steps` steps. While the tiles are busy the processor does what `beside` emits, in as many parts as
+  /// there are products.
   void multiply(int64_t rowTiles, Value left, Value leftAt, Value right, Value rightAt, Value steps,
-                mlir::function_ref<void(Value step)> beside);
+                mlir::function_ref<void(Value step, int64_t part)> beside);
+  int64_t products() const { return pieces == 1 ? 1 : 6; }
 
 private:
   int64_t stepElements() const { return pieces * 2 * tileElements; }

@@ -19,6 +19,9 @@ static Case matmul() {
             Reals x = check.real(0), weights = check.real(1);
             // At most one rounding of 2^-24 of the running sum for each of K terms.
             check.close(0, reference::matmul(x, weights), static_cast<double>(x.dim(1)) * 0x1p-24);
+            // Tiles round a sum once for two terms of a chunk, and chunks once: they are nearer than the chain, whatever K.
+            if (s.text("products", "fma") == "tiles")
+              check.close(0, reference::matmul(x, weights), 0x1p-22);
             // The order of the sum is promised, hence the bits.
             check.close(0, reference::matmulChain(x, weights), chainTolerance(s, x.dim(1)));
           }};
