@@ -4,7 +4,7 @@
 // row's bits do not depend on which rows stand beside it.
 //
 //   task   rows [m0, m1) x panels [p0, p1)
-//     chunk of K         the pieces of the task's panels stay in the second cache for all rows
+//     chunk of K         the pieces of the task's panels, which stay in the second cache for all rows
 //       32 rows          their pieces
 //         panel          two by two tiles of sums; a half where 16 rows or fewer are left
 //
@@ -41,8 +41,7 @@ private:
   void emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1);
   void emitChunk(Value m0, Value m1, Value batch, Value p0, Value p1, const Chunk &chunk);
   void splitPanel(Value batch, Value panel, const Chunk &chunk, Value at);
-  void splitStep(Value batch, Value panel, const Chunk &chunk, Value at, Value step, int64_t part, int64_t parts);
-  void splitTurnedStep(Value batch, Value panel, const Chunk &chunk, Value at, Value step, int64_t tile);
+  void splitTurnedPanel(Value batch, Value panel, const Chunk &chunk, Value at);
   void splitRows(Value m0, Value rows, Value batch, const Chunk &chunk);
   std::pair<Value, Value> nextWeights(Value batch, Value panel, Value count, const Chunk &chunk);
   void joinRows(Value m0, Value rows, Value batch, Value panel, const Chunk &chunk);
@@ -74,53 +73,54 @@ SmallVector<Value> TileMatmulEmitter::place(int row, int column, int batch, Valu
   return at;
 }
 
-/// Part `part` of `parts` of a step of a panel. K runs down the stored panel: a pair is two of its rows.
-void TileMatmulEmitter::splitStep(Value batch, Value panel, const Chunk &chunk, Value at, Value step, int64_t part, int64_t parts) {
-  if (turned) {
-    for (int64_t tile = 2 * part / parts; tile < 2 * (part + 1) / parts; ++tile)
-      splitTurnedStep(batch, panel, chunk, at, step, tile);
-    return;
-  }
+/// K runs down the stored panel: a pair is two of its rows.
+void TileMatmulEmitter::splitPanel(Value batch, Value panel, const Chunk &chunk, Value at) {
   Value matrix = batch ? b.add(b.mul(batch, stored.panels()), panel) : panel;
-  Value first = b.add(b.add(b.mul(matrix, stored.panelElements()), b.mul(chunk.begin, side)), b.mul(step, side * side));
-  auto split = [&](int64_t present) { // rows of the step
-    auto row = [&](int64_t k, int64_t tile) {
-      return k < present ? b.loadVector(right, {b.add(first, k * side + 16 * tile)}, 16) : zero();
-    };
-    for (int64_t unit = side * part / parts; unit < side * (part + 1) / parts; ++unit) {
-      int64_t tile = unit / 16, i = unit % 16;
-      tiles.storeRow(tiles.split(row(i, tile), row(i + 16, tile)), rightPieces, b.add(tiles.tileAt(at, step, tile), 16 * i));
+  Value base = b.add(b.mul(matrix, stored.panelElements()), b.mul(chunk.begin, side));
+  auto row = [&](Value k, int64_t tile) { return b.loadVector(right, {b.add(b.add(base, b.mul(k, side)), 16 * tile)}, 16); };
+  b.loop(0, chunk.wholeSteps(), 1, [&](Value step) {
+    Value first = b.mul(step, side);
+    for (int64_t tile = 0; tile < 2; ++tile) {
+      Value to = tiles.tileAt(at, step, tile);
+      b.loop(0, 16, 1, [&](Value i) {
+        Value k = b.add(first, i);
+        tiles.storeRow(tiles.split(row(k, tile), row(b.add(k, 16), tile)), rightPieces, b.add(to, b.mul(i, 16)));
+      });
     }
-  };
-  if (!chunk.rest())
-    return split(side);
-  b.choose(b.equal(step, b.index(chunk.wholeSteps())), [&] { split(chunk.rest()); }, [&] { split(side); });
+  });
+  if (int64_t rest = chunk.rest())
+    for (int64_t tile = 0; tile < 2; ++tile)
+      tiles.splitTile(
+          [&](int64_t i) {
+            int64_t first = chunk.wholeSteps() * side + i;
+            return std::pair(i < rest ? row(b.index(first), tile) : zero(), i + 16 < rest ? row(b.index(first + 16), tile) : zero());
+          },
+          /*turned=*/false, rightPieces, tiles.tileAt(at, b.index(chunk.wholeSteps()), tile));
 }
 
-/// K runs along the rows of stored panels, one panel a step; the outputs of `panel` are 32 of their rows, those of a tile 16.
-void TileMatmulEmitter::splitTurnedStep(Value batch, Value panel, const Chunk &chunk, Value at, Value step, int64_t tile) {
-  Value first = b.add(b.div(chunk.begin, side), step);
+/// K runs along the rows of stored panels, one panel a step; the outputs of `panel` are 32 of their rows.
+void TileMatmulEmitter::splitTurnedPanel(Value batch, Value panel, const Chunk &chunk, Value at) {
+  Value first = b.div(chunk.begin, side);
   if (batch)
     first = b.add(first, b.mul(batch, stored.panels()));
-  Value base = b.add(b.mul(first, stored.panelElements()), b.mul(panel, side * side));
-  auto split = [&](int64_t outputs) { // of the panel that are there
-    tiles.splitTile(
-        [&](int64_t i) {
-          int64_t output = 16 * tile + i;
-          if (output >= outputs)
-            return std::pair(zero(), zero());
-          Value row = b.add(base, output * side);
-          return std::pair(b.loadVector(right, {row}, 16), b.loadVector(right, {b.add(row, 16)}, 16));
-        },
-        /*turned=*/true, rightPieces, tiles.tileAt(at, step, tile));
+  auto split = [&](int64_t outputs) { // that are there
+    b.loop(0, chunk.steps(), 1, [&](Value step) {
+      Value base = b.add(b.mul(b.add(first, step), stored.panelElements()), b.mul(panel, side * side));
+      for (int64_t tile = 0; tile < 2; ++tile)
+        tiles.splitTile(
+            [&](int64_t i) {
+              int64_t output = 16 * tile + i;
+              if (output >= outputs)
+                return std::pair(zero(), zero());
+              Value row = b.add(base, output * side);
+              return std::pair(b.loadVector(right, {row}, 16), b.loadVector(right, {b.add(row, 16)}, 16));
+            },
+            /*turned=*/true, rightPieces, tiles.tileAt(at, step, tile));
+    });
   };
   if (p.n % side == 0)
     return split(side);
   b.choose(b.equal(panel, b.index(panels() - 1)), [&] { split(p.n % side); }, [&] { split(side); });
-}
-
-void TileMatmulEmitter::splitPanel(Value batch, Value panel, const Chunk &chunk, Value at) {
-  b.loop(0, chunk.steps(), 1, [&](Value step) { splitStep(batch, panel, chunk, at, step, 0, 1); });
 }
 
 /// Rows [m0, m0 + rows) of the chunk; those that are missing keep what was there, and nobody reads their sums.
@@ -199,40 +199,32 @@ void TileMatmulEmitter::joinRows(Value m0, Value rows, Value batch, Value panel,
 void TileMatmulEmitter::emitChunk(Value m0, Value m1, Value batch, Value p0, Value p1, const Chunk &chunk) {
   int64_t panelPieces = tiles.elements(llvm::divideCeil(chunkLength, side));
   auto piecesOf = [&](Value panel) { return b.mul(b.sub(panel, p0), panelPieces); };
-  auto multiply = [&](Value row, Value rows, function_ref<void(Value, Value, int64_t)> beside) {
-    auto panelByPanel = [&](int64_t rowTiles) {
+  b.loop(p0, p1, 1, [&](Value panel) {
+    if (turned)
+      splitTurnedPanel(batch, panel, chunk, piecesOf(panel));
+    else
+      splitPanel(batch, panel, chunk, piecesOf(panel));
+  });
+  // Weights come from memory. What is read next is asked for while the tiles are busy, a part for each block of rows.
+  int64_t lines = side * side / 16, all = cast<MemRefType>(right.getType()).getDimSize(0);
+  Value blocks = b.ceilDiv(b.sub(m1, m0), side), each = b.div(b.add(blocks, lines - 1), b.max(blocks, b.index(1)));
+  b.loop(m0, m1, side, [&](Value row) {
+    Value rows = b.min(b.sub(m1, row), b.index(side)), part = b.mul(b.mul(b.div(b.sub(row, m0), side), each), 16);
+    splitRows(row, rows, batch, chunk);
+    auto multiply = [&](int64_t rowTiles) {
       b.loop(p0, p1, 1, [&](Value panel) {
+        auto [next, apart] = nextWeights(batch, panel, b.sub(p1, p0), chunk);
+        Value begin = b.add(next, part);
         tiles.zeroSums(rowTiles);
-        tiles.multiply(rowTiles, leftPieces, b.index(0), rightPieces, piecesOf(panel), b.index(chunk.steps()),
-                       [&](Value step, int64_t part) { beside(panel, step, part); });
+        tiles.multiply(rowTiles, leftPieces, b.index(0), rightPieces, piecesOf(panel), b.index(chunk.steps()), [&](Value step) {
+          Value at = b.add(begin, b.mul(step, apart));
+          b.loop(b.index(0), each, 1, [&](Value i) { b.prefetch(right, b.min(b.add(at, b.mul(i, 16)), b.index(all - 1)), false, 2); });
+        });
         tiles.storeSums(rowTiles, sums, b.index(0), side);
         joinRows(row, rows, batch, panel, chunk);
       });
     };
-    b.choose(b.less(b.index(16), rows), [&] { panelByPanel(2); }, [&] { panelByPanel(1); });
-  };
-  // The first rows meet a panel while the next one is split.
-  splitPanel(batch, p0, chunk, b.index(0));
-  Value firstRows = b.min(b.sub(m1, m0), b.index(side)), last = b.sub(p1, b.index(1));
-  splitRows(m0, firstRows, batch, chunk);
-  multiply(m0, firstRows, [&](Value panel, Value step, int64_t part) {
-    Value next = b.add(panel, 1);
-    b.when(b.less(panel, last), [&] { splitStep(batch, next, chunk, piecesOf(next), step, part, tiles.products()); });
-  });
-  // The others meanwhile ask for the weights that are read next, a part for each block of rows.
-  int64_t lines = side * side / 16, all = cast<MemRefType>(right.getType()).getDimSize(0);
-  Value others = b.max(b.sub(b.ceilDiv(b.sub(m1, m0), side), b.index(1)), b.index(1)), each = b.div(b.add(others, lines - 1), others);
-  Value second = b.add(m0, side);
-  b.loop(second, m1, side, [&](Value row) {
-    Value rows = b.min(b.sub(m1, row), b.index(side)), before = b.mul(b.mul(b.div(b.sub(row, second), side), each), 16);
-    splitRows(row, rows, batch, chunk);
-    multiply(row, rows, [&](Value panel, Value step, int64_t part) {
-      if (part)
-        return;
-      auto [next, apart] = nextWeights(batch, panel, b.sub(p1, p0), chunk);
-      Value at = b.add(b.add(next, before), b.mul(step, apart));
-      b.loop(b.index(0), each, 1, [&](Value i) { b.prefetch(right, b.min(b.add(at, b.mul(i, 16)), b.index(all - 1)), false, 2); });
-    });
+    b.choose(b.less(b.index(16), rows), [&] { multiply(2); }, [&] { multiply(1); });
   });
 }
 

@@ -126,7 +126,7 @@ void TileProduct::storeSums(int64_t rowTiles, Value memory, Value at, int64_t st
 }
 
 void TileProduct::multiply(int64_t rowTiles, Value left, Value leftAt, Value right, Value rightAt, Value steps,
-                           function_ref<void(Value, int64_t)> beside) {
+                           function_ref<void(Value)> beside) {
   Value leftBase = elementPointer(pointer(left), leftAt), rightBase = elementPointer(pointer(right), rightAt);
   Value line = LLVM::ConstantOp::create(b, b.getI64Type(), b.getI64IntegerAttr(64));
   b.loop(b.index(0), steps, 1, [&](Value step) {
@@ -143,15 +143,17 @@ void TileProduct::multiply(int64_t rowTiles, Value left, Value leftAt, Value rig
     };
     // Small products first; each pair but the first shares a piece with the one before.
     static constexpr std::pair<int64_t, int64_t> all[] = {{2, 0}, {1, 0}, {1, 1}, {0, 1}, {0, 2}, {0, 0}};
-    int64_t lastLeft = -1, lastRight = -1, part = 0;
-    for (auto [leftPiece, rightPiece] : ArrayRef(all).take_back(products())) {
+    int64_t lastLeft = -1, lastRight = -1;
+    for (auto [leftPiece, rightPiece] : ArrayRef(all).take_back(pieces == 1 ? 1 : 6)) {
       if (leftPiece != lastLeft)
         load(leftTile, rowTiles, l, leftPiece);
       if (rightPiece != lastRight)
         load(rightTile, 2, r, rightPiece);
+      bool isFirst = lastLeft < 0;
       lastLeft = leftPiece, lastRight = rightPiece;
       add();
-      beside(step, part++);
+      if (isFirst)
+        beside(step);
     }
   });
 }

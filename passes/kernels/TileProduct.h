@@ -53,11 +53,9 @@ public:
   void zeroSums(int64_t rowTiles);
   void loadSums(int64_t rowTiles, Value memory, Value at, int64_t stride);
   void storeSums(int64_t rowTiles, Value memory, Value at, int64_t stride);
-  /// Adds the products of `steps` steps. While the tiles are busy the processor does what `beside` emits, in as many parts as
-  /// there are products.
+  /// Adds the products of `steps` steps. Beside each, while the tiles are busy, the processor does what `beside` emits.
   void multiply(int64_t rowTiles, Value left, Value leftAt, Value right, Value rightAt, Value steps,
-                mlir::function_ref<void(Value step, int64_t part)> beside);
-  int64_t products() const { return pieces == 1 ? 1 : 6; }
+                mlir::function_ref<void(Value step)> beside);
 
 private:
   int64_t stepElements() const { return pieces * 2 * tileElements; }
