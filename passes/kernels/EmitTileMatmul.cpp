@@ -269,7 +269,7 @@ LogicalResult TileMatmulEmitter::emit() {
   panelsOfTask = llvm::divideCeil(panels(), llvm::divideCeil(panels(), panelsOfTask));
   int64_t parts = llvm::divideCeil(panels(), panelsOfTask);
   // Rows of a matrix with few outputs are cut further, for there to be tasks enough.
-  rowsOfTask = p.grouped() || parts >= 8 ? 1024 : parts >= 2 ? 512 : 256;
+  rowsOfTask = p.grouped() || parts >= 8 ? 1024 : parts >= 3 ? 512 : parts > 1 ? 256 : 128;
 
   int64_t scratchBytes = 0;
   tiles.configure(kernel.scratch, scratchBytes);

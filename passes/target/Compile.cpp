@@ -40,10 +40,13 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
   auto target = CpuTarget::parse(options.cpu);
   if (!target)
     return target.takeError();
-  // Inference keeps one chain of sums for one row and for many; a module that only it wants runs without tiles, too.
+  // Inference keeps one chain of sums for one row and for many, and its modules run where there are no tiles.
+  bool trains = module->hasAttr("hadal.training");
   if (options.products == "tiles" && !target->hasTiles())
     return llvm::createStringError("--products=tiles wants a CPU with amx-tile and amx-bf16, which --cpu=" + options.cpu + " lacks");
-  if (options.products == "fma" || (options.products == "auto" && !module->hasAttr("hadal.training")))
+  if (options.products == "tiles" && !trains && module->hasAttr("hadal.model"))
+    return llvm::createStringError("--products=tiles is for --mode=train");
+  if (options.products == "fma" || (options.products == "auto" && !trains))
     target->dropTiles();
   if (options.emit == "graph")
     return writeText(print(module), options.output);
