@@ -19,7 +19,7 @@
 #include "passes/kernels/Matmul.h"
 #include "passes/kernels/Packing.h"
 #include "passes/kernels/ProductEpilogue.h"
-#include "mlir/Dialect/Math/IR/Math.h"
+#include "passes/kernels/ProductTasks.h"
 #include <functional>
 
 using namespace mlir;
@@ -70,7 +70,6 @@ private:
   void prefetch(Value at);
   void lookAhead(Value m0, Value row, Value base);
   void lookAhead(Value m0, Value row, Value next, const Chunk &chunk);
-  Value rowsOfBlock(Value rows);
   int64_t chunkLength() const;
   int64_t lineElements() const { return 64 / layout.elementBytes(); }
   Value scaleOf(unsigned product, Place at, Value kBlock);
@@ -84,7 +83,7 @@ private:
   PanelLayout layout; // of the outputs
   PanelLayout stored; // of weights in panels: as layout, or N for K
   bool transposed = false;
-  Value left, right, out, offsets, active, source;
+  Value left, right, out, source;
   SmallVector<Value> scales;
   std::function<void(Value)> ahead; // what a tile asks for at step k, or null
   int64_t vectors = 0;  // of a panel
@@ -196,7 +195,7 @@ Values MatmulEmitter::chain(Value k0, int64_t count, Values acc, ArrayRef<Value>
 // steps of K, and find it in the second cache. Left to itself, the first tile would wait for memory and the others leave it idle.
 
 void MatmulEmitter::prefetch(Value at) {
-  memref::PrefetchOp::create(b, right, ValueRange{at}, /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+  b.prefetch(right, at, /*isWrite=*/false, 2);
 }
 
 /// What the tile at `row` of the task that begins at `m0` asks for.
@@ -444,13 +443,6 @@ int64_t MatmulEmitter::chunkLength() const {
   return most / panel * panel;
 }
 
-/// Blocks of rows alike, and no longer than rowsOfTask: a short one at the end would read the weights for a few rows.
-Value MatmulEmitter::rowsOfBlock(Value rows) {
-  Value blocks = b.max(b.ceilDiv(rows, rowsOfTask), b.index(1));
-  Value even = arith::DivUIOp::create(b, b.sub(b.add(rows, blocks), b.index(1)), blocks);
-  return b.mul(b.ceilDiv(even, tall), tall);
-}
-
 /// Weights in panels: chunks of the sum outermost, rows next, so that a chunk of the task's panels stays in the second cache for all
 /// rows, which pass by once.
 void MatmulEmitter::emitChunks(Value m0, Value m1, Value batch, Value p0, Value p1) {
@@ -549,10 +541,8 @@ LogicalResult MatmulEmitter::emit() {
   out = kernel.memory(terminator->getOperand(0));
   if (!left || !right || !out)
     return kernel.tensors.emitError("matmul kernel wants its operands to be arguments or views of them");
-  if (first.grouped()) {
-    offsets = kernel.memory(first.offsets), active = kernel.memory(first.active);
-    source = first.source ? kernel.memory(first.source) : Value();
-  }
+  if (first.source)
+    source = kernel.memory(first.source);
   if (products.size() > 1 && llvm::any_of(products, [&](Product &p) { return kernel.inPanels(p.right); }))
     return kernel.tensors.emitError("matmul kernel wants weights in panels one product at a time");
   eight = isa<Float8E4M3FNType>(layout.element);
@@ -579,45 +569,17 @@ LogicalResult MatmulEmitter::emit() {
   }
   if (transposed)
     scratchBytes = panelsOfTask * llvm::alignTo(chunkLength(), stored.panel) * layout.panel * 4;
-  int64_t panels = layout.panels(), chunks = llvm::divideCeil(panels, panelsOfTask);
-  auto panelRange = [&](Value chunk) {
-    Value p0 = b.mul(chunk, panelsOfTask);
-    return std::pair(p0, b.min(b.add(p0, panelsOfTask), b.index(panels)));
-  };
-  AffineExpr m = kernel.resultDim(0, first.outRow);
-  if (first.grouped()) {
-    // Experts with rows, in order; each task sees all rows of its expert. Each segment has groups of its own for all experts.
-    int64_t groups = cast<MemRefType>(active.getType()).getDimSize(0);
-    b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
-      Value expert = b.load(active, {b.div(task, chunks)});
-      b.when(b.compare(arith::CmpIPredicate::sge, expert, b.i32(0)), [&] {
-        auto [p0, p1] = panelRange(b.rem(task, chunks));
-        Value e = b.toIndex(expert);
-        Value from = b.toIndex(b.load(offsets, {e})), to = b.toIndex(b.load(offsets, {b.add(e, 1)}));
-        if (groups != first.batch)
-          e = b.rem(e, first.batch);
-        Value each = rowsOfBlock(b.sub(to, from));
-        b.loop(b.index(0), b.ceilDiv(b.sub(to, from), rowsOfTask), 1, [&](Value i) {
-          Value m0 = b.add(from, b.mul(i, each));
-          emitBlock(m0, b.min(b.add(m0, each), to), e, p0, p1);
-        });
-      });
+  ProductCut cut{layout.panels(), panelsOfTask, rowsOfTask, tall};
+  auto tasks = forProductTasks(kernel, first, cut, [&](Value m0, Value m1, Value batch, Value p0, Value p1) {
+    if (!first.grouped())
+      return emitBlock(m0, m1, batch, p0, p1);
+    Value rows = b.sub(m1, m0), each = rowsOfBlock(b, rows, rowsOfTask, tall);
+    b.loop(b.index(0), b.ceilDiv(rows, rowsOfTask), 1, [&](Value i) {
+      Value begin = b.add(m0, b.mul(i, each));
+      emitBlock(begin, b.min(b.add(begin, each), m1), batch, p0, p1);
     });
-    kernel.finish({b.getAffineConstantExpr(groups * chunks), m * chunks}, scratchBytes);
-    return success();
-  }
-  Value rows = b.dim(out, first.outRow), each = rowsOfBlock(rows);
-  b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
-    auto [p0, p1] = panelRange(b.rem(task, chunks));
-    Value rest = b.div(task, chunks), batch;
-    if (first.outBatch >= 0) {
-      batch = b.rem(rest, first.batch);
-      rest = b.div(rest, first.batch);
-    }
-    Value m0 = b.mul(rest, each);
-    emitBlock(m0, b.min(b.add(m0, each), rows), batch, p0, p1);
   });
-  kernel.finish({m.ceilDiv(rowsOfTask) * (chunks * first.batch)}, scratchBytes);
+  kernel.finish(tasks, scratchBytes);
   return success();
 }
 

@@ -13,6 +13,7 @@
 #include "passes/kernels/Matmul.h"
 #include "passes/kernels/Packing.h"
 #include "passes/kernels/ProductEpilogue.h"
+#include "passes/kernels/ProductTasks.h"
 #include "passes/kernels/TileProduct.h"
 
 using namespace mlir;
@@ -49,7 +50,6 @@ private:
   SmallVector<Value> place(int row, int column, int batch, Value atRow, Value atColumn, Value atBatch, Value memory);
   Value zero() { return b.zeros(b.vectorOf(16, b.getF32Type())); }
   int64_t panels() const { return llvm::divideCeil(p.n, side); }
-  Value rowsOfBlock(Value rows);
 
   Kernel &kernel;
   KernelBuilder &b;
@@ -241,24 +241,14 @@ void TileMatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Val
     emitChunk(m0, m1, batch, p0, p1, {b.index(whole * chunkLength), rest, no, yes});
 }
 
-/// Blocks of rows alike, and no longer than rowsOfTask.
-Value TileMatmulEmitter::rowsOfBlock(Value rows) {
-  Value blocks = b.max(b.ceilDiv(rows, rowsOfTask), b.index(1));
-  Value even = arith::DivUIOp::create(b, b.sub(b.add(rows, blocks), b.index(1)), blocks);
-  return b.mul(b.ceilDiv(even, side), side);
-}
-
 LogicalResult TileMatmulEmitter::emit() {
   left = kernel.memory(p.left);
   right = kernel.memory(p.right);
   out = kernel.memory(kernel.tensors.getBody().front().getTerminator()->getOperand(0));
   if (!left || !right || !out)
     return kernel.tensors.emitError("matmul kernel wants its operands to be arguments or views of them");
-  Value offsets, active;
-  if (p.grouped()) {
-    offsets = kernel.memory(p.offsets), active = kernel.memory(p.active);
-    source = p.source ? kernel.memory(p.source) : Value();
-  }
+  if (p.source)
+    source = kernel.memory(p.source);
   epilogue = ProductEpilogue(kernel, generic, p);
 
   // Chunks alike. The pieces of a task's panels take three quarters of a megabyte of the second cache, which has two.
@@ -276,42 +266,10 @@ LogicalResult TileMatmulEmitter::emit() {
   sums = b.scratchView(kernel.scratch, scratchBytes, {side, side}, b.getF32Type());
   leftPieces = tiles.pieceView(kernel.scratch, scratchBytes, 1, chunkLength / side);
   rightPieces = tiles.pieceView(kernel.scratch, scratchBytes, panelsOfTask, chunkLength / side);
-  auto panelRange = [&](Value part) {
-    Value p0 = b.mul(part, panelsOfTask);
-    return std::pair(p0, b.min(b.add(p0, panelsOfTask), b.index(panels())));
-  };
-  AffineExpr m = kernel.resultDim(0, p.outRow);
-  if (p.grouped()) {
-    // Experts with rows, in order; each task sees all rows of its expert. Each segment has groups of its own for all experts.
-    int64_t groups = cast<MemRefType>(active.getType()).getDimSize(0);
-    b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
-      Value expert = b.load(active, {b.div(task, parts)});
-      b.when(b.compare(arith::CmpIPredicate::sge, expert, b.i32(0)), [&] {
-        auto [p0, p1] = panelRange(b.rem(task, parts));
-        Value e = b.toIndex(expert);
-        Value from = b.toIndex(b.load(offsets, {e})), to = b.toIndex(b.load(offsets, {b.add(e, 1)}));
-        if (groups != p.batch)
-          e = b.rem(e, p.batch);
-        emitBlock(from, to, e, p0, p1);
-      });
-    });
-    tiles.release();
-    kernel.finish({b.getAffineConstantExpr(groups * parts), m * parts}, scratchBytes);
-    return success();
-  }
-  Value rows = b.dim(out, p.outRow), each = rowsOfBlock(rows);
-  b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
-    auto [p0, p1] = panelRange(b.rem(task, parts));
-    Value rest = b.div(task, parts), batch;
-    if (p.outBatch >= 0) {
-      batch = b.rem(rest, p.batch);
-      rest = b.div(rest, p.batch);
-    }
-    Value m0 = b.mul(rest, each);
-    emitBlock(m0, b.min(b.add(m0, each), rows), batch, p0, p1);
-  });
+  ProductCut cut{panels(), panelsOfTask, rowsOfTask, side};
+  auto tasks = forProductTasks(kernel, p, cut, [&](Value m0, Value m1, Value batch, Value p0, Value p1) { emitBlock(m0, m1, batch, p0, p1); });
   tiles.release();
-  kernel.finish({m.ceilDiv(rowsOfTask) * (parts * p.batch)}, scratchBytes);
+  kernel.finish(tasks, scratchBytes);
   return success();
 }
 

@@ -10,6 +10,7 @@
 #include "passes/kernels/Kernel.h"
 #include "passes/kernels/Matmul.h"
 #include "passes/kernels/Packing.h"
+#include "passes/kernels/ProductTasks.h"
 #include "passes/kernels/TileProduct.h"
 
 using namespace mlir;
@@ -195,40 +196,17 @@ LogicalResult TileWeightGradientEmitter::emit() {
   int64_t chunks = llvm::divideCeil(panels(), panelsOfTask);
   while (range >= 4 * side && g.batch * chunks * llvm::divideCeil(layout.paddedK(), range) < 8) // for there to be tasks enough
     range = llvm::alignTo(range / 2, side);
-  int64_t ranges = llvm::divideCeil(layout.paddedK(), range), each = chunks * ranges;
+  int64_t ranges = llvm::divideCeil(layout.paddedK(), range);
 
   int64_t scratchBytes = 0;
   tiles.configure(kernel.scratch, scratchBytes);
   rest = b.scratchView(kernel.scratch, scratchBytes, {side * side}, b.getF32Type());
   leftPieces = tiles.pieceView(kernel.scratch, scratchBytes, rangeSquares(), block / side);
   rightPieces = tiles.pieceView(kernel.scratch, scratchBytes, panelsOfTask, block / side);
-  auto split = [&](Value part) { return std::pair(b.rem(part, chunks), b.div(part, chunks)); };
-  if (!g.grouped()) {
-    Value to = b.dim(gradient, 0);
-    b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
-      auto [chunk, rangeAt] = split(task);
-      emitTask({}, b.index(0), to, chunk, rangeAt);
-    });
-    tiles.release();
-    kernel.finish({b.getAffineConstantExpr(each)}, scratchBytes);
-    return success();
-  }
-  Value offsets = kernel.memory(g.offsets), active = kernel.memory(g.active);
-  auto ofExpert = [&](Value e, Value part) {
-    auto [chunk, rangeAt] = split(part);
-    emitTask(e, b.toIndex(b.load(offsets, {e})), b.toIndex(b.load(offsets, {b.add(e, 1)})), chunk, rangeAt);
-  };
-  SmallVector<AffineExpr> tasks{b.getAffineConstantExpr(g.batch * each)};
-  b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
-    Value e = b.div(task, each), part = b.rem(task, each);
-    if (!inPlace) // every expert's matrix is written
-      return ofExpert(e, part);
-    Value expert = b.load(active, {e});
-    b.when(b.compare(arith::CmpIPredicate::sge, expert, b.i32(0)), [&] { ofExpert(b.toIndex(expert), part); });
+  auto tasks = forWeightGradientTasks(kernel, g, inPlace, chunks, ranges, [&](Value expert, Value from, Value to, Value chunk, Value rangeAt) {
+    emitTask(expert, from, to, chunk, rangeAt);
   });
   tiles.release();
-  if (inPlace && isa<BlockArgument>(g.gradient)) // as many experts as rows at most
-    tasks.push_back(kernel.sizeOf(gradient, 0) * each);
   kernel.finish(tasks, scratchBytes);
   return success();
 }

@@ -12,6 +12,7 @@
 #include "passes/kernels/Kernel.h"
 #include "passes/kernels/Matmul.h"
 #include "passes/kernels/Packing.h"
+#include "passes/kernels/ProductTasks.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -174,8 +175,7 @@ void WeightGradientEmitter::tile(int64_t tall, Value tileAt, Value count, Place 
         Value next = b.add(b.mul(b.add(a0, tall), panel), line);
         Value matrix = at.expert ? b.add(b.mul(at.expert, panels), at.panel) : at.panel;
         PanelLayout layout = PanelLayout::of(g.n, g.k, b.getF32Type(), 1, b.shape);
-        memref::PrefetchOp::create(b, out, ValueRange{b.add(b.mul(matrix, layout.panelElements()), next)}, /*isWrite=*/true,
-                                   /*localityHint=*/3, /*isDataCache=*/true);
+        b.prefetch(out, b.add(b.mul(matrix, layout.panelElements()), next), /*isWrite=*/true, 3);
       }
     Value main = b.mul(b.div(count, 4), 4);
     acc = b.carry(b.index(0), main, 4, acc, [&](Value t, Values acc) {
@@ -249,33 +249,10 @@ LogicalResult WeightGradientEmitter::emit() {
   int64_t scratchBytes = 0;
   copiedRange = b.scratchView(kernel.scratch, scratchBytes, {(range / height + 1) * (block * height + 16)}, b.getF32Type());
   copiedPanels = b.scratchView(kernel.scratch, scratchBytes, {panelsOfTask, block, panel}, b.getF32Type());
-  int64_t ranges = llvm::divideCeil(broadcastSide.size, range), each = chunks * ranges;
-  auto split = [&](Value part) { return std::pair(b.rem(part, chunks), b.div(part, chunks)); };
-  if (!g.grouped()) {
-    Value to = b.dim(gradient, 0);
-    b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
-      auto [chunk, rangeAt] = split(task);
-      emitTask({}, b.index(0), to, chunk, rangeAt);
-    });
-    kernel.finish({b.getAffineConstantExpr(each)}, scratchBytes);
-    return success();
-  }
-  Value offsets = kernel.memory(g.offsets), active = kernel.memory(g.active);
-  auto ofExpert = [&](Value e, Value part) {
-    auto [chunk, rangeAt] = split(part);
-    Value from = b.toIndex(b.load(offsets, {e})), to = b.toIndex(b.load(offsets, {b.add(e, 1)}));
-    emitTask(e, from, to, chunk, rangeAt);
-  };
-  SmallVector<AffineExpr> tasks{b.getAffineConstantExpr(g.batch * each)};
-  b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
-    Value e = b.div(task, each), part = b.rem(task, each);
-    if (!inPlace) // every expert's matrix is written
-      return ofExpert(e, part);
-    Value expert = b.load(active, {e});
-    b.when(b.compare(arith::CmpIPredicate::sge, expert, b.i32(0)), [&] { ofExpert(b.toIndex(expert), part); });
+  int64_t ranges = llvm::divideCeil(broadcastSide.size, range);
+  auto tasks = forWeightGradientTasks(kernel, g, inPlace, chunks, ranges, [&](Value expert, Value from, Value to, Value chunk, Value rangeAt) {
+    emitTask(expert, from, to, chunk, rangeAt);
   });
-  if (inPlace && isa<BlockArgument>(g.gradient)) // as many experts as rows at most
-    tasks.push_back(kernel.sizeOf(gradient, 0) * each);
   kernel.finish(tasks, scratchBytes);
   return success();
 }
