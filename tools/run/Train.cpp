@@ -5,8 +5,8 @@
 #include "runtime/training/Checkpoints.h"
 #include "runtime/training/PackedRows.h"
 #include "runtime/training/Trainer.h"
+#include "tools/Progress.h"
 #include "tools/run/Commands.h"
-#include "tools/run/Progress.h"
 #include "tools/run/TensorFiles.h"
 #include "tools/run/TrainingLog.h"
 #include "tools/run/TrainingReport.h"
@@ -241,7 +241,7 @@ Status Training::writeReport() {
     std::snprintf(text, sizeof text, pattern, value);
     return std::string(text);
   };
-  ReportFacts facts = {{"Module", std::filesystem::path(session.module().path()).filename().string()},
+  PageFacts facts = {{"Module", std::filesystem::path(session.module().path()).filename().string()},
                        {"Parameters", fixed("%.2f M", double(model.parameter_count()) * 1e-6) + ", " +
                                           fixed("%.2f M", double(model.active_parameter_count()) * 1e-6) + " active"},
                        {"Layers", std::to_string(model.layers())},
