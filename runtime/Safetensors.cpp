@@ -153,10 +153,10 @@ void Safetensors::willNeed(const StoredTensor &tensor) const { file.willNeed(ten
 //===----------------------------------------------------------------------===//
 
 /// The files of a checkpoint folder, by the index or by themselves.
-static Result<std::vector<std::string>> checkpointFiles(const std::string &folder) {
+static Result<std::vector<std::string>> checkpointFiles(const std::string &folder, const std::string &stem) {
   namespace fs = std::filesystem;
   std::error_code code;
-  std::string whole = folder + "/model.safetensors", listed = folder + "/model.safetensors.index.json";
+  std::string whole = folder + "/" + stem + ".safetensors", listed = whole + ".index.json";
   if (fs::exists(whole, code))
     return std::vector<std::string>{whole};
   if (fs::exists(listed, code)) {
@@ -181,12 +181,12 @@ static Result<std::vector<std::string>> checkpointFiles(const std::string &folde
   if (code)
     return notFound(folder + ": " + code.message());
   if (files.size() != 1)
-    return notFound(folder + ": wants model.safetensors, model.safetensors.index.json or one *.safetensors file, has " +
+    return notFound(folder + ": wants " + stem + ".safetensors, " + stem + ".safetensors.index.json or one *.safetensors file, has " +
                     std::to_string(files.size()) + " such files");
   return files;
 }
 
-Result<Checkpoint> Checkpoint::open(const std::string &path) {
+Result<Checkpoint> Checkpoint::open(const std::string &path, const std::string &stem) {
   Checkpoint checkpoint;
   checkpoint.location = path;
   std::error_code code;
@@ -194,7 +194,7 @@ Result<Checkpoint> Checkpoint::open(const std::string &path) {
   if (!std::filesystem::exists(path, code))
     return notFound(path + ": no such file or folder");
   if (std::filesystem::is_directory(path, code))
-    paths = HADAL_TRY(checkpointFiles(path));
+    paths = HADAL_TRY(checkpointFiles(path, stem));
   for (const std::string &p : paths) {
     checkpoint.files.push_back(std::make_unique<Safetensors>(HADAL_TRY(Safetensors::open(p))));
     const Safetensors *file = checkpoint.files.back().get();
@@ -223,7 +223,7 @@ std::vector<std::string> Checkpoint::names() const {
 //===----------------------------------------------------------------------===//
 
 Result<SafetensorsWriter> SafetensorsWriter::create(const std::string &path, std::span<const Planned> tensors,
-                                                    const std::map<std::string, std::string> &metadata) {
+                                                    const std::map<std::string, std::string> &metadata, Checksum *checksum) {
   json header = json::object();
   if (!metadata.empty())
     header["__metadata__"] = metadata;
@@ -240,17 +240,24 @@ Result<SafetensorsWriter> SafetensorsWriter::create(const std::string &path, std
   }
   std::string text = header.dump(-1, ' ', false, json::error_handler_t::replace);
   text.append((64 - (8 + text.size()) % 64) % 64, ' ');
-  SafetensorsWriter writer(HADAL_TRY(AtomicFile::create(path)));
+  SafetensorsWriter writer(HADAL_TRY(AtomicFile::create(path)), checksum);
   writer.sizes = std::move(sizes);
   uint64_t length = text.size();
-  HADAL_TRY(writer.file.write(&length, sizeof length));
-  HADAL_TRY(writer.file.write(text.data(), text.size()));
+  HADAL_TRY(writer.append(&length, sizeof length));
+  HADAL_TRY(writer.append(text.data(), text.size()));
   return writer;
 }
 
 Status SafetensorsWriter::write(const void *data) {
   assert(next < sizes.size());
-  return file.write(data, sizes[next++]);
+  return append(data, sizes[next++]);
+}
+
+Status SafetensorsWriter::append(const void *data, uint64_t bytes) {
+  std::span<const std::byte> piece(static_cast<const std::byte *>(data), bytes);
+  if (checksum)
+    checksum->add(piece);
+  return file.write(piece);
 }
 
 Status SafetensorsWriter::commit() {

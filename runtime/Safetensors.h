@@ -10,6 +10,7 @@
 #ifndef HADAL_RUNTIME_SAFETENSORS_H
 #define HADAL_RUNTIME_SAFETENSORS_H
 
+#include "runtime/Checksum.h"
 #include "runtime/File.h"
 #include "runtime/Tensor.h"
 
@@ -71,7 +72,7 @@ private:
 };
 
 /// The tensors of a folder: model.safetensors, or model.safetensors.index.json and the shards it names, or the only
-/// *.safetensors file there. A path to a file is taken as that file.
+/// *.safetensors file there. A path to a file is taken as that file. `stem`: what stands there for "model".
 class Checkpoint {
 public:
   struct Entry {
@@ -80,7 +81,7 @@ public:
     const std::byte *data() const { return file->data(*tensor); }
   };
 
-  static Result<Checkpoint> open(const std::string &path);
+  static Result<Checkpoint> open(const std::string &path, const std::string &stem = "model");
 
   const std::string &path() const { return location; }
 
@@ -107,8 +108,10 @@ public:
   };
 
   /// Writes the header; the data is aligned to 64 bytes. InvalidArgument for a name given twice or a shape that overflows.
+  /// Where there is a `checksum`, every byte goes into it too; it must outlive the writer.
   static Result<SafetensorsWriter> create(const std::string &path, std::span<const Planned> tensors,
-                                          const std::map<std::string, std::string> &metadata = {});
+                                          const std::map<std::string, std::string> &metadata = {},
+                                          Checksum *checksum = nullptr);
 
   /// The bytes of the next tensor of the plan.
   Status write(const void *data);
@@ -117,9 +120,11 @@ public:
   Status commit();
 
 private:
-  explicit SafetensorsWriter(AtomicFile file) : file(std::move(file)) {}
+  SafetensorsWriter(AtomicFile file, Checksum *checksum) : file(std::move(file)), checksum(checksum) {}
+  Status append(const void *data, uint64_t bytes);
 
   AtomicFile file;
+  Checksum *checksum;
   std::vector<uint64_t> sizes;
   size_t next = 0;
 };

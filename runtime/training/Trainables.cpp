@@ -2,6 +2,8 @@
 
 #include "runtime/training/Trainables.h"
 
+#include "runtime/Bfloat16.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -137,17 +139,12 @@ Status Trainables::inMemory(ProgramRun &program, Values values, const TrainedTen
   }
   wide.resize(packed.shape[0]);
   auto *narrow = static_cast<uint16_t *>(packed.data);
-  for (size_t i = 0; !writes && i < wide.size(); ++i) {
-    uint32_t bits = uint32_t(narrow[i]) << 16;
-    std::memcpy(&wide[i], &bits, sizeof bits);
-  }
+  for (size_t i = 0; !writes && i < wide.size(); ++i)
+    wide[i] = floatOf(narrow[i]);
   HADAL_TRY(program.bind("packed", {ElementType::F32, packed.shape, wide.data()}));
   HADAL_TRY(program.execute());
-  for (size_t i = 0; writes && i < wide.size(); ++i) {
-    uint32_t bits;
-    std::memcpy(&bits, &wide[i], sizeof bits);
-    narrow[i] = static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16); // exact for what was BF16
-  }
+  for (size_t i = 0; writes && i < wide.size(); ++i)
+    narrow[i] = bfloat16Of(wide[i]); // exact for what was BF16
   return {};
 }
 

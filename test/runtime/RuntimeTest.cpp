@@ -88,6 +88,20 @@ TEST_F(Files, AnUncommittedFileLeavesNothing) {
   EXPECT_FALSE(writeFile(folder + "/nowhere/out", std::as_bytes(std::span(whole))).ok());
 }
 
+/// What a signal handler does before it ends the process: nothing half written stays, and what is committed does.
+TEST_F(Files, UnfinishedFilesAreRemoved) {
+  auto done = AtomicFile::create(folder + "/done"), moved = AtomicFile::create(folder + "/out");
+  ASSERT_TRUE(done.ok() && moved.ok());
+  ASSERT_TRUE(done->commit().ok());
+  AtomicFile open = std::move(*moved);
+  ASSERT_TRUE(open.write("half", 4).ok());
+  EXPECT_EQ(count(), 2u);
+  AtomicFile::removeUnfinished();
+  EXPECT_EQ(count(), 1u);
+  EXPECT_TRUE(std::filesystem::exists(folder + "/done"));
+  EXPECT_FALSE(open.commit().ok());
+}
+
 /// A device stays what it is, and so does a link; the file that the link names is replaced.
 TEST_F(Files, OnlyRegularFilesAreReplaced) {
   std::string text = "text";
