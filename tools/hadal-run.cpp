@@ -1,6 +1,7 @@
 //===- hadal-run.cpp - runs module files --------------------------------===//
 //
-// Exit status 0, or 1 with one line on stderr: a wrong use, a bad file, a machine that does not fit the module.
+// Exit status 0, or 1 with one line on stderr: a wrong use, a bad file, a machine that does not fit the module. 128 + N when
+// signal N stopped it (StopSignal.h).
 //
 //===--------------------------------------------------------------------===//
 
@@ -8,6 +9,7 @@
 #include "tools/Help.h"
 #include "tools/NumberWithin.h"
 #include "tools/run/Commands.h"
+#include "tools/run/StopSignal.h"
 
 #include <CLI/CLI.hpp>
 
@@ -181,7 +183,12 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command->add_option("--checkpoint-dir", options.checkpointDir, "Folder for checkpoints, the last step's included");
   command->add_option("--checkpoint-every", options.checkpointEvery, "Steps from one checkpoint to the next")->check(count);
   command->add_option("--keep", options.keep, "Checkpoints to keep, the newest (default: all)")->check(count);
-  command->add_option("--resume", options.resume, "Go on from the newest checkpoint in this folder");
+  command->add_option("--checkpoint-dtype", options.checkpointDtype,
+                      "Of the weights in checkpoints: float32; bfloat16: half as large, for serving (a run goes on bit for bit all the same)")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, ElementType>{
+          {"float32", ElementType::F32}, {"f32", ElementType::F32}, {"bfloat16", ElementType::BF16}, {"bf16", ElementType::BF16}}))
+      ->default_str("float32");
+  command->add_option("--resume", options.resume, "Go on from the newest checkpoint in this folder, or from this checkpoint");
   addJob(*command, options.job);
   command->add_option("--html", options.html, "Write a page with the run's curves");
   command->add_option("--stats", options.stats, "Write the run's figures as a line of JSON (- for stderr)");
@@ -238,13 +245,14 @@ int runMain(int argc, char **argv, const std::string &program) {
     return app.exit(error) == 0 ? 0 : 1;
   }
   Status status = chosen.command(std::move(*carried));
-  return status.ok() ? 0 : fail(status.error().message);
+  return status.ok() ? StopSignal::exitStatus() : fail(status.error().message);
 }
 
 } // namespace
 
 int main(int argc, char **argv) {
   std::string program = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "hadal-run";
+  StopSignal::install();
   try {
     return runMain(argc, argv, program);
   } catch (const std::exception &error) { // out of memory: the runtime itself throws nothing

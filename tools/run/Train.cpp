@@ -1,15 +1,16 @@
 //===- Train.cpp - hadal-run train ---------------------------------===//
 
 #include "runtime/training/CheckpointFiles.h"
+#include "tools/run/StopSignal.h"
 #include "tools/run/TrainingRun.h"
 
 using namespace hadal;
 using namespace hadal::run;
 using Clock = std::chrono::steady_clock;
 
-Status Training::writeCheckpoint(int64_t step) {
+Status Training::writeCheckpoint(int64_t step, bool isBest) {
   if (!job.isFirst()) {
-    Status status = visitReads(*trainables, checkpoint ? &*checkpoint : nullptr,
+    Status status = visitReads(*trainables, checkpoint ? &*checkpoint : nullptr, checkpointLayout(),
                                [&](Values values, const TrainedTensor &tensor) { return job.tensors()->give(values, tensor); });
     trainables->release();
     return status;
@@ -17,12 +18,7 @@ Status Training::writeCheckpoint(int64_t step) {
   progress.step = step;
   progress.data = batches->position();
   progress.settings = settings();
-  CheckpointCompanions companions;
-  companions.config = table.config_json()->str();
-  companions.tokenizerFolder = tokenizerFolder;
-  companions.source = checkpoint ? &*checkpoint : nullptr;
-  companions.reader = job.tensors();
-  return checkpoints->write(*trainables, progress, companions);
+  return isBest ? checkpoints->writeBest(*trainables, progress, companions) : checkpoints->write(*trainables, progress, companions);
 }
 
 Status Training::step(int64_t number, std::optional<TrainingDisplay> &display) {
@@ -41,6 +37,9 @@ Status Training::step(int64_t number, std::optional<TrainingDisplay> &display) {
   if (display)
     display->show(*result);
   bool isLast = number == optimizer.totalSteps;
+  if (!isLast)
+    stopSignal = HADAL_TRY(job.largest(StopSignal::noted(), "asks whether to stop"));
+  isLast |= stopSignal != 0;
   if (!options.checkpointDir.empty() && (isLast || (options.checkpointEvery && number % options.checkpointEvery == 0)))
     HADAL_TRY(writeCheckpoint(number));
   if (isLast || secondsSince(reported) > 20)
@@ -50,8 +49,14 @@ Status Training::step(int64_t number, std::optional<TrainingDisplay> &display) {
 
 /// The files that the first rank writes.
 Status Training::openOutputs() {
-  if (!options.checkpointDir.empty() && job.isFirst())
-    checkpoints.emplace(HADAL_TRY(Checkpoints::open(options.checkpointDir, options.keep)));
+  if (!options.checkpointDir.empty() && job.isFirst()) {
+    checkpoints.emplace(HADAL_TRY(Checkpoints::open(options.checkpointDir, options.keep, checkpointLayout())));
+    companions.config = table.config_json()->str();
+    if (!tokenizerFolder.empty())
+      companions.tokenizer = HADAL_TRY(readTokenizerFiles(tokenizerFolder));
+    companions.source = checkpoint ? &*checkpoint : nullptr;
+    companions.reader = job.tensors();
+  }
   log.emplace(HADAL_TRY(TrainingLog::open(job.isFirst() ? options.log : "", progress.step)));
   return {};
 }
@@ -62,6 +67,9 @@ Status Training::run() {
     say("%s: all %lld steps are done\n", resumed.c_str(), static_cast<long long>(progress.step));
     return writeReport();
   }
+  if (options.checkpointDir.empty())
+    say("%s: nothing of this run will be kept\n", "no --checkpoint-dir");
+  StopSignal::defer();
   Status status = runSteps();
   // An error without text is told by now, or by another rank.
   return status.ok() || status.error().message.empty() ? status : Status(job.stop(status.error()));
@@ -74,7 +82,7 @@ Status Training::runSteps() {
   std::optional<TrainingDisplay> display;
   if (job.isFirst())
     display.emplace(firstStep, optimizer.totalSteps);
-  for (int64_t number = firstStep; number <= optimizer.totalSteps; ++number)
+  for (int64_t number = firstStep; number <= optimizer.totalSteps && !stopSignal; ++number)
     if (Status status = step(number, display); !status) {
       if (display)
         display->clear();
@@ -84,7 +92,21 @@ Status Training::runSteps() {
   if (display)
     display->clear();
   HADAL_TRY(job.writeTrace(session.tracing(), options.trace));
-  return writeStats(secondsSince(begin), session.executor().totals().flops - flopsBefore);
+  HADAL_TRY(writeStats(secondsSince(begin), session.executor().totals().flops - flopsBefore));
+  if (!stopSignal)
+    return {};
+  tellStop();
+  StopSignal::obey(stopSignal);
+  return job.agree({}, "ends"); // mpirun kills the others when the first one has ended with a status other than 0
+}
+
+/// After a signal: how to go on.
+void Training::tellStop() const {
+  int64_t step = log->steps().back().step;
+  std::string to = options.checkpointDir.empty() ? "nothing of it is kept, for it has no --checkpoint-dir"
+                                                 : "--resume " + options.checkpointDir + " goes on from there";
+  say("stopped by %s after step %lld of %lld; %s\n", StopSignal::nameOf(stopSignal).c_str(), static_cast<long long>(step),
+      static_cast<long long>(optimizer.totalSteps), to.c_str());
 }
 
 Status run::train(const TrainOptions &options, std::optional<Module> carried) {
@@ -100,6 +122,7 @@ Status run::train(const TrainOptions &options, std::optional<Module> carried) {
         return training->choose();
       }(),
       "opens the module"));
+  HADAL_TRY(job->agree(training->verify(), "verifies the checkpoint"));
   // The first rank fills the cache of tokens, the others find it there.
   Status opened = job->isFirst() ? training->openData() : Status();
   HADAL_TRY(job->agree(opened, "waits for the data"));

@@ -89,7 +89,7 @@ Status Training::writeStats(double runSeconds, int64_t flops) {
     predicted = memory[0].total() + rankProcessBytes;
   }
   std::fprintf(stderr, "%lld steps, %lld tokens in %s (%.0f tokens/s), loss %.4f, peak memory %s%s, %u threads\n",
-               static_cast<long long>(optimizer.totalSteps - firstStep + 1), static_cast<long long>(tokens),
+               static_cast<long long>(stepSeconds.size()), static_cast<long long>(tokens),
                readableSeconds(runSeconds).c_str(), seconds > 0 ? static_cast<double>(tokens) / seconds : 0,
                static_cast<double>(last.loss), readableBytes(peak).c_str(),
                predicted ? (" (predicted " + readableBytes(predicted) + ")").c_str() : "",
@@ -100,7 +100,7 @@ Status Training::writeStats(double runSeconds, int64_t flops) {
   std::vector<double> sorted = stepSeconds;
   std::nth_element(sorted.begin(), sorted.begin() + sorted.size() / 2, sorted.end());
   double median = sorted[sorted.size() / 2];
-  Json figures = {{"steps", optimizer.totalSteps - firstStep + 1},
+  Json figures = {{"steps", stepSeconds.size()},
                   {"tokens", tokens},
                   {"seconds", seconds},
                   {"median_step_seconds", median},

@@ -6,16 +6,21 @@
 
 #include <cerrno>
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <limits>
 #include <sstream>
 #include <unistd.h>
 
 using namespace hadal;
 using namespace hadal::run;
 
+/// JSON has no word for what is not finite but null.
 template <typename Number> static std::string shortest(Number value) {
+  if (!(std::abs(value) <= std::numeric_limits<Number>::max()))
+    return "null";
   char text[64];
   auto [end, failed] = std::to_chars(text, text + sizeof text, value);
   return std::string(text, failed == std::errc() ? end : text);
@@ -38,7 +43,10 @@ std::optional<StepResult> run::parseLogLine(const std::string &line) {
   nlohmann::json json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer())
     return std::nullopt;
-  auto number = [&](const char *key) { return json.contains(key) && json[key].is_number() ? json[key].get<float>() : 0.f; };
+  auto valueOf = [](const nlohmann::json &value) {
+    return value.is_number() ? value.get<float>() : value.is_null() ? std::numeric_limits<float>::quiet_NaN() : 0.f;
+  };
+  auto number = [&](const char *key) { return json.contains(key) ? valueOf(json[key]) : 0.f; };
   StepResult result;
   result.step = json["step"].get<int64_t>();
   result.loss = number("loss");
@@ -48,7 +56,7 @@ std::optional<StepResult> run::parseLogLine(const std::string &line) {
   result.rate = number("lr");
   if (json.contains("violation") && json["violation"].is_array())
     for (const auto &value : json["violation"])
-      result.violation.push_back(value.is_number() ? value.get<float>() : 0.f);
+      result.violation.push_back(valueOf(value));
   return result;
 }
 
@@ -102,6 +110,8 @@ Status TrainingLog::add(const StepResult &result) {
       continue;
     if (written < 0)
       return ioError(path + ": " + std::strerror(errno));
+    if (written == 0)
+      return ioError(path + ": takes no more bytes");
     done += static_cast<size_t>(written);
   }
   return {};

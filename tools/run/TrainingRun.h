@@ -21,18 +21,23 @@ public:
       : options(options), job(job), session(session), table(table), model(model), optimizer(options.optimizer) {}
 
   Status choose();
+  Status verify();
   Status openData();
   Status load();
   Status run();
 
 private:
+  Status checkCheckpointFolder() const;
   Status openOutputs();
   Status runSteps();
   Status step(int64_t number, std::optional<TrainingDisplay> &display);
-  Status writeCheckpoint(int64_t step);
+  Status writeCheckpoint(int64_t step, bool isBest = false);
+  void tellStop() const;
+  void tellOtherSettings() const;
   Status writeReport();
   Status writeStats(double runSeconds, int64_t flops);
   nlohmann::ordered_json settings() const;
+  FileLayout checkpointLayout() const { return {.weights = options.checkpointDtype}; }
 
   /// Tells the user something, once for all ranks.
   template <typename... Arguments> void say(const char *pattern, Arguments... arguments) const {
@@ -56,11 +61,13 @@ private:
   std::unique_ptr<Trainer> trainer;
   std::optional<Checkpoints> checkpoints;
   std::optional<TrainingLog> log;
+  CheckpointCompanions companions;
   TrainingProgress progress;
   std::chrono::steady_clock::time_point reported;
   int64_t firstStep = 1, tokens = 0;
   double seconds = 0;
   std::vector<double> stepSeconds;
+  int stopSignal = 0; ///< that all ranks stop for; 0: none
 };
 
 inline double secondsSince(std::chrono::steady_clock::time_point begin) {
