@@ -2,6 +2,8 @@
 
 #include "frontend/ModelConfig.h"
 
+#include "runtime/Json.h"
+
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/Twine.h"
 #include "llvm/Support/JSON.h"
@@ -25,7 +27,6 @@ constexpr int64_t maximumExperts = int64_t(1) << 16;
 constexpr int64_t maximumLayers = int64_t(1) << 12;
 constexpr int64_t maximumPositions = std::numeric_limits<int32_t>::max();
 constexpr int64_t maximumParameters = int64_t(1) << 56;
-constexpr unsigned maximumNesting = 64;
 
 llvm::Error failure(const Twine &message) { return createStringError(inconvertibleErrorCode(), message); }
 
@@ -52,28 +53,6 @@ std::string showWord(const json::Value *value) {
       if (!word->empty() && word->size() <= 60 && all_of(*word, [](char c) { return isPrint(c) && c != '"'; }))
         return word->str();
   return show(value);
-}
-
-/// json::parse descends recursively, so the depth is bounded before.
-unsigned nestingDepth(StringRef text) {
-  unsigned depth = 0, deepest = 0;
-  bool inString = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    char c = text[i];
-    if (inString) {
-      if (c == '\\')
-        ++i;
-      else if (c == '"')
-        inString = false;
-    } else if (c == '"') {
-      inString = true;
-    } else if (c == '[' || c == '{') {
-      deepest = std::max(deepest, ++depth);
-    } else if ((c == ']' || c == '}') && depth) {
-      --depth;
-    }
-  }
-  return deepest;
 }
 
 /// "[1:16, byte=15]: Expected JSON value" -> "line 1, column 16: Expected JSON value".
@@ -462,8 +441,8 @@ int64_t ModelConfig::parameterCount() const { return static_cast<int64_t>(countP
 int64_t ModelConfig::activeParameterCount() const { return static_cast<int64_t>(countParameters(*this).active); }
 
 Expected<ModelConfig> parseModelConfig(StringRef text, StringRef name) {
-  if (nestingDepth(text) > maximumNesting)
-    return failure(name + ": nests deeper than " + Twine(maximumNesting) + " levels");
+  if (jsonNestsDeeper(text)) // json::parse descends recursively
+    return failure(name + ": nests deeper than " + Twine(maxJsonDepth) + " levels");
   Expected<json::Value> root = json::parse(text);
   if (!root)
     return failure(name + ": " + readableParseError(root.takeError()));

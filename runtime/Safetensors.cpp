@@ -1,9 +1,10 @@
 #include "runtime/Safetensors.h"
 
+#include "runtime/Json.h"
+
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <unordered_set>
 
 namespace hadal {
@@ -81,19 +82,8 @@ Status Safetensors::parseHeader() {
     return invalidFile(name + ": header of " + std::to_string(headerBytes) + " bytes does not fit the file's " +
                        std::to_string(contents.size()));
   const char *text = reinterpret_cast<const char *>(contents.data()) + 8;
-  // Depth is bounded by hand: a header is an object of objects of arrays, and deep nesting would exhaust the parser's stack.
-  int depth = 0, deepest = 0;
-  bool quoted = false;
-  for (uint64_t i = 0; i < headerBytes; ++i) {
-    if (quoted && text[i] == '\\')
-      ++i;
-    else if (text[i] == '"')
-      quoted = !quoted;
-    else if (!quoted && (text[i] == '{' || text[i] == '['))
-      deepest = std::max(deepest, ++depth);
-    else if (!quoted && (text[i] == '}' || text[i] == ']'))
-      --depth;
-  }
+  if (jsonNestsDeeper({text, headerBytes}))
+    return invalidFile(name + ": header nests deeper than " + std::to_string(maxJsonDepth) + " levels");
   // A name that comes twice would lose its first tensor silently.
   std::unordered_set<std::string> seen;
   std::string twice;
@@ -102,7 +92,7 @@ Status Safetensors::parseHeader() {
       twice = parsed.get<std::string>();
     return true;
   };
-  json header = deepest > 16 ? json(json::value_t::discarded) : json::parse(text, text + headerBytes, noteName, false);
+  json header = json::parse(text, text + headerBytes, noteName, false);
   if (header.is_discarded() || !header.is_object())
     return invalidFile(name + ": header is not a JSON object");
   if (!twice.empty())
@@ -160,9 +150,8 @@ static Result<std::vector<std::string>> checkpointFiles(const std::string &folde
   if (fs::exists(whole, code))
     return std::vector<std::string>{whole};
   if (fs::exists(listed, code)) {
-    std::string text = HADAL_TRY(readTextFile(listed));
-    json index = json::parse(text, nullptr, false);
-    if (index.is_discarded() || !index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object())
+    json index = HADAL_TRY(readJsonObject(listed));
+    if (!index.contains("weight_map") || !index["weight_map"].is_object())
       return invalidFile(listed + ": wants a JSON object with weight_map");
     std::vector<std::string> files;
     for (auto &[tensor, file] : index["weight_map"].items()) {

@@ -1,6 +1,7 @@
 //===- RuntimeTest.cpp - files, expressions, modules, threads -----------===//
 
 #include "runtime/File.h"
+#include "runtime/Json.h"
 #include "runtime/Safetensors.h"
 #include "runtime/device/CodeImage.h"
 #include "runtime/device/ThreadPool.h"
@@ -29,6 +30,28 @@ int64_t valueOf(const Code &code, const Code &registers = {}) {
   auto value = evaluate(code, registers);
   EXPECT_TRUE(value.ok());
   return value.ok() ? *value : -999;
+}
+
+// One reader for all JSON: it says where a text goes wrong, and deep nesting is refused before anything recurses on it.
+TEST(Json, SaysWhatIsWrongAndWhere) {
+  auto messageOf = [](const std::string &text) { return parseJsonObject(text, "a.json").error().message; };
+  EXPECT_EQ(messageOf("{\n \"a\": 1,,\n}"), "a.json: line 2, column 9: is no JSON");
+  EXPECT_EQ(messageOf(""), "a.json: line 1, column 1: is no JSON");
+  EXPECT_EQ(messageOf("[1]"), "a.json: wants an object, got an array");
+  EXPECT_EQ(messageOf("7"), "a.json: wants an object, got a number");
+  EXPECT_EQ(parseJsonObject("", "").error().message, "line 1, column 1: is no JSON");
+}
+
+TEST(Json, NestingIsBounded) {
+  auto nested = [](int depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  EXPECT_TRUE(parseJson(nested(maxJsonDepth), "a").ok());
+  EXPECT_EQ(parseJson(nested(maxJsonDepth + 1), "a").error().message, "a: nests deeper than 64 levels");
+  EXPECT_FALSE(parseJson<nlohmann::ordered_json>(nested(10'000'000), "a").ok());
+  EXPECT_FALSE(parseJson(std::string(1000, '{'), "a").ok());
+  // Brackets in strings, behind an escaped quote too, nest nothing.
+  EXPECT_TRUE(parseJson("[\"\\\"" + std::string(1000, '[') + "\", {}]", "a").ok());
+  // Deep ones after a string that ends in a backslash do.
+  EXPECT_FALSE(parseJson("[\"\\\\\", " + nested(1000) + "]", "a").ok());
 }
 
 TEST(Expr, RoundsTowardsMinusInfinity) {
