@@ -201,9 +201,9 @@ TEST(ModelConfig, NamesTheKeyThatIsWrong) {
 }
 
 TEST(ModelConfig, SaysWhereJsonIsBroken) {
-  EXPECT_EQ(messageOf(parseModelConfig("{\"model_type\": ")), "config.json: line 1, column 15: Unexpected EOF");
+  EXPECT_EQ(messageOf(parseModelConfig("{\"model_type\": ")), "config.json: line 1, column 16: is no JSON");
   EXPECT_TRUE(StringRef(messageOf(parseModelConfig("{\n \"a\": 1,,\n}"))).starts_with("config.json: line 2, column "));
-  EXPECT_EQ(messageOf(parseModelConfig("[1]")), "config.json: wants an object, got [1]");
+  EXPECT_EQ(messageOf(parseModelConfig("[1]")), "config.json: wants an object, got an array");
   EXPECT_EQ(messageOf(parseModelConfig(std::string(100000, '['))), "config.json: nests deeper than 64 levels");
   EXPECT_NE(messageOf(parseModelConfig("")), "");
   EXPECT_NE(messageOf(parseModelConfig("{\"model_type\": \"\xff\"}")), "");
