@@ -3,6 +3,7 @@
 #include "runtime/Json.h"
 
 #include "runtime/File.h"
+#include "runtime/FileKind.h"
 
 #include <algorithm>
 
@@ -80,7 +81,9 @@ template <typename Json> Result<Json> hadal::parseJsonObject(std::string_view te
 }
 
 template <typename Json> Result<Json> hadal::readJsonObject(const std::string &path) {
-  return parseJsonObject<Json>(HADAL_TRY(readTextFile(path)), path);
+  std::string text = HADAL_TRY(readTextFile(path));
+  HADAL_TRY(refuseForeignFile(path, std::as_bytes(std::span(text)), "JSON", FileKind::Json));
+  return parseJsonObject<Json>(text, path);
 }
 
 template Result<nlohmann::json> hadal::parseJson(std::string_view, const std::string &);

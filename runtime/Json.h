@@ -31,7 +31,7 @@ template <typename Json = nlohmann::json> Result<Json> parseJson(std::string_vie
 /// The same of a text that is one object: "ckpt/config.json: wants an object, got an array".
 template <typename Json = nlohmann::json> Result<Json> parseJsonObject(std::string_view text, const std::string &name);
 
-/// parseJsonObject of a file.
+/// parseJsonObject of a file. One that is no JSON at all is named: "DIR/config.json: wants JSON, is a Git LFS pointer ...".
 template <typename Json = nlohmann::json> Result<Json> readJsonObject(const std::string &path);
 
 extern template Result<nlohmann::json> parseJson(std::string_view, const std::string &);

@@ -1,5 +1,6 @@
 #include "runtime/Safetensors.h"
 
+#include "runtime/FileKind.h"
 #include "runtime/Json.h"
 
 #include <algorithm>
@@ -73,7 +74,24 @@ static Result<StoredTensor> parseTensor(const std::string &file, const std::stri
   return tensor;
 }
 
+/// The beginning of a file that is a line of text ("Entry not found"), for an error; empty for anything else.
+static std::string firstWords(std::span<const std::byte> contents) {
+  std::string words;
+  for (std::byte b : contents.first(std::min<size_t>(contents.size(), 48))) {
+    char c = static_cast<char>(b);
+    if (c == '\n' || c == '\r')
+      break;
+    if (c < ' ' || c > '~' || c == '"')
+      return "";
+    words += c;
+  }
+  return words.size() < 4 ? "" : words;
+}
+
 Status Safetensors::parseHeader() {
+  HADAL_TRY(refuseForeignFile(name, contents, "safetensors", FileKind::Safetensors));
+  if (std::string words = firstWords(contents); !words.empty())
+    return invalidFile(name + ": wants safetensors, is text that begins with \"" + words + "\"");
   if (contents.size() < 8)
     return invalidFile(name + ": wants at least 8 bytes, file has " + std::to_string(contents.size()));
   uint64_t headerBytes;
@@ -163,16 +181,29 @@ static Result<std::vector<std::string>> checkpointFiles(const std::string &folde
     files.erase(std::unique(files.begin(), files.end()), files.end());
     return files;
   }
-  std::vector<std::string> files;
+  std::vector<std::string> files, others;
   for (fs::directory_iterator it(folder, code), end; !code && it != end; it.increment(code))
     if (it->path().extension() == ".safetensors")
       files.push_back(it->path().string());
+    else if (isOtherWeightFile(it->path().filename().string()))
+      others.push_back(it->path().filename().string());
   if (code)
     return notFound(folder + ": " + code.message());
-  if (files.size() != 1)
-    return notFound(folder + ": wants " + stem + ".safetensors, " + stem + ".safetensors.index.json or one *.safetensors file, has " +
-                    std::to_string(files.size()) + " such files");
-  return files;
+  if (files.size() == 1)
+    return files;
+  std::string message = folder + ": wants " + stem + ".safetensors, " + stem + ".safetensors.index.json or one *.safetensors file, has ";
+  if (!files.empty() || others.empty())
+    return notFound(message + std::to_string(files.size()) + " such files");
+  std::sort(others.begin(), others.end());
+  std::string more = others.size() > 1 ? " and " + std::to_string(others.size() - 1) + " more" : "";
+  return notFound(message + "only " + others.front() + more + ", in a format that hadal does not read");
+}
+
+bool isOtherWeightFile(std::string_view name) {
+  for (std::string_view ending : {".bin", ".gguf", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".npz"})
+    if (name.ends_with(ending))
+      return true;
+  return false;
 }
 
 Result<Checkpoint> Checkpoint::open(const std::string &path, const std::string &stem) {

@@ -98,6 +98,9 @@ private:
   std::unordered_map<std::string, Entry> index;
 };
 
+/// Whether a file of this name holds weights in a format that nothing here reads: .bin and .pt of PyTorch, .gguf, .h5 ...
+bool isOtherWeightFile(std::string_view name);
+
 /// A file that is written tensor by tensor, so that one of them at a time is in memory. Appears whole or not at all.
 class SafetensorsWriter {
 public:
