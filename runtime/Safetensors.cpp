@@ -48,10 +48,11 @@ static Result<StoredTensor> parseTensor(const std::string &file, const std::stri
   StoredTensor tensor;
   tensor.name = name;
   const json &dtype = entry["dtype"], &shape = entry["shape"], &offsets = entry["data_offsets"];
-  auto element = dtype.is_string() ? parseElementType(dtype.get_ref<const std::string &>()) : std::nullopt;
-  if (!element)
-    return invalidFile(where + "unknown dtype " + dtype.dump(-1, ' ', true, json::error_handler_t::replace));
-  tensor.element = *element;
+  if (!dtype.is_string() || dtype.get_ref<const std::string &>().empty())
+    return invalidFile(where + "wants the name of a dtype, got " + dtype.dump(-1, ' ', true, json::error_handler_t::replace));
+  tensor.dtype = dtype.get<std::string>();
+  // One tensor of a newer format does not make the others unreadable.
+  tensor.element = parseElementType(tensor.dtype).value_or(ElementType::Other);
   if (!shape.is_array() || shape.size() > 16)
     return invalidFile(where + "wants a shape of at most 16 dimensions");
   for (const json &d : shape) {
@@ -64,7 +65,9 @@ static Result<StoredTensor> parseTensor(const std::string &file, const std::stri
   auto end = begin ? unsignedNumber(offsets[1]) : std::nullopt;
   if (!end || *begin > *end || *end > dataBytes)
     return invalidFile(where + "wants data_offsets inside the file's " + std::to_string(dataBytes) + " bytes of data");
-  auto bytes = byteCount(tensor.element, tensor.shape);
+  std::optional<uint64_t> bytes = byteCount(tensor.element, tensor.shape);
+  if (bytes && tensor.element == ElementType::Other)
+    bytes = *end - *begin;
   if (!bytes || *bytes != *end - *begin)
     return invalidFile(where + "wants " + (bytes ? std::to_string(*bytes) : "too many") + " bytes for " +
                        std::string(elementTypeName(tensor.element)) + " " + toString(tensor.shape) + ", offsets give " +
@@ -147,6 +150,8 @@ Result<Tensor> Safetensors::read(std::string_view tensorName) const {
   const StoredTensor *stored = find(tensorName);
   if (!stored)
     return notFound(name + ": no tensor '" + std::string(tensorName) + "'");
+  if (stored->element == ElementType::Other)
+    return unsupported(name + ": tensor '" + stored->name + "' has the dtype " + stored->dtype + ", which is not read");
   Tensor tensor = HADAL_TRY(Tensor::create(stored->element, stored->shape));
   if (stored->bytes)
     std::memcpy(tensor.data(), data(*stored), stored->bytes);
@@ -250,11 +255,13 @@ Result<SafetensorsWriter> SafetensorsWriter::create(const std::string &path, std
   std::vector<uint64_t> sizes;
   uint64_t offset = 0;
   for (const Planned &tensor : tensors) {
-    auto bytes = byteCount(tensor.element, tensor.shape);
+    auto bytes = tensor.bytes();
     if (!bytes || header.contains(tensor.name))
       return invalidArgument(path + ": cannot write '" + tensor.name + "': " + (bytes ? "the name is there twice" : "its shape overflows"));
     header[tensor.name] = {
-        {"dtype", elementTypeName(tensor.element)}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + *bytes}}};
+        {"dtype", tensor.element == ElementType::Other ? tensor.dtype : std::string(elementTypeName(tensor.element))},
+        {"shape", tensor.shape},
+        {"data_offsets", {offset, offset + *bytes}}};
     sizes.push_back(*bytes);
     offset += *bytes;
   }
@@ -288,7 +295,7 @@ Status SafetensorsWriter::commit() {
 Status writeSafetensors(const std::string &path, std::span<const NamedTensor> tensors, const std::map<std::string, std::string> &metadata) {
   std::vector<SafetensorsWriter::Planned> plan;
   for (const NamedTensor &tensor : tensors)
-    plan.push_back({tensor.name, tensor.tensor.element, tensor.tensor.shape});
+    plan.push_back({tensor.name, tensor.tensor.element, tensor.tensor.shape, {}, 0});
   SafetensorsWriter writer = HADAL_TRY(SafetensorsWriter::create(path, plan, metadata));
   for (const NamedTensor &tensor : tensors)
     HADAL_TRY(writer.write(tensor.tensor.data));

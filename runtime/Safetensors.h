@@ -25,14 +25,15 @@ namespace hadal {
 /// Where one tensor lies in its file. `offset` is in bytes from the start of the file (any alignment).
 struct StoredTensor {
   std::string name;
-  ElementType element = ElementType::F32;
+  ElementType element = ElementType::F32; ///< Other: of a dtype that is not known, which is an error for whoever asks for its values
   Shape shape;
   uint64_t offset = 0;
   uint64_t bytes = 0;
+  std::string dtype; ///< the file's own word for the element type
 };
 
 /// One file, mapped. After a successful open every tensor lies inside the file, none overlaps another, and
-/// bytes == elementCount(shape) * byteSize(element). An error names file, tensor, wanted and got:
+/// bytes == elementCount(shape) * byteSize(element), but for elements of an unknown dtype (Other). An error names file, tensor, wanted and got:
 /// "w.safetensors: tensor 'a': wants 256 bytes for F32 [8, 8], offsets give 128".
 class Safetensors {
 public:
@@ -53,7 +54,7 @@ public:
 
   const std::byte *data(const StoredTensor &tensor) const { return contents.data() + tensor.offset; }
 
-  /// A copy of one tensor. NotFound: "in.safetensors: no tensor 'input_ids'".
+  /// A copy of one tensor. NotFound: "in.safetensors: no tensor 'input_ids'"; Unsupported for one of an unknown dtype.
   Result<Tensor> read(std::string_view name) const;
 
   /// Drops the resident pages of one tensor (see MappedFile::release).
@@ -108,6 +109,17 @@ public:
     std::string name;
     ElementType element;
     Shape shape;
+    std::string dtype = {};  ///< of Other: what the file is to call it
+    uint64_t otherBytes = 0; ///< of Other
+
+    /// None where the shape overflows.
+    std::optional<uint64_t> bytes() const {
+      return element == ElementType::Other ? std::optional(otherBytes) : byteCount(element, shape);
+    }
+    /// A tensor that is copied as it is.
+    static Planned like(const StoredTensor &stored) {
+      return {stored.name, stored.element, stored.shape, stored.dtype, stored.bytes};
+    }
   };
 
   /// Writes the header; the data is aligned to 64 bytes. InvalidArgument for a name given twice or a shape that overflows.

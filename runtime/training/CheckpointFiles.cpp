@@ -19,7 +19,7 @@ struct Item {
   std::optional<Checkpoint::Entry> entry;
   Values values = Values::Weight;
 
-  uint64_t bytes() const { return *byteCount(plan.element, plan.shape); }
+  uint64_t bytes() const { return *plan.bytes(); }
 };
 
 /// What a weight file has in fewer bits than the run itself.
@@ -48,7 +48,7 @@ std::vector<Item> weightItems(const Trainables &trainables, const Checkpoint *so
     for (const std::string &name : source->names())
       if (!trainables.names().count(name) && !scalesTrained(name, trainables)) {
         auto entry = *source->find(name);
-        items.push_back({{name, entry.tensor->element, entry.tensor->shape}, nullptr, entry});
+        items.push_back({SafetensorsWriter::Planned::like(*entry.tensor), nullptr, entry});
       }
   return items;
 }

@@ -176,6 +176,40 @@ TEST(SafetensorsHeader, ANameThatComesTwiceIsRefused) {
 }
 
 /// Shards by index: a shard that is missing, or one outside the folder, is an error.
+// A tensor of a format that is not known does not make the others unreadable: it is an error when its values are asked for,
+// and it can be copied as it is.
+TEST_F(Files, ATensorOfAnUnknownDtypeHarmsNoOther) {
+  std::string header = R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"s":{"dtype":"F8_E8M0","shape":[4],"data_offsets":[4,8]},)"
+                       R"("q":{"dtype":"F4","shape":[4],"data_offsets":[8,10]}})";
+  uint64_t length = header.size();
+  std::string bytes(reinterpret_cast<const char *>(&length), 8);
+  bytes += header + std::string("\0\0\x80\x3f\x7f\x80\x81\x82\x12\x34", 10);
+  auto file = Safetensors::parse(std::as_bytes(std::span(bytes)), "w.safetensors");
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  EXPECT_EQ(file->read("a")->as<float>()[0], 1);
+  EXPECT_EQ(file->find("s")->element, ElementType::F8E8M0);
+  EXPECT_EQ(file->find("q")->element, ElementType::Other);
+  EXPECT_EQ(file->find("q")->bytes, 2u);
+  EXPECT_EQ(file->read("q").error().message, "w.safetensors: tensor 'q' has the dtype F4, which is not read");
+  // Sizes of known types are checked.
+  std::string cut = bytes;
+  cut.replace(cut.find("[4,8]"), 5, "[5,8]");
+  EXPECT_EQ(Safetensors::parse(std::as_bytes(std::span(cut)), "w").error().message,
+            "w: tensor 's': wants 4 bytes for F8_E8M0 [4], offsets give 3");
+  // Copies.
+  SafetensorsWriter::Planned plan[] = {SafetensorsWriter::Planned::like(*file->find("q")),
+                                       SafetensorsWriter::Planned::like(*file->find("s"))};
+  auto writer = SafetensorsWriter::create(folder + "/copy.safetensors", plan);
+  ASSERT_TRUE(writer.ok());
+  ASSERT_TRUE(writer->write(file->data(*file->find("q"))).ok());
+  ASSERT_TRUE(writer->write(file->data(*file->find("s"))).ok());
+  ASSERT_TRUE(writer->commit().ok());
+  auto copy = Safetensors::open(folder + "/copy.safetensors");
+  ASSERT_TRUE(copy.ok()) << copy.error().message;
+  EXPECT_EQ(copy->find("q")->dtype, "F4");
+  EXPECT_EQ(std::memcmp(copy->data(*copy->find("q")), "\x12\x34", 2), 0);
+}
+
 TEST_F(Files, CheckpointFollowsItsIndex) {
   std::vector<float> a = {1}, b = {2};
   NamedTensor first{"a", TensorView::of(a)}, second{"b", TensorView::of(b)};
