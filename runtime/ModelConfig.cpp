@@ -2,12 +2,14 @@
 
 #include "runtime/ModelConfig.h"
 
+#include "runtime/ConfigReader.h"
+#include "runtime/FileKind.h"
 #include "runtime/Json.h"
 
 #include <algorithm>
-#include <functional>
 #include <limits>
 #include <span>
+#include <utility>
 
 using nlohmann::json;
 
@@ -22,241 +24,208 @@ constexpr int64_t maximumLayers = int64_t(1) << 12;
 constexpr int64_t maximumPositions = std::numeric_limits<int32_t>::max();
 constexpr int64_t maximumParameters = int64_t(1) << 56;
 
-/// A JSON value for an error message: compact, on one line, at most 60 characters.
-std::string show(const json *value) {
-  if (!value)
-    return "nothing";
-  std::string text = value->dump(-1, ' ', false, json::error_handler_t::replace);
-  if (text.size() > 60) {
-    // Cut between characters, never inside one.
-    size_t end = 57;
-    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80)
-      --end;
-    text = text.substr(0, end) + "...";
-  }
-  return text;
-}
-
-/// As show, but a plain word stands without quotes: "wants deepseek_v3, got llama".
-std::string showWord(const json *value) {
-  if (value && value->is_string()) {
-    const auto &word = value->get_ref<const std::string &>();
-    auto isPlain = [](char c) { return c >= ' ' && c <= '~' && c != '"'; };
-    if (!word.empty() && word.size() <= 60 && std::all_of(word.begin(), word.end(), isPlain))
-      return word;
-  }
-  return show(value);
-}
-
-std::optional<double> numberOf(const json *value) {
-  if (!value || !value->is_number())
-    return std::nullopt;
-  return value->get<double>();
-}
-
-/// A whole number, also one written as 16.0.
-std::optional<int64_t> exactInteger(const json *value) {
-  std::optional<double> number = numberOf(value);
-  constexpr double limit = 9007199254740992.0; // 2^53
-  if (!number || !(*number >= -limit && *number <= limit)) // also turns away what is not a number
-    return std::nullopt;
-  auto whole = static_cast<int64_t>(*number);
-  return static_cast<double>(whole) == *number ? std::optional(whole) : std::nullopt;
-}
-
-/// Reads the keys of one JSON object and keeps the first complaint. After a complaint the values returned are
-/// placeholders, so a caller checks `ok()` before it relies on several keys at once.
-class Reader {
-public:
-  Reader(const json &object, std::string prefix, std::string &complaint)
-      : object(object), prefix(std::move(prefix)), complaint(complaint) {}
-
-  bool ok() const { return complaint.empty(); }
-  void complain(const std::string &key, const std::string &wanted, const std::string &got) {
-    if (ok())
-      complaint = prefix + key + " wants " + wanted + ", got " + got;
-  }
-
-  const json *find(const std::string &key) const {
-    auto at = object.find(key);
-    return at == object.end() ? nullptr : &*at;
-  }
-  /// Neither missing nor null.
-  bool has(const std::string &key) const {
-    const json *value = find(key);
-    return value && !value->is_null();
-  }
-
-  /// A positive integer. Where it is not `needed` a missing key or null gives 0.
-  int64_t positive(const std::string &key, int64_t maximum = maximumSize, bool needed = true) {
-    if (!needed && !has(key))
-      return 0;
-    return integer(key, 1, maximum, "a positive integer");
-  }
-  int64_t count(const std::string &key, int64_t maximum, bool needed = true) {
-    if (!needed && !has(key))
-      return 0;
-    return integer(key, 0, maximum, "an integer of at least 0");
-  }
-
-  bool boolean(const std::string &key, std::optional<bool> otherwise) {
-    if (!has(key) && otherwise)
-      return *otherwise;
-    const json *value = find(key);
-    if (value && value->is_boolean())
-      return value->get<bool>();
-    complain(key, "true or false", show(value));
-    return false;
-  }
-
-  /// A finite number that `accepts` lets pass.
-  double number(const std::string &key, const std::string &wanted, const std::function<bool(double)> &accepts,
-                std::optional<double> otherwise) {
-    if (!has(key) && otherwise)
-      return *otherwise;
-    const json *value = find(key);
-    std::optional<double> number = numberOf(value);
-    constexpr double largest = std::numeric_limits<double>::max();
-    if (number && *number >= -largest && *number <= largest && accepts(*number))
-      return *number;
-    complain(key, wanted, show(value));
-    return 1;
-  }
-
-  /// One of `words`; an empty result for a missing key or null.
-  std::string word(const std::string &key, std::initializer_list<std::string_view> words, const std::string &wanted,
-                   bool needed = false) {
-    if (!needed && !has(key))
-      return "";
-    const json *value = find(key);
-    if (value && value->is_string())
-      for (std::string_view known : words)
-        if (value->get_ref<const std::string &>() == known)
-          return std::string(known);
-    complain(key, wanted, showWord(value));
-    return "";
-  }
-
-  /// Null for a missing key or null.
-  const json *child(const std::string &key) {
-    if (!has(key))
-      return nullptr;
-    const json *result = find(key);
-    if (result->is_object())
-      return result;
-    complain(key, "an object or null", show(result));
-    return nullptr;
-  }
-
-  /// A token id below `vocab`.
-  std::optional<int64_t> tokenId(const std::string &key, const json &value, int64_t vocab) {
-    std::optional<int64_t> id = exactInteger(&value);
-    if (id && *id >= 0 && *id < vocab)
-      return id;
-    complain(key, "token ids below vocab_size (" + std::to_string(vocab) + ")", show(&value));
-    return std::nullopt;
-  }
-
-private:
-  int64_t integer(const std::string &key, int64_t minimum, int64_t maximum, const std::string &wanted) {
-    const json *value = find(key);
-    std::optional<double> number = numberOf(value);
-    if (number && *number > static_cast<double>(maximum)) {
-      complain(key, wanted + (minimum ? " of at most " : " and at most ") + std::to_string(maximum), show(value));
-      return minimum;
-    }
-    std::optional<int64_t> result = exactInteger(value);
-    if (result && *result >= minimum)
-      return *result;
-    complain(key, wanted, show(value));
-    return minimum;
-  }
-
-  const json &object;
-  std::string prefix;
-  std::string &complaint;
-};
-
 bool isPositive(double x) { return x > 0; }
 
-void readSizes(Reader &in, ModelConfig &config) {
-  config.vocabSize = in.positive("vocab_size");
-  config.hiddenSize = in.positive("hidden_size");
+void readSizes(ConfigReader &in, ModelConfig &config) {
+  config.vocabSize = in.positive("vocab_size", maximumSize);
+  config.hiddenSize = in.positive("hidden_size", maximumSize);
   config.layers = in.positive("num_hidden_layers", maximumLayers);
-  config.heads = in.positive("num_attention_heads");
+  config.heads = in.positive("num_attention_heads", maximumSize);
   if (!in.find("q_lora_rank"))
     in.complain("q_lora_rank", "a positive integer or null", "nothing");
   if (in.has("q_lora_rank"))
-    config.queryRank = in.positive("q_lora_rank");
-  config.latentRank = in.positive("kv_lora_rank");
-  config.nopeDim = in.positive("qk_nope_head_dim");
-  config.ropeDim = in.positive("qk_rope_head_dim");
+    config.queryRank = in.positive("q_lora_rank", maximumSize);
+  config.latentRank = in.positive("kv_lora_rank", maximumSize);
+  config.nopeDim = in.positive("qk_nope_head_dim", maximumSize);
+  config.ropeDim = in.positive("qk_rope_head_dim", maximumSize);
   if (in.ok() && config.ropeDim % 2)
     in.complain("qk_rope_head_dim", "an even number", show(in.find("qk_rope_head_dim")));
-  config.valueDim = in.positive("v_head_dim");
+  config.valueDim = in.positive("v_head_dim", maximumSize);
   config.maxPositions = in.positive("max_position_embeddings", maximumPositions);
-  if (in.has("num_key_value_heads") && in.positive("num_key_value_heads") != config.heads)
+  if (in.has("num_key_value_heads") && in.positive("num_key_value_heads", maximumSize) != config.heads)
     in.complain("num_key_value_heads",
                 "num_attention_heads (" + std::to_string(config.heads) + "), latent attention shares no heads",
                 show(in.find("num_key_value_heads")));
-  config.mtpLayers = in.count("num_nextn_predict_layers", maximumLayers, /*needed=*/false);
+  // transformers 5 knows the first by the second name, too.
+  std::string mtpKey = in.has("num_nextn_predict_layers") ? "num_nextn_predict_layers" : "num_mtp_layers";
+  config.mtpLayers = in.count(mtpKey, maximumLayers, /*needed=*/false);
 }
 
-void readMlp(Reader &in, ModelConfig &config) {
-  config.denseLayers = in.count("first_k_dense_replace", maximumLayers);
-  if (in.ok() && config.denseLayers > config.layers)
+/// What a family leaves to its own code, where deepseek_v3 has a key.
+struct Family {
+  std::string_view modelType;
+  bool routes = true;           ///< youtu has no experts at all
+  bool namesLayerTypes = false; ///< mlp_layer_types instead of first_k_dense_replace
+  Affinity affinity = Affinity::Sigmoid;
+  bool tiesEmbeddings = false;  ///< where tie_word_embeddings is missing
+  double normEpsilon = 1e-6;    ///< where rms_norm_eps is missing
+  bool choosesRopeOrder = true; ///< by rope_interleave; else pairs are always neighbours
+};
+
+/// transformers reads kimi_k2 as deepseek_v3.
+constexpr Family families[] = {
+    {.modelType = "deepseek_v3"},
+    {.modelType = "kimi_k2"},
+    {.modelType = "glm4_moe_lite", .namesLayerTypes = true, .normEpsilon = 1e-5},
+    {.modelType = "youtu", .routes = false, .tiesEmbeddings = true},
+    {.modelType = "deepseek_v2", .affinity = Affinity::Softmax, .choosesRopeOrder = false},
+};
+
+const Family *familyOf(std::string_view modelType) {
+  for (const Family &family : families)
+    if (family.modelType == modelType)
+      return &family;
+  return nullptr;
+}
+
+const Family &readFamily(ConfigReader &in) {
+  std::vector<std::string> names;
+  std::string wanted;
+  for (const Family &family : families) {
+    names.emplace_back(family.modelType);
+    wanted += (names.size() == 1 ? "" : names.size() == std::size(families) ? " or " : ", ") + names.back();
+  }
+  const Family *family = familyOf(in.word("model_type", names, wanted, /*needed=*/true));
+  return family ? *family : families[0];
+}
+
+/// first_k_dense_replace: the layers before this one are dense.
+void readDenseCount(ConfigReader &in, ModelConfig &config) {
+  int64_t count = in.count("first_k_dense_replace", maximumLayers);
+  if (in.ok() && count > config.layers)
     in.complain("first_k_dense_replace", "at most num_hidden_layers (" + std::to_string(config.layers) + ")",
                 show(in.find("first_k_dense_replace")));
-  bool routes = config.denseLayers < config.layers;
-  config.denseWidth = in.positive("intermediate_size", maximumSize, /*needed=*/config.denseLayers > 0);
+  for (int64_t layer = 0; layer < config.layers; ++layer)
+    config.dense.push_back(layer < count);
+}
+
+/// mlp_layer_types: "dense" or "sparse" for each layer.
+void readLayerTypes(ConfigReader &in, ModelConfig &config) {
+  const json &types = *in.find("mlp_layer_types");
+  if (!types.is_array() || static_cast<int64_t>(types.size()) != config.layers)
+    return in.complain("mlp_layer_types", "a list of num_hidden_layers (" + std::to_string(config.layers) + ") words",
+                       show(&types));
+  for (const json &type : types) {
+    if (type != "dense" && type != "sparse")
+      return in.complain("mlp_layer_types", "dense or sparse for each layer", showWord(&type));
+    config.dense.push_back(type == "dense");
+  }
+}
+
+/// Which layers are dense. A family reads one of the two keys; where the other is there too, it says the same.
+void readDenseLayers(ConfigReader &in, ModelConfig &config, const Family &family) {
+  if (!in.ok())
+    return;
+  if (!family.routes) {
+    config.dense.assign(config.layers, true);
+    return;
+  }
+  bool hasTypes = in.has("mlp_layer_types");
+  if (hasTypes) {
+    readLayerTypes(in, config);
+  } else if (family.namesLayerTypes) { // its default
+    config.dense.assign(config.layers, false);
+    config.dense[0] = true;
+  }
+  if (!in.ok() || (family.namesLayerTypes && !in.has("first_k_dense_replace")))
+    return;
+  std::vector<bool> byTypes = std::exchange(config.dense, {});
+  readDenseCount(in, config);
+  if (in.ok() && !byTypes.empty() && byTypes != config.dense)
+    in.complain("first_k_dense_replace",
+                hasTypes ? "the dense layers of mlp_layer_types" : "1 where there is no mlp_layer_types",
+                show(in.find("first_k_dense_replace")));
+}
+
+/// groups and groupLimit, and whether there are enough experts in them. Without a router keys may be missing.
+void readGroups(ConfigReader &in, ModelConfig &config, bool routes) {
+  bool isGreedy = false;
+  if (config.affinity == Affinity::Softmax) {
+    in.word("scoring_func", {"softmax"}, "softmax");
+    // transformers' default is greedy, which looks at no groups.
+    isGreedy = in.word("topk_method", {"greedy", "group_limited_greedy"}, "greedy or group_limited_greedy") !=
+               "group_limited_greedy";
+  } else {
+    in.word("scoring_func", {"sigmoid"}, "sigmoid");
+    in.word("topk_method", {"noaux_tc"}, "noaux_tc");
+  }
+  config.groups = isGreedy ? 1 : in.positive("n_group", maximumSize, routes);
+  config.groupLimit = isGreedy ? 1 : in.positive("topk_group", maximumSize, routes);
+  if (!in.ok() || !routes)
+    return;
+  std::string experts = std::to_string(config.experts);
+  if (config.experts % config.groups)
+    return in.complain("n_group", "to divide n_routed_experts (" + experts + ")", show(in.find("n_group")));
+  int64_t groupSize = config.experts / config.groups;
+  if (groupSize < 2 && config.affinity == Affinity::Sigmoid) // A group's score is the sum of its two best.
+    return in.complain("n_group", "groups of at least 2 of the n_routed_experts (" + experts + ")",
+                       show(in.find("n_group")));
+  if (config.groupLimit > config.groups)
+    return in.complain("topk_group", "at most n_group (" + std::to_string(config.groups) + ")",
+                       show(in.find("topk_group")));
+  int64_t eligible = config.groupLimit * groupSize;
+  if (config.expertsPerToken <= eligible)
+    return;
+  std::string most = isGreedy ? "n_routed_experts (" : "topk_group * n_routed_experts / n_group (";
+  in.complain("num_experts_per_tok", "at most " + most + std::to_string(eligible) + ")",
+              show(in.find("num_experts_per_tok")));
+}
+
+void readMlp(ConfigReader &in, ModelConfig &config, const Family &family) {
+  config.affinity = family.affinity;
+  readDenseLayers(in, config, family);
+  bool hasDense = in.ok() && config.denseLayers() > 0;
+  config.denseWidth = in.positive("intermediate_size", maximumSize, /*needed=*/hasDense);
+  if (!family.routes)
+    return;
+  // Layers of multi-token prediction route where there are experts, also behind dense layers only.
+  bool routes = in.ok() && (config.moeLayers() > 0 || (config.mtpLayers > 0 && in.has("n_routed_experts")));
   config.expertWidth = in.positive("moe_intermediate_size", maximumSize, routes);
   config.experts = in.positive("n_routed_experts", maximumExperts, routes);
   // null says "no shared expert", but a missing key does not: libraries disagree about its default.
   if (routes && !in.find("n_shared_experts"))
     in.complain("n_shared_experts", "an integer of at least 0 or null", "nothing");
   config.sharedExperts = in.count("n_shared_experts", maximumExperts, /*needed=*/false);
-  config.groups = in.positive("n_group", maximumSize, routes);
-  config.groupLimit = in.positive("topk_group", maximumSize, routes);
   config.expertsPerToken = in.positive("num_experts_per_tok", maximumSize, routes);
-  config.normalizeWeights = in.boolean("norm_topk_prob", routes ? std::nullopt : std::optional(true));
+  if (config.affinity == Affinity::Sigmoid) {
+    config.normalizeWeights = in.boolean("norm_topk_prob", routes ? std::nullopt : std::optional(true));
+  } else {
+    // DeepSeek-V2's own code divides by the sum and leaves the factor out; transformers ignores the key.
+    config.normalizeWeights = in.boolean("norm_topk_prob", false);
+    if (config.normalizeWeights)
+      in.complain("norm_topk_prob", "false (libraries disagree about true in deepseek_v2)", "true");
+  }
   config.routedScale = in.number("routed_scaling_factor", "a positive number", isPositive,
                                  routes ? std::nullopt : std::optional(1.0));
-  if (!in.ok() || !routes)
-    return;
-
-  std::string experts = std::to_string(config.experts);
-  if (config.experts % config.groups)
-    return in.complain("n_group", "to divide n_routed_experts (" + experts + ")", show(in.find("n_group")));
-  int64_t groupSize = config.experts / config.groups;
-  if (groupSize < 2) // A group's score is the sum of its two best.
-    return in.complain("n_group", "groups of at least 2 of the n_routed_experts (" + experts + ")",
-                       show(in.find("n_group")));
-  if (config.groupLimit > config.groups)
-    return in.complain("topk_group", "at most n_group (" + std::to_string(config.groups) + ")", show(in.find("topk_group")));
-  int64_t eligible = config.groupLimit * groupSize;
-  if (config.expertsPerToken > eligible)
-    in.complain("num_experts_per_tok",
-                "at most topk_group * n_routed_experts / n_group (" + std::to_string(eligible) + ")",
-                show(in.find("num_experts_per_tok")));
+  readGroups(in, config, routes);
 }
 
 /// What this compiler knows one answer to. transformers ignores some of these keys; the release's own code does not.
-void readFixedChoices(Reader &in) {
+void readFixedChoices(ConfigReader &in) {
   in.word("hidden_act", {"silu"}, "silu");
-  in.word("scoring_func", {"sigmoid"}, "sigmoid");
-  in.word("topk_method", {"noaux_tc"}, "noaux_tc");
-  if (in.has("moe_layer_freq") && in.positive("moe_layer_freq") != 1)
+  if (in.has("moe_layer_freq") && in.positive("moe_layer_freq", maximumSize) != 1)
     in.complain("moe_layer_freq", "1", show(in.find("moe_layer_freq")));
+  if (in.boolean("mlp_bias", false))
+    in.complain("mlp_bias", "false", "true");
+  // DeepSeek-V3.2: dense attention gives other numbers from index_topk tokens on.
+  if (std::string key = in.firstWith("index_"); !key.empty())
+    in.complain(key, "to be absent (sparse attention, as DeepSeek-V3.2 has it, is not compiled)", show(in.find(key)));
 }
 
-void readYarn(Reader &in, ModelConfig &config) {
+/// `top` is the whole configuration, `in` its rope_scaling or rope_parameters.
+void readYarn(ConfigReader &top, ConfigReader &in, ModelConfig &config) {
   YarnScaling yarn;
   auto atLeastOne = [](double x) { return x >= 1; };
   // transformers reads null and 0 as "not given".
   auto orZero = [](double x) { return x >= 0; };
-  yarn.factor = in.number("factor", "a number of at least 1", atLeastOne, std::nullopt);
-  yarn.originalMaxPositions =
-      in.number("original_max_position_embeddings", "a positive number", isPositive, config.maxPositions);
+  // As in transformers the key beside rope_scaling goes before the one in it.
+  double inner = in.number("original_max_position_embeddings", "a positive number", isPositive, config.maxPositions);
+  yarn.originalMaxPositions = top.number("original_max_position_embeddings", "a positive number", isPositive, inner);
+  // null is the ratio of the two lengths; a missing key is an error there, too.
+  std::optional<double> ratio;
+  if (in.find("factor"))
+    ratio = std::max(1.0, static_cast<double>(config.maxPositions) / yarn.originalMaxPositions);
+  yarn.factor = in.number("factor", "a number of at least 1", atLeastOne, ratio);
   if (double beta = in.number("beta_fast", "a number of at least 0", orZero, 0))
     yarn.betaFast = beta;
   if (double beta = in.number("beta_slow", "a number of at least 0", orZero, 0))
@@ -269,9 +238,18 @@ void readYarn(Reader &in, ModelConfig &config) {
   config.yarn = yarn;
 }
 
-void readRope(Reader &in, ModelConfig &config, const std::string &name, std::string &complaint) {
+/// null is false where the key has a meaning: transformers asks whether it is true.
+bool readRopeOrder(ConfigReader &in, const Family &family) {
+  bool isNull = in.find("rope_interleave") && !in.has("rope_interleave");
+  bool interleave = in.boolean("rope_interleave", !isNull || !family.choosesRopeOrder);
+  if (!family.choosesRopeOrder && !interleave)
+    in.complain("rope_interleave", "true, as " + std::string(family.modelType) + " always rotates neighbours", "false");
+  return interleave;
+}
+
+void readRope(ConfigReader &in, ModelConfig &config, const Family &family, std::string &complaint) {
   auto aboveOne = [](double x) { return x > 1; };
-  config.ropeInterleave = in.boolean("rope_interleave", true);
+  config.ropeInterleave = readRopeOrder(in, family);
   config.ropeTheta = in.number("rope_theta", "a number above 1", aboveOne, 10000);
 
   if (in.has("rope_scaling") && in.has("rope_parameters") && *in.find("rope_scaling") != *in.find("rope_parameters"))
@@ -281,9 +259,9 @@ void readRope(Reader &in, ModelConfig &config, const std::string &name, std::str
   const json *object = in.child(key);
   if (!object)
     return;
-  Reader rope(*object, name + ": " + key + ".", complaint);
+  ConfigReader rope(*object, in.prefixOf(key), complaint);
   config.ropeTheta = rope.number("rope_theta", "a number above 1", aboveOne, config.ropeTheta);
-  for (Reader *from : {&in, &rope})
+  for (ConfigReader *from : {&in, &rope})
     from->number("partial_rotary_factor", "1", [](double x) { return x == 1; }, 1);
 
   // `rope_type` goes before the older `type`.
@@ -291,10 +269,10 @@ void readRope(Reader &in, ModelConfig &config, const std::string &name, std::str
   // A factor without a type would be ignored silently.
   bool needed = rope.has("factor");
   if (rope.word(typeKey, {"yarn", "default"}, "yarn or default", needed) == "yarn")
-    readYarn(rope, config);
+    readYarn(in, rope, config);
 }
 
-void readTokens(Reader &in, ModelConfig &config) {
+void readTokens(ConfigReader &in, ModelConfig &config) {
   if (in.has("bos_token_id"))
     config.bosTokenId = in.tokenId("bos_token_id", *in.find("bos_token_id"), config.vocabSize);
   if (!in.has("eos_token_id"))
@@ -310,7 +288,7 @@ void readTokens(Reader &in, ModelConfig &config) {
     add(value);
 }
 
-void readElementTypes(Reader &in, ModelConfig &config, const std::string &name, std::string &complaint) {
+void readElementTypes(ConfigReader &in, ModelConfig &config, std::string &complaint) {
   std::string key = in.has("dtype") ? "dtype" : "torch_dtype";
   std::string dtype = in.word(key, {"float32", "bfloat16", "float16"}, "float32, bfloat16 or float16");
   config.dtype = dtype == "bfloat16"  ? ElementType::BF16
@@ -320,7 +298,7 @@ void readElementTypes(Reader &in, ModelConfig &config, const std::string &name, 
   const json *object = in.child("quantization_config");
   if (!object)
     return;
-  Reader quantization(*object, name + ": quantization_config.", complaint);
+  ConfigReader quantization(*object, in.prefixOf("quantization_config"), complaint);
   quantization.word("quant_method", {"fp8"}, "fp8", /*needed=*/true);
   quantization.word("fmt", {"e4m3"}, "e4m3");
   quantization.word("activation_scheme", {"dynamic"}, "dynamic");
@@ -346,8 +324,9 @@ Counts countParameters(const ModelConfig &c) {
   if (c.attentionBias)
     attention += (c.latentRank + c.ropeDim) + h + c.queryRank.value_or(0);
   Wide norms = 2 * h, expert = 3 * h * c.expertWidth;
-  Wide everyToken = c.layers * (attention + norms) + c.denseLayers * 3 * h * c.denseWidth +
-                    c.moeLayers() * (c.experts * h + c.experts + expert * c.sharedExperts) + h;
+  Wide router = c.experts * h + (c.hasCorrectionBias() ? c.experts : 0);
+  Wide everyToken = c.layers * (attention + norms) + c.denseLayers() * 3 * h * c.denseWidth +
+                    c.moeLayers() * (router + expert * c.sharedExperts) + h;
   Wide table = c.vocabSize * h;
   Counts counts;
   counts.all = everyToken + c.moeLayers() * c.experts * expert + table * (c.tieEmbeddings ? 1 : 2);
@@ -355,30 +334,83 @@ Counts countParameters(const ModelConfig &c) {
   return counts;
 }
 
+bool isGiven(const json &object, const char *key) {
+  auto at = object.find(key);
+  return at != object.end() && !at->is_null();
+}
+
+/// The text part of a model of pictures and text, with what only the whole says; none where `root` is a text model itself.
+std::optional<json> textPart(const json &root) {
+  auto typeOf = [](const json &object) {
+    auto at = object.find("model_type");
+    return at != object.end() && at->is_string() ? at->get<std::string>() : std::string();
+  };
+  auto text = root.find("text_config");
+  if (familyOf(typeOf(root)) || text == root.end() || !text->is_object() || !familyOf(typeOf(*text)))
+    return std::nullopt;
+  json part = *text;
+  for (const char *key : {"dtype", "torch_dtype", "bos_token_id", "eos_token_id", "quantization_config"})
+    if (!isGiven(part, key) && isGiven(root, key))
+      part[key] = root[key];
+  if (isGiven(root, "tie_word_embeddings")) // the whole has the head
+    part["tie_word_embeddings"] = root["tie_word_embeddings"];
+  return part;
+}
+
+void readModel(ConfigReader &in, ModelConfig &config, std::string &complaint) {
+  const Family &family = readFamily(in);
+  config.modelType = family.modelType;
+  readSizes(in, config);
+  readMlp(in, config, family);
+  readFixedChoices(in);
+  config.normEpsilon = in.number("rms_norm_eps", "a positive number", isPositive, family.normEpsilon);
+  config.attentionBias = in.boolean("attention_bias", false);
+  config.tieEmbeddings = in.boolean("tie_word_embeddings", family.tiesEmbeddings);
+  if (in.ok())
+    readRope(in, config, family, complaint);
+  readTokens(in, config);
+  readElementTypes(in, config, complaint);
+  if (in.ok() && countParameters(config).all > maximumParameters)
+    in.complain("hidden_size", "sizes that give at most 2^56 parameters together", show(in.find("hidden_size")));
+}
+
 } // namespace
+
+std::string TensorNaming::operator()(std::string_view name) const {
+  constexpr std::string_view bodyName = "model.", headName = "lm_head.";
+  if (name.starts_with(bodyName))
+    return body + std::string(name.substr(bodyName.size()));
+  if (name.starts_with(headName))
+    return head + "." + std::string(name.substr(headName.size()));
+  return std::string(name);
+}
+
+int64_t ModelConfig::denseLayers() const { return std::count(dense.begin(), dense.end(), true); }
+
+std::vector<int64_t> ModelConfig::routedLayers() const {
+  std::vector<int64_t> routed;
+  for (int64_t layer = 0; layer < layers; ++layer)
+    if (!dense[layer])
+      routed.push_back(layer);
+  return routed;
+}
 
 int64_t ModelConfig::parameterCount() const { return static_cast<int64_t>(countParameters(*this).all); }
 
 int64_t ModelConfig::activeParameterCount() const { return static_cast<int64_t>(countParameters(*this).active); }
 
 Result<ModelConfig> parseModelConfig(std::string_view text, const std::string &name) {
+  HADAL_TRY(refuseForeignFile(name, std::as_bytes(std::span(text)), "JSON", FileKind::Json));
   json root = HADAL_TRY(parseJsonObject(text, name));
+  std::optional<json> part = textPart(root);
   std::string complaint;
   ModelConfig config;
-  Reader in(root, name + ": ", complaint);
-  config.modelType = in.word("model_type", {"deepseek_v3"}, "deepseek_v3", /*needed=*/true);
-  readSizes(in, config);
-  readMlp(in, config);
-  readFixedChoices(in);
-  config.normEpsilon = in.number("rms_norm_eps", "a positive number", isPositive, 1e-6);
-  config.attentionBias = in.boolean("attention_bias", false);
-  config.tieEmbeddings = in.boolean("tie_word_embeddings", false);
-  if (in.ok())
-    readRope(in, config, name, complaint);
-  readTokens(in, config);
-  readElementTypes(in, config, name, complaint);
-  if (in.ok() && countParameters(config).all > maximumParameters)
-    in.complain("hidden_size", "sizes that give at most 2^56 parameters together", show(in.find("hidden_size")));
+  ConfigReader in(part ? *part : root, name + (part ? ": text_config." : ": "), complaint);
+  readModel(in, config, complaint);
+  if (part) {
+    config.isNested = true;
+    config.naming = {"language_model.model.", "language_model.lm_head"};
+  }
   if (!in.ok())
     return invalidFile(complaint);
   return config;

@@ -1,7 +1,10 @@
 //===- ModelConfig.h - a Hugging Face config.json, read and checked -----===//
 //
-// Only `model_type` deepseek_v3. Both spellings are read: `rope_theta` + `rope_scaling` and `torch_dtype` of the
-// published release, and `rope_parameters` and `dtype` of transformers 5.
+// `model_type` deepseek_v3 and the families that differ from it in a few choices: kimi_k2, glm4_moe_lite, youtu and
+// deepseek_v2. A model of pictures and text whose `text_config` is one of these is read as that text model. Both
+// spellings are read: `rope_theta` + `rope_scaling` and `torch_dtype` of the published release, and `rope_parameters` and
+// `dtype` of transformers 5.
+// Source: transformers 5.24, configuration_*.py and modeling_*.py of each family.
 //
 // The compiler builds its graph from it (what is computed from these values: frontend/ModelConfig.h), and the runtime
 // compares a checkpoint's with the one that its module was compiled from.
@@ -40,13 +43,28 @@ struct WeightQuantization {
   int64_t blockColumns = 128;
 };
 
+/// How a router scores experts, and what goes with that.
+enum class Affinity {
+  Sigmoid, ///< with a correction bias; a group is as good as its two best experts together (DeepSeek-V3)
+  Softmax, ///< no bias; a group is as good as its best expert (DeepSeek-V2)
+};
+
+/// How a checkpoint begins the names of the text model's tensors.
+struct TensorNaming {
+  std::string body = "model.";  ///< before "embed_tokens.weight", "layers.0. ..." and "norm.weight"
+  std::string head = "lm_head"; ///< before ".weight"
+
+  /// `name` in the words of deepseek_v3 ("model.layers.0. ...", "lm_head.weight") as the checkpoint has it.
+  std::string operator()(std::string_view name) const;
+};
+
 /// A checked configuration. Sizes are positive unless said otherwise, and no tensor's byte count overflows.
 struct ModelConfig {
   std::string modelType;
   int64_t vocabSize = 0;
   int64_t hiddenSize = 0;
   int64_t layers = 0;
-  int64_t denseLayers = 0; ///< first_k_dense_replace: the layers before this one have a dense MLP (0 .. layers)
+  std::vector<bool> dense; ///< whether a layer has a dense MLP, or experts: first_k_dense_replace or mlp_layer_types
   int64_t heads = 0;
   std::optional<int64_t> queryRank; ///< q_lora_rank; none: one projection makes the queries
   int64_t latentRank = 0;           ///< kv_lora_rank
@@ -60,7 +78,8 @@ struct ModelConfig {
   int64_t experts = 0;       ///< n_routed_experts
   int64_t sharedExperts = 0; ///< n_shared_experts; 0: none
   int64_t expertsPerToken = 0;
-  int64_t groups = 0;     ///< n_group; divides experts into groups of at least two
+  Affinity affinity = Affinity::Sigmoid;
+  int64_t groups = 0;     ///< n_group; divides experts into groups, with Sigmoid of at least two; 1 where none matter
   int64_t groupLimit = 0; ///< topk_group
   bool normalizeWeights = true;
   double routedScale = 1;
@@ -79,8 +98,16 @@ struct ModelConfig {
   ElementType dtype = ElementType::F32; ///< F32, BF16 or F16
   std::optional<WeightQuantization> quantization;
 
-  bool isDense(int64_t layer) const { return layer < denseLayers; }
-  int64_t moeLayers() const { return layers - denseLayers; }
+  bool isNested = false; ///< the text part of a larger model, whose other tensors are not read
+  TensorNaming naming;   ///< of the text part: "language_model." stands before it, until a checkpoint says otherwise
+
+  /// Also of the layers of multi-token prediction, which have experts where the model has any.
+  bool isDense(int64_t layer) const { return layer < layers ? dense[layer] : !experts; }
+  int64_t denseLayers() const;
+  int64_t moeLayers() const { return layers - denseLayers(); }
+  /// Numbers of the main model's layers that route, ascending.
+  std::vector<int64_t> routedLayers() const;
+  bool hasCorrectionBias() const { return affinity == Affinity::Sigmoid; }
   int64_t queryDim() const { return nopeDim + ropeDim; }
 
   /// Elements of the main model's checkpoint tensors (MTP layers, block scales and tied copies not counted).

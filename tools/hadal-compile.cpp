@@ -3,6 +3,7 @@
 #include "frontend/BuildGraph.h"
 #include "frontend/BuildTraining.h"
 #include "runtime/File.h"
+#include "runtime/FileKind.h"
 #include "passes/target/Compile.h"
 #include "passes/target/CompileCache.h"
 #include "tools/Help.h"
@@ -29,16 +30,31 @@ int fail(const std::string &message) {
   return 1;
 }
 
+/// A .mlir file. Files of known other formats are named, before MLIR's parser says less of them.
+mlir::OwningOpRef<mlir::ModuleOp> readMlir(mlir::MLIRContext &context, const std::string &input) {
+  auto file = MappedFile::open(input);
+  Status status = file.ok() ? refuseForeignFile(input, file->bytes(), "a folder with config.json or a .mlir file", FileKind::Empty)
+                            : Status(file.error());
+  if (!status.ok()) {
+    fail(status.error().message);
+    return {};
+  }
+  return mlir::parseSourceFile<mlir::ModuleOp>(input, &context);
+}
+
 /// Reads a folder with config.json, or a .mlir file. `training` is null for inference, which `ranks` is for.
 mlir::OwningOpRef<mlir::ModuleOp> readInput(mlir::MLIRContext &context, const std::string &input, frontend::TrainingOptions *training,
                                             const frontend::InferenceRanks &ranks) {
   if (!llvm::sys::fs::is_directory(input))
-    return mlir::parseSourceFile<mlir::ModuleOp>(input, &context);
-  auto description = frontend::readModelDescription(input);
+    return readMlir(context, input);
+  int64_t mtpDepth = training && training->mtpWeight != 0 ? std::numeric_limits<int64_t>::max() : 0;
+  auto description = frontend::readModelDescription(input, mtpDepth);
   if (!description) {
-    llvm::errs() << "hadal-compile: " << llvm::toString(description.takeError()) << "\n";
+    fail(llvm::toString(description.takeError()));
     return {};
   }
+  for (const std::string &note : description->notes)
+    llvm::errs() << "hadal-compile: note: " << note << "\n";
   if (training) {
     auto text = readTextFile(input + "/config.json");
     if (!text.ok()) {
@@ -78,7 +94,7 @@ int main(int argc, char **argv) {
   app.get_help_ptr()->description("Print this help and exit");
   std::string input, mode = "generate", cpu = "native", emit = "module", output;
   int64_t pageTokens = frontend::defaultPageTokens;
-  app.add_option("INPUT", input, "Folder with config.json, or a .mlir file")->required();
+  app.add_option("INPUT", input, "Folder with config.json (deepseek_v3, deepseek_v2, kimi_k2, glm4_moe_lite, youtu), or a .mlir file")->required();
   app.add_option("-o,--output", output, "File to write; text goes to standard output without it, or with -")->type_name("FILE");
   app.add_option("--mode", mode, "What the module is for")->check(CLI::IsMember({"generate", "train"}))->capture_default_str();
   app.add_option("--cpu", cpu, "Processor to generate code for; native is this machine's")
@@ -179,7 +195,7 @@ int main(int argc, char **argv) {
     return fail("--mode=train wants --seq=TOKENS");
   if (mode == "generate")
     for (const char *name : {"--pp", "--dp", "--schedule", "--sum-groups", "--overlap", "--reduction", "--micro-batch", "--micro-batches", "--seq", "--mtp-weight",
-                             "--balance-weight", "--bias-step", "--moments", "--recompute", "--average"})
+                             "--balance-weight", "--bias-step", "--precision", "--moments", "--recompute", "--average"})
       if (app.get_option(name)->count())
         return fail(std::string(name) + ": is for --mode=train" + (name == std::string("--pp") || name == std::string("--dp") ? "; --mode=generate takes --ep" : ""));
   if (emit == "exe" && training.ranks() > 1)
@@ -194,6 +210,11 @@ int main(int argc, char **argv) {
     return fail("--micro-batches, --micro-batch and --seq want a step of less than 2^31 tokens");
   if (!llvm::sys::fs::exists(input))
     return fail(input + ": no such file or folder");
+  // DIR/config.json is DIR.
+  if (llvm::sys::path::filename(input) == "config.json" && !llvm::sys::fs::is_directory(input)) {
+    llvm::StringRef folder = llvm::sys::path::parent_path(input);
+    input = folder.empty() ? "." : folder.str();
+  }
 
   mlir::DialectRegistry registry;
   mlir::registerAllDialects(registry);

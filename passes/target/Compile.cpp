@@ -15,6 +15,8 @@
 #include "runtime/module/Module.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
+#include "llvm/TargetParser/Host.h"
+#include "llvm/TargetParser/Triple.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -45,6 +47,11 @@ static llvm::Expected<CpuTarget> targetOf(ModuleOp module, const CompileOptions 
   auto target = CpuTarget::parse(options.cpu);
   if (!target)
     return target;
+  // The executable carries this machine's hadal-run.
+  llvm::Triple host(llvm::sys::getDefaultTargetTriple()), wanted(target->triple);
+  if (options.emit == "exe" && wanted.getArch() != host.getArch())
+    return llvm::createStringError("--emit=exe: an executable is for this machine's processors (" + host.getArchName() + "), got --cpu=" +
+                                   options.cpu + "; --emit=module is for another machine's hadal-run");
   // Inference keeps one chain of sums for one row and for many, and its modules run where there are no tiles.
   bool trains = module->hasAttr("hadal.training");
   if (options.products == "tiles" && !target->hasTiles())
