@@ -1,9 +1,6 @@
 #include "runtime/File.h"
 
-#include <array>
-#include <atomic>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
@@ -38,7 +35,7 @@ MappedFile::~MappedFile() {
 }
 
 Result<MappedFile> MappedFile::open(const std::string &path) {
-  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe that nobody writes to is refused, not waited for
   if (descriptor < 0)
     return systemError(path);
   struct stat status;
@@ -88,43 +85,16 @@ void MappedFile::willNeed(uint64_t offset, uint64_t length) const {
 // AtomicFile
 //===----------------------------------------------------------------------===//
 
-// Names that a signal handler can read. Whoever takes one out of its place owns it: a handler, which ends the process and
-// frees nothing, or the file. Files beyond the number of places stay behind when the process is stopped.
-static std::array<std::atomic<char *>, 64> unfinished;
-
-static int noteUnfinished(const std::string &name) {
-  char *copy = ::strdup(name.c_str());
-  for (size_t place = 0; place < unfinished.size(); ++place) {
-    char *none = nullptr;
-    if (unfinished[place].compare_exchange_strong(none, copy))
-      return static_cast<int>(place);
-  }
-  std::free(copy);
-  return -1;
-}
-
-static void forgetUnfinished(int place) {
-  if (place >= 0)
-    std::free(unfinished[place].exchange(nullptr));
-}
-
-void AtomicFile::removeUnfinished() {
-  for (std::atomic<char *> &place : unfinished)
-    if (char *name = place.exchange(nullptr))
-      ::unlink(name);
-}
-
 AtomicFile::AtomicFile(AtomicFile &&other) noexcept
-    : path(std::move(other.path)), temporary(std::move(other.temporary)), place(std::exchange(other.place, -1)),
-      descriptor(std::exchange(other.descriptor, -1)), written(other.written) {}
+    : path(std::move(other.path)), temporary(std::move(other.temporary)), descriptor(std::exchange(other.descriptor, -1)),
+      written(other.written) {}
 
 AtomicFile::~AtomicFile() {
-  if (descriptor >= 0) {
-    ::close(descriptor);
-    if (!temporary.empty())
-      ::unlink(temporary.c_str());
-  }
-  forgetUnfinished(place);
+  if (descriptor < 0)
+    return;
+  ::close(descriptor);
+  if (!temporary.empty())
+    ::unlink(temporary.c_str());
 }
 
 Result<AtomicFile> AtomicFile::create(const std::string &path, bool executable) {
@@ -146,7 +116,6 @@ Result<AtomicFile> AtomicFile::create(const std::string &path, bool executable) 
   file.descriptor = ::mkostemp(file.temporary.data(), O_CLOEXEC);
   if (file.descriptor < 0)
     return systemError(path);
-  file.place = noteUnfinished(file.temporary);
   mode_t mask = ::umask(0);
   ::umask(mask);
   ::fchmod(file.descriptor, (executable ? 0755 : 0644) & ~mask);
@@ -160,8 +129,6 @@ Status AtomicFile::write(std::span<const std::byte> bytes) {
       continue;
     if (done < 0)
       return systemError(path);
-    if (done == 0)
-      return ioError(path + ": takes no more bytes");
     written += static_cast<uint64_t>(done);
     bytes = bytes.subspan(static_cast<size_t>(done));
   }

@@ -15,6 +15,8 @@ public:
   explicit CpuDevice(unsigned threads = 0) : pool(threads) {}
 
   unsigned threads() const { return pool.threads(); }
+  /// Whether all threads that were asked for are there.
+  Status started() const { return pool.started(); }
 
   std::string_view name() const override { return "cpu"; }
   Result<Buffer> allocate(uint64_t bytes) override { return Buffer::allocate(bytes); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <sched.h>
 
 namespace hadal {
@@ -22,8 +23,14 @@ unsigned ThreadPool::availableThreads() {
 }
 
 ThreadPool::ThreadPool(unsigned threads) : threadCount(threads ? threads : availableThreads()) {
-  for (unsigned worker = 1; worker < threadCount; ++worker)
-    workers.emplace_back([this, worker] { work(worker); });
+  try {
+    workers.reserve(threadCount - 1);
+    for (unsigned worker = 1; worker < threadCount; ++worker)
+      workers.emplace_back([this, worker] { work(worker); });
+  } catch (const std::exception &error) { // of the library, where memory or the number of threads is limited
+    problem = "cannot start " + std::to_string(threadCount) + " threads, " + std::to_string(workers.size() + 1) + " are running: " + error.what();
+    threadCount = static_cast<unsigned>(workers.size()) + 1;
+  }
 }
 
 ThreadPool::~ThreadPool() {

@@ -3,10 +3,13 @@
 #ifndef HADAL_RUNTIME_DEVICE_THREADPOOL_H
 #define HADAL_RUNTIME_DEVICE_THREADPOOL_H
 
+#include "runtime/Result.h"
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -25,7 +28,11 @@ public:
   ThreadPool(const ThreadPool &) = delete;
   ThreadPool &operator=(const ThreadPool &) = delete;
 
+  /// How many there are, which is less than was asked for where started() is an error.
   unsigned threads() const { return threadCount; }
+
+  /// Unsupported: "cannot start 1024 threads, 63 are running: Resource temporarily unavailable".
+  Status started() const { return problem.empty() ? Status() : unsupported(problem); }
 
   /// CPUs that this process may run on.
   static unsigned availableThreads();
@@ -52,6 +59,7 @@ private:
   void takeRanges(unsigned worker);
 
   unsigned threadCount;
+  std::string problem;
 
   // The launch in progress. Written by the caller while no worker is a member of it.
   RangeFunction function = nullptr;

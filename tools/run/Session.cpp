@@ -3,7 +3,7 @@
 #include "tools/run/Session.h"
 
 #include "runtime/comm/MpiComm.h"
-#include "tools/Progress.h"
+#include "tools/run/Progress.h"
 
 #include <algorithm>
 #include <chrono>
@@ -42,7 +42,10 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions &options, st
   HADAL_TRY(checkFolderOf(options.trace));
   Module module = carried ? std::move(*carried) : HADAL_TRY(Module::open(options.module));
   HADAL_TRY(module.checkTarget());
-  return std::unique_ptr<Session>(new Session(std::move(module), options));
+  std::unique_ptr<Session> session(new Session(std::move(module), options));
+  if (Status started = session->device.started(); !started)
+    return Error{started.error().code, "--threads: " + started.error().message};
+  return session;
 }
 
 unsigned Session::defaultThreads() { return std::max(1u, ThreadPool::availableThreads() / Launch::ofThisProcess().ranksHere); }
