@@ -3,9 +3,10 @@
 #include "dialects/Dialects.h"
 #include "dialects/exec/Exec.h"
 #include "dialects/fp8/Fp8.h"
+#include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
 
 void hadal::registerHadalDialects(mlir::DialectRegistry &registry) {
-  registry.insert<mla::MlaDialect, moe::MoeDialect, fp8::Fp8Dialect, exec::ExecDialect>();
+  registry.insert<mla::MlaDialect, moe::MoeDialect, fp8::Fp8Dialect, exec::ExecDialect, job::JobDialect>();
 }

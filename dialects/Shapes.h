@@ -15,7 +15,32 @@
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
 
+#include <string>
+#include <utility>
+
 namespace hadal {
+
+/// Writes down what verifiers say of sizes while it lives, on its thread: dimension `dim` of `value` is `more` above the size
+/// `name`. Where sizes are dynamic nothing holds them to it but who runs the op.
+class SizeNotes {
+public:
+  struct Note {
+    mlir::Value value;
+    unsigned dim;
+    std::string name;
+    int64_t more;
+  };
+  SizeNotes() : before(std::exchange(current, this)) {}
+  ~SizeNotes() { current = before; }
+  SizeNotes(const SizeNotes &) = delete;
+
+  llvm::SmallVector<Note> notes;
+
+private:
+  friend class NamedSizes;
+  SizeNotes *before;
+  static inline thread_local SizeNotes *current = nullptr;
+};
 
 /// The sizes of one op while it is verified. Names given as `dynamic` may be "?"; every other size is static and >= 1.
 class NamedSizes {
@@ -33,6 +58,8 @@ public:
       llvm::StringRef name = spelled;
       int64_t more = name.consume_back("+1") ? 1 : 0;
       int64_t size = type.getDimSize(dim);
+      if (SizeNotes::current)
+        SizeNotes::current->notes.push_back({value, static_cast<unsigned>(dim), name.str(), more});
       if (mlir::ShapedType::isDynamic(size)) {
         if (mayBeDynamic.contains(name))
           continue;

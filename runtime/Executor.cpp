@@ -1,5 +1,6 @@
 #include "runtime/Executor.h"
 #include "runtime/Abi.h"
+#include "runtime/InputRules.h"
 #include "runtime/module/Expr.h"
 
 #include <algorithm>
@@ -430,7 +431,9 @@ Status Executor::execute(std::span<ProgramRun *const> runs) {
     return invalidArgument(source.path() + ": is for " + std::to_string(source.tables().inference()->ep()) + " ranks, which run it together");
   std::vector<RankProgram> programs;
   for (ProgramRun *run : runs) {
+    HADAL_TRY(checkSizes(*run->table, run->registers));
     Implementation::Frame frame = HADAL_TRY(self->frameOf(*run));
+    HADAL_TRY(checkContents(*run->table, frame.registers, frame.arguments, frame.argumentBytes));
     RankProgram program{run->table, std::move(frame.registers), std::move(frame.arguments), {}, std::move(frame.argumentBytes)};
     for (uint32_t i = 0; i < program.arguments.size(); ++i)
       program.isBound.push_back(run->handsOut(i));
@@ -453,7 +456,9 @@ Status Executor::execute(ProgramRun &run) {
   }
   const fb::Program &program = *run.table;
   std::string name = program.name()->str();
+  HADAL_TRY(checkSizes(program, run.registers));
   Implementation::Frame frame = HADAL_TRY(self->frameOf(run));
+  HADAL_TRY(checkContents(program, frame.registers, frame.arguments, frame.argumentBytes));
   self->current = {};
   int64_t begin = self->trace ? self->trace->now() : 0;
   Status status = self->runCommands(frame, *program.commands(), 0);

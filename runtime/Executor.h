@@ -81,7 +81,7 @@ public:
   /// errors are those of execute(), which does it too; a driver that is timed does it before.
   Status reserve();
 
-  /// Checks all arguments, grows temporaries and owned outputs as needed, and runs the program. An input that was never
+  /// Checks all arguments (their sizes, and the values of those that name rows: InputRules.h), grows temporaries and owned outputs as needed, and runs the program. An input that was never
   /// bound is an error. Returns when the outputs are written.
   Status execute();
 

@@ -2,7 +2,10 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "dialects/AttributeKinds.h"
 #include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/StringSwitch.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 #include "dialects/exec/ExecDialect.cpp.inc"
@@ -23,6 +26,49 @@ void ExecDialect::initialize() {
 #define GET_OP_LIST
 #include "dialects/exec/Exec.cpp.inc"
       >();
+}
+
+//===----------------------------------------------------------------------===//
+// Attributes on functions that become programs and kernels
+//===----------------------------------------------------------------------===//
+
+static LogicalResult verifyKnown(llvm::function_ref<InFlightDiagnostic()> error, NamedAttribute attribute) {
+  using Kind = hadal::AttributeKind;
+  auto kind = llvm::StringSwitch<std::optional<Kind>>(attribute.getName().strref())
+                  .Cases({"exec.kernel", "exec.lowered", "exec.panels"}, Kind::Unit)
+                  .Cases({"exec.name", "exec.state"}, Kind::String)
+                  .Cases({"exec.registers", "exec.state_registers"}, Kind::Strings)
+                  .Cases({"exec.shape", "exec.tasks"}, Kind::Map)
+                  .Cases({"exec.scratch_bytes", "exec.bindings", "exec.packed", "exec.in_place"}, Kind::Size)
+                  .Case("exec.signature", Kind::Types)
+                  .Default(std::nullopt);
+  return kind ? hadal::verifyAttributeKind(error, attribute.getName().strref(), attribute.getValue(), *kind) : success();
+}
+
+LogicalResult ExecDialect::verifyOperationAttribute(Operation *op, NamedAttribute attribute) {
+  return verifyKnown([op] { return op->emitError(); }, attribute);
+}
+
+LogicalResult ExecDialect::verifyRegionArgAttribute(Operation *op, unsigned, unsigned argument, NamedAttribute attribute) {
+  auto error = [&] { return op->emitError() << "argument " << argument << ": "; };
+  if (failed(verifyKnown(error, attribute)))
+    return failure();
+  auto function = dyn_cast<FunctionOpInterface>(op);
+  if (attribute.getName() != "exec.shape" || !function)
+    return success();
+  auto type = dyn_cast<RankedTensorType>(function.getArgumentTypes()[argument]);
+  AffineMap shape = cast<AffineMapAttr>(attribute.getValue()).getValue();
+  auto registers = op->getAttrOfType<ArrayAttr>("exec.registers");
+  if (!type || shape.getNumResults() != type.getRank())
+    return error() << "exec.shape wants a size for each dimension of a ranked tensor, got " << attribute.getValue() << " of "
+                   << function.getArgumentTypes()[argument];
+  if (registers && shape.getNumSymbols() > registers.size())
+    return error() << "exec.shape wants symbols for the " << registers.size() << " registers of the function, got " << attribute.getValue();
+  return success();
+}
+
+LogicalResult ExecDialect::verifyRegionResultAttribute(Operation *op, unsigned, unsigned result, NamedAttribute attribute) {
+  return verifyKnown([&] { return op->emitError() << "result " << result << ": "; }, attribute);
 }
 
 /// Holds `map` to the registers of the program around `op`.
@@ -77,6 +123,23 @@ LogicalResult ProgramOp::verify() {
 }
 
 LogicalResult ArgumentOp::verify() { return verifyRegisters(*this, "shape", getShape()); } // C1
+
+LogicalResult RequireOp::verify() {
+  static constexpr StringLiteral kinds[] = {"values", "distinct", "offsets", "groups", "counts", "present"};
+  if (!llvm::is_contained(kinds, getKind()))
+    return emitOpError() << "wants values, distinct, offsets, groups, counts or present, got \"" << getKind() << "\""; // C1
+  if ((getKind() == "groups") != bool(getOffsets()))
+    return emitOpError() << "wants offsets with groups alone"; // C2
+  if (failed(verifyRegisters(*this, "least", getLeast())))
+    return failure();                                   // C3
+  return verifyRegisters(*this, "below", getBelow()); // C3
+}
+
+LogicalResult RequireSizeOp::verify() {
+  if (failed(verifyRegisters(*this, "size", getSize())))
+    return failure();                                     // C1
+  return verifyRegisters(*this, "wanted", getWanted()); // C1
+}
 
 LogicalResult TemporaryOp::verify() { return verifyRegisters(*this, "bytes", getBytes()); } // C1
 

@@ -18,6 +18,10 @@ def Exec_Dialect : Dialect {
     Every op here is a table of runtime/module/Module.fbs.
   }];
   let useDefaultTypePrinterParser = 1;
+  // exec.registers, exec.shape ... on functions that become programs and kernels.
+  let hasOperationAttrVerify = 1;
+  let hasRegionArgAttrVerify = 1;
+  let hasRegionResultAttrVerify = 1;
 }
 
 def Exec_Buffer : TypeDef<Exec_Dialect, "Buffer"> {
@@ -94,6 +98,30 @@ def Exec_ArgumentOp : Exec_BufferOp<"argument"> {
   let description = "(C1) `shape` has as many symbols as the program has registers, and no dimensions.";
   let arguments = (ins StrAttr:$name, AffineMapAttr:$shape, TypeAttr:$element, UnitAttr:$output);
   let assemblyFormat = "(`output` $output^)? $name $shape `of` $element attr-dict";
+  let hasVerifier = 1;
+}
+
+def Exec_RequireOp : Exec_Op<"require", [HasParent<"ProgramOp">]> {
+  let summary = "what an argument must hold before the program may run";
+  let description = [{
+    Kernels take places and sizes from index tensors without a check; whoever runs the program checks them first. `kind`:
+    "values": all elements lie in [`least`, `below`). "distinct": and those from 0 on are all different. "offsets": they ascend from 0
+    to `below`. "groups": the groups of `offsets` that have rows, ascending, and then -1. "counts": pairs (rows, choices), none
+    negative, the rows adding up to `below`. "present": `below` of them are 0 or more.
+    (C1) `kind` is one of these.  (C2) `offsets` goes with "groups" alone.  (C3) Both maps are over the program's registers.
+  }];
+  let arguments = (ins StrAttr:$kind, Exec_Buffer:$buffer, AffineMapAttr:$least, AffineMapAttr:$below, Optional<Exec_Buffer>:$offsets);
+  let assemblyFormat = "$kind $buffer `least` $least `below` $below (`offsets` $offsets^)? attr-dict";
+  let hasVerifier = 1;
+}
+
+def Exec_RequireSizeOp : Exec_Op<"require_size", [HasParent<"ProgramOp">]> {
+  let summary = "sizes that must agree before the program may run";
+  let description = [{
+    `size` is `wanted`, or with `at_least` not below it. (C1) Both maps are over the program's registers.
+  }];
+  let arguments = (ins AffineMapAttr:$size, AffineMapAttr:$wanted, UnitAttr:$at_least);
+  let assemblyFormat = "$size (`at_least` $at_least^):(`is`)? $wanted attr-dict";
   let hasVerifier = 1;
 }
 

@@ -15,6 +15,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/Passes.h"
+#include "passes/kernels/Lanes.h"
 #include "passes/kernels/ParameterPrograms.h"
 #include "passes/quantize/RoundToBf16.h"
 
@@ -396,6 +397,8 @@ struct AddOptimizer : public hadal::impl::ExecAddOptimizerBase<AddOptimizer> {
   using ExecAddOptimizerBase::ExecAddOptimizerBase;
   void runOnOperation() override {
     Type moment = moments == "bf16" ? Type(BFloat16Type::get(&getContext())) : Type(Float32Type::get(&getContext()));
+    if (failed(checkLanes(getOperation(), lanes)))
+      return signalPassFailure();
     if (failed(Optimizer(getOperation(), lanes, moment, average).build()))
       signalPassFailure();
   }

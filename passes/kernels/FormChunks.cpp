@@ -147,6 +147,7 @@ private:
         if (!states.contains(v))
           bound.push_back(buffers[v]);
       exec::CallOp::create(b, op.getLoc(), call.getCallee(), bound, b.getAffineMapArrayAttr(same));
+      requireInputs(call, bound);
     } else if (isa<moe::ExchangeCountsOp>(op)) {
       exec::ExchangeCountsOp::create(b, op.getLoc(), buffers[op.getResult(0)], buffers[op.getOperand(0)], number("parts"), number("segments"), number("stride"),
                                      b.getI64IntegerAttr(registerNumber(op, "rows")), b.getI64IntegerAttr(registerNumber(op, "choices")), stream(on));
@@ -172,9 +173,37 @@ private:
     return success();
   }
 
+  /// What a segment wants of values that come from outside the chunk is wanted of the chunk, where nothing but the driver's registers says it.
+  void requireInputs(func::CallOp call, ArrayRef<Value> bound) {
+    llvm::DenseSet<Attribute> exchanged;
+    for (Operation &op : f.getBody().front())
+      for (StringRef name : {"rows", "choices"})
+        if (auto set = op.getAttrOfType<StringAttr>(name))
+          exchanged.insert(set);
+    auto isKnown = [&](AffineMap map) {
+      for (auto [i, name] : llvm::enumerate(registers))
+        if (exchanged.contains(name) && map.isFunctionOfSymbol(i))
+          return false;
+      return true;
+    };
+    auto callee = shared.module.lookupSymbol<exec::ProgramOp>(call.getCallee());
+    DenseMap<Value, Value> outside; // by the segment's argument
+    for (auto [argument, value] : llvm::zip(callee.getBody().getOps<exec::ArgumentOp>(), bound))
+      if (!value.getDefiningOp<exec::ArgumentOp>().getOutput())
+        outside[argument] = value;
+    for (auto rule : callee.getBody().getOps<exec::RequireOp>()) {
+      Value value = outside.lookup(rule.getBuffer()), offsets = rule.getOffsets() ? outside.lookup(rule.getOffsets()) : Value();
+      if (!value || (rule.getOffsets() && !offsets) || !isKnown(rule.getLeast()) || !isKnown(rule.getBelow()) ||
+          !required.insert({value, rule.getKindAttr(), rule.getBelowAttr()}).second)
+        continue;
+      exec::RequireOp::create(b, rule.getLoc(), rule.getKind(), value, rule.getLeast(), rule.getBelow(), offsets);
+    }
+  }
+
   ModuleBuffers &shared;
   func::FuncOp f;
   OpBuilder b;
+  llvm::DenseSet<std::tuple<Value, StringAttr, AffineMapAttr>> required;
   ArrayAttr registers;
   SmallVector<AffineMap> same; ///< a segment has the registers of its chunk
   DenseMap<Value, Value> buffers;

@@ -9,7 +9,9 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/Passes.h"
 #include "passes/kernels/FormChunks.h"
+#include "passes/kernels/InputRules.h"
 #include "passes/kernels/Kernel.h"
+#include "passes/kernels/Lanes.h"
 #include "passes/kernels/ProgramBuilder.h"
 #include "llvm/Support/FormatVariadic.h"
 
@@ -82,6 +84,26 @@ void materializeResults(func::FuncOp f) {
 
 } // namespace
 
+LogicalResult ProgramBuilder::checkTypes() {
+  auto check = [&](StringRef what, TypeRange types) -> LogicalResult {
+    for (auto [i, type] : llvm::enumerate(types)) {
+      auto tensor = dyn_cast<RankedTensorType>(type);
+      if (!tensor || !tensor.getElementType().isIntOrFloat())
+        return f.emitError() << what << ' ' << i << " wants to be a ranked tensor of numbers, got " << type;
+    }
+    return success();
+  };
+  if (failed(check("argument", f.getArgumentTypes())) || failed(check("result", f.getResultTypes())))
+    return failure();
+  for (Operation &op : f.getBody().front())
+    for (Type type : op.getResultTypes()) {
+      auto tensor = dyn_cast<RankedTensorType>(type);
+      if (!(tensor ? tensor.getElementType() : type).isIntOrIndexOrFloat())
+        return op.emitOpError() << "wants to make ranked tensors of numbers in a program, got " << type;
+    }
+  return success();
+}
+
 LogicalResult ProgramBuilder::readArguments() {
   MLIRContext *context = f.getContext();
   SmallVector<Attribute> names = registersOf(f);
@@ -97,9 +119,7 @@ LogicalResult ProgramBuilder::readArguments() {
 
   unsigned next = 0;
   for (auto [i, argument] : llvm::enumerate(f.getArguments())) {
-    auto type = dyn_cast<RankedTensorType>(argument.getType());
-    if (!type)
-      return f.emitError() << "argument " << i << " wants a ranked tensor, got " << argument.getType();
+    auto type = cast<RankedTensorType>(argument.getType());
     SmallVector<AffineExpr> shape;
     auto given = f.getArgAttrOfType<AffineMapAttr>(i, "exec.shape");
     for (int64_t d = 0; d < type.getRank(); ++d) {
@@ -472,11 +492,26 @@ LogicalResult ProgramBuilder::storeGlobals() {
   return success();
 }
 
+/// What whoever runs the program has to check first.
+LogicalResult ProgramBuilder::requireInputs() {
+  InputRules rules(f, sizes);
+  if (failed(rules.derive()))
+    return failure();
+  for (const InputRules::Size &rule : rules.sizeRules())
+    exec::RequireSizeOp::create(b, f.getLoc(), map(rule.size), map(rule.wanted), rule.atLeast);
+  for (const InputRules::Content &rule : rules.contents())
+    exec::RequireOp::create(b, rule.argument.getLoc(), rule.kind, buffers[rule.argument], map(rule.least), map(rule.below),
+                            rule.offsets ? buffers[rule.offsets] : Value());
+  return success();
+}
+
 LogicalResult ProgramBuilder::build() {
   if (!f.getBody().hasOneBlock())
     return f.emitError("wants one block to become a program");
+  if (failed(checkTypes()))
+    return failure();
   materializeResults(f);
-  if (failed(readArguments()))
+  if (failed(readArguments()) || failed(requireInputs()))
     return failure();
   Operation *terminator = f.getBody().front().getTerminator();
   for (auto [i, v] : llvm::enumerate(terminator->getOperands())) {
@@ -511,7 +546,11 @@ namespace {
 struct FormPrograms : public hadal::impl::ExecFormProgramsBase<FormPrograms> {
   using ExecFormProgramsBase::ExecFormProgramsBase;
   void runOnOperation() override {
+    if (failed(checkLanes(getOperation(), lanes)))
+      return signalPassFailure();
     ModuleBuffers shared(getOperation(), vectorShapeFor(lanes));
+    if (failed(shared.checkGlobals()))
+      return signalPassFailure();
     SmallVector<func::FuncOp> functions;
     for (auto f : getOperation().getOps<func::FuncOp>())
       if (f.isPublic() && !f.isExternal())
@@ -523,7 +562,8 @@ struct FormPrograms : public hadal::impl::ExecFormProgramsBase<FormPrograms> {
     for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>()))
       if (f->hasAttr("hadal.chunk") && failed(formChunk(shared, f)))
         return signalPassFailure();
-    shared.describeTrainables();
+    if (failed(shared.describeTrainables()))
+      return signalPassFailure();
     for (auto global : llvm::make_early_inc_range(getOperation().getOps<ml_program::GlobalOp>()))
       global.erase();
   }

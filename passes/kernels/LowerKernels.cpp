@@ -6,6 +6,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/Passes.h"
 #include "passes/kernels/Kernel.h"
+#include "passes/kernels/Lanes.h"
 
 namespace hadal {
 #define GEN_PASS_DEF_HADALLOWERKERNELS
@@ -19,7 +20,33 @@ namespace {
 struct LowerKernels : public hadal::impl::HadalLowerKernelsBase<LowerKernels> {
   using HadalLowerKernelsBase::HadalLowerKernelsBase;
 
+  /// A kernel has one block from ranked tensors to ranked tensors, each of which is an argument or made there.
+  LogicalResult check(func::FuncOp f) {
+    if (f.isExternal() || !f.getBody().hasOneBlock())
+      return f.emitError("kernel wants one block");
+    for (Type type : llvm::concat<const Type>(f.getArgumentTypes(), f.getResultTypes())) {
+      auto tensor = dyn_cast<RankedTensorType>(type);
+      if (!tensor || !tensor.getElementType().isIntOrFloat())
+        return f.emitError() << "kernel wants ranked tensors of numbers, got " << type;
+    }
+    for (unsigned i = 0; i < f.getNumArguments(); ++i) {
+      auto type = cast<RankedTensorType>(f.getArgumentTypes()[i]);
+      if (f.getArgAttr(i, kPanelsAttr) && (!type.hasStaticShape() || type.getRank() < 2 || type.getRank() > 3 || !type.getElementType().isF32()))
+        return f.emitError() << "kernel wants a matrix of f32, or a stack of them, in panels, got " << type;
+      if (auto place = f.getArgAttrOfType<IntegerAttr>(i, kInPlaceAttr))
+        if (place.getInt() >= f.getNumResults() || f.getResultTypes()[place.getInt()] != type)
+          return f.emitError() << "kernel wants a result of type " << type << " in place of argument " << i;
+    }
+    for (unsigned i = 0; i < f.getNumResults(); ++i)
+      if (auto type = cast<RankedTensorType>(f.getResultTypes()[i]);
+          f.getResultAttr(i, kPanelsAttr) && (!type.hasStaticShape() || type.getRank() < 2 || type.getRank() > 3 || !type.getElementType().isF32()))
+        return f.emitError() << "kernel wants a matrix of f32, or a stack of them, in panels, got " << type;
+    return success();
+  }
+
   LogicalResult lower(func::FuncOp f) {
+    if (failed(check(f)))
+      return failure();
     VectorShape shape = vectorShapeFor(lanes);
     shape.tiles = tiles;
     Kernel kernel(f, shape);
@@ -42,6 +69,8 @@ struct LowerKernels : public hadal::impl::HadalLowerKernelsBase<LowerKernels> {
   }
 
   void runOnOperation() override {
+    if (failed(checkLanes(getOperation(), lanes)))
+      return signalPassFailure();
     if (tiles && lanes != 16) {
       getOperation().emitError() << "hadal-lower-kernels wants 16 lanes with tiles, got " << lanes.getValue();
       return signalPassFailure();

@@ -1,4 +1,5 @@
 #include "passes/kernels/ModuleBuffers.h"
+#include "dialects/job/Job.h"
 #include "mlir/IR/Builders.h"
 #include "passes/kernels/Matmul.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -36,7 +37,8 @@ ml_program::GlobalOp ModuleBuffers::global(Value v) {
 
 bool ModuleBuffers::inPanels(ml_program::GlobalOp global) {
   if (auto other = global->getAttrOfType<FlatSymbolRefAttr>("hadal.layout_of"))
-    global = symbols.lookup<ml_program::GlobalOp>(other.getAttr());
+    if (auto found = symbols.lookup<ml_program::GlobalOp>(other.getAttr()))
+      global = found;
   auto known = panels.find(global);
   if (known != panels.end())
     return known->second;
@@ -69,17 +71,19 @@ StringAttr ModuleBuffers::state(ml_program::GlobalOp global) {
   return insert(exec::StateOp::create(b, global.getLoc(), name, shape, type.getElementType())).getSymNameAttr();
 }
 
-void ModuleBuffers::describeTrainables() {
+LogicalResult ModuleBuffers::describeTrainables() {
   auto list = module->getAttrOfType<ArrayAttr>("hadal.trainables");
   if (!list)
-    return;
+    return success();
+  if (failed(job::wantKeysOfEach(module, "hadal.trainables", {"name", "shape"})))
+    return failure();
   Builder b(module.getContext());
   SmallVector<Attribute> described;
   for (Attribute a : list) {
     NamedAttrList entry(cast<DictionaryAttr>(a));
     auto global = symbols.lookup<ml_program::GlobalOp>(cast<StringAttr>(entry.get("name")).getValue());
     auto sizes = cast<DenseI64ArrayAttr>(entry.get("shape")).asArrayRef();
-    bool panelled = global && inPanels(global);
+    bool panelled = global && inPanels(global) && (sizes.size() == 2 || sizes.size() == 3);
     auto type = RankedTensorType::get(sizes, b.getF32Type());
     std::string layout = panelled ? "panels" : "plain";
     for (auto [i, d] : llvm::enumerate(sizes))
@@ -91,6 +95,19 @@ void ModuleBuffers::describeTrainables() {
     described.push_back(entry.getDictionary(module.getContext()));
   }
   module->setAttr("hadal.trainables", b.getArrayAttr(described));
+  return success();
+}
+
+LogicalResult ModuleBuffers::checkGlobals() {
+  for (auto global : module.getOps<ml_program::GlobalOp>()) {
+    auto type = dyn_cast<RankedTensorType>(global.getType());
+    if (!type || !type.hasStaticShape() || !type.getElementType().isIntOrFloat())
+      return global.emitError() << "wants a tensor of numbers and of static shape, got " << global.getType();
+    // A stack has a tensor of the checkpoint for each number.
+    if (global.getSymName().contains("{}") && (type.getRank() == 0 || type.getDimSize(0) == 0))
+      return global.emitError() << "wants at least one tensor in the stack, got " << type;
+  }
+  return success();
 }
 
 exec::ProgramOp ModuleBuffers::packProgram() {

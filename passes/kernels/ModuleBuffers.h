@@ -28,7 +28,10 @@ public:
   mlir::StringAttr state(mlir::ml_program::GlobalOp global);
 
   /// Says in hadal.trainables how each parameter lies.
-  void describeTrainables();
+  mlir::LogicalResult describeTrainables();
+
+  /// Holds parameters and states to what has memory: tensors of numbers whose sizes are known.
+  mlir::LogicalResult checkGlobals();
 
   exec::ProgramOp packProgram();
 

@@ -1,16 +1,17 @@
 #include "passes/kernels/ParameterPrograms.h"
+#include "dialects/job/Job.h"
 
 using namespace mlir;
 using namespace hadal;
 
 LogicalResult ParameterPrograms::readTrainables() {
+  if (failed(job::wantKeysOfEach(module, "hadal.trainables", {"name", "shape", "count", "correction"})))
+    return failure();
   auto list = module->getAttrOfType<ArrayAttr>("hadal.trainables");
-  if (!list)
-    return module.emitError("exec-add-optimizer wants hadal.trainables");
   for (Attribute a : list) {
     auto d = cast<DictionaryAttr>(a);
     auto layout = d.getAs<StringAttr>("layout");
-    if (!layout)
+    if (!layout || !d.get("packed_elements"))
       return module.emitError() << d.getAs<StringAttr>("name") << " has no memory: no program reads it";
     auto dims = d.getAs<DenseI64ArrayAttr>("shape").asArrayRef();
     trained.push_back({d.getAs<StringAttr>("name").str(), layout.str(), RankedTensorType::get(dims, b.getF32Type()),

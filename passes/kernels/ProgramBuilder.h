@@ -14,7 +14,9 @@ public:
   mlir::LogicalResult build();
 
 private:
+  mlir::LogicalResult checkTypes();
   mlir::LogicalResult readArguments();
+  mlir::LogicalResult requireInputs();
   mlir::LogicalResult launchGroup(llvm::ArrayRef<mlir::Operation *> group);
   mlir::FailureOr<mlir::Value> bufferOf(mlir::Value tensor, mlir::Operation *reader);
   mlir::FailureOr<mlir::Value> packedBuffer(llvm::ArrayRef<Product> products, mlir::Operation *reader);

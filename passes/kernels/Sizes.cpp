@@ -23,8 +23,10 @@ SmallVector<Attribute> hadal::registersOf(func::FuncOp f) {
 }
 
 FailureOr<AffineExpr> Sizes::dim(Value tensor, unsigned d) {
-  auto type = cast<RankedTensorType>(tensor.getType());
+  auto type = dyn_cast<RankedTensorType>(tensor.getType());
   MLIRContext *context = tensor.getContext();
+  if (!type || d >= type.getRank())
+    return failure();
   if (!type.isDynamicDim(d))
     return getAffineConstantExpr(type.getDimSize(d), context);
   auto known = dims.find({tensor, d});
@@ -146,7 +148,7 @@ FailureOr<AffineExpr> Sizes::index(Value v) {
     return getAffineConstantExpr(*constant, v.getContext());
   Operation *op = v.getDefiningOp();
   if (auto dimOp = dyn_cast_or_null<tensor::DimOp>(op))
-    if (auto d = dimOp.getConstantIndex())
+    if (auto d = dimOp.getConstantIndex(); d && *d >= 0)
       return dim(dimOp.getSource(), *d);
   auto binary = [&](auto combine) -> FailureOr<AffineExpr> {
     auto a = index(op->getOperand(0)), b = index(op->getOperand(1));

@@ -6,6 +6,7 @@
 //     ops                                     %y = call @stage.0.forward.1(%a, %b)
 //
 // An op stands in the first segment in which all that it reads is there, but for chains that write in place, which stay together.
+#include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -457,11 +458,14 @@ struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
     DenseMap<StringAttr, int64_t> numbers;
     if (auto trainables = getOperation()->getAttrOfType<ArrayAttr>("hadal.trainables"))
       for (auto [i, a] : llvm::enumerate(trainables))
-        numbers[cast<DictionaryAttr>(a).getAs<StringAttr>("name")] = i;
+        if (auto name = cast<DictionaryAttr>(a).getAs<StringAttr>("name"))
+          numbers[name] = i;
     DenseSet<Operation *> seen;
     for (func::FuncOp f : functions)
       for (auto store : f.getOps<ml_program::GlobalStoreOp>()) {
         auto global = symbols.lookup<ml_program::GlobalOp>(store.getGlobal().getLeafReference());
+        if (!global)
+          continue;
         auto state = global->getAttrOfType<StringAttr>("exec.state");
         auto of = global->getAttrOfType<FlatSymbolRefAttr>("hadal.layout_of");
         if (!state || !seen.insert(global).second)
@@ -512,6 +516,8 @@ struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
     auto ranks = module->getAttrOfType<DictionaryAttr>("hadal.ranks");
     if (!ranks)
       return;
+    if (failed(job::wantKeys(module, "hadal.ranks", {"stages"})))
+      return signalPassFailure();
     SymbolTable symbols(module);
     Builder b(&getContext());
     SmallVector<Attribute> stages;

@@ -13,6 +13,7 @@
 // node's; a combination over parts is the rest of the tree. A weight's gradient is kept apart for each rank that rows come from: the order in which
 // these sums join is then the same however many ranks there are.
 #include "dialects/fp8/Fp8.h"
+#include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -184,10 +185,12 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
   }
 
   /// A rank's share of a stack: its names count from ep * count.
-  void describeTrainables(const llvm::SetVector<StringAttr> &sharded) {
+  LogicalResult describeTrainables(const llvm::SetVector<StringAttr> &sharded) {
     auto list = getOperation()->getAttrOfType<ArrayAttr>("hadal.trainables");
     if (!list)
-      return;
+      return success();
+    if (failed(job::wantKeysOfEach(getOperation(), "hadal.trainables", {"name", "count"})))
+      return failure();
     Builder b(&getContext());
     SmallVector<Attribute> described;
     for (Attribute a : list) {
@@ -199,6 +202,7 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
       described.push_back(entry.getDictionary(&getContext()));
     }
     getOperation()->setAttr("hadal.trainables", b.getArrayAttr(described));
+    return success();
   }
 
   //===--------------------------------------------------------------------===//
@@ -344,7 +348,8 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
     }
     for (auto &[f, names] : registers)
       addRegisters(f, names);
-    describeTrainables(sharded);
+    if (failed(describeTrainables(sharded)))
+      signalPassFailure();
   }
 };
 } // namespace

@@ -6,6 +6,7 @@
 #include "passes/schedule/Schedule.h"
 #include "runtime/module/Module_generated.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSwitch.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -296,7 +297,7 @@ FailureOr<Offset<fb::Command>> Emitter::command(Operation *op) {
 FailureOr<Offset<flatbuffers::Vector<Offset<fb::Command>>>> Emitter::commands(Block &block) {
   Offsets<fb::Command> out;
   for (Operation &op : block) {
-    if (isa<exec::ArgumentOp, exec::TemporaryOp, exec::GetOp>(op))
+    if (isa<exec::ArgumentOp, exec::TemporaryOp, exec::GetOp, exec::RequireOp, exec::RequireSizeOp>(op))
       continue;
     auto one = command(&op);
     if (failed(one))
@@ -310,6 +311,8 @@ FailureOr<Offset<fb::Program>> Emitter::program(exec::ProgramOp op) {
   local.clear();
   Offsets<fb::Argument> arguments;
   Offsets<fb::Temporary> temporaries;
+  Offsets<fb::ContentRule> contentRules;
+  Offsets<fb::SizeRule> sizeRules;
   uint32_t slots = 0;
   for (Operation &inner : op.getBody().front()) {
     if (auto a = dyn_cast<exec::ArgumentOp>(inner)) {
@@ -326,6 +329,20 @@ FailureOr<Offset<fb::Program>> Emitter::program(exec::ProgramOp op) {
       slots = std::max<uint32_t>(slots, *t.getSlot() + 1);
       auto bytes = expr(t.getBytes());
       temporaries.push_back(fb::CreateTemporary(b, bytes, *t.getSlot()));
+    } else if (auto rule = dyn_cast<exec::RequireOp>(inner)) {
+      auto kind = llvm::StringSwitch<fb::ContentKind>(rule.getKind())
+                      .Case("distinct", fb::ContentKind_Distinct)
+                      .Case("offsets", fb::ContentKind_Offsets)
+                      .Case("groups", fb::ContentKind_Groups)
+                      .Case("counts", fb::ContentKind_Counts)
+                      .Case("present", fb::ContentKind_Present)
+                      .Default(fb::ContentKind_Values);
+      auto least = expr(rule.getLeast()), below = expr(rule.getBelow());
+      contentRules.push_back(
+          fb::CreateContentRule(b, kind, argumentOf(rule.getBuffer()), least, below, rule.getOffsets() ? argumentOf(rule.getOffsets()) : 0));
+    } else if (auto rule = dyn_cast<exec::RequireSizeOp>(inner)) {
+      auto size = expr(rule.getSize()), wanted = expr(rule.getWanted());
+      sizeRules.push_back(fb::CreateSizeRule(b, size, wanted, rule.getAtLeast()));
     }
   }
   auto body = commands(op.getBody().front());
@@ -334,7 +351,10 @@ FailureOr<Offset<fb::Program>> Emitter::program(exec::ProgramOp op) {
   auto registers = strings(op.getRegisters());
   auto argumentsVector = b.CreateVector(arguments);
   auto temporariesVector = b.CreateVector(temporaries);
-  return fb::CreateProgram(b, b.CreateString(op.getSymName().str()), registers, argumentsVector, temporariesVector, slots, *body);
+  auto contentVector = b.CreateVector(contentRules);
+  auto sizeVector = b.CreateVector(sizeRules);
+  return fb::CreateProgram(b, b.CreateString(op.getSymName().str()), registers, argumentsVector, temporariesVector, slots, *body, contentVector,
+                           sizeVector);
 }
 
 Offset<fb::Model> Emitter::model() {

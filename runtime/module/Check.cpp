@@ -49,6 +49,7 @@ private:
   Status checkParts();
   Status checkTraining(const fb::Training &training);
   Status checkProgram(const fb::Program &program);
+  Status checkRules(const fb::Program &program);
   Status checkBinding(const fb::Binding *binding);
   Status checkArguments(std::initializer_list<uint32_t> arguments);
   Status checkCommands(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> *commands, unsigned depth);
@@ -259,6 +260,33 @@ Status Checker::checkCommands(const flatbuffers::Vector<flatbuffers::Offset<fb::
   return {};
 }
 
+/// Rules of what a program takes: those of arguments that hold integers.
+Status Checker::checkRules(const fb::Program &p) {
+  size_t registers = p.registers()->size();
+  auto holdsIntegers = [&](uint32_t argument) {
+    if (argument >= p.arguments()->size())
+      return false;
+    fb::ElementType element = p.arguments()->Get(argument)->element();
+    return element == fb::ElementType_I8 || element == fb::ElementType_I16 || element == fb::ElementType_I32 || element == fb::ElementType_I64;
+  };
+  if (p.content_rules())
+    for (auto *rule : *p.content_rules()) {
+      if (!rule || static_cast<unsigned>(rule->kind()) > static_cast<unsigned>(fb::ContentKind_MAX) || !holdsIntegers(rule->argument()) ||
+          (rule->kind() == fb::ContentKind_Groups && !holdsIntegers(rule->offsets())))
+        return invalidFile("program " + text(p.name()) + " has a malformed rule of an argument");
+      HADAL_TRY(checkExpression(rule->least(), registers, "a rule's least value"));
+      HADAL_TRY(checkExpression(rule->below(), registers, "a rule's bound"));
+    }
+  if (p.size_rules())
+    for (auto *rule : *p.size_rules()) {
+      if (!rule)
+        return invalidFile("program " + text(p.name()) + " has a malformed rule of sizes");
+      HADAL_TRY(checkExpression(rule->size(), registers, "a rule's size"));
+      HADAL_TRY(checkExpression(rule->wanted(), registers, "a rule's wanted size"));
+    }
+  return {};
+}
+
 Status Checker::checkProgram(const fb::Program &p) {
   program = &p;
   if (!p.name() || !p.registers() || !p.arguments() || !p.temporaries())
@@ -273,6 +301,7 @@ Status Checker::checkProgram(const fb::Program &p) {
     HADAL_TRY(checkElement(a->element(), "argument " + text(a->name())));
     HADAL_TRY(checkExpressions(a->shape(), registers, "an argument's shape"));
   }
+  HADAL_TRY(checkRules(p));
   if (p.slot_count() > p.temporaries()->size())
     return invalidFile("program " + text(p.name()) + " has more slots than temporaries");
   for (auto *t : *p.temporaries()) {

@@ -1,0 +1,61 @@
+// RUN: hadal-opt %s -split-input-file -verify-diagnostics
+
+// The attributes that frontend, passes and module file hand on are of their kinds, wherever they stand.
+
+// expected-error@+1 {{hadal.ranks pp wants to be an integer from 0 to 2^40, got "2"}}
+module attributes {hadal.ranks = {pp = "2"}} {}
+
+// -----
+
+// expected-error@+1 {{hadal.ranks ep wants to be from 1 to 2^20, got 0}}
+module attributes {hadal.ranks = {ep = 0 : i64}} {}
+
+// -----
+
+// expected-error@+1 {{hadal.inference wants to be a dictionary, got 1 : i64}}
+module attributes {hadal.inference = 1 : i64} {}
+
+// -----
+
+// expected-error@+1 {{hadal.ranks stages wants to be dictionaries, got [1]}}
+module attributes {hadal.ranks = {stages = [1]}} {}
+
+// -----
+
+// expected-error@+1 {{hadal.training micro_batch wants to be from 1 to 2^30, got 0}}
+module attributes {hadal.training = {micro_batch = 0 : i64}} {}
+
+// -----
+
+// expected-error@+1 {{hadal.training mtp_weight wants to be an f32 number, got 1.000000e+00 : f64}}
+module attributes {hadal.training = {mtp_weight = 1.0 : f64}} {}
+
+// -----
+
+// expected-error@+1 {{hadal.model vocab_size wants to be an integer from 0 to 2^40, got -1 : i64}}
+module attributes {hadal.model = {vocab_size = -1 : i64}} {}
+
+// -----
+
+// expected-error@+1 {{hadal.trainables shape wants to be array<i64> of integers from 0 to 2^40, got [4]}}
+module attributes {hadal.trainables = [{name = "w", shape = [4]}]} {}
+
+// -----
+
+// expected-error@+1 {{hadal.trainables wants less than 2^48 elements}}
+module attributes {hadal.trainables = [{name = "w", shape = array<i64: 1099511627776, 1099511627776>}]} {}
+
+// -----
+
+// expected-error@+1 {{hadal.quantization wants two sizes of at least 1, got array<i64: 4>}}
+module attributes {hadal.quantization = array<i64: 4>} {}
+
+// -----
+
+// expected-error@+1 {{argument 0: hadal.gradient wants to be an attribute without a value, got 1 : i64}}
+func.func @f(%x: tensor<4xf32> {hadal.gradient = 1 : i64}) { return }
+
+// -----
+
+// expected-error@+1 {{result 0: hadal.gradient_of wants to be the name of a symbol, got "w"}}
+func.func @f(%x: tensor<4xf32>) -> (tensor<4xf32> {hadal.gradient_of = "w"}) { return %x : tensor<4xf32> }
