@@ -1,6 +1,6 @@
 #include "tools/plan/Cluster.h"
 
-#include "runtime/Json.h"
+#include <nlohmann/json.hpp>
 
 #include <cmath>
 
@@ -86,7 +86,11 @@ ExchangeRate readExchange(Reader &reader, const std::string &path) {
 } // namespace
 
 Result<Cluster> plan::parseCluster(std::string_view text, const std::string &name) {
-  nlohmann::json root = HADAL_TRY(parseJsonObject(text, name));
+  nlohmann::json root = nlohmann::json::parse(text, nullptr, false);
+  if (root.is_discarded())
+    return invalidFile(name + ": is no JSON");
+  if (!root.is_object())
+    return invalidFile(name + ": wants an object");
   Reader read(root, name);
   Cluster c;
   c.name = read.text("name");
