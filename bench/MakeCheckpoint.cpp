@@ -337,9 +337,7 @@ Status make(const Options &options) {
   std::error_code failed;
   std::string path = options.folder + (std::filesystem::is_directory(options.folder, failed) ? "/config.json" : "");
   std::string text = HADAL_TRY(readTextFile(path));
-  JsonView::Json document = JsonView::Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!document.is_object())
-    return invalidFile(path + ": not a JSON object");
+  JsonView::Json document = HADAL_TRY(parseJsonObject(text, path));
   JsonView config(document);
   std::vector<Spec> specs = HADAL_TRY(Plan(config, options).run());
 

@@ -45,6 +45,8 @@ Value constant(OpBuilder &b, Location loc, double value) {
   return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(static_cast<float>(value)));
 }
 
+UnitAttr unitIf(Builder &b, bool set) { return set ? b.getUnitAttr() : UnitAttr(); }
+
 int64_t lastSize(Value x) { return cast<RankedTensorType>(x.getType()).getShape().back(); }
 
 } // namespace
@@ -55,6 +57,8 @@ Type elementType(Builder &builder, ElementType element) {
     return builder.getF32Type();
   case ElementType::BF16:
     return builder.getBF16Type();
+  case ElementType::F16:
+    return builder.getF16Type();
   case ElementType::F8E4M3:
     return Float8E4M3FNType::get(builder.getContext());
   default:
@@ -89,16 +93,16 @@ Value Blocks::load(StringRef name) {
   assert(parameter && "describeModel lists every parameter that the blocks read");
   if (trained) {
     auto load = ml_program::GlobalLoadOp::create(b, tensorType(b, *parameter),
-                                                 SymbolRefAttr::get(b.getContext(), parameter->name));
+                                                 SymbolRefAttr::get(b.getContext(), parameter->stored));
     if (embeddingUse && name == "model.embed_tokens.weight")
       load->setAttr("hadal.use", b.getI64IntegerAttr(embeddingUse));
     return load;
   }
   return ml_program::GlobalLoadConstOp::create(b, tensorType(b, *parameter),
-                                               SymbolRefAttr::get(b.getContext(), parameter->name));
+                                               SymbolRefAttr::get(b.getContext(), parameter->stored));
 }
 
-/// A matrix (or a stack) for a product: FP8 goes through fp8.dequantize, F32 and BF16 stand as they are stored.
+/// A matrix (or a stack) for a product: FP8 goes through fp8.dequantize, other types stand as they are stored.
 Value Blocks::loadMatrix(StringRef name) {
   Value weights = load(name);
   auto type = cast<RankedTensorType>(weights.getType());
@@ -358,12 +362,14 @@ Blocks::Experts Blocks::experts(Value x, StringRef prefix) {
 
   // The gate works in f32 whatever its weights are stored in.
   Value gate = linear(x, under("gate"));
-  Value bias = loadVector(under("gate.e_score_correction_bias"));
+  Value bias = c.hasCorrectionBias() ? loadVector(under("gate.e_score_correction_bias")) : Value();
   RankedTensorType choiceType = indexRowsType(c.expertsPerToken);
+  bool isSoftmax = c.affinity == Affinity::Softmax; // whose groups are as good as their best expert
   auto route = moe::RouteOp::create(b, rowsType(c.expertsPerToken), choiceType, gate, bias, /*forced=*/Value(),
                                     b.getI64IntegerAttr(c.groups), b.getI64IntegerAttr(c.groupLimit),
                                     b.getI64IntegerAttr(c.expertsPerToken), b.getBoolAttr(c.normalizeWeights),
-                                    b.getF32FloatAttr(static_cast<float>(c.routedScale)));
+                                    b.getF32FloatAttr(static_cast<float>(c.routedScale)), unitIf(b, isSoftmax),
+                                    unitIf(b, isSoftmax && c.groupLimit < c.groups));
   Value weights = route.getWeights(), choice = route.getExperts();
 
   Type perExpert = RankedTensorType::get(c.experts, b.getI32Type());

@@ -18,7 +18,7 @@
 
 namespace hadal::frontend {
 
-/// The element type in IR: f32, bf16 or f8E4M3FN.
+/// The element type in IR: f32, bf16, f16 or f8E4M3FN.
 mlir::Type elementType(mlir::Builder &builder, ElementType element);
 
 /// tensor<NxKxTYPE>, and tensor<ExNxKxTYPE> for a stack.
@@ -74,7 +74,7 @@ public:
     mlir::Value routed;          ///< [T, hidden]
     mlir::Value shared;          ///< [T, hidden], null without a shared expert
     mlir::Value choice, weights; ///< [T, K] i32 and f32
-    mlir::Value gate;            ///< [T, E], before the sigmoid
+    mlir::Value gate;            ///< [T, E], before the sigmoid or softmax
     mlir::Value offsets;         ///< [E+1] i32, where each expert's rows begin
   };
   Experts experts(mlir::Value x, llvm::StringRef prefix);

@@ -30,9 +30,7 @@ struct NamedResult {
 } // namespace
 
 DictionaryAttr modelAttribute(Builder &b, const ModelConfig &c) {
-  SmallVector<int64_t> moeLayers;
-  for (int64_t layer = c.denseLayers; layer < c.layers; ++layer)
-    moeLayers.push_back(layer);
+  std::vector<int64_t> moeLayers = c.routedLayers();
   SmallVector<NamedAttribute> entries;
   auto number = [&](StringRef name, int64_t value) {
     entries.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(value)));
@@ -87,7 +85,7 @@ namespace {
 void declareParameters(ImplicitLocOpBuilder &b, const ModelDescription &model) {
   for (const ParameterDescription &parameter : model.parameters) {
     RankedTensorType type = tensorType(b, parameter);
-    ml_program::GlobalOp::create(b, parameter.name, type, /*is_mutable=*/false,
+    ml_program::GlobalOp::create(b, parameter.stored, type, /*is_mutable=*/false,
                                  ml_program::ExternAttr::get(b.getContext(), type), b.getStringAttr("private"));
   }
 }

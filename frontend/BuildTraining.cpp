@@ -42,6 +42,14 @@ struct ModelPart {
   bool isWhole() const { return number < 0; }
 };
 
+/// Numbers of all layers that route, those of multi-token prediction last.
+std::vector<int64_t> routedLayers(const ModelConfig &c, int64_t depths) {
+  std::vector<int64_t> layers = c.routedLayers();
+  for (int64_t layer = c.layers; layer < c.layers + depths && !c.isDense(layer); ++layer)
+    layers.push_back(layer);
+  return layers;
+}
+
 class LossBuilder {
 public:
   LossBuilder(ImplicitLocOpBuilder &b, const ModelDescription &model, const TrainingOptions &options, int64_t depths, const ModelPart &part)
@@ -192,9 +200,7 @@ Value LossBuilder::run(Blocks &blocks, Value x, int64_t first, int64_t count, co
   Blocks::Rotation rotation = blocks.rotation(rows.positions);
   for (int64_t layer = first; layer < first + count; ++layer) {
     std::string prefix = "model.layers." + std::to_string(layer) + ".";
-    // Layers of multi-token prediction have experts, whatever first_k_dense_replace says.
-    bool dense = layer < c.layers ? c.isDense(layer) : !c.experts;
-    Blocks::Layer built = blocks.layer(x, prefix, dense, rotation, rows.offsets);
+    Blocks::Layer built = blocks.layer(x, prefix, c.isDense(layer), rotation, rows.offsets);
     x = built.hidden;
     if (!built.experts)
       continue;
@@ -216,8 +222,11 @@ Value LossBuilder::run(Blocks &blocks, Value x, int64_t first, int64_t count, co
       continue;
     Type perSequence = RankedTensorType::get(ShapedType::kDynamic, b.getF32Type());
     Type fractions = RankedTensorType::get({ShapedType::kDynamic, c.experts}, b.getF32Type());
+    // DeepSeek-V2 counts the choice that was made, DeepSeek-V3 the one that plain affinities would make.
+    bool isSoftmax = c.affinity == Affinity::Softmax;
     auto loss = moe::BalanceLossOp::create(b, perSequence, fractions, built.experts->gate, rows.offsets,
-                                           b.getI64IntegerAttr(c.expertsPerToken));
+                                           isSoftmax ? built.experts->choice : Value(),
+                                           b.getI64IntegerAttr(c.expertsPerToken), isSoftmax ? b.getUnitAttr() : UnitAttr());
     balances.push_back({layer, mean(loss.getLoss(), 1 + depths, options.balanceWeight)});
   }
   return x;
@@ -290,8 +299,9 @@ void LossBuilder::build() {
       weights.push_back(options.mtpWeight / double(depths));
     }
   }
+  std::vector<int64_t> routed = routedLayers(c, depths);
   for (auto [layer, balance] : balances) { // a balance loss carries its weight
-    losses.push_back({1 + depths + layer - c.denseLayers, balance});
+    losses.push_back({1 + depths + (llvm::lower_bound(routed, layer) - routed.begin()), balance});
     weights.push_back(1);
   }
   if (losses.empty()) // a stage without any
@@ -311,7 +321,7 @@ void LossBuilder::build() {
     return sum;
   });
   // One vector of all of them, for the report.
-  int64_t count = 1 + depths + (c.experts ? c.layers - c.denseLayers + depths : 0);
+  int64_t count = 1 + depths + int64_t(routed.size());
   Value empty = tensor::EmptyOp::create(b, ArrayRef<int64_t>{count}, b.getF32Type());
   SmallVector<AffineMap> maps(values.size(), AffineMap::get(1, 0, b.getContext()));
   maps.push_back(b.getMultiDimIdentityMap(1));
@@ -349,7 +359,8 @@ void LossBuilder::build() {
   function.setResultAttr(2 + loads.size(), "hadal.stage", b.getI64IntegerAttr(part.number + 1));
 }
 
-/// @balance: moves each router's correction bias by the step's loads, and says how far the loads are from even.
+/// @balance: moves each router's correction bias, where it has one, by the step's loads, and says how far the loads are from
+/// even.
 void buildBalance(ImplicitLocOpBuilder &b, const ModelConfig &c, ArrayRef<int64_t> moeLayers, double step) {
   auto function = func::FuncOp::create(b, "balance", b.getFunctionType({}, {}));
   b.setInsertionPointToStart(function.addEntryBlock());
@@ -364,8 +375,9 @@ void buildBalance(ImplicitLocOpBuilder &b, const ModelConfig &c, ArrayRef<int64_
   for (int64_t layer : moeLayers) {
     std::string number = std::to_string(layer);
     auto load = ml_program::GlobalLoadOp::create(b, loads, SymbolRefAttr::get(b.getContext(), "sum.loads." + number));
-    auto symbol = SymbolRefAttr::get(b.getContext(), "model.layers." + number + ".mlp.gate.e_score_correction_bias");
-    if (step != 0) {
+    if (step != 0 && c.hasCorrectionBias()) {
+      std::string name = c.naming("model.layers." + number + ".mlp.gate.e_score_correction_bias");
+      auto symbol = SymbolRefAttr::get(b.getContext(), name);
       Value bias = ml_program::GlobalLoadOp::create(b, biases, symbol);
       Value moved = moe::UpdateBiasOp::create(b, biases, bias, load, b.getF32FloatAttr(float(step)));
       ml_program::GlobalStoreOp::create(b, symbol, moved);
@@ -416,16 +428,17 @@ DictionaryAttr trainable(Builder &b, const ModelDescription &model, const Parame
   double deviation = embedding ? 0.02 : p.shape.size() == 2 ? 0.8 / std::sqrt(double(p.shape[1])) : 0;
   SmallVector<Attribute> aliases;
   // Also of the layers that this module leaves out: a checkpoint that has them keeps them, with the embedding as it is.
+  auto addAlias = [&](StringRef alias) { aliases.push_back(b.getStringAttr(c.naming(alias))); };
   if (embedding && c.tieEmbeddings)
-    aliases.push_back(b.getStringAttr("lm_head.weight"));
+    addAlias("lm_head.weight");
   for (int64_t d = 0; d < c.mtpLayers; ++d) {
     std::string prefix = "model.layers." + std::to_string(c.layers + d) + ".";
     if (embedding)
-      aliases.push_back(b.getStringAttr(prefix + "embed_tokens.weight"));
+      addAlias(prefix + "embed_tokens.weight");
     if (name == "lm_head.weight" || (embedding && c.tieEmbeddings))
-      aliases.push_back(b.getStringAttr(prefix + "shared_head.head.weight"));
+      addAlias(prefix + "shared_head.head.weight");
   }
-  return b.getDictionaryAttr({b.getNamedAttr("name", b.getStringAttr(name)),
+  return b.getDictionaryAttr({b.getNamedAttr("name", b.getStringAttr(p.stored)),
                               b.getNamedAttr("shape", b.getDenseI64ArrayAttr(p.shape)),
                               b.getNamedAttr("count", b.getI64IntegerAttr(p.count)),
                               b.getNamedAttr("aliases", b.getArrayAttr(aliases)),
@@ -446,8 +459,9 @@ std::string checkRanks(const ModelConfig &config, const TrainingOptions &options
     return "--ep: the model has no experts";
   if (config.experts % options.expertRanks)
     return "--ep: wants to divide the " + text(config.experts) + " experts, got " + text(options.expertRanks);
-  if (!isPower(options.expertRanks) || !isPower(options.dataRanks))
-    return "--ep and --dp: want powers of two, which the order of sums is made for, got " + text(options.expertRanks) + " and " + text(options.dataRanks);
+  for (auto [name, ranks] : {std::pair("--ep", options.expertRanks), {"--dp", options.dataRanks}})
+    if (!isPower(ranks))
+      return std::string(name) + ": wants a power of two, which the order of sums is made for, got " + text(ranks);
   if (options.expertRanks % options.nodes)
     return "--nodes: wants to divide the " + text(options.expertRanks) + " expert-parallel ranks, got " + text(options.nodes);
   if (options.fastReduction && options.sumGroups)
@@ -458,7 +472,7 @@ std::string checkRanks(const ModelConfig &config, const TrainingOptions &options
     return "--sum-groups: wants a multiple of the " + text(owners) + " owners of micro-batches (dp * ep, twice for dualpipe), got " + text(groups);
   if (options.microBatches % groups)
     return "--micro-batches: wants a multiple of the " + text(groups) +
-           (options.fastReduction ? " owners of micro-batches (dp * ep, twice for dualpipe)" : " groups of sums (--sum-groups)") + ", got " +
+           (options.sumGroups ? " groups of sums (--sum-groups)" : " owners of micro-batches (dp * ep, twice for dualpipe)") + ", got " +
            text(options.microBatches);
   return "";
 }
@@ -473,15 +487,13 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
   OwningOpRef<ModuleOp> module = ModuleOp::create(b.getLoc());
   b.setInsertionPointToEnd(module->getBody());
   SmallVector<Attribute> trainables;
-  SmallVector<int64_t> moeLayers;
+  std::vector<int64_t> moeLayers = routedLayers(config, depths);
   for (const ParameterDescription &p : model.parameters) {
     RankedTensorType type = tensorType(b, p);
-    ml_program::GlobalOp::create(b, p.name, type, /*is_mutable=*/true, ml_program::ExternAttr::get(&context, type),
+    ml_program::GlobalOp::create(b, p.stored, type, /*is_mutable=*/true, ml_program::ExternAttr::get(&context, type),
                                  b.getStringAttr("private"));
     trainables.push_back(trainable(b, model, p));
   }
-  for (int64_t layer = config.denseLayers; layer < config.layers + depths && config.experts; ++layer)
-    moeLayers.push_back(layer);
   auto number = [&](StringRef name, int64_t v) { return b.getNamedAttr(name, b.getI64IntegerAttr(v)); };
   auto real = [&](StringRef name, double v) { return b.getNamedAttr(name, b.getF32FloatAttr(float(v))); };
   (*module)->setAttr("hadal.model", modelAttribute(b, config));

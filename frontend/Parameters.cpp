@@ -4,6 +4,7 @@
 
 #include "runtime/File.h"
 #include "runtime/Safetensors.h"
+#include "runtime/TensorNames.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
@@ -12,6 +13,8 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/Path.h"
+
+#include <set>
 
 using namespace llvm;
 
@@ -26,6 +29,7 @@ enum class Role {
   Projection, ///< a weight that the release stores in FP8
   Plain,      ///< other matrices, norms and biases: never FP8
   Correction, ///< e_score_correction_bias: F32 even in a BF16 file
+  Scale,      ///< of FP8 blocks: F32
 };
 
 struct Wanted {
@@ -43,22 +47,35 @@ public:
     add("model.embed_tokens.weight", {c.vocabSize, c.hiddenSize}, Role::Plain);
     for (int64_t layer = 0; layer < c.layers; ++layer)
       block(layerPrefix(layer), c.isDense(layer));
-    for (int64_t depth = 0; depth < mtpDepth; ++depth) {
-      std::string prefix = layerPrefix(c.layers + depth);
-      for (const char *norm : {"enorm.weight", "hnorm.weight"})
-        add(prefix + norm, {c.hiddenSize}, Role::Plain);
-      add(prefix + "eh_proj.weight", {c.hiddenSize, 2 * c.hiddenSize}, Role::Plain);
-      block(prefix, !c.experts);
-      add(prefix + "shared_head.norm.weight", {c.hiddenSize}, Role::Plain);
-    }
+    for (int64_t depth = 0; depth < mtpDepth; ++depth)
+      mtp(c.layers + depth);
     add("model.norm.weight", {c.hiddenSize}, Role::Plain);
     if (!c.tieEmbeddings)
       add("lm_head.weight", {c.vocabSize, c.hiddenSize}, Role::Plain);
   }
 
+  /// Only the layers of multi-token prediction.
+  static std::vector<Wanted> ofMtp(const ModelConfig &c, int64_t mtpDepth) {
+    Enumeration all(c, mtpDepth);
+    llvm::erase_if(all.list, [&](const Wanted &wanted) {
+      std::optional<int64_t> layer = layerNumberOf(wanted.name);
+      return !layer || *layer < c.layers;
+    });
+    return std::move(all.list);
+  }
+
   std::vector<Wanted> list;
 
 private:
+  void mtp(int64_t layer) {
+    std::string prefix = layerPrefix(layer);
+    for (const char *norm : {"enorm.weight", "hnorm.weight"})
+      add(prefix + norm, {c.hiddenSize}, Role::Plain);
+    add(prefix + "eh_proj.weight", {c.hiddenSize, 2 * c.hiddenSize}, Role::Plain);
+    block(prefix, c.isDense(layer));
+    add(prefix + "shared_head.norm.weight", {c.hiddenSize}, Role::Plain);
+  }
+
   void add(std::string name, Shape shape, Role role, int64_t count = 1) {
     list.push_back({std::move(name), std::move(shape), role, count});
   }
@@ -108,7 +125,8 @@ private:
 
   void experts(const std::string &p) {
     add(p + "gate.weight", {c.experts, c.hiddenSize}, Role::Plain);
-    add(p + "gate.e_score_correction_bias", {c.experts}, Role::Correction);
+    if (c.hasCorrectionBias())
+      add(p + "gate.e_score_correction_bias", {c.experts}, Role::Correction);
     mlp(p + "experts.{}.", c.expertWidth, c.experts);
     if (c.sharedExperts)
       mlp(p + "shared_experts.", c.expertWidth * c.sharedExperts);
@@ -131,7 +149,8 @@ Shape scaleShape(const Shape &weight, const WeightQuantization &q) {
 
 void append(ModelDescription &model, std::string name, ElementType element, Shape shape, int64_t count) {
   model.index[name] = model.parameters.size();
-  model.parameters.push_back({std::move(name), element, std::move(shape), count});
+  std::string stored = model.config.naming(name);
+  model.parameters.push_back({std::move(name), std::move(stored), element, std::move(shape), count});
 }
 
 /// Looks every wanted tensor up, and then looks whether any tensor was not wanted.
@@ -142,18 +161,21 @@ public:
   /// The one element type of all tensors of `wanted`.
   Expected<ElementType> check(const Wanted &wanted) {
     std::optional<ElementType> element;
+    std::string pattern = config.naming(wanted.name);
     for (int64_t i = 0; i < wanted.count; ++i) {
-      std::string name = nameInStack(wanted.name, i);
+      std::string name = nameInStack(pattern, i);
       auto entry = checkpoint.find(name);
-      if (!entry)
-        return fail(name, "wants shape " + toString(wanted.shape) + ", but is missing");
+      if (!entry) {
+        std::string other = recogniseOtherNaming(checkpoint, name);
+        return fail(name, "wants shape " + toString(wanted.shape) + ", but is missing" + (other.empty() ? "" : ": " + other));
+      }
       if (entry->tensor->shape != wanted.shape)
         return fail(name, "wants shape " + toString(wanted.shape) + ", got " + toString(entry->tensor->shape));
-      if (llvm::Error error = accept(wanted.role, name, entry->tensor->element))
+      if (llvm::Error error = accept(wanted.role, name, *entry->tensor))
         return error;
       if (element && *element != entry->tensor->element)
-        return fail(name, "wants " + typeName(*element) + " as " + nameInStack(wanted.name, 0) + ", got " +
-                              typeName(entry->tensor->element));
+        return fail(name, "wants " + std::string(elementTypeName(*element)) + " as " + nameInStack(pattern, 0) + ", got " +
+                              entry->tensor->dtype);
       element = entry->tensor->element;
       known.insert(name);
     }
@@ -173,28 +195,29 @@ private:
   llvm::Error fail(const Twine &tensor, const Twine &message) {
     return failure(checkpoint.path() + ": " + tensor + " " + message);
   }
-  static std::string typeName(ElementType element) { return std::string(elementTypeName(element)); }
 
-  llvm::Error accept(Role role, const std::string &name, ElementType element) {
-    if (element == ElementType::F32 || element == ElementType::BF16)
+  llvm::Error accept(Role role, const std::string &name, const StoredTensor &tensor) {
+    bool isQuantized = tensor.element == ElementType::F8E4M3, isF32 = tensor.element == ElementType::F32;
+    if (isF32 || (role != Role::Scale && (tensor.element == ElementType::BF16 || tensor.element == ElementType::F16)) ||
+        (role == Role::Projection && isQuantized && config.quantization))
       return llvm::Error::success();
-    if (role == Role::Projection && element == ElementType::F8E4M3) {
-      if (config.quantization)
-        return llvm::Error::success();
+    if (role == Role::Projection && isQuantized)
       return fail(name, "wants quantization_config in config.json, as it is F8_E4M3");
-    }
-    return fail(name, Twine("wants F32") + (role == Role::Projection ? ", BF16 or F8_E4M3" : " or BF16") + ", got " +
-                          typeName(element));
+    StringRef wanted = role == Role::Scale        ? "F32"
+                       : role == Role::Projection ? "F32, BF16, F16 or F8_E4M3"
+                                                  : "F32, BF16 or F16";
+    return fail(name, "wants " + wanted + ", got " + tensor.dtype);
   }
 
   /// Tensors that inference has no use for.
   bool ignored(StringRef name) {
-    StringRef rest = name;
-    int64_t layer;
-    if (rest.consume_front("model.layers.") && !rest.consumeInteger(10, layer) && rest.starts_with(".") &&
-        layer >= config.layers)
+    bool isText = name.starts_with(config.naming.body) || name.starts_with(config.naming.head);
+    if (config.isNested && !isText)
+      return true; // of the larger model's other parts
+    if (std::optional<int64_t> layer = layerNumberOf(name);
+        layer && *layer >= config.layers && name.starts_with(config.naming.body + "layers."))
       return true; // a multi-token prediction layer
-    if (name == "lm_head.weight")
+    if (name == config.naming.head + ".weight")
       return config.tieEmbeddings;
     if (name.ends_with(".rotary_emb.inv_freq"))
       return true; // written by old versions of transformers; derived from the configuration
@@ -219,7 +242,7 @@ bool holdsSafetensors(StringRef folder) {
 
 } // namespace
 
-std::string ParameterDescription::nameOf(int64_t index) const { return nameInStack(name, index); }
+std::string ParameterDescription::nameOf(int64_t index) const { return nameInStack(stored, index); }
 
 const ParameterDescription *ModelDescription::find(StringRef name) const {
   auto place = index.find(name);
@@ -227,57 +250,115 @@ const ParameterDescription *ModelDescription::find(StringRef name) const {
 }
 
 Expected<ModelDescription> describeModel(ModelConfig config) {
-  if (config.dtype == ElementType::F16)
-    return failure("config.json: torch_dtype wants float32 or bfloat16, got float16");
   ModelDescription model;
-  for (Wanted &wanted : Enumeration(config).list) {
-    if (wanted.role == Role::Projection && config.quantization) {
+  model.config = std::move(config);
+  const ModelConfig &c = model.config;
+  for (Wanted &wanted : Enumeration(c).list) {
+    if (wanted.role == Role::Projection && c.quantization) {
       append(model, wanted.name, ElementType::F8E4M3, wanted.shape, wanted.count);
-      append(model, wanted.name + "_scale_inv", ElementType::F32, scaleShape(wanted.shape, *config.quantization),
+      append(model, wanted.name + "_scale_inv", ElementType::F32, scaleShape(wanted.shape, *c.quantization),
              wanted.count);
       continue;
     }
-    ElementType element = wanted.role == Role::Correction ? ElementType::F32 : config.dtype;
+    ElementType element = wanted.role == Role::Correction ? ElementType::F32 : c.dtype;
     append(model, std::move(wanted.name), element, std::move(wanted.shape), wanted.count);
   }
-  model.config = std::move(config);
   return model;
 }
 
 ModelDescription describeTraining(ModelConfig config, int64_t mtpDepth) {
   ModelDescription model;
-  for (Wanted &wanted : Enumeration(config, mtpDepth).list)
-    append(model, std::move(wanted.name), ElementType::F32, std::move(wanted.shape), wanted.count);
   model.config = std::move(config);
+  for (Wanted &wanted : Enumeration(model.config, mtpDepth).list)
+    append(model, std::move(wanted.name), ElementType::F32, std::move(wanted.shape), wanted.count);
   return model;
+}
+
+/// How `checkpoint` begins the names of a larger model's text part, by its one embedding table; as the configuration guesses
+/// where there is not one.
+static TensorNaming namingOf(const Checkpoint &checkpoint, const TensorNaming &guess) {
+  constexpr StringRef table = "embed_tokens.weight", head = "lm_head.weight";
+  SmallVector<std::string> bodies, heads;
+  for (const std::string &name : checkpoint.names()) {
+    StringRef rest = name;
+    if (rest.consume_back(table) && rest.ends_with("model.") && !layerNumberOf(name))
+      bodies.push_back(rest.str());
+    else if (StringRef(name).ends_with(head))
+      heads.push_back(StringRef(name).drop_back(StringRef(".weight").size()).str());
+  }
+  if (bodies.size() != 1)
+    return guess;
+  StringRef body = bodies.front(), outer = body.drop_back(StringRef("model.").size());
+  TensorNaming naming{body.str(), (outer.ends_with(".") ? outer.str() : "") + "lm_head"};
+  if (heads.size() == 1)
+    naming.head = heads.front();
+  return naming;
+}
+
+/// Appends `wanted` and, where it is FP8, its scales.
+static llvm::Error appendStored(ModelDescription &model, HeaderCheck &headers, const Wanted &wanted) {
+  Expected<ElementType> element = headers.check(wanted);
+  if (!element)
+    return element.takeError();
+  append(model, wanted.name, *element, wanted.shape, wanted.count);
+  if (*element != ElementType::F8E4M3)
+    return llvm::Error::success();
+  Wanted scale{wanted.name + "_scale_inv", scaleShape(wanted.shape, *model.config.quantization), Role::Scale, wanted.count};
+  Expected<ElementType> scaleElement = headers.check(scale);
+  if (!scaleElement)
+    return scaleElement.takeError();
+  append(model, std::move(scale.name), *scaleElement, std::move(scale.shape), scale.count);
+  return llvm::Error::success();
 }
 
 Expected<ModelDescription> describeModel(ModelConfig config, const Checkpoint &checkpoint) {
   ModelDescription model;
-  HeaderCheck headers(config, checkpoint);
-  for (Wanted &wanted : Enumeration(config).list) {
-    Expected<ElementType> element = headers.check(wanted);
-    if (!element)
-      return element.takeError();
-    append(model, wanted.name, *element, wanted.shape, wanted.count);
-    if (*element != ElementType::F8E4M3)
-      continue;
-    Wanted scale{wanted.name + "_scale_inv", scaleShape(wanted.shape, *config.quantization), Role::Plain, wanted.count};
-    Expected<ElementType> scaleElement = headers.check(scale);
-    if (!scaleElement)
-      return scaleElement.takeError();
-    if (*scaleElement != ElementType::F32)
-      return failure(checkpoint.path() + ": " + nameInStack(scale.name, 0) + " wants F32, got " +
-                     std::string(elementTypeName(*scaleElement)));
-    append(model, std::move(scale.name), *scaleElement, std::move(scale.shape), scale.count);
+  model.config = std::move(config);
+  if (model.config.isNested) {
+    model.config.naming = namingOf(checkpoint, model.config.naming);
+    model.notes.push_back(checkpoint.path() + ": read as the text part of a larger model, tensors " +
+                          model.config.naming.body + "* and " + model.config.naming.head + ".weight");
   }
+  HeaderCheck headers(model.config, checkpoint);
+  for (Wanted &wanted : Enumeration(model.config).list)
+    if (llvm::Error error = appendStored(model, headers, wanted))
+      return error;
   if (llvm::Error error = headers.checkNothingElse())
     return error;
-  model.config = std::move(config);
   return model;
 }
 
-Expected<ModelDescription> readModelDescription(StringRef folder) {
+llvm::Error checkMtpTensors(const ModelConfig &config, int64_t mtpDepth, const Checkpoint &checkpoint) {
+  std::vector<Wanted> wanted = Enumeration::ofMtp(config, mtpDepth);
+  bool hasAny = any_of(wanted, [&](const Wanted &w) { return checkpoint.find(nameInStack(config.naming(w.name), 0)); });
+  if (!wanted.empty() && !hasAny)
+    return failure(checkpoint.path() + ": config.json announces " + Twine(config.mtpLayers) +
+                   " layer(s) of multi-token prediction (num_nextn_predict_layers), but the checkpoint has none (no " +
+                   config.naming(wanted.front().name) + "); --mtp-weight=0 trains without them");
+  ModelDescription model;
+  model.config = config;
+  HeaderCheck headers(config, checkpoint);
+  for (const Wanted &w : wanted)
+    if (llvm::Error error = appendStored(model, headers, w))
+      return error;
+  return llvm::Error::success();
+}
+
+/// "DIR: pytorch_model.bin is in a format that hadal does not read", where a folder has no safetensors but other weights.
+static void noteOtherFormats(StringRef folder, ModelDescription &model) {
+  std::set<std::string> others;
+  std::error_code error;
+  for (sys::fs::directory_iterator it(folder, error), end; it != end && !error; it.increment(error))
+    if (StringRef name = sys::path::filename(it->path()); isOtherWeightFile(name))
+      others.insert(name.str());
+  if (!others.empty())
+    model.notes.push_back((folder + ": " + *others.begin() + (others.size() > 1 ? " and the like are" : " is") +
+                           " in a format that hadal does not read; the module is made from config.json alone, and wants "
+                           "safetensors files when it runs")
+                              .str());
+}
+
+Expected<ModelDescription> readModelDescription(StringRef folder, int64_t mtpDepth) {
   SmallString<256> path(folder);
   sys::path::append(path, "config.json");
   Result<std::string> text = readTextFile(std::string(path));
@@ -286,12 +367,20 @@ Expected<ModelDescription> readModelDescription(StringRef folder) {
   Expected<ModelConfig> config = parseModelConfig(text.value(), path);
   if (!config)
     return config.takeError();
-  if (!holdsSafetensors(folder))
-    return describeModel(std::move(*config));
+  if (!holdsSafetensors(folder)) {
+    Expected<ModelDescription> model = describeModel(std::move(*config));
+    if (model)
+      noteOtherFormats(folder, *model);
+    return model;
+  }
   Result<Checkpoint> checkpoint = Checkpoint::open(folder.str());
   if (!checkpoint.ok())
     return failure(checkpoint.error().message);
-  return describeModel(std::move(*config), *checkpoint);
+  Expected<ModelDescription> model = describeModel(std::move(*config), *checkpoint);
+  if (model)
+    if (llvm::Error error = checkMtpTensors(model->config, std::min(mtpDepth, model->config.mtpLayers), *checkpoint))
+      return error;
+  return model;
 }
 
 } // namespace hadal::frontend

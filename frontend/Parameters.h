@@ -25,14 +25,15 @@ namespace hadal::frontend {
 
 /// One checkpoint tensor, or a stack of `count` equal ones whose names replace "{}" by 0 .. count-1.
 struct ParameterDescription {
-  std::string name;
+  std::string name;   ///< as in a checkpoint of deepseek_v3: what the graph's builders ask for
+  std::string stored; ///< as in this model's checkpoint, and in the module; differs where a larger model puts a prefix before it
   ElementType element = ElementType::F32;
   Shape shape; ///< of one tensor
   int64_t count = 1;
 
   bool isStacked() const { return llvm::StringRef(name).contains("{}"); }
 
-  /// The name of tensor `index` of the stack.
+  /// The checkpoint's name of tensor `index` of the stack.
   std::string nameOf(int64_t index) const;
 };
 
@@ -41,6 +42,7 @@ struct ParameterDescription {
 struct ModelDescription {
   ModelConfig config;
   std::vector<ParameterDescription> parameters;
+  std::vector<std::string> notes; ///< what a user should know of how the folder was read, a line each
 
   /// Null when the model has no such parameter. `name` is a pattern for stacks.
   const ParameterDescription *find(llvm::StringRef name) const;
@@ -50,21 +52,25 @@ struct ModelDescription {
 
 /// The parameters by configuration alone: `torch_dtype` everywhere (F32 when it is missing), but the correction bias in
 /// F32 and, with a quantization_config, the projections of attention, MLPs and experts in FP8.
-/// Errors: an element type that no kernel reads (float16).
 llvm::Expected<ModelDescription> describeModel(ModelConfig config);
 
 /// The parameters with the element types of a checkpoint. Errors name the tensor, what was wanted and what came:
-/// "DIR: model.layers.1.mlp.gate.weight wants shape [16, 128], got [16, 64]"; a tensor that is missing; one that is not
-/// part of the model, unless it belongs to an MTP layer or is known not to matter (rotary tables, the head of tied
-/// embeddings).
+/// "DIR: model.layers.1.mlp.gate.weight wants shape [16, 128], got [16, 64]"; a tensor that is missing (and by which other
+/// naming the file seems to have it); one that is not part of the model, unless it belongs to an MTP layer or is known not
+/// to matter (rotary tables, the head of tied embeddings) or is of the rest of a larger model.
 llvm::Expected<ModelDescription> describeModel(ModelConfig config, const Checkpoint &checkpoint);
 
 /// The parameters of a training graph: all in F32, each with the `mtpDepth` layers of multi-token prediction behind the main
 /// model's (model.layers.L and on), whose embedding and head are the main model's.
 ModelDescription describeTraining(ModelConfig config, int64_t mtpDepth);
 
-/// Reads FOLDER/config.json and the headers of the safetensors files in FOLDER, if it holds any. Never reads weights.
-llvm::Expected<ModelDescription> readModelDescription(llvm::StringRef folder);
+/// Whether training can begin with this checkpoint's tensors of the `mtpDepth` layers of multi-token prediction. The error
+/// names --mtp-weight=0 where it has none: transformers writes a configuration that announces them, and no tensors.
+llvm::Error checkMtpTensors(const ModelConfig &config, int64_t mtpDepth, const Checkpoint &checkpoint);
+
+/// Reads FOLDER/config.json and the headers of the safetensors files in FOLDER, if it holds any. Never reads weights. With
+/// `mtpDepth` (all the configuration has, or fewer) also checks the tensors that training wants beside those of inference.
+llvm::Expected<ModelDescription> readModelDescription(llvm::StringRef folder, int64_t mtpDepth = 0);
 
 } // namespace hadal::frontend
 

@@ -241,10 +241,12 @@ def ExecFormPrograms : Pass<"exec-form-programs", "::mlir::ModuleOp"> {
 }
 
 def ExecAddSampling : Pass<"exec-add-sampling", "::mlir::ModuleOp"> {
-  let summary = "add the programs argmax, sample and nll over rows of logits";
+  let summary = "add the programs over rows of logits: argmax, sample, nll, log_probabilities, penalize";
   let description = [{
-    The driver draws the random number, the kernel chooses: `argmax` (ties take the lower id), `sample` (temperature and the
-    smallest set of tokens whose probabilities reach top_p), `nll` (negative log-likelihood of a target).
+    The driver draws the random number, the kernel chooses: `argmax` (ties take the lower id), `sample` (temperature, then the
+    top_k likeliest tokens, then the smallest set of these whose probabilities reach top_p, then those at least min_p times as
+    likely as the likeliest), `nll` (negative log-likelihood of a target), `log_probabilities` (of the chosen token and of the
+    likeliest ones), `penalize` (the repetition penalty of tokens seen).
     Test: test/passes/exec-add-sampling.mlir.
   }];
   let options = [Option<"vocabulary", "vocabulary", "int64_t", "0", "logits of a row">,

@@ -1,6 +1,9 @@
 #include "runtime/File.h"
 
+#include <array>
+#include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
@@ -85,16 +88,43 @@ void MappedFile::willNeed(uint64_t offset, uint64_t length) const {
 // AtomicFile
 //===----------------------------------------------------------------------===//
 
+// Names that a signal handler can read. Whoever takes one out of its place owns it: a handler, which ends the process and
+// frees nothing, or the file. Files beyond the number of places stay behind when the process is stopped.
+static std::array<std::atomic<char *>, 64> unfinished;
+
+static int noteUnfinished(const std::string &name) {
+  char *copy = ::strdup(name.c_str());
+  for (size_t place = 0; place < unfinished.size(); ++place) {
+    char *none = nullptr;
+    if (unfinished[place].compare_exchange_strong(none, copy))
+      return static_cast<int>(place);
+  }
+  std::free(copy);
+  return -1;
+}
+
+static void forgetUnfinished(int place) {
+  if (place >= 0)
+    std::free(unfinished[place].exchange(nullptr));
+}
+
+void AtomicFile::removeUnfinished() {
+  for (std::atomic<char *> &place : unfinished)
+    if (char *name = place.exchange(nullptr))
+      ::unlink(name);
+}
+
 AtomicFile::AtomicFile(AtomicFile &&other) noexcept
-    : path(std::move(other.path)), temporary(std::move(other.temporary)), descriptor(std::exchange(other.descriptor, -1)),
-      written(other.written) {}
+    : path(std::move(other.path)), temporary(std::move(other.temporary)), place(std::exchange(other.place, -1)),
+      descriptor(std::exchange(other.descriptor, -1)), written(other.written) {}
 
 AtomicFile::~AtomicFile() {
-  if (descriptor < 0)
-    return;
-  ::close(descriptor);
-  if (!temporary.empty())
-    ::unlink(temporary.c_str());
+  if (descriptor >= 0) {
+    ::close(descriptor);
+    if (!temporary.empty())
+      ::unlink(temporary.c_str());
+  }
+  forgetUnfinished(place);
 }
 
 Result<AtomicFile> AtomicFile::create(const std::string &path, bool executable) {
@@ -116,6 +146,7 @@ Result<AtomicFile> AtomicFile::create(const std::string &path, bool executable) 
   file.descriptor = ::mkostemp(file.temporary.data(), O_CLOEXEC);
   if (file.descriptor < 0)
     return systemError(path);
+  file.place = noteUnfinished(file.temporary);
   mode_t mask = ::umask(0);
   ::umask(mask);
   ::fchmod(file.descriptor, (executable ? 0755 : 0644) & ~mask);
@@ -129,6 +160,8 @@ Status AtomicFile::write(std::span<const std::byte> bytes) {
       continue;
     if (done < 0)
       return systemError(path);
+    if (done == 0)
+      return ioError(path + ": takes no more bytes");
     written += static_cast<uint64_t>(done);
     bytes = bytes.subspan(static_cast<size_t>(done));
   }

@@ -58,9 +58,13 @@ public:
 
   Status commit();
 
+  /// Removes the temporary files of all that are not committed. For a signal handler that ends the process.
+  static void removeUnfinished();
+
 private:
   AtomicFile() = default;
   std::string path, temporary;
+  int place = -1; ///< of `temporary` among those that removeUnfinished() knows; -1: it does not
   int descriptor = -1;
   uint64_t written = 0;
 };

@@ -1,9 +1,11 @@
 #include "runtime/Safetensors.h"
 
+#include "runtime/FileKind.h"
+#include "runtime/Json.h"
+
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <unordered_set>
 
 namespace hadal {
@@ -46,10 +48,11 @@ static Result<StoredTensor> parseTensor(const std::string &file, const std::stri
   StoredTensor tensor;
   tensor.name = name;
   const json &dtype = entry["dtype"], &shape = entry["shape"], &offsets = entry["data_offsets"];
-  auto element = dtype.is_string() ? parseElementType(dtype.get_ref<const std::string &>()) : std::nullopt;
-  if (!element)
-    return invalidFile(where + "unknown dtype " + dtype.dump(-1, ' ', true, json::error_handler_t::replace));
-  tensor.element = *element;
+  if (!dtype.is_string() || dtype.get_ref<const std::string &>().empty())
+    return invalidFile(where + "wants the name of a dtype, got " + dtype.dump(-1, ' ', true, json::error_handler_t::replace));
+  tensor.dtype = dtype.get<std::string>();
+  // One tensor of a newer format does not make the others unreadable.
+  tensor.element = parseElementType(tensor.dtype).value_or(ElementType::Other);
   if (!shape.is_array() || shape.size() > 16)
     return invalidFile(where + "wants a shape of at most 16 dimensions");
   for (const json &d : shape) {
@@ -62,7 +65,9 @@ static Result<StoredTensor> parseTensor(const std::string &file, const std::stri
   auto end = begin ? unsignedNumber(offsets[1]) : std::nullopt;
   if (!end || *begin > *end || *end > dataBytes)
     return invalidFile(where + "wants data_offsets inside the file's " + std::to_string(dataBytes) + " bytes of data");
-  auto bytes = byteCount(tensor.element, tensor.shape);
+  std::optional<uint64_t> bytes = byteCount(tensor.element, tensor.shape);
+  if (bytes && tensor.element == ElementType::Other)
+    bytes = *end - *begin;
   if (!bytes || *bytes != *end - *begin)
     return invalidFile(where + "wants " + (bytes ? std::to_string(*bytes) : "too many") + " bytes for " +
                        std::string(elementTypeName(tensor.element)) + " " + toString(tensor.shape) + ", offsets give " +
@@ -72,7 +77,24 @@ static Result<StoredTensor> parseTensor(const std::string &file, const std::stri
   return tensor;
 }
 
+/// The beginning of a file that is a line of text ("Entry not found"), for an error; empty for anything else.
+static std::string firstWords(std::span<const std::byte> contents) {
+  std::string words;
+  for (std::byte b : contents.first(std::min<size_t>(contents.size(), 48))) {
+    char c = static_cast<char>(b);
+    if (c == '\n' || c == '\r')
+      break;
+    if (c < ' ' || c > '~' || c == '"')
+      return "";
+    words += c;
+  }
+  return words.size() < 4 ? "" : words;
+}
+
 Status Safetensors::parseHeader() {
+  HADAL_TRY(refuseForeignFile(name, contents, "safetensors", FileKind::Safetensors));
+  if (std::string words = firstWords(contents); !words.empty())
+    return invalidFile(name + ": wants safetensors, is text that begins with \"" + words + "\"");
   if (contents.size() < 8)
     return invalidFile(name + ": wants at least 8 bytes, file has " + std::to_string(contents.size()));
   uint64_t headerBytes;
@@ -81,19 +103,8 @@ Status Safetensors::parseHeader() {
     return invalidFile(name + ": header of " + std::to_string(headerBytes) + " bytes does not fit the file's " +
                        std::to_string(contents.size()));
   const char *text = reinterpret_cast<const char *>(contents.data()) + 8;
-  // Depth is bounded by hand: a header is an object of objects of arrays, and deep nesting would exhaust the parser's stack.
-  int depth = 0, deepest = 0;
-  bool quoted = false;
-  for (uint64_t i = 0; i < headerBytes; ++i) {
-    if (quoted && text[i] == '\\')
-      ++i;
-    else if (text[i] == '"')
-      quoted = !quoted;
-    else if (!quoted && (text[i] == '{' || text[i] == '['))
-      deepest = std::max(deepest, ++depth);
-    else if (!quoted && (text[i] == '}' || text[i] == ']'))
-      --depth;
-  }
+  if (jsonNestsDeeper({text, headerBytes}))
+    return invalidFile(name + ": header nests deeper than " + std::to_string(maxJsonDepth) + " levels");
   // A name that comes twice would lose its first tensor silently.
   std::unordered_set<std::string> seen;
   std::string twice;
@@ -102,7 +113,7 @@ Status Safetensors::parseHeader() {
       twice = parsed.get<std::string>();
     return true;
   };
-  json header = deepest > 16 ? json(json::value_t::discarded) : json::parse(text, text + headerBytes, noteName, false);
+  json header = json::parse(text, text + headerBytes, noteName, false);
   if (header.is_discarded() || !header.is_object())
     return invalidFile(name + ": header is not a JSON object");
   if (!twice.empty())
@@ -139,6 +150,8 @@ Result<Tensor> Safetensors::read(std::string_view tensorName) const {
   const StoredTensor *stored = find(tensorName);
   if (!stored)
     return notFound(name + ": no tensor '" + std::string(tensorName) + "'");
+  if (stored->element == ElementType::Other)
+    return unsupported(name + ": tensor '" + stored->name + "' has the dtype " + stored->dtype + ", which is not read");
   Tensor tensor = HADAL_TRY(Tensor::create(stored->element, stored->shape));
   if (stored->bytes)
     std::memcpy(tensor.data(), data(*stored), stored->bytes);
@@ -153,16 +166,15 @@ void Safetensors::willNeed(const StoredTensor &tensor) const { file.willNeed(ten
 //===----------------------------------------------------------------------===//
 
 /// The files of a checkpoint folder, by the index or by themselves.
-static Result<std::vector<std::string>> checkpointFiles(const std::string &folder) {
+static Result<std::vector<std::string>> checkpointFiles(const std::string &folder, const std::string &stem) {
   namespace fs = std::filesystem;
   std::error_code code;
-  std::string whole = folder + "/model.safetensors", listed = folder + "/model.safetensors.index.json";
+  std::string whole = folder + "/" + stem + ".safetensors", listed = whole + ".index.json";
   if (fs::exists(whole, code))
     return std::vector<std::string>{whole};
   if (fs::exists(listed, code)) {
-    std::string text = HADAL_TRY(readTextFile(listed));
-    json index = json::parse(text, nullptr, false);
-    if (index.is_discarded() || !index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object())
+    json index = HADAL_TRY(readJsonObject(listed));
+    if (!index.contains("weight_map") || !index["weight_map"].is_object())
       return invalidFile(listed + ": wants a JSON object with weight_map");
     std::vector<std::string> files;
     for (auto &[tensor, file] : index["weight_map"].items()) {
@@ -174,19 +186,32 @@ static Result<std::vector<std::string>> checkpointFiles(const std::string &folde
     files.erase(std::unique(files.begin(), files.end()), files.end());
     return files;
   }
-  std::vector<std::string> files;
+  std::vector<std::string> files, others;
   for (fs::directory_iterator it(folder, code), end; !code && it != end; it.increment(code))
     if (it->path().extension() == ".safetensors")
       files.push_back(it->path().string());
+    else if (isOtherWeightFile(it->path().filename().string()))
+      others.push_back(it->path().filename().string());
   if (code)
     return notFound(folder + ": " + code.message());
-  if (files.size() != 1)
-    return notFound(folder + ": wants model.safetensors, model.safetensors.index.json or one *.safetensors file, has " +
-                    std::to_string(files.size()) + " such files");
-  return files;
+  if (files.size() == 1)
+    return files;
+  std::string message = folder + ": wants " + stem + ".safetensors, " + stem + ".safetensors.index.json or one *.safetensors file, has ";
+  if (!files.empty() || others.empty())
+    return notFound(message + std::to_string(files.size()) + " such files");
+  std::sort(others.begin(), others.end());
+  std::string more = others.size() > 1 ? " and " + std::to_string(others.size() - 1) + " more" : "";
+  return notFound(message + "only " + others.front() + more + ", in a format that hadal does not read");
 }
 
-Result<Checkpoint> Checkpoint::open(const std::string &path) {
+bool isOtherWeightFile(std::string_view name) {
+  for (std::string_view ending : {".bin", ".gguf", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".npz"})
+    if (name.ends_with(ending))
+      return true;
+  return false;
+}
+
+Result<Checkpoint> Checkpoint::open(const std::string &path, const std::string &stem) {
   Checkpoint checkpoint;
   checkpoint.location = path;
   std::error_code code;
@@ -194,7 +219,7 @@ Result<Checkpoint> Checkpoint::open(const std::string &path) {
   if (!std::filesystem::exists(path, code))
     return notFound(path + ": no such file or folder");
   if (std::filesystem::is_directory(path, code))
-    paths = HADAL_TRY(checkpointFiles(path));
+    paths = HADAL_TRY(checkpointFiles(path, stem));
   for (const std::string &p : paths) {
     checkpoint.files.push_back(std::make_unique<Safetensors>(HADAL_TRY(Safetensors::open(p))));
     const Safetensors *file = checkpoint.files.back().get();
@@ -223,34 +248,43 @@ std::vector<std::string> Checkpoint::names() const {
 //===----------------------------------------------------------------------===//
 
 Result<SafetensorsWriter> SafetensorsWriter::create(const std::string &path, std::span<const Planned> tensors,
-                                                    const std::map<std::string, std::string> &metadata) {
+                                                    const std::map<std::string, std::string> &metadata, Checksum *checksum) {
   json header = json::object();
   if (!metadata.empty())
     header["__metadata__"] = metadata;
   std::vector<uint64_t> sizes;
   uint64_t offset = 0;
   for (const Planned &tensor : tensors) {
-    auto bytes = byteCount(tensor.element, tensor.shape);
+    auto bytes = tensor.bytes();
     if (!bytes || header.contains(tensor.name))
       return invalidArgument(path + ": cannot write '" + tensor.name + "': " + (bytes ? "the name is there twice" : "its shape overflows"));
     header[tensor.name] = {
-        {"dtype", elementTypeName(tensor.element)}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + *bytes}}};
+        {"dtype", tensor.element == ElementType::Other ? tensor.dtype : std::string(elementTypeName(tensor.element))},
+        {"shape", tensor.shape},
+        {"data_offsets", {offset, offset + *bytes}}};
     sizes.push_back(*bytes);
     offset += *bytes;
   }
   std::string text = header.dump(-1, ' ', false, json::error_handler_t::replace);
   text.append((64 - (8 + text.size()) % 64) % 64, ' ');
-  SafetensorsWriter writer(HADAL_TRY(AtomicFile::create(path)));
+  SafetensorsWriter writer(HADAL_TRY(AtomicFile::create(path)), checksum);
   writer.sizes = std::move(sizes);
   uint64_t length = text.size();
-  HADAL_TRY(writer.file.write(&length, sizeof length));
-  HADAL_TRY(writer.file.write(text.data(), text.size()));
+  HADAL_TRY(writer.append(&length, sizeof length));
+  HADAL_TRY(writer.append(text.data(), text.size()));
   return writer;
 }
 
 Status SafetensorsWriter::write(const void *data) {
   assert(next < sizes.size());
-  return file.write(data, sizes[next++]);
+  return append(data, sizes[next++]);
+}
+
+Status SafetensorsWriter::append(const void *data, uint64_t bytes) {
+  std::span<const std::byte> piece(static_cast<const std::byte *>(data), bytes);
+  if (checksum)
+    checksum->add(piece);
+  return file.write(piece);
 }
 
 Status SafetensorsWriter::commit() {
@@ -261,7 +295,7 @@ Status SafetensorsWriter::commit() {
 Status writeSafetensors(const std::string &path, std::span<const NamedTensor> tensors, const std::map<std::string, std::string> &metadata) {
   std::vector<SafetensorsWriter::Planned> plan;
   for (const NamedTensor &tensor : tensors)
-    plan.push_back({tensor.name, tensor.tensor.element, tensor.tensor.shape});
+    plan.push_back({tensor.name, tensor.tensor.element, tensor.tensor.shape, {}, 0});
   SafetensorsWriter writer = HADAL_TRY(SafetensorsWriter::create(path, plan, metadata));
   for (const NamedTensor &tensor : tensors)
     HADAL_TRY(writer.write(tensor.tensor.data));

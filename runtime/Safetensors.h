@@ -10,6 +10,7 @@
 #ifndef HADAL_RUNTIME_SAFETENSORS_H
 #define HADAL_RUNTIME_SAFETENSORS_H
 
+#include "runtime/Checksum.h"
 #include "runtime/File.h"
 #include "runtime/Tensor.h"
 
@@ -24,14 +25,15 @@ namespace hadal {
 /// Where one tensor lies in its file. `offset` is in bytes from the start of the file (any alignment).
 struct StoredTensor {
   std::string name;
-  ElementType element = ElementType::F32;
+  ElementType element = ElementType::F32; ///< Other: of a dtype that is not known, which is an error for whoever asks for its values
   Shape shape;
   uint64_t offset = 0;
   uint64_t bytes = 0;
+  std::string dtype; ///< the file's own word for the element type
 };
 
 /// One file, mapped. After a successful open every tensor lies inside the file, none overlaps another, and
-/// bytes == elementCount(shape) * byteSize(element). An error names file, tensor, wanted and got:
+/// bytes == elementCount(shape) * byteSize(element), but for elements of an unknown dtype (Other). An error names file, tensor, wanted and got:
 /// "w.safetensors: tensor 'a': wants 256 bytes for F32 [8, 8], offsets give 128".
 class Safetensors {
 public:
@@ -52,7 +54,7 @@ public:
 
   const std::byte *data(const StoredTensor &tensor) const { return contents.data() + tensor.offset; }
 
-  /// A copy of one tensor. NotFound: "in.safetensors: no tensor 'input_ids'".
+  /// A copy of one tensor. NotFound: "in.safetensors: no tensor 'input_ids'"; Unsupported for one of an unknown dtype.
   Result<Tensor> read(std::string_view name) const;
 
   /// Drops the resident pages of one tensor (see MappedFile::release).
@@ -71,7 +73,7 @@ private:
 };
 
 /// The tensors of a folder: model.safetensors, or model.safetensors.index.json and the shards it names, or the only
-/// *.safetensors file there. A path to a file is taken as that file.
+/// *.safetensors file there. A path to a file is taken as that file. `stem`: what stands there for "model".
 class Checkpoint {
 public:
   struct Entry {
@@ -80,7 +82,7 @@ public:
     const std::byte *data() const { return file->data(*tensor); }
   };
 
-  static Result<Checkpoint> open(const std::string &path);
+  static Result<Checkpoint> open(const std::string &path, const std::string &stem = "model");
 
   const std::string &path() const { return location; }
 
@@ -97,6 +99,9 @@ private:
   std::unordered_map<std::string, Entry> index;
 };
 
+/// Whether a file of this name holds weights in a format that nothing here reads: .bin and .pt of PyTorch, .gguf, .h5 ...
+bool isOtherWeightFile(std::string_view name);
+
 /// A file that is written tensor by tensor, so that one of them at a time is in memory. Appears whole or not at all.
 class SafetensorsWriter {
 public:
@@ -104,11 +109,24 @@ public:
     std::string name;
     ElementType element;
     Shape shape;
+    std::string dtype = {};  ///< of Other: what the file is to call it
+    uint64_t otherBytes = 0; ///< of Other
+
+    /// None where the shape overflows.
+    std::optional<uint64_t> bytes() const {
+      return element == ElementType::Other ? std::optional(otherBytes) : byteCount(element, shape);
+    }
+    /// A tensor that is copied as it is.
+    static Planned like(const StoredTensor &stored) {
+      return {stored.name, stored.element, stored.shape, stored.dtype, stored.bytes};
+    }
   };
 
   /// Writes the header; the data is aligned to 64 bytes. InvalidArgument for a name given twice or a shape that overflows.
+  /// Where there is a `checksum`, every byte goes into it too; it must outlive the writer.
   static Result<SafetensorsWriter> create(const std::string &path, std::span<const Planned> tensors,
-                                          const std::map<std::string, std::string> &metadata = {});
+                                          const std::map<std::string, std::string> &metadata = {},
+                                          Checksum *checksum = nullptr);
 
   /// The bytes of the next tensor of the plan.
   Status write(const void *data);
@@ -117,9 +135,11 @@ public:
   Status commit();
 
 private:
-  explicit SafetensorsWriter(AtomicFile file) : file(std::move(file)) {}
+  SafetensorsWriter(AtomicFile file, Checksum *checksum) : file(std::move(file)), checksum(checksum) {}
+  Status append(const void *data, uint64_t bytes);
 
   AtomicFile file;
+  Checksum *checksum;
   std::vector<uint64_t> sizes;
   size_t next = 0;
 };

@@ -7,13 +7,13 @@
 
 namespace hadal {
 
-static constexpr std::string_view names[elementTypeCount] = {"F32", "F64", "BF16", "F16", "F8_E4M3", "I8",
-                                                             "I32", "I64", "U8",   "BOOL", "I16"};
+static constexpr std::string_view names[elementTypeCount] = {"F32", "F64", "BF16", "F16", "F8_E4M3", "I8", "I32", "I64", "U8",
+                                                             "BOOL", "I16", "F8_E5M2", "F8_E8M0", "U16", "U32", "U64", "C64", "an unknown type"};
 
 std::string_view elementTypeName(ElementType type) { return names[static_cast<unsigned>(type)]; }
 
 std::optional<ElementType> parseElementType(std::string_view name) {
-  for (unsigned i = 0; i < elementTypeCount; ++i)
+  for (unsigned i = 0; i < static_cast<unsigned>(ElementType::Other); ++i)
     if (names[i] == name)
       return static_cast<ElementType>(i);
   return std::nullopt;

@@ -20,20 +20,22 @@
 
 namespace hadal {
 
-/// The values are those of hadal.fb.ElementType in Module.fbs.
-enum class ElementType : uint8_t { F32, F64, BF16, F16, F8E4M3, I8, I32, I64, U8, Bool, I16 };
-inline constexpr unsigned elementTypeCount = 11;
+/// The values up to I16 are those of hadal.fb.ElementType in Module.fbs. The others occur in files
+/// only: nothing here computes with them. `Other` is any that is not known by name, of one byte for want of a better size;
+/// what the file calls it and how many bytes it takes stand in StoredTensor.
+enum class ElementType : uint8_t { F32, F64, BF16, F16, F8E4M3, I8, I32, I64, U8, Bool, I16, F8E5M2, F8E8M0, U16, U32, U64, C64, Other };
+inline constexpr unsigned elementTypeCount = 18;
 
 /// Bytes of one element.
 constexpr uint64_t byteSize(ElementType type) {
-  constexpr uint8_t sizes[elementTypeCount] = {4, 8, 2, 2, 1, 1, 4, 8, 1, 1, 2};
+  constexpr uint8_t sizes[elementTypeCount] = {4, 8, 2, 2, 1, 1, 4, 8, 1, 1, 2, 1, 1, 2, 4, 8, 8, 1};
   return sizes[static_cast<unsigned>(type)];
 }
 
 /// The name that safetensors uses: "F32", "BF16", "F8_E4M3", "I64", "BOOL", ...
 std::string_view elementTypeName(ElementType type);
 
-/// The element type with that safetensors name, or none.
+/// The element type with that safetensors name; none for others, so never Other.
 std::optional<ElementType> parseElementType(std::string_view name);
 
 /// Sizes of the dimensions, outermost first; none for a scalar.

@@ -20,6 +20,10 @@ Result<TokenChooser> TokenChooser::create(Executor &executor, const SamplingOpti
     return invalidArgument("temperature: wants a number from 0 on, got " + std::to_string(options.temperature));
   if (!(options.topP > 0 && options.topP <= 1))
     return invalidArgument("top-p: wants a number above 0 and up to 1, got " + std::to_string(options.topP));
+  if (options.topK < 0)
+    return invalidArgument("top-k: wants a number from 0 on, got " + std::to_string(options.topK));
+  if (!(options.minP >= 0 && options.minP <= 1))
+    return invalidArgument("min-p: wants a number from 0 to 1, got " + std::to_string(options.minP));
   return TokenChooser(HADAL_TRY(executor.prepare(options.temperature > 0 ? "sample" : "argmax")), options);
 }
 
@@ -28,10 +32,14 @@ Result<std::span<const int32_t>> TokenChooser::choose(const TensorView &logits, 
   HADAL_TRY(run.setRegister("rows", rows));
   HADAL_TRY(run.bind("logits", logits));
   if (draws()) {
-    temperatures.assign(rows, temperature);
-    topPs.assign(rows, topP);
+    temperatures.assign(rows, options.temperature);
+    topKs.assign(rows, options.topK ? options.topK : INT32_MAX);
+    topPs.assign(rows, options.topP);
+    minPs.assign(rows, options.minP);
     HADAL_TRY(run.bind("temperature", TensorView::of(temperatures)));
+    HADAL_TRY(run.bind("top_k", TensorView::of(topKs)));
     HADAL_TRY(run.bind("top_p", TensorView::of(topPs)));
+    HADAL_TRY(run.bind("min_p", TensorView::of(minPs)));
     HADAL_TRY(run.bind("uniform", TensorView::of(uniform)));
   }
   HADAL_TRY(run.execute());

@@ -80,9 +80,7 @@ std::optional<int32_t> Tokenizer::Implementation::find(std::string_view token) c
 }
 
 Status Tokenizer::Implementation::readConfig(std::string_view config) {
-  JsonView::Json document = JsonView::Json::parse(config, nullptr, /*allow_exceptions=*/false);
-  if (!document.is_object())
-    return invalidFile("not a JSON object");
+  JsonView::Json document = HADAL_TRY(parseJsonObject(config, ""));
   JsonView json(document);
   addBos = HADAL_TRY(json["add_bos_token"].boolean(false));
   // A token is spelled as a string, or as an object with its content.
@@ -100,9 +98,7 @@ Status Tokenizer::Implementation::readConfig(std::string_view config) {
 }
 
 Result<Tokenizer> Tokenizer::parse(std::string_view text, std::string_view config) {
-  JsonView::Json document = JsonView::Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!document.is_object())
-    return invalidFile("not a JSON object");
+  JsonView::Json document = HADAL_TRY(parseJsonObject(text, ""));
   JsonView json(document);
   HADAL_TRY(checkNormalizer(json["normalizer"]));
   HADAL_TRY(checkDecoder(json["decoder"]));

@@ -1,6 +1,7 @@
 # The tools that hold the compiler.
 add_llvm_executable(hadal-opt PARTIAL_SOURCES_INTENDED hadal-opt.cpp)
 llvm_update_compile_flags(hadal-opt)
+target_compile_definitions(hadal-opt PRIVATE HADAL_VERSION="hadal ${PROJECT_VERSION}")
 target_link_libraries(hadal-opt PRIVATE HadalDialects HadalPasses)
 mlir_target_link_libraries(hadal-opt PRIVATE MLIROptLib MLIRRegisterAllDialects)
 
@@ -11,7 +12,8 @@ set(LLVM_REQUIRES_EH ON)
 set(LLVM_REQUIRES_RTTI ON)
 add_llvm_executable(hadal-compile PARTIAL_SOURCES_INTENDED hadal-compile.cpp)
 llvm_update_compile_flags(hadal-compile)
-target_link_libraries(hadal-compile PRIVATE HadalDialects HadalPasses HadalFrontend ${LLD_ELF} ${LLD_COMMON} z zstd)
+target_compile_definitions(hadal-compile PRIVATE HADAL_VERSION="hadal ${PROJECT_VERSION}")
+target_link_libraries(hadal-compile PRIVATE HadalTools HadalDialects HadalPasses HadalFrontend ${LLD_ELF} ${LLD_COMMON} z zstd)
 mlir_target_link_libraries(hadal-compile PRIVATE MLIRRegisterAllDialects)
 
 # Plans from a config.json want the frontend; from modules, and orders, do not.

@@ -3,9 +3,13 @@
 #include "frontend/BuildGraph.h"
 #include "frontend/BuildTraining.h"
 #include "runtime/File.h"
+#include "runtime/FileKind.h"
 #include "passes/target/Compile.h"
+#include "passes/target/CompileCache.h"
+#include "tools/Help.h"
 #include "tools/NumberWithin.h"
 #include "tools/OutOfMemory.h"
+#include "tools/Progress.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/Parser/Parser.h"
@@ -27,16 +31,31 @@ int fail(const std::string &message) {
   return 1;
 }
 
+/// A .mlir file. Files of known other formats are named, before MLIR's parser says less of them.
+mlir::OwningOpRef<mlir::ModuleOp> readMlir(mlir::MLIRContext &context, const std::string &input) {
+  auto file = MappedFile::open(input);
+  Status status = file.ok() ? refuseForeignFile(input, file->bytes(), "a folder with config.json or a .mlir file", FileKind::Empty)
+                            : Status(file.error());
+  if (!status.ok()) {
+    fail(status.error().message);
+    return {};
+  }
+  return mlir::parseSourceFile<mlir::ModuleOp>(input, &context);
+}
+
 /// Reads a folder with config.json, or a .mlir file. `training` is null for inference, which `ranks` is for.
 mlir::OwningOpRef<mlir::ModuleOp> readInput(mlir::MLIRContext &context, const std::string &input, frontend::TrainingOptions *training,
                                             const frontend::InferenceRanks &ranks) {
   if (!llvm::sys::fs::is_directory(input))
-    return mlir::parseSourceFile<mlir::ModuleOp>(input, &context);
-  auto description = frontend::readModelDescription(input);
+    return readMlir(context, input);
+  int64_t mtpDepth = training && training->mtpWeight != 0 ? std::numeric_limits<int64_t>::max() : 0;
+  auto description = frontend::readModelDescription(input, mtpDepth);
   if (!description) {
-    llvm::errs() << "hadal-compile: " << llvm::toString(description.takeError()) << "\n";
+    fail(llvm::toString(description.takeError()));
     return {};
   }
+  for (const std::string &note : description->notes)
+    llvm::errs() << "hadal-compile: note: " << note << "\n";
   if (training) {
     auto text = readTextFile(input + "/config.json");
     if (!text.ok()) {
@@ -63,65 +82,103 @@ mlir::OwningOpRef<mlir::ModuleOp> readInput(mlir::MLIRContext &context, const st
 
 int main(int argc, char **argv) {
   sayWhereMemoryEnds("hadal-compile");
-  CLI::App app{"hadal-compile: compile a model description into a module.\n\n"
-               "INPUT is a folder with a Hugging Face config.json (and, if it is there, the checkpoint, whose headers are checked),\n"
-               "or a .mlir file whose public functions become programs.\n\n"
-               "  hadal-compile model/ --mode=generate -o m.hadal\n"
-               "  hadal-compile graph.mlir -o f.hadal\n"};
+  CLI::App app{"Compiles a model description into a module that hadal-run executes. INPUT is a folder with a Hugging Face "
+               "config.json (and the checkpoint, whose headers are checked, if it is there), or a .mlir file whose public "
+               "functions become programs.",
+               "hadal-compile"};
+  app.footer("  hadal-compile model/ -o m.hadal                          to generate text\n"
+             "  hadal-compile model/ --mode=train --seq=128 -o t.hadal   to train\n"
+             "  hadal-compile model/ --emit=exe -o model-run             an executable\n"
+             "  hadal-compile graph.mlir -o f.hadal                      functions of your own\n"
+             "  hadal-compile model/ --emit=graph                        the frontend's IR");
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.set_version_flag("--version", HADAL_VERSION, "Print the version and exit");
+  app.get_help_ptr()->description("Print this help and exit");
   std::string input, mode = "generate", cpu = "native", emit = "module", output;
   int64_t pageTokens = frontend::defaultPageTokens;
-  app.add_option("INPUT", input, "folder with config.json, or a .mlir file")->required();
-  app.add_option("--mode", mode, "what the module is for: generate or train")->check(CLI::IsMember({"generate", "train"}))->capture_default_str();
-  app.add_option("--cpu", cpu, "native, x86-64-v3, x86-64-v4, x86-64-v4+amx or aarch64")->capture_default_str();
+  app.add_option("INPUT", input, "Folder with config.json (deepseek_v3, deepseek_v2, kimi_k2, glm4_moe_lite, youtu), or a .mlir file")->required();
+  app.add_option("-o,--output", output, "File to write; text goes to standard output without it, or with -")->type_name("FILE");
+  app.add_option("--mode", mode, "What the module is for")->check(CLI::IsMember({"generate", "train"}))->capture_default_str();
+  app.add_option("--cpu", cpu, "Processor to generate code for; native is this machine's")
+      ->type_name("native|x86-64-v3|x86-64-v4|x86-64-v4+amx|aarch64")
+      ->capture_default_str();
   app.add_option("--emit", emit,
-                 "module: the module file; exe: an executable that carries it; graph: the frontend's IR; gradients: the graph of a\n"
-                 "training module with its gradients; memory: what they keep, as a table; kernels: programs and kernels on memrefs; llvm: LLVM IR; asm: assembly; object: the shared object")
+                 "What to write. module: the module file; exe: an executable that carries it; graph: the frontend's IR; "
+                 "gradients: the graph of a training module with its gradients; memory: what they keep, as a table; kernels: "
+                 "programs and kernels on memrefs; llvm: LLVM IR; asm: assembly; object: the shared object")
       ->check(CLI::IsMember({"module", "exe", "graph", "gradients", "memory", "kernels", "llvm", "asm", "object"}))
       ->capture_default_str();
-  app.add_option("--page-tokens", pageTokens, "positions of a page of the latent cache")->check(CLI::Range(1, 65536))->capture_default_str();
+  app.add_option("--page-tokens", pageTokens, "Positions in one page of the latent cache")->check(CLI::Range(1, 65536))->capture_default_str();
   frontend::TrainingOptions training;
   CompileOptions options;
   app.add_option("--products", options.products,
-                 "f32 products with a model's trained weights: fma, chains of fused multiply-adds; tiles, in AMX as sums of bf16 products,\n"
-                 "no less exact and faster; auto: a training module in tiles where the CPU has them")
-      ->check(CLI::IsMember({"auto", "fma", "tiles"}))->capture_default_str();
+                 "How f32 products with trained weights are computed. fma: chains of fused multiply-adds; tiles: in AMX, as sums "
+                 "of bf16 products, no less exact and faster; auto: tiles in a training module where the CPU has them")
+      ->check(CLI::IsMember({"auto", "fma", "tiles"}))
+      ->capture_default_str();
+  bool noCache = false;
+  app.add_flag("--no-cache", noCache,
+               "Compile anew, and keep nothing. Without it finished modules are kept, up to HADAL_CACHE_BYTES (2 GiB), in "
+               "HADAL_CACHE_DIR (~/.cache/hadal), and compiling the same again takes one from there");
   auto *train = app.add_option_group("Training", "with --mode=train");
-  train->add_option("--micro-batch", training.microBatch, "rows of a micro-batch")->check(CLI::Range(1, 1 << 20))->capture_default_str();
-  auto *sequence = train->add_option("--seq", training.sequence, "tokens of a row")->check(CLI::Range(2, 1 << 24));
-  train->add_option("--micro-batches", training.microBatches, "micro-batches of a step")->check(CLI::Range(1, 1 << 20))->capture_default_str();
-  train->add_option("--mtp-weight", training.mtpWeight, "weight of the multi-token prediction loss; 0 leaves its layers out")
-      ->check(numberWithin(0, 1e6))->capture_default_str();
-  train->add_option("--balance-weight", training.balanceWeight, "weight of the sequence-wise balance loss")->check(numberWithin(0, 1e6))->capture_default_str();
-  train->add_option("--bias-step", training.biasStep, "what a router's correction bias moves by after a step")->check(numberWithin(0, 1e6))->capture_default_str();
-  train->add_option("--precision", training.precision, "operands of products: fp32, or bf16 (sums and master weights stay in f32)")->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
-  train->add_option("--moments", options.moments, "element type of the optimizer's moments: fp32 or bf16")->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
-  train->add_option("--recompute", options.recompute, "activations that the backward half computes again: none, report (the report's choice) or all")
-      ->check(CLI::IsMember({"none", "report", "all"}))->capture_default_str();
-  train->add_flag("--average", options.average, "keep an exponential moving average of the weights");
-  auto *many = app.add_option_group("Many ranks", "world = pp * ep * dp ranks: mpirun -n WORLD hadal-run train ...\n"
-                                                   "With --mode=generate --ep ranks: mpirun -n EP hadal-run generate|logits|score ...");
+  train->add_option("--seq", training.sequence, "Tokens in one row; must be given")->check(CLI::Range(2, 1 << 24));
+  train->add_option("--micro-batch", training.microBatch, "Rows in one micro-batch")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  train->add_option("--micro-batches", training.microBatches, "Micro-batches in one step")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  train->add_option("--mtp-weight", training.mtpWeight, "Weight of the multi-token prediction loss; 0 leaves its layers out")
+      ->check(numberWithin(0, 1e6))
+      ->capture_default_str();
+  train->add_option("--balance-weight", training.balanceWeight, "Weight of the sequence-wise balance loss")
+      ->check(numberWithin(0, 1e6))
+      ->capture_default_str();
+  train->add_option("--bias-step", training.biasStep, "How far a router's correction bias moves after a step")
+      ->check(numberWithin(0, 1e6))
+      ->capture_default_str();
+  train->add_option("--precision", training.precision, "Element type of products' operands; sums and master weights stay in f32")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str();
+  train->add_option("--moments", options.moments, "Element type of the optimizer's moments")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str();
+  train->add_option("--recompute", options.recompute,
+                    "Activations that the backward half computes again; report: those of the DeepSeek-V3 report")
+      ->check(CLI::IsMember({"none", "report", "all"}))
+      ->capture_default_str();
+  train->add_flag("--average", options.average, "Keep an exponential moving average of the weights");
+  auto *many = app.add_option_group(kRankOptions, "run as mpirun -n PP*EP*DP hadal-run train, or with --mode=generate as "
+                                                  "mpirun -n EP hadal-run generate, logits or score");
   auto positive = CLI::Range(int64_t(1), int64_t(1) << 20);
-  many->add_option("--pp", training.pipelineRanks, "pipeline ranks: the layers in stages")->check(positive)->capture_default_str();
-  many->add_option("--ep", training.expertRanks, "expert-parallel ranks: each holds a share of every layer's experts, and has micro-batches (or sequences) of its own")
-      ->check(positive)->capture_default_str();
-  many->add_option("--dp", training.dataRanks, "data-parallel ranks")->check(positive)->capture_default_str();
-  many->add_option("--nodes", training.nodes, "nodes that one expert-parallel group spans: a token crosses to a node once")->check(positive)->capture_default_str();
-  many->add_option("--dispatch", training.dispatch, "what rows travel as to the experts of other ranks: fp32, bf16 or fp8 (E4M3 with scales); but for fp32 sums\n"
-                                                    "are not those of one rank")
-      ->check(CLI::IsMember({"fp32", "bf16", "fp8"}))->capture_default_str();
-  many->add_option("--combine", training.combine, "what rows travel as on the way back: fp32 or bf16")->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
-  many->add_option("--exchange-capacity", training.exchangeCapacity, "most rows from one expert-parallel rank to another in an exchange; more are an error (any number)")
+  many->add_option("--pp", training.pipelineRanks, "Pipeline ranks: the layers in stages")->check(positive)->capture_default_str();
+  many->add_option("--ep", training.expertRanks,
+                   "Expert-parallel ranks: each holds a share of every layer's experts, and has micro-batches (or sequences) of its own")
+      ->check(positive)
+      ->capture_default_str();
+  many->add_option("--dp", training.dataRanks, "Data-parallel ranks")->check(positive)->capture_default_str();
+  many->add_option("--nodes", training.nodes, "Nodes that one expert-parallel group spans: a token crosses to a node once")
+      ->check(positive)
+      ->capture_default_str();
+  many->add_option("--schedule", training.schedule, "Order of the pipeline's chunks")
+      ->check(CLI::IsMember({"1f1b", "zb1p", "dualpipe", "dualpipev"}))
+      ->capture_default_str();
+  many->add_option("--sum-groups", training.sumGroups,
+                   "Groups of micro-batches whose gradients are summed apart, then in a tree: equal groups, equal bits on any "
+                   "layout (default: as many as there are owners of micro-batches)")
       ->check(positive);
-  many->add_option("--schedule", training.schedule, "of the pipeline's chunks: 1f1b, zb1p, dualpipe or dualpipev")
-      ->check(CLI::IsMember({"1f1b", "zb1p", "dualpipe", "dualpipev"}))->capture_default_str();
-  many->add_option("--sum-groups", training.sumGroups, "groups of micro-batches whose gradients are summed apart, then in a tree: equal groups, equal bits on any\n"
-                                                       "layout (as many as there are owners of micro-batches)")->check(positive);
   std::string overlap = "on", reduction = "ordered";
-  many->add_option("--overlap", overlap, "communication of a chunk behind the computation of another: on or off")->check(CLI::IsMember({"on", "off"}))->capture_default_str();
-  many->add_option("--reduction", reduction, "order of sums over micro-batches and ranks: ordered (equal --sum-groups, equal bits on any layout) or fast (one chain a rank, then\n"
-                                                   "MPI's own reductions: no memory for groups; bits depend on the layout and the MPI)")
-      ->check(CLI::IsMember({"ordered", "fast"}))->capture_default_str();
-  app.add_option("-o,--output", output, "file to write (text goes to standard output without it, or with -)");
+  many->add_option("--overlap", overlap, "Communicate for one chunk while another computes")->check(CLI::IsMember({"on", "off"}))->capture_default_str();
+  many->add_option("--reduction", reduction,
+                   "Order of sums over micro-batches and ranks. ordered: equal --sum-groups give equal bits on any layout; fast: "
+                   "one chain per rank, then MPI's own reductions, without memory for groups; bits then depend on layout and MPI")
+      ->check(CLI::IsMember({"ordered", "fast"}))
+      ->capture_default_str();
+  many->add_option("--dispatch", training.dispatch,
+                   "Element type of rows on their way to experts of other ranks; fp8 is E4M3 with scales. Only with fp32 are sums "
+                   "those of one rank")
+      ->check(CLI::IsMember({"fp32", "bf16", "fp8"}))
+      ->capture_default_str();
+  many->add_option("--combine", training.combine, "Element type of rows on the way back")->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
+  many->add_option("--exchange-capacity", training.exchangeCapacity,
+                   "Most rows from one expert-parallel rank to another in an exchange; more are an error (default: any number)")
+      ->check(positive);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError &e) {
@@ -136,11 +193,11 @@ int main(int argc, char **argv) {
     output.clear();
   if (output.empty() && !text)
     return fail("wants -o FILE to write the " + emit + " to");
-  if (mode == "train" && sequence->empty())
+  if (mode == "train" && app.get_option("--seq")->empty())
     return fail("--mode=train wants --seq=TOKENS");
   if (mode == "generate")
     for (const char *name : {"--pp", "--dp", "--schedule", "--sum-groups", "--overlap", "--reduction", "--micro-batch", "--micro-batches", "--seq", "--mtp-weight",
-                             "--balance-weight", "--bias-step", "--moments", "--recompute", "--average"})
+                             "--balance-weight", "--bias-step", "--precision", "--moments", "--recompute", "--average"})
       if (app.get_option(name)->count())
         return fail(std::string(name) + ": is for --mode=train" + (name == std::string("--pp") || name == std::string("--dp") ? "; --mode=generate takes --ep" : ""));
   if (emit == "exe" && training.ranks() > 1)
@@ -158,6 +215,11 @@ int main(int argc, char **argv) {
     return fail(input + ": no such file or folder");
   if (status.type() != llvm::sys::fs::file_type::regular_file && status.type() != llvm::sys::fs::file_type::directory_file)
     return fail(input + ": wants a folder or a regular file");
+  // DIR/config.json is DIR.
+  if (llvm::sys::path::filename(input) == "config.json" && !llvm::sys::fs::is_directory(input)) {
+    llvm::StringRef folder = llvm::sys::path::parent_path(input);
+    input = folder.empty() ? "." : folder.str();
+  }
 
   mlir::DialectRegistry registry;
   mlir::registerAllDialects(registry);
@@ -183,7 +245,10 @@ int main(int argc, char **argv) {
   options.output = output;
   options.pageTokens = pageTokens;
   options.runner = (llvm::sys::path::parent_path(llvm::sys::fs::getMainExecutable(argv[0], reinterpret_cast<void *>(&main))) + "/hadal-run").str();
-  if (auto error = compile(*module, options))
-    return fail(llvm::toString(std::move(error)));
-  return 0;
+  options.cacheFolder = noCache ? "" : CompileCache::defaultFolder();
+  Progress progress("reading");
+  options.progress = [&](llvm::StringRef what, uint64_t done, uint64_t total) { progress.show(what, done, total); };
+  auto error = compile(*module, options);
+  progress.clear();
+  return error ? fail(llvm::toString(std::move(error))) : 0;
 }

@@ -7,6 +7,8 @@
 #include "passes/schedule/Drawing.h"
 #include "runtime/File.h"
 #include "tools/inspect/Describe.h"
+#include "tools/Help.h"
+#include "tools/SchedulePage.h"
 #include "tools/ScheduleOfModule.h"
 #include "tools/inspect/Ranks.h"
 #include "tools/inspect/VerifyRanks.h"
@@ -38,7 +40,7 @@ static Status showTimeline(const Module &module, const std::string &html) {
   if (!line)
     return invalidFile(module.path() + ": " + line.error().message);
   if (!html.empty())
-    return writePage(html, schedule::drawHtml(schedule, *line, costs));
+    return writePage(html, schedulePage(schedule, *line, costs));
   std::printf("%s", schedule::drawText(schedule, *line, costs).c_str());
   return {};
 }
@@ -66,13 +68,16 @@ static Status show(const Request &request) {
 int main(int argc, char **argv) {
   CLI::App app("Shows the programs, kernels, buffers, parameters and schedule of a module that hadal-compile wrote.",
                "hadal-inspect");
+  app.footer("  hadal-inspect m.hadal\n"
+             "  hadal-inspect m.hadal --html m.html\n"
+             "  hadal-inspect t8.hadal --verify");
   Request request;
   app.add_option("MODULE", request.path, "Module file")->required();
   auto *json = app.add_flag("--json", request.json, "Print everything as JSON");
   auto *html = app.add_option("--html", request.html,
                  "Write a self-contained page: commands, buffer lifetimes, tables; with --timeline the schedule");
   auto *timeline = app.add_flag("--timeline", request.timeline,
-                                "Show the schedule of a module for many ranks: a row a rank, in unit time")
+                                "Show the schedule of a module for many ranks, one row for each, in unit time")
                        ->excludes(json);
   app.add_flag(
          "--verify", request.verify,
@@ -80,7 +85,9 @@ int main(int argc, char **argv) {
       ->excludes(json)
       ->excludes(timeline)
       ->excludes(html);
-  app.set_version_flag("--version", HADAL_VERSION);
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.get_help_ptr()->description("Print this help and exit");
+  app.set_version_flag("--version", HADAL_VERSION, "Print the version and exit");
   app.failure_message([](const CLI::App *, const CLI::Error &error) {
     return std::string("hadal-inspect: ") + error.what() + " (see hadal-inspect --help)\n";
   });

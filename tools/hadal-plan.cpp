@@ -4,6 +4,7 @@
 //
 //===--------------------------------------------------------------------===//
 
+#include "tools/Help.h"
 #include "tools/plan/Command.h"
 #include "tools/plan/Orders.h"
 
@@ -14,14 +15,13 @@
 using namespace hadal;
 
 int main(int argc, char **argv) {
-  CLI::App app("hadal-plan: what training would cost, and pipeline schedules.\n\n"
-               "INPUT is a folder with a Hugging Face config.json, or a module compiled for many ranks: a step of it "
-               "is simulated on a cluster.\n"
-               "Without INPUT a schedule is shown: who does what when, and how long it takes.\n\n"
-               "  hadal-plan DIR --pp=16 --ep=64 --schedule=dualpipe --cluster h800x2048.json\n"
-               "  hadal-plan DIR --pp=16 --ep=64 --cluster h800x2048.json --compare schedules\n"
-               "  hadal-plan --schedule=dualpipe --pp=8 --micro-batches=20 --order\n",
+  CLI::App app("Says what training would cost, and shows pipeline schedules. INPUT is a folder with a Hugging Face config.json, "
+               "or a module compiled for many ranks: one step of it is simulated on a cluster. Without INPUT a schedule is shown: "
+               "who does what when, and how long it takes.",
                "hadal-plan");
+  app.footer("  hadal-plan model/ --pp=16 --ep=64 --schedule=dualpipe --cluster h800x2048.json\n"
+             "  hadal-plan model/ --pp=16 --ep=64 --compare schedules\n"
+             "  hadal-plan --schedule=dualpipe --pp=8 --micro-batches=20 --order");
   plan::PlanRequest request;
   plan::Layout &layout = request.layout;
   layout.pp = layout.ep = layout.dp = layout.nodes = 0;
@@ -29,7 +29,8 @@ int main(int argc, char **argv) {
   std::string schedule, html, precision = "fp8", split = "balanced";
   CLI::Range positive(int64_t(1), int64_t(1) << 24), ranks(int64_t(1), int64_t(1) << 20);
   app.add_option("INPUT", request.input, "Folder with config.json, or a module with ranks");
-  app.add_option("--schedule", schedule, "1f1b, zb1p, dualpipe (with INPUT the default; zb1p where pp is odd) or dualpipev");
+  app.add_option("--schedule", schedule, "Order of the pipeline's chunks; with INPUT by default dualpipe, or zb1p where pp is odd")
+      ->type_name("1f1b|zb1p|dualpipe|dualpipev");
   auto *pp = app.add_option("--pp", layout.pp, "Pipeline ranks; with INPUT by default 16")
                  ->check(CLI::Range(int64_t(0), int64_t(1) << 20));
   auto *microBatches =
@@ -50,28 +51,30 @@ int main(int argc, char **argv) {
       ->capture_default_str()
       ->excludes(microBatches);
   job->add_option("--split", split,
-                  "balanced: stages of equal work, as hadal-compile cuts them; even: of equally many layers")
+                  "How layers fall into stages. balanced: equal work, as hadal-compile cuts them; even: equally many layers")
       ->check(CLI::IsMember({"balanced", "even"}))
       ->capture_default_str();
   job->add_option("--sequence", layout.sequence, "Tokens of a sequence")->check(positive)->capture_default_str();
   job->add_option("--micro-batch", layout.microBatch, "Sequences of a micro-batch")
       ->check(positive)
       ->capture_default_str();
-  job->add_option("--precision", precision, "fp8 or bf16: what products are computed in")
+  job->add_option("--precision", precision, "What products are computed in")
       ->check(CLI::IsMember({"fp8", "bf16"}))
       ->capture_default_str();
-  job->add_option("--compare", request.compare, "schedules or layouts: a table of plans")
+  job->add_option("--compare", request.compare, "Print a table of plans")
       ->check(CLI::IsMember({"schedules", "layouts"}));
   job->add_flag("--json", request.json, "Print one line of JSON");
   job->add_option("--trace", request.trace, "Write the simulated step as a Perfetto trace");
 
   auto *alone = app.add_option_group("Without INPUT");
   alone->add_flag("--order", orders.order, "Print each rank's chunks in order");
-  alone->add_flag("--timeline", orders.timeline, "Print a drawing: a row a rank, a column a unit of time");
+  alone->add_flag("--timeline", orders.timeline, "Print a drawing: one row for each rank, one column for each unit of time");
   alone->add_option("--costs", orders.costs, "What chunks take: forward, input gradient, weight gradient, and a pair")
       ->delimiter(',')
       ->expected(1, 4);
-  app.set_version_flag("--version", HADAL_VERSION);
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.get_help_ptr()->description("Print this help and exit");
+  app.set_version_flag("--version", HADAL_VERSION, "Print the version and exit");
   app.failure_message([](const CLI::App *, const CLI::Error &error) {
     return std::string("hadal-plan: ") + error.what() + " (see hadal-plan --help)\n";
   });

@@ -1,12 +1,15 @@
 //===- hadal-run.cpp - runs module files --------------------------------===//
 //
-// Exit status 0, or 1 with one line on stderr: a wrong use, a bad file, a machine that does not fit the module.
+// Exit status 0, or 1 with one line on stderr: a wrong use, a bad file, a machine that does not fit the module. 128 + N when
+// signal N stopped it (StopSignal.h).
 //
 //===--------------------------------------------------------------------===//
 
 #include "runtime/comm/MpiComm.h"
+#include "tools/Help.h"
 #include "tools/NumberWithin.h"
 #include "tools/run/Commands.h"
+#include "tools/run/StopSignal.h"
 
 #include <CLI/CLI.hpp>
 
@@ -45,21 +48,26 @@ void addCommon(CLI::App &command, SessionOptions &options, bool carriesModule, b
 /// Options of commands that run on many ranks.
 void addJob(CLI::App &command, JobOptions &options) {
   command.add_option("--rank-timeout", options.rankTimeout, "Seconds that a rank waits for another before all stop")
+      ->group(kRankOptions)
       ->check(numberWithin(0.1, 1e6))
       ->capture_default_str();
   command.add_option("--link-delay-us", options.linkDelayUs, "Microseconds that every message between ranks is held back, for measurements")
+      ->group(kRankOptions)
       ->check(CLI::Range(int64_t(0), int64_t(1) << 30));
 }
 
 void addMicroBatches(CLI::App &command, int64_t &microBatches) {
   command.add_option("--micro-batches", microBatches,
-                     "Over ranks: batches that a rank's rows are split into; of 2, one computes while the other waits for experts")
+                     "Batches that a rank's rows are split into; of 2, one computes while the other waits for experts")
+      ->group(kRankOptions)
       ->check(CLI::Range(1, 2))
       ->capture_default_str();
 }
 
 void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand("generate", "Continue a prompt, or rows of token ids");
+  command->footer("  hadal-run generate m.hadal --weights model --prompt \"In the beginning\"\n"
+                  "  hadal-run generate m.hadal --weights model --input rows.safetensors -o out.safetensors");
   GenerateOptions &options = chosen.generate;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
   auto *source = command->add_option_group("prompt")->require_option(1);
@@ -71,6 +79,12 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
       ->capture_default_str();
   command->add_option("--temperature", generation.sampling.temperature, "0 takes the likeliest token")
       ->check(numberWithin(0.0, 1e6))
+      ->capture_default_str();
+  command->add_option("--top-k", generation.sampling.topK, "Draw from so many likeliest tokens; 0: from all")
+      ->check(CLI::Range(0, 1 << 30))
+      ->capture_default_str();
+  command->add_option("--min-p", generation.sampling.minP, "Draw from tokens at least so many times as likely as the likeliest")
+      ->check(numberWithin(0.0, 1.0))
       ->capture_default_str();
   command->add_option("--top-p", generation.sampling.topP, "Draw from the likeliest tokens that reach this probability")
       ->check(numberWithin(1e-6, 1.0))
@@ -87,6 +101,7 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
 
 void addLogits(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand("logits", "Logits of every position of rows of token ids");
+  command->footer("  hadal-run logits m.hadal --weights model --input rows.safetensors -o logits.safetensors");
   LogitsCommandOptions &options = chosen.logits;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
   command->add_option("--input", options.input, "Safetensors file with input_ids [B, T]")->required();
@@ -102,6 +117,7 @@ void addLogits(CLI::App &app, Chosen &chosen, bool carriesModule) {
 
 void addScore(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand("score", "Mean negative log-likelihood per token of a text, and perplexity");
+  command->footer("  hadal-run score m.hadal --weights model --text val.txt");
   ScoreOptions &options = chosen.score;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
   command->add_option("--text", options.text, "Text file")->required();
@@ -113,6 +129,7 @@ void addScore(CLI::App &app, Chosen &chosen, bool carriesModule) {
 
 void addGradients(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand("gradients", "Loss and gradients of a training module's parameters on rows of token ids");
+  command->footer("  hadal-run gradients t.hadal --weights model --input rows.safetensors -o grads.safetensors");
   GradientsOptions &options = chosen.gradients;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
   command->add_option("--input", options.input, "Safetensors file with input_ids [B, T], and labels [B, T] where -100 predicts nothing")->required();
@@ -125,6 +142,9 @@ void addGradients(CLI::App &app, Chosen &chosen, bool carriesModule) {
 /// Options of the data, the optimizer and the run's files.
 void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand("train", "Train a model on text, or on rows of token ids");
+  command->footer("  hadal-run train t.hadal --init-seed 1 --data train.txt --tokenizer model --steps 1000 --checkpoint-dir out\n"
+                  "  hadal-run train t.hadal --data train.txt --tokenizer model --steps 2000 --checkpoint-dir out --resume out\n"
+                  "  mpirun -n 8 hadal-run train t8.hadal --init-seed 1 --data train.txt --tokenizer model --steps 1000");
   TrainOptions &options = chosen.train;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/false);
   command->add_option("--init-seed", options.initSeed, "Draw the first weights from this seed, instead of --weights");
@@ -163,7 +183,12 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command->add_option("--checkpoint-dir", options.checkpointDir, "Folder for checkpoints, the last step's included");
   command->add_option("--checkpoint-every", options.checkpointEvery, "Steps from one checkpoint to the next")->check(count);
   command->add_option("--keep", options.keep, "Checkpoints to keep, the newest (default: all)")->check(count);
-  command->add_option("--resume", options.resume, "Go on from the newest checkpoint in this folder");
+  command->add_option("--checkpoint-dtype", options.checkpointDtype,
+                      "Of the weights in checkpoints: float32; bfloat16: half as large, for serving (a run goes on bit for bit all the same)")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, ElementType>{
+          {"float32", ElementType::F32}, {"f32", ElementType::F32}, {"bfloat16", ElementType::BF16}, {"bf16", ElementType::BF16}}))
+      ->default_str("float32");
+  command->add_option("--resume", options.resume, "Go on from the newest checkpoint in this folder, or from this checkpoint");
   addJob(*command, options.job);
   command->add_option("--html", options.html, "Write a page with the run's curves");
   command->add_option("--stats", options.stats, "Write the run's figures as a line of JSON (- for stderr)");
@@ -172,6 +197,7 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
 
 void addCall(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand("call", "Call one function of a module made from a .mlir file");
+  command->footer("  hadal-run call f.hadal @f --input in.safetensors -o out.safetensors");
   CallOptions &options = chosen.call;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/false);
   command->add_option("FUNCTION", options.function, "Name of the function, as @name")->required();
@@ -196,7 +222,9 @@ int runMain(int argc, char **argv, const std::string &program) {
   CLI::App app(carriesModule ? "A model compiled by hadal. Its weights stay in their checkpoint: give --weights DIR."
                              : "Runs modules that hadal-compile wrote.",
                program);
-  app.set_version_flag("--version", HADAL_VERSION);
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.get_help_ptr()->description("Print this help and exit");
+  app.set_version_flag("--version", HADAL_VERSION, "Print the version and exit");
   app.require_subcommand(1);
   app.failure_message([&](const CLI::App *, const CLI::Error &error) {
     return program + ": " + error.what() + " (see " + program + " --help)\n";
@@ -217,13 +245,14 @@ int runMain(int argc, char **argv, const std::string &program) {
     return app.exit(error) == 0 ? 0 : 1;
   }
   Status status = chosen.command(std::move(*carried));
-  return status.ok() ? 0 : fail(status.error().message);
+  return status.ok() ? StopSignal::exitStatus() : fail(status.error().message);
 }
 
 } // namespace
 
 int main(int argc, char **argv) {
   std::string program = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "hadal-run";
+  StopSignal::install();
   try {
     return runMain(argc, argv, program);
   } catch (const std::bad_alloc &) {

@@ -29,8 +29,9 @@ LogicalResult RouteOp::verify() {
   int64_t groups = static_cast<int64_t>(getGroups()), limit = static_cast<int64_t>(getGroupLimit());
   int64_t topK = static_cast<int64_t>(getTopK());
   NamedSizes sizes(*this, {"T"});
-  if (failed(sizes.match("logits", getLogits(), {"T", "E"})) || // C1
-      failed(sizes.match("bias", getBias(), {"E"})))            // C2
+  if (failed(sizes.match("logits", getLogits(), {"T", "E"}))) // C1
+    return failure();
+  if (getBias() && failed(sizes.match("bias", getBias(), {"E"}))) // C2
     return failure();
   if (topK < 1)
     return emitOpError() << "wants top_k (" << topK << ") to be at least 1"; // C3
@@ -50,7 +51,7 @@ LogicalResult RouteOp::verify() {
   if (topK > limit * (experts / groups))
     return emitOpError() << "wants top_k (" << topK << ") to be at most group_limit * E / groups ("
                          << limit * (experts / groups) << ")"; // C10
-  if (limit < groups && experts / groups < 2)
+  if (limit < groups && experts / groups < 2 && !getGroupMaximum())
     return emitOpError() << "wants E / groups (" << experts / groups
                          << ") to be at least 2 where group_limit is below groups"; // C11
   if (!getScale().isFinite())
@@ -364,6 +365,9 @@ LogicalResult BalanceLossOp::verify() {
     return emitOpError() << "wants top_k (" << topK << ") to be in 1 .. E (" << sizes["E"] << ")"; // C3
   if (failed(sizes.match("loss", getLoss(), {"S"})) ||                                             // C4
       failed(sizes.match("fractions", getFractions(), {"S", "E"})))                                // C5
+    return failure();
+  sizes.set("K", topK);
+  if (getExperts() && failed(sizes.match("experts", getExperts(), {"T", "K"}))) // C6
     return failure();
   return success();
 }

@@ -27,21 +27,24 @@ class Moe_Op<string mnemonic, list<Trait> traits = []>
   let hasVerifier = 1;
 }
 
-def RouteOp : Moe_Op<"route"> {
+def RouteOp : Moe_Op<"route", [AttrSizedOperandSegments]> {
   let summary = "choose top_k experts a token within the best groups";
   let description = [{
-    `logits` [T, E]: s = sigmoid(logits) are the affinities. `bias` [E] moves the choice, never the weight: b = s + bias.
-    A group is E / groups consecutive experts; its score is the sum of its two largest b. The `group_limit` best groups stay
-    in play (with group_limit == groups that is all of them, and no score is needed), and of their experts the `top_k` with the
-    largest b are chosen. Ties in either choice take the lower id. With `forced` [T, K] the choice is given instead.
+    `logits` [T, E]: s = sigmoid(logits) are the affinities, or with `softmax` each row's softmax. `bias` [E] moves the choice,
+    never the weight: b = s + bias, and b = s without it.
+    A group is E / groups consecutive experts; its score is the sum of its two largest b, or with `group_maximum` its largest.
+    The `group_limit` best groups stay in play (with group_limit == groups that is all of them, and no score is needed), and of
+    their experts the `top_k` with the largest b are chosen. Ties in either choice take the lower id. With `forced` [T, K] the
+    choice is given instead.
     The weight of a choice is its s; with `normalize` divided by (the row's sum of chosen s + 1e-20); then times `scale`.
     Returns `weights` [T, K] and `experts` [T, K] i32, a row's ids ascending, or as `forced` gives them.
-    Source: DeepSeek-V3, arXiv:2412.19437, §2.1.2, eq. 12-16 and "node-limited routing".
+    Source: DeepSeek-V3, arXiv:2412.19437, §2.1.2, eq. 12-16 and "node-limited routing"; with softmax and group_maximum
+    DeepSeek-V2, arXiv:2405.04434, §2.2.1-2.2.2.
 
     (C1) `logits` is [T, E], E static.  (C2) `bias` is [E].  (C3) `top_k` >= 1.  (C4) `weights` is [T, K], K = `top_k`.
     (C5) `experts` is [T, K].  (C6) `forced` is [T, K].  (C7) `groups` >= 1.  (C8) E is a multiple of `groups`.
     (C9) 1 <= `group_limit` <= `groups`.  (C10) `top_k` <= `group_limit` * E / `groups`.
-    (C11) E / `groups` >= 2 where `group_limit` < `groups`: a group's score takes two experts.
+    (C11) E / `groups` >= 2 where `group_limit` < `groups` and a group's score takes two experts.
     (C12) `scale` is finite.
 
     ```mlir
@@ -49,15 +52,18 @@ def RouteOp : Moe_Op<"route"> {
         : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
     %w, %e = moe.route %logits, %bias forced(%given : tensor<?x4xi32>) {...}
         : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
+    %w, %e = moe.route %logits {softmax, group_maximum, groups = 4 : i64, group_limit = 2 : i64, top_k = 4 : i64, normalize = false,
+        scale = 16.0 : f32} : tensor<?x16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
     ```
   }];
-  let arguments = (ins TensorOfRank<2, [F32]>:$logits, TensorOfRank<1, [F32]>:$bias,
+  let arguments = (ins TensorOfRank<2, [F32]>:$logits, Optional<TensorOfRank<1, [F32]>>:$bias,
                        Optional<TensorOfRank<2, [I32]>>:$forced,
-                       I64Attr:$groups, I64Attr:$group_limit, I64Attr:$top_k, BoolAttr:$normalize, F32Attr:$scale);
+                       I64Attr:$groups, I64Attr:$group_limit, I64Attr:$top_k, BoolAttr:$normalize, F32Attr:$scale,
+                       UnitAttr:$softmax, UnitAttr:$group_maximum);
   let results = (outs TensorOfRank<2, [F32]>:$weights, TensorOfRank<2, [I32]>:$experts);
   let assemblyFormat = [{
-    $logits `,` $bias (`forced` `(` $forced^ `:` type($forced) `)`)? attr-dict `:`
-    type($logits) `,` type($bias) `->` type($weights) `,` type($experts)
+    $logits (`,` $bias^)? (`forced` `(` $forced^ `:` type($forced) `)`)? attr-dict `:`
+    type($logits) (`,` type($bias)^)? `->` type($weights) `,` type($experts)
   }];
 }
 
@@ -231,7 +237,7 @@ def GroupedMatmulOp : Moe_Op<"grouped_matmul"> {
         : tensor<?x24xf32>, tensor<16x24x64xf32>, tensor<17xi32>, tensor<16xi32> -> tensor<?x64xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<3, [F32, BF16]>:$weights,
+  let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<3, [F32, BF16, F16]>:$weights,
                        TensorOfRank<1, [I32]>:$offsets, TensorOfRank<1, [I32]>:$active,
                        Optional<TensorOfRank<1, [I32]>>:$source, UnitAttr:$transpose);
   let results = (outs TensorOfRank<2, [F32]>:$result);
@@ -332,11 +338,12 @@ def CombineGradOp : Moe_Op<"combine_grad", [
 def RouteGradOp : Moe_Op<"route_grad", [AllTypesMatch<["logits", "logits_grad"]>]> {
   let summary = "adjoint of moe.route's weights";
   let description = [{
-    `logits` [T, E], `normalize` and `scale` as in `moe.route`; `experts` [T, K] i32 its choice, which is constant; `gradient`
-    [T, K] the gradient of its weights. Returns `logits_grad` [T, E], zero where an expert is not chosen. With s = sigmoid(logits)
-    and S the row's sum of chosen s + 1e-20: s_k's gradient is scale * (gradient[k] - sum_j gradient[j] * s_j / S) / S with
-    `normalize`, scale * gradient[k] without; a logit's is that times s * (1 - s). An expert chosen twice gets both.
-    Source: the adjoint of DeepSeek-V3, arXiv:2412.19437, §2.1.2, eq. 13-15.
+    `logits` [T, E], `normalize`, `scale` and `softmax` as in `moe.route`; `experts` [T, K] i32 its choice, which is constant;
+    `gradient` [T, K] the gradient of its weights. Returns `logits_grad` [T, E]. With the affinities s and S the row's sum of
+    chosen s + 1e-20: s_k's gradient d_k is scale * (gradient[k] - sum_j gradient[j] * s_j / S) / S with `normalize`,
+    scale * gradient[k] without, and 0 where an expert is not chosen; an expert chosen twice gets both. A logit's gradient is
+    d * s * (1 - s), or with `softmax` s * (d - sum_j d_j * s_j), which is not zero for the others.
+    Source: the adjoint of DeepSeek-V3, arXiv:2412.19437, §2.1.2, eq. 13-15, and of DeepSeek-V2, arXiv:2405.04434, eq. 20-22.
 
     (C1) `logits` is [T, E], E static.  (C2) `experts` is [T, K], K static.  (C3) `gradient` is [T, K].  (C4) `scale` is finite.
 
@@ -346,7 +353,7 @@ def RouteGradOp : Moe_Op<"route_grad", [AllTypesMatch<["logits", "logits_grad"]>
     ```
   }];
   let arguments = (ins TensorOfRank<2, [F32]>:$logits, TensorOfRank<2, [I32]>:$experts, TensorOfRank<2, [F32]>:$gradient,
-                       BoolAttr:$normalize, F32Attr:$scale);
+                       BoolAttr:$normalize, F32Attr:$scale, UnitAttr:$softmax);
   let results = (outs TensorOfRank<2, [F32]>:$logits_grad);
   let assemblyFormat = [{
     $logits `,` $experts `,` $gradient attr-dict `:` type($logits) `,` type($experts) `,` type($gradient) `->` type($logits_grad)
@@ -356,34 +363,40 @@ def RouteGradOp : Moe_Op<"route_grad", [AllTypesMatch<["logits", "logits_grad"]>
 def BalanceLossOp : Moe_Op<"balance_loss"> {
   let summary = "sequence-wise balance loss";
   let description = [{
-    `logits` [T, E], s = sigmoid(logits). `offsets` [S+1] i32, ascending from 0 to T: sequence q is rows offsets[q] ..
-    offsets[q+1]-1, T_q of them. Returns `fractions` [S, E]: E / (top_k * T_q) times the number of the sequence's tokens whose
-    `top_k` largest s (without bias and without groups; ties take the lower id) hold the expert; and `loss` [S]: the sum over
-    experts of fraction * P, P the sequence's mean of s_e / sum_j s_j. A sequence without tokens has zeros.
-    Source: DeepSeek-V3, arXiv:2412.19437, §2.1.2, eq. 17-20; its factor alpha is the caller's.
+    `logits` [T, E], s = sigmoid(logits), or with `softmax` each row's softmax. `offsets` [S+1] i32, ascending from 0 to T:
+    sequence q is rows offsets[q] .. offsets[q+1]-1, T_q of them. Returns `fractions` [S, E]: E / (top_k * T_q) times the number
+    of the sequence's tokens that choose the expert: whose `top_k` largest s (without bias and without groups; ties take the
+    lower id) hold it, or whose row of `experts` [T, K] names it; and `loss` [S]: the sum over experts of fraction * P, P the
+    sequence's mean of s_e / sum_j s_j. A sequence without tokens has zeros.
+    Source: DeepSeek-V3, arXiv:2412.19437, §2.1.2, eq. 17-20; with `experts`, the choice that was made, DeepSeek-V2,
+    arXiv:2405.04434, eq. 23-25. The factor alpha is the caller's.
 
     (C1) `logits` is [T, E], E static.  (C2) `offsets` is [S+1].  (C3) 1 <= `top_k` <= E.  (C4) `loss` is [S].
-    (C5) `fractions` is [S, E].
+    (C5) `fractions` is [S, E].  (C6) `experts` is [T, K], K = `top_k`.
 
     ```mlir
     %loss, %fractions = moe.balance_loss %logits, %offsets {top_k = 4 : i64}
         : tensor<?x16xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x16xf32>
+    %loss, %fractions = moe.balance_loss %logits, %offsets chosen(%experts : tensor<?x4xi32>) {softmax, top_k = 4 : i64}
+        : tensor<?x16xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x16xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank<2, [F32]>:$logits, TensorOfRank<1, [I32]>:$offsets, I64Attr:$top_k);
+  let arguments = (ins TensorOfRank<2, [F32]>:$logits, TensorOfRank<1, [I32]>:$offsets,
+                       Optional<TensorOfRank<2, [I32]>>:$experts, I64Attr:$top_k, UnitAttr:$softmax);
   let results = (outs TensorOfRank<1, [F32]>:$loss, TensorOfRank<2, [F32]>:$fractions);
   let assemblyFormat = [{
-    $logits `,` $offsets attr-dict `:` type($logits) `,` type($offsets) `->` type($loss) `,` type($fractions)
+    $logits `,` $offsets (`chosen` `(` $experts^ `:` type($experts) `)`)? attr-dict `:` type($logits) `,` type($offsets) `->` type($loss) `,` type($fractions)
   }];
 }
 
 def BalanceLossGradOp : Moe_Op<"balance_loss_grad", [AllTypesMatch<["logits", "logits_grad"]>]> {
   let summary = "adjoint of moe.balance_loss";
   let description = [{
-    `logits`, `offsets` as in `moe.balance_loss`; `fractions` [S, E] its second result, constants; `gradient` [S] the gradient of
-    its loss. Returns `logits_grad` [T, E]: for a token of sequence q, with s = sigmoid(logits), Z = sum_j s_j and
-    c = sum_j fractions[q,j] * s_j / Z, gradient[q] / T_q * (fractions[q,e] - c) / Z * s_e * (1 - s_e).
-    Source: the adjoint of DeepSeek-V3, arXiv:2412.19437, §2.1.2, eq. 17-20.
+    `logits`, `offsets`, `softmax` as in `moe.balance_loss`; `fractions` [S, E] its second result, constants; `gradient` [S] the
+    gradient of its loss. Returns `logits_grad` [T, E]: for a token of sequence q, with the affinities s, Z = sum_j s_j and
+    c = sum_j fractions[q,j] * s_j / Z, gradient[q] / T_q * (fractions[q,e] - c) / Z times s_e * (1 - s_e), or with `softmax`,
+    where Z is 1, times s_e.
+    Source: the adjoint of DeepSeek-V3, arXiv:2412.19437, §2.1.2, eq. 17-20, and of DeepSeek-V2, arXiv:2405.04434, eq. 23-25.
 
     (C1) `logits` is [T, E], E static.  (C2) `offsets` is [S+1].  (C3) `fractions` is [S, E].  (C4) `gradient` is [S].
 
@@ -393,7 +406,7 @@ def BalanceLossGradOp : Moe_Op<"balance_loss_grad", [AllTypesMatch<["logits", "l
     ```
   }];
   let arguments = (ins TensorOfRank<2, [F32]>:$logits, TensorOfRank<1, [I32]>:$offsets, TensorOfRank<2, [F32]>:$fractions,
-                       TensorOfRank<1, [F32]>:$gradient);
+                       TensorOfRank<1, [F32]>:$gradient, UnitAttr:$softmax);
   let results = (outs TensorOfRank<2, [F32]>:$logits_grad);
   let assemblyFormat = [{
     $logits `,` $offsets `,` $fractions `,` $gradient attr-dict `:`

@@ -134,7 +134,8 @@ static LogicalResult route(Operation *owner, Adjoints &adjoints) {
   if (adjoints.wants(op.getLogits()))
     adjoints.add(op.getLogits(),
                  moe::RouteGradOp::create(adjoints.b, op.getLogits().getType(), op.getLogits(), op.getExperts(),
-                                          adjoints.of(op.getWeights()), op.getNormalizeAttr(), op.getScaleAttr()));
+                                          adjoints.of(op.getWeights()), op.getNormalizeAttr(), op.getScaleAttr(),
+                                          op.getSoftmaxAttr()));
   return success();
 }
 
@@ -143,7 +144,8 @@ static LogicalResult balanceLoss(Operation *owner, Adjoints &adjoints) {
   auto op = cast<moe::BalanceLossOp>(owner);
   if (Value gradient = adjoints.of(op.getLoss()))
     adjoints.add(op.getLogits(), moe::BalanceLossGradOp::create(adjoints.b, op.getLogits().getType(), op.getLogits(),
-                                                                op.getOffsets(), op.getFractions(), gradient));
+                                                                op.getOffsets(), op.getFractions(), gradient,
+                                                                op.getSoftmaxAttr()));
   return success();
 }
 

@@ -19,22 +19,37 @@ namespace {
 struct AddSampling : public hadal::impl::ExecAddSamplingBase<AddSampling> {
   using ExecAddSamplingBase::ExecAddSamplingBase;
 
+  /// Sizes of a port: constants, or one of these.
+  enum Size : int64_t { Rows = -1, RowsPlusOne = -2, Further = -3 /* the program's second register */ };
   struct Port {
     StringRef name;
-    bool wide; ///< [rows, vocabulary] rather than [rows]
+    SmallVector<int64_t> shape;
     Type element;
-    bool output;
+    bool isOutput = false;
   };
 
-  /// A program of one launch over rows, and its kernel, whose body is written by `row`.
-  void program(StringRef name, ArrayRef<Port> ports, int64_t scratchBytes, function_ref<void(KernelBuilder &, func::FuncOp, Value)> row) {
+  /// A program of one launch over rows, and its kernel, whose body is written by `row`. `further`: a register beside "rows".
+  void program(StringRef name, ArrayRef<Port> ports, int64_t scratchBytes, function_ref<void(KernelBuilder &, func::FuncOp, Value)> row,
+               StringRef further = "") {
     MLIRContext *context = &getContext();
     KernelBuilder b(getOperation().getLoc(), vectorShapeFor(lanes));
     b.setInsertionPointToEnd(getOperation().getBody());
+    unsigned registers = further.empty() ? 1 : 2;
+    auto sizeOf = [&](int64_t size) -> AffineExpr {
+      AffineExpr rows = b.getAffineSymbolExpr(0);
+      return size == Rows ? rows : size == RowsPlusOne ? rows + 1 : size == Further ? b.getAffineSymbolExpr(1) : b.getAffineConstantExpr(size);
+    };
     SmallVector<Type> types;
-    for (const Port &port : ports)
-      types.push_back(port.wide ? MemRefType::get({ShapedType::kDynamic, vocabulary}, port.element)
-                                : MemRefType::get({ShapedType::kDynamic}, port.element));
+    SmallVector<AffineMap> scalars; // each dynamic size of the kernel's memrefs, in order
+    for (const Port &port : ports) {
+      SmallVector<int64_t> dims;
+      for (int64_t size : port.shape) {
+        dims.push_back(size < 0 ? ShapedType::kDynamic : size);
+        if (size < 0)
+          scalars.push_back(AffineMap::get(0, registers, sizeOf(size), context));
+      }
+      types.push_back(MemRefType::get(dims, port.element));
+    }
     types.append({b.getIndexType(), b.getIndexType(), MemRefType::get({ShapedType::kDynamic}, b.getI8Type())});
     auto kernel = func::FuncOp::create(b, (name + "_rows").str(), b.getFunctionType(types, {}));
     kernel.setPrivate();
@@ -42,24 +57,25 @@ struct AddSampling : public hadal::impl::ExecAddSamplingBase<AddSampling> {
     kernel->setAttr(kLoweredAttr, b.getUnitAttr());
     kernel->setAttr("exec.bindings", b.getI64IntegerAttr(ports.size()));
     kernel->setAttr(kScratchAttr, b.getI64IntegerAttr(scratchBytes));
-    kernel->setAttr(kTasksAttr, AffineMapAttr::get(AffineMap::get(0, ports.size(), b.getAffineSymbolExpr(0), context)));
+    kernel->setAttr(kTasksAttr, AffineMapAttr::get(AffineMap::get(0, scalars.size(), b.getAffineSymbolExpr(0), context)));
     b.setInsertionPointToEnd(kernel.addEntryBlock());
     b.loop(kernel.getArgument(ports.size()), kernel.getArgument(ports.size() + 1), 1, [&](Value r) { row(b, kernel, r); });
     func::ReturnOp::create(b);
 
     b.setInsertionPointToEnd(getOperation().getBody());
-    auto program = exec::ProgramOp::create(b, name, b.getStrArrayAttr({"rows"}));
+    SmallVector<StringRef> names{"rows"};
+    if (registers == 2)
+      names.push_back(further);
+    auto program = exec::ProgramOp::create(b, name, b.getStrArrayAttr(names));
     b.setInsertionPointToEnd(&program.getBody().emplaceBlock());
     SmallVector<Value> buffers;
-    AffineExpr rows = b.getAffineSymbolExpr(0);
     for (const Port &port : ports) {
-      SmallVector<AffineExpr> shape{rows};
-      if (port.wide)
-        shape.push_back(b.getAffineConstantExpr(vocabulary));
-      buffers.push_back(exec::ArgumentOp::create(b, exec::BufferType::get(context), port.name, AffineMap::get(0, 1, shape, context),
-                                                 port.element, port.output));
+      SmallVector<AffineExpr> shape;
+      for (int64_t size : port.shape)
+        shape.push_back(sizeOf(size));
+      buffers.push_back(exec::ArgumentOp::create(b, exec::BufferType::get(context), port.name, AffineMap::get(0, registers, shape, context),
+                                                 port.element, port.isOutput));
     }
-    SmallVector<AffineMap> scalars(ports.size(), AffineMap::get(0, 1, rows, context));
     exec::LaunchOp::create(b, kernel.getSymName(), buffers, b.getAffineMapArrayAttr(scalars), ArrayAttr(), ArrayAttr(), AffineMapAttr(),
                            IntegerAttr());
   }
@@ -79,7 +95,7 @@ struct AddSampling : public hadal::impl::ExecAddSamplingBase<AddSampling> {
 
   void argmax() {
     Builder t(&getContext());
-    program("argmax", {{"logits", true, t.getF32Type(), false}, {"token_ids", false, t.getI32Type(), true}}, 0,
+    program("argmax", {{"logits", {Rows, vocabulary}, t.getF32Type()}, {"token_ids", {Rows}, t.getI32Type(), true}}, 0,
             [&](KernelBuilder &b, func::FuncOp k, Value r) {
               Value logits = k.getArgument(0);
               Values best = b.carry(b.index(1), b.index(vocabulary), 1, {b.i32(0), b.load(logits, {r, b.index(0)})},
@@ -91,52 +107,157 @@ struct AddSampling : public hadal::impl::ExecAddSamplingBase<AddSampling> {
             });
   }
 
+  /// The logarithm of the row's sum of exp(logit - most), in f64 on the way: a vocabulary is long.
+  Value logSum(KernelBuilder &b, Value logits, Value r, Value most) {
+    Value mostAll = b.splat(most, lanes);
+    int64_t whole = vocabulary / lanes * lanes;
+    auto wide = [&](Value v) { return Value(arith::ExtFOp::create(b, b.vectorOf(lanes, b.getF64Type()), v)); };
+    Value total = b.carry(b.index(0), b.index(whole), lanes, {b.zeros(b.vectorOf(lanes, b.getF64Type()))}, [&](Value i, Values s) {
+      return Values{b.addf(s[0], wide(math::ExpOp::create(b, b.subf(b.loadVector(logits, {r, i}, lanes), mostAll))))};
+    })[0];
+    Value sum = vector::ReductionOp::create(b, vector::CombiningKind::ADD, total);
+    sum = b.carry(b.index(whole), b.index(vocabulary), 1, {sum}, [&](Value i, Values s) {
+      Value e = math::ExpOp::create(b, b.subf(b.load(logits, {r, i}), most));
+      return Values{b.addf(s[0], arith::ExtFOp::create(b, b.getF64Type(), e))};
+    })[0];
+    return math::LogOp::create(b, arith::TruncFOp::create(b, b.getF32Type(), sum));
+  }
+
   void nll() {
     Builder t(&getContext());
-    program("nll", {{"logits", true, t.getF32Type(), false}, {"targets", false, t.getI32Type(), false}, {"nll", false, t.getF32Type(), true}},
-            0, [&](KernelBuilder &b, func::FuncOp k, Value r) {
-              Value logits = k.getArgument(0), most = largest(b, logits, r), mostAll = b.splat(most, lanes);
-              int64_t whole = vocabulary / lanes * lanes;
-              // In f64: a vocabulary is long.
-              auto wide = [&](Value v) { return Value(arith::ExtFOp::create(b, b.vectorOf(lanes, b.getF64Type()), v)); };
-              Value total = b.carry(b.index(0), b.index(whole), lanes, {b.zeros(b.vectorOf(lanes, b.getF64Type()))}, [&](Value i, Values s) {
-                return Values{b.addf(s[0], wide(math::ExpOp::create(b, b.subf(b.loadVector(logits, {r, i}, lanes), mostAll))))};
-              })[0];
-              Value sum = vector::ReductionOp::create(b, vector::CombiningKind::ADD, total);
-              sum = b.carry(b.index(whole), b.index(vocabulary), 1, {sum}, [&](Value i, Values s) {
-                Value e = math::ExpOp::create(b, b.subf(b.load(logits, {r, i}), most));
-                return Values{b.addf(s[0], arith::ExtFOp::create(b, b.getF64Type(), e))};
-              })[0];
+    program("nll",
+            {{"logits", {Rows, vocabulary}, t.getF32Type()}, {"targets", {Rows}, t.getI32Type()}, {"nll", {Rows}, t.getF32Type(), true}}, 0,
+            [&](KernelBuilder &b, func::FuncOp k, Value r) {
+              Value logits = k.getArgument(0), most = largest(b, logits, r), rest = logSum(b, logits, r, most);
               Value target = b.load(logits, {r, b.toIndex(b.load(k.getArgument(1), {r}))});
-              Value logSum = math::LogOp::create(b, arith::TruncFOp::create(b, b.getF32Type(), sum));
-              b.store(b.addf(b.subf(most, target), logSum), k.getArgument(2), {r});
+              b.store(b.addf(b.subf(most, target), rest), k.getArgument(2), {r});
             });
   }
 
-  /// Scratch holds exp((logit - max) / temperature). The nucleus is found by bisecting the bits of a threshold: the largest
-  /// threshold whose tokens reach top_p of the total. Tokens above it are in, those equal to it join by ascending id until top_p
-  /// is reached. Then one walk by ascending id finds where uniform * (the nucleus's total) falls.
+  /// Logarithms of probabilities: of the token that was chosen, and of the `top` likeliest, likeliest first, lower ids first among
+  /// equals. Each of these is the best that comes after the one before it in that order.
+  void logProbabilities() {
+    Builder t(&getContext());
+    Type f32 = t.getF32Type(), i32 = t.getI32Type();
+    program("log_probabilities",
+            {{"logits", {Rows, vocabulary}, f32},
+             {"token_ids", {Rows}, i32},
+             {"log_probability", {Rows}, f32, true},
+             {"top_ids", {Rows, Further}, i32, true},
+             {"top_log_probabilities", {Rows, Further}, f32, true}},
+            0,
+            [&](KernelBuilder &b, func::FuncOp k, Value r) {
+              Value logits = k.getArgument(0), most = largest(b, logits, r), rest = logSum(b, logits, r, most);
+              auto logarithm = [&](Value logit) { return b.subf(b.subf(logit, most), rest); };
+              Value chosen = b.load(logits, {r, b.toIndex(b.load(k.getArgument(1), {r}))});
+              b.store(logarithm(chosen), k.getArgument(2), {r});
+              b.carry(b.index(0), b.dim(k.getArgument(3), 1), 1, {b.f32(INFINITY), b.i32(-1)}, [&](Value place, Values before) {
+                Values best = b.carry(b.index(0), b.index(vocabulary), 1, {b.f32(-INFINITY), b.i32(-1)}, [&](Value i, Values best) {
+                  Value x = b.load(logits, {r, i}), id = b.toI32(i);
+                  // After the one before: smaller, or as large with a higher id.
+                  Value isSmaller = b.greater(before[0], x);
+                  Value isEqual = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, before[0], x);
+                  Value isLeft = arith::OrIOp::create(b, isSmaller, arith::AndIOp::create(b, isEqual, b.less(before[1], id)));
+                  Value isFirst = b.less(best[1], b.i32(0)); // also a logit of minus infinity has a place
+                  Value wins = arith::AndIOp::create(b, isLeft, arith::OrIOp::create(b, isFirst, b.greater(x, best[0])));
+                  return Values{b.select(wins, x, best[0]), b.select(wins, id, best[1])};
+                });
+                b.store(best[1], k.getArgument(3), {r, place});
+                b.store(logarithm(best[0]), k.getArgument(4), {r, place});
+                return best;
+              });
+            },
+            "top");
+  }
+
+  /// The repetition penalty: logits of the tokens `seen` (row r's from offsets[r] on, each once) move away from being chosen again.
+  /// Source: Keskar et al., CTRL, arXiv:1909.05858, section 4.1, for negative logits as transformers has it.
+  void penalize() {
+    Builder t(&getContext());
+    Type f32 = t.getF32Type(), i32 = t.getI32Type();
+    program("penalize",
+            {{"logits", {Rows, vocabulary}, f32},
+             {"penalty", {Rows}, f32},
+             {"offsets", {RowsPlusOne}, i32},
+             {"seen", {Further}, i32},
+             {"penalized", {Rows, vocabulary}, f32, true}},
+            0,
+            [&](KernelBuilder &b, func::FuncOp k, Value r) {
+              Value logits = k.getArgument(0), penalty = b.load(k.getArgument(1), {r}), offsets = k.getArgument(2);
+              Value seen = k.getArgument(3), penalized = k.getArgument(4);
+              int64_t whole = vocabulary / lanes * lanes;
+              b.loop(0, whole, lanes, [&](Value i) { b.storeVector(b.loadVector(logits, {r, i}, lanes), penalized, {r, i}); });
+              b.loop(whole, vocabulary, 1, [&](Value i) { b.store(b.load(logits, {r, i}), penalized, {r, i}); });
+              Value first = b.toIndex(b.load(offsets, {r})), end = b.toIndex(b.load(offsets, {b.add(r, 1)}));
+              b.loop(first, end, 1, [&](Value i) {
+                Value id = b.toIndex(b.load(seen, {i})), x = b.load(logits, {r, id});
+                b.store(b.select(b.greater(b.f32(0), x), b.mulf(x, penalty), b.divf(x, penalty)), penalized, {r, id});
+              });
+            },
+            "seen_tokens");
+  }
+
+  /// The largest threshold, found bit by bit, for which `reaches` holds: `reaches` is true of 0 and false from some number on.
+  /// Non-negative floats compare like their bits. Without `wanted` it is 0, and nothing is computed.
+  Value largestThreshold(KernelBuilder &b, Value wanted, function_ref<Value(Value)> reaches) {
+    Value steps = b.select(wanted, b.index(31), b.index(0));
+    Value bits = b.carry(b.index(0), steps, 1, {b.i32(0)}, [&](Value step, Values bits) {
+      Value bit = arith::ShLIOp::create(b, b.i32(1), arith::SubIOp::create(b, b.i32(30), b.toI32(step)));
+      Value candidate = arith::OrIOp::create(b, bits[0], bit);
+      return Values{b.select(reaches(arith::BitcastOp::create(b, b.getF32Type(), candidate)), candidate, bits[0])};
+    })[0];
+    return arith::BitcastOp::create(b, b.getF32Type(), bits);
+  }
+
+  /// Zeroes all weights but the `k` largest; among equals the lower ids stay. Nothing is zeroed where k is the vocabulary or more.
+  void keepLargest(KernelBuilder &b, Value weights, Value k) {
+    Value isCut = b.less(k, b.i32(vocabulary)), last = b.select(isCut, b.index(vocabulary), b.index(0));
+    auto count = [&](Value threshold, arith::CmpFPredicate predicate) {
+      return b.carry(b.index(0), last, 1, {b.i32(0)}, [&](Value i, Values n) {
+        Value in = arith::CmpFOp::create(b, predicate, b.load(weights, {i}), threshold);
+        return Values{b.select(in, b.add(n[0], b.i32(1)), n[0])};
+      })[0];
+    };
+    auto atLeast = [&](Value threshold) {
+      return b.compare(arith::CmpIPredicate::sge, count(threshold, arith::CmpFPredicate::OGE), k);
+    };
+    Value threshold = largestThreshold(b, isCut, atLeast);
+    b.carry(b.index(0), last, 1, {count(threshold, arith::CmpFPredicate::OGT)}, [&](Value i, Values kept) {
+      Value w = b.load(weights, {i}), isAbove = b.greater(w, threshold);
+      Value isEqual = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, w, threshold);
+      Value joins = arith::AndIOp::create(b, isEqual, b.less(kept[0], k));
+      b.store(b.select(arith::OrIOp::create(b, isAbove, joins), w, b.f32(0)), weights, {i});
+      return Values{b.select(joins, b.add(kept[0], b.i32(1)), kept[0])};
+    });
+  }
+
+  /// Scratch holds the weights exp((logit - max) / temperature), of which the top_k largest stay. The nucleus is found by bisecting
+  /// the bits of a threshold: the largest threshold whose tokens reach top_p of the total. Tokens above it are in, those equal to
+  /// it join by ascending id until top_p is reached; of all these, weights from min_p times the largest on are chosen from. Then one
+  /// walk by ascending id finds where uniform * (their total) falls.
   void sample() {
     Builder t(&getContext());
-    Type f32 = t.getF32Type();
+    Type f32 = t.getF32Type(), i32 = t.getI32Type();
     int64_t scratchBytes = llvm::alignTo(vocabulary * 4, 64);
     program("sample",
-            {{"logits", true, f32, false}, {"temperature", false, f32, false}, {"top_p", false, f32, false},
-             {"uniform", false, f32, false}, {"token_ids", false, t.getI32Type(), true}},
+            {{"logits", {Rows, vocabulary}, f32}, {"temperature", {Rows}, f32}, {"top_k", {Rows}, i32}, {"top_p", {Rows}, f32},
+             {"min_p", {Rows}, f32}, {"uniform", {Rows}, f32}, {"token_ids", {Rows}, i32, true}},
             scratchBytes, [&](KernelBuilder &b, func::FuncOp k, Value r) {
-              Value logits = k.getArgument(0), scratch = k.getArgument(7);
+              Value logits = k.getArgument(0), scratch = k.getArgument(9);
               Type f64 = b.getF64Type();
               int64_t offset = 0;
               Value weights = b.scratchView(scratch, offset, {vocabulary}, f32);
               Value inverse = b.divf(b.f32(1), b.load(k.getArgument(1), {r})), most = largest(b, logits, r);
               auto widen = [&](Value v) { return Value(arith::ExtFOp::create(b, f64, v)); };
               Value last = b.index(vocabulary), zero = b.f64(0);
+              b.loop(b.index(0), last, 1, [&](Value i) {
+                b.store(math::ExpOp::create(b, b.mulf(b.subf(b.load(logits, {r, i}), most), inverse)), weights, {i});
+              });
+              keepLargest(b, weights, b.load(k.getArgument(2), {r}));
               Value total = b.carry(b.index(0), last, 1, {zero}, [&](Value i, Values s) {
-                Value w = math::ExpOp::create(b, b.mulf(b.subf(b.load(logits, {r, i}), most), inverse));
-                b.store(w, weights, {i});
-                return Values{b.addf(s[0], widen(w))};
+                return Values{b.addf(s[0], widen(b.load(weights, {i})))};
               })[0];
-              Value goal = b.mulf(total, widen(b.load(k.getArgument(2), {r})));
+              Value goal = b.mulf(total, widen(b.load(k.getArgument(3), {r}))), least = b.load(k.getArgument(4), {r});
               auto massFrom = [&](Value threshold, bool strict) {
                 return b.carry(b.index(0), last, 1, {zero}, [&](Value i, Values s) {
                   Value w = b.load(weights, {i});
@@ -144,15 +265,10 @@ struct AddSampling : public hadal::impl::ExecAddSamplingBase<AddSampling> {
                   return Values{b.select(in, b.addf(s[0], widen(w)), s[0])};
                 })[0];
               };
-              // Non-negative floats compare like their bits.
-              Value bits = b.carry(b.index(0), b.index(31), 1, {b.i32(0)}, [&](Value step, Values bits) {
-                Value bit = arith::ShLIOp::create(b, b.i32(1), arith::SubIOp::create(b, b.i32(30), b.toI32(step)));
-                Value candidate = arith::OrIOp::create(b, bits[0], bit);
-                Value mass = massFrom(arith::BitcastOp::create(b, f32, candidate), false);
-                Value reaches = arith::CmpFOp::create(b, arith::CmpFPredicate::OGE, mass, goal);
-                return Values{b.select(reaches, candidate, bits[0])};
-              })[0];
-              Value threshold = arith::BitcastOp::create(b, f32, bits);
+              Value isAlways = arith::ConstantOp::create(b, b.getBoolAttr(true));
+              Value threshold = largestThreshold(b, isAlways, [&](Value candidate) -> Value {
+                return arith::CmpFOp::create(b, arith::CmpFPredicate::OGE, massFrom(candidate, false), goal);
+              });
               // Walks the nucleus; `visit` gets each member and the mass so far.
               auto walk = [&](Values init, function_ref<Values(Value, Value, Values)> visit) {
                 init.insert(init.begin(), massFrom(threshold, true));
@@ -161,14 +277,16 @@ struct AddSampling : public hadal::impl::ExecAddSamplingBase<AddSampling> {
                   Value equal = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, w, threshold);
                   Value open = arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, state[0], goal);
                   Value joins = arith::AndIOp::create(b, equal, open);
-                  Value in = arith::OrIOp::create(b, above, joins);
+                  // The largest weight is exp(0) = 1.
+                  Value isLarge = arith::CmpFOp::create(b, arith::CmpFPredicate::OGE, w, least);
+                  Value in = arith::AndIOp::create(b, isLarge, arith::OrIOp::create(b, above, joins));
                   Values next = visit(i, b.select(in, widen(w), zero), Values(state.begin() + 1, state.end()));
                   next.insert(next.begin(), b.select(joins, b.addf(state[0], widen(w)), state[0]));
                   return next;
                 });
               };
               Value nucleus = walk({zero}, [&](Value, Value w, Values s) { return Values{b.addf(s[0], w)}; })[1];
-              Value place = b.mulf(nucleus, widen(b.load(k.getArgument(3), {r})));
+              Value place = b.mulf(nucleus, widen(b.load(k.getArgument(5), {r})));
               Value none = b.i32(-1);
               // state: mass so far, the token found, the last member seen (should rounding carry `place` past the end)
               Values found = walk({zero, none, b.i32(0)}, [&](Value i, Value w, Values s) {
@@ -177,7 +295,7 @@ struct AddSampling : public hadal::impl::ExecAddSamplingBase<AddSampling> {
                 Value here = arith::AndIOp::create(b, b.equal(s[1], none), arith::AndIOp::create(b, member, arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, sum, place)));
                 return Values{sum, b.select(here, id, s[1]), b.select(member, id, s[2])};
               });
-              b.store(b.select(b.equal(found[2], none), found[3], found[2]), k.getArgument(4), {r});
+              b.store(b.select(b.equal(found[2], none), found[3], found[2]), k.getArgument(6), {r});
             });
   }
 
@@ -191,6 +309,8 @@ struct AddSampling : public hadal::impl::ExecAddSamplingBase<AddSampling> {
     argmax();
     sample();
     nll();
+    logProbabilities();
+    penalize();
   }
 };
 } // namespace

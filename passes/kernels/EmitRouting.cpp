@@ -2,6 +2,7 @@
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "passes/kernels/Affinities.h"
 #include "passes/kernels/Kernel.h"
 
 using namespace mlir;
@@ -26,10 +27,27 @@ Value takeLargest(KernelBuilder &b, int64_t count, function_ref<Value(Value)> va
   return index;
 }
 
+/// What a group of the experts e0 .. e0+each-1 is worth by the scores in `choice`.
+Value groupScoreOf(KernelBuilder &b, moe::RouteOp op, Value choice, Value e0, int64_t each) {
+  Value low = b.f32(-INFINITY);
+  if (op.getGroupMaximum())
+    return b.carry(e0, b.add(e0, each), 1, {low}, [&](Value e, Values best) {
+      Value v = b.load(choice, {e});
+      return Values{b.select(b.greater(v, best[0]), v, best[0])};
+    })[0];
+  // A group is as good as its two best experts together.
+  Values two = b.carry(e0, b.add(e0, each), 1, {low, low}, [&](Value e, Values two) {
+    Value v = b.load(choice, {e});
+    Value first = b.greater(v, two[0]), second = b.greater(v, two[1]);
+    return Values{b.select(first, v, two[0]), b.select(first, two[0], b.select(second, v, two[1]))};
+  });
+  return b.addf(two[0], two[1]);
+}
+
 /// A task is a token.
 void emitRoute(Kernel &kernel, moe::RouteOp op) {
   KernelBuilder &b = kernel.b;
-  Value logits = kernel.memory(op.getLogits()), bias = kernel.memory(op.getBias());
+  Value logits = kernel.memory(op.getLogits()), bias = op.getBias() ? kernel.memory(op.getBias()) : Value();
   Value forced = op.getForced() ? kernel.memory(op.getForced()) : Value();
   Value weights = kernel.memory(op.getWeights()), experts = kernel.memory(op.getExperts());
   int64_t count = op.getLogits().getType().getDimSize(1), groups = op.getGroups(), limit = op.getGroupLimit();
@@ -40,26 +58,18 @@ void emitRoute(Kernel &kernel, moe::RouteOp op) {
   Value groupScore = b.scratchView(kernel.scratch, bytes, {groups}, f32);
   Value groupTaken = b.scratchView(kernel.scratch, bytes, {groups}, i32);
   b.loop(kernel.begin, kernel.end, 1, [&](Value row) {
+    emitAffinities(b, logits, row, count, op.getSoftmax(), affinity);
     b.loop(0, count, 1, [&](Value e) {
-      Value x = b.load(logits, {row, e});
-      Value s = b.divf(b.f32(1), b.addf(b.f32(1), math::ExpOp::create(b, arith::NegFOp::create(b, x))));
-      b.store(s, affinity, {e});
-      b.store(b.addf(s, b.widen(b.load(bias, {e}))), choice, {e});
+      Value s = b.load(affinity, {e});
+      b.store(bias ? b.addf(s, b.widen(b.load(bias, {e}))) : s, choice, {e});
       b.store(b.i32(0), taken, {e});
     });
     if (forced) {
       b.loop(0, topK, 1, [&](Value k) { b.store(b.load(forced, {row, k}), experts, {row, k}); });
     } else {
       if (limit < groups) {
-        // A group is as good as its two best experts together.
         b.loop(0, groups, 1, [&](Value g) {
-          Value e0 = b.mul(g, each), low = b.f32(-INFINITY);
-          Values two = b.carry(e0, b.add(e0, each), 1, {low, low}, [&](Value e, Values two) {
-            Value v = b.load(choice, {e});
-            Value first = b.greater(v, two[0]), second = b.greater(v, two[1]);
-            return Values{b.select(first, v, two[0]), b.select(first, two[0], b.select(second, v, two[1]))};
-          });
-          b.store(b.addf(two[0], two[1]), groupScore, {g});
+          b.store(groupScoreOf(b, op, choice, b.mul(g, each), each), groupScore, {g});
           b.store(b.i32(0), groupTaken, {g});
         });
         b.loop(0, limit, 1, [&](Value) { takeLargest(b, groups, [&](Value g) { return b.load(groupScore, {g}); }, groupTaken); });

@@ -1,7 +1,7 @@
 // Adjoints of the mixture of experts' bookkeeping, and its balance loss: moe.combine_grad, route_grad, balance_loss,
 // balance_loss_grad, scatter_add.
 #include "dialects/moe/Moe.h"
-#include "mlir/Dialect/Math/IR/Math.h"
+#include "passes/kernels/Affinities.h"
 #include "passes/kernels/Kernel.h"
 
 using namespace mlir;
@@ -9,26 +9,6 @@ using namespace hadal;
 using Values = KernelBuilder::Values;
 
 namespace {
-
-/// Of a scalar or a vector.
-Value sigmoid(KernelBuilder &b, Value x) {
-  Value one = b.f32(1);
-  if (auto type = dyn_cast<VectorType>(x.getType()))
-    one = b.splat(one, type.getNumElements());
-  return b.divf(one, b.addf(one, math::ExpOp::create(b, arith::NegFOp::create(b, x))));
-}
-
-/// s' = s (1 - s).
-Value sigmoidSlope(KernelBuilder &b, Value s) { return b.mulf(s, b.subf(b.f32(1), s)); }
-
-Value toF64(KernelBuilder &b, Value v) { return arith::ExtFOp::create(b, b.getF64Type(), v); }
-Value toF32(KernelBuilder &b, Value v) { return arith::TruncFOp::create(b, b.getF32Type(), v); }
-
-/// The f64 sum of `term` over 0 .. count-1, ascending.
-Value sum(KernelBuilder &b, int64_t count, function_ref<Value(Value)> term) {
-  return b.carry(b.index(0), b.index(count), 1, {b.f64(0)},
-                 [&](Value i, Values sum) { return Values{b.addf(sum[0], toF64(b, term(i)))}; })[0];
-}
 
 /// A task is a token: its rows are those its choices lie in, and no other token's.
 void emitCombineGrad(Kernel &kernel, moe::CombineGradOp op) {
@@ -69,42 +49,73 @@ void emitRouteGrad(Kernel &kernel, moe::RouteGradOp op) {
   Value logits = kernel.memory(op.getLogits()), experts = kernel.memory(op.getExperts());
   Value gradient = kernel.memory(op.getGradient()), out = kernel.memory(op.getLogitsGrad());
   int64_t count = op.getLogits().getType().getDimSize(1), topK = op.getExperts().getType().getDimSize(1), bytes = 0;
-  Value affinity = b.scratchView(kernel.scratch, bytes, {topK}, b.getF32Type());
+  bool softmax = op.getSoftmax();
+  Value affinity = b.scratchView(kernel.scratch, bytes, {topK}, b.getF32Type()), changes = b.scratchView(kernel.scratch, bytes, {topK}, b.getF32Type());
+  Value all = softmax ? b.scratchView(kernel.scratch, bytes, {count}, b.getF32Type()) : Value();
   b.loop(kernel.begin, kernel.end, 1, [&](Value token) {
-    b.loop(0, count, 1, [&](Value e) { b.store(b.f32(0), out, {token, e}); });
     auto expertOf = [&](Value k) { return b.toIndex(b.load(experts, {token, k})); };
-    b.loop(0, topK, 1, [&](Value k) { b.store(sigmoid(b, b.load(logits, {token, expertOf(k)})), affinity, {k}); });
+    if (softmax)
+      emitAffinities(b, logits, token, count, softmax, all);
+    b.loop(0, topK, 1, [&](Value k) {
+      b.store(softmax ? b.load(all, {expertOf(k)}) : sigmoid(b, b.load(logits, {token, expertOf(k)})), affinity, {k});
+    });
     Value total = b.f64(1), mean = b.f64(0); // without normalize
     if (op.getNormalize()) {
-      total = b.addf(sum(b, topK, [&](Value k) { return b.load(affinity, {k}); }), b.f64(1e-20));
-      mean = b.divf(sum(b, topK, [&](Value k) { return b.mulf(b.load(gradient, {token, k}), b.load(affinity, {k})); }), total);
+      total = b.addf(sumInF64(b, topK, [&](Value k) { return b.load(affinity, {k}); }), b.f64(1e-20));
+      mean = b.divf(sumInF64(b, topK, [&](Value k) { return b.mulf(b.load(gradient, {token, k}), b.load(affinity, {k})); }), total);
     }
     Value factor = b.divf(b.f64(op.getScale().convertToFloat()), total);
     b.loop(0, topK, 1, [&](Value k) {
-      Value e = expertOf(k), slope = sigmoidSlope(b, b.load(affinity, {k}));
-      Value change = toF32(b, b.mulf(b.subf(toF64(b, b.load(gradient, {token, k})), mean), factor));
+      b.store(toF32(b, b.mulf(b.subf(toF64(b, b.load(gradient, {token, k})), mean), factor)), changes, {k});
+    });
+    // A softmax hands what its affinities gain together to all logits, the chosen ones and the others.
+    Value shared = softmax ? toF32(b, sumInF64(b, topK, [&](Value k) { return b.mulf(b.load(changes, {k}), b.load(affinity, {k})); })) : Value();
+    b.loop(0, count, 1, [&](Value e) {
+      b.store(softmax ? Value(arith::NegFOp::create(b, b.mulf(shared, b.load(all, {e})))) : b.f32(0), out, {token, e});
+    });
+    b.loop(0, topK, 1, [&](Value k) {
+      Value e = expertOf(k), slope = affinitySlope(b, softmax, b.load(affinity, {k}));
       // Onto what is there: a forced choice may name an expert twice.
-      b.store(b.addf(b.load(out, {token, e}), b.mulf(change, slope)), out, {token, e});
+      b.store(b.addf(b.load(out, {token, e}), b.mulf(b.load(changes, {k}), slope)), out, {token, e});
     });
   });
   kernel.finish({kernel.resultDim(0, 0)}, bytes);
 }
 
-/// A task is a sequence. Sums run over its tokens, thousands of terms: in f64. An expert is chosen if fewer than `top_k` come
+/// Counts in `chosen` [padded] the experts that a row of `affinity` [padded] chooses. An expert is chosen if fewer than `top_k` come
 /// before it; counting these for each expert takes no order of choices, so it runs in vectors.
+void countLargest(KernelBuilder &b, Value affinity, Value chosen, int64_t count, int64_t padded, int64_t topK) {
+  int64_t lanes = b.shape.lanes;
+  auto integers = b.vectorOf(lanes, b.getI32Type());
+  Value steps = arith::IndexCastOp::create(b, integers, vector::StepOp::create(b, b.vectorOf(lanes, b.getIndexType())));
+  Value one = b.splat(b.i32(1), lanes), none = b.zeros(integers), most = b.splat(b.i32(topK), lanes);
+  b.loop(0, padded, lanes, [&](Value e) {
+    Value mine = b.loadVector(affinity, {e}, lanes);
+    Value id = b.add(steps, b.splat(b.toI32(e), lanes));
+    Value before = b.carry(b.index(0), b.index(count), 1, {none}, [&](Value other, Values before) {
+      Value theirs = b.splat(b.load(affinity, {other}), lanes);
+      Value tie = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, theirs, mine);
+      Value lower = arith::AndIOp::create(b, tie, b.less(b.splat(b.toI32(other), lanes), id));
+      Value first = arith::OrIOp::create(b, b.greater(theirs, mine), lower);
+      return Values{b.add(before[0], b.select(first, one, none))};
+    })[0];
+    Value had = b.loadVector(chosen, {e}, lanes);
+    b.storeVector(b.add(had, b.select(b.less(before, most), one, none)), chosen, {e});
+  });
+}
+
+/// A task is a sequence. Sums run over its tokens, thousands of terms: in f64.
 void emitBalanceLoss(Kernel &kernel, moe::BalanceLossOp op) {
   KernelBuilder &b = kernel.b;
   Value logits = kernel.memory(op.getLogits()), offsets = kernel.memory(op.getOffsets());
+  Value given = op.getExperts() ? kernel.memory(op.getExperts()) : Value();
   Value loss = kernel.memory(op.getLoss()), fractions = kernel.memory(op.getFractions());
   int64_t count = op.getLogits().getType().getDimSize(1), topK = op.getTopK(), lanes = b.shape.lanes, bytes = 0;
   int64_t padded = llvm::alignTo(count, lanes), whole = count / lanes * lanes;
   Type f32 = b.getF32Type(), f64 = b.getF64Type(), i32 = b.getI32Type();
   Value affinity = b.scratchView(kernel.scratch, bytes, {padded}, f32);
   Value shares = b.scratchView(kernel.scratch, bytes, {count}, f64), chosen = b.scratchView(kernel.scratch, bytes, {padded}, i32);
-  auto integers = b.vectorOf(lanes, i32);
-  Value steps = arith::IndexCastOp::create(b, integers, vector::StepOp::create(b, b.vectorOf(lanes, b.getIndexType())));
-  Value one = b.splat(b.i32(1), lanes), none = b.zeros(integers), most = b.splat(b.i32(topK), lanes);
-  auto affinities = [&](Value token, Value e, int64_t valid) {
+  auto sigmoids = [&](Value token, Value e, int64_t valid) {
     b.storeVector(sigmoid(b, b.loadVector(logits, {token, e}, lanes, valid)), affinity, {e});
   };
   b.loop(kernel.begin, kernel.end, 1, [&](Value sequence) {
@@ -112,23 +123,21 @@ void emitBalanceLoss(Kernel &kernel, moe::BalanceLossOp op) {
     b.loop(0, count, 1, [&](Value e) { b.store(b.f64(0), shares, {e}); });
     b.loop(0, padded, 1, [&](Value e) { b.store(b.i32(0), chosen, {e}); });
     b.loop(s0, s1, 1, [&](Value token) {
-      b.loop(0, whole, lanes, [&](Value e) { affinities(token, e, lanes); });
-      if (whole < count)
-        affinities(token, b.index(whole), count - whole);
-      b.loop(0, padded, lanes, [&](Value e) {
-        Value mine = b.loadVector(affinity, {e}, lanes);
-        Value id = b.add(steps, b.splat(b.toI32(e), lanes));
-        Value before = b.carry(b.index(0), b.index(count), 1, {none}, [&](Value other, Values before) {
-          Value theirs = b.splat(b.load(affinity, {other}), lanes);
-          Value tie = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, theirs, mine);
-          Value lower = arith::AndIOp::create(b, tie, b.less(b.splat(b.toI32(other), lanes), id));
-          Value first = arith::OrIOp::create(b, b.greater(theirs, mine), lower);
-          return Values{b.add(before[0], b.select(first, one, none))};
-        })[0];
-        Value had = b.loadVector(chosen, {e}, lanes);
-        b.storeVector(b.add(had, b.select(b.less(before, most), one, none)), chosen, {e});
-      });
-      Value factor = b.divf(b.f64(1), sum(b, count, [&](Value e) { return b.load(affinity, {e}); }));
+      if (op.getSoftmax()) {
+        emitAffinities(b, logits, token, count, /*softmax=*/true, affinity);
+      } else {
+        b.loop(0, whole, lanes, [&](Value e) { sigmoids(token, e, lanes); });
+        if (whole < count)
+          sigmoids(token, b.index(whole), count - whole);
+      }
+      if (given)
+        b.loop(0, topK, 1, [&](Value k) {
+          Value e = b.toIndex(b.load(given, {token, k}));
+          b.store(b.add(b.load(chosen, {e}), b.i32(1)), chosen, {e});
+        });
+      else
+        countLargest(b, affinity, chosen, count, padded, topK);
+      Value factor = b.divf(b.f64(1), sumInF64(b, count, [&](Value e) { return b.load(affinity, {e}); }));
       b.loop(0, count, 1, [&](Value e) {
         b.store(b.addf(b.load(shares, {e}), b.mulf(toF64(b, b.load(affinity, {e})), factor)), shares, {e});
       });
@@ -163,14 +172,14 @@ void emitBalanceLossGrad(Kernel &kernel, moe::BalanceLossGradOp op) {
       Value s0 = b.toIndex(b.load(offsets, {sequence})), s1 = b.toIndex(b.load(offsets, {b.add(sequence, 1)}));
       Value length = arith::SIToFPOp::create(b, b.getF64Type(), arith::IndexCastOp::create(b, b.getI64Type(), b.sub(s1, s0)));
       b.loop(b.max(first, s0), b.min(last, s1), 1, [&](Value token) {
-        b.loop(0, count, 1, [&](Value e) { b.store(sigmoid(b, b.load(logits, {token, e})), affinity, {e}); });
-        Value total = sum(b, count, [&](Value e) { return b.load(affinity, {e}); });
-        Value weighted = sum(b, count, [&](Value e) { return b.mulf(b.load(affinity, {e}), b.load(fractions, {sequence, e})); });
+        emitAffinities(b, logits, token, count, op.getSoftmax(), affinity);
+        Value total = sumInF64(b, count, [&](Value e) { return b.load(affinity, {e}); });
+        Value weighted = sumInF64(b, count, [&](Value e) { return b.mulf(b.load(affinity, {e}), b.load(fractions, {sequence, e})); });
         Value mean = toF32(b, b.divf(weighted, total));
         Value factor = toF32(b, b.divf(toF64(b, b.load(gradient, {sequence})), b.mulf(length, total)));
         b.loop(0, count, 1, [&](Value e) {
           Value change = b.mulf(b.subf(b.load(fractions, {sequence, e}), mean), factor);
-          b.store(b.mulf(change, sigmoidSlope(b, b.load(affinity, {e}))), out, {token, e});
+          b.store(b.mulf(change, affinitySlope(b, op.getSoftmax(), b.load(affinity, {e}))), out, {token, e});
         });
       });
     });

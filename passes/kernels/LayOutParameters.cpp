@@ -111,6 +111,7 @@ void Layouts::layouts() {
     };
     make("pack.f32.", b.getF32Type(), true);
     make("pack.bf16.", b.getBF16Type(), true);
+    make("pack.f16.", b.getF16Type(), true);
     make("unpack.", b.getF32Type(), false);
     if (auto block = module->getAttrOfType<DenseI64ArrayAttr>("hadal.quantization"); block && t.type.getRank() == 2)
       packQuantized(t, block);

@@ -15,9 +15,6 @@ namespace hadal::schedule {
 /// the bubble and the formula's.
 std::string drawText(const Schedule &schedule, const Timeline &line, const Costs &costs);
 
-/// One self-contained page: ranks by time, colours by kind, depth of colour by direction, titles on hover, idle shares.
-std::string drawHtml(const Schedule &schedule, const Timeline &line, const Costs &costs);
-
 } // namespace hadal::schedule
 
 #endif // HADAL_PASSES_SCHEDULE_DRAWING_H

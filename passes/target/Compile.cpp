@@ -1,7 +1,10 @@
+//===- Compile.cpp - the whole way from a graph to what is written ------===//
+
 #include "passes/target/Compile.h"
 #include "dialects/job/Job.h"
-#include "passes/target/PredictMemory.h"
 #include "passes/autodiff/Saved.h"
+#include "passes/target/CompileCache.h"
+#include "passes/target/PredictMemory.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
 #include "passes/Pipelines.h"
@@ -11,7 +14,10 @@
 #include "passes/target/NativeCode.h"
 #include "runtime/File.h"
 #include "runtime/module/Module.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
+#include "llvm/TargetParser/Host.h"
+#include "llvm/TargetParser/Triple.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -59,12 +65,18 @@ static LogicalResult checkJob(ModuleOp module) {
   return job::wantKeys(module, "hadal.ranks", ofRanks);
 }
 
-llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
-  auto target = CpuTarget::parse(options.cpu);
-  if (!target)
-    return target.takeError();
+/// What code is generated for, with tiles where the module's products may use them.
+static llvm::Expected<CpuTarget> targetOf(ModuleOp module, const CompileOptions &options) {
   if (failed(checkJob(module)))
     return llvm::createStringError("the module does not say what its job is");
+  auto target = CpuTarget::parse(options.cpu);
+  if (!target)
+    return target;
+  // The executable carries this machine's hadal-run.
+  llvm::Triple host(llvm::sys::getDefaultTargetTriple()), wanted(target->triple);
+  if (options.emit == "exe" && wanted.getArch() != host.getArch())
+    return llvm::createStringError("--emit=exe: an executable is for this machine's processors (" + host.getArchName() + "), got --cpu=" +
+                                   options.cpu + "; --emit=module is for another machine's hadal-run");
   // Inference keeps one chain of sums for one row and for many, and its modules run where there are no tiles.
   bool trains = module->hasAttr("hadal.training");
   if (options.products == "tiles" && !target->hasTiles())
@@ -73,45 +85,50 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
     return llvm::createStringError("--products=tiles is for --mode=train");
   if (options.products == "fma" || (options.products == "auto" && !trains))
     target->dropTiles();
-  if (options.emit == "graph")
-    return writeText(print(module), options.output);
+  return target;
+}
 
+/// The pipeline's options: what the command asked for, and what the graph says of itself.
+static llvm::Expected<PipelineOptions> pipelineOf(ModuleOp module, const CompileOptions &options, const CpuTarget &target) {
   std::string precision = "fp32";
-  if (auto training = module->getAttrOfType<DictionaryAttr>("hadal.training"))
+  auto training = module->getAttrOfType<DictionaryAttr>("hadal.training");
+  if (training)
     precision = training.getAs<StringAttr>("precision").str();
-  PipelineOptions pipeline{target->lanes, options.pageTokens, 0, options.moments, precision, options.recompute, options.average};
-  pipeline.tiles = target->hasTiles();
-  if (auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model")) {
+  PipelineOptions pipeline{target.lanes, options.pageTokens, 0, options.moments, precision, options.recompute, options.average};
+  pipeline.tiles = target.hasTiles();
+  if (auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model"))
     if (auto vocabulary = facts.getAs<IntegerAttr>("vocab_size"))
       pipeline.vocabulary = vocabulary.getInt();
-    // The module says what was compiled.
-    NamedAttrList changed(facts);
-    changed.set("page_tokens", Builder(module).getI64IntegerAttr(options.pageTokens));
-    module->setAttr("hadal.model", changed.getDictionary(module.getContext()));
-  }
-  if (auto ranks = module->getAttrOfType<DictionaryAttr>("hadal.ranks")) {
+  auto takeExperts = [&](DictionaryAttr ranks) {
     auto number = [&](StringRef name) { return ranks.getAs<IntegerAttr>(name).getInt(); };
-    pipeline.ranks = number("pp") * number("ep") * number("dp");
     pipeline.expertRanks = number("ep");
     pipeline.nodes = number("nodes");
     pipeline.capacity = number("capacity");
     pipeline.dispatch = ranks.getAs<StringAttr>("dispatch").str();
     pipeline.combine = ranks.getAs<StringAttr>("combine").str();
-    auto training = module->getAttrOfType<DictionaryAttr>("hadal.training");
+    return number;
+  };
+  if (auto ranks = module->getAttrOfType<DictionaryAttr>("hadal.ranks")) {
+    auto number = takeExperts(ranks);
+    pipeline.ranks = number("pp") * number("ep") * number("dp");
     int64_t microBatches = training.getAs<IntegerAttr>("micro_batches").getInt() / (pipeline.expertRanks * number("dp"));
     if (auto made = schedule::makeSchedule(ranks.getAs<StringAttr>("schedule").getValue().str(), number("pp"), microBatches); !made.ok())
       return llvm::createStringError(made.error().message);
     if (options.emit == "memory")
       return llvm::createStringError("--emit=memory wants a job on one rank");
   }
-  if (auto inference = module->getAttrOfType<DictionaryAttr>("hadal.inference")) {
-    auto number = [&](StringRef name) { return inference.getAs<IntegerAttr>(name).getInt(); };
-    pipeline.expertRanks = number("ep");
-    pipeline.nodes = number("nodes");
-    pipeline.capacity = number("capacity");
-    pipeline.dispatch = inference.getAs<StringAttr>("dispatch").str();
-    pipeline.combine = inference.getAs<StringAttr>("combine").str();
-  }
+  if (auto inference = module->getAttrOfType<DictionaryAttr>("hadal.inference"))
+    takeExperts(inference);
+  return pipeline;
+}
+
+/// The graph as programs and kernels on memrefs. True: --emit asked for a form on the way, which is written.
+static llvm::Expected<bool> lowerToKernels(ModuleOp module, const CompileOptions &options, const PipelineOptions &pipeline) {
+  auto written = [](llvm::Error error) -> llvm::Expected<bool> {
+    if (error)
+      return std::move(error);
+    return true;
+  };
   PassManager toKernels(module.getContext());
   if (auto training = module->getAttrOfType<DictionaryAttr>("hadal.training")) {
     PassManager toGradients(module.getContext());
@@ -119,12 +136,12 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
     if (failed(toGradients.run(module)))
       return llvm::createStringError("compilation stopped at the gradients");
     if (options.emit == "gradients")
-      return writeText(print(module), options.output);
+      return written(writeText(print(module), options.output));
     if (options.emit == "memory") {
       auto gradients = module.lookupSymbol<func::FuncOp>("gradients");
       if (!gradients)
         return llvm::createStringError("--emit=memory wants a function @loss with hadal.differentiate");
-      return writeText(memoryTable(gradients, microBatchRegisters(training)), options.output);
+      return written(writeText(memoryTable(gradients, microBatchRegisters(training)), options.output));
     }
     buildGradientsToKernels(toKernels, pipeline);
   } else {
@@ -135,8 +152,12 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
   if (failed(toKernels.run(module)))
     return llvm::createStringError("compilation stopped before code generation");
   if (options.emit == "kernels")
-    return writeText(print(module), options.output);
+    return written(writeText(print(module), options.output));
+  return false;
+}
 
+/// Machine code, or text, of the kernels in `module`.
+static llvm::Expected<std::string> codeOf(ModuleOp module, const CompileOptions &options, const CpuTarget &target, CodeForm form) {
   // LLVM sees the kernels alone; programs stay as they are.
   OwningOpRef<ModuleOp> kernels = ModuleOp::create(module.getLoc());
   OpBuilder b = OpBuilder::atBlockEnd(kernels->getBody());
@@ -147,19 +168,62 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
   buildKernelsToLlvm(toLlvm);
   if (failed(toLlvm.run(*kernels)))
     return llvm::createStringError("compilation stopped in code generation");
+  return compileKernels(*kernels, target, form, [&](size_t done, size_t total) {
+    if (options.progress)
+      options.progress("generating code", done, total);
+  });
+}
+
+static llvm::Error writePayload(const std::vector<std::byte> &payload, const CompileOptions &options) {
+  if (options.emit == "exe")
+    return toError(appendModule(options.runner, payload, options.output));
+  return toError(writeModule(options.output, payload));
+}
+
+llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
+  auto target = targetOf(module, options);
+  if (!target)
+    return target.takeError();
+  if (options.emit == "graph")
+    return writeText(print(module), options.output);
+  auto pipeline = pipelineOf(module, options, *target);
+  if (!pipeline)
+    return pipeline.takeError();
+  if (auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model")) {
+    // The module says what was compiled.
+    NamedAttrList changed(facts);
+    changed.set("page_tokens", Builder(module).getI64IntegerAttr(options.pageTokens));
+    module->setAttr("hadal.model", changed.getDictionary(module.getContext()));
+  }
+  bool isWhole = options.emit == "module" || options.emit == "exe";
+  CompileCache cache(isWhole ? options.cacheFolder : "");
+  std::string key;
+  if (isWhole && !options.cacheFolder.empty()) {
+    key = CompileCache::keyOf(module, *target,
+                              llvm::formatv("page_tokens={0} moments={1} recompute={2} average={3}", options.pageTokens, options.moments,
+                                            options.recompute, options.average)
+                                  .str());
+    if (auto payload = cache.find(key))
+      return writePayload(*payload, options);
+  }
+  if (options.progress)
+    options.progress("forming kernels", 0, 1);
+  auto isWritten = lowerToKernels(module, options, *pipeline);
+  if (!isWritten)
+    return isWritten.takeError();
+  if (*isWritten)
+    return llvm::Error::success();
   CodeForm form = options.emit == "llvm" ? CodeForm::LlvmIr : options.emit == "asm" ? CodeForm::Assembly : CodeForm::SharedObject;
-  auto code = compileKernels(*kernels, *target, form);
+  auto code = codeOf(module, options, *target, form);
   if (!code)
     return code.takeError();
   if (form != CodeForm::SharedObject)
     return writeText(*code, options.output);
   if (options.emit == "object")
     return toError(writeFile(options.output, {reinterpret_cast<const std::byte *>(code->data()), code->size()}));
-
   auto payload = emitModule(module, *target, *code);
   if (failed(payload))
     return llvm::createStringError("the module cannot be written");
-  if (options.emit == "exe")
-    return toError(appendModule(options.runner, *payload, options.output));
-  return toError(writeModule(options.output, *payload));
+  cache.store(key, *payload);
+  return writePayload(*payload, options);
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/Support/Error.h"
+#include <functional>
 #include <string>
 
 namespace hadal {
@@ -16,6 +17,9 @@ struct CompileOptions {
   std::string recompute = "none"; ///< of a training module: none, report or all
   bool average = false;         ///< a training module keeps a moving average of the weights
   std::string runner;          ///< the hadal-run that --emit=exe makes a copy of
+  std::string cacheFolder;     ///< finished modules, by what they were made from; empty: none are kept
+  /// Told what is being done, and how far it has come; called from one thread at a time.
+  std::function<void(llvm::StringRef what, uint64_t done, uint64_t total)> progress;
 };
 
 /// Runs the pipelines and writes the result: atomically, or not at all. Details of a failure have been reported through the

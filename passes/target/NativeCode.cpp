@@ -13,10 +13,10 @@
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/TargetSelect.h"
+#include "llvm/Support/ThreadPool.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Host.h"
 #include <mutex>
-#include <thread>
 
 LLD_HAS_DRIVER(elf)
 
@@ -173,25 +173,21 @@ static llvm::Expected<std::string> link(ArrayRef<std::string> objects) {
   return (*buffer)->getBuffer().str();
 }
 
-llvm::Expected<std::string> hadal::compileKernels(ModuleOp module, const CpuTarget &target, CodeForm form) {
-  std::string error;
-  if (!createMachine(target, error))
-    return llvm::createStringError(error);
-  SmallVector<LLVM::LLVMFuncOp> functions;
-  for (auto f : module.getOps<LLVM::LLVMFuncOp>())
-    functions.push_back(f);
-  // An entry and its body are neighbours. Parts take kernels in turn, large and small alike.
-  unsigned parts = form == CodeForm::SharedObject ? std::min<size_t>(8, functions.size() / 2) : 1;
-  parts = std::max(parts, 1u);
+/// Kernels in parts that are compiled side by side: each an entry and its body, in turn, so that large and small ones mix.
+static SmallVector<OwningOpRef<ModuleOp>> partsOf(ModuleOp module, CodeForm form) {
+  SmallVector<LLVM::LLVMFuncOp> functions(module.getOps<LLVM::LLVMFuncOp>());
+  // As many whatever machine this is: equal graphs become equal bytes.
+  constexpr size_t mostParts = 64;
+  size_t parts = form == CodeForm::SharedObject ? std::clamp<size_t>(functions.size() / 2, 1, mostParts) : 1;
   SmallVector<OwningOpRef<ModuleOp>> modules;
-  for (unsigned i = 0; i < parts; ++i) {
+  for (size_t i = 0; i < parts; ++i) {
     modules.push_back(ModuleOp::create(module.getLoc()));
     (*modules.back())->setAttrs(module->getAttrs());
   }
   OpBuilder b(module.getContext());
-  llvm::StringMap<unsigned> partOf;
-  unsigned next = 0;
-  for (auto f : functions) {
+  llvm::StringMap<size_t> partOf;
+  size_t next = 0;
+  for (LLVM::LLVMFuncOp f : functions) {
     StringRef kernel = f.getSymName();
     kernel.consume_back(".body");
     auto [it, isNew] = partOf.try_emplace(kernel, next);
@@ -200,21 +196,31 @@ llvm::Expected<std::string> hadal::compileKernels(ModuleOp module, const CpuTarg
     b.setInsertionPointToEnd(modules[it->second]->getBody());
     b.clone(*f);
   }
-  SmallVector<std::string> results(parts);
-  SmallVector<std::string> errors(parts);
-  std::atomic<unsigned> taken{0};
-  auto work = [&] {
-    for (unsigned i = taken++; i < parts; i = taken++) {
+  return modules;
+}
+
+llvm::Expected<std::string> hadal::compileKernels(ModuleOp module, const CpuTarget &target, CodeForm form,
+                                                  const CodeProgress &progress) {
+  std::string error;
+  if (!createMachine(target, error))
+    return llvm::createStringError(error);
+  SmallVector<OwningOpRef<ModuleOp>> modules = partsOf(module, form);
+  SmallVector<std::string> results(modules.size()), errors(modules.size());
+  std::mutex telling;
+  size_t done = 0;
+  llvm::DefaultThreadPool pool(llvm::hardware_concurrency(modules.size()));
+  for (size_t i = 0; i < modules.size(); ++i)
+    pool.async([&, i] {
       auto result = compilePart(*modules[i], target, form);
       if (result)
         results[i] = std::move(*result);
       else
         errors[i] = llvm::toString(result.takeError());
-    }
-  };
-  std::thread second(work);
-  work();
-  second.join();
+      std::lock_guard lock(telling);
+      if (progress)
+        progress(++done, modules.size());
+    });
+  pool.wait();
   for (const std::string &e : errors)
     if (!e.empty())
       return llvm::createStringError(e);

@@ -2,6 +2,7 @@
 #pragma once
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/Support/Error.h"
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -25,8 +26,13 @@ struct CpuTarget {
 /// What is wanted besides, or instead of, code.
 enum class CodeForm { SharedObject, Assembly, LlvmIr };
 
+/// Told how many of a module's parts are compiled; called from one thread at a time.
+using CodeProgress = std::function<void(size_t done, size_t total)>;
+
 /// The kernels of `module` (LLVM dialect functions, nothing else) as a shared object that defines their entries and needs
-/// nothing but memcpy, memmove and memset, or as text. Uses two threads.
-llvm::Expected<std::string> compileKernels(mlir::ModuleOp module, const CpuTarget &target, CodeForm form);
+/// nothing but memcpy, memmove and memset, or as text. Uses all cores that this process may use; the bytes do not depend
+/// on how many these are.
+llvm::Expected<std::string> compileKernels(mlir::ModuleOp module, const CpuTarget &target, CodeForm form,
+                                           const CodeProgress &progress = nullptr);
 
 } // namespace hadal

@@ -12,7 +12,7 @@ namespace hadal {
 
 static constexpr char magic[8] = {'H', 'A', 'D', 'A', 'L', 0, 0, 1};
 static constexpr char trailerMagic[8] = {'H', 'A', 'D', 'A', 'L', 'E', 'X', 'E'};
-static constexpr size_t headerBytes = 24;
+static constexpr size_t headerBytes = moduleHeaderBytes;
 
 static uint64_t word(std::span<const std::byte> bytes, size_t at) {
   uint64_t value;

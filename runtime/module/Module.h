@@ -75,6 +75,9 @@ inline ElementType elementType(fb::ElementType type) { return static_cast<Elemen
 /// Writes `payload` (a finished FlatBuffer of fb::Module) with its header, atomically.
 Status writeModule(const std::string &path, std::span<const std::byte> payload);
 
+/// Bytes of a module file before its payload.
+inline constexpr size_t moduleHeaderBytes = 24;
+
 /// Header and payload as writeModule writes them.
 std::vector<std::byte> moduleBytes(std::span<const std::byte> payload);
 

@@ -7,9 +7,8 @@
 #ifndef HADAL_RUNTIME_TOKENIZER_JSONVIEW_H
 #define HADAL_RUNTIME_TOKENIZER_JSONVIEW_H
 
+#include "runtime/Json.h"
 #include "runtime/Result.h"
-
-#include <nlohmann/json.hpp>
 
 #include <cstdint>
 #include <limits>

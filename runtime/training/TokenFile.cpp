@@ -2,7 +2,8 @@
 
 #include "runtime/training/TokenFile.h"
 
-#include <nlohmann/json.hpp>
+#include "runtime/Json.h"
+
 
 #include <cstdlib>
 #include <cstring>
@@ -81,10 +82,10 @@ public:
       std::string_view one = text.substr(begin, end - begin);
       ++line;
       if (one.find_first_not_of(" \t\r") != one.npos) {
-        nlohmann::json json = nlohmann::json::parse(one, nullptr, /*allow_exceptions=*/false);
-        if (!json.is_object() || !json.contains("text") || !json["text"].is_string())
+        auto json = parseJsonObject(one, source.path());
+        if (!json.ok() || !json->contains("text") || !(*json)["text"].is_string())
           return invalidFile(source.path() + ": line " + std::to_string(line) + ": wants an object with a string \"text\"");
-        HADAL_TRY(addDocument(json["text"].get_ref<const std::string &>()));
+        HADAL_TRY(addDocument((*json)["text"].get_ref<const std::string &>()));
       }
       if (line % 256 == 0) {
         source.release(0, end);

@@ -2,6 +2,9 @@
 
 #include "runtime/training/Trainables.h"
 
+#include "runtime/Bfloat16.h"
+#include "runtime/TensorNames.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -38,11 +41,8 @@ bool hadal::allFinite(std::span<const float> values) {
 }
 
 std::string hadal::layerOf(std::string_view tensorName) {
-  constexpr std::string_view prefix = "model.layers.";
-  if (!tensorName.starts_with(prefix))
-    return {};
-  std::string_view number = tensorName.substr(prefix.size());
-  return "layer " + std::string(number.substr(0, number.find('.')));
+  std::optional<int64_t> number = layerNumberOf(tensorName);
+  return number ? "layer " + std::to_string(*number) : std::string();
 }
 
 /// The name of one element of a stack.
@@ -94,8 +94,8 @@ Result<Trainables> Trainables::create(Executor &executor, TensorShares shares) {
 }
 
 bool Trainables::trainsLayerOf(const std::string &name) const {
-  constexpr std::string_view prefix = "model.layers.";
-  return name.starts_with(prefix) && std::atoll(name.c_str() + prefix.size()) < table.first_mtp_layer() + table.mtp_depth();
+  std::optional<int64_t> number = layerNumberOf(name);
+  return number && *number < table.first_mtp_layer() + table.mtp_depth();
 }
 
 TensorView Trainables::packedView(Values values, const TrainedTensor &tensor) const {
@@ -137,17 +137,12 @@ Status Trainables::inMemory(ProgramRun &program, Values values, const TrainedTen
   }
   wide.resize(packed.shape[0]);
   auto *narrow = static_cast<uint16_t *>(packed.data);
-  for (size_t i = 0; !writes && i < wide.size(); ++i) {
-    uint32_t bits = uint32_t(narrow[i]) << 16;
-    std::memcpy(&wide[i], &bits, sizeof bits);
-  }
+  for (size_t i = 0; !writes && i < wide.size(); ++i)
+    wide[i] = floatOf(narrow[i]);
   HADAL_TRY(program.bind("packed", {ElementType::F32, packed.shape, wide.data()}));
   HADAL_TRY(program.execute());
-  for (size_t i = 0; writes && i < wide.size(); ++i) {
-    uint32_t bits;
-    std::memcpy(&bits, &wide[i], sizeof bits);
-    narrow[i] = static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16); // exact for what was BF16
-  }
+  for (size_t i = 0; writes && i < wide.size(); ++i)
+    narrow[i] = bfloat16Of(wide[i]); // exact for what was BF16
   return {};
 }
 
@@ -181,13 +176,31 @@ bool Trainables::canWiden(const TrainedTensor &tensor) const {
   return executor.module().findProgram("pack.f8." + table.trainables()->Get(tensor.trainable)->layout()->str()) != nullptr;
 }
 
+/// What may be behind a tensor's absence, as the end of a line.
+std::string Trainables::whyMissing(const Checkpoint &checkpoint, const TrainedTensor &tensor) const {
+  if (std::optional<int64_t> layer = layerNumberOf(tensor.name); layer && *layer >= table.first_mtp_layer())
+    return " for multi-token prediction (compile with --mtp-weight=0 to train without it)";
+  std::string other = recogniseOtherNaming(checkpoint, tensor.name);
+  return other.empty() ? "" : ": " + other;
+}
+
+/// The program that lays a tensor of this element type out; empty where there is none.
+static std::string_view packingOf(ElementType element) {
+  switch (element) {
+  case ElementType::F32: return "pack.f32.";
+  case ElementType::BF16: return "pack.bf16.";
+  case ElementType::F16: return "pack.f16.";
+  default: return "";
+  }
+}
+
 Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) {
   // Look at all of them before the first is read.
   uint64_t total = 0, done = 0;
   for (const TrainedTensor &tensor : all) {
     auto entry = checkpoint.find(tensor.name);
     if (!entry)
-      return notFound(checkpoint.path() + ": no tensor '" + tensor.name + "', which the module trains");
+      return notFound(checkpoint.path() + ": no tensor '" + tensor.name + "', which the module trains" + whyMissing(checkpoint, tensor));
     const StoredTensor &stored = *entry->tensor;
     if (stored.element == ElementType::F8E4M3 && stored.shape == tensor.shape && canWiden(tensor)) {
       auto scale = checkpoint.find(tensor.name + "_scale_inv");
@@ -196,8 +209,8 @@ Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) 
       total += isHere(tensor) ? stored.bytes : 0;
       continue;
     }
-    if ((stored.element != ElementType::F32 && stored.element != ElementType::BF16) || stored.shape != tensor.shape)
-      return invalidFile(checkpoint.path() + ": " + tensor.name + ": module wants F32 or BF16 " + toString(tensor.shape) + ", file has " +
+    if (packingOf(stored.element).empty() || stored.shape != tensor.shape)
+      return invalidFile(checkpoint.path() + ": " + tensor.name + ": module wants F32, BF16 or F16 " + toString(tensor.shape) + ", file has " +
                          std::string(elementTypeName(stored.element)) + " " + toString(stored.shape));
     total += isHere(tensor) ? stored.bytes : 0;
   }
@@ -223,7 +236,7 @@ Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) 
       HADAL_TRY(packing.bind("scale", {scale.tensor->element, scale.tensor->shape, scales.data()}));
       HADAL_TRY(pack("pack.f8.", tensor, Values::Weight, view));
     } else {
-      HADAL_TRY(pack(stored.element == ElementType::F32 ? "pack.f32." : "pack.bf16.", tensor, Values::Weight, view));
+      HADAL_TRY(pack(std::string(packingOf(stored.element)), tensor, Values::Weight, view));
     }
     entry.file->release(stored);
     done += stored.bytes;

@@ -84,9 +84,9 @@ public:
   void *data(Values values, uint32_t trainable) const { return bases[trainable][size_t(values)].data; }
   ElementType elementOf(Values values, uint32_t trainable) const { return bases[trainable][size_t(values)].element; }
 
-  /// Fills this rank's weights from a checkpoint, F32 or BF16, and gives its pages back. Errors:
+  /// Fills this rank's weights from a checkpoint, F32, BF16 or F16, and gives its pages back. Errors:
   /// "ckpt: no tensor 'model.norm.weight', which the module trains",
-  /// "model.norm.weight: module wants F32 or BF16 [128], file has F16 [64]".
+  /// "model.norm.weight: module wants F32, BF16 or F16 [128], file has F16 [64]".
   Status load(const Checkpoint &checkpoint, const Progress &progress = {});
 
   /// Fills this rank's weights with random values that depend on the seed and the tensor's name only.
@@ -124,6 +124,7 @@ private:
   Status pack(const std::string &program, const TrainedTensor &tensor, Values values, const TensorView &from);
   Status inMemory(ProgramRun &program, Values values, const TrainedTensor &tensor, bool writes);
   float *scratch(int64_t elements);
+  std::string whyMissing(const Checkpoint &checkpoint, const TrainedTensor &tensor) const;
 
   Executor &executor;
   const fb::Training &table;
@@ -160,7 +161,7 @@ private:
 /// Whether all of `values` are finite. Looks at the exponents alone.
 bool allFinite(std::span<const float> values);
 
-/// "layer 3", from "model.layers.3.mlp...", or nothing.
+/// "layer 3", from "model.layers.3.mlp..." (layerNumberOf), or nothing.
 std::string layerOf(std::string_view tensorName);
 
 } // namespace hadal

@@ -34,6 +34,10 @@ using namespace hadal::frontend;
 
 namespace {
 
+// The compiler's, not the runtime's that it is made of.
+using frontend::ModelConfig;
+using frontend::parseModelConfig;
+
 Array draw(std::mt19937_64 &generator, std::vector<int64_t> shape) {
   Array array = Array::zeros(std::move(shape));
   std::normal_distribution<double> normal(0, 0.8);

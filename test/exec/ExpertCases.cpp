@@ -48,7 +48,7 @@ static std::optional<Integers> segments(const Settings &s, Random &random, const
 
 static Case route() {
   return {"moe.route",
-          {"T", "E", "groups", "group_limit", "top_k", "normalize", "scale", "forced"},
+          {"T", "E", "groups", "group_limit", "top_k", "normalize", "scale", "forced", "softmax", "group_maximum"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             int64_t tokens = s.integer("T"), experts = s.integer("E");
             Reals logits({tokens, experts}), bias({experts});
@@ -59,8 +59,10 @@ static Case route() {
             int64_t each = experts / s.integer("groups");
             for (int64_t e = 0; e < experts; ++e)
               bias(e) = e / each % 2 ? random.between(0, 0.5f) : e / each % 4 ? 0.25 : 0;
+            // A softmax divides by a sum, which rounds: equal logits stay equal, others must not become so.
             inputs.addReals(logits);
-            inputs.addReals(bias);
+            if (!s.flag("softmax")) // which has no bias
+              inputs.addReals(bias);
             if (!s.flag("forced"))
               return;
             Integers forced({tokens, s.integer("top_k")});
@@ -71,11 +73,13 @@ static Case route() {
             inputs.addIntegers(forced);
           },
           [](const Settings &s, const Check &check) {
-            reference::Routing wanted = reference::route(check.real(0), check.real(1),
-                                                         {s.integer("groups"), s.integer("group_limit"),
-                                                          s.integer("top_k"), s.flag("normalize"), s.real("scale")},
-                                                         check.optionalInteger(2));
-            // A sigmoid, a sum of K values, a division and a product.
+            bool softmax = s.flag("softmax");
+            reference::Routing wanted = reference::route(
+                check.real(0), softmax ? Reals({0}) : check.real(1),
+                {s.integer("groups"), s.integer("group_limit"), s.integer("top_k"), s.flag("normalize"),
+                 s.real("scale"), softmax, s.flag("group_maximum")},
+                check.optionalInteger(softmax ? 1 : 2));
+            // A sigmoid or a softmax, a sum of K values, a division and a product.
             check.close(0, wanted.weights, 0x1p-20);
             check.equal(1, wanted.experts);
           }};
@@ -215,7 +219,7 @@ static Case combineGrad() {
 
 static Case routeGrad() {
   return {"moe.route_grad",
-          {"T", "E", "K", "normalize", "scale", "forced"},
+          {"T", "E", "K", "normalize", "scale", "forced", "softmax"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             int64_t tokens = s.integer("T"), experts = s.integer("E"), topK = s.integer("K");
             Reals logits({tokens, experts});
@@ -234,7 +238,7 @@ static Case routeGrad() {
             // A sigmoid and its slope, sums of K values in f64.
             check.close(0,
                         reference::routeGradient(check.real(0), check.integer(1), check.real(2), s.flag("normalize"),
-                                                 s.real("scale")),
+                                                 s.real("scale"), s.flag("softmax")),
                         0x1p-20);
           }};
 }
@@ -254,8 +258,16 @@ static void makeSequences(const Settings &s, Random &random, Inputs &inputs) {
 }
 
 static Case balanceLoss() {
-  return {"moe.balance_loss", {"lengths", "E", "top_k"}, makeSequences, [](const Settings &s, const Check &check) {
-            reference::Balance wanted = reference::balanceLoss(check.real(0), check.integer(1), s.integer("top_k"));
+  return {"moe.balance_loss",
+          {"lengths", "E", "top_k", "softmax", "chosen"},
+          [](const Settings &s, Random &random, Inputs &inputs) {
+            makeSequences(s, random, inputs);
+            if (s.flag("chosen"))
+              inputs.addIntegers(choices(random, toReals(inputs.tensors[0]).dim(0), s.integer("top_k"), s.integer("E")));
+          },
+          [](const Settings &s, const Check &check) {
+            reference::Balance wanted = reference::balanceLoss(check.real(0), check.integer(1), s.integer("top_k"),
+                                                               s.flag("softmax"), check.optionalInteger(2));
             // Sigmoids in f32; the sums are in f64.
             check.close(0, wanted.loss, 0x1p-21);
             check.close(1, wanted.fractions, 0x1p-23);
@@ -264,18 +276,19 @@ static Case balanceLoss() {
 
 static Case balanceLossGrad() {
   return {"moe.balance_loss_grad",
-          {"lengths", "E", "top_k"},
+          {"lengths", "E", "top_k", "softmax"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             makeSequences(s, random, inputs);
             Integers offsets = toIntegers(inputs.tensors[1]);
             inputs.addReals(
-                reference::balanceLoss(toReals(inputs.tensors[0]), offsets, s.integer("top_k")).fractions);
+                reference::balanceLoss(toReals(inputs.tensors[0]), offsets, s.integer("top_k"), s.flag("softmax")).fractions);
             inputs.addRandom(random, {offsets.dim(0) - 1});
           },
-          [](const Settings &, const Check &check) {
-            // A sigmoid, its slope, and the difference of a fraction and their mean.
+          [](const Settings &s, const Check &check) {
+            // A sigmoid or a softmax, its slope, and the difference of a fraction and their mean.
             check.close(0,
-                        reference::balanceLossGradient(check.real(0), check.integer(1), check.real(2), check.real(3)),
+                        reference::balanceLossGradient(check.real(0), check.integer(1), check.real(2), check.real(3),
+                                                       s.flag("softmax")),
                         0x1p-20);
           }};
 }

@@ -21,6 +21,10 @@ using llvm::StringRef;
 
 namespace {
 
+// The compiler's, not the runtime's that it is made of.
+using frontend::ModelConfig;
+using frontend::parseModelConfig;
+
 class BuildGraph : public testing::Test {
 protected:
   mlir::OwningOpRef<mlir::ModuleOp> build(const std::string &text) {

@@ -12,6 +12,10 @@ using llvm::StringRef;
 
 namespace {
 
+// The compiler's, not the runtime's that it is made of.
+using frontend::ModelConfig;
+using frontend::parseModelConfig;
+
 ModelConfig parse(const std::string &text) {
   llvm::Expected<ModelConfig> config = parseModelConfig(text);
   if (config)
@@ -29,7 +33,9 @@ TEST(ModelConfig, AcceptsAllModels) {
 TEST(ModelConfig, ReadsTheRelease) {
   ModelConfig c = parse(readConfig("deepseek-v3-671b"));
   EXPECT_EQ(c.layers, 61);
-  EXPECT_EQ(c.denseLayers, 3);
+  EXPECT_EQ(c.denseLayers(), 3);
+  EXPECT_TRUE(c.isDense(2));
+  EXPECT_FALSE(c.isDense(3));
   EXPECT_EQ(c.queryRank, 1536);
   EXPECT_EQ(c.experts, 256);
   EXPECT_EQ(c.groups, 8);
@@ -99,6 +105,114 @@ TEST(ModelConfig, ReadsOddModels) {
   EXPECT_EQ(parse(changed(nano, {{"hidden_size", "128.0"}})).hiddenSize, 128);
 }
 
+// The published sizes, in billions: arXiv:2405.04434 (V2 and V2-Lite), Kimi K2's and GLM-4.7-Flash's model cards.
+TEST(ModelConfig, ReadsTheFamilies) {
+  auto billions = [](int64_t count) { return static_cast<double>(count) * 1e-9; };
+  ModelConfig v2 = parse(readConfig("deepseek-v2-236b"));
+  EXPECT_EQ(v2.affinity, Affinity::Softmax);
+  EXPECT_FALSE(v2.hasCorrectionBias());
+  EXPECT_FALSE(v2.normalizeWeights);
+  EXPECT_EQ(v2.groups, 8);
+  EXPECT_EQ(v2.groupLimit, 3);
+  EXPECT_NEAR(billions(v2.parameterCount()), 235.7, 0.1);
+  EXPECT_NEAR(billions(v2.activeParameterCount()), 21, 0.5);
+  ModelConfig lite = parse(readConfig("deepseek-v2-lite"));
+  EXPECT_FALSE(lite.queryRank);
+  EXPECT_EQ(lite.groups, 1);
+  EXPECT_NEAR(billions(lite.parameterCount()), 15.7, 0.05);
+  EXPECT_NEAR(billions(lite.activeParameterCount()), 2.4, 0.1);
+  ModelConfig kimi = parse(readConfig("kimi-k2"));
+  EXPECT_EQ(kimi.modelType, "kimi_k2");
+  EXPECT_EQ(kimi.affinity, Affinity::Sigmoid);
+  EXPECT_EQ(kimi.yarn->betaFast, 1);
+  EXPECT_NEAR(billions(kimi.parameterCount()), 1026, 1);
+  EXPECT_NEAR(billions(kimi.activeParameterCount()), 32, 0.5);
+  ModelConfig glm = parse(readConfig("glm-4.7-flash"));
+  EXPECT_EQ(glm.denseLayers(), 1);
+  EXPECT_EQ(glm.mtpLayers, 1);
+  EXPECT_NEAR(billions(glm.parameterCount()), 30, 0.5);
+  ModelConfig youtu = parse(readConfig("youtu"));
+  EXPECT_EQ(youtu.moeLayers(), 0);
+  EXPECT_EQ(youtu.experts, 0);
+  EXPECT_TRUE(youtu.tieEmbeddings);
+  EXPECT_NEAR(billions(youtu.parameterCount()), 1.96, 0.01);
+}
+
+// What a family has a default for may be missing, and keys of two families beside each other agree.
+TEST(ModelConfig, KnowsTheFamiliesDefaults) {
+  std::string v2 = readConfig("deepseek-v2-lite"), glm = readConfig("glm-4.7-flash");
+  EXPECT_EQ(parse(changed(v2, {{"topk_method", ""}, {"scoring_func", ""}, {"norm_topk_prob", ""}, {"n_group", "null"}, {"topk_group", "null"}})).groups, 1);
+  EXPECT_EQ(messageOf(parseModelConfig(changed(v2, {{"norm_topk_prob", "true"}}))),
+            "config.json: norm_topk_prob wants false (libraries disagree about true in deepseek_v2), got true");
+  EXPECT_EQ(messageOf(parseModelConfig(changed(v2, {{"topk_method", "\"noaux_tc\""}}))),
+            "config.json: topk_method wants greedy or group_limited_greedy, got noaux_tc");
+  EXPECT_EQ(messageOf(parseModelConfig(changed(v2, {{"num_experts_per_tok", "65"}}))),
+            "config.json: num_experts_per_tok wants at most n_routed_experts (64), got 65");
+  // A group's largest score needs one expert only.
+  EXPECT_EQ(parse(changed(v2, {{"topk_method", "\"group_limited_greedy\""}, {"n_group", "64"}, {"topk_group", "8"}})).groupLimit, 8);
+  EXPECT_FALSE(parse(changed(glm, {{"mlp_layer_types", ""}})).isDense(1));
+  EXPECT_TRUE(parse(changed(glm, {{"mlp_layer_types", ""}})).isDense(0));
+  EXPECT_EQ(parse(changed(glm, {{"first_k_dense_replace", "1"}})).denseLayers(), 1);
+  EXPECT_EQ(messageOf(parseModelConfig(changed(glm, {{"first_k_dense_replace", "2"}}))),
+            "config.json: first_k_dense_replace wants the dense layers of mlp_layer_types, got 2");
+  EXPECT_EQ(messageOf(parseModelConfig(changed(glm, {{"mlp_layer_types", "[\"dense\"]"}}))),
+            "config.json: mlp_layer_types wants a list of num_hidden_layers (47) words, got [\"dense\"]");
+  ModelConfig mixed = parse(readConfig("mixed-layers"));
+  EXPECT_EQ(mixed.routedLayers(), (std::vector<int64_t>{0, 2}));
+  EXPECT_EQ(parse(changed(glm, {{"rms_norm_eps", ""}})).normEpsilon, 1e-5);
+  EXPECT_TRUE(parse(changed(readConfig("youtu"), {{"tie_word_embeddings", ""}})).tieEmbeddings);
+}
+
+// transformers takes null for false, whatever a missing key is; deepseek_v2 has no choice.
+TEST(ModelConfig, ReadsTheOrderOfRotaryPairs) {
+  std::string nano = readConfig("nano"), v2 = readConfig("deepseek-v2-lite");
+  EXPECT_TRUE(parse(changed(nano, {{"rope_interleave", ""}})).ropeInterleave);
+  EXPECT_FALSE(parse(changed(nano, {{"rope_interleave", "null"}})).ropeInterleave);
+  EXPECT_TRUE(parse(changed(v2, {{"rope_interleave", "null"}})).ropeInterleave);
+  EXPECT_EQ(messageOf(parseModelConfig(changed(v2, {{"rope_interleave", "false"}}))),
+            "config.json: rope_interleave wants true, as deepseek_v2 always rotates neighbours, got false");
+}
+
+// The key beside rope_scaling goes before the one in it; a factor of null is the ratio of the lengths.
+TEST(ModelConfig, ReadsTheOriginalLength) {
+  std::string nano = readConfig("nano");
+  EXPECT_EQ(parse(changed(nano, {{"original_max_position_embeddings", "16"}})).yarn->originalMaxPositions, 16);
+  EXPECT_EQ(parse(changed(nano, {{"original_max_position_embeddings", "16"},
+                                 {"rope_scaling.original_max_position_embeddings", ""}})).yarn->originalMaxPositions, 16);
+  ModelConfig ratio = parse(changed(nano, {{"rope_scaling.factor", "null"}, {"max_position_embeddings", "640"},
+                                           {"original_max_position_embeddings", "64"}}));
+  EXPECT_EQ(ratio.yarn->factor, 10);
+}
+
+// The text part of a model of pictures and text, with what only the whole says.
+TEST(ModelConfig, ReadsATextPart) {
+  std::string nested = readConfig("nested");
+  ModelConfig c = parse(nested);
+  EXPECT_TRUE(c.isNested);
+  EXPECT_EQ(c.modelType, "kimi_k2");
+  EXPECT_EQ(c.dtype, ElementType::BF16);
+  EXPECT_EQ(c.eosTokenIds, (std::vector<int64_t>{1, 2}));
+  EXPECT_FALSE(c.tieEmbeddings);
+  EXPECT_EQ(c.naming("model.layers.0.mlp.gate.weight"), "language_model.model.layers.0.mlp.gate.weight");
+  EXPECT_EQ(c.naming("lm_head.weight"), "language_model.lm_head.weight");
+  EXPECT_EQ(messageOf(parseModelConfig(changed(nested, {{"text_config.hidden_size", "0"}}))),
+            "config.json: text_config.hidden_size wants a positive integer, got 0");
+  EXPECT_EQ(messageOf(parseModelConfig(changed(nested, {{"text_config.model_type", "\"llama\""}}))),
+            "config.json: model_type wants deepseek_v3, kimi_k2, glm4_moe_lite, youtu or deepseek_v2, got kimi_k25");
+}
+
+// Sparse attention would give other numbers; files that are no JSON are named.
+TEST(ModelConfig, RefusesWhatItDoesNotCompute) {
+  std::string nano = readConfig("nano");
+  EXPECT_EQ(messageOf(parseModelConfig(changed(nano, {{"index_topk", "2048"}}))),
+            "config.json: index_topk wants to be absent (sparse attention, as DeepSeek-V3.2 has it, is not compiled), got 2048");
+  EXPECT_EQ(messageOf(parseModelConfig(changed(nano, {{"index_topk", "null"}}))), "");
+  EXPECT_EQ(messageOf(parseModelConfig(changed(nano, {{"mlp_bias", "true"}}))), "config.json: mlp_bias wants false, got true");
+  EXPECT_EQ(messageOf(parseModelConfig("version https://git-lfs.github.com/spec/v1\noid sha256:3f\nsize 12\n")),
+            "config.json: wants JSON, is a Git LFS pointer, not the file itself (run 'git lfs pull' in its folder)");
+  EXPECT_EQ(messageOf(parseModelConfig("\xef\xbb\xbf" + nano)), "");
+}
+
 // A message is one line that starts with the file, names the key, and says what was wanted and what came.
 TEST(ModelConfig, NamesTheKeyThatIsWrong) {
   struct Case {
@@ -106,9 +220,9 @@ TEST(ModelConfig, NamesTheKeyThatIsWrong) {
     std::string message;
   };
   const Case cases[] = {
-      {{{"model_type", "\"llama\""}}, "model_type wants deepseek_v3, got llama"},
-      {{{"model_type", ""}}, "model_type wants deepseek_v3, got nothing"},
-      {{{"model_type", "3"}}, "model_type wants deepseek_v3, got 3"},
+      {{{"model_type", "\"llama\""}}, "model_type wants deepseek_v3, kimi_k2, glm4_moe_lite, youtu or deepseek_v2, got llama"},
+      {{{"model_type", ""}}, "model_type wants deepseek_v3, kimi_k2, glm4_moe_lite, youtu or deepseek_v2, got nothing"},
+      {{{"model_type", "3"}}, "model_type wants deepseek_v3, kimi_k2, glm4_moe_lite, youtu or deepseek_v2, got 3"},
       {{{"hidden_size", "0"}}, "hidden_size wants a positive integer, got 0"},
       {{{"hidden_size", "-8"}}, "hidden_size wants a positive integer, got -8"},
       {{{"hidden_size", ""}}, "hidden_size wants a positive integer, got nothing"},
@@ -201,9 +315,9 @@ TEST(ModelConfig, NamesTheKeyThatIsWrong) {
 }
 
 TEST(ModelConfig, SaysWhereJsonIsBroken) {
-  EXPECT_EQ(messageOf(parseModelConfig("{\"model_type\": ")), "config.json: line 1, column 15: Unexpected EOF");
+  EXPECT_EQ(messageOf(parseModelConfig("{\"model_type\": ")), "config.json: line 1, column 16: is no JSON");
   EXPECT_TRUE(StringRef(messageOf(parseModelConfig("{\n \"a\": 1,,\n}"))).starts_with("config.json: line 2, column "));
-  EXPECT_EQ(messageOf(parseModelConfig("[1]")), "config.json: wants an object, got [1]");
+  EXPECT_EQ(messageOf(parseModelConfig("[1]")), "config.json: wants an object, got an array");
   EXPECT_EQ(messageOf(parseModelConfig(std::string(100000, '['))), "config.json: nests deeper than 64 levels");
   EXPECT_NE(messageOf(parseModelConfig("")), "");
   EXPECT_NE(messageOf(parseModelConfig("{\"model_type\": \"\xff\"}")), "");

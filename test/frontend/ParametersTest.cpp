@@ -17,6 +17,10 @@ using llvm::StringRef;
 
 namespace {
 
+// The compiler's, not the runtime's that it is made of.
+using frontend::ModelConfig;
+using frontend::parseModelConfig;
+
 ModelDescription describe(const std::string &text) {
   return llvm::cantFail(describeModel(llvm::cantFail(parseModelConfig(text))));
 }
@@ -61,10 +65,18 @@ TEST(Parameters, TypesWithoutWeights) {
   EXPECT_EQ(model.find("model.layers.61.enorm.weight"), nullptr);
 }
 
-TEST(Parameters, RefusesFloat16) {
-  llvm::Expected<ModelConfig> config = parseModelConfig(changed(readConfig("nano"), {{"torch_dtype", "\"float16\""}}));
-  EXPECT_EQ(messageOf(describeModel(llvm::cantFail(std::move(config)))),
-            "config.json: torch_dtype wants float32 or bfloat16, got float16");
+TEST(Parameters, TakesFloat16) {
+  ModelDescription model = describe(changed(readConfig("nano"), {{"torch_dtype", "\"float16\""}}));
+  EXPECT_EQ(model.find("model.norm.weight")->element, ElementType::F16);
+  EXPECT_EQ(model.find("model.layers.1.mlp.gate.e_score_correction_bias")->element, ElementType::F32);
+}
+
+// The names of the text part, with which the graph's globals are declared.
+TEST(Parameters, NamesTheTextPart) {
+  ModelDescription model = describe(readConfig("nested"));
+  EXPECT_EQ(model.find("model.norm.weight")->stored, "language_model.model.norm.weight");
+  EXPECT_EQ(model.find("model.layers.1.mlp.experts.{}.up_proj.weight")->nameOf(2),
+            "language_model.model.layers.1.mlp.experts.2.up_proj.weight");
 }
 
 /// A folder with a config.json and zero weights, removed afterwards.
@@ -95,7 +107,7 @@ protected:
 };
 
 TEST_F(CheckpointFolder, AcceptsWhatItAskedFor) {
-  for (const char *name : {"tiny", "nano-fp8-quantized", "nano-noq"})
+  for (const char *name : {"tiny", "nano-fp8-quantized", "nano-noq", "nested", "mixed-layers"})
     EXPECT_EQ(read(readConfig(name), [](auto &) {}), "") << name;
 }
 
@@ -138,9 +150,9 @@ TEST_F(CheckpointFolder, NamesTheTensorThatIsWrong) {
   EXPECT_EQ(with(tiny, expert, ElementType::BF16, {16, 12}), ": " + expert + " wants shape [16, 24], got [16, 12]");
   EXPECT_EQ(with(tiny, expert, ElementType::F32, {16, 24}),
             ": " + expert + " wants BF16 as model.layers.1.mlp.experts.0.up_proj.weight, got F32");
-  EXPECT_EQ(with(tiny, expert, ElementType::F16, {16, 24}), ": " + expert + " wants F32, BF16 or F8_E4M3, got F16");
+  EXPECT_EQ(with(tiny, expert, ElementType::F64, {16, 24}), ": " + expert + " wants F32, BF16, F16 or F8_E4M3, got F64");
   EXPECT_EQ(with(tiny, "model.norm.weight", ElementType::I32, {24}),
-            ": model.norm.weight wants F32 or BF16, got I32");
+            ": model.norm.weight wants F32, BF16 or F16, got I32");
   EXPECT_EQ(with(tiny, "model.layers.0.self_attn.o_proj.weight", ElementType::F8E4M3, {24, 18}),
             ": model.layers.0.self_attn.o_proj.weight wants quantization_config in config.json, as it is F8_E4M3");
   EXPECT_EQ(with(tiny, "model.layers.1.mlp.experts.6.up_proj.weight", ElementType::BF16, {16, 24}),
@@ -150,6 +162,89 @@ TEST_F(CheckpointFolder, NamesTheTensorThatIsWrong) {
   EXPECT_EQ(without(fp8, scale), ": " + scale + " wants shape [2, 1], but is missing");
   EXPECT_EQ(with(fp8, scale, ElementType::F32, {1, 2}), ": " + scale + " wants shape [2, 1], got [1, 2]");
   EXPECT_EQ(with(fp8, scale, ElementType::BF16, {2, 1}), ": " + scale + " wants F32, got BF16");
+}
+
+/// Every tensor by the name that `rename` gives it, and those without one left out.
+template <typename Rename> auto renaming(Rename rename) {
+  return [rename](std::map<std::string, Tensor> &tensors) {
+    std::map<std::string, Tensor> renamed;
+    for (auto &[name, tensor] : tensors)
+      if (std::string other = rename(name); !other.empty())
+        renamed.insert_or_assign(other, std::move(tensor));
+    tensors = std::move(renamed);
+  };
+}
+
+// Weights by other names: the line says which naming it is.
+TEST_F(CheckpointFolder, RecognisesOtherNamings) {
+  std::string tiny = readConfig("tiny");
+  const std::string missing = ": model.embed_tokens.weight wants shape [100, 24], but is missing: ";
+  EXPECT_EQ(read(tiny, renaming([](const std::string &n) { return "language_model." + n; })),
+            missing + "its names begin with 'language_model.' (language_model.model.embed_tokens.weight)");
+  EXPECT_EQ(read(tiny, renaming([](const std::string &n) { return StringRef(n).starts_with("model.") ? n.substr(6) : ""; })),
+            missing + "its names have no 'model.' in front (embed_tokens.weight), as those of a model without its head");
+  EXPECT_EQ(read(tiny, renaming([](const std::string &n) {
+              return n == "model.embed_tokens.weight" ? "embed.weight" : n == "model.norm.weight" ? "norm.weight" : "";
+            })),
+            missing + "it has the names of DeepSeek's own inference code (embed.weight); hadal reads the names of the published "
+                      "checkpoints on Hugging Face");
+  auto stack = [](auto &tensors) {
+    for (int e = 0; e < 6; ++e)
+      for (const char *part : {"gate_proj", "up_proj", "down_proj"})
+        tensors.erase("model.layers.1.mlp.experts." + std::to_string(e) + "." + part + ".weight");
+    tensors.insert_or_assign("model.layers.1.mlp.experts.gate_up_proj", Tensor(ElementType::BF16, {6, 32, 24}));
+    tensors.insert_or_assign("model.layers.1.mlp.experts.down_proj", Tensor(ElementType::BF16, {6, 24, 16}));
+  };
+  EXPECT_EQ(read(tiny, stack), ": model.layers.1.mlp.experts.0.gate_proj.weight wants shape [16, 24], but is missing: its experts "
+                               "are stacked in one tensor (model.layers.1.mlp.experts.gate_up_proj), as transformers 5 has them in "
+                               "memory; its save_pretrained writes one tensor per expert");
+}
+
+// A larger model's other tensors are passed over; its text part may have either of two prefixes, which a note says.
+TEST_F(CheckpointFolder, ReadsATextPartUnderItsPrefix) {
+  std::string nested = readConfig("nested");
+  auto withVision = [](auto &tensors) { tensors.insert_or_assign("vision_tower.patch_embed.weight", Tensor(ElementType::BF16, {3, 5})); };
+  EXPECT_EQ(read(nested, withVision), "");
+  auto asTransformers = renaming([](const std::string &n) {
+    StringRef rest = n;
+    return rest.consume_front("language_model.model.") ? ("model.language_model." + rest).str() : n.substr(StringRef("language_model.").size());
+  });
+  EXPECT_EQ(read(nested, asTransformers), "");
+  ModelDescription model = llvm::cantFail(readModelDescription(folder));
+  EXPECT_EQ(model.find("model.norm.weight")->stored, "model.language_model.norm.weight");
+  EXPECT_EQ(model.find("lm_head.weight")->stored, "lm_head.weight");
+  ASSERT_EQ(model.notes.size(), 1u);
+  EXPECT_NE(model.notes[0].find("model.language_model.*"), std::string::npos) << model.notes[0];
+  // What is under the prefix and no part of the text model is an error as ever.
+  EXPECT_EQ(read(nested, [](auto &tensors) { tensors.insert_or_assign("language_model.model.layers.0.self_attn.o_proj.bias", Tensor(ElementType::BF16, {24})); }),
+            ": language_model.model.layers.0.self_attn.o_proj.bias is in the checkpoint, but not in the model that config.json describes");
+}
+
+// transformers announces layers of multi-token prediction and writes none: training must be told to do without.
+TEST_F(CheckpointFolder, LooksForMtpLayersBeforeTraining) {
+  std::string text = changed(readConfig("tiny"), {{"num_nextn_predict_layers", "1"}});
+  EXPECT_EQ(read(text, [](auto &) {}), "");
+  std::string message = messageOf(readModelDescription(folder, 1));
+  EXPECT_NE(message.find("announces 1 layer(s) of multi-token prediction (num_nextn_predict_layers), but the checkpoint has none"),
+            std::string::npos) << message;
+  EXPECT_NE(message.find("--mtp-weight=0"), std::string::npos) << message;
+  // Some of them, but not all.
+  EXPECT_EQ(read(text, [](auto &t) { t.insert_or_assign("model.layers.2.enorm.weight", Tensor(ElementType::BF16, {24})); }), "");
+  message = messageOf(readModelDescription(folder, 1));
+  EXPECT_NE(message.find("model.layers.2.hnorm.weight wants shape [24], but is missing"), std::string::npos) << message;
+}
+
+// Other formats beside config.json are told of; the module is made all the same.
+TEST_F(CheckpointFolder, TellsOfOtherFormats) {
+  std::error_code error;
+  std::string path(folder);
+  llvm::raw_fd_ostream(path + "/config.json", error) << readConfig("tiny");
+  EXPECT_TRUE(llvm::cantFail(readModelDescription(folder)).notes.empty());
+  llvm::raw_fd_ostream(path + "/pytorch_model.bin", error) << "PK";
+  ModelDescription model = llvm::cantFail(readModelDescription(folder));
+  ASSERT_EQ(model.notes.size(), 1u);
+  EXPECT_EQ(model.notes[0], path + ": pytorch_model.bin is in a format that hadal does not read; the module is made from config.json "
+                                   "alone, and wants safetensors files when it runs");
 }
 
 TEST(Parameters, NamesTheFileThatIsMissing) {

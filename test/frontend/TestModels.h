@@ -19,7 +19,9 @@ namespace hadal::frontend {
 
 /// Folders of test/frontend/models.
 inline const char *const testModels[] = {"nano", "nano-fp8",           "nano-fp8-quantized", "nano-mtp", "nano-noq",
-                                         "mini", "nano-transformers5", "deepseek-v3-671b",   "tiny"};
+                                         "mini", "nano-transformers5", "deepseek-v3-671b",   "tiny",
+                                         "kimi-k2", "glm-4.7-flash", "youtu", "deepseek-v2-236b", "deepseek-v2-lite",
+                                         "nested", "mixed-layers"};
 
 inline std::string modelFolder(llvm::StringRef name) { return (HADAL_TEST_MODELS "/" + name).str(); }
 

@@ -30,19 +30,30 @@ std::vector<int64_t> largest(const std::vector<double> &values, int64_t count) {
   return order;
 }
 
-std::pair<Array, Array> route(const Array &logits, const Array &bias, const Array *forced, moe::RouteOp op) {
+/// s of a token: sigmoids of its logits, or their softmax.
+std::vector<double> affinitiesOf(const Array &logits, int64_t t, bool softmax) {
+  std::vector<double> s;
+  for (int64_t e = 0; e < logits.dim(1); ++e) {
+    double x = logits.data[t * logits.dim(1) + e];
+    s.push_back(softmax ? std::exp(x) : sigmoid(x));
+  }
+  double sum = std::accumulate(s.begin(), s.end(), 0.0);
+  for (double &value : s)
+    value /= softmax ? sum : 1;
+  return s;
+}
+
+std::pair<Array, Array> route(const Array &logits, const Array *bias, const Array *forced, moe::RouteOp op) {
   int64_t experts = logits.dim(1), topK = op.getTopK(), groups = op.getGroups(), groupSize = experts / groups;
   Array weights = Array::zeros({logits.dim(0), topK}), chosen = weights;
   for (int64_t t = 0; t < logits.dim(0); ++t) {
-    std::vector<double> affinity(experts), biased(experts), groupScore;
-    for (int64_t e = 0; e < experts; ++e) {
-      affinity[e] = sigmoid(logits.data[t * experts + e]);
-      biased[e] = affinity[e] + bias.data[e];
-    }
+    std::vector<double> affinity = affinitiesOf(logits, t, op.getSoftmax()), biased = affinity, groupScore;
+    for (int64_t e = 0; bias && e < experts; ++e)
+      biased[e] += bias->data[e];
     for (int64_t g = 0; g < groups; ++g) {
       std::vector<double> group(biased.begin() + g * groupSize, biased.begin() + (g + 1) * groupSize);
       std::sort(group.rbegin(), group.rend());
-      groupScore.push_back(group[0] + (groupSize > 1 ? group[1] : 0));
+      groupScore.push_back(group[0] + (groupSize > 1 && !op.getGroupMaximum() ? group[1] : 0));
     }
     std::vector<int64_t> kept = largest(groupScore, op.getGroupLimit());
     for (int64_t e = 0; e < experts; ++e)
@@ -214,42 +225,46 @@ std::pair<Array, Array> combineGrad(const Array &rows, const Array &position, co
   return {rowsGrad, weightsGrad};
 }
 
+/// Takes gradients `d` of affinities `s` to the logits.
+void throughAffinities(const std::vector<double> &s, const std::vector<double> &d, bool softmax, double *out) {
+  double mean = softmax ? std::inner_product(s.begin(), s.end(), d.begin(), 0.0) : 0;
+  for (size_t e = 0; e < s.size(); ++e)
+    out[e] = softmax ? s[e] * (d[e] - mean) : d[e] * s[e] * (1 - s[e]);
+}
+
 Array routeGrad(const Array &logits, const Array &chosen, const Array &gradient, moe::RouteGradOp op) {
   int64_t experts = logits.dim(1), topK = chosen.dim(1);
   Array result = Array::zeros(logits.shape);
   for (int64_t t = 0; t < logits.dim(0); ++t) {
-    double sum = 1e-20, dot = 0;
-    auto affinity = [&](int64_t k) { return sigmoid(logits.data[t * experts + int64_t(chosen.data[t * topK + k])]); };
+    std::vector<double> s = affinitiesOf(logits, t, op.getSoftmax()), d(experts);
+    auto expertOf = [&](int64_t k) { return int64_t(chosen.data[t * topK + k]); };
+    double sum = 1e-20, dot = 0, scale = op.getScale().convertToFloat();
     for (int64_t k = 0; k < topK; ++k)
-      sum += affinity(k);
+      sum += s[expertOf(k)];
     for (int64_t k = 0; k < topK; ++k)
-      dot += gradient.data[t * topK + k] * affinity(k) / sum;
+      dot += gradient.data[t * topK + k] * s[expertOf(k)] / sum;
     for (int64_t k = 0; k < topK; ++k) {
-      double s = affinity(k), g = gradient.data[t * topK + k], scale = op.getScale().convertToFloat();
-      double ds = op.getNormalize() ? scale * (g - dot) / sum : scale * g;
-      result.data[t * experts + int64_t(chosen.data[t * topK + k])] += ds * s * (1 - s);
+      double g = gradient.data[t * topK + k];
+      d[expertOf(k)] += op.getNormalize() ? scale * (g - dot) / sum : scale * g;
     }
+    throughAffinities(s, d, op.getSoftmax(), &result.data[t * experts]);
   }
   return result;
 }
 
-/// s of a token, and their sum.
-std::pair<std::vector<double>, double> affinities(const Array &logits, int64_t t) {
-  std::vector<double> s;
-  for (int64_t e = 0; e < logits.dim(1); ++e)
-    s.push_back(sigmoid(logits.data[t * logits.dim(1) + e]));
-  return {s, std::accumulate(s.begin(), s.end(), 0.0)};
-}
-
-std::pair<Array, Array> balanceLoss(const Array &logits, const Array &offsets, int64_t topK) {
-  int64_t experts = logits.dim(1), sequences = offsets.dim(0) - 1;
+std::pair<Array, Array> balanceLoss(const Array &logits, const Array &offsets, const Array *chosen, moe::BalanceLossOp op) {
+  int64_t experts = logits.dim(1), sequences = offsets.dim(0) - 1, topK = op.getTopK();
   Array loss = Array::zeros({sequences}), fractions = Array::zeros({sequences, experts});
   for (int64_t q = 0; q < sequences; ++q) {
     double tokens = offsets.data[q + 1] - offsets.data[q];
     std::vector<double> mean(experts);
     for (auto t = int64_t(offsets.data[q]); t < int64_t(offsets.data[q + 1]); ++t) {
-      auto [s, sum] = affinities(logits, t);
-      for (int64_t e : largest(s, topK))
+      std::vector<double> s = affinitiesOf(logits, t, op.getSoftmax());
+      double sum = std::accumulate(s.begin(), s.end(), 0.0);
+      std::vector<int64_t> choice = largest(s, topK);
+      for (int64_t k = 0; chosen && k < topK; ++k)
+        choice[k] = int64_t(chosen->data[t * topK + k]);
+      for (int64_t e : choice)
         fractions.data[q * experts + e] += double(experts) / (double(topK) * tokens);
       for (int64_t e = 0; e < experts; ++e)
         mean[e] += s[e] / sum / tokens;
@@ -260,18 +275,19 @@ std::pair<Array, Array> balanceLoss(const Array &logits, const Array &offsets, i
   return {loss, fractions};
 }
 
-Array balanceLossGrad(const Array &logits, const Array &offsets, const Array &fractions, const Array &gradient) {
+Array balanceLossGrad(const Array &logits, const Array &offsets, const Array &fractions, const Array &gradient, bool softmax) {
   int64_t experts = logits.dim(1);
   Array result = Array::zeros(logits.shape);
   for (int64_t q = 0; q + 1 < offsets.dim(0); ++q)
     for (auto t = int64_t(offsets.data[q]); t < int64_t(offsets.data[q + 1]); ++t) {
-      auto [s, sum] = affinities(logits, t);
+      std::vector<double> s = affinitiesOf(logits, t, softmax), d;
+      double sum = std::accumulate(s.begin(), s.end(), 0.0);
       double weighted = 0, tokens = offsets.data[q + 1] - offsets.data[q];
       for (int64_t e = 0; e < experts; ++e)
         weighted += fractions.data[q * experts + e] * s[e] / sum;
       for (int64_t e = 0; e < experts; ++e)
-        result.data[t * experts + e] =
-            gradient.data[q] / tokens * (fractions.data[q * experts + e] - weighted) / sum * s[e] * (1 - s[e]);
+        d.push_back(gradient.data[q] / tokens * (fractions.data[q * experts + e] - weighted) / sum);
+      throughAffinities(s, d, softmax, &result.data[t * experts]);
     }
   return result;
 }
@@ -295,7 +311,8 @@ bool evaluateMoe(Operation *op, Values &values) {
   llvm::TypeSwitch<Operation *>(op)
       .Case([&](moe::RouteOp o) {
         const Array *forced = o.getForced() ? &get(o.getForced()) : nullptr;
-        auto [weights, chosen] = route(get(o.getLogits()), get(o.getBias()), forced, o);
+        const Array *bias = o.getBias() ? &get(o.getBias()) : nullptr;
+        auto [weights, chosen] = route(get(o.getLogits()), bias, forced, o);
         values[o.getWeights()] = weights;
         values[o.getExperts()] = chosen;
       })
@@ -334,13 +351,14 @@ bool evaluateMoe(Operation *op, Values &values) {
         values[o] = routeGrad(get(o.getLogits()), get(o.getExperts()), get(o.getGradient()), o);
       })
       .Case([&](moe::BalanceLossOp o) {
-        auto [loss, fractions] = balanceLoss(get(o.getLogits()), get(o.getOffsets()), o.getTopK());
+        const Array *chosen = o.getExperts() ? &get(o.getExperts()) : nullptr;
+        auto [loss, fractions] = balanceLoss(get(o.getLogits()), get(o.getOffsets()), chosen, o);
         values[o.getLoss()] = loss;
         values[o.getFractions()] = fractions;
       })
       .Case([&](moe::BalanceLossGradOp o) {
         values[o] =
-            balanceLossGrad(get(o.getLogits()), get(o.getOffsets()), get(o.getFractions()), get(o.getGradient()));
+            balanceLossGrad(get(o.getLogits()), get(o.getOffsets()), get(o.getFractions()), get(o.getGradient()), o.getSoftmax());
       })
       .Case([&](moe::ScatterAddOp o) { values[o] = scatterAdd(get(o.getRows()), get(o.getIds()), get(o.getInit())); })
       .Default([&](Operation *) { known = false; });

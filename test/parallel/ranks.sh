@@ -106,6 +106,42 @@ refused 2 'nowhere' train two.hadal --weights nowhere $train --steps 1 --checkpo
 refused 2 'steps' train two.hadal --init-seed 1 $train --steps 0
 refused 4 'step [0-9]*: .*model.embed_tokens.weight' train four.hadal --init-seed 1 --input in.safetensors --steps 100 --lr 1e30 --checkpoint-dir blown
 
+# A signal to one rank, or one that mpirun passes on: all ranks finish the same step, and going on has the bits of a run that was
+# never stopped.
+ranksOf() { # PATTERN: processes and their ranks
+  pgrep -f "$1" | while read -r p; do echo "$p $(tr '\0' '\n' </proc/$p/environ 2>/dev/null | sed -n 's/^OMPI_COMM_WORLD_RANK=//p')"; done
+}
+"$write" two-slow.hadal 2 1 1 1f1b 1 20000 || exit 1
+for signal in TERM USR1; do
+  rm -rf stopped*
+  timeout 100 "$mpirun" --allow-run-as-root --oversubscribe --bind-to none -n 2 "$run" train two-slow.hadal --init-seed 1 $train --steps 100000 \
+    --checkpoint-dir stopped --log stopped.jsonl >stdout 2>stderr &
+  job=$!
+  for i in $(seq 200); do [ -s stopped.jsonl ] && break; sleep 0.1; done
+  case $signal in
+    TERM) victim=$(ranksOf "^$run train two-slow.hadal" | awk '$2 == 1 { print $1 }') status=143 ;;
+    USR1) victim=$(pgrep -f "^$mpirun .* train two-slow.hadal") status=138 ;;
+  esac
+  kill -$signal "$victim" || fail "nobody to stop"
+  wait $job
+  got=$?
+  [ $got = $status ] || fail "SIG$signal: status $got: $(cat stderr)"
+  step=$(wc -l <stopped.jsonl)
+  [ "$(grep -c "^stopped by SIG$signal after step $step of 100000; --resume stopped goes on from there$" stderr)" = 1 ] || fail "SIG$signal: says $(cat stderr)"
+  works 2 train two-slow.hadal --resume stopped $train --steps $((step + 2)) --checkpoint-dir stopped --log stopped.jsonl
+  works 1 train one.hadal --init-seed 1 $train --steps $((step + 2)) --checkpoint-dir stopped-not --log stopped-not.jsonl
+  name=$(printf 'step-%08d' $((step + 2)))
+  diff -r "stopped/$name" "stopped-not/$name" || fail "SIG$signal: a run that was stopped differs"
+  [ "$(untimed stopped.jsonl)" = "$(untimed stopped-not.jsonl)" ] || fail "SIG$signal: the log differs"
+done
+# Ranks share the reading of a checkpoint, and one of them tells what is wrong with it.
+for file in config.json model.safetensors optimizer/state.safetensors optimizer/training.json; do
+  cp -r stopped damaged
+  truncate -s -1 "damaged/$name/$file"
+  refused 2 "damaged/$name/$file: is damaged: .*; the newest whole checkpoint is damaged/step-" train two.hadal --resume damaged $train --steps 100000
+  rm -rf damaged
+done
+
 # A rank that dies before it has met the others.
 cat >early <<END
 #!/bin/sh

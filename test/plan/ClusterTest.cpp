@@ -92,8 +92,8 @@ TEST(Cluster, SenselessFiguresAreRefused) {
 }
 
 TEST(Cluster, WhatIsNoObjectIsRefused) {
-  EXPECT_EQ(parseCluster("{", "c.json").error().message, "c.json: is no JSON");
-  EXPECT_EQ(parseCluster("[]", "c.json").error().message, "c.json: wants an object");
+  EXPECT_EQ(parseCluster("{", "c.json").error().message, "c.json: line 1, column 2: is no JSON");
+  EXPECT_EQ(parseCluster("[]", "c.json").error().message, "c.json: wants an object, got an array");
 }
 
 } // namespace

@@ -76,23 +76,26 @@ TEST(Derivatives, Rope) {
 }
 
 TEST(Derivatives, Route) {
-  for (bool normalize : {false, true}) {
-    Reals logits = draw({5, 8}, 3), bias({8}), g = draw({5, 3});
-    RouteOptions options{1, 1, 3, normalize, 2.5};
-    // The choice is held: a step must not move it.
-    Integers chosen = route(logits, bias, options).experts;
-    auto loss = [&] { return dot(route(logits, bias, options, chosen).weights, g); };
-    expectDerivative(loss, logits, routeGradient(logits, chosen, g, normalize, 2.5));
-  }
+  for (bool softmax : {false, true})
+    for (bool normalize : {false, true}) {
+      Reals logits = draw({5, 8}, 3), bias({8}), g = draw({5, 3});
+      RouteOptions options{1, 1, 3, normalize, 2.5, softmax};
+      // The choice is held: a step must not move it.
+      Integers chosen = route(logits, bias, options).experts;
+      auto loss = [&] { return dot(route(logits, bias, options, chosen).weights, g); };
+      expectDerivative(loss, logits, routeGradient(logits, chosen, g, normalize, 2.5, softmax));
+    }
 }
 
 TEST(Derivatives, BalanceLoss) {
-  Reals logits = draw({9, 6}, 3), g = draw({4});
-  Integers offsets = boundaries({4, 0, 1, 4});
-  Balance first = balanceLoss(logits, offsets, 2);
-  // Fractions are steps of the logits: constants but where they jump.
-  auto loss = [&] { return dot(balanceLoss(logits, offsets, 2).loss, g); };
-  expectDerivative(loss, logits, balanceLossGradient(logits, offsets, first.fractions, g));
+  for (bool softmax : {false, true}) {
+    Reals logits = draw({9, 6}, 3), g = draw({4});
+    Integers offsets = boundaries({4, 0, 1, 4});
+    Balance first = balanceLoss(logits, offsets, 2, softmax);
+    // Fractions are steps of the logits: constants but where they jump.
+    auto loss = [&] { return dot(balanceLoss(logits, offsets, 2, softmax).loss, g); };
+    expectDerivative(loss, logits, balanceLossGradient(logits, offsets, first.fractions, g, softmax));
+  }
 }
 
 // The reference of combine rounds to f32, so it is the linear map itself that is differentiated: sums of products.

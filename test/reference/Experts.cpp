@@ -18,6 +18,24 @@ static std::vector<int64_t> largest(const std::vector<double> &values, int64_t c
   return order;
 }
 
+/// Of one token: sigmoids (DeepSeek-V3, eq. 15), or a softmax over all experts (DeepSeek-V2, arXiv:2405.04434, eq. 22).
+static std::vector<double> affinitiesOf(const Reals &logits, int64_t t, bool softmax) {
+  std::vector<double> result;
+  double sum = 0;
+  for (int64_t e = 0; e < logits.dim(1); ++e)
+    sum += std::exp(logits(t, e));
+  for (int64_t e = 0; e < logits.dim(1); ++e)
+    result.push_back(softmax ? std::exp(logits(t, e)) / sum : 1 / (1 + std::exp(-logits(t, e))));
+  return result;
+}
+
+/// The derivative of affinity `to` by logit `by`.
+static double affinitySlope(const std::vector<double> &s, int64_t to, int64_t by, bool softmax) {
+  if (softmax)
+    return s[to] * ((to == by ? 1 : 0) - s[by]);
+  return to == by ? s[to] * (1 - s[to]) : 0;
+}
+
 /// The chosen experts of one row of biased scores, ascending.
 static std::vector<int64_t> choose(std::vector<double> biased, const RouteOptions &options) {
   int64_t each = static_cast<int64_t>(biased.size()) / options.groups;
@@ -25,8 +43,8 @@ static std::vector<int64_t> choose(std::vector<double> biased, const RouteOption
     std::vector<double> groupScores;
     for (int64_t g = 0; g < options.groups; ++g) {
       std::vector<double> group(biased.begin() + g * each, biased.begin() + (g + 1) * each);
-      std::vector<int64_t> best = largest(group, 2);
-      groupScores.push_back(group[best[0]] + group[best[1]]);
+      std::vector<int64_t> best = largest(group, options.groupMaximum ? 1 : 2);
+      groupScores.push_back(group[best[0]] + (options.groupMaximum ? 0 : group[best[1]]));
     }
     std::vector<int64_t> kept = largest(groupScores, options.groupLimit);
     for (int64_t e = 0; e < static_cast<int64_t>(biased.size()); ++e)
@@ -41,14 +59,12 @@ static std::vector<int64_t> choose(std::vector<double> biased, const RouteOption
 // DeepSeek-V3, arXiv:2412.19437, section 2.1.2: eq. 15 (affinity), 16 (choice with the bias), 13 (normalised weight).
 Routing hadal::reference::route(const Reals &logits, const Reals &bias, const RouteOptions &options,
                                 const std::optional<Integers> &forced) {
-  int64_t tokens = logits.dim(0), experts = logits.dim(1);
+  int64_t tokens = logits.dim(0);
   Routing result{Reals({tokens, options.topK}), Integers({tokens, options.topK})};
   for (int64_t t = 0; t < tokens; ++t) {
-    std::vector<double> affinity, biased;
-    for (int64_t e = 0; e < experts; ++e) {
-      affinity.push_back(1 / (1 + std::exp(-logits(t, e))));
-      biased.push_back(affinity[e] + bias(e));
-    }
+    std::vector<double> affinity = affinitiesOf(logits, t, options.softmax), biased = affinity;
+    for (int64_t e = 0; e < static_cast<int64_t>(bias.values.size()); ++e)
+      biased[e] += bias(e);
     std::vector<int64_t> chosen = choose(biased, options);
     double sum = 0;
     for (int64_t k = 0; k < options.topK; ++k) {
@@ -218,45 +234,46 @@ CombineGradients hadal::reference::combineGradients(const Reals &rows, const Int
   return result;
 }
 
-static double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
-
 // w_k = scale s_k / S, S = sum_j s_j: dw_k/ds_j = scale ([k = j] / S - s_k / S^2).
 Reals hadal::reference::routeGradient(const Reals &logits, const Integers &experts, const Reals &gradient,
-                                      bool normalize, double scale) {
+                                      bool normalize, double scale, bool softmax) {
   Reals result(logits.shape);
   int64_t topK = experts.dim(1);
   for (int64_t t = 0; t < logits.dim(0); ++t) {
+    std::vector<double> s = affinitiesOf(logits, t, softmax);
     double sum = 0;
     for (int64_t k = 0; k < topK; ++k)
-      sum += sigmoid(logits(t, experts(t, k)));
+      sum += s[experts(t, k)];
     for (int64_t j = 0; j < topK; ++j) {
-      double ds = 0, s = sigmoid(logits(t, experts(t, j)));
+      double ds = 0;
       for (int64_t k = 0; k < topK; ++k) {
-        double sk = sigmoid(logits(t, experts(t, k)));
-        double slope = normalize ? (k == j ? 1 / sum : 0) - sk / (sum * sum) : (k == j ? 1 : 0);
+        double slope = normalize ? (k == j ? 1 / sum : 0) - s[experts(t, k)] / (sum * sum) : (k == j ? 1 : 0);
         ds += gradient(t, k) * scale * slope;
       }
-      result(t, experts(t, j)) += ds * s * (1 - s);
+      for (int64_t e = 0; e < logits.dim(1); ++e)
+        result(t, e) += ds * affinitySlope(s, experts(t, j), e, softmax);
     }
   }
   return result;
 }
 
-// DeepSeek-V3, section 2.1.2, eq. 17-20 without alpha.
-Balance hadal::reference::balanceLoss(const Reals &logits, const Integers &offsets, int64_t topK) {
+// DeepSeek-V3, section 2.1.2, eq. 17-20 without alpha; DeepSeek-V2, arXiv:2405.04434, eq. 23-25, counts what was chosen.
+Balance hadal::reference::balanceLoss(const Reals &logits, const Integers &offsets, int64_t topK, bool softmax,
+                                      const std::optional<Integers> &chosen) {
   int64_t experts = logits.dim(1), sequences = offsets.dim(0) - 1;
   Balance result{Reals({sequences}), Reals({sequences, experts})};
   for (int64_t q = 0; q < sequences; ++q) {
     auto tokens = static_cast<double>(offsets(q + 1) - offsets(q));
     std::vector<double> mean(static_cast<size_t>(experts));
     for (int64_t t = offsets(q); t < offsets(q + 1); ++t) {
-      std::vector<double> affinity;
+      std::vector<double> affinity = affinitiesOf(logits, t, softmax);
       double sum = 0;
-      for (int64_t e = 0; e < experts; ++e) {
-        affinity.push_back(sigmoid(logits(t, e)));
-        sum += affinity.back();
-      }
-      for (int64_t e : largest(affinity, topK))
+      for (double s : affinity)
+        sum += s;
+      std::vector<int64_t> choice = largest(affinity, topK);
+      for (int64_t k = 0; chosen && k < topK; ++k)
+        choice[k] = (*chosen)(t, k);
+      for (int64_t e : choice)
         result.fractions(q, e) += static_cast<double>(experts) / (static_cast<double>(topK) * tokens);
       for (int64_t e = 0; e < experts; ++e)
         mean[e] += affinity[e] / sum / tokens;
@@ -269,19 +286,22 @@ Balance hadal::reference::balanceLoss(const Reals &logits, const Integers &offse
 
 // P_e = mean_t s_te / Z_t: ds_te'/Z has the slope ([e = e'] - s_te / Z) / Z.
 Reals hadal::reference::balanceLossGradient(const Reals &logits, const Integers &offsets, const Reals &fractions,
-                                            const Reals &gradient) {
+                                            const Reals &gradient, bool softmax) {
   Reals result(logits.shape);
   int64_t experts = logits.dim(1);
   for (int64_t q = 0; q + 1 < offsets.dim(0); ++q)
     for (int64_t t = offsets(q); t < offsets(q + 1); ++t) {
+      std::vector<double> s = affinitiesOf(logits, t, softmax);
       double sum = 0;
-      for (int64_t e = 0; e < experts; ++e)
-        sum += sigmoid(logits(t, e));
+      for (double value : s)
+        sum += value;
       for (int64_t to = 0; to < experts; ++to) {
-        double s = sigmoid(logits(t, to)), ds = 0;
+        double ds = 0;
         for (int64_t e = 0; e < experts; ++e)
-          ds += fractions(q, e) * ((e == to ? 1 : 0) - sigmoid(logits(t, e)) / sum) / sum;
-        result(t, to) = gradient(q) / static_cast<double>(offsets(q + 1) - offsets(q)) * ds * s * (1 - s);
+          ds += fractions(q, e) * ((e == to ? 1 : 0) - s[e] / sum) / sum;
+        ds *= gradient(q) / static_cast<double>(offsets(q + 1) - offsets(q));
+        for (int64_t by = 0; by < experts; ++by)
+          result(t, by) += ds * affinitySlope(s, to, by, softmax);
       }
     }
   return result;

@@ -94,11 +94,13 @@ struct RouteOptions {
   int64_t groups, groupLimit, topK;
   bool normalize;
   double scale;
+  bool softmax = false, groupMaximum = false;
 };
 struct Routing {
   Reals weights;    // [T, K]
   Integers experts; // [T, K]
 };
+/// `bias` is empty where the router has none.
 Routing route(const Reals &logits, const Reals &bias, const RouteOptions &options,
               const std::optional<Integers> &forced = std::nullopt);
 
@@ -138,15 +140,19 @@ struct CombineGradients {
 };
 CombineGradients combineGradients(const Reals &rows, const Integers &position, const Reals &weights, const Reals &gradient);
 
-Reals routeGradient(const Reals &logits, const Integers &experts, const Reals &gradient, bool normalize, double scale);
+Reals routeGradient(const Reals &logits, const Integers &experts, const Reals &gradient, bool normalize, double scale,
+                    bool softmax = false);
 
 struct Balance {
   Reals loss;      // [S]
   Reals fractions; // [S, E]
 };
-Balance balanceLoss(const Reals &logits, const Integers &offsets, int64_t topK);
+/// Counts the choice by affinities alone, or `chosen` [T, K].
+Balance balanceLoss(const Reals &logits, const Integers &offsets, int64_t topK, bool softmax = false,
+                    const std::optional<Integers> &chosen = std::nullopt);
 
-Reals balanceLossGradient(const Reals &logits, const Integers &offsets, const Reals &fractions, const Reals &gradient);
+Reals balanceLossGradient(const Reals &logits, const Integers &offsets, const Reals &fractions, const Reals &gradient,
+                          bool softmax = false);
 
 /// In f32, rows in ascending order.
 Reals scatterAdd(const Reals &rows, const Integers &ids, Reals init);

@@ -142,7 +142,7 @@ TEST(Fuzz, SafetensorsHeaderIsRefusedOrWhole) {
     for (const StoredTensor &tensor : file->tensors()) {
       for (uint64_t b = 0; b < tensor.bytes; ++b)
         sum = sum + static_cast<unsigned>(file->data(tensor)[b]);
-      EXPECT_TRUE(file->read(tensor.name).ok());
+      EXPECT_EQ(file->read(tensor.name).ok(), tensor.element != ElementType::Other);
     }
   }
   EXPECT_GT(accepted, 0);

@@ -1,6 +1,7 @@
 //===- RuntimeTest.cpp - files, expressions, modules, threads -----------===//
 
 #include "runtime/File.h"
+#include "runtime/Json.h"
 #include "runtime/Safetensors.h"
 #include "runtime/device/CodeImage.h"
 #include "runtime/device/ThreadPool.h"
@@ -29,6 +30,28 @@ int64_t valueOf(const Code &code, const Code &registers = {}) {
   auto value = evaluate(code, registers);
   EXPECT_TRUE(value.ok());
   return value.ok() ? *value : -999;
+}
+
+// One reader for all JSON: it says where a text goes wrong, and deep nesting is refused before anything recurses on it.
+TEST(Json, SaysWhatIsWrongAndWhere) {
+  auto messageOf = [](const std::string &text) { return parseJsonObject(text, "a.json").error().message; };
+  EXPECT_EQ(messageOf("{\n \"a\": 1,,\n}"), "a.json: line 2, column 9: is no JSON");
+  EXPECT_EQ(messageOf(""), "a.json: line 1, column 1: is no JSON");
+  EXPECT_EQ(messageOf("[1]"), "a.json: wants an object, got an array");
+  EXPECT_EQ(messageOf("7"), "a.json: wants an object, got a number");
+  EXPECT_EQ(parseJsonObject("", "").error().message, "line 1, column 1: is no JSON");
+}
+
+TEST(Json, NestingIsBounded) {
+  auto nested = [](int depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  EXPECT_TRUE(parseJson(nested(maxJsonDepth), "a").ok());
+  EXPECT_EQ(parseJson(nested(maxJsonDepth + 1), "a").error().message, "a: nests deeper than 64 levels");
+  EXPECT_FALSE(parseJson<nlohmann::ordered_json>(nested(10'000'000), "a").ok());
+  EXPECT_FALSE(parseJson(std::string(1000, '{'), "a").ok());
+  // Brackets in strings, behind an escaped quote too, nest nothing.
+  EXPECT_TRUE(parseJson("[\"\\\"" + std::string(1000, '[') + "\", {}]", "a").ok());
+  // Deep ones after a string that ends in a backslash do.
+  EXPECT_FALSE(parseJson("[\"\\\\\", " + nested(1000) + "]", "a").ok());
 }
 
 TEST(Expr, RoundsTowardsMinusInfinity) {
@@ -88,6 +111,20 @@ TEST_F(Files, AnUncommittedFileLeavesNothing) {
   EXPECT_FALSE(writeFile(folder + "/nowhere/out", std::as_bytes(std::span(whole))).ok());
 }
 
+/// What a signal handler does before it ends the process: nothing half written stays, and what is committed does.
+TEST_F(Files, UnfinishedFilesAreRemoved) {
+  auto done = AtomicFile::create(folder + "/done"), moved = AtomicFile::create(folder + "/out");
+  ASSERT_TRUE(done.ok() && moved.ok());
+  ASSERT_TRUE(done->commit().ok());
+  AtomicFile open = std::move(*moved);
+  ASSERT_TRUE(open.write("half", 4).ok());
+  EXPECT_EQ(count(), 2u);
+  AtomicFile::removeUnfinished();
+  EXPECT_EQ(count(), 1u);
+  EXPECT_TRUE(std::filesystem::exists(folder + "/done"));
+  EXPECT_FALSE(open.commit().ok());
+}
+
 /// A device stays what it is, and so does a link; the file that the link names is replaced.
 TEST_F(Files, OnlyRegularFilesAreReplaced) {
   std::string text = "text";
@@ -139,6 +176,40 @@ TEST(SafetensorsHeader, ANameThatComesTwiceIsRefused) {
 }
 
 /// Shards by index: a shard that is missing, or one outside the folder, is an error.
+// A tensor of a format that is not known does not make the others unreadable: it is an error when its values are asked for,
+// and it can be copied as it is.
+TEST_F(Files, ATensorOfAnUnknownDtypeHarmsNoOther) {
+  std::string header = R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"s":{"dtype":"F8_E8M0","shape":[4],"data_offsets":[4,8]},)"
+                       R"("q":{"dtype":"F4","shape":[4],"data_offsets":[8,10]}})";
+  uint64_t length = header.size();
+  std::string bytes(reinterpret_cast<const char *>(&length), 8);
+  bytes += header + std::string("\0\0\x80\x3f\x7f\x80\x81\x82\x12\x34", 10);
+  auto file = Safetensors::parse(std::as_bytes(std::span(bytes)), "w.safetensors");
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  EXPECT_EQ(file->read("a")->as<float>()[0], 1);
+  EXPECT_EQ(file->find("s")->element, ElementType::F8E8M0);
+  EXPECT_EQ(file->find("q")->element, ElementType::Other);
+  EXPECT_EQ(file->find("q")->bytes, 2u);
+  EXPECT_EQ(file->read("q").error().message, "w.safetensors: tensor 'q' has the dtype F4, which is not read");
+  // Sizes of known types are checked.
+  std::string cut = bytes;
+  cut.replace(cut.find("[4,8]"), 5, "[5,8]");
+  EXPECT_EQ(Safetensors::parse(std::as_bytes(std::span(cut)), "w").error().message,
+            "w: tensor 's': wants 4 bytes for F8_E8M0 [4], offsets give 3");
+  // Copies.
+  SafetensorsWriter::Planned plan[] = {SafetensorsWriter::Planned::like(*file->find("q")),
+                                       SafetensorsWriter::Planned::like(*file->find("s"))};
+  auto writer = SafetensorsWriter::create(folder + "/copy.safetensors", plan);
+  ASSERT_TRUE(writer.ok());
+  ASSERT_TRUE(writer->write(file->data(*file->find("q"))).ok());
+  ASSERT_TRUE(writer->write(file->data(*file->find("s"))).ok());
+  ASSERT_TRUE(writer->commit().ok());
+  auto copy = Safetensors::open(folder + "/copy.safetensors");
+  ASSERT_TRUE(copy.ok()) << copy.error().message;
+  EXPECT_EQ(copy->find("q")->dtype, "F4");
+  EXPECT_EQ(std::memcmp(copy->data(*copy->find("q")), "\x12\x34", 2), 0);
+}
+
 TEST_F(Files, CheckpointFollowsItsIndex) {
   std::vector<float> a = {1}, b = {2};
   NamedTensor first{"a", TensorView::of(a)}, second{"b", TensorView::of(b)};

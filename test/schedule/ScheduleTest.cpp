@@ -3,7 +3,10 @@
 #include "passes/schedule/Drawing.h"
 #include "runtime/File.h"
 
+#include "tools/SchedulePage.h"
+
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <cmath>
 #include <filesystem>
@@ -144,18 +147,16 @@ TEST(Schedule, DrawingsHaveRowsOfOneLength) {
     });
 }
 
-// The page has a title for every chunk and names nothing outside itself.
+// The page has every chunk with its times, and names nothing outside itself.
 TEST(Schedule, PageShowsEveryChunk) {
   Schedule s = made("dualpipe", 4, 10);
-  std::string page = drawHtml(s, *timeline(s), {});
+  Timeline line = *timeline(s);
+  std::string page = schedulePage(s, line, {});
   for (uint32_t rank = 0; rank < s.ranks; ++rank)
     for (size_t i = 0; i < s.orders[rank].size(); ++i) {
-      std::string name = toString(s.orders[rank][i]);
-      bool second = i > 0 && s.orders[rank][i - 1].paired;
-      EXPECT_NE(page.find("<title>rank " + std::to_string(rank) + ": " +
-                          (second ? toString(s.orders[rank][i - 1]) + "+" : "") + name),
-                std::string::npos)
-          << rank << " " << name;
+      std::string item = nlohmann::json(line.spans[rank][i].begin).dump() + "," + nlohmann::json(line.spans[rank][i].end).dump() + ",\"" +
+                         toString(s.orders[rank][i]) + "\"";
+      EXPECT_NE(page.find(item), std::string::npos) << rank << " " << item;
     }
   for (const char *outside : {"http", "src=", "href="})
     EXPECT_EQ(page.find(outside), std::string::npos);

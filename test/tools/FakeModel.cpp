@@ -68,7 +68,9 @@ std::vector<std::byte> Writer::write() {
   program("argmax", {"rows"});
   argument("logits", F32, {rows, c(V)});
   argument("temperature", F32, {rows});
+  argument("top_k", I32, {rows});
   argument("top_p", F32, {rows});
+  argument("min_p", F32, {rows});
   Place uniform = argument("uniform", F32, {rows});
   launch("fake_sample", {uniform, argument("token_ids", I32, {rows}, true)}, rows);
   program("sample", {"rows"});

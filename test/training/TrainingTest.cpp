@@ -8,9 +8,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <bit>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <random>
 #include <unistd.h>
 
 using namespace hadal;
@@ -84,6 +88,16 @@ protected:
 
   std::string folder;
 };
+
+std::vector<std::string> namesUnder(const std::string &folder) {
+  std::vector<std::string> names;
+  for (const auto &entry : fs::directory_iterator(folder))
+    names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+template <typename T> Status statusOf(const Result<T> &result) { return result.ok() ? Status() : Status(result.error()); }
 
 std::string contents(const std::string &path) {
   std::ifstream file(path, std::ios::binary);
@@ -168,13 +182,15 @@ TEST_F(Training, ResumesBitForBit) {
   ASSERT_EQ(newest, folder + "/out/step-00000004");
   auto opened = Checkpoint::open(*newest);
   ASSERT_TRUE(opened.ok());
-  auto progress = resumeFrom(*newest, *opened, *second.trainables);
-  ASSERT_TRUE(progress.ok()) << progress.error().message;
-  EXPECT_EQ(progress->step, 4);
-  EXPECT_EQ(progress->data.key, "k");
-  EXPECT_EQ(progress->data.seed, 1u);
-  EXPECT_EQ(progress->data.epoch, 2u);
-  EXPECT_EQ(progress->data.row, 3u);
+  auto manifest = verifyCheckpoint(*newest);
+  ASSERT_TRUE(manifest.ok()) << manifest.error().message;
+  EXPECT_EQ(manifest->progress.step, 4);
+  EXPECT_EQ(manifest->progress.data.key, "k");
+  EXPECT_EQ(manifest->progress.data.seed, 1u);
+  EXPECT_EQ(manifest->progress.data.epoch, 2u);
+  EXPECT_EQ(manifest->progress.data.row, 3u);
+  Status resumed = resumeFrom(*newest, *opened, *second.trainables);
+  ASSERT_TRUE(resumed.ok()) << resumed.error().message;
   run(second, 5, 9);
   for (Values values : {Values::Weight, Values::FirstMoment, Values::SecondMoment, Values::Average})
     for (size_t i = 0; i < 5; ++i)
@@ -197,7 +213,7 @@ TEST_F(Training, CheckpointContents) {
   ASSERT_TRUE(from.ok());
   auto all = companions();
   all.source = &*from;
-  all.tokenizerFolder = folder + "/source";
+  all.tokenizer = *readTokenizerFiles(folder + "/source");
   auto checkpoints = Checkpoints::open(folder + "/out", 0);
   ASSERT_TRUE(checkpoints->write(*job.trainables, {100, {}, {}}, all).ok());
   std::string path = folder + "/out/step-00000100";
@@ -223,7 +239,9 @@ TEST_F(Training, Shards) {
   Job job, other;
   ASSERT_TRUE(job.trainables->draw(1).ok());
   OwnTensors own(*job.trainables);
-  ASSERT_TRUE(writeWeights(folder, *job.trainables, own, 1, nullptr, 2100).ok());
+  CheckpointFolder to(folder);
+  ASSERT_TRUE(writeWeights(to, "", *job.trainables, own, 1, nullptr, {.limit = 2100}).ok());
+  EXPECT_EQ(to.files().size(), 4u);
   EXPECT_TRUE(fs::exists(folder + "/model-00001-of-00003.safetensors"));
   auto opened = Checkpoint::open(folder);
   ASSERT_TRUE(opened.ok()) << opened.error().message;
@@ -233,27 +251,242 @@ TEST_F(Training, Shards) {
     EXPECT_EQ(job.values(Values::Weight, i), other.values(Values::Weight, i));
 }
 
-// Half-written folders are no checkpoints, and are removed by the next run; old ones go when only some are kept.
+// Half-written folders are no checkpoints, and are removed by the next run; old ones go when only some are kept. A run that
+// goes on from an older checkpoint renames those that it meets.
 TEST_F(Training, Folders) {
   Job job;
   ASSERT_TRUE(job.trainables->draw(1).ok());
   std::string out = folder + "/out";
-  fs::create_directories(out + "/.step-00000900.part/optimizer");
-  fs::create_directories(out + "/step-00000800");
-  std::ofstream(out + "/step-00000800/config.json") << "{}";
+  for (const char *name : {"/.step-00000900.part/optimizer", "/.step-00000900.old", "/.best.part", "/.step-mine.part", "/.step-00000900"})
+    fs::create_directories(out + name);
   EXPECT_EQ(newestCheckpoint(out), std::nullopt);
+  auto write = [&](Checkpoints &checkpoints, int64_t step) {
+    Status written = checkpoints.write(*job.trainables, {step, {}, {}}, companions());
+    ASSERT_TRUE(written.ok()) << written.error().message;
+  };
   {
     auto checkpoints = Checkpoints::open(out, 2);
-    EXPECT_FALSE(fs::exists(out + "/.step-00000900.part"));
-    for (int64_t step : {2, 10, 4})
-      ASSERT_TRUE(checkpoints->write(*job.trainables, {step, {}, {}}, companions()).ok());
-    ASSERT_TRUE(checkpoints->write(*job.trainables, {10, {}, {}}, companions()).ok()) << "again";
+    EXPECT_EQ(namesUnder(out), (std::vector<std::string>{".lock", ".step-00000900", ".step-mine.part"})) << "others' folders stay";
+    for (int64_t step : {2, 6, 10})
+      write(*checkpoints, step);
+    EXPECT_EQ(checkpointsUnder(out), (std::vector<std::string>{out + "/step-00000006", out + "/step-00000010"}));
+    write(*checkpoints, 4);
+    write(*checkpoints, 10);
+    write(*checkpoints, 10);
   }
-  EXPECT_EQ(checkpointsUnder(out), (std::vector<std::string>{out + "/step-00000004", out + "/step-00000010"}));
+  EXPECT_EQ(namesUnder(out), (std::vector<std::string>{".lock", ".step-00000900", ".step-mine.part", "step-00000004", "step-00000006.replaced",
+                                                       "step-00000010", "step-00000010.replaced", "step-00000010.replaced-2"}));
   EXPECT_EQ(newestCheckpoint(out), out + "/step-00000010");
   EXPECT_EQ(newestCheckpoint(out + "/step-00000004"), out + "/step-00000004");
   { auto unused = Checkpoints::open(folder + "/unused", 0); }
   EXPECT_FALSE(fs::exists(folder + "/unused"));
+}
+
+// `step-` and digits, and nothing else, is a checkpoint; steps are numbers; copies are neither picked nor removed.
+TEST_F(Training, OnlyStepsAreCheckpoints) {
+  EXPECT_EQ(stepOfName("out/step-00000012"), 12);
+  EXPECT_EQ(stepOfName("out/step-100000000/"), 100'000'000);
+  for (const char *name : {"step-", "step-best", "step-00000002.bak", "step-1e3", "step-+1", "step--1", "step- 1", "xstep-1", "best",
+                           "step-99999999999999999999"})
+    EXPECT_EQ(stepOfName(name), std::nullopt) << name;
+
+  Job job;
+  ASSERT_TRUE(job.trainables->draw(1).ok());
+  std::string out = folder + "/out";
+  auto checkpoints = Checkpoints::open(out, 2);
+  auto write = [&](int64_t step) { ASSERT_TRUE(checkpoints->write(*job.trainables, {step, {}, {}}, companions()).ok()); };
+  write(99'999'998);
+  for (const char *copy : {"step-best", "step-99999998.bak", "step-00000007", "my copy", "step-best.part"})
+    fs::copy(out + "/step-99999998", out + "/" + copy, fs::copy_options::recursive);
+  for (int64_t step : {99'999'999, 100'000'000, 100'000'001})
+    write(step);
+  EXPECT_EQ(namesUnder(out), (std::vector<std::string>{".lock", "my copy", "step-00000007", "step-100000000", "step-100000001",
+                                                       "step-99999998.bak", "step-best", "step-best.part"}));
+  EXPECT_EQ(newestCheckpoint(out), out + "/step-100000001");
+  Status renamed = statusOf(verifyCheckpoint(out + "/step-00000007"));
+  ASSERT_FALSE(renamed.ok());
+  EXPECT_NE(renamed.error().message.find("is of step 99999998, its folder is called step-00000007"), std::string::npos)
+      << renamed.error().message;
+  // With a file removed it is still the newest, and is refused by that file's name.
+  fs::remove(out + "/step-100000001/optimizer/training.json");
+  EXPECT_EQ(newestCheckpoint(out), out + "/step-100000001");
+  EXPECT_NE(verifyCheckpoint(out + "/step-100000001").error().message.find("training.json: No such file"), std::string::npos);
+  EXPECT_EQ(newestWholeBeside(out + "/step-100000001"), out + "/step-100000000");
+}
+
+// `best` is replaced by the run, never picked, and put aside where a person has made it.
+TEST_F(Training, Best) {
+  Job job;
+  ASSERT_TRUE(job.trainables->draw(1).ok());
+  std::string out = folder + "/out";
+  auto checkpoints = Checkpoints::open(out, 1);
+  auto best = [&](int64_t step, double loss) {
+    TrainingProgress progress{step, {}, {}};
+    progress.best = BestStep{step, loss};
+    Status written = checkpoints->writeBest(*job.trainables, progress, companions());
+    ASSERT_TRUE(written.ok()) << written.error().message;
+  };
+  EXPECT_FALSE(holdsBest(out));
+  best(3, 2.5);
+  EXPECT_TRUE(holdsBest(out));
+  EXPECT_EQ(newestCheckpoint(out), std::nullopt);
+  best(5, 2.25);
+  EXPECT_EQ(namesUnder(out), (std::vector<std::string>{".lock", "best"}));
+  ASSERT_TRUE(checkpoints->write(*job.trainables, {2, {}, {}}, companions()).ok());
+  ASSERT_TRUE(checkpoints->write(*job.trainables, {4, {}, {}}, companions()).ok());
+  EXPECT_EQ(namesUnder(out), (std::vector<std::string>{".lock", "best", "step-00000004"}));
+  EXPECT_EQ(newestCheckpoint(out), out + "/step-00000004");
+  auto manifest = verifyCheckpoint(out + "/best");
+  ASSERT_TRUE(manifest.ok()) << manifest.error().message;
+  ASSERT_TRUE(manifest->progress.best.has_value());
+  EXPECT_EQ(manifest->progress.best->step, 5);
+  EXPECT_EQ(manifest->progress.best->loss, 2.25);
+  fs::remove_all(out + "/best");
+  fs::copy(out + "/step-00000004", out + "/best", fs::copy_options::recursive);
+  EXPECT_FALSE(holdsBest(out)) << "a person's copy";
+  best(6, 2);
+  EXPECT_EQ(namesUnder(out), (std::vector<std::string>{".lock", "best", "best.replaced", "step-00000004"}));
+}
+
+// Each of 200 flipped bits, a file whose second half is zeros, is cut, longer or missing, is refused by the file's name.
+TEST_F(Training, DamageIsNoticed) {
+  Job job;
+  ASSERT_TRUE(job.trainables->draw(1).ok());
+  job.trainables->startAverages();
+  run(job, 1, 2);
+  std::string out = folder + "/out", path = out + "/step-00000002";
+  auto checkpoints = Checkpoints::open(out, 0, {.limit = 2100});
+  auto all = companions();
+  all.tokenizer = {{"tokenizer.json", "{\"model\": {}}"}, {"merges.txt", "a b\n"}};
+  TrainingProgress progress{2, {"k", 1, 2, 3}, {{"lr", 0.1}}};
+  ASSERT_TRUE(checkpoints->write(*job.trainables, progress, all).ok());
+  std::vector<std::string> files;
+  for (const auto &entry : fs::recursive_directory_iterator(path))
+    if (entry.is_regular_file())
+      files.push_back(fs::relative(entry.path(), path));
+  std::sort(files.begin(), files.end());
+  ASSERT_GE(files.size(), 15u) << "shards of weights, averages and moments, their indices, and the rest";
+  ASSERT_TRUE(verifyCheckpoint(path).ok());
+
+  std::vector<std::string> missed;
+  auto refusedAs = [&](const std::string &name, const std::string &bytes, const std::string &how) {
+    std::ofstream(path + "/" + name, std::ios::binary) << bytes;
+    Status status = statusOf(verifyCheckpoint(path));
+    if (status.ok() || status.error().message.find(name + ": ") == std::string::npos)
+      missed.push_back(name + " " + how + ": " + (status.ok() ? "passes" : status.error().message));
+  };
+  std::mt19937_64 random(1);
+  int flips = 0;
+  for (const std::string &name : files) {
+    std::string whole = contents(path + "/" + name);
+    auto flip = [&](uint64_t bit) {
+      std::string bytes = whole;
+      bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ 1 << bit % 8);
+      refusedAs(name, bytes, "with bit " + std::to_string(bit) + " flipped");
+      ++flips;
+    };
+    if (name == "optimizer/training.json") { // every bit of its last two lines, which hold its own checksum
+      for (uint64_t bit = (whole.size() - 32) * 8; bit < whole.size() * 8; ++bit)
+        flip(bit);
+      for (int i = 0; i < 100; ++i)
+        flip(random() % (whole.size() * 8));
+    }
+    for (int i = 0; i < 8; ++i)
+      flip(random() % (whole.size() * 8));
+    std::string zeros = whole;
+    std::fill(zeros.begin() + static_cast<ptrdiff_t>(zeros.size() / 2), zeros.end(), '\0');
+    refusedAs(name, zeros, "with zeros");
+    refusedAs(name, whole.substr(0, whole.size() - 1), "cut by one");
+    refusedAs(name, whole.substr(0, whole.size() / 2), "cut");
+    refusedAs(name, whole + "\n", "longer");
+    refusedAs(name, "", "empty");
+    fs::remove(path + "/" + name);
+    Status gone = statusOf(verifyCheckpoint(path));
+    if (gone.ok() || gone.error().message.find(name + ": No such file") == std::string::npos)
+      missed.push_back(name + " missing");
+    std::ofstream(path + "/" + name, std::ios::binary) << whole;
+  }
+  EXPECT_GE(flips, 200);
+  EXPECT_EQ(missed, std::vector<std::string>{});
+  ASSERT_TRUE(verifyCheckpoint(path).ok()) << "put together again";
+  // A file that would be read before the shards.
+  fs::copy(path + "/model-00001-of-00003.safetensors", path + "/model.safetensors");
+  EXPECT_NE(verifyCheckpoint(path).error().message.find("model.safetensors: is no file of this checkpoint"), std::string::npos);
+}
+
+// Ranks that share the reading find together what one finds alone.
+TEST_F(Training, SharedVerification) {
+  Job job;
+  ASSERT_TRUE(job.trainables->draw(1).ok());
+  std::string out = folder + "/out", path = out + "/step-00000002";
+  auto checkpoints = Checkpoints::open(out, 0);
+  ASSERT_TRUE(checkpoints->write(*job.trainables, {2, {}, {}}, companions()).ok());
+  fs::resize_file(path + "/average/model.safetensors", 100);
+  int found = 0;
+  for (unsigned index = 0; index < 3; ++index)
+    found += !verifyCheckpoint(path, {index, 3}).ok();
+  EXPECT_EQ(found, 1);
+}
+
+// A format that is newer than the program is refused by its number; the first one has no checksums and is read.
+TEST_F(Training, Formats) {
+  Job job, other;
+  ASSERT_TRUE(job.trainables->draw(1).ok());
+  job.trainables->startAverages();
+  run(job, 1, 3);
+  std::string out = folder + "/out", path = out + "/step-00000003", file = path + "/optimizer/training.json";
+  auto checkpoints = Checkpoints::open(out, 0);
+  ASSERT_TRUE(checkpoints->write(*job.trainables, {3, {"k", 1, 2, 3}, {}}, companions()).ok());
+  std::string text = contents(file);
+  std::ofstream(file) << R"({"format": 3, "anything": []})";
+  EXPECT_NE(verifyCheckpoint(path).error().message.find("training.json: has format 3, this hadal reads formats up to 2"), std::string::npos);
+  std::ofstream(file) << R"({"format": 2, "step": 3, "data": {"key": "k", "seed": 1, "epoch": 2, "row": 3}, "files": {}})";
+  EXPECT_NE(verifyCheckpoint(path).error().message.find("training.json: is damaged"), std::string::npos) << "no checksum";
+  for (const char *bad : {"", "[]", "{}", "{\"format\": 0}", "{\"format\": \"2\"}", "nonsense"}) {
+    std::ofstream(file) << bad;
+    EXPECT_NE(verifyCheckpoint(path).error().message.find("training.json: "), std::string::npos) << bad;
+  }
+  std::ofstream(file) << R"({"format": 1, "step": 3, "data": {"key": "k", "seed": 1, "epoch": 2, "row": 3}, "settings": {}})";
+  auto manifest = verifyCheckpoint(path);
+  ASSERT_TRUE(manifest.ok()) << manifest.error().message;
+  EXPECT_EQ(manifest->progress.data.row, 3u);
+  ASSERT_TRUE(resumeFrom(path, *Checkpoint::open(path), *other.trainables).ok());
+  for (Values values : {Values::Weight, Values::FirstMoment, Values::SecondMoment, Values::Average})
+    for (size_t i = 0; i < 4; ++i)
+      EXPECT_EQ(job.values(values, i), other.values(values, i)) << valuesName(values) << " " << i;
+}
+
+// BF16 weights are the nearest to the run's own, which the optimizer's shards keep: a run goes on bit for bit.
+TEST_F(Training, Bfloat16Checkpoints) {
+  Job job, other;
+  ASSERT_TRUE(job.trainables->draw(1).ok());
+  job.trainables->startAverages();
+  run(job, 1, 3);
+  std::string out = folder + "/out", path = out + "/step-00000003";
+  auto checkpoints = Checkpoints::open(out, 0, {.weights = ElementType::BF16, .limit = 2100});
+  ASSERT_TRUE(checkpoints->write(*job.trainables, {3, {}, {}}, companions()).ok());
+  EXPECT_EQ(nlohmann::json::parse(contents(path + "/config.json"))["dtype"], "bfloat16");
+  EXPECT_TRUE(fs::exists(path + "/optimizer/state.safetensors.index.json"));
+  auto opened = Checkpoint::open(path);
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  EXPECT_EQ(opened->find("model.layers.1.mlp.gate.e_score_correction_bias")->tensor->element, ElementType::F32);
+  auto table = *opened->find("model.embed_tokens.weight");
+  ASSERT_EQ(table.tensor->element, ElementType::BF16);
+  auto *narrow = reinterpret_cast<const uint16_t *>(table.data());
+  std::vector<float> own = job.values(Values::Weight, 0);
+  bool isRounded = false;
+  for (size_t i = 0; i < own.size(); ++i) {
+    float value = std::bit_cast<float>(uint32_t(narrow[i]) << 16);
+    EXPECT_LE(std::abs(value - own[i]), std::abs(own[i]) / 256) << "half of the last of 8 bits";
+    isRounded |= value != own[i];
+  }
+  EXPECT_TRUE(isRounded);
+  Status resumed = resumeFrom(path, *opened, *other.trainables);
+  ASSERT_TRUE(resumed.ok()) << resumed.error().message;
+  for (Values values : {Values::Weight, Values::FirstMoment, Values::SecondMoment, Values::Average})
+    for (size_t i = 0; i < 5; ++i)
+      if (job.trainables->has(values, job.trainables->tensors()[i]))
+        EXPECT_EQ(job.values(values, i), other.values(values, i)) << valuesName(values) << " " << i;
 }
 
 // Infinity stops the step and says where it is; weights that are not finite make no checkpoint, and leave the last one.

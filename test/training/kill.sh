@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A run that is killed with SIGKILL at random moments ends as one that never was: the same log but for its times, and the same
-# weights and moments, bit for bit.
+# A run that is stopped with SIGKILL or SIGTERM at random moments ends as one that never was: the same log but for its times, and
+# the same checkpoint, bit for bit.
 #     kill.sh HADAL_RUN [--kills 50] [--steps 60] [--every 2] [--delay 10] -- MODULE (--weights DIR | --init-seed S) (--data ... | --input ...) ...
 # A kill comes after up to --delay seconds. A run that ends before its kill begins anew.
 set -u
@@ -18,8 +18,7 @@ dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
 train() { "$run" train "$@" --steps "$steps" --checkpoint-every "$every" --keep 2; }
 untimed() { sed 's/"tokens_per_second": [^,]*, //' "$1"; }
 same() { # compares a finished run with the whole one
-  cmp "$dir/killed/$last/model.safetensors" "$dir/whole/$last/model.safetensors" &&
-    cmp "$dir/killed/$last/optimizer/state.safetensors" "$dir/whole/$last/optimizer/state.safetensors" &&
+  diff -r "$dir/killed/$last" "$dir/whole/$last" &&
     [ "$(untimed "$dir/killed.jsonl")" = "$(untimed "$dir/whole.jsonl")" ] || { echo "FAIL: differs after $done_kills kills" >&2; exit 1; }
 }
 
@@ -33,11 +32,11 @@ while :; do
   process=$!
   if [ $done_kills -lt "$kills" ]; then
     sleep "$(awk -v seed="$((RANDOM * 32768 + RANDOM))" -v most="$delay" 'BEGIN { srand(seed); printf "%.4f", rand() * most }')"
-    kill -KILL $process 2>/dev/null
+    kill -"$([ $((RANDOM % 2)) = 0 ] && echo TERM || echo KILL)" $process 2>/dev/null
   fi
   wait $process 2>/dev/null
   status=$?
-  if [ $status = 137 ]; then
+  if [ $status = 137 ] || [ $status = 143 ]; then
     done_kills=$((done_kills + 1))
   elif [ $status = 0 ]; then
     same

@@ -81,6 +81,88 @@ done
 
 works train --input in.safetensors --steps 20 --resume whole # nothing is left to do
 
+# A signal finishes the step, saves, and says how to go on; the run that does so is one that was never stopped.
+logged() { # FILE: until it has lines
+  for i in $(seq 400); do [ -s "$1" ] && return; sleep 0.05; done
+  fail "$1 stays empty"
+}
+for signal in TERM INT HUP USR1; do
+  rm -rf stopped*
+  (exec "$run" train t.hadal --lr 0.02 --weights ckpt --input in.safetensors --steps 100000000 --log stopped.jsonl --html stopped.html \
+    --checkpoint-dir stopped --average-decay 0.9) 2>stderr &
+  process=$!
+  logged stopped.jsonl
+  kill -$signal $process
+  wait $process
+  status=$?
+  [ $status = $((128 + $(kill -l $signal))) ] || fail "SIG$signal: exit status $status: $(cat stderr)"
+  step=$(wc -l <stopped.jsonl)
+  grep -q "^stopped by SIG$signal after step $step of 100000000; --resume stopped goes on from there$" stderr || fail "SIG$signal: says $(cat stderr)"
+  grep -q "^$step steps, " stderr && [ -s stopped.html ] || fail "SIG$signal: no figures: $(cat stderr)"
+  [ "$(ls -A stopped)" = "$(printf '.lock\nstep-%08d' "$step")" ] || fail "SIG$signal: leaves $(ls -A stopped)"
+done
+works "$run" train t.hadal --lr 0.02 --input in.safetensors --steps $((step + 20)) --log stopped.jsonl --checkpoint-dir stopped --resume stopped --average-decay 0.9
+grep -q "^going on from $(printf 'stopped/step-%08d' "$step")$" stderr || fail "going on: says $(cat stderr)"
+works "$run" train t.hadal --lr 0.02 --weights ckpt --input in.safetensors --steps $((step + 20)) --log never.jsonl --checkpoint-dir unstopped --average-decay 0.9
+name=$(printf 'step-%08d' $((step + 20)))
+diff -r "stopped/$name" "unstopped/$name" || fail "a run that was stopped differs"
+[ "$(untimed stopped.jsonl)" = "$(untimed never.jsonl)" ] || fail "the log of a run that was stopped differs"
+# Both signals wait when the process goes on, so that no step ends between them.
+rm -rf stopped*
+(exec "$run" train t.hadal --lr 0.02 --weights ckpt --input in.safetensors --steps 100000000 --log stopped.jsonl --checkpoint-dir stopped) 2>stderr &
+process=$!
+logged stopped.jsonl
+kill -STOP $process
+kill -TERM $process
+kill -INT $process
+kill -CONT $process
+wait $process
+status=$?
+{ [ $status = 143 ] || [ $status = 130 ]; } && ! grep -q '^stopped by' stderr || fail "a second signal: status $status, says $(cat stderr)"
+[ -z "$(ls stopped)" ] || fail "a second signal leaves $(ls stopped)"
+# Without a folder nothing is kept, which is said twice.
+(exec "$run" train t.hadal --lr 0.02 --weights ckpt --input in.safetensors --steps 100000000 --log stopped2.jsonl) 2>stderr &
+process=$!
+logged stopped2.jsonl
+kill -TERM $process
+wait $process
+[ $? = 143 ] && grep -q 'nothing of this run will be kept' stderr && grep -q 'nothing of it is kept' stderr || fail "without a folder: $(cat stderr)"
+
+# What a checkpoint's run did not have is told; damage is refused by file, and the newest whole checkpoint is named.
+works train --weights ckpt --input in.safetensors --steps 4 --checkpoint-every 2 --checkpoint-dir cut
+cp -r cut/step-00000002 cut/step-best
+cp -r cut/step-00000002 cut/step-00000009.bak
+works train --input in.safetensors --steps 4 --resume cut
+grep -q 'going on from cut/step-00000004' stderr || fail "a copy: says $(cat stderr)"
+truncate -s 100 cut/step-00000004/model.safetensors
+refused 'cut/step-00000004/model.safetensors: is damaged' train --input in.safetensors --steps 5 --resume cut --log never --html never
+tail -1 stderr | grep -q 'the newest whole checkpoint is cut/step-00000002: --resume cut/step-00000002 goes on from it$' || fail "damage: says $(cat stderr)"
+rm cut/step-00000002/optimizer/state.safetensors
+refused 'no other checkpoint beside it is whole' train --input in.safetensors --steps 5 --resume cut
+cp cut/step-best/optimizer/state.safetensors cut/step-00000002/optimizer
+works "$run" train t.hadal --lr 0.04 --warmup 3 --input in.safetensors --steps 5 --checkpoint-every 2 --checkpoint-dir cut --resume cut/step-00000002
+grep -q '^other settings than those of cut/step-00000002: steps 5 (was 4), lr 0.04 (was 0.02)$' stderr || fail "other options: says $(cat stderr)"
+[ "$(ls cut | tr '\n' ' ')" = 'step-00000002 step-00000004 step-00000004.replaced step-00000005 step-00000009.bak step-best ' ] ||
+  fail "going back leaves $(ls cut)"
+refused 'step-00000020 of an earlier run' train --input in.safetensors --steps 6 --resume cut --checkpoint-dir whole
+sed -i 's/"format": 2/"format": 1/' cut/step-00000005/optimizer/training.json
+refused 'training.json: is damaged' train --input in.safetensors --steps 6 --resume cut
+printf '{"format": 7}' >cut/step-00000005/optimizer/training.json
+refused 'training.json: has format 7' train --input in.safetensors --steps 6 --resume cut
+
+# Weights in BF16 are for others: the run goes on with its own.
+works train --weights ckpt --input in.safetensors --steps 10 --checkpoint-dir short --average-decay 0.9 --checkpoint-dtype bf16
+grep -q '"torch_dtype": "bfloat16"' short/step-00000010/config.json && grep -q '"BF16"' short/step-00000010/model.safetensors ||
+  fail "--checkpoint-dtype: $(cat short/step-00000010/config.json)"
+works train --input in.safetensors --steps 20 --checkpoint-dir short --resume short --average-decay 0.9
+diff -r short/step-00000020 whole/step-00000020 || fail "a run over BF16 checkpoints differs"
+refused '--checkpoint-dtype' train --weights ckpt --input in.safetensors --steps 1 --checkpoint-dtype f16
+
+# The tokenizer stays when the checkpoint that it came from goes.
+works train --init-seed 3 --data b.jsonl --tokenizer ckpt --steps 2 --checkpoint-dir kept --keep 1
+works train --data b.jsonl --steps 6 --checkpoint-every 1 --resume kept --checkpoint-dir kept --keep 1
+[ "$(ls kept)" = step-00000006 ] && cmp -s ckpt/tokenizer.json kept/step-00000006/tokenizer.json || fail "--keep 1 loses the tokenizer: $(ls kept/*)"
+
 # A run that meets infinity stops, names the place, and leaves the last checkpoint.
 refused 'step 1: ' "$run" train t.hadal --weights broken --input in.safetensors --steps 5 --checkpoint-dir never
 tail -1 stderr | grep -q 'model.layers.1.mlp.experts.0.up_proj.weight (layer 1) is not finite' || fail "infinity: $(cat stderr)"

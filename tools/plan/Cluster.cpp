@@ -1,6 +1,6 @@
 #include "tools/plan/Cluster.h"
 
-#include <nlohmann/json.hpp>
+#include "runtime/Json.h"
 
 #include <cmath>
 
@@ -86,11 +86,7 @@ ExchangeRate readExchange(Reader &reader, const std::string &path) {
 } // namespace
 
 Result<Cluster> plan::parseCluster(std::string_view text, const std::string &name) {
-  nlohmann::json root = nlohmann::json::parse(text, nullptr, false);
-  if (root.is_discarded())
-    return invalidFile(name + ": is no JSON");
-  if (!root.is_object())
-    return invalidFile(name + ": wants an object");
+  nlohmann::json root = HADAL_TRY(parseJsonObject(text, name));
   Reader read(root, name);
   Cluster c;
   c.name = read.text("name");

@@ -7,9 +7,10 @@
 
 using namespace hadal;
 using namespace hadal::plan;
-using frontend::ModelConfig;
 
 namespace {
+
+using frontend::ModelConfig;
 
 /// Writes down the kernels of one micro-batch on one rank. Shapes of the products are those of the model; elementwise
 /// kernels are counted in bytes and launches as deepseek-ai/profile-data shows them: FP8 operands are cast row by row
@@ -287,7 +288,7 @@ void LayerWork::mtpProjection(StageWork &stage) const {
 
 } // namespace
 
-Result<StepWork> plan::workOfModel(const ModelConfig &c, const Layout &l, int64_t stages) {
+Result<StepWork> plan::workOfModel(const frontend::ModelConfig &c, const Layout &l, int64_t stages) {
   if (c.moeLayers() + c.mtpLayers > 0 && c.experts && c.experts % l.ep)
     return invalidArgument("--ep=" + std::to_string(l.ep) + " wants to divide the " + std::to_string(c.experts) +
                            " experts");

@@ -2,6 +2,7 @@
 
 #include "passes/schedule/Drawing.h"
 #include "runtime/File.h"
+#include "tools/SchedulePage.h"
 
 #include <cstdio>
 #include <span>
@@ -32,7 +33,7 @@ Status plan::showOrders(const OrdersRequest &request) {
   schedule::Costs costs = HADAL_TRY(costsOf(request.costs));
   schedule::Timeline line = HADAL_TRY(schedule::timeline(made, costs));
   if (!request.html.empty()) {
-    std::string page = schedule::drawHtml(made, line, costs);
+    std::string page = schedulePage(made, line, costs);
     HADAL_TRY(writeFile(request.html, std::as_bytes(std::span(page))));
   }
   if (request.timeline)

@@ -65,6 +65,7 @@ struct TrainOptions : SessionOptions {
   std::string log, html, stats;
   std::string checkpointDir, resume;
   int64_t checkpointEvery = 0, keep = 0;
+  ElementType checkpointDtype = ElementType::F32; ///< or BF16
   JobOptions job;
   std::chrono::steady_clock::time_point start; ///< of the process
 };

@@ -1,7 +1,7 @@
 //===- Gradients.cpp - hadal-run gradients ------------------------------===//
 
+#include "tools/Progress.h"
 #include "tools/run/Commands.h"
-#include "tools/run/Progress.h"
 #include "tools/run/TensorFiles.h"
 
 using namespace hadal;

@@ -3,53 +3,34 @@
 #include "tools/run/Job.h"
 
 #include "runtime/ModelLimits.h"
-#include "runtime/comm/Activity.h"
 #include "runtime/comm/DelayedComm.h"
 #include "runtime/comm/MpiComm.h"
 #include "runtime/parallel/Gather.h"
 #include "runtime/parallel/Tags.h"
+#include "tools/run/StopSignal.h"
 
 #include <algorithm>
-#include <csignal>
 #include <cstdio>
 #include <cstring>
-#include <unistd.h>
 
 using namespace hadal;
 using namespace hadal::run;
 
-namespace {
-char whoIsStopped[160]; ///< "hadal-run: rank 1: "
-
-/// mpirun ends the ranks of a job when one of them dies: each says what it was doing.
-void sayWhatWasInterrupted(int) {
-  static const char middle[] = "stopped from outside in ";
-  const char *activity = Activity::text();
-  if (!*activity)
-    activity = "its preparations";
-  char line[512];
-  size_t length = 0;
-  for (const char *part : {static_cast<const char *>(whoIsStopped), middle, activity, "\n"}) {
-    size_t bytes = std::strlen(part);
-    if (length + bytes > sizeof line)
-      break;
-    std::memcpy(line + length, part, bytes);
-    length += bytes;
+static std::string bootId() {
+  std::string text(64, 0);
+  if (std::FILE *file = std::fopen("/proc/sys/kernel/random/boot_id", "r")) {
+    text.resize(std::fread(text.data(), 1, text.size(), file));
+    std::fclose(file);
   }
-  (void)!::write(STDERR_FILENO, line, length);
-  ::_exit(1);
+  return text;
 }
-} // namespace
 
 Result<std::unique_ptr<Job>> Job::open(const JobOptions &options, const std::string &program) {
   std::unique_ptr<Job> job(new Job(options, program));
   Launch launch = Launch::ofThisProcess();
   if (launch.ranks > 1) {
     // Before MPI starts: ranks meet there for the first time, and one of them may never come.
-    std::snprintf(whoIsStopped, sizeof whoIsStopped, "%s: rank %u: ", program.c_str(), launch.rank);
-    struct sigaction action = {};
-    action.sa_handler = sayWhatWasInterrupted;
-    ::sigaction(SIGTERM, &action, nullptr);
+    StopSignal::nameRank(program + ": rank " + std::to_string(launch.rank) + ": ");
     job->comm = HADAL_TRY(openMpi());
   } else {
     job->alone = std::make_unique<InProcessWorld>(1);
@@ -64,7 +45,7 @@ Job::~Job() {
   if (inferring)
     inferring->setRanks(nullptr);
   if (comm && !isOne())
-    ::signal(SIGTERM, SIG_DFL);
+    StopSignal::restore();
 }
 
 Status Job::infer(const SessionOptions &options, const JobOptions &jobOptions, std::optional<Module> carried,
@@ -127,7 +108,7 @@ Error Job::stop(const Error &error) {
   std::string prefix = "rank " + std::to_string(rank()) + ": ";
   std::fprintf(stderr, "%s: %s%s\n", program.c_str(), error.message.starts_with(prefix) ? "" : prefix.c_str(), error.message.c_str());
   std::fflush(stderr);
-  ::signal(SIGTERM, SIG_IGN); // it has been said
+  StopSignal::ignore(); // it has been said
   comm->abort(error.message);
   return {error.code, ""};
 }
@@ -145,6 +126,16 @@ Result<bool> Job::any(bool mine) {
     return mine;
   auto all = HADAL_TRY(gatherAll(*comm, mine ? "1" : "", Comm::Seconds(options.rankTimeout), "asks whether there is more to run"));
   return std::any_of(all.begin(), all.end(), [](const std::string &one) { return !one.empty(); });
+}
+
+Result<int> Job::largest(int mine, const char *what) {
+  if (isOne())
+    return mine;
+  std::vector<std::string> all = HADAL_TRY(gatherAll(*comm, std::to_string(mine), Comm::Seconds(options.rankTimeout), what));
+  int largest = mine;
+  for (const std::string &one : all)
+    largest = std::max(largest, std::atoi(one.c_str()));
+  return largest;
 }
 
 Status Job::gatherRows(std::vector<std::pair<std::string, Tensor>> &tensors, int64_t rows, const std::function<int64_t(const std::string &)> &wide) {
@@ -173,6 +164,19 @@ Status Job::gatherRows(std::vector<std::pair<std::string, Tensor>> &tensors, int
   return {};
 }
 
+Result<PartOfWork> Job::partOfMachine() {
+  if (isOne())
+    return PartOfWork();
+  std::vector<std::string> all = HADAL_TRY(gatherAll(*comm, bootId(), patience(), "counts the ranks of a machine"));
+  PartOfWork part{0, 0};
+  for (unsigned other = 0; other < all.size(); ++other)
+    if (all[other] == all[rank()]) {
+      part.index += other < rank();
+      ++part.count;
+    }
+  return part;
+}
+
 Result<Trainables> Job::trainablesOf(Executor &executor) {
   return Trainables::create(executor, table ? plan.sharesOf(*table, layout) : TensorShares());
 }
@@ -198,15 +202,6 @@ Error Job::failedStep(const Error &error) {
 }
 
 Result<std::vector<std::string>> Job::gather(const std::string &mine, const char *what) { return gatherAtFirst(*comm, mine, patience(), what); }
-
-static std::string bootId() {
-  std::string text(64, 0);
-  if (std::FILE *file = std::fopen("/proc/sys/kernel/random/boot_id", "r")) {
-    text.resize(std::fread(text.data(), 1, text.size(), file));
-    std::fclose(file);
-  }
-  return text;
-}
 
 /// Nanoseconds to add to this machine's clock to have that of the first rank: what the quickest of some questions says.
 static Result<int64_t> clockOffset(Comm &comm, Comm::Seconds timeout) {

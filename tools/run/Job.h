@@ -8,6 +8,7 @@
 #include "runtime/parallel/ParallelTrainer.h"
 #include "runtime/parallel/RowShare.h"
 #include "runtime/parallel/TensorGather.h"
+#include "runtime/training/Manifest.h"
 #include "tools/run/Session.h"
 
 #include <functional>
@@ -58,6 +59,12 @@ public:
 
   /// Whether it is so on any rank.
   Result<bool> any(bool mine);
+
+  /// The largest number that a rank gives.
+  Result<int> largest(int mine, const char *what);
+
+  /// On all ranks: which part this rank has of what the ranks of its machine do together.
+  Result<PartOfWork> partOfMachine();
 
   /// On all ranks: tensors of which each has its share of `rows` rows, along the first dimension, where `wide` says how many of its rows a row is
   /// (of a tensor's name), become whole at the first one.

@@ -2,8 +2,8 @@
 
 #include "runtime/Scoring.h"
 #include "runtime/Tokenizer.h"
+#include "tools/Progress.h"
 #include "tools/run/Commands.h"
-#include "tools/run/Progress.h"
 
 #include <cmath>
 

@@ -3,7 +3,7 @@
 #include "tools/run/Session.h"
 
 #include "runtime/comm/MpiComm.h"
-#include "tools/run/Progress.h"
+#include "tools/Progress.h"
 
 #include <algorithm>
 #include <chrono>

@@ -6,16 +6,21 @@
 
 #include <cerrno>
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <limits>
 #include <sstream>
 #include <unistd.h>
 
 using namespace hadal;
 using namespace hadal::run;
 
+/// JSON has no word for what is not finite but null.
 template <typename Number> static std::string shortest(Number value) {
+  if (!(std::abs(value) <= std::numeric_limits<Number>::max()))
+    return "null";
   char text[64];
   auto [end, failed] = std::to_chars(text, text + sizeof text, value);
   return std::string(text, failed == std::errc() ? end : text);
@@ -38,7 +43,10 @@ std::optional<StepResult> run::parseLogLine(const std::string &line) {
   nlohmann::json json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer())
     return std::nullopt;
-  auto number = [&](const char *key) { return json.contains(key) && json[key].is_number() ? json[key].get<float>() : 0.f; };
+  auto valueOf = [](const nlohmann::json &value) {
+    return value.is_number() ? value.get<float>() : value.is_null() ? std::numeric_limits<float>::quiet_NaN() : 0.f;
+  };
+  auto number = [&](const char *key) { return json.contains(key) ? valueOf(json[key]) : 0.f; };
   StepResult result;
   result.step = json["step"].get<int64_t>();
   result.loss = number("loss");
@@ -48,7 +56,7 @@ std::optional<StepResult> run::parseLogLine(const std::string &line) {
   result.rate = number("lr");
   if (json.contains("violation") && json["violation"].is_array())
     for (const auto &value : json["violation"])
-      result.violation.push_back(value.is_number() ? value.get<float>() : 0.f);
+      result.violation.push_back(valueOf(value));
   return result;
 }
 
@@ -102,6 +110,8 @@ Status TrainingLog::add(const StepResult &result) {
       continue;
     if (written < 0)
       return ioError(path + ": " + std::strerror(errno));
+    if (written == 0)
+      return ioError(path + ": takes no more bytes");
     done += static_cast<size_t>(written);
   }
   return {};
@@ -112,17 +122,13 @@ Status TrainingLog::add(const StepResult &result) {
 //===----------------------------------------------------------------------===//
 
 TrainingDisplay::TrainingDisplay(int64_t firstStep, int64_t lastStep)
-    : firstStep(firstStep), lastStep(lastStep), start(std::chrono::steady_clock::now()), isTerminal(::isatty(STDERR_FILENO)) {}
+    : firstStep(firstStep), lastStep(lastStep), start(std::chrono::steady_clock::now()) {}
 
 void TrainingDisplay::show(const StepResult &result) {
-  auto now = std::chrono::steady_clock::now();
   bool isEdge = result.step == firstStep || result.step == lastStep;
-  // A terminal need not be drawn more often than an eye sees.
-  auto pause = isTerminal ? std::chrono::milliseconds(100) : std::chrono::seconds(10);
-  if (!isEdge && now - shown < pause)
+  if (!isEdge && !display.isDue())
     return;
-  shown = now;
-  double elapsed = std::chrono::duration<double>(now - start).count();
+  double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   int64_t done = result.step - firstStep + 1, left = lastStep - result.step;
   double perStep = elapsed / static_cast<double>(done);
   double rate = perStep > 0 ? static_cast<double>(result.tokens) / perStep : 0;
@@ -130,23 +136,7 @@ void TrainingDisplay::show(const StepResult &result) {
   std::snprintf(text, sizeof text, "step %lld/%lld  loss %.4f  %.0f tokens/s  %s left", static_cast<long long>(result.step),
                 static_cast<long long>(lastStep), static_cast<double>(result.loss), rate,
                 readableSeconds(perStep * static_cast<double>(left)).c_str());
-  if (!isTerminal) {
-    std::fprintf(stderr, "%s\n", text);
-    return;
-  }
-  constexpr int64_t width = 24;
-  int64_t filled = lastStep > 0 ? width * result.step / lastStep : width;
-  std::string bar;
-  for (int64_t i = 0; i < width; ++i)
-    bar += i < filled ? "━" : "─";
-  std::fprintf(stderr, "\r%s %s\033[K", bar.c_str(), text);
-  isShown = true;
-}
-
-void TrainingDisplay::clear() {
-  if (isShown)
-    std::fprintf(stderr, "\r\033[K");
-  isShown = false;
+  display.draw(static_cast<double>(result.step) / static_cast<double>(lastStep), text, isEdge);
 }
 
 std::string run::readableBytes(uint64_t bytes) {
@@ -158,18 +148,6 @@ std::string run::readableBytes(uint64_t bytes) {
     std::snprintf(text, sizeof text, "%.1f MB", value * 1e-6);
   else
     std::snprintf(text, sizeof text, "%.2f GB", value * 1e-9);
-  return text;
-}
-
-std::string run::readableSeconds(double seconds) {
-  auto whole = static_cast<long long>(seconds + 0.5);
-  char text[48];
-  if (whole >= 3600)
-    std::snprintf(text, sizeof text, "%lld h %02lld min", whole / 3600, whole / 60 % 60);
-  else if (whole >= 60)
-    std::snprintf(text, sizeof text, "%lld min %02lld s", whole / 60, whole % 60);
-  else
-    std::snprintf(text, sizeof text, "%lld s", whole);
   return text;
 }
 

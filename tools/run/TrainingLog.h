@@ -4,6 +4,7 @@
 #define HADAL_TOOLS_RUN_TRAININGLOG_H
 
 #include "runtime/training/Trainer.h"
+#include "tools/Progress.h"
 
 #include <chrono>
 #include <cstdio>
@@ -45,26 +46,20 @@ private:
 class TrainingDisplay {
 public:
   TrainingDisplay(int64_t firstStep, int64_t lastStep);
-  ~TrainingDisplay() { clear(); }
-  TrainingDisplay(const TrainingDisplay &) = delete;
-  TrainingDisplay &operator=(const TrainingDisplay &) = delete;
 
   void show(const StepResult &result);
 
   /// Takes the line away, so that something else can be printed.
-  void clear();
+  void clear() { display.clear(); }
 
 private:
   int64_t firstStep, lastStep;
-  std::chrono::steady_clock::time_point start, shown;
-  bool isTerminal, isShown = false;
+  std::chrono::steady_clock::time_point start;
+  ProgressDisplay display;
 };
 
 /// "1.5 GB".
 std::string readableBytes(uint64_t bytes);
-
-/// "1 h 02 min", "3 min 20 s", "12 s".
-std::string readableSeconds(double seconds);
 
 /// Most memory that this process has had so far.
 uint64_t peakBytes();

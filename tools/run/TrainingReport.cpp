@@ -7,9 +7,11 @@
 #include <cmath>
 #include <cstdio>
 #include <functional>
+#include <nlohmann/json.hpp>
 
 using namespace hadal;
 using namespace hadal::run;
+using Json = nlohmann::json;
 
 namespace {
 
@@ -23,13 +25,6 @@ struct Curve {
   const char *colour;
 };
 
-std::string escaped(const std::string &text) {
-  std::string out;
-  for (char c : text)
-    out += c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '&' ? "&amp;" : c == '"' ? "&quot;" : std::string(1, c);
-  return out;
-}
-
 std::string format(const char *pattern, double value) {
   char text[64];
   std::snprintf(text, sizeof text, pattern, value);
@@ -42,15 +37,23 @@ double tickDistance(double range, int count) {
   return power * (ratio < 1.5 ? 1 : ratio < 3.5 ? 2 : ratio < 7.5 ? 5 : 10);
 }
 
-/// A moving mean over about a fiftieth of the steps, which shows the way of a noisy curve.
+/// Steps on either side that a smoothed curve takes its mean over.
+size_t halfWindow(size_t steps) { return steps / 100; }
+
+/// The mean of each value and up to halfWindow() on either side, equally many of both, so that the curve stays where the values
+/// are. Values that are not numbers count for nothing.
 std::vector<double> smoothed(const std::vector<double> &values) {
-  size_t window = std::max<size_t>(values.size() / 50, 1);
-  std::vector<double> out;
-  double mean = NAN;
+  std::vector<double> sums = {0}, counts = {0};
   for (double value : values) {
-    if (std::isfinite(value))
-      mean = std::isfinite(mean) ? mean + (value - mean) / static_cast<double>(window) : value;
-    out.push_back(mean);
+    bool isNumber = std::isfinite(value);
+    sums.push_back(sums.back() + (isNumber ? value : 0));
+    counts.push_back(counts.back() + isNumber);
+  }
+  std::vector<double> out;
+  for (size_t i = 0; i < values.size(); ++i) {
+    size_t half = std::min({halfWindow(values.size()), i, values.size() - 1 - i});
+    double count = counts[i + half + 1] - counts[i - half];
+    out.push_back(count > 0 ? (sums[i + half + 1] - sums[i - half]) / count : NAN);
   }
   return out;
 }
@@ -78,8 +81,8 @@ public:
   }
 
   std::string svg() const {
-    std::string out = "<section><h2>" + escaped(title) + legend() + "</h2><svg viewBox=\"0 0 " + format("%g", width) + " " +
-                      format("%g", height) + "\" role=\"img\" aria-label=\"" + escaped(title) + "\">";
+    std::string out = "<section><h2>" + escapedHtml(title) + "</h2>" + keys() + "<div class=\"wide\"><svg class=\"chart\" viewBox=\"0 0 " + format("%g", width) + " " +
+                      format("%g", height) + "\" role=\"img\" aria-label=\"" + escapedHtml(title) + "\">";
     out += grid();
     for (const Curve &curve : curves) {
       if (smooth) {
@@ -89,7 +92,22 @@ public:
         out += line(curve.values, curve.colour, "bold");
       }
     }
-    return out + "</svg></section>\n";
+    return out + "<line class=\"at\" y1=\"" + format("%g", top) + "\" y2=\"" + format("%g", height - bottom) + "\"/></svg></div></section>\n";
+  }
+
+  /// What the pointer tells: at most 1,500 steps, and each curve's values there.
+  Json data() const {
+    size_t stride = steps.size() / 1500 + 1;
+    Json out = {{"x", {left, width - right, width}}, {"steps", Json::array()}, {"curves", Json::array()}};
+    for (size_t i = 0; i < steps.size(); i += stride)
+      out["steps"].push_back(steps[i]);
+    for (const Curve &curve : curves) {
+      Json values = Json::array();
+      for (size_t i = 0; i < steps.size(); i += stride)
+        values.push_back(std::isfinite(curve.values[i]) ? Json(static_cast<float>(curve.values[i])) : Json());
+      out["curves"].push_back({{"name", curve.name}, {"values", std::move(values)}});
+    }
+    return out;
   }
 
 private:
@@ -99,13 +117,15 @@ private:
   }
   double y(double value) const { return top + (high - value) / (high - low) * (height - top - bottom); }
 
-  std::string legend() const {
-    if (curves.size() < 2)
-      return {};
-    std::string out = "<span>";
-    for (const Curve &curve : curves)
-      out += "<i style=\"background:" + std::string(curve.colour) + "\"></i>" + escaped(curve.name);
-    return out + "</span>";
+  /// What colours and kinds of line mean.
+  std::string keys() const {
+    std::string out = "<div class=\"keys\">";
+    if (curves.size() > 1)
+      for (const Curve &curve : curves)
+        out += "<span><i style=\"background:" + std::string(curve.colour) + "\"></i>" + escapedHtml(curve.name) + "</span>";
+    if (size_t half = halfWindow(steps.size()); smooth && half)
+      out += "<span>bold: mean of " + std::to_string(2 * half + 1) + " steps, centred; faint: each step</span>";
+    return out + "</div>";
   }
 
   std::string grid() const {
@@ -155,32 +175,41 @@ private:
   double low = INFINITY, high = -INFINITY;
 };
 
-const char style[] = R"(<style>
-:root{--ink:#1a1d21;--soft:#6b7280;--line:#e5e7eb;--page:#f6f7f9;--card:#fff}
-@media(prefers-color-scheme:dark){:root{--ink:#e5e7eb;--soft:#9ca3af;--line:#2f353d;--page:#14171b;--card:#1c2026}}
-body{font:14px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;margin:0;background:var(--page);color:var(--ink)}
-main{max-width:960px;margin:0 auto;padding:32px 20px}h1{font-size:22px;margin:0 0 16px}
-section,dl{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 18px;margin:0 0 16px}
-h2{font-size:14px;font-weight:600;margin:0 0 6px}h2 span{float:right;font-weight:400;color:var(--soft);font-size:12px}
-h2 i{display:inline-block;width:14px;height:3px;border-radius:2px;margin:0 5px 3px 14px}
-svg{width:100%;display:block}svg text{font-size:11px;fill:var(--soft);font-variant-numeric:tabular-nums}.grid{stroke:var(--line)}
+const char style[] = R"css(
+.chart{width:100%;min-width:560px;display:block}.grid{stroke:var(--line)}.at{stroke:var(--soft);stroke-dasharray:3 3;visibility:hidden}
 polyline{fill:none;stroke-linejoin:round}.faint{stroke-width:1;opacity:.28}.bold{stroke-width:1.8}
-dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(200px,1fr));gap:10px 24px}dl div{min-width:0}
-dt{color:var(--soft);font-size:12px}dd{margin:0;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
-</style>)";
+)css";
+
+/// Tells the values at the step that the pointer is over.
+const char script[] = R"js(
+document.querySelectorAll(".chart").forEach((svg, i) => {
+  const { x: [from, to, all], steps, curves } = d[i], at = svg.querySelector(".at"), first = steps[0], last = steps[steps.length - 1];
+  svg.addEventListener("mousemove", e => {
+    const box = svg.getBoundingClientRect(), px = (e.clientX - box.left) / box.width * all, wanted = first + (px - from) / (to - from) * (last - first);
+    let k = steps.findIndex(s => s >= wanted); if (k < 0) k = steps.length - 1;
+    if (k > 0 && wanted - steps[k - 1] < steps[k] - wanted) k--;
+    const line = from + (last > first ? (steps[k] - first) / (last - first) : .5) * (to - from);
+    at.setAttribute("x1", line); at.setAttribute("x2", line); at.style.visibility = "visible";
+    showTip(e, "step " + steps[k] + curves.map(c => c.values[k] == null ? "" : `\n${c.name}: ${+c.values[k].toPrecision(6)}`).join(""));
+  });
+  svg.addEventListener("mouseleave", () => { at.style.visibility = "hidden"; hideTip(); });
+});
+)js";
 
 } // namespace
 
-std::string run::trainingReport(const std::string &title, const ReportFacts &facts, const std::vector<StepResult> &results,
+std::string run::trainingReport(const std::string &title, const PageFacts &facts, const std::vector<StepResult> &results,
                                 const std::vector<int64_t> &layers) {
-  std::string out = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, "
-                    "initial-scale=1\"><title>" +
-                    escaped(title) + "</title>" + style + "</head><body><main><h1>" + escaped(title) + "</h1>\n<dl>";
-  for (const auto &[name, value] : facts)
-    out += "<div><dt>" + escaped(name) + "</dt><dd>" + escaped(value) + "</dd></div>";
-  out += "</dl>\n";
-  if (results.empty())
-    return out + "<section>No steps yet.</section></main></body></html>\n";
+  Page page;
+  page.title = title;
+  page.facts = facts;
+  page.style = style;
+  page.script = script;
+  if (results.empty()) {
+    page.body = "<section>No steps yet.</section>\n";
+    page.data = "[]";
+    return pageText(page);
+  }
 
   std::vector<int64_t> steps;
   for (const StepResult &result : results)
@@ -191,8 +220,11 @@ std::string run::trainingReport(const std::string &title, const ReportFacts &fac
       curve.values.push_back(get(result));
     return curve;
   };
+  Json data = Json::array();
   auto chart = [&](std::string name, std::vector<Curve> curves, bool smooth, bool fromZero) {
-    out += Chart(std::move(name), steps, std::move(curves), smooth, fromZero).svg();
+    Chart made(std::move(name), steps, std::move(curves), smooth, fromZero);
+    page.body += made.svg();
+    data.push_back(made.data());
   };
   std::vector<Curve> losses = {curve("next token", 0, [](const StepResult &r) { return double(r.loss); })};
   if (std::any_of(results.begin(), results.end(), [](const StepResult &r) { return r.mtpLoss() != 0; }))
@@ -210,5 +242,6 @@ std::string run::trainingReport(const std::string &title, const ReportFacts &fac
   if (std::any_of(results.begin(), results.end(), [](const StepResult &r) { return r.balanceLoss != 0; }))
     chart("Balance loss, weighted", {curve("balance", 4, [](const StepResult &r) { return double(r.balanceLoss); })}, true, false);
   chart("Learning rate", {curve("rate", 5, [](const StepResult &r) { return double(r.rate); })}, false, true);
-  return out + "</main></body></html>\n";
+  page.data = data.dump();
+  return pageText(page);
 }

@@ -52,3 +52,20 @@ func.func @balance(%logits: tensor<?x4xf32> {hadal.gradient, test.shape = array<
   %l, %f = moe.balance_loss %logits, %offsets {top_k = 2 : i64} : tensor<?x4xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x4xf32>
   return %l : tensor<?xf32>
 }
+
+// DeepSeek-V2's router: a softmax couples all logits of a token, and the balance loss counts the choice that was made.
+func.func @softmax(%x: tensor<?x5xf32> {hadal.gradient, test.shape = array<i64: 6, 5>}, %logits: tensor<?x4xf32> {hadal.gradient, test.shape = array<i64: 6, 4>},
+                   %offsets: tensor<?xi32> {test.values = array<i64: 0, 4, 6>})
+    -> (tensor<?x5xf32> {hadal.gradient}, tensor<?xf32> {hadal.gradient}) attributes {hadal.differentiate} {
+  %w, %e = moe.route %logits {softmax, group_maximum, groups = 2 : i64, group_limit = 1 : i64, top_k = 2 : i64, normalize = false, scale = 4.0 : f32}
+      : tensor<?x4xf32> -> tensor<?x2xf32>, tensor<?x2xi32>
+  %source, %position, %offsets2, %active = moe.plan %e {expert_count = 4 : i64} : tensor<?x2xi32> -> tensor<?xi32>, tensor<?x2xi32>, tensor<5xi32>, tensor<4xi32>
+  %up = ml_program.global_load @up : tensor<4x3x5xf32>
+  %down = ml_program.global_load @down : tensor<4x5x3xf32>
+  %rows = moe.dispatch %x, %source : tensor<?x5xf32>, tensor<?xi32> -> tensor<?x5xf32>
+  %h = moe.grouped_matmul %rows, %up, %offsets2, %active : tensor<?x5xf32>, tensor<4x3x5xf32>, tensor<5xi32>, tensor<4xi32> -> tensor<?x3xf32>
+  %y = moe.grouped_matmul %h, %down, %offsets2, %active : tensor<?x3xf32>, tensor<4x5x3xf32>, tensor<5xi32>, tensor<4xi32> -> tensor<?x5xf32>
+  %r = moe.combine %y, %position, %e, %w {expert_count = 4 : i64} : tensor<?x5xf32>, tensor<?x2xi32>, tensor<?x2xi32>, tensor<?x2xf32> -> tensor<?x5xf32>
+  %l, %f = moe.balance_loss %logits, %offsets chosen(%e : tensor<?x2xi32>) {softmax, top_k = 2 : i64} : tensor<?x4xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x4xf32>
+  return %r, %l : tensor<?x5xf32>, tensor<?xf32>
+}

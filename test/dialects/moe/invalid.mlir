@@ -951,6 +951,17 @@ func.func @balance_loss_c5(%logits: tensor<?x16xf32>, %offsets: tensor<?xi32>) -
 
 // -----
 
+// C6
+func.func @balance_loss_c6(%logits: tensor<?x16xf32>, %offsets: tensor<?xi32>, %experts: tensor<?x3xi32>)
+    -> (tensor<?xf32>, tensor<?x16xf32>) {
+  // expected-error@+1 {{'moe.balance_loss' op wants dimension 1 of experts (3) to be K (4)}}
+  %loss, %fractions = moe.balance_loss %logits, %offsets chosen(%experts : tensor<?x3xi32>) {top_k = 4 : i64}
+      : tensor<?x16xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x16xf32>
+  return %loss, %fractions : tensor<?xf32>, tensor<?x16xf32>
+}
+
+// -----
+
 // C1
 func.func @balance_loss_grad_c1(%logits: tensor<?x?xf32>, %offsets: tensor<?xi32>, %fractions: tensor<?x16xf32>,
                                 %gradient: tensor<?xf32>) -> tensor<?x?xf32> {

@@ -35,6 +35,24 @@ func.func @route_single(%logits: tensor<?x3xf32>, %bias: tensor<3xf32>) -> (tens
   return %w, %e : tensor<?x2xf32>, tensor<?x2xi32>
 }
 
+// Softmax affinities, no bias, groups as good as their best expert, here of one expert each.
+// CHECK-LABEL: func.func @route_softmax(
+// CHECK: moe.route %{{[a-z]+}} {group_limit = 8 : i64, group_maximum, groups = 16 : i64, normalize = false, scale = 1.600000e+01 : f32, softmax, top_k = 4 : i64} : tensor<?x16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
+func.func @route_softmax(%logits: tensor<?x16xf32>) -> (tensor<?x4xf32>, tensor<?x4xi32>) {
+  %w, %e = moe.route %logits {group_limit = 8 : i64, group_maximum, groups = 16 : i64, normalize = false,
+        scale = 1.600000e+01 : f32, softmax, top_k = 4 : i64} : tensor<?x16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
+  return %w, %e : tensor<?x4xf32>, tensor<?x4xi32>
+}
+
+// Given choices without a bias.
+// CHECK-LABEL: func.func @route_softmax_forced(
+// CHECK: moe.route %{{[a-z]+}} forced(%{{.*}} : tensor<?x4xi32>) {{.*}} : tensor<?x16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
+func.func @route_softmax_forced(%logits: tensor<?x16xf32>, %forced: tensor<?x4xi32>) -> (tensor<?x4xf32>, tensor<?x4xi32>) {
+  %w, %e = moe.route %logits forced(%forced : tensor<?x4xi32>) {group_limit = 1 : i64, groups = 1 : i64, normalize = false,
+        scale = 1.000000e+00 : f32, softmax, top_k = 4 : i64} : tensor<?x16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
+  return %w, %e : tensor<?x4xf32>, tensor<?x4xi32>
+}
+
 // R is dynamic where T is.
 // CHECK-LABEL: func.func @plan(
 // CHECK: moe.plan {{.*}} {expert_count = 16 : i64} : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
@@ -210,6 +228,22 @@ func.func @balance_loss(%logits: tensor<?x16xf32>, %offsets: tensor<?xi32>) -> (
   %loss, %fractions = moe.balance_loss %logits, %offsets {top_k = 4 : i64}
       : tensor<?x16xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x16xf32>
   return %loss, %fractions : tensor<?xf32>, tensor<?x16xf32>
+}
+
+// The choice that was made, of softmax affinities.
+// CHECK-LABEL: func.func @balance_loss_chosen(
+// CHECK: moe.balance_loss {{.*}} chosen(%{{.*}} : tensor<?x4xi32>) {softmax, top_k = 4 : i64} : tensor<?x16xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x16xf32>
+// CHECK: moe.balance_loss_grad {{.*}} {softmax} : tensor<?x16xf32>, tensor<?xi32>, tensor<?x16xf32>, tensor<?xf32> -> tensor<?x16xf32>
+// CHECK: moe.route_grad {{.*}} {normalize = false, scale = 1.600000e+01 : f32, softmax} : tensor<?x16xf32>, tensor<?x4xi32>, tensor<?x4xf32> -> tensor<?x16xf32>
+func.func @balance_loss_chosen(%logits: tensor<?x16xf32>, %offsets: tensor<?xi32>, %experts: tensor<?x4xi32>,
+                               %gradient: tensor<?x4xf32>) -> (tensor<?x16xf32>, tensor<?x16xf32>) {
+  %loss, %fractions = moe.balance_loss %logits, %offsets chosen(%experts : tensor<?x4xi32>) {softmax, top_k = 4 : i64}
+      : tensor<?x16xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x16xf32>
+  %a = moe.balance_loss_grad %logits, %offsets, %fractions, %loss {softmax}
+      : tensor<?x16xf32>, tensor<?xi32>, tensor<?x16xf32>, tensor<?xf32> -> tensor<?x16xf32>
+  %b = moe.route_grad %logits, %experts, %gradient {normalize = false, scale = 1.600000e+01 : f32, softmax}
+      : tensor<?x16xf32>, tensor<?x4xi32>, tensor<?x4xf32> -> tensor<?x16xf32>
+  return %a, %b : tensor<?x16xf32>, tensor<?x16xf32>
 }
 
 // The fractions are constants.

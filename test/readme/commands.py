@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Runs every `$` line of every README, as a newcomer would after the quickstart, and compares what it prints.
+
+commands.py BIN SOURCE [README...]
+
+Each README's commands run in one bash, in order, in a folder that looks like a clone after the quickstart (which trains
+for a few steps only). Lines below a command, up to a blank line or the next command, are what it prints on stdout or
+stderr: a number stands for any number, "..." for anything, and a line of "..." for any lines. Text after five or more
+spaces of a command line is a remark.
+"""
+import os, re, shutil, subprocess, sys, tempfile
+from pathlib import Path
+
+bin_, source = (Path(p).resolve() for p in sys.argv[1:3])
+readmes = sys.argv[3:] or [str(p.relative_to(source)) for p in sorted(source.rglob("README.md")) if "build" not in p.parts[len(source.parts):][0]]
+failures = 0
+
+
+def fail(where, text):
+    global failures
+    failures += 1
+    print(f"FAIL {where}: {text}")
+
+
+def commands(text):
+    """(line number, command, expected lines or None) of each command in the indented blocks of a README."""
+    found, lines, i = [], text.splitlines(), 0
+    while i < len(lines):
+        m = re.match(r"^    \$ (.*)", lines[i])
+        if not m:
+            i += 1
+            continue
+        number, command = i + 1, m.group(1)
+        while command.endswith("\\"):
+            i += 1
+            command = command[:-1] + lines[i].strip()
+        i += 1
+        expected = []
+        while i < len(lines) and lines[i].startswith("    ") and not lines[i].startswith("    $ "):
+            expected.append(lines[i][4:])
+            i += 1
+        found.append((number, re.sub(r" {5,}\S.*$", "", command), expected))
+    return found
+
+
+def pattern(expected):
+    parts = []
+    for line in expected:
+        if line.strip() in ("...", "…"):
+            parts.append(r"(?:.*\n)*")
+            continue
+        words = re.split(r"(\.\.\.|…|-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)", line.rstrip())
+        parts.append("".join(".*" if w in ("...", "…") else r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?" if re.match(r"-?\d", w)
+                             else re.sub(r"(\\ )+", " +", re.escape(w)) for w in words) + r" *\n")
+    return re.compile("".join(parts))
+
+
+def clone(folder):
+    """A folder that looks like a clone after the quickstart."""
+    for entry in source.iterdir():
+        if entry.name not in ("build", ".git") and not entry.name.startswith("build-"):
+            os.symlink(entry, folder / entry.name)
+    (folder / "build").mkdir()
+    os.symlink(bin_, folder / "build" / "bin")
+    done = subprocess.run(["examples/quickstart/run"], cwd=folder, capture_output=True, text=True, timeout=600,
+                          env={**os.environ, "HADAL_BIN": "build/bin", "STEPS": "10", "PWD": str(folder)})
+    if done.returncode:
+        sys.exit(f"the quickstart fails: {done.stdout[-500:]}{done.stderr[-1500:]}")
+
+
+def run(readme, folder):
+    todo = commands((source / readme).read_text())
+    if not todo:
+        return 0
+    # Each command's output lies in a file of its own; the shell goes on with the state that the one before left.
+    outputs, script = Path(tempfile.mkdtemp(dir=folder)), "set -u\n"
+    for i, (_, command, _) in enumerate(todo):
+        script += f"{{ {command}\n}} >{outputs}/{i}.out 2>{outputs}/{i}.err </dev/null; echo $? >{outputs}/{i}.status\n"
+    env = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+           "HADAL_CACHE_DIR": str(folder / "cache")}
+    try:
+        subprocess.run(["bash", "-c", script], cwd=folder, env=env, timeout=600)
+    except subprocess.TimeoutExpired:
+        fail(readme, "takes more than ten minutes")
+    for i, (number, command, expected) in enumerate(todo):
+        where = f"{readme}:{number}: $ {command}"
+        if "mpirun" in command and not shutil.which("mpirun"):
+            print(f"SKIPPED {where}: there is no mpirun")
+            continue
+        read = lambda end: (outputs / f"{i}.{end}").read_text(errors="replace") if (outputs / f"{i}.{end}").exists() else ""
+        out, err, status = read("out"), read("err"), read("status").strip()
+        if status != "0":
+            fail(where, f"exit status {status or 'none'}: {err[-400:]}")
+        elif expected and not pattern(expected).fullmatch(out) and not pattern(expected).fullmatch(err):
+            fail(where, f"prints\n{out[:800]}{err[:400]}\nnot\n" + "\n".join(expected))
+    return len(todo)
+
+
+folder = Path(tempfile.mkdtemp())
+try:
+    clone(folder)
+    count = sum(run(readme, folder) for readme in readmes)
+finally:
+    shutil.rmtree(folder, ignore_errors=True)
+print(f"{count} commands, {failures} failed")
+if not count:
+    print("no README shows a command")
+sys.exit(failures > 0 or not count)

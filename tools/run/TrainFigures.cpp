@@ -1,0 +1,123 @@
+//===- TrainFigures.cpp - what a training run says of itself -------===//
+
+#include "runtime/parallel/PredictMemory.h"
+#include "tools/run/TrainingReport.h"
+#include "tools/run/TrainingRun.h"
+
+#include <algorithm>
+#include <filesystem>
+
+using namespace hadal;
+using namespace hadal::run;
+using Json = nlohmann::ordered_json;
+
+Json Training::settings() const {
+  static constexpr const char *schedules[] = {"constant", "cosine", "report"};
+  return {{"steps", optimizer.totalSteps},
+          {"lr", optimizer.rate},
+          {"schedule", schedules[static_cast<int>(optimizer.schedule)]},
+          {"warmup", optimizer.warmupSteps},
+          {"final_lr", optimizer.finalRate},
+          {"hold", optimizer.holdSteps},
+          {"weight_decay", optimizer.weightDecay},
+          {"clip", options.optimizer.clip},
+          {"beta1", optimizer.beta1},
+          {"beta2", optimizer.beta2},
+          {"epsilon", optimizer.epsilon},
+          {"average_decay", optimizer.averageDecay},
+          {"micro_batch", table.micro_batch()},
+          {"micro_batches", table.micro_batches()},
+          {"sequence", table.sequence()},
+          {"mtp_weight", table.mtp_weight()},
+          {"balance_weight", table.balance_weight()},
+          {"bias_step", table.bias_step()},
+          {"precision", table.precision()->str()}};
+}
+
+Status Training::writeReport() {
+  if (options.html.empty() || !job.isFirst())
+    return {};
+  const std::vector<StepResult> &steps = log->steps();
+  auto fixed = [](const char *pattern, double value) {
+    char text[64];
+    std::snprintf(text, sizeof text, pattern, value);
+    return std::string(text);
+  };
+  PageFacts facts = {{"Module", std::filesystem::path(session.module().path()).filename().string()},
+                       {"Parameters", fixed("%.2f M", double(model.parameter_count()) * 1e-6) + ", " +
+                                          fixed("%.2f M", double(model.active_parameter_count()) * 1e-6) + " active"},
+                       {"Layers", std::to_string(model.layers())},
+                       {"Step", std::to_string(steps.empty() ? 0 : steps.back().step) + " of " + std::to_string(optimizer.totalSteps)},
+                       {"Batch", std::to_string(table.micro_batches()) + " × " + std::to_string(table.micro_batch()) + " rows of " +
+                                     std::to_string(table.sequence()) + " tokens"},
+                       {"Precision", table.precision()->str()},
+                       {"Tokens in this run", std::to_string(tokens)},
+                       {"Time", readableSeconds(seconds)},
+                       {"Speed", fixed("%.0f tokens/s", seconds > 0 ? double(tokens) / seconds : 0)},
+                       {"Peak memory", readableBytes(peakBytes())}};
+  if (!steps.empty())
+    facts.insert(facts.begin() + 4, {"Last loss", fixed("%.4f", steps.back().loss)});
+  std::string page = trainingReport("Training of a " + model.model_type()->str() + " model", facts, steps,
+                                    {table.moe_layers()->begin(), table.moe_layers()->end()});
+  reported = std::chrono::steady_clock::now();
+  return writeFile(options.html, std::as_bytes(std::span(page)));
+}
+
+Status Training::writeStats(double runSeconds, int64_t flops) {
+  const StepResult &last = log->steps().back();
+  uint64_t peak = peakBytes(), states = session.executor().stateBytes(), temporaries = session.executor().temporaryBytes();
+  Json ranks = Json::array();
+  if (ParallelTrainer *parallel = job.parallelTrainer()) {
+    // What this process has taken for what predictMemory() predicts, before its libraries and threads.
+    uint64_t touched = session.executor().touchedStateBytes(), accounted = Buffer::peakBytes() - states + touched;
+    Json mine = {{"peak_bytes", peak}, {"accounted_bytes", accounted}, {"state_bytes", touched}, {"temporary_bytes", temporaries}, {"value_bytes", parallel->valueBytes()},
+                 {"waited_seconds", parallel->waitedSeconds()}, {"reductions", parallel->reductions()}, {"flops", flops}};
+    for (const std::string &text : HADAL_TRY(job.gather(mine.dump(), "collects figures")))
+      ranks.push_back(Json::parse(text.empty() ? "{}" : text));
+  }
+  if (!job.isFirst())
+    return {};
+  uint64_t predicted = table.predicted_peak_bytes();
+  if (!ranks.empty()) {
+    std::vector<RankMemory> memory = HADAL_TRY(predictMemory(session.module(), RowsOfExperts::Balanced));
+    for (size_t rank = 0; rank < ranks.size(); ++rank) {
+      ranks[rank]["predicted_peak_bytes"] = memory[rank].total() + rankProcessBytes;
+      for (const auto &[name, bytes] : memory[rank].parts())
+        ranks[rank]["predicted"][std::string(name)] = bytes;
+      ranks[rank]["predicted_bytes"] = memory[rank].total();
+    }
+    predicted = memory[0].total() + rankProcessBytes;
+  }
+  std::fprintf(stderr, "%lld steps, %lld tokens in %s (%.0f tokens/s), loss %.4f, peak memory %s%s, %u threads\n",
+               static_cast<long long>(stepSeconds.size()), static_cast<long long>(tokens),
+               readableSeconds(runSeconds).c_str(), seconds > 0 ? static_cast<double>(tokens) / seconds : 0,
+               static_cast<double>(last.loss), readableBytes(peak).c_str(),
+               predicted ? (" (predicted " + readableBytes(predicted) + ")").c_str() : "",
+               session.threads());
+  if (options.stats.empty())
+    return {};
+  // The first step allocates; the median leaves it and other disturbances out.
+  std::vector<double> sorted = stepSeconds;
+  std::nth_element(sorted.begin(), sorted.begin() + sorted.size() / 2, sorted.end());
+  double median = sorted[sorted.size() / 2];
+  Json figures = {{"steps", stepSeconds.size()},
+                  {"tokens", tokens},
+                  {"seconds", seconds},
+                  {"median_step_seconds", median},
+                  {"median_tokens_per_second", static_cast<double>(last.tokens) / median},
+                  {"flops", flops},
+                  {"peak_bytes", peak},
+                  {"predicted_peak_bytes", predicted},
+                  {"state_bytes", states},
+                  {"temporary_bytes", temporaries},
+                  {"threads", session.threads()},
+                  {"total_seconds", secondsSince(options.start)}};
+  if (!ranks.empty())
+    figures["ranks"] = ranks;
+  std::string line = figures.dump() + "\n";
+  if (options.stats == "-") {
+    std::fputs(line.c_str(), stderr);
+    return {};
+  }
+  return writeFile(options.stats, std::as_bytes(std::span(line)));
+}
