@@ -149,7 +149,8 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
   addCommon(*command, options, carriesModule, /*wantsWeights=*/false);
   command->add_option("--init-seed", options.initSeed, "Draw the first weights from this seed, instead of --weights");
   auto *source = command->add_option_group("data")->require_option(1);
-  source->add_option("--data", options.data, "Text files, a document each, and *.jsonl files, a document in \"text\" of each line");
+  source->add_option("--data", options.data, "Text files, a document each; *.jsonl files, a document in \"text\" of each line; folders, for their *.txt and *.jsonl; patterns such as "
+                     "'texts/*.txt'; each file is taken once");
   source->add_option("--input", options.input, "Safetensors file with input_ids [B, T]: the rows of every step");
   command->add_option("--tokenizer", options.tokenizer, "Folder with tokenizer.json (default: that of the weights)");
   command->add_option("--token-cache", options.tokenCache, "Folder for tokenized data (default: ~/.cache/hadal)");

@@ -3,6 +3,7 @@
 #include "runtime/training/TokenFile.h"
 
 #include "runtime/Json.h"
+#include "runtime/training/DataFiles.h"
 
 
 #include <cstdlib>
@@ -16,7 +17,8 @@
 using namespace hadal;
 namespace fs = std::filesystem;
 
-static constexpr char trailerMagic[8] = {'H', 'A', 'D', 'A', 'L', 'T', 'K', '1'};
+// Files of version 1 may hold tokens of bytes that are no text.
+static constexpr char trailerMagic[8] = {'H', 'A', 'D', 'A', 'L', 'T', 'K', '2'};
 static constexpr uint64_t trailerBytes = 48;
 
 std::string hadal::defaultCacheFolder() {
@@ -32,10 +34,13 @@ namespace {
 
 std::string_view textOf(const MappedFile &file) { return {reinterpret_cast<const char *>(file.bytes().data()), file.bytes().size()}; }
 
-bool isJsonLines(const std::string &path) { return path.ends_with(".jsonl"); }
+struct Source {
+  MappedFile file;
+  DataFormat format;
+};
 
 /// The hash over everything that the tokens come from.
-XXH128_hash_t hashOf(const std::vector<MappedFile> &files, const MappedFile &tokenizer) {
+XXH128_hash_t hashOf(const std::vector<Source> &sources, const MappedFile &tokenizer) {
   XXH3_state_t *state = XXH3_createState();
   XXH3_128bits_reset(state);
   auto add = [&](const MappedFile &file, uint64_t kind) {
@@ -44,8 +49,8 @@ XXH128_hash_t hashOf(const std::vector<MappedFile> &files, const MappedFile &tok
     XXH3_128bits_update(state, file.bytes().data(), file.bytes().size());
   };
   add(tokenizer, 0);
-  for (const MappedFile &file : files)
-    add(file, isJsonLines(file.path()) ? 1 : 2);
+  for (const Source &source : sources)
+    add(source.file, source.format == DataFormat::JsonLines ? 1 : 2);
   XXH128_hash_t hash = XXH3_128bits_digest(state);
   XXH3_freeState(state);
   return hash;
@@ -69,31 +74,26 @@ public:
     return add(ids.data(), ids.size() * sizeof(int32_t));
   }
 
-  Status addFile(const MappedFile &source, const std::function<void(uint64_t)> &doneBytes) {
-    std::string_view text = textOf(source);
-    if (!isJsonLines(source.path())) {
+  Status addFile(const Source &source, const std::function<void(uint64_t)> &doneBytes) {
+    const MappedFile &file = source.file;
+    std::string_view text = textOf(file);
+    if (source.format == DataFormat::Text) {
+      HADAL_TRY(checkText(file.path(), text));
       HADAL_TRY(addDocument(text));
-      source.release(0, text.size());
+      file.release(0, text.size());
       return {};
     }
     uint64_t line = 0;
     for (size_t begin = 0; begin < text.size();) {
       size_t end = std::min(text.find('\n', begin), text.size());
-      std::string_view one = text.substr(begin, end - begin);
-      ++line;
-      if (one.find_first_not_of(" \t\r") != one.npos) {
-        auto json = parseJsonObject(one, source.path());
-        if (!json.ok() || !json->contains("text") || !(*json)["text"].is_string())
-          return invalidFile(source.path() + ": line " + std::to_string(line) + ": wants an object with a string \"text\"");
-        HADAL_TRY(addDocument((*json)["text"].get_ref<const std::string &>()));
-      }
+      HADAL_TRY(addLine(file.path(), text.substr(begin, end - begin), ++line));
       if (line % 256 == 0) {
-        source.release(0, end);
+        file.release(0, end);
         doneBytes(end);
       }
       begin = end + 1;
     }
-    source.release(0, text.size());
+    file.release(0, text.size());
     return {};
   }
 
@@ -113,6 +113,17 @@ public:
   uint64_t tokens() const { return starts.back(); }
 
 private:
+  /// A line of JSON.
+  Status addLine(const std::string &path, std::string_view text, uint64_t number) {
+    HADAL_TRY(checkText(path, text, number));
+    if (text.find_first_not_of(" \t\r") == text.npos)
+      return {};
+    auto json = parseJson(text, "");
+    if (!json.ok() || !json->is_object() || !json->contains("text") || !(*json)["text"].is_string())
+      return invalidFile(path + ": line " + std::to_string(number) + ": " + (json.ok() ? "" : "is no JSON; ") + "wants an object with a string \"text\"");
+    return addDocument((*json)["text"].get_ref<const std::string &>());
+  }
+
   Status add(const void *data, uint64_t bytes) {
     XXH3_64bits_update(sum, data, bytes);
     return file.write(data, bytes);
@@ -165,16 +176,18 @@ Result<TokenFile> TokenFile::map(const std::string &path, const std::string &has
 
 Result<TokenFile> TokenFile::open(const std::vector<std::string> &paths, const std::string &tokenizerFolder, const std::string &cacheFolder,
                                   const Progress &progress) {
-  std::vector<MappedFile> files;
+  std::vector<Source> sources;
   uint64_t total = 0, before = 0;
   for (const std::string &path : paths) {
-    files.push_back(HADAL_TRY(MappedFile::open(path)));
-    total += files.back().bytes().size();
+    MappedFile file = HADAL_TRY(MappedFile::open(path));
+    DataFormat format = HADAL_TRY(dataFormatOf(file));
+    total += file.bytes().size();
+    sources.push_back({std::move(file), format});
   }
   MappedFile tokenizerFile = HADAL_TRY(MappedFile::open(tokenizerFolder + "/tokenizer.json"));
-  XXH128_hash_t hash = hashOf(files, tokenizerFile);
-  for (const MappedFile &file : files)
-    file.release(0, file.bytes().size());
+  XXH128_hash_t hash = hashOf(sources, tokenizerFile);
+  for (const Source &source : sources)
+    source.file.release(0, source.file.bytes().size());
   std::string path = cacheFolder + "/" + hexadecimal(hash) + ".tokens";
   std::error_code code;
   if (fs::exists(path, code))
@@ -187,15 +200,15 @@ Result<TokenFile> TokenFile::open(const std::vector<std::string> &paths, const s
     return ioError(cacheFolder + ": " + code.message() + "; name a folder for tokens with --token-cache");
   AtomicFile out = HADAL_TRY(AtomicFile::create(path));
   Writer writer(tokenizer, out);
-  for (const MappedFile &file : files) {
+  for (const Source &source : sources) {
     uint64_t first = writer.tokens();
-    HADAL_TRY(writer.addFile(file, [&](uint64_t done) {
+    HADAL_TRY(writer.addFile(source, [&](uint64_t done) {
       if (progress)
         progress(before + done, total);
     }));
     if (writer.tokens() == first)
-      return invalidFile(file.path() + ": holds no text");
-    before += file.bytes().size();
+      return invalidFile(source.file.path() + ": holds no text");
+    before += source.file.bytes().size();
     if (progress)
       progress(before, total);
   }

@@ -1,6 +1,7 @@
 //===- DataTest.cpp - micro-batches, packing, shuffling -----------------===//
 
 #include "runtime/Safetensors.h"
+#include "runtime/training/DataFiles.h"
 #include "runtime/training/MicroBatch.h"
 #include "runtime/training/PackedRows.h"
 
@@ -10,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <sys/stat.h>
 #include <unistd.h>
 
 using namespace hadal;
@@ -161,6 +163,99 @@ TEST_F(Data, Refused) {
   EXPECT_NE(errorOf(folder + "/none").find("No such file"), std::string::npos);
   auto packed = PackedRows::create(open({write("short.txt", "abc")}), {.rowTokens = 8, .seed = 0, .maskDocuments = false, .endOfSequence = {}, .fimRate = 0, .fim = {}});
   EXPECT_EQ(packed.error().message, "the data has 3 tokens, a row has 8");
+}
+
+// A format that is not known is refused by what it is, whether its ending says so or its first bytes; capitals do not matter.
+TEST_F(Data, OtherFormatsAreRefused) {
+  auto errorOf = [&](const std::string &name, const std::string &text) {
+    auto opened = TokenFile::open({write(name, text)}, folder, folder + "/cache");
+    return opened.ok() ? std::string() : opened.error().message;
+  };
+  auto refuses = [&](const std::string &name, const std::string &text, const std::string &what) {
+    std::string error = errorOf(name, text);
+    EXPECT_NE(error.find(name + ": is " + what + "; wants text in UTF-8, or JSON lines"), std::string::npos) << name << ": " << error;
+  };
+  std::string plain = "plain text in letters", row = "{\"text\": \"abc\"}\n";
+  for (const char *name : {"a.parquet", "A.PARQUET"})
+    refuses(name, plain, "a Parquet file");
+  refuses("rows.json", row, "JSON, not JSON lines");
+  refuses("rows.jsonl.gz", plain, "compressed by gzip (unpack it first)");
+  refuses("rows.csv", plain, "a table (write its texts as JSON lines)");
+  using namespace std::string_literals;
+  refuses("unnamed", "PAR1" + plain, "a Parquet file");
+  refuses("b.txt", "\x1f\x8b\x08" + plain, "compressed by gzip (unpack it first)");
+  refuses("c.jsonl", "\x28\xb5\x2f\xfd" + plain, "compressed by zstd (unpack it first)");
+  refuses("d.txt", "PK\3\4" + plain, "a ZIP archive (unpack it first)");
+  refuses("e.txt", "\xff\xfe" "a\0b\0"s, "text in UTF-16 (write it in UTF-8)");
+  refuses("f.txt", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+          "a Git LFS pointer, not the file itself (run 'git lfs pull' in its folder)");
+  refuses("f.txt", "<!DOCTYPE html><p>404</p>", "an HTML or XML page (of a download that failed?)");
+  EXPECT_EQ(errorOf("f.html", "<!DOCTYPE html><p>a page</p>"), "") << "what its name says";
+  // JSON under another name: its braces and keys are no text.
+  refuses("g.txt", row, "JSON by its first line (name it *.jsonl)");
+  refuses("h.dat", row, "JSON by its first line (name it *.jsonl, or *.txt if it is text)");
+  refuses("h.dat", "\n[1, 2]\n", "JSON by its first line (name it *.jsonl, or *.txt if it is text)");
+  EXPECT_EQ(errorOf("i.txt", "[1, 2]abc\n"), "");
+  EXPECT_EQ(errorOf("j.md", "abc [1, 2]\n"), "");
+
+  auto upper = open({write("UPPER.JSONL", row)}), lower = open({write("lower.jsonl", row)}), other = open({write("n.NdJson", row)});
+  EXPECT_EQ(upper.tokenCount(), 3u);
+  EXPECT_EQ(upper.key(), lower.key());
+  EXPECT_EQ(other.key(), lower.key());
+}
+
+// What is no text is refused with file, line and byte, and nothing of it is kept for the next run.
+TEST_F(Data, BytesThatAreNoText) {
+  auto errorOf = [&](const std::string &name, const std::string &text) {
+    std::string path = write(name, text), cache = folder + "/fresh", error;
+    for (int round = 0; round < 2; ++round) {
+      auto opened = TokenFile::open({path}, folder, cache);
+      error = opened.ok() ? "" : opened.error().message.substr(folder.size() + 1);
+      EXPECT_TRUE(!std::filesystem::exists(cache) || std::filesystem::is_empty(cache)) << name;
+    }
+    return error.substr(0, error.find(';'));
+  };
+  using namespace std::string_literals;
+  EXPECT_EQ(errorOf("latin1.txt", "abc\nab\xe9z\n"), "latin1.txt: line 2, byte 3: 0xE9 is not UTF-8");
+  EXPECT_EQ(errorOf("latin1.jsonl", "{\"text\": \"a\"}\n\n{\"text\": \"\xe9\"}\n"), "latin1.jsonl: line 3, byte 11: 0xE9 is not UTF-8");
+  EXPECT_EQ(errorOf("cut.txt", "abc\xe2\x82"), "cut.txt: line 1, byte 4: 0xE2 is not UTF-8");
+  EXPECT_EQ(errorOf("surrogate.txt", "\xed\xa0\x80"), "surrogate.txt: line 1, byte 1: 0xED is not UTF-8");
+  EXPECT_EQ(errorOf("nul.bin", "ab\0c"s), "nul.bin: line 1, byte 3: 0x00 (NUL) stands in no text");
+  EXPECT_EQ(errorOf("bad.jsonl", "{\"text\": \"a\"}\n{\"text\": \"a\"\n"), "bad.jsonl: line 2: is no JSON");
+  EXPECT_EQ(errorOf("array.jsonl", "[{\"text\": \"a\"}]\n"), "array.jsonl: line 1: wants an object with a string \"text\"");
+}
+
+// Files, folders and patterns become a list whose order follows from the names alone; a file that several of them give is taken once.
+TEST_F(Data, FindsFiles) {
+  for (const char *inside : {"texts/sub", "texts/.git", "texts/empty"})
+    std::filesystem::create_directories(folder + "/" + inside);
+  for (const char *name : {"z.txt", "texts/b.TXT", "texts/a.jsonl", "texts/sub/0.txt", "texts/.git/x.txt", "texts/.hidden.txt", "texts/README.md"})
+    write(name, "abc");
+  auto find = [&](std::vector<std::string> names) {
+    for (std::string &name : names)
+      name = folder + "/" + name;
+    auto found = findDataFiles(names);
+    if (!found.ok())
+      return std::vector<std::string>{found.error().message};
+    for (std::vector<std::string> *paths : {&found->files, &found->passedOver})
+      for (std::string &path : *paths)
+        path = path.substr(folder.size() + 1);
+    found->files.push_back("-");
+    found->files.insert(found->files.end(), found->passedOver.begin(), found->passedOver.end());
+    return found->files;
+  };
+  using Paths = std::vector<std::string>;
+  EXPECT_EQ(find({"z.txt", "texts"}), (Paths{"z.txt", "texts/a.jsonl", "texts/b.TXT", "texts/sub/0.txt", "-", "texts/README.md"}));
+  EXPECT_EQ(find({"texts/*.[Tj]*", "z.txt"}), (Paths{"texts/a.jsonl", "texts/b.TXT", "z.txt", "-"}));
+  EXPECT_EQ(find({"texts/sub/0.txt", "texts/*/*.txt", "texts/sub"})[1], "-") << "once";
+  EXPECT_EQ(find({"texts/README.md"}), (Paths{"texts/README.md", "-"})) << "named, it is taken";
+  EXPECT_EQ(find({"texts/*.parquet"}), (Paths{folder + "/texts/*.parquet: matches no file"}));
+  EXPECT_EQ(find({"texts/empty"}), (Paths{folder + "/texts/empty: holds no *.txt or *.jsonl file"}));
+  EXPECT_NE(find({"none"})[0].find("none: No such file"), std::string::npos);
+  ASSERT_EQ(mkfifo((folder + "/pipe").c_str(), 0600), 0);
+  EXPECT_NE(find({"pipe"})[0].find("pipe: wants a regular file or a folder"), std::string::npos);
+  write("texts/sub/data.parquet", "PAR1");
+  EXPECT_NE(find({"texts"})[0].find("texts/sub/data.parquet: is a Parquet file"), std::string::npos) << "data that cannot be read is not passed over";
 }
 
 // One epoch gives every token of every document once, but for those at the front and at the back that fill no row; epochs differ.

@@ -74,6 +74,11 @@ works train --init-seed 4 --data a.txt b.jsonl --tokenizer ckpt --steps 2 --log 
 [ "$(head -2 one.jsonl | untimed)" != "$(untimed other.jsonl)" ] || fail "--init-seed changes nothing"
 works train --init-seed 3 --data b.jsonl --tokenizer ckpt --steps 5 --mask-documents --fim-rate 0.5
 [ "$(ls "$XDG_CACHE_HOME/hadal" | wc -l)" = 2 ] || fail "the token cache holds $(ls "$XDG_CACHE_HOME/hadal")"
+# A folder and a pattern give the same run as the files that they stand for.
+mkdir texts && cp a.txt b.jsonl texts/ && echo '# about' >texts/README.md
+works train --init-seed 3 --data texts 'texts/*.txt' --tokenizer ckpt --steps 200 --log folder.jsonl
+grep -q '^--data: takes 2 files, not texts/README.md: ' stderr || fail "a folder: $(cat stderr)"
+[ "$(untimed one.jsonl)" = "$(untimed folder.jsonl)" ] || fail "a folder is other data than its files"
 works train --data a.txt b.jsonl --steps 201 --resume text # the tokenizer from the checkpoint
 for schedule in constant cosine report; do
   works train --init-seed 3 --input in.safetensors --steps 3 --schedule $schedule --final-lr 0.001
@@ -200,6 +205,9 @@ refused 'is a training module' "$run" generate t.hadal --weights ckpt --input in
 refused 'is a training module' "$run" logits t.hadal --weights ckpt --input in.safetensors -o never
 refused 'tokenizer' "$run" train t.hadal --init-seed 1 --data a.txt --steps 1 --checkpoint-dir never
 refused 'line 3' "$run" train t.hadal --weights ckpt --data bad.jsonl --steps 1 --checkpoint-dir never
+printf 'PAR1 ...' >rows.parquet && printf 'a\nb\351\n' >latin1.txt
+refused 'rows.parquet: is a Parquet file' "$run" train t.hadal --weights ckpt --data a.txt rows.parquet --steps 1 --log never
+refused 'latin1.txt: line 2, byte 2: 0xE9 is not UTF-8' "$run" train t.hadal --weights ckpt --data latin1.txt --steps 1 --log never
 refused 'empty.txt' "$run" train t.hadal --weights ckpt --data empty.txt --steps 1 --checkpoint-dir never
 refused 'has 4 tokens, a row has 8' "$run" train t.hadal --weights ckpt --data short.txt --steps 1 --checkpoint-dir never
 refused 'nowhere' "$run" train t.hadal --weights ckpt --data nowhere --steps 1 --checkpoint-dir never

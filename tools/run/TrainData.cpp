@@ -1,5 +1,6 @@
 //===- TrainData.cpp - the data of a training run ------------------===//
 
+#include "runtime/training/DataFiles.h"
 #include "runtime/training/PackedRows.h"
 #include "tools/Progress.h"
 #include "tools/run/TensorFiles.h"
@@ -34,8 +35,12 @@ Status Training::openData() {
   packing.fimRate = options.fimRate;
   if (options.fimRate > 0)
     packing.fim = HADAL_TRY(FillInMiddle::of(tokenizer));
+  DataFiles data = HADAL_TRY(findDataFiles(options.data));
+  if (!data.passedOver.empty())
+    say("--data: takes %zu files, not %s%s: name a file to train on it whatever its ending\n", data.files.size(), data.passedOver.front().c_str(),
+        data.passedOver.size() > 1 ? (" and " + std::to_string(data.passedOver.size() - 1) + " more").c_str() : "");
   Progress shown("tokenizing", job.isFirst());
-  TokenFile file = HADAL_TRY(TokenFile::open(options.data, tokenizerFolder, options.tokenCache.empty() ? defaultCacheFolder() : options.tokenCache,
+  TokenFile file = HADAL_TRY(TokenFile::open(data.files, tokenizerFolder, options.tokenCache.empty() ? defaultCacheFolder() : options.tokenCache,
                                              [&](uint64_t done, uint64_t total) { shown.show(done, total); }));
   batches = HADAL_TRY(PackedRows::create(std::move(file), packing));
   return {};
