@@ -102,8 +102,8 @@ def HadalAccumulateGradients : Pass<"hadal-accumulate-gradients", "::mlir::Modul
           return %1                                      ml_program.global_store @sum.gradient.w = %1
     A result with `hadal.gradient_of` adds up in @sum.gradient.NAME, one with `hadal.accumulate = "NAME"` in @sum.NAME; the states
     that these become lose the `sum.` (attribute `exec.state`). A sum that starts
-    from zeros starts from the global instead, so that micro-batches make one chain; anything else is added to it. @loss goes,
-    @loss_gradient becomes @gradients. Leaves other results alone. Fails before --hadal-differentiate. Test: test/passes/hadal-accumulate-gradients.mlir.
+    from zeros starts from the global instead, so that micro-batches make one chain; anything else is added to it. @loss becomes
+    @evaluate, @loss_gradient becomes @gradients. Leaves other results alone. Fails before --hadal-differentiate. Test: test/passes/hadal-accumulate-gradients.mlir.
   }];
   let dependentDialects = ["::mlir::ml_program::MLProgramDialect", "::mlir::linalg::LinalgDialect", "::mlir::arith::ArithDialect"];
 }

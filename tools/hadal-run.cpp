@@ -16,6 +16,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <functional>
+#include <set>
+#include <sstream>
 
 using namespace hadal;
 using namespace hadal::run;
@@ -33,6 +35,57 @@ struct Chosen {
   std::function<Status(std::optional<Module>)> command;
 };
 
+/// Reads the file of --config: TOML, "KEY = VALUE" where KEY is an option of the command without its dashes; for more commands than one in sections
+/// named after them. Throws CLI::ConfigError, as the parser around it wants: "run.toml: 'larning-rate' is no option of train".
+class CommandConfig final : public CLI::ConfigTOML {
+public:
+  explicit CommandConfig(CLI::App &app) : app(app) { comment('\0'); }
+
+  std::vector<CLI::ConfigItem> from_config(std::istream &input) const override {
+    std::string path = app.get_config_ptr()->as<std::string>(), line;
+    std::stringstream text;
+    while (std::getline(input, line))
+      text << withoutComment(line) << '\n';
+    std::vector<CLI::App *> chosen = app.get_subcommands();
+    std::vector<CLI::ConfigItem> items;
+    std::set<std::string> seen;
+    for (CLI::ConfigItem &item : CLI::ConfigTOML::from_config(text)) {
+      if (item.name == "++" || item.name == "--") // where a section begins and ends
+        continue;
+      if (chosen.empty() || item.parents.size() > 1 || (!item.parents.empty() && !isCommand(item.parents.front())))
+        throw CLI::ConfigError(path + ": '" + item.fullname() + "' belongs to no command");
+      if (!item.parents.empty() && item.parents.front() != chosen.front()->get_name())
+        continue;
+      if (!chosen.front()->get_option_no_throw("--" + item.name) && !chosen.front()->get_option_no_throw("-" + item.name))
+        throw CLI::ConfigError(path + ": '" + item.name + "' is no option of " + chosen.front()->get_name());
+      if (!seen.insert(item.name).second)
+        throw CLI::ConfigError(path + ": '" + item.name + "' stands there twice");
+      item.parents = {chosen.front()->get_name()};
+      items.push_back(std::move(item));
+    }
+    return items;
+  }
+
+private:
+  bool isCommand(const std::string &name) const {
+    return !app.get_subcommands([&](CLI::App *command) { return command->get_name() == name; }).empty();
+  }
+
+  /// CLI11 would end a quoted text at its "#", too.
+  static std::string withoutComment(const std::string &line) {
+    char quote = 0;
+    for (size_t at = 0; at < line.size(); ++at) {
+      if (quote ? line[at] == quote : line[at] == '"' || line[at] == '\'')
+        quote = quote ? 0 : line[at];
+      else if (line[at] == '#' && !quote)
+        return line.substr(0, at);
+    }
+    return line;
+  }
+
+  CLI::App &app;
+};
+
 /// Arguments that all commands share. A command that reads a model needs its weights.
 void addCommon(CLI::App &command, SessionOptions &options, bool carriesModule, bool wantsWeights) {
   if (!carriesModule)
@@ -43,6 +96,12 @@ void addCommon(CLI::App &command, SessionOptions &options, bool carriesModule, b
   command.add_option("--threads", options.threads, "Worker threads (default: all CPUs this process may use)")
       ->check(CLI::Range(1, 1024));
   command.add_option("--trace", options.trace, "Write a timeline of all launches (Chrome/Perfetto JSON)");
+  command
+      .add_option_function<std::string>(
+          "--config", [&command](const std::string &path) { command.get_parent()->get_config_ptr()->add_result(path); },
+          "File with options: TOML, such as lr = 2e-3; what the command line says wins")
+      ->trigger_on_parse()
+      ->configurable(false);
 }
 
 /// Options of commands that run on many ranks.
@@ -164,13 +223,22 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
       ->required()
       ->check(CLI::Range(int64_t(1), int64_t(1) << 40));
   command->add_option("--lr", optimizer.rate, "Learning rate")->check(numberWithin(0.0, 1e30))->capture_default_str();
-  command->add_option("--schedule", optimizer.schedule, "constant; cosine: down to --final-lr; report: constant for --hold steps, then cosine")
+  command->add_option("--schedule", optimizer.schedule,
+                      "constant; cosine: down to --final-lr; wsd: constant, then in a line to --final-lr; report: DeepSeek-V3's, constant, cosine to "
+                      "--final-lr, that rate, --last-lr")
       ->transform(CLI::CheckedTransformer(std::map<std::string, Schedule>{
-          {"constant", Schedule::Constant}, {"cosine", Schedule::Cosine}, {"report", Schedule::Report}}))
+          {"constant", Schedule::Constant}, {"cosine", Schedule::Cosine}, {"report", Schedule::Report}, {"wsd", Schedule::Wsd}}))
       ->default_str("constant");
   command->add_option("--warmup", optimizer.warmupSteps, "Steps over which the rate rises from 0")->check(count)->capture_default_str();
-  command->add_option("--final-lr", optimizer.finalRate, "Rate at the last step")->check(numberWithin(0.0, 1e30))->capture_default_str();
-  command->add_option("--hold", options.hold, "Steps before the cosine begins (default: two thirds)")->check(count);
+  ScheduleWishes &wishes = options.wishes;
+  command->add_option("--final-lr", wishes.finalRate, "Rate that cosine, wsd and report come down to (default: 0; of report --lr / 10)")
+      ->check(numberWithin(0.0, 1e30));
+  command->add_option("--last-lr", wishes.lastRate, "report: rate of the last 167/14800 of the steps (default: --lr * 7.3 / 220)")->check(numberWithin(0.0, 1e30));
+  command->add_option("--hold", wishes.holdSteps, "report: steps before the cosine begins (default: 10/14.8 of them)")->check(count);
+  command->add_option("--lr-decay-share", wishes.decayShare, "wsd: share of the steps, at the end, in which the rate comes down (default: 0.1)")
+      ->check(numberWithin(0.0, 1.0));
+  command->add_option("--batch-ramp", options.batchRamp,
+                      "FROM:STEPS: micro-batches of a step grow from FROM to all of the module's over the first STEPS steps");
   command->add_option("--weight-decay", optimizer.weightDecay, "Decoupled decay")->check(numberWithin(0.0, 1e30))->capture_default_str();
   command->add_option("--clip", optimizer.clip, "Largest norm of all gradients; 0: no limit")->check(numberWithin(0.0, 1e30))->capture_default_str();
   command->add_option("--beta1", optimizer.beta1, "Of the first moment")->check(numberWithin(0.0, 0.9999999))->capture_default_str();
@@ -180,6 +248,10 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
       ->check(numberWithin(0.0, 0.9999999))
       ->capture_default_str();
 
+  command->add_option("--val-data", options.validation, "Data, as of --data, to tell the loss of: mean over all of its tokens, forward only");
+  command->add_option("--val-every", options.validateEvery, "Steps from one validation to the next (default: the last step alone)")->check(count);
+  command->add_option("--peak-tflops", options.peakTeraflops, "TFLOP/s that the machines of all ranks can do together; the share of it (MFU) is shown")
+      ->check(numberWithin(0.0, 1e9));
   command->add_option("--log", options.log, "Write a line of JSON a step");
   command->add_option("--checkpoint-dir", options.checkpointDir, "Folder for checkpoints, the last step's included");
   command->add_option("--checkpoint-every", options.checkpointEvery, "Steps from one checkpoint to the next")->check(count);
@@ -238,6 +310,8 @@ int runMain(int argc, char **argv, const std::string &program) {
   addGradients(app, chosen, carriesModule);
   addTrain(app, chosen, carriesModule);
   addCall(app, chosen, carriesModule);
+  app.set_config("--config")->group(""); // each command lists its own
+  app.config_formatter(std::make_shared<CommandConfig>(app));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError &error) {

@@ -117,12 +117,12 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
       terminator->eraseOperands(dropped);
       (void)f.eraseResults(dropped);
     }
-    // The loss was there to be differentiated.
     auto gradients = symbols.lookup<func::FuncOp>("loss_gradient");
     if (!gradients)
       return;
+    // Validation has no use for gradients.
     if (auto loss = symbols.lookup<func::FuncOp>("loss"))
-      symbols.erase(loss);
+      (void)symbols.rename(loss, "evaluate");
     (void)symbols.rename(gradients, "gradients");
   }
 };

@@ -30,8 +30,10 @@ using Values = KernelBuilder::Values;
 
 namespace {
 
-/// Places of `settings` (f64), which the driver fills.
-enum Setting : int64_t { Step, Kind, Rate, Warmup, Total, FinalRate, Hold, Decay, Clip, Beta1, Beta2, Epsilon, AverageDecay, SettingCount = 16 };
+/// Places of `settings` (f64), which the driver fills. Kind: see runtime/training/Schedule.h. Their count tells the driver what the kernel knows.
+enum Setting : int64_t {
+  Step, Kind, Rate, Warmup, Total, FinalRate, Hold, Decay, Clip, Beta1, Beta2, Epsilon, AverageDecay, Fall, Last, LastRate, SettingCount = 20
+};
 /// Places of the state `step_scalars` (f32), which the kernel `schedule` computes from them.
 enum Scalar : int64_t { Shrink, Scale, M0, M1, V0, V1, StepSize, VRoot, Eps, Keep, ScalarCount = 16 };
 
@@ -263,18 +265,25 @@ func::FuncOp Optimizer::scheduleKernel() {
       auto set = [&](Scalar s, Value v) { k.store(narrow(v), f.getArgument(2), {k.index(s)}); };
       Value one = k.f64(1), zero = k.f64(0), step = setting(Step), rate = setting(Rate), warmup = setting(Warmup);
 
-      // Linear from 0 in the warm-up; then constant, or half a cosine from `from` to `total`.
+      // Linear from 0 in the warm-up; then constant; then half a cosine, or a line, from `from` to `end`; then the report's last rate.
       Value fraction = k.divf(step, k.select(is(arith::CmpFPredicate::OGT, warmup, zero), warmup, one));
       Value rising = k.mulf(rate, fraction);
-      Value kind = setting(Kind), total = setting(Total), last = setting(FinalRate);
-      Value from = k.select(is(arith::CmpFPredicate::OEQ, kind, k.f64(2)), k.maxf(setting(Hold), warmup), warmup);
-      Value length = k.subf(total, from);
+      Value kind = setting(Kind), last = setting(FinalRate);
+      auto isKind = [&](int64_t number) { return is(arith::CmpFPredicate::OEQ, kind, k.f64(double(number))); };
+      Value isReport = isKind(2), isWsd = isKind(3);
+      Value from = k.select(is(arith::CmpFPredicate::OGE, kind, k.f64(2)), k.maxf(setting(Hold), warmup), warmup);
+      Value end = k.select(isReport, setting(Fall), setting(Total));
+      Value length = k.subf(end, from);
       length = k.select(is(arith::CmpFPredicate::OGT, length, zero), length, one);
       Value place = arith::MinimumFOp::create(k, one, k.maxf(zero, k.divf(k.subf(step, from), length)));
       Value cosine = wide(math::CosOp::create(k, narrow(k.mulf(place, k.f64(3.14159265358979323846)))));
       Value falling = k.addf(last, k.mulf(k.mulf(k.f64(0.5), k.subf(rate, last)), k.addf(one, cosine)));
+      Value line = k.addf(rate, k.mulf(k.subf(last, rate), place));
+      falling = k.select(isWsd, line, falling);
       falling = k.select(is(arith::CmpFPredicate::OGE, place, one), last, falling); // the end exactly
-      Value steady = k.select(is(arith::CmpFPredicate::OEQ, kind, zero), rate, falling);
+      Value isLast = arith::AndIOp::create(k, isReport, is(arith::CmpFPredicate::OGT, step, setting(Last)));
+      falling = k.select(isLast, setting(LastRate), falling);
+      Value steady = k.select(isKind(0), rate, falling);
       Value lr = k.select(is(arith::CmpFPredicate::OLT, step, warmup), rising, steady);
       k.store(narrow(lr), f.getArgument(3), {k.index(0)});
 

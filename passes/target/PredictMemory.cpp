@@ -44,7 +44,8 @@ int64_t hadal::predictPeakBytes(ModuleOp module, DictionaryAttr training) {
   }
   SmallVector<int64_t> micro = microBatchRegisters(training);
   for (auto program : module.getOps<exec::ProgramOp>()) {
-    SmallVector<int64_t> registers = program.getSymName() == "gradients" ? micro : SmallVector<int64_t>();
+    bool takesRows = program.getSymName() == "gradients" || program.getSymName() == "evaluate";
+    SmallVector<int64_t> registers = takesRows ? micro : SmallVector<int64_t>();
     DenseMap<int64_t, int64_t> slots;
     for (auto temporary : program.getBody().front().getOps<exec::TemporaryOp>()) {
       int64_t &slot = slots[temporary.getSlot().value_or(0)];

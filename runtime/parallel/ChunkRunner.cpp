@@ -35,6 +35,9 @@ Result<ChunkRunner::Item> ChunkRunner::prepare(const fb::Order &order, uint32_t 
   for (uint32_t at = first, end = endOfItem(order, first); at < end; ++at) {
     const fb::Chunk *chunk = order.chunks()->Get(at);
     unsigned direction = chunk->direction(), number = chunk->micro_batch();
+    // A smaller step leaves the end of each group out, on all ranks alike; one without gradients has no way back.
+    if (number % layout.groupSize() >= step.filled || (step.pass == Pass::Forward && chunk->kind() != fb::ChunkKind_Forward))
+      continue;
     unsigned stage = layout.stageOf(layout.ppOf(layout.rank), direction);
     std::string name = chunkName(chunk->kind(), direction, number);
     std::unique_ptr<MicroBatchValues> &values = inFlight[{stage, number}];
@@ -42,7 +45,8 @@ Result<ChunkRunner::Item> ChunkRunner::prepare(const fb::Order &order, uint32_t 
       if (values)
         return invalidArgument(name + ": comes twice");
       unsigned owner = layout.ownerOf(direction, layout.dpOf(layout.rank), layout.epOf(layout.rank));
-      values = HADAL_TRY(MicroBatchValues::create(plans[stage], step.batches[owner * layout.microBatches + number], step.counts, direction, number));
+      int64_t filled = step.filled, place = (owner * layout.groups + number / layout.groupSize()) * filled + number % layout.groupSize();
+      values = HADAL_TRY(MicroBatchValues::create(plans[stage], step.batches[place], step.counts, direction, number));
     } else if (!values) {
       return invalidArgument(name + ": its forward chunk has not run");
     }
@@ -57,8 +61,8 @@ void ChunkRunner::nextPart(Half &half) {
   half.parts.pop_back();
 }
 
-Status ChunkRunner::run(int64_t number, std::span<const MicroBatch> batches, const std::vector<int32_t> &stepCounts, const Hooks &hooks) {
-  Step step{number, batches, stepCounts, hooks};
+Status ChunkRunner::run(int64_t number, std::span<const MicroBatch> batches, const std::vector<int32_t> &stepCounts, const Hooks &hooks, Pass pass) {
+  Step step{number, batches, stepCounts, hooks, pass, static_cast<int64_t>(batches.size()) / (layout.groups * layout.owners())};
   inFlight.clear();
   Status status = runItems(*executor.module().tables().training()->ranks()->orders()->Get(layout.ppOf(layout.rank)), step);
   // Runs that the stream knows must leave it before they die.
@@ -84,11 +88,15 @@ Status ChunkRunner::runItems(const fb::Order &order, const Step &step) {
       auto item = prepare(order, next, step);
       if (!item.ok())
         return failed(step, item.error());
-      next += uint32_t(item->halves.size());
+      next = endOfItem(order, next);
+      if (item->halves.empty())
+        continue;
       items.push_back(std::move(*item));
       for (Half &half : items.back().halves)
         stream.add(*half.run);
     }
+    if (items.empty() && next < count)
+      continue;
     beginWhatMay();
     if (Status status = stream.poll(); !status)
       return failed(step, status.error());
@@ -122,7 +130,7 @@ const ChunkRunner::Half *ChunkRunner::sameProgramBefore(const Half &half) const 
     for (const Half &before : item.halves) {
       if (&before == &half)
         return found;
-      if (before.values->plan == half.values->plan && before.has(half.run->program.part))
+      if (before.has(half.run->program.part) && before.values->plan == half.values->plan)
         found = &before;
     }
   return found;
@@ -214,7 +222,7 @@ Result<ChunkRunner::Progress> ChunkRunner::advance(Half &half, const Step &step,
     half.run->limit = options.overlap ? UINT32_MAX : 0;
     stream.add(*half.run);
   }
-  if (part == Part::WeightGrad)
+  if (part == (step.pass == Pass::Forward ? Part::Forward : Part::WeightGrad))
     inFlight.erase({stage, number});
   if (step.hooks.done) {
     lock.unlock();

@@ -32,6 +32,11 @@ public:
   /// All of them must outlive the runner; the trace may be null.
   ChunkRunner(Executor &executor, const RankLayout &layout, Comm &comm, Trace *trace, const ParallelOptions &options);
 
+  enum class Pass {
+    Whole,
+    Forward, ///< the forward chunks alone: losses and loads, no gradients
+  };
+
   struct Hooks {
     /// Before a call that adds to a stage's sums.
     std::function<void(unsigned stage)> enter;
@@ -39,8 +44,8 @@ public:
     std::function<Status(unsigned stage, unsigned microBatch, Part part)> done;
   };
 
-  /// Runs this rank's order. `batches`: all micro-batches of the step, of which this rank takes its own. Errors name rank, step, chunk and command.
-  Status run(int64_t step, std::span<const MicroBatch> batches, const std::vector<int32_t> &stepCounts, const Hooks &hooks);
+  /// Runs this rank's order. `batches`: all micro-batches of the step, as many in each group of the sums, of which this rank takes its own. Errors name rank, step, chunk and command.
+  Status run(int64_t step, std::span<const MicroBatch> batches, const std::vector<int32_t> &stepCounts, const Hooks &hooks, Pass pass = Pass::Whole);
 
   const StagePlan *planOf(unsigned stage) const { return plans[stage].table ? &plans[stage] : nullptr; }
 
@@ -75,6 +80,8 @@ private:
     std::span<const MicroBatch> batches;
     const std::vector<int32_t> &counts;
     const Hooks &hooks;
+    Pass pass;
+    int64_t filled; ///< micro-batches of each group, its first ones
   };
   enum class Progress { None, Some, Call };
   using Lock = std::unique_lock<std::mutex>;

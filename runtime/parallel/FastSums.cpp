@@ -64,16 +64,18 @@ Status FastSums::meet() {
   return {};
 }
 
-Status FastSums::begin(int64_t number) {
+Status FastSums::begin(int64_t number, int64_t) {
   step = number;
   return haveMet ? Status() : meet();
 }
 
 /// All ranks begin with the units in the same order, as an engine wants it.
-Status FastSums::join() {
+Status FastSums::join(Joined joined) {
   Activity::set("%s", at("adds up with other ranks").c_str());
   std::list<Reduction> open;
   for (const Own &own : mine) {
+    if (joined == Joined::Figures && own.unit->trainable >= 0)
+      continue;
     for (std::byte *part : own.parts) {
       HADAL_TRY(context.adder.add(own.sum.element, part, own.sum.data, own.sum.shape[0]));
       std::memset(part, 0, own.sum.bytes());

@@ -15,10 +15,10 @@ class FastSums final : public RankSums {
 public:
   static Result<std::unique_ptr<FastSums>> create(const RankSumsContext &context);
 
-  Status begin(int64_t step) override;
+  Status begin(int64_t step, int64_t groupSize) override;
   void enter(unsigned) override {}
   Status endPart(unsigned, unsigned, Part) override { return {}; }
-  Status join() override;
+  Status join(Joined joined) override;
   std::vector<Piece> piecesOf(const SumUnit &unit) const override;
   uint64_t reductions() const override { return count; }
 

@@ -53,8 +53,9 @@ Status OrderedSums::addStage(const StagePlan &stage, const std::map<std::string,
   return {};
 }
 
-Status OrderedSums::begin(int64_t number) {
+Status OrderedSums::begin(int64_t number, int64_t size) {
   step = number;
+  groupSize = size;
   entered = -1;
   for (std::vector<Sum> &stage : sums)
     for (Sum &sum : stage) {
@@ -81,7 +82,7 @@ void OrderedSums::lay(int stage) {
 }
 
 Status OrderedSums::endPart(unsigned stage, unsigned microBatch, Part part) {
-  if ((microBatch + 1) % context.layout.groupSize())
+  if (microBatch % context.layout.groupSize() + 1 != groupSize)
     return {};
   lay(-1);
   for (Sum &sum : sums[stage])
@@ -95,12 +96,15 @@ Status OrderedSums::endPart(unsigned stage, unsigned microBatch, Part part) {
 //===----------------------------------------------------------------------===//
 
 /// All ranks go through all units in the same order, so that none waits for one that waits for it.
-Status OrderedSums::join() {
+Status OrderedSums::join(Joined joined) {
   lay(-1);
+  auto isWanted = [&](const SumUnit &unit) { return joined == Joined::All || unit.trainable < 0; };
   for (const SumUnit &unit : context.plan.units)
-    HADAL_TRY(beginUnit(unit));
+    if (isWanted(unit))
+      HADAL_TRY(beginUnit(unit));
   for (const SumUnit &unit : context.plan.units)
-    HADAL_TRY(joinUnit(unit));
+    if (isWanted(unit))
+      HADAL_TRY(joinUnit(unit));
   return sends.finish(at("sends sums")); // clears what was sent: before the totals of losses and loads take the same places
 }
 

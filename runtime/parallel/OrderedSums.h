@@ -14,10 +14,10 @@ class OrderedSums final : public RankSums {
 public:
   static Result<std::unique_ptr<OrderedSums>> create(const RankSumsContext &context);
 
-  Status begin(int64_t step) override;
+  Status begin(int64_t step, int64_t groupSize) override;
   void enter(unsigned stage) override { lay(int(stage)); }
   Status endPart(unsigned stage, unsigned microBatch, Part part) override;
-  Status join() override;
+  Status join(Joined joined) override;
   std::vector<Piece> piecesOf(const SumUnit &unit) const override;
   uint64_t reductions() const override { return 0; }
 
@@ -51,7 +51,7 @@ private:
   MemoryPool pool;
   OpenSends sends;
   int entered = -1;                   ///< the stage whose part of shared states lies in them
-  int64_t step = 0;
+  int64_t step = 0, groupSize = 1;
 };
 
 } // namespace hadal

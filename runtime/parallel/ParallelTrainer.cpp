@@ -34,11 +34,8 @@ Status ParallelTrainer::prepare() {
 
 std::string ParallelTrainer::at(const char *doing) const { return "step " + std::to_string(current) + ", " + doing; }
 
-/// Squares of the gradients' elements, losses and loads, from the ranks that have them to all.
-Status ParallelTrainer::tellAll() {
-  // What each rank says, in an order that all know.
-  std::string mine;
-  auto say = [&](const void *data, uint64_t bytes) { mine.append(static_cast<const char *>(data), bytes); };
+/// The sums of squares of the gradients that this rank updates, in the order of the tensors.
+Status ParallelTrainer::addSquares(std::string &said) {
   ProgramRun &squareSum = *programs["square_sum"];
   for (const TrainedTensor &tensor : trainables.tensors())
     if (!tensor.correction && trainables.isUpdatedHere(tensor)) {
@@ -47,13 +44,22 @@ Status ParallelTrainer::tellAll() {
       HADAL_TRY(squareSum.setRegister("elements", elements));
       HADAL_TRY(squareSum.bind("gradient", {ElementType::F32, {elements}, gradient}));
       HADAL_TRY(squareSum.execute());
-      say(HADAL_TRY(squareSum.output("sum")).data, sizeof(double));
+      said.append(static_cast<const char *>(HADAL_TRY(squareSum.output("sum")).data), sizeof(double));
     }
+  return {};
+}
+
+/// Losses and loads, and the norm of what was joined of gradients, from the ranks that have them to all.
+Status ParallelTrainer::tellAll(RankSums::Joined joined) {
+  // What each rank says, in an order that all know.
+  std::string mine;
+  if (joined == RankSums::Joined::All)
+    HADAL_TRY(addSquares(mine));
   for (const SumUnit &unit : plan.units)
     if (unit.trainable < 0)
       for (const RankSums::Piece &piece : sums->piecesOf(unit))
         if (piece.rank == layout.rank)
-          say(piece.view.data, piece.view.bytes());
+          mine.append(static_cast<const char *>(piece.view.data), piece.view.bytes());
   std::vector<std::string> all = HADAL_TRY(gatherAll(comm, mine, options.timeout, at("joins norms, losses and loads")));
 
   std::vector<uint64_t> heard(all.size(), 0);
@@ -66,7 +72,7 @@ Status ParallelTrainer::tellAll() {
   };
   squares.clear();
   for (const TrainedTensor &tensor : trainables.tensors())
-    if (!tensor.correction) {
+    if (!tensor.correction && joined == RankSums::Joined::All) {
       squares.push_back(0);
       HADAL_TRY(hear(trainables.updatedBy(tensor), &squares.back(), sizeof(double)));
     }
@@ -82,6 +88,10 @@ Status ParallelTrainer::tellAll() {
         HADAL_TRY(adder.add(state.element, part.get(), state.data, *elementCount(state.shape)));
     }
   }
+  return joined == RankSums::Joined::All ? joinNorms() : Status();
+}
+
+Status ParallelTrainer::joinNorms() {
   ProgramRun &globalNorm = *programs["global_norm"];
   int64_t count = static_cast<int64_t>(squares.size());
   HADAL_TRY(globalNorm.setRegister("tensors", count));
@@ -95,7 +105,8 @@ Status ParallelTrainer::tellAll() {
 // Steps
 //===----------------------------------------------------------------------===//
 
-Result<StepResult> ParallelTrainer::gradients(int64_t step, std::span<const TrainingRow> rows) {
+/// The chunks of a step and their sums, down to its losses.
+Result<StepResult> ParallelTrainer::pass(int64_t step, std::span<const TrainingRow> rows, ChunkRunner::Pass kind) {
   isCommon = true; // what rows have wrong with them is wrong on all ranks
   Input input = HADAL_TRY(inputOf(step, rows));
   isCommon = false;
@@ -103,25 +114,31 @@ Result<StepResult> ParallelTrainer::gradients(int64_t step, std::span<const Trai
   StepResult result;
   result.step = step;
   result.tokens = input.tokens;
-  HADAL_TRY(sums->begin(step));
+  result.predictions = input.counts[0];
+  HADAL_TRY(sums->begin(step, static_cast<int64_t>(input.batches.size()) / table.sum_groups()));
   HADAL_TRY(programs["zero"]->execute());
   ChunkRunner::Hooks hooks;
   hooks.enter = [&](unsigned stage) { sums->enter(stage); };
   hooks.done = [&](unsigned stage, unsigned microBatch, Part part) { return sums->endPart(stage, microBatch, part); };
-  HADAL_TRY(runner.run(step, input.batches, input.counts, hooks));
-  HADAL_TRY(sums->join());
-  HADAL_TRY(tellAll());
+  HADAL_TRY(runner.run(step, input.batches, input.counts, hooks, kind));
+  auto joined = kind == ChunkRunner::Pass::Forward ? RankSums::Joined::Figures : RankSums::Joined::All;
+  HADAL_TRY(sums->join(joined));
+  HADAL_TRY(tellAll(joined));
 
   TensorView losses = HADAL_TRY(executor.state("losses"));
-  auto *first = static_cast<const float *>(losses.data);
-  int64_t count = *elementCount(losses.shape), depths = table.mtp_depth();
-  result.loss = first[0];
-  result.mtpLosses.assign(first + 1, first + 1 + depths);
-  for (int64_t i = 1 + depths; i < count; ++i) // of each layer that routes
-    result.balanceLoss += first[i];
+  result.takeLosses({static_cast<const float *>(losses.data), size_t(*elementCount(losses.shape))}, table.mtp_depth());
+  return result;
+}
+
+Result<StepResult> ParallelTrainer::gradients(int64_t step, std::span<const TrainingRow> rows) {
+  StepResult result = HADAL_TRY(pass(step, rows, ChunkRunner::Pass::Whole));
   result.gradientNorm = norm;
   HADAL_TRY(checkFinite(result));
   return result;
+}
+
+Result<StepResult> ParallelTrainer::evaluate(int64_t step, std::span<const TrainingRow> rows) {
+  return pass(step, rows, ChunkRunner::Pass::Forward);
 }
 
 /// Every rank sees the same figures; which tensor is to blame they find together.
@@ -163,9 +180,8 @@ Status ParallelTrainer::checkFinite(const StepResult &result) {
 
 /// AdamW where the totals are, weights to the others.
 Status ParallelTrainer::update(const OptimizerSettings &settings, StepResult &result) {
-  std::array<double, 16> list = settings.at(current);
   ProgramRun &schedule = *programs["schedule"], &adamw = *programs["adamw"];
-  HADAL_TRY(schedule.bind("settings", TensorView::of(std::span<const double>(list))));
+  HADAL_TRY(bindSettings(schedule, settings, current));
   HADAL_TRY(schedule.execute());
   result.rate = *static_cast<const float *>(HADAL_TRY(schedule.output("lr")).data);
 

@@ -22,6 +22,7 @@ public:
                                                          Comm &comm, Trace *trace, const ParallelOptions &options);
 
   Result<StepResult> gradients(int64_t step, std::span<const TrainingRow> rows) override;
+  Result<StepResult> evaluate(int64_t step, std::span<const TrainingRow> rows) override;
   Result<StepResult> step(int64_t step, std::span<const TrainingRow> rows, const OptimizerSettings &settings) override;
 
   /// Whether the last error is one that all ranks have found together, so that one of them may tell it.
@@ -38,7 +39,10 @@ private:
       : Trainer(table, trainables), executor(executor), plan(plan), layout(layout), comm(comm), options(options), adder(std::move(adder)),
         runner(executor, layout, comm, trace, options), pool(executor.device()) {}
   Status prepare();
-  Status tellAll();
+  Result<StepResult> pass(int64_t step, std::span<const TrainingRow> rows, ChunkRunner::Pass kind);
+  Status addSquares(std::string &said);
+  Status tellAll(RankSums::Joined joined);
+  Status joinNorms();
   Status checkFinite(const StepResult &result);
   Status update(const OptimizerSettings &settings, StepResult &result);
   std::string at(const char *doing) const;

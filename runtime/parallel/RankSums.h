@@ -33,8 +33,8 @@ public:
   static Result<std::unique_ptr<RankSums>> create(const RankSumsContext &context);
   virtual ~RankSums() = default;
 
-  /// Before the step's program `zero`.
-  virtual Status begin(int64_t step) = 0;
+  /// Before the step's program `zero`. `groupSize`: micro-batches of each group in this step, its first ones.
+  virtual Status begin(int64_t step, int64_t groupSize) = 0;
 
   /// Before a call of a stage's program.
   virtual void enter(unsigned stage) = 0;
@@ -43,7 +43,9 @@ public:
 
   /// Behind the last chunk: the total of each parameter's gradient comes to lie in "gradient.NAME" at the unit's root, and zeros in all other
   /// memory that gradients were added up in.
-  virtual Status join() = 0;
+  /// Figures alone leave gradients out: losses and loads.
+  enum class Joined { All, Figures };
+  virtual Status join(Joined joined) = 0;
 
   /// Of losses or loads, after join(): what makes up the total, in the order in which it is to be added.
   struct Piece {

@@ -137,3 +137,40 @@ Status PackedRows::seek(const DataPosition &position) {
   row = position.row;
   return {};
 }
+
+//===----------------------------------------------------------------------===//
+// ValidationRows
+//===----------------------------------------------------------------------===//
+
+Result<ValidationRows> ValidationRows::create(TokenFile tokens, const PackingOptions &options) {
+  ValidationRows result(std::move(tokens), options);
+  uint64_t total = 0, length = static_cast<uint64_t>(options.rowTokens);
+  for (uint64_t i = 0; i < result.tokens.documents(); ++i)
+    result.ends.push_back(total += result.tokens.document(i).size() + options.endOfSequence.has_value());
+  for (uint64_t row = 0; row * length < total; ++row)
+    if (TrainingRow one = result.rowAt(row); MicroBatch({&one, 1}, 0).counts().predictions[0] > 0)
+      result.rows.push_back(row);
+  if (result.rows.empty())
+    return invalidArgument("the validation data has nothing to predict: " + std::to_string(total) + " tokens");
+  return result;
+}
+
+TrainingRow ValidationRows::rowAt(uint64_t number) const {
+  uint64_t length = static_cast<uint64_t>(options.rowTokens), at = number * length;
+  uint64_t document = std::upper_bound(ends.begin(), ends.end(), at) - ends.begin();
+  TrainingRow result;
+  for (; result.tokens.size() < length && document < ends.size(); ++document) {
+    std::span<const int32_t> all = tokens.document(document);
+    uint64_t begin = document ? ends[document - 1] : 0;
+    if (options.maskDocuments && !result.tokens.empty())
+      result.starts.push_back(static_cast<int32_t>(result.tokens.size()));
+    for (; at < ends[document] && result.tokens.size() < length; ++at)
+      result.tokens.push_back(at - begin < all.size() ? all[at - begin] : *options.endOfSequence);
+  }
+  if (result.tokens.size() < length) {
+    result.labels = result.tokens;
+    result.labels.resize(length, -1);
+    result.tokens.resize(length, result.tokens.back());
+  }
+  return result;
+}

@@ -70,6 +70,29 @@ private:
   std::optional<Permutation> documentOrder, rowOrder;
 };
 
+/// All documents in the order of their files, each closed as in training, cut into rows that all begin at the first token: what a model is judged by. The last row is
+/// filled up with tokens that predict nothing. Nothing is shuffled, left out or filled in.
+class ValidationRows {
+public:
+  /// Of the options: rowTokens, maskDocuments, endOfSequence. InvalidArgument where no row has two tokens of a document.
+  static Result<ValidationRows> create(TokenFile tokens, const PackingOptions &options);
+
+  /// Rows that predict something.
+  uint64_t count() const { return rows.size(); }
+  TrainingRow row(uint64_t number) const { return rowAt(rows[number]); }
+  /// Of the data: losses on data of another key are not to be compared.
+  const std::string &key() const { return tokens.key(); }
+
+private:
+  ValidationRows(TokenFile tokens, const PackingOptions &options) : tokens(std::move(tokens)), options(options) {}
+  TrainingRow rowAt(uint64_t number) const;
+
+  TokenFile tokens;
+  PackingOptions options;
+  std::vector<uint64_t> ends; ///< of the documents, in tokens
+  std::vector<uint64_t> rows; ///< those that predict something
+};
+
 } // namespace hadal
 
 #endif // HADAL_RUNTIME_TRAINING_PACKEDROWS_H

@@ -2,6 +2,7 @@
 
 #include "runtime/training/Trainer.h"
 
+#include "runtime/module/Expr.h"
 #include "runtime/training/GroupSums.h"
 
 #include <algorithm>
@@ -9,9 +10,38 @@
 
 using namespace hadal;
 
-std::array<double, 16> OptimizerSettings::at(int64_t step) const {
-  return {double(step), double(static_cast<int>(schedule)), rate, double(warmupSteps), double(totalSteps), finalRate, double(holdSteps),
-          weightDecay,  clip, beta1, beta2, epsilon, averageDecay};
+SettingValues OptimizerSettings::at(int64_t step) const {
+  return {double(step), double(static_cast<int>(schedule)), rate,  double(warmupSteps), double(totalSteps), finalRate, double(holdSteps), weightDecay, clip,
+          beta1,        beta2,                              epsilon, averageDecay,       double(fallSteps),  double(lastSteps), lastRate};
+}
+
+Status OptimizerSettings::check(const Module &module) const {
+  if (schedule == Schedule::Constant || schedule == Schedule::Cosine)
+    return {};
+  for (const char *name : {"optimizer", "schedule"})
+    if (const fb::Program *program = module.findProgram(name))
+      for (const fb::Argument *argument : *program->arguments())
+        if (argument->name()->string_view() == "settings" && argument->shape()->size() == 1) {
+          const auto *code = argument->shape()->Get(0)->code();
+          if (auto count = evaluate({code->data(), code->size()}, {}); count.ok() && *count == int64_t(settingCount))
+            return {};
+        }
+  return unsupported("--schedule " + std::string(scheduleName(schedule)) + ": " + module.path() + " is of an older compiler that does not know it; compile it anew");
+}
+
+Status Trainer::bindSettings(ProgramRun &program, const OptimizerSettings &settings, int64_t step) {
+  settingValues = settings.at(step);
+  Shape shape = HADAL_TRY(program.argumentShape("settings"));
+  size_t count = shape.size() == 1 && shape[0] < int64_t(settingCount) ? size_t(shape[0]) : settingCount;
+  return program.bind("settings", TensorView::of(std::span<const double>(settingValues).first(count)));
+}
+
+void StepResult::takeLosses(std::span<const float> losses, int64_t depths) {
+  auto balances = losses.begin() + 1 + depths;
+  loss = losses[0];
+  mtpLosses.assign(losses.begin() + 1, balances);
+  for (float balance : std::span(balances, losses.end()))
+    balanceLoss += balance;
 }
 
 double StepResult::mtpLoss() const {
@@ -22,11 +52,13 @@ double StepResult::mtpLoss() const {
 }
 
 Result<Trainer::Input> Trainer::inputOf(int64_t step, std::span<const TrainingRow> rows) const {
-  if (static_cast<int64_t>(rows.size()) != rowsOfStep())
-    return invalidArgument("step " + std::to_string(step) + ": wants " + std::to_string(rowsOfStep()) + " rows, got " + std::to_string(rows.size()));
+  int64_t count = static_cast<int64_t>(rows.size()), group = table.micro_batch() * table.sum_groups();
+  if (count == 0 || count % group || count > table.micro_batch() * table.micro_batches())
+    return invalidArgument("step " + std::to_string(step) + ": wants " + std::to_string(table.micro_batch() * table.micro_batches()) +
+                           " rows, or fewer in multiples of " + std::to_string(group) + ", got " + std::to_string(count));
   Input input;
   PredictionCounts counts;
-  for (int64_t i = 0; i < table.micro_batches(); ++i) {
+  for (int64_t i = 0; i < count / table.micro_batch(); ++i) {
     input.batches.emplace_back(rows.subspan(i * table.micro_batch(), table.micro_batch()), table.mtp_depth());
     counts.add(input.batches.back().counts());
     input.tokens += input.batches.back().tokens();
@@ -67,23 +99,32 @@ std::string Trainer::named(const TrainedTensor &tensor) {
 
 namespace {
 
-/// One rank: program `gradients` takes a micro-batch whole.
+/// One rank: programs `gradients` and `evaluate` take a micro-batch whole.
 class LocalTrainer final : public Trainer {
 public:
-  LocalTrainer(const fb::Training &table, Trainables &trainables, ProgramRun zero, ProgramRun gradient, ProgramRun norms, ProgramRun optimizer,
-               std::span<const float> losses, std::optional<GroupSums> sums)
-      : Trainer(table, trainables), zero(std::move(zero)), gradient(std::move(gradient)), norms(std::move(norms)),
-        optimizer(std::move(optimizer)), losses(losses), sums(std::move(sums)) {}
+  struct Programs {
+    ProgramRun zero, gradient, norms, optimizer;
+    std::optional<ProgramRun> evaluate; ///< modules of older compilers have none
+  };
+  /// Where micro-batches are summed in groups: gradients and losses, or losses alone.
+  struct Sums {
+    GroupSums all, losses;
+  };
+
+  LocalTrainer(const fb::Training &table, Trainables &trainables, Programs programs, std::span<const float> losses, std::optional<Sums> sums)
+      : Trainer(table, trainables), programs(std::move(programs)), losses(losses), sums(std::move(sums)) {}
 
   Result<StepResult> gradients(int64_t step, std::span<const TrainingRow> rows) override;
+  Result<StepResult> evaluate(int64_t step, std::span<const TrainingRow> rows) override;
   Result<StepResult> step(int64_t step, std::span<const TrainingRow> rows, const OptimizerSettings &settings) override;
 
 private:
+  Result<StepResult> pass(int64_t step, std::span<const TrainingRow> rows, ProgramRun &program, GroupSums *groups);
   Status checkFinite(const StepResult &result) const;
 
-  ProgramRun zero, gradient, norms, optimizer;
+  Programs programs;
   std::span<const float> losses; ///< the state: main, each depth, each routing layer's balance
-  std::optional<GroupSums> sums; ///< where micro-batches are summed in groups
+  std::optional<Sums> sums;
 };
 
 } // namespace
@@ -95,42 +136,55 @@ Result<std::unique_ptr<Trainer>> Trainer::create(Executor &executor, Trainables 
   if (losses.element != ElementType::F32 || losses.shape != Shape{wanted})
     return invalidFile(executor.module().path() + ": state losses: wants F32 [" + std::to_string(wanted) + "], has " +
                        std::string(elementTypeName(losses.element)) + " " + toString(losses.shape));
-  std::optional<GroupSums> sums;
+  std::optional<LocalTrainer::Sums> sums;
   if (table.sum_groups() > 1) {
-    sums.emplace(HADAL_TRY(GroupSums::create(executor, table.sum_groups())));
+    sums.emplace(HADAL_TRY(GroupSums::create(executor, table.sum_groups())), HADAL_TRY(GroupSums::create(executor, table.sum_groups())));
+    HADAL_TRY(sums->losses.add("losses"));
     for (const fb::State *state : *executor.module().tables().states())
       if (state->name()->string_view().starts_with("gradient.") || state->name()->string_view() == "losses")
-        HADAL_TRY(sums->add(state->name()->str()));
+        HADAL_TRY(sums->all.add(state->name()->str()));
   }
-  return std::unique_ptr<Trainer>(new LocalTrainer(table, trainables, HADAL_TRY(executor.prepare("zero")), HADAL_TRY(executor.prepare("gradients")),
-                                                   HADAL_TRY(executor.prepare("norms")), HADAL_TRY(executor.prepare("optimizer")),
-                                                   {static_cast<const float *>(losses.data), size_t(wanted)}, std::move(sums)));
+  LocalTrainer::Programs programs{HADAL_TRY(executor.prepare("zero")), HADAL_TRY(executor.prepare("gradients")),
+                                  HADAL_TRY(executor.prepare("norms")), HADAL_TRY(executor.prepare("optimizer")), std::nullopt};
+  if (executor.module().findProgram("evaluate"))
+    programs.evaluate.emplace(HADAL_TRY(executor.prepare("evaluate")));
+  return std::unique_ptr<Trainer>(new LocalTrainer(table, trainables, std::move(programs), {static_cast<const float *>(losses.data), size_t(wanted)},
+                                                   std::move(sums)));
 }
 
-Result<StepResult> LocalTrainer::gradients(int64_t step, std::span<const TrainingRow> rows) {
+/// Runs a program over the micro-batches of a step, down to its losses.
+Result<StepResult> LocalTrainer::pass(int64_t step, std::span<const TrainingRow> rows, ProgramRun &program, GroupSums *groups) {
   Input input = HADAL_TRY(inputOf(step, rows));
   StepResult result;
   result.step = step;
   result.tokens = input.tokens;
-  if (sums)
-    sums->restart();
-  HADAL_TRY(zero.execute());
-  int64_t groupSize = table.micro_batches() / table.sum_groups(), done = 0;
+  result.predictions = input.counts[0];
+  if (groups)
+    groups->restart();
+  HADAL_TRY(programs.zero.execute());
+  int64_t groupSize = static_cast<int64_t>(input.batches.size()) / table.sum_groups(), done = 0;
   for (const MicroBatch &batch : input.batches) {
-    HADAL_TRY(batch.bind(gradient, input.counts));
-    HADAL_TRY(gradient.execute());
-    if (++done % groupSize == 0 && sums)
-      HADAL_TRY(sums->endGroup());
+    HADAL_TRY(batch.bind(program, input.counts));
+    HADAL_TRY(program.execute());
+    if (++done % groupSize == 0 && groups)
+      HADAL_TRY(groups->endGroup());
   }
-  result.loss = losses[0];
-  auto balances = losses.begin() + 1 + table.mtp_depth();
-  result.mtpLosses.assign(losses.begin() + 1, balances);
-  for (float loss : std::span(balances, losses.end()))
-    result.balanceLoss += loss;
-  HADAL_TRY(norms.execute());
-  result.gradientNorm = *static_cast<const float *>(HADAL_TRY(norms.output("grad_norm")).data);
+  result.takeLosses(losses, table.mtp_depth());
+  return result;
+}
+
+Result<StepResult> LocalTrainer::gradients(int64_t step, std::span<const TrainingRow> rows) {
+  StepResult result = HADAL_TRY(pass(step, rows, programs.gradient, sums ? &sums->all : nullptr));
+  HADAL_TRY(programs.norms.execute());
+  result.gradientNorm = *static_cast<const float *>(HADAL_TRY(programs.norms.output("grad_norm")).data);
   HADAL_TRY(checkFinite(result));
   return result;
+}
+
+Result<StepResult> LocalTrainer::evaluate(int64_t step, std::span<const TrainingRow> rows) {
+  if (!programs.evaluate)
+    return unsupported("the module has no program for losses without gradients: compile it anew");
+  return pass(step, rows, *programs.evaluate, sums ? &sums->losses : nullptr);
 }
 
 Status LocalTrainer::checkFinite(const StepResult &result) const {
@@ -151,11 +205,10 @@ Status LocalTrainer::checkFinite(const StepResult &result) const {
 Result<StepResult> LocalTrainer::step(int64_t step, std::span<const TrainingRow> rows, const OptimizerSettings &options) {
   auto begin = std::chrono::steady_clock::now();
   StepResult result = HADAL_TRY(gradients(step, rows));
-  std::array<double, 16> settings = options.at(step);
-  HADAL_TRY(optimizer.bind("settings", TensorView::of(std::span<const double>(settings))));
-  HADAL_TRY(optimizer.execute());
-  result.rate = *static_cast<const float *>(HADAL_TRY(optimizer.output("lr")).data);
-  TensorView violation = HADAL_TRY(optimizer.output("violation"));
+  HADAL_TRY(bindSettings(programs.optimizer, options, step));
+  HADAL_TRY(programs.optimizer.execute());
+  result.rate = *static_cast<const float *>(HADAL_TRY(programs.optimizer.output("lr")).data);
+  TensorView violation = HADAL_TRY(programs.optimizer.output("violation"));
   auto *first = static_cast<const float *>(violation.data);
   result.violation.assign(first, first + violation.shape[0]);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

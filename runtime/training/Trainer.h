@@ -4,6 +4,7 @@
 #define HADAL_RUNTIME_TRAINING_TRAINER_H
 
 #include "runtime/training/MicroBatch.h"
+#include "runtime/training/Schedule.h"
 #include "runtime/training/Trainables.h"
 
 #include <array>
@@ -11,22 +12,20 @@
 
 namespace hadal {
 
-/// Learning rates over the steps. All begin with a linear warm-up.
-enum class Schedule {
-  Constant,
-  Cosine, ///< from the rate to the final rate at the last step
-  Report, ///< constant for some steps, then cosine. Source: DeepSeek-V3, arXiv:2412.19437, section 4.2
-};
+/// What program `optimizer`, or `schedule` of a job over ranks, takes as `settings`: its values in the order of passes/kernels/AddOptimizer.cpp, the rest
+/// unused. Modules of older compilers take 16, and know constant and cosine alone.
+inline constexpr size_t settingCount = 20;
+using SettingValues = std::array<double, settingCount>;
 
-struct OptimizerSettings {
-  Schedule schedule = Schedule::Constant;
-  double rate = 1e-3, finalRate = 0;
-  int64_t warmupSteps = 0, totalSteps = 0, holdSteps = 0;
+struct OptimizerSettings : RateSettings {
   double weightDecay = 0.1, clip = 1, beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
   double averageDecay = 0; ///< of the moving average of the weights; 0: none
 
-  /// What program `optimizer` takes as `settings` in step `step`, the first being 1.
-  std::array<double, 16> at(int64_t step) const;
+  /// In step `step`, the first being 1.
+  SettingValues at(int64_t step) const;
+
+  /// Unsupported where the module is of a compiler that did not know the schedule.
+  Status check(const Module &module) const;
 };
 
 /// The figures of a step, before its update.
@@ -39,7 +38,11 @@ struct StepResult {
   float rate = 0;
   std::vector<float> violation; ///< of each layer with experts: largest load / mean load - 1
   int64_t tokens = 0;
+  int64_t predictions = 0;    ///< tokens that `loss` is the mean over
   double seconds = 0;
+
+  /// From the state `losses`: main, each depth of MTP, each routing layer's balance.
+  void takeLosses(std::span<const float> losses, int64_t depths);
 
   /// Mean over the depths; 0 without any.
   double mtpLoss() const;
@@ -52,12 +55,23 @@ public:
   static Result<std::unique_ptr<Trainer>> create(Executor &executor, Trainables &trainables);
   virtual ~Trainer() = default;
 
-  /// Rows that make up a step: micro-batch i has rows i*B to i*B + B-1.
+  /// Rows that make up a whole step.
   int64_t rowsOfStep() const { return table.micro_batch() * table.micro_batches(); }
+  /// Rows of a micro-batch.
+  int64_t rowsOfBatch() const { return table.micro_batch(); }
+  /// Most micro-batches of a step, and the groups that they are summed in.
+  int64_t microBatches() const { return table.micro_batches(); }
+  int64_t sumGroups() const { return table.sum_groups(); }
 
-  /// Sums up the gradients and losses of a step's rows, leaving the weights as they are. Errors name what is not finite:
+  /// Sums up the gradients and losses of a step's rows, leaving the weights as they are. Micro-batch i has rows i*B to i*B + B-1; there are as many as
+  /// the module has, or fewer (a multiple of its sum groups): each group takes as many, and the bits are those of any other layout with the same
+  /// groups. Errors name what is not finite:
   /// "step 7: the loss is nan; gradient of model.layers.3.mlp.gate.weight (layer 3) is not finite".
   virtual Result<StepResult> gradients(int64_t step, std::span<const TrainingRow> rows) = 0;
+
+  /// Losses of rows as `gradients` counts them, forward only. Neither weights nor gradients change, and the next step does not know of it. Unsupported
+  /// where the module has no program for that. A loss that is not finite is no error.
+  virtual Result<StepResult> evaluate(int64_t step, std::span<const TrainingRow> rows) = 0;
 
   /// gradients, and the update of weights, moments and routing biases.
   virtual Result<StepResult> step(int64_t step, std::span<const TrainingRow> rows, const OptimizerSettings &settings) = 0;
@@ -73,6 +87,9 @@ protected:
   };
   Result<Input> inputOf(int64_t step, std::span<const TrainingRow> rows) const;
 
+  /// Gives a program the settings of a step.
+  Status bindSettings(ProgramRun &program, const OptimizerSettings &settings, int64_t step);
+
   /// "step 7: the loss is nan; ", or nothing when all figures are finite.
   static std::string notFinite(const StepResult &result);
   /// "model.norm.weight (outside the layers)".
@@ -80,6 +97,9 @@ protected:
 
   const fb::Training &table;
   Trainables &trainables;
+
+private:
+  SettingValues settingValues;
 };
 
 } // namespace hadal

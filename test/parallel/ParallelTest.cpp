@@ -40,6 +40,8 @@ struct RunOptions {
   double timeoutOfFirst = 20; ///< others wait 20 s
   std::optional<unsigned> loser; ///< a rank whose part of reductions gets lost
   uint64_t ticks = 0; ///< a message takes as long as so many segments
+  bool grows = false;     ///< step 1 has a micro-batch in each group, step 2 all but one
+  bool evaluates = false; ///< the rows of each step before it, and others after it
 };
 
 /// Says nothing of reductions that have something to add up.
@@ -97,7 +99,16 @@ Outcome train(const fake::RanksShape &shape, const RunOptions &options = {}) {
       OptimizerSettings settings;
       settings.rate = 1e-5;
       for (int step = 1; step <= options.steps; ++step) {
-        StepResult result = HADAL_TRY(trainer->step(step, rowsOf(trainer->rowsOfStep(), step), settings));
+        int64_t groups = trainer->sumGroups() * trainer->rowsOfBatch(), all = trainer->rowsOfStep();
+        std::vector<TrainingRow> rows = rowsOf(!options.grows || step > 2 ? all : step == 1 ? groups : std::max(groups, all - groups), step);
+        StepResult alone;
+        if (options.evaluates)
+          alone = HADAL_TRY(trainer->evaluate(step, rows));
+        StepResult result = HADAL_TRY(trainer->step(step, rows, settings));
+        if (options.evaluates && (alone.loss != result.loss || alone.balanceLoss != result.balanceLoss || alone.predictions != result.predictions))
+          return invalidArgument("evaluated, the loss is " + std::to_string(alone.loss) + ", in the step " + std::to_string(result.loss));
+        if (options.evaluates)
+          HADAL_TRY(trainer->evaluate(step, rowsOf(groups, step + 7)));
         std::lock_guard lock(mutex);
         std::vector<float> figures = {result.loss, result.balanceLoss, result.gradientNorm, result.rate};
         figures.insert(figures.end(), result.violation.begin(), result.violation.end());
@@ -183,6 +194,37 @@ TEST(Parallel, SameBits) {
       expectSame(one, train(shape, options),
                  std::to_string(c.pp) + "x" + std::to_string(c.ep) + "x" + std::to_string(c.dp) + " " + c.schedule + " way " + std::to_string(way));
     }
+}
+
+// Steps of fewer micro-batches have the bits of any other layout with the same groups, too; and evaluation, which tells the loss of its rows, leaves no trace in
+// any of them.
+TEST(Parallel, GrowingBatchesAndEvaluation) {
+  RunOptions options;
+  options.grows = true;
+  Outcome plain = train(layout(1, 1, 1)), one = train(layout(1, 1, 1), options);
+  ASSERT_EQ(one.error, "");
+  EXPECT_NE(one.figures[0], plain.figures[0]);
+  struct Case {
+    uint32_t pp, ep, dp;
+    const char *schedule;
+  };
+  for (bool fast : {false, true})
+    for (Case c : {Case{1, 1, 1, "1f1b"}, {2, 1, 1, "1f1b"}, {4, 1, 1, "1f1b"}, {1, 2, 1, "1f1b"}, {1, 1, 8, "1f1b"}, {2, 2, 2, "1f1b"}, {2, 1, 1, "dualpipe"},
+                   {2, 2, 2, "dualpipe"}, {1, 1, 1, "dualpipev"}, {2, 2, 1, "dualpipev"}})
+      for (int way = 0; way < 4; ++way) {
+        fake::RanksShape shape = layout(c.pp, c.ep, c.dp, c.schedule);
+        shape.fast = fast;
+        shape.pairs = way & 1;
+        shape.split = way & 2;
+        options.overlap = way != 3;
+        options.evaluates = false;
+        std::string what = std::to_string(c.pp) + "x" + std::to_string(c.ep) + "x" + std::to_string(c.dp) + " " + c.schedule + " way " + std::to_string(way);
+        Outcome run = train(shape, options);
+        if (!fast)
+          expectSame(one, run, what);
+        options.evaluates = true;
+        expectSame(run, train(shape, options), what + ", evaluated");
+      }
 }
 
 // The order of sums is that of the groups: other groups have other bits, so that the test above says something.

@@ -4,6 +4,8 @@
 //
 // Each module trains from the same values on the same rows, each rank of it in a thread of this process. All have to end
 // as the first does: figures of every step and all weights to the bit, or with --close losses and norms to relative tolerances.
+// The first step is a smaller one: a micro-batch in each group of the sums. Before each step its rows are evaluated: forward alone, the
+// losses are those of the step.
 //
 //===--------------------------------------------------------------------===//
 
@@ -36,7 +38,7 @@ std::vector<TrainingRow> rowsOf(const Module &module, int64_t count, int64_t ste
   return rows;
 }
 
-Status trainRank(const Module &module, unsigned number, Comm *comm, std::mutex &mutex, Outcome &run) {
+Status trainRank(const Module &module, bool growsBatch, unsigned number, Comm *comm, std::mutex &mutex, Outcome &run) {
   const fb::Training &table = *module.tables().training();
   CpuDevice device(1);
   WeightStore store;
@@ -60,7 +62,12 @@ Status trainRank(const Module &module, unsigned number, Comm *comm, std::mutex &
   HADAL_TRY(trainables->draw(3));
   OptimizerSettings settings;
   for (int step = 1; step <= 3; ++step) {
-    StepResult result = HADAL_TRY(trainer->step(step, rowsOf(module, trainer->rowsOfStep(), step), settings));
+    int64_t count = step == 1 && growsBatch ? trainer->rowsOfBatch() * trainer->sumGroups() : trainer->rowsOfStep();
+    std::vector<TrainingRow> rows = rowsOf(module, count, step);
+    StepResult alone = HADAL_TRY(trainer->evaluate(step, rows)), result = HADAL_TRY(trainer->step(step, rows, settings));
+    if (alone.loss != result.loss || alone.mtpLosses != result.mtpLosses || alone.balanceLoss != result.balanceLoss)
+      return invalidArgument("step " + std::to_string(step) + ": evaluated, the loss is " + std::to_string(alone.loss) + ", in the step " +
+                             std::to_string(result.loss));
     std::vector<float> figures = {result.loss, result.balanceLoss, result.gradientNorm};
     figures.insert(figures.end(), result.mtpLosses.begin(), result.mtpLosses.end());
     figures.insert(figures.end(), result.violation.begin(), result.violation.end());
@@ -82,7 +89,7 @@ Status trainRank(const Module &module, unsigned number, Comm *comm, std::mutex &
   return {};
 }
 
-Outcome train(const std::string &path) {
+Outcome train(const std::string &path, bool growsBatch) {
   Outcome run;
   auto module = Module::open(path);
   if (!module.ok()) {
@@ -92,7 +99,7 @@ Outcome train(const std::string &path) {
   std::mutex mutex;
   const fb::Ranks *ranks = module->tables().training()->ranks();
   if (!ranks) {
-    if (Status status = trainRank(*module, 0, nullptr, mutex, run); !status)
+    if (Status status = trainRank(*module, growsBatch, 0, nullptr, mutex, run); !status)
       run.error = status.error().message;
     return run;
   }
@@ -102,7 +109,7 @@ Outcome train(const std::string &path) {
   for (unsigned number = 0; number < count; ++number)
     threads.emplace_back([&, number] {
       std::unique_ptr<Comm> comm = world.comm(number);
-      Status status = trainRank(*module, number, comm.get(), mutex, run);
+      Status status = trainRank(*module, growsBatch, number, comm.get(), mutex, run);
       if (status)
         return;
       comm->abort(status.error().message);
@@ -150,7 +157,7 @@ int main(int argc, char **argv) {
   std::optional<Outcome> first;
   int failed = 0;
   for (const std::string &path : paths) {
-    Outcome run = train(path);
+    Outcome run = train(path, /*growsBatch=*/lossTolerance == 0);
     std::string problem = run.error;
     if (problem.empty() && first)
       problem = difference(*first, run, lossTolerance, normTolerance);

@@ -26,7 +26,7 @@ train() { # train RANKS LAYOUT...
 }
 train 1
 train 8 --pp=2 --ep=2 --dp=2 --nodes=2 --schedule=dualpipe
-untimed() { sed 's/"tokens_per_second": [^,]*, //' "$1"; }
+untimed() { sed 's/"tokens_per_second": .*"violation"/"violation"/' "$1"; }
 [ "$(wc -l <1.jsonl)" = 20 ] && [ "$(untimed 1.jsonl)" = "$(untimed 8.jsonl)" ] || fail "the logs differ: $(tail -1 1.jsonl) $(tail -1 8.jsonl)"
 for step in 10 20; do
   diff -r "1/step-000000$step" "8/step-000000$step" || fail "the checkpoints of step $step differ"

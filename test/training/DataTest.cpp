@@ -328,6 +328,41 @@ TEST_F(Data, MaskedDocuments) {
   EXPECT_TRUE((*pack(options)->next(1))[0].starts.empty());
 }
 
+// Validation rows hold every token of every document once and in order, the last row filled up with what predicts nothing.
+TEST_F(Data, ValidationRows) {
+  PackingOptions options;
+  options.rowTokens = 8;
+  options.endOfSequence = 26;
+  for (bool masked : {false, true}) {
+    options.maskDocuments = masked;
+    auto rows = ValidationRows::create(open({documents()}), options);
+    ASSERT_TRUE(rows.ok()) << rows.error().message;
+    Ids wanted, got;
+    for (int i = 0; i < 20; ++i) {
+      wanted.insert(wanted.end(), 1 + i * 7 % 20, i);
+      wanted.push_back(26);
+    }
+    ASSERT_EQ(wanted.size() % 8, 6u);
+    ASSERT_EQ(rows->count(), wanted.size() / 8 + 1);
+    int64_t predictions = 0, boundaries = 0;
+    for (uint64_t i = 0; i < rows->count(); ++i) {
+      TrainingRow row = rows->row(i);
+      EXPECT_EQ(row.tokens.size(), 8u);
+      bool isLast = i + 1 == rows->count();
+      EXPECT_EQ(row.labels, isLast ? (Ids{wanted.end()[-6], wanted.end()[-5], wanted.end()[-4], wanted.end()[-3], wanted.end()[-2], wanted.end()[-1], -1, -1}) : Ids());
+      got.insert(got.end(), row.tokens.begin(), row.tokens.end());
+      predictions += MicroBatch({&row, 1}, 0).counts().predictions[0];
+      boundaries += static_cast<int64_t>(row.starts.size());
+    }
+    got.resize(wanted.size());
+    EXPECT_EQ(got, wanted);
+    EXPECT_EQ(predictions, static_cast<int64_t>(wanted.size() - rows->count()) - boundaries);
+    EXPECT_EQ(boundaries > 0, masked);
+  }
+  options.endOfSequence.reset();
+  EXPECT_EQ(ValidationRows::create(open({write("one.txt", "a")}), options).error().message, "the validation data has nothing to predict: 1 tokens");
+}
+
 // A document to fill in is prefix, suffix, middle behind its marks; put back together it is the document. All of them at rate 1,
 // about half at one half. Source: DeepSeek-V3, arXiv:2412.19437, section 4.1.
 TEST_F(Data, FillInMiddle) {

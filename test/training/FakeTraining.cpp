@@ -62,22 +62,28 @@ std::vector<std::byte> Writer::write(const TrainingShape &shape) {
   launch("fake_zero", {t[1], e[1], losses, loads}, c(1));
   program("zero", {});
 
-  Place ids = argument("token_ids", I32, {r(0)});
-  argument("positions", I32, {r(0)});
-  Place targets = argument("targets", I32, {r(0)});
-  argument("offsets", I32, {r(1, 1)});
-  Place counts = argument("counts", I32, {c(3)}), rows = argument("mtp.1.rows", I32, {r(2)}), nextIds = argument("mtp.1.token_ids", I32, {r(2)});
-  argument("mtp.1.positions", I32, {r(2)});
-  Place nextTargets = argument("mtp.1.targets", I32, {r(2)});
-  argument("mtp.1.offsets", I32, {r(1, 1)});
-  launch("fake_gradients", {ids, targets, counts, nextIds, nextTargets, rows, t[0], e[0], t[1], e[1], losses, loads}, c(1), {r(0), r(2), r(1)});
-  program("gradients", {"tokens", "sequences", "mtp.1.tokens"});
+  for (bool differentiates : {true, false}) {
+    Place ids = argument("token_ids", I32, {r(0)});
+    argument("positions", I32, {r(0)});
+    Place targets = argument("targets", I32, {r(0)});
+    argument("offsets", I32, {r(1, 1)});
+    Place counts = argument("counts", I32, {c(3)}), rows = argument("mtp.1.rows", I32, {r(2)}), nextIds = argument("mtp.1.token_ids", I32, {r(2)});
+    argument("mtp.1.positions", I32, {r(2)});
+    Place nextTargets = argument("mtp.1.targets", I32, {r(2)});
+    argument("mtp.1.offsets", I32, {r(1, 1)});
+    std::vector<Place> places = {ids, targets, counts, nextIds, nextTargets, rows, t[0], e[0]};
+    if (differentiates)
+      places.insert(places.end(), {t[1], e[1]});
+    places.insert(places.end(), {losses, loads});
+    launch(differentiates ? "fake_gradients" : "fake_evaluate", places, c(1), {r(0), r(2), r(1)});
+    program(differentiates ? "gradients" : "evaluate", {"tokens", "sequences", "mtp.1.tokens"});
+  }
 
   Place norms = argument("norms", F32, {c(2)}, true), norm = argument("grad_norm", F32, {c(1)}, true);
   launch("fake_norms", {t[1], e[1], norms, norm}, c(1));
   program("norms", {});
 
-  Place settings = argument("settings", F64, {c(16)}), rate = argument("lr", F32, {c(1)}, true), violation = argument("violation", F32, {c(1)}, true);
+  Place settings = argument("settings", F64, {c(20)}), rate = argument("lr", F32, {c(1)}, true), violation = argument("violation", F32, {c(1)}, true);
   launch("fake_update", {settings, t[0], t[1], t[2], t[3], t[4]}, c(1), {c(tableSize)});
   launch("fake_update", {settings, e[0], e[1], e[2], e[3], e[4]}, c(1), {c(trainExperts * expertSize)});
   launch("fake_balance", {settings, loads, bias, rate, violation}, c(1));

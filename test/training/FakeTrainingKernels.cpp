@@ -71,13 +71,11 @@ KERNEL(fake_zero) {
     at<float>(b, 2)[i] = 0, at<int32_t>(b, 3)[i] = 0;
 }
 
-// ids, targets, counts, mtp ids, mtp targets, mtp rows, table, experts, their gradients, losses, loads; scalars: tokens, mtp tokens,
-// sequences
-KERNEL(fake_gradients) {
+namespace {
+/// ids, targets, counts, mtp ids, mtp targets, mtp rows, table, experts; scalars: tokens, mtp tokens, sequences. Null gradients are left out.
+void pass(void *const *b, const int64_t *scalars, float *tableGradient, float *expertGradient, float *losses, int32_t *loads) {
   const int32_t *counts = at<int32_t>(b, 2);
   const float *table = at<float>(b, 6), *experts = at<float>(b, 7);
-  float *tableGradient = at<float>(b, 8), *expertGradient = at<float>(b, 9), *losses = at<float>(b, 10);
-  int32_t *loads = at<int32_t>(b, 11);
   for (int depth = 0; depth < 2; ++depth) {
     const int32_t *ids = at<int32_t>(b, 3 * depth), *targets = at<int32_t>(b, 3 * depth + 1);
     for (int64_t t = 0; t < scalars[depth]; ++t) {
@@ -89,6 +87,8 @@ KERNEL(fake_gradients) {
       int64_t place = depth * paddedRows + id;
       float difference = table[place] - static_cast<float>(targets[t]) / V;
       losses[depth] += difference * difference / static_cast<float>(counts[depth]);
+      if (!tableGradient)
+        continue;
       tableGradient[place] += 2 * difference / static_cast<float>(counts[depth]);
       for (int64_t i = 0; i < expertSize; ++i)
         expertGradient[id % E * expertSize + i] += experts[id % E * expertSize + i] * 0.001f;
@@ -96,6 +96,12 @@ KERNEL(fake_gradients) {
   }
   losses[2] += 0.5f * static_cast<float>(scalars[2]) / static_cast<float>(counts[2]);
 }
+} // namespace
+
+// As pass, then gradients, losses, loads.
+KERNEL(fake_gradients) { pass(b, scalars, at<float>(b, 8), at<float>(b, 9), at<float>(b, 10), at<int32_t>(b, 11)); }
+// As pass, then losses, loads.
+KERNEL(fake_evaluate) { pass(b, scalars, nullptr, nullptr, at<float>(b, 8), at<int32_t>(b, 9)); }
 
 // gradient of the table, of the experts, norms [2], grad_norm
 KERNEL(fake_norms) {

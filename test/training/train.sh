@@ -28,7 +28,7 @@ refused() {
   [ ! -e never ] || fail "$* leaves an output"
 }
 # The log without its times.
-untimed() { sed 's/"tokens_per_second": [^,]*, //' "$@"; }
+untimed() { sed 's/"tokens_per_second": .*"violation"/"violation"/' "$@"; }
 train() { "$run" train t.hadal --lr 0.02 --warmup 3 "$@"; }
 
 works "$run" gradients t.hadal --weights ckpt --input in.safetensors -o grads
@@ -38,7 +38,7 @@ grep -q 'correction_bias' grads && fail "gradients of a routing bias"
 # Twenty steps at once, and ten and ten; the same checkpoint, tensor for tensor.
 works train --weights ckpt --input in.safetensors --steps 20 --log whole.jsonl --checkpoint-dir whole --average-decay 0.9 --html whole.html --stats stats
 [ "$(wc -l <whole.jsonl)" = 20 ] || fail "the log has $(wc -l <whole.jsonl) lines"
-grep -q '^{"step": 1, "loss": [0-9.e-]*, "mtp_loss": [0-9.e-]*, "balance_loss": 0.5, "grad_norm": [0-9.e-]*, "lr": 0.0066666[0-9]*, "tokens_per_second": [0-9.e+]*, "violation": \[[0-9.e-]*\]}$' whole.jsonl ||
+grep -q '^{"step": 1, "loss": [0-9.e-]*, "mtp_loss": [0-9.e-]*, "balance_loss": 0.5, "grad_norm": [0-9.e-]*, "lr": 0.0066666[0-9]*, "tokens_per_second": [0-9.e+]*, "tflops": [0-9.e+-]*, "memory_bytes": [0-9]*, "violation": \[[0-9.e-]*\]}$' whole.jsonl ||
   fail "the log begins with $(head -1 whole.jsonl)"
 grep -q '<polyline' whole.html || fail "the report has no curve"
 grep -q '"predicted_peak_bytes":1048576' stats || fail "--stats: $(cat stats)"
@@ -70,8 +70,8 @@ works train --init-seed 3 --data a.txt b.jsonl --tokenizer ckpt --steps 200 --lo
 [ "$(untimed one.jsonl)" = "$(untimed three.jsonl)" ] || fail "a run depends on the number of threads"
 works train --init-seed 3 --data a.txt b.jsonl --tokenizer ckpt --steps 200 --log other.jsonl --data-seed 1
 [ "$(untimed one.jsonl)" != "$(untimed other.jsonl)" ] || fail "--data-seed changes nothing"
-works train --init-seed 4 --data a.txt b.jsonl --tokenizer ckpt --steps 2 --log other.jsonl
-[ "$(head -2 one.jsonl | untimed)" != "$(untimed other.jsonl)" ] || fail "--init-seed changes nothing"
+works train --init-seed 4 --data a.txt b.jsonl --tokenizer ckpt --steps 3 --log other.jsonl
+[ "$(head -3 one.jsonl | untimed)" != "$(untimed other.jsonl)" ] || fail "--init-seed changes nothing"
 works train --init-seed 3 --data b.jsonl --tokenizer ckpt --steps 5 --mask-documents --fim-rate 0.5
 [ "$(ls "$XDG_CACHE_HOME/hadal" | wc -l)" = 2 ] || fail "the token cache holds $(ls "$XDG_CACHE_HOME/hadal")"
 # A folder and a pattern give the same run as the files that they stand for.
@@ -80,9 +80,53 @@ works train --init-seed 3 --data texts 'texts/*.txt' --tokenizer ckpt --steps 20
 grep -q '^--data: takes 2 files, not texts/README.md: ' stderr || fail "a folder: $(cat stderr)"
 [ "$(untimed one.jsonl)" = "$(untimed folder.jsonl)" ] || fail "a folder is other data than its files"
 works train --data a.txt b.jsonl --steps 201 --resume text # the tokenizer from the checkpoint
-for schedule in constant cosine report; do
-  works train --init-seed 3 --input in.safetensors --steps 3 --schedule $schedule --final-lr 0.001
+for schedule in cosine report wsd; do
+  works "$run" train t.hadal --init-seed 3 --input in.safetensors --steps 30 --lr 0.02 --schedule $schedule --final-lr 0.001
 done
+
+# Validation: its loss in line, log and page, every so often and at the end; without it the run has the same bits.
+works train --init-seed 3 --data a.txt --val-data b.jsonl 'texts/*.txt' --val-every 8 --tokenizer ckpt --steps 20 --log val.jsonl --html val.html --checkpoint-dir val
+works train --init-seed 3 --data a.txt --tokenizer ckpt --steps 20 --log noval.jsonl --checkpoint-dir noval
+[ "$(grep -o '"step": [0-9]*, "loss": [^,]*, "val_loss"' val.jsonl | grep -o '[0-9]*,' | grep -v '\.' | tr -d '\n')" = "8,16,20," ] || fail "val_loss: $(grep val_loss val.jsonl)"
+grep -q 'val [0-9.]*  ' stderr && fail "a run without validation shows one"
+[ "$(untimed val.jsonl | sed 's/"val_loss": [^,]*, //')" = "$(untimed noval.jsonl)" ] || fail "validation changes the run"
+for file in model.safetensors optimizer/state.safetensors; do
+  cmp -s val/step-00000020/$file noval/step-00000020/$file || fail "validation changes $file"
+done
+grep -q 'Validation loss' val.html && grep -q '>validation<' val.html || fail "the page shows no validation"
+works train --input in.safetensors --init-seed 3 --val-data b.jsonl --tokenizer ckpt --steps 3
+grep -q '  val [0-9.]*  ' stderr || fail "no validation loss in the line: $(cat stderr)"
+
+# The best of it is kept beside the checkpoints, which --keep does not count and --resume does not pick; a run that goes on knows how good it was.
+grep -q '"val_data": "' val/step-00000020/optimizer/training.json || fail "training.json does not tell the validation data"
+best=$(python3 - val.jsonl <<'END'
+import json, sys
+steps = [s for s in map(json.loads, open(sys.argv[1])) if "val_loss" in s]
+print(min(steps, key=lambda s: s["val_loss"])["step"])
+END
+)
+grep -q "\"step\": $best," val/best/optimizer/training.json || fail "best is not step $best: $(cat val/best/optimizer/training.json)"
+works train --data a.txt --val-data b.jsonl 'texts/*.txt' --val-every 1 --tokenizer ckpt --steps 24 --log val-more.jsonl --checkpoint-dir val --resume val --keep 1
+grep -q 'going on from val/step-00000020' stderr || fail "goes on from elsewhere: $(cat stderr)"
+[ "$(ls val | tr '\n' ' ')" = "best step-00000024 " ] || fail "a run with a best keeps $(ls val)"
+best=$(python3 - val.jsonl val-more.jsonl <<'END'
+import json, sys
+steps = [s for name in sys.argv[1:] for s in map(json.loads, open(name)) if "val_loss" in s]
+print(min(steps, key=lambda s: s["val_loss"])["step"])
+END
+)
+grep -q "\"step\": $best," val/best/optimizer/training.json || fail "best is not step $best after going on"
+
+# A growing batch goes on exactly where it was, with the rows that come next.
+works train --init-seed 3 --data a.txt b.jsonl --tokenizer ckpt --steps 12 --batch-ramp 1:8 --log ramp.jsonl --checkpoint-dir ramp --html ramp.html
+works train --init-seed 3 --data a.txt b.jsonl --tokenizer ckpt --steps 5 --batch-ramp 1:8 --log ramp-a.jsonl --checkpoint-dir ramp-half
+works train --data a.txt b.jsonl --steps 12 --batch-ramp 1:8 --log ramp-b.jsonl --resume ramp-half --checkpoint-dir ramp-half
+[ "$(untimed ramp-a.jsonl ramp-b.jsonl)" = "$(untimed ramp.jsonl)" ] || fail "a growing batch does not resume"
+cmp -s ramp/step-00000012/model.safetensors ramp-half/step-00000012/model.safetensors || fail "a growing batch resumes with other weights"
+grep -q '"batch_ramp": "1:8"' ramp/step-00000012/optimizer/training.json || fail "training.json does not tell the ramp"
+works train --init-seed 3 --data a.txt b.jsonl --tokenizer ckpt --steps 12 --log whole-batch.jsonl --peak-tflops 0.001
+[ "$(untimed ramp.jsonl)" != "$(untimed whole-batch.jsonl)" ] || fail "--batch-ramp changes nothing"
+grep -q '"mfu": ' whole-batch.jsonl || fail "--peak-tflops: $(head -1 whole-batch.jsonl)"
 
 works train --input in.safetensors --steps 20 --resume whole # nothing is left to do
 
@@ -175,7 +219,33 @@ tail -1 stderr | grep -q 'model.layers.1.mlp.experts.0.up_proj.weight (layer 1) 
 [ $? = 1 ] && grep -q 'step [0-9]*: .*the largest weight in model' stderr || fail "a run with a rate of 1e30 says $(cat stderr)"
 [ -z "$(ls -A blown | grep part)" ] || fail "a part of a checkpoint stays: $(ls -A blown)"
 
+# Options from a file: those of the command line win, other words are refused by name.
+cat >run.toml <<'END'
+# A run.
+lr = 0.02
+warmup = 3          # steps
+steps = 12
+init-seed = 3
+data = ["a.txt", "b.jsonl"]
+tokenizer = "ckpt"
+mask-documents = true
+END
+works "$run" train t.hadal --config run.toml --log config.jsonl
+works train --init-seed 3 --data a.txt b.jsonl --tokenizer ckpt --steps 12 --mask-documents --log plain.jsonl
+[ "$(untimed config.jsonl)" = "$(untimed plain.jsonl)" ] || fail "--config is not what its options are"
+works "$run" train t.hadal --config run.toml --init-seed 4 --steps 4 --log config.jsonl
+[ "$(wc -l <config.jsonl)" = 4 ] || fail "the command line does not win over --config"
+cp a.txt 'a#1.txt' && printf '[train]\ndata = "a#1.txt"\n[generate]\nseed = 7\n' >section.toml
+works train --config section.toml --init-seed 3 --tokenizer ckpt --steps 3
+echo 'larning-rate = 1' >unknown.toml && printf 'lr = 1\nsteps = 3\nlr = 2\n' >twice.toml && printf '[trian]\nlr = 1\n' >section.toml && echo 'lr = fast' >bad.toml
+refused "unknown.toml: 'larning-rate' is no option of train" "$run" train t.hadal --config unknown.toml --weights ckpt --input in.safetensors --steps 1 --log never
+refused "twice.toml: 'lr' stands there twice" "$run" train t.hadal --config twice.toml --weights ckpt --input in.safetensors --log never
+refused "'trian.lr' belongs to no command" "$run" train t.hadal --config section.toml --weights ckpt --input in.safetensors --steps 1 --log never
+refused "lr" "$run" train t.hadal --config bad.toml --weights ckpt --input in.safetensors --steps 1 --log never
+refused "nowhere.toml" "$run" train t.hadal --config nowhere.toml --weights ckpt --input in.safetensors --steps 1 --log never
+
 # Wrong use and bad input.
+printf 'PAR1 ...' >rows.parquet && printf 'a\nb\351\n' >latin1.txt
 base="train t.hadal --weights ckpt --input in.safetensors"
 refused 'steps' "$run" $base
 refused 'steps' "$run" $base --steps 0
@@ -183,6 +253,18 @@ refused '' "$run" train t.hadal --weights ckpt --steps 1
 refused 'one of them' "$run" $base --init-seed 1 --steps 1
 refused '--init-seed' "$run" train t.hadal --input in.safetensors --steps 1
 refused 'schedule' "$run" $base --steps 1 --schedule linear
+refused '--final-lr: --schedule constant has no use for it' "$run" $base --steps 2 --final-lr 0.1 --log never
+refused '--last-lr: --schedule cosine has no use for it' "$run" $base --steps 2 --schedule cosine --last-lr 0.1
+refused '--hold: --schedule wsd has no use for it' "$run" $base --steps 2 --schedule wsd --hold 1
+refused '--lr-decay-share: --schedule constant has no use for it' "$run" $base --steps 2 --lr-decay-share 0.2
+refused '--warmup: 3 steps are more than the 2 of --steps' "$run" $base --steps 2 --warmup 3 --log never
+refused '--hold: the cosine cannot begin after step 99' "$run" $base --steps 100 --schedule report --hold 99
+refused '--val-every: wants --val-data' "$run" $base --steps 2 --val-every 1
+refused 'rows.parquet: is a Parquet file' "$run" $base --tokenizer ckpt --steps 2 --val-data rows.parquet --log never
+refused '--batch-ramp: wants --data' "$run" $base --steps 2 --batch-ramp 1:2
+refused '--batch-ramp: wants FROM:STEPS' "$run" train t.hadal --weights ckpt --data a.txt --steps 2 --batch-ramp 1
+refused '--batch-ramp: begins with 2 micro-batches' "$run" train t.hadal --weights ckpt --data a.txt --steps 2 --batch-ramp 2:5
+refused 'data-seed: want --data' "$run" $base --steps 2 --data-seed 5
 refused 'beta1' "$run" $base --steps 1 --beta1 1
 refused 'lr' "$run" $base --steps 1 --lr -1
 # Not a number is no option's value, though it lies on no side of a bound.
@@ -205,7 +287,6 @@ refused 'is a training module' "$run" generate t.hadal --weights ckpt --input in
 refused 'is a training module' "$run" logits t.hadal --weights ckpt --input in.safetensors -o never
 refused 'tokenizer' "$run" train t.hadal --init-seed 1 --data a.txt --steps 1 --checkpoint-dir never
 refused 'line 3' "$run" train t.hadal --weights ckpt --data bad.jsonl --steps 1 --checkpoint-dir never
-printf 'PAR1 ...' >rows.parquet && printf 'a\nb\351\n' >latin1.txt
 refused 'rows.parquet: is a Parquet file' "$run" train t.hadal --weights ckpt --data a.txt rows.parquet --steps 1 --log never
 refused 'latin1.txt: line 2, byte 2: 0xE9 is not UTF-8' "$run" train t.hadal --weights ckpt --data latin1.txt --steps 1 --log never
 refused 'empty.txt' "$run" train t.hadal --weights ckpt --data empty.txt --steps 1 --checkpoint-dir never

@@ -53,15 +53,19 @@ struct GradientsOptions : SessionOptions {
 
 struct TrainOptions : SessionOptions {
   std::optional<uint64_t> initSeed;
-  std::vector<std::string> data; ///< text and JSONL files; or
+  std::vector<std::string> data; ///< files, folders and patterns of text and JSONL; or
   std::string input;             ///< safetensors file with the rows of every step
   std::string tokenizer;         ///< folder; empty: that of the weights
   std::string tokenCache;        ///< folder; empty: the user's
   std::optional<uint64_t> dataSeed;
   bool maskDocuments = false;
   double fimRate = 0;
+  std::vector<std::string> validation; ///< as data; empty: none
+  int64_t validateEvery = 0;           ///< steps; 0: behind the last one alone
   OptimizerSettings optimizer;
-  std::optional<int64_t> hold;
+  ScheduleWishes wishes;
+  std::string batchRamp;       ///< "FROM:STEPS"; empty: none
+  double peakTeraflops = 0;    ///< of all ranks' machines together; 0: not known
   std::string log, html, stats;
   std::string checkpointDir, resume;
   int64_t checkpointEvery = 0, keep = 0;

@@ -22,7 +22,8 @@ Status Training::writeCheckpoint(int64_t step, bool isBest) {
 }
 
 Status Training::step(int64_t number, std::optional<TrainingDisplay> &display) {
-  std::vector<TrainingRow> rows = HADAL_TRY(batches->next(trainer->rowsOfStep()));
+  int64_t microBatches = ramp.at(number, trainer->microBatches(), trainer->sumGroups());
+  std::vector<TrainingRow> rows = HADAL_TRY(batches->next(microBatches * trainer->rowsOfBatch()));
   auto begin = Clock::now();
   auto result = trainer->step(number, rows, optimizer);
   if (!result.ok()) {
@@ -33,16 +34,22 @@ Status Training::step(int64_t number, std::optional<TrainingDisplay> &display) {
   stepSeconds.push_back(secondsSince(begin));
   seconds += stepSeconds.back();
   tokens += result->tokens;
-  HADAL_TRY(log->add(*result));
+  LoggedStep logged = this->logged(*result, HADAL_TRY(validate(number, display)));
+  HADAL_TRY(log->add(logged));
   if (display)
-    display->show(*result);
+    display->show(logged);
+  if (logged.validationLoss && !options.checkpointDir.empty() && (!progress.best || *logged.validationLoss < progress.best->loss)) {
+    progress.best = BestStep{number, *logged.validationLoss};
+    HADAL_TRY(writeCheckpoint(number, /*isBest=*/true));
+  }
   bool isLast = number == optimizer.totalSteps;
   if (!isLast)
     stopSignal = HADAL_TRY(job.largest(StopSignal::noted(), "asks whether to stop"));
   isLast |= stopSignal != 0;
-  if (!options.checkpointDir.empty() && (isLast || (options.checkpointEvery && number % options.checkpointEvery == 0)))
+  bool isSaved = !options.checkpointDir.empty() && (isLast || (options.checkpointEvery && number % options.checkpointEvery == 0));
+  if (isSaved)
     HADAL_TRY(writeCheckpoint(number));
-  if (isLast || secondsSince(reported) > 20)
+  if (isLast || isSaved || secondsSince(reported) > 20)
     HADAL_TRY(writeReport());
   return {};
 }

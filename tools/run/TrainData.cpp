@@ -1,7 +1,6 @@
 //===- TrainData.cpp - the data of a training run ------------------===//
 
 #include "runtime/training/DataFiles.h"
-#include "runtime/training/PackedRows.h"
 #include "tools/Progress.h"
 #include "tools/run/TensorFiles.h"
 #include "tools/run/TrainingRun.h"
@@ -9,15 +8,27 @@
 using namespace hadal;
 using namespace hadal::run;
 
+/// The tokens of what an option names.
+Result<TokenFile> Training::openTokens(const char *option, const std::vector<std::string> &names) {
+  DataFiles data = HADAL_TRY(findDataFiles(names));
+  if (!data.passedOver.empty())
+    say("%s: takes %zu files, not %s%s: name a file to take it whatever its ending\n", option, data.files.size(), data.passedOver.front().c_str(),
+        data.passedOver.size() > 1 ? (" and " + std::to_string(data.passedOver.size() - 1) + " more").c_str() : "");
+  Progress shown("tokenizing", job.isFirst());
+  return TokenFile::open(data.files, tokenizerFolder, options.tokenCache.empty() ? defaultCacheFolder() : options.tokenCache,
+                         [&](uint64_t done, uint64_t total) { shown.show(done, total); });
+}
+
 Status Training::openData() {
   if (!options.input.empty()) {
-    if (options.maskDocuments || options.fimRate > 0)
-      return invalidArgument("--mask-documents and --fim-rate: want --data");
+    if (options.maskDocuments || options.fimRate > 0 || options.dataSeed)
+      return invalidArgument("--mask-documents, --fim-rate and --data-seed: want --data");
     batches = std::make_unique<FixedRows>(HADAL_TRY(readTrainingRows(options.input, session.module())));
-    return {};
+    if (options.validation.empty())
+      return {};
   }
   if (tokenizerFolder.empty())
-    return invalidArgument("--data: wants the folder of a tokenizer.json: --tokenizer");
+    return invalidArgument(std::string(options.data.empty() ? "--val-data" : "--data") + ": wants the folder of a tokenizer.json: --tokenizer");
   if (table.sequence() > model.max_positions())
     return invalidArgument("rows have " + std::to_string(table.sequence()) + " tokens, the model has " + std::to_string(model.max_positions()) +
                            " positions");
@@ -32,16 +43,13 @@ Status Training::openData() {
   packing.endOfSequence = tokenizer.eosToken();
   if (!packing.endOfSequence && model.eos_token_ids()->size() && model.eos_token_ids()->Get(0) < model.vocab_size())
     packing.endOfSequence = static_cast<int32_t>(model.eos_token_ids()->Get(0));
+  if (!options.validation.empty())
+    validation.emplace(HADAL_TRY(ValidationRows::create(HADAL_TRY(openTokens("--val-data", options.validation)), packing)));
+  if (options.data.empty())
+    return {};
   packing.fimRate = options.fimRate;
   if (options.fimRate > 0)
     packing.fim = HADAL_TRY(FillInMiddle::of(tokenizer));
-  DataFiles data = HADAL_TRY(findDataFiles(options.data));
-  if (!data.passedOver.empty())
-    say("--data: takes %zu files, not %s%s: name a file to train on it whatever its ending\n", data.files.size(), data.passedOver.front().c_str(),
-        data.passedOver.size() > 1 ? (" and " + std::to_string(data.passedOver.size() - 1) + " more").c_str() : "");
-  Progress shown("tokenizing", job.isFirst());
-  TokenFile file = HADAL_TRY(TokenFile::open(data.files, tokenizerFolder, options.tokenCache.empty() ? defaultCacheFolder() : options.tokenCache,
-                                             [&](uint64_t done, uint64_t total) { shown.show(done, total); }));
-  batches = HADAL_TRY(PackedRows::create(std::move(file), packing));
+  batches = HADAL_TRY(PackedRows::create(HADAL_TRY(openTokens("--data", options.data)), packing));
   return {};
 }

@@ -12,13 +12,15 @@ using namespace hadal::run;
 using Json = nlohmann::ordered_json;
 
 Json Training::settings() const {
-  static constexpr const char *schedules[] = {"constant", "cosine", "report"};
   return {{"steps", optimizer.totalSteps},
           {"lr", optimizer.rate},
-          {"schedule", schedules[static_cast<int>(optimizer.schedule)]},
+          {"schedule", scheduleName(optimizer.schedule)},
           {"warmup", optimizer.warmupSteps},
           {"final_lr", optimizer.finalRate},
+          {"last_lr", optimizer.lastRate},
           {"hold", optimizer.holdSteps},
+          {"batch_ramp", options.batchRamp},
+          {"val_data", validation ? validation->key() : ""},
           {"weight_decay", optimizer.weightDecay},
           {"clip", options.optimizer.clip},
           {"beta1", optimizer.beta1},
@@ -34,15 +36,29 @@ Json Training::settings() const {
           {"precision", table.precision()->str()}};
 }
 
+/// What of the model's work a token is: 6 operations a parameter that takes part (2 forward, 4 backward), as is usual; attention's scores are not counted.
+static double teraflops(const fb::Model &model, double tokensPerSecond) {
+  return 6e-12 * static_cast<double>(model.active_parameter_count()) * tokensPerSecond;
+}
+
+LoggedStep Training::logged(const StepResult &result, std::optional<float> validationLoss) const {
+  LoggedStep step{result, validationLoss, 0, std::nullopt, peakBytes()};
+  step.teraflops = static_cast<float>(teraflops(model, step.tokensPerSecond()));
+  if (options.peakTeraflops > 0)
+    step.utilization = step.teraflops / static_cast<float>(options.peakTeraflops);
+  return step;
+}
+
 Status Training::writeReport() {
   if (options.html.empty() || !job.isFirst())
     return {};
-  const std::vector<StepResult> &steps = log->steps();
+  const std::vector<LoggedStep> &steps = log->steps();
   auto fixed = [](const char *pattern, double value) {
     char text[64];
     std::snprintf(text, sizeof text, pattern, value);
     return std::string(text);
   };
+  double speed = seconds > 0 ? double(tokens) / seconds : 0;
   PageFacts facts = {{"Module", std::filesystem::path(session.module().path()).filename().string()},
                        {"Parameters", fixed("%.2f M", double(model.parameter_count()) * 1e-6) + ", " +
                                           fixed("%.2f M", double(model.active_parameter_count()) * 1e-6) + " active"},
@@ -53,10 +69,16 @@ Status Training::writeReport() {
                        {"Precision", table.precision()->str()},
                        {"Tokens in this run", std::to_string(tokens)},
                        {"Time", readableSeconds(seconds)},
-                       {"Speed", fixed("%.0f tokens/s", seconds > 0 ? double(tokens) / seconds : 0)},
-                       {"Peak memory", readableBytes(peakBytes())}};
+                       {"Speed", fixed("%.0f tokens/s", speed)},
+                       {"Work", fixed("%.3g TFLOP/s", teraflops(model, speed)) +
+                                    (options.peakTeraflops > 0 ? fixed(", %.1f %% of the peak (MFU)", 100 * teraflops(model, speed) / options.peakTeraflops) : "")},
+                       {job.isOne() ? "Peak memory" : "Peak memory of rank 0", readableBytes(peakBytes())}};
   if (!steps.empty())
     facts.insert(facts.begin() + 4, {"Last loss", fixed("%.4f", steps.back().loss)});
+  auto validated = std::find_if(steps.rbegin(), steps.rend(), [](const LoggedStep &step) { return step.validationLoss.has_value(); });
+  if (validated != steps.rend())
+    facts.insert(facts.begin() + 5, {"Validation loss", fixed("%.4f", *validated->validationLoss) + " at step " + std::to_string(validated->step) +
+                                              (progress.best ? fixed(", best %.4f", progress.best->loss) + " at step " + std::to_string(progress.best->step) : "")});
   std::string page = trainingReport("Training of a " + model.model_type()->str() + " model", facts, steps,
                                     {table.moe_layers()->begin(), table.moe_layers()->end()});
   reported = std::chrono::steady_clock::now();
@@ -64,7 +86,7 @@ Status Training::writeReport() {
 }
 
 Status Training::writeStats(double runSeconds, int64_t flops) {
-  const StepResult &last = log->steps().back();
+  const LoggedStep &last = log->steps().back();
   uint64_t peak = peakBytes(), states = session.executor().stateBytes(), temporaries = session.executor().temporaryBytes();
   Json ranks = Json::array();
   if (ParallelTrainer *parallel = job.parallelTrainer()) {
@@ -105,6 +127,7 @@ Status Training::writeStats(double runSeconds, int64_t flops) {
                   {"seconds", seconds},
                   {"median_step_seconds", median},
                   {"median_tokens_per_second", static_cast<double>(last.tokens) / median},
+                  {"median_tflops", teraflops(model, static_cast<double>(last.tokens) / median)},
                   {"flops", flops},
                   {"peak_bytes", peak},
                   {"predicted_peak_bytes", predicted},

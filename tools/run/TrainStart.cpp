@@ -65,10 +65,23 @@ Status Training::choose() {
   else if (!options.weights.empty() && isFile(weightsFolder(options) + "/tokenizer.json"))
     tokenizerFolder = weightsFolder(options);
 
-  if (optimizer.schedule == Schedule::Report)
-    optimizer.holdSteps = options.hold.value_or(optimizer.totalSteps / 3 * 2);
   if (optimizer.clip == 0)
     optimizer.clip = 1e30;
+  return chooseSchedule();
+}
+
+/// Rates and batches over the steps, and whether the module can have them.
+Status Training::chooseSchedule() {
+  HADAL_TRY(optimizer.complete(options.wishes));
+  HADAL_TRY(optimizer.check(session.module()));
+  if (!options.batchRamp.empty()) {
+    if (!options.input.empty())
+      return invalidArgument("--batch-ramp: wants --data; --input has the rows of every step");
+    ramp = HADAL_TRY(BatchRamp::parse(options.batchRamp));
+    HADAL_TRY(ramp.check(table.micro_batches(), table.sum_groups()));
+  }
+  if (options.validateEvery && options.validation.empty())
+    return invalidArgument("--val-every: wants --val-data");
   return {};
 }
 
@@ -134,6 +147,9 @@ Status Training::load() {
   if (!resumed.empty()) {
     HADAL_TRY(resumeFrom(resumed, *checkpoint, *trainables, show));
     tellOtherSettings();
+    // The best loss on other data is none to compare with.
+    if (validation && (!progress.settings.is_object() || !progress.settings.contains("val_data") || progress.settings["val_data"] != validation->key()))
+      progress.best.reset();
     if (progress.step > optimizer.totalSteps)
       return invalidArgument(resumed + ": has done " + std::to_string(progress.step) + " steps, --steps wants " +
                              std::to_string(optimizer.totalSteps) + " in all");

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cmath>
@@ -26,20 +27,21 @@ template <typename Number> static std::string shortest(Number value) {
   return std::string(text, failed == std::errc() ? end : text);
 }
 
-std::string run::logLine(const StepResult &result) {
+std::string run::logLine(const LoggedStep &result) {
   // One depth's loss is what the module gave; a mean of several has more digits than f32.
   std::string mtp = result.mtpLosses.size() == 1 ? shortest(result.mtpLosses[0]) : shortest(result.mtpLoss());
-  std::string line = "{\"step\": " + std::to_string(result.step) + ", \"loss\": " + shortest(result.loss) + ", \"mtp_loss\": " + mtp +
-                     ", \"balance_loss\": " + shortest(result.balanceLoss) + ", \"grad_norm\": " + shortest(result.gradientNorm) +
-                     ", \"lr\": " + shortest(result.rate) + ", \"tokens_per_second\": " +
-                     shortest(static_cast<float>(result.seconds > 0 ? static_cast<double>(result.tokens) / result.seconds : 0)) +
-                     ", \"violation\": [";
+  auto optional = [](const char *name, std::optional<float> value) { return value ? ", \"" + std::string(name) + "\": " + shortest(*value) : ""; };
+  std::string line = "{\"step\": " + std::to_string(result.step) + ", \"loss\": " + shortest(result.loss) + optional("val_loss", result.validationLoss) +
+                     ", \"mtp_loss\": " + mtp + ", \"balance_loss\": " + shortest(result.balanceLoss) + ", \"grad_norm\": " +
+                     shortest(result.gradientNorm) + ", \"lr\": " + shortest(result.rate) + ", \"tokens_per_second\": " +
+                     shortest(static_cast<float>(result.tokensPerSecond())) + ", \"tflops\": " + shortest(result.teraflops) +
+                     optional("mfu", result.utilization) + ", \"memory_bytes\": " + std::to_string(result.memoryBytes) + ", \"violation\": [";
   for (size_t i = 0; i < result.violation.size(); ++i)
     line += (i ? ", " : "") + shortest(result.violation[i]);
   return line + "]}";
 }
 
-std::optional<StepResult> run::parseLogLine(const std::string &line) {
+std::optional<LoggedStep> run::parseLogLine(const std::string &line) {
   nlohmann::json json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer())
     return std::nullopt;
@@ -47,13 +49,15 @@ std::optional<StepResult> run::parseLogLine(const std::string &line) {
     return value.is_number() ? value.get<float>() : value.is_null() ? std::numeric_limits<float>::quiet_NaN() : 0.f;
   };
   auto number = [&](const char *key) { return json.contains(key) ? valueOf(json[key]) : 0.f; };
-  StepResult result;
+  LoggedStep result;
   result.step = json["step"].get<int64_t>();
   result.loss = number("loss");
   result.mtpLosses = {number("mtp_loss")};
   result.balanceLoss = number("balance_loss");
   result.gradientNorm = number("grad_norm");
   result.rate = number("lr");
+  if (json.contains("val_loss"))
+    result.validationLoss = number("val_loss");
   if (json.contains("violation") && json["violation"].is_array())
     for (const auto &value : json["violation"])
       result.violation.push_back(valueOf(value));
@@ -99,7 +103,7 @@ TrainingLog::~TrainingLog() {
     ::unlink(path.c_str());
 }
 
-Status TrainingLog::add(const StepResult &result) {
+Status TrainingLog::add(const LoggedStep &result) {
   all.push_back(result);
   if (descriptor < 0)
     return {};
@@ -124,18 +128,46 @@ Status TrainingLog::add(const StepResult &result) {
 TrainingDisplay::TrainingDisplay(int64_t firstStep, int64_t lastStep)
     : firstStep(firstStep), lastStep(lastStep), start(std::chrono::steady_clock::now()) {}
 
-void TrainingDisplay::show(const StepResult &result) {
+std::string run::progressText(const LoggedStep &result, int64_t lastStep, std::optional<float> validationLoss, double secondsPerStep, size_t columns) {
+  auto fixed = [](const char *pattern, double value) {
+    char text[64];
+    std::snprintf(text, sizeof text, pattern, value);
+    return std::string(text);
+  };
+  std::string speed = fixed("%.3g TFLOP/s", result.teraflops);
+  if (result.utilization)
+    speed += fixed(" (%.0f %%)", *result.utilization * 100);
+  double rate = secondsPerStep > 0 ? static_cast<double>(result.tokens) / secondsPerStep : 0;
+  struct Part {
+    std::string text;
+    int rank; ///< those of the lowest leave first
+  };
+  std::vector<Part> parts = {{"step " + std::to_string(result.step) + "/" + std::to_string(lastStep), 9}, {fixed("loss %.4f", result.loss), 8}};
+  if (validationLoss)
+    parts.push_back({fixed("val %.4f", *validationLoss), 5});
+  parts.push_back({fixed("%.0f tokens/s", rate), 6});
+  parts.push_back({speed, 2});
+  parts.push_back({readableBytes(result.memoryBytes), 1});
+  parts.push_back({readableSeconds(secondsPerStep * static_cast<double>(lastStep - result.step)) + " left", 7});
+  while (true) {
+    std::string text;
+    for (const Part &part : parts)
+      text += (text.empty() ? "" : "  ") + part.text;
+    if (text.size() <= columns || parts.size() == 1)
+      return text;
+    parts.erase(std::min_element(parts.begin(), parts.end(), [](const Part &a, const Part &b) { return a.rank < b.rank; }));
+  }
+}
+
+void TrainingDisplay::show(const LoggedStep &result) {
   bool isEdge = result.step == firstStep || result.step == lastStep;
+  if (result.validationLoss)
+    validationLoss = result.validationLoss;
   if (!isEdge && !display.isDue())
     return;
   double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  int64_t done = result.step - firstStep + 1, left = lastStep - result.step;
-  double perStep = elapsed / static_cast<double>(done);
-  double rate = perStep > 0 ? static_cast<double>(result.tokens) / perStep : 0;
-  char text[256];
-  std::snprintf(text, sizeof text, "step %lld/%lld  loss %.4f  %.0f tokens/s  %s left", static_cast<long long>(result.step),
-                static_cast<long long>(lastStep), static_cast<double>(result.loss), rate,
-                readableSeconds(perStep * static_cast<double>(left)).c_str());
+  double perStep = elapsed / static_cast<double>(result.step - firstStep + 1);
+  std::string text = progressText(result, lastStep, validationLoss, perStep, 100);
   display.draw(static_cast<double>(result.step) / static_cast<double>(lastStep), text, isEdge);
 }
 

@@ -23,6 +23,7 @@ struct Curve {
   std::string name;
   std::vector<double> values; ///< one per step; NaN: none
   const char *colour;
+  bool isPlain = false; ///< drawn as it is, never smoothed
 };
 
 std::string format(const char *pattern, double value) {
@@ -85,7 +86,7 @@ public:
                       format("%g", height) + "\" role=\"img\" aria-label=\"" + escapedHtml(title) + "\">";
     out += grid();
     for (const Curve &curve : curves) {
-      if (smooth) {
+      if (smooth && !curve.isPlain) {
         out += line(curve.values, curve.colour, "faint");
         out += line(smoothed(curve.values), curve.colour, "bold");
       } else {
@@ -148,15 +149,16 @@ private:
   /// At most about 1,200 points: of more, the first, lowest and highest of each group, so that spikes stay.
   std::string line(const std::vector<double> &values, const char *colour, const char *kind) const {
     std::string points;
-    size_t group = std::max<size_t>(values.size() / 400, 1);
-    auto add = [&](size_t i) {
+    std::vector<size_t> known;
+    for (size_t i = 0; i < values.size(); ++i)
       if (std::isfinite(values[i]))
-        points += format("%.1f,", x(static_cast<double>(steps[i]))) + format("%.1f ", y(values[i]));
-    };
-    for (size_t begin = 0; begin < values.size(); begin += group) {
-      size_t end = std::min(begin + group, values.size());
-      auto [lowest, highest] = std::minmax_element(values.begin() + begin, values.begin() + end);
-      std::array<size_t, 3> chosen = {begin, size_t(lowest - values.begin()), size_t(highest - values.begin())};
+        known.push_back(i);
+    size_t group = std::max<size_t>(known.size() / 400, 1);
+    auto add = [&](size_t i) { points += format("%.1f,", x(static_cast<double>(steps[i]))) + format("%.1f ", y(values[i])); };
+    for (size_t begin = 0; begin < known.size(); begin += group) {
+      size_t end = std::min(begin + group, known.size());
+      auto [lowest, highest] = std::minmax_element(known.begin() + begin, known.begin() + end, [&](size_t a, size_t b) { return values[a] < values[b]; });
+      std::array<size_t, 3> chosen = {known[begin], *lowest, *highest};
       std::sort(chosen.begin(), chosen.end());
       for (size_t i = 0; i < 3; ++i)
         if (i == 0 || chosen[i] != chosen[i - 1])
@@ -198,7 +200,7 @@ document.querySelectorAll(".chart").forEach((svg, i) => {
 
 } // namespace
 
-std::string run::trainingReport(const std::string &title, const PageFacts &facts, const std::vector<StepResult> &results,
+std::string run::trainingReport(const std::string &title, const PageFacts &facts, const std::vector<LoggedStep> &results,
                                 const std::vector<int64_t> &layers) {
   Page page;
   page.title = title;
@@ -212,11 +214,11 @@ std::string run::trainingReport(const std::string &title, const PageFacts &facts
   }
 
   std::vector<int64_t> steps;
-  for (const StepResult &result : results)
+  for (const LoggedStep &result : results)
     steps.push_back(result.step);
-  auto curve = [&](std::string name, size_t colour, const std::function<double(const StepResult &)> &get) {
+  auto curve = [&](std::string name, size_t colour, const std::function<double(const LoggedStep &)> &get) {
     Curve curve{std::move(name), {}, colours[colour % colours.size()]};
-    for (const StepResult &result : results)
+    for (const LoggedStep &result : results)
       curve.values.push_back(get(result));
     return curve;
   };
@@ -226,22 +228,29 @@ std::string run::trainingReport(const std::string &title, const PageFacts &facts
     page.body += made.svg();
     data.push_back(made.data());
   };
-  std::vector<Curve> losses = {curve("next token", 0, [](const StepResult &r) { return double(r.loss); })};
-  if (std::any_of(results.begin(), results.end(), [](const StepResult &r) { return r.mtpLoss() != 0; }))
-    losses.push_back(curve("further tokens (MTP)", 3, [](const StepResult &r) { return r.mtpLoss(); }));
+  std::vector<Curve> losses = {curve("next token", 0, [](const LoggedStep &r) { return double(r.loss); })};
+  if (std::any_of(results.begin(), results.end(), [](const LoggedStep &r) { return r.mtpLoss() != 0; }))
+    losses.push_back(curve("further tokens (MTP)", 3, [](const LoggedStep &r) { return r.mtpLoss(); }));
+  if (std::any_of(results.begin(), results.end(), [](const LoggedStep &r) { return r.validationLoss.has_value(); })) {
+    losses.push_back(
+        curve("validation", 1, [](const LoggedStep &r) { return r.validationLoss ? double(*r.validationLoss) : double(NAN); }));
+    losses.back().isPlain = true;
+  }
   chart("Loss, nats per token", std::move(losses), true, false);
-  chart("Gradient norm before clipping", {curve("norm", 2, [](const StepResult &r) { return double(r.gradientNorm); })}, true, true);
+  chart("Gradient norm before clipping", {curve("norm", 2, [](const LoggedStep &r) { return double(r.gradientNorm); })}, true, true);
   if (!layers.empty()) {
     std::vector<Curve> loads;
     for (size_t i = 0; i < layers.size(); ++i)
-      loads.push_back(curve("layer " + std::to_string(layers[i]), i, [i](const StepResult &r) {
+      loads.push_back(curve("layer " + std::to_string(layers[i]), i, [i](const LoggedStep &r) {
         return i < r.violation.size() ? double(r.violation[i]) : double(NAN);
       }));
     chart("Load violation of the experts: largest load / mean load − 1", std::move(loads), true, true);
   }
-  if (std::any_of(results.begin(), results.end(), [](const StepResult &r) { return r.balanceLoss != 0; }))
-    chart("Balance loss, weighted", {curve("balance", 4, [](const StepResult &r) { return double(r.balanceLoss); })}, true, false);
-  chart("Learning rate", {curve("rate", 5, [](const StepResult &r) { return double(r.rate); })}, false, true);
+  if (std::any_of(results.begin(), results.end(), [](const LoggedStep &r) { return r.balanceLoss != 0; }))
+    chart("Balance loss, weighted", {curve("balance", 4, [](const LoggedStep &r) { return double(r.balanceLoss); })}, true, false);
+  if (std::any_of(results.begin(), results.end(), [](const LoggedStep &r) { return r.teraflops > 0; }))
+    chart("Speed, TFLOP/s", {curve("speed", 6, [](const LoggedStep &r) { return r.teraflops > 0 ? double(r.teraflops) : double(NAN); })}, true, true);
+  chart("Learning rate", {curve("rate", 5, [](const LoggedStep &r) { return double(r.rate); })}, false, true);
   page.data = data.dump();
   return pageText(page);
 }

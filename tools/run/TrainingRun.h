@@ -1,7 +1,7 @@
 //===- TrainingRun.h - one run of hadal-run train ------------------===//
 //
 // Its functions are called in the order they stand in: TrainStart.cpp chooses weights and loads them, TrainData.cpp opens the
-// data, Train.cpp runs the steps and writes checkpoints, TrainFigures.cpp says how it went.
+// data, Train.cpp runs the steps and writes checkpoints, TrainValidation.cpp looks at other data, TrainFigures.cpp says how it went.
 //
 //===--------------------------------------------------------------------===//
 
@@ -9,6 +9,7 @@
 #define HADAL_TOOLS_RUN_TRAININGRUN_H
 
 #include "runtime/training/Checkpoints.h"
+#include "runtime/training/PackedRows.h"
 #include "tools/run/Commands.h"
 #include "tools/run/TrainingLog.h"
 
@@ -28,13 +29,17 @@ public:
 
 private:
   Status checkCheckpointFolder() const;
+  Status chooseSchedule();
+  Result<TokenFile> openTokens(const char *option, const std::vector<std::string> &names);
   Status openOutputs();
   Status runSteps();
   Status step(int64_t number, std::optional<TrainingDisplay> &display);
+  Result<std::optional<float>> validate(int64_t step, std::optional<TrainingDisplay> &display);
   Status writeCheckpoint(int64_t step, bool isBest = false);
   void tellStop() const;
   void tellOtherSettings() const;
   Status writeReport();
+  LoggedStep logged(const StepResult &result, std::optional<float> validationLoss) const;
   Status writeStats(double runSeconds, int64_t flops);
   nlohmann::ordered_json settings() const;
   FileLayout checkpointLayout() const { return {.weights = options.checkpointDtype}; }
@@ -51,12 +56,14 @@ private:
   const fb::Training &table;
   const fb::Model &model;
   OptimizerSettings optimizer;
+  BatchRamp ramp;
 
   std::string resumed;           ///< checkpoint to go on from; empty: none
   std::string source;            ///< checkpoint of the first weights; empty: drawn
   std::string tokenizerFolder;   ///< empty: none
   std::optional<Checkpoint> checkpoint; ///< of `source`, for the tensors that are not trained
   std::unique_ptr<Batches> batches;
+  std::optional<ValidationRows> validation;
   std::optional<Trainables> trainables;
   std::unique_ptr<Trainer> trainer;
   std::optional<Checkpoints> checkpoints;
@@ -64,7 +71,7 @@ private:
   CheckpointCompanions companions;
   TrainingProgress progress;
   std::chrono::steady_clock::time_point reported;
-  int64_t firstStep = 1, tokens = 0;
+  int64_t firstStep = 1, tokens = 0; ///< of this run
   double seconds = 0;
   std::vector<double> stepSeconds;
   int stopSignal = 0; ///< that all ranks stop for; 0: none
