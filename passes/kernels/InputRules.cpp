@@ -519,7 +519,12 @@ LogicalResult InputRules::readOp(Operation *op) {
         return values("position", o.getPosition(), all, o.getPartial() ? -1 : 0, "distinct");
       })
       .Case<moe::RouteGradOp>([&](auto o) { return values("experts", o.getExperts(), dim(o.getLogits(), 1)); })
-      .Case<moe::BalanceLossOp, moe::BalanceLossGradOp>([&](auto o) { return offsets(o.getOffsets(), rows(o.getLogits())); })
+      .Case<moe::BalanceLossOp>([&](auto o) -> LogicalResult {
+        if (o.getExperts() && failed(values("experts", o.getExperts(), dim(o.getLogits(), 1))))
+          return failure();
+        return offsets(o.getOffsets(), rows(o.getLogits()));
+      })
+      .Case<moe::BalanceLossGradOp>([&](auto o) { return offsets(o.getOffsets(), rows(o.getLogits())); })
       .Case<moe::ScatterAddOp>([&](auto o) { return values("ids", o.getIds(), rows(o.getInit())); })
       .Case<fp8::QuantizeOp, fp8::DequantizeOp>([&](auto o) -> LogicalResult {
         unsigned d = o.getQ().getType().getRank() - 2;

@@ -55,6 +55,12 @@ func.func @balance(%logits: tensor<?x8xf32>, %offsets: tensor<?xi32>) -> (tensor
   return %l, %f : tensor<?xf32>, tensor<?x8xf32>
 }
 
+func.func @balance_chosen(%logits: tensor<?x8xf32>, %offsets: tensor<?xi32>, %chosen: tensor<?x2xi32>) -> (tensor<?xf32>, tensor<?x8xf32>) {
+  %l, %f = moe.balance_loss %logits, %offsets chosen(%chosen : tensor<?x2xi32>) {softmax, top_k = 2 : i64}
+      : tensor<?x8xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x8xf32>
+  return %l, %f : tensor<?xf32>, tensor<?x8xf32>
+}
+
 func.func @scatter(%rows: tensor<?x8xf32>, %ids: tensor<?xi32>, %init: tensor<10x8xf32>) -> tensor<10x8xf32> {
   %r = moe.scatter_add %rows, %ids, %init : tensor<?x8xf32>, tensor<?xi32>, tensor<10x8xf32> -> tensor<10x8xf32>
   return %r : tensor<10x8xf32>

@@ -73,6 +73,7 @@ cases = {
     "route_grad": ([floats(2, 8), ids([0, 7, 1, 2], [2, 2]), floats(2, 2)], [(1, ids([0, 8, 1, 2], [2, 2]), "[0, 8)"), (0, floats(3, 8), "dimension 0 of")]),
     "balance": ([floats(T, 8), ids([0, 2, 5])], [
         (1, ids([0, 2, 6]), "the last is 6"), (1, ids([]), "dimension 0 of 'arg1' is 0, wants at least 1"), (1, ids([0, 6, 5]), "element 2 is 5 after 6")]),
+    "balance_chosen": ([floats(2, 8), ids([0, 2]), ids([0, 7, 1, 2], [2, 2])], [(2, ids([0, 8, 1, 2], [2, 2]), "'arg2' wants values in [0, 8), element 1 is 8")]),
     "scatter": ([floats(2, 8), ids([9, 9]), floats(10, 8)], [(1, ids([0, 10]), "[0, 10), element 1 is 10"), (1, ids([0, 1, 2]), "dimension 0 of 'arg1' is 3")]),
     "attention": ([floats(T, 2, 4), floats(T, 2, 4), floats(T, 2, 4), floats(T, 4), floats(T, 2, 4), ids([0, 3, 5])], [
         (5, ids([0, 3, 4]), "the last is 4"), (5, ids([0, 9, 5]), "after 9"), (5, ids([-3, 3, 5]), "element 0 is -3"), (5, ids([]), "at least 1"),
