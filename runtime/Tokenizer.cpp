@@ -6,6 +6,7 @@
 #include "runtime/tokenizer/AddedTokens.h"
 #include "runtime/tokenizer/Bpe.h"
 #include "runtime/tokenizer/ByteLevel.h"
+#include "runtime/tokenizer/PostProcessor.h"
 #include "runtime/tokenizer/PreTokenizer.h"
 
 #include <algorithm>
@@ -18,6 +19,7 @@ struct Tokenizer::Implementation {
   AddedTokens added;
   PreTokenizer preTokenizer;
   Bpe bpe;
+  PostProcessor postProcessor;
   std::unordered_map<int32_t, std::string> bytesOfId;
   std::unordered_map<int32_t, bool> special; ///< ids of added tokens
   std::optional<int32_t> bos, eos;
@@ -105,6 +107,7 @@ Result<Tokenizer> Tokenizer::parse(std::string_view text, std::string_view confi
   auto self = std::make_unique<Implementation>(HADAL_TRY(AddedTokens::create(json["added_tokens"])),
                                                HADAL_TRY(PreTokenizer::create(json["pre_tokenizer"])),
                                                HADAL_TRY(Bpe::create(json["model"])));
+  self->postProcessor = HADAL_TRY(PostProcessor::create(json["post_processor"]));
   HADAL_TRY(self->indexTokens());
   if (!config.empty()) {
     Status read = self->readConfig(config);
@@ -163,7 +166,8 @@ Result<std::vector<int32_t>> Tokenizer::encode(std::string_view text) const {
 
 Result<std::vector<int32_t>> Tokenizer::encodePrompt(std::string_view text) const {
   std::vector<int32_t> ids = HADAL_TRY(encode(text));
-  if (self->addBos)
+  self->postProcessor.apply(ids);
+  if (self->addBos && (ids.empty() || ids[0] != *self->bos))
     ids.insert(ids.begin(), *self->bos);
   return ids;
 }

@@ -2,8 +2,8 @@
 //
 // Reads Hugging Face's tokenizer.json: byte-level BPE as DeepSeek, GPT-2, Llama 3 and Qwen files spell it, and gives
 // the ids that the `tokenizers` package gives. What a file asks for and this reader does not have is an error that
-// names the key. `post_processor`, `truncation` and `padding` are not read: a beginning-of-sequence token is put in
-// front where tokenizer_config.json says add_bos_token, and only there.
+// names the key. `truncation` and `padding` are not read. What `post_processor` puts around a text stands around a
+// prompt; a beginning-of-sequence token also where tokenizer_config.json says add_bos_token. Neither comes twice.
 //
 // Input need not be well-formed UTF-8: ill-formed sequences become U+FFFD first (Rust's String::from_utf8_lossy).
 //
@@ -42,7 +42,8 @@ public:
   /// The ids of a text. Added tokens that are spelled out in it become themselves; nothing is put in front.
   Result<std::vector<int32_t>> encode(std::string_view text) const;
 
-  /// encode, behind a beginning-of-sequence token where tokenizer_config.json asks for one.
+  /// encode, with what `post_processor` puts before and after it, and a beginning-of-sequence token where
+  /// tokenizer_config.json asks for one. A text that spells these tokens itself does not get them again.
   Result<std::vector<int32_t>> encodePrompt(std::string_view text) const;
 
   /// The text of some ids. Ids without a token give nothing; `skipSpecial` leaves out special tokens.

@@ -1,7 +1,15 @@
 //===- TranslateRegex.cpp - Oniguruma's syntax in PCRE2's ---------------===//
 //
-// The rules stand in Regex.h. The translator keeps the pattern's structure and rewrites escapes and properties; PCRE2
-// then checks the whole, so that only what PCRE2 would read *differently* has to be found here.
+// The rules stand in Regex.h. The translator keeps the pattern's structure and rewrites escapes, properties and classes;
+// PCRE2 then checks the whole, so that only what PCRE2 would read *differently* has to be found here.
+//
+// PCRE2 has neither classes inside classes nor intersections. A class becomes one of its classes where it can be one,
+// else a group that matches one character:
+//
+//   [a&&b]      (?:(?=[a])[b])          both match here
+//   [a&&[^b]]   (?:(?![b])[a])
+//   [a[^b]]     (?:[a]|[^b])
+//   [^a&&b]     (?:(?!(?=[a])[b])(?s:.))    the complement is of the whole class
 //
 //===--------------------------------------------------------------------===//
 
@@ -10,6 +18,8 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
+#include <vector>
 
 using namespace hadal;
 
@@ -27,13 +37,21 @@ static std::string classRanges(std::string_view ranges) {
   return out;
 }
 
-/// Class contents for the newer members of every category that begins with `prefix`.
+/// Class contents for the newer members of every category that begins with `prefix`, or of a script.
 static std::string additionsOf(std::string_view prefix) {
   std::string out;
+  bool isScript = prefix.starts_with("sc:");
   for (const UnicodeAddition &addition : unicodeAdditions)
-    if (addition.category.substr(0, prefix.size()) == prefix)
+    if (isScript ? addition.category == prefix : addition.category.starts_with(prefix))
       out += classRanges(addition.ranges);
   return out;
+}
+
+/// What \w has. Inside a class Oniguruma leaves out the numbers of Latin-1 (², ¼), which it takes outside one.
+static std::string wordCharacters(bool inClass) {
+  std::string additions = additionsOf("w");
+  size_t beyondLatin1 = additions.find("\\x{897}");
+  return "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}" + (inClass ? additions.substr(beyondLatin1) : additions);
 }
 
 /// Long names of general categories.
@@ -57,9 +75,21 @@ static std::string_view shortCategory(std::string_view name) {
 }
 
 namespace {
+
+/// A set of characters, as PCRE2 spells it.
+struct CharacterSet {
+  std::string contents; ///< of a class, no '-' at its ends that could become a range; or
+  std::string group;    ///< what matches one character, where one class does not do
+  bool complement = false;
+
+  bool isClass() const { return group.empty(); }
+  bool isEmpty() const { return group.empty() && contents.empty(); }
+  std::string spelled() const { return isClass() ? (complement ? "[^" : "[") + contents + "]" : group; }
+};
+
 class Translator {
 public:
-  Translator(std::string_view pattern) : pattern(pattern) {}
+  Translator(std::string_view pattern) : pattern(pattern), ignoresCase(pattern.find("(?i") != pattern.npos) {}
   Result<std::string> run();
 
 private:
@@ -74,22 +104,27 @@ private:
   Status escape(bool inClass);
   Status property(bool inClass);
   Status hexadecimal(size_t digits);
-  Status characterClass();
+  Result<CharacterSet> characterClass(int depth);
+  Result<CharacterSet> classOperand(int depth);
+  Status classHyphen(bool isFirst);
   Status group();
   Status interval();
   /// A set given by class contents, or its complement.
   Status set(const std::string &contents, bool complement, bool inClass);
 
   std::string_view pattern;
+  bool ignoresCase; ///< somewhere
   size_t at = 0;
   std::string out;
+  std::vector<CharacterSet> apart; ///< members of the class that is being read that stand beside its contents in `out`
 };
 } // namespace
 
 Status Translator::set(const std::string &contents, bool complement, bool inClass) {
   if (inClass && complement)
-    return refuse("the complement of a set inside a class");
-  out += inClass ? contents : (complement ? "[^" : "[") + contents + "]";
+    apart.push_back({contents, {}, true});
+  else
+    out += inClass ? contents : (complement ? "[^" : "[") + contents + "]";
   return {};
 }
 
@@ -138,15 +173,18 @@ Status Translator::property(bool inClass) {
   static constexpr std::string_view binary[] = {"alphabetic", "whitespace", "uppercase", "lowercase", "emoji"};
   if (!category.empty()) {
     std::string additions = additionsOf(category);
-    // Inside a class the complement of a union has no spelling; there the newest characters count as unassigned.
-    if (additions.empty() || category[0] == 'C' || (inClass && complement))
+    if (additions.empty() || category[0] == 'C')
       out += plain + category + "}";
     else
       HADAL_TRY(set("\\p{" + category + "}" + additions, complement, inClass));
   } else if (std::find(std::begin(binary), std::end(binary), name) != std::end(binary)) {
     out += plain + name + "}";
   } else {
-    out += plain + "sc:" + name + "}";
+    std::string additions = additionsOf("sc:" + name);
+    if (additions.empty())
+      out += plain + "sc:" + name + "}";
+    else
+      HADAL_TRY(set("\\p{sc:" + name + "}" + additions, complement, inClass));
   }
   at = close + 1;
   return {};
@@ -169,7 +207,7 @@ Status Translator::escape(bool inClass) {
     return {};
   case 'w':
   case 'W':
-    HADAL_TRY(set("\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}" + additionsOf("w"), c == 'W', inClass));
+    HADAL_TRY(set(wordCharacters(inClass), c == 'W', inClass));
     at += 2;
     return {};
   case 'd':
@@ -221,31 +259,126 @@ Status Translator::escape(bool inClass) {
   }
 }
 
-Status Translator::characterClass() {
-  out += '[';
-  ++at;
-  if (peek() == '^') {
-    out += '^';
-    ++at;
+/// All characters that are in one of `sets`.
+static CharacterSet unionOf(const std::vector<CharacterSet> &sets) {
+  CharacterSet classes, all;
+  std::string others;
+  for (const CharacterSet &set : sets) {
+    if (set.isClass() && !set.complement)
+      classes.contents += set.contents;
+    else
+      others += (others.empty() ? "" : "|") + set.spelled();
   }
-  for (bool first = true; !(peek() == ']' && !first); first = false) {
-    if (atEnd())
-      return refuse("a class without its end");
-    if (peek() == ']')
-      return refuse("']' at the front of a class");
-    if (peek() == '[')
-      return refuse("'[' inside a class");
-    if (startsWith("&&"))
-      return refuse("'&&' inside a class");
-    if (peek() == '\\') {
-      HADAL_TRY(escape(/*inClass=*/true));
-      continue;
-    }
-    out += pattern[at++];
+  if (others.empty())
+    return classes;
+  if (sets.size() == 1)
+    return sets[0];
+  all.group = "(?:" + (classes.isEmpty() ? "" : classes.spelled() + "|") + others + ")";
+  return all;
+}
+
+/// All characters that are in each of `sets`.
+static CharacterSet intersectionOf(const std::vector<CharacterSet> &sets) {
+  CharacterSet outside, all; // outside: what the complements leave out
+  outside.complement = true;
+  std::vector<const CharacterSet *> inside;
+  for (const CharacterSet &set : sets) {
+    if (set.isClass() && set.complement)
+      outside.contents += set.contents;
+    else
+      inside.push_back(&set);
   }
-  out += ']';
+  if (inside.empty())
+    return outside;
+  if (sets.size() == 1)
+    return sets[0];
+  all.group = "(?:";
+  if (!outside.contents.empty())
+    all.group += "(?![" + outside.contents + "])";
+  for (size_t i = 0; i + 1 < inside.size(); ++i)
+    all.group += "(?=" + inside[i]->spelled() + ")";
+  all.group += inside.back()->spelled() + ")";
+  return all;
+}
+
+static bool isSetEscape(std::string_view text) {
+  static constexpr std::string_view letters = "sSwWdDhHpP";
+  return text.size() > 1 && text[0] == '\\' && letters.find(text[1]) != letters.npos;
+}
+
+/// A '-' of a class: an operator between two characters, else itself. `isFirst`: no character stands before it.
+Status Translator::classHyphen(bool isFirst) {
+  bool isLast = peek(1) == ']' || pattern.substr(at + 1).starts_with("&&");
+  if (!isFirst && !isLast && (peek(1) == '[' || isSetEscape(pattern.substr(at + 1))))
+    return refuse("a range that ends in a set");
+  out += isFirst || isLast ? "\\-" : "-";
   ++at;
   return {};
+}
+
+/// One side of "&&": the union of what stands there, up to "&&" or the class's end.
+Result<CharacterSet> Translator::classOperand(int depth) {
+  std::string around = std::exchange(out, {});
+  std::vector<CharacterSet> apartAround = std::exchange(apart, {});
+  bool afterCharacter = false; // with which a hyphen makes a range
+  while (!startsWith("&&") && peek() != ']') {
+    if (atEnd())
+      return refuse("a class without its end");
+    if (startsWith("[:"))
+      return refuse("'[:' inside a class");
+    if (peek() == '[') {
+      CharacterSet inner = HADAL_TRY(characterClass(depth + 1));
+      apart.push_back(std::move(inner));
+      afterCharacter = false;
+    } else if (peek() == '-') {
+      HADAL_TRY(classHyphen(!afterCharacter));
+      afterCharacter = true;
+    } else if (peek() == '\\') {
+      afterCharacter = !isSetEscape(pattern.substr(at));
+      HADAL_TRY(escape(/*inClass=*/true));
+    } else {
+      // Signs that mean something at the front of PCRE2's classes may come to stand there.
+      if (std::string_view("^:.=").find(peek()) != std::string_view::npos)
+        out += '\\';
+      out += pattern[at++];
+      afterCharacter = true;
+    }
+  }
+  CharacterSet contents;
+  contents.contents = std::exchange(out, std::move(around));
+  std::vector<CharacterSet> members = std::exchange(apart, std::move(apartAround));
+  if (!contents.isEmpty())
+    members.insert(members.begin(), std::move(contents));
+  if (members.empty())
+    return refuse("an empty side of '&&'");
+  return unionOf(members);
+}
+
+Result<CharacterSet> Translator::characterClass(int depth) {
+  if (depth > 16)
+    return refuse("a class that deep inside others");
+  size_t begin = at++;
+  bool complement = peek() == '^';
+  at += complement;
+  if (peek() == ']')
+    return refuse("']' at the front of a class");
+  std::vector<CharacterSet> operands;
+  operands.push_back(HADAL_TRY(classOperand(depth)));
+  while (startsWith("&&")) {
+    at += 2;
+    operands.push_back(HADAL_TRY(classOperand(depth)));
+  }
+  ++at;
+  CharacterSet all = intersectionOf(operands);
+  // Oniguruma looks at the other case of an inner class after it has been complemented, PCRE2 before.
+  bool isPlain = all.isClass() && pattern.substr(begin, at - begin).find("&&") == pattern.npos && depth == 0;
+  if (ignoresCase && !isPlain)
+    return refuse("'&&' or a class inside a class, where case does not matter,");
+  if (complement && all.isClass())
+    all.complement = !all.complement;
+  else if (complement)
+    all.group = "(?:(?!" + all.group + ")(?s:.))";
+  return all;
 }
 
 Status Translator::group() {
@@ -307,7 +440,7 @@ Result<std::string> Translator::run() {
       HADAL_TRY(escape(/*inClass=*/false));
       break;
     case '[':
-      HADAL_TRY(characterClass());
+      out += HADAL_TRY(characterClass(0)).spelled();
       break;
     case '(':
       HADAL_TRY(group());

@@ -1,7 +1,8 @@
 //===- UnicodeAdditions.h - characters newer than PCRE2's tables --------===//
 //
 // Written by test/tokenizer/make_unicode_additions.py. For each general category: the members that Oniguruma's tables
-// (Unicode 16) have and those of Unicode 14 have not. "w": members of Oniguruma's \w outside L, M, Nd, Nl and Pc.
+// (Unicode 16) have and those of Unicode 14 have not; "sc:han" and others: of scripts. "w": members of Oniguruma's \w
+// outside L, M, Nd, Nl and Pc.
 //
 //===--------------------------------------------------------------------===//
 
@@ -51,6 +52,20 @@ inline constexpr UnicodeAddition unicodeAdditions[] = {
      "2427-2429 2FFC-2FFF 31E4-31E5 31EF 1CC00-1CCEF 1CD00-1CEB3 1F6DC 1F774-1F776 1F77B-1F77F 1F7D9 "
      "1F8B2-1F8BB 1F8C0-1F8C1 1FA75-1FA77 1FA87-1FA89 1FA8F 1FAAD-1FAAF 1FABB-1FABF 1FAC6 1FACE-1FACF "
      "1FADA-1FADC 1FADF 1FAE8-1FAE9 1FAF7-1FAF8 1FBCB-1FBEF"},
+    {"sc:arabic",
+     "897 10EC2-10EC4 10EFC-10EFF"},
+    {"sc:cyrillic",
+     "1C89-1C8A 1E030-1E06D 1E08F"},
+    {"sc:devanagari",
+     "11B00-11B09"},
+    {"sc:han",
+     "2B739 2EBF0-2EE5D 31350-323AF"},
+    {"sc:hiragana",
+     "1B132"},
+    {"sc:katakana",
+     "1B155"},
+    {"sc:latin",
+     "A7CB-A7CD A7DA-A7DC 1DF25-1DF2A"},
     {"w",
      "B2-B3 B9 BC-BE 897 CF3 ECE 1C89-1C8A 24B6-24E9 A7CB-A7CD A7DA-A7DC 105C0-105F3 10D40-10D65 10D69-10D6D "
      "10D6F-10D85 10EC2-10EC4 10EFC-10EFF 1123F-11241 11380-11389 1138B 1138E 11390-113B5 113B7-113C0 113C2 "

@@ -110,6 +110,14 @@ def cases():
                     r"a{,2}b", r"a{1}b", r"a{x", r"^ab", r"ab$", r"\Aab", r"ab\z", r".+", r"(?<=a)b", r"(?<!a)b", r"b(?=c)", r"(?:ab)++", r"a?+b", r"(a|b)+", r"\-+", r"[a\]]+",
                     r"[\[\]{}]+", r"\p{Alphabetic}+", r"\p{Lu}|\p{Ll}+", r"\p{N}{1,3}|\s+(?!\S)|\s+", r"[é-ü]", r"é|-"):
         case(split(pattern), extra=["éü-é", "a{x aab aaab", "𛅲𛅕ab \U00031350ab\U0001E4F0ab\U00016D40"])
+    # Classes inside classes, intersections, and complements inside classes. The first is Kimi's.
+    kimi = (r"[\p{Han}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?:'s|'t|'re|'ve|'m|'ll|'d)?"
+            r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+            r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+    for pattern in (kimi, r"[a-c&&[^b]]+", r"[^a-c&&[^b]]+", r"[a[bc]]+", r"[a[^bc]]+", r"[^a[^bc]]+", r"[ab&&bc]+", r"[ab&&bc&&[c-]]+", r"[\W_]+", r"[^\W_]+", r"[\D[a]]+",
+                    r"[\p{L}&&\p{Han}]+", r"[^\p{L}&&[^é]]+", r"[\P{L}&&[^-]]+", r"[\P{L}a]+", r"[[a-b]-]+", r"[a&b]+", r"[a&&&b]+", r"[b&&^b]+", r"[\w&&[^\p{Ll}]]+", r"[a-b&&-b]+",
+                    r"(?<=[a-c&&[^b]])b", r"[\p{L}&&[\p{Lu}[bc]]&&[^A]]{1,2}", r"[^[^[^a]]]+"):
+        case(split(pattern), extra=["编译器compiler模型 1234567", "é e\u0301 漢字かなカナ한글 описание модели", "CamelCaseWords's\r\n  &&^ab]", "\U00031350漢\u00b2²ab\U0001E4F0"])
     case(byte_level | {"use_regex": True})
     case(byte_level | {"add_prefix_space": True})
     case(byte_level | {"add_prefix_space": True, "use_regex": True})

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes runtime/tokenizer/UnicodeAdditions.h: what Oniguruma (in the `tokenizers` package) takes for a member of a general
-category, or of \\w, and Unicode 14 (PCRE2 10.42, Python 3.11) does not. Prints to standard output."""
+category, of a script or of \\w, and Unicode 14 (PCRE2 10.42, Python 3.11) does not. Prints to standard output."""
 import textwrap
 import unicodedata
 from tokenizers import Regex, pre_tokenizers
@@ -32,12 +32,16 @@ for c in code_points:
     old.setdefault(unicodedata.category(chr(c)), set()).add(c)
 added = {name: members(rf"\p{{{name}}}") - old[name] for name in sorted(old) if name not in ("Cn", "Cs")}
 word = set().union(*(s for name, s in old.items() if name[0] in "LM" or name in ("Nd", "Nl", "Pc")))
+# Scripts that pre-tokenizers ask for: members that had no category yet, thus no script.
+for script in ("Arabic", "Cyrillic", "Devanagari", "Greek", "Han", "Hangul", "Hebrew", "Hiragana", "Katakana", "Latin", "Thai"):
+    added["sc:" + script.lower()] = members(rf"\p{{{script}}}") & old["Cn"]
 added["w"] = members(r"\w") - word
 
 print(r"""//===- UnicodeAdditions.h - characters newer than PCRE2's tables --------===//
 //
 // Written by test/tokenizer/make_unicode_additions.py. For each general category: the members that Oniguruma's tables
-// (Unicode 16) have and those of Unicode 14 have not. "w": members of Oniguruma's \w outside L, M, Nd, Nl and Pc.
+// (Unicode 16) have and those of Unicode 14 have not; "sc:han" and others: of scripts. "w": members of Oniguruma's \w
+// outside L, M, Nd, Nl and Pc.
 //
 //===--------------------------------------------------------------------===//
 
