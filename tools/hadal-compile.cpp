@@ -6,8 +6,8 @@
 #include "runtime/FileKind.h"
 #include "passes/target/Compile.h"
 #include "passes/target/CompileCache.h"
+#include "tools/CommandLine.h"
 #include "tools/Help.h"
-#include "tools/NumberWithin.h"
 #include "tools/OutOfMemory.h"
 #include "tools/Progress.h"
 #include "mlir/InitAllDialects.h"
@@ -17,8 +17,6 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/SourceMgr.h"
-
-#include <CLI/CLI.hpp>
 
 #include <limits>
 
@@ -98,32 +96,32 @@ int main(int argc, char **argv) {
   int64_t pageTokens = frontend::defaultPageTokens;
   app.add_option("INPUT", input, "Folder with config.json (deepseek_v3, deepseek_v2, kimi_k2, glm4_moe_lite, youtu), or a .mlir file")->required();
   app.add_option("-o,--output", output, "File to write; text goes to standard output without it, or with -")->type_name("FILE");
-  app.add_option("--mode", mode, "What the module is for")->check(CLI::IsMember({"generate", "train"}))->capture_default_str();
+  app.add_option("--mode", mode, "What the module is for")->check(oneOf({"generate", "train"}))->capture_default_str();
   app.add_option("--cpu", cpu, "Processor to generate code for; native is this machine's")
-      ->type_name("native|x86-64-v3|x86-64-v4|x86-64-v4+amx|aarch64")
+      ->check(oneOf({"native", "x86-64-v3", "x86-64-v4", "x86-64-v4+amx", "aarch64"}))
       ->capture_default_str();
   app.add_option("--emit", emit,
                  "What to write. module: the module file; exe: an executable that carries it; graph: the frontend's IR; "
                  "gradients: the graph of a training module with its gradients; memory: what they keep, as a table; kernels: "
                  "programs and kernels on memrefs; llvm: LLVM IR; asm: assembly; object: the shared object")
-      ->check(CLI::IsMember({"module", "exe", "graph", "gradients", "memory", "kernels", "llvm", "asm", "object"}))
+      ->check(oneOf({"module", "exe", "graph", "gradients", "memory", "kernels", "llvm", "asm", "object"}))
       ->capture_default_str();
-  app.add_option("--page-tokens", pageTokens, "Positions in one page of the latent cache")->check(CLI::Range(1, 65536))->capture_default_str();
+  app.add_option("--page-tokens", pageTokens, "Positions in one page of the latent cache")->check(wholeNumberWithin(1, 65536))->capture_default_str();
   frontend::TrainingOptions training;
   CompileOptions options;
   app.add_option("--products", options.products,
                  "How f32 products with trained weights are computed. fma: chains of fused multiply-adds; tiles: in AMX, as sums "
                  "of bf16 products, no less exact and faster; auto: tiles in a training module where the CPU has them")
-      ->check(CLI::IsMember({"auto", "fma", "tiles"}))
+      ->check(oneOf({"auto", "fma", "tiles"}))
       ->capture_default_str();
   bool noCache = false;
   app.add_flag("--no-cache", noCache,
                "Compile anew, and keep nothing. Without it finished modules are kept, up to HADAL_CACHE_BYTES (2 GiB), in "
                "HADAL_CACHE_DIR (~/.cache/hadal), and compiling the same again takes one from there");
   auto *train = app.add_option_group("Training", "with --mode=train");
-  train->add_option("--seq", training.sequence, "Tokens in one row; must be given")->check(CLI::Range(2, 1 << 24));
-  train->add_option("--micro-batch", training.microBatch, "Rows in one micro-batch")->check(CLI::Range(1, 1 << 20))->capture_default_str();
-  train->add_option("--micro-batches", training.microBatches, "Micro-batches in one step")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  train->add_option("--seq", training.sequence, "Tokens in one row; must be given")->check(wholeNumberWithin(2, 1 << 24));
+  train->add_option("--micro-batch", training.microBatch, "Rows in one micro-batch")->check(wholeNumberWithin(1, 1 << 20))->capture_default_str();
+  train->add_option("--micro-batches", training.microBatches, "Micro-batches in one step")->check(wholeNumberWithin(1, 1 << 20))->capture_default_str();
   train->add_option("--mtp-weight", training.mtpWeight, "Weight of the multi-token prediction loss; 0 leaves its layers out")
       ->check(numberWithin(0, 1e6))
       ->capture_default_str();
@@ -134,19 +132,19 @@ int main(int argc, char **argv) {
       ->check(numberWithin(0, 1e6))
       ->capture_default_str();
   train->add_option("--precision", training.precision, "Element type of products' operands; sums and master weights stay in f32")
-      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->check(oneOf({"fp32", "bf16"}))
       ->capture_default_str();
   train->add_option("--moments", options.moments, "Element type of the optimizer's moments")
-      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->check(oneOf({"fp32", "bf16"}))
       ->capture_default_str();
   train->add_option("--recompute", options.recompute,
                     "Activations that the backward half computes again; report: those of the DeepSeek-V3 report")
-      ->check(CLI::IsMember({"none", "report", "all"}))
+      ->check(oneOf({"none", "report", "all"}))
       ->capture_default_str();
   train->add_flag("--average", options.average, "Keep an exponential moving average of the weights");
   auto *many = app.add_option_group(kRankOptions, "run as mpirun -n PP*EP*DP hadal-run train, or with --mode=generate as "
                                                   "mpirun -n EP hadal-run generate, logits or score");
-  auto positive = CLI::Range(int64_t(1), int64_t(1) << 20);
+  auto positive = wholeNumberWithin(1, int64_t(1) << 20);
   many->add_option("--pp", training.pipelineRanks, "Pipeline ranks: the layers in stages")->check(positive)->capture_default_str();
   many->add_option("--ep", training.expertRanks,
                    "Expert-parallel ranks: each holds a share of every layer's experts, and has micro-batches (or sequences) of its own")
@@ -157,35 +155,30 @@ int main(int argc, char **argv) {
       ->check(positive)
       ->capture_default_str();
   many->add_option("--schedule", training.schedule, "Order of the pipeline's chunks")
-      ->check(CLI::IsMember({"1f1b", "zb1p", "dualpipe", "dualpipev"}))
+      ->check(oneOf({"1f1b", "zb1p", "dualpipe", "dualpipev"}))
       ->capture_default_str();
   many->add_option("--sum-groups", training.sumGroups,
                    "Groups of micro-batches whose gradients are summed apart, then in a tree: equal groups, equal bits on any "
                    "layout (default: as many as there are owners of micro-batches)")
       ->check(positive);
   std::string overlap = "on", reduction = "ordered";
-  many->add_option("--overlap", overlap, "Communicate for one chunk while another computes")->check(CLI::IsMember({"on", "off"}))->capture_default_str();
+  many->add_option("--overlap", overlap, "Communicate for one chunk while another computes")->check(oneOf({"on", "off"}))->capture_default_str();
   many->add_option("--reduction", reduction,
                    "Order of sums over micro-batches and ranks. ordered: equal --sum-groups give equal bits on any layout; fast: "
                    "one chain per rank, then MPI's own reductions, without memory for groups; bits then depend on layout and MPI")
-      ->check(CLI::IsMember({"ordered", "fast"}))
+      ->check(oneOf({"ordered", "fast"}))
       ->capture_default_str();
   many->add_option("--dispatch", training.dispatch,
                    "Element type of rows on their way to experts of other ranks; fp8 is E4M3 with scales. Only with fp32 are sums "
                    "those of one rank")
-      ->check(CLI::IsMember({"fp32", "bf16", "fp8"}))
+      ->check(oneOf({"fp32", "bf16", "fp8"}))
       ->capture_default_str();
-  many->add_option("--combine", training.combine, "Element type of rows on the way back")->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
+  many->add_option("--combine", training.combine, "Element type of rows on the way back")->check(oneOf({"fp32", "bf16"}))->capture_default_str();
   many->add_option("--exchange-capacity", training.exchangeCapacity,
                    "Most rows from one expert-parallel rank to another in an exchange; more are an error (default: any number)")
       ->check(positive);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError &e) {
-    if (e.get_exit_code() == 0)
-      return app.exit(e);
-    return fail(std::string(e.what()) + " (see --help)");
-  }
+  if (std::optional<int> status = parseCommandLine(app, argc, argv, "hadal-compile"))
+    return *status;
   training.overlap = overlap == "on";
   training.fastReduction = reduction == "fast";
   bool text = emit == "graph" || emit == "gradients" || emit == "memory" || emit == "kernels" || emit == "llvm" || emit == "asm";
@@ -250,5 +243,5 @@ int main(int argc, char **argv) {
   options.progress = [&](llvm::StringRef what, uint64_t done, uint64_t total) { progress.show(what, done, total); };
   auto error = compile(*module, options);
   progress.clear();
-  return error ? fail(llvm::toString(std::move(error))) : 0;
+  return error ? fail(llvm::toString(std::move(error))) : finish("hadal-compile", 0);
 }

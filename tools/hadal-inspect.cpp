@@ -7,13 +7,12 @@
 #include "passes/schedule/Drawing.h"
 #include "runtime/File.h"
 #include "tools/inspect/Describe.h"
+#include "tools/CommandLine.h"
 #include "tools/Help.h"
 #include "tools/SchedulePage.h"
 #include "tools/ScheduleOfModule.h"
 #include "tools/inspect/Ranks.h"
 #include "tools/inspect/VerifyRanks.h"
-
-#include <CLI/CLI.hpp>
 
 #include <cstdio>
 
@@ -88,18 +87,14 @@ int main(int argc, char **argv) {
   app.formatter(std::make_shared<HelpFormatter>());
   app.get_help_ptr()->description("Print this help and exit");
   app.set_version_flag("--version", HADAL_VERSION, "Print the version and exit");
-  app.failure_message([](const CLI::App *, const CLI::Error &error) {
-    return std::string("hadal-inspect: ") + error.what() + " (see hadal-inspect --help)\n";
-  });
+  if (std::optional<int> status = parseCommandLine(app, argc, argv, "hadal-inspect"))
+    return *status;
   try {
-    app.parse(argc, argv);
     if (Status status = show(request); !status.ok()) {
       std::fprintf(stderr, "hadal-inspect: %s\n", status.error().message.c_str());
       return 1;
     }
-    return 0;
-  } catch (const CLI::ParseError &error) {
-    return app.exit(error) == 0 ? 0 : 1;
+    return finish("hadal-inspect", 0);
   } catch (const std::exception &error) {
     std::fprintf(stderr, "hadal-inspect: %s\n", error.what());
     return 1;

@@ -4,11 +4,10 @@
 //
 //===--------------------------------------------------------------------===//
 
+#include "tools/CommandLine.h"
 #include "tools/Help.h"
 #include "tools/plan/Command.h"
 #include "tools/plan/Orders.h"
-
-#include <CLI/CLI.hpp>
 
 #include <cstdio>
 
@@ -27,12 +26,12 @@ int main(int argc, char **argv) {
   layout.pp = layout.ep = layout.dp = layout.nodes = 0;
   plan::OrdersRequest orders;
   std::string schedule, html, precision = "fp8", split = "balanced";
-  CLI::Range positive(int64_t(1), int64_t(1) << 24), ranks(int64_t(1), int64_t(1) << 20);
+  CLI::Validator positive = wholeNumberWithin(1, int64_t(1) << 24), ranks = wholeNumberWithin(1, int64_t(1) << 20);
   app.add_option("INPUT", request.input, "Folder with config.json, or a module with ranks");
   app.add_option("--schedule", schedule, "Order of the pipeline's chunks; with INPUT by default dualpipe, or zb1p where pp is odd")
-      ->type_name("1f1b|zb1p|dualpipe|dualpipev");
+      ->check(oneOf({"1f1b", "zb1p", "dualpipe", "dualpipev"}));
   auto *pp = app.add_option("--pp", layout.pp, "Pipeline ranks; with INPUT by default 16")
-                 ->check(CLI::Range(int64_t(0), int64_t(1) << 20));
+                 ->check(wholeNumberWithin(0, int64_t(1) << 20));
   auto *microBatches =
       app.add_option("--micro-batches", orders.microBatches, "Micro-batches of a step (with INPUT: over all ranks)")
           ->check(positive);
@@ -52,17 +51,17 @@ int main(int argc, char **argv) {
       ->excludes(microBatches);
   job->add_option("--split", split,
                   "How layers fall into stages. balanced: equal work, as hadal-compile cuts them; even: equally many layers")
-      ->check(CLI::IsMember({"balanced", "even"}))
+      ->check(oneOf({"balanced", "even"}))
       ->capture_default_str();
   job->add_option("--sequence", layout.sequence, "Tokens of a sequence")->check(positive)->capture_default_str();
   job->add_option("--micro-batch", layout.microBatch, "Sequences of a micro-batch")
       ->check(positive)
       ->capture_default_str();
   job->add_option("--precision", precision, "What products are computed in")
-      ->check(CLI::IsMember({"fp8", "bf16"}))
+      ->check(oneOf({"fp8", "bf16"}))
       ->capture_default_str();
   job->add_option("--compare", request.compare, "Print a table of plans")
-      ->check(CLI::IsMember({"schedules", "layouts"}));
+      ->check(oneOf({"schedules", "layouts"}));
   job->add_flag("--json", request.json, "Print one line of JSON");
   job->add_option("--trace", request.trace, "Write the simulated step as a Perfetto trace");
 
@@ -75,11 +74,9 @@ int main(int argc, char **argv) {
   app.formatter(std::make_shared<HelpFormatter>());
   app.get_help_ptr()->description("Print this help and exit");
   app.set_version_flag("--version", HADAL_VERSION, "Print the version and exit");
-  app.failure_message([](const CLI::App *, const CLI::Error &error) {
-    return std::string("hadal-plan: ") + error.what() + " (see hadal-plan --help)\n";
-  });
+  if (std::optional<int> status = parseCommandLine(app, argc, argv, "hadal-plan"))
+    return *status;
   try {
-    app.parse(argc, argv);
     Status status = [&]() -> Status {
       // What the other mode has is refused, not ignored.
       for (auto *option : (request.input.empty() ? job : alone)->get_options())
@@ -111,9 +108,7 @@ int main(int argc, char **argv) {
       std::fprintf(stderr, "hadal-plan: %s\n", status.error().message.c_str());
       return 1;
     }
-    return 0;
-  } catch (const CLI::ParseError &error) {
-    return app.exit(error) == 0 ? 0 : 1;
+    return finish("hadal-plan", 0);
   } catch (const std::exception &error) {
     std::fprintf(stderr, "hadal-plan: %s\n", error.what());
     return 1;

@@ -6,12 +6,10 @@
 //===--------------------------------------------------------------------===//
 
 #include "runtime/comm/MpiComm.h"
+#include "tools/CommandLine.h"
 #include "tools/Help.h"
-#include "tools/NumberWithin.h"
 #include "tools/run/Commands.h"
 #include "tools/run/StopSignal.h"
-
-#include <CLI/CLI.hpp>
 
 #include <cstdio>
 #include <filesystem>
@@ -94,7 +92,7 @@ void addCommon(CLI::App &command, SessionOptions &options, bool carriesModule, b
   if (wantsWeights)
     weights->required();
   command.add_option("--threads", options.threads, "Worker threads (default: all CPUs this process may use)")
-      ->check(CLI::Range(1, 1024));
+      ->check(wholeNumberWithin(1, 1024));
   command.add_option("--trace", options.trace, "Write a timeline of all launches (Chrome/Perfetto JSON)");
   command
       .add_option_function<std::string>(
@@ -112,14 +110,14 @@ void addJob(CLI::App &command, JobOptions &options) {
       ->capture_default_str();
   command.add_option("--link-delay-us", options.linkDelayUs, "Microseconds that every message between ranks is held back, for measurements")
       ->group(kRankOptions)
-      ->check(CLI::Range(int64_t(0), int64_t(1) << 30));
+      ->check(wholeNumberWithin(0, int64_t(1) << 30));
 }
 
 void addMicroBatches(CLI::App &command, int64_t &microBatches) {
   command.add_option("--micro-batches", microBatches,
                      "Batches that a rank's rows are split into; of 2, one computes while the other waits for experts")
       ->group(kRankOptions)
-      ->check(CLI::Range(1, 2))
+      ->check(wholeNumberWithin(1, 2))
       ->capture_default_str();
 }
 
@@ -134,13 +132,13 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
   source->add_option("--input", options.input, "Safetensors file with input_ids [B, T]");
   GenerationOptions &generation = options.generation;
   command->add_option("--max-new-tokens", generation.maxNewTokens, "Most tokens to generate for a row")
-      ->check(CLI::Range(int64_t(1), int64_t(1) << 31))
+      ->check(wholeNumberWithin(1, int64_t(1) << 31))
       ->capture_default_str();
   command->add_option("--temperature", generation.sampling.temperature, "0 takes the likeliest token")
       ->check(numberWithin(0.0, 1e6))
       ->capture_default_str();
   command->add_option("--top-k", generation.sampling.topK, "Draw from so many likeliest tokens; 0: from all")
-      ->check(CLI::Range(0, 1 << 30))
+      ->check(wholeNumberWithin(0, 1 << 30))
       ->capture_default_str();
   command->add_option("--min-p", generation.sampling.minP, "Draw from tokens at least so many times as likely as the likeliest")
       ->check(numberWithin(0.0, 1.0))
@@ -148,7 +146,7 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command->add_option("--top-p", generation.sampling.topP, "Draw from the likeliest tokens that reach this probability")
       ->check(numberWithin(1e-6, 1.0))
       ->capture_default_str();
-  command->add_option("--seed", generation.seed, "Row i draws with seed + i")->capture_default_str();
+  command->add_option("--seed", generation.seed, "Row i draws with seed + i")->check(seedNumber())->capture_default_str();
   command->add_flag("--ignore-eos", generation.ignoreEos, "Go on behind an end-of-sequence token");
   command->add_option("--stats", options.stats, "Write the run's figures as a line of JSON (- for stderr)");
   addJob(*command, options.job);
@@ -206,27 +204,27 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
                   "  mpirun -n 8 hadal-run train t8.hadal --init-seed 1 --data train.txt --tokenizer model --steps 1000");
   TrainOptions &options = chosen.train;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/false);
-  command->add_option("--init-seed", options.initSeed, "Draw the first weights from this seed, instead of --weights");
+  command->add_option("--init-seed", options.initSeed, "Draw the first weights from this seed, instead of --weights")->check(seedNumber());
   auto *source = command->add_option_group("data")->require_option(1);
   source->add_option("--data", options.data, "Text files, a document each; *.jsonl files, a document in \"text\" of each line; folders, for their *.txt and *.jsonl; patterns such as "
                      "'texts/*.txt'; each file is taken once");
   source->add_option("--input", options.input, "Safetensors file with input_ids [B, T]: the rows of every step");
   command->add_option("--tokenizer", options.tokenizer, "Folder with tokenizer.json (default: that of the weights)");
   command->add_option("--token-cache", options.tokenCache, "Folder for tokenized data (default: ~/.cache/hadal)");
-  command->add_option("--data-seed", options.dataSeed, "Order of the data (default 0)");
+  command->add_option("--data-seed", options.dataSeed, "Order of the data (default 0)")->check(seedNumber());
   command->add_flag("--mask-documents", options.maskDocuments, "Documents packed into one row do not see each other");
   command->add_option("--fim-rate", options.fimRate, "Share of documents to fill the middle in of")->check(numberWithin(0.0, 1.0));
 
   OptimizerSettings &optimizer = options.optimizer;
-  auto count = CLI::Range(int64_t(0), int64_t(1) << 40);
+  auto count = wholeNumberWithin(0, int64_t(1) << 40);
   command->add_option("--steps", optimizer.totalSteps, "Steps in all, those before --resume included")
       ->required()
-      ->check(CLI::Range(int64_t(1), int64_t(1) << 40));
+      ->check(wholeNumberWithin(1, int64_t(1) << 40));
   command->add_option("--lr", optimizer.rate, "Learning rate")->check(numberWithin(0.0, 1e30))->capture_default_str();
   command->add_option("--schedule", optimizer.schedule,
                       "constant; cosine: down to --final-lr; wsd: constant, then in a line to --final-lr; report: DeepSeek-V3's, constant, cosine to "
                       "--final-lr, that rate, --last-lr")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, Schedule>{
+      ->transform(oneOf<Schedule>({
           {"constant", Schedule::Constant}, {"cosine", Schedule::Cosine}, {"report", Schedule::Report}, {"wsd", Schedule::Wsd}}))
       ->default_str("constant");
   command->add_option("--warmup", optimizer.warmupSteps, "Steps over which the rate rises from 0")->check(count)->capture_default_str();
@@ -258,7 +256,7 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command->add_option("--keep", options.keep, "Checkpoints to keep, the newest (default: all)")->check(count);
   command->add_option("--checkpoint-dtype", options.checkpointDtype,
                       "Of the weights in checkpoints: float32; bfloat16: half as large, for serving (a run goes on bit for bit all the same)")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, ElementType>{
+      ->transform(oneOf<ElementType>({
           {"float32", ElementType::F32}, {"f32", ElementType::F32}, {"bfloat16", ElementType::BF16}, {"bf16", ElementType::BF16}}))
       ->default_str("float32");
   command->add_option("--resume", options.resume, "Go on from the newest checkpoint in this folder, or from this checkpoint");
@@ -299,9 +297,6 @@ int runMain(int argc, char **argv, const std::string &program) {
   app.get_help_ptr()->description("Print this help and exit");
   app.set_version_flag("--version", HADAL_VERSION, "Print the version and exit");
   app.require_subcommand(1);
-  app.failure_message([&](const CLI::App *, const CLI::Error &error) {
-    return program + ": " + error.what() + " (see " + program + " --help)\n";
-  });
   Chosen chosen;
   chosen.generate.start = chosen.train.start = std::chrono::steady_clock::now();
   addGenerate(app, chosen, carriesModule);
@@ -312,15 +307,11 @@ int runMain(int argc, char **argv, const std::string &program) {
   addCall(app, chosen, carriesModule);
   app.set_config("--config")->group(""); // each command lists its own
   app.config_formatter(std::make_shared<CommandConfig>(app));
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError &error) {
-    if (Launch::ofThisProcess().rank != 0) // all ranks have the same words, the first says what is wrong with them
-      return error.get_exit_code() == 0 ? 0 : 1;
-    return app.exit(error) == 0 ? 0 : 1;
-  }
+  // All ranks have the same words; the first says what is wrong with them.
+  if (std::optional<int> status = parseCommandLine(app, argc, argv, program, /*silent=*/Launch::ofThisProcess().rank != 0))
+    return *status;
   Status status = chosen.command(std::move(*carried));
-  return status.ok() ? StopSignal::exitStatus() : fail(status.error().message);
+  return status.ok() ? finish(program, StopSignal::exitStatus()) : fail(status.error().message);
 }
 
 } // namespace

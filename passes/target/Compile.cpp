@@ -19,6 +19,8 @@
 #include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/Triple.h"
 
+#include <cstdio>
+
 using namespace mlir;
 using namespace hadal;
 
@@ -28,12 +30,7 @@ static llvm::Error toError(Status status) {
 
 static llvm::Error writeText(const std::string &text, const std::string &path) {
   if (path.empty()) {
-    llvm::outs() << text;
-    llvm::outs().flush();
-    if (std::error_code code = llvm::outs().error()) {
-      llvm::outs().clear_error();
-      return llvm::createStringError("standard output: " + code.message());
-    }
+    std::fwrite(text.data(), 1, text.size(), stdout); // the tool looks at its end whether all could be written
     return llvm::Error::success();
   }
   return toError(writeFile(path, {reinterpret_cast<const std::byte *>(text.data()), text.size()}));
