@@ -3,6 +3,7 @@
 #include "frontend/Parameters.h"
 
 #include "runtime/File.h"
+#include "runtime/GenerationConfig.h"
 #include "runtime/Safetensors.h"
 #include "runtime/TensorNames.h"
 
@@ -367,6 +368,11 @@ Expected<ModelDescription> readModelDescription(StringRef folder, int64_t mtpDep
   Expected<ModelConfig> config = parseModelConfig(text.value(), path);
   if (!config)
     return config.takeError();
+  Result<std::optional<std::vector<int64_t>>> eos = eosOfGenerationConfig(folder.str(), config->vocabSize);
+  if (!eos.ok())
+    return failure(eos.error().message);
+  if (*eos)
+    config->eosTokenIds.assign((*eos)->begin(), (*eos)->end());
   if (!holdsSafetensors(folder)) {
     Expected<ModelDescription> model = describeModel(std::move(*config));
     if (model)

@@ -17,7 +17,12 @@ static double secondsSince(Clock::time_point start) {
 
 Generation::Generation(const fb::Model &model, Executor &executor, const GenerationOptions &options, std::vector<Batch> batches,
                        TokenChooser chooser)
-    : model(model), executor(executor), options(options), batches(std::move(batches)), chooser(std::move(chooser)) {}
+    : model(model), executor(executor), options(options), batches(std::move(batches)), chooser(std::move(chooser)) {
+  if (options.eosTokens)
+    eosTokens = *options.eosTokens;
+  else if (auto *ids = model.eos_token_ids())
+    eosTokens.assign(ids->begin(), ids->end());
+}
 
 Result<std::unique_ptr<Generation>> Generation::create(Executor &executor, const GenerationOptions &options) {
   const fb::Model *model = HADAL_TRY(inferenceModelOf(executor.module()));
@@ -170,14 +175,17 @@ Status Generation::choose(std::span<Sequence> rows, const TensorView &logits,
   for (size_t row = 0; row < rows.size(); ++row) {
     Sequence &sequence = rows[row];
     sequence.lastToken = chosen[row];
-    auto *eosIds = model.eos_token_ids();
-    bool isEos = eosIds && std::find(eosIds->begin(), eosIds->end(), chosen[row]) != eosIds->end();
-    take({sequence.number, sequence.generated, chosen[row], isEos, all.subspan(row * vocabulary, vocabulary)});
+    auto isIn = [&](const std::vector<int64_t> &ids) { return std::find(ids.begin(), ids.end(), chosen[row]) != ids.end(); };
+    GeneratedToken token{sequence.number, sequence.generated,          chosen[row],
+                         isIn(eosTokens), isIn(options.stopTokens), all.subspan(row * vocabulary, vocabulary)};
+    take(token);
     ++sequence.generated;
     bool isFull = sequence.positions >= model.max_positions();
-    sequence.ended = (isEos && !options.ignoreEos) || sequence.generated >= options.maxNewTokens || isFull;
-    if (isFull && !isEos && sequence.generated < options.maxNewTokens)
+    sequence.ended = (token.isEos && !options.ignoreEos) || token.isStop || sequence.generated >= options.maxNewTokens ||
+                     (options.endsAt && options.endsAt(token));
+    if (isFull && !sequence.ended && !token.isEos)
       ++counts.stoppedByPositions;
+    sequence.ended |= isFull;
   }
   return {};
 }

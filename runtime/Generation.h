@@ -16,14 +16,29 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 namespace hadal {
 
+/// A token as it comes. `logits` [V] are those it was chosen from, valid during the call.
+struct GeneratedToken {
+  int64_t sequence; ///< firstSequence and up, in the order of add()
+  int64_t index;    ///< 0 for the first new token
+  int32_t token;
+  bool isEos;  ///< ends a text, though not here with ignoreEos
+  bool isStop; ///< one of stopTokens
+  std::span<const float> logits;
+};
+
 struct GenerationOptions {
   int64_t maxNewTokens = 128;
   bool ignoreEos = false;
+  std::optional<std::vector<int64_t>> eosTokens; ///< the end-of-sequence tokens; empty: the module's
+  std::vector<int64_t> stopTokens;               ///< these end a row, too, with ignoreEos as well
+  /// Asked after each token whether its sequence ends there all the same. Empty: no.
+  std::function<bool(const GeneratedToken &)> endsAt;
   SamplingOptions sampling;
   uint64_t seed = 0;         ///< sequence i draws with seed + i
   int64_t maxSequences = 64; ///< under way at the same time
@@ -33,15 +48,6 @@ struct GenerationOptions {
   /// Over ranks: whether any rank has something to run, given whether this one has. All ranks ask at the same points, and those that have
   /// nothing run along on no sequences. Empty: one rank.
   std::function<Result<bool>(bool)> anyRank;
-};
-
-/// A token as it comes. `logits` [V] are those it was chosen from, valid during the call.
-struct GeneratedToken {
-  int64_t sequence; ///< firstSequence and up, in the order of add()
-  int64_t index;    ///< 0 for the first new token
-  int32_t token;
-  bool isEos;
-  std::span<const float> logits;
 };
 
 struct GenerationStatistics {
@@ -63,7 +69,8 @@ public:
   /// Adds a sequence and returns its number. Errors as checkSequence.
   Result<int64_t> add(std::vector<int32_t> prompt);
 
-  /// Runs until every sequence has ended: by an end-of-sequence token, maxNewTokens, or the model's last position.
+  /// Runs until every sequence has ended: by an end-of-sequence or stop token, endsAt, maxNewTokens, or the model's last
+  /// position.
   Status run(const std::function<void(const GeneratedToken &)> &take);
 
   const GenerationStatistics &statistics() const { return counts; }
@@ -101,6 +108,7 @@ private:
   const fb::Model &model;
   Executor &executor;
   GenerationOptions options;
+  std::vector<int64_t> eosTokens;
   std::vector<Batch> batches;
   TokenChooser chooser;
   PageAllocator pages;

@@ -2,6 +2,8 @@
 
 #include "runtime/PackedBatch.h"
 
+#include <utility>
+
 using namespace hadal;
 
 void PackedBatch::clear(int64_t first) {
@@ -9,7 +11,7 @@ void PackedBatch::clear(int64_t first) {
   firstSlot = first;
 }
 
-template <typename SlotOf> void PackedBatch::add(std::span<const int32_t> tokens, LogitRows rows, SlotOf slotOf) {
+template <typename SlotOf> void PackedBatch::addTokens(std::span<const int32_t> tokens, int32_t from, int32_t to, SlotOf slotOf) {
   int32_t first = offsets.back(), length = static_cast<int32_t>(tokens.size());
   for (int32_t position = 0; position < length; ++position) {
     tokenIds.push_back(tokens[position]);
@@ -18,19 +20,30 @@ template <typename SlotOf> void PackedBatch::add(std::span<const int32_t> tokens
     attended += position + 1;
   }
   offsets.push_back(first + length);
-  int32_t from = rows == LogitRows::Last ? length - 1 : 0, to = rows == LogitRows::AllButLast ? length - 1 : length;
   for (int32_t row = from; row < to; ++row)
     logitRowIds.push_back(first + row);
 }
 
+/// The rows [first, second) of a sequence of `length` tokens.
+static std::pair<int32_t, int32_t> rangeOf(LogitRows rows, size_t length) {
+  int32_t all = static_cast<int32_t>(length);
+  return {rows == LogitRows::Last ? all - 1 : 0, rows == LogitRows::AllButLast ? all - 1 : all};
+}
+
 void PackedBatch::add(std::span<const int32_t> tokens, std::span<const int32_t> pages, int64_t pageTokens,
                       LogitRows rows) {
-  add(tokens, rows,
-      [&](int32_t position) { return pages[position / pageTokens] * pageTokens + position % pageTokens; });
+  auto [from, to] = rangeOf(rows, tokens.size());
+  addTokens(tokens, from, to,
+            [&](int32_t position) { return pages[position / pageTokens] * pageTokens + position % pageTokens; });
 }
 
 void PackedBatch::add(std::span<const int32_t> tokens, LogitRows rows) {
-  add(tokens, rows, [first = firstSlot + this->tokens()](int32_t position) { return first + position; });
+  auto [from, to] = rangeOf(rows, tokens.size());
+  add(tokens, from, to);
+}
+
+void PackedBatch::add(std::span<const int32_t> tokens, int32_t from, int32_t to) {
+  addTokens(tokens, from, to, [first = firstSlot + this->tokens()](int32_t position) { return first + position; });
 }
 
 Status PackedBatch::bind(ProgramRun &run) const {

@@ -31,6 +31,9 @@ public:
   /// Adds a sequence that takes the next slots in order.
   void add(std::span<const int32_t> tokens, LogitRows rows);
 
+  /// The same; the logits of its rows [from, to) are wanted.
+  void add(std::span<const int32_t> tokens, int32_t from, int32_t to);
+
   int64_t tokens() const { return static_cast<int64_t>(tokenIds.size()); }
   int64_t sequences() const { return static_cast<int64_t>(offsets.size()) - 1; }
   int64_t logitRows() const { return static_cast<int64_t>(logitRowIds.size()); }
@@ -39,7 +42,7 @@ public:
   Status bind(ProgramRun &run) const;
 
 private:
-  template <typename SlotOf> void add(std::span<const int32_t> tokens, LogitRows rows, SlotOf slotOf);
+  template <typename SlotOf> void addTokens(std::span<const int32_t> tokens, int32_t from, int32_t to, SlotOf slotOf);
 
   std::vector<int32_t> tokenIds, positions, slots, logitRowIds, offsets = {0};
   int64_t firstSlot = 0;

@@ -7,18 +7,34 @@
 #include "runtime/parallel/RowShare.h"
 
 #include <functional>
+#include <optional>
 #include <span>
+#include <vector>
 
 namespace hadal {
 
-/// Windows do not overlap; in each the tokens from the second on are scored given those before them.
-inline constexpr int64_t scoreWindowTokens = 129;
+struct ScoringOptions {
+  int64_t window = 129; ///< tokens of the text in a window, which sees nothing before them
+  /// Tokens from one window's first to the next one's. A window scores what those before it have not, and the last one ends
+  /// with the text. 0: windows do not overlap, and a shorter rest after the last is left out, unless it is all there is.
+  int64_t stride = 0;
+  std::optional<int32_t> bos; ///< stands in front of each window, which then scores its first token, too
+};
 
 struct Score {
   double meanNll = 0; ///< mean negative log-likelihood of a scored token, in nats
   int64_t tokens = 0; ///< scored
   int64_t windows = 0;
+  int64_t rest = 0; ///< tokens after the last window, left out
 };
+
+/// Tokens [begin, end) of a text, of which [scored, end) are scored, given those before them and BOS.
+struct ScoreWindow {
+  int64_t begin, end, scored;
+};
+
+/// The windows of a text of `tokens` tokens, each with something to score.
+std::vector<ScoreWindow> scoreWindows(int64_t tokens, const ScoringOptions &options);
 
 /// Windows over ranks.
 struct ScoringRanks {
@@ -30,11 +46,11 @@ struct ScoringRanks {
 };
 
 /// The errors of scoreTokens that its input alone may have.
-Status checkScoring(const Module &module, std::span<const int32_t> tokens);
+Status checkScoring(const Module &module, std::span<const int32_t> tokens, const ScoringOptions &options = {});
 
-/// Cuts `tokens` into windows, drops a shorter rest, and scores them with the programs prefill and nll. InvalidArgument
-/// where there is not one whole window. `progress` is called with windows done and in all.
-Result<Score> scoreTokens(Executor &executor, std::span<const int32_t> tokens,
+/// Cuts `tokens` into windows and scores them with the programs prefill and nll. InvalidArgument where there is nothing to
+/// score. `progress` is called with windows done and in all.
+Result<Score> scoreTokens(Executor &executor, std::span<const int32_t> tokens, const ScoringOptions &options = {},
                           const std::function<void(int64_t, int64_t)> &progress = {}, const ScoringRanks &ranks = {});
 
 } // namespace hadal

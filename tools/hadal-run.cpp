@@ -129,7 +129,9 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
   auto *source = command->add_option_group("prompt")->require_option(1);
   source->add_option("--prompt", options.prompt, "Text to continue; the continuation goes to stdout as it comes");
-  source->add_option("--input", options.input, "Safetensors file with input_ids [B, T]");
+  source->add_option("--prompt-file", options.promptFile,
+                     "A prompt on each line; the continuations go to stdout in order, each on a line (\\n for its line breaks)");
+  source->add_option("--input", options.input, "Safetensors file with input_ids [B, T]; attention_mask [B, T] or lengths [B] leave padding out");
   GenerationOptions &generation = options.generation;
   command->add_option("--max-new-tokens", generation.maxNewTokens, "Most tokens to generate for a row")
       ->check(wholeNumberWithin(1, int64_t(1) << 31))
@@ -147,7 +149,14 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
       ->check(numberWithin(1e-6, 1.0))
       ->capture_default_str();
   command->add_option("--seed", generation.seed, "Row i draws with seed + i")->check(seedNumber())->capture_default_str();
-  command->add_flag("--ignore-eos", generation.ignoreEos, "Go on behind an end-of-sequence token");
+  command->add_flag("--ignore-eos", generation.ignoreEos,
+                    "Go on after an end-of-sequence token (those of generation_config.json, else of config.json, beside the weights)");
+  command->add_option("--stop-token", generation.stopTokens, "A token id that ends a row, too (any number)")
+      ->check(wholeNumberWithin(0, INT32_MAX))
+      ->allow_extra_args(false);
+  command->add_option("--stop", options.stopTexts, "A text that ends a row, and is cut off what is printed (any number)")
+      ->check([](const std::string &text) { return text.empty() ? "wants a text" : ""; })
+      ->allow_extra_args(false);
   command->add_option("--stats", options.stats, "Write the run's figures as a line of JSON (- for stderr)");
   addJob(*command, options.job);
   addMicroBatches(*command, generation.microBatches);
@@ -161,7 +170,8 @@ void addLogits(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command->footer("  hadal-run logits m.hadal --weights model --input rows.safetensors -o logits.safetensors");
   LogitsCommandOptions &options = chosen.logits;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
-  command->add_option("--input", options.input, "Safetensors file with input_ids [B, T]")->required();
+  command->add_option("--input", options.input, "Safetensors file with input_ids [B, T]; attention_mask [B, T] or lengths [B] leave padding out")
+      ->required();
   command->add_flag("--dump", options.dump, "Also write hidden states, expert choices and the latent cache");
   command->add_option("--routes", options.routes,
                       "Take the choices of experts from router.k.topk_ids of a safetensors file");
@@ -178,6 +188,15 @@ void addScore(CLI::App &app, Chosen &chosen, bool carriesModule) {
   ScoreOptions &options = chosen.score;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
   command->add_option("--text", options.text, "Text file")->required();
+  command->add_option("--window", options.scoring.window, "Tokens of a window, which sees nothing of those before it")
+      ->check(wholeNumberWithin(2, int64_t(1) << 31))
+      ->capture_default_str();
+  command->add_option("--stride", options.scoring.stride,
+                      "Tokens from one window to the next, which scores what those before it have not, to the text's end (default: windows do "
+                      "not overlap, and a rest after the last is left out)")
+      ->check(wholeNumberWithin(1, int64_t(1) << 31));
+  command->add_flag("--bos", options.withBos, "Put the beginning-of-sequence token in front of each window, which then scores its first token, too");
+  command->add_flag("--json", options.json, "Print one line of JSON");
   addJob(*command, options.job);
   addMicroBatches(*command, options.microBatches);
   command->callback(

@@ -1,10 +1,13 @@
 //===- DriversTest.cpp - generation, logits and scores over FakeModel ---===//
 
 #include "runtime/Generation.h"
+#include "runtime/GenerationConfig.h"
 #include "runtime/Logits.h"
 #include "runtime/PageAllocator.h"
 #include "runtime/Scoring.h"
+#include "runtime/StopText.h"
 #include "runtime/device/CpuDevice.h"
+#include "runtime/File.h"
 #include "test/tools/FakeModel.h"
 
 #include <gtest/gtest.h>
@@ -118,6 +121,82 @@ TEST_F(Drivers, EndOfSequence) {
   EXPECT_EQ(generate({prompt}, options)[0], expectedTokens(prompt, 5, true));
 }
 
+// Other end-of-sequence tokens than the module's, stop tokens, and whatever the driver says end a row.
+TEST_F(Drivers, StopTokens) {
+  std::vector<int32_t> prompt = {65, 66}, all = expectedTokens(prompt, 30, true);
+  auto upTo = [&](size_t count) { return std::vector<int32_t>(all.begin(), all.begin() + count); };
+  auto first = [&](int32_t token) { return static_cast<size_t>(std::find(all.begin(), all.end(), token) - all.begin()) + 1; };
+  GenerationOptions options;
+  options.maxNewTokens = 30;
+  options.ignoreEos = true;
+  options.stopTokens = {all[12], all[7]};
+  EXPECT_EQ(generate({prompt}, options)[0], upTo(std::min(first(all[12]), first(all[7]))));
+  options.stopTokens.clear();
+  options.endsAt = [](const GeneratedToken &token) { return token.index == 4; };
+  EXPECT_EQ(generate({prompt, {1}}, options)[0], upTo(5));
+
+  auto lengthWith = [&](std::vector<int64_t> eos) {
+    GenerationOptions other;
+    other.maxNewTokens = 30;
+    other.eosTokens = std::move(eos);
+    auto generation = Generation::create(*executor, other);
+    EXPECT_TRUE(generation.ok() && (*generation)->add(prompt).ok());
+    size_t count = 0;
+    EXPECT_TRUE((*generation)->run([&](const GeneratedToken &) { ++count; }).ok());
+    return count;
+  };
+  EXPECT_EQ(lengthWith({all[9]}), first(all[9]));
+  EXPECT_EQ(lengthWith({}), 30u);
+}
+
+// A stop text ends a text, also across the borders of its pieces; what may begin one is held back until it cannot.
+TEST(StopText, CutsAcrossPieces) {
+  auto shown = [](std::vector<std::string> stops, const std::vector<std::string> &pieces) {
+    StopText text(std::move(stops));
+    std::string out;
+    for (const std::string &piece : pieces)
+      out += text.push(piece) + "|";
+    return out + text.finish() + (text.found() ? "." : "");
+  };
+  EXPECT_EQ(shown({}, {"a", "b"}), "a|b|");
+  EXPECT_EQ(shown({"END"}, {"aEN", "D b", "c"}), "a|||.");
+  EXPECT_EQ(shown({"END"}, {"aE", "N", "x"}), "a||ENx|");
+  EXPECT_EQ(shown({"END"}, {"aE", "N"}), "a||EN");
+  EXPECT_EQ(shown({"aab"}, {"aa", "ab"}), "|a|.");
+  EXPECT_EQ(shown({"xyz", "y"}, {"ax", "yz"}), "a|x|.");
+  EXPECT_EQ(shown({"b", "ab"}, {"ab"}), "|.");
+  StopText text({"<s>x"});
+  EXPECT_EQ(text.push("a<") + text.push("<s>", false), "a<");
+  EXPECT_EQ(text.push("y"), "y");
+  EXPECT_EQ(text.push("<s>", false) + text.push("x"), "");
+  EXPECT_TRUE(text.found());
+}
+
+// generation_config.json goes before config.json; a number and a list are alike.
+TEST(GenerationConfig, EosOfFolder) {
+  std::string folder = testing::TempDir() + "hadal-eos-" + std::to_string(getpid());
+  std::filesystem::create_directories(folder);
+  auto write = [&](const char *name, const std::string &text) { EXPECT_TRUE(writeFile(folder + "/" + name, std::as_bytes(std::span(text))).ok()); };
+  using Ids = std::optional<std::vector<int64_t>>;
+  EXPECT_EQ(*eosOfFolder(folder, 100), Ids());
+  write("config.json", R"({"eos_token_id": 1})");
+  EXPECT_EQ(*eosOfFolder(folder, 100), Ids({1}));
+  write("generation_config.json", R"({"eos_token_id": null})");
+  EXPECT_EQ(*eosOfFolder(folder, 100), Ids({1}));
+  write("generation_config.json", R"({"eos_token_id": [7, 3]})");
+  EXPECT_EQ(*eosOfFolder(folder, 100), Ids({7, 3}));
+  write("generation_config.json", R"({"eos_token_id": 61})");
+  EXPECT_EQ(*eosOfFolder(folder, 100), Ids({61}));
+  write("config.json", R"({"text_config": {"eos_token_id": 5}})");
+  std::filesystem::remove(folder + "/generation_config.json");
+  EXPECT_EQ(*eosOfFolder(folder, 100), Ids({5}));
+  for (const char *wrong : {R"({"eos_token_id": 100})", R"({"eos_token_id": [1, "2"]})", R"({"eos_token_id": -1})", R"({"eos_token_id": 1.5})", "[]", "{"}) {
+    write("generation_config.json", wrong);
+    EXPECT_NE(eosOfFolder(folder, 100).error().message.find("generation_config.json: "), std::string::npos) << wrong;
+  }
+  std::filesystem::remove_all(folder);
+}
+
 // A row stops where the model has no more positions; the last token needs none.
 TEST_F(Drivers, LastPosition) {
   std::vector<int32_t> prompt(fake::maxPositions - 2, 65);
@@ -201,6 +280,38 @@ TEST_F(Drivers, Logits) {
                                              "router.0.topk_weights"}));
 }
 
+// Rows of different lengths, anywhere in their columns, give what each gives alone; elsewhere results are 0.
+TEST_F(Drivers, PaddedLogits) {
+  Rows rows = randomPrompts(60, 30, 8);
+  LogitsOptions options{.dump = true};
+  options.width = 40;
+  for (size_t row = 0; row < rows.size(); ++row)
+    options.begins.push_back(static_cast<int64_t>(row % 11));
+  auto results = computeLogits(*executor, rows, options);
+  ASSERT_TRUE(results.ok()) << results.error().message;
+  for (auto &[name, tensor] : *results) {
+    if (name == "router.0.topk_ids") {
+      ASSERT_EQ(tensor.shape(), (Shape{60 * 40, 2}));
+      EXPECT_EQ(tensor.as<int32_t>()[(17 * 40 + 17 % 11) * 2], rows[17][0] % 3);
+    }
+    if (name != "logits")
+      continue;
+    ASSERT_EQ(tensor.shape(), (Shape{60, 40, fake::vocabulary}));
+    for (size_t row = 0; row < rows.size(); ++row) {
+      auto alone = computeLogits(*executor, {rows[row]}, {});
+      ASSERT_TRUE(alone.ok());
+      std::span<const float> wanted = std::as_const((*alone)[0].second).as<float>(), got = std::as_const(tensor).as<float>();
+      std::span<const float> mine = got.subspan(row * 40 * fake::vocabulary, 40 * fake::vocabulary);
+      size_t first = static_cast<size_t>(options.begins[row] * fake::vocabulary);
+      EXPECT_TRUE(std::equal(wanted.begin(), wanted.end(), mine.begin() + first)) << "row " << row;
+      EXPECT_TRUE(std::all_of(mine.begin(), mine.begin() + first, [](float value) { return value == 0; }));
+      EXPECT_TRUE(std::all_of(mine.begin() + first + wanted.size(), mine.end(), [](float value) { return value == 0; }));
+    }
+  }
+  options.width = 30;
+  EXPECT_FALSE(computeLogits(*executor, rows, options).ok());
+}
+
 // The score is the mean over the later tokens of whole windows.
 TEST_F(Drivers, Score) {
   std::mt19937 random(5);
@@ -218,7 +329,62 @@ TEST_F(Drivers, Score) {
   EXPECT_EQ(score->tokens, 40 * 128);
   EXPECT_EQ(score->windows, 40);
   EXPECT_DOUBLE_EQ(score->meanNll, sum / (40 * 128));
-  EXPECT_FALSE(scoreTokens(*executor, std::span(tokens).first(128)).ok());
+  EXPECT_EQ(score->rest, 100);
+}
+
+/// What the later tokens of `text` cost, from `scored` on, given those before them and `bos`.
+static double costOf(std::span<const int32_t> text, int64_t scored, std::optional<int32_t> bos = {}) {
+  std::vector<int32_t> seen;
+  if (bos)
+    seen.push_back(*bos);
+  double sum = 0;
+  for (int64_t t = 0; t < static_cast<int64_t>(text.size()); ++t) {
+    if (t >= scored)
+      sum += static_cast<double>((text[t] - fake::nextOf(seen) + fake::vocabulary) % fake::vocabulary);
+    seen.push_back(text[t]);
+  }
+  return sum;
+}
+
+// A text shorter than a window is one; with a stride windows overlap and each token is scored once; BOS lets a window's
+// first token be scored.
+TEST_F(Drivers, ScoreWindows) {
+  std::vector<int32_t> tokens = randomPrompts(1, 1, 6)[0];
+  for (std::mt19937 random(7); tokens.size() < 47;)
+    tokens.push_back(static_cast<int32_t>(random() % 256));
+  std::span<const int32_t> text(tokens);
+  auto scored = [&](const ScoringOptions &options) {
+    auto score = scoreTokens(*executor, tokens, options);
+    EXPECT_TRUE(score.ok()) << score.error().message;
+    return *score;
+  };
+  Score whole = scored({});
+  EXPECT_EQ(whole.tokens, 46);
+  EXPECT_EQ(whole.windows, 1);
+  EXPECT_EQ(whole.rest, 0);
+  EXPECT_DOUBLE_EQ(whole.meanNll, costOf(text, 1) / 46);
+
+  Score cut = scored({.window = 20, .stride = 0, .bos = {}});
+  EXPECT_EQ(cut.tokens, 38);
+  EXPECT_EQ(cut.rest, 7);
+  EXPECT_DOUBLE_EQ(cut.meanNll, (costOf(text.subspan(0, 20), 1) + costOf(text.subspan(20, 20), 1)) / 38);
+
+  Score slid = scored({.window = 20, .stride = 10, .bos = {}});
+  EXPECT_EQ(slid.tokens, 46);
+  EXPECT_EQ(slid.windows, 4);
+  EXPECT_DOUBLE_EQ(slid.meanNll, (costOf(text.subspan(0, 20), 1) + costOf(text.subspan(10, 20), 10) + costOf(text.subspan(20, 20), 10) +
+                                  costOf(text.subspan(30, 17), 10)) /
+                                     46);
+
+  Score begun = scored({.window = 20, .stride = 20, .bos = 9});
+  EXPECT_EQ(begun.tokens, 47);
+  EXPECT_DOUBLE_EQ(begun.meanNll, (costOf(text.subspan(0, 20), 0, 9) + costOf(text.subspan(20, 20), 0, 9) + costOf(text.subspan(40, 7), 0, 9)) / 47);
+
+  for (int64_t length : {0, 1})
+    EXPECT_NE(scoreTokens(*executor, text.first(length)).error().message.find("nothing to score"), std::string::npos);
+  EXPECT_TRUE(scoreTokens(*executor, text.first(1), {.window = 20, .stride = 0, .bos = 9}).ok());
+  EXPECT_FALSE(scoreTokens(*executor, tokens, {.window = 20, .stride = 21, .bos = {}}).ok());
+  EXPECT_FALSE(scoreTokens(*executor, tokens, {.window = 20, .stride = 0, .bos = 259}).ok());
 }
 
 // The lowest free page goes first; pages that were given back are used again.

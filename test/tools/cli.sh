@@ -57,7 +57,12 @@ cmp -s dump routed && fail "--routes changes nothing"
 
 seq 1 200 >text
 works "$run" score m.hadal --weights ckpt --text text
-grep -Eq '^nll [0-9.]+ perplexity [0-9.einf+]+$' stdout || fail "score prints $(cat stdout)"
+grep -Eq '^nll [0-9.]+ perplexity [0-9.einf+]+ over 640 tokens in 5 windows, a rest of 47 left out$' stdout || fail "score prints $(cat stdout)"
+works "$run" score m.hadal --weights ckpt --text text --window 10 --stride 5 --json
+grep -q '"tokens":691,"windows":138,"rest":0,"window":10,"stride":5,"bos":false}' stdout || fail "score --json prints $(cat stdout)"
+seq 1 20 >short
+works "$run" score m.hadal --weights ckpt --text short
+grep -q 'over 50 tokens in 1 window$' stdout || fail "score of a short text prints $(cat stdout)"
 
 # An executable that carries its module.
 works ./exe --help
@@ -90,8 +95,15 @@ refused "no tensor 'input_ids'" "$run" logits m.hadal --weights ckpt --input oth
 refused '201 tokens' "$run" generate m.hadal --weights ckpt --input long.safetensors -o never
 refused 'different experts' "$run" logits m.hadal --weights ckpt --input in.safetensors --routes same.safetensors -o never
 refused "no tensor 'router.0.topk_ids'" "$run" logits m.hadal --weights ckpt --input in.safetensors --routes other.safetensors -o never
-seq 1 20 >short
-refused 'a window has 129' "$run" score m.hadal --weights ckpt --text short
+printf x >one
+refused 'one: the text has 1 token, nothing to score' "$run" score m.hadal --weights ckpt --text one
+: >empty
+refused 'empty: the text has 0 tokens' "$run" score m.hadal --weights ckpt --text empty
+printf 'caf\351\n' >latin1
+refused 'latin1: is not UTF-8' "$run" score m.hadal --weights ckpt --text latin1
+refused 'a window has 201 tokens, the model has 200 positions' "$run" score m.hadal --weights ckpt --text text --window 201
+refused 'a stride of 9 tokens passes over some' "$run" score m.hadal --weights ckpt --text text --window 8 --stride 9
+refused 'names no bos_token' "$run" score m.hadal --weights ckpt --text text --bos
 refused 'nothing' "$run" call m.hadal @nothing --weights ckpt -o never
 refused 'checkpoint with --weights' "$run" call m.hadal @argmax --input in.safetensors -o never
 head -c 1000 m.hadal >cut.hadal

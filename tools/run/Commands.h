@@ -9,6 +9,7 @@
 #define HADAL_TOOLS_RUN_COMMANDS_H
 
 #include "runtime/Generation.h"
+#include "runtime/Scoring.h"
 #include "runtime/training/Trainer.h"
 #include "tools/run/Job.h"
 #include "tools/run/Session.h"
@@ -21,7 +22,9 @@ namespace hadal::run {
 
 struct GenerateOptions : SessionOptions {
   std::optional<std::string> prompt; ///< text; or
+  std::string promptFile;            ///< file with a prompt on each line; or
   std::string input;                 ///< safetensors file with input_ids
+  std::vector<std::string> stopTexts; ///< end a row where its text has one, and are cut off
   std::string stats;                 ///< file for a JSON line of figures, "-" for stderr; empty: none
   GenerationOptions generation;
   JobOptions job;
@@ -37,6 +40,9 @@ struct LogitsCommandOptions : SessionOptions {
 
 struct ScoreOptions : SessionOptions {
   std::string text;
+  ScoringOptions scoring; ///< bos: from the tokenizer, where `withBos`
+  bool withBos = false;
+  bool json = false; ///< the result as a line of JSON
   int64_t microBatches = 1;
   JobOptions job;
 };

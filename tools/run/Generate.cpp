@@ -1,9 +1,13 @@
 //===- Generate.cpp - hadal-run generate --------------------------------===//
 
+#include "runtime/GenerationConfig.h"
 #include "runtime/ModelLimits.h"
+#include "runtime/StopText.h"
 #include "runtime/Tokenizer.h"
+#include "tools/CommandLine.h"
 #include "tools/run/Commands.h"
 #include "tools/run/TensorFiles.h"
+#include "tools/run/TokenRows.h"
 
 #include <nlohmann/json.hpp>
 
@@ -18,17 +22,16 @@ namespace {
 /// Collects what -o writes: tokens and the logits they were chosen from.
 class Recording {
 public:
-  /// Of the rows from `first` on. Rows that end early keep the end-of-sequence token and zero logits.
-  static Result<Recording> create(const fb::Model &model, int64_t first, int64_t rows, int64_t length) {
+  /// Of the rows from `first` on. Rows that end early keep token `rest` and zero logits.
+  static Result<Recording> create(const fb::Model &model, int64_t first, int64_t rows, int64_t length, int64_t rest) {
     Recording result;
     result.first = first;
     result.length = length;
     result.vocabulary = model.vocab_size();
     result.tokens = HADAL_TRY(Tensor::create(ElementType::I64, {rows, length}));
     result.logits = HADAL_TRY(Tensor::create(ElementType::F32, {rows, length, result.vocabulary}));
-    auto *eos = model.eos_token_ids();
     auto tokens = result.tokens.as<int64_t>();
-    std::fill(tokens.begin(), tokens.end(), eos && eos->size() ? eos->Get(0) : 0);
+    std::fill(tokens.begin(), tokens.end(), rest);
     return result;
   }
 
@@ -50,35 +53,43 @@ private:
   Tensor tokens, logits;
 };
 
-/// Shows new tokens on stdout: text as it comes, or for --input without -o the ids of each row.
+/// What becomes of new tokens on stdout.
+enum class Show { Nothing, Stream, Lines, Ids };
+
+/// The new tokens of the rows as text, which ends at a stop text, or as ids.
 class Display {
 public:
-  Display(const Tokenizer *tokenizer, bool showEos, int64_t first) : showEos(showEos), first(first) {
-    if (tokenizer)
-      decoder.emplace(*tokenizer, /*skipSpecial=*/true);
+  /// `tokenizer` is null where there is no text.
+  Display(Show what, const Tokenizer *tokenizer, const std::vector<std::string> &stops, bool showEos, int64_t first, int64_t rows)
+      : what(what), tokenizer(tokenizer), showEos(showEos), first(first), lines(rows) {
+    for (int64_t row = 0; tokenizer && row < rows; ++row)
+      texts.emplace_back(*tokenizer, stops);
   }
 
   void take(const GeneratedToken &token) {
-    if (decoder) {
-      if (!token.isEos || showEos)
-        show(decoder->push(token.token));
+    std::string &line = lines[token.sequence - first];
+    if (what == Show::Ids)
+      line += (line.empty() ? "" : " ") + std::to_string(token.token);
+    if (!tokenizer)
       return;
-    }
-    size_t row = token.sequence - first;
-    ids.resize(std::max<size_t>(ids.size(), row + 1));
-    ids[row] += (ids[row].empty() ? "" : " ") + std::to_string(token.token);
+    Text &text = texts[token.sequence - first];
+    bool isVisible = !tokenizer->isSpecial(token.token) && !token.isStop && (!token.isEos || showEos);
+    give(line, text.stop.push(text.decoder.push(token.token), isVisible));
   }
 
-  /// What is left to be shown.
-  std::string rest() const {
-    std::string text;
-    for (const std::string &row : ids)
-      text += row + "\n";
-    return text;
-  }
-  void endText() {
-    if (decoder)
-      show(decoder->finish() + "\n");
+  /// Whether the row's text has come to a stop text.
+  bool hasStopped(int64_t sequence) const { return tokenizer && texts[sequence - first].stop.found(); }
+
+  /// What is left to be shown when all rows have ended.
+  std::string rest() {
+    std::string all;
+    for (size_t row = 0; row < lines.size(); ++row) {
+      if (tokenizer)
+        give(lines[row], texts[row].stop.push(texts[row].decoder.finish()) + texts[row].stop.finish());
+      if (what != Show::Nothing)
+        all += (what == Show::Lines ? onOneLine(lines[row]) : lines[row]) + "\n";
+    }
+    return all;
   }
 
   static void show(const std::string &text) {
@@ -87,10 +98,32 @@ public:
   }
 
 private:
-  std::optional<StreamingDecoder> decoder;
+  struct Text {
+    StreamingDecoder decoder;
+    StopText stop;
+    Text(const Tokenizer &tokenizer, std::vector<std::string> stops) : decoder(tokenizer, /*skipSpecial=*/false), stop(std::move(stops)) {}
+  };
+
+  void give(std::string &line, const std::string &text) {
+    if (what == Show::Stream)
+      show(text);
+    else if (what == Show::Lines)
+      line += text;
+  }
+
+  static std::string onOneLine(const std::string &text) {
+    std::string line;
+    for (char c : text)
+      line += c == '\n' ? "\\n" : c == '\r' ? "\\r" : c == '\\' ? "\\\\" : std::string(1, c);
+    return line;
+  }
+
+  Show what;
+  const Tokenizer *tokenizer;
   bool showEos;
   int64_t first;
-  std::vector<std::string> ids;
+  std::vector<std::string> lines; ///< of each row, to be shown in the end
+  std::vector<Text> texts;        ///< with a tokenizer
 };
 
 /// The figures of a run.
@@ -147,23 +180,50 @@ struct Figures {
 
 struct Parts {
   std::optional<Tokenizer> tokenizer;
+  std::optional<Display> display;
   std::unique_ptr<Generation> generation;
   std::optional<Recording> recording;
   int64_t rows = 0;
 };
 
+/// The prompts as token ids.
+Result<std::vector<std::vector<int32_t>>> readPrompts(const GenerateOptions &options, const Module &module, const std::optional<Tokenizer> &tokenizer) {
+  if (!options.input.empty())
+    return HADAL_TRY(readTokenRows(options.input, module)).rows;
+  std::vector<std::string> texts;
+  if (options.prompt)
+    texts.push_back(*options.prompt);
+  else
+    texts = HADAL_TRY(readPromptLines(options.promptFile));
+  std::vector<std::vector<int32_t>> prompts;
+  for (const std::string &text : texts) {
+    prompts.push_back(HADAL_TRY(tokenizer->encodePrompt(text)));
+    HADAL_TRY(checkSequence(*module.model(), prompts.back(),
+                            options.prompt ? "the prompt" : options.promptFile + ": line " + std::to_string(prompts.size())));
+  }
+  return prompts;
+}
+
+/// The model's end-of-sequence tokens: those of the folder of the weights, else the module's.
+Result<std::vector<int64_t>> eosTokensOf(const GenerateOptions &options, const fb::Model &model) {
+  if (auto ids = HADAL_TRY(eosOfFolder(weightsFolder(options), model.vocab_size())))
+    return *ids;
+  auto *ids = model.eos_token_ids();
+  return ids ? std::vector<int64_t>(ids->begin(), ids->end()) : std::vector<int64_t>();
+}
+
 Status prepare(const GenerateOptions &options, Job &job, Session &session, Parts &parts) {
   if (options.stats != "-")
     HADAL_TRY(checkFolderOf(options.stats));
   const fb::Model &model = *HADAL_TRY(inferenceModelOf(session.module()));
-  std::vector<std::vector<int32_t>> prompts;
-  if (options.prompt) {
+  GenerationOptions generation = options.generation;
+  for (int64_t id : generation.stopTokens)
+    if (id >= model.vocab_size())
+      return invalidArgument("--stop-token: " + std::to_string(id) + " is not in the vocabulary (0 to " + std::to_string(model.vocab_size() - 1) + ")");
+  generation.eosTokens = HADAL_TRY(eosTokensOf(options, model));
+  if (options.input.empty() || !options.stopTexts.empty())
     parts.tokenizer.emplace(HADAL_TRY(Tokenizer::open(weightsFolder(options))));
-    prompts.push_back(HADAL_TRY(parts.tokenizer->encodePrompt(*options.prompt)));
-    HADAL_TRY(checkSequence(model, prompts[0], "the prompt"));
-  } else {
-    prompts = HADAL_TRY(readTokenRows(options.input, session.module()));
-  }
+  auto prompts = HADAL_TRY(readPrompts(options, session.module(), parts.tokenizer));
   parts.rows = static_cast<int64_t>(prompts.size());
   // A row ends at the model's last position at the latest; its last token is chosen there and never entered.
   int64_t shortest = model.max_positions();
@@ -172,13 +232,17 @@ Status prepare(const GenerateOptions &options, Job &job, Session &session, Parts
   int64_t length = std::min(options.generation.maxNewTokens, model.max_positions() - shortest + 1);
   int64_t first = job.share().first(parts.rows), count = job.share().count(parts.rows);
   if (!options.output.empty())
-    parts.recording = HADAL_TRY(Recording::create(model, first, count, length));
+    parts.recording = HADAL_TRY(Recording::create(model, first, count, length, generation.eosTokens->empty() ? 0 : generation.eosTokens->front()));
+
+  // The text of one prompt is the first rank's, and shown as it comes; other rows are shown in the end.
+  Show show = options.prompt ? Show::Stream : !options.promptFile.empty() ? Show::Lines : parts.recording ? Show::Nothing : Show::Ids;
+  parts.display.emplace(show, parts.tokenizer ? &*parts.tokenizer : nullptr, options.stopTexts, generation.ignoreEos, first, count);
 
   HADAL_TRY(session.load(job.rank()));
-  GenerationOptions generation = options.generation;
   generation.firstSequence = first;
   if (!job.isOne())
     generation.anyRank = [&job](bool mine) { return job.any(mine); };
+  generation.endsAt = [&parts](const GeneratedToken &token) { return parts.display->hasStopped(token.sequence); };
   parts.generation = HADAL_TRY(Generation::create(session.executor(), generation));
   for (int64_t row = first; row < first + count; ++row)
     HADAL_TRY(parts.generation->add(std::move(prompts[row])));
@@ -203,25 +267,18 @@ Result<GenerationStatistics> countsOfAll(Job &job, const GenerationStatistics &m
 }
 
 Status generateRows(const GenerateOptions &options, Job &job, Session &session, Parts &parts) {
-  // The text of a prompt is the first rank's, and shown as it comes; ids of rows are shown in the end.
-  std::optional<Display> display;
-  if (parts.tokenizer || !parts.recording)
-    display.emplace(parts.tokenizer ? &*parts.tokenizer : nullptr, options.generation.ignoreEos, job.share().first(parts.rows));
   double firstTokenSeconds = -1;
   HADAL_TRY(parts.generation->run([&](const GeneratedToken &token) {
     if (firstTokenSeconds < 0)
       firstTokenSeconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - options.start).count();
-    if (display)
-      display->take(token);
+    parts.display->take(token);
     if (parts.recording)
       parts.recording->take(token);
   }));
-  if (display && job.isFirst())
-    display->endText();
-  if (display)
-    for (const std::string &text : HADAL_TRY(job.gather(display->rest(), "collects the tokens")))
-      if (job.isFirst())
-        Display::show(text);
+  for (const std::string &text : HADAL_TRY(job.gather(parts.display->rest(), "collects the tokens")))
+    if (job.isFirst())
+      Display::show(text);
+  HADAL_TRY(flushOutput());
   Figures figures{HADAL_TRY(countsOfAll(job, parts.generation->statistics())), parts.rows, session.threads(), session.loadSeconds(),
                   firstTokenSeconds};
   if (job.isFirst()) {

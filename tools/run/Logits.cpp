@@ -3,28 +3,28 @@
 #include "runtime/Logits.h"
 #include "tools/run/Commands.h"
 #include "tools/run/TensorFiles.h"
+#include "tools/run/TokenRows.h"
 
 using namespace hadal;
 using namespace hadal::run;
 
 Status run::logits(const LogitsCommandOptions &options, std::optional<Module> carried) {
-  std::vector<std::vector<int32_t>> rows;
+  TokenRows input;
   std::optional<Safetensors> routes;
   auto wanted = [&](RowShare share) {
-    return LogitsOptions{options.dump, routes ? &*routes : nullptr, share, options.microBatches};
+    return LogitsOptions{options.dump, routes ? &*routes : nullptr, share, options.microBatches, input.width, input.begins};
   };
   auto prepare = [&](Job &job, Session &session) -> Status {
-    rows = HADAL_TRY(readTokenRows(options.input, session.module()));
+    input = HADAL_TRY(readTokenRows(options.input, session.module()));
     if (!options.routes.empty())
       routes.emplace(HADAL_TRY(Safetensors::open(options.routes)));
-    HADAL_TRY(checkLogits(session.module(), rows, wanted({})));
+    HADAL_TRY(checkLogits(session.module(), input.rows, wanted({})));
     return session.load(job.rank());
   };
   auto compute = [&](Job &job, Session &session) -> Status {
-    int64_t length = int64_t(rows[0].size());
-    NamedTensors results = HADAL_TRY(computeLogits(session.executor(), rows, wanted(job.share())));
-    // Choices of experts have a row for each token.
-    HADAL_TRY(job.gatherRows(results, int64_t(rows.size()), [&](const std::string &name) { return name.starts_with("router.") ? length : 1; }));
+    NamedTensors results = HADAL_TRY(computeLogits(session.executor(), input.rows, wanted(job.share())));
+    // Choices of experts have a row for each column.
+    HADAL_TRY(job.gatherRows(results, int64_t(input.rows.size()), [&](const std::string &name) { return name.starts_with("router.") ? input.width : 1; }));
     HADAL_TRY(job.writeTrace(session.tracing(), options.trace));
     return job.isFirst() ? writeTensors(options.output, results) : Status();
   };

@@ -5,6 +5,8 @@
 #include "tools/Progress.h"
 #include "tools/run/Commands.h"
 
+#include <nlohmann/json.hpp>
+
 #include <cmath>
 
 using namespace hadal;
@@ -23,13 +25,37 @@ Result<std::vector<float>> gather(Job &job, const std::vector<float> &mine) {
 }
 } // namespace
 
+static void print(const ScoreOptions &options, const Score &score) {
+  double perplexity = std::exp(score.meanNll);
+  if (options.json) {
+    nlohmann::ordered_json line = {{"nll", score.meanNll},     {"perplexity", perplexity},
+                                   {"tokens", score.tokens},   {"windows", score.windows},
+                                   {"rest", score.rest},       {"window", options.scoring.window},
+                                   {"stride", options.scoring.stride ? options.scoring.stride : options.scoring.window},
+                                   {"bos", options.withBos}};
+    std::printf("%s\n", line.dump().c_str());
+    return;
+  }
+  std::printf("nll %.7f perplexity %.5f over %lld tokens in %lld %s", score.meanNll, perplexity, static_cast<long long>(score.tokens),
+              static_cast<long long>(score.windows), score.windows == 1 ? "window" : "windows");
+  if (score.rest)
+    std::printf(", a rest of %lld left out", static_cast<long long>(score.rest));
+  std::printf("\n");
+}
+
 Status run::score(const ScoreOptions &options, std::optional<Module> carried) {
   std::vector<int32_t> tokens;
+  ScoringOptions scoring = options.scoring;
   auto prepare = [&](Job &job, Session &session) -> Status {
     Tokenizer tokenizer = HADAL_TRY(Tokenizer::open(weightsFolder(options)));
     std::string text = HADAL_TRY(readTextFile(options.text));
+    if (!isUtf8(text))
+      return invalidFile(options.text + ": is not UTF-8");
+    if (options.withBos && !(scoring.bos = tokenizer.bosToken()))
+      return invalidArgument("--bos: tokenizer_config.json in " + weightsFolder(options) + " names no bos_token");
     tokens = HADAL_TRY(tokenizer.encode(text));
-    HADAL_TRY(checkScoring(session.module(), tokens));
+    if (Status checked = checkScoring(session.module(), tokens, scoring); !checked.ok())
+      return Error{checked.error().code, options.text + ": " + checked.error().message};
     return session.load(job.rank());
   };
   auto compute = [&](Job &job, Session &session) -> Status {
@@ -38,11 +64,11 @@ Status run::score(const ScoreOptions &options, std::optional<Module> carried) {
       Progress progress("scoring", job.isFirst());
       ScoringRanks ranks{job.share(), options.microBatches, [&](std::vector<float> mine) { return gather(job, mine); }};
       result = HADAL_TRY(scoreTokens(
-          session.executor(), tokens, [&](int64_t done, int64_t total) { progress.show(done, total); }, ranks));
+          session.executor(), tokens, scoring, [&](int64_t done, int64_t total) { progress.show(done, total); }, ranks));
     }
     HADAL_TRY(job.writeTrace(session.tracing(), options.trace));
     if (job.isFirst())
-      std::printf("nll %.7f perplexity %.5f\n", result.meanNll, std::exp(result.meanNll));
+      print(options, result);
     return {};
   };
   return Job::infer(options, options.job, std::move(carried), prepare, compute);

@@ -15,12 +15,8 @@ namespace hadal::run {
 
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
-/// `input_ids` [B, T] of a safetensors file (I64 or I32, B and T at least 1), checked against the model's vocabulary
-/// and positions.
-Result<std::vector<std::vector<int32_t>>> readTokenRows(const std::string &path, const Module &module);
-
-/// readTokenRows, with `labels` [B, T] (I64 or I32) where the file has them: what each place is to predict to be, negative for
-/// nothing. Each row must have the T tokens that the training module wants, and there must be as many as a step has.
+/// readTokenRows, with `labels` [B, T] where the file has them: what each place is to predict to be, -100 for nothing. Each
+/// row must have the T tokens that the training module wants, and there must be as many as a step has.
 Result<std::vector<TrainingRow>> readTrainingRows(const std::string &path, const Module &module);
 
 /// All tensors to one safetensors file, atomically.
