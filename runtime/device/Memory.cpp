@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 #include <utility>
 #include <vector>
 
@@ -32,6 +34,23 @@ static void countIn(uint64_t bytes) {
     ;
 }
 
+/// What this process may have at most: memory and swap, less where a container has less.
+static uint64_t memoryOfMachine() {
+  static const uint64_t bytes = [] {
+    struct sysinfo info = {};
+    uint64_t most = ::sysinfo(&info) == 0 ? (uint64_t(info.totalram) + info.totalswap) * info.mem_unit : UINT64_MAX;
+    for (const char *path : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"})
+      if (std::FILE *file = std::fopen(path, "r")) {
+        unsigned long long limit = 0;
+        if (std::fscanf(file, "%llu", &limit) == 1 && limit > 0)
+          most = std::min<uint64_t>(most, limit);
+        std::fclose(file);
+      }
+    return most;
+  }();
+  return bytes;
+}
+
 uint64_t Buffer::peakBytes() { return peak; }
 
 Buffer::~Buffer() {
@@ -49,6 +68,10 @@ Result<Buffer> Buffer::allocate(uint64_t bytes) {
   auto fail = [&] { return outOfMemory("cannot allocate " + std::to_string(bytes) + " bytes"); };
   if (bytes > (uint64_t(1) << 46))
     return fail();
+  // A mapping costs nothing until it is touched; a process that then takes more than there is would be killed without a word.
+  if (uint64_t taken = live; bytes > memoryOfMachine() || taken > memoryOfMachine() - bytes)
+    return outOfMemory("cannot allocate " + std::to_string(bytes) + " bytes: " + std::to_string(taken) + " are taken, this machine has " +
+                       std::to_string(memoryOfMachine()));
   if (bytes < smallestMapping) {
     uint64_t rounded = (bytes / HADAL_ALIGNMENT + 1) * HADAL_ALIGNMENT;
     buffer.base = static_cast<std::byte *>(std::aligned_alloc(HADAL_ALIGNMENT, rounded));
