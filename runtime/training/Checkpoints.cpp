@@ -2,6 +2,8 @@
 
 #include "runtime/training/Checkpoints.h"
 
+#include "runtime/Json.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -126,9 +128,7 @@ bool hadal::holdsBest(const std::string &folder) { return isRuns(folder + "/" + 
 //===----------------------------------------------------------------------===//
 
 Result<std::string> hadal::checkpointConfig(const std::string &text, ElementType weights) {
-  Json config = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!config.is_object())
-    return invalidFile("the module's config.json is no JSON object");
+  Json config = HADAL_TRY(parseJsonObject<Json>(text, "the module's config.json"));
   const char *name = weights == ElementType::BF16 ? "bfloat16" : "float32";
   bool isNew = config.contains("dtype");
   if (isNew)

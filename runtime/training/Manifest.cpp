@@ -3,6 +3,7 @@
 #include "runtime/training/Manifest.h"
 
 #include "runtime/File.h"
+#include "runtime/Json.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -91,10 +92,10 @@ Result<Manifest> hadal::readManifest(const std::string &checkpoint) {
   auto stated = statedChecksum(text);
   if (stated && *stated != checksumOf(std::string_view(text).substr(0, text.size() - endBytes)))
     return invalidFile(path + ": is damaged: its checksum is not that of its contents");
-  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  Json json = HADAL_TRY(parseJsonObject<Json>(text, path));
   auto format = numberAt(json, "format");
   if (!format || *format == 0)
-    return invalidFile(path + ": is damaged: wants a JSON object with a format");
+    return invalidFile(path + ": is damaged: wants a format");
   if (*format > Manifest::newestFormat)
     return unsupported(path + ": has format " + std::to_string(*format) + ", this hadal reads formats up to " +
                        std::to_string(Manifest::newestFormat) + ": a newer hadal wrote it");

@@ -544,6 +544,8 @@ TEST_F(Training, Formats) {
     std::ofstream(file) << bad;
     EXPECT_NE(verifyCheckpoint(path).error().message.find("training.json: "), std::string::npos) << bad;
   }
+  std::ofstream(file) << "{\"format\": 1, \"step\": " << std::string(200'000, '[');
+  EXPECT_NE(verifyCheckpoint(path).error().message.find("training.json: nests deeper than"), std::string::npos);
   std::ofstream(file) << R"({"format": 1, "step": 3, "data": {"key": "k", "seed": 1, "epoch": 2, "row": 3}, "settings": {}})";
   auto manifest = verifyCheckpoint(path);
   ASSERT_TRUE(manifest.ok()) << manifest.error().message;

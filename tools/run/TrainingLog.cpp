@@ -2,6 +2,8 @@
 
 #include "tools/run/TrainingLog.h"
 
+#include "runtime/Json.h"
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -42,8 +44,11 @@ std::string run::logLine(const LoggedStep &result) {
 }
 
 std::optional<LoggedStep> run::parseLogLine(const std::string &line) {
-  nlohmann::json json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer())
+  auto parsed = parseJsonObject(line, "");
+  if (!parsed.ok())
+    return std::nullopt;
+  nlohmann::json &json = *parsed;
+  if (!json.contains("step") || !json["step"].is_number_integer())
     return std::nullopt;
   auto valueOf = [](const nlohmann::json &value) {
     return value.is_number() ? value.get<float>() : value.is_null() ? std::numeric_limits<float>::quiet_NaN() : 0.f;
