@@ -1,6 +1,8 @@
 #include "runtime/Executor.h"
 #include "runtime/Abi.h"
 #include "runtime/InputRules.h"
+#include "runtime/MemoryCheck.h"
+#include "runtime/module/Dataflow.h"
 #include "runtime/module/Expr.h"
 
 #include <algorithm>
@@ -14,6 +16,9 @@ namespace {
 
 /// A launch binds and passes at most this many; more is refused when the executor is made.
 constexpr size_t maxBindings = 64;
+
+/// Temporaries of a program: more than any machine has, and far from where sums of sizes overflow.
+constexpr uint64_t maxArenaBytes = uint64_t(1) << 48;
 
 Result<int64_t> value(const fb::Expr *expr, std::span<const int64_t> registers) {
   const auto *code = expr->code();
@@ -58,6 +63,20 @@ struct Executor::Implementation {
     std::vector<std::byte *> temporaries;
     std::vector<uint64_t> temporaryBytes;
     std::set<uint32_t> recorded;
+    // With the memory check:
+    struct Guard {
+      std::span<std::byte> zone;
+      std::string of; ///< "temporary 3"
+    };
+    std::vector<Guard> guards;
+    std::vector<uint32_t> owners; ///< by slot: the temporary that was written last, plus 1
+    struct Shadow {               ///< an output in guarded memory
+      Buffer memory;
+      std::byte *goal;
+      uint32_t argument;
+    };
+    std::vector<Shadow> shadows;
+    uint32_t at = 0; ///< command
   };
   struct Place {
     std::byte *base;
@@ -78,6 +97,8 @@ struct Executor::Implementation {
   Trace *trace = nullptr;
   RankPrograms *ranks = nullptr;
   std::function<void(const fb::Launch &, std::span<const int64_t>)> observer;
+  bool checksMemory = false;
+  std::vector<ProgramFlow> flows; ///< with the memory check: of each program
 
   Result<Place> place(const Frame &frame, const fb::Binding &binding);
   Result<Frame> frameOf(ProgramRun &run);
@@ -85,6 +106,14 @@ struct Executor::Implementation {
   Status runCommands(Frame &frame, const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands, size_t depth);
   Status launch(Frame &frame, const fb::Launch &launch);
   Status call(Frame &frame, const fb::Call &call, size_t depth);
+
+  // The memory check.
+  const ProgramFlow &flowOf(const fb::Program &program) const;
+  void guardSlots(Frame &frame, const std::vector<uint64_t> &offsets, const std::vector<uint64_t> &slotBytes, size_t depth) const;
+  Status shadowOutputs(Frame &frame);
+  Status returnOutputs(Frame &frame) const;
+  Status beforeAccess(Frame &frame, const fb::Binding &binding, fb::Access access, const std::string &what);
+  Status afterAccess(const Frame &frame, const std::string &what) const;
 };
 
 Result<Executor::Implementation::Place> Executor::Implementation::place(const Frame &frame, const fb::Binding &binding) {
@@ -140,10 +169,12 @@ Status Executor::Implementation::layOut(Frame &frame, size_t depth) {
     slotBytes[t->slot()] = std::max(slotBytes[t->slot()], uint64_t(bytes));
   }
   std::vector<uint64_t> offsets;
-  uint64_t total = 0;
+  uint64_t gap = checksMemory ? memory::guardBytes : 0, total = gap;
   for (uint64_t bytes : slotBytes) {
     offsets.push_back(total);
-    total += aligned(bytes);
+    if (bytes > maxArenaBytes || (total += aligned(bytes) + gap) > maxArenaBytes)
+      return invalidArgument(program.name()->str() + ": its temporaries take more than " +
+                             std::to_string(maxArenaBytes) + " bytes");
   }
   if (arenas.size() <= depth)
     arenas.resize(depth + 1);
@@ -154,6 +185,106 @@ Status Executor::Implementation::layOut(Frame &frame, size_t depth) {
   }
   for (const fb::Temporary *t : *program.temporaries())
     frame.temporaries.push_back(arenas[depth].data() + offsets[t->slot()]);
+  if (checksMemory)
+    guardSlots(frame, offsets, slotBytes, depth);
+  return {};
+}
+
+const ProgramFlow &Executor::Implementation::flowOf(const fb::Program &program) const {
+  const auto &all = *module.tables().programs();
+  for (uint32_t i = 0; i < all.size(); ++i)
+    if (all.Get(i) == &program)
+      return flows[i];
+  return flows.front();
+}
+
+void Executor::Implementation::guardSlots(Frame &frame, const std::vector<uint64_t> &offsets, const std::vector<uint64_t> &slotBytes,
+                                          size_t depth) const {
+  frame.owners.assign(offsets.size(), 0);
+  std::byte *arena = arenas[depth].data();
+  for (size_t slot = 0; slot < offsets.size(); ++slot) {
+    std::byte *begin = arena + offsets[slot], *end = begin + slotBytes[slot];
+    std::string of = "slot " + std::to_string(slot) + " of its temporaries";
+    frame.guards.push_back({{begin - memory::guardBytes, memory::guardBytes}, of});
+    // Up to the next slot's guard.
+    frame.guards.push_back({{end, aligned(slotBytes[slot]) - slotBytes[slot] + memory::guardBytes}, of});
+    memory::poison({begin, end});
+  }
+  for (Frame::Guard &guard : frame.guards)
+    memory::setGuard(guard.zone);
+}
+
+/// Outputs of a program that is run by itself lie in guarded memory while it runs.
+Status Executor::Implementation::shadowOutputs(Frame &frame) {
+  const ProgramFlow &flow = flowOf(*frame.program);
+  for (uint32_t i = 0; i < frame.arguments.size(); ++i) {
+    if (!frame.program->arguments()->Get(i)->output() || !frame.arguments[i])
+      continue;
+    uint64_t bytes = frame.argumentBytes[i];
+    Frame::Shadow shadow{HADAL_TRY(device.allocate(aligned(bytes) + 2 * memory::guardBytes)), frame.arguments[i], i};
+    std::byte *begin = shadow.memory.data() + memory::guardBytes;
+    bool isNew = flow.isKnown && !flow.arguments[i].reads && !flow.arguments[i].keeps;
+    if (isNew)
+      memory::poison({begin, bytes});
+    else if (bytes)
+      std::memcpy(begin, frame.arguments[i], bytes);
+    std::string of = "'" + frame.program->arguments()->Get(i)->name()->str() + "'";
+    for (std::span<std::byte> zone : {std::span(shadow.memory.data(), memory::guardBytes), std::span(begin + bytes, memory::guardBytes)}) {
+      memory::setGuard(zone);
+      frame.guards.push_back({zone, of});
+    }
+    frame.arguments[i] = begin;
+    frame.shadows.push_back(std::move(shadow));
+  }
+  return {};
+}
+
+Status Executor::Implementation::returnOutputs(Frame &frame) const {
+  const ProgramFlow &flow = flowOf(*frame.program);
+  for (Frame::Shadow &shadow : frame.shadows) {
+    uint64_t bytes = frame.argumentBytes[shadow.argument];
+    std::span<std::byte> written(frame.arguments[shadow.argument], bytes);
+    bool isNew = flow.isKnown && !flow.arguments[shadow.argument].reads && !flow.arguments[shadow.argument].keeps;
+    if (std::optional<uint64_t> at = isNew ? memory::firstUnwritten(written) : std::nullopt)
+      return invalidArgument("memory check: nothing has written to byte " + std::to_string(*at) + " of output '" +
+                             frame.program->arguments()->Get(shadow.argument)->name()->str() + "', which has " + std::to_string(bytes));
+    if (bytes)
+      std::memcpy(shadow.goal, written.data(), bytes);
+  }
+  return {};
+}
+
+/// Of temporaries: their lifetime begins, or goes on. Of outputs and temporaries: what is read was written.
+Status Executor::Implementation::beforeAccess(Frame &frame, const fb::Binding &binding, fb::Access access, const std::string &what) {
+  bool isTemporary = binding.space() == fb::Space_Temporary;
+  if (!isTemporary && binding.space() != fb::Space_Argument)
+    return {};
+  uint32_t index = binding.index();
+  std::string name = isTemporary ? "temporary " + std::to_string(index) : "'" + frame.program->arguments()->Get(index)->name()->str() + "'";
+  auto broken = [&](const std::string &problem) {
+    return invalidArgument("memory check: command " + std::to_string(frame.at) + ", " + what + ", reads " + name + ", " + problem);
+  };
+  std::span<std::byte> memory = isTemporary ? std::span(frame.temporaries[index], frame.temporaryBytes[index])
+                                            : std::span(frame.arguments[index], frame.argumentBytes[index]);
+  bool reads = access == fb::Access_Read || access == fb::Access_Update;
+  if (isTemporary) {
+    uint32_t &owner = frame.owners[frame.program->temporaries()->Get(index)->slot()];
+    if (reads && owner != index + 1)
+      return broken(owner ? "whose memory temporary " + std::to_string(owner - 1) + " has by then" : "which nothing has written");
+    if (owner != index + 1)
+      memory::poison(memory);
+    owner = index + 1;
+  }
+  if (reads && memory::isUnwritten(memory))
+    return broken("which nothing has written");
+  return {};
+}
+
+Status Executor::Implementation::afterAccess(const Frame &frame, const std::string &what) const {
+  for (const Frame::Guard &guard : frame.guards)
+    if (std::optional<uint64_t> at = memory::firstChanged(guard.zone))
+      return invalidArgument("memory check: command " + std::to_string(frame.at) + ", " + what + ", writes outside of " + guard.of + ", to byte " +
+                             std::to_string(*at) + " of the guard zone at its " + (&guard - frame.guards.data() & 1 ? "end" : "beginning"));
   return {};
 }
 
@@ -161,6 +292,10 @@ Status Executor::Implementation::launch(Frame &frame, const fb::Launch &launch) 
   int64_t tasks = HADAL_TRY(value(launch.tasks(), frame.registers));
   if (tasks <= 0)
     return {};
+  const fb::Kernel &kernel = *module.tables().kernels()->Get(launch.kernel());
+  if (checksMemory && isDescribed(kernel))
+    for (uint32_t b = 0; b < launch.bindings()->size(); ++b)
+      HADAL_TRY(beforeAccess(frame, *launch.bindings()->Get(b), kernel.buffers()->Get(b)->access(), kernel.symbol()->str()));
   std::array<void *, maxBindings> buffers;
   std::array<int64_t, maxBindings> scalars;
   size_t i = 0;
@@ -174,7 +309,11 @@ Status Executor::Implementation::launch(Frame &frame, const fb::Launch &launch) 
   device.launch(kernels->kernels()[launch.kernel()], buffers.data(), scalars.data(), tasks);
   if (trace) {
     device.synchronize();
-    trace->addKernel(module.tables().kernels()->Get(launch.kernel())->symbol()->string_view(), begin, trace->now(), flops, tasks);
+    trace->addKernel(kernel.symbol()->string_view(), begin, trace->now(), flops, tasks);
+  }
+  if (checksMemory) {
+    device.synchronize();
+    HADAL_TRY(afterAccess(frame, kernel.symbol()->str()));
   }
   ++current.launches;
   current.flops += flops;
@@ -185,6 +324,7 @@ Status Executor::Implementation::launch(Frame &frame, const fb::Launch &launch) 
 
 Status Executor::Implementation::call(Frame &frame, const fb::Call &call, size_t depth) {
   Frame inner;
+  std::vector<uint64_t> wanted; ///< bytes of its arguments
   inner.program = module.tables().programs()->Get(call.program());
   for (const fb::Expr *e : *call.registers())
     inner.registers.push_back(HADAL_TRY(value(e, frame.registers)));
@@ -196,14 +336,30 @@ Status Executor::Implementation::call(Frame &frame, const fb::Call &call, size_t
       return invalidArgument(inner.program->name()->str() + ": argument '" + argument->name()->str() + "' does not fit what it is called with");
     inner.arguments.push_back(at.base);
     inner.argumentBytes.push_back(at.bytes);
+    wanted.push_back(uint64_t(*bytes));
   }
   HADAL_TRY(layOut(inner, depth + 1));
-  return runCommands(inner, *inner.program->commands(), depth + 1);
+  if (!checksMemory)
+    return runCommands(inner, *inner.program->commands(), depth + 1);
+  const ProgramFlow &flow = flows[call.program()];
+  for (uint32_t i = 0; i < inner.arguments.size(); ++i) {
+    const BufferUse &use = flow.arguments[i];
+    bool isNew = flow.isKnown && use.writes && !use.reads && !use.keeps;
+    HADAL_TRY(beforeAccess(frame, *call.arguments()->Get(i), isNew ? fb::Access_Write : fb::Access_Update, inner.program->name()->str()));
+    if (isNew)
+      memory::poison({inner.arguments[i], wanted[i]});
+  }
+  Status status = runCommands(inner, *inner.program->commands(), depth + 1);
+  if (!status)
+    return Error{status.error().code, "program " + inner.program->name()->str() + ": " + status.error().message};
+  return afterAccess(frame, inner.program->name()->str());
 }
 
 Status Executor::Implementation::runCommands(Frame &frame, const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,
                                              size_t depth) {
   for (const fb::Command *command : commands) {
+    if (checksMemory && &commands == frame.program->commands())
+      frame.at = uint32_t(std::find(commands.begin(), commands.end(), command) - commands.begin());
     switch (command->action_type()) {
     case fb::Action_Launch:
       HADAL_TRY(launch(frame, *command->action_as_Launch()));
@@ -215,7 +371,13 @@ Status Executor::Implementation::runCommands(Frame &frame, const flatbuffers::Ve
       if (bytes < 0 || uint64_t(bytes) > to.bytes || uint64_t(bytes) > from.bytes)
         return invalidArgument(frame.program->name()->str() + ": copies " + std::to_string(bytes) + " bytes from " + std::to_string(from.bytes) +
                                " to " + std::to_string(to.bytes));
+      if (checksMemory) {
+        HADAL_TRY(beforeAccess(frame, *copy->source(), fb::Access_Read, "a copy"));
+        HADAL_TRY(beforeAccess(frame, *copy->destination(), fb::Access_Write, "a copy"));
+      }
       device.copy(to.base, from.base, uint64_t(bytes));
+      if (checksMemory)
+        HADAL_TRY(afterAccess(frame, "a copy"));
       break;
     }
     case fb::Action_Call:
@@ -376,6 +538,14 @@ uint64_t Executor::temporaryBytes() const {
 const RunStatistics &Executor::totals() const { return self->totals; }
 Device &Executor::device() { return self->device; }
 void Executor::setTrace(Trace *trace) { self->trace = trace; }
+
+Status Executor::setMemoryCheck(bool wanted) {
+  if (wanted)
+    self->flows = HADAL_TRY(dataflowOf(source.tables(), TemporaryMemory::Slots));
+  self->checksMemory = wanted;
+  return {};
+}
+
 void Executor::setLaunchObserver(std::function<void(const fb::Launch &, std::span<const int64_t>)> observer) {
   self->observer = std::move(observer);
 }
@@ -459,10 +629,14 @@ Status Executor::execute(ProgramRun &run) {
   HADAL_TRY(checkSizes(program, run.registers));
   Implementation::Frame frame = HADAL_TRY(self->frameOf(run));
   HADAL_TRY(checkContents(program, frame.registers, frame.arguments, frame.argumentBytes));
+  if (self->checksMemory)
+    HADAL_TRY(self->shadowOutputs(frame));
   self->current = {};
   int64_t begin = self->trace ? self->trace->now() : 0;
   Status status = self->runCommands(frame, *program.commands(), 0);
   self->device.synchronize();
+  if (status && self->checksMemory)
+    status = self->returnOutputs(frame);
   if (self->trace)
     self->trace->addProgram(program.name()->string_view(), begin, self->trace->now(), self->current.flops, self->current.launches);
   run.last = self->current;

@@ -173,6 +173,11 @@ public:
   /// next setTrace.
   void setTrace(Trace *trace);
 
+  /// For debugging: from now on temporaries and outputs hold NaN until they are written, guard zones lie at both ends of
+  /// each, and both are looked at around every launch and copy. What is wrong ends the run with an error that names
+  /// program, command and buffer. Results stay what they are; a run takes several times as long.
+  Status setMemoryCheck(bool wanted);
+
   /// Called after each launch, before the next command; used to release source pages while packing.
   void setLaunchObserver(std::function<void(const fb::Launch &, std::span<const int64_t> registers)> observer);
 

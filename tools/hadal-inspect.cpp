@@ -80,7 +80,8 @@ int main(int argc, char **argv) {
                        ->excludes(json);
   app.add_flag(
          "--verify", request.verify,
-         "Verify the programs and orders of a module for many ranks: deadlock, use before arrival, sizes, peak memory")
+         "Verify what the programs compute and that they stay within their buffers; for many ranks also deadlock, use "
+         "before arrival, sizes on both sides, peak memory")
       ->excludes(json)
       ->excludes(timeline)
       ->excludes(html);

@@ -94,6 +94,8 @@ void addCommon(CLI::App &command, SessionOptions &options, bool carriesModule, b
   command.add_option("--threads", options.threads, "Worker threads (default: all CPUs this process may use)")
       ->check(wholeNumberWithin(1, 1024));
   command.add_option("--trace", options.trace, "Write a timeline of all launches (Chrome/Perfetto JSON)");
+  command.add_flag("--check-memory", options.checkMemory,
+                   "For debugging: fill temporaries and outputs with NaN until they are written, and look at guard zones around them after every launch");
   command
       .add_option_function<std::string>(
           "--config", [&command](const std::string &path) { command.get_parent()->get_config_ptr()->add_result(path); },

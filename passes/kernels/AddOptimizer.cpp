@@ -198,6 +198,7 @@ void Optimizer::norms() {
   program("norms");
   Value norms = argument("norms", constant(parameters), f32, true), gradientNorm = argument("grad_norm", constant(1), f32, true);
   Value blocks = temporary(constant(most * 4)), sums = temporary(constant(tensors * 8));
+  Value unused = temporary(constant(4)); // a kernel's buffers are different ones
   // A parameter's uses in front of the layers and behind them were summed apart: they may lie on two ranks.
   for (const Trained &t : trained)
     for (int64_t use = 1; module.lookupSymbol<exec::StateOp>(t.useState(use)); ++use) {
@@ -213,7 +214,7 @@ void Optimizer::norms() {
     launch(squares, {get("gradient." + t.name), blocks}, {count, constant(t.elements), count, constant(t.blocks())});
     launch(sumOfTensor, {blocks, sums}, {count, constant(t.blocks()), count, constant(1)}, {constant(0), here});
     AffineExpr place = constant(number++ * 4);
-    launch(norm, {sums, norms, norms}, {count, constant(1), constant(1)}, {here, place, place});
+    launch(norm, {sums, norms, unused}, {count, constant(1), constant(1)}, {here, place, constant(0)});
     at += t.count;
   }
   launch(norm, {sums, gradientNorm, get("gradient_norm")}, {constant(tensors), constant(1), constant(1)});

@@ -1,12 +1,27 @@
 #include "passes/kernels/Kernel.h"
+#include "dialects/mla/Mla.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "passes/kernels/KernelAccess.h"
 #include "passes/kernels/Packing.h"
+#include "runtime/module/Module_generated.h"
 
 using namespace mlir;
 using namespace hadal;
 
 Type hadal::storageType(Type element) {
   return isa<Float8E4M3FNType>(element) ? IntegerType::get(element.getContext(), 8) : element;
+}
+
+/// What a kernel does with the memory of an argument that one of its results is written in.
+static fb::Access inPlaceAccess(Value argument) {
+  for (OpOperand &use : argument.getUses()) {
+    if (isa<tensor::InsertSliceOp, mla::CacheAppendOp>(use.getOwner()))
+      return fb::Access_Part;
+    if (auto op = dyn_cast<linalg::LinalgOp>(use.getOwner()); op && op.isDpsInit(&use) && !op.payloadUsesValueFromOperand(&use))
+      return fb::Access_Write;
+  }
+  return fb::Access_Update;
 }
 
 Kernel::Kernel(func::FuncOp tensors, VectorShape shape)
@@ -48,17 +63,20 @@ Kernel::Kernel(func::FuncOp tensors, VectorShape shape)
     place.push_back(types.size());
     types.push_back(memrefOf(type));
   }
+  SmallVector<int64_t> access(types.size(), fb::Access_Read);
   SmallVector<int> resultPlace;
   for (auto [i, type] : llvm::enumerate(tensors.getResultTypes())) {
     int at = -1;
     for (unsigned a = 0; a < tensors.getNumArguments(); ++a)
       if (auto inPlace = tensors.getArgAttrOfType<IntegerAttr>(a, kInPlaceAttr); inPlace && inPlace.getInt() == int64_t(i)) {
         at = place[a];
+        access[at] = inPlaceAccess(tensors.getArgument(a));
         if (panelTensors.contains(tensors.getArgument(a)))
           panelTensors.insert(terminator->getOperand(i));
       }
     if (at < 0) {
       at = types.size();
+      access.push_back(fb::Access_Write);
       bool panels = bool(tensors.getResultAttr(i, kPanelsAttr));
       types.push_back(panels ? panelsOf(type) : memrefOf(type));
       if (panels)
@@ -72,6 +90,7 @@ Kernel::Kernel(func::FuncOp tensors, VectorShape shape)
   lowered->setAttr(kKernelAttr, b.getUnitAttr());
   lowered->setAttr(kLoweredAttr, b.getUnitAttr());
   lowered->setAttr("exec.bindings", b.getI64IntegerAttr(buffers));
+  lowered->setAttr(kAccessAttr, b.getDenseI64ArrayAttr(access));
   lowered.setPrivate();
   Block *entry = lowered.addEntryBlock();
   for (auto [argument, at] : llvm::zip(tensors.getArguments(), place))

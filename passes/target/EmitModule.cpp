@@ -4,6 +4,8 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "passes/kernels/Kernel.h"
 #include "passes/schedule/Schedule.h"
+#include "passes/target/KernelBuffers.h"
+#include "runtime/module/Dataflow.h"
 #include "runtime/module/Module_generated.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSwitch.h"
@@ -177,8 +179,14 @@ LogicalResult Emitter::collect() {
               kernelIndex[f.getSymName()] = kernels.size();
               kernelOps.push_back(f);
               auto tasks = f->getAttrOfType<AffineMapAttr>(kTasksAttr).getValue();
-              kernels.push_back(fb::CreateKernelDirect(b, f.getSymName().str().c_str(), f->getAttrOfType<IntegerAttr>("exec.bindings").getInt(),
-                                                       tasks.getNumSymbols(), f->getAttrOfType<IntegerAttr>(kScratchAttr).getInt()));
+              auto uses = kernelBuffers(f);
+              if (failed(uses))
+                return failure();
+              Offsets<fb::KernelBuffer> buffers;
+              for (const KernelBufferUse &use : *uses)
+                buffers.push_back(fb::CreateKernelBuffer(b, use.access, fb::CreateExpr(b, b.CreateVector(use.bytes))));
+              kernels.push_back(fb::CreateKernelDirect(b, f.getSymName().str().c_str(), uint32_t(uses->size()), tasks.getNumSymbols(),
+                                                       f->getAttrOfType<IntegerAttr>(kScratchAttr).getInt(), &buffers));
               return success();
             })
             .Default([](Operation *) { return success(); });
@@ -489,8 +497,11 @@ FailureOr<std::vector<std::byte>> Emitter::emit() {
   b.ForceVectorAlignment(code.size(), 1, 64);
   auto codeVector = b.CreateVector(reinterpret_cast<const uint8_t *>(code.data()), code.size());
   auto producer = b.CreateString("hadal 0.1.0");
+  auto dataflow = b.CreateVector(std::vector<uint64_t>(programs.size() + 1)); // written when all tables are there
   b.Finish(fb::CreateModule(b, producer, targetTable, kernelsVector, parametersVector, weightsVector, constantsVector, stateRegisters,
-                            statesVector, programsVector, modelTable, codeVector, trainingTable, inferenceTable));
+                            statesVector, programsVector, modelTable, codeVector, trainingTable, inferenceTable, dataflow));
+  if (Status status = writeDataflow(b.GetBufferPointer()); !status.ok())
+    return module.emitError() << status.error().message;
   auto *bytes = reinterpret_cast<const std::byte *>(b.GetBufferPointer());
   return std::vector<std::byte>(bytes, bytes + b.GetSize());
 }

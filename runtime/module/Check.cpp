@@ -2,13 +2,20 @@
 #include "runtime/Tensor.h"
 #include "runtime/module/CheckInference.h"
 #include "runtime/module/CheckRanks.h"
+#include "runtime/module/Dataflow.h"
 #include "runtime/module/Expr.h"
 
+#include <algorithm>
 #include <set>
 
 namespace hadal {
 
 namespace {
+
+/// Programs inside each other. What hadal-compile writes has two.
+constexpr size_t maxCallDepth = 64;
+/// Of a program's temporaries: more than any machine has, and far from where sums of sizes overflow.
+constexpr int64_t maxMemoryBytes = int64_t(1) << 48;
 
 std::string text(const flatbuffers::String *s) { return s ? s->str() : "(no name)"; }
 
@@ -40,6 +47,20 @@ Status checkElement(fb::ElementType type, const std::string &of) {
   return {};
 }
 
+/// What a kernel says of the memory that it binds.
+Status checkBuffers(const fb::Kernel &kernel) {
+  if (!kernel.buffers() || kernel.buffers()->size() == 0)
+    return {};
+  if (kernel.buffers()->size() != kernel.binding_count())
+    return invalidFile("describes " + std::to_string(kernel.buffers()->size()) + " buffers, binds " + std::to_string(kernel.binding_count()));
+  for (const fb::KernelBuffer *buffer : *kernel.buffers()) {
+    if (!buffer || static_cast<unsigned>(buffer->access()) > static_cast<unsigned>(fb::Access_MAX))
+      return invalidFile("describes a buffer in no known way");
+    HADAL_TRY(checkExpression(buffer->bytes(), kernel.scalar_count(), "a buffer's bytes"));
+  }
+  return {};
+}
+
 class Checker {
 public:
   explicit Checker(const fb::Module &module) : module(module) {}
@@ -54,11 +75,13 @@ private:
   Status checkArguments(std::initializer_list<uint32_t> arguments);
   Status checkCommands(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> *commands, unsigned depth);
   Status checkAction(const fb::Command &command, unsigned depth);
-  Status checkCalls(uint32_t program, std::set<uint32_t> &open, std::set<uint32_t> &done);
+  Status checkCalls(uint32_t program);
 
   const fb::Module &module;
   const fb::Program *program = nullptr;
   std::vector<std::vector<uint32_t>> calls;
+  std::vector<unsigned> heights; ///< by program: calls inside each other, 0 before it was looked at
+  std::set<uint32_t> open;       ///< programs that the one at hand is called by
   uint32_t number = 0;
 };
 
@@ -73,9 +96,12 @@ Status Checker::checkParts() {
     return invalidFile("a table is missing");
   if (!module.code() || module.code()->size() == 0)
     return invalidFile("the code image is missing");
-  for (auto *k : *module.kernels())
+  for (auto *k : *module.kernels()) {
     if (!k || !k->symbol() || k->scratch_bytes() > (uint64_t(1) << 40))
       return invalidFile("kernel " + (k ? text(k->symbol()) : "?") + " is malformed");
+    if (Status status = checkBuffers(*k); !status)
+      return invalidFile("kernel " + text(k->symbol()) + " " + status.error().message);
+  }
   for (auto *p : *module.parameters()) {
     if (!p || !p->name() || !p->shape() || !isAligned(p->shape()) || p->count() == 0)
       return invalidFile("a parameter is malformed");
@@ -88,6 +114,9 @@ Status Checker::checkParts() {
   for (auto *w : *module.weights())
     if (!w || !w->name() || w->bytes() == 0 || w->bytes() > (uint64_t(1) << 48))
       return invalidFile("a weight is malformed");
+  if (module.dataflow() && module.dataflow()->size() && (module.dataflow()->size() != module.programs()->size() + 1 ||
+                            reinterpret_cast<uintptr_t>(module.dataflow()->data()) % alignof(uint64_t) != 0))
+    return invalidFile("says what " + std::to_string(module.dataflow()->size()) + " programs compute");
   for (auto *c : *module.constants())
     if (!c || !c->name() || !c->bytes())
       return invalidFile("a constant is malformed");
@@ -287,6 +316,25 @@ Status Checker::checkRules(const fb::Program &p) {
   return {};
 }
 
+/// What is known of a program's memory before its registers are: each temporary, and all slots together.
+static Status checkSlots(const fb::Program &p) {
+  std::vector<uint64_t> slots(p.slot_count());
+  for (const fb::Temporary *t : *p.temporaries()) {
+    const auto &code = *t->bytes()->code();
+    if (code.size() != 2 || code.Get(0) != 0)
+      continue;
+    if (code.Get(1) < 0 || code.Get(1) > maxMemoryBytes)
+      return invalidFile("program " + text(p.name()) + " has a temporary of " + std::to_string(code.Get(1)) + " bytes");
+    slots[t->slot()] = std::max(slots[t->slot()], uint64_t(code.Get(1)));
+  }
+  uint64_t total = 0;
+  for (uint64_t slot : slots)
+    if ((total += slot) > uint64_t(maxMemoryBytes))
+      return invalidFile("the temporaries of program " + text(p.name()) + " take more than " +
+                         std::to_string(maxMemoryBytes) + " bytes");
+  return {};
+}
+
 Status Checker::checkProgram(const fb::Program &p) {
   program = &p;
   if (!p.name() || !p.registers() || !p.arguments() || !p.temporaries())
@@ -309,18 +357,29 @@ Status Checker::checkProgram(const fb::Program &p) {
       return invalidFile("program " + text(p.name()) + " has a temporary without a slot");
     HADAL_TRY(checkExpression(t->bytes(), registers, "a temporary's bytes"));
   }
+  HADAL_TRY(checkSlots(p));
   return checkCommands(p.commands(), 0);
 }
 
-Status Checker::checkCalls(uint32_t p, std::set<uint32_t> &open, std::set<uint32_t> &done) {
-  if (done.count(p))
-    return {};
+/// Each program that runs inside another has a stack frame and an arena of its own.
+Status Checker::checkCalls(uint32_t p) {
+  auto tooDeep = [&](size_t depth) -> Status {
+    return depth <= maxCallDepth ? Status()
+                                 : Status(invalidFile("program " + text(module.programs()->Get(p)->name()) +
+                                                      ": calls nest deeper than " + std::to_string(maxCallDepth)));
+  };
+  if (heights[p])
+    return tooDeep(open.size() + heights[p]);
   if (!open.insert(p).second)
     return invalidFile("program " + text(module.programs()->Get(p)->name()) + " calls itself");
-  for (uint32_t callee : calls[p])
-    HADAL_TRY(checkCalls(callee, open, done));
+  HADAL_TRY(tooDeep(open.size()));
+  unsigned below = 0;
+  for (uint32_t callee : calls[p]) {
+    HADAL_TRY(checkCalls(callee));
+    below = std::max(below, heights[callee]);
+  }
   open.erase(p);
-  done.insert(p);
+  heights[p] = below + 1;
   return {};
 }
 
@@ -336,11 +395,13 @@ Status Checker::run() {
     if (!names.insert(p->name()->str()).second)
       return invalidFile("two programs are named " + text(p->name()));
   }
-  std::set<uint32_t> open, done;
+  heights.assign(module.programs()->size(), 0);
   for (uint32_t p = 0; p < module.programs()->size(); ++p)
-    HADAL_TRY(checkCalls(p, open, done));
+    HADAL_TRY(checkCalls(p));
   HADAL_TRY(checkInference(module));
-  return checkRanks(module);
+  HADAL_TRY(checkRanks(module));
+  (void)HADAL_TRY(dataflowOf(module, TemporaryMemory::Slots));
+  return {};
 }
 
 } // namespace

@@ -24,36 +24,35 @@ namespace {
 /// each other.
 constexpr size_t probeCount = 4;
 
-/// The same in every stage, so that both ends of a message compare alike.
-int64_t probeOf(std::string_view name, uint64_t which) {
-  uint64_t hash = 14695981039346656037u + which;
-  for (char c : name)
-    hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
-  return 1 + int64_t(hash >> 33) % 1000;
-}
-
 class Reader {
 public:
-  Reader(const fb::Module &module, const fb::Stage &stage) : module(module) {
+  Reader(const fb::Module &module, const fb::Stage &stage)
+      : module(module), tables{module.programs()->Get(stage.forward()), module.programs()->Get(stage.input_grad()),
+                               module.programs()->Get(stage.weight_grad())} {
     NamedRegisters balanced = balancedRegisters(module, stage);
     for (const auto &[name, value] : balanced)
       known.insert(name);
-    probes.push_back(balanced);
-    tables[ForwardProgram] = module.programs()->Get(stage.forward());
-    tables[InputGradProgram] = module.programs()->Get(stage.input_grad());
-    tables[WeightGradProgram] = module.programs()->Get(stage.weight_grad());
-    for (size_t i = 1; i < probeCount; ++i) {
-      NamedRegisters probe = balanced;
-      for (const fb::Program *program : tables)
-        for (const auto *name : *program->registers())
-          probe[name->str()] = probeOf(name->string_view(), i);
-      probes.push_back(probe);
-    }
+    makeProbes(balanced);
+  }
+  Reader(const fb::Module &module, const fb::Program &program) : module(module), tables{&program}, isInference(true) {
+    for (const auto *name : *program.registers())
+      known.insert(name->str());
+    makeProbes({});
   }
 
   Result<ChunkPrograms> run();
 
 private:
+  void makeProbes(const NamedRegisters &balanced) {
+    for (size_t i = 0; i < probeCount; ++i) {
+      NamedRegisters probe = balanced;
+      if (i > 0 || isInference)
+        for (const fb::Program *program : tables)
+          for (const auto *name : *program->registers())
+            probe[name->str()] = probeOf(name->string_view(), i);
+      probes.push_back(probe);
+    }
+  }
   Status readArguments(uint32_t which);
   Status readCounts(const fb::Program &program);
   Status readCommand(uint32_t which, const fb::Command &command, ChunkStep &step);
@@ -100,7 +99,8 @@ private:
   const fb::Module &module;
   std::set<std::string, std::less<>> known; ///< registers of the driver, then those that were set
   std::vector<NamedRegisters> probes;
-  const fb::Program *tables[3];
+  std::vector<const fb::Program *> tables; ///< by kind
+  bool isInference = false;
   const fb::Program *current = nullptr;
   std::map<std::string, uint32_t> numbers;
   std::map<std::string, std::pair<const fb::Argument *, std::vector<uint64_t>>> shapes;
@@ -336,7 +336,7 @@ Result<ChunkPrograms> Reader::run() {
   auto at = [&](const Status &status, const std::string &where = "") {
     return invalidFile("program " + current->name()->str() + where + " " + status.error().message);
   };
-  for (uint32_t which = 0; which < 3; ++which) {
+  for (uint32_t which = 0; which < tables.size(); ++which) {
     current = tables[which];
     out.programs[which].name = current->name()->str();
     if (Status status = readArguments(which); !status)
@@ -344,7 +344,7 @@ Result<ChunkPrograms> Reader::run() {
     if (Status status = readCounts(*current); !status)
       return at(status);
   }
-  for (uint32_t which = 0; which < 3; ++which) {
+  for (uint32_t which = 0; which < tables.size(); ++which) {
     current = tables[which];
     for (uint32_t i = 0; i < current->commands()->size(); ++i) {
       ChunkStep step;
@@ -365,7 +365,7 @@ Result<ChunkPrograms> Reader::run() {
     for (const ChunkStep &step : program.steps)
       written.insert(step.writes.begin(), step.writes.end());
   for (uint32_t value = 0; value < out.values.size(); ++value)
-    out.values[value].isInput = !written.count(value) && isMicroBatchInput(out.values[value].name);
+    out.values[value].isInput = !written.count(value) && (isInference || isMicroBatchInput(out.values[value].name));
   return std::move(out);
 }
 
@@ -373,6 +373,10 @@ Result<ChunkPrograms> Reader::run() {
 
 Result<ChunkPrograms> readChunkPrograms(const fb::Module &module, const fb::Stage &stage) {
   return Reader(module, stage).run();
+}
+
+Result<ChunkPrograms> readInferenceProgram(const fb::Module &module, const fb::Program &program) {
+  return Reader(module, program).run();
 }
 
 } // namespace hadal::verify

@@ -1,7 +1,7 @@
 //===- ChunkPrograms.h - what a stage's chunk programs read and write ------===//
 //
-// The commands of the three chunk programs of a stage as verifyRanks and others look at them: values by number, whether
-// a command reads or writes them, events, peers.
+// The commands of the three chunk programs of a stage, or of a program of inference over ranks, as verifyRanks and
+// others look at them: values by number, whether a command reads or writes them, events, peers.
 //
 //===--------------------------------------------------------------------===//
 
@@ -58,6 +58,10 @@ struct ChunkPrograms {
 ///  - registers are the driver's or set by an exchange of counts.
 /// InvalidFile: "program stage1.forward, command 3: ...".
 Result<ChunkPrograms> readChunkPrograms(const fb::Module &module, const fb::Stage &stage);
+
+/// The same for a program that ranks run together, in inference: programs[ForwardProgram] alone. The driver gives the
+/// arguments that are no outputs, and the registers that no exchange of counts sets.
+Result<ChunkPrograms> readInferenceProgram(const fb::Module &module, const fb::Program &program);
 
 /// Whether the driver of a training job gives a value of this name to every micro-batch: "token_ids", "mtp.1.targets"
 /// ...

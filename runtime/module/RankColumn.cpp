@@ -11,14 +11,19 @@ std::string chunkName(const fb::Chunk &chunk) {
 }
 
 RankColumn::RankColumn(const fb::Ranks &ranks, const std::vector<ChunkPrograms> &stages)
-    : ranks(ranks), stages(stages), all(ranks.pp()) {
+    : ranks(&ranks), stages(stages), all(ranks.pp()) {
   for (uint32_t rank = 0; rank < ranks.pp(); ++rank)
     plan(rank);
 }
 
+RankColumn::RankColumn(const std::vector<ChunkPrograms> &one) : ranks(nullptr), stages(one), all(1) {
+  all[0].items.push_back({0, 1, {}, {}, {}});
+  addRun(all[0].items[0], {0, 0, 0, ForwardProgram, nullptr, {}}, 0, 0);
+}
+
 /// Lays the commands of a rank's order out: items, and in each item a queue for every lane.
 void RankColumn::plan(uint32_t rank) {
-  const auto &chunks = *ranks.orders()->Get(rank)->chunks();
+  const auto &chunks = *ranks->orders()->Get(rank)->chunks();
   for (size_t i = 0; i < chunks.size();) {
     Item item{i, size_t(chunks.Get(i)->paired() && i + 1 < chunks.size() ? 2 : 1), {}, {}, {}};
     for (size_t c = 0; c < item.count; ++c)
@@ -28,18 +33,24 @@ void RankColumn::plan(uint32_t rank) {
   }
 }
 
+void RankColumn::addRun(Item &item, Run run, uint32_t rank, uint32_t slot) {
+  const ChunkProgram &what = stages[run.stage].programs[run.program];
+  uint32_t number = item.runs.size();
+  std::vector<Value> &values = all[rank].values[{run.direction, run.microBatch}];
+  values.resize(stages[run.stage].values.size());
+  run.values = &values;
+  run.left = what.steps.size();
+  item.runs.push_back(std::move(run));
+  for (const ChunkStep &step : what.steps)
+    item.queues[2 * slot + step.stream].steps.emplace_back(number, &step);
+  for (uint32_t argument : what.arguments)
+    ++values[argument].users;
+}
+
 void RankColumn::addRuns(Item &item, const fb::Chunk &chunk, uint32_t rank, uint32_t slot) {
-  uint32_t stage = stageOf(ranks, rank, chunk.direction());
+  uint32_t stage = stageOf(*ranks, rank, chunk.direction());
   auto add = [&](uint32_t program) {
-    const ChunkProgram &what = stages[stage].programs[program];
-    uint32_t number = item.runs.size();
-    std::vector<Value> &values = all[rank].values[{chunk.direction(), chunk.micro_batch()}];
-    values.resize(stages[stage].values.size());
-    item.runs.push_back({stage, chunk.direction(), chunk.micro_batch(), program, &values, {}, what.steps.size()});
-    for (const ChunkStep &step : what.steps)
-      item.queues[2 * slot + step.stream].steps.emplace_back(number, &step);
-    for (uint32_t number : what.arguments)
-      ++values[number].users;
+    addRun(item, {stage, chunk.direction(), chunk.micro_batch(), program, nullptr, {}}, rank, slot);
   };
   switch (chunk.kind()) {
   case fb::ChunkKind_Forward:
@@ -58,12 +69,14 @@ void RankColumn::addRuns(Item &item, const fb::Chunk &chunk, uint32_t rank, uint
 }
 
 std::string RankColumn::nameOf(uint32_t rank, const Item &item) const {
-  const auto &chunks = *ranks.orders()->Get(rank)->chunks();
+  const auto &chunks = *ranks->orders()->Get(rank)->chunks();
   std::string name = chunkName(*chunks.Get(item.first));
   return item.count == 2 ? name + "+" + chunkName(*chunks.Get(item.first + 1)) : name;
 }
 
 std::string RankColumn::place(uint32_t rank, const Item &item, const Run &run, const ChunkStep &step) const {
+  if (!ranks)
+    return "program " + stages[run.stage].programs[run.program].name + ", command " + std::to_string(step.command) + ": ";
   return "pipeline rank " + std::to_string(rank) + ", item " + std::to_string(item.first) + " (" + nameOf(rank, item) +
          "), program " + stages[run.stage].programs[run.program].name + ", command " + std::to_string(step.command) +
          ": ";
@@ -71,7 +84,7 @@ std::string RankColumn::place(uint32_t rank, const Item &item, const Run &run, c
 
 /// The second direction of dualpipev is the way back of the same micro-batches.
 uint32_t RankColumn::way(const Run &run) const {
-  return ranks.schedule()->string_view() == "dualpipe" ? run.direction : 0;
+  return ranks && ranks->schedule()->string_view() == "dualpipe" ? run.direction : 0;
 }
 
 Status RankColumn::run(std::vector<RankPeak> &peaks) {
@@ -84,7 +97,8 @@ Status RankColumn::run(std::vector<RankPeak> &peaks) {
   }
   HADAL_TRY(findDeadlock());
   HADAL_TRY(findLeftovers());
-  findPeaks(peaks);
+  if (ranks)
+    findPeaks(peaks);
   return {};
 }
 
@@ -279,8 +293,8 @@ void RankColumn::findPeaks(std::vector<RankPeak> &peaks) const {
     const std::vector<Item> &items = all[number].items;
     for (size_t i = 0, ahead = 0; i < items.size(); ++i) {
       const Item &item = items[i];
-      const fb::Order &order = *ranks.orders()->Get(number);
-      for (uint32_t end = ranks.overlap() ? endOfWindow(order, item.first) : endOfItem(order, item.first);
+      const fb::Order &order = *ranks->orders()->Get(number);
+      for (uint32_t end = ranks->overlap() ? endOfWindow(order, item.first) : endOfItem(order, item.first);
            ahead < items.size() && items[ahead].first < end; ++ahead) {
         bytes += items[ahead].bytes;
         values += items[ahead].values;

@@ -15,6 +15,9 @@ namespace hadal::verify {
 class RankColumn {
 public:
   RankColumn(const fb::Ranks &ranks, const std::vector<ChunkPrograms> &stages);
+  /// A program of inference over ranks, once: `one` has it alone, as the forward program of its only stage. There are
+  /// no peaks.
+  explicit RankColumn(const std::vector<ChunkPrograms> &one);
   Status run(std::vector<RankPeak> &peaks);
 
 private:
@@ -77,6 +80,7 @@ private:
 
   void plan(uint32_t rank);
   void addRuns(Item &item, const fb::Chunk &chunk, uint32_t rank, uint32_t slot);
+  void addRun(Item &item, Run run, uint32_t rank, uint32_t slot);
   Result<bool> advance(uint32_t rank, uint32_t stream);
   Result<bool> step(uint32_t rank, Item &item, uint32_t lane);
   Status take(const Run &run, const ChunkStep &step, const Message &message) const;
@@ -90,7 +94,7 @@ private:
   std::string place(uint32_t rank, const Item &item, const Run &run, const ChunkStep &step) const;
   std::string nameOf(uint32_t rank, const Item &item) const;
 
-  const fb::Ranks &ranks;
+  const fb::Ranks *ranks; ///< null: one program
   const std::vector<ChunkPrograms> &stages;
   std::vector<Rank> all;
   std::map<Channel, std::deque<Message>> channels; ///< messages under way

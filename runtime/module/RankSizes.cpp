@@ -12,6 +12,13 @@ static int64_t times(int64_t a, int64_t b) {
   return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
 }
 
+int64_t probeOf(std::string_view name, uint64_t which) {
+  uint64_t hash = 14695981039346656037u + which;
+  for (char c : name)
+    hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  return 1 + int64_t(hash >> 33) % 1000;
+}
+
 /// Those that no exchange sets.
 static NamedRegisters driverRegisters(const fb::Training &training) {
   NamedRegisters registers;

@@ -18,6 +18,10 @@ namespace hadal {
 
 using NamedRegisters = std::map<std::string, int64_t, std::less<>>;
 
+/// A value of a register for comparing sizes, without relation to others: 1 to 1000. The same wherever the name is the
+/// same, so that both ends of a message compare alike.
+int64_t probeOf(std::string_view name, uint64_t which);
+
 /// The registers of a stage's chunk programs for a full micro-batch, each row one sequence. Choices fall on the experts
 /// of the groups that a token may choose from as if they were drawn: every part gets equally many, and a token goes to
 /// each part that has one or more of its choices.

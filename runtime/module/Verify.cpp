@@ -1,5 +1,7 @@
 #include "runtime/module/Verify.h"
+#include "runtime/module/BufferSizes.h"
 #include "runtime/module/CheckRanks.h"
+#include "runtime/module/Dataflow.h"
 #include "runtime/module/RankColumn.h"
 #include "runtime/module/UsedStates.h"
 
@@ -57,30 +59,56 @@ static Status verifyOrder(const fb::Ranks &ranks, uint32_t rank, uint32_t microB
   return {};
 }
 
+/// Where the sum of a parameter's use lies.
+static std::string sumOf(const fb::Trainable &trainable, uint32_t use) {
+  return "gradient." + trainable.name()->str() + (use ? ".use" + std::to_string(use) : "");
+}
+
+/// Rule 7 for a stage.
+static Status verifySums(const fb::Module &module, uint32_t number, const std::vector<ProgramFlow> &flows, std::vector<std::set<uint32_t>> &uses) {
+  const fb::Training &training = *module.training();
+  const fb::Stage &stage = *training.ranks()->stages()->Get(number);
+  std::string where = "stage " + std::to_string(number);
+  std::map<std::string, uint32_t> bound; // states, and how many of the stage's programs have them
+  std::set<std::string> summed;
+  for (uint32_t program : {stage.forward(), stage.input_grad(), stage.weight_grad()}) {
+    for (uint32_t state : usedStates(module, *module.programs()->Get(program)))
+      ++bound[module.states()->Get(state)->name()->str()];
+    if (flows[program].isKnown)
+      for (const auto &[state, use] : flows[program].states)
+        if (use.writes)
+          summed.insert(module.states()->Get(state)->name()->str());
+  }
+  std::set<std::string> own;
+  for (const fb::Accumulator *a : *stage.accumulators()) {
+    std::string of = where + ", accumulator " + a->state()->str();
+    if (!own.insert(a->state()->str()).second)
+      return invalidFile(of + " stands there twice");
+    if (!bound.count(a->state()->str()))
+      return invalidFile(of + " is of a state that no chunk of the stage has");
+    if (bound[a->state()->str()] > 1)
+      return invalidFile(of + " is of a state that chunks of more than one kind have, which keep no order");
+    if (a->trainable() < 0)
+      continue;
+    const fb::Trainable &trainable = *training.trainables()->Get(a->trainable());
+    if (a->state()->str() != sumOf(trainable, a->use()))
+      return invalidFile(of + " is said to be that of use " + std::to_string(a->use()) + " of " + trainable.name()->str());
+    if (!uses[a->trainable()].insert(a->use()).second)
+      return invalidFile(of + " is another's use " + std::to_string(a->use()) + " of " + trainable.name()->str());
+  }
+  for (const std::string &state : summed)
+    if (!own.count(state))
+      return invalidFile(where + " adds to " + state + ", which is none of its sums");
+  return {};
+}
+
 /// Rule 7.
 static Status verifyAccumulators(const fb::Module &module) {
   const fb::Training &training = *module.training();
+  std::vector<ProgramFlow> flows = HADAL_TRY(dataflowOf(module, TemporaryMemory::Slots));
   std::vector<std::set<uint32_t>> uses(training.trainables()->size());
-  for (uint32_t i = 0; i < training.ranks()->stages()->size(); ++i) {
-    const fb::Stage &stage = *training.ranks()->stages()->Get(i);
-    std::map<std::string, uint32_t> bound; // states, and how many of the stage's programs have them
-    for (uint32_t program : {stage.forward(), stage.input_grad(), stage.weight_grad()})
-      for (uint32_t state : usedStates(module, *module.programs()->Get(program)))
-        ++bound[module.states()->Get(state)->name()->str()];
-    std::set<std::string> own;
-    for (const fb::Accumulator *a : *stage.accumulators()) {
-      std::string of = "stage " + std::to_string(i) + ", accumulator " + a->state()->str();
-      if (!own.insert(a->state()->str()).second)
-        return invalidFile(of + " stands there twice");
-      if (!bound.count(a->state()->str()))
-        return invalidFile(of + " is of a state that no chunk of the stage has");
-      if (bound[a->state()->str()] > 1)
-        return invalidFile(of + " is of a state that chunks of more than one kind have, which keep no order");
-      if (a->trainable() >= 0 && !uses[a->trainable()].insert(a->use()).second)
-        return invalidFile(of + " is another's use " + std::to_string(a->use()) + " of " +
-                           training.trainables()->Get(a->trainable())->name()->str());
-    }
-  }
+  for (uint32_t i = 0; i < training.ranks()->stages()->size(); ++i)
+    HADAL_TRY(verifySums(module, i, flows, uses));
   for (uint32_t i = 0; i < uses.size(); ++i) {
     const fb::Trainable &trainable = *training.trainables()->Get(i);
     if (!trainable.correction() && (uses[i].empty() || *uses[i].rbegin() + 1 != uses[i].size()))
@@ -91,7 +119,7 @@ static Status verifyAccumulators(const fb::Module &module) {
   return {};
 }
 
-static Status verifyAll(const fb::Module &module, std::vector<RankPeak> &peaks) {
+static Status verifyTraining(const fb::Module &module, std::vector<RankPeak> &peaks) {
   const fb::Ranks &ranks = *module.training()->ranks();
   uint32_t microBatches = uint32_t(module.training()->micro_batches() / ownersOf(ranks));
   for (uint32_t rank = 0; rank < ranks.pp(); ++rank)
@@ -103,12 +131,63 @@ static Status verifyAll(const fb::Module &module, std::vector<RankPeak> &peaks) 
   return verifyAccumulators(module);
 }
 
+/// Rule 8.
+static Status verifyShares(const fb::Module &module) {
+  const fb::Inference &inference = *module.inference();
+  int64_t experts = module.model() ? module.model()->experts() : 0;
+  std::set<uint32_t> shared(inference.sharded()->begin(), inference.sharded()->end());
+  for (uint32_t i = 0; experts > 0 && i < module.parameters()->size(); ++i) {
+    const fb::Parameter &parameter = *module.parameters()->Get(i);
+    int64_t ranks = shared.count(i) ? inference.ep() : 1, all = ranks * int64_t(parameter.count());
+    if (parameter.name()->str().find("{}") != std::string::npos && all != experts)
+      return invalidFile("parameter " + parameter.name()->str() + " holds " + std::to_string(parameter.count()) + " tensors on each of " +
+                         std::to_string(ranks) + " ranks, of " + std::to_string(experts) + " experts");
+  }
+  return {};
+}
+
+static Status verifyInference(const fb::Module &module) {
+  std::vector<RankPeak> none;
+  for (const fb::InferenceProgram *program : *module.inference()->programs()) {
+    std::vector<ChunkPrograms> one = {HADAL_TRY(readInferenceProgram(module, *module.programs()->Get(program->program())))};
+    HADAL_TRY(RankColumn(one).run(none));
+  }
+  return verifyShares(module);
+}
+
+static Status ofModule(const Module &module, const Status &status) {
+  return status ? status : Status(invalidFile(module.path() + ": " + status.error().message));
+}
+
 Status verifyRanks(const Module &module, std::vector<RankPeak> *peaks) {
   std::vector<RankPeak> found;
+  if (module.tables().inference())
+    return ofModule(module, verifyInference(module.tables()));
   if (!module.tables().training() || !module.tables().training()->ranks())
     return {};
-  Status status = verifyAll(module.tables(), peaks ? *peaks : found);
-  return status ? status : invalidFile(module.path() + ": " + status.error().message);
+  return ofModule(module, verifyTraining(module.tables(), peaks ? *peaks : found));
+}
+
+static Status verifyDataflow(const fb::Module &module, bool required) {
+  if (!module.dataflow() || module.dataflow()->size() == 0)
+    return required ? Status(invalidFile("does not say what its programs compute: compile it again")) : Status();
+  std::vector<uint64_t> hashes = HADAL_TRY(dataflowHashes(module, TemporaryMemory::Slots));
+  for (uint32_t i = 0; i < hashes.size(); ++i)
+    if (hashes[i] != module.dataflow()->Get(i))
+      return invalidFile(i + 1 == hashes.size()
+                             ? std::string("the tables of sums and shares of parameters are not those that the compiler wrote")
+                             : "program " + module.programs()->Get(i)->name()->str() + " does not compute what the compiler meant it to");
+  return {};
+}
+
+Status verifyPrograms(const Module &module, bool required) {
+  HADAL_TRY(ofModule(module, verifyBufferSizes(module.tables())));
+  return ofModule(module, verifyDataflow(module.tables(), required));
+}
+
+Status verifyModule(const Module &module, std::vector<RankPeak> *peaks) {
+  HADAL_TRY(verifyRanks(module, peaks));
+  return verifyPrograms(module, module.tables().inference() || (module.tables().training() && module.tables().training()->ranks()));
 }
 
 } // namespace hadal

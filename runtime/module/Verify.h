@@ -44,10 +44,22 @@ struct RankPeak {
 ///     through others), and nothing whose memory was given back; nothing is written twice. The same holds for
 ///     registers.
 ///  6. The exchanges of an expert-parallel group have one order: no two are free to pass each other.
-///  7. Every gradient of every trainable parameter is summed once for each of its uses, and bound by chunks of
-///  one kind of the stage that sums it.
+///  7. Every gradient of every trainable parameter is summed once for each of its uses, in the state of its name, and
+///  bound by chunks of one kind of the stage that sums it; what else chunks add up is among the stage's sums too.
+///  8. Stacks of experts that ranks share hold the rank's part of all experts, the others all of them.
+/// In inference over ranks 1 and 3 to 6 hold for each program that ranks run together.
 /// `peaks` gets one for each pipeline rank.
 Status verifyRanks(const Module &module, std::vector<RankPeak> *peaks = nullptr);
+
+/// What opening a module leaves out, for modules on one rank and on many:
+///  - programs compute what the compiler meant (Dataflow.h), called programs too: launches, their order, what they bind
+///  and pass, the places of temporaries, and the tables of sums and shares;
+///  - whatever registers are, launches, copies and calls stay within the buffers that they bind.
+/// InvalidFile where the module does not say what its programs compute, if that is `required`.
+Status verifyPrograms(const Module &module, bool required);
+
+/// Both: what a module for many ranks is held to before it runs.
+Status verifyModule(const Module &module, std::vector<RankPeak> *peaks = nullptr);
 
 } // namespace hadal
 

@@ -15,7 +15,7 @@ using namespace hadal;
 Result<std::unique_ptr<ParallelTrainer>> ParallelTrainer::create(Executor &executor, Trainables &trainables, const SumPlan &plan,
                                                                  const RankLayout &layout, Comm &comm, Trace *trace,
                                                                  const ParallelOptions &options) {
-  HADAL_TRY(verifyRanks(executor.module()));
+  HADAL_TRY(verifyModule(executor.module()));
   const fb::Training &table = *HADAL_TRY(trainingOf(executor.module()));
   std::unique_ptr<ParallelTrainer> trainer(
       new ParallelTrainer(table, trainables, executor, plan, layout, comm, trace, options, HADAL_TRY(Adder::create(executor))));

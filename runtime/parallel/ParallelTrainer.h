@@ -17,7 +17,7 @@ namespace hadal {
 class ParallelTrainer final : public Trainer {
 public:
   /// All of them must outlive the trainer; `plan` is the one that the trainables' shares are from. The trace may be null.
-  /// What verifyRanks does not pass is not run.
+  /// What verifyModule does not pass is not run.
   static Result<std::unique_ptr<ParallelTrainer>> create(Executor &executor, Trainables &trainables, const SumPlan &plan, const RankLayout &layout,
                                                          Comm &comm, Trace *trace, const ParallelOptions &options);
 

@@ -2,6 +2,7 @@
 
 #include "test/parallel/FakeRanks.h"
 
+#include "runtime/module/Dataflow.h"
 #include "test/tools/ModuleWriter.h"
 
 #include <map>
@@ -233,8 +234,8 @@ Offset<fb::Stage> RanksWriter::stage(uint32_t number, uint32_t stages) {
     accumulator("gradient." + embedding, 0, 0);
   }
   if (isLast) {
-    segment("ranks_head_grad", {of(ids("targets")), of(tokens(layered("dx", L), 2)), in("gradient.1." + embedding)}, {r(Tokens)});
-    accumulator("gradient.1." + embedding, 0, 1);
+    segment("ranks_head_grad", {of(ids("targets")), of(tokens(layered("dx", L), 2)), in("gradient." + embedding + ".use1")}, {r(Tokens)});
+    accumulator("gradient." + embedding + ".use1", 0, 1);
   }
   accumulator("losses", -1);
   uint32_t weightGrad = chunk("stage" + std::to_string(number) + ".weight_grad");
@@ -305,7 +306,7 @@ std::vector<std::byte> RanksWriter::write() {
                                                    correction ? 0.f : 0.9f, correction ? 0.f : 0.3f, sharded));
   };
   trainable(embedding, {V, 2}, 1, 1, false, false);
-  state("gradient.1." + embedding, F32, V * 2);
+  state("gradient." + embedding + ".use1", F32, V * 2);
   for (int64_t l = 0; l < L; ++l) {
     trainable(scaleOf(l), {2}, 1, 1, false, false);
     trainable(expertsOf(l), {2}, uint32_t(E / shape.ep), shape.ep, true, false);
@@ -384,8 +385,11 @@ std::vector<std::byte> RanksWriter::write() {
                                            "{\"model_type\": \"deepseek_v3\"}", shape.sumGroups, ranks);
   auto model = fb::CreateModelDirect(b, "deepseek_v3", V, 2, L, 1, 1, E, 1, &layers, 512, 4, 2, &eos, -1, 541, 541);
   auto machine = target();
+  std::vector<uint64_t> dataflow(programs.size() + 1);
   b.Finish(fb::CreateModuleDirect(b, "FakeRanks", machine, &kernels, &parameters, &weights, &constants, &stateRegisters, &states, &programs, model,
-                                  &code, training));
+                                  &code, training, {}, &dataflow));
+  if (Status status = writeDataflow(b.GetBufferPointer()); !status.ok())
+    return {};
   auto bytes = std::as_bytes(std::span(b.GetBufferPointer(), b.GetSize()));
   return {bytes.begin(), bytes.end()};
 }

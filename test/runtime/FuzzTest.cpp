@@ -22,7 +22,8 @@ using namespace hadal;
 
 namespace {
 
-constexpr int mutations = 60'000; // of each of the three kinds below
+// Of each of the three kinds below there are 60,000 mutations, in parts that ctest runs side by side.
+constexpr int parts = 6, mutations = 60'000 / parts;
 using Bytes = std::vector<std::byte>;
 
 /// Flips bits, sets bytes and words to values that lie at edges, cuts, copies a part over another.
@@ -65,10 +66,17 @@ template <typename T> void expectRefusal(const Result<T> &result) {
   EXPECT_EQ(result.error().message.find('\n'), std::string::npos) << result.error().message;
 }
 
-TEST(Fuzz, ModuleWithAStaleChecksumIsRefused) {
+class Fuzz : public testing::TestWithParam<int> {
+protected:
+  /// Another seed for each part and kind.
+  std::mt19937_64 randomOf(int kind) const { return std::mt19937_64(3 * GetParam() + kind); }
+};
+INSTANTIATE_TEST_SUITE_P(Part, Fuzz, testing::Range(0, parts));
+
+TEST_P(Fuzz, ModuleWithAStaleChecksumIsRefused) {
   const Bytes whole = moduleBytes(fake::modulePayload());
   ASSERT_TRUE(Module::fromBytes(whole, "whole").ok());
-  std::mt19937_64 random(1);
+  std::mt19937_64 random = randomOf(1);
   for (int i = 0; i < mutations; ++i) {
     Bytes bytes = whole;
     mutate(bytes, 0, random);
@@ -77,13 +85,13 @@ TEST(Fuzz, ModuleWithAStaleChecksumIsRefused) {
   }
 }
 
-TEST(Fuzz, ModuleWithAFreshChecksumIsRefusedOrWhole) {
+TEST_P(Fuzz, ModuleWithAFreshChecksumIsRefusedOrWhole) {
   fake::RanksShape ranks;
   ranks.pp = ranks.ep = 2;
   ranks.schedule = "dualpipe";
   ranks.pairs = true;
   const Bytes wholes[] = {fake::modulePayload(), fake::trainingPayload({}), fake::ranksPayload(ranks)};
-  std::mt19937_64 random(2);
+  std::mt19937_64 random = randomOf(2);
   int accepted = 0;
   for (int i = 0; i < mutations; ++i) {
     Bytes payload = wholes[i % 16 == 0 ? 2 : i % 2]; // the large one is slow
@@ -95,13 +103,13 @@ TEST(Fuzz, ModuleWithAFreshChecksumIsRefusedOrWhole) {
     // Reads every table, string and expression.
     EXPECT_FALSE(inspect::describe(*module).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).empty());
     if (i % 64 == 0)
-      (void)verifyRanks(*module), (void)predictMemory(*module, RowsOfExperts::Worst);
+      (void)verifyRanks(*module), (void)verifyPrograms(*module, false), (void)predictMemory(*module, RowsOfExperts::Worst);
   }
   EXPECT_GT(accepted, 0);
   EXPECT_LT(accepted, mutations);
 }
 
-TEST(Fuzz, EveryCutOfAModuleIsRefused) {
+TEST(FuzzCuts, EveryCutOfAModuleIsRefused) {
   const Bytes whole = moduleBytes(fake::modulePayload());
   for (size_t size = 0; size < whole.size(); ++size)
     expectRefusal(Module::fromBytes(std::span(whole).first(size), "cut"));
@@ -118,12 +126,12 @@ Bytes safetensorsFile() {
   return bytes;
 }
 
-TEST(Fuzz, SafetensorsHeaderIsRefusedOrWhole) {
+TEST_P(Fuzz, SafetensorsHeaderIsRefusedOrWhole) {
   const Bytes whole = safetensorsFile();
   auto intact = Safetensors::parse(whole, "whole");
   ASSERT_TRUE(intact.ok()) << intact.error().message;
   ASSERT_EQ(intact->tensors().size(), 4u);
-  std::mt19937_64 random(3);
+  std::mt19937_64 random = randomOf(3);
   int accepted = 0;
   for (int i = 0; i < mutations; ++i) {
     Bytes bytes = whole;

@@ -1,5 +1,6 @@
-// What a step computes, as one number. Written without a look at runtime/module/RankColumn: ranks take turns, an item
-// of the order ends before the next begins.
+// What a step, or a program of inference, computes, as one number. Written without a look at runtime/module/RankColumn
+// and Dataflow: ranks take turns, an item of the order ends before the next begins, and called programs run launch by
+// launch over slots that hold hashes for numbers.
 
 #include "test/schedule/Mutants.h"
 
@@ -27,12 +28,26 @@ uint64_t mix(uint64_t a, std::string_view text) {
 
 class Machine {
 public:
-  explicit Machine(const fb::Module &module) : module(module), ranks(*module.training()->ranks()) {}
+  explicit Machine(const fb::Module &module) : module(module), table(module.training() ? module.training()->ranks() : nullptr) {}
+
+  /// A program of inference, on one rank that stands for all.
+  std::optional<uint64_t> run(const fb::InferenceProgram &shared) {
+    all.resize(1);
+    beginPrograms(0, {shared.program()}, {0, 0, 0, 0, 0, 0, 0, nullptr});
+    while (turnLanes(all[0])) {
+    }
+    if (!all[0].lanes.empty())
+      return std::nullopt;
+    uint64_t sum = 1;
+    for (uint32_t output : *shared.outputs()) {
+      std::string name = module.programs()->Get(shared.program())->arguments()->Get(output)->name()->str();
+      sum = mix(mix(sum, name), all[0].values[{0, 0, 0}][name]);
+    }
+    return mixStates(sum, 0);
+  }
 
   std::optional<uint64_t> run() {
-    for (const fb::Stage *stage : *ranks.stages())
-      for (const fb::Accumulator *a : *stage->accumulators())
-        sums.insert(a->state()->str());
+    const fb::Ranks &ranks = *table;
     all.resize(ranks.pp());
     for (bool moved = true; moved;) {
       moved = false;
@@ -44,8 +59,18 @@ public:
     for (uint32_t rank = 0; rank < ranks.pp(); ++rank) {
       if (all[rank].at != ranks.orders()->Get(rank)->chunks()->size() || !all[rank].lanes.empty())
         return std::nullopt;
-      for (const auto &[state, value] : all[rank].states)
-        sum = mix(mix(mix(sum, rank), state.second + 1000 * state.first), value);
+      sum = mixStates(sum, rank);
+    }
+    for (const fb::Stage *stage : *ranks.stages()) { // in any order: each sum goes to its parameter
+      uint64_t goals = 0;
+      for (const fb::Accumulator *a : *stage->accumulators()) {
+        uint64_t goal = mix(mix(mix(23, a->state()->string_view()), uint64_t(a->trainable())), a->use());
+        if (a->segment_owners())
+          for (uint32_t owner : *a->segment_owners())
+            goal = mix(goal, owner);
+        goals += goal;
+      }
+      sum = mix(sum, goals);
     }
     return sum;
   }
@@ -65,7 +90,14 @@ private:
     std::map<std::pair<uint32_t, uint32_t>, uint64_t> states; ///< by direction and number
   };
 
+  uint64_t mixStates(uint64_t sum, uint32_t rank) const {
+    for (const auto &[state, value] : all[rank].states)
+      sum = mix(mix(mix(sum, rank), state.second + 1000 * state.first), value);
+    return sum;
+  }
+
   bool turn(uint32_t number) {
+    const fb::Ranks &ranks = *table;
     Rank &rank = all[number];
     const auto &chunks = *ranks.orders()->Get(number)->chunks();
     if (rank.lanes.empty()) {
@@ -77,6 +109,11 @@ private:
       }
       return true;
     }
+    return turnLanes(rank);
+  }
+
+  bool turnLanes(Rank &rank) {
+    uint32_t number = uint32_t(&rank - all.data());
     for (auto &lanes : rank.lanes)
       if (!lanes.empty() && step(number, lanes.front())) {
         while (!lanes.empty() && isDone(lanes.front()))
@@ -94,7 +131,7 @@ private:
   }
 
   void begin(uint32_t number, const fb::Chunk &chunk) {
-    Rank &rank = all[number];
+    const fb::Ranks &ranks = *table;
     uint32_t stage = stageOf(ranks, number, chunk.direction());
     const fb::Stage &table = *ranks.stages()->Get(stage);
     uint32_t programs[] = {table.forward(), table.input_grad(), table.weight_grad()};
@@ -113,19 +150,30 @@ private:
       parts = {2};
       break;
     }
+    std::vector<uint32_t> numbers;
+    for (uint32_t part : parts)
+      numbers.push_back(programs[part]);
+    beginPrograms(number, numbers, {chunk.direction(), chunk.micro_batch(), stage, parts[0], 0, 0, all[number].at, nullptr});
+  }
+
+  /// Programs one after the other on both streams; their parts count up from the first one's.
+  void beginPrograms(uint32_t number, const std::vector<uint32_t> &programs, const Lane &like) {
+    Rank &rank = all[number];
     std::vector<std::map<uint32_t, bool> *> events;
-    for (size_t i = 0; i < parts.size(); ++i)
+    for (size_t i = 0; i < programs.size(); ++i)
       events.push_back(&rank.events.emplace_back());
     for (uint32_t stream : {0u, 1u}) {
       std::deque<Lane> lanes;
-      for (size_t i = 0; i < parts.size(); ++i)
-        lanes.push_back(
-            {chunk.direction(), chunk.micro_batch(), stage, parts[i], programs[parts[i]], stream, rank.at, events[i]});
+      for (size_t i = 0; i < programs.size(); ++i) {
+        Lane lane = like;
+        lane.part += uint32_t(i), lane.program = programs[i], lane.stream = stream, lane.events = events[i];
+        lanes.push_back(lane);
+      }
       rank.lanes.push_back(std::move(lanes));
     }
   }
 
-  uint64_t way(const Lane &lane) const { return ranks.schedule()->string_view() == "dualpipe" ? lane.direction : 0; }
+  uint64_t way(const Lane &lane) const { return table && table->schedule()->string_view() == "dualpipe" ? lane.direction : 0; }
   const fb::Program &programOf(const Lane &lane) const { return *module.programs()->Get(lane.program); }
 
   /// Moves over commands of the other stream.
@@ -180,45 +228,122 @@ private:
   void call(uint32_t number, const Lane &lane, const fb::Call &call, Values &values, const ValueOf &valueOf,
             const NameOf &nameOf) {
     const fb::Program &callee = *module.programs()->Get(call.program());
-    uint64_t hash = mix(17, call.program());
-    for (uint32_t i = 0; i < call.arguments()->size(); ++i)
-      if (call.arguments()->Get(i)->space() == fb::Space_Argument && !callee.arguments()->Get(i)->output())
-        hash = mix(hash, valueOf(call.arguments()->Get(i)->index()));
-    for (uint32_t state : sumsOf(callee)) {
-      uint64_t &sum = all[number].states[{lane.direction, state}];
-      sum = mix(sum, hash);
+    Called called{callee, {}, {}, std::vector<uint64_t>(callee.slot_count(), 19), all[number].states, lane.direction};
+    for (const fb::Expr *value : *call.registers())
+      called.registers.push_back(ofExpr(*value, [&](int64_t r) { return mix(29, programOf(lane).registers()->Get(uint32_t(r))->string_view()); }));
+    for (uint32_t i = 0; i < call.arguments()->size(); ++i) {
+      const fb::Binding &binding = *call.arguments()->Get(i);
+      bool isState = binding.space() == fb::Space_State;
+      called.arguments.push_back(isState                                  ? all[number].states[{lane.direction, binding.index()}]
+                                 : callee.arguments()->Get(i)->output() ? 31
+                                                                          : valueOf(binding.index()));
     }
+    for (const fb::Command *command : *callee.commands())
+      run(called, *command);
     for (uint32_t i = 0; i < call.arguments()->size(); ++i) {
       const fb::Binding &binding = *call.arguments()->Get(i);
       if (!callee.arguments()->Get(i)->output())
         continue;
       if (binding.space() == fb::Space_Argument)
-        values[nameOf(binding.index())] = mix(hash, i);
-      if (binding.space() == fb::Space_State) {
-        uint64_t &state = all[number].states[{lane.direction, binding.index()}];
-        state = mix(state, mix(hash, i));
-      }
+        values[nameOf(binding.index())] = called.arguments[i];
+      if (binding.space() == fb::Space_State)
+        all[number].states[{lane.direction, binding.index()}] = called.arguments[i];
     }
   }
 
-  /// Sums that a called program adds to by itself.
-  std::vector<uint32_t> sumsOf(const fb::Program &callee) const {
-    std::vector<uint32_t> found;
-    for (const fb::Command *command : *callee.commands())
-      if (const fb::Launch *launch = command->action_as_Launch())
-        for (const fb::Binding *binding : *launch->bindings())
-          if (binding->space() == fb::Space_State && sums.count(module.states()->Get(binding->index())->name()->str()))
-            found.push_back(binding->index());
-    return found;
+  using States = std::map<std::pair<uint32_t, uint32_t>, uint64_t>;
+  /// A called program while it runs: hashes for numbers.
+  struct Called {
+    const fb::Program &program;
+    std::vector<uint64_t> registers, arguments, slots;
+    States &states;
+    uint32_t direction;
+  };
+
+  template <typename Register> static uint64_t ofExpr(const fb::Expr &expr, Register registerAt) {
+    uint64_t hash = 37;
+    for (uint32_t i = 0; i + 1 < expr.code()->size(); i += 2) {
+      int64_t op = expr.code()->Get(i), operand = expr.code()->Get(i + 1);
+      hash = mix(mix(hash, uint64_t(op)), op == 1 ? registerAt(operand) : uint64_t(operand));
+    }
+    return hash;
+  }
+  static uint64_t ofExpr(const Called &called, const fb::Expr &expr) {
+    return ofExpr(expr, [&](int64_t r) { return called.registers[size_t(r)]; });
+  }
+
+  /// What a binding's memory holds; null for what is only read.
+  uint64_t *memoryOf(Called &called, const fb::Binding &binding) const {
+    switch (binding.space()) {
+    case fb::Space_Temporary:
+      return &called.slots[called.program.temporaries()->Get(binding.index())->slot()];
+    case fb::Space_Argument:
+      return &called.arguments[binding.index()];
+    case fb::Space_State:
+      return &called.states[{called.direction, binding.index()}];
+    default:
+      return nullptr;
+    }
+  }
+
+  uint64_t placeOf(const Called &called, const fb::Binding &binding) const {
+    uint64_t hash = mix(ofExpr(called, *binding.element()), ofExpr(called, *binding.offset()));
+    bool isNamed = binding.space() == fb::Space_Parameter || binding.space() == fb::Space_Weight || binding.space() == fb::Space_Constant;
+    return isNamed ? mix(mix(hash, binding.space()), binding.index()) : hash;
+  }
+
+  void run(Called &called, const fb::Command &command) const {
+    if (const fb::Copy *copy = command.action_as_Copy()) {
+      uint64_t *to = memoryOf(called, *copy->destination()), *from = memoryOf(called, *copy->source());
+      uint64_t hash = mix(mix(41, ofExpr(called, *copy->bytes())), placeOf(called, *copy->source()));
+      if (to)
+        *to = mix(hash, from ? *from : 0);
+    } else if (const fb::Repeat *repeat = command.action_as_Repeat()) {
+      called.registers[repeat->register_()] = mix(43, ofExpr(called, *repeat->count()));
+      for (int round = 0; round < 2; ++round)
+        for (const fb::Command *inner : *repeat->body())
+          run(called, *inner);
+    } else if (const fb::Launch *launch = command.action_as_Launch()) {
+      const fb::Kernel &kernel = *module.kernels()->Get(launch->kernel());
+      uint64_t hash = mix(mix(47, kernel.symbol()->string_view()), ofExpr(called, *launch->tasks()));
+      for (const fb::Expr *scalar : *launch->scalars())
+        hash = mix(hash, ofExpr(called, *scalar));
+      auto accessOf = [&](uint32_t i) { return kernel.buffers() && kernel.buffers()->size() ? kernel.buffers()->Get(i)->access() : fb::Access_Update; };
+      for (uint32_t i = 0; i < launch->bindings()->size(); ++i) {
+        const uint64_t *memory = memoryOf(called, *launch->bindings()->Get(i));
+        hash = mix(mix(hash, placeOf(called, *launch->bindings()->Get(i))), memory && accessOf(i) != fb::Access_Write ? *memory : 0);
+      }
+      for (uint32_t i = 0; i < launch->bindings()->size(); ++i)
+        if (uint64_t *memory = memoryOf(called, *launch->bindings()->Get(i)); memory && accessOf(i) != fb::Access_Read)
+          *memory = mix(hash, i);
+    }
   }
 
   const fb::Module &module;
-  const fb::Ranks &ranks;
-  std::set<std::string> sums;
+  const fb::Ranks *table; ///< null: inference
   std::vector<Rank> all;
   std::map<std::array<uint64_t, 5>, std::deque<uint64_t>> messages;
 };
 
 } // namespace
 
-std::optional<uint64_t> fake::digest(const fb::Module &module) { return Machine(module).run(); }
+/// Which share of each parameter a rank has.
+static uint64_t sharesOf(const fb::Inference &inference) {
+  uint64_t sum = mix(mix(53, inference.ep()), inference.nodes());
+  for (uint32_t parameter : *inference.sharded())
+    sum += mix(59, parameter);
+  return sum;
+}
+
+std::optional<uint64_t> fake::digest(const fb::Module &module) {
+  if (!module.inference())
+    return Machine(module).run();
+  uint64_t sum = sharesOf(*module.inference());
+  for (const fb::InferenceProgram *program : *module.inference()->programs()) {
+    std::optional<uint64_t> one = Machine(module).run(*program);
+    if (!one)
+      return std::nullopt;
+    sum = mix(sum, *one);
+  }
+  return sum;
+}

@@ -1,7 +1,11 @@
 #include "test/schedule/FakeRanks.h"
 
 #include "passes/schedule/Schedule.h"
+#include "runtime/module/Dataflow.h"
 #include "runtime/module/Expr.h"
+
+#include <cstdio>
+#include <cstdlib>
 
 using namespace hadal;
 using namespace hadal::fake;
@@ -34,6 +38,14 @@ public:
     accumulator->trainable = int32_t(stage);
     table->accumulators.push_back(std::move(accumulator));
     return table;
+  }
+
+  /// The way there alone, as a program of inference.
+  uint32_t inference(const std::string &name) {
+    forward();
+    program->name = name;
+    module.programs.push_back(std::move(program));
+    return uint32_t(module.programs.size() - 1);
   }
 
 private:
@@ -206,8 +218,70 @@ private:
     }
     for (const std::string &name : callee->registers)
       call.registers.push_back(expr(program->registers, {1, name}));
+    fill(*callee, what);
     module.programs.push_back(std::move(callee));
     add(compute, std::move(call));
+  }
+  /// What a called program does: four launches over three temporaries, of which the first and the last share a slot.
+  void fill(ProgramT &callee, const std::string &what) {
+    using Bound = std::pair<Space, uint32_t>;
+    callee.slot_count = 2;
+    for (uint32_t slot : {0, 1, 0}) {
+      auto temporary = std::make_unique<TemporaryT>();
+      temporary->bytes = expr(callee.registers, {64, ""}), temporary->slot = slot;
+      callee.temporaries.push_back(std::move(temporary));
+    }
+    std::vector<Bound> in, out;
+    for (uint32_t i = 0; i < callee.arguments.size(); ++i)
+      (callee.arguments[i]->output ? out : in).push_back({Space_Argument, i});
+    auto launch = [&](const std::string &name, std::vector<Bound> reads, const std::vector<Bound> &writes, Access access) {
+      LaunchT launch;
+      launch.kernel = kernel(name, reads.size(), writes.size(), access);
+      reads.insert(reads.end(), writes.begin(), writes.end());
+      for (auto [space, index] : reads) {
+        auto binding = std::make_unique<BindingT>();
+        binding->space = space, binding->index = index;
+        binding->element = expr(callee.registers, {0, ""}), binding->offset = expr(callee.registers, {0, ""});
+        launch.bindings.push_back(std::move(binding));
+      }
+      launch.scalars.push_back(expr(callee.registers, {1, ""}));
+      launch.scalars.push_back(expr(callee.registers, {2, ""}));
+      launch.tasks = expr(callee.registers, {1, ""}), launch.flops = expr(callee.registers, {0, ""});
+      auto command = std::make_unique<CommandT>();
+      command->action.Set(std::move(launch));
+      callee.commands.push_back(std::move(command));
+    };
+    auto t = [](uint32_t number) { return Bound{Space_Temporary, number}; };
+    std::vector<Bound> last = in;
+    last.insert(last.end(), {t(1), t(2)});
+    launch("begin", in, {t(0)}, Access_Write);
+    launch("work", {t(0)}, {t(1)}, Access_Write);
+    launch("work", {t(1)}, {t(2)}, Access_Write);
+    std::vector<Bound> results, sums;
+    for (const Bound &bound : out)
+      (callee.arguments[bound.second]->name == "state" ? sums : results).push_back(bound);
+    if (!results.empty())
+      launch(what, last, results, Access_Write);
+    if (!sums.empty())
+      launch(what, last, sums, Access_Update);
+  }
+  /// A kernel of two scalars that touches 64 bytes of each temporary, and of arguments what they have.
+  uint32_t kernel(const std::string &name, size_t reads, size_t writes, Access access) {
+    std::string symbol = name + "." + std::to_string(reads) + "." + std::to_string(writes);
+    for (uint32_t i = 0; i < module.kernels.size(); ++i)
+      if (module.kernels[i]->symbol == symbol)
+        return i;
+    auto kernel = std::make_unique<KernelT>();
+    kernel->symbol = symbol, kernel->binding_count = uint32_t(reads + writes), kernel->scalar_count = 2;
+    for (size_t i = 0; i < reads + writes; ++i) {
+      auto buffer = std::make_unique<KernelBufferT>();
+      bool isTemporary = (name == "work") || (name == "begin" && i == reads) || (name != "begin" && i + 2 >= reads && i < reads);
+      std::vector<std::string> none;
+      buffer->access = i < reads ? Access_Read : access, buffer->bytes = expr(none, {isTemporary ? 64 : 0, ""});
+      kernel->buffers.push_back(std::move(buffer));
+    }
+    module.kernels.push_back(std::move(kernel));
+    return uint32_t(module.kernels.size() - 1);
   }
   void receive(const std::string &name, const Shape &shape, uint32_t from) {
     ReceiveT receive;
@@ -253,7 +327,7 @@ private:
 
 } // namespace
 
-std::unique_ptr<ModuleT> fake::ranksModule(const RanksRequest &request) {
+static std::unique_ptr<ModuleT> emptyModule(const RanksRequest &request) {
   auto module = std::make_unique<ModuleT>();
   module->producer = "by hand";
   module->target = std::make_unique<TargetT>();
@@ -264,6 +338,47 @@ std::unique_ptr<ModuleT> fake::ranksModule(const RanksRequest &request) {
   module->model->vocab_size = 16, module->model->hidden_size = hidden, module->model->layers = request.pp,
   module->model->page_tokens = 1, module->model->max_positions = 64;
   module->model->experts = experts, module->model->experts_per_token = perToken;
+  return module;
+}
+
+static void setDataflow(ModuleT &module) {
+  module.dataflow.assign(module.programs.size() + 1, 0);
+  flatbuffers::FlatBufferBuilder builder;
+  builder.Finish(objects::Module::Pack(builder, &module));
+  if (Status status = writeDataflow(builder.GetBufferPointer()); !status.ok())
+    std::fprintf(stderr, "%s\n", status.error().message.c_str()), std::abort();
+  const auto *written = objects::GetModule(builder.GetBufferPointer())->dataflow();
+  module.dataflow.assign(written->begin(), written->end());
+}
+
+std::unique_ptr<ModuleT> fake::inferenceModule(uint32_t ep, uint32_t nodes) {
+  RanksRequest request;
+  request.pp = 1, request.ep = ep, request.nodes = nodes;
+  auto module = emptyModule(request);
+  auto inference = std::make_unique<InferenceT>();
+  inference->ep = ep, inference->nodes = nodes;
+  for (const char *name : {"prefill", "decode"}) {
+    auto program = std::make_unique<InferenceProgramT>();
+    program->program = StageWriter(*module, request, 0, 0).inference(name);
+    const auto &arguments = module->programs[program->program]->arguments;
+    for (uint32_t i = 0; i < arguments.size(); ++i)
+      if (arguments[i]->name == "hidden.1")
+        program->outputs.push_back(i);
+    inference->programs.push_back(std::move(program));
+  }
+  for (const char *name : {"layers.0.mlp.experts.{}.up.weight", "layers.0.mlp.experts.{}.down.weight"}) {
+    auto parameter = std::make_unique<ParameterT>();
+    parameter->name = name, parameter->shape = {hidden, hidden}, parameter->count = uint32_t(experts) / ep;
+    inference->sharded.push_back(uint32_t(module->parameters.size()));
+    module->parameters.push_back(std::move(parameter));
+  }
+  module->inference = std::move(inference);
+  setDataflow(*module);
+  return module;
+}
+
+std::unique_ptr<ModuleT> fake::ranksModule(const RanksRequest &request) {
+  auto module = emptyModule(request);
   module->training = std::make_unique<TrainingT>();
   TrainingT &training = *module->training;
   training.precision = "fp32", training.config_json = "{}";
@@ -302,6 +417,7 @@ std::unique_ptr<ModuleT> fake::ranksModule(const RanksRequest &request) {
         ranks.orders.back()->chunks.push_back(std::move(item));
       }
     }
+  setDataflow(*module);
   return module;
 }
 

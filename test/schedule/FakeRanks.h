@@ -21,6 +21,9 @@ struct RanksRequest {
 /// and sends what comes out; back the same way with gradients.
 std::unique_ptr<objects::ModuleT> ranksModule(const RanksRequest &request);
 
+/// Inference over ranks: two programs that route rows to experts on other ranks and back.
+std::unique_ptr<objects::ModuleT> inferenceModule(uint32_t ep, uint32_t nodes);
+
 /// Opens the module that the tables make.
 Result<Module> open(const objects::ModuleT &module, const std::string &name = "fake.hadal");
 

@@ -1,4 +1,4 @@
-// Makes mutants of a compiled module for many ranks, and says which of them verifyRanks catches:
+// Makes mutants of a compiled module for many ranks, and says which of them are caught before they run:
 //     hadal-mutants MODULE PER_KIND SEED [FILE]
 // Exit status 1 if one is neither caught nor shown to compute the same. FILE gets a mutant that lacks a wait, and is
 // caught.
@@ -16,7 +16,7 @@ int main(int argc, char **argv) {
   if (argc != 4 && argc != 5)
     return std::fprintf(stderr, "hadal-mutants MODULE PER_KIND SEED [FILE]\n"), 1;
   Result<Module> opened = Module::open(argv[1]);
-  Status status = opened.ok() ? verifyRanks(*opened) : Status(opened.error());
+  Status status = opened.ok() ? verifyModule(*opened) : Status(opened.error());
   if (!status.ok())
     return std::fprintf(stderr, "%s\n", status.error().message.c_str()), 1;
   Result<MappedFile> file = MappedFile::open(argv[1]);

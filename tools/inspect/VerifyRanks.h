@@ -6,8 +6,8 @@
 
 namespace hadal::inspect {
 
-/// Verifies the programs and orders of all ranks (runtime/module/Verify.h) and says for each pipeline rank where it holds most.
-/// InvalidArgument for a module of one rank, which has nothing to verify.
+/// Verifies the module (verifyModule in runtime/module/Verify.h) and says what was looked at; for training on many ranks
+/// also where each pipeline rank holds most.
 Result<std::string> verifyText(const Module &module);
 
 } // namespace hadal::inspect

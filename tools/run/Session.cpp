@@ -3,6 +3,7 @@
 #include "tools/run/Session.h"
 
 #include "runtime/comm/MpiComm.h"
+#include "runtime/module/Verify.h"
 #include "tools/Progress.h"
 
 #include <algorithm>
@@ -42,6 +43,7 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions &options, st
   HADAL_TRY(checkFolderOf(options.trace));
   Module module = carried ? std::move(*carried) : HADAL_TRY(Module::open(options.module));
   HADAL_TRY(module.checkTarget());
+  HADAL_TRY(verifyModule(module));
   std::unique_ptr<Session> session(new Session(std::move(module), options));
   if (Status started = session->device.started(); !started)
     return Error{started.error().code, "--threads: " + started.error().message};
@@ -63,6 +65,7 @@ Status Session::load(unsigned part) {
                            " parameters; give their checkpoint with --weights");
   }
   runner = HADAL_TRY(Executor::create(opened, device, weights));
+  HADAL_TRY(runner->setMemoryCheck(options.checkMemory));
   if (!options.trace.empty())
     runner->setTrace(&trace);
   seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

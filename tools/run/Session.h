@@ -22,6 +22,7 @@ struct SessionOptions {
   std::string trace;   ///< file to write; empty: none
   std::string output;  ///< safetensors file to write; empty: none
   unsigned threads = 0;
+  bool checkMemory = false; ///< Executor::setMemoryCheck
 };
 
 /// Where a checkpoint's tokenizer lies: --weights may name the folder or its one file.
