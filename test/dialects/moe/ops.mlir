@@ -37,7 +37,7 @@ func.func @route_single(%logits: tensor<?x3xf32>, %bias: tensor<3xf32>) -> (tens
 
 // Softmax affinities, no bias, groups as good as their best expert, here of one expert each.
 // CHECK-LABEL: func.func @route_softmax(
-// CHECK: moe.route %{{[a-z]+}} {group_limit = 8 : i64, group_maximum, groups = 16 : i64, normalize = false, scale = 1.600000e+01 : f32, softmax, top_k = 4 : i64} : tensor<?x16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
+// CHECK: moe.route %{{[a-z0-9]+}} {group_limit = 8 : i64, group_maximum, groups = 16 : i64, normalize = false, scale = 1.600000e+01 : f32, softmax, top_k = 4 : i64} : tensor<?x16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
 func.func @route_softmax(%logits: tensor<?x16xf32>) -> (tensor<?x4xf32>, tensor<?x4xi32>) {
   %w, %e = moe.route %logits {group_limit = 8 : i64, group_maximum, groups = 16 : i64, normalize = false,
         scale = 1.600000e+01 : f32, softmax, top_k = 4 : i64} : tensor<?x16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
@@ -46,7 +46,7 @@ func.func @route_softmax(%logits: tensor<?x16xf32>) -> (tensor<?x4xf32>, tensor<
 
 // Given choices without a bias.
 // CHECK-LABEL: func.func @route_softmax_forced(
-// CHECK: moe.route %{{[a-z]+}} forced(%{{.*}} : tensor<?x4xi32>) {{.*}} : tensor<?x16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
+// CHECK: moe.route %{{[a-z0-9]+}} forced(%{{.*}} : tensor<?x4xi32>) {{.*}} : tensor<?x16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
 func.func @route_softmax_forced(%logits: tensor<?x16xf32>, %forced: tensor<?x4xi32>) -> (tensor<?x4xf32>, tensor<?x4xi32>) {
   %w, %e = moe.route %logits forced(%forced : tensor<?x4xi32>) {group_limit = 1 : i64, groups = 1 : i64, normalize = false,
         scale = 1.000000e+00 : f32, softmax, top_k = 4 : i64} : tensor<?x16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
