@@ -180,11 +180,12 @@ Status AtomicFile::commit() {
   // The rename lasts only when the folder is on disk too.
   size_t slash = path.rfind('/');
   int folder = ::open(slash == std::string::npos ? "." : path.substr(0, slash + 1).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >= 0) {
-    ::fsync(folder);
-    ::close(folder);
-  }
-  return {};
+  if (folder < 0)
+    return {};
+  // Some file systems have no fsync of folders.
+  Status status = ::fsync(folder) == 0 || errno == EINVAL || errno == ENOTSUP ? Status() : Status(systemError(path));
+  ::close(folder);
+  return status;
 }
 
 Status writeFile(const std::string &path, std::span<const std::byte> bytes) {

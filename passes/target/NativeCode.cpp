@@ -154,10 +154,15 @@ static llvm::Expected<std::string> link(ArrayRef<std::string> objects) {
   for (auto [i, path] : llvm::enumerate(paths)) {
     int descriptor;
     if (auto code = llvm::sys::fs::createTemporaryFile("hadal", i < objects.size() ? "o" : "so", descriptor, path))
-      return llvm::createStringError(code, "cannot make a temporary file");
+      return llvm::createStringError(code, "cannot make a temporary file: %s", code.message().c_str());
     llvm::raw_fd_ostream out(descriptor, /*shouldClose=*/true);
     if (i < objects.size())
       out << objects[i];
+    out.close();
+    if (std::error_code code = out.error()) {
+      out.clear_error(); // a stream that dies with an error ends the program
+      return llvm::createStringError(code, "%s: %s", path.c_str(), code.message().c_str());
+    }
   }
   SmallVector<const char *> arguments{"ld.lld", "-shared", "--gc-sections", "-z", "noexecstack", "--hash-style=gnu", "-s", "-o", paths.back().c_str()};
   for (auto &p : MutableArrayRef(paths).drop_back())
@@ -166,7 +171,7 @@ static llvm::Expected<std::string> link(ArrayRef<std::string> objects) {
   llvm::raw_string_ostream out(messages);
   auto result = lld::lldMain(arguments, out, out, {{lld::Gnu, &lld::elf::link}});
   if (result.retCode)
-    return llvm::createStringError("linking the kernels failed: " + messages);
+    return llvm::createStringError("linking the kernels failed: " + StringRef(messages).trim().split('\n').first);
   auto buffer = llvm::MemoryBuffer::getFile(paths.back());
   if (!buffer)
     return llvm::createStringError(buffer.getError(), "cannot read the linked kernels");

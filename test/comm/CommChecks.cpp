@@ -166,7 +166,9 @@ std::string reductions(Comm &comm) {
     }
   }
   float value = 1;
-  for (const std::vector<unsigned> &wrong : {std::vector<unsigned>{}, {n}, {me, me}})
+  std::vector<unsigned> oneMore = all;
+  oneMore.push_back(n);
+  for (const std::vector<unsigned> &wrong : {std::vector<unsigned>{}, {n}, {me, me}, oneMore})
     if (comm.reduce(wrong, me, ElementType::F32, &value, 1, add).ok())
       return "reduces over ranks that cannot be";
   if (comm.reduce(all, n, ElementType::F32, &value, 1, add).ok() || comm.reduce(all, 0, ElementType::BF16, &value, 1, add).ok())

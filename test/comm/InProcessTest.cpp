@@ -2,10 +2,12 @@
 
 #include "runtime/comm/DelayedComm.h"
 #include "runtime/comm/InProcessComm.h"
+#include "runtime/parallel/Gather.h"
 #include "test/comm/CommTest.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <thread>
 
 using namespace hadal;
@@ -86,6 +88,48 @@ TEST(InProcessComm, RefusesReductionsThatDiffer) {
   auto refused = two->reduce(both, 0, ElementType::F32, values, 7, add);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().message, "rank 1: reduces 7 elements of F32 to rank 0, others 8 of F32 to rank 0");
+}
+
+// A message that is longer than the receiver has room for writes nothing there.
+TEST(InProcessComm, RefusesLongMessages) {
+  InProcessWorld world(1);
+  auto comm = world.comm(0);
+  char out[8] = {1, 1, 1, 1, 1, 1, 1, 1}, in[8] = {};
+  Message sent = *comm->send(0, 1, out, 8), wanted = *comm->receive(0, 1, in, 5);
+  Status status = comm->wait(wanted, Comm::Seconds(5), 0, [] { return std::string(); });
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().message, "rank 0: wants 5 bytes from rank 0, got 8");
+  EXPECT_TRUE(std::all_of(in, in + 8, [](char c) { return c == 0; }));
+  EXPECT_TRUE(comm->wait(sent, Comm::Seconds(5), 0, [] { return std::string(); }).ok());
+}
+
+// Texts of any length, and errors, are the same on all ranks when all have said theirs.
+TEST(Gather, AllRanksKnow) {
+  constexpr unsigned ranks = 4;
+  InProcessWorld world(ranks);
+  std::vector<std::vector<std::string>> known(ranks);
+  std::vector<std::string> errors(ranks);
+  std::vector<std::thread> threads;
+  for (unsigned rank = 0; rank < ranks; ++rank)
+    threads.emplace_back([&, rank] {
+      auto comm = world.comm(rank);
+      auto all = gatherAll(*comm, std::string(rank * 1000, static_cast<char>('a' + rank)), Comm::Seconds(20), "test");
+      if (all.ok())
+        known[rank] = *all;
+      Status mine = rank < 2 ? Status() : Status(ioError("number " + std::to_string(rank)));
+      Status agreed = agree(*comm, mine, Comm::Seconds(20), "test");
+      errors[rank] = agreed.ok() ? "" : agreed.error().message;
+      if (!agree(*comm, {}, Comm::Seconds(20), "test").ok())
+        errors[rank] = "agree without an error";
+    });
+  for (std::thread &thread : threads)
+    thread.join();
+  for (unsigned rank = 0; rank < ranks; ++rank) {
+    ASSERT_EQ(known[rank].size(), ranks);
+    for (unsigned other = 0; other < ranks; ++other)
+      EXPECT_EQ(known[rank][other], std::string(other * 1000, static_cast<char>('a' + other)));
+    EXPECT_EQ(errors[rank], "rank 2: number 2");
+  }
 }
 
 // A rank that stops takes the others along, with its reason.

@@ -10,8 +10,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <thread>
+#include <tuple>
 
 using namespace hadal;
 
@@ -341,6 +343,27 @@ TEST(Parallel, Overlaps) {
     // Of each of 32 micro-batches and 4 layers: counts, rows and the way back, then two ways of gradients.
     EXPECT_EQ(without.exposed, 2u * 32 * 4 * 5) << what;
     EXPECT_LT(double(with.exposed), c.left * double(without.exposed)) << what;
+  }
+}
+
+// Parameters are updated by the ranks in turn, so that no rank has the moments of most; ranks that there are not have no layout.
+TEST(SumPlan, SpreadsUpdates) {
+  for (auto [pp, ep, dp] : {std::tuple(1, 1, 4), {2, 1, 2}, {1, 2, 2}}) {
+    auto module = Module::fromBytes(moduleBytes(fake::ranksPayload(layout(pp, ep, dp))), "ranks.hadal");
+    ASSERT_TRUE(module.ok());
+    const fb::Training &table = *module->tables().training();
+    unsigned ranks = pp * ep * dp;
+    auto first = RankLayout::of(table, 0);
+    ASSERT_TRUE(first.ok() && RankLayout::of(table, ranks - 1).ok());
+    EXPECT_EQ(RankLayout::of(table, ranks).error().message, "there is no rank " + std::to_string(ranks) + " of " + std::to_string(ranks));
+    std::vector<int64_t> load(ranks, 0);
+    int64_t most = 0;
+    for (const SumUnit &unit : SumPlan::of(module->tables(), *first).units)
+      if (unit.trainable >= 0) {
+        load[unit.root] += elementsOf(table, unit);
+        most = std::max(most, elementsOf(table, unit));
+      }
+    EXPECT_LE(*std::max_element(load.begin(), load.end()) - *std::min_element(load.begin(), load.end()), most);
   }
 }
 

@@ -1,4 +1,4 @@
-//===- FuzzTest.cpp - modules and safetensors headers, mutated ----------===//
+//===- FuzzTest.cpp - modules, headers and a checkpoint's JSON, mutated -===//
 //
 // Runs under address and undefined-behaviour sanitizers: a mutation is refused or it is usable, and never more.
 //
@@ -8,6 +8,7 @@
 #include "runtime/module/Module.h"
 #include "runtime/module/Verify.h"
 #include "runtime/parallel/PredictMemory.h"
+#include "runtime/training/Manifest.h"
 #include "test/tools/FakeModel.h"
 #include "test/parallel/FakeRanks.h"
 #include "test/training/FakeTraining.h"
@@ -16,7 +17,11 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
 #include <random>
+#include <unistd.h>
 
 using namespace hadal;
 
@@ -24,6 +29,7 @@ namespace {
 
 // Of each of the three kinds below there are 60,000 mutations, in parts that ctest runs side by side.
 constexpr int parts = 6, mutations = 60'000 / parts;
+constexpr int fileMutations = 1'500; // of files that are written and opened
 using Bytes = std::vector<std::byte>;
 
 /// Flips bits, sets bytes and words to values that lie at edges, cuts, copies a part over another.
@@ -155,6 +161,137 @@ TEST_P(Fuzz, SafetensorsHeaderIsRefusedOrWhole) {
   }
   EXPECT_GT(accepted, 0);
   EXPECT_LT(accepted, mutations);
+}
+
+//===----------------------------------------------------------------------===//
+// JSON
+//===----------------------------------------------------------------------===//
+
+using Json = nlohmann::ordered_json;
+
+/// Replaces a value somewhere in a document by one of another kind, or takes it out.
+void disturb(Json &document, std::mt19937_64 &random) {
+  Json *at = &document, *parent = nullptr;
+  while (at->is_structured() && !at->empty() && (at == &document || random() % 4)) {
+    parent = at;
+    auto child = at->begin();
+    std::advance(child, random() % at->size());
+    at = &*child;
+  }
+  Json deep = 1;
+  for (int i = 0; i < 40; ++i)
+    deep = random() % 2 ? Json::array({std::move(deep)}) : Json{{"a", std::move(deep)}};
+  const Json others[] = {nullptr, -1, 0, 1, UINT64_MAX, uint64_t(1) << 53, (uint64_t(1) << 53) + 1, 1.5, 1e300, "", "..", "../x", "\xff", "x/y",
+                         std::string(300, 'a'), true, Json::array(), Json::object(), deep, *at, document};
+  Json other = others[random() % std::size(others)];
+  if (parent && parent->is_object() && random() % 8 == 0)
+    parent->erase(parent->begin());
+  else
+    *at = std::move(other);
+}
+
+/// `tries` texts near `whole`: bytes changed, values exchanged, cut, or nested deeper than any stack reaches.
+void forMutations(const std::string &whole, int tries, uint64_t seed, const std::function<void(const std::string &)> &tryOne) {
+  std::mt19937_64 random(seed);
+  Json document = Json::parse(whole);
+  for (int i = 0; i < tries; ++i) {
+    if (i % 2) {
+      Json changed = document;
+      for (unsigned times = 1 + random() % 2; times > 0; --times)
+        disturb(changed, random);
+      tryOne(changed.dump(-1, ' ', false, Json::error_handler_t::replace));
+    } else {
+      Bytes bytes(whole.size());
+      std::memcpy(bytes.data(), whole.data(), whole.size());
+      mutate(bytes, 0, random);
+      tryOne({reinterpret_cast<const char *>(bytes.data()), bytes.size()});
+    }
+  }
+  for (size_t depth : {size_t(20), size_t(2'000), size_t(200'000)})
+    for (std::string open : {"[", "{\"a\":"}) {
+      std::string nested;
+      for (size_t i = 0; i < depth; ++i)
+        nested += open;
+      nested += "1";
+      for (size_t i = 0; i < depth; ++i)
+        nested += open == "[" ? "]" : "}";
+      tryOne(nested);
+      // In the place of each value of the document's own.
+      for (auto &[key, value] : document.items()) {
+        Json changed = document;
+        changed[key] = "HERE";
+        std::string text = changed.dump();
+        tryOne(text.replace(text.find("\"HERE\""), 6, nested));
+      }
+    }
+}
+
+class FuzzFiles : public testing::Test {
+protected:
+  void SetUp() override {
+    folder = testing::TempDir() + "hadal-fuzz-" + std::to_string(getpid());
+    std::filesystem::remove_all(folder);
+    std::filesystem::create_directories(folder);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder); }
+  void write(const std::string &name, const std::string &text) { std::ofstream(folder + "/" + name) << text; } // without fsync: there are many
+  std::string folder;
+};
+
+// model.safetensors.index.json: a checkpoint that opens has all of its tensors in files of its folder.
+TEST_F(FuzzFiles, IndexIsRefusedOrWhole) {
+  std::vector<float> a = {1}, b = {2, 3};
+  NamedTensor first{"a", TensorView::of(a)}, second{"b", TensorView::of(b)};
+  ASSERT_TRUE(writeSafetensors(folder + "/1.safetensors", {&first, 1}).ok());
+  ASSERT_TRUE(writeSafetensors(folder + "/2.safetensors", {&second, 1}).ok());
+  int accepted = 0, refused = 0;
+  std::string whole = R"({"metadata": {"total_size": 12}, "weight_map": {"a": "1.safetensors", "b": "2.safetensors"}})";
+  forMutations(whole, fileMutations, 4, [&](const std::string &text) {
+    write("model.safetensors.index.json", text);
+    auto checkpoint = Checkpoint::open(folder);
+    if (!checkpoint.ok()) {
+      ++refused;
+      return expectRefusal(checkpoint);
+    }
+    ++accepted;
+    for (const std::string &name : checkpoint->names())
+      EXPECT_EQ(checkpoint->find(name)->tensor->bytes, name == "a" ? 4u : 8u);
+  });
+  EXPECT_GT(accepted, 10);
+  EXPECT_GT(refused, 300);
+}
+
+// training.json: a checkpoint says where a run goes on, or what is wrong; with a checksum that fits what it says, or none.
+TEST_F(FuzzFiles, TrainingJsonIsRefusedOrWhole) {
+  TrainingProgress progress{4, {"key", 1, 2, 3}, {{"lr", 0.5}, {"schedule", "cosine"}}, BestStep{2, 1.5}};
+  Manifest manifest{.name = "step-00000004", .progress = progress, .files = {{"config.json", {12, 34}}, {"model.safetensors", {56, 78}}}};
+  std::string whole = manifestText(manifest), end = whole.substr(whole.find(",\n  \"xxh3\": \"", whole.size() - 40));
+  std::filesystem::create_directories(folder + "/optimizer");
+  int accepted = 0, refused = 0;
+  auto tryOne = [&](const std::string &text) {
+    write("optimizer/training.json", text);
+    auto read = readManifest(folder);
+    if (!read.ok()) {
+      ++refused;
+      return expectRefusal(read);
+    }
+    ++accepted;
+    EXPECT_GE(read->progress.step, 0);
+    EXPECT_LE(read->progress.step, int64_t(1) << 53);
+    EXPECT_GE(read->format, 1u);
+    EXPECT_LE(read->format, Manifest::newestFormat);
+    (void)verifyFiles(folder, *read);
+  };
+  tryOne(whole);
+  EXPECT_EQ(accepted, 1);
+  forMutations(whole.substr(0, whole.size() - end.size()) + "\n}", fileMutations, 5, [&](const std::string &text) {
+    tryOne(text);
+    // The same with the end that its contents want.
+    std::string body = text.substr(0, text.find_last_not_of("}\n ") + 1), sum = hexOf(digestOf(std::as_bytes(std::span(body))).xxh3);
+    tryOne(body + end.substr(0, end.size() - 16 - 4) + sum + "\"\n}\n");
+  });
+  EXPECT_GT(accepted, 10);
+  EXPECT_GT(refused, 300);
 }
 
 } // namespace

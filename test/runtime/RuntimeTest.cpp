@@ -4,6 +4,7 @@
 #include "runtime/Json.h"
 #include "runtime/Safetensors.h"
 #include "runtime/device/CodeImage.h"
+#include "runtime/device/Memory.h"
 #include "runtime/device/ThreadPool.h"
 #include "runtime/module/Expr.h"
 #include "runtime/module/Module.h"
@@ -11,12 +12,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 
 using namespace hadal;
@@ -84,6 +88,17 @@ TEST(Expr, MalformedCodeIsRefused) {
   for (size_t i = 0; i <= maxExprPairs; ++i)
     deep.insert(deep.end(), {0, 1});
   EXPECT_FALSE(checkExpr(deep, 0).ok());
+}
+
+// As long as an expression may be, and no longer: a register plus ones.
+TEST(Expr, LongestIsTaken) {
+  Code sum = {1, 0};
+  while (sum.size() / 2 + 2 <= maxExprPairs - 1)
+    sum.insert(sum.end(), {0, 1, 2, 0});
+  ASSERT_EQ(sum.size() / 2, maxExprPairs - 1);
+  EXPECT_EQ(valueOf(sum, {5}), 5 + int64_t(maxExprPairs - 2) / 2);
+  sum.insert(sum.end(), {0, 1, 2, 0});
+  EXPECT_FALSE(checkExpr(sum, 1).ok());
 }
 
 class Files : public testing::Test {
@@ -266,6 +281,35 @@ TEST(ThreadPool, EveryTaskRunsOnce) {
         EXPECT_EQ(times, 20);
     }
   }
+}
+
+// A launch ends when all of its tasks have ended, however long those of other workers take.
+TEST(ThreadPool, WaitsForItsWorkers) {
+  ThreadPool pool(4);
+  for (int launch = 0; launch < 10; ++launch) {
+    std::atomic<int> done{0};
+    pool.parallelFor(8, [&](int64_t begin, int64_t end, unsigned worker) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(worker ? 3 : 1));
+      done += static_cast<int>(end - begin);
+    });
+    ASSERT_EQ(done, 8);
+  }
+}
+
+// Memory is zero, also where it was somebody else's before; what was given back is not counted among what there is.
+TEST(Buffer, ZeroAndCounted) {
+  for (uint64_t bytes : {uint64_t(1), uint64_t(4096), Buffer::smallestMapping, uint64_t(5) << 20})
+    for (int round = 0; round < 20; ++round) {
+      auto buffer = Buffer::allocate(bytes);
+      ASSERT_TRUE(buffer.ok());
+      EXPECT_TRUE(std::all_of(buffer->data(), buffer->data() + bytes, [](std::byte b) { return b == std::byte(0); })) << bytes;
+      std::memset(buffer->data(), 0xff, bytes);
+    }
+  uint64_t before = Buffer::peakBytes();
+  for (int round = 0; round < 20; ++round)
+    ASSERT_TRUE(Buffer::allocate(uint64_t(5) << 20).ok());
+  EXPECT_EQ(Buffer::peakBytes(), before);
+  EXPECT_FALSE(Buffer::allocate(uint64_t(1) << 50).ok());
 }
 
 /// Short launches behind each other, with more workers than cores: late workers join the right launch or none.

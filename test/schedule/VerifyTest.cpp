@@ -117,3 +117,35 @@ TEST(Verify, MutantsAreCaught) {
   }
   EXPECT_GT(made, 2000u);
 }
+
+// What leads out of the tables of ranks is refused when a module is opened.
+TEST(Verify, TablesAreChecked) {
+  RanksRequest request{"dualpipe", 2, 2, 1, 1, 4};
+  auto said = [&](const std::function<void(objects::ModuleT &)> &change) {
+    auto module = ranksModule(request);
+    change(*module);
+    auto opened = open(*module);
+    return opened.ok() ? "" : opened.error().message;
+  };
+  auto expectSaid = [&](const std::string &text, const std::function<void(objects::ModuleT &)> &change) {
+    EXPECT_NE(said(change).find(text), std::string::npos) << text << ": " << said(change);
+  };
+  EXPECT_EQ(said([](objects::ModuleT &) {}), "");
+  for (bool sends : {true, false})
+    expectSaid(sends ? "sends to stage 2 of 2" : "receives from stage 2 of 2", [sends](objects::ModuleT &m) {
+      for (auto &program : m.programs)
+        for (auto &command : program->commands)
+          if (auto *send = command->action.AsSend(); send && sends)
+            send->stage = 2;
+          else if (auto *receive = command->action.AsReceive(); receive && !sends)
+            receive->stage = 2;
+    });
+  auto chunks = [](objects::ModuleT &m) -> auto & { return m.training->ranks->orders[0]->chunks; };
+  expectSaid("half a pair", [&](objects::ModuleT &m) { chunks(m).back()->paired = true; });
+  expectSaid("one of three", [&](objects::ModuleT &m) { chunks(m)[0]->paired = chunks(m)[1]->paired = true; });
+  expectSaid("malformed chunk", [&](objects::ModuleT &m) { chunks(m)[0]->micro_batch = 4; });
+  expectSaid("malformed chunk", [&](objects::ModuleT &m) { chunks(m)[0]->direction = 2; });
+  expectSaid("names program", [](objects::ModuleT &m) { m.training->ranks->stages[1]->forward = uint32_t(m.programs.size()); });
+  expectSaid("orders for 2 pipeline ranks", [](objects::ModuleT &m) { m.training->ranks->orders.pop_back(); });
+  expectSaid("names no state", [](objects::ModuleT &m) { m.training->ranks->stages[0]->accumulators[0]->state = "none"; });
+}

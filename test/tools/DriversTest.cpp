@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <random>
 #include <set>
 #include <unistd.h>
@@ -245,6 +246,33 @@ TEST_F(Drivers, Refused) {
   options.maxNewTokens = 1;
   options.sampling.topP = 0;
   EXPECT_FALSE(Generation::create(*executor, options).ok());
+  options.sampling.topP = 1;
+  for (float temperature : {-1.f, std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    options.sampling.temperature = temperature;
+    EXPECT_FALSE(Generation::create(*executor, options).ok()) << temperature;
+  }
+}
+
+// The cache has pages for the rows that run, not for all that ever ran.
+TEST_F(Drivers, PagesAreUsedAgain) {
+  GenerationOptions options;
+  options.maxNewTokens = 10;
+  options.maxSequences = 2;
+  options.ignoreEos = true;
+  generate(Rows(60, std::vector<int32_t>(8, 5)), options);
+  int64_t pages = (8 + 10 + fake::pageTokens - 1) / fake::pageTokens;
+  EXPECT_LE(executor->stateBytes(), static_cast<uint64_t>(2 * pages * 3 / 2 * fake::pageTokens) * sizeof(float));
+}
+
+// Each token sees itself and those before it: what FLOPs of attention are counted by.
+TEST_F(Drivers, CountsWhatIsAttended) {
+  GenerationOptions options;
+  options.maxNewTokens = 3;
+  options.ignoreEos = true;
+  GenerationStatistics statistics;
+  generate({{1, 2, 3, 4}, {5, 6}}, options, &statistics);
+  EXPECT_EQ(statistics.prefillFlops, (1 + 2 + 3 + 4) + (1 + 2) + 6);
+  EXPECT_EQ(statistics.decodeFlops, (5 + 3) + (6 + 4) + 4);
 }
 
 // Outputs of all rows are put together in place, over more than one run.
@@ -310,6 +338,54 @@ TEST_F(Drivers, PaddedLogits) {
   }
   options.width = 30;
   EXPECT_FALSE(computeLogits(*executor, rows, options).ok());
+}
+
+// Choices that are forced must be experts that there are, each once.
+TEST_F(Drivers, RoutesAreChecked) {
+  std::string path = testing::TempDir() + "hadal-routes-" + std::to_string(getpid()) + ".safetensors";
+  auto said = [&](std::vector<int32_t> experts) {
+    NamedTensor named{"router.0.topk_ids", TensorView::of(experts, {2, 2})};
+    EXPECT_TRUE(writeSafetensors(path, {&named, 1}).ok());
+    auto file = Safetensors::open(path);
+    auto results = computeLogits(*executor, {{1, 2}}, {.dump = true, .routes = &*file});
+    return results.ok() ? "" : results.error().message.substr(path.size() + 2);
+  };
+  EXPECT_EQ(said({0, 1, 2, 3}), "");
+  EXPECT_EQ(said({0, 1, 2, 4}), "router.0.topk_ids: row 1 wants 2 different experts below 4");
+  EXPECT_EQ(said({0, -1, 2, 3}), "router.0.topk_ids: row 0 wants 2 different experts below 4");
+  EXPECT_EQ(said({0, 1, 2, 2}), "router.0.topk_ids: row 1 wants 2 different experts below 4");
+  std::filesystem::remove(path);
+}
+
+/// A checkpoint of one tensor "scale" whose data begin behind `skip` bytes.
+Result<Checkpoint> scaleAt(const char *dtype, size_t bytes, size_t skip) {
+  std::string path = testing::TempDir() + "hadal-scale-" + std::to_string(getpid()) + ".safetensors";
+  std::string header = R"({"scale": {"dtype": ")" + std::string(dtype) + R"(", "shape": [1], "data_offsets": [)" + std::to_string(skip) + ", " +
+                       std::to_string(skip + bytes) + "]}}";
+  header.append(8 - header.size() % 8, ' ');
+  uint64_t length = header.size();
+  std::string file = std::string(reinterpret_cast<const char *>(&length), 8) + header + std::string(skip, '\0') + std::string("\0\0\x80\x3F\0\0\0\0", 8).substr(0, bytes);
+  EXPECT_TRUE(writeFile(path, std::as_bytes(std::span(file))).ok());
+  auto opened = Checkpoint::open(path);
+  std::filesystem::remove(path);
+  return opened;
+}
+
+// Kernels read parameters as numbers of the module's type that lie where such numbers may.
+TEST_F(Drivers, ParametersAreWhatTheModuleWants) {
+  for (size_t skip : {0, 1, 2, 4}) {
+    auto checkpoint = scaleAt("F32", 4, skip);
+    ASSERT_TRUE(checkpoint.ok()) << checkpoint.error().message;
+    auto store = WeightStore::load(*module, device, std::move(*checkpoint));
+    ASSERT_TRUE(store.ok()) << store.error().message;
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(store->parameter(0, 0)) % 4, 0u) << skip;
+    EXPECT_EQ(*reinterpret_cast<const float *>(store->weight(0)), 1);
+  }
+  for (auto [dtype, bytes] : {std::pair("I32", 4), {"BF16", 2}, {"F64", 8}}) {
+    auto store = WeightStore::load(*module, device, std::move(*scaleAt(dtype, size_t(bytes), 0)));
+    ASSERT_FALSE(store.ok());
+    EXPECT_NE(store.error().message.find("scale: module wants F32 [1], file has " + std::string(dtype) + " [1]"), std::string::npos) << store.error().message;
+  }
 }
 
 // The score is the mean over the later tokens of whole windows.

@@ -30,7 +30,7 @@ void Writer::prefill(const char *name, bool inspect, bool routed) {
   Place offsets = argument("offsets", I32, {r(1, 1)}), slots = argument("slots", I32, {tokens});
   Place rowIds = argument("logit_row_ids", I32, {rows}), logits = argument("logits", F32, {rows, c(V)}, true);
   launch("fake_append", {ids, slots, cache}, tokens);
-  launch("fake_prefill", {rowIds, offsets, slots, cache, scale, logits}, rows, {r(1)});
+  launch("fake_prefill", {rowIds, offsets, slots, cache, scale, logits}, rows, {r(1)}, r(2));
   if (inspect) {
     launch("fake_hidden", {ids, positions, argument("hidden.0", F32, {tokens, c(2)}, true)}, tokens);
     launch("fake_hidden", {positions, ids, argument("hidden.1", F32, {tokens, c(2)}, true)}, tokens);
@@ -51,7 +51,7 @@ void Writer::decode() {
   Place slots = argument("slots", I32, {tokens}), pages = argument("page_table", I32, {tokens, r(1)});
   Place logits = argument("logits", F32, {tokens, c(V)}, true);
   launch("fake_append", {ids, slots, cache}, tokens);
-  launch("fake_decode", {pages, positions, cache, scale, logits}, tokens, {r(1)});
+  launch("fake_decode", {pages, positions, cache, scale, logits}, tokens, {r(1)}, r(2));
   program("decode", {"tokens", "table_pages", "attended"});
 }
 

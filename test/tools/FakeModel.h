@@ -1,7 +1,8 @@
 //===- FakeModel.h - a model that can be checked by hand ----------------===//
 //
 // A module with the programs of --mode=generate whose answers are a hash, for tests of the drivers and of hadal-run
-// without the compiler. Tokens 0 to 255 are bytes, 256 ends a sequence.
+// without the compiler. Tokens 0 to 255 are bytes, 256 ends a sequence. Attention counts a FLOP for each pair of a row and
+// a position that it sees, appending to the cache one for each token.
 //
 //===--------------------------------------------------------------------===//
 

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,7 +56,9 @@ protected:
     arguments.push_back(fb::CreateArgument(b, text, element, exprs(shape), output));
     return {fb::Space_Argument, static_cast<uint32_t>(arguments.size() - 1)};
   }
-  void launch(const char *symbol, const std::vector<Place> &places, Size tasks, const std::vector<Size> &scalars = {}) {
+  /// Counts a FLOP a task where `flops` says nothing else.
+  void launch(const char *symbol, const std::vector<Place> &places, Size tasks, const std::vector<Size> &scalars = {},
+              std::optional<Size> flops = {}) {
     std::vector<Offset<fb::Binding>> bindings;
     for (Place place : places) {
       auto element = expr(c(0)), offset = expr(c(0));
@@ -66,8 +69,8 @@ protected:
                                              static_cast<uint32_t>(scalars.size()), 0));
     auto bindingList = b.CreateVector(bindings);
     auto scalarList = exprs(scalars);
-    auto taskCount = expr(tasks), flops = expr(tasks);
-    auto action = fb::CreateLaunch(b, kernel, bindingList, scalarList, taskCount, flops).Union();
+    auto taskCount = expr(tasks), flopCount = expr(flops.value_or(tasks));
+    auto action = fb::CreateLaunch(b, kernel, bindingList, scalarList, taskCount, flopCount).Union();
     commands.push_back(fb::CreateCommand(b, 0, fb::Action_Launch, action));
   }
   void program(const char *name, const std::vector<std::string> &registers) {

@@ -2,12 +2,14 @@
 
 #include "runtime/Safetensors.h"
 #include "runtime/training/DataFiles.h"
+#include "runtime/File.h"
 #include "runtime/training/MicroBatch.h"
 #include "runtime/training/PackedRows.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -155,6 +157,19 @@ TEST_F(Data, TokenCache) {
   EXPECT_NE(open({text}).key(), open({lines}).key());
 }
 
+// The cache knows text by its bytes, what kind of file they are, and the tokenizer that cuts them.
+TEST_F(Data, CacheKeys) {
+  std::string lines = "{\"text\": \"ab\"}";
+  std::string asText = write("a.txt", lines), asLines = write("a.jsonl", lines);
+  TokenFile text = open({asText}), json = open({asLines});
+  EXPECT_NE(text.key(), json.key());
+  EXPECT_EQ(json.document(0).size(), 2u);
+  std::string tokenizer = *readTextFile(folder + "/tokenizer.json");
+  tokenizer.replace(tokenizer.find("<end>"), 5, "<END>");
+  write("tokenizer.json", tokenizer);
+  EXPECT_NE(open({asText}).key(), text.key());
+}
+
 // What cannot be text for training is refused with its place.
 TEST_F(Data, Refused) {
   auto errorOf = [&](const std::string &path) { return TokenFile::open({path}, folder, folder + "/cache").error().message; };
@@ -283,6 +298,40 @@ TEST_F(Data, EpochsCoverTheData) {
   EXPECT_LE(missing, 8);
   ASSERT_TRUE(rows->seek({rows->position().key, 0, 1, 0}).ok());
   EXPECT_NE(take(), first);
+}
+
+// Rows of one long document come in another order than they stand there; a place behind the last row is refused.
+TEST_F(Data, RowsAreShuffled) {
+  std::string text;
+  for (int i = 0; i < 26 * 20; ++i)
+    text += static_cast<char>('a' + i / 20);
+  PackingOptions options;
+  options.rowTokens = 20;
+  auto rows = PackedRows::create(open({write("long.txt", text)}), options);
+  ASSERT_TRUE(rows.ok());
+  auto count = static_cast<int64_t>((*rows)->rowsOfEpoch());
+  Ids firsts;
+  for (const TrainingRow &row : *(*rows)->next(count))
+    firsts.push_back(row.tokens[0]);
+  EXPECT_FALSE(std::is_sorted(firsts.begin(), firsts.end()));
+  EXPECT_EQ(std::set<int32_t>(firsts.begin(), firsts.end()).size(), firsts.size());
+  DataPosition place = (*rows)->position();
+  place.row = static_cast<uint64_t>(count);
+  EXPECT_TRUE((*rows)->seek({place.key, 0, 0, place.row}).ok());
+  EXPECT_FALSE((*rows)->seek({place.key, 0, 0, place.row + 1}).ok());
+}
+
+// Data of hardly more than a row make one row, whatever is skipped.
+TEST_F(Data, LittleData) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    PackingOptions options;
+    options.rowTokens = 8;
+    options.seed = seed;
+    auto rows = PackedRows::create(open({write("little.txt", "abcdefghij")}), options);
+    ASSERT_TRUE(rows.ok());
+    ASSERT_EQ((*rows)->rowsOfEpoch(), 1u) << seed;
+    EXPECT_EQ((*(*rows)->next(2))[1].tokens.size(), 8u);
+  }
 }
 
 // The rows from a position on are the same whether a run went there or began there; a seed gives one order.

@@ -61,6 +61,11 @@ std::vector<std::byte> Writer::write(const TrainingShape &shape) {
   program("draw", {"elements"});
   launch("fake_zero", {t[1], e[1], losses, loads}, c(1));
   program("zero", {});
+  if (shape.sumGroups > 1) {
+    Place from = argument("from", F32, {r(0)}), sum = argument("sum", F32, {r(0)}, true);
+    launch("fake_add", {from, sum}, c(1), {r(0)});
+    program("add", {"elements"});
+  }
 
   for (bool differentiates : {true, false}) {
     Place ids = argument("token_ids", I32, {r(0)});
@@ -101,7 +106,7 @@ std::vector<std::byte> Writer::write(const TrainingShape &shape) {
       fb::CreateTrainableDirect(b, experts, &expertShape, trainExperts, "plain2x3", expertSize, &none, false, 1.f, 0.5f),
       fb::CreateTrainableDirect(b, correction, &biasShape, 1, "plain3", 3, &none, true, 0.f, 0.f)};
   auto training = fb::CreateTrainingDirect(b, shape.microBatch, shape.sequence, shape.microBatches, 1, 0.3f, 1e-4f, 0.125f, "fp32", 1 << 20, 2,
-                                           &layers, &trainables, "{\"model_type\": \"deepseek_v3\", \"torch_dtype\": \"bfloat16\"}");
+                                           &layers, &trainables, "{\"model_type\": \"deepseek_v3\", \"torch_dtype\": \"bfloat16\"}", shape.sumGroups);
   auto model = fb::CreateModelDirect(b, "deepseek_v3", trainVocabulary, 2, 2, 1, 1, trainExperts, 1, &layers, 512, 4, 2, &eos, -1, 541, 541);
   auto machine = target();
   b.Finish(fb::CreateModuleDirect(b, "FakeTraining", machine, &kernels, &parameters, &weights, &constants, &stateRegisters, &states, &programs,

@@ -22,6 +22,7 @@ inline constexpr int64_t paddedRows = 264; ///< a packed column of the table
 struct TrainingShape {
   int64_t microBatch = 2, sequence = 8, microBatches = 2;
   bool averages = true;
+  int64_t sumGroups = 1; ///< of micro-batches
 };
 
 /// The module's FlatBuffer, with the kernels' shared object inside.

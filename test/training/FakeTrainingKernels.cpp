@@ -50,6 +50,12 @@ KERNEL(fake_widen) {
     at<float>(b, 1)[i] = widen(at<uint16_t>(b, 0)[i]);
 }
 
+// from, sum; scalar: elements
+KERNEL(fake_add) {
+  for (int64_t i = 0; i < scalars[0]; ++i)
+    at<float>(b, 1)[i] += at<float>(b, 0)[i];
+}
+
 // key, scale, values; scalar: elements
 KERNEL(fake_draw) {
   const int32_t *key = at<int32_t>(b, 0);
@@ -78,6 +84,7 @@ void pass(void *const *b, const int64_t *scalars, float *tableGradient, float *e
   const float *table = at<float>(b, 6), *experts = at<float>(b, 7);
   for (int depth = 0; depth < 2; ++depth) {
     const int32_t *ids = at<int32_t>(b, 3 * depth), *targets = at<int32_t>(b, 3 * depth + 1);
+    float loss = 0;
     for (int64_t t = 0; t < scalars[depth]; ++t) {
       // A depth looks at the token that its row stands for in the main model.
       int32_t id = depth ? at<int32_t>(b, 0)[at<int32_t>(b, 5)[t]] : ids[t];
@@ -86,13 +93,14 @@ void pass(void *const *b, const int64_t *scalars, float *tableGradient, float *e
         continue;
       int64_t place = depth * paddedRows + id;
       float difference = table[place] - static_cast<float>(targets[t]) / V;
-      losses[depth] += difference * difference / static_cast<float>(counts[depth]);
+      loss += difference * difference;
       if (!tableGradient)
         continue;
       tableGradient[place] += 2 * difference / static_cast<float>(counts[depth]);
       for (int64_t i = 0; i < expertSize; ++i)
         expertGradient[id % E * expertSize + i] += experts[id % E * expertSize + i] * 0.001f;
     }
+    losses[depth] += loss / static_cast<float>(counts[depth]);
   }
   losses[2] += 0.5f * static_cast<float>(scalars[2]) / static_cast<float>(counts[2]);
 }

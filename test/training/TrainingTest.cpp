@@ -4,6 +4,7 @@
 #include "runtime/training/CheckpointFiles.h"
 #include "runtime/training/Checkpoints.h"
 #include "runtime/training/Trainer.h"
+#include "test/runtime/SystemCalls.h"
 #include "test/training/FakeTraining.h"
 
 #include <gtest/gtest.h>
@@ -258,6 +259,60 @@ TEST_F(Training, LossByHand) {
   auto again = job.trainer->gradients(2, all);
   EXPECT_EQ(again->loss, result->loss) << "a step begins at zero";
   EXPECT_FALSE(job.trainer->gradients(1, std::span(all).first(3)).ok());
+}
+
+// A depth in which nothing is asked has the loss 0.
+TEST_F(Training, DepthWithoutPredictions) {
+  Job job;
+  auto all = rows();
+  for (TrainingRow &row : all) {
+    row.labels.assign(8, -1);
+    row.labels[1] = row.tokens[1];
+  }
+  auto result = job.trainer->gradients(1, all);
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  EXPECT_GT(result->loss, 0);
+  EXPECT_EQ(result->mtpLosses[0], 0);
+  all.assign(4, {std::vector<int32_t>(8, 3), std::vector<int32_t>(8, -1), {}});
+  EXPECT_NE(job.trainer->gradients(1, all).error().message.find("nothing to predict"), std::string::npos);
+}
+
+// Micro-batches add up in their groups, groups in a tree: ((1 + 2) + (3 + 4)), to the bit.
+TEST_F(Training, SumsInGroups) {
+  fake::TrainingShape shape;
+  shape.microBatches = 4;
+  std::vector<TrainingRow> all;
+  float chain = 0, tree = 0;
+  // Rows whose losses say in which order they are added. Weights are 0.
+  for (int seed = 1; chain == tree; ++seed) {
+    ASSERT_LT(seed, 1000);
+    all = rows();
+    for (TrainingRow &row : rows(seed))
+      all.push_back(row);
+    std::vector<float> each;
+    for (size_t batch = 0; batch < 4; ++batch) {
+      float loss = 0;
+      for (size_t row = 2 * batch; row < 2 * batch + 2; ++row)
+        for (size_t i = 0; i + 1 < 8; ++i) {
+          float difference = 0 - static_cast<float>(all[row].tokens[i + 1]) / V;
+          loss += difference * difference;
+        }
+      each.push_back(loss / 56);
+    }
+    chain = ((each[0] + each[1]) + each[2]) + each[3];
+    tree = (each[0] + each[1]) + (each[2] + each[3]);
+  }
+  auto lossOf = [&](Job &job) {
+    auto result = job.trainer->gradients(1, all);
+    EXPECT_TRUE(result.ok()) << result.error().message;
+    return result->loss;
+  };
+  Job one(shape);
+  EXPECT_EQ(lossOf(one), chain);
+  shape.sumGroups = 2;
+  Job two(shape);
+  EXPECT_EQ(lossOf(two), tree);
+  EXPECT_EQ(lossOf(two), tree) << "again";
 }
 
 // A run that stops, is read back and goes on has the weights, moments and averages of one that does not stop.
@@ -589,6 +644,65 @@ TEST_F(Training, Bfloat16Checkpoints) {
         EXPECT_EQ(job.values(values, i), other.values(values, i)) << valuesName(values) << " " << i;
 }
 
+// All of a checkpoint is on disk before it has its name, and the name before the run goes on.
+TEST_F(Training, CheckpointsLast) {
+  Job job;
+  ASSERT_TRUE(job.trainables->draw(1).ok());
+  auto checkpoints = Checkpoints::open(folder + "/out", 0);
+  test::RecordedCalls calls;
+  ASSERT_TRUE(checkpoints->write(*job.trainables, {3, {}, {}}, companions()).ok());
+  std::string out = folder + "/out", part = out + "/.step-00000003.part";
+  size_t named = calls.placeOf("rename " + out + "/step-00000003");
+  ASSERT_LT(named, calls.all().size());
+  for (const std::string &one : {part, part + "/optimizer", part + "/average"}) {
+    size_t last = 0;
+    for (size_t i = 0; i < calls.all().size(); ++i)
+      if (calls.all()[i].starts_with("rename " + one + "/"))
+        last = i;
+    auto synced = std::find(calls.all().begin() + last, calls.all().begin() + named, "fsync " + one);
+    EXPECT_NE(synced, calls.all().begin() + named) << one << " is not on disk";
+  }
+  EXPECT_EQ(calls.all().back(), "fsync " + out);
+  EXPECT_GT(calls.all().size(), named);
+}
+
+// Moments of another shape or kind, or that lie where no number may, are refused by name.
+TEST_F(Training, MomentsRefused) {
+  Job job;
+  ASSERT_TRUE(job.trainables->draw(1).ok());
+  fs::create_directories(folder + "/optimizer");
+  std::string path = folder + "/optimizer/state.safetensors", name = "first_moment.model.embed_tokens.weight";
+  std::vector<double> wide(V * 2);
+  std::vector<float> narrow(V * 2);
+  auto said = [&](std::vector<NamedTensor> tensors) {
+    EXPECT_TRUE(writeSafetensors(path, tensors).ok());
+    Status status = readOptimizer(folder, *job.trainables);
+    return status.ok() ? "" : status.error().message;
+  };
+  std::string wants = path + ": " + name + ": wants F32 [260, 2], file has ";
+  EXPECT_EQ(said({{name, TensorView::of(narrow, {2, V})}}), wants + "F32 [2, 260]");
+  EXPECT_EQ(said({{name, TensorView::of(wide, {V, 2})}}), wants + "F64 [260, 2]");
+  std::vector<uint8_t> byte(1);
+  EXPECT_EQ(said({{"a", {ElementType::U8, {1}, byte.data()}}, {name, TensorView::of(narrow, {V, 2})}}), path + ": " + name + ": lies misaligned");
+}
+
+// What the disk does not have as it was written takes no older checkpoint's place.
+TEST_F(Training, ReadBack) {
+  Job job;
+  ASSERT_TRUE(job.trainables->draw(1).ok());
+  auto checkpoints = Checkpoints::open(folder + "/out", 1);
+  ASSERT_TRUE(checkpoints->write(*job.trainables, {1, {}, {}}, companions()).ok());
+  {
+    test::DamagedWrites damage;
+    Status written = checkpoints->write(*job.trainables, {2, {}, {}}, companions());
+    ASSERT_FALSE(written.ok());
+    EXPECT_NE(written.error().message.find("read back after it was written, the older checkpoints stay"), std::string::npos) << written.error().message;
+  }
+  EXPECT_EQ(checkpointsUnder(folder + "/out"), std::vector<std::string>{folder + "/out/step-00000001"});
+  ASSERT_TRUE(checkpoints->write(*job.trainables, {2, {}, {}}, companions()).ok());
+  EXPECT_EQ(checkpointsUnder(folder + "/out"), std::vector<std::string>{folder + "/out/step-00000002"});
+}
+
 // Infinity stops the step and says where it is; weights that are not finite make no checkpoint, and leave the last one.
 TEST_F(Training, NotFinite) {
   Job job;
@@ -627,9 +741,13 @@ TEST_F(Training, LoadRefused) {
   std::vector<NamedTensor> tensors = {{"model.embed_tokens.weight", TensorView::of(wide, {V, 2})}};
   ASSERT_TRUE(writeSafetensors(folder + "/w.safetensors", tensors).ok());
   auto opened = Checkpoint::open(folder + "/w.safetensors");
-  EXPECT_NE(job.trainables->load(*opened).error().message.find("model.embed_tokens.weight: module wants F32 or BF16 [260, 2], file has F64 [260, 2]"),
+  EXPECT_NE(job.trainables->load(*opened).error().message.find("model.embed_tokens.weight: module wants F32, BF16 or F16 [260, 2], file has F64 [260, 2]"),
             std::string::npos);
   std::vector<float> narrow(V * 2);
+  tensors = {{"model.embed_tokens.weight", TensorView::of(narrow, {2, V})}};
+  ASSERT_TRUE(writeSafetensors(folder + "/turned.safetensors", tensors).ok());
+  auto turned = Checkpoint::open(folder + "/turned.safetensors");
+  EXPECT_NE(job.trainables->load(*turned).error().message.find("module wants F32, BF16 or F16 [260, 2], file has F32 [2, 260]"), std::string::npos);
   tensors = {{"model.embed_tokens.weight", TensorView::of(narrow, {V, 2})}};
   ASSERT_TRUE(writeSafetensors(folder + "/n.safetensors", tensors).ok());
   auto other = Checkpoint::open(folder + "/n.safetensors");
