@@ -97,7 +97,7 @@ static llvm::Expected<PipelineOptions> pipelineOf(ModuleOp module, const Compile
     if (auto vocabulary = facts.getAs<IntegerAttr>("vocab_size"))
       pipeline.vocabulary = vocabulary.getInt();
   auto takeExperts = [&](DictionaryAttr ranks) {
-    auto number = [&](StringRef name) { return ranks.getAs<IntegerAttr>(name).getInt(); };
+    auto number = [ranks](StringRef name) { return ranks.getAs<IntegerAttr>(name).getInt(); };
     pipeline.expertRanks = number("ep");
     pipeline.nodes = number("nodes");
     pipeline.capacity = number("capacity");
