@@ -53,6 +53,10 @@ DictionaryAttr modelAttribute(Builder &b, const ModelConfig &c) {
   number("active_parameter_count", c.activeParameterCount());
   number("expert_groups", std::max<int64_t>(c.groups, 1));
   number("groups_per_token", std::max<int64_t>(c.groupLimit, 1));
+  SmallVector<Attribute> configuration;
+  for (const ConfigValue &value : valuesThatChangeNumbers(c))
+    configuration.push_back(b.getStringAttr(value.name + "=" + value.text));
+  entries.push_back(b.getNamedAttr("configuration", b.getArrayAttr(configuration)));
   return b.getDictionaryAttr(entries);
 }
 

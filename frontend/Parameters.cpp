@@ -2,6 +2,7 @@
 
 #include "frontend/Parameters.h"
 
+#include "runtime/CheckpointFit.h"
 #include "runtime/File.h"
 #include "runtime/GenerationConfig.h"
 #include "runtime/Safetensors.h"
@@ -210,20 +211,9 @@ private:
     return fail(name, "wants " + wanted + ", got " + tensor.dtype);
   }
 
-  /// Tensors that inference has no use for.
-  bool ignored(StringRef name) {
-    bool isText = name.starts_with(config.naming.body) || name.starts_with(config.naming.head);
-    if (config.isNested && !isText)
-      return true; // of the larger model's other parts
-    if (std::optional<int64_t> layer = layerNumberOf(name);
-        layer && *layer >= config.layers && name.starts_with(config.naming.body + "layers."))
-      return true; // a multi-token prediction layer
-    if (name == config.naming.head + ".weight")
-      return config.tieEmbeddings;
-    if (name.ends_with(".rotary_emb.inv_freq"))
-      return true; // written by old versions of transformers; derived from the configuration
-    auto entry = checkpoint.find(name);
-    return entry && is_contained(entry->tensor->shape, 0); // a shared expert of width 0
+  bool ignored(const std::string &name) {
+    return (name == config.naming.head + ".weight" && config.tieEmbeddings) ||
+           changesNothing(*checkpoint.find(name)->tensor, {config.naming, config.isNested, config.layers});
   }
 
   const ModelConfig &config;
@@ -275,27 +265,6 @@ ModelDescription describeTraining(ModelConfig config, int64_t mtpDepth) {
   return model;
 }
 
-/// How `checkpoint` begins the names of a larger model's text part, by its one embedding table; as the configuration guesses
-/// where there is not one.
-static TensorNaming namingOf(const Checkpoint &checkpoint, const TensorNaming &guess) {
-  constexpr StringRef table = "embed_tokens.weight", head = "lm_head.weight";
-  SmallVector<std::string> bodies, heads;
-  for (const std::string &name : checkpoint.names()) {
-    StringRef rest = name;
-    if (rest.consume_back(table) && rest.ends_with("model.") && !layerNumberOf(name))
-      bodies.push_back(rest.str());
-    else if (StringRef(name).ends_with(head))
-      heads.push_back(StringRef(name).drop_back(StringRef(".weight").size()).str());
-  }
-  if (bodies.size() != 1)
-    return guess;
-  StringRef body = bodies.front(), outer = body.drop_back(StringRef("model.").size());
-  TensorNaming naming{body.str(), (outer.ends_with(".") ? outer.str() : "") + "lm_head"};
-  if (heads.size() == 1)
-    naming.head = heads.front();
-  return naming;
-}
-
 /// Appends `wanted` and, where it is FP8, its scales.
 static llvm::Error appendStored(ModelDescription &model, HeaderCheck &headers, const Wanted &wanted) {
   Expected<ElementType> element = headers.check(wanted);
@@ -319,6 +288,11 @@ Expected<ModelDescription> describeModel(ModelConfig config, const Checkpoint &c
     model.config.naming = namingOf(checkpoint, model.config.naming);
     model.notes.push_back(checkpoint.path() + ": read as the text part of a larger model, tensors " +
                           model.config.naming.body + "* and " + model.config.naming.head + ".weight");
+  }
+  if (model.config.tieEmbeddings && hasOwnHead(checkpoint, model.config.naming)) {
+    model.config.tieEmbeddings = false;
+    model.notes.push_back(checkpoint.path() + ": tie_word_embeddings is true, but " + model.config.naming.head + ".weight is other than " +
+                          model.config.naming("model.embed_tokens.weight") + ": using both");
   }
   HeaderCheck headers(model.config, checkpoint);
   for (Wanted &wanted : Enumeration(model.config).list)

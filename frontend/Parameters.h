@@ -56,8 +56,9 @@ llvm::Expected<ModelDescription> describeModel(ModelConfig config);
 
 /// The parameters with the element types of a checkpoint. Errors name the tensor, what was wanted and what came:
 /// "DIR: model.layers.1.mlp.gate.weight wants shape [16, 128], got [16, 64]"; a tensor that is missing (and by which other
-/// naming the file seems to have it); one that is not part of the model, unless it belongs to an MTP layer or is known not
-/// to matter (rotary tables, the head of tied embeddings) or is of the rest of a larger model.
+/// naming the file seems to have it); one that is not part of the model, unless it changes nothing (runtime/CheckpointFit.h).
+/// Of tied embeddings whose checkpoint has a head, the bytes of the two are compared: an equal head is ignored, another one
+/// unties the model.
 llvm::Expected<ModelDescription> describeModel(ModelConfig config, const Checkpoint &checkpoint);
 
 /// The parameters of a training graph: all in F32, each with the `mtpDepth` layers of multi-token prediction behind the main
@@ -68,7 +69,7 @@ ModelDescription describeTraining(ModelConfig config, int64_t mtpDepth);
 /// names --mtp-weight=0 where it has none: transformers writes a configuration that announces them, and no tensors.
 llvm::Error checkMtpTensors(const ModelConfig &config, int64_t mtpDepth, const Checkpoint &checkpoint);
 
-/// Reads FOLDER/config.json and the headers of the safetensors files in FOLDER, if it holds any. Never reads weights. With
+/// Reads FOLDER/config.json and the headers of the safetensors files in FOLDER, if it holds any. Reads no weights but a tied model's head. With
 /// `mtpDepth` (all the configuration has, or fewer) also checks the tensors that training wants beside those of inference.
 llvm::Expected<ModelDescription> readModelDescription(llvm::StringRef folder, int64_t mtpDepth = 0);
 

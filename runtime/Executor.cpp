@@ -96,7 +96,7 @@ struct Executor::Implementation {
   RunStatistics totals, current;
   Trace *trace = nullptr;
   RankPrograms *ranks = nullptr;
-  std::function<void(const fb::Launch &, std::span<const int64_t>)> observer;
+  std::function<Status(const fb::Launch &, std::span<const int64_t>)> observer;
   bool checksMemory = false;
   std::vector<ProgramFlow> flows; ///< with the memory check: of each program
 
@@ -317,9 +317,7 @@ Status Executor::Implementation::launch(Frame &frame, const fb::Launch &launch) 
   }
   ++current.launches;
   current.flops += flops;
-  if (observer)
-    observer(launch, frame.registers);
-  return {};
+  return observer ? observer(launch, frame.registers) : Status();
 }
 
 Status Executor::Implementation::call(Frame &frame, const fb::Call &call, size_t depth) {
@@ -546,7 +544,7 @@ Status Executor::setMemoryCheck(bool wanted) {
   return {};
 }
 
-void Executor::setLaunchObserver(std::function<void(const fb::Launch &, std::span<const int64_t>)> observer) {
+void Executor::setLaunchObserver(std::function<Status(const fb::Launch &, std::span<const int64_t>)> observer) {
   self->observer = std::move(observer);
 }
 

@@ -178,8 +178,9 @@ public:
   /// program, command and buffer. Results stay what they are; a run takes several times as long.
   Status setMemoryCheck(bool wanted);
 
-  /// Called after each launch, before the next command; used to release source pages while packing.
-  void setLaunchObserver(std::function<void(const fb::Launch &, std::span<const int64_t> registers)> observer);
+  /// Called after each launch, before the next command, and ends the run by an error; used to release source pages while
+  /// packing.
+  void setLaunchObserver(std::function<Status(const fb::Launch &, std::span<const int64_t> registers)> observer);
 
 private:
   friend class ProgramRun;

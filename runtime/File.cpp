@@ -1,17 +1,24 @@
+//===- File.cpp - reading by mapping, writing atomically ----------------===//
+
 #include "runtime/File.h"
 
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <mutex>
+#include <optional>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 namespace hadal {
+
+static constexpr char shrunken[] = ": has become shorter while it was read";
 
 static Error systemError(const std::string &path) {
   int code = errno;
@@ -19,9 +26,100 @@ static Error systemError(const std::string &path) {
   return code == ENOENT || code == ENOTDIR ? notFound(message) : ioError(message);
 }
 
+} // namespace hadal
+
 //===----------------------------------------------------------------------===//
 // MappedFile
 //===----------------------------------------------------------------------===//
+
+using namespace hadal;
+
+namespace {
+
+/// A mapped range, for the handler of SIGBUS, which may take no lock: nodes are never freed, and those of closed files are
+/// used again.
+struct Mapping {
+  std::atomic<const std::byte *> base{nullptr}; ///< null: free
+  std::atomic<size_t> size{0};
+  std::string name;
+  Mapping *next = nullptr;
+};
+
+std::atomic<Mapping *> mappings{nullptr};
+std::mutex mappingsMutex;
+const char *programName = "hadal";
+
+void remember(const std::byte *base, size_t size, const std::string &name) {
+  std::lock_guard lock(mappingsMutex);
+  Mapping *free = mappings;
+  while (free && free->base)
+    free = free->next;
+  if (!free) {
+    free = new Mapping;
+    free->next = mappings;
+    mappings = free;
+  }
+  free->name = name;
+  free->size = size;
+  free->base = base;
+}
+
+void forget(const std::byte *base) {
+  std::lock_guard lock(mappingsMutex);
+  for (Mapping *mapping = mappings; mapping; mapping = mapping->next)
+    if (mapping->base == base)
+      mapping->base = nullptr;
+}
+
+void say(const char *text) { (void)!::write(STDERR_FILENO, text, std::strlen(text)); }
+
+void onBusError(int signal, siginfo_t *info, void *) {
+  auto *address = static_cast<const std::byte *>(info->si_addr);
+  for (Mapping *mapping = mappings; mapping; mapping = mapping->next) {
+    const std::byte *base = mapping->base;
+    if (!base || address < base || address >= base + mapping->size)
+      continue;
+    static std::atomic_flag isSaid;
+    while (isSaid.test_and_set()) // another thread ends the process
+      ::pause();
+    for (const char *part : {programName, ": ", mapping->name.c_str(), shrunken, "\n"})
+      say(part);
+    AtomicFile::removeUnfinished();
+    ::_exit(1);
+  }
+  // Not ours: the instruction runs again and meets the system's own answer.
+  ::signal(signal, SIG_DFL);
+}
+
+} // namespace
+
+void hadal::nameShrunkenFiles(const char *program) {
+  programName = program;
+  struct sigaction action = {};
+  action.sa_sigaction = onBusError;
+  action.sa_flags = SA_SIGINFO;
+  ::sigaction(SIGBUS, &action, nullptr);
+}
+
+namespace hadal {
+
+/// The descriptor of a regular file, and its size.
+static Result<std::pair<int, size_t>> openRegular(const std::string &path) {
+  // O_NONBLOCK: opening a pipe would wait for whoever writes to it.
+  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0)
+    return systemError(path);
+  struct stat status;
+  std::optional<Error> error;
+  if (::fstat(descriptor, &status) != 0)
+    error = systemError(path);
+  else if (!S_ISREG(status.st_mode))
+    error = ioError(path + ": wants a regular file");
+  if (!error)
+    return std::pair(descriptor, static_cast<size_t>(status.st_size));
+  ::close(descriptor);
+  return *error;
+}
 
 MappedFile::MappedFile(MappedFile &&other) noexcept { *this = std::move(other); }
 
@@ -29,41 +127,32 @@ MappedFile &MappedFile::operator=(MappedFile &&other) noexcept {
   std::swap(name, other.name);
   std::swap(base, other.base);
   std::swap(size, other.size);
+  std::swap(descriptor, other.descriptor);
   return *this;
 }
 
 MappedFile::~MappedFile() {
-  if (base)
-    ::munmap(const_cast<std::byte *>(base), size);
+  if (descriptor >= 0)
+    ::close(descriptor);
+  if (!base)
+    return;
+  forget(base);
+  ::munmap(const_cast<std::byte *>(base), size);
 }
 
 Result<MappedFile> MappedFile::open(const std::string &path) {
-  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe that nobody writes to is refused, not waited for
-  if (descriptor < 0)
-    return systemError(path);
-  struct stat status;
-  if (::fstat(descriptor, &status) != 0) {
-    Error error = systemError(path);
-    ::close(descriptor);
-    return error;
-  }
-  if (!S_ISREG(status.st_mode)) {
-    ::close(descriptor);
-    return ioError(path + ": wants a regular file");
-  }
+  auto [descriptor, size] = HADAL_TRY(openRegular(path));
   MappedFile file;
   file.name = path;
-  file.size = static_cast<size_t>(status.st_size);
-  if (file.size) {
-    void *mapping = ::mmap(nullptr, file.size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-    if (mapping == MAP_FAILED) {
-      Error error = systemError(path);
-      ::close(descriptor);
-      return error;
-    }
+  file.size = size;
+  file.descriptor = descriptor;
+  if (size) {
+    void *mapping = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    if (mapping == MAP_FAILED)
+      return systemError(path);
     file.base = static_cast<const std::byte *>(mapping);
+    remember(file.base, size, path);
   }
-  ::close(descriptor);
   return file;
 }
 
@@ -74,6 +163,13 @@ void MappedFile::release(uint64_t offset, uint64_t length) const {
   uint64_t begin = (offset + page - 1) / page * page, end = std::min<uint64_t>(offset + length, size) / page * page;
   if (begin < end)
     ::madvise(const_cast<std::byte *>(base) + begin, end - begin, MADV_DONTNEED);
+}
+
+Status MappedFile::checkSize() const {
+  struct stat status;
+  if (descriptor >= 0 && ::fstat(descriptor, &status) == 0 && static_cast<uint64_t>(status.st_size) < size)
+    return ioError(name + shrunken);
+  return {};
 }
 
 void MappedFile::willNeed(uint64_t offset, uint64_t length) const {
@@ -194,12 +290,40 @@ Status writeFile(const std::string &path, std::span<const std::byte> bytes) {
   return file.commit();
 }
 
+/// Fills `bytes` from a descriptor, and closes it.
+static Status readAll(int descriptor, const std::string &path, std::span<std::byte> bytes) {
+  std::optional<Error> error;
+  for (size_t at = 0; at < bytes.size() && !error;) {
+    ssize_t got = ::read(descriptor, bytes.data() + at, bytes.size() - at);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got < 0)
+      error = systemError(path);
+    else if (got == 0)
+      error = ioError(path + shrunken);
+    else
+      at += static_cast<size_t>(got);
+  }
+  ::close(descriptor);
+  return error ? Status(*error) : Status();
+}
+
+Result<std::vector<std::byte>> readBytes(const std::string &path) {
+  auto [descriptor, size] = HADAL_TRY(openRegular(path));
+  std::vector<std::byte> bytes(size);
+  HADAL_TRY(readAll(descriptor, path, bytes));
+  return bytes;
+}
+
 Result<std::string> readTextFile(const std::string &path) {
-  MappedFile file = HADAL_TRY(MappedFile::open(path));
-  auto bytes = file.bytes();
-  if (bytes.size() > (uint64_t(1) << 30))
-    return invalidFile(path + ": wants at most 1 GiB of text, got " + std::to_string(bytes.size()) + " bytes");
-  return std::string(reinterpret_cast<const char *>(bytes.data()), bytes.size());
+  auto [descriptor, size] = HADAL_TRY(openRegular(path));
+  if (size > (uint64_t(1) << 30)) {
+    ::close(descriptor);
+    return invalidFile(path + ": wants at most 1 GiB of text, got " + std::to_string(size) + " bytes");
+  }
+  std::string text(size, 0);
+  HADAL_TRY(readAll(descriptor, path, std::as_writable_bytes(std::span(text))));
+  return text;
 }
 
 } // namespace hadal

@@ -9,10 +9,12 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace hadal {
 
-/// A file mapped read-only. Move-only; unmapped on destruction. An empty file maps to an empty span.
+/// A file mapped read-only. Move-only; unmapped on destruction. An empty file maps to an empty span. Where the file becomes
+/// shorter, reading what it has lost raises SIGBUS: nameShrunkenFiles().
 class MappedFile {
 public:
   MappedFile() = default;
@@ -30,6 +32,10 @@ public:
   /// they are read again.
   void release(uint64_t offset, uint64_t length) const;
 
+  /// Io where the file has become shorter than it was when it was mapped: "w: has become shorter while it was read". Inside the
+  /// last page that is left reading gives zeros and no signal.
+  Status checkSize() const;
+
   /// Asks the system to read [offset, offset + length) ahead.
   void willNeed(uint64_t offset, uint64_t length) const;
 
@@ -37,6 +43,7 @@ private:
   std::string name;
   const std::byte *base = nullptr;
   size_t size = 0;
+  int descriptor = -1;
 };
 
 /// Writes a file that appears whole or not at all: bytes go to a temporary name in the same folder; commit() syncs and
@@ -71,6 +78,13 @@ private:
 
 /// The whole file, atomically.
 Status writeFile(const std::string &path, std::span<const std::byte> bytes);
+
+/// From now on a read of a mapped file that has become shorter, on any thread, ends the process with exit status 1 and one
+/// line: "PROGRAM: ckpt/model.safetensors: has become shorter while it was read". `program` must stay.
+void nameShrunkenFiles(const char *program);
+
+/// The whole file, read into memory. Errors as of MappedFile::open.
+Result<std::vector<std::byte>> readBytes(const std::string &path);
 
 /// The whole file as a string (small text files such as config.json; at most 1 GiB).
 Result<std::string> readTextFile(const std::string &path);

@@ -2,6 +2,7 @@
 
 #include "runtime/Generation.h"
 
+#include "runtime/Finite.h"
 #include "runtime/ModelLimits.h"
 
 #include <algorithm>
@@ -165,6 +166,9 @@ Status Generation::choose(std::span<Sequence> rows, const TensorView &logits,
                           const std::function<void(const GeneratedToken &)> &take) {
   if (rows.empty())
     return {};
+  if (int64_t row = rowWithoutMaximum(logits); row >= 0)
+    return invalidArgument("row " + std::to_string(rows[row].number) + ", new token " + std::to_string(rows[row].generated) +
+                           ": its logits have no finite maximum, so there is no token to choose");
   uniform.clear();
   if (chooser.draws())
     for (const Sequence &sequence : rows)

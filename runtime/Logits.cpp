@@ -2,6 +2,7 @@
 
 #include "runtime/Logits.h"
 
+#include "runtime/Finite.h"
 #include "runtime/ModelLimits.h"
 #include "runtime/PackedBatch.h"
 
@@ -205,6 +206,12 @@ hadal::computeLogits(Executor &executor, const std::vector<std::vector<int32_t>>
       runs.push_back(&*run);
     }
     HADAL_TRY(executor.execute(runs));
+    // A dump is for finding out where such numbers come from.
+    for (auto &[packed, run] : batches)
+      if (!options.dump && packed.tokens())
+        if (int64_t row = rowWithoutMaximum(HADAL_TRY(run->output("logits"))); row >= 0)
+          return invalidArgument("rows " + std::to_string(begin + firstRow) + " to " + std::to_string(begin + firstRow + here - 1) +
+                                 ": logits of a token are not finite; --dump shows where it begins");
   }
   std::vector<std::pair<std::string, Tensor>> results;
   for (Gathered &output : outputs) {

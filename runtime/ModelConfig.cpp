@@ -3,10 +3,12 @@
 #include "runtime/ModelConfig.h"
 
 #include "runtime/ConfigReader.h"
+#include "runtime/File.h"
 #include "runtime/FileKind.h"
 #include "runtime/Json.h"
 
 #include <algorithm>
+#include <charconv>
 #include <limits>
 #include <span>
 #include <utility>
@@ -414,6 +416,105 @@ Result<ModelConfig> parseModelConfig(std::string_view text, const std::string &n
   if (!in.ok())
     return invalidFile(complaint);
   return config;
+}
+
+Result<ModelConfig> readModelConfig(const std::string &path) { return parseModelConfig(HADAL_TRY(readTextFile(path)), path); }
+
+namespace {
+
+class ValueList {
+public:
+  void word(std::string name, std::string text) { list.push_back({std::move(name), std::move(text)}); }
+  void flag(std::string name, bool value) { word(std::move(name), value ? "true" : "false"); }
+  void size(std::string name, int64_t value) { word(std::move(name), std::to_string(value)); }
+  /// The shortest text that reads back as this number.
+  void number(std::string name, double value) {
+    char text[32];
+    auto end = std::to_chars(text, text + sizeof text, value);
+    word(std::move(name), std::string(text, end.ptr));
+  }
+
+  std::vector<ConfigValue> list;
+};
+
+/// By their number where they come first, else layer by layer.
+void listDenseLayers(ValueList &out, const ModelConfig &c) {
+  if (std::is_sorted(c.dense.rbegin(), c.dense.rend()))
+    return out.size("first_k_dense_replace", c.denseLayers());
+  std::string types;
+  for (bool isDense : c.dense)
+    types += isDense ? "d" : "s";
+  out.word("mlp_layer_types", types);
+}
+
+void listExperts(ValueList &out, const ModelConfig &c) {
+  out.size("moe_intermediate_size", c.expertWidth);
+  out.size("n_routed_experts", c.experts);
+  out.size("n_shared_experts", c.sharedExperts);
+  out.size("num_experts_per_tok", c.expertsPerToken);
+  bool isLimited = c.groupLimit < c.groups;
+  out.size("n_group", isLimited ? c.groups : 1);
+  out.size("topk_group", isLimited ? c.groupLimit : 1);
+  out.word("scoring_func", c.affinity == Affinity::Sigmoid ? "sigmoid" : "softmax");
+  out.flag("norm_topk_prob", c.normalizeWeights);
+  out.number("routed_scaling_factor", c.routedScale);
+}
+
+void listYarn(ValueList &out, const YarnScaling &yarn) {
+  out.number("rope_scaling.factor", yarn.factor);
+  out.number("rope_scaling.original_max_position_embeddings", yarn.originalMaxPositions);
+  out.number("rope_scaling.beta_fast", yarn.betaFast);
+  out.number("rope_scaling.beta_slow", yarn.betaSlow);
+  // mscale counts only beside mscale_all_dim, and where no attention_factor takes its place.
+  out.number("rope_scaling.mscale", yarn.mscaleAllDim != 0 && !yarn.attentionFactor ? yarn.mscale : 0);
+  out.number("rope_scaling.mscale_all_dim", yarn.mscaleAllDim);
+  if (yarn.attentionFactor)
+    out.number("rope_scaling.attention_factor", *yarn.attentionFactor);
+  out.flag("rope_scaling.truncate", yarn.truncate);
+}
+
+} // namespace
+
+std::vector<ConfigValue> valuesThatChangeNumbers(const ModelConfig &c) {
+  ValueList out;
+  out.size("vocab_size", c.vocabSize);
+  out.size("hidden_size", c.hiddenSize);
+  out.size("num_hidden_layers", c.layers);
+  listDenseLayers(out, c);
+  out.size("num_attention_heads", c.heads);
+  out.word("q_lora_rank", c.queryRank ? std::to_string(*c.queryRank) : "none");
+  out.size("kv_lora_rank", c.latentRank);
+  out.size("qk_nope_head_dim", c.nopeDim);
+  out.size("qk_rope_head_dim", c.ropeDim);
+  out.size("v_head_dim", c.valueDim);
+  if (c.denseLayers())
+    out.size("intermediate_size", c.denseWidth);
+  out.word("hidden_act", "silu");
+  out.number("rms_norm_eps", c.normEpsilon);
+  out.number("rope_theta", c.ropeTheta);
+  out.flag("rope_interleave", c.ropeInterleave);
+  out.word("rope_scaling", c.yarn ? "yarn" : "none");
+  if (c.yarn)
+    listYarn(out, *c.yarn);
+  out.flag("attention_bias", c.attentionBias);
+  out.flag("tie_word_embeddings", c.tieEmbeddings);
+  if (c.moeLayers())
+    listExperts(out, c);
+  return std::move(out.list);
+}
+
+std::optional<ConfigDifference> firstDifference(const std::vector<ConfigValue> &mine, const std::vector<ConfigValue> &theirs) {
+  auto valueIn = [](const std::vector<ConfigValue> &list, const std::string &name) {
+    for (const ConfigValue &value : list)
+      if (value.name == name)
+        return value.text;
+    return std::string("none");
+  };
+  for (const auto *list : {&mine, &theirs})
+    for (const ConfigValue &value : *list)
+      if (std::string here = valueIn(mine, value.name), there = valueIn(theirs, value.name); here != there)
+        return ConfigDifference{value.name, here, there};
+  return std::nullopt;
 }
 
 } // namespace hadal

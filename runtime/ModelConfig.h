@@ -120,9 +120,31 @@ struct ModelConfig {
   int64_t cacheElementsPerToken() const { return layers * (latentRank + ropeDim); }
 };
 
+/// A value under its name in config.json; equal texts mean equal numbers.
+struct ConfigValue {
+  std::string name, text;
+};
+
+/// All values that results depend on, so that other words for the same configuration give the same list: defaults are
+/// written out, what changes nothing here (a limit of groups that lets all pass, experts of a model without any) has one
+/// spelling, and what only says how much there is (max_position_embeddings), where answers stop, or how weights are
+/// stored is left out.
+std::vector<ConfigValue> valuesThatChangeNumbers(const ModelConfig &config);
+
+/// Where `theirs` first differs from `mine`. A value that one of them lacks is "none" there.
+struct ConfigDifference {
+  std::string name, mine, theirs;
+};
+
+/// None when nothing differs; in the order of `mine`.
+std::optional<ConfigDifference> firstDifference(const std::vector<ConfigValue> &mine, const std::vector<ConfigValue> &theirs);
+
 /// Reads and checks the text of a config.json. `name` stands before each message. An error is one line that names the
 /// key, what was wanted and what came: "config.json: hidden_size wants a positive integer, got 0".
 Result<ModelConfig> parseModelConfig(std::string_view text, const std::string &name = "config.json");
+
+/// The same of a file, whose path stands before each message.
+Result<ModelConfig> readModelConfig(const std::string &path);
 
 } // namespace hadal
 

@@ -77,6 +77,35 @@ static Result<StoredTensor> parseTensor(const std::string &file, const std::stri
   return tensor;
 }
 
+namespace {
+/// Keeps nothing but the names of a header's tensors: one that comes twice would lose its first tensor silently.
+struct TopLevelNames : nlohmann::json_sax<json> {
+  std::string twice;
+
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t &) override { return true; }
+  bool string(string_t &) override { return true; }
+  bool binary(binary_t &) override { return true; }
+  bool key(string_t &name) override {
+    if (depth == 1 && !seen.insert(name).second)
+      twice = name;
+    return true;
+  }
+  bool start_object(size_t) override { return ++depth > 0; }
+  bool end_object() override { return --depth >= 0; }
+  bool start_array(size_t) override { return ++depth > 0; }
+  bool end_array() override { return --depth >= 0; }
+  bool parse_error(size_t, const std::string &, const nlohmann::detail::exception &) override { return false; }
+
+private:
+  std::unordered_set<std::string> seen;
+  int depth = 0;
+};
+} // namespace
+
 /// The beginning of a file that is a line of text ("Entry not found"), for an error; empty for anything else.
 static std::string firstWords(std::span<const std::byte> contents) {
   std::string words;
@@ -105,19 +134,14 @@ Status Safetensors::parseHeader() {
   const char *text = reinterpret_cast<const char *>(contents.data()) + 8;
   if (jsonNestsDeeper({text, headerBytes}))
     return invalidFile(name + ": header nests deeper than " + std::to_string(maxJsonDepth) + " levels");
-  // A name that comes twice would lose its first tensor silently.
-  std::unordered_set<std::string> seen;
-  std::string twice;
-  auto noteName = [&](int level, json::parse_event_t event, json &parsed) {
-    if (level == 1 && event == json::parse_event_t::key && !seen.insert(parsed.get<std::string>()).second)
-      twice = parsed.get<std::string>();
-    return true;
-  };
-  json header = json::parse(text, text + headerBytes, noteName, false);
+  TopLevelNames names;
+  bool isObject = json::sax_parse(text, text + headerBytes, &names);
+  // No callback here: with one, every object that ends is looked for among all before it.
+  json header = isObject ? json::parse(text, text + headerBytes, nullptr, false) : json(json::value_t::discarded);
   if (header.is_discarded() || !header.is_object())
     return invalidFile(name + ": header is not a JSON object");
-  if (!twice.empty())
-    return invalidFile(name + ": tensor '" + twice + "' is there twice");
+  if (!names.twice.empty())
+    return invalidFile(name + ": tensor '" + names.twice + "' is there twice");
   uint64_t dataBegin = 8 + headerBytes, dataBytes = contents.size() - dataBegin;
   for (auto &[key, value] : header.items()) {
     if (key == "__metadata__") {
@@ -133,11 +157,25 @@ Status Safetensors::parseHeader() {
   std::sort(entries.begin(), entries.end(), [](const StoredTensor &a, const StoredTensor &b) {
     return std::tie(a.offset, a.bytes, a.name) < std::tie(b.offset, b.bytes, b.name);
   });
-  for (size_t i = 0; i + 1 < entries.size(); ++i)
-    if (entries[i].offset + entries[i].bytes > entries[i + 1].offset)
-      return invalidFile(name + ": tensors '" + entries[i].name + "' and '" + entries[i + 1].name + "' overlap");
+  HADAL_TRY(checkCover(dataBegin));
   for (size_t i = 0; i < entries.size(); ++i)
     index.emplace(entries[i].name, i);
+  return {};
+}
+
+/// The format wants tensors that cover the data without holes. A header whose length is wrong by a byte shows here alone.
+Status Safetensors::checkCover(uint64_t dataBegin) const {
+  uint64_t end = dataBegin;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (entries[i].offset < end)
+      return invalidFile(name + ": tensors '" + entries[i - 1].name + "' and '" + entries[i].name + "' overlap");
+    if (entries[i].offset > end)
+      return invalidFile(name + ": wants tensor '" + entries[i].name + "' at byte " + std::to_string(end) + ", " +
+                         (i ? "after '" + entries[i - 1].name + "'" : "where the data begins") + ", it is at " + std::to_string(entries[i].offset));
+    end += entries[i].bytes;
+  }
+  if (end != contents.size())
+    return invalidFile(name + ": wants " + std::to_string(end) + " bytes, where its last tensor ends, file has " + std::to_string(contents.size()));
   return {};
 }
 
@@ -233,6 +271,12 @@ Result<Checkpoint> Checkpoint::open(const std::string &path, const std::string &
 std::optional<Checkpoint::Entry> Checkpoint::find(std::string_view name) const {
   auto known = index.find(std::string(name));
   return known == index.end() ? std::nullopt : std::optional(known->second);
+}
+
+Status Checkpoint::checkSize() const {
+  for (const auto &file : files)
+    HADAL_TRY(file->checkSize());
+  return {};
 }
 
 std::vector<std::string> Checkpoint::names() const {

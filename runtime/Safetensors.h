@@ -32,7 +32,7 @@ struct StoredTensor {
   std::string dtype; ///< the file's own word for the element type
 };
 
-/// One file, mapped. After a successful open every tensor lies inside the file, none overlaps another, and
+/// One file, mapped. After a successful open the tensors cover the file's data, one after the other without holes, and
 /// bytes == elementCount(shape) * byteSize(element), but for elements of an unknown dtype (Other). An error names file, tensor, wanted and got:
 /// "w.safetensors: tensor 'a': wants 256 bytes for F32 [8, 8], offsets give 128".
 class Safetensors {
@@ -57,12 +57,16 @@ public:
   /// A copy of one tensor. NotFound: "in.safetensors: no tensor 'input_ids'"; Unsupported for one of an unknown dtype.
   Result<Tensor> read(std::string_view name) const;
 
+  /// Whether the file is still as long as it was (see MappedFile::checkSize).
+  Status checkSize() const { return file.checkSize(); }
+
   /// Drops the resident pages of one tensor (see MappedFile::release).
   void release(const StoredTensor &tensor) const;
   void willNeed(const StoredTensor &tensor) const;
 
 private:
   Status parseHeader();
+  Status checkCover(uint64_t dataBegin) const;
 
   std::string name;
   MappedFile file;
@@ -88,6 +92,9 @@ public:
 
   /// None when the checkpoint has no such tensor.
   std::optional<Entry> find(std::string_view name) const;
+
+  /// Of each of its files.
+  Status checkSize() const;
 
   /// Ascending by name.
   std::vector<std::string> names() const;

@@ -2,6 +2,7 @@
 
 #include "runtime/Scoring.h"
 
+#include "runtime/Finite.h"
 #include "runtime/ModelLimits.h"
 #include "runtime/PackedBatch.h"
 
@@ -124,6 +125,8 @@ Result<Score> hadal::scoreTokens(Executor &executor, std::span<const int32_t> to
       HADAL_TRY(nll.execute());
       TensorView values = HADAL_TRY(nll.output("nll"));
       std::span<const float> now(static_cast<const float *>(values.data), targets.size());
+      if (!allFinite(now))
+        return invalidArgument("what a token costs is not finite: its logits have no finite maximum, or not itself");
       costs.insert(costs.end(), now.begin(), now.end());
     }
     if (progress && here)

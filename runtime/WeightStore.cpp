@@ -1,15 +1,18 @@
+//===- WeightStore.cpp - a module's parameters and packed weights -------===//
+
 #include "runtime/WeightStore.h"
+
+#include "runtime/CheckpointFit.h"
 #include "runtime/Executor.h"
+#include "runtime/Finite.h"
 
 #include <cstring>
 #include <set>
 
 namespace hadal {
 
-namespace {
-
 /// The names of tensors of stacked parameters, of which a rank may have a share.
-class TensorNames {
+class WeightStore::TensorNames {
 public:
   TensorNames(const fb::Module &module, unsigned part) : parameters(*module.parameters()), part(part) {
     if (const fb::Inference *inference = module.inference())
@@ -30,7 +33,7 @@ private:
   std::set<uint32_t> sharded;
 };
 
-void collect(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands, std::set<uint32_t> &parameters) {
+static void collect(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands, std::set<uint32_t> &parameters) {
   auto add = [&](const fb::Binding *b) {
     if (b->space() == fb::Space_Parameter)
       parameters.insert(b->index());
@@ -51,71 +54,114 @@ void collect(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &comman
   }
 }
 
-} // namespace
+static std::string typeAndShape(ElementType element, const Shape &shape) { return std::string(elementTypeName(element)) + " " + toString(shape); }
+
+/// What the module reads as tensor `name`, which is there as it wants it.
+static Result<Checkpoint::Entry> wantedTensor(const Module &module, const Checkpoint &checkpoint, const std::string &name, ElementType element,
+                                              const Shape &shape) {
+  auto entry = checkpoint.find(name);
+  if (!entry)
+    return notFound(checkpoint.path() + ": no tensor '" + name + "', which the module wants as " + typeAndShape(element, shape));
+  const StoredTensor &stored = *entry->tensor;
+  if (stored.element == element && stored.shape == shape)
+    return *entry;
+  std::string message = name + ": module wants " + typeAndShape(element, shape) + ", file has " + typeAndShape(stored.element, stored.shape);
+  // A module is compiled for the element types that its folder's weights have.
+  if (stored.shape == shape)
+    message += "; compile " + checkpoint.path() + " for a module of these weights";
+  return invalidFile(message);
+}
+
+/// The weights are the model's, by their configuration and their names.
+Status WeightStore::checkFit(const Module &module, const Checkpoint &checkpoint) {
+  HADAL_TRY(checkConfig(module, checkpoint));
+  const fb::Module &tables = module.tables();
+  std::set<std::string> known;
+  unsigned parts = tables.inference() ? tables.inference()->ep() : 1;
+  for (unsigned part = 0; part < parts; ++part) {
+    TensorNames names(tables, part);
+    for (uint32_t index = 0; index < tables.parameters()->size(); ++index)
+      for (uint32_t i = 0; i < tables.parameters()->Get(index)->count(); ++i)
+        known.insert(names.of(index, i));
+  }
+  return checkNothingElse(module, checkpoint, [&](const std::string &name) { return known.count(name) != 0; });
+}
 
 Result<WeightStore> WeightStore::load(const Module &module, Device &device, Checkpoint source, const Progress &progress, unsigned part) {
   const fb::Module &tables = module.tables();
+  HADAL_TRY(checkFit(module, source));
   TensorNames names(tables, part);
   WeightStore store;
   store.checkpoint = std::make_unique<Checkpoint>(std::move(source));
   const Checkpoint &checkpoint = *store.checkpoint;
-  uint64_t total = 0, done = 0;
+  uint64_t total = 0;
   for (uint32_t index = 0; index < tables.parameters()->size(); ++index) {
     const fb::Parameter *parameter = tables.parameters()->Get(index);
     Shape shape(parameter->shape()->begin(), parameter->shape()->end());
     ElementType element = elementType(parameter->element());
     auto &places = store.parameters.emplace_back();
     for (uint32_t i = 0; i < parameter->count(); ++i) {
-      std::string name = names.of(index, i), wanted = std::string(elementTypeName(element)) + " " + toString(shape);
-      auto entry = checkpoint.find(name);
-      if (!entry)
-        return notFound(checkpoint.path() + ": no tensor '" + name + "', which the module wants as " + wanted);
-      if (entry->tensor->element != element || entry->tensor->shape != shape)
-        return invalidFile(name + ": module wants " + wanted + ", file has " + std::string(elementTypeName(entry->tensor->element)) + " " +
-                           toString(entry->tensor->shape));
-      const std::byte *data = entry->data();
+      Checkpoint::Entry entry = HADAL_TRY(wantedTensor(module, checkpoint, names.of(index, i), element, shape));
+      const std::byte *data = entry.data();
       if (reinterpret_cast<uintptr_t>(data) % byteSize(element)) {
-        Buffer copy = HADAL_TRY(device.allocate(entry->tensor->bytes));
-        std::memcpy(copy.data(), data, entry->tensor->bytes);
+        Buffer copy = HADAL_TRY(device.allocate(entry.tensor->bytes));
+        std::memcpy(copy.data(), data, entry.tensor->bytes);
         data = copy.data();
         store.alignedCopies.push_back(std::move(copy));
       }
       places.push_back(data);
-      total += entry->tensor->bytes;
+      total += entry.tensor->bytes;
     }
   }
   for (const fb::Weight *weight : *tables.weights())
     store.weights.push_back(HADAL_TRY(device.allocate(weight->bytes())));
-  const fb::Program *pack = module.findProgram("pack");
-  if (!pack)
-    return store;
-
-  // What no other program reads is released once it is packed.
-  std::set<uint32_t> kept;
-  for (const fb::Program *program : *tables.programs())
-    if (program != pack)
-      collect(*program->commands(), kept);
-  auto executor = HADAL_TRY(Executor::create(module, device, store));
-  executor->setLaunchObserver([&](const fb::Launch &launch, std::span<const int64_t> registers) {
-    for (const fb::Binding *b : *launch.bindings()) {
-      if (b->space() != fb::Space_Parameter)
-        continue;
-      // The pack program binds a stack's tensor by its loop register, or tensor 0.
-      const auto *code = b->element()->code();
-      int64_t element = code->size() == 2 && code->Get(0) == 1 ? registers[static_cast<size_t>(code->Get(1))] : 0;
-      auto entry = checkpoint.find(names.of(b->index(), static_cast<uint32_t>(element)));
-      if (!entry)
-        continue;
-      done += entry->tensor->bytes;
-      if (!kept.count(b->index()))
-        entry->file->release(*entry->tensor);
-    }
-    if (progress)
-      progress(std::min(done, total), total);
-  });
-  ProgramRun run = HADAL_TRY(executor->prepare("pack"));
-  HADAL_TRY(run.execute());
+  HADAL_TRY(store.pack(module, device, names, total, progress));
+  HADAL_TRY(checkpoint.checkSize());
   return store;
+}
+
+/// Runs program "pack", and looks at every tensor's numbers: as it is packed, while its pages are there, or after.
+Status WeightStore::pack(const Module &module, Device &device, const TensorNames &names, uint64_t total, const Progress &progress) {
+  const fb::Module &tables = module.tables();
+  std::set<std::pair<uint32_t, uint32_t>> seen;
+  auto look = [&](uint32_t index, uint32_t element) -> Result<Checkpoint::Entry> {
+    Checkpoint::Entry entry = *checkpoint->find(names.of(index, element));
+    const StoredTensor &stored = *entry.tensor;
+    if (seen.insert({index, element}).second && !allFinite(stored.element, entry.data(), stored.bytes / byteSize(stored.element)))
+      return invalidFile(checkpoint->path() + ": " + stored.name + " holds NaN or an infinite value");
+    return entry;
+  };
+  if (const fb::Program *pack = module.findProgram("pack")) {
+    // What no other program reads is released once it is packed.
+    std::set<uint32_t> kept;
+    for (const fb::Program *program : *tables.programs())
+      if (program != pack)
+        collect(*program->commands(), kept);
+    uint64_t done = 0;
+    auto executor = HADAL_TRY(Executor::create(module, device, *this));
+    executor->setLaunchObserver([&](const fb::Launch &launch, std::span<const int64_t> registers) -> Status {
+      for (const fb::Binding *b : *launch.bindings()) {
+        if (b->space() != fb::Space_Parameter)
+          continue;
+        // The pack program binds a stack's tensor by its loop register, or tensor 0.
+        const auto *code = b->element()->code();
+        int64_t element = code->size() == 2 && code->Get(0) == 1 ? registers[static_cast<size_t>(code->Get(1))] : 0;
+        Checkpoint::Entry entry = HADAL_TRY(look(b->index(), static_cast<uint32_t>(element)));
+        done += entry.tensor->bytes;
+        if (!kept.count(b->index()))
+          entry.file->release(*entry.tensor);
+      }
+      if (progress)
+        progress(std::min(done, total), total);
+      return {};
+    });
+    ProgramRun run = HADAL_TRY(executor->prepare("pack"));
+    HADAL_TRY(run.execute());
+  }
+  for (uint32_t index = 0; index < tables.parameters()->size(); ++index)
+    for (uint32_t i = 0; i < tables.parameters()->Get(index)->count(); ++i)
+      HADAL_TRY(look(index, i));
+  return {};
 }
 
 uint64_t WeightStore::weightBytes() const {

@@ -29,7 +29,8 @@ public:
   /// Checks every parameter of `module` (presence, element type, shape), allocates its weights, runs its program
   /// "pack", and releases the source pages that no other program reads. Errors:
   /// "ckpt: no tensor 'model.norm.weight', which the module wants as F32 [128]",
-  /// "model.norm.weight: module wants F32 [128], file has BF16 [64]".
+  /// "model.norm.weight: module wants F32 [128], file has BF16 [64]", "ckpt: model.norm.weight holds NaN or an infinite value",
+  /// and those of CheckpointFit.h.
   /// `part`: the expert-parallel rank whose share of sharded parameters is read.
   static Result<WeightStore> load(const Module &module, Device &device, Checkpoint checkpoint,
                                   const Progress &progress = {}, unsigned part = 0);
@@ -48,6 +49,10 @@ public:
   size_t weightCount() const { return weights.size(); }
 
 private:
+  class TensorNames;
+  static Status checkFit(const Module &module, const Checkpoint &checkpoint);
+  Status pack(const Module &module, Device &device, const TensorNames &names, uint64_t total, const Progress &progress);
+
   std::unique_ptr<Checkpoint> checkpoint;
   std::vector<std::vector<const std::byte *>> parameters;
   std::vector<Buffer> weights;

@@ -80,6 +80,7 @@ mlir::OwningOpRef<mlir::ModuleOp> readInput(mlir::MLIRContext &context, const st
 
 int main(int argc, char **argv) {
   sayWhereMemoryEnds("hadal-compile");
+  nameShrunkenFiles("hadal-compile");
   CLI::App app{"Compiles a model description into a module that hadal-run executes. INPUT is a folder with a Hugging Face "
                "config.json (and the checkpoint, whose headers are checked, if it is there), or a .mlir file whose public "
                "functions become programs.",

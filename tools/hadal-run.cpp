@@ -11,11 +11,13 @@
 #include "tools/run/Commands.h"
 #include "tools/run/StopSignal.h"
 
+#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <set>
 #include <sstream>
+#include <thread>
 
 using namespace hadal;
 using namespace hadal::run;
@@ -232,6 +234,8 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
   source->add_option("--input", options.input, "Safetensors file with input_ids [B, T]: the rows of every step");
   command->add_option("--tokenizer", options.tokenizer, "Folder with tokenizer.json (default: that of the weights)");
   command->add_option("--token-cache", options.tokenCache, "Folder for tokenized data (default: ~/.cache/hadal)");
+  command->add_flag("--allow-config-change", options.allowConfigChange,
+                    "Begin with weights whose config.json has other values than the module's, as where YaRN makes the context longer");
   command->add_option("--data-seed", options.dataSeed, "Order of the data (default 0)")->check(seedNumber());
   command->add_flag("--mask-documents", options.maskDocuments, "Documents packed into one row do not see each other");
   command->add_option("--fim-rate", options.fimRate, "Share of documents to fill the middle in of")->check(numberWithin(0.0, 1.0));
@@ -299,6 +303,38 @@ void addCall(CLI::App &app, Chosen &chosen, bool carriesModule) {
       [&] { chosen.command = [&](std::optional<Module> carried) { return call(options, std::move(carried)); }; });
 }
 
+/// Text as all ranks would have it: 1e-3 and 0.001 are one number.
+std::string comparable(const std::string &text) {
+  double number = 0;
+  auto end = std::from_chars(text.data(), text.data() + text.size(), number);
+  bool isWhole = text.find_first_not_of("0123456789") == text.npos; // as a double it might lose digits
+  if (isWhole || end.ec != std::errc() || end.ptr != text.data() + text.size())
+    return text;
+  char shortest[32];
+  return std::string(shortest, std::to_chars(shortest, shortest + sizeof shortest, number).ptr);
+}
+
+/// What ranks of one job must have been told alike: the command and its options. Files may have other names on other machines, so
+/// only whether they were given counts (what is in them is compared where they are read), and some options are a rank's own affair.
+std::vector<Fact> wordsOf(const CLI::App &command) {
+  static const std::set<std::string> own = {"--help", "--threads", "--rank-timeout", "--link-delay-us", "MODULE"};
+  static const std::set<std::string> files = {"--weights", "--input", "--prompt-file", "--text", "--routes", "--data", "--val-data", "--tokenizer", "--token-cache",
+                                              "--trace", "--log", "--html", "--stats", "--checkpoint-dir", "--resume", "--config", "-o"};
+  std::vector<Fact> words = {{"the command", command.get_name(), true}};
+  for (const CLI::Option *option : command.get_options()) {
+    std::string name = option->get_name();
+    if (own.count(name))
+      continue;
+    std::string value = option->count() ? "" : comparable(option->get_default_str());
+    for (const std::string &text : option->count() ? option->results() : std::vector<std::string>())
+      value += (value.empty() ? "" : " ") + comparable(text);
+    if (files.count(name))
+      value = option->count() ? "given" : "";
+    words.push_back({name, value, true});
+  }
+  return words;
+}
+
 int runMain(int argc, char **argv, const std::string &program) {
   auto fail = [&](const std::string &message) {
     if (message.empty()) // another rank says it
@@ -328,11 +364,20 @@ int runMain(int argc, char **argv, const std::string &program) {
   addCall(app, chosen, carriesModule);
   app.set_config("--config")->group(""); // each command lists its own
   app.config_formatter(std::make_shared<CommandConfig>(app));
-  // All ranks have the same words; the first says what is wrong with them.
-  if (std::optional<int> status = parseCommandLine(app, argc, argv, program, /*silent=*/Launch::ofThisProcess().rank != 0))
+  // All ranks have the same words as a rule; the first says what is wrong with them, and mpirun ends the others meanwhile.
+  unsigned rank = Launch::ofThisProcess().rank;
+  std::optional<int> status = parseCommandLine(app, argc, argv, program, /*silent=*/rank != 0);
+  if (status && *status != 0 && rank != 0) {
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    return *parseCommandLine(app, argc, argv, program + ": rank " + std::to_string(rank));
+  }
+  if (status)
     return *status;
-  Status status = chosen.command(std::move(*carried));
-  return status.ok() ? finish(program, StopSignal::exitStatus()) : fail(status.error().message);
+  std::vector<Fact> words = wordsOf(*app.get_subcommands().front());
+  for (JobOptions *job : {&chosen.generate.job, &chosen.logits.job, &chosen.score.job, &chosen.gradients.job, &chosen.train.job})
+    job->words = words;
+  Status run = chosen.command(std::move(*carried));
+  return run.ok() ? finish(program, StopSignal::exitStatus()) : fail(run.error().message);
 }
 
 } // namespace
@@ -340,6 +385,7 @@ int runMain(int argc, char **argv, const std::string &program) {
 int main(int argc, char **argv) {
   std::string program = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "hadal-run";
   StopSignal::install();
+  nameShrunkenFiles(program.c_str());
   try {
     return runMain(argc, argv, program);
   } catch (const std::bad_alloc &) {

@@ -379,11 +379,18 @@ Offset<fb::Model> Emitter::model() {
   };
   auto type = facts.getAs<StringAttr>("model_type");
   std::vector<int64_t> moeLayers = list("moe_layers"), eos = list("eos_token_ids");
+  Offsets<fb::Setting> configuration;
+  if (auto settings = facts.getAs<ArrayAttr>("configuration"))
+    for (Attribute a : settings) {
+      auto [name, value] = cast<StringAttr>(a).getValue().split('=');
+      configuration.push_back(fb::CreateSetting(b, b.CreateString(name.str()), b.CreateString(value.str())));
+    }
   return fb::CreateModelDirect(b, type ? type.str().c_str() : "", number("vocab_size"), number("hidden_size"), number("layers"),
                                number("latent"), number("rope_dim"), number("experts"), number("experts_per_token"), &moeLayers,
                                number("max_positions"), number("page_tokens"), number("cache_elements_per_token"), &eos,
                                number("bos_token_id", -1), number("parameter_count"), number("active_parameter_count"),
-                               number("expert_groups", 1), number("groups_per_token", 1));
+                               number("expert_groups", 1), number("groups_per_token", 1),
+                               configuration.empty() ? nullptr : &configuration);
 }
 
 Offset<fb::Training> Emitter::training() {

@@ -135,6 +135,10 @@ Status Checker::checkParts() {
     for (int64_t fact : {m->vocab_size(), m->hidden_size(), m->layers(), m->page_tokens(), m->max_positions()})
       if (fact < 1 || fact > (int64_t(1) << 40))
         return invalidFile("the model's facts are impossible");
+    if (m->configuration())
+      for (const fb::Setting *setting : *m->configuration())
+        if (!setting || !setting->name() || !setting->value())
+          return invalidFile("a value of the model's configuration is malformed");
   }
   return module.training() ? checkTraining(*module.training()) : Status();
 }

@@ -27,18 +27,18 @@ static std::string hexadecimal(uint64_t value) {
 }
 
 Result<Module> Module::open(const std::string &path) {
-  MappedFile file = HADAL_TRY(MappedFile::open(path));
-  Module module = HADAL_TRY(check(file.bytes(), path));
-  module.file = std::move(file);
-  return module;
+  // Read, not mapped: what was checked is what runs, whatever becomes of the file.
+  return take(HADAL_TRY(readBytes(path)), path);
 }
 
 Result<Module> Module::fromBytes(std::span<const std::byte> bytes, std::string name) {
-  // Tables want their alignment.
-  auto copy = std::make_unique<uint64_t[]>(bytes.size() / 8 + 1);
-  std::memcpy(copy.get(), bytes.data(), bytes.size());
-  Module module = HADAL_TRY(check({reinterpret_cast<const std::byte *>(copy.get()), bytes.size()}, std::move(name)));
-  module.copy = std::move(copy);
+  return take({bytes.begin(), bytes.end()}, std::move(name));
+}
+
+/// Memory of operator new has the alignment that tables want.
+Result<Module> Module::take(std::vector<std::byte> bytes, std::string name) {
+  Module module = HADAL_TRY(check(bytes, std::move(name)));
+  module.bytes = std::move(bytes);
   return module;
 }
 
@@ -51,9 +51,7 @@ Result<std::optional<Module>> Module::openAppended(const std::string &executable
   if (offset % 8 || offset > bytes.size() - 16)
     return invalidFile(executablePath + ": the module it carries begins at byte " + std::to_string(offset) + ", file has " +
                        std::to_string(bytes.size()));
-  Module module = HADAL_TRY(check(bytes.subspan(offset, bytes.size() - 16 - offset), executablePath));
-  module.file = std::move(file);
-  return std::optional(std::move(module));
+  return std::optional(HADAL_TRY(fromBytes(bytes.subspan(offset, bytes.size() - 16 - offset), executablePath)));
 }
 
 Result<Module> Module::check(std::span<const std::byte> bytes, std::string name) {
@@ -84,6 +82,7 @@ Result<Module> Module::check(std::span<const std::byte> bytes, std::string name)
   if (!status)
     return invalidFile(name + ": " + status.error().message);
   module.name = std::move(name);
+  module.sum = stored;
   return module;
 }
 

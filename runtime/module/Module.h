@@ -38,6 +38,9 @@ public:
 
   const std::string &path() const { return name; }
 
+  /// That of the file's header: of all it holds.
+  uint64_t checksum() const { return sum; }
+
   /// All tables.
   const fb::Module &tables() const { return *root; }
 
@@ -61,11 +64,12 @@ public:
   Status checkTarget() const;
 
 private:
+  static Result<Module> take(std::vector<std::byte> bytes, std::string name);
   static Result<Module> check(std::span<const std::byte> bytes, std::string name);
 
   std::string name;
-  MappedFile file;                        ///< where the bytes are when they were mapped
-  std::unique_ptr<uint64_t[]> copy;       ///< where they are otherwise
+  std::vector<std::byte> bytes; ///< the file, read: what was checked is what runs
+  uint64_t sum = 0;
   const fb::Module *root = nullptr;
 };
 

@@ -3,6 +3,10 @@
 #include "runtime/comm/Activity.h"
 #include "runtime/parallel/Tags.h"
 
+#include <nlohmann/json.hpp>
+
+#include <optional>
+
 using namespace hadal;
 
 Status hadal::sendNow(Comm &comm, unsigned to, uint32_t tag, const void *data, uint64_t bytes, Comm::Seconds timeout, const std::string &what) {
@@ -86,4 +90,71 @@ Status hadal::agree(Comm &comm, const Status &mine, Comm::Seconds timeout, const
     if (!all[rank].empty())
       return Error{ErrorCode(all[rank][0]), (rank ? "rank " + std::to_string(rank) + ": " : "") + all[rank].substr(1)};
   return {};
+}
+
+namespace {
+using Json = nlohmann::json;
+
+std::string pack(const Status &status, const std::vector<Fact> &facts) {
+  Json json = {{"failed", !status.ok()}, {"facts", Json::array()}};
+  if (!status.ok()) {
+    json["code"] = int(status.error().code);
+    json["message"] = status.error().message;
+  }
+  for (const Fact &fact : facts)
+    json["facts"].push_back({fact.name, fact.value, fact.isShown});
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+/// The error of a rank that did not work, out of what it said.
+std::optional<Error> errorOf(unsigned rank, const Json &said) {
+  if (!said["failed"])
+    return std::nullopt;
+  return Error{ErrorCode(said["code"].get<int>()), (rank ? "rank " + std::to_string(rank) + ": " : "") + said["message"].get<std::string>()};
+}
+
+std::string told(const std::string &name, const std::string &value) { return value.empty() ? "no " + name : name + " " + value; }
+
+/// Where the facts of `rank` differ from those of rank 0; empty where they do not.
+std::string difference(unsigned rank, const Json &theirs, const Json &first) {
+  std::string who = "rank " + std::to_string(rank) + " has ";
+  if (theirs.size() != first.size())
+    return who + "another command than rank 0";
+  for (size_t i = 0; i < first.size(); ++i) {
+    if (theirs[i] == first[i])
+      continue;
+    auto name = first[i][0].get<std::string>();
+    if (theirs[i][0] != first[i][0] || !first[i][2].get<bool>())
+      return who + name + " other than rank 0";
+    return who + told(name, theirs[i][1].get<std::string>()) + ", rank 0 has " + told(name, first[i][1].get<std::string>());
+  }
+  return {};
+}
+
+/// What rank 0 finds in what all say.
+Status verdict(const std::vector<std::string> &all) {
+  std::vector<Json> said;
+  for (const std::string &text : all)
+    said.push_back(Json::parse(text, nullptr, false));
+  for (unsigned rank = 0; rank < said.size(); ++rank)
+    if (auto error = errorOf(rank, said[rank]))
+      return *error;
+  for (unsigned rank = 1; rank < said.size(); ++rank)
+    if (std::string text = difference(rank, said[rank]["facts"], said[0]["facts"]); !text.empty())
+      return invalidArgument(text);
+  return {};
+}
+} // namespace
+
+Result<Status> hadal::compare(Comm &comm, const Status &mine, const std::vector<Fact> &facts, Comm::Seconds timeout, const std::string &what) {
+  std::vector<std::string> all = HADAL_TRY(gatherAtFirst(comm, pack(mine, facts), timeout, what));
+  if (comm.rank() != 0) {
+    Json said = Json::parse(HADAL_TRY(receiveText(comm, 0, StepTag::Scatter, timeout, what)), nullptr, false);
+    auto error = errorOf(0, said);
+    return error ? Status(*error) : Status();
+  }
+  Status found = verdict(all);
+  for (unsigned rank = 1; rank < comm.size(); ++rank)
+    HADAL_TRY(sendText(comm, rank, StepTag::Scatter, pack(found, {}), timeout, what));
+  return found;
 }

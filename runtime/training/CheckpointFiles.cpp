@@ -144,7 +144,8 @@ Status ItemWriter::write(const std::string &stem, std::span<const Item> items, u
   if (ends.size() == 1)
     return writeFile(stem + ".safetensors", items, metadata);
   std::string under = stem.substr(0, stem.rfind('/') + 1);
-  Json map = Json::object();
+  // Sorted by name: an object that keeps its order is searched from its beginning for every name.
+  nlohmann::json map = nlohmann::json::object();
   for (size_t shard = 0, begin = 0; shard < ends.size(); begin = ends[shard++]) {
     char number[64];
     std::snprintf(number, sizeof number, "-%05zu-of-%05zu.safetensors", shard + 1, ends.size());
@@ -154,7 +155,7 @@ Status ItemWriter::write(const std::string &stem, std::span<const Item> items, u
     for (const Item &item : part)
       map[item.plan.name] = name.substr(under.size());
   }
-  Json index = {{"metadata", {{"total_size", total}}}, {"weight_map", std::move(map)}};
+  nlohmann::json index = {{"metadata", {{"total_size", total}}}, {"weight_map", std::move(map)}};
   std::string text = index.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   return folder.write(stem + ".safetensors.index.json", std::as_bytes(std::span(text)));
 }

@@ -117,6 +117,7 @@ Result<std::vector<TrainingRow>> PackedRows::next(int64_t count) {
       HADAL_TRY(beginEpoch(epoch + 1));
     rows.push_back(rowAt(row++));
   }
+  HADAL_TRY(tokens.checkSize());
   return rows;
 }
 

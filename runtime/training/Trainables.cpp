@@ -3,6 +3,7 @@
 #include "runtime/training/Trainables.h"
 
 #include "runtime/Bfloat16.h"
+#include "runtime/CheckpointFit.h"
 #include "runtime/TensorNames.h"
 
 #include <algorithm>
@@ -23,21 +24,6 @@ Result<const fb::Training *> hadal::trainingOf(const Module &module) {
 std::string_view hadal::valuesName(Values values) {
   static constexpr std::string_view names[valuesCount] = {"weight", "gradient", "first_moment", "second_moment", "average"};
   return names[size_t(values)];
-}
-
-/// The bits of the largest magnitude: magnitudes compare as their bits do.
-static uint32_t largestBits(std::span<const float> values) {
-  uint32_t largest = 0;
-  for (const float &value : values) {
-    uint32_t bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    largest = std::max(largest, bits & 0x7FFFFFFFu);
-  }
-  return largest;
-}
-
-bool hadal::allFinite(std::span<const float> values) {
-  return largestBits(values) < 0x7F800000u; // an exponent of ones
 }
 
 std::string hadal::layerOf(std::string_view tensorName) {
@@ -195,6 +181,10 @@ static std::string_view packingOf(ElementType element) {
 }
 
 Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) {
+  HADAL_TRY(checkNothingElse(executor.module(), checkpoint, [&](const std::string &name) {
+    constexpr std::string_view scale = "_scale_inv"; // of FP8 weights
+    return known.count(name) || (name.ends_with(scale) && known.count(name.substr(0, name.size() - scale.size())));
+  }));
   // Look at all of them before the first is read.
   uint64_t total = 0, done = 0;
   for (const TrainedTensor &tensor : all) {
@@ -244,7 +234,7 @@ Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) 
       progress(done, total);
   }
   buffer = Buffer();
-  return {};
+  return checkpoint.checkSize();
 }
 
 Status Trainables::draw(uint64_t seed, const Progress &progress) {
@@ -286,10 +276,23 @@ void Trainables::startAverages() {
 }
 
 const TrainedTensor *Trainables::findNotFinite(Values values) const {
+  bool isUpdaters = values != Values::Weight && values != Values::Gradient;
   for (const TrainedTensor &tensor : all)
-    if (isHere(tensor) && has(values, tensor) && !allFinite(packedValues(values, tensor)))
-      return &tensor;
+    if (has(values, tensor) && (isUpdaters ? isUpdatedHere(tensor) : isHere(tensor))) {
+      TensorView view = packedView(values, tensor);
+      if (!allFinite(view.element, view.data, view.bytes() / byteSize(view.element)))
+        return &tensor;
+    }
   return nullptr;
+}
+
+Status Trainables::checkFinite() const {
+  static constexpr std::pair<Values, const char *> kept[] = {
+      {Values::Weight, ""}, {Values::FirstMoment, "the first moment of "}, {Values::SecondMoment, "the second moment of "}, {Values::Average, "the average of "}};
+  for (auto [values, what] : kept)
+    if (const TrainedTensor *tensor = findNotFinite(values))
+      return invalidArgument(what + tensor->name + " is not finite");
+  return {};
 }
 
 const TrainedTensor *Trainables::findLargest(Values values, uint32_t *bits) const {

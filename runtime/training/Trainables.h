@@ -9,6 +9,7 @@
 #define HADAL_RUNTIME_TRAINING_TRAINABLES_H
 
 #include "runtime/Executor.h"
+#include "runtime/Finite.h"
 #include "runtime/Safetensors.h"
 
 #include <array>
@@ -110,6 +111,9 @@ public:
   /// The first tensor of this rank with a value that is infinite or no number; null: none.
   const TrainedTensor *findNotFinite(Values values) const;
 
+  /// What a run begins with: weights, moments and averages of this rank. "the first moment of model.norm.weight is not finite".
+  Status checkFinite() const;
+
   /// The tensor of this rank with the value of largest magnitude, and the bits of that; null where it has none.
   const TrainedTensor *findLargest(Values values, uint32_t *bits = nullptr) const;
 
@@ -157,9 +161,6 @@ public:
 private:
   Trainables &trainables;
 };
-
-/// Whether all of `values` are finite. Looks at the exponents alone.
-bool allFinite(std::span<const float> values);
 
 /// "layer 3", from "model.layers.3.mlp..." (layerNumberOf), or nothing.
 std::string layerOf(std::string_view tensorName);

@@ -214,6 +214,12 @@ Json describeModel(const fb::Model &model) {
     out["bos_token_id"] = model.bos_token_id();
   out["parameters"] = model.parameter_count();
   out["active_parameters"] = model.active_parameter_count();
+  if (const auto *configuration = model.configuration()) {
+    Json values = Json::object();
+    for (const fb::Setting *setting : *configuration)
+      values[setting->name()->str()] = setting->value()->str();
+    out["configuration"] = std::move(values);
+  }
   return out;
 }
 

@@ -63,6 +63,7 @@ struct TrainOptions : SessionOptions {
   std::string input;             ///< safetensors file with the rows of every step
   std::string tokenizer;         ///< folder; empty: that of the weights
   std::string tokenCache;        ///< folder; empty: the user's
+  bool allowConfigChange = false; ///< weights of another configuration, as where YaRN makes the context longer
   std::optional<uint64_t> dataSeed;
   bool maskDocuments = false;
   double fimRate = 0;

@@ -1,5 +1,6 @@
 //===- Generate.cpp - hadal-run generate --------------------------------===//
 
+#include "runtime/DataDigest.h"
 #include "runtime/GenerationConfig.h"
 #include "runtime/ModelLimits.h"
 #include "runtime/StopText.h"
@@ -183,7 +184,9 @@ struct Parts {
   std::optional<Display> display;
   std::unique_ptr<Generation> generation;
   std::optional<Recording> recording;
-  int64_t rows = 0;
+  std::vector<std::vector<int32_t>> prompts; ///< of this rank
+  GenerationOptions options;
+  int64_t rows = 0; ///< of all ranks
 };
 
 /// The prompts as token ids.
@@ -212,7 +215,7 @@ Result<std::vector<int64_t>> eosTokensOf(const GenerateOptions &options, const f
   return ids ? std::vector<int64_t>(ids->begin(), ids->end()) : std::vector<int64_t>();
 }
 
-Status prepare(const GenerateOptions &options, Job &job, Session &session, Parts &parts) {
+Status prepare(const GenerateOptions &options, Job &job, Session &session, Parts &parts, std::vector<Fact> &facts) {
   if (options.stats != "-")
     HADAL_TRY(checkFolderOf(options.stats));
   const fb::Model &model = *HADAL_TRY(inferenceModelOf(session.module()));
@@ -238,14 +241,26 @@ Status prepare(const GenerateOptions &options, Job &job, Session &session, Parts
   Show show = options.prompt ? Show::Stream : !options.promptFile.empty() ? Show::Lines : parts.recording ? Show::Nothing : Show::Ids;
   parts.display.emplace(show, parts.tokenizer ? &*parts.tokenizer : nullptr, options.stopTexts, generation.ignoreEos, first, count);
 
-  HADAL_TRY(session.load(job.rank()));
+  DataDigest digest;
+  for (const std::vector<int32_t> &prompt : prompts)
+    digest.add(prompt);
+  facts.push_back({options.input.empty() ? "a prompt, or tokens of it," : "rows of --input", digest.text()});
+  facts.push_back({"end-of-sequence tokens", dataDigestOf(*generation.eosTokens)});
+  parts.prompts = {prompts.begin() + first, prompts.begin() + first + count};
   generation.firstSequence = first;
+  parts.options = std::move(generation);
+  return {};
+}
+
+/// With the weights loaded.
+Status begin(Job &job, Session &session, Parts &parts) {
+  GenerationOptions &generation = parts.options;
   if (!job.isOne())
     generation.anyRank = [&job](bool mine) { return job.any(mine); };
   generation.endsAt = [&parts](const GeneratedToken &token) { return parts.display->hasStopped(token.sequence); };
   parts.generation = HADAL_TRY(Generation::create(session.executor(), generation));
-  for (int64_t row = first; row < first + count; ++row)
-    HADAL_TRY(parts.generation->add(std::move(prompts[row])));
+  for (std::vector<int32_t> &prompt : parts.prompts)
+    HADAL_TRY(parts.generation->add(std::move(prompt)));
   return {};
 }
 
@@ -299,6 +314,8 @@ Status generateRows(const GenerateOptions &options, Job &job, Session &session, 
 Status run::generate(const GenerateOptions &options, std::optional<Module> carried) {
   Parts parts;
   return Job::infer(
-      options, options.job, std::move(carried), [&](Job &job, Session &session) { return prepare(options, job, session, parts); },
-      [&](Job &job, Session &session) { return generateRows(options, job, session, parts); });
+      options, options.job, std::move(carried),
+      {[&](Job &job, Session &session, std::vector<Fact> &facts) { return prepare(options, job, session, parts, facts); },
+       [&](Job &job, Session &session) { return begin(job, session, parts); },
+       [&](Job &job, Session &session) { return generateRows(options, job, session, parts); }});
 }

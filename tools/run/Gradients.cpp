@@ -1,5 +1,7 @@
 //===- Gradients.cpp - hadal-run gradients ------------------------------===//
 
+#include "runtime/CheckpointFit.h"
+#include "runtime/DataDigest.h"
 #include "tools/Progress.h"
 #include "tools/run/Commands.h"
 #include "tools/run/TensorFiles.h"
@@ -10,24 +12,38 @@ using namespace hadal::run;
 namespace {
 struct Parts {
   std::unique_ptr<Session> session;
+  std::optional<Checkpoint> checkpoint;
   std::optional<Trainables> trainables;
   std::unique_ptr<Trainer> trainer;
   std::vector<TrainingRow> rows;
 };
 
-Status prepare(const GradientsOptions &options, std::optional<Module> carried, Job &job, Parts &parts) {
+/// Reads and checks all but the weights.
+Status prepare(const GradientsOptions &options, std::optional<Module> carried, Job &job, Parts &parts, std::vector<Fact> &facts) {
   parts.session = HADAL_TRY(Session::open(options, std::move(carried)));
   Session &session = *parts.session;
   HADAL_TRY(trainingOf(session.module()));
   HADAL_TRY(job.take(session.module()));
   parts.rows = HADAL_TRY(readTrainingRows(options.input, session.module()));
-  Checkpoint checkpoint = HADAL_TRY(Checkpoint::open(options.weights));
+  parts.checkpoint.emplace(HADAL_TRY(Checkpoint::open(options.weights)));
+  HADAL_TRY(checkConfig(session.module(), *parts.checkpoint));
+  if (job.isOne())
+    return {};
+  session.addFacts(facts);
+  facts.push_back({"weights", dataDigestOf(*parts.checkpoint)});
+  facts.push_back({"rows of --input", digestOfRows(parts.rows)});
+  return {};
+}
+
+Status load(Job &job, Parts &parts) {
+  Session &session = *parts.session;
   HADAL_TRY(session.load());
   parts.trainables.emplace(HADAL_TRY(job.trainablesOf(session.executor())));
   {
     Progress progress("packing weights", job.isFirst());
-    HADAL_TRY(parts.trainables->load(checkpoint, [&](uint64_t done, uint64_t total) { progress.show(done, total); }));
+    HADAL_TRY(parts.trainables->load(*parts.checkpoint, [&](uint64_t done, uint64_t total) { progress.show(done, total); }));
   }
+  HADAL_TRY(parts.trainables->checkFinite());
   parts.trainer = HADAL_TRY(job.trainerOf(session.executor(), *parts.trainables, session.traceWanted()));
   return {};
 }
@@ -60,7 +76,10 @@ Status write(const GradientsOptions &options, Job &job, Parts &parts, const Step
 Status run::gradients(const GradientsOptions &options, std::optional<Module> carried) {
   auto job = HADAL_TRY(Job::open(options.job, "hadal-run"));
   Parts parts;
-  HADAL_TRY(job->agree(prepare(options, std::move(carried), *job, parts), "prepares"));
+  std::vector<Fact> facts;
+  Status prepared = prepare(options, std::move(carried), *job, parts, facts);
+  HADAL_TRY(job->agree(prepared, "prepares", facts));
+  HADAL_TRY(job->agree(load(*job, parts), "loads"));
   auto result = parts.trainer->gradients(1, parts.rows);
   if (!result.ok())
     return job->failedStep(result.error());

@@ -10,8 +10,12 @@
 #include "tools/run/StopSignal.h"
 
 #include <algorithm>
+#include <condition_variable>
 #include <cstdio>
 #include <cstring>
+#include <mutex>
+#include <thread>
+#include <unistd.h>
 
 using namespace hadal;
 using namespace hadal::run;
@@ -25,12 +29,45 @@ static std::string bootId() {
   return text;
 }
 
+namespace {
+/// Ends the process with a line when MPI has not started in time: a rank that was stopped before never comes, and the others would
+/// wait for it without end. mpirun ends them all then.
+class StartLimit {
+public:
+  StartLimit(double seconds, std::string who) : thread([this, seconds, who] {
+      std::unique_lock lock(mutex);
+      if (started.wait_for(lock, std::chrono::duration<double>(seconds), [&] { return isStarted; }))
+        return;
+      char line[256];
+      std::snprintf(line, sizeof line, "%s%g s without all ranks at the start: one of them has not come\n", who.c_str(), seconds);
+      (void)!::write(STDERR_FILENO, line, std::strlen(line));
+      ::_exit(1);
+    }) {}
+  ~StartLimit() {
+    {
+      std::lock_guard lock(mutex);
+      isStarted = true;
+    }
+    started.notify_all();
+    thread.join();
+  }
+
+private:
+  std::mutex mutex;
+  std::condition_variable started;
+  bool isStarted = false;
+  std::thread thread; ///< last: it uses the others
+};
+} // namespace
+
 Result<std::unique_ptr<Job>> Job::open(const JobOptions &options, const std::string &program) {
   std::unique_ptr<Job> job(new Job(options, program));
   Launch launch = Launch::ofThisProcess();
   if (launch.ranks > 1) {
     // Before MPI starts: ranks meet there for the first time, and one of them may never come.
-    StopSignal::nameRank(program + ": rank " + std::to_string(launch.rank) + ": ");
+    std::string who = program + ": rank " + std::to_string(launch.rank) + ": ";
+    StopSignal::nameRank(who);
+    StartLimit limit(options.rankTimeout, who);
     job->comm = HADAL_TRY(openMpi());
   } else {
     job->alone = std::make_unique<InProcessWorld>(1);
@@ -38,7 +75,17 @@ Result<std::unique_ptr<Job>> Job::open(const JobOptions &options, const std::str
   }
   if (options.linkDelayUs > 0)
     job->comm = std::make_unique<DelayedComm>(std::move(job->comm), std::chrono::microseconds(options.linkDelayUs));
+  HADAL_TRY(job->compareWords());
   return job;
+}
+
+Status Job::compareWords() {
+  if (isOne())
+    return {};
+  auto all = compare(*comm, {}, options.words, Comm::Seconds(options.rankTimeout), "compares its options");
+  if (!all.ok())
+    return stop(all.error());
+  return all->ok() ? Status() : Status(sayTogether(all->error()));
 }
 
 Job::~Job() {
@@ -48,19 +95,28 @@ Job::~Job() {
     StopSignal::restore();
 }
 
-Status Job::infer(const SessionOptions &options, const JobOptions &jobOptions, std::optional<Module> carried,
-                  const std::function<Status(Job &, Session &)> &prepare, const std::function<Status(Job &, Session &)> &work) {
+Status Job::infer(const SessionOptions &options, const JobOptions &jobOptions, std::optional<Module> carried, const Inference &command) {
   std::unique_ptr<Session> session; // outlives what the job lets it do
   auto job = HADAL_TRY(open(jobOptions, "hadal-run"));
-  auto begin = [&]() -> Status {
+  std::vector<Fact> facts;
+  auto prepare = [&]() -> Status {
     session = HADAL_TRY(Session::open(options, std::move(carried)));
     HADAL_TRY(inferenceModelOf(session->module()));
     HADAL_TRY(job->take(session->module()));
-    return prepare(*job, *session);
+    HADAL_TRY(session->openWeights());
+    HADAL_TRY(command.prepare(*job, *session, facts));
+    if (!job->isOne())
+      session->addFacts(facts);
+    return {};
   };
-  HADAL_TRY(job->agree(begin(), "prepares"));
+  HADAL_TRY(job->agree(prepare(), "prepares", facts));
+  auto begin = [&]() -> Status {
+    HADAL_TRY(session->load(job->rank()));
+    return command.begin ? command.begin(*job, *session) : Status();
+  };
+  HADAL_TRY(job->agree(begin(), "loads"));
   job->runWith(session->executor(), session->traceWanted());
-  Status status = work(*job, *session);
+  Status status = command.work(*job, *session);
   return status ? status : Status(job->stop(status.error()));
 }
 
@@ -90,6 +146,15 @@ Status Job::agree(const Status &mine, const char *what) {
     return mine;
   Status all = hadal::agree(*comm, mine, patience(), what);
   return all.ok() ? all : sayTogether(all.error());
+}
+
+Status Job::agree(const Status &mine, const char *what, const std::vector<Fact> &facts) {
+  if (isOne())
+    return mine;
+  auto all = compare(*comm, mine, facts, patience(), what);
+  if (!all.ok())
+    return stop(all.error());
+  return all->ok() ? Status() : Status(sayTogether(all->error()));
 }
 
 /// What all ranks know one of them says. None ends before: mpirun ends the others then, perhaps before they have said it.

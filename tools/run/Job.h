@@ -5,6 +5,7 @@
 
 #include "runtime/comm/InProcessComm.h"
 #include "runtime/parallel/ExpertRanks.h"
+#include "runtime/parallel/Gather.h"
 #include "runtime/parallel/ParallelTrainer.h"
 #include "runtime/parallel/RowShare.h"
 #include "runtime/parallel/TensorGather.h"
@@ -21,19 +22,30 @@ namespace hadal::run {
 struct JobOptions {
   double rankTimeout = 60;   ///< seconds that a rank waits for another in a step or a run
   int64_t linkDelayUs = 0;   ///< added to every message
+  std::vector<Fact> words;   ///< the command and its options, which all ranks must have alike
 };
 
 /// The ranks that run one command together: those that mpirun started, or this process alone. All of them come by the same
 /// calls in the same order.
 class Job {
 public:
-  /// Runs a command of inference. On each rank: opens the module (`carried`: the executable's own), `prepare`s, which reads and checks the input
-  /// and loads the weights, and when all ranks have done so `work`s, where programs run over ranks. An error in the first is said once, one in
-  /// the second by the rank that has it, and stops all.
-  static Status infer(const SessionOptions &options, const JobOptions &jobOptions, std::optional<Module> carried,
-                      const std::function<Status(Job &, Session &)> &prepare, const std::function<Status(Job &, Session &)> &work);
+  /// A command of inference, in the order of its functions.
+  struct Inference {
+    /// Reads and checks the input, and adds what it is to the facts.
+    std::function<Status(Job &, Session &, std::vector<Fact> &)> prepare;
+    /// With the weights loaded: what the work needs; may be none.
+    std::function<Status(Job &, Session &)> begin;
+    /// Where programs run over ranks.
+    std::function<Status(Job &, Session &)> work;
+  };
 
-  /// Finds the other ranks. `program` begins the line that a rank says when it is stopped from outside.
+  /// Runs one. Each rank opens the module (`carried`: the executable's own) and its weights' headers and prepares; when all have done so, on the
+  /// same data, they load and begin, and when all have done that they work. An error is said once, one in the work by the rank that has it,
+  /// and stops all.
+  static Status infer(const SessionOptions &options, const JobOptions &jobOptions, std::optional<Module> carried, const Inference &command);
+
+  /// Finds the other ranks, and compares what they were told with them: within the rank timeout, or the process ends by a line. `program` begins the
+  /// line that a rank says when it is stopped from outside.
   static Result<std::unique_ptr<Job>> open(const JobOptions &options, const std::string &program);
   ~Job();
 
@@ -47,6 +59,9 @@ public:
   /// For what may take as long as it likes: whether it worked on all ranks. The first one has the error, the others one
   /// without text, for nobody has to say it twice.
   Status agree(const Status &mine, const char *what);
+
+  /// The same, and whether all run on the same things.
+  Status agree(const Status &mine, const char *what, const std::vector<Fact> &facts);
 
   /// An error of this rank alone: says it and stops all ranks. Does not come back where there are others.
   Error stop(const Error &error);
@@ -91,6 +106,7 @@ public:
 private:
   Job(const JobOptions &options, std::string program) : options(options), program(std::move(program)) {}
   Error sayTogether(const Error &error);
+  Status compareWords();
   Comm::Seconds patience() const { return Comm::Seconds(std::max(3600.0, 10 * options.rankTimeout)); }
 
   JobOptions options;

@@ -1,5 +1,6 @@
 //===- Logits.cpp - hadal-run logits ------------------------------------===//
 
+#include "runtime/DataDigest.h"
 #include "runtime/Logits.h"
 #include "tools/run/Commands.h"
 #include "tools/run/TensorFiles.h"
@@ -14,12 +15,20 @@ Status run::logits(const LogitsCommandOptions &options, std::optional<Module> ca
   auto wanted = [&](RowShare share) {
     return LogitsOptions{options.dump, routes ? &*routes : nullptr, share, options.microBatches, input.width, input.begins};
   };
-  auto prepare = [&](Job &job, Session &session) -> Status {
+  auto prepare = [&](Job &, Session &session, std::vector<Fact> &facts) -> Status {
     input = HADAL_TRY(readTokenRows(options.input, session.module()));
     if (!options.routes.empty())
       routes.emplace(HADAL_TRY(Safetensors::open(options.routes)));
     HADAL_TRY(checkLogits(session.module(), input.rows, wanted({})));
-    return session.load(job.rank());
+    DataDigest digest;
+    for (const std::vector<int32_t> &row : input.rows)
+      digest.add(row);
+    digest.add(input.begins);
+    facts.push_back({"rows of --input", digest.text()});
+    if (!options.routes.empty())
+      digest.add(HADAL_TRY(Checkpoint::open(options.routes)));
+    facts.push_back({"choices in --routes", digest.text()});
+    return {};
   };
   auto compute = [&](Job &job, Session &session) -> Status {
     NamedTensors results = HADAL_TRY(computeLogits(session.executor(), input.rows, wanted(job.share())));
@@ -28,5 +37,5 @@ Status run::logits(const LogitsCommandOptions &options, std::optional<Module> ca
     HADAL_TRY(job.writeTrace(session.tracing(), options.trace));
     return job.isFirst() ? writeTensors(options.output, results) : Status();
   };
-  return Job::infer(options, options.job, std::move(carried), prepare, compute);
+  return Job::infer(options, options.job, std::move(carried), {prepare, {}, compute});
 }

@@ -1,5 +1,6 @@
 //===- Score.cpp - hadal-run score --------------------------------------===//
 
+#include "runtime/DataDigest.h"
 #include "runtime/Scoring.h"
 #include "runtime/Tokenizer.h"
 #include "tools/Progress.h"
@@ -46,7 +47,7 @@ static void print(const ScoreOptions &options, const Score &score) {
 Status run::score(const ScoreOptions &options, std::optional<Module> carried) {
   std::vector<int32_t> tokens;
   ScoringOptions scoring = options.scoring;
-  auto prepare = [&](Job &job, Session &session) -> Status {
+  auto prepare = [&](Job &, Session &session, std::vector<Fact> &facts) -> Status {
     Tokenizer tokenizer = HADAL_TRY(Tokenizer::open(weightsFolder(options)));
     std::string text = HADAL_TRY(readTextFile(options.text));
     if (!isUtf8(text))
@@ -56,7 +57,9 @@ Status run::score(const ScoreOptions &options, std::optional<Module> carried) {
     tokens = HADAL_TRY(tokenizer.encode(text));
     if (Status checked = checkScoring(session.module(), tokens, scoring); !checked.ok())
       return Error{checked.error().code, options.text + ": " + checked.error().message};
-    return session.load(job.rank());
+    facts.push_back({"a text, or tokens of it,", dataDigestOf(tokens)});
+    facts.push_back({"a BOS token", std::to_string(scoring.bos.value_or(-1)), true});
+    return {};
   };
   auto compute = [&](Job &job, Session &session) -> Status {
     Score result;
@@ -71,5 +74,5 @@ Status run::score(const ScoreOptions &options, std::optional<Module> carried) {
       print(options, result);
     return {};
   };
-  return Job::infer(options, options.job, std::move(carried), prepare, compute);
+  return Job::infer(options, options.job, std::move(carried), {prepare, {}, compute});
 }

@@ -2,6 +2,8 @@
 
 #include "tools/run/Session.h"
 
+#include "runtime/CheckpointFit.h"
+#include "runtime/DataDigest.h"
 #include "runtime/comm/MpiComm.h"
 #include "runtime/module/Verify.h"
 #include "tools/Progress.h"
@@ -52,13 +54,33 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions &options, st
 
 unsigned Session::defaultThreads() { return std::max(1u, ThreadPool::availableThreads() / Launch::ofThisProcess().ranksHere); }
 
+Status Session::openWeights() {
+  if (options.weights.empty() || opened.tables().training())
+    return {};
+  checkpoint.emplace(HADAL_TRY(Checkpoint::open(options.weights)));
+  return checkConfig(opened, *checkpoint);
+}
+
+void Session::addFacts(std::vector<Fact> &facts) const {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(opened.checksum()));
+  facts.push_back({"a module", text});
+  if (!checkpoint)
+    return;
+  DataDigest digest;
+  digest.add(*checkpoint);
+  facts.push_back({"weights", digest.text()});
+}
+
 Status Session::load(unsigned part) {
   auto start = std::chrono::steady_clock::now();
+  if (!checkpoint)
+    HADAL_TRY(openWeights());
   if (opened.tables().training()) {
     // Nothing to pack.
-  } else if (!options.weights.empty()) {
+  } else if (checkpoint) {
     Progress progress("packing weights");
-    weights = HADAL_TRY(WeightStore::load(opened, device, HADAL_TRY(Checkpoint::open(options.weights)),
+    weights = HADAL_TRY(WeightStore::load(opened, device, std::move(*checkpoint),
                                           [&](uint64_t done, uint64_t total) { progress.show(done, total); }, part));
   } else if (auto *parameters = opened.tables().parameters(); parameters && parameters->size()) {
     return invalidArgument(opened.path() + ": reads " + std::to_string(parameters->size()) +

@@ -8,10 +8,12 @@
 #include "runtime/WeightStore.h"
 #include "runtime/device/CpuDevice.h"
 #include "runtime/module/Module.h"
+#include "runtime/parallel/Gather.h"
 
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace hadal::run {
 
@@ -37,6 +39,12 @@ public:
   /// Opens and checks the module (`carried`: the executable's own) and nothing else, so that a command can look at its
   /// input before the weights are read.
   static Result<std::unique_ptr<Session>> open(const SessionOptions &options, std::optional<Module> carried);
+
+  /// Opens the checkpoint, its headers alone, where one was given and the module wants one.
+  Status openWeights();
+
+  /// What is the same on all ranks: the module, and the weights that openWeights() has opened.
+  void addFacts(std::vector<Fact> &facts) const;
 
   /// Reads and packs the weights and makes the executor. A training module has its weights in states, which are the
   /// command's to fill.
@@ -65,6 +73,7 @@ private:
   Module opened;
   SessionOptions options;
   CpuDevice device;
+  std::optional<Checkpoint> checkpoint; ///< of openWeights(), until load()
   WeightStore weights;
   Trace trace;
   std::unique_ptr<Executor> runner;

@@ -2,6 +2,7 @@
 
 #include "tools/run/TensorFiles.h"
 
+#include "runtime/DataDigest.h"
 #include "runtime/training/Trainables.h"
 #include "tools/run/TokenRows.h"
 
@@ -34,6 +35,16 @@ Result<std::vector<TrainingRow>> run::readTrainingRows(const std::string &path, 
     rows[row].labels.push_back(label < 0 ? -1 : static_cast<int32_t>(label));
   }
   return rows;
+}
+
+std::string run::digestOfRows(const std::vector<TrainingRow> &rows) {
+  DataDigest digest;
+  for (const TrainingRow &row : rows) {
+    digest.add(row.tokens);
+    digest.add(row.labels);
+    digest.add(row.starts);
+  }
+  return digest.text();
 }
 
 Status run::writeTensors(const std::string &path, const NamedTensors &tensors) {

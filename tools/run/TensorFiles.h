@@ -19,6 +19,9 @@ using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 /// row must have the T tokens that the training module wants, and there must be as many as a step has.
 Result<std::vector<TrainingRow>> readTrainingRows(const std::string &path, const Module &module);
 
+/// What rows are, for ranks to compare.
+std::string digestOfRows(const std::vector<TrainingRow> &rows);
+
 /// All tensors to one safetensors file, atomically.
 Status writeTensors(const std::string &path, const NamedTensors &tensors);
 

@@ -120,23 +120,29 @@ Status run::train(const TrainOptions &options, std::optional<Module> carried) {
   auto job = HADAL_TRY(Job::open(options.job, "hadal-run"));
   std::unique_ptr<Session> session;
   std::optional<Training> training;
-  HADAL_TRY(job->agree(
-      [&]() -> Status {
-        session = HADAL_TRY(Session::open(options, std::move(carried)));
-        const fb::Training &table = *HADAL_TRY(trainingOf(session->module()));
-        HADAL_TRY(job->take(session->module()));
-        training.emplace(options, *job, *session, table, *session->module().model());
-        return training->choose();
-      }(),
-      "opens the module"));
+  std::vector<Fact> facts;
+  Status opened = [&]() -> Status {
+    session = HADAL_TRY(Session::open(options, std::move(carried)));
+    const fb::Training &table = *HADAL_TRY(trainingOf(session->module()));
+    HADAL_TRY(job->take(session->module()));
+    training.emplace(options, *job, *session, table, *session->module().model());
+    session->addFacts(facts);
+    return training->choose();
+  }();
+  HADAL_TRY(job->agree(opened, "opens the module", facts));
   HADAL_TRY(job->agree(training->verify(), "verifies the checkpoint"));
+  facts.clear();
+  opened = training->openWeights(facts);
+  HADAL_TRY(job->agree(opened, "opens the weights", facts));
   // The first rank fills the cache of tokens, the others find it there.
-  Status opened = job->isFirst() ? training->openData() : Status();
+  opened = job->isFirst() ? training->openData() : Status();
   HADAL_TRY(job->agree(opened, "waits for the data"));
   if (!job->isFirst())
     opened = training->openData();
+  facts.clear();
   if (opened.ok())
-    opened = training->load();
-  HADAL_TRY(job->agree(opened, "loads"));
+    facts = {training->dataFact()};
+  HADAL_TRY(job->agree(opened, "opens the data", facts));
+  HADAL_TRY(job->agree(training->load(), "loads"));
   return training->run();
 }

@@ -23,7 +23,9 @@ Status Training::openData() {
   if (!options.input.empty()) {
     if (options.maskDocuments || options.fimRate > 0 || options.dataSeed)
       return invalidArgument("--mask-documents, --fim-rate and --data-seed: want --data");
-    batches = std::make_unique<FixedRows>(HADAL_TRY(readTrainingRows(options.input, session.module())));
+    auto rows = HADAL_TRY(readTrainingRows(options.input, session.module()));
+    rowsDigest = digestOfRows(rows);
+    batches = std::make_unique<FixedRows>(std::move(rows));
     if (options.validation.empty())
       return {};
   }

@@ -12,28 +12,31 @@ using namespace hadal::run;
 using Json = nlohmann::ordered_json;
 
 Json Training::settings() const {
-  return {{"steps", optimizer.totalSteps},
-          {"lr", optimizer.rate},
-          {"schedule", scheduleName(optimizer.schedule)},
-          {"warmup", optimizer.warmupSteps},
-          {"final_lr", optimizer.finalRate},
-          {"last_lr", optimizer.lastRate},
-          {"hold", optimizer.holdSteps},
-          {"batch_ramp", options.batchRamp},
-          {"val_data", validation ? validation->key() : ""},
-          {"weight_decay", optimizer.weightDecay},
-          {"clip", options.optimizer.clip},
-          {"beta1", optimizer.beta1},
-          {"beta2", optimizer.beta2},
-          {"epsilon", optimizer.epsilon},
-          {"average_decay", optimizer.averageDecay},
-          {"micro_batch", table.micro_batch()},
-          {"micro_batches", table.micro_batches()},
-          {"sequence", table.sequence()},
-          {"mtp_weight", table.mtp_weight()},
-          {"balance_weight", table.balance_weight()},
-          {"bias_step", table.bias_step()},
-          {"precision", table.precision()->str()}};
+  Json settings = {{"steps", optimizer.totalSteps},
+                   {"lr", optimizer.rate},
+                   {"schedule", scheduleName(optimizer.schedule)},
+                   {"warmup", optimizer.warmupSteps},
+                   {"final_lr", optimizer.finalRate},
+                   {"last_lr", optimizer.lastRate},
+                   {"hold", optimizer.holdSteps},
+                   {"batch_ramp", options.batchRamp},
+                   {"val_data", validation ? validation->key() : ""},
+                   {"weight_decay", optimizer.weightDecay},
+                   {"clip", options.optimizer.clip},
+                   {"beta1", optimizer.beta1},
+                   {"beta2", optimizer.beta2},
+                   {"epsilon", optimizer.epsilon},
+                   {"average_decay", optimizer.averageDecay},
+                   {"micro_batch", table.micro_batch()},
+                   {"micro_batches", table.micro_batches()},
+                   {"sequence", table.sequence()},
+                   {"mtp_weight", table.mtp_weight()},
+                   {"balance_weight", table.balance_weight()},
+                   {"bias_step", table.bias_step()},
+                   {"precision", table.precision()->str()}};
+  if (!configChange.empty())
+    settings["config_change"] = configChange;
+  return settings;
 }
 
 /// What of the model's work a token is: 6 operations a parameter that takes part (2 forward, 4 backward), as is usual; attention's scores are not counted.
@@ -79,6 +82,8 @@ Status Training::writeReport() {
   if (validated != steps.rend())
     facts.insert(facts.begin() + 5, {"Validation loss", fixed("%.4f", *validated->validationLoss) + " at step " + std::to_string(validated->step) +
                                               (progress.best ? fixed(", best %.4f", progress.best->loss) + " at step " + std::to_string(progress.best->step) : "")});
+  if (!configChange.empty())
+    facts.push_back({"Configuration", configChange});
   std::string page = trainingReport("Training of a " + model.model_type()->str() + " model", facts, steps,
                                     {table.moe_layers()->begin(), table.moe_layers()->end()});
   reported = std::chrono::steady_clock::now();

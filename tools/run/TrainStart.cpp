@@ -1,5 +1,7 @@
 //===- TrainStart.cpp - what a training run begins with ------------===//
 
+#include "runtime/CheckpointFit.h"
+#include "runtime/DataDigest.h"
 #include "tools/Progress.h"
 #include "tools/run/TensorFiles.h"
 #include "tools/run/TrainingRun.h"
@@ -130,10 +132,33 @@ void Training::tellOtherSettings() const {
     say("other settings than those of %s: %s\n", resumed.c_str(), list.c_str());
 }
 
+/// Opens the headers of the first weights, and looks whether they are of the module's model.
+Status Training::openWeights(std::vector<Fact> &facts) {
+  if (source.empty())
+    return {};
+  checkpoint.emplace(HADAL_TRY(Checkpoint::open(source)));
+  const Module &module = session.module();
+  if (options.allowConfigChange) {
+    HADAL_TRY(checkHead(module, *checkpoint));
+    if (auto difference = HADAL_TRY(configDifference(module, *checkpoint))) {
+      configChange = difference->name + " was " + difference->theirs + ", is " + difference->mine;
+      say("hadal-run: note: %s\n", otherConfig(module, *checkpoint, *difference).message.c_str());
+    }
+  } else {
+    HADAL_TRY(checkConfig(module, *checkpoint));
+  }
+  if (job.isOne())
+    return {};
+  DataDigest digest;
+  digest.add(*checkpoint);
+  if (!resumed.empty()) // with the checksums of all its files
+    digest.add(HADAL_TRY(readTextFile(resumed + "/optimizer/training.json")));
+  facts.push_back({resumed.empty() ? "weights" : "a checkpoint to go on from", digest.text()});
+  return {};
+}
+
 /// Weights, and where to go on.
 Status Training::load() {
-  if (!source.empty())
-    checkpoint.emplace(HADAL_TRY(Checkpoint::open(source)));
   HADAL_TRY(session.load());
   trainables.emplace(HADAL_TRY(job.trainablesOf(session.executor())));
   const std::vector<TrainedTensor> &all = trainables->tensors();
@@ -168,6 +193,7 @@ Status Training::load() {
     HADAL_TRY(trainables->draw(*options.initSeed, show));
     trainables->startAverages();
   }
+  HADAL_TRY(trainables->checkFinite());
   firstStep = progress.step + 1;
   return {};
 }

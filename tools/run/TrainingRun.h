@@ -23,7 +23,10 @@ public:
 
   Status choose();
   Status verify();
+  Status openWeights(std::vector<Fact> &facts);
   Status openData();
+  /// What the data is, for ranks to compare.
+  Fact dataFact() const { return {options.input.empty() ? "data" : "rows of --input", rowsDigest + batches->position().key}; }
   Status load();
   Status run();
 
@@ -60,6 +63,8 @@ private:
 
   std::string resumed;           ///< checkpoint to go on from; empty: none
   std::string source;            ///< checkpoint of the first weights; empty: drawn
+  std::string configChange;      ///< how the weights' configuration differs from the module's, where that is allowed
+  std::string rowsDigest;        ///< of the rows of --input
   std::string tokenizerFolder;   ///< empty: none
   std::optional<Checkpoint> checkpoint; ///< of `source`, for the tensors that are not trained
   std::unique_ptr<Batches> batches;
