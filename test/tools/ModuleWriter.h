@@ -56,17 +56,27 @@ protected:
     arguments.push_back(fb::CreateArgument(b, text, element, exprs(shape), output));
     return {fb::Space_Argument, static_cast<uint32_t>(arguments.size() - 1)};
   }
-  /// Counts a FLOP a task where `flops` says nothing else.
+  /// Adds a temporary with a slot of its own.
+  Place temporary(int64_t bytes) {
+    uint32_t number = static_cast<uint32_t>(temporaries.size());
+    temporaries.push_back(fb::CreateTemporary(b, expr(c(bytes)), number));
+    return {fb::Space_Temporary, number};
+  }
+  /// Counts a FLOP a task where `flops` says nothing else. With `accesses`, one for each place, the kernel says what it
+  /// does with them.
   void launch(const char *symbol, const std::vector<Place> &places, Size tasks, const std::vector<Size> &scalars = {},
-              std::optional<Size> flops = {}) {
+              std::optional<Size> flops = {}, const std::vector<fb::Access> &accesses = {}) {
     std::vector<Offset<fb::Binding>> bindings;
     for (Place place : places) {
       auto element = expr(c(0)), offset = expr(c(0));
       bindings.push_back(fb::CreateBinding(b, place.space, place.index, element, offset));
     }
     uint32_t kernel = static_cast<uint32_t>(kernels.size());
+    std::vector<Offset<fb::KernelBuffer>> buffers;
+    for (fb::Access access : accesses)
+      buffers.push_back(fb::CreateKernelBuffer(b, access, expr(c(0))));
     kernels.push_back(fb::CreateKernelDirect(b, symbol, static_cast<uint32_t>(places.size()),
-                                             static_cast<uint32_t>(scalars.size()), 0));
+                                             static_cast<uint32_t>(scalars.size()), 0, &buffers));
     auto bindingList = b.CreateVector(bindings);
     auto scalarList = exprs(scalars);
     auto taskCount = expr(tasks), flopCount = expr(flops.value_or(tasks));
@@ -77,10 +87,12 @@ protected:
     auto text = b.CreateString(name);
     auto registerList = b.CreateVectorOfStrings(registers);
     auto argumentList = b.CreateVector(arguments);
-    auto temporaries = b.CreateVector(std::vector<Offset<fb::Temporary>>());
+    auto temporaryList = b.CreateVector(temporaries);
     auto commandList = b.CreateVector(commands);
-    programs.push_back(fb::CreateProgram(b, text, registerList, argumentList, temporaries, 0, commandList));
+    programs.push_back(fb::CreateProgram(b, text, registerList, argumentList, temporaryList,
+                                         static_cast<uint32_t>(temporaries.size()), commandList));
     arguments.clear();
+    temporaries.clear();
     commands.clear();
   }
   Offset<fb::Target> target() {
@@ -100,6 +112,7 @@ protected:
   flatbuffers::FlatBufferBuilder b;
   std::vector<Offset<fb::Kernel>> kernels;
   std::vector<Offset<fb::Argument>> arguments;
+  std::vector<Offset<fb::Temporary>> temporaries;
   std::vector<Offset<fb::Command>> commands;
   std::vector<Offset<fb::Program>> programs;
 };
