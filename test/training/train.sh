@@ -208,7 +208,7 @@ diff -r short/step-00000020 whole/step-00000020 || fail "a run over BF16 checkpo
 refused '--checkpoint-dtype' train --weights ckpt --input in.safetensors --steps 1 --checkpoint-dtype f16
 
 # The tokenizer stays when the checkpoint that it came from goes.
-works train --init-seed 3 --data b.jsonl --tokenizer ckpt --steps 2 --checkpoint-dir kept --keep 1
+works train --init-seed 3 --data b.jsonl --tokenizer ckpt --steps 3 --checkpoint-dir kept --keep 1
 works train --data b.jsonl --steps 6 --checkpoint-every 1 --resume kept --checkpoint-dir kept --keep 1
 [ "$(ls kept)" = step-00000006 ] && cmp -s ckpt/tokenizer.json kept/step-00000006/tokenizer.json || fail "--keep 1 loses the tokenizer: $(ls kept/*)"
 
