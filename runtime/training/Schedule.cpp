@@ -31,13 +31,13 @@ Status RateSettings::complete(const ScheduleWishes &wishes) {
     return invalidArgument("--warmup: " + warmup + " steps are more than the " + total + " of --steps");
 
   // Of 14.8T tokens: constant for 10T, a cosine for 4.3T, 333B at 2.2e-5 and 167B at 7.3e-6, where the rate was 2.2e-4.
-  auto place = [&](double trillions) { return static_cast<int64_t>(std::floor(static_cast<double>(totalSteps) * trillions / 14.8)); };
+  auto place = [&](int64_t billions) { return totalSteps * billions / 14800; };
   if (schedule == Schedule::Report) {
     finalRate = wishes.finalRate.value_or(rate / 10);
     lastRate = wishes.lastRate.value_or(rate * 7.3 / 220);
-    holdSteps = std::max(wishes.holdSteps.value_or(place(10)), wishes.holdSteps ? 0 : warmupSteps);
-    fallSteps = place(14.3);
-    lastSteps = place(14.633);
+    holdSteps = std::max(wishes.holdSteps.value_or(place(10000)), wishes.holdSteps ? 0 : warmupSteps);
+    fallSteps = place(14300);
+    lastSteps = place(14633);
     if (holdSteps > fallSteps)
       return invalidArgument((wishes.holdSteps ? "--hold: the cosine cannot begin after step " : "--warmup: the cosine cannot begin after step ") +
                              std::to_string(holdSteps) + "; of " + total + " steps --schedule report ends it at step " + std::to_string(fallSteps));
