@@ -36,7 +36,10 @@ Result<std::unique_ptr<Generation>> Generation::create(Executor &executor, const
   for (int64_t i = 0; i < options.microBatches; ++i)
     batches.push_back({HADAL_TRY(executor.prepare("prefill")), HADAL_TRY(executor.prepare("decode")), {}, {}, {}, {}, {}});
   TokenChooser chooser = HADAL_TRY(TokenChooser::create(executor, options.sampling));
-  return std::unique_ptr<Generation>(new Generation(*model, executor, options, std::move(batches), std::move(chooser)));
+  std::unique_ptr<Generation> made(new Generation(*model, executor, options, std::move(batches), std::move(chooser)));
+  if (options.logprobs)
+    made->logProbabilities.emplace(HADAL_TRY(LogProbabilities::create(executor, model->vocab_size(), options.logprobs)));
+  return made;
 }
 
 std::span<Generation::Sequence> Generation::partOf(std::span<Sequence> sequences, size_t batch) const {
@@ -51,8 +54,18 @@ Result<int64_t> Generation::add(std::vector<int32_t> prompt) {
   Sequence sequence;
   sequence.number = number;
   sequence.prompt = std::move(prompt);
+  if (chooser.penalizes())
+    for (int32_t token : sequence.prompt)
+      see(sequence, token);
   waiting.push_back(std::move(sequence));
   return number;
+}
+
+void Generation::see(Sequence &sequence, int32_t token) {
+  sequence.isSeen.resize(static_cast<size_t>(model.vocab_size()));
+  if (!sequence.isSeen[token])
+    sequence.seen.push_back(token);
+  sequence.isSeen[token] = true;
 }
 
 /// Gives a sequence the pages for its first `positions` positions. The cache grows by halves, so that a token's share
@@ -173,7 +186,14 @@ Status Generation::choose(std::span<Sequence> rows, const TensorView &logits,
   if (chooser.draws())
     for (const Sequence &sequence : rows)
       uniform.push_back(drawUniform(options.seed + static_cast<uint64_t>(sequence.number), sequence.generated));
-  std::span<const int32_t> chosen = HADAL_TRY(chooser.choose(logits, uniform));
+  seen.clear();
+  if (chooser.penalizes())
+    for (const Sequence &sequence : rows)
+      seen.push_back(sequence.seen);
+  std::span<const int32_t> chosen = HADAL_TRY(chooser.choose(logits, uniform, seen));
+  LogProbabilities::Rows logarithms;
+  if (logProbabilities)
+    logarithms = HADAL_TRY(logProbabilities->of(logits, chosen));
   size_t vocabulary = static_cast<size_t>(model.vocab_size());
   std::span<const float> all(static_cast<const float *>(logits.data), rows.size() * vocabulary);
   for (size_t row = 0; row < rows.size(); ++row) {
@@ -182,6 +202,14 @@ Status Generation::choose(std::span<Sequence> rows, const TensorView &logits,
     auto isIn = [&](const std::vector<int64_t> &ids) { return std::find(ids.begin(), ids.end(), chosen[row]) != ids.end(); };
     GeneratedToken token{sequence.number, sequence.generated,          chosen[row],
                          isIn(eosTokens), isIn(options.stopTokens), all.subspan(row * vocabulary, vocabulary)};
+    if (logProbabilities) {
+      size_t top = static_cast<size_t>(options.logprobs);
+      token.logProbability = logarithms.chosen[row];
+      token.topIds = logarithms.topIds.subspan(row * top, top);
+      token.topLogProbabilities = logarithms.top.subspan(row * top, top);
+    }
+    if (chooser.penalizes())
+      see(sequence, token.token);
     take(token);
     ++sequence.generated;
     bool isFull = sequence.positions >= model.max_positions();

@@ -30,6 +30,9 @@ struct GeneratedToken {
   bool isEos;  ///< ends a text, though not here with ignoreEos
   bool isStop; ///< one of stopTokens
   std::span<const float> logits;
+  float logProbability = 0;               ///< with GenerationOptions::logprobs, and so the rest
+  std::span<const int32_t> topIds;        ///< the likeliest tokens, likeliest first
+  std::span<const float> topLogProbabilities;
 };
 
 struct GenerationOptions {
@@ -41,6 +44,7 @@ struct GenerationOptions {
   std::function<bool(const GeneratedToken &)> endsAt;
   SamplingOptions sampling;
   uint64_t seed = 0;         ///< sequence i draws with seed + i
+  int64_t logprobs = 0;      ///< tell the log-probability of each token, and of so many likeliest ones; 0: none
   int64_t maxSequences = 64; ///< under way at the same time
   /// Batches that the sequences of a prefill and of a step are split into. Of two, one computes while the other waits for other ranks.
   int64_t microBatches = 1;
@@ -84,6 +88,8 @@ private:
     int64_t generated = 0;
     int32_t lastToken = 0;
     bool ended = false;
+    std::vector<int32_t> seen; ///< its tokens, each once, where the chooser asks for them; `isSeen` of the vocabulary
+    std::vector<bool> isSeen;
   };
 
   /// A micro-batch: its runs, and their inputs, which these read where they are.
@@ -97,6 +103,8 @@ private:
   /// The part of `sequences` that micro-batch `batch` has.
   std::span<Sequence> partOf(std::span<Sequence> sequences, size_t batch) const;
   Status givePages(Sequence &sequence, int64_t positions);
+  /// Notes that the sequence has this token.
+  void see(Sequence &sequence, int32_t token);
   Result<bool> any(bool mine) const { return options.anyRank ? options.anyRank(mine) : mine; }
   Status bindStep(Batch &batch, std::span<Sequence> sequences);
   Status admit(const std::function<void(const GeneratedToken &)> &take);
@@ -111,11 +119,13 @@ private:
   std::vector<int64_t> eosTokens;
   std::vector<Batch> batches;
   TokenChooser chooser;
+  std::optional<LogProbabilities> logProbabilities;
   PageAllocator pages;
   std::vector<Sequence> waiting, active; ///< `waiting` from `nextWaiting` on
   size_t nextWaiting = 0;
   GenerationStatistics counts;
   std::vector<float> uniform;
+  std::vector<std::span<const int32_t>> seen;
 };
 
 } // namespace hadal

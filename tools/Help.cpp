@@ -56,16 +56,15 @@ void entry(std::string &out, const std::string &left, std::string_view text) {
   wrap(out, at, text, textColumn);
 }
 
-/// "a,b,c" or "a->0,b->1" as "a|b|c".
-std::string choices(std::string_view list) {
-  std::string words;
-  std::istringstream parts{std::string(list)};
-  for (std::string part; std::getline(parts, part, ',');) {
-    part = part.substr(0, part.find("->"));
-    part.erase(0, part.find_first_not_of(' '));
-    words += (words.empty() ? "" : "|") + part;
-  }
-  return words;
+/// "a, b or c", as a validator tells its words, as "a|b|c"; empty for other descriptions.
+std::string choices(std::string list) {
+  size_t last = list.rfind(" or ");
+  if (last == std::string::npos || list.find(" to ") != std::string::npos)
+    return "";
+  list.replace(last, 4, "|");
+  for (size_t at; (at = list.find(", ")) != std::string::npos;)
+    list.replace(at, 2, "|");
+  return list;
 }
 
 std::string nameOf(const CLI::Option &option) { return option.get_positional() ? option.get_name(true) : option.get_name(false, true); }
@@ -121,10 +120,14 @@ std::string hadal::valueWord(const CLI::Option &option) {
     return "";
   if (!option.get_option_text().empty())
     return option.get_option_text();
-  std::string type = option.get_type_name();
-  if (size_t open = type.find('{'); open != std::string::npos)
-    return choices(std::string_view(type).substr(open + 1, type.find('}', open) - open - 1));
-  type = type.substr(0, type.find_first_of(": "));
+  // The type, then what each validator wants: "TEXT:a, b or c", "INT:INT in 1 to 5".
+  std::string type = option.get_type_name(), check;
+  if (size_t colon = type.find(':'); colon != std::string::npos) {
+    check = type.substr(colon + 1);
+    type.resize(colon);
+  }
+  if (std::string words = choices(check); !words.empty())
+    return words;
   if (type == "INT" || type == "UINT")
     return "N";
   return type == "FLOAT" ? "X" : type;

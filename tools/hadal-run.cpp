@@ -143,6 +143,12 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command->add_option("--temperature", generation.sampling.temperature, "0 takes the likeliest token")
       ->check(numberWithin(0.0, 1e6))
       ->capture_default_str();
+  command->add_option("--repetition-penalty", generation.sampling.repetitionPenalty,
+                      "Above 1: tokens that a row has already are chosen less; 1: no difference")
+      ->check(numberWithin(1e-6, 1e6))
+      ->capture_default_str();
+  command->add_option("--logprobs", generation.logprobs, "With -o: also write log-probabilities, of the chosen tokens and of N likeliest ones")
+      ->check(wholeNumberWithin(1, 1 << 20));
   command->add_option("--top-k", generation.sampling.topK, "Draw from so many likeliest tokens; 0: from all")
       ->check(wholeNumberWithin(0, 1 << 30))
       ->capture_default_str();

@@ -26,6 +26,7 @@ struct AddSampling : public hadal::impl::ExecAddSamplingBase<AddSampling> {
     SmallVector<int64_t> shape;
     Type element;
     bool isOutput = false;
+    StringRef required = ""; ///< of an input: "values", ids of the vocabulary, or "offsets" into the further register's tokens
   };
 
   /// A program of one launch over rows, and its kernel, whose body is written by `row`. `further`: a register beside "rows".
@@ -75,6 +76,11 @@ struct AddSampling : public hadal::impl::ExecAddSamplingBase<AddSampling> {
         shape.push_back(sizeOf(size));
       buffers.push_back(exec::ArgumentOp::create(b, exec::BufferType::get(context), port.name, AffineMap::get(0, registers, shape, context),
                                                  port.element, port.isOutput));
+      if (!port.required.empty()) {
+        AffineExpr below = port.required == "values" ? b.getAffineConstantExpr(vocabulary) : sizeOf(Further);
+        exec::RequireOp::create(b, port.required, buffers.back(), AffineMap::get(0, registers, b.getAffineConstantExpr(0)),
+                                AffineMap::get(0, registers, below), Value());
+      }
     }
     exec::LaunchOp::create(b, kernel.getSymName(), buffers, b.getAffineMapArrayAttr(scalars), ArrayAttr(), ArrayAttr(), AffineMapAttr(),
                            IntegerAttr());
@@ -126,7 +132,7 @@ struct AddSampling : public hadal::impl::ExecAddSamplingBase<AddSampling> {
   void nll() {
     Builder t(&getContext());
     program("nll",
-            {{"logits", {Rows, vocabulary}, t.getF32Type()}, {"targets", {Rows}, t.getI32Type()}, {"nll", {Rows}, t.getF32Type(), true}}, 0,
+            {{"logits", {Rows, vocabulary}, t.getF32Type()}, {"targets", {Rows}, t.getI32Type(), false, "values"}, {"nll", {Rows}, t.getF32Type(), true}}, 0,
             [&](KernelBuilder &b, func::FuncOp k, Value r) {
               Value logits = k.getArgument(0), most = largest(b, logits, r), rest = logSum(b, logits, r, most);
               Value target = b.load(logits, {r, b.toIndex(b.load(k.getArgument(1), {r}))});
@@ -141,7 +147,7 @@ struct AddSampling : public hadal::impl::ExecAddSamplingBase<AddSampling> {
     Type f32 = t.getF32Type(), i32 = t.getI32Type();
     program("log_probabilities",
             {{"logits", {Rows, vocabulary}, f32},
-             {"token_ids", {Rows}, i32},
+             {"token_ids", {Rows}, i32, false, "values"},
              {"log_probability", {Rows}, f32, true},
              {"top_ids", {Rows, Further}, i32, true},
              {"top_log_probabilities", {Rows, Further}, f32, true}},
@@ -178,8 +184,8 @@ struct AddSampling : public hadal::impl::ExecAddSamplingBase<AddSampling> {
     program("penalize",
             {{"logits", {Rows, vocabulary}, f32},
              {"penalty", {Rows}, f32},
-             {"offsets", {RowsPlusOne}, i32},
-             {"seen", {Further}, i32},
+             {"offsets", {RowsPlusOne}, i32, false, "offsets"},
+             {"seen", {Further}, i32, false, "values"},
              {"penalized", {Rows, vocabulary}, f32, true}},
             0,
             [&](KernelBuilder &b, func::FuncOp k, Value r) {

@@ -23,14 +23,21 @@ namespace {
 /// Collects what -o writes: tokens and the logits they were chosen from.
 class Recording {
 public:
-  /// Of the rows from `first` on. Rows that end early keep token `rest` and zero logits.
-  static Result<Recording> create(const fb::Model &model, int64_t first, int64_t rows, int64_t length, int64_t rest) {
+  /// Of the rows from `first` on. Rows that end early keep token `rest`, and zeros. `top`: likeliest tokens to write with each; 0: none,
+  /// and no log-probabilities.
+  static Result<Recording> create(const fb::Model &model, int64_t first, int64_t rows, int64_t length, int64_t rest, int64_t top) {
     Recording result;
     result.first = first;
     result.length = length;
     result.vocabulary = model.vocab_size();
     result.tokens = HADAL_TRY(Tensor::create(ElementType::I64, {rows, length}));
     result.logits = HADAL_TRY(Tensor::create(ElementType::F32, {rows, length, result.vocabulary}));
+    result.top = top;
+    if (top) {
+      result.logprobs = HADAL_TRY(Tensor::create(ElementType::F32, {rows, length}));
+      result.topIds = HADAL_TRY(Tensor::create(ElementType::I32, {rows, length, top}));
+      result.topLogprobs = HADAL_TRY(Tensor::create(ElementType::F32, {rows, length, top}));
+    }
     auto tokens = result.tokens.as<int64_t>();
     std::fill(tokens.begin(), tokens.end(), rest);
     return result;
@@ -40,18 +47,28 @@ public:
     int64_t at = (token.sequence - first) * length + token.index;
     tokens.as<int64_t>()[at] = token.token;
     std::copy(token.logits.begin(), token.logits.end(), logits.as<float>().begin() + at * vocabulary);
+    if (!top)
+      return;
+    logprobs.as<float>()[at] = token.logProbability;
+    std::copy(token.topIds.begin(), token.topIds.end(), topIds.as<int32_t>().begin() + at * top);
+    std::copy(token.topLogProbabilities.begin(), token.topLogProbabilities.end(), topLogprobs.as<float>().begin() + at * top);
   }
 
   NamedTensors take() {
     NamedTensors named;
     named.emplace_back("tokens", std::move(tokens));
     named.emplace_back("logits", std::move(logits));
+    if (top) {
+      named.emplace_back("logprobs", std::move(logprobs));
+      named.emplace_back("top_ids", std::move(topIds));
+      named.emplace_back("top_logprobs", std::move(topLogprobs));
+    }
     return named;
   }
 
 private:
-  int64_t first = 0, length = 0, vocabulary = 0;
-  Tensor tokens, logits;
+  int64_t first = 0, length = 0, vocabulary = 0, top = 0;
+  Tensor tokens, logits, logprobs, topIds, topLogprobs;
 };
 
 /// What becomes of new tokens on stdout.
@@ -218,6 +235,8 @@ Result<std::vector<int64_t>> eosTokensOf(const GenerateOptions &options, const f
 Status prepare(const GenerateOptions &options, Job &job, Session &session, Parts &parts, std::vector<Fact> &facts) {
   if (options.stats != "-")
     HADAL_TRY(checkFolderOf(options.stats));
+  if (options.generation.logprobs && options.output.empty())
+    return invalidArgument("--logprobs: wants -o, which they are written to");
   const fb::Model &model = *HADAL_TRY(inferenceModelOf(session.module()));
   GenerationOptions generation = options.generation;
   for (int64_t id : generation.stopTokens)
@@ -235,7 +254,8 @@ Status prepare(const GenerateOptions &options, Job &job, Session &session, Parts
   int64_t length = std::min(options.generation.maxNewTokens, model.max_positions() - shortest + 1);
   int64_t first = job.share().first(parts.rows), count = job.share().count(parts.rows);
   if (!options.output.empty())
-    parts.recording = HADAL_TRY(Recording::create(model, first, count, length, generation.eosTokens->empty() ? 0 : generation.eosTokens->front()));
+    parts.recording = HADAL_TRY(Recording::create(model, first, count, length, generation.eosTokens->empty() ? 0 : generation.eosTokens->front(),
+                                                   generation.logprobs));
 
   // The text of one prompt is the first rank's, and shown as it comes; other rows are shown in the end.
   Show show = options.prompt ? Show::Stream : !options.promptFile.empty() ? Show::Lines : parts.recording ? Show::Nothing : Show::Ids;

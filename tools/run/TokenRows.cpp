@@ -2,11 +2,14 @@
 
 #include "tools/run/TokenRows.h"
 
+#include "runtime/Json.h"
 #include "runtime/ModelLimits.h"
 #include "runtime/tokenizer/Utf8.h"
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <sstream>
 
 using namespace hadal;
 using namespace hadal::run;
@@ -170,8 +173,104 @@ Result<TokenRows> run::readTokenRows(const Safetensors &file, const Module &modu
   return RowReader(file, *HADAL_TRY(modelOf(module))).read();
 }
 
+/// What rows of ids stand in.
+enum class Format { Safetensors, Json, Text };
+
+static Format formatOf(std::string_view text) {
+  size_t first = text.find_first_not_of(" \t\r\n");
+  // A safetensors file begins with eight bytes of a length.
+  if (first == std::string_view::npos || (text.size() > 8 && text[8] == '{' && text.find('\0') < 8))
+    return Format::Safetensors;
+  if (text[first] == '[' || text[first] == '{')
+    return Format::Json;
+  bool isText = text.substr(0, 256).find_first_not_of("0123456789 ,\t\r\n") == std::string_view::npos;
+  return isText ? Format::Text : Format::Safetensors;
+}
+
+namespace {
+/// Rows of ids from JSON, [[1, 2], [3]], [1, 2] for one row or {"input_ids": ...}, or from text, the ids of one row on each
+/// line with spaces or commas between them.
+class WrittenRows {
+public:
+  WrittenRows(std::string path, const fb::Model &model) : path(std::move(path)), model(model) {}
+
+  Result<TokenRows> readJson(const std::string &text) {
+    nlohmann::json json = HADAL_TRY(parseJson(text, path));
+    if (json.is_object()) {
+      for (const auto &[name, value] : json.items())
+        if (name != "input_ids")
+          return invalidFile(path + ": '" + name + "' has no meaning here; wants input_ids alone");
+      nlohmann::json ids = json.value("input_ids", nlohmann::json());
+      json = std::move(ids);
+    }
+    if (!json.is_array() || json.empty())
+      return invalidFile(path + ": wants a list of rows of token ids, as [[1, 2], [3]]");
+    if (!json[0].is_array())
+      json = nlohmann::json::array({std::move(json)});
+    for (const nlohmann::json &row : json) {
+      if (!row.is_array())
+        return invalidFile(where() + "wants a list of token ids, got " + row.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
+      std::vector<int32_t> ids;
+      for (const nlohmann::json &id : row) {
+        if (!id.is_number_integer() || !inVocabulary(id.get<int64_t>()))
+          return noId(id.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
+        ids.push_back(id.get<int32_t>());
+      }
+      HADAL_TRY(add(std::move(ids)));
+    }
+    return std::move(result);
+  }
+
+  Result<TokenRows> readText(std::string text) {
+    std::replace_if(text.begin(), text.end(), [](char c) { return c == ',' || c == '\r' || c == '\t'; }, ' ');
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+      std::istringstream words(line);
+      std::vector<int32_t> ids;
+      for (std::string word; words >> word;) {
+        int64_t id = -1;
+        auto read = std::from_chars(word.data(), word.data() + word.size(), id);
+        if (read.ec != std::errc() || read.ptr != word.data() + word.size() || !inVocabulary(id))
+          return noId(word);
+        ids.push_back(static_cast<int32_t>(id));
+      }
+      if (!ids.empty()) // a last line may be empty
+        HADAL_TRY(add(std::move(ids)));
+    }
+    return std::move(result);
+  }
+
+private:
+  std::string where() const { return path + ": row " + std::to_string(result.rows.size()) + ": "; }
+  bool inVocabulary(int64_t id) const { return id >= 0 && id < model.vocab_size(); }
+  Error noId(const std::string &got) const {
+    return invalidFile(where() + "wants token ids from 0 to " + std::to_string(model.vocab_size() - 1) + ", got " + got);
+  }
+  Status add(std::vector<int32_t> ids) {
+    HADAL_TRY(checkSequence(model, ids, path + ": row " + std::to_string(result.rows.size())));
+    result.width = std::max(result.width, static_cast<int64_t>(ids.size()));
+    result.begins.push_back(0);
+    result.rows.push_back(std::move(ids));
+    return {};
+  }
+
+  std::string path;
+  const fb::Model &model;
+  TokenRows result;
+};
+} // namespace
+
 Result<TokenRows> run::readTokenRows(const std::string &path, const Module &module) {
-  return readTokenRows(HADAL_TRY(Safetensors::open(path)), module);
+  const fb::Model &model = *HADAL_TRY(modelOf(module));
+  std::string text = HADAL_TRY(readTextFile(path));
+  switch (formatOf(text)) {
+  case Format::Json:
+    return WrittenRows(path, model).readJson(text);
+  case Format::Text:
+    return WrittenRows(path, model).readText(std::move(text));
+  case Format::Safetensors:
+    return readTokenRows(HADAL_TRY(Safetensors::open(path)), module);
+  }
 }
 
 Result<std::vector<std::string>> run::readPromptLines(const std::string &path) {

@@ -30,6 +30,9 @@ struct TokenRows {
 /// Tensors of whole numbers (mask: also BOOL). Checked against the model's vocabulary and positions. Any other tensor is
 /// an error that names it.
 Result<TokenRows> readTokenRows(const Safetensors &file, const Module &module);
+
+/// The same from a file, which may also be JSON, [[1, 2], [3]], [1, 2] for one row or {"input_ids": [[1, 2], [3]]}, or text with
+/// the ids of one row on each line. Which of these it is its first bytes tell.
 Result<TokenRows> readTokenRows(const std::string &path, const Module &module);
 
 /// A tensor of whole numbers, as they are; `shape` is the wanted one.
