@@ -15,7 +15,8 @@ struct Mutation {
   std::string kind; ///< "drop a wait"
   std::string what; ///< "stage1.forward, command 7"
   std::function<void(objects::ModuleT &)> apply;
-  bool byRules = true; ///< verifyRanks alone must catch it; otherwise what programs are known to compute may, too
+  bool byRules = true;     ///< verifyRanks alone must catch it; otherwise what programs are known to compute may, too
+  bool isExcusable = true; ///< false: of a program that digest() does not run
 };
 
 /// Changes of a module for many ranks, for training or for inference: of its chunk programs, orders, sums and shares, and
