@@ -48,6 +48,48 @@ cmp -s stdout first || fail "the same seed gives another text"
 works "$run" generate m.hadal --weights ckpt --prompt hello --max-new-tokens 12 --temperature 1 --seed 6
 cmp -s stdout first && fail "another seed gives the same text"
 
+# Stop tokens and texts end a row; a stop text is cut off, across the borders of tokens, which are a byte here.
+works "$run" generate m.hadal --weights ckpt --prompt hello --max-new-tokens 40 --ignore-eos
+all=$(tr -d '\0' <stdout)
+stop=$(tr -cd 'a-zA-Z0-9' <stdout | tail -c 1)
+works "$run" generate m.hadal --weights ckpt --prompt hello --max-new-tokens 40 --ignore-eos --stop "$stop" --stop nowhere
+printf '%s\n' "${all%%"$stop"*}" | cmp -s - <(tr -d '\0' <stdout) || fail "--stop $stop gives $(cat stdout) of $all"
+works "$run" generate m.hadal --weights ckpt --input in.safetensors --max-new-tokens 9 --ignore-eos
+third=$(head -n 1 stdout | cut -d ' ' -f 3)
+works "$run" generate m.hadal --weights ckpt --input in.safetensors --max-new-tokens 9 --ignore-eos --stop-token "$third"
+[ "$(head -n 1 stdout | tr ' ' '\n' | grep -n "^$third$" | cut -d : -f 1)" = "$(head -n 1 stdout | wc -w)" ] || fail "--stop-token $third gives $(cat stdout)"
+# generation_config.json beside the weights goes before the module.
+echo "{\"eos_token_id\": [$third]}" >ckpt/generation_config.json
+works "$run" generate m.hadal --weights ckpt --input in.safetensors --max-new-tokens 9
+[ "$(head -n 1 stdout | tr ' ' '\n' | grep -n "^$third$" | cut -d : -f 1)" = "$(head -n 1 stdout | wc -w)" ] || fail "generation_config.json: $(cat stdout)"
+echo '{"eos_token_id": "x"}' >ckpt/generation_config.json
+refused 'generation_config.json: eos_token_id: wants token ids' "$run" generate m.hadal --weights ckpt --input in.safetensors -o never
+rm ckpt/generation_config.json
+
+# A file of prompts: each on a line, as alone; line breaks as \n.
+printf 'hello\nIn the beginning\r\nhello' >prompts
+works "$run" generate m.hadal --weights ckpt --prompt-file prompts --max-new-tokens 12 -o prompts.out
+[ "$(wc -l <stdout)" = 3 ] && [ "$(sed -n 1p stdout)" = "$(sed -n 3p stdout)" ] || fail "--prompt-file prints $(cat stdout)"
+printf 'hello\n\nx\n' >gap
+refused 'gap: line 2: has no text' "$run" generate m.hadal --weights ckpt --prompt-file gap -o never
+printf 'hello\ncaf\351\n' >latin
+refused 'latin: line 2: is not UTF-8' "$run" generate m.hadal --weights ckpt --prompt-file latin -o never
+
+# Rows of different lengths: each as if it were alone, whatever stands in its padding.
+works "$run" generate m.hadal --weights ckpt --input masked.safetensors --max-new-tokens 9
+cp stdout masked
+works "$run" generate m.hadal --weights ckpt --input lengths.safetensors --max-new-tokens 9
+cmp -s stdout masked || fail "a mask and lengths give $(cat masked) and $(cat stdout)"
+works "$run" generate m.hadal --weights ckpt --input in.safetensors --max-new-tokens 9
+[ "$(head -n 1 stdout)" = "$(head -n 1 masked)" ] || fail "a masked row gives $(head -n 1 masked), alone $(head -n 1 stdout)"
+works "$run" logits m.hadal --weights ckpt --input masked.safetensors --dump -o masked.out
+for wrong in "hole.safetensors: attention_mask: row 0: has a hole at column 2" "empty.safetensors: attention_mask: row 0: leaves no token" \
+  "two.safetensors: attention_mask: row 0: wants 0 or 1, got 2" "disagree.safetensors: lengths: row 1: wants 1 to 4 tokens, got 5" \
+  "shifted.safetensors: position_ids: row 0: the tokens of a row have 0, 1, 2 ..., got 1" "unknown.safetensors: tensor 'token_type_ids' has no meaning here"; do
+  refused "$wrong" "$run" logits m.hadal --weights ckpt --input "${wrong%%:*}" -o never
+  refused "$wrong" "$run" generate m.hadal --weights ckpt --input "${wrong%%:*}" -o never
+done
+
 works "$run" logits m.hadal --weights ckpt --input in.safetensors -o plain
 works "$run" logits m.hadal --weights ckpt --input in.safetensors --dump --trace trace.json -o dump
 works "$run" logits m.hadal --weights ckpt --input in.safetensors --dump --routes routes.safetensors -o routed
@@ -69,6 +111,13 @@ works ./exe --help
 works ./exe generate --weights ckpt --input in.safetensors --max-new-tokens 9 -o carried
 cmp -s one carried || fail "the executable that carries the module answers otherwise"
 refused 'exe: ' ./exe generate --weights nowhere --input in.safetensors -o never
+
+# Output that could not be written.
+for command in "generate m.hadal --weights ckpt --prompt x" "generate m.hadal --weights ckpt --input in.safetensors" "score m.hadal --weights ckpt --text text" \
+  "score m.hadal --weights ckpt --text text --json"; do
+  "$run" $command >/dev/full 2>stderr
+  [ $? = 1 ] && grep -q 'standard output: No space left on device' stderr || fail "$command >/dev/full: $(cat stderr)"
+done
 
 # Wrong use and bad input.
 refused 'subcommand' "$run"
