@@ -28,6 +28,7 @@ TARGETS = {
     "tokenizer": ["TokenizerTest"],
     "training": ["TrainingTest"],
     "verify-ranks": ["VerifyTest"],
+    "wrong-data": ["WrongDataTest"],
 }
 SECONDS = 120  # for a test; a mutant that hangs is caught
 
