@@ -56,6 +56,8 @@ public:
           declare(v, op.getAttrOfType<StringAttr>("exec.name"), op.getAttrOfType<AffineMapAttr>("exec.shape"), true);
       }
     }
+    if (!program.getBody().front().empty())
+      lastArgument = &program.getBody().front().back();
     findEvents(block);
 
     for (BlockArgument argument : block.getArguments())
@@ -196,7 +198,9 @@ private:
       if (!value || (rule.getOffsets() && !offsets) || !isKnown(rule.getLeast()) || !isKnown(rule.getBelow()) ||
           !required.insert({value, rule.getKindAttr(), rule.getBelowAttr()}).second)
         continue;
-      exec::RequireOp::create(b, rule.getLoc(), rule.getKind(), value, rule.getLeast(), rule.getBelow(), offsets);
+      OpBuilder at(f.getContext()); // before all commands
+      at.setInsertionPointAfter(lastArgument);
+      exec::RequireOp::create(at, rule.getLoc(), rule.getKind(), value, rule.getLeast(), rule.getBelow(), offsets);
     }
   }
 
@@ -204,6 +208,7 @@ private:
   func::FuncOp f;
   OpBuilder b;
   llvm::DenseSet<std::tuple<Value, StringAttr, AffineMapAttr>> required;
+  Operation *lastArgument = nullptr;
   ArrayAttr registers;
   SmallVector<AffineMap> same; ///< a segment has the registers of its chunk
   DenseMap<Value, Value> buffers;
