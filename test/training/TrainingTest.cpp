@@ -712,6 +712,15 @@ TEST_F(Training, NotFinite) {
   std::vector<float> expert(6, 1);
   expert[5] = std::numeric_limits<float>::quiet_NaN();
   ASSERT_TRUE(job.trainables->pack(Values::Weight, job.trainables->tensors()[2], TensorView::of(expert, {2, 3})).ok());
+  // A run looks before its first step.
+  EXPECT_EQ(job.trainables->checkFinite().error().message, "model.layers.1.mlp.experts.1.up_proj.weight is not finite");
+  Job other;
+  ASSERT_TRUE(other.trainables->draw(1).ok());
+  EXPECT_TRUE(other.trainables->checkFinite().ok());
+  ASSERT_TRUE(other.trainables->pack(Values::SecondMoment, other.trainables->tensors()[2], TensorView::of(expert, {2, 3})).ok());
+  EXPECT_EQ(other.trainables->checkFinite().error().message,
+            "the second moment of model.layers.1.mlp.experts.1.up_proj.weight is not finite");
+
   auto result = job.trainer->gradients(7, rows());
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().message,
