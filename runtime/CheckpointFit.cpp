@@ -53,7 +53,7 @@ bool hadal::hasOwnHead(const Checkpoint &checkpoint, const TensorNaming &naming)
 }
 
 /// The naming that a module has its tensors by.
-static TensorNaming namingOf(const Module &module, const Checkpoint &checkpoint) {
+static TensorNaming namingIn(const Module &module, const Checkpoint &checkpoint) {
   auto bodyOf = [](std::string_view name) { return std::string(name.ends_with(table) ? name.substr(0, name.size() - table.size()) : ""); };
   TensorNaming naming;
   auto take = [&](const auto *list) {
@@ -109,7 +109,7 @@ Status hadal::checkHead(const Module &module, const Checkpoint &checkpoint) {
   bool isTied = table && std::any_of(table->begin(), table->end(), [](const fb::Setting *setting) {
                   return setting->name()->string_view() == "tie_word_embeddings" && setting->value()->string_view() == "true";
                 });
-  TensorNaming naming = namingOf(module, checkpoint);
+  TensorNaming naming = namingIn(module, checkpoint);
   if (!isTied || !hasOwnHead(checkpoint, naming))
     return {};
   return invalidFile(checkpoint.path() + ": " + naming.head + ".weight is other than " + naming("model.embed_tokens.weight") + ", " + module.path() +
@@ -125,7 +125,7 @@ Status hadal::checkConfig(const Module &module, const Checkpoint &checkpoint) {
 Status hadal::checkNothingElse(const Module &module, const Checkpoint &checkpoint, const std::function<bool(const std::string &)> &isKnown) {
   if (!module.model())
     return {};
-  TextPart part{namingOf(module, checkpoint), false, module.model()->layers()};
+  TextPart part{namingIn(module, checkpoint), false, module.model()->layers()};
   part.isNested = part.naming.body != bodyEnd;
   if (auto config = configOf(checkpoint); config.ok() && *config)
     part.isNested = (*config)->isNested;
