@@ -357,14 +357,13 @@ TEST_F(Drivers, RoutesAreChecked) {
   std::filesystem::remove(path);
 }
 
-/// A checkpoint of one tensor "scale" whose data begin behind `skip` bytes.
+/// A checkpoint of one tensor "scale", 1 where it is F32, which lies `skip` bytes behind a multiple of 8.
 Result<Checkpoint> scaleAt(const char *dtype, size_t bytes, size_t skip) {
   std::string path = testing::TempDir() + "hadal-scale-" + std::to_string(getpid()) + ".safetensors";
-  std::string header = R"({"scale": {"dtype": ")" + std::string(dtype) + R"(", "shape": [1], "data_offsets": [)" + std::to_string(skip) + ", " +
-                       std::to_string(skip + bytes) + "]}}";
-  header.append(8 - header.size() % 8, ' ');
+  std::string header = R"({"scale": {"dtype": ")" + std::string(dtype) + R"(", "shape": [1], "data_offsets": [0, )" + std::to_string(bytes) + "]}}";
+  header.append(8 - header.size() % 8 + skip, ' ');
   uint64_t length = header.size();
-  std::string file = std::string(reinterpret_cast<const char *>(&length), 8) + header + std::string(skip, '\0') + std::string("\0\0\x80\x3F\0\0\0\0", 8).substr(0, bytes);
+  std::string file = std::string(reinterpret_cast<const char *>(&length), 8) + header + std::string("\0\0\x80\x3F\0\0\0\0", 8).substr(0, bytes);
   EXPECT_TRUE(writeFile(path, std::as_bytes(std::span(file))).ok());
   auto opened = Checkpoint::open(path);
   std::filesystem::remove(path);

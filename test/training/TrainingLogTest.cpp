@@ -29,8 +29,8 @@ protected:
     for (int64_t step = first; step <= last; ++step)
       ASSERT_TRUE(log->add(stepOf(step)).ok());
   }
-  static StepResult stepOf(int64_t step) {
-    StepResult result;
+  static LoggedStep stepOf(int64_t step) {
+    LoggedStep result;
     result.step = step;
     result.loss = 1.f / static_cast<float>(step);
     result.mtpLosses = {0.1f};
