@@ -20,6 +20,14 @@ for file in model.safetensors optimizer/state.safetensors; do
 done
 awk -F'[:,]' 'NR == 1 { first = $4 } { last = $4 } END { exit !(NR == 40 && last < first - 0.5) }' "$dir/1.jsonl" ||
   fail "the loss does not fall: $(sed -n '1p;$p' "$dir/1.jsonl")"
+# Weights in BF16 are a model that compiles and runs; the run itself goes on with its own, bit for bit.
+"$bin/hadal-run" train "${options[@]}" --steps 20 --checkpoint-dir "$dir/bf16" --checkpoint-dtype bf16 2>"$dir/stderr" &&
+  "$bin/hadal-run" train "${options[@]}" --steps 40 --checkpoint-dir "$dir/bf16" --resume "$dir/bf16" 2>"$dir/stderr" ||
+  fail "train with --checkpoint-dtype bf16: $(cat "$dir/stderr")"
+diff -r "$dir/bf16/step-00000040" "$dir/1/step-00000040" || fail "a run over BF16 checkpoints differs"
+"$bin/hadal-compile" "$dir/bf16/step-00000020" --mode=generate -o "$dir/bf16.hadal" || exit 1
+"$bin/hadal-run" generate "$dir/bf16.hadal" --weights "$dir/bf16/step-00000020" --prompt "In the" --max-new-tokens 4 --ignore-eos >"$dir/stdout" 2>"$dir/stderr" &&
+  [ -s "$dir/stdout" ] || fail "a BF16 checkpoint does not generate: $(cat "$dir/stderr")"
 # A checkpoint goes on at four times the length, positions stretched by YaRN; what it has learnt is still there.
 cp -r "$dir/1/step-00000040" "$dir/short"
 python3 - "$dir/short/config.json" <<'END' || fail "cannot edit config.json"
