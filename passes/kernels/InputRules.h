@@ -64,8 +64,10 @@ private:
   mlir::LogicalResult equal(mlir::Operation *op, mlir::AffineExpr a, mlir::AffineExpr b);
   mlir::LogicalResult atLeast(mlir::Operation *op, mlir::AffineExpr size, mlir::AffineExpr least);
   mlir::AffineExpr dim(mlir::Value tensor, unsigned d) {
+    // A state has as many rows as its registers say, which are not the program's: there a dynamic size is 0.
     auto size = sizes.dim(tensor, d);
-    return failed(size) ? mlir::AffineExpr() : *size;
+    bool isOfState = succeeded(size) && *size == constant(0) && mlir::cast<mlir::RankedTensorType>(tensor.getType()).isDynamicDim(d);
+    return failed(size) || isOfState ? mlir::AffineExpr() : *size;
   }
   mlir::AffineExpr extent(mlir::linalg::LinalgOp op, unsigned loop);
   mlir::AffineExpr constant(int64_t c) { return mlir::getAffineConstantExpr(c, context); }
