@@ -174,7 +174,7 @@ static llvm::Expected<std::string> link(ArrayRef<std::string> objects) {
     return llvm::createStringError("linking the kernels failed: " + StringRef(messages).trim().split('\n').first);
   auto buffer = llvm::MemoryBuffer::getFile(paths.back());
   if (!buffer)
-    return llvm::createStringError(buffer.getError(), "cannot read the linked kernels");
+    return llvm::createStringError(buffer.getError(), "%s: %s", paths.back().c_str(), buffer.getError().message().c_str());
   return (*buffer)->getBuffer().str();
 }
 

@@ -58,7 +58,7 @@ class Case:
         work = self.start.parent / "work"
         shutil.rmtree(work, ignore_errors=True)
         shutil.copytree(self.start, work)
-        return work, run(self.command, work, LD_PRELOAD=library, HADAL_FAULT=fault, HADAL_FAULT_COUNTS=str(self.start.parent / "counts"))
+        return work, run(self.command, work, LD_PRELOAD=library, TMPDIR="/tmp", HADAL_FAULT=fault, HADAL_FAULT_COUNTS=str(self.start.parent / "counts"))
 
     def check(self):
         work, result = self.attempt("")
@@ -193,7 +193,7 @@ def compile_(scratch, program):
     start = scratch / "start"
     start.mkdir()
     (start / "f.mlir").write_text(FUNCTION)
-    Case("compile", start, [program, "f.mlir", "--cpu=x86-64-v3", "-o", "f.hadal"], ["f.hadal", "/tmp/hadal-"], most=4).check()
+    Case("compile", start, [program, "f.mlir", "--cpu=x86-64-v3", "--no-cache", "-o", "f.hadal"], ["f.hadal", "/tmp/hadal-"], most=4).check()
 
 
 with tempfile.TemporaryDirectory() as scratch:
