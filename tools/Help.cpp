@@ -3,6 +3,7 @@
 #include "tools/Help.h"
 
 #include <algorithm>
+#include <map>
 #include <sstream>
 
 using namespace hadal;
@@ -56,15 +57,14 @@ void entry(std::string &out, const std::string &left, std::string_view text) {
   wrap(out, at, text, textColumn);
 }
 
-/// "a, b or c", as a validator tells its words, as "a|b|c"; empty for other descriptions.
-std::string choices(std::string list) {
-  size_t last = list.rfind(" or ");
-  if (last == std::string::npos || list.find(" to ") != std::string::npos)
+/// The words in "{a,b,c}", as oneOf() describes them, as "a|b|c"; empty for other descriptions.
+std::string choices(const std::string &description) {
+  size_t open = description.find('{'), close = description.find('}');
+  if (open == std::string::npos || close == std::string::npos)
     return "";
-  list.replace(last, 4, "|");
-  for (size_t at; (at = list.find(", ")) != std::string::npos;)
-    list.replace(at, 2, "|");
-  return list;
+  std::string words = description.substr(open + 1, close - open - 1);
+  std::replace(words.begin(), words.end(), ',', '|');
+  return words;
 }
 
 std::string nameOf(const CLI::Option &option) { return option.get_positional() ? option.get_name(true) : option.get_name(false, true); }
@@ -99,7 +99,9 @@ void optionGroups(std::string &out, const CLI::App &app) {
       title += " (one of these)";
     if (!group->get_description().empty())
       title += ", " + group->get_description();
-    options(out, title, group->get_options([](const CLI::Option *option) { return !option->get_group().empty(); }));
+    options(out, title, group->get_options([&](const CLI::Option *option) {
+              return !option->get_group().empty() && option != group->get_help_ptr();
+            }));
   }
 }
 
@@ -115,12 +117,20 @@ std::string usage(const CLI::App &app, const std::string &name) {
 
 } // namespace
 
+/// What options take whose values are names of files, folders or otherwise not just any text.
+static const std::map<std::string, std::string> words = {
+    {"weights", "DIR"},  {"tokenizer", "DIR"}, {"token-cache", "DIR"}, {"checkpoint-dir", "DIR"}, {"resume", "DIR"},
+    {"trace", "FILE"},   {"input", "FILE"},    {"output", "FILE"},     {"o", "FILE"},             {"text", "FILE"},
+    {"routes", "FILE"},  {"log", "FILE"},      {"html", "FILE"},       {"stats", "FILE"},         {"config", "FILE"},
+    {"data", "PATH"},    {"val-data", "PATH"}, {"cluster", "FILE"},    {"prompt-file", "FILE"},   {"stop-token", "ID"},
+};
+
 std::string hadal::valueWord(const CLI::Option &option) {
   if (option.get_type_size() == 0)
     return "";
   if (!option.get_option_text().empty())
     return option.get_option_text();
-  // The type, then what each validator wants: "TEXT:a, b or c", "INT:INT in 1 to 5".
+  // The type, then what each validator wants: "TEXT:{a,b,c}", "INT:INT in 1 to 5".
   std::string type = option.get_type_name(), check;
   if (size_t colon = type.find(':'); colon != std::string::npos) {
     check = type.substr(colon + 1);
@@ -128,6 +138,9 @@ std::string hadal::valueWord(const CLI::Option &option) {
   }
   if (std::string words = choices(check); !words.empty())
     return words;
+  std::string name = option.get_single_name();
+  if (auto known = words.find(name); known != words.end() && type == "TEXT")
+    return known->second;
   if (type == "INT" || type == "UINT")
     return "N";
   return type == "FLOAT" ? "X" : type;

@@ -131,11 +131,11 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
                   "  hadal-run generate m.hadal --weights model --input rows.safetensors -o out.safetensors");
   GenerateOptions &options = chosen.generate;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
-  auto *source = command->add_option_group("prompt")->require_option(1);
+  auto *source = command->add_option_group("Prompt")->require_option(1);
   source->add_option("--prompt", options.prompt, "Text to continue; the continuation goes to stdout as it comes");
   source->add_option("--prompt-file", options.promptFile,
                      "A prompt on each line; the continuations go to stdout in order, each on a line (\\n for its line breaks)");
-  source->add_option("--input", options.input, "Safetensors file with input_ids [B, T]; attention_mask [B, T] or lengths [B] leave padding out");
+  source->add_option("--input", options.input, "Rows of token ids: JSON [[1, 2], [3]], text with one row per line, or safetensors with input_ids [B, T]; there attention_mask [B, T] or lengths [B] leave padding out");
   GenerationOptions &generation = options.generation;
   command->add_option("--max-new-tokens", generation.maxNewTokens, "Most tokens to generate for a row")
       ->check(wholeNumberWithin(1, int64_t(1) << 31))
@@ -180,7 +180,7 @@ void addLogits(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command->footer("  hadal-run logits m.hadal --weights model --input rows.safetensors -o logits.safetensors");
   LogitsCommandOptions &options = chosen.logits;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
-  command->add_option("--input", options.input, "Safetensors file with input_ids [B, T]; attention_mask [B, T] or lengths [B] leave padding out")
+  command->add_option("--input", options.input, "Rows of token ids: JSON [[1, 2], [3]], text with one row per line, or safetensors with input_ids [B, T]; there attention_mask [B, T] or lengths [B] leave padding out")
       ->required();
   command->add_flag("--dump", options.dump, "Also write hidden states, expert choices and the latent cache");
   command->add_option("--routes", options.routes,
@@ -234,7 +234,7 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
   TrainOptions &options = chosen.train;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/false);
   command->add_option("--init-seed", options.initSeed, "Draw the first weights from this seed, instead of --weights")->check(seedNumber());
-  auto *source = command->add_option_group("data")->require_option(1);
+  auto *source = command->add_option_group("Data")->require_option(1);
   source->add_option("--data", options.data, "Text files, a document each; *.jsonl files, a document in \"text\" of each line; folders, for their *.txt and *.jsonl; patterns such as "
                      "'texts/*.txt'; each file is taken once");
   source->add_option("--input", options.input, "Safetensors file with input_ids [B, T]: the rows of every step");
