@@ -430,7 +430,9 @@ public:
   /// The shortest text that reads back as this number.
   void number(std::string name, double value) {
     char text[32];
-    auto end = std::to_chars(text, text + sizeof text, value);
+    constexpr double limit = 1e15; // whole numbers below it stand without an exponent
+    bool isWhole = value > -limit && value < limit && static_cast<double>(static_cast<int64_t>(value)) == value;
+    auto end = isWhole ? std::to_chars(text, text + sizeof text, static_cast<int64_t>(value)) : std::to_chars(text, text + sizeof text, value);
     word(std::move(name), std::string(text, end.ptr));
   }
 

@@ -124,12 +124,15 @@ Result<WeightStore> WeightStore::load(const Module &module, Device &device, Chec
 Status WeightStore::pack(const Module &module, Device &device, const TensorNames &names, uint64_t total, const Progress &progress) {
   const fb::Module &tables = module.tables();
   std::set<std::pair<uint32_t, uint32_t>> seen;
+  Status numbers; // of the first tensor whose are not finite
   auto look = [&](uint32_t index, uint32_t element) -> Result<Checkpoint::Entry> {
     Checkpoint::Entry entry = *checkpoint->find(names.of(index, element));
     const StoredTensor &stored = *entry.tensor;
-    if (seen.insert({index, element}).second && !allFinite(stored.element, entry.data(), stored.bytes / byteSize(stored.element)))
-      return invalidFile(checkpoint->path() + ": " + stored.name + " holds NaN or an infinite value");
-    return entry;
+    if (!seen.insert({index, element}).second || allFinite(stored.element, entry.data(), stored.bytes / byteSize(stored.element)))
+      return entry;
+    Error error = invalidFile(checkpoint->path() + ": " + stored.name + " holds NaN or an infinite value");
+    numbers = error;
+    return error;
   };
   if (const fb::Program *pack = module.findProgram("pack")) {
     // What no other program reads is released once it is packed.
@@ -156,7 +159,9 @@ Status WeightStore::pack(const Module &module, Device &device, const TensorNames
       return {};
     });
     ProgramRun run = HADAL_TRY(executor->prepare("pack"));
-    HADAL_TRY(run.execute());
+    Status packed = run.execute();
+    HADAL_TRY(numbers); // without the name of the program before it
+    HADAL_TRY(packed);
   }
   for (uint32_t index = 0; index < tables.parameters()->size(); ++index)
     for (uint32_t i = 0; i < tables.parameters()->Get(index)->count(); ++i)
