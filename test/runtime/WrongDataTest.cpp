@@ -69,8 +69,8 @@ TEST_F(WrongData, TensorsCoverTheData) {
   EXPECT_EQ(whyRefused(safetensors(header, 12)), "");
   EXPECT_NE(whyRefused(safetensors(header, 13)), "");
   EXPECT_EQ(whyRefused(safetensors("{" + entry("a", 0, 8) + ", " + entry("b", 12, 16) + "}", 16)),
-            "f: wants tensor 'b' at byte " + std::to_string(8 + header.size() + 2 + 8) + ", after 'a', it is at " +
-                std::to_string(8 + header.size() + 2 + 12));
+            "f: wants tensor 'b' at byte " + std::to_string(8 + header.size() + 1 + 8) + ", after 'a', it is at " +
+                std::to_string(8 + header.size() + 1 + 12));
   EXPECT_NE(whyRefused(safetensors("{" + entry("a", 4, 8) + "}", 8)).find("where the data begins"), std::string::npos);
   EXPECT_NE(whyRefused(safetensors("{}", 1)), "");
   // One space of the padding is read as the first byte of the data: all weights would be shifted.
@@ -81,7 +81,7 @@ TEST_F(WrongData, TensorsCoverTheData) {
 
 // A 671B checkpoint's optimizer has 180,000 tensors. Quadratic code needs minutes for these.
 TEST_F(WrongData, ManyTensors) {
-  constexpr int count = 80000;
+  constexpr int count = 40000;
   std::vector<float> one = {1};
   std::vector<NamedTensor> named;
   for (int i = 0; i < count; ++i)
@@ -90,7 +90,7 @@ TEST_F(WrongData, ManyTensors) {
   auto opened = Safetensors::open(folder + "/many.safetensors");
   ASSERT_TRUE(opened.ok()) << opened.error().message;
   EXPECT_EQ(opened->tensors().size(), size_t(count));
-  EXPECT_NE(opened->find("model.layers.79999.mlp.gate.weight"), nullptr);
+  EXPECT_NE(opened->find("model.layers.39999.mlp.gate.weight"), nullptr);
 }
 
 // Opening a pipe as a file would wait for a writer.
