@@ -28,6 +28,11 @@ constexpr int64_t maximumParameters = int64_t(1) << 56;
 
 bool isPositive(double x) { return x > 0; }
 
+/// Also after it is rounded to f32, in which kernels have it.
+bool isPositiveInF32(double x) {
+  return x <= std::numeric_limits<float>::max() && static_cast<float>(x) > 0;
+}
+
 void readSizes(ConfigReader &in, ModelConfig &config) {
   config.vocabSize = in.positive("vocab_size", maximumSize);
   config.hiddenSize = in.positive("hidden_size", maximumSize);
@@ -197,7 +202,7 @@ void readMlp(ConfigReader &in, ModelConfig &config, const Family &family) {
     if (config.normalizeWeights)
       in.complain("norm_topk_prob", "false (libraries disagree about true in deepseek_v2)", "true");
   }
-  config.routedScale = in.number("routed_scaling_factor", "a positive number", isPositive,
+  config.routedScale = in.number("routed_scaling_factor", "a positive number", isPositiveInF32,
                                  routes ? std::nullopt : std::optional(1.0));
   readGroups(in, config, routes);
 }
@@ -365,7 +370,7 @@ void readModel(ConfigReader &in, ModelConfig &config, std::string &complaint) {
   readSizes(in, config);
   readMlp(in, config, family);
   readFixedChoices(in);
-  config.normEpsilon = in.number("rms_norm_eps", "a positive number", isPositive, family.normEpsilon);
+  config.normEpsilon = in.number("rms_norm_eps", "a positive number", isPositiveInF32, family.normEpsilon);
   config.attentionBias = in.boolean("attention_bias", false);
   config.tieEmbeddings = in.boolean("tie_word_embeddings", family.tiesEmbeddings);
   if (in.ok())

@@ -264,6 +264,8 @@ TEST(ModelConfig, NamesTheKeyThatIsWrong) {
       {{{"norm_topk_prob", ""}}, "norm_topk_prob wants true or false, got nothing"},
       {{{"norm_topk_prob", "1"}}, "norm_topk_prob wants true or false, got 1"},
       {{{"routed_scaling_factor", "\"2\""}}, "routed_scaling_factor wants a positive number, got \"2\""},
+      {{{"routed_scaling_factor", "1e300"}}, "routed_scaling_factor wants a positive number, got 1e"},
+      {{{"rms_norm_eps", "1e-300"}}, "rms_norm_eps wants a positive number, got 1e"},
       {{{"routed_scaling_factor", "0"}}, "routed_scaling_factor wants a positive number, got 0"},
       {{{"hidden_act", "\"gelu\""}}, "hidden_act wants silu, got gelu"},
       {{{"scoring_func", "\"softmax\""}}, "scoring_func wants sigmoid, got softmax"},
