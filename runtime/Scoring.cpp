@@ -66,6 +66,8 @@ Status hadal::checkScoring(const Module &module, std::span<const int32_t> tokens
   if (options.stride > options.window)
     return invalidArgument("a stride of " + std::to_string(options.stride) + " tokens passes over some, where a window has " +
                            std::to_string(options.window));
+  if (options.bos)
+    HADAL_TRY(checkSequence(model, {&*options.bos, 1}, "BOS"));
   std::vector<ScoreWindow> windows = scoreWindows(static_cast<int64_t>(tokens.size()), options);
   if (windows.empty())
     return invalidArgument("the text has " + std::to_string(tokens.size()) + (tokens.size() == 1 ? " token" : " tokens") + ", nothing to score");

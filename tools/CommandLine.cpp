@@ -97,7 +97,7 @@ template <typename Number> static CLI::Validator wholeNumber(Number low, Number 
         return isPlain && value >= low && value <= high ? std::string()
                                                         : "wants a whole number from " + range + ", got " + (text.empty() ? "nothing" : text);
       },
-      "INT in " + range);
+      range);
 }
 
 CLI::Validator hadal::wholeNumberWithin(int64_t low, int64_t high) { return wholeNumber<int64_t>(low, high); }

@@ -164,7 +164,8 @@ TEST(StopText, CutsAcrossPieces) {
   EXPECT_EQ(shown({"END"}, {"aE", "N", "x"}), "a||ENx|");
   EXPECT_EQ(shown({"END"}, {"aE", "N"}), "a||EN");
   EXPECT_EQ(shown({"aab"}, {"aa", "ab"}), "|a|.");
-  EXPECT_EQ(shown({"xyz", "y"}, {"ax", "yz"}), "a|x|.");
+  EXPECT_EQ(shown({"xyz", "y"}, {"ax", "yz"}), "a||.");
+  EXPECT_EQ(shown({"y", "z"}, {"ax", "zy"}), "ax||.");
   EXPECT_EQ(shown({"b", "ab"}, {"ab"}), "|.");
   StopText text({"<s>x"});
   EXPECT_EQ(text.push("a<") + text.push("<s>", false), "a<");

@@ -116,7 +116,7 @@ refused 'exe: ' ./exe generate --weights nowhere --input in.safetensors -o never
 for command in "generate m.hadal --weights ckpt --prompt x" "generate m.hadal --weights ckpt --input in.safetensors" "score m.hadal --weights ckpt --text text" \
   "score m.hadal --weights ckpt --text text --json"; do
   "$run" $command >/dev/full 2>stderr
-  [ $? = 1 ] && grep -q 'standard output: No space left on device' stderr || fail "$command >/dev/full: $(cat stderr)"
+  [ $? = 1 ] && grep -q 'standard output: ' stderr || fail "$command >/dev/full: $(cat stderr)"
 done
 
 # Wrong use and bad input.

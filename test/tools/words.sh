@@ -37,7 +37,7 @@ refused '(did you mean --micro-batches?)' "$plan" --schedule=1f1b --pp=2 --micro
 # Whole numbers are plain digits, and seeds fit 64 bits.
 train=("$run" train m.hadal --steps 1 --input x)
 generate=("$run" generate nowhere.hadal --weights w --prompt x)
-for wrong in 18446744073709551616 -1 1e3 0x10 010 7up ' 7' 1.0 ''; do
+for wrong in 18446744073709551616 -1 1e3 0x10 010 7up ' 7' 1.0; do
   refused '--seed: wants a whole number from 0 to 18446744073709551615' "${generate[@]}" --seed="$wrong"
   refused '--init-seed: wants a whole number' "${train[@]}" --init-seed="$wrong"
   refused '--data-seed: wants a whole number' "${train[@]}" --data-seed="$wrong"
@@ -71,7 +71,7 @@ full "$plan" --schedule=dualpipe --pp=64 --micro-batches=256 --timeline
 if [ -n "$compile" ]; then
   refused '--mode: wants generate or train, got generte (did you mean generate?)' "$compile" x.mlir --mode=generte -o m
   refused '(did you mean graph?)' "$compile" x.mlir --emit=grpah
-  refused '(did you mean x86-64-v4?)' "$compile" x.mlir --cpu=x86-64-v5 -o m
+  refused '(did you mean aarch64?)' "$compile" x.mlir --cpu=arch64 -o m
   refused '(did you mean --schedule?)' "$compile" x.mlir --shedule=dualpipe -o m
   refused '--seq: wants a whole number from 2' "$compile" x.mlir --mode=train --seq=1e3 -o m
   echo 'func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> { return %x : tensor<4xf32> }' >f.mlir
