@@ -14,6 +14,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -115,7 +116,7 @@ public:
     auto opened = fake::open(*made, "m");
     EXPECT_TRUE(opened.ok()) << opened.error().message;
     if (!opened.ok())
-      return;
+      std::abort(); // nothing below makes sense
     module.emplace(std::move(*opened));
     std::string path = testing::TempDir() + "hadal-module-" + std::to_string(getpid()) + ".safetensors";
     std::vector<float> scale = {1};
@@ -378,6 +379,7 @@ TEST(Programs, Events) {
   one = program("events", {1}, {1});
   one->commands.push_back(event(std::make_unique<RecordT>(), 3));
   one->commands.push_back(event(std::make_unique<WaitT>(), 4));
+  one->commands.push_back(copyTo(bind(anArgument, 1), bind(anArgument, 0), 4));
   Runner run(with(std::move(one)));
   EXPECT_EQ(run.errorOf("events", {{7}}), "events: events: waits for event 4, which nothing recorded");
   EXPECT_EQ(run.run->output("out0").error().message, "events: 'out0' is no output of a finished run");
