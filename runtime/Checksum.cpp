@@ -40,7 +40,8 @@ std::string hadal::hexOf(uint64_t xxh3) {
   return text;
 }
 
-Result<Digest> hadal::digestOfFile(const std::string &path, const std::function<void(uint64_t)> &progress) {
+Result<Digest> hadal::digestOfFile(const std::string &path,
+                                   const std::function<void(uint64_t)> &progress) {
   auto failed = [&] {
     int code = errno;
     std::string message = path + ": " + std::strerror(code);
@@ -56,7 +57,8 @@ Result<Digest> hadal::digestOfFile(const std::string &path, const std::function<
     return failed();
   if (!S_ISREG(status.st_mode))
     return ioError(path + ": wants a regular file");
-  // What lies in memory would be right although the device has lost it. Pages that are not written yet stay.
+  // What lies in memory would be right although the device has lost it. Pages that are not written
+  // yet stay.
   ::posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED);
   ::posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL);
   Checksum checksum;

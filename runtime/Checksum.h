@@ -43,9 +43,11 @@ Digest digestOf(std::span<const std::byte> bytes);
 /// 16 hexadecimal digits, lower case.
 std::string hexOf(uint64_t xxh3);
 
-/// Reads a regular file through, from the device where the system's copy of it can be dropped. `progress` is
-/// called with the bytes of each piece. Errors: NotFound or Io, "FILE: No such file or directory".
-Result<Digest> digestOfFile(const std::string &path, const std::function<void(uint64_t)> &progress = {});
+/// Reads a regular file through, from the device where the system's copy of it can be dropped.
+/// `progress` is called with the bytes of each piece. Errors: NotFound or Io, "FILE: No such file
+/// or directory".
+Result<Digest> digestOfFile(const std::string &path,
+                            const std::function<void(uint64_t)> &progress = {});
 
 } // namespace hadal
 

@@ -33,7 +33,8 @@ bool scalesTrained(const std::string &name, const Trainables &trainables) {
   return name.ends_with(end) && trainables.names().count(name.substr(0, name.size() - end.size()));
 }
 
-std::vector<Item> weightItems(const Trainables &trainables, const Checkpoint *source, const FileLayout &layout, Values values) {
+std::vector<Item> weightItems(const Trainables &trainables, const Checkpoint *source,
+                              const FileLayout &layout, Values values) {
   std::vector<Item> items;
   for (const TrainedTensor &tensor : trainables.tensors()) {
     ElementType element = isNarrowed(tensor, layout) ? layout.weights : ElementType::F32;
@@ -63,7 +64,8 @@ std::vector<Item> optimizerItems(const Trainables &trainables, const FileLayout 
     for (const TrainedTensor &tensor : trainables.tensors()) {
       bool isMoment = values == Values::FirstMoment || values == Values::SecondMoment;
       if (trainables.has(values, tensor) && (isMoment || isNarrowed(tensor, layout)))
-        items.push_back({{stateName(values, tensor), ElementType::F32, tensor.shape}, &tensor, {}, values});
+        items.push_back(
+            {{stateName(values, tensor), ElementType::F32, tensor.shape}, &tensor, {}, values});
     }
   return items;
 }
@@ -71,14 +73,16 @@ std::vector<Item> optimizerItems(const Trainables &trainables, const FileLayout 
 /// Writes tensors into one file after the other.
 class ItemWriter {
 public:
-  ItemWriter(CheckpointFolder &folder, TensorReader &reader, int64_t step) : folder(folder), reader(reader), step(step) {}
+  ItemWriter(CheckpointFolder &folder, TensorReader &reader, int64_t step)
+      : folder(folder), reader(reader), step(step) {}
 
   /// STEM.safetensors, or shards of at most `limit` bytes and STEM.safetensors.index.json.
   Status write(const std::string &stem, std::span<const Item> items, uint64_t limit,
                const std::map<std::string, std::string> &metadata);
 
 private:
-  Status writeFile(const std::string &name, std::span<const Item> items, const std::map<std::string, std::string> &metadata);
+  Status writeFile(const std::string &name, std::span<const Item> items,
+                   const std::map<std::string, std::string> &metadata);
   Status writeTrained(const Item &item, SafetensorsWriter &writer);
 
   CheckpointFolder &folder;
@@ -89,11 +93,12 @@ private:
 
 Status ItemWriter::writeTrained(const Item &item, SafetensorsWriter &writer) {
   TensorView view = HADAL_TRY(reader.read(item.values, *item.trained));
-  std::span<const float> values(static_cast<const float *>(view.data), view.bytes() / sizeof(float));
+  std::span<const float> values(static_cast<const float *>(view.data),
+                                view.bytes() / sizeof(float));
   bool isState = item.values == Values::FirstMoment || item.values == Values::SecondMoment;
   auto broken = [&](const char *what) {
-    return invalidArgument("step " + std::to_string(step) + ": " + item.plan.name + " is not finite" + what +
-                           "; no checkpoint is written");
+    return invalidArgument("step " + std::to_string(step) + ": " + item.plan.name +
+                           " is not finite" + what + "; no checkpoint is written");
   };
   if (!isState && !allFinite(values))
     return broken("");
@@ -113,7 +118,8 @@ Status ItemWriter::writeFile(const std::string &name, std::span<const Item> item
   for (const Item &item : items)
     plan.push_back(item.plan);
   Checksum checksum;
-  SafetensorsWriter writer = HADAL_TRY(SafetensorsWriter::create(folder.pathOf(name), plan, metadata, &checksum));
+  SafetensorsWriter writer =
+      HADAL_TRY(SafetensorsWriter::create(folder.pathOf(name), plan, metadata, &checksum));
   for (const Item &item : items) {
     if (item.trained) {
       HADAL_TRY(writeTrained(item, writer));
@@ -161,7 +167,8 @@ Status ItemWriter::write(const std::string &stem, std::span<const Item> items, u
 }
 
 /// Lays one F32 tensor of a file into place.
-Status packFrom(const Checkpoint::Entry &entry, Values values, const TrainedTensor &tensor, Trainables &trainables) {
+Status packFrom(const Checkpoint::Entry &entry, Values values, const TrainedTensor &tensor,
+                Trainables &trainables) {
   const StoredTensor &stored = *entry.tensor;
   std::string where = entry.file->path() + ": " + stored.name + ": ";
   if (stored.element != ElementType::F32 || stored.shape != tensor.shape)
@@ -169,7 +176,8 @@ Status packFrom(const Checkpoint::Entry &entry, Values values, const TrainedTens
                        std::string(elementTypeName(stored.element)) + " " + toString(stored.shape));
   if (reinterpret_cast<uintptr_t>(entry.data()) % sizeof(float))
     return invalidFile(where + "lies misaligned");
-  HADAL_TRY(trainables.pack(values, tensor, {stored.element, stored.shape, const_cast<std::byte *>(entry.data())}));
+  HADAL_TRY(trainables.pack(values, tensor,
+                            {stored.element, stored.shape, const_cast<std::byte *>(entry.data())}));
   entry.file->release(stored);
   return {};
 }
@@ -182,24 +190,28 @@ Status CheckpointFolder::write(const std::string &name, std::span<const std::byt
   return {};
 }
 
-Status hadal::writeWeights(CheckpointFolder &folder, const std::string &under, const Trainables &trainables, TensorReader &reader,
-                           int64_t step, const Checkpoint *source, const FileLayout &layout, Values values) {
+Status hadal::writeWeights(CheckpointFolder &folder, const std::string &under,
+                           const Trainables &trainables, TensorReader &reader, int64_t step,
+                           const Checkpoint *source, const FileLayout &layout, Values values) {
   std::vector<Item> items = weightItems(trainables, source, layout, values);
-  return ItemWriter(folder, reader, step).write(under + "model", items, layout.limit, {{"format", "pt"}});
+  return ItemWriter(folder, reader, step)
+      .write(under + "model", items, layout.limit, {{"format", "pt"}});
 }
 
 bool hadal::hasAverages(const Trainables &trainables) {
-  return std::any_of(trainables.tensors().begin(), trainables.tensors().end(),
-                     [&](const TrainedTensor &tensor) { return trainables.has(Values::Average, tensor); });
+  return std::any_of(
+      trainables.tensors().begin(), trainables.tensors().end(),
+      [&](const TrainedTensor &tensor) { return trainables.has(Values::Average, tensor); });
 }
 
-Status hadal::writeOptimizer(CheckpointFolder &folder, const Trainables &trainables, TensorReader &reader,
-                             const FileLayout &layout) {
+Status hadal::writeOptimizer(CheckpointFolder &folder, const Trainables &trainables,
+                             TensorReader &reader, const FileLayout &layout) {
   std::vector<Item> items = optimizerItems(trainables, layout);
   return ItemWriter(folder, reader, 0).write("optimizer/state", items, layout.limit, {});
 }
 
-Status hadal::visitReads(const Trainables &trainables, const Checkpoint *source, const FileLayout &layout,
+Status hadal::visitReads(const Trainables &trainables, const Checkpoint *source,
+                         const FileLayout &layout,
                          const std::function<Status(Values, const TrainedTensor &)> &visit) {
   auto visitAll = [&](const std::vector<Item> &items) -> Status {
     for (const Item &item : items)
@@ -219,12 +231,14 @@ Status hadal::readOptimizer(const std::string &checkpoint, Trainables &trainable
   std::optional<Checkpoint> averages;
   if (std::error_code code; hasAverages(trainables) && std::filesystem::exists(average, code))
     averages.emplace(HADAL_TRY(Checkpoint::open(average)));
-  for (Values values : {Values::FirstMoment, Values::SecondMoment, Values::Weight, Values::Average}) {
+  for (Values values :
+       {Values::FirstMoment, Values::SecondMoment, Values::Weight, Values::Average}) {
     if (values == Values::Average)
       trainables.startAverages();
     for (const TrainedTensor &tensor : trainables.tensors()) {
       bool isWeight = values == Values::Weight;
-      if (!trainables.has(values, tensor) || !(isWeight ? trainables.isHere(tensor) : trainables.isUpdatedHere(tensor)))
+      if (!trainables.has(values, tensor) ||
+          !(isWeight ? trainables.isHere(tensor) : trainables.isUpdatedHere(tensor)))
         continue;
       auto entry = state.find(stateName(values, tensor));
       if (!entry && isWeight)
@@ -235,7 +249,8 @@ Status hadal::readOptimizer(const std::string &checkpoint, Trainables &trainable
         entry = averages->find(tensor.name);
       if (!entry)
         return notFound((values == Values::Average ? average : state.path()) + ": no tensor '" +
-                        (values == Values::Average ? tensor.name : stateName(values, tensor)) + "'");
+                        (values == Values::Average ? tensor.name : stateName(values, tensor)) +
+                        "'");
       HADAL_TRY(packFrom(*entry, values, tensor, trainables));
     }
   }
@@ -245,8 +260,9 @@ Status hadal::readOptimizer(const std::string &checkpoint, Trainables &trainable
 Result<std::map<std::string, std::string>> hadal::readTokenizerFiles(const std::string &from) {
   std::map<std::string, std::string> files;
   std::error_code code;
-  for (const char *name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-                           "merges.txt", "tokenizer.model", "chat_template.jinja", "generation_config.json"})
+  for (const char *name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+                           "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model",
+                           "chat_template.jinja", "generation_config.json"})
     if (std::string path = from + "/" + name; std::filesystem::is_regular_file(path, code))
       files[name] = HADAL_TRY(readTextFile(path));
   return files;

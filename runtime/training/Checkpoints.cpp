@@ -6,8 +6,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <charconv>
+#include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <sys/file.h>
@@ -19,7 +19,9 @@ using Json = nlohmann::ordered_json;
 
 static constexpr std::string_view stepPrefix = "step-", bestName = "best";
 
-static Error systemError(const std::string &path) { return ioError(path + ": " + std::strerror(errno)); }
+static Error systemError(const std::string &path) {
+  return ioError(path + ": " + std::strerror(errno));
+}
 
 /// Makes the entries of a folder last.
 static Status syncFolder(const std::string &path) {
@@ -46,7 +48,8 @@ static Status renameTo(const std::string &from, const std::string &to) {
   return ::rename(from.c_str(), to.c_str()) == 0 ? Status() : Status(systemError(from));
 }
 
-/// Removes a folder that carries a final name: renamed first, so that a kill in between leaves no half of it.
+/// Removes a folder that carries a final name: renamed first, so that a kill in between leaves no
+/// half of it.
 static Status removeFolder(const std::string &folder, const std::string &name) {
   std::string aside = folder + "/." + name + ".old";
   std::error_code code;
@@ -56,7 +59,8 @@ static Status removeFolder(const std::string &folder, const std::string &name) {
   return {};
 }
 
-/// Gives a folder that is in the way a name that nothing else looks at: NAME.replaced, NAME.replaced-2, ...
+/// Gives a folder that is in the way a name that nothing else looks at: NAME.replaced,
+/// NAME.replaced-2, ...
 static Status putAside(const std::string &path) {
   std::error_code code;
   std::string aside = path + ".replaced";
@@ -95,7 +99,9 @@ std::vector<std::string> hadal::checkpointsUnder(const std::string &folder) {
       found.push_back({*step, it->path().string()});
   // Of one step, the name that a run gives comes last.
   std::sort(found.begin(), found.end(), [](const auto &a, const auto &b) {
-    auto key = [](const auto &one) { return std::tuple(one.first, nameOf(one.second) == nameOfStep(one.first), one.second); };
+    auto key = [](const auto &one) {
+      return std::tuple(one.first, nameOf(one.second) == nameOfStep(one.first), one.second);
+    };
     return key(a) < key(b);
   });
   std::vector<std::string> paths;
@@ -121,7 +127,9 @@ static bool isRuns(const std::string &path) {
   return nameOf(path) == (isOld ? nameOfStep(manifest->progress.step) : manifest->name);
 }
 
-bool hadal::holdsBest(const std::string &folder) { return isRuns(folder + "/" + std::string(bestName)); }
+bool hadal::holdsBest(const std::string &folder) {
+  return isRuns(folder + "/" + std::string(bestName));
+}
 
 //===----------------------------------------------------------------------===//
 // Checkpoints
@@ -139,7 +147,8 @@ Result<std::string> hadal::checkpointConfig(const std::string &text, ElementType
   return config.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-/// What a run that was killed left under its own names: ".step-00000100.part", ".step-00000100.old", ".best.part".
+/// What a run that was killed left under its own names: ".step-00000100.part",
+/// ".step-00000100.old", ".best.part".
 static bool isLeftOver(const std::string &name) {
   if (!name.starts_with(".") || !(name.ends_with(".part") || name.ends_with(".old")))
     return false;
@@ -147,7 +156,8 @@ static bool isLeftOver(const std::string &name) {
   return of == bestName || stepOfName(of);
 }
 
-Result<Checkpoints> Checkpoints::open(const std::string &folder, int64_t keep, const FileLayout &layout) {
+Result<Checkpoints> Checkpoints::open(const std::string &folder, int64_t keep,
+                                      const FileLayout &layout) {
   std::error_code code;
   bool isNew = !fs::exists(folder, code);
   HADAL_TRY(makeFolder(folder));
@@ -173,8 +183,8 @@ Result<Checkpoints> Checkpoints::open(const std::string &folder, int64_t keep, c
 }
 
 Checkpoints::Checkpoints(Checkpoints &&other) noexcept
-    : folder(std::move(other.folder)), keep(other.keep), layout(other.layout), lock(std::exchange(other.lock, -1)),
-      isNew(std::exchange(other.isNew, false)) {}
+    : folder(std::move(other.folder)), keep(other.keep), layout(other.layout),
+      lock(std::exchange(other.lock, -1)), isNew(std::exchange(other.isNew, false)) {}
 
 Checkpoints::~Checkpoints() {
   if (isNew) {
@@ -186,7 +196,8 @@ Checkpoints::~Checkpoints() {
 }
 
 /// All files of a checkpoint, synced, under a name that is not yet its own.
-Status Checkpoints::writePart(const std::string &name, Trainables &trainables, const TrainingProgress &progress,
+Status Checkpoints::writePart(const std::string &name, Trainables &trainables,
+                              const TrainingProgress &progress,
                               const CheckpointCompanions &companions) {
   std::string part = folder + "/." + name + ".part";
   HADAL_TRY(makeFolder(part + "/optimizer"));
@@ -198,7 +209,8 @@ Status Checkpoints::writePart(const std::string &name, Trainables &trainables, c
   if (hasAverages(trainables)) {
     models.push_back("average/");
     HADAL_TRY(makeFolder(part + "/average"));
-    HADAL_TRY(writeWeights(to, models.back(), trainables, reader, progress.step, companions.source, layout, Values::Average));
+    HADAL_TRY(writeWeights(to, models.back(), trainables, reader, progress.step, companions.source,
+                           layout, Values::Average));
   }
   HADAL_TRY(writeOptimizer(to, trainables, reader, layout));
   std::string config = HADAL_TRY(checkpointConfig(companions.config, layout.weights));
@@ -225,8 +237,10 @@ static Status readBack(const std::string &part, const std::string &instead) {
   return {};
 }
 
-Status Checkpoints::write(Trainables &trainables, const TrainingProgress &progress, const CheckpointCompanions &companions) {
-  std::string name = nameOfStep(progress.step), path = folder + "/" + name, part = folder + "/." + name + ".part";
+Status Checkpoints::write(Trainables &trainables, const TrainingProgress &progress,
+                          const CheckpointCompanions &companions) {
+  std::string name = nameOfStep(progress.step), path = folder + "/" + name,
+              part = folder + "/." + name + ".part";
   std::error_code code;
   fs::remove_all(part, code);
   Status written = [&]() -> Status {
@@ -249,8 +263,10 @@ Status Checkpoints::write(Trainables &trainables, const TrainingProgress &progre
   return removeOld(progress.step);
 }
 
-Status Checkpoints::writeBest(Trainables &trainables, const TrainingProgress &progress, const CheckpointCompanions &companions) {
-  std::string path = folder + "/" + std::string(bestName), part = folder + "/.best.part", old = folder + "/.best.old";
+Status Checkpoints::writeBest(Trainables &trainables, const TrainingProgress &progress,
+                              const CheckpointCompanions &companions) {
+  std::string path = folder + "/" + std::string(bestName), part = folder + "/.best.part",
+              old = folder + "/.best.old";
   std::error_code code;
   fs::remove_all(part, code);
   Status written = [&]() -> Status {
@@ -293,15 +309,17 @@ Result<Manifest> hadal::verifyCheckpoint(const std::string &checkpoint, PartOfWo
   Manifest manifest = HADAL_TRY(readManifest(checkpoint));
   auto step = stepOfName(checkpoint);
   if (step && *step != manifest.progress.step)
-    return invalidFile(checkpoint + "/optimizer/training.json: is of step " + std::to_string(manifest.progress.step) +
-                       ", its folder is called " + nameOf(checkpoint));
+    return invalidFile(checkpoint + "/optimizer/training.json: is of step " +
+                       std::to_string(manifest.progress.step) + ", its folder is called " +
+                       nameOf(checkpoint));
   HADAL_TRY(verifyFiles(checkpoint, manifest, part, progress));
   return manifest;
 }
 
 std::optional<std::string> hadal::newestWholeBeside(const std::string &damaged) {
   fs::path place(damaged);
-  std::string name = nameOf(damaged), folder = (place.has_filename() ? place : place.parent_path()).parent_path().string();
+  std::string name = nameOf(damaged),
+              folder = (place.has_filename() ? place : place.parent_path()).parent_path().string();
   std::vector<std::string> all = checkpointsUnder(folder.empty() ? "." : folder);
   for (auto path = all.rbegin(); path != all.rend(); ++path)
     if (nameOf(*path) != name && verifyCheckpoint(*path).ok())
@@ -309,8 +327,8 @@ std::optional<std::string> hadal::newestWholeBeside(const std::string &damaged) 
   return std::nullopt;
 }
 
-Status hadal::resumeFrom(const std::string &checkpoint, const Checkpoint &opened, Trainables &trainables,
-                         const Trainables::Progress &show) {
+Status hadal::resumeFrom(const std::string &checkpoint, const Checkpoint &opened,
+                         Trainables &trainables, const Trainables::Progress &show) {
   HADAL_TRY(trainables.load(opened, show));
   return readOptimizer(checkpoint, trainables);
 }

@@ -15,9 +15,12 @@ namespace {
 
 // How the file ends. Its bytes are compared, so that a bit that flips here is noticed as well.
 constexpr std::string_view beforeChecksum = ",\n  \"xxh3\": \"", afterChecksum = "\"\n}\n";
-constexpr size_t checksumDigits = 16, endBytes = beforeChecksum.size() + checksumDigits + afterChecksum.size();
+constexpr size_t checksumDigits = 16,
+                 endBytes = beforeChecksum.size() + checksumDigits + afterChecksum.size();
 
-std::string checksumOf(std::string_view text) { return hexOf(digestOf(std::as_bytes(std::span(text))).xxh3); }
+std::string checksumOf(std::string_view text) {
+  return hexOf(digestOf(std::as_bytes(std::span(text))).xxh3);
+}
 
 /// The checksum at the end of the file; none where it does not end so.
 std::optional<std::string_view> statedChecksum(std::string_view text) {
@@ -53,8 +56,9 @@ Status readFiles(const std::string &path, const Json &json, Manifest &manifest) 
     return invalidFile(path + ": wants files, with bytes and xxh3 of each");
   for (const auto &[name, entry] : json["files"].items()) {
     auto bytes = numberAt(entry, "bytes");
-    auto xxh3 = bytes && entry.contains("xxh3") && entry["xxh3"].is_string() ? parseHex(entry["xxh3"].get<std::string>())
-                                                                             : std::nullopt;
+    auto xxh3 = bytes && entry.contains("xxh3") && entry["xxh3"].is_string()
+                    ? parseHex(entry["xxh3"].get<std::string>())
+                    : std::nullopt;
     if (!xxh3)
       return invalidFile(path + ": wants bytes and xxh3 of " + name);
     manifest.files[name] = {*bytes, *xxh3};
@@ -97,7 +101,8 @@ Result<Manifest> hadal::readManifest(const std::string &checkpoint) {
   if (!format || *format == 0)
     return invalidFile(path + ": is damaged: wants a format");
   if (*format > Manifest::newestFormat)
-    return unsupported(path + ": has format " + std::to_string(*format) + ", this hadal reads formats up to " +
+    return unsupported(path + ": has format " + std::to_string(*format) +
+                       ", this hadal reads formats up to " +
                        std::to_string(Manifest::newestFormat) + ": a newer hadal wrote it");
   if (*format > 1 && !stated)
     return invalidFile(path + ": is damaged: its end, with its checksum, is missing");
@@ -108,7 +113,8 @@ Result<Manifest> hadal::readManifest(const std::string &checkpoint) {
   auto step = numberAt(json, "step");
   Json data = step && json.contains("data") ? json["data"] : Json();
   auto seed = numberAt(data, "seed"), epoch = numberAt(data, "epoch"), row = numberAt(data, "row");
-  if (!step || *step > (uint64_t(1) << 53) || !seed || !epoch || !row || !data.contains("key") || !data["key"].is_string())
+  if (!step || *step > (uint64_t(1) << 53) || !seed || !epoch || !row || !data.contains("key") ||
+      !data["key"].is_string())
     return invalidFile(path + ": wants step and data, with key, seed, epoch and row");
   TrainingProgress &progress = manifest.progress;
   progress.step = static_cast<int64_t>(*step);
@@ -116,7 +122,8 @@ Result<Manifest> hadal::readManifest(const std::string &checkpoint) {
   if (json.contains("settings"))
     progress.settings = json["settings"];
   if (json.contains("best"))
-    if (auto bestStep = numberAt(json["best"], "step"); bestStep && json["best"].contains("loss") && json["best"]["loss"].is_number())
+    if (auto bestStep = numberAt(json["best"], "step");
+        bestStep && json["best"].contains("loss") && json["best"]["loss"].is_number())
       progress.best = {static_cast<int64_t>(*bestStep), json["best"]["loss"].get<double>()};
   if (*format > 1)
     HADAL_TRY(readFiles(path, json, manifest));
@@ -141,15 +148,18 @@ Status hadal::verifyFiles(const std::string &checkpoint, const Manifest &manifes
         progress(std::min(done, total), total);
     }));
     if (found.bytes != wanted.bytes)
-      return invalidFile(path + ": is damaged: has " + std::to_string(found.bytes) + " bytes, " + std::to_string(wanted.bytes) +
-                         " were written");
+      return invalidFile(path + ": is damaged: has " + std::to_string(found.bytes) + " bytes, " +
+                         std::to_string(wanted.bytes) + " were written");
     if (found.xxh3 != wanted.xxh3)
-      return invalidFile(path + ": is damaged: its XXH3 is " + hexOf(found.xxh3) + ", what was written had " + hexOf(wanted.xxh3));
+      return invalidFile(path + ": is damaged: its XXH3 is " + hexOf(found.xxh3) +
+                         ", what was written had " + hexOf(wanted.xxh3));
   }
   // A whole file goes before shards when a folder is read.
   std::error_code code;
-  for (const char *name : {"model.safetensors", "average/model.safetensors", "optimizer/state.safetensors"})
-    if (manifest.format > 1 && part.index == 0 && !manifest.files.count(name) && std::filesystem::exists(checkpoint + "/" + name, code))
+  for (const char *name :
+       {"model.safetensors", "average/model.safetensors", "optimizer/state.safetensors"})
+    if (manifest.format > 1 && part.index == 0 && !manifest.files.count(name) &&
+        std::filesystem::exists(checkpoint + "/" + name, code))
       return invalidFile(checkpoint + "/" + name + ": is no file of this checkpoint");
   return {};
 }

@@ -1,10 +1,12 @@
 //===- Manifest.h - training.json of a checkpoint -----------------------===//
 //
-//     {"format": 2, "name": "step-00000100", "step": 100, "data": {place in the data}, "settings": {...}, "best": {...},
+//     {"format": 2, "name": "step-00000100", "step": 100, "data": {place in the data},
+//      "settings": {...}, "best": {"step": 80, "loss": 2.5},
 //      "files": {"config.json": {"bytes": 725, "xxh3": "…"}, …},
 //      "xxh3": "…"}
 //
-// The last line is the checksum of all bytes before it. Format 1, which older versions wrote, has no checksums.
+// The last line is the checksum of all bytes before it. Format 1, which older versions wrote, has
+// no checksums.
 //
 //===--------------------------------------------------------------------===//
 
@@ -33,7 +35,7 @@ struct BestStep {
 struct TrainingProgress {
   int64_t step = 0; ///< steps done
   DataPosition data;
-  nlohmann::ordered_json settings; ///< of the run that wrote it; a run that goes on compares them with its own
+  nlohmann::ordered_json settings; ///< of the run that wrote it, for the next to compare
   std::optional<BestStep> best = {};
 };
 
@@ -48,8 +50,8 @@ struct Manifest {
 
 std::string manifestText(const Manifest &manifest);
 
-/// Reads CHECKPOINT/optimizer/training.json. Errors name it: what is damaged, what is missing, a format that is newer than
-/// this program.
+/// Reads CHECKPOINT/optimizer/training.json. Errors name it: what is damaged, what is missing, a
+/// format that is newer than this program.
 Result<Manifest> readManifest(const std::string &checkpoint);
 
 /// Part `index` of `count` parts of some work.
@@ -57,8 +59,9 @@ struct PartOfWork {
   unsigned index = 0, count = 1;
 };
 
-/// Reads the files of the manifest, or a part of them, and compares them with it. An error names the first that is missing
-/// or not what was written: "out/step-00000010/model.safetensors: is damaged: ...".
+/// Reads the files of the manifest, or a part of them, and compares them with it. An error names
+/// the first that is missing or not what was written: "out/step-00000010/model.safetensors: is
+/// damaged: ...".
 Status verifyFiles(const std::string &checkpoint, const Manifest &manifest, PartOfWork part = {},
                    const std::function<void(uint64_t done, uint64_t total)> &progress = {});
 

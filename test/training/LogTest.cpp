@@ -11,14 +11,16 @@
 
 using namespace hadal;
 
-// A figure that is not finite is null in the log, which stays JSON, and is none again when a run goes on.
+// A figure that is not finite is null in the log, which stays JSON, and is none again when a run
+// goes on.
 TEST(TrainingLog, NotFinite) {
   run::LoggedStep result;
   result.step = 3;
   result.loss = 2.5f;
   result.mtpLosses = {std::numeric_limits<float>::infinity()};
   result.gradientNorm = -std::numeric_limits<float>::quiet_NaN();
-  result.violation = {-std::numeric_limits<float>::quiet_NaN(), 0.25f, -std::numeric_limits<float>::infinity()};
+  result.violation = {-std::numeric_limits<float>::quiet_NaN(), 0.25f,
+                      -std::numeric_limits<float>::infinity()};
   std::string line = run::logLine(result);
   nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
   ASSERT_TRUE(json.is_object()) << line;
@@ -67,8 +69,10 @@ TEST(TrainingLog, ProgressFits) {
   result.utilization = 0.25f;
   result.memoryBytes = 1500000000;
   auto text = [&](size_t columns) { return run::progressText(result, 100, 2.75f, 0.5, columns); };
-  EXPECT_EQ(text(100), "step 30/100  loss 2.5000  val 2.7500  2000 tokens/s  0.125 TFLOP/s (25 %)  1.50 GB  35 s left");
-  EXPECT_EQ(text(90), "step 30/100  loss 2.5000  val 2.7500  2000 tokens/s  0.125 TFLOP/s (25 %)  35 s left");
+  EXPECT_EQ(text(100), "step 30/100  loss 2.5000  val 2.7500  2000 tokens/s  0.125 TFLOP/s (25 %)  "
+                       "1.50 GB  35 s left");
+  EXPECT_EQ(text(90),
+            "step 30/100  loss 2.5000  val 2.7500  2000 tokens/s  0.125 TFLOP/s (25 %)  35 s left");
   EXPECT_EQ(text(80), "step 30/100  loss 2.5000  val 2.7500  2000 tokens/s  35 s left");
   for (size_t columns = 20; columns < 100; ++columns)
     EXPECT_LE(text(columns).size(), std::max<size_t>(columns, 11));

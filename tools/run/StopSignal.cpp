@@ -41,7 +41,8 @@ void onSignal(int signal) {
   const char *activity = *Activity::text() ? Activity::text() : "its preparations";
   int none = 0;
   if (isDeferred && first.compare_exchange_strong(none, signal)) {
-    if (*rankPrefix) // mpirun may be killing the job because another rank has died: say it while there is time
+    if (*rankPrefix) // mpirun may be killing the job because another rank has died: say it while
+                     // there is time
       say({rankPrefix, "asked to stop in ", activity, "; finishes the step\n"});
     else
       say({"\nfinishing the step; a second signal stops at once\n"});
@@ -60,11 +61,14 @@ void StopSignal::install() {
   action.sa_handler = onSignal;
   action.sa_flags = SA_RESTART;
   for (int signal : signals)
-    if (signal != SIGHUP || (::sigaction(signal, nullptr, &before) == 0 && before.sa_handler != SIG_IGN))
+    if (signal != SIGHUP ||
+        (::sigaction(signal, nullptr, &before) == 0 && before.sa_handler != SIG_IGN))
       ::sigaction(signal, &action, nullptr);
 }
 
-void StopSignal::nameRank(const std::string &prefix) { std::snprintf(rankPrefix, sizeof rankPrefix, "%s", prefix.c_str()); }
+void StopSignal::nameRank(const std::string &prefix) {
+  std::snprintf(rankPrefix, sizeof rankPrefix, "%s", prefix.c_str());
+}
 
 void StopSignal::defer() { isDeferred = true; }
 

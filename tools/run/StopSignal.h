@@ -1,9 +1,10 @@
 //===- StopSignal.h - what a signal does to a run -----------------------===//
 //
-// SIGINT, SIGTERM, SIGHUP (where it is not ignored, as nohup does) and SIGUSR1 (which mpirun passes on to its ranks without
-// killing them) stop a run. At once, with exit status 128 + the signal, no half-written file, and from one rank of several
-// the line that says what it was doing; or, once a training run takes its steps, after the step: the first signal is noted,
-// the second stops at once.
+// SIGINT, SIGTERM, SIGHUP (where it is not ignored, as nohup does) and SIGUSR1 (which mpirun passes
+// on to its ranks without killing them) stop a run. At once, with exit status 128 + the signal, no
+// half-written file, and from one rank of several the line that says what it was doing; or, once a
+// training run takes its steps, after the step: the first signal is noted, the second stops at
+// once.
 //
 //===--------------------------------------------------------------------===//
 
@@ -17,7 +18,8 @@ namespace hadal::run::StopSignal {
 /// At the start of the program.
 void install();
 
-/// This process is one rank of several: `prefix`, such as "hadal-run: rank 1: ", begins the line that it says.
+/// This process is one rank of several: `prefix`, such as "hadal-run: rank 1: ", begins the line
+/// that it says.
 void nameRank(const std::string &prefix);
 
 /// From now on the first signal is noted.

@@ -11,14 +11,17 @@ using Clock = std::chrono::steady_clock;
 Status Training::writeCheckpoint(int64_t step, bool isBest) {
   if (!job.isFirst()) {
     Status status = visitReads(*trainables, checkpoint ? &*checkpoint : nullptr, checkpointLayout(),
-                               [&](Values values, const TrainedTensor &tensor) { return job.tensors()->give(values, tensor); });
+                               [&](Values values, const TrainedTensor &tensor) {
+                                 return job.tensors()->give(values, tensor);
+                               });
     trainables->release();
     return status;
   }
   progress.step = step;
   progress.data = batches->position();
   progress.settings = settings();
-  return isBest ? checkpoints->writeBest(*trainables, progress, companions) : checkpoints->write(*trainables, progress, companions);
+  return isBest ? checkpoints->writeBest(*trainables, progress, companions)
+                : checkpoints->write(*trainables, progress, companions);
 }
 
 Status Training::step(int64_t number, std::optional<TrainingDisplay> &display) {
@@ -38,7 +41,8 @@ Status Training::step(int64_t number, std::optional<TrainingDisplay> &display) {
   HADAL_TRY(log->add(logged));
   if (display)
     display->show(logged);
-  if (logged.validationLoss && !options.checkpointDir.empty() && (!progress.best || *logged.validationLoss < progress.best->loss)) {
+  if (logged.validationLoss && !options.checkpointDir.empty() &&
+      (!progress.best || *logged.validationLoss < progress.best->loss)) {
     progress.best = BestStep{number, *logged.validationLoss};
     HADAL_TRY(writeCheckpoint(number, /*isBest=*/true));
   }
@@ -46,7 +50,8 @@ Status Training::step(int64_t number, std::optional<TrainingDisplay> &display) {
   if (!isLast)
     stopSignal = HADAL_TRY(job.largest(StopSignal::noted(), "asks whether to stop"));
   isLast |= stopSignal != 0;
-  bool isSaved = !options.checkpointDir.empty() && (isLast || (options.checkpointEvery && number % options.checkpointEvery == 0));
+  bool isSaved = !options.checkpointDir.empty() &&
+                 (isLast || (options.checkpointEvery && number % options.checkpointEvery == 0));
   if (isSaved)
     HADAL_TRY(writeCheckpoint(number));
   if (isLast || isSaved || secondsSince(reported) > 20)
@@ -57,7 +62,8 @@ Status Training::step(int64_t number, std::optional<TrainingDisplay> &display) {
 /// The files that the first rank writes.
 Status Training::openOutputs() {
   if (!options.checkpointDir.empty() && job.isFirst()) {
-    checkpoints.emplace(HADAL_TRY(Checkpoints::open(options.checkpointDir, options.keep, checkpointLayout())));
+    checkpoints.emplace(
+        HADAL_TRY(Checkpoints::open(options.checkpointDir, options.keep, checkpointLayout())));
     companions.config = table.config_json()->str();
     if (!tokenizerFolder.empty())
       companions.tokenizer = HADAL_TRY(readTokenizerFiles(tokenizerFolder));
@@ -104,16 +110,19 @@ Status Training::runSteps() {
     return {};
   tellStop();
   StopSignal::obey(stopSignal);
-  return job.agree({}, "ends"); // mpirun kills the others when the first one has ended with a status other than 0
+  return job.agree(
+      {},
+      "ends"); // mpirun kills the others when the first one has ended with a status other than 0
 }
 
 /// After a signal: how to go on.
 void Training::tellStop() const {
   int64_t step = log->steps().back().step;
-  std::string to = options.checkpointDir.empty() ? "nothing of it is kept, for it has no --checkpoint-dir"
-                                                 : "--resume " + options.checkpointDir + " goes on from there";
-  say("stopped by %s after step %lld of %lld; %s\n", StopSignal::nameOf(stopSignal).c_str(), static_cast<long long>(step),
-      static_cast<long long>(optimizer.totalSteps), to.c_str());
+  std::string to = options.checkpointDir.empty()
+                       ? "nothing of it is kept, for it has no --checkpoint-dir"
+                       : "--resume " + options.checkpointDir + " goes on from there";
+  say("stopped by %s after step %lld of %lld; %s\n", StopSignal::nameOf(stopSignal).c_str(),
+      static_cast<long long>(step), static_cast<long long>(optimizer.totalSteps), to.c_str());
 }
 
 Status run::train(const TrainOptions &options, std::optional<Module> carried) {

@@ -25,12 +25,14 @@ Status Training::checkCheckpointFolder() const {
   std::error_code ignored;
   fs::path parent = fs::absolute(resumed, ignored).lexically_normal();
   parent = (parent.has_filename() ? parent : parent.parent_path()).parent_path();
-  if (!resumed.empty() && (fs::equivalent(parent, options.checkpointDir, ignored) || fs::equivalent(resumed, options.checkpointDir, ignored)))
+  if (!resumed.empty() && (fs::equivalent(parent, options.checkpointDir, ignored) ||
+                           fs::equivalent(resumed, options.checkpointDir, ignored)))
     return {};
   auto found = checkpointsUnder(options.checkpointDir);
   if (found.empty() && !holdsBest(options.checkpointDir))
     return {};
-  return invalidArgument(options.checkpointDir + ": holds " + (found.empty() ? "best" : fs::path(found.back()).filename().string()) +
+  return invalidArgument(options.checkpointDir + ": holds " +
+                         (found.empty() ? "best" : fs::path(found.back()).filename().string()) +
                          " of an earlier run; give --resume to go on from it, or another folder");
 }
 
@@ -48,7 +50,8 @@ Status Training::choose() {
     else if (!fs::is_directory(options.resume) && options.resume != options.checkpointDir)
       return notFound(options.resume + ": no such folder");
     else if (options.weights.empty() && !options.initSeed)
-      return notFound(options.resume + ": holds no checkpoint; give --weights or --init-seed to begin");
+      return notFound(options.resume +
+                      ": holds no checkpoint; give --weights or --init-seed to begin");
     else
       say("%s: holds no checkpoint yet: beginning at step 1\n", options.resume.c_str());
   }
@@ -87,7 +90,8 @@ Status Training::chooseSchedule() {
   return {};
 }
 
-/// That the checkpoint to go on from is whole, and the same one on all ranks. The ranks of a machine share the reading.
+/// That the checkpoint to go on from is whole, and the same one on all ranks. The ranks of a
+/// machine share the reading.
 Status Training::verify() {
   if (options.resume.empty())
     return {};
@@ -95,24 +99,29 @@ Status Training::verify() {
   PartOfWork part = HADAL_TRY(job.partOfMachine());
   Status mine;
   if (!resumed.empty()) {
-    auto manifest = verifyCheckpoint(resumed, part, [&](uint64_t done, uint64_t total) { shown.show(done, total); });
+    auto manifest = verifyCheckpoint(
+        resumed, part, [&](uint64_t done, uint64_t total) { shown.show(done, total); });
     if (manifest.ok())
       progress = manifest->progress;
     else
       mine = manifest.error();
   }
   std::string name = resumed.empty() ? "no checkpoint" : fs::path(resumed).filename().string();
-  std::vector<std::string> all = HADAL_TRY(job.gather(name + "\n" + (mine.ok() ? "" : mine.error().message), "verifies the checkpoint"));
+  std::vector<std::string> all = HADAL_TRY(
+      job.gather(name + "\n" + (mine.ok() ? "" : mine.error().message), "verifies the checkpoint"));
   for (size_t rank = 0; rank < all.size() && job.isFirst(); ++rank) {
     std::string prefix = rank ? "rank " + std::to_string(rank) + ": " : "";
-    std::string theirs = all[rank].substr(0, all[rank].find('\n')), error = all[rank].substr(theirs.size() + 1);
+    std::string theirs = all[rank].substr(0, all[rank].find('\n')),
+                error = all[rank].substr(theirs.size() + 1);
     if (theirs != name)
       return invalidArgument(prefix + "goes on from " + theirs + ", rank 0 from " + name);
     if (error.empty())
       continue;
     auto whole = newestWholeBeside(resumed);
-    return invalidFile(prefix + error + (whole ? "; the newest whole checkpoint is " + *whole + ": --resume " + *whole + " goes on from it"
-                                               : "; no other checkpoint beside it is whole"));
+    return invalidFile(prefix + error +
+                       (whole ? "; the newest whole checkpoint is " + *whole + ": --resume " +
+                                    *whole + " goes on from it"
+                              : "; no other checkpoint beside it is whole"));
   }
   if (!resumed.empty())
     say("going on from %s\n", resumed.c_str());
@@ -125,8 +134,10 @@ void Training::tellOtherSettings() const {
   std::string list;
   for (const auto &[name, value] : now.items())
     if (was.is_object() && was.contains(name) && was[name] != value) {
-      std::string before = was[name].dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
-      list += (list.empty() ? "" : ", ") + name + " " + value.dump() + " (was " + before.substr(0, 40) + ")";
+      std::string before =
+          was[name].dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
+      list += (list.empty() ? "" : ", ") + name + " " + value.dump() + " (was " +
+              before.substr(0, 40) + ")";
     }
   if (!list.empty())
     say("other settings than those of %s: %s\n", resumed.c_str(), list.c_str());
@@ -162,9 +173,12 @@ Status Training::load() {
   HADAL_TRY(session.load());
   trainables.emplace(HADAL_TRY(job.trainablesOf(session.executor())));
   const std::vector<TrainedTensor> &all = trainables->tensors();
-  auto keepsAverage = [&](const TrainedTensor &tensor) { return trainables->has(Values::Average, tensor); };
+  auto keepsAverage = [&](const TrainedTensor &tensor) {
+    return trainables->has(Values::Average, tensor);
+  };
   if (optimizer.averageDecay > 0 && std::none_of(all.begin(), all.end(), keepsAverage))
-    return invalidArgument("--average-decay: " + session.module().path() + " keeps no averages of its weights");
+    return invalidArgument("--average-decay: " + session.module().path() +
+                           " keeps no averages of its weights");
   trainer = HADAL_TRY(job.trainerOf(session.executor(), *trainables, session.traceWanted()));
 
   Progress shown(source.empty() ? "drawing weights" : "packing weights", job.isFirst());
@@ -173,17 +187,21 @@ Status Training::load() {
     HADAL_TRY(resumeFrom(resumed, *checkpoint, *trainables, show));
     tellOtherSettings();
     // The best loss on other data is none to compare with.
-    if (validation && (!progress.settings.is_object() || !progress.settings.contains("val_data") || progress.settings["val_data"] != validation->key()))
+    if (validation && (!progress.settings.is_object() || !progress.settings.contains("val_data") ||
+                       progress.settings["val_data"] != validation->key()))
       progress.best.reset();
     if (progress.step > optimizer.totalSteps)
-      return invalidArgument(resumed + ": has done " + std::to_string(progress.step) + " steps, --steps wants " +
-                             std::to_string(optimizer.totalSteps) + " in all");
+      return invalidArgument(resumed + ": has done " + std::to_string(progress.step) +
+                             " steps, --steps wants " + std::to_string(optimizer.totalSteps) +
+                             " in all");
     DataPosition here = batches->position();
     if (progress.data.key != here.key)
-      say("%s: was trained on other data or rows: beginning with the first of these\n", resumed.c_str());
+      say("%s: was trained on other data or rows: beginning with the first of these\n",
+          resumed.c_str());
     else if (options.dataSeed && *options.dataSeed != progress.data.seed)
-      say("%s: was trained in the order of data seed %llu: beginning with the first row of the new order\n", resumed.c_str(),
-                   static_cast<unsigned long long>(progress.data.seed));
+      say("%s: was trained in the order of data seed %llu: beginning with the first row of the new "
+          "order\n",
+          resumed.c_str(), static_cast<unsigned long long>(progress.data.seed));
     else
       HADAL_TRY(batches->seek(progress.data));
   } else if (!source.empty()) {

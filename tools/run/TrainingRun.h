@@ -1,7 +1,8 @@
 //===- TrainingRun.h - one run of hadal-run train ------------------===//
 //
-// Its functions are called in the order they stand in: TrainStart.cpp chooses weights and loads them, TrainData.cpp opens the
-// data, Train.cpp runs the steps and writes checkpoints, TrainValidation.cpp looks at other data, TrainFigures.cpp says how it went.
+// Its functions are called in the order they stand in: TrainStart.cpp chooses weights and loads
+// them, TrainData.cpp opens the data, Train.cpp runs the steps and writes checkpoints,
+// TrainValidation.cpp looks at other data, TrainFigures.cpp says how it went.
 //
 //===--------------------------------------------------------------------===//
 
@@ -18,15 +19,20 @@ namespace hadal::run {
 /// One rank of the run.
 class Training {
 public:
-  Training(const TrainOptions &options, Job &job, Session &session, const fb::Training &table, const fb::Model &model)
-      : options(options), job(job), session(session), table(table), model(model), optimizer(options.optimizer) {}
+  Training(const TrainOptions &options, Job &job, Session &session, const fb::Training &table,
+           const fb::Model &model)
+      : options(options), job(job), session(session), table(table), model(model),
+        optimizer(options.optimizer) {}
 
   Status choose();
   Status verify();
   Status openWeights(std::vector<Fact> &facts);
   Status openData();
   /// What the data is, for ranks to compare.
-  Fact dataFact() const { return {options.input.empty() ? "data" : "rows of --input", rowsDigest + batches->position().key}; }
+  Fact dataFact() const {
+    return {options.input.empty() ? "data" : "rows of --input",
+            rowsDigest + batches->position().key};
+  }
   Status load();
   Status run();
 
@@ -61,11 +67,12 @@ private:
   OptimizerSettings optimizer;
   BatchRamp ramp;
 
-  std::string resumed;           ///< checkpoint to go on from; empty: none
-  std::string source;            ///< checkpoint of the first weights; empty: drawn
-  std::string configChange;      ///< how the weights' configuration differs from the module's, where that is allowed
-  std::string rowsDigest;        ///< of the rows of --input
-  std::string tokenizerFolder;   ///< empty: none
+  std::string resumed;         ///< checkpoint to go on from; empty: none
+  std::string source;          ///< checkpoint of the first weights; empty: drawn
+  std::string configChange;    ///< how the weights' configuration differs from the module's, where
+                               ///< that is allowed
+  std::string rowsDigest;      ///< of the rows of --input
+  std::string tokenizerFolder; ///< empty: none
   std::optional<Checkpoint> checkpoint; ///< of `source`, for the tensors that are not trained
   std::unique_ptr<Batches> batches;
   std::optional<ValidationRows> validation;
