@@ -128,7 +128,7 @@ void addMicroBatches(CLI::App &command, int64_t &microBatches) {
 void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand("generate", "Continue a prompt, or rows of token ids");
   command->footer("  hadal-run generate m.hadal --weights model --prompt \"In the beginning\"\n"
-                  "  hadal-run generate m.hadal --weights model --input rows.safetensors -o out.safetensors");
+                  "  hadal-run generate m.hadal --weights model --input rows.json -o out.safetensors");
   GenerateOptions &options = chosen.generate;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
   auto *source = command->add_option_group("Prompt")->require_option(1);
@@ -177,7 +177,7 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
 
 void addLogits(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand("logits", "Logits of every position of rows of token ids");
-  command->footer("  hadal-run logits m.hadal --weights model --input rows.safetensors -o logits.safetensors");
+  command->footer("  hadal-run logits m.hadal --weights model --input rows.json -o out.safetensors");
   LogitsCommandOptions &options = chosen.logits;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
   command->add_option("--input", options.input, "Rows of token ids: JSON [[1, 2], [3]], text with one row per line, or safetensors with input_ids [B, T]; there attention_mask [B, T] or lengths [B] leave padding out")
@@ -215,7 +215,7 @@ void addScore(CLI::App &app, Chosen &chosen, bool carriesModule) {
 
 void addGradients(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand("gradients", "Loss and gradients of a training module's parameters on rows of token ids");
-  command->footer("  hadal-run gradients t.hadal --weights model --input rows.safetensors -o grads.safetensors");
+  command->footer("  hadal-run gradients t.hadal --weights model --input rows.safetensors -o g.safetensors");
   GradientsOptions &options = chosen.gradients;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
   command->add_option("--input", options.input, "Safetensors file with input_ids [B, T], and labels [B, T] where -100 predicts nothing")->required();
@@ -228,9 +228,12 @@ void addGradients(CLI::App &app, Chosen &chosen, bool carriesModule) {
 /// Options of the data, the optimizer and the run's files.
 void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand("train", "Train a model on text, or on rows of token ids");
-  command->footer("  hadal-run train t.hadal --init-seed 1 --data train.txt --tokenizer model --steps 1000 --checkpoint-dir out\n"
-                  "  hadal-run train t.hadal --data train.txt --tokenizer model --steps 2000 --checkpoint-dir out --resume out\n"
-                  "  mpirun -n 8 hadal-run train t8.hadal --init-seed 1 --data train.txt --tokenizer model --steps 1000");
+  command->footer("  hadal-run train t.hadal --init-seed 1 --data train.txt --tokenizer model \\\n"
+                  "      --steps 1000 --checkpoint-dir out\n"
+                  "  hadal-run train t.hadal --data train.txt --tokenizer model --steps 2000 \\\n"
+                  "      --checkpoint-dir out --resume out\n"
+                  "  mpirun -n 8 hadal-run train t8.hadal --init-seed 1 --data train.txt \\\n"
+                  "      --tokenizer model --steps 1000");
   TrainOptions &options = chosen.train;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/false);
   command->add_option("--init-seed", options.initSeed, "Draw the first weights from this seed, instead of --weights")->check(seedNumber());
