@@ -156,7 +156,7 @@ grep -q '^hadal-run: rank [013]: stopped from outside in its preparations$' stde
 # A rank that dies, and one that stalls: the others say where, in time, and the last checkpoint is whole.
 for signal in KILL STOP; do
   rm -rf last
-  on 4 train slow.hadal --init-seed 1 $train --steps 100000 --checkpoint-dir last --checkpoint-every 1 --keep 2 --rank-timeout 4 >stdout 2>stderr &
+  on 4 train slow.hadal --init-seed 1 $train --steps 100000 --checkpoint-dir last --checkpoint-every 1 --keep 2 --rank-timeout 8 >stdout 2>stderr &
   job=$!
   for i in $(seq 100); do ls last 2>/dev/null | grep -q step- && break; sleep 0.2; done
   sleep 1
