@@ -6,6 +6,8 @@
 #include "llvm/Support/ErrorHandling.h"
 
 #include <cstring>
+#include <exception>
+#include <initializer_list>
 #include <new>
 #include <unistd.h>
 
@@ -24,6 +26,7 @@ inline void sayWhereMemoryEnds(const char *tool) {
   };
   static const auto finish = say;
   std::set_new_handler([] { finish("out of memory"); });
+  std::set_terminate([] { finish("no memory or no threads are left"); }); // the library throws where it cannot start one
   llvm::install_bad_alloc_error_handler([](void *, const char *, bool) { finish("out of memory"); });
   llvm::install_fatal_error_handler([](void *, const char *reason, bool) { finish(reason); });
 }
