@@ -2,7 +2,7 @@
 """Training of the families beside deepseek_v3: gradients are those of the loss, the first step leaves what has no gradient alone,
 losses fall, checkpoints compile; and F16 weights are a start.
 
-    families.py BIN MODELS       MODELS holds the folders v2, v2-lite, glm, youtu and float16
+    families.py BIN FOLDER       FOLDER holds the checkpoint: v2, v2-lite, glm, youtu or float16
 
 Along each tested tensor the loss's slope by a central difference is held against the gradient in that direction. Python's own
 library only. Exit status 1 when a claim fails.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tensors import load, load_raw, save_ids, save_raw
 
-bin, models = Path(sys.argv[1]), Path(sys.argv[2])
+bin, folder = Path(sys.argv[1]), Path(sys.argv[2])
 failures = []
 
 
@@ -44,55 +44,53 @@ def losses(log):
 
 with tempfile.TemporaryDirectory() as t:
     t = Path(t)
-    for name in ("v2", "v2-lite", "glm", "youtu", "float16"):
-        folder, rng = models / name, random.Random(name)
-        config = json.loads((folder / "config.json").read_text())
-        rows = [[rng.randrange(2, config["vocab_size"]) for _ in range(12)] for _ in range(2)]
-        save_ids(t / "in", rows)
-        # A heavy balance loss, so that its gradient counts.
-        compile = ("--mode=train", "--micro-batch=2", "--seq=12", "--balance-weight=0.05")
-        run("hadal-compile", folder, *compile, "-o", t / "m.hadal")
-        run("hadal-run", "gradients", t / "m.hadal", "--weights", folder, "--input", t / "in", "-o", t / "out")
-        gradients, weights = load(t / "out"), load_raw(folder / "model.safetensors")
-        claim(f"{name}: a gradient a tensor", {n for n in weights if "correction_bias" not in n} == set(gradients) - {"loss"},
-              str({n for n in weights if "correction_bias" not in n} ^ (set(gradients) - {"loss"})))
+    name, rng = folder.name, random.Random(folder.name)
+    config = json.loads((folder / "config.json").read_text())
+    rows = [[rng.randrange(2, config["vocab_size"]) for _ in range(12)] for _ in range(2)]
+    save_ids(t / "in", rows)
+    # A heavy balance loss, so that its gradient counts.
+    compile = ("--mode=train", "--micro-batch=2", "--seq=12", "--balance-weight=0.05")
+    run("hadal-compile", folder, *compile, "-o", t / "m.hadal")
+    run("hadal-run", "gradients", t / "m.hadal", "--weights", folder, "--input", t / "in", "-o", t / "out")
+    gradients, weights = load(t / "out"), load_raw(folder / "model.safetensors")
+    claim(f"{name}: a gradient a tensor", {n for n in weights if "correction_bias" not in n} == set(gradients) - {"loss"},
+          str({n for n in weights if "correction_bias" not in n} ^ (set(gradients) - {"loss"})))
 
-        wide = {n: ("F32", w[1], struct.pack(f"<{len(floats(w))}f", *floats(w))) for n, w in weights.items()}
-        changed = t / "changed"
-        changed.mkdir(exist_ok=True)
-        (changed / "config.json").write_text(json.dumps(config))
+    wide = {n: ("F32", w[1], struct.pack(f"<{len(floats(w))}f", *floats(w))) for n, w in weights.items()}
+    changed = t / "changed"
+    changed.mkdir(exist_ok=True)
+    (changed / "config.json").write_text(json.dumps(config))
 
-        def total(tensor, direction, by):
-            save_raw(changed / "model.safetensors", wide | {tensor: moved(weights[tensor], direction, by)})
-            run("hadal-run", "train", t / "m.hadal", "--weights", changed, "--input", t / "in", "--steps", 1, "--log", t / "log")
-            step = losses(t / "log")[0]
-            return step["loss"] + step["balance_loss"]
+    def total(tensor, direction, by):
+        save_raw(changed / "model.safetensors", wide | {tensor: moved(weights[tensor], direction, by)})
+        run("hadal-run", "train", t / "m.hadal", "--weights", changed, "--input", t / "in", "--steps", 1, "--log", t / "log")
+        step = losses(t / "log")[0]
+        return step["loss"] + step["balance_loss"]
 
-        last = config["num_hidden_layers"] - 1
-        tested = [n for n in weights if n.endswith((f"layers.{last}.mlp.gate.weight", f"layers.{last}.self_attn.kv_b_proj.weight",
-                                                    f"layers.{last}.mlp.experts.1.down_proj.weight", "layers.0.mlp.up_proj.weight"))]
-        for tensor in tested:
-            gradient = gradients[tensor][1]
-            norm = math.sqrt(sum(g * g for g in gradient))
-            if norm == 0:
-                continue
-            direction = [g / norm for g in gradient]
-            # Small enough that no choice of experts changes, large enough for losses in f32.
-            step = 2e-3
-            slope = (total(tensor, direction, step) - total(tensor, direction, -step)) / (2 * step)
-            claim(f"{name}: the slope along {tensor}", abs(slope - norm) <= 5e-3 * norm + 3e-4, f"{slope} for {norm}")
+    last = config["num_hidden_layers"] - 1
+    tested = [n for n in weights if n.endswith((f"layers.{last}.mlp.gate.weight", f"layers.{last}.self_attn.kv_b_proj.weight",
+                                                f"layers.{last}.mlp.experts.1.down_proj.weight", "layers.0.mlp.up_proj.weight"))]
+    for tensor in tested:
+        gradient = gradients[tensor][1]
+        norm = math.sqrt(sum(g * g for g in gradient))
+        if norm == 0:
+            continue
+        direction = [g / norm for g in gradient]
+        # Small enough that no choice of experts changes, large enough for losses in f32.
+        step = 2e-3
+        slope = (total(tensor, direction, step) - total(tensor, direction, -step)) / (2 * step)
+        claim(f"{name}: the slope along {tensor}", abs(slope - norm) <= 5e-3 * norm + 3e-4, f"{slope} for {norm}")
 
-        run("hadal-run", "train", t / "m.hadal", "--weights", folder, "--input", t / "in", "--steps", 8, "--lr", "1e-2", "--log", t / "log",
-            "--checkpoint-dir", t / f"{name}-out", "--threads", 1)
-        curve = [step["loss"] for step in losses(t / "log")]
-        claim(f"{name}: the loss falls", curve[-1] < curve[0] - 0.3, str(curve))
-        after = load_raw(t / f"{name}-out/step-00000008/model.safetensors")
-        claim(f"{name}: a checkpoint has the tensors it began with", set(after) == set(weights), str(set(after) ^ set(weights)))
-        run("hadal-compile", t / f"{name}-out/step-00000008", "--mode=generate", "-o", t / "again.hadal")
-        run("hadal-run", "logits", t / "again.hadal", "--weights", t / f"{name}-out/step-00000008", "--input", t / "in", "-o", t / "logits")
-        run("hadal-run", "train", t / "m.hadal", "--weights", folder, "--input", t / "in", "--steps", 8, "--lr", "1e-2", "--log", t / "log2",
-            "--threads", 2)
-        claim(f"{name}: the same bits on two threads", [s["loss"] for s in losses(t / "log2")] == curve)
+    run("hadal-run", "train", t / "m.hadal", "--weights", folder, "--input", t / "in", "--steps", 8, "--lr", "1e-2", "--log", t / "log",
+        "--checkpoint-dir", t / f"{name}-out", "--threads", 1)
+    curve = [step["loss"] for step in losses(t / "log")]
+    claim(f"{name}: the loss falls", curve[-1] < curve[0] - 0.3, str(curve))
+    after = load_raw(t / f"{name}-out/step-00000008/model.safetensors")
+    claim(f"{name}: a checkpoint has the tensors it began with", set(after) == set(weights), str(set(after) ^ set(weights)))
+    run("hadal-compile", t / f"{name}-out/step-00000008", "--emit=graph", "-o", t / "graph.mlir")
+    run("hadal-run", "train", t / "m.hadal", "--weights", folder, "--input", t / "in", "--steps", 8, "--lr", "1e-2", "--log", t / "log2",
+        "--threads", 2)
+    claim(f"{name}: the same bits on two threads", [s["loss"] for s in losses(t / "log2")] == curve)
 if not failures:
-    print("families: all passed")
+    print(f"{folder.name}: all passed")
 sys.exit(bool(failures))

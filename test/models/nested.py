@@ -39,7 +39,7 @@ with tempfile.TemporaryDirectory() as t:
         (model / "config.json").write_text(json.dumps(whole))
         vision = {"vision_tower.patch_embed.proj.weight": ("F32", [2, 3], struct.pack("<6f", *range(6)))}
         save_raw(model / "model.safetensors", {rename(name): tensor for name, tensor in own.items()} | vision)
-        note = run("hadal-compile", model, "--mode=generate", "-o", t / "m.hadal")
+        note = run("hadal-compile", model, "--emit=graph", "-o", t / "graph.mlir")
         claim("the naming is said: " + note, rename("model.") in note and note.count("\n") == 1)
     shutil.copy(folder / "golden.safetensors", t / "published")
     # golden.py reads sizes from the configuration; they are in text_config here.
@@ -59,5 +59,5 @@ with tempfile.TemporaryDirectory() as t:
     after, before = load_raw(t / "out/step-00000001/model.safetensors"), load_raw(published / "model.safetensors")
     claim("a checkpoint has the same names", set(after) == set(before))
     claim("another part's tensors stay as they are", after["vision_tower.patch_embed.proj.weight"] == vision["vision_tower.patch_embed.proj.weight"])
-    run("hadal-compile", t / "out/step-00000001", "--mode=generate", "-o", t / "again.hadal")
+    run("hadal-compile", t / "out/step-00000001", "--emit=graph", "-o", t / "graph.mlir")
 print("nested: all passed")
