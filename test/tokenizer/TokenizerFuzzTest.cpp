@@ -120,7 +120,7 @@ bool refusedOrUsable(const std::string &json, const std::string &config) {
   return true;
 }
 
-constexpr int mutations = 3000; // of each file
+constexpr int mutations = 500; // of each file
 
 } // namespace
 
@@ -132,7 +132,7 @@ TEST(TokenizerFuzz, TokenizerJson) {
   int accepted = 0;
   for (int i = 0; i < mutations; ++i)
     accepted += refusedOrUsable(damage(document, random), config);
-  EXPECT_GT(accepted, 20);
+  EXPECT_GT(accepted, 3);
   EXPECT_LT(accepted, mutations);
 }
 
@@ -142,6 +142,6 @@ TEST(TokenizerFuzz, TokenizerConfigJson) {
   int accepted = 0;
   for (int i = 0; i < mutations; ++i)
     accepted += refusedOrUsable(json, damage(configFile(), random));
-  EXPECT_GT(accepted, 100);
+  EXPECT_GT(accepted, 20);
   EXPECT_LT(accepted, mutations);
 }
