@@ -1,5 +1,7 @@
 #include "runtime/module/Dataflow.h"
 
+#include "runtime/module/Expr.h"
+
 #include <algorithm>
 #include <set>
 #include <string>
@@ -467,12 +469,19 @@ uint64_t Walker::finish() {
   return hash.add(sent.value).value;
 }
 
+/// Nothing can be written to an output without elements, such as the load violation of a model without experts.
+static bool isEmpty(const fb::Argument &argument) {
+  return std::any_of(argument.shape()->begin(), argument.shape()->end(), [](const fb::Expr *size) {
+    return size->code()->size() == 2 && size->code()->Get(0) == int64_t(ExprOp::Constant) && size->code()->Get(1) == 0;
+  });
+}
+
 Result<ProgramFlow> Walker::run() {
   auto at = [&](const std::string &what) { return invalidFile("program " + program.name()->str() + ", " + what); };
   if (Status status = commands(*program.commands()); !status)
     return at(status.error().message);
   for (uint32_t i = 0; i < arguments.size(); ++i)
-    if (flow.isKnown && program.arguments()->Get(i)->output() && !flow.arguments[i].writes)
+    if (flow.isKnown && program.arguments()->Get(i)->output() && !flow.arguments[i].writes && !isEmpty(*program.arguments()->Get(i)))
       return at("argument '" + program.arguments()->Get(i)->name()->str() + "' is an output that no command writes");
   flow.hash = finish();
   return std::move(flow);
