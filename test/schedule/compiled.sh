@@ -16,11 +16,9 @@ compile() {
 }
 compile two-hops.hadal --pp=2 --ep=4 --nodes=2 --schedule=dualpipe
 compile one-hop.hadal --pp=3 --ep=2 --schedule=zb1p
-"$bin/hadal-compile" "$model" --mode=generate --ep=4 --nodes=2 -o inference.hadal || fail "inference does not compile"
-"$bin/hadal-compile" "$model" --mode=generate -o alone.hadal || fail "inference on one rank does not compile"
 
 caught=0
-for module in inference two-hops one-hop; do
+for module in two-hops one-hop; do
   "$bin/hadal-inspect" $module.hadal --verify >verified 2>&1 || fail "$module: $(cat verified)"
   grep -q 'verified$' verified || fail "$module: $(cat verified)"
   "$mutants" $module.hadal 4 7 mutant.hadal >report || fail "$module: $(grep SURVIVED report)"
@@ -37,9 +35,7 @@ if [ -n "$mpirun" ]; then # the last mutant is of one-hop, for six ranks
   [ "$(grep -c '^hadal-run: ' err)" = 1 ] && grep -q '^hadal-run: .*pipeline rank .*without waiting for it' err || fail "one-hop without a wait: $(cat err)"
   [ ! -s never.jsonl ] || fail "one-hop without a wait has a log"
 fi
-"$bin/hadal-inspect" alone.hadal --verify >verified 2>&1 || fail "one rank: $(cat verified)"
-grep -q 'one rank: verified$' verified && grep -q 'launches stay within buffers; each program computes what the compiler meant$' verified || fail "one rank: $(cat verified)"
-[ $caught -ge 600 ] || fail "only $caught mutants were caught"
+[ $caught -ge 400 ] || fail "only $caught mutants were caught"
 
 # The drawing is the schedule's; the ranks are the layout's.
 "$bin/hadal-inspect" two-hops.hadal --timeline --html page.html >text || fail "--timeline --html"
