@@ -142,6 +142,6 @@ TEST(TokenizerFuzz, TokenizerConfigJson) {
   int accepted = 0;
   for (int i = 0; i < mutations; ++i)
     accepted += refusedOrUsable(json, damage(configFile(), random));
-  EXPECT_GT(accepted, 20);
+  EXPECT_GT(accepted, 3);
   EXPECT_LT(accepted, mutations);
 }
