@@ -128,7 +128,8 @@ void addMicroBatches(CLI::App &command, int64_t &microBatches) {
 void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand("generate", "Continue a prompt, or rows of token ids");
   command->footer("  hadal-run generate m.hadal --weights model --prompt \"In the beginning\"\n"
-                  "  hadal-run generate m.hadal --weights model --input rows.json -o out.safetensors");
+                  "  hadal-run generate m.hadal --weights model --input rows.json \\\n"
+                  "      -o out.safetensors");
   GenerateOptions &options = chosen.generate;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
   auto *source = command->add_option_group("Prompt")->require_option(1);
@@ -215,7 +216,8 @@ void addScore(CLI::App &app, Chosen &chosen, bool carriesModule) {
 
 void addGradients(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand("gradients", "Loss and gradients of a training module's parameters on rows of token ids");
-  command->footer("  hadal-run gradients t.hadal --weights model --input rows.safetensors -o g.safetensors");
+  command->footer("  hadal-run gradients t.hadal --weights model --input rows.safetensors \\\n"
+                  "      -o grads.safetensors");
   GradientsOptions &options = chosen.gradients;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
   command->add_option("--input", options.input, "Safetensors file with input_ids [B, T], and labels [B, T] where -100 predicts nothing")->required();
