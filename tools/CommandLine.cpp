@@ -163,7 +163,8 @@ std::optional<int> hadal::parseCommandLine(CLI::App &app, int argc, char **argv,
     bool isAboutExtras = dynamic_cast<const CLI::ExtrasError *>(&error) || dynamic_cast<const CLI::RequiredError *>(&error);
     std::string complaint = isAboutExtras ? complaintAboutExtras(app) : "";
     if (!silent)
-      std::fprintf(stderr, "%s: %s (see %s --help)\n", program.c_str(), complaint.empty() ? error.what() : complaint.c_str(), program.c_str());
+      std::fprintf(stderr, "%s: %s (see %s --help)\n", program.c_str(), complaint.empty() ? error.what() : complaint.c_str(),
+                   app.get_name().c_str());
     return 1;
   }
   return std::nullopt;

@@ -379,7 +379,7 @@ int runMain(int argc, char **argv, const std::string &program) {
   unsigned rank = Launch::ofThisProcess().rank;
   std::optional<int> status = parseCommandLine(app, argc, argv, program, /*silent=*/rank != 0);
   if (status && *status != 0 && rank != 0) {
-    std::this_thread::sleep_for(std::chrono::seconds(1));
+    std::this_thread::sleep_for(std::chrono::seconds(5)); // a busy machine's mpirun takes some
     return *parseCommandLine(app, argc, argv, program + ": rank " + std::to_string(rank));
   }
   if (status)
