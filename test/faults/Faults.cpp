@@ -21,7 +21,9 @@
 #include <fcntl.h>
 #include <string>
 #include <sys/mman.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -87,9 +89,12 @@ Plan &plan() {
 /// Made before main, so that it is there at the end for a program that calls nothing of this.
 __attribute__((constructor)) void makePlan() { plan(); }
 
+/// A file or folder on a disk: what the kernel tells in /proc and /sys only looks like one.
 bool isOurs(int descriptor) {
   struct stat status;
-  return descriptor > 2 && ::fstat(descriptor, &status) == 0 && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode));
+  struct statfs system;
+  return descriptor > 2 && ::fstat(descriptor, &status) == 0 && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode)) &&
+         ::fstatfs(descriptor, &system) == 0 && system.f_type != PROC_SUPER_MAGIC && system.f_type != SYSFS_MAGIC;
 }
 
 template <typename Function> Function real(const char *name, Function) { return reinterpret_cast<Function>(::dlsym(RTLD_NEXT, name)); }

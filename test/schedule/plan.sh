@@ -14,7 +14,7 @@ grep -q '"F0.0",' page.html || fail "--html writes no picture"
 "$plan" --help >/dev/null || fail "--help"
 "$plan" --version >/dev/null || fail "--version"
 
-refused "no schedule 'gpipe'" --schedule=gpipe --pp=4 --micro-batches=8 --order
+refused "wants 1f1b, zb1p, dualpipe or dualpipev, got gpipe" --schedule=gpipe --pp=4 --micro-batches=8 --order
 refused 'even number of ranks, got 3' --schedule=dualpipe --pp=3 --micro-batches=8 --html never
 refused 'at least 16 micro-batches, got 8' --schedule=dualpipe --pp=8 --micro-batches=8 --order
 refused 'at least one rank' --schedule=1f1b --pp=0 --micro-batches=8 --order
