@@ -110,7 +110,7 @@ for temperature, k, p, least, penalty in ((1, 0, 1, 0, 1), (1.5, 3, 1, 0, 1), (1
 
 for flags, word in ((["--top-k", "-1"], "top-k"), (["--min-p", "1.5"], "min-p"), (["--repetition-penalty", "0"], "repetition-penalty"),
                     (["--logprobs", "100000"], "logprobs"), (["--logprobs", "0"], "logprobs")):
-    done = subprocess.run([*map(str, base), "-o", str(work / "never"), *flags], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([str(bin_ / base[0]), *map(str, base[1:]), "-o", str(work / "never"), *flags], capture_output=True, text=True, timeout=60)
     claim(f"{' '.join(flags)} is refused", done.returncode == 1 and word in done.stderr and done.stderr.count("\n") == 1, done.stderr)
 for name, text, word in (("a", "[[1, 2], [3, 1000000]]", "row 1"), ("b", "1 2\n3 x\n", "no"), ("c", "[]", "rows of token ids"), ("d", "{\"x\": 1}", "'x'"), ("e", "[[1.5]]", "1.5")):
     (work / name).write_text(text)
