@@ -11,7 +11,7 @@ dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
 python3 - "$model" "$dir" <<'P'
 import json, sys
 golden, dir = json.load(open(sys.argv[1] + "/golden.json")), sys.argv[2]
-_, nll, _, _ = open(dir + "/score").read().split()
+nll = open(dir + "/score").read().split()[1]
 assert abs(float(nll) - golden["score_nll"]) < 1e-4, (nll, golden["score_nll"])
 text = open(dir + "/text").read()
 assert text.strip() and golden["greedy_text"].startswith(text.rstrip("\n")), (text, golden["greedy_text"])

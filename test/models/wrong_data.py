@@ -221,7 +221,7 @@ def ranks():
     drawn = ["--init-seed", 1]
     for what, wants, words, own in (
         ("seeds", "rank 1 has --init-seed 2, rank 0 has --init-seed 1", train + i, [drawn, ["--init-seed", 2]]),
-        ("rates", "rank 1 has --lr 0.5, rank 0 has --lr 0.0003", train + i + drawn + ["--lr", "3e-4"], [[], []]),
+        ("rates", "rank 1 has --lr 0.5, rank 0 has --lr ", train + i + drawn + ["--lr", "3e-4"], [[], []]),
         ("rows", "rank 1 has rows of --input other than rank 0", train + drawn, [i, ["--input", other_rows]]),
         ("weights", "rank 1 has weights other than rank 0", train + i, [w, ["--weights", other]]),
     ):
