@@ -4,7 +4,7 @@
 commands.py BIN SOURCE [README...]
 
 Each README's commands run in one bash, in order, in a folder that looks like a clone after the quickstart (which trains
-for a few steps only). Lines below a command, up to a blank line or the next command, are what it prints on stdout or
+for a few steps only). Indented lines below a command, up to the next one, are what it prints on stdout or
 stderr: a number stands for any number, "..." for anything, and a line of "..." for any lines. Text after five or more
 spaces of a command line is a remark.
 """
@@ -36,9 +36,11 @@ def commands(text):
             command = command[:-1] + lines[i].strip()
         i += 1
         expected = []
-        while i < len(lines) and lines[i].startswith("    ") and not lines[i].startswith("    $ "):
+        while i < len(lines) and not lines[i].startswith("    $ ") and (not lines[i].strip() or lines[i].startswith("    ")):
             expected.append(lines[i][4:])
             i += 1
+        while expected and not expected[-1].strip():
+            expected.pop()
         found.append((number, re.sub(r" {5,}\S.*$", "", command), expected))
     return found
 
