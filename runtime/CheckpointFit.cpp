@@ -100,7 +100,7 @@ Result<std::optional<ConfigDifference>> hadal::configDifference(const Module &mo
 }
 
 Error hadal::otherConfig(const Module &module, const Checkpoint &checkpoint, const ConfigDifference &difference) {
-  return invalidFile(configPath(checkpoint) + ": " + difference.name + " is " + difference.theirs + ", " + module.path() + " was compiled with " +
+  return invalidFile(configPath(checkpoint) + ": " + difference.name + " is " + difference.theirs + ", module " + module.path() + " was compiled with " +
                      difference.mine + "; compile that folder");
 }
 

@@ -46,7 +46,7 @@ Result<std::optional<ModelConfig>> configOf(const Checkpoint &checkpoint);
 /// the module holds no configuration.
 Result<std::optional<ConfigDifference>> configDifference(const Module &module, const Checkpoint &checkpoint);
 
-/// The difference as an error: "ckpt/config.json: rope_theta is 500000, m.hadal was compiled with 10000; compile that folder".
+/// The difference as an error: "ckpt/config.json: rope_theta is 500000, module m.hadal was compiled with 10000; compile that folder".
 Error otherConfig(const Module &module, const Checkpoint &checkpoint, const ConfigDifference &difference);
 
 /// InvalidFile where the module is of a tied model and the checkpoint has a head of its own.

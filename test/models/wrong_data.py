@@ -91,7 +91,7 @@ def configurations():
                              ("rope_interleave", False, "rope_interleave is false, "), ("topk_group", 1, "topk_group is 1, "),
                              ("rope_scaling", {"rope_type": "yarn", "factor": 4.0}, "rope_scaling is yarn, ")):
         other = changed(f"other-{key}", {key: value})
-        refused(f"another {key}", text + str(module) + " was compiled with ", *logits(other))
+        refused(f"another {key}", text + "module " + str(module) + " was compiled with ", *logits(other))
         refused(f"another {key} in training", text, "hadal-run", "train", training, "--weights", other, "--input", train_rows, "--steps", 1)
         refused(f"another {key} for gradients", text, "hadal-run", "gradients", training, "--weights", other, "--input", train_rows)
     log = t / "log"
