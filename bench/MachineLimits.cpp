@@ -4,7 +4,8 @@
 //   tile_gflops   bf16 products in AMX tiles, summed in f32, all threads; 0 where there are none
 //   stream_gbps   reading memory that no cache holds, all threads
 //
-// hadal-machine-limits [THREADS [LANES]] prints one JSON line. Each figure is the best of several rounds: noise only ever slows a machine down.
+// hadal-machine-limits [THREADS [LANES]] prints one JSON line. Each figure is the best of several
+// rounds: noise only ever slows a machine down.
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -28,10 +29,13 @@ constexpr int widest = 16;
 constexpr int widest = 8;
 #endif
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
-/// Twelve independent chains hide the latency of an addition. Where they begin and what they multiply by is hidden from the
-/// compiler, which otherwise finds a chain at its fixed point, leaves it out and is counted for twelve.
+/// Twelve independent chains hide the latency of an addition. Where they begin and what they
+/// multiply by is hidden from the compiler, which otherwise finds a chain at its fixed point,
+/// leaves it out and is counted for twelve.
 template <int lanes> float multiplyAdd(int64_t rounds) {
   typedef float Vector __attribute__((vector_size(4 * lanes)));
   Vector sums[12], x, y;
@@ -66,7 +70,8 @@ void multiplyTiles(int64_t rounds) {
   for (int i = 0; i < 8; ++i)
     shape[16 + 2 * i] = 64, shape[48 + i] = 16;
   _tile_loadconfig(shape);
-  _tile_zero(0), _tile_zero(1), _tile_zero(2), _tile_zero(3), _tile_zero(4), _tile_zero(5), _tile_zero(6), _tile_zero(7);
+  _tile_zero(0), _tile_zero(1), _tile_zero(2), _tile_zero(3), _tile_zero(4), _tile_zero(5),
+      _tile_zero(6), _tile_zero(7);
   for (int64_t r = 0; r < rounds; ++r) {
     _tile_dpbf16ps(0, 4, 6), _tile_dpbf16ps(1, 4, 7);
     _tile_dpbf16ps(2, 5, 6), _tile_dpbf16ps(3, 5, 7);
@@ -105,10 +110,14 @@ template <typename F> double onAll(unsigned threads, F work) {
 } // namespace
 
 int main(int argc, char **argv) {
-  unsigned threads = argc > 1 ? std::max(1, std::atoi(argv[1])) : std::thread::hardware_concurrency();
+  unsigned threads =
+      argc > 1 ? std::max(1, std::atoi(argv[1])) : std::thread::hardware_concurrency();
   int lanes = argc > 2 ? std::atoi(argv[2]) : widest;
   if ((lanes != 4 && lanes != 8 && lanes != 16) || lanes > widest) {
-    std::fprintf(stderr, "hadal-machine-limits [THREADS [LANES]]: LANES is 4, 8 or 16, and at most %d on this machine\n", widest);
+    std::fprintf(stderr,
+                 "hadal-machine-limits [THREADS [LANES]]: LANES is 4, 8 or 16, and at most %d on "
+                 "this machine\n",
+                 widest);
     return 1;
   }
   auto fma = lanes == 16 ? multiplyAdd<16> : lanes == 8 ? multiplyAdd<8> : multiplyAdd<4>;
@@ -125,12 +134,15 @@ int main(int argc, char **argv) {
     double seconds = onAll(threads, [&](unsigned) { sink = sink + fma(steps); });
     flops = std::max(flops, double(threads) * steps * 12 * lanes * 2 / seconds);
     if (tiles)
-      inTiles = std::max(inTiles, double(threads * tileSteps * tileFlops) / onAll(threads, [&](unsigned) { multiplyTiles(tileSteps); }));
+      inTiles = std::max(inTiles, double(threads * tileSteps * tileFlops) /
+                                      onAll(threads, [&](unsigned) { multiplyTiles(tileSteps); }));
     seconds = onAll(threads, [&](unsigned t) {
-      sum = sum + readAll(memory.data() + words / threads * t, memory.data() + words / threads * (t + 1));
+      sum = sum +
+            readAll(memory.data() + words / threads * t, memory.data() + words / threads * (t + 1));
     });
     bytesPerSecond = std::max(bytesPerSecond, double(words) * 8 / seconds);
   }
-  std::printf("{\"threads\": %u, \"lanes\": %d, \"fma_gflops\": %.1f, \"tile_gflops\": %.1f, \"stream_gbps\": %.2f}\n", threads, lanes, flops * 1e-9,
-              inTiles * 1e-9, bytesPerSecond * 1e-9);
+  std::printf("{\"threads\": %u, \"lanes\": %d, \"fma_gflops\": %.1f, \"tile_gflops\": %.1f, "
+              "\"stream_gbps\": %.2f}\n",
+              threads, lanes, flops * 1e-9, inTiles * 1e-9, bytesPerSecond * 1e-9);
 }

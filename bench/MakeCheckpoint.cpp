@@ -1,11 +1,13 @@
 //===- MakeCheckpoint.cpp - hadal-make-checkpoint -----------------------===//
 //
-// Writes a checkpoint of random weights for a deepseek_v3 config.json, under the names and with the shapes of a
-// published one. For benchmarks and tests: the values depend on the seed and the tensor's name only.
+// Writes a checkpoint of random weights for a deepseek_v3 config.json, under the names and with the
+// shapes of a published one. For benchmarks and tests: the values depend on the seed and the
+// tensor's name only.
 //
 //     hadal-make-checkpoint DIR --dtype bf16 --seed 1 -o OUTDIR
 //
-// Linear weights have a standard deviation of 0.8 / sqrt(fan-in), embeddings 0.02; norms are 1, biases 0 (--bias-std).
+// Linear weights have a standard deviation of 0.8 / sqrt(fan-in), embeddings 0.02; norms are 1,
+// biases 0 (--bias-std).
 //
 //===--------------------------------------------------------------------===//
 
@@ -62,11 +64,14 @@ private:
       return value.wants("a size");
     return value.json().get<int64_t>();
   }
-  ElementType plain() const { return options.dtype == "f32" ? ElementType::F32 : ElementType::BF16; }
+  ElementType plain() const {
+    return options.dtype == "f32" ? ElementType::F32 : ElementType::BF16;
+  }
   void add(std::string name, Shape shape, double mean, double deviation, std::string source = {}) {
     if (source.empty())
       source = name;
-    specs.push_back({std::move(name), std::move(shape), plain(), mean, deviation, std::move(source), {}});
+    specs.push_back(
+        {std::move(name), std::move(shape), plain(), mean, deviation, std::move(source), {}});
   }
   void norm(std::string name, int64_t n) { add(std::move(name), {n}, 1, 0); }
   /// A weight [out, in] that stays in high precision.
@@ -100,7 +105,8 @@ private:
 };
 
 Status Plan::attention(const std::string &name) {
-  int64_t heads = HADAL_TRY(size("num_attention_heads")), nope = HADAL_TRY(size("qk_nope_head_dim"));
+  int64_t heads = HADAL_TRY(size("num_attention_heads")),
+          nope = HADAL_TRY(size("qk_nope_head_dim"));
   int64_t rope = HADAL_TRY(size("qk_rope_head_dim")), value = HADAL_TRY(size("v_head_dim"));
   int64_t latent = HADAL_TRY(size("kv_lora_rank"));
   bool biased = HADAL_TRY(config["attention_bias"].boolean(false));
@@ -135,7 +141,8 @@ Status Plan::block(int64_t layer) {
     feedForward(name + ".mlp", HADAL_TRY(size("intermediate_size")));
     return {};
   }
-  int64_t experts = HADAL_TRY(size("n_routed_experts")), width = HADAL_TRY(size("moe_intermediate_size"));
+  int64_t experts = HADAL_TRY(size("n_routed_experts")),
+          width = HADAL_TRY(size("moe_intermediate_size"));
   int64_t shared = HADAL_TRY(size("n_shared_experts", 0));
   weight(name + ".mlp.gate.weight", experts, hidden);
   add(name + ".mlp.gate.e_score_correction_bias", {experts}, 0, options.biasStd);
@@ -172,12 +179,13 @@ Result<std::vector<Spec>> Plan::run() {
     if (tied)
       add(name + ".shared_head.head.weight", {vocabulary, hidden}, 0, 0.02, embedding);
     else
-      add(name + ".shared_head.head.weight", {vocabulary, hidden}, 0, 0.8 / std::sqrt(static_cast<double>(hidden)),
-          head);
+      add(name + ".shared_head.head.weight", {vocabulary, hidden}, 0,
+          0.8 / std::sqrt(static_cast<double>(hidden)), head);
   }
   for (const Spec &spec : specs)
     if (!byteCount(spec.element, spec.shape) || *elementCount(spec.shape) == 0)
-      return invalidFile(spec.name + ": wants a shape that can be stored, got " + toString(spec.shape));
+      return invalidFile(spec.name + ": wants a shape that can be stored, got " +
+                         toString(spec.shape));
   return specs;
 }
 
@@ -188,7 +196,8 @@ uint64_t mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-/// Draws nearly normal values (a sum of four uniform ones); element i depends on seed, name and i only.
+/// Draws nearly normal values (a sum of four uniform ones); element i depends on seed, name and i
+/// only.
 class Draw {
 public:
   Draw(const Spec &spec, uint64_t seed) : mean(static_cast<float>(spec.mean)) {
@@ -200,7 +209,8 @@ public:
   }
   void fill(int64_t first, std::span<float> out) const {
     for (size_t i = 0; i < out.size(); ++i) {
-      uint64_t x = mix(state + static_cast<uint64_t>(first + static_cast<int64_t>(i)) * 0x9E3779B97F4A7C15u);
+      uint64_t x =
+          mix(state + static_cast<uint64_t>(first + static_cast<int64_t>(i)) * 0x9E3779B97F4A7C15u);
       uint64_t pairs = (x & 0x0000FFFF0000FFFFu) + ((x >> 16) & 0x0000FFFF0000FFFFu);
       int32_t sum = static_cast<int32_t>((pairs & 0xFFFFFFFFu) + (pairs >> 32)) - 2 * 65535;
       out[i] = mean + scale * static_cast<float>(sum);
@@ -225,14 +235,16 @@ uint8_t toE4M3(float x) {
   float size = std::fabs(x);
   if (size >= 448)
     return sign | 0x7E;
-  if (size < 0x1p-6f) // subnormal: multiples of 2^-9; the largest rounds up to the smallest normal number by itself
+  if (size < 0x1p-6f) // subnormal: multiples of 2^-9; the largest rounds up to the smallest normal
+                      // number by itself
     return static_cast<uint8_t>(sign | static_cast<uint8_t>(std::lrint(size * 0x1p9f)));
   bits &= 0x7FFFFFFF;
   bits += 0x7FFFF + ((bits >> 20) & 1);
   return static_cast<uint8_t>(sign | ((bits >> 20) - ((127 - 7) << 3)));
 }
 
-/// The scale of each block of columns of a stripe of up to 128 rows. Source: ORACLE_NOTES, section 6.
+/// The scale of each block of columns of a stripe of up to 128 rows. Source: ORACLE_NOTES,
+/// section 6.
 std::vector<float> stripeScales(std::span<const float> stripe, int64_t columns) {
   std::vector<float> scales(blocks(columns), 0);
   for (size_t row = 0; row < stripe.size(); row += columns)
@@ -246,7 +258,8 @@ std::vector<float> stripeScales(std::span<const float> stripe, int64_t columns) 
 }
 
 /// Calls `take(values, first)` for stripes of the elements of `shape`, of up to 128 rows.
-template <typename Take> Status forEachStripe(const Spec &spec, const Shape &shape, uint64_t seed, Take take) {
+template <typename Take>
+Status forEachStripe(const Spec &spec, const Shape &shape, uint64_t seed, Take take) {
   Draw draw(spec, seed);
   int64_t columns = shape.back(), rows = *elementCount(shape) / columns;
   int64_t height = shape.size() > 1 ? blockSize : 1;
@@ -260,12 +273,14 @@ template <typename Take> Status forEachStripe(const Spec &spec, const Shape &sha
 }
 
 Status writeTensor(AtomicFile &file, const Spec &spec, uint64_t seed) {
-  // Scales draw their weight's values again: cheaper than to remember the scales of a tensor that is already written.
+  // Scales draw their weight's values again: cheaper than to remember the scales of a tensor that
+  // is already written.
   if (!spec.scaledShape.empty())
-    return forEachStripe(spec, spec.scaledShape, seed, [&](const std::vector<float> &values) -> Status {
-      std::vector<float> scales = stripeScales(values, spec.scaledShape[1]);
-      return file.write(scales.data(), scales.size() * sizeof(float));
-    });
+    return forEachStripe(spec, spec.scaledShape, seed,
+                         [&](const std::vector<float> &values) -> Status {
+                           std::vector<float> scales = stripeScales(values, spec.scaledShape[1]);
+                           return file.write(scales.data(), scales.size() * sizeof(float));
+                         });
   std::vector<uint16_t> halves;
   std::vector<uint8_t> codes;
   return forEachStripe(spec, spec.shape, seed, [&](const std::vector<float> &values) -> Status {
@@ -292,12 +307,14 @@ Result<uint64_t> writeShard(const std::string &path, std::span<const Spec> specs
   uint64_t offset = 0;
   for (const Spec &spec : specs) {
     uint64_t end = offset + *byteCount(spec.element, spec.shape);
-    header[spec.name] = {
-        {"dtype", elementTypeName(spec.element)}, {"shape", spec.shape}, {"data_offsets", {offset, end}}};
+    header[spec.name] = {{"dtype", elementTypeName(spec.element)},
+                         {"shape", spec.shape},
+                         {"data_offsets", {offset, end}}};
     offset = end;
   }
   std::string text = header.dump();
-  text.resize((text.size() + 8 + 63) / 64 * 64 - 8, ' '); // the data begins at a multiple of 64 bytes
+  text.resize((text.size() + 8 + 63) / 64 * 64 - 8,
+              ' '); // the data begins at a multiple of 64 bytes
   uint64_t length = text.size();
   AtomicFile file = HADAL_TRY(AtomicFile::create(path));
   HADAL_TRY(file.write(&length, sizeof(length)));
@@ -320,8 +337,10 @@ std::string configText(const std::string &text, const std::string &dtype) {
   config["torch_dtype"] = type;
   config.erase("quantization_config");
   if (dtype == "fp8")
-    config["quantization_config"] = {
-        {"activation_scheme", "dynamic"}, {"fmt", "e4m3"}, {"quant_method", "fp8"}, {"weight_block_size", {128, 128}}};
+    config["quantization_config"] = {{"activation_scheme", "dynamic"},
+                                     {"fmt", "e4m3"},
+                                     {"quant_method", "fp8"},
+                                     {"weight_block_size", {128, 128}}};
   return config.dump(1) + "\n";
 }
 
@@ -335,7 +354,8 @@ std::string shardName(unsigned shard, unsigned shards) {
 
 Status make(const Options &options) {
   std::error_code failed;
-  std::string path = options.folder + (std::filesystem::is_directory(options.folder, failed) ? "/config.json" : "");
+  std::string path = options.folder +
+                     (std::filesystem::is_directory(options.folder, failed) ? "/config.json" : "");
   std::string text = HADAL_TRY(readTextFile(path));
   JsonView::Json document = HADAL_TRY(parseJsonObject(text, path));
   JsonView config(document);
@@ -345,7 +365,8 @@ Status make(const Options &options) {
   if (failed)
     return ioError(options.output + ": " + failed.message());
   unsigned shards = std::min<unsigned>(options.shards, specs.size());
-  JsonView::Json index = {{"metadata", {{"total_size", 0}}}, {"weight_map", JsonView::Json::object()}};
+  JsonView::Json index = {{"metadata", {{"total_size", 0}}},
+                          {"weight_map", JsonView::Json::object()}};
   uint64_t total = 0;
   for (unsigned shard = 0; shard < shards; ++shard) {
     size_t first = specs.size() * shard / shards, last = specs.size() * (shard + 1) / shards;
@@ -359,7 +380,8 @@ Status make(const Options &options) {
   if (shards > 1)
     HADAL_TRY(writeText(options.output + "/model.safetensors.index.json", index.dump(1) + "\n"));
   HADAL_TRY(writeText(options.output + "/config.json", configText(text, options.dtype)));
-  std::printf("%s: %zu tensors, %.1f MB\n", options.output.c_str(), specs.size(), static_cast<double>(total) * 1e-6);
+  std::printf("%s: %zu tensors, %.1f MB\n", options.output.c_str(), specs.size(),
+              static_cast<double>(total) * 1e-6);
   return {};
 }
 
@@ -369,14 +391,17 @@ int main(int argc, char **argv) {
   Options options;
   CLI::App app("Writes a checkpoint of random weights for a deepseek_v3 config.json");
   app.add_option("DIR", options.folder, "Folder with config.json, or such a file")->required();
-  app.add_option("-o", options.output, "Folder to write: config.json and model.safetensors")->required();
+  app.add_option("-o", options.output, "Folder to write: config.json and model.safetensors")
+      ->required();
   app.add_option("--dtype", options.dtype, "f32, bf16, or fp8 with 128x128 block scales")
       ->check(CLI::IsMember({"f32", "bf16", "fp8"}))
       ->capture_default_str();
   app.add_option("--seed", options.seed, "Seed of the values")->capture_default_str();
   app.add_option("--bias-std", options.biasStd, "Standard deviation of biases (attention, routing)")
       ->capture_default_str();
-  app.add_option("--shards", options.shards, "Number of files")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--shards", options.shards, "Number of files")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   Status made = make(options);
   if (made.ok())

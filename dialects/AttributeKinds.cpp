@@ -45,7 +45,8 @@ static bool isOfKind(Attribute value, AttributeKind kind) {
     auto n = integer.getValue().trySExtValue();
     return n && (kind == AttributeKind::Integer || isSize(*n));
   }
-  case AttributeKind::Float: return isa<FloatAttr>(value) && cast<FloatAttr>(value).getType().isF32();
+  case AttributeKind::Float:
+    return isa<FloatAttr>(value) && cast<FloatAttr>(value).getType().isF32();
   case AttributeKind::String: return isa<StringAttr>(value);
   case AttributeKind::Map: {
     auto map = dyn_cast<AffineMapAttr>(value);
@@ -53,7 +54,9 @@ static bool isOfKind(Attribute value, AttributeKind kind) {
   }
   case AttributeKind::Symbol: return isa<FlatSymbolRefAttr>(value);
   case AttributeKind::Integers: return isa<DenseI64ArrayAttr>(value);
-  case AttributeKind::Sizes: return isa<DenseI64ArrayAttr>(value) && llvm::all_of(cast<DenseI64ArrayAttr>(value).asArrayRef(), isSize);
+  case AttributeKind::Sizes:
+    return isa<DenseI64ArrayAttr>(value) &&
+           llvm::all_of(cast<DenseI64ArrayAttr>(value).asArrayRef(), isSize);
   case AttributeKind::Strings: {
     llvm::DenseSet<Attribute> seen;
     return all([&](Attribute a) { return isa<StringAttr>(a) && seen.insert(a).second; });
@@ -65,7 +68,9 @@ static bool isOfKind(Attribute value, AttributeKind kind) {
   llvm_unreachable("all kinds are above");
 }
 
-LogicalResult hadal::verifyAttributeKind(function_ref<InFlightDiagnostic()> error, const llvm::Twine &name, Attribute value, AttributeKind kind) {
+LogicalResult hadal::verifyAttributeKind(function_ref<InFlightDiagnostic()> error,
+                                         const llvm::Twine &name, Attribute value,
+                                         AttributeKind kind) {
   if (isOfKind(value, kind))
     return success();
   return error() << name << " wants to be " << describe(kind) << ", got " << value;

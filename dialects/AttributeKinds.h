@@ -1,7 +1,8 @@
 //===- AttributeKinds.h - what attributes hold that no op declares -*- C++ -*-===//
 //
-// Facts between the frontend, passes and the module file stand in attributes with a dialect's prefix. A dialect's verifier holds each that it
-// knows to its kind, so that a pass may take it for what it is; that one is there at all is the business of whoever reads it.
+// Facts between the frontend, passes and the module file stand in attributes with a dialect's
+// prefix. A dialect's verifier holds each that it knows to its kind, so that a pass may take it for
+// what it is; that one is there at all is the business of whoever reads it.
 //
 //===--------------------------------------------------------------------===//
 
@@ -17,22 +18,24 @@ namespace hadal {
 enum class AttributeKind {
   Unit,
   Bool,
-  Integer,      ///< 64 bits at most, signed
-  Size,         ///< 0 .. 2^40
-  Float,        ///< of f32
+  Integer, ///< 64 bits at most, signed
+  Size,    ///< 0 .. 2^40
+  Float,   ///< of f32
   String,
-  Map,          ///< an affine map without dimensions
-  Symbol,       ///< @name
-  Integers,     ///< array<i64: ...>
-  Sizes,        ///< the same, each 0 .. 2^40
-  Strings,      ///< all different
+  Map,      ///< an affine map without dimensions
+  Symbol,   ///< @name
+  Integers, ///< array<i64: ...>
+  Sizes,    ///< the same, each 0 .. 2^40
+  Strings,  ///< all different
   Types,
   Dictionary,
   Dictionaries,
 };
 
-/// Holds `value` to `kind`; `error` makes the diagnostic: "hadal.ranks wants pp to be an integer, got "2"".
-llvm::LogicalResult verifyAttributeKind(llvm::function_ref<mlir::InFlightDiagnostic()> error, const llvm::Twine &name, mlir::Attribute value,
+/// Holds `value` to `kind`; `error` makes the diagnostic: "hadal.ranks wants pp to be an integer,
+/// got "2"".
+llvm::LogicalResult verifyAttributeKind(llvm::function_ref<mlir::InFlightDiagnostic()> error,
+                                        const llvm::Twine &name, mlir::Attribute value,
                                         AttributeKind kind);
 
 } // namespace hadal

@@ -8,5 +8,6 @@
 #include "dialects/moe/Moe.h"
 
 void hadal::registerHadalDialects(mlir::DialectRegistry &registry) {
-  registry.insert<mla::MlaDialect, moe::MoeDialect, fp8::Fp8Dialect, exec::ExecDialect, job::JobDialect>();
+  registry.insert<mla::MlaDialect, moe::MoeDialect, fp8::Fp8Dialect, exec::ExecDialect,
+                  job::JobDialect>();
 }

@@ -7,7 +7,8 @@
 
 namespace hadal {
 
-/// Registers mla, moe, fp8 and exec. Upstream dialects that their ops build (arith, tensor) come along when loaded.
+/// Registers mla, moe, fp8 and exec. Upstream dialects that their ops build (arith, tensor) come
+/// along when loaded.
 void registerHadalDialects(mlir::DialectRegistry &registry);
 
 } // namespace hadal

@@ -1,7 +1,7 @@
 //===- Shapes.h - named sizes of an op's operands and results ---*- C++ -*-===//
 //
-// What the verifiers and the shape reification of hadal's dialects share: an op's sizes have names ("T", "nh"), and one
-// name means one size wherever it stands.
+// What the verifiers and the shape reification of hadal's dialects share: an op's sizes have names
+// ("T", "nh"), and one name means one size wherever it stands.
 //
 //===----------------------------------------------------------------------===//
 
@@ -20,8 +20,9 @@
 
 namespace hadal {
 
-/// Writes down what verifiers say of sizes while it lives, on its thread: dimension `dim` of `value` is `more` above the size
-/// `name`. Where sizes are dynamic nothing holds them to it but who runs the op.
+/// Writes down what verifiers say of sizes while it lives, on its thread: dimension `dim` of
+/// `value` is `more` above the size `name`. Where sizes are dynamic nothing holds them to it but
+/// who runs the op.
 class SizeNotes {
 public:
   struct Note {
@@ -42,7 +43,8 @@ private:
   static inline thread_local SizeNotes *current = nullptr;
 };
 
-/// The sizes of one op while it is verified. Names given as `dynamic` may be "?"; every other size is static and >= 1.
+/// The sizes of one op while it is verified. Names given as `dynamic` may be "?"; every other size
+/// is static and >= 1.
 class NamedSizes {
 public:
   NamedSizes(mlir::Operation *op, std::initializer_list<llvm::StringRef> dynamic) : op(op) {
@@ -50,9 +52,11 @@ public:
       mayBeDynamic.insert(name);
   }
 
-  /// Holds `value`'s shape against one name a dimension ("E+1" is one more than "E"). A name seen for the first time
-  /// takes the size found. Emits "wants dimension 1 of q_rope (5) to be nh (4)" where they differ.
-  llvm::LogicalResult match(llvm::StringRef what, mlir::Value value, llvm::ArrayRef<llvm::StringRef> names) {
+  /// Holds `value`'s shape against one name a dimension ("E+1" is one more than "E"). A name seen
+  /// for the first time takes the size found. Emits "wants dimension 1 of q_rope (5) to be nh (4)"
+  /// where they differ.
+  llvm::LogicalResult match(llvm::StringRef what, mlir::Value value,
+                            llvm::ArrayRef<llvm::StringRef> names) {
     auto type = llvm::cast<mlir::RankedTensorType>(value.getType());
     for (auto [dim, spelled] : llvm::enumerate(names)) {
       llvm::StringRef name = spelled;
@@ -67,12 +71,13 @@ public:
                                  << ") to be static, got " << type;
       }
       if (size - more < (mayBeDynamic.contains(name) ? 0 : 1))
-        return op->emitOpError() << "wants dimension " << dim << " of " << what << " (" << size << ") to be at least "
+        return op->emitOpError() << "wants dimension " << dim << " of " << what << " (" << size
+                                 << ") to be at least "
                                  << (mayBeDynamic.contains(name) ? more : more + 1);
       auto [known, fresh] = sizes.try_emplace(name, size - more);
       if (!fresh && known->second != size - more)
-        return op->emitOpError() << "wants dimension " << dim << " of " << what << " (" << size << ") to be " << spelled
-                                 << " (" << known->second + more << ")";
+        return op->emitOpError() << "wants dimension " << dim << " of " << what << " (" << size
+                                 << ") to be " << spelled << " (" << known->second + more << ")";
     }
     return llvm::success();
   }
@@ -92,14 +97,16 @@ private:
   llvm::StringMap<int64_t> sizes;
 };
 
-/// The size of `value` along `dim`: an attribute where the type says it, else a tensor.dim made by `builder`.
+/// The size of `value` along `dim`: an attribute where the type says it, else a tensor.dim made by
+/// `builder`.
 inline mlir::OpFoldResult sizeOf(mlir::OpBuilder &builder, mlir::Value value, int64_t dim) {
   return mlir::tensor::getMixedSize(builder, value.getLoc(), value, dim);
 }
 
 /// A result's shape: `found` gives the dynamic sizes, the type gives the others.
-inline llvm::SmallVector<mlir::OpFoldResult> shapeOf(mlir::OpBuilder &builder, mlir::Value result,
-                                                     llvm::function_ref<mlir::OpFoldResult(int64_t)> found) {
+inline llvm::SmallVector<mlir::OpFoldResult>
+shapeOf(mlir::OpBuilder &builder, mlir::Value result,
+        llvm::function_ref<mlir::OpFoldResult(int64_t)> found) {
   auto type = llvm::cast<mlir::RankedTensorType>(result.getType());
   llvm::SmallVector<mlir::OpFoldResult> shape;
   for (int64_t dim = 0; dim < type.getRank(); ++dim) {
@@ -107,15 +114,16 @@ inline llvm::SmallVector<mlir::OpFoldResult> shapeOf(mlir::OpBuilder &builder, m
       shape.push_back(builder.getIndexAttr(type.getDimSize(dim)));
       continue;
     }
-    // A dynamic size is given as a value even where an operand knows it: type and reified shape then agree.
+    // A dynamic size is given as a value even where an operand knows it: type and reified shape
+    // then agree.
     shape.push_back(mlir::getValueOrCreateConstantIndexOp(builder, result.getLoc(), found(dim)));
   }
   return shape;
 }
 
 /// A result whose leading size is that of `value`, the others being static.
-inline llvm::SmallVector<mlir::OpFoldResult> leadingShapeOf(mlir::OpBuilder &builder, mlir::Value result,
-                                                            mlir::Value value) {
+inline llvm::SmallVector<mlir::OpFoldResult> leadingShapeOf(mlir::OpBuilder &builder,
+                                                            mlir::Value result, mlir::Value value) {
   return shapeOf(builder, result, [&](int64_t) { return sizeOf(builder, value, 0); });
 }
 

@@ -24,7 +24,8 @@ namespace {
 /// Ops made during its life carry the name as their location: "layers.3.self_attn.q_a_proj".
 class Named {
 public:
-  Named(ImplicitLocOpBuilder &builder, StringRef name) : builder(builder), previous(builder.getLoc()) {
+  Named(ImplicitLocOpBuilder &builder, StringRef name)
+      : builder(builder), previous(builder.getLoc()) {
     name.consume_front("model.");
     builder.setLoc(NameLoc::get(builder.getStringAttr(name)));
   }
@@ -53,16 +54,11 @@ int64_t lastSize(Value x) { return cast<RankedTensorType>(x.getType()).getShape(
 
 Type elementType(Builder &builder, ElementType element) {
   switch (element) {
-  case ElementType::F32:
-    return builder.getF32Type();
-  case ElementType::BF16:
-    return builder.getBF16Type();
-  case ElementType::F16:
-    return builder.getF16Type();
-  case ElementType::F8E4M3:
-    return Float8E4M3FNType::get(builder.getContext());
-  default:
-    llvm_unreachable("describeModel lets no other element type pass");
+  case ElementType::F32: return builder.getF32Type();
+  case ElementType::BF16: return builder.getBF16Type();
+  case ElementType::F16: return builder.getF16Type();
+  case ElementType::F8E4M3: return Float8E4M3FNType::get(builder.getContext());
+  default: llvm_unreachable("describeModel lets no other element type pass");
   }
 }
 
@@ -92,17 +88,18 @@ Value Blocks::load(StringRef name) {
   const ParameterDescription *parameter = model.find(name);
   assert(parameter && "describeModel lists every parameter that the blocks read");
   if (trained) {
-    auto load = ml_program::GlobalLoadOp::create(b, tensorType(b, *parameter),
-                                                 SymbolRefAttr::get(b.getContext(), parameter->stored));
+    auto load = ml_program::GlobalLoadOp::create(
+        b, tensorType(b, *parameter), SymbolRefAttr::get(b.getContext(), parameter->stored));
     if (embeddingUse && name == "model.embed_tokens.weight")
       load->setAttr("hadal.use", b.getI64IntegerAttr(embeddingUse));
     return load;
   }
-  return ml_program::GlobalLoadConstOp::create(b, tensorType(b, *parameter),
-                                               SymbolRefAttr::get(b.getContext(), parameter->stored));
+  return ml_program::GlobalLoadConstOp::create(
+      b, tensorType(b, *parameter), SymbolRefAttr::get(b.getContext(), parameter->stored));
 }
 
-/// A matrix (or a stack) for a product: FP8 goes through fp8.dequantize, other types stand as they are stored.
+/// A matrix (or a stack) for a product: FP8 goes through fp8.dequantize, other types stand as they
+/// are stored.
 Value Blocks::loadMatrix(StringRef name) {
   Value weights = load(name);
   auto type = cast<RankedTensorType>(weights.getType());
@@ -129,7 +126,9 @@ Value Blocks::loadVector(StringRef name) {
       .getResult(0);
 }
 
-Value Blocks::empty(ArrayRef<int64_t> sizes) { return tensor::EmptyOp::create(b, rowsType(sizes), ValueRange(rows)); }
+Value Blocks::empty(ArrayRef<int64_t> sizes) {
+  return tensor::EmptyOp::create(b, rowsType(sizes), ValueRange(rows));
+}
 
 Value Blocks::zeros(ArrayRef<int64_t> sizes) {
   Value zero = constant(b, b.getLoc(), 0);
@@ -150,7 +149,8 @@ Value Blocks::elementwise(ArrayRef<Value> inputs, int64_t size, Body body, Array
   auto yield = [&](OpBuilder &b, Location loc, ValueRange args) {
     linalg::YieldOp::create(b, loc, body(b, loc, args));
   };
-  return linalg::GenericOp::create(b, init.getType(), inputs, init, maps, iterators, yield).getResult(0);
+  return linalg::GenericOp::create(b, init.getType(), inputs, init, maps, iterators, yield)
+      .getResult(0);
 }
 
 /// [T, heads * d] -> [T, heads, d].
@@ -206,10 +206,11 @@ Value Blocks::add(Value x, Value y, StringRef name) {
 
 Value Blocks::add(Value x, Value y, Value z, StringRef name) {
   Named location(b, name);
-  return elementwise({x, y, z}, lastSize(x), [](OpBuilder &b, Location loc, ValueRange args) -> Value {
-    Value inner = arith::AddFOp::create(b, loc, args[1], args[2]);
-    return arith::AddFOp::create(b, loc, args[0], inner);
-  });
+  return elementwise({x, y, z}, lastSize(x),
+                     [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                       Value inner = arith::AddFOp::create(b, loc, args[1], args[2]);
+                       return arith::AddFOp::create(b, loc, args[0], inner);
+                     });
 }
 
 //===----------------------------------------------------------------------===//
@@ -226,7 +227,8 @@ Value Blocks::norm(Value x, StringRef name, double epsilon) {
   int64_t size = lastSize(x);
   Value weight = load((name + ".weight").str());
 
-  // The order of the sum inside a row is the code generator's choice, fixed per target; hence reassoc on this add only.
+  // The order of the sum inside a row is the code generator's choice, fixed per target; hence
+  // reassoc on this add only.
   AffineMap identity = b.getMultiDimIdentityMap(2);
   Value zero = zeros({});
   auto square = [](OpBuilder &b, Location loc, ValueRange args) {
@@ -235,13 +237,16 @@ Value Blocks::norm(Value x, StringRef name, double epsilon) {
     linalg::YieldOp::create(b, loc, sum);
   };
   Value squares =
-      linalg::GenericOp::create(b, zero.getType(), x, zero, ArrayRef({identity, identity.getSubMap({0})}),
-                                ArrayRef({utils::IteratorType::parallel, utils::IteratorType::reduction}), square)
+      linalg::GenericOp::create(
+          b, zero.getType(), x, zero, ArrayRef({identity, identity.getSubMap({0})}),
+          ArrayRef({utils::IteratorType::parallel, utils::IteratorType::reduction}), square)
           .getResult(0);
 
   auto normalise = [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-    Value mean = arith::DivFOp::create(b, loc, args[1], constant(b, loc, static_cast<double>(size)));
-    Value root = math::SqrtOp::create(b, loc, arith::AddFOp::create(b, loc, mean, constant(b, loc, epsilon)));
+    Value mean =
+        arith::DivFOp::create(b, loc, args[1], constant(b, loc, static_cast<double>(size)));
+    Value root = math::SqrtOp::create(
+        b, loc, arith::AddFOp::create(b, loc, mean, constant(b, loc, epsilon)));
     Value inverse = arith::DivFOp::create(b, loc, constant(b, loc, 1), root);
     Value scaled = arith::MulFOp::create(b, loc, args[0], inverse);
     return arith::MulFOp::create(b, loc, widen(b, loc, args[2]), scaled);
@@ -255,26 +260,28 @@ Value Blocks::linear(Value x, StringRef name) {
   int64_t size = cast<RankedTensorType>(weights.getType()).getDimSize(0);
   Value init = zeros(size);
   // Weights are [N, K] as in the checkpoint.
-  Value product = linalg::MatmulTransposeBOp::create(b, b.getLoc(), TypeRange(init.getType()), ValueRange{x, weights},
-                                                     ValueRange(init))
+  Value product = linalg::MatmulTransposeBOp::create(b, b.getLoc(), TypeRange(init.getType()),
+                                                     ValueRange{x, weights}, ValueRange(init))
                       ->getResult(0);
   std::string biasName = (name + ".bias").str();
   if (!model.find(biasName))
     return product;
   Value bias = load(biasName);
-  return elementwise({product, bias}, size, [](OpBuilder &b, Location loc, ValueRange args) -> Value {
-    return arith::AddFOp::create(b, loc, args[0], widen(b, loc, args[1]));
-  });
+  return elementwise({product, bias}, size,
+                     [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                       return arith::AddFOp::create(b, loc, args[0], widen(b, loc, args[1]));
+                     });
 }
 
 /// silu(gate) * up, silu(g) = g / (1 + exp(-g)).
 Value Blocks::silu(Value gate, Value up) {
-  return elementwise({gate, up}, lastSize(gate), [](OpBuilder &b, Location loc, ValueRange args) -> Value {
-    Value exponential = math::ExpOp::create(b, loc, arith::NegFOp::create(b, loc, args[0]));
-    Value denominator = arith::AddFOp::create(b, loc, constant(b, loc, 1), exponential);
-    Value activated = arith::DivFOp::create(b, loc, args[0], denominator);
-    return arith::MulFOp::create(b, loc, activated, args[1]);
-  });
+  return elementwise(
+      {gate, up}, lastSize(gate), [](OpBuilder &b, Location loc, ValueRange args) -> Value {
+        Value exponential = math::ExpOp::create(b, loc, arith::NegFOp::create(b, loc, args[0]));
+        Value denominator = arith::AddFOp::create(b, loc, constant(b, loc, 1), exponential);
+        Value activated = arith::DivFOp::create(b, loc, args[0], denominator);
+        return arith::MulFOp::create(b, loc, activated, args[1]);
+      });
 }
 
 Value Blocks::mlp(Value x, StringRef prefix) {
@@ -297,7 +304,9 @@ Value Blocks::logits(Value x, Value rowIds) {
   return head(norm(selected, "model.norm", c.normEpsilon));
 }
 
-Value Blocks::head(Value x) { return linear(x, c.tieEmbeddings ? "model.embed_tokens" : "lm_head"); }
+Value Blocks::head(Value x) {
+  return linear(x, c.tieEmbeddings ? "model.embed_tokens" : "lm_head");
+}
 
 //===----------------------------------------------------------------------===//
 // Multi-head latent attention
@@ -307,7 +316,8 @@ Blocks::Rotation Blocks::rotation(Value positions) {
   Named location(b, "rotary_emb");
   std::vector<float> frequencies = c.ropeFrequencies();
   auto half = static_cast<int64_t>(frequencies.size());
-  auto table = DenseFPElementsAttr::get(RankedTensorType::get(half, b.getF32Type()), ArrayRef(frequencies));
+  auto table =
+      DenseFPElementsAttr::get(RankedTensorType::get(half, b.getF32Type()), ArrayRef(frequencies));
   RankedTensorType type = rowsType(half);
   auto op = mla::RotationOp::create(b, type, type, positions, table,
                                     b.getF32FloatAttr(static_cast<float>(c.ropeMagnitude())));
@@ -315,7 +325,8 @@ Blocks::Rotation Blocks::rotation(Value positions) {
 }
 
 Value Blocks::rotate(Value x, Rotation rotation) {
-  return mla::RopeOp::create(b, x.getType(), x, rotation.cos, rotation.sin, b.getBoolAttr(c.ropeInterleave));
+  return mla::RopeOp::create(b, x.getType(), x, rotation.cos, rotation.sin,
+                             b.getBoolAttr(c.ropeInterleave));
 }
 
 Blocks::Attention Blocks::attention(Value x, StringRef prefix, Rotation rotation, Value offsets) {
@@ -337,17 +348,19 @@ Blocks::Attention Blocks::attention(Value x, StringRef prefix, Rotation rotation
 
   // The latent, and one rotary key that all heads share. The norm is for the latent only.
   Value compressed = linear(x, under("kv_a_proj_with_mqa"));
-  Value latent =
-      norm(slice(compressed, 0, c.latentRank), under("kv_a_layernorm"), ModelConfig::latentNormEpsilon);
-  Value key = mergeHeads(rotate(splitHeads(slice(compressed, c.latentRank, c.ropeDim), 1), rotation));
+  Value latent = norm(slice(compressed, 0, c.latentRank), under("kv_a_layernorm"),
+                      ModelConfig::latentNormEpsilon);
+  Value key =
+      mergeHeads(rotate(splitHeads(slice(compressed, c.latentRank, c.ropeDim), 1), rotation));
 
   // kv_b_proj's rows are per head: dn of the key, then dv of the value.
   Value expanded = splitHeads(linear(latent, under("kv_b_proj")), c.heads);
   Value keyNope = slice(expanded, 0, c.nopeDim);
   Value value = slice(expanded, c.nopeDim, c.valueDim);
 
-  Value attended = mla::AttentionOp::create(b, rowsType({c.heads, c.valueDim}), queryNope, queryRope, keyNope, key,
-                                            value, offsets, b.getF32FloatAttr(static_cast<float>(c.softmaxScale())))
+  Value attended = mla::AttentionOp::create(b, rowsType({c.heads, c.valueDim}), queryNope,
+                                            queryRope, keyNope, key, value, offsets,
+                                            b.getF32FloatAttr(static_cast<float>(c.softmaxScale())))
                        .getResult();
   return {linear(mergeHeads(attended), under("o_proj")), latent, key};
 }
@@ -365,23 +378,26 @@ Blocks::Experts Blocks::experts(Value x, StringRef prefix) {
   Value bias = c.hasCorrectionBias() ? loadVector(under("gate.e_score_correction_bias")) : Value();
   RankedTensorType choiceType = indexRowsType(c.expertsPerToken);
   bool isSoftmax = c.affinity == Affinity::Softmax; // whose groups are as good as their best expert
-  auto route = moe::RouteOp::create(b, rowsType(c.expertsPerToken), choiceType, gate, bias, /*forced=*/Value(),
-                                    b.getI64IntegerAttr(c.groups), b.getI64IntegerAttr(c.groupLimit),
-                                    b.getI64IntegerAttr(c.expertsPerToken), b.getBoolAttr(c.normalizeWeights),
-                                    b.getF32FloatAttr(static_cast<float>(c.routedScale)), unitIf(b, isSoftmax),
-                                    unitIf(b, isSoftmax && c.groupLimit < c.groups));
+  auto route = moe::RouteOp::create(
+      b, rowsType(c.expertsPerToken), choiceType, gate, bias, /*forced=*/Value(),
+      b.getI64IntegerAttr(c.groups), b.getI64IntegerAttr(c.groupLimit),
+      b.getI64IntegerAttr(c.expertsPerToken), b.getBoolAttr(c.normalizeWeights),
+      b.getF32FloatAttr(static_cast<float>(c.routedScale)), unitIf(b, isSoftmax),
+      unitIf(b, isSoftmax && c.groupLimit < c.groups));
   Value weights = route.getWeights(), choice = route.getExperts();
 
   Type perExpert = RankedTensorType::get(c.experts, b.getI32Type());
   Type boundaries = RankedTensorType::get(c.experts + 1, b.getI32Type());
   auto plan = moe::PlanOp::create(b, indexRowsType({}), choiceType, boundaries, perExpert, choice,
-                                  /*segments=*/Value(), b.getI64IntegerAttr(c.experts), /*choices=*/StringAttr());
+                                  /*segments=*/Value(), b.getI64IntegerAttr(c.experts),
+                                  /*choices=*/StringAttr());
   Value dispatched = moe::DispatchOp::create(b, rowsType(c.hiddenSize), x, plan.getSource());
 
   auto product = [&](Value left, StringRef name, int64_t size) -> Value {
     Named location(b, under(name));
     Value stack = loadMatrix(under((name + ".weight").str()));
-    return moe::GroupedMatmulOp::create(b, rowsType(size), left, stack, plan.getOffsets(), plan.getActive(),
+    return moe::GroupedMatmulOp::create(b, rowsType(size), left, stack, plan.getOffsets(),
+                                        plan.getActive(),
                                         /*source=*/Value());
   };
   Value gated = product(dispatched, "experts.{}.gate_proj", c.expertWidth);
@@ -394,8 +410,8 @@ Blocks::Experts Blocks::experts(Value x, StringRef prefix) {
     hidden = silu(gated, up);
   }
   Value down = product(hidden, "experts.{}.down_proj", c.hiddenSize);
-  Value routed = moe::CombineOp::create(b, rowsType(c.hiddenSize), down, plan.getPosition(), choice, weights,
-                                        c.experts);
+  Value routed = moe::CombineOp::create(b, rowsType(c.hiddenSize), down, plan.getPosition(), choice,
+                                        weights, c.experts);
   Value shared = c.sharedExperts ? mlp(x, under("shared_experts.")) : Value();
   return {routed, shared, choice, weights, gate, plan.getOffsets()};
 }
@@ -404,10 +420,12 @@ Blocks::Experts Blocks::experts(Value x, StringRef prefix) {
 // Layers
 //===----------------------------------------------------------------------===//
 
-Blocks::Layer Blocks::layer(Value x, StringRef prefix, bool dense, Rotation rotation, Value offsets) {
+Blocks::Layer Blocks::layer(Value x, StringRef prefix, bool dense, Rotation rotation,
+                            Value offsets) {
   auto under = [&](StringRef name) { return (prefix + name).str(); };
   Layer layer;
-  layer.attention = attention(norm(x, under("input_layernorm"), c.normEpsilon), under("self_attn."), rotation, offsets);
+  layer.attention = attention(norm(x, under("input_layernorm"), c.normEpsilon), under("self_attn."),
+                              rotation, offsets);
   x = add(x, layer.attention.result, under("attention_residual"));
 
   Value normalised = norm(x, under("post_attention_layernorm"), c.normEpsilon);

@@ -1,7 +1,8 @@
 //===- Blocks.h - the parts of a DeepSeek-V3 layer as graphs ------------===//
 //
-// Each function appends ops to a function body and returns the value they make. Tokens are flattened: activations are
-// [rows, size] f32, rows dynamic. Formulas: ORACLE_NOTES §2-4, in the words of DeepSeek-V3, arXiv:2412.19437, §2.1.
+// Each function appends ops to a function body and returns the value they make. Tokens are
+// flattened: activations are [rows, size] f32, rows dynamic. Formulas: ORACLE_NOTES §2-4, in the
+// words of DeepSeek-V3, arXiv:2412.19437, §2.1.
 //
 //===--------------------------------------------------------------------===//
 
@@ -26,17 +27,18 @@ mlir::RankedTensorType tensorType(mlir::Builder &builder, const ParameterDescrip
 
 class Blocks {
 public:
-  /// Whether parameters are fixed or what a training run changes. Trained parameters are mutable globals in f32, and rows
-  /// are gathered by moe.dispatch, which has a derivative.
+  /// Whether parameters are fixed or what a training run changes. Trained parameters are mutable
+  /// globals in f32, and rows are gathered by moe.dispatch, which has a derivative.
   enum class Parameters { Fixed, Trained };
 
   /// Appends at the builder's insertion point. `tokens` is the number of rows (an index value).
   Blocks(mlir::ImplicitLocOpBuilder &builder, const ModelDescription &model, mlir::Value tokens,
          Parameters parameters = Parameters::Fixed)
-      : b(builder), model(model), c(model.config), rows(tokens), trained(parameters == Parameters::Trained) {}
+      : b(builder), model(model), c(model.config), rows(tokens),
+        trained(parameters == Parameters::Trained) {}
 
-  /// From now on the embedding table is read behind the layers (head, MTP), perhaps on another rank than in front of them: its gradient is
-  /// summed apart (`hadal.use` = 1).
+  /// From now on the embedding table is read behind the layers (head, MTP), perhaps on another rank
+  /// than in front of them: its gradient is summed apart (`hadal.use` = 1).
   void readEmbeddingBehindLayers() { embeddingUse = 1; }
 
   /// Rows of the embedding table. `tokenIds` [T] i32 -> [T, hidden].
@@ -67,7 +69,8 @@ public:
     mlir::Value latent; ///< [T, rk], normalised
     mlir::Value key;    ///< [T, dr], rotated
   };
-  Attention attention(mlir::Value x, llvm::StringRef prefix, Rotation rotation, mlir::Value offsets);
+  Attention attention(mlir::Value x, llvm::StringRef prefix, Rotation rotation,
+                      mlir::Value offsets);
 
   /// The routed experts and the shared one.
   struct Experts {
@@ -79,13 +82,15 @@ public:
   };
   Experts experts(mlir::Value x, llvm::StringRef prefix);
 
-  /// One layer: attention and MLP or experts, each with its norm and residual. `dense` chooses between the two.
+  /// One layer: attention and MLP or experts, each with its norm and residual. `dense` chooses
+  /// between the two.
   struct Layer {
     mlir::Value hidden; ///< [T, hidden]
     Attention attention;
     std::optional<Experts> experts;
   };
-  Layer layer(mlir::Value x, llvm::StringRef prefix, bool dense, Rotation rotation, mlir::Value offsets);
+  Layer layer(mlir::Value x, llvm::StringRef prefix, bool dense, Rotation rotation,
+              mlir::Value offsets);
 
   /// Rows `ids` [R] i32 of `x` or of a parameter. [R, size]
   mlir::Value rowsOf(mlir::Value x, mlir::Value ids) { return gather(x, ids); }
@@ -115,7 +120,8 @@ private:
 
   using Body = llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location, mlir::ValueRange)>;
 
-  /// A generic over [rows, size] without reduction. Operands of rank 1 are [rows] when `perRow` says so, else [size].
+  /// A generic over [rows, size] without reduction. Operands of rank 1 are [rows] when `perRow`
+  /// says so, else [size].
   mlir::Value elementwise(llvm::ArrayRef<mlir::Value> inputs, int64_t size, Body body,
                           llvm::ArrayRef<bool> perRow = {});
 

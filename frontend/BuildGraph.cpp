@@ -69,7 +69,8 @@ std::string checkRanks(const ModelConfig &config, const InferenceRanks &ranks) {
   if (ranks.ep & (ranks.ep - 1))
     return "--ep: wants a power of two, which the order of sums is made for, got " + text(ranks.ep);
   if (ranks.ep % ranks.nodes)
-    return "--nodes: wants to divide the " + text(ranks.ep) + " expert-parallel ranks, got " + text(ranks.nodes);
+    return "--nodes: wants to divide the " + text(ranks.ep) + " expert-parallel ranks, got " +
+           text(ranks.nodes);
   return "";
 }
 
@@ -77,11 +78,13 @@ void setRanks(ModuleOp module, const InferenceRanks &ranks) {
   if (ranks.ep == 1)
     return;
   Builder b(module.getContext());
-  module->setAttr("hadal.inference",
-                  b.getDictionaryAttr({b.getNamedAttr("ep", b.getI64IntegerAttr(ranks.ep)), b.getNamedAttr("nodes", b.getI64IntegerAttr(ranks.nodes)),
-                                       b.getNamedAttr("capacity", b.getI64IntegerAttr(ranks.capacity)),
-                                       b.getNamedAttr("dispatch", b.getStringAttr(ranks.dispatch)),
-                                       b.getNamedAttr("combine", b.getStringAttr(ranks.combine))}));
+  module->setAttr(
+      "hadal.inference",
+      b.getDictionaryAttr({b.getNamedAttr("ep", b.getI64IntegerAttr(ranks.ep)),
+                           b.getNamedAttr("nodes", b.getI64IntegerAttr(ranks.nodes)),
+                           b.getNamedAttr("capacity", b.getI64IntegerAttr(ranks.capacity)),
+                           b.getNamedAttr("dispatch", b.getStringAttr(ranks.dispatch)),
+                           b.getNamedAttr("combine", b.getStringAttr(ranks.combine))}));
 }
 
 namespace {
@@ -90,7 +93,8 @@ void declareParameters(ImplicitLocOpBuilder &b, const ModelDescription &model) {
   for (const ParameterDescription &parameter : model.parameters) {
     RankedTensorType type = tensorType(b, parameter);
     ml_program::GlobalOp::create(b, parameter.stored, type, /*is_mutable=*/false,
-                                 ml_program::ExternAttr::get(b.getContext(), type), b.getStringAttr("private"));
+                                 ml_program::ExternAttr::get(b.getContext(), type),
+                                 b.getStringAttr("private"));
   }
 }
 
@@ -98,8 +102,8 @@ void declareParameters(ImplicitLocOpBuilder &b, const ModelDescription &model) {
 Value buildLayer(Blocks &blocks, int64_t layer, Value x, Blocks::Rotation rotation, Value offsets,
                  SmallVectorImpl<NamedResult> &routers, SmallVectorImpl<NamedResult> &caches) {
   std::string number = std::to_string(layer);
-  Blocks::Layer built =
-      blocks.layer(x, "model.layers." + number + ".", blocks.config().isDense(layer), rotation, offsets);
+  Blocks::Layer built = blocks.layer(x, "model.layers." + number + ".",
+                                     blocks.config().isDense(layer), rotation, offsets);
   caches.push_back({"cache." + number + ".ckv", built.attention.latent});
   caches.push_back({"cache." + number + ".k_rope", built.attention.key});
   if (built.experts) {
@@ -110,7 +114,8 @@ Value buildLayer(Blocks &blocks, int64_t layer, Value x, Blocks::Rotation rotati
 }
 
 /// Builds the body of @forward at the builder's insertion point.
-SmallVector<NamedResult> buildForward(ImplicitLocOpBuilder &b, const ModelDescription &model, Block *entry) {
+SmallVector<NamedResult> buildForward(ImplicitLocOpBuilder &b, const ModelDescription &model,
+                                      Block *entry) {
   Value tokenIds = entry->getArgument(0), positions = entry->getArgument(1);
   Value offsets = entry->getArgument(2), logitRowIds = entry->getArgument(3);
   Value tokens = tensor::DimOp::create(b, tokenIds, 0);
@@ -134,9 +139,9 @@ SmallVector<NamedResult> buildForward(ImplicitLocOpBuilder &b, const ModelDescri
 } // namespace
 
 FailureOr<OwningOpRef<ModuleOp>> buildGraph(MLIRContext &context, const ModelDescription &model) {
-  context.loadDialect<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect, math::MathDialect,
-                      ml_program::MLProgramDialect, tensor::TensorDialect, fp8::Fp8Dialect, mla::MlaDialect,
-                      moe::MoeDialect>();
+  context.loadDialect<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect,
+                      math::MathDialect, ml_program::MLProgramDialect, tensor::TensorDialect,
+                      fp8::Fp8Dialect, mla::MlaDialect, moe::MoeDialect>();
   ImplicitLocOpBuilder b(NameLoc::get(StringAttr::get(&context, "forward")), &context);
   OwningOpRef<ModuleOp> module = ModuleOp::create(b.getLoc());
   (*module)->setAttr("hadal.model", modelAttribute(b, model.config));
@@ -151,7 +156,8 @@ FailureOr<OwningOpRef<ModuleOp>> buildGraph(MLIRContext &context, const ModelDes
   b.setInsertionPointToStart(entry);
   SmallVector<NamedResult> results = buildForward(b, model, entry);
 
-  SmallVector<Value> values = llvm::map_to_vector(results, [](const NamedResult &r) { return r.value; });
+  SmallVector<Value> values =
+      llvm::map_to_vector(results, [](const NamedResult &r) { return r.value; });
   func::ReturnOp::create(b, values);
   function.setType(b.getFunctionType(inputs, ValueRange(values).getTypes()));
   for (auto [i, name] : llvm::enumerate(argumentNames))

@@ -12,20 +12,22 @@
 
 namespace hadal::frontend {
 
-/// Tokens of one page of the latent cache, unless a pass chooses otherwise (`page_tokens` in hadal.model).
+/// Tokens of one page of the latent cache, unless a pass chooses otherwise (`page_tokens` in
+/// hadal.model).
 inline constexpr int64_t defaultPageTokens = 64;
 
-/// Builds and verifies the inference graph: a private ml_program.global for each parameter, named as in the checkpoint,
-/// and one function
+/// Builds and verifies the inference graph: a private ml_program.global for each parameter, named
+/// as in the checkpoint, and one function
 ///
 ///     @forward(token_ids [T] i32, positions [T] i32, offsets [B+1] i32, logit_row_ids [R] i32)
 ///         -> logits [R, V], hidden.0 .. hidden.L [T, H],
-///            router.k.topk_ids [T, K] i32 and router.k.topk_weights [T, K] for each layer k that routes,
-///            cache.k.ckv [T, rk] and cache.k.k_rope [T, dr] for each layer k
+///            router.k.topk_ids [T, K] i32 and router.k.topk_weights [T, K] for each layer k that
+///            routes, cache.k.ckv [T, rk] and cache.k.k_rope [T, dr] for each layer k
 ///
-/// whose arguments and results carry these names as `exec.name`. The module's `hadal.model` says what a driver needs to
-/// know, under the names of table Model in runtime/module/Module.fbs. Loads the dialects it needs into the context.
-/// A failure has been reported through the context's diagnostics.
+/// whose arguments and results carry these names as `exec.name`. The module's `hadal.model` says
+/// what a driver needs to know, under the names of table Model in runtime/module/Module.fbs. Loads
+/// the dialects it needs into the context. A failure has been reported through the context's
+/// diagnostics.
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildGraph(mlir::MLIRContext &context,
                                                               const ModelDescription &model);
 
@@ -33,7 +35,7 @@ mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildGraph(mlir::MLIRContext 
 struct InferenceRanks {
   int64_t ep = 1, nodes = 1;
   std::string dispatch = "fp32", combine = "fp32"; ///< what rows travel as
-  int64_t capacity = 0;                            ///< most rows from one rank to another; 0: any number
+  int64_t capacity = 0; ///< most rows from one rank to another; 0: any number
 };
 
 /// What is wrong with `ranks` for this model, in a line; empty when nothing is.

@@ -24,7 +24,8 @@ namespace hadal::frontend {
 
 namespace {
 
-/// Arguments of one depth of multi-token prediction; depth 0 is the main model, whose rows are all of them.
+/// Arguments of one depth of multi-token prediction; depth 0 is the main model, whose rows are all
+/// of them.
 struct Rows {
   Value rows, tokenIds, positions, targets, offsets;
 };
@@ -52,7 +53,8 @@ std::vector<int64_t> routedLayers(const ModelConfig &c, int64_t depths) {
 
 class LossBuilder {
 public:
-  LossBuilder(ImplicitLocOpBuilder &b, const ModelDescription &model, const TrainingOptions &options, int64_t depths, const ModelPart &part)
+  LossBuilder(ImplicitLocOpBuilder &b, const ModelDescription &model,
+              const TrainingOptions &options, int64_t depths, const ModelPart &part)
       : b(b), model(model), c(model.config), options(options), depths(depths), part(part) {}
 
   /// Builds the function at the end of the module.
@@ -61,7 +63,9 @@ public:
 private:
   using Body = function_ref<Value(OpBuilder &, Location, ValueRange)>;
 
-  RankedTensorType vectorType(int64_t size, Type element) { return RankedTensorType::get(size, element); }
+  RankedTensorType vectorType(int64_t size, Type element) {
+    return RankedTensorType::get(size, element);
+  }
   Value f32(double v) { return arith::ConstantOp::create(b, b.getF32FloatAttr(float(v))); }
   Value zeroScalar() {
     Value empty = tensor::EmptyOp::create(b, ArrayRef<int64_t>{}, b.getF32Type());
@@ -82,8 +86,8 @@ private:
   int64_t depths;
   const ModelPart &part;
   Value counts;
-  SmallVector<std::pair<int64_t, Value>> balances;    ///< weighted, of each layer that routes
-  SmallVector<std::pair<int64_t, Value>> loads;       ///< of each layer that routes
+  SmallVector<std::pair<int64_t, Value>> balances; ///< weighted, of each layer that routes
+  SmallVector<std::pair<int64_t, Value>> loads;    ///< of each layer that routes
 };
 
 /// A function of scalars (rank 0).
@@ -93,7 +97,8 @@ Value LossBuilder::scalar(ArrayRef<Value> inputs, Body body) {
   auto yield = [&](OpBuilder &b, Location loc, ValueRange args) {
     linalg::YieldOp::create(b, loc, body(b, loc, args));
   };
-  return linalg::GenericOp::create(b, init.getType(), inputs, init, maps, ArrayRef<utils::IteratorType>{}, yield)
+  return linalg::GenericOp::create(b, init.getType(), inputs, init, maps,
+                                   ArrayRef<utils::IteratorType>{}, yield)
       .getResult(0);
 }
 
@@ -104,7 +109,8 @@ Value LossBuilder::sum(Value vector) {
     linalg::YieldOp::create(b, loc, arith::AddFOp::create(b, loc, args[1], args[0]).getResult());
   };
   Value zero = zeroScalar();
-  return linalg::GenericOp::create(b, zero.getType(), vector, zero, ArrayRef({identity, identity.getSubMap({})}),
+  return linalg::GenericOp::create(b, zero.getType(), vector, zero,
+                                   ArrayRef({identity, identity.getSubMap({})}),
                                    ArrayRef({utils::IteratorType::reduction}), add)
       .getResult(0);
 }
@@ -112,8 +118,8 @@ Value LossBuilder::sum(Value vector) {
 /// counts[index] as a tensor of rank 0; at least 1, so that nothing to predict gives 0.
 Value LossBuilder::countOf(int64_t index) {
   auto one = [&](int64_t v) { return SmallVector<OpFoldResult>{b.getIndexAttr(v)}; };
-  Value slice = tensor::ExtractSliceOp::create(b, RankedTensorType::get({}, b.getI32Type()), counts, one(index), one(1),
-                                               one(1));
+  Value slice = tensor::ExtractSliceOp::create(b, RankedTensorType::get({}, b.getI32Type()), counts,
+                                               one(index), one(1), one(1));
   return scalar(slice, [](OpBuilder &b, Location loc, ValueRange args) -> Value {
     Value least = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(1));
     Value count = arith::MaxSIOp::create(b, loc, args[0], least);
@@ -123,12 +129,13 @@ Value LossBuilder::countOf(int64_t index) {
 
 /// weight * sum(vector) / counts[count].
 Value LossBuilder::mean(Value vector, int64_t count, double weight) {
-  return scalar({sum(vector), countOf(count)}, [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-    Value mean = arith::DivFOp::create(b, loc, args[0], args[1]);
-    if (weight == 1)
-      return mean;
-    return arith::MulFOp::create(b, loc, mean, constantF32(b, loc, weight));
-  });
+  return scalar({sum(vector), countOf(count)},
+                [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+                  Value mean = arith::DivFOp::create(b, loc, args[0], args[1]);
+                  if (weight == 1)
+                    return mean;
+                  return arith::MulFOp::create(b, loc, mean, constantF32(b, loc, weight));
+                });
 }
 
 /// -log softmax(logits)[target] of each row, 0 where the target is -1. [T]
@@ -140,43 +147,55 @@ Value LossBuilder::crossEntropy(Value logits, Value targets) {
     return linalg::FillOp::create(b, f32(v), empty).getResult(0);
   };
   AffineMap identity = b.getMultiDimIdentityMap(2), row = identity.getSubMap({0});
-  SmallVector<utils::IteratorType> iterators{utils::IteratorType::parallel, utils::IteratorType::reduction};
+  SmallVector<utils::IteratorType> iterators{utils::IteratorType::parallel,
+                                             utils::IteratorType::reduction};
 
   // The largest logit only keeps the exponentials in range: the loss does not depend on it.
   Value lowest = filled(-INFINITY);
-  auto largest = linalg::GenericOp::create(b, type, logits, lowest, ArrayRef({identity, row}), iterators,
-                                           [](OpBuilder &b, Location loc, ValueRange args) {
-                                             Value m = arith::MaximumFOp::create(b, loc, args[1], args[0]);
-                                             linalg::YieldOp::create(b, loc, m);
-                                           });
+  auto largest =
+      linalg::GenericOp::create(b, type, logits, lowest, ArrayRef({identity, row}), iterators,
+                                [](OpBuilder &b, Location loc, ValueRange args) {
+                                  Value m = arith::MaximumFOp::create(b, loc, args[1], args[0]);
+                                  linalg::YieldOp::create(b, loc, m);
+                                });
   largest->setAttr("hadal.stop_gradient", b.getUnitAttr());
 
-  // The order of these sums inside a row is the code generator's choice, fixed per target; hence reassoc.
+  // The order of these sums inside a row is the code generator's choice, fixed per target; hence
+  // reassoc.
   auto sums = linalg::GenericOp::create(
-      b, TypeRange{type, type}, ValueRange{logits, largest.getResult(0), targets}, ValueRange{filled(0), filled(0)},
-      ArrayRef({identity, row, row, row, row}), iterators, [](OpBuilder &b, Location loc, ValueRange args) {
-        Value exponential = math::ExpOp::create(b, loc, arith::SubFOp::create(b, loc, args[0], args[1]));
-        Value sum = arith::AddFOp::create(b, loc, args[3], exponential, arith::FastMathFlags::reassoc);
-        Value column = arith::IndexCastOp::create(b, loc, b.getI32Type(), linalg::IndexOp::create(b, loc, 1));
+      b, TypeRange{type, type}, ValueRange{logits, largest.getResult(0), targets},
+      ValueRange{filled(0), filled(0)}, ArrayRef({identity, row, row, row, row}), iterators,
+      [](OpBuilder &b, Location loc, ValueRange args) {
+        Value exponential =
+            math::ExpOp::create(b, loc, arith::SubFOp::create(b, loc, args[0], args[1]));
+        Value sum =
+            arith::AddFOp::create(b, loc, args[3], exponential, arith::FastMathFlags::reassoc);
+        Value column =
+            arith::IndexCastOp::create(b, loc, b.getI32Type(), linalg::IndexOp::create(b, loc, 1));
         Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, column, args[2]);
         Value zero = constantF32(b, loc, 0);
         Value chosen = arith::SelectOp::create(b, loc, here, args[0], zero);
-        Value picked = arith::AddFOp::create(b, loc, args[4], chosen, arith::FastMathFlags::reassoc);
+        Value picked =
+            arith::AddFOp::create(b, loc, args[4], chosen, arith::FastMathFlags::reassoc);
         linalg::YieldOp::create(b, loc, ValueRange{sum, picked});
       });
 
   AffineMap one = b.getMultiDimIdentityMap(1);
   Value init = tensor::EmptyOp::create(b, type, ValueRange(rows));
   return linalg::GenericOp::create(
-             b, type, ValueRange{sums.getResult(0), sums.getResult(1), largest.getResult(0), targets}, init,
+             b, type,
+             ValueRange{sums.getResult(0), sums.getResult(1), largest.getResult(0), targets}, init,
              SmallVector<AffineMap>(5, one), ArrayRef({utils::IteratorType::parallel}),
              [](OpBuilder &b, Location loc, ValueRange args) {
                Value zero = constantF32(b, loc, 0);
                Value none = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(0));
-               Value masked = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, args[3], none);
+               Value masked =
+                   arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, args[3], none);
                Value shifted = arith::SubFOp::create(b, loc, args[2], args[1]);
-               Value nll = arith::AddFOp::create(b, loc, math::LogOp::create(b, loc, args[0]), shifted);
-               linalg::YieldOp::create(b, loc, arith::SelectOp::create(b, loc, masked, zero, nll).getResult());
+               Value nll =
+                   arith::AddFOp::create(b, loc, math::LogOp::create(b, loc, args[0]), shifted);
+               linalg::YieldOp::create(
+                   b, loc, arith::SelectOp::create(b, loc, masked, zero, nll).getResult());
              })
       .getResult(0);
 }
@@ -185,10 +204,11 @@ Value LossBuilder::crossEntropy(Value logits, Value targets) {
 Value LossBuilder::concat(Value x, Value y) {
   Value rows = tensor::DimOp::create(b, x, 0);
   int64_t size = cast<RankedTensorType>(x.getType()).getDimSize(1);
-  Value whole = tensor::EmptyOp::create(b, RankedTensorType::get({ShapedType::kDynamic, 2 * size}, b.getF32Type()),
-                                        ValueRange(rows));
+  Value whole = tensor::EmptyOp::create(
+      b, RankedTensorType::get({ShapedType::kDynamic, 2 * size}, b.getF32Type()), ValueRange(rows));
   for (auto [i, part] : llvm::enumerate(ArrayRef{x, y})) {
-    SmallVector<OpFoldResult> offsets{b.getIndexAttr(0), b.getIndexAttr(i * size)}, sizes{rows, b.getIndexAttr(size)};
+    SmallVector<OpFoldResult> offsets{b.getIndexAttr(0), b.getIndexAttr(i * size)},
+        sizes{rows, b.getIndexAttr(size)};
     SmallVector<OpFoldResult> strides(2, b.getIndexAttr(1));
     whole = tensor::InsertSliceOp::create(b, part, whole, offsets, sizes, strides);
   }
@@ -206,27 +226,32 @@ Value LossBuilder::run(Blocks &blocks, Value x, int64_t first, int64_t count, co
       continue;
     auto slice = [&](int64_t from) {
       auto one = [&](int64_t v) { return SmallVector<OpFoldResult>{b.getIndexAttr(v)}; };
-      return tensor::ExtractSliceOp::create(b, built.experts->offsets, one(from), one(c.experts), one(1)).getResult();
+      return tensor::ExtractSliceOp::create(b, built.experts->offsets, one(from), one(c.experts),
+                                            one(1))
+          .getResult();
     };
     AffineMap identity = b.getMultiDimIdentityMap(1);
     Value init = tensor::EmptyOp::create(b, ArrayRef{c.experts}, b.getI32Type());
-    Value load = linalg::GenericOp::create(b, init.getType(), ValueRange{slice(1), slice(0)}, init,
-                                           SmallVector<AffineMap>(3, identity), ArrayRef({utils::IteratorType::parallel}),
-                                           [](OpBuilder &b, Location loc, ValueRange args) {
-                                             Value rows = arith::SubIOp::create(b, loc, args[0], args[1]);
-                                             linalg::YieldOp::create(b, loc, rows);
-                                           })
+    Value load = linalg::GenericOp::create(
+                     b, init.getType(), ValueRange{slice(1), slice(0)}, init,
+                     SmallVector<AffineMap>(3, identity), ArrayRef({utils::IteratorType::parallel}),
+                     [](OpBuilder &b, Location loc, ValueRange args) {
+                       Value rows = arith::SubIOp::create(b, loc, args[0], args[1]);
+                       linalg::YieldOp::create(b, loc, rows);
+                     })
                      .getResult(0);
     loads.push_back({layer, load});
     if (options.balanceWeight == 0)
       continue;
     Type perSequence = RankedTensorType::get(ShapedType::kDynamic, b.getF32Type());
     Type fractions = RankedTensorType::get({ShapedType::kDynamic, c.experts}, b.getF32Type());
-    // DeepSeek-V2 counts the choice that was made, DeepSeek-V3 the one that plain affinities would make.
+    // DeepSeek-V2 counts the choice that was made, DeepSeek-V3 the one that plain affinities would
+    // make.
     bool isSoftmax = c.affinity == Affinity::Softmax;
-    auto loss = moe::BalanceLossOp::create(b, perSequence, fractions, built.experts->gate, rows.offsets,
-                                           isSoftmax ? built.experts->choice : Value(),
-                                           b.getI64IntegerAttr(c.expertsPerToken), isSoftmax ? b.getUnitAttr() : UnitAttr());
+    auto loss = moe::BalanceLossOp::create(
+        b, perSequence, fractions, built.experts->gate, rows.offsets,
+        isSoftmax ? built.experts->choice : Value(), b.getI64IntegerAttr(c.expertsPerToken),
+        isSoftmax ? b.getUnitAttr() : UnitAttr());
     balances.push_back({layer, mean(loss.getLoss(), 1 + depths, options.balanceWeight)});
   }
   return x;
@@ -251,20 +276,27 @@ void LossBuilder::build() {
   }
   auto function = func::FuncOp::create(b, part.name, b.getFunctionType(types, {}));
   function->setAttr("hadal.differentiate", b.getUnitAttr());
-  function->setAttr("exec.registers", b.getStrArrayAttr(SmallVector<StringRef>(registers.begin(), registers.end())));
+  function->setAttr("exec.registers",
+                    b.getStrArrayAttr(SmallVector<StringRef>(registers.begin(), registers.end())));
   auto symbol = [&](unsigned i) { return b.getAffineSymbolExpr(i); };
   for (auto [i, name] : llvm::enumerate(names)) {
     function.setArgAttr(i, "exec.name", b.getStringAttr(name));
     if (name == "counts")
       continue;
     if (name == "x") { // from the stage before, and its gradient back
-      function.setArgAttr(i, "exec.shape", AffineMapAttr::get(AffineMap::get(0, registers.size(), {symbol(0), b.getAffineConstantExpr(c.hiddenSize)}, b.getContext())));
+      function.setArgAttr(i, "exec.shape",
+                          AffineMapAttr::get(AffineMap::get(
+                              0, registers.size(),
+                              {symbol(0), b.getAffineConstantExpr(c.hiddenSize)}, b.getContext())));
       function.setArgAttr(i, "hadal.gradient", b.getUnitAttr());
       function.setArgAttr(i, "hadal.stage", b.getI64IntegerAttr(part.number - 1));
       continue;
     }
-    AffineExpr size = StringRef(name).ends_with("offsets") ? symbol(1) + 1 : i < 5 ? symbol(0) : symbol(3 + (i - 5) / 5);
-    function.setArgAttr(i, "exec.shape", AffineMapAttr::get(AffineMap::get(0, registers.size(), size)));
+    AffineExpr size = StringRef(name).ends_with("offsets") ? symbol(1) + 1
+                      : i < 5                              ? symbol(0)
+                                                           : symbol(3 + (i - 5) / 5);
+    function.setArgAttr(i, "exec.shape",
+                        AffineMapAttr::get(AffineMap::get(0, registers.size(), size)));
   }
   Block *entry = function.addEntryBlock();
   b.setInsertionPointToStart(entry);
@@ -285,13 +317,16 @@ void LossBuilder::build() {
     weights.push_back(1);
     for (int64_t d = 1; d <= depths; ++d) {
       unsigned at = 5 * d;
-      Rows rows{argument(at), argument(at + 1), argument(at + 2), argument(at + 3), argument(at + 4)};
+      Rows rows{argument(at), argument(at + 1), argument(at + 2), argument(at + 3),
+                argument(at + 4)};
       std::string prefix = "model.layers." + std::to_string(c.layers + d - 1) + ".";
       Value count = tensor::DimOp::create(b, rows.tokenIds, 0);
       Blocks blocks(b, model, count, Blocks::Parameters::Trained);
       blocks.readEmbeddingBehindLayers();
-      Value embedded = blocks.norm(blocks.embedding(rows.tokenIds), prefix + "enorm", c.normEpsilon);
-      Value before = blocks.norm(blocks.rowsOf(representation, rows.rows), prefix + "hnorm", c.normEpsilon);
+      Value embedded =
+          blocks.norm(blocks.embedding(rows.tokenIds), prefix + "enorm", c.normEpsilon);
+      Value before =
+          blocks.norm(blocks.rowsOf(representation, rows.rows), prefix + "hnorm", c.normEpsilon);
       Value joined = blocks.linear(concat(embedded, before), prefix + "eh_proj");
       representation = run(blocks, joined, c.layers + d - 1, 1, rows);
       Value normalised = blocks.norm(representation, prefix + "shared_head.norm", c.normEpsilon);
@@ -305,7 +340,11 @@ void LossBuilder::build() {
     weights.push_back(1);
   }
   if (losses.empty()) // a stage without any
-    losses.push_back({0, scalar({}, [](OpBuilder &b, Location loc, ValueRange) -> Value { return constantF32(b, loc, 0); })}), weights.push_back(1);
+    losses.push_back({0, scalar({},
+                                [](OpBuilder &b, Location loc, ValueRange) -> Value {
+                                  return constantF32(b, loc, 0);
+                                })}),
+        weights.push_back(1);
 
   SmallVector<Value> values;
   for (auto &entry : losses)
@@ -325,18 +364,19 @@ void LossBuilder::build() {
   Value empty = tensor::EmptyOp::create(b, ArrayRef<int64_t>{count}, b.getF32Type());
   SmallVector<AffineMap> maps(values.size(), AffineMap::get(1, 0, b.getContext()));
   maps.push_back(b.getMultiDimIdentityMap(1));
-  Value listed = linalg::GenericOp::create(b, empty.getType(), values, empty, maps,
-                                           ArrayRef({utils::IteratorType::parallel}),
-                                           [&](OpBuilder &b, Location loc, ValueRange args) {
-                                             Value at = linalg::IndexOp::create(b, loc, 0), chosen = constantF32(b, loc, 0);
-                                             for (auto [i, entry] : llvm::enumerate(losses)) {
-                                               Value number = arith::ConstantIndexOp::create(b, loc, entry.first);
-                                               Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, at, number);
-                                               chosen = arith::SelectOp::create(b, loc, here, args[i], chosen);
-                                             }
-                                             linalg::YieldOp::create(b, loc, chosen);
-                                           })
-                     .getResult(0);
+  Value listed =
+      linalg::GenericOp::create(
+          b, empty.getType(), values, empty, maps, ArrayRef({utils::IteratorType::parallel}),
+          [&](OpBuilder &b, Location loc, ValueRange args) {
+            Value at = linalg::IndexOp::create(b, loc, 0), chosen = constantF32(b, loc, 0);
+            for (auto [i, entry] : llvm::enumerate(losses)) {
+              Value number = arith::ConstantIndexOp::create(b, loc, entry.first);
+              Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, at, number);
+              chosen = arith::SelectOp::create(b, loc, here, args[i], chosen);
+            }
+            linalg::YieldOp::create(b, loc, chosen);
+          })
+          .getResult(0);
 
   SmallVector<Value> results{total, listed};
   for (auto &[layer, load] : loads)
@@ -349,7 +389,8 @@ void LossBuilder::build() {
   // What a step adds up over its micro-batches.
   function.setResultAttr(1, "hadal.accumulate", b.getStringAttr("losses"));
   for (auto [i, entry] : llvm::enumerate(loads))
-    function.setResultAttr(2 + i, "hadal.accumulate", b.getStringAttr("loads." + std::to_string(entry.first)));
+    function.setResultAttr(2 + i, "hadal.accumulate",
+                           b.getStringAttr("loads." + std::to_string(entry.first)));
   if (!part.isWhole())
     function.setResultAttr(0, "hadal.loss", b.getUnitAttr());
   if (part.isLast)
@@ -359,37 +400,44 @@ void LossBuilder::build() {
   function.setResultAttr(2 + loads.size(), "hadal.stage", b.getI64IntegerAttr(part.number + 1));
 }
 
-/// @balance: moves each router's correction bias, where it has one, by the step's loads, and says how far the loads are from
-/// even.
-void buildBalance(ImplicitLocOpBuilder &b, const ModelConfig &c, ArrayRef<int64_t> moeLayers, double step) {
+/// @balance: moves each router's correction bias, where it has one, by the step's loads, and says
+/// how far the loads are from even.
+void buildBalance(ImplicitLocOpBuilder &b, const ModelConfig &c, ArrayRef<int64_t> moeLayers,
+                  double step) {
   auto function = func::FuncOp::create(b, "balance", b.getFunctionType({}, {}));
   b.setInsertionPointToStart(function.addEntryBlock());
   Type f32 = b.getF32Type();
-  auto loads = RankedTensorType::get(c.experts, b.getI32Type()), biases = RankedTensorType::get(c.experts, f32);
+  auto loads = RankedTensorType::get(c.experts, b.getI32Type()),
+       biases = RankedTensorType::get(c.experts, f32);
   AffineMap identity = b.getMultiDimIdentityMap(1), none = AffineMap::get(1, 0, b.getContext());
   auto fill = [&](int64_t v) {
     Value empty = tensor::EmptyOp::create(b, ArrayRef<int64_t>{}, b.getI32Type());
-    return linalg::FillOp::create(b, arith::ConstantOp::create(b, b.getI32IntegerAttr(v)).getResult(), empty).getResult(0);
+    return linalg::FillOp::create(
+               b, arith::ConstantOp::create(b, b.getI32IntegerAttr(v)).getResult(), empty)
+        .getResult(0);
   };
   SmallVector<Value> violations;
   for (int64_t layer : moeLayers) {
     std::string number = std::to_string(layer);
-    auto load = ml_program::GlobalLoadOp::create(b, loads, SymbolRefAttr::get(b.getContext(), "sum.loads." + number));
+    auto load = ml_program::GlobalLoadOp::create(
+        b, loads, SymbolRefAttr::get(b.getContext(), "sum.loads." + number));
     if (step != 0 && c.hasCorrectionBias()) {
       std::string name = c.naming("model.layers." + number + ".mlp.gate.e_score_correction_bias");
       auto symbol = SymbolRefAttr::get(b.getContext(), name);
       Value bias = ml_program::GlobalLoadOp::create(b, biases, symbol);
-      Value moved = moe::UpdateBiasOp::create(b, biases, bias, load, b.getF32FloatAttr(float(step)));
+      Value moved =
+          moe::UpdateBiasOp::create(b, biases, bias, load, b.getF32FloatAttr(float(step)));
       ml_program::GlobalStoreOp::create(b, symbol, moved);
     }
     Type scalar = RankedTensorType::get({}, b.getI32Type());
-    auto most = linalg::GenericOp::create(b, TypeRange{scalar, scalar}, ValueRange(load), ValueRange{fill(0), fill(0)},
-                                          ArrayRef({identity, none, none}), ArrayRef({utils::IteratorType::reduction}),
-                                          [](OpBuilder &b, Location loc, ValueRange args) {
-                                            Value largest = arith::MaxSIOp::create(b, loc, args[1], args[0]);
-                                            Value total = arith::AddIOp::create(b, loc, args[2], args[0]);
-                                            linalg::YieldOp::create(b, loc, ValueRange{largest, total});
-                                          });
+    auto most = linalg::GenericOp::create(
+        b, TypeRange{scalar, scalar}, ValueRange(load), ValueRange{fill(0), fill(0)},
+        ArrayRef({identity, none, none}), ArrayRef({utils::IteratorType::reduction}),
+        [](OpBuilder &b, Location loc, ValueRange args) {
+          Value largest = arith::MaxSIOp::create(b, loc, args[1], args[0]);
+          Value total = arith::AddIOp::create(b, loc, args[2], args[0]);
+          linalg::YieldOp::create(b, loc, ValueRange{largest, total});
+        });
     violations.push_back(most.getResult(0));
     violations.push_back(most.getResult(1));
   }
@@ -398,22 +446,25 @@ void buildBalance(ImplicitLocOpBuilder &b, const ModelConfig &c, ArrayRef<int64_
   Value empty = tensor::EmptyOp::create(b, ArrayRef<int64_t>{count}, f32);
   SmallVector<AffineMap> maps(violations.size(), none);
   maps.push_back(identity);
-  Value listed = linalg::GenericOp::create(
-                     b, empty.getType(), violations, empty, maps, ArrayRef({utils::IteratorType::parallel}),
-                     [&](OpBuilder &b, Location loc, ValueRange args) {
-                       Value at = linalg::IndexOp::create(b, loc, 0), largest = args[0], total = args[1];
-                       for (int64_t i = 1; i < count; ++i) {
-                         Value number = arith::ConstantIndexOp::create(b, loc, i);
-                         Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, at, number);
-                         largest = arith::SelectOp::create(b, loc, here, args[2 * i], largest);
-                         total = arith::SelectOp::create(b, loc, here, args[2 * i + 1], total);
-                       }
-                       auto real = [&](Value v) -> Value { return arith::SIToFPOp::create(b, loc, f32, v); };
-                       Value mean = arith::DivFOp::create(b, loc, real(total), constantF32(b, loc, double(c.experts)));
-                       Value ratio = arith::DivFOp::create(b, loc, real(largest), mean);
-                       linalg::YieldOp::create(b, loc, arith::SubFOp::create(b, loc, ratio, constantF32(b, loc, 1)).getResult());
-                     })
-                     .getResult(0);
+  Value listed =
+      linalg::GenericOp::create(
+          b, empty.getType(), violations, empty, maps, ArrayRef({utils::IteratorType::parallel}),
+          [&](OpBuilder &b, Location loc, ValueRange args) {
+            Value at = linalg::IndexOp::create(b, loc, 0), largest = args[0], total = args[1];
+            for (int64_t i = 1; i < count; ++i) {
+              Value number = arith::ConstantIndexOp::create(b, loc, i);
+              Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, at, number);
+              largest = arith::SelectOp::create(b, loc, here, args[2 * i], largest);
+              total = arith::SelectOp::create(b, loc, here, args[2 * i + 1], total);
+            }
+            auto real = [&](Value v) -> Value { return arith::SIToFPOp::create(b, loc, f32, v); };
+            Value mean =
+                arith::DivFOp::create(b, loc, real(total), constantF32(b, loc, double(c.experts)));
+            Value ratio = arith::DivFOp::create(b, loc, real(largest), mean);
+            linalg::YieldOp::create(
+                b, loc, arith::SubFOp::create(b, loc, ratio, constantF32(b, loc, 1)).getResult());
+          })
+          .getResult(0);
   func::ReturnOp::create(b, listed);
   function.setType(b.getFunctionType({}, listed.getType()));
   function.setResultAttr(0, "exec.name", b.getStringAttr("violation"));
@@ -423,11 +474,15 @@ void buildBalance(ImplicitLocOpBuilder &b, const ModelConfig &c, ArrayRef<int64_
 DictionaryAttr trainable(Builder &b, const ModelDescription &model, const ParameterDescription &p) {
   const ModelConfig &c = model.config;
   StringRef name = p.name;
-  bool correction = name.ends_with("e_score_correction_bias"), embedding = name == "model.embed_tokens.weight";
+  bool correction = name.ends_with("e_score_correction_bias"),
+       embedding = name == "model.embed_tokens.weight";
   bool norm = p.shape.size() == 1 && name.ends_with("norm.weight");
-  double deviation = embedding ? 0.02 : p.shape.size() == 2 ? 0.8 / std::sqrt(double(p.shape[1])) : 0;
+  double deviation = embedding             ? 0.02
+                     : p.shape.size() == 2 ? 0.8 / std::sqrt(double(p.shape[1]))
+                                           : 0;
   SmallVector<Attribute> aliases;
-  // Also of the layers that this module leaves out: a checkpoint that has them keeps them, with the embedding as it is.
+  // Also of the layers that this module leaves out: a checkpoint that has them keeps them, with the
+  // embedding as it is.
   auto addAlias = [&](StringRef alias) { aliases.push_back(b.getStringAttr(c.naming(alias))); };
   if (embedding && c.tieEmbeddings)
     addAlias("lm_head.weight");
@@ -452,35 +507,43 @@ DictionaryAttr trainable(Builder &b, const ModelDescription &model, const Parame
 std::string checkRanks(const ModelConfig &config, const TrainingOptions &options) {
   auto text = [](int64_t v) { return std::to_string(v); };
   auto isPower = [](int64_t v) { return v > 0 && (v & (v - 1)) == 0; };
-  int64_t stages = options.stages(), owners = options.owners(), groups = options.sumGroups ? options.sumGroups : owners;
+  int64_t stages = options.stages(), owners = options.owners(),
+          groups = options.sumGroups ? options.sumGroups : owners;
   if (stages > config.layers)
-    return "--pp: wants at most a stage a layer, got " + text(stages) + " stages and " + text(config.layers) + " layers";
+    return "--pp: wants at most a stage a layer, got " + text(stages) + " stages and " +
+           text(config.layers) + " layers";
   if (options.expertRanks > 1 && !config.experts)
     return "--ep: the model has no experts";
   if (config.experts % options.expertRanks)
-    return "--ep: wants to divide the " + text(config.experts) + " experts, got " + text(options.expertRanks);
+    return "--ep: wants to divide the " + text(config.experts) + " experts, got " +
+           text(options.expertRanks);
   for (auto [name, ranks] : {std::pair("--ep", options.expertRanks), {"--dp", options.dataRanks}})
     if (!isPower(ranks))
-      return std::string(name) + ": wants a power of two, which the order of sums is made for, got " + text(ranks);
+      return std::string(name) +
+             ": wants a power of two, which the order of sums is made for, got " + text(ranks);
   if (options.expertRanks % options.nodes)
-    return "--nodes: wants to divide the " + text(options.expertRanks) + " expert-parallel ranks, got " + text(options.nodes);
+    return "--nodes: wants to divide the " + text(options.expertRanks) +
+           " expert-parallel ranks, got " + text(options.nodes);
   if (options.fastReduction && options.sumGroups)
     return "--sum-groups: has no meaning with --reduction=fast, which sums no groups";
   if (!isPower(groups))
     return "--sum-groups: wants a power of two, got " + text(groups);
   if (groups % owners)
-    return "--sum-groups: wants a multiple of the " + text(owners) + " owners of micro-batches (dp * ep, twice for dualpipe), got " + text(groups);
+    return "--sum-groups: wants a multiple of the " + text(owners) +
+           " owners of micro-batches (dp * ep, twice for dualpipe), got " + text(groups);
   if (options.microBatches % groups)
     return "--micro-batches: wants a multiple of the " + text(groups) +
-           (options.sumGroups ? " groups of sums (--sum-groups)" : " owners of micro-batches (dp * ep, twice for dualpipe)") + ", got " +
-           text(options.microBatches);
+           (options.sumGroups ? " groups of sums (--sum-groups)"
+                              : " owners of micro-batches (dp * ep, twice for dualpipe)") +
+           ", got " + text(options.microBatches);
   return "";
 }
 
 FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const ModelConfig &config,
                                                const TrainingOptions &options) {
-  context.loadDialect<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect, math::MathDialect,
-                      ml_program::MLProgramDialect, tensor::TensorDialect, mla::MlaDialect, moe::MoeDialect>();
+  context.loadDialect<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect,
+                      math::MathDialect, ml_program::MLProgramDialect, tensor::TensorDialect,
+                      mla::MlaDialect, moe::MoeDialect>();
   int64_t depths = options.mtpWeight != 0 ? config.mtpLayers : 0;
   ModelDescription model = describeTraining(config, depths);
   ImplicitLocOpBuilder b(NameLoc::get(StringAttr::get(&context, "loss")), &context);
@@ -490,30 +553,41 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
   std::vector<int64_t> moeLayers = routedLayers(config, depths);
   for (const ParameterDescription &p : model.parameters) {
     RankedTensorType type = tensorType(b, p);
-    ml_program::GlobalOp::create(b, p.stored, type, /*is_mutable=*/true, ml_program::ExternAttr::get(&context, type),
+    ml_program::GlobalOp::create(b, p.stored, type, /*is_mutable=*/true,
+                                 ml_program::ExternAttr::get(&context, type),
                                  b.getStringAttr("private"));
     trainables.push_back(trainable(b, model, p));
   }
-  auto number = [&](StringRef name, int64_t v) { return b.getNamedAttr(name, b.getI64IntegerAttr(v)); };
-  auto real = [&](StringRef name, double v) { return b.getNamedAttr(name, b.getF32FloatAttr(float(v))); };
+  auto number = [&](StringRef name, int64_t v) {
+    return b.getNamedAttr(name, b.getI64IntegerAttr(v));
+  };
+  auto real = [&](StringRef name, double v) {
+    return b.getNamedAttr(name, b.getF32FloatAttr(float(v)));
+  };
   (*module)->setAttr("hadal.model", modelAttribute(b, config));
   (*module)->setAttr("hadal.trainables", b.getArrayAttr(trainables));
   if (config.quantization) // a checkpoint to begin with may have such weights
-    (*module)->setAttr("hadal.quantization", b.getDenseI64ArrayAttr({config.quantization->blockRows, config.quantization->blockColumns}));
+    (*module)->setAttr("hadal.quantization",
+                       b.getDenseI64ArrayAttr(
+                           {config.quantization->blockRows, config.quantization->blockColumns}));
   (*module)->setAttr(
       "hadal.training",
-      b.getDictionaryAttr({number("micro_batch", options.microBatch), number("sequence", options.sequence),
-                           number("micro_batches", options.microBatches), number("mtp_depth", depths),
-                           number("sum_groups", options.sumGroups ? options.sumGroups : options.owners()),
-                           real("mtp_weight", options.mtpWeight), real("balance_weight", options.balanceWeight),
-                           real("bias_step", options.biasStep), b.getNamedAttr("precision", b.getStringAttr(options.precision)),
-                           number("first_mtp_layer", config.layers), b.getNamedAttr("moe_layers", b.getDenseI64ArrayAttr(moeLayers)),
-                           b.getNamedAttr("config_json", b.getStringAttr(options.configText))}));
+      b.getDictionaryAttr(
+          {number("micro_batch", options.microBatch), number("sequence", options.sequence),
+           number("micro_batches", options.microBatches), number("mtp_depth", depths),
+           number("sum_groups", options.sumGroups ? options.sumGroups : options.owners()),
+           real("mtp_weight", options.mtpWeight), real("balance_weight", options.balanceWeight),
+           real("bias_step", options.biasStep),
+           b.getNamedAttr("precision", b.getStringAttr(options.precision)),
+           number("first_mtp_layer", config.layers),
+           b.getNamedAttr("moe_layers", b.getDenseI64ArrayAttr(moeLayers)),
+           b.getNamedAttr("config_json", b.getStringAttr(options.configText))}));
   for (int64_t layer : moeLayers) {
     auto type = RankedTensorType::get(config.experts, b.getI32Type());
     std::string name = "loads." + std::to_string(layer);
     auto global = ml_program::GlobalOp::create(b, "sum." + name, type, /*is_mutable=*/true,
-                                               ml_program::ExternAttr::get(&context, type), b.getStringAttr("private"));
+                                               ml_program::ExternAttr::get(&context, type),
+                                               b.getStringAttr("private"));
     global->setAttr("exec.state", b.getStringAttr(name));
   }
   std::vector<ModelPart> parts;
@@ -533,14 +607,19 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
   if (options.ranks() > 1) {
     SmallVector<Attribute> stageFacts;
     for (const ModelPart &part : parts)
-      stageFacts.push_back(b.getDictionaryAttr({number("first_layer", part.firstLayer), number("layers", part.layers)}));
-    (*module)->setAttr("hadal.ranks", b.getDictionaryAttr({number("pp", options.pipelineRanks), number("ep", options.expertRanks), number("dp", options.dataRanks),
-                                                           number("nodes", options.nodes), number("capacity", options.exchangeCapacity),
-                                                           b.getNamedAttr("dispatch", b.getStringAttr(options.dispatch)),
-                                                           b.getNamedAttr("combine", b.getStringAttr(options.combine)), b.getNamedAttr("schedule", b.getStringAttr(options.schedule)),
-                                                           b.getNamedAttr("overlap", b.getBoolAttr(options.overlap)),
-                                                           b.getNamedAttr("fast_reduction", b.getBoolAttr(options.fastReduction)),
-                                                           b.getNamedAttr("stages", b.getArrayAttr(stageFacts))}));
+      stageFacts.push_back(b.getDictionaryAttr(
+          {number("first_layer", part.firstLayer), number("layers", part.layers)}));
+    (*module)->setAttr(
+        "hadal.ranks",
+        b.getDictionaryAttr({number("pp", options.pipelineRanks), number("ep", options.expertRanks),
+                             number("dp", options.dataRanks), number("nodes", options.nodes),
+                             number("capacity", options.exchangeCapacity),
+                             b.getNamedAttr("dispatch", b.getStringAttr(options.dispatch)),
+                             b.getNamedAttr("combine", b.getStringAttr(options.combine)),
+                             b.getNamedAttr("schedule", b.getStringAttr(options.schedule)),
+                             b.getNamedAttr("overlap", b.getBoolAttr(options.overlap)),
+                             b.getNamedAttr("fast_reduction", b.getBoolAttr(options.fastReduction)),
+                             b.getNamedAttr("stages", b.getArrayAttr(stageFacts))}));
   }
   if (!moeLayers.empty())
     buildBalance(b, config, moeLayers, options.biasStep);

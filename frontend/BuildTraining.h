@@ -12,22 +12,24 @@
 namespace hadal::frontend {
 
 struct TrainingOptions {
-  int64_t microBatch = 1;     ///< rows of a micro-batch
-  int64_t sequence = 2;       ///< tokens of a row
-  int64_t microBatches = 1;   ///< of a step
-  double mtpWeight = 0.3;     ///< of the mean MTP loss; 0 leaves the MTP layers out
+  int64_t microBatch = 1;      ///< rows of a micro-batch
+  int64_t sequence = 2;        ///< tokens of a row
+  int64_t microBatches = 1;    ///< of a step
+  double mtpWeight = 0.3;      ///< of the mean MTP loss; 0 leaves the MTP layers out
   double balanceWeight = 1e-4; ///< of the sequence-wise balance loss
-  double biasStep = 1e-3;     ///< of the router's correction bias after a step
+  double biasStep = 1e-3;      ///< of the router's correction bias after a step
   std::string precision = "fp32";
-  std::string configText;     ///< config.json as it was read
+  std::string configText; ///< config.json as it was read
 
   // Many ranks; table Ranks in runtime/module/Module.fbs.
   int64_t pipelineRanks = 1, expertRanks = 1, dataRanks = 1, nodes = 1;
   std::string schedule = "1f1b";
   bool overlap = true;
   bool fastReduction = false; ///< sums over ranks in the engine's order, and none of groups
-  std::string dispatch = "fp32", combine = "fp32"; ///< what rows travel as to the experts and back: fp32, bf16 or fp8
-  int64_t exchangeCapacity = 0; ///< most rows from one expert-parallel rank to another; 0: any number
+  std::string dispatch = "fp32",
+              combine = "fp32"; ///< what rows travel as to the experts and back: fp32, bf16 or fp8
+  int64_t exchangeCapacity =
+      0;                 ///< most rows from one expert-parallel rank to another; 0: any number
   int64_t sumGroups = 0; ///< 0: as many as there are owners of micro-batches
 
   int64_t ranks() const { return pipelineRanks * expertRanks * dataRanks; }
@@ -42,23 +44,28 @@ struct TrainingOptions {
 /// What of `options` cannot be, in one line; empty where all is well.
 std::string checkRanks(const ModelConfig &config, const TrainingOptions &options);
 
-/// Builds and verifies the training graph: a private mutable ml_program.global for each parameter, named as in the
-/// checkpoint, and one function
+/// Builds and verifies the training graph: a private mutable ml_program.global for each parameter,
+/// named as in the checkpoint, and one function
 ///
-///     @loss(token_ids [T] i32, positions [T] i32, offsets [S+1] i32, targets [T] i32, counts [2+D] i32,
-///           for each depth d = 1 .. D of multi-token prediction: mtp.d.rows, mtp.d.token_ids, mtp.d.positions,
-///           mtp.d.targets [T_d] i32, mtp.d.offsets [S+1] i32)
-///         -> the total, losses [1+D+R] (main, each depth's, each routing layer's balance), loads [E] i32 for each layer that routes
+///     @loss(token_ids [T] i32, positions [T] i32, offsets [S+1] i32, targets [T] i32, counts [2+D]
+///     i32,
+///           for each depth d = 1 .. D of multi-token prediction: mtp.d.rows, mtp.d.token_ids,
+///           mtp.d.positions, mtp.d.targets [T_d] i32, mtp.d.offsets [S+1] i32)
+///         -> the total, losses [1+D+R] (main, each depth's, each routing layer's balance), loads
+///         [E] i32 for each layer that routes
 ///
-/// marked `hadal.differentiate`. With more than one rank it is one function a pipeline stage, @stage.0, @stage.1 ...: the first has the embedding, the
-/// last the head and MTP; others take `x` [T, H] behind the other arguments and give `y` [T, H] behind the other results. A target of -1 predicts nothing. `counts` are the whole step's: predictions of the main
-/// model, of each depth, and sequences; every loss is a sum over this micro-batch divided by them, so losses and gradients of
-/// micro-batches add up. Row i of depth d is made of row rows[i] of depth d-1's representation (depth 0: the main model's,
-/// after its norm) and the embedding of token_ids[i].
-/// `hadal.training`, `hadal.trainables` and `hadal.model` of the module say what a driver needs to know, under the names of
-/// the tables in runtime/module/Module.fbs.
-/// Source: DeepSeek-V3, arXiv:2412.19437, §2.1.2 eq. 17-20 (balance), §2.2 (MTP); ORACLE_NOTES §5.
-mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildTraining(mlir::MLIRContext &context, const ModelConfig &config,
+/// marked `hadal.differentiate`. With more than one rank it is one function a pipeline stage,
+/// @stage.0, @stage.1 ...: the first has the embedding, the last the head and MTP; others take `x`
+/// [T, H] behind the other arguments and give `y` [T, H] behind the other results. A target of -1
+/// predicts nothing. `counts` are the whole step's: predictions of the main model, of each depth,
+/// and sequences; every loss is a sum over this micro-batch divided by them, so losses and
+/// gradients of micro-batches add up. Row i of depth d is made of row rows[i] of depth d-1's
+/// representation (depth 0: the main model's, after its norm) and the embedding of token_ids[i].
+/// `hadal.training`, `hadal.trainables` and `hadal.model` of the module say what a driver needs to
+/// know, under the names of the tables in runtime/module/Module.fbs. Source: DeepSeek-V3,
+/// arXiv:2412.19437, §2.1.2 eq. 17-20 (balance), §2.2 (MTP); ORACLE_NOTES §5.
+mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildTraining(mlir::MLIRContext &context,
+                                                                 const ModelConfig &config,
                                                                  const TrainingOptions &options);
 
 } // namespace hadal::frontend

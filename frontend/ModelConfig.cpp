@@ -65,7 +65,8 @@ double ModelConfig::ropeMagnitude() const {
   if (yarn->attentionFactor)
     return *yarn->attentionFactor;
   if (yarn->mscale != 0 && yarn->mscaleAllDim != 0)
-    return yarnMagnitude(yarn->factor, yarn->mscale) / yarnMagnitude(yarn->factor, yarn->mscaleAllDim);
+    return yarnMagnitude(yarn->factor, yarn->mscale) /
+           yarnMagnitude(yarn->factor, yarn->mscaleAllDim);
   return yarnMagnitude(yarn->factor, 1);
 }
 
@@ -79,13 +80,16 @@ double ModelConfig::softmaxScale() const {
 }
 
 Expected<ModelConfig> parseModelConfig(StringRef text, StringRef name) {
-  Result<hadal::ModelConfig> parsed = hadal::parseModelConfig({text.data(), text.size()}, name.str());
+  Result<hadal::ModelConfig> parsed =
+      hadal::parseModelConfig({text.data(), text.size()}, name.str());
   if (!parsed.ok())
     return createStringError(inconvertibleErrorCode(), parsed.error().message);
   ModelConfig config{std::move(*parsed)};
   bool finite = all_of(config.ropeFrequencies(), [](float f) { return std::isfinite(f); });
-  if (!finite || !std::isfinite(float(config.ropeMagnitude())) || !std::isfinite(float(config.softmaxScale())))
-    return createStringError(inconvertibleErrorCode(), name + ": rope_scaling wants finite frequencies");
+  if (!finite || !std::isfinite(float(config.ropeMagnitude())) ||
+      !std::isfinite(float(config.softmaxScale())))
+    return createStringError(inconvertibleErrorCode(),
+                             name + ": rope_scaling wants finite frequencies");
   return config;
 }
 

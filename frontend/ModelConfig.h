@@ -1,6 +1,7 @@
 //===- ModelConfig.h - what the graph takes from a configuration --------===//
 //
-// The configuration itself is read by runtime/ModelConfig.h; here is what the compiler computes from it.
+// The configuration itself is read by runtime/ModelConfig.h; here is what the compiler computes
+// from it.
 //
 //===--------------------------------------------------------------------===//
 
@@ -18,10 +19,12 @@ namespace hadal::frontend {
 
 /// A checked configuration whose frequencies and scales are finite.
 struct ModelConfig : hadal::ModelConfig {
-  /// q_a_layernorm and kv_a_layernorm take this epsilon whatever rms_norm_eps says (transformers, ORACLE_NOTES §2).
+  /// q_a_layernorm and kv_a_layernorm take this epsilon whatever rms_norm_eps says (transformers,
+  /// ORACLE_NOTES §2).
   static constexpr double latentNormEpsilon = 1e-6;
 
-  /// Radians per position for each of the ropeDim / 2 pairs, rounded to f32 where transformers rounds.
+  /// Radians per position for each of the ropeDim / 2 pairs, rounded to f32 where transformers
+  /// rounds.
   std::vector<float> ropeFrequencies() const;
 
   /// What cosine and sine are multiplied by.
@@ -32,7 +35,8 @@ struct ModelConfig : hadal::ModelConfig {
 };
 
 /// hadal::parseModelConfig, and that all which is computed from the values is finite.
-llvm::Expected<ModelConfig> parseModelConfig(llvm::StringRef text, llvm::StringRef name = "config.json");
+llvm::Expected<ModelConfig> parseModelConfig(llvm::StringRef text,
+                                             llvm::StringRef name = "config.json");
 
 } // namespace hadal::frontend
 

@@ -24,7 +24,9 @@ namespace hadal::frontend {
 
 namespace {
 
-llvm::Error failure(const Twine &message) { return createStringError(inconvertibleErrorCode(), message); }
+llvm::Error failure(const Twine &message) {
+  return createStringError(inconvertibleErrorCode(), message);
+}
 
 /// What may be stored where.
 enum class Role {
@@ -41,8 +43,9 @@ struct Wanted {
   int64_t count = 1;
 };
 
-/// Every parameter of the graph but block scales, in the order of the model; `mtpDepth` layers of multi-token prediction
-/// (0 for inference) stand where the checkpoint numbers them, behind the others.
+/// Every parameter of the graph but block scales, in the order of the model; `mtpDepth` layers of
+/// multi-token prediction (0 for inference) stand where the checkpoint numbers them, behind the
+/// others.
 class Enumeration {
 public:
   explicit Enumeration(const ModelConfig &c, int64_t mtpDepth = 0) : c(c) {
@@ -82,7 +85,9 @@ private:
     list.push_back({std::move(name), std::move(shape), role, count});
   }
 
-  static std::string layerPrefix(int64_t layer) { return "model.layers." + std::to_string(layer) + "."; }
+  static std::string layerPrefix(int64_t layer) {
+    return "model.layers." + std::to_string(layer) + ".";
+  }
 
   void block(const std::string &prefix, bool dense) {
     add(prefix + "input_layernorm.weight", {c.hiddenSize}, Role::Plain);
@@ -114,7 +119,8 @@ private:
     add(p + "kv_a_proj_with_mqa.weight", {compressed, c.hiddenSize}, Role::Projection);
     bias(p + "kv_a_proj_with_mqa", compressed);
     add(p + "kv_a_layernorm.weight", {c.latentRank}, Role::Plain);
-    add(p + "kv_b_proj.weight", {c.heads * (c.nopeDim + c.valueDim), c.latentRank}, Role::Projection);
+    add(p + "kv_b_proj.weight", {c.heads * (c.nopeDim + c.valueDim), c.latentRank},
+        Role::Projection);
     add(p + "o_proj.weight", {c.hiddenSize, c.heads * c.valueDim}, Role::Projection);
     bias(p + "o_proj", c.hiddenSize);
   }
@@ -149,16 +155,19 @@ Shape scaleShape(const Shape &weight, const WeightQuantization &q) {
           static_cast<int64_t>(divideCeil(weight[1], q.blockColumns))};
 }
 
-void append(ModelDescription &model, std::string name, ElementType element, Shape shape, int64_t count) {
+void append(ModelDescription &model, std::string name, ElementType element, Shape shape,
+            int64_t count) {
   model.index[name] = model.parameters.size();
   std::string stored = model.config.naming(name);
-  model.parameters.push_back({std::move(name), std::move(stored), element, std::move(shape), count});
+  model.parameters.push_back(
+      {std::move(name), std::move(stored), element, std::move(shape), count});
 }
 
 /// Looks every wanted tensor up, and then looks whether any tensor was not wanted.
 class HeaderCheck {
 public:
-  HeaderCheck(const ModelConfig &config, const Checkpoint &checkpoint) : config(config), checkpoint(checkpoint) {}
+  HeaderCheck(const ModelConfig &config, const Checkpoint &checkpoint)
+      : config(config), checkpoint(checkpoint) {}
 
   /// The one element type of all tensors of `wanted`.
   Expected<ElementType> check(const Wanted &wanted) {
@@ -169,15 +178,17 @@ public:
       auto entry = checkpoint.find(name);
       if (!entry) {
         std::string other = recogniseOtherNaming(checkpoint, name);
-        return fail(name, "wants shape " + toString(wanted.shape) + ", but is missing" + (other.empty() ? "" : ": " + other));
+        return fail(name, "wants shape " + toString(wanted.shape) + ", but is missing" +
+                              (other.empty() ? "" : ": " + other));
       }
       if (entry->tensor->shape != wanted.shape)
-        return fail(name, "wants shape " + toString(wanted.shape) + ", got " + toString(entry->tensor->shape));
+        return fail(name, "wants shape " + toString(wanted.shape) + ", got " +
+                              toString(entry->tensor->shape));
       if (llvm::Error error = accept(wanted.role, name, *entry->tensor))
         return error;
       if (element && *element != entry->tensor->element)
-        return fail(name, "wants " + std::string(elementTypeName(*element)) + " as " + nameInStack(pattern, 0) + ", got " +
-                              entry->tensor->dtype);
+        return fail(name, "wants " + std::string(elementTypeName(*element)) + " as " +
+                              nameInStack(pattern, 0) + ", got " + entry->tensor->dtype);
       element = entry->tensor->element;
       known.insert(name);
     }
@@ -199,8 +210,11 @@ private:
   }
 
   llvm::Error accept(Role role, const std::string &name, const StoredTensor &tensor) {
-    bool isQuantized = tensor.element == ElementType::F8E4M3, isF32 = tensor.element == ElementType::F32;
-    if (isF32 || (role != Role::Scale && (tensor.element == ElementType::BF16 || tensor.element == ElementType::F16)) ||
+    bool isQuantized = tensor.element == ElementType::F8E4M3,
+         isF32 = tensor.element == ElementType::F32;
+    if (isF32 ||
+        (role != Role::Scale &&
+         (tensor.element == ElementType::BF16 || tensor.element == ElementType::F16)) ||
         (role == Role::Projection && isQuantized && config.quantization))
       return llvm::Error::success();
     if (role == Role::Projection && isQuantized)
@@ -213,7 +227,8 @@ private:
 
   bool ignored(const std::string &name) {
     return (name == config.naming.head + ".weight" && config.tieEmbeddings) ||
-           changesNothing(*checkpoint.find(name)->tensor, {config.naming, config.isNested, config.layers});
+           changesNothing(*checkpoint.find(name)->tensor,
+                          {config.naming, config.isNested, config.layers});
   }
 
   const ModelConfig &config;
@@ -223,7 +238,8 @@ private:
 
 bool holdsSafetensors(StringRef folder) {
   std::error_code error;
-  for (sys::fs::directory_iterator it(folder, error), end; it != end && !error; it.increment(error)) {
+  for (sys::fs::directory_iterator it(folder, error), end; it != end && !error;
+       it.increment(error)) {
     StringRef name = sys::path::filename(it->path());
     if (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json"))
       return true;
@@ -247,8 +263,8 @@ Expected<ModelDescription> describeModel(ModelConfig config) {
   for (Wanted &wanted : Enumeration(c).list) {
     if (wanted.role == Role::Projection && c.quantization) {
       append(model, wanted.name, ElementType::F8E4M3, wanted.shape, wanted.count);
-      append(model, wanted.name + "_scale_inv", ElementType::F32, scaleShape(wanted.shape, *c.quantization),
-             wanted.count);
+      append(model, wanted.name + "_scale_inv", ElementType::F32,
+             scaleShape(wanted.shape, *c.quantization), wanted.count);
       continue;
     }
     ElementType element = wanted.role == Role::Correction ? ElementType::F32 : c.dtype;
@@ -266,14 +282,16 @@ ModelDescription describeTraining(ModelConfig config, int64_t mtpDepth) {
 }
 
 /// Appends `wanted` and, where it is FP8, its scales.
-static llvm::Error appendStored(ModelDescription &model, HeaderCheck &headers, const Wanted &wanted) {
+static llvm::Error appendStored(ModelDescription &model, HeaderCheck &headers,
+                                const Wanted &wanted) {
   Expected<ElementType> element = headers.check(wanted);
   if (!element)
     return element.takeError();
   append(model, wanted.name, *element, wanted.shape, wanted.count);
   if (*element != ElementType::F8E4M3)
     return llvm::Error::success();
-  Wanted scale{wanted.name + "_scale_inv", scaleShape(wanted.shape, *model.config.quantization), Role::Scale, wanted.count};
+  Wanted scale{wanted.name + "_scale_inv", scaleShape(wanted.shape, *model.config.quantization),
+               Role::Scale, wanted.count};
   Expected<ElementType> scaleElement = headers.check(scale);
   if (!scaleElement)
     return scaleElement.takeError();
@@ -286,12 +304,14 @@ Expected<ModelDescription> describeModel(ModelConfig config, const Checkpoint &c
   model.config = std::move(config);
   if (model.config.isNested) {
     model.config.naming = namingOf(checkpoint, model.config.naming);
-    model.notes.push_back(checkpoint.path() + ": read as the text part of a larger model, tensors " +
-                          model.config.naming.body + "* and " + model.config.naming.head + ".weight");
+    model.notes.push_back(
+        checkpoint.path() + ": read as the text part of a larger model, tensors " +
+        model.config.naming.body + "* and " + model.config.naming.head + ".weight");
   }
   if (model.config.tieEmbeddings && hasOwnHead(checkpoint, model.config.naming)) {
     model.config.tieEmbeddings = false;
-    model.notes.push_back(checkpoint.path() + ": tie_word_embeddings is true, but " + model.config.naming.head + ".weight is other than " +
+    model.notes.push_back(checkpoint.path() + ": tie_word_embeddings is true, but " +
+                          model.config.naming.head + ".weight is other than " +
                           model.config.naming("model.embed_tokens.weight") + ": using both");
   }
   HeaderCheck headers(model.config, checkpoint);
@@ -303,12 +323,16 @@ Expected<ModelDescription> describeModel(ModelConfig config, const Checkpoint &c
   return model;
 }
 
-llvm::Error checkMtpTensors(const ModelConfig &config, int64_t mtpDepth, const Checkpoint &checkpoint) {
+llvm::Error checkMtpTensors(const ModelConfig &config, int64_t mtpDepth,
+                            const Checkpoint &checkpoint) {
   std::vector<Wanted> wanted = Enumeration::ofMtp(config, mtpDepth);
-  bool hasAny = any_of(wanted, [&](const Wanted &w) { return checkpoint.find(nameInStack(config.naming(w.name), 0)); });
+  bool hasAny = any_of(wanted, [&](const Wanted &w) {
+    return checkpoint.find(nameInStack(config.naming(w.name), 0));
+  });
   if (!wanted.empty() && !hasAny)
     return failure(checkpoint.path() + ": config.json announces " + Twine(config.mtpLayers) +
-                   " layer(s) of multi-token prediction (num_nextn_predict_layers), but the checkpoint has none (no " +
+                   " layer(s) of multi-token prediction (num_nextn_predict_layers), but the "
+                   "checkpoint has none (no " +
                    config.naming(wanted.front().name) + "); --mtp-weight=0 trains without them");
   ModelDescription model;
   model.config = config;
@@ -319,7 +343,8 @@ llvm::Error checkMtpTensors(const ModelConfig &config, int64_t mtpDepth, const C
   return llvm::Error::success();
 }
 
-/// "DIR: pytorch_model.bin is in a format that hadal does not read", where a folder has no safetensors but other weights.
+/// "DIR: pytorch_model.bin is in a format that hadal does not read", where a folder has no
+/// safetensors but other weights.
 static void noteOtherFormats(StringRef folder, ModelDescription &model) {
   std::set<std::string> others;
   std::error_code error;
@@ -327,8 +352,10 @@ static void noteOtherFormats(StringRef folder, ModelDescription &model) {
     if (StringRef name = sys::path::filename(it->path()); isOtherWeightFile(name))
       others.insert(name.str());
   if (!others.empty())
-    model.notes.push_back((folder + ": " + *others.begin() + (others.size() > 1 ? " and the like are" : " is") +
-                           " in a format that hadal does not read; the module is made from config.json alone, and wants "
+    model.notes.push_back((folder + ": " + *others.begin() +
+                           (others.size() > 1 ? " and the like are" : " is") +
+                           " in a format that hadal does not read; the module is made from "
+                           "config.json alone, and wants "
                            "safetensors files when it runs")
                               .str());
 }
@@ -342,7 +369,8 @@ Expected<ModelDescription> readModelDescription(StringRef folder, int64_t mtpDep
   Expected<ModelConfig> config = parseModelConfig(text.value(), path);
   if (!config)
     return config.takeError();
-  Result<std::optional<std::vector<int64_t>>> eos = eosOfGenerationConfig(folder.str(), config->vocabSize);
+  Result<std::optional<std::vector<int64_t>>> eos =
+      eosOfGenerationConfig(folder.str(), config->vocabSize);
   if (!eos.ok())
     return failure(eos.error().message);
   if (*eos)
@@ -358,7 +386,8 @@ Expected<ModelDescription> readModelDescription(StringRef folder, int64_t mtpDep
     return failure(checkpoint.error().message);
   Expected<ModelDescription> model = describeModel(std::move(*config), *checkpoint);
   if (model)
-    if (llvm::Error error = checkMtpTensors(model->config, std::min(mtpDepth, model->config.mtpLayers), *checkpoint))
+    if (llvm::Error error = checkMtpTensors(
+            model->config, std::min(mtpDepth, model->config.mtpLayers), *checkpoint))
       return error;
   return model;
 }

@@ -1,7 +1,8 @@
 //===- Parameters.h - the checkpoint tensors that a model needs ---------===//
 //
-// Which tensors the inference graph reads, derived from the configuration and, where a folder holds safetensors,
-// checked against their headers. Names: ORACLE_NOTES §1 (Hugging Face's on-disk names, one tensor an expert).
+// Which tensors the inference graph reads, derived from the configuration and, where a folder holds
+// safetensors, checked against their headers. Names: ORACLE_NOTES §1 (Hugging Face's on-disk names,
+// one tensor an expert).
 //
 //===--------------------------------------------------------------------===//
 
@@ -23,10 +24,12 @@ class Checkpoint;
 
 namespace hadal::frontend {
 
-/// One checkpoint tensor, or a stack of `count` equal ones whose names replace "{}" by 0 .. count-1.
+/// One checkpoint tensor, or a stack of `count` equal ones whose names replace "{}" by 0 ..
+/// count-1.
 struct ParameterDescription {
   std::string name;   ///< as in a checkpoint of deepseek_v3: what the graph's builders ask for
-  std::string stored; ///< as in this model's checkpoint, and in the module; differs where a larger model puts a prefix before it
+  std::string stored; ///< as in this model's checkpoint, and in the module; differs where a larger
+                      ///< model puts a prefix before it
   ElementType element = ElementType::F32;
   Shape shape; ///< of one tensor
   int64_t count = 1;
@@ -37,12 +40,13 @@ struct ParameterDescription {
   std::string nameOf(int64_t index) const;
 };
 
-/// What the graph is built from. Weight matrices that are stored in FP8 have element F8E4M3 and are followed by their
-/// block scales, NAME_scale_inv [ceil(N / 128), ceil(K / 128)] in F32.
+/// What the graph is built from. Weight matrices that are stored in FP8 have element F8E4M3 and are
+/// followed by their block scales, NAME_scale_inv [ceil(N / 128), ceil(K / 128)] in F32.
 struct ModelDescription {
   ModelConfig config;
   std::vector<ParameterDescription> parameters;
-  std::vector<std::string> notes; ///< what a user should know of how the folder was read, a line each
+  std::vector<std::string>
+      notes; ///< what a user should know of how the folder was read, a line each
 
   /// Null when the model has no such parameter. `name` is a pattern for stacks.
   const ParameterDescription *find(llvm::StringRef name) const;
@@ -50,27 +54,33 @@ struct ModelDescription {
   llvm::StringMap<size_t> index; ///< name -> place in `parameters`
 };
 
-/// The parameters by configuration alone: `torch_dtype` everywhere (F32 when it is missing), but the correction bias in
-/// F32 and, with a quantization_config, the projections of attention, MLPs and experts in FP8.
+/// The parameters by configuration alone: `torch_dtype` everywhere (F32 when it is missing), but
+/// the correction bias in F32 and, with a quantization_config, the projections of attention, MLPs
+/// and experts in FP8.
 llvm::Expected<ModelDescription> describeModel(ModelConfig config);
 
-/// The parameters with the element types of a checkpoint. Errors name the tensor, what was wanted and what came:
-/// "DIR: model.layers.1.mlp.gate.weight wants shape [16, 128], got [16, 64]"; a tensor that is missing (and by which other
-/// naming the file seems to have it); one that is not part of the model, unless it changes nothing (runtime/CheckpointFit.h).
-/// Of tied embeddings whose checkpoint has a head, the bytes of the two are compared: an equal head is ignored, another one
+/// The parameters with the element types of a checkpoint. Errors name the tensor, what was wanted
+/// and what came: "DIR: model.layers.1.mlp.gate.weight wants shape [16, 128], got [16, 64]"; a
+/// tensor that is missing (and by which other naming the file seems to have it); one that is not
+/// part of the model, unless it changes nothing (runtime/CheckpointFit.h). Of tied embeddings whose
+/// checkpoint has a head, the bytes of the two are compared: an equal head is ignored, another one
 /// unties the model.
 llvm::Expected<ModelDescription> describeModel(ModelConfig config, const Checkpoint &checkpoint);
 
-/// The parameters of a training graph: all in F32, each with the `mtpDepth` layers of multi-token prediction behind the main
-/// model's (model.layers.L and on), whose embedding and head are the main model's.
+/// The parameters of a training graph: all in F32, each with the `mtpDepth` layers of multi-token
+/// prediction behind the main model's (model.layers.L and on), whose embedding and head are the
+/// main model's.
 ModelDescription describeTraining(ModelConfig config, int64_t mtpDepth);
 
-/// Whether training can begin with this checkpoint's tensors of the `mtpDepth` layers of multi-token prediction. The error
-/// names --mtp-weight=0 where it has none: transformers writes a configuration that announces them, and no tensors.
-llvm::Error checkMtpTensors(const ModelConfig &config, int64_t mtpDepth, const Checkpoint &checkpoint);
+/// Whether training can begin with this checkpoint's tensors of the `mtpDepth` layers of
+/// multi-token prediction. The error names --mtp-weight=0 where it has none: transformers writes a
+/// configuration that announces them, and no tensors.
+llvm::Error checkMtpTensors(const ModelConfig &config, int64_t mtpDepth,
+                            const Checkpoint &checkpoint);
 
-/// Reads FOLDER/config.json and the headers of the safetensors files in FOLDER, if it holds any. Reads no weights but a tied model's head. With
-/// `mtpDepth` (all the configuration has, or fewer) also checks the tensors that training wants beside those of inference.
+/// Reads FOLDER/config.json and the headers of the safetensors files in FOLDER, if it holds any.
+/// Reads no weights but a tied model's head. With `mtpDepth` (all the configuration has, or fewer)
+/// also checks the tensors that training wants beside those of inference.
 llvm::Expected<ModelDescription> readModelDescription(llvm::StringRef folder, int64_t mtpDepth = 0);
 
 } // namespace hadal::frontend

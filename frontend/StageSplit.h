@@ -10,11 +10,14 @@
 
 namespace hadal::frontend {
 
-/// Layers of each stage, in order, so that costs are as even as can be (the least sum of squares): every stage has one or more, but for the last,
-/// whose `last` (heads) may be work enough. `first` comes before the first layer. Wants 1 <= stages <= layers.
-std::vector<int64_t> splitLayers(const std::vector<double> &layers, int64_t stages, double first, double last);
+/// Layers of each stage, in order, so that costs are as even as can be (the least sum of squares):
+/// every stage has one or more, but for the last, whose `last` (heads) may be work enough. `first`
+/// comes before the first layer. Wants 1 <= stages <= layers.
+std::vector<int64_t> splitLayers(const std::vector<double> &layers, int64_t stages, double first,
+                                 double last);
 
-/// The same with the multiplications that a token costs: layers, and behind them the head and `depths` of multi-token prediction.
+/// The same with the multiplications that a token costs: layers, and behind them the head and
+/// `depths` of multi-token prediction.
 std::vector<int64_t> stageLayers(const ModelConfig &config, int64_t depths, int64_t stages);
 
 } // namespace hadal::frontend

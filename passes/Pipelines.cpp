@@ -1,6 +1,7 @@
 #include "passes/Pipelines.h"
 #include "dialects/exec/Exec.h"
 #include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -8,7 +9,6 @@
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
@@ -22,12 +22,14 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
   pm.addPass(createMlaSpecialize({options.pageTokens}));
   // Of each copy, and before weights are anything but parameters: a rank has a share of the stacks.
   if (options.expertRanks > 1) {
-    pm.addPass(createMoeShardExperts({options.expertRanks, options.nodes, options.dispatch, options.combine, options.capacity}));
+    pm.addPass(createMoeShardExperts(
+        {options.expertRanks, options.nodes, options.dispatch, options.combine, options.capacity}));
     pm.addPass(createMoeEncodeExchanges());
   }
   // A bias and a residual become one op, and so one epilogue.
   pm.addNestedPass<func::FuncOp>(createHadalFuseElementwise());
-  // After the specialization, which takes slices of dequantized weights: those are widened while they are packed.
+  // After the specialization, which takes slices of dequantized weights: those are widened while
+  // they are packed.
   pm.addPass(createFp8FoldDequantize());
   // Before kernels are formed, so that the gathered rows never exist.
   pm.addPass(createMoeFuseDispatch());
@@ -47,22 +49,26 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
 void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &options) {
   // Before differentiation, which makes the exchanges of the way back from those of the way there.
   if (options.expertRanks > 1)
-    pm.addPass(createMoeShardExperts({options.expertRanks, options.nodes, options.dispatch, options.combine, options.capacity}));
+    pm.addPass(createMoeShardExperts(
+        {options.expertRanks, options.nodes, options.dispatch, options.combine, options.capacity}));
   pm.addPass(createHadalDifferentiate());
   // What rows are rounded to on the way has no gradient.
   if (options.expertRanks > 1)
     pm.addPass(createMoeEncodeExchanges());
-  // Before the cut, so that weight gradients later read the tokens' rows and not the more rows that they were gathered to.
+  // Before the cut, so that weight gradients later read the tokens' rows and not the more rows that
+  // they were gathered to.
   if (options.ranks > 1)
     pm.addPass(createMoeFuseDispatch());
   if (options.ranks > 1) {
     // Before the cut, too: behind it nothing tells that two chunks compute the same.
     pm.addPass(createCSEPass());
     pm.addPass(createHadalRecompute({options.recompute}));
-    // Before gradients lose their names in sums: which op belongs to which part is seen from the results.
+    // Before gradients lose their names in sums: which op belongs to which part is seen from the
+    // results.
     pm.addPass(createHadalSplitBackward());
   }
-  // After differentiation, which wants to see each contribution to a parameter's gradient by itself.
+  // After differentiation, which wants to see each contribution to a parameter's gradient by
+  // itself.
   pm.addPass(createHadalAccumulateGradients());
   // The two gradient products of a weight round operands of their own.
   pm.addPass(createHadalRoundProducts({options.precision}));
@@ -117,10 +123,12 @@ void hadal::registerHadalPasses() {
   registerCompilerPasses();
   PassPipelineRegistration<>("hadal-graph-to-kernels", "graph to programs and kernels on memrefs",
                              [](OpPassManager &pm) { buildGraphToKernels(pm, {}); });
-  PassPipelineRegistration<>("hadal-loss-to-kernels", "a loss to gradients, programs and kernels on memrefs",
+  PassPipelineRegistration<>("hadal-loss-to-kernels",
+                             "a loss to gradients, programs and kernels on memrefs",
                              [](OpPassManager &pm) {
                                buildLossToGradients(pm, {});
                                buildGradientsToKernels(pm, {});
                              });
-  PassPipelineRegistration<>("hadal-kernels-to-llvm", "kernels on memrefs to the LLVM dialect", buildKernelsToLlvm);
+  PassPipelineRegistration<>("hadal-kernels-to-llvm", "kernels on memrefs to the LLVM dialect",
+                             buildKernelsToLlvm);
 }

@@ -16,15 +16,20 @@ bool hadal::changesNothing(const StoredTensor &tensor, const TextPart &part) {
   bool isBody = name.starts_with(part.naming.body);
   if (part.isNested && !isBody && !name.starts_with(part.naming.head))
     return true;
-  if (auto layer = layerNumberOf(name); layer && *layer >= part.layers && isBody && name.substr(part.naming.body.size()).starts_with("layers."))
+  if (auto layer = layerNumberOf(name); layer && *layer >= part.layers && isBody &&
+                                        name.substr(part.naming.body.size()).starts_with("layers."))
     return true;
-  return name.ends_with(".rotary_emb.inv_freq") || std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end();
+  return name.ends_with(".rotary_emb.inv_freq") ||
+         std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end();
 }
 
-static constexpr std::string_view bodyEnd = "model.", table = "embed_tokens.weight", head = "lm_head";
+static constexpr std::string_view bodyEnd = "model.", table = "embed_tokens.weight",
+                                  head = "lm_head";
 
 /// "language_model." of "language_model.model."; nothing of "model.".
-static std::string outerOf(const std::string &body) { return body.ends_with(bodyEnd) ? body.substr(0, body.size() - bodyEnd.size()) : ""; }
+static std::string outerOf(const std::string &body) {
+  return body.ends_with(bodyEnd) ? body.substr(0, body.size() - bodyEnd.size()) : "";
+}
 
 TensorNaming hadal::namingOf(const Checkpoint &checkpoint, const TensorNaming &guess) {
   std::vector<std::string> bodies, heads;
@@ -38,14 +43,17 @@ TensorNaming hadal::namingOf(const Checkpoint &checkpoint, const TensorNaming &g
   if (bodies.size() != 1)
     return guess;
   std::string outer = outerOf(bodies[0]);
-  return {bodies[0], heads.size() == 1 ? heads[0] : (outer.ends_with('.') ? outer : "") + std::string(head)};
+  return {bodies[0],
+          heads.size() == 1 ? heads[0] : (outer.ends_with('.') ? outer : "") + std::string(head)};
 }
 
 bool hadal::hasOwnHead(const Checkpoint &checkpoint, const TensorNaming &naming) {
-  auto own = checkpoint.find(naming.head + ".weight"), embedding = checkpoint.find(naming("model.embed_tokens.weight"));
+  auto own = checkpoint.find(naming.head + ".weight"),
+       embedding = checkpoint.find(naming("model.embed_tokens.weight"));
   if (!own || !embedding)
     return own.has_value();
-  if (own->tensor->element != embedding->tensor->element || own->tensor->shape != embedding->tensor->shape)
+  if (own->tensor->element != embedding->tensor->element ||
+      own->tensor->shape != embedding->tensor->shape)
     return true;
   bool isOther = std::memcmp(own->data(), embedding->data(), own->tensor->bytes) != 0;
   own->file->release(*own->tensor);
@@ -54,11 +62,14 @@ bool hadal::hasOwnHead(const Checkpoint &checkpoint, const TensorNaming &naming)
 
 /// The naming that a module has its tensors by.
 static TensorNaming namingIn(const Module &module, const Checkpoint &checkpoint) {
-  auto bodyOf = [](std::string_view name) { return std::string(name.ends_with(table) ? name.substr(0, name.size() - table.size()) : ""); };
+  auto bodyOf = [](std::string_view name) {
+    return std::string(name.ends_with(table) ? name.substr(0, name.size() - table.size()) : "");
+  };
   TensorNaming naming;
   auto take = [&](const auto *list) {
     for (const auto *entry : *list)
-      if (std::string body = bodyOf(entry->name()->string_view()); body.ends_with(bodyEnd) && !layerNumberOf(body + std::string(table)))
+      if (std::string body = bodyOf(entry->name()->string_view());
+          body.ends_with(bodyEnd) && !layerNumberOf(body + std::string(table)))
         naming = {body, outerOf(body) + std::string(head)};
   };
   take(module.tables().parameters());
@@ -70,7 +81,8 @@ static TensorNaming namingIn(const Module &module, const Checkpoint &checkpoint)
 static std::string configPath(const Checkpoint &checkpoint) {
   std::error_code code;
   std::filesystem::path path = checkpoint.path();
-  return ((std::filesystem::is_directory(path, code) ? path : path.parent_path()) / "config.json").string();
+  return ((std::filesystem::is_directory(path, code) ? path : path.parent_path()) / "config.json")
+      .string();
 }
 
 Result<std::optional<ModelConfig>> hadal::configOf(const Checkpoint &checkpoint) {
@@ -86,7 +98,8 @@ Result<std::optional<ModelConfig>> hadal::configOf(const Checkpoint &checkpoint)
   return std::optional(std::move(config));
 }
 
-Result<std::optional<ConfigDifference>> hadal::configDifference(const Module &module, const Checkpoint &checkpoint) {
+Result<std::optional<ConfigDifference>> hadal::configDifference(const Module &module,
+                                                                const Checkpoint &checkpoint) {
   const auto *table = module.model() ? module.model()->configuration() : nullptr;
   if (!table)
     return std::optional<ConfigDifference>();
@@ -99,21 +112,26 @@ Result<std::optional<ConfigDifference>> hadal::configDifference(const Module &mo
   return firstDifference(mine, valuesThatChangeNumbers(*config));
 }
 
-Error hadal::otherConfig(const Module &module, const Checkpoint &checkpoint, const ConfigDifference &difference) {
-  return invalidFile(configPath(checkpoint) + ": " + difference.name + " is " + difference.theirs + ", module " + module.path() + " was compiled with " +
-                     difference.mine + "; compile that folder");
+Error hadal::otherConfig(const Module &module, const Checkpoint &checkpoint,
+                         const ConfigDifference &difference) {
+  return invalidFile(configPath(checkpoint) + ": " + difference.name + " is " + difference.theirs +
+                     ", module " + module.path() + " was compiled with " + difference.mine +
+                     "; compile that folder");
 }
 
 Status hadal::checkHead(const Module &module, const Checkpoint &checkpoint) {
   const auto *table = module.model() ? module.model()->configuration() : nullptr;
   bool isTied = table && std::any_of(table->begin(), table->end(), [](const fb::Setting *setting) {
-                  return setting->name()->string_view() == "tie_word_embeddings" && setting->value()->string_view() == "true";
+                  return setting->name()->string_view() == "tie_word_embeddings" &&
+                         setting->value()->string_view() == "true";
                 });
   TensorNaming naming = namingIn(module, checkpoint);
   if (!isTied || !hasOwnHead(checkpoint, naming))
     return {};
-  return invalidFile(checkpoint.path() + ": " + naming.head + ".weight is other than " + naming("model.embed_tokens.weight") + ", " + module.path() +
-                     " was compiled with tie_word_embeddings true, one matrix for both; compile that folder");
+  return invalidFile(
+      checkpoint.path() + ": " + naming.head + ".weight is other than " +
+      naming("model.embed_tokens.weight") + ", " + module.path() +
+      " was compiled with tie_word_embeddings true, one matrix for both; compile that folder");
 }
 
 Status hadal::checkConfig(const Module &module, const Checkpoint &checkpoint) {
@@ -122,7 +140,8 @@ Status hadal::checkConfig(const Module &module, const Checkpoint &checkpoint) {
   return difference ? Status(otherConfig(module, checkpoint, *difference)) : Status();
 }
 
-Status hadal::checkNothingElse(const Module &module, const Checkpoint &checkpoint, const std::function<bool(const std::string &)> &isKnown) {
+Status hadal::checkNothingElse(const Module &module, const Checkpoint &checkpoint,
+                               const std::function<bool(const std::string &)> &isKnown) {
   if (!module.model())
     return {};
   TextPart part{namingIn(module, checkpoint), false, module.model()->layers()};
@@ -132,9 +151,12 @@ Status hadal::checkNothingElse(const Module &module, const Checkpoint &checkpoin
   for (const std::string &name : checkpoint.names()) {
     if (isKnown(name) || changesNothing(*checkpoint.find(name)->tensor, part))
       continue;
-    if (name == part.naming.head + ".weight" && !hasOwnHead(checkpoint, part.naming)) // a tied model's copy of its table
+    if (name == part.naming.head + ".weight" &&
+        !hasOwnHead(checkpoint, part.naming)) // a tied model's copy of its table
       continue;
-    return invalidFile(checkpoint.path() + ": " + name + " is in the checkpoint, but not in the model that " + module.path() + " was compiled from");
+    return invalidFile(checkpoint.path() + ": " + name +
+                       " is in the checkpoint, but not in the model that " + module.path() +
+                       " was compiled from");
   }
   return {};
 }

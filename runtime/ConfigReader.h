@@ -1,6 +1,7 @@
 //===- ConfigReader.h - keys of a configuration, one complaint ----------===//
 //
-// For runtime/ModelConfig.cpp: reads the keys of a JSON object with what is wanted of each, and words what is wrong.
+// For runtime/ModelConfig.cpp: reads the keys of a JSON object with what is wanted of each, and
+// words what is wrong.
 //
 //===--------------------------------------------------------------------===//
 
@@ -55,15 +56,15 @@ inline std::optional<double> numberOf(const nlohmann::json *value) {
 /// A whole number, also one written as 16.0.
 inline std::optional<int64_t> exactInteger(const nlohmann::json *value) {
   std::optional<double> number = numberOf(value);
-  constexpr double limit = 9007199254740992.0; // 2^53
+  constexpr double limit = 9007199254740992.0;             // 2^53
   if (!number || !(*number >= -limit && *number <= limit)) // also turns away what is not a number
     return std::nullopt;
   auto whole = static_cast<int64_t>(*number);
   return static_cast<double>(whole) == *number ? std::optional(whole) : std::nullopt;
 }
 
-/// Reads the keys of one JSON object and keeps the first complaint. After a complaint the values returned are
-/// placeholders, so a caller checks `ok()` before it relies on several keys at once.
+/// Reads the keys of one JSON object and keeps the first complaint. After a complaint the values
+/// returned are placeholders, so a caller checks `ok()` before it relies on several keys at once.
 class ConfigReader {
 public:
   ConfigReader(const nlohmann::json &object, std::string prefix, std::string &complaint)
@@ -81,7 +82,8 @@ public:
     auto at = object.find(key);
     return at == object.end() ? nullptr : &*at;
   }
-  /// The first key in alphabetical order that begins with `start` and is not null; empty when there is none.
+  /// The first key in alphabetical order that begins with `start` and is not null; empty when there
+  /// is none.
   std::string firstWith(std::string_view start) const {
     for (auto &[key, value] : object.items()) // ordered by key
       if (key.starts_with(start) && !value.is_null())
@@ -117,8 +119,8 @@ public:
   }
 
   /// A finite number that `accepts` lets pass.
-  double number(const std::string &key, const std::string &wanted, const std::function<bool(double)> &accepts,
-                std::optional<double> otherwise) {
+  double number(const std::string &key, const std::string &wanted,
+                const std::function<bool(double)> &accepts, std::optional<double> otherwise) {
     if (!has(key) && otherwise)
       return *otherwise;
     const nlohmann::json *value = find(key);
@@ -131,8 +133,8 @@ public:
   }
 
   /// One of `words`; an empty result for a missing key or null.
-  std::string word(const std::string &key, const std::vector<std::string> &words, const std::string &wanted,
-                   bool needed = false) {
+  std::string word(const std::string &key, const std::vector<std::string> &words,
+                   const std::string &wanted, bool needed = false) {
     if (!needed && !has(key))
       return "";
     const nlohmann::json *value = find(key);
@@ -156,7 +158,8 @@ public:
   }
 
   /// A token id below `vocab`.
-  std::optional<int64_t> tokenId(const std::string &key, const nlohmann::json &value, int64_t vocab) {
+  std::optional<int64_t> tokenId(const std::string &key, const nlohmann::json &value,
+                                 int64_t vocab) {
     std::optional<int64_t> id = exactInteger(&value);
     if (id && *id >= 0 && *id < vocab)
       return id;
@@ -165,11 +168,13 @@ public:
   }
 
 private:
-  int64_t integer(const std::string &key, int64_t minimum, int64_t maximum, const std::string &wanted) {
+  int64_t integer(const std::string &key, int64_t minimum, int64_t maximum,
+                  const std::string &wanted) {
     const nlohmann::json *value = find(key);
     std::optional<double> number = numberOf(value);
     if (number && *number > static_cast<double>(maximum)) {
-      complain(key, wanted + (minimum ? " of at most " : " and at most ") + std::to_string(maximum), show(value));
+      complain(key, wanted + (minimum ? " of at most " : " and at most ") + std::to_string(maximum),
+               show(value));
       return minimum;
     }
     std::optional<int64_t> result = exactInteger(value);

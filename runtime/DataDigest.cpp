@@ -45,6 +45,7 @@ void DataDigest::add(const Checkpoint &checkpoint) {
 std::string DataDigest::text() const {
   XXH128_hash_t hash = XXH3_128bits_digest(of(state));
   char text[33];
-  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(hash.high64), static_cast<unsigned long long>(hash.low64));
+  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(hash.high64),
+                static_cast<unsigned long long>(hash.low64));
   return text;
 }

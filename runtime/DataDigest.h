@@ -1,6 +1,7 @@
 //===- DataDigest.h - what data is, in a few bytes -----------------------===//
 //
-// Ranks of a job compare what they run on. Digests find accidents (another copy, another file), not malice.
+// Ranks of a job compare what they run on. Digests find accidents (another copy, another file), not
+// malice.
 //
 //===--------------------------------------------------------------------===//
 
@@ -26,10 +27,13 @@ public:
 
   void add(std::span<const std::byte> bytes);
   void add(std::string_view text) { add(std::as_bytes(std::span(text))); }
-  template <typename T> void add(const std::vector<T> &values) { add(std::as_bytes(std::span(values))); }
+  template <typename T> void add(const std::vector<T> &values) {
+    add(std::as_bytes(std::span(values)));
+  }
 
-  /// Names, types, shapes, and bytes: all of a checkpoint up to 64 MiB, else some 16,384 blocks of 4 KiB spread evenly over it.
-  /// Files and offsets do not count: the same tensors may be cut into other files.
+  /// Names, types, shapes, and bytes: all of a checkpoint up to 64 MiB, else some 16,384 blocks of
+  /// 4 KiB spread evenly over it. Files and offsets do not count: the same tensors may be cut into
+  /// other files.
   void add(const Checkpoint &checkpoint);
 
   /// 32 hexadecimal digits.

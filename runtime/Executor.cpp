@@ -29,14 +29,17 @@ Result<int64_t> value(const fb::Expr *expr, std::span<const int64_t> registers) 
   return evaluate({code->data(), code->size()}, registers);
 }
 
-Result<Shape> shapeOf(const flatbuffers::Vector<flatbuffers::Offset<fb::Expr>> &exprs, std::span<const int64_t> registers) {
+Result<Shape> shapeOf(const flatbuffers::Vector<flatbuffers::Offset<fb::Expr>> &exprs,
+                      std::span<const int64_t> registers) {
   Shape shape;
   for (const fb::Expr *e : exprs)
     shape.push_back(HADAL_TRY(value(e, registers)));
   return shape;
 }
 
-std::string describe(ElementType element, const Shape &shape) { return std::string(elementTypeName(element)) + " " + toString(shape); }
+std::string describe(ElementType element, const Shape &shape) {
+  return std::string(elementTypeName(element)) + " " + toString(shape);
+}
 
 template <typename Names> std::string listed(const Names &names) {
   std::string text;
@@ -45,7 +48,9 @@ template <typename Names> std::string listed(const Names &names) {
   return text.empty() ? "none" : text;
 }
 
-constexpr uint64_t aligned(uint64_t bytes) { return (bytes + HADAL_ALIGNMENT - 1) / HADAL_ALIGNMENT * HADAL_ALIGNMENT; }
+constexpr uint64_t aligned(uint64_t bytes) {
+  return (bytes + HADAL_ALIGNMENT - 1) / HADAL_ALIGNMENT * HADAL_ALIGNMENT;
+}
 
 } // namespace
 
@@ -83,7 +88,8 @@ struct Executor::Implementation {
     uint64_t bytes;
   };
 
-  Implementation(const Module &module, Device &device, const WeightStore &weights) : module(module), device(device), weights(weights) {}
+  Implementation(const Module &module, Device &device, const WeightStore &weights)
+      : module(module), device(device), weights(weights) {}
 
   const Module &module;
   Device &device;
@@ -103,20 +109,25 @@ struct Executor::Implementation {
   Result<Place> place(const Frame &frame, const fb::Binding &binding);
   Result<Frame> frameOf(ProgramRun &run);
   Status layOut(Frame &frame, size_t depth);
-  Status runCommands(Frame &frame, const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands, size_t depth);
+  Status runCommands(Frame &frame,
+                     const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,
+                     size_t depth);
   Status launch(Frame &frame, const fb::Launch &launch);
   Status call(Frame &frame, const fb::Call &call, size_t depth);
 
   // The memory check.
   const ProgramFlow &flowOf(const fb::Program &program) const;
-  void guardSlots(Frame &frame, const std::vector<uint64_t> &offsets, const std::vector<uint64_t> &slotBytes, size_t depth) const;
+  void guardSlots(Frame &frame, const std::vector<uint64_t> &offsets,
+                  const std::vector<uint64_t> &slotBytes, size_t depth) const;
   Status shadowOutputs(Frame &frame);
   Status returnOutputs(Frame &frame) const;
-  Status beforeAccess(Frame &frame, const fb::Binding &binding, fb::Access access, const std::string &what);
+  Status beforeAccess(Frame &frame, const fb::Binding &binding, fb::Access access,
+                      const std::string &what);
   Status afterAccess(const Frame &frame, const std::string &what) const;
 };
 
-Result<Executor::Implementation::Place> Executor::Implementation::place(const Frame &frame, const fb::Binding &binding) {
+Result<Executor::Implementation::Place>
+Executor::Implementation::place(const Frame &frame, const fb::Binding &binding) {
   const fb::Module &tables = module.tables();
   uint32_t index = binding.index();
   std::byte *base = nullptr;
@@ -126,7 +137,8 @@ Result<Executor::Implementation::Place> Executor::Implementation::place(const Fr
     const fb::Parameter *p = tables.parameters()->Get(index);
     int64_t element = HADAL_TRY(value(binding.element(), frame.registers));
     if (element < 0 || element >= int64_t(p->count()))
-      return invalidArgument("parameter " + p->name()->str() + " has " + std::to_string(p->count()) + " tensors, a launch binds number " +
+      return invalidArgument("parameter " + p->name()->str() + " has " +
+                             std::to_string(p->count()) + " tensors, a launch binds number " +
                              std::to_string(element));
     // Kernels only read parameters.
     base = const_cast<std::byte *>(weights.parameter(index, static_cast<uint32_t>(element)));
@@ -139,21 +151,19 @@ Result<Executor::Implementation::Place> Executor::Implementation::place(const Fr
   case fb::Space_State:
     base = states[index].memory.data(), bytes = states[index].memory.size();
     if (!base)
-      return invalidArgument("state " + tables.states()->Get(index)->name()->str() + " has no memory: its registers were not set");
+      return invalidArgument("state " + tables.states()->Get(index)->name()->str() +
+                             " has no memory: its registers were not set");
     break;
-  case fb::Space_Argument:
-    base = frame.arguments[index], bytes = frame.argumentBytes[index];
-    break;
+  case fb::Space_Argument: base = frame.arguments[index], bytes = frame.argumentBytes[index]; break;
   case fb::Space_Temporary:
     base = frame.temporaries[index], bytes = frame.temporaryBytes[index];
     break;
-  case fb::Space_Constant:
-    base = constants[index].data(), bytes = constants[index].size();
-    break;
+  case fb::Space_Constant: base = constants[index].data(), bytes = constants[index].size(); break;
   }
   int64_t offset = HADAL_TRY(value(binding.offset(), frame.registers));
   if (offset < 0 || uint64_t(offset) > bytes)
-    return invalidArgument("a launch binds byte " + std::to_string(offset) + " of a buffer of " + std::to_string(bytes));
+    return invalidArgument("a launch binds byte " + std::to_string(offset) + " of a buffer of " +
+                           std::to_string(bytes));
   return Place{base + offset, bytes - uint64_t(offset)};
 }
 
@@ -164,7 +174,8 @@ Status Executor::Implementation::layOut(Frame &frame, size_t depth) {
   for (const fb::Temporary *t : *program.temporaries()) {
     int64_t bytes = HADAL_TRY(value(t->bytes(), frame.registers));
     if (bytes < 0)
-      return invalidArgument(program.name()->str() + ": a temporary of " + std::to_string(bytes) + " bytes");
+      return invalidArgument(program.name()->str() + ": a temporary of " + std::to_string(bytes) +
+                             " bytes");
     frame.temporaryBytes.push_back(uint64_t(bytes));
     slotBytes[t->slot()] = std::max(slotBytes[t->slot()], uint64_t(bytes));
   }
@@ -198,7 +209,8 @@ const ProgramFlow &Executor::Implementation::flowOf(const fb::Program &program) 
   return flows.front();
 }
 
-void Executor::Implementation::guardSlots(Frame &frame, const std::vector<uint64_t> &offsets, const std::vector<uint64_t> &slotBytes,
+void Executor::Implementation::guardSlots(Frame &frame, const std::vector<uint64_t> &offsets,
+                                          const std::vector<uint64_t> &slotBytes,
                                           size_t depth) const {
   frame.owners.assign(offsets.size(), 0);
   std::byte *arena = arenas[depth].data();
@@ -207,7 +219,8 @@ void Executor::Implementation::guardSlots(Frame &frame, const std::vector<uint64
     std::string of = "slot " + std::to_string(slot) + " of its temporaries";
     frame.guards.push_back({{begin - memory::guardBytes, memory::guardBytes}, of});
     // Up to the next slot's guard.
-    frame.guards.push_back({{end, aligned(slotBytes[slot]) - slotBytes[slot] + memory::guardBytes}, of});
+    frame.guards.push_back(
+        {{end, aligned(slotBytes[slot]) - slotBytes[slot] + memory::guardBytes}, of});
     memory::poison({begin, end});
   }
   for (Frame::Guard &guard : frame.guards)
@@ -221,7 +234,8 @@ Status Executor::Implementation::shadowOutputs(Frame &frame) {
     if (!frame.program->arguments()->Get(i)->output() || !frame.arguments[i])
       continue;
     uint64_t bytes = frame.argumentBytes[i];
-    Frame::Shadow shadow{HADAL_TRY(device.allocate(aligned(bytes) + 2 * memory::guardBytes)), frame.arguments[i], i};
+    Frame::Shadow shadow{HADAL_TRY(device.allocate(aligned(bytes) + 2 * memory::guardBytes)),
+                         frame.arguments[i], i};
     std::byte *begin = shadow.memory.data() + memory::guardBytes;
     bool isNew = flow.isKnown && !flow.arguments[i].reads && !flow.arguments[i].keeps;
     if (isNew)
@@ -229,7 +243,8 @@ Status Executor::Implementation::shadowOutputs(Frame &frame) {
     else if (bytes)
       std::memcpy(begin, frame.arguments[i], bytes);
     std::string of = "'" + frame.program->arguments()->Get(i)->name()->str() + "'";
-    for (std::span<std::byte> zone : {std::span(shadow.memory.data(), memory::guardBytes), std::span(begin + bytes, memory::guardBytes)}) {
+    for (std::span<std::byte> zone : {std::span(shadow.memory.data(), memory::guardBytes),
+                                      std::span(begin + bytes, memory::guardBytes)}) {
       memory::setGuard(zone);
       frame.guards.push_back({zone, of});
     }
@@ -244,33 +259,43 @@ Status Executor::Implementation::returnOutputs(Frame &frame) const {
   for (Frame::Shadow &shadow : frame.shadows) {
     uint64_t bytes = frame.argumentBytes[shadow.argument];
     std::span<std::byte> written(frame.arguments[shadow.argument], bytes);
-    bool isNew = flow.isKnown && !flow.arguments[shadow.argument].reads && !flow.arguments[shadow.argument].keeps;
+    bool isNew = flow.isKnown && !flow.arguments[shadow.argument].reads &&
+                 !flow.arguments[shadow.argument].keeps;
     if (std::optional<uint64_t> at = isNew ? memory::firstUnwritten(written) : std::nullopt)
-      return invalidArgument("memory check: nothing has written to byte " + std::to_string(*at) + " of output '" +
-                             frame.program->arguments()->Get(shadow.argument)->name()->str() + "', which has " + std::to_string(bytes));
+      return invalidArgument("memory check: nothing has written to byte " + std::to_string(*at) +
+                             " of output '" +
+                             frame.program->arguments()->Get(shadow.argument)->name()->str() +
+                             "', which has " + std::to_string(bytes));
     if (bytes)
       std::memcpy(shadow.goal, written.data(), bytes);
   }
   return {};
 }
 
-/// Of temporaries: their lifetime begins, or goes on. Of outputs and temporaries: what is read was written.
-Status Executor::Implementation::beforeAccess(Frame &frame, const fb::Binding &binding, fb::Access access, const std::string &what) {
+/// Of temporaries: their lifetime begins, or goes on. Of outputs and temporaries: what is read was
+/// written.
+Status Executor::Implementation::beforeAccess(Frame &frame, const fb::Binding &binding,
+                                              fb::Access access, const std::string &what) {
   bool isTemporary = binding.space() == fb::Space_Temporary;
   if (!isTemporary && binding.space() != fb::Space_Argument)
     return {};
   uint32_t index = binding.index();
-  std::string name = isTemporary ? "temporary " + std::to_string(index) : "'" + frame.program->arguments()->Get(index)->name()->str() + "'";
+  std::string name = isTemporary
+                         ? "temporary " + std::to_string(index)
+                         : "'" + frame.program->arguments()->Get(index)->name()->str() + "'";
   auto broken = [&](const std::string &problem) {
-    return invalidArgument("memory check: command " + std::to_string(frame.at) + ", " + what + ", reads " + name + ", " + problem);
+    return invalidArgument("memory check: command " + std::to_string(frame.at) + ", " + what +
+                           ", reads " + name + ", " + problem);
   };
-  std::span<std::byte> memory = isTemporary ? std::span(frame.temporaries[index], frame.temporaryBytes[index])
-                                            : std::span(frame.arguments[index], frame.argumentBytes[index]);
+  std::span<std::byte> memory =
+      isTemporary ? std::span(frame.temporaries[index], frame.temporaryBytes[index])
+                  : std::span(frame.arguments[index], frame.argumentBytes[index]);
   bool reads = access == fb::Access_Read || access == fb::Access_Update;
   if (isTemporary) {
     uint32_t &owner = frame.owners[frame.program->temporaries()->Get(index)->slot()];
     if (reads && owner != index + 1)
-      return broken(owner ? "whose memory temporary " + std::to_string(owner - 1) + " has by then" : "which nothing has written");
+      return broken(owner ? "whose memory temporary " + std::to_string(owner - 1) + " has by then"
+                          : "which nothing has written");
     if (owner != index + 1)
       memory::poison(memory);
     owner = index + 1;
@@ -283,8 +308,10 @@ Status Executor::Implementation::beforeAccess(Frame &frame, const fb::Binding &b
 Status Executor::Implementation::afterAccess(const Frame &frame, const std::string &what) const {
   for (const Frame::Guard &guard : frame.guards)
     if (std::optional<uint64_t> at = memory::firstChanged(guard.zone))
-      return invalidArgument("memory check: command " + std::to_string(frame.at) + ", " + what + ", writes outside of " + guard.of + ", to byte " +
-                             std::to_string(*at) + " of the guard zone at its " + (&guard - frame.guards.data() & 1 ? "end" : "beginning"));
+      return invalidArgument("memory check: command " + std::to_string(frame.at) + ", " + what +
+                             ", writes outside of " + guard.of + ", to byte " +
+                             std::to_string(*at) + " of the guard zone at its " +
+                             (&guard - frame.guards.data() & 1 ? "end" : "beginning"));
   return {};
 }
 
@@ -295,7 +322,8 @@ Status Executor::Implementation::launch(Frame &frame, const fb::Launch &launch) 
   const fb::Kernel &kernel = *module.tables().kernels()->Get(launch.kernel());
   if (checksMemory && isDescribed(kernel))
     for (uint32_t b = 0; b < launch.bindings()->size(); ++b)
-      HADAL_TRY(beforeAccess(frame, *launch.bindings()->Get(b), kernel.buffers()->Get(b)->access(), kernel.symbol()->str()));
+      HADAL_TRY(beforeAccess(frame, *launch.bindings()->Get(b), kernel.buffers()->Get(b)->access(),
+                             kernel.symbol()->str()));
   std::array<void *, maxBindings> buffers;
   std::array<int64_t, maxBindings> scalars;
   size_t i = 0;
@@ -328,10 +356,13 @@ Status Executor::Implementation::call(Frame &frame, const fb::Call &call, size_t
     inner.registers.push_back(HADAL_TRY(value(e, frame.registers)));
   for (const fb::Binding *binding : *call.arguments()) {
     Place at = HADAL_TRY(place(frame, *binding));
-    const fb::Argument *argument = inner.program->arguments()->Get(static_cast<uint32_t>(inner.arguments.size()));
-    auto bytes = byteCount(elementType(argument->element()), HADAL_TRY(shapeOf(*argument->shape(), inner.registers)));
+    const fb::Argument *argument =
+        inner.program->arguments()->Get(static_cast<uint32_t>(inner.arguments.size()));
+    auto bytes = byteCount(elementType(argument->element()),
+                           HADAL_TRY(shapeOf(*argument->shape(), inner.registers)));
     if (!bytes || *bytes > at.bytes)
-      return invalidArgument(inner.program->name()->str() + ": argument '" + argument->name()->str() + "' does not fit what it is called with");
+      return invalidArgument(inner.program->name()->str() + ": argument '" +
+                             argument->name()->str() + "' does not fit what it is called with");
     inner.arguments.push_back(at.base);
     inner.argumentBytes.push_back(at.bytes);
     wanted.push_back(uint64_t(*bytes));
@@ -343,32 +374,36 @@ Status Executor::Implementation::call(Frame &frame, const fb::Call &call, size_t
   for (uint32_t i = 0; i < inner.arguments.size(); ++i) {
     const BufferUse &use = flow.arguments[i];
     bool isNew = flow.isKnown && use.writes && !use.reads && !use.keeps;
-    HADAL_TRY(beforeAccess(frame, *call.arguments()->Get(i), isNew ? fb::Access_Write : fb::Access_Update, inner.program->name()->str()));
+    HADAL_TRY(beforeAccess(frame, *call.arguments()->Get(i),
+                           isNew ? fb::Access_Write : fb::Access_Update,
+                           inner.program->name()->str()));
     if (isNew)
       memory::poison({inner.arguments[i], wanted[i]});
   }
   Status status = runCommands(inner, *inner.program->commands(), depth + 1);
   if (!status)
-    return Error{status.error().code, "program " + inner.program->name()->str() + ": " + status.error().message};
+    return Error{status.error().code,
+                 "program " + inner.program->name()->str() + ": " + status.error().message};
   return afterAccess(frame, inner.program->name()->str());
 }
 
-Status Executor::Implementation::runCommands(Frame &frame, const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,
-                                             size_t depth) {
+Status Executor::Implementation::runCommands(
+    Frame &frame, const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,
+    size_t depth) {
   for (const fb::Command *command : commands) {
     if (checksMemory && &commands == frame.program->commands())
       frame.at = uint32_t(std::find(commands.begin(), commands.end(), command) - commands.begin());
     switch (command->action_type()) {
-    case fb::Action_Launch:
-      HADAL_TRY(launch(frame, *command->action_as_Launch()));
-      break;
+    case fb::Action_Launch: HADAL_TRY(launch(frame, *command->action_as_Launch())); break;
     case fb::Action_Copy: {
       auto *copy = command->action_as_Copy();
-      Place to = HADAL_TRY(place(frame, *copy->destination())), from = HADAL_TRY(place(frame, *copy->source()));
+      Place to = HADAL_TRY(place(frame, *copy->destination())),
+            from = HADAL_TRY(place(frame, *copy->source()));
       int64_t bytes = HADAL_TRY(value(copy->bytes(), frame.registers));
       if (bytes < 0 || uint64_t(bytes) > to.bytes || uint64_t(bytes) > from.bytes)
-        return invalidArgument(frame.program->name()->str() + ": copies " + std::to_string(bytes) + " bytes from " + std::to_string(from.bytes) +
-                               " to " + std::to_string(to.bytes));
+        return invalidArgument(frame.program->name()->str() + ": copies " + std::to_string(bytes) +
+                               " bytes from " + std::to_string(from.bytes) + " to " +
+                               std::to_string(to.bytes));
       if (checksMemory) {
         HADAL_TRY(beforeAccess(frame, *copy->source(), fb::Access_Read, "a copy"));
         HADAL_TRY(beforeAccess(frame, *copy->destination(), fb::Access_Write, "a copy"));
@@ -378,9 +413,7 @@ Status Executor::Implementation::runCommands(Frame &frame, const flatbuffers::Ve
         HADAL_TRY(afterAccess(frame, "a copy"));
       break;
     }
-    case fb::Action_Call:
-      HADAL_TRY(call(frame, *command->action_as_Call(), depth));
-      break;
+    case fb::Action_Call: HADAL_TRY(call(frame, *command->action_as_Call(), depth)); break;
     case fb::Action_Repeat: {
       auto *repeat = command->action_as_Repeat();
       int64_t count = HADAL_TRY(value(repeat->count(), frame.registers));
@@ -400,11 +433,13 @@ Status Executor::Implementation::runCommands(Frame &frame, const flatbuffers::Ve
       break;
     case fb::Action_Wait:
       if (!frame.recorded.count(command->action_as_Wait()->event()))
-        return invalidArgument(frame.program->name()->str() + ": waits for event " + std::to_string(command->action_as_Wait()->event()) +
+        return invalidArgument(frame.program->name()->str() + ": waits for event " +
+                               std::to_string(command->action_as_Wait()->event()) +
                                ", which nothing recorded");
       break;
     default:
-      return invalidArgument(frame.program->name()->str() + ": is a stage's program, which runs over ranks alone");
+      return invalidArgument(frame.program->name()->str() +
+                             ": is a stage's program, which runs over ranks alone");
     }
   }
   return {};
@@ -417,16 +452,19 @@ Status Executor::Implementation::runCommands(Frame &frame, const flatbuffers::Ve
 Executor::Executor(const Module &module) : source(module) {}
 Executor::~Executor() = default;
 
-Result<std::unique_ptr<Executor>> Executor::create(const Module &module, Device &device, const WeightStore &weights) {
+Result<std::unique_ptr<Executor>> Executor::create(const Module &module, Device &device,
+                                                   const WeightStore &weights) {
   const fb::Module &tables = module.tables();
-  if (weights.parameterCount() != tables.parameters()->size() || weights.weightCount() != tables.weights()->size())
-    return invalidArgument(module.path() + ": wants a store of " + std::to_string(tables.parameters()->size()) + " parameters and " +
-                           std::to_string(tables.weights()->size()) + " weights, got " + std::to_string(weights.parameterCount()) + " and " +
-                           std::to_string(weights.weightCount()));
+  if (weights.parameterCount() != tables.parameters()->size() ||
+      weights.weightCount() != tables.weights()->size())
+    return invalidArgument(
+        module.path() + ": wants a store of " + std::to_string(tables.parameters()->size()) +
+        " parameters and " + std::to_string(tables.weights()->size()) + " weights, got " +
+        std::to_string(weights.parameterCount()) + " and " + std::to_string(weights.weightCount()));
   for (const fb::Kernel *kernel : *tables.kernels())
     if (kernel->binding_count() > maxBindings || kernel->scalar_count() > maxBindings)
-      return unsupported(module.path() + ": kernel " + kernel->symbol()->str() + " takes more than " + std::to_string(maxBindings) +
-                         " buffers or scalars");
+      return unsupported(module.path() + ": kernel " + kernel->symbol()->str() +
+                         " takes more than " + std::to_string(maxBindings) + " buffers or scalars");
   std::unique_ptr<Executor> executor(new Executor(module));
   executor->self = std::make_unique<Implementation>(module, device, weights);
   Implementation &self = *executor->self;
@@ -455,12 +493,15 @@ Result<ProgramRun> Executor::prepare(std::string_view name) {
 Status Executor::setStateRegister(std::string_view name, int64_t wanted) {
   const fb::Module &tables = source.tables();
   if (wanted < 0)
-    return invalidArgument(std::string(name) + " wants a non-negative value, got " + std::to_string(wanted));
+    return invalidArgument(std::string(name) + " wants a non-negative value, got " +
+                           std::to_string(wanted));
   uint32_t index = 0;
-  while (index < tables.state_registers()->size() && tables.state_registers()->Get(index)->string_view() != name)
+  while (index < tables.state_registers()->size() &&
+         tables.state_registers()->Get(index)->string_view() != name)
     ++index;
   if (index == tables.state_registers()->size())
-    return notFound(source.path() + ": no state register '" + std::string(name) + "' (has " + listed(*tables.state_registers()) + ")");
+    return notFound(source.path() + ": no state register '" + std::string(name) + "' (has " +
+                    listed(*tables.state_registers()) + ")");
   std::vector<int64_t> registers = self->stateRegisters;
   registers[index] = wanted;
   return allocateStates(std::move(registers));
@@ -474,10 +515,14 @@ Status Executor::allocateStates(std::vector<int64_t> registers) {
     Shape shape = HADAL_TRY(shapeOf(*table->shape(), registers));
     auto bytes = byteCount(elementType(table->element()), shape);
     if (!bytes)
-      return invalidArgument("state " + table->name()->str() + " has an impossible shape " + toString(shape));
-    bool sameRows = state.shape.size() == shape.size() && (shape.empty() || std::equal(shape.begin() + 1, shape.end(), state.shape.begin() + 1));
+      return invalidArgument("state " + table->name()->str() + " has an impossible shape " +
+                             toString(shape));
+    bool sameRows =
+        state.shape.size() == shape.size() &&
+        (shape.empty() || std::equal(shape.begin() + 1, shape.end(), state.shape.begin() + 1));
     if (state.memory.data() && !sameRows)
-      return invalidArgument("state " + table->name()->str() + " cannot change from " + toString(state.shape) + " to " + toString(shape));
+      return invalidArgument("state " + table->name()->str() + " cannot change from " +
+                             toString(state.shape) + " to " + toString(shape));
     if (*bytes > state.memory.size() || !state.memory.data()) {
       Buffer larger = HADAL_TRY(self->device.allocate(*bytes));
       if (state.memory.size())
@@ -495,7 +540,8 @@ Result<int64_t> Executor::stateRegister(std::string_view name) const {
   for (uint32_t i = 0; i < names.size(); ++i)
     if (names.Get(i)->string_view() == name)
       return self->stateRegisters[i];
-  return notFound(source.path() + ": no state register '" + std::string(name) + "' (has " + listed(names) + ")");
+  return notFound(source.path() + ": no state register '" + std::string(name) + "' (has " +
+                  listed(names) + ")");
 }
 
 void Executor::clearStates() {
@@ -508,7 +554,8 @@ Result<TensorView> Executor::state(std::string_view name) {
   const auto &tables = *source.tables().states();
   for (uint32_t i = 0; i < tables.size(); ++i)
     if (tables.Get(i)->name()->string_view() == name)
-      return TensorView{elementType(tables.Get(i)->element()), self->states[i].shape, self->states[i].memory.data()};
+      return TensorView{elementType(tables.Get(i)->element()), self->states[i].shape,
+                        self->states[i].memory.data()};
   return notFound(source.path() + ": no state '" + std::string(name) + "'");
 }
 
@@ -544,7 +591,8 @@ Status Executor::setMemoryCheck(bool wanted) {
   return {};
 }
 
-void Executor::setLaunchObserver(std::function<Status(const fb::Launch &, std::span<const int64_t>)> observer) {
+void Executor::setLaunchObserver(
+    std::function<Status(const fb::Launch &, std::span<const int64_t>)> observer) {
   self->observer = std::move(observer);
 }
 
@@ -565,10 +613,12 @@ Result<Executor::Implementation::Frame> Executor::Implementation::frameOf(Progra
     Shape shape = HADAL_TRY(shapeOf(*argument->shape(), frame.registers));
     auto bytes = byteCount(elementType(argument->element()), shape);
     if (!bytes)
-      return invalidArgument(name + ": argument '" + argument->name()->str() + "' has an impossible shape " + toString(shape));
+      return invalidArgument(name + ": argument '" + argument->name()->str() +
+                             "' has an impossible shape " + toString(shape));
     if (slot.bound) {
       if (slot.view.shape != shape)
-        return invalidArgument(name + ": argument '" + argument->name()->str() + "' wants " + describe(slot.view.element, shape) + ", got " +
+        return invalidArgument(name + ": argument '" + argument->name()->str() + "' wants " +
+                               describe(slot.view.element, shape) + ", got " +
                                describe(slot.view.element, slot.view.shape));
     } else {
       if (!argument->output())
@@ -596,13 +646,19 @@ Status Executor::execute(std::span<ProgramRun *const> runs) {
     return {};
   }
   if (!self->ranks)
-    return invalidArgument(source.path() + ": is for " + std::to_string(source.tables().inference()->ep()) + " ranks, which run it together");
+    return invalidArgument(source.path() + ": is for " +
+                           std::to_string(source.tables().inference()->ep()) +
+                           " ranks, which run it together");
   std::vector<RankProgram> programs;
   for (ProgramRun *run : runs) {
     HADAL_TRY(checkSizes(*run->table, run->registers));
     Implementation::Frame frame = HADAL_TRY(self->frameOf(*run));
     HADAL_TRY(checkContents(*run->table, frame.registers, frame.arguments, frame.argumentBytes));
-    RankProgram program{run->table, std::move(frame.registers), std::move(frame.arguments), {}, std::move(frame.argumentBytes)};
+    RankProgram program{run->table,
+                        std::move(frame.registers),
+                        std::move(frame.arguments),
+                        {},
+                        std::move(frame.argumentBytes)};
     for (uint32_t i = 0; i < program.arguments.size(); ++i)
       program.isBound.push_back(run->handsOut(i));
     programs.push_back(std::move(program));
@@ -636,7 +692,8 @@ Status Executor::execute(ProgramRun &run) {
   if (status && self->checksMemory)
     status = self->returnOutputs(frame);
   if (self->trace)
-    self->trace->addProgram(program.name()->string_view(), begin, self->trace->now(), self->current.flops, self->current.launches);
+    self->trace->addProgram(program.name()->string_view(), begin, self->trace->now(),
+                            self->current.flops, self->current.launches);
   run.last = self->current;
   self->totals.launches += self->current.launches;
   self->totals.flops += self->current.flops;
@@ -644,8 +701,9 @@ Status Executor::execute(ProgramRun &run) {
   return status ? status : Status(Error{status.error().code, name + ": " + status.error().message});
 }
 
-Status Executor::call(const fb::Program &chunk, const fb::Call &call, std::span<const int64_t> registers,
-                      std::span<std::byte *const> arguments, std::span<const uint64_t> bytes) {
+Status Executor::call(const fb::Program &chunk, const fb::Call &call,
+                      std::span<const int64_t> registers, std::span<std::byte *const> arguments,
+                      std::span<const uint64_t> bytes) {
   Implementation::Frame frame;
   frame.program = &chunk;
   frame.registers.assign(registers.begin(), registers.end());
@@ -658,10 +716,13 @@ Status Executor::call(const fb::Program &chunk, const fb::Call &call, std::span<
   self->device.synchronize();
   const fb::Program &program = *source.tables().programs()->Get(call.program());
   if (self->trace)
-    self->trace->addProgram(program.name()->string_view(), begin, self->trace->now(), self->current.flops, self->current.launches);
+    self->trace->addProgram(program.name()->string_view(), begin, self->trace->now(),
+                            self->current.flops, self->current.launches);
   self->totals.launches += self->current.launches;
   self->totals.flops += self->current.flops;
-  return status ? status : Status(Error{status.error().code, program.name()->str() + ": " + status.error().message});
+  return status ? status
+                : Status(Error{status.error().code,
+                               program.name()->str() + ": " + status.error().message});
 }
 
 //===----------------------------------------------------------------------===//
@@ -669,7 +730,8 @@ Status Executor::call(const fb::Program &chunk, const fb::Call &call, std::span<
 //===----------------------------------------------------------------------===//
 
 ProgramRun::ProgramRun(Executor &executor, const fb::Program *table)
-    : executor(&executor), table(table), registers(table->registers()->size(), 0), slots(table->arguments()->size()) {}
+    : executor(&executor), table(table), registers(table->registers()->size(), 0),
+      slots(table->arguments()->size()) {}
 
 static std::optional<uint32_t> findRegister(const fb::Program &program, std::string_view name) {
   for (uint32_t i = 0; i < program.registers()->size(); ++i)
@@ -691,13 +753,15 @@ static Result<uint32_t> argumentIndex(const fb::Program &program, std::string_vi
   std::string known;
   for (const fb::Argument *a : *program.arguments())
     known += (known.empty() ? "" : ", ") + a->name()->str();
-  return notFound(program.name()->str() + ": no argument '" + std::string(name) + "' (has " + known + ")");
+  return notFound(program.name()->str() + ": no argument '" + std::string(name) + "' (has " +
+                  known + ")");
 }
 
 bool ProgramRun::handsOut(uint32_t argument) const {
   if (!shared || !table->arguments()->Get(argument)->output())
     return true;
-  return std::find(shared->outputs()->begin(), shared->outputs()->end(), argument) != shared->outputs()->end();
+  return std::find(shared->outputs()->begin(), shared->outputs()->end(), argument) !=
+         shared->outputs()->end();
 }
 
 std::vector<uint32_t> ProgramRun::results() const {
@@ -710,16 +774,21 @@ std::vector<uint32_t> ProgramRun::results() const {
   return outputs;
 }
 
-bool ProgramRun::hasRegister(std::string_view name) const { return findRegister(*table, name).has_value(); }
-bool ProgramRun::hasArgument(std::string_view name) const { return findArgument(*table, name).has_value(); }
+bool ProgramRun::hasRegister(std::string_view name) const {
+  return findRegister(*table, name).has_value();
+}
+bool ProgramRun::hasArgument(std::string_view name) const {
+  return findArgument(*table, name).has_value();
+}
 
 Status ProgramRun::setRegister(std::string_view name, int64_t wanted) {
   auto i = findRegister(*table, name);
   if (!i)
-    return notFound(table->name()->str() + ": no register '" + std::string(name) + "' (has " + listed(*table->registers()) + ")");
+    return notFound(table->name()->str() + ": no register '" + std::string(name) + "' (has " +
+                    listed(*table->registers()) + ")");
   if (wanted < 0)
-    return invalidArgument(table->name()->str() + ": register '" + std::string(name) + "' wants a non-negative value, got " +
-                           std::to_string(wanted));
+    return invalidArgument(table->name()->str() + ": register '" + std::string(name) +
+                           "' wants a non-negative value, got " + std::to_string(wanted));
   registers[*i] = wanted;
   return {};
 }
@@ -727,10 +796,12 @@ Status ProgramRun::setRegister(std::string_view name, int64_t wanted) {
 Status ProgramRun::bind(std::string_view name, const TensorView &tensor) {
   uint32_t i = HADAL_TRY(argumentIndex(*table, name));
   const fb::Argument *argument = table->arguments()->Get(i);
-  if (elementType(argument->element()) != tensor.element || argument->shape()->size() != tensor.shape.size())
+  if (elementType(argument->element()) != tensor.element ||
+      argument->shape()->size() != tensor.shape.size())
     return invalidArgument(table->name()->str() + ": argument '" + std::string(name) + "' wants " +
-                           std::string(elementTypeName(elementType(argument->element()))) + " of rank " +
-                           std::to_string(argument->shape()->size()) + ", got " + describe(tensor.element, tensor.shape));
+                           std::string(elementTypeName(elementType(argument->element()))) +
+                           " of rank " + std::to_string(argument->shape()->size()) + ", got " +
+                           describe(tensor.element, tensor.shape));
   slots[i].view = tensor;
   slots[i].bound = true;
   return {};
@@ -748,12 +819,14 @@ Status ProgramRun::execute() { return executor->execute(*this); }
 Result<TensorView> ProgramRun::output(std::string_view name) const {
   uint32_t i = HADAL_TRY(argumentIndex(*table, name));
   if (!executed || !table->arguments()->Get(i)->output() || !handsOut(i))
-    return invalidArgument(table->name()->str() + ": '" + std::string(name) + "' is no output of a finished run");
+    return invalidArgument(table->name()->str() + ": '" + std::string(name) +
+                           "' is no output of a finished run");
   return slots[i].view;
 }
 
 Result<Shape> ProgramRun::argumentShape(std::string_view name) const {
-  return shapeOf(*table->arguments()->Get(HADAL_TRY(argumentIndex(*table, name)))->shape(), registers);
+  return shapeOf(*table->arguments()->Get(HADAL_TRY(argumentIndex(*table, name)))->shape(),
+                 registers);
 }
 
 } // namespace hadal

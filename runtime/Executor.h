@@ -60,40 +60,44 @@ public:
   virtual Status run(std::span<RankProgram> programs) = 0;
 };
 
-/// The registers and arguments of a program, to be executed any number of times. Bindings and registers stay until they
-/// are set again; changing a register between executions changes the shapes that arguments must have.
-/// Belongs to its executor, which must outlive it. Move-only.
+/// The registers and arguments of a program, to be executed any number of times. Bindings and
+/// registers stay until they are set again; changing a register between executions changes the
+/// shapes that arguments must have. Belongs to its executor, which must outlive it. Move-only.
 class ProgramRun {
 public:
-  /// Registers that were never set are 0. NotFound: "prefill: no register 'token' (has tokens, sequences, attended)".
-  /// InvalidArgument for a negative value.
+  /// Registers that were never set are 0. NotFound: "prefill: no register 'token' (has tokens,
+  /// sequences, attended)". InvalidArgument for a negative value.
   Status setRegister(std::string_view name, int64_t value);
 
-  /// Binds an input, or an output to memory of the caller's. The memory must stay valid until the last execute().
-  /// Element type and rank are checked here, the shape by execute(), against the registers of then:
-  /// "prefill: argument 'positions' wants I32 [17], got I32 [16]".
+  /// Binds an input, or an output to memory of the caller's. The memory must stay valid until the
+  /// last execute(). Element type and rank are checked here, the shape by execute(), against the
+  /// registers of then: "prefill: argument 'positions' wants I32 [17], got I32 [16]".
   Status bind(std::string_view name, const TensorView &tensor);
 
-  /// Makes the executor own the memory of an output again (as it does for outputs that were never bound).
+  /// Makes the executor own the memory of an output again (as it does for outputs that were never
+  /// bound).
   Status unbind(std::string_view name);
 
-  /// Makes the memory ready that an execute() with these registers and bindings needs: temporaries and owned outputs. The
-  /// errors are those of execute(), which does it too; a driver that is timed does it before.
+  /// Makes the memory ready that an execute() with these registers and bindings needs: temporaries
+  /// and owned outputs. The errors are those of execute(), which does it too; a driver that is
+  /// timed does it before.
   Status reserve();
 
-  /// Checks all arguments (their sizes, and the values of those that name rows: InputRules.h), grows temporaries and owned outputs as needed, and runs the program. An input that was never
+  /// Checks all arguments (their sizes, and the values of those that name rows: InputRules.h),
+  /// grows temporaries and owned outputs as needed, and runs the program. An input that was never
   /// bound is an error. Returns when the outputs are written.
   Status execute();
 
-  /// An output, as bound or as owned by this run, with its shape in the last execute(). Owned memory is valid until the
-  /// next execute(). InvalidArgument before the first execute().
+  /// An output, as bound or as owned by this run, with its shape in the last execute(). Owned
+  /// memory is valid until the next execute(). InvalidArgument before the first execute().
   Result<TensorView> output(std::string_view name) const;
 
   /// Whether the program has a register or an argument of that name.
   bool hasRegister(std::string_view name) const;
   bool hasArgument(std::string_view name) const;
 
-  /// The arguments that are the program's results. Of a program that ranks run together, other outputs are values that cross an exchange.
+  /// The arguments that are the program's results. Of a program that ranks run together, other
+  /// outputs are values that cross an exchange.
   std::vector<uint32_t> results() const;
 
   /// The shape of an argument at the registers' present values.
@@ -122,11 +126,14 @@ private:
   bool executed = false;
 };
 
-/// Runs programs of one module on one device, one at a time. Owns the module's states and the memory of temporaries.
+/// Runs programs of one module on one device, one at a time. Owns the module's states and the
+/// memory of temporaries.
 class Executor {
 public:
-  /// Module, device and weights must outlive the executor. A store that was loaded for another module is an error.
-  static Result<std::unique_ptr<Executor>> create(const Module &module, Device &device, const WeightStore &weights);
+  /// Module, device and weights must outlive the executor. A store that was loaded for another
+  /// module is an error.
+  static Result<std::unique_ptr<Executor>> create(const Module &module, Device &device,
+                                                  const WeightStore &weights);
   ~Executor();
 
   const Module &module() const { return source; }
@@ -134,14 +141,14 @@ public:
   /// The program of that name, with nothing bound. NotFound lists the programs there are.
   Result<ProgramRun> prepare(std::string_view program);
 
-  /// Runs a call of a chunk program (table Stage), whose registers and arguments lie with the driver: argument i has `bytes[i]` bytes at
-  /// `arguments[i]`, null where nothing is there yet.
-  Status call(const fb::Program &chunk, const fb::Call &call, std::span<const int64_t> registers, std::span<std::byte *const> arguments,
-              std::span<const uint64_t> bytes);
+  /// Runs a call of a chunk program (table Stage), whose registers and arguments lie with the
+  /// driver: argument i has `bytes[i]` bytes at `arguments[i]`, null where nothing is there yet.
+  Status call(const fb::Program &chunk, const fb::Call &call, std::span<const int64_t> registers,
+              std::span<std::byte *const> arguments, std::span<const uint64_t> bytes);
 
-  /// Sets a register that shapes the states ("cache_slots") and allocates them (without such registers `create` has
-  /// allocated them): zeroed at first; growing keeps what
-  /// they hold when only the outermost dimension grows and is an error otherwise; shrinking keeps the memory.
+  /// Sets a register that shapes the states ("cache_slots") and allocates them (without such
+  /// registers `create` has allocated them): zeroed at first; growing keeps what they hold when
+  /// only the outermost dimension grows and is an error otherwise; shrinking keeps the memory.
   Status setStateRegister(std::string_view name, int64_t value);
   Result<int64_t> stateRegister(std::string_view name) const;
 
@@ -163,24 +170,27 @@ public:
   /// Sum over all executions so far.
   const RunStatistics &totals() const;
 
-  /// Executes runs at the same time where they are programs that ranks run together, else one after the other.
+  /// Executes runs at the same time where they are programs that ranks run together, else one after
+  /// the other.
   Status execute(std::span<ProgramRun *const> runs);
 
   /// Who runs programs that ranks run together, until the next setRanks; null: they cannot be run.
   void setRanks(RankPrograms *ranks);
 
-  /// From now on every launch and program run adds an event; null stops it. The trace must outlive the executor or the
-  /// next setTrace.
+  /// From now on every launch and program run adds an event; null stops it. The trace must outlive
+  /// the executor or the next setTrace.
   void setTrace(Trace *trace);
 
-  /// For debugging: from now on temporaries and outputs hold NaN until they are written, guard zones lie at both ends of
-  /// each, and both are looked at around every launch and copy. What is wrong ends the run with an error that names
-  /// program, command and buffer. Results stay what they are; a run takes several times as long.
+  /// For debugging: from now on temporaries and outputs hold NaN until they are written, guard
+  /// zones lie at both ends of each, and both are looked at around every launch and copy. What is
+  /// wrong ends the run with an error that names program, command and buffer. Results stay what
+  /// they are; a run takes several times as long.
   Status setMemoryCheck(bool wanted);
 
-  /// Called after each launch, before the next command, and ends the run by an error; used to release source pages while
-  /// packing.
-  void setLaunchObserver(std::function<Status(const fb::Launch &, std::span<const int64_t> registers)> observer);
+  /// Called after each launch, before the next command, and ends the run by an error; used to
+  /// release source pages while packing.
+  void setLaunchObserver(
+      std::function<Status(const fb::Launch &, std::span<const int64_t> registers)> observer);
 
 private:
   friend class ProgramRun;

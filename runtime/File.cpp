@@ -36,8 +36,8 @@ using namespace hadal;
 
 namespace {
 
-/// A mapped range, for the handler of SIGBUS, which may take no lock: nodes are never freed, and those of closed files are
-/// used again.
+/// A mapped range, for the handler of SIGBUS, which may take no lock: nodes are never freed, and
+/// those of closed files are used again.
 struct Mapping {
   std::atomic<const std::byte *> base{nullptr}; ///< null: free
   std::atomic<size_t> size{0};
@@ -160,14 +160,16 @@ void MappedFile::release(uint64_t offset, uint64_t length) const {
   if (!base || offset >= size)
     return;
   auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  uint64_t begin = (offset + page - 1) / page * page, end = std::min<uint64_t>(offset + length, size) / page * page;
+  uint64_t begin = (offset + page - 1) / page * page,
+           end = std::min<uint64_t>(offset + length, size) / page * page;
   if (begin < end)
     ::madvise(const_cast<std::byte *>(base) + begin, end - begin, MADV_DONTNEED);
 }
 
 Status MappedFile::checkSize() const {
   struct stat status;
-  if (descriptor >= 0 && ::fstat(descriptor, &status) == 0 && static_cast<uint64_t>(status.st_size) < size)
+  if (descriptor >= 0 && ::fstat(descriptor, &status) == 0 &&
+      static_cast<uint64_t>(status.st_size) < size)
     return ioError(name + shrunken);
   return {};
 }
@@ -184,8 +186,9 @@ void MappedFile::willNeed(uint64_t offset, uint64_t length) const {
 // AtomicFile
 //===----------------------------------------------------------------------===//
 
-// Names that a signal handler can read. Whoever takes one out of its place owns it: a handler, which ends the process and
-// frees nothing, or the file. Files beyond the number of places stay behind when the process is stopped.
+// Names that a signal handler can read. Whoever takes one out of its place owns it: a handler,
+// which ends the process and frees nothing, or the file. Files beyond the number of places stay
+// behind when the process is stopped.
 static std::array<std::atomic<char *>, 64> unfinished;
 
 static int noteUnfinished(const std::string &name) {
@@ -211,8 +214,9 @@ void AtomicFile::removeUnfinished() {
 }
 
 AtomicFile::AtomicFile(AtomicFile &&other) noexcept
-    : path(std::move(other.path)), temporary(std::move(other.temporary)), place(std::exchange(other.place, -1)),
-      descriptor(std::exchange(other.descriptor, -1)), written(other.written) {}
+    : path(std::move(other.path)), temporary(std::move(other.temporary)),
+      place(std::exchange(other.place, -1)), descriptor(std::exchange(other.descriptor, -1)),
+      written(other.written) {}
 
 AtomicFile::~AtomicFile() {
   if (descriptor >= 0) {
@@ -232,12 +236,15 @@ Result<AtomicFile> AtomicFile::create(const std::string &path, bool executable) 
   if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
     // A device or a pipe (/dev/null, /dev/stdout) is written to. A rename would take its place.
     file.descriptor = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
-    return file.descriptor < 0 ? Result<AtomicFile>(systemError(path)) : Result<AtomicFile>(std::move(file));
+    return file.descriptor < 0 ? Result<AtomicFile>(systemError(path))
+                               : Result<AtomicFile>(std::move(file));
   }
   // A link stays, and the file that it names is replaced.
   std::error_code code;
   for (int links = 0; links < 16 && std::filesystem::is_symlink(file.path, code); ++links)
-    file.path = (std::filesystem::path(file.path).parent_path() / std::filesystem::read_symlink(file.path, code)).string();
+    file.path = (std::filesystem::path(file.path).parent_path() /
+                 std::filesystem::read_symlink(file.path, code))
+                    .string();
   file.temporary = file.path + ".XXXXXX";
   file.descriptor = ::mkostemp(file.temporary.data(), O_CLOEXEC);
   if (file.descriptor < 0)
@@ -275,11 +282,14 @@ Status AtomicFile::commit() {
   ::close(std::exchange(descriptor, -1));
   // The rename lasts only when the folder is on disk too.
   size_t slash = path.rfind('/');
-  int folder = ::open(slash == std::string::npos ? "." : path.substr(0, slash + 1).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int folder = ::open(slash == std::string::npos ? "." : path.substr(0, slash + 1).c_str(),
+                      O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0)
     return {};
   // Some file systems have no fsync of folders.
-  Status status = ::fsync(folder) == 0 || errno == EINVAL || errno == ENOTSUP ? Status() : Status(systemError(path));
+  Status status = ::fsync(folder) == 0 || errno == EINVAL || errno == ENOTSUP
+                      ? Status()
+                      : Status(systemError(path));
   ::close(folder);
   return status;
 }
@@ -319,7 +329,8 @@ Result<std::string> readTextFile(const std::string &path) {
   auto [descriptor, size] = HADAL_TRY(openRegular(path));
   if (size > (uint64_t(1) << 30)) {
     ::close(descriptor);
-    return invalidFile(path + ": wants at most 1 GiB of text, got " + std::to_string(size) + " bytes");
+    return invalidFile(path + ": wants at most 1 GiB of text, got " + std::to_string(size) +
+                       " bytes");
   }
   std::string text(size, 0);
   HADAL_TRY(readAll(descriptor, path, std::as_writable_bytes(std::span(text))));

@@ -13,8 +13,9 @@
 
 namespace hadal {
 
-/// A file mapped read-only. Move-only; unmapped on destruction. An empty file maps to an empty span. Where the file becomes
-/// shorter, reading what it has lost raises SIGBUS: nameShrunkenFiles().
+/// A file mapped read-only. Move-only; unmapped on destruction. An empty file maps to an empty
+/// span. Where the file becomes shorter, reading what it has lost raises SIGBUS:
+/// nameShrunkenFiles().
 class MappedFile {
 public:
   MappedFile() = default;
@@ -22,18 +23,19 @@ public:
   MappedFile &operator=(MappedFile &&other) noexcept;
   ~MappedFile();
 
-  /// Errors: NotFound or Io, "model.hadal: No such file or directory"; Io for anything but a regular file.
+  /// Errors: NotFound or Io, "model.hadal: No such file or directory"; Io for anything but a
+  /// regular file.
   static Result<MappedFile> open(const std::string &path);
 
   std::span<const std::byte> bytes() const { return {base, size}; }
   const std::string &path() const { return name; }
 
-  /// Drops the resident pages that lie wholly inside [offset, offset + length). They come back from the file when
-  /// they are read again.
+  /// Drops the resident pages that lie wholly inside [offset, offset + length). They come back from
+  /// the file when they are read again.
   void release(uint64_t offset, uint64_t length) const;
 
-  /// Io where the file has become shorter than it was when it was mapped: "w: has become shorter while it was read". Inside the
-  /// last page that is left reading gives zeros and no signal.
+  /// Io where the file has become shorter than it was when it was mapped: "w: has become shorter
+  /// while it was read". Inside the last page that is left reading gives zeros and no signal.
   Status checkSize() const;
 
   /// Asks the system to read [offset, offset + length) ahead.
@@ -46,8 +48,9 @@ private:
   int descriptor = -1;
 };
 
-/// Writes a file that appears whole or not at all: bytes go to a temporary name in the same folder; commit() syncs and
-/// renames it onto `path`; without a commit the temporary file is removed. A device or a pipe is written to directly.
+/// Writes a file that appears whole or not at all: bytes go to a temporary name in the same folder;
+/// commit() syncs and renames it onto `path`; without a commit the temporary file is removed. A
+/// device or a pipe is written to directly.
 class AtomicFile {
 public:
   AtomicFile(AtomicFile &&other) noexcept;
@@ -58,14 +61,17 @@ public:
   static Result<AtomicFile> create(const std::string &path, bool executable = false);
 
   Status write(std::span<const std::byte> bytes);
-  Status write(const void *data, size_t size) { return write({static_cast<const std::byte *>(data), size}); }
+  Status write(const void *data, size_t size) {
+    return write({static_cast<const std::byte *>(data), size});
+  }
 
   /// Bytes written so far.
   uint64_t position() const { return written; }
 
   Status commit();
 
-  /// Removes the temporary files of all that are not committed. For a signal handler that ends the process.
+  /// Removes the temporary files of all that are not committed. For a signal handler that ends the
+  /// process.
   static void removeUnfinished();
 
 private:
@@ -79,8 +85,9 @@ private:
 /// The whole file, atomically.
 Status writeFile(const std::string &path, std::span<const std::byte> bytes);
 
-/// From now on a read of a mapped file that has become shorter, on any thread, ends the process with exit status 1 and one
-/// line: "PROGRAM: ckpt/model.safetensors: has become shorter while it was read". `program` must stay.
+/// From now on a read of a mapped file that has become shorter, on any thread, ends the process
+/// with exit status 1 and one line: "PROGRAM: ckpt/model.safetensors: has become shorter while it
+/// was read". `program` must stay.
 void nameShrunkenFiles(const char *program);
 
 /// The whole file, read into memory. Errors as of MappedFile::open.

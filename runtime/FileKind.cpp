@@ -32,13 +32,16 @@ constexpr Magic magics[] = {
     {"ARROW1\0\0"sv, FileKind::Arrow},
     {"\x1f\x8b"sv, FileKind::Gzip},
     {"BZh"sv, FileKind::Bzip2},
-    {"\xfd" "7zXZ\0"sv, FileKind::Xz},
+    {"\xfd"
+     "7zXZ\0"sv,
+     FileKind::Xz},
     {"\x28\xb5\x2f\xfd"sv, FileKind::Zstandard},
     {"\xff\xfe"sv, FileKind::Utf16},
     {"\xfe\xff"sv, FileKind::Utf16},
 };
 
-/// The length of a header that may be one, and its JSON. Asked first: a length may look like another kind's magic.
+/// The length of a header that may be one, and its JSON. Asked first: a length may look like
+/// another kind's magic.
 bool beginsLikeSafetensors(std::string_view bytes) {
   uint64_t length;
   if (bytes.size() < 9)
@@ -58,14 +61,17 @@ std::string_view withoutMarkAndSpace(std::string_view bytes) {
 }
 
 bool beginsLikeMarkup(std::string_view text) {
-  for (std::string_view tag : {"<!doctype"sv, "<html"sv, "<head"sv, "<body"sv, "<?xml"sv, "<!--"sv, "<error"sv})
+  for (std::string_view tag :
+       {"<!doctype"sv, "<html"sv, "<head"sv, "<body"sv, "<?xml"sv, "<!--"sv, "<error"sv})
     if (text.size() >= tag.size() &&
-        std::equal(tag.begin(), tag.end(), text.begin(), [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); }))
+        std::equal(tag.begin(), tag.end(), text.begin(),
+                   [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); }))
       return true;
   return false;
 }
 
-/// Protocols 2 to 5 begin with their number; what torch.save wrote before it wrote ZIP is such a stream.
+/// Protocols 2 to 5 begin with their number; what torch.save wrote before it wrote ZIP is such a
+/// stream.
 bool beginsLikePickle(std::string_view bytes) {
   return bytes.size() > 2 && bytes[0] == '\x80' && bytes[1] >= 2 && bytes[1] <= 5;
 }
@@ -73,7 +79,8 @@ bool beginsLikePickle(std::string_view bytes) {
 } // namespace
 
 FileKind recogniseFile(std::span<const std::byte> begin) {
-  std::string_view bytes(reinterpret_cast<const char *>(begin.data()), std::min<size_t>(begin.size(), 512));
+  std::string_view bytes(reinterpret_cast<const char *>(begin.data()),
+                         std::min<size_t>(begin.size(), 512));
   if (bytes.empty())
     return FileKind::Empty;
   if (bytes.find_first_not_of('\0') >= std::min<size_t>(64, bytes.size()))
@@ -100,12 +107,17 @@ std::string_view describe(FileKind kind) {
   case FileKind::Unknown: return "";
   case FileKind::Empty: return "empty";
   case FileKind::Zeros: return "a file that begins with zeros (an unfinished download?)";
-  case FileKind::GitLfsPointer: return "a Git LFS pointer, not the file itself (run 'git lfs pull' in its folder)";
-  case FileKind::XetPointer: return "a Xet pointer, not the file itself (check it out with git-xet, or use 'hf download')";
+  case FileKind::GitLfsPointer:
+    return "a Git LFS pointer, not the file itself (run 'git lfs pull' in its folder)";
+  case FileKind::XetPointer:
+    return "a Xet pointer, not the file itself (check it out with git-xet, or use 'hf download')";
   case FileKind::Html: return "an HTML or XML page (of a download that failed?)";
-  case FileKind::Gguf: return "a GGUF file, which is llama.cpp's format (take the model's safetensors files)";
-  case FileKind::Zip: return "a ZIP archive, as PyTorch's .bin and .pt files are (take or make safetensors files)";
-  case FileKind::Pickle: return "a Python pickle, as PyTorch's old .bin files are (take or make safetensors files)";
+  case FileKind::Gguf:
+    return "a GGUF file, which is llama.cpp's format (take the model's safetensors files)";
+  case FileKind::Zip:
+    return "a ZIP archive, as PyTorch's .bin and .pt files are (take or make safetensors files)";
+  case FileKind::Pickle:
+    return "a Python pickle, as PyTorch's old .bin files are (take or make safetensors files)";
   case FileKind::Numpy: return "a NumPy array";
   case FileKind::Hdf5: return "an HDF5 file";
   case FileKind::Parquet: return "a Parquet file";
@@ -122,12 +134,14 @@ std::string_view describe(FileKind kind) {
   return "";
 }
 
-Status refuseForeignFile(const std::string &path, std::span<const std::byte> bytes, std::string_view wanted,
-                         std::span<const FileKind> accepted) {
+Status refuseForeignFile(const std::string &path, std::span<const std::byte> bytes,
+                         std::string_view wanted, std::span<const FileKind> accepted) {
   FileKind kind = recogniseFile(bytes);
-  if (kind == FileKind::Unknown || std::find(accepted.begin(), accepted.end(), kind) != accepted.end())
+  if (kind == FileKind::Unknown ||
+      std::find(accepted.begin(), accepted.end(), kind) != accepted.end())
     return {};
-  return invalidFile(path + ": wants " + std::string(wanted) + ", is " + std::string(describe(kind)));
+  return invalidFile(path + ": wants " + std::string(wanted) + ", is " +
+                     std::string(describe(kind)));
 }
 
 } // namespace hadal

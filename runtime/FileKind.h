@@ -1,7 +1,8 @@
 //===- FileKind.h - what a file is by its first bytes -------------------===//
 //
-// A file often is not what its name says: a clone without Git LFS leaves pointers, a failed download leaves a web page.
-// This is the one place that recognises such files, so that every reader can say what came instead and what to do.
+// A file often is not what its name says: a clone without Git LFS leaves pointers, a failed
+// download leaves a web page. This is the one place that recognises such files, so that every
+// reader can say what came instead and what to do.
 //
 //===--------------------------------------------------------------------===//
 
@@ -41,24 +42,28 @@ enum class FileKind {
   Json, ///< begins with { or [, after a byte-order mark of UTF-8 and white space
 };
 
-/// What `bytes`, the beginning of a file (512 bytes decide every kind) or all of it, say that the file is.
+/// What `bytes`, the beginning of a file (512 bytes decide every kind) or all of it, say that the
+/// file is.
 FileKind recogniseFile(std::span<const std::byte> bytes);
 
-/// "a Git LFS pointer, not the file itself (run 'git lfs pull' in its folder)": what it is, and what helps where something
-/// does. Empty for Unknown.
+/// "a Git LFS pointer, not the file itself (run 'git lfs pull' in its folder)": what it is, and
+/// what helps where something does. Empty for Unknown.
 std::string_view describe(FileKind kind);
 
-/// An error for bytes that are known to be something else than `wanted`, a kind that stands behind "wants": "safetensors", "JSON", "text".
+/// An error for bytes that are known to be something else than `wanted`, a kind that stands behind
+/// "wants": "safetensors", "JSON", "text".
 ///
-///     DIR/model.safetensors: wants safetensors, is a Git LFS pointer, not the file itself (run 'git lfs pull' in its folder)
+///     DIR/model.safetensors: wants safetensors, is a Git LFS pointer, not the file itself (run
+///     'git lfs pull' in its folder)
 ///
-/// Kinds in `accepted` pass, and so do unknown ones, whose reader finds the better words. Error code: InvalidFile.
-Status refuseForeignFile(const std::string &path, std::span<const std::byte> bytes, std::string_view wanted,
-                         std::span<const FileKind> accepted);
+/// Kinds in `accepted` pass, and so do unknown ones, whose reader finds the better words. Error
+/// code: InvalidFile.
+Status refuseForeignFile(const std::string &path, std::span<const std::byte> bytes,
+                         std::string_view wanted, std::span<const FileKind> accepted);
 
 /// As above, where one kind is accepted.
-inline Status refuseForeignFile(const std::string &path, std::span<const std::byte> bytes, std::string_view wanted,
-                                FileKind accepted) {
+inline Status refuseForeignFile(const std::string &path, std::span<const std::byte> bytes,
+                                std::string_view wanted, FileKind accepted) {
   return refuseForeignFile(path, bytes, wanted, std::span(&accepted, 1));
 }
 

@@ -43,18 +43,12 @@ template <typename Bits> static bool allBelow(const std::byte *data, uint64_t co
 bool hadal::allFinite(ElementType element, const void *data, uint64_t count) {
   auto *bytes = static_cast<const std::byte *>(data);
   switch (element) {
-  case ElementType::F32:
-    return allBelow<uint32_t>(bytes, count, infinity);
-  case ElementType::F64:
-    return allBelow<uint64_t>(bytes, count, uint64_t(0x7FF) << 52);
-  case ElementType::BF16:
-    return allBelow<uint16_t>(bytes, count, 0x7F80);
-  case ElementType::F16:
-    return allBelow<uint16_t>(bytes, count, 0x7C00);
-  case ElementType::F8E4M3:
-    return allBelow<uint8_t>(bytes, count, 0x7F);
-  default:
-    return true;
+  case ElementType::F32: return allBelow<uint32_t>(bytes, count, infinity);
+  case ElementType::F64: return allBelow<uint64_t>(bytes, count, uint64_t(0x7FF) << 52);
+  case ElementType::BF16: return allBelow<uint16_t>(bytes, count, 0x7F80);
+  case ElementType::F16: return allBelow<uint16_t>(bytes, count, 0x7C00);
+  case ElementType::F8E4M3: return allBelow<uint8_t>(bytes, count, 0x7F);
+  default: return true;
   }
 }
 

@@ -1,7 +1,7 @@
 //===- Finite.h - numbers that are infinite or none ---------------------===//
 //
-// A look at bits, while weights are read anyway and where a run's figures come out: NaN and infinities that nobody notices
-// become answers.
+// A look at bits, while weights are read anyway and where a run's figures come out: NaN and
+// infinities that nobody notices become answers.
 //
 //===--------------------------------------------------------------------===//
 
@@ -21,11 +21,12 @@ uint32_t largestBits(std::span<const float> values);
 /// Whether all of `values` are finite.
 bool allFinite(std::span<const float> values);
 
-/// The same of `count` elements of any type at `data`, which may lie misaligned. Whole numbers are finite; F8E4M3 has NaN
-/// and no infinity.
+/// The same of `count` elements of any type at `data`, which may lie misaligned. Whole numbers are
+/// finite; F8E4M3 has NaN and no infinity.
 bool allFinite(ElementType element, const void *data, uint64_t count);
 
-/// Whether a row of logits has a likeliest token: no NaN, no positive infinity, and one finite value at least.
+/// Whether a row of logits has a likeliest token: no NaN, no positive infinity, and one finite
+/// value at least.
 bool hasFiniteMaximum(std::span<const float> logits);
 
 /// The first row of `logits` [R, V] F32 that has none, or -1.

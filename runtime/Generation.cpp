@@ -16,33 +16,45 @@ static double secondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-Generation::Generation(const fb::Model &model, Executor &executor, const GenerationOptions &options, std::vector<Batch> batches,
-                       TokenChooser chooser)
-    : model(model), executor(executor), options(options), batches(std::move(batches)), chooser(std::move(chooser)) {
+Generation::Generation(const fb::Model &model, Executor &executor, const GenerationOptions &options,
+                       std::vector<Batch> batches, TokenChooser chooser)
+    : model(model), executor(executor), options(options), batches(std::move(batches)),
+      chooser(std::move(chooser)) {
   if (options.eosTokens)
     eosTokens = *options.eosTokens;
   else if (auto *ids = model.eos_token_ids())
     eosTokens.assign(ids->begin(), ids->end());
 }
 
-Result<std::unique_ptr<Generation>> Generation::create(Executor &executor, const GenerationOptions &options) {
+Result<std::unique_ptr<Generation>> Generation::create(Executor &executor,
+                                                       const GenerationOptions &options) {
   const fb::Model *model = HADAL_TRY(inferenceModelOf(executor.module()));
   if (options.maxNewTokens < 1 || options.maxSequences < 1 || options.microBatches < 1)
-    return invalidArgument("the number of new tokens, of sequences and of micro-batches: wants 1 or more");
+    return invalidArgument(
+        "the number of new tokens, of sequences and of micro-batches: wants 1 or more");
   if (model->page_tokens() < 1)
-    return invalidFile(executor.module().path() + ": a cache page has " + std::to_string(model->page_tokens()) +
-                       " tokens, wants 1 or more");
+    return invalidFile(executor.module().path() + ": a cache page has " +
+                       std::to_string(model->page_tokens()) + " tokens, wants 1 or more");
   std::vector<Batch> batches;
   for (int64_t i = 0; i < options.microBatches; ++i)
-    batches.push_back({HADAL_TRY(executor.prepare("prefill")), HADAL_TRY(executor.prepare("decode")), {}, {}, {}, {}, {}});
+    batches.push_back({HADAL_TRY(executor.prepare("prefill")),
+                       HADAL_TRY(executor.prepare("decode")),
+                       {},
+                       {},
+                       {},
+                       {},
+                       {}});
   TokenChooser chooser = HADAL_TRY(TokenChooser::create(executor, options.sampling));
-  std::unique_ptr<Generation> made(new Generation(*model, executor, options, std::move(batches), std::move(chooser)));
+  std::unique_ptr<Generation> made(
+      new Generation(*model, executor, options, std::move(batches), std::move(chooser)));
   if (options.logprobs)
-    made->logProbabilities.emplace(HADAL_TRY(LogProbabilities::create(executor, model->vocab_size(), options.logprobs)));
+    made->logProbabilities.emplace(
+        HADAL_TRY(LogProbabilities::create(executor, model->vocab_size(), options.logprobs)));
   return made;
 }
 
-std::span<Generation::Sequence> Generation::partOf(std::span<Sequence> sequences, size_t batch) const {
+std::span<Generation::Sequence> Generation::partOf(std::span<Sequence> sequences,
+                                                   size_t batch) const {
   RowShare share{unsigned(batch), unsigned(batches.size())};
   int64_t count = static_cast<int64_t>(sequences.size());
   return sequences.subspan(share.first(count), share.count(count));
@@ -68,11 +80,12 @@ void Generation::see(Sequence &sequence, int32_t token) {
   sequence.isSeen[token] = true;
 }
 
-/// Gives a sequence the pages for its first `positions` positions. The cache grows by halves, so that a token's share
-/// of the copying stays bounded.
+/// Gives a sequence the pages for its first `positions` positions. The cache grows by halves, so
+/// that a token's share of the copying stays bounded.
 Status Generation::givePages(Sequence &sequence, int64_t positions) {
   int64_t pageTokens = model.page_tokens();
-  int64_t missing = (positions + pageTokens - 1) / pageTokens - static_cast<int64_t>(sequence.pages.size());
+  int64_t missing =
+      (positions + pageTokens - 1) / pageTokens - static_cast<int64_t>(sequence.pages.size());
   if (missing > pages.freeCount()) {
     int64_t count = pages.pageCount();
     int64_t wanted = std::max(count + missing - pages.freeCount(), count + count / 2);
@@ -87,7 +100,8 @@ Status Generation::givePages(Sequence &sequence, int64_t positions) {
 Status Generation::admit(const std::function<void(const GeneratedToken &)> &take) {
   size_t firstNew = active.size();
   int64_t tokens = 0;
-  while (nextWaiting < waiting.size() && static_cast<int64_t>(active.size()) < options.maxSequences) {
+  while (nextWaiting < waiting.size() &&
+         static_cast<int64_t>(active.size()) < options.maxSequences) {
     Sequence &sequence = waiting[nextWaiting];
     int64_t length = static_cast<int64_t>(sequence.prompt.size());
     if (tokens && tokens + length > runTokens)
@@ -112,7 +126,8 @@ Status Generation::admit(const std::function<void(const GeneratedToken &)> &take
     for (const Sequence &sequence : partOf(added, i))
       batch.packed.add(sequence.prompt, sequence.pages, model.page_tokens(), LogitRows::Last);
     HADAL_TRY(batch.packed.bind(batch.prefill));
-    HADAL_TRY(batch.prefill.reserve()); // taking memory from the system is no part of the prompt's time
+    HADAL_TRY(
+        batch.prefill.reserve()); // taking memory from the system is no part of the prompt's time
     runs.push_back(&batch.prefill);
   }
   auto start = Clock::now();
@@ -128,7 +143,8 @@ Status Generation::admit(const std::function<void(const GeneratedToken &)> &take
 
 /// The inputs of a micro-batch's step, whose sequences have the position of their last token.
 Status Generation::bindStep(Batch &batch, std::span<Sequence> sequences) {
-  int64_t rows = static_cast<int64_t>(sequences.size()), pageTokens = model.page_tokens(), attended = 0;
+  int64_t rows = static_cast<int64_t>(sequences.size()), pageTokens = model.page_tokens(),
+          attended = 0;
   size_t tablePages = 0;
   batch.tokenIds.clear();
   batch.positions.clear();
@@ -137,13 +153,15 @@ Status Generation::bindStep(Batch &batch, std::span<Sequence> sequences) {
     int64_t position = sequence.positions - 1;
     batch.tokenIds.push_back(sequence.lastToken);
     batch.positions.push_back(static_cast<int32_t>(position));
-    batch.slots.push_back(static_cast<int32_t>(sequence.pages[position / pageTokens] * pageTokens + position % pageTokens));
+    batch.slots.push_back(static_cast<int32_t>(sequence.pages[position / pageTokens] * pageTokens +
+                                               position % pageTokens));
     tablePages = std::max(tablePages, sequence.pages.size());
     attended += position + 1;
   }
   batch.pageTable.assign(rows * tablePages, 0);
   for (int64_t row = 0; row < rows; ++row)
-    std::copy(sequences[row].pages.begin(), sequences[row].pages.end(), batch.pageTable.begin() + row * tablePages);
+    std::copy(sequences[row].pages.begin(), sequences[row].pages.end(),
+              batch.pageTable.begin() + row * tablePages);
 
   ProgramRun &decode = batch.decode;
   HADAL_TRY(decode.setRegister("tokens", rows));
@@ -152,7 +170,8 @@ Status Generation::bindStep(Batch &batch, std::span<Sequence> sequences) {
   HADAL_TRY(decode.bind("token_ids", TensorView::of(batch.tokenIds)));
   HADAL_TRY(decode.bind("positions", TensorView::of(batch.positions)));
   HADAL_TRY(decode.bind("slots", TensorView::of(batch.slots)));
-  return decode.bind("page_table", TensorView::of(batch.pageTable, {rows, static_cast<int64_t>(tablePages)}));
+  return decode.bind("page_table",
+                     TensorView::of(batch.pageTable, {rows, static_cast<int64_t>(tablePages)}));
 }
 
 Status Generation::step(const std::function<void(const GeneratedToken &)> &take) {
@@ -180,12 +199,14 @@ Status Generation::choose(std::span<Sequence> rows, const TensorView &logits,
   if (rows.empty())
     return {};
   if (int64_t row = rowWithoutMaximum(logits); row >= 0)
-    return invalidArgument("row " + std::to_string(rows[row].number) + ", new token " + std::to_string(rows[row].generated) +
+    return invalidArgument("row " + std::to_string(rows[row].number) + ", new token " +
+                           std::to_string(rows[row].generated) +
                            ": its logits have no finite maximum, so there is no token to choose");
   uniform.clear();
   if (chooser.draws())
     for (const Sequence &sequence : rows)
-      uniform.push_back(drawUniform(options.seed + static_cast<uint64_t>(sequence.number), sequence.generated));
+      uniform.push_back(
+          drawUniform(options.seed + static_cast<uint64_t>(sequence.number), sequence.generated));
   seen.clear();
   if (chooser.penalizes())
     for (const Sequence &sequence : rows)
@@ -199,9 +220,12 @@ Status Generation::choose(std::span<Sequence> rows, const TensorView &logits,
   for (size_t row = 0; row < rows.size(); ++row) {
     Sequence &sequence = rows[row];
     sequence.lastToken = chosen[row];
-    auto isIn = [&](const std::vector<int64_t> &ids) { return std::find(ids.begin(), ids.end(), chosen[row]) != ids.end(); };
-    GeneratedToken token{sequence.number, sequence.generated,          chosen[row],
-                         isIn(eosTokens), isIn(options.stopTokens), all.subspan(row * vocabulary, vocabulary)};
+    auto isIn = [&](const std::vector<int64_t> &ids) {
+      return std::find(ids.begin(), ids.end(), chosen[row]) != ids.end();
+    };
+    GeneratedToken token{
+        sequence.number, sequence.generated,       chosen[row],
+        isIn(eosTokens), isIn(options.stopTokens), all.subspan(row * vocabulary, vocabulary)};
     if (logProbabilities) {
       size_t top = static_cast<size_t>(options.logprobs);
       token.logProbability = logarithms.chosen[row];
@@ -213,7 +237,8 @@ Status Generation::choose(std::span<Sequence> rows, const TensorView &logits,
     take(token);
     ++sequence.generated;
     bool isFull = sequence.positions >= model.max_positions();
-    sequence.ended = (token.isEos && !options.ignoreEos) || token.isStop || sequence.generated >= options.maxNewTokens ||
+    sequence.ended = (token.isEos && !options.ignoreEos) || token.isStop ||
+                     sequence.generated >= options.maxNewTokens ||
                      (options.endsAt && options.endsAt(token));
     if (isFull && !sequence.ended && !token.isEos)
       ++counts.stoppedByPositions;

@@ -1,7 +1,8 @@
 //===- Generation.h - prompts in, tokens out ----------------------------===//
 //
-// Admits sequences, gives them pages of the latent cache, runs prefill for new ones and decode for all that are under
-// way, and lets compiled programs choose the tokens. A sequence's tokens do not depend on what runs beside it.
+// Admits sequences, gives them pages of the latent cache, runs prefill for new ones and decode for
+// all that are under way, and lets compiled programs choose the tokens. A sequence's tokens do not
+// depend on what runs beside it.
 //
 //===--------------------------------------------------------------------===//
 
@@ -30,27 +31,30 @@ struct GeneratedToken {
   bool isEos;  ///< ends a text, though not here with ignoreEos
   bool isStop; ///< one of stopTokens
   std::span<const float> logits;
-  float logProbability = 0;               ///< with GenerationOptions::logprobs, and so the rest
-  std::span<const int32_t> topIds;        ///< the likeliest tokens, likeliest first
+  float logProbability = 0;        ///< with GenerationOptions::logprobs, and so the rest
+  std::span<const int32_t> topIds; ///< the likeliest tokens, likeliest first
   std::span<const float> topLogProbabilities;
 };
 
 struct GenerationOptions {
   int64_t maxNewTokens = 128;
   bool ignoreEos = false;
-  std::optional<std::vector<int64_t>> eosTokens; ///< the end-of-sequence tokens; empty: the module's
-  std::vector<int64_t> stopTokens;               ///< these end a row, too, with ignoreEos as well
+  std::optional<std::vector<int64_t>>
+      eosTokens;                   ///< the end-of-sequence tokens; empty: the module's
+  std::vector<int64_t> stopTokens; ///< these end a row, too, with ignoreEos as well
   /// Asked after each token whether its sequence ends there all the same. Empty: no.
   std::function<bool(const GeneratedToken &)> endsAt;
   SamplingOptions sampling;
-  uint64_t seed = 0;         ///< sequence i draws with seed + i
-  int64_t logprobs = 0;      ///< tell the log-probability of each token, and of so many likeliest ones; 0: none
+  uint64_t seed = 0; ///< sequence i draws with seed + i
+  int64_t logprobs =
+      0; ///< tell the log-probability of each token, and of so many likeliest ones; 0: none
   int64_t maxSequences = 64; ///< under way at the same time
-  /// Batches that the sequences of a prefill and of a step are split into. Of two, one computes while the other waits for other ranks.
+  /// Batches that the sequences of a prefill and of a step are split into. Of two, one computes
+  /// while the other waits for other ranks.
   int64_t microBatches = 1;
   int64_t firstSequence = 0; ///< the number of the first sequence that is added
-  /// Over ranks: whether any rank has something to run, given whether this one has. All ranks ask at the same points, and those that have
-  /// nothing run along on no sequences. Empty: one rank.
+  /// Over ranks: whether any rank has something to run, given whether this one has. All ranks ask
+  /// at the same points, and those that have nothing run along on no sequences. Empty: one rank.
   std::function<Result<bool>(bool)> anyRank;
 };
 
@@ -68,13 +72,14 @@ struct GenerationStatistics {
 class Generation {
 public:
   /// The executor must outlive this object, which takes over its register cache_slots.
-  static Result<std::unique_ptr<Generation>> create(Executor &executor, const GenerationOptions &options);
+  static Result<std::unique_ptr<Generation>> create(Executor &executor,
+                                                    const GenerationOptions &options);
 
   /// Adds a sequence and returns its number. Errors as checkSequence.
   Result<int64_t> add(std::vector<int32_t> prompt);
 
-  /// Runs until every sequence has ended: by an end-of-sequence or stop token, endsAt, maxNewTokens, or the model's last
-  /// position.
+  /// Runs until every sequence has ended: by an end-of-sequence or stop token, endsAt,
+  /// maxNewTokens, or the model's last position.
   Status run(const std::function<void(const GeneratedToken &)> &take);
 
   const GenerationStatistics &statistics() const { return counts; }
@@ -88,7 +93,8 @@ private:
     int64_t generated = 0;
     int32_t lastToken = 0;
     bool ended = false;
-    std::vector<int32_t> seen; ///< its tokens, each once, where the chooser asks for them; `isSeen` of the vocabulary
+    std::vector<int32_t> seen; ///< its tokens, each once, where the chooser asks for them; `isSeen`
+                               ///< of the vocabulary
     std::vector<bool> isSeen;
   };
 
@@ -99,7 +105,8 @@ private:
     std::vector<int32_t> tokenIds, positions, slots, pageTable;
   };
 
-  Generation(const fb::Model &model, Executor &executor, const GenerationOptions &options, std::vector<Batch> batches, TokenChooser chooser);
+  Generation(const fb::Model &model, Executor &executor, const GenerationOptions &options,
+             std::vector<Batch> batches, TokenChooser chooser);
   /// The part of `sequences` that micro-batch `batch` has.
   std::span<Sequence> partOf(std::span<Sequence> sequences, size_t batch) const;
   Status givePages(Sequence &sequence, int64_t positions);

@@ -10,14 +10,16 @@ using namespace hadal;
 
 using Ids = std::optional<std::vector<int64_t>>;
 
-static Result<Ids> eosOf(const nlohmann::json &config, const std::string &path, int64_t vocabulary) {
+static Result<Ids> eosOf(const nlohmann::json &config, const std::string &path,
+                         int64_t vocabulary) {
   auto found = config.find("eos_token_id");
   if (found == config.end() || found->is_null())
     return Ids();
   std::vector<int64_t> ids;
   for (const nlohmann::json &id : found->is_array() ? *found : nlohmann::json::array({*found})) {
     if (!id.is_number_unsigned() || id.get<uint64_t>() >= static_cast<uint64_t>(vocabulary))
-      return invalidFile(path + ": eos_token_id: wants token ids below vocab_size (" + std::to_string(vocabulary) + "), got " +
+      return invalidFile(path + ": eos_token_id: wants token ids below vocab_size (" +
+                         std::to_string(vocabulary) + "), got " +
                          id.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     ids.push_back(id.get<int64_t>());
   }

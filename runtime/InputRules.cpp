@@ -12,12 +12,15 @@ namespace hadal {
 
 namespace {
 
-std::span<const int64_t> codeOf(const fb::Expr *expr) { return {expr->code()->data(), expr->code()->size()}; }
+std::span<const int64_t> codeOf(const fb::Expr *expr) {
+  return {expr->code()->data(), expr->code()->size()};
+}
 
 /// The integers of an argument.
 class Integers {
 public:
-  Integers(const std::byte *data, ElementType element, uint64_t bytes) : data(data), width(byteSize(element)), count(int64_t(bytes / width)) {}
+  Integers(const std::byte *data, ElementType element, uint64_t bytes)
+      : data(data), width(byteSize(element)), count(int64_t(bytes / width)) {}
 
   int64_t size() const { return count; }
   int64_t operator[](int64_t i) const {
@@ -76,8 +79,8 @@ std::string repeated(const Integers &values) {
   std::sort(places.begin(), places.end());
   for (size_t i = 1; i < places.size(); ++i)
     if (places[i].first == places[i - 1].first)
-      return "values that are all different, elements " + number(places[i - 1].second) + " and " + number(places[i].second) + " are both " +
-             number(places[i].first);
+      return "values that are all different, elements " + number(places[i - 1].second) + " and " +
+             number(places[i].second) + " are both " + number(places[i].first);
   return {};
 }
 
@@ -88,7 +91,8 @@ std::string unlikeOffsets(const Integers &values, int64_t end) {
   for (int64_t i = 0; i < values.size(); ++i) {
     int64_t v = values[i], before = i ? values[i - 1] : 0;
     if (v < before || (i == 0 && v != 0))
-      return wanted + ", element " + number(i) + " is " + number(v) + (i ? " after " + number(before) : "");
+      return wanted + ", element " + number(i) + " is " + number(v) +
+             (i ? " after " + number(before) : "");
   }
   if (int64_t last = values[values.size() - 1]; last != end)
     return wanted + ", the last is " + number(last);
@@ -103,7 +107,8 @@ std::string unlikeGroups(const Integers &values, const Integers &offsets, std::s
       ++group;
     int64_t wanted = group < groups ? group++ : -1;
     if (values[i] != wanted)
-      return "the groups of '" + std::string(name) + "' that have rows, ascending, and then -1: element " + number(i) + " is " +
+      return "the groups of '" + std::string(name) +
+             "' that have rows, ascending, and then -1: element " + number(i) + " is " +
              number(values[i]) + ", not " + number(wanted);
   }
   return {};
@@ -118,14 +123,16 @@ std::string unlikeCounts(const Integers &values, int64_t rows) {
     if (i % 2 == 0 && __builtin_add_overflow(sum, v, &sum))
       return "counts whose rows are " + number(rows) + " in all, they overflow";
   }
-  return sum == rows ? std::string() : "counts whose rows are " + number(rows) + " in all, got " + number(sum);
+  return sum == rows ? std::string()
+                     : "counts whose rows are " + number(rows) + " in all, got " + number(sum);
 }
 
 std::string unlikePresent(const Integers &values, int64_t wanted) {
   int64_t present = 0;
   for (int64_t i = 0; i < values.size(); ++i)
     present += values[i] >= 0;
-  return present == wanted ? std::string() : number(wanted) + " values of 0 or more, has " + number(present);
+  return present == wanted ? std::string()
+                           : number(wanted) + " values of 0 or more, has " + number(present);
 }
 
 /// "dimension 0 of 'arg1'" for a register that is named after it.
@@ -134,7 +141,8 @@ std::string readable(const fb::Program &program, const flatbuffers::String *name
   size_t dot = text.rfind('.');
   int dimension = 0;
   if (dot != text.npos) {
-    auto [end, failed] = std::from_chars(text.data() + dot + 1, text.data() + text.size(), dimension);
+    auto [end, failed] =
+        std::from_chars(text.data() + dot + 1, text.data() + text.size(), dimension);
     bool numbered = failed == std::errc() && end == text.data() + text.size();
     for (const fb::Argument *argument : *program.arguments())
       if (numbered && argument->name()->string_view() == text.substr(0, dot))
@@ -149,7 +157,8 @@ Status checkSizes(const fb::Program &program, std::span<const int64_t> registers
   if (!program.size_rules())
     return {};
   for (const fb::SizeRule *rule : *program.size_rules()) {
-    int64_t size = HADAL_TRY(evaluate(codeOf(rule->size()), registers)), wanted = HADAL_TRY(evaluate(codeOf(rule->wanted()), registers));
+    int64_t size = HADAL_TRY(evaluate(codeOf(rule->size()), registers)),
+            wanted = HADAL_TRY(evaluate(codeOf(rule->wanted()), registers));
     if (rule->at_least() ? size >= wanted : size == wanted)
       continue;
     std::vector<std::string> names;
@@ -157,50 +166,48 @@ Status checkSizes(const fb::Program &program, std::span<const int64_t> registers
       names.push_back(readable(program, name));
     std::vector<std::string_view> views(names.begin(), names.end());
     std::string meaning = toString(codeOf(rule->wanted()), views), value = number(wanted);
-    return invalidArgument(program.name()->str() + ": " + toString(codeOf(rule->size()), views) + " is " + number(size) + ", wants " +
-                           (rule->at_least() ? "at least " : "") + (meaning == value ? value : meaning + ", " + value));
+    return invalidArgument(program.name()->str() + ": " + toString(codeOf(rule->size()), views) +
+                           " is " + number(size) + ", wants " +
+                           (rule->at_least() ? "at least " : "") +
+                           (meaning == value ? value : meaning + ", " + value));
   }
   return {};
 }
 
-Status checkContents(const fb::Program &program, std::span<const int64_t> registers, std::span<std::byte *const> arguments,
-                     std::span<const uint64_t> bytes) {
+Status checkContents(const fb::Program &program, std::span<const int64_t> registers,
+                     std::span<std::byte *const> arguments, std::span<const uint64_t> bytes) {
   if (!program.content_rules())
     return {};
   auto integers = [&](uint32_t i) {
-    return Integers(arguments[i], static_cast<ElementType>(program.arguments()->Get(i)->element()), arguments[i] ? bytes[i] : 0);
+    return Integers(arguments[i], static_cast<ElementType>(program.arguments()->Get(i)->element()),
+                    arguments[i] ? bytes[i] : 0);
   };
   for (const fb::ContentRule *rule : *program.content_rules()) {
     const fb::Argument *argument = program.arguments()->Get(rule->argument());
     if (bytes[rule->argument()] && !arguments[rule->argument()])
       continue;
     Integers values = integers(rule->argument());
-    int64_t least = HADAL_TRY(evaluate(codeOf(rule->least()), registers)), below = HADAL_TRY(evaluate(codeOf(rule->below()), registers));
+    int64_t least = HADAL_TRY(evaluate(codeOf(rule->least()), registers)),
+            below = HADAL_TRY(evaluate(codeOf(rule->below()), registers));
     std::string problem;
     switch (rule->kind()) {
-    case fb::ContentKind_Values:
-      problem = outside(values, least, below);
-      break;
+    case fb::ContentKind_Values: problem = outside(values, least, below); break;
     case fb::ContentKind_Distinct:
       problem = outside(values, least, below);
       if (problem.empty())
         problem = repeated(values);
       break;
-    case fb::ContentKind_Offsets:
-      problem = unlikeOffsets(values, below);
-      break;
+    case fb::ContentKind_Offsets: problem = unlikeOffsets(values, below); break;
     case fb::ContentKind_Groups:
-      problem = unlikeGroups(values, integers(rule->offsets()), program.arguments()->Get(rule->offsets())->name()->string_view());
+      problem = unlikeGroups(values, integers(rule->offsets()),
+                             program.arguments()->Get(rule->offsets())->name()->string_view());
       break;
-    case fb::ContentKind_Counts:
-      problem = unlikeCounts(values, below);
-      break;
-    case fb::ContentKind_Present:
-      problem = unlikePresent(values, below);
-      break;
+    case fb::ContentKind_Counts: problem = unlikeCounts(values, below); break;
+    case fb::ContentKind_Present: problem = unlikePresent(values, below); break;
     }
     if (!problem.empty())
-      return invalidArgument(program.name()->str() + ": argument '" + argument->name()->str() + "' wants " + problem);
+      return invalidArgument(program.name()->str() + ": argument '" + argument->name()->str() +
+                             "' wants " + problem);
   }
   return {};
 }

@@ -1,7 +1,8 @@
 //===- InputRules.h - what a program's arguments must hold --------------===//
 //
-// Kernels take places and sizes from index tensors without a check. The compiler knows which argument names which rows, and writes
-// it into the module (tables ContentRule and SizeRule); a program is held to it where it is entered, not where it is called.
+// Kernels take places and sizes from index tensors without a check. The compiler knows which
+// argument names which rows, and writes it into the module (tables ContentRule and SizeRule); a
+// program is held to it where it is entered, not where it is called.
 //
 //===--------------------------------------------------------------------===//
 
@@ -17,13 +18,15 @@
 
 namespace hadal {
 
-/// Holds the registers of a program to the rules of its sizes. InvalidArgument: "f: dimension 0 of 'arg1' is 5, wants dimension 0 of 'arg0', 4".
+/// Holds the registers of a program to the rules of its sizes. InvalidArgument: "f: dimension 0 of
+/// 'arg1' is 5, wants dimension 0 of 'arg0', 4".
 Status checkSizes(const fb::Program &program, std::span<const int64_t> registers);
 
-/// Holds index tensors to the program's rules; argument i has `bytes[i]` bytes at `arguments[i]`, one without memory is left out.
-/// InvalidArgument: "f: argument 'arg1' wants values in [0, 8), element 3 is 11".
-Status checkContents(const fb::Program &program, std::span<const int64_t> registers, std::span<std::byte *const> arguments,
-                     std::span<const uint64_t> bytes);
+/// Holds index tensors to the program's rules; argument i has `bytes[i]` bytes at `arguments[i]`,
+/// one without memory is left out. InvalidArgument: "f: argument 'arg1' wants values in [0, 8),
+/// element 3 is 11".
+Status checkContents(const fb::Program &program, std::span<const int64_t> registers,
+                     std::span<std::byte *const> arguments, std::span<const uint64_t> bytes);
 
 } // namespace hadal
 

@@ -43,7 +43,8 @@ struct FirstMistake : nlohmann::json_sax<nlohmann::json> {
   bool end_object() override { return true; }
   bool start_array(size_t) override { return true; }
   bool end_array() override { return true; }
-  bool parse_error(size_t position, const std::string &, const nlohmann::detail::exception &) override {
+  bool parse_error(size_t position, const std::string &,
+                   const nlohmann::detail::exception &) override {
     at = position;
     return false;
   }
@@ -56,15 +57,16 @@ static std::string placeOfMistake(std::string_view text) {
   nlohmann::json::sax_parse(text, &mistake);
   std::string_view before = text.substr(0, mistake.at ? mistake.at - 1 : 0);
   size_t lineBegin = before.rfind('\n') == before.npos ? 0 : before.rfind('\n') + 1;
-  return "line " + std::to_string(1 + std::count(before.begin(), before.end(), '\n')) + ", column " +
-         std::to_string(before.size() - lineBegin + 1);
+  return "line " + std::to_string(1 + std::count(before.begin(), before.end(), '\n')) +
+         ", column " + std::to_string(before.size() - lineBegin + 1);
 }
 
 static Error refusal(const std::string &name, const std::string &message) {
   return invalidFile(name.empty() ? message : name + ": " + message);
 }
 
-template <typename Json> Result<Json> hadal::parseJson(std::string_view text, const std::string &name) {
+template <typename Json>
+Result<Json> hadal::parseJson(std::string_view text, const std::string &name) {
   if (jsonNestsDeeper(text))
     return refusal(name, "nests deeper than " + std::to_string(maxJsonDepth) + " levels");
   Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
@@ -73,10 +75,12 @@ template <typename Json> Result<Json> hadal::parseJson(std::string_view text, co
   return json;
 }
 
-template <typename Json> Result<Json> hadal::parseJsonObject(std::string_view text, const std::string &name) {
+template <typename Json>
+Result<Json> hadal::parseJsonObject(std::string_view text, const std::string &name) {
   Json json = HADAL_TRY(parseJson<Json>(text, name));
   if (!json.is_object())
-    return refusal(name, std::string("wants an object, got ") + (json.is_array() ? "an " : "a ") + json.type_name());
+    return refusal(name, std::string("wants an object, got ") + (json.is_array() ? "an " : "a ") +
+                             json.type_name());
   return json;
 }
 
@@ -89,6 +93,7 @@ template <typename Json> Result<Json> hadal::readJsonObject(const std::string &p
 template Result<nlohmann::json> hadal::parseJson(std::string_view, const std::string &);
 template Result<nlohmann::ordered_json> hadal::parseJson(std::string_view, const std::string &);
 template Result<nlohmann::json> hadal::parseJsonObject(std::string_view, const std::string &);
-template Result<nlohmann::ordered_json> hadal::parseJsonObject(std::string_view, const std::string &);
+template Result<nlohmann::ordered_json> hadal::parseJsonObject(std::string_view,
+                                                               const std::string &);
 template Result<nlohmann::json> hadal::readJsonObject(const std::string &);
 template Result<nlohmann::ordered_json> hadal::readJsonObject(const std::string &);

@@ -16,10 +16,11 @@ namespace {
 /// Where the tokens of rows lie: one after the other, and in the columns of the results.
 struct Places {
   int64_t width = 0;
-  std::vector<int64_t> begins;   ///< the column of each row's first token
+  std::vector<int64_t> begins;    ///< the column of each row's first token
   std::vector<int64_t> before{0}; ///< tokens of the rows before each, and of all
 
-  Places(const std::vector<std::vector<int32_t>> &rows, const LogitsOptions &options) : width(options.width), begins(options.begins) {
+  Places(const std::vector<std::vector<int32_t>> &rows, const LogitsOptions &options)
+      : width(options.width), begins(options.begins) {
     for (const std::vector<int32_t> &row : rows) {
       before.push_back(before.back() + static_cast<int64_t>(row.size()));
       width = std::max(width, options.width ? 0 : static_cast<int64_t>(row.size()));
@@ -28,7 +29,9 @@ struct Places {
   }
   int64_t rows() const { return static_cast<int64_t>(begins.size()); }
   int64_t tokensOf(int64_t row) const { return before[row + 1] - before[row]; }
-  int64_t columnsBefore(int64_t row) const { return row * width + begins[row]; } ///< of all rows, before its first token
+  int64_t columnsBefore(int64_t row) const {
+    return row * width + begins[row];
+  } ///< of all rows, before its first token
   bool isPadded() const { return before.back() != rows() * width; }
 };
 
@@ -40,14 +43,15 @@ struct Route {
 } // namespace
 
 /// router.k.topk_ids of a file, checked: the kernels index with it.
-static Result<Route> readRoute(const Safetensors &file, const std::string &layer, const Places &places,
-                               const fb::Model &model) {
+static Result<Route> readRoute(const Safetensors &file, const std::string &layer,
+                               const Places &places, const fb::Model &model) {
   int64_t tokens = places.rows() * places.width, width = model.experts_per_token();
   std::string name = "router." + layer + ".topk_ids";
   Tensor tensor = HADAL_TRY(file.read(name));
-  Error wrong = invalidFile(file.path() + ": " + name + ": wants I32 [" + std::to_string(tokens) + ", " +
-                            std::to_string(model.experts_per_token()) + "], got " +
-                            std::string(elementTypeName(tensor.element())) + " " + toString(tensor.shape()));
+  Error wrong =
+      invalidFile(file.path() + ": " + name + ": wants I32 [" + std::to_string(tokens) + ", " +
+                  std::to_string(model.experts_per_token()) + "], got " +
+                  std::string(elementTypeName(tensor.element())) + " " + toString(tensor.shape()));
   if (tensor.shape() != Shape{tokens, model.experts_per_token()})
     return wrong;
   std::vector<int32_t> all;
@@ -67,19 +71,21 @@ static Result<Route> readRoute(const Safetensors &file, const std::string &layer
       if (chosen.front() < 0 || chosen.back() >= model.experts() ||
           std::adjacent_find(chosen.begin(), chosen.end()) != chosen.end())
         return invalidFile(file.path() + ": " + name + ": row " + std::to_string(at) + " wants " +
-                           std::to_string(width) + " different experts below " + std::to_string(model.experts()));
+                           std::to_string(width) + " different experts below " +
+                           std::to_string(model.experts()));
     }
   return route;
 }
 
-static Result<std::vector<Route>> readRoutes(const Safetensors &file, const fb::Program &program, const Places &places,
-                                             const fb::Model &model) {
+static Result<std::vector<Route>> readRoutes(const Safetensors &file, const fb::Program &program,
+                                             const Places &places, const fb::Model &model) {
   constexpr std::string_view prefix = "routes.";
   std::vector<Route> routes;
   for (const fb::Argument *argument : *program.arguments()) {
     std::string_view name = argument->name()->string_view();
     if (!argument->output() && name.starts_with(prefix))
-      routes.push_back(HADAL_TRY(readRoute(file, std::string(name.substr(prefix.size())), places, model)));
+      routes.push_back(
+          HADAL_TRY(readRoute(file, std::string(name.substr(prefix.size())), places, model)));
   }
   return routes;
 }
@@ -96,25 +102,28 @@ struct Gathered {
   TensorView part(int64_t firstToken, int64_t tokens) {
     Shape shape = {tokens};
     shape.insert(shape.end(), rowShape.begin(), rowShape.end());
-    return {tensor.element(), std::move(shape), static_cast<std::byte *>(tensor.data()) + firstToken * rowBytes};
+    return {tensor.element(), std::move(shape),
+            static_cast<std::byte *>(tensor.data()) + firstToken * rowBytes};
   }
 };
 } // namespace
 
-/// Memory for an output of the rows' tokens; `run` has the registers of one part. Outputs per token have a first
-/// dimension of tokens; choices of experts keep it, the others show [B, T, ...].
-static Result<Gathered> gather(const ProgramRun &run, const fb::Argument &argument, const Places &places) {
+/// Memory for an output of the rows' tokens; `run` has the registers of one part. Outputs per token
+/// have a first dimension of tokens; choices of experts keep it, the others show [B, T, ...].
+static Result<Gathered> gather(const ProgramRun &run, const fb::Argument &argument,
+                               const Places &places) {
   std::string name = argument.name()->str();
   Shape shape = HADAL_TRY(run.argumentShape(name));
   if (shape.empty())
     return invalidFile(name + ": wants an output with a row per token");
   Shape rowShape(shape.begin() + 1, shape.end()), packed = {places.before.back()};
-  Shape whole = name.starts_with("router.") ? Shape{places.rows() * places.width} : Shape{places.rows(), places.width};
+  Shape whole = name.starts_with("router.") ? Shape{places.rows() * places.width}
+                                            : Shape{places.rows(), places.width};
   whole.insert(whole.end(), rowShape.begin(), rowShape.end());
   packed.insert(packed.end(), rowShape.begin(), rowShape.end());
   ElementType element = elementType(argument.element());
-  return Gathered{name, HADAL_TRY(Tensor::create(element, places.isPadded() ? packed : whole)), whole, rowShape,
-                  byteCount(element, rowShape).value_or(0)};
+  return Gathered{name, HADAL_TRY(Tensor::create(element, places.isPadded() ? packed : whole)),
+                  whole, rowShape, byteCount(element, rowShape).value_or(0)};
 }
 
 /// The output with each row's tokens in their columns.
@@ -123,8 +132,10 @@ static Result<Tensor> spread(Gathered gathered, const Places &places) {
     return std::move(gathered.tensor);
   Tensor whole = HADAL_TRY(Tensor::create(gathered.tensor.element(), gathered.whole));
   for (int64_t row = 0; row < places.rows(); ++row)
-    std::memcpy(static_cast<std::byte *>(whole.data()) + places.columnsBefore(row) * gathered.rowBytes,
-                static_cast<const std::byte *>(gathered.tensor.data()) + places.before[row] * gathered.rowBytes,
+    std::memcpy(static_cast<std::byte *>(whole.data()) +
+                    places.columnsBefore(row) * gathered.rowBytes,
+                static_cast<const std::byte *>(gathered.tensor.data()) +
+                    places.before[row] * gathered.rowBytes,
                 places.tokensOf(row) * gathered.rowBytes);
   return whole;
 }
@@ -137,17 +148,22 @@ struct MicroBatch {
 };
 } // namespace
 
-static const char *programFor(const LogitsOptions &options) { return options.routes ? "inspect_routed" : options.dump ? "inspect" : "prefill"; }
+static const char *programFor(const LogitsOptions &options) {
+  return options.routes ? "inspect_routed" : options.dump ? "inspect" : "prefill";
+}
 
-Status hadal::checkLogits(const Module &module, const std::vector<std::vector<int32_t>> &rows, const LogitsOptions &options) {
+Status hadal::checkLogits(const Module &module, const std::vector<std::vector<int32_t>> &rows,
+                          const LogitsOptions &options) {
   const fb::Model &model = *HADAL_TRY(inferenceModelOf(module));
   if (rows.empty())
     return invalidArgument("there are no rows");
   for (size_t row = 0; row < rows.size(); ++row) {
     HADAL_TRY(checkSequence(model, rows[row], "row " + std::to_string(row)));
-    int64_t begin = options.begins.empty() ? 0 : options.begins[row], tokens = static_cast<int64_t>(rows[row].size());
+    int64_t begin = options.begins.empty() ? 0 : options.begins[row],
+            tokens = static_cast<int64_t>(rows[row].size());
     if (options.width && begin + tokens > options.width)
-      return invalidArgument("row " + std::to_string(row) + ": ends at column " + std::to_string(begin + tokens) + " of " +
+      return invalidArgument("row " + std::to_string(row) + ": ends at column " +
+                             std::to_string(begin + tokens) + " of " +
                              std::to_string(options.width));
   }
   const fb::Program &program = *HADAL_TRY(module.program(programFor(options)));
@@ -157,10 +173,12 @@ Status hadal::checkLogits(const Module &module, const std::vector<std::vector<in
 }
 
 Result<std::vector<std::pair<std::string, Tensor>>>
-hadal::computeLogits(Executor &executor, const std::vector<std::vector<int32_t>> &rows, const LogitsOptions &options) {
+hadal::computeLogits(Executor &executor, const std::vector<std::vector<int32_t>> &rows,
+                     const LogitsOptions &options) {
   HADAL_TRY(checkLogits(executor.module(), rows, options));
   const fb::Model &model = *executor.module().model();
-  int64_t allRows = static_cast<int64_t>(rows.size()), count = options.share.count(allRows), most = options.share.most(allRows);
+  int64_t allRows = static_cast<int64_t>(rows.size()), count = options.share.count(allRows),
+          most = options.share.most(allRows);
   Places all(rows, options);
   // This rank's rows.
   int64_t begin = options.share.first(allRows), width = all.width;
@@ -200,7 +218,9 @@ hadal::computeLogits(Executor &executor, const std::vector<std::vector<int32_t>>
         HADAL_TRY(run->bind(output.name, output.part(firstToken, packed.tokens())));
       for (Route &route : routes) {
         int64_t chosen = model.experts_per_token();
-        std::span<const int32_t> choices(route.experts.data() + (all.before[begin] + firstToken) * chosen, packed.tokens() * chosen);
+        std::span<const int32_t> choices(route.experts.data() +
+                                             (all.before[begin] + firstToken) * chosen,
+                                         packed.tokens() * chosen);
         HADAL_TRY(run->bind(route.argument, TensorView::of(choices, {packed.tokens(), chosen})));
       }
       runs.push_back(&*run);
@@ -210,8 +230,10 @@ hadal::computeLogits(Executor &executor, const std::vector<std::vector<int32_t>>
     for (auto &[packed, run] : batches)
       if (!options.dump && packed.tokens())
         if (int64_t row = rowWithoutMaximum(HADAL_TRY(run->output("logits"))); row >= 0)
-          return invalidArgument("rows " + std::to_string(begin + firstRow) + " to " + std::to_string(begin + firstRow + here - 1) +
-                                 ": logits of a token are not finite; --dump shows where it begins");
+          return invalidArgument(
+              "rows " + std::to_string(begin + firstRow) + " to " +
+              std::to_string(begin + firstRow + here - 1) +
+              ": logits of a token are not finite; --dump shows where it begins");
   }
   std::vector<std::pair<std::string, Tensor>> results;
   for (Gathered &output : outputs) {

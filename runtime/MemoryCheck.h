@@ -1,7 +1,7 @@
 //===- MemoryCheck.h - memory that tells who misuses it -------------------===//
 //
-// For debugging: what nothing has written yet holds a pattern that is NaN in every number, and zones at both ends of a
-// buffer hold another one that nobody may change.
+// For debugging: what nothing has written yet holds a pattern that is NaN in every number, and
+// zones at both ends of a buffer hold another one that nobody may change.
 //
 //===--------------------------------------------------------------------===//
 
@@ -21,7 +21,8 @@ inline constexpr uint64_t guardBytes = 64;
 /// Fills memory, from its first byte on, with the pattern of what was not written.
 void poison(std::span<std::byte> memory);
 
-/// Whether all of it still is as poison() left it; false where there is less than one word of 8 bytes.
+/// Whether all of it still is as poison() left it; false where there is less than one word of 8
+/// bytes.
 bool isUnwritten(std::span<const std::byte> memory);
 
 /// The first byte of the first whole word that is as poison() left it.

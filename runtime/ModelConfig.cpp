@@ -49,12 +49,15 @@ void readSizes(ConfigReader &in, ModelConfig &config) {
     in.complain("qk_rope_head_dim", "an even number", show(in.find("qk_rope_head_dim")));
   config.valueDim = in.positive("v_head_dim", maximumSize);
   config.maxPositions = in.positive("max_position_embeddings", maximumPositions);
-  if (in.has("num_key_value_heads") && in.positive("num_key_value_heads", maximumSize) != config.heads)
+  if (in.has("num_key_value_heads") &&
+      in.positive("num_key_value_heads", maximumSize) != config.heads)
     in.complain("num_key_value_heads",
-                "num_attention_heads (" + std::to_string(config.heads) + "), latent attention shares no heads",
+                "num_attention_heads (" + std::to_string(config.heads) +
+                    "), latent attention shares no heads",
                 show(in.find("num_key_value_heads")));
   // transformers 5 knows the first by the second name, too.
-  std::string mtpKey = in.has("num_nextn_predict_layers") ? "num_nextn_predict_layers" : "num_mtp_layers";
+  std::string mtpKey =
+      in.has("num_nextn_predict_layers") ? "num_nextn_predict_layers" : "num_mtp_layers";
   config.mtpLayers = in.count(mtpKey, maximumLayers, /*needed=*/false);
 }
 
@@ -90,7 +93,10 @@ const Family &readFamily(ConfigReader &in) {
   std::string wanted;
   for (const Family &family : families) {
     names.emplace_back(family.modelType);
-    wanted += (names.size() == 1 ? "" : names.size() == std::size(families) ? " or " : ", ") + names.back();
+    wanted += (names.size() == 1                     ? ""
+               : names.size() == std::size(families) ? " or "
+                                                     : ", ") +
+              names.back();
   }
   const Family *family = familyOf(in.word("model_type", names, wanted, /*needed=*/true));
   return family ? *family : families[0];
@@ -100,7 +106,8 @@ const Family &readFamily(ConfigReader &in) {
 void readDenseCount(ConfigReader &in, ModelConfig &config) {
   int64_t count = in.count("first_k_dense_replace", maximumLayers);
   if (in.ok() && count > config.layers)
-    in.complain("first_k_dense_replace", "at most num_hidden_layers (" + std::to_string(config.layers) + ")",
+    in.complain("first_k_dense_replace",
+                "at most num_hidden_layers (" + std::to_string(config.layers) + ")",
                 show(in.find("first_k_dense_replace")));
   for (int64_t layer = 0; layer < config.layers; ++layer)
     config.dense.push_back(layer < count);
@@ -110,7 +117,8 @@ void readDenseCount(ConfigReader &in, ModelConfig &config) {
 void readLayerTypes(ConfigReader &in, ModelConfig &config) {
   const json &types = *in.find("mlp_layer_types");
   if (!types.is_array() || static_cast<int64_t>(types.size()) != config.layers)
-    return in.complain("mlp_layer_types", "a list of num_hidden_layers (" + std::to_string(config.layers) + ") words",
+    return in.complain("mlp_layer_types",
+                       "a list of num_hidden_layers (" + std::to_string(config.layers) + ") words",
                        show(&types));
   for (const json &type : types) {
     if (type != "dense" && type != "sparse")
@@ -119,7 +127,8 @@ void readLayerTypes(ConfigReader &in, ModelConfig &config) {
   }
 }
 
-/// Which layers are dense. A family reads one of the two keys; where the other is there too, it says the same.
+/// Which layers are dense. A family reads one of the two keys; where the other is there too, it
+/// says the same.
 void readDenseLayers(ConfigReader &in, ModelConfig &config, const Family &family) {
   if (!in.ok())
     return;
@@ -140,18 +149,20 @@ void readDenseLayers(ConfigReader &in, ModelConfig &config, const Family &family
   readDenseCount(in, config);
   if (in.ok() && !byTypes.empty() && byTypes != config.dense)
     in.complain("first_k_dense_replace",
-                hasTypes ? "the dense layers of mlp_layer_types" : "1 where there is no mlp_layer_types",
+                hasTypes ? "the dense layers of mlp_layer_types"
+                         : "1 where there is no mlp_layer_types",
                 show(in.find("first_k_dense_replace")));
 }
 
-/// groups and groupLimit, and whether there are enough experts in them. Without a router keys may be missing.
+/// groups and groupLimit, and whether there are enough experts in them. Without a router keys may
+/// be missing.
 void readGroups(ConfigReader &in, ModelConfig &config, bool routes) {
   bool isGreedy = false;
   if (config.affinity == Affinity::Softmax) {
     in.word("scoring_func", {"softmax"}, "softmax");
     // transformers' default is greedy, which looks at no groups.
-    isGreedy = in.word("topk_method", {"greedy", "group_limited_greedy"}, "greedy or group_limited_greedy") !=
-               "group_limited_greedy";
+    isGreedy = in.word("topk_method", {"greedy", "group_limited_greedy"},
+                       "greedy or group_limited_greedy") != "group_limited_greedy";
   } else {
     in.word("scoring_func", {"sigmoid"}, "sigmoid");
     in.word("topk_method", {"noaux_tc"}, "noaux_tc");
@@ -162,9 +173,11 @@ void readGroups(ConfigReader &in, ModelConfig &config, bool routes) {
     return;
   std::string experts = std::to_string(config.experts);
   if (config.experts % config.groups)
-    return in.complain("n_group", "to divide n_routed_experts (" + experts + ")", show(in.find("n_group")));
+    return in.complain("n_group", "to divide n_routed_experts (" + experts + ")",
+                       show(in.find("n_group")));
   int64_t groupSize = config.experts / config.groups;
-  if (groupSize < 2 && config.affinity == Affinity::Sigmoid) // A group's score is the sum of its two best.
+  if (groupSize < 2 &&
+      config.affinity == Affinity::Sigmoid) // A group's score is the sum of its two best.
     return in.complain("n_group", "groups of at least 2 of the n_routed_experts (" + experts + ")",
                        show(in.find("n_group")));
   if (config.groupLimit > config.groups)
@@ -186,7 +199,8 @@ void readMlp(ConfigReader &in, ModelConfig &config, const Family &family) {
   if (!family.routes)
     return;
   // Layers of multi-token prediction route where there are experts, also behind dense layers only.
-  bool routes = in.ok() && (config.moeLayers() > 0 || (config.mtpLayers > 0 && in.has("n_routed_experts")));
+  bool routes =
+      in.ok() && (config.moeLayers() > 0 || (config.mtpLayers > 0 && in.has("n_routed_experts")));
   config.expertWidth = in.positive("moe_intermediate_size", maximumSize, routes);
   config.experts = in.positive("n_routed_experts", maximumExperts, routes);
   // null says "no shared expert", but a missing key does not: libraries disagree about its default.
@@ -195,9 +209,11 @@ void readMlp(ConfigReader &in, ModelConfig &config, const Family &family) {
   config.sharedExperts = in.count("n_shared_experts", maximumExperts, /*needed=*/false);
   config.expertsPerToken = in.positive("num_experts_per_tok", maximumSize, routes);
   if (config.affinity == Affinity::Sigmoid) {
-    config.normalizeWeights = in.boolean("norm_topk_prob", routes ? std::nullopt : std::optional(true));
+    config.normalizeWeights =
+        in.boolean("norm_topk_prob", routes ? std::nullopt : std::optional(true));
   } else {
-    // DeepSeek-V2's own code divides by the sum and leaves the factor out; transformers ignores the key.
+    // DeepSeek-V2's own code divides by the sum and leaves the factor out; transformers ignores the
+    // key.
     config.normalizeWeights = in.boolean("norm_topk_prob", false);
     if (config.normalizeWeights)
       in.complain("norm_topk_prob", "false (libraries disagree about true in deepseek_v2)", "true");
@@ -207,7 +223,8 @@ void readMlp(ConfigReader &in, ModelConfig &config, const Family &family) {
   readGroups(in, config, routes);
 }
 
-/// What this compiler knows one answer to. transformers ignores some of these keys; the release's own code does not.
+/// What this compiler knows one answer to. transformers ignores some of these keys; the release's
+/// own code does not.
 void readFixedChoices(ConfigReader &in) {
   in.word("hidden_act", {"silu"}, "silu");
   if (in.has("moe_layer_freq") && in.positive("moe_layer_freq", maximumSize) != 1)
@@ -216,7 +233,8 @@ void readFixedChoices(ConfigReader &in) {
     in.complain("mlp_bias", "false", "true");
   // DeepSeek-V3.2: dense attention gives other numbers from index_topk tokens on.
   if (std::string key = in.firstWith("index_"); !key.empty())
-    in.complain(key, "to be absent (sparse attention, as DeepSeek-V3.2 has it, is not compiled)", show(in.find(key)));
+    in.complain(key, "to be absent (sparse attention, as DeepSeek-V3.2 has it, is not compiled)",
+                show(in.find(key)));
 }
 
 /// `top` is the whole configuration, `in` its rope_scaling or rope_parameters.
@@ -226,8 +244,10 @@ void readYarn(ConfigReader &top, ConfigReader &in, ModelConfig &config) {
   // transformers reads null and 0 as "not given".
   auto orZero = [](double x) { return x >= 0; };
   // As in transformers the key beside rope_scaling goes before the one in it.
-  double inner = in.number("original_max_position_embeddings", "a positive number", isPositive, config.maxPositions);
-  yarn.originalMaxPositions = top.number("original_max_position_embeddings", "a positive number", isPositive, inner);
+  double inner = in.number("original_max_position_embeddings", "a positive number", isPositive,
+                           config.maxPositions);
+  yarn.originalMaxPositions =
+      top.number("original_max_position_embeddings", "a positive number", isPositive, inner);
   // null is the ratio of the two lengths; a missing key is an error there, too.
   std::optional<double> ratio;
   if (in.find("factor"))
@@ -240,7 +260,8 @@ void readYarn(ConfigReader &top, ConfigReader &in, ModelConfig &config) {
   yarn.mscale = in.number("mscale", "a number of at least 0", orZero, 0);
   yarn.mscaleAllDim = in.number("mscale_all_dim", "a number of at least 0", orZero, 0);
   if (in.has("attention_factor"))
-    yarn.attentionFactor = in.number("attention_factor", "a positive number", isPositive, std::nullopt);
+    yarn.attentionFactor =
+        in.number("attention_factor", "a positive number", isPositive, std::nullopt);
   yarn.truncate = in.boolean("truncate", true);
   config.yarn = yarn;
 }
@@ -250,7 +271,9 @@ bool readRopeOrder(ConfigReader &in, const Family &family) {
   bool isNull = in.find("rope_interleave") && !in.has("rope_interleave");
   bool interleave = in.boolean("rope_interleave", !isNull || !family.choosesRopeOrder);
   if (!family.choosesRopeOrder && !interleave)
-    in.complain("rope_interleave", "true, as " + std::string(family.modelType) + " always rotates neighbours", "false");
+    in.complain("rope_interleave",
+                "true, as " + std::string(family.modelType) + " always rotates neighbours",
+                "false");
   return interleave;
 }
 
@@ -259,7 +282,8 @@ void readRope(ConfigReader &in, ModelConfig &config, const Family &family, std::
   config.ropeInterleave = readRopeOrder(in, family);
   config.ropeTheta = in.number("rope_theta", "a number above 1", aboveOne, 10000);
 
-  if (in.has("rope_scaling") && in.has("rope_parameters") && *in.find("rope_scaling") != *in.find("rope_parameters"))
+  if (in.has("rope_scaling") && in.has("rope_parameters") &&
+      *in.find("rope_scaling") != *in.find("rope_parameters"))
     in.complain("rope_scaling", "to be null or equal to rope_parameters where both are given",
                 show(in.find("rope_scaling")));
   std::string key = in.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
@@ -269,7 +293,8 @@ void readRope(ConfigReader &in, ModelConfig &config, const Family &family, std::
   ConfigReader rope(*object, in.prefixOf(key), complaint);
   config.ropeTheta = rope.number("rope_theta", "a number above 1", aboveOne, config.ropeTheta);
   for (ConfigReader *from : {&in, &rope})
-    from->number("partial_rotary_factor", "1", [](double x) { return x == 1; }, 1);
+    from->number(
+        "partial_rotary_factor", "1", [](double x) { return x == 1; }, 1);
 
   // `rope_type` goes before the older `type`.
   std::string typeKey = rope.has("rope_type") ? "rope_type" : "type";
@@ -297,7 +322,8 @@ void readTokens(ConfigReader &in, ModelConfig &config) {
 
 void readElementTypes(ConfigReader &in, ModelConfig &config, std::string &complaint) {
   std::string key = in.has("dtype") ? "dtype" : "torch_dtype";
-  std::string dtype = in.word(key, {"float32", "bfloat16", "float16"}, "float32, bfloat16 or float16");
+  std::string dtype =
+      in.word(key, {"float32", "bfloat16", "float16"}, "float32, bfloat16 or float16");
   config.dtype = dtype == "bfloat16"  ? ElementType::BF16
                  : dtype == "float16" ? ElementType::F16
                                       : ElementType::F32;
@@ -312,7 +338,8 @@ void readElementTypes(ConfigReader &in, ModelConfig &config, std::string &compla
   const json *block = quantization.find("weight_block_size");
   WeightQuantization wanted;
   auto is = [&](size_t side, int64_t size) { return exactInteger(&(*block)[side]) == size; };
-  if (!block || !block->is_array() || block->size() != 2 || !is(0, wanted.blockRows) || !is(1, wanted.blockColumns))
+  if (!block || !block->is_array() || block->size() != 2 || !is(0, wanted.blockRows) ||
+      !is(1, wanted.blockColumns))
     quantization.complain("weight_block_size", "[128, 128]", show(block));
   config.quantization = wanted;
 }
@@ -326,7 +353,8 @@ Counts countParameters(const ModelConfig &c) {
   using Wide = __int128;
   Wide h = c.hiddenSize, queries = Wide(c.heads) * c.queryDim();
   Wide attention = (c.latentRank + c.ropeDim) * h + c.latentRank +
-                   Wide(c.heads) * (c.nopeDim + c.valueDim) * c.latentRank + h * c.heads * c.valueDim;
+                   Wide(c.heads) * (c.nopeDim + c.valueDim) * c.latentRank +
+                   h * c.heads * c.valueDim;
   attention += c.queryRank ? *c.queryRank * h + *c.queryRank + queries * *c.queryRank : queries * h;
   if (c.attentionBias)
     attention += (c.latentRank + c.ropeDim) + h + c.queryRank.value_or(0);
@@ -337,7 +365,8 @@ Counts countParameters(const ModelConfig &c) {
   Wide table = c.vocabSize * h;
   Counts counts;
   counts.all = everyToken + c.moeLayers() * c.experts * expert + table * (c.tieEmbeddings ? 1 : 2);
-  counts.active = everyToken + c.moeLayers() * c.expertsPerToken * expert + table + (c.tieEmbeddings ? Wide(0) : h);
+  counts.active = everyToken + c.moeLayers() * c.expertsPerToken * expert + table +
+                  (c.tieEmbeddings ? Wide(0) : h);
   return counts;
 }
 
@@ -346,17 +375,20 @@ bool isGiven(const json &object, const char *key) {
   return at != object.end() && !at->is_null();
 }
 
-/// The text part of a model of pictures and text, with what only the whole says; none where `root` is a text model itself.
+/// The text part of a model of pictures and text, with what only the whole says; none where `root`
+/// is a text model itself.
 std::optional<json> textPart(const json &root) {
   auto typeOf = [](const json &object) {
     auto at = object.find("model_type");
     return at != object.end() && at->is_string() ? at->get<std::string>() : std::string();
   };
   auto text = root.find("text_config");
-  if (familyOf(typeOf(root)) || text == root.end() || !text->is_object() || !familyOf(typeOf(*text)))
+  if (familyOf(typeOf(root)) || text == root.end() || !text->is_object() ||
+      !familyOf(typeOf(*text)))
     return std::nullopt;
   json part = *text;
-  for (const char *key : {"dtype", "torch_dtype", "bos_token_id", "eos_token_id", "quantization_config"})
+  for (const char *key :
+       {"dtype", "torch_dtype", "bos_token_id", "eos_token_id", "quantization_config"})
     if (!isGiven(part, key) && isGiven(root, key))
       part[key] = root[key];
   if (isGiven(root, "tie_word_embeddings")) // the whole has the head
@@ -370,7 +402,8 @@ void readModel(ConfigReader &in, ModelConfig &config, std::string &complaint) {
   readSizes(in, config);
   readMlp(in, config, family);
   readFixedChoices(in);
-  config.normEpsilon = in.number("rms_norm_eps", "a positive number", isPositiveInF32, family.normEpsilon);
+  config.normEpsilon =
+      in.number("rms_norm_eps", "a positive number", isPositiveInF32, family.normEpsilon);
   config.attentionBias = in.boolean("attention_bias", false);
   config.tieEmbeddings = in.boolean("tie_word_embeddings", family.tiesEmbeddings);
   if (in.ok())
@@ -378,7 +411,8 @@ void readModel(ConfigReader &in, ModelConfig &config, std::string &complaint) {
   readTokens(in, config);
   readElementTypes(in, config, complaint);
   if (in.ok() && countParameters(config).all > maximumParameters)
-    in.complain("hidden_size", "sizes that give at most 2^56 parameters together", show(in.find("hidden_size")));
+    in.complain("hidden_size", "sizes that give at most 2^56 parameters together",
+                show(in.find("hidden_size")));
 }
 
 } // namespace
@@ -402,9 +436,13 @@ std::vector<int64_t> ModelConfig::routedLayers() const {
   return routed;
 }
 
-int64_t ModelConfig::parameterCount() const { return static_cast<int64_t>(countParameters(*this).all); }
+int64_t ModelConfig::parameterCount() const {
+  return static_cast<int64_t>(countParameters(*this).all);
+}
 
-int64_t ModelConfig::activeParameterCount() const { return static_cast<int64_t>(countParameters(*this).active); }
+int64_t ModelConfig::activeParameterCount() const {
+  return static_cast<int64_t>(countParameters(*this).active);
+}
 
 Result<ModelConfig> parseModelConfig(std::string_view text, const std::string &name) {
   HADAL_TRY(refuseForeignFile(name, std::as_bytes(std::span(text)), "JSON", FileKind::Json));
@@ -423,21 +461,27 @@ Result<ModelConfig> parseModelConfig(std::string_view text, const std::string &n
   return config;
 }
 
-Result<ModelConfig> readModelConfig(const std::string &path) { return parseModelConfig(HADAL_TRY(readTextFile(path)), path); }
+Result<ModelConfig> readModelConfig(const std::string &path) {
+  return parseModelConfig(HADAL_TRY(readTextFile(path)), path);
+}
 
 namespace {
 
 class ValueList {
 public:
-  void word(std::string name, std::string text) { list.push_back({std::move(name), std::move(text)}); }
+  void word(std::string name, std::string text) {
+    list.push_back({std::move(name), std::move(text)});
+  }
   void flag(std::string name, bool value) { word(std::move(name), value ? "true" : "false"); }
   void size(std::string name, int64_t value) { word(std::move(name), std::to_string(value)); }
   /// The shortest text that reads back as this number.
   void number(std::string name, double value) {
     char text[32];
     constexpr double limit = 1e15; // whole numbers below it stand without an exponent
-    bool isWhole = value > -limit && value < limit && static_cast<double>(static_cast<int64_t>(value)) == value;
-    auto end = isWhole ? std::to_chars(text, text + sizeof text, static_cast<int64_t>(value)) : std::to_chars(text, text + sizeof text, value);
+    bool isWhole = value > -limit && value < limit &&
+                   static_cast<double>(static_cast<int64_t>(value)) == value;
+    auto end = isWhole ? std::to_chars(text, text + sizeof text, static_cast<int64_t>(value))
+                       : std::to_chars(text, text + sizeof text, value);
     word(std::move(name), std::string(text, end.ptr));
   }
 
@@ -473,7 +517,8 @@ void listYarn(ValueList &out, const YarnScaling &yarn) {
   out.number("rope_scaling.beta_fast", yarn.betaFast);
   out.number("rope_scaling.beta_slow", yarn.betaSlow);
   // mscale counts only beside mscale_all_dim, and where no attention_factor takes its place.
-  out.number("rope_scaling.mscale", yarn.mscaleAllDim != 0 && !yarn.attentionFactor ? yarn.mscale : 0);
+  out.number("rope_scaling.mscale",
+             yarn.mscaleAllDim != 0 && !yarn.attentionFactor ? yarn.mscale : 0);
   out.number("rope_scaling.mscale_all_dim", yarn.mscaleAllDim);
   if (yarn.attentionFactor)
     out.number("rope_scaling.attention_factor", *yarn.attentionFactor);
@@ -510,7 +555,8 @@ std::vector<ConfigValue> valuesThatChangeNumbers(const ModelConfig &c) {
   return std::move(out.list);
 }
 
-std::optional<ConfigDifference> firstDifference(const std::vector<ConfigValue> &mine, const std::vector<ConfigValue> &theirs) {
+std::optional<ConfigDifference> firstDifference(const std::vector<ConfigValue> &mine,
+                                                const std::vector<ConfigValue> &theirs) {
   auto valueIn = [](const std::vector<ConfigValue> &list, const std::string &name) {
     for (const ConfigValue &value : list)
       if (value.name == name)
@@ -519,7 +565,8 @@ std::optional<ConfigDifference> firstDifference(const std::vector<ConfigValue> &
   };
   for (const auto *list : {&mine, &theirs})
     for (const ConfigValue &value : *list)
-      if (std::string here = valueIn(mine, value.name), there = valueIn(theirs, value.name); here != there)
+      if (std::string here = valueIn(mine, value.name), there = valueIn(theirs, value.name);
+          here != there)
         return ConfigDifference{value.name, here, there};
   return std::nullopt;
 }

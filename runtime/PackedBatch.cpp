@@ -11,7 +11,9 @@ void PackedBatch::clear(int64_t first) {
   firstSlot = first;
 }
 
-template <typename SlotOf> void PackedBatch::addTokens(std::span<const int32_t> tokens, int32_t from, int32_t to, SlotOf slotOf) {
+template <typename SlotOf>
+void PackedBatch::addTokens(std::span<const int32_t> tokens, int32_t from, int32_t to,
+                            SlotOf slotOf) {
   int32_t first = offsets.back(), length = static_cast<int32_t>(tokens.size());
   for (int32_t position = 0; position < length; ++position) {
     tokenIds.push_back(tokens[position]);
@@ -30,11 +32,12 @@ static std::pair<int32_t, int32_t> rangeOf(LogitRows rows, size_t length) {
   return {rows == LogitRows::Last ? all - 1 : 0, rows == LogitRows::AllButLast ? all - 1 : all};
 }
 
-void PackedBatch::add(std::span<const int32_t> tokens, std::span<const int32_t> pages, int64_t pageTokens,
-                      LogitRows rows) {
+void PackedBatch::add(std::span<const int32_t> tokens, std::span<const int32_t> pages,
+                      int64_t pageTokens, LogitRows rows) {
   auto [from, to] = rangeOf(rows, tokens.size());
-  addTokens(tokens, from, to,
-            [&](int32_t position) { return pages[position / pageTokens] * pageTokens + position % pageTokens; });
+  addTokens(tokens, from, to, [&](int32_t position) {
+    return pages[position / pageTokens] * pageTokens + position % pageTokens;
+  });
 }
 
 void PackedBatch::add(std::span<const int32_t> tokens, LogitRows rows) {
@@ -43,7 +46,8 @@ void PackedBatch::add(std::span<const int32_t> tokens, LogitRows rows) {
 }
 
 void PackedBatch::add(std::span<const int32_t> tokens, int32_t from, int32_t to) {
-  addTokens(tokens, from, to, [first = firstSlot + this->tokens()](int32_t position) { return first + position; });
+  addTokens(tokens, from, to,
+            [first = firstSlot + this->tokens()](int32_t position) { return first + position; });
 }
 
 Status PackedBatch::bind(ProgramRun &run) const {

@@ -1,7 +1,7 @@
 //===- PackedBatch.h - whole prompts as the inputs of a program ---------===//
 //
-// Programs prefill, inspect and inspect_routed take sequences of different lengths, one behind the other, each from its
-// first position on.
+// Programs prefill, inspect and inspect_routed take sequences of different lengths, one behind the
+// other, each from its first position on.
 //
 //===--------------------------------------------------------------------===//
 
@@ -21,12 +21,14 @@ enum class LogitRows { Last, AllButLast, All };
 /// Must stay as it is from bind() to the last execute().
 class PackedBatch {
 public:
-  /// Of the sequences to come the first takes slots from `firstSlot` on: batches that run at the same time share one cache.
+  /// Of the sequences to come the first takes slots from `firstSlot` on: batches that run at the
+  /// same time share one cache.
   void clear(int64_t firstSlot = 0);
 
-  /// Adds a sequence (not empty) whose position p is stored in slot pages[p / pageTokens] * pageTokens + p %
-  /// pageTokens.
-  void add(std::span<const int32_t> tokens, std::span<const int32_t> pages, int64_t pageTokens, LogitRows rows);
+  /// Adds a sequence (not empty) whose position p is stored in slot pages[p / pageTokens] *
+  /// pageTokens + p % pageTokens.
+  void add(std::span<const int32_t> tokens, std::span<const int32_t> pages, int64_t pageTokens,
+           LogitRows rows);
 
   /// Adds a sequence that takes the next slots in order.
   void add(std::span<const int32_t> tokens, LogitRows rows);
@@ -42,7 +44,8 @@ public:
   Status bind(ProgramRun &run) const;
 
 private:
-  template <typename SlotOf> void addTokens(std::span<const int32_t> tokens, int32_t from, int32_t to, SlotOf slotOf);
+  template <typename SlotOf>
+  void addTokens(std::span<const int32_t> tokens, int32_t from, int32_t to, SlotOf slotOf);
 
   std::vector<int32_t> tokenIds, positions, slots, logitRowIds, offsets = {0};
   int64_t firstSlot = 0;

@@ -11,7 +11,8 @@
 
 namespace hadal {
 
-/// Hands out page numbers, the lowest free one first, so that a run's pages depend on its requests only.
+/// Hands out page numbers, the lowest free one first, so that a run's pages depend on its requests
+/// only.
 class PageAllocator {
 public:
   explicit PageAllocator(int64_t pages = 0) { grow(pages); }

@@ -1,7 +1,7 @@
 //===- Result.h - a value or an error -----------------------------------===//
 //
-// The runtime throws nothing. A function that can fail returns Result<T>, which holds a value or an Error, and
-// HADAL_TRY passes the error up:
+// The runtime throws nothing. A function that can fail returns Result<T>, which holds a value or an
+// Error, and HADAL_TRY passes the error up:
 //
 //     Result<Module> load(const std::string &path) {
 //       MappedFile file = HADAL_TRY(MappedFile::open(path));
@@ -37,12 +37,20 @@ struct Error {
   std::string message;
 };
 
-inline Error invalidFile(std::string message) { return {ErrorCode::InvalidFile, std::move(message)}; }
-inline Error invalidArgument(std::string message) { return {ErrorCode::InvalidArgument, std::move(message)}; }
+inline Error invalidFile(std::string message) {
+  return {ErrorCode::InvalidFile, std::move(message)};
+}
+inline Error invalidArgument(std::string message) {
+  return {ErrorCode::InvalidArgument, std::move(message)};
+}
 inline Error notFound(std::string message) { return {ErrorCode::NotFound, std::move(message)}; }
-inline Error unsupported(std::string message) { return {ErrorCode::Unsupported, std::move(message)}; }
+inline Error unsupported(std::string message) {
+  return {ErrorCode::Unsupported, std::move(message)};
+}
 inline Error ioError(std::string message) { return {ErrorCode::Io, std::move(message)}; }
-inline Error outOfMemory(std::string message) { return {ErrorCode::OutOfMemory, std::move(message)}; }
+inline Error outOfMemory(std::string message) {
+  return {ErrorCode::OutOfMemory, std::move(message)};
+}
 
 template <typename T> class [[nodiscard]] Result {
 public:
@@ -96,13 +104,14 @@ using Status = Result<void>;
 } // namespace hadal
 
 /// The value of a Result expression; on an error, returns that error from the function around it.
-/// (A statement expression: clang and gcc, the two compilers this project builds with, both have it.)
-#define HADAL_TRY(...)                                                                                                 \
-  ({                                                                                                                   \
-    auto hadalTryResult = (__VA_ARGS__);                                                                               \
-    if (!hadalTryResult.ok())                                                                                          \
-      return std::move(hadalTryResult).error();                                                                        \
-    std::move(hadalTryResult).value();                                                                                 \
+/// (A statement expression: clang and gcc, the two compilers this project builds with, both have
+/// it.)
+#define HADAL_TRY(...)                                                                             \
+  ({                                                                                               \
+    auto hadalTryResult = (__VA_ARGS__);                                                           \
+    if (!hadalTryResult.ok())                                                                      \
+      return std::move(hadalTryResult).error();                                                    \
+    std::move(hadalTryResult).value();                                                             \
   })
 
 #endif // HADAL_RUNTIME_RESULT_H

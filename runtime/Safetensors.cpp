@@ -40,16 +40,18 @@ static std::optional<uint64_t> unsignedNumber(const json &value) {
   return value.get<uint64_t>();
 }
 
-static Result<StoredTensor> parseTensor(const std::string &file, const std::string &name, const json &entry, uint64_t dataBegin,
-                                        uint64_t dataBytes) {
+static Result<StoredTensor> parseTensor(const std::string &file, const std::string &name,
+                                        const json &entry, uint64_t dataBegin, uint64_t dataBytes) {
   std::string where = file + ": tensor '" + name + "': ";
-  if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") || !entry.contains("data_offsets"))
+  if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") ||
+      !entry.contains("data_offsets"))
     return invalidFile(where + "wants dtype, shape and data_offsets");
   StoredTensor tensor;
   tensor.name = name;
   const json &dtype = entry["dtype"], &shape = entry["shape"], &offsets = entry["data_offsets"];
   if (!dtype.is_string() || dtype.get_ref<const std::string &>().empty())
-    return invalidFile(where + "wants the name of a dtype, got " + dtype.dump(-1, ' ', true, json::error_handler_t::replace));
+    return invalidFile(where + "wants the name of a dtype, got " +
+                       dtype.dump(-1, ' ', true, json::error_handler_t::replace));
   tensor.dtype = dtype.get<std::string>();
   // One tensor of a newer format does not make the others unreadable.
   tensor.element = parseElementType(tensor.dtype).value_or(ElementType::Other);
@@ -61,24 +63,27 @@ static Result<StoredTensor> parseTensor(const std::string &file, const std::stri
       return invalidFile(where + "wants non-negative whole numbers in its shape");
     tensor.shape.push_back(static_cast<int64_t>(*size));
   }
-  auto begin = offsets.is_array() && offsets.size() == 2 ? unsignedNumber(offsets[0]) : std::nullopt;
+  auto begin =
+      offsets.is_array() && offsets.size() == 2 ? unsignedNumber(offsets[0]) : std::nullopt;
   auto end = begin ? unsignedNumber(offsets[1]) : std::nullopt;
   if (!end || *begin > *end || *end > dataBytes)
-    return invalidFile(where + "wants data_offsets inside the file's " + std::to_string(dataBytes) + " bytes of data");
+    return invalidFile(where + "wants data_offsets inside the file's " + std::to_string(dataBytes) +
+                       " bytes of data");
   std::optional<uint64_t> bytes = byteCount(tensor.element, tensor.shape);
   if (bytes && tensor.element == ElementType::Other)
     bytes = *end - *begin;
   if (!bytes || *bytes != *end - *begin)
-    return invalidFile(where + "wants " + (bytes ? std::to_string(*bytes) : "too many") + " bytes for " +
-                       std::string(elementTypeName(tensor.element)) + " " + toString(tensor.shape) + ", offsets give " +
-                       std::to_string(*end - *begin));
+    return invalidFile(where + "wants " + (bytes ? std::to_string(*bytes) : "too many") +
+                       " bytes for " + std::string(elementTypeName(tensor.element)) + " " +
+                       toString(tensor.shape) + ", offsets give " + std::to_string(*end - *begin));
   tensor.offset = dataBegin + *begin;
   tensor.bytes = *bytes;
   return tensor;
 }
 
 namespace {
-/// Keeps nothing but the names of a header's tensors: one that comes twice would lose its first tensor silently.
+/// Keeps nothing but the names of a header's tensors: one that comes twice would lose its first
+/// tensor silently.
 struct TopLevelNames : nlohmann::json_sax<json> {
   std::string twice;
 
@@ -98,7 +103,9 @@ struct TopLevelNames : nlohmann::json_sax<json> {
   bool end_object() override { return --depth >= 0; }
   bool start_array(size_t) override { return ++depth > 0; }
   bool end_array() override { return --depth >= 0; }
-  bool parse_error(size_t, const std::string &, const nlohmann::detail::exception &) override { return false; }
+  bool parse_error(size_t, const std::string &, const nlohmann::detail::exception &) override {
+    return false;
+  }
 
 private:
   std::unordered_set<std::string> seen;
@@ -106,7 +113,8 @@ private:
 };
 } // namespace
 
-/// The beginning of a file that is a line of text ("Entry not found"), for an error; empty for anything else.
+/// The beginning of a file that is a line of text ("Entry not found"), for an error; empty for
+/// anything else.
 static std::string firstWords(std::span<const std::byte> contents) {
   std::string words;
   for (std::byte b : contents.first(std::min<size_t>(contents.size(), 48))) {
@@ -125,19 +133,22 @@ Status Safetensors::parseHeader() {
   if (std::string words = firstWords(contents); !words.empty())
     return invalidFile(name + ": wants safetensors, is text that begins with \"" + words + "\"");
   if (contents.size() < 8)
-    return invalidFile(name + ": wants at least 8 bytes, file has " + std::to_string(contents.size()));
+    return invalidFile(name + ": wants at least 8 bytes, file has " +
+                       std::to_string(contents.size()));
   uint64_t headerBytes;
   std::memcpy(&headerBytes, contents.data(), 8);
   if (headerBytes > maxHeaderBytes || headerBytes > contents.size() - 8)
-    return invalidFile(name + ": header of " + std::to_string(headerBytes) + " bytes does not fit the file's " +
-                       std::to_string(contents.size()));
+    return invalidFile(name + ": header of " + std::to_string(headerBytes) +
+                       " bytes does not fit the file's " + std::to_string(contents.size()));
   const char *text = reinterpret_cast<const char *>(contents.data()) + 8;
   if (jsonNestsDeeper({text, headerBytes}))
-    return invalidFile(name + ": header nests deeper than " + std::to_string(maxJsonDepth) + " levels");
+    return invalidFile(name + ": header nests deeper than " + std::to_string(maxJsonDepth) +
+                       " levels");
   TopLevelNames names;
   bool isObject = json::sax_parse(text, text + headerBytes, &names);
   // No callback here: with one, every object that ends is looked for among all before it.
-  json header = isObject ? json::parse(text, text + headerBytes, nullptr, false) : json(json::value_t::discarded);
+  json header = isObject ? json::parse(text, text + headerBytes, nullptr, false)
+                         : json(json::value_t::discarded);
   if (header.is_discarded() || !header.is_object())
     return invalidFile(name + ": header is not a JSON object");
   if (!names.twice.empty())
@@ -163,19 +174,25 @@ Status Safetensors::parseHeader() {
   return {};
 }
 
-/// The format wants tensors that cover the data without holes. A header whose length is wrong by a byte shows here alone.
+/// The format wants tensors that cover the data without holes. A header whose length is wrong by a
+/// byte shows here alone.
 Status Safetensors::checkCover(uint64_t dataBegin) const {
   uint64_t end = dataBegin;
   for (size_t i = 0; i < entries.size(); ++i) {
     if (entries[i].offset < end)
-      return invalidFile(name + ": tensors '" + entries[i - 1].name + "' and '" + entries[i].name + "' overlap");
+      return invalidFile(name + ": tensors '" + entries[i - 1].name + "' and '" + entries[i].name +
+                         "' overlap");
     if (entries[i].offset > end)
-      return invalidFile(name + ": wants tensor '" + entries[i].name + "' at byte " + std::to_string(end) + ", " +
-                         (i ? "after '" + entries[i - 1].name + "'" : "where the data begins") + ", it is at " + std::to_string(entries[i].offset));
+      return invalidFile(name + ": wants tensor '" + entries[i].name + "' at byte " +
+                         std::to_string(end) + ", " +
+                         (i ? "after '" + entries[i - 1].name + "'" : "where the data begins") +
+                         ", it is at " + std::to_string(entries[i].offset));
     end += entries[i].bytes;
   }
   if (end != contents.size())
-    return invalidFile(name + ": wants " + std::to_string(end) + " bytes, where its last tensor ends, file has " + std::to_string(contents.size()));
+    return invalidFile(name + ": wants " + std::to_string(end) +
+                       " bytes, where its last tensor ends, file has " +
+                       std::to_string(contents.size()));
   return {};
 }
 
@@ -189,22 +206,28 @@ Result<Tensor> Safetensors::read(std::string_view tensorName) const {
   if (!stored)
     return notFound(name + ": no tensor '" + std::string(tensorName) + "'");
   if (stored->element == ElementType::Other)
-    return unsupported(name + ": tensor '" + stored->name + "' has the dtype " + stored->dtype + ", which is not read");
+    return unsupported(name + ": tensor '" + stored->name + "' has the dtype " + stored->dtype +
+                       ", which is not read");
   Tensor tensor = HADAL_TRY(Tensor::create(stored->element, stored->shape));
   if (stored->bytes)
     std::memcpy(tensor.data(), data(*stored), stored->bytes);
   return tensor;
 }
 
-void Safetensors::release(const StoredTensor &tensor) const { file.release(tensor.offset, tensor.bytes); }
-void Safetensors::willNeed(const StoredTensor &tensor) const { file.willNeed(tensor.offset, tensor.bytes); }
+void Safetensors::release(const StoredTensor &tensor) const {
+  file.release(tensor.offset, tensor.bytes);
+}
+void Safetensors::willNeed(const StoredTensor &tensor) const {
+  file.willNeed(tensor.offset, tensor.bytes);
+}
 
 //===----------------------------------------------------------------------===//
 // Checkpoint
 //===----------------------------------------------------------------------===//
 
 /// The files of a checkpoint folder, by the index or by themselves.
-static Result<std::vector<std::string>> checkpointFiles(const std::string &folder, const std::string &stem) {
+static Result<std::vector<std::string>> checkpointFiles(const std::string &folder,
+                                                        const std::string &stem) {
   namespace fs = std::filesystem;
   std::error_code code;
   std::string whole = folder + "/" + stem + ".safetensors", listed = whole + ".index.json";
@@ -234,16 +257,19 @@ static Result<std::vector<std::string>> checkpointFiles(const std::string &folde
     return notFound(folder + ": " + code.message());
   if (files.size() == 1)
     return files;
-  std::string message = folder + ": wants " + stem + ".safetensors, " + stem + ".safetensors.index.json or one *.safetensors file, has ";
+  std::string message = folder + ": wants " + stem + ".safetensors, " + stem +
+                        ".safetensors.index.json or one *.safetensors file, has ";
   if (!files.empty() || others.empty())
     return notFound(message + std::to_string(files.size()) + " such files");
   std::sort(others.begin(), others.end());
   std::string more = others.size() > 1 ? " and " + std::to_string(others.size() - 1) + " more" : "";
-  return notFound(message + "only " + others.front() + more + ", in a format that hadal does not read");
+  return notFound(message + "only " + others.front() + more +
+                  ", in a format that hadal does not read");
 }
 
 bool isOtherWeightFile(std::string_view name) {
-  for (std::string_view ending : {".bin", ".gguf", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".npz"})
+  for (std::string_view ending :
+       {".bin", ".gguf", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".npz"})
     if (name.ends_with(ending))
       return true;
   return false;
@@ -291,8 +317,9 @@ std::vector<std::string> Checkpoint::names() const {
 // Writing
 //===----------------------------------------------------------------------===//
 
-Result<SafetensorsWriter> SafetensorsWriter::create(const std::string &path, std::span<const Planned> tensors,
-                                                    const std::map<std::string, std::string> &metadata, Checksum *checksum) {
+Result<SafetensorsWriter>
+SafetensorsWriter::create(const std::string &path, std::span<const Planned> tensors,
+                          const std::map<std::string, std::string> &metadata, Checksum *checksum) {
   json header = json::object();
   if (!metadata.empty())
     header["__metadata__"] = metadata;
@@ -301,11 +328,13 @@ Result<SafetensorsWriter> SafetensorsWriter::create(const std::string &path, std
   for (const Planned &tensor : tensors) {
     auto bytes = tensor.bytes();
     if (!bytes || header.contains(tensor.name))
-      return invalidArgument(path + ": cannot write '" + tensor.name + "': " + (bytes ? "the name is there twice" : "its shape overflows"));
-    header[tensor.name] = {
-        {"dtype", tensor.element == ElementType::Other ? tensor.dtype : std::string(elementTypeName(tensor.element))},
-        {"shape", tensor.shape},
-        {"data_offsets", {offset, offset + *bytes}}};
+      return invalidArgument(path + ": cannot write '" + tensor.name +
+                             "': " + (bytes ? "the name is there twice" : "its shape overflows"));
+    header[tensor.name] = {{"dtype", tensor.element == ElementType::Other
+                                         ? tensor.dtype
+                                         : std::string(elementTypeName(tensor.element))},
+                           {"shape", tensor.shape},
+                           {"data_offsets", {offset, offset + *bytes}}};
     sizes.push_back(*bytes);
     offset += *bytes;
   }
@@ -336,7 +365,8 @@ Status SafetensorsWriter::commit() {
   return file.commit();
 }
 
-Status writeSafetensors(const std::string &path, std::span<const NamedTensor> tensors, const std::map<std::string, std::string> &metadata) {
+Status writeSafetensors(const std::string &path, std::span<const NamedTensor> tensors,
+                        const std::map<std::string, std::string> &metadata) {
   std::vector<SafetensorsWriter::Planned> plan;
   for (const NamedTensor &tensor : tensors)
     plan.push_back({tensor.name, tensor.tensor.element, tensor.tensor.shape, {}, 0});

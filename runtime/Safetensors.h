@@ -1,9 +1,12 @@
 //===- Safetensors.h - named tensors in files ---------------------------===//
 //
-// Layout of a file: u64 LE length of the header, the header (JSON: name -> {dtype, shape, data_offsets}, and
-// "__metadata__"), then the bytes of the tensors. Source: https://github.com/huggingface/safetensors (README, "Format").
+// Layout of a file: u64 LE length of the header, the header (JSON: name -> {dtype, shape,
+// data_offsets}, and
+// "__metadata__"), then the bytes of the tensors. Source:
+// https://github.com/huggingface/safetensors (README, "Format").
 //
-// Used by the runtime (weights, inputs, outputs) and by the compiler's frontend, which reads headers only.
+// Used by the runtime (weights, inputs, outputs) and by the compiler's frontend, which reads
+// headers only.
 //
 //===--------------------------------------------------------------------===//
 
@@ -22,24 +25,28 @@
 
 namespace hadal {
 
-/// Where one tensor lies in its file. `offset` is in bytes from the start of the file (any alignment).
+/// Where one tensor lies in its file. `offset` is in bytes from the start of the file (any
+/// alignment).
 struct StoredTensor {
   std::string name;
-  ElementType element = ElementType::F32; ///< Other: of a dtype that is not known, which is an error for whoever asks for its values
+  ElementType element = ElementType::F32; ///< Other: of a dtype that is not known, which is an
+                                          ///< error for whoever asks for its values
   Shape shape;
   uint64_t offset = 0;
   uint64_t bytes = 0;
   std::string dtype; ///< the file's own word for the element type
 };
 
-/// One file, mapped. After a successful open the tensors cover the file's data, one after the other without holes, and
-/// bytes == elementCount(shape) * byteSize(element), but for elements of an unknown dtype (Other). An error names file, tensor, wanted and got:
-/// "w.safetensors: tensor 'a': wants 256 bytes for F32 [8, 8], offsets give 128".
+/// One file, mapped. After a successful open the tensors cover the file's data, one after the other
+/// without holes, and bytes == elementCount(shape) * byteSize(element), but for elements of an
+/// unknown dtype (Other). An error names file, tensor, wanted and got: "w.safetensors: tensor 'a':
+/// wants 256 bytes for F32 [8, 8], offsets give 128".
 class Safetensors {
 public:
   static Result<Safetensors> open(const std::string &path);
 
-  /// The same checks over bytes in memory, which must outlive the result. `name` stands for the path in errors.
+  /// The same checks over bytes in memory, which must outlive the result. `name` stands for the
+  /// path in errors.
   static Result<Safetensors> parse(std::span<const std::byte> bytes, std::string name);
 
   const std::string &path() const { return name; }
@@ -52,9 +59,12 @@ public:
 
   const std::map<std::string, std::string> &metadata() const { return meta; }
 
-  const std::byte *data(const StoredTensor &tensor) const { return contents.data() + tensor.offset; }
+  const std::byte *data(const StoredTensor &tensor) const {
+    return contents.data() + tensor.offset;
+  }
 
-  /// A copy of one tensor. NotFound: "in.safetensors: no tensor 'input_ids'"; Unsupported for one of an unknown dtype.
+  /// A copy of one tensor. NotFound: "in.safetensors: no tensor 'input_ids'"; Unsupported for one
+  /// of an unknown dtype.
   Result<Tensor> read(std::string_view name) const;
 
   /// Whether the file is still as long as it was (see MappedFile::checkSize).
@@ -76,8 +86,10 @@ private:
   std::map<std::string, std::string> meta;
 };
 
-/// The tensors of a folder: model.safetensors, or model.safetensors.index.json and the shards it names, or the only
-/// *.safetensors file there. A path to a file is taken as that file. `stem`: what stands there for "model".
+/// The tensors of a folder: model.safetensors, or model.safetensors.index.json and the shards it
+/// names, or the only
+/// *.safetensors file there. A path to a file is taken as that file. `stem`: what stands there for
+/// "model".
 class Checkpoint {
 public:
   struct Entry {
@@ -106,10 +118,12 @@ private:
   std::unordered_map<std::string, Entry> index;
 };
 
-/// Whether a file of this name holds weights in a format that nothing here reads: .bin and .pt of PyTorch, .gguf, .h5 ...
+/// Whether a file of this name holds weights in a format that nothing here reads: .bin and .pt of
+/// PyTorch, .gguf, .h5 ...
 bool isOtherWeightFile(std::string_view name);
 
-/// A file that is written tensor by tensor, so that one of them at a time is in memory. Appears whole or not at all.
+/// A file that is written tensor by tensor, so that one of them at a time is in memory. Appears
+/// whole or not at all.
 class SafetensorsWriter {
 public:
   struct Planned {
@@ -129,8 +143,9 @@ public:
     }
   };
 
-  /// Writes the header; the data is aligned to 64 bytes. InvalidArgument for a name given twice or a shape that overflows.
-  /// Where there is a `checksum`, every byte goes into it too; it must outlive the writer.
+  /// Writes the header; the data is aligned to 64 bytes. InvalidArgument for a name given twice or
+  /// a shape that overflows. Where there is a `checksum`, every byte goes into it too; it must
+  /// outlive the writer.
   static Result<SafetensorsWriter> create(const std::string &path, std::span<const Planned> tensors,
                                           const std::map<std::string, std::string> &metadata = {},
                                           Checksum *checksum = nullptr);
@@ -142,7 +157,8 @@ public:
   Status commit();
 
 private:
-  SafetensorsWriter(AtomicFile file, Checksum *checksum) : file(std::move(file)), checksum(checksum) {}
+  SafetensorsWriter(AtomicFile file, Checksum *checksum)
+      : file(std::move(file)), checksum(checksum) {}
   Status append(const void *data, uint64_t bytes);
 
   AtomicFile file;

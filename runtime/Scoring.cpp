@@ -50,39 +50,49 @@ struct MicroBatch {
 } // namespace
 
 /// Adds a window to a run.
-static void addWindow(MicroBatch &batch, std::span<const int32_t> tokens, const ScoreWindow &window, const std::optional<int32_t> &bos) {
+static void addWindow(MicroBatch &batch, std::span<const int32_t> tokens, const ScoreWindow &window,
+                      const std::optional<int32_t> &bos) {
   std::vector<int32_t> sequence;
   if (bos)
     sequence.push_back(*bos);
   sequence.insert(sequence.end(), tokens.begin() + window.begin, tokens.begin() + window.end);
   // The row before a token's own has its likelihood.
-  int32_t length = static_cast<int32_t>(sequence.size()), scored = static_cast<int32_t>(window.end - window.scored);
+  int32_t length = static_cast<int32_t>(sequence.size()),
+          scored = static_cast<int32_t>(window.end - window.scored);
   batch.packed.add(sequence, length - 1 - scored, length - 1);
-  batch.targets.insert(batch.targets.end(), tokens.begin() + window.scored, tokens.begin() + window.end);
+  batch.targets.insert(batch.targets.end(), tokens.begin() + window.scored,
+                       tokens.begin() + window.end);
 }
 
-Status hadal::checkScoring(const Module &module, std::span<const int32_t> tokens, const ScoringOptions &options) {
+Status hadal::checkScoring(const Module &module, std::span<const int32_t> tokens,
+                           const ScoringOptions &options) {
   const fb::Model &model = *HADAL_TRY(inferenceModelOf(module));
   if (options.stride > options.window)
-    return invalidArgument("a stride of " + std::to_string(options.stride) + " tokens passes over some, where a window has " +
+    return invalidArgument("a stride of " + std::to_string(options.stride) +
+                           " tokens passes over some, where a window has " +
                            std::to_string(options.window));
   if (options.bos)
     HADAL_TRY(checkSequence(model, {&*options.bos, 1}, "BOS"));
   std::vector<ScoreWindow> windows = scoreWindows(static_cast<int64_t>(tokens.size()), options);
   if (windows.empty())
-    return invalidArgument("the text has " + std::to_string(tokens.size()) + (tokens.size() == 1 ? " token" : " tokens") + ", nothing to score");
+    return invalidArgument("the text has " + std::to_string(tokens.size()) +
+                           (tokens.size() == 1 ? " token" : " tokens") + ", nothing to score");
   for (size_t i = 0; i < windows.size(); ++i) {
     int64_t length = windows[i].end - windows[i].begin;
     if (length + (options.bos ? 1 : 0) > model.max_positions())
-      return invalidArgument("a window has " + std::to_string(length) + " tokens" + (options.bos ? " and BOS" : "") + ", the model has " +
+      return invalidArgument("a window has " + std::to_string(length) + " tokens" +
+                             (options.bos ? " and BOS" : "") + ", the model has " +
                              std::to_string(model.max_positions()) + " positions");
-    HADAL_TRY(checkSequence(model, tokens.subspan(windows[i].begin, length), "window " + std::to_string(i)));
+    HADAL_TRY(checkSequence(model, tokens.subspan(windows[i].begin, length),
+                            "window " + std::to_string(i)));
   }
   return {};
 }
 
-Result<Score> hadal::scoreTokens(Executor &executor, std::span<const int32_t> tokens, const ScoringOptions &options,
-                                 const std::function<void(int64_t, int64_t)> &progress, const ScoringRanks &ranks) {
+Result<Score> hadal::scoreTokens(Executor &executor, std::span<const int32_t> tokens,
+                                 const ScoringOptions &options,
+                                 const std::function<void(int64_t, int64_t)> &progress,
+                                 const ScoringRanks &ranks) {
   HADAL_TRY(checkScoring(executor.module(), tokens, options));
   const fb::Model &model = *executor.module().model();
   std::vector<ScoreWindow> windows = scoreWindows(static_cast<int64_t>(tokens.size()), options);
@@ -97,13 +107,15 @@ Result<Score> hadal::scoreTokens(Executor &executor, std::span<const int32_t> to
   for (MicroBatch &batch : batches)
     batch.prefill.emplace(HADAL_TRY(executor.prepare("prefill")));
   ProgramRun nll = HADAL_TRY(executor.prepare("nll"));
-  int64_t begin = ranks.share.first(score.windows), end = begin + ranks.share.count(score.windows), most = ranks.share.most(score.windows);
+  int64_t begin = ranks.share.first(score.windows), end = begin + ranks.share.count(score.windows),
+          most = ranks.share.most(score.windows);
   int64_t perRun = std::min(most, windowsPerRun(model, longest));
   HADAL_TRY(executor.setStateRegister("cache_slots", perRun * longest));
   std::vector<float> costs;
   // All ranks run as often as the one with most windows, if on none.
   for (int64_t at = begin; at < begin + most; at += perRun) {
-    int64_t firstWindow = std::min(at, end), here = std::min(end, firstWindow + perRun) - firstWindow;
+    int64_t firstWindow = std::min(at, end),
+            here = std::min(end, firstWindow + perRun) - firstWindow;
     std::vector<ProgramRun *> runs;
     for (unsigned i = 0; i < batches.size(); ++i) {
       MicroBatch &batch = batches[i];
@@ -128,7 +140,8 @@ Result<Score> hadal::scoreTokens(Executor &executor, std::span<const int32_t> to
       TensorView values = HADAL_TRY(nll.output("nll"));
       std::span<const float> now(static_cast<const float *>(values.data), targets.size());
       if (!allFinite(now))
-        return invalidArgument("what a token costs is not finite: its logits have no finite maximum, or not itself");
+        return invalidArgument(
+            "what a token costs is not finite: its logits have no finite maximum, or not itself");
       costs.insert(costs.end(), now.begin(), now.end());
     }
     if (progress && here)

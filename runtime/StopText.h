@@ -9,14 +9,16 @@
 
 namespace hadal {
 
-/// Looks for stop texts in a text that comes in pieces, across their borders, and holds back what could be the beginning
-/// of one. With the first stop text the text ends; neither that nor anything after it comes out.
+/// Looks for stop texts in a text that comes in pieces, across their borders, and holds back what
+/// could be the beginning of one. With the first stop text the text ends; neither that nor anything
+/// after it comes out.
 class StopText {
 public:
   /// Without stop texts everything passes.
   explicit StopText(std::vector<std::string> stops = {}) : stops(std::move(stops)) {}
 
-  /// Adds a piece and returns what comes out by now. What is not `visible` (a special token) is searched, and never comes out.
+  /// Adds a piece and returns what comes out by now. What is not `visible` (a special token) is
+  /// searched, and never comes out.
   std::string push(std::string_view piece, bool visible = true);
 
   /// At the end of the text: what was held back.

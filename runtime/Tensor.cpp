@@ -7,8 +7,9 @@
 
 namespace hadal {
 
-static constexpr std::string_view names[elementTypeCount] = {"F32", "F64", "BF16", "F16", "F8_E4M3", "I8", "I32", "I64", "U8",
-                                                             "BOOL", "I16", "F8_E5M2", "F8_E8M0", "U16", "U32", "U64", "C64", "an unknown type"};
+static constexpr std::string_view names[elementTypeCount] = {
+    "F32",  "F64", "BF16",    "F16",     "F8_E4M3", "I8",  "I32", "I64", "U8",
+    "BOOL", "I16", "F8_E5M2", "F8_E8M0", "U16",     "U32", "U64", "C64", "an unknown type"};
 
 std::string_view elementTypeName(ElementType type) { return names[static_cast<unsigned>(type)]; }
 

@@ -21,14 +21,34 @@
 namespace hadal {
 
 /// The values up to I16 are those of hadal.fb.ElementType in Module.fbs. The others occur in files
-/// only: nothing here computes with them. `Other` is any that is not known by name, of one byte for want of a better size;
-/// what the file calls it and how many bytes it takes stand in StoredTensor.
-enum class ElementType : uint8_t { F32, F64, BF16, F16, F8E4M3, I8, I32, I64, U8, Bool, I16, F8E5M2, F8E8M0, U16, U32, U64, C64, Other };
+/// only: nothing here computes with them. `Other` is any that is not known by name, of one byte for
+/// want of a better size; what the file calls it and how many bytes it takes stand in StoredTensor.
+enum class ElementType : uint8_t {
+  F32,
+  F64,
+  BF16,
+  F16,
+  F8E4M3,
+  I8,
+  I32,
+  I64,
+  U8,
+  Bool,
+  I16,
+  F8E5M2,
+  F8E8M0,
+  U16,
+  U32,
+  U64,
+  C64,
+  Other
+};
 inline constexpr unsigned elementTypeCount = 18;
 
 /// Bytes of one element.
 constexpr uint64_t byteSize(ElementType type) {
-  constexpr uint8_t sizes[elementTypeCount] = {4, 8, 2, 2, 1, 1, 4, 8, 1, 1, 2, 1, 1, 2, 4, 8, 8, 1};
+  constexpr uint8_t sizes[elementTypeCount] = {4, 8, 2, 2, 1, 1, 4, 8, 1,
+                                               1, 2, 1, 1, 2, 4, 8, 8, 1};
   return sizes[static_cast<unsigned>(type)];
 }
 
@@ -54,9 +74,15 @@ template <typename T> struct ElementTypeOf;
 template <> struct ElementTypeOf<float> { static constexpr ElementType value = ElementType::F32; };
 template <> struct ElementTypeOf<double> { static constexpr ElementType value = ElementType::F64; };
 template <> struct ElementTypeOf<int8_t> { static constexpr ElementType value = ElementType::I8; };
-template <> struct ElementTypeOf<int16_t> { static constexpr ElementType value = ElementType::I16; };
-template <> struct ElementTypeOf<int32_t> { static constexpr ElementType value = ElementType::I32; };
-template <> struct ElementTypeOf<int64_t> { static constexpr ElementType value = ElementType::I64; };
+template <> struct ElementTypeOf<int16_t> {
+  static constexpr ElementType value = ElementType::I16;
+};
+template <> struct ElementTypeOf<int32_t> {
+  static constexpr ElementType value = ElementType::I32;
+};
+template <> struct ElementTypeOf<int64_t> {
+  static constexpr ElementType value = ElementType::I64;
+};
 template <> struct ElementTypeOf<uint8_t> { static constexpr ElementType value = ElementType::U8; };
 
 /// A tensor in memory that somebody else owns. As a program's input it is only read.
@@ -68,7 +94,8 @@ struct TensorView {
   /// Bytes of the whole tensor (its shape is one that elementCount accepts).
   uint64_t bytes() const { return byteCount(element, shape).value_or(0); }
 
-  /// A view of existing memory; `data.size()` is the product of `shape`. Without a shape it has one dimension.
+  /// A view of existing memory; `data.size()` is the product of `shape`. Without a shape it has one
+  /// dimension.
   template <typename T> static TensorView of(std::span<T> data, Shape shape = {}) {
     if (shape.empty())
       shape = {static_cast<int64_t>(data.size())};
@@ -85,7 +112,8 @@ class Tensor {
 public:
   Tensor() = default;
 
-  /// A zeroed tensor. The shape must be one that elementCount accepts and that fits into memory; see create.
+  /// A zeroed tensor. The shape must be one that elementCount accepts and that fits into memory;
+  /// see create.
   Tensor(ElementType element, Shape shape);
 
   /// A zeroed tensor, or an error for a shape that overflows or does not fit into memory.

@@ -16,8 +16,8 @@ class Checkpoint;
 /// "language_model.model.layers.3.mlp.gate.weight"; none for "lm_head.weight".
 std::optional<int64_t> layerNumberOf(std::string_view tensorName);
 
-/// Why `checkpoint` may lack the tensor `missing`: it has the weights by other names. A clause that says which naming was
-/// recognised, or nothing. Looks at all names, so it is for errors only.
+/// Why `checkpoint` may lack the tensor `missing`: it has the weights by other names. A clause that
+/// says which naming was recognised, or nothing. Looks at all names, so it is for errors only.
 ///
 ///     its names begin with 'language_model.' (as model.embed_tokens.weight)
 std::string recogniseOtherNaming(const Checkpoint &checkpoint, std::string_view missing);

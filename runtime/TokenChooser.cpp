@@ -17,22 +17,28 @@ float hadal::drawUniform(uint64_t seed, uint64_t step) {
 
 Result<TokenChooser> TokenChooser::create(Executor &executor, const SamplingOptions &options) {
   if (!(options.temperature >= 0) || options.temperature > 1e6f)
-    return invalidArgument("temperature: wants a number from 0 on, got " + std::to_string(options.temperature));
+    return invalidArgument("temperature: wants a number from 0 on, got " +
+                           std::to_string(options.temperature));
   if (!(options.topP > 0 && options.topP <= 1))
-    return invalidArgument("top-p: wants a number above 0 and up to 1, got " + std::to_string(options.topP));
+    return invalidArgument("top-p: wants a number above 0 and up to 1, got " +
+                           std::to_string(options.topP));
   if (options.topK < 0)
     return invalidArgument("top-k: wants a number from 0 on, got " + std::to_string(options.topK));
   if (!(options.minP >= 0 && options.minP <= 1))
-    return invalidArgument("min-p: wants a number from 0 to 1, got " + std::to_string(options.minP));
+    return invalidArgument("min-p: wants a number from 0 to 1, got " +
+                           std::to_string(options.minP));
   if (!(options.repetitionPenalty > 0) || options.repetitionPenalty > 1e6f)
-    return invalidArgument("repetition-penalty: wants a number above 0, got " + std::to_string(options.repetitionPenalty));
+    return invalidArgument("repetition-penalty: wants a number above 0, got " +
+                           std::to_string(options.repetitionPenalty));
   std::optional<ProgramRun> penalty;
   if (options.repetitionPenalty != 1)
     penalty.emplace(HADAL_TRY(executor.prepare("penalize")));
-  return TokenChooser(HADAL_TRY(executor.prepare(options.temperature > 0 ? "sample" : "argmax")), std::move(penalty), options);
+  return TokenChooser(HADAL_TRY(executor.prepare(options.temperature > 0 ? "sample" : "argmax")),
+                      std::move(penalty), options);
 }
 
-Result<TensorView> TokenChooser::penalized(const TensorView &logits, std::span<const std::span<const int32_t>> seen) {
+Result<TensorView> TokenChooser::penalized(const TensorView &logits,
+                                           std::span<const std::span<const int32_t>> seen) {
   penalties.assign(seen.size(), options.repetitionPenalty);
   offsets.assign(1, 0);
   allSeen.clear();
@@ -50,8 +56,9 @@ Result<TensorView> TokenChooser::penalized(const TensorView &logits, std::span<c
   return penalty->output("penalized");
 }
 
-Result<std::span<const int32_t>> TokenChooser::choose(const TensorView &logits, std::span<const float> uniform,
-                                                      std::span<const std::span<const int32_t>> seen) {
+Result<std::span<const int32_t>>
+TokenChooser::choose(const TensorView &logits, std::span<const float> uniform,
+                     std::span<const std::span<const int32_t>> seen) {
   int64_t rows = logits.shape[0];
   HADAL_TRY(run.setRegister("rows", rows));
   HADAL_TRY(run.bind("logits", penalty ? HADAL_TRY(penalized(logits, seen)) : logits));
@@ -71,13 +78,16 @@ Result<std::span<const int32_t>> TokenChooser::choose(const TensorView &logits, 
   return std::span<const int32_t>(static_cast<const int32_t *>(chosen.data), rows);
 }
 
-Result<LogProbabilities> LogProbabilities::create(Executor &executor, int64_t vocabulary, int64_t top) {
+Result<LogProbabilities> LogProbabilities::create(Executor &executor, int64_t vocabulary,
+                                                  int64_t top) {
   if (top < 1 || top > vocabulary)
-    return invalidArgument("logprobs: wants 1 to " + std::to_string(vocabulary) + " tokens, got " + std::to_string(top));
+    return invalidArgument("logprobs: wants 1 to " + std::to_string(vocabulary) + " tokens, got " +
+                           std::to_string(top));
   return LogProbabilities(HADAL_TRY(executor.prepare("log_probabilities")), top);
 }
 
-Result<LogProbabilities::Rows> LogProbabilities::of(const TensorView &logits, std::span<const int32_t> tokens) {
+Result<LogProbabilities::Rows> LogProbabilities::of(const TensorView &logits,
+                                                    std::span<const int32_t> tokens) {
   HADAL_TRY(run.setRegister("rows", logits.shape[0]));
   HADAL_TRY(run.setRegister("top", top));
   HADAL_TRY(run.bind("logits", logits));
@@ -88,5 +98,6 @@ Result<LogProbabilities::Rows> LogProbabilities::of(const TensorView &logits, st
     return std::span(static_cast<const float *>(HADAL_TRY(run.output(name)).data), count);
   };
   auto *ids = static_cast<const int32_t *>(HADAL_TRY(run.output("top_ids")).data);
-  return Rows{HADAL_TRY(floats("log_probability", rows)), std::span(ids, all), HADAL_TRY(floats("top_log_probabilities", all))};
+  return Rows{HADAL_TRY(floats("log_probability", rows)), std::span(ids, all),
+              HADAL_TRY(floats("top_log_probabilities", all))};
 }

@@ -66,8 +66,9 @@ Status Tokenizer::Implementation::indexTokens() {
   for (const AddedToken &token : added.tokens()) {
     auto known = bpe.id(token.content);
     if (known && *known != token.id)
-      return invalidFile("added_tokens: '" + token.content + "' has id " + std::to_string(token.id) +
-                         ", in model.vocab it has " + std::to_string(*known));
+      return invalidFile("added_tokens: '" + token.content + "' has id " +
+                         std::to_string(token.id) + ", in model.vocab it has " +
+                         std::to_string(*known));
     add(token.id, token.content);
     special[token.id] = token.special;
   }
@@ -104,9 +105,10 @@ Result<Tokenizer> Tokenizer::parse(std::string_view text, std::string_view confi
   JsonView json(document);
   HADAL_TRY(checkNormalizer(json["normalizer"]));
   HADAL_TRY(checkDecoder(json["decoder"]));
-  auto self = std::make_unique<Implementation>(HADAL_TRY(AddedTokens::create(json["added_tokens"])),
-                                               HADAL_TRY(PreTokenizer::create(json["pre_tokenizer"])),
-                                               HADAL_TRY(Bpe::create(json["model"])));
+  auto self =
+      std::make_unique<Implementation>(HADAL_TRY(AddedTokens::create(json["added_tokens"])),
+                                       HADAL_TRY(PreTokenizer::create(json["pre_tokenizer"])),
+                                       HADAL_TRY(Bpe::create(json["model"])));
   self->postProcessor = HADAL_TRY(PostProcessor::create(json["post_processor"]));
   HADAL_TRY(self->indexTokens());
   if (!config.empty()) {
@@ -126,7 +128,8 @@ Result<Tokenizer> Tokenizer::open(const std::string &folder) {
   Result<Tokenizer> tokenizer = parse(json, config);
   if (!tokenizer.ok())
     return Error{tokenizer.error().code,
-                 (tokenizer.error().message.starts_with("tokenizer_config.json") ? folder + "/" : path + ": ") +
+                 (tokenizer.error().message.starts_with("tokenizer_config.json") ? folder + "/"
+                                                                                 : path + ": ") +
                      tokenizer.error().message};
   return tokenizer;
 }

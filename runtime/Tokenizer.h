@@ -1,11 +1,13 @@
 //===- Tokenizer.h - text to token ids and back -------------------------===//
 //
-// Reads Hugging Face's tokenizer.json: byte-level BPE as DeepSeek, GPT-2, Llama 3 and Qwen files spell it, and gives
-// the ids that the `tokenizers` package gives. What a file asks for and this reader does not have is an error that
-// names the key. `truncation` and `padding` are not read. What `post_processor` puts around a text stands around a
-// prompt; a beginning-of-sequence token also where tokenizer_config.json says add_bos_token. Neither comes twice.
+// Reads Hugging Face's tokenizer.json: byte-level BPE as DeepSeek, GPT-2, Llama 3 and Qwen files
+// spell it, and gives the ids that the `tokenizers` package gives. What a file asks for and this
+// reader does not have is an error that names the key. `truncation` and `padding` are not read.
+// What `post_processor` puts around a text stands around a prompt; a beginning-of-sequence token
+// also where tokenizer_config.json says add_bos_token. Neither comes twice.
 //
-// Input need not be well-formed UTF-8: ill-formed sequences become U+FFFD first (Rust's String::from_utf8_lossy).
+// Input need not be well-formed UTF-8: ill-formed sequences become U+FFFD first (Rust's
+// String::from_utf8_lossy).
 //
 //===--------------------------------------------------------------------===//
 
@@ -39,14 +41,17 @@ public:
   Tokenizer &operator=(Tokenizer &&) noexcept;
   ~Tokenizer();
 
-  /// The ids of a text. Added tokens that are spelled out in it become themselves; nothing is put in front.
+  /// The ids of a text. Added tokens that are spelled out in it become themselves; nothing is put
+  /// in front.
   Result<std::vector<int32_t>> encode(std::string_view text) const;
 
-  /// encode, with what `post_processor` puts before and after it, and a beginning-of-sequence token where
-  /// tokenizer_config.json asks for one. A text that spells these tokens itself does not get them again.
+  /// encode, with what `post_processor` puts before and after it, and a beginning-of-sequence token
+  /// where tokenizer_config.json asks for one. A text that spells these tokens itself does not get
+  /// them again.
   Result<std::vector<int32_t>> encodePrompt(std::string_view text) const;
 
-  /// The text of some ids. Ids without a token give nothing; `skipSpecial` leaves out special tokens.
+  /// The text of some ids. Ids without a token give nothing; `skipSpecial` leaves out special
+  /// tokens.
   std::string decode(std::span<const int32_t> ids, bool skipSpecial) const;
 
   /// The bytes that an id stands for, which may be a part of a character.
@@ -69,10 +74,12 @@ private:
 /// Decodes ids as they come: what can be shown after each, whole characters only.
 class StreamingDecoder {
 public:
-  StreamingDecoder(const Tokenizer &tokenizer, bool skipSpecial) : tokenizer(tokenizer), skipSpecial(skipSpecial) {}
+  StreamingDecoder(const Tokenizer &tokenizer, bool skipSpecial)
+      : tokenizer(tokenizer), skipSpecial(skipSpecial) {}
 
   std::string push(int32_t id) {
-    return skipSpecial && tokenizer.isSpecial(id) ? std::string() : stream.push(tokenizer.bytes(id));
+    return skipSpecial && tokenizer.isSpecial(id) ? std::string()
+                                                  : stream.push(tokenizer.bytes(id));
   }
   std::string finish() { return stream.finish(); }
 

@@ -31,17 +31,19 @@ enum Lane : unsigned { Programs, Kernels, Waits, FirstChunk };
 class Lines {
 public:
   Lines(unsigned rank, int64_t shiftNs) : rank(rank), shiftNs(shiftNs) {}
-  void add(const char *category, std::string_view name, unsigned lane, int64_t beginNs, int64_t endNs, const std::string &args) {
+  void add(const char *category, std::string_view name, unsigned lane, int64_t beginNs,
+           int64_t endNs, const std::string &args) {
     char times[128];
-    std::snprintf(times, sizeof times, "\"tid\": %u, \"ts\": %.3f, \"dur\": %.3f", lane, double(beginNs + shiftNs) / 1000,
-                  double(endNs - beginNs) / 1000);
+    std::snprintf(times, sizeof times, "\"tid\": %u, \"ts\": %.3f, \"dur\": %.3f", lane,
+                  double(beginNs + shiftNs) / 1000, double(endNs - beginNs) / 1000);
     start();
-    text += "{\"ph\": \"X\", \"pid\": " + std::to_string(rank) + ", \"cat\": \"" + category + "\", \"name\": " + quoted(name) + ", " + times +
-            ", \"args\": {" + args + "}}";
+    text += "{\"ph\": \"X\", \"pid\": " + std::to_string(rank) + ", \"cat\": \"" + category +
+            "\", \"name\": " + quoted(name) + ", " + times + ", \"args\": {" + args + "}}";
   }
   void name(const char *what, unsigned lane, const std::string &name) {
     start();
-    text += std::string("{\"ph\": \"M\", \"pid\": ") + std::to_string(rank) + ", \"tid\": " + std::to_string(lane) + ", \"name\": \"" + what +
+    text += std::string("{\"ph\": \"M\", \"pid\": ") + std::to_string(rank) +
+            ", \"tid\": " + std::to_string(lane) + ", \"name\": \"" + what +
             "\", \"args\": {\"name\": " + quoted(name) + "}}";
   }
   std::string text;
@@ -62,17 +64,21 @@ std::string Trace::eventsText(unsigned rank, int64_t shiftNs) const {
     lines.name("thread_name", Programs, "programs");
   }
   for (const Event &e : events)
-    lines.add(e.kernel ? "kernel" : "program", e.name, e.kernel ? Kernels : Programs, e.beginNs, e.endNs,
-              "\"flops\": " + std::to_string(e.flops) + ", \"" + (e.kernel ? "tasks" : "launches") + "\": " + std::to_string(e.count));
+    lines.add(e.kernel ? "kernel" : "program", e.name, e.kernel ? Kernels : Programs, e.beginNs,
+              e.endNs,
+              "\"flops\": " + std::to_string(e.flops) + ", \"" + (e.kernel ? "tasks" : "launches") +
+                  "\": " + std::to_string(e.count));
   for (const Named &e : waits)
     lines.add("wait", e.name, Waits, e.beginNs, e.endNs, "");
   // Events of one thread may not overlap: each goes to the first that is free when it begins.
   unsigned nextLane = FirstChunk;
-  auto addAll = [&](const std::vector<Named> &all, const char *category, const char *thread, auto argsOf) {
+  auto addAll = [&](const std::vector<Named> &all, const char *category, const char *thread,
+                    auto argsOf) {
     std::vector<const Named *> ordered;
     for (const Named &e : all)
       ordered.push_back(&e);
-    std::stable_sort(ordered.begin(), ordered.end(), [](const Named *a, const Named *b) { return a->beginNs < b->beginNs; });
+    std::stable_sort(ordered.begin(), ordered.end(),
+                     [](const Named *a, const Named *b) { return a->beginNs < b->beginNs; });
     std::vector<int64_t> ends;
     for (const Named *e : ordered) {
       size_t lane = 0;
@@ -89,7 +95,8 @@ std::string Trace::eventsText(unsigned rank, int64_t shiftNs) const {
   };
   addAll(chunks, "chunk", "chunks", [](const Named &) { return std::string(); });
   addAll(comm, "comm", "communication", [](const Named &e) {
-    return "\"tag\": " + std::to_string(e.ends.tag) + ", \"to\": " + listed(e.ends.to) + ", \"from\": " + listed(e.ends.from);
+    return "\"tag\": " + std::to_string(e.ends.tag) + ", \"to\": " + listed(e.ends.to) +
+           ", \"from\": " + listed(e.ends.from);
   });
   return std::move(lines.text);
 }

@@ -14,7 +14,8 @@ namespace hadal {
 /// The names of tensors of stacked parameters, of which a rank may have a share.
 class WeightStore::TensorNames {
 public:
-  TensorNames(const fb::Module &module, unsigned part) : parameters(*module.parameters()), part(part) {
+  TensorNames(const fb::Module &module, unsigned part)
+      : parameters(*module.parameters()), part(part) {
     if (const fb::Inference *inference = module.inference())
       sharded.insert(inference->sharded()->begin(), inference->sharded()->end());
   }
@@ -23,7 +24,8 @@ public:
     std::string name = parameter.name()->str();
     bool isShare = sharded.count(index);
     if (parameter.count() > 1 || isShare)
-      name.replace(name.find("{}"), 2, std::to_string((isShare ? uint64_t(part) * parameter.count() : 0) + element));
+      name.replace(name.find("{}"), 2,
+                   std::to_string((isShare ? uint64_t(part) * parameter.count() : 0) + element));
     return name;
   }
 
@@ -33,7 +35,8 @@ private:
   std::set<uint32_t> sharded;
 };
 
-static void collect(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands, std::set<uint32_t> &parameters) {
+static void collect(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,
+                    std::set<uint32_t> &parameters) {
   auto add = [&](const fb::Binding *b) {
     if (b->space() == fb::Space_Parameter)
       parameters.insert(b->index());
@@ -54,18 +57,23 @@ static void collect(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> 
   }
 }
 
-static std::string typeAndShape(ElementType element, const Shape &shape) { return std::string(elementTypeName(element)) + " " + toString(shape); }
+static std::string typeAndShape(ElementType element, const Shape &shape) {
+  return std::string(elementTypeName(element)) + " " + toString(shape);
+}
 
 /// What the module reads as tensor `name`, which is there as it wants it.
-static Result<Checkpoint::Entry> wantedTensor(const Module &module, const Checkpoint &checkpoint, const std::string &name, ElementType element,
+static Result<Checkpoint::Entry> wantedTensor(const Module &module, const Checkpoint &checkpoint,
+                                              const std::string &name, ElementType element,
                                               const Shape &shape) {
   auto entry = checkpoint.find(name);
   if (!entry)
-    return notFound(checkpoint.path() + ": no tensor '" + name + "', which the module wants as " + typeAndShape(element, shape));
+    return notFound(checkpoint.path() + ": no tensor '" + name + "', which the module wants as " +
+                    typeAndShape(element, shape));
   const StoredTensor &stored = *entry->tensor;
   if (stored.element == element && stored.shape == shape)
     return *entry;
-  std::string message = name + ": module wants " + typeAndShape(element, shape) + ", file has " + typeAndShape(stored.element, stored.shape);
+  std::string message = name + ": module wants " + typeAndShape(element, shape) + ", file has " +
+                        typeAndShape(stored.element, stored.shape);
   // A module is compiled for the element types that its folder's weights have.
   if (stored.shape == shape)
     message += "; compile " + checkpoint.path() + " for a module of these weights";
@@ -84,10 +92,12 @@ Status WeightStore::checkFit(const Module &module, const Checkpoint &checkpoint)
       for (uint32_t i = 0; i < tables.parameters()->Get(index)->count(); ++i)
         known.insert(names.of(index, i));
   }
-  return checkNothingElse(module, checkpoint, [&](const std::string &name) { return known.count(name) != 0; });
+  return checkNothingElse(module, checkpoint,
+                          [&](const std::string &name) { return known.count(name) != 0; });
 }
 
-Result<WeightStore> WeightStore::load(const Module &module, Device &device, Checkpoint source, const Progress &progress, unsigned part) {
+Result<WeightStore> WeightStore::load(const Module &module, Device &device, Checkpoint source,
+                                      const Progress &progress, unsigned part) {
   const fb::Module &tables = module.tables();
   HADAL_TRY(checkFit(module, source));
   TensorNames names(tables, part);
@@ -101,7 +111,8 @@ Result<WeightStore> WeightStore::load(const Module &module, Device &device, Chec
     ElementType element = elementType(parameter->element());
     auto &places = store.parameters.emplace_back();
     for (uint32_t i = 0; i < parameter->count(); ++i) {
-      Checkpoint::Entry entry = HADAL_TRY(wantedTensor(module, checkpoint, names.of(index, i), element, shape));
+      Checkpoint::Entry entry =
+          HADAL_TRY(wantedTensor(module, checkpoint, names.of(index, i), element, shape));
       const std::byte *data = entry.data();
       if (reinterpret_cast<uintptr_t>(data) % byteSize(element)) {
         Buffer copy = HADAL_TRY(device.allocate(entry.tensor->bytes));
@@ -120,17 +131,21 @@ Result<WeightStore> WeightStore::load(const Module &module, Device &device, Chec
   return store;
 }
 
-/// Runs program "pack", and looks at every tensor's numbers: as it is packed, while its pages are there, or after.
-Status WeightStore::pack(const Module &module, Device &device, const TensorNames &names, uint64_t total, const Progress &progress) {
+/// Runs program "pack", and looks at every tensor's numbers: as it is packed, while its pages are
+/// there, or after.
+Status WeightStore::pack(const Module &module, Device &device, const TensorNames &names,
+                         uint64_t total, const Progress &progress) {
   const fb::Module &tables = module.tables();
   std::set<std::pair<uint32_t, uint32_t>> seen;
   Status numbers; // of the first tensor whose are not finite
   auto look = [&](uint32_t index, uint32_t element) -> Result<Checkpoint::Entry> {
     Checkpoint::Entry entry = *checkpoint->find(names.of(index, element));
     const StoredTensor &stored = *entry.tensor;
-    if (!seen.insert({index, element}).second || allFinite(stored.element, entry.data(), stored.bytes / byteSize(stored.element)))
+    if (!seen.insert({index, element}).second ||
+        allFinite(stored.element, entry.data(), stored.bytes / byteSize(stored.element)))
       return entry;
-    Error error = invalidFile(checkpoint->path() + ": " + stored.name + " holds NaN or an infinite value");
+    Error error =
+        invalidFile(checkpoint->path() + ": " + stored.name + " holds NaN or an infinite value");
     numbers = error;
     return error;
   };
@@ -142,22 +157,25 @@ Status WeightStore::pack(const Module &module, Device &device, const TensorNames
         collect(*program->commands(), kept);
     uint64_t done = 0;
     auto executor = HADAL_TRY(Executor::create(module, device, *this));
-    executor->setLaunchObserver([&](const fb::Launch &launch, std::span<const int64_t> registers) -> Status {
-      for (const fb::Binding *b : *launch.bindings()) {
-        if (b->space() != fb::Space_Parameter)
-          continue;
-        // The pack program binds a stack's tensor by its loop register, or tensor 0.
-        const auto *code = b->element()->code();
-        int64_t element = code->size() == 2 && code->Get(0) == 1 ? registers[static_cast<size_t>(code->Get(1))] : 0;
-        Checkpoint::Entry entry = HADAL_TRY(look(b->index(), static_cast<uint32_t>(element)));
-        done += entry.tensor->bytes;
-        if (!kept.count(b->index()))
-          entry.file->release(*entry.tensor);
-      }
-      if (progress)
-        progress(std::min(done, total), total);
-      return {};
-    });
+    executor->setLaunchObserver(
+        [&](const fb::Launch &launch, std::span<const int64_t> registers) -> Status {
+          for (const fb::Binding *b : *launch.bindings()) {
+            if (b->space() != fb::Space_Parameter)
+              continue;
+            // The pack program binds a stack's tensor by its loop register, or tensor 0.
+            const auto *code = b->element()->code();
+            int64_t element = code->size() == 2 && code->Get(0) == 1
+                                  ? registers[static_cast<size_t>(code->Get(1))]
+                                  : 0;
+            Checkpoint::Entry entry = HADAL_TRY(look(b->index(), static_cast<uint32_t>(element)));
+            done += entry.tensor->bytes;
+            if (!kept.count(b->index()))
+              entry.file->release(*entry.tensor);
+          }
+          if (progress)
+            progress(std::min(done, total), total);
+          return {};
+        });
     ProgramRun run = HADAL_TRY(executor->prepare("pack"));
     Status packed = run.execute();
     HADAL_TRY(numbers); // without the name of the program before it

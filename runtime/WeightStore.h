@@ -1,7 +1,7 @@
 //===- WeightStore.h - a module's parameters and packed weights ---------===//
 //
-// Parameters live outside modules: read from a checkpoint, packed once by the module's program "pack", and shared by
-// every executor that is made over the store.
+// Parameters live outside modules: read from a checkpoint, packed once by the module's program
+// "pack", and shared by every executor that is made over the store.
 //
 //===--------------------------------------------------------------------===//
 
@@ -26,17 +26,19 @@ public:
   /// An empty store, for modules without parameters.
   WeightStore() = default;
 
-  /// Checks every parameter of `module` (presence, element type, shape), allocates its weights, runs its program
-  /// "pack", and releases the source pages that no other program reads. Errors:
+  /// Checks every parameter of `module` (presence, element type, shape), allocates its weights,
+  /// runs its program "pack", and releases the source pages that no other program reads. Errors:
   /// "ckpt: no tensor 'model.norm.weight', which the module wants as F32 [128]",
-  /// "model.norm.weight: module wants F32 [128], file has BF16 [64]", "ckpt: model.norm.weight holds NaN or an infinite value",
-  /// and those of CheckpointFit.h.
-  /// `part`: the expert-parallel rank whose share of sharded parameters is read.
+  /// "model.norm.weight: module wants F32 [128], file has BF16 [64]", "ckpt: model.norm.weight
+  /// holds NaN or an infinite value", and those of CheckpointFit.h. `part`: the expert-parallel
+  /// rank whose share of sharded parameters is read.
   static Result<WeightStore> load(const Module &module, Device &device, Checkpoint checkpoint,
                                   const Progress &progress = {}, unsigned part = 0);
 
   /// Element `element` (0 .. count-1) of parameter `parameter`; aligned for its element type.
-  const std::byte *parameter(uint32_t parameter, uint32_t element) const { return parameters[parameter][element]; }
+  const std::byte *parameter(uint32_t parameter, uint32_t element) const {
+    return parameters[parameter][element];
+  }
 
   /// Packed weight `weight`.
   std::byte *weight(uint32_t weight) const { return weights[weight].data(); }
@@ -51,7 +53,8 @@ public:
 private:
   class TensorNames;
   static Status checkFit(const Module &module, const Checkpoint &checkpoint);
-  Status pack(const Module &module, Device &device, const TensorNames &names, uint64_t total, const Progress &progress);
+  Status pack(const Module &module, Device &device, const TensorNames &names, uint64_t total,
+              const Progress &progress);
 
   std::unique_ptr<Checkpoint> checkpoint;
   std::vector<std::vector<const std::byte *>> parameters;

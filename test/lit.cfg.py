@@ -29,8 +29,20 @@ for tool in ["hadal-opt", "FileCheck", "not"]:
         lit_config.fatal(f"{tool} is missing from {path[0]} and {path[1]}")
 
 # Products in AMX tiles run where the processor and the system have them.
-if subprocess.run(["hadal-compile", os.path.join(config.test_source_root, "exec", "panels_matmul.mlir"), "--products=tiles", "--emit=graph"],
-                  env=config.environment, capture_output=True, timeout=60).returncode == 0:
+if (
+    subprocess.run(
+        [
+            "hadal-compile",
+            os.path.join(config.test_source_root, "exec", "panels_matmul.mlir"),
+            "--products=tiles",
+            "--emit=graph",
+        ],
+        env=config.environment,
+        capture_output=True,
+        timeout=60,
+    ).returncode
+    == 0
+):
     config.available_features.add("tiles")
 else:
     lit_config.note("no AMX: tests of products in tiles are skipped")

@@ -35,7 +35,8 @@ static size_t editDistance(const std::string &a, const std::string &b) {
 }
 
 static std::string lowered(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   return text;
 }
 
@@ -81,7 +82,9 @@ CLI::Validator hadal::numberWithin(double low, double high) {
         char *end = nullptr;
         double value = std::strtod(text.c_str(), &end);
         bool isNumber = end != text.c_str() && *end == 0;
-        return isNumber && value >= low && value <= high ? std::string() : "wants a number from " + range + ", got " + text;
+        return isNumber && value >= low && value <= high
+                   ? std::string()
+                   : "wants a number from " + range + ", got " + text;
       },
       "NUMBER in " + range);
 }
@@ -94,13 +97,17 @@ template <typename Number> static CLI::Validator wholeNumber(Number low, Number 
         Number value = 0;
         auto read = std::from_chars(text.data(), text.data() + text.size(), value);
         bool isPlain = read.ec == std::errc() && text == std::to_string(value);
-        return isPlain && value >= low && value <= high ? std::string()
-                                                        : "wants a whole number from " + range + ", got " + (text.empty() ? "nothing" : text);
+        return isPlain && value >= low && value <= high
+                   ? std::string()
+                   : "wants a whole number from " + range + ", got " +
+                         (text.empty() ? "nothing" : text);
       },
       range);
 }
 
-CLI::Validator hadal::wholeNumberWithin(int64_t low, int64_t high) { return wholeNumber<int64_t>(low, high); }
+CLI::Validator hadal::wholeNumberWithin(int64_t low, int64_t high) {
+  return wholeNumber<int64_t>(low, high);
+}
 
 CLI::Validator hadal::seedNumber() { return wholeNumber<uint64_t>(0, UINT64_MAX); }
 
@@ -112,7 +119,8 @@ CLI::Validator hadal::oneOf(std::vector<std::string> words) {
       [=](std::string &text) {
         if (std::find(words.begin(), words.end(), text) != words.end())
           return std::string();
-        return "wants " + listed(words) + ", got " + (text.empty() ? "nothing" : text) + didYouMean(text, words);
+        return "wants " + listed(words) + ", got " + (text.empty() ? "nothing" : text) +
+               didYouMean(text, words);
       },
       set + "}");
 }
@@ -129,7 +137,8 @@ static void addOptionNames(const CLI::App &command, std::vector<std::string> &na
     for (const std::string &name : option->get_snames())
       names.push_back("-" + name);
   }
-  for (const CLI::App *group : command.get_subcommands([](const CLI::App *inner) { return inner->get_name().empty(); }))
+  for (const CLI::App *group :
+       command.get_subcommands([](const CLI::App *inner) { return inner->get_name().empty(); }))
     addOptionNames(*group, names);
 }
 
@@ -137,20 +146,24 @@ static void addOptionNames(const CLI::App &command, std::vector<std::string> &na
 static std::string complaintAboutExtras(CLI::App &app) {
   std::vector<std::string> extras = app.remaining(/*recurse=*/true), commands, options;
   auto isOption = [](const std::string &word) { return word.size() > 1 && word[0] == '-'; };
-  for (const CLI::App *command : app.get_subcommands([](CLI::App *inner) { return !inner->get_name().empty(); }))
+  for (const CLI::App *command :
+       app.get_subcommands([](CLI::App *inner) { return !inner->get_name().empty(); }))
     commands.push_back(command->get_name());
   std::vector<CLI::App *> chosen = app.get_subcommands();
-  if (auto word = std::find_if_not(extras.begin(), extras.end(), isOption); chosen.empty() && !commands.empty() && word != extras.end())
+  if (auto word = std::find_if_not(extras.begin(), extras.end(), isOption);
+      chosen.empty() && !commands.empty() && word != extras.end())
     return *word + ": is no command, wants " + listed(commands) + didYouMean(*word, commands);
   auto option = std::find_if(extras.begin(), extras.end(), isOption);
   if (option == extras.end())
     return extras.empty() ? "" : extras.front() + ": is one argument too many";
   std::string name = option->substr(0, option->find('='));
   addOptionNames(chosen.empty() ? app : *chosen.front(), options);
-  return name + ": is no option" + (chosen.empty() ? "" : " of " + chosen.front()->get_name()) + didYouMean(name, options);
+  return name + ": is no option" + (chosen.empty() ? "" : " of " + chosen.front()->get_name()) +
+         didYouMean(name, options);
 }
 
-std::optional<int> hadal::parseCommandLine(CLI::App &app, int argc, char **argv, const std::string &program, bool silent) {
+std::optional<int> hadal::parseCommandLine(CLI::App &app, int argc, char **argv,
+                                           const std::string &program, bool silent) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError &error) {
@@ -160,11 +173,12 @@ std::optional<int> hadal::parseCommandLine(CLI::App &app, int argc, char **argv,
       return finish(program, 0);
     }
     // An option that is spelled wrong may be why another is missing.
-    bool isAboutExtras = dynamic_cast<const CLI::ExtrasError *>(&error) || dynamic_cast<const CLI::RequiredError *>(&error);
+    bool isAboutExtras = dynamic_cast<const CLI::ExtrasError *>(&error) ||
+                         dynamic_cast<const CLI::RequiredError *>(&error);
     std::string complaint = isAboutExtras ? complaintAboutExtras(app) : "";
     if (!silent)
-      std::fprintf(stderr, "%s: %s (see %s --help)\n", program.c_str(), complaint.empty() ? error.what() : complaint.c_str(),
-                   app.get_name().c_str());
+      std::fprintf(stderr, "%s: %s (see %s --help)\n", program.c_str(),
+                   complaint.empty() ? error.what() : complaint.c_str(), app.get_name().c_str());
     return 1;
   }
   return std::nullopt;

@@ -1,7 +1,8 @@
 //===- CommandLine.h - what the tools' command lines have in common -----===//
 //
-// Options say what they take and refuse the rest by name, a wrong word is answered with the nearest right one, and
-// output that could not be written is noticed. Each is an error of one line on stderr and exit status 1.
+// Options say what they take and refuse the rest by name, a wrong word is answered with the nearest
+// right one, and output that could not be written is noticed. Each is an error of one line on
+// stderr and exit status 1.
 //
 //===--------------------------------------------------------------------===//
 
@@ -20,14 +21,15 @@
 
 namespace hadal {
 
-/// The one of `words` that `word` was probably meant to be: a few letters wrong, or its beginning. Empty: none.
+/// The one of `words` that `word` was probably meant to be: a few letters wrong, or its beginning.
+/// Empty: none.
 std::string nearestWord(const std::string &word, const std::vector<std::string> &words);
 
 /// Real numbers from `low` to `high`; nan, which lies on no side of any bound, is turned away.
 CLI::Validator numberWithin(double low, double high);
 
-/// Whole numbers from `low` to `high`, in plain decimal digits: no "1e3", "0x10", "1'000", "7up", and no "010", which
-/// CLI11 would take for octal digits.
+/// Whole numbers from `low` to `high`, in plain decimal digits: no "1e3", "0x10", "1'000", "7up",
+/// and no "010", which CLI11 would take for octal digits.
 CLI::Validator wholeNumberWithin(int64_t low, int64_t high);
 
 /// Whole numbers from 0 to 2^64 - 1.
@@ -52,15 +54,17 @@ template <typename Value> CLI::Validator oneOf(const std::map<std::string, Value
       known.get_description());
 }
 
-/// Parses the arguments. Empty: the tool goes on. Otherwise its exit status: 0 after --help and --version, 1 after a
-/// wrong use, which is told on stderr unless `silent`.
-std::optional<int> parseCommandLine(CLI::App &app, int argc, char **argv, const std::string &program, bool silent = false);
+/// Parses the arguments. Empty: the tool goes on. Otherwise its exit status: 0 after --help and
+/// --version, 1 after a wrong use, which is told on stderr unless `silent`.
+std::optional<int> parseCommandLine(CLI::App &app, int argc, char **argv,
+                                    const std::string &program, bool silent = false);
 
-/// Writes out what waits for standard output. An error where that, or anything before, could not be written:
-/// "standard output: No space left on device".
+/// Writes out what waits for standard output. An error where that, or anything before, could not be
+/// written: "standard output: No space left on device".
 Status flushOutput();
 
-/// The end of a tool that comes to exit status `status`: says on stderr where standard output was lost, which makes it 1.
+/// The end of a tool that comes to exit status `status`: says on stderr where standard output was
+/// lost, which makes it 1.
 int finish(const std::string &program, int status);
 
 } // namespace hadal

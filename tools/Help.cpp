@@ -12,8 +12,9 @@ namespace {
 
 constexpr size_t columns = 80, textColumn = 26;
 
-/// Appends words to `out`, which stands at column `at`, and breaks lines before `columns`; lines go on at `indent`.
-/// Line breaks of `text` stay, and lines that begin with two spaces (commands) are left as they are.
+/// Appends words to `out`, which stands at column `at`, and breaks lines before `columns`; lines go
+/// on at `indent`. Line breaks of `text` stay, and lines that begin with two spaces (commands) are
+/// left as they are.
 void wrap(std::string &out, size_t at, std::string_view text, size_t indent) {
   std::istringstream lines{std::string(text)};
   bool isFirst = true;
@@ -46,7 +47,8 @@ void wrap(std::string &out, size_t at, std::string_view text, size_t indent) {
   out += '\n';
 }
 
-/// A line with `left` in its first column and `text` in the second; a long `left` has a line of its own.
+/// A line with `left` in its first column and `text` in the second; a long `left` has a line of its
+/// own.
 void entry(std::string &out, const std::string &left, std::string_view text) {
   out += "  " + left;
   size_t at = 2 + left.size();
@@ -67,7 +69,9 @@ std::string choices(const std::string &description) {
   return words;
 }
 
-std::string nameOf(const CLI::Option &option) { return option.get_positional() ? option.get_name(true) : option.get_name(false, true); }
+std::string nameOf(const CLI::Option &option) {
+  return option.get_positional() ? option.get_name(true) : option.get_name(false, true);
+}
 
 std::string describe(const CLI::Option &option) {
   std::string text = option.get_description();
@@ -78,7 +82,8 @@ std::string describe(const CLI::Option &option) {
   return text;
 }
 
-void options(std::string &out, const std::string &title, const std::vector<const CLI::Option *> &list) {
+void options(std::string &out, const std::string &title,
+             const std::vector<const CLI::Option *> &list) {
   if (list.empty())
     return;
   out += '\n';
@@ -93,24 +98,27 @@ void options(std::string &out, const std::string &title, const std::vector<const
 
 /// Options that stand in groups of which one is wanted; CLI11 keeps each in an App without a name.
 void optionGroups(std::string &out, const CLI::App &app) {
-  for (const CLI::App *group : app.get_subcommands([](const CLI::App *sub) { return sub->get_name().empty(); })) {
+  for (const CLI::App *group :
+       app.get_subcommands([](const CLI::App *sub) { return sub->get_name().empty(); })) {
     std::string title = group->get_group();
     if (group->get_require_option_min() == 1 && group->get_require_option_max() == 1)
       title += " (one of these)";
     if (!group->get_description().empty())
       title += ", " + group->get_description();
     options(out, title, group->get_options([&](const CLI::Option *option) {
-              return !option->get_group().empty() && option != group->get_help_ptr();
-            }));
+      return !option->get_group().empty() && option != group->get_help_ptr();
+    }));
   }
 }
 
 std::string usage(const CLI::App &app, const std::string &name) {
   std::string out = "Usage: " + name;
-  bool hasCommands = !app.get_subcommands([](const CLI::App *sub) { return !sub->get_name().empty(); }).empty();
+  bool hasCommands =
+      !app.get_subcommands([](const CLI::App *sub) { return !sub->get_name().empty(); }).empty();
   if (hasCommands)
     out += " COMMAND";
-  for (const CLI::Option *option : app.get_options([](const CLI::Option *option) { return option->get_positional(); }))
+  for (const CLI::Option *option :
+       app.get_options([](const CLI::Option *option) { return option->get_positional(); }))
     out += option->get_required() ? " " + nameOf(*option) : " [" + nameOf(*option) + "]";
   return out + " [options]\n";
 }
@@ -119,10 +127,11 @@ std::string usage(const CLI::App &app, const std::string &name) {
 
 /// What options take whose values are names of files, folders or otherwise not just any text.
 static const std::map<std::string, std::string> words = {
-    {"weights", "DIR"},  {"tokenizer", "DIR"}, {"token-cache", "DIR"}, {"checkpoint-dir", "DIR"}, {"resume", "DIR"},
-    {"trace", "FILE"},   {"input", "FILE"},    {"output", "FILE"},     {"o", "FILE"},             {"text", "FILE"},
-    {"routes", "FILE"},  {"log", "FILE"},      {"html", "FILE"},       {"stats", "FILE"},         {"config", "FILE"},
-    {"data", "PATH"},    {"val-data", "PATH"}, {"cluster", "FILE"},    {"prompt-file", "FILE"},   {"stop-token", "ID"},
+    {"weights", "DIR"},   {"tokenizer", "DIR"}, {"token-cache", "DIR"},  {"checkpoint-dir", "DIR"},
+    {"resume", "DIR"},    {"trace", "FILE"},    {"input", "FILE"},       {"output", "FILE"},
+    {"o", "FILE"},        {"text", "FILE"},     {"routes", "FILE"},      {"log", "FILE"},
+    {"html", "FILE"},     {"stats", "FILE"},    {"config", "FILE"},      {"data", "PATH"},
+    {"val-data", "PATH"}, {"cluster", "FILE"},  {"prompt-file", "FILE"}, {"stop-token", "ID"},
 };
 
 std::string hadal::valueWord(const CLI::Option &option) {
@@ -146,7 +155,8 @@ std::string hadal::valueWord(const CLI::Option &option) {
   return type == "FLOAT" ? "X" : type;
 }
 
-std::string HelpFormatter::make_help(const CLI::App *app, std::string name, CLI::AppFormatMode) const {
+std::string HelpFormatter::make_help(const CLI::App *app, std::string name,
+                                     CLI::AppFormatMode) const {
   std::string out = usage(*app, name);
   if (std::string text = app->get_description(); !text.empty()) {
     out += '\n';
@@ -156,18 +166,20 @@ std::string HelpFormatter::make_help(const CLI::App *app, std::string name, CLI:
     out += "\nExamples:\n";
     wrap(out, 0, examples, 2);
   }
-  auto commands = app->get_subcommands([](const CLI::App *sub) { return !sub->get_name().empty(); });
+  auto commands =
+      app->get_subcommands([](const CLI::App *sub) { return !sub->get_name().empty(); });
   if (!commands.empty()) {
     out += "\nCommands (" + name + " COMMAND --help tells more):\n";
     for (const CLI::App *command : commands)
       entry(out, command->get_name(), command->get_description());
   }
-  options(out, "Arguments", app->get_options([](const CLI::Option *option) { return option->get_positional(); }));
+  options(out, "Arguments",
+          app->get_options([](const CLI::Option *option) { return option->get_positional(); }));
   optionGroups(out, *app);
   for (const std::string &group : app->get_groups())
     if (!group.empty())
       options(out, group, app->get_options([&](const CLI::Option *option) {
-                return option->nonpositional() && option->get_group() == group;
-              }));
+        return option->nonpositional() && option->get_group() == group;
+      }));
   return out;
 }

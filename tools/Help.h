@@ -1,7 +1,7 @@
 //===- Help.h - what --help prints --------------------------------------===//
 //
-// Usage, what the command does, examples (an App's footer), then the options: at most 80 columns, choices as words,
-// options of a group under its name.
+// Usage, what the command does, examples (an App's footer), then the options: at most 80 columns,
+// choices as words, options of a group under its name.
 //
 //===--------------------------------------------------------------------===//
 
@@ -17,7 +17,8 @@ inline constexpr const char *kRankOptions = "Options over many ranks";
 
 class HelpFormatter : public CLI::FormatterBase {
 public:
-  std::string make_help(const CLI::App *app, std::string name, CLI::AppFormatMode mode) const override;
+  std::string make_help(const CLI::App *app, std::string name,
+                        CLI::AppFormatMode mode) const override;
 };
 
 /// What stands for an option's value: "constant|cosine|report", "N", "FILE"; empty for a flag.

@@ -84,7 +84,11 @@ const dark = colour => { const m = /^#(..)(..)(..)/.exec(colour); if (!m) return
 std::string hadal::escapedHtml(std::string_view text) {
   std::string out;
   for (char c : text)
-    out += c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '&' ? "&amp;" : c == '"' ? "&quot;" : std::string(1, c);
+    out += c == '<'   ? "&lt;"
+           : c == '>' ? "&gt;"
+           : c == '&' ? "&amp;"
+           : c == '"' ? "&quot;"
+                      : std::string(1, c);
   return out;
 }
 
@@ -97,16 +101,19 @@ static std::string embedded(std::string_view json) {
 }
 
 std::string hadal::pageText(const Page &page) {
-  std::string out = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-                    "content=\"width=device-width, initial-scale=1\"><title>" +
-                    escapedHtml(page.title) + "</title><style>" + frameStyle + page.style + "</style></head><body><main><h1>" +
-                    escapedHtml(page.title) + "</h1>\n";
+  std::string out =
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+      "content=\"width=device-width, initial-scale=1\"><title>" +
+      escapedHtml(page.title) + "</title><style>" + frameStyle + page.style +
+      "</style></head><body><main><h1>" + escapedHtml(page.title) + "</h1>\n";
   if (!page.facts.empty()) {
     out += "<dl>";
     for (const auto &[name, value] : page.facts)
       out += "<div><dt>" + escapedHtml(name) + "</dt><dd>" + escapedHtml(value) + "</dd></div>";
     out += "</dl>\n";
   }
-  return out + page.body + "</main><div id=\"tip\"></div>\n<script id=\"data\" type=\"application/json\">" + embedded(page.data) +
-         "</script><script>" + frameScript + page.script + "</script></body></html>\n";
+  return out + page.body +
+         "</main><div id=\"tip\"></div>\n<script id=\"data\" type=\"application/json\">" +
+         embedded(page.data) + "</script><script>" + frameScript + page.script +
+         "</script></body></html>\n";
 }

@@ -38,7 +38,8 @@ std::string hadal::readableSeconds(double seconds) {
   return text;
 }
 
-/// Columns that a line may fill: the last one stays free, since some terminals wrap as soon as it is written.
+/// Columns that a line may fill: the last one stays free, since some terminals wrap as soon as it
+/// is written.
 static unsigned usableColumns() {
   winsize size{};
   unsigned columns = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
@@ -50,11 +51,13 @@ static unsigned usableColumns() {
 //===----------------------------------------------------------------------===//
 
 ProgressDisplay::ProgressDisplay(bool isShown)
-    : isShown(isShown), isTerminal(::isatty(STDERR_FILENO)), last(isTerminal ? Clock::time_point() : Clock::now()) {}
+    : isShown(isShown), isTerminal(::isatty(STDERR_FILENO)),
+      last(isTerminal ? Clock::time_point() : Clock::now()) {}
 
 bool ProgressDisplay::isDue() const {
   // A terminal need not be drawn more often than an eye sees.
-  auto pause = isTerminal ? Clock::duration(std::chrono::milliseconds(100)) : std::chrono::seconds(10);
+  auto pause =
+      isTerminal ? Clock::duration(std::chrono::milliseconds(100)) : std::chrono::seconds(10);
   return isShown && Clock::now() - last >= pause;
 }
 
@@ -80,7 +83,8 @@ void ProgressDisplay::clear() {
 // Progress
 //===----------------------------------------------------------------------===//
 
-Progress::Progress(std::string label, bool isShown) : label(std::move(label)), start(Clock::now()), display(isShown) {}
+Progress::Progress(std::string label, bool isShown)
+    : label(std::move(label)), start(Clock::now()), display(isShown) {}
 
 void Progress::show(uint64_t done, uint64_t total) {
   if (!display.isDue())

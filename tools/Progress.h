@@ -1,7 +1,7 @@
 //===- Progress.h - how far long work has come --------------------------===//
 //
-// One display for all tools, on stderr: a line that changes where stderr is a terminal, a line every ten seconds where
-// it is not. Called from one thread at a time.
+// One display for all tools, on stderr: a line that changes where stderr is a terminal, a line
+// every ten seconds where it is not. Called from one thread at a time.
 //
 //===--------------------------------------------------------------------===//
 
@@ -15,7 +15,8 @@
 
 namespace hadal {
 
-/// `text` with a bar before it, in at most `columns` columns of a terminal. `fraction` of the bar is filled, from 0 to
+/// `text` with a bar before it, in at most `columns` columns of a terminal. `fraction` of the bar
+/// is filled, from 0 to
 /// 1. A narrow terminal first loses the bar, then the end of the text.
 std::string progressLine(double fraction, std::string_view text, unsigned columns);
 

@@ -20,7 +20,8 @@ const chunkKeys = (place, names) => { const words = { F: "forward", B: "backward
   kinds.forEach(k => key(place, chunkColour(k), words[k[0]] + (directions > 1 ? `, direction ${k[1]}` : ""))); };
 )js";
 
-static const char body[] = R"html(<section><h2>Who does what when</h2><p>One row for each pipeline rank; gaps are bubbles. Of an overlapped pair the
+static const char body[] =
+    R"html(<section><h2>Who does what when</h2><p>One row for each pipeline rank; gaps are bubbles. Of an overlapped pair the
 forward chunk stands above the backward one. The wheel zooms, dragging moves, a double click shows all.</p>
 <div class="keys" id="keys"></div><canvas id="time"></canvas></section>
 <section><h2>Ranks</h2><div class="wide"><table id="ranks"></table></div></section>
@@ -45,7 +46,10 @@ static Json itemsOf(const Order &order, const std::vector<Span> &spans) {
   Json items = Json::array();
   for (size_t i = 0; i < order.size(); ++i) {
     bool isSecond = i > 0 && order[i - 1].paired;
-    items.push_back({spans[i].begin, spans[i].end, toString(order[i]), order[i].paired ? 1 : isSecond ? 2 : 0});
+    items.push_back({spans[i].begin, spans[i].end, toString(order[i]),
+                     order[i].paired ? 1
+                     : isSecond      ? 2
+                                     : 0});
   }
   return items;
 }
@@ -54,18 +58,23 @@ std::string hadal::schedulePage(const Schedule &s, const Timeline &line, const C
   double idle = 0;
   for (double busy : line.busy)
     idle += 1 - busy / line.end;
-  std::string taken = "forward " + number(costs.forward) + ", input gradient " + number(costs.inputGrad) + ", weight gradient " +
-                      number(costs.weightGrad);
+  std::string taken = "forward " + number(costs.forward) + ", input gradient " +
+                      number(costs.inputGrad) + ", weight gradient " + number(costs.weightGrad);
   if (directions(s) == 2)
     taken += ", overlapped pair " + number(costs.pair);
   Page page;
-  page.title = s.name + ", " + std::to_string(s.ranks) + " ranks, " + std::to_string(s.microBatches) + " micro-batches";
-  page.facts = {{"A chunk takes", taken},
-                {"All take", number(line.end)},
-                {"Bubble", number(line.bubble()) + " (formula " + number(bubbleFormula(s, costs)) + ")"},
-                {"Idle, mean of ranks", number(std::round(1000 * idle / s.ranks) / 10) + " %"},
-                {"Activations of a rank", "at most " + std::to_string(claimedActivations(s))}};
-  Json data = {{"end", line.end}, {"busy", line.busy}, {"peaks", peakActivations(s)}, {"ranks", Json::array()}};
+  page.title = s.name + ", " + std::to_string(s.ranks) + " ranks, " +
+               std::to_string(s.microBatches) + " micro-batches";
+  page.facts = {
+      {"A chunk takes", taken},
+      {"All take", number(line.end)},
+      {"Bubble", number(line.bubble()) + " (formula " + number(bubbleFormula(s, costs)) + ")"},
+      {"Idle, mean of ranks", number(std::round(1000 * idle / s.ranks) / 10) + " %"},
+      {"Activations of a rank", "at most " + std::to_string(claimedActivations(s))}};
+  Json data = {{"end", line.end},
+               {"busy", line.busy},
+               {"peaks", peakActivations(s)},
+               {"ranks", Json::array()}};
   for (uint32_t rank = 0; rank < s.ranks; ++rank)
     data["ranks"].push_back(itemsOf(s.orders[rank], line.spans[rank]));
   page.body = body;

@@ -10,13 +10,14 @@
 
 namespace hadal {
 
-/// JavaScript that the pages of schedules share: chunkColour("F0") for kind and direction, chunkKeys(place, kinds) for
-/// the line of colours.
+/// JavaScript that the pages of schedules share: chunkColour("F0") for kind and direction,
+/// chunkKeys(place, kinds) for the line of colours.
 extern const std::string_view chunkScript;
 
-/// One self-contained page: ranks by time, a colour for each kind, its depth for the direction, names and times under
-/// the pointer, idle shares. `costs` is what `line` was made with.
-std::string schedulePage(const schedule::Schedule &schedule, const schedule::Timeline &line, const schedule::Costs &costs);
+/// One self-contained page: ranks by time, a colour for each kind, its depth for the direction,
+/// names and times under the pointer, idle shares. `costs` is what `line` was made with.
+std::string schedulePage(const schedule::Schedule &schedule, const schedule::Timeline &line,
+                         const schedule::Costs &costs);
 
 } // namespace hadal
 

@@ -2,18 +2,18 @@
 #include "dialects/Dialects.h"
 #include "frontend/BuildGraph.h"
 #include "frontend/BuildTraining.h"
-#include "runtime/File.h"
-#include "runtime/FileKind.h"
-#include "passes/target/Compile.h"
-#include "passes/target/CompileCache.h"
-#include "tools/CommandLine.h"
-#include "tools/Help.h"
-#include "tools/OutOfMemory.h"
-#include "tools/Progress.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Target/LLVMIR/Dialect/All.h"
+#include "passes/target/Compile.h"
+#include "passes/target/CompileCache.h"
+#include "runtime/File.h"
+#include "runtime/FileKind.h"
+#include "tools/CommandLine.h"
+#include "tools/Help.h"
+#include "tools/OutOfMemory.h"
+#include "tools/Progress.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/SourceMgr.h"
@@ -32,8 +32,10 @@ int fail(const std::string &message) {
 /// A .mlir file. Files of known other formats are named, before MLIR's parser says less of them.
 mlir::OwningOpRef<mlir::ModuleOp> readMlir(mlir::MLIRContext &context, const std::string &input) {
   auto file = MappedFile::open(input);
-  Status status = file.ok() ? refuseForeignFile(input, file->bytes(), "a folder with config.json or a .mlir file", FileKind::Empty)
-                            : Status(file.error());
+  Status status =
+      file.ok() ? refuseForeignFile(input, file->bytes(),
+                                    "a folder with config.json or a .mlir file", FileKind::Empty)
+                : Status(file.error());
   if (!status.ok()) {
     fail(status.error().message);
     return {};
@@ -41,8 +43,10 @@ mlir::OwningOpRef<mlir::ModuleOp> readMlir(mlir::MLIRContext &context, const std
   return mlir::parseSourceFile<mlir::ModuleOp>(input, &context);
 }
 
-/// Reads a folder with config.json, or a .mlir file. `training` is null for inference, which `ranks` is for.
-mlir::OwningOpRef<mlir::ModuleOp> readInput(mlir::MLIRContext &context, const std::string &input, frontend::TrainingOptions *training,
+/// Reads a folder with config.json, or a .mlir file. `training` is null for inference, which
+/// `ranks` is for.
+mlir::OwningOpRef<mlir::ModuleOp> readInput(mlir::MLIRContext &context, const std::string &input,
+                                            frontend::TrainingOptions *training,
                                             const frontend::InferenceRanks &ranks) {
   if (!llvm::sys::fs::is_directory(input))
     return readMlir(context, input);
@@ -61,16 +65,19 @@ mlir::OwningOpRef<mlir::ModuleOp> readInput(mlir::MLIRContext &context, const st
       return {};
     }
     training->configText = text.value();
-    if (std::string problem = frontend::checkRanks(description->config, *training); !problem.empty()) {
+    if (std::string problem = frontend::checkRanks(description->config, *training);
+        !problem.empty()) {
       fail(problem);
       return {};
     }
   }
-  if (std::string problem = training ? "" : frontend::checkRanks(description->config, ranks); !problem.empty()) {
+  if (std::string problem = training ? "" : frontend::checkRanks(description->config, ranks);
+      !problem.empty()) {
     fail(problem);
     return {};
   }
-  auto graph = training ? frontend::buildTraining(context, description->config, *training) : frontend::buildGraph(context, *description);
+  auto graph = training ? frontend::buildTraining(context, description->config, *training)
+                        : frontend::buildGraph(context, *description);
   if (!training && mlir::succeeded(graph))
     frontend::setRanks(**graph, ranks);
   return mlir::succeeded(graph) ? std::move(*graph) : mlir::OwningOpRef<mlir::ModuleOp>();
@@ -81,8 +88,10 @@ mlir::OwningOpRef<mlir::ModuleOp> readInput(mlir::MLIRContext &context, const st
 int main(int argc, char **argv) {
   sayWhereMemoryEnds("hadal-compile");
   nameShrunkenFiles("hadal-compile");
-  CLI::App app{"Compiles a model description into a module that hadal-run executes. INPUT is a folder with a Hugging Face "
-               "config.json (and the checkpoint, whose headers are checked, if it is there), or a .mlir file whose public "
+  CLI::App app{"Compiles a model description into a module that hadal-run executes. INPUT is a "
+               "folder with a Hugging Face "
+               "config.json (and the checkpoint, whose headers are checked, if it is there), or a "
+               ".mlir file whose public "
                "functions become programs.",
                "hadal-compile"};
   app.footer("  hadal-compile model/ -o m.hadal                          to generate text\n"
@@ -95,94 +104,144 @@ int main(int argc, char **argv) {
   app.get_help_ptr()->description("Print this help and exit");
   std::string input, mode = "generate", cpu = "native", emit = "module", output;
   int64_t pageTokens = frontend::defaultPageTokens;
-  app.add_option("INPUT", input, "Folder with config.json (deepseek_v3, deepseek_v2, kimi_k2, glm4_moe_lite, youtu), or a .mlir file")->required();
-  app.add_option("-o,--output", output, "File to write; text goes to standard output without it, or with -")->type_name("FILE");
-  app.add_option("--mode", mode, "What the module is for")->check(oneOf({"generate", "train"}))->capture_default_str();
+  app.add_option("INPUT", input,
+                 "Folder with config.json (deepseek_v3, deepseek_v2, kimi_k2, glm4_moe_lite, "
+                 "youtu), or a .mlir file")
+      ->required();
+  app.add_option("-o,--output", output,
+                 "File to write; text goes to standard output without it, or with -")
+      ->type_name("FILE");
+  app.add_option("--mode", mode, "What the module is for")
+      ->check(oneOf({"generate", "train"}))
+      ->capture_default_str();
   app.add_option("--cpu", cpu, "Processor to generate code for; native is this machine's")
       ->check(oneOf({"native", "x86-64-v3", "x86-64-v4", "x86-64-v4+amx", "aarch64"}))
       ->capture_default_str();
-  app.add_option("--emit", emit,
-                 "What to write. module: the module file; exe: an executable that carries it; graph: the frontend's IR; "
-                 "gradients: the graph of a training module with its gradients; memory: what they keep, as a table; kernels: "
-                 "programs and kernels on memrefs; llvm: LLVM IR; asm: assembly; object: the shared object")
-      ->check(oneOf({"module", "exe", "graph", "gradients", "memory", "kernels", "llvm", "asm", "object"}))
+  app.add_option(
+         "--emit", emit,
+         "What to write. module: the module file; exe: an executable that carries it; graph: the "
+         "frontend's IR; "
+         "gradients: the graph of a training module with its gradients; memory: what they keep, as "
+         "a table; kernels: "
+         "programs and kernels on memrefs; llvm: LLVM IR; asm: assembly; object: the shared object")
+      ->check(oneOf(
+          {"module", "exe", "graph", "gradients", "memory", "kernels", "llvm", "asm", "object"}))
       ->capture_default_str();
-  app.add_option("--page-tokens", pageTokens, "Positions in one page of the latent cache")->check(wholeNumberWithin(1, 65536))->capture_default_str();
+  app.add_option("--page-tokens", pageTokens, "Positions in one page of the latent cache")
+      ->check(wholeNumberWithin(1, 65536))
+      ->capture_default_str();
   frontend::TrainingOptions training;
   CompileOptions options;
   app.add_option("--products", options.products,
-                 "How f32 products with trained weights are computed. fma: chains of fused multiply-adds; tiles: in AMX, as sums "
-                 "of bf16 products, no less exact and faster; auto: tiles in a training module where the CPU has them")
+                 "How f32 products with trained weights are computed. fma: chains of fused "
+                 "multiply-adds; tiles: in AMX, as sums "
+                 "of bf16 products, no less exact and faster; auto: tiles in a training module "
+                 "where the CPU has them")
       ->check(oneOf({"auto", "fma", "tiles"}))
       ->capture_default_str();
   bool noCache = false;
-  app.add_flag("--no-cache", noCache,
-               "Compile anew, and keep nothing. Without it finished modules are kept, up to HADAL_CACHE_BYTES (2 GiB), in "
-               "HADAL_CACHE_DIR (~/.cache/hadal), and compiling the same again takes one from there");
+  app.add_flag(
+      "--no-cache", noCache,
+      "Compile anew, and keep nothing. Without it finished modules are kept, up to "
+      "HADAL_CACHE_BYTES (2 GiB), in "
+      "HADAL_CACHE_DIR (~/.cache/hadal), and compiling the same again takes one from there");
   auto *train = app.add_option_group("Training", "with --mode=train");
-  train->add_option("--seq", training.sequence, "Tokens in one row; must be given")->check(wholeNumberWithin(2, 1 << 24));
-  train->add_option("--micro-batch", training.microBatch, "Rows in one micro-batch")->check(wholeNumberWithin(1, 1 << 20))->capture_default_str();
-  train->add_option("--micro-batches", training.microBatches, "Micro-batches in one step")->check(wholeNumberWithin(1, 1 << 20))->capture_default_str();
-  train->add_option("--mtp-weight", training.mtpWeight, "Weight of the multi-token prediction loss; 0 leaves its layers out")
+  train->add_option("--seq", training.sequence, "Tokens in one row; must be given")
+      ->check(wholeNumberWithin(2, 1 << 24));
+  train->add_option("--micro-batch", training.microBatch, "Rows in one micro-batch")
+      ->check(wholeNumberWithin(1, 1 << 20))
+      ->capture_default_str();
+  train->add_option("--micro-batches", training.microBatches, "Micro-batches in one step")
+      ->check(wholeNumberWithin(1, 1 << 20))
+      ->capture_default_str();
+  train
+      ->add_option("--mtp-weight", training.mtpWeight,
+                   "Weight of the multi-token prediction loss; 0 leaves its layers out")
       ->check(numberWithin(0, 1e6))
       ->capture_default_str();
-  train->add_option("--balance-weight", training.balanceWeight, "Weight of the sequence-wise balance loss")
+  train
+      ->add_option("--balance-weight", training.balanceWeight,
+                   "Weight of the sequence-wise balance loss")
       ->check(numberWithin(0, 1e6))
       ->capture_default_str();
-  train->add_option("--bias-step", training.biasStep, "How far a router's correction bias moves after a step")
+  train
+      ->add_option("--bias-step", training.biasStep,
+                   "How far a router's correction bias moves after a step")
       ->check(numberWithin(0, 1e6))
       ->capture_default_str();
-  train->add_option("--precision", training.precision, "Element type of products' operands; sums and master weights stay in f32")
+  train
+      ->add_option("--precision", training.precision,
+                   "Element type of products' operands; sums and master weights stay in f32")
       ->check(oneOf({"fp32", "bf16"}))
       ->capture_default_str();
   train->add_option("--moments", options.moments, "Element type of the optimizer's moments")
       ->check(oneOf({"fp32", "bf16"}))
       ->capture_default_str();
-  train->add_option("--recompute", options.recompute,
-                    "Activations that the backward half computes again; report: those of the DeepSeek-V3 report")
+  train
+      ->add_option("--recompute", options.recompute,
+                   "Activations that the backward half computes again; report: those of the "
+                   "DeepSeek-V3 report")
       ->check(oneOf({"none", "report", "all"}))
       ->capture_default_str();
-  train->add_flag("--average", options.average, "Keep an exponential moving average of the weights");
-  auto *many = app.add_option_group(kRankOptions, "run as mpirun -n PP*EP*DP hadal-run train, or with --mode=generate as "
-                                                  "mpirun -n EP hadal-run generate, logits or score");
+  train->add_flag("--average", options.average,
+                  "Keep an exponential moving average of the weights");
+  auto *many = app.add_option_group(
+      kRankOptions, "run as mpirun -n PP*EP*DP hadal-run train, or with --mode=generate as "
+                    "mpirun -n EP hadal-run generate, logits or score");
   auto positive = wholeNumberWithin(1, int64_t(1) << 20);
-  many->add_option("--pp", training.pipelineRanks, "Pipeline ranks: the layers in stages")->check(positive)->capture_default_str();
-  many->add_option("--ep", training.expertRanks,
-                   "Expert-parallel ranks: each holds a share of every layer's experts, and has micro-batches (or sequences) of its own")
+  many->add_option("--pp", training.pipelineRanks, "Pipeline ranks: the layers in stages")
       ->check(positive)
       ->capture_default_str();
-  many->add_option("--dp", training.dataRanks, "Data-parallel ranks")->check(positive)->capture_default_str();
-  many->add_option("--nodes", training.nodes, "Nodes that one expert-parallel group spans: a token crosses to a node once")
+  many->add_option("--ep", training.expertRanks,
+                   "Expert-parallel ranks: each holds a share of every layer's experts, and has "
+                   "micro-batches (or sequences) of its own")
+      ->check(positive)
+      ->capture_default_str();
+  many->add_option("--dp", training.dataRanks, "Data-parallel ranks")
+      ->check(positive)
+      ->capture_default_str();
+  many->add_option("--nodes", training.nodes,
+                   "Nodes that one expert-parallel group spans: a token crosses to a node once")
       ->check(positive)
       ->capture_default_str();
   many->add_option("--schedule", training.schedule, "Order of the pipeline's chunks")
       ->check(oneOf({"1f1b", "zb1p", "dualpipe", "dualpipev"}))
       ->capture_default_str();
   many->add_option("--sum-groups", training.sumGroups,
-                   "Groups of micro-batches whose gradients are summed apart, then in a tree: equal groups, equal bits on any "
+                   "Groups of micro-batches whose gradients are summed apart, then in a tree: "
+                   "equal groups, equal bits on any "
                    "layout (default: as many as there are owners of micro-batches)")
       ->check(positive);
   std::string overlap = "on", reduction = "ordered";
-  many->add_option("--overlap", overlap, "Communicate for one chunk while another computes")->check(oneOf({"on", "off"}))->capture_default_str();
+  many->add_option("--overlap", overlap, "Communicate for one chunk while another computes")
+      ->check(oneOf({"on", "off"}))
+      ->capture_default_str();
   many->add_option("--reduction", reduction,
-                   "Order of sums over micro-batches and ranks. ordered: equal --sum-groups give equal bits on any layout; fast: "
-                   "one chain per rank, then MPI's own reductions, without memory for groups; bits then depend on layout and MPI")
+                   "Order of sums over micro-batches and ranks. ordered: equal --sum-groups give "
+                   "equal bits on any layout; fast: "
+                   "one chain per rank, then MPI's own reductions, without memory for groups; bits "
+                   "then depend on layout and MPI")
       ->check(oneOf({"ordered", "fast"}))
       ->capture_default_str();
   many->add_option("--dispatch", training.dispatch,
-                   "Element type of rows on their way to experts of other ranks; fp8 is E4M3 with scales. Only with fp32 are sums "
+                   "Element type of rows on their way to experts of other ranks; fp8 is E4M3 with "
+                   "scales. Only with fp32 are sums "
                    "those of one rank")
       ->check(oneOf({"fp32", "bf16", "fp8"}))
       ->capture_default_str();
-  many->add_option("--combine", training.combine, "Element type of rows on the way back")->check(oneOf({"fp32", "bf16"}))->capture_default_str();
+  many->add_option("--combine", training.combine, "Element type of rows on the way back")
+      ->check(oneOf({"fp32", "bf16"}))
+      ->capture_default_str();
   many->add_option("--exchange-capacity", training.exchangeCapacity,
-                   "Most rows from one expert-parallel rank to another in an exchange; more are an error (default: any number)")
+                   "Most rows from one expert-parallel rank to another in an exchange; more are an "
+                   "error (default: any number)")
       ->check(positive);
   if (std::optional<int> status = parseCommandLine(app, argc, argv, "hadal-compile"))
     return *status;
   training.overlap = overlap == "on";
   training.fastReduction = reduction == "fast";
-  bool text = emit == "graph" || emit == "gradients" || emit == "memory" || emit == "kernels" || emit == "llvm" || emit == "asm";
+  bool text = emit == "graph" || emit == "gradients" || emit == "memory" || emit == "kernels" ||
+              emit == "llvm" || emit == "asm";
   if (text && output == "-")
     output.clear();
   if (output.empty() && !text)
@@ -190,16 +249,24 @@ int main(int argc, char **argv) {
   if (mode == "train" && app.get_option("--seq")->empty())
     return fail("--mode=train wants --seq=TOKENS");
   if (mode == "generate")
-    for (const char *name : {"--pp", "--dp", "--schedule", "--sum-groups", "--overlap", "--reduction", "--micro-batch", "--micro-batches", "--seq", "--mtp-weight",
-                             "--balance-weight", "--bias-step", "--precision", "--moments", "--recompute", "--average"})
+    for (const char *name :
+         {"--pp", "--dp", "--schedule", "--sum-groups", "--overlap", "--reduction", "--micro-batch",
+          "--micro-batches", "--seq", "--mtp-weight", "--balance-weight", "--bias-step",
+          "--precision", "--moments", "--recompute", "--average"})
       if (app.get_option(name)->count())
-        return fail(std::string(name) + ": is for --mode=train" + (name == std::string("--pp") || name == std::string("--dp") ? "; --mode=generate takes --ep" : ""));
+        return fail(std::string(name) + ": is for --mode=train" +
+                    (name == std::string("--pp") || name == std::string("--dp")
+                         ? "; --mode=generate takes --ep"
+                         : ""));
   if (emit == "exe" && training.ranks() > 1)
-    return fail("--emit=exe: an executable carries a module for one rank, got " + std::to_string(training.ranks()) + " ranks");
+    return fail("--emit=exe: an executable carries a module for one rank, got " +
+                std::to_string(training.ranks()) + " ranks");
   // Said before the work, not after it.
-  if (llvm::StringRef folder = llvm::sys::path::parent_path(output); !folder.empty() && !llvm::sys::fs::is_directory(folder))
+  if (llvm::StringRef folder = llvm::sys::path::parent_path(output);
+      !folder.empty() && !llvm::sys::fs::is_directory(folder))
     return fail(output + ": there is no folder '" + folder.str() + "'");
-  frontend::InferenceRanks ranks{training.expertRanks, training.nodes, training.dispatch, training.combine, training.exchangeCapacity};
+  frontend::InferenceRanks ranks{training.expertRanks, training.nodes, training.dispatch,
+                                 training.combine, training.exchangeCapacity};
   // Places and counts of a step's tokens are i32.
   int64_t stepRows = training.microBatch * training.microBatches;
   if (mode == "train" && stepRows > std::numeric_limits<int32_t>::max() / training.sequence)
@@ -207,7 +274,8 @@ int main(int argc, char **argv) {
   llvm::sys::fs::file_status status;
   if (llvm::sys::fs::status(input, status))
     return fail(input + ": no such file or folder");
-  if (status.type() != llvm::sys::fs::file_type::regular_file && status.type() != llvm::sys::fs::file_type::directory_file)
+  if (status.type() != llvm::sys::fs::file_type::regular_file &&
+      status.type() != llvm::sys::fs::file_type::directory_file)
     return fail(input + ": wants a folder or a regular file");
   // DIR/config.json is DIR.
   if (llvm::sys::path::filename(input) == "config.json" && !llvm::sys::fs::is_directory(input)) {
@@ -238,10 +306,15 @@ int main(int argc, char **argv) {
   options.emit = emit;
   options.output = output;
   options.pageTokens = pageTokens;
-  options.runner = (llvm::sys::path::parent_path(llvm::sys::fs::getMainExecutable(argv[0], reinterpret_cast<void *>(&main))) + "/hadal-run").str();
+  options.runner = (llvm::sys::path::parent_path(llvm::sys::fs::getMainExecutable(
+                        argv[0], reinterpret_cast<void *>(&main))) +
+                    "/hadal-run")
+                       .str();
   options.cacheFolder = noCache ? "" : CompileCache::defaultFolder();
   Progress progress("reading");
-  options.progress = [&](llvm::StringRef what, uint64_t done, uint64_t total) { progress.show(what, done, total); };
+  options.progress = [&](llvm::StringRef what, uint64_t done, uint64_t total) {
+    progress.show(what, done, total);
+  };
   auto error = compile(*module, options);
   progress.clear();
   return error ? fail(llvm::toString(std::move(error))) : finish("hadal-compile", 0);

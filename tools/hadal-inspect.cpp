@@ -1,16 +1,17 @@
 //===- hadal-inspect.cpp - shows what a module holds --------------------===//
 //
-// Exit status 0, or 1 with one line on stderr. Opening checks the module; nothing of it is loaded or run.
+// Exit status 0, or 1 with one line on stderr. Opening checks the module; nothing of it is loaded
+// or run.
 //
 //===--------------------------------------------------------------------===//
 
 #include "passes/schedule/Drawing.h"
 #include "runtime/File.h"
-#include "tools/inspect/Describe.h"
 #include "tools/CommandLine.h"
 #include "tools/Help.h"
-#include "tools/SchedulePage.h"
 #include "tools/ScheduleOfModule.h"
+#include "tools/SchedulePage.h"
+#include "tools/inspect/Describe.h"
 #include "tools/inspect/Ranks.h"
 #include "tools/inspect/VerifyRanks.h"
 
@@ -65,7 +66,8 @@ static Status show(const Request &request) {
 }
 
 int main(int argc, char **argv) {
-  CLI::App app("Shows the programs, kernels, buffers, parameters and schedule of a module that hadal-compile wrote.",
+  CLI::App app("Shows the programs, kernels, buffers, parameters and schedule of a module that "
+               "hadal-compile wrote.",
                "hadal-inspect");
   app.footer("  hadal-inspect m.hadal\n"
              "  hadal-inspect m.hadal --html m.html\n"
@@ -74,14 +76,16 @@ int main(int argc, char **argv) {
   app.add_option("MODULE", request.path, "Module file")->required();
   auto *json = app.add_flag("--json", request.json, "Print everything as JSON");
   auto *html = app.add_option("--html", request.html,
-                 "Write a self-contained page: commands, buffer lifetimes, tables; with --timeline the schedule");
-  auto *timeline = app.add_flag("--timeline", request.timeline,
-                                "Show the schedule of a module for many ranks, one row for each, in unit time")
-                       ->excludes(json);
-  app.add_flag(
-         "--verify", request.verify,
-         "Verify what the programs compute and that they stay within their buffers; for many ranks also deadlock, use "
-         "before arrival, sizes on both sides, peak memory")
+                              "Write a self-contained page: commands, buffer lifetimes, tables; "
+                              "with --timeline the schedule");
+  auto *timeline =
+      app.add_flag("--timeline", request.timeline,
+                   "Show the schedule of a module for many ranks, one row for each, in unit time")
+          ->excludes(json);
+  app.add_flag("--verify", request.verify,
+               "Verify what the programs compute and that they stay within their buffers; for many "
+               "ranks also deadlock, use "
+               "before arrival, sizes on both sides, peak memory")
       ->excludes(json)
       ->excludes(timeline)
       ->excludes(html);

@@ -12,12 +12,14 @@
 
 int main(int argc, char **argv) {
   hadal::sayWhereMemoryEnds("hadal-opt");
-  llvm::cl::SetVersionPrinter([](llvm::raw_ostream &out) { out << HADAL_VERSION "\nLLVM " LLVM_VERSION_STRING "\n"; });
+  llvm::cl::SetVersionPrinter(
+      [](llvm::raw_ostream &out) { out << HADAL_VERSION "\nLLVM " LLVM_VERSION_STRING "\n"; });
   mlir::DialectRegistry registry;
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);
   mlir::registerAllPasses();
   hadal::registerHadalDialects(registry);
   hadal::registerHadalPasses();
-  return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, "hadal's optimizer driver\n", registry));
+  return mlir::asMainReturnCode(
+      mlir::MlirOptMain(argc, argv, "hadal's optimizer driver\n", registry));
 }

@@ -14,8 +14,10 @@
 using namespace hadal;
 
 int main(int argc, char **argv) {
-  CLI::App app("Says what training would cost, and shows pipeline schedules. INPUT is a folder with a Hugging Face config.json, "
-               "or a module compiled for many ranks: one step of it is simulated on a cluster. Without INPUT a schedule is shown: "
+  CLI::App app("Says what training would cost, and shows pipeline schedules. INPUT is a folder "
+               "with a Hugging Face config.json, "
+               "or a module compiled for many ranks: one step of it is simulated on a cluster. "
+               "Without INPUT a schedule is shown: "
                "who does what when, and how long it takes.",
                "hadal-plan");
   app.footer("  hadal-plan model/ --pp=16 --ep=64 --schedule=dualpipe --cluster h800x2048.json\n"
@@ -26,34 +28,43 @@ int main(int argc, char **argv) {
   layout.pp = layout.ep = layout.dp = layout.nodes = 0;
   plan::OrdersRequest orders;
   std::string schedule, html, precision = "fp8", split = "balanced";
-  CLI::Validator positive = wholeNumberWithin(1, int64_t(1) << 24), ranks = wholeNumberWithin(1, int64_t(1) << 20);
+  CLI::Validator positive = wholeNumberWithin(1, int64_t(1) << 24),
+                 ranks = wholeNumberWithin(1, int64_t(1) << 20);
   app.add_option("INPUT", request.input, "Folder with config.json, or a module with ranks");
-  app.add_option("--schedule", schedule, "Order of the pipeline's chunks; with INPUT by default dualpipe, or zb1p where pp is odd")
+  app.add_option(
+         "--schedule", schedule,
+         "Order of the pipeline's chunks; with INPUT by default dualpipe, or zb1p where pp is odd")
       ->check(oneOf({"1f1b", "zb1p", "dualpipe", "dualpipev"}));
   auto *pp = app.add_option("--pp", layout.pp, "Pipeline ranks; with INPUT by default 16")
                  ->check(wholeNumberWithin(0, int64_t(1) << 20));
-  auto *microBatches =
-      app.add_option("--micro-batches", orders.microBatches, "Micro-batches of a step (with INPUT: over all ranks)")
-          ->check(positive);
+  auto *microBatches = app.add_option("--micro-batches", orders.microBatches,
+                                      "Micro-batches of a step (with INPUT: over all ranks)")
+                           ->check(positive);
   app.add_option("--html", html, "Write the timeline as a self-contained page");
 
   auto *job = app.add_option_group("With INPUT");
-  job->add_option("--cluster", request.cluster, "Cluster file, or the name of one of examples/clusters")
+  job->add_option("--cluster", request.cluster,
+                  "Cluster file, or the name of one of examples/clusters")
       ->capture_default_str();
   job->add_option("--ep", layout.ep, "Expert-parallel ranks; by default 64")->check(ranks);
-  job->add_option("--dp", layout.dp, "Data-parallel replicas of them; by default as many as the cluster has room for")
+  job->add_option("--dp", layout.dp,
+                  "Data-parallel replicas of them; by default as many as the cluster has room for")
       ->check(ranks);
-  job->add_option("--nodes", layout.nodes, "Nodes that an expert-parallel group spans; by default as few as hold it")
+  job->add_option("--nodes", layout.nodes,
+                  "Nodes that an expert-parallel group spans; by default as few as hold it")
       ->check(ranks);
   job->add_option("--batch", layout.sequences, "Sequences of a step")
       ->check(positive)
       ->capture_default_str()
       ->excludes(microBatches);
   job->add_option("--split", split,
-                  "How layers fall into stages. balanced: equal work, as hadal-compile cuts them; even: equally many layers")
+                  "How layers fall into stages. balanced: equal work, as hadal-compile cuts them; "
+                  "even: equally many layers")
       ->check(oneOf({"balanced", "even"}))
       ->capture_default_str();
-  job->add_option("--sequence", layout.sequence, "Tokens of a sequence")->check(positive)->capture_default_str();
+  job->add_option("--sequence", layout.sequence, "Tokens of a sequence")
+      ->check(positive)
+      ->capture_default_str();
   job->add_option("--micro-batch", layout.microBatch, "Sequences of a micro-batch")
       ->check(positive)
       ->capture_default_str();
@@ -67,8 +78,11 @@ int main(int argc, char **argv) {
 
   auto *alone = app.add_option_group("Without INPUT");
   alone->add_flag("--order", orders.order, "Print each rank's chunks in order");
-  alone->add_flag("--timeline", orders.timeline, "Print a drawing: one row for each rank, one column for each unit of time");
-  alone->add_option("--costs", orders.costs, "What chunks take: forward, input gradient, weight gradient, and a pair")
+  alone->add_flag("--timeline", orders.timeline,
+                  "Print a drawing: one row for each rank, one column for each unit of time");
+  alone
+      ->add_option("--costs", orders.costs,
+                   "What chunks take: forward, input gradient, weight gradient, and a pair")
       ->delimiter(',')
       ->expected(1, 4);
   app.formatter(std::make_shared<HelpFormatter>());
@@ -81,13 +95,17 @@ int main(int argc, char **argv) {
       // What the other mode has is refused, not ignored.
       for (auto *option : (request.input.empty() ? job : alone)->get_options())
         if (*option)
-          return invalidArgument(option->get_name() + (request.input.empty() ? ": wants INPUT" : ": is for a schedule without INPUT; hadal-inspect "
-                                                                                                   "MODULE --timeline draws a module's"));
+          return invalidArgument(option->get_name() +
+                                 (request.input.empty()
+                                      ? ": wants INPUT"
+                                      : ": is for a schedule without INPUT; hadal-inspect "
+                                        "MODULE --timeline draws a module's"));
       if (!request.input.empty()) {
         if (*pp && !layout.pp)
           return invalidArgument("--pp wants at least one rank");
-        for (const char *name : {"--schedule", "--pp", "--ep", "--dp", "--nodes", "--micro-batches", "--batch",
-                                 "--sequence", "--micro-batch", "--precision", "--split"})
+        for (const char *name :
+             {"--schedule", "--pp", "--ep", "--dp", "--nodes", "--micro-batches", "--batch",
+              "--sequence", "--micro-batch", "--precision", "--split"})
           request.layoutGiven |= app.count_all() && app.get_option(name)->count() > 0;
         layout.schedule = schedule;
         layout.precision = precision == "fp8" ? plan::Precision::Fp8 : plan::Precision::Bf16;

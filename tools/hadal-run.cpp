@@ -1,7 +1,7 @@
 //===- hadal-run.cpp - runs module files --------------------------------===//
 //
-// Exit status 0, or 1 with one line on stderr: a wrong use, a bad file, a machine that does not fit the module. 128 + N when
-// signal N stopped it (StopSignal.h).
+// Exit status 0, or 1 with one line on stderr: a wrong use, a bad file, a machine that does not fit
+// the module. 128 + N when signal N stopped it (StopSignal.h).
 //
 //===--------------------------------------------------------------------===//
 
@@ -35,8 +35,9 @@ struct Chosen {
   std::function<Status(std::optional<Module>)> command;
 };
 
-/// Reads the file of --config: TOML, "KEY = VALUE" where KEY is an option of the command without its dashes; for more commands than one in sections
-/// named after them. Throws CLI::ConfigError, as the parser around it wants: "run.toml: 'larning-rate' is no option of train".
+/// Reads the file of --config: TOML, "KEY = VALUE" where KEY is an option of the command without
+/// its dashes; for more commands than one in sections named after them. Throws CLI::ConfigError, as
+/// the parser around it wants: "run.toml: 'larning-rate' is no option of train".
 class CommandConfig final : public CLI::ConfigTOML {
 public:
   explicit CommandConfig(CLI::App &app) : app(app) { comment('\0'); }
@@ -52,12 +53,15 @@ public:
     for (CLI::ConfigItem &item : CLI::ConfigTOML::from_config(text)) {
       if (item.name == "++" || item.name == "--") // where a section begins and ends
         continue;
-      if (chosen.empty() || item.parents.size() > 1 || (!item.parents.empty() && !isCommand(item.parents.front())))
+      if (chosen.empty() || item.parents.size() > 1 ||
+          (!item.parents.empty() && !isCommand(item.parents.front())))
         throw CLI::ConfigError(path + ": '" + item.fullname() + "' belongs to no command");
       if (!item.parents.empty() && item.parents.front() != chosen.front()->get_name())
         continue;
-      if (!chosen.front()->get_option_no_throw("--" + item.name) && !chosen.front()->get_option_no_throw("-" + item.name))
-        throw CLI::ConfigError(path + ": '" + item.name + "' is no option of " + chosen.front()->get_name());
+      if (!chosen.front()->get_option_no_throw("--" + item.name) &&
+          !chosen.front()->get_option_no_throw("-" + item.name))
+        throw CLI::ConfigError(path + ": '" + item.name + "' is no option of " +
+                               chosen.front()->get_name());
       if (!seen.insert(item.name).second)
         throw CLI::ConfigError(path + ": '" + item.name + "' stands there twice");
       item.parents = {chosen.front()->get_name()};
@@ -68,7 +72,8 @@ public:
 
 private:
   bool isCommand(const std::string &name) const {
-    return !app.get_subcommands([&](CLI::App *command) { return command->get_name() == name; }).empty();
+    return !app.get_subcommands([&](CLI::App *command) { return command->get_name() == name; })
+                .empty();
   }
 
   /// CLI11 would end a quoted text at its "#", too.
@@ -89,18 +94,27 @@ private:
 /// Arguments that all commands share. A command that reads a model needs its weights.
 void addCommon(CLI::App &command, SessionOptions &options, bool carriesModule, bool wantsWeights) {
   if (!carriesModule)
-    command.add_option("MODULE", options.module, "Module file that hadal-compile wrote")->required();
-  auto *weights = command.add_option("--weights", options.weights, "Checkpoint: a folder with safetensors files");
+    command.add_option("MODULE", options.module, "Module file that hadal-compile wrote")
+        ->required();
+  auto *weights = command.add_option("--weights", options.weights,
+                                     "Checkpoint: a folder with safetensors files");
   if (wantsWeights)
     weights->required();
-  command.add_option("--threads", options.threads, "Worker threads (default: all CPUs this process may use)")
+  command
+      .add_option("--threads", options.threads,
+                  "Worker threads (default: all CPUs this process may use)")
       ->check(wholeNumberWithin(1, 1024));
-  command.add_option("--trace", options.trace, "Write a timeline of all launches (Chrome/Perfetto JSON)");
+  command.add_option("--trace", options.trace,
+                     "Write a timeline of all launches (Chrome/Perfetto JSON)");
   command.add_flag("--check-memory", options.checkMemory,
-                   "For debugging: fill temporaries and outputs with NaN until they are written, and look at guard zones around them after every launch");
+                   "For debugging: fill temporaries and outputs with NaN until they are written, "
+                   "and look at guard zones around them after every launch");
   command
       .add_option_function<std::string>(
-          "--config", [&command](const std::string &path) { command.get_parent()->get_config_ptr()->add_result(path); },
+          "--config",
+          [&command](const std::string &path) {
+            command.get_parent()->get_config_ptr()->add_result(path);
+          },
           "File with options: TOML, such as lr = 2e-3; what the command line says wins")
       ->trigger_on_parse()
       ->configurable(false);
@@ -108,18 +122,24 @@ void addCommon(CLI::App &command, SessionOptions &options, bool carriesModule, b
 
 /// Options of commands that run on many ranks.
 void addJob(CLI::App &command, JobOptions &options) {
-  command.add_option("--rank-timeout", options.rankTimeout, "Seconds that a rank waits for another before all stop")
+  command
+      .add_option("--rank-timeout", options.rankTimeout,
+                  "Seconds that a rank waits for another before all stop")
       ->group(kRankOptions)
       ->check(numberWithin(0.1, 1e6))
       ->capture_default_str();
-  command.add_option("--link-delay-us", options.linkDelayUs, "Microseconds that every message between ranks is held back, for measurements")
+  command
+      .add_option("--link-delay-us", options.linkDelayUs,
+                  "Microseconds that every message between ranks is held back, for measurements")
       ->group(kRankOptions)
       ->check(wholeNumberWithin(0, int64_t(1) << 30));
 }
 
 void addMicroBatches(CLI::App &command, int64_t &microBatches) {
-  command.add_option("--micro-batches", microBatches,
-                     "Batches that a rank's rows are split into; of 2, one computes while the other waits for experts")
+  command
+      .add_option("--micro-batches", microBatches,
+                  "Batches that a rank's rows are split into; of 2, one computes while the other "
+                  "waits for experts")
       ->group(kRankOptions)
       ->check(wholeNumberWithin(1, 2))
       ->capture_default_str();
@@ -133,98 +153,158 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
   GenerateOptions &options = chosen.generate;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
   auto *source = command->add_option_group("Prompt")->require_option(1);
-  source->add_option("--prompt", options.prompt, "Text to continue; the continuation goes to stdout as it comes");
+  source->add_option("--prompt", options.prompt,
+                     "Text to continue; the continuation goes to stdout as it comes");
   source->add_option("--prompt-file", options.promptFile,
-                     "A prompt on each line; the continuations go to stdout in order, each on a line (\\n for its line breaks)");
-  source->add_option("--input", options.input, "Rows of token ids: JSON [[1, 2], [3]], text with one row per line, or safetensors with input_ids [B, T]; there attention_mask [B, T] or lengths [B] leave padding out");
+                     "A prompt on each line; the continuations go to stdout in order, each on a "
+                     "line (\\n for its line breaks)");
+  source->add_option(
+      "--input", options.input,
+      "Rows of token ids: JSON [[1, 2], [3]], text with one row per line, or safetensors with "
+      "input_ids [B, T]; there attention_mask [B, T] or lengths [B] leave padding out");
   GenerationOptions &generation = options.generation;
-  command->add_option("--max-new-tokens", generation.maxNewTokens, "Most tokens to generate for a row")
+  command
+      ->add_option("--max-new-tokens", generation.maxNewTokens, "Most tokens to generate for a row")
       ->check(wholeNumberWithin(1, int64_t(1) << 31))
       ->capture_default_str();
-  command->add_option("--temperature", generation.sampling.temperature, "0 takes the likeliest token")
+  command
+      ->add_option("--temperature", generation.sampling.temperature, "0 takes the likeliest token")
       ->check(numberWithin(0.0, 1e6))
       ->capture_default_str();
-  command->add_option("--repetition-penalty", generation.sampling.repetitionPenalty,
-                      "Above 1: tokens that a row has already are chosen less; 1: no difference")
+  command
+      ->add_option("--repetition-penalty", generation.sampling.repetitionPenalty,
+                   "Above 1: tokens that a row has already are chosen less; 1: no difference")
       ->check(numberWithin(1e-6, 1e6))
       ->capture_default_str();
-  command->add_option("--logprobs", generation.logprobs, "With -o: also write log-probabilities, of the chosen tokens and of N likeliest ones")
+  command
+      ->add_option(
+          "--logprobs", generation.logprobs,
+          "With -o: also write log-probabilities, of the chosen tokens and of N likeliest ones")
       ->check(wholeNumberWithin(1, 1 << 20));
-  command->add_option("--top-k", generation.sampling.topK, "Draw from so many likeliest tokens; 0: from all")
+  command
+      ->add_option("--top-k", generation.sampling.topK,
+                   "Draw from so many likeliest tokens; 0: from all")
       ->check(wholeNumberWithin(0, 1 << 30))
       ->capture_default_str();
-  command->add_option("--min-p", generation.sampling.minP, "Draw from tokens at least so many times as likely as the likeliest")
+  command
+      ->add_option("--min-p", generation.sampling.minP,
+                   "Draw from tokens at least so many times as likely as the likeliest")
       ->check(numberWithin(0.0, 1.0))
       ->capture_default_str();
-  command->add_option("--top-p", generation.sampling.topP, "Draw from the likeliest tokens that reach this probability")
+  command
+      ->add_option("--top-p", generation.sampling.topP,
+                   "Draw from the likeliest tokens that reach this probability")
       ->check(numberWithin(1e-6, 1.0))
       ->capture_default_str();
-  command->add_option("--seed", generation.seed, "Row i draws with seed + i")->check(seedNumber())->capture_default_str();
+  command->add_option("--seed", generation.seed, "Row i draws with seed + i")
+      ->check(seedNumber())
+      ->capture_default_str();
   command->add_flag("--ignore-eos", generation.ignoreEos,
-                    "Go on after an end-of-sequence token (those of generation_config.json, else of config.json, beside the weights)");
-  command->add_option("--stop-token", generation.stopTokens, "A token id that ends a row, too (any number)")
+                    "Go on after an end-of-sequence token (those of generation_config.json, else "
+                    "of config.json, beside the weights)");
+  command
+      ->add_option("--stop-token", generation.stopTokens,
+                   "A token id that ends a row, too (any number)")
       ->check(wholeNumberWithin(0, INT32_MAX))
       ->allow_extra_args(false);
-  command->add_option("--stop", options.stopTexts, "A text that ends a row, and is cut off what is printed (any number)")
+  command
+      ->add_option("--stop", options.stopTexts,
+                   "A text that ends a row, and is cut off what is printed (any number)")
       ->check([](const std::string &text) { return text.empty() ? "wants a text" : ""; })
       ->allow_extra_args(false);
-  command->add_option("--stats", options.stats, "Write the run's figures as a line of JSON (- for stderr)");
+  command->add_option("--stats", options.stats,
+                      "Write the run's figures as a line of JSON (- for stderr)");
   addJob(*command, options.job);
   addMicroBatches(*command, generation.microBatches);
-  command->add_option("-o", options.output, "Write tokens [B, N] and logits [B, N, V] to a safetensors file");
-  command->callback(
-      [&] { chosen.command = [&](std::optional<Module> carried) { return generate(options, std::move(carried)); }; });
+  command->add_option("-o", options.output,
+                      "Write tokens [B, N] and logits [B, N, V] to a safetensors file");
+  command->callback([&] {
+    chosen.command = [&](std::optional<Module> carried) {
+      return generate(options, std::move(carried));
+    };
+  });
 }
 
 void addLogits(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand("logits", "Logits of every position of rows of token ids");
-  command->footer("  hadal-run logits m.hadal --weights model --input rows.json -o out.safetensors");
+  command->footer(
+      "  hadal-run logits m.hadal --weights model --input rows.json -o out.safetensors");
   LogitsCommandOptions &options = chosen.logits;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
-  command->add_option("--input", options.input, "Rows of token ids: JSON [[1, 2], [3]], text with one row per line, or safetensors with input_ids [B, T]; there attention_mask [B, T] or lengths [B] leave padding out")
+  command
+      ->add_option(
+          "--input", options.input,
+          "Rows of token ids: JSON [[1, 2], [3]], text with one row per line, or safetensors with "
+          "input_ids [B, T]; there attention_mask [B, T] or lengths [B] leave padding out")
       ->required();
-  command->add_flag("--dump", options.dump, "Also write hidden states, expert choices and the latent cache");
+  command->add_flag("--dump", options.dump,
+                    "Also write hidden states, expert choices and the latent cache");
   command->add_option("--routes", options.routes,
                       "Take the choices of experts from router.k.topk_ids of a safetensors file");
-  command->add_option("-o", options.output, "Safetensors file to write: logits [B, T, V]")->required();
+  command->add_option("-o", options.output, "Safetensors file to write: logits [B, T, V]")
+      ->required();
   addJob(*command, options.job);
   addMicroBatches(*command, options.microBatches);
-  command->callback(
-      [&] { chosen.command = [&](std::optional<Module> carried) { return logits(options, std::move(carried)); }; });
+  command->callback([&] {
+    chosen.command = [&](std::optional<Module> carried) {
+      return logits(options, std::move(carried));
+    };
+  });
 }
 
 void addScore(CLI::App &app, Chosen &chosen, bool carriesModule) {
-  CLI::App *command = app.add_subcommand("score", "Mean negative log-likelihood per token of a text, and perplexity");
+  CLI::App *command = app.add_subcommand(
+      "score", "Mean negative log-likelihood per token of a text, and perplexity");
   command->footer("  hadal-run score m.hadal --weights model --text val.txt");
   ScoreOptions &options = chosen.score;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
   command->add_option("--text", options.text, "Text file")->required();
-  command->add_option("--window", options.scoring.window, "Tokens of a window, which sees nothing of those before it")
+  command
+      ->add_option("--window", options.scoring.window,
+                   "Tokens of a window, which sees nothing of those before it")
       ->check(wholeNumberWithin(2, int64_t(1) << 31))
       ->capture_default_str();
-  command->add_option("--stride", options.scoring.stride,
-                      "Tokens from one window to the next, which scores what those before it have not, to the text's end (default: windows do "
-                      "not overlap, and a rest after the last is left out)")
+  command
+      ->add_option("--stride", options.scoring.stride,
+                   "Tokens from one window to the next, which scores what those before it have "
+                   "not, to the text's end (default: windows do "
+                   "not overlap, and a rest after the last is left out)")
       ->check(wholeNumberWithin(1, int64_t(1) << 31));
-  command->add_flag("--bos", options.withBos, "Put the beginning-of-sequence token in front of each window, which then scores its first token, too");
+  command->add_flag("--bos", options.withBos,
+                    "Put the beginning-of-sequence token in front of each window, which then "
+                    "scores its first token, too");
   command->add_flag("--json", options.json, "Print one line of JSON");
   addJob(*command, options.job);
   addMicroBatches(*command, options.microBatches);
-  command->callback(
-      [&] { chosen.command = [&](std::optional<Module> carried) { return score(options, std::move(carried)); }; });
+  command->callback([&] {
+    chosen.command = [&](std::optional<Module> carried) {
+      return score(options, std::move(carried));
+    };
+  });
 }
 
 void addGradients(CLI::App &app, Chosen &chosen, bool carriesModule) {
-  CLI::App *command = app.add_subcommand("gradients", "Loss and gradients of a training module's parameters on rows of token ids");
+  CLI::App *command = app.add_subcommand(
+      "gradients", "Loss and gradients of a training module's parameters on rows of token ids");
   command->footer("  hadal-run gradients t.hadal --weights model --input rows.safetensors \\\n"
                   "      -o grads.safetensors");
   GradientsOptions &options = chosen.gradients;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
-  command->add_option("--input", options.input, "Safetensors file with input_ids [B, T], and labels [B, T] where -100 predicts nothing")->required();
-  command->add_option("-o", options.output, "Safetensors file to write: a gradient per parameter, and loss [1]")->required();
+  command
+      ->add_option(
+          "--input", options.input,
+          "Safetensors file with input_ids [B, T], and labels [B, T] where -100 predicts nothing")
+      ->required();
+  command
+      ->add_option("-o", options.output,
+                   "Safetensors file to write: a gradient per parameter, and loss [1]")
+      ->required();
   addJob(*command, options.job);
-  command->callback(
-      [&] { chosen.command = [&](std::optional<Module> carried) { return gradients(options, std::move(carried)); }; });
+  command->callback([&] {
+    chosen.command = [&](std::optional<Module> carried) {
+      return gradients(options, std::move(carried));
+    };
+  });
 }
 
 /// Options of the data, the optimizer and the run's files.
@@ -238,99 +318,178 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
                   "      --tokenizer model --steps 1000");
   TrainOptions &options = chosen.train;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/false);
-  command->add_option("--init-seed", options.initSeed, "Draw the first weights from this seed, instead of --weights")->check(seedNumber());
+  command
+      ->add_option("--init-seed", options.initSeed,
+                   "Draw the first weights from this seed, instead of --weights")
+      ->check(seedNumber());
   auto *source = command->add_option_group("Data")->require_option(1);
-  source->add_option("--data", options.data, "Text files, a document each; *.jsonl files, a document in \"text\" of each line; folders, for their *.txt and *.jsonl; patterns such as "
+  source->add_option("--data", options.data,
+                     "Text files, a document each; *.jsonl files, a document in \"text\" of each "
+                     "line; folders, for their *.txt and *.jsonl; patterns such as "
                      "'texts/*.txt'; each file is taken once");
-  source->add_option("--input", options.input, "Safetensors file with input_ids [B, T]: the rows of every step");
-  command->add_option("--tokenizer", options.tokenizer, "Folder with tokenizer.json (default: that of the weights)");
-  command->add_option("--token-cache", options.tokenCache, "Folder for tokenized data (default: ~/.cache/hadal)");
+  source->add_option("--input", options.input,
+                     "Safetensors file with input_ids [B, T]: the rows of every step");
+  command->add_option("--tokenizer", options.tokenizer,
+                      "Folder with tokenizer.json (default: that of the weights)");
+  command->add_option("--token-cache", options.tokenCache,
+                      "Folder for tokenized data (default: ~/.cache/hadal)");
   command->add_flag("--allow-config-change", options.allowConfigChange,
-                    "Begin with weights whose config.json has other values than the module's, as where YaRN makes the context longer");
-  command->add_option("--data-seed", options.dataSeed, "Order of the data (default 0)")->check(seedNumber());
-  command->add_flag("--mask-documents", options.maskDocuments, "Documents packed into one row do not see each other");
-  command->add_option("--fim-rate", options.fimRate, "Share of documents to fill the middle in of")->check(numberWithin(0.0, 1.0));
+                    "Begin with weights whose config.json has other values than the module's, as "
+                    "where YaRN makes the context longer");
+  command->add_option("--data-seed", options.dataSeed, "Order of the data (default 0)")
+      ->check(seedNumber());
+  command->add_flag("--mask-documents", options.maskDocuments,
+                    "Documents packed into one row do not see each other");
+  command->add_option("--fim-rate", options.fimRate, "Share of documents to fill the middle in of")
+      ->check(numberWithin(0.0, 1.0));
 
   OptimizerSettings &optimizer = options.optimizer;
   auto count = wholeNumberWithin(0, int64_t(1) << 40);
-  command->add_option("--steps", optimizer.totalSteps, "Steps in all, those before --resume included")
+  command
+      ->add_option("--steps", optimizer.totalSteps, "Steps in all, those before --resume included")
       ->required()
       ->check(wholeNumberWithin(1, int64_t(1) << 40));
-  command->add_option("--lr", optimizer.rate, "Learning rate")->check(numberWithin(0.0, 1e30))->capture_default_str();
-  command->add_option("--schedule", optimizer.schedule,
-                      "constant; cosine: down to --final-lr; wsd: constant, then in a line to --final-lr; report: DeepSeek-V3's, constant, cosine to "
-                      "--final-lr, that rate, --last-lr")
-      ->transform(oneOf<Schedule>({
-          {"constant", Schedule::Constant}, {"cosine", Schedule::Cosine}, {"report", Schedule::Report}, {"wsd", Schedule::Wsd}}))
+  command->add_option("--lr", optimizer.rate, "Learning rate")
+      ->check(numberWithin(0.0, 1e30))
+      ->capture_default_str();
+  command
+      ->add_option("--schedule", optimizer.schedule,
+                   "constant; cosine: down to --final-lr; wsd: constant, then in a line to "
+                   "--final-lr; report: DeepSeek-V3's, constant, cosine to "
+                   "--final-lr, that rate, --last-lr")
+      ->transform(oneOf<Schedule>({{"constant", Schedule::Constant},
+                                   {"cosine", Schedule::Cosine},
+                                   {"report", Schedule::Report},
+                                   {"wsd", Schedule::Wsd}}))
       ->default_str("constant");
-  command->add_option("--warmup", optimizer.warmupSteps, "Steps over which the rate rises from 0")->check(count)->capture_default_str();
+  command->add_option("--warmup", optimizer.warmupSteps, "Steps over which the rate rises from 0")
+      ->check(count)
+      ->capture_default_str();
   ScheduleWishes &wishes = options.wishes;
-  command->add_option("--final-lr", wishes.finalRate, "Rate that cosine, wsd and report come down to (default: 0; of report --lr / 10)")
+  command
+      ->add_option(
+          "--final-lr", wishes.finalRate,
+          "Rate that cosine, wsd and report come down to (default: 0; of report --lr / 10)")
       ->check(numberWithin(0.0, 1e30));
-  command->add_option("--last-lr", wishes.lastRate, "report: rate of the last 167/14800 of the steps (default: --lr * 7.3 / 220)")->check(numberWithin(0.0, 1e30));
-  command->add_option("--hold", wishes.holdSteps, "report: steps before the cosine begins (default: 10/14.8 of them)")->check(count);
-  command->add_option("--lr-decay-share", wishes.decayShare, "wsd: share of the steps, at the end, in which the rate comes down (default: 0.1)")
+  command
+      ->add_option("--last-lr", wishes.lastRate,
+                   "report: rate of the last 167/14800 of the steps (default: --lr * 7.3 / 220)")
+      ->check(numberWithin(0.0, 1e30));
+  command
+      ->add_option("--hold", wishes.holdSteps,
+                   "report: steps before the cosine begins (default: 10/14.8 of them)")
+      ->check(count);
+  command
+      ->add_option(
+          "--lr-decay-share", wishes.decayShare,
+          "wsd: share of the steps, at the end, in which the rate comes down (default: 0.1)")
       ->check(numberWithin(0.0, 1.0));
   command->add_option("--batch-ramp", options.batchRamp,
-                      "FROM:STEPS: micro-batches of a step grow from FROM to all of the module's over the first STEPS steps");
-  command->add_option("--weight-decay", optimizer.weightDecay, "Decoupled decay")->check(numberWithin(0.0, 1e30))->capture_default_str();
-  command->add_option("--clip", optimizer.clip, "Largest norm of all gradients; 0: no limit")->check(numberWithin(0.0, 1e30))->capture_default_str();
-  command->add_option("--beta1", optimizer.beta1, "Of the first moment")->check(numberWithin(0.0, 0.9999999))->capture_default_str();
-  command->add_option("--beta2", optimizer.beta2, "Of the second moment")->check(numberWithin(0.0, 0.9999999))->capture_default_str();
-  command->add_option("--epsilon", optimizer.epsilon, "Added to the root of the second moment")->check(numberWithin(0.0, 1.0))->capture_default_str();
-  command->add_option("--average-decay", optimizer.averageDecay, "Of the moving average of the weights; 0: none")
+                      "FROM:STEPS: micro-batches of a step grow from FROM to all of the module's "
+                      "over the first STEPS steps");
+  command->add_option("--weight-decay", optimizer.weightDecay, "Decoupled decay")
+      ->check(numberWithin(0.0, 1e30))
+      ->capture_default_str();
+  command->add_option("--clip", optimizer.clip, "Largest norm of all gradients; 0: no limit")
+      ->check(numberWithin(0.0, 1e30))
+      ->capture_default_str();
+  command->add_option("--beta1", optimizer.beta1, "Of the first moment")
+      ->check(numberWithin(0.0, 0.9999999))
+      ->capture_default_str();
+  command->add_option("--beta2", optimizer.beta2, "Of the second moment")
+      ->check(numberWithin(0.0, 0.9999999))
+      ->capture_default_str();
+  command->add_option("--epsilon", optimizer.epsilon, "Added to the root of the second moment")
+      ->check(numberWithin(0.0, 1.0))
+      ->capture_default_str();
+  command
+      ->add_option("--average-decay", optimizer.averageDecay,
+                   "Of the moving average of the weights; 0: none")
       ->check(numberWithin(0.0, 0.9999999))
       ->capture_default_str();
 
-  command->add_option("--val-data", options.validation, "Data, as of --data, to tell the loss of: mean over all of its tokens, forward only");
-  command->add_option("--val-every", options.validateEvery, "Steps from one validation to the next (default: the last step alone)")->check(count);
-  command->add_option("--peak-tflops", options.peakTeraflops, "TFLOP/s that the machines of all ranks can do together; the share of it (MFU) is shown")
+  command->add_option(
+      "--val-data", options.validation,
+      "Data, as of --data, to tell the loss of: mean over all of its tokens, forward only");
+  command
+      ->add_option("--val-every", options.validateEvery,
+                   "Steps from one validation to the next (default: the last step alone)")
+      ->check(count);
+  command
+      ->add_option(
+          "--peak-tflops", options.peakTeraflops,
+          "TFLOP/s that the machines of all ranks can do together; the share of it (MFU) is shown")
       ->check(numberWithin(0.0, 1e9));
   command->add_option("--log", options.log, "Write a line of JSON a step");
-  command->add_option("--checkpoint-dir", options.checkpointDir, "Folder for checkpoints, the last step's included");
-  command->add_option("--checkpoint-every", options.checkpointEvery, "Steps from one checkpoint to the next")->check(count);
-  command->add_option("--keep", options.keep, "Checkpoints to keep, the newest (default: all)")->check(count);
-  command->add_option("--checkpoint-dtype", options.checkpointDtype,
-                      "Of the weights in checkpoints: float32; bfloat16: half as large, for serving (a run goes on bit for bit all the same)")
-      ->transform(oneOf<ElementType>({
-          {"float32", ElementType::F32}, {"f32", ElementType::F32}, {"bfloat16", ElementType::BF16}, {"bf16", ElementType::BF16}}))
+  command->add_option("--checkpoint-dir", options.checkpointDir,
+                      "Folder for checkpoints, the last step's included");
+  command
+      ->add_option("--checkpoint-every", options.checkpointEvery,
+                   "Steps from one checkpoint to the next")
+      ->check(count);
+  command->add_option("--keep", options.keep, "Checkpoints to keep, the newest (default: all)")
+      ->check(count);
+  command
+      ->add_option("--checkpoint-dtype", options.checkpointDtype,
+                   "Of the weights in checkpoints: float32; bfloat16: half as large, for serving "
+                   "(a run goes on bit for bit all the same)")
+      ->transform(oneOf<ElementType>({{"float32", ElementType::F32},
+                                      {"f32", ElementType::F32},
+                                      {"bfloat16", ElementType::BF16},
+                                      {"bf16", ElementType::BF16}}))
       ->default_str("float32");
-  command->add_option("--resume", options.resume, "Go on from the newest checkpoint in this folder, or from this checkpoint");
+  command->add_option("--resume", options.resume,
+                      "Go on from the newest checkpoint in this folder, or from this checkpoint");
   addJob(*command, options.job);
   command->add_option("--html", options.html, "Write a page with the run's curves");
-  command->add_option("--stats", options.stats, "Write the run's figures as a line of JSON (- for stderr)");
-  command->callback([&] { chosen.command = [&](std::optional<Module> carried) { return train(options, std::move(carried)); }; });
+  command->add_option("--stats", options.stats,
+                      "Write the run's figures as a line of JSON (- for stderr)");
+  command->callback([&] {
+    chosen.command = [&](std::optional<Module> carried) {
+      return train(options, std::move(carried));
+    };
+  });
 }
 
 void addCall(CLI::App &app, Chosen &chosen, bool carriesModule) {
-  CLI::App *command = app.add_subcommand("call", "Call one function of a module made from a .mlir file");
+  CLI::App *command =
+      app.add_subcommand("call", "Call one function of a module made from a .mlir file");
   command->footer("  hadal-run call f.hadal @f --input in.safetensors -o out.safetensors");
   CallOptions &options = chosen.call;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/false);
   command->add_option("FUNCTION", options.function, "Name of the function, as @name")->required();
   command->add_option("--input", options.input, "Safetensors file with arg0, arg1, ...");
-  command->add_option("-o", options.output, "Safetensors file to write: result0, result1, ...")->required();
-  command->callback(
-      [&] { chosen.command = [&](std::optional<Module> carried) { return call(options, std::move(carried)); }; });
+  command->add_option("-o", options.output, "Safetensors file to write: result0, result1, ...")
+      ->required();
+  command->callback([&] {
+    chosen.command = [&](std::optional<Module> carried) {
+      return call(options, std::move(carried));
+    };
+  });
 }
 
 /// Text as all ranks would have it: 1e-3 and 0.001 are one number.
 std::string comparable(const std::string &text) {
   double number = 0;
   auto end = std::from_chars(text.data(), text.data() + text.size(), number);
-  bool isWhole = text.find_first_not_of("0123456789") == text.npos; // as a double it might lose digits
+  bool isWhole =
+      text.find_first_not_of("0123456789") == text.npos; // as a double it might lose digits
   if (isWhole || end.ec != std::errc() || end.ptr != text.data() + text.size())
     return text;
   char shortest[32];
   return std::string(shortest, std::to_chars(shortest, shortest + sizeof shortest, number).ptr);
 }
 
-/// What ranks of one job must have been told alike: the command and its options. Files may have other names on other machines, so
-/// only whether they were given counts (what is in them is compared where they are read), and some options are a rank's own affair.
+/// What ranks of one job must have been told alike: the command and its options. Files may have
+/// other names on other machines, so only whether they were given counts (what is in them is
+/// compared where they are read), and some options are a rank's own affair.
 std::vector<Fact> wordsOf(const CLI::App &command) {
-  static const std::set<std::string> own = {"--help", "--threads", "--rank-timeout", "--link-delay-us", "MODULE"};
-  static const std::set<std::string> files = {"--weights", "--input", "--prompt-file", "--text", "--routes", "--data", "--val-data", "--tokenizer", "--token-cache",
-                                              "--trace", "--log", "--html", "--stats", "--checkpoint-dir", "--resume", "--config", "-o"};
+  static const std::set<std::string> own = {"--help", "--threads", "--rank-timeout",
+                                            "--link-delay-us", "MODULE"};
+  static const std::set<std::string> files = {
+      "--weights",  "--input",          "--prompt-file", "--text",   "--routes", "--data",
+      "--val-data", "--tokenizer",      "--token-cache", "--trace",  "--log",    "--html",
+      "--stats",    "--checkpoint-dir", "--resume",      "--config", "-o"};
   std::vector<Fact> words = {{"the command", command.get_name(), true}};
   for (const CLI::Option *option : command.get_options()) {
     std::string name = option->get_name();
@@ -358,9 +517,11 @@ int runMain(int argc, char **argv, const std::string &program) {
     return fail(carried.error().message);
   bool carriesModule = carried->has_value();
 
-  CLI::App app(carriesModule ? "A model compiled by hadal. Its weights stay in their checkpoint: give --weights DIR."
-                             : "Runs modules that hadal-compile wrote.",
-               program);
+  CLI::App app(
+      carriesModule
+          ? "A model compiled by hadal. Its weights stay in their checkpoint: give --weights DIR."
+          : "Runs modules that hadal-compile wrote.",
+      program);
   app.formatter(std::make_shared<HelpFormatter>());
   app.get_help_ptr()->description("Print this help and exit");
   app.set_version_flag("--version", HADAL_VERSION, "Print the version and exit");
@@ -375,7 +536,8 @@ int runMain(int argc, char **argv, const std::string &program) {
   addCall(app, chosen, carriesModule);
   app.set_config("--config")->group(""); // each command lists its own
   app.config_formatter(std::make_shared<CommandConfig>(app));
-  // All ranks have the same words as a rule; the first says what is wrong with them, and mpirun ends the others meanwhile.
+  // All ranks have the same words as a rule; the first says what is wrong with them, and mpirun
+  // ends the others meanwhile.
   unsigned rank = Launch::ofThisProcess().rank;
   std::optional<int> status = parseCommandLine(app, argc, argv, program, /*silent=*/rank != 0);
   if (status && *status != 0 && rank != 0) {
@@ -385,7 +547,8 @@ int runMain(int argc, char **argv, const std::string &program) {
   if (status)
     return *status;
   std::vector<Fact> words = wordsOf(*app.get_subcommands().front());
-  for (JobOptions *job : {&chosen.generate.job, &chosen.logits.job, &chosen.score.job, &chosen.gradients.job, &chosen.train.job})
+  for (JobOptions *job : {&chosen.generate.job, &chosen.logits.job, &chosen.score.job,
+                          &chosen.gradients.job, &chosen.train.job})
     job->words = words;
   Status run = chosen.command(std::move(*carried));
   return run.ok() ? finish(program, StopSignal::exitStatus()) : fail(run.error().message);

@@ -1,9 +1,9 @@
 #include "dialects/exec/Exec.h"
+#include "dialects/AttributeKinds.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
-#include "dialects/AttributeKinds.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -32,24 +32,29 @@ void ExecDialect::initialize() {
 // Attributes on functions that become programs and kernels
 //===----------------------------------------------------------------------===//
 
-static LogicalResult verifyKnown(llvm::function_ref<InFlightDiagnostic()> error, NamedAttribute attribute) {
+static LogicalResult verifyKnown(llvm::function_ref<InFlightDiagnostic()> error,
+                                 NamedAttribute attribute) {
   using Kind = hadal::AttributeKind;
   auto kind = llvm::StringSwitch<std::optional<Kind>>(attribute.getName().strref())
                   .Cases({"exec.kernel", "exec.lowered", "exec.panels"}, Kind::Unit)
                   .Cases({"exec.name", "exec.state"}, Kind::String)
                   .Cases({"exec.registers", "exec.state_registers"}, Kind::Strings)
                   .Cases({"exec.shape", "exec.tasks"}, Kind::Map)
-                  .Cases({"exec.scratch_bytes", "exec.bindings", "exec.packed", "exec.in_place"}, Kind::Size)
+                  .Cases({"exec.scratch_bytes", "exec.bindings", "exec.packed", "exec.in_place"},
+                         Kind::Size)
                   .Case("exec.signature", Kind::Types)
                   .Default(std::nullopt);
-  return kind ? hadal::verifyAttributeKind(error, attribute.getName().strref(), attribute.getValue(), *kind) : success();
+  return kind ? hadal::verifyAttributeKind(error, attribute.getName().strref(),
+                                           attribute.getValue(), *kind)
+              : success();
 }
 
 LogicalResult ExecDialect::verifyOperationAttribute(Operation *op, NamedAttribute attribute) {
   return verifyKnown([op] { return op->emitError(); }, attribute);
 }
 
-LogicalResult ExecDialect::verifyRegionArgAttribute(Operation *op, unsigned, unsigned argument, NamedAttribute attribute) {
+LogicalResult ExecDialect::verifyRegionArgAttribute(Operation *op, unsigned, unsigned argument,
+                                                    NamedAttribute attribute) {
   auto error = [&] { return op->emitError() << "argument " << argument << ": "; };
   if (failed(verifyKnown(error, attribute)))
     return failure();
@@ -60,14 +65,16 @@ LogicalResult ExecDialect::verifyRegionArgAttribute(Operation *op, unsigned, uns
   AffineMap shape = cast<AffineMapAttr>(attribute.getValue()).getValue();
   auto registers = op->getAttrOfType<ArrayAttr>("exec.registers");
   if (!type || shape.getNumResults() != type.getRank())
-    return error() << "exec.shape wants a size for each dimension of a ranked tensor, got " << attribute.getValue() << " of "
-                   << function.getArgumentTypes()[argument];
+    return error() << "exec.shape wants a size for each dimension of a ranked tensor, got "
+                   << attribute.getValue() << " of " << function.getArgumentTypes()[argument];
   if (registers && shape.getNumSymbols() > registers.size())
-    return error() << "exec.shape wants symbols for the " << registers.size() << " registers of the function, got " << attribute.getValue();
+    return error() << "exec.shape wants symbols for the " << registers.size()
+                   << " registers of the function, got " << attribute.getValue();
   return success();
 }
 
-LogicalResult ExecDialect::verifyRegionResultAttribute(Operation *op, unsigned, unsigned result, NamedAttribute attribute) {
+LogicalResult ExecDialect::verifyRegionResultAttribute(Operation *op, unsigned, unsigned result,
+                                                       NamedAttribute attribute) {
   return verifyKnown([&] { return op->emitError() << "result " << result << ": "; }, attribute);
 }
 
@@ -78,8 +85,9 @@ static LogicalResult verifyRegisters(Operation *op, StringRef name, AffineMap ma
     return op->emitOpError("wants to stand inside exec.program");
   unsigned registers = program.getRegisters().size();
   if (map.getNumDims() != 0 || map.getNumSymbols() != registers)
-    return op->emitOpError() << name << " wants no dimensions and " << registers << " symbols, one a register; got "
-                             << map.getNumDims() << " and " << map.getNumSymbols();
+    return op->emitOpError() << name << " wants no dimensions and " << registers
+                             << " symbols, one a register; got " << map.getNumDims() << " and "
+                             << map.getNumSymbols();
   return success();
 }
 
@@ -94,8 +102,8 @@ LogicalResult ParameterOp::verify() {
   if (getCount() < 1)
     return emitOpError() << "wants a positive count, got " << getCount(); // C1
   if ((getCount() > 1 || getSharded()) != getSource().contains("{}"))
-    return emitOpError() << "wants {} in the name exactly when count > 1 or sharded, got \"" << getSource() << "\" with count "
-                         << getCount(); // C2
+    return emitOpError() << "wants {} in the name exactly when count > 1 or sharded, got \""
+                         << getSource() << "\" with count " << getCount(); // C2
   auto type = dyn_cast<RankedTensorType>(getType());
   if (!type || !type.hasStaticShape())
     return emitOpError() << "wants a tensor of static shape, got " << getType(); // C3
@@ -110,7 +118,8 @@ LogicalResult WeightOp::verify() {
 
 LogicalResult StateOp::verify() {
   if (getShape().getNumDims() != 0)
-    return emitOpError() << "shape wants symbols only, got " << getShape().getNumDims() << " dimensions"; // C1
+    return emitOpError() << "shape wants symbols only, got " << getShape().getNumDims()
+                         << " dimensions"; // C1
   return success();
 }
 
@@ -125,19 +134,21 @@ LogicalResult ProgramOp::verify() {
 LogicalResult ArgumentOp::verify() { return verifyRegisters(*this, "shape", getShape()); } // C1
 
 LogicalResult RequireOp::verify() {
-  static constexpr StringLiteral kinds[] = {"values", "distinct", "offsets", "groups", "counts", "present"};
+  static constexpr StringLiteral kinds[] = {"values", "distinct", "offsets",
+                                            "groups", "counts",   "present"};
   if (!llvm::is_contained(kinds, getKind()))
-    return emitOpError() << "wants values, distinct, offsets, groups, counts or present, got \"" << getKind() << "\""; // C1
+    return emitOpError() << "wants values, distinct, offsets, groups, counts or present, got \""
+                         << getKind() << "\""; // C1
   if ((getKind() == "groups") != bool(getOffsets()))
     return emitOpError() << "wants offsets with groups alone"; // C2
   if (failed(verifyRegisters(*this, "least", getLeast())))
-    return failure();                                   // C3
+    return failure();                                 // C3
   return verifyRegisters(*this, "below", getBelow()); // C3
 }
 
 LogicalResult RequireSizeOp::verify() {
   if (failed(verifyRegisters(*this, "size", getSize())))
-    return failure();                                     // C1
+    return failure();                                   // C1
   return verifyRegisters(*this, "wanted", getWanted()); // C1
 }
 
@@ -147,21 +158,24 @@ LogicalResult GetOp::verify() {
   Operation *module = (*this)->getParentOfType<ModuleOp>();
   Operation *target = module ? SymbolTable::lookupSymbolIn(module, getSymbolAttr()) : nullptr;
   if (!isa_and_nonnull<ParameterOp, WeightOp, StateOp, ConstantOp>(target))
-    return emitOpError() << "wants the name of a parameter, weight, state or constant, got " << getSymbolAttr(); // C1
+    return emitOpError() << "wants the name of a parameter, weight, state or constant, got "
+                         << getSymbolAttr(); // C1
   return success();
 }
 
 LogicalResult LaunchOp::verify() {
-  for (auto [name, maps] : {std::pair{"elements", getElements()}, std::pair{"offsets", getOffsets()}}) {
+  for (auto [name, maps] :
+       {std::pair{"elements", getElements()}, std::pair{"offsets", getOffsets()}}) {
     if (!maps)
       continue;
     if (maps->size() != getBuffers().size())
-      return emitOpError() << name << " wants one map a buffer (" << getBuffers().size() << "), got " << maps->size(); // C1
+      return emitOpError() << name << " wants one map a buffer (" << getBuffers().size()
+                           << "), got " << maps->size(); // C1
     if (failed(verifyRegisters(*this, name, *maps)))
       return failure(); // C2
   }
   if (getFlops() && failed(verifyRegisters(*this, "flops", *getFlops())))
-    return failure();                                           // C2
+    return failure();                                         // C2
   return verifyRegisters(*this, "scalars", getScalarsAttr()); // C2
 }
 
@@ -175,7 +189,8 @@ static LogicalResult verifyPeer(Operation *op, int64_t stage) {
 LogicalResult SendOp::verify() { return verifyPeer(*this, getStage()); }    // C1
 LogicalResult ReceiveOp::verify() { return verifyPeer(*this, getStage()); } // C1
 
-static LogicalResult verifyPositive(Operation *op, std::initializer_list<std::pair<StringRef, int64_t>> sizes) {
+static LogicalResult verifyPositive(Operation *op,
+                                    std::initializer_list<std::pair<StringRef, int64_t>> sizes) {
   for (auto [name, size] : sizes)
     if (size < 1)
       return op->emitOpError() << "wants positive " << name << ", got " << size;
@@ -183,7 +198,8 @@ static LogicalResult verifyPositive(Operation *op, std::initializer_list<std::pa
 }
 
 LogicalResult ExchangeCountsOp::verify() {
-  if (failed(verifyPositive(*this, {{"parts", getParts()}, {"segments", getSegments()}, {"stride", getStride()}})))
+  if (failed(verifyPositive(
+          *this, {{"parts", getParts()}, {"segments", getSegments()}, {"stride", getStride()}})))
     return failure(); // C1
   auto program = (*this)->getParentOfType<ProgramOp>();
   for (int64_t reg : {int64_t(getRows()), int64_t(getChoices())})
@@ -193,18 +209,23 @@ LogicalResult ExchangeCountsOp::verify() {
 }
 
 LogicalResult ExchangeOp::verify() {
-  return verifyPositive(*this, {{"parts", getParts()}, {"segments", getSegments()}, {"stride", getStride()}, {"row_bytes", getRowBytes()}}); // C1
+  return verifyPositive(*this, {{"parts", getParts()},
+                                {"segments", getSegments()},
+                                {"stride", getStride()},
+                                {"row_bytes", getRowBytes()}}); // C1
 }
 
 LogicalResult CallOp::verify() {
   Operation *module = (*this)->getParentOfType<ModuleOp>();
-  auto callee = module ? SymbolTable::lookupNearestSymbolFrom<ProgramOp>(module, getProgramAttr()) : ProgramOp();
+  auto callee = module ? SymbolTable::lookupNearestSymbolFrom<ProgramOp>(module, getProgramAttr())
+                       : ProgramOp();
   if (!callee)
     return emitOpError() << "wants the name of a program, got " << getProgramAttr(); // C1
   unsigned arguments = llvm::range_size(callee.getBody().getOps<ArgumentOp>());
   if (getRegisters().size() != callee.getRegisters().size() || getBuffers().size() != arguments)
-    return emitOpError() << "wants " << callee.getRegisters().size() << " registers and " << arguments
-                         << " buffers, got " << getRegisters().size() << " and " << getBuffers().size(); // C2
+    return emitOpError() << "wants " << callee.getRegisters().size() << " registers and "
+                         << arguments << " buffers, got " << getRegisters().size() << " and "
+                         << getBuffers().size(); // C2
   return verifyRegisters(*this, "registers", getRegistersAttr());
 }
 

@@ -31,7 +31,8 @@ static LogicalResult verifyBlock(Operation *op, ArrayRef<int64_t> block) {
 /// Names the number of blocks along `name`, where its size is known.
 static void setBlocks(NamedSizes &sizes, StringRef name, StringRef blocksName, int64_t block) {
   if (int64_t size = sizes[name]; !ShapedType::isDynamic(size))
-    sizes.set(blocksName, llvm::divideCeil(static_cast<uint64_t>(size), static_cast<uint64_t>(block)));
+    sizes.set(blocksName,
+              llvm::divideCeil(static_cast<uint64_t>(size), static_cast<uint64_t>(block)));
 }
 
 //===----------------------------------------------------------------------===//
@@ -50,7 +51,8 @@ LogicalResult QuantizeOp::verify() {
   return sizes.match("scale", getScale(), {"ceil(M/bm)", "ceil(K/bk)"}); // C4
 }
 
-LogicalResult QuantizeOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult QuantizeOp::reifyResultShapes(OpBuilder &builder,
+                                            ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back(leadingShapeOf(builder, getQ(), getX()));
   shapes.push_back(shapeOf(builder, getScale(), [&](int64_t) -> OpFoldResult {
     OpFoldResult rows = sizeOf(builder, getX(), 0);
@@ -72,8 +74,9 @@ LogicalResult DequantizeOp::verify() {
     return failure();
   int64_t rank = getQ().getType().getRank();
   if (getScale().getType().getRank() != rank || getResult().getType().getRank() != rank)
-    return emitOpError() << "wants scale (rank " << getScale().getType().getRank() << ") and result (rank "
-                         << getResult().getType().getRank() << ") to have q's rank (" << rank << ")"; // C2
+    return emitOpError() << "wants scale (rank " << getScale().getType().getRank()
+                         << ") and result (rank " << getResult().getType().getRank()
+                         << ") to have q's rank (" << rank << ")"; // C2
   SmallVector<StringRef> shape{"M", "K"}, blocks{"ceil(M/bm)", "ceil(K/bk)"};
   if (rank == 3) {
     shape.insert(shape.begin(), "E");
@@ -90,8 +93,10 @@ LogicalResult DequantizeOp::verify() {
   return success();
 }
 
-LogicalResult DequantizeOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
-  shapes.push_back(shapeOf(builder, getResult(), [&](int64_t dim) { return sizeOf(builder, getQ(), dim); }));
+LogicalResult DequantizeOp::reifyResultShapes(OpBuilder &builder,
+                                              ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back(
+      shapeOf(builder, getResult(), [&](int64_t dim) { return sizeOf(builder, getQ(), dim); }));
   return success();
 }
 
@@ -135,9 +140,9 @@ LogicalResult GroupedMatmulOp::verify() {
       failed(sizes.match("offsets", getOffsets(), {"G+1"})))                         // C4
     return failure();
   if (sizes["G"] % sizes["E"] != 0)
-    return emitOpError() << "wants the groups of offsets (" << sizes["G"] << ") to be a multiple of E (" << sizes["E"]
-                         << ")"; // C4
-  if (failed(sizes.match("active", getActive(), {"G"}))) // C5
+    return emitOpError() << "wants the groups of offsets (" << sizes["G"]
+                         << ") to be a multiple of E (" << sizes["E"] << ")"; // C4
+  if (failed(sizes.match("active", getActive(), {"G"})))                      // C5
     return failure();
   if (getSource() && failed(sizes.match("source", getSource(), {"R"}))) // C6
     return failure();
@@ -147,7 +152,8 @@ LogicalResult GroupedMatmulOp::verify() {
   return success();
 }
 
-LogicalResult GroupedMatmulOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult GroupedMatmulOp::reifyResultShapes(OpBuilder &builder,
+                                                 ReifiedRankedShapedTypeDims &shapes) {
   Value rows = getSource() ? Value(getSource()) : Value(getRows());
   shapes.push_back(leadingShapeOf(builder, getResult(), rows));
   return success();

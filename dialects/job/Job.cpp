@@ -43,38 +43,63 @@ constexpr Key keysOfAttributes[] = {
 };
 
 constexpr Key keysOfModel[] = {
-    {"active_parameter_count", Kind::Integer}, {"bos_token_id", Kind::Integer}, {"cache_elements_per_token", Kind::Size},
-    {"eos_token_ids", Kind::Integers},         {"expert_groups", Kind::Size},   {"experts", Kind::Size},
-    {"experts_per_token", Kind::Size},         {"groups_per_token", Kind::Size}, {"hidden_size", Kind::Size},
-    {"latent", Kind::Size},                    {"layers", Kind::Size},          {"max_positions", Kind::Size},
-    {"model_type", Kind::String},              {"moe_layers", Kind::Integers},  {"page_tokens", Kind::Size},
-    {"parameter_count", Kind::Integer},        {"rope_dim", Kind::Size},        {"vocab_size", Kind::Size},
+    {"active_parameter_count", Kind::Integer},
+    {"bos_token_id", Kind::Integer},
+    {"cache_elements_per_token", Kind::Size},
+    {"eos_token_ids", Kind::Integers},
+    {"expert_groups", Kind::Size},
+    {"experts", Kind::Size},
+    {"experts_per_token", Kind::Size},
+    {"groups_per_token", Kind::Size},
+    {"hidden_size", Kind::Size},
+    {"latent", Kind::Size},
+    {"layers", Kind::Size},
+    {"max_positions", Kind::Size},
+    {"model_type", Kind::String},
+    {"moe_layers", Kind::Integers},
+    {"page_tokens", Kind::Size},
+    {"parameter_count", Kind::Integer},
+    {"rope_dim", Kind::Size},
+    {"vocab_size", Kind::Size},
 };
 
 constexpr Key keysOfTraining[] = {
-    {"balance_weight", Kind::Float}, {"bias_step", Kind::Float},     {"config_json", Kind::String}, {"first_mtp_layer", Kind::Size},
-    {"micro_batch", Kind::Size},     {"micro_batches", Kind::Size},  {"moe_layers", Kind::Integers}, {"mtp_depth", Kind::Size},
-    {"mtp_weight", Kind::Float},     {"precision", Kind::String},    {"sequence", Kind::Size},      {"sum_groups", Kind::Size},
+    {"balance_weight", Kind::Float}, {"bias_step", Kind::Float},  {"config_json", Kind::String},
+    {"first_mtp_layer", Kind::Size}, {"micro_batch", Kind::Size}, {"micro_batches", Kind::Size},
+    {"moe_layers", Kind::Integers},  {"mtp_depth", Kind::Size},   {"mtp_weight", Kind::Float},
+    {"precision", Kind::String},     {"sequence", Kind::Size},    {"sum_groups", Kind::Size},
 };
 
 constexpr Key keysOfRanks[] = {
-    {"capacity", Kind::Size},         {"combine", Kind::String}, {"dispatch", Kind::String}, {"dp", Kind::Size},
-    {"ep", Kind::Size},               {"fast_reduction", Kind::Bool}, {"nodes", Kind::Size}, {"overlap", Kind::Bool},
-    {"pp", Kind::Size},               {"programs", Kind::Dictionaries}, {"schedule", Kind::String}, {"stages", Kind::Dictionaries},
+    {"capacity", Kind::Size},   {"combine", Kind::String},
+    {"dispatch", Kind::String}, {"dp", Kind::Size},
+    {"ep", Kind::Size},         {"fast_reduction", Kind::Bool},
+    {"nodes", Kind::Size},      {"overlap", Kind::Bool},
+    {"pp", Kind::Size},         {"programs", Kind::Dictionaries},
+    {"schedule", Kind::String}, {"stages", Kind::Dictionaries},
 };
 
 constexpr Key keysOfTrainable[] = {
-    {"aliases", Kind::Strings}, {"correction", Kind::Bool}, {"count", Kind::Size}, {"init_mean", Kind::Float}, {"init_std", Kind::Float},
-    {"layout", Kind::String},   {"name", Kind::String},     {"packed_elements", Kind::Size}, {"shape", Kind::Sizes}, {"sharded", Kind::Bool},
+    {"aliases", Kind::Strings}, {"correction", Kind::Bool},      {"count", Kind::Size},
+    {"init_mean", Kind::Float}, {"init_std", Kind::Float},       {"layout", Kind::String},
+    {"name", Kind::String},     {"packed_elements", Kind::Size}, {"shape", Kind::Sizes},
+    {"sharded", Kind::Bool},
 };
 
 constexpr Key keysOfStage[] = {
-    {"accumulators", Kind::Dictionaries}, {"first_layer", Kind::Size}, {"forward", Kind::String},
-    {"input_grad", Kind::String},         {"layers", Kind::Size},      {"weight_grad", Kind::String},
+    {"accumulators", Kind::Dictionaries},
+    {"first_layer", Kind::Size},
+    {"forward", Kind::String},
+    {"input_grad", Kind::String},
+    {"layers", Kind::Size},
+    {"weight_grad", Kind::String},
 };
 
 constexpr Key keysOfProgram[] = {{"outputs", Kind::Strings}, {"program", Kind::String}};
-constexpr Key keysOfAccumulator[] = {{"segment_owners", Kind::Sizes}, {"state", Kind::String}, {"trainable", Kind::Integer}, {"use", Kind::Size}};
+constexpr Key keysOfAccumulator[] = {{"segment_owners", Kind::Sizes},
+                                     {"state", Kind::String},
+                                     {"trainable", Kind::Integer},
+                                     {"use", Kind::Size}};
 
 using Error = function_ref<InFlightDiagnostic()>;
 
@@ -96,7 +121,8 @@ LogicalResult verifyKeysOfEach(Error error, const Twine &of, Attribute list, Arr
 }
 
 LogicalResult verifyRanks(Error error, StringRef of, DictionaryAttr ranks) {
-  if (failed(verifyKeys(error, of, ranks, keysOfRanks)) || failed(verifyKeysOfEach(error, of + " programs", ranks.get("programs"), keysOfProgram)) ||
+  if (failed(verifyKeys(error, of, ranks, keysOfRanks)) ||
+      failed(verifyKeysOfEach(error, of + " programs", ranks.get("programs"), keysOfProgram)) ||
       failed(verifyKeysOfEach(error, of + " stages", ranks.get("stages"), keysOfStage)))
     return failure();
   for (StringRef count : {"pp", "ep", "dp", "nodes"})
@@ -104,7 +130,9 @@ LogicalResult verifyRanks(Error error, StringRef of, DictionaryAttr ranks) {
       return error() << of << ' ' << count << " wants to be from 1 to 2^20, got " << n.getInt();
   if (auto stages = ranks.getAs<ArrayAttr>("stages"))
     for (Attribute stage : stages)
-      if (failed(verifyKeysOfEach(error, of + " accumulators", cast<DictionaryAttr>(stage).get("accumulators"), keysOfAccumulator)))
+      if (failed(verifyKeysOfEach(error, of + " accumulators",
+                                  cast<DictionaryAttr>(stage).get("accumulators"),
+                                  keysOfAccumulator)))
         return failure();
   return success();
 }
@@ -113,8 +141,10 @@ LogicalResult verifyTraining(Error error, DictionaryAttr training) {
   if (failed(verifyKeys(error, "hadal.training", training, keysOfTraining)))
     return failure();
   for (StringRef count : {"micro_batch", "sequence", "micro_batches", "sum_groups"})
-    if (auto n = training.getAs<IntegerAttr>(count); n && (n.getInt() < 1 || n.getInt() > (1 << 30)))
-      return error() << "hadal.training " << count << " wants to be from 1 to 2^30, got " << n.getInt();
+    if (auto n = training.getAs<IntegerAttr>(count);
+        n && (n.getInt() < 1 || n.getInt() > (1 << 30)))
+      return error() << "hadal.training " << count << " wants to be from 1 to 2^30, got "
+                     << n.getInt();
   if (auto depth = training.getAs<IntegerAttr>("mtp_depth"); depth && depth.getInt() > 1024)
     return error() << "hadal.training mtp_depth wants to be at most 1024, got " << depth.getInt();
   return success();
@@ -127,7 +157,11 @@ LogicalResult verifyTrainables(Error error, ArrayAttr list) {
     auto entry = cast<DictionaryAttr>(each);
     // Their product is a size, too.
     int64_t elements = 1;
-    auto times = [&](int64_t n) { elements = n && elements > (int64_t(1) << 48) / n ? -1 : elements < 0 ? elements : elements * n; };
+    auto times = [&](int64_t n) {
+      elements = n && elements > (int64_t(1) << 48) / n ? -1
+                 : elements < 0                         ? elements
+                                                        : elements * n;
+    };
     if (auto count = entry.getAs<IntegerAttr>("count")) {
       if (count.getInt() < 1)
         return error() << "hadal.trainables count wants to be at least 1, got " << count.getInt();
@@ -144,7 +178,8 @@ LogicalResult verifyTrainables(Error error, ArrayAttr list) {
 
 LogicalResult verifyKnown(Error error, NamedAttribute attribute) {
   StringRef name = attribute.getName();
-  const Key *known = llvm::find_if(keysOfAttributes, [&](const Key &key) { return key.name == name; });
+  const Key *known =
+      llvm::find_if(keysOfAttributes, [&](const Key &key) { return key.name == name; });
   if (known == std::end(keysOfAttributes))
     return success();
   Attribute value = attribute.getValue();
@@ -166,7 +201,8 @@ LogicalResult verifyKnown(Error error, NamedAttribute attribute) {
   return success();
 }
 
-LogicalResult wantKeysOf(Operation *module, StringRef name, DictionaryAttr values, ArrayRef<StringRef> keys) {
+LogicalResult wantKeysOf(Operation *module, StringRef name, DictionaryAttr values,
+                         ArrayRef<StringRef> keys) {
   for (StringRef key : keys)
     if (!values.get(key))
       return module->emitError() << name << " wants " << key;
@@ -179,11 +215,13 @@ LogicalResult JobDialect::verifyOperationAttribute(Operation *op, NamedAttribute
   return verifyKnown([op] { return op->emitError(); }, attribute);
 }
 
-LogicalResult JobDialect::verifyRegionArgAttribute(Operation *op, unsigned, unsigned argument, NamedAttribute attribute) {
+LogicalResult JobDialect::verifyRegionArgAttribute(Operation *op, unsigned, unsigned argument,
+                                                   NamedAttribute attribute) {
   return verifyKnown([&] { return op->emitError() << "argument " << argument << ": "; }, attribute);
 }
 
-LogicalResult JobDialect::verifyRegionResultAttribute(Operation *op, unsigned, unsigned result, NamedAttribute attribute) {
+LogicalResult JobDialect::verifyRegionResultAttribute(Operation *op, unsigned, unsigned result,
+                                                      NamedAttribute attribute) {
   return verifyKnown([&] { return op->emitError() << "result " << result << ": "; }, attribute);
 }
 

@@ -1,6 +1,7 @@
 //===- Job.h - what a job is, in attributes -------------------*- C++ -*-===//
 //
-// The facts that frontend, passes and module file hand on, as attributes with the prefix "hadal". There are no ops. README.md lists them.
+// The facts that frontend, passes and module file hand on, as attributes with the prefix "hadal".
+// There are no ops. README.md lists them.
 //
 //===--------------------------------------------------------------------===//
 
@@ -15,19 +16,26 @@ class JobDialect : public mlir::Dialect {
 public:
   explicit JobDialect(mlir::MLIRContext *context)
       : Dialect(getDialectNamespace(), context, mlir::TypeID::get<JobDialect>()) {}
-  static constexpr llvm::StringLiteral getDialectNamespace() { return llvm::StringLiteral("hadal"); }
+  static constexpr llvm::StringLiteral getDialectNamespace() {
+    return llvm::StringLiteral("hadal");
+  }
 
-  llvm::LogicalResult verifyOperationAttribute(mlir::Operation *op, mlir::NamedAttribute attribute) override;
-  llvm::LogicalResult verifyRegionArgAttribute(mlir::Operation *op, unsigned region, unsigned argument,
+  llvm::LogicalResult verifyOperationAttribute(mlir::Operation *op,
                                                mlir::NamedAttribute attribute) override;
-  llvm::LogicalResult verifyRegionResultAttribute(mlir::Operation *op, unsigned region, unsigned result,
+  llvm::LogicalResult verifyRegionArgAttribute(mlir::Operation *op, unsigned region,
+                                               unsigned argument,
+                                               mlir::NamedAttribute attribute) override;
+  llvm::LogicalResult verifyRegionResultAttribute(mlir::Operation *op, unsigned region,
+                                                  unsigned result,
                                                   mlir::NamedAttribute attribute) override;
 };
 
 /// Success if the module's dictionary `name` holds all of `keys`; else "NAME wants KEY".
-llvm::LogicalResult wantKeys(mlir::Operation *module, llvm::StringRef name, llvm::ArrayRef<llvm::StringRef> keys);
+llvm::LogicalResult wantKeys(mlir::Operation *module, llvm::StringRef name,
+                             llvm::ArrayRef<llvm::StringRef> keys);
 /// The same for each dictionary of a list.
-llvm::LogicalResult wantKeysOfEach(mlir::Operation *module, llvm::StringRef name, llvm::ArrayRef<llvm::StringRef> keys);
+llvm::LogicalResult wantKeysOfEach(mlir::Operation *module, llvm::StringRef name,
+                                   llvm::ArrayRef<llvm::StringRef> keys);
 
 } // namespace hadal::job
 

@@ -44,7 +44,8 @@ LogicalResult RotationOp::verify() {
   return success();
 }
 
-LogicalResult RotationOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult RotationOp::reifyResultShapes(OpBuilder &builder,
+                                            ReifiedRankedShapedTypeDims &shapes) {
   for (Value result : getResults())
     shapes.push_back(leadingShapeOf(builder, result, getPositions()));
   return success();
@@ -76,7 +77,8 @@ LogicalResult RopeOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedT
 // attention, attention_grad
 //===----------------------------------------------------------------------===//
 
-/// What attention and its adjoint want of the operands they share; `output` is the result, or its gradient.
+/// What attention and its adjoint want of the operands they share; `output` is the result, or its
+/// gradient.
 template <typename Op>
 static LogicalResult verifyAttention(Op op, NamedSizes &sizes, StringRef outputName, Value output) {
   if (failed(sizes.match("q_nope", op.getQNope(), {"T", "nh", "dn"})) || // C1
@@ -100,7 +102,8 @@ LogicalResult AttentionOp::verify() {
   return success();
 }
 
-LogicalResult AttentionOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult AttentionOp::reifyResultShapes(OpBuilder &builder,
+                                             ReifiedRankedShapedTypeDims &shapes) {
   for (Value result : getResults())
     shapes.push_back(leadingShapeOf(builder, result, getQNope()));
   return success();
@@ -109,14 +112,15 @@ LogicalResult AttentionOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedSh
 LogicalResult AttentionGradOp::verify() {
   NamedSizes sizes(*this, {"T", "B"});
   if (failed(verifyAttention(*this, sizes, "gradient", getGradient())) ||
-      failed(sizes.match("lse", getLse(), {"T", "nh"})) ||                      // C9
-      failed(sizes.match("delta", getDelta(), {"T", "nh"})) ||                  // C10
-      failed(sizes.match("k_rope_grad", getKRopeGrad(), {"T", "nh", "dr"})))    // C11
+      failed(sizes.match("lse", getLse(), {"T", "nh"})) ||                   // C9
+      failed(sizes.match("delta", getDelta(), {"T", "nh"})) ||               // C10
+      failed(sizes.match("k_rope_grad", getKRopeGrad(), {"T", "nh", "dr"}))) // C11
     return failure();
   return success();
 }
 
-LogicalResult AttentionGradOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult AttentionGradOp::reifyResultShapes(OpBuilder &builder,
+                                                 ReifiedRankedShapedTypeDims &shapes) {
   for (auto [result, operand] : llvm::zip_first(getResults(), getOperands()))
     shapes.push_back(leadingShapeOf(builder, result, operand));
   return success();
@@ -138,7 +142,8 @@ LogicalResult CacheAppendOp::verify() {
   return sizes.match("cache", getCache(), {"S", "rk + dr"}); // C4
 }
 
-LogicalResult CacheAppendOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult CacheAppendOp::reifyResultShapes(OpBuilder &builder,
+                                               ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back(leadingShapeOf(builder, getResult(), getCache()));
   return success();
 }
@@ -163,11 +168,13 @@ LogicalResult LatentAttentionOp::verify() {
   if (pageTokens < 1)
     return emitOpError() << "wants page_tokens (" << pageTokens << ") to be at least 1"; // C8
   if (int64_t slots = sizes["S"]; !ShapedType::isDynamic(slots) && slots % pageTokens != 0)
-    return emitOpError() << "wants S (" << slots << ") to be a multiple of page_tokens (" << pageTokens << ")"; // C9
+    return emitOpError() << "wants S (" << slots << ") to be a multiple of page_tokens ("
+                         << pageTokens << ")"; // C9
   return success();
 }
 
-LogicalResult LatentAttentionOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult LatentAttentionOp::reifyResultShapes(OpBuilder &builder,
+                                                   ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back(leadingShapeOf(builder, getResult(), getQLatent()));
   return success();
 }

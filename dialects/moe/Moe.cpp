@@ -45,9 +45,11 @@ LogicalResult RouteOp::verify() {
   if (groups < 1)
     return emitOpError() << "wants groups (" << groups << ") to be at least 1"; // C7
   if (experts % groups != 0)
-    return emitOpError() << "wants E (" << experts << ") to be a multiple of groups (" << groups << ")"; // C8
+    return emitOpError() << "wants E (" << experts << ") to be a multiple of groups (" << groups
+                         << ")"; // C8
   if (limit < 1 || limit > groups)
-    return emitOpError() << "wants group_limit (" << limit << ") to be in 1 .. groups (" << groups << ")"; // C9
+    return emitOpError() << "wants group_limit (" << limit << ") to be in 1 .. groups (" << groups
+                         << ")"; // C9
   if (topK > limit * (experts / groups))
     return emitOpError() << "wants top_k (" << topK << ") to be at most group_limit * E / groups ("
                          << limit * (experts / groups) << ")"; // C10
@@ -55,7 +57,8 @@ LogicalResult RouteOp::verify() {
     return emitOpError() << "wants E / groups (" << experts / groups
                          << ") to be at least 2 where group_limit is below groups"; // C11
   if (!getScale().isFinite())
-    return emitOpError() << "wants scale (" << getScale().convertToFloat() << ") to be finite"; // C12
+    return emitOpError() << "wants scale (" << getScale().convertToFloat()
+                         << ") to be finite"; // C12
   return success();
 }
 
@@ -81,19 +84,21 @@ LogicalResult PlanOp::verify() {
       return emitOpError() << "wants choices, the register of R, where it has segments"; // C8
     int64_t size = getSegments().getType().getDimSize(0);
     if (ShapedType::isDynamic(size) || size < 2 || size % 2)
-      return emitOpError() << "wants segments to be 2 * S numbers, got " << getSegments().getType(); // C7
+      return emitOpError() << "wants segments to be 2 * S numbers, got "
+                           << getSegments().getType(); // C7
   }
   StringRef groups = getSegments() ? "S*E" : "E", boundaries = getSegments() ? "S*E+1" : "E+1";
   sizes.set(groups, segmentCount() * expertCount);
   if (!ShapedType::isDynamic(sizes["T"]) && !getChoices())
     sizes.set("R", sizes["T"] * sizes["K"]);
-  if (failed(sizes.match("source", getSource(), {"R"})) ||                       // C3
-      failed(sizes.match("position", getPosition(), {"T", "K"})) ||              // C4
-      failed(sizes.match("offsets", getOffsets(), {boundaries})) ||   // C5
-      failed(sizes.match("active", getActive(), {groups})))                      // C6
+  if (failed(sizes.match("source", getSource(), {"R"})) ||          // C3
+      failed(sizes.match("position", getPosition(), {"T", "K"})) || // C4
+      failed(sizes.match("offsets", getOffsets(), {boundaries})) || // C5
+      failed(sizes.match("active", getActive(), {groups})))         // C6
     return failure();
   if (!getChoices() && !ShapedType::isDynamic(sizes["R"]) && sizes["R"] % sizes["K"] != 0)
-    return emitOpError() << "wants R (" << sizes["R"] << ") to be a multiple of K (" << sizes["K"] << ")"; // C3
+    return emitOpError() << "wants R (" << sizes["R"] << ") to be a multiple of K (" << sizes["K"]
+                         << ")"; // C3
   return success();
 }
 
@@ -101,8 +106,10 @@ LogicalResult PlanOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedT
   if (getChoices()) // a register: no operand says it
     return failure();
   shapes.push_back(shapeOf(builder, getSource(), [&](int64_t) -> OpFoldResult {
-    Value tokens = getValueOrCreateConstantIndexOp(builder, getLoc(), sizeOf(builder, getExperts(), 0));
-    Value choices = arith::ConstantIndexOp::create(builder, getLoc(), getExperts().getType().getDimSize(1));
+    Value tokens =
+        getValueOrCreateConstantIndexOp(builder, getLoc(), sizeOf(builder, getExperts(), 0));
+    Value choices =
+        arith::ConstantIndexOp::create(builder, getLoc(), getExperts().getType().getDimSize(1));
     return arith::MulIOp::create(builder, getLoc(), tokens, choices).getResult();
   }));
   for (Value result : getResults().drop_front())
@@ -115,7 +122,8 @@ LogicalResult PlanOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedT
 //===----------------------------------------------------------------------===//
 
 LogicalResult PlanSendsOp::verify() {
-  int64_t experts = static_cast<int64_t>(getExpertCount()), parts = static_cast<int64_t>(getParts());
+  int64_t experts = static_cast<int64_t>(getExpertCount()),
+          parts = static_cast<int64_t>(getParts());
   int64_t segments = static_cast<int64_t>(getSegments());
   NamedSizes sizes(*this, {"T", "C"});
   if (failed(sizes.match("experts", getExperts(), {"T", "K"}))) // C1
@@ -123,10 +131,12 @@ LogicalResult PlanSendsOp::verify() {
   if (parts < 1)
     return emitOpError() << "wants parts (" << parts << ") to be at least 1"; // C2
   if (experts < 1 || experts % parts != 0)
-    return emitOpError() << "wants expert_count (" << experts << ") to be a multiple of parts (" << parts << ")"; // C3
+    return emitOpError() << "wants expert_count (" << experts << ") to be a multiple of parts ("
+                         << parts << ")"; // C3
   if (segments < 1 || (segments != 1 && !getReceived()))
     return emitOpError() << "wants segments (" << segments << ") to be "
-                         << (getReceived() ? "at least 1" : "1 without counts of what was received"); // C4
+                         << (getReceived() ? "at least 1"
+                                           : "1 without counts of what was received"); // C4
   sizes.set("P", parts);
   sizes.set("2*S", 2 * segments);
   sizes.set("2*P*S", 2 * parts * segments);
@@ -134,17 +144,19 @@ LogicalResult PlanSendsOp::verify() {
     sizes.set("C", sizes["T"] * rowsOfToken());
   if (getReceived() && failed(sizes.match("segments", getReceived(), {"2*S"}))) // C5
     return failure();
-  if (failed(sizes.match("source", getSource(), {"C"})) ||     // C6
-      failed(sizes.match("slots", getSlots(), {"T", "P"})) ||  // C7
-      failed(sizes.match("ids", getIds(), {"C", "K"})) ||      // C8
-      failed(sizes.match("counts", getCounts(), {"2*P*S"})))   // C9
+  if (failed(sizes.match("source", getSource(), {"C"})) ||    // C6
+      failed(sizes.match("slots", getSlots(), {"T", "P"})) || // C7
+      failed(sizes.match("ids", getIds(), {"C", "K"})) ||     // C8
+      failed(sizes.match("counts", getCounts(), {"2*P*S"})))  // C9
     return failure();
   return success();
 }
 
-LogicalResult PlanSendsOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult PlanSendsOp::reifyResultShapes(OpBuilder &builder,
+                                             ReifiedRankedShapedTypeDims &shapes) {
   auto rows = [&](int64_t) -> OpFoldResult {
-    Value tokens = getValueOrCreateConstantIndexOp(builder, getLoc(), sizeOf(builder, getExperts(), 0));
+    Value tokens =
+        getValueOrCreateConstantIndexOp(builder, getLoc(), sizeOf(builder, getExperts(), 0));
     Value each = arith::ConstantIndexOp::create(builder, getLoc(), rowsOfToken());
     return arith::MulIOp::create(builder, getLoc(), tokens, each).getResult();
   };
@@ -157,11 +169,12 @@ LogicalResult PlanSendsOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedSh
 
 /// What both exchanges say of the ranks: C1 and C2.
 template <typename Op> static LogicalResult verifyParts(Op op, NamedSizes &sizes) {
-  int64_t parts = static_cast<int64_t>(op.getParts()), segments = static_cast<int64_t>(op.getSegments());
+  int64_t parts = static_cast<int64_t>(op.getParts()),
+          segments = static_cast<int64_t>(op.getSegments());
   int64_t stride = static_cast<int64_t>(op.getStride());
   if (parts < 1 || segments < 1 || stride < 1)
-    return op.emitOpError() << "wants parts (" << parts << "), segments (" << segments << ") and stride (" << stride
-                            << ") to be at least 1"; // C1
+    return op.emitOpError() << "wants parts (" << parts << "), segments (" << segments
+                            << ") and stride (" << stride << ") to be at least 1"; // C1
   sizes.set("2*P*S", 2 * parts * segments);
   return sizes.match("send", op.getSend(), {"2*P*S"}); // C2
 }
@@ -171,7 +184,8 @@ LogicalResult ExchangeCountsOp::verify() {
   return verifyParts(*this, sizes);
 }
 
-LogicalResult ExchangeCountsOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult ExchangeCountsOp::reifyResultShapes(OpBuilder &builder,
+                                                  ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back(leadingShapeOf(builder, getReceive(), getSend()));
   return success();
 }
@@ -182,28 +196,32 @@ LogicalResult ExchangeOp::verify() {
     return failure();
   if (bool(getRows()) == bool(getLike()))
     return emitOpError() << "wants either rows, a register, or like"; // C3
-  if (failed(sizes.match("x", getX(), {"C", "H"})) ||           // C4
-      failed(sizes.match("result", getResult(), {"R", "H"})))   // C5
+  if (failed(sizes.match("x", getX(), {"C", "H"})) ||                 // C4
+      failed(sizes.match("result", getResult(), {"R", "H"})))         // C5
     return failure();
   if (getX().getType().getElementType() != getResult().getType().getElementType())
-    return emitOpError() << "wants a result of the elements of x (" << getX().getType().getElementType() << "), got "
+    return emitOpError() << "wants a result of the elements of x ("
+                         << getX().getType().getElementType() << "), got "
                          << getResult().getType(); // C5
   for (std::optional<StringRef> wire : {getWire(), getWireBack()})
     if (wire && ((*wire != "bf16" && *wire != "fp8") || !getX().getType().getElementType().isF32()))
-      return emitOpError() << "wants rows of f32 to travel as bf16 or fp8, got " << getX().getType() << " as " << *wire; // C7
+      return emitOpError() << "wants rows of f32 to travel as bf16 or fp8, got " << getX().getType()
+                           << " as " << *wire; // C7
   if (getCapacity() && static_cast<int64_t>(*getCapacity()) < 1)
-    return emitOpError() << "wants capacity (" << static_cast<int64_t>(*getCapacity()) << ") to be at least 1"; // C8
+    return emitOpError() << "wants capacity (" << static_cast<int64_t>(*getCapacity())
+                         << ") to be at least 1"; // C8
   if (!getLike())
     return success();
   auto like = cast<RankedTensorType>(getLike().getType());
   if (like.getRank() < 1 || (!like.isDynamicDim(0) && !getResult().getType().isDynamicDim(0) &&
                              like.getDimSize(0) != getResult().getType().getDimSize(0)))
-    return emitOpError() << "wants like to have the leading size of the result " << getResult().getType() << ", got "
-                         << like; // C6
+    return emitOpError() << "wants like to have the leading size of the result "
+                         << getResult().getType() << ", got " << like; // C6
   return success();
 }
 
-LogicalResult ExchangeOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult ExchangeOp::reifyResultShapes(OpBuilder &builder,
+                                            ReifiedRankedShapedTypeDims &shapes) {
   if (!getLike()) // a register: no operand says it
     return failure();
   shapes.push_back(leadingShapeOf(builder, getResult(), getLike()));
@@ -223,7 +241,8 @@ LogicalResult DispatchOp::verify() {
   return success();
 }
 
-LogicalResult DispatchOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult DispatchOp::reifyResultShapes(OpBuilder &builder,
+                                            ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back(leadingShapeOf(builder, getResult(), getSource()));
   return success();
 }
@@ -238,9 +257,9 @@ LogicalResult GroupedMatmulOp::verify() {
       failed(sizes.match("offsets", getOffsets(), {"G+1"})))           // C2
     return failure();
   if (sizes["G"] % sizes["E"] != 0)
-    return emitOpError() << "wants the groups of offsets (" << sizes["G"] << ") to be a multiple of E (" << sizes["E"]
-                         << ")"; // C2
-  if (failed(sizes.match("active", getActive(), {"G"}))) // C3
+    return emitOpError() << "wants the groups of offsets (" << sizes["G"]
+                         << ") to be a multiple of E (" << sizes["E"] << ")"; // C2
+  if (failed(sizes.match("active", getActive(), {"G"})))                      // C3
     return failure();
   if (getSource() && failed(sizes.match("source", getSource(), {"R"}))) // C4
     return failure();
@@ -251,7 +270,8 @@ LogicalResult GroupedMatmulOp::verify() {
   return success();
 }
 
-LogicalResult GroupedMatmulOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult GroupedMatmulOp::reifyResultShapes(OpBuilder &builder,
+                                                 ReifiedRankedShapedTypeDims &shapes) {
   Value rows = getSource() ? Value(getSource()) : Value(getRows());
   shapes.push_back(leadingShapeOf(builder, getResult(), rows));
   return success();
@@ -271,13 +291,14 @@ LogicalResult GroupedWeightGradOp::verify() {
     return failure();
   if (getSource() && failed(sizes.match("source", getSource(), {"R"}))) // C4
     return failure();
-  if (failed(sizes.match("gradient", getGradient(), {"R", "N"})) ||            // C5
+  if (failed(sizes.match("gradient", getGradient(), {"R", "N"})) ||           // C5
       failed(sizes.match("rows", getRows(), {getSource() ? "T" : "R", "K"}))) // C6
     return failure();
   return success();
 }
 
-LogicalResult GroupedWeightGradOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult GroupedWeightGradOp::reifyResultShapes(OpBuilder &builder,
+                                                     ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back(leadingShapeOf(builder, getResult(), getInit()));
   return success();
 }
@@ -295,16 +316,19 @@ LogicalResult CombineOp::verify() {
       failed(sizes.match("rows", getRows(), {"R", "H"})))           // C4
     return failure();
   int64_t rows = sizes["R"], tokens = sizes["T"], choices = sizes["K"];
-  if (!getPartial() && !ShapedType::isDynamic(rows) && !ShapedType::isDynamic(tokens) && rows != tokens * choices)
-    return emitOpError() << "wants R (" << rows << ") to be T * K (" << tokens * choices << ")"; // C5
-  if (failed(sizes.match("result", getResult(), {"T", "H"})))                                    // C6
+  if (!getPartial() && !ShapedType::isDynamic(rows) && !ShapedType::isDynamic(tokens) &&
+      rows != tokens * choices)
+    return emitOpError() << "wants R (" << rows << ") to be T * K (" << tokens * choices
+                         << ")";                              // C5
+  if (failed(sizes.match("result", getResult(), {"T", "H"}))) // C6
     return failure();
   if (expertCount < 1)
     return emitOpError() << "wants expert_count (" << expertCount << ") to be at least 1"; // C7
   return success();
 }
 
-LogicalResult CombineOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult CombineOp::reifyResultShapes(OpBuilder &builder,
+                                           ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back(leadingShapeOf(builder, getResult(), getPosition()));
   return success();
 }
@@ -320,12 +344,15 @@ LogicalResult CombineGradOp::verify() {
       failed(sizes.match("rows", getRows(), {"R", "H"})))           // C3
     return failure();
   int64_t rows = sizes["R"], tokens = sizes["T"], choices = sizes["K"];
-  if (!getPartial() && !ShapedType::isDynamic(rows) && !ShapedType::isDynamic(tokens) && rows != tokens * choices)
-    return emitOpError() << "wants R (" << rows << ") to be T * K (" << tokens * choices << ")"; // C4
-  return sizes.match("gradient", getGradient(), {"T", "H"});                                     // C5
+  if (!getPartial() && !ShapedType::isDynamic(rows) && !ShapedType::isDynamic(tokens) &&
+      rows != tokens * choices)
+    return emitOpError() << "wants R (" << rows << ") to be T * K (" << tokens * choices
+                         << ")";                             // C4
+  return sizes.match("gradient", getGradient(), {"T", "H"}); // C5
 }
 
-LogicalResult CombineGradOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult CombineGradOp::reifyResultShapes(OpBuilder &builder,
+                                               ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back(leadingShapeOf(builder, getRowsGrad(), getRows()));
   shapes.push_back(leadingShapeOf(builder, getWeightsGrad(), getWeights()));
   return success();
@@ -337,16 +364,18 @@ LogicalResult CombineGradOp::reifyResultShapes(OpBuilder &builder, ReifiedRanked
 
 LogicalResult RouteGradOp::verify() {
   NamedSizes sizes(*this, {"T"});
-  if (failed(sizes.match("logits", getLogits(), {"T", "E"})) ||     // C1
-      failed(sizes.match("experts", getExperts(), {"T", "K"})) ||   // C2
-      failed(sizes.match("gradient", getGradient(), {"T", "K"})))   // C3
+  if (failed(sizes.match("logits", getLogits(), {"T", "E"})) ||   // C1
+      failed(sizes.match("experts", getExperts(), {"T", "K"})) || // C2
+      failed(sizes.match("gradient", getGradient(), {"T", "K"}))) // C3
     return failure();
   if (!getScale().isFinite())
-    return emitOpError() << "wants scale (" << getScale().convertToFloat() << ") to be finite"; // C4
+    return emitOpError() << "wants scale (" << getScale().convertToFloat()
+                         << ") to be finite"; // C4
   return success();
 }
 
-LogicalResult RouteGradOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult RouteGradOp::reifyResultShapes(OpBuilder &builder,
+                                             ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back(leadingShapeOf(builder, getLogitsGrad(), getLogits()));
   return success();
 }
@@ -358,13 +387,14 @@ LogicalResult RouteGradOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedSh
 LogicalResult BalanceLossOp::verify() {
   int64_t topK = static_cast<int64_t>(getTopK());
   NamedSizes sizes(*this, {"T", "S"});
-  if (failed(sizes.match("logits", getLogits(), {"T", "E"})) ||  // C1
-      failed(sizes.match("offsets", getOffsets(), {"S+1"})))     // C2
+  if (failed(sizes.match("logits", getLogits(), {"T", "E"})) || // C1
+      failed(sizes.match("offsets", getOffsets(), {"S+1"})))    // C2
     return failure();
   if (topK < 1 || topK > sizes["E"])
-    return emitOpError() << "wants top_k (" << topK << ") to be in 1 .. E (" << sizes["E"] << ")"; // C3
-  if (failed(sizes.match("loss", getLoss(), {"S"})) ||                                             // C4
-      failed(sizes.match("fractions", getFractions(), {"S", "E"})))                                // C5
+    return emitOpError() << "wants top_k (" << topK << ") to be in 1 .. E (" << sizes["E"]
+                         << ")";                                    // C3
+  if (failed(sizes.match("loss", getLoss(), {"S"})) ||              // C4
+      failed(sizes.match("fractions", getFractions(), {"S", "E"}))) // C5
     return failure();
   sizes.set("K", topK);
   if (getExperts() && failed(sizes.match("experts", getExperts(), {"T", "K"}))) // C6
@@ -372,10 +402,12 @@ LogicalResult BalanceLossOp::verify() {
   return success();
 }
 
-LogicalResult BalanceLossOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult BalanceLossOp::reifyResultShapes(OpBuilder &builder,
+                                               ReifiedRankedShapedTypeDims &shapes) {
   for (Value result : getResults())
     shapes.push_back(shapeOf(builder, result, [&](int64_t) -> OpFoldResult {
-      Value boundaries = getValueOrCreateConstantIndexOp(builder, getLoc(), sizeOf(builder, getOffsets(), 0));
+      Value boundaries =
+          getValueOrCreateConstantIndexOp(builder, getLoc(), sizeOf(builder, getOffsets(), 0));
       Value one = arith::ConstantIndexOp::create(builder, getLoc(), 1);
       return arith::SubIOp::create(builder, getLoc(), boundaries, one).getResult();
     }));
@@ -392,7 +424,8 @@ LogicalResult BalanceLossGradOp::verify() {
   return success();
 }
 
-LogicalResult BalanceLossGradOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult BalanceLossGradOp::reifyResultShapes(OpBuilder &builder,
+                                                   ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back(leadingShapeOf(builder, getLogitsGrad(), getLogits()));
   return success();
 }
@@ -412,7 +445,8 @@ LogicalResult ScatterAddOp::verify() {
   return success();
 }
 
-LogicalResult ScatterAddOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult ScatterAddOp::reifyResultShapes(OpBuilder &builder,
+                                              ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back(leadingShapeOf(builder, getResult(), getInit()));
   return success();
 }
@@ -427,11 +461,13 @@ LogicalResult UpdateBiasOp::verify() {
       failed(sizes.match("load", getLoad(), {"E"})))   // C2
     return failure();
   if (!getStep().isFinite() || getStep().isNegative())
-    return emitOpError() << "wants step (" << getStep().convertToFloat() << ") to be finite and at least 0"; // C3
+    return emitOpError() << "wants step (" << getStep().convertToFloat()
+                         << ") to be finite and at least 0"; // C3
   return success();
 }
 
-LogicalResult UpdateBiasOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult UpdateBiasOp::reifyResultShapes(OpBuilder &builder,
+                                              ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back(leadingShapeOf(builder, getResult(), getBias()));
   return success();
 }

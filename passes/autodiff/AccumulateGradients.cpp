@@ -18,8 +18,9 @@ using namespace hadal;
 
 namespace {
 
-/// The operand in which a sum starts from zero: `value` is made by destination-style ops, each in the one before, the first
-/// in a fill of zeros. Null where the value is made otherwise, or where something else reads the sums on the way.
+/// The operand in which a sum starts from zero: `value` is made by destination-style ops, each in
+/// the one before, the first in a fill of zeros. Null where the value is made otherwise, or where
+/// something else reads the sums on the way.
 OpOperand *startOfSum(Value value) {
   while (auto op = value.getDefiningOp<DestinationStyleOpInterface>()) {
     if (op.getNumDpsInits() != 1 || !value.hasOneUse())
@@ -39,8 +40,10 @@ OpOperand *startOfSum(Value value) {
 struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<AccumulateGradients> {
 
   /// The global that sums of `type` add up in: named, or the gradient of `parameter`.
-  ml_program::GlobalOp sumOf(func::FuncOp f, Attribute named, FlatSymbolRefAttr parameter, IntegerAttr use, Type type, SymbolTable &symbols) {
-    std::string name = parameter ? ("gradient." + parameter.getValue()).str() : cast<StringAttr>(named).str();
+  ml_program::GlobalOp sumOf(func::FuncOp f, Attribute named, FlatSymbolRefAttr parameter,
+                             IntegerAttr use, Type type, SymbolTable &symbols) {
+    std::string name =
+        parameter ? ("gradient." + parameter.getValue()).str() : cast<StringAttr>(named).str();
     if (use)
       name += ".use" + std::to_string(use.getInt());
     std::string symbol = "sum." + name;
@@ -48,7 +51,8 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
       return known;
     OpBuilder b(f);
     auto global = ml_program::GlobalOp::create(b, f.getLoc(), symbol, type, /*is_mutable=*/true,
-                                               ml_program::ExternAttr::get(&getContext(), type), b.getStringAttr("private"));
+                                               ml_program::ExternAttr::get(&getContext(), type),
+                                               b.getStringAttr("private"));
     global->setAttr("exec.state", b.getStringAttr(name));
     if (parameter) {
       global->setAttr("hadal.layout_of", parameter);
@@ -74,13 +78,14 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
       auto type = cast<RankedTensorType>(value.getType());
       AffineMap identity = b.getMultiDimIdentityMap(type.getRank());
       SmallVector<utils::IteratorType> iterators(type.getRank(), utils::IteratorType::parallel);
-      value = linalg::GenericOp::create(b, type, value, before, ArrayRef({identity, identity}), iterators,
-                                        [](OpBuilder &b, Location loc, ValueRange args) {
-                                          Value sum = isa<FloatType>(args[0].getType())
-                                                          ? arith::AddFOp::create(b, loc, args[1], args[0]).getResult()
-                                                          : arith::AddIOp::create(b, loc, args[1], args[0]).getResult();
-                                          linalg::YieldOp::create(b, loc, sum);
-                                        })
+      value = linalg::GenericOp::create(
+                  b, type, value, before, ArrayRef({identity, identity}), iterators,
+                  [](OpBuilder &b, Location loc, ValueRange args) {
+                    Value sum = isa<FloatType>(args[0].getType())
+                                    ? arith::AddFOp::create(b, loc, args[1], args[0]).getResult()
+                                    : arith::AddIOp::create(b, loc, args[1], args[0]).getResult();
+                    linalg::YieldOp::create(b, loc, sum);
+                  })
                   .getResult(0);
     }
     b.setInsertionPoint(terminator);
@@ -90,7 +95,8 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
   void runOnOperation() override {
     SymbolTable symbols(getOperation());
     // Stages were there to be differentiated.
-    for (int64_t number = 0; auto stage = symbols.lookup<func::FuncOp>("stage." + std::to_string(number)); ++number)
+    for (int64_t number = 0;
+         auto stage = symbols.lookup<func::FuncOp>("stage." + std::to_string(number)); ++number)
       if (!stage->hasAttr("hadal.differentiate"))
         symbols.erase(stage);
     for (auto f : llvm::make_early_inc_range(getOperation().getOps<func::FuncOp>())) {

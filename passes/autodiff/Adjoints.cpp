@@ -12,7 +12,8 @@ using namespace hadal::autodiff;
 // Sizes
 //===----------------------------------------------------------------------===//
 
-/// Follows a size to the value that it was first taken from: a chain of ops over the same rows asks for one tensor.dim.
+/// Follows a size to the value that it was first taken from: a chain of ops over the same rows asks
+/// for one tensor.dim.
 static OpFoldResult traceSize(ImplicitLocOpBuilder &b, Value value, int64_t dim) {
   while (Operation *op = value.getDefiningOp()) {
     if (auto empty = dyn_cast<tensor::EmptyOp>(op))
@@ -84,7 +85,8 @@ Value Adjoints::emptyLike(Value value) {
 }
 
 Value Adjoints::filled(Value init, double number) {
-  Value scalar = arith::ConstantOp::create(b, b.getFloatAttr(getElementTypeOrSelf(init.getType()), number));
+  Value scalar =
+      arith::ConstantOp::create(b, b.getFloatAttr(getElementTypeOrSelf(init.getType()), number));
   return linalg::FillOp::create(b, scalar, init).getResult(0);
 }
 
@@ -163,8 +165,10 @@ struct Span {
 
 static Span spanOf(Adjoints &adjoints, tensor::ExtractSliceOp slice, int64_t dim) {
   OpFoldResult size = slice.getMixedSizes()[dim], begin = slice.getMixedOffsets()[dim];
-  auto stride = getConstantIntValue(slice.getMixedStrides()[dim]), count = getConstantIntValue(size);
-  bool whole = stride == 1 && isConstantIntValue(begin, 0) && size == adjoints.sizeOf(slice.getSource(), dim);
+  auto stride = getConstantIntValue(slice.getMixedStrides()[dim]),
+       count = getConstantIntValue(size);
+  bool whole = stride == 1 && isConstantIntValue(begin, 0) &&
+               size == adjoints.sizeOf(slice.getSource(), dim);
   std::optional<int64_t> extent;
   if (stride && count)
     extent = (*count - 1) * *stride + 1;
@@ -182,7 +186,8 @@ static bool areDisjoint(Adjoints &adjoints, tensor::ExtractSliceOp a, tensor::Ex
   return false;
 }
 
-/// True if it can be seen that slices that share no element are all of their source: they cut one dimension of it.
+/// True if it can be seen that slices that share no element are all of their source: they cut one
+/// dimension of it.
 static bool areAll(Adjoints &adjoints, ArrayRef<std::pair<tensor::ExtractSliceOp, Value>> slices) {
   std::optional<int64_t> cut;
   int64_t covered = 0;
@@ -193,7 +198,8 @@ static bool areAll(Adjoints &adjoints, ArrayRef<std::pair<tensor::ExtractSliceOp
       Span span = spanOf(adjoints, slice, dim);
       if (span.whole)
         continue;
-      if (!isConstantIntValue(slice.getMixedStrides()[dim], 1) || !span.extent || (cut && *cut != dim))
+      if (!isConstantIntValue(slice.getMixedStrides()[dim], 1) || !span.extent ||
+          (cut && *cut != dim))
         return false;
       cut = dim;
       covered += *span.extent;
@@ -206,7 +212,8 @@ void Adjoints::placeSlices(Value value, Sum &sum) {
   SmallVector<SmallVector<std::pair<tensor::ExtractSliceOp, Value>>> buffers;
   for (auto &entry : sum.slices) {
     auto fits = [&](auto &buffer) {
-      return llvm::all_of(buffer, [&](auto &other) { return areDisjoint(*this, other.first, entry.first); });
+      return llvm::all_of(
+          buffer, [&](auto &other) { return areDisjoint(*this, other.first, entry.first); });
     };
     auto place = llvm::find_if(buffers, fits);
     if (place == buffers.end())
@@ -218,8 +225,8 @@ void Adjoints::placeSlices(Value value, Sum &sum) {
   for (auto &buffer : buffers) {
     Value all = areAll(*this, buffer) ? emptyLike(value) : zerosLike(value);
     for (auto [slice, gradient] : buffer)
-      all = tensor::InsertSliceOp::create(b, gradient, all, slice.getMixedOffsets(), slice.getMixedSizes(),
-                                          slice.getMixedStrides());
+      all = tensor::InsertSliceOp::create(b, gradient, all, slice.getMixedOffsets(),
+                                          slice.getMixedSizes(), slice.getMixedStrides());
     sum.value = sum.value ? addTensors(b, sum.value, all, emptyLike(value)) : all;
   }
 }

@@ -1,4 +1,5 @@
-// The reverse sweep: from the results back to what the gradient is taken of, one op after the other.
+// The reverse sweep: from the results back to what the gradient is taken of, one op after the
+// other.
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -21,8 +22,8 @@ using namespace hadal::autodiff;
 
 namespace {
 
-constexpr StringRef kDifferentiate = "hadal.differentiate", kGradient = "hadal.gradient", kStop = "hadal.stop_gradient",
-                    kLoss = "hadal.loss", kUse = "hadal.use";
+constexpr StringRef kDifferentiate = "hadal.differentiate", kGradient = "hadal.gradient",
+                    kStop = "hadal.stop_gradient", kLoss = "hadal.loss", kUse = "hadal.use";
 
 bool isFloatTensor(Type type) {
   auto tensor = dyn_cast<RankedTensorType>(type);
@@ -31,7 +32,8 @@ bool isFloatTensor(Type type) {
 
 class Differentiator {
 public:
-  Differentiator(func::FuncOp f, const RuleTable &rules) : f(f), rules(rules), b(f.getLoc(), f.getContext()) {}
+  Differentiator(func::FuncOp f, const RuleTable &rules)
+      : f(f), rules(rules), b(f.getLoc(), f.getContext()) {}
 
   LogicalResult run() {
     if (!f.getBody().hasOneBlock())
@@ -50,7 +52,8 @@ public:
     if (failed(seed(adjoints)))
       return failure();
     for (Operation *op : llvm::reverse(forward)) {
-      if (llvm::none_of(op->getResults(), [&](Value v) { return adjoints.wants(v) && adjoints.of(v); }))
+      if (llvm::none_of(op->getResults(),
+                        [&](Value v) { return adjoints.wants(v) && adjoints.of(v); }))
         continue;
       if (isa<ml_program::GlobalLoadOp>(op))
         continue;
@@ -70,23 +73,28 @@ private:
       if (!f.getArgAttr(argument.getArgNumber(), kGradient))
         continue;
       if (!isFloatTensor(argument.getType()))
-        return f.emitOpError() << "wants argument " << argument.getArgNumber() << " with " << kGradient
-                               << " to be a tensor of floats, got " << argument.getType();
+        return f.emitOpError() << "wants argument " << argument.getArgNumber() << " with "
+                               << kGradient << " to be a tensor of floats, got "
+                               << argument.getType();
       varied.insert(argument);
     }
     for (Operation *op : forward) {
       if (op->hasAttr(kStop))
         continue;
       bool any = llvm::any_of(op->getOperands(), [&](Value v) { return varied.contains(v); });
-      if (auto load = dyn_cast<ml_program::GlobalLoadOp>(op); load && isFloatTensor(load.getType())) {
-        auto global = SymbolTable::lookupNearestSymbolFrom<ml_program::GlobalOp>(f, load.getGlobal());
+      if (auto load = dyn_cast<ml_program::GlobalLoadOp>(op);
+          load && isFloatTensor(load.getType())) {
+        auto global =
+            SymbolTable::lookupNearestSymbolFrom<ml_program::GlobalOp>(f, load.getGlobal());
         if (global && global.getIsMutable()) {
           any = true;
           auto use = load->getAttrOfType<IntegerAttr>(kUse);
-          parameters[{load.getGlobal().getLeafReference(), use ? use.getInt() : 0}].push_back(load.getResult());
+          parameters[{load.getGlobal().getLeafReference(), use ? use.getInt() : 0}].push_back(
+              load.getResult());
         }
       }
-      visitUsedValuesDefinedAbove(op->getRegions(), [&](OpOperand *use) { any |= varied.contains(use->get()); });
+      visitUsedValuesDefinedAbove(op->getRegions(),
+                                  [&](OpOperand *use) { any |= varied.contains(use->get()); });
       for (Value result : op->getResults())
         if (any && isa<FloatType>(getElementTypeOrSelf(result.getType())))
           varied.insert(result);
@@ -94,8 +102,8 @@ private:
     return success();
   }
 
-  /// Gradients of the results: those that the caller brings where results ask for it and 1 for losses; where there is
-  /// neither, 1 for the first.
+  /// Gradients of the results: those that the caller brings where results ask for it and 1 for
+  /// losses; where there is neither, 1 for the first.
   LogicalResult seed(Adjoints &adjoints) {
     bool brought = false;
     for (auto [i, value] : llvm::enumerate(block->getTerminator()->getOperands())) {
@@ -110,12 +118,14 @@ private:
       brought = true;
       SmallVector<NamedAttribute> attributes;
       if (auto name = f.getResultAttrOfType<StringAttr>(i, "exec.name"))
-        attributes.push_back(b.getNamedAttr("exec.name", b.getStringAttr("gradient." + name.getValue())));
+        attributes.push_back(
+            b.getNamedAttr("exec.name", b.getStringAttr("gradient." + name.getValue())));
       attributes.push_back(b.getNamedAttr("hadal.gradient_of_result", b.getI64IntegerAttr(i)));
       if (Attribute stage = f.getResultAttr(i, "hadal.stage"))
         attributes.push_back(b.getNamedAttr("hadal.stage", stage));
       unsigned place = f.getNumArguments();
-      if (failed(f.insertArgument(place, value.getType(), b.getDictionaryAttr(attributes), f.getLoc())))
+      if (failed(f.insertArgument(place, value.getType(), b.getDictionaryAttr(attributes),
+                                  f.getLoc())))
         return failure();
       adjoints.add(value, f.getArgument(place));
     }
@@ -141,7 +151,8 @@ private:
   /// "layers.3.mlp.gate_proj" -> "layers.3.mlp.gate_proj.gradient"
   Location locationOf(Operation *op) {
     auto name = dyn_cast<NameLoc>(op->getLoc());
-    return name ? Location(NameLoc::get(b.getStringAttr(name.getName().getValue() + ".gradient"), name.getChildLoc()))
+    return name ? Location(NameLoc::get(b.getStringAttr(name.getName().getValue() + ".gradient"),
+                                        name.getChildLoc()))
                 : op->getLoc();
   }
 
@@ -158,9 +169,11 @@ private:
       if (!f.getArgAttr(i, kGradient))
         continue;
       Value argument = block->getArgument(i), gradient = adjoints.of(argument);
-      SmallVector<NamedAttribute> attributes{b.getNamedAttr("hadal.gradient_of_argument", b.getI64IntegerAttr(i))};
+      SmallVector<NamedAttribute> attributes{
+          b.getNamedAttr("hadal.gradient_of_argument", b.getI64IntegerAttr(i))};
       if (auto name = f.getArgAttrOfType<StringAttr>(i, "exec.name"))
-        attributes.push_back(b.getNamedAttr("exec.name", b.getStringAttr("gradient." + name.getValue())));
+        attributes.push_back(
+            b.getNamedAttr("exec.name", b.getStringAttr("gradient." + name.getValue())));
       if (Attribute stage = f.getArgAttr(i, "hadal.stage"))
         attributes.push_back(b.getNamedAttr("hadal.stage", stage));
       append(gradient ? gradient : adjoints.zerosLike(argument), attributes);
@@ -168,8 +181,9 @@ private:
     for (auto &[parameter, loads] : parameters)
       if (Value gradient = adjoints.of(loads.front())) {
         auto [name, use] = parameter;
-        SmallVector<NamedAttribute> attributes{b.getNamedAttr("hadal.gradient_of", FlatSymbolRefAttr::get(name)),
-                                               b.getNamedAttr("exec.name", b.getStringAttr("gradient." + name.getValue()))};
+        SmallVector<NamedAttribute> attributes{
+            b.getNamedAttr("hadal.gradient_of", FlatSymbolRefAttr::get(name)),
+            b.getNamedAttr("exec.name", b.getStringAttr("gradient." + name.getValue()))};
         if (use)
           attributes.push_back(b.getNamedAttr(kUse, b.getI64IntegerAttr(use)));
         append(gradient, attributes);
@@ -185,7 +199,8 @@ private:
   ImplicitLocOpBuilder b;
   Block *block = nullptr;
   SmallVector<Operation *> forward;
-  llvm::MapVector<std::pair<StringAttr, int64_t>, SmallVector<Value>> parameters; ///< by global and use
+  llvm::MapVector<std::pair<StringAttr, int64_t>, SmallVector<Value>>
+      parameters; ///< by global and use
 };
 
 struct Differentiate : public hadal::impl::HadalDifferentiateBase<Differentiate> {

@@ -2,8 +2,9 @@
 //
 //   y[O(i)] += f(x[A(i)], w[B(i)])    ->    dx[A(i)] += dy[O(i)] * df/dx(x[A(i)], w[B(i)])
 //
-// so loops that x does not see become sums, and a product's two gradients are products. Loops are ordered anew, those
-// of dx first, as they stand in dx: the kernels vectorize and split what they know.
+// so loops that x does not see become sums, and a product's two gradients are products. Loops are
+// ordered anew, those of dx first, as they stand in dx: the kernels vectorize and split what they
+// know.
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"
@@ -21,19 +22,22 @@ FloatAttr splatOf(Value tensor) {
   auto fill = tensor ? tensor.getDefiningOp<linalg::FillOp>() : linalg::FillOp();
   if (fill)
     matchPattern(fill.getInputs()[0], m_Constant(&number));
-  return number && number.getType() == getElementTypeOrSelf(tensor.getType()) ? number : FloatAttr();
+  return number && number.getType() == getElementTypeOrSelf(tensor.getType()) ? number
+                                                                              : FloatAttr();
 }
 
-/// The payload of an op with the scalars of its results' gradients: arguments are those gradients, then the op's
-/// operands.
+/// The payload of an op with the scalars of its results' gradients: arguments are those gradients,
+/// then the op's operands.
 class Payload {
 public:
-  Payload(linalg::LinalgOp op, ArrayRef<Value> gradients, bool foldSplats) : op(op), block(std::make_unique<Block>()) {
+  Payload(linalg::LinalgOp op, ArrayRef<Value> gradients, bool foldSplats)
+      : op(op), block(std::make_unique<Block>()) {
     OpBuilder b(op->getContext());
     b.setInsertionPointToEnd(block.get());
     for (OpResult result : op->getOpResults()) {
       Type element = getElementTypeOrSelf(result.getType());
-      Value argument = block->addArgument(element, op->getLoc()), gradient = gradients[result.getResultNumber()];
+      Value argument = block->addArgument(element, op->getLoc()),
+            gradient = gradients[result.getResultNumber()];
       FloatAttr number = foldSplats ? splatOf(gradient) : FloatAttr();
       seeds.push_back(!gradient ? Value()
                       : number  ? Value(arith::ConstantOp::create(b, op->getLoc(), number))
@@ -46,10 +50,13 @@ public:
       b.clone(inner, map);
   }
 
-  BlockArgument operand(unsigned number) { return block->getArgument(op->getNumResults() + number); }
+  BlockArgument operand(unsigned number) {
+    return block->getArgument(op->getNumResults() + number);
+  }
 
   /// `isInner` says which loops of the op are the innermost of the gradient.
-  FailureOr<Value> differentiate(unsigned operandNumber, llvm::function_ref<bool(unsigned)> isInner) {
+  FailureOr<Value> differentiate(unsigned operandNumber,
+                                 llvm::function_ref<bool(unsigned)> isInner) {
     SmallVector<BlockArgument> perRow;
     auto see = [&](BlockArgument argument, OpOperand *accessed) {
       auto inner = [&](AffineExpr e) {
@@ -70,7 +77,8 @@ public:
   void keepOnly(Value value) {
     block->getTerminator()->erase();
     for (Operation &inner : llvm::make_early_inc_range(llvm::reverse(*block)))
-      if (inner.use_empty() && !llvm::is_contained(inner.getResults(), value) && isMemoryEffectFree(&inner))
+      if (inner.use_empty() && !llvm::is_contained(inner.getResults(), value) &&
+          isMemoryEffectFree(&inner))
         inner.erase();
   }
 
@@ -81,20 +89,22 @@ public:
 
 class OperandGradient {
 public:
-  OperandGradient(linalg::LinalgOp op, OpOperand &operand, ArrayRef<Value> gradients, Adjoints &adjoints)
+  OperandGradient(linalg::LinalgOp op, OpOperand &operand, ArrayRef<Value> gradients,
+                  Adjoints &adjoints)
       : op(op), operand(operand), gradients(gradients), adjoints(adjoints), b(adjoints.b),
         access(op.getMatchingIndexingMap(&operand)) {}
 
   LogicalResult add() {
     if (!access.isProjectedPermutation())
-      return op->emitOpError() << "has no gradient: it reads operand " << operand.getOperandNumber() << " by "
-                               << AffineMapAttr::get(access);
+      return op->emitOpError() << "has no gradient: it reads operand " << operand.getOperandNumber()
+                               << " by " << AffineMapAttr::get(access);
     orderLoops();
     Payload payload(op, gradients, /*foldSplats=*/true);
     // The innermost loops: the sums, else the last dimension.
     unsigned outer = std::min<unsigned>(access.getNumResults(), op.getNumLoops() - 1);
-    auto scalar = payload.differentiate(operand.getOperandNumber(),
-                                        [&](unsigned loop) { return op.getNumLoops() == 0 || place[loop] >= outer; });
+    auto scalar = payload.differentiate(operand.getOperandNumber(), [&](unsigned loop) {
+      return op.getNumLoops() == 0 || place[loop] >= outer;
+    });
     if (failed(scalar))
       return failure();
     if (!*scalar)
@@ -131,7 +141,9 @@ private:
     return map.replaceDimsAndSymbols(dims, {}, op.getNumLoops(), 0);
   }
 
-  AffineMap mapOfResult(unsigned number) { return op.getMatchingIndexingMap(op.getDpsInitOperand(number)); }
+  AffineMap mapOfResult(unsigned number) {
+    return op.getMatchingIndexingMap(op.getDpsInitOperand(number));
+  }
 
   /// A gradient that is a result's gradient as it is, or one number: no loop is needed.
   Value withoutLoop(Payload &payload, Value scalar) {
@@ -168,7 +180,8 @@ private:
       if (gradients[i])
         candidates.push_back({gradients[i], mapOfResult(i), payload.block->getArgument(i)});
     for (OpOperand &other : op->getOpOperands())
-      candidates.push_back({other.get(), op.getMatchingIndexingMap(&other), payload.operand(other.getOperandNumber())});
+      candidates.push_back({other.get(), op.getMatchingIndexingMap(&other),
+                            payload.operand(other.getOperandNumber())});
     for (auto [value, map, argument] : candidates)
       if (!argument.use_empty() || argument == scalar)
         take(value, map, argument);
@@ -198,22 +211,25 @@ private:
         yielded = arith::AddFOp::create(nested, loc, v.back(), yielded);
       linalg::YieldOp::create(nested, loc, yielded);
     };
-    auto generic =
-        linalg::GenericOp::create(b, TypeRange{init.getType()}, inputs, ValueRange{init}, maps, iterators, body);
+    auto generic = linalg::GenericOp::create(b, TypeRange{init.getType()}, inputs, ValueRange{init},
+                                             maps, iterators, body);
     if (isSumInRow(generic))
       for (Operation &inner : *generic.getBody())
-        if (auto sum = dyn_cast<arith::AddFOp>(inner); sum && sum->getNextNode() == generic.getBody()->getTerminator())
+        if (auto sum = dyn_cast<arith::AddFOp>(inner);
+            sum && sum->getNextNode() == generic.getBody()->getTerminator())
           sum.setFastmath(arith::FastMathFlags::reassoc);
     return generic.getResult(0);
   }
 
-  /// A sum over features that each row of tokens has for itself: the order inside a row is the code generator's choice,
-  /// as in the forward direction. Products and sums over tokens have a fixed order.
+  /// A sum over features that each row of tokens has for itself: the order inside a row is the code
+  /// generator's choice, as in the forward direction. Products and sums over tokens have a fixed
+  /// order.
   bool isSumInRow(linalg::GenericOp generic) {
     auto ranges = generic.getStaticLoopRanges();
     auto first = ArrayRef(ranges).take_front(access.getNumResults()),
          sums = ArrayRef(ranges).drop_front(access.getNumResults());
-    if (sums.empty() || llvm::any_of(sums, ShapedType::isDynamic) || !llvm::any_of(first, ShapedType::isDynamic))
+    if (sums.empty() || llvm::any_of(sums, ShapedType::isDynamic) ||
+        !llvm::any_of(first, ShapedType::isDynamic))
       return false;
     if (!linalg::isaContractionOpInterface(generic))
       return true;
@@ -254,7 +270,8 @@ LogicalResult hadal::autodiff::differentiateLinalg(Operation *owner, Adjoints &a
     return WalkResult::advance();
   });
   if (walk.wasInterrupted())
-    return op->emitOpError() << "has no gradient: its payload reads a value that has one and that is no operand";
+    return op->emitOpError()
+           << "has no gradient: its payload reads a value that has one and that is no operand";
 
   SmallVector<Value> gradients;
   for (Value result : op->getResults())
@@ -268,8 +285,10 @@ LogicalResult hadal::autodiff::differentiateLinalg(Operation *owner, Adjoints &a
     adjoints.add(init.get(), gradient);
   }
   for (OpOperand &operand : op->getOpOperands()) {
-    bool summed = op.isDpsInit(&operand) && op.getMatchingIndexingMap(&operand).getNumResults() < op.getNumLoops();
-    if (!summed && adjoints.wants(operand.get()) && failed(OperandGradient(op, operand, gradients, adjoints).add()))
+    bool summed = op.isDpsInit(&operand) &&
+                  op.getMatchingIndexingMap(&operand).getNumResults() < op.getNumLoops();
+    if (!summed && adjoints.wants(operand.get()) &&
+        failed(OperandGradient(op, operand, gradients, adjoints).add()))
       return failure();
   }
   return success();

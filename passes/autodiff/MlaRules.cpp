@@ -6,19 +6,23 @@ using namespace mlir;
 using namespace hadal;
 using namespace hadal::autodiff;
 
-/// A sum of `inputs`' product over the dimensions that `kept` lacks; `kept` of the loops make the result's type.
+/// A sum of `inputs`' product over the dimensions that `kept` lacks; `kept` of the loops make the
+/// result's type.
 static Value sumOver(Adjoints &adjoints, ValueRange inputs, ArrayRef<AffineMap> maps, unsigned kept,
-                     RankedTensorType type, ArrayRef<OpFoldResult> shape, arith::FastMathFlags order) {
+                     RankedTensorType type, ArrayRef<OpFoldResult> shape,
+                     arith::FastMathFlags order) {
   ImplicitLocOpBuilder &b = adjoints.b;
   Value init = adjoints.filled(adjoints.empty(type, shape), 0);
-  SmallVector<utils::IteratorType> iterators(maps.back().getNumDims(), utils::IteratorType::reduction);
+  SmallVector<utils::IteratorType> iterators(maps.back().getNumDims(),
+                                             utils::IteratorType::reduction);
   std::fill_n(iterators.begin(), kept, utils::IteratorType::parallel);
   return linalg::GenericOp::create(b, TypeRange{type}, inputs, ValueRange{init}, maps, iterators,
                                    [&](OpBuilder &nested, Location loc, ValueRange v) {
                                      Value term = v[0];
                                      for (Value factor : v.drop_front().drop_back())
                                        term = arith::MulFOp::create(nested, loc, term, factor);
-                                     Value sum = arith::AddFOp::create(nested, loc, v.back(), term, order);
+                                     Value sum =
+                                         arith::AddFOp::create(nested, loc, v.back(), term, order);
                                      linalg::YieldOp::create(nested, loc, sum);
                                    })
       .getResult(0);
@@ -30,8 +34,9 @@ static LogicalResult rope(Operation *op, Adjoints &adjoints) {
   if (adjoints.wants(rope.getCos()) || adjoints.wants(rope.getSin()))
     return op->emitOpError() << "has no gradient with respect to cosines and sines";
   Value gradient = adjoints.of(rope.getResult());
-  adjoints.add(rope.getX(), mla::RopeOp::create(adjoints.b, rope.getX().getType(), gradient, rope.getCos(),
-                                                rope.getSin(), rope.getInterleave(), !rope.getAdjoint()));
+  adjoints.add(rope.getX(),
+               mla::RopeOp::create(adjoints.b, rope.getX().getType(), gradient, rope.getCos(),
+                                   rope.getSin(), rope.getInterleave(), !rope.getAdjoint()));
   return success();
 }
 
@@ -42,8 +47,9 @@ static mla::AttentionOp withLse(mla::AttentionOp op, Adjoints &adjoints) {
   OpBuilder at(op);
   auto type = op.getResult().getType();
   auto lse = RankedTensorType::get(type.getShape().drop_back(), type.getElementType());
-  auto fresh = mla::AttentionOp::create(at, op.getLoc(), type, lse, op.getQNope(), op.getQRope(), op.getKNope(),
-                                        op.getKRope(), op.getV(), op.getOffsets(), op.getScaleAttr());
+  auto fresh = mla::AttentionOp::create(at, op.getLoc(), type, lse, op.getQNope(), op.getQRope(),
+                                        op.getKNope(), op.getKRope(), op.getV(), op.getOffsets(),
+                                        op.getScaleAttr());
   fresh->setDiscardableAttrs(op->getDiscardableAttrDictionary());
   adjoints.replace(op.getResult(), fresh.getResult());
   op.getResult().replaceAllUsesWith(fresh.getResult());
@@ -61,16 +67,18 @@ static LogicalResult attention(Operation *owner, Adjoints &adjoints) {
   auto sizes = adjoints.sizesOf(op.getResult());
   AffineMap all = b.getMultiDimIdentityMap(3);
   // Over the elements of a row: the order is the code generator's choice.
-  Value delta = sumOver(adjoints, {op.getResult(), gradient}, {all, all, all.getMajorSubMap(2)}, 2,
-                        op.getLse().getType(), ArrayRef(sizes).take_front(2), arith::FastMathFlags::reassoc);
+  Value delta =
+      sumOver(adjoints, {op.getResult(), gradient}, {all, all, all.getMajorSubMap(2)}, 2,
+              op.getLse().getType(), ArrayRef(sizes).take_front(2), arith::FastMathFlags::reassoc);
 
   RankedTensorType key = op.getKRope().getType();
-  auto keys = RankedTensorType::get({key.getDimSize(0), op.getV().getType().getDimSize(1), key.getDimSize(1)},
-                                    key.getElementType());
-  auto grad =
-      mla::AttentionGradOp::create(b, op.getQNope().getType(), op.getQRope().getType(), op.getKNope().getType(), keys,
-                                   op.getV().getType(), op.getQNope(), op.getQRope(), op.getKNope(), op.getKRope(),
-                                   op.getV(), op.getOffsets(), op.getLse(), delta, gradient, op.getScaleAttr());
+  auto keys = RankedTensorType::get(
+      {key.getDimSize(0), op.getV().getType().getDimSize(1), key.getDimSize(1)},
+      key.getElementType());
+  auto grad = mla::AttentionGradOp::create(
+      b, op.getQNope().getType(), op.getQRope().getType(), op.getKNope().getType(), keys,
+      op.getV().getType(), op.getQNope(), op.getQRope(), op.getKNope(), op.getKRope(), op.getV(),
+      op.getOffsets(), op.getLse(), delta, gradient, op.getScaleAttr());
   adjoints.add(op.getQNope(), grad.getQNopeGrad());
   adjoints.add(op.getQRope(), grad.getQRopeGrad());
   adjoints.add(op.getKNope(), grad.getKNopeGrad());

@@ -21,29 +21,34 @@ struct Recompute : public hadal::impl::HadalRecomputeBase<Recompute> {
 
   /// Whether the backward half makes the op's result again rather than keep it.
   bool again(Operation *op) {
-    // Choices are small, and made once: what is computed again must be what was computed. What came from other ranks would
-    // have to be sent again.
-    if (isa<moe::RouteOp, moe::PlanOp, moe::PlanSendsOp, moe::ExchangeCountsOp, moe::ExchangeOp, mla::RotationOp>(op) || isa<ml_program::GlobalStoreOp>(op))
+    // Choices are small, and made once: what is computed again must be what was computed. What came
+    // from other ranks would have to be sent again.
+    if (isa<moe::RouteOp, moe::PlanOp, moe::PlanSendsOp, moe::ExchangeCountsOp, moe::ExchangeOp,
+            mla::RotationOp>(op) ||
+        isa<ml_program::GlobalStoreOp>(op))
       return false;
     StringRef part = partOf(op);
     if (!part.starts_with("layers."))
       return false;
     if (policy == "all")
       return !part.ends_with(".mlp_residual"); // the next layer's input
-    return part.ends_with("norm") || part.ends_with(".q_b_proj") || part.ends_with(".kv_b_proj") || part.ends_with("swiglu");
+    return part.ends_with("norm") || part.ends_with(".q_b_proj") || part.ends_with(".kv_b_proj") ||
+           part.ends_with("swiglu");
   }
 
   void recompute(func::FuncOp f) {
     Halves halves(f);
     Block &block = f.getBody().front();
     IRMapping copies;
-    // A clone of a forward op, with clones of what it reads, where the backward half first needs it.
+    // A clone of a forward op, with clones of what it reads, where the backward half first needs
+    // it.
     std::function<void(Operation *, OpBuilder &)> clone = [&](Operation *op, OpBuilder &b) {
       if (copies.contains(op->getResult(0)))
         return;
       auto make = [&](Value operand) {
         Operation *maker = operand.getDefiningOp();
-        if (maker && maker->getBlock() == &block && halves.forward.contains(maker) && (isFree(maker) ? !isa<ml_program::GlobalLoadOp>(maker) : again(maker)))
+        if (maker && maker->getBlock() == &block && halves.forward.contains(maker) &&
+            (isFree(maker) ? !isa<ml_program::GlobalLoadOp>(maker) : again(maker)))
           clone(maker, b);
       };
       op->walk([&](Operation *inner) {
@@ -75,7 +80,8 @@ struct Recompute : public hadal::impl::HadalRecomputeBase<Recompute> {
 
   void runOnOperation() override {
     if (policy != "none" && policy != "report" && policy != "all") {
-      getOperation().emitError() << "hadal-recompute wants the policy none, report or all, got " << policy;
+      getOperation().emitError() << "hadal-recompute wants the policy none, report or all, got "
+                                 << policy;
       return signalPassFailure();
     }
     if (policy == "none")

@@ -27,13 +27,15 @@ Halves::Halves(func::FuncOp f) {
     reach(store.getValue());
   }
   for (OpOperand &operand : f.getBody().front().getTerminator()->getOpOperands())
-    if (unsigned i = operand.getOperandNumber(); !f.getResultAttr(i, "hadal.gradient_of") && !f.getResultAttr(i, "hadal.gradient_of_argument"))
+    if (unsigned i = operand.getOperandNumber(); !f.getResultAttr(i, "hadal.gradient_of") &&
+                                                 !f.getResultAttr(i, "hadal.gradient_of_argument"))
       reach(operand.get());
   while (!work.empty()) {
     Operation *op = work.pop_back_val();
     op->walk([&](Operation *inner) {
       for (Value operand : inner->getOperands())
-        if (Operation *maker = operand.getDefiningOp(); maker && maker->getBlock() == &f.getBody().front())
+        if (Operation *maker = operand.getDefiningOp();
+            maker && maker->getBlock() == &f.getBody().front())
           reach(operand);
     });
   }
@@ -88,7 +90,9 @@ std::string hadal::memoryTable(func::FuncOp f, ArrayRef<int64_t> registers) {
     auto given = f.getArgAttrOfType<AffineMapAttr>(i, "exec.shape");
     for (int64_t d = 0; d < type.getRank(); ++d)
       if (type.isDynamicDim(d))
-        sizes.set(argument, d, given ? given.getValue().getResult(d) : getAffineSymbolExpr(next++, f.getContext()));
+        sizes.set(argument, d,
+                  given ? given.getValue().getResult(d)
+                        : getAffineSymbolExpr(next++, f.getContext()));
   }
   auto bytesOf = [&](Value v) -> int64_t {
     auto type = cast<RankedTensorType>(v.getType());
@@ -100,7 +104,8 @@ std::string hadal::memoryTable(func::FuncOp f, ArrayRef<int64_t> registers) {
       SmallVector<AffineExpr> values;
       for (int64_t r : registers)
         values.push_back(getAffineConstantExpr(r, f.getContext()));
-      auto known = dyn_cast<AffineConstantExpr>(simplifyAffineExpr((*size).replaceSymbols(values), 0, 0));
+      auto known =
+          dyn_cast<AffineConstantExpr>(simplifyAffineExpr((*size).replaceSymbols(values), 0, 0));
       bytes *= known ? known.getValue() : 0;
     }
     return bytes;
@@ -120,10 +125,11 @@ std::string hadal::memoryTable(func::FuncOp f, ArrayRef<int64_t> registers) {
   out << llvm::formatv("{0,-56}{1,16}{2,16}\n", "part of the model", "saved KiB", "recomputed KiB");
   Row total;
   for (auto &[part, row] : rows) {
-    out << llvm::formatv("{0,-56}{1,16}{2,16}\n", part.empty() ? StringRef("(unnamed)") : part, llvm::divideCeil(row.saved, 1024),
-                         llvm::divideCeil(row.again, 1024));
+    out << llvm::formatv("{0,-56}{1,16}{2,16}\n", part.empty() ? StringRef("(unnamed)") : part,
+                         llvm::divideCeil(row.saved, 1024), llvm::divideCeil(row.again, 1024));
     total.saved += row.saved, total.again += row.again;
   }
-  out << llvm::formatv("{0,-56}{1,16}{2,16}\n", "all", llvm::divideCeil(total.saved, 1024), llvm::divideCeil(total.again, 1024));
+  out << llvm::formatv("{0,-56}{1,16}{2,16}\n", "all", llvm::divideCeil(total.saved, 1024),
+                       llvm::divideCeil(total.again, 1024));
   return text;
 }

@@ -5,22 +5,24 @@
 
 namespace hadal {
 
-/// The two halves of a function that computes losses and gradients in one block: forward is whatever the losses, the loads
-/// and the returned values are made of; all else is backward.
+/// The two halves of a function that computes losses and gradients in one block: forward is
+/// whatever the losses, the loads and the returned values are made of; all else is backward.
 struct Halves {
   explicit Halves(mlir::func::FuncOp f);
   llvm::DenseSet<mlir::Operation *> forward;
   bool isBackward(mlir::Operation *op) const { return !forward.contains(op); }
 };
 
-/// What an op computes a part of, from its location: "layers.3.self_attn.q_b_proj"; empty where it has no name.
+/// What an op computes a part of, from its location: "layers.3.self_attn.q_b_proj"; empty where it
+/// has no name.
 llvm::StringRef partOf(mlir::Operation *op);
 
 /// The forward values (through views) that backward ops read, in order of the forward half.
 llvm::SetVector<mlir::Value> savedValues(mlir::func::FuncOp f, const Halves &halves);
 
-/// A line a part of the model: bytes saved for the backward half and bytes of one micro-batch that are computed again.
-/// `registers` are the sizes of a micro-batch, in the order of the function's exec.registers.
+/// A line a part of the model: bytes saved for the backward half and bytes of one micro-batch that
+/// are computed again. `registers` are the sizes of a micro-batch, in the order of the function's
+/// exec.registers.
 std::string memoryTable(mlir::func::FuncOp f, llvm::ArrayRef<int64_t> registers);
 
 } // namespace hadal

@@ -1,8 +1,8 @@
 // The payload of a linalg op in reverse: one scalar op after the other.
 //
-// A gradient is kept as a product of two: a factor that changes in the innermost loops and one that does not. The
-// latter is then computed once a row, not once an element: the sum that an RMSNorm's gradient needs has no division in
-// it.
+// A gradient is kept as a product of two: a factor that changes in the innermost loops and one that
+// does not. The latter is then computed once a row, not once an element: the sum that an RMSNorm's
+// gradient needs has no division in it.
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Matchers.h"
@@ -23,7 +23,8 @@ struct Gradient {
 class ScalarSweep {
 public:
   ScalarSweep(Block &block, Operation *owner, ArrayRef<BlockArgument> perRow)
-      : block(block), owner(owner), b(owner->getLoc(), owner->getContext()), invariant(perRow.begin(), perRow.end()) {
+      : block(block), owner(owner), b(owner->getLoc(), owner->getContext()),
+        invariant(perRow.begin(), perRow.end()) {
     b.setInsertionPoint(block.getTerminator());
   }
 
@@ -81,7 +82,9 @@ private:
     return matchPattern(y, m_OneFloat()) ? x : Value(arith::MulFOp::create(b, x, y));
   }
   Value whole(Gradient g) {
-    return g.varying && g.invariant ? mul(g.varying, g.invariant) : g.varying ? g.varying : g.invariant;
+    return g.varying && g.invariant ? mul(g.varying, g.invariant)
+           : g.varying              ? g.varying
+                                    : g.invariant;
   }
 
   Gradient times(Gradient g, Value factor) {
@@ -119,12 +122,16 @@ private:
         })
         .Case([&](arith::NegFOp o) { return single(o.getOperand(), negated(g)); })
         .Case([&](arith::ExtFOp o) {
-          return single(o.getIn(), {arith::TruncFOp::create(b, o.getIn().getType(), whole(g)), Value()});
+          return single(o.getIn(),
+                        {arith::TruncFOp::create(b, o.getIn().getType(), whole(g)), Value()});
         })
         .Case([&](arith::TruncFOp o) {
-          return single(o.getIn(), {arith::ExtFOp::create(b, o.getIn().getType(), whole(g)), Value()});
+          return single(o.getIn(),
+                        {arith::ExtFOp::create(b, o.getIn().getType(), whole(g)), Value()});
         })
-        .Case([&](arith::SelectOp o) { return chosen(o.getTrueValue(), o.getFalseValue(), o.getCondition(), g); })
+        .Case([&](arith::SelectOp o) {
+          return chosen(o.getTrueValue(), o.getFalseValue(), o.getCondition(), g);
+        })
         // Where both are equal the left one takes all: any split is a subgradient.
         .Case([&](arith::MaximumFOp o) {
           Value wins = arith::CmpFOp::create(b, arith::CmpFPredicate::OGE, o.getLhs(), o.getRhs());
@@ -136,7 +143,9 @@ private:
         })
         .Case([&](math::ExpOp o) { return single(o.getOperand(), times(g, o)); })
         .Case([&](math::LogOp o) { return single(o.getOperand(), over(g, o.getOperand())); })
-        .Case([&](math::SqrtOp o) { return single(o.getOperand(), over(times(g, constant(0.5, o)), o)); })
+        .Case([&](math::SqrtOp o) {
+          return single(o.getOperand(), over(times(g, constant(0.5, o)), o));
+        })
         .Case([&](math::RsqrtOp o) {
           return single(o.getOperand(), times(times(times(times(g, constant(-0.5, o)), o), o), o));
         })
@@ -195,7 +204,8 @@ private:
 
 } // namespace
 
-FailureOr<Value> hadal::autodiff::differentiateScalars(Block &block, ArrayRef<Value> seeds, Value target,
-                                                       Operation *owner, ArrayRef<BlockArgument> perRow) {
+FailureOr<Value> hadal::autodiff::differentiateScalars(Block &block, ArrayRef<Value> seeds,
+                                                       Value target, Operation *owner,
+                                                       ArrayRef<BlockArgument> perRow) {
   return ScalarSweep(block, owner, perRow).run(seeds, target);
 }

@@ -2,9 +2,10 @@
 //
 //   @loss_gradient  =  @loss_forward  ->  @loss_input_grad  ->  @loss_weight_grad
 //
-// The backward graph is cut by what its results need, not by rules of its own: whatever an input's gradient is made of
-// belongs to the input gradient, and only what is left waits (ZB1P: arXiv:2401.10241, section 2; DualPipe:
-// arXiv:2412.19437, section 3.2.1). Exchanges with other ranks never wait.
+// The backward graph is cut by what its results need, not by rules of its own: whatever an input's
+// gradient is made of belongs to the input gradient, and only what is left waits (ZB1P:
+// arXiv:2401.10241, section 2; DualPipe: arXiv:2412.19437, section 3.2.1). Exchanges with other
+// ranks never wait.
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
@@ -29,7 +30,8 @@ enum Stage { Forward, InputGrad, WeightGrad };
 
 class Splitter {
 public:
-  Splitter(func::FuncOp f, StringRef base) : f(f), block(f.getBody().front()), base(base), b(f.getContext()) {}
+  Splitter(func::FuncOp f, StringRef base)
+      : f(f), block(f.getBody().front()), base(base), b(f.getContext()) {}
 
   void run() {
     Operation *terminator = block.getTerminator();
@@ -38,17 +40,19 @@ public:
               : f.getResultAttr(i, kOfGlobal) ? WeightGrad
                                               : Forward]
           .push_back(i);
-    // A later stage needs what an earlier one has made: each op belongs to the first stage whose results are made of
-    // it.
+    // A later stage needs what an earlier one has made: each op belongs to the first stage whose
+    // results are made of it.
     for (Stage stage : {Forward, InputGrad, WeightGrad}) {
       for (unsigned i : results[stage])
         assign(terminator->getOperand(i), stage);
       // The gradient of an embedding's rows is the input gradient of a first stage.
       if (stage == InputGrad)
         for (unsigned i : results[WeightGrad])
-          for (auto sum = terminator->getOperand(i).getDefiningOp<moe::ScatterAddOp>(); sum; sum = sum.getInit().getDefiningOp<moe::ScatterAddOp>())
+          for (auto sum = terminator->getOperand(i).getDefiningOp<moe::ScatterAddOp>(); sum;
+               sum = sum.getInit().getDefiningOp<moe::ScatterAddOp>())
             assign(sum.getRows(), InputGrad);
-      // Weight gradients wait for no other rank: what rows are exchanged for belongs to the input gradient.
+      // Weight gradients wait for no other rank: what rows are exchanged for belongs to the input
+      // gradient.
       if (stage == InputGrad)
         for (Operation &op : block.without_terminator())
           if (isa<moe::ExchangeOp, moe::ExchangeCountsOp>(op))
@@ -98,7 +102,8 @@ private:
 
   void build(Stage stage, StringRef suffix) {
     OpBuilder::InsertionGuard guard(b);
-    auto part = func::FuncOp::create(b, f.getLoc(), (base + suffix).str(), b.getFunctionType({}, {}));
+    auto part =
+        func::FuncOp::create(b, f.getLoc(), (base + suffix).str(), b.getFunctionType({}, {}));
     part->setDiscardableAttrs(f->getDiscardableAttrDictionary());
     Block *body = part.addEntryBlock();
     b.setInsertionPointToEnd(body);
@@ -108,7 +113,8 @@ private:
       (void)part.insertArgument(place, v.getType(), attributes, v.getLoc());
       map.map(v, part.getArgument(place));
     };
-    // All arguments first, then what earlier stages hand on; what turns out not to be read goes again.
+    // All arguments first, then what earlier stages hand on; what turns out not to be read goes
+    // again.
     for (BlockArgument argument : block.getArguments()) {
       NamedAttrList attributes(f.getArgAttrDict(argument.getArgNumber()));
       attributes.set("hadal.argument", b.getI64IntegerAttr(argument.getArgNumber()));
@@ -147,7 +153,8 @@ private:
     (void)part.eraseArguments(unread);
   }
 
-  /// A copy is made where all that it reads is at hand; a view of what another stage keeps to itself is not.
+  /// A copy is made where all that it reads is at hand; a view of what another stage keeps to
+  /// itself is not.
   bool isReady(Operation &op, IRMapping &map) {
     return llvm::all_of(readsOf(&op, block), [&](Value v) { return map.contains(v); });
   }

@@ -18,14 +18,16 @@ Value hadal::sumInF64(KernelBuilder &b, int64_t count, function_ref<Value(Value)
                  [&](Value i, Values sum) { return Values{b.addf(sum[0], toF64(b, term(i)))}; })[0];
 }
 
-void hadal::emitAffinities(KernelBuilder &b, Value logits, Value row, int64_t count, bool softmax, Value into) {
+void hadal::emitAffinities(KernelBuilder &b, Value logits, Value row, int64_t count, bool softmax,
+                           Value into) {
   if (!softmax) {
     b.loop(0, count, 1, [&](Value e) { b.store(sigmoid(b, b.load(logits, {row, e})), into, {e}); });
     return;
   }
-  Value largest = b.carry(b.index(0), b.index(count), 1, {b.f32(-INFINITY)}, [&](Value e, Values most) {
-    return Values{b.maxf(most[0], b.load(logits, {row, e}))};
-  })[0];
+  Value largest =
+      b.carry(b.index(0), b.index(count), 1, {b.f32(-INFINITY)}, [&](Value e, Values most) {
+        return Values{b.maxf(most[0], b.load(logits, {row, e}))};
+      })[0];
   b.loop(0, count, 1, [&](Value e) {
     b.store(math::ExpOp::create(b, b.subf(b.load(logits, {row, e}), largest)), into, {e});
   });

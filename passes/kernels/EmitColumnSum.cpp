@@ -1,5 +1,6 @@
-// Sums over rows: out[c] = init[c] + sum over t, ascending, of a payload of row t; the gradients of norm weights and biases.
-// A task is a strip of columns that walks all rows with its sums in registers.
+// Sums over rows: out[c] = init[c] + sum over t, ascending, of a payload of row t; the gradients of
+// norm weights and biases. A task is a strip of columns that walks all rows with its sums in
+// registers.
 #include "passes/kernels/Kernel.h"
 #include "passes/kernels/Matmul.h"
 
@@ -32,9 +33,12 @@ static LogicalResult emitSum(Kernel &kernel, linalg::GenericOp generic) {
       input.kind = Kind::Whole;
     else if (map.getNumResults() == 1)
       input.kind = map.getDimPosition(0) == columnLoop ? Kind::Column : Kind::Row;
-    input.memory = input.kind == Kind::Scalar ? b.clone(*operand->get().getDefiningOp())->getResult(0) : kernel.memory(operand->get());
+    input.memory = input.kind == Kind::Scalar
+                       ? b.clone(*operand->get().getDefiningOp())->getResult(0)
+                       : kernel.memory(operand->get());
     if (!input.memory)
-      return kernel.tensors.emitError("column sum kernel wants its operands to be arguments or views of them");
+      return kernel.tensors.emitError(
+          "column sum kernel wants its operands to be arguments or views of them");
     if (!rows && (input.kind == Kind::Whole || input.kind == Kind::Row))
       rows = b.dim(input.memory, 0);
     inputs.push_back(input);
@@ -51,7 +55,8 @@ static LogicalResult emitSum(Kernel &kernel, linalg::GenericOp generic) {
     auto at = [&](int64_t v) { return b.add(column0, v * lanes); };
     Values acc;
     for (int64_t v = 0; v < count; ++v)
-      acc.push_back(init ? b.loadVector(init, {at(v)}, lanes, valid(v)) : b.zeros(b.vectorOf(lanes, b.getF32Type())));
+      acc.push_back(init ? b.loadVector(init, {at(v)}, lanes, valid(v))
+                         : b.zeros(b.vectorOf(lanes, b.getF32Type())));
     acc = b.carry(b.index(0), rows, 1, acc, [&](Value row, Values acc) {
       for (int64_t v = 0; v < count; ++v) {
         IRMapping map;
@@ -59,10 +64,11 @@ static LogicalResult emitSum(Kernel &kernel, linalg::GenericOp generic) {
           BlockArgument argument = generic.getMatchingBlockArgument(operand);
           if (argument.use_empty())
             continue;
-          Value in = input.kind == Kind::Whole    ? b.loadVector(input.memory, {row, at(v)}, lanes, valid(v))
-                     : input.kind == Kind::Column ? b.loadVector(input.memory, {at(v)}, lanes, valid(v))
-                     : input.kind == Kind::Row    ? b.splat(b.load(input.memory, {row}), lanes)
-                                                  : b.splat(input.memory, lanes);
+          Value in =
+              input.kind == Kind::Whole ? b.loadVector(input.memory, {row, at(v)}, lanes, valid(v))
+              : input.kind == Kind::Column ? b.loadVector(input.memory, {at(v)}, lanes, valid(v))
+              : input.kind == Kind::Row    ? b.splat(b.load(input.memory, {row}), lanes)
+                                           : b.splat(input.memory, lanes);
           map.map(argument, in);
         }
         map.map(carried, acc[v]);
@@ -80,7 +86,9 @@ static LogicalResult emitSum(Kernel &kernel, linalg::GenericOp generic) {
       return sum(column0, strip);
     if (strips == 1)
       return sum(column0, columns);
-    b.choose(b.equal(task, b.index(strips - 1)), [&] { sum(column0, columns % strip); }, [&] { sum(column0, strip); });
+    b.choose(
+        b.equal(task, b.index(strips - 1)), [&] { sum(column0, columns % strip); },
+        [&] { sum(column0, strip); });
   });
   kernel.finish({b.getAffineConstantExpr(strips)}, 0);
   return success();
@@ -95,7 +103,8 @@ FailureOr<bool> hadal::emitColumnSum(Kernel &kernel) {
     else if (isa<linalg::LinalgOp>(op) && !isa<linalg::FillOp>(op))
       return false;
   }
-  if (!generic || kernel.tensors.getBody().front().getTerminator()->getOperand(0) != generic.getResult(0))
+  if (!generic ||
+      kernel.tensors.getBody().front().getTerminator()->getOperand(0) != generic.getResult(0))
     return false;
   if (failed(emitSum(kernel, generic)))
     return failure();

@@ -1,5 +1,5 @@
-// What fills a tensor piece by piece, in place: linalg.fill, its initial value, and tensor.insert_slice, a copy of rows into a
-// part of each row.
+// What fills a tensor piece by piece, in place: linalg.fill, its initial value, and
+// tensor.insert_slice, a copy of rows into a part of each row.
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/kernels/Kernel.h"
@@ -23,10 +23,13 @@ static void copyRow(KernelBuilder &b, Value from, Value to, Values at) {
   }
   bool wide = !type.isDynamicDim(d) && type.getElementType().isF32();
   int64_t lanes = b.shape.lanes, whole = wide ? type.getDimSize(d) / lanes * lanes : 0;
-  auto move = [&](Value i, int64_t valid) { b.storeVector(b.loadVector(from, under(i), lanes, valid), to, under(i), valid); };
+  auto move = [&](Value i, int64_t valid) {
+    b.storeVector(b.loadVector(from, under(i), lanes, valid), to, under(i), valid);
+  };
   b.loop(0, whole, lanes, [&](Value i) { move(i, lanes); });
   if (!wide)
-    b.loop(b.index(0), b.dim(from, d), 1, [&](Value i) { b.store(b.load(from, under(i)), to, under(i)); });
+    b.loop(b.index(0), b.dim(from, d), 1,
+           [&](Value i) { b.store(b.load(from, under(i)), to, under(i)); });
   else if (whole < type.getDimSize(d))
     move(b.index(whole), type.getDimSize(d) - whole);
 }
@@ -34,7 +37,8 @@ static void copyRow(KernelBuilder &b, Value from, Value to, Values at) {
 /// A task is a row, of a vector a block.
 static void emitFill(Kernel &kernel, linalg::FillOp op) {
   KernelBuilder &b = kernel.b;
-  Value to = kernel.memory(op.getResult(0)), value = b.clone(*op.getInputs()[0].getDefiningOp())->getResult(0);
+  Value to = kernel.memory(op.getResult(0)),
+        value = b.clone(*op.getInputs()[0].getDefiningOp())->getResult(0);
   auto rank = cast<MemRefType>(to.getType()).getRank();
   constexpr int64_t block = 4096;
   int64_t step = rank == 1 ? block : 1;
@@ -58,7 +62,8 @@ FailureOr<bool> hadal::emitInsertSlice(Kernel &kernel) {
   KernelBuilder &b = kernel.b;
   Block &body = kernel.tensors.getBody().front();
   Operation *made = body.getTerminator()->getOperand(0).getDefiningOp();
-  if (auto fill = dyn_cast_or_null<linalg::FillOp>(made); fill && isa<BlockArgument>(fill.getOutputs()[0])) {
+  if (auto fill = dyn_cast_or_null<linalg::FillOp>(made);
+      fill && isa<BlockArgument>(fill.getOutputs()[0])) {
     emitFill(kernel, fill);
     return true;
   }
@@ -67,7 +72,8 @@ FailureOr<bool> hadal::emitInsertSlice(Kernel &kernel) {
     return false;
   Value from = kernel.memory(op.getSource()), whole = kernel.memory(op.getResult());
   if (!from)
-    return kernel.tensors.emitError("insert_slice kernel wants its source to be an argument or a view of one");
+    return kernel.tensors.emitError(
+        "insert_slice kernel wants its source to be an argument or a view of one");
   auto rows = op.getSourceType();
   bool leading = !op.getDroppedDims().test(0);
   if (rows.getRank() == 0 || !op.hasUnitStride() || (rows.isDynamicDim(0) && !leading))
@@ -78,13 +84,17 @@ FailureOr<bool> hadal::emitInsertSlice(Kernel &kernel) {
       out.push_back(isa<Attribute>(f) ? f : OpFoldResult(kernel.indexValue(cast<Value>(f))));
     return out;
   };
-  auto offsets = mixed(op.getMixedOffsets()), sizes = mixed(op.getMixedSizes()), strides = mixed(op.getMixedStrides());
-  auto type = memref::SubViewOp::inferRankReducedResultType(rows.getShape(), cast<MemRefType>(whole.getType()), offsets, sizes, strides);
+  auto offsets = mixed(op.getMixedOffsets()), sizes = mixed(op.getMixedSizes()),
+       strides = mixed(op.getMixedStrides());
+  auto type = memref::SubViewOp::inferRankReducedResultType(
+      rows.getShape(), cast<MemRefType>(whole.getType()), offsets, sizes, strides);
   Value to = memref::SubViewOp::create(b, cast<MemRefType>(type), whole, offsets, sizes, strides);
   Value end = b.min(kernel.end, b.dim(from, 0));
   // A task is a row of the source.
   b.loop(kernel.begin, end, 1, [&](Value row) { copyRow(b, from, to, {row}); });
   // The destination has at least the slice's rows.
-  kernel.finish({rows.isDynamicDim(0) ? kernel.resultDim(0, 0) : b.getAffineConstantExpr(rows.getDimSize(0))}, 0);
+  kernel.finish(
+      {rows.isDynamicDim(0) ? kernel.resultDim(0, 0) : b.getAffineConstantExpr(rows.getDimSize(0))},
+      0);
   return true;
 }

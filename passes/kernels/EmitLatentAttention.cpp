@@ -1,4 +1,5 @@
-// Attention of one new token over the latent cache, absorbed: all heads share each cached row, so vectors run over heads.
+// Attention of one new token over the latent cache, absorbed: all heads share each cached row, so
+// vectors run over heads.
 //
 //   task   (sequence, group of heads)
 //     for each block of 64 positions
@@ -6,7 +7,8 @@
 //       running maximum and sum, a lane a head
 //       O[r][heads] += cache[j][r] * P[j][heads]        one chain over j
 //
-// Blocks stand at absolute positions; lanes never mix, so a head's bits depend on nothing but its sequence.
+// Blocks stand at absolute positions; lanes never mix, so a head's bits depend on nothing but its
+// sequence.
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/kernels/Kernel.h"
@@ -21,7 +23,8 @@ constexpr int64_t keyBlock = 64;
 
 class LatentAttentionEmitter {
 public:
-  LatentAttentionEmitter(Kernel &kernel, mla::LatentAttentionOp op) : kernel(kernel), b(kernel.b), op(op) {}
+  LatentAttentionEmitter(Kernel &kernel, mla::LatentAttentionOp op)
+      : kernel(kernel), b(kernel.b), op(op) {}
   LogicalResult emit();
 
 private:
@@ -46,8 +49,12 @@ void LatentAttentionEmitter::packQueries(Value sequence, Value head0, Value head
   });
   b.loop(b.index(0), headCount, 1, [&](Value h) {
     Value head = b.add(head0, h);
-    b.loop(0, rk, 1, [&](Value k) { b.store(b.load(qLatent, {sequence, head, k}), queries, {k, h}); });
-    b.loop(0, dr, 1, [&](Value k) { b.store(b.load(qRope, {sequence, head, k}), queries, {b.add(k, rk), h}); });
+    b.loop(0, rk, 1, [&](Value k) {
+      b.store(b.load(qLatent, {sequence, head, k}), queries, {k, h});
+    });
+    b.loop(0, dr, 1, [&](Value k) {
+      b.store(b.load(qRope, {sequence, head, k}), queries, {b.add(k, rk), h});
+    });
   });
 }
 
@@ -56,21 +63,24 @@ void LatentAttentionEmitter::scoreRows(int64_t rows, Value j) {
   SmallVector<Value> slot;
   for (int64_t i = 0; i < rows; ++i)
     slot.push_back(b.toIndex(b.load(slots, {b.add(j, i)})));
-  Values acc = b.carry(b.index(0), b.index(rk + dr), 1, Values(rows * vectors, zero), [&](Value k, Values acc) {
-    for (int64_t v = 0; v < vectors; ++v) {
-      Value q = b.loadVector(queries, {k, b.index(v * lanes)}, lanes);
-      for (int64_t i = 0; i < rows; ++i)
-        acc[i * vectors + v] = b.fma(b.splat(b.load(cache, {slot[i], k}), lanes), q, acc[i * vectors + v]);
-    }
-    return acc;
-  });
+  Values acc = b.carry(
+      b.index(0), b.index(rk + dr), 1, Values(rows * vectors, zero), [&](Value k, Values acc) {
+        for (int64_t v = 0; v < vectors; ++v) {
+          Value q = b.loadVector(queries, {k, b.index(v * lanes)}, lanes);
+          for (int64_t i = 0; i < rows; ++i)
+            acc[i * vectors + v] =
+                b.fma(b.splat(b.load(cache, {slot[i], k}), lanes), q, acc[i * vectors + v]);
+        }
+        return acc;
+      });
   Value scale = b.splat(b.f32(op.getScale().convertToFloat()), lanes);
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t v = 0; v < vectors; ++v)
       b.storeVector(b.mulf(acc[i * vectors + v], scale), scores, {b.add(j, i), b.index(v * lanes)});
 }
 
-/// Scores to probabilities; `state` is maximum and total of each vector of heads; returns them and the factors of the sums.
+/// Scores to probabilities; `state` is maximum and total of each vector of heads; returns them and
+/// the factors of the sums.
 Values LatentAttentionEmitter::softmax(Value count, Values state) {
   Values after, factors;
   for (int64_t v = 0; v < vectors; ++v) {
@@ -79,11 +89,12 @@ Values LatentAttentionEmitter::softmax(Value count, Values state) {
       return Values{b.maxf(m[0], b.loadVector(scores, {j, at}, lanes))};
     })[0];
     Value factor = math::ExpOp::create(b, b.subf(before, best));
-    Value total = b.carry(b.index(0), count, 1, {b.mulf(state[2 * v + 1], factor)}, [&](Value j, Values t) {
-      Value p = math::ExpOp::create(b, b.subf(b.loadVector(scores, {j, at}, lanes), best));
-      b.storeVector(p, scores, {j, at});
-      return Values{b.addf(t[0], p)};
-    })[0];
+    Value total =
+        b.carry(b.index(0), count, 1, {b.mulf(state[2 * v + 1], factor)}, [&](Value j, Values t) {
+          Value p = math::ExpOp::create(b, b.subf(b.loadVector(scores, {j, at}, lanes), best));
+          b.storeVector(p, scores, {j, at});
+          return Values{b.addf(t[0], p)};
+        })[0];
     after.append({best, total});
     factors.push_back(factor);
   }
@@ -91,17 +102,20 @@ Values LatentAttentionEmitter::softmax(Value count, Values state) {
   return after;
 }
 
-void LatentAttentionEmitter::accumulate(int64_t rows, Value r, Value count, ArrayRef<Value> factors) {
+void LatentAttentionEmitter::accumulate(int64_t rows, Value r, Value count,
+                                        ArrayRef<Value> factors) {
   Values acc;
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t v = 0; v < vectors; ++v)
-      acc.push_back(b.mulf(b.loadVector(sums, {b.add(r, i), b.index(v * lanes)}, lanes), factors[v]));
+      acc.push_back(
+          b.mulf(b.loadVector(sums, {b.add(r, i), b.index(v * lanes)}, lanes), factors[v]));
   acc = b.carry(b.index(0), count, 1, acc, [&](Value j, Values acc) {
     Value slot = b.toIndex(b.load(slots, {j}));
     for (int64_t v = 0; v < vectors; ++v) {
       Value p = b.loadVector(scores, {j, b.index(v * lanes)}, lanes);
       for (int64_t i = 0; i < rows; ++i)
-        acc[i * vectors + v] = b.fma(b.splat(b.load(cache, {slot, b.add(r, i)}), lanes), p, acc[i * vectors + v]);
+        acc[i * vectors + v] =
+            b.fma(b.splat(b.load(cache, {slot, b.add(r, i)}), lanes), p, acc[i * vectors + v]);
     }
     return acc;
   });
@@ -111,14 +125,18 @@ void LatentAttentionEmitter::accumulate(int64_t rows, Value r, Value count, Arra
 }
 
 LogicalResult LatentAttentionEmitter::emit() {
-  qLatent = kernel.memory(op.getQLatent()), qRope = kernel.memory(op.getQRope()), cache = kernel.memory(op.getCache());
-  table = kernel.memory(op.getPageTable()), positions = kernel.memory(op.getPositions()), out = kernel.memory(op.getResult());
+  qLatent = kernel.memory(op.getQLatent()), qRope = kernel.memory(op.getQRope()),
+  cache = kernel.memory(op.getCache());
+  table = kernel.memory(op.getPageTable()), positions = kernel.memory(op.getPositions()),
+  out = kernel.memory(op.getResult());
   if (!qLatent || !qRope || !cache || !table || !positions || !out)
-    return kernel.tensors.emitError("latent attention kernel wants its operands to be arguments or views of them");
+    return kernel.tensors.emitError(
+        "latent attention kernel wants its operands to be arguments or views of them");
   heads = op.getQLatent().getType().getDimSize(1), rk = op.getQLatent().getType().getDimSize(2);
   dr = op.getQRope().getType().getDimSize(2), lanes = b.shape.lanes;
   vectors = heads > lanes ? 2 : 1, group = vectors * lanes;
-  int64_t groups = llvm::divideCeil(heads, group), pageTokens = op.getPageTokens(), bytes = 0, rows = b.shape.rows;
+  int64_t groups = llvm::divideCeil(heads, group), pageTokens = op.getPageTokens(), bytes = 0,
+          rows = b.shape.rows;
   Type f32 = b.getF32Type();
   queries = b.scratchView(kernel.scratch, bytes, {rk + dr, group}, f32);
   scores = b.scratchView(kernel.scratch, bytes, {keyBlock, group}, f32);
@@ -164,7 +182,9 @@ LogicalResult LatentAttentionEmitter::emit() {
         b.storeVector(b.divf(o, state[2 * v + 1]), sums, {r, b.index(v * lanes)});
       });
     b.loop(b.index(0), headCount, 1, [&](Value h) {
-      b.loop(0, rk, 1, [&](Value r) { b.store(b.load(sums, {r, h}), out, {sequence, b.add(head0, h), r}); });
+      b.loop(0, rk, 1, [&](Value r) {
+        b.store(b.load(sums, {r, h}), out, {sequence, b.add(head0, h), r});
+      });
     });
   });
   kernel.finish({kernel.resultDim(0, 0) * groups}, bytes);
@@ -175,6 +195,7 @@ LogicalResult LatentAttentionEmitter::emit() {
 
 FailureOr<bool> hadal::emitLatentAttention(Kernel &kernel) {
   for (auto op : kernel.tensors.getBody().front().getOps<mla::LatentAttentionOp>())
-    return failed(LatentAttentionEmitter(kernel, op).emit()) ? FailureOr<bool>(failure()) : FailureOr<bool>(true);
+    return failed(LatentAttentionEmitter(kernel, op).emit()) ? FailureOr<bool>(failure())
+                                                             : FailureOr<bool>(true);
   return false;
 }

@@ -1,6 +1,8 @@
-// The general road: a group of linalg ops becomes one loop over rows into which its producers are fused.
+// The general road: a group of linalg ops becomes one loop over rows into which its producers are
+// fused.
 //
-//   begin..end  ->  scf.for rows { producers of the row; the row }  ->  one-shot bufferization  ->  loops (LLVM vectorizes)
+//   begin..end  ->  scf.for rows { producers of the row; the row }  ->  one-shot bufferization  ->
+//   loops (LLVM vectorizes)
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
@@ -36,7 +38,8 @@ FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
   KernelBuilder &b = kernel.b;
   Block &source = kernel.tensors.getBody().front();
   for (Operation &op : source.without_terminator())
-    if (!isa<linalg::LinalgOp>(op) && !isa<tensor::TensorDialect, arith::ArithDialect>(op.getDialect()))
+    if (!isa<linalg::LinalgOp>(op) &&
+        !isa<tensor::TensorDialect, arith::ArithDialect>(op.getDialect()))
       return false;
 
   // The same computation on tensors that stand for the kernel's memory.
@@ -47,7 +50,8 @@ FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
       return kernel.tensors.emitError("linalg kernel wants operands that lie plainly");
     // What a result is written in place of may be written.
     bool writable = kernel.tensors.getArgAttr(i, kInPlaceAttr) != nullptr;
-    map.map(argument, bufferization::ToTensorOp::create(b, argument.getType(), memory, /*restrict=*/true, writable));
+    map.map(argument, bufferization::ToTensorOp::create(b, argument.getType(), memory,
+                                                        /*restrict=*/true, writable));
   }
   for (Operation &op : source.without_terminator())
     b.clone(op, map);
@@ -57,7 +61,8 @@ FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
     places.push_back(kernel.memory(v));
   }
   auto root = results[0].getDefiningOp<linalg::LinalgOp>();
-  if (!root || llvm::any_of(results, [&](Value v) { return v.getDefiningOp() != root.getOperation(); }))
+  if (!root ||
+      llvm::any_of(results, [&](Value v) { return v.getDefiningOp() != root.getOperation(); }))
     return kernel.tensors.emitError("linalg kernel wants one op that makes all its results");
 
   IRRewriter rewriter(b.getContext());
@@ -75,7 +80,8 @@ FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
   for (auto [i, place] : llvm::enumerate(places)) {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(&kernel.lowered.getBody().front());
-    auto destination = bufferization::ToTensorOp::create(b, results[i].getType(), place, /*restrict=*/true, /*writable=*/true);
+    auto destination = bufferization::ToTensorOp::create(b, results[i].getType(), place,
+                                                         /*restrict=*/true, /*writable=*/true);
     unsigned number = cast<OpResult>(results[i]).getResultNumber();
     startFrom(root.getDpsInits()[number], destination, rewriter);
   }
@@ -86,10 +92,12 @@ FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
   }
 
   // Rows are dimension 0 of the root where it is parallel and leads every result.
-  bool rows = root.getNumLoops() > 0 && root.getIteratorTypesArray()[0] == utils::IteratorType::parallel;
+  bool rows =
+      root.getNumLoops() > 0 && root.getIteratorTypesArray()[0] == utils::IteratorType::parallel;
   for (OpOperand &init : root.getDpsInitsMutable()) {
     AffineMap access = root.getMatchingIndexingMap(&init);
-    rows &= access.getNumResults() > 0 && access.getResult(0) == getAffineDimExpr(0, b.getContext());
+    rows &=
+        access.getNumResults() > 0 && access.getResult(0) == getAffineDimExpr(0, b.getContext());
   }
   SmallVector<AffineExpr> tasks{b.getAffineConstantExpr(1)};
   if (rows) {
@@ -99,7 +107,8 @@ FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
     scf::SCFTileAndFuseOptions options;
     options.tilingOptions.setTileSizes(sizes);
     rewriter.setInsertionPoint(root);
-    auto tiled = scf::tileConsumerAndFuseProducersUsingSCF(rewriter, cast<TilingInterface>(root.getOperation()), options);
+    auto tiled = scf::tileConsumerAndFuseProducersUsingSCF(
+        rewriter, cast<TilingInterface>(root.getOperation()), options);
     if (failed(tiled))
       return kernel.tensors.emitError("linalg kernel cannot be tiled over rows");
     for (auto [from, to] : tiled->replacements)
@@ -122,8 +131,8 @@ FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
   }
   kernel.finish(tasks, 0);
 
-  // A slice of an empty tensor is a small empty tensor: intermediates are as large as a row. What tiling left without a use
-  // goes before it would be given memory.
+  // A slice of an empty tensor is a small empty tensor: intermediates are as large as a row. What
+  // tiling left without a use goes before it would be given memory.
   RewritePatternSet patterns(b.getContext());
   tensor::populateFoldTensorEmptyPatterns(patterns);
   tensor::ExtractSliceOp::getCanonicalizationPatterns(patterns, b.getContext());
@@ -137,8 +146,10 @@ FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
 
   WalkResult walk = kernel.lowered.walk([&](memref::AllocOp alloc) {
     auto type = alloc.getType();
-    if (!type.hasStaticShape() || type.getNumElements() * ((type.getElementTypeBitWidth() + 7) / 8) > stackBytes) {
-      kernel.tensors.emitError() << "linalg kernel wants intermediate values of at most " << stackBytes << " bytes, got " << type;
+    if (!type.hasStaticShape() ||
+        type.getNumElements() * ((type.getElementTypeBitWidth() + 7) / 8) > stackBytes) {
+      kernel.tensors.emitError() << "linalg kernel wants intermediate values of at most "
+                                 << stackBytes << " bytes, got " << type;
       return WalkResult::interrupt();
     }
     rewriter.setInsertionPointToStart(&kernel.lowered.getBody().front());

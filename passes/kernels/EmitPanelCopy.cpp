@@ -1,5 +1,6 @@
-// Copies between a weight as a checkpoint holds it, [N, K] or [E, N, K], and panels (kPanelsAttr): linalg.copy where one side
-// lies in panels. A task is a panel: its rows are read (or written) side by side, blocks are turned in registers.
+// Copies between a weight as a checkpoint holds it, [N, K] or [E, N, K], and panels (kPanelsAttr):
+// linalg.copy where one side lies in panels. A task is a panel: its rows are read (or written) side
+// by side, blocks are turned in registers.
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/kernels/Kernel.h"
@@ -14,8 +15,9 @@ namespace {
 class PanelCopyEmitter {
 public:
   PanelCopyEmitter(Kernel &kernel, Value plain, Value packed, RankedTensorType type)
-      : kernel(kernel), b(kernel.b), plain(plain), packed(packed), layout(PanelLayout::of(type, b.shape)),
-        batch(type.getRank() == 3 ? type.getDimSize(0) : 1), lanes(b.shape.lanes) {}
+      : kernel(kernel), b(kernel.b), plain(plain), packed(packed),
+        layout(PanelLayout::of(type, b.shape)), batch(type.getRank() == 3 ? type.getDimSize(0) : 1),
+        lanes(b.shape.lanes) {}
 
   void emit(bool pack) {
     b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
@@ -23,7 +25,8 @@ public:
       auto rows = [&](int64_t valid) {
         auto columns = [&](Value k, int64_t count) {
           for (int64_t n = 0; n < layout.panel; n += lanes)
-            turn(pack, task, matrix, b.add(b.mul(panel, layout.panel), n), n, std::clamp<int64_t>(valid - n, 0, lanes), k, count);
+            turn(pack, task, matrix, b.add(b.mul(panel, layout.panel), n), n,
+                 std::clamp<int64_t>(valid - n, 0, lanes), k, count);
         };
         int64_t whole = layout.k / lanes * lanes;
         b.loop(0, whole, lanes, [&](Value k) { columns(k, lanes); });
@@ -34,7 +37,9 @@ public:
       if (!rest)
         rows(layout.panel);
       else
-        b.choose(b.equal(panel, b.index(layout.panels() - 1)), [&] { rows(rest); }, [&] { rows(layout.panel); });
+        b.choose(
+            b.equal(panel, b.index(layout.panels() - 1)), [&] { rows(rest); },
+            [&] { rows(layout.panel); });
       if (pack && layout.k % 2)
         for (int64_t n = 0; n < layout.panel; n += lanes)
           b.storeVector(zero(), packed, {inPanel(task, b.index(layout.k), n)});
@@ -53,13 +58,15 @@ private:
     return {n, k};
   }
   /// One block: rows n.. (of them `valid` are there) by columns k.. (`count`).
-  void turn(bool pack, Value task, Value matrix, Value n, int64_t lane, int64_t valid, Value k, int64_t count) {
+  void turn(bool pack, Value task, Value matrix, Value n, int64_t lane, int64_t valid, Value k,
+            int64_t count) {
     Values block;
     for (int64_t i = 0; i < lanes; ++i) {
       if (pack ? i >= valid : i >= count)
         block.push_back(zero());
       else if (pack)
-        block.push_back(b.widen(b.loadVector(plain, inPlain(matrix, b.add(n, i), k), lanes, count)));
+        block.push_back(
+            b.widen(b.loadVector(plain, inPlain(matrix, b.add(n, i), k), lanes, count)));
       else
         block.push_back(b.loadVector(packed, {inPanel(task, b.add(k, i), lane)}, lanes));
     }
@@ -93,8 +100,11 @@ FailureOr<bool> hadal::emitPanelCopy(Kernel &kernel) {
   bool pack = kernel.inPanels(to);
   Value source = kernel.memory(from), destination = kernel.memory(to);
   if (!source || !destination)
-    return kernel.tensors.emitError("panel copy kernel wants its operands to be arguments or views of them");
-  PanelCopyEmitter(kernel, pack ? source : destination, pack ? destination : source, cast<RankedTensorType>(to.getType())).emit(pack);
+    return kernel.tensors.emitError(
+        "panel copy kernel wants its operands to be arguments or views of them");
+  PanelCopyEmitter(kernel, pack ? source : destination, pack ? destination : source,
+                   cast<RankedTensorType>(to.getType()))
+      .emit(pack);
   return true;
 }
 
@@ -102,7 +112,8 @@ func::FuncOp hadal::panelCopyKernel(ModuleOp module, RankedTensorType plain, boo
   std::string sizes;
   for (int64_t d : plain.getShape())
     sizes += llvm::formatv("_{0}", d).str();
-  std::string name = llvm::formatv("{0}_panels_{1}{2}", pack ? "pack" : "unpack", plain.getElementType(), sizes);
+  std::string name =
+      llvm::formatv("{0}_panels_{1}{2}", pack ? "pack" : "unpack", plain.getElementType(), sizes);
   if (auto known = module.lookupSymbol<func::FuncOp>(name))
     return known;
   OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
@@ -118,7 +129,8 @@ func::FuncOp hadal::panelCopyKernel(ModuleOp module, RankedTensorType plain, boo
     kernel.setArgAttr(0, kPanelsAttr, b.getUnitAttr());
   b.setInsertionPointToEnd(body);
   Value empty = tensor::EmptyOp::create(b, module.getLoc(), to.getShape(), to.getElementType());
-  Value copied = linalg::CopyOp::create(b, module.getLoc(), body->getArgument(0), empty).getResult(0);
+  Value copied =
+      linalg::CopyOp::create(b, module.getLoc(), body->getArgument(0), empty).getResult(0);
   func::ReturnOp::create(b, module.getLoc(), copied);
   return kernel;
 }

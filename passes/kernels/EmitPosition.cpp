@@ -7,8 +7,9 @@ using namespace mlir;
 using namespace hadal;
 using Values = KernelBuilder::Values;
 
-/// sin and cos of an f64, |x| < 2^30, to well under half an ulp of f32: the nearest multiple n of pi/2 is taken off in three
-/// parts (Cody and Waite), then Taylor polynomials on [-pi/4, pi/4] change places by n mod 4.
+/// sin and cos of an f64, |x| < 2^30, to well under half an ulp of f32: the nearest multiple n of
+/// pi/2 is taken off in three parts (Cody and Waite), then Taylor polynomials on [-pi/4, pi/4]
+/// change places by n mod 4.
 static std::pair<Value, Value> sineCosine(KernelBuilder &b, Value x) {
   const double magic = 0x1.8p52; // adding it rounds to an integer
   Value n = b.subf(b.addf(b.mulf(x, b.f64(0x1.45f306dc9c883p-1)), b.f64(magic)), b.f64(magic));
@@ -22,30 +23,35 @@ static std::pair<Value, Value> sineCosine(KernelBuilder &b, Value x) {
       sum = sum ? math::FmaOp::create(b, sum, r2, b.f64(c)).getResult() : b.f64(c);
     return sum;
   };
-  Value sine = b.mulf(r, polynomial({-1.0 / 1307674368000.0, 1.0 / 6227020800.0, -1.0 / 39916800.0, 1.0 / 362880.0,
-                                     -1.0 / 5040.0, 1.0 / 120.0, -1.0 / 6.0, 1.0}));
-  Value cosine = polynomial({1.0 / 20922789888000.0, -1.0 / 87178291200.0, 1.0 / 479001600.0, -1.0 / 3628800.0,
-                             1.0 / 40320.0, -1.0 / 720.0, 1.0 / 24.0, -0.5, 1.0});
+  Value sine = b.mulf(r, polynomial({-1.0 / 1307674368000.0, 1.0 / 6227020800.0, -1.0 / 39916800.0,
+                                     1.0 / 362880.0, -1.0 / 5040.0, 1.0 / 120.0, -1.0 / 6.0, 1.0}));
+  Value cosine = polynomial({1.0 / 20922789888000.0, -1.0 / 87178291200.0, 1.0 / 479001600.0,
+                             -1.0 / 3628800.0, 1.0 / 40320.0, -1.0 / 720.0, 1.0 / 24.0, -0.5, 1.0});
   Value quadrant = arith::FPToSIOp::create(b, b.getI32Type(), n);
   auto bit = [&](Value v, int64_t mask) {
     return b.compare(arith::CmpIPredicate::ne, arith::AndIOp::create(b, v, b.i32(mask)), b.i32(0));
   };
   Value odd = bit(quadrant, 1), sineMinus = bit(quadrant, 2);
   Value cosineMinus = bit(arith::AddIOp::create(b, quadrant, b.i32(1)), 2);
-  auto signedBy = [&](Value minus, Value v) { return b.select(minus, arith::NegFOp::create(b, v), v); };
-  return {signedBy(sineMinus, b.select(odd, cosine, sine)), signedBy(cosineMinus, b.select(odd, sine, cosine))};
+  auto signedBy = [&](Value minus, Value v) {
+    return b.select(minus, arith::NegFOp::create(b, v), v);
+  };
+  return {signedBy(sineMinus, b.select(odd, cosine, sine)),
+          signedBy(cosineMinus, b.select(odd, sine, cosine))};
 }
 
 static void emitRotation(Kernel &kernel, mla::RotationOp op) {
   KernelBuilder &b = kernel.b;
-  Value positions = kernel.memory(op.getPositions()), cos = kernel.memory(op.getCos()), sin = kernel.memory(op.getSin());
+  Value positions = kernel.memory(op.getPositions()), cos = kernel.memory(op.getCos()),
+        sin = kernel.memory(op.getSin());
   // The table is short (dr / 2): one pair after the other, all rows of the task.
   auto frequencies = cast<DenseElementsAttr>(op.getFrequencies()).getValues<APFloat>();
   auto type = MemRefType::get({int64_t(frequencies.size())}, b.getF32Type());
   int64_t bytes = 0;
   Value table = b.scratchView(kernel.scratch, bytes, type.getShape(), b.getF32Type());
   for (auto [j, f] : llvm::enumerate(frequencies))
-    b.store(arith::ConstantOp::create(b, b.getF32FloatAttr(f.convertToFloat())), table, {b.index(j)});
+    b.store(arith::ConstantOp::create(b, b.getF32FloatAttr(f.convertToFloat())), table,
+            {b.index(j)});
   Value magnitude = b.f32(op.getMagnitude().convertToFloat());
   b.loop(kernel.begin, kernel.end, 1, [&](Value row) {
     Value position = arith::SIToFPOp::create(b, b.getF32Type(), b.load(positions, {row}));
@@ -61,7 +67,8 @@ static void emitRotation(Kernel &kernel, mla::RotationOp op) {
 
 static void emitRope(Kernel &kernel, mla::RopeOp op) {
   KernelBuilder &b = kernel.b;
-  Value x = kernel.memory(op.getX()), cos = kernel.memory(op.getCos()), sin = kernel.memory(op.getSin());
+  Value x = kernel.memory(op.getX()), cos = kernel.memory(op.getCos()),
+        sin = kernel.memory(op.getSin());
   Value out = kernel.memory(op.getResult());
   int64_t heads = op.getX().getType().getDimSize(1), half = op.getX().getType().getDimSize(2) / 2;
   b.loop(kernel.begin, kernel.end, 1, [&](Value row) {
@@ -87,13 +94,16 @@ static void emitRope(Kernel &kernel, mla::RopeOp op) {
 
 static void emitCacheAppend(Kernel &kernel, mla::CacheAppendOp op) {
   KernelBuilder &b = kernel.b;
-  Value ckv = kernel.memory(op.getCkv()), kRope = kernel.memory(op.getKRope()), slots = kernel.memory(op.getSlots());
+  Value ckv = kernel.memory(op.getCkv()), kRope = kernel.memory(op.getKRope()),
+        slots = kernel.memory(op.getSlots());
   Value cache = kernel.memory(op.getResult());
   int64_t rk = op.getCkv().getType().getDimSize(1), dr = op.getKRope().getType().getDimSize(1);
   b.loop(kernel.begin, kernel.end, 1, [&](Value row) {
     Value slot = b.toIndex(b.load(slots, {row}));
     b.loop(0, rk, 1, [&](Value k) { b.store(b.load(ckv, {row, k}), cache, {slot, k}); });
-    b.loop(0, dr, 1, [&](Value k) { b.store(b.load(kRope, {row, k}), cache, {slot, b.add(k, rk)}); });
+    b.loop(0, dr, 1, [&](Value k) {
+      b.store(b.load(kRope, {row, k}), cache, {slot, b.add(k, rk)});
+    });
   });
   kernel.finish({kernel.sizeOf(slots, 0)}, 0);
 }
@@ -105,7 +115,8 @@ FailureOr<bool> hadal::emitPosition(Kernel &kernel) {
       continue;
     for (Value operand : op.getOperands())
       if (!kernel.memory(operand))
-        return kernel.tensors.emitError() << op.getName() << " kernel wants its operands to be arguments or views of them";
+        return kernel.tensors.emitError()
+               << op.getName() << " kernel wants its operands to be arguments or views of them";
     if (auto rotation = dyn_cast<mla::RotationOp>(op))
       emitRotation(kernel, rotation);
     else if (auto rope = dyn_cast<mla::RopeOp>(op))

@@ -10,10 +10,14 @@ using Values = KernelBuilder::Values;
 
 Value hadal::decodeE4M3(KernelBuilder &b, Value code) {
   Type i16 = b.getI16Type();
-  auto constant = [&](int64_t v) { return Value(arith::ConstantOp::create(b, b.getIntegerAttr(i16, v))); };
-  // As f16: sign in place, exponent and mantissa one bit lower; that is the value times 2^-8, exactly.
+  auto constant = [&](int64_t v) {
+    return Value(arith::ConstantOp::create(b, b.getIntegerAttr(i16, v)));
+  };
+  // As f16: sign in place, exponent and mantissa one bit lower; that is the value times 2^-8,
+  // exactly.
   Value high = arith::ShLIOp::create(b, arith::ExtUIOp::create(b, i16, code), constant(8));
-  Value bits = arith::AndIOp::create(b, arith::ShRSIOp::create(b, high, constant(1)), constant(int16_t(0xBF80)));
+  Value bits = arith::AndIOp::create(b, arith::ShRSIOp::create(b, high, constant(1)),
+                                     constant(int16_t(0xBF80)));
   Value value = b.mulf(b.widen(arith::BitcastOp::create(b, b.getF16Type(), bits)), b.f32(256));
   Value magnitude = arith::AndIOp::create(b, arith::ExtUIOp::create(b, i16, code), constant(0x7f));
   return b.select(b.equal(magnitude, constant(0x7f)), b.f32(NAN), value);
@@ -27,13 +31,15 @@ Value hadal::encodeE4M3(KernelBuilder &b, Value x) {
   Value isNumber = arith::CmpFOp::create(b, arith::CmpFPredicate::ORD, x, x);
   size = arith::MinNumFOp::create(b, size, b.f32(448));
   Value sizeBits = arith::BitcastOp::create(b, i32, size);
-  // Normal codes: round to nearest even at mantissa bit 20, then move the exponent's bias from 127 to 7.
+  // Normal codes: round to nearest even at mantissa bit 20, then move the exponent's bias from 127
+  // to 7.
   Value odd = arith::AndIOp::create(b, arith::ShRUIOp::create(b, sizeBits, b.i32(20)), b.i32(1));
   Value rounded = b.add(b.add(sizeBits, b.i32(0x7ffff)), odd);
   Value normal = b.sub(arith::ShRUIOp::create(b, rounded, b.i32(20)), b.i32(120 << 3));
   // Below 2^-6 codes step by 2^-9, which is the last bit of 2^14.
   Value shifted = b.addf(size, b.f32(16384));
-  Value small = b.sub(arith::BitcastOp::create(b, i32, shifted), arith::BitcastOp::create(b, i32, b.f32(16384)));
+  Value small = b.sub(arith::BitcastOp::create(b, i32, shifted),
+                      arith::BitcastOp::create(b, i32, b.f32(16384)));
   Value isSmall = arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, size, b.f32(0x1p-6f));
   Value code = b.select(isNumber, b.select(isSmall, small, normal), b.i32(0x7f));
   return arith::TruncIOp::create(b, b.getI8Type(), arith::OrIOp::create(b, code, sign));
@@ -41,7 +47,8 @@ Value hadal::encodeE4M3(KernelBuilder &b, Value x) {
 
 static void emitQuantizeOp(Kernel &kernel, fp8::QuantizeOp op) {
   KernelBuilder &b = kernel.b;
-  Value x = kernel.memory(op.getX()), q = kernel.memory(op.getQ()), scale = kernel.memory(op.getScale());
+  Value x = kernel.memory(op.getX()), q = kernel.memory(op.getQ()),
+        scale = kernel.memory(op.getScale());
   int64_t blockM = op.getBlock()[0], blockK = op.getBlock()[1];
   Value rows = b.dim(x, 0), columns = b.dim(x, 1);
   b.loop(kernel.begin, kernel.end, 1, [&](Value blockRow) {
@@ -57,7 +64,9 @@ static void emitQuantizeOp(Kernel &kernel, fp8::QuantizeOp op) {
       Value s = b.select(isZero, b.f32(1), b.divf(largest, b.f32(448)));
       b.store(s, scale, {blockRow, blockColumn});
       b.loop(m0, m1, 1, [&](Value m) {
-        b.loop(k0, k1, 1, [&](Value k) { b.store(encodeE4M3(b, b.divf(b.load(x, {m, k}), s)), q, {m, k}); });
+        b.loop(k0, k1, 1, [&](Value k) {
+          b.store(encodeE4M3(b, b.divf(b.load(x, {m, k}), s)), q, {m, k});
+        });
       });
     });
   });
@@ -66,7 +75,8 @@ static void emitQuantizeOp(Kernel &kernel, fp8::QuantizeOp op) {
 
 static void emitDequantizeOp(Kernel &kernel, fp8::DequantizeOp op) {
   KernelBuilder &b = kernel.b;
-  Value q = kernel.memory(op.getQ()), scale = kernel.memory(op.getScale()), out = kernel.memory(op.getResult());
+  Value q = kernel.memory(op.getQ()), scale = kernel.memory(op.getScale()),
+        out = kernel.memory(op.getResult());
   auto type = cast<RankedTensorType>(op.getResult().getType());
   int64_t rank = type.getRank(), blockM = op.getBlock()[0], blockK = op.getBlock()[1];
   Value rows = b.dim(out, rank - 2), columns = b.dim(out, rank - 1);
@@ -99,7 +109,8 @@ FailureOr<bool> hadal::emitQuantize(Kernel &kernel) {
       continue;
     for (Value operand : op.getOperands())
       if (!kernel.memory(operand))
-        return kernel.tensors.emitError() << op.getName() << " kernel wants its operands to be arguments or views of them";
+        return kernel.tensors.emitError()
+               << op.getName() << " kernel wants its operands to be arguments or views of them";
     if (auto quantize = dyn_cast<fp8::QuantizeOp>(op))
       emitQuantizeOp(kernel, quantize);
     else

@@ -15,13 +15,15 @@ namespace {
 /// A value that is not a number never wins, yet the result always is an untaken index.
 Value takeLargest(KernelBuilder &b, int64_t count, function_ref<Value(Value)> value, Value taken) {
   Value none = b.i32(-1);
-  Values best = b.carry(b.index(0), b.index(count), 1, {none, b.f32(-INFINITY)}, [&](Value i, Values best) {
-    Value free = b.equal(b.load(taken, {i}), b.i32(0));
-    Value v = value(i);
-    Value first = b.equal(best[0], none);
-    Value wins = arith::AndIOp::create(b, free, arith::OrIOp::create(b, first, b.greater(v, best[1])));
-    return Values{b.select(wins, b.toI32(i), best[0]), b.select(wins, v, best[1])};
-  });
+  Values best =
+      b.carry(b.index(0), b.index(count), 1, {none, b.f32(-INFINITY)}, [&](Value i, Values best) {
+        Value free = b.equal(b.load(taken, {i}), b.i32(0));
+        Value v = value(i);
+        Value first = b.equal(best[0], none);
+        Value wins =
+            arith::AndIOp::create(b, free, arith::OrIOp::create(b, first, b.greater(v, best[1])));
+        return Values{b.select(wins, b.toI32(i), best[0]), b.select(wins, v, best[1])};
+      });
   Value index = b.toIndex(best[0]);
   b.store(b.i32(1), taken, {index});
   return index;
@@ -47,13 +49,16 @@ Value groupScoreOf(KernelBuilder &b, moe::RouteOp op, Value choice, Value e0, in
 /// A task is a token.
 void emitRoute(Kernel &kernel, moe::RouteOp op) {
   KernelBuilder &b = kernel.b;
-  Value logits = kernel.memory(op.getLogits()), bias = op.getBias() ? kernel.memory(op.getBias()) : Value();
+  Value logits = kernel.memory(op.getLogits()),
+        bias = op.getBias() ? kernel.memory(op.getBias()) : Value();
   Value forced = op.getForced() ? kernel.memory(op.getForced()) : Value();
   Value weights = kernel.memory(op.getWeights()), experts = kernel.memory(op.getExperts());
-  int64_t count = op.getLogits().getType().getDimSize(1), groups = op.getGroups(), limit = op.getGroupLimit();
+  int64_t count = op.getLogits().getType().getDimSize(1), groups = op.getGroups(),
+          limit = op.getGroupLimit();
   int64_t topK = op.getTopK(), each = count / groups, bytes = 0;
   Type f32 = b.getF32Type(), i32 = b.getI32Type();
-  Value affinity = b.scratchView(kernel.scratch, bytes, {count}, f32), choice = b.scratchView(kernel.scratch, bytes, {count}, f32);
+  Value affinity = b.scratchView(kernel.scratch, bytes, {count}, f32),
+        choice = b.scratchView(kernel.scratch, bytes, {count}, f32);
   Value taken = b.scratchView(kernel.scratch, bytes, {count}, i32);
   Value groupScore = b.scratchView(kernel.scratch, bytes, {groups}, f32);
   Value groupTaken = b.scratchView(kernel.scratch, bytes, {groups}, i32);
@@ -72,37 +77,50 @@ void emitRoute(Kernel &kernel, moe::RouteOp op) {
           b.store(groupScoreOf(b, op, choice, b.mul(g, each), each), groupScore, {g});
           b.store(b.i32(0), groupTaken, {g});
         });
-        b.loop(0, limit, 1, [&](Value) { takeLargest(b, groups, [&](Value g) { return b.load(groupScore, {g}); }, groupTaken); });
+        b.loop(0, limit, 1, [&](Value) {
+          takeLargest(
+              b, groups, [&](Value g) { return b.load(groupScore, {g}); }, groupTaken);
+        });
         // Experts of the other groups are out of the choice.
         b.loop(0, groups, 1, [&](Value g) {
           Value e0 = b.mul(g, each);
           b.loop(e0, b.add(e0, each), 1, [&](Value e) {
-            b.store(b.select(b.equal(b.load(groupTaken, {g}), b.i32(0)), b.i32(2), b.i32(0)), taken, {e});
+            b.store(b.select(b.equal(b.load(groupTaken, {g}), b.i32(0)), b.i32(2), b.i32(0)), taken,
+                    {e});
           });
         });
       }
-      b.loop(0, topK, 1, [&](Value) { takeLargest(b, count, [&](Value e) { return b.load(choice, {e}); }, taken); });
+      b.loop(0, topK, 1, [&](Value) {
+        takeLargest(
+            b, count, [&](Value e) { return b.load(choice, {e}); }, taken);
+      });
       b.carry(b.index(0), b.index(count), 1, {b.index(0)}, [&](Value e, Values next) {
         Value chosen = b.equal(b.load(taken, {e}), b.i32(1));
         b.when(chosen, [&] { b.store(b.toI32(e), experts, {row, next[0]}); });
         return Values{b.select(chosen, b.add(next[0], 1), next[0])};
       });
     }
-    auto affinityOf = [&](Value k) { return b.load(affinity, {b.toIndex(b.load(experts, {row, k}))}); };
+    auto affinityOf = [&](Value k) {
+      return b.load(affinity, {b.toIndex(b.load(experts, {row, k}))});
+    };
     Value divisor = b.f32(1);
     if (op.getNormalize())
-      divisor = b.addf(b.carry(b.index(0), b.index(topK), 1, {b.f32(0)},
-                               [&](Value k, Values sum) { return Values{b.addf(sum[0], affinityOf(k))}; })[0],
-                       b.f32(1e-20f));
+      divisor = b.addf(
+          b.carry(b.index(0), b.index(topK), 1, {b.f32(0)},
+                  [&](Value k, Values sum) { return Values{b.addf(sum[0], affinityOf(k))}; })[0],
+          b.f32(1e-20f));
     b.loop(0, topK, 1, [&](Value k) {
-      b.store(b.mulf(b.divf(affinityOf(k), divisor), b.f32(op.getScale().convertToFloat())), weights, {row, k});
+      b.store(b.mulf(b.divf(affinityOf(k), divisor), b.f32(op.getScale().convertToFloat())),
+              weights, {row, k});
     });
   });
   kernel.finish({kernel.resultDim(0, 0)}, bytes);
 }
 
-/// The tokens of each block that `counts`, (rows, choices) of each, describes; without counts they are all one, and `block` null.
-void forTokens(KernelBuilder &b, Value counts, int64_t blocks, Value tokens, function_ref<void(Value block, Value token)> body) {
+/// The tokens of each block that `counts`, (rows, choices) of each, describes; without counts they
+/// are all one, and `block` null.
+void forTokens(KernelBuilder &b, Value counts, int64_t blocks, Value tokens,
+               function_ref<void(Value block, Value token)> body) {
   if (!counts)
     return b.loop(b.index(0), tokens, 1, [&](Value t) { body({}, t); });
   b.carry(b.index(0), b.index(blocks), 1, {b.index(0)}, [&](Value block, Values from) {
@@ -112,14 +130,17 @@ void forTokens(KernelBuilder &b, Value counts, int64_t blocks, Value tokens, fun
   });
 }
 
-/// One task: counts, prefix sums, then each choice's row in ascending order of blocks, experts and tokens.
+/// One task: counts, prefix sums, then each choice's row in ascending order of blocks, experts and
+/// tokens.
 void emitPlan(Kernel &kernel, moe::PlanOp op) {
   KernelBuilder &b = kernel.b;
   Value experts = kernel.memory(op.getExperts()), source = kernel.memory(op.getSource());
-  Value position = kernel.memory(op.getPosition()), offsets = kernel.memory(op.getOffsets()), active = kernel.memory(op.getActive());
+  Value position = kernel.memory(op.getPosition()), offsets = kernel.memory(op.getOffsets()),
+        active = kernel.memory(op.getActive());
   Value segments = op.getSegments() ? kernel.memory(op.getSegments()) : Value();
   bool partial = bool(op.getChoices());
-  int64_t blocks = op.segmentCount(), count = blocks * op.getExpertCount(), topK = op.getExperts().getType().getDimSize(1), bytes = 0;
+  int64_t blocks = op.segmentCount(), count = blocks * op.getExpertCount(),
+          topK = op.getExperts().getType().getDimSize(1), bytes = 0;
   Value next = b.scratchView(kernel.scratch, bytes, {count}, b.getI32Type());
   b.loop(kernel.begin, kernel.end, 1, [&](Value) {
     Value tokens = b.dim(experts, 0);
@@ -129,8 +150,11 @@ void emitPlan(Kernel &kernel, moe::PlanOp op) {
           Value expert = b.load(experts, {t, k});
           if (!partial)
             return body(t, k, b.toIndex(expert));
-          b.when(b.compare(arith::CmpIPredicate::sge, expert, b.i32(0)),
-                 [&] { body(t, k, block ? b.add(b.mul(block, op.getExpertCount()), b.toIndex(expert)) : b.toIndex(expert)); });
+          b.when(b.compare(arith::CmpIPredicate::sge, expert, b.i32(0)), [&] {
+            body(t, k,
+                 block ? b.add(b.mul(block, op.getExpertCount()), b.toIndex(expert))
+                       : b.toIndex(expert));
+          });
         });
       });
     };
@@ -141,18 +165,22 @@ void emitPlan(Kernel &kernel, moe::PlanOp op) {
     };
     b.loop(0, count, 1, [&](Value e) { b.store(b.i32(0), next, {e}); });
     eachChoice([&](Value, Value, Value e) { advance(e); });
-    Values ends = b.carry(b.index(0), b.index(count), 1, {b.i32(0), b.index(0)}, [&](Value e, Values at) {
-      Value rows = b.load(next, {e});
-      b.store(at[0], offsets, {e});
-      b.store(at[0], next, {e});
-      Value has = b.compare(arith::CmpIPredicate::sgt, rows, b.i32(0));
-      b.when(has, [&] { b.store(b.toI32(e), active, {at[1]}); });
-      return Values{arith::AddIOp::create(b, at[0], rows), b.select(has, b.add(at[1], 1), at[1])};
-    });
+    Values ends =
+        b.carry(b.index(0), b.index(count), 1, {b.i32(0), b.index(0)}, [&](Value e, Values at) {
+          Value rows = b.load(next, {e});
+          b.store(at[0], offsets, {e});
+          b.store(at[0], next, {e});
+          Value has = b.compare(arith::CmpIPredicate::sgt, rows, b.i32(0));
+          b.when(has, [&] { b.store(b.toI32(e), active, {at[1]}); });
+          return Values{arith::AddIOp::create(b, at[0], rows),
+                        b.select(has, b.add(at[1], 1), at[1])};
+        });
     b.store(ends[0], offsets, {b.index(count)});
     b.loop(ends[1], b.index(count), 1, [&](Value i) { b.store(b.i32(-1), active, {i}); });
     if (partial)
-      b.loop(b.index(0), tokens, 1, [&](Value t) { b.loop(0, topK, 1, [&](Value k) { b.store(b.i32(-1), position, {t, k}); }); });
+      b.loop(b.index(0), tokens, 1, [&](Value t) {
+        b.loop(0, topK, 1, [&](Value k) { b.store(b.i32(-1), position, {t, k}); });
+      });
     eachChoice([&](Value t, Value k, Value e) {
       Value r = advance(e);
       b.store(b.toI32(t), source, {b.toIndex(r)});
@@ -165,10 +193,12 @@ void emitPlan(Kernel &kernel, moe::PlanOp op) {
 /// One task: counts by part and segment, prefix sums, then each token's rows.
 void emitPlanSends(Kernel &kernel, moe::PlanSendsOp op) {
   KernelBuilder &b = kernel.b;
-  Value experts = kernel.memory(op.getExperts()), received = op.getReceived() ? kernel.memory(op.getReceived()) : Value();
+  Value experts = kernel.memory(op.getExperts()),
+        received = op.getReceived() ? kernel.memory(op.getReceived()) : Value();
   Value source = kernel.memory(op.getSource()), slots = kernel.memory(op.getSlots());
   Value ids = kernel.memory(op.getIds()), counts = kernel.memory(op.getCounts());
-  int64_t parts = op.getParts(), segments = op.getSegments(), each = op.getExpertCount() / parts, cells = parts * segments;
+  int64_t parts = op.getParts(), segments = op.getSegments(), each = op.getExpertCount() / parts,
+          cells = parts * segments;
   int64_t topK = op.getExperts().getType().getDimSize(1), bytes = 0;
   Value next = b.scratchView(kernel.scratch, bytes, {cells}, b.getI32Type());
   Value none = b.i32(-1), one = b.i32(1);
@@ -207,7 +237,9 @@ void emitPlanSends(Kernel &kernel, moe::PlanSendsOp op) {
       b.store(at[0], next, {cell});
       return Values{b.add(at[0], b.load(counts, {b.mul(cell, 2)}))};
     })[0];
-    b.loop(b.index(0), rows, 1, [&](Value r) { b.loop(0, topK, 1, [&](Value k) { b.store(none, ids, {r, k}); }); });
+    b.loop(b.index(0), rows, 1, [&](Value r) {
+      b.loop(0, topK, 1, [&](Value k) { b.store(none, ids, {r, k}); });
+    });
     b.loop(b.toIndex(total), rows, 1, [&](Value r) { b.store(b.i32(0), source, {r}); });
     eachChoice([&](Value cell, Value t, Value k, Value part, Value id, Value isFirst) {
       b.when(isFirst, [&] {
@@ -223,7 +255,8 @@ void emitPlanSends(Kernel &kernel, moe::PlanSendsOp op) {
 
 void emitDispatch(Kernel &kernel, moe::DispatchOp op) {
   KernelBuilder &b = kernel.b;
-  Value x = kernel.memory(op.getX()), source = kernel.memory(op.getSource()), out = kernel.memory(op.getResult());
+  Value x = kernel.memory(op.getX()), source = kernel.memory(op.getSource()),
+        out = kernel.memory(op.getResult());
   int64_t width = op.getX().getType().getDimSize(1);
   b.loop(kernel.begin, kernel.end, 1, [&](Value row) {
     Value from = b.toIndex(b.load(source, {row}));
@@ -232,26 +265,32 @@ void emitDispatch(Kernel &kernel, moe::DispatchOp op) {
   kernel.finish({kernel.resultDim(0, 0)}, 0);
 }
 
-/// The one weight of all choices, where weights are a fill with a constant (the adjoint of dispatch), or null.
+/// The one weight of all choices, where weights are a fill with a constant (the adjoint of
+/// dispatch), or null.
 Value constantWeight(moe::CombineOp op) {
   auto fill = op.getWeights().getDefiningOp<linalg::FillOp>();
-  return fill && fill.getInputs()[0].getDefiningOp<arith::ConstantOp>() ? fill.getInputs()[0] : Value();
+  return fill && fill.getInputs()[0].getDefiningOp<arith::ConstantOp>() ? fill.getInputs()[0]
+                                                                        : Value();
 }
 
-/// A task is a token. Its rows lie in ascending order of experts. Each id has a code, the turns from the root of the halving
-/// tree to its leaf; boundary i between neighbours i and i+1 joins where their codes first differ, deeper turns first, so the
-/// sum is the tree over all expert ids with the absent leaves left out. One expert named twice joins before all else.
-/// Where choices may be missing (`partial`), the present ones stand first, `present` of them.
+/// A task is a token. Its rows lie in ascending order of experts. Each id has a code, the turns
+/// from the root of the halving tree to its leaf; boundary i between neighbours i and i+1 joins
+/// where their codes first differ, deeper turns first, so the sum is the tree over all expert ids
+/// with the absent leaves left out. One expert named twice joins before all else. Where choices may
+/// be missing (`partial`), the present ones stand first, `present` of them.
 void emitCombine(Kernel &kernel, moe::CombineOp op) {
   KernelBuilder &b = kernel.b;
   Value rows = kernel.memory(op.getRows()), position = kernel.memory(op.getPosition());
   Value experts = kernel.memory(op.getExperts()), out = kernel.memory(op.getResult());
-  Value constant = constantWeight(op), weights = constant ? Value() : kernel.memory(op.getWeights());
-  int64_t width = op.getRows().getType().getDimSize(1), topK = op.getExperts().getType().getDimSize(1), bytes = 0;
+  Value constant = constantWeight(op),
+        weights = constant ? Value() : kernel.memory(op.getWeights());
+  int64_t width = op.getRows().getType().getDimSize(1),
+          topK = op.getExperts().getType().getDimSize(1), bytes = 0;
   int64_t levels = std::max<int64_t>(1, llvm::Log2_64_Ceil(op.getExpertCount()));
   Type f32 = b.getF32Type(), i32 = b.getI32Type();
   Value part = b.scratchView(kernel.scratch, bytes, {topK, width}, f32);
-  Value codes = b.scratchView(kernel.scratch, bytes, {topK}, i32), level = b.scratchView(kernel.scratch, bytes, {topK}, i32);
+  Value codes = b.scratchView(kernel.scratch, bytes, {topK}, i32),
+        level = b.scratchView(kernel.scratch, bytes, {topK}, i32);
   // In vectors by hand: the compiler cannot tell that the rows of `part` do not overlap.
   int64_t lanes = b.shape.lanes, whole = width / lanes * lanes;
   auto columns = [&](function_ref<void(Value, int64_t)> body) {
@@ -278,23 +317,34 @@ void emitCombine(Kernel &kernel, moe::CombineOp op) {
     auto takeChoice = [&](Value k) {
       Value id = b.load(experts, {token, k});
       // Its place among the ids; a forced choice may come in any order.
-      Value place = b.carry(b.index(0), b.index(topK), 1, {b.index(0)}, [&](Value other, Values place) {
-        Value otherId = b.load(experts, {token, other});
-        Value before = arith::OrIOp::create(b, b.less(otherId, id), arith::AndIOp::create(b, b.equal(otherId, id), b.less(other, k)));
-        if (partial)
-          before = arith::AndIOp::create(b, before, isPresent(token, other));
-        return Values{b.select(before, b.add(place[0], 1), place[0])};
-      })[0];
-      Values turns = b.carry(b.index(0), b.index(levels), 1, {b.i32(0), b.i32(op.getExpertCount()), b.i32(0)}, [&](Value, Values at) {
-        Value middle = b.add(at[0], arith::ShRUIOp::create(b, b.sub(at[1], at[0]), b.i32(1)));
-        Value right = arith::AndIOp::create(b, b.less(at[0], middle), b.compare(arith::CmpIPredicate::sge, id, middle));
-        Value code = b.add(arith::ShLIOp::create(b, at[2], b.i32(1)), arith::ExtUIOp::create(b, i32, right));
-        return Values{b.select(right, middle, at[0]), b.select(right, at[1], b.max(middle, b.add(at[0], b.i32(1)))), code};
-      });
+      Value place =
+          b.carry(b.index(0), b.index(topK), 1, {b.index(0)}, [&](Value other, Values place) {
+            Value otherId = b.load(experts, {token, other});
+            Value before = arith::OrIOp::create(
+                b, b.less(otherId, id),
+                arith::AndIOp::create(b, b.equal(otherId, id), b.less(other, k)));
+            if (partial)
+              before = arith::AndIOp::create(b, before, isPresent(token, other));
+            return Values{b.select(before, b.add(place[0], 1), place[0])};
+          })[0];
+      Values turns = b.carry(
+          b.index(0), b.index(levels), 1, {b.i32(0), b.i32(op.getExpertCount()), b.i32(0)},
+          [&](Value, Values at) {
+            Value middle = b.add(at[0], arith::ShRUIOp::create(b, b.sub(at[1], at[0]), b.i32(1)));
+            Value right = arith::AndIOp::create(b, b.less(at[0], middle),
+                                                b.compare(arith::CmpIPredicate::sge, id, middle));
+            Value code = b.add(arith::ShLIOp::create(b, at[2], b.i32(1)),
+                               arith::ExtUIOp::create(b, i32, right));
+            return Values{b.select(right, middle, at[0]),
+                          b.select(right, at[1], b.max(middle, b.add(at[0], b.i32(1)))), code};
+          });
       b.store(turns[2], codes, {place});
-      Value weight = constant ? b.clone(*constant.getDefiningOp())->getResult(0) : b.load(weights, {token, k});
+      Value weight =
+          constant ? b.clone(*constant.getDefiningOp())->getResult(0) : b.load(weights, {token, k});
       Value row = b.toIndex(b.load(position, {token, k}));
-      b.loop(0, width, 1, [&](Value c) { b.store(b.mulf(b.load(rows, {row, c}), weight), part, {place, c}); });
+      b.loop(0, width, 1, [&](Value c) {
+        b.store(b.mulf(b.load(rows, {row, c}), weight), part, {place, c});
+      });
     };
     b.loop(0, topK, 1, [&](Value k) {
       if (partial)
@@ -320,12 +370,15 @@ void emitCombine(Kernel &kernel, moe::CombineOp op) {
           // The left subtree begins after the nearest boundary to the left that joins later.
           Value head = b.carry(b.index(0), i, 1, {i}, [&](Value back, Values head) {
             Value j = b.sub(b.sub(i, back), b.index(1));
-            Value joined = arith::AndIOp::create(b, b.equal(head[0], b.add(j, 1)), b.compare(arith::CmpIPredicate::sle, b.load(level, {j}), wantedLevel));
+            Value joined = arith::AndIOp::create(
+                b, b.equal(head[0], b.add(j, 1)),
+                b.compare(arith::CmpIPredicate::sle, b.load(level, {j}), wantedLevel));
             return Values{b.select(joined, j, head[0])};
           })[0];
           Value right = b.add(i, 1);
           columns([&](Value c, int64_t valid) {
-            Value sum = b.addf(b.loadVector(part, {head, c}, lanes, valid), b.loadVector(part, {right, c}, lanes, valid));
+            Value sum = b.addf(b.loadVector(part, {head, c}, lanes, valid),
+                               b.loadVector(part, {right, c}, lanes, valid));
             b.storeVector(sum, part, {head, c}, valid);
           });
         });
@@ -338,20 +391,25 @@ void emitCombine(Kernel &kernel, moe::CombineOp op) {
   kernel.finish({kernel.resultDim(0, 0)}, bytes);
 }
 
-/// One task. Loads are integers, so the comparison with the mean is exact: E * load against the total.
+/// One task. Loads are integers, so the comparison with the mean is exact: E * load against the
+/// total.
 void emitUpdateBias(Kernel &kernel, moe::UpdateBiasOp op) {
   KernelBuilder &b = kernel.b;
-  Value bias = kernel.memory(op.getBias()), load = kernel.memory(op.getLoad()), out = kernel.memory(op.getResult());
+  Value bias = kernel.memory(op.getBias()), load = kernel.memory(op.getLoad()),
+        out = kernel.memory(op.getResult());
   int64_t count = op.getBias().getType().getDimSize(0);
   Type i64 = b.getI64Type();
   auto wide = [&](Value e) { return Value(arith::ExtSIOp::create(b, i64, b.load(load, {e}))); };
   b.loop(kernel.begin, kernel.end, 1, [&](Value) {
-    Value zero = arith::ConstantOp::create(b, b.getI64IntegerAttr(0)), e64 = arith::ConstantOp::create(b, b.getI64IntegerAttr(count));
-    Value total = b.carry(b.index(0), b.index(count), 1, {zero}, [&](Value e, Values sum) { return Values{b.add(sum[0], wide(e))}; })[0];
+    Value zero = arith::ConstantOp::create(b, b.getI64IntegerAttr(0)),
+          e64 = arith::ConstantOp::create(b, b.getI64IntegerAttr(count));
+    Value total = b.carry(b.index(0), b.index(count), 1, {zero},
+                          [&](Value e, Values sum) { return Values{b.add(sum[0], wide(e))}; })[0];
     Value step = b.f32(op.getStep().convertToFloat()), none = b.f32(0);
     b.loop(0, count, 1, [&](Value e) {
       Value mine = b.mul(wide(e), e64);
-      Value change = b.select(b.less(mine, total), step, b.select(b.less(total, mine), arith::NegFOp::create(b, step), none));
+      Value change = b.select(b.less(mine, total), step,
+                              b.select(b.less(total, mine), arith::NegFOp::create(b, step), none));
       b.store(b.addf(b.load(bias, {e}), change), out, {e});
     });
   });
@@ -362,12 +420,15 @@ void emitUpdateBias(Kernel &kernel, moe::UpdateBiasOp op) {
 
 FailureOr<bool> hadal::emitRouting(Kernel &kernel) {
   for (Operation &op : kernel.tensors.getBody().front().without_terminator()) {
-    if (!isa<moe::RouteOp, moe::PlanOp, moe::PlanSendsOp, moe::DispatchOp, moe::CombineOp, moe::UpdateBiasOp>(op))
+    if (!isa<moe::RouteOp, moe::PlanOp, moe::PlanSendsOp, moe::DispatchOp, moe::CombineOp,
+             moe::UpdateBiasOp>(op))
       continue;
     auto combining = dyn_cast<moe::CombineOp>(op);
     for (Value operand : op.getOperands())
-      if (!kernel.memory(operand) && !(combining && operand == combining.getWeights() && constantWeight(combining)))
-        return kernel.tensors.emitError() << op.getName() << " kernel wants its operands to be arguments or views of them";
+      if (!kernel.memory(operand) &&
+          !(combining && operand == combining.getWeights() && constantWeight(combining)))
+        return kernel.tensors.emitError()
+               << op.getName() << " kernel wants its operands to be arguments or views of them";
     if (auto route = dyn_cast<moe::RouteOp>(op))
       emitRoute(kernel, route);
     else if (auto plan = dyn_cast<moe::PlanOp>(op))

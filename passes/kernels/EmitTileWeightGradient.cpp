@@ -1,12 +1,16 @@
-// Gradients of weights in panels (kPanelsAttr), in AMX tiles (TileProduct.h): OUT[n, k] += sum over rows t of gradient[t, n] * X[t, k].
+// Gradients of weights in panels (kPanelsAttr), in AMX tiles (TileProduct.h): OUT[n, k] += sum over
+// rows t of gradient[t, n] * X[t, k].
 //
-// The sum runs over rows. Squares of OUT, 32 k x 32 n as a panel holds them, begin from what is there and go back there; rows of X,
-// whose pairs are turned, are the left operand, rows of the gradient the right one. The tiles add a block's rows, 32 at a time, to what
-// OUT holds, so where rows begin and end is all that decides the order of sums.
+// The sum runs over rows. Squares of OUT, 32 k x 32 n as a panel holds them, begin from what is
+// there and go back there; rows of X, whose pairs are turned, are the left operand, rows of the
+// gradient the right one. The tiles add a block's rows, 32 at a time, to what OUT holds, so where
+// rows begin and end is all that decides the order of sums.
 //
 //   task   one expert: panels [p0, p1) x part of K
-//     block of rows      the pieces of both operands stay in the second cache, beside the task's part of OUT
-//       panel            32 by 32; what is left of K through a copy of its own, for a tile would write 16 rows
+//     block of rows      the pieces of both operands stay in the second cache, beside the task's
+//     part of OUT
+//       panel            32 by 32; what is left of K through a copy of its own, for a tile would
+//       write 16 rows
 #include "passes/kernels/Kernel.h"
 #include "passes/kernels/Matmul.h"
 #include "passes/kernels/Packing.h"
@@ -22,7 +26,8 @@ namespace {
 class TileWeightGradientEmitter {
 public:
   TileWeightGradientEmitter(Kernel &kernel, WeightGradient g)
-      : kernel(kernel), b(kernel.b), g(g), tiles(b, isHeldByBf16(g.op) ? 1 : 3), layout(PanelLayout::of(g.n, g.k, b.getF32Type(), 1, b.shape)) {}
+      : kernel(kernel), b(kernel.b), g(g), tiles(b, isHeldByBf16(g.op) ? 1 : 3),
+        layout(PanelLayout::of(g.n, g.k, b.getF32Type(), 1, b.shape)) {}
   LogicalResult emit();
 
 private:
@@ -31,7 +36,8 @@ private:
   void splitBlock(Value t0, Value count, Value k0, Value p0, Value p1);
   void splitLeft(Value t, Value step, Value k0, Value end, bool whole);
   void splitRight(Value t, Value step, Value p0, Value p1, Value end, bool whole);
-  void square(Value expert, Value panel, Value k, Value leftAt, Value rightAt, Value steps, Value isFirst, int64_t present, Value next);
+  void square(Value expert, Value panel, Value k, Value leftAt, Value rightAt, Value steps,
+              Value isFirst, int64_t present, Value next);
   int64_t panels() const { return layout.panels(); }
   int64_t rangeSquares() const { return range / side; }
 
@@ -66,7 +72,8 @@ void TileWeightGradientEmitter::splitLeft(Value t, Value step, Value k0, Value e
       Value v = b.loadVector(rows, {at[i], k}, 16, std::min<int64_t>(valid, 16));
       return whole ? v : b.select(present[i], v, nothing);
     };
-    tiles.splitTile([&](int64_t i) { return std::pair(load(i), load(i + 16)); }, /*turned=*/true, leftPieces, to);
+    tiles.splitTile([&](int64_t i) { return std::pair(load(i), load(i + 16)); }, /*turned=*/true,
+                    leftPieces, to);
   };
   auto square = [&](Value q, int64_t valid) {
     Value k = b.add(k0, b.mul(q, side));
@@ -76,17 +83,20 @@ void TileWeightGradientEmitter::splitLeft(Value t, Value step, Value k0, Value e
   Value squares = b.div(b.min(b.sub(b.index(g.k), k0), b.index(range)), side); // whole ones
   b.loop(b.index(0), squares, 1, [&](Value q) { square(q, side); });
   if (g.k % side)
-    b.when(b.less(b.add(k0, b.mul(squares, side)), b.min(b.index(g.k), b.add(k0, range))), [&] { square(squares, g.k % side); });
+    b.when(b.less(b.add(k0, b.mul(squares, side)), b.min(b.index(g.k), b.add(k0, range))),
+           [&] { square(squares, g.k % side); });
 }
 
 /// The pairs of 16 n.
-void TileWeightGradientEmitter::splitRight(Value t, Value step, Value p0, Value p1, Value end, bool whole) {
+void TileWeightGradientEmitter::splitRight(Value t, Value step, Value p0, Value p1, Value end,
+                                           bool whole) {
   int64_t pieces = tiles.elements(block / side);
   Value nothing = b.zeros(b.vectorOf(16, b.getF32Type()));
   auto split = [&](Value panel, int64_t outputs) {
     for (int64_t half = 0; half < 2; ++half) {
       int64_t valid = std::clamp<int64_t>(outputs - 16 * half, 0, 16);
-      Value n = b.add(b.mul(panel, side), 16 * half), to = tiles.tileAt(b.mul(b.sub(panel, p0), pieces), step, half);
+      Value n = b.add(b.mul(panel, side), 16 * half),
+            to = tiles.tileAt(b.mul(b.sub(panel, p0), pieces), step, half);
       b.loop(0, 16, 1, [&](Value i) {
         auto load = [&](Value row) {
           if (!valid)
@@ -94,10 +104,15 @@ void TileWeightGradientEmitter::splitRight(Value t, Value step, Value p0, Value 
           if (whole)
             return b.loadVector(gradient, {row, n}, 16, valid);
           Value isThere = b.less(row, end);
-          return b.select(isThere, b.loadVector(gradient, {b.select(isThere, row, b.sub(end, b.index(1))), n}, 16, valid), nothing);
+          return b.select(isThere,
+                          b.loadVector(gradient,
+                                       {b.select(isThere, row, b.sub(end, b.index(1))), n}, 16,
+                                       valid),
+                          nothing);
         };
         Value row = b.add(t, i);
-        tiles.storeRow(tiles.split(load(row), load(b.add(row, 16))), rightPieces, b.add(to, b.mul(i, 16)));
+        tiles.storeRow(tiles.split(load(row), load(b.add(row, 16))), rightPieces,
+                       b.add(to, b.mul(i, 16)));
       });
     }
   };
@@ -123,55 +138,68 @@ void TileWeightGradientEmitter::splitBlock(Value t0, Value count, Value k0, Valu
 }
 
 /// k rows [k, k + present) of a panel. The square after it begins `next` elements further on.
-void TileWeightGradientEmitter::square(Value expert, Value panel, Value k, Value leftAt, Value rightAt, Value steps, Value isFirst,
-                                       int64_t present, Value next) {
+void TileWeightGradientEmitter::square(Value expert, Value panel, Value k, Value leftAt,
+                                       Value rightAt, Value steps, Value isFirst, int64_t present,
+                                       Value next) {
   Value matrix = expert ? b.add(b.mul(expert, panels()), panel) : panel;
   Value at = b.add(b.mul(matrix, layout.panelElements()), b.mul(k, side));
   int64_t rowTiles = present > 16 ? 2 : 1;
   auto load = [&](Value memory) {
     if (present == side)
       return tiles.loadSums(2, memory, at, side);
-    b.loop(0, present * side, 16, [&](Value i) { b.storeVector(b.loadVector(memory, {b.add(at, i)}, 16), rest, {i}); });
+    b.loop(0, present * side, 16,
+           [&](Value i) { b.storeVector(b.loadVector(memory, {b.add(at, i)}, 16), rest, {i}); });
     tiles.loadSums(rowTiles, rest, b.index(0), side);
   };
   if (inPlace)
     load(out);
   else
-    b.choose(isFirst, [&] { init ? load(init) : tiles.zeroSums(rowTiles); }, [&] { load(out); });
+    b.choose(
+        isFirst, [&] { init ? load(init) : tiles.zeroSums(rowTiles); }, [&] { load(out); });
   // The next square comes from further away than the pieces.
   Value each = b.div(b.add(steps, side * side / 16 - 1), b.max(steps, b.index(1)));
   Value from = b.add(at, next), all = b.index(cast<MemRefType>(out.getType()).getDimSize(0) - 1);
   tiles.multiply(rowTiles, leftPieces, leftAt, rightPieces, rightAt, steps, [&](Value step) {
     Value part = b.add(from, b.mul(b.mul(step, each), 16));
-    b.loop(b.index(0), each, 1, [&](Value i) { b.prefetch(out, b.min(b.add(part, b.mul(i, 16)), all), true, 3); });
+    b.loop(b.index(0), each, 1,
+           [&](Value i) { b.prefetch(out, b.min(b.add(part, b.mul(i, 16)), all), true, 3); });
   });
   if (present == side)
     return tiles.storeSums(2, out, at, side);
   tiles.storeSums(rowTiles, rest, b.index(0), side);
-  b.loop(0, present * side, 16, [&](Value i) { b.storeVector(b.loadVector(rest, {i}, 16), out, {b.add(at, i)}); });
+  b.loop(0, present * side, 16,
+         [&](Value i) { b.storeVector(b.loadVector(rest, {i}, 16), out, {b.add(at, i)}); });
 }
 
-void TileWeightGradientEmitter::emitTask(Value expert, Value from, Value to, Value chunk, Value rangeAt) {
-  Value p0 = b.mul(chunk, panelsOfTask), p1 = b.min(b.add(p0, panelsOfTask), b.index(panels())), k0 = b.mul(rangeAt, range);
-  int64_t pieces = tiles.elements(block / side), rest = layout.paddedK() % side; // an odd K's last row is there, and zero
+void TileWeightGradientEmitter::emitTask(Value expert, Value from, Value to, Value chunk,
+                                         Value rangeAt) {
+  Value p0 = b.mul(chunk, panelsOfTask), p1 = b.min(b.add(p0, panelsOfTask), b.index(panels())),
+        k0 = b.mul(rangeAt, range);
+  int64_t pieces = tiles.elements(block / side),
+          rest = layout.paddedK() % side; // an odd K's last row is there, and zero
   Value squares = b.div(b.min(b.sub(b.index(layout.paddedK()), k0), b.index(range)), side);
   // Without rows there is still something to write where init is elsewhere.
   Value end = inPlace ? to : b.max(to, b.add(from, 1));
   b.loop(from, end, block, [&](Value t0) {
-    Value count = b.max(b.min(b.sub(to, t0), b.index(block)), b.index(0)), steps = b.ceilDiv(count, side), isFirst = b.equal(t0, from);
+    Value count = b.max(b.min(b.sub(to, t0), b.index(block)), b.index(0)),
+          steps = b.ceilDiv(count, side), isFirst = b.equal(t0, from);
     splitBlock(t0, count, k0, p0, p1);
     b.loop(p0, p1, 1, [&](Value panel) {
       Value rightAt = b.mul(b.sub(panel, p0), pieces);
       b.loop(b.index(0), squares, 1, [&](Value q) {
-        Value isLast = b.equal(b.add(q, 1), squares), toNextPanel = b.sub(b.index(layout.panelElements()), b.mul(q, side * side));
-        square(expert, panel, b.add(k0, b.mul(q, side)), b.mul(q, pieces), rightAt, steps, isFirst, side,
-               b.select(isLast, toNextPanel, b.index(side * side)));
+        Value isLast = b.equal(b.add(q, 1), squares),
+              toNextPanel = b.sub(b.index(layout.panelElements()), b.mul(q, side * side));
+        square(expert, panel, b.add(k0, b.mul(q, side)), b.mul(q, pieces), rightAt, steps, isFirst,
+               side, b.select(isLast, toNextPanel, b.index(side * side)));
       });
       if (rest)
-        b.when(b.less(b.add(k0, b.mul(squares, side)), b.min(b.index(layout.paddedK()), b.add(k0, range))), [&] {
-          square(expert, panel, b.add(k0, b.mul(squares, side)), b.mul(squares, pieces), rightAt, steps, isFirst, rest,
-                 b.sub(b.index(layout.panelElements()), b.mul(squares, side * side)));
-        });
+        b.when(b.less(b.add(k0, b.mul(squares, side)),
+                      b.min(b.index(layout.paddedK()), b.add(k0, range))),
+               [&] {
+                 square(expert, panel, b.add(k0, b.mul(squares, side)), b.mul(squares, pieces),
+                        rightAt, steps, isFirst, rest,
+                        b.sub(b.index(layout.panelElements()), b.mul(squares, side * side)));
+               });
     });
   });
 }
@@ -182,19 +210,24 @@ LogicalResult TileWeightGradientEmitter::emit() {
   if (g.init)
     init = kernel.memory(g.init);
   if (!out || !rows || !gradient || (g.init && !init))
-    return kernel.tensors.emitError("weight gradient kernel wants its operands to be arguments or views of them");
+    return kernel.tensors.emitError(
+        "weight gradient kernel wants its operands to be arguments or views of them");
   inPlace = init == out;
   if (g.init && !kernel.inPanels(g.init))
     return kernel.tensors.emitError("weight gradient kernel wants init and result to lie alike");
   source = g.source ? kernel.memory(g.source) : Value();
 
-  // Parts alike. Pieces and the task's part of OUT stay in the second cache, which has two megabytes.
-  auto evenly = [](int64_t size, int64_t most) { return llvm::divideCeil(size, llvm::divideCeil(size, most)); };
+  // Parts alike. Pieces and the task's part of OUT stay in the second cache, which has two
+  // megabytes.
+  auto evenly = [](int64_t size, int64_t most) {
+    return llvm::divideCeil(size, llvm::divideCeil(size, most));
+  };
   block = 192;
   range = llvm::alignTo(evenly(layout.paddedK(), 352), side);
   panelsOfTask = evenly(panels(), 12);
   int64_t chunks = llvm::divideCeil(panels(), panelsOfTask);
-  while (range >= 4 * side && g.batch * chunks * llvm::divideCeil(layout.paddedK(), range) < 8) // for there to be tasks enough
+  while (range >= 4 * side && g.batch * chunks * llvm::divideCeil(layout.paddedK(), range) <
+                                  8) // for there to be tasks enough
     range = llvm::alignTo(range / 2, side);
   int64_t ranges = llvm::divideCeil(layout.paddedK(), range);
 
@@ -203,9 +236,11 @@ LogicalResult TileWeightGradientEmitter::emit() {
   rest = b.scratchView(kernel.scratch, scratchBytes, {side * side}, b.getF32Type());
   leftPieces = tiles.pieceView(kernel.scratch, scratchBytes, rangeSquares(), block / side);
   rightPieces = tiles.pieceView(kernel.scratch, scratchBytes, panelsOfTask, block / side);
-  auto tasks = forWeightGradientTasks(kernel, g, inPlace, chunks, ranges, [&](Value expert, Value from, Value to, Value chunk, Value rangeAt) {
-    emitTask(expert, from, to, chunk, rangeAt);
-  });
+  auto tasks =
+      forWeightGradientTasks(kernel, g, inPlace, chunks, ranges,
+                             [&](Value expert, Value from, Value to, Value chunk, Value rangeAt) {
+                               emitTask(expert, from, to, chunk, rangeAt);
+                             });
   tiles.release();
   kernel.finish(tasks, scratchBytes);
   return success();

@@ -1,10 +1,11 @@
 // Gradients of weights: OUT[n, k] += sum over rows t, ascending, of gradient[t, n] * X[t, k].
 //
-// One operand runs along the vectors, the other is broadcast. Where OUT lies in panels of outputs, vectors run over n (a
-// panel of the gradient) and k is broadcast; where it lies plainly, vectors run over k and n is broadcast. Both operands are
-// rows of T, so a block of T is copied first: vectors as [t][panel], broadcast values as [tile][t][rows of the tile]. Then the
-// inner loop reads two streams. OUT's tile stays in registers over a block and waits in memory between blocks, so each
-// element remains one chain of fused multiply-adds that starts from init.
+// One operand runs along the vectors, the other is broadcast. Where OUT lies in panels of outputs,
+// vectors run over n (a panel of the gradient) and k is broadcast; where it lies plainly, vectors
+// run over k and n is broadcast. Both operands are rows of T, so a block of T is copied first:
+// vectors as [t][panel], broadcast values as [tile][t][rows of the tile]. Then the inner loop reads
+// two streams. OUT's tile stays in registers over a block and waits in memory between blocks, so
+// each element remains one chain of fused multiply-adds that starts from init.
 //
 //   task   one expert: vectors' panels [p0, p1) x broadcast range [a0, a1)
 //     block of rows      copy the range and the panels
@@ -32,27 +33,32 @@ private:
     int64_t size;
   };
   struct Place {
-    Value expert; // or null
+    Value expert;        // or null
     Value panel, copied; // of the vectors; among the copied ones
     Value first;         // of the broadcast values
-    Value isFirst;      // block of rows
+    Value isFirst;       // block of rows
   };
-  Value rowOf(const Operand &operand, Value t) { return operand.source ? b.toIndex(b.load(operand.source, {t})) : t; }
+  Value rowOf(const Operand &operand, Value t) {
+    return operand.source ? b.toIndex(b.load(operand.source, {t})) : t;
+  }
   void emitTask(Value expert, Value from, Value to, Value chunk, Value range);
   void copyRange(Value t0, Value count, Value a0, Value tiles, Value isLast);
   void copyPanels(Value t0, Value count, Value p0, Value p1);
   void tile(int64_t height, Value tileAt, Value count, Place at);
-  Value place(Value base, Value panel, Value expert, Value a, int64_t vector, bool store, Value v, int64_t valid);
+  Value place(Value base, Value panel, Value expert, Value a, int64_t vector, bool store, Value v,
+              int64_t valid);
   void onLastPanel(Value panel, function_ref<void(bool)> body);
   int64_t validLanes(bool last, int64_t vector) {
-    return last ? std::clamp<int64_t>(vectorSide.size % panel - vector * b.shape.lanes, 0, b.shape.lanes) : b.shape.lanes;
+    return last ? std::clamp<int64_t>(vectorSide.size % panel - vector * b.shape.lanes, 0,
+                                      b.shape.lanes)
+                : b.shape.lanes;
   }
 
   Kernel &kernel;
   KernelBuilder &b;
   WeightGradient g;
   Operand broadcastSide, vectorSide;
-  Value out, init;     // init: null where out holds it or it is zero
+  Value out, init; // init: null where out holds it or it is zero
   bool inPanels = false, zero = false, inPlace = false;
   int64_t panel = 0, vectors = 0, panels = 0;
   int64_t height = 0, range = 0; // of a tile, of a task; broadcast values
@@ -64,12 +70,13 @@ private:
 void WeightGradientEmitter::onLastPanel(Value at, function_ref<void(bool)> body) {
   if (vectorSide.size % panel == 0)
     return body(false);
-  b.choose(b.equal(at, b.index(panels - 1)), [&] { body(true); }, [&] { body(false); });
+  b.choose(
+      b.equal(at, b.index(panels - 1)), [&] { body(true); }, [&] { body(false); });
 }
 
 /// Loads or stores one vector of `memory` (out or init).
-Value WeightGradientEmitter::place(Value memory, Value panelAt, Value expert, Value a, int64_t vector, bool store, Value v,
-                                   int64_t valid) {
+Value WeightGradientEmitter::place(Value memory, Value panelAt, Value expert, Value a,
+                                   int64_t vector, bool store, Value v, int64_t valid) {
   int64_t lanes = b.shape.lanes;
   SmallVector<Value> at;
   if (cast<MemRefType>(memory.getType()).getRank() == 1) { // panels
@@ -81,7 +88,8 @@ Value WeightGradientEmitter::place(Value memory, Value panelAt, Value expert, Va
       SmallVector<bool> present;
       for (int64_t lane = 0; lane < lanes; ++lane)
         present.push_back(lane < valid);
-      Value mask = arith::ConstantOp::create(b, DenseElementsAttr::get(b.vectorOf(lanes, b.getI1Type()), present));
+      Value mask = arith::ConstantOp::create(
+          b, DenseElementsAttr::get(b.vectorOf(lanes, b.getI1Type()), present));
       v = arith::SelectOp::create(b, mask, v, b.zeros(v.getType()));
     }
     valid = lanes;
@@ -91,19 +99,22 @@ Value WeightGradientEmitter::place(Value memory, Value panelAt, Value expert, Va
       at.insert(at.begin(), expert);
   }
   if (!store)
-    return valid ? b.loadVector(memory, at, lanes, valid) : b.zeros(b.vectorOf(lanes, b.getF32Type()));
+    return valid ? b.loadVector(memory, at, lanes, valid)
+                 : b.zeros(b.vectorOf(lanes, b.getF32Type()));
   if (valid)
     b.storeVector(v, memory, at, valid);
   return {};
 }
 
-/// [tile][t][height], tiles a line further apart than they are long: powers of two would meet in one set of the cache.
+/// [tile][t][height], tiles a line further apart than they are long: powers of two would meet in
+/// one set of the cache.
 void WeightGradientEmitter::copyRange(Value t0, Value count, Value a0, Value tiles, Value isLast) {
   int64_t stride = block * height + 16, rest = broadcastSide.size % height;
   auto copy = [&](Value row, Value column, Value to, int64_t n) {
     for (int64_t i = 0; i < n;) {
       int64_t width = n - i >= 8 ? 8 : n - i >= 4 ? 4 : n - i >= 2 ? 2 : 1;
-      b.storeVector(b.loadVector(broadcastSide.memory, {row, b.add(column, i)}, width), copiedRange, {b.add(to, i)});
+      b.storeVector(b.loadVector(broadcastSide.memory, {row, b.add(column, i)}, width), copiedRange,
+                    {b.add(to, i)});
       i += width;
     }
   };
@@ -113,7 +124,9 @@ void WeightGradientEmitter::copyRange(Value t0, Value count, Value a0, Value til
       copy(row, b.add(a0, b.mul(i, height)), b.add(b.mul(i, stride), at), height);
     });
     if (rest)
-      b.when(isLast, [&] { copy(row, b.add(a0, b.mul(tiles, height)), b.add(b.mul(tiles, stride), at), rest); });
+      b.when(isLast, [&] {
+        copy(row, b.add(a0, b.mul(tiles, height)), b.add(b.mul(tiles, stride), at), rest);
+      });
   });
 }
 
@@ -127,7 +140,8 @@ void WeightGradientEmitter::copyPanels(Value t0, Value count, Value p0, Value p1
     auto copy = [&](Value p, bool last) {
       for (int64_t v = 0; v < vectors; ++v) {
         int64_t valid = validLanes(last, v);
-        Value loaded = valid ? b.loadVector(vectorSide.memory, {row, b.add(b.mul(p, panel), v * lanes)}, lanes, valid)
+        Value loaded = valid ? b.loadVector(vectorSide.memory,
+                                            {row, b.add(b.mul(p, panel), v * lanes)}, lanes, valid)
                              : b.zeros(b.vectorOf(lanes, b.getF32Type()));
         b.storeVector(loaded, copiedPanels, {b.sub(p, p0), t, b.index(v * lanes)});
       }
@@ -138,7 +152,8 @@ void WeightGradientEmitter::copyPanels(Value t0, Value count, Value p0, Value p1
   });
 }
 
-/// `tileAt` counts from the beginning of the range; `tall` is its height or what is left of the operand.
+/// `tileAt` counts from the beginning of the range; `tall` is its height or what is left of the
+/// operand.
 void WeightGradientEmitter::tile(int64_t tall, Value tileAt, Value count, Place at) {
   int64_t lanes = b.shape.lanes;
   Type type = b.vectorOf(lanes, b.getF32Type());
@@ -148,15 +163,18 @@ void WeightGradientEmitter::tile(int64_t tall, Value tileAt, Value count, Place 
       Values acc;
       for (int64_t r = 0; r < tall; ++r)
         for (int64_t v = 0; v < vectors; ++v)
-          acc.push_back(place(memory, at.panel, at.expert, b.add(a0, r), v, false, {}, validLanes(last, v)));
+          acc.push_back(
+              place(memory, at.panel, at.expert, b.add(a0, r), v, false, {}, validLanes(last, v)));
       return acc;
     };
     Values acc;
     if (inPlace)
       acc = load(out);
     else
-      acc = b.choose(at.isFirst, SmallVector<Type>(tall * vectors, type),
-                     [&] { return zero ? Values(tall * vectors, b.zeros(type)) : load(init); }, [&] { return load(out); });
+      acc = b.choose(
+          at.isFirst, SmallVector<Type>(tall * vectors, type),
+          [&] { return zero ? Values(tall * vectors, b.zeros(type)) : load(init); },
+          [&] { return load(out); });
     auto step = [&](Value t, Values acc) {
       Values row;
       for (int64_t v = 0; v < vectors; ++v)
@@ -186,11 +204,13 @@ void WeightGradientEmitter::tile(int64_t tall, Value tileAt, Value count, Place 
     acc = b.carry(main, count, 1, acc, step);
     for (int64_t r = 0; r < tall; ++r)
       for (int64_t v = 0; v < vectors; ++v)
-        place(out, at.panel, at.expert, b.add(a0, r), v, true, acc[r * vectors + v], validLanes(last, v));
+        place(out, at.panel, at.expert, b.add(a0, r), v, true, acc[r * vectors + v],
+              validLanes(last, v));
   });
 }
 
-void WeightGradientEmitter::emitTask(Value expert, Value from, Value to, Value chunk, Value rangeAt) {
+void WeightGradientEmitter::emitTask(Value expert, Value from, Value to, Value chunk,
+                                     Value rangeAt) {
   int64_t ranges = llvm::divideCeil(broadcastSide.size, range), rest = broadcastSide.size % height;
   Value a0 = b.mul(rangeAt, range), isLast = b.equal(rangeAt, b.index(ranges - 1));
   Value tiles = b.div(b.min(b.sub(b.index(broadcastSide.size), a0), b.index(range)), height);
@@ -211,8 +231,8 @@ void WeightGradientEmitter::emitTask(Value expert, Value from, Value to, Value c
             tile(rest, tiles, count, at);
           if (padded) // panels have an even number of rows
             for (int64_t v = 0; v < vectors; ++v)
-              place(out, p, expert, b.index(broadcastSide.size), v, true, b.zeros(b.vectorOf(b.shape.lanes, b.getF32Type())),
-                    b.shape.lanes);
+              place(out, p, expert, b.index(broadcastSide.size), v, true,
+                    b.zeros(b.vectorOf(b.shape.lanes, b.getF32Type())), b.shape.lanes);
         });
     });
   });
@@ -224,7 +244,8 @@ LogicalResult WeightGradientEmitter::emit() {
   if (g.init)
     init = kernel.memory(g.init);
   if (!out || !rows || !gradient || (g.init && !init))
-    return kernel.tensors.emitError("weight gradient kernel wants its operands to be arguments or views of them");
+    return kernel.tensors.emitError(
+        "weight gradient kernel wants its operands to be arguments or views of them");
   zero = !g.init;
   inPlace = init == out;
   inPanels = kernel.inPanels(g.result());
@@ -235,24 +256,32 @@ LogicalResult WeightGradientEmitter::emit() {
   broadcastSide = inPanels ? x : dy, vectorSide = inPanels ? dy : x;
   panel = b.shape.panel, vectors = panel / b.shape.lanes, height = b.shape.rows;
   panels = llvm::divideCeil(vectorSide.size, panel);
-  // Copied values, copied panels and the part of OUT stay in the second cache: 1.25 MB where vectors are as wide as in
-  // processors that have 2 MB, half a megabyte elsewhere. Smaller matrices are cut further, for there to be tasks enough.
+  // Copied values, copied panels and the part of OUT stay in the second cache: 1.25 MB where
+  // vectors are as wide as in processors that have 2 MB, half a megabyte elsewhere. Smaller
+  // matrices are cut further, for there to be tasks enough.
   bool wide = b.shape.lanes == 16;
   // Parts alike: a short one at the end would copy the other operand for little.
-  auto evenly = [](int64_t size, int64_t most) { return llvm::divideCeil(size, llvm::divideCeil(size, most)); };
-  range = llvm::alignTo(evenly(broadcastSide.size, llvm::alignTo(wide ? 512 : 256, height)), height);
+  auto evenly = [](int64_t size, int64_t most) {
+    return llvm::divideCeil(size, llvm::divideCeil(size, most));
+  };
+  range =
+      llvm::alignTo(evenly(broadcastSide.size, llvm::alignTo(wide ? 512 : 256, height)), height);
   panelsOfTask = evenly(panels, (wide ? 256 : 128) / panel);
   int64_t chunks = llvm::divideCeil(panels, panelsOfTask);
   while (range >= 16 * height && g.batch * chunks * llvm::divideCeil(broadcastSide.size, range) < 8)
     range = llvm::alignTo(range / 2, height);
 
   int64_t scratchBytes = 0;
-  copiedRange = b.scratchView(kernel.scratch, scratchBytes, {(range / height + 1) * (block * height + 16)}, b.getF32Type());
-  copiedPanels = b.scratchView(kernel.scratch, scratchBytes, {panelsOfTask, block, panel}, b.getF32Type());
+  copiedRange = b.scratchView(kernel.scratch, scratchBytes,
+                              {(range / height + 1) * (block * height + 16)}, b.getF32Type());
+  copiedPanels =
+      b.scratchView(kernel.scratch, scratchBytes, {panelsOfTask, block, panel}, b.getF32Type());
   int64_t ranges = llvm::divideCeil(broadcastSide.size, range);
-  auto tasks = forWeightGradientTasks(kernel, g, inPlace, chunks, ranges, [&](Value expert, Value from, Value to, Value chunk, Value rangeAt) {
-    emitTask(expert, from, to, chunk, rangeAt);
-  });
+  auto tasks =
+      forWeightGradientTasks(kernel, g, inPlace, chunks, ranges,
+                             [&](Value expert, Value from, Value to, Value chunk, Value rangeAt) {
+                               emitTask(expert, from, to, chunk, rangeAt);
+                             });
   kernel.finish(tasks, scratchBytes);
   return success();
 }
@@ -263,7 +292,8 @@ FailureOr<bool> hadal::emitWeightGradient(Kernel &kernel) {
   for (Operation &op : kernel.tensors.getBody().front().without_terminator())
     if (auto g = matchWeightGradient(&op)) {
       if (kernel.tensors.getBody().front().getTerminator()->getOperand(0) != g->result())
-        return kernel.tensors.emitError("weight gradient kernel wants to return the gradient itself");
+        return kernel.tensors.emitError(
+            "weight gradient kernel wants to return the gradient itself");
       if (failed(WeightGradientEmitter(kernel, *g).emit()))
         return failure();
       return true;

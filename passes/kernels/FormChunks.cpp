@@ -34,7 +34,8 @@ public:
         continue;
       }
       bool received = bool(f.getArgAttr(i, "hadal.stage"));
-      declare(argument, f.getArgAttrOfType<StringAttr>(i, "exec.name"), f.getArgAttrOfType<AffineMapAttr>(i, "exec.shape"), received);
+      declare(argument, f.getArgAttrOfType<StringAttr>(i, "exec.name"),
+              f.getArgAttrOfType<AffineMapAttr>(i, "exec.shape"), received);
     }
     for (Operation &op : block.without_terminator()) {
       if (auto call = dyn_cast<func::CallOp>(op)) {
@@ -42,7 +43,8 @@ public:
         if (!results)
           return call.emitOpError() << "wants the name of a program";
         auto arguments = llvm::to_vector(results.getBody().getOps<exec::ArgumentOp>());
-        unsigned inputs = llvm::count_if(call.getOperands(), [&](Value v) { return !states.contains(v); });
+        unsigned inputs =
+            llvm::count_if(call.getOperands(), [&](Value v) { return !states.contains(v); });
         for (auto [i, v] : llvm::enumerate(call.getResults())) {
           if (inputs + i >= arguments.size()) { // a segment hands on states last
             states.insert(v);
@@ -53,7 +55,8 @@ public:
         }
       } else {
         for (Value v : op.getResults())
-          declare(v, op.getAttrOfType<StringAttr>("exec.name"), op.getAttrOfType<AffineMapAttr>("exec.shape"), true);
+          declare(v, op.getAttrOfType<StringAttr>("exec.name"),
+                  op.getAttrOfType<AffineMapAttr>("exec.shape"), true);
       }
     }
     if (!program.getBody().front().empty())
@@ -78,11 +81,14 @@ public:
   }
 
 private:
-  IntegerAttr stream(int64_t number) { return number == compute ? IntegerAttr() : b.getI64IntegerAttr(number); }
+  IntegerAttr stream(int64_t number) {
+    return number == compute ? IntegerAttr() : b.getI64IntegerAttr(number);
+  }
 
   static int64_t streamOf(Value v, func::FuncOp f) {
     if (auto argument = dyn_cast<BlockArgument>(v))
-      return f.getArgAttr(argument.getArgNumber(), "hadal.stage") ? communication : -1; // -1: there from the start
+      return f.getArgAttr(argument.getArgNumber(), "hadal.stage") ? communication
+                                                                  : -1; // -1: there from the start
     return isa<func::CallOp>(v.getDefiningOp()) ? compute : communication;
   }
 
@@ -95,7 +101,8 @@ private:
         sizes.push_back(getAffineConstantExpr(d, f.getContext()));
       map = AffineMap::get(0, registers.size(), sizes, f.getContext());
     }
-    buffers[v] = exec::ArgumentOp::create(b, v.getLoc(), exec::BufferType::get(f.getContext()), name, map, type.getElementType(), output);
+    buffers[v] = exec::ArgumentOp::create(b, v.getLoc(), exec::BufferType::get(f.getContext()),
+                                          name, map, type.getElementType(), output);
   }
 
   /// Which values the other stream waits for.
@@ -145,21 +152,26 @@ private:
     auto number = [&](StringRef name) { return op.getAttrOfType<IntegerAttr>(name); };
     if (auto call = dyn_cast<func::CallOp>(op)) {
       SmallVector<Value> bound;
-      for (Value v : llvm::concat<Value>(llvm::to_vector(call.getOperands()), llvm::to_vector(call.getResults())))
+      for (Value v : llvm::concat<Value>(llvm::to_vector(call.getOperands()),
+                                         llvm::to_vector(call.getResults())))
         if (!states.contains(v))
           bound.push_back(buffers[v]);
       exec::CallOp::create(b, op.getLoc(), call.getCallee(), bound, b.getAffineMapArrayAttr(same));
       requireInputs(call, bound);
     } else if (isa<moe::ExchangeCountsOp>(op)) {
-      exec::ExchangeCountsOp::create(b, op.getLoc(), buffers[op.getResult(0)], buffers[op.getOperand(0)], number("parts"), number("segments"), number("stride"),
-                                     b.getI64IntegerAttr(registerNumber(op, "rows")), b.getI64IntegerAttr(registerNumber(op, "choices")), stream(on));
+      exec::ExchangeCountsOp::create(
+          b, op.getLoc(), buffers[op.getResult(0)], buffers[op.getOperand(0)], number("parts"),
+          number("segments"), number("stride"), b.getI64IntegerAttr(registerNumber(op, "rows")),
+          b.getI64IntegerAttr(registerNumber(op, "choices")), stream(on));
     } else if (isa<moe::ExchangeOp>(op)) {
       auto type = cast<RankedTensorType>(op.getResult(0).getType());
       int64_t bytes = type.getElementTypeBitWidth() / 8;
       for (int64_t d : type.getShape().drop_front())
         bytes *= d;
-      exec::ExchangeOp::create(b, op.getLoc(), buffers[op.getResult(0)], buffers[op.getOperand(0)], buffers[op.getOperand(1)], buffers[op.getOperand(2)],
-                               number("parts"), number("segments"), number("stride"), b.getI64IntegerAttr(bytes), number("capacity"), stream(on));
+      exec::ExchangeOp::create(b, op.getLoc(), buffers[op.getResult(0)], buffers[op.getOperand(0)],
+                               buffers[op.getOperand(1)], buffers[op.getOperand(2)],
+                               number("parts"), number("segments"), number("stride"),
+                               b.getI64IntegerAttr(bytes), number("capacity"), stream(on));
     } else {
       return op.emitOpError() << "is no command of a chunk";
     }
@@ -175,7 +187,8 @@ private:
     return success();
   }
 
-  /// What a segment wants of values that come from outside the chunk is wanted of the chunk, where nothing but the driver's registers says it.
+  /// What a segment wants of values that come from outside the chunk is wanted of the chunk, where
+  /// nothing but the driver's registers says it.
   void requireInputs(func::CallOp call, ArrayRef<Value> bound) {
     llvm::DenseSet<Attribute> exchanged;
     for (Operation &op : f.getBody().front())
@@ -194,13 +207,16 @@ private:
       if (!value.getDefiningOp<exec::ArgumentOp>().getOutput())
         outside[argument] = value;
     for (auto rule : callee.getBody().getOps<exec::RequireOp>()) {
-      Value value = outside.lookup(rule.getBuffer()), offsets = rule.getOffsets() ? outside.lookup(rule.getOffsets()) : Value();
-      if (!value || (rule.getOffsets() && !offsets) || !isKnown(rule.getLeast()) || !isKnown(rule.getBelow()) ||
+      Value value = outside.lookup(rule.getBuffer()),
+            offsets = rule.getOffsets() ? outside.lookup(rule.getOffsets()) : Value();
+      if (!value || (rule.getOffsets() && !offsets) || !isKnown(rule.getLeast()) ||
+          !isKnown(rule.getBelow()) ||
           !required.insert({value, rule.getKindAttr(), rule.getBelowAttr()}).second)
         continue;
       OpBuilder at(f.getContext()); // before all commands
       at.setInsertionPointAfter(lastArgument);
-      exec::RequireOp::create(at, rule.getLoc(), rule.getKind(), value, rule.getLeast(), rule.getBelow(), offsets);
+      exec::RequireOp::create(at, rule.getLoc(), rule.getKind(), value, rule.getLeast(),
+                              rule.getBelow(), offsets);
     }
   }
 
@@ -221,4 +237,6 @@ private:
 
 } // namespace
 
-LogicalResult hadal::formChunk(ModuleBuffers &shared, func::FuncOp f) { return ChunkBuilder(shared, f).build(); }
+LogicalResult hadal::formChunk(ModuleBuffers &shared, func::FuncOp f) {
+  return ChunkBuilder(shared, f).build();
+}

@@ -1,5 +1,6 @@
-// Functions on tensors become programs over buffers: which ops share a kernel (Grouping.cpp), what the sizes are (Sizes.cpp), what
-// the programs of a module share (ModuleBuffers.cpp), its packed weights (PackWeights.cpp), and here each program with its kernels.
+// Functions on tensors become programs over buffers: which ops share a kernel (Grouping.cpp), what
+// the sizes are (Sizes.cpp), what the programs of a module share (ModuleBuffers.cpp), its packed
+// weights (PackWeights.cpp), and here each program with its kernels.
 #include "dialects/exec/Exec.h"
 #include "dialects/fp8/Fp8.h"
 #include "dialects/mla/Mla.h"
@@ -57,7 +58,8 @@ bool livesElsewhere(func::FuncOp f, Value v) {
   while (OpOperand *destination = destinationOf(v.getDefiningOp()))
     v = throughReshapes(destination->get());
   auto argument = dyn_cast<BlockArgument>(v);
-  return v.getDefiningOp<ml_program::GlobalLoadOp>() || (argument && f.getArgAttr(argument.getArgNumber(), "exec.state"));
+  return v.getDefiningOp<ml_program::GlobalLoadOp>() ||
+         (argument && f.getArgAttr(argument.getArgNumber(), "exec.state"));
 }
 
 /// Every returned value becomes the result of an op of its own, so that it has memory of its own.
@@ -89,17 +91,20 @@ LogicalResult ProgramBuilder::checkTypes() {
     for (auto [i, type] : llvm::enumerate(types)) {
       auto tensor = dyn_cast<RankedTensorType>(type);
       if (!tensor || !tensor.getElementType().isIntOrFloat())
-        return f.emitError() << what << ' ' << i << " wants to be a ranked tensor of numbers, got " << type;
+        return f.emitError() << what << ' ' << i << " wants to be a ranked tensor of numbers, got "
+                             << type;
     }
     return success();
   };
-  if (failed(check("argument", f.getArgumentTypes())) || failed(check("result", f.getResultTypes())))
+  if (failed(check("argument", f.getArgumentTypes())) ||
+      failed(check("result", f.getResultTypes())))
     return failure();
   for (Operation &op : f.getBody().front())
     for (Type type : op.getResultTypes()) {
       auto tensor = dyn_cast<RankedTensorType>(type);
       if (!(tensor ? tensor.getElementType() : type).isIntOrIndexOrFloat())
-        return op.emitOpError() << "wants to make ranked tensors of numbers in a program, got " << type;
+        return op.emitOpError() << "wants to make ranked tensors of numbers in a program, got "
+                                << type;
     }
   return success();
 }
@@ -126,7 +131,8 @@ LogicalResult ProgramBuilder::readArguments() {
       if (!type.isDynamicDim(d))
         shape.push_back(getAffineConstantExpr(type.getDimSize(d), context));
       else
-        shape.push_back(given ? given.getValue().getResult(d) : getAffineSymbolExpr(next++, context));
+        shape.push_back(given ? given.getValue().getResult(d)
+                              : getAffineSymbolExpr(next++, context));
       sizes.set(argument, d, shape.back());
     }
     AffineMap shapeMap = AffineMap::get(0, registers.size(), shape, context);
@@ -135,9 +141,10 @@ LogicalResult ProgramBuilder::readArguments() {
       continue;
     }
     auto argumentName = f.getArgAttrOfType<StringAttr>(i, "exec.name");
-    buffers[argument] = exec::ArgumentOp::create(b, argument.getLoc(), exec::BufferType::get(context),
-                                                 argumentName ? argumentName.getValue() : StringRef(llvm::formatv("arg{0}", i).str()),
-                                                 shapeMap, type.getElementType(), false);
+    buffers[argument] = exec::ArgumentOp::create(
+        b, argument.getLoc(), exec::BufferType::get(context),
+        argumentName ? argumentName.getValue() : StringRef(llvm::formatv("arg{0}", i).str()),
+        shapeMap, type.getElementType(), false);
   }
   return success();
 }
@@ -148,7 +155,8 @@ FailureOr<AffineExpr> ProgramBuilder::bytesOf(Value tensor) {
   for (int64_t d = 0; d < type.getRank(); ++d) {
     auto size = sizes.dim(tensor, d);
     if (failed(size))
-      return tensor.getDefiningOp()->emitError() << "dimension " << d << " of " << type << " is no function of the arguments' sizes";
+      return tensor.getDefiningOp()->emitError()
+             << "dimension " << d << " of " << type << " is no function of the arguments' sizes";
     bytes = bytes * *size;
   }
   return bytes;
@@ -158,10 +166,12 @@ FailureOr<Value> ProgramBuilder::temporary(RankedTensorType type, Value tensor) 
   auto bytes = bytesOf(tensor);
   if (failed(bytes))
     return failure();
-  return Value(exec::TemporaryOp::create(b, f.getLoc(), exec::BufferType::get(f.getContext()), map(*bytes), IntegerAttr()));
+  return Value(exec::TemporaryOp::create(b, f.getLoc(), exec::BufferType::get(f.getContext()),
+                                         map(*bytes), IntegerAttr()));
 }
 
-/// The output that `result` is returned in, be it through ops that write over it in place; null if there is none.
+/// The output that `result` is returned in, be it through ops that write over it in place; null if
+/// there is none.
 Value ProgramBuilder::placeOf(Value result) {
   while (true) {
     if (Value place = outputs.lookup(result))
@@ -180,10 +190,12 @@ LogicalResult ProgramBuilder::launchFill(linalg::FillOp fill, Value place) {
   if (!matchPattern(fill.getInputs()[0], m_Constant(&value)))
     return fill.emitError("wants a constant where its result is written over");
   OpBuilder at = shared.atEnd();
-  auto kernel = func::FuncOp::create(at, fill.getLoc(), "kernel", FunctionType::get(f.getContext(), {type}, {type}));
+  auto kernel = func::FuncOp::create(at, fill.getLoc(), "kernel",
+                                     FunctionType::get(f.getContext(), {type}, {type}));
   OpBuilder k = OpBuilder::atBlockEnd(kernel.addEntryBlock());
   Value constant = arith::ConstantOp::create(k, fill.getLoc(), value);
-  Value filled = linalg::FillOp::create(k, fill.getLoc(), constant, kernel.getArgument(0)).getResult(0);
+  Value filled =
+      linalg::FillOp::create(k, fill.getLoc(), constant, kernel.getArgument(0)).getResult(0);
   func::ReturnOp::create(k, fill.getLoc(), filled);
   kernel->setAttr(kKernelAttr, b.getUnitAttr());
   kernel.setArgAttr(0, kInPlaceAttr, b.getI64IntegerAttr(0));
@@ -197,13 +209,14 @@ LogicalResult ProgramBuilder::launchFill(linalg::FillOp fill, Value place) {
         return fill.emitError() << "dimension " << d << " is no function of the arguments' sizes";
       scalars.push_back(map(*size));
     }
-  exec::LaunchOp::create(b, fill.getLoc(), kernel.getSymName(), ValueRange{place}, b.getAffineMapArrayAttr(scalars), ArrayAttr(),
-                         ArrayAttr(), AffineMapAttr(), IntegerAttr());
+  exec::LaunchOp::create(b, fill.getLoc(), kernel.getSymName(), ValueRange{place},
+                         b.getAffineMapArrayAttr(scalars), ArrayAttr(), ArrayAttr(),
+                         AffineMapAttr(), IntegerAttr());
   return success();
 }
 
-/// The memory that the op of `destination` writes over: that of its destination where nothing else needs it, else other
-/// memory that begins as a copy of it.
+/// The memory that the op of `destination` writes over: that of its destination where nothing else
+/// needs it, else other memory that begins as a copy of it.
 FailureOr<Value> ProgramBuilder::destinationBuffer(OpOperand &destination) {
   Operation *op = destination.getOwner();
   Value v = destination.get(), result = op->getResult(0), root = throughReshapes(v);
@@ -214,7 +227,8 @@ FailureOr<Value> ProgramBuilder::destinationBuffer(OpOperand &destination) {
   };
   if (isa_and_nonnull<tensor::EmptyOp, linalg::FillOp>(root.getDefiningOp())) {
     auto fresh = place();
-    if (auto fill = root.getDefiningOp<linalg::FillOp>(); fill && succeeded(fresh) && failed(launchFill(fill, *fresh)))
+    if (auto fill = root.getDefiningOp<linalg::FillOp>();
+        fill && succeeded(fresh) && failed(launchFill(fill, *fresh)))
       return failure();
     return fresh;
   }
@@ -223,7 +237,8 @@ FailureOr<Value> ProgramBuilder::destinationBuffer(OpOperand &destination) {
     return failure();
   bool alone = true; // along the reshapes too
   for (Value step = v;; step = step.getDefiningOp()->getOperand(0)) {
-    unsigned readers = llvm::count_if(step.getUses(), [](OpOperand &use) { return !isa<tensor::DimOp>(use.getOwner()); });
+    unsigned readers = llvm::count_if(
+        step.getUses(), [](OpOperand &use) { return !isa<tensor::DimOp>(use.getOwner()); });
     alone &= readers == 1;
     if (step == root)
       break;
@@ -232,7 +247,8 @@ FailureOr<Value> ProgramBuilder::destinationBuffer(OpOperand &destination) {
   Value output = placeOf(result);
   // A state is there to be changed. What the caller lent is not, nor is what someone else reads.
   bool state = isa<exec::GetOp>(memory) && !root.getDefiningOp<ml_program::GlobalLoadConstOp>();
-  if (state || (alone && isa<exec::TemporaryOp, exec::ArgumentOp>(memory) && !isa<BlockArgument>(root) && (!output || output == *here)))
+  if (state || (alone && isa<exec::TemporaryOp, exec::ArgumentOp>(memory) &&
+                !isa<BlockArgument>(root) && (!output || output == *here)))
     return here;
   auto fresh = place();
   auto bytes = bytesOf(v);
@@ -275,14 +291,18 @@ AffineExpr ProgramBuilder::flops(ArrayRef<Operation *> group) {
         sum = sum + *rows * (2 * p->n * p->k * (p->grouped() ? 1 : p->batch));
     } else if (auto a = dyn_cast<mla::AttentionOp>(op)) {
       auto q = a.getQNope().getType();
-      int64_t each = q.getDimSize(1) * (q.getDimSize(2) + a.getQRope().getType().getDimSize(2) + a.getV().getType().getDimSize(2));
+      int64_t each = q.getDimSize(1) * (q.getDimSize(2) + a.getQRope().getType().getDimSize(2) +
+                                        a.getV().getType().getDimSize(2));
       sum = sum + attended(a.getQNope()) * (2 * each);
     } else if (auto g = dyn_cast<mla::AttentionGradOp>(op)) {
-      // The scores once more and four products; that the kernel makes two of them twice is its own affair.
+      // The scores once more and four products; that the kernel makes two of them twice is its own
+      // affair.
       auto q = g.getQNope().getType();
-      int64_t query = q.getDimSize(2) + g.getQRope().getType().getDimSize(2), value = g.getV().getType().getDimSize(2);
+      int64_t query = q.getDimSize(2) + g.getQRope().getType().getDimSize(2),
+              value = g.getV().getType().getDimSize(2);
       sum = sum + attended(g.getQNope()) * (2 * q.getDimSize(1) * (3 * query + 2 * value));
-    } else if (auto c = dyn_cast<linalg::GenericOp>(op); c && linalg::isaContractionOpInterface(c)) {
+    } else if (auto c = dyn_cast<linalg::GenericOp>(op);
+               c && linalg::isaContractionOpInterface(c)) {
       // Weight gradients: 2 for each step of its loops.
       AffineExpr steps = getAffineConstantExpr(2, context);
       for (unsigned loop = 0; loop < c.getNumLoops(); ++loop) {
@@ -298,7 +318,8 @@ AffineExpr ProgramBuilder::flops(ArrayRef<Operation *> group) {
     } else if (auto w = dyn_cast<moe::GroupedWeightGradOp>(op)) {
       auto rows = sizes.dim(w.getGradient(), 0);
       if (succeeded(rows))
-        sum = sum + *rows * (2 * w.getResult().getType().getDimSize(1) * w.getResult().getType().getDimSize(2));
+        sum = sum + *rows * (2 * w.getResult().getType().getDimSize(1) *
+                             w.getResult().getType().getDimSize(2));
     } else if (auto l = dyn_cast<mla::LatentAttentionOp>(op)) {
       auto q = l.getQLatent().getType();
       int64_t each = q.getDimSize(1) * (2 * q.getDimSize(2) + l.getQRope().getType().getDimSize(2));
@@ -333,7 +354,8 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
 
   // The kernel: the group's ops and whatever is free, from the values that have memory.
   OpBuilder at = shared.atEnd();
-  auto kernel = func::FuncOp::create(at, last->getLoc(), "kernel", FunctionType::get(context, {}, {}));
+  auto kernel =
+      func::FuncOp::create(at, last->getLoc(), "kernel", FunctionType::get(context, {}, {}));
   Block *body = kernel.addEntryBlock();
   OpBuilder k = OpBuilder::atBlockEnd(body);
   IRMapping mapping;
@@ -348,7 +370,9 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
       return success();
     Operation *op = v.getDefiningOp();
     bool written = destination && v == destination->get();
-    if (written || packed.count(v) || !op || isa<ml_program::GlobalLoadConstOp, ml_program::GlobalLoadOp>(op) || (!isFree(op) && !inside.count(op)) || buffers.count(v)) {
+    if (written || packed.count(v) || !op ||
+        isa<ml_program::GlobalLoadConstOp, ml_program::GlobalLoadOp>(op) ||
+        (!isFree(op) && !inside.count(op)) || buffers.count(v)) {
       addInput(v);
       return success();
     }
@@ -360,8 +384,10 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
       for (Value input : inputs) {
         auto type = dyn_cast<RankedTensorType>(input.getType());
         for (int64_t d = 0; type && !packed.count(input) && d < type.getRank(); ++d)
-          if (auto here = sizes.dim(input, d); type.isDynamicDim(d) && succeeded(here) && *here == *size) {
-            mapping.map(v, tensor::DimOp::create(k, op->getLoc(), mapping.lookup(input), d).getResult());
+          if (auto here = sizes.dim(input, d);
+              type.isDynamicDim(d) && succeeded(here) && *here == *size) {
+            mapping.map(
+                v, tensor::DimOp::create(k, op->getLoc(), mapping.lookup(input), d).getResult());
             return success();
           }
       }
@@ -427,7 +453,8 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
       if (type.isDynamicDim(d)) {
         auto size = sizes.dim(v, d);
         if (failed(size))
-          return last->emitError() << "dimension " << d << " of an operand is no function of the arguments' sizes";
+          return last->emitError()
+                 << "dimension " << d << " of an operand is no function of the arguments' sizes";
         scalars.push_back(map(*size));
       }
     return success();
@@ -467,13 +494,16 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
     bound.push_back(buffers[r]);
   }
   AffineExpr work = flops(group);
-  AffineMapAttr workMap = work == getAffineConstantExpr(0, context) ? AffineMapAttr() : AffineMapAttr::get(map(work));
-  exec::LaunchOp::create(b, last->getLoc(), kernel.getSymName(), bound, b.getAffineMapArrayAttr(scalars), ArrayAttr(), ArrayAttr(),
-                         workMap, IntegerAttr());
+  AffineMapAttr workMap =
+      work == getAffineConstantExpr(0, context) ? AffineMapAttr() : AffineMapAttr::get(map(work));
+  exec::LaunchOp::create(b, last->getLoc(), kernel.getSymName(), bound,
+                         b.getAffineMapArrayAttr(scalars), ArrayAttr(), ArrayAttr(), workMap,
+                         IntegerAttr());
   return success();
 }
 
-/// What was not made in its state's memory is copied there, after everything that reads what was there before.
+/// What was not made in its state's memory is copied there, after everything that reads what was
+/// there before.
 LogicalResult ProgramBuilder::storeGlobals() {
   for (auto store : f.getBody().front().getOps<ml_program::GlobalStoreOp>()) {
     auto global = shared.symbols.lookup<ml_program::GlobalOp>(store.getGlobal().getLeafReference());
@@ -487,7 +517,8 @@ LogicalResult ProgramBuilder::storeGlobals() {
     if (shared.inPanels(global))
       return store.emitError() << "stores a matrix that was not made in panels";
     int64_t bytes = type.getNumElements() * elementBytes(type.getElementType());
-    exec::CopyOp::create(b, store.getLoc(), state, *from, map(getAffineConstantExpr(bytes, f.getContext())), IntegerAttr());
+    exec::CopyOp::create(b, store.getLoc(), state, *from,
+                         map(getAffineConstantExpr(bytes, f.getContext())), IntegerAttr());
   }
   return success();
 }
@@ -500,7 +531,8 @@ LogicalResult ProgramBuilder::requireInputs() {
   for (const InputRules::Size &rule : rules.sizeRules())
     exec::RequireSizeOp::create(b, f.getLoc(), map(rule.size), map(rule.wanted), rule.atLeast);
   for (const InputRules::Content &rule : rules.contents())
-    exec::RequireOp::create(b, rule.argument.getLoc(), rule.kind, buffers[rule.argument], map(rule.least), map(rule.below),
+    exec::RequireOp::create(b, rule.argument.getLoc(), rule.kind, buffers[rule.argument],
+                            map(rule.least), map(rule.below),
                             rule.offsets ? buffers[rule.offsets] : Value());
   return success();
 }
@@ -522,13 +554,15 @@ LogicalResult ProgramBuilder::build() {
     for (int64_t d = 0; d < type.getRank(); ++d) {
       auto size = sizes.dim(v, d);
       if (failed(size))
-        return f.emitError() << "dimension " << d << " of result " << i << " is no function of the arguments' sizes";
+        return f.emitError() << "dimension " << d << " of result " << i
+                             << " is no function of the arguments' sizes";
       shape.push_back(*size);
     }
     auto name = f.getResultAttrOfType<StringAttr>(i, "exec.name");
-    Value output = exec::ArgumentOp::create(b, f.getLoc(), exec::BufferType::get(f.getContext()),
-                                            name ? name.getValue() : StringRef(llvm::formatv("result{0}", i).str()),
-                                            AffineMap::get(0, registers.size(), shape, f.getContext()), type.getElementType(), true);
+    Value output = exec::ArgumentOp::create(
+        b, f.getLoc(), exec::BufferType::get(f.getContext()),
+        name ? name.getValue() : StringRef(llvm::formatv("result{0}", i).str()),
+        AffineMap::get(0, registers.size(), shape, f.getContext()), type.getElementType(), true);
     outputs[throughReshapes(v)] = output;
   }
   Grouping grouping(f.getBody().front());

@@ -12,7 +12,8 @@ using namespace mlir;
 using namespace hadal;
 
 bool hadal::isView(Operation *op) {
-  return isa_and_nonnull<tensor::ExtractSliceOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(op);
+  return isa_and_nonnull<tensor::ExtractSliceOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp,
+                         tensor::CastOp>(op);
 }
 
 Value hadal::rootOf(Value v) {
@@ -22,8 +23,9 @@ Value hadal::rootOf(Value v) {
 }
 
 bool hadal::isFree(Operation *op) {
-  if (isView(op) || isa<tensor::EmptyOp, tensor::DimOp, ml_program::GlobalLoadConstOp, ml_program::GlobalLoadOp,
-                       ml_program::GlobalStoreOp, affine::AffineApplyOp>(op))
+  if (isView(op) ||
+      isa<tensor::EmptyOp, tensor::DimOp, ml_program::GlobalLoadConstOp, ml_program::GlobalLoadOp,
+          ml_program::GlobalStoreOp, affine::AffineApplyOp>(op))
     return true;
   if (isa<linalg::FillOp>(op)) // an initial value, not a result: see materializeResults
     return true;
@@ -44,22 +46,27 @@ SmallVector<Value> hadal::readsOf(Operation *op, Block &block) {
 }
 
 OpOperand *hadal::destinationOf(Operation *op) {
-  if (isa_and_nonnull<mla::CacheAppendOp, moe::ScatterAddOp, moe::GroupedWeightGradOp, tensor::InsertSliceOp>(op))
+  if (isa_and_nonnull<mla::CacheAppendOp, moe::ScatterAddOp, moe::GroupedWeightGradOp,
+                      tensor::InsertSliceOp>(op))
     return cast<DestinationStyleOpInterface>(op).getDpsInitOperand(0);
   // A sum that goes on from what another op or an earlier run has made.
   auto sum = dyn_cast_or_null<linalg::LinalgOp>(op);
-  if (!sum || sum.getNumDpsInits() != 1 || !sum.payloadUsesValueFromOperand(sum.getDpsInitOperand(0)))
+  if (!sum || sum.getNumDpsInits() != 1 ||
+      !sum.payloadUsesValueFromOperand(sum.getDpsInitOperand(0)))
     return nullptr;
   Operation *before = sum.getDpsInits()[0].getDefiningOp();
-  return before && (!isFree(before) || isa<ml_program::GlobalLoadOp>(before)) ? sum.getDpsInitOperand(0) : nullptr;
+  return before && (!isFree(before) || isa<ml_program::GlobalLoadOp>(before))
+             ? sum.getDpsInitOperand(0)
+             : nullptr;
 }
 
-/// Products under one epilogue share the left operand, the shape and the kind of weights. Weights that are trained lie each in
-/// panels of its own: a pair wants its two side by side.
+/// Products under one epilogue share the left operand, the shape and the kind of weights. Weights
+/// that are trained lie each in panels of its own: a pair wants its two side by side.
 static bool arePair(const Product &a, const Product &b) {
   bool isTrained = isa_and_nonnull<ml_program::GlobalLoadOp>(a.right.getDefiningOp());
-  return !isTrained && a.left == b.left && a.right.getType() == b.right.getType() && a.op->getName() == b.op->getName() &&
-         a.source == b.source && a.offsets == b.offsets && a.leftK == b.leftK && a.rightN == b.rightN && a.outBatch < 0 && b.outBatch < 0;
+  return !isTrained && a.left == b.left && a.right.getType() == b.right.getType() &&
+         a.op->getName() == b.op->getName() && a.source == b.source && a.offsets == b.offsets &&
+         a.leftK == b.leftK && a.rightN == b.rightN && a.outBatch < 0 && b.outBatch < 0;
 }
 
 Grouping::Grouping(Block &block) {
@@ -77,7 +84,8 @@ Grouping::Grouping(Block &block) {
       for (OpOperand *operand : generic.getDpsInputOperands())
         if (Operation *producer = operand->get().getDefiningOp())
           if (auto product = matchProduct(producer))
-            if (operand->get().hasOneUse() && product->outBatch < 0 && generic.getMatchingIndexingMap(operand).isIdentity())
+            if (operand->get().hasOneUse() && product->outBatch < 0 &&
+                generic.getMatchingIndexingMap(operand).isIdentity())
               candidates.push_back(*product);
       if (candidates.size() == 2 && arePair(candidates[0], candidates[1])) {
         into[candidates[0].op] = into[candidates[1].op] = op;
@@ -91,11 +99,15 @@ Grouping::Grouping(Block &block) {
     // A linalg producer joins its only reader when both go row by row.
     for (OpOperand *operand : generic.getDpsInputOperands()) {
       auto producer = operand->get().getDefiningOp<linalg::GenericOp>();
-      if (!producer || into.count(producer) || matchProduct(producer) || standsAlone(producer) || !producer->hasOneUse() || producer->getNumResults() != 1)
+      if (!producer || into.count(producer) || matchProduct(producer) || standsAlone(producer) ||
+          !producer->hasOneUse() || producer->getNumResults() != 1)
         continue;
-      bool hasProduct = llvm::any_of(into, [&](auto &entry) { return entry.second == producer.getOperation() && matchProduct(entry.first); });
+      bool hasProduct = llvm::any_of(into, [&](auto &entry) {
+        return entry.second == producer.getOperation() && matchProduct(entry.first);
+      });
       AffineMap access = generic.getMatchingIndexingMap(operand);
-      bool rows = access.getNumResults() && access.getResult(0) == getAffineDimExpr(0, op->getContext()) &&
+      bool rows = access.getNumResults() &&
+                  access.getResult(0) == getAffineDimExpr(0, op->getContext()) &&
                   generic.getIteratorTypesArray()[0] == utils::IteratorType::parallel &&
                   producer.getIteratorTypesArray()[0] == utils::IteratorType::parallel;
       if (rows && !hasProduct)
@@ -122,8 +134,12 @@ std::string hadal::describe(ArrayRef<Operation *> group) {
   for (Operation *op : group)
     if (auto product = matchProduct(op)) {
       bool pair = group.size() > 2;
-      name = llvm::formatv("{0}{1}{2}_{3}x{4}", product->grouped() ? "grouped_" : product->batch > 1 ? "batch_" : "", pair ? "pair_" : "",
-                           product->scale ? "fp8_matmul" : "matmul", product->n, product->k);
+      name = llvm::formatv("{0}{1}{2}_{3}x{4}",
+                           product->grouped()   ? "grouped_"
+                           : product->batch > 1 ? "batch_"
+                                                : "",
+                           pair ? "pair_" : "", product->scale ? "fp8_matmul" : "matmul",
+                           product->n, product->k);
       if (group.size() > 1)
         name += "_fused";
       return name;

@@ -1,11 +1,11 @@
 #include "passes/kernels/InputRules.h"
 #include "dialects/Shapes.h"
-#include "passes/kernels/ProgramBuilder.h"
 #include "dialects/fp8/Fp8.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "passes/kernels/ProgramBuilder.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -48,11 +48,14 @@ static Value throughReshapesAndSlices(Value v, bool slices) {
   }
 }
 
-AffineExpr InputRules::simple(AffineExpr e) { return simplifyAffineExpr(e, 0, registersOf(f).size()); }
+AffineExpr InputRules::simple(AffineExpr e) {
+  return simplifyAffineExpr(e, 0, registersOf(f).size());
+}
 
 void InputRules::add(Content rule) {
   for (const Content &old : contentRules)
-    if (old.kind == rule.kind && old.argument == rule.argument && old.least == rule.least && old.below == rule.below && old.offsets == rule.offsets)
+    if (old.kind == rule.kind && old.argument == rule.argument && old.least == rule.least &&
+        old.below == rule.below && old.offsets == rule.offsets)
       return;
   contentRules.push_back(rule);
 }
@@ -91,7 +94,8 @@ LogicalResult InputRules::atLeast(Operation *op, AffineExpr size, AffineExpr lea
   if (isNonNegative(difference))
     return success();
   if (known(difference))
-    return op->emitOpError() << "reads further than there is: wants a size (" << text(simple(size)) << ") of at least " << text(simple(least));
+    return op->emitOpError() << "reads further than there is: wants a size (" << text(simple(size))
+                             << ") of at least " << text(simple(least));
   add(Size{simple(size), simple(least), true});
   return success();
 }
@@ -152,7 +156,9 @@ LogicalResult InputRules::readLinalgSizes(linalg::LinalgOp op) {
         isSimple &= e || !place.isFunctionOfDim(loop);
         last.push_back(e ? e - 1 : constant(0));
       }
-      place.walk([&](AffineExpr e) { isSimple &= e.getKind() != AffineExprKind::Mod && (!known(e) || *known(e) >= 0); });
+      place.walk([&](AffineExpr e) {
+        isSimple &= e.getKind() != AffineExprKind::Mod && (!known(e) || *known(e) >= 0);
+      });
       if (!isSimple)
         return op->emitOpError() << "reads at " << text(place) << ", which may be outside";
       if (failed(atLeast(op, size, place.replaceDims(last) + 1)))
@@ -162,7 +168,8 @@ LogicalResult InputRules::readLinalgSizes(linalg::LinalgOp op) {
   return success();
 }
 
-LogicalResult InputRules::readSlice(Operation *op, Value whole, ArrayRef<OpFoldResult> offsets, ArrayRef<OpFoldResult> lengths,
+LogicalResult InputRules::readSlice(Operation *op, Value whole, ArrayRef<OpFoldResult> offsets,
+                                    ArrayRef<OpFoldResult> lengths,
                                     ArrayRef<OpFoldResult> strides) {
   auto indexOf = [&](OpFoldResult v) -> AffineExpr {
     if (auto c = getConstantIntValue(v))
@@ -171,9 +178,11 @@ LogicalResult InputRules::readSlice(Operation *op, Value whole, ArrayRef<OpFoldR
     return failed(e) ? AffineExpr() : *e;
   };
   for (auto [d, offset, length, stride] : llvm::enumerate(offsets, lengths, strides)) {
-    AffineExpr first = indexOf(offset), count = indexOf(length), step = indexOf(stride), size = dim(whole, d);
+    AffineExpr first = indexOf(offset), count = indexOf(length), step = indexOf(stride),
+               size = dim(whole, d);
     if (!first || !count || !known(step))
-      return op->emitOpError() << "wants offsets and sizes that are functions of the arguments' sizes, and constant strides";
+      return op->emitOpError() << "wants offsets and sizes that are functions of the arguments' "
+                                  "sizes, and constant strides";
     if (*known(step) < 1)
       return op->emitOpError() << "wants positive strides";
     if (failed(atLeast(op, first, constant(0))) || failed(atLeast(op, count, constant(0))))
@@ -206,9 +215,13 @@ InputRules::Range InputRules::rangeOfScalar(Value v, linalg::LinalgOp linalgOp) 
     auto x = known(a), y = known(b);
     return x && y ? (*x > *y ? a : b) : AffineExpr();
   };
-  auto smaller = [&](AffineExpr a, AffineExpr b) -> AffineExpr { return larger(a, b) ? (larger(a, b) == a ? b : a) : AffineExpr(); };
+  auto smaller = [&](AffineExpr a, AffineExpr b) -> AffineExpr {
+    return larger(a, b) ? (larger(a, b) == a ? b : a) : AffineExpr();
+  };
   return llvm::TypeSwitch<Operation *, Range>(v.getDefiningOp())
-      .Case<linalg::IndexOp>([&](auto index) { return Range{constant(0), extent(linalgOp, index.getDim())}; })
+      .Case<linalg::IndexOp>([&](auto index) {
+        return Range{constant(0), extent(linalgOp, index.getDim())};
+      })
       .Case<arith::IndexCastOp, arith::ExtSIOp>([&](auto) { return of(0); })
       .Case<arith::IndexCastUIOp, arith::ExtUIOp>([&](auto op) -> Range {
         if (op.getIn().getType().isInteger(1))
@@ -219,18 +232,23 @@ InputRules::Range InputRules::rangeOfScalar(Value v, linalg::LinalgOp linalgOp) 
       .Case<arith::MaxSIOp>([&](auto) -> Range {
         Range a = of(0), b = of(1);
         // At least the larger of what either is at least.
-        AffineExpr least = a.least && b.least ? larger(a.least, b.least) : a.least ? a.least : b.least;
+        AffineExpr least = a.least && b.least ? larger(a.least, b.least)
+                           : a.least          ? a.least
+                                              : b.least;
         return {least, larger(a.below, b.below)};
       })
       .Case<arith::MinSIOp>([&](auto) -> Range {
         Range a = of(0), b = of(1);
-        AffineExpr below = a.below && b.below ? smaller(a.below, b.below) : a.below ? a.below : b.below;
+        AffineExpr below = a.below && b.below ? smaller(a.below, b.below)
+                           : a.below          ? a.below
+                                              : b.below;
         return {smaller(a.least, b.least), below ? below : a.below};
       })
       .Case<arith::RemUIOp>([&](auto) -> Range {
         Range by = of(1);
         auto c = known(by.least);
-        return c && *c > 0 && known(by.below) == *c + 1 ? Range{constant(0), constant(*c)} : Range{};
+        return c && *c > 0 && known(by.below) == *c + 1 ? Range{constant(0), constant(*c)}
+                                                        : Range{};
       })
       .Case<arith::SelectOp>([&](auto) -> Range {
         Range a = of(1), b = of(2);
@@ -278,7 +296,8 @@ InputRules::Range InputRules::rangeOf(Value tensor) {
           least = std::min(least, n.getSExtValue()), most = std::max(most, n.getSExtValue());
         return most < INT64_MAX ? Range{constant(least), constant(most + 1)} : Range{};
       })
-      // Rows of other ranks are made as this rank's are; a bound that is a size there is another here.
+      // Rows of other ranks are made as this rank's are; a bound that is a size there is another
+      // here.
       .Case<moe::ExchangeOp>([&](auto op) -> Range {
         Range sent = rangeOf(op.getX());
         return known(sent.least) && known(sent.below) ? sent : Range{};
@@ -286,7 +305,8 @@ InputRules::Range InputRules::rangeOf(Value tensor) {
       .Case<linalg::LinalgOp>([&](linalg::LinalgOp op) -> Range {
         if (!op.getBlock() || op.getNumReductionLoops())
           return {};
-        return rangeOfScalar(op.getBlock()->getTerminator()->getOperand(result.getResultNumber()), op);
+        return rangeOfScalar(op.getBlock()->getTerminator()->getOperand(result.getResultNumber()),
+                             op);
       })
       .Default([](Operation *) { return Range{}; });
 }
@@ -296,9 +316,11 @@ InputRules::Range InputRules::rangeOf(Value tensor) {
 //===----------------------------------------------------------------------===//
 
 LogicalResult InputRules::refuse(Want want) {
-  InFlightDiagnostic error = want.op->emitOpError() << "wants " << want.name << " to be an argument of the function, or ";
+  InFlightDiagnostic error = want.op->emitOpError()
+                             << "wants " << want.name << " to be an argument of the function, or ";
   if (want.kind == "values")
-    return error << "values that are sure to lie in range, as arith.maxsi and arith.minsi make them";
+    return error
+           << "values that are sure to lie in range, as arith.maxsi and arith.minsi make them";
   return error << "what moe.plan makes";
 }
 
@@ -336,7 +358,8 @@ LogicalResult InputRules::wantScalar(Value v, linalg::LinalgOp linalgOp, Want wa
     return this->want(extract.getTensor(), want);
   if (isa<arith::AddIOp, arith::SubIOp>(op)) {
     Range by = rangeOfScalar(op->getOperand(1), linalgOp);
-    if (auto c = known(by.least); c && known(by.below) == *c + 1 && want.range.least && want.range.below) {
+    if (auto c = known(by.least);
+        c && known(by.below) == *c + 1 && want.range.least && want.range.below) {
       int64_t shift = isa<arith::AddIOp>(op) ? -*c : *c;
       return again(0, {want.range.least + shift, want.range.below + shift});
     }
@@ -375,7 +398,8 @@ LogicalResult InputRules::wantOfLinalg(linalg::LinalgOp op, unsigned result, Wan
   if (argument.getOwner() != op.getBlock())
     return refuse(want);
   OpOperand &operand = op->getOpOperand(argument.getArgNumber());
-  if (!op.getMatchingIndexingMap(&operand).isIdentity() || !op.getMatchingIndexingMap(op.getDpsInitOperand(result)).isIdentity())
+  if (!op.getMatchingIndexingMap(&operand).isIdentity() ||
+      !op.getMatchingIndexingMap(op.getDpsInitOperand(result)).isIdentity())
     return refuse(want);
   return this->want(operand.get(), want);
 }
@@ -398,12 +422,16 @@ LogicalResult InputRules::wantOfResult(OpResult result, Want want) {
   Operation *op = result.getOwner();
   if (auto plan = dyn_cast<moe::PlanOp>(op)) {
     if (want.kind == "groups")
-      return result == plan.getActive() && want.offsets == plan.getOffsets() ? success() : refuse(want);
+      return result == plan.getActive() && want.offsets == plan.getOffsets() ? success()
+                                                                             : refuse(want);
     if (want.kind == "offsets")
-      return result == plan.getOffsets() ? equal(want.op, want.range.below, dim(plan.getSource(), 0)) : refuse(want);
+      return result == plan.getOffsets()
+                 ? equal(want.op, want.range.below, dim(plan.getSource(), 0))
+                 : refuse(want);
     if (want.kind == "distinct" && result != plan.getPosition())
       return refuse(want);
-    return want.kind == "values" || want.kind == "distinct" ? prove(rangeOf(result), want) : refuse(want);
+    return want.kind == "values" || want.kind == "distinct" ? prove(rangeOf(result), want)
+                                                            : refuse(want);
   }
   if (auto sends = dyn_cast<moe::PlanSendsOp>(op); sends && want.kind == "distinct")
     return result == sends.getSlots() ? prove(rangeOf(result), want) : refuse(want);
@@ -421,7 +449,8 @@ LogicalResult InputRules::wantOfResult(OpResult result, Want want) {
     return wantOfConstant(values, want);
   }
   if (auto insert = dyn_cast<tensor::InsertSliceOp>(op); insert && want.kind == "values")
-    return success(succeeded(this->want(insert.getSource(), want)) && succeeded(this->want(insert.getDest(), want)));
+    return success(succeeded(this->want(insert.getSource(), want)) &&
+                   succeeded(this->want(insert.getDest(), want)));
   if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op))
     return wantOfLinalg(linalgOp, result.getResultNumber(), want);
   return want.kind == "values" ? prove(rangeOf(result), want) : refuse(want);
@@ -435,7 +464,8 @@ LogicalResult InputRules::want(Value tensor, Want want) {
   if (auto result = dyn_cast<OpResult>(v))
     return wantOfResult(result, want);
   auto argument = cast<BlockArgument>(v);
-  if (argument.getOwner() != &f.getBody().front() || f.getArgAttr(argument.getArgNumber(), "exec.state"))
+  if (argument.getOwner() != &f.getBody().front() ||
+      f.getArgAttr(argument.getArgNumber(), "exec.state"))
     return refuse(want);
   BlockArgument offsets;
   if (want.offsets) {
@@ -453,7 +483,9 @@ LogicalResult InputRules::want(Value tensor, Want want) {
 LogicalResult InputRules::readExtracts(linalg::LinalgOp op) {
   WalkResult walk = op->walk([&](tensor::ExtractOp extract) {
     for (auto [d, index] : llvm::enumerate(extract.getIndices()))
-      if (failed(wantScalar(index, op, {extract, "the index", "values", {constant(0), dim(extract.getTensor(), d)}})))
+      if (failed(wantScalar(
+              index, op,
+              {extract, "the index", "values", {constant(0), dim(extract.getTensor(), d)}})))
         return WalkResult::interrupt();
     return WalkResult::advance();
   });
@@ -461,22 +493,32 @@ LogicalResult InputRules::readExtracts(linalg::LinalgOp op) {
 }
 
 LogicalResult InputRules::readOp(Operation *op) {
-  if (isa_and_nonnull<moe::MoeDialect, mla::MlaDialect, fp8::Fp8Dialect>(op->getDialect()) && failed(readNamedSizes(op)))
+  if (isa_and_nonnull<moe::MoeDialect, mla::MlaDialect, fp8::Fp8Dialect>(op->getDialect()) &&
+      failed(readNamedSizes(op)))
     return failure();
   auto rows = [&](Value v) { return dim(v, 0); };
-  auto values = [&](StringRef name, Value v, AffineExpr below, int64_t least = 0, StringRef kind = "values") {
+  auto values = [&](StringRef name, Value v, AffineExpr below, int64_t least = 0,
+                    StringRef kind = "values") {
     return want(v, {op, name, kind, {constant(least), below}});
   };
-  auto offsets = [&](Value v, AffineExpr end) { return want(v, {op, "offsets", "offsets", {constant(0), end}}); };
-  auto counts = [&](Value v, AffineExpr all) { return want(v, {op, "counts", "counts", {constant(0), all}}); };
+  auto offsets = [&](Value v, AffineExpr end) {
+    return want(v, {op, "offsets", "offsets", {constant(0), end}});
+  };
+  auto counts = [&](Value v, AffineExpr all) {
+    return want(v, {op, "counts", "counts", {constant(0), all}});
+  };
   auto grouped = [&](auto o, AffineExpr all) -> LogicalResult {
-    if (failed(offsets(o.getOffsets(), all)) || failed(want(o.getActive(), {op, "active", "groups", {constant(-1), rows(o.getActive())}, o.getOffsets()})))
+    if (failed(offsets(o.getOffsets(), all)) ||
+        failed(want(o.getActive(),
+                    {op, "active", "groups", {constant(-1), rows(o.getActive())}, o.getOffsets()})))
       return failure();
     return o.getSource() ? values("source", o.getSource(), rows(o.getRows())) : success();
   };
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
-      .Case<mla::AttentionOp, mla::AttentionGradOp>([&](auto o) { return offsets(o.getOffsets(), rows(o.getQNope())); })
-      .Case<mla::CacheAppendOp>([&](auto o) { return values("slots", o.getSlots(), rows(o.getCache()), 0, "distinct"); })
+      .Case<mla::AttentionOp, mla::AttentionGradOp>(
+          [&](auto o) { return offsets(o.getOffsets(), rows(o.getQNope())); })
+      .Case<mla::CacheAppendOp>(
+          [&](auto o) { return values("slots", o.getSlots(), rows(o.getCache()), 0, "distinct"); })
       .Case<mla::LatentAttentionOp>([&](auto o) -> LogicalResult {
         int64_t page = o.getPageTokens();
         AffineExpr pages = dim(o.getPageTable(), 1), slots = rows(o.getCache());
@@ -490,9 +532,12 @@ LogicalResult InputRules::readOp(Operation *op) {
         return o.getForced() ? values("forced", o.getForced(), dim(o.getLogits(), 1)) : success();
       })
       .Case<moe::PlanOp>([&](auto o) -> LogicalResult {
-        if (failed(values("experts", o.getExperts(), constant(o.getExpertCount()), o.getChoices() ? -1 : 0)))
+        if (failed(values("experts", o.getExperts(), constant(o.getExpertCount()),
+                          o.getChoices() ? -1 : 0)))
           return failure();
-        if (o.getChoices() && failed(want(o.getExperts(), {op, "experts", "present", {constant(0), rows(o.getSource())}})))
+        if (o.getChoices() &&
+            failed(want(o.getExperts(),
+                        {op, "experts", "present", {constant(0), rows(o.getSource())}})))
           return failure();
         return o.getSegments() ? counts(o.getSegments(), rows(o.getExperts())) : success();
       })
@@ -501,44 +546,58 @@ LogicalResult InputRules::readOp(Operation *op) {
           return failure();
         return o.getReceived() ? counts(o.getReceived(), rows(o.getExperts())) : success();
       })
-      .Case<moe::DispatchOp>([&](auto o) { return values("source", o.getSource(), rows(o.getX())); })
-      .Case<moe::GroupedMatmulOp, fp8::GroupedMatmulOp>([&](auto o) { return grouped(o, rows(o.getResult())); })
+      .Case<moe::DispatchOp>(
+          [&](auto o) { return values("source", o.getSource(), rows(o.getX())); })
+      .Case<moe::GroupedMatmulOp, fp8::GroupedMatmulOp>(
+          [&](auto o) { return grouped(o, rows(o.getResult())); })
       .Case<moe::GroupedWeightGradOp>([&](auto o) { return grouped(o, rows(o.getGradient())); })
       .Case<moe::CombineOp>([&](auto o) -> LogicalResult {
         AffineExpr tokens = rows(o.getPosition()), all = rows(o.getRows());
-        if (!o.getPartial() && tokens && failed(equal(op, all, tokens * o.getPosition().getType().getDimSize(1))))
+        if (!o.getPartial() && tokens &&
+            failed(equal(op, all, tokens * o.getPosition().getType().getDimSize(1))))
           return failure();
-        if (failed(values("experts", o.getExperts(), constant(o.getExpertCount()), o.getPartial() ? -1 : 0)))
+        if (failed(values("experts", o.getExperts(), constant(o.getExpertCount()),
+                          o.getPartial() ? -1 : 0)))
           return failure();
         return values("position", o.getPosition(), all, o.getPartial() ? -1 : 0);
       })
       .Case<moe::CombineGradOp>([&](auto o) -> LogicalResult {
         AffineExpr tokens = rows(o.getPosition()), all = rows(o.getRows());
-        if (!o.getPartial() && tokens && failed(equal(op, all, tokens * o.getPosition().getType().getDimSize(1))))
+        if (!o.getPartial() && tokens &&
+            failed(equal(op, all, tokens * o.getPosition().getType().getDimSize(1))))
           return failure();
         return values("position", o.getPosition(), all, o.getPartial() ? -1 : 0, "distinct");
       })
-      .Case<moe::RouteGradOp>([&](auto o) { return values("experts", o.getExperts(), dim(o.getLogits(), 1)); })
+      .Case<moe::RouteGradOp>(
+          [&](auto o) { return values("experts", o.getExperts(), dim(o.getLogits(), 1)); })
       .Case<moe::BalanceLossOp>([&](auto o) -> LogicalResult {
         if (o.getExperts() && failed(values("experts", o.getExperts(), dim(o.getLogits(), 1))))
           return failure();
         return offsets(o.getOffsets(), rows(o.getLogits()));
       })
-      .Case<moe::BalanceLossGradOp>([&](auto o) { return offsets(o.getOffsets(), rows(o.getLogits())); })
+      .Case<moe::BalanceLossGradOp>(
+          [&](auto o) { return offsets(o.getOffsets(), rows(o.getLogits())); })
       .Case<moe::ScatterAddOp>([&](auto o) { return values("ids", o.getIds(), rows(o.getInit())); })
       .Case<fp8::QuantizeOp, fp8::DequantizeOp>([&](auto o) -> LogicalResult {
         unsigned d = o.getQ().getType().getRank() - 2;
         AffineExpr all = dim(o.getQ(), d);
         return equal(op, dim(o.getScale(), d), all ? all.ceilDiv(o.getBlock()[0]) : all);
       })
-      .Case<tensor::ExtractSliceOp>([&](auto o) { return readSlice(op, o.getSource(), o.getMixedOffsets(), o.getMixedSizes(), o.getMixedStrides()); })
-      .Case<tensor::InsertSliceOp>([&](auto o) { return readSlice(op, o.getDest(), o.getMixedOffsets(), o.getMixedSizes(), o.getMixedStrides()); })
+      .Case<tensor::ExtractSliceOp>([&](auto o) {
+        return readSlice(op, o.getSource(), o.getMixedOffsets(), o.getMixedSizes(),
+                         o.getMixedStrides());
+      })
+      .Case<tensor::InsertSliceOp>([&](auto o) {
+        return readSlice(op, o.getDest(), o.getMixedOffsets(), o.getMixedSizes(),
+                         o.getMixedStrides());
+      })
       .Case<tensor::CastOp>([&](auto o) -> LogicalResult {
         auto to = dyn_cast<RankedTensorType>(o.getType());
         if (!to || !isa<RankedTensorType>(o.getSource().getType()))
           return op->emitOpError() << "wants ranked tensors";
         for (int64_t d = 0; d < to.getRank(); ++d)
-          if (!to.isDynamicDim(d) && failed(equal(op, dim(o.getSource(), d), constant(to.getDimSize(d)))))
+          if (!to.isDynamicDim(d) &&
+              failed(equal(op, dim(o.getSource(), d), constant(to.getDimSize(d)))))
             return failure();
         return success();
       })
@@ -554,7 +613,9 @@ LogicalResult InputRules::readOp(Operation *op) {
         }
         return success();
       })
-      .Case<linalg::LinalgOp>([&](auto o) { return success(succeeded(readLinalgSizes(o)) && succeeded(readExtracts(o))); })
+      .Case<linalg::LinalgOp>([&](auto o) {
+        return success(succeeded(readLinalgSizes(o)) && succeeded(readExtracts(o)));
+      })
       .Default([](Operation *) { return success(); });
 }
 

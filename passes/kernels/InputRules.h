@@ -1,6 +1,7 @@
-// What a function's arguments must hold before its kernels may run. Kernels take places and sizes from index tensors without a check,
-// so each index tensor that an op reads is followed back: to an argument, which gets a rule that whoever runs the program checks
-// (exec.require), or to an op whose results are in range by what it is. Anything else is refused.
+// What a function's arguments must hold before its kernels may run. Kernels take places and sizes
+// from index tensors without a check, so each index tensor that an op reads is followed back: to an
+// argument, which gets a rule that whoever runs the program checks (exec.require), or to an op
+// whose results are in range by what it is. Anything else is refused.
 #pragma once
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "passes/kernels/FormPrograms.h"
@@ -23,7 +24,8 @@ public:
 
   InputRules(mlir::func::FuncOp f, Sizes &sizes) : f(f), sizes(sizes), context(f.getContext()) {}
 
-  /// Reads all ops of the function. Fails with a diagnostic where an index may be out of range whatever the arguments hold.
+  /// Reads all ops of the function. Fails with a diagnostic where an index may be out of range
+  /// whatever the arguments hold.
   mlir::LogicalResult derive();
 
   llvm::ArrayRef<Content> contents() const { return contentRules; }
@@ -45,8 +47,10 @@ private:
   mlir::LogicalResult readOp(mlir::Operation *op);
   mlir::LogicalResult readNamedSizes(mlir::Operation *op);
   mlir::LogicalResult readLinalgSizes(mlir::linalg::LinalgOp op);
-  mlir::LogicalResult readSlice(mlir::Operation *op, mlir::Value whole, llvm::ArrayRef<mlir::OpFoldResult> offsets,
-                                llvm::ArrayRef<mlir::OpFoldResult> lengths, llvm::ArrayRef<mlir::OpFoldResult> strides);
+  mlir::LogicalResult readSlice(mlir::Operation *op, mlir::Value whole,
+                                llvm::ArrayRef<mlir::OpFoldResult> offsets,
+                                llvm::ArrayRef<mlir::OpFoldResult> lengths,
+                                llvm::ArrayRef<mlir::OpFoldResult> strides);
   mlir::LogicalResult readExtracts(mlir::linalg::LinalgOp op);
 
   mlir::LogicalResult want(mlir::Value tensor, Want want);
@@ -64,9 +68,11 @@ private:
   mlir::LogicalResult equal(mlir::Operation *op, mlir::AffineExpr a, mlir::AffineExpr b);
   mlir::LogicalResult atLeast(mlir::Operation *op, mlir::AffineExpr size, mlir::AffineExpr least);
   mlir::AffineExpr dim(mlir::Value tensor, unsigned d) {
-    // A state has as many rows as its registers say, which are not the program's: there a dynamic size is 0.
+    // A state has as many rows as its registers say, which are not the program's: there a dynamic
+    // size is 0.
     auto size = sizes.dim(tensor, d);
-    bool isOfState = succeeded(size) && *size == constant(0) && mlir::cast<mlir::RankedTensorType>(tensor.getType()).isDynamicDim(d);
+    bool isOfState = succeeded(size) && *size == constant(0) &&
+                     mlir::cast<mlir::RankedTensorType>(tensor.getType()).isDynamicDim(d);
     return failed(size) || isOfState ? mlir::AffineExpr() : *size;
   }
   mlir::AffineExpr extent(mlir::linalg::LinalgOp op, unsigned loop);

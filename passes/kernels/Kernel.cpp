@@ -18,7 +18,8 @@ static fb::Access inPlaceAccess(Value argument) {
   for (OpOperand &use : argument.getUses()) {
     if (isa<tensor::InsertSliceOp, mla::CacheAppendOp>(use.getOwner()))
       return fb::Access_Part;
-    if (auto op = dyn_cast<linalg::LinalgOp>(use.getOwner()); op && op.isDpsInit(&use) && !op.payloadUsesValueFromOperand(&use))
+    if (auto op = dyn_cast<linalg::LinalgOp>(use.getOwner());
+        op && op.isDpsInit(&use) && !op.payloadUsesValueFromOperand(&use))
       return fb::Access_Write;
   }
   return fb::Access_Update;
@@ -39,7 +40,8 @@ Kernel::Kernel(func::FuncOp tensors, VectorShape shape)
   auto panelsOf = [&](Type t) {
     auto tensor = cast<RankedTensorType>(t);
     PanelLayout layout = PanelLayout::of(tensor, shape);
-    return MemRefType::get({layout.panels() * layout.panelElements() * (tensor.getRank() == 3 ? tensor.getDimSize(0) : 1)},
+    return MemRefType::get({layout.panels() * layout.panelElements() *
+                            (tensor.getRank() == 3 ? tensor.getDimSize(0) : 1)},
                            b.getF32Type());
   };
   Operation *terminator = tensors.getBody().front().getTerminator();
@@ -68,7 +70,8 @@ Kernel::Kernel(func::FuncOp tensors, VectorShape shape)
   for (auto [i, type] : llvm::enumerate(tensors.getResultTypes())) {
     int at = -1;
     for (unsigned a = 0; a < tensors.getNumArguments(); ++a)
-      if (auto inPlace = tensors.getArgAttrOfType<IntegerAttr>(a, kInPlaceAttr); inPlace && inPlace.getInt() == int64_t(i)) {
+      if (auto inPlace = tensors.getArgAttrOfType<IntegerAttr>(a, kInPlaceAttr);
+          inPlace && inPlace.getInt() == int64_t(i)) {
         at = place[a];
         access[at] = inPlaceAccess(tensors.getArgument(a));
         if (panelTensors.contains(tensors.getArgument(a)))
@@ -85,8 +88,10 @@ Kernel::Kernel(func::FuncOp tensors, VectorShape shape)
     resultPlace.push_back(at);
   }
   unsigned buffers = types.size();
-  types.append({b.getIndexType(), b.getIndexType(), MemRefType::get({ShapedType::kDynamic}, b.getI8Type())});
-  lowered = func::FuncOp::create(b, (tensors.getSymName() + "_lowered").str(), b.getFunctionType(types, {}));
+  types.append(
+      {b.getIndexType(), b.getIndexType(), MemRefType::get({ShapedType::kDynamic}, b.getI8Type())});
+  lowered = func::FuncOp::create(b, (tensors.getSymName() + "_lowered").str(),
+                                 b.getFunctionType(types, {}));
   lowered->setAttr(kKernelAttr, b.getUnitAttr());
   lowered->setAttr(kLoweredAttr, b.getUnitAttr());
   lowered->setAttr("exec.bindings", b.getI64IntegerAttr(buffers));
@@ -137,24 +142,27 @@ Value Kernel::memory(Value tensor) {
     Value source = memory(slice.getSource());
     if (!source)
       return {};
-    auto offsets = mixed(slice.getMixedOffsets()), sizes = mixed(slice.getMixedSizes()), strides = mixed(slice.getMixedStrides());
-    auto type = memref::SubViewOp::inferRankReducedResultType(slice.getType().getShape(), cast<MemRefType>(source.getType()),
-                                                              offsets, sizes, strides);
+    auto offsets = mixed(slice.getMixedOffsets()), sizes = mixed(slice.getMixedSizes()),
+         strides = mixed(slice.getMixedStrides());
+    auto type = memref::SubViewOp::inferRankReducedResultType(
+        slice.getType().getShape(), cast<MemRefType>(source.getType()), offsets, sizes, strides);
     result = memref::SubViewOp::create(b, cast<MemRefType>(type), source, offsets, sizes, strides);
   } else if (auto expand = dyn_cast_or_null<tensor::ExpandShapeOp>(op)) {
     Value source = memory(expand.getSrc());
     if (!source)
       return {};
-    auto type = memref::ExpandShapeOp::computeExpandedType(cast<MemRefType>(source.getType()), expand.getType().getShape(),
+    auto type = memref::ExpandShapeOp::computeExpandedType(cast<MemRefType>(source.getType()),
+                                                           expand.getType().getShape(),
                                                            expand.getReassociationIndices());
     if (failed(type))
       return {};
     auto shape = mixed(getMixedValues(expand.getStaticOutputShape(), expand.getOutputShape(), b));
-    result = memref::ExpandShapeOp::create(b, *type, source, expand.getReassociationIndices(), shape);
+    result =
+        memref::ExpandShapeOp::create(b, *type, source, expand.getReassociationIndices(), shape);
   } else if (auto collapse = dyn_cast_or_null<tensor::CollapseShapeOp>(op)) {
     Value source = memory(collapse.getSrc());
-    if (!source || !memref::CollapseShapeOp::isGuaranteedCollapsible(cast<MemRefType>(source.getType()),
-                                                                     collapse.getReassociationIndices()))
+    if (!source || !memref::CollapseShapeOp::isGuaranteedCollapsible(
+                       cast<MemRefType>(source.getType()), collapse.getReassociationIndices()))
       return {};
     result = memref::CollapseShapeOp::create(b, source, collapse.getReassociationIndices());
   }
@@ -183,11 +191,13 @@ AffineExpr Kernel::sizeOf(Value argument, unsigned dim) {
 }
 
 AffineExpr Kernel::resultDim(unsigned result, unsigned dim) {
-  return sizeOf(memories.lookup(tensors.getBody().front().getTerminator()->getOperand(result)), dim);
+  return sizeOf(memories.lookup(tensors.getBody().front().getTerminator()->getOperand(result)),
+                dim);
 }
 
 void Kernel::finish(ArrayRef<AffineExpr> tasks, int64_t scratchBytes) {
   func::ReturnOp::create(b);
-  lowered->setAttr(kTasksAttr, AffineMapAttr::get(AffineMap::get(0, scalars, tasks, b.getContext())));
+  lowered->setAttr(kTasksAttr,
+                   AffineMapAttr::get(AffineMap::get(0, scalars, tasks, b.getContext())));
   lowered->setAttr(kScratchAttr, b.getI64IntegerAttr(scratchBytes));
 }

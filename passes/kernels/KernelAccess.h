@@ -4,7 +4,8 @@
 
 namespace hadal {
 
-/// On a lowered kernel: what it does with each buffer, an i64 array of Access (runtime/module/Module.fbs).
+/// On a lowered kernel: what it does with each buffer, an i64 array of Access
+/// (runtime/module/Module.fbs).
 inline constexpr llvm::StringLiteral kAccessAttr = "exec.access";
 
 } // namespace hadal

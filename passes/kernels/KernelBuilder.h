@@ -1,4 +1,5 @@
-// What the kernel emitters write with: short names for index arithmetic, loops and vectors over an OpBuilder.
+// What the kernel emitters write with: short names for index arithmetic, loops and vectors over an
+// OpBuilder.
 #pragma once
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -10,10 +11,10 @@ namespace hadal {
 
 /// The register file that kernels are shaped for.
 struct VectorShape {
-  int64_t lanes = 8;        ///< f32 lanes of a vector register
-  int64_t rows = 6;         ///< rows of a matmul tile
-  int64_t panel = 16;       ///< outputs of a packed weight panel
-  bool tiles = false;       ///< AMX multiplies tiles of bf16
+  int64_t lanes = 8;  ///< f32 lanes of a vector register
+  int64_t rows = 6;   ///< rows of a matmul tile
+  int64_t panel = 16; ///< outputs of a packed weight panel
+  bool tiles = false; ///< AMX multiplies tiles of bf16
 };
 
 /// The shape for `lanes` f32 lanes: 4 (NEON, SSE), 8 (AVX2) or 16 (AVX-512).
@@ -26,7 +27,8 @@ class KernelBuilder : public mlir::ImplicitLocOpBuilder {
 public:
   using Value = mlir::Value;
   using Values = mlir::SmallVector<mlir::Value>;
-  KernelBuilder(mlir::Location loc, VectorShape shape) : ImplicitLocOpBuilder(loc, loc.getContext()), shape(shape) {}
+  KernelBuilder(mlir::Location loc, VectorShape shape)
+      : ImplicitLocOpBuilder(loc, loc.getContext()), shape(shape) {}
 
   const VectorShape shape;
 
@@ -52,7 +54,9 @@ public:
   Value max(Value a, Value b) { return mlir::arith::MaxSIOp::create(*this, a, b); }
   Value toIndex(Value i) { return mlir::arith::IndexCastOp::create(*this, getIndexType(), i); }
   Value toI32(Value i) { return mlir::arith::IndexCastOp::create(*this, getI32Type(), i); }
-  Value compare(mlir::arith::CmpIPredicate p, Value a, Value b) { return mlir::arith::CmpIOp::create(*this, p, a, b); }
+  Value compare(mlir::arith::CmpIPredicate p, Value a, Value b) {
+    return mlir::arith::CmpIOp::create(*this, p, a, b);
+  }
   Value less(Value a, Value b) { return compare(mlir::arith::CmpIPredicate::slt, a, b); }
   Value equal(Value a, Value b) { return compare(mlir::arith::CmpIPredicate::eq, a, b); }
   Value select(Value c, Value a, Value b) { return mlir::arith::SelectOp::create(*this, c, a, b); }
@@ -69,13 +73,20 @@ public:
   Value fma(Value a, Value b, Value c) { return mlir::vector::FMAOp::create(*this, a, b, c); }
   Value widen(Value v); ///< f16 or bf16 scalar or vector to f32; f32 as it is
   Value splat(Value scalar, int64_t lanes) {
-    return mlir::vector::BroadcastOp::create(*this, mlir::VectorType::get({lanes}, scalar.getType()), scalar);
+    return mlir::vector::BroadcastOp::create(
+        *this, mlir::VectorType::get({lanes}, scalar.getType()), scalar);
   }
-  mlir::VectorType vectorOf(int64_t lanes, mlir::Type t) { return mlir::VectorType::get({lanes}, t); }
+  mlir::VectorType vectorOf(int64_t lanes, mlir::Type t) {
+    return mlir::VectorType::get({lanes}, t);
+  }
 
   // Memory.
-  Value load(Value memref, mlir::ValueRange at) { return mlir::memref::LoadOp::create(*this, memref, at); }
-  void store(Value v, Value memref, mlir::ValueRange at) { mlir::memref::StoreOp::create(*this, v, memref, at); }
+  Value load(Value memref, mlir::ValueRange at) {
+    return mlir::memref::LoadOp::create(*this, memref, at);
+  }
+  void store(Value v, Value memref, mlir::ValueRange at) {
+    mlir::memref::StoreOp::create(*this, v, memref, at);
+  }
   Value loadVector(Value memref, mlir::ValueRange at, int64_t lanes, int64_t valid = -1);
   void storeVector(Value v, Value memref, mlir::ValueRange at, int64_t valid = -1);
   Value dim(Value memref, int64_t d);
@@ -83,21 +94,27 @@ public:
   void prefetch(Value memref, mlir::ValueRange at, bool isWrite, unsigned near) {
     mlir::memref::PrefetchOp::create(*this, memref, at, isWrite, near, /*isDataCache=*/true);
   }
-  /// The columns of a square block of f32 whose rows are vectors of 4, 8 or 16 lanes, all in registers.
+  /// The columns of a square block of f32 whose rows are vectors of 4, 8 or 16 lanes, all in
+  /// registers.
   Values transpose(Values rows);
-  /// As many rows as a vector has lanes, `width` elements each, transposed square by square: `load(row, d, valid)` gives a row's elements
-  /// from d on, `store(v, d, i)` takes element d + i of all rows.
-  void transposeRows(mlir::ArrayRef<Value> rows, int64_t width, llvm::function_ref<Value(Value, Value, int64_t)> load,
+  /// As many rows as a vector has lanes, `width` elements each, transposed square by square:
+  /// `load(row, d, valid)` gives a row's elements from d on, `store(v, d, i)` takes element d + i
+  /// of all rows.
+  void transposeRows(mlir::ArrayRef<Value> rows, int64_t width,
+                     llvm::function_ref<Value(Value, Value, int64_t)> load,
                      llvm::function_ref<void(Value, Value, int64_t)> store);
-  /// A typed view of `scratch` (memref<?xi8>) that begins at byte `offset`; advances `offset` past it, 64-byte aligned.
-  Value scratchView(Value scratch, int64_t &offset, mlir::ArrayRef<int64_t> dims, mlir::Type element);
+  /// A typed view of `scratch` (memref<?xi8>) that begins at byte `offset`; advances `offset` past
+  /// it, 64-byte aligned.
+  Value scratchView(Value scratch, int64_t &offset, mlir::ArrayRef<int64_t> dims,
+                    mlir::Type element);
 
   // Control.
   void loop(Value lo, Value hi, int64_t step, llvm::function_ref<void(Value)> body);
   void loop(int64_t lo, int64_t hi, int64_t step, llvm::function_ref<void(Value)> body) {
     loop(index(lo), index(hi), step, body);
   }
-  Values carry(Value lo, Value hi, int64_t step, Values init, llvm::function_ref<Values(Value, Values)> body);
+  Values carry(Value lo, Value hi, int64_t step, Values init,
+               llvm::function_ref<Values(Value, Values)> body);
   void when(Value condition, llvm::function_ref<void()> body);
   void choose(Value condition, llvm::function_ref<void()> yes, llvm::function_ref<void()> no);
   /// Runs `body` of the case that `value` equals, if any.

@@ -20,7 +20,8 @@ namespace {
 struct LowerKernels : public hadal::impl::HadalLowerKernelsBase<LowerKernels> {
   using HadalLowerKernelsBase::HadalLowerKernelsBase;
 
-  /// A kernel has one block from ranked tensors to ranked tensors, each of which is an argument or made there.
+  /// A kernel has one block from ranked tensors to ranked tensors, each of which is an argument or
+  /// made there.
   LogicalResult check(func::FuncOp f) {
     if (f.isExternal() || !f.getBody().hasOneBlock())
       return f.emitError("kernel wants one block");
@@ -31,16 +32,21 @@ struct LowerKernels : public hadal::impl::HadalLowerKernelsBase<LowerKernels> {
     }
     for (unsigned i = 0; i < f.getNumArguments(); ++i) {
       auto type = cast<RankedTensorType>(f.getArgumentTypes()[i]);
-      if (f.getArgAttr(i, kPanelsAttr) && (!type.hasStaticShape() || type.getRank() < 2 || type.getRank() > 3 || !type.getElementType().isF32()))
-        return f.emitError() << "kernel wants a matrix of f32, or a stack of them, in panels, got " << type;
+      if (f.getArgAttr(i, kPanelsAttr) && (!type.hasStaticShape() || type.getRank() < 2 ||
+                                           type.getRank() > 3 || !type.getElementType().isF32()))
+        return f.emitError() << "kernel wants a matrix of f32, or a stack of them, in panels, got "
+                             << type;
       if (auto place = f.getArgAttrOfType<IntegerAttr>(i, kInPlaceAttr))
         if (place.getInt() >= f.getNumResults() || f.getResultTypes()[place.getInt()] != type)
-          return f.emitError() << "kernel wants a result of type " << type << " in place of argument " << i;
+          return f.emitError() << "kernel wants a result of type " << type
+                               << " in place of argument " << i;
     }
     for (unsigned i = 0; i < f.getNumResults(); ++i)
       if (auto type = cast<RankedTensorType>(f.getResultTypes()[i]);
-          f.getResultAttr(i, kPanelsAttr) && (!type.hasStaticShape() || type.getRank() < 2 || type.getRank() > 3 || !type.getElementType().isF32()))
-        return f.emitError() << "kernel wants a matrix of f32, or a stack of them, in panels, got " << type;
+          f.getResultAttr(i, kPanelsAttr) && (!type.hasStaticShape() || type.getRank() < 2 ||
+                                              type.getRank() > 3 || !type.getElementType().isF32()))
+        return f.emitError() << "kernel wants a matrix of f32, or a stack of them, in panels, got "
+                             << type;
     return success();
   }
 
@@ -50,8 +56,10 @@ struct LowerKernels : public hadal::impl::HadalLowerKernelsBase<LowerKernels> {
     VectorShape shape = vectorShapeFor(lanes);
     shape.tiles = tiles;
     Kernel kernel(f, shape);
-    for (auto emit : {emitTileMatmul, emitTileWeightGradient, emitMatmul, emitWeightGradient, emitColumnSum, emitPanelCopy, emitAttention, emitAttentionGradient,
-                      emitLatentAttention, emitPosition, emitRouting, emitRoutingGradient, emitQuantize, emitInsertSlice, emitLinalg}) {
+    for (auto emit :
+         {emitTileMatmul, emitTileWeightGradient, emitMatmul, emitWeightGradient, emitColumnSum,
+          emitPanelCopy, emitAttention, emitAttentionGradient, emitLatentAttention, emitPosition,
+          emitRouting, emitRoutingGradient, emitQuantize, emitInsertSlice, emitLinalg}) {
       FailureOr<bool> done = emit(kernel);
       if (failed(done))
         return failure();
@@ -72,7 +80,8 @@ struct LowerKernels : public hadal::impl::HadalLowerKernelsBase<LowerKernels> {
     if (failed(checkLanes(getOperation(), lanes)))
       return signalPassFailure();
     if (tiles && lanes != 16) {
-      getOperation().emitError() << "hadal-lower-kernels wants 16 lanes with tiles, got " << lanes.getValue();
+      getOperation().emitError() << "hadal-lower-kernels wants 16 lanes with tiles, got "
+                                 << lanes.getValue();
       return signalPassFailure();
     }
     for (auto f : llvm::make_early_inc_range(getOperation().getOps<func::FuncOp>()))

@@ -24,12 +24,15 @@ static std::optional<Product> matchContraction(linalg::LinalgOp op) {
   if (!linalg::isaContractionOpInterface(op))
     return std::nullopt;
   auto dims = linalg::inferContractionDims(op);
-  if (failed(dims) || dims->m.size() != 1 || dims->n.size() != 1 || dims->k.size() != 1 || dims->batch.size() > 1)
+  if (failed(dims) || dims->m.size() != 1 || dims->n.size() != 1 || dims->k.size() != 1 ||
+      dims->batch.size() > 1)
     return std::nullopt;
   Product p;
   p.op = op;
   // Weights are the operand of static shape: an adjoint may name them first.
-  auto isStatic = [&](unsigned i) { return cast<ShapedType>(op.getDpsInputs()[i].getType()).hasStaticShape(); };
+  auto isStatic = [&](unsigned i) {
+    return cast<ShapedType>(op.getDpsInputs()[i].getType()).hasStaticShape();
+  };
   unsigned l = isStatic(0) && !isStatic(1), r = 1 - l;
   if (l)
     std::swap(dims->m, dims->n);
@@ -37,7 +40,8 @@ static std::optional<Product> matchContraction(linalg::LinalgOp op) {
   p.right = op.getDpsInputs()[r];
   Value out = op.getDpsInits()[0];
   auto maps = op.getIndexingMapsArray();
-  if (!isFloat(p.left) || !isFloat(p.right) || !getElementTypeOrSelf(out.getType()).isF32() || !isZeroFill(out))
+  if (!isFloat(p.left) || !isFloat(p.right) || !getElementTypeOrSelf(out.getType()).isF32() ||
+      !isZeroFill(out))
     return std::nullopt;
   auto position = [](AffineMap map, unsigned dim) {
     for (unsigned i = 0; i < map.getNumResults(); ++i)
@@ -108,7 +112,8 @@ std::optional<WeightGradient> matchWeightGradient(Operation *op) {
   g.op = op;
   if (auto grouped = dyn_cast<moe::GroupedWeightGradOp>(op)) {
     g.rows = grouped.getRows(), g.gradient = grouped.getGradient();
-    g.offsets = grouped.getOffsets(), g.active = grouped.getActive(), g.source = grouped.getSource();
+    g.offsets = grouped.getOffsets(), g.active = grouped.getActive(),
+    g.source = grouped.getSource();
     if (!isZeroFill(grouped.getInit()))
       g.init = grouped.getInit();
     auto out = grouped.getResult().getType();
@@ -116,7 +121,8 @@ std::optional<WeightGradient> matchWeightGradient(Operation *op) {
     return g;
   }
   auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
-  if (!linalgOp || !linalg::isaContractionOpInterface(linalgOp) || linalgOp.getNumLoops() != 3 || matchProduct(op))
+  if (!linalgOp || !linalg::isaContractionOpInterface(linalgOp) || linalgOp.getNumLoops() != 3 ||
+      matchProduct(op))
     return std::nullopt;
   auto out = dyn_cast<RankedTensorType>(op->getResult(0).getType());
   if (!out || out.getRank() != 2 || !out.hasStaticShape() || !out.getElementType().isF32())
@@ -161,7 +167,8 @@ void clonePayload(KernelBuilder &b, linalg::GenericOp generic, IRMapping &map, i
     for (Value v : op.getOperands()) { // constants stand outside or inside the payload as scalars
       Attribute constant;
       if (!map.contains(v) && matchPattern(v, m_Constant(&constant)))
-        map.map(v, arith::ConstantOp::create(b, DenseElementsAttr::get(lanesOf(v.getType()), constant)));
+        map.map(v, arith::ConstantOp::create(
+                       b, DenseElementsAttr::get(lanesOf(v.getType()), constant)));
     }
     if (isa<arith::ConstantOp>(op))
       continue;
@@ -173,8 +180,9 @@ void clonePayload(KernelBuilder &b, linalg::GenericOp generic, IRMapping &map, i
 
 bool isColumnSum(Operation *op) {
   auto generic = dyn_cast<linalg::GenericOp>(op);
-  if (!generic || generic.getNumLoops() != 2 || generic.getNumParallelLoops() != 1 || generic.getNumReductionLoops() != 1 ||
-      generic.getNumResults() != 1 || !runsOnVectors(generic))
+  if (!generic || generic.getNumLoops() != 2 || generic.getNumParallelLoops() != 1 ||
+      generic.getNumReductionLoops() != 1 || generic.getNumResults() != 1 ||
+      !runsOnVectors(generic))
     return false;
   auto out = dyn_cast<RankedTensorType>(generic.getResult(0).getType());
   if (!out || out.getRank() != 1 || !out.hasStaticShape() || !out.getElementType().isF32())
@@ -183,21 +191,25 @@ bool isColumnSum(Operation *op) {
   bool whole = false; // some operand has to say how many rows there are
   for (OpOperand *operand : generic.getDpsInputOperands()) {
     AffineMap map = generic.getMatchingIndexingMap(operand);
-    if (!map.isProjectedPermutation() || (map.getNumResults() == 2 && map.getDimPosition(1) != column))
+    if (!map.isProjectedPermutation() ||
+        (map.getNumResults() == 2 && map.getDimPosition(1) != column))
       return false;
-    whole |= map.getNumResults() == 2 || (map.getNumResults() == 1 && map.getDimPosition(0) != column);
+    whole |=
+        map.getNumResults() == 2 || (map.getNumResults() == 1 && map.getDimPosition(0) != column);
     if (isa<RankedTensorType>(operand->get().getType()) && map.getNumResults() == 0)
       return false;
   }
   Value sum = generic.getBody()->getTerminator()->getOperand(0);
   auto add = sum.getDefiningOp<arith::AddFOp>();
   BlockArgument carried = generic.getRegionOutputArgs()[0];
-  return whole && add && sum.hasOneUse() && carried.hasOneUse() && (add.getLhs() == carried) != (add.getRhs() == carried);
+  return whole && add && sum.hasOneUse() && carried.hasOneUse() &&
+         (add.getLhs() == carried) != (add.getRhs() == carried);
 }
 
 bool isEpilogue(Operation *op) {
   auto generic = dyn_cast<linalg::GenericOp>(op);
-  if (!generic || generic.getNumLoops() != 2 || generic.getNumParallelLoops() != 2 || generic.getNumResults() != 1)
+  if (!generic || generic.getNumLoops() != 2 || generic.getNumParallelLoops() != 2 ||
+      generic.getNumResults() != 1)
     return false;
   if (!getElementTypeOrSelf(generic.getResult(0).getType()).isF32())
     return false;

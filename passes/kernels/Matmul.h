@@ -1,4 +1,5 @@
-// A matrix product as the kernels see it, whatever op it was: which dimensions of its operands are batch, row, output, K.
+// A matrix product as the kernels see it, whatever op it was: which dimensions of its operands are
+// batch, row, output, K.
 #pragma once
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/IRMapping.h"
@@ -13,12 +14,13 @@ inline bool isHeldByBf16(mlir::Operation *op) { return op->hasAttr(kBf16ValuesAt
 
 struct Product {
   mlir::Operation *op = nullptr;
-  mlir::Value left;                 ///< activations, f32 (or bf16, f16)
-  mlir::Value right;                ///< weights, f32, bf16, f16 or f8E4M3FN
-  mlir::Value scale;                ///< f32 scales of f8 blocks, or null
+  mlir::Value left;                    ///< activations, f32 (or bf16, f16)
+  mlir::Value right;                   ///< weights, f32, bf16, f16 or f8E4M3FN
+  mlir::Value scale;                   ///< f32 scales of f8 blocks, or null
   mlir::Value offsets, active, source; ///< of a grouped product, or null
-  int64_t blockN = 0, blockK = 0;   ///< of the scales
-  /// Roles of the operands' dimensions, as positions; -1 where there is no batch (expert) dimension.
+  int64_t blockN = 0, blockK = 0;      ///< of the scales
+  /// Roles of the operands' dimensions, as positions; -1 where there is no batch (expert)
+  /// dimension.
   int leftBatch = -1, leftRow = 0, leftK = 1;
   int rightBatch = -1, rightN = 0, rightK = 1;
   int outBatch = -1, outRow = 0, outN = 1;
@@ -28,17 +30,19 @@ struct Product {
   mlir::Value result() const { return op->getResult(0); }
 };
 
-/// The product that `op` is, if the tiled kernels know it: linalg contractions with one row, one output and one reduction
-/// dimension and at most one batch, into zero; fp8.matmul; moe.grouped_matmul; fp8.grouped_matmul.
+/// The product that `op` is, if the tiled kernels know it: linalg contractions with one row, one
+/// output and one reduction dimension and at most one batch, into zero; fp8.matmul;
+/// moe.grouped_matmul; fp8.grouped_matmul.
 std::optional<Product> matchProduct(mlir::Operation *op);
 
-/// The gradient of a weight as the kernels see it: OUT[n, k] = init[n, k] + sum over rows t, ascending, of
-/// gradient[t, n] * rows[t, k]; a grouped one sums the rows of each expert into that expert's matrix.
+/// The gradient of a weight as the kernels see it: OUT[n, k] = init[n, k] + sum over rows t,
+/// ascending, of gradient[t, n] * rows[t, k]; a grouped one sums the rows of each expert into that
+/// expert's matrix.
 struct WeightGradient {
   mlir::Operation *op = nullptr;
-  mlir::Value rows;     ///< f32 [T, K]
-  mlir::Value gradient; ///< f32 [T, N]
-  mlir::Value init;     ///< f32 [N, K] or [E, N, K]; null: zero
+  mlir::Value rows;                    ///< f32 [T, K]
+  mlir::Value gradient;                ///< f32 [T, N]
+  mlir::Value init;                    ///< f32 [N, K] or [E, N, K]; null: zero
   mlir::Value offsets, active, source; ///< of a grouped one, or null
   int64_t batch = 1, n = 0, k = 0;
 
@@ -46,25 +50,29 @@ struct WeightGradient {
   mlir::Value result() const { return op->getResult(0); }
 };
 
-/// The weight gradient that `op` is: moe.grouped_weight_grad, or a linalg contraction over the leading dimension of both
-/// operands that is no product of matchProduct (an activation has no static rows).
+/// The weight gradient that `op` is: moe.grouped_weight_grad, or a linalg contraction over the
+/// leading dimension of both operands that is no product of matchProduct (an activation has no
+/// static rows).
 std::optional<WeightGradient> matchWeightGradient(mlir::Operation *op);
 
-/// True if `op` is a linalg.generic that adds up rows: one column loop, one row loop that sums by arith.addf, a payload
-/// that runs on vectors of columns. The gradients of norm weights and biases.
+/// True if `op` is a linalg.generic that adds up rows: one column loop, one row loop that sums by
+/// arith.addf, a payload that runs on vectors of columns. The gradients of norm weights and biases.
 bool isColumnSum(mlir::Operation *op);
 
-/// True if ops that read or feed `op` element by element must not share its kernel: a weight gradient or a column sum.
+/// True if ops that read or feed `op` element by element must not share its kernel: a weight
+/// gradient or a column sum.
 inline bool standsAlone(mlir::Operation *op) { return isColumnSum(op) || matchWeightGradient(op); }
 
 /// True if `v` is a linalg.fill with zero.
 bool isZeroFill(mlir::Value v);
 
-/// Clones the payload of a generic, but for its terminator, on vectors of `lanes`; `map` has vectors for the block arguments
-/// that it reads. Only for payloads that runsOnVectors.
-void clonePayload(KernelBuilder &b, mlir::linalg::GenericOp generic, mlir::IRMapping &map, int64_t lanes);
+/// Clones the payload of a generic, but for its terminator, on vectors of `lanes`; `map` has
+/// vectors for the block arguments that it reads. Only for payloads that runsOnVectors.
+void clonePayload(KernelBuilder &b, mlir::linalg::GenericOp generic, mlir::IRMapping &map,
+                  int64_t lanes);
 
-/// True if `op` is a linalg.generic that works on [rows, outputs] element by element, as a product's epilogue can.
+/// True if `op` is a linalg.generic that works on [rows, outputs] element by element, as a
+/// product's epilogue can.
 bool isEpilogue(mlir::Operation *op);
 
 } // namespace hadal

@@ -23,7 +23,8 @@ exec::ParameterOp ModuleBuffers::parameter(ml_program::GlobalLoadConstOp load) {
   bool sharded = global && global->hasAttr("hadal.segment_owners");
   exec::ParameterOp made;
   if (count == 1 && source.contains("{}") && !sharded) // a stack of one is the tensor itself
-    made = exec::ParameterOp::create(b, load.getLoc(), name, source.str().replace(source.find("{}"), 2, "0"), type, 1);
+    made = exec::ParameterOp::create(b, load.getLoc(), name,
+                                     source.str().replace(source.find("{}"), 2, "0"), type, 1);
   else
     made = exec::ParameterOp::create(b, load.getLoc(), name, source, type, count);
   made.setSharded(sharded);
@@ -32,7 +33,8 @@ exec::ParameterOp ModuleBuffers::parameter(ml_program::GlobalLoadConstOp load) {
 
 ml_program::GlobalOp ModuleBuffers::global(Value v) {
   auto load = v.getDefiningOp<ml_program::GlobalLoadOp>();
-  return load ? symbols.lookup<ml_program::GlobalOp>(load.getGlobal().getLeafReference()) : ml_program::GlobalOp();
+  return load ? symbols.lookup<ml_program::GlobalOp>(load.getGlobal().getLeafReference())
+              : ml_program::GlobalOp();
 }
 
 bool ModuleBuffers::inPanels(ml_program::GlobalOp global) {
@@ -57,18 +59,21 @@ bool ModuleBuffers::inPanels(ml_program::GlobalOp global) {
 
 StringAttr ModuleBuffers::state(ml_program::GlobalOp global) {
   auto named = global->getAttrOfType<StringAttr>("exec.state");
-  StringAttr name = named ? named : StringAttr::get(module.getContext(), "weight." + global.getSymName());
+  StringAttr name =
+      named ? named : StringAttr::get(module.getContext(), "weight." + global.getSymName());
   if (symbols.lookup(name))
     return name;
   auto type = cast<RankedTensorType>(global.getType());
   int64_t elements = type.getNumElements();
   if (inPanels(global)) {
     PanelLayout layout = PanelLayout::of(type, shape);
-    elements = layout.bytes() / layout.elementBytes() * (type.getRank() == 3 ? type.getDimSize(0) : 1);
+    elements =
+        layout.bytes() / layout.elementBytes() * (type.getRank() == 3 ? type.getDimSize(0) : 1);
   }
   OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
   AffineMap shape = AffineMap::get(0, 0, b.getAffineConstantExpr(elements));
-  return insert(exec::StateOp::create(b, global.getLoc(), name, shape, type.getElementType())).getSymNameAttr();
+  return insert(exec::StateOp::create(b, global.getLoc(), name, shape, type.getElementType()))
+      .getSymNameAttr();
 }
 
 LogicalResult ModuleBuffers::describeTrainables() {
@@ -81,7 +86,8 @@ LogicalResult ModuleBuffers::describeTrainables() {
   SmallVector<Attribute> described;
   for (Attribute a : list) {
     NamedAttrList entry(cast<DictionaryAttr>(a));
-    auto global = symbols.lookup<ml_program::GlobalOp>(cast<StringAttr>(entry.get("name")).getValue());
+    auto global =
+        symbols.lookup<ml_program::GlobalOp>(cast<StringAttr>(entry.get("name")).getValue());
     auto sizes = cast<DenseI64ArrayAttr>(entry.get("shape")).asArrayRef();
     bool panelled = global && inPanels(global) && (sizes.size() == 2 || sizes.size() == 3);
     auto type = RankedTensorType::get(sizes, b.getF32Type());
@@ -89,7 +95,9 @@ LogicalResult ModuleBuffers::describeTrainables() {
     for (auto [i, d] : llvm::enumerate(sizes))
       layout += (i ? "x" : ".") + std::to_string(d);
     entry.set("layout", b.getStringAttr(layout));
-    entry.set("packed_elements", b.getI64IntegerAttr(panelled ? PanelLayout::of(type, shape).bytes() / 4 : type.getNumElements()));
+    entry.set("packed_elements",
+              b.getI64IntegerAttr(panelled ? PanelLayout::of(type, shape).bytes() / 4
+                                           : type.getNumElements()));
     if (global)
       state(global);
     described.push_back(entry.getDictionary(module.getContext()));
@@ -102,7 +110,8 @@ LogicalResult ModuleBuffers::checkGlobals() {
   for (auto global : module.getOps<ml_program::GlobalOp>()) {
     auto type = dyn_cast<RankedTensorType>(global.getType());
     if (!type || !type.hasStaticShape() || !type.getElementType().isIntOrFloat())
-      return global.emitError() << "wants a tensor of numbers and of static shape, got " << global.getType();
+      return global.emitError() << "wants a tensor of numbers and of static shape, got "
+                                << global.getType();
     // A stack has a tensor of the checkpoint for each number.
     if (global.getSymName().contains("{}") && (type.getRank() == 0 || type.getDimSize(0) == 0))
       return global.emitError() << "wants at least one tensor in the stack, got " << type;
@@ -113,7 +122,8 @@ LogicalResult ModuleBuffers::checkGlobals() {
 exec::ProgramOp ModuleBuffers::packProgram() {
   if (!pack) {
     OpBuilder b = atEnd();
-    pack = insert(exec::ProgramOp::create(b, module.getLoc(), "pack", b.getStrArrayAttr({"element"})));
+    pack =
+        insert(exec::ProgramOp::create(b, module.getLoc(), "pack", b.getStrArrayAttr({"element"})));
     pack.getBody().emplaceBlock();
   }
   return pack;

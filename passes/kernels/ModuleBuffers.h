@@ -11,7 +11,8 @@ namespace hadal {
 
 class ModuleBuffers {
 public:
-  ModuleBuffers(mlir::ModuleOp module, VectorShape shape) : module(module), shape(shape), symbols(module) {}
+  ModuleBuffers(mlir::ModuleOp module, VectorShape shape)
+      : module(module), shape(shape), symbols(module) {}
 
   mlir::OpBuilder atEnd() { return mlir::OpBuilder::atBlockEnd(module.getBody()); }
 
@@ -20,8 +21,8 @@ public:
 
   mlir::ml_program::GlobalOp global(mlir::Value v);
 
-  /// Whether a mutable global lies in panels: a matrix or a stack of them that is read by nothing but products, as right
-  /// operand. A gradient lies as its parameter does.
+  /// Whether a mutable global lies in panels: a matrix or a stack of them that is read by nothing
+  /// but products, as right operand. A gradient lies as its parameter does.
   bool inPanels(mlir::ml_program::GlobalOp global);
 
   /// The state that holds a mutable global, made on first use.

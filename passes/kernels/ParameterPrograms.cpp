@@ -5,32 +5,38 @@ using namespace mlir;
 using namespace hadal;
 
 LogicalResult ParameterPrograms::readTrainables() {
-  if (failed(job::wantKeysOfEach(module, "hadal.trainables", {"name", "shape", "count", "correction"})))
+  if (failed(job::wantKeysOfEach(module, "hadal.trainables",
+                                 {"name", "shape", "count", "correction"})))
     return failure();
   auto list = module->getAttrOfType<ArrayAttr>("hadal.trainables");
   for (Attribute a : list) {
     auto d = cast<DictionaryAttr>(a);
     auto layout = d.getAs<StringAttr>("layout");
     if (!layout || !d.get("packed_elements"))
-      return module.emitError() << d.getAs<StringAttr>("name") << " has no memory: no program reads it";
+      return module.emitError() << d.getAs<StringAttr>("name")
+                                << " has no memory: no program reads it";
     auto dims = d.getAs<DenseI64ArrayAttr>("shape").asArrayRef();
-    trained.push_back({d.getAs<StringAttr>("name").str(), layout.str(), RankedTensorType::get(dims, b.getF32Type()),
-                       d.getAs<IntegerAttr>("count").getInt(), d.getAs<IntegerAttr>("packed_elements").getInt(),
+    trained.push_back({d.getAs<StringAttr>("name").str(), layout.str(),
+                       RankedTensorType::get(dims, b.getF32Type()),
+                       d.getAs<IntegerAttr>("count").getInt(),
+                       d.getAs<IntegerAttr>("packed_elements").getInt(),
                        d.getAs<BoolAttr>("correction").getValue()});
   }
   return success();
 }
 
 /// A kernel over buffers of `rank` dimensions. Its scalars are their sizes, in order.
-func::FuncOp ParameterPrograms::kernel(StringRef name, ArrayRef<Type> elements, AffineExpr tasks, int64_t rank,
-                               function_ref<void(KernelBuilder &, func::FuncOp, Value, Value)> body) {
+func::FuncOp
+ParameterPrograms::kernel(StringRef name, ArrayRef<Type> elements, AffineExpr tasks, int64_t rank,
+                          function_ref<void(KernelBuilder &, func::FuncOp, Value, Value)> body) {
   KernelBuilder k(module.getLoc(), shape);
   k.setInsertionPointToEnd(module.getBody());
   SmallVector<Type> types;
   for (Type t : elements)
     types.push_back(MemRefType::get(SmallVector<int64_t>(rank, ShapedType::kDynamic), t));
   unsigned count = types.size();
-  types.append({k.getIndexType(), k.getIndexType(), MemRefType::get({ShapedType::kDynamic}, k.getI8Type())});
+  types.append(
+      {k.getIndexType(), k.getIndexType(), MemRefType::get({ShapedType::kDynamic}, k.getI8Type())});
   auto f = func::FuncOp::create(k, name, k.getFunctionType(types, {}));
   f.setPrivate();
   f->setAttr(kKernelAttr, k.getUnitAttr());
@@ -45,7 +51,8 @@ func::FuncOp ParameterPrograms::kernel(StringRef name, ArrayRef<Type> elements, 
 }
 
 /// The elements of tasks begin .. end-1 in whole vectors, then one by one.
-void ParameterPrograms::walk(KernelBuilder &k, Value begin, Value end, Value elements, function_ref<void(Value, int64_t)> at) {
+void ParameterPrograms::walk(KernelBuilder &k, Value begin, Value end, Value elements,
+                             function_ref<void(Value, int64_t)> at) {
   Value first = k.mul(begin, taskElements), last = k.min(k.mul(end, taskElements), elements);
   Value whole = k.add(first, k.mul(k.div(k.sub(last, first), lanes), lanes));
   k.loop(first, whole, lanes, [&](Value i) { at(i, lanes); });
@@ -59,18 +66,22 @@ exec::ProgramOp ParameterPrograms::program(StringRef name, ArrayRef<StringRef> r
   return current;
 }
 
-Value ParameterPrograms::argument(StringRef name, ArrayRef<AffineExpr> shape, Type element, bool output) {
-  return exec::ArgumentOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), name,
-                                  AffineMap::get(0, current.getRegisters().size(), shape, b.getContext()), element, output);
+Value ParameterPrograms::argument(StringRef name, ArrayRef<AffineExpr> shape, Type element,
+                                  bool output) {
+  return exec::ArgumentOp::create(
+      b, module.getLoc(), exec::BufferType::get(b.getContext()), name,
+      AffineMap::get(0, current.getRegisters().size(), shape, b.getContext()), element, output);
 }
 
 void ParameterPrograms::state(StringRef name, int64_t elements, Type element) {
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(module.getBody());
-  exec::StateOp::create(b, module.getLoc(), name, AffineMap::get(0, 0, constant(elements)), element);
+  exec::StateOp::create(b, module.getLoc(), name, AffineMap::get(0, 0, constant(elements)),
+                        element);
 }
 
-void ParameterPrograms::launch(func::FuncOp kernel, ArrayRef<Value> buffers, ArrayRef<AffineExpr> scalars, ArrayRef<AffineExpr> offsets) {
+void ParameterPrograms::launch(func::FuncOp kernel, ArrayRef<Value> buffers,
+                               ArrayRef<AffineExpr> scalars, ArrayRef<AffineExpr> offsets) {
   unsigned registers = current.getRegisters().size();
   auto map = [&](AffineExpr e) { return AffineMap::get(0, registers, e); };
   SmallVector<AffineMap> sizes, at;
@@ -78,11 +89,13 @@ void ParameterPrograms::launch(func::FuncOp kernel, ArrayRef<Value> buffers, Arr
     sizes.push_back(map(e));
   for (AffineExpr o : offsets)
     at.push_back(map(o));
-  exec::LaunchOp::create(b, module.getLoc(), kernel.getSymName(), buffers, b.getAffineMapArrayAttr(sizes), ArrayAttr(),
-                         offsets.empty() ? ArrayAttr() : b.getAffineMapArrayAttr(at), AffineMapAttr(), IntegerAttr());
+  exec::LaunchOp::create(
+      b, module.getLoc(), kernel.getSymName(), buffers, b.getAffineMapArrayAttr(sizes), ArrayAttr(),
+      offsets.empty() ? ArrayAttr() : b.getAffineMapArrayAttr(at), AffineMapAttr(), IntegerAttr());
 }
 
 Value ParameterPrograms::temporary(AffineExpr bytes) {
   AffineMap map = AffineMap::get(0, current.getRegisters().size(), bytes);
-  return exec::TemporaryOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), map, IntegerAttr());
+  return exec::TemporaryOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), map,
+                                   IntegerAttr());
 }

@@ -13,7 +13,8 @@ protected:
   ParameterPrograms(mlir::ModuleOp module, int64_t lanes)
       : module(module), lanes(lanes), shape(vectorShapeFor(lanes)), b(module.getContext()) {}
 
-  /// Elements of one partial sum of squares: the order of a global sum does not depend on who holds which parameter.
+  /// Elements of one partial sum of squares: the order of a global sum does not depend on who holds
+  /// which parameter.
   static constexpr int64_t sumBlock = 4096;
   /// Elements of one task of the other walks.
   static constexpr int64_t taskElements = 16384;
@@ -22,24 +23,33 @@ protected:
     std::string name;
     std::string layout;
     mlir::RankedTensorType type; ///< of one tensor
-    int64_t count, elements; ///< tensors, and elements of each as it lies
+    int64_t count, elements;     ///< tensors, and elements of each as it lies
     bool correction;
     int64_t blocks() const { return llvm::divideCeil(elements, sumBlock); }
     /// The gradient's sum of a use after the first.
-    std::string useState(int64_t use) const { return "gradient." + name + ".use" + std::to_string(use); }
+    std::string useState(int64_t use) const {
+      return "gradient." + name + ".use" + std::to_string(use);
+    }
   };
 
   mlir::LogicalResult readTrainables();
-  mlir::func::FuncOp kernel(llvm::StringRef name, llvm::ArrayRef<mlir::Type> elements, mlir::AffineExpr tasks, int64_t rank,
-                            llvm::function_ref<void(KernelBuilder &, mlir::func::FuncOp, mlir::Value begin, mlir::Value end)> body);
-  void walk(KernelBuilder &k, mlir::Value begin, mlir::Value end, mlir::Value elements, llvm::function_ref<void(mlir::Value, int64_t)> at);
+  mlir::func::FuncOp kernel(llvm::StringRef name, llvm::ArrayRef<mlir::Type> elements,
+                            mlir::AffineExpr tasks, int64_t rank,
+                            llvm::function_ref<void(KernelBuilder &, mlir::func::FuncOp,
+                                                    mlir::Value begin, mlir::Value end)>
+                                body);
+  void walk(KernelBuilder &k, mlir::Value begin, mlir::Value end, mlir::Value elements,
+            llvm::function_ref<void(mlir::Value, int64_t)> at);
   exec::ProgramOp program(llvm::StringRef name, llvm::ArrayRef<llvm::StringRef> registers = {});
-  mlir::Value argument(llvm::StringRef name, llvm::ArrayRef<mlir::AffineExpr> shape, mlir::Type element, bool output);
+  mlir::Value argument(llvm::StringRef name, llvm::ArrayRef<mlir::AffineExpr> shape,
+                       mlir::Type element, bool output);
   mlir::Value get(llvm::StringRef symbol) {
-    return exec::GetOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), mlir::FlatSymbolRefAttr::get(b.getStringAttr(symbol)));
+    return exec::GetOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()),
+                               mlir::FlatSymbolRefAttr::get(b.getStringAttr(symbol)));
   }
   void state(llvm::StringRef name, int64_t elements, mlir::Type element);
-  void launch(mlir::func::FuncOp kernel, llvm::ArrayRef<mlir::Value> buffers, llvm::ArrayRef<mlir::AffineExpr> scalars,
+  void launch(mlir::func::FuncOp kernel, llvm::ArrayRef<mlir::Value> buffers,
+              llvm::ArrayRef<mlir::AffineExpr> scalars,
               llvm::ArrayRef<mlir::AffineExpr> offsets = {});
   mlir::AffineExpr constant(int64_t c) { return b.getAffineConstantExpr(c); }
   mlir::Value temporary(mlir::AffineExpr bytes);

@@ -16,7 +16,8 @@ namespace {
 
 /// Bytes when every register is `typical`; only compares sizes, nothing depends on it being right.
 int64_t typicalBytes(AffineMap bytes, int64_t typical) {
-  SmallVector<Attribute> registers(bytes.getNumSymbols(), IntegerAttr::get(IndexType::get(bytes.getContext()), typical));
+  SmallVector<Attribute> registers(bytes.getNumSymbols(),
+                                   IntegerAttr::get(IndexType::get(bytes.getContext()), typical));
   SmallVector<Attribute> folded;
   if (failed(bytes.constantFold(registers, folded)))
     return 0;
@@ -40,7 +41,8 @@ struct PlanMemory : public hadal::impl::ExecPlanMemoryBase<PlanMemory> {
     for (auto temporary : body.getOps<exec::TemporaryOp>()) {
       Live live{temporary, ~0u, 0, typicalBytes(temporary.getBytes(), 64)};
       for (Operation *user : temporary->getUsers()) {
-        unsigned at = order[body.findAncestorOpInBlock(*user)]; // inside a repeat it lives through all of it
+        unsigned at =
+            order[body.findAncestorOpInBlock(*user)]; // inside a repeat it lives through all of it
         live.first = std::min(live.first, at), live.last = std::max(live.last, at);
       }
       lives.push_back(live);
@@ -53,7 +55,8 @@ struct PlanMemory : public hadal::impl::ExecPlanMemoryBase<PlanMemory> {
     SmallVector<Slot> slots;
     OpBuilder b(program);
     for (Live &live : lives) {
-      // A command reads all its operands while it writes: a slot is free only after the command that last touched it.
+      // A command reads all its operands while it writes: a slot is free only after the command
+      // that last touched it.
       int best = -1;
       for (auto [i, slot] : llvm::enumerate(slots)) {
         if (slot.freeAfter >= live.first)

@@ -3,21 +3,26 @@
 using namespace mlir;
 using namespace hadal;
 
-ProductEpilogue::ProductEpilogue(Kernel &kernel, linalg::GenericOp generic, ArrayRef<Product> products) : generic(generic) {
+ProductEpilogue::ProductEpilogue(Kernel &kernel, linalg::GenericOp generic,
+                                 ArrayRef<Product> products)
+    : generic(generic) {
   if (!generic)
     return;
   for (OpOperand *operand : generic.getDpsInputOperands()) {
-    auto product = llvm::find_if(products, [&](const Product &p) { return p.result() == operand->get(); });
+    auto product =
+        llvm::find_if(products, [&](const Product &p) { return p.result() == operand->get(); });
     productOf.push_back(product == products.end() ? -1 : product - products.begin());
     Value memory;
     if (productOf.back() < 0)
-      memory = isa<RankedTensorType>(operand->get().getType()) ? kernel.memory(operand->get())
-                                                               : kernel.b.clone(*operand->get().getDefiningOp())->getResult(0);
+      memory = isa<RankedTensorType>(operand->get().getType())
+                   ? kernel.memory(operand->get())
+                   : kernel.b.clone(*operand->get().getDefiningOp())->getResult(0);
     memories.push_back(memory);
   }
 }
 
-Value ProductEpilogue::apply(KernelBuilder &b, ArrayRef<Value> sums, Value row, Value column, int64_t valid) const {
+Value ProductEpilogue::apply(KernelBuilder &b, ArrayRef<Value> sums, Value row, Value column,
+                             int64_t valid) const {
   int64_t lanes = b.shape.lanes;
   linalg::GenericOp op = generic;
   IRMapping map;

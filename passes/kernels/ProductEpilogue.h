@@ -5,16 +5,19 @@
 
 namespace hadal {
 
-/// A linalg.generic on [rows, outputs] that reads the results of one or two products and, element by element or along a row or a
-/// column, other tensors.
+/// A linalg.generic on [rows, outputs] that reads the results of one or two products and, element
+/// by element or along a row or a column, other tensors.
 class ProductEpilogue {
 public:
   ProductEpilogue() = default;
-  ProductEpilogue(Kernel &kernel, mlir::linalg::GenericOp generic, llvm::ArrayRef<Product> products);
+  ProductEpilogue(Kernel &kernel, mlir::linalg::GenericOp generic,
+                  llvm::ArrayRef<Product> products);
 
   explicit operator bool() const { return bool(generic); }
-  /// The result for `lanes` outputs of `row` from `column` on, of which `valid` are there; `sums`: of each product.
-  mlir::Value apply(KernelBuilder &b, llvm::ArrayRef<mlir::Value> sums, mlir::Value row, mlir::Value column, int64_t valid) const;
+  /// The result for `lanes` outputs of `row` from `column` on, of which `valid` are there; `sums`:
+  /// of each product.
+  mlir::Value apply(KernelBuilder &b, llvm::ArrayRef<mlir::Value> sums, mlir::Value row,
+                    mlir::Value column, int64_t valid) const;
 
 private:
   mlir::linalg::GenericOp generic;

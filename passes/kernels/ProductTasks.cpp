@@ -9,8 +9,9 @@ Value hadal::rowsOfBlock(KernelBuilder &b, Value rows, int64_t most, int64_t mul
   return b.mul(b.ceilDiv(even, multiple), multiple);
 }
 
-SmallVector<AffineExpr> hadal::forProductTasks(Kernel &kernel, const Product &p, const ProductCut &cut,
-                                               function_ref<void(Value, Value, Value, Value, Value)> block) {
+SmallVector<AffineExpr>
+hadal::forProductTasks(Kernel &kernel, const Product &p, const ProductCut &cut,
+                       function_ref<void(Value, Value, Value, Value, Value)> block) {
   KernelBuilder &b = kernel.b;
   int64_t parts = cut.parts();
   auto panelRange = [&](Value part) {
@@ -27,7 +28,8 @@ SmallVector<AffineExpr> hadal::forProductTasks(Kernel &kernel, const Product &p,
       b.when(b.compare(arith::CmpIPredicate::sge, expert, b.i32(0)), [&] {
         auto [p0, p1] = panelRange(b.rem(task, parts));
         Value e = b.toIndex(expert);
-        Value from = b.toIndex(b.load(offsets, {e})), to = b.toIndex(b.load(offsets, {b.add(e, 1)}));
+        Value from = b.toIndex(b.load(offsets, {e})),
+              to = b.toIndex(b.load(offsets, {b.add(e, 1)}));
         if (groups != p.batch)
           e = b.rem(e, p.batch);
         block(from, to, e, p0, p1);
@@ -50,14 +52,17 @@ SmallVector<AffineExpr> hadal::forProductTasks(Kernel &kernel, const Product &p,
   return {m.ceilDiv(cut.rowsOfTask) * (parts * p.batch)};
 }
 
-SmallVector<AffineExpr> hadal::forWeightGradientTasks(Kernel &kernel, const WeightGradient &g, bool inPlace, int64_t chunks, int64_t ranges,
-                                                      function_ref<void(Value, Value, Value, Value, Value)> part) {
+SmallVector<AffineExpr>
+hadal::forWeightGradientTasks(Kernel &kernel, const WeightGradient &g, bool inPlace, int64_t chunks,
+                              int64_t ranges,
+                              function_ref<void(Value, Value, Value, Value, Value)> part) {
   KernelBuilder &b = kernel.b;
   int64_t each = chunks * ranges;
   Value gradient = kernel.memory(g.gradient);
   if (!g.grouped()) {
     Value to = b.dim(gradient, 0);
-    b.loop(kernel.begin, kernel.end, 1, [&](Value task) { part({}, b.index(0), to, b.rem(task, chunks), b.div(task, chunks)); });
+    b.loop(kernel.begin, kernel.end, 1,
+           [&](Value task) { part({}, b.index(0), to, b.rem(task, chunks), b.div(task, chunks)); });
     return {b.getAffineConstantExpr(each)};
   }
   Value offsets = kernel.memory(g.offsets), active = kernel.memory(g.active);
@@ -71,7 +76,8 @@ SmallVector<AffineExpr> hadal::forWeightGradientTasks(Kernel &kernel, const Weig
     if (!inPlace) // every expert's matrix is written
       return ofExpert(e);
     Value expert = b.load(active, {e});
-    b.when(b.compare(arith::CmpIPredicate::sge, expert, b.i32(0)), [&] { ofExpert(b.toIndex(expert)); });
+    b.when(b.compare(arith::CmpIPredicate::sge, expert, b.i32(0)),
+           [&] { ofExpert(b.toIndex(expert)); });
   });
   SmallVector<AffineExpr> tasks{b.getAffineConstantExpr(g.batch * each)};
   if (inPlace && isa<BlockArgument>(g.gradient)) // as many experts as rows at most

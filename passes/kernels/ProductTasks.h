@@ -1,12 +1,13 @@
-// Which part of a product or of a weight gradient is a task: the loops over a kernel's tasks, whoever computes them.
+// Which part of a product or of a weight gradient is a task: the loops over a kernel's tasks,
+// whoever computes them.
 #pragma once
 #include "passes/kernels/Kernel.h"
 #include "passes/kernels/Matmul.h"
 
 namespace hadal {
 
-/// Blocks of `rows` rows alike, multiples of `multiple`, and no longer than `most`, itself one: a short one at the end would read
-/// the weights for a few rows.
+/// Blocks of `rows` rows alike, multiples of `multiple`, and no longer than `most`, itself one: a
+/// short one at the end would read the weights for a few rows.
 mlir::Value rowsOfBlock(KernelBuilder &b, mlir::Value rows, int64_t most, int64_t multiple);
 
 /// How a product's outputs and rows are cut.
@@ -16,16 +17,23 @@ struct ProductCut {
   int64_t parts() const { return llvm::divideCeil(panels, panelsOfTask); }
 };
 
-/// Loops over the kernel's tasks. Each is `block` of rows [m0, m1) and panels [p0, p1) of matrix `batch` (null where there is but one). In a
-/// grouped product it has all rows of an expert. Returns the number of tasks for Kernel::finish.
+/// Loops over the kernel's tasks. Each is `block` of rows [m0, m1) and panels [p0, p1) of matrix
+/// `batch` (null where there is but one). In a grouped product it has all rows of an expert.
+/// Returns the number of tasks for Kernel::finish.
 llvm::SmallVector<mlir::AffineExpr>
 forProductTasks(Kernel &kernel, const Product &p, const ProductCut &cut,
-                llvm::function_ref<void(mlir::Value m0, mlir::Value m1, mlir::Value batch, mlir::Value p0, mlir::Value p1)> block);
+                llvm::function_ref<void(mlir::Value m0, mlir::Value m1, mlir::Value batch,
+                                        mlir::Value p0, mlir::Value p1)>
+                    block);
 
-/// Loops over a weight gradient's tasks: of each expert's matrix (or the one there is: `expert` is null), `chunks` times `ranges` parts, for the
-/// rows [from, to). If `inPlace`, experts without rows are left out; otherwise every matrix is written. Returns the number of tasks.
+/// Loops over a weight gradient's tasks: of each expert's matrix (or the one there is: `expert` is
+/// null), `chunks` times `ranges` parts, for the rows [from, to). If `inPlace`, experts without
+/// rows are left out; otherwise every matrix is written. Returns the number of tasks.
 llvm::SmallVector<mlir::AffineExpr>
-forWeightGradientTasks(Kernel &kernel, const WeightGradient &g, bool inPlace, int64_t chunks, int64_t ranges,
-                       llvm::function_ref<void(mlir::Value expert, mlir::Value from, mlir::Value to, mlir::Value chunk, mlir::Value range)> part);
+forWeightGradientTasks(Kernel &kernel, const WeightGradient &g, bool inPlace, int64_t chunks,
+                       int64_t ranges,
+                       llvm::function_ref<void(mlir::Value expert, mlir::Value from, mlir::Value to,
+                                               mlir::Value chunk, mlir::Value range)>
+                           part);
 
 } // namespace hadal

@@ -117,11 +117,16 @@ FailureOr<AffineExpr> Sizes::compute(Value tensor, unsigned d) {
           return tokens;
         return *tokens * o.rowsOfToken();
       })
-      .Case<moe::ExchangeOp>([&](auto o) { return o.getLike() ? rowsOf(o.getLike()) : registerOf(o, o.getRowsAttr()); })
+      .Case<moe::ExchangeOp>([&](auto o) {
+        return o.getLike() ? rowsOf(o.getLike()) : registerOf(o, o.getRowsAttr());
+      })
       .Case<moe::DispatchOp>([&](auto o) { return rowsOf(o.getSource()); })
-      .Case<moe::GroupedMatmulOp, fp8::GroupedMatmulOp>([&](auto o) { return rowsOf(o.getSource() ? o.getSource() : o.getRows()); })
+      .Case<moe::GroupedMatmulOp, fp8::GroupedMatmulOp>(
+          [&](auto o) { return rowsOf(o.getSource() ? o.getSource() : o.getRows()); })
       .Case<moe::CombineOp>([&](auto o) { return rowsOf(o.getPosition()); })
-      .Case<moe::CombineGradOp>([&](auto o) { return rowsOf(tensor == o.getRowsGrad() ? Value(o.getRows()) : Value(o.getPosition())); })
+      .Case<moe::CombineGradOp>([&](auto o) {
+        return rowsOf(tensor == o.getRowsGrad() ? Value(o.getRows()) : Value(o.getPosition()));
+      })
       .Case<moe::BalanceLossOp>([&](auto o) -> FailureOr<AffineExpr> {
         auto boundaries = rowsOf(o.getOffsets());
         if (failed(boundaries))

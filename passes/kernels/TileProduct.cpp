@@ -5,7 +5,8 @@ using namespace mlir;
 using namespace hadal;
 using Values = KernelBuilder::Values;
 
-// Tiles 0 to 3 are sums, [row tile][column tile]; 4 and 5 hold a piece of the left operand, 6 and 7 of the right one.
+// Tiles 0 to 3 are sums, [row tile][column tile]; 4 and 5 hold a piece of the left operand, 6 and 7
+// of the right one.
 static constexpr int64_t leftTile = 4, rightTile = 6;
 
 Value TileProduct::pieceView(Value scratch, int64_t &offset, int64_t blocks, int64_t steps) {
@@ -16,7 +17,9 @@ void TileProduct::intrinsic(StringRef name, ValueRange operands) {
   LLVM::CallIntrinsicOp::create(b, b.getStringAttr(name), operands);
 }
 
-Value TileProduct::tile(int64_t number) { return LLVM::ConstantOp::create(b, b.getI8Type(), b.getI8IntegerAttr(number)); }
+Value TileProduct::tile(int64_t number) {
+  return LLVM::ConstantOp::create(b, b.getI8Type(), b.getI8IntegerAttr(number));
+}
 
 Value TileProduct::pointer(Value memory) {
   Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, memory);
@@ -26,7 +29,8 @@ Value TileProduct::pointer(Value memory) {
 
 Value TileProduct::elementPointer(Value pointer, Value element) {
   Value bits = arith::IndexCastOp::create(b, b.getI64Type(), element);
-  return LLVM::GEPOp::create(b, pointer.getType(), b.getI32Type(), pointer, ArrayRef<LLVM::GEPArg>{bits});
+  return LLVM::GEPOp::create(b, pointer.getType(), b.getI32Type(), pointer,
+                             ArrayRef<LLVM::GEPArg>{bits});
 }
 
 void TileProduct::configure(Value scratch, int64_t &offset) {
@@ -37,7 +41,8 @@ void TileProduct::configure(Value scratch, int64_t &offset) {
   for (int i = 0; i < 8; ++i)
     shape[16 + 2 * i] = 64, shape[48 + i] = 16;
   auto type = b.vectorOf(64, b.getI8Type());
-  b.storeVector(arith::ConstantOp::create(b, DenseElementsAttr::get(type, ArrayRef<int8_t>(shape))), bytes, {b.index(0)});
+  b.storeVector(arith::ConstantOp::create(b, DenseElementsAttr::get(type, ArrayRef<int8_t>(shape))),
+                bytes, {b.index(0)});
   intrinsic("llvm.x86.ldtilecfg", pointer(bytes));
 }
 
@@ -46,12 +51,14 @@ void TileProduct::release() { intrinsic("llvm.x86.tilerelease", {}); }
 Values TileProduct::split(Value low, Value high) {
   auto floats = b.vectorOf(16, b.getF32Type()), bits = b.vectorOf(16, b.getI32Type());
   auto constant = [&](int64_t v) -> Value {
-    return arith::ConstantOp::create(b, DenseElementsAttr::get(bits, b.getI32IntegerAttr(static_cast<int32_t>(v))));
+    return arith::ConstantOp::create(
+        b, DenseElementsAttr::get(bits, b.getI32IntegerAttr(static_cast<int32_t>(v))));
   };
   auto asBits = [&](Value v) -> Value { return arith::BitcastOp::create(b, bits, v); };
   // To nearest, ties away from zero: two instructions.
   auto rounded = [&](Value v) -> Value {
-    return arith::AndIOp::create(b, arith::AddIOp::create(b, asBits(v), constant(0x8000)), constant(0xffff0000));
+    return arith::AndIOp::create(b, arith::AddIOp::create(b, asBits(v), constant(0x8000)),
+                                 constant(0xffff0000));
   };
   auto pair = [&](Value low, Value high) -> Value {
     return arith::OrIOp::create(b, arith::ShRUIOp::create(b, low, constant(16)), high);
@@ -76,7 +83,8 @@ Value TileProduct::tileAt(Value base, Value step, int64_t tile) {
   return b.add(b.add(base, b.mul(step, stepElements())), tile * tileElements);
 }
 
-void TileProduct::splitTile(function_ref<std::pair<Value, Value>(int64_t)> rows, bool turned, Value memory, Value at) {
+void TileProduct::splitTile(function_ref<std::pair<Value, Value>(int64_t)> rows, bool turned,
+                            Value memory, Value at) {
   auto floats = b.vectorOf(16, b.getF32Type()), bits = b.vectorOf(16, b.getI32Type());
   if (!turned) {
     for (int64_t i = 0; i < 16; ++i) {
@@ -110,11 +118,13 @@ void TileProduct::zeroSums(int64_t rowTiles) {
     intrinsic("llvm.x86.tilezero", tile(i));
 }
 
-void TileProduct::forSums(int64_t rowTiles, Value memory, Value at, int64_t stride, StringRef name) {
+void TileProduct::forSums(int64_t rowTiles, Value memory, Value at, int64_t stride,
+                          StringRef name) {
   Value base = elementPointer(pointer(memory), at);
   Value bytes = LLVM::ConstantOp::create(b, b.getI64Type(), b.getI64IntegerAttr(4 * stride));
   for (int64_t i = 0; i < 2 * rowTiles; ++i)
-    intrinsic(name, {tile(i), elementPointer(base, b.index(i / 2 * 16 * stride + i % 2 * 16)), bytes});
+    intrinsic(name,
+              {tile(i), elementPointer(base, b.index(i / 2 * 16 * stride + i % 2 * 16)), bytes});
 }
 
 void TileProduct::loadSums(int64_t rowTiles, Value memory, Value at, int64_t stride) {
@@ -125,24 +135,29 @@ void TileProduct::storeSums(int64_t rowTiles, Value memory, Value at, int64_t st
   forSums(rowTiles, memory, at, stride, "llvm.x86.tilestored64");
 }
 
-void TileProduct::multiply(int64_t rowTiles, Value left, Value leftAt, Value right, Value rightAt, Value steps,
-                           function_ref<void(Value)> beside) {
-  Value leftBase = elementPointer(pointer(left), leftAt), rightBase = elementPointer(pointer(right), rightAt);
+void TileProduct::multiply(int64_t rowTiles, Value left, Value leftAt, Value right, Value rightAt,
+                           Value steps, function_ref<void(Value)> beside) {
+  Value leftBase = elementPointer(pointer(left), leftAt),
+        rightBase = elementPointer(pointer(right), rightAt);
   Value line = LLVM::ConstantOp::create(b, b.getI64Type(), b.getI64IntegerAttr(64));
   b.loop(b.index(0), steps, 1, [&](Value step) {
     Value at = b.mul(step, stepElements());
     Value l = elementPointer(leftBase, at), r = elementPointer(rightBase, at);
     auto load = [&](int64_t first, int64_t count, Value from, int64_t piece) {
       for (int64_t i = 0; i < count; ++i)
-        intrinsic("llvm.x86.tileloadd64", {tile(first + i), elementPointer(from, b.index((piece * 2 + i) * tileElements)), line});
+        intrinsic(
+            "llvm.x86.tileloadd64",
+            {tile(first + i), elementPointer(from, b.index((piece * 2 + i) * tileElements)), line});
     };
     auto add = [&] {
       for (int64_t i = 0; i < rowTiles; ++i)
         for (int64_t j = 0; j < 2; ++j)
-          intrinsic("llvm.x86.tdpbf16ps", {tile(2 * i + j), tile(leftTile + i), tile(rightTile + j)});
+          intrinsic("llvm.x86.tdpbf16ps",
+                    {tile(2 * i + j), tile(leftTile + i), tile(rightTile + j)});
     };
     // Small products first; each pair but the first shares a piece with the one before.
-    static constexpr std::pair<int64_t, int64_t> all[] = {{2, 0}, {1, 0}, {1, 1}, {0, 1}, {0, 2}, {0, 0}};
+    static constexpr std::pair<int64_t, int64_t> all[] = {{2, 0}, {1, 0}, {1, 1},
+                                                          {0, 1}, {0, 2}, {0, 0}};
     int64_t lastLeft = -1, lastRight = -1;
     for (auto [leftPiece, rightPiece] : ArrayRef(all).take_back(pieces == 1 ? 1 : 6)) {
       if (leftPiece != lastLeft)

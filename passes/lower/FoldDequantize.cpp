@@ -19,12 +19,14 @@ struct FoldMatmul : OpInterfaceRewritePattern<linalg::LinalgOp> {
   using OpInterfaceRewritePattern::OpInterfaceRewritePattern;
   LogicalResult matchAndRewrite(linalg::LinalgOp op, PatternRewriter &rewriter) const override {
     auto product = matchProduct(op);
-    auto dequantize = product ? product->right.getDefiningOp<fp8::DequantizeOp>() : fp8::DequantizeOp();
-    bool plain = product && product->outBatch < 0 && product->leftRow == 0 && product->rightN == 0 &&
-                 getElementTypeOrSelf(product->left.getType()).isF32();
+    auto dequantize =
+        product ? product->right.getDefiningOp<fp8::DequantizeOp>() : fp8::DequantizeOp();
+    bool plain = product && product->outBatch < 0 && product->leftRow == 0 &&
+                 product->rightN == 0 && getElementTypeOrSelf(product->left.getType()).isF32();
     if (!dequantize || !plain)
       return failure();
-    rewriter.replaceOpWithNewOp<fp8::MatmulOp>(op, op->getResult(0).getType(), product->left, dequantize.getQ(), dequantize.getScale(),
+    rewriter.replaceOpWithNewOp<fp8::MatmulOp>(op, op->getResult(0).getType(), product->left,
+                                               dequantize.getQ(), dequantize.getScale(),
                                                dequantize.getBlockAttr());
     return success();
   }
@@ -36,8 +38,9 @@ struct FoldGroupedMatmul : OpRewritePattern<moe::GroupedMatmulOp> {
     auto dequantize = op.getWeights().getDefiningOp<fp8::DequantizeOp>();
     if (!dequantize || op.getTranspose())
       return failure();
-    rewriter.replaceOpWithNewOp<fp8::GroupedMatmulOp>(op, op.getResult().getType(), op.getRows(), dequantize.getQ(), dequantize.getScale(),
-                                                      op.getOffsets(), op.getActive(), op.getSource(), dequantize.getBlockAttr());
+    rewriter.replaceOpWithNewOp<fp8::GroupedMatmulOp>(
+        op, op.getResult().getType(), op.getRows(), dequantize.getQ(), dequantize.getScale(),
+        op.getOffsets(), op.getActive(), op.getSource(), dequantize.getBlockAttr());
     return success();
   }
 };

@@ -29,7 +29,8 @@ template <typename Op> struct Fuse : OpRewritePattern<Op> {
 struct FuseDispatch : public hadal::impl::MoeFuseDispatchBase<FuseDispatch> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<Fuse<moe::GroupedMatmulOp>, Fuse<moe::GroupedWeightGradOp>, Fuse<fp8::GroupedMatmulOp>>(&getContext());
+    patterns.add<Fuse<moe::GroupedMatmulOp>, Fuse<moe::GroupedWeightGradOp>,
+                 Fuse<fp8::GroupedMatmulOp>>(&getContext());
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();
   }

@@ -20,7 +20,9 @@ bool isElementwise(Operation *op) {
   auto generic = dyn_cast_or_null<linalg::GenericOp>(op);
   if (!generic || generic.getNumParallelLoops() != generic.getNumLoops())
     return false;
-  return !generic.getBody()->walk([](tensor::ExtractOp) { return WalkResult::interrupt(); }).wasInterrupted();
+  return !generic.getBody()
+              ->walk([](tensor::ExtractOp) { return WalkResult::interrupt(); })
+              .wasInterrupted();
 }
 
 struct FuseElementwise : public hadal::impl::HadalFuseElementwiseBase<FuseElementwise> {

@@ -31,8 +31,9 @@ struct RoundProducts : public hadal::impl::HadalRoundProductsBase<RoundProducts>
     std::string state = ("rounded." + parameter).str(), name = "copy." + state;
     if (!symbols.lookup(name)) {
       OpBuilder b = OpBuilder::atBlockBegin(getOperation().getBody());
-      auto global = ml_program::GlobalOp::create(b, load.getLoc(), name, load.getType(), /*is_mutable=*/true,
-                                                 ml_program::ExternAttr::get(&getContext(), load.getType()), b.getStringAttr("private"));
+      auto global = ml_program::GlobalOp::create(
+          b, load.getLoc(), name, load.getType(), /*is_mutable=*/true,
+          ml_program::ExternAttr::get(&getContext(), load.getType()), b.getStringAttr("private"));
       global->setAttr("exec.state", b.getStringAttr(state));
       global->setAttr("hadal.layout_of", FlatSymbolRefAttr::get(&getContext(), parameter));
       symbols.insert(global);
@@ -48,7 +49,8 @@ struct RoundProducts : public hadal::impl::HadalRoundProductsBase<RoundProducts>
     b.setInsertionPointAfterValue(v);
     auto type = cast<RankedTensorType>(v.getType());
     if (auto load = v.getDefiningOp<ml_program::GlobalLoadOp>())
-      return known = ml_program::GlobalLoadOp::create(b, load.getLoc(), type, roundedGlobal(load, symbols));
+      return known = ml_program::GlobalLoadOp::create(b, load.getLoc(), type,
+                                                      roundedGlobal(load, symbols));
     SmallVector<Value> sizes;
     for (int64_t d = 0; d < type.getRank(); ++d)
       if (type.isDynamicDim(d))
@@ -58,14 +60,16 @@ struct RoundProducts : public hadal::impl::HadalRoundProductsBase<RoundProducts>
     SmallVector<utils::IteratorType> iterators(type.getRank(), utils::IteratorType::parallel);
     return known = linalg::GenericOp::create(b, v.getLoc(), type, v, init, maps, iterators,
                                              [](OpBuilder &b, Location loc, ValueRange args) {
-                                               linalg::YieldOp::create(b, loc, roundToBf16(b, loc, args[0]));
+                                               linalg::YieldOp::create(
+                                                   b, loc, roundToBf16(b, loc, args[0]));
                                              })
                        .getResult(0);
   }
 
   void runOnOperation() override {
     if (precision != "fp32" && precision != "bf16") {
-      getOperation().emitError() << "hadal-round-products wants the precision fp32 or bf16, got " << precision;
+      getOperation().emitError() << "hadal-round-products wants the precision fp32 or bf16, got "
+                                 << precision;
       return signalPassFailure();
     }
     if (precision == "fp32")

@@ -14,8 +14,10 @@ Value hadal::roundToBf16(OpBuilder &b, Location loc, Value x) {
     return arith::ConstantOp::create(b, loc, value);
   };
   Value bits = arith::BitcastOp::create(b, loc, integers, x);
-  Value last = arith::AndIOp::create(b, loc, arith::ShRUIOp::create(b, loc, bits, constant(16)), constant(1));
-  Value carried = arith::AddIOp::create(b, loc, arith::AddIOp::create(b, loc, bits, constant(0x7fff)), last);
+  Value last = arith::AndIOp::create(b, loc, arith::ShRUIOp::create(b, loc, bits, constant(16)),
+                                     constant(1));
+  Value carried =
+      arith::AddIOp::create(b, loc, arith::AddIOp::create(b, loc, bits, constant(0x7fff)), last);
   Value cut = arith::AndIOp::create(b, loc, carried, constant(int32_t(0xffff0000)));
   Value rounded = arith::BitcastOp::create(b, loc, x.getType(), cut);
   // The carry could make a number of what is none.

@@ -5,7 +5,8 @@
 //     moe.exchange                   ->       %b = moe.exchange %a
 //     ops                                     %y = call @stage.0.forward.1(%a, %b)
 //
-// An op stands in the first segment in which all that it reads is there, but for chains that write in place, which stay together.
+// An op stands in the first segment in which all that it reads is there, but for chains that write
+// in place, which stay together.
 #include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -26,14 +27,17 @@ using namespace hadal;
 
 namespace {
 
-bool isExchange(Operation *op) { return isa_and_nonnull<moe::ExchangeOp, moe::ExchangeCountsOp>(op); }
+bool isExchange(Operation *op) {
+  return isa_and_nonnull<moe::ExchangeOp, moe::ExchangeCountsOp>(op);
+}
 
 class Cutter {
 public:
-  /// The chunk `name`, whose values without a name are called KIND.NUMBER. `shapes` holds the sizes of values that earlier chunks of the
-  /// stage have handed on.
+  /// The chunk `name`, whose values without a name are called KIND.NUMBER. `shapes` holds the sizes
+  /// of values that earlier chunks of the stage have handed on.
   Cutter(func::FuncOp f, std::string name, StringRef kind, llvm::StringMap<AffineMap> &shapes)
-      : f(f), block(f.getBody().front()), name(std::move(name)), kind(kind), shapes(shapes), b(f.getContext()) {}
+      : f(f), block(f.getBody().front()), name(std::move(name)), kind(kind), shapes(shapes),
+        b(f.getContext()) {}
 
   LogicalResult run() {
     dropLosses();
@@ -64,7 +68,8 @@ public:
         if (isExchange(&op) && depth[&op] == s) {
           Operation *copy = at.clone(op, chunkValues);
           copy->setAttr("exec.name", names.lookup(op.getResult(0)));
-          copy->setAttr("exec.shape", AffineMapAttr::get(shapes.lookup(names.lookup(op.getResult(0)).getValue())));
+          copy->setAttr("exec.shape", AffineMapAttr::get(
+                                          shapes.lookup(names.lookup(op.getResult(0)).getValue())));
         }
     }
     SmallVector<Value> returned;
@@ -74,14 +79,17 @@ public:
     // Some arguments were there for their size.
     llvm::BitVector unread(chunk.getNumArguments());
     for (BlockArgument argument : chunk.getArguments())
-      unread[argument.getArgNumber()] = argument.use_empty() && !chunk.getArgAttr(argument.getArgNumber(), "hadal.stage");
+      unread[argument.getArgNumber()] =
+          argument.use_empty() && !chunk.getArgAttr(argument.getArgNumber(), "hadal.stage");
     (void)chunk.eraseArguments(unread);
     f.erase();
     return success();
   }
 
 private:
-  static StringAttr stateOf(DictionaryAttr attributes) { return attributes ? attributes.getAs<StringAttr>("exec.state") : StringAttr(); }
+  static StringAttr stateOf(DictionaryAttr attributes) {
+    return attributes ? attributes.getAs<StringAttr>("exec.state") : StringAttr();
+  }
   bool isStateResult(unsigned i) { return bool(stateOf(f.getResultAttrDict(i))); }
 
   /// A loss was there to be differentiated; what is kept of it adds up in a state.
@@ -221,15 +229,17 @@ private:
     // Ops that write one after the other into the same memory stay together.
     for (Operation &op : llvm::reverse(block.without_terminator()))
       if (OpOperand *destination = depth.contains(&op) ? destinationOf(&op) : nullptr)
-        if (Operation *before = destination->get().getDefiningOp(); before && depth.contains(before) && !isExchange(before) &&
-                                                                    destination->get().hasOneUse())
+        if (Operation *before = destination->get().getDefiningOp();
+            before && depth.contains(before) && !isExchange(before) &&
+            destination->get().hasOneUse())
           depth[before] = depth[&op];
   }
 
   void nameValues() {
     Operation *terminator = block.getTerminator();
     for (OpOperand &operand : terminator->getOpOperands())
-      names[operand.get()] = f.getResultAttrOfType<StringAttr>(operand.getOperandNumber(), "exec.name");
+      names[operand.get()] =
+          f.getResultAttrOfType<StringAttr>(operand.getOperandNumber(), "exec.name");
     int64_t next = 0;
     for (Operation &op : block.without_terminator()) {
       if (isCloned(&op))
@@ -245,7 +255,9 @@ private:
     for (int64_t d = 0; d < cast<RankedTensorType>(v.getType()).getRank(); ++d) {
       auto size = sizes.dim(v, d);
       if (failed(size))
-        return emitError(v.getLoc()) << "dimension " << d << " of what one chunk hands on to another is no function of the sizes of a micro-batch";
+        return emitError(v.getLoc()) << "dimension " << d
+                                     << " of what one chunk hands on to another is no function of "
+                                        "the sizes of a micro-batch";
       results.push_back(*size);
     }
     return AffineMap::get(0, registers, results, b.getContext());
@@ -290,7 +302,8 @@ private:
         Operation *maker = root.getDefiningOp();
         if (maker && !isExchange(maker) && (depth[maker] != depth[&op] || isExchange(&op))) {
           if (written.contains(root))
-            return op.emitOpError() << "reads a state on the other side of an exchange from what writes it";
+            return op.emitOpError()
+                   << "reads a state on the other side of an exchange from what writes it";
           crossing.insert(root);
           if (failed(note(root)))
             return failure();
@@ -308,7 +321,8 @@ private:
     if (mine.empty())
       return success();
     b.setInsertionPoint(f);
-    auto part = func::FuncOp::create(b, f.getLoc(), name + "." + std::to_string(number), b.getFunctionType({}, {}));
+    auto part = func::FuncOp::create(b, f.getLoc(), name + "." + std::to_string(number),
+                                     b.getFunctionType({}, {}));
     if (Attribute given = f->getAttr("exec.registers"))
       part->setAttr("exec.registers", given);
     Block *body = part.addEntryBlock();
@@ -317,15 +331,18 @@ private:
     SmallVector<Value> inputs;
     auto addInput = [&](Value v) {
       unsigned place = part.getNumArguments();
-      if (auto argument = dyn_cast<BlockArgument>(v); argument && stateOf(f.getArgAttrDict(argument.getArgNumber()))) {
-        (void)part.insertArgument(place, v.getType(), f.getArgAttrDict(argument.getArgNumber()), v.getLoc());
+      if (auto argument = dyn_cast<BlockArgument>(v);
+          argument && stateOf(f.getArgAttrDict(argument.getArgNumber()))) {
+        (void)part.insertArgument(place, v.getType(), f.getArgAttrDict(argument.getArgNumber()),
+                                  v.getLoc());
         map.map(v, part.getArgument(place));
         inputs.push_back(v);
         return;
       }
       SmallVector<NamedAttribute> attributes{b.getNamedAttr("exec.name", names.lookup(v))};
       auto type = cast<RankedTensorType>(v.getType());
-      if (AffineMap shape = shapes.lookup(names.lookup(v).getValue()); shape && !type.hasStaticShape())
+      if (AffineMap shape = shapes.lookup(names.lookup(v).getValue());
+          shape && !type.hasStaticShape())
         attributes.push_back(b.getNamedAttr("exec.shape", AffineMapAttr::get(shape)));
       else if (auto argument = dyn_cast<BlockArgument>(v))
         if (Attribute given = f.getArgAttr(argument.getArgNumber(), "exec.shape"))
@@ -341,8 +358,10 @@ private:
         return false;
       for (Value known : here)
         for (int64_t d = 0; d < cast<RankedTensorType>(known.getType()).getRank(); ++d)
-          if (auto same = sizes.dim(known, d); map.contains(known) && succeeded(same) && *same == *size) {
-            map.map(dimOp.getResult(), tensor::DimOp::create(at, dimOp.getLoc(), map.lookup(known), d).getResult());
+          if (auto same = sizes.dim(known, d);
+              map.contains(known) && succeeded(same) && *same == *size) {
+            map.map(dimOp.getResult(),
+                    tensor::DimOp::create(at, dimOp.getLoc(), map.lookup(known), d).getResult());
             return true;
           }
       auto [teller, d] = tellerOf(dimOp);
@@ -350,7 +369,8 @@ private:
         return false;
       addInput(teller);
       here.push_back(teller);
-      map.map(dimOp.getResult(), tensor::DimOp::create(at, dimOp.getLoc(), map.lookup(teller), d).getResult());
+      map.map(dimOp.getResult(),
+              tensor::DimOp::create(at, dimOp.getLoc(), map.lookup(teller), d).getResult());
       return true;
     };
     std::function<void(Value)> need = [&](Value v) {
@@ -375,7 +395,8 @@ private:
       for (Value v : readsOf(op, block))
         rootsOf(v, roots);
       for (Value root : roots)
-        if (Operation *maker = root.getDefiningOp(); !maker || depth[maker] != number || isExchange(maker))
+        if (Operation *maker = root.getDefiningOp();
+            !maker || depth[maker] != number || isExchange(maker))
           need(root);
     }
     SmallVector<Value> outputs;
@@ -405,7 +426,8 @@ private:
     SmallVector<DictionaryAttr> written; // states, behind all outputs
     SmallVector<Value> states;
     for (auto [i, v] : llvm::enumerate(block.getTerminator()->getOperands()))
-      if (Operation *maker = v.getDefiningOp(); isStateResult(i) && maker && depth.contains(maker) && depth[maker] == number) {
+      if (Operation *maker = v.getDefiningOp();
+          isStateResult(i) && maker && depth.contains(maker) && depth[maker] == number) {
         returned.push_back(map.lookup(v));
         states.push_back(v);
         written.push_back(f.getResultAttrDict(i));
@@ -414,7 +436,8 @@ private:
     part.setType(b.getFunctionType(part.getArgumentTypes(), ValueRange(returned).getTypes()));
     for (auto [i, v] : llvm::enumerate(outputs)) {
       part.setResultAttr(i, "exec.name", names.lookup(v));
-      part.setResultAttr(i, "exec.shape", AffineMapAttr::get(shapes.lookup(names.lookup(v).getValue())));
+      part.setResultAttr(i, "exec.shape",
+                         AffineMapAttr::get(shapes.lookup(names.lookup(v).getValue())));
     }
     for (auto [i, attributes] : llvm::enumerate(written))
       part.setResultAttrs(outputs.size() + i, attributes);
@@ -422,8 +445,10 @@ private:
     SmallVector<Value> operands;
     for (Value v : inputs) {
       if (!chunkValues.contains(v))
-        return emitError(v.getLoc()) << name << "." << number << " reads " << names.lookup(v) << ", which a later part makes (part "
-                                     << (v.getDefiningOp() ? depth.lookup(v.getDefiningOp()) : -1) << ")";
+        return emitError(v.getLoc())
+               << name << "." << number << " reads " << names.lookup(v)
+               << ", which a later part makes (part "
+               << (v.getDefiningOp() ? depth.lookup(v.getDefiningOp()) : -1) << ")";
       operands.push_back(chunkValues.lookup(v));
     }
     auto call = func::CallOp::create(chunk, f.getLoc(), part, operands);
@@ -443,7 +468,8 @@ private:
   Sizes sizes;
   DenseMap<Operation *, int64_t> depth;
   int64_t segments = 1;
-  DenseMap<AffineExpr, std::pair<Value, int64_t>> tellers; ///< of each size, the value that tells it first
+  DenseMap<AffineExpr, std::pair<Value, int64_t>>
+      tellers; ///< of each size, the value that tells it first
   DenseMap<Value, StringAttr> names;
   llvm::DenseSet<Value> crossing;
   SmallVector<Value> here; ///< of the segment at hand
@@ -487,7 +513,8 @@ struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
     Builder b(&getContext());
     SmallVector<Attribute> programs;
     for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
-      if (!f.isPublic() || f.isExternal() || llvm::none_of(f.getBody().front(), [](Operation &op) { return isExchange(&op); }))
+      if (!f.isPublic() || f.isExternal() ||
+          llvm::none_of(f.getBody().front(), [](Operation &op) { return isExchange(&op); }))
         continue;
       SmallVector<Attribute> outputs;
       for (unsigned i = 0; i < f.getNumResults(); ++i)
@@ -529,13 +556,15 @@ struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
       for (StringRef kind : {"forward", "input_grad", "weight_grad"}) {
         auto f = symbols.lookup<func::FuncOp>((prefix + "_" + kind).str());
         if (!f) {
-          module.emitError() << "hadal-cut-chunks wants @" << prefix << "_" << kind << ": run --hadal-split-backward first";
+          module.emitError() << "hadal-cut-chunks wants @" << prefix << "_" << kind
+                             << ": run --hadal-split-backward first";
           return signalPassFailure();
         }
         functions.push_back(f);
       }
       entry.set("accumulators", accumulatorsOf(functions, symbols));
-      for (auto [f, kind] : llvm::zip(functions, ArrayRef<StringRef>{"forward", "input_grad", "weight_grad"})) {
+      for (auto [f, kind] :
+           llvm::zip(functions, ArrayRef<StringRef>{"forward", "input_grad", "weight_grad"})) {
         if (failed(Cutter(f, prefix + "." + kind.str(), kind, shapes).run()))
           return signalPassFailure();
         entry.set(kind, b.getStringAttr(prefix + "." + kind));

@@ -28,10 +28,12 @@ static std::string percent(double share) {
 
 std::string schedule::drawText(const Schedule &s, const Timeline &line, const Costs &costs) {
   double unit = std::min({costs.forward, costs.inputGrad, costs.weightGrad, costs.pair});
-  size_t cell = 2 + std::to_string(microBatchesOf(s) - 1).size(), digits = std::to_string(s.ranks - 1).size();
+  size_t cell = 2 + std::to_string(microBatchesOf(s) - 1).size(),
+         digits = std::to_string(s.ranks - 1).size();
   auto column = [&](double time) { return static_cast<size_t>(std::llround(time / unit)) * cell; };
-  std::string text = s.name + ", " + std::to_string(s.ranks) + " ranks, " + std::to_string(s.microBatches) +
-                     " micro-batches, time in units of " + number(unit) + "\n\n";
+  std::string text = s.name + ", " + std::to_string(s.ranks) + " ranks, " +
+                     std::to_string(s.microBatches) + " micro-batches, time in units of " +
+                     number(unit) + "\n\n";
   std::string ticks(9 + digits + column(line.end), ' ');
   for (size_t t = 0; column(t * unit) <= column(line.end); t += 10)
     ticks.replace(6 + digits + column(t * unit), std::to_string(t).size(), std::to_string(t));
@@ -57,7 +59,7 @@ std::string schedule::drawText(const Schedule &s, const Timeline &line, const Co
   }
   text += "\nF forward, B backward, I input gradient, W weight gradient";
   text += directions(s) == 2 ? ", small in direction 1; F+b overlapped" : "";
-  text += "; . and % idle\ntime " + number(line.end) + ", bubble " + number(line.bubble()) + " (formula " +
-          number(bubbleFormula(s, costs)) + ")\n";
+  text += "; . and % idle\ntime " + number(line.end) + ", bubble " + number(line.bubble()) +
+          " (formula " + number(bubbleFormula(s, costs)) + ")\n";
   return text;
 }

@@ -11,8 +11,8 @@ namespace hadal::schedule {
 ///
 ///     rank 0 |F0 |F1 |F2 |f0 |i0 |w0 |F3+b1     |...
 ///
-/// Letters as in toText, small in direction 1; dots where the rank waits. Behind it each rank's idle share, below it
-/// the bubble and the formula's.
+/// Letters as in toText, small in direction 1; dots where the rank waits. Behind it each rank's
+/// idle share, below it the bubble and the formula's.
 std::string drawText(const Schedule &schedule, const Timeline &line, const Costs &costs);
 
 } // namespace hadal::schedule

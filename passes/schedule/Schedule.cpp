@@ -14,25 +14,34 @@ uint32_t schedule::directions(const Schedule &s) { return placesOf(s).directions
 
 uint32_t schedule::stages(const Schedule &s) { return placesOf(s).stages(); }
 
-uint32_t schedule::stageOf(const Schedule &s, uint32_t rank, uint32_t direction) { return placesOf(s).stageOf(rank, direction); }
+uint32_t schedule::stageOf(const Schedule &s, uint32_t rank, uint32_t direction) {
+  return placesOf(s).stageOf(rank, direction);
+}
 
-uint32_t schedule::microBatchesOf(const Schedule &s) { return s.microBatches / placesOf(s).ownerDirections(); }
+uint32_t schedule::microBatchesOf(const Schedule &s) {
+  return s.microBatches / placesOf(s).ownerDirections();
+}
 
-uint32_t schedule::claimedActivations(const Schedule &s) { return directions(s) == 2 ? stages(s) + 1 : stages(s); }
+uint32_t schedule::claimedActivations(const Schedule &s) {
+  return directions(s) == 2 ? stages(s) + 1 : stages(s);
+}
 
 Result<Schedule> schedule::empty(const char *name, uint32_t ranks, uint32_t microBatches) {
   if (ranks == 0 || microBatches == 0)
-    return invalidArgument(std::string(name) + " wants at least one rank and one micro-batch, got " +
+    return invalidArgument(std::string(name) +
+                           " wants at least one rank and one micro-batch, got " +
                            std::to_string(ranks) + " and " + std::to_string(microBatches));
   if (uint64_t(ranks) * microBatches > maxChunks)
-    return invalidArgument(std::string(name) + " wants at most " + std::to_string(maxChunks) + " chunks in all, got " +
-                           std::to_string(ranks) + " ranks of " + std::to_string(microBatches) + " micro-batches");
+    return invalidArgument(std::string(name) + " wants at most " + std::to_string(maxChunks) +
+                           " chunks in all, got " + std::to_string(ranks) + " ranks of " +
+                           std::to_string(microBatches) + " micro-batches");
   Schedule schedule{name, ranks, microBatches, {}};
   schedule.orders.resize(ranks);
   return schedule;
 }
 
-Result<Schedule> schedule::makeSchedule(std::string_view name, uint32_t ranks, uint32_t microBatches) {
+Result<Schedule> schedule::makeSchedule(std::string_view name, uint32_t ranks,
+                                        uint32_t microBatches) {
   if (name == "1f1b")
     return oneFOneB(ranks, microBatches);
   if (name == "zb1p")
@@ -41,7 +50,8 @@ Result<Schedule> schedule::makeSchedule(std::string_view name, uint32_t ranks, u
     return dualPipe(ranks, microBatches);
   if (name == "dualpipev")
     return dualPipeV(ranks, microBatches);
-  return invalidArgument("no schedule '" + std::string(name) + "' (has 1f1b, zb1p, dualpipe, dualpipev)");
+  return invalidArgument("no schedule '" + std::string(name) +
+                         "' (has 1f1b, zb1p, dualpipe, dualpipev)");
 }
 
 std::string schedule::toString(const Chunk &chunk) {

@@ -1,8 +1,9 @@
 //===- Schedule.h - who does what when in a pipeline ---------------------===//
 //
-// A schedule is a list of chunks for each pipeline rank. Four of them stand behind one interface; verify() holds any
-// list of chunks to the same rules, Timeline.h says how long it takes and Drawing.h shows it. No MLIR: the compiler
-// writes these orders into modules, hadal-plan prints and simulates them, hadal-inspect reads them back.
+// A schedule is a list of chunks for each pipeline rank. Four of them stand behind one interface;
+// verify() holds any list of chunks to the same rules, Timeline.h says how long it takes and
+// Drawing.h shows it. No MLIR: the compiler writes these orders into modules, hadal-plan prints and
+// simulates them, hadal-inspect reads them back.
 //
 //===--------------------------------------------------------------------===//
 
@@ -18,11 +19,12 @@
 
 namespace hadal::schedule {
 
-/// Values as fb::ChunkKind. A backward chunk is an input gradient and then a weight gradient; the previous stage goes
-/// on only when it is whole, so splitting it pays where that stage waits.
+/// Values as fb::ChunkKind. A backward chunk is an input gradient and then a weight gradient; the
+/// previous stage goes on only when it is whole, so splitting it pays where that stage waits.
 enum class Kind : uint8_t { Forward, Backward, InputGrad, WeightGrad };
 
-/// One item of an order. `paired`: a forward chunk issued together with the whole backward chunk that follows it.
+/// One item of an order. `paired`: a forward chunk issued together with the whole backward chunk
+/// that follows it.
 struct Chunk {
   Kind kind;
   uint32_t direction;
@@ -33,7 +35,8 @@ struct Chunk {
 
 using Order = std::vector<Chunk>;
 
-/// `name`: 1f1b, zb1p, dualpipe or dualpipev. `microBatches`: of a step, those of both directions where there are two.
+/// `name`: 1f1b, zb1p, dualpipe or dualpipev. `microBatches`: of a step, those of both directions
+/// where there are two.
 struct Schedule {
   std::string name;
   uint32_t ranks = 0;
@@ -41,8 +44,8 @@ struct Schedule {
   std::vector<Order> orders; ///< by rank
 };
 
-/// Directions in which a rank has chunks: two for dualpipe (micro-batches enter at both ends) and dualpipev (the two
-/// legs of the V).
+/// Directions in which a rank has chunks: two for dualpipe (micro-batches enter at both ends) and
+/// dualpipev (the two legs of the V).
 uint32_t directions(const Schedule &schedule);
 /// Pipeline stages: two a rank for dualpipev.
 uint32_t stages(const Schedule &schedule);
@@ -50,12 +53,14 @@ uint32_t stages(const Schedule &schedule);
 uint32_t stageOf(const Schedule &schedule, uint32_t rank, uint32_t direction);
 /// Micro-batches of one direction, numbered from 0: half of them for dualpipe, else all.
 uint32_t microBatchesOf(const Schedule &schedule);
-/// What a rank may hold of activations, in chunks between forward and weight gradient, by the published claims: PP, or
-/// PP+1 with PP the stages for dualpipe and dualpipev (deepseek-ai/DualPipe, README).
+/// What a rank may hold of activations, in chunks between forward and weight gradient, by the
+/// published claims: PP, or PP+1 with PP the stages for dualpipe and dualpipev
+/// (deepseek-ai/DualPipe, README).
 uint32_t claimedActivations(const Schedule &schedule);
 
-/// Each wants at least one rank and one micro-batch; dualpipe an even number of both, dualpipe and dualpipev at least
-/// two micro-batches a rank. InvalidArgument otherwise, and for more than maxChunks chunks in all.
+/// Each wants at least one rank and one micro-batch; dualpipe an even number of both, dualpipe and
+/// dualpipev at least two micro-batches a rank. InvalidArgument otherwise, and for more than
+/// maxChunks chunks in all.
 Result<Schedule> oneFOneB(uint32_t ranks, uint32_t microBatches);
 Result<Schedule> zeroBubble(uint32_t ranks, uint32_t microBatches);
 Result<Schedule> dualPipe(uint32_t ranks, uint32_t microBatches);
@@ -66,25 +71,29 @@ Result<Schedule> makeSchedule(std::string_view name, uint32_t ranks, uint32_t mi
 
 inline constexpr uint64_t maxChunks = uint64_t(1) << 22;
 
-/// Holds orders, ours or anyone's, to these rules, and names the first one broken with rank and item:
-///  1. Every rank does every chunk of its directions once: a forward, and a backward or its two parts.
+/// Holds orders, ours or anyone's, to these rules, and names the first one broken with rank and
+/// item:
+///  1. Every rank does every chunk of its directions once: a forward, and a backward or its two
+///  parts.
 ///  2. A pair is a forward and then a whole backward chunk.
-///  3. Run side by side, each rank in its order, all ranks come to their ends: what a chunk needs has been done.
-///  4. Forwards, input gradients and weight gradients of a direction are each in ascending order of micro-batches: that
-///  is the order in
+///  3. Run side by side, each rank in its order, all ranks come to their ends: what a chunk needs
+///  has been done.
+///  4. Forwards, input gradients and weight gradients of a direction are each in ascending order of
+///  micro-batches: that is the order in
 ///     which neighbours send and receive, and in which gradients are summed.
 ///  5. No rank holds more activations than the schedule claims.
 Status verify(const Schedule &schedule);
 
-/// The most chunks between the begin of their forward and the end of their weight gradient, by rank.
+/// The most chunks between the begin of their forward and the end of their weight gradient, by
+/// rank.
 std::vector<uint32_t> peakActivations(const Schedule &schedule);
 
 /// "F0.3", "I1.2".
 std::string toString(const Chunk &chunk);
 /// "rank 0: F0.0 F0.1 F0.5+B1.1 ...", a line per rank.
 std::string toText(const Schedule &schedule);
-/// Reads what toText writes into the orders of `schedule`, whose name and sizes stand. For tests and for orders made
-/// elsewhere.
+/// Reads what toText writes into the orders of `schedule`, whose name and sizes stand. For tests
+/// and for orders made elsewhere.
 Status readOrders(std::string_view text, Schedule &schedule);
 
 } // namespace hadal::schedule

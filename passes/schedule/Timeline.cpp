@@ -6,18 +6,16 @@
 using namespace hadal;
 using namespace hadal::schedule;
 
-double Timeline::bubble() const { return busy.empty() ? 0 : end - *std::min_element(busy.begin(), busy.end()); }
+double Timeline::bubble() const {
+  return busy.empty() ? 0 : end - *std::min_element(busy.begin(), busy.end());
+}
 
 static double costOf(const Costs &costs, Kind kind) {
   switch (kind) {
-  case Kind::Forward:
-    return costs.forward;
-  case Kind::Backward:
-    return costs.inputGrad + costs.weightGrad;
-  case Kind::InputGrad:
-    return costs.inputGrad;
-  case Kind::WeightGrad:
-    return costs.weightGrad;
+  case Kind::Forward: return costs.forward;
+  case Kind::Backward: return costs.inputGrad + costs.weightGrad;
+  case Kind::InputGrad: return costs.inputGrad;
+  case Kind::WeightGrad: return costs.weightGrad;
   }
   return 0;
 }
@@ -52,7 +50,8 @@ double schedule::bubbleFormula(const Schedule &s, const Costs &c) {
   if (s.name == "1f1b")
     return depth * (c.forward + whole);
   if (s.name == "zb1p")
-    return depth * (c.forward + c.inputGrad) - (std::min(s.ranks, s.microBatches) - 1) * c.weightGrad;
+    return depth * (c.forward + c.inputGrad) -
+           (std::min(s.ranks, s.microBatches) - 1) * c.weightGrad;
   if (s.name == "dualpipe")
     depth = s.ranks / 2 - 1;
   return depth * (c.pair + whole - 3 * c.weightGrad);

@@ -6,8 +6,8 @@ using namespace hadal;
 using namespace hadal::schedule;
 
 static Error broken(uint32_t rank, size_t item, const Chunk &chunk, const std::string &what) {
-  return invalidFile("rank " + std::to_string(rank) + ", item " + std::to_string(item) + " (" + toString(chunk) +
-                     "): " + what);
+  return invalidFile("rank " + std::to_string(rank) + ", item " + std::to_string(item) + " (" +
+                     toString(chunk) + "): " + what);
 }
 
 static Status verifyPairs(uint32_t rank, const Order &order) {
@@ -18,7 +18,8 @@ static Status verifyPairs(uint32_t rank, const Order &order) {
   return {};
 }
 
-/// Rules 1 and 4: what each direction has done so far is known by the next micro-batch's number, kind by kind.
+/// Rules 1 and 4: what each direction has done so far is known by the next micro-batch's number,
+/// kind by kind.
 static Status verifyCounts(const Schedule &s, uint32_t rank) {
   uint32_t next[2][3] = {}, count = microBatchesOf(s);
   const Order &order = s.orders[rank];
@@ -26,24 +27,27 @@ static Status verifyCounts(const Schedule &s, uint32_t rank) {
   for (size_t i = 0; i < order.size(); ++i) {
     const Chunk &chunk = order[i];
     if (chunk.direction >= directions(s))
-      return broken(rank, i, chunk, "the schedule has " + std::to_string(directions(s)) + " directions");
+      return broken(rank, i, chunk,
+                    "the schedule has " + std::to_string(directions(s)) + " directions");
     if (chunk.microBatch >= count)
       return broken(rank, i, chunk, "a direction has " + std::to_string(count) + " micro-batches");
-    bool does[3] = {chunk.kind == Kind::Forward, chunk.kind == Kind::Backward || chunk.kind == Kind::InputGrad,
+    bool does[3] = {chunk.kind == Kind::Forward,
+                    chunk.kind == Kind::Backward || chunk.kind == Kind::InputGrad,
                     chunk.kind == Kind::Backward || chunk.kind == Kind::WeightGrad};
     for (int what = 0; what < 3; ++what) {
       uint32_t &wanted = next[chunk.direction][what];
       if (does[what] && chunk.microBatch != wanted++)
         return broken(rank, i, chunk,
-                      std::string("the next ") + names[what] + " of this direction is of micro-batch " +
-                          std::to_string(wanted - 1));
+                      std::string("the next ") + names[what] +
+                          " of this direction is of micro-batch " + std::to_string(wanted - 1));
     }
   }
   for (uint32_t direction = 0; direction < directions(s); ++direction)
     for (int what = 0; what < 3; ++what)
       if (next[direction][what] != count)
-        return invalidFile("rank " + std::to_string(rank) + " ends before the " + names[what] + " of micro-batch " +
-                           std::to_string(next[direction][what]) + " in direction " + std::to_string(direction));
+        return invalidFile("rank " + std::to_string(rank) + " ends before the " + names[what] +
+                           " of micro-batch " + std::to_string(next[direction][what]) +
+                           " in direction " + std::to_string(direction));
   return {};
 }
 
@@ -64,8 +68,8 @@ std::vector<uint32_t> schedule::peakActivations(const Schedule &s) {
 
 Status schedule::verify(const Schedule &s) {
   if (s.orders.size() != s.ranks)
-    return invalidFile(s.name + " wants an order for each of " + std::to_string(s.ranks) + " ranks, has " +
-                       std::to_string(s.orders.size()));
+    return invalidFile(s.name + " wants an order for each of " + std::to_string(s.ranks) +
+                       " ranks, has " + std::to_string(s.orders.size()));
   for (uint32_t rank = 0; rank < s.ranks; ++rank) {
     HADAL_TRY(verifyPairs(rank, s.orders[rank]));
     HADAL_TRY(verifyCounts(s, rank));
@@ -74,13 +78,14 @@ Status schedule::verify(const Schedule &s) {
     static const char *const names[] = {"output", "input gradient", "weight gradient"};
     const Event &e = stuck->missing;
     return broken(stuck->rank, stuck->item, s.orders[stuck->rank][stuck->item],
-                  std::string("deadlock: waits for the ") + names[e.what] + " of stage " + std::to_string(e.stage) +
-                      ", micro-batch " + std::to_string(e.microBatch));
+                  std::string("deadlock: waits for the ") + names[e.what] + " of stage " +
+                      std::to_string(e.stage) + ", micro-batch " + std::to_string(e.microBatch));
   }
   std::vector<uint32_t> peaks = peakActivations(s);
   for (uint32_t rank = 0; rank < s.ranks; ++rank)
     if (peaks[rank] > claimedActivations(s))
-      return invalidFile("rank " + std::to_string(rank) + " holds the activations of " + std::to_string(peaks[rank]) +
-                         " chunks, " + s.name + " claims " + std::to_string(claimedActivations(s)));
+      return invalidFile("rank " + std::to_string(rank) + " holds the activations of " +
+                         std::to_string(peaks[rank]) + " chunks, " + s.name + " claims " +
+                         std::to_string(claimedActivations(s)));
   return {};
 }

@@ -3,7 +3,9 @@
 using namespace hadal;
 using namespace hadal::schedule;
 
-size_t schedule::eventCount(const Schedule &s) { return size_t(3) * 2 * stages(s) * s.microBatches; }
+size_t schedule::eventCount(const Schedule &s) {
+  return size_t(3) * 2 * stages(s) * s.microBatches;
+}
 
 size_t schedule::numberOf(const Schedule &s, const Event &e) {
   return ((size_t(e.what) * 2 + e.direction) * stages(s) + e.stage) * s.microBatches + e.microBatch;
@@ -11,7 +13,8 @@ size_t schedule::numberOf(const Schedule &s, const Event &e) {
 
 /// Direction 1 of dualpipev is the way back of the same micro-batches.
 static Event event(const Schedule &s, Event::What what, uint32_t rank, const Chunk &chunk) {
-  return {what, s.name == "dualpipe" ? chunk.direction : 0, stageOf(s, rank, chunk.direction), chunk.microBatch};
+  return {what, s.name == "dualpipe" ? chunk.direction : 0, stageOf(s, rank, chunk.direction),
+          chunk.microBatch};
 }
 
 std::vector<Event> schedule::needs(const Schedule &s, uint32_t rank, const Chunk &chunk) {
@@ -33,19 +36,18 @@ std::vector<Event> schedule::needs(const Schedule &s, uint32_t rank, const Chunk
 
 std::vector<Event> schedule::makes(const Schedule &s, uint32_t rank, const Chunk &chunk) {
   switch (chunk.kind) {
-  case Kind::Forward:
-    return {event(s, Event::Output, rank, chunk)};
+  case Kind::Forward: return {event(s, Event::Output, rank, chunk)};
   case Kind::Backward:
-    return {event(s, Event::InputGradient, rank, chunk), event(s, Event::WeightGradient, rank, chunk)};
-  case Kind::InputGrad:
-    return {event(s, Event::InputGradient, rank, chunk)};
-  case Kind::WeightGrad:
-    return {event(s, Event::WeightGradient, rank, chunk)};
+    return {event(s, Event::InputGradient, rank, chunk),
+            event(s, Event::WeightGradient, rank, chunk)};
+  case Kind::InputGrad: return {event(s, Event::InputGradient, rank, chunk)};
+  case Kind::WeightGrad: return {event(s, Event::WeightGradient, rank, chunk)};
   }
   return {};
 }
 
-std::optional<Stuck> schedule::walk(const Schedule &s, const std::function<void(uint32_t, size_t, size_t)> &visit) {
+std::optional<Stuck> schedule::walk(const Schedule &s,
+                                    const std::function<void(uint32_t, size_t, size_t)> &visit) {
   std::vector<bool> done(eventCount(s));
   std::vector<size_t> at(s.orders.size());
   auto missing = [&](uint32_t rank, size_t end) -> std::optional<Event> {
@@ -60,7 +62,8 @@ std::optional<Stuck> schedule::walk(const Schedule &s, const std::function<void(
     for (uint32_t rank = 0; rank < s.orders.size(); ++rank) {
       const Order &order = s.orders[rank];
       while (at[rank] < order.size()) {
-        size_t first = at[rank], end = std::min(first + (order[first].paired ? 2 : 1), order.size());
+        size_t first = at[rank],
+               end = std::min(first + (order[first].paired ? 2 : 1), order.size());
         if (missing(rank, end))
           break;
         visit(rank, first, end - first);

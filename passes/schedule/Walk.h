@@ -10,7 +10,8 @@
 
 namespace hadal::schedule {
 
-/// What a chunk leaves behind for others: the forward of a stage, its input gradient, its weight gradient.
+/// What a chunk leaves behind for others: the forward of a stage, its input gradient, its weight
+/// gradient.
 struct Event {
   enum What : uint32_t { Output, InputGradient, WeightGradient } what;
   uint32_t direction, stage, microBatch; ///< direction 0 for dualpipev, whose two legs are one way
@@ -31,9 +32,11 @@ struct Stuck {
   Event missing;
 };
 
-/// Visits all chunks in an order that respects needs(): each rank goes on until something is missing, pairs wait for
-/// what both chunks need. `visit` gets rank, item, and 1 or 2 chunks. Chunks must be in range.
-std::optional<Stuck> walk(const Schedule &schedule, const std::function<void(uint32_t, size_t, size_t)> &visit);
+/// Visits all chunks in an order that respects needs(): each rank goes on until something is
+/// missing, pairs wait for what both chunks need. `visit` gets rank, item, and 1 or 2 chunks.
+/// Chunks must be in range.
+std::optional<Stuck> walk(const Schedule &schedule,
+                          const std::function<void(uint32_t, size_t, size_t)> &visit);
 
 } // namespace hadal::schedule
 

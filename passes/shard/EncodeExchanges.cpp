@@ -1,7 +1,10 @@
-// Rows that travel in fewer bits: what goes into the exchange is encoded, what comes out is decoded.
+// Rows that travel in fewer bits: what goes into the exchange is encoded, what comes out is
+// decoded.
 //
-// Numbers between are those of the format, so sums are no longer those of one rank. Rows are rounded where they are sent, once a hop: those of a
-// dispatch to E4M3 in tiles of 1 x 128 with a scale each, those of a combination to bf16 (DeepSeek-V3, arXiv:2412.19437, section 3.3.2 and figure 7).
+// Numbers between are those of the format, so sums are no longer those of one rank. Rows are
+// rounded where they are sent, once a hop: those of a dispatch to E4M3 in tiles of 1 x 128 with a
+// scale each, those of a combination to bf16 (DeepSeek-V3, arXiv:2412.19437, section 3.3.2 and
+// figure 7).
 #include "dialects/fp8/Fp8.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -23,13 +26,18 @@ using namespace hadal;
 namespace {
 
 /// A row element by element into `element`.
-Value convert(ImplicitLocOpBuilder &b, Value x, Type element, function_ref<Value(OpBuilder &, Location, Value)> body) {
+Value convert(ImplicitLocOpBuilder &b, Value x, Type element,
+              function_ref<Value(OpBuilder &, Location, Value)> body) {
   auto type = cast<RankedTensorType>(x.getType());
   Value rows = tensor::DimOp::create(b, x, 0);
-  Value init = tensor::EmptyOp::create(b, type.clone(element), type.isDynamicDim(0) ? ValueRange(rows) : ValueRange());
-  return linalg::GenericOp::create(b, init.getType(), x, init, SmallVector<AffineMap>(2, b.getMultiDimIdentityMap(2)),
-                                   SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
-                                   [&](OpBuilder &b, Location loc, ValueRange args) { linalg::YieldOp::create(b, loc, body(b, loc, args[0])); })
+  Value init = tensor::EmptyOp::create(b, type.clone(element),
+                                       type.isDynamicDim(0) ? ValueRange(rows) : ValueRange());
+  return linalg::GenericOp::create(
+             b, init.getType(), x, init, SmallVector<AffineMap>(2, b.getMultiDimIdentityMap(2)),
+             SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
+             [&](OpBuilder &b, Location loc, ValueRange args) {
+               linalg::YieldOp::create(b, loc, body(b, loc, args[0]));
+             })
       .getResult(0);
 }
 
@@ -38,7 +46,8 @@ struct EncodeExchanges : public hadal::impl::MoeEncodeExchangesBase<EncodeExchan
   /// The exchange of `sent` instead of the op's rows.
   Value exchange(ImplicitLocOpBuilder &b, moe::ExchangeOp op, Value sent) {
     auto type = cast<RankedTensorType>(sent.getType());
-    auto result = RankedTensorType::get({op.getResult().getType().getDimSize(0), type.getDimSize(1)}, type.getElementType());
+    auto result = RankedTensorType::get(
+        {op.getResult().getType().getDimSize(0), type.getDimSize(1)}, type.getElementType());
     auto other = cast<moe::ExchangeOp>(b.clone(*op));
     other.getXMutable().assign(sent);
     other.getResult().setType(result);
@@ -52,22 +61,27 @@ struct EncodeExchanges : public hadal::impl::MoeEncodeExchangesBase<EncodeExchan
     auto upper = [](OpBuilder &b, Location loc, Value x) -> Value {
       Value bits = arith::BitcastOp::create(b, loc, b.getI32Type(), roundToBf16(b, loc, x));
       Value by = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(16));
-      return arith::TruncIOp::create(b, loc, b.getI16Type(), arith::ShRUIOp::create(b, loc, bits, by));
+      return arith::TruncIOp::create(b, loc, b.getI16Type(),
+                                     arith::ShRUIOp::create(b, loc, bits, by));
     };
     auto whole = [](OpBuilder &b, Location loc, Value half) -> Value {
       Value by = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(16));
-      Value bits = arith::ShLIOp::create(b, loc, arith::ExtUIOp::create(b, loc, b.getI32Type(), half), by);
+      Value bits =
+          arith::ShLIOp::create(b, loc, arith::ExtUIOp::create(b, loc, b.getI32Type(), half), by);
       return arith::BitcastOp::create(b, loc, b.getF32Type(), bits);
     };
-    return convert(b, exchange(b, op, convert(b, op.getX(), b.getI16Type(), upper)), b.getF32Type(), whole);
+    return convert(b, exchange(b, op, convert(b, op.getX(), b.getI16Type(), upper)), b.getF32Type(),
+                   whole);
   }
 
   Value throughFp8(ImplicitLocOpBuilder &b, moe::ExchangeOp op) {
     constexpr int64_t tile = 128;
     auto rows = op.getX().getType();
-    auto scales = RankedTensorType::get({rows.getDimSize(0), int64_t(llvm::divideCeil(rows.getDimSize(1), tile))}, b.getF32Type());
+    auto scales = RankedTensorType::get(
+        {rows.getDimSize(0), int64_t(llvm::divideCeil(rows.getDimSize(1), tile))}, b.getF32Type());
     int64_t block[] = {1, tile};
-    auto codes = fp8::QuantizeOp::create(b, rows.clone(Float8E4M3FNType::get(b.getContext())), scales, op.getX(), ArrayRef(block));
+    auto codes = fp8::QuantizeOp::create(b, rows.clone(Float8E4M3FNType::get(b.getContext())),
+                                         scales, op.getX(), ArrayRef(block));
     Value q = exchange(b, op, codes.getQ()), scale = exchange(b, op, codes.getScale());
     return fp8::DequantizeOp::create(b, op.getResult().getType(), q, scale, ArrayRef(block));
   }
@@ -80,7 +94,8 @@ struct EncodeExchanges : public hadal::impl::MoeEncodeExchangesBase<EncodeExchan
     });
     for (moe::ExchangeOp op : encoded) {
       ImplicitLocOpBuilder b(op.getLoc(), op);
-      op.getResult().replaceAllUsesWith(*op.getWire() == "fp8" ? throughFp8(b, op) : throughBf16(b, op));
+      op.getResult().replaceAllUsesWith(*op.getWire() == "fp8" ? throughFp8(b, op)
+                                                               : throughBf16(b, op));
       op.erase();
     }
   }

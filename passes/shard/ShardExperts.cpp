@@ -1,17 +1,21 @@
 // Experts over the expert-parallel ranks: dispatch and combine become exchanges.
 //
-// Rank ep of `ranks` has the experts ep * E' .. (ep + 1) * E' - 1, E' = E / ranks. A level is an exchange among `parts` ranks that are `stride` apart;
-// what a level brings is what the next one sends on. With several nodes a token first goes once to each node that has an expert of its choice, to the
-// rank that has the same place there, and from there to the ranks of the node (DeepSeek-V3, arXiv:2412.19437, section 3.2.2).
+// Rank ep of `ranks` has the experts ep * E' .. (ep + 1) * E' - 1, E' = E / ranks. A level is an
+// exchange among `parts` ranks that are `stride` apart; what a level brings is what the next one
+// sends on. With several nodes a token first goes once to each node that has an expert of its
+// choice, to the rank that has the same place there, and from there to the ranks of the node
+// (DeepSeek-V3, arXiv:2412.19437, section 3.2.2).
 //
 //     x, weights, experts                                        y
 //       plan_sends ── gather ─┐                          ┌─ combine (over parts) ─ 1 x H a token
 //     - - - - - - - - - - exchange - - - - - - - - - - exchange - - - - - - - - - - each level
-//                             └─ (next level, or) plan ─ dispatch ─ products ─ combine (over the rank's experts)
+//                             └─ (next level, or) plan ─ dispatch ─ products ─ combine (over the
+//                             rank's experts)
 //
-// Sums: the halving tree over expert ids cuts the ids in halves, so that with a power of two of ranks each rank's share is a subtree, and so is each
-// node's; a combination over parts is the rest of the tree. A weight's gradient is kept apart for each rank that rows come from: the order in which
-// these sums join is then the same however many ranks there are.
+// Sums: the halving tree over expert ids cuts the ids in halves, so that with a power of two of
+// ranks each rank's share is a subtree, and so is each node's; a combination over parts is the rest
+// of the tree. A weight's gradient is kept apart for each rank that rows come from: the order in
+// which these sums join is then the same however many ranks there are.
 #include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
@@ -62,9 +66,11 @@ FailureOr<Cluster> clusterOf(moe::PlanOp plan) {
   if (plan.getChoices())
     return plan.emitOpError() << "is sharded already";
   if (!plan.getExperts().getType().isDynamicDim(0))
-    return plan.emitOpError() << "wants a dynamic number of tokens to be sharded, got " << plan.getExperts().getType();
+    return plan.emitOpError() << "wants a dynamic number of tokens to be sharded, got "
+                              << plan.getExperts().getType();
   auto another = [&](Operation *op) {
-    return op->emitOpError() << "stands in the way of sharding: wants one moe.dispatch, moe.grouped_matmul without source, and one "
+    return op->emitOpError() << "stands in the way of sharding: wants one moe.dispatch, "
+                                "moe.grouped_matmul without source, and one "
                                 "moe.combine to read a moe.plan";
   };
   for (Operation *user : plan.getSource().getUsers()) {
@@ -91,8 +97,10 @@ FailureOr<Cluster> clusterOf(moe::PlanOp plan) {
   }
   // The weights go where the rows go, in one exchange.
   Operation *weights = cluster.combine.getWeights().getDefiningOp();
-  if (weights && weights->getBlock() == plan->getBlock() && !weights->isBeforeInBlock(cluster.dispatch))
-    return weights->emitOpError() << "makes the weights of a moe.combine after the moe.dispatch: wants them before";
+  if (weights && weights->getBlock() == plan->getBlock() &&
+      !weights->isBeforeInBlock(cluster.dispatch))
+    return weights->emitOpError()
+           << "makes the weights of a moe.combine after the moe.dispatch: wants them before";
   return cluster;
 }
 
@@ -102,20 +110,30 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
   SmallVector<Level> levels;
 
   /// What rows travel as; null for what they are.
-  StringAttr wire(StringRef format) { return format == "fp32" ? StringAttr() : StringAttr::get(&getContext(), format); }
-  IntegerAttr mostRows() { return capacity ? Builder(&getContext()).getI64IntegerAttr(capacity) : IntegerAttr(); }
+  StringAttr wire(StringRef format) {
+    return format == "fp32" ? StringAttr() : StringAttr::get(&getContext(), format);
+  }
+  IntegerAttr mostRows() {
+    return capacity ? Builder(&getContext()).getI64IntegerAttr(capacity) : IntegerAttr();
+  }
 
   LogicalResult readOptions() {
-    for (auto [what, format] : {std::pair("dispatch", StringRef(dispatch)), std::pair("combine", StringRef(combine))})
+    for (auto [what, format] :
+         {std::pair("dispatch", StringRef(dispatch)), std::pair("combine", StringRef(combine))})
       if (format != "fp32" && format != "bf16" && format != "fp8")
-        return getOperation().emitError("moe-shard-experts wants ") << what << " to be fp32, bf16 or fp8, got " << format;
+        return getOperation().emitError("moe-shard-experts wants ")
+               << what << " to be fp32, bf16 or fp8, got " << format;
     if (capacity < 0)
-      return getOperation().emitError("moe-shard-experts wants capacity (") << int64_t(capacity) << ") to be at least 0";
+      return getOperation().emitError("moe-shard-experts wants capacity (")
+             << int64_t(capacity) << ") to be at least 0";
     auto wants = [&] { return getOperation().emitError("moe-shard-experts wants "); };
     if (ranks < 1 || !llvm::isPowerOf2_64(ranks))
-      return wants() << "ranks (" << int64_t(ranks) << ") to be a power of two: each rank's experts are a subtree of the halving tree that sums them";
+      return wants() << "ranks (" << int64_t(ranks)
+                     << ") to be a power of two: each rank's experts are a subtree of the halving "
+                        "tree that sums them";
     if (nodes < 1 || ranks % nodes != 0)
-      return wants() << "nodes (" << int64_t(nodes) << ") to divide ranks (" << int64_t(ranks) << ")";
+      return wants() << "nodes (" << int64_t(nodes) << ") to divide ranks (" << int64_t(ranks)
+                     << ")";
     if (nodes == 1 || nodes == ranks)
       levels = {{ranks, 1, 1}};
     else
@@ -142,16 +160,20 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
     auto type = cast<RankedTensorType>(stack.getType());
     SmallVector<int64_t> shape(type.getShape());
     if (shape.front() % ranks != 0)
-      return stack.getDefiningOp()->emitOpError() << "wants E (" << shape.front() << ") to be a multiple of ranks (" << int64_t(ranks) << ")";
+      return stack.getDefiningOp()->emitOpError()
+             << "wants E (" << shape.front() << ") to be a multiple of ranks (" << int64_t(ranks)
+             << ")";
     shape.front() /= ranks;
     Operation *op = stack.getDefiningOp();
     auto load = dyn_cast_or_null<ml_program::GlobalLoadOp>(op);
     auto loadConst = dyn_cast_or_null<ml_program::GlobalLoadConstOp>(op);
     if (auto dequantize = dyn_cast_or_null<fp8::DequantizeOp>(op)) {
-      if (failed(shrink(dequantize.getQ(), symbols, sharded)) || failed(shrink(dequantize.getScale(), symbols, sharded)))
+      if (failed(shrink(dequantize.getQ(), symbols, sharded)) ||
+          failed(shrink(dequantize.getScale(), symbols, sharded)))
         return failure();
     } else if (load || loadConst) {
-      StringAttr name = load ? load.getGlobal().getLeafReference() : loadConst.getGlobal().getLeafReference();
+      StringAttr name =
+          load ? load.getGlobal().getLeafReference() : loadConst.getGlobal().getLeafReference();
       auto global = symbols.lookup<ml_program::GlobalOp>(name);
       if (!global || !isa_and_nonnull<ml_program::ExternAttr>(global.getValueAttr()))
         return op->emitOpError() << "wants a parameter that is given from outside to be sharded";
@@ -159,10 +181,12 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
         RankedTensorType smaller = type.clone(shape);
         global.setTypeAttr(TypeAttr::get(smaller));
         global.setValueAttr(ml_program::ExternAttr::get(&getContext(), smaller));
-        global->setAttr("hadal.segment_owners", DenseI64ArrayAttr::get(&getContext(), segmentOwners()));
+        global->setAttr("hadal.segment_owners",
+                        DenseI64ArrayAttr::get(&getContext(), segmentOwners()));
       }
     } else {
-      return getOperation().emitError() << "moe-shard-experts wants the weights of grouped products to be parameters";
+      return getOperation().emitError()
+             << "moe-shard-experts wants the weights of grouped products to be parameters";
     }
     stack.setType(type.clone(shape));
     return success();
@@ -176,7 +200,8 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
         stacks.insert(product.getWeights());
     for (Value stack : stacks) {
       for (Operation *user : stack.getUsers())
-        if (auto product = dyn_cast<moe::GroupedMatmulOp>(user); !product || product.getWeights() != stack)
+        if (auto product = dyn_cast<moe::GroupedMatmulOp>(user);
+            !product || product.getWeights() != stack)
           return user->emitOpError() << "reads a stack of experts that is to be sharded";
       if (failed(shrink(stack, symbols, sharded)))
         return failure();
@@ -196,7 +221,8 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
     for (Attribute a : list) {
       NamedAttrList entry(cast<DictionaryAttr>(a));
       if (sharded.contains(cast<StringAttr>(entry.get("name")))) {
-        entry.set("count", b.getI64IntegerAttr(cast<IntegerAttr>(entry.get("count")).getInt() / ranks));
+        entry.set("count",
+                  b.getI64IntegerAttr(cast<IntegerAttr>(entry.get("count")).getInt() / ranks));
         entry.set("sharded", b.getBoolAttr(true));
       }
       described.push_back(entry.getDictionary(&getContext()));
@@ -209,7 +235,8 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
   // Registers
   //===--------------------------------------------------------------------===//
 
-  /// "L3" from "layers.3.mlp", where the model names its parts; else the plan's number in its function.
+  /// "L3" from "layers.3.mlp", where the model names its parts; else the plan's number in its
+  /// function.
   std::string layerOf(moe::PlanOp plan, unsigned number) {
     StringRef part = partOf(plan);
     int64_t layer;
@@ -228,7 +255,8 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
     for (unsigned i = 0; i < f.getNumArguments(); ++i)
       if (auto shape = f.getArgAttrOfType<AffineMapAttr>(i, "exec.shape"))
         f.setArgAttr(i, "exec.shape",
-                     AffineMapAttr::get(AffineMap::get(0, names.size(), shape.getValue().getResults(), &getContext())));
+                     AffineMapAttr::get(AffineMap::get(
+                         0, names.size(), shape.getValue().getResults(), &getContext())));
   }
 
   //===--------------------------------------------------------------------===//
@@ -238,9 +266,12 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
   void shardCluster(Cluster &cluster, StringRef layer, SmallVectorImpl<std::string> &registers) {
     moe::PlanOp plan = cluster.plan;
     ImplicitLocOpBuilder b(plan.getLoc(), cluster.dispatch);
-    Value x = cluster.dispatch.getX(), weights = cluster.combine.getWeights(), experts = plan.getExperts(), received;
+    Value x = cluster.dispatch.getX(), weights = cluster.combine.getWeights(),
+          experts = plan.getExperts(), received;
     int64_t count = plan.getExpertCount(), choices = plan.getExperts().getType().getDimSize(1);
-    auto integers = [&](ArrayRef<int64_t> shape) { return RankedTensorType::get(shape, b.getI32Type()); };
+    auto integers = [&](ArrayRef<int64_t> shape) {
+      return RankedTensorType::get(shape, b.getI32Type());
+    };
     constexpr int64_t any = ShapedType::kDynamic;
     SmallVector<Sent> sent;
     std::string choicesRegister;
@@ -249,18 +280,21 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
       choicesRegister = name + ".choices";
       registers.push_back(rows);
       registers.push_back(choicesRegister);
-      auto sends = moe::PlanSendsOp::create(b, integers(any), integers({any, level.parts}), integers({any, choices}),
-                                            integers(2 * level.parts * level.segments), experts, received, count, level.parts,
-                                            level.segments);
+      auto sends = moe::PlanSendsOp::create(b, integers(any), integers({any, level.parts}),
+                                            integers({any, choices}),
+                                            integers(2 * level.parts * level.segments), experts,
+                                            received, count, level.parts, level.segments);
       // All gathers before all exchanges: these then are one step of the program.
       Value gatheredRows = moe::DispatchOp::create(b, x.getType(), x, sends.getSource());
-      Value gatheredWeights = moe::DispatchOp::create(b, weights.getType(), weights, sends.getSource());
-      auto counts = moe::ExchangeCountsOp::create(b, sends.getCounts(), level.parts, level.segments, level.stride, rows,
-                                                  choicesRegister);
+      Value gatheredWeights =
+          moe::DispatchOp::create(b, weights.getType(), weights, sends.getSource());
+      auto counts = moe::ExchangeCountsOp::create(b, sends.getCounts(), level.parts, level.segments,
+                                                  level.stride, rows, choicesRegister);
       auto exchange = [&](Value sending, StringAttr there = {}, StringAttr back = {}) {
-        return moe::ExchangeOp::create(b, sending.getType(), sending, sends.getCounts(), counts, /*like=*/Value(),
-                                       b.getI64IntegerAttr(level.parts), b.getI64IntegerAttr(level.segments),
-                                       b.getI64IntegerAttr(level.stride), b.getStringAttr(rows), there, back, mostRows());
+        return moe::ExchangeOp::create(
+            b, sending.getType(), sending, sends.getCounts(), counts, /*like=*/Value(),
+            b.getI64IntegerAttr(level.parts), b.getI64IntegerAttr(level.segments),
+            b.getI64IntegerAttr(level.stride), b.getStringAttr(rows), there, back, mostRows());
       };
       sent.push_back({sends, counts, experts});
       experts = exchange(sends.getIds());
@@ -269,15 +303,18 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
       received = counts;
       count /= level.parts;
     }
-    auto local = moe::PlanOp::create(b, plan.getSource().getType(), integers({any, choices}), integers(ranks * count + 1),
-                                     integers(ranks * count), experts, received, b.getI64IntegerAttr(count),
-                                     b.getStringAttr(choicesRegister));
+    auto local =
+        moe::PlanOp::create(b, plan.getSource().getType(), integers({any, choices}),
+                            integers(ranks * count + 1), integers(ranks * count), experts, received,
+                            b.getI64IntegerAttr(count), b.getStringAttr(choicesRegister));
     auto inCluster = [&](OpOperand &use) {
-      return isa<tensor::DimOp>(use.getOwner()) || llvm::is_contained(cluster.products, use.getOwner());
+      return isa<tensor::DimOp>(use.getOwner()) ||
+             llvm::is_contained(cluster.products, use.getOwner());
     };
     cluster.dispatch.getXMutable().assign(x);
     cluster.dispatch.getSourceMutable().assign(local.getSource());
-    // Who counts the loads by the plan's offsets goes on to count the choices of this rank's tokens.
+    // Who counts the loads by the plan's offsets goes on to count the choices of this rank's
+    // tokens.
     plan.getSource().replaceAllUsesWith(local.getSource());
     plan.getOffsets().replaceUsesWithIf(local.getOffsets(), inCluster);
     plan.getActive().replaceUsesWithIf(local.getActive(), inCluster);
@@ -286,12 +323,14 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
     b.setInsertionPoint(whole);
     b.setLoc(whole.getLoc());
     Type rowsType = whole.getResult().getType();
-    Value sum = moe::CombineOp::create(b, rowsType, whole.getRows(), local.getPosition(), experts, weights, count, true);
+    Value sum = moe::CombineOp::create(b, rowsType, whole.getRows(), local.getPosition(), experts,
+                                       weights, count, true);
     for (auto [level, there] : llvm::reverse(llvm::zip_equal(levels, sent))) {
-      Value back = moe::ExchangeOp::create(b, rowsType, sum, there.received, there.sends.getCounts(), there.sends.getSource(),
-                                           b.getI64IntegerAttr(level.parts), b.getI64IntegerAttr(level.segments),
-                                           b.getI64IntegerAttr(level.stride), StringAttr(), wire(combine), wire(dispatch),
-                                           mostRows());
+      Value back = moe::ExchangeOp::create(
+          b, rowsType, sum, there.received, there.sends.getCounts(), there.sends.getSource(),
+          b.getI64IntegerAttr(level.parts), b.getI64IntegerAttr(level.segments),
+          b.getI64IntegerAttr(level.stride), StringAttr(), wire(combine), wire(dispatch),
+          mostRows());
       sum = sumOfParts(b, back, there, level.parts, rowsType);
     }
     whole.getResult().replaceAllUsesWith(sum);
@@ -301,23 +340,28 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
   }
 
   /// The halving tree over parts.
-  Value sumOfParts(ImplicitLocOpBuilder &b, Value rows, const Sent &there, int64_t parts, Type type) {
+  Value sumOfParts(ImplicitLocOpBuilder &b, Value rows, const Sent &there, int64_t parts,
+                   Type type) {
     SmallVector<int64_t> shape{ShapedType::kDynamic, parts};
     Value tokens = tensor::DimOp::create(b, there.tokens, 0);
-    auto empty = [&](Type element) { return tensor::EmptyOp::create(b, shape, element, ValueRange(tokens)); };
+    auto empty = [&](Type element) {
+      return tensor::EmptyOp::create(b, shape, element, ValueRange(tokens));
+    };
     Value init = empty(b.getI32Type());
-    Value ids = linalg::GenericOp::create(b, init.getType(), ValueRange(), init, b.getMultiDimIdentityMap(2),
-                                          SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
-                                          [](OpBuilder &b, Location loc, ValueRange) {
-                                            Value part = linalg::IndexOp::create(b, loc, 1);
-                                            part = arith::IndexCastOp::create(b, loc, b.getI32Type(), part);
-                                            linalg::YieldOp::create(b, loc, part);
-                                          })
+    Value ids = linalg::GenericOp::create(
+                    b, init.getType(), ValueRange(), init, b.getMultiDimIdentityMap(2),
+                    SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
+                    [](OpBuilder &b, Location loc, ValueRange) {
+                      Value part = linalg::IndexOp::create(b, loc, 1);
+                      part = arith::IndexCastOp::create(b, loc, b.getI32Type(), part);
+                      linalg::YieldOp::create(b, loc, part);
+                    })
                     .getResult(0);
     Value one = arith::ConstantOp::create(b, b.getF32FloatAttr(1));
     Value ones = linalg::FillOp::create(b, one, empty(b.getF32Type()).getResult()).getResult(0);
     moe::PlanSendsOp sends = there.sends;
-    return moe::CombineOp::create(b, type, rows, sends.getSlots(), ids, ones, parts, /*partial=*/true);
+    return moe::CombineOp::create(b, type, rows, sends.getSlots(), ids, ones, parts,
+                                  /*partial=*/true);
   }
 
   void runOnOperation() override {
@@ -331,7 +375,8 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
       if (failed(cluster))
         return WalkResult::interrupt();
       if (plan.getExpertCount() % ranks != 0) {
-        plan.emitOpError() << "wants E (" << plan.getExpertCount() << ") to be a multiple of ranks (" << int64_t(ranks) << ")";
+        plan.emitOpError() << "wants E (" << plan.getExpertCount()
+                           << ") to be a multiple of ranks (" << int64_t(ranks) << ")";
         return WalkResult::interrupt();
       }
       clusters.push_back(*cluster);

@@ -2,16 +2,16 @@
 
 #include "passes/target/Compile.h"
 #include "dialects/job/Job.h"
-#include "passes/autodiff/Saved.h"
-#include "passes/target/CompileCache.h"
-#include "passes/target/PredictMemory.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
 #include "passes/Pipelines.h"
+#include "passes/autodiff/Saved.h"
 #include "passes/kernels/Kernel.h"
 #include "passes/schedule/Schedule.h"
+#include "passes/target/CompileCache.h"
 #include "passes/target/EmitModule.h"
 #include "passes/target/NativeCode.h"
+#include "passes/target/PredictMemory.h"
 #include "runtime/File.h"
 #include "runtime/module/Module.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -30,7 +30,8 @@ static llvm::Error toError(Status status) {
 
 static llvm::Error writeText(const std::string &text, const std::string &path) {
   if (path.empty()) {
-    std::fwrite(text.data(), 1, text.size(), stdout); // the tool looks at its end whether all could be written
+    std::fwrite(text.data(), 1, text.size(),
+                stdout); // the tool looks at its end whether all could be written
     return llvm::Error::success();
   }
   return toError(writeFile(path, {reinterpret_cast<const std::byte *>(text.data()), text.size()}));
@@ -47,13 +48,19 @@ static std::string print(ModuleOp module) {
 /// What the module says of its job is there; of which kind, its verifier has seen.
 static LogicalResult checkJob(ModuleOp module) {
   bool trains = module->hasAttr("hadal.training");
-  if (trains && (failed(job::wantKeys(module, "hadal.training",
-                                      {"micro_batch", "sequence", "micro_batches", "mtp_depth", "sum_groups", "mtp_weight", "balance_weight", "bias_step",
-                                       "precision", "first_mtp_layer", "moe_layers", "config_json"})) ||
-                 failed(job::wantKeysOfEach(module, "hadal.trainables", {"name", "shape", "count", "aliases", "correction", "init_mean", "init_std"}))))
+  if (trains &&
+      (failed(job::wantKeys(module, "hadal.training",
+                            {"micro_batch", "sequence", "micro_batches", "mtp_depth", "sum_groups",
+                             "mtp_weight", "balance_weight", "bias_step", "precision",
+                             "first_mtp_layer", "moe_layers", "config_json"})) ||
+       failed(job::wantKeysOfEach(
+           module, "hadal.trainables",
+           {"name", "shape", "count", "aliases", "correction", "init_mean", "init_std"}))))
     return failure();
-  constexpr StringRef ofRanks[] = {"ep", "nodes", "capacity", "dispatch", "combine", "pp", "dp", "schedule", "overlap", "fast_reduction", "stages"};
-  if (module->hasAttr("hadal.inference") && failed(job::wantKeys(module, "hadal.inference", ArrayRef(ofRanks).take_front(5))))
+  constexpr StringRef ofRanks[] = {"ep", "nodes",    "capacity", "dispatch",       "combine", "pp",
+                                   "dp", "schedule", "overlap",  "fast_reduction", "stages"};
+  if (module->hasAttr("hadal.inference") &&
+      failed(job::wantKeys(module, "hadal.inference", ArrayRef(ofRanks).take_front(5))))
     return failure();
   if (!module->hasAttr("hadal.ranks"))
     return success();
@@ -72,12 +79,16 @@ static llvm::Expected<CpuTarget> targetOf(ModuleOp module, const CompileOptions 
   // The executable carries this machine's hadal-run.
   llvm::Triple host(llvm::sys::getDefaultTargetTriple()), wanted(target->triple);
   if (options.emit == "exe" && wanted.getArch() != host.getArch())
-    return llvm::createStringError("--emit=exe: an executable is for this machine's processors (" + host.getArchName() + "), got --cpu=" +
-                                   options.cpu + "; --emit=module is for another machine's hadal-run");
-  // Inference keeps one chain of sums for one row and for many, and its modules run where there are no tiles.
+    return llvm::createStringError("--emit=exe: an executable is for this machine's processors (" +
+                                   host.getArchName() + "), got --cpu=" + options.cpu +
+                                   "; --emit=module is for another machine's hadal-run");
+  // Inference keeps one chain of sums for one row and for many, and its modules run where there are
+  // no tiles.
   bool trains = module->hasAttr("hadal.training");
   if (options.products == "tiles" && !target->hasTiles())
-    return llvm::createStringError("--products=tiles wants a CPU with amx-tile and amx-bf16, which --cpu=" + options.cpu + " lacks");
+    return llvm::createStringError(
+        "--products=tiles wants a CPU with amx-tile and amx-bf16, which --cpu=" + options.cpu +
+        " lacks");
   if (options.products == "tiles" && !trains && module->hasAttr("hadal.model"))
     return llvm::createStringError("--products=tiles is for --mode=train");
   if (options.products == "fma" || (options.products == "auto" && !trains))
@@ -86,12 +97,14 @@ static llvm::Expected<CpuTarget> targetOf(ModuleOp module, const CompileOptions 
 }
 
 /// The pipeline's options: what the command asked for, and what the graph says of itself.
-static llvm::Expected<PipelineOptions> pipelineOf(ModuleOp module, const CompileOptions &options, const CpuTarget &target) {
+static llvm::Expected<PipelineOptions> pipelineOf(ModuleOp module, const CompileOptions &options,
+                                                  const CpuTarget &target) {
   std::string precision = "fp32";
   auto training = module->getAttrOfType<DictionaryAttr>("hadal.training");
   if (training)
     precision = training.getAs<StringAttr>("precision").str();
-  PipelineOptions pipeline{target.lanes, options.pageTokens, 0, options.moments, precision, options.recompute, options.average};
+  PipelineOptions pipeline{target.lanes,      options.pageTokens, 0, options.moments, precision,
+                           options.recompute, options.average};
   pipeline.tiles = target.hasTiles();
   if (auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model"))
     if (auto vocabulary = facts.getAs<IntegerAttr>("vocab_size"))
@@ -108,8 +121,11 @@ static llvm::Expected<PipelineOptions> pipelineOf(ModuleOp module, const Compile
   if (auto ranks = module->getAttrOfType<DictionaryAttr>("hadal.ranks")) {
     auto number = takeExperts(ranks);
     pipeline.ranks = number("pp") * number("ep") * number("dp");
-    int64_t microBatches = training.getAs<IntegerAttr>("micro_batches").getInt() / (pipeline.expertRanks * number("dp"));
-    if (auto made = schedule::makeSchedule(ranks.getAs<StringAttr>("schedule").getValue().str(), number("pp"), microBatches); !made.ok())
+    int64_t microBatches = training.getAs<IntegerAttr>("micro_batches").getInt() /
+                           (pipeline.expertRanks * number("dp"));
+    if (auto made = schedule::makeSchedule(ranks.getAs<StringAttr>("schedule").getValue().str(),
+                                           number("pp"), microBatches);
+        !made.ok())
       return llvm::createStringError(made.error().message);
     if (options.emit == "memory")
       return llvm::createStringError("--emit=memory wants a job on one rank");
@@ -119,8 +135,10 @@ static llvm::Expected<PipelineOptions> pipelineOf(ModuleOp module, const Compile
   return pipeline;
 }
 
-/// The graph as programs and kernels on memrefs. True: --emit asked for a form on the way, which is written.
-static llvm::Expected<bool> lowerToKernels(ModuleOp module, const CompileOptions &options, const PipelineOptions &pipeline) {
+/// The graph as programs and kernels on memrefs. True: --emit asked for a form on the way, which is
+/// written.
+static llvm::Expected<bool> lowerToKernels(ModuleOp module, const CompileOptions &options,
+                                           const PipelineOptions &pipeline) {
   auto written = [](llvm::Error error) -> llvm::Expected<bool> {
     if (error)
       return std::move(error);
@@ -137,8 +155,10 @@ static llvm::Expected<bool> lowerToKernels(ModuleOp module, const CompileOptions
     if (options.emit == "memory") {
       auto gradients = module.lookupSymbol<func::FuncOp>("gradients");
       if (!gradients)
-        return llvm::createStringError("--emit=memory wants a function @loss with hadal.differentiate");
-      return written(writeText(memoryTable(gradients, microBatchRegisters(training)), options.output));
+        return llvm::createStringError(
+            "--emit=memory wants a function @loss with hadal.differentiate");
+      return written(
+          writeText(memoryTable(gradients, microBatchRegisters(training)), options.output));
     }
     buildGradientsToKernels(toKernels, pipeline);
   } else {
@@ -154,7 +174,8 @@ static llvm::Expected<bool> lowerToKernels(ModuleOp module, const CompileOptions
 }
 
 /// Machine code, or text, of the kernels in `module`.
-static llvm::Expected<std::string> codeOf(ModuleOp module, const CompileOptions &options, const CpuTarget &target, CodeForm form) {
+static llvm::Expected<std::string> codeOf(ModuleOp module, const CompileOptions &options,
+                                          const CpuTarget &target, CodeForm form) {
   // LLVM sees the kernels alone; programs stay as they are.
   OwningOpRef<ModuleOp> kernels = ModuleOp::create(module.getLoc());
   OpBuilder b = OpBuilder::atBlockEnd(kernels->getBody());
@@ -171,7 +192,8 @@ static llvm::Expected<std::string> codeOf(ModuleOp module, const CompileOptions 
   });
 }
 
-static llvm::Error writePayload(const std::vector<std::byte> &payload, const CompileOptions &options) {
+static llvm::Error writePayload(const std::vector<std::byte> &payload,
+                                const CompileOptions &options) {
   if (options.emit == "exe")
     return toError(appendModule(options.runner, payload, options.output));
   return toError(writeModule(options.output, payload));
@@ -197,8 +219,9 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
   std::string key;
   if (isWhole && !options.cacheFolder.empty()) {
     key = CompileCache::keyOf(module, *target,
-                              llvm::formatv("page_tokens={0} moments={1} recompute={2} average={3}", options.pageTokens, options.moments,
-                                            options.recompute, options.average)
+                              llvm::formatv("page_tokens={0} moments={1} recompute={2} average={3}",
+                                            options.pageTokens, options.moments, options.recompute,
+                                            options.average)
                                   .str());
     if (auto payload = cache.find(key))
       return writePayload(*payload, options);
@@ -210,14 +233,17 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
     return isWritten.takeError();
   if (*isWritten)
     return llvm::Error::success();
-  CodeForm form = options.emit == "llvm" ? CodeForm::LlvmIr : options.emit == "asm" ? CodeForm::Assembly : CodeForm::SharedObject;
+  CodeForm form = options.emit == "llvm"  ? CodeForm::LlvmIr
+                  : options.emit == "asm" ? CodeForm::Assembly
+                                          : CodeForm::SharedObject;
   auto code = codeOf(module, options, *target, form);
   if (!code)
     return code.takeError();
   if (form != CodeForm::SharedObject)
     return writeText(*code, options.output);
   if (options.emit == "object")
-    return toError(writeFile(options.output, {reinterpret_cast<const std::byte *>(code->data()), code->size()}));
+    return toError(writeFile(options.output,
+                             {reinterpret_cast<const std::byte *>(code->data()), code->size()}));
   auto payload = emitModule(module, *target, *code);
   if (failed(payload))
     return llvm::createStringError("the module cannot be written");

@@ -42,21 +42,24 @@ std::string CompileCache::defaultFolder() {
 
 /// The compiler's own program: another build may make other code from the same graph.
 static std::string compilerDigest() {
-  auto program = llvm::MemoryBuffer::getFile("/proc/self/exe", /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  auto program = llvm::MemoryBuffer::getFile("/proc/self/exe", /*IsText=*/false,
+                                             /*RequiresNullTerminator=*/false);
   if (!program)
     return "";
   auto digest = llvm::BLAKE3::hash(llvm::arrayRefFromStringRef((*program)->getBuffer()));
   return llvm::toHex(digest);
 }
 
-std::string CompileCache::keyOf(mlir::ModuleOp graph, const CpuTarget &target, llvm::StringRef options) {
+std::string CompileCache::keyOf(mlir::ModuleOp graph, const CpuTarget &target,
+                                llvm::StringRef options) {
   std::string compiler = compilerDigest();
   if (compiler.empty())
     return "";
   std::string text;
   llvm::raw_string_ostream out(text);
   out << compiler << " LLVM " << LLVM_VERSION_STRING << "\n"
-      << target.triple << " " << target.cpu << " " << llvm::join(target.features, ",") << " " << target.lanes << "\n"
+      << target.triple << " " << target.cpu << " " << llvm::join(target.features, ",") << " "
+      << target.lanes << "\n"
       << options << "\n";
   // Locations count: passes read them.
   graph.print(out, mlir::OpPrintingFlags().enableDebugInfo());
@@ -64,7 +67,9 @@ std::string CompileCache::keyOf(mlir::ModuleOp graph, const CpuTarget &target, l
 }
 
 /// The name that LLVM's pruning knows.
-std::string CompileCache::pathOf(llvm::StringRef key) const { return (folder + "/llvmcache-" + key).str(); }
+std::string CompileCache::pathOf(llvm::StringRef key) const {
+  return (folder + "/llvmcache-" + key).str();
+}
 
 std::optional<std::vector<std::byte>> CompileCache::find(llvm::StringRef key) const {
   if (folder.empty() || key.empty())

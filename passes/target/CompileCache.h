@@ -1,8 +1,9 @@
 //===- CompileCache.h - finished modules by what they were made from ----===//
 //
-// A folder of module files. A file's name is a digest of everything that its bytes depend on: the graph with its
-// locations, the options, the target, and the compiler itself. Two compilers may use a folder at once: files come
-// whole, by a rename, and one that is removed while it is read stays readable.
+// A folder of module files. A file's name is a digest of everything that its bytes depend on: the
+// graph with its locations, the options, the target, and the compiler itself. Two compilers may use
+// a folder at once: files come whole, by a rename, and one that is removed while it is read stays
+// readable.
 //
 //===--------------------------------------------------------------------===//
 
@@ -21,20 +22,24 @@ namespace hadal {
 
 class CompileCache {
 public:
-  /// `folder` is made when the first module is stored; empty: nothing is found and nothing stored. The least recently
-  /// used modules go once all take more than HADAL_CACHE_BYTES (2 GiB where it is not set).
+  /// `folder` is made when the first module is stored; empty: nothing is found and nothing stored.
+  /// The least recently used modules go once all take more than HADAL_CACHE_BYTES (2 GiB where it
+  /// is not set).
   explicit CompileCache(std::string folder);
 
   /// HADAL_CACHE_DIR, or $XDG_CACHE_HOME/hadal, or ~/.cache/hadal; in it the folder "modules".
   static std::string defaultFolder();
 
-  /// The name of what `graph` becomes with these options. `options` holds all of them that are not in the graph.
+  /// The name of what `graph` becomes with these options. `options` holds all of them that are not
+  /// in the graph.
   static std::string keyOf(mlir::ModuleOp graph, const CpuTarget &target, llvm::StringRef options);
 
-  /// The payload of a module; none where there is no such file, or one that is damaged (which is removed).
+  /// The payload of a module; none where there is no such file, or one that is damaged (which is
+  /// removed).
   std::optional<std::vector<std::byte>> find(llvm::StringRef key) const;
 
-  /// Keeps a payload. A folder that cannot be written to is no error: the next compilation takes as long as this one.
+  /// Keeps a payload. A folder that cannot be written to is no error: the next compilation takes as
+  /// long as this one.
   void store(llvm::StringRef key, llvm::ArrayRef<std::byte> payload) const;
 
 private:

@@ -1,10 +1,10 @@
 #include "passes/target/EmitModule.h"
-#include "passes/target/PredictMemory.h"
 #include "dialects/exec/Exec.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "passes/kernels/Kernel.h"
 #include "passes/schedule/Schedule.h"
 #include "passes/target/KernelBuffers.h"
+#include "passes/target/PredictMemory.h"
 #include "runtime/module/Dataflow.h"
 #include "runtime/module/Module_generated.h"
 #include "llvm/ADT/StringMap.h"
@@ -42,11 +42,21 @@ FailureOr<fb::ElementType> elementOf(Operation *op, Type type) {
 
 class Emitter {
 public:
-  Emitter(ModuleOp module, const CpuTarget &target, StringRef code) : module(module), target(target), code(code) {}
+  Emitter(ModuleOp module, const CpuTarget &target, StringRef code)
+      : module(module), target(target), code(code) {}
   FailureOr<std::vector<std::byte>> emit();
 
 private:
-  enum Opcode : int64_t { Constant, Register, Add, Multiply, FloorDivide, CeilDivide, Modulo, Minimum };
+  enum Opcode : int64_t {
+    Constant,
+    Register,
+    Add,
+    Multiply,
+    FloorDivide,
+    CeilDivide,
+    Modulo,
+    Minimum
+  };
 
   void append(AffineExpr e, std::vector<int64_t> &out) {
     if (auto c = dyn_cast<AffineConstantExpr>(e)) {
@@ -80,7 +90,9 @@ private:
     }
     return fb::CreateExpr(b, b.CreateVector(out));
   }
-  Offset<fb::Expr> constant(int64_t c) { return fb::CreateExpr(b, b.CreateVector(std::vector<int64_t>{Constant, c})); }
+  Offset<fb::Expr> constant(int64_t c) {
+    return fb::CreateExpr(b, b.CreateVector(std::vector<int64_t>{Constant, c}));
+  }
   Offset<flatbuffers::Vector<Offset<fb::Expr>>> exprs(AffineMap map) {
     Offsets<fb::Expr> out;
     for (AffineExpr e : map.getResults())
@@ -118,7 +130,7 @@ private:
   llvm::StringMap<std::pair<fb::Space, uint32_t>> symbols; // of get
   llvm::StringMap<uint32_t> kernelIndex, programIndex;
   SmallVector<func::FuncOp> kernelOps;
-  DenseMap<Value, std::pair<fb::Space, uint32_t>> local;    // of the program at hand
+  DenseMap<Value, std::pair<fb::Space, uint32_t>> local; // of the program at hand
   Offsets<fb::Kernel> kernels;
   Offsets<fb::Parameter> parameters;
   std::vector<uint32_t> sharded; ///< numbers of those of which a rank has a share
@@ -140,12 +152,14 @@ LogicalResult Emitter::collect() {
               if (p.getSharded())
                 sharded.push_back(parameters.size());
               std::vector<int64_t> shape(type.getShape().begin(), type.getShape().end());
-              parameters.push_back(fb::CreateParameterDirect(b, p.getSource().str().c_str(), *element, &shape, p.getCount()));
+              parameters.push_back(fb::CreateParameterDirect(b, p.getSource().str().c_str(),
+                                                             *element, &shape, p.getCount()));
               return success();
             })
             .Case([&](exec::WeightOp w) {
               symbols[w.getSymName()] = {fb::Space_Weight, weights.size()};
-              weights.push_back(fb::CreateWeightDirect(b, w.getSymName().str().c_str(), w.getBytes()));
+              weights.push_back(
+                  fb::CreateWeightDirect(b, w.getSymName().str().c_str(), w.getBytes()));
               return success();
             })
             .Case([&](exec::StateOp s) -> LogicalResult {
@@ -154,7 +168,8 @@ LogicalResult Emitter::collect() {
                 return failure();
               symbols[s.getSymName()] = {fb::Space_State, states.size()};
               auto shape = exprs(s.getShape());
-              states.push_back(fb::CreateState(b, b.CreateString(s.getSymName().str()), *element, shape));
+              states.push_back(
+                  fb::CreateState(b, b.CreateString(s.getSymName().str()), *element, shape));
               return success();
             })
             .Case([&](exec::ConstantOp c) -> LogicalResult {
@@ -164,7 +179,8 @@ LogicalResult Emitter::collect() {
               symbols[c.getSymName()] = {fb::Space_Constant, constants.size()};
               ArrayRef<char> raw = dense.getRawData();
               std::vector<uint8_t> bytes(raw.begin(), raw.end());
-              constants.push_back(fb::CreateConstantDirect(b, c.getSymName().str().c_str(), &bytes));
+              constants.push_back(
+                  fb::CreateConstantDirect(b, c.getSymName().str().c_str(), &bytes));
               return success();
             })
             .Case([&](exec::ProgramOp p) {
@@ -184,9 +200,11 @@ LogicalResult Emitter::collect() {
                 return failure();
               Offsets<fb::KernelBuffer> buffers;
               for (const KernelBufferUse &use : *uses)
-                buffers.push_back(fb::CreateKernelBuffer(b, use.access, fb::CreateExpr(b, b.CreateVector(use.bytes))));
-              kernels.push_back(fb::CreateKernelDirect(b, f.getSymName().str().c_str(), uint32_t(uses->size()), tasks.getNumSymbols(),
-                                                       f->getAttrOfType<IntegerAttr>(kScratchAttr).getInt(), &buffers));
+                buffers.push_back(fb::CreateKernelBuffer(
+                    b, use.access, fb::CreateExpr(b, b.CreateVector(use.bytes))));
+              kernels.push_back(fb::CreateKernelDirect(
+                  b, f.getSymName().str().c_str(), uint32_t(uses->size()), tasks.getNumSymbols(),
+                  f->getAttrOfType<IntegerAttr>(kScratchAttr).getInt(), &buffers));
               return success();
             })
             .Default([](Operation *) { return success(); });
@@ -225,7 +243,9 @@ FailureOr<Offset<fb::Command>> Emitter::command(Operation *op) {
         func::FuncOp kernel = kernelOps[known->second];
         Offsets<fb::Binding> bindings;
         for (auto [i, buffer] : llvm::enumerate(launch.getBuffers())) {
-          auto at = [&](std::optional<ArrayAttr> maps) { return maps ? cast<AffineMapAttr>((*maps)[i]).getValue() : AffineMap(); };
+          auto at = [&](std::optional<ArrayAttr> maps) {
+            return maps ? cast<AffineMapAttr>((*maps)[i]).getValue() : AffineMap();
+          };
           auto bound = binding(buffer, at(launch.getElements()), at(launch.getOffsets()));
           if (failed(bound))
             return failure();
@@ -233,9 +253,12 @@ FailureOr<Offset<fb::Command>> Emitter::command(Operation *op) {
         }
         int64_t wanted = kernel->getAttrOfType<IntegerAttr>("exec.bindings").getInt();
         AffineMap tasks = kernel->getAttrOfType<AffineMapAttr>(kTasksAttr).getValue();
-        if (wanted != int64_t(bindings.size()) || tasks.getNumSymbols() != launch.getScalars().size())
-          return launch.emitOpError() << "kernel " << launch.getKernel() << " wants " << wanted << " buffers and " << tasks.getNumSymbols()
-                                      << " scalars, got " << bindings.size() << " and " << launch.getScalars().size();
+        if (wanted != int64_t(bindings.size()) ||
+            tasks.getNumSymbols() != launch.getScalars().size())
+          return launch.emitOpError()
+                 << "kernel " << launch.getKernel() << " wants " << wanted << " buffers and "
+                 << tasks.getNumSymbols() << " scalars, got " << bindings.size() << " and "
+                 << launch.getScalars().size();
         // The kernel counts its tasks from its scalars, the program says what the scalars are.
         unsigned registers = launch->getParentOfType<exec::ProgramOp>().getRegisters().size();
         SmallVector<AffineExpr> scalars, composed;
@@ -247,7 +270,9 @@ FailureOr<Offset<fb::Command>> Emitter::command(Operation *op) {
         auto scalarExprs = exprs(launch.getScalarsAttr());
         auto flops = launch.getFlops() ? expr(*launch.getFlops()) : constant(0);
         auto bindingsVector = b.CreateVector(bindings);
-        return finish(fb::Action_Launch, fb::CreateLaunch(b, known->second, bindingsVector, scalarExprs, taskExpr, flops).Union());
+        return finish(fb::Action_Launch, fb::CreateLaunch(b, known->second, bindingsVector,
+                                                          scalarExprs, taskExpr, flops)
+                                             .Union());
       })
       .Case([&](exec::CopyOp copy) -> FailureOr<Offset<fb::Command>> {
         auto to = binding(copy.getDestination(), {}, {}), from = binding(copy.getSource(), {}, {});
@@ -266,14 +291,17 @@ FailureOr<Offset<fb::Command>> Emitter::command(Operation *op) {
         }
         auto registers = exprs(call.getRegistersAttr());
         auto arguments = b.CreateVector(bindings);
-        return finish(fb::Action_Call, fb::CreateCall(b, programIndex.lookup(call.getProgram()), registers, arguments).Union());
+        return finish(fb::Action_Call, fb::CreateCall(b, programIndex.lookup(call.getProgram()),
+                                                      registers, arguments)
+                                           .Union());
       })
       .Case([&](exec::RepeatOp repeat) -> FailureOr<Offset<fb::Command>> {
         auto body = block(repeat.getBody().front());
         if (failed(body))
           return failure();
         auto count = expr(repeat.getCount());
-        return finish(fb::Action_Repeat, fb::CreateRepeat(b, repeat.getReg(), count, *body).Union());
+        return finish(fb::Action_Repeat,
+                      fb::CreateRepeat(b, repeat.getReg(), count, *body).Union());
       })
       .Case([&](exec::SkipIfZeroOp skip) -> FailureOr<Offset<fb::Command>> {
         auto body = block(skip.getBody().front());
@@ -282,30 +310,47 @@ FailureOr<Offset<fb::Command>> Emitter::command(Operation *op) {
         auto value = expr(skip.getValue());
         return finish(fb::Action_SkipIfZero, fb::CreateSkipIfZero(b, value, *body).Union());
       })
-      .Case([&](exec::RecordOp record) { return finish(fb::Action_Record, fb::CreateRecord(b, record.getEvent()).Union()); })
-      .Case([&](exec::WaitOp wait) { return finish(fb::Action_Wait, fb::CreateWait(b, wait.getEvent()).Union()); })
-      .Case([&](exec::SendOp send) { return finish(fb::Action_Send, fb::CreateSend(b, argumentOf(send.getBuffer()), send.getStage()).Union()); })
+      .Case([&](exec::RecordOp record) {
+        return finish(fb::Action_Record, fb::CreateRecord(b, record.getEvent()).Union());
+      })
+      .Case([&](exec::WaitOp wait) {
+        return finish(fb::Action_Wait, fb::CreateWait(b, wait.getEvent()).Union());
+      })
+      .Case([&](exec::SendOp send) {
+        return finish(fb::Action_Send,
+                      fb::CreateSend(b, argumentOf(send.getBuffer()), send.getStage()).Union());
+      })
       .Case([&](exec::ReceiveOp receive) {
-        return finish(fb::Action_Receive, fb::CreateReceive(b, argumentOf(receive.getBuffer()), receive.getStage()).Union());
+        return finish(
+            fb::Action_Receive,
+            fb::CreateReceive(b, argumentOf(receive.getBuffer()), receive.getStage()).Union());
       })
       .Case([&](exec::ExchangeCountsOp e) {
-        return finish(fb::Action_ExchangeCounts, fb::CreateExchangeCounts(b, argumentOf(e.getSent()), argumentOf(e.getReceived()), e.getParts(),
-                                                                          e.getSegments(), e.getStride(), e.getRows(), e.getChoices())
-                                                     .Union());
+        return finish(fb::Action_ExchangeCounts,
+                      fb::CreateExchangeCounts(
+                          b, argumentOf(e.getSent()), argumentOf(e.getReceived()), e.getParts(),
+                          e.getSegments(), e.getStride(), e.getRows(), e.getChoices())
+                          .Union());
       })
       .Case([&](exec::ExchangeOp e) {
-        return finish(fb::Action_Exchange, fb::CreateExchange(b, argumentOf(e.getDestination()), argumentOf(e.getSource()), argumentOf(e.getSendCounts()),
-                                                              argumentOf(e.getReceiveCounts()), e.getParts(), e.getSegments(), e.getStride(),
-                                                              e.getRowBytes(), e.getCapacity().value_or(0))
-                                               .Union());
+        return finish(fb::Action_Exchange,
+                      fb::CreateExchange(b, argumentOf(e.getDestination()),
+                                         argumentOf(e.getSource()), argumentOf(e.getSendCounts()),
+                                         argumentOf(e.getReceiveCounts()), e.getParts(),
+                                         e.getSegments(), e.getStride(), e.getRowBytes(),
+                                         e.getCapacity().value_or(0))
+                          .Union());
       })
-      .Default([&](Operation *other) -> FailureOr<Offset<fb::Command>> { return other->emitError("is no command of a module"); });
+      .Default([&](Operation *other) -> FailureOr<Offset<fb::Command>> {
+        return other->emitError("is no command of a module");
+      });
 }
 
 FailureOr<Offset<flatbuffers::Vector<Offset<fb::Command>>>> Emitter::commands(Block &block) {
   Offsets<fb::Command> out;
   for (Operation &op : block) {
-    if (isa<exec::ArgumentOp, exec::TemporaryOp, exec::GetOp, exec::RequireOp, exec::RequireSizeOp>(op))
+    if (isa<exec::ArgumentOp, exec::TemporaryOp, exec::GetOp, exec::RequireOp, exec::RequireSizeOp>(
+            op))
       continue;
     auto one = command(&op);
     if (failed(one))
@@ -329,7 +374,8 @@ FailureOr<Offset<fb::Program>> Emitter::program(exec::ProgramOp op) {
         return failure();
       local[a.getBuffer()] = {fb::Space_Argument, arguments.size()};
       auto shape = exprs(a.getShape());
-      arguments.push_back(fb::CreateArgument(b, b.CreateString(a.getName().str()), *element, shape, a.getOutput()));
+      arguments.push_back(
+          fb::CreateArgument(b, b.CreateString(a.getName().str()), *element, shape, a.getOutput()));
     } else if (auto t = dyn_cast<exec::TemporaryOp>(inner)) {
       if (!t.getSlot())
         return t.emitOpError("wants a slot: run --exec-plan-memory first");
@@ -347,7 +393,8 @@ FailureOr<Offset<fb::Program>> Emitter::program(exec::ProgramOp op) {
                       .Default(fb::ContentKind_Values);
       auto least = expr(rule.getLeast()), below = expr(rule.getBelow());
       contentRules.push_back(
-          fb::CreateContentRule(b, kind, argumentOf(rule.getBuffer()), least, below, rule.getOffsets() ? argumentOf(rule.getOffsets()) : 0));
+          fb::CreateContentRule(b, kind, argumentOf(rule.getBuffer()), least, below,
+                                rule.getOffsets() ? argumentOf(rule.getOffsets()) : 0));
     } else if (auto rule = dyn_cast<exec::RequireSizeOp>(inner)) {
       auto size = expr(rule.getSize()), wanted = expr(rule.getWanted());
       sizeRules.push_back(fb::CreateSizeRule(b, size, wanted, rule.getAtLeast()));
@@ -361,8 +408,8 @@ FailureOr<Offset<fb::Program>> Emitter::program(exec::ProgramOp op) {
   auto temporariesVector = b.CreateVector(temporaries);
   auto contentVector = b.CreateVector(contentRules);
   auto sizeVector = b.CreateVector(sizeRules);
-  return fb::CreateProgram(b, b.CreateString(op.getSymName().str()), registers, argumentsVector, temporariesVector, slots, *body, contentVector,
-                           sizeVector);
+  return fb::CreateProgram(b, b.CreateString(op.getSymName().str()), registers, argumentsVector,
+                           temporariesVector, slots, *body, contentVector, sizeVector);
 }
 
 Offset<fb::Model> Emitter::model() {
@@ -383,14 +430,16 @@ Offset<fb::Model> Emitter::model() {
   if (auto settings = facts.getAs<ArrayAttr>("configuration"))
     for (Attribute a : settings) {
       auto [name, value] = cast<StringAttr>(a).getValue().split('=');
-      configuration.push_back(fb::CreateSetting(b, b.CreateString(name.str()), b.CreateString(value.str())));
+      configuration.push_back(
+          fb::CreateSetting(b, b.CreateString(name.str()), b.CreateString(value.str())));
     }
-  return fb::CreateModelDirect(b, type ? type.str().c_str() : "", number("vocab_size"), number("hidden_size"), number("layers"),
-                               number("latent"), number("rope_dim"), number("experts"), number("experts_per_token"), &moeLayers,
-                               number("max_positions"), number("page_tokens"), number("cache_elements_per_token"), &eos,
-                               number("bos_token_id", -1), number("parameter_count"), number("active_parameter_count"),
-                               number("expert_groups", 1), number("groups_per_token", 1),
-                               configuration.empty() ? nullptr : &configuration);
+  return fb::CreateModelDirect(
+      b, type ? type.str().c_str() : "", number("vocab_size"), number("hidden_size"),
+      number("layers"), number("latent"), number("rope_dim"), number("experts"),
+      number("experts_per_token"), &moeLayers, number("max_positions"), number("page_tokens"),
+      number("cache_elements_per_token"), &eos, number("bos_token_id", -1),
+      number("parameter_count"), number("active_parameter_count"), number("expert_groups", 1),
+      number("groups_per_token", 1), configuration.empty() ? nullptr : &configuration);
 }
 
 Offset<fb::Training> Emitter::training() {
@@ -398,9 +447,15 @@ Offset<fb::Training> Emitter::training() {
   auto list = module->getAttrOfType<ArrayAttr>("hadal.trainables");
   if (!facts || !list)
     return 0;
-  auto number = [](DictionaryAttr d, StringRef name) { return d.getAs<IntegerAttr>(name).getInt(); };
-  auto real = [](DictionaryAttr d, StringRef name) { return d.getAs<FloatAttr>(name).getValue().convertToFloat(); };
-  auto string = [&](DictionaryAttr d, StringRef name) { return b.CreateString(d.getAs<StringAttr>(name).str()); };
+  auto number = [](DictionaryAttr d, StringRef name) {
+    return d.getAs<IntegerAttr>(name).getInt();
+  };
+  auto real = [](DictionaryAttr d, StringRef name) {
+    return d.getAs<FloatAttr>(name).getValue().convertToFloat();
+  };
+  auto string = [&](DictionaryAttr d, StringRef name) {
+    return b.CreateString(d.getAs<StringAttr>(name).str());
+  };
   auto integers = [&](DictionaryAttr d, StringRef name) {
     return b.CreateVector(std::vector<int64_t>(d.getAs<DenseI64ArrayAttr>(name).asArrayRef()));
   };
@@ -410,17 +465,20 @@ Offset<fb::Training> Emitter::training() {
     auto name = string(d, "name"), layout = string(d, "layout");
     auto shape = integers(d, "shape");
     auto aliases = strings(d.getAs<ArrayAttr>("aliases"));
-    trainables.push_back(fb::CreateTrainable(b, name, shape, number(d, "count"), layout, number(d, "packed_elements"), aliases,
-                                             d.getAs<BoolAttr>("correction").getValue(), real(d, "init_mean"), real(d, "init_std"),
-                                             d.getAs<BoolAttr>("sharded") && d.getAs<BoolAttr>("sharded").getValue()));
+    trainables.push_back(fb::CreateTrainable(
+        b, name, shape, number(d, "count"), layout, number(d, "packed_elements"), aliases,
+        d.getAs<BoolAttr>("correction").getValue(), real(d, "init_mean"), real(d, "init_std"),
+        d.getAs<BoolAttr>("sharded") && d.getAs<BoolAttr>("sharded").getValue()));
   }
   auto precision = string(facts, "precision"), config = string(facts, "config_json");
   auto moeLayers = integers(facts, "moe_layers");
   auto trainablesVector = b.CreateVector(trainables);
   auto ranksTable = ranks(number(facts, "micro_batches"));
-  return fb::CreateTraining(b, number(facts, "micro_batch"), number(facts, "sequence"), number(facts, "micro_batches"),
-                            number(facts, "mtp_depth"), real(facts, "mtp_weight"), real(facts, "balance_weight"), real(facts, "bias_step"),
-                            precision, predictPeakBytes(module, facts), number(facts, "first_mtp_layer"), moeLayers, trainablesVector, config,
+  return fb::CreateTraining(b, number(facts, "micro_batch"), number(facts, "sequence"),
+                            number(facts, "micro_batches"), number(facts, "mtp_depth"),
+                            real(facts, "mtp_weight"), real(facts, "balance_weight"),
+                            real(facts, "bias_step"), precision, predictPeakBytes(module, facts),
+                            number(facts, "first_mtp_layer"), moeLayers, trainablesVector, config,
                             number(facts, "sum_groups"), ranksTable);
 }
 
@@ -438,7 +496,8 @@ Offset<fb::Inference> Emitter::inference() {
       for (auto [i, argument] : llvm::enumerate(program.getBody().getOps<exec::ArgumentOp>()))
         if (argument.getOutput() && argument.getNameAttr() == output)
           outputs.push_back(i);
-    programs.push_back(fb::CreateInferenceProgramDirect(b, programIndex.lookup(name.getValue()), &outputs));
+    programs.push_back(
+        fb::CreateInferenceProgramDirect(b, programIndex.lookup(name.getValue()), &outputs));
   }
   auto number = [&](StringRef name) { return uint32_t(facts.getAs<IntegerAttr>(name).getInt()); };
   return fb::CreateInferenceDirect(b, number("ep"), number("nodes"), &programs, &sharded);
@@ -448,7 +507,9 @@ Offset<fb::Ranks> Emitter::ranks(int64_t microBatches) {
   auto facts = module->getAttrOfType<DictionaryAttr>("hadal.ranks");
   if (!facts)
     return 0;
-  auto number = [](DictionaryAttr d, StringRef name) { return uint32_t(d.getAs<IntegerAttr>(name).getInt()); };
+  auto number = [](DictionaryAttr d, StringRef name) {
+    return uint32_t(d.getAs<IntegerAttr>(name).getInt());
+  };
   Offsets<fb::Stage> stages;
   for (Attribute a : facts.getAs<ArrayAttr>("stages")) {
     auto stage = cast<DictionaryAttr>(a);
@@ -457,26 +518,34 @@ Offset<fb::Ranks> Emitter::ranks(int64_t microBatches) {
       auto sum = cast<DictionaryAttr>(s);
       ArrayRef<int64_t> given = sum.getAs<DenseI64ArrayAttr>("segment_owners").asArrayRef();
       std::vector<uint32_t> owners(given.begin(), given.end());
-      accumulators.push_back(fb::CreateAccumulatorDirect(b, sum.getAs<StringAttr>("state").str().c_str(), sum.getAs<IntegerAttr>("trainable").getInt(),
-                                                         number(sum, "use"), &owners));
+      accumulators.push_back(fb::CreateAccumulatorDirect(
+          b, sum.getAs<StringAttr>("state").str().c_str(),
+          sum.getAs<IntegerAttr>("trainable").getInt(), number(sum, "use"), &owners));
     }
-    auto program = [&](StringRef kind) { return programIndex.lookup(stage.getAs<StringAttr>(kind).getValue()); };
-    stages.push_back(fb::CreateStageDirect(b, program("forward"), program("input_grad"), program("weight_grad"), number(stage, "first_layer"),
+    auto program = [&](StringRef kind) {
+      return programIndex.lookup(stage.getAs<StringAttr>(kind).getValue());
+    };
+    stages.push_back(fb::CreateStageDirect(b, program("forward"), program("input_grad"),
+                                           program("weight_grad"), number(stage, "first_layer"),
                                            number(stage, "layers"), &accumulators));
   }
   // Makes no errors: the sizes were looked at before anything was compiled.
-  auto schedule = schedule::makeSchedule(facts.getAs<StringAttr>("schedule").getValue().str(), number(facts, "pp"),
-                                         microBatches / (number(facts, "ep") * number(facts, "dp")));
+  auto schedule = schedule::makeSchedule(
+      facts.getAs<StringAttr>("schedule").getValue().str(), number(facts, "pp"),
+      microBatches / (number(facts, "ep") * number(facts, "dp")));
   Offsets<fb::Order> orders;
   for (const schedule::Order &order : schedule.value().orders) {
     Offsets<fb::Chunk> chunks;
     for (const schedule::Chunk &chunk : order)
-      chunks.push_back(fb::CreateChunk(b, fb::ChunkKind(chunk.kind), chunk.direction, chunk.microBatch, chunk.paired));
+      chunks.push_back(fb::CreateChunk(b, fb::ChunkKind(chunk.kind), chunk.direction,
+                                       chunk.microBatch, chunk.paired));
     orders.push_back(fb::CreateOrderDirect(b, &chunks));
   }
-  return fb::CreateRanksDirect(b, number(facts, "pp"), number(facts, "ep"), number(facts, "dp"), number(facts, "nodes"),
-                               facts.getAs<StringAttr>("schedule").str().c_str(), facts.getAs<BoolAttr>("overlap").getValue(),
-                               facts.getAs<BoolAttr>("fast_reduction").getValue(), &stages, &orders);
+  return fb::CreateRanksDirect(
+      b, number(facts, "pp"), number(facts, "ep"), number(facts, "dp"), number(facts, "nodes"),
+      facts.getAs<StringAttr>("schedule").str().c_str(),
+      facts.getAs<BoolAttr>("overlap").getValue(),
+      facts.getAs<BoolAttr>("fast_reduction").getValue(), &stages, &orders);
 }
 
 FailureOr<std::vector<std::byte>> Emitter::emit() {
@@ -491,7 +560,8 @@ FailureOr<std::vector<std::byte>> Emitter::emit() {
   }
   auto registers = module->getAttrOfType<ArrayAttr>("exec.state_registers");
   auto stateRegisters = strings(registers ? registers : ArrayAttr::get(module.getContext(), {}));
-  auto targetTable = fb::CreateTarget(b, b.CreateString(target.triple), b.CreateString(target.cpu), b.CreateVectorOfStrings(target.features));
+  auto targetTable = fb::CreateTarget(b, b.CreateString(target.triple), b.CreateString(target.cpu),
+                                      b.CreateVectorOfStrings(target.features));
   auto modelTable = model();
   auto trainingTable = training();
   auto inferenceTable = inference();
@@ -504,9 +574,12 @@ FailureOr<std::vector<std::byte>> Emitter::emit() {
   b.ForceVectorAlignment(code.size(), 1, 64);
   auto codeVector = b.CreateVector(reinterpret_cast<const uint8_t *>(code.data()), code.size());
   auto producer = b.CreateString("hadal 0.1.0");
-  auto dataflow = b.CreateVector(std::vector<uint64_t>(programs.size() + 1)); // written when all tables are there
-  b.Finish(fb::CreateModule(b, producer, targetTable, kernelsVector, parametersVector, weightsVector, constantsVector, stateRegisters,
-                            statesVector, programsVector, modelTable, codeVector, trainingTable, inferenceTable, dataflow));
+  auto dataflow = b.CreateVector(
+      std::vector<uint64_t>(programs.size() + 1)); // written when all tables are there
+  b.Finish(fb::CreateModule(b, producer, targetTable, kernelsVector, parametersVector,
+                            weightsVector, constantsVector, stateRegisters, statesVector,
+                            programsVector, modelTable, codeVector, trainingTable, inferenceTable,
+                            dataflow));
   if (Status status = writeDataflow(b.GetBufferPointer()); !status.ok())
     return module.emitError() << status.error().message;
   auto *bytes = reinterpret_cast<const std::byte *>(b.GetBufferPointer());
@@ -515,6 +588,7 @@ FailureOr<std::vector<std::byte>> Emitter::emit() {
 
 } // namespace
 
-FailureOr<std::vector<std::byte>> hadal::emitModule(ModuleOp module, const CpuTarget &target, StringRef code) {
+FailureOr<std::vector<std::byte>> hadal::emitModule(ModuleOp module, const CpuTarget &target,
+                                                    StringRef code) {
   return Emitter(module, target, code).emit();
 }

@@ -43,14 +43,18 @@ static Effects effectsOn(Value memref) {
 }
 
 FailureOr<std::vector<KernelBufferUse>> hadal::kernelBuffers(func::FuncOp kernel) {
-  auto code = [](ExprOp op, int64_t operand = 0) { return std::pair<int64_t, int64_t>(int64_t(op), operand); };
+  auto code = [](ExprOp op, int64_t operand = 0) {
+    return std::pair<int64_t, int64_t>(int64_t(op), operand);
+  };
   std::vector<KernelBufferUse> buffers;
   auto declared = kernel->getAttrOfType<DenseI64ArrayAttr>(kAccessAttr);
   int64_t bindings = kernel->getAttrOfType<IntegerAttr>("exec.bindings").getInt(), scalar = 0;
   for (int64_t i = 0; i < bindings; ++i) {
     Effects effects = effectsOn(kernel.getArgument(i));
     KernelBufferUse use;
-    use.access = !effects.stores ? fb::Access_Read : effects.loads ? fb::Access_Update : fb::Access_Write;
+    use.access = !effects.stores ? fb::Access_Read
+                 : effects.loads ? fb::Access_Update
+                                 : fb::Access_Write;
     if (declared)
       use.access = fb::Access(declared[i]);
     if (use.access == fb::Access_Read && effects.stores)
@@ -58,12 +62,15 @@ FailureOr<std::vector<KernelBufferUse>> hadal::kernelBuffers(func::FuncOp kernel
     auto type = cast<MemRefType>(kernel.getArgument(i).getType());
     // Packed weights have no length of their own.
     bool isPacked = type.hasStaticShape() && type.getNumElements() >= int64_t(1) << 46;
-    auto append = [&](std::pair<int64_t, int64_t> pair) { use.bytes.insert(use.bytes.end(), {pair.first, pair.second}); };
+    auto append = [&](std::pair<int64_t, int64_t> pair) {
+      use.bytes.insert(use.bytes.end(), {pair.first, pair.second});
+    };
     append(code(ExprOp::Constant, isPacked ? 0 : int64_t(type.getElementTypeBitWidth()) / 8));
     for (int64_t size : type.getShape()) {
       if (isPacked)
         break;
-      append(ShapedType::isDynamic(size) ? code(ExprOp::Register, scalar++) : code(ExprOp::Constant, size));
+      append(ShapedType::isDynamic(size) ? code(ExprOp::Register, scalar++)
+                                         : code(ExprOp::Constant, size));
       append(code(ExprOp::Multiply));
     }
     buffers.push_back(std::move(use));

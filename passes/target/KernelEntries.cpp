@@ -16,8 +16,11 @@ namespace {
 
 struct KernelEntries : public hadal::impl::HadalKernelEntriesBase<KernelEntries> {
   /// Appends the parts of one memref: base twice, offset, sizes, strides.
-  void appendParts(ImplicitLocOpBuilder &b, MemRefType type, Value base, function_ref<Value()> nextSize, SmallVectorImpl<Value> &out) {
-    auto i64 = [&](int64_t v) -> Value { return LLVM::ConstantOp::create(b, b.getI64Type(), b.getI64IntegerAttr(v)); };
+  void appendParts(ImplicitLocOpBuilder &b, MemRefType type, Value base,
+                   function_ref<Value()> nextSize, SmallVectorImpl<Value> &out) {
+    auto i64 = [&](int64_t v) -> Value {
+      return LLVM::ConstantOp::create(b, b.getI64Type(), b.getI64IntegerAttr(v));
+    };
     SmallVector<Value> sizes, strides(type.getRank());
     for (int64_t d : type.getShape())
       sizes.push_back(ShapedType::isDynamic(d) ? nextSize() : i64(d));
@@ -37,10 +40,12 @@ struct KernelEntries : public hadal::impl::HadalKernelEntriesBase<KernelEntries>
     std::string name = kernel.getSymName().str();
     kernel.setSymName(name + ".body");
     kernel.setLinkage(LLVM::Linkage::Internal);
-    kernel.setPassthroughAttr(ArrayAttr::get(&getContext(), {StringAttr::get(&getContext(), "alwaysinline")}));
+    kernel.setPassthroughAttr(
+        ArrayAttr::get(&getContext(), {StringAttr::get(&getContext(), "alwaysinline")}));
     ImplicitLocOpBuilder b(kernel.getLoc(), kernel);
     Type pointer = LLVM::LLVMPointerType::get(&getContext()), i64 = b.getI64Type();
-    auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(&getContext()), {pointer, pointer, i64, i64, pointer});
+    auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(&getContext()),
+                                            {pointer, pointer, i64, i64, pointer});
     auto entry = LLVM::LLVMFuncOp::create(b, name, type);
     b.setInsertionPointToStart(entry.addEntryBlock(b));
     Value buffers = entry.getArgument(0), scalars = entry.getArgument(1);
@@ -56,7 +61,9 @@ struct KernelEntries : public hadal::impl::HadalKernelEntriesBase<KernelEntries>
       // Buffers of one launch do not overlap: what is written in place is bound once.
       kernel.setArgAttr(part + 1, LLVM::LLVMDialect::getNoAliasAttrName(), b.getUnitAttr());
       part += 3 + 2 * memref.getRank();
-      appendParts(b, memref, element(buffers, pointer, i), [&] { return element(scalars, i64, scalar++); }, operands);
+      appendParts(
+          b, memref, element(buffers, pointer, i), [&] { return element(scalars, i64, scalar++); },
+          operands);
     }
     operands.append({entry.getArgument(2), entry.getArgument(3)});
     auto bytes = MemRefType::get({int64_t(1) << 46}, b.getI8Type());
@@ -66,8 +73,9 @@ struct KernelEntries : public hadal::impl::HadalKernelEntriesBase<KernelEntries>
     return success();
   }
 
-  /// bf16 lies in memory only, and moves as integers. Where the target has no registers of bf16, LLVM rounds each element again
-  /// on its way (through a mask, into another block), by a library's function.
+  /// bf16 lies in memory only, and moves as integers. Where the target has no registers of bf16,
+  /// LLVM rounds each element again on its way (through a mask, into another block), by a library's
+  /// function.
   static Type bitsOf(Type type) {
     auto i16 = IntegerType::get(type.getContext(), 16);
     if (type.isBF16())
@@ -93,7 +101,8 @@ struct KernelEntries : public hadal::impl::HadalKernelEntriesBase<KernelEntries>
       return;
     ImplicitLocOpBuilder b(load.getLoc(), load);
     Value otherwise = LLVM::BitcastOp::create(b, bits, load.getPassThru());
-    Value loaded = LLVM::MaskedLoadOp::create(b, bits, load.getData(), load.getMask(), otherwise, load.getAlignmentAttr());
+    Value loaded = LLVM::MaskedLoadOp::create(b, bits, load.getData(), load.getMask(), otherwise,
+                                              load.getAlignmentAttr());
     load.replaceAllUsesWith(LLVM::BitcastOp::create(b, load.getType(), loaded).getResult());
     load.erase();
   }
@@ -110,7 +119,8 @@ struct KernelEntries : public hadal::impl::HadalKernelEntriesBase<KernelEntries>
     if (vector)
       sixteen = SplatElementsAttr::get(cast<ShapedType>(wide), b.getI32IntegerAttr(16));
     Value x = LLVM::BitcastOp::create(b, bits, extension.getArg());
-    x = LLVM::ShlOp::create(b, LLVM::ZExtOp::create(b, wide, x), LLVM::ConstantOp::create(b, wide, sixteen));
+    x = LLVM::ShlOp::create(b, LLVM::ZExtOp::create(b, wide, x),
+                            LLVM::ConstantOp::create(b, wide, sixteen));
     extension.replaceAllUsesWith(LLVM::BitcastOp::create(b, type, x).getResult());
     extension.erase();
   }
@@ -129,12 +139,16 @@ struct KernelEntries : public hadal::impl::HadalKernelEntriesBase<KernelEntries>
         value = SplatElementsAttr::get(cast<ShapedType>(wide), b.getI32IntegerAttr(v));
       return LLVM::ConstantOp::create(b, wide, value);
     };
-    Value x = LLVM::BitcastOp::create(b, wide, truncation.getArg()), upper = LLVM::LShrOp::create(b, x, constant(16));
-    Value half = LLVM::AddOp::create(b, constant(0x7FFF), LLVM::AndOp::create(b, upper, constant(1)));
+    Value x = LLVM::BitcastOp::create(b, wide, truncation.getArg()),
+          upper = LLVM::LShrOp::create(b, x, constant(16));
+    Value half =
+        LLVM::AddOp::create(b, constant(0x7FFF), LLVM::AndOp::create(b, upper, constant(1)));
     Value rounded = LLVM::LShrOp::create(b, LLVM::AddOp::create(b, x, half), constant(16));
     Value quiet = LLVM::OrOp::create(b, upper, constant(0x40));
-    Value isNumber = LLVM::FCmpOp::create(b, LLVM::FCmpPredicate::ord, truncation.getArg(), truncation.getArg());
-    Value chosen = LLVM::TruncOp::create(b, bits, LLVM::SelectOp::create(b, isNumber, rounded, quiet));
+    Value isNumber =
+        LLVM::FCmpOp::create(b, LLVM::FCmpPredicate::ord, truncation.getArg(), truncation.getArg());
+    Value chosen =
+        LLVM::TruncOp::create(b, bits, LLVM::SelectOp::create(b, isNumber, rounded, quiet));
     truncation.replaceAllUsesWith(LLVM::BitcastOp::create(b, type, chosen).getResult());
     truncation.erase();
   }

@@ -1,10 +1,10 @@
 #include "passes/target/NativeCode.h"
+#include "lld/Common/Driver.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/ExecutionEngine/OptUtils.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "runtime/device/CpuFeatures.h"
-#include "lld/Common/Driver.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -24,15 +24,21 @@ using namespace mlir;
 using namespace hadal;
 
 /// Features that kernels profit from and that a runtime can ask a CPU about.
-static constexpr const char *x86Features[] = {"sse3", "ssse3",   "sse4.1",   "sse4.2",   "popcnt",   "avx",        "avx2",      "fma", "f16c",
-                                              "bmi",  "bmi2",    "lzcnt",    "movbe",    "avx512f",  "avx512bw",   "avx512cd",  "avx512dq",
-                                              "avx512vl", "amx-bf16", "amx-tile"};
-static constexpr size_t v3Count = 13, v4Count = 18; // x86-64-v3 ends before AVX-512, x86-64-v4 before AMX
+static constexpr const char *x86Features[] = {
+    "sse3",     "ssse3",    "sse4.1",   "sse4.2",   "popcnt",   "avx",     "avx2",
+    "fma",      "f16c",     "bmi",      "bmi2",     "lzcnt",    "movbe",   "avx512f",
+    "avx512bw", "avx512cd", "avx512dq", "avx512vl", "amx-bf16", "amx-tile"};
+static constexpr size_t v3Count = 13,
+                        v4Count = 18; // x86-64-v3 ends before AVX-512, x86-64-v4 before AMX
 
 llvm::Expected<CpuTarget> CpuTarget::parse(StringRef name) {
   CpuTarget target;
   target.cpu = name.str();
-  auto wide = [&] { return llvm::is_contained(target.features, "avx512f") ? 16 : llvm::is_contained(target.features, "avx2") ? 8 : 4; };
+  auto wide = [&] {
+    return llvm::is_contained(target.features, "avx512f") ? 16
+           : llvm::is_contained(target.features, "avx2")  ? 8
+                                                          : 4;
+  };
   llvm::Triple host(llvm::sys::getDefaultTargetTriple());
   if (name == "native" && host.isX86()) {
     target.triple = host.str();
@@ -42,12 +48,16 @@ llvm::Expected<CpuTarget> CpuTarget::parse(StringRef name) {
         target.features.push_back(feature);
     target.lanes = wide();
     if (!llvm::is_contained(target.features, "fma"))
-      return llvm::createStringError("--cpu=native wants a CPU with fused multiply-add, %s has none", target.cpu.c_str());
+      return llvm::createStringError(
+          "--cpu=native wants a CPU with fused multiply-add, %s has none", target.cpu.c_str());
     return target;
   }
   if (name == "x86-64-v3" || name == "x86-64-v4" || name == "x86-64-v4+amx") {
     target.triple = "x86_64-unknown-linux-gnu";
-    target.features.assign(x86Features, name.ends_with("amx") ? std::end(x86Features) : x86Features + (name.ends_with("v3") ? v3Count : v4Count));
+    target.features.assign(x86Features,
+                           name.ends_with("amx")
+                               ? std::end(x86Features)
+                               : x86Features + (name.ends_with("v3") ? v3Count : v4Count));
     target.lanes = wide();
     return target;
   }
@@ -58,16 +68,21 @@ llvm::Expected<CpuTarget> CpuTarget::parse(StringRef name) {
     target.lanes = 4;
     return target;
   }
-  return llvm::createStringError("--cpu wants native, x86-64-v3, x86-64-v4, x86-64-v4+amx or aarch64, got %s", name.str().c_str());
+  return llvm::createStringError(
+      "--cpu wants native, x86-64-v3, x86-64-v4, x86-64-v4+amx or aarch64, got %s",
+      name.str().c_str());
 }
 
-bool CpuTarget::hasTiles() const { return llvm::is_contained(features, "amx-bf16") && llvm::is_contained(features, "amx-tile"); }
+bool CpuTarget::hasTiles() const {
+  return llvm::is_contained(features, "amx-bf16") && llvm::is_contained(features, "amx-tile");
+}
 
 void CpuTarget::dropTiles() {
   llvm::erase_if(features, [](StringRef f) { return f.starts_with("amx-"); });
 }
 
-static std::unique_ptr<llvm::TargetMachine> createMachine(const CpuTarget &target, std::string &error) {
+static std::unique_ptr<llvm::TargetMachine> createMachine(const CpuTarget &target,
+                                                          std::string &error) {
   static std::once_flag once;
   std::call_once(once, [] {
     llvm::InitializeAllTargetInfos();
@@ -82,14 +97,17 @@ static std::unique_ptr<llvm::TargetMachine> createMachine(const CpuTarget &targe
   std::string features;
   for (const std::string &f : target.features)
     features += (features.empty() ? "+" : ",+") + f;
-  // The generic CPU with named features: a CPU's name would bring features that the system may mask.
+  // The generic CPU with named features: a CPU's name would bring features that the system may
+  // mask.
   StringRef cpu = triple.isX86() ? "x86-64" : "generic";
-  return std::unique_ptr<llvm::TargetMachine>(found->createTargetMachine(triple, cpu, features, llvm::TargetOptions(), llvm::Reloc::PIC_,
-                                                                         std::nullopt, llvm::CodeGenOptLevel::Aggressive));
+  return std::unique_ptr<llvm::TargetMachine>(
+      found->createTargetMachine(triple, cpu, features, llvm::TargetOptions(), llvm::Reloc::PIC_,
+                                 std::nullopt, llvm::CodeGenOptLevel::Aggressive));
 }
 
 /// One part of the kernels, compiled in a context of its own.
-static llvm::Expected<std::string> compilePart(ModuleOp part, const CpuTarget &target, CodeForm form) {
+static llvm::Expected<std::string> compilePart(ModuleOp part, const CpuTarget &target,
+                                               CodeForm form) {
   std::string error;
   auto machine = createMachine(target, error);
   if (!machine)
@@ -114,7 +132,8 @@ static llvm::Expected<std::string> compilePart(ModuleOp part, const CpuTarget &t
     module->print(out, nullptr);
   } else {
     llvm::legacy::PassManager passes;
-    auto type = form == CodeForm::Assembly ? llvm::CodeGenFileType::AssemblyFile : llvm::CodeGenFileType::ObjectFile;
+    auto type = form == CodeForm::Assembly ? llvm::CodeGenFileType::AssemblyFile
+                                           : llvm::CodeGenFileType::ObjectFile;
     if (machine->addPassesToEmitFile(passes, out, nullptr, type))
       return llvm::createStringError("no code generator for " + target.triple);
     passes.run(*module);
@@ -122,7 +141,8 @@ static llvm::Expected<std::string> compilePart(ModuleOp part, const CpuTarget &t
   return std::string(bytes.begin(), bytes.end());
 }
 
-/// No kernel may lean on a library: only the memory functions that LLVM itself makes of loops are left open.
+/// No kernel may lean on a library: only the memory functions that LLVM itself makes of loops are
+/// left open.
 static llvm::Error checkSymbols(StringRef object) {
   auto file = llvm::object::ObjectFile::createObjectFile(llvm::MemoryBufferRef(object, "kernels"));
   if (!file)
@@ -134,8 +154,9 @@ static llvm::Error checkSymbols(StringRef object) {
       return llvm::createStringError("kernels' object is malformed");
     if ((*flags & llvm::object::SymbolRef::SF_Undefined) && !name->empty() &&
         !llvm::is_contained({"memcpy", "memmove", "memset", "_GLOBAL_OFFSET_TABLE_"}, *name))
-      return llvm::createStringError("a kernel calls %s, which no kernel may: this operation has no code for the target",
-                                     name->str().c_str());
+      return llvm::createStringError(
+          "a kernel calls %s, which no kernel may: this operation has no code for the target",
+          name->str().c_str());
   }
   return llvm::Error::success();
 }
@@ -153,8 +174,10 @@ static llvm::Expected<std::string> link(ArrayRef<std::string> objects) {
   } remove{paths};
   for (auto [i, path] : llvm::enumerate(paths)) {
     int descriptor;
-    if (auto code = llvm::sys::fs::createTemporaryFile("hadal", i < objects.size() ? "o" : "so", descriptor, path))
-      return llvm::createStringError(code, "cannot make a temporary file: %s", code.message().c_str());
+    if (auto code = llvm::sys::fs::createTemporaryFile("hadal", i < objects.size() ? "o" : "so",
+                                                       descriptor, path))
+      return llvm::createStringError(code, "cannot make a temporary file: %s",
+                                     code.message().c_str());
     llvm::raw_fd_ostream out(descriptor, /*shouldClose=*/true);
     if (i < objects.size())
       out << objects[i];
@@ -164,26 +187,32 @@ static llvm::Expected<std::string> link(ArrayRef<std::string> objects) {
       return llvm::createStringError(code, "%s: %s", path.c_str(), code.message().c_str());
     }
   }
-  SmallVector<const char *> arguments{"ld.lld", "-shared", "--gc-sections", "-z", "noexecstack", "--hash-style=gnu", "-s", "-o", paths.back().c_str()};
+  SmallVector<const char *> arguments{"ld.lld", "-shared",     "--gc-sections",
+                                      "-z",     "noexecstack", "--hash-style=gnu",
+                                      "-s",     "-o",          paths.back().c_str()};
   for (auto &p : MutableArrayRef(paths).drop_back())
     arguments.push_back(p.c_str());
   std::string messages;
   llvm::raw_string_ostream out(messages);
   auto result = lld::lldMain(arguments, out, out, {{lld::Gnu, &lld::elf::link}});
   if (result.retCode)
-    return llvm::createStringError("linking the kernels failed: " + StringRef(messages).trim().split('\n').first);
+    return llvm::createStringError("linking the kernels failed: " +
+                                   StringRef(messages).trim().split('\n').first);
   auto buffer = llvm::MemoryBuffer::getFile(paths.back());
   if (!buffer)
-    return llvm::createStringError(buffer.getError(), "%s: %s", paths.back().c_str(), buffer.getError().message().c_str());
+    return llvm::createStringError(buffer.getError(), "%s: %s", paths.back().c_str(),
+                                   buffer.getError().message().c_str());
   return (*buffer)->getBuffer().str();
 }
 
-/// Kernels in parts that are compiled side by side: each an entry and its body, in turn, so that large and small ones mix.
+/// Kernels in parts that are compiled side by side: each an entry and its body, in turn, so that
+/// large and small ones mix.
 static SmallVector<OwningOpRef<ModuleOp>> partsOf(ModuleOp module, CodeForm form) {
   SmallVector<LLVM::LLVMFuncOp> functions(module.getOps<LLVM::LLVMFuncOp>());
   // As many whatever machine this is: equal graphs become equal bytes.
   constexpr size_t mostParts = 64;
-  size_t parts = form == CodeForm::SharedObject ? std::clamp<size_t>(functions.size() / 2, 1, mostParts) : 1;
+  size_t parts =
+      form == CodeForm::SharedObject ? std::clamp<size_t>(functions.size() / 2, 1, mostParts) : 1;
   SmallVector<OwningOpRef<ModuleOp>> modules;
   for (size_t i = 0; i < parts; ++i) {
     modules.push_back(ModuleOp::create(module.getLoc()));
@@ -204,8 +233,8 @@ static SmallVector<OwningOpRef<ModuleOp>> partsOf(ModuleOp module, CodeForm form
   return modules;
 }
 
-llvm::Expected<std::string> hadal::compileKernels(ModuleOp module, const CpuTarget &target, CodeForm form,
-                                                  const CodeProgress &progress) {
+llvm::Expected<std::string> hadal::compileKernels(ModuleOp module, const CpuTarget &target,
+                                                  CodeForm form, const CodeProgress &progress) {
   std::string error;
   if (!createMachine(target, error))
     return llvm::createStringError(error);

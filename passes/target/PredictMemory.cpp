@@ -5,7 +5,8 @@
 using namespace mlir;
 using namespace hadal;
 
-/// hadal-run itself, its libraries, a tokenizer, and each worker's stack and scratch: 11 MB without data and checkpoints, 18 with.
+/// hadal-run itself, its libraries, a tokenizer, and each worker's stack and scratch: 11 MB without
+/// data and checkpoints, 18 with.
 constexpr int64_t processBytes = 15 << 20;
 
 SmallVector<int64_t> hadal::microBatchRegisters(DictionaryAttr training) {
@@ -33,7 +34,8 @@ static int64_t valueOf(AffineMap map, ArrayRef<int64_t> registers) {
 
 int64_t hadal::predictPeakBytes(ModuleOp module, DictionaryAttr training) {
   if (module->hasAttr("hadal.ranks"))
-    return 0; // ranks differ, and so do their micro-batches' rows: hadal-inspect --verify says what values take at most
+    return 0; // ranks differ, and so do their micro-batches' rows: hadal-inspect --verify says what
+              // values take at most
   int64_t states = 0, temporaries = 0;
   for (auto state : module.getOps<exec::StateOp>()) {
     int64_t bytes = (state.getElement().getIntOrFloatBitWidth() + 7) / 8;

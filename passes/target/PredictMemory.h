@@ -7,8 +7,9 @@ namespace hadal {
 /// The registers of the program `gradients` for a whole micro-batch, from `hadal.training`.
 llvm::SmallVector<int64_t> microBatchRegisters(mlir::DictionaryAttr training);
 
-/// Bytes of memory at the peak of a step: the module's states, the temporaries of its largest program at the sizes of a whole
-/// micro-batch (as --exec-plan-memory laid them out), and the process around them. Data files are not counted. 0, unknown, on many ranks.
+/// Bytes of memory at the peak of a step: the module's states, the temporaries of its largest
+/// program at the sizes of a whole micro-batch (as --exec-plan-memory laid them out), and the
+/// process around them. Data files are not counted. 0, unknown, on many ranks.
 int64_t predictPeakBytes(mlir::ModuleOp module, mlir::DictionaryAttr training);
 
 } // namespace hadal

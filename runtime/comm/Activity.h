@@ -8,8 +8,9 @@
 
 namespace hadal {
 
-/// A short text that a signal handler may read: "step 3, F0.1, command 4: receives 'hidden'". Where ranks are threads of one
-/// process it is that of one of them: of two that set it at the same time, the later one does not.
+/// A short text that a signal handler may read: "step 3, F0.1, command 4: receives 'hidden'". Where
+/// ranks are threads of one process it is that of one of them: of two that set it at the same time,
+/// the later one does not.
 class Activity {
 public:
   template <typename... Values> static void set(const char *pattern, Values... values) {

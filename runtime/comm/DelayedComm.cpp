@@ -10,7 +10,8 @@ Result<Message> DelayedComm::send(unsigned to, uint32_t tag, const void *data, u
     begun[next] = HADAL_TRY(inner->send(to, tag, data, bytes));
     return Message{next++};
   }
-  held.push_back({Clock::now() + delay, next, [=, this] { return inner->send(to, tag, data, bytes); }});
+  held.push_back(
+      {Clock::now() + delay, next, [=, this] { return inner->send(to, tag, data, bytes); }});
   return Message{next++};
 }
 
@@ -20,12 +21,14 @@ Result<Message> DelayedComm::receive(unsigned from, uint32_t tag, void *data, ui
   return Message{next++};
 }
 
-Result<Message> DelayedComm::reduce(std::span<const unsigned> ranks, unsigned root, ElementType element, void *data, int64_t elements,
+Result<Message> DelayedComm::reduce(std::span<const unsigned> ranks, unsigned root,
+                                    ElementType element, void *data, int64_t elements,
                                     const Addition &add) {
   HADAL_TRY(checkReduction(ranks, root, element, elements));
   std::lock_guard lock(mutex);
   // The root's part too: reductions over the same ranks keep their order.
-  held.push_back({Clock::now() + delay, next, [=, this, ranks = std::vector<unsigned>(ranks.begin(), ranks.end())] {
+  held.push_back({Clock::now() + delay, next,
+                  [=, this, ranks = std::vector<unsigned>(ranks.begin(), ranks.end())] {
                     return inner->reduce(ranks, root, element, data, elements, add);
                   }});
   return Message{next++};

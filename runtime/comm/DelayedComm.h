@@ -12,18 +12,19 @@
 
 namespace hadal {
 
-/// Hands every message to another rank on a fixed time after it was sent, and what reductions take from this rank. It is done there, so somebody must
-/// call test().
+/// Hands every message to another rank on a fixed time after it was sent, and what reductions take
+/// from this rank. It is done there, so somebody must call test().
 class DelayedComm final : public Comm {
 public:
-  DelayedComm(std::unique_ptr<Comm> inner, std::chrono::microseconds delay) : inner(std::move(inner)), delay(delay) {}
+  DelayedComm(std::unique_ptr<Comm> inner, std::chrono::microseconds delay)
+      : inner(std::move(inner)), delay(delay) {}
 
   unsigned rank() const override { return inner->rank(); }
   unsigned size() const override { return inner->size(); }
   Result<Message> send(unsigned to, uint32_t tag, const void *data, uint64_t bytes) override;
   Result<Message> receive(unsigned from, uint32_t tag, void *data, uint64_t bytes) override;
-  Result<Message> reduce(std::span<const unsigned> ranks, unsigned root, ElementType element, void *data, int64_t elements,
-                         const Addition &add) override;
+  Result<Message> reduce(std::span<const unsigned> ranks, unsigned root, ElementType element,
+                         void *data, int64_t elements, const Addition &add) override;
   Result<bool> test(Message message) override;
   void abort(const std::string &reason) override { inner->abort(reason); }
 
@@ -38,8 +39,8 @@ private:
   std::unique_ptr<Comm> inner;
   std::chrono::microseconds delay;
   std::mutex mutex;
-  std::deque<Held> held;                       ///< in the order in which they are due
-  std::map<uint64_t, Message> begun;           ///< by our number
+  std::deque<Held> held;             ///< in the order in which they are due
+  std::map<uint64_t, Message> begun; ///< by our number
   uint64_t next = 1;
 };
 

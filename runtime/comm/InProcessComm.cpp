@@ -37,18 +37,21 @@ struct InProcessWorld::Implementation {
 
   unsigned size;
   std::mutex mutex;
-  std::map<std::tuple<unsigned, unsigned, uint32_t>, Channel> channels; ///< by sender, receiver, tag
+  std::map<std::tuple<unsigned, unsigned, uint32_t>, Channel>
+      channels;                                                      ///< by sender, receiver, tag
   std::map<std::vector<unsigned>, std::deque<Reduction>> reductions; ///< by ranks, in their order
   std::map<uint64_t, std::pair<State, std::string>> messages;
   uint64_t next = 1;
   std::string aborted;
 
   Message add(unsigned from, unsigned to, uint32_t tag, bool sends, void *data, uint64_t bytes);
-  Result<Message> reduce(unsigned rank, const std::vector<unsigned> &ranks, unsigned root, ElementType element, void *data, int64_t elements,
+  Result<Message> reduce(unsigned rank, const std::vector<unsigned> &ranks, unsigned root,
+                         ElementType element, void *data, int64_t elements,
                          const Comm::Addition &add);
 };
 
-Message InProcessWorld::Implementation::add(unsigned from, unsigned to, uint32_t tag, bool sends, void *data, uint64_t bytes) {
+Message InProcessWorld::Implementation::add(unsigned from, unsigned to, uint32_t tag, bool sends,
+                                            void *data, uint64_t bytes) {
   std::lock_guard lock(mutex);
   Message message{next++};
   messages[message.number] = {State::Open, ""};
@@ -61,8 +64,10 @@ Message InProcessWorld::Implementation::add(unsigned from, unsigned to, uint32_t
   channel.receives.pop_front();
   messages[sent.number].first = State::Done;
   if (sent.bytes != wanted.bytes) {
-    messages[wanted.number] = {State::WrongSize, "rank " + std::to_string(to) + ": wants " + std::to_string(wanted.bytes) + " bytes from rank " +
-                                                     std::to_string(from) + ", got " + std::to_string(sent.bytes)};
+    messages[wanted.number] = {State::WrongSize, "rank " + std::to_string(to) + ": wants " +
+                                                     std::to_string(wanted.bytes) +
+                                                     " bytes from rank " + std::to_string(from) +
+                                                     ", got " + std::to_string(sent.bytes)};
     return message;
   }
   if (sent.bytes)
@@ -71,8 +76,11 @@ Message InProcessWorld::Implementation::add(unsigned from, unsigned to, uint32_t
   return message;
 }
 
-Result<Message> InProcessWorld::Implementation::reduce(unsigned rank, const std::vector<unsigned> &ranks, unsigned root, ElementType element,
-                                                       void *data, int64_t elements, const Comm::Addition &add) {
+Result<Message> InProcessWorld::Implementation::reduce(unsigned rank,
+                                                       const std::vector<unsigned> &ranks,
+                                                       unsigned root, ElementType element,
+                                                       void *data, int64_t elements,
+                                                       const Comm::Addition &add) {
   std::lock_guard lock(mutex);
   std::deque<Reduction> &open = reductions[ranks];
   auto mine = open.begin();
@@ -81,9 +89,11 @@ Result<Message> InProcessWorld::Implementation::reduce(unsigned rank, const std:
   if (mine == open.end())
     mine = open.insert(open.end(), Reduction{root, element, elements, {}, {}, {}});
   if (mine->root != root || mine->element != element || mine->elements != elements)
-    return invalidArgument("rank " + std::to_string(rank) + ": reduces " + std::to_string(elements) + " elements of " +
-                           std::string(elementTypeName(element)) + " to rank " + std::to_string(root) + ", others " + std::to_string(mine->elements) +
-                           " of " + std::string(elementTypeName(mine->element)) + " to rank " + std::to_string(mine->root));
+    return invalidArgument(
+        "rank " + std::to_string(rank) + ": reduces " + std::to_string(elements) + " elements of " +
+        std::string(elementTypeName(element)) + " to rank " + std::to_string(root) + ", others " +
+        std::to_string(mine->elements) + " of " + std::string(elementTypeName(mine->element)) +
+        " to rank " + std::to_string(mine->root));
   uint64_t number = next++;
   messages[number] = {State::Open, ""};
   mine->begun.insert(rank);
@@ -108,7 +118,8 @@ Result<Message> InProcessWorld::Implementation::reduce(unsigned rank, const std:
 namespace hadal {
 class InProcessComm final : public Comm {
 public:
-  InProcessComm(InProcessWorld::Implementation &world, unsigned number) : world(world), number(number) {}
+  InProcessComm(InProcessWorld::Implementation &world, unsigned number)
+      : world(world), number(number) {}
 
   unsigned rank() const override { return number; }
   unsigned size() const override { return world.size; }
@@ -120,8 +131,8 @@ public:
     HADAL_TRY(check(from, tag));
     return world.add(from, number, tag, /*sends=*/false, data, bytes);
   }
-  Result<Message> reduce(std::span<const unsigned> ranks, unsigned root, ElementType element, void *data, int64_t elements,
-                         const Addition &add) override {
+  Result<Message> reduce(std::span<const unsigned> ranks, unsigned root, ElementType element,
+                         void *data, int64_t elements, const Addition &add) override {
     HADAL_TRY(checkReduction(ranks, root, element, elements));
     return world.reduce(number, {ranks.begin(), ranks.end()}, root, element, data, elements, add);
   }
@@ -159,4 +170,6 @@ private:
 
 InProcessWorld::InProcessWorld(unsigned size) : self(std::make_unique<Implementation>(size)) {}
 InProcessWorld::~InProcessWorld() = default;
-std::unique_ptr<Comm> InProcessWorld::comm(unsigned rank) { return std::make_unique<InProcessComm>(*self, rank); }
+std::unique_ptr<Comm> InProcessWorld::comm(unsigned rank) {
+  return std::make_unique<InProcessComm>(*self, rank);
+}

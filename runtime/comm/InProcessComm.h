@@ -9,8 +9,8 @@
 
 namespace hadal {
 
-/// The ranks' common ground. A message is copied once, when both its ends are there. In a reduction each rank's part is added where it and the root have
-/// come, by the later of the two.
+/// The ranks' common ground. A message is copied once, when both its ends are there. In a reduction
+/// each rank's part is added where it and the root have come, by the later of the two.
 class InProcessWorld {
 public:
   explicit InProcessWorld(unsigned size);

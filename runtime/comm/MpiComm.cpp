@@ -22,7 +22,8 @@ unsigned number(const char *variable) {
 
 class MpiComm final : public Comm {
 public:
-  MpiComm(const HadalMpi &mpi, int number, int count) : mpi(mpi), number(unsigned(number)), count(unsigned(count)) {}
+  MpiComm(const HadalMpi &mpi, int number, int count)
+      : mpi(mpi), number(unsigned(number)), count(unsigned(count)) {}
   ~MpiComm() override {
     // The others may be gone after an error: only a whole run ends in order.
     char error[HADAL_MPI_ERROR_BYTES];
@@ -49,15 +50,16 @@ public:
       return failed(error);
     return Message{reinterpret_cast<uintptr_t>(request)};
   }
-  Result<Message> reduce(std::span<const unsigned> ranks, unsigned root, ElementType element, void *data, int64_t elements,
-                         const Addition &) override {
+  Result<Message> reduce(std::span<const unsigned> ranks, unsigned root, ElementType element,
+                         void *data, int64_t elements, const Addition &) override {
     HADAL_TRY(checkReduction(ranks, root, element, elements));
     std::vector<int> numbers(ranks.begin(), ranks.end());
     auto at = int(std::find(ranks.begin(), ranks.end(), root) - ranks.begin());
     std::lock_guard lock(mutex);
     char error[HADAL_MPI_ERROR_BYTES];
     void *request;
-    if (mpi.reduce(numbers.data(), int(numbers.size()), at, element == ElementType::I32, data, elements, &request, error))
+    if (mpi.reduce(numbers.data(), int(numbers.size()), at, element == ElementType::I32, data,
+                   elements, &request, error))
       return failed(error);
     return Message{reinterpret_cast<uintptr_t>(request)};
   }
@@ -75,7 +77,9 @@ public:
   }
 
 private:
-  Error failed(const char *error) const { return ioError("rank " + std::to_string(number) + ": " + error); }
+  Error failed(const char *error) const {
+    return ioError("rank " + std::to_string(number) + ": " + error);
+  }
 
   const HadalMpi &mpi;
   unsigned number, count;
@@ -99,7 +103,8 @@ Launch Launch::ofThisProcess() {
       launch.ranks = launch.ranksHere = ranks;
       break;
     }
-  for (const char *variable : {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_TASKS_PER_NODE"})
+  for (const char *variable :
+       {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_TASKS_PER_NODE"})
     if (unsigned ranks = number(variable)) {
       launch.ranksHere = ranks;
       break;
@@ -116,7 +121,8 @@ Result<std::unique_ptr<Comm>> hadal::openMpi() {
   std::string folder = folderOfProgram(), problem;
   void *library = nullptr;
   // MPI's own plug-ins look for its symbols among the global ones.
-  for (const std::string &path : {folder + "/libhadal-mpi.so", folder + "/../lib/libhadal-mpi.so", std::string("libhadal-mpi.so")}) {
+  for (const std::string &path : {folder + "/libhadal-mpi.so", folder + "/../lib/libhadal-mpi.so",
+                                  std::string("libhadal-mpi.so")}) {
     if (path.find('/') != std::string::npos && ::access(path.c_str(), R_OK) != 0)
       continue;
     library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
@@ -125,14 +131,15 @@ Result<std::unique_ptr<Comm>> hadal::openMpi() {
     if (const char *text = ::dlerror(); text && problem.empty())
       problem = text;
   }
-  auto *open = library ? reinterpret_cast<const HadalMpi *(*)()>(::dlsym(library, "hadalMpi")) : nullptr;
+  auto *open =
+      library ? reinterpret_cast<const HadalMpi *(*)()>(::dlsym(library, "hadalMpi")) : nullptr;
   if (!open)
-    return unsupported("started as one of " + std::to_string(Launch::ofThisProcess().ranks) + " ranks, and libhadal-mpi.so cannot be loaded: " +
-                       problem);
+    return unsupported("started as one of " + std::to_string(Launch::ofThisProcess().ranks) +
+                       " ranks, and libhadal-mpi.so cannot be loaded: " + problem);
   const HadalMpi *table = open();
   if (table->version != HADAL_MPI_VERSION)
-    return unsupported("libhadal-mpi.so is of version " + std::to_string(table->version) + ", this program wants " +
-                       std::to_string(HADAL_MPI_VERSION));
+    return unsupported("libhadal-mpi.so is of version " + std::to_string(table->version) +
+                       ", this program wants " + std::to_string(HADAL_MPI_VERSION));
   char error[HADAL_MPI_ERROR_BYTES];
   int rank = 0, size = 0;
   if (table->start(&rank, &size, error))

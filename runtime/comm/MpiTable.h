@@ -1,7 +1,7 @@
 //===- MpiTable.h - between hadal-run and libhadal-mpi.so ---------------===//
 //
-// Plain C: hadal-run links no MPI, and the library may be built with whatever MPI a machine has. Functions return 0, or 1
-// with a line in `error`.
+// Plain C: hadal-run links no MPI, and the library may be built with whatever MPI a machine has.
+// Functions return 0, or 1 with a line in `error`.
 //
 //===--------------------------------------------------------------------===//
 
@@ -23,9 +23,10 @@ struct HadalMpi {
   /// Calls from several threads must not overlap.
   int (*send)(int to, int tag, const void *data, uint64_t bytes, void **request, char *error);
   int (*receive)(int from, int tag, void *data, uint64_t bytes, void **request, char *error);
-  /// Sums up F32, or with `integers` I32, over `ranks` of the world, ascending, into `data` of ranks[root]. The first time for
-  /// a set of ranks it comes back when all of them have called it.
-  int (*reduce)(const int *ranks, int count, int root, int integers, void *data, int64_t elements, void **request, char *error);
+  /// Sums up F32, or with `integers` I32, over `ranks` of the world, ascending, into `data` of
+  /// ranks[root]. The first time for a set of ranks it comes back when all of them have called it.
+  int (*reduce)(const int *ranks, int count, int root, int integers, void *data, int64_t elements,
+                void **request, char *error);
   /// Where it sets `done` the request is gone, as it is after an error.
   int (*test)(void *request, int *done, char *error);
   int (*finish)(char *error);

@@ -39,7 +39,8 @@ Result<CodeImage> CodeImage::load(std::span<const std::byte> code, const std::st
       return ioError(name + ": cannot make memory for code: " + std::strerror(errno));
     code = code.subspan(static_cast<size_t>(written));
   }
-  image.handle = ::dlopen(("/proc/self/fd/" + std::to_string(image.descriptor)).c_str(), RTLD_NOW | RTLD_LOCAL);
+  image.handle = ::dlopen(("/proc/self/fd/" + std::to_string(image.descriptor)).c_str(),
+                          RTLD_NOW | RTLD_LOCAL);
   if (!image.handle)
     return invalidFile(name + ": code image does not load: " + ::dlerror());
   return image;

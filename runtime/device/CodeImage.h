@@ -11,7 +11,8 @@
 
 namespace hadal {
 
-/// An ELF shared object loaded from memory (memfd_create, dlopen); unloaded on destruction. Move-only.
+/// An ELF shared object loaded from memory (memfd_create, dlopen); unloaded on destruction.
+/// Move-only.
 class CodeImage {
 public:
   CodeImage() = default;
@@ -28,7 +29,8 @@ public:
 private:
   std::string name;
   void *handle = nullptr;
-  int descriptor = -1; ///< open as long as the handle: dlopen knows an image by its path, so paths of live images must differ
+  int descriptor = -1; ///< open as long as the handle: dlopen knows an image by its path, so paths
+                       ///< of live images must differ
 };
 
 } // namespace hadal

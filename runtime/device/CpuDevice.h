@@ -21,7 +21,8 @@ public:
   std::string_view name() const override { return "cpu"; }
   Result<Buffer> allocate(uint64_t bytes) override { return Buffer::allocate(bytes); }
   Result<std::unique_ptr<KernelSet>> load(const Module &module) override;
-  void launch(const LoadedKernel &kernel, void *const *buffers, const int64_t *scalars, int64_t tasks) override;
+  void launch(const LoadedKernel &kernel, void *const *buffers, const int64_t *scalars,
+              int64_t tasks) override;
   void copy(void *destination, const void *source, uint64_t bytes) override;
   void synchronize() override {}
 

@@ -13,7 +13,8 @@
 namespace hadal {
 
 #if defined(__x86_64__)
-/// Tiles are 8 KiB of state: the system gives them to a process that asks (asm/prctl.h, ARCH_REQ_XCOMP_PERM for XTILEDATA).
+/// Tiles are 8 KiB of state: the system gives them to a process that asks (asm/prctl.h,
+/// ARCH_REQ_XCOMP_PERM for XTILEDATA).
 static bool mayUseTiles(uint64_t saved) {
   return (saved & 0x60000) == 0x60000 && ::syscall(SYS_arch_prctl, 0x1023, 18) == 0;
 }

@@ -9,8 +9,8 @@
 
 namespace hadal {
 
-/// Features by LLVM's names ("avx2", "avx512f", "sse4.1"; on AArch64 "neon", "dotprod", ...), ascending. Vector
-/// extensions are listed only when the operating system saves their registers.
+/// Features by LLVM's names ("avx2", "avx512f", "sse4.1"; on AArch64 "neon", "dotprod", ...),
+/// ascending. Vector extensions are listed only when the operating system saves their registers.
 const std::vector<std::string> &cpuFeatures();
 
 /// The first part of this machine's triple: "x86_64" or "aarch64".

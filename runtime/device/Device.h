@@ -1,7 +1,7 @@
 //===- Device.h - where kernels run -------------------------------------===//
 //
-// What the executor asks of a device: memory, a module's kernels, launches and copies, which run in the order in which
-// they were issued.
+// What the executor asks of a device: memory, a module's kernels, launches and copies, which run in
+// the order in which they were issued.
 //
 //===--------------------------------------------------------------------===//
 
@@ -24,7 +24,8 @@ struct LoadedKernel {
   uint64_t scratchBytes = 0;
 };
 
-/// A module's kernels on a device, in the order of its table `kernels`; unloads them on destruction.
+/// A module's kernels on a device, in the order of its table `kernels`; unloads them on
+/// destruction.
 class KernelSet {
 public:
   virtual ~KernelSet() = default;
@@ -48,8 +49,10 @@ public:
   /// Unsupported: "m.hadal: module needs avx512f, which this CPU lacks".
   virtual Result<std::unique_ptr<KernelSet>> load(const Module &module) = 0;
 
-  /// Runs tasks [0, tasks), tasks >= 1, of a kernel of this device. `buffers` and `scalars` as in Abi.h.
-  virtual void launch(const LoadedKernel &kernel, void *const *buffers, const int64_t *scalars, int64_t tasks) = 0;
+  /// Runs tasks [0, tasks), tasks >= 1, of a kernel of this device. `buffers` and `scalars` as in
+  /// Abi.h.
+  virtual void launch(const LoadedKernel &kernel, void *const *buffers, const int64_t *scalars,
+                      int64_t tasks) = 0;
 
   /// Copies bytes; the ranges may overlap.
   virtual void copy(void *destination, const void *source, uint64_t bytes) = 0;

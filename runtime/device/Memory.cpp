@@ -38,8 +38,11 @@ static void countIn(uint64_t bytes) {
 static uint64_t memoryOfMachine() {
   static const uint64_t bytes = [] {
     struct sysinfo info = {};
-    uint64_t most = ::sysinfo(&info) == 0 ? (uint64_t(info.totalram) + info.totalswap) * info.mem_unit : UINT64_MAX;
-    for (const char *path : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"})
+    uint64_t most = ::sysinfo(&info) == 0
+                        ? (uint64_t(info.totalram) + info.totalswap) * info.mem_unit
+                        : UINT64_MAX;
+    for (const char *path :
+         {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"})
       if (std::FILE *file = std::fopen(path, "r")) {
         unsigned long long limit = 0;
         if (std::fscanf(file, "%llu", &limit) == 1 && limit > 0)
@@ -68,9 +71,11 @@ Result<Buffer> Buffer::allocate(uint64_t bytes) {
   auto fail = [&] { return outOfMemory("cannot allocate " + std::to_string(bytes) + " bytes"); };
   if (bytes > (uint64_t(1) << 46))
     return fail();
-  // A mapping costs nothing until it is touched; a process that then takes more than there is would be killed without a word.
+  // A mapping costs nothing until it is touched; a process that then takes more than there is would
+  // be killed without a word.
   if (uint64_t taken = live; bytes > memoryOfMachine() || taken > memoryOfMachine() - bytes)
-    return outOfMemory("cannot allocate " + std::to_string(bytes) + " bytes: " + std::to_string(taken) + " are taken, this machine has " +
+    return outOfMemory("cannot allocate " + std::to_string(bytes) +
+                       " bytes: " + std::to_string(taken) + " are taken, this machine has " +
                        std::to_string(memoryOfMachine()));
   if (bytes < smallestMapping) {
     uint64_t rounded = (bytes / HADAL_ALIGNMENT + 1) * HADAL_ALIGNMENT;
@@ -83,7 +88,8 @@ Result<Buffer> Buffer::allocate(uint64_t bytes) {
   }
   bool isHuge = bytes >= 2 * hugePage;
   buffer.mappingBytes = isHuge ? (bytes + hugePage - 1) / hugePage * hugePage + hugePage : bytes;
-  void *mapping = ::mmap(nullptr, buffer.mappingBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void *mapping = ::mmap(nullptr, buffer.mappingBytes, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapping == MAP_FAILED)
     return fail();
   buffer.mapping = mapping;
@@ -105,7 +111,9 @@ uint64_t Buffer::touchedBytes() const {
   std::vector<unsigned char> here((bytes + page - 1) / page); // `base` lies on a page
   if (::mincore(base, bytes, here.data()) != 0)
     return bytes;
-  return std::min<uint64_t>(bytes, page * uint64_t(std::count_if(here.begin(), here.end(), [](unsigned char c) { return c & 1; })));
+  return std::min<uint64_t>(bytes,
+                            page * uint64_t(std::count_if(here.begin(), here.end(),
+                                                          [](unsigned char c) { return c & 1; })));
 }
 
 void Buffer::populate() {

@@ -10,8 +10,8 @@
 
 namespace hadal {
 
-/// Zeroed memory aligned to HADAL_ALIGNMENT; from 64 KiB on zeroed by the system on first touch, from 4 MiB on aligned to
-/// 2 MiB with huge pages asked for. Move-only.
+/// Zeroed memory aligned to HADAL_ALIGNMENT; from 64 KiB on zeroed by the system on first touch,
+/// from 4 MiB on aligned to 2 MiB with huge pages asked for. Move-only.
 class Buffer {
 public:
   Buffer() = default;
@@ -19,13 +19,15 @@ public:
   Buffer &operator=(Buffer &&other) noexcept;
   ~Buffer();
 
-  /// What is smaller comes from the heap. A rank of a training job has states that it never touches: their pages must cost nothing.
+  /// What is smaller comes from the heap. A rank of a training job has states that it never
+  /// touches: their pages must cost nothing.
   static constexpr uint64_t smallestMapping = uint64_t(64) << 10;
 
   /// OutOfMemory: "cannot allocate 123 bytes".
   static Result<Buffer> allocate(uint64_t bytes);
 
-  /// Takes all of its pages from the system now: what is first touched inside a kernel waits for the system there.
+  /// Takes all of its pages from the system now: what is first touched inside a kernel waits for
+  /// the system there.
   void populate();
 
   std::byte *data() const { return base; }

@@ -27,8 +27,10 @@ ThreadPool::ThreadPool(unsigned threads) : threadCount(threads ? threads : avail
     workers.reserve(threadCount - 1);
     for (unsigned worker = 1; worker < threadCount; ++worker)
       workers.emplace_back([this, worker] { work(worker); });
-  } catch (const std::exception &error) { // of the library, where memory or the number of threads is limited
-    problem = "cannot start " + std::to_string(threadCount) + " threads, " + std::to_string(workers.size() + 1) + " are running: " + error.what();
+  } catch (const std::exception
+               &error) { // of the library, where memory or the number of threads is limited
+    problem = "cannot start " + std::to_string(threadCount) + " threads, " +
+              std::to_string(workers.size() + 1) + " are running: " + error.what();
     threadCount = static_cast<unsigned>(workers.size()) + 1;
   }
 }
@@ -45,7 +47,8 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::takeRanges(unsigned worker) {
-  // Long ranges first, since kernels prefetch what the next task reads; short ones at the end, for all to end together.
+  // Long ranges first, since kernels prefetch what the next task reads; short ones at the end, for
+  // all to end together.
   int64_t begin = nextTask.load(std::memory_order_relaxed);
   while (begin < taskCount) {
     int64_t end = begin + std::max<int64_t>(1, (taskCount - begin) / (int64_t(threadCount) * 4));
@@ -73,7 +76,8 @@ void ThreadPool::run(int64_t tasks, RangeFunction work, void *workContext) {
     wake.notify_all();
   }
   takeRanges(0);
-  // Nothing is left to take. Those at work end within a range's time; one that the system let not run yet has no part in this.
+  // Nothing is left to take. Those at work end within a range's time; one that the system let not
+  // run yet has no part in this.
   uint64_t now = launch.fetch_sub(isOpen, std::memory_order_acq_rel);
   for (unsigned spins = 0; now & membersMask; ++spins) {
     if (spins < 500)
@@ -87,8 +91,10 @@ void ThreadPool::run(int64_t tasks, RangeFunction work, void *workContext) {
 /// Joins the launch `now` unless it was closed meanwhile, and works.
 void ThreadPool::join(uint64_t now, unsigned worker) {
   while (now & isOpen) {
-    // A success reads what the caller wrote before it opened the launch, and it waits for members before it writes again.
-    if (!launch.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel, std::memory_order_acquire))
+    // A success reads what the caller wrote before it opened the launch, and it waits for members
+    // before it writes again.
+    if (!launch.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel,
+                                      std::memory_order_acquire))
       continue;
     takeRanges(worker);
     launch.fetch_sub(1, std::memory_order_release);
@@ -102,7 +108,8 @@ void ThreadPool::work(unsigned worker) {
   for (;;) {
     Clock::time_point begin;
     uint64_t now = launch.load(std::memory_order_acquire);
-    for (unsigned spins = 0; now / oneLaunch == seen; ++spins, now = launch.load(std::memory_order_acquire)) {
+    for (unsigned spins = 0; now / oneLaunch == seen;
+         ++spins, now = launch.load(std::memory_order_acquire)) {
       if (spins < 2000) { // some tens of microseconds
         pause();
         continue;

@@ -15,11 +15,13 @@
 
 namespace hadal {
 
-/// A fixed set of workers; the calling thread is worker 0. One parallelFor at a time, from one thread at a time.
+/// A fixed set of workers; the calling thread is worker 0. One parallelFor at a time, from one
+/// thread at a time.
 ///
-/// A launch takes a microsecond or so: after a launch the workers spin for some tens of microseconds, then yield, and
-/// only then sleep, so that launches that follow each other closely never pay for a wake-up. A worker that the system
-/// did not let run has no part in the launch, and is not waited for.
+/// A launch takes a microsecond or so: after a launch the workers spin for some tens of
+/// microseconds, then yield, and only then sleep, so that launches that follow each other closely
+/// never pay for a wake-up. A worker that the system did not let run has no part in the launch, and
+/// is not waited for.
 class ThreadPool {
 public:
   /// `threads` >= 1 counts the caller; 0 takes what the process may use (its affinity mask).
@@ -39,8 +41,9 @@ public:
 
   using RangeFunction = void (*)(void *context, int64_t begin, int64_t end, unsigned worker);
 
-  /// Covers [0, tasks) by disjoint contiguous ranges, each run by one worker, and returns when all are done. Workers
-  /// take ranges as they get free, shorter ones towards the end. One task, or one thread, runs on the caller and wakes nobody.
+  /// Covers [0, tasks) by disjoint contiguous ranges, each run by one worker, and returns when all
+  /// are done. Workers take ranges as they get free, shorter ones towards the end. One task, or one
+  /// thread, runs on the caller and wakes nobody.
   void run(int64_t tasks, RangeFunction function, void *context);
 
   /// run for a callable `function(begin, end, worker)`; it must not throw.
@@ -67,8 +70,9 @@ private:
   int64_t taskCount = 0;
 
   alignas(64) std::atomic<int64_t> nextTask{0};
-  // Number of the launch, whether it is open, and how many workers are its members. The caller closes it when it finds no
-  // range left, and waits for members only: a core that runs something else holds nobody up.
+  // Number of the launch, whether it is open, and how many workers are its members. The caller
+  // closes it when it finds no range left, and waits for members only: a core that runs something
+  // else holds nobody up.
   static constexpr uint64_t membersMask = 0xffff, isOpen = 0x10000, oneLaunch = 0x20000;
   alignas(64) std::atomic<uint64_t> launch{0};
   alignas(64) std::atomic<unsigned> sleepers{0};

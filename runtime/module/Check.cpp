@@ -14,7 +14,8 @@ namespace {
 
 /// Programs inside each other. What hadal-compile writes has two.
 constexpr size_t maxCallDepth = 64;
-/// Of a program's temporaries: more than any machine has, and far from where sums of sizes overflow.
+/// Of a program's temporaries: more than any machine has, and far from where sums of sizes
+/// overflow.
 constexpr int64_t maxMemoryBytes = int64_t(1) << 48;
 
 std::string text(const flatbuffers::String *s) { return s ? s->str() : "(no name)"; }
@@ -33,7 +34,8 @@ Status checkExpression(const fb::Expr *expr, size_t registers, const char *what)
   return status ? status : invalidFile(std::string(what) + ": " + status.error().message);
 }
 
-template <typename Vector> Status checkExpressions(const Vector *exprs, size_t registers, const char *what) {
+template <typename Vector>
+Status checkExpressions(const Vector *exprs, size_t registers, const char *what) {
   if (!exprs)
     return invalidFile(std::string(what) + " is missing");
   for (const fb::Expr *e : *exprs)
@@ -43,7 +45,8 @@ template <typename Vector> Status checkExpressions(const Vector *exprs, size_t r
 
 Status checkElement(fb::ElementType type, const std::string &of) {
   if (static_cast<unsigned>(type) > static_cast<unsigned>(fb::ElementType_MAX))
-    return invalidFile(of + " has unknown element type " + std::to_string(static_cast<unsigned>(type)));
+    return invalidFile(of + " has unknown element type " +
+                       std::to_string(static_cast<unsigned>(type)));
   return {};
 }
 
@@ -52,7 +55,8 @@ Status checkBuffers(const fb::Kernel &kernel) {
   if (!kernel.buffers() || kernel.buffers()->size() == 0)
     return {};
   if (kernel.buffers()->size() != kernel.binding_count())
-    return invalidFile("describes " + std::to_string(kernel.buffers()->size()) + " buffers, binds " + std::to_string(kernel.binding_count()));
+    return invalidFile("describes " + std::to_string(kernel.buffers()->size()) +
+                       " buffers, binds " + std::to_string(kernel.binding_count()));
   for (const fb::KernelBuffer *buffer : *kernel.buffers()) {
     if (!buffer || static_cast<unsigned>(buffer->access()) > static_cast<unsigned>(fb::Access_MAX))
       return invalidFile("describes a buffer in no known way");
@@ -73,7 +77,8 @@ private:
   Status checkRules(const fb::Program &program);
   Status checkBinding(const fb::Binding *binding);
   Status checkArguments(std::initializer_list<uint32_t> arguments);
-  Status checkCommands(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> *commands, unsigned depth);
+  Status checkCommands(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> *commands,
+                       unsigned depth);
   Status checkAction(const fb::Command &command, unsigned depth);
   Status checkCalls(uint32_t program);
 
@@ -86,13 +91,14 @@ private:
 };
 
 Status Checker::checkParts() {
-  if (!module.target() || !module.target()->triple() || !module.target()->cpu() || !module.target()->features())
+  if (!module.target() || !module.target()->triple() || !module.target()->cpu() ||
+      !module.target()->features())
     return invalidFile("target is incomplete");
   for (auto *feature : *module.target()->features())
     if (!feature)
       return invalidFile("target has a feature without a name");
-  if (!module.kernels() || !module.parameters() || !module.weights() || !module.constants() || !module.states() || !module.state_registers() ||
-      !module.programs() || !module.producer())
+  if (!module.kernels() || !module.parameters() || !module.weights() || !module.constants() ||
+      !module.states() || !module.state_registers() || !module.programs() || !module.producer())
     return invalidFile("a table is missing");
   if (!module.code() || module.code()->size() == 0)
     return invalidFile("the code image is missing");
@@ -106,7 +112,8 @@ Status Checker::checkParts() {
     if (!p || !p->name() || !p->shape() || !isAligned(p->shape()) || p->count() == 0)
       return invalidFile("a parameter is malformed");
     HADAL_TRY(checkElement(p->element(), "parameter " + text(p->name())));
-    if (!byteCount(static_cast<ElementType>(p->element()), {p->shape()->data(), p->shape()->size()}))
+    if (!byteCount(static_cast<ElementType>(p->element()),
+                   {p->shape()->data(), p->shape()->size()}))
       return invalidFile("parameter " + text(p->name()) + " has an impossible shape");
     if (p->count() > 1 && p->name()->str().find("{}") == std::string::npos)
       return invalidFile("parameter " + text(p->name()) + " is a stack without {} in its name");
@@ -114,9 +121,11 @@ Status Checker::checkParts() {
   for (auto *w : *module.weights())
     if (!w || !w->name() || w->bytes() == 0 || w->bytes() > (uint64_t(1) << 48))
       return invalidFile("a weight is malformed");
-  if (module.dataflow() && module.dataflow()->size() && (module.dataflow()->size() != module.programs()->size() + 1 ||
-                            reinterpret_cast<uintptr_t>(module.dataflow()->data()) % alignof(uint64_t) != 0))
-    return invalidFile("says what " + std::to_string(module.dataflow()->size()) + " programs compute");
+  if (module.dataflow() && module.dataflow()->size() &&
+      (module.dataflow()->size() != module.programs()->size() + 1 ||
+       reinterpret_cast<uintptr_t>(module.dataflow()->data()) % alignof(uint64_t) != 0))
+    return invalidFile("says what " + std::to_string(module.dataflow()->size()) +
+                       " programs compute");
   for (auto *c : *module.constants())
     if (!c || !c->name() || !c->bytes())
       return invalidFile("a constant is malformed");
@@ -130,9 +139,11 @@ Status Checker::checkParts() {
     HADAL_TRY(checkExpressions(s->shape(), module.state_registers()->size(), "a state's shape"));
   }
   if (auto *m = module.model()) {
-    if (!m->model_type() || !m->moe_layers() || !isAligned(m->moe_layers()) || !m->eos_token_ids() || !isAligned(m->eos_token_ids()))
+    if (!m->model_type() || !m->moe_layers() || !isAligned(m->moe_layers()) ||
+        !m->eos_token_ids() || !isAligned(m->eos_token_ids()))
       return invalidFile("the model's facts are incomplete");
-    for (int64_t fact : {m->vocab_size(), m->hidden_size(), m->layers(), m->page_tokens(), m->max_positions()})
+    for (int64_t fact :
+         {m->vocab_size(), m->hidden_size(), m->layers(), m->page_tokens(), m->max_positions()})
       if (fact < 1 || fact > (int64_t(1) << 40))
         return invalidFile("the model's facts are impossible");
     if (m->configuration())
@@ -144,18 +155,22 @@ Status Checker::checkParts() {
 }
 
 Status Checker::checkTraining(const fb::Training &training) {
-  if (!training.precision() || !training.moe_layers() || !isAligned(training.moe_layers()) || !training.trainables() || !training.config_json())
+  if (!training.precision() || !training.moe_layers() || !isAligned(training.moe_layers()) ||
+      !training.trainables() || !training.config_json())
     return invalidFile("the facts of the training job are incomplete");
   for (int64_t fact : {training.micro_batch(), training.sequence(), training.micro_batches()})
     if (fact < 1 || fact > (int64_t(1) << 30))
       return invalidFile("the facts of the training job are impossible");
   if (training.first_mtp_layer() < 0 || training.first_mtp_layer() > (1 << 20))
-    return invalidFile("the training job's first layer of multi-token prediction is " + std::to_string(training.first_mtp_layer()));
+    return invalidFile("the training job's first layer of multi-token prediction is " +
+                       std::to_string(training.first_mtp_layer()));
   if (training.mtp_depth() < 0 || training.mtp_depth() > 1024)
-    return invalidFile("the training job predicts " + std::to_string(training.mtp_depth()) + " tokens ahead");
+    return invalidFile("the training job predicts " + std::to_string(training.mtp_depth()) +
+                       " tokens ahead");
   std::set<std::string> names;
   for (auto *t : *training.trainables()) {
-    if (!t || !t->name() || !t->shape() || !isAligned(t->shape()) || t->count() == 0 || !t->layout() || !t->aliases())
+    if (!t || !t->name() || !t->shape() || !isAligned(t->shape()) || t->count() == 0 ||
+        !t->layout() || !t->aliases())
       return invalidFile("a trainable parameter is malformed");
     std::string of = "trainable parameter " + text(t->name());
     auto elements = elementCount({t->shape()->data(), t->shape()->size()});
@@ -186,7 +201,8 @@ Status Checker::checkBinding(const fb::Binding *b) {
   case fb::Space_Constant: limit = module.constants()->size(); break;
   }
   if (b->index() >= limit)
-    return invalidFile(std::string("a binding names buffer ") + std::to_string(b->index()) + " of " + std::to_string(limit));
+    return invalidFile(std::string("a binding names buffer ") + std::to_string(b->index()) +
+                       " of " + std::to_string(limit));
   HADAL_TRY(checkExpression(b->element(), program->registers()->size(), "a binding's element"));
   return checkExpression(b->offset(), program->registers()->size(), "a binding's offset");
 }
@@ -194,12 +210,14 @@ Status Checker::checkBinding(const fb::Binding *b) {
 Status Checker::checkArguments(std::initializer_list<uint32_t> arguments) {
   for (uint32_t argument : arguments)
     if (argument >= program->arguments()->size())
-      return invalidFile("the command names argument " + std::to_string(argument) + " of " + std::to_string(program->arguments()->size()));
+      return invalidFile("the command names argument " + std::to_string(argument) + " of " +
+                         std::to_string(program->arguments()->size()));
   return {};
 }
 
 static Status checkGroup(uint32_t parts, uint32_t segments, uint32_t stride) {
-  if (parts == 0 || segments == 0 || stride == 0 || parts > (1 << 20) || segments > (1 << 20) || stride > (1 << 20))
+  if (parts == 0 || segments == 0 || stride == 0 || parts > (1 << 20) || segments > (1 << 20) ||
+      stride > (1 << 20))
     return invalidFile("exchange has impossible numbers of parts");
   return {};
 }
@@ -210,11 +228,14 @@ Status Checker::checkAction(const fb::Command &command, unsigned depth) {
   case fb::Action_Launch: {
     auto *launch = command.action_as_Launch();
     if (launch->kernel() >= module.kernels()->size())
-      return invalidFile("launch names kernel " + std::to_string(launch->kernel()) + " of " + std::to_string(module.kernels()->size()));
+      return invalidFile("launch names kernel " + std::to_string(launch->kernel()) + " of " +
+                         std::to_string(module.kernels()->size()));
     auto *kernel = module.kernels()->Get(launch->kernel());
-    if (!launch->bindings() || !launch->scalars() || launch->bindings()->size() != kernel->binding_count() ||
+    if (!launch->bindings() || !launch->scalars() ||
+        launch->bindings()->size() != kernel->binding_count() ||
         launch->scalars()->size() != kernel->scalar_count())
-      return invalidFile("launch of " + text(kernel->symbol()) + " wants " + std::to_string(kernel->binding_count()) + " buffers and " +
+      return invalidFile("launch of " + text(kernel->symbol()) + " wants " +
+                         std::to_string(kernel->binding_count()) + " buffers and " +
                          std::to_string(kernel->scalar_count()) + " scalars");
     for (auto *b : *launch->bindings())
       HADAL_TRY(checkBinding(b));
@@ -231,10 +252,12 @@ Status Checker::checkAction(const fb::Command &command, unsigned depth) {
   case fb::Action_Call: {
     auto *call = command.action_as_Call();
     if (call->program() >= module.programs()->size())
-      return invalidFile("call names program " + std::to_string(call->program()) + " of " + std::to_string(module.programs()->size()));
+      return invalidFile("call names program " + std::to_string(call->program()) + " of " +
+                         std::to_string(module.programs()->size()));
     auto *callee = module.programs()->Get(call->program());
-    if (!callee || !callee->registers() || !callee->arguments() || !call->registers() || !call->arguments() ||
-        call->registers()->size() != callee->registers()->size() || call->arguments()->size() != callee->arguments()->size())
+    if (!callee || !callee->registers() || !callee->arguments() || !call->registers() ||
+        !call->arguments() || call->registers()->size() != callee->registers()->size() ||
+        call->arguments()->size() != callee->arguments()->size())
       return invalidFile("call does not fit the program that it names");
     for (auto *b : *call->arguments())
       HADAL_TRY(checkBinding(b));
@@ -244,7 +267,8 @@ Status Checker::checkAction(const fb::Command &command, unsigned depth) {
   case fb::Action_Repeat: {
     auto *repeat = command.action_as_Repeat();
     if (repeat->register_() >= registers)
-      return invalidFile("repeat counts in register " + std::to_string(repeat->register_()) + " of " + std::to_string(registers));
+      return invalidFile("repeat counts in register " + std::to_string(repeat->register_()) +
+                         " of " + std::to_string(registers));
     HADAL_TRY(checkExpression(repeat->count(), registers, "a repeat's count"));
     return checkCommands(repeat->body(), depth + 1);
   }
@@ -254,12 +278,9 @@ Status Checker::checkAction(const fb::Command &command, unsigned depth) {
     return checkCommands(skip->body(), depth + 1);
   }
   case fb::Action_Record:
-  case fb::Action_Wait:
-    return {};
-  case fb::Action_Send:
-    return checkArguments({command.action_as_Send()->argument()});
-  case fb::Action_Receive:
-    return checkArguments({command.action_as_Receive()->argument()});
+  case fb::Action_Wait: return {};
+  case fb::Action_Send: return checkArguments({command.action_as_Send()->argument()});
+  case fb::Action_Receive: return checkArguments({command.action_as_Receive()->argument()});
   case fb::Action_ExchangeCounts: {
     auto *exchange = command.action_as_ExchangeCounts();
     if (exchange->rows() >= registers || exchange->choices() >= registers)
@@ -269,26 +290,32 @@ Status Checker::checkAction(const fb::Command &command, unsigned depth) {
   }
   case fb::Action_Exchange: {
     auto *exchange = command.action_as_Exchange();
-    if (exchange->row_bytes() == 0 || exchange->row_bytes() > (uint64_t(1) << 40) || exchange->capacity() > (uint64_t(1) << 40))
+    if (exchange->row_bytes() == 0 || exchange->row_bytes() > (uint64_t(1) << 40) ||
+        exchange->capacity() > (uint64_t(1) << 40))
       return invalidFile("exchange has impossible rows");
     HADAL_TRY(checkGroup(exchange->parts(), exchange->segments(), exchange->stride()));
-    return checkArguments({exchange->destination(), exchange->source(), exchange->send_counts(), exchange->receive_counts()});
+    return checkArguments({exchange->destination(), exchange->source(), exchange->send_counts(),
+                           exchange->receive_counts()});
   }
   default:
-    return invalidFile("unknown command " + std::to_string(static_cast<unsigned>(command.action_type())));
+    return invalidFile("unknown command " +
+                       std::to_string(static_cast<unsigned>(command.action_type())));
   }
 }
 
-Status Checker::checkCommands(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> *commands, unsigned depth) {
+Status Checker::checkCommands(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> *commands,
+                              unsigned depth) {
   if (!commands)
     return invalidFile("program " + text(program->name()) + " has no commands");
   if (depth > 8)
     return invalidFile("program " + text(program->name()) + " nests deeper than 8");
   for (uint32_t i = 0; i < commands->size(); ++i) {
     const fb::Command *command = commands->Get(i);
-    Status status = command && command->action() ? checkAction(*command, depth) : invalidFile("the command is missing");
+    Status status = command && command->action() ? checkAction(*command, depth)
+                                                 : invalidFile("the command is missing");
     if (!status)
-      return invalidFile("program " + text(program->name()) + ", command " + std::to_string(i) + ": " + status.error().message);
+      return invalidFile("program " + text(program->name()) + ", command " + std::to_string(i) +
+                         ": " + status.error().message);
   }
   return {};
 }
@@ -300,11 +327,14 @@ Status Checker::checkRules(const fb::Program &p) {
     if (argument >= p.arguments()->size())
       return false;
     fb::ElementType element = p.arguments()->Get(argument)->element();
-    return element == fb::ElementType_I8 || element == fb::ElementType_I16 || element == fb::ElementType_I32 || element == fb::ElementType_I64;
+    return element == fb::ElementType_I8 || element == fb::ElementType_I16 ||
+           element == fb::ElementType_I32 || element == fb::ElementType_I64;
   };
   if (p.content_rules())
     for (auto *rule : *p.content_rules()) {
-      if (!rule || static_cast<unsigned>(rule->kind()) > static_cast<unsigned>(fb::ContentKind_MAX) || !holdsIntegers(rule->argument()) ||
+      if (!rule ||
+          static_cast<unsigned>(rule->kind()) > static_cast<unsigned>(fb::ContentKind_MAX) ||
+          !holdsIntegers(rule->argument()) ||
           (rule->kind() == fb::ContentKind_Groups && !holdsIntegers(rule->offsets())))
         return invalidFile("program " + text(p.name()) + " has a malformed rule of an argument");
       HADAL_TRY(checkExpression(rule->least(), registers, "a rule's least value"));
@@ -320,7 +350,8 @@ Status Checker::checkRules(const fb::Program &p) {
   return {};
 }
 
-/// What is known of a program's memory before its registers are: each temporary, and all slots together.
+/// What is known of a program's memory before its registers are: each temporary, and all slots
+/// together.
 static Status checkSlots(const fb::Program &p) {
   std::vector<uint64_t> slots(p.slot_count());
   for (const fb::Temporary *t : *p.temporaries()) {
@@ -328,7 +359,8 @@ static Status checkSlots(const fb::Program &p) {
     if (code.size() != 2 || code.Get(0) != 0)
       continue;
     if (code.Get(1) < 0 || code.Get(1) > maxMemoryBytes)
-      return invalidFile("program " + text(p.name()) + " has a temporary of " + std::to_string(code.Get(1)) + " bytes");
+      return invalidFile("program " + text(p.name()) + " has a temporary of " +
+                         std::to_string(code.Get(1)) + " bytes");
     slots[t->slot()] = std::max(slots[t->slot()], uint64_t(code.Get(1)));
   }
   uint64_t total = 0;
@@ -368,9 +400,10 @@ Status Checker::checkProgram(const fb::Program &p) {
 /// Each program that runs inside another has a stack frame and an arena of its own.
 Status Checker::checkCalls(uint32_t p) {
   auto tooDeep = [&](size_t depth) -> Status {
-    return depth <= maxCallDepth ? Status()
-                                 : Status(invalidFile("program " + text(module.programs()->Get(p)->name()) +
-                                                      ": calls nest deeper than " + std::to_string(maxCallDepth)));
+    return depth <= maxCallDepth
+               ? Status()
+               : Status(invalidFile("program " + text(module.programs()->Get(p)->name()) +
+                                    ": calls nest deeper than " + std::to_string(maxCallDepth)));
   };
   if (heights[p])
     return tooDeep(open.size() + heights[p]);

@@ -7,8 +7,9 @@
 
 namespace hadal {
 
-/// Every table, string and vector that readers use is present, every index is in range, every Expr is well-formed over its
-/// program's registers, no calls go in circles. The message names the place: "program decode, command 12: ...".
+/// Every table, string and vector that readers use is present, every index is in range, every Expr
+/// is well-formed over its program's registers, no calls go in circles. The message names the
+/// place: "program decode, command 12: ...".
 Status checkTables(const fb::Module &module);
 
 } // namespace hadal

@@ -7,8 +7,9 @@
 
 namespace hadal {
 
-/// Numbers of ranks are possible, every index is in range, its programs hold no other commands than they may, on the streams where these belong,
-/// and exchange among ranks that there are. For modules whose programs have passed checkTables' own tests.
+/// Numbers of ranks are possible, every index is in range, its programs hold no other commands than
+/// they may, on the streams where these belong, and exchange among ranks that there are. For
+/// modules whose programs have passed checkTables' own tests.
 Status checkInference(const fb::Module &module);
 
 } // namespace hadal

@@ -11,13 +11,19 @@
 
 namespace hadal {
 
-static StagePlaces placesOf(const fb::Ranks &ranks) { return StagePlaces::of(ranks.schedule()->string_view(), ranks.pp()); }
+static StagePlaces placesOf(const fb::Ranks &ranks) {
+  return StagePlaces::of(ranks.schedule()->string_view(), ranks.pp());
+}
 
 uint32_t directionsOf(const fb::Ranks &ranks) { return placesOf(ranks).directions(); }
 
-uint32_t stageOf(const fb::Ranks &ranks, uint32_t pp, uint32_t direction) { return placesOf(ranks).stageOf(pp, direction); }
+uint32_t stageOf(const fb::Ranks &ranks, uint32_t pp, uint32_t direction) {
+  return placesOf(ranks).stageOf(pp, direction);
+}
 
-uint64_t ownersOf(const fb::Ranks &ranks) { return uint64_t(placesOf(ranks).ownerDirections()) * ranks.dp() * ranks.ep(); }
+uint64_t ownersOf(const fb::Ranks &ranks) {
+  return uint64_t(placesOf(ranks).ownerDirections()) * ranks.dp() * ranks.ep();
+}
 
 namespace {
 
@@ -52,37 +58,42 @@ Status RanksChecker::checkSizes() {
   if (name != "1f1b" && name != "zb1p" && name != "dualpipe" && name != "dualpipev")
     return invalidFile("has a schedule '" + std::string(name) + "'");
   if (ranks.stages()->size() != placesOf(ranks).stages())
-    return invalidFile("has " + std::to_string(ranks.stages()->size()) + " stages on " + std::to_string(ranks.pp()) +
-                       " pipeline ranks");
+    return invalidFile("has " + std::to_string(ranks.stages()->size()) + " stages on " +
+                       std::to_string(ranks.pp()) + " pipeline ranks");
   if (ranks.orders()->size() != ranks.pp())
-    return invalidFile("has " + std::to_string(ranks.orders()->size()) + " orders for " + std::to_string(ranks.pp()) +
-                       " pipeline ranks");
+    return invalidFile("has " + std::to_string(ranks.orders()->size()) + " orders for " +
+                       std::to_string(ranks.pp()) + " pipeline ranks");
   if (name == "dualpipe" && ranks.pp() % 2 != 0)
-    return invalidFile("has dualpipe on " + std::to_string(ranks.pp()) + " pipeline ranks, an odd number");
+    return invalidFile("has dualpipe on " + std::to_string(ranks.pp()) +
+                       " pipeline ranks, an odd number");
   uint64_t owners = ownersOf(ranks), groups = uint64_t(module.training()->sum_groups());
   if (!isPowerOfTwo(int64_t(owners)) || groups % owners != 0)
-    return invalidFile("cannot share " + std::to_string(groups) + " groups of micro-batches among " +
-                       std::to_string(owners) + " owners");
+    return invalidFile("cannot share " + std::to_string(groups) +
+                       " groups of micro-batches among " + std::to_string(owners) + " owners");
   for (const fb::Trainable *trainable : *module.training()->trainables())
-    if (trainable->sharded() && ranks.ep() > 1 && trainable->name()->str().find("{}") == std::string::npos)
+    if (trainable->sharded() && ranks.ep() > 1 &&
+        trainable->name()->str().find("{}") == std::string::npos)
       return invalidFile("shards " + trainable->name()->str() + ", which has no {} in its name");
   return {};
 }
 
 Status RanksChecker::checkCommand(const fb::Program &program, const fb::Command &command) {
-  bool marks = command.action_type() == fb::Action_Record || command.action_type() == fb::Action_Wait;
+  bool marks =
+      command.action_type() == fb::Action_Record || command.action_type() == fb::Action_Wait;
   uint32_t stream = command.action_type() == fb::Action_Call ? 0 : 1;
   if (command.stream() > 1 || (!marks && command.stream() != stream))
-    return invalidFile("is on stream " + std::to_string(command.stream()) + " of 2, which compute and communicate");
+    return invalidFile("is on stream " + std::to_string(command.stream()) +
+                       " of 2, which compute and communicate");
   switch (command.action_type()) {
   case fb::Action_Send:
     if (command.action_as_Send()->stage() >= ranks.stages()->size())
-      return invalidFile("sends to stage " + std::to_string(command.action_as_Send()->stage()) + " of " +
-                         std::to_string(ranks.stages()->size()));
+      return invalidFile("sends to stage " + std::to_string(command.action_as_Send()->stage()) +
+                         " of " + std::to_string(ranks.stages()->size()));
     return {};
   case fb::Action_Receive:
     if (command.action_as_Receive()->stage() >= ranks.stages()->size())
-      return invalidFile("receives from stage " + std::to_string(command.action_as_Receive()->stage()) + " of " +
+      return invalidFile("receives from stage " +
+                         std::to_string(command.action_as_Receive()->stage()) + " of " +
                          std::to_string(ranks.stages()->size()));
     if (!program.arguments()->Get(command.action_as_Receive()->argument())->output())
       return invalidFile("receives into an argument that is no output");
@@ -94,32 +105,34 @@ Status RanksChecker::checkCommand(const fb::Program &program, const fb::Command 
     uint64_t parts = counts ? counts->parts() : exchange->parts(),
              stride = counts ? counts->stride() : exchange->stride();
     if (parts * stride > ranks.ep() || ranks.ep() % (parts * stride) != 0)
-      return invalidFile("exchanges among " + std::to_string(parts) + " parts, " + std::to_string(stride) +
-                         " apart, of " + std::to_string(ranks.ep()) + " expert-parallel ranks");
-    for (uint32_t list : {counts ? counts->send() : exchange->send_counts(), counts ? counts->receive() : exchange->receive_counts()})
+      return invalidFile("exchanges among " + std::to_string(parts) + " parts, " +
+                         std::to_string(stride) + " apart, of " + std::to_string(ranks.ep()) +
+                         " expert-parallel ranks");
+    for (uint32_t list : {counts ? counts->send() : exchange->send_counts(),
+                          counts ? counts->receive() : exchange->receive_counts()})
       if (program.arguments()->Get(list)->element() != fb::ElementType_I32)
-        return invalidFile("takes counts from " + program.arguments()->Get(list)->name()->str() + ", which is not I32");
+        return invalidFile("takes counts from " + program.arguments()->Get(list)->name()->str() +
+                           ", which is not I32");
     if (!program.arguments()->Get(counts ? counts->receive() : exchange->destination())->output())
       return invalidFile("exchanges into an argument that is no output");
     return {};
   }
   case fb::Action_Call:
   case fb::Action_Record:
-  case fb::Action_Wait:
-    return {};
-  default:
-    return invalidFile("is none that a chunk may have");
+  case fb::Action_Wait: return {};
+  default: return invalidFile("is none that a chunk may have");
   }
 }
 
 Status RanksChecker::checkChunkProgram(uint32_t number) {
   if (number >= module.programs()->size())
-    return invalidFile("names program " + std::to_string(number) + " of " + std::to_string(module.programs()->size()));
+    return invalidFile("names program " + std::to_string(number) + " of " +
+                       std::to_string(module.programs()->size()));
   const fb::Program &program = *module.programs()->Get(number);
   for (uint32_t i = 0; i < program.commands()->size(); ++i)
     if (Status status = checkCommand(program, *program.commands()->Get(i)); !status)
-      return invalidFile("program " + program.name()->str() + ", command " + std::to_string(i) + " " +
-                         status.error().message);
+      return invalidFile("program " + program.name()->str() + ", command " + std::to_string(i) +
+                         " " + status.error().message);
   return {};
 }
 
@@ -167,15 +180,16 @@ Status RanksChecker::checkSum(const fb::Accumulator &a) {
                        std::to_string(trainables.size()));
   const fb::Trainable *trainable = a.trainable() < 0 ? nullptr : trainables.Get(a.trainable());
   std::optional<int64_t> elements = elementsOf(*state);
-  bool isSum = state->element() == fb::ElementType_F32 || (!trainable && state->element() == fb::ElementType_I32);
+  bool isSum = state->element() == fb::ElementType_F32 ||
+               (!trainable && state->element() == fb::ElementType_I32);
   if (!elements || !isSum || (trainable && trainable->correction()))
     return invalidFile("is no sum");
   int64_t segments = a.segment_owners() ? a.segment_owners()->size() : 0;
   bool sharded = trainable && trainable->sharded() && ranks.ep() > 1;
   if (segments > 0) {
     std::set<uint32_t> distinct(a.segment_owners()->begin(), a.segment_owners()->end());
-    if (segments != ranks.ep() || int64_t(distinct.size()) != segments || *distinct.rbegin() >= segments ||
-        !trainable || !trainable->sharded())
+    if (segments != ranks.ep() || int64_t(distinct.size()) != segments ||
+        *distinct.rbegin() >= segments || !trainable || !trainable->sharded())
       return invalidFile("wants a segment for each of " + std::to_string(ranks.ep()) +
                          " source ranks of a sharded parameter");
   } else if (sharded) {
@@ -183,11 +197,11 @@ Status RanksChecker::checkSum(const fb::Accumulator &a) {
   }
   if (!trainable)
     return {};
-  std::optional<int64_t> wanted = elementCount(
-      std::vector<int64_t>{trainable->packed_elements(), int64_t(trainable->count()), std::max<int64_t>(segments, 1)});
+  std::optional<int64_t> wanted = elementCount(std::vector<int64_t>{
+      trainable->packed_elements(), int64_t(trainable->count()), std::max<int64_t>(segments, 1)});
   if (!wanted || *elements != *wanted)
-    return invalidFile("wants " + (wanted ? std::to_string(*wanted) : "too many") + " elements, has " +
-                       std::to_string(*elements));
+    return invalidFile("wants " + (wanted ? std::to_string(*wanted) : "too many") +
+                       " elements, has " + std::to_string(*elements));
   return {};
 }
 
@@ -199,7 +213,8 @@ Status RanksChecker::checkOrder(const fb::Order *order, uint64_t microBatches) {
         chunk->direction() >= directionsOf(ranks) || chunk->micro_batch() >= microBatches)
       return invalidFile("has a malformed chunk");
   for (uint32_t i = 0; i < order->chunks()->size(); ++i)
-    if (order->chunks()->Get(i)->paired() && (i + 1 == order->chunks()->size() || order->chunks()->Get(i + 1)->paired()))
+    if (order->chunks()->Get(i)->paired() &&
+        (i + 1 == order->chunks()->size() || order->chunks()->Get(i + 1)->paired()))
       return invalidFile("has half a pair, or one of three");
   return {};
 }
@@ -213,15 +228,18 @@ static Status checkOthers(const fb::Module &module) {
   if (module.inference()) // which has been looked at
     for (const fb::InferenceProgram *program : *module.inference()->programs())
       chunks.insert(program->program());
-  std::function<Status(const fb::Program &, const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &, bool)> check =
-      [&](const fb::Program &program, const auto &commands, bool isChunk) -> Status {
+  std::function<Status(const fb::Program &,
+                       const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &, bool)>
+      check = [&](const fb::Program &program, const auto &commands, bool isChunk) -> Status {
     for (const fb::Command *command : commands) {
       auto *call = command->action_as_Call();
       if (call && chunks.count(call->program()))
-        return invalidFile("program " + program.name()->str() + " calls " + module.programs()->Get(call->program())->name()->str() +
+        return invalidFile("program " + program.name()->str() + " calls " +
+                           module.programs()->Get(call->program())->name()->str() +
                            ", which is a stage's");
       if (!isChunk && command->action_type() >= fb::Action_Send)
-        return invalidFile("program " + program.name()->str() + " talks to other ranks, which only stages' programs do");
+        return invalidFile("program " + program.name()->str() +
+                           " talks to other ranks, which only stages' programs do");
       if (auto *repeat = command->action_as_Repeat())
         HADAL_TRY(check(program, *repeat->body(), isChunk));
       if (auto *skip = command->action_as_SkipIfZero())
@@ -230,7 +248,8 @@ static Status checkOthers(const fb::Module &module) {
     return {};
   };
   for (uint32_t i = 0; i < module.programs()->size(); ++i)
-    HADAL_TRY(check(*module.programs()->Get(i), *module.programs()->Get(i)->commands(), chunks.count(i) != 0));
+    HADAL_TRY(check(*module.programs()->Get(i), *module.programs()->Get(i)->commands(),
+                    chunks.count(i) != 0));
   return {};
 }
 
@@ -245,7 +264,8 @@ Status RanksChecker::run() {
   uint64_t microBatches = module.training()->micro_batches() / ownersOf(ranks);
   for (uint32_t i = 0; i < ranks.orders()->size(); ++i)
     if (Status status = checkOrder(ranks.orders()->Get(i), microBatches); !status)
-      return invalidFile("the order of pipeline rank " + std::to_string(i) + " " + status.error().message);
+      return invalidFile("the order of pipeline rank " + std::to_string(i) + " " +
+                         status.error().message);
   return {};
 }
 
@@ -256,20 +276,25 @@ Status checkRanks(const fb::Module &module) {
     return checkOthers(module);
   const fb::Training &training = *module.training();
   if (!isPowerOfTwo(training.sum_groups()) || training.micro_batches() % training.sum_groups() != 0)
-    return invalidFile("cannot sum " + std::to_string(training.micro_batches()) + " micro-batches in " +
-                       std::to_string(training.sum_groups()) + " groups");
+    return invalidFile("cannot sum " + std::to_string(training.micro_batches()) +
+                       " micro-batches in " + std::to_string(training.sum_groups()) + " groups");
   Status status = training.ranks() ? RanksChecker(module, *training.ranks()).run() : Status();
-  return status ? checkOthers(module) : invalidFile("the table of ranks: " + status.error().message);
+  return status ? checkOthers(module)
+                : invalidFile("the table of ranks: " + status.error().message);
 }
 
 uint32_t endOfItem(const fb::Order &order, uint32_t first) {
-  return order.chunks()->Get(first)->paired() && first + 1 < order.chunks()->size() ? first + 2 : first + 1;
+  return order.chunks()->Get(first)->paired() && first + 1 < order.chunks()->size() ? first + 2
+                                                                                    : first + 1;
 }
 
 uint32_t endOfWindow(const fb::Order &order, uint32_t first) {
-  auto isFiller = [&](uint32_t at) { return order.chunks()->Get(at)->kind() == fb::ChunkKind_WeightGrad; };
+  auto isFiller = [&](uint32_t at) {
+    return order.chunks()->Get(at)->kind() == fb::ChunkKind_WeightGrad;
+  };
   uint32_t end = endOfItem(order, first);
-  for (int others = isFiller(first) ? 2 : 1; others > 0 && end < order.chunks()->size(); end = endOfItem(order, end))
+  for (int others = isFiller(first) ? 2 : 1; others > 0 && end < order.chunks()->size();
+       end = endOfItem(order, end))
     others -= !isFiller(end);
   return end;
 }

@@ -7,10 +7,11 @@
 
 namespace hadal {
 
-/// Every table, string and vector of Training.ranks is present, every index is in range, numbers of ranks, stages,
-/// orders and micro-batches fit each other, chunk programs hold no other commands than they may, and name arguments,
-/// registers and stages that there are. What the chunks mean together is verifyRanks' question (Verify.h). For modules
-/// whose programs have passed checkTables' own tests.
+/// Every table, string and vector of Training.ranks is present, every index is in range, numbers of
+/// ranks, stages, orders and micro-batches fit each other, chunk programs hold no other commands
+/// than they may, and name arguments, registers and stages that there are. What the chunks mean
+/// together is verifyRanks' question (Verify.h). For modules whose programs have passed
+/// checkTables' own tests.
 Status checkRanks(const fb::Module &module);
 
 // StagePlaces of the table, which must have passed checkRanks.
@@ -27,8 +28,9 @@ uint64_t ownersOf(const fb::Ranks &ranks);
 /// Where the item ends that begins at chunk `first`: one chunk, or two that are issued together.
 uint32_t endOfItem(const fb::Order &order, uint32_t first);
 
-/// Where the chunks end that may run while the item at `first` is the first one that has not ended: it, and all up to the end of the next
-/// item that is no weight gradient; where it is one itself, of the next two. With overlap off that is the item.
+/// Where the chunks end that may run while the item at `first` is the first one that has not ended:
+/// it, and all up to the end of the next item that is no weight gradient; where it is one itself,
+/// of the next two. With overlap off that is the item.
 uint32_t endOfWindow(const fb::Order &order, uint32_t first);
 
 } // namespace hadal

@@ -20,21 +20,23 @@ bool isMicroBatchInput(std::string_view name) {
 
 namespace {
 
-/// Sizes are compared under several assignments of registers: the balanced one first, then numbers without relation to
-/// each other.
+/// Sizes are compared under several assignments of registers: the balanced one first, then numbers
+/// without relation to each other.
 constexpr size_t probeCount = 4;
 
 class Reader {
 public:
   Reader(const fb::Module &module, const fb::Stage &stage)
-      : module(module), tables{module.programs()->Get(stage.forward()), module.programs()->Get(stage.input_grad()),
+      : module(module), tables{module.programs()->Get(stage.forward()),
+                               module.programs()->Get(stage.input_grad()),
                                module.programs()->Get(stage.weight_grad())} {
     NamedRegisters balanced = balancedRegisters(module, stage);
     for (const auto &[name, value] : balanced)
       known.insert(name);
     makeProbes(balanced);
   }
-  Reader(const fb::Module &module, const fb::Program &program) : module(module), tables{&program}, isInference(true) {
+  Reader(const fb::Module &module, const fb::Program &program)
+      : module(module), tables{&program}, isInference(true) {
     for (const auto *name : *program.registers())
       known.insert(name->str());
     makeProbes({});
@@ -68,7 +70,9 @@ private:
     return copied == copies.end() ? value : copied->second;
   }
   void noteCopies(const fb::Call &call);
-  uint32_t valueOf(uint32_t argument) { return valueOf(current->arguments()->Get(argument)->name()->str()); }
+  uint32_t valueOf(uint32_t argument) {
+    return valueOf(current->arguments()->Get(argument)->name()->str());
+  }
 
   /// Bytes of an argument of the program at hand under each probe.
   Result<std::vector<uint64_t>> bytesOf(const fb::Program &program, uint32_t argument) {
@@ -83,7 +87,8 @@ private:
     for (uint64_t &b : bytes) {
       if (b % rowBytes != 0)
         return invalidFile("'" + current->arguments()->Get(argument)->name()->str() +
-                           "' is no whole number of rows of " + std::to_string(rowBytes) + " bytes");
+                           "' is no whole number of rows of " + std::to_string(rowBytes) +
+                           " bytes");
       b /= rowBytes;
     }
     return bytes;
@@ -126,7 +131,8 @@ Status Reader::readArguments(uint32_t which) {
     std::vector<uint64_t> bytes = HADAL_TRY(bytesOf(*current, i));
     auto [at, isNew] = shapes.emplace(name, std::pair(&argument, bytes));
     if (!isNew && (at->second.first->element() != argument.element() || at->second.second != bytes))
-      return invalidFile("has '" + name + "' in another type or size than another program of the stage");
+      return invalidFile("has '" + name +
+                         "' in another type or size than another program of the stage");
     ChunkValue &value = out.values[valueOf(name)];
     value.element = argument.element();
     value.bytes = bytes;
@@ -188,8 +194,8 @@ Status Reader::readCall(const fb::Call &call, ChunkStep &step) {
       continue;
     const fb::Argument &value = *current->arguments()->Get(binding.index());
     if (value.element() != wanted.element())
-      return invalidFile("gives '" + value.name()->str() + "' to " + callee.name()->str() + " as '" + name +
-                         "' of another type");
+      return invalidFile("gives '" + value.name()->str() + "' to " + callee.name()->str() +
+                         " as '" + name + "' of another type");
     HADAL_TRY(readsShape(binding.index(), step));
     std::vector<uint64_t> has = HADAL_TRY(bytesOf(*current, binding.index()));
     for (size_t p = 0; p < probes.size(); ++p) {
@@ -202,12 +208,13 @@ Status Reader::readCall(const fb::Call &call, ChunkStep &step) {
               offset = HADAL_TRY(evaluateIn(*current, *binding.offset(), probes[p]));
       int64_t begin = 0;
       bool impossible =
-          __builtin_mul_overflow(element, int64_t(byteSize(static_cast<ElementType>(value.element()))), &begin) ||
+          __builtin_mul_overflow(
+              element, int64_t(byteSize(static_cast<ElementType>(value.element()))), &begin) ||
           __builtin_add_overflow(begin, offset, &begin) || begin < 0;
       bool whole = element == 0 && offset == 0;
       if (whole ? has[p] != wants : impossible || uint64_t(begin) + wants > has[p])
-        return invalidFile("gives '" + value.name()->str() + "' to " + callee.name()->str() + " as '" + name +
-                           "' of another size");
+        return invalidFile("gives '" + value.name()->str() + "' to " + callee.name()->str() +
+                           " as '" + name + "' of another size");
     }
     (wanted.output() ? step.writes : step.reads).push_back(valueOf(binding.index()));
   }
@@ -215,25 +222,32 @@ Status Reader::readCall(const fb::Call &call, ChunkStep &step) {
   return {};
 }
 
-/// What a chunk keeps for a later one may be a copy: counts are then found by what they are a copy of.
+/// What a chunk keeps for a later one may be a copy: counts are then found by what they are a copy
+/// of.
 void Reader::noteCopies(const fb::Call &call) {
   const fb::Program &callee = *module.programs()->Get(call.program());
   for (const fb::Command *command : *callee.commands()) {
     const fb::Launch *launch = command->action_as_Launch();
     if (!launch || launch->bindings()->size() != 2 ||
-        !module.kernels()->Get(launch->kernel())->symbol()->string_view().starts_with("linalg_copy_"))
+        !module.kernels()
+             ->Get(launch->kernel())
+             ->symbol()
+             ->string_view()
+             .starts_with("linalg_copy_"))
       continue;
     const fb::Binding &from = *launch->bindings()->Get(0), &to = *launch->bindings()->Get(1);
     if (from.space() != fb::Space_Argument || to.space() != fb::Space_Argument)
       continue;
-    const fb::Binding &source = *call.arguments()->Get(from.index()), &destination = *call.arguments()->Get(to.index());
+    const fb::Binding &source = *call.arguments()->Get(from.index()),
+                      &destination = *call.arguments()->Get(to.index());
     if (source.space() == fb::Space_Argument && destination.space() == fb::Space_Argument)
       copies[valueOf(destination.index())] = originOf(valueOf(source.index()));
   }
 }
 
 Status Reader::readExchange(const fb::Exchange &exchange, ChunkStep &step) {
-  std::pair there(originOf(valueOf(exchange.send_counts())), originOf(valueOf(exchange.receive_counts()))),
+  std::pair there(originOf(valueOf(exchange.send_counts())),
+                  originOf(valueOf(exchange.receive_counts()))),
       back(there.second, there.first);
   bool isBack = !counts.count(there);
   auto found = counts.find(isBack ? back : there);
@@ -243,23 +257,30 @@ Status Reader::readExchange(const fb::Exchange &exchange, ChunkStep &step) {
   if (by.exchange->parts() != exchange.parts() || by.exchange->segments() != exchange.segments() ||
       by.exchange->stride() != exchange.stride())
     return invalidFile("has other parts than its counts");
-  for (uint32_t argument :
-       {exchange.source(), exchange.destination(), exchange.send_counts(), exchange.receive_counts()})
+  for (uint32_t argument : {exchange.source(), exchange.destination(), exchange.send_counts(),
+                            exchange.receive_counts()})
     HADAL_TRY(readsShape(argument, step));
   step.reads.push_back(valueOf(by.rows, true));
   std::vector<uint64_t> source = HADAL_TRY(rowsOf(exchange.source(), exchange.row_bytes()));
-  std::vector<uint64_t> destination = HADAL_TRY(rowsOf(exchange.destination(), exchange.row_bytes()));
+  std::vector<uint64_t> destination =
+      HADAL_TRY(rowsOf(exchange.destination(), exchange.row_bytes()));
   for (size_t p = 0; p < probes.size(); ++p)
     if ((isBack ? source : destination)[p] != uint64_t(probes[p][by.rows]))
       return invalidFile("'" +
-                         current->arguments()->Get(isBack ? exchange.source() : exchange.destination())->name()->str() +
+                         current->arguments()
+                             ->Get(isBack ? exchange.source() : exchange.destination())
+                             ->name()
+                             ->str() +
                          "' wants " + by.rows + " rows");
   std::vector<uint64_t> &own = isBack ? destination : source;
   if (by.sending.empty())
     by.sending = own;
   if (by.sending != own)
     return invalidFile("'" +
-                       current->arguments()->Get(isBack ? exchange.destination() : exchange.source())->name()->str() +
+                       current->arguments()
+                           ->Get(isBack ? exchange.destination() : exchange.source())
+                           ->name()
+                           ->str() +
                        "' has other rows than another exchange by the same counts");
   for (uint32_t read : {exchange.source(), exchange.send_counts(), exchange.receive_counts()})
     step.reads.push_back(valueOf(read));
@@ -271,8 +292,7 @@ Status Reader::readCommand(uint32_t which, const fb::Command &command, ChunkStep
   step.stream = command.stream();
   step.action = command.action_type();
   switch (command.action_type()) {
-  case fb::Action_Call:
-    return readCall(*command.action_as_Call(), step);
+  case fb::Action_Call: return readCall(*command.action_as_Call(), step);
   case fb::Action_Send:
     step.stage = command.action_as_Send()->stage();
     step.reads.push_back(valueOf(command.action_as_Send()->argument()));
@@ -287,24 +307,19 @@ Status Reader::readCommand(uint32_t which, const fb::Command &command, ChunkStep
     for (uint32_t argument : {exchange.send(), exchange.receive()}) {
       if (current->arguments()->Get(argument)->element() != fb::ElementType_I32 ||
           HADAL_TRY(bytesOf(*current, argument)) != std::vector<uint64_t>(probeCount, bytes))
-        return invalidFile("wants '" + current->arguments()->Get(argument)->name()->str() + "' to hold " +
-                           std::to_string(bytes / 4) + " counts");
+        return invalidFile("wants '" + current->arguments()->Get(argument)->name()->str() +
+                           "' to hold " + std::to_string(bytes / 4) + " counts");
     }
     step.reads.push_back(valueOf(exchange.send()));
-    for (uint32_t written :
-         {valueOf(exchange.receive()), valueOf(current->registers()->Get(exchange.rows())->str(), true),
-          valueOf(current->registers()->Get(exchange.choices())->str(), true)})
+    for (uint32_t written : {valueOf(exchange.receive()),
+                             valueOf(current->registers()->Get(exchange.rows())->str(), true),
+                             valueOf(current->registers()->Get(exchange.choices())->str(), true)})
       step.writes.push_back(written);
     return {};
   }
-  case fb::Action_Exchange:
-    return readExchange(*command.action_as_Exchange(), step);
-  case fb::Action_Record:
-    step.event = command.action_as_Record()->event();
-    return {};
-  default:
-    step.event = command.action_as_Wait()->event();
-    return {};
+  case fb::Action_Exchange: return readExchange(*command.action_as_Exchange(), step);
+  case fb::Action_Record: step.event = command.action_as_Record()->event(); return {};
+  default: step.event = command.action_as_Wait()->event(); return {};
   }
 }
 
@@ -315,7 +330,8 @@ Status Reader::checkEvents(const ChunkProgram &program) {
       return invalidFile("records event " + std::to_string(step.event) + " twice");
   for (const ChunkStep &step : program.steps)
     if (step.action == fb::Action_Wait && !recorded.count(step.event))
-      return invalidFile("waits for event " + std::to_string(step.event) + ", which nobody records");
+      return invalidFile("waits for event " + std::to_string(step.event) +
+                         ", which nobody records");
   return {};
 }
 
@@ -327,7 +343,8 @@ Status Reader::checkOutputs(uint32_t which) {
     const fb::Argument &argument = *current->arguments()->Get(i);
     if (argument.output() != (written.count(valueOf(i)) > 0))
       return invalidFile("'" + argument.name()->str() +
-                         (argument.output() ? "' is an output that no command writes" : "' is written, and no output"));
+                         (argument.output() ? "' is an output that no command writes"
+                                            : "' is written, and no output"));
   }
   return {};
 }
@@ -365,7 +382,8 @@ Result<ChunkPrograms> Reader::run() {
     for (const ChunkStep &step : program.steps)
       written.insert(step.writes.begin(), step.writes.end());
   for (uint32_t value = 0; value < out.values.size(); ++value)
-    out.values[value].isInput = !written.count(value) && (isInference || isMicroBatchInput(out.values[value].name));
+    out.values[value].isInput =
+        !written.count(value) && (isInference || isMicroBatchInput(out.values[value].name));
   return std::move(out);
 }
 

@@ -73,7 +73,11 @@ Leaves::Leaves(const fb::Module &module) {
     states.push_back(hash.value);
   }
   for (const fb::Constant *c : *module.constants())
-    constants.push_back(Hash("constant").add(std::string_view(reinterpret_cast<const char *>(c->bytes()->data()), c->bytes()->size())).value);
+    constants.push_back(
+        Hash("constant")
+            .add(std::string_view(reinterpret_cast<const char *>(c->bytes()->data()),
+                                  c->bytes()->size()))
+            .value);
   for (const fb::Kernel *k : *module.kernels()) {
     Hash hash("kernel");
     hash.add(k->symbol()).add(k->scratch_bytes());
@@ -87,7 +91,8 @@ Leaves::Leaves(const fb::Module &module) {
 /// One program.
 class Walker {
 public:
-  Walker(const fb::Module &module, const Leaves &leaves, const std::vector<ProgramFlow> &flows, const fb::Program &program, TemporaryMemory memory);
+  Walker(const fb::Module &module, const Leaves &leaves, const std::vector<ProgramFlow> &flows,
+         const fb::Program &program, TemporaryMemory memory);
   Result<ProgramFlow> run();
 
 private:
@@ -95,8 +100,9 @@ private:
 
   /// A repeat that is being walked.
   struct Loop {
-    uint64_t begin;            ///< time
-    std::set<uint32_t> carried; ///< temporaries that it reads as they were before it, in every round
+    uint64_t begin; ///< time
+    std::set<uint32_t>
+        carried; ///< temporaries that it reads as they were before it, in every round
   };
 
   Status commands(const Commands &list);
@@ -115,7 +121,9 @@ private:
   Status writeArgument(uint32_t argument, uint64_t hash);
   Status readTemporary(uint32_t temporary);
   void leave(size_t journaled, Hash with);
-  uint64_t exprHash(const fb::Expr &expr) const { return ofExpr(Hash("expression"), expr, &registers); }
+  uint64_t exprHash(const fb::Expr &expr) const {
+    return ofExpr(Hash("expression"), expr, &registers);
+  }
   Content &contentOf(const fb::Binding &binding);
   BufferUse *useOf(const fb::Binding &binding);
   void set(Content &content, uint64_t hash, uint32_t owner = 0) {
@@ -143,11 +151,14 @@ private:
   Hash sent{"sent"};
 };
 
-Walker::Walker(const fb::Module &module, const Leaves &leaves, const std::vector<ProgramFlow> &flows, const fb::Program &program, TemporaryMemory memory)
+Walker::Walker(const fb::Module &module, const Leaves &leaves,
+               const std::vector<ProgramFlow> &flows, const fb::Program &program,
+               TemporaryMemory memory)
     : module(module), leaves(leaves), flows(flows), program(program), memory(memory) {
   for (const auto *name : *program.registers())
     registers.push_back(Hash("register").add(name).value);
-  temporaries.resize(memory == TemporaryMemory::Slots ? program.slot_count() : program.temporaries()->size());
+  temporaries.resize(memory == TemporaryMemory::Slots ? program.slot_count()
+                                                      : program.temporaries()->size());
   writtenAt.resize(program.temporaries()->size());
   for (const fb::Argument *a : *program.arguments()) {
     Hash hash("argument");
@@ -162,7 +173,8 @@ Walker::Walker(const fb::Module &module, const Leaves &leaves, const std::vector
 Content &Walker::contentOf(const fb::Binding &binding) {
   uint32_t index = binding.index();
   if (binding.space() == fb::Space_Temporary)
-    return temporaries[memory == TemporaryMemory::Slots ? program.temporaries()->Get(index)->slot() : index];
+    return temporaries[memory == TemporaryMemory::Slots ? program.temporaries()->Get(index)->slot()
+                                                        : index];
   if (binding.space() == fb::Space_Argument)
     return arguments[index];
   bool isState = binding.space() == fb::Space_State;
@@ -175,23 +187,22 @@ Content &Walker::contentOf(const fb::Binding &binding) {
 /// Null for what is no business of the program's callers.
 BufferUse *Walker::useOf(const fb::Binding &binding) {
   switch (binding.space()) {
-  case fb::Space_Argument:
-    return &flow.arguments[binding.index()];
-  case fb::Space_State:
-    return &flow.states[binding.index()];
-  case fb::Space_Weight:
-    return &flow.weights[binding.index()];
-  default:
-    return nullptr;
+  case fb::Space_Argument: return &flow.arguments[binding.index()];
+  case fb::Space_State: return &flow.states[binding.index()];
+  case fb::Space_Weight: return &flow.weights[binding.index()];
+  default: return nullptr;
   }
 }
 
 Status Walker::readTemporary(uint32_t number) {
-  const Content &content = temporaries[memory == TemporaryMemory::Slots ? program.temporaries()->Get(number)->slot() : number];
+  const Content &content =
+      temporaries[memory == TemporaryMemory::Slots ? program.temporaries()->Get(number)->slot()
+                                                   : number];
   if (!writtenAt[number])
     return invalidFile("reads " + temporaryName(number) + ", which nothing has written");
   if (content.owner != number)
-    return invalidFile("reads " + temporaryName(number) + ", whose memory " + temporaryName(content.owner) + " has by then");
+    return invalidFile("reads " + temporaryName(number) + ", whose memory " +
+                       temporaryName(content.owner) + " has by then");
   for (Loop &loop : loops)
     if (writtenAt[number] < loop.begin)
       loop.carried.insert(number);
@@ -205,10 +216,12 @@ Status Walker::bind(Hash &hash, const fb::Binding &binding, const BufferUse &use
   if (binding.space() == fb::Space_Parameter || binding.space() == fb::Space_Constant) {
     if (use.writes && flow.isKnown)
       return invalidFile("writes to a parameter or a constant");
-    hash.add(binding.space() == fb::Space_Parameter ? leaves.parameters[binding.index()] : leaves.constants[binding.index()]);
+    hash.add(binding.space() == fb::Space_Parameter ? leaves.parameters[binding.index()]
+                                                    : leaves.constants[binding.index()]);
     return {};
   }
-  if (binding.space() == fb::Space_Weight && use.writes && flow.isKnown && program.name()->string_view() != "pack")
+  if (binding.space() == fb::Space_Weight && use.writes && flow.isKnown &&
+      program.name()->string_view() != "pack")
     return invalidFile("writes to weight " + module.weights()->Get(binding.index())->name()->str());
   if (!use.reads)
     return {};
@@ -224,10 +237,13 @@ Status Walker::write(const fb::Binding &binding, const BufferUse &use, uint64_t 
   if (binding.space() == fb::Space_Parameter || binding.space() == fb::Space_Constant)
     return {}; // of an unknown kernel
   const auto &offset = *binding.offset()->code();
-  bool isWhole = !use.keeps && !use.reads && offset.size() == 2 && offset.Get(0) == 0 && offset.Get(1) == 0;
+  bool isWhole =
+      !use.keeps && !use.reads && offset.size() == 2 && offset.Get(0) == 0 && offset.Get(1) == 0;
   Content &content = contentOf(binding);
-  if (binding.space() == fb::Space_Argument && flow.isKnown && !program.arguments()->Get(binding.index())->output())
-    return invalidFile("writes to '" + program.arguments()->Get(binding.index())->name()->str() + "', which is no output");
+  if (binding.space() == fb::Space_Argument && flow.isKnown &&
+      !program.arguments()->Get(binding.index())->output())
+    return invalidFile("writes to '" + program.arguments()->Get(binding.index())->name()->str() +
+                       "', which is no output");
   if (BufferUse *outer = useOf(binding)) {
     outer->keeps = outer->keeps || (!isWhole && !outer->writes);
     outer->writes = true;
@@ -241,7 +257,9 @@ Status Walker::write(const fb::Binding &binding, const BufferUse &use, uint64_t 
       before = undefinedHash;
     writtenAt[owner] = time;
   }
-  set(content, isWhole ? hash : Hash("part").add(before).add(exprHash(*binding.offset())).add(hash).value, owner);
+  set(content,
+      isWhole ? hash : Hash("part").add(before).add(exprHash(*binding.offset())).add(hash).value,
+      owner);
   return {};
 }
 
@@ -256,9 +274,11 @@ Status Walker::checkAliases(const fb::Launch &launch, const fb::Kernel &kernel) 
     if (kernel.buffers()->Get(i)->access() == fb::Access_Read)
       continue;
     for (uint32_t j = 0; j < bindings.size(); ++j)
-      if (j != i && memoryOf(*bindings.Get(i)) == memoryOf(*bindings.Get(j)) && bindings.Get(i)->index() != bindings.Get(j)->index())
-        return invalidFile("binds " + temporaryName(bindings.Get(i)->index()) + " and " + temporaryName(bindings.Get(j)->index()) +
-                           ", which share slot " + std::to_string(memoryOf(*bindings.Get(i)).second));
+      if (j != i && memoryOf(*bindings.Get(i)) == memoryOf(*bindings.Get(j)) &&
+          bindings.Get(i)->index() != bindings.Get(j)->index())
+        return invalidFile("binds " + temporaryName(bindings.Get(i)->index()) + " and " +
+                           temporaryName(bindings.Get(j)->index()) + ", which share slot " +
+                           std::to_string(memoryOf(*bindings.Get(i)).second));
       else if (j != i && memoryOf(*bindings.Get(i)) == memoryOf(*bindings.Get(j)) &&
                exprHash(*bindings.Get(i)->offset()) == exprHash(*bindings.Get(j)->offset()))
         return invalidFile("binds one buffer twice and writes to it");
@@ -280,7 +300,10 @@ Status Walker::launch(const fb::Launch &launch) {
   hash.add(leaves.kernels[launch.kernel()]).add(exprHash(*launch.tasks()));
   for (const fb::Expr *scalar : *launch.scalars())
     hash.add(exprHash(*scalar));
-  auto use = [&](uint32_t i) { return useOfAccess(isDescribed(kernel) ? kernel.buffers()->Get(i)->access() : fb::Access_Update); };
+  auto use = [&](uint32_t i) {
+    return useOfAccess(isDescribed(kernel) ? kernel.buffers()->Get(i)->access()
+                                           : fb::Access_Update);
+  };
   for (uint32_t i = 0; i < launch.bindings()->size(); ++i)
     HADAL_TRY(bind(hash, *launch.bindings()->Get(i), use(i)));
   for (uint32_t i = 0; i < launch.bindings()->size(); ++i)
@@ -310,7 +333,11 @@ Status Walker::call(const fb::Call &call) {
   auto each = [&](fb::Space space, const std::map<uint32_t, BufferUse> &uses, auto what) -> Status {
     for (const auto &[index, use] : uses) {
       bool isState = space == fb::Space_State;
-      Content &content = (isState ? states : weights).try_emplace(index, Content{isState ? leaves.states[index] : leaves.weights[index], 0, true}).first->second;
+      Content &content =
+          (isState ? states : weights)
+              .try_emplace(index,
+                           Content{isState ? leaves.states[index] : leaves.weights[index], 0, true})
+              .first->second;
       HADAL_TRY(what(content, (isState ? flow.states : flow.weights)[index], use, index));
     }
     return {};
@@ -327,7 +354,8 @@ Status Walker::call(const fb::Call &call) {
   for (uint32_t i = 0; i < call.arguments()->size(); ++i)
     if (callee.arguments[i].writes)
       HADAL_TRY(write(*call.arguments()->Get(i), callee.arguments[i], Hash(hash).add(i).value));
-  auto wrote = [&](Content &content, BufferUse &outer, const BufferUse &use, uint32_t index) -> Status {
+  auto wrote = [&](Content &content, BufferUse &outer, const BufferUse &use,
+                   uint32_t index) -> Status {
     if (!use.writes)
       return {};
     bool isWhole = !use.keeps && !use.reads;
@@ -361,9 +389,11 @@ Status Walker::repeat(const fb::Repeat &repeat) {
   loops.push_back({++time, {}});
   HADAL_TRY(commands(*repeat.body()));
   for (uint32_t number : loops.back().carried) {
-    uint32_t slot = memory == TemporaryMemory::Slots ? program.temporaries()->Get(number)->slot() : number;
+    uint32_t slot =
+        memory == TemporaryMemory::Slots ? program.temporaries()->Get(number)->slot() : number;
     if (flow.isKnown && temporaries[slot].owner != number)
-      return invalidFile("reads " + temporaryName(number) + " in every round, and " + temporaryName(temporaries[slot].owner) + " takes its memory");
+      return invalidFile("reads " + temporaryName(number) + " in every round, and " +
+                         temporaryName(temporaries[slot].owner) + " takes its memory");
   }
   loops.pop_back();
   leave(journaled, with);
@@ -387,7 +417,8 @@ Result<uint64_t> Walker::readArgument(uint32_t argument) {
 
 Status Walker::writeArgument(uint32_t argument, uint64_t hash) {
   if (flow.isKnown && !program.arguments()->Get(argument)->output())
-    return invalidFile("writes to '" + program.arguments()->Get(argument)->name()->str() + "', which is no output");
+    return invalidFile("writes to '" + program.arguments()->Get(argument)->name()->str() +
+                       "', which is no output");
   flow.arguments[argument].writes = true;
   set(arguments[argument], hash);
   return {};
@@ -395,7 +426,10 @@ Status Walker::writeArgument(uint32_t argument, uint64_t hash) {
 
 Status Walker::exchangeCounts(const fb::ExchangeCounts &exchange) {
   Hash hash("exchange of counts");
-  hash.add(HADAL_TRY(readArgument(exchange.send()))).add(exchange.parts()).add(exchange.segments()).add(exchange.stride());
+  hash.add(HADAL_TRY(readArgument(exchange.send())))
+      .add(exchange.parts())
+      .add(exchange.segments())
+      .add(exchange.stride());
   registers[exchange.rows()] = Hash(hash).add("rows").value;
   registers[exchange.choices()] = Hash(hash).add("choices").value;
   return writeArgument(exchange.receive(), hash.value);
@@ -405,36 +439,36 @@ Status Walker::exchange(const fb::Exchange &exchange) {
   Hash hash("exchange");
   for (uint32_t read : {exchange.source(), exchange.send_counts(), exchange.receive_counts()})
     hash.add(HADAL_TRY(readArgument(read)));
-  hash.add(exchange.parts()).add(exchange.segments()).add(exchange.stride()).add(exchange.row_bytes()).add(exchange.capacity());
+  hash.add(exchange.parts())
+      .add(exchange.segments())
+      .add(exchange.stride())
+      .add(exchange.row_bytes())
+      .add(exchange.capacity());
   return writeArgument(exchange.destination(), hash.value);
 }
 
 Status Walker::command(const fb::Command &command) {
   ++time;
   switch (command.action_type()) {
-  case fb::Action_Launch:
-    return launch(*command.action_as_Launch());
-  case fb::Action_Copy:
-    return copy(*command.action_as_Copy());
-  case fb::Action_Call:
-    return call(*command.action_as_Call());
-  case fb::Action_Repeat:
-    return repeat(*command.action_as_Repeat());
-  case fb::Action_SkipIfZero:
-    return skip(*command.action_as_SkipIfZero());
+  case fb::Action_Launch: return launch(*command.action_as_Launch());
+  case fb::Action_Copy: return copy(*command.action_as_Copy());
+  case fb::Action_Call: return call(*command.action_as_Call());
+  case fb::Action_Repeat: return repeat(*command.action_as_Repeat());
+  case fb::Action_SkipIfZero: return skip(*command.action_as_SkipIfZero());
   case fb::Action_Send:
-    sent.add(command.action_as_Send()->stage()).add(HADAL_TRY(readArgument(command.action_as_Send()->argument())));
+    sent.add(command.action_as_Send()->stage())
+        .add(HADAL_TRY(readArgument(command.action_as_Send()->argument())));
     return {};
   case fb::Action_Receive: {
     uint32_t argument = command.action_as_Receive()->argument();
-    return writeArgument(argument, Hash("receive").add(command.action_as_Receive()->stage()).add(program.arguments()->Get(argument)->name()).value);
+    return writeArgument(argument, Hash("receive")
+                                       .add(command.action_as_Receive()->stage())
+                                       .add(program.arguments()->Get(argument)->name())
+                                       .value);
   }
-  case fb::Action_ExchangeCounts:
-    return exchangeCounts(*command.action_as_ExchangeCounts());
-  case fb::Action_Exchange:
-    return exchange(*command.action_as_Exchange());
-  default:
-    return {}; // events order commands and change nothing
+  case fb::Action_ExchangeCounts: return exchangeCounts(*command.action_as_ExchangeCounts());
+  case fb::Action_Exchange: return exchange(*command.action_as_Exchange());
+  default: return {}; // events order commands and change nothing
   }
 }
 
@@ -469,20 +503,26 @@ uint64_t Walker::finish() {
   return hash.add(sent.value).value;
 }
 
-/// Nothing can be written to an output without elements, such as the load violation of a model without experts.
+/// Nothing can be written to an output without elements, such as the load violation of a model
+/// without experts.
 static bool isEmpty(const fb::Argument &argument) {
   return std::any_of(argument.shape()->begin(), argument.shape()->end(), [](const fb::Expr *size) {
-    return size->code()->size() == 2 && size->code()->Get(0) == int64_t(ExprOp::Constant) && size->code()->Get(1) == 0;
+    return size->code()->size() == 2 && size->code()->Get(0) == int64_t(ExprOp::Constant) &&
+           size->code()->Get(1) == 0;
   });
 }
 
 Result<ProgramFlow> Walker::run() {
-  auto at = [&](const std::string &what) { return invalidFile("program " + program.name()->str() + ", " + what); };
+  auto at = [&](const std::string &what) {
+    return invalidFile("program " + program.name()->str() + ", " + what);
+  };
   if (Status status = commands(*program.commands()); !status)
     return at(status.error().message);
   for (uint32_t i = 0; i < arguments.size(); ++i)
-    if (flow.isKnown && program.arguments()->Get(i)->output() && !flow.arguments[i].writes && !isEmpty(*program.arguments()->Get(i)))
-      return at("argument '" + program.arguments()->Get(i)->name()->str() + "' is an output that no command writes");
+    if (flow.isKnown && program.arguments()->Get(i)->output() && !flow.arguments[i].writes &&
+        !isEmpty(*program.arguments()->Get(i)))
+      return at("argument '" + program.arguments()->Get(i)->name()->str() +
+                "' is an output that no command writes");
   flow.hash = finish();
   return std::move(flow);
 }
@@ -523,7 +563,12 @@ uint64_t placesHash(const fb::Module &module) {
   Hash hash("places");
   if (const fb::Training *training = module.training()) {
     for (const fb::Trainable *t : *training->trainables()) {
-      hash.add(t->name()).add(t->count()).add(t->sharded()).add(t->correction()).add(t->layout()).add(uint64_t(t->packed_elements()));
+      hash.add(t->name())
+          .add(t->count())
+          .add(t->sharded())
+          .add(t->correction())
+          .add(t->layout())
+          .add(uint64_t(t->packed_elements()));
       for (int64_t size : *t->shape())
         hash.add(uint64_t(size));
     }
@@ -576,7 +621,8 @@ Status writeDataflow(uint8_t *payload) {
                         planned = HADAL_TRY(dataflowHashes(module, TemporaryMemory::Slots));
   for (uint32_t i = 0; i < module.programs()->size(); ++i)
     if (meant[i] != planned[i])
-      return invalidFile("program " + module.programs()->Get(i)->name()->str() + " has temporaries that overwrite each other");
+      return invalidFile("program " + module.programs()->Get(i)->name()->str() +
+                         " has temporaries that overwrite each other");
   std::copy(meant.begin(), meant.end(), const_cast<uint64_t *>(module.dataflow()->data()));
   return {};
 }

@@ -8,17 +8,17 @@ namespace hadal {
 
 Status checkExpr(std::span<const int64_t> code, size_t registerCount) {
   if (code.empty() || code.size() % 2 || code.size() / 2 > maxExprPairs)
-    return invalidFile("expression wants 1 to " + std::to_string(maxExprPairs) + " pairs, has " + std::to_string(code.size()) + " numbers");
+    return invalidFile("expression wants 1 to " + std::to_string(maxExprPairs) + " pairs, has " +
+                       std::to_string(code.size()) + " numbers");
   size_t depth = 0;
   for (size_t i = 0; i < code.size(); i += 2) {
     int64_t operand = code[i + 1];
     switch (static_cast<ExprOp>(code[i])) {
-    case ExprOp::Constant:
-      ++depth;
-      continue;
+    case ExprOp::Constant: ++depth; continue;
     case ExprOp::Register:
       if (operand < 0 || static_cast<uint64_t>(operand) >= registerCount)
-        return invalidFile("expression reads register " + std::to_string(operand) + " of " + std::to_string(registerCount));
+        return invalidFile("expression reads register " + std::to_string(operand) + " of " +
+                           std::to_string(registerCount));
       ++depth;
       continue;
     case ExprOp::Add:
@@ -59,27 +59,13 @@ Result<int64_t> evaluate(std::span<const int64_t> code, std::span<const int64_t>
     if (divides && (b == 0 || (a == INT64_MIN && b == -1)))
       return invalidArgument("a size divides " + std::to_string(a) + " by " + std::to_string(b));
     switch (op) {
-    case ExprOp::Add:
-      overflow = __builtin_add_overflow(a, b, &a);
-      break;
-    case ExprOp::Multiply:
-      overflow = __builtin_mul_overflow(a, b, &a);
-      break;
-    case ExprOp::FloorDiv:
-      a = a / b - (a % b != 0 && (a < 0) != (b < 0));
-      break;
-    case ExprOp::CeilDiv:
-      a = a / b + (a % b != 0 && (a < 0) == (b < 0));
-      break;
-    case ExprOp::Mod:
-      a = a % b + ((a % b != 0 && (a < 0) != (b < 0)) ? b : 0);
-      break;
-    case ExprOp::Min:
-      a = std::min(a, b);
-      break;
-    default:
-      a = std::max(a, b);
-      break;
+    case ExprOp::Add: overflow = __builtin_add_overflow(a, b, &a); break;
+    case ExprOp::Multiply: overflow = __builtin_mul_overflow(a, b, &a); break;
+    case ExprOp::FloorDiv: a = a / b - (a % b != 0 && (a < 0) != (b < 0)); break;
+    case ExprOp::CeilDiv: a = a / b + (a % b != 0 && (a < 0) == (b < 0)); break;
+    case ExprOp::Mod: a = a % b + ((a % b != 0 && (a < 0) != (b < 0)) ? b : 0); break;
+    case ExprOp::Min: a = std::min(a, b); break;
+    default: a = std::max(a, b); break;
     }
     if (overflow)
       return invalidArgument("a size overflows 64 bits");
@@ -87,7 +73,8 @@ Result<int64_t> evaluate(std::span<const int64_t> code, std::span<const int64_t>
   return stack[0];
 }
 
-std::string toString(std::span<const int64_t> code, std::span<const std::string_view> registerNames) {
+std::string toString(std::span<const int64_t> code,
+                     std::span<const std::string_view> registerNames) {
   std::vector<std::string> stack;
   for (size_t i = 0; i < code.size(); i += 2) {
     auto op = static_cast<ExprOp>(code[i]);
@@ -95,8 +82,9 @@ std::string toString(std::span<const int64_t> code, std::span<const std::string_
     if (op == ExprOp::Constant) {
       stack.push_back(std::to_string(code[i + 1]));
     } else if (op == ExprOp::Register) {
-      stack.push_back(operand < registerNames.size() && !registerNames[operand].empty() ? std::string(registerNames[operand])
-                                                                                        : "r" + std::to_string(operand));
+      stack.push_back(operand < registerNames.size() && !registerNames[operand].empty()
+                          ? std::string(registerNames[operand])
+                          : "r" + std::to_string(operand));
     } else {
       std::string b = std::move(stack.back());
       stack.pop_back();

@@ -49,27 +49,31 @@ Result<std::optional<Module>> Module::openAppended(const std::string &executable
     return std::optional<Module>();
   uint64_t offset = word(bytes, bytes.size() - 16);
   if (offset % 8 || offset > bytes.size() - 16)
-    return invalidFile(executablePath + ": the module it carries begins at byte " + std::to_string(offset) + ", file has " +
-                       std::to_string(bytes.size()));
-  return std::optional(HADAL_TRY(fromBytes(bytes.subspan(offset, bytes.size() - 16 - offset), executablePath)));
+    return invalidFile(executablePath + ": the module it carries begins at byte " +
+                       std::to_string(offset) + ", file has " + std::to_string(bytes.size()));
+  return std::optional(
+      HADAL_TRY(fromBytes(bytes.subspan(offset, bytes.size() - 16 - offset), executablePath)));
 }
 
 Result<Module> Module::check(std::span<const std::byte> bytes, std::string name) {
   if (bytes.size() < headerBytes)
-    return invalidFile(name + ": not a hadal module: wants at least " + std::to_string(headerBytes) + " bytes, has " +
-                       std::to_string(bytes.size()));
+    return invalidFile(name + ": not a hadal module: wants at least " +
+                       std::to_string(headerBytes) + " bytes, has " + std::to_string(bytes.size()));
   if (std::memcmp(bytes.data(), magic, 7) != 0)
     return invalidFile(name + ": not a hadal module");
   if (bytes[7] != std::byte(magic[7]))
-    return unsupported(name + ": module format is version " + std::to_string(int(bytes[7])) + ", this program reads version 1");
+    return unsupported(name + ": module format is version " + std::to_string(int(bytes[7])) +
+                       ", this program reads version 1");
   uint64_t size = word(bytes, 8);
   if (size != bytes.size() - headerBytes)
-    return invalidFile(name + ": module wants " + std::to_string(size) + " bytes after its header, file has " +
+    return invalidFile(name + ": module wants " + std::to_string(size) +
+                       " bytes after its header, file has " +
                        std::to_string(bytes.size() - headerBytes));
   auto payload = bytes.subspan(headerBytes);
   uint64_t stored = word(bytes, 16), computed = XXH3_64bits(payload.data(), payload.size());
   if (stored != computed)
-    return invalidFile(name + ": checksum is " + hexadecimal(stored) + ", contents have " + hexadecimal(computed));
+    return invalidFile(name + ": checksum is " + hexadecimal(stored) + ", contents have " +
+                       hexadecimal(computed));
   auto *data = reinterpret_cast<const uint8_t *>(payload.data());
   if (payload.size() < 8 || payload.size() >= FLATBUFFERS_MAX_BUFFER_SIZE)
     return invalidFile(name + ": tables are damaged");
@@ -116,9 +120,11 @@ std::vector<std::string> Module::missingFeatures() const {
 }
 
 Status Module::checkTarget() const {
-  std::string triple = root->target()->triple()->str(), architecture = triple.substr(0, triple.find('-'));
+  std::string triple = root->target()->triple()->str(),
+              architecture = triple.substr(0, triple.find('-'));
   if (architecture != cpuArchitecture())
-    return unsupported(name + ": module is for " + architecture + ", this CPU is " + std::string(cpuArchitecture()));
+    return unsupported(name + ": module is for " + architecture + ", this CPU is " +
+                       std::string(cpuArchitecture()));
   std::string list;
   for (const std::string &feature : missingFeatures())
     list += (list.empty() ? "" : ", ") + feature;
@@ -137,9 +143,12 @@ std::vector<std::byte> moduleBytes(std::span<const std::byte> payload) {
   return bytes;
 }
 
-Status writeModule(const std::string &path, std::span<const std::byte> payload) { return writeFile(path, moduleBytes(payload)); }
+Status writeModule(const std::string &path, std::span<const std::byte> payload) {
+  return writeFile(path, moduleBytes(payload));
+}
 
-Status appendModule(const std::string &executablePath, std::span<const std::byte> payload, const std::string &path) {
+Status appendModule(const std::string &executablePath, std::span<const std::byte> payload,
+                    const std::string &path) {
   MappedFile runner = HADAL_TRY(MappedFile::open(executablePath));
   AtomicFile file = HADAL_TRY(AtomicFile::create(path, /*executable=*/true));
   auto bytes = runner.bytes();

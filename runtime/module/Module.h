@@ -1,7 +1,7 @@
 //===- Module.h - the module file ---------------------------------------===//
 //
-// A module is what hadal-compile writes and hadal-run executes: a code image and the programs that launch its kernels.
-// File layout and rules: runtime/module/README.md; tables: Module.fbs.
+// A module is what hadal-compile writes and hadal-run executes: a code image and the programs that
+// launch its kernels. File layout and rules: runtime/module/README.md; tables: Module.fbs.
 //
 //===--------------------------------------------------------------------===//
 
@@ -21,16 +21,19 @@
 
 namespace hadal {
 
-/// An opened and checked module. Every index that its tables hold is in range and every Expr is well-formed, so readers
-/// need no further checks; required tables, strings and vectors are never null (see Check.cpp). Move-only.
+/// An opened and checked module. Every index that its tables hold is in range and every Expr is
+/// well-formed, so readers need no further checks; required tables, strings and vectors are never
+/// null (see Check.cpp). Move-only.
 ///
 /// Opening checks and never runs or loads code; loading is the device's part (device/Device.h).
 class Module {
 public:
-  /// Errors name file, wanted, got: "m.hadal: checksum is 0123456789abcdef, contents have fedcba9876543210".
+  /// Errors name file, wanted, got: "m.hadal: checksum is 0123456789abcdef, contents have
+  /// fedcba9876543210".
   static Result<Module> open(const std::string &path);
 
-  /// The same over bytes in memory (the whole file: header and payload). `name` stands for the path in errors.
+  /// The same over bytes in memory (the whole file: header and payload). `name` stands for the path
+  /// in errors.
   static Result<Module> fromBytes(std::span<const std::byte> bytes, std::string name);
 
   /// The module that --emit=exe appended to an executable; none when the file carries no module.
@@ -85,9 +88,11 @@ inline constexpr size_t moduleHeaderBytes = 24;
 /// Header and payload as writeModule writes them.
 std::vector<std::byte> moduleBytes(std::span<const std::byte> payload);
 
-/// Writes an executable that carries a module: a copy of `executablePath` (without a module of its own), padding to 64
-/// bytes, the module's bytes, and a trailer of u64 LE offset of the module and the 8 bytes "HADALEXE". Atomic, mode 0755.
-Status appendModule(const std::string &executablePath, std::span<const std::byte> payload, const std::string &path);
+/// Writes an executable that carries a module: a copy of `executablePath` (without a module of its
+/// own), padding to 64 bytes, the module's bytes, and a trailer of u64 LE offset of the module and
+/// the 8 bytes "HADALEXE". Atomic, mode 0755.
+Status appendModule(const std::string &executablePath, std::span<const std::byte> payload,
+                    const std::string &path);
 
 } // namespace hadal
 

@@ -16,7 +16,8 @@ RankColumn::RankColumn(const fb::Ranks &ranks, const std::vector<ChunkPrograms> 
     plan(rank);
 }
 
-RankColumn::RankColumn(const std::vector<ChunkPrograms> &one) : ranks(nullptr), stages(one), all(1) {
+RankColumn::RankColumn(const std::vector<ChunkPrograms> &one)
+    : ranks(nullptr), stages(one), all(1) {
   all[0].items.push_back({0, 1, {}, {}, {}});
   addRun(all[0].items[0], {0, 0, 0, ForwardProgram, nullptr, {}}, 0, 0);
 }
@@ -53,18 +54,10 @@ void RankColumn::addRuns(Item &item, const fb::Chunk &chunk, uint32_t rank, uint
     addRun(item, {stage, chunk.direction(), chunk.micro_batch(), program, nullptr, {}}, rank, slot);
   };
   switch (chunk.kind()) {
-  case fb::ChunkKind_Forward:
-    add(ForwardProgram);
-    break;
-  case fb::ChunkKind_Backward:
-    add(InputGradProgram), add(WeightGradProgram);
-    break;
-  case fb::ChunkKind_InputGrad:
-    add(InputGradProgram);
-    break;
-  case fb::ChunkKind_WeightGrad:
-    add(WeightGradProgram);
-    break;
+  case fb::ChunkKind_Forward: add(ForwardProgram); break;
+  case fb::ChunkKind_Backward: add(InputGradProgram), add(WeightGradProgram); break;
+  case fb::ChunkKind_InputGrad: add(InputGradProgram); break;
+  case fb::ChunkKind_WeightGrad: add(WeightGradProgram); break;
   }
 }
 
@@ -74,12 +67,14 @@ std::string RankColumn::nameOf(uint32_t rank, const Item &item) const {
   return item.count == 2 ? name + "+" + chunkName(*chunks.Get(item.first + 1)) : name;
 }
 
-std::string RankColumn::place(uint32_t rank, const Item &item, const Run &run, const ChunkStep &step) const {
+std::string RankColumn::place(uint32_t rank, const Item &item, const Run &run,
+                              const ChunkStep &step) const {
   if (!ranks)
-    return "program " + stages[run.stage].programs[run.program].name + ", command " + std::to_string(step.command) + ": ";
-  return "pipeline rank " + std::to_string(rank) + ", item " + std::to_string(item.first) + " (" + nameOf(rank, item) +
-         "), program " + stages[run.stage].programs[run.program].name + ", command " + std::to_string(step.command) +
-         ": ";
+    return "program " + stages[run.stage].programs[run.program].name + ", command " +
+           std::to_string(step.command) + ": ";
+  return "pipeline rank " + std::to_string(rank) + ", item " + std::to_string(item.first) + " (" +
+         nameOf(rank, item) + "), program " + stages[run.stage].programs[run.program].name +
+         ", command " + std::to_string(step.command) + ": ";
 }
 
 /// The second direction of dualpipev is the way back of the same micro-batches.
@@ -172,25 +167,28 @@ static std::string atOtherEnd(std::string name) {
 
 /// Messages come in the order of sending: this is the one that the receive gets.
 Status RankColumn::take(const Run &run, const ChunkStep &step, const Message &message) const {
-  const ChunkValue &wanted = stages[run.stage].values[step.writes[0]], &sent = stages[step.stage].values[message.value];
+  const ChunkValue &wanted = stages[run.stage].values[step.writes[0]],
+                   &sent = stages[step.stage].values[message.value];
   std::string from = " from stage " + std::to_string(step.stage);
   if (message.microBatch != run.microBatch || message.ordinal != step.ordinal)
-    return invalidFile("receives '" + wanted.name + "' of micro-batch " + std::to_string(run.microBatch) + from +
-                       ", which sends '" + sent.name + "' of micro-batch " + std::to_string(message.microBatch) +
-                       " first");
-  if ((wanted.name != sent.name && wanted.name != atOtherEnd(sent.name)) || wanted.element != sent.element ||
-      wanted.bytes != sent.bytes)
+    return invalidFile("receives '" + wanted.name + "' of micro-batch " +
+                       std::to_string(run.microBatch) + from + ", which sends '" + sent.name +
+                       "' of micro-batch " + std::to_string(message.microBatch) + " first");
+  if ((wanted.name != sent.name && wanted.name != atOtherEnd(sent.name)) ||
+      wanted.element != sent.element || wanted.bytes != sent.bytes)
     return invalidFile("receives '" + wanted.name + "'" + from + ", which sends '" + sent.name +
                        "', perhaps in another type or size");
   return {};
 }
 
-Status RankColumn::use(uint32_t number, Item &item, Run &run, const ChunkStep &step, uint32_t lane) {
+Status RankColumn::use(uint32_t number, Item &item, Run &run, const ChunkStep &step,
+                       uint32_t lane) {
   Rank &rank = all[number];
   auto broken = [&](uint32_t value, const char *what) {
     const ChunkValue &of = stages[run.stage].values[value];
     return invalidFile(place(number, item, run, step) +
-                       (of.isRegister ? "needs register " + of.name + " " : "'" + of.name + "' ") + what);
+                       (of.isRegister ? "needs register " + of.name + " " : "'" + of.name + "' ") +
+                       what);
   };
   for (uint32_t read : step.reads) {
     if (stages[run.stage].values[read].isInput)
@@ -218,14 +216,14 @@ Status RankColumn::use(uint32_t number, Item &item, Run &run, const ChunkStep &s
   return {};
 }
 
-/// Rule 6. Chunks of a pair mix in one way on all ranks, which is the runtime's part; all others must be ordered by
-/// what the tables say.
+/// Rule 6. Chunks of a pair mix in one way on all ranks, which is the runtime's part; all others
+/// must be ordered by what the tables say.
 Status RankColumn::exchange(Rank &rank, Item &item, uint32_t lane) {
   const Clock &clock = rank.clocks[lane];
   auto passes = [&](const Stamp &stamp) { return !stamp.before(clock); };
   std::vector<Stamp> &own = item.exchanges[lane / 2];
-  bool free =
-      std::any_of(own.begin(), own.end(), passes) || std::any_of(rank.exchanges.begin(), rank.exchanges.end(), passes);
+  bool free = std::any_of(own.begin(), own.end(), passes) ||
+              std::any_of(rank.exchanges.begin(), rank.exchanges.end(), passes);
   for (size_t i = rank.ended; i < rank.items.size() && &rank.items[i] != &item; ++i)
     for (const auto &slot : rank.items[i].exchanges)
       free = free || std::any_of(slot.begin(), slot.end(), passes);
@@ -251,15 +249,17 @@ Status RankColumn::findDeadlock() const {
       if (rank.at[stream] == rank.items.size())
         continue;
       const Item &item = rank.items[rank.at[stream]];
-      const Queue &queue = item.queues[stream].ended() ? item.queues[stream + 2] : item.queues[stream];
+      const Queue &queue =
+          item.queues[stream].ended() ? item.queues[stream + 2] : item.queues[stream];
       auto [runNumber, step] = queue.steps[queue.at];
       const Run &run = item.runs[runNumber];
-      // The other stream may wait for this one: say the first that waits for another rank, if any does.
+      // The other stream may wait for this one: say the first that waits for another rank, if any
+      // does.
       if (step->action == fb::Action_Wait && stream == 0 && rank.at[1] < rank.items.size())
         continue;
       std::string what = step->action == fb::Action_Receive
-                             ? "waits for '" + stages[run.stage].values[step->writes[0]].name + "' from stage " +
-                                   std::to_string(step->stage)
+                             ? "waits for '" + stages[run.stage].values[step->writes[0]].name +
+                                   "' from stage " + std::to_string(step->stage)
                              : "waits for event " + std::to_string(step->event);
       return invalidFile(place(number, item, run, *step) + "deadlock: " + what);
     }
@@ -270,15 +270,16 @@ Status RankColumn::findDeadlock() const {
 Status RankColumn::findLeftovers() const {
   for (const auto &[channel, messages] : channels)
     if (!messages.empty())
-      return invalidFile("'" + stages[channel.from].values[messages.front().value].name + "' of micro-batch " +
-                         std::to_string(messages.front().microBatch) + " in direction " +
-                         std::to_string(channel.direction) + " goes from stage " + std::to_string(channel.from) +
-                         " to stage " + std::to_string(channel.to) + " and is never received");
+      return invalidFile("'" + stages[channel.from].values[messages.front().value].name +
+                         "' of micro-batch " + std::to_string(messages.front().microBatch) +
+                         " in direction " + std::to_string(channel.direction) +
+                         " goes from stage " + std::to_string(channel.from) + " to stage " +
+                         std::to_string(channel.to) + " and is never received");
   return {};
 }
 
-/// Once more in order of items, as memory is taken and given back at their ends at the latest. While one runs the others of its window may
-/// have all that they write.
+/// Once more in order of items, as memory is taken and given back at their ends at the latest.
+/// While one runs the others of its window may have all that they write.
 void RankColumn::findPeaks(std::vector<RankPeak> &peaks) const {
   peaks.assign(all.size(), {});
   for (uint32_t number = 0; number < all.size(); ++number) {
@@ -294,7 +295,8 @@ void RankColumn::findPeaks(std::vector<RankPeak> &peaks) const {
     for (size_t i = 0, ahead = 0; i < items.size(); ++i) {
       const Item &item = items[i];
       const fb::Order &order = *ranks->orders()->Get(number);
-      for (uint32_t end = ranks->overlap() ? endOfWindow(order, item.first) : endOfItem(order, item.first);
+      for (uint32_t end = ranks->overlap() ? endOfWindow(order, item.first)
+                                           : endOfItem(order, item.first);
            ahead < items.size() && items[ahead].first < end; ++ahead) {
         bytes += items[ahead].bytes;
         values += items[ahead].values;

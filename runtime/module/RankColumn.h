@@ -15,14 +15,14 @@ namespace hadal::verify {
 class RankColumn {
 public:
   RankColumn(const fb::Ranks &ranks, const std::vector<ChunkPrograms> &stages);
-  /// A program of inference over ranks, once: `one` has it alone, as the forward program of its only stage. There are
-  /// no peaks.
+  /// A program of inference over ranks, once: `one` has it alone, as the forward program of its
+  /// only stage. There are no peaks.
   explicit RankColumn(const std::vector<ChunkPrograms> &one);
   Status run(std::vector<RankPeak> &peaks);
 
 private:
-  /// Two streams for each of two chunks side by side; what a command has behind it is how far each of these lanes had
-  /// come.
+  /// Two streams for each of two chunks side by side; what a command has behind it is how far each
+  /// of these lanes had come.
   static constexpr size_t laneCount = 4;
   using Clock = std::array<uint32_t, laneCount>;
   struct Stamp {
@@ -44,7 +44,8 @@ private:
     size_t left = 0; ///< steps
   };
 
-  /// One stream of one slot in an item: steps of one run, or of an input gradient's and then a weight gradient's.
+  /// One stream of one slot in an item: steps of one run, or of an input gradient's and then a
+  /// weight gradient's.
   struct Queue {
     std::vector<std::pair<uint32_t, const ChunkStep *>> steps; ///< with the run
     size_t at = 0;
@@ -64,8 +65,9 @@ private:
     std::vector<Item> items;
     std::array<size_t, 2> at = {}; ///< item of each stream
     std::array<Clock, laneCount> clocks = {};
-    std::map<std::pair<uint32_t, uint32_t>, std::vector<Value>> values; ///< by direction and micro-batch, then number
-    std::vector<Stamp> exchanges;                                       ///< of items that have ended on both streams
+    std::map<std::pair<uint32_t, uint32_t>, std::vector<Value>>
+        values;                   ///< by direction and micro-batch, then number
+    std::vector<Stamp> exchanges; ///< of items that have ended on both streams
     size_t ended = 0;
   };
 

@@ -32,9 +32,11 @@ static NamedRegisters driverRegisters(const fb::Training &training) {
   return registers;
 }
 
-/// Calls `of` for all exchanges of counts, with the number of parts that experts fall into behind them: a second hop
-/// (whose counts have a segment for each rank that the first came from) divides each part of the first.
-template <typename Function> static void visitCounts(const fb::Module &module, const fb::Stage &stage, Function of) {
+/// Calls `of` for all exchanges of counts, with the number of parts that experts fall into behind
+/// them: a second hop (whose counts have a segment for each rank that the first came from) divides
+/// each part of the first.
+template <typename Function>
+static void visitCounts(const fb::Module &module, const fb::Stage &stage, Function of) {
   for (uint32_t number : {stage.forward(), stage.input_grad(), stage.weight_grad()}) {
     const fb::Program &program = *module.programs()->Get(number);
     int64_t parts = 1;
@@ -50,7 +52,8 @@ static int64_t choicesPerToken(const fb::Module &module) {
   return module.model() ? std::max<int64_t>(module.model()->experts_per_token(), 1) : 1;
 }
 
-/// In thousandths: among how many of `parts` a token's choices are spread. L of them are within its reach.
+/// In thousandths: among how many of `parts` a token's choices are spread. L of them are within its
+/// reach.
 static int64_t partsOfToken(const fb::Module &module, int64_t parts) {
   double reach = double(parts);
   if (const fb::Model *model = module.model(); model && model->expert_groups() > 0) {
@@ -66,30 +69,38 @@ static int64_t partsOfToken(const fb::Module &module, int64_t parts) {
 NamedRegisters balancedRegisters(const fb::Module &module, const fb::Stage &stage) {
   NamedRegisters registers = driverRegisters(*module.training());
   int64_t tokens = registers["tokens"], choices = times(tokens, choicesPerToken(module));
-  visitCounts(module, stage, [&](const fb::Program &program, const fb::ExchangeCounts &exchange, int64_t parts) {
-    int64_t rows = times(tokens, partsOfToken(module, parts)) / 1000;
-    registers[program.registers()->Get(exchange.rows())->str()] = std::clamp<int64_t>(rows, std::min<int64_t>(tokens, 1), choices);
-    registers[program.registers()->Get(exchange.choices())->str()] = choices;
-  });
+  visitCounts(module, stage,
+              [&](const fb::Program &program, const fb::ExchangeCounts &exchange, int64_t parts) {
+                int64_t rows = times(tokens, partsOfToken(module, parts)) / 1000;
+                registers[program.registers()->Get(exchange.rows())->str()] =
+                    std::clamp<int64_t>(rows, std::min<int64_t>(tokens, 1), choices);
+                registers[program.registers()->Get(exchange.choices())->str()] = choices;
+              });
   return registers;
 }
 
 NamedRegisters worstRegisters(const fb::Module &module, const fb::Stage &stage) {
   NamedRegisters registers = driverRegisters(*module.training());
   int64_t tokens = registers["tokens"], experts = module.model() ? module.model()->experts() : 0;
-  visitCounts(module, stage, [&](const fb::Program &program, const fb::ExchangeCounts &exchange, int64_t parts) {
-    int64_t rows = times(tokens, parts);
-    for (const fb::Command *command : *program.commands())
-      if (const fb::Exchange *by = command->action_as_Exchange(); by && by->capacity() && by->send_counts() == exchange.send())
-        rows = std::min(rows, times(int64_t(std::min<uint64_t>(by->capacity(), INT64_MAX)), exchange.parts()));
-    int64_t here = std::max<int64_t>(experts / std::max<int64_t>(parts, 1), 1);
-    registers[program.registers()->Get(exchange.rows())->str()] = rows;
-    registers[program.registers()->Get(exchange.choices())->str()] = times(rows, std::min(choicesPerToken(module), here));
-  });
+  visitCounts(module, stage,
+              [&](const fb::Program &program, const fb::ExchangeCounts &exchange, int64_t parts) {
+                int64_t rows = times(tokens, parts);
+                for (const fb::Command *command : *program.commands())
+                  if (const fb::Exchange *by = command->action_as_Exchange();
+                      by && by->capacity() && by->send_counts() == exchange.send())
+                    rows =
+                        std::min(rows, times(int64_t(std::min<uint64_t>(by->capacity(), INT64_MAX)),
+                                             exchange.parts()));
+                int64_t here = std::max<int64_t>(experts / std::max<int64_t>(parts, 1), 1);
+                registers[program.registers()->Get(exchange.rows())->str()] = rows;
+                registers[program.registers()->Get(exchange.choices())->str()] =
+                    times(rows, std::min(choicesPerToken(module), here));
+              });
   return registers;
 }
 
-Result<int64_t> evaluateIn(const fb::Program &program, const fb::Expr &expr, const NamedRegisters &registers) {
+Result<int64_t> evaluateIn(const fb::Program &program, const fb::Expr &expr,
+                           const NamedRegisters &registers) {
   std::vector<int64_t> values;
   for (const auto *name : *program.registers()) {
     auto found = registers.find(name->string_view());
@@ -98,15 +109,16 @@ Result<int64_t> evaluateIn(const fb::Program &program, const fb::Expr &expr, con
   return evaluate({expr.code()->data(), expr.code()->size()}, values);
 }
 
-Result<uint64_t> argumentBytes(const fb::Program &program, uint32_t number, const NamedRegisters &registers) {
+Result<uint64_t> argumentBytes(const fb::Program &program, uint32_t number,
+                               const NamedRegisters &registers) {
   const fb::Argument &argument = *program.arguments()->Get(number);
   std::vector<int64_t> shape;
   for (const fb::Expr *size : *argument.shape())
     shape.push_back(HADAL_TRY(evaluateIn(program, *size, registers)));
   auto bytes = byteCount(static_cast<ElementType>(argument.element()), shape);
   if (!bytes)
-    return invalidFile("argument " + argument.name()->str() + " of program " + program.name()->str() +
-                       " has an impossible size");
+    return invalidFile("argument " + argument.name()->str() + " of program " +
+                       program.name()->str() + " has an impossible size");
   return uint64_t(*bytes);
 }
 

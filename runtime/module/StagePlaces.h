@@ -1,7 +1,7 @@
 //===- StagePlaces.h - which pipeline rank holds which stage --------------===//
 //
-// The rule of table Ranks (Module.fbs), for whoever has a schedule's name and a number of pipeline ranks: tables,
-// layouts and makers of schedules.
+// The rule of table Ranks (Module.fbs), for whoever has a schedule's name and a number of pipeline
+// ranks: tables, layouts and makers of schedules.
 //
 //===--------------------------------------------------------------------===//
 
@@ -21,16 +21,19 @@ struct StagePlaces {
     return {pp, schedule == "dualpipe", schedule == "dualpipev"};
   }
 
-  /// Directions that a rank works in: two for dualpipe, whose directions are independent, and for dualpipev, whose
-  /// second direction is the way back; else one.
+  /// Directions that a rank works in: two for dualpipe, whose directions are independent, and for
+  /// dualpipev, whose second direction is the way back; else one.
   uint32_t directions() const { return isDual || isV ? 2 : 1; }
   /// Those of them that have micro-batches of their own.
   uint32_t ownerDirections() const { return isDual ? 2 : 1; }
   uint32_t stages() const { return isV ? 2 * pp : pp; }
 
   /// The stage that pipeline rank `p` is in `direction`.
-  uint32_t stageOf(uint32_t p, uint32_t direction) const { return direction == 0 ? p : stages() - 1 - p; }
-  /// The pipeline rank that holds a stage for micro-batches of `direction` (of dualpipe; the others have no choice).
+  uint32_t stageOf(uint32_t p, uint32_t direction) const {
+    return direction == 0 ? p : stages() - 1 - p;
+  }
+  /// The pipeline rank that holds a stage for micro-batches of `direction` (of dualpipe; the others
+  /// have no choice).
   uint32_t holderOf(uint32_t stage, uint32_t direction) const {
     bool mirrored = isV ? stage >= pp : isDual && direction != 0;
     return mirrored ? stages() - 1 - stage : stage;

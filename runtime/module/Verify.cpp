@@ -21,8 +21,8 @@ static Status verifyOrder(const fb::Ranks &ranks, uint32_t rank, uint32_t microB
     what.assign(directionsOf(ranks), std::vector<bool>(microBatches));
   std::vector<uint32_t> weights(directionsOf(ranks));
   auto broken = [&](uint32_t item, const std::string &what) {
-    return invalidFile("pipeline rank " + std::to_string(rank) + ", item " + std::to_string(item) + " (" +
-                       chunkName(*chunks.Get(item)) + "): " + what);
+    return invalidFile("pipeline rank " + std::to_string(rank) + ", item " + std::to_string(item) +
+                       " (" + chunkName(*chunks.Get(item)) + "): " + what);
   };
   for (uint32_t i = 0; i < chunks.size(); ++i) {
     const fb::Chunk &chunk = *chunks.Get(i);
@@ -41,10 +41,12 @@ static Status verifyOrder(const fb::Ranks &ranks, uint32_t rank, uint32_t microB
       if (!once(2))
         return broken(i, "a chunk stands there twice");
       if (chunk.micro_batch() != weights[chunk.direction()]++)
-        return broken(i, "weight gradients of a direction are summed in ascending order of micro-batches");
+        return broken(
+            i, "weight gradients of a direction are summed in ascending order of micro-batches");
     }
     bool fits = i + 1 < chunks.size() && !chunks.Get(i + 1)->paired() &&
-                ((chunk.kind() == fb::ChunkKind_Forward && chunks.Get(i + 1)->kind() == fb::ChunkKind_Backward) ||
+                ((chunk.kind() == fb::ChunkKind_Forward &&
+                  chunks.Get(i + 1)->kind() == fb::ChunkKind_Backward) ||
                  (isWhole && chunks.Get(i + 1)->kind() == fb::ChunkKind_Forward));
     if (chunk.paired() && !fits)
       return broken(i, "a pair is a forward and a whole backward chunk");
@@ -54,8 +56,9 @@ static Status verifyOrder(const fb::Ranks &ranks, uint32_t rank, uint32_t microB
     for (uint32_t direction = 0; direction < directionsOf(ranks); ++direction)
       for (uint32_t m = 0; m < microBatches; ++m)
         if (!done[what][direction][m])
-          return invalidFile("pipeline rank " + std::to_string(rank) + " never does the " + names[what] +
-                             " of micro-batch " + std::to_string(m) + " in direction " + std::to_string(direction));
+          return invalidFile("pipeline rank " + std::to_string(rank) + " never does the " +
+                             names[what] + " of micro-batch " + std::to_string(m) +
+                             " in direction " + std::to_string(direction));
   return {};
 }
 
@@ -65,7 +68,9 @@ static std::string sumOf(const fb::Trainable &trainable, uint32_t use) {
 }
 
 /// Rule 7 for a stage.
-static Status verifySums(const fb::Module &module, uint32_t number, const std::vector<ProgramFlow> &flows, std::vector<std::set<uint32_t>> &uses) {
+static Status verifySums(const fb::Module &module, uint32_t number,
+                         const std::vector<ProgramFlow> &flows,
+                         std::vector<std::set<uint32_t>> &uses) {
   const fb::Training &training = *module.training();
   const fb::Stage &stage = *training.ranks()->stages()->Get(number);
   std::string where = "stage " + std::to_string(number);
@@ -87,14 +92,17 @@ static Status verifySums(const fb::Module &module, uint32_t number, const std::v
     if (!bound.count(a->state()->str()))
       return invalidFile(of + " is of a state that no chunk of the stage has");
     if (bound[a->state()->str()] > 1)
-      return invalidFile(of + " is of a state that chunks of more than one kind have, which keep no order");
+      return invalidFile(
+          of + " is of a state that chunks of more than one kind have, which keep no order");
     if (a->trainable() < 0)
       continue;
     const fb::Trainable &trainable = *training.trainables()->Get(a->trainable());
     if (a->state()->str() != sumOf(trainable, a->use()))
-      return invalidFile(of + " is said to be that of use " + std::to_string(a->use()) + " of " + trainable.name()->str());
+      return invalidFile(of + " is said to be that of use " + std::to_string(a->use()) + " of " +
+                         trainable.name()->str());
     if (!uses[a->trainable()].insert(a->use()).second)
-      return invalidFile(of + " is another's use " + std::to_string(a->use()) + " of " + trainable.name()->str());
+      return invalidFile(of + " is another's use " + std::to_string(a->use()) + " of " +
+                         trainable.name()->str());
   }
   for (const std::string &state : summed)
     if (!own.count(state))
@@ -112,9 +120,11 @@ static Status verifyAccumulators(const fb::Module &module) {
   for (uint32_t i = 0; i < uses.size(); ++i) {
     const fb::Trainable &trainable = *training.trainables()->Get(i);
     if (!trainable.correction() && (uses[i].empty() || *uses[i].rbegin() + 1 != uses[i].size()))
-      return invalidFile(
-          "gradients of " + trainable.name()->str() + " are summed in " + std::to_string(uses[i].size()) + " uses" +
-          (uses[i].empty() ? "" : ", of which the last is numbered " + std::to_string(*uses[i].rbegin())));
+      return invalidFile("gradients of " + trainable.name()->str() + " are summed in " +
+                         std::to_string(uses[i].size()) + " uses" +
+                         (uses[i].empty() ? ""
+                                          : ", of which the last is numbered " +
+                                                std::to_string(*uses[i].rbegin())));
   }
   return {};
 }
@@ -140,8 +150,10 @@ static Status verifyShares(const fb::Module &module) {
     const fb::Parameter &parameter = *module.parameters()->Get(i);
     int64_t ranks = shared.count(i) ? inference.ep() : 1, all = ranks * int64_t(parameter.count());
     if (parameter.name()->str().find("{}") != std::string::npos && all != experts)
-      return invalidFile("parameter " + parameter.name()->str() + " holds " + std::to_string(parameter.count()) + " tensors on each of " +
-                         std::to_string(ranks) + " ranks, of " + std::to_string(experts) + " experts");
+      return invalidFile("parameter " + parameter.name()->str() + " holds " +
+                         std::to_string(parameter.count()) + " tensors on each of " +
+                         std::to_string(ranks) + " ranks, of " + std::to_string(experts) +
+                         " experts");
   }
   return {};
 }
@@ -149,7 +161,8 @@ static Status verifyShares(const fb::Module &module) {
 static Status verifyInference(const fb::Module &module) {
   std::vector<RankPeak> none;
   for (const fb::InferenceProgram *program : *module.inference()->programs()) {
-    std::vector<ChunkPrograms> one = {HADAL_TRY(readInferenceProgram(module, *module.programs()->Get(program->program())))};
+    std::vector<ChunkPrograms> one = {
+        HADAL_TRY(readInferenceProgram(module, *module.programs()->Get(program->program())))};
     HADAL_TRY(RankColumn(one).run(none));
   }
   return verifyShares(module);
@@ -170,13 +183,17 @@ Status verifyRanks(const Module &module, std::vector<RankPeak> *peaks) {
 
 static Status verifyDataflow(const fb::Module &module, bool required) {
   if (!module.dataflow() || module.dataflow()->size() == 0)
-    return required ? Status(invalidFile("does not say what its programs compute: compile it again")) : Status();
+    return required
+               ? Status(invalidFile("does not say what its programs compute: compile it again"))
+               : Status();
   std::vector<uint64_t> hashes = HADAL_TRY(dataflowHashes(module, TemporaryMemory::Slots));
   for (uint32_t i = 0; i < hashes.size(); ++i)
     if (hashes[i] != module.dataflow()->Get(i))
       return invalidFile(i + 1 == hashes.size()
-                             ? std::string("the tables of sums and shares of parameters are not those that the compiler wrote")
-                             : "program " + module.programs()->Get(i)->name()->str() + " does not compute what the compiler meant it to");
+                             ? std::string("the tables of sums and shares of parameters are not "
+                                           "those that the compiler wrote")
+                             : "program " + module.programs()->Get(i)->name()->str() +
+                                   " does not compute what the compiler meant it to");
   return {};
 }
 
@@ -187,7 +204,9 @@ Status verifyPrograms(const Module &module, bool required) {
 
 Status verifyModule(const Module &module, std::vector<RankPeak> *peaks) {
   HADAL_TRY(verifyRanks(module, peaks));
-  return verifyPrograms(module, module.tables().inference() || (module.tables().training() && module.tables().training()->ranks()));
+  return verifyPrograms(module,
+                        module.tables().inference() ||
+                            (module.tables().training() && module.tables().training()->ranks()));
 }
 
 } // namespace hadal

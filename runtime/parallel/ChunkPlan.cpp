@@ -45,7 +45,8 @@ StagePlan StagePlan::of(const fb::Module &module, unsigned stage) {
   StagePlan plan;
   plan.stage = stage;
   plan.table = module.training()->ranks()->stages()->Get(stage);
-  const uint32_t programs[partCount] = {plan.table->forward(), plan.table->input_grad(), plan.table->weight_grad()};
+  const uint32_t programs[partCount] = {plan.table->forward(), plan.table->input_grad(),
+                                        plan.table->weight_grad()};
   for (size_t i = 0; i < partCount; ++i)
     plan.set(Part(i), *module.programs()->Get(programs[i]));
   for (ChunkProgram &program : plan.programs)
@@ -61,7 +62,8 @@ void StagePlan::findSums(const fb::Module &module, ChunkProgram &program) const 
   for (uint32_t at = program.program->commands()->size(); at-- > 0;)
     for (uint32_t state : usedStates(module, *program.program->commands()->Get(at)))
       if (sums.count(module.states()->Get(state)->name()->string_view()))
-        program.lastAdding[at] = std::max(program.lastAdding[at], last.insert({state, at}).first->second);
+        program.lastAdding[at] =
+            std::max(program.lastAdding[at], last.insert({state, at}).first->second);
 }
 
 StagePlan StagePlan::ofProgram(const fb::Program &program) {
@@ -70,8 +72,10 @@ StagePlan StagePlan::ofProgram(const fb::Program &program) {
   return plan;
 }
 
-Result<std::unique_ptr<MicroBatchValues>> MicroBatchValues::create(const StagePlan &plan, const MicroBatch &batch,
-                                                                   const std::vector<int32_t> &stepCounts, unsigned direction, unsigned number) {
+Result<std::unique_ptr<MicroBatchValues>>
+MicroBatchValues::create(const StagePlan &plan, const MicroBatch &batch,
+                         const std::vector<int32_t> &stepCounts, unsigned direction,
+                         unsigned number) {
   auto result = std::make_unique<MicroBatchValues>();
   result->plan = &plan;
   result->direction = direction;
@@ -143,5 +147,6 @@ std::vector<Part> hadal::partsOf(fb::ChunkKind kind) {
 }
 
 std::string hadal::chunkName(fb::ChunkKind kind, unsigned direction, unsigned microBatch) {
-  return std::string(1, "FBIW"[kind]) + std::to_string(direction) + "." + std::to_string(microBatch);
+  return std::string(1, "FBIW"[kind]) + std::to_string(direction) + "." +
+         std::to_string(microBatch);
 }

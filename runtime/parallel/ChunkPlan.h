@@ -25,7 +25,8 @@ struct ChunkProgram {
   Part part = Part::Forward;
   std::vector<uint32_t> values;    ///< of each argument
   std::vector<uint32_t> registers; ///< of each register
-  /// Of each command that communicates: its number among those that go the same way, which both ends count alike.
+  /// Of each command that communicates: its number among those that go the same way, which both
+  /// ends count alike.
   std::vector<uint32_t> ordinals;
   std::array<std::vector<uint32_t>, 2> streams; ///< commands of each
   /// Of each command that adds to sums of the stage: the last command that adds to one of the same.
@@ -58,7 +59,9 @@ struct MicroBatchValues {
   };
 
   /// With the driver's inputs, which must stay.
-  static Result<std::unique_ptr<MicroBatchValues>> create(const StagePlan &plan, const MicroBatch &batch, const std::vector<int32_t> &stepCounts,
+  static Result<std::unique_ptr<MicroBatchValues>> create(const StagePlan &plan,
+                                                          const MicroBatch &batch,
+                                                          const std::vector<int32_t> &stepCounts,
                                                           unsigned direction, unsigned number);
 
   /// The values of a program's registers.
@@ -67,7 +70,9 @@ struct MicroBatchValues {
   /// Takes memory for an argument that a command is about to write, if it has none.
   Status allocate(MemoryPool &pool, const ChunkProgram &program, uint32_t argument);
 
-  Value &valueOf(const ChunkProgram &program, uint32_t argument) { return values[program.values[argument]]; }
+  Value &valueOf(const ChunkProgram &program, uint32_t argument) {
+    return values[program.values[argument]];
+  }
 
   /// A part has ended: gives back what no later part has as an argument.
   void release(Part done);

@@ -7,9 +7,10 @@
 
 using namespace hadal;
 
-ChunkRunner::ChunkRunner(Executor &executor, const RankLayout &layout, Comm &comm, Trace *trace, const ParallelOptions &options)
-    : executor(executor), layout(layout), comm(comm), trace(trace), options(options), pool(executor.device()),
-      stream(layout, comm, pool, trace) {
+ChunkRunner::ChunkRunner(Executor &executor, const RankLayout &layout, Comm &comm, Trace *trace,
+                         const ParallelOptions &options)
+    : executor(executor), layout(layout), comm(comm), trace(trace), options(options),
+      pool(executor.device()), stream(layout, comm, pool, trace) {
   plans.resize(layout.stages());
   for (unsigned direction = 0; direction < layout.directions(); ++direction) {
     unsigned stage = layout.stageOf(layout.ppOf(layout.rank), direction);
@@ -18,11 +19,13 @@ ChunkRunner::ChunkRunner(Executor &executor, const RankLayout &layout, Comm &com
 }
 
 Error ChunkRunner::failed(const Step &step, const Error &error) const {
-  return {error.code, "rank " + std::to_string(layout.rank) + ": step " + std::to_string(step.number) + ", " + error.message};
+  return {error.code, "rank " + std::to_string(layout.rank) + ": step " +
+                          std::to_string(step.number) + ", " + error.message};
 }
 
 bool ChunkRunner::Half::has(Part part) const {
-  return run && (run->program.part == part || std::find(parts.begin(), parts.end(), part) != parts.end());
+  return run &&
+         (run->program.part == part || std::find(parts.begin(), parts.end(), part) != parts.end());
 }
 
 bool ChunkRunner::Item::isDone() const {
@@ -30,13 +33,16 @@ bool ChunkRunner::Item::isDone() const {
 }
 
 /// The item at `first`. What its chunks receive first may come before they begin.
-Result<ChunkRunner::Item> ChunkRunner::prepare(const fb::Order &order, uint32_t first, const Step &step) {
+Result<ChunkRunner::Item> ChunkRunner::prepare(const fb::Order &order, uint32_t first,
+                                               const Step &step) {
   Item item{first, {}};
   for (uint32_t at = first, end = endOfItem(order, first); at < end; ++at) {
     const fb::Chunk *chunk = order.chunks()->Get(at);
     unsigned direction = chunk->direction(), number = chunk->micro_batch();
-    // A smaller step leaves the end of each group out, on all ranks alike; one without gradients has no way back.
-    if (number % layout.groupSize() >= step.filled || (step.pass == Pass::Forward && chunk->kind() != fb::ChunkKind_Forward))
+    // A smaller step leaves the end of each group out, on all ranks alike; one without gradients
+    // has no way back.
+    if (number % layout.groupSize() >= step.filled ||
+        (step.pass == Pass::Forward && chunk->kind() != fb::ChunkKind_Forward))
       continue;
     unsigned stage = layout.stageOf(layout.ppOf(layout.rank), direction);
     std::string name = chunkName(chunk->kind(), direction, number);
@@ -44,9 +50,13 @@ Result<ChunkRunner::Item> ChunkRunner::prepare(const fb::Order &order, uint32_t 
     if (chunk->kind() == fb::ChunkKind_Forward) {
       if (values)
         return invalidArgument(name + ": comes twice");
-      unsigned owner = layout.ownerOf(direction, layout.dpOf(layout.rank), layout.epOf(layout.rank));
-      int64_t filled = step.filled, place = (owner * layout.groups + number / layout.groupSize()) * filled + number % layout.groupSize();
-      values = HADAL_TRY(MicroBatchValues::create(plans[stage], step.batches[place], step.counts, direction, number));
+      unsigned owner =
+          layout.ownerOf(direction, layout.dpOf(layout.rank), layout.epOf(layout.rank));
+      int64_t filled = step.filled,
+              place = (owner * layout.groups + number / layout.groupSize()) * filled +
+                      number % layout.groupSize();
+      values = HADAL_TRY(MicroBatchValues::create(plans[stage], step.batches[place], step.counts,
+                                                  direction, number));
     } else if (!values) {
       return invalidArgument(name + ": its forward chunk has not run");
     }
@@ -57,14 +67,20 @@ Result<ChunkRunner::Item> ChunkRunner::prepare(const fb::Order &order, uint32_t 
 }
 
 void ChunkRunner::nextPart(Half &half) {
-  half.run = std::make_unique<ChunkRun>(half.name, half.values->plan->programs[size_t(half.parts.back())], *half.values);
+  half.run = std::make_unique<ChunkRun>(
+      half.name, half.values->plan->programs[size_t(half.parts.back())], *half.values);
   half.parts.pop_back();
 }
 
-Status ChunkRunner::run(int64_t number, std::span<const MicroBatch> batches, const std::vector<int32_t> &stepCounts, const Hooks &hooks, Pass pass) {
-  Step step{number, batches, stepCounts, hooks, pass, static_cast<int64_t>(batches.size()) / (layout.groups * layout.owners())};
+Status ChunkRunner::run(int64_t number, std::span<const MicroBatch> batches,
+                        const std::vector<int32_t> &stepCounts, const Hooks &hooks, Pass pass) {
+  Step step{number,     batches,
+            stepCounts, hooks,
+            pass,       static_cast<int64_t>(batches.size()) / (layout.groups * layout.owners())};
   inFlight.clear();
-  Status status = runItems(*executor.module().tables().training()->ranks()->orders()->Get(layout.ppOf(layout.rank)), step);
+  Status status = runItems(
+      *executor.module().tables().training()->ranks()->orders()->Get(layout.ppOf(layout.rank)),
+      step);
   // Runs that the stream knows must leave it before they die.
   auto lock = stream.lock();
   for (Item &item : items)
@@ -83,7 +99,9 @@ Status ChunkRunner::runItems(const fb::Order &order, const Step &step) {
     while (!items.empty() && items.front().isDone())
       items.pop_front();
     uint32_t first = items.empty() ? next : items.front().first;
-    uint32_t end = first == count ? count : options.overlap ? endOfWindow(order, first) : endOfItem(order, first);
+    uint32_t end = first == count    ? count
+                   : options.overlap ? endOfWindow(order, first)
+                                     : endOfItem(order, first);
     while (next < end) {
       auto item = prepare(order, next, step);
       if (!item.ok())
@@ -107,7 +125,8 @@ Status ChunkRunner::runItems(const fb::Order &order, const Step &step) {
   }
 }
 
-/// Parts of a micro-batch run one behind the other, and chunks begin in their order; weight gradients, which fill gaps, when they can.
+/// Parts of a micro-batch run one behind the other, and chunks begin in their order; weight
+/// gradients, which fill gaps, when they can.
 void ChunkRunner::beginWhatMay() {
   for (Item &item : items)
     for (Half &half : item.halves) {
@@ -139,11 +158,13 @@ const ChunkRunner::Half *ChunkRunner::sameProgramBefore(const Half &half) const 
 /// Sums add up micro-batch by micro-batch, and groups of them end before the next begins.
 bool ChunkRunner::mayCall(const Half &half, uint32_t at) const {
   auto sums = half.run->program.lastAdding.find(at);
-  const Half *before = sums == half.run->program.lastAdding.end() ? nullptr : sameProgramBefore(half);
+  const Half *before =
+      sums == half.run->program.lastAdding.end() ? nullptr : sameProgramBefore(half);
   if (!before)
     return true;
   const ChunkRun &run = *before->run;
-  return run.program.part == half.run->program.part && (run.isDone(0) || run.program.streams[0][run.next[0]] > sums->second) &&
+  return run.program.part == half.run->program.part &&
+         (run.isDone(0) || run.program.streams[0][run.next[0]] > sums->second) &&
          before->values->number / layout.groupSize() == half.values->number / layout.groupSize();
 }
 
@@ -181,9 +202,7 @@ Result<ChunkRunner::Progress> ChunkRunner::advance(Half &half, const Step &step,
   if (!run.isDone(0)) {
     const fb::Command *command = run.program.program->commands()->Get(at);
     switch (command->action_type()) {
-    case fb::Action_Record:
-      run.recorded.insert(command->action_as_Record()->event());
-      break;
+    case fb::Action_Record: run.recorded.insert(command->action_as_Record()->event()); break;
     case fb::Action_Wait:
       if (!run.recorded.count(command->action_as_Wait()->event()))
         return Progress::None;
@@ -194,7 +213,8 @@ Result<ChunkRunner::Progress> ChunkRunner::advance(Half &half, const Step &step,
       endWait();
       Status status = call(half, at, *command->action_as_Call(), step, lock);
       if (!status)
-        return failed(step, {status.error().code, run.name + ", " + CommStream::describe(run, at) + ": " + status.error().message});
+        return failed(step, {status.error().code, run.name + ", " + CommStream::describe(run, at) +
+                                                      ": " + status.error().message});
       // What waits for this call may begin before the other half computes.
       for (++run.next[0]; !run.isDone(0); ++run.next[0]) {
         const fb::Command *next = run.program.program->commands()->Get(commands[run.next[0]]);
@@ -236,9 +256,11 @@ Result<ChunkRunner::Progress> ChunkRunner::advance(Half &half, const Step &step,
   return Progress::Some;
 }
 
-Status ChunkRunner::call(Half &half, uint32_t at, const fb::Call &call, const Step &step, Lock &lock) {
+Status ChunkRunner::call(Half &half, uint32_t at, const fb::Call &call, const Step &step,
+                         Lock &lock) {
   ChunkRun &run = *half.run;
-  const fb::Program &chunk = *run.program.program, &callee = *executor.module().tables().programs()->Get(call.program());
+  const fb::Program &chunk = *run.program.program,
+                    &callee = *executor.module().tables().programs()->Get(call.program());
   for (uint32_t i = 0; i < call.arguments()->size(); ++i) {
     const fb::Binding *binding = call.arguments()->Get(i);
     if (binding->space() != fb::Space_Argument)
@@ -246,7 +268,9 @@ Status ChunkRunner::call(Half &half, uint32_t at, const fb::Call &call, const St
     if (callee.arguments()->Get(i)->output())
       HADAL_TRY(run.values.allocate(pool, run.program, binding->index()));
     else if (!run.values.valueOf(run.program, binding->index()).data)
-      return invalidArgument(callee.name()->str() + ": '" + chunk.arguments()->Get(binding->index())->name()->str() + "' was never written");
+      return invalidArgument(callee.name()->str() + ": '" +
+                             chunk.arguments()->Get(binding->index())->name()->str() +
+                             "' was never written");
   }
   std::vector<int64_t> registers = run.values.registersOf(run.program);
   std::vector<std::byte *> arguments;
@@ -256,7 +280,8 @@ Status ChunkRunner::call(Half &half, uint32_t at, const fb::Call &call, const St
     arguments.push_back(value.data);
     bytes.push_back(value.bytes);
   }
-  Activity::set("step %lld, %s, command %u: computes %s", static_cast<long long>(step.number), run.name.c_str(), at, callee.name()->c_str());
+  Activity::set("step %lld, %s, command %u: computes %s", static_cast<long long>(step.number),
+                run.name.c_str(), at, callee.name()->c_str());
   lock.unlock();
   if (step.hooks.enter && run.program.lastAdding.count(at))
     step.hooks.enter(half.values->plan->stage);
@@ -281,7 +306,8 @@ Status ChunkRunner::waitForMessages(const Step &step, Lock &lock) {
     for (const Item &item : items)
       for (const Half &half : item.halves)
         if (auto missing = half.run ? stream.firstMissing(*half.run) : std::nullopt)
-          return std::pair(missing->first, "step " + std::to_string(step.number) + ", " + missing->second);
+          return std::pair(missing->first,
+                           "step " + std::to_string(step.number) + ", " + missing->second);
     return std::nullopt;
   };
   auto now = Comm::Clock::now();
@@ -294,8 +320,11 @@ Status ChunkRunner::waitForMessages(const Step &step, Lock &lock) {
     if (auto missing = firstMissing())
       return comm.timedOut(options.timeout, missing->first, missing->second);
     if (stream.hasSends())
-      return comm.timedOut(options.timeout, stream.firstSend().first, "step " + std::to_string(step.number) + ", " + stream.firstSend().second);
-    return failed(step, invalidArgument(items.front().halves.front().name + ": waits for an event that nothing records"));
+      return comm.timedOut(options.timeout, stream.firstSend().first,
+                           "step " + std::to_string(step.number) + ", " +
+                               stream.firstSend().second);
+    return failed(step, invalidArgument(items.front().halves.front().name +
+                                        ": waits for an event that nothing records"));
   }
   Status status = stream.wait(lock);
   return status ? status : failed(step, status.error());

@@ -1,10 +1,13 @@
 //===- ChunkRunner.h - a rank's order of chunks -------------------------===//
 //
-// Runs the chunks of a step, stream 0 on the calling thread and stream 1 beside it. What may run side by side are the items of a
-// window (runtime/module/CheckRanks.h): the first that has not ended, and the next. At the borders of calls the runner takes, of all
-// whose messages have come, the first item's halves in turns, then those of the next, and weight gradients last: nobody waits for these.
+// Runs the chunks of a step, stream 0 on the calling thread and stream 1 beside it. What may run
+// side by side are the items of a window (runtime/module/CheckRanks.h): the first that has not
+// ended, and the next. At the borders of calls the runner takes, of all whose messages have come,
+// the first item's halves in turns, then those of the next, and weight gradients last: nobody waits
+// for these.
 //
-// No bit depends on who runs when: parts of a micro-batch follow each other, and a micro-batch adds to a sum behind the one before it.
+// No bit depends on who runs when: parts of a micro-batch follow each other, and a micro-batch adds
+// to a sum behind the one before it.
 //
 //===--------------------------------------------------------------------===//
 
@@ -23,14 +26,15 @@ namespace hadal {
 
 /// What runs that differ in nothing else may differ in.
 struct ParallelOptions {
-  Comm::Seconds timeout{60};  ///< that a rank waits for another before it stops
-  bool overlap = true;        ///< off: a chunk waits at once for what it receives
+  Comm::Seconds timeout{60}; ///< that a rank waits for another before it stops
+  bool overlap = true;       ///< off: a chunk waits at once for what it receives
 };
 
 class ChunkRunner {
 public:
   /// All of them must outlive the runner; the trace may be null.
-  ChunkRunner(Executor &executor, const RankLayout &layout, Comm &comm, Trace *trace, const ParallelOptions &options);
+  ChunkRunner(Executor &executor, const RankLayout &layout, Comm &comm, Trace *trace,
+              const ParallelOptions &options);
 
   enum class Pass {
     Whole,
@@ -40,14 +44,19 @@ public:
   struct Hooks {
     /// Before a call that adds to a stage's sums.
     std::function<void(unsigned stage)> enter;
-    /// After a part of a micro-batch in a stage. Parts of a stage come with ascending micro-batches.
+    /// After a part of a micro-batch in a stage. Parts of a stage come with ascending
+    /// micro-batches.
     std::function<Status(unsigned stage, unsigned microBatch, Part part)> done;
   };
 
-  /// Runs this rank's order. `batches`: all micro-batches of the step, as many in each group of the sums, of which this rank takes its own. Errors name rank, step, chunk and command.
-  Status run(int64_t step, std::span<const MicroBatch> batches, const std::vector<int32_t> &stepCounts, const Hooks &hooks, Pass pass = Pass::Whole);
+  /// Runs this rank's order. `batches`: all micro-batches of the step, as many in each group of the
+  /// sums, of which this rank takes its own. Errors name rank, step, chunk and command.
+  Status run(int64_t step, std::span<const MicroBatch> batches,
+             const std::vector<int32_t> &stepCounts, const Hooks &hooks, Pass pass = Pass::Whole);
 
-  const StagePlan *planOf(unsigned stage) const { return plans[stage].table ? &plans[stage] : nullptr; }
+  const StagePlan *planOf(unsigned stage) const {
+    return plans[stage].table ? &plans[stage] : nullptr;
+  }
 
   /// Seconds in which nothing was computed, for messages had not come.
   double waitedSeconds() const { return waited; }
@@ -106,7 +115,8 @@ private:
   ParallelOptions options;
   std::vector<StagePlan> plans; ///< by stage, empty where another rank has it
   MemoryPool pool;
-  std::map<std::pair<unsigned, unsigned>, std::unique_ptr<MicroBatchValues>> inFlight; ///< by stage and micro-batch
+  std::map<std::pair<unsigned, unsigned>, std::unique_ptr<MicroBatchValues>>
+      inFlight;           ///< by stage and micro-batch
   std::deque<Item> items; ///< of the window
   std::optional<Comm::Clock::time_point> waitsSince;
   double waited = 0;

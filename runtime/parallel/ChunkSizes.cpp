@@ -8,11 +8,14 @@
 
 using namespace hadal;
 
-Status Arenas::add(const fb::Program &program, const std::vector<int64_t> &registers, size_t depth) {
+Status Arenas::add(const fb::Program &program, const std::vector<int64_t> &registers,
+                   size_t depth) {
   std::map<uint32_t, uint64_t> slots;
   for (const fb::Temporary *temporary : *program.temporaries()) {
-    int64_t bytes = HADAL_TRY(evaluate({temporary->bytes()->code()->data(), temporary->bytes()->code()->size()}, registers));
-    slots[temporary->slot()] = std::max(slots[temporary->slot()], uint64_t(std::max<int64_t>(bytes, 0)));
+    int64_t bytes = HADAL_TRY(evaluate(
+        {temporary->bytes()->code()->data(), temporary->bytes()->code()->size()}, registers));
+    slots[temporary->slot()] =
+        std::max(slots[temporary->slot()], uint64_t(std::max<int64_t>(bytes, 0)));
   }
   uint64_t total = 0;
   for (auto [slot, bytes] : slots)
@@ -30,10 +33,12 @@ Status Arenas::call(const fb::Call &call, const std::vector<int64_t> &registers,
   return add(*module.programs()->Get(call.program()), inner, depth + 1);
 }
 
-uint64_t Arenas::bytes() const { return std::accumulate(depths.begin(), depths.end(), uint64_t(0)); }
+uint64_t Arenas::bytes() const {
+  return std::accumulate(depths.begin(), depths.end(), uint64_t(0));
+}
 
-Status Arenas::addCalls(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands, const std::vector<int64_t> &registers,
-                        size_t depth) {
+Status Arenas::addCalls(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,
+                        const std::vector<int64_t> &registers, size_t depth) {
   for (const fb::Command *command : commands) {
     if (auto *inner = command->action_as_Call())
       HADAL_TRY(call(*inner, registers, depth));
@@ -54,7 +59,8 @@ ChunkSizes::Item ChunkSizes::prepare(uint32_t first) {
     unsigned number = layout.stageOf(pp, chunk->direction());
     MicroBatchSizes &sizes = microBatches[{number, chunk->micro_batch()}];
     sizes.values.resize(stages[number].plan.valueNames.size());
-    item.halves.push_back({&stages[number], &sizes, partsOf(chunk->kind()), chunk->kind() == fb::ChunkKind_WeightGrad});
+    item.halves.push_back({&stages[number], &sizes, partsOf(chunk->kind()),
+                           chunk->kind() == fb::ChunkKind_WeightGrad});
     Half &half = item.halves.back();
     for (uint32_t command : programOf(half).streams[1]) {
       auto *receive = programOf(half).program->commands()->Get(command)->action_as_Receive();
@@ -88,7 +94,8 @@ bool ChunkSizes::isSameProgramBefore(const Half &half) const {
     for (const Half &before : item.halves) {
       if (&before == &half)
         return false;
-      if (before.stage == half.stage && std::find(before.parts.begin(), before.parts.end(), half.parts.back()) != before.parts.end())
+      if (before.stage == half.stage && std::find(before.parts.begin(), before.parts.end(),
+                                                  half.parts.back()) != before.parts.end())
         return true;
     }
   return false;
@@ -117,7 +124,8 @@ Result<ChunkSizes::Progress> ChunkSizes::advance(Half &half) {
   const auto &commands = *chunk.program->commands();
   for (; half.at < commands.size(); ++half.at) {
     const fb::Command *command = commands.Get(half.at);
-    bool communicates = std::binary_search(chunk.streams[1].begin(), chunk.streams[1].end(), half.at);
+    bool communicates =
+        std::binary_search(chunk.streams[1].begin(), chunk.streams[1].end(), half.at);
     if (auto *wait = command->action_as_Wait()) {
       uint64_t recorded = half.events[wait->event()];
       if (communicates)
@@ -142,7 +150,8 @@ Result<ChunkSizes::Progress> ChunkSizes::advance(Half &half) {
     if (auto *call = command->action_as_Call()) {
       const fb::Program &callee = *module.programs()->Get(call->program());
       for (uint32_t i = 0; i < call->arguments()->size(); ++i)
-        if (callee.arguments()->Get(i)->output() && call->arguments()->Get(i)->space() == fb::Space_Argument)
+        if (callee.arguments()->Get(i)->output() &&
+            call->arguments()->Get(i)->space() == fb::Space_Argument)
           take(half, call->arguments()->Get(i)->index());
       ++half.at;
       ++now;
@@ -156,7 +165,8 @@ Result<ChunkSizes::Progress> ChunkSizes::advance(Half &half) {
 ChunkSizes::Progress ChunkSizes::endPart(Half &half) {
   Part part = half.parts.back();
   for (size_t value = 0; value < half.sizes->values.size(); ++value)
-    if (uint64_t &bytes = half.sizes->values[value]; bytes && half.stage->plan.lastPart[value] <= part) {
+    if (uint64_t &bytes = half.sizes->values[value];
+        bytes && half.stage->plan.lastPart[value] <= part) {
       pool.giveBack(bytes);
       bytes = 0;
     }
@@ -171,13 +181,17 @@ Status ChunkSizes::run() {
   const fb::Order &order = *ranks.orders()->Get(pp);
   uint32_t count = order.chunks()->size(), next = 0;
   for (uint64_t idle = 0;;) {
-    auto isDone = [](const Item &item) { return std::all_of(item.halves.begin(), item.halves.end(), [](const Half &half) { return half.parts.empty(); }); };
+    auto isDone = [](const Item &item) {
+      return std::all_of(item.halves.begin(), item.halves.end(),
+                         [](const Half &half) { return half.parts.empty(); });
+    };
     while (!items.empty() && isDone(items.front()))
       items.pop_front();
     uint32_t first = items.empty() ? next : items.front().first;
     if (first == count)
       return {};
-    for (uint32_t end = ranks.overlap() ? endOfWindow(order, first) : endOfItem(order, first); next < end; next += uint32_t(items.back().halves.size()))
+    for (uint32_t end = ranks.overlap() ? endOfWindow(order, first) : endOfItem(order, first);
+         next < end; next += uint32_t(items.back().halves.size()))
       items.push_back(prepare(next));
     beginWhatMay();
     bool moved = HADAL_TRY(moveOn());

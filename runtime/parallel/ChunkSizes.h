@@ -1,6 +1,7 @@
 //===- ChunkSizes.h - what a rank's chunks take and give back -----------===//
 //
-// A pipeline rank's order of chunks with sizes in place of memory, as ChunkRunner, MemoryPool and Executor have it with memory.
+// A pipeline rank's order of chunks with sizes in place of memory, as ChunkRunner, MemoryPool and
+// Executor have it with memory.
 //
 //===--------------------------------------------------------------------===//
 
@@ -28,7 +29,8 @@ public:
   uint64_t bytes() const;
 
 private:
-  Status addCalls(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands, const std::vector<int64_t> &registers, size_t depth);
+  Status addCalls(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,
+                  const std::vector<int64_t> &registers, size_t depth);
 
   const fb::Module &module;
   std::vector<uint64_t> depths;
@@ -41,12 +43,15 @@ struct SizedStage {
   std::vector<uint64_t> bytes;               ///< of each value
 };
 
-/// The order of chunks of a pipeline rank: which values there are, one behind the other. Time is a tick a call; messages take one
-/// tick and exchanged rows two, so that chunks of the window run side by side much as ChunkRunner has it, where that depends on when messages come.
+/// The order of chunks of a pipeline rank: which values there are, one behind the other. Time is a
+/// tick a call; messages take one tick and exchanged rows two, so that chunks of the window run
+/// side by side much as ChunkRunner has it, where that depends on when messages come.
 class ChunkSizes {
 public:
-  ChunkSizes(const fb::Module &module, const RankLayout &layout, const std::vector<SizedStage> &stages, unsigned pp)
-      : arenas(module), module(module), ranks(*module.training()->ranks()), layout(layout), stages(stages), pp(pp) {}
+  ChunkSizes(const fb::Module &module, const RankLayout &layout,
+             const std::vector<SizedStage> &stages, unsigned pp)
+      : arenas(module), module(module), ranks(*module.training()->ranks()), layout(layout),
+        stages(stages), pp(pp) {}
 
   Status run();
   uint64_t valueBytes() const { return pool.peakBytes(); }
@@ -63,8 +68,8 @@ private:
     std::vector<Part> parts; ///< last first: the one that runs, and those behind it
     bool isFiller;
     bool hasBegun = false;
-    uint32_t at = 0;                         ///< command
-    uint64_t arrival = 0;                    ///< of what stream 1 has issued
+    uint32_t at = 0;                          ///< command
+    uint64_t arrival = 0;                     ///< of what stream 1 has issued
     std::map<uint32_t, uint64_t> events = {}; ///< when they are recorded
   };
   struct Item {
@@ -75,7 +80,9 @@ private:
   enum class Progress { None, Call, Part };
 
   Item prepare(uint32_t first);
-  const ChunkProgram &programOf(const Half &half) const { return half.stage->plan.programs[size_t(half.parts.back())]; }
+  const ChunkProgram &programOf(const Half &half) const {
+    return half.stage->plan.programs[size_t(half.parts.back())];
+  }
   void take(Half &half, uint32_t argument);
   void beginWhatMay();
   bool isSameProgramBefore(const Half &half) const;

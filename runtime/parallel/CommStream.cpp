@@ -11,7 +11,8 @@ bool ChunkRun::hasArrived(uint32_t command) const {
   size_t at = next[1];
   if (at < program.streams[1].size() && program.streams[1][at] < command)
     return false;
-  return std::none_of(arrivals.begin(), arrivals.end(), [&](const Arrival &arrival) { return arrival.command < command; });
+  return std::none_of(arrivals.begin(), arrivals.end(),
+                      [&](const Arrival &arrival) { return arrival.command < command; });
 }
 
 CommStream::CommStream(const RankLayout &layout, Comm &comm, MemoryPool &pool, Trace *trace)
@@ -27,7 +28,9 @@ CommStream::~CommStream() {
 }
 
 bool CommStream::isBusy() const {
-  return failed.ok() && (!sends.empty() || std::any_of(active.begin(), active.end(), [](ChunkRun *run) { return !run->arrivals.empty(); }));
+  return failed.ok() &&
+         (!sends.empty() || std::any_of(active.begin(), active.end(),
+                                        [](ChunkRun *run) { return !run->arrivals.empty(); }));
 }
 
 void CommStream::work() {
@@ -158,7 +161,9 @@ Error CommStream::failedAt(const ChunkRun &run, uint32_t command, const Error &e
 
 std::string CommStream::describe(const ChunkRun &run, uint32_t at) {
   const fb::Command *command = run.program.program->commands()->Get(at);
-  auto name = [&](uint32_t argument) { return "'" + run.program.program->arguments()->Get(argument)->name()->str() + "'"; };
+  auto name = [&](uint32_t argument) {
+    return "'" + run.program.program->arguments()->Get(argument)->name()->str() + "'";
+  };
   std::string text = "command " + std::to_string(at) + ": ";
   if (auto *send = command->action_as_Send())
     return text + "sends " + name(send->argument());
@@ -175,14 +180,17 @@ std::string CommStream::describe(const ChunkRun &run, uint32_t at) {
   return text + "records an event";
 }
 
-std::optional<std::pair<unsigned, std::string>> CommStream::firstMissing(const ChunkRun &run) const {
+std::optional<std::pair<unsigned, std::string>>
+CommStream::firstMissing(const ChunkRun &run) const {
   for (const auto &arrival : run.arrivals)
     if (!arrival.open.empty())
       return std::pair(arrival.open.back().first, run.name + ", " + describe(run, arrival.command));
   return std::nullopt;
 }
 
-std::pair<unsigned, std::string> CommStream::firstSend() const { return {sends.front().to, sends.front().what}; }
+std::pair<unsigned, std::string> CommStream::firstSend() const {
+  return {sends.front().to, sends.front().what};
+}
 
 Result<bool> CommStream::issue(ChunkRun &run, uint32_t at) {
   const fb::Command *command = run.program.program->commands()->Get(at);
@@ -190,29 +198,27 @@ Result<bool> CommStream::issue(ChunkRun &run, uint32_t at) {
   case fb::Action_Record:
     run.records.push_back({command->action_as_Record()->event(), at});
     return true;
-  case fb::Action_Wait:
-    return run.recorded.count(command->action_as_Wait()->event()) != 0;
-  case fb::Action_Send:
-    return issueSend(run, at, *command->action_as_Send());
-  case fb::Action_Receive:
-    return issueReceive(run, at, *command->action_as_Receive());
-  case fb::Action_ExchangeCounts:
-    return issueCounts(run, at, *command->action_as_ExchangeCounts());
-  default:
-    return issueExchange(run, at, *command->action_as_Exchange());
+  case fb::Action_Wait: return run.recorded.count(command->action_as_Wait()->event()) != 0;
+  case fb::Action_Send: return issueSend(run, at, *command->action_as_Send());
+  case fb::Action_Receive: return issueReceive(run, at, *command->action_as_Receive());
+  case fb::Action_ExchangeCounts: return issueCounts(run, at, *command->action_as_ExchangeCounts());
+  default: return issueExchange(run, at, *command->action_as_Exchange());
   }
 }
 
-Status CommStream::send(ChunkRun &run, uint32_t at, unsigned to, uint32_t tag, const std::byte *data, uint64_t bytes,
-                        std::shared_ptr<std::byte> held) {
+Status CommStream::send(ChunkRun &run, uint32_t at, unsigned to, uint32_t tag,
+                        const std::byte *data, uint64_t bytes, std::shared_ptr<std::byte> held) {
   Message message = HADAL_TRY(comm.send(to, tag, data, bytes));
-  sends.push_back({to, message, std::move(held), run.name + ", " + describe(run, at) + " to rank " + std::to_string(to),
-                   run.program.program->commands()->Get(at)->action_type() == fb::Action_Send, now(), tag});
+  sends.push_back({to, message, std::move(held),
+                   run.name + ", " + describe(run, at) + " to rank " + std::to_string(to),
+                   run.program.program->commands()->Get(at)->action_type() == fb::Action_Send,
+                   now(), tag});
   return {};
 }
 
 static Error missing(const ChunkRun &run, uint32_t argument) {
-  return invalidArgument("'" + run.program.program->arguments()->Get(argument)->name()->str() + "' was never written");
+  return invalidArgument("'" + run.program.program->arguments()->Get(argument)->name()->str() +
+                         "' was never written");
 }
 
 Result<bool> CommStream::issueSend(ChunkRun &run, uint32_t at, const fb::Send &command) {
@@ -222,9 +228,12 @@ Result<bool> CommStream::issueSend(ChunkRun &run, uint32_t at, const fb::Send &c
   if (!value.data)
     return missing(run, command.argument());
   unsigned direction = run.values.direction;
-  unsigned to = layout.rankOf(layout.holderOf(command.stage(), direction), layout.epOf(layout.rank), layout.dpOf(layout.rank));
-  HADAL_TRY(send(run, at, to, chunkTag(TagKind::Send, direction, run.program.part, run.values.number, run.program.ordinals[at]), value.data,
-                 value.bytes, value.memory));
+  unsigned to = layout.rankOf(layout.holderOf(command.stage(), direction), layout.epOf(layout.rank),
+                              layout.dpOf(layout.rank));
+  HADAL_TRY(send(run, at, to,
+                 chunkTag(TagKind::Send, direction, run.program.part, run.values.number,
+                          run.program.ordinals[at]),
+                 value.data, value.bytes, value.memory));
   return true;
 }
 
@@ -232,20 +241,29 @@ Result<bool> CommStream::issueReceive(ChunkRun &run, uint32_t at, const fb::Rece
   HADAL_TRY(run.values.allocate(pool, run.program, command.argument()));
   auto &value = run.values.valueOf(run.program, command.argument());
   unsigned direction = run.values.direction;
-  unsigned from = layout.rankOf(layout.holderOf(command.stage(), direction), layout.epOf(layout.rank), layout.dpOf(layout.rank));
+  unsigned from = layout.rankOf(layout.holderOf(command.stage(), direction),
+                                layout.epOf(layout.rank), layout.dpOf(layout.rank));
   // The sender's direction: in a V the same stages lie in both.
   unsigned theirs = layout.isV ? command.stage() >= layout.pp : direction;
-  uint32_t tag = chunkTag(TagKind::Send, theirs, run.program.part, run.values.number, run.program.ordinals[at]);
+  uint32_t tag = chunkTag(TagKind::Send, theirs, run.program.part, run.values.number,
+                          run.program.ordinals[at]);
   Message message = HADAL_TRY(comm.receive(from, tag, value.data, value.bytes));
   ++value.arriving;
-  run.arrivals.push_back({at, {{from, message}}, {run.program.values[command.argument()]}, {value.memory}, now(), {tag, {}, {from}}});
+  run.arrivals.push_back({at,
+                          {{from, message}},
+                          {run.program.values[command.argument()]},
+                          {value.memory},
+                          now(),
+                          {tag, {}, {from}}});
   return true;
 }
 
 namespace {
 /// This rank's place among the parts of an exchange.
 struct Parts {
-  template <typename Exchange> Parts(const Exchange &exchange, const RankLayout &layout) : stride(exchange.stride()), count(exchange.parts()) {
+  template <typename Exchange>
+  Parts(const Exchange &exchange, const RankLayout &layout)
+      : stride(exchange.stride()), count(exchange.parts()) {
     unsigned ep = layout.epOf(layout.rank);
     mine = ep / stride % count;
     first = layout.rank - mine * stride; // ep is the fastest coordinate of a rank
@@ -255,7 +273,8 @@ struct Parts {
 };
 } // namespace
 
-Result<bool> CommStream::issueCounts(ChunkRun &run, uint32_t at, const fb::ExchangeCounts &command) {
+Result<bool> CommStream::issueCounts(ChunkRun &run, uint32_t at,
+                                     const fb::ExchangeCounts &command) {
   auto &from = run.values.valueOf(run.program, command.send());
   if (from.arriving)
     return false;
@@ -266,16 +285,19 @@ Result<bool> CommStream::issueCounts(ChunkRun &run, uint32_t at, const fb::Excha
   Parts parts(command, layout);
   uint64_t bytes = uint64_t(command.segments()) * 2 * sizeof(int32_t);
   if (from.bytes != bytes * parts.count || to.bytes != bytes * parts.count)
-    return invalidArgument("counts want " + std::to_string(bytes * parts.count) + " bytes, have " + std::to_string(from.bytes) + " and " +
-                           std::to_string(to.bytes));
-  uint32_t tag = chunkTag(TagKind::Counts, run.values.direction, run.program.part, run.values.number, run.program.ordinals[at]);
-  ChunkRun::Arrival arrival{at, {}, {run.program.values[command.receive()]}, {to.memory}, now(), {tag, {}, {}}};
+    return invalidArgument("counts want " + std::to_string(bytes * parts.count) + " bytes, have " +
+                           std::to_string(from.bytes) + " and " + std::to_string(to.bytes));
+  uint32_t tag = chunkTag(TagKind::Counts, run.values.direction, run.program.part,
+                          run.values.number, run.program.ordinals[at]);
+  ChunkRun::Arrival arrival{at,          {},    {run.program.values[command.receive()]},
+                            {to.memory}, now(), {tag, {}, {}}};
   for (unsigned q = 0; q < parts.count; ++q) {
     if (q == parts.mine) {
       std::memcpy(to.data + q * bytes, from.data + q * bytes, bytes);
       continue;
     }
-    arrival.open.push_back({parts.rankOf(q), HADAL_TRY(comm.receive(parts.rankOf(q), tag, to.data + q * bytes, bytes))});
+    arrival.open.push_back({parts.rankOf(q), HADAL_TRY(comm.receive(parts.rankOf(q), tag,
+                                                                    to.data + q * bytes, bytes))});
     arrival.ends.from.push_back(parts.rankOf(q));
     arrival.ends.to.push_back(parts.rankOf(q));
     HADAL_TRY(send(run, at, parts.rankOf(q), tag, from.data + q * bytes, bytes, from.memory));
@@ -288,7 +310,8 @@ Result<bool> CommStream::issueCounts(ChunkRun &run, uint32_t at, const fb::Excha
 Result<bool> CommStream::issueExchange(ChunkRun &run, uint32_t at, const fb::Exchange &command) {
   // Sizes of memory may depend on counts that are still to come.
   for (const auto &arrival : run.arrivals)
-    if (run.program.program->commands()->Get(arrival.command)->action_type() == fb::Action_ExchangeCounts)
+    if (run.program.program->commands()->Get(arrival.command)->action_type() ==
+        fb::Action_ExchangeCounts)
       return false;
   for (uint32_t argument : {command.source(), command.send_counts(), command.receive_counts()}) {
     auto &value = run.values.valueOf(run.program, argument);
@@ -298,11 +321,13 @@ Result<bool> CommStream::issueExchange(ChunkRun &run, uint32_t at, const fb::Exc
       return missing(run, argument);
   }
   HADAL_TRY(run.values.allocate(pool, run.program, command.destination()));
-  auto &from = run.values.valueOf(run.program, command.source()), &to = run.values.valueOf(run.program, command.destination());
+  auto &from = run.values.valueOf(run.program, command.source()),
+       &to = run.values.valueOf(run.program, command.destination());
   Parts parts(command, layout);
   unsigned segments = command.segments();
   /// Bytes for or from each part, one behind the other.
-  auto offsets = [&](uint32_t argument, uint64_t available, const char *what) -> Result<std::vector<uint64_t>> {
+  auto offsets = [&](uint32_t argument, uint64_t available,
+                     const char *what) -> Result<std::vector<uint64_t>> {
     auto &counts = run.values.valueOf(run.program, argument);
     if (counts.bytes < uint64_t(parts.count) * segments * 2 * sizeof(int32_t))
       return invalidArgument("counts have " + std::to_string(counts.bytes) + " bytes");
@@ -311,35 +336,42 @@ Result<bool> CommStream::issueExchange(ChunkRun &run, uint32_t at, const fb::Exc
       uint64_t rows = 0;
       for (unsigned s = 0; s < segments; ++s) {
         int32_t count;
-        std::memcpy(&count, counts.data + (uint64_t(q) * segments + s) * 2 * sizeof count, sizeof count);
+        std::memcpy(&count, counts.data + (uint64_t(q) * segments + s) * 2 * sizeof count,
+                    sizeof count);
         if (count < 0)
           return invalidArgument("a count is " + std::to_string(count));
         rows += uint64_t(count);
       }
       if (command.capacity() && rows > command.capacity())
-        return invalidArgument(std::to_string(rows) + " rows " + what + " rank " + std::to_string(parts.rankOf(q)) + ", capacity is " +
+        return invalidArgument(std::to_string(rows) + " rows " + what + " rank " +
+                               std::to_string(parts.rankOf(q)) + ", capacity is " +
                                std::to_string(command.capacity()));
       result.push_back(result.back() + rows * command.row_bytes());
     }
     if (result.back() > available)
-      return invalidArgument("exchanges " + std::to_string(result.back()) + " bytes in a value of " + std::to_string(available));
+      return invalidArgument("exchanges " + std::to_string(result.back()) +
+                             " bytes in a value of " + std::to_string(available));
     return result;
   };
   std::vector<uint64_t> out = HADAL_TRY(offsets(command.send_counts(), from.bytes, "to"));
   std::vector<uint64_t> in = HADAL_TRY(offsets(command.receive_counts(), to.bytes, "from"));
-  uint32_t tag = chunkTag(TagKind::Exchange, run.values.direction, run.program.part, run.values.number, run.program.ordinals[at]);
-  ChunkRun::Arrival arrival{at, {}, {run.program.values[command.destination()]}, {to.memory}, now(), {tag, {}, {}}};
+  uint32_t tag = chunkTag(TagKind::Exchange, run.values.direction, run.program.part,
+                          run.values.number, run.program.ordinals[at]);
+  ChunkRun::Arrival arrival{at,          {},    {run.program.values[command.destination()]},
+                            {to.memory}, now(), {tag, {}, {}}};
   for (unsigned q = 0; q < parts.count; ++q) {
     uint64_t sent = out[q + 1] - out[q], received = in[q + 1] - in[q];
     if (q == parts.mine) {
       if (sent != received)
-        return invalidArgument("a rank sends itself " + std::to_string(sent) + " bytes and wants " + std::to_string(received));
+        return invalidArgument("a rank sends itself " + std::to_string(sent) + " bytes and wants " +
+                               std::to_string(received));
       std::memcpy(to.data + in[q], from.data + out[q], sent);
       continue;
     }
     // Both sides know the counts: nothing is said about no rows.
     if (received) {
-      arrival.open.push_back({parts.rankOf(q), HADAL_TRY(comm.receive(parts.rankOf(q), tag, to.data + in[q], received))});
+      arrival.open.push_back({parts.rankOf(q), HADAL_TRY(comm.receive(parts.rankOf(q), tag,
+                                                                      to.data + in[q], received))});
       arrival.ends.from.push_back(parts.rankOf(q));
     }
     if (sent) {
@@ -356,7 +388,8 @@ Result<bool> CommStream::issueExchange(ChunkRun &run, uint32_t at, const fb::Exc
 Status CommStream::finish(ChunkRun &run, const ChunkRun::Arrival &arrival) {
   const fb::Command *command = run.program.program->commands()->Get(arrival.command);
   if (trace)
-    trace->addComm(run.name + ", " + describe(run, arrival.command), arrival.beginNs, now(), arrival.ends);
+    trace->addComm(run.name + ", " + describe(run, arrival.command), arrival.beginNs, now(),
+                   arrival.ends);
   auto *counts = command->action_as_ExchangeCounts();
   if (!counts)
     return {};

@@ -1,8 +1,9 @@
 //===- CommStream.h - stream 1 of the chunks in flight ------------------===//
 //
-// Issues the communication of chunks when what it needs is there: the driver's thread does so at the borders of calls and while
-// it waits, a thread of the stream's own moves messages on while the driver's computes. Commands of a chunk begin in their order; an
-// exchange's sizes are known when its counts have come.
+// Issues the communication of chunks when what it needs is there: the driver's thread does so at
+// the borders of calls and while it waits, a thread of the stream's own moves messages on while the
+// driver's computes. Commands of a chunk begin in their order; an exchange's sizes are known when
+// its counts have come.
 //
 //===--------------------------------------------------------------------===//
 
@@ -21,17 +22,20 @@
 
 namespace hadal {
 
-/// A chunk program that runs: F, I or W of a micro-batch. Both threads use it, under the stream's mutex.
+/// A chunk program that runs: F, I or W of a micro-batch. Both threads use it, under the stream's
+/// mutex.
 struct ChunkRun {
-  ChunkRun(std::string name, const ChunkProgram &program, MicroBatchValues &values) : name(std::move(name)), program(program), values(values) {}
+  ChunkRun(std::string name, const ChunkProgram &program, MicroBatchValues &values)
+      : name(std::move(name)), program(program), values(values) {}
 
   std::string name; ///< "F0.3"
   const ChunkProgram &program;
   MicroBatchValues &values;
-  size_t next[2] = {0, 0};      ///< place in the list of each stream
-  std::set<uint32_t> recorded;  ///< events
+  size_t next[2] = {0, 0};     ///< place in the list of each stream
+  std::set<uint32_t> recorded; ///< events
 
-  /// Commands at and behind this one have to wait; 0 while the chunk is only looked at for what it receives first.
+  /// Commands at and behind this one have to wait; 0 while the chunk is only looked at for what it
+  /// receives first.
   uint32_t limit = 0;
   bool isAhead = true;
 
@@ -45,10 +49,12 @@ struct ChunkRun {
     Trace::Ends ends;
   };
   std::list<Arrival> arrivals;
-  std::vector<std::pair<uint32_t, uint32_t>> records; ///< events that wait for the arrivals of commands before theirs: event, command
+  std::vector<std::pair<uint32_t, uint32_t>>
+      records; ///< events that wait for the arrivals of commands before theirs: event, command
 
   bool isDone(unsigned stream) const { return next[stream] == program.streams[stream].size(); }
-  /// All commands of stream 1 before `command` have happened, but for what others have not yet taken.
+  /// All commands of stream 1 before `command` have happened, but for what others have not yet
+  /// taken.
   bool hasArrived(uint32_t command) const;
   bool isFinished() const { return isDone(0) && isDone(1) && arrivals.empty() && records.empty(); }
 };
@@ -69,7 +75,8 @@ public:
   Status poll();
   /// Lets others work for a moment, then polls. The error of what failed.
   Status wait(std::unique_lock<std::mutex> &lock);
-  /// What a chunk waits for, as "command 4: receives 'hidden' from rank 1", and the rank; none where it waits for nobody.
+  /// What a chunk waits for, as "command 4: receives 'hidden' from rank 1", and the rank; none
+  /// where it waits for nobody.
   std::optional<std::pair<unsigned, std::string>> firstMissing(const ChunkRun &run) const;
   /// Messages that the other side has not taken.
   bool hasSends() const { return !sends.empty(); }
@@ -94,7 +101,8 @@ private:
   Result<bool> advance(ChunkRun &run);
   Result<bool> collect(ChunkRun &run);
   Result<bool> issue(ChunkRun &run, uint32_t command);
-  Status send(ChunkRun &run, uint32_t command, unsigned to, uint32_t tag, const std::byte *data, uint64_t bytes, std::shared_ptr<std::byte> held);
+  Status send(ChunkRun &run, uint32_t command, unsigned to, uint32_t tag, const std::byte *data,
+              uint64_t bytes, std::shared_ptr<std::byte> held);
   Result<bool> issueSend(ChunkRun &run, uint32_t at, const fb::Send &send);
   Result<bool> issueReceive(ChunkRun &run, uint32_t at, const fb::Receive &receive);
   Result<bool> issueCounts(ChunkRun &run, uint32_t at, const fb::ExchangeCounts &exchange);

@@ -7,7 +7,8 @@
 using namespace hadal;
 
 struct ExpertRanks::Running {
-  Running(RankProgram &of, const StagePlan &plan, unsigned number) : of(of), values(), run(of.program->name()->str(), plan.programs[0], values) {
+  Running(RankProgram &of, const StagePlan &plan, unsigned number)
+      : of(of), values(), run(of.program->name()->str(), plan.programs[0], values) {
     values.plan = &plan;
     values.number = number;
     values.values.resize(plan.valueNames.size());
@@ -41,8 +42,8 @@ static RankLayout layoutOf(const Comm &comm) {
 }
 
 ExpertRanks::ExpertRanks(Executor &executor, Comm &comm, Trace *trace, Comm::Seconds timeout)
-    : executor(executor), comm(comm), trace(trace), timeout(timeout), layout(layoutOf(comm)), pool(executor.device()),
-      stream(layout, comm, pool, trace) {}
+    : executor(executor), comm(comm), trace(trace), timeout(timeout), layout(layoutOf(comm)),
+      pool(executor.device()), stream(layout, comm, pool, trace) {}
 
 Error ExpertRanks::failed(const Error &error) const {
   return {error.code, "rank " + std::to_string(layout.rank) + ": " + error.message};
@@ -59,7 +60,8 @@ Status ExpertRanks::run(std::span<RankProgram> programs) {
   ++number;
   std::vector<std::unique_ptr<Running>> all;
   for (RankProgram &program : programs)
-    all.push_back(std::make_unique<Running>(program, planOf(*program.program), unsigned(all.size())));
+    all.push_back(
+        std::make_unique<Running>(program, planOf(*program.program), unsigned(all.size())));
   for (auto &running : all)
     running->beginNs = trace ? trace->now() : 0;
   {
@@ -115,11 +117,14 @@ Result<bool> ExpertRanks::advance(Running &running, Lock &lock) {
     } else {
       Status status = call(running, at, *command->action_as_Call(), lock);
       if (!status)
-        return failed({status.error().code, run.name + ", " + CommStream::describe(run, at) + ": " + status.error().message});
+        return failed({status.error().code, run.name + ", " + CommStream::describe(run, at) + ": " +
+                                                status.error().message});
       ++run.next[0];
       // What is recorded behind the call lets its exchange begin.
       while (!run.isDone(0))
-        if (auto *record = run.program.program->commands()->Get(run.program.streams[0][run.next[0]])->action_as_Record()) {
+        if (auto *record = run.program.program->commands()
+                               ->Get(run.program.streams[0][run.next[0]])
+                               ->action_as_Record()) {
           run.recorded.insert(record->event());
           ++run.next[0];
         } else {
@@ -139,7 +144,8 @@ Result<bool> ExpertRanks::advance(Running &running, Lock &lock) {
 
 Status ExpertRanks::call(Running &running, uint32_t at, const fb::Call &call, Lock &lock) {
   ChunkRun &run = running.run;
-  const fb::Program &program = *run.program.program, &callee = *executor.module().tables().programs()->Get(call.program());
+  const fb::Program &program = *run.program.program,
+                    &callee = *executor.module().tables().programs()->Get(call.program());
   for (uint32_t i = 0; i < call.arguments()->size(); ++i) {
     const fb::Binding *binding = call.arguments()->Get(i);
     if (binding->space() != fb::Space_Argument)
@@ -147,7 +153,9 @@ Status ExpertRanks::call(Running &running, uint32_t at, const fb::Call &call, Lo
     if (callee.arguments()->Get(i)->output())
       HADAL_TRY(running.values.allocate(pool, run.program, binding->index()));
     else if (!running.values.valueOf(run.program, binding->index()).data)
-      return invalidArgument(callee.name()->str() + ": '" + program.arguments()->Get(binding->index())->name()->str() + "' was never written");
+      return invalidArgument(callee.name()->str() + ": '" +
+                             program.arguments()->Get(binding->index())->name()->str() +
+                             "' was never written");
   }
   std::vector<int64_t> registers = running.values.registersOf(run.program);
   std::vector<std::byte *> arguments;
@@ -157,7 +165,8 @@ Status ExpertRanks::call(Running &running, uint32_t at, const fb::Call &call, Lo
     arguments.push_back(value.data);
     bytes.push_back(value.bytes);
   }
-  Activity::set("run %lld, %s, command %u: computes %s", static_cast<long long>(number), run.name.c_str(), at, callee.name()->c_str());
+  Activity::set("run %lld, %s, command %u: computes %s", static_cast<long long>(number),
+                run.name.c_str(), at, callee.name()->c_str());
   lock.unlock();
   RunStatistics before = executor.totals();
   Status status = executor.call(program, call, registers, arguments, bytes);
@@ -186,7 +195,8 @@ Status ExpertRanks::waitForMessages(std::vector<std::unique_ptr<Running>> &all, 
       return comm.timedOut(timeout, missing->first, missing->second);
     if (stream.hasSends())
       return comm.timedOut(timeout, stream.firstSend().first, stream.firstSend().second);
-    return failed(invalidArgument(all.front()->run.name + ": waits for an event that nothing records"));
+    return failed(
+        invalidArgument(all.front()->run.name + ": waits for an event that nothing records"));
   }
   Status status = stream.wait(lock);
   return status ? status : Status(failed(status.error()));

@@ -1,7 +1,8 @@
 //===- ExpertRanks.h - programs of an inference module over ranks ------===//
 //
-// Runs the programs of table Inference: stream 0 on the calling thread, exchanges with the other ranks beside it. All ranks run the same
-// programs in the same order, each on sequences of its own, if on none. Of programs that run together one computes while another waits.
+// Runs the programs of table Inference: stream 0 on the calling thread, exchanges with the other
+// ranks beside it. All ranks run the same programs in the same order, each on sequences of its own,
+// if on none. Of programs that run together one computes while another waits.
 //
 //===--------------------------------------------------------------------===//
 
@@ -18,7 +19,8 @@ namespace hadal {
 
 class ExpertRanks : public RankPrograms {
 public:
-  /// All of them must outlive the object; the trace may be null. A rank waits `timeout` for another before it gives up.
+  /// All of them must outlive the object; the trace may be null. A rank waits `timeout` for another
+  /// before it gives up.
   ExpertRanks(Executor &executor, Comm &comm, Trace *trace, Comm::Seconds timeout);
 
   Status run(std::span<RankProgram> programs) override;

@@ -22,44 +22,62 @@ Status FastSums::addUnit(const SumUnit &unit) {
   Own own{&unit, {}, {}, {}};
   std::set<std::string> states; // stages of a rank may add to the same one
   for (const SumUse &use : unit.uses) {
-    const fb::Accumulator *accumulator = training.ranks()->stages()->Get(use.stage)->accumulators()->Get(use.accumulator);
-    if (std::find(use.ranks.begin(), use.ranks.end(), rank) == use.ranks.end() || !states.insert(accumulator->state()->str()).second)
+    const fb::Accumulator *accumulator =
+        training.ranks()->stages()->Get(use.stage)->accumulators()->Get(use.accumulator);
+    if (std::find(use.ranks.begin(), use.ranks.end(), rank) == use.ranks.end() ||
+        !states.insert(accumulator->state()->str()).second)
       continue;
     TensorView state = HADAL_TRY(sumState(context.executor, accumulator->state()->str()));
     const auto *owners = accumulator->segment_owners();
-    int64_t segments = owners && owners->size() ? owners->size() : 1, elements = *elementCount(state.shape) / segments;
+    int64_t segments = owners && owners->size() ? owners->size() : 1,
+            elements = *elementCount(state.shape) / segments;
     if (!own.sum.data)
-      own.sum = {state.element, {elements}, unit.trainable >= 0 && unit.root == rank ? context.trainables.data(Values::Gradient, unit.trainable) : state.data};
+      own.sum = {state.element,
+                 {elements},
+                 unit.trainable >= 0 && unit.root == rank
+                     ? context.trainables.data(Values::Gradient, unit.trainable)
+                     : state.data};
     for (int64_t i = 0; i < segments; ++i)
-      if (auto *part = static_cast<std::byte *>(state.data) + i * own.sum.bytes(); part != own.sum.data)
+      if (auto *part = static_cast<std::byte *>(state.data) + i * own.sum.bytes();
+          part != own.sum.data)
         own.parts.push_back(part);
   }
   if (states.empty())
     return {};
-  std::copy_if(unit.replicas.begin(), unit.replicas.end(), std::back_inserter(own.others), [&](unsigned other) { return other != rank; });
+  std::copy_if(unit.replicas.begin(), unit.replicas.end(), std::back_inserter(own.others),
+               [&](unsigned other) { return other != rank; });
   mine.push_back(std::move(own));
   return {};
 }
 
 std::string FastSums::nameOf(const SumUnit &unit) const {
-  return unit.trainable < 0 ? unit.state : "the gradient of " + context.executor.module().tables().training()->trainables()->Get(unit.trainable)->name()->str();
+  return unit.trainable < 0 ? unit.state
+                            : "the gradient of " + context.executor.module()
+                                                       .tables()
+                                                       .training()
+                                                       ->trainables()
+                                                       ->Get(unit.trainable)
+                                                       ->name()
+                                                       ->str();
 }
 
 Result<Message> FastSums::reduce(const Own &own, int64_t elements) {
-  return context.comm.reduce(own.unit->replicas, own.unit->root, own.sum.element, own.sum.data, elements,
-                             [&adder = context.adder](ElementType element, const void *from, void *to, int64_t elements) {
-                               return adder.add(element, from, to, elements);
-                             });
+  return context.comm.reduce(
+      own.unit->replicas, own.unit->root, own.sum.element, own.sum.data, elements,
+      [&adder = context.adder](ElementType element, const void *from, void *to, int64_t elements) {
+        return adder.add(element, from, to, elements);
+      });
 }
 
-/// The engine may hold up the first reduction over a set of ranks until all of them have come, without a limit: so these are empty ones, when all ranks are known
-/// to be there.
+/// The engine may hold up the first reduction over a set of ranks until all of them have come,
+/// without a limit: so these are empty ones, when all ranks are known to be there.
 Status FastSums::meet() {
   HADAL_TRY(gatherAll(context.comm, "", context.timeout, at("meets the other ranks")));
   std::set<std::vector<unsigned>> known;
   for (const Own &own : mine)
     if (!own.others.empty() && known.insert(own.unit->replicas).second)
-      HADAL_TRY(context.comm.wait(HADAL_TRY(reduce(own, 0)), context.timeout, own.others, [&] { return at("meets the ranks that it adds up with"); }));
+      HADAL_TRY(context.comm.wait(HADAL_TRY(reduce(own, 0)), context.timeout, own.others,
+                                  [&] { return at("meets the ranks that it adds up with"); }));
   haveMet = true;
   return {};
 }
@@ -88,8 +106,9 @@ Status FastSums::join(Joined joined) {
   return finish(open);
 }
 
-/// Reductions end in any order, and an engine moves all of them on when it is asked for one: this asks for all before it gives way to other processes. What is one
-/// reduction here are many small messages there (Open MPI between two ranks: pieces of 8 KiB), so sleeping comes late.
+/// Reductions end in any order, and an engine moves all of them on when it is asked for one: this
+/// asks for all before it gives way to other processes. What is one reduction here are many small
+/// messages there (Open MPI between two ranks: pieces of 8 KiB), so sleeping comes late.
 Status FastSums::finish(std::list<Reduction> &open) {
   auto moved = Comm::Clock::now();
   Pause pause(/*yields=*/4096);
@@ -109,7 +128,8 @@ Status FastSums::finish(std::list<Reduction> &open) {
       moved = now;
       pause.restart();
     } else if (now - moved > context.timeout) {
-      return context.comm.timedOut(context.timeout, open.front().own->others, at("adds up " + nameOf(*open.front().own->unit)));
+      return context.comm.timedOut(context.timeout, open.front().own->others,
+                                   at("adds up " + nameOf(*open.front().own->unit)));
     } else {
       pause();
     }
@@ -118,5 +138,6 @@ Status FastSums::finish(std::list<Reduction> &open) {
 }
 
 std::vector<RankSums::Piece> FastSums::piecesOf(const SumUnit &unit) const {
-  return {{unit.root, unit.root == context.layout.rank ? *context.executor.state(unit.state) : TensorView()}};
+  return {{unit.root,
+           unit.root == context.layout.rank ? *context.executor.state(unit.state) : TensorView()}};
 }

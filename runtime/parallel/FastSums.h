@@ -9,8 +9,9 @@
 
 namespace hadal {
 
-/// `--reduction=fast`: what a rank's micro-batches add up is one chain, whatever stage adds to it; then segments and uses of a unit join in the rank, and
-/// the engine reduces over the ranks, all units at the same time. Bits depend on the layout and on the engine.
+/// `--reduction=fast`: what a rank's micro-batches add up is one chain, whatever stage adds to it;
+/// then segments and uses of a unit join in the rank, and the engine reduces over the ranks, all
+/// units at the same time. Bits depend on the layout and on the engine.
 class FastSums final : public RankSums {
 public:
   static Result<std::unique_ptr<FastSums>> create(const RankSumsContext &context);
@@ -26,7 +27,7 @@ private:
   /// A unit that this rank has a part of.
   struct Own {
     const SumUnit *unit;
-    TensorView sum;                 ///< flat: where the total comes to lie, or this rank's part of it
+    TensorView sum; ///< flat: where the total comes to lie, or this rank's part of it
     std::vector<std::byte *> parts; ///< of the same size, to be added to it first
     std::vector<unsigned> others;   ///< ranks that have a part too
   };
@@ -40,11 +41,13 @@ private:
   };
   Result<Message> reduce(const Own &own, int64_t elements);
   Status finish(std::list<Reduction> &open);
-  std::string at(const std::string &doing) const { return "step " + std::to_string(step) + ", " + doing; }
+  std::string at(const std::string &doing) const {
+    return "step " + std::to_string(step) + ", " + doing;
+  }
   std::string nameOf(const SumUnit &unit) const;
 
   RankSumsContext context;
-  std::vector<Own> mine;          ///< in the plan's order
+  std::vector<Own> mine; ///< in the plan's order
   bool haveMet = false;
   uint64_t count = 0;
   int64_t step = 0;

@@ -9,25 +9,29 @@
 
 using namespace hadal;
 
-Status hadal::sendNow(Comm &comm, unsigned to, uint32_t tag, const void *data, uint64_t bytes, Comm::Seconds timeout, const std::string &what) {
+Status hadal::sendNow(Comm &comm, unsigned to, uint32_t tag, const void *data, uint64_t bytes,
+                      Comm::Seconds timeout, const std::string &what) {
   Activity::set("%s: sends to rank %u", what.c_str(), to);
   Message message = HADAL_TRY(comm.send(to, tag, data, bytes));
   return comm.wait(message, timeout, to, [&] { return what; });
 }
 
-Status hadal::receiveNow(Comm &comm, unsigned from, uint32_t tag, void *data, uint64_t bytes, Comm::Seconds timeout, const std::string &what) {
+Status hadal::receiveNow(Comm &comm, unsigned from, uint32_t tag, void *data, uint64_t bytes,
+                         Comm::Seconds timeout, const std::string &what) {
   Activity::set("%s: waits for rank %u", what.c_str(), from);
   Message message = HADAL_TRY(comm.receive(from, tag, data, bytes));
   return comm.wait(message, timeout, from, [&] { return what; });
 }
 
-static Status sendText(Comm &comm, unsigned to, StepTag tag, const std::string &text, Comm::Seconds timeout, const std::string &what) {
+static Status sendText(Comm &comm, unsigned to, StepTag tag, const std::string &text,
+                       Comm::Seconds timeout, const std::string &what) {
   uint64_t length = text.size();
   HADAL_TRY(sendNow(comm, to, stepTag(tag), &length, sizeof length, timeout, what));
   return sendNow(comm, to, stepTag(tag), text.data(), length, timeout, what);
 }
 
-static Result<std::string> receiveText(Comm &comm, unsigned from, StepTag tag, Comm::Seconds timeout, const std::string &what) {
+static Result<std::string> receiveText(Comm &comm, unsigned from, StepTag tag,
+                                       Comm::Seconds timeout, const std::string &what) {
   uint64_t length = 0;
   HADAL_TRY(receiveNow(comm, from, stepTag(tag), &length, sizeof length, timeout, what));
   std::string text(length, 0);
@@ -35,7 +39,9 @@ static Result<std::string> receiveText(Comm &comm, unsigned from, StepTag tag, C
   return text;
 }
 
-Result<std::vector<std::string>> hadal::gatherAtFirst(Comm &comm, const std::string &mine, Comm::Seconds timeout, const std::string &what) {
+Result<std::vector<std::string>> hadal::gatherAtFirst(Comm &comm, const std::string &mine,
+                                                      Comm::Seconds timeout,
+                                                      const std::string &what) {
   std::vector<std::string> all(comm.size());
   if (comm.rank() != 0) {
     HADAL_TRY(sendText(comm, 0, StepTag::Gather, mine, timeout, what));
@@ -47,7 +53,8 @@ Result<std::vector<std::string>> hadal::gatherAtFirst(Comm &comm, const std::str
   return all;
 }
 
-Result<std::vector<std::string>> hadal::gatherAll(Comm &comm, const std::string &mine, Comm::Seconds timeout, const std::string &what) {
+Result<std::vector<std::string>> hadal::gatherAll(Comm &comm, const std::string &mine,
+                                                  Comm::Seconds timeout, const std::string &what) {
   std::vector<std::string> all = HADAL_TRY(gatherAtFirst(comm, mine, timeout, what));
   // Lengths, then the texts behind each other.
   std::vector<uint64_t> lengths(comm.size());
@@ -83,12 +90,16 @@ Result<std::vector<std::string>> hadal::gatherAll(Comm &comm, const std::string 
   return all;
 }
 
-Status hadal::agree(Comm &comm, const Status &mine, Comm::Seconds timeout, const std::string &what) {
-  std::string text = mine.ok() ? "" : std::string(1, char(mine.error().code)) + mine.error().message;
-  std::vector<std::string> all = HADAL_TRY(gatherAll(comm, text.empty() && !mine.ok() ? " " : text, timeout, what));
+Status hadal::agree(Comm &comm, const Status &mine, Comm::Seconds timeout,
+                    const std::string &what) {
+  std::string text =
+      mine.ok() ? "" : std::string(1, char(mine.error().code)) + mine.error().message;
+  std::vector<std::string> all =
+      HADAL_TRY(gatherAll(comm, text.empty() && !mine.ok() ? " " : text, timeout, what));
   for (unsigned rank = 0; rank < all.size(); ++rank)
     if (!all[rank].empty())
-      return Error{ErrorCode(all[rank][0]), (rank ? "rank " + std::to_string(rank) + ": " : "") + all[rank].substr(1)};
+      return Error{ErrorCode(all[rank][0]),
+                   (rank ? "rank " + std::to_string(rank) + ": " : "") + all[rank].substr(1)};
   return {};
 }
 
@@ -110,10 +121,14 @@ std::string pack(const Status &status, const std::vector<Fact> &facts) {
 std::optional<Error> errorOf(unsigned rank, const Json &said) {
   if (!said["failed"])
     return std::nullopt;
-  return Error{ErrorCode(said["code"].get<int>()), (rank ? "rank " + std::to_string(rank) + ": " : "") + said["message"].get<std::string>()};
+  return Error{ErrorCode(said["code"].get<int>()),
+               (rank ? "rank " + std::to_string(rank) + ": " : "") +
+                   said["message"].get<std::string>()};
 }
 
-std::string told(const std::string &name, const std::string &value) { return value.empty() ? "no " + name : name + " " + value; }
+std::string told(const std::string &name, const std::string &value) {
+  return value.empty() ? "no " + name : name + " " + value;
+}
 
 /// Where the facts of `rank` differ from those of rank 0; empty where they do not.
 std::string difference(unsigned rank, const Json &theirs, const Json &first) {
@@ -126,7 +141,8 @@ std::string difference(unsigned rank, const Json &theirs, const Json &first) {
     auto name = first[i][0].get<std::string>();
     if (theirs[i][0] != first[i][0] || !first[i][2].get<bool>())
       return who + name + " other than rank 0";
-    return who + told(name, theirs[i][1].get<std::string>()) + ", rank 0 has " + told(name, first[i][1].get<std::string>());
+    return who + told(name, theirs[i][1].get<std::string>()) + ", rank 0 has " +
+           told(name, first[i][1].get<std::string>());
   }
   return {};
 }
@@ -146,10 +162,12 @@ Status verdict(const std::vector<std::string> &all) {
 }
 } // namespace
 
-Result<Status> hadal::compare(Comm &comm, const Status &mine, const std::vector<Fact> &facts, Comm::Seconds timeout, const std::string &what) {
+Result<Status> hadal::compare(Comm &comm, const Status &mine, const std::vector<Fact> &facts,
+                              Comm::Seconds timeout, const std::string &what) {
   std::vector<std::string> all = HADAL_TRY(gatherAtFirst(comm, pack(mine, facts), timeout, what));
   if (comm.rank() != 0) {
-    Json said = Json::parse(HADAL_TRY(receiveText(comm, 0, StepTag::Scatter, timeout, what)), nullptr, false);
+    Json said = Json::parse(HADAL_TRY(receiveText(comm, 0, StepTag::Scatter, timeout, what)),
+                            nullptr, false);
     auto error = errorOf(0, said);
     return error ? Status(*error) : Status();
   }

@@ -12,13 +12,14 @@
 
 namespace hadal {
 
-/// Buffers of values that come and go with every micro-batch. What is given back is taken again, as it is, so that pages
-/// are asked of the system once. Any thread may use it.
+/// Buffers of values that come and go with every micro-batch. What is given back is taken again, as
+/// it is, so that pages are asked of the system once. Any thread may use it.
 class MemoryPool {
 public:
   explicit MemoryPool(Device &device) : device(device) {}
 
-  /// Memory that goes back into the pool with its last owner; the pool must outlive it. Contents are undefined.
+  /// Memory that goes back into the pool with its last owner; the pool must outlive it. Contents
+  /// are undefined.
   Result<std::shared_ptr<std::byte>> take(uint64_t bytes);
 
   /// Most bytes that its buffers had at the same time, taken or free.

@@ -19,7 +19,9 @@ Result<std::unique_ptr<OrderedSums>> OrderedSums::create(const RankSumsContext &
   std::map<std::string, unsigned> stagesOfState;
   for (unsigned stage = 0; stage < context.layout.stages(); ++stage)
     if (const StagePlan *plan = context.runner.planOf(stage))
-      for (const fb::Accumulator *accumulator : *plan->table->accumulators()) // a stage has each state once: checked when the module was opened
+      for (const fb::Accumulator *accumulator :
+           *plan->table
+                ->accumulators()) // a stage has each state once: checked when the module was opened
         ++stagesOfState[accumulator->state()->str()];
   for (unsigned stage = 0; stage < context.layout.stages(); ++stage)
     if (const StagePlan *plan = context.runner.planOf(stage))
@@ -27,7 +29,8 @@ Result<std::unique_ptr<OrderedSums>> OrderedSums::create(const RankSumsContext &
   return result;
 }
 
-Status OrderedSums::addStage(const StagePlan &stage, const std::map<std::string, unsigned> &stagesOfState) {
+Status OrderedSums::addStage(const StagePlan &stage,
+                             const std::map<std::string, unsigned> &stagesOfState) {
   Executor &executor = context.executor;
   const fb::Module &module = executor.module().tables();
   std::set<std::string> states[partCount];
@@ -48,7 +51,8 @@ Status OrderedSums::addStage(const StagePlan &stage, const std::map<std::string,
       view.data = own.data();
     }
     GroupCounter counter(executor.device(), view, context.layout.groups);
-    sums[stage.stage].push_back(Sum{accumulator, part, std::move(state), std::move(own), std::move(counter)});
+    sums[stage.stage].push_back(
+        Sum{accumulator, part, std::move(state), std::move(own), std::move(counter)});
   }
   return {};
 }
@@ -66,7 +70,8 @@ Status OrderedSums::begin(int64_t number, int64_t size) {
   return {};
 }
 
-/// Lays a stage's part of the states that it shares with another stage of this rank into them; -1: takes all back.
+/// Lays a stage's part of the states that it shares with another stage of this rank into them; -1:
+/// takes all back.
 void OrderedSums::lay(int stage) {
   if (stage == entered)
     return;
@@ -105,7 +110,8 @@ Status OrderedSums::join(Joined joined) {
   for (const SumUnit &unit : context.plan.units)
     if (isWanted(unit))
       HADAL_TRY(joinUnit(unit));
-  return sends.finish(at("sends sums")); // clears what was sent: before the totals of losses and loads take the same places
+  return sends.finish(at("sends sums")); // clears what was sent: before the totals of losses and
+                                         // loads take the same places
 }
 
 /// This rank's leaf of the tree; none where it has no part in the use.
@@ -119,7 +125,8 @@ int64_t OrderedSums::elementsOfSegment(const Sum &sum) {
   return *elementCount(sum.state.shape) / (owners && owners->size() ? int64_t(owners->size()) : 1);
 }
 
-/// The sums of the source ranks of a sharded parameter, in a halving tree over those; the total comes to lie in front, and zeros behind it.
+/// The sums of the source ranks of a sharded parameter, in a halving tree over those; the total
+/// comes to lie in front, and zeros behind it.
 Status OrderedSums::joinSegments(Sum &sum) {
   const auto *owners = sum.table->segment_owners();
   unsigned count = owners ? owners->size() : 0;
@@ -136,13 +143,15 @@ Status OrderedSums::joinSegments(Sum &sum) {
   for (unsigned size = 1; size < count; size *= 2)
     for (unsigned owner = 0; owner < count; ++owner)
       if (((owner ^ front) & (2 * size - 1)) == 0)
-        HADAL_TRY(context.adder.add(sum.state.element, ofOwner[owner ^ size], ofOwner[owner], elements));
+        HADAL_TRY(
+            context.adder.add(sum.state.element, ofOwner[owner ^ size], ofOwner[owner], elements));
   std::memset(base + bytes, 0, bytes * (count - 1));
   return {};
 }
 
-/// What of one use needs no other rank: segments join, and of each two neighbouring leaves one says its sum. All units do this before the first waits,
-/// so that their messages are under way together.
+/// What of one use needs no other rank: segments join, and of each two neighbouring leaves one says
+/// its sum. All units do this before the first waits, so that their messages are under way
+/// together.
 Status OrderedSums::beginUnit(const SumUnit &unit) {
   for (const SumUse &use : unit.uses) {
     std::optional<unsigned> leaf = leafOf(use);
@@ -157,13 +166,16 @@ Status OrderedSums::beginUnit(const SumUnit &unit) {
 
 Status OrderedSums::sendSum(const Sum &sum, unsigned to, unsigned size) {
   const TensorView &view = sum.counter.view();
-  return sends.addAndClear(to, sumTag(size), view.data, uint64_t(elementsOfSegment(sum)) * byteSize(view.element));
+  return sends.addAndClear(to, sumTag(size), view.data,
+                           uint64_t(elementsOfSegment(sum)) * byteSize(view.element));
 }
 
-Status OrderedSums::receiveAndAdd(unsigned from, uint32_t tag, ElementType element, void *sum, int64_t elements) {
+Status OrderedSums::receiveAndAdd(unsigned from, uint32_t tag, ElementType element, void *sum,
+                                  int64_t elements) {
   uint64_t bytes = uint64_t(elements) * byteSize(element);
   std::shared_ptr<std::byte> memory = HADAL_TRY(pool.take(bytes));
-  HADAL_TRY(receiveNow(context.comm, from, tag, memory.get(), bytes, context.timeout, at("receives sums")));
+  HADAL_TRY(receiveNow(context.comm, from, tag, memory.get(), bytes, context.timeout,
+                       at("receives sums")));
   return context.adder.add(element, memory.get(), sum, elements);
 }
 
@@ -171,13 +183,15 @@ Status OrderedSums::receiveAndAdd(unsigned from, uint32_t tag, ElementType eleme
 Status OrderedSums::joinLeaves(const SumUnit &unit, const SumUse &use, Sum &sum, unsigned leaf) {
   const TensorView &view = sum.counter.view();
   for (unsigned size = 1; size < use.ranks.size(); size *= 2) {
-    // Of the sums of `size` leaves each, one lies where the last bits of the leaf are those of the unit's.
+    // Of the sums of `size` leaves each, one lies where the last bits of the leaf are those of the
+    // unit's.
     if ((leaf ^ unit.leaf) & (size - 1))
       return {};
     unsigned partner = leaf ^ size;
     if ((leaf ^ unit.leaf) & size)
       return size == 1 ? Status() /* in beginUnit */ : sendSum(sum, use.ranks[partner], size);
-    HADAL_TRY(receiveAndAdd(use.ranks[partner], sumTag(size), view.element, view.data, elementsOfSegment(sum)));
+    HADAL_TRY(receiveAndAdd(use.ranks[partner], sumTag(size), view.element, view.data,
+                            elementsOfSegment(sum)));
   }
   return {};
 }
@@ -219,7 +233,9 @@ std::vector<RankSums::Piece> OrderedSums::piecesOf(const SumUnit &unit) const {
   std::vector<Piece> pieces;
   for (const SumUse &use : unit.uses) {
     unsigned holder = use.ranks[unit.leaf];
-    pieces.push_back({holder, holder == context.layout.rank ? sums[use.stage][use.accumulator].counter.view() : TensorView()});
+    pieces.push_back({holder, holder == context.layout.rank
+                                  ? sums[use.stage][use.accumulator].counter.view()
+                                  : TensorView()});
   }
   return pieces;
 }

@@ -8,8 +8,9 @@
 
 namespace hadal {
 
-/// Equal groups, equal bits on any layout: groups of micro-batches join as they end; then sources of a sharded parameter in a halving tree over their
-/// segments, owners in a halving tree over ranks, the uses of a parameter behind each other.
+/// Equal groups, equal bits on any layout: groups of micro-batches join as they end; then sources
+/// of a sharded parameter in a halving tree over their segments, owners in a halving tree over
+/// ranks, the uses of a parameter behind each other.
 class OrderedSums final : public RankSums {
 public:
   static Result<std::unique_ptr<OrderedSums>> create(const RankSumsContext &context);
@@ -25,14 +26,16 @@ private:
   /// A sum that this rank's chunks add to.
   struct Sum {
     const fb::Accumulator *table;
-    Part part;                 ///< behind which a group ends
+    Part part; ///< behind which a group ends
     TensorView state;
-    Buffer own;                ///< where another stage of this rank adds to the same state: what this stage has of it
+    Buffer
+        own; ///< where another stage of this rank adds to the same state: what this stage has of it
     GroupCounter counter;
   };
 
   explicit OrderedSums(const RankSumsContext &context)
-      : context(context), sums(context.layout.stages()), pool(context.executor.device()), sends(context.comm, context.timeout) {}
+      : context(context), sums(context.layout.stages()), pool(context.executor.device()),
+        sends(context.comm, context.timeout) {}
   Status addStage(const StagePlan &stage, const std::map<std::string, unsigned> &stagesOfState);
   void lay(int stage);
   std::optional<unsigned> leafOf(const SumUse &use) const;
@@ -43,14 +46,16 @@ private:
   Status joinUnit(const SumUnit &unit);
   Status joinLeaves(const SumUnit &unit, const SumUse &use, Sum &sum, unsigned leaf);
   Status sendSum(const Sum &sum, unsigned to, unsigned size);
-  Status receiveAndAdd(unsigned from, uint32_t tag, ElementType element, void *sum, int64_t elements);
+  Status receiveAndAdd(unsigned from, uint32_t tag, ElementType element, void *sum,
+                       int64_t elements);
   std::string at(const char *doing) const { return "step " + std::to_string(step) + ", " + doing; }
 
   RankSumsContext context;
-  std::vector<std::vector<Sum>> sums; ///< by stage and accumulator; none of stages that other ranks have
+  std::vector<std::vector<Sum>>
+      sums; ///< by stage and accumulator; none of stages that other ranks have
   MemoryPool pool;
   OpenSends sends;
-  int entered = -1;                   ///< the stage whose part of shared states lies in them
+  int entered = -1; ///< the stage whose part of shared states lies in them
   int64_t step = 0, groupSize = 1;
 };
 

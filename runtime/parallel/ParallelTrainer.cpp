@@ -12,13 +12,15 @@
 
 using namespace hadal;
 
-Result<std::unique_ptr<ParallelTrainer>> ParallelTrainer::create(Executor &executor, Trainables &trainables, const SumPlan &plan,
-                                                                 const RankLayout &layout, Comm &comm, Trace *trace,
-                                                                 const ParallelOptions &options) {
+Result<std::unique_ptr<ParallelTrainer>>
+ParallelTrainer::create(Executor &executor, Trainables &trainables, const SumPlan &plan,
+                        const RankLayout &layout, Comm &comm, Trace *trace,
+                        const ParallelOptions &options) {
   HADAL_TRY(verifyModule(executor.module()));
   const fb::Training &table = *HADAL_TRY(trainingOf(executor.module()));
-  std::unique_ptr<ParallelTrainer> trainer(
-      new ParallelTrainer(table, trainables, executor, plan, layout, comm, trace, options, HADAL_TRY(Adder::create(executor))));
+  std::unique_ptr<ParallelTrainer> trainer(new ParallelTrainer(table, trainables, executor, plan,
+                                                               layout, comm, trace, options,
+                                                               HADAL_TRY(Adder::create(executor))));
   HADAL_TRY(trainer->prepare());
   return trainer;
 }
@@ -28,11 +30,14 @@ Status ParallelTrainer::prepare() {
     programs[name] = std::make_unique<ProgramRun>(HADAL_TRY(executor.prepare(name)));
   if (executor.module().findProgram("balance")) // without experts there is nothing to balance
     programs["balance"] = std::make_unique<ProgramRun>(HADAL_TRY(executor.prepare("balance")));
-  sums = HADAL_TRY(RankSums::create({executor, trainables, plan, layout, runner, comm, adder, options.timeout}));
+  sums = HADAL_TRY(
+      RankSums::create({executor, trainables, plan, layout, runner, comm, adder, options.timeout}));
   return {};
 }
 
-std::string ParallelTrainer::at(const char *doing) const { return "step " + std::to_string(current) + ", " + doing; }
+std::string ParallelTrainer::at(const char *doing) const {
+  return "step " + std::to_string(current) + ", " + doing;
+}
 
 /// The sums of squares of the gradients that this rank updates, in the order of the tensors.
 Status ParallelTrainer::addSquares(std::string &said) {
@@ -40,16 +45,19 @@ Status ParallelTrainer::addSquares(std::string &said) {
   for (const TrainedTensor &tensor : trainables.tensors())
     if (!tensor.correction && trainables.isUpdatedHere(tensor)) {
       int64_t elements = table.trainables()->Get(tensor.trainable)->packed_elements();
-      auto *gradient = static_cast<float *>(trainables.data(Values::Gradient, tensor.trainable)) + tensor.element * elements;
+      auto *gradient = static_cast<float *>(trainables.data(Values::Gradient, tensor.trainable)) +
+                       tensor.element * elements;
       HADAL_TRY(squareSum.setRegister("elements", elements));
       HADAL_TRY(squareSum.bind("gradient", {ElementType::F32, {elements}, gradient}));
       HADAL_TRY(squareSum.execute());
-      said.append(static_cast<const char *>(HADAL_TRY(squareSum.output("sum")).data), sizeof(double));
+      said.append(static_cast<const char *>(HADAL_TRY(squareSum.output("sum")).data),
+                  sizeof(double));
     }
   return {};
 }
 
-/// Losses and loads, and the norm of what was joined of gradients, from the ranks that have them to all.
+/// Losses and loads, and the norm of what was joined of gradients, from the ranks that have them to
+/// all.
 Status ParallelTrainer::tellAll(RankSums::Joined joined) {
   // What each rank says, in an order that all know.
   std::string mine;
@@ -60,12 +68,14 @@ Status ParallelTrainer::tellAll(RankSums::Joined joined) {
       for (const RankSums::Piece &piece : sums->piecesOf(unit))
         if (piece.rank == layout.rank)
           mine.append(static_cast<const char *>(piece.view.data), piece.view.bytes());
-  std::vector<std::string> all = HADAL_TRY(gatherAll(comm, mine, options.timeout, at("joins norms, losses and loads")));
+  std::vector<std::string> all =
+      HADAL_TRY(gatherAll(comm, mine, options.timeout, at("joins norms, losses and loads")));
 
   std::vector<uint64_t> heard(all.size(), 0);
   auto hear = [&](unsigned rank, void *to, uint64_t bytes) -> Status {
     if (heard[rank] + bytes > all[rank].size())
-      return ioError("rank " + std::to_string(rank) + " says less than it should: are all ranks running the same module?");
+      return ioError("rank " + std::to_string(rank) +
+                     " says less than it should: are all ranks running the same module?");
     std::memcpy(to, all[rank].data() + heard[rank], bytes);
     heard[rank] += bytes;
     return {};
@@ -106,7 +116,8 @@ Status ParallelTrainer::joinNorms() {
 //===----------------------------------------------------------------------===//
 
 /// The chunks of a step and their sums, down to its losses.
-Result<StepResult> ParallelTrainer::pass(int64_t step, std::span<const TrainingRow> rows, ChunkRunner::Pass kind) {
+Result<StepResult> ParallelTrainer::pass(int64_t step, std::span<const TrainingRow> rows,
+                                         ChunkRunner::Pass kind) {
   isCommon = true; // what rows have wrong with them is wrong on all ranks
   Input input = HADAL_TRY(inputOf(step, rows));
   isCommon = false;
@@ -119,14 +130,18 @@ Result<StepResult> ParallelTrainer::pass(int64_t step, std::span<const TrainingR
   HADAL_TRY(programs["zero"]->execute());
   ChunkRunner::Hooks hooks;
   hooks.enter = [&](unsigned stage) { sums->enter(stage); };
-  hooks.done = [&](unsigned stage, unsigned microBatch, Part part) { return sums->endPart(stage, microBatch, part); };
+  hooks.done = [&](unsigned stage, unsigned microBatch, Part part) {
+    return sums->endPart(stage, microBatch, part);
+  };
   HADAL_TRY(runner.run(step, input.batches, input.counts, hooks, kind));
-  auto joined = kind == ChunkRunner::Pass::Forward ? RankSums::Joined::Figures : RankSums::Joined::All;
+  auto joined =
+      kind == ChunkRunner::Pass::Forward ? RankSums::Joined::Figures : RankSums::Joined::All;
   HADAL_TRY(sums->join(joined));
   HADAL_TRY(tellAll(joined));
 
   TensorView losses = HADAL_TRY(executor.state("losses"));
-  result.takeLosses({static_cast<const float *>(losses.data), size_t(*elementCount(losses.shape))}, table.mtp_depth());
+  result.takeLosses({static_cast<const float *>(losses.data), size_t(*elementCount(losses.shape))},
+                    table.mtp_depth());
   return result;
 }
 
@@ -152,14 +167,17 @@ Status ParallelTrainer::checkFinite(const StepResult &result) {
     uint32_t weightBits = 0, gradientBits = 0;
   } mine;
   const TrainedTensor *first = trainables.tensors().data();
-  auto number = [&](const TrainedTensor *tensor) { return tensor ? uint64_t(tensor - first) : UINT64_MAX; };
+  auto number = [&](const TrainedTensor *tensor) {
+    return tensor ? uint64_t(tensor - first) : UINT64_MAX;
+  };
   mine.weight = number(trainables.findNotFinite(Values::Weight));
   mine.gradient = number(trainables.findNotFinite(Values::Gradient));
   mine.largestWeight = number(trainables.findLargest(Values::Weight, &mine.weightBits));
   mine.largestGradient = number(trainables.findLargest(Values::Gradient, &mine.gradientBits));
   std::string said(reinterpret_cast<const char *>(&mine), sizeof mine);
   Findings all;
-  for (const std::string &text : HADAL_TRY(gatherAll(comm, said, options.timeout, at("looks for what is not finite")))) {
+  for (const std::string &text :
+       HADAL_TRY(gatherAll(comm, said, options.timeout, at("looks for what is not finite")))) {
     Findings theirs;
     std::memcpy(&theirs, text.data(), sizeof theirs);
     all.weight = std::min(all.weight, theirs.weight);
@@ -173,8 +191,10 @@ Status ParallelTrainer::checkFinite(const StepResult &result) {
   if (all.weight != UINT64_MAX)
     return invalidArgument(message + named(first[all.weight]) + " is not finite");
   if (all.gradient != UINT64_MAX)
-    return invalidArgument(message + "the gradient of " + named(first[all.gradient]) + " is not finite");
-  return invalidArgument(message + "the largest gradient is that of " + named(first[all.largestGradient]) + ", the largest weight in " +
+    return invalidArgument(message + "the gradient of " + named(first[all.gradient]) +
+                           " is not finite");
+  return invalidArgument(message + "the largest gradient is that of " +
+                         named(first[all.largestGradient]) + ", the largest weight in " +
                          named(first[all.largestWeight]));
 }
 
@@ -188,9 +208,12 @@ Status ParallelTrainer::update(const OptimizerSettings &settings, StepResult &re
   OpenSends sends(comm, options.timeout);
   std::vector<std::pair<unsigned, Message>> arriving;
   for (const SumUnit &unit : plan.units)
-    if (unit.trainable >= 0 && unit.root != layout.rank && std::binary_search(unit.replicas.begin(), unit.replicas.end(), layout.rank))
-      arriving.push_back({unit.root, HADAL_TRY(comm.receive(unit.root, stepTag(StepTag::Weight), trainables.data(Values::Weight, unit.trainable),
-                                                            uint64_t(elementsOf(table, unit)) * sizeof(float)))});
+    if (unit.trainable >= 0 && unit.root != layout.rank &&
+        std::binary_search(unit.replicas.begin(), unit.replicas.end(), layout.rank))
+      arriving.push_back(
+          {unit.root, HADAL_TRY(comm.receive(unit.root, stepTag(StepTag::Weight),
+                                             trainables.data(Values::Weight, unit.trainable),
+                                             uint64_t(elementsOf(table, unit)) * sizeof(float)))});
   for (const SumUnit &unit : plan.units) {
     if (unit.trainable < 0 || unit.root != layout.rank)
       continue;
@@ -200,12 +223,15 @@ Status ParallelTrainer::update(const OptimizerSettings &settings, StepResult &re
       std::string name(valuesName(Values(i)));
       void *data = trainables.data(Values(i), unit.trainable);
       if (adamw.hasArgument(name) && data)
-        HADAL_TRY(adamw.bind(name, {trainables.elementOf(Values(i), unit.trainable), {elements}, data}));
+        HADAL_TRY(
+            adamw.bind(name, {trainables.elementOf(Values(i), unit.trainable), {elements}, data}));
     }
     HADAL_TRY(adamw.execute());
     for (unsigned replica : unit.replicas)
       if (replica != layout.rank)
-        HADAL_TRY(sends.add(replica, stepTag(StepTag::Weight), trainables.data(Values::Weight, unit.trainable), uint64_t(elements) * sizeof(float)));
+        HADAL_TRY(sends.add(replica, stepTag(StepTag::Weight),
+                            trainables.data(Values::Weight, unit.trainable),
+                            uint64_t(elements) * sizeof(float)));
   }
   if (auto balance = programs.find("balance"); balance != programs.end()) {
     HADAL_TRY(balance->second->execute());
@@ -218,7 +244,8 @@ Status ParallelTrainer::update(const OptimizerSettings &settings, StepResult &re
   return sends.finish(at("sends weights"));
 }
 
-Result<StepResult> ParallelTrainer::step(int64_t step, std::span<const TrainingRow> rows, const OptimizerSettings &settings) {
+Result<StepResult> ParallelTrainer::step(int64_t step, std::span<const TrainingRow> rows,
+                                         const OptimizerSettings &settings) {
   auto begin = std::chrono::steady_clock::now();
   StepResult result = HADAL_TRY(gradients(step, rows));
   HADAL_TRY(update(settings, result));

@@ -14,8 +14,9 @@
 using namespace hadal;
 
 std::vector<std::pair<std::string_view, uint64_t>> RankMemory::parts() const {
-  return {{"weights", weights}, {"gradients", gradients}, {"moments", moments},         {"partial_sums", partialSums},
-          {"values", values},   {"messages", messages},   {"temporaries", temporaries}, {"other", other}};
+  return {{"weights", weights},          {"gradients", gradients}, {"moments", moments},
+          {"partial_sums", partialSums}, {"values", values},       {"messages", messages},
+          {"temporaries", temporaries},  {"other", other}};
 }
 
 namespace {
@@ -23,7 +24,8 @@ namespace {
 class Predictor {
 public:
   Predictor(const fb::Module &module, const RankLayout &layout)
-      : module(module), training(*module.training()), ranks(*training.ranks()), layout(layout), plan(SumPlan::of(module, layout)) {}
+      : module(module), training(*module.training()), ranks(*training.ranks()), layout(layout),
+        plan(SumPlan::of(module, layout)) {}
   Result<std::vector<RankMemory>> run(RowsOfExperts rows);
 
 private:
@@ -72,7 +74,8 @@ Status Predictor::readStates() {
 Status Predictor::readStages(RowsOfExperts rows) {
   for (unsigned number = 0; number < layout.stages(); ++number) {
     const fb::Stage &table = *ranks.stages()->Get(number);
-    NamedRegisters named = rows == RowsOfExperts::Worst ? worstRegisters(module, table) : balancedRegisters(module, table);
+    NamedRegisters named = rows == RowsOfExperts::Worst ? worstRegisters(module, table)
+                                                        : balancedRegisters(module, table);
     SizedStage stage{StagePlan::of(module, number), {}, {}};
     stage.bytes.resize(stage.plan.valueNames.size());
     std::set<uint32_t> states;
@@ -83,7 +86,8 @@ Status Predictor::readStages(RowsOfExperts rows) {
         stage.registers[part].push_back(known == named.end() ? 0 : known->second);
       }
       for (uint32_t i = 0; i < program.arguments()->size(); ++i)
-        stage.bytes[stage.plan.programs[part].values[i]] = HADAL_TRY(argumentBytes(program, i, named));
+        stage.bytes[stage.plan.programs[part].values[i]] =
+            HADAL_TRY(argumentBytes(program, i, named));
       states.merge(usedStates(module, program));
     }
     stages.push_back(std::move(stage));
@@ -92,7 +96,8 @@ Status Predictor::readStages(RowsOfExperts rows) {
   return {};
 }
 
-/// What has the same size on all ranks of a pipeline rank: values, temporaries, and what its stages add up.
+/// What has the same size on all ranks of a pipeline rank: values, temporaries, and what its stages
+/// add up.
 Result<RankMemory> Predictor::ofPipelineRank(unsigned pp) {
   RankMemory memory;
   ChunkSizes chunks(module, layout, stages, pp);
@@ -101,10 +106,12 @@ Result<RankMemory> Predictor::ofPipelineRank(unsigned pp) {
   int64_t largest = 0;
   for (const fb::Trainable *trainable : *training.trainables())
     largest = std::max(largest, trainable->packed_elements() * trainable->count());
-  for (const char *name : {"zero", "square_sum", "global_norm", "schedule", "adamw", "balance", "add", "add.i32"})
+  for (const char *name :
+       {"zero", "square_sum", "global_norm", "schedule", "adamw", "balance", "add", "add.i32"})
     for (const fb::Program *program : *module.programs())
       if (program->name()->string_view() == name)
-        HADAL_TRY(chunks.arenas.add(*program, std::vector<int64_t>(program->registers()->size(), largest), 0));
+        HADAL_TRY(chunks.arenas.add(
+            *program, std::vector<int64_t>(program->registers()->size(), largest), 0));
   uint64_t scratch = 0;
   for (const fb::Kernel *kernel : *module.kernels())
     scratch = std::max(scratch, uint64_t(kernel->scratch_bytes()));
@@ -129,12 +136,15 @@ Result<RankMemory> Predictor::ofPipelineRank(unsigned pp) {
   return memory;
 }
 
-/// A step's rows of all ranks, and what programs take of them: a list each of ids, positions and targets, and behind the first depth of rows.
+/// A step's rows of all ranks, and what programs take of them: a list each of ids, positions and
+/// targets, and behind the first depth of rows.
 uint64_t Predictor::inputBytes() const {
   int64_t lists = 0;
   for (int64_t depth = 0; depth <= training.mtp_depth(); ++depth)
     lists += (depth ? 4 : 3) * std::max<int64_t>(training.sequence() - depth, 0);
-  return uint64_t(training.micro_batches() * training.micro_batch() * (lists + training.sequence())) * sizeof(int32_t);
+  return uint64_t(training.micro_batches() * training.micro_batch() *
+                  (lists + training.sequence())) *
+         sizeof(int32_t);
 }
 
 /// Sums of other ranks, as they come: one after the other, each into a buffer of the pool.
@@ -142,13 +152,17 @@ void Predictor::addSums(std::vector<RankMemory> &all) {
   if (ranks.fast_reduction()) // the engine's
     return;
   std::vector<PoolSizes> pools(layout.ranks());
-  auto receive = [&](unsigned rank, uint64_t bytes) { pools[rank].giveBack(pools[rank].take(bytes).size); };
+  auto receive = [&](unsigned rank, uint64_t bytes) {
+    pools[rank].giveBack(pools[rank].take(bytes).size);
+  };
   for (const SumUnit &unit : plan.units)
     for (size_t number = 0; number < unit.uses.size(); ++number) {
       const SumUse &use = unit.uses[number];
-      uint64_t bytes = unit.trainable < 0 ? bytesOfState(unit.state) : uint64_t(elementsOf(unit)) * sizeof(float);
+      uint64_t bytes = unit.trainable < 0 ? bytesOfState(unit.state)
+                                          : uint64_t(elementsOf(unit)) * sizeof(float);
       for (unsigned leaf = 0; leaf < use.ranks.size(); ++leaf)
-        for (unsigned size = 1; size < use.ranks.size() && ((leaf ^ unit.leaf) & (2 * size - 1)) == 0; size *= 2)
+        for (unsigned size = 1;
+             size < use.ranks.size() && ((leaf ^ unit.leaf) & (2 * size - 1)) == 0; size *= 2)
           receive(use.ranks[leaf], bytes);
       if (unit.trainable >= 0 && use.ranks[unit.leaf] != unit.root)
         receive(unit.root, bytes);
@@ -168,16 +182,19 @@ void Predictor::addStates(std::vector<RankMemory> &all) {
       return memory.weights;
     if (kind == "gradient")
       return memory.gradients;
-    return kind == "first_moment" || kind == "second_moment" || kind == "average" ? memory.moments : memory.other;
+    return kind == "first_moment" || kind == "second_moment" || kind == "average" ? memory.moments
+                                                                                  : memory.other;
   };
-  // What every rank touches: small states, and what the programs beside the chunks write. `zero` only reads weights.
+  // What every rank touches: small states, and what the programs beside the chunks write. `zero`
+  // only reads weights.
   std::vector<bool> everywhere;
   for (uint64_t size : bytes)
     everywhere.push_back(size < Buffer::smallestMapping);
   for (const fb::Program *program : *module.programs())
     if (program->name()->string_view() == "zero" || program->name()->string_view() == "balance")
       for (uint32_t state : usedStates(module, *program))
-        if (program->name()->string_view() == "balance" || !module.states()->Get(state)->name()->string_view().starts_with("weight."))
+        if (program->name()->string_view() == "balance" ||
+            !module.states()->Get(state)->name()->string_view().starts_with("weight."))
           everywhere[state] = true;
   std::vector<std::vector<bool>> ofPp;
   for (unsigned pp = 0; pp < layout.pp; ++pp) {
@@ -200,18 +217,21 @@ void Predictor::addStates(std::vector<RankMemory> &all) {
     if (unit.trainable < 0)
       continue;
     std::string name = training.trainables()->Get(unit.trainable)->name()->str();
-    for (const char *kind : {"gradient.", "first_moment.", "second_moment.", "average.", "weight."}) {
+    for (const char *kind :
+         {"gradient.", "first_moment.", "second_moment.", "average.", "weight."}) {
       auto state = numbers.find(kind + name);
       if (state == numbers.end() || ofPp[layout.ppOf(unit.root)][state->second])
         continue;
       // Of the gradient the total alone, which is one segment of the sums over source ranks.
       uint64_t size = bytes[state->second];
-      placeOf(all[unit.root], kind) += kind[0] == 'g' ? std::min(size, uint64_t(elementsOf(unit)) * sizeof(float)) : size;
+      placeOf(all[unit.root], kind) +=
+          kind[0] == 'g' ? std::min(size, uint64_t(elementsOf(unit)) * sizeof(float)) : size;
     }
   }
 }
 
-/// A checkpoint is written tensor by tensor: each comes from the rank that updates it to the first one.
+/// A checkpoint is written tensor by tensor: each comes from the rank that updates it to the first
+/// one.
 void Predictor::addCheckpoints(std::vector<RankMemory> &all) {
   std::vector<uint64_t> largest(layout.ranks());
   for (const SumUnit &unit : plan.units) {

@@ -6,7 +6,8 @@ Result<RankLayout> RankLayout::of(const fb::Training &training, unsigned rank) {
   RankLayout layout;
   layout.rank = rank;
   if (const fb::Ranks *ranks = training.ranks()) {
-    static_cast<StagePlaces &>(layout) = StagePlaces::of(ranks->schedule()->string_view(), ranks->pp());
+    static_cast<StagePlaces &>(layout) =
+        StagePlaces::of(ranks->schedule()->string_view(), ranks->pp());
     layout.ep = ranks->ep();
     layout.dp = ranks->dp();
   }
@@ -14,6 +15,7 @@ Result<RankLayout> RankLayout::of(const fb::Training &training, unsigned rank) {
   layout.microBatches = training.micro_batches() / layout.owners();
   layout.groups = training.sum_groups() / layout.owners();
   if (rank >= layout.ranks())
-    return invalidArgument("there is no rank " + std::to_string(rank) + " of " + std::to_string(layout.ranks()));
+    return invalidArgument("there is no rank " + std::to_string(rank) + " of " +
+                           std::to_string(layout.ranks()));
   return layout;
 }

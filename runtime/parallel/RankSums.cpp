@@ -12,7 +12,8 @@ Result<TensorView> RankSums::sumState(Executor &executor, const std::string &nam
   return state;
 }
 
-template <typename Sums> static Result<std::unique_ptr<RankSums>> make(const RankSumsContext &context) {
+template <typename Sums>
+static Result<std::unique_ptr<RankSums>> make(const RankSumsContext &context) {
   return std::unique_ptr<RankSums>(HADAL_TRY(Sums::create(context)));
 }
 

@@ -1,7 +1,8 @@
 //===- RankSums.h - what ranks add up in a step -------------------------===//
 //
-// Chunks add to states of their rank: gradients, losses, loads. In between and behind them the sums of all ranks become totals, in the order
-// of the design (OrderedSums.h) or in that of the engine (FastSums.h).
+// Chunks add to states of their rank: gradients, losses, loads. In between and behind them the sums
+// of all ranks become totals, in the order of the design (OrderedSums.h) or in that of the engine
+// (FastSums.h).
 //
 //===--------------------------------------------------------------------===//
 
@@ -26,14 +27,17 @@ struct RankSumsContext {
   Comm::Seconds timeout;
 };
 
-/// All ranks call the same functions in the same order, but for the hooks of their chunks. Gradients are zero when a step begins.
+/// All ranks call the same functions in the same order, but for the hooks of their chunks.
+/// Gradients are zero when a step begins.
 class RankSums {
 public:
-  /// In the order that the module's table of ranks asks for. InvalidFile: a state that chunks add to is no sum.
+  /// In the order that the module's table of ranks asks for. InvalidFile: a state that chunks add
+  /// to is no sum.
   static Result<std::unique_ptr<RankSums>> create(const RankSumsContext &context);
   virtual ~RankSums() = default;
 
-  /// Before the step's program `zero`. `groupSize`: micro-batches of each group in this step, its first ones.
+  /// Before the step's program `zero`. `groupSize`: micro-batches of each group in this step, its
+  /// first ones.
   virtual Status begin(int64_t step, int64_t groupSize) = 0;
 
   /// Before a call of a stage's program.
@@ -41,15 +45,16 @@ public:
   /// After a part of a micro-batch in a stage.
   virtual Status endPart(unsigned stage, unsigned microBatch, Part part) = 0;
 
-  /// Behind the last chunk: the total of each parameter's gradient comes to lie in "gradient.NAME" at the unit's root, and zeros in all other
-  /// memory that gradients were added up in.
-  /// Figures alone leave gradients out: losses and loads.
+  /// Behind the last chunk: the total of each parameter's gradient comes to lie in "gradient.NAME"
+  /// at the unit's root, and zeros in all other memory that gradients were added up in. Figures
+  /// alone leave gradients out: losses and loads.
   enum class Joined { All, Figures };
   virtual Status join(Joined joined) = 0;
 
-  /// Of losses or loads, after join(): what makes up the total, in the order in which it is to be added.
+  /// Of losses or loads, after join(): what makes up the total, in the order in which it is to be
+  /// added.
   struct Piece {
-    unsigned rank; ///< that has it
+    unsigned rank;   ///< that has it
     TensorView view; ///< of the state's shape, at that rank; empty elsewhere
   };
   virtual std::vector<Piece> piecesOf(const SumUnit &unit) const = 0;

@@ -14,8 +14,12 @@ struct RowShare {
 
   int64_t first(int64_t rows) const { return firstOf(rank, rows); }
   int64_t count(int64_t rows) const { return countOf(rank, rows); }
-  int64_t firstOf(unsigned which, int64_t rows) const { return which * (rows / ranks) + std::min<int64_t>(which, rows % ranks); }
-  int64_t countOf(unsigned which, int64_t rows) const { return rows / ranks + (int64_t(which) < rows % ranks); }
+  int64_t firstOf(unsigned which, int64_t rows) const {
+    return which * (rows / ranks) + std::min<int64_t>(which, rows % ranks);
+  }
+  int64_t countOf(unsigned which, int64_t rows) const {
+    return rows / ranks + (int64_t(which) < rows % ranks);
+  }
   /// Of the rank that has most.
   int64_t most(int64_t rows) const { return countOf(0, rows); }
 };

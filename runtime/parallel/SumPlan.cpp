@@ -27,12 +27,14 @@ SumPlan SumPlan::of(const fb::Module &module, const RankLayout &layout) {
     const auto &accumulators = *stages.Get(stage)->accumulators();
     for (uint32_t i = 0; i < accumulators.size(); ++i) {
       const fb::Accumulator *accumulator = accumulators.Get(i);
-      auto &list = accumulator->trainable() < 0 ? ofState[accumulator->state()->str()] : ofTrainable[accumulator->trainable()];
+      auto &list = accumulator->trainable() < 0 ? ofState[accumulator->state()->str()]
+                                                : ofTrainable[accumulator->trainable()];
       list.push_back({accumulator->use(), stage, i});
     }
   }
   auto usesOf = [&](std::vector<Found> list, bool isSharded, unsigned shard) {
-    std::stable_sort(list.begin(), list.end(), [](const Found &a, const Found &b) { return a.use < b.use; });
+    std::stable_sort(list.begin(), list.end(),
+                     [](const Found &a, const Found &b) { return a.use < b.use; });
     std::vector<SumUse> uses;
     for (const Found &found : list) {
       SumUse use{found.stage, found.accumulator, {}};
@@ -65,7 +67,8 @@ SumPlan SumPlan::of(const fb::Module &module, const RankLayout &layout) {
         unit.replicas = {unit.root = trainable->sharded() ? shard : 0};
       } else {
         const auto &leaves = unit.uses.front().ranks;
-        auto best = std::min_element(leaves.begin(), leaves.end(), [&](unsigned a, unsigned b) { return load[a] < load[b]; });
+        auto best = std::min_element(leaves.begin(), leaves.end(),
+                                     [&](unsigned a, unsigned b) { return load[a] < load[b]; });
         unit.leaf = unsigned(best - leaves.begin());
         unit.root = *best;
       }

@@ -8,11 +8,12 @@
 
 namespace hadal {
 
-/// Rank 0 reads tensors one by one, from the ranks that update them; those give them in the same order. One tensor is in
-/// memory at either end.
+/// Rank 0 reads tensors one by one, from the ranks that update them; those give them in the same
+/// order. One tensor is in memory at either end.
 class TensorGather final : public TensorReader {
 public:
-  TensorGather(Trainables &trainables, Comm &comm, Comm::Seconds timeout) : trainables(trainables), comm(comm), timeout(timeout) {}
+  TensorGather(Trainables &trainables, Comm &comm, Comm::Seconds timeout)
+      : trainables(trainables), comm(comm), timeout(timeout) {}
 
   /// On rank 0.
   Result<TensorView> read(Values values, const TrainedTensor &tensor) override;

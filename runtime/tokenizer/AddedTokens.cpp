@@ -10,8 +10,9 @@ using namespace hadal;
 
 /// Unicode's White_Space.
 static bool isWhiteSpace(char32_t c) {
-  return (c >= 0x9 && c <= 0xD) || c == ' ' || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
-         c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+  return (c >= 0x9 && c <= 0xD) || c == ' ' || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
+         c == 0x3000;
 }
 
 static std::string_view firstCharacter(std::string_view text) {
@@ -31,7 +32,8 @@ static bool isWhiteSpace(std::string_view character) {
 
 Result<AddedTokens> AddedTokens::create(const JsonView &json) {
   // A word character as Unicode's UTS 18 has it, which is not quite Oniguruma's \w.
-  AddedTokens result(HADAL_TRY(Regex::compile("[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u200C\\u200D]")));
+  AddedTokens result(
+      HADAL_TRY(Regex::compile("[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u200C\\u200D]")));
   if (json.absent())
     return result;
   if (!json.json().is_array())
@@ -72,8 +74,10 @@ const AddedToken *AddedTokens::Pass::longestAt(std::string_view text) const {
       return token->content.size() > length ? static_cast<uint8_t>(token->content[length]) : -1;
     };
     int wanted = static_cast<uint8_t>(text[length]);
-    first = std::partition_point(first, last, [&](const AddedToken *token) { return byte(token) < wanted; });
-    last = std::partition_point(first, last, [&](const AddedToken *token) { return byte(token) == wanted; });
+    first = std::partition_point(first, last,
+                                 [&](const AddedToken *token) { return byte(token) < wanted; });
+    last = std::partition_point(first, last,
+                                [&](const AddedToken *token) { return byte(token) == wanted; });
     if (first != last && (*first)->content.size() == length + 1)
       longest = *first;
   }
@@ -86,7 +90,8 @@ Result<bool> AddedTokens::touchesWord(std::string_view character) const {
   return !matches.empty();
 }
 
-Status AddedTokens::splitPass(const Pass &pass, std::string_view text, std::vector<TextPart> &parts) const {
+Status AddedTokens::splitPass(const Pass &pass, std::string_view text,
+                              std::vector<TextPart> &parts) const {
   size_t done = 0; // end of the last part
   for (size_t at = 0; at < text.size();) {
     const AddedToken *token = pass.longestAt(text.substr(at));
@@ -105,7 +110,8 @@ Status AddedTokens::splitPass(const Pass &pass, std::string_view text, std::vect
     if (token->stripRight)
       while (isWhiteSpace(firstCharacter(text.substr(end))))
         end += firstCharacter(text.substr(end)).size();
-    // Matches are found before white space is taken, as the tokenizers package does it: the next one may begin inside.
+    // Matches are found before white space is taken, as the tokenizers package does it: the next
+    // one may begin inside.
     if (done < begin)
       parts.push_back({text.substr(done, begin - done), std::nullopt});
     parts.push_back({text.substr(begin, end - begin), token->id});

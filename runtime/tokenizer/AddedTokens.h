@@ -40,7 +40,8 @@ public:
 
   const std::vector<AddedToken> &tokens() const { return list; }
 
-  /// The text in order. Of the tokens that match somewhere the leftmost is taken, of those the longest.
+  /// The text in order. Of the tokens that match somewhere the leftmost is taken, of those the
+  /// longest.
   Result<std::vector<TextPart>> split(std::string_view text) const;
 
 private:

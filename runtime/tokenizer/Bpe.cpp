@@ -66,7 +66,8 @@ Status Bpe::addMerges(const JsonView &json) {
     for (int part = 0; part < 3; ++part) {
       auto known = id(*halves[part]);
       if (!known)
-        return invalidFile(json.element(i).name() + ": '" + *halves[part] + "' is not in model.vocab");
+        return invalidFile(json.element(i).name() + ": '" + *halves[part] +
+                           "' is not in model.vocab");
       found[part] = *known;
     }
     merges[pairOf(found[0], found[1])] = {rank++, found[2]};
@@ -77,7 +78,8 @@ Status Bpe::addMerges(const JsonView &json) {
 Result<Bpe> Bpe::create(const JsonView &json) {
   if (json["type"].json() != "BPE" && !(json["type"].absent() && !json["merges"].absent()))
     return json["type"].wants("\"BPE\"");
-  for (const char *key : {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"})
+  for (const char *key :
+       {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"})
     HADAL_TRY(json[key].unset());
   Bpe bpe;
   bpe.ignoreMerges = HADAL_TRY(json["ignore_merges"].boolean(false));
@@ -100,7 +102,8 @@ void Bpe::encode(std::string_view word, std::vector<int32_t> &out) const {
       return;
     }
   }
-  // A doubly linked list of symbols; merging gives the left symbol the new id and takes the right one out.
+  // A doubly linked list of symbols; merging gives the left symbol the new id and takes the right
+  // one out.
   struct Symbol {
     int32_t id;
     int32_t previous, next; // -1: none
@@ -121,7 +124,9 @@ void Bpe::encode(std::string_view word, std::vector<int32_t> &out) const {
   struct Candidate {
     uint32_t rank;
     int32_t at, id;
-    bool operator>(const Candidate &other) const { return rank != other.rank ? rank > other.rank : at > other.at; }
+    bool operator>(const Candidate &other) const {
+      return rank != other.rank ? rank > other.rank : at > other.at;
+    }
   };
   std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue;
   auto find = [&](int32_t at) -> const Merge * {

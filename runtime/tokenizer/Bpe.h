@@ -1,7 +1,7 @@
 //===- Bpe.h - byte-pair encoding of one word ---------------------------===//
 //
-// `model` of tokenizer.json, type BPE, over byte-level characters (ByteLevel.h). Source: Sennrich et al., 2016,
-// arXiv:1508.07909; tie and merge order as the tokenizers package has them.
+// `model` of tokenizer.json, type BPE, over byte-level characters (ByteLevel.h). Source: Sennrich
+// et al., 2016, arXiv:1508.07909; tie and merge order as the tokenizers package has them.
 //
 //===--------------------------------------------------------------------===//
 
@@ -32,7 +32,8 @@ public:
   /// `json` is the file's "model".
   static Result<Bpe> create(const JsonView &json);
 
-  /// Appends the ids of a word (its raw bytes) in O(n log n). A byte that the vocabulary has no token for is dropped.
+  /// Appends the ids of a word (its raw bytes) in O(n log n). A byte that the vocabulary has no
+  /// token for is dropped.
   void encode(std::string_view word, std::vector<int32_t> &ids) const;
 
   /// The id of a token as it is spelled in the file.

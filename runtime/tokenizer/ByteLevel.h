@@ -1,7 +1,7 @@
 //===- ByteLevel.h - bytes as printable characters ----------------------===//
 //
-// Byte-level tokenizers write every byte as one character: those that print as themselves, the others as U+0100 and on.
-// Source: openai/gpt-2, src/encoder.py, bytes_to_unicode.
+// Byte-level tokenizers write every byte as one character: those that print as themselves, the
+// others as U+0100 and on. Source: openai/gpt-2, src/encoder.py, bytes_to_unicode.
 //
 //===--------------------------------------------------------------------===//
 
@@ -38,7 +38,8 @@ inline std::optional<std::string> bytesOfCharacters(std::string_view text) {
   std::string bytes;
   while (!text.empty()) {
     Utf8Step step = nextUtf8(text);
-    if (step.kind != Utf8Step::Character || step.codePoint >= byteOf.size() || byteOf[step.codePoint] < 0)
+    if (step.kind != Utf8Step::Character || step.codePoint >= byteOf.size() ||
+        byteOf[step.codePoint] < 0)
       return std::nullopt;
     bytes += static_cast<char>(byteOf[step.codePoint]);
     text.remove_prefix(step.bytes);

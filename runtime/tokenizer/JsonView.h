@@ -1,6 +1,7 @@
 //===- JsonView.h - a value of a JSON file that knows its place ----------===//
 //
-// Reads values without exceptions; every error names the key: "model.merges[3]: wants a string, got 7".
+// Reads values without exceptions; every error names the key: "model.merges[3]: wants a string, got
+// 7".
 //
 //===--------------------------------------------------------------------===//
 
@@ -40,7 +41,9 @@ public:
     return {found == value->end() ? null : *found, std::move(inner)};
   }
   /// An element of an array; `index` is in range.
-  JsonView element(size_t index) const { return {(*value)[index], path + "[" + std::to_string(index) + "]"}; }
+  JsonView element(size_t index) const {
+    return {(*value)[index], path + "[" + std::to_string(index) + "]"};
+  }
 
   Error wants(std::string_view what) const {
     std::string got = value->dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -69,7 +72,8 @@ public:
   }
   /// Passes when absent, false, zero or empty.
   Status unset() const {
-    bool isUnset = absent() || *value == false || *value == 0 || *value == "" || *value == Json::array();
+    bool isUnset =
+        absent() || *value == false || *value == 0 || *value == "" || *value == Json::array();
     return isUnset ? Status() : wants("null (nothing else is supported)");
   }
 

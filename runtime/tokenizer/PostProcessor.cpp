@@ -34,7 +34,8 @@ static Result<PostProcessor> readTemplate(const JsonView &json) {
       seenText = true;
       continue;
     }
-    std::vector<int32_t> ids = HADAL_TRY(idsOf(json["special_tokens"], HADAL_TRY(token["id"].string())));
+    std::vector<int32_t> ids =
+        HADAL_TRY(idsOf(json["special_tokens"], HADAL_TRY(token["id"].string())));
     std::vector<int32_t> &side = seenText ? result.after : result.before;
     side.insert(side.end(), ids.begin(), ids.end());
   }
@@ -71,7 +72,8 @@ Result<PostProcessor> PostProcessor::create(const JsonView &json) {
 }
 
 void PostProcessor::apply(std::vector<int32_t> &ids) const {
-  bool begins = ids.size() >= before.size() && std::equal(before.begin(), before.end(), ids.begin());
+  bool begins =
+      ids.size() >= before.size() && std::equal(before.begin(), before.end(), ids.begin());
   if (!begins)
     ids.insert(ids.begin(), before.begin(), before.end());
   bool ends = ids.size() >= after.size() && std::equal(after.rbegin(), after.rend(), ids.rbegin());

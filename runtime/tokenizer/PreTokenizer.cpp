@@ -6,10 +6,10 @@
 
 using namespace hadal;
 
-void hadal::splitAt(std::string_view text, const std::vector<TextRange> &matches, SplitBehavior behavior, bool invert,
-                    std::vector<TextRange> &pieces) {
-  // The text as a chain of parts, matches and what lies between them; empty matches stay in it, since they too decide
-  // what merges with what.
+void hadal::splitAt(std::string_view text, const std::vector<TextRange> &matches,
+                    SplitBehavior behavior, bool invert, std::vector<TextRange> &pieces) {
+  // The text as a chain of parts, matches and what lies between them; empty matches stay in it,
+  // since they too decide what merges with what.
   struct Part {
     TextRange range;
     bool isMatch;
@@ -37,9 +37,7 @@ void hadal::splitAt(std::string_view text, const std::vector<TextRange> &matches
     }
   };
   switch (behavior) {
-  case SplitBehavior::Isolated:
-    joinForward([](const Part &) { return false; });
-    break;
+  case SplitBehavior::Isolated: joinForward([](const Part &) { return false; }); break;
   case SplitBehavior::Removed:
     for (const Part &part : parts)
       if (!part.isMatch)
@@ -97,16 +95,19 @@ Status PreTokenizer::addStep(const JsonView &json, bool isLast) {
       return addRegex(HADAL_TRY(pattern["Regex"].string()), behavior, invert);
     if (pattern["String"].absent())
       return pattern.wants("a Regex or a String");
-    steps.push_back({HADAL_TRY(Regex::literal(HADAL_TRY(pattern["String"].string()))), behavior, invert});
+    steps.push_back(
+        {HADAL_TRY(Regex::literal(HADAL_TRY(pattern["String"].string()))), behavior, invert});
     return {};
   }
   if (type == "Digits")
-    return addRegex("\\p{N}", HADAL_TRY(json["individual_digits"].boolean(false)) ? SplitBehavior::Isolated
-                                                                                  : SplitBehavior::Contiguous);
+    return addRegex("\\p{N}", HADAL_TRY(json["individual_digits"].boolean(false))
+                                  ? SplitBehavior::Isolated
+                                  : SplitBehavior::Contiguous);
   if (type == "Punctuation") {
     JsonView behavior = json["behavior"];
-    return addRegex("[!-/:-@\\[-`{-~\\p{P}]",
-                    behavior.absent() ? SplitBehavior::Isolated : HADAL_TRY(parseBehavior(behavior)));
+    return addRegex("[!-/:-@\\[-`{-~\\p{P}]", behavior.absent()
+                                                  ? SplitBehavior::Isolated
+                                                  : HADAL_TRY(parseBehavior(behavior)));
   }
   if (type != "ByteLevel")
     return json["type"].wants("Sequence, Split, Digits, Punctuation or ByteLevel");
@@ -117,8 +118,9 @@ Status PreTokenizer::addStep(const JsonView &json, bool isLast) {
     prefixStep = steps.size();
   // Source: openai/gpt-2, src/encoder.py.
   if (HADAL_TRY(json["use_regex"].boolean(true)))
-    return addRegex("'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
-                    SplitBehavior::Isolated);
+    return addRegex(
+        "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+        SplitBehavior::Isolated);
   return {};
 }
 

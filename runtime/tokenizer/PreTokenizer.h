@@ -1,6 +1,7 @@
 //===- PreTokenizer.h - cuts a text into words --------------------------===//
 //
-// `pre_tokenizer` of tokenizer.json: a ByteLevel, or a Sequence that ends with one, of Split, Digits and Punctuation.
+// `pre_tokenizer` of tokenizer.json: a ByteLevel, or a Sequence that ends with one, of Split,
+// Digits and Punctuation.
 //
 //===--------------------------------------------------------------------===//
 
@@ -24,9 +25,10 @@ enum class SplitBehavior {
   Contiguous,         ///< as Isolated, matches that touch being one
 };
 
-/// Appends the pieces of `text`, without empty ones. `invert`: what lies between the matches counts as match.
-void splitAt(std::string_view text, const std::vector<TextRange> &matches, SplitBehavior behavior, bool invert,
-             std::vector<TextRange> &pieces);
+/// Appends the pieces of `text`, without empty ones. `invert`: what lies between the matches counts
+/// as match.
+void splitAt(std::string_view text, const std::vector<TextRange> &matches, SplitBehavior behavior,
+             bool invert, std::vector<TextRange> &pieces);
 
 /// Move-only; one thread at a time.
 class PreTokenizer {
@@ -34,9 +36,11 @@ public:
   /// `json` is the file's "pre_tokenizer". An error names the key that is not supported.
   static Result<PreTokenizer> create(const JsonView &json);
 
-  /// Appends the words of `text` (well-formed UTF-8) to `words`; they point into `text` or into `storage`, which is
-  /// used where a space is put in front (a deque: its strings stay where they are).
-  Status split(std::string_view text, std::vector<std::string_view> &words, std::deque<std::string> &storage) const;
+  /// Appends the words of `text` (well-formed UTF-8) to `words`; they point into `text` or into
+  /// `storage`, which is used where a space is put in front (a deque: its strings stay where they
+  /// are).
+  Status split(std::string_view text, std::vector<std::string_view> &words,
+               std::deque<std::string> &storage) const;
 
 private:
   struct Step {

@@ -17,7 +17,8 @@ using MatchContext = std::unique_ptr<pcre2_match_context, Free<pcre2_match_conte
 using CompileContext = std::unique_ptr<pcre2_compile_context, Free<pcre2_compile_context_free>>;
 using JitStack = std::unique_ptr<pcre2_jit_stack, Free<pcre2_jit_stack_free>>;
 
-/// The stack that compiled patterns may use; a match that wants more is done by the interpreter, on the heap.
+/// The stack that compiled patterns may use; a match that wants more is done by the interpreter, on
+/// the heap.
 constexpr size_t jitStackBytes = size_t(1) << 20;
 /// Kibibytes the interpreter may use for one match: some million backtracking points.
 constexpr uint32_t heapLimitKiB = 1 << 20;
@@ -51,8 +52,8 @@ Result<Regex> Regex::compileTranslated(std::string_view shown, const std::string
   PCRE2_SIZE place = 0;
   // NEVER_BACKSLASH_C: a match that ends inside a character would break the text.
   uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
-  self->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options, &code, &place,
-                                 compiling.get()));
+  self->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                                 options, &code, &place, compiling.get()));
   if (!self->code)
     return invalidFile("regex '" + std::string(shown) + "': " + messageOf(code));
   // Without a JIT (the system may forbid executable memory) the interpreter matches the same.
@@ -94,7 +95,8 @@ Status Regex::findAll(std::string_view text, std::vector<TextRange> &matches) co
   size_t from = 0, lastEnd = none;
   while (from <= text.size()) {
     auto run = [&](uint32_t options) {
-      return pcre2_match(self->code.get(), subject, text.size(), from, options, self->match.get(), self->context.get());
+      return pcre2_match(self->code.get(), subject, text.size(), from, options, self->match.get(),
+                         self->context.get());
     };
     int found = run(PCRE2_NO_UTF_CHECK);
     if (found == PCRE2_ERROR_JIT_STACKLIMIT)
@@ -105,7 +107,8 @@ Status Regex::findAll(std::string_view text, std::vector<TextRange> &matches) co
       return unsupported("regex '" + self->shown + "': " + messageOf(found));
     const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(self->match.get());
     TextRange range = {ends[0], ends[1]};
-    // \K inside a lookahead, the only way to a match that ends before it starts, is refused by translateRegex.
+    // \K inside a lookahead, the only way to a match that ends before it starts, is refused by
+    // translateRegex.
     if (range.begin == range.end && range.end == lastEnd) {
       from = nextCharacter(text, from);
       continue;

@@ -1,10 +1,11 @@
 //===- TranslateRegex.cpp - Oniguruma's syntax in PCRE2's ---------------===//
 //
-// The rules stand in Regex.h. The translator keeps the pattern's structure and rewrites escapes, properties and classes;
-// PCRE2 then checks the whole, so that only what PCRE2 would read *differently* has to be found here.
+// The rules stand in Regex.h. The translator keeps the pattern's structure and rewrites escapes,
+// properties and classes; PCRE2 then checks the whole, so that only what PCRE2 would read
+// *differently* has to be found here.
 //
-// PCRE2 has neither classes inside classes nor intersections. A class becomes one of its classes where it can be one,
-// else a group that matches one character:
+// PCRE2 has neither classes inside classes nor intersections. A class becomes one of its classes
+// where it can be one, else a group that matches one character:
 //
 //   [a&&b]      (?:(?=[a])[b])          both match here
 //   [a&&[^b]]   (?:(?![b])[a])
@@ -37,7 +38,8 @@ static std::string classRanges(std::string_view ranges) {
   return out;
 }
 
-/// Class contents for the newer members of every category that begins with `prefix`, or of a script.
+/// Class contents for the newer members of every category that begins with `prefix`, or of a
+/// script.
 static std::string additionsOf(std::string_view prefix) {
   std::string out;
   bool isScript = prefix.starts_with("sc:");
@@ -47,11 +49,13 @@ static std::string additionsOf(std::string_view prefix) {
   return out;
 }
 
-/// What \w has. Inside a class Oniguruma leaves out the numbers of Latin-1 (², ¼), which it takes outside one.
+/// What \w has. Inside a class Oniguruma leaves out the numbers of Latin-1 (², ¼), which it takes
+/// outside one.
 static std::string wordCharacters(bool inClass) {
   std::string additions = additionsOf("w");
   size_t beyondLatin1 = additions.find("\\x{897}");
-  return "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}" + (inClass ? additions.substr(beyondLatin1) : additions);
+  return "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}" +
+         (inClass ? additions.substr(beyondLatin1) : additions);
 }
 
 /// Long names of general categories.
@@ -84,21 +88,28 @@ struct CharacterSet {
 
   bool isClass() const { return group.empty(); }
   bool isEmpty() const { return group.empty() && contents.empty(); }
-  std::string spelled() const { return isClass() ? (complement ? "[^" : "[") + contents + "]" : group; }
+  std::string spelled() const {
+    return isClass() ? (complement ? "[^" : "[") + contents + "]" : group;
+  }
 };
 
 class Translator {
 public:
-  Translator(std::string_view pattern) : pattern(pattern), ignoresCase(pattern.find("(?i") != pattern.npos) {}
+  Translator(std::string_view pattern)
+      : pattern(pattern), ignoresCase(pattern.find("(?i") != pattern.npos) {}
   Result<std::string> run();
 
 private:
   bool atEnd() const { return at == pattern.size(); }
-  char peek(size_t ahead = 0) const { return at + ahead < pattern.size() ? pattern[at + ahead] : '\0'; }
-  bool startsWith(std::string_view text) const { return pattern.substr(at).substr(0, text.size()) == text; }
+  char peek(size_t ahead = 0) const {
+    return at + ahead < pattern.size() ? pattern[at + ahead] : '\0';
+  }
+  bool startsWith(std::string_view text) const {
+    return pattern.substr(at).substr(0, text.size()) == text;
+  }
   Error refuse(const std::string &what) const {
-    return unsupported("regex '" + std::string(pattern) + "': " + what + " at byte " + std::to_string(at) +
-                       " is not supported");
+    return unsupported("regex '" + std::string(pattern) + "': " + what + " at byte " +
+                       std::to_string(at) + " is not supported");
   }
 
   Status escape(bool inClass);
@@ -116,7 +127,8 @@ private:
   bool ignoresCase; ///< somewhere
   size_t at = 0;
   std::string out;
-  std::vector<CharacterSet> apart; ///< members of the class that is being read that stand beside its contents in `out`
+  std::vector<CharacterSet>
+      apart; ///< members of the class that is being read that stand beside its contents in `out`
 };
 } // namespace
 
@@ -163,14 +175,15 @@ Status Translator::property(bool inClass) {
     category[0] = static_cast<char>(toupper(static_cast<unsigned char>(category[0])));
   }
   // Those names mean POSIX classes, or sets that PCRE2 knows otherwise.
-  static constexpr std::string_view others[] = {"alnum",    "blank", "cntrl",  "digit", "graph", "print",
-                                                "punct",    "space", "xdigit", "word",  "ascii", "any",
-                                                "assigned", "alpha", "lower",  "upper"};
+  static constexpr std::string_view others[] = {
+      "alnum",  "blank", "cntrl", "digit", "graph",    "print", "punct", "space",
+      "xdigit", "word",  "ascii", "any",   "assigned", "alpha", "lower", "upper"};
   if (std::find(std::begin(others), std::end(others), name) != std::end(others))
     return refuse("property '" + std::string(spelled) + "'");
 
   std::string plain = complement ? "\\P{" : "\\p{";
-  static constexpr std::string_view binary[] = {"alphabetic", "whitespace", "uppercase", "lowercase", "emoji"};
+  static constexpr std::string_view binary[] = {"alphabetic", "whitespace", "uppercase",
+                                                "lowercase", "emoji"};
   if (!category.empty()) {
     std::string additions = additionsOf(category);
     if (additions.empty() || category[0] == 'C')
@@ -197,14 +210,9 @@ Status Translator::escape(bool inClass) {
     at += 2;
   };
   switch (c) {
-  case '\0':
-    return refuse("a backslash with nothing behind it");
-  case 's':
-    replace("\\p{whitespace}");
-    return {};
-  case 'S':
-    replace("\\P{whitespace}");
-    return {};
+  case '\0': return refuse("a backslash with nothing behind it");
+  case 's': replace("\\p{whitespace}"); return {};
+  case 'S': replace("\\P{whitespace}"); return {};
   case 'w':
   case 'W':
     HADAL_TRY(set(wordCharacters(inClass), c == 'W', inClass));
@@ -220,14 +228,10 @@ Status Translator::escape(bool inClass) {
     HADAL_TRY(set("0-9a-fA-F", c == 'H', inClass));
     at += 2;
     return {};
-  case 'v':
-    replace("\\x0B");
-    return {};
+  case 'v': replace("\\x0B"); return {};
   case 'p':
-  case 'P':
-    return property(inClass);
-  case 'u':
-    return hexadecimal(4);
+  case 'P': return property(inClass);
+  case 'u': return hexadecimal(4);
   case 'x':
     if (peek(2) != '{')
       return hexadecimal(2);
@@ -238,9 +242,7 @@ Status Translator::escape(bool inClass) {
   case 'f':
   case 'n':
   case 'r':
-  case 't':
-    replace(pattern.substr(at, 2));
-    return {};
+  case 't': replace(pattern.substr(at, 2)); return {};
   case 'A':
   case 'z':
   case 'Z':
@@ -306,7 +308,8 @@ static bool isSetEscape(std::string_view text) {
   return text.size() > 1 && text[0] == '\\' && letters.find(text[1]) != letters.npos;
 }
 
-/// A '-' of a class: an operator between two characters, else itself. `isFirst`: no character stands before it.
+/// A '-' of a class: an operator between two characters, else itself. `isFirst`: no character
+/// stands before it.
 Status Translator::classHyphen(bool isFirst) {
   bool isLast = peek(1) == ']' || pattern.substr(at + 1).starts_with("&&");
   if (!isFirst && !isLast && (peek(1) == '[' || isSetEscape(pattern.substr(at + 1))))
@@ -370,8 +373,10 @@ Result<CharacterSet> Translator::characterClass(int depth) {
   }
   ++at;
   CharacterSet all = intersectionOf(operands);
-  // Oniguruma looks at the other case of an inner class after it has been complemented, PCRE2 before.
-  bool isPlain = all.isClass() && pattern.substr(begin, at - begin).find("&&") == pattern.npos && depth == 0;
+  // Oniguruma looks at the other case of an inner class after it has been complemented, PCRE2
+  // before.
+  bool isPlain =
+      all.isClass() && pattern.substr(begin, at - begin).find("&&") == pattern.npos && depth == 0;
   if (ignoresCase && !isPlain)
     return refuse("'&&' or a class inside a class, where case does not matter,");
   if (complement && all.isClass())
@@ -382,9 +387,11 @@ Result<CharacterSet> Translator::characterClass(int depth) {
 }
 
 Status Translator::group() {
-  // "(?:", lookaround, atomic and named groups are spelled alike; so is "(?i:". Options that last to the end of the
-  // group mean different things once an alternative follows, except at the very front.
-  static constexpr std::string_view alike[] = {"(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i:", "(?-i:"};
+  // "(?:", lookaround, atomic and named groups are spelled alike; so is "(?i:". Options that last
+  // to the end of the group mean different things once an alternative follows, except at the very
+  // front.
+  static constexpr std::string_view alike[] = {
+      "(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i:", "(?-i:"};
   if (peek(1) == '*')
     return refuse("'(*'");
   if (peek(1) != '?') {
@@ -436,23 +443,16 @@ Status Translator::interval() {
 Result<std::string> Translator::run() {
   while (!atEnd()) {
     switch (peek()) {
-    case '\\':
-      HADAL_TRY(escape(/*inClass=*/false));
-      break;
-    case '[':
-      out += HADAL_TRY(characterClass(0)).spelled();
-      break;
-    case '(':
-      HADAL_TRY(group());
-      break;
-    case '{':
-      HADAL_TRY(interval());
-      break;
-    default:
-      out += pattern[at++];
+    case '\\': HADAL_TRY(escape(/*inClass=*/false)); break;
+    case '[': out += HADAL_TRY(characterClass(0)).spelled(); break;
+    case '(': HADAL_TRY(group()); break;
+    case '{': HADAL_TRY(interval()); break;
+    default: out += pattern[at++];
     }
   }
   return out;
 }
 
-Result<std::string> hadal::translateRegex(std::string_view pattern) { return Translator(pattern).run(); }
+Result<std::string> hadal::translateRegex(std::string_view pattern) {
+  return Translator(pattern).run();
+}

@@ -29,10 +29,12 @@ bool isUtf8(std::string_view text);
 /// Appends `codePoint`, which must be a Unicode scalar value.
 void appendUtf8(std::string &out, char32_t codePoint);
 
-/// Every ill-formed sequence replaced by U+FFFD, one for each maximal subpart, as Rust's String::from_utf8_lossy does.
+/// Every ill-formed sequence replaced by U+FFFD, one for each maximal subpart, as Rust's
+/// String::from_utf8_lossy does.
 std::string repairUtf8(std::string_view text);
 
-/// Repairs a text that arrives in pieces: a character cut at the end of a piece waits for the next one.
+/// Repairs a text that arrives in pieces: a character cut at the end of a piece waits for the next
+/// one.
 class Utf8Stream {
 public:
   /// What can be shown after `bytes` have arrived.

@@ -39,7 +39,8 @@ public:
 
   Result<std::vector<TrainingRow>> next(int64_t count) override {
     if (count != static_cast<int64_t>(rows.size()))
-      return invalidArgument("a step wants " + std::to_string(count) + " rows, there are " + std::to_string(rows.size()));
+      return invalidArgument("a step wants " + std::to_string(count) + " rows, there are " +
+                             std::to_string(rows.size()));
     return rows;
   }
   DataPosition position() const override { return {"rows", 0, 0, 0}; }

@@ -15,7 +15,7 @@ namespace hadal {
 /// How tensors lie in files.
 struct FileLayout {
   ElementType weights = ElementType::F32; ///< or BF16, the nearest; routing biases stay F32
-  uint64_t limit = 5'000'000'000; ///< bytes of a file; a larger tensor has one to itself
+  uint64_t limit = 5'000'000'000;         ///< bytes of a file; a larger tensor has one to itself
 };
 
 /// The folder of a checkpoint that is being written, and a digest of every file that went there.

@@ -16,7 +16,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char *wanted = "wants text in UTF-8, or JSON lines (*.jsonl: an object with \"text\" per line)";
+constexpr const char *wanted =
+    "wants text in UTF-8, or JSON lines (*.jsonl: an object with \"text\" per line)";
 
 std::string endingOf(const std::string &path) {
   std::string ending = fs::path(path).extension().string();
@@ -43,19 +44,34 @@ std::string_view describeData(FileKind kind) {
 /// Endings that say what a file is even where its bytes could pass for text.
 struct Ending {
   std::string_view ending;
-  FileKind kind;               ///< Unknown:
+  FileKind kind; ///< Unknown:
   std::string_view what = {};
 };
 constexpr Ending endings[] = {
-    {".parquet", FileKind::Parquet}, {".arrow", FileKind::Arrow},    {".feather", FileKind::Arrow},
-    {".json", FileKind::Json},       {".gz", FileKind::Gzip},        {".tgz", FileKind::Gzip},
-    {".zst", FileKind::Zstandard},   {".xz", FileKind::Xz},          {".bz2", FileKind::Bzip2},
-    {".zip", FileKind::Zip},         {".tar", FileKind::Tar},        {".safetensors", FileKind::Safetensors},
-    {".gguf", FileKind::Gguf},       {".npy", FileKind::Numpy},      {".npz", FileKind::Numpy},
-    {".h5", FileKind::Hdf5},         {".hdf5", FileKind::Hdf5},      {".pkl", FileKind::Pickle},
-    {".pt", FileKind::Pickle},       {".csv", FileKind::Unknown, "a table (write its texts as JSON lines)"},
-    {".tsv", FileKind::Unknown, "a table (write its texts as JSON lines)"}, {".lz4", FileKind::Unknown, "compressed by lz4 (unpack it first)"},
-    {".7z", FileKind::Unknown, "a 7z archive (unpack it first)"},           {".sqlite", FileKind::Unknown, "a database"},
+    {".parquet", FileKind::Parquet},
+    {".arrow", FileKind::Arrow},
+    {".feather", FileKind::Arrow},
+    {".json", FileKind::Json},
+    {".gz", FileKind::Gzip},
+    {".tgz", FileKind::Gzip},
+    {".zst", FileKind::Zstandard},
+    {".xz", FileKind::Xz},
+    {".bz2", FileKind::Bzip2},
+    {".zip", FileKind::Zip},
+    {".tar", FileKind::Tar},
+    {".safetensors", FileKind::Safetensors},
+    {".gguf", FileKind::Gguf},
+    {".npy", FileKind::Numpy},
+    {".npz", FileKind::Numpy},
+    {".h5", FileKind::Hdf5},
+    {".hdf5", FileKind::Hdf5},
+    {".pkl", FileKind::Pickle},
+    {".pt", FileKind::Pickle},
+    {".csv", FileKind::Unknown, "a table (write its texts as JSON lines)"},
+    {".tsv", FileKind::Unknown, "a table (write its texts as JSON lines)"},
+    {".lz4", FileKind::Unknown, "compressed by lz4 (unpack it first)"},
+    {".7z", FileKind::Unknown, "a 7z archive (unpack it first)"},
+    {".sqlite", FileKind::Unknown, "a database"},
     {".pdf", FileKind::Unknown, "a PDF"},
 };
 
@@ -86,7 +102,9 @@ public:
       return addFile(name);
     if (fs::exists(status))
       return ioError(name + ": wants a regular file or a folder");
-    return name.find_first_of("*?[") != name.npos ? addPattern(name) : Status(notFound(name + ": No such file or directory"));
+    return name.find_first_of("*?[") != name.npos
+               ? addPattern(name)
+               : Status(notFound(name + ": No such file or directory"));
   }
 
   DataFiles found;
@@ -132,7 +150,8 @@ private:
   Status addPattern(const std::string &pattern) {
     glob_t matches = {};
     int failed = ::glob(pattern.c_str(), GLOB_ERR, nullptr, &matches);
-    std::vector<std::string> paths(matches.gl_pathv, matches.gl_pathv + (failed ? 0 : matches.gl_pathc));
+    std::vector<std::string> paths(matches.gl_pathv,
+                                   matches.gl_pathv + (failed ? 0 : matches.gl_pathc));
     ::globfree(&matches);
     if (failed && failed != GLOB_NOMATCH)
       return ioError(pattern + ": a folder cannot be read");
@@ -164,11 +183,15 @@ Result<DataFormat> hadal::dataFormatOf(const MappedFile &file) {
   if (kind == FileKind::Json) {
     if (isJsonLines(ending))
       return DataFormat::JsonLines;
-    // JSON under another name would be trained on with its braces and keys. A *.txt is believed, unless it holds rows.
+    // JSON under another name would be trained on with its braces and keys. A *.txt is believed,
+    // unless it holds rows.
     std::string_view text(reinterpret_cast<const char *>(file.bytes().data()), file.bytes().size());
     if (isJsonByFirstLine(text, /*wantsText=*/isPlainText(ending)))
-      return refuse(path, isPlainText(ending) ? "JSON by its first line (name it *.jsonl)" : "JSON by its first line (name it *.jsonl, or *.txt if it is text)");
-  } else if (kind == FileKind::Html ? isPlainText(ending) || isJsonLines(ending) : kind != FileKind::Unknown && kind != FileKind::Empty) {
+      return refuse(path, isPlainText(ending)
+                              ? "JSON by its first line (name it *.jsonl)"
+                              : "JSON by its first line (name it *.jsonl, or *.txt if it is text)");
+  } else if (kind == FileKind::Html ? isPlainText(ending) || isJsonLines(ending)
+                                    : kind != FileKind::Unknown && kind != FileKind::Empty) {
     return refuse(path, describeData(kind));
   }
   return isJsonLines(ending) ? DataFormat::JsonLines : DataFormat::Text;
@@ -182,7 +205,8 @@ Status hadal::checkText(const std::string &path, std::string_view text, uint64_t
     if (step.kind != Utf8Step::Character || isNul) {
       char byte[8];
       std::snprintf(byte, sizeof byte, "0x%02X", static_cast<unsigned char>(text[at]));
-      return invalidFile(path + ": line " + std::to_string(line) + ", byte " + std::to_string(at - begin + 1) + ": " + byte +
+      return invalidFile(path + ": line " + std::to_string(line) + ", byte " +
+                         std::to_string(at - begin + 1) + ": " + byte +
                          (isNul ? " (NUL) stands in no text; " : " is not UTF-8; ") + wanted);
     }
     if (text[at] == '\n') {

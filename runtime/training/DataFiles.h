@@ -17,25 +17,28 @@ enum class DataFormat {
 };
 
 struct DataFiles {
-  std::vector<std::string> files;      ///< in the order in which they are read
-  std::vector<std::string> passedOver; ///< files of folders that neither are text by their ending nor seem to be data
+  std::vector<std::string> files; ///< in the order in which they are read
+  std::vector<std::string>
+      passedOver; ///< files of folders that neither are text by their ending nor seem to be data
 };
 
-/// The files that `names` stand for: files, folders and patterns such as "texts/*.txt" (glob(7)). Names keep their order;
-/// a pattern's files come sorted, and so do a folder's, with those of the folders inside it. A folder gives its *.txt,
-/// *.text, *.jsonl and *.ndjson files, and none that begins with a dot. A file that several names stand for is taken once.
-/// Endings are read without regard to case.
+/// The files that `names` stand for: files, folders and patterns such as "texts/*.txt" (glob(7)).
+/// Names keep their order; a pattern's files come sorted, and so do a folder's, with those of the
+/// folders inside it. A folder gives its *.txt,
+/// *.text, *.jsonl and *.ndjson files, and none that begins with a dot. A file that several names
+/// stand for is taken once. Endings are read without regard to case.
 ///
-/// Errors: "texts/*.txt: matches no file", "texts: holds no *.txt or *.jsonl file", and those of dataFormatOf for the
-/// endings of all files, so that data in a folder which cannot be read is not passed over.
+/// Errors: "texts/*.txt: matches no file", "texts: holds no *.txt or *.jsonl file", and those of
+/// dataFormatOf for the endings of all files, so that data in a folder which cannot be read is not
+/// passed over.
 Result<DataFiles> findDataFiles(const std::vector<std::string> &names);
 
-/// How the file is read, by its ending and its first bytes. InvalidFile names what it is and what to do where it is
-/// neither: "rows.parquet: is a Parquet file; wants text or JSON lines: ...".
+/// How the file is read, by its ending and its first bytes. InvalidFile names what it is and what
+/// to do where it is neither: "rows.parquet: is a Parquet file; wants text or JSON lines: ...".
 Result<DataFormat> dataFormatOf(const MappedFile &file);
 
-/// InvalidFile "a.txt: line 3, byte 17: 0xE9 is not UTF-8; ..." for `text`, whose first line is number `line` of `path`.
-/// A NUL is an error, too: no text has one.
+/// InvalidFile "a.txt: line 3, byte 17: 0xE9 is not UTF-8; ..." for `text`, whose first line is
+/// number `line` of `path`. A NUL is an error, too: no text has one.
 Status checkText(const std::string &path, std::string_view text, uint64_t line = 1);
 
 } // namespace hadal

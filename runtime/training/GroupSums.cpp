@@ -39,7 +39,9 @@ Status GroupCounter::endGroup(Adder &adder) {
   return {};
 }
 
-Result<GroupSums> GroupSums::create(Executor &executor, int64_t groups) { return GroupSums(executor, HADAL_TRY(Adder::create(executor)), groups); }
+Result<GroupSums> GroupSums::create(Executor &executor, int64_t groups) {
+  return GroupSums(executor, HADAL_TRY(Adder::create(executor)), groups);
+}
 
 Status GroupSums::add(const std::string &state) {
   counters.emplace_back(executor->device(), HADAL_TRY(executor->state(state)), groups);

@@ -1,7 +1,8 @@
 //===- GroupSums.h - sums of groups, joined in a halving tree -----------===//
 //
-// States in which micro-batches add up are cut into groups: at the end of each the states begin anew at zero, and what they
-// held joins the sums before it as a binary counter carries. Group sums a, b, c, d make (a + b) + (c + d).
+// States in which micro-batches add up are cut into groups: at the end of each the states begin
+// anew at zero, and what they held joins the sums before it as a binary counter carries. Group sums
+// a, b, c, d make (a + b) + (c + d).
 //
 //===--------------------------------------------------------------------===//
 
@@ -23,7 +24,8 @@ public:
   Status add(ElementType element, const void *from, void *to, int64_t elements);
 
 private:
-  Adder(ProgramRun floats, std::optional<ProgramRun> integers) : floats(std::move(floats)), integers(std::move(integers)) {}
+  Adder(ProgramRun floats, std::optional<ProgramRun> integers)
+      : floats(std::move(floats)), integers(std::move(integers)) {}
   ProgramRun floats;
   std::optional<ProgramRun> integers;
 };
@@ -32,7 +34,8 @@ private:
 class GroupCounter {
 public:
   /// `groups` is a power of two.
-  GroupCounter(Device &device, TensorView sum, int64_t groups) : device(&device), sum(std::move(sum)), groups(groups) {}
+  GroupCounter(Device &device, TensorView sum, int64_t groups)
+      : device(&device), sum(std::move(sum)), groups(groups) {}
 
   /// Ends a group: after the last one the total lies in the sum, else zeros.
   Status endGroup(Adder &adder);
@@ -58,7 +61,8 @@ public:
   void restart();
 
 private:
-  GroupSums(Executor &executor, Adder adder, int64_t groups) : executor(&executor), adder(std::move(adder)), groups(groups) {}
+  GroupSums(Executor &executor, Adder adder, int64_t groups)
+      : executor(&executor), adder(std::move(adder)), groups(groups) {}
   Executor *executor;
   Adder adder;
   int64_t groups;

@@ -14,7 +14,8 @@ void PredictionCounts::add(const PredictionCounts &other) {
   sequences += other.sequences;
 }
 
-MicroBatch::MicroBatch(std::span<const TrainingRow> rows, int64_t depthCount) : depths(depthCount + 1) {
+MicroBatch::MicroBatch(std::span<const TrainingRow> rows, int64_t depthCount)
+    : depths(depthCount + 1) {
   count.predictions.assign(depths.size(), 0);
   for (const TrainingRow &row : rows) {
     int32_t begin = 0;
@@ -48,8 +49,10 @@ void MicroBatch::addSequence(const TrainingRow &row, int32_t begin, int32_t end)
   }
 }
 
-Status MicroBatch::visit(const std::vector<int32_t> &stepCounts, const std::function<Status(const std::string &, int64_t)> &registerOf,
-                         const std::function<Status(const std::string &, const TensorView &)> &inputOf) const {
+Status MicroBatch::visit(
+    const std::vector<int32_t> &stepCounts,
+    const std::function<Status(const std::string &, int64_t)> &registerOf,
+    const std::function<Status(const std::string &, const TensorView &)> &inputOf) const {
   HADAL_TRY(registerOf("sequences", count.sequences));
   HADAL_TRY(inputOf("counts", TensorView::of(stepCounts)));
   for (size_t d = 0; d < depths.size(); ++d) {
@@ -71,6 +74,8 @@ Status MicroBatch::bind(ProgramRun &run, const std::vector<int32_t> &stepCounts)
   // A program has the registers that its sizes depend on.
   return visit(
       stepCounts,
-      [&](const std::string &name, int64_t value) { return run.hasRegister(name) ? run.setRegister(name, value) : Status(); },
+      [&](const std::string &name, int64_t value) {
+        return run.hasRegister(name) ? run.setRegister(name, value) : Status();
+      },
       [&](const std::string &name, const TensorView &view) { return run.bind(name, view); });
 }

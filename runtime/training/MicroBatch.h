@@ -1,7 +1,8 @@
 //===- MicroBatch.h - rows of tokens as the inputs of a training program ===//
 //
-// Program `gradients` takes the tokens of some rows one behind the other, with the sequences they fall into, the token
-// that follows each, and for each depth of multi-token prediction (MTP) the same over fewer rows.
+// Program `gradients` takes the tokens of some rows one behind the other, with the sequences they
+// fall into, the token that follows each, and for each depth of multi-token prediction (MTP) the
+// same over fewer rows.
 //
 //===--------------------------------------------------------------------===//
 
@@ -20,8 +21,10 @@ namespace hadal {
 /// A row of a batch: tokens of one document or of several.
 struct TrainingRow {
   std::vector<int32_t> tokens;
-  std::vector<int32_t> labels; ///< as many: what to predict in each place, -1 for nothing; empty: the tokens themselves
-  std::vector<int32_t> starts; ///< where further sequences begin, ascending, above 0: these do not see what stands before
+  std::vector<int32_t> labels; ///< as many: what to predict in each place, -1 for nothing; empty:
+                               ///< the tokens themselves
+  std::vector<int32_t> starts; ///< where further sequences begin, ascending, above 0: these do not
+                               ///< see what stands before
 };
 
 /// What a step's sums are divided by.
@@ -35,9 +38,10 @@ struct PredictionCounts {
 /// Must stay as it is from bind() to the last execute().
 class MicroBatch {
 public:
-  /// With D further depths. Position i of a sequence of n tokens predicts token i+1, so that its last position predicts
-  /// nothing. Depth d has positions 0 .. n-1-d of each sequence: position i takes the representation that depth d-1 has
-  /// there and token i+d, and predicts token i+d+1. Source: DeepSeek-V3, arXiv:2412.19437, section 2.2.
+  /// With D further depths. Position i of a sequence of n tokens predicts token i+1, so that its
+  /// last position predicts nothing. Depth d has positions 0 .. n-1-d of each sequence: position i
+  /// takes the representation that depth d-1 has there and token i+d, and predicts token i+d+1.
+  /// Source: DeepSeek-V3, arXiv:2412.19437, section 2.2.
   MicroBatch(std::span<const TrainingRow> rows, int64_t depths);
 
   const PredictionCounts &counts() const { return count; }
@@ -53,7 +57,8 @@ public:
   const Depth &depth(size_t d) const { return depths[d]; }
 
   /// Calls for all registers and inputs that a training program may have. An error ends it.
-  Status visit(const std::vector<int32_t> &stepCounts, const std::function<Status(const std::string &, int64_t)> &registerOf,
+  Status visit(const std::vector<int32_t> &stepCounts,
+               const std::function<Status(const std::string &, int64_t)> &registerOf,
                const std::function<Status(const std::string &, const TensorView &)> &inputOf) const;
 
   /// Sets the registers and inputs of `run`; `stepCounts` [2+D] are the counts of the whole step.

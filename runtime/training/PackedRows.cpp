@@ -24,10 +24,12 @@ Result<FillInMiddle> FillInMiddle::of(const Tokenizer &tokenizer) {
     if (isThere)
       return FillInMiddle{ids[0], ids[1], ids[2]};
   }
-  return invalidArgument("fill-in-the-middle: the tokenizer has no <|fim_begin|>, <|fim_hole|> and <|fim_end|>, nor another spelling of them");
+  return invalidArgument("fill-in-the-middle: the tokenizer has no <|fim_begin|>, <|fim_hole|> and "
+                         "<|fim_end|>, nor another spelling of them");
 }
 
-Result<std::unique_ptr<PackedRows>> PackedRows::create(TokenFile tokens, const PackingOptions &options) {
+Result<std::unique_ptr<PackedRows>> PackedRows::create(TokenFile tokens,
+                                                       const PackingOptions &options) {
   std::unique_ptr<PackedRows> result(new PackedRows(std::move(tokens), options));
   HADAL_TRY(result->beginEpoch(0));
   return result;
@@ -46,8 +48,10 @@ PackedRows::Shape PackedRows::shapeOf(uint64_t document) const {
   uint64_t length = tokens.document(document).size();
   Shape shape{length + options.endOfSequence.has_value()};
   if (options.fimRate > 0 && length > 1 &&
-      static_cast<double>(random(FimChoice, document) >> 11) < options.fimRate * static_cast<double>(uint64_t(1) << 53)) {
-    uint64_t a = random(FimCut, document) % (length + 1), b = random(FimOtherCut, document) % (length + 1);
+      static_cast<double>(random(FimChoice, document) >> 11) <
+          options.fimRate * static_cast<double>(uint64_t(1) << 53)) {
+    uint64_t a = random(FimCut, document) % (length + 1),
+             b = random(FimOtherCut, document) % (length + 1);
     shape.isSplit = true;
     shape.middle = std::min(a, b);
     shape.suffix = std::max(a, b);
@@ -87,7 +91,8 @@ Status PackedRows::beginEpoch(uint64_t number) {
     ends.push_back(total += shapeOf((*documentOrder)(i)).length);
   uint64_t length = static_cast<uint64_t>(options.rowTokens);
   if (total < length)
-    return invalidArgument("the data has " + std::to_string(total) + " tokens, a row has " + std::to_string(length));
+    return invalidArgument("the data has " + std::to_string(total) + " tokens, a row has " +
+                           std::to_string(length));
   skipped = std::min(random(Skip, 0) % length, total - length);
   rowCount = (total - skipped) / length;
   rowOrder.emplace(rowCount, random(RowOrder, 0));
@@ -95,7 +100,8 @@ Status PackedRows::beginEpoch(uint64_t number) {
 }
 
 TrainingRow PackedRows::rowAt(uint64_t number) const {
-  uint64_t length = static_cast<uint64_t>(options.rowTokens), at = skipped + (*rowOrder)(number)*length;
+  uint64_t length = static_cast<uint64_t>(options.rowTokens),
+           at = skipped + (*rowOrder)(number)*length;
   uint64_t place = std::upper_bound(ends.begin(), ends.end(), at) - ends.begin();
   TrainingRow result;
   result.tokens.reserve(length);
@@ -122,7 +128,8 @@ Result<std::vector<TrainingRow>> PackedRows::next(int64_t count) {
 }
 
 DataPosition PackedRows::position() const {
-  std::string key = tokens.key() + "-" + std::to_string(options.rowTokens) + (options.maskDocuments ? "-masked" : "");
+  std::string key = tokens.key() + "-" + std::to_string(options.rowTokens) +
+                    (options.maskDocuments ? "-masked" : "");
   if (options.endOfSequence)
     key += "-eos" + std::to_string(*options.endOfSequence);
   if (options.fimRate > 0)
@@ -134,7 +141,8 @@ Status PackedRows::seek(const DataPosition &position) {
   options.seed = position.seed;
   HADAL_TRY(beginEpoch(position.epoch));
   if (position.row > rowCount)
-    return invalidArgument("the data has " + std::to_string(rowCount) + " rows in an epoch, wants row " + std::to_string(position.row));
+    return invalidArgument("the data has " + std::to_string(rowCount) +
+                           " rows in an epoch, wants row " + std::to_string(position.row));
   row = position.row;
   return {};
 }
@@ -147,12 +155,14 @@ Result<ValidationRows> ValidationRows::create(TokenFile tokens, const PackingOpt
   ValidationRows result(std::move(tokens), options);
   uint64_t total = 0, length = static_cast<uint64_t>(options.rowTokens);
   for (uint64_t i = 0; i < result.tokens.documents(); ++i)
-    result.ends.push_back(total += result.tokens.document(i).size() + options.endOfSequence.has_value());
+    result.ends.push_back(total +=
+                          result.tokens.document(i).size() + options.endOfSequence.has_value());
   for (uint64_t row = 0; row * length < total; ++row)
     if (TrainingRow one = result.rowAt(row); MicroBatch({&one, 1}, 0).counts().predictions[0] > 0)
       result.rows.push_back(row);
   if (result.rows.empty())
-    return invalidArgument("the validation data has nothing to predict: " + std::to_string(total) + " tokens");
+    return invalidArgument("the validation data has nothing to predict: " + std::to_string(total) +
+                           " tokens");
   return result;
 }
 

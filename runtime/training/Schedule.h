@@ -11,12 +11,15 @@
 
 namespace hadal {
 
-/// How the learning rate goes on after a linear warm-up from 0. The numbers are those that the modules' kernel `scale_step` knows.
+/// How the learning rate goes on after a linear warm-up from 0. The numbers are those that the
+/// modules' kernel `scale_step` knows.
 enum class Schedule {
   Constant,
   Cosine, ///< half a cosine to the final rate at the last step
-  Report, ///< constant; half a cosine to the final rate; that rate; the last rate. Source: DeepSeek-V3, arXiv:2412.19437, section 4.2
-  Wsd,    ///< constant (stable); then in a line to the final rate at the last step. Source: MiniCPM, arXiv:2404.06395, section 4
+  Report, ///< constant; half a cosine to the final rate; that rate; the last rate. Source:
+          ///< DeepSeek-V3, arXiv:2412.19437, section 4.2
+  Wsd, ///< constant (stable); then in a line to the final rate at the last step. Source: MiniCPM,
+       ///< arXiv:2404.06395, section 4
 };
 
 /// "constant", "cosine", "report", "wsd".
@@ -26,8 +29,10 @@ const char *scheduleName(Schedule schedule);
 struct ScheduleWishes {
   std::optional<double> finalRate;  ///< default: 0; of Report a tenth of the rate
   std::optional<double> lastRate;   ///< of Report; default: 7.3 / 220 of the rate
-  std::optional<int64_t> holdSteps; ///< of Report: the step after which the cosine begins; default: 10 / 14.8 of the steps
-  std::optional<double> decayShare; ///< of Wsd: the share of the steps at the end in which the rate falls; default: 0.1
+  std::optional<int64_t> holdSteps; ///< of Report: the step after which the cosine begins; default:
+                                    ///< 10 / 14.8 of the steps
+  std::optional<double> decayShare; ///< of Wsd: the share of the steps at the end in which the rate
+                                    ///< falls; default: 0.1
 };
 
 /// A schedule's rates and places, in steps.
@@ -39,19 +44,22 @@ struct RateSettings {
   int64_t fallSteps = 0; ///< the last step of Report's cosine
   int64_t lastSteps = 0; ///< the last step at Report's final rate; the last rate follows
 
-  /// Fills in what follows from schedule, rate, warmupSteps and totalSteps. InvalidArgument names an option that its schedule has no use for, or a
-  /// place that is not inside the run: "--final-lr: the rate of --schedule constant ends where it begins; wants another schedule".
+  /// Fills in what follows from schedule, rate, warmupSteps and totalSteps. InvalidArgument names
+  /// an option that its schedule has no use for, or a place that is not inside the run:
+  /// "--final-lr: the rate of --schedule constant ends where it begins; wants another schedule".
   Status complete(const ScheduleWishes &wishes);
 };
 
-/// A batch that grows: from some micro-batches in the first step in a line to all of the module's after `steps` steps. Source: as Report.
+/// A batch that grows: from some micro-batches in the first step in a line to all of the module's
+/// after `steps` steps. Source: as Report.
 struct BatchRamp {
   int64_t from = 0, steps = 0; ///< steps 0: none
 
   /// "4:100". InvalidArgument: "--batch-ramp: wants FROM:STEPS, such as 4:100, got "4"".
   static Result<BatchRamp> parse(const std::string &text);
 
-  /// Whether the module's steps can have it: `all` micro-batches, summed in `groups` groups, of which each takes as many.
+  /// Whether the module's steps can have it: `all` micro-batches, summed in `groups` groups, of
+  /// which each takes as many.
   Status check(int64_t all, int64_t groups) const;
 
   /// Micro-batches of step `step`, the first being 1: a multiple of `groups`, at most `all`.

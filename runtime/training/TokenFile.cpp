@@ -5,7 +5,6 @@
 #include "runtime/Json.h"
 #include "runtime/training/DataFiles.h"
 
-
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -32,7 +31,9 @@ std::string hadal::defaultCacheFolder() {
 
 namespace {
 
-std::string_view textOf(const MappedFile &file) { return {reinterpret_cast<const char *>(file.bytes().data()), file.bytes().size()}; }
+std::string_view textOf(const MappedFile &file) {
+  return {reinterpret_cast<const char *>(file.bytes().data()), file.bytes().size()};
+}
 
 struct Source {
   MappedFile file;
@@ -59,7 +60,8 @@ XXH128_hash_t hashOf(const std::vector<Source> &sources, const MappedFile &token
 /// Tokens of documents as they come, into a cache file.
 class Writer {
 public:
-  Writer(const Tokenizer &tokenizer, AtomicFile &file) : tokenizer(tokenizer), file(file), sum(XXH3_createState()) {
+  Writer(const Tokenizer &tokenizer, AtomicFile &file)
+      : tokenizer(tokenizer), file(file), sum(XXH3_createState()) {
     XXH3_64bits_reset(sum);
   }
   ~Writer() { XXH3_freeState(sum); }
@@ -120,7 +122,9 @@ private:
       return {};
     auto json = parseJson(text, "");
     if (!json.ok() || !json->is_object() || !json->contains("text") || !(*json)["text"].is_string())
-      return invalidFile(path + ": line " + std::to_string(number) + ": " + (json.ok() ? "" : "is no JSON; ") + "wants an object with a string \"text\"");
+      return invalidFile(path + ": line " + std::to_string(number) + ": " +
+                         (json.ok() ? "" : "is no JSON; ") +
+                         "wants an object with a string \"text\"");
     return addDocument((*json)["text"].get_ref<const std::string &>());
   }
 
@@ -159,14 +163,16 @@ Result<TokenFile> TokenFile::map(const std::string &path, const std::string &has
   std::memcpy(counts, trailer + 8, sizeof counts);
   std::memcpy(&stored, trailer + 24, sizeof stored);
   uint64_t room = bytes.size();
-  if (std::memcmp(trailer + 40, trailerMagic, 8) != 0 || hexadecimal(stored) != hash || counts[0] > room / 8 || counts[1] > room / 4)
+  if (std::memcmp(trailer + 40, trailerMagic, 8) != 0 || hexadecimal(stored) != hash ||
+      counts[0] > room / 8 || counts[1] > room / 4)
     return damaged();
   uint64_t tokenBytes = (counts[1] + counts[1] % 2) * 4;
   if (tokenBytes + (counts[0] + 1) * 8 + trailerBytes != bytes.size())
     return damaged();
   result.tokens = {reinterpret_cast<const int32_t *>(bytes.data()), counts[1]};
   result.starts = {reinterpret_cast<const uint64_t *>(bytes.data() + tokenBytes), counts[0] + 1};
-  if (XXH3_64bits(bytes.data(), bytes.size() - trailerBytes) != checksum || result.starts.front() != 0 || result.starts.back() != counts[1])
+  if (XXH3_64bits(bytes.data(), bytes.size() - trailerBytes) != checksum ||
+      result.starts.front() != 0 || result.starts.back() != counts[1])
     return damaged();
   for (size_t i = 0; i + 1 < result.starts.size(); ++i)
     if (result.starts[i] > result.starts[i + 1])
@@ -174,8 +180,9 @@ Result<TokenFile> TokenFile::map(const std::string &path, const std::string &has
   return result;
 }
 
-Result<TokenFile> TokenFile::open(const std::vector<std::string> &paths, const std::string &tokenizerFolder, const std::string &cacheFolder,
-                                  const Progress &progress) {
+Result<TokenFile> TokenFile::open(const std::vector<std::string> &paths,
+                                  const std::string &tokenizerFolder,
+                                  const std::string &cacheFolder, const Progress &progress) {
   std::vector<Source> sources;
   uint64_t total = 0, before = 0;
   for (const std::string &path : paths) {
@@ -197,7 +204,8 @@ Result<TokenFile> TokenFile::open(const std::vector<std::string> &paths, const s
   Tokenizer tokenizer = HADAL_TRY(Tokenizer::open(tokenizerFolder));
   fs::create_directories(cacheFolder, code);
   if (code)
-    return ioError(cacheFolder + ": " + code.message() + "; name a folder for tokens with --token-cache");
+    return ioError(cacheFolder + ": " + code.message() +
+                   "; name a folder for tokens with --token-cache");
   AtomicFile out = HADAL_TRY(AtomicFile::create(path));
   Writer writer(tokenizer, out);
   for (const Source &source : sources) {

@@ -15,21 +15,25 @@ namespace hadal {
 
 /// Text files as tokens, read as DataFiles.h says.
 ///
-/// Tokenizing is done once: the tokens are kept in a cache file, written aside and renamed, whose name is the hash of all
-/// texts and of the tokenizer. Its layout, little-endian: tokens i32; padding to 8 bytes; where each document begins, and
-/// the end, u64; then u64 XXH3-64 of all this, u64 documents, u64 tokens, 16 bytes of the hash, "HADALTK2".
+/// Tokenizing is done once: the tokens are kept in a cache file, written aside and renamed, whose
+/// name is the hash of all texts and of the tokenizer. Its layout, little-endian: tokens i32;
+/// padding to 8 bytes; where each document begins, and the end, u64; then u64 XXH3-64 of all this,
+/// u64 documents, u64 tokens, 16 bytes of the hash, "HADALTK2".
 class TokenFile {
 public:
   using Progress = std::function<void(uint64_t doneBytes, uint64_t totalBytes)>;
 
-  /// `tokenizerFolder` holds tokenizer.json. The cache file lies in `cacheFolder`, which is made. Errors:
-  /// "corpus.jsonl: line 17: wants an object with a string "text"", "a.txt: holds no text", and those of dataFormatOf and
-  /// checkText.
-  static Result<TokenFile> open(const std::vector<std::string> &files, const std::string &tokenizerFolder, const std::string &cacheFolder,
+  /// `tokenizerFolder` holds tokenizer.json. The cache file lies in `cacheFolder`, which is made.
+  /// Errors: "corpus.jsonl: line 17: wants an object with a string "text"", "a.txt: holds no text",
+  /// and those of dataFormatOf and checkText.
+  static Result<TokenFile> open(const std::vector<std::string> &files,
+                                const std::string &tokenizerFolder, const std::string &cacheFolder,
                                 const Progress &progress = {});
 
   uint64_t documents() const { return starts.size() - 1; }
-  std::span<const int32_t> document(uint64_t number) const { return tokens.subspan(starts[number], starts[number + 1] - starts[number]); }
+  std::span<const int32_t> document(uint64_t number) const {
+    return tokens.subspan(starts[number], starts[number + 1] - starts[number]);
+  }
   uint64_t tokenCount() const { return tokens.size(); }
 
   /// Whether the cache file is still as long as it was (see MappedFile::checkSize).

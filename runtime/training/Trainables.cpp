@@ -17,12 +17,14 @@ using namespace hadal;
 
 Result<const fb::Training *> hadal::trainingOf(const Module &module) {
   if (!module.tables().training() || !module.model())
-    return invalidArgument(module.path() + ": is no training module; compile a folder with --mode=train");
+    return invalidArgument(module.path() +
+                           ": is no training module; compile a folder with --mode=train");
   return module.tables().training();
 }
 
 std::string_view hadal::valuesName(Values values) {
-  static constexpr std::string_view names[valuesCount] = {"weight", "gradient", "first_moment", "second_moment", "average"};
+  static constexpr std::string_view names[valuesCount] = {"weight", "gradient", "first_moment",
+                                                          "second_moment", "average"};
   return names[size_t(values)];
 }
 
@@ -56,18 +58,24 @@ Result<Trainables> Trainables::create(Executor &executor, TensorShares shares) {
       TensorView view = HADAL_TRY(std::move(state));
       int64_t wanted = trainable->packed_elements() * trainable->count();
       bool mayBeShort = i == size_t(Values::FirstMoment) || i == size_t(Values::SecondMoment);
-      bool isKnown = view.element == ElementType::F32 || (mayBeShort && view.element == ElementType::BF16);
+      bool isKnown =
+          view.element == ElementType::F32 || (mayBeShort && view.element == ElementType::BF16);
       // The sum over the micro-batches of a sharded stack has a part for each rank they come from.
       auto elements = elementCount(view.shape);
-      bool fits = elements == wanted || (i == size_t(Values::Gradient) && trainable->sharded() && elements && *elements > wanted);
+      bool fits = elements == wanted || (i == size_t(Values::Gradient) && trainable->sharded() &&
+                                         elements && *elements > wanted);
       if (!isKnown || !fits)
-        return invalidFile(executor.module().path() + ": state " + std::string(valuesName(Values(i))) + "." + name + ": wants F32 [" +
-                           std::to_string(wanted) + "], has " + std::string(elementTypeName(view.element)) + " " + toString(view.shape));
+        return invalidFile(executor.module().path() + ": state " +
+                           std::string(valuesName(Values(i))) + "." + name + ": wants F32 [" +
+                           std::to_string(wanted) + "], has " +
+                           std::string(elementTypeName(view.element)) + " " + toString(view.shape));
       result.bases.back()[i] = {view.data, view.element};
     }
-    uint32_t shards = trainable->sharded() ? result.shares.shards : 1, count = trainable->count() * shards;
+    uint32_t shards = trainable->sharded() ? result.shares.shards : 1,
+             count = trainable->count() * shards;
     for (uint32_t at = 0; at < count; ++at) {
-      TrainedTensor tensor{number, at % trainable->count(), elementName(name, count, at), {}, {}, trainable->correction(), at / trainable->count()};
+      TrainedTensor tensor{number, at % trainable->count(), elementName(name, count, at), {},
+                           {},     trainable->correction(), at / trainable->count()};
       tensor.shape.assign(trainable->shape()->begin(), trainable->shape()->end());
       for (const auto *alias : *trainable->aliases())
         tensor.aliases.push_back(elementName(alias->str(), count, at));
@@ -87,7 +95,9 @@ bool Trainables::trainsLayerOf(const std::string &name) const {
 TensorView Trainables::packedView(Values values, const TrainedTensor &tensor) const {
   int64_t elements = table.trainables()->Get(tensor.trainable)->packed_elements();
   const Base &base = bases[tensor.trainable][size_t(values)];
-  return {base.element, {elements}, static_cast<std::byte *>(base.data) + tensor.element * elements * byteSize(base.element)};
+  return {base.element,
+          {elements},
+          static_cast<std::byte *>(base.data) + tensor.element * elements * byteSize(base.element)};
 }
 
 std::span<const float> Trainables::packedValues(Values values, const TrainedTensor &tensor) const {
@@ -114,8 +124,10 @@ float *Trainables::scratch(int64_t elements) {
   return reinterpret_cast<float *>(buffer.data());
 }
 
-/// Runs a program between `packed` and a checkpoint's tensor. Programs know F32; BF16 values pass through `wide`.
-Status Trainables::inMemory(ProgramRun &program, Values values, const TrainedTensor &tensor, bool writes) {
+/// Runs a program between `packed` and a checkpoint's tensor. Programs know F32; BF16 values pass
+/// through `wide`.
+Status Trainables::inMemory(ProgramRun &program, Values values, const TrainedTensor &tensor,
+                            bool writes) {
   TensorView packed = packedView(values, tensor);
   if (packed.element == ElementType::F32) {
     HADAL_TRY(program.bind("packed", packed));
@@ -132,8 +144,10 @@ Status Trainables::inMemory(ProgramRun &program, Values values, const TrainedTen
   return {};
 }
 
-Status Trainables::pack(const std::string &program, const TrainedTensor &tensor, Values values, const TensorView &from) {
-  ProgramRun &packing = *HADAL_TRY(run(program + table.trainables()->Get(tensor.trainable)->layout()->str()));
+Status Trainables::pack(const std::string &program, const TrainedTensor &tensor, Values values,
+                        const TensorView &from) {
+  ProgramRun &packing =
+      *HADAL_TRY(run(program + table.trainables()->Get(tensor.trainable)->layout()->str()));
   HADAL_TRY(packing.bind("tensor", from));
   return inMemory(packing, values, tensor, /*writes=*/true);
 }
@@ -146,25 +160,30 @@ Result<TensorView> Trainables::memoryFor(const TrainedTensor &tensor) {
   int64_t elements = *elementCount(tensor.shape);
   float *to = scratch(elements);
   if (!to)
-    return outOfMemory("cannot allocate " + std::to_string(elements) + " elements for " + tensor.name);
+    return outOfMemory("cannot allocate " + std::to_string(elements) + " elements for " +
+                       tensor.name);
   return TensorView{ElementType::F32, tensor.shape, to};
 }
 
 Result<TensorView> Trainables::unpack(Values values, const TrainedTensor &tensor) {
   TensorView view = HADAL_TRY(memoryFor(tensor));
-  ProgramRun &unpacking = *HADAL_TRY(run("unpack." + table.trainables()->Get(tensor.trainable)->layout()->str()));
+  ProgramRun &unpacking =
+      *HADAL_TRY(run("unpack." + table.trainables()->Get(tensor.trainable)->layout()->str()));
   HADAL_TRY(unpacking.bind("tensor", view));
   HADAL_TRY(inMemory(unpacking, values, tensor, /*writes=*/false));
   return view;
 }
 
 bool Trainables::canWiden(const TrainedTensor &tensor) const {
-  return executor.module().findProgram("pack.f8." + table.trainables()->Get(tensor.trainable)->layout()->str()) != nullptr;
+  return executor.module().findProgram(
+             "pack.f8." + table.trainables()->Get(tensor.trainable)->layout()->str()) != nullptr;
 }
 
 /// What may be behind a tensor's absence, as the end of a line.
-std::string Trainables::whyMissing(const Checkpoint &checkpoint, const TrainedTensor &tensor) const {
-  if (std::optional<int64_t> layer = layerNumberOf(tensor.name); layer && *layer >= table.first_mtp_layer())
+std::string Trainables::whyMissing(const Checkpoint &checkpoint,
+                                   const TrainedTensor &tensor) const {
+  if (std::optional<int64_t> layer = layerNumberOf(tensor.name);
+      layer && *layer >= table.first_mtp_layer())
     return " for multi-token prediction (compile with --mtp-weight=0 to train without it)";
   std::string other = recogniseOtherNaming(checkpoint, tensor.name);
   return other.empty() ? "" : ": " + other;
@@ -183,25 +202,30 @@ static std::string_view packingOf(ElementType element) {
 Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) {
   HADAL_TRY(checkNothingElse(executor.module(), checkpoint, [&](const std::string &name) {
     constexpr std::string_view scale = "_scale_inv"; // of FP8 weights
-    return known.count(name) || (name.ends_with(scale) && known.count(name.substr(0, name.size() - scale.size())));
+    return known.count(name) ||
+           (name.ends_with(scale) && known.count(name.substr(0, name.size() - scale.size())));
   }));
   // Look at all of them before the first is read.
   uint64_t total = 0, done = 0;
   for (const TrainedTensor &tensor : all) {
     auto entry = checkpoint.find(tensor.name);
     if (!entry)
-      return notFound(checkpoint.path() + ": no tensor '" + tensor.name + "', which the module trains" + whyMissing(checkpoint, tensor));
+      return notFound(checkpoint.path() + ": no tensor '" + tensor.name +
+                      "', which the module trains" + whyMissing(checkpoint, tensor));
     const StoredTensor &stored = *entry->tensor;
     if (stored.element == ElementType::F8E4M3 && stored.shape == tensor.shape && canWiden(tensor)) {
       auto scale = checkpoint.find(tensor.name + "_scale_inv");
       if (!scale)
-        return notFound(checkpoint.path() + ": no tensor '" + tensor.name + "_scale_inv', which scales " + tensor.name);
+        return notFound(checkpoint.path() + ": no tensor '" + tensor.name +
+                        "_scale_inv', which scales " + tensor.name);
       total += isHere(tensor) ? stored.bytes : 0;
       continue;
     }
     if (packingOf(stored.element).empty() || stored.shape != tensor.shape)
-      return invalidFile(checkpoint.path() + ": " + tensor.name + ": module wants F32, BF16 or F16 " + toString(tensor.shape) + ", file has " +
-                         std::string(elementTypeName(stored.element)) + " " + toString(stored.shape));
+      return invalidFile(checkpoint.path() + ": " + tensor.name +
+                         ": module wants F32, BF16 or F16 " + toString(tensor.shape) +
+                         ", file has " + std::string(elementTypeName(stored.element)) + " " +
+                         toString(stored.shape));
     total += isHere(tensor) ? stored.bytes : 0;
   }
   for (const TrainedTensor &tensor : all) {
@@ -213,7 +237,8 @@ Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) 
     if (reinterpret_cast<uintptr_t>(view.data) % byteSize(stored.element)) {
       void *copy = scratch(*elementCount(tensor.shape));
       if (!copy)
-        return outOfMemory("cannot allocate " + std::to_string(stored.bytes) + " bytes for " + tensor.name);
+        return outOfMemory("cannot allocate " + std::to_string(stored.bytes) + " bytes for " +
+                           tensor.name);
       std::memcpy(copy, view.data, stored.bytes);
       view.data = copy;
     }
@@ -222,7 +247,8 @@ Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) 
       // Its place in the file may be any.
       std::vector<float> scales(scale.tensor->bytes / sizeof(float));
       std::memcpy(scales.data(), scale.data(), scales.size() * sizeof(float));
-      ProgramRun &packing = *HADAL_TRY(run("pack.f8." + table.trainables()->Get(tensor.trainable)->layout()->str()));
+      ProgramRun &packing =
+          *HADAL_TRY(run("pack.f8." + table.trainables()->Get(tensor.trainable)->layout()->str()));
       HADAL_TRY(packing.bind("scale", {scale.tensor->element, scale.tensor->shape, scales.data()}));
       HADAL_TRY(pack("pack.f8.", tensor, Values::Weight, view));
     } else {
@@ -254,7 +280,8 @@ Status Trainables::draw(uint64_t seed, const Progress &progress) {
     int64_t elements = *elementCount(tensor.shape);
     float *values = scratch(elements);
     if (!values)
-      return outOfMemory("cannot allocate " + std::to_string(elements) + " elements for " + tensor.name);
+      return outOfMemory("cannot allocate " + std::to_string(elements) + " elements for " +
+                         tensor.name);
     HADAL_TRY(drawing.setRegister("elements", elements));
     HADAL_TRY(drawing.bind("values", {ElementType::F32, {elements}, values}));
     HADAL_TRY(drawing.execute());
@@ -288,7 +315,10 @@ const TrainedTensor *Trainables::findNotFinite(Values values) const {
 
 Status Trainables::checkFinite() const {
   static constexpr std::pair<Values, const char *> kept[] = {
-      {Values::Weight, ""}, {Values::FirstMoment, "the first moment of "}, {Values::SecondMoment, "the second moment of "}, {Values::Average, "the average of "}};
+      {Values::Weight, ""},
+      {Values::FirstMoment, "the first moment of "},
+      {Values::SecondMoment, "the second moment of "},
+      {Values::Average, "the average of "}};
   for (auto [values, what] : kept)
     if (const TrainedTensor *tensor = findNotFinite(values))
       return invalidArgument(what + tensor->name + " is not finite");

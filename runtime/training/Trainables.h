@@ -1,7 +1,7 @@
 //===- Trainables.h - the parameters that training updates --------------===//
 //
-// Their values lie packed in the module's states. The module's programs lay them out and back, and draw initial values;
-// this class names the places.
+// Their values lie packed in the module's states. The module's programs lay them out and back, and
+// draw initial values; this class names the places.
 //
 //===--------------------------------------------------------------------===//
 
@@ -30,7 +30,8 @@ Result<const fb::Training *> trainingOf(const Module &module);
 enum class Values { Weight, Gradient, FirstMoment, SecondMoment, Average };
 inline constexpr size_t valuesCount = 5;
 
-/// "weight", "gradient", "first_moment", ...: what stands before the parameter's name in the name of its state.
+/// "weight", "gradient", "first_moment", ...: what stands before the parameter's name in the name
+/// of its state.
 std::string_view valuesName(Values values);
 
 /// One tensor of a checkpoint: an element of a trainable parameter.
@@ -44,8 +45,8 @@ struct TrainedTensor {
   uint32_t shard = 0;               ///< of a sharded stack; 0 where it is none
 };
 
-/// Which of the trained tensors a rank has, and which rank updates each: moments and averages are there alone. Without one, one rank
-/// has all.
+/// Which of the trained tensors a rank has, and which rank updates each: moments and averages are
+/// there alone. Without one, one rank has all.
 struct TensorShares {
   unsigned rank = 0, shards = 1, shard = 0;
   std::vector<bool> held;                       ///< by trainable
@@ -69,28 +70,38 @@ public:
   bool trainsLayerOf(const std::string &name) const;
 
   /// Whether the module keeps such values of a tensor.
-  bool has(Values values, const TrainedTensor &tensor) const { return bases[tensor.trainable][size_t(values)].data != nullptr; }
+  bool has(Values values, const TrainedTensor &tensor) const {
+    return bases[tensor.trainable][size_t(values)].data != nullptr;
+  }
 
   /// Whether this rank has the weight of a tensor.
   bool isHere(const TrainedTensor &tensor) const {
-    return shares.held.empty() || (shares.held[tensor.trainable] && (!isSharded(tensor) || tensor.shard == shares.shard));
+    return shares.held.empty() ||
+           (shares.held[tensor.trainable] && (!isSharded(tensor) || tensor.shard == shares.shard));
   }
   /// The rank that updates a tensor, where its gradient, moments and average are whole.
   unsigned updatedBy(const TrainedTensor &tensor) const {
-    return shares.updatedBy.empty() ? shares.rank : shares.updatedBy[tensor.trainable][tensor.shard];
+    return shares.updatedBy.empty() ? shares.rank
+                                    : shares.updatedBy[tensor.trainable][tensor.shard];
   }
   bool isUpdatedHere(const TrainedTensor &tensor) const { return updatedBy(tensor) == shares.rank; }
 
-  /// Where a rank's own values lie, all elements of the rank's stack behind each other; null where the module keeps none.
-  void *data(Values values, uint32_t trainable) const { return bases[trainable][size_t(values)].data; }
-  ElementType elementOf(Values values, uint32_t trainable) const { return bases[trainable][size_t(values)].element; }
+  /// Where a rank's own values lie, all elements of the rank's stack behind each other; null where
+  /// the module keeps none.
+  void *data(Values values, uint32_t trainable) const {
+    return bases[trainable][size_t(values)].data;
+  }
+  ElementType elementOf(Values values, uint32_t trainable) const {
+    return bases[trainable][size_t(values)].element;
+  }
 
-  /// Fills this rank's weights from a checkpoint, F32, BF16 or F16, and gives its pages back. Errors:
-  /// "ckpt: no tensor 'model.norm.weight', which the module trains",
-  /// "model.norm.weight: module wants F32, BF16 or F16 [128], file has F16 [64]".
+  /// Fills this rank's weights from a checkpoint, F32, BF16 or F16, and gives its pages back.
+  /// Errors: "ckpt: no tensor 'model.norm.weight', which the module trains", "model.norm.weight:
+  /// module wants F32, BF16 or F16 [128], file has F16 [64]".
   Status load(const Checkpoint &checkpoint, const Progress &progress = {});
 
-  /// Fills this rank's weights with random values that depend on the seed and the tensor's name only.
+  /// Fills this rank's weights with random values that depend on the seed and the tensor's name
+  /// only.
   Status draw(uint64_t seed, const Progress &progress = {});
 
   /// Averages begin as the weights are.
@@ -105,27 +116,33 @@ public:
   /// Gives the memory of the last unpacked tensor back.
   void release() { buffer = Buffer(); }
 
-  /// Memory for a tensor's values in a checkpoint's order, as unpack() has it; OutOfMemory names the tensor.
+  /// Memory for a tensor's values in a checkpoint's order, as unpack() has it; OutOfMemory names
+  /// the tensor.
   Result<TensorView> memoryFor(const TrainedTensor &tensor);
 
   /// The first tensor of this rank with a value that is infinite or no number; null: none.
   const TrainedTensor *findNotFinite(Values values) const;
 
-  /// What a run begins with: weights, moments and averages of this rank. "the first moment of model.norm.weight is not finite".
+  /// What a run begins with: weights, moments and averages of this rank. "the first moment of
+  /// model.norm.weight is not finite".
   Status checkFinite() const;
 
-  /// The tensor of this rank with the value of largest magnitude, and the bits of that; null where it has none.
+  /// The tensor of this rank with the value of largest magnitude, and the bits of that; null where
+  /// it has none.
   const TrainedTensor *findLargest(Values values, uint32_t *bits = nullptr) const;
 
 private:
   bool canWiden(const TrainedTensor &tensor) const;
   Trainables(Executor &executor, const fb::Training &table, TensorShares shares)
       : executor(executor), table(table), shares(std::move(shares)) {}
-  bool isSharded(const TrainedTensor &tensor) const { return table.trainables()->Get(tensor.trainable)->sharded(); }
+  bool isSharded(const TrainedTensor &tensor) const {
+    return table.trainables()->Get(tensor.trainable)->sharded();
+  }
   TensorView packedView(Values values, const TrainedTensor &tensor) const;
   std::span<const float> packedValues(Values values, const TrainedTensor &tensor) const;
   Result<ProgramRun *> run(const std::string &program);
-  Status pack(const std::string &program, const TrainedTensor &tensor, Values values, const TensorView &from);
+  Status pack(const std::string &program, const TrainedTensor &tensor, Values values,
+              const TensorView &from);
   Status inMemory(ProgramRun &program, Values values, const TrainedTensor &tensor, bool writes);
   float *scratch(int64_t elements);
   std::string whyMissing(const Checkpoint &checkpoint, const TrainedTensor &tensor) const;
@@ -136,16 +153,18 @@ private:
   std::vector<TrainedTensor> all;
   std::set<std::string> known;
   struct Base {
-    void *data = nullptr; ///< null: none
+    void *data = nullptr;                   ///< null: none
     ElementType element = ElementType::F32; ///< moments may be BF16
   };
   std::vector<std::array<Base, valuesCount>> bases; ///< of each trainable's states
-  std::map<std::string, ProgramRun> runs;              ///< by program
+  std::map<std::string, ProgramRun> runs;           ///< by program
   Buffer buffer;
-  std::vector<float> wide; ///< a tensor of BF16 values, as it lies, for the programs that lay it out
+  std::vector<float>
+      wide; ///< a tensor of BF16 values, as it lies, for the programs that lay it out
 };
 
-/// Where a checkpoint's tensors are read from: this rank's memory, or that of whichever rank has them.
+/// Where a checkpoint's tensors are read from: this rank's memory, or that of whichever rank has
+/// them.
 class TensorReader {
 public:
   virtual ~TensorReader() = default;
@@ -156,7 +175,9 @@ public:
 class OwnTensors final : public TensorReader {
 public:
   explicit OwnTensors(Trainables &trainables) : trainables(trainables) {}
-  Result<TensorView> read(Values values, const TrainedTensor &tensor) override { return trainables.unpack(values, tensor); }
+  Result<TensorView> read(Values values, const TrainedTensor &tensor) override {
+    return trainables.unpack(values, tensor);
+  }
 
 private:
   Trainables &trainables;

@@ -11,8 +11,22 @@
 using namespace hadal;
 
 SettingValues OptimizerSettings::at(int64_t step) const {
-  return {double(step), double(static_cast<int>(schedule)), rate,  double(warmupSteps), double(totalSteps), finalRate, double(holdSteps), weightDecay, clip,
-          beta1,        beta2,                              epsilon, averageDecay,       double(fallSteps),  double(lastSteps), lastRate};
+  return {double(step),
+          double(static_cast<int>(schedule)),
+          rate,
+          double(warmupSteps),
+          double(totalSteps),
+          finalRate,
+          double(holdSteps),
+          weightDecay,
+          clip,
+          beta1,
+          beta2,
+          epsilon,
+          averageDecay,
+          double(fallSteps),
+          double(lastSteps),
+          lastRate};
 }
 
 Status OptimizerSettings::check(const Module &module) const {
@@ -23,17 +37,21 @@ Status OptimizerSettings::check(const Module &module) const {
       for (const fb::Argument *argument : *program->arguments())
         if (argument->name()->string_view() == "settings" && argument->shape()->size() == 1) {
           const auto *code = argument->shape()->Get(0)->code();
-          if (code->size() == 2 && code->Get(0) == int64_t(ExprOp::Constant) && code->Get(1) == int64_t(settingCount))
+          if (code->size() == 2 && code->Get(0) == int64_t(ExprOp::Constant) &&
+              code->Get(1) == int64_t(settingCount))
             return {};
         }
-  return unsupported("--schedule " + std::string(scheduleName(schedule)) + ": " + module.path() + " is of an older compiler that does not know it; compile it anew");
+  return unsupported("--schedule " + std::string(scheduleName(schedule)) + ": " + module.path() +
+                     " is of an older compiler that does not know it; compile it anew");
 }
 
 Status Trainer::bindSettings(ProgramRun &program, const OptimizerSettings &settings, int64_t step) {
   settingValues = settings.at(step);
   Shape shape = HADAL_TRY(program.argumentShape("settings"));
-  size_t count = shape.size() == 1 && shape[0] < int64_t(settingCount) ? size_t(shape[0]) : settingCount;
-  return program.bind("settings", TensorView::of(std::span<const double>(settingValues).first(count)));
+  size_t count =
+      shape.size() == 1 && shape[0] < int64_t(settingCount) ? size_t(shape[0]) : settingCount;
+  return program.bind("settings",
+                      TensorView::of(std::span<const double>(settingValues).first(count)));
 }
 
 void StepResult::takeLosses(std::span<const float> losses, int64_t depths) {
@@ -52,14 +70,18 @@ double StepResult::mtpLoss() const {
 }
 
 Result<Trainer::Input> Trainer::inputOf(int64_t step, std::span<const TrainingRow> rows) const {
-  int64_t count = static_cast<int64_t>(rows.size()), group = table.micro_batch() * table.sum_groups();
+  int64_t count = static_cast<int64_t>(rows.size()),
+          group = table.micro_batch() * table.sum_groups();
   if (count == 0 || count % group || count > table.micro_batch() * table.micro_batches())
-    return invalidArgument("step " + std::to_string(step) + ": wants " + std::to_string(table.micro_batch() * table.micro_batches()) +
-                           " rows, or fewer in multiples of " + std::to_string(group) + ", got " + std::to_string(count));
+    return invalidArgument("step " + std::to_string(step) + ": wants " +
+                           std::to_string(table.micro_batch() * table.micro_batches()) +
+                           " rows, or fewer in multiples of " + std::to_string(group) + ", got " +
+                           std::to_string(count));
   Input input;
   PredictionCounts counts;
   for (int64_t i = 0; i < count / table.micro_batch(); ++i) {
-    input.batches.emplace_back(rows.subspan(i * table.micro_batch(), table.micro_batch()), table.mtp_depth());
+    input.batches.emplace_back(rows.subspan(i * table.micro_batch(), table.micro_batch()),
+                               table.mtp_depth());
     counts.add(input.batches.back().counts());
     input.tokens += input.batches.back().tokens();
   }
@@ -77,14 +99,17 @@ std::string Trainer::notFinite(const StepResult &result) {
   figures.insert(figures.end(), {result.loss, result.balanceLoss, result.gradientNorm});
   if (allFinite(figures))
     return {};
-  auto spelled = [](float value) { return std::string(value != value ? "nan" : value > 0 ? "infinite" : "-infinite"); };
+  auto spelled = [](float value) {
+    return std::string(value != value ? "nan" : value > 0 ? "infinite" : "-infinite");
+  };
   auto bad = [](float value) { return !allFinite({&value, 1}); };
   std::string message = "step " + std::to_string(result.step) + ": ";
   if (bad(result.loss))
     message += "the loss is " + spelled(result.loss) + "; ";
   for (size_t d = 0; d < result.mtpLosses.size(); ++d)
     if (bad(result.mtpLosses[d]))
-      message += "the loss of MTP depth " + std::to_string(d + 1) + " is " + spelled(result.mtpLosses[d]) + "; ";
+      message += "the loss of MTP depth " + std::to_string(d + 1) + " is " +
+                 spelled(result.mtpLosses[d]) + "; ";
   if (bad(result.balanceLoss))
     message += "the balance loss is " + spelled(result.balanceLoss) + "; ";
   if (bad(result.gradientNorm))
@@ -111,15 +136,19 @@ public:
     GroupSums all, losses;
   };
 
-  LocalTrainer(const fb::Training &table, Trainables &trainables, Programs programs, std::span<const float> losses, std::optional<Sums> sums)
-      : Trainer(table, trainables), programs(std::move(programs)), losses(losses), sums(std::move(sums)) {}
+  LocalTrainer(const fb::Training &table, Trainables &trainables, Programs programs,
+               std::span<const float> losses, std::optional<Sums> sums)
+      : Trainer(table, trainables), programs(std::move(programs)), losses(losses),
+        sums(std::move(sums)) {}
 
   Result<StepResult> gradients(int64_t step, std::span<const TrainingRow> rows) override;
   Result<StepResult> evaluate(int64_t step, std::span<const TrainingRow> rows) override;
-  Result<StepResult> step(int64_t step, std::span<const TrainingRow> rows, const OptimizerSettings &settings) override;
+  Result<StepResult> step(int64_t step, std::span<const TrainingRow> rows,
+                          const OptimizerSettings &settings) override;
 
 private:
-  Result<StepResult> pass(int64_t step, std::span<const TrainingRow> rows, ProgramRun &program, GroupSums *groups);
+  Result<StepResult> pass(int64_t step, std::span<const TrainingRow> rows, ProgramRun &program,
+                          GroupSums *groups);
   Status checkFinite(const StepResult &result) const;
 
   Programs programs;
@@ -134,26 +163,32 @@ Result<std::unique_ptr<Trainer>> Trainer::create(Executor &executor, Trainables 
   TensorView losses = HADAL_TRY(executor.state("losses"));
   int64_t wanted = 1 + table.mtp_depth() + int64_t(table.moe_layers()->size());
   if (losses.element != ElementType::F32 || losses.shape != Shape{wanted})
-    return invalidFile(executor.module().path() + ": state losses: wants F32 [" + std::to_string(wanted) + "], has " +
+    return invalidFile(executor.module().path() + ": state losses: wants F32 [" +
+                       std::to_string(wanted) + "], has " +
                        std::string(elementTypeName(losses.element)) + " " + toString(losses.shape));
   std::optional<LocalTrainer::Sums> sums;
   if (table.sum_groups() > 1) {
-    sums.emplace(HADAL_TRY(GroupSums::create(executor, table.sum_groups())), HADAL_TRY(GroupSums::create(executor, table.sum_groups())));
+    sums.emplace(HADAL_TRY(GroupSums::create(executor, table.sum_groups())),
+                 HADAL_TRY(GroupSums::create(executor, table.sum_groups())));
     HADAL_TRY(sums->losses.add("losses"));
     for (const fb::State *state : *executor.module().tables().states())
-      if (state->name()->string_view().starts_with("gradient.") || state->name()->string_view() == "losses")
+      if (state->name()->string_view().starts_with("gradient.") ||
+          state->name()->string_view() == "losses")
         HADAL_TRY(sums->all.add(state->name()->str()));
   }
-  LocalTrainer::Programs programs{HADAL_TRY(executor.prepare("zero")), HADAL_TRY(executor.prepare("gradients")),
-                                  HADAL_TRY(executor.prepare("norms")), HADAL_TRY(executor.prepare("optimizer")), std::nullopt};
+  LocalTrainer::Programs programs{
+      HADAL_TRY(executor.prepare("zero")), HADAL_TRY(executor.prepare("gradients")),
+      HADAL_TRY(executor.prepare("norms")), HADAL_TRY(executor.prepare("optimizer")), std::nullopt};
   if (executor.module().findProgram("evaluate"))
     programs.evaluate.emplace(HADAL_TRY(executor.prepare("evaluate")));
-  return std::unique_ptr<Trainer>(new LocalTrainer(table, trainables, std::move(programs), {static_cast<const float *>(losses.data), size_t(wanted)},
-                                                   std::move(sums)));
+  return std::unique_ptr<Trainer>(
+      new LocalTrainer(table, trainables, std::move(programs),
+                       {static_cast<const float *>(losses.data), size_t(wanted)}, std::move(sums)));
 }
 
 /// Runs a program over the micro-batches of a step, down to its losses.
-Result<StepResult> LocalTrainer::pass(int64_t step, std::span<const TrainingRow> rows, ProgramRun &program, GroupSums *groups) {
+Result<StepResult> LocalTrainer::pass(int64_t step, std::span<const TrainingRow> rows,
+                                      ProgramRun &program, GroupSums *groups) {
   Input input = HADAL_TRY(inputOf(step, rows));
   StepResult result;
   result.step = step;
@@ -176,7 +211,8 @@ Result<StepResult> LocalTrainer::pass(int64_t step, std::span<const TrainingRow>
 Result<StepResult> LocalTrainer::gradients(int64_t step, std::span<const TrainingRow> rows) {
   StepResult result = HADAL_TRY(pass(step, rows, programs.gradient, sums ? &sums->all : nullptr));
   HADAL_TRY(programs.norms.execute());
-  result.gradientNorm = *static_cast<const float *>(HADAL_TRY(programs.norms.output("grad_norm")).data);
+  result.gradientNorm =
+      *static_cast<const float *>(HADAL_TRY(programs.norms.output("grad_norm")).data);
   HADAL_TRY(checkFinite(result));
   return result;
 }
@@ -191,18 +227,21 @@ Status LocalTrainer::checkFinite(const StepResult &result) const {
   std::string message = notFinite(result);
   if (message.empty())
     return {};
-  // Weights first: where they are broken, so is all that comes of them. Finite values can still overflow when they are used.
+  // Weights first: where they are broken, so is all that comes of them. Finite values can still
+  // overflow when they are used.
   if (const TrainedTensor *tensor = trainables.findNotFinite(Values::Weight))
     message += named(*tensor) + " is not finite";
   else if (const TrainedTensor *tensor = trainables.findNotFinite(Values::Gradient))
     message += "the gradient of " + named(*tensor) + " is not finite";
   else
-    message += "the largest gradient is that of " + named(*trainables.findLargest(Values::Gradient)) + ", the largest weight in " +
+    message += "the largest gradient is that of " +
+               named(*trainables.findLargest(Values::Gradient)) + ", the largest weight in " +
                named(*trainables.findLargest(Values::Weight));
   return invalidArgument(message);
 }
 
-Result<StepResult> LocalTrainer::step(int64_t step, std::span<const TrainingRow> rows, const OptimizerSettings &options) {
+Result<StepResult> LocalTrainer::step(int64_t step, std::span<const TrainingRow> rows,
+                                      const OptimizerSettings &options) {
   auto begin = std::chrono::steady_clock::now();
   StepResult result = HADAL_TRY(gradients(step, rows));
   HADAL_TRY(bindSettings(programs.optimizer, options, step));

@@ -12,8 +12,9 @@
 
 namespace hadal {
 
-/// What program `optimizer`, or `schedule` of a job over ranks, takes as `settings`: its values in the order of passes/kernels/AddOptimizer.cpp, the rest
-/// unused. Modules of older compilers take 16, and know constant and cosine alone.
+/// What program `optimizer`, or `schedule` of a job over ranks, takes as `settings`: its values in
+/// the order of passes/kernels/AddOptimizer.cpp, the rest unused. Modules of older compilers take
+/// 16, and know constant and cosine alone.
 inline constexpr size_t settingCount = 20;
 using SettingValues = std::array<double, settingCount>;
 
@@ -31,14 +32,14 @@ struct OptimizerSettings : RateSettings {
 /// The figures of a step, before its update.
 struct StepResult {
   int64_t step = 0;
-  float loss = 0;             ///< next-token cross-entropy
+  float loss = 0;               ///< next-token cross-entropy
   std::vector<float> mtpLosses; ///< of each depth, unweighted
-  float balanceLoss = 0;      ///< weighted
-  float gradientNorm = 0;     ///< before clipping
+  float balanceLoss = 0;        ///< weighted
+  float gradientNorm = 0;       ///< before clipping
   float rate = 0;
   std::vector<float> violation; ///< of each layer with experts: largest load / mean load - 1
   int64_t tokens = 0;
-  int64_t predictions = 0;    ///< tokens that `loss` is the mean over
+  int64_t predictions = 0; ///< tokens that `loss` is the mean over
   double seconds = 0;
 
   /// From the state `losses`: main, each depth of MTP, each routing layer's balance.
@@ -63,21 +64,25 @@ public:
   int64_t microBatches() const { return table.micro_batches(); }
   int64_t sumGroups() const { return table.sum_groups(); }
 
-  /// Sums up the gradients and losses of a step's rows, leaving the weights as they are. Micro-batch i has rows i*B to i*B + B-1; there are as many as
-  /// the module has, or fewer (a multiple of its sum groups): each group takes as many, and the bits are those of any other layout with the same
-  /// groups. Errors name what is not finite:
-  /// "step 7: the loss is nan; gradient of model.layers.3.mlp.gate.weight (layer 3) is not finite".
+  /// Sums up the gradients and losses of a step's rows, leaving the weights as they are.
+  /// Micro-batch i has rows i*B to i*B + B-1; there are as many as the module has, or fewer (a
+  /// multiple of its sum groups): each group takes as many, and the bits are those of any other
+  /// layout with the same groups. Errors name what is not finite: "step 7: the loss is nan;
+  /// gradient of model.layers.3.mlp.gate.weight (layer 3) is not finite".
   virtual Result<StepResult> gradients(int64_t step, std::span<const TrainingRow> rows) = 0;
 
-  /// Losses of rows as `gradients` counts them, forward only. Neither weights nor gradients change, and the next step does not know of it. Unsupported
-  /// where the module has no program for that. A loss that is not finite is no error.
+  /// Losses of rows as `gradients` counts them, forward only. Neither weights nor gradients change,
+  /// and the next step does not know of it. Unsupported where the module has no program for that. A
+  /// loss that is not finite is no error.
   virtual Result<StepResult> evaluate(int64_t step, std::span<const TrainingRow> rows) = 0;
 
   /// gradients, and the update of weights, moments and routing biases.
-  virtual Result<StepResult> step(int64_t step, std::span<const TrainingRow> rows, const OptimizerSettings &settings) = 0;
+  virtual Result<StepResult> step(int64_t step, std::span<const TrainingRow> rows,
+                                  const OptimizerSettings &settings) = 0;
 
 protected:
-  Trainer(const fb::Training &table, Trainables &trainables) : table(table), trainables(trainables) {}
+  Trainer(const fb::Training &table, Trainables &trainables)
+      : table(table), trainables(trainables) {}
 
   /// The micro-batches of a step and what its sums are divided by.
   struct Input {

@@ -1,9 +1,9 @@
 //===- DifferentiateTest.cpp - gradients against finite differences -----===//
 //
-// Every rule of --hadal-differentiate, in f64. Each function of Inputs/*.mlir is differentiated, both are evaluated in
-// double by GraphInterpreter, and each element of each gradient is held against a central difference of the sum that
-// the gradient is of. Arguments say their sizes (test.shape) and integers their values (test.values); all else is drawn
-// at random.
+// Every rule of --hadal-differentiate, in f64. Each function of Inputs/*.mlir is differentiated,
+// both are evaluated in double by GraphInterpreter, and each element of each gradient is held
+// against a central difference of the sum that the gradient is of. Arguments say their sizes
+// (test.shape) and integers their values (test.values); all else is drawn at random.
 //
 //===--------------------------------------------------------------------===//
 
@@ -48,7 +48,8 @@ public:
     for (unsigned i = 0; i < gradient.getNumArguments(); ++i)
       arguments.push_back(argument(i));
     for (auto global : module.getOps<ml_program::GlobalOp>())
-      parameters[global.getSymName().str()] = draw(cast<RankedTensorType>(global.getType()).getShape());
+      parameters[global.getSymName().str()] =
+          draw(cast<RankedTensorType>(global.getType()).getShape());
   }
 
   std::vector<Array> evaluate(func::FuncOp f, size_t count) {
@@ -85,7 +86,8 @@ public:
     for (unsigned i = 0; i < gradient.getNumResults(); ++i) {
       if (auto of = gradient.getResultAttrOfType<FlatSymbolRefAttr>(i, "hadal.gradient_of"))
         compare(of.getValue().str(), parameters.at(of.getValue().str()), all[i]);
-      else if (auto place = gradient.getResultAttrOfType<IntegerAttr>(i, "hadal.gradient_of_argument"))
+      else if (auto place =
+                   gradient.getResultAttrOfType<IntegerAttr>(i, "hadal.gradient_of_argument"))
         compare("argument " + std::to_string(place.getInt()), arguments[place.getInt()], all[i]);
       else
         continue;
@@ -95,7 +97,8 @@ public:
     checkSplit(all);
   }
 
-  /// The three parts of --hadal-split-backward, one behind the other, give what the whole gives, to the bit.
+  /// The three parts of --hadal-split-backward, one behind the other, give what the whole gives, to
+  /// the bit.
   void checkSplit(const std::vector<Array> &all) {
     OwningOpRef<ModuleOp> split(cast<ModuleOp>(gradient->getParentOfType<ModuleOp>()->clone()));
     PassManager passes(split->getContext());
@@ -106,8 +109,9 @@ public:
     for (const Array &value : all)
       left.push_back(&value);
     for (const char *kind : {"hadal.gradient_of_argument", "hadal.gradient_of"})
-      std::stable_partition(left.begin(), left.end(),
-                            [&](const Array *value) { return !gradient.getResultAttr(value - all.data(), kind); });
+      std::stable_partition(left.begin(), left.end(), [&](const Array *value) {
+        return !gradient.getResultAttr(value - all.data(), kind);
+      });
     for (const char *part : {"_forward", "_input_grad", "_weight_grad"}) {
       auto f = split->lookupSymbol<func::FuncOp>((loss.getSymName() + part).str());
       ASSERT_TRUE(f) << part;
@@ -122,7 +126,8 @@ public:
       EXPECT_EQ(interpreter.complaint, "");
       for (unsigned i = 0; i < got.size(); ++i) {
         auto name = f.getResultAttrOfType<StringAttr>(i, "exec.name");
-        if (name && (name.getValue().starts_with("saved.") || name.getValue().starts_with("kept."))) {
+        if (name &&
+            (name.getValue().starts_with("saved.") || name.getValue().starts_with("kept."))) {
           handed[name.str()] = got[i];
           continue;
         }
@@ -151,8 +156,8 @@ private:
     return ShapedType::isDynamicShape(shape) ? Array() : draw(shape);
   }
 
-  /// The four-point difference errs by h^4 of the fifth derivative and by 1e-16 / h: 1e-8 of the largest element is
-  /// safe for both.
+  /// The four-point difference errs by h^4 of the fifth derivative and by 1e-16 / h: 1e-8 of the
+  /// largest element is safe for both.
   void compare(const std::string &name, Array &place, const Array &got) {
     ASSERT_EQ(got.shape, place.shape) << name;
     constexpr double h = 1e-3;
@@ -186,7 +191,8 @@ TEST_P(FiniteDifferences, MeetTheGradient) {
   registry.insert<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect, math::MathDialect,
                   ml_program::MLProgramDialect, tensor::TensorDialect>();
   MLIRContext context(registry);
-  auto module = parseSourceFile<ModuleOp>(std::string(HADAL_TEST_AUTODIFF "/") + GetParam() + ".mlir", &context);
+  auto module = parseSourceFile<ModuleOp>(
+      std::string(HADAL_TEST_AUTODIFF "/") + GetParam() + ".mlir", &context);
   ASSERT_TRUE(module);
   std::vector<std::string> names;
   for (auto f : module->getOps<func::FuncOp>())

@@ -1,8 +1,8 @@
 //===- GoldenGradientsTest.cpp - gradients of whole models --------------===//
 //
-// The loss that the frontend builds, differentiated and evaluated in double, gives the losses and the gradients that
-// transformers and the plain reference give in f32. The golden folders lie beside the clone; without them these tests
-// are skipped.
+// The loss that the frontend builds, differentiated and evaluated in double, gives the losses and
+// the gradients that transformers and the plain reference give in f32. The golden folders lie
+// beside the clone; without them these tests are skipped.
 //
 //===--------------------------------------------------------------------===//
 
@@ -27,7 +27,9 @@ namespace {
 
 using frontend::ModelConfig; // the compiler's, not the runtime's that it is made of
 
-Array vectorOf(std::vector<double> data) { return {{static_cast<int64_t>(data.size())}, std::move(data)}; }
+Array vectorOf(std::vector<double> data) {
+  return {{static_cast<int64_t>(data.size())}, std::move(data)};
+}
 
 /// A golden folder: one batch, and what its losses and gradients are.
 class GoldenModel {
@@ -60,7 +62,8 @@ public:
 
     int64_t depths = mtpWeight != 0 ? config->mtpLayers : 0;
     ModelDescription model = describeTraining(*config, depths);
-    GraphInterpreter interpreter([&](llvm::StringRef name) { return readParameter(*checkpoint, *model.find(name)); });
+    GraphInterpreter interpreter(
+        [&](llvm::StringRef name) { return readParameter(*checkpoint, *model.find(name)); });
     auto function = (*module)->lookupSymbol<mlir::func::FuncOp>("loss_gradient");
     std::vector<Array> values = interpreter.evaluate(function, batch(depths));
     EXPECT_EQ(interpreter.complaint, "");
@@ -77,7 +80,8 @@ public:
         int64_t each = static_cast<int64_t>(values[i].data.size()) / parameter.count;
         for (int64_t e = 0; e < parameter.count; ++e) {
           Array &sum = result.gradients[parameter.nameOf(e)];
-          std::vector<double> here(values[i].data.begin() + e * each, values[i].data.begin() + (e + 1) * each);
+          std::vector<double> here(values[i].data.begin() + e * each,
+                                   values[i].data.begin() + (e + 1) * each);
           for (size_t j = 0; j < sum.data.size(); ++j) // of an earlier use
             here[j] += sum.data[j];
           sum = {parameter.shape, here};
@@ -88,8 +92,8 @@ public:
 
   double number(std::string_view name) { return readArray(*golden, name).data.at(0); }
 
-  /// Norms and samples under PREFIX.norm.NAME and PREFIX.sample.NAME (ORACLE_NOTES §7). The reference rounds to f32:
-  /// 2e-5 of the largest element is several times what that makes.
+  /// Norms and samples under PREFIX.norm.NAME and PREFIX.sample.NAME (ORACLE_NOTES §7). The
+  /// reference rounds to f32: 2e-5 of the largest element is several times what that makes.
   void compare(const std::map<std::string, Array> &gradients, const std::string &prefix) {
     unsigned compared = 0;
     for (const auto &tensor : golden->tensors()) {
@@ -115,7 +119,8 @@ public:
         if (!step && std::gcd(prime, n) == 1)
           step = prime;
       for (size_t i = 0; i < samples.data.size(); ++i)
-        difference = std::max(difference, std::abs(samples.data[i] - got[static_cast<int64_t>(i) * step % n]));
+        difference = std::max(difference,
+                              std::abs(samples.data[i] - got[static_cast<int64_t>(i) * step % n]));
       EXPECT_LE(difference, 2e-5 * largest + 1e-12) << name.str();
     }
     EXPECT_GT(compared, 20u);
@@ -128,7 +133,8 @@ public:
   std::optional<ModelConfig> config;
 
 private:
-  /// The arguments of @loss: the sequences behind each other; token i predicts i + 1, and at depth d i + 1 + d.
+  /// The arguments of @loss: the sequences behind each other; token i predicts i + 1, and at depth
+  /// d i + 1 + d.
   std::vector<Array> batch(int64_t depths) {
     Array ids = readArray(*golden, "input_ids");
     int64_t sequences = ids.dim(0), length = ids.dim(1);
@@ -174,23 +180,27 @@ TEST_P(GoldenGradients, OfTheMainLoss) {
   model.compare(result.gradients, "grad");
 }
 
-INSTANTIATE_TEST_SUITE_P(Autodiff, GoldenGradients, testing::Values("nano", "nano-noq", "nano-mtp", "nano-fp8"),
+INSTANTIATE_TEST_SUITE_P(Autodiff, GoldenGradients,
+                         testing::Values("nano", "nano-noq", "nano-mtp", "nano-fp8"),
                          [](const auto &info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
 
-// The balance loss reaches the routers: with weight 1 its gradient is the difference to a run without.
+// The balance loss reaches the routers: with weight 1 its gradient is the difference to a run
+// without.
 TEST(GoldenGradients, OfTheBalanceLoss) {
   GoldenModel model("nano-mtp");
   if (!model.exists)
     GTEST_SKIP() << "no golden folder " << model.folder;
   auto without = model.run(0, 0), with = model.run(0, 1);
-  EXPECT_NEAR(with.losses.back() * 1e-4, model.number("balance.loss_paper"), 1e-6 * with.losses.back() * 1e-4);
+  EXPECT_NEAR(with.losses.back() * 1e-4, model.number("balance.loss_paper"),
+              1e-6 * with.losses.back() * 1e-4);
   unsigned compared = 0;
   for (int64_t layer : model.config->routedLayers()) {
-    Array wanted = readArray(*model.golden, "balance." + std::to_string(layer) + ".grad_gate_alpha1");
+    Array wanted =
+        readArray(*model.golden, "balance." + std::to_string(layer) + ".grad_gate_alpha1");
     std::string name = "model.layers." + std::to_string(layer) + ".mlp.gate.weight";
     const auto &a = with.gradients.at(name).data, &b = without.gradients.at(name).data;
     double largest = 0, difference = 0;
@@ -204,8 +214,8 @@ TEST(GoldenGradients, OfTheBalanceLoss) {
   EXPECT_GT(compared, 0u);
 }
 
-// Everything that pre-training adds up: main loss, multi-token prediction, balance. The embedding and the head have two
-// uses.
+// Everything that pre-training adds up: main loss, multi-token prediction, balance. The embedding
+// and the head have two uses.
 TEST(GoldenGradients, OfMultiTokenPrediction) {
   GoldenModel model("nano-mtp");
   if (!model.exists)

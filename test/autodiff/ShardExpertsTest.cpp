@@ -1,9 +1,10 @@
 //===- ShardExpertsTest.cpp - experts on many ranks, to the bit -------------===//
 //
-// --moe-shard-experts on graphs that are then differentiated and evaluated in double, a thread a rank, against the same
-// graph on one rank with all experts, for each rank's tokens by themselves. The interpreter adds in the order that the
-// ops' descriptions fix, so equality is to the bit: results, gradients of the inputs, gradients of dense weights, and
-// those of the experts' weights by the rank that the rows came from.
+// --moe-shard-experts on graphs that are then differentiated and evaluated in double, a thread a
+// rank, against the same graph on one rank with all experts, for each rank's tokens by themselves.
+// The interpreter adds in the order that the ops' descriptions fix, so equality is to the bit:
+// results, gradients of the inputs, gradients of dense weights, and those of the experts' weights
+// by the rank that the rows came from.
 //
 //===--------------------------------------------------------------------===//
 
@@ -51,10 +52,12 @@ bool isStack(StringRef name) { return name.contains("{}"); }
 /// A graph on one rank, the same on many, and the values of its parameters.
 class Sharded {
 public:
-  Sharded(OwningOpRef<ModuleOp> module, int64_t ranks, int64_t nodes) : ranks(ranks), whole(std::move(module)) {
+  Sharded(OwningOpRef<ModuleOp> module, int64_t ranks, int64_t nodes)
+      : ranks(ranks), whole(std::move(module)) {
     std::mt19937_64 generator(5);
     for (auto global : whole->getOps<ml_program::GlobalOp>())
-      parameters[global.getSymName().str()] = draw(generator, cast<RankedTensorType>(global.getType()).getShape());
+      parameters[global.getSymName().str()] =
+          draw(generator, cast<RankedTensorType>(global.getType()).getShape());
     shared = OwningOpRef<ModuleOp>(whole->clone());
     run(*whole, [](PassManager &passes) { passes.addPass(createHadalDifferentiate()); });
     run(*shared, [&](PassManager &passes) {
@@ -98,20 +101,23 @@ public:
   std::vector<Ranks::Message> messages;
 
 private:
-  void compare(func::FuncOp f, const std::vector<std::vector<Array>> &got, const std::vector<std::vector<Array>> &wanted) {
+  void compare(func::FuncOp f, const std::vector<std::vector<Array>> &got,
+               const std::vector<std::vector<Array>> &wanted) {
     unsigned stacks = 0;
     for (unsigned i = 0; i < f.getNumResults(); ++i) {
       auto of = f.getResultAttrOfType<FlatSymbolRefAttr>(i, "hadal.gradient_of");
       for (int64_t rank = 0; rank < ranks; ++rank) {
         if (!of || !isStack(of.getValue())) {
           EXPECT_EQ(got[rank][i].shape, wanted[rank][i].shape) << "result " << i;
-          EXPECT_EQ(got[rank][i].data, wanted[rank][i].data) << "result " << i << " of rank " << rank;
+          EXPECT_EQ(got[rank][i].data, wanted[rank][i].data)
+              << "result " << i << " of rank " << rank;
           continue;
         }
         ++stacks;
         auto global = shared->lookupSymbol<ml_program::GlobalOp>(of.getAttr());
         auto owners = global->getAttrOfType<DenseI64ArrayAttr>("hadal.segment_owners").asArrayRef();
-        ASSERT_EQ(std::set<int64_t>(owners.begin(), owners.end()).size(), static_cast<size_t>(ranks));
+        ASSERT_EQ(std::set<int64_t>(owners.begin(), owners.end()).size(),
+                  static_cast<size_t>(ranks));
         for (auto [segment, source] : llvm::enumerate(owners)) {
           // This rank's experts, as the source's tokens move them.
           const std::vector<double> &mine = got[rank][i].data, &theirs = wanted[source][i].data;
@@ -143,8 +149,9 @@ private:
       for (int64_t rank = 0; rank < ranks; ++rank)
         for (unsigned i = 0; i < part.getNumArguments(); ++i) {
           auto number = part.getArgAttrOfType<IntegerAttr>(i, "hadal.argument");
-          given[rank].push_back(number ? arguments[rank].at(number.getInt())
-                                       : handed[rank].at(part.getArgAttrOfType<StringAttr>(i, "exec.name").str()));
+          given[rank].push_back(
+              number ? arguments[rank].at(number.getInt())
+                     : handed[rank].at(part.getArgAttrOfType<StringAttr>(i, "exec.name").str()));
         }
       Ranks all(ranks, [&](int64_t rank, StringRef name) { return parameter(rank, name); });
       last = all.evaluate(part, given);
@@ -153,7 +160,8 @@ private:
           if (auto name = part.getResultAttrOfType<StringAttr>(i, "exec.name"))
             handed[rank][name.str()] = last[rank][i];
     }
-    part.walk([](Operation *op) { EXPECT_FALSE((isa<moe::ExchangeOp, moe::ExchangeCountsOp>(op))); });
+    part.walk(
+        [](Operation *op) { EXPECT_FALSE((isa<moe::ExchangeOp, moe::ExchangeCountsOp>(op))); });
     unsigned next = 0;
     for (unsigned i = 0; i < g.getNumResults(); ++i) {
       if (!g.getResultAttr(i, "hadal.gradient_of"))
@@ -185,30 +193,38 @@ class OneLayer : public testing::TestWithParam<Layer> {};
 
 /// The experts of a layer; choices and weights are given.
 std::string layerText(const Layer &l) {
-  std::string e = std::to_string(l.experts), k = std::to_string(l.choices), more = std::to_string(l.experts + 1);
-  std::string up = "tensor<" + e + "x5x7xf32>", down = "tensor<" + e + "x7x5xf32>", offsets = "tensor<" + more + "xi32>",
-              active = "tensor<" + e + "xi32>", ids = "tensor<?x" + k + "xi32>", weights = "tensor<?x" + k + "xf32>";
+  std::string e = std::to_string(l.experts), k = std::to_string(l.choices),
+              more = std::to_string(l.experts + 1);
+  std::string up = "tensor<" + e + "x5x7xf32>", down = "tensor<" + e + "x7x5xf32>",
+              offsets = "tensor<" + more + "xi32>", active = "tensor<" + e + "xi32>",
+              ids = "tensor<?x" + k + "xi32>", weights = "tensor<?x" + k + "xf32>";
   auto global = [](const std::string &name, const std::string &type) {
-    return "ml_program.global private mutable @\"" + name + "\"(#ml_program.extern : " + type + ") : " + type + "\n";
+    return "ml_program.global private mutable @\"" + name + "\"(#ml_program.extern : " + type +
+           ") : " + type + "\n";
   };
-  return global("{}.up", up) + global("{}.down", down) + "func.func @layer(%x: tensor<?x7xf32> {hadal.gradient}, %e: " + ids +
-         ", %w: " + weights + " {hadal.gradient}) -> (tensor<?x7xf32> {hadal.gradient}, " + active +
+  return global("{}.up", up) + global("{}.down", down) +
+         "func.func @layer(%x: tensor<?x7xf32> {hadal.gradient}, %e: " + ids + ", %w: " + weights +
+         " {hadal.gradient}) -> (tensor<?x7xf32> {hadal.gradient}, " + active +
          ") attributes {hadal.differentiate} {\n"
-         "%source, %position, %offsets, %active = moe.plan %e {expert_count = " + e + " : i64} : " + ids + " -> tensor<?xi32>, " +
-         ids + ", " + offsets + ", " + active + "\n" +
+         "%source, %position, %offsets, %active = moe.plan %e {expert_count = " +
+         e + " : i64} : " + ids + " -> tensor<?xi32>, " + ids + ", " + offsets + ", " + active +
+         "\n" +
          "%rows = moe.dispatch %x, %source : tensor<?x7xf32>, tensor<?xi32> -> tensor<?x7xf32>\n"
-         "%up = ml_program.global_load @\"{}.up\" : " + up + "\n%down = ml_program.global_load @\"{}.down\" : " + down + "\n" +
-         "%h = moe.grouped_matmul %rows, %up, %offsets, %active : tensor<?x7xf32>, " + up + ", " + offsets + ", " + active +
-         " -> tensor<?x5xf32>\n" +
-         "%y = moe.grouped_matmul %h, %down, %offsets, %active : tensor<?x5xf32>, " + down + ", " + offsets + ", " + active +
-         " -> tensor<?x7xf32>\n" +
-         "%z = moe.combine %y, %position, %e, %w {expert_count = " + e + " : i64} : tensor<?x7xf32>, " + ids + ", " + ids + ", " +
-         weights + " -> tensor<?x7xf32>\n" +
-         "%load = tensor.extract_slice %offsets[1] [" + e + "] [1] : " + offsets + " to " + active + "\n" +
-         "return %z, %load : tensor<?x7xf32>, " + active + "\n}\n";
+         "%up = ml_program.global_load @\"{}.up\" : " +
+         up + "\n%down = ml_program.global_load @\"{}.down\" : " + down + "\n" +
+         "%h = moe.grouped_matmul %rows, %up, %offsets, %active : tensor<?x7xf32>, " + up + ", " +
+         offsets + ", " + active + " -> tensor<?x5xf32>\n" +
+         "%y = moe.grouped_matmul %h, %down, %offsets, %active : tensor<?x5xf32>, " + down + ", " +
+         offsets + ", " + active + " -> tensor<?x7xf32>\n" +
+         "%z = moe.combine %y, %position, %e, %w {expert_count = " + e +
+         " : i64} : tensor<?x7xf32>, " + ids + ", " + ids + ", " + weights +
+         " -> tensor<?x7xf32>\n" + "%load = tensor.extract_slice %offsets[1] [" + e +
+         "] [1] : " + offsets + " to " + active + "\n" + "return %z, %load : tensor<?x7xf32>, " +
+         active + "\n}\n";
 }
 
-/// Choices within `groupLimit` groups, ascending; of rank 1 always the first expert's group, so that other ranks get nothing.
+/// Choices within `groupLimit` groups, ascending; of rank 1 always the first expert's group, so
+/// that other ranks get nothing.
 Array choose(std::mt19937_64 &generator, const Layer &l, int64_t tokens, bool narrow) {
   Array chosen = Array::zeros({tokens, l.choices});
   int64_t each = l.experts / l.groups;
@@ -229,7 +245,8 @@ Array choose(std::mt19937_64 &generator, const Layer &l, int64_t tokens, bool na
   return chosen;
 }
 
-/// A token crosses to a node once, to at most as many nodes as groups are kept, and inside a node to a rank once.
+/// A token crosses to a node once, to at most as many nodes as groups are kept, and inside a node
+/// to a rank once.
 void checkCrossings(const Layer &l, const std::vector<Ranks::Message> &messages) {
   bool twoLevels = l.nodes > 1 && l.nodes < l.ranks;
   int64_t onNode = l.ranks / l.nodes;
@@ -245,8 +262,10 @@ void checkCrossings(const Layer &l, const std::vector<Ranks::Message> &messages)
       EXPECT_EQ(message.from % onNode, message.to % onNode);
     std::set<std::vector<double>> seen;
     for (int64_t r = 0; r < message.rows.dim(0); ++r) {
-      std::vector<double> row(message.rows.data.begin() + r * 7, message.rows.data.begin() + (r + 1) * 7);
-      EXPECT_TRUE(seen.insert(row).second) << "a token goes twice from rank " << message.from << " to " << message.to;
+      std::vector<double> row(message.rows.data.begin() + r * 7,
+                              message.rows.data.begin() + (r + 1) * 7);
+      EXPECT_TRUE(seen.insert(row).second)
+          << "a token goes twice from rank " << message.from << " to " << message.to;
       if (!between)
         continue;
       ++crossings;
@@ -262,7 +281,8 @@ void checkCrossings(const Layer &l, const std::vector<Ranks::Message> &messages)
       EXPECT_LE(static_cast<int64_t>(nodes.size()), l.groupLimit);
 }
 
-// One layer with random choices: ranks with many tokens, few and none; ranks that get rows of all others, and of nobody.
+// One layer with random choices: ranks with many tokens, few and none; ranks that get rows of all
+// others, and of nobody.
 TEST_P(OneLayer, IsTheSameOnManyRanks) {
   const Layer &l = GetParam();
   MLIRContext context;
@@ -282,17 +302,23 @@ TEST_P(OneLayer, IsTheSameOnManyRanks) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Autodiff, OneLayer,
-                         testing::Values(Layer{8, 3, 4, 2, 2, 1}, Layer{8, 3, 4, 2, 4, 1}, Layer{8, 3, 4, 2, 8, 1},
-                                         Layer{12, 4, 4, 3, 4, 2}, Layer{16, 4, 8, 3, 8, 2}, Layer{16, 4, 8, 3, 8, 4},
+                         testing::Values(Layer{8, 3, 4, 2, 2, 1}, Layer{8, 3, 4, 2, 4, 1},
+                                         Layer{8, 3, 4, 2, 8, 1}, Layer{12, 4, 4, 3, 4, 2},
+                                         Layer{16, 4, 8, 3, 8, 2}, Layer{16, 4, 8, 3, 8, 4},
                                          Layer{16, 1, 8, 1, 8, 8}, Layer{24, 6, 8, 4, 8, 4}),
                          [](const auto &info) {
                            const Layer &l = info.param;
-                           return llvm::formatv("Experts{0}Choices{1}Ranks{2}Nodes{3}", l.experts, l.choices, l.ranks, l.nodes).str();
+                           return llvm::formatv("Experts{0}Choices{1}Ranks{2}Nodes{3}", l.experts,
+                                                l.choices, l.ranks, l.nodes)
+                               .str();
                          });
 
 /// The arguments of @loss for sequences of random tokens.
-std::vector<Array> batch(std::mt19937_64 &generator, int64_t sequences, int64_t length, int64_t vocabulary, int64_t depths) {
-  auto vectorOf = [](std::vector<double> data) { return Array{{static_cast<int64_t>(data.size())}, std::move(data)}; };
+std::vector<Array> batch(std::mt19937_64 &generator, int64_t sequences, int64_t length,
+                         int64_t vocabulary, int64_t depths) {
+  auto vectorOf = [](std::vector<double> data) {
+    return Array{{static_cast<int64_t>(data.size())}, std::move(data)};
+  };
   std::vector<double> ids, counts;
   for (int64_t i = 0; i < sequences * length; ++i)
     ids.push_back(static_cast<double>(generator() % vocabulary));
@@ -323,10 +349,12 @@ std::vector<Array> batch(std::mt19937_64 &generator, int64_t sequences, int64_t 
 
 class Model : public testing::TestWithParam<std::pair<int64_t, int64_t>> {};
 
-// The loss that the frontend builds, with latent attention, shared experts, balance and multi-token prediction.
+// The loss that the frontend builds, with latent attention, shared experts, balance and multi-token
+// prediction.
 TEST_P(Model, IsTheSameOnManyRanks) {
   auto [ranks, nodes] = GetParam();
-  ModelConfig config = llvm::cantFail(parseModelConfig(R"({"model_type": "deepseek_v3", "vocab_size": 40, "hidden_size": 12,
+  ModelConfig config = llvm::cantFail(
+      parseModelConfig(R"({"model_type": "deepseek_v3", "vocab_size": 40, "hidden_size": 12,
       "num_hidden_layers": 2, "first_k_dense_replace": 1, "num_nextn_predict_layers": 1, "num_attention_heads": 2,
       "num_key_value_heads": 2, "q_lora_rank": 6, "kv_lora_rank": 8, "qk_nope_head_dim": 4, "qk_rope_head_dim": 2, "v_head_dim": 4,
       "intermediate_size": 10, "moe_intermediate_size": 6, "n_routed_experts": 8, "n_shared_experts": 1, "num_experts_per_tok": 3,
@@ -347,10 +375,12 @@ TEST_P(Model, IsTheSameOnManyRanks) {
   model.check("loss_gradient", arguments);
 }
 
-INSTANTIATE_TEST_SUITE_P(Autodiff, Model, testing::Values(std::pair(2, 1), std::pair(8, 1), std::pair(4, 2), std::pair(8, 4)),
-                         [](const auto &info) {
-                           return llvm::formatv("Ranks{0}Nodes{1}", info.param.first, info.param.second).str();
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Autodiff, Model,
+    testing::Values(std::pair(2, 1), std::pair(8, 1), std::pair(4, 2), std::pair(8, 4)),
+    [](const auto &info) {
+      return llvm::formatv("Ranks{0}Nodes{1}", info.param.first, info.param.second).str();
+    });
 
 /// The first diagnostic of sharding one layer.
 std::string complaint(const Layer &l) {
@@ -370,9 +400,12 @@ std::string complaint(const Layer &l) {
 }
 
 TEST(ShardExperts, SaysWhatItWants) {
-  EXPECT_EQ(complaint({12, 3, 4, 2, 8, 1}), "'moe.plan' op wants E (12) to be a multiple of ranks (8)");
-  EXPECT_EQ(complaint({12, 3, 4, 2, 6, 1}), "moe-shard-experts wants ranks (6) to be a power of two: each rank's experts are a "
-                                            "subtree of the halving tree that sums them");
-  EXPECT_EQ(complaint({16, 3, 4, 2, 8, 3}), "moe-shard-experts wants nodes (3) to divide ranks (8)");
+  EXPECT_EQ(complaint({12, 3, 4, 2, 8, 1}),
+            "'moe.plan' op wants E (12) to be a multiple of ranks (8)");
+  EXPECT_EQ(complaint({12, 3, 4, 2, 6, 1}),
+            "moe-shard-experts wants ranks (6) to be a power of two: each rank's experts are a "
+            "subtree of the halving tree that sums them");
+  EXPECT_EQ(complaint({16, 3, 4, 2, 8, 3}),
+            "moe-shard-experts wants nodes (3) to divide ranks (8)");
 }
 } // namespace

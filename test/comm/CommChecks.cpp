@@ -12,15 +12,16 @@ namespace {
 constexpr Comm::Seconds limit{20};
 std::string unnamed() { return "test"; }
 
-#define WORKS(...)                                                                                                                         \
-  ({                                                                                                                                       \
-    auto worksResult = (__VA_ARGS__);                                                                                                      \
-    if (!worksResult.ok())                                                                                                                 \
-      return #__VA_ARGS__ ": " + worksResult.error().message;                                                                              \
-    std::move(worksResult).value();                                                                                                        \
+#define WORKS(...)                                                                                 \
+  ({                                                                                               \
+    auto worksResult = (__VA_ARGS__);                                                              \
+    if (!worksResult.ok())                                                                         \
+      return #__VA_ARGS__ ": " + worksResult.error().message;                                      \
+    std::move(worksResult).value();                                                                \
   })
 
-/// Every rank sends every rank, itself included, a message of a size of its own; 0 bytes and megabytes are among them.
+/// Every rank sends every rank, itself included, a message of a size of its own; 0 bytes and
+/// megabytes are among them.
 std::string everyoneToEveryone(Comm &comm) {
   unsigned me = comm.rank(), n = comm.size();
   static constexpr uint64_t sizes[] = {0, 1, 300, 5000, 70000, 3 << 20};
@@ -43,9 +44,11 @@ std::string everyoneToEveryone(Comm &comm) {
   return "";
 }
 
-/// Tags keep messages apart, whatever the order in which both sides name them; with one tag the order is that of the sender.
+/// Tags keep messages apart, whatever the order in which both sides name them; with one tag the
+/// order is that of the sender.
 std::string tagsAndOrder(Comm &comm) {
-  unsigned next = (comm.rank() + 1) % comm.size(), last = (comm.rank() + comm.size() - 1) % comm.size();
+  unsigned next = (comm.rank() + 1) % comm.size(),
+           last = (comm.rank() + comm.size() - 1) % comm.size();
   int out[6] = {0, 1, 2, 3, 4, 5}, in[6] = {};
   std::vector<Message> open;
   for (int i = 0; i < 3; ++i) {
@@ -61,17 +64,21 @@ std::string tagsAndOrder(Comm &comm) {
   return std::memcmp(in, out, sizeof in) == 0 ? "" : "messages came in another order";
 }
 
-/// Nobody waits longer than the limit for a message that nobody sends; the message is there when it is sent later.
+/// Nobody waits longer than the limit for a message that nobody sends; the message is there when it
+/// is sent later.
 std::string deadline(Comm &comm) {
   int value = 0, mine = 5;
   unsigned me = comm.rank(); // another rank might come to its end first
   Message message = WORKS(comm.receive(me, 9, &value, sizeof value));
   auto begin = Comm::Clock::now();
-  Status status = comm.wait(message, Comm::Seconds(0.2), me, [] { return std::string("F0.3: receives 'hidden'"); });
+  Status status = comm.wait(message, Comm::Seconds(0.2), me,
+                            [] { return std::string("F0.3: receives 'hidden'"); });
   double seconds = Comm::Seconds(Comm::Clock::now() - begin).count();
   if (status.ok() || seconds < 0.2 || seconds > 3)
     return "a wait of 0.2 s took " + std::to_string(seconds);
-  std::string number = std::to_string(me), wanted = "rank " + number + ": 0.2 s without an answer from rank " + number + ": F0.3: receives 'hidden'";
+  std::string number = std::to_string(me), wanted = "rank " + number +
+                                                    ": 0.2 s without an answer from rank " +
+                                                    number + ": F0.3: receives 'hidden'";
   if (status.error().message != wanted)
     return "says " + status.error().message;
   Message sent = WORKS(comm.send(me, 9, &mine, sizeof mine));
@@ -83,9 +90,12 @@ std::string deadline(Comm &comm) {
 /// A message of another size than the receiver wants is an error that says both.
 std::string sizes(Comm &comm) {
   char out[8] = {}, in[8] = {};
-  Message sent = WORKS(comm.send(comm.rank(), 11, out, 5)), wanted = WORKS(comm.receive(comm.rank(), 11, in, 8));
+  Message sent = WORKS(comm.send(comm.rank(), 11, out, 5)),
+          wanted = WORKS(comm.receive(comm.rank(), 11, in, 8));
   Status status = comm.wait(wanted, limit, comm.rank(), unnamed);
-  if (status.ok() || status.error().message.find("wants 8 bytes from rank " + std::to_string(comm.rank()) + ", got 5") == std::string::npos)
+  if (status.ok() ||
+      status.error().message.find("wants 8 bytes from rank " + std::to_string(comm.rank()) +
+                                  ", got 5") == std::string::npos)
     return status.ok() ? "takes 5 bytes for 8" : status.error().message;
   WORKS(comm.wait(sent, limit, comm.rank(), unnamed));
   return "";
@@ -93,11 +103,13 @@ std::string sizes(Comm &comm) {
 
 /// Two threads of a rank may talk at the same time.
 std::string threads(Comm &comm) {
-  unsigned next = (comm.rank() + 1) % comm.size(), last = (comm.rank() + comm.size() - 1) % comm.size();
+  unsigned next = (comm.rank() + 1) % comm.size(),
+           last = (comm.rank() + comm.size() - 1) % comm.size();
   auto talk = [&](uint32_t tag) -> std::string {
     for (int i = 0; i < 200; ++i) {
       int out = i, in = -1;
-      Message sent = WORKS(comm.send(next, tag, &out, sizeof out)), got = WORKS(comm.receive(last, tag, &in, sizeof in));
+      Message sent = WORKS(comm.send(next, tag, &out, sizeof out)),
+              got = WORKS(comm.receive(last, tag, &in, sizeof in));
       WORKS(comm.wait(got, limit, last, unnamed));
       WORKS(comm.wait(sent, limit, next, unnamed));
       if (in != i)
@@ -112,11 +124,13 @@ std::string threads(Comm &comm) {
   return mine.empty() ? other : mine;
 }
 
-/// Sums over all ranks, over all but the last and over one, of both elements, to every root, all under way at the same time. What other ranks have stays.
+/// Sums over all ranks, over all but the last and over one, of both elements, to every root, all
+/// under way at the same time. What other ranks have stays.
 std::string reductions(Comm &comm) {
   unsigned me = comm.rank(), n = comm.size();
   static constexpr int64_t counts[] = {0, 1, 300, 70000};
-  Comm::Addition add = [](ElementType element, const void *from, void *to, int64_t elements) -> Status {
+  Comm::Addition add = [](ElementType element, const void *from, void *to,
+                          int64_t elements) -> Status {
     for (int64_t i = 0; i < elements; ++i)
       if (element == ElementType::F32)
         static_cast<float *>(to)[i] += static_cast<const float *>(from)[i];
@@ -133,7 +147,9 @@ std::string reductions(Comm &comm) {
     Message message;
   };
   // Small whole numbers: no order of sums matters.
-  auto valueOf = [](unsigned rank, int64_t i, unsigned sum) { return int32_t((rank + 1) * (i % 97 + 1) + sum); };
+  auto valueOf = [](unsigned rank, int64_t i, unsigned sum) {
+    return int32_t((rank + 1) * (i % 97 + 1) + sum);
+  };
   std::vector<unsigned> all(n);
   for (unsigned rank = 0; rank < n; ++rank)
     all[rank] = rank;
@@ -145,11 +161,14 @@ std::string reductions(Comm &comm) {
     for (unsigned root : ranks)
       for (int64_t count : counts)
         for (bool isFloat : {true, false}) {
-          auto &sum = sums.emplace_back(new Sum{ranks, root, isFloat, std::vector<float>(count), std::vector<int32_t>(count), {}});
+          auto &sum = sums.emplace_back(new Sum{
+              ranks, root, isFloat, std::vector<float>(count), std::vector<int32_t>(count), {}});
           for (int64_t i = 0; i < count; ++i)
             sum->floats[i] = float(sum->integers[i] = valueOf(me, i, root));
-          sum->message = WORKS(comm.reduce(ranks, root, isFloat ? ElementType::F32 : ElementType::I32,
-                                           isFloat ? static_cast<void *>(sum->floats.data()) : sum->integers.data(), count, add));
+          sum->message = WORKS(
+              comm.reduce(ranks, root, isFloat ? ElementType::F32 : ElementType::I32,
+                          isFloat ? static_cast<void *>(sum->floats.data()) : sum->integers.data(),
+                          count, add));
         }
   for (size_t i = sums.size(); i-- > 0;) {
     Sum &sum = *sums[i];
@@ -161,8 +180,9 @@ std::string reductions(Comm &comm) {
           wanted += valueOf(rank, int64_t(j), sum.root);
       int32_t got = sum.isFloat ? int32_t(sum.floats[j]) : sum.integers[j];
       if (got != wanted)
-        return "element " + std::to_string(j) + " of " + std::to_string(sum.ranks.size()) + " ranks' sum at rank " + std::to_string(sum.root) + " is " +
-               std::to_string(got) + ", wants " + std::to_string(wanted);
+        return "element " + std::to_string(j) + " of " + std::to_string(sum.ranks.size()) +
+               " ranks' sum at rank " + std::to_string(sum.root) + " is " + std::to_string(got) +
+               ", wants " + std::to_string(wanted);
     }
   }
   float value = 1;
@@ -171,7 +191,8 @@ std::string reductions(Comm &comm) {
   for (const std::vector<unsigned> &wrong : {std::vector<unsigned>{}, {n}, {me, me}, oneMore})
     if (comm.reduce(wrong, me, ElementType::F32, &value, 1, add).ok())
       return "reduces over ranks that cannot be";
-  if (comm.reduce(all, n, ElementType::F32, &value, 1, add).ok() || comm.reduce(all, 0, ElementType::BF16, &value, 1, add).ok())
+  if (comm.reduce(all, n, ElementType::F32, &value, 1, add).ok() ||
+      comm.reduce(all, 0, ElementType::BF16, &value, 1, add).ok())
     return "reduces to no rank, or what has no sum";
   return "";
 }
@@ -179,7 +200,11 @@ std::string reductions(Comm &comm) {
 } // namespace
 
 const std::vector<CommCheck> &hadal::test::commChecks() {
-  static const std::vector<CommCheck> checks = {{"everyone to everyone", everyoneToEveryone}, {"tags and order", tagsAndOrder},
-                                                {"deadline", deadline}, {"sizes", sizes}, {"threads", threads}, {"reductions", reductions}};
+  static const std::vector<CommCheck> checks = {{"everyone to everyone", everyoneToEveryone},
+                                                {"tags and order", tagsAndOrder},
+                                                {"deadline", deadline},
+                                                {"sizes", sizes},
+                                                {"threads", threads},
+                                                {"reductions", reductions}};
   return checks;
 }

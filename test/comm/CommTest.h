@@ -1,6 +1,7 @@
 //===- CommTest.h - what every communicator must do ---------------------===//
 //
-// Each check is run by all ranks of a world at the same time, and returns what is wrong, or nothing.
+// Each check is run by all ranks of a world at the same time, and returns what is wrong, or
+// nothing.
 //
 //===--------------------------------------------------------------------===//
 

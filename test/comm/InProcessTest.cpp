@@ -44,12 +44,14 @@ TEST(DelayedComm, Conforms) { checkAll(3, std::chrono::microseconds(500)); }
 // A message takes its time, but for one to oneself.
 TEST(DelayedComm, Delays) {
   InProcessWorld world(2);
-  DelayedComm comm(world.comm(0), std::chrono::milliseconds(50)), other(world.comm(1), std::chrono::milliseconds(50));
+  DelayedComm comm(world.comm(0), std::chrono::milliseconds(50)),
+      other(world.comm(1), std::chrono::milliseconds(50));
   auto nothing = [] { return std::string(); };
   for (bool isSelf : {true, false}) {
     int in = 0, out = 3;
     auto begin = Comm::Clock::now();
-    Message sent = *comm.send(isSelf ? 0 : 1, 1, &out, sizeof out), got = *(isSelf ? comm : other).receive(0, 1, &in, sizeof in);
+    Message sent = *comm.send(isSelf ? 0 : 1, 1, &out, sizeof out),
+            got = *(isSelf ? comm : other).receive(0, 1, &in, sizeof in);
     ASSERT_TRUE(comm.wait(sent, Comm::Seconds(5), 1, nothing).ok());
     ASSERT_TRUE((isSelf ? comm : other).wait(got, Comm::Seconds(5), 0, nothing).ok());
     EXPECT_EQ(in, 3);
@@ -60,7 +62,8 @@ TEST(DelayedComm, Delays) {
 // A reduction takes its time too. Ranks that do not mean the same one are told.
 TEST(DelayedComm, DelaysReductions) {
   InProcessWorld world(2);
-  DelayedComm comm(world.comm(0), std::chrono::milliseconds(50)), other(world.comm(1), std::chrono::milliseconds(50));
+  DelayedComm comm(world.comm(0), std::chrono::milliseconds(50)),
+      other(world.comm(1), std::chrono::milliseconds(50));
   Comm::Addition add = [](ElementType, const void *from, void *to, int64_t) -> Status {
     *static_cast<float *>(to) += *static_cast<const float *>(from);
     return {};
@@ -69,8 +72,11 @@ TEST(DelayedComm, DelaysReductions) {
   std::vector<unsigned> both = {0, 1};
   auto nothing = [] { return std::string(); };
   auto begin = Comm::Clock::now();
-  Message first = *comm.reduce(both, 1, ElementType::F32, &mine, 1, add), second = *other.reduce(both, 1, ElementType::F32, &theirs, 1, add);
-  ASSERT_TRUE(comm.wait(first, Comm::Seconds(0.02), 1, nothing).error().message.find("0.02 s without an answer from rank 1") != std::string::npos);
+  Message first = *comm.reduce(both, 1, ElementType::F32, &mine, 1, add),
+          second = *other.reduce(both, 1, ElementType::F32, &theirs, 1, add);
+  ASSERT_TRUE(comm.wait(first, Comm::Seconds(0.02), 1, nothing)
+                  .error()
+                  .message.find("0.02 s without an answer from rank 1") != std::string::npos);
   while (!*other.test(second))
     (void)comm.test(first);
   EXPECT_GE(Comm::Clock::now() - begin, std::chrono::milliseconds(50));
@@ -87,7 +93,8 @@ TEST(InProcessComm, RefusesReductionsThatDiffer) {
   ASSERT_TRUE(one->reduce(both, 0, ElementType::F32, values, 8, add).ok());
   auto refused = two->reduce(both, 0, ElementType::F32, values, 7, add);
   ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.error().message, "rank 1: reduces 7 elements of F32 to rank 0, others 8 of F32 to rank 0");
+  EXPECT_EQ(refused.error().message,
+            "rank 1: reduces 7 elements of F32 to rank 0, others 8 of F32 to rank 0");
 }
 
 // A message that is longer than the receiver has room for writes nothing there.
@@ -113,7 +120,8 @@ TEST(Gather, AllRanksKnow) {
   for (unsigned rank = 0; rank < ranks; ++rank)
     threads.emplace_back([&, rank] {
       auto comm = world.comm(rank);
-      auto all = gatherAll(*comm, std::string(rank * 1000, static_cast<char>('a' + rank)), Comm::Seconds(20), "test");
+      auto all = gatherAll(*comm, std::string(rank * 1000, static_cast<char>('a' + rank)),
+                           Comm::Seconds(20), "test");
       if (all.ok())
         known[rank] = *all;
       Status mine = rank < 2 ? Status() : Status(ioError("number " + std::to_string(rank)));

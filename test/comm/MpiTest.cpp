@@ -17,11 +17,13 @@ int main() {
   }
   std::unique_ptr<Comm> comm = std::move(*opened);
   if (comm->size() != Launch::ofThisProcess().ranks) {
-    std::fprintf(stderr, "MpiTest: MPI has %u ranks, the variables say %u\n", comm->size(), Launch::ofThisProcess().ranks);
+    std::fprintf(stderr, "MpiTest: MPI has %u ranks, the variables say %u\n", comm->size(),
+                 Launch::ofThisProcess().ranks);
     return 1;
   }
   if (const char *delay = std::getenv("DELAY_US"))
-    comm = std::make_unique<DelayedComm>(std::move(comm), std::chrono::microseconds(std::atol(delay)));
+    comm =
+        std::make_unique<DelayedComm>(std::move(comm), std::chrono::microseconds(std::atol(delay)));
   for (const test::CommCheck &check : test::commChecks())
     if (std::string problem = check.run(*comm); !problem.empty()) {
       std::fprintf(stderr, "MpiTest: rank %u: %s: %s\n", comm->rank(), check.name, problem.c_str());

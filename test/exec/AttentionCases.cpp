@@ -2,8 +2,8 @@
 
 #include "test/exec/Compare.h"
 
-#include <array>
 #include <algorithm>
+#include <array>
 
 using namespace hadal;
 using namespace hadal::compare;
@@ -27,9 +27,11 @@ static Case rotation() {
             inputs.addIntegers(positions);
           },
           [](const Settings &s, const Check &check) {
-            reference::Rotation wanted = reference::rotation(check.integer(0), frequencies(s.integer("H")),
-                                                             static_cast<float>(s.real("magnitude", 1)));
-            // A polynomial after range reduction, and the product with the magnitude: a few roundings of values <= 1.
+            reference::Rotation wanted =
+                reference::rotation(check.integer(0), frequencies(s.integer("H")),
+                                    static_cast<float>(s.real("magnitude", 1)));
+            // A polynomial after range reduction, and the product with the magnitude: a few
+            // roundings of values <= 1.
             check.close(0, wanted.cos, 0x1p-21);
             check.close(1, wanted.sin, 0x1p-21);
           }};
@@ -47,11 +49,14 @@ static Case rope() {
           [](const Settings &s, const Check &check) {
             auto wanted = s.flag("adjoint") ? reference::ropeAdjoint : reference::rope;
             // Two products and a sum: three roundings.
-            check.close(0, wanted(check.real(0), check.real(1), check.real(2), s.flag("interleave")), 0x1p-22);
+            check.close(0,
+                        wanted(check.real(0), check.real(1), check.real(2), s.flag("interleave")),
+                        0x1p-22);
           }};
 }
 
-// Scores of tens of terms go through exp, then tens of terms are summed: errors of some 2^-21 of the maximum.
+// Scores of tens of terms go through exp, then tens of terms are summed: errors of some 2^-21 of
+// the maximum.
 static constexpr double attentionTolerance = 0x1p-18;
 
 /// The six operands that attention and its adjoint share.
@@ -81,13 +86,14 @@ static Case attention() {
           [](const Settings &s, const Check &check) {
             double tolerance = attentionTolerance * std::max(1.0, s.real("spread", 1));
             check.close(0,
-                        reference::attention(check.real(0), check.real(1), check.real(2), check.real(3), check.real(4),
-                                             check.integer(5), s.real("scale")),
+                        reference::attention(check.real(0), check.real(1), check.real(2),
+                                             check.real(3), check.real(4), check.integer(5),
+                                             s.real("scale")),
                         tolerance);
             if (s.flag("lse"))
               check.close(1,
-                          reference::attentionLse(check.real(0), check.real(1), check.real(2), check.real(3),
-                                                  check.integer(5), s.real("scale")),
+                          reference::attentionLse(check.real(0), check.real(1), check.real(2),
+                                                  check.real(3), check.integer(5), s.real("scale")),
                           tolerance);
           }};
 }
@@ -99,7 +105,8 @@ static Case attentionGrad() {
             makeAttention(s, random, inputs);
             auto real = [&](size_t i) { return toReals(inputs.tensors[i]); };
             Integers offsets = toIntegers(inputs.tensors[5]);
-            Reals result = reference::attention(real(0), real(1), real(2), real(3), real(4), offsets, s.real("scale"));
+            Reals result = reference::attention(real(0), real(1), real(2), real(3), real(4),
+                                                offsets, s.real("scale"));
             Inputs drawn;
             drawn.addRandom(random, result.shape);
             Reals gradient = toReals(drawn.tensors[0]), delta({result.dim(0), result.dim(1)});
@@ -107,23 +114,28 @@ static Case attentionGrad() {
               for (int64_t h = 0; h < result.dim(1); ++h)
                 for (int64_t i = 0; i < result.dim(2); ++i)
                   delta(t, h) += result(t, h, i) * gradient(t, h, i);
-            inputs.addReals(reference::attentionLse(real(0), real(1), real(2), real(3), offsets, s.real("scale")));
+            inputs.addReals(reference::attentionLse(real(0), real(1), real(2), real(3), offsets,
+                                                    s.real("scale")));
             inputs.addReals(delta);
             inputs.addReals(gradient);
           },
           [](const Settings &s, const Check &check) {
-            // The softmax's derivative is taken anew from queries and keys; lse and delta serve the kernel only.
+            // The softmax's derivative is taken anew from queries and keys; lse and delta serve the
+            // kernel only.
             reference::AttentionGradients wanted = reference::attentionGradients(
-                check.real(0), check.real(1), check.real(2), check.real(3), check.real(4), check.integer(5),
-                check.real(8), s.real("scale"));
-            // Two products of scores instead of one, and a difference of numbers that may be close: twice the forward's.
+                check.real(0), check.real(1), check.real(2), check.real(3), check.real(4),
+                check.integer(5), check.real(8), s.real("scale"));
+            // Two products of scores instead of one, and a difference of numbers that may be close:
+            // twice the forward's.
             double tolerance = 2 * attentionTolerance * std::max(1.0, s.real("spread", 1));
-            // Dot products of size one cancel for a sequence's first row; alone, it has no gradient of queries and keys at all.
+            // Dot products of size one cancel for a sequence's first row; alone, it has no gradient
+            // of queries and keys at all.
             std::vector<int64_t> lengths = s.integers("lengths");
             bool isAlone = lengths == std::vector<int64_t>(lengths.size(), 1);
             std::array score{&wanted.qNope, &wanted.qRope, &wanted.kNope, &wanted.kRope};
             for (unsigned i = 0; i < score.size(); ++i)
-              check.close(i, isAlone ? Reals(score[i]->shape) : *score[i], isAlone ? 0 : tolerance, 1);
+              check.close(i, isAlone ? Reals(score[i]->shape) : *score[i], isAlone ? 0 : tolerance,
+                          1);
             check.close(4, wanted.v, tolerance);
           }};
 }
@@ -136,7 +148,8 @@ static Case latentAttention() {
             auto sequences = static_cast<int64_t>(lengths.size());
             int64_t heads = s.integer("nh"), latent = s.integer("rk"), rotary = s.integer("dr");
             int64_t pages = s.integer("pages"), pageTokens = s.integer("page_tokens"), used = 0;
-            // Pages lie anywhere in the cache, and the table has an entry more than the longest sequence needs.
+            // Pages lie anywhere in the cache, and the table has an entry more than the longest
+            // sequence needs.
             int64_t columns = *std::max_element(lengths.begin(), lengths.end()) / pageTokens + 2;
             Integers table({sequences, columns}), positions({sequences});
             std::vector<int64_t> order = random.distinct(pages, pages);
@@ -153,8 +166,9 @@ static Case latentAttention() {
           },
           [](const Settings &s, const Check &check) {
             check.close(0,
-                        reference::latentAttention(check.real(0), check.real(1), check.real(2), check.integer(3),
-                                                   check.integer(4), s.real("scale"), s.integer("page_tokens")),
+                        reference::latentAttention(check.real(0), check.real(1), check.real(2),
+                                                   check.integer(3), check.integer(4),
+                                                   s.real("scale"), s.integer("page_tokens")),
                         attentionTolerance);
           }};
 }
@@ -172,7 +186,8 @@ static Case cacheAppend() {
             inputs.addRandom(random, {slots, s.integer("rk") + s.integer("dr")});
           },
           [](const Settings &, const Check &check) {
-            check.equal(0, reference::cacheAppend(check.real(0), check.real(1), check.integer(2), check.real(3)));
+            check.equal(0, reference::cacheAppend(check.real(0), check.real(1), check.integer(2),
+                                                  check.real(3)));
           }};
 }
 

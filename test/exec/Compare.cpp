@@ -155,7 +155,8 @@ const Tensor &Tensors::tensor(const std::string &name) const {
 }
 
 double compare::chainTolerance(const Settings &settings, int64_t depth) {
-  return settings.text("products", "fma") == "tiles" ? 5e-7 + static_cast<double>(depth) * 0x1p-30 : 0;
+  return settings.text("products", "fma") == "tiles" ? 5e-7 + static_cast<double>(depth) * 0x1p-30
+                                                     : 0;
 }
 
 Reals compare::toReals(const Tensor &from) {
@@ -205,7 +206,8 @@ static void compareShapes(const std::string &name, const std::vector<int64_t> &g
 }
 
 /// "result0[3, 7]" for a flat index.
-static std::string elementName(const std::string &name, const std::vector<int64_t> &shape, int64_t flat) {
+static std::string elementName(const std::string &name, const std::vector<int64_t> &shape,
+                               int64_t flat) {
   std::vector<int64_t> index(shape.size());
   for (size_t dim = shape.size(); dim-- > 0; flat /= shape[dim])
     index[dim] = flat % shape[dim];
@@ -225,8 +227,8 @@ void Check::close(unsigned result, const Reals &wanted, double tolerance, double
     if (difference <= tolerance * most)
       continue;
     char line[160];
-    std::snprintf(line, sizeof line, " wants %.9g within %.3g of the maximum %.3g, got %.9g", wanted.values[i],
-                  tolerance, most, got.values[i]);
+    std::snprintf(line, sizeof line, " wants %.9g within %.3g of the maximum %.3g, got %.9g",
+                  wanted.values[i], tolerance, most, got.values[i]);
     fail(elementName(name, wanted.shape, i) + line);
   }
   std::printf("%s: %lld elements, worst difference %.3g of the maximum\n", name.c_str(),
@@ -239,7 +241,7 @@ void Check::equal(unsigned result, const Integers &wanted) const {
   compareShapes(name, got.shape, wanted.shape);
   for (int64_t i = 0; i < wanted.size(); ++i)
     if (got.values[i] != wanted.values[i])
-      fail(elementName(name, wanted.shape, i) + " wants " + std::to_string(wanted.values[i]) + ", got " +
-           std::to_string(got.values[i]));
+      fail(elementName(name, wanted.shape, i) + " wants " + std::to_string(wanted.values[i]) +
+           ", got " + std::to_string(got.values[i]));
   std::printf("%s: %lld elements, equal\n", name.c_str(), static_cast<long long>(wanted.size()));
 }

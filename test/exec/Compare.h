@@ -1,7 +1,8 @@
 //===- Compare.h - inputs and checks for one op -----------------*- C++ -*-===//
 //
-// hadal-compare makes inputs for an op and holds a program's results against test/reference. An op's case says which
-// settings it takes, how to draw its arguments, and what its results have to be.
+// hadal-compare makes inputs for an op and holds a program's results against test/reference. An
+// op's case says which settings it takes, how to draw its arguments, and what its results have to
+// be.
 //
 //===----------------------------------------------------------------------===//
 
@@ -38,14 +39,17 @@ public:
 /// Ends the process with one line on stderr: the tests' only way to fail.
 [[noreturn]] void fail(const std::string &message);
 
-/// A small generator with a fixed sequence for a seed (splitmix64): the same inputs on every machine.
+/// A small generator with a fixed sequence for a seed (splitmix64): the same inputs on every
+/// machine.
 class Random {
 public:
   /// `mantissa`: most bits of a number's mantissa, the leading one included.
   explicit Random(uint64_t seed, int mantissa = 24) : mantissa(mantissa), state(seed) {}
   uint64_t bits();
   /// Uniform in [0, limit).
-  int64_t below(int64_t limit) { return static_cast<int64_t>(bits() % static_cast<uint64_t>(limit)); }
+  int64_t below(int64_t limit) {
+    return static_cast<int64_t>(bits() % static_cast<uint64_t>(limit));
+  }
   /// Uniform in [low, high), an f32.
   float between(float low, float high);
   /// `count` different numbers of [0, limit).
@@ -64,7 +68,8 @@ public:
   void addReals(const Reals &values, ElementType element = ElementType::F32);
   void addIntegers(const Integers &values, ElementType element = ElementType::I32);
   /// Uniform in [-1, 1).
-  void addRandom(Random &random, std::vector<int64_t> shape, ElementType element = ElementType::F32);
+  void addRandom(Random &random, std::vector<int64_t> shape,
+                 ElementType element = ElementType::F32);
 };
 
 /// A tensor's elements as numbers; fails on other types.
@@ -85,22 +90,27 @@ private:
   std::map<std::string, Tensor> tensors;
 };
 
-/// How far a product may be from one chain of fused multiply-adds: not at all, or with `products=tiles` by the roundings of both, for
-/// AMX tiles sum `depth` terms in another order. One of the six products of bf16 missing would show at 2e-6 where depth is small.
+/// How far a product may be from one chain of fused multiply-adds: not at all, or with
+/// `products=tiles` by the roundings of both, for AMX tiles sum `depth` terms in another order. One
+/// of the six products of bf16 missing would show at 2e-6 where depth is small.
 double chainTolerance(const Settings &settings, int64_t depth);
 
 /// Arguments and results of one call, and what became of the comparison.
 class Check {
 public:
-  Check(Tensors arguments, Tensors results) : arguments(std::move(arguments)), results(std::move(results)) {}
+  Check(Tensors arguments, Tensors results)
+      : arguments(std::move(arguments)), results(std::move(results)) {}
 
   Reals real(unsigned argument) const { return arguments.reals("arg" + std::to_string(argument)); }
-  Integers integer(unsigned argument) const { return arguments.integers("arg" + std::to_string(argument)); }
+  Integers integer(unsigned argument) const {
+    return arguments.integers("arg" + std::to_string(argument));
+  }
   std::optional<Integers> optionalInteger(unsigned argument) const;
 
-  /// |got - wanted| <= tolerance * the largest |wanted|, everywhere. Tolerance 0: equal to the bit (but for the sign of
-  /// zero). Fails with the first element that differs, the shapes where they do, or a NaN. `most` takes the place of a
-  /// smaller maximum: where terms of that size cancel, exact zeros come out as their rounding.
+  /// |got - wanted| <= tolerance * the largest |wanted|, everywhere. Tolerance 0: equal to the bit
+  /// (but for the sign of zero). Fails with the first element that differs, the shapes where they
+  /// do, or a NaN. `most` takes the place of a smaller maximum: where terms of that size cancel,
+  /// exact zeros come out as their rounding.
   void close(unsigned result, const Reals &wanted, double tolerance, double most = 0) const;
   void equal(unsigned result, const Reals &wanted) const { close(result, wanted, 0); }
   void equal(unsigned result, const Integers &wanted) const;

@@ -31,13 +31,16 @@ static void leaveOut(const Settings &s, Random &random, Integers &experts) {
 }
 
 /// (rows, choices) of S blocks of the tokens, some of them empty; with the setting `S`.
-static std::optional<Integers> segments(const Settings &s, Random &random, const Integers &experts) {
+static std::optional<Integers> segments(const Settings &s, Random &random,
+                                        const Integers &experts) {
   int64_t count = s.integer("S", 0), tokens = experts.dim(0), from = 0;
   if (!count)
     return std::nullopt;
   Integers counts({2 * count});
   for (int64_t i = 0; i < count; ++i) {
-    int64_t to = i + 1 == count ? tokens : i % 3 == 1 ? from : from + random.below(tokens - from + 1);
+    int64_t to = i + 1 == count ? tokens
+                 : i % 3 == 1   ? from
+                                : from + random.below(tokens - from + 1);
     counts(2 * i) = to - from;
     for (; from < to; ++from)
       for (int64_t k = 0; k < experts.dim(1); ++k)
@@ -48,18 +51,21 @@ static std::optional<Integers> segments(const Settings &s, Random &random, const
 
 static Case route() {
   return {"moe.route",
-          {"T", "E", "groups", "group_limit", "top_k", "normalize", "scale", "forced", "softmax", "group_maximum"},
+          {"T", "E", "groups", "group_limit", "top_k", "normalize", "scale", "forced", "softmax",
+           "group_maximum"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             int64_t tokens = s.integer("T"), experts = s.integer("E");
             Reals logits({tokens, experts}), bias({experts});
-            // Steps of 1/8 make ties. What ties has to do so in f32 and in f64 alike, so no two scores may be equal by
-            // a law of numbers: hence never x beside -x, and a bias that a whole group shares or that occurs once.
+            // Steps of 1/8 make ties. What ties has to do so in f32 and in f64 alike, so no two
+            // scores may be equal by a law of numbers: hence never x beside -x, and a bias that a
+            // whole group shares or that occurs once.
             for (double &value : logits.values)
               value = static_cast<double>(random.below(49) - 24) / 8 + 0x1p-5;
             int64_t each = experts / s.integer("groups");
             for (int64_t e = 0; e < experts; ++e)
               bias(e) = e / each % 2 ? random.between(0, 0.5f) : e / each % 4 ? 0.25 : 0;
-            // A softmax divides by a sum, which rounds: equal logits stay equal, others must not become so.
+            // A softmax divides by a sum, which rounds: equal logits stay equal, others must not
+            // become so.
             inputs.addReals(logits);
             if (!s.flag("softmax")) // which has no bias
               inputs.addReals(bias);
@@ -76,8 +82,8 @@ static Case route() {
             bool softmax = s.flag("softmax");
             reference::Routing wanted = reference::route(
                 check.real(0), softmax ? Reals({0}) : check.real(1),
-                {s.integer("groups"), s.integer("group_limit"), s.integer("top_k"), s.flag("normalize"),
-                 s.real("scale"), softmax, s.flag("group_maximum")},
+                {s.integer("groups"), s.integer("group_limit"), s.integer("top_k"),
+                 s.flag("normalize"), s.real("scale"), softmax, s.flag("group_maximum")},
                 check.optionalInteger(softmax ? 1 : 2));
             // A sigmoid or a softmax, a sum of K values, a division and a product.
             check.close(0, wanted.weights, 0x1p-20);
@@ -89,7 +95,8 @@ static Case plan() {
   return {"moe.plan",
           {"T", "E", "K", "used", "S", "missing"},
           [](const Settings &s, Random &random, Inputs &inputs) {
-            Integers experts = choices(random, s.integer("T"), s.integer("K"), s.integer("used", s.integer("E")));
+            Integers experts =
+                choices(random, s.integer("T"), s.integer("K"), s.integer("used", s.integer("E")));
             leaveOut(s, random, experts);
             inputs.addIntegers(experts);
             std::optional<Integers> counts = segments(s, random, experts);
@@ -97,7 +104,8 @@ static Case plan() {
               inputs.addIntegers(*counts);
             // An argument of R rows sets the register.
             if (counts || s.flag("missing"))
-              inputs.addIntegers(Integers({reference::plan(experts, s.integer("E")).source.dim(0)}));
+              inputs.addIntegers(
+                  Integers({reference::plan(experts, s.integer("E")).source.dim(0)}));
           },
           [](const Settings &s, const Check &check) {
             std::optional<Integers> counts;
@@ -122,8 +130,8 @@ static Case planSends() {
               inputs.addIntegers(*counts);
           },
           [](const Settings &s, const Check &check) {
-            reference::Sends wanted =
-                reference::planSends(check.integer(0), s.integer("E"), s.integer("P"), check.optionalInteger(1));
+            reference::Sends wanted = reference::planSends(
+                check.integer(0), s.integer("E"), s.integer("P"), check.optionalInteger(1));
             Integers counts({wanted.counts.dim(0) * wanted.counts.dim(1) * 2});
             counts.values = wanted.counts.values;
             check.equal(0, wanted.source);
@@ -149,31 +157,33 @@ static Case dispatch() {
 }
 
 static Case groupedMatmul() {
-  return {"moe.grouped_matmul",
-          {"T", "E", "K", "N", "choices", "used", "source", "element", "S", "products"},
-          [](const Settings &s, Random &random, Inputs &inputs) {
-            int64_t tokens = s.integer("T"), experts = s.integer("E"), depth = s.integer("K");
-            Integers chosen = choices(random, tokens, s.integer("choices"), s.integer("used", experts));
-            reference::Plan plan = reference::plan(chosen, experts, segments(s, random, chosen));
-            bool gathers = s.flag("source");
-            inputs.addRandom(random, {gathers ? tokens : plan.source.dim(0), depth});
-            inputs.addRandom(random, {experts, s.integer("N"), depth},
-                             s.text("element", "f32") == "bf16" ? ElementType::BF16 : ElementType::F32);
-            inputs.addIntegers(plan.offsets);
-            inputs.addIntegers(plan.active);
-            if (gathers)
-              inputs.addIntegers(plan.source);
-          },
-          [](const Settings &s, const Check &check) {
-            Reals rows = check.real(0), weights = check.real(1);
-            Integers offsets = check.integer(2);
-            std::optional<Integers> source = check.optionalInteger(4);
-            // At most one rounding of 2^-24 of the running sum for each of K terms.
-            check.close(0, reference::groupedMatmul(rows, weights, offsets, source),
-                        static_cast<double>(rows.dim(1)) * 0x1p-24);
-            // The op's meaning fixes the order of the sum, hence the bits.
-            check.close(0, reference::groupedMatmulChain(rows, weights, offsets, source), chainTolerance(s, rows.dim(1)));
-          }};
+  return {
+      "moe.grouped_matmul",
+      {"T", "E", "K", "N", "choices", "used", "source", "element", "S", "products"},
+      [](const Settings &s, Random &random, Inputs &inputs) {
+        int64_t tokens = s.integer("T"), experts = s.integer("E"), depth = s.integer("K");
+        Integers chosen = choices(random, tokens, s.integer("choices"), s.integer("used", experts));
+        reference::Plan plan = reference::plan(chosen, experts, segments(s, random, chosen));
+        bool gathers = s.flag("source");
+        inputs.addRandom(random, {gathers ? tokens : plan.source.dim(0), depth});
+        inputs.addRandom(random, {experts, s.integer("N"), depth},
+                         s.text("element", "f32") == "bf16" ? ElementType::BF16 : ElementType::F32);
+        inputs.addIntegers(plan.offsets);
+        inputs.addIntegers(plan.active);
+        if (gathers)
+          inputs.addIntegers(plan.source);
+      },
+      [](const Settings &s, const Check &check) {
+        Reals rows = check.real(0), weights = check.real(1);
+        Integers offsets = check.integer(2);
+        std::optional<Integers> source = check.optionalInteger(4);
+        // At most one rounding of 2^-24 of the running sum for each of K terms.
+        check.close(0, reference::groupedMatmul(rows, weights, offsets, source),
+                    static_cast<double>(rows.dim(1)) * 0x1p-24);
+        // The op's meaning fixes the order of the sum, hence the bits.
+        check.close(0, reference::groupedMatmulChain(rows, weights, offsets, source),
+                    chainTolerance(s, rows.dim(1)));
+      }};
 }
 
 static Case combine() {
@@ -190,8 +200,8 @@ static Case combine() {
             inputs.addRandom(random, {tokens, topK});
           },
           [](const Settings &s, const Check &check) {
-            check.equal(0, reference::combine(check.real(0), check.integer(1), check.integer(2), check.real(3),
-                                              s.integer("E")));
+            check.equal(0, reference::combine(check.real(0), check.integer(1), check.integer(2),
+                                              check.real(3), s.integer("E")));
           }};
 }
 
@@ -209,8 +219,8 @@ static Case combineGrad() {
             inputs.addRandom(random, {tokens, s.integer("H")});
           },
           [](const Settings &s, const Check &check) {
-            reference::CombineGradients wanted =
-                reference::combineGradients(check.real(0), check.integer(1), check.real(2), check.real(3));
+            reference::CombineGradients wanted = reference::combineGradients(
+                check.real(0), check.integer(1), check.real(2), check.real(3));
             // One product; and a sum of H products in f32, in the lanes' order.
             check.close(0, wanted.rows, 0x1p-24);
             check.close(1, wanted.weights, static_cast<double>(s.integer("H")) * 0x1p-24);
@@ -237,8 +247,9 @@ static Case routeGrad() {
           [](const Settings &s, const Check &check) {
             // A sigmoid and its slope, sums of K values in f64.
             check.close(0,
-                        reference::routeGradient(check.real(0), check.integer(1), check.real(2), s.flag("normalize"),
-                                                 s.real("scale"), s.flag("softmax")),
+                        reference::routeGradient(check.real(0), check.integer(1), check.real(2),
+                                                 s.flag("normalize"), s.real("scale"),
+                                                 s.flag("softmax")),
                         0x1p-20);
           }};
 }
@@ -263,11 +274,13 @@ static Case balanceLoss() {
           [](const Settings &s, Random &random, Inputs &inputs) {
             makeSequences(s, random, inputs);
             if (s.flag("chosen"))
-              inputs.addIntegers(choices(random, toReals(inputs.tensors[0]).dim(0), s.integer("top_k"), s.integer("E")));
+              inputs.addIntegers(choices(random, toReals(inputs.tensors[0]).dim(0),
+                                         s.integer("top_k"), s.integer("E")));
           },
           [](const Settings &s, const Check &check) {
-            reference::Balance wanted = reference::balanceLoss(check.real(0), check.integer(1), s.integer("top_k"),
-                                                               s.flag("softmax"), check.optionalInteger(2));
+            reference::Balance wanted =
+                reference::balanceLoss(check.real(0), check.integer(1), s.integer("top_k"),
+                                       s.flag("softmax"), check.optionalInteger(2));
             // Sigmoids in f32; the sums are in f64.
             check.close(0, wanted.loss, 0x1p-21);
             check.close(1, wanted.fractions, 0x1p-23);
@@ -280,14 +293,16 @@ static Case balanceLossGrad() {
           [](const Settings &s, Random &random, Inputs &inputs) {
             makeSequences(s, random, inputs);
             Integers offsets = toIntegers(inputs.tensors[1]);
-            inputs.addReals(
-                reference::balanceLoss(toReals(inputs.tensors[0]), offsets, s.integer("top_k"), s.flag("softmax")).fractions);
+            inputs.addReals(reference::balanceLoss(toReals(inputs.tensors[0]), offsets,
+                                                   s.integer("top_k"), s.flag("softmax"))
+                                .fractions);
             inputs.addRandom(random, {offsets.dim(0) - 1});
           },
           [](const Settings &s, const Check &check) {
             // A sigmoid or a softmax, its slope, and the difference of a fraction and their mean.
             check.close(0,
-                        reference::balanceLossGradient(check.real(0), check.integer(1), check.real(2), check.real(3),
+                        reference::balanceLossGradient(check.real(0), check.integer(1),
+                                                       check.real(2), check.real(3),
                                                        s.flag("softmax")),
                         0x1p-20);
           }};
@@ -332,7 +347,8 @@ static Case updateBias() {
             inputs.addIntegers(load);
           },
           [](const Settings &s, const Check &check) {
-            check.equal(0, reference::updateBias(check.real(0), check.integer(1), static_cast<float>(s.real("step"))));
+            check.equal(0, reference::updateBias(check.real(0), check.integer(1),
+                                                 static_cast<float>(s.real("step"))));
           }};
 }
 
@@ -340,11 +356,14 @@ static Case updateBias() {
 static Case bf16Halves() {
   return {"bf16_halves",
           {"T", "H"},
-          [](const Settings &s, Random &random, Inputs &inputs) { inputs.addRandom(random, {s.integer("T"), s.integer("H")}); },
+          [](const Settings &s, Random &random, Inputs &inputs) {
+            inputs.addRandom(random, {s.integer("T"), s.integer("H")});
+          },
           [](const Settings &, const Check &check) {
             Reals wanted = check.real(0);
             for (double &value : wanted.values) {
-              // To nearest even: 8 bits of mantissa stay, and the numbers are far from the ends of the range.
+              // To nearest even: 8 bits of mantissa stay, and the numbers are far from the ends of
+              // the range.
               int exponent;
               double mantissa = std::frexp(value, &exponent);
               value = std::ldexp(std::nearbyint(std::ldexp(mantissa, 8)), exponent - 8);
@@ -354,6 +373,7 @@ static Case bf16Halves() {
 }
 
 std::vector<Case> compare::expertCases() {
-  return {route(),       plan(),        planSends(),   dispatch(),        groupedMatmul(), combine(),
-          combineGrad(), routeGrad(),   balanceLoss(), balanceLossGrad(), scatterAdd(),    updateBias(), bf16Halves()};
+  return {route(),      plan(),        planSends(), dispatch(),    groupedMatmul(),
+          combine(),    combineGrad(), routeGrad(), balanceLoss(), balanceLossGrad(),
+          scatterAdd(), updateBias(),  bf16Halves()};
 }

@@ -38,12 +38,13 @@ static Case quantize() {
           {"M", "K", "block"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             Reals x({s.integer("M"), s.integer("K")});
-            // Magnitudes over 2^-12 .. 2^3 meet subnormal codes; steps of 1/32 meet ties; the last of several rows is
-            // 0.
+            // Magnitudes over 2^-12 .. 2^3 meet subnormal codes; steps of 1/32 meet ties; the last
+            // of several rows is 0.
             for (int64_t i = 0; i < std::max<int64_t>(1, x.dim(0) - 1); ++i)
               for (int64_t j = 0; j < x.dim(1); ++j)
                 x(i, j) = random.below(2) ? std::round(random.between(-64, 64)) / 32
-                                          : std::ldexp(random.between(-1, 1), static_cast<int>(random.below(16)) - 12);
+                                          : std::ldexp(random.between(-1, 1),
+                                                       static_cast<int>(random.below(16)) - 12);
             inputs.addReals(x);
           },
           [](const Settings &s, const Check &check) {
@@ -75,7 +76,8 @@ static Case dequantize() {
 }
 
 /// The weights [.., N, K] and their scales.
-static void addWeights(const Settings &s, Random &random, Inputs &inputs, std::vector<int64_t> shape) {
+static void addWeights(const Settings &s, Random &random, Inputs &inputs,
+                       std::vector<int64_t> shape) {
   auto [rows, columns] = block(s);
   std::vector<int64_t> blocks = shape;
   blocks[shape.size() - 2] = ceilDiv(s.integer("N"), rows);
@@ -84,8 +86,8 @@ static void addWeights(const Settings &s, Random &random, Inputs &inputs, std::v
   inputs.addReals(scales(random, std::move(blocks)));
 }
 
-// Codes reach 448 and their products are of either sign: a rounding of 2^-24 of the running sum for each of K terms,
-// and as much again for the scales.
+// Codes reach 448 and their products are of either sign: a rounding of 2^-24 of the running sum for
+// each of K terms, and as much again for the scales.
 static double tolerance(int64_t depth) { return static_cast<double>(depth) * 0x1p-23; }
 
 static Case matmul() {
@@ -98,7 +100,9 @@ static Case matmul() {
           [](const Settings &s, const Check &check) {
             auto [rows, columns] = block(s);
             Reals x = check.real(0);
-            check.close(0, reference::matmul(x, reference::dequantize(check.integer(1), check.real(2), rows, columns)),
+            check.close(0,
+                        reference::matmul(x, reference::dequantize(check.integer(1), check.real(2),
+                                                                   rows, columns)),
                         tolerance(x.dim(1)));
           }};
 }
@@ -124,10 +128,15 @@ static Case groupedMatmul() {
           },
           [](const Settings &s, const Check &check) {
             auto [rows, columns] = block(s);
-            Reals left = check.real(0), weights = reference::dequantize(check.integer(1), check.real(2), rows, columns);
-            check.close(0, reference::groupedMatmul(left, weights, check.integer(3), check.optionalInteger(5)),
-                        tolerance(left.dim(1)));
+            Reals left = check.real(0),
+                  weights = reference::dequantize(check.integer(1), check.real(2), rows, columns);
+            check.close(
+                0,
+                reference::groupedMatmul(left, weights, check.integer(3), check.optionalInteger(5)),
+                tolerance(left.dim(1)));
           }};
 }
 
-std::vector<Case> compare::fp8Cases() { return {quantize(), dequantize(), matmul(), groupedMatmul()}; }
+std::vector<Case> compare::fp8Cases() {
+  return {quantize(), dequantize(), matmul(), groupedMatmul()};
+}

@@ -13,13 +13,15 @@ static Case matmul() {
           [](const Settings &s, Random &random, Inputs &inputs) {
             inputs.addRandom(random, {s.integer("T"), s.integer("K")});
             inputs.addRandom(random, {s.integer("N"), s.integer("K")},
-                             s.text("element", "f32") == "bf16" ? ElementType::BF16 : ElementType::F32);
+                             s.text("element", "f32") == "bf16" ? ElementType::BF16
+                                                                : ElementType::F32);
           },
           [](const Settings &s, const Check &check) {
             Reals x = check.real(0), weights = check.real(1);
             // At most one rounding of 2^-24 of the running sum for each of K terms.
             check.close(0, reference::matmul(x, weights), static_cast<double>(x.dim(1)) * 0x1p-24);
-            // Tiles round a sum once for two terms of a chunk, and chunks once: they are nearer than the chain, whatever K.
+            // Tiles round a sum once for two terms of a chunk, and chunks once: they are nearer
+            // than the chain, whatever K.
             if (s.text("products", "fma") == "tiles")
               check.close(0, reference::matmul(x, weights), 0x1p-22);
             // The order of the sum is promised, hence the bits.
@@ -36,7 +38,8 @@ static Case rmsNorm() {
           },
           [](const Settings &s, const Check &check) {
             // A mean of H squares in any order, a root, a division and two products.
-            check.close(0, reference::rmsNorm(check.real(0), check.real(1), s.real("epsilon")), 0x1p-20);
+            check.close(0, reference::rmsNorm(check.real(0), check.real(1), s.real("epsilon")),
+                        0x1p-20);
           }};
 }
 
@@ -57,12 +60,13 @@ static Case swiglu() {
           }};
 }
 
-/// Parts of [T, h, widths[i]] written from column from[i] on over zeros [T, h, size], or over a last argument `base`. With
-/// h = 0 there is no dimension of heads.
+/// Parts of [T, h, widths[i]] written from column from[i] on over zeros [T, h, size], or over a
+/// last argument `base`. With h = 0 there is no dimension of heads.
 static Case insertSlice() {
   auto shape = [](const Settings &s, int64_t columns) {
     int64_t tokens = s.integer("T"), heads = s.integer("h");
-    return heads ? std::vector<int64_t>{tokens, heads, columns} : std::vector<int64_t>{tokens, columns};
+    return heads ? std::vector<int64_t>{tokens, heads, columns}
+                 : std::vector<int64_t>{tokens, columns};
   };
   return {"tensor.insert_slice",
           {"T", "h", "widths", "from", "size", "base"},
@@ -75,11 +79,13 @@ static Case insertSlice() {
           [shape](const Settings &s, const Check &check) {
             std::vector<int64_t> widths = s.integers("widths"), from = s.integers("from");
             auto threeDims = [&](Reals values) {
-              values.shape = {s.integer("T"), std::max<int64_t>(1, s.integer("h")), values.shape.back()};
+              values.shape = {s.integer("T"), std::max<int64_t>(1, s.integer("h")),
+                              values.shape.back()};
               return values;
             };
             auto parts = static_cast<unsigned>(widths.size());
-            Reals whole = threeDims(s.flag("base") ? check.real(parts) : Reals(shape(s, s.integer("size"))));
+            Reals whole =
+                threeDims(s.flag("base") ? check.real(parts) : Reals(shape(s, s.integer("size"))));
             for (unsigned i = 0; i < parts; ++i)
               whole = reference::insertColumns(threeDims(check.real(i)), whole, from[i]);
             whole.shape = shape(s, s.integer("size"));

@@ -15,7 +15,8 @@ static Case transposedMatmul() {
             inputs.addRandom(random, {s.integer("N"), s.integer("K")});
           },
           [](const Settings &s, const Check &check) {
-            check.close(0, reference::transposedMatmulChain(check.real(0), check.real(1)), chainTolerance(s, s.integer("N")));
+            check.close(0, reference::transposedMatmulChain(check.real(0), check.real(1)),
+                        chainTolerance(s, s.integer("N")));
           }};
 }
 
@@ -30,11 +31,13 @@ static Case residual() {
             inputs.addRandom(random, {s.integer("T"), s.integer(transposed ? "K" : "N")});
           },
           [](const Settings &s, const Check &check) {
-            Reals wanted = s.flag("transposed") ? reference::transposedMatmulChain(check.real(0), check.real(1))
-                                                : reference::matmulChain(check.real(0), check.real(1));
+            Reals wanted = s.flag("transposed")
+                               ? reference::transposedMatmulChain(check.real(0), check.real(1))
+                               : reference::matmulChain(check.real(0), check.real(1));
             Reals added = check.real(2);
             for (int64_t i = 0; i < wanted.size(); ++i)
-              wanted.values[i] = static_cast<float>(wanted.values[i]) + static_cast<float>(added.values[i]);
+              wanted.values[i] =
+                  static_cast<float>(wanted.values[i]) + static_cast<float>(added.values[i]);
             check.close(0, wanted, chainTolerance(s, s.integer(s.flag("transposed") ? "N" : "K")));
           }};
 }
@@ -50,7 +53,8 @@ static Case weightGradient() {
           },
           [](const Settings &s, const Check &check) {
             Reals init = s.flag("init") ? check.real(2) : Reals({s.integer("N"), s.integer("K")});
-            check.close(0, reference::weightGradientChain(check.real(0), check.real(1), init), chainTolerance(s, s.integer("T")));
+            check.close(0, reference::weightGradientChain(check.real(0), check.real(1), init),
+                        chainTolerance(s, s.integer("T")));
           }};
 }
 
@@ -68,21 +72,25 @@ static reference::Plan drawPlan(const Settings &s, Random &random) {
 }
 
 static Case groupedTransposed() {
-  return {"grouped_transposed",
-          {"T", "E", "K", "N", "choices", "used", "source", "products"},
-          [](const Settings &s, Random &random, Inputs &inputs) {
-            reference::Plan plan = drawPlan(s, random);
-            inputs.addRandom(random, {s.flag("source") ? s.integer("T") : plan.source.dim(0), s.integer("N")});
-            inputs.addRandom(random, {s.integer("E"), s.integer("N"), s.integer("K")});
-            inputs.addIntegers(plan.offsets);
-            inputs.addIntegers(plan.active);
-            if (s.flag("source"))
-              inputs.addIntegers(plan.source);
-          },
-          [](const Settings &s, const Check &check) {
-            check.close(0, reference::groupedTransposedChain(check.real(0), check.real(1), check.integer(2), check.optionalInteger(4)),
-                        chainTolerance(s, s.integer("N")));
-          }};
+  return {
+      "grouped_transposed",
+      {"T", "E", "K", "N", "choices", "used", "source", "products"},
+      [](const Settings &s, Random &random, Inputs &inputs) {
+        reference::Plan plan = drawPlan(s, random);
+        inputs.addRandom(random,
+                         {s.flag("source") ? s.integer("T") : plan.source.dim(0), s.integer("N")});
+        inputs.addRandom(random, {s.integer("E"), s.integer("N"), s.integer("K")});
+        inputs.addIntegers(plan.offsets);
+        inputs.addIntegers(plan.active);
+        if (s.flag("source"))
+          inputs.addIntegers(plan.source);
+      },
+      [](const Settings &s, const Check &check) {
+        check.close(0,
+                    reference::groupedTransposedChain(check.real(0), check.real(1),
+                                                      check.integer(2), check.optionalInteger(4)),
+                    chainTolerance(s, s.integer("N")));
+      }};
 }
 
 static Case groupedWeightGradient() {
@@ -90,7 +98,8 @@ static Case groupedWeightGradient() {
           {"T", "E", "K", "N", "choices", "used", "source", "init", "products"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             reference::Plan plan = drawPlan(s, random);
-            inputs.addRandom(random, {s.flag("source") ? s.integer("T") : plan.source.dim(0), s.integer("K")});
+            inputs.addRandom(
+                random, {s.flag("source") ? s.integer("T") : plan.source.dim(0), s.integer("K")});
             inputs.addRandom(random, {plan.source.dim(0), s.integer("N")});
             inputs.addIntegers(plan.offsets);
             inputs.addIntegers(plan.active);
@@ -103,8 +112,10 @@ static Case groupedWeightGradient() {
               inputs.addIntegers(plan.source);
           },
           [](const Settings &s, const Check &check) {
-            check.close(0, reference::groupedWeightGradientChain(check.real(0), check.real(1), check.integer(2), check.real(4),
-                                                                 check.optionalInteger(5)),
+            check.close(0,
+                        reference::groupedWeightGradientChain(check.real(0), check.real(1),
+                                                              check.integer(2), check.real(4),
+                                                              check.optionalInteger(5)),
                         chainTolerance(s, s.integer("T")));
           }};
 }
@@ -122,7 +133,8 @@ static Case columnSum() {
               inputs.addRandom(random, {s.integer("H")});
           },
           [](const Settings &s, const Check &check) {
-            Reals gradient = check.real(0), x = check.real(1), scale = check.real(2), shift = check.real(3);
+            Reals gradient = check.real(0), x = check.real(1), scale = check.real(2),
+                  shift = check.real(3);
             Reals sum = s.flag("init") ? check.real(4) : Reals({s.integer("H")});
             for (int64_t c = 0; c < x.dim(1); ++c)
               for (int64_t t = 0; t < x.dim(0); ++t) {
@@ -144,11 +156,14 @@ static Case panelCopy() {
             std::vector<int64_t> shape{s.integer("N"), s.integer("K")};
             if (s.integer("E", 0))
               shape.insert(shape.begin(), s.integer("E"));
-            inputs.addRandom(random, shape, s.text("element", "f32") == "bf16" ? ElementType::BF16 : ElementType::F32);
+            inputs.addRandom(random, shape,
+                             s.text("element", "f32") == "bf16" ? ElementType::BF16
+                                                                : ElementType::F32);
           },
           [](const Settings &, const Check &check) { check.equal(0, check.real(0)); }};
 }
 
 std::vector<Case> compare::productCases() {
-  return {transposedMatmul(), residual(), weightGradient(), groupedTransposed(), groupedWeightGradient(), columnSum(), panelCopy()};
+  return {transposedMatmul(),      residual(),  weightGradient(), groupedTransposed(),
+          groupedWeightGradient(), columnSum(), panelCopy()};
 }

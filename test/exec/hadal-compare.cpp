@@ -3,8 +3,8 @@
 //   hadal-compare make  OP [key=value ...] -o IN.safetensors
 //   hadal-compare check OP [key=value ...] IN.safetensors OUT.safetensors
 //
-// Both take the same settings, so that a test states them once. Exit status 1 and one line on stderr where a result is
-// not what test/reference says.
+// Both take the same settings, so that a test states them once. Exit status 1 and one line on
+// stderr where a result is not what test/reference says.
 //
 //===----------------------------------------------------------------------===//
 
@@ -49,7 +49,8 @@ int main(int argc, char **argv) {
       output = words[++i];
     else if (equals == std::string::npos || key.find('/') != std::string::npos)
       files.push_back(words[i]);
-    else if (key != "seed" && key != "mantissa" && std::find(chosen.keys.begin(), chosen.keys.end(), key) == chosen.keys.end())
+    else if (key != "seed" && key != "mantissa" &&
+             std::find(chosen.keys.begin(), chosen.keys.end(), key) == chosen.keys.end())
       fail(chosen.op + " takes no setting '" + key + "'");
     else
       settings.values[key] = words[i].substr(equals + 1);
@@ -57,7 +58,8 @@ int main(int argc, char **argv) {
   if (words[0] == "make") {
     if (output.empty() || !files.empty())
       fail("make wants -o FILE and no other file");
-    Random random(static_cast<uint64_t>(settings.integer("seed", 1)), static_cast<int>(settings.integer("mantissa", 24)));
+    Random random(static_cast<uint64_t>(settings.integer("seed", 1)),
+                  static_cast<int>(settings.integer("mantissa", 24)));
     Inputs inputs;
     chosen.make(settings, random, inputs);
     writeInputs(inputs, output);

@@ -2,11 +2,12 @@
 //
 // A library for LD_PRELOAD. HADAL_FAULT=CALL:N:KIND disturbs the N-th call (from 1) of a process:
 //
-//     CALL   write, fsync, rename, mmap, mkostemp, mkdir or read, each of regular files only (and of no standard stream)
-//     KIND   an error (EIO, ENOSPC, ENOMEM), which the call then has; short, for write and read: it does half; kill: SIGKILL before it
+//     CALL   write, fsync, rename, mmap, mkostemp, mkdir or read, each of regular files only (and
+//     of no standard stream) KIND   an error (EIO, ENOSPC, ENOMEM), which the call then has; short,
+//     for write and read: it does half; kill: SIGKILL before it
 //
-// After an error all further calls of that name fail too, as on a disk that is full, unless KIND ends in "once".
-// HADAL_FAULT_COUNTS=FILE: how often each was called, a line each.
+// After an error all further calls of that name fail too, as on a disk that is full, unless KIND
+// ends in "once". HADAL_FAULT_COUNTS=FILE: how often each was called, a line each.
 //
 //===--------------------------------------------------------------------===//
 
@@ -19,9 +20,9 @@
 #include <cstring>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string>
 #include <sys/mman.h>
-#include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/types.h>
@@ -52,7 +53,9 @@ struct Plan {
     isShort = std::strncmp(kind, "short", 5) == 0;
     kills = std::strcmp(kind, "kill") == 0;
     isOnce = isShort || std::strstr(kind, "once");
-    error = std::strncmp(kind, "ENOSPC", 6) == 0 ? ENOSPC : std::strncmp(kind, "ENOMEM", 6) == 0 ? ENOMEM : EIO;
+    error = std::strncmp(kind, "ENOSPC", 6) == 0   ? ENOSPC
+            : std::strncmp(kind, "ENOMEM", 6) == 0 ? ENOMEM
+                                                   : EIO;
   }
   ~Plan() {
     const char *path = std::getenv("HADAL_FAULT_COUNTS");
@@ -93,11 +96,15 @@ __attribute__((constructor)) void makePlan() { plan(); }
 bool isOurs(int descriptor) {
   struct stat status;
   struct statfs system;
-  return descriptor > 2 && ::fstat(descriptor, &status) == 0 && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode)) &&
-         ::fstatfs(descriptor, &system) == 0 && system.f_type != PROC_SUPER_MAGIC && system.f_type != SYSFS_MAGIC;
+  return descriptor > 2 && ::fstat(descriptor, &status) == 0 &&
+         (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode)) &&
+         ::fstatfs(descriptor, &system) == 0 && system.f_type != PROC_SUPER_MAGIC &&
+         system.f_type != SYSFS_MAGIC;
 }
 
-template <typename Function> Function real(const char *name, Function) { return reinterpret_cast<Function>(::dlsym(RTLD_NEXT, name)); }
+template <typename Function> Function real(const char *name, Function) {
+  return reinterpret_cast<Function>(::dlsym(RTLD_NEXT, name));
+}
 
 #define REAL(name) real(#name, &name)
 
@@ -108,19 +115,25 @@ extern "C" {
 ssize_t write(int descriptor, const void *data, size_t bytes) {
   static auto *next = REAL(write);
   Fault fault = isOurs(descriptor) ? plan().next(Write) : Fault::None;
-  return fault == Fault::Failed ? -1 : next(descriptor, data, fault == Fault::Short ? bytes - bytes / 2 : bytes);
+  return fault == Fault::Failed
+             ? -1
+             : next(descriptor, data, fault == Fault::Short ? bytes - bytes / 2 : bytes);
 }
 
 ssize_t read(int descriptor, void *data, size_t bytes) {
   static auto *next = REAL(read);
   Fault fault = isOurs(descriptor) ? plan().next(Read) : Fault::None;
-  return fault == Fault::Failed ? -1 : next(descriptor, data, fault == Fault::Short ? bytes - bytes / 2 : bytes);
+  return fault == Fault::Failed
+             ? -1
+             : next(descriptor, data, fault == Fault::Short ? bytes - bytes / 2 : bytes);
 }
 
 ssize_t pread(int descriptor, void *data, size_t bytes, off_t offset) {
   static auto *next = REAL(pread);
   Fault fault = isOurs(descriptor) ? plan().next(Read) : Fault::None;
-  return fault == Fault::Failed ? -1 : next(descriptor, data, fault == Fault::Short ? bytes - bytes / 2 : bytes, offset);
+  return fault == Fault::Failed
+             ? -1
+             : next(descriptor, data, fault == Fault::Short ? bytes - bytes / 2 : bytes, offset);
 }
 
 int fsync(int descriptor) {
@@ -146,7 +159,9 @@ int mkdir(const char *path, mode_t mode) {
 void *mmap(void *address, size_t bytes, int protection, int flags, int descriptor, off_t offset) {
   static auto *next = REAL(mmap);
   bool isFile = !(flags & MAP_ANONYMOUS) && isOurs(descriptor);
-  return isFile && plan().next(Mmap) == Fault::Failed ? MAP_FAILED : next(address, bytes, protection, flags, descriptor, offset);
+  return isFile && plan().next(Mmap) == Fault::Failed
+             ? MAP_FAILED
+             : next(address, bytes, protection, flags, descriptor, offset);
 }
 
 } // extern "C"

@@ -18,8 +18,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-FAULTS = {"write": ["ENOSPC", "short", "kill"], "fsync": ["EIOonce", "kill"], "rename": ["EIO", "kill"], "mmap": ["ENOMEM"],
-          "mkostemp": ["ENOSPC"], "mkdir": ["ENOSPC", "kill"], "read": ["EIO", "short"]}
+FAULTS = {
+    "write": ["ENOSPC", "short", "kill"],
+    "fsync": ["EIOonce", "kill"],
+    "rename": ["EIO", "kill"],
+    "mmap": ["ENOMEM"],
+    "mkostemp": ["ENOSPC"],
+    "mkdir": ["ENOSPC", "kill"],
+    "read": ["EIO", "short"],
+}
 # What os.replace and mkostemp leave behind when a process is killed.
 TEMPORARY = re.compile(r"\.[A-Za-z0-9]{6}$")
 
@@ -33,7 +40,14 @@ def fail(what):
 
 
 def run(command, folder, **environment):
-    return subprocess.run(command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def chosen(count, most):
@@ -58,7 +72,14 @@ class Case:
         work = self.start.parent / "work"
         shutil.rmtree(work, ignore_errors=True)
         shutil.copytree(self.start, work)
-        return work, run(self.command, work, LD_PRELOAD=library, TMPDIR="/tmp", HADAL_FAULT=fault, HADAL_FAULT_COUNTS=str(self.start.parent / "counts"))
+        return work, run(
+            self.command,
+            work,
+            LD_PRELOAD=library,
+            TMPDIR="/tmp",
+            HADAL_FAULT=fault,
+            HADAL_FAULT_COUNTS=str(self.start.parent / "counts"),
+        )
 
     def check(self):
         work, result = self.attempt("")
@@ -66,7 +87,9 @@ class Case:
             fail(f"{self.name}: exits with {result.returncode} undisturbed: {result.stderr}")
             return
         self.whole = self.made(work)
-        counts = dict(line.split() for line in (self.start.parent / "counts").read_text().splitlines())
+        counts = dict(
+            line.split() for line in (self.start.parent / "counts").read_text().splitlines()
+        )
         tried = 0
         for call, kinds in FAULTS.items():
             for kind in kinds:
@@ -74,7 +97,9 @@ class Case:
                     fault = f"{call}:{number}:{kind}"
                     self.check_one(f"{self.name}, {fault}", call, kind, *self.attempt(fault))
                     tried += 1
-        print(f"{self.name}: {tried} faults over {', '.join(f'{n} x {c}' for c, n in counts.items())}")
+        print(
+            f"{self.name}: {tried} faults over {', '.join(f'{n} x {c}' for c, n in counts.items())}"
+        )
 
     def made(self, folder):
         before = files_of(self.start)
@@ -109,22 +134,32 @@ class Case:
             fail(f"{what}: exits with {result.returncode}: {says}")
         elif len(lines) != 1 or lines[0] != result.stderr.splitlines()[-1]:
             fail(f"{what}: wants one line of {program}, the last: {says}")
-        elif not any(word.rstrip(":") and os.path.exists(os.path.join(self.start, word.rstrip(":").split(": ")[0])) or
-                     any(output in word for output in self.outputs) for word in lines[0].split()[1:]):
+        elif not any(
+            word.rstrip(":")
+            and os.path.exists(os.path.join(self.start, word.rstrip(":").split(": ")[0]))
+            or any(output in word for output in self.outputs)
+            for word in lines[0].split()[1:]
+        ):
             fail(f"{what}: names no file: {says}")
 
     def compare(self, what, work, isWhole, mayLeave=False):
         """What was made is what the undisturbed command makes, all of it or some of it."""
         made = self.made(work)
         for name, data in made.items():
-            if name not in self.whole and (TEMPORARY.search(name) or ".part" in name or ".old" in name):
+            if name not in self.whole and (
+                TEMPORARY.search(name) or ".part" in name or ".old" in name
+            ):
                 if not mayLeave:
                     fail(f"{what}: leaves {name}")
             elif name not in self.whole:
                 if not self.finish:
                     fail(f"{what}: makes {name}")
-            elif not isSame(name, data, self.whole[name], self.varying) and not (self.finish and not isWhole):
-                fail(f"{what}: {name} is another one, of {len(data)} bytes for {len(self.whole[name])}")
+            elif not isSame(name, data, self.whole[name], self.varying) and not (
+                self.finish and not isWhole
+            ):
+                fail(
+                    f"{what}: {name} is another one, of {len(data)} bytes for {len(self.whole[name])}"
+                )
         for name in self.whole if isWhole else []:
             if name not in made:
                 fail(f"{what}: lacks {name}")
@@ -137,40 +172,101 @@ def isSame(name, data, wanted, varying):
 
 
 def untimed(log):
-    return re.sub(rb'"(tokens_per_second|[a-z_]*seconds|tflops|mfu|[a-z_]*flops[a-z_]*|[a-z_]*bytes)": [^,}]*', b"", log)
+    return re.sub(
+        rb'"(tokens_per_second|[a-z_]*seconds|tflops|mfu|[a-z_]*flops[a-z_]*|[a-z_]*bytes)": [^,}]*',
+        b"",
+        log,
+    )
 
 
 def train(scratch, program, write):
     start = scratch / "start"
     start.mkdir()
     subprocess.run([write, start], check=True)
-    command = [program, "train", "t.hadal", "--data", "a.txt", "b.jsonl", "--tokenizer", "ckpt", "--lr", "0.02", "--checkpoint-dir", "out",
-               "--checkpoint-every", "2", "--average-decay", "0.9"]
-    first = run([*command, "--weights", "ckpt", "--token-cache", "other", "--steps", "2", "--log", "log.jsonl"], start)
+    command = [
+        program,
+        "train",
+        "t.hadal",
+        "--data",
+        "a.txt",
+        "b.jsonl",
+        "--tokenizer",
+        "ckpt",
+        "--lr",
+        "0.02",
+        "--checkpoint-dir",
+        "out",
+        "--checkpoint-every",
+        "2",
+        "--average-decay",
+        "0.9",
+    ]
+    first = run(
+        [
+            *command,
+            "--weights",
+            "ckpt",
+            "--token-cache",
+            "other",
+            "--steps",
+            "2",
+            "--log",
+            "log.jsonl",
+        ],
+        start,
+    )
     if first.returncode:
         sys.exit(first.stderr)
     shutil.rmtree(start / "other")
-    command += ["--token-cache", "cache", "--steps", "6", "--keep", "2", "--log", "log.jsonl", "--resume", "out"]
+    command += [
+        "--token-cache",
+        "cache",
+        "--steps",
+        "6",
+        "--keep",
+        "2",
+        "--log",
+        "log.jsonl",
+        "--resume",
+        "out",
+    ]
 
     def goOn(case, what, work):
         steps = sorted(p.name for p in (work / "out").iterdir() if p.name.startswith("step-"))
         if not steps or steps[-1] < "step-00000002":
             fail(f"{what}: the last whole checkpoint is gone: {steps}")
-        if (work / "log.jsonl").exists() and any(not line.endswith("}") for line in (work / "log.jsonl").read_text().splitlines()[:-1]):
+        if (work / "log.jsonl").exists() and any(
+            not line.endswith("}") for line in (work / "log.jsonl").read_text().splitlines()[:-1]
+        ):
             fail(f"{what}: the log has a broken line")
         again = run(case.command, work)
         if again.returncode:
             fail(f"{what}: does not go on: {again.stderr[-600:]}")
             return
-        for name in ("out/step-00000006/model.safetensors", "out/step-00000006/optimizer/state.safetensors",
-                     "out/step-00000006/average/model.safetensors", "log.jsonl"):
+        for name in (
+            "out/step-00000006/model.safetensors",
+            "out/step-00000006/optimizer/state.safetensors",
+            "out/step-00000006/average/model.safetensors",
+            "log.jsonl",
+        ):
             if not isSame(name, (work / name).read_bytes(), case.whole[name], ()):
                 fail(f"{what}: goes on to another {name}")
-        if left := [p.name for p in (work / "out").iterdir() if p.name != ".lock" and not p.name.startswith("step-")]:
+        if left := [
+            p.name
+            for p in (work / "out").iterdir()
+            if p.name != ".lock" and not p.name.startswith("step-")
+        ]:
             fail(f"{what}: the next run leaves {left}")
 
-    Case("train", start, [*command, "--html", "page.html", "--stats", "stats"], ["out", "log.jsonl", "cache", "page.html", "stats"],
-         varying=("page.html", "stats"), most=8, finish=goOn).check()
+    Case(
+        "train",
+        start,
+        [*command, "--html", "page.html", "--stats", "stats"],
+        ["out", "log.jsonl", "cache", "page.html", "stats"],
+        varying=("page.html", "stats"),
+        most=8,
+        finish=goOn,
+    ).check()
 
 
 def generate(scratch, program, write):
@@ -178,10 +274,20 @@ def generate(scratch, program, write):
     start.mkdir()
     subprocess.run([write, start], check=True)
     common = ["m.hadal", "--weights", "ckpt", "--input", "in.safetensors"]
-    Case("generate", start, [program, "generate", *common, "--max-new-tokens", "9", "--stats", "stats", "-o", "answer"], ["answer", "stats"],
-         varying=("stats",)).check()
-    Case("logits", start, [program, "logits", *common, "--dump", "--trace", "trace.json", "-o", "answer"], ["answer", "trace.json"],
-         varying=("trace.json",)).check()
+    Case(
+        "generate",
+        start,
+        [program, "generate", *common, "--max-new-tokens", "9", "--stats", "stats", "-o", "answer"],
+        ["answer", "stats"],
+        varying=("stats",),
+    ).check()
+    Case(
+        "logits",
+        start,
+        [program, "logits", *common, "--dump", "--trace", "trace.json", "-o", "answer"],
+        ["answer", "trace.json"],
+        varying=("trace.json",),
+    ).check()
 
 
 FUNCTION = """func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
@@ -196,11 +302,19 @@ def compile_(scratch, program):
     start = scratch / "start"
     start.mkdir()
     (start / "f.mlir").write_text(FUNCTION)
-    Case("compile", start, [program, "f.mlir", "--cpu=x86-64-v3", "--no-cache", "-o", "f.hadal"], ["f.hadal", "/tmp/hadal-"], most=4).check()
+    Case(
+        "compile",
+        start,
+        [program, "f.mlir", "--cpu=x86-64-v3", "--no-cache", "-o", "f.hadal"],
+        ["f.hadal", "/tmp/hadal-"],
+        most=4,
+    ).check()
 
 
 with tempfile.TemporaryDirectory() as scratch:
-    {"train": train, "generate": generate, "compile": compile_}[sys.argv[2]](Path(scratch), *sys.argv[3:])
+    {"train": train, "generate": generate, "compile": compile_}[sys.argv[2]](
+        Path(scratch), *sys.argv[3:]
+    )
 if failures:
     sys.exit(1)
 print("all passed")

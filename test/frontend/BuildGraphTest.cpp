@@ -70,7 +70,9 @@ TEST_F(BuildGraph, VerifiesAllModels) {
     EXPECT_EQ(count<moe::GroupedMatmulOp>(*module), 3 * c.moeLayers()) << name;
     EXPECT_EQ(count<moe::CombineOp>(*module), c.moeLayers()) << name;
     EXPECT_EQ(count<fp8::DequantizeOp>(*module) > 0, c.quantization.has_value()) << name;
-    EXPECT_EQ(resultNames(*module).size(), size_t(1 + c.layers + 1 + 2 * c.moeLayers() + 2 * c.layers)) << name;
+    EXPECT_EQ(resultNames(*module).size(),
+              size_t(1 + c.layers + 1 + 2 * c.moeLayers() + 2 * c.layers))
+        << name;
   }
 }
 
@@ -99,12 +101,19 @@ TEST_F(BuildGraph, BuildsOddModels) {
       {{"attention_bias", "true"}},
       {{"attention_bias", "true"}, {"q_lora_rank", "null"}},
       {{"rope_interleave", "false"}},
-      {{"n_routed_experts", "6"}, {"n_group", "3"}, {"topk_group", "1"}, {"num_experts_per_tok", "1"}},
+      {{"n_routed_experts", "6"},
+       {"n_group", "3"},
+       {"topk_group", "1"},
+       {"num_experts_per_tok", "1"}},
       {{"n_shared_experts", "0"}},
       {{"n_shared_experts", "3"}},
       {{"num_attention_heads", "1"}, {"num_key_value_heads", "1"}},
-      {{"hidden_size", "37"}, {"v_head_dim", "5"}, {"qk_nope_head_dim", "7"}, {"qk_rope_head_dim", "2"},
-       {"kv_lora_rank", "1"}, {"vocab_size", "3"}},
+      {{"hidden_size", "37"},
+       {"v_head_dim", "5"},
+       {"qk_nope_head_dim", "7"},
+       {"qk_rope_head_dim", "2"},
+       {"kv_lora_rank", "1"},
+       {"vocab_size", "3"}},
       {{"num_hidden_layers", "1"}, {"first_k_dense_replace", "1"}},
       {{"norm_topk_prob", "false"}, {"torch_dtype", "\"float32\""}},
   };
@@ -115,9 +124,9 @@ TEST_F(BuildGraph, BuildsOddModels) {
 
 TEST_F(BuildGraph, NamesResultsInOrder) {
   EXPECT_EQ(resultNames(*build(readConfig("tiny"))),
-            (std::vector<std::string>{"logits", "hidden.0", "hidden.1", "hidden.2", "router.1.topk_ids",
-                                      "router.1.topk_weights", "cache.0.ckv", "cache.0.k_rope", "cache.1.ckv",
-                                      "cache.1.k_rope"}));
+            (std::vector<std::string>{"logits", "hidden.0", "hidden.1", "hidden.2",
+                                      "router.1.topk_ids", "router.1.topk_weights", "cache.0.ckv",
+                                      "cache.0.k_rope", "cache.1.ckv", "cache.1.k_rope"}));
 }
 
 TEST_F(BuildGraph, SaysWhatADriverNeeds) {
@@ -130,8 +139,10 @@ TEST_F(BuildGraph, SaysWhatADriverNeeds) {
   EXPECT_EQ(number("layers"), 2);
   EXPECT_EQ(number("cache_elements_per_token"), 2 * (14 + 4));
   EXPECT_EQ(number("bos_token_id"), 0);
-  EXPECT_EQ(model.getAs<mlir::DenseI64ArrayAttr>("eos_token_ids").asArrayRef(), llvm::ArrayRef<int64_t>({1, 2}));
-  EXPECT_EQ(model.getAs<mlir::DenseI64ArrayAttr>("moe_layers").asArrayRef(), llvm::ArrayRef<int64_t>({1}));
+  EXPECT_EQ(model.getAs<mlir::DenseI64ArrayAttr>("eos_token_ids").asArrayRef(),
+            llvm::ArrayRef<int64_t>({1, 2}));
+  EXPECT_EQ(model.getAs<mlir::DenseI64ArrayAttr>("moe_layers").asArrayRef(),
+            llvm::ArrayRef<int64_t>({1}));
 }
 
 // What is printed reads back.

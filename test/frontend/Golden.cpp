@@ -19,23 +19,12 @@ static Array toArray(const StoredTensor &tensor, const std::byte *bytes) {
     uint64_t raw = 0;
     std::memcpy(&raw, bytes + i * byteSize(tensor.element), byteSize(tensor.element));
     switch (tensor.element) {
-    case ElementType::F32:
-      array.data[i] = llvm::bit_cast<float>(static_cast<uint32_t>(raw));
-      break;
-    case ElementType::BF16:
-      array.data[i] = small(llvm::APFloat::BFloat(), 16, raw);
-      break;
-    case ElementType::F8E4M3:
-      array.data[i] = small(llvm::APFloat::Float8E4M3FN(), 8, raw);
-      break;
-    case ElementType::I32:
-      array.data[i] = static_cast<int32_t>(raw);
-      break;
-    case ElementType::I64:
-      array.data[i] = static_cast<double>(static_cast<int64_t>(raw));
-      break;
-    default:
-      ADD_FAILURE() << tensor.name;
+    case ElementType::F32: array.data[i] = llvm::bit_cast<float>(static_cast<uint32_t>(raw)); break;
+    case ElementType::BF16: array.data[i] = small(llvm::APFloat::BFloat(), 16, raw); break;
+    case ElementType::F8E4M3: array.data[i] = small(llvm::APFloat::Float8E4M3FN(), 8, raw); break;
+    case ElementType::I32: array.data[i] = static_cast<int32_t>(raw); break;
+    case ElementType::I64: array.data[i] = static_cast<double>(static_cast<int64_t>(raw)); break;
+    default: ADD_FAILURE() << tensor.name;
     }
   }
   return array;

@@ -1,7 +1,8 @@
 //===- GoldenTest.cpp - the built graph against transformers' results ---===//
 //
-// The graph, evaluated by GraphInterpreter in double, gives what transformers gives in f32: the frontend has understood
-// the model. The golden folders lie beside the clone; without them these tests are skipped.
+// The graph, evaluated by GraphInterpreter in double, gives what transformers gives in f32: the
+// frontend has understood the model. The golden folders lie beside the clone; without them these
+// tests are skipped.
 //
 //===--------------------------------------------------------------------===//
 
@@ -21,14 +22,15 @@ namespace {
 
 class Golden : public testing::TestWithParam<std::tuple<const char *, const char *>> {};
 
-// The largest difference, relative to the largest value, stays below 3e-6: the reference rounds to f32, which makes
-// 1.2e-6 of it. A wrong epsilon in one norm makes 1e-5.
+// The largest difference, relative to the largest value, stays below 3e-6: the reference rounds to
+// f32, which makes 1.2e-6 of it. A wrong epsilon in one norm makes 1e-5.
 TEST_P(Golden, GraphGivesTheReference) {
   auto [checkpointName, goldenName] = GetParam();
   std::string folder = std::string(HADAL_SHARED) + "/oracle/" + checkpointName;
   if (!llvm::sys::fs::exists(folder + "/model.safetensors"))
     GTEST_SKIP() << "no golden folder " << folder;
-  Safetensors golden = Safetensors::open(std::string(HADAL_SHARED) + "/oracle/" + goldenName).value();
+  Safetensors golden =
+      Safetensors::open(std::string(HADAL_SHARED) + "/oracle/" + goldenName).value();
   Checkpoint checkpoint = Checkpoint::open(folder).value();
   auto read = [&](llvm::StringRef name) { return readArray(golden, name); };
 
@@ -37,13 +39,15 @@ TEST_P(Golden, GraphGivesTheReference) {
   auto module = buildGraph(context, model);
   ASSERT_TRUE(mlir::succeeded(module));
 
-  GraphInterpreter interpreter([&](llvm::StringRef name) { return readParameter(checkpoint, *model.find(name)); });
+  GraphInterpreter interpreter(
+      [&](llvm::StringRef name) { return readParameter(checkpoint, *model.find(name)); });
 
   // The sequences behind each other, all rows to the head.
   Array ids = read("input_ids");
   int64_t sequences = ids.dim(0), length = ids.dim(1), tokens = sequences * length;
   ids.shape = {tokens};
-  Array positions = Array::zeros({tokens}), offsets = Array::zeros({sequences + 1}), rows = Array::zeros({tokens});
+  Array positions = Array::zeros({tokens}), offsets = Array::zeros({sequences + 1}),
+        rows = Array::zeros({tokens});
   for (int64_t t = 0; t < tokens; ++t) {
     positions.data[t] = static_cast<double>(t % length);
     rows.data[t] = static_cast<double>(t);
@@ -80,6 +84,7 @@ INSTANTIATE_TEST_SUITE_P(Frontend, Golden,
                                          std::tuple("nano-noq/ckpt", "nano-noq/golden.safetensors"),
                                          std::tuple("nano-mtp/ckpt", "nano-mtp/golden.safetensors"),
                                          std::tuple("nano-fp8/ckpt", "nano-fp8/golden.safetensors"),
-                                         std::tuple("nano-fp8/ckpt-fp8", "nano-fp8/golden_fp8.safetensors")));
+                                         std::tuple("nano-fp8/ckpt-fp8",
+                                                    "nano-fp8/golden_fp8.safetensors")));
 
 } // namespace

@@ -25,7 +25,9 @@ ModelDescription describe(const std::string &text) {
   return llvm::cantFail(describeModel(llvm::cantFail(parseModelConfig(text))));
 }
 
-int64_t elementsOf(const ParameterDescription &p) { return elementCount(p.shape).value() * p.count; }
+int64_t elementsOf(const ParameterDescription &p) {
+  return elementCount(p.shape).value() * p.count;
+}
 
 // The counts that the configuration computes are those of the tensors.
 TEST(Parameters, CountsAgree) {
@@ -61,14 +63,16 @@ TEST(Parameters, TypesWithoutWeights) {
   EXPECT_EQ(stack->shape, (Shape{7168, 2048}));
   EXPECT_EQ(stack->nameOf(255), "model.layers.3.mlp.experts.255.down_proj.weight");
   // 576 rows: the last block is short.
-  EXPECT_EQ(model.find("model.layers.0.self_attn.kv_a_proj_with_mqa.weight_scale_inv")->shape, (Shape{5, 56}));
+  EXPECT_EQ(model.find("model.layers.0.self_attn.kv_a_proj_with_mqa.weight_scale_inv")->shape,
+            (Shape{5, 56}));
   EXPECT_EQ(model.find("model.layers.61.enorm.weight"), nullptr);
 }
 
 TEST(Parameters, TakesFloat16) {
   ModelDescription model = describe(changed(readConfig("nano"), {{"torch_dtype", "\"float16\""}}));
   EXPECT_EQ(model.find("model.norm.weight")->element, ElementType::F16);
-  EXPECT_EQ(model.find("model.layers.1.mlp.gate.e_score_correction_bias")->element, ElementType::F32);
+  EXPECT_EQ(model.find("model.layers.1.mlp.gate.e_score_correction_bias")->element,
+            ElementType::F32);
 }
 
 // The names of the text part, with which the graph's globals are declared.
@@ -82,7 +86,9 @@ TEST(Parameters, NamesTheTextPart) {
 /// A folder with a config.json and zero weights, removed afterwards.
 class CheckpointFolder : public testing::Test {
 protected:
-  void SetUp() override { ASSERT_FALSE(llvm::sys::fs::createUniqueDirectory("hadal-parameters", folder)); }
+  void SetUp() override {
+    ASSERT_FALSE(llvm::sys::fs::createUniqueDirectory("hadal-parameters", folder));
+  }
   void TearDown() override { llvm::sys::fs::remove_directories(folder); }
 
   /// The tensors that `text` asks for, `change` applied to them.
@@ -114,12 +120,16 @@ TEST_F(CheckpointFolder, AcceptsWhatItAskedFor) {
 TEST_F(CheckpointFolder, AcceptsKnownExtras) {
   EXPECT_EQ(read(readConfig("tiny"),
                  [](auto &t) {
-                   t.insert_or_assign("model.layers.2.eh_proj.weight", Tensor(ElementType::BF16, {24, 48}));
-                   t.insert_or_assign("model.layers.0.self_attn.rotary_emb.inv_freq", Tensor(ElementType::F32, {2}));
+                   t.insert_or_assign("model.layers.2.eh_proj.weight",
+                                      Tensor(ElementType::BF16, {24, 48}));
+                   t.insert_or_assign("model.layers.0.self_attn.rotary_emb.inv_freq",
+                                      Tensor(ElementType::F32, {2}));
                  }),
             "");
   EXPECT_EQ(read(changed(readConfig("tiny"), {{"tie_word_embeddings", "true"}}),
-                 [](auto &t) { t.insert_or_assign("lm_head.weight", Tensor(ElementType::BF16, {100, 24})); }),
+                 [](auto &t) {
+                   t.insert_or_assign("lm_head.weight", Tensor(ElementType::BF16, {100, 24}));
+                 }),
             "");
 }
 
@@ -138,29 +148,36 @@ TEST_F(CheckpointFolder, TakesElementTypesFromHeaders) {
 
 TEST_F(CheckpointFolder, NamesTheTensorThatIsWrong) {
   std::string tiny = readConfig("tiny"), fp8 = readConfig("nano-fp8-quantized");
-  auto with = [&](const std::string &text, const std::string &name, ElementType element, Shape shape) {
+  auto with = [&](const std::string &text, const std::string &name, ElementType element,
+                  Shape shape) {
     return read(text, [&](auto &t) { t.insert_or_assign(name, Tensor(element, shape)); });
   };
   auto without = [&](const std::string &text, const std::string &name) {
     return read(text, [&](auto &t) { t.erase(name); });
   };
   const std::string expert = "model.layers.1.mlp.experts.3.up_proj.weight";
-  EXPECT_EQ(without(tiny, "model.norm.weight"), ": model.norm.weight wants shape [24], but is missing");
+  EXPECT_EQ(without(tiny, "model.norm.weight"),
+            ": model.norm.weight wants shape [24], but is missing");
   EXPECT_EQ(without(tiny, expert), ": " + expert + " wants shape [16, 24], but is missing");
-  EXPECT_EQ(with(tiny, expert, ElementType::BF16, {16, 12}), ": " + expert + " wants shape [16, 24], got [16, 12]");
+  EXPECT_EQ(with(tiny, expert, ElementType::BF16, {16, 12}),
+            ": " + expert + " wants shape [16, 24], got [16, 12]");
   EXPECT_EQ(with(tiny, expert, ElementType::F32, {16, 24}),
             ": " + expert + " wants BF16 as model.layers.1.mlp.experts.0.up_proj.weight, got F32");
-  EXPECT_EQ(with(tiny, expert, ElementType::F64, {16, 24}), ": " + expert + " wants F32, BF16, F16 or F8_E4M3, got F64");
+  EXPECT_EQ(with(tiny, expert, ElementType::F64, {16, 24}),
+            ": " + expert + " wants F32, BF16, F16 or F8_E4M3, got F64");
   EXPECT_EQ(with(tiny, "model.norm.weight", ElementType::I32, {24}),
             ": model.norm.weight wants F32, BF16 or F16, got I32");
   EXPECT_EQ(with(tiny, "model.layers.0.self_attn.o_proj.weight", ElementType::F8E4M3, {24, 18}),
-            ": model.layers.0.self_attn.o_proj.weight wants quantization_config in config.json, as it is F8_E4M3");
+            ": model.layers.0.self_attn.o_proj.weight wants quantization_config in config.json, as "
+            "it is F8_E4M3");
   EXPECT_EQ(with(tiny, "model.layers.1.mlp.experts.6.up_proj.weight", ElementType::BF16, {16, 24}),
-            ": model.layers.1.mlp.experts.6.up_proj.weight is in the checkpoint, but not in the model that config.json "
+            ": model.layers.1.mlp.experts.6.up_proj.weight is in the checkpoint, but not in the "
+            "model that config.json "
             "describes");
   const std::string scale = "model.layers.0.self_attn.o_proj.weight_scale_inv";
   EXPECT_EQ(without(fp8, scale), ": " + scale + " wants shape [2, 1], but is missing");
-  EXPECT_EQ(with(fp8, scale, ElementType::F32, {1, 2}), ": " + scale + " wants shape [2, 1], got [1, 2]");
+  EXPECT_EQ(with(fp8, scale, ElementType::F32, {1, 2}),
+            ": " + scale + " wants shape [2, 1], got [1, 2]");
   EXPECT_EQ(with(fp8, scale, ElementType::BF16, {2, 1}), ": " + scale + " wants F32, got BF16");
 }
 
@@ -179,35 +196,53 @@ template <typename Rename> auto renaming(Rename rename) {
 TEST_F(CheckpointFolder, RecognisesOtherNamings) {
   std::string tiny = readConfig("tiny");
   const std::string missing = ": model.embed_tokens.weight wants shape [100, 24], but is missing: ";
-  EXPECT_EQ(read(tiny, renaming([](const std::string &n) { return "language_model." + n; })),
-            missing + "its names begin with 'language_model.' (language_model.model.embed_tokens.weight)");
-  EXPECT_EQ(read(tiny, renaming([](const std::string &n) { return StringRef(n).starts_with("model.") ? n.substr(6) : ""; })),
-            missing + "its names have no 'model.' in front (embed_tokens.weight), as those of a model without its head");
+  EXPECT_EQ(
+      read(tiny, renaming([](const std::string &n) { return "language_model." + n; })),
+      missing +
+          "its names begin with 'language_model.' (language_model.model.embed_tokens.weight)");
   EXPECT_EQ(read(tiny, renaming([](const std::string &n) {
-              return n == "model.embed_tokens.weight" ? "embed.weight" : n == "model.norm.weight" ? "norm.weight" : "";
-            })),
-            missing + "it has the names of DeepSeek's own inference code (embed.weight); hadal reads the names of the published "
+                   return StringRef(n).starts_with("model.") ? n.substr(6) : "";
+                 })),
+            missing + "its names have no 'model.' in front (embed_tokens.weight), as those of a "
+                      "model without its head");
+  EXPECT_EQ(read(tiny, renaming([](const std::string &n) {
+                   return n == "model.embed_tokens.weight" ? "embed.weight"
+                          : n == "model.norm.weight"       ? "norm.weight"
+                                                           : "";
+                 })),
+            missing + "it has the names of DeepSeek's own inference code (embed.weight); hadal "
+                      "reads the names of the published "
                       "checkpoints on Hugging Face");
   auto stack = [](auto &tensors) {
     for (int e = 0; e < 6; ++e)
       for (const char *part : {"gate_proj", "up_proj", "down_proj"})
         tensors.erase("model.layers.1.mlp.experts." + std::to_string(e) + "." + part + ".weight");
-    tensors.insert_or_assign("model.layers.1.mlp.experts.gate_up_proj", Tensor(ElementType::BF16, {6, 32, 24}));
-    tensors.insert_or_assign("model.layers.1.mlp.experts.down_proj", Tensor(ElementType::BF16, {6, 24, 16}));
+    tensors.insert_or_assign("model.layers.1.mlp.experts.gate_up_proj",
+                             Tensor(ElementType::BF16, {6, 32, 24}));
+    tensors.insert_or_assign("model.layers.1.mlp.experts.down_proj",
+                             Tensor(ElementType::BF16, {6, 24, 16}));
   };
-  EXPECT_EQ(read(tiny, stack), ": model.layers.1.mlp.experts.0.gate_proj.weight wants shape [16, 24], but is missing: its experts "
-                               "are stacked in one tensor (model.layers.1.mlp.experts.gate_up_proj), as transformers 5 has them in "
-                               "memory; its save_pretrained writes one tensor per expert");
+  EXPECT_EQ(read(tiny, stack),
+            ": model.layers.1.mlp.experts.0.gate_proj.weight wants shape [16, 24], but is missing: "
+            "its experts "
+            "are stacked in one tensor (model.layers.1.mlp.experts.gate_up_proj), as transformers "
+            "5 has them in "
+            "memory; its save_pretrained writes one tensor per expert");
 }
 
-// A larger model's other tensors are passed over; its text part may have either of two prefixes, which a note says.
+// A larger model's other tensors are passed over; its text part may have either of two prefixes,
+// which a note says.
 TEST_F(CheckpointFolder, ReadsATextPartUnderItsPrefix) {
   std::string nested = readConfig("nested");
-  auto withVision = [](auto &tensors) { tensors.insert_or_assign("vision_tower.patch_embed.weight", Tensor(ElementType::BF16, {3, 5})); };
+  auto withVision = [](auto &tensors) {
+    tensors.insert_or_assign("vision_tower.patch_embed.weight", Tensor(ElementType::BF16, {3, 5}));
+  };
   EXPECT_EQ(read(nested, withVision), "");
   auto asTransformers = renaming([](const std::string &n) {
     StringRef rest = n;
-    return rest.consume_front("language_model.model.") ? ("model.language_model." + rest).str() : n.substr(StringRef("language_model.").size());
+    return rest.consume_front("language_model.model.")
+               ? ("model.language_model." + rest).str()
+               : n.substr(StringRef("language_model.").size());
   });
   EXPECT_EQ(read(nested, asTransformers), "");
   ModelDescription model = llvm::cantFail(readModelDescription(folder));
@@ -216,22 +251,37 @@ TEST_F(CheckpointFolder, ReadsATextPartUnderItsPrefix) {
   ASSERT_EQ(model.notes.size(), 1u);
   EXPECT_NE(model.notes[0].find("model.language_model.*"), std::string::npos) << model.notes[0];
   // What is under the prefix and no part of the text model is an error as ever.
-  EXPECT_EQ(read(nested, [](auto &tensors) { tensors.insert_or_assign("language_model.model.layers.0.self_attn.o_proj.bias", Tensor(ElementType::BF16, {24})); }),
-            ": language_model.model.layers.0.self_attn.o_proj.bias is in the checkpoint, but not in the model that config.json describes");
+  EXPECT_EQ(read(nested,
+                 [](auto &tensors) {
+                   tensors.insert_or_assign("language_model.model.layers.0.self_attn.o_proj.bias",
+                                            Tensor(ElementType::BF16, {24}));
+                 }),
+            ": language_model.model.layers.0.self_attn.o_proj.bias is in the checkpoint, but not "
+            "in the model that config.json describes");
 }
 
-// transformers announces layers of multi-token prediction and writes none: training must be told to do without.
+// transformers announces layers of multi-token prediction and writes none: training must be told to
+// do without.
 TEST_F(CheckpointFolder, LooksForMtpLayersBeforeTraining) {
   std::string text = changed(readConfig("tiny"), {{"num_nextn_predict_layers", "1"}});
   EXPECT_EQ(read(text, [](auto &) {}), "");
   std::string message = messageOf(readModelDescription(folder, 1));
-  EXPECT_NE(message.find("announces 1 layer(s) of multi-token prediction (num_nextn_predict_layers), but the checkpoint has none"),
-            std::string::npos) << message;
+  EXPECT_NE(message.find("announces 1 layer(s) of multi-token prediction "
+                         "(num_nextn_predict_layers), but the checkpoint has none"),
+            std::string::npos)
+      << message;
   EXPECT_NE(message.find("--mtp-weight=0"), std::string::npos) << message;
   // Some of them, but not all.
-  EXPECT_EQ(read(text, [](auto &t) { t.insert_or_assign("model.layers.2.enorm.weight", Tensor(ElementType::BF16, {24})); }), "");
+  EXPECT_EQ(read(text,
+                 [](auto &t) {
+                   t.insert_or_assign("model.layers.2.enorm.weight",
+                                      Tensor(ElementType::BF16, {24}));
+                 }),
+            "");
   message = messageOf(readModelDescription(folder, 1));
-  EXPECT_NE(message.find("model.layers.2.hnorm.weight wants shape [24], but is missing"), std::string::npos) << message;
+  EXPECT_NE(message.find("model.layers.2.hnorm.weight wants shape [24], but is missing"),
+            std::string::npos)
+      << message;
 }
 
 // Other formats beside config.json are told of; the module is made all the same.
@@ -243,7 +293,8 @@ TEST_F(CheckpointFolder, TellsOfOtherFormats) {
   llvm::raw_fd_ostream(path + "/pytorch_model.bin", error) << "PK";
   ModelDescription model = llvm::cantFail(readModelDescription(folder));
   ASSERT_EQ(model.notes.size(), 1u);
-  EXPECT_EQ(model.notes[0], path + ": pytorch_model.bin is in a format that hadal does not read; the module is made from config.json "
+  EXPECT_EQ(model.notes[0], path + ": pytorch_model.bin is in a format that hadal does not read; "
+                                   "the module is made from config.json "
                                    "alone, and wants safetensors files when it runs");
 }
 
@@ -252,12 +303,12 @@ TEST(Parameters, NamesTheFileThatIsMissing) {
   EXPECT_NE(message.find("no-such-model/config.json"), std::string::npos) << message;
 }
 
-// The names, shapes and element types are those of checkpoints that transformers loads. Nothing but MTP tensors is left
-// over, which readModelDescription checks.
+// The names, shapes and element types are those of checkpoints that transformers loads. Nothing but
+// MTP tensors is left over, which readModelDescription checks.
 TEST(Parameters, AgreeWithGoldenCheckpoints) {
   unsigned found = 0;
-  for (const char *name : {"oracle/nano/ckpt", "oracle/nano-noq/ckpt", "oracle/nano-mtp/ckpt", "oracle/nano-fp8/ckpt",
-                           "oracle/nano-fp8/ckpt-fp8", "models/kjv"}) {
+  for (const char *name : {"oracle/nano/ckpt", "oracle/nano-noq/ckpt", "oracle/nano-mtp/ckpt",
+                           "oracle/nano-fp8/ckpt", "oracle/nano-fp8/ckpt-fp8", "models/kjv"}) {
     std::string folder = std::string(HADAL_SHARED) + "/" + name;
     if (!llvm::sys::fs::exists(folder + "/model.safetensors"))
       continue;
@@ -269,7 +320,8 @@ TEST(Parameters, AgreeWithGoldenCheckpoints) {
     ASSERT_EQ(read->parameters.size(), guessed.parameters.size());
     for (size_t i = 0; i < guessed.parameters.size(); ++i) {
       EXPECT_EQ(read->parameters[i].name, guessed.parameters[i].name);
-      EXPECT_EQ(read->parameters[i].element, guessed.parameters[i].element) << guessed.parameters[i].name;
+      EXPECT_EQ(read->parameters[i].element, guessed.parameters[i].element)
+          << guessed.parameters[i].name;
     }
   }
   if (!found)

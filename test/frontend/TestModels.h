@@ -18,12 +18,26 @@
 namespace hadal::frontend {
 
 /// Folders of test/frontend/models.
-inline const char *const testModels[] = {"nano", "nano-fp8",           "nano-fp8-quantized", "nano-mtp", "nano-noq",
-                                         "mini", "nano-transformers5", "deepseek-v3-671b",   "tiny",
-                                         "kimi-k2", "glm-4.7-flash", "youtu", "deepseek-v2-236b", "deepseek-v2-lite",
-                                         "nested", "mixed-layers"};
+inline const char *const testModels[] = {"nano",
+                                         "nano-fp8",
+                                         "nano-fp8-quantized",
+                                         "nano-mtp",
+                                         "nano-noq",
+                                         "mini",
+                                         "nano-transformers5",
+                                         "deepseek-v3-671b",
+                                         "tiny",
+                                         "kimi-k2",
+                                         "glm-4.7-flash",
+                                         "youtu",
+                                         "deepseek-v2-236b",
+                                         "deepseek-v2-lite",
+                                         "nested",
+                                         "mixed-layers"};
 
-inline std::string modelFolder(llvm::StringRef name) { return (HADAL_TEST_MODELS "/" + name).str(); }
+inline std::string modelFolder(llvm::StringRef name) {
+  return (HADAL_TEST_MODELS "/" + name).str();
+}
 
 inline std::string readConfig(llvm::StringRef name) {
   auto buffer = llvm::MemoryBuffer::getFile(modelFolder(name) + "/config.json");
@@ -37,7 +51,8 @@ inline std::string readConfig(llvm::StringRef name) {
 /// A key and its new value as JSON text; "" takes the key out.
 using Change = std::pair<std::string, std::string>;
 
-/// The configuration `text` with some keys changed. "rope_scaling.factor" goes into the object rope_scaling.
+/// The configuration `text` with some keys changed. "rope_scaling.factor" goes into the object
+/// rope_scaling.
 inline std::string changed(llvm::StringRef text, const std::vector<Change> &changes) {
   llvm::json::Value root = llvm::cantFail(llvm::json::parse(text));
   for (const auto &[path, value] : changes) {

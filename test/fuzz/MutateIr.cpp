@@ -16,7 +16,8 @@ struct Span {
 
 class Mutator {
 public:
-  Mutator(std::string &text, const std::vector<std::string> &pieces, std::mt19937_64 &random) : text(text), pieces(pieces), random(random) {}
+  Mutator(std::string &text, const std::vector<std::string> &pieces, std::mt19937_64 &random)
+      : text(text), pieces(pieces), random(random) {}
 
   void once() {
     switch (below(12)) {
@@ -40,7 +41,8 @@ private:
   template <size_t N> std::string oneOf(const char *const (&list)[N]) { return list[below(N)]; }
 
   /// All places where `begins` holds, as long as `goesOn` does.
-  std::vector<Span> find(const std::function<bool(size_t)> &begins, const std::function<bool(char)> &goesOn) {
+  std::vector<Span> find(const std::function<bool(size_t)> &begins,
+                         const std::function<bool(char)> &goesOn) {
     std::vector<Span> found;
     for (size_t i = 0; i < text.size(); ++i) {
       if (!begins(i))
@@ -53,7 +55,9 @@ private:
     }
     return found;
   }
-  static bool isWord(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '$'; }
+  static bool isWord(char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '$';
+  }
   char before(size_t i) { return i ? text[i - 1] : ' '; }
 
   void replaceOne(const std::vector<Span> &places, const std::string &by) {
@@ -64,20 +68,43 @@ private:
   }
 
   void changeNumber() {
-    static const char *const edges[] = {"0", "1", "2", "3", "-1", "7", "64", "1000", "2147483648", "-2147483649", "9223372036854775807", "-9223372036854775808",
-                                        "4611686018427387904", "0.0", "-1.5", "0x7FC00000", "0x7F800000"};
-    replaceOne(find([&](size_t i) { return std::isdigit(static_cast<unsigned char>(text[i])) && !isWord(before(i)) && before(i) != '%' && before(i) != 'x'; },
-                    [](char c) { return std::isdigit(static_cast<unsigned char>(c)) || c == '.'; }),
+    static const char *const edges[] = {"0",
+                                        "1",
+                                        "2",
+                                        "3",
+                                        "-1",
+                                        "7",
+                                        "64",
+                                        "1000",
+                                        "2147483648",
+                                        "-2147483649",
+                                        "9223372036854775807",
+                                        "-9223372036854775808",
+                                        "4611686018427387904",
+                                        "0.0",
+                                        "-1.5",
+                                        "0x7FC00000",
+                                        "0x7F800000"};
+    replaceOne(find(
+                   [&](size_t i) {
+                     return std::isdigit(static_cast<unsigned char>(text[i])) &&
+                            !isWord(before(i)) && before(i) != '%' && before(i) != 'x';
+                   },
+                   [](char c) { return std::isdigit(static_cast<unsigned char>(c)) || c == '.'; }),
                oneOf(edges));
   }
 
   void changeType() {
-    static const char *const types[] = {"f32", "f64", "bf16", "f16", "i1", "i8", "i32", "i64", "index", "f8E4M3FN", "ui32", "i7", "i128", "complex<f32>", "!exec.buffer", "none"};
-    static constexpr std::string_view known[] = {"f32", "f64", "bf16", "f16", "i1", "i8", "i32", "i64", "index", "f8E4M3FN"};
+    static const char *const types[] = {
+        "f32",   "f64",      "bf16", "f16", "i1",   "i8",           "i32",          "i64",
+        "index", "f8E4M3FN", "ui32", "i7",  "i128", "complex<f32>", "!exec.buffer", "none"};
+    static constexpr std::string_view known[] = {"f32", "f64", "bf16", "f16",   "i1",
+                                                 "i8",  "i32", "i64",  "index", "f8E4M3FN"};
     std::vector<Span> places;
     for (std::string_view type : known)
       for (size_t at = text.find(type); at != text.npos; at = text.find(type, at + 1))
-        if ((!isWord(before(at)) || before(at) == 'x') && (at + type.size() >= text.size() || !isWord(text[at + type.size()])))
+        if ((!isWord(before(at)) || before(at) == 'x') &&
+            (at + type.size() >= text.size() || !isWord(text[at + type.size()])))
           places.push_back({at, type.size()});
     if (below(4)) // everywhere alike, so that operands and results go on agreeing
       return replaceOne(places, oneOf(types));
@@ -92,9 +119,14 @@ private:
 
   /// One dimension of a shape, here or in all shapes that begin alike.
   void changeSize() {
-    static const char *const sizes[] = {"?x", "0x", "1x", "3x", "5x", "4096x", "1073741824x", "4611686018427387904x", "", "2x2x"};
-    std::vector<Span> places = find([&](size_t i) { return (text[i] == '?' || std::isdigit(static_cast<unsigned char>(text[i]))) && (before(i) == '<' || before(i) == 'x'); },
-                                    [](char c) { return std::isdigit(static_cast<unsigned char>(c)) || c == 'x'; });
+    static const char *const sizes[] = {
+        "?x", "0x", "1x", "3x", "5x", "4096x", "1073741824x", "4611686018427387904x", "", "2x2x"};
+    std::vector<Span> places = find(
+        [&](size_t i) {
+          return (text[i] == '?' || std::isdigit(static_cast<unsigned char>(text[i]))) &&
+                 (before(i) == '<' || before(i) == 'x');
+        },
+        [](char c) { return std::isdigit(static_cast<unsigned char>(c)) || c == 'x'; });
     std::erase_if(places, [&](Span s) { return text[s.begin + s.length - 1] != 'x'; });
     if (places.empty())
       return;
@@ -104,7 +136,8 @@ private:
       text.replace(at.begin, at.length, to);
       return;
     }
-    for (size_t i = text.find(from); i != text.npos; i = text.find(from, i + std::max<size_t>(to.size(), 1)))
+    for (size_t i = text.find(from); i != text.npos;
+         i = text.find(from, i + std::max<size_t>(to.size(), 1)))
       if (before(i) == '<' || before(i) == 'x')
         text.replace(i, from.size(), to);
   }
@@ -146,9 +179,30 @@ private:
   }
 
   void changeAttribute() {
-    static const char *const values[] = {"1 : i64", "-1 : i64", "\"x\"", "unit", "[]", "[1, 2]", "{}", "true", "1.0 : f32", "0xFFC00000 : f32", "array<i64>", "array<i64: 0, -1>",
-                                         "array<i64: 4, 4>", "@w", "dense<0> : tensor<0xi32>", "dense<1.0> : tensor<2xf32>", "affine_map<()[s0] -> (s0)>",
-                                         "affine_map<(d0) -> (d0)>", "affine_map<() -> ()>", "f32", "[\"a\", \"a\"]", "[{}]", "4294967296 : i64", "9223372036854775807 : i64"};
+    static const char *const values[] = {"1 : i64",
+                                         "-1 : i64",
+                                         "\"x\"",
+                                         "unit",
+                                         "[]",
+                                         "[1, 2]",
+                                         "{}",
+                                         "true",
+                                         "1.0 : f32",
+                                         "0xFFC00000 : f32",
+                                         "array<i64>",
+                                         "array<i64: 0, -1>",
+                                         "array<i64: 4, 4>",
+                                         "@w",
+                                         "dense<0> : tensor<0xi32>",
+                                         "dense<1.0> : tensor<2xf32>",
+                                         "affine_map<()[s0] -> (s0)>",
+                                         "affine_map<(d0) -> (d0)>",
+                                         "affine_map<() -> ()>",
+                                         "f32",
+                                         "[\"a\", \"a\"]",
+                                         "[{}]",
+                                         "4294967296 : i64",
+                                         "9223372036854775807 : i64"};
     std::vector<Span> all = attributes();
     if (all.empty())
       return;
@@ -157,14 +211,16 @@ private:
     if (below(4) == 0 && all.size() > 1) { // another one's value
       Span other = all[below(all.size())];
       size_t from = text.find(" = ", other.begin) + 3;
-      text.replace(value, at.begin + at.length - value, text.substr(from, other.begin + other.length - from));
+      text.replace(value, at.begin + at.length - value,
+                   text.substr(from, other.begin + other.length - from));
       return;
     }
     text.replace(value, at.begin + at.length - value, oneOf(values));
   }
 
   std::vector<Span> operands() {
-    return find([&](size_t i) { return text[i] == '%'; }, [](char c) { return isWord(c) || c == '#'; });
+    return find([&](size_t i) { return text[i] == '%'; },
+                [](char c) { return isWord(c) || c == '#'; });
   }
 
   void swapOperands() {
@@ -189,17 +245,54 @@ private:
   }
 
   void changeOp() {
-    static const char *const ops[] = {"moe.route", "moe.plan", "moe.dispatch", "moe.combine", "moe.grouped_matmul", "moe.scatter_add", "moe.update_bias", "mla.rope", "mla.attention",
-                                      "mla.cache_append", "fp8.quantize", "fp8.dequantize", "linalg.generic", "linalg.fill", "linalg.matmul", "linalg.add", "tensor.cast", "tensor.empty",
-                                      "tensor.extract_slice", "tensor.insert_slice", "arith.addf", "arith.mulf", "arith.addi", "arith.divsi", "math.exp", "exec.launch", "exec.copy",
-                                      "exec.temporary", "ml_program.global_load", "ml_program.global_load_const", "func.call", "func.return", "tensor.pad", "scf.for"};
-    std::vector<Span> all = find([&](size_t i) { return std::islower(static_cast<unsigned char>(text[i])) && !isWord(before(i)) && before(i) != '%' && before(i) != '@'; }, isWord);
-    std::erase_if(all, [&](Span s) { return text.substr(s.begin, s.length).find('.') == std::string::npos; });
+    static const char *const ops[] = {"moe.route",
+                                      "moe.plan",
+                                      "moe.dispatch",
+                                      "moe.combine",
+                                      "moe.grouped_matmul",
+                                      "moe.scatter_add",
+                                      "moe.update_bias",
+                                      "mla.rope",
+                                      "mla.attention",
+                                      "mla.cache_append",
+                                      "fp8.quantize",
+                                      "fp8.dequantize",
+                                      "linalg.generic",
+                                      "linalg.fill",
+                                      "linalg.matmul",
+                                      "linalg.add",
+                                      "tensor.cast",
+                                      "tensor.empty",
+                                      "tensor.extract_slice",
+                                      "tensor.insert_slice",
+                                      "arith.addf",
+                                      "arith.mulf",
+                                      "arith.addi",
+                                      "arith.divsi",
+                                      "math.exp",
+                                      "exec.launch",
+                                      "exec.copy",
+                                      "exec.temporary",
+                                      "ml_program.global_load",
+                                      "ml_program.global_load_const",
+                                      "func.call",
+                                      "func.return",
+                                      "tensor.pad",
+                                      "scf.for"};
+    std::vector<Span> all = find(
+        [&](size_t i) {
+          return std::islower(static_cast<unsigned char>(text[i])) && !isWord(before(i)) &&
+                 before(i) != '%' && before(i) != '@';
+        },
+        isWord);
+    std::erase_if(
+        all, [&](Span s) { return text.substr(s.begin, s.length).find('.') == std::string::npos; });
     replaceOne(all, oneOf(ops));
   }
 
   void changeLines() {
-    std::vector<Span> lines = find([&](size_t i) { return i == 0 || text[i - 1] == '\n'; }, [](char c) { return c != '\n'; });
+    std::vector<Span> lines = find([&](size_t i) { return i == 0 || text[i - 1] == '\n'; },
+                                   [](char c) { return c != '\n'; });
     if (lines.size() < 2)
       return;
     Span a = lines[below(lines.size())];
@@ -229,7 +322,8 @@ private:
 
 } // namespace
 
-std::string fuzz::mutate(std::string text, const std::vector<std::string> &pieces, std::mt19937_64 &random) {
+std::string fuzz::mutate(std::string text, const std::vector<std::string> &pieces,
+                         std::mt19937_64 &random) {
   Mutator mutator(text, pieces, random);
   for (uint64_t times = 1 + random() % 3; times > 0; --times)
     mutator.once();

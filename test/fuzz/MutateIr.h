@@ -10,9 +10,11 @@
 
 namespace hadal::fuzz {
 
-/// Changes one to three things in `text`: a number, a type, a size, an attribute, an operand, the name of an op, a line. `pieces` are
-/// lines of other texts. Equal states of `random` make equal changes.
-std::string mutate(std::string text, const std::vector<std::string> &pieces, std::mt19937_64 &random);
+/// Changes one to three things in `text`: a number, a type, a size, an attribute, an operand, the
+/// name of an op, a line. `pieces` are lines of other texts. Equal states of `random` make equal
+/// changes.
+std::string mutate(std::string text, const std::vector<std::string> &pieces,
+                   std::mt19937_64 &random);
 
 } // namespace hadal::fuzz
 

@@ -2,9 +2,10 @@
 //
 //   hadal-fuzz-ir [--seed N] [--count N] [--seconds N] [--save FOLDER] [--only STEP] FILE|FOLDER...
 //
-// Each mutant is parsed and verified, and what is left goes through each pass by itself, the pipelines, and now and then all of
-// hadal-compile: in a child process of its own, so that a crash is a line here. A diagnostic is what is wanted; a signal after the parser, or a child that
-// takes longer than 20 seconds of a core, is a finding. Exits with 1 where there is one.
+// Each mutant is parsed and verified, and what is left goes through each pass by itself, the
+// pipelines, and now and then all of hadal-compile: in a child process of its own, so that a crash
+// is a line here. A diagnostic is what is wanted; a signal after the parser, or a child that takes
+// longer than 20 seconds of a core, is a finding. Exits with 1 where there is one.
 //
 //===--------------------------------------------------------------------===//
 
@@ -45,12 +46,32 @@ using namespace hadal;
 namespace {
 
 constexpr unsigned secondsOfOne = 20;
-constexpr const char *steps[] = {
-    "moe-shard-experts{ranks=2}", "hadal-differentiate", "moe-encode-exchanges", "hadal-split-backward", "hadal-accumulate-gradients", "hadal-recompute{policy=all}",
-    "hadal-round-products{precision=bf16}", "hadal-cut-chunks", "mla-specialize", "func.func(hadal-fuse-elementwise)", "fp8-fold-dequantize", "moe-fuse-dispatch",
-    "exec-form-programs", "exec-add-sampling{vocabulary=8}", "exec-add-optimizer", "exec-plan-memory", "hadal-lower-kernels", "func.func(hadal-expand-math)", "hadal-kernel-entries",
-    "hadal-differentiate,hadal-accumulate-gradients,cse", "hadal-differentiate,hadal-split-backward,hadal-cut-chunks", "moe-shard-experts{ranks=2},hadal-cut-chunks,exec-form-programs",
-    "hadal-graph-to-kernels", "hadal-loss-to-kernels", "compile", "compile-to-code"};
+constexpr const char *steps[] = {"moe-shard-experts{ranks=2}",
+                                 "hadal-differentiate",
+                                 "moe-encode-exchanges",
+                                 "hadal-split-backward",
+                                 "hadal-accumulate-gradients",
+                                 "hadal-recompute{policy=all}",
+                                 "hadal-round-products{precision=bf16}",
+                                 "hadal-cut-chunks",
+                                 "mla-specialize",
+                                 "func.func(hadal-fuse-elementwise)",
+                                 "fp8-fold-dequantize",
+                                 "moe-fuse-dispatch",
+                                 "exec-form-programs",
+                                 "exec-add-sampling{vocabulary=8}",
+                                 "exec-add-optimizer",
+                                 "exec-plan-memory",
+                                 "hadal-lower-kernels",
+                                 "func.func(hadal-expand-math)",
+                                 "hadal-kernel-entries",
+                                 "hadal-differentiate,hadal-accumulate-gradients,cse",
+                                 "hadal-differentiate,hadal-split-backward,hadal-cut-chunks",
+                                 "moe-shard-experts{ranks=2},hadal-cut-chunks,exec-form-programs",
+                                 "hadal-graph-to-kernels",
+                                 "hadal-loss-to-kernels",
+                                 "compile",
+                                 "compile-to-code"};
 
 struct Options {
   uint64_t seed = 1, count = 1000, seconds = 0;
@@ -98,7 +119,8 @@ void readSeeds(const std::string &path, MLIRContext &context, std::vector<std::s
   std::vector<std::string> files;
   if (llvm::sys::fs::is_directory(path)) {
     std::error_code error;
-    for (llvm::sys::fs::recursive_directory_iterator i(path, error), end; i != end && !error; i.increment(error))
+    for (llvm::sys::fs::recursive_directory_iterator i(path, error), end; i != end && !error;
+         i.increment(error))
       if (llvm::sys::path::extension(i->path()) == ".mlir")
         files.push_back(i->path());
     std::sort(files.begin(), files.end());
@@ -141,7 +163,8 @@ void runStep(ModuleOp module, llvm::StringRef step, const std::string &output) {
 }
 
 /// What a child does with a mutant.
-void tryMutant(MLIRContext &context, const std::string &text, const Options &options, std::mt19937_64 &random, Progress &progress, const std::string &output) {
+void tryMutant(MLIRContext &context, const std::string &text, const Options &options,
+               std::mt19937_64 &random, Progress &progress, const std::string &output) {
   std::strcpy(progress.step, "parse");
   OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(text, &context);
   if (!module)
@@ -163,7 +186,8 @@ int inChild(const std::function<void()> &body) {
   pid_t child = fork();
   if (child == 0) {
     // Time of its own: the machine may be busy.
-    rlimit time{secondsOfOne, secondsOfOne + 5}, memory{rlim_t(6) << 30, rlim_t(6) << 30}, core{0, 0};
+    rlimit time{secondsOfOne, secondsOfOne + 5}, memory{rlim_t(6) << 30, rlim_t(6) << 30},
+        core{0, 0};
     setrlimit(RLIMIT_CPU, &time);
     setrlimit(RLIMIT_AS, &memory);
     setrlimit(RLIMIT_CORE, &core);
@@ -189,14 +213,17 @@ int inChild(const std::function<void()> &body) {
 bool parseOptions(int argc, char **argv, Options &options) {
   for (int i = 1; i < argc; ++i) {
     llvm::StringRef argument = argv[i];
-    auto number = [&](uint64_t &to) { return ++i < argc && !llvm::StringRef(argv[i]).getAsInteger(10, to); };
+    auto number = [&](uint64_t &to) {
+      return ++i < argc && !llvm::StringRef(argv[i]).getAsInteger(10, to);
+    };
     auto string = [&](std::string &to) { return ++i < argc && (to = argv[i], true); };
     bool ok = argument == "--seed"      ? number(options.seed)
               : argument == "--count"   ? number(options.count)
               : argument == "--seconds" ? number(options.seconds)
               : argument == "--save"    ? string(options.save)
-              : argument == "--only"    ? string(options.only)
-                                        : !argument.starts_with("--") && (options.inputs.push_back(argument.str()), true);
+              : argument == "--only"
+                  ? string(options.only)
+                  : !argument.starts_with("--") && (options.inputs.push_back(argument.str()), true);
     if (!ok)
       return false;
   }
@@ -208,7 +235,8 @@ bool parseOptions(int argc, char **argv, Options &options) {
 int main(int argc, char **argv) {
   Options options;
   if (!parseOptions(argc, argv, options)) {
-    llvm::errs() << "usage: hadal-fuzz-ir [--seed N] [--count N] [--seconds N] [--save FOLDER] [--only STEP] FILE|FOLDER...\n";
+    llvm::errs() << "usage: hadal-fuzz-ir [--seed N] [--count N] [--seconds N] [--save FOLDER] "
+                    "[--only STEP] FILE|FOLDER...\n";
     return 2;
   }
   DialectRegistry registry;
@@ -235,7 +263,8 @@ int main(int argc, char **argv) {
     llvm::errs() << "hadal-fuzz-ir: no seeds\n";
     return 2;
   }
-  auto *progress = static_cast<Progress *>(mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  auto *progress = static_cast<Progress *>(
+      mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   llvm::SmallString<128> output;
   llvm::sys::path::system_temp_directory(true, output);
   llvm::sys::path::append(output, "hadal-fuzz-ir." + std::to_string(getpid()));
@@ -244,7 +273,8 @@ int main(int argc, char **argv) {
   std::map<std::string, uint64_t> byStep;
   auto begin = std::chrono::steady_clock::now();
   for (; done < options.count; ++done) {
-    if (options.seconds && std::chrono::steady_clock::now() - begin > std::chrono::seconds(options.seconds))
+    if (options.seconds &&
+        std::chrono::steady_clock::now() - begin > std::chrono::seconds(options.seconds))
       break;
     // A mutant is known by its seed and number.
     std::mt19937_64 random(options.seed * 1000003 + done);
@@ -252,21 +282,26 @@ int main(int argc, char **argv) {
     if (random() % 16)
       text = fuzz::mutate(std::move(text), pieces, random);
     *progress = {};
-    int signal = inChild([&] { tryMutant(context, text, options, random, *progress, output.str().str()); });
+    int signal =
+        inChild([&] { tryMutant(context, text, options, random, *progress, output.str().str()); });
     valid += progress->isValid;
     if (!signal)
       continue;
     ++byStep[progress->step];
     findings += progress->isValid; // text that is no IR yet is the parser's, which is MLIR's
     std::string kind = signal == SIGXCPU || signal == SIGKILL ? "hangs" : strsignal(signal);
-    llvm::errs() << "mutant " << options.seed << ":" << done << ", " << progress->step << ": " << kind << "\n";
-    std::string path = options.save + "/" + std::to_string(options.seed) + "-" + std::to_string(done) + ".mlir";
+    llvm::errs() << "mutant " << options.seed << ":" << done << ", " << progress->step << ": "
+                 << kind << "\n";
+    std::string path =
+        options.save + "/" + std::to_string(options.seed) + "-" + std::to_string(done) + ".mlir";
     std::error_code error;
     if (!options.save.empty())
-      llvm::raw_fd_ostream(path, error) << "// " << progress->step << ": " << kind << "\n" << text << "\n";
+      llvm::raw_fd_ostream(path, error) << "// " << progress->step << ": " << kind << "\n"
+                                        << text << "\n";
   }
   (void)llvm::sys::fs::remove(output);
-  llvm::outs() << done << " mutants of " << seeds.size() << " seeds, " << valid << " of them valid IR, " << findings << " findings\n";
+  llvm::outs() << done << " mutants of " << seeds.size() << " seeds, " << valid
+               << " of them valid IR, " << findings << " findings\n";
   for (auto &[step, count] : byStep)
     llvm::outs() << "  " << count << " in " << step << "\n";
   return findings ? 1 : 0;

@@ -21,7 +21,8 @@ Array dequantize(const Array &q, const Array &scale, ArrayRef<int64_t> block) {
   int64_t scaleRows = scale.shape[rank - 2], scaleColumns = scale.shape[rank - 1];
   for (size_t i = 0; i < q.data.size(); ++i) {
     int64_t column = i % columns, row = i / columns % rows, expert = i / columns / rows;
-    result.data[i] *= scale.data[(expert * scaleRows + row / block[0]) * scaleColumns + column / block[1]];
+    result.data[i] *=
+        scale.data[(expert * scaleRows + row / block[0]) * scaleColumns + column / block[1]];
   }
   return result;
 }
@@ -35,9 +36,9 @@ Array constant(Attribute value) {
       return v.convertToDouble();
   };
   if (auto integer = dyn_cast<IntegerAttr>(value))
-    return {
-        {},
-        {integer.getValue().getBitWidth() == 1 ? double(integer.getValue().getBoolValue()) : double(integer.getInt())}};
+    return {{},
+            {integer.getValue().getBitWidth() == 1 ? double(integer.getValue().getBoolValue())
+                                                   : double(integer.getInt())}};
   if (auto real = dyn_cast<FloatAttr>(value))
     return {{}, {real.getValueAsDouble()}};
   auto dense = cast<DenseElementsAttr>(value);
@@ -85,7 +86,8 @@ void GraphInterpreter::evaluate(Operation *op) {
       });
 }
 
-std::vector<Array> GraphInterpreter::evaluate(func::FuncOp function, const std::vector<Array> &arguments) {
+std::vector<Array> GraphInterpreter::evaluate(func::FuncOp function,
+                                              const std::vector<Array> &arguments) {
   Block &body = function.getBody().front();
   for (auto [argument, value] : llvm::zip_equal(body.getArguments(), arguments))
     values[argument] = value;
@@ -100,7 +102,8 @@ std::vector<Array> GraphInterpreter::evaluate(func::FuncOp function, const std::
   return results;
 }
 
-std::map<std::string, Array> GraphInterpreter::run(func::FuncOp function, const std::vector<Array> &arguments) {
+std::map<std::string, Array> GraphInterpreter::run(func::FuncOp function,
+                                                   const std::vector<Array> &arguments) {
   std::map<std::string, Array> named;
   std::vector<Array> results = evaluate(function, arguments);
   for (auto [i, value] : llvm::enumerate(results))

@@ -1,8 +1,8 @@
 //===- GraphInterpreter.h - a graph evaluated with plain loops ----------===//
 //
-// Evaluates what the frontend and the first passes build in double, one op after another, by the ops' descriptions and
-// without any lowering: an answer to "is the graph right?" that no pass, kernel or runtime has a part in. For small
-// models only.
+// Evaluates what the frontend and the first passes build in double, one op after another, by the
+// ops' descriptions and without any lowering: an answer to "is the graph right?" that no pass,
+// kernel or runtime has a part in. For small models only.
 //
 //===--------------------------------------------------------------------===//
 
@@ -36,15 +36,18 @@ private:
 class GraphInterpreter {
 public:
   /// `parameter` gives a global's value by its symbol name, shaped like the global.
-  explicit GraphInterpreter(std::function<Array(llvm::StringRef)> parameter) : parameter(std::move(parameter)) {}
+  explicit GraphInterpreter(std::function<Array(llvm::StringRef)> parameter)
+      : parameter(std::move(parameter)) {}
 
   /// The results of `function`. `arguments` are in order.
   std::vector<Array> evaluate(mlir::func::FuncOp function, const std::vector<Array> &arguments);
 
   /// The same by their exec.name.
-  std::map<std::string, Array> run(mlir::func::FuncOp function, const std::vector<Array> &arguments);
+  std::map<std::string, Array> run(mlir::func::FuncOp function,
+                                   const std::vector<Array> &arguments);
 
-  /// Asked for ops that need other ranks (moe.exchange_counts, moe.exchange); false where it does not know `op`.
+  /// Asked for ops that need other ranks (moe.exchange_counts, moe.exchange); false where it does
+  /// not know `op`.
   std::function<bool(mlir::Operation *op, Values &values)> exchange;
 
   /// Set where an op is not known.

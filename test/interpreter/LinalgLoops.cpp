@@ -19,43 +19,30 @@ namespace {
 bool compareFloats(arith::CmpFPredicate predicate, double a, double b) {
   using P = arith::CmpFPredicate;
   switch (predicate) {
-  case P::OEQ:
-    return a == b;
-  case P::OGT:
-    return a > b;
-  case P::OGE:
-    return a >= b;
-  case P::OLT:
-    return a < b;
-  case P::OLE:
-    return a <= b;
+  case P::OEQ: return a == b;
+  case P::OGT: return a > b;
+  case P::OGE: return a >= b;
+  case P::OLT: return a < b;
+  case P::OLE: return a <= b;
   case P::UNE:
-  case P::ONE:
-    return a != b;
-  default:
-    llvm_unreachable("a comparison that no test uses");
+  case P::ONE: return a != b;
+  default: llvm_unreachable("a comparison that no test uses");
   }
 }
 
 bool compareIntegers(arith::CmpIPredicate predicate, double a, double b) {
   using P = arith::CmpIPredicate;
   switch (predicate) {
-  case P::eq:
-    return a == b;
-  case P::ne:
-    return a != b;
+  case P::eq: return a == b;
+  case P::ne: return a != b;
   case P::slt:
-  case P::ult:
-    return a < b;
+  case P::ult: return a < b;
   case P::sle:
-  case P::ule:
-    return a <= b;
+  case P::ule: return a <= b;
   case P::sgt:
-  case P::ugt:
-    return a > b;
+  case P::ugt: return a > b;
   case P::sge:
-  case P::uge:
-    return a >= b;
+  case P::uge: return a >= b;
   }
   llvm_unreachable("all predicates stand above");
 }
@@ -71,17 +58,25 @@ ScalarFunction scalarFunction(Operation *op) {
           [](auto) -> F { return [](Operation *, const double *v) { return v[0] - v[1]; }; })
       .Case<arith::MulFOp, arith::MulIOp>(
           [](auto) -> F { return [](Operation *, const double *v) { return v[0] * v[1]; }; })
-      .Case([](arith::DivFOp) -> F { return [](Operation *, const double *v) { return v[0] / v[1]; }; })
-      .Case<arith::DivSIOp, arith::DivUIOp>(
-          [](auto) -> F { return [](Operation *, const double *v) { return std::trunc(v[0] / v[1]); }; })
-      .Case<arith::MaximumFOp, arith::MaxSIOp>(
-          [](auto) -> F { return [](Operation *, const double *v) { return std::max(v[0], v[1]); }; })
-      .Case<arith::MinimumFOp, arith::MinSIOp>(
-          [](auto) -> F { return [](Operation *, const double *v) { return std::min(v[0], v[1]); }; })
+      .Case([](arith::DivFOp) -> F {
+        return [](Operation *, const double *v) { return v[0] / v[1]; };
+      })
+      .Case<arith::DivSIOp, arith::DivUIOp>([](auto) -> F {
+        return [](Operation *, const double *v) { return std::trunc(v[0] / v[1]); };
+      })
+      .Case<arith::MaximumFOp, arith::MaxSIOp>([](auto) -> F {
+        return [](Operation *, const double *v) { return std::max(v[0], v[1]); };
+      })
+      .Case<arith::MinimumFOp, arith::MinSIOp>([](auto) -> F {
+        return [](Operation *, const double *v) { return std::min(v[0], v[1]); };
+      })
       .Case([](arith::NegFOp) -> F { return [](Operation *, const double *v) { return -v[0]; }; })
-      .Case<arith::ExtFOp, arith::TruncFOp, arith::SIToFPOp, arith::UIToFPOp, arith::IndexCastOp, arith::ExtSIOp,
-            arith::ExtUIOp>([](auto) -> F { return [](Operation *, const double *v) { return v[0]; }; })
-      .Case([](arith::SelectOp) -> F { return [](Operation *, const double *v) { return v[0] != 0 ? v[1] : v[2]; }; })
+      .Case<arith::ExtFOp, arith::TruncFOp, arith::SIToFPOp, arith::UIToFPOp, arith::IndexCastOp,
+            arith::ExtSIOp, arith::ExtUIOp>(
+          [](auto) -> F { return [](Operation *, const double *v) { return v[0]; }; })
+      .Case([](arith::SelectOp) -> F {
+        return [](Operation *, const double *v) { return v[0] != 0 ? v[1] : v[2]; };
+      })
       .Case([](arith::CmpFOp) -> F {
         return [](Operation *op, const double *v) -> double {
           return compareFloats(cast<arith::CmpFOp>(op).getPredicate(), v[0], v[1]);
@@ -92,13 +87,27 @@ ScalarFunction scalarFunction(Operation *op) {
           return compareIntegers(cast<arith::CmpIOp>(op).getPredicate(), v[0], v[1]);
         };
       })
-      .Case([](math::ExpOp) -> F { return [](Operation *, const double *v) { return std::exp(v[0]); }; })
-      .Case([](math::LogOp) -> F { return [](Operation *, const double *v) { return std::log(v[0]); }; })
-      .Case([](math::SqrtOp) -> F { return [](Operation *, const double *v) { return std::sqrt(v[0]); }; })
-      .Case([](math::RsqrtOp) -> F { return [](Operation *, const double *v) { return 1 / std::sqrt(v[0]); }; })
-      .Case([](math::TanhOp) -> F { return [](Operation *, const double *v) { return std::tanh(v[0]); }; })
-      .Case([](math::PowFOp) -> F { return [](Operation *, const double *v) { return std::pow(v[0], v[1]); }; })
-      .Case([](math::FmaOp) -> F { return [](Operation *, const double *v) { return v[0] * v[1] + v[2]; }; })
+      .Case([](math::ExpOp) -> F {
+        return [](Operation *, const double *v) { return std::exp(v[0]); };
+      })
+      .Case([](math::LogOp) -> F {
+        return [](Operation *, const double *v) { return std::log(v[0]); };
+      })
+      .Case([](math::SqrtOp) -> F {
+        return [](Operation *, const double *v) { return std::sqrt(v[0]); };
+      })
+      .Case([](math::RsqrtOp) -> F {
+        return [](Operation *, const double *v) { return 1 / std::sqrt(v[0]); };
+      })
+      .Case([](math::TanhOp) -> F {
+        return [](Operation *, const double *v) { return std::tanh(v[0]); };
+      })
+      .Case([](math::PowFOp) -> F {
+        return [](Operation *, const double *v) { return std::pow(v[0], v[1]); };
+      })
+      .Case([](math::FmaOp) -> F {
+        return [](Operation *, const double *v) { return v[0] * v[1] + v[2]; };
+      })
       .Case([](arith::ConstantOp) -> F {
         return [](Operation *op, const double *) -> double {
           Attribute value = cast<arith::ConstantOp>(op).getValue();
@@ -112,7 +121,8 @@ ScalarFunction scalarFunction(Operation *op) {
 
 namespace {
 
-/// The loops of one op. Its payload is numbered first: each value has a slot, and each op a function of slots.
+/// The loops of one op. Its payload is numbered first: each value has a slot, and each op a
+/// function of slots.
 class Loops {
 public:
   Loops(linalg::LinalgOp op, Values &values) : op(op), values(values) {}
@@ -188,7 +198,9 @@ private:
 
   /// out += left * right and nothing else: most of the work, done without looking at the payload.
   bool isProduct() {
-    auto isA = [&](size_t i, StringRef name) { return steps[i].op->getName().getStringRef() == name; };
+    auto isA = [&](size_t i, StringRef name) {
+      return steps[i].op->getName().getStringRef() == name;
+    };
     return steps.size() == 2 && arrays.size() == 3 && linalg::isaContractionOpInterface(op) &&
            isA(0, arith::MulFOp::getOperationName()) && isA(1, arith::AddFOp::getOperationName());
   }

@@ -22,7 +22,8 @@ std::pair<Array, Array> rotation(const Array &positions, mla::RotationOp op) {
   double magnitude = op.getMagnitude().convertToFloat();
   for (int64_t t = 0; t < positions.dim(0); ++t)
     for (int64_t j = 0; j < half; ++j) {
-      float angle = static_cast<float>(positions.data[t]) * frequencies[j]; // rounded to f32 by definition
+      float angle =
+          static_cast<float>(positions.data[t]) * frequencies[j]; // rounded to f32 by definition
       cos.data[t * half + j] = std::cos(static_cast<double>(angle)) * magnitude;
       sin.data[t * half + j] = std::sin(static_cast<double>(angle)) * magnitude;
     }
@@ -34,7 +35,8 @@ Array rope(const Array &x, const Array &cos, const Array &sin, bool interleave, 
   int64_t heads = x.dim(1), dim = x.dim(2), half = dim / 2;
   for (int64_t row = 0; row < x.dim(0) * heads; ++row)
     for (int64_t j = 0; j < half; ++j) {
-      int64_t first = row * dim + (interleave ? 2 * j : j), second = row * dim + (interleave ? 2 * j + 1 : half + j);
+      int64_t first = row * dim + (interleave ? 2 * j : j),
+              second = row * dim + (interleave ? 2 * j + 1 : half + j);
       int64_t rotatedFirst = row * dim + j, rotatedSecond = row * dim + half + j;
       double c = cos.data[row / heads * half + j], s = sin.data[row / heads * half + j];
       if (adjoint) {
@@ -52,7 +54,8 @@ Array rope(const Array &x, const Array &cos, const Array &sin, bool interleave, 
 
 /// Calls `pair`(t, s, h, score) for each query t and each key s that it sees.
 template <typename Op, typename Pair> void forScores(Op op, Values &values, Pair pair) {
-  const Array &qn = values.at(op.getQNope()), &qr = values.at(op.getQRope()), &kn = values.at(op.getKNope());
+  const Array &qn = values.at(op.getQNope()), &qr = values.at(op.getQRope()),
+              &kn = values.at(op.getKNope());
   const Array &kr = values.at(op.getKRope()), &offsets = values.at(op.getOffsets());
   int64_t heads = qn.dim(1), dn = qn.dim(2), dr = qr.dim(2);
   for (size_t b = 0; b + 1 < offsets.data.size(); ++b)
@@ -92,8 +95,10 @@ void attention(mla::AttentionOp op, Values &values) {
 }
 
 void attentionGrad(mla::AttentionGradOp op, Values &values) {
-  const Array &qn = values.at(op.getQNope()), &qr = values.at(op.getQRope()), &kn = values.at(op.getKNope());
-  const Array &kr = values.at(op.getKRope()), &v = values.at(op.getV()), &g = values.at(op.getGradient());
+  const Array &qn = values.at(op.getQNope()), &qr = values.at(op.getQRope()),
+              &kn = values.at(op.getKNope());
+  const Array &kr = values.at(op.getKRope()), &v = values.at(op.getV()),
+              &g = values.at(op.getGradient());
   const Array &lse = values.at(op.getLse()), &delta = values.at(op.getDelta());
   int64_t heads = qn.dim(1), dn = qn.dim(2), dr = qr.dim(2), dv = v.dim(2);
   Array dqn = Array::zeros(qn.shape), dqr = Array::zeros(qr.shape), dkn = dqn, dkr = dqr,
@@ -133,8 +138,8 @@ bool evaluateMla(Operation *op, Values &values) {
         return true;
       })
       .Case([&](mla::RopeOp o) {
-        values[o] =
-            rope(values.at(o.getX()), values.at(o.getCos()), values.at(o.getSin()), o.getInterleave(), o.getAdjoint());
+        values[o] = rope(values.at(o.getX()), values.at(o.getCos()), values.at(o.getSin()),
+                         o.getInterleave(), o.getAdjoint());
         return true;
       })
       .Case([&](mla::AttentionOp o) {

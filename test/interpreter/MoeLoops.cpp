@@ -24,7 +24,8 @@ double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 std::vector<int64_t> largest(const std::vector<double> &values, int64_t count) {
   std::vector<int64_t> order(values.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return values[a] > values[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return values[a] > values[b]; });
   order.resize(count);
   std::sort(order.begin(), order.end());
   return order;
@@ -43,15 +44,19 @@ std::vector<double> affinitiesOf(const Array &logits, int64_t t, bool softmax) {
   return s;
 }
 
-std::pair<Array, Array> route(const Array &logits, const Array *bias, const Array *forced, moe::RouteOp op) {
-  int64_t experts = logits.dim(1), topK = op.getTopK(), groups = op.getGroups(), groupSize = experts / groups;
+std::pair<Array, Array> route(const Array &logits, const Array *bias, const Array *forced,
+                              moe::RouteOp op) {
+  int64_t experts = logits.dim(1), topK = op.getTopK(), groups = op.getGroups(),
+          groupSize = experts / groups;
   Array weights = Array::zeros({logits.dim(0), topK}), chosen = weights;
   for (int64_t t = 0; t < logits.dim(0); ++t) {
-    std::vector<double> affinity = affinitiesOf(logits, t, op.getSoftmax()), biased = affinity, groupScore;
+    std::vector<double> affinity = affinitiesOf(logits, t, op.getSoftmax()), biased = affinity,
+                        groupScore;
     for (int64_t e = 0; bias && e < experts; ++e)
       biased[e] += bias->data[e];
     for (int64_t g = 0; g < groups; ++g) {
-      std::vector<double> group(biased.begin() + g * groupSize, biased.begin() + (g + 1) * groupSize);
+      std::vector<double> group(biased.begin() + g * groupSize,
+                                biased.begin() + (g + 1) * groupSize);
       std::sort(group.rbegin(), group.rend());
       groupScore.push_back(group[0] + (groupSize > 1 && !op.getGroupMaximum() ? group[1] : 0));
     }
@@ -78,7 +83,8 @@ struct Plan {
   Array source, position, offsets, active;
 };
 
-/// The first token of each block, and behind the last: blocks of counts[0], counts[2] ... tokens; without counts, one of all.
+/// The first token of each block, and behind the last: blocks of counts[0], counts[2] ... tokens;
+/// without counts, one of all.
 std::vector<int64_t> blocksOf(const Array *counts, int64_t tokens) {
   if (!counts)
     return {0, tokens};
@@ -95,7 +101,8 @@ Plan plan(const Array &chosen, const Array *segments, int64_t experts) {
   std::fill(p.position.data.begin(), p.position.data.end(), -1.0);
   int64_t active = 0;
   for (int64_t g = 0; g < groups; ++g) {
-    for (int64_t i = blocks[g / experts] * chosen.dim(1); i < blocks[g / experts + 1] * chosen.dim(1); ++i)
+    for (int64_t i = blocks[g / experts] * chosen.dim(1);
+         i < blocks[g / experts + 1] * chosen.dim(1); ++i)
       if (static_cast<int64_t>(chosen.data[i]) == g % experts) {
         p.position.data[i] = static_cast<double>(p.source.data.size());
         p.source.data.push_back(static_cast<double>(i / chosen.dim(1)));
@@ -114,7 +121,8 @@ struct Sends {
 };
 
 Sends planSends(const Array &chosen, const Array *received, moe::PlanSendsOp op) {
-  int64_t tokens = chosen.dim(0), choices = chosen.dim(1), parts = op.getParts(), segments = op.getSegments();
+  int64_t tokens = chosen.dim(0), choices = chosen.dim(1), parts = op.getParts(),
+          segments = op.getSegments();
   int64_t each = op.getExpertCount() / parts, most = tokens * std::min(choices, parts), row = 0;
   std::vector<int64_t> blocks = blocksOf(received, tokens);
   Sends s{Array::zeros({most}), Array::zeros({tokens, parts}), Array::zeros({most, choices}),
@@ -145,7 +153,8 @@ Sends planSends(const Array &chosen, const Array *received, moe::PlanSendsOp op)
 Array gatherRows(const Array &x, const Array &source) {
   Array result = Array::zeros({source.dim(0), x.dim(1)});
   for (int64_t r = 0; r < source.dim(0); ++r)
-    std::copy_n(x.data.begin() + int64_t(source.data[r]) * x.dim(1), x.dim(1), result.data.begin() + r * x.dim(1));
+    std::copy_n(x.data.begin() + int64_t(source.data[r]) * x.dim(1), x.dim(1),
+                result.data.begin() + r * x.dim(1));
   return result;
 }
 
@@ -164,7 +173,8 @@ Array groupedMatmul(const Array &x, const Array &weights, const Array &offsets, 
     for (int64_t o = 0; o < out; ++o)
       for (int64_t i = 0; i < in; ++i)
         result.data[r * out + o] +=
-            x.data[r * in + i] * weights.data[(e * n + (transpose ? i : o)) * k + (transpose ? o : i)];
+            x.data[r * in + i] *
+            weights.data[(e * n + (transpose ? i : o)) * k + (transpose ? o : i)];
   });
   return result;
 }
@@ -179,8 +189,10 @@ Array groupedWeightGrad(const Array &x, const Array &gradient, const Array &offs
   return result;
 }
 
-/// The sum of the leaves (id, value) in [low, high), halves first; nothing where there are none. Equal ids add in order.
-std::optional<double> treeSum(const std::vector<std::pair<int64_t, double>> &leaves, int64_t low, int64_t high) {
+/// The sum of the leaves (id, value) in [low, high), halves first; nothing where there are none.
+/// Equal ids add in order.
+std::optional<double> treeSum(const std::vector<std::pair<int64_t, double>> &leaves, int64_t low,
+                              int64_t high) {
   std::optional<double> sum;
   auto join = [&](std::optional<double> more) {
     if (more)
@@ -198,7 +210,8 @@ std::optional<double> treeSum(const std::vector<std::pair<int64_t, double>> &lea
   return sum;
 }
 
-Array combine(const Array &rows, const Array &position, const Array &experts, const Array &weights, int64_t count) {
+Array combine(const Array &rows, const Array &position, const Array &experts, const Array &weights,
+              int64_t count) {
   int64_t choices = position.dim(1), size = rows.dim(1);
   Array result = Array::zeros({position.dim(0), size});
   for (int64_t t = 0; t < position.dim(0); ++t)
@@ -206,7 +219,8 @@ Array combine(const Array &rows, const Array &position, const Array &experts, co
       std::vector<std::pair<int64_t, double>> leaves;
       for (int64_t i = t * choices; i < (t + 1) * choices; ++i)
         if (position.data[i] >= 0)
-          leaves.push_back({experts.data[i], weights.data[i] * rows.data[int64_t(position.data[i]) * size + j]});
+          leaves.push_back(
+              {experts.data[i], weights.data[i] * rows.data[int64_t(position.data[i]) * size + j]});
       result.data[t * size + j] = treeSum(leaves, 0, count).value_or(0);
     }
   return result;
@@ -226,13 +240,15 @@ std::pair<Array, Array> combineGrad(const Array &rows, const Array &position, co
 }
 
 /// Takes gradients `d` of affinities `s` to the logits.
-void throughAffinities(const std::vector<double> &s, const std::vector<double> &d, bool softmax, double *out) {
+void throughAffinities(const std::vector<double> &s, const std::vector<double> &d, bool softmax,
+                       double *out) {
   double mean = softmax ? std::inner_product(s.begin(), s.end(), d.begin(), 0.0) : 0;
   for (size_t e = 0; e < s.size(); ++e)
     out[e] = softmax ? s[e] * (d[e] - mean) : d[e] * s[e] * (1 - s[e]);
 }
 
-Array routeGrad(const Array &logits, const Array &chosen, const Array &gradient, moe::RouteGradOp op) {
+Array routeGrad(const Array &logits, const Array &chosen, const Array &gradient,
+                moe::RouteGradOp op) {
   int64_t experts = logits.dim(1), topK = chosen.dim(1);
   Array result = Array::zeros(logits.shape);
   for (int64_t t = 0; t < logits.dim(0); ++t) {
@@ -252,7 +268,8 @@ Array routeGrad(const Array &logits, const Array &chosen, const Array &gradient,
   return result;
 }
 
-std::pair<Array, Array> balanceLoss(const Array &logits, const Array &offsets, const Array *chosen, moe::BalanceLossOp op) {
+std::pair<Array, Array> balanceLoss(const Array &logits, const Array &offsets, const Array *chosen,
+                                    moe::BalanceLossOp op) {
   int64_t experts = logits.dim(1), sequences = offsets.dim(0) - 1, topK = op.getTopK();
   Array loss = Array::zeros({sequences}), fractions = Array::zeros({sequences, experts});
   for (int64_t q = 0; q < sequences; ++q) {
@@ -275,7 +292,8 @@ std::pair<Array, Array> balanceLoss(const Array &logits, const Array &offsets, c
   return {loss, fractions};
 }
 
-Array balanceLossGrad(const Array &logits, const Array &offsets, const Array &fractions, const Array &gradient, bool softmax) {
+Array balanceLossGrad(const Array &logits, const Array &offsets, const Array &fractions,
+                      const Array &gradient, bool softmax) {
   int64_t experts = logits.dim(1);
   Array result = Array::zeros(logits.shape);
   for (int64_t q = 0; q + 1 < offsets.dim(0); ++q)
@@ -317,14 +335,16 @@ bool evaluateMoe(Operation *op, Values &values) {
         values[o.getExperts()] = chosen;
       })
       .Case([&](moe::PlanOp o) {
-        Plan p = plan(get(o.getExperts()), o.getSegments() ? &get(o.getSegments()) : nullptr, o.getExpertCount());
+        Plan p = plan(get(o.getExperts()), o.getSegments() ? &get(o.getSegments()) : nullptr,
+                      o.getExpertCount());
         values[o.getSource()] = p.source;
         values[o.getPosition()] = p.position;
         values[o.getOffsets()] = p.offsets;
         values[o.getActive()] = p.active;
       })
       .Case([&](moe::PlanSendsOp o) {
-        Sends s = planSends(get(o.getExperts()), o.getReceived() ? &get(o.getReceived()) : nullptr, o);
+        Sends s =
+            planSends(get(o.getExperts()), o.getReceived() ? &get(o.getReceived()) : nullptr, o);
         values[o.getSource()] = s.source;
         values[o.getSlots()] = s.slots;
         values[o.getIds()] = s.ids;
@@ -332,18 +352,20 @@ bool evaluateMoe(Operation *op, Values &values) {
       })
       .Case([&](moe::DispatchOp o) { values[o] = gatherRows(get(o.getX()), get(o.getSource())); })
       .Case([&](moe::GroupedMatmulOp o) {
-        values[o] = groupedMatmul(rowsOf(o), get(o.getWeights()), get(o.getOffsets()), o.getTranspose());
+        values[o] =
+            groupedMatmul(rowsOf(o), get(o.getWeights()), get(o.getOffsets()), o.getTranspose());
       })
       .Case([&](moe::GroupedWeightGradOp o) {
-        values[o] = groupedWeightGrad(rowsOf(o), get(o.getGradient()), get(o.getOffsets()), get(o.getInit()));
+        values[o] = groupedWeightGrad(rowsOf(o), get(o.getGradient()), get(o.getOffsets()),
+                                      get(o.getInit()));
       })
       .Case([&](moe::CombineOp o) {
-        values[o] = combine(get(o.getRows()), get(o.getPosition()), get(o.getExperts()), get(o.getWeights()),
-                            o.getExpertCount());
+        values[o] = combine(get(o.getRows()), get(o.getPosition()), get(o.getExperts()),
+                            get(o.getWeights()), o.getExpertCount());
       })
       .Case([&](moe::CombineGradOp o) {
-        auto [rows, weights] =
-            combineGrad(get(o.getRows()), get(o.getPosition()), get(o.getWeights()), get(o.getGradient()));
+        auto [rows, weights] = combineGrad(get(o.getRows()), get(o.getPosition()),
+                                           get(o.getWeights()), get(o.getGradient()));
         values[o.getRowsGrad()] = rows;
         values[o.getWeightsGrad()] = weights;
       })
@@ -357,10 +379,12 @@ bool evaluateMoe(Operation *op, Values &values) {
         values[o.getFractions()] = fractions;
       })
       .Case([&](moe::BalanceLossGradOp o) {
-        values[o] =
-            balanceLossGrad(get(o.getLogits()), get(o.getOffsets()), get(o.getFractions()), get(o.getGradient()), o.getSoftmax());
+        values[o] = balanceLossGrad(get(o.getLogits()), get(o.getOffsets()), get(o.getFractions()),
+                                    get(o.getGradient()), o.getSoftmax());
       })
-      .Case([&](moe::ScatterAddOp o) { values[o] = scatterAdd(get(o.getRows()), get(o.getIds()), get(o.getInit())); })
+      .Case([&](moe::ScatterAddOp o) {
+        values[o] = scatterAdd(get(o.getRows()), get(o.getIds()), get(o.getInit()));
+      })
       .Default([&](Operation *) { known = false; });
   return known;
 }

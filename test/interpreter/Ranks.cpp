@@ -14,7 +14,8 @@ namespace hadal::frontend {
 
 namespace {
 
-/// Rows for (or of) the parts before `part`, and for it, by counts [part][segment] of (rows, choices).
+/// Rows for (or of) the parts before `part`, and for it, by counts [part][segment] of (rows,
+/// choices).
 std::pair<int64_t, int64_t> rowsOfPart(const Array &counts, int64_t part, int64_t segments) {
   auto rows = [&](int64_t p) {
     double sum = 0;
@@ -42,7 +43,8 @@ bool Ranks::exchange(int64_t rank, Operation *op, Values &values) {
     Array received = Array::zeros(posted[rank].counts->shape);
     auto block = static_cast<int64_t>(2 * counts.getSegments());
     peersOf(counts, [&](int64_t part, int64_t mine, int64_t peer) {
-      std::copy_n(posted[peer].counts->data.begin() + mine * block, block, received.data.begin() + part * block);
+      std::copy_n(posted[peer].counts->data.begin() + mine * block, block,
+                  received.data.begin() + part * block);
     });
     barrier.arrive_and_wait();
     values[counts.getReceive()] = received;
@@ -56,7 +58,9 @@ bool Ranks::exchange(int64_t rank, Operation *op, Values &values) {
   const Array &receive = values.at(rows.getReceive());
   barrier.arrive_and_wait();
   int64_t size = posted[rank].rows->dim(1), total = 0;
-  peersOf(rows, [&](int64_t part, int64_t, int64_t) { total += rowsOfPart(receive, part, segments).second; });
+  peersOf(rows, [&](int64_t part, int64_t, int64_t) {
+    total += rowsOfPart(receive, part, segments).second;
+  });
   Array result = Array::zeros({rows.getLike() ? values.at(rows.getLike()).dim(0) : total, size});
   std::fill(result.data.begin(), result.data.end(), std::numeric_limits<double>::quiet_NaN());
   peersOf(rows, [&](int64_t part, int64_t mine, int64_t peer) {
@@ -74,16 +78,20 @@ bool Ranks::exchange(int64_t rank, Operation *op, Values &values) {
   return true;
 }
 
-std::vector<std::vector<Array>> Ranks::evaluate(func::FuncOp function, const std::vector<std::vector<Array>> &arguments) {
+std::vector<std::vector<Array>> Ranks::evaluate(func::FuncOp function,
+                                                const std::vector<std::vector<Array>> &arguments) {
   std::vector<std::vector<Array>> results(arguments.size());
   std::vector<std::thread> threads;
   for (int64_t rank = 0; rank < static_cast<int64_t>(arguments.size()); ++rank)
     threads.emplace_back([&, rank] {
       GraphInterpreter interpreter([&](StringRef name) { return parameter(rank, name); });
-      interpreter.exchange = [&](Operation *op, Values &values) { return exchange(rank, op, values); };
+      interpreter.exchange = [&](Operation *op, Values &values) {
+        return exchange(rank, op, values);
+      };
       results[rank] = interpreter.evaluate(function, arguments[rank]);
       if (!interpreter.complaint.empty()) // the others would wait for it
-        llvm::report_fatal_error(llvm::StringRef("the interpreter does not know " + interpreter.complaint));
+        llvm::report_fatal_error(
+            llvm::StringRef("the interpreter does not know " + interpreter.complaint));
     });
   for (std::thread &thread : threads)
     thread.join();

@@ -1,7 +1,8 @@
 //===- Ranks.h - a sharded graph evaluated on all its ranks -----*- C++ -*-===//
 //
-// One thread and one interpreter a rank. Rows change hands as the descriptions of moe.exchange_counts and moe.exchange
-// say; rows that nobody sends are NaN, so that whoever reads them is found out.
+// One thread and one interpreter a rank. Rows change hands as the descriptions of
+// moe.exchange_counts and moe.exchange say; rows that nobody sends are NaN, so that whoever reads
+// them is found out.
 //
 //===--------------------------------------------------------------------===//
 
@@ -30,8 +31,10 @@ public:
     Array rows;
   };
 
-  /// Results of each rank, whose arguments are `arguments[rank]`. An op that is not known ends the process.
-  std::vector<std::vector<Array>> evaluate(mlir::func::FuncOp function, const std::vector<std::vector<Array>> &arguments);
+  /// Results of each rank, whose arguments are `arguments[rank]`. An op that is not known ends the
+  /// process.
+  std::vector<std::vector<Array>> evaluate(mlir::func::FuncOp function,
+                                           const std::vector<std::vector<Array>> &arguments);
 
   std::vector<Message> messages; ///< of all evaluations, in no order
 

@@ -24,7 +24,8 @@ std::vector<int64_t> sizesOf(ArrayRef<OpFoldResult> sizes, Values &values) {
 }
 
 /// Calls `element`(place in the whole, place in the slice) for each element of a slice.
-template <typename Op, typename Element> void forSlice(Op op, Values &values, const Array &whole, Element element) {
+template <typename Op, typename Element>
+void forSlice(Op op, Values &values, const Array &whole, Element element) {
   auto offsets = sizesOf(op.getMixedOffsets(), values), sizes = sizesOf(op.getMixedSizes(), values);
   auto strides = sizesOf(op.getMixedStrides(), values);
   int64_t count = 1;
@@ -59,9 +60,11 @@ bool evaluateTensor(Operation *op, Values &values) {
   bool known = true;
   llvm::TypeSwitch<Operation *>(op)
       .Case([&](tensor::DimOp o) {
-        values[o] = {{}, {static_cast<double>(values.at(o.getSource()).dim(*o.getConstantIndex()))}};
+        values[o] = {{},
+                     {static_cast<double>(values.at(o.getSource()).dim(*o.getConstantIndex()))}};
       })
-      .Case([&](tensor::EmptyOp o) { values[o] = Array::zeros(sizesOf(o.getMixedSizes(), values)); })
+      .Case(
+          [&](tensor::EmptyOp o) { values[o] = Array::zeros(sizesOf(o.getMixedSizes(), values)); })
       .Case<tensor::ExpandShapeOp, tensor::CollapseShapeOp>([&](auto o) {
         Array array = values.at(o.getSrc());
         array.shape = reshaped(array, o.getResultType());
@@ -77,13 +80,15 @@ bool evaluateTensor(Operation *op, Values &values) {
           if (!dropped.test(d))
             shape.push_back(sizes[d]);
         Array slice = Array::zeros(shape);
-        forSlice(o, values, whole, [&](int64_t place, int64_t i) { slice.data[i] = whole.data[place]; });
+        forSlice(o, values, whole,
+                 [&](int64_t place, int64_t i) { slice.data[i] = whole.data[place]; });
         values[o] = slice;
       })
       .Case([&](tensor::InsertSliceOp o) {
         Array whole = values.at(o.getDest());
         const Array &slice = values.at(o.getSource());
-        forSlice(o, values, whole, [&](int64_t place, int64_t i) { whole.data[place] = slice.data[i]; });
+        forSlice(o, values, whole,
+                 [&](int64_t place, int64_t i) { whole.data[place] = slice.data[i]; });
         values[o] = whole;
       })
       .Case([&](tensor::ConcatOp o) {
@@ -100,7 +105,8 @@ bool evaluateTensor(Operation *op, Values &values) {
           const Array &part = values.at(input);
           int64_t width = part.dim(dim) * inner;
           for (size_t row = 0; width && row < part.data.size() / width; ++row)
-            std::copy_n(part.data.begin() + row * width, width, whole.data.begin() + row * shape[dim] * inner + begin);
+            std::copy_n(part.data.begin() + row * width, width,
+                        whole.data.begin() + row * shape[dim] * inner + begin);
           begin += width;
         }
         values[o] = whole;

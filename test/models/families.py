@@ -7,6 +7,7 @@ losses fall, checkpoints compile; and F16 weights are a start.
 Along each tested tensor the loss's slope by a central difference is held against the gradient in that direction. Python's own
 library only. Exit status 1 when a claim fails.
 """
+
 import array, json, math, random, struct, subprocess, sys, tempfile
 from pathlib import Path
 
@@ -25,7 +26,9 @@ def claim(what, holds, detail=""):
 def run(tool, *words):
     p = subprocess.run([bin / tool, *map(str, words)], capture_output=True, text=True, timeout=300)
     if p.returncode:
-        sys.exit(f"FAIL {tool} {' '.join(map(str, words))}: exit {p.returncode}: {p.stderr.strip()}")
+        sys.exit(
+            f"FAIL {tool} {' '.join(map(str, words))}: exit {p.returncode}: {p.stderr.strip()}"
+        )
 
 
 def floats(tensor):
@@ -35,7 +38,13 @@ def floats(tensor):
 
 def moved(tensor, direction, by):
     """The tensor in F32, `by` times `direction` added."""
-    return "F32", tensor[1], struct.pack(f"<{len(direction)}f", *(v + by * d for v, d in zip(floats(tensor), direction)))
+    return (
+        "F32",
+        tensor[1],
+        struct.pack(
+            f"<{len(direction)}f", *(v + by * d for v, d in zip(floats(tensor), direction))
+        ),
+    )
 
 
 def losses(log):
@@ -51,25 +60,64 @@ with tempfile.TemporaryDirectory() as t:
     # A heavy balance loss, so that its gradient counts.
     compile = ("--mode=train", "--micro-batch=2", "--seq=12", "--balance-weight=0.05")
     run("hadal-compile", folder, *compile, "-o", t / "m.hadal")
-    run("hadal-run", "gradients", t / "m.hadal", "--weights", folder, "--input", t / "in", "-o", t / "out")
+    run(
+        "hadal-run",
+        "gradients",
+        t / "m.hadal",
+        "--weights",
+        folder,
+        "--input",
+        t / "in",
+        "-o",
+        t / "out",
+    )
     gradients, weights = load(t / "out"), load_raw(folder / "model.safetensors")
-    claim(f"{name}: a gradient a tensor", {n for n in weights if "correction_bias" not in n} == set(gradients) - {"loss"},
-          str({n for n in weights if "correction_bias" not in n} ^ (set(gradients) - {"loss"})))
+    claim(
+        f"{name}: a gradient a tensor",
+        {n for n in weights if "correction_bias" not in n} == set(gradients) - {"loss"},
+        str({n for n in weights if "correction_bias" not in n} ^ (set(gradients) - {"loss"})),
+    )
 
-    wide = {n: ("F32", w[1], struct.pack(f"<{len(floats(w))}f", *floats(w))) for n, w in weights.items()}
+    wide = {
+        n: ("F32", w[1], struct.pack(f"<{len(floats(w))}f", *floats(w))) for n, w in weights.items()
+    }
     changed = t / "changed"
     changed.mkdir(exist_ok=True)
     (changed / "config.json").write_text(json.dumps(config))
 
     def total(tensor, direction, by):
-        save_raw(changed / "model.safetensors", wide | {tensor: moved(weights[tensor], direction, by)})
-        run("hadal-run", "train", t / "m.hadal", "--weights", changed, "--input", t / "in", "--steps", 1, "--log", t / "log")
+        save_raw(
+            changed / "model.safetensors", wide | {tensor: moved(weights[tensor], direction, by)}
+        )
+        run(
+            "hadal-run",
+            "train",
+            t / "m.hadal",
+            "--weights",
+            changed,
+            "--input",
+            t / "in",
+            "--steps",
+            1,
+            "--log",
+            t / "log",
+        )
         step = losses(t / "log")[0]
         return step["loss"] + step["balance_loss"]
 
     last = config["num_hidden_layers"] - 1
-    tested = [n for n in weights if n.endswith((f"layers.{last}.mlp.gate.weight", f"layers.{last}.self_attn.kv_b_proj.weight",
-                                                f"layers.{last}.mlp.experts.1.down_proj.weight", "layers.0.mlp.up_proj.weight"))]
+    tested = [
+        n
+        for n in weights
+        if n.endswith(
+            (
+                f"layers.{last}.mlp.gate.weight",
+                f"layers.{last}.self_attn.kv_b_proj.weight",
+                f"layers.{last}.mlp.experts.1.down_proj.weight",
+                "layers.0.mlp.up_proj.weight",
+            )
+        )
+    ]
     for tensor in tested:
         gradient = gradients[tensor][1]
         norm = math.sqrt(sum(g * g for g in gradient))
@@ -79,17 +127,57 @@ with tempfile.TemporaryDirectory() as t:
         # Small enough that no choice of experts changes, large enough for losses in f32.
         step = 2e-3
         slope = (total(tensor, direction, step) - total(tensor, direction, -step)) / (2 * step)
-        claim(f"{name}: the slope along {tensor}", abs(slope - norm) <= 5e-3 * norm + 3e-4, f"{slope} for {norm}")
+        claim(
+            f"{name}: the slope along {tensor}",
+            abs(slope - norm) <= 5e-3 * norm + 3e-4,
+            f"{slope} for {norm}",
+        )
 
-    run("hadal-run", "train", t / "m.hadal", "--weights", folder, "--input", t / "in", "--steps", 8, "--lr", "1e-2", "--log", t / "log",
-        "--checkpoint-dir", t / f"{name}-out", "--threads", 1)
+    run(
+        "hadal-run",
+        "train",
+        t / "m.hadal",
+        "--weights",
+        folder,
+        "--input",
+        t / "in",
+        "--steps",
+        8,
+        "--lr",
+        "1e-2",
+        "--log",
+        t / "log",
+        "--checkpoint-dir",
+        t / f"{name}-out",
+        "--threads",
+        1,
+    )
     curve = [step["loss"] for step in losses(t / "log")]
     claim(f"{name}: the loss falls", curve[-1] < curve[0] - 0.3, str(curve))
     after = load_raw(t / f"{name}-out/step-00000008/model.safetensors")
-    claim(f"{name}: a checkpoint has the tensors it began with", set(after) == set(weights), str(set(after) ^ set(weights)))
+    claim(
+        f"{name}: a checkpoint has the tensors it began with",
+        set(after) == set(weights),
+        str(set(after) ^ set(weights)),
+    )
     run("hadal-compile", t / f"{name}-out/step-00000008", "--emit=graph", "-o", t / "graph.mlir")
-    run("hadal-run", "train", t / "m.hadal", "--weights", folder, "--input", t / "in", "--steps", 8, "--lr", "1e-2", "--log", t / "log2",
-        "--threads", 2)
+    run(
+        "hadal-run",
+        "train",
+        t / "m.hadal",
+        "--weights",
+        folder,
+        "--input",
+        t / "in",
+        "--steps",
+        8,
+        "--lr",
+        "1e-2",
+        "--log",
+        t / "log2",
+        "--threads",
+        2,
+    )
     claim(f"{name}: the same bits on two threads", [s["loss"] for s in losses(t / "log2")] == curve)
 if not failures:
     print(f"{folder.name}: all passed")

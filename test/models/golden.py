@@ -5,6 +5,7 @@
 
 Python's own library only. Exit status 1 when a claim fails.
 """
+
 import array, json, subprocess, sys, tempfile
 from pathlib import Path
 
@@ -25,7 +26,9 @@ def claim(what, holds, detail=""):
 def run(tool, *words):
     p = subprocess.run([bin / tool, *map(str, words)], capture_output=True, text=True, timeout=300)
     if p.returncode:
-        sys.exit(f"FAIL {folder.name}: {tool} {' '.join(map(str, words))}: exit {p.returncode}: {p.stderr.strip()}")
+        sys.exit(
+            f"FAIL {folder.name}: {tool} {' '.join(map(str, words))}: exit {p.returncode}: {p.stderr.strip()}"
+        )
     return p.stdout
 
 
@@ -50,7 +53,18 @@ with tempfile.TemporaryDirectory() as t:
     run("hadal-compile", checkpoint, "--mode=generate", "-o", module)
     weights = (module, "--weights", checkpoint)
 
-    run("hadal-run", "logits", *weights, "--input", t / "in", "--dump", "--threads", 2, "-o", t / "out")
+    run(
+        "hadal-run",
+        "logits",
+        *weights,
+        "--input",
+        t / "in",
+        "--dump",
+        "--threads",
+        2,
+        "-o",
+        t / "out",
+    )
     out = load(t / "out")
     for name, want in golden.items():
         if name == "logits" or name.startswith(("hidden.", "cache.")):
@@ -58,17 +72,45 @@ with tempfile.TemporaryDirectory() as t:
         elif name.endswith("topk_ids") and int(name.split(".")[1]) < config["num_hidden_layers"]:
             claim(f"{name} equal", [sorted(r) for r in rows_of(out[name])] == rows_of(want))
 
-    run("hadal-run", "logits", *weights, "--input", t / "in", "--threads", 1, "--dump", "-o", t / "one")
+    run(
+        "hadal-run",
+        "logits",
+        *weights,
+        "--input",
+        t / "in",
+        "--threads",
+        1,
+        "--dump",
+        "-o",
+        t / "one",
+    )
     claim("the same bits on one thread", (t / "one").read_bytes() == (t / "out").read_bytes())
     for i, row in enumerate(rows):
         save_ids(t / "row", [row])
         run("hadal-run", "logits", *weights, "--input", t / "row", "-o", t / "alone")
         n = length * config["vocab_size"]
-        claim(f"row {i} alone has the same bits", load(t / "alone")["logits"][1] == out["logits"][1][i * n : (i + 1) * n])
+        claim(
+            f"row {i} alone has the same bits",
+            load(t / "alone")["logits"][1] == out["logits"][1][i * n : (i + 1) * n],
+        )
 
     def generate(ids, count, *more):
         save_ids(t / "ids", ids)
-        run("hadal-run", "generate", *weights, "--input", t / "ids", "--max-new-tokens", count, "--ignore-eos", "--stats", t / "stats", *more, "-o", t / "gen")
+        run(
+            "hadal-run",
+            "generate",
+            *weights,
+            "--input",
+            t / "ids",
+            "--max-new-tokens",
+            count,
+            "--ignore-eos",
+            "--stats",
+            t / "stats",
+            *more,
+            "-o",
+            t / "gen",
+        )
         return load(t / "gen"), json.loads((t / "stats").read_text())
 
     made, _ = generate(rows, new)
@@ -77,7 +119,11 @@ with tempfile.TemporaryDirectory() as t:
     whole = [row + tokens for row, tokens in zip(rows, rows_of(made["tokens"]))]
     save_ids(t / "whole", [row[:-1] for row in whole])
     run("hadal-run", "logits", *weights, "--input", t / "whole", "-o", t / "whole_out")
-    all_logits, vocab, again = load(t / "whole_out")["logits"][1], config["vocab_size"], array.array("f")
+    all_logits, vocab, again = (
+        load(t / "whole_out")["logits"][1],
+        config["vocab_size"],
+        array.array("f"),
+    )
     for i in range(len(rows)):
         start = (i * (length + new - 1) + length - 1) * vocab
         again.extend(all_logits[start : start + new * vocab])
@@ -86,8 +132,14 @@ with tempfile.TemporaryDirectory() as t:
     steps = {n: generate([(whole[0] * 9)[:n]], 2)[1]["decode_flops"] for n in (8, 40, 72)}
     heads = config["num_attention_heads"] * config["num_hidden_layers"]
     per_position = 2 * heads * (2 * config["kv_lora_rank"] + config["qk_rope_head_dim"])
-    claim("work of a step grows linearly", steps[72] - steps[40] == steps[40] - steps[8], str(steps))
-    claim("work of a step grows by attention", 0 < steps[40] - steps[8] <= 1.5 * 32 * per_position, f"{steps}, {per_position} a position")
+    claim(
+        "work of a step grows linearly", steps[72] - steps[40] == steps[40] - steps[8], str(steps)
+    )
+    claim(
+        "work of a step grows by attention",
+        0 < steps[40] - steps[8] <= 1.5 * 32 * per_position,
+        f"{steps}, {per_position} a position",
+    )
     # Sampling: the seed decides, not the number of threads.
     one, _ = generate(rows, 8, "--temperature", 0.9, "--top-p", 0.9, "--seed", 3, "--threads", 1)
     two, _ = generate(rows, 8, "--temperature", 0.9, "--top-p", 0.9, "--seed", 3, "--threads", 3)
@@ -95,19 +147,45 @@ with tempfile.TemporaryDirectory() as t:
 
     inspected = json.loads(run("hadal-inspect", module, "--json"))
     cache = config["num_hidden_layers"] * (config["kv_lora_rank"] + config["qk_rope_head_dim"])
-    claim("the cache holds the latent and the rope key", inspected["cache_elements_per_token"] == cache)
+    claim(
+        "the cache holds the latent and the rope key",
+        inspected["cache_elements_per_token"] == cache,
+    )
 
     def kinds(commands):
         for c in commands:
-            yield next(k for k in ("launch", "copy", "call", "repeat", "skip_if_zero", "record", "wait") if k in c)
+            yield next(
+                k
+                for k in ("launch", "copy", "call", "repeat", "skip_if_zero", "record", "wait")
+                if k in c
+            )
             yield from kinds(c.get("body", []))
 
     symbols = {k["symbol"] for k in inspected["kernels"]}
     for program in inspected["programs"]:
-        claim(f"@{program['name']} computes by kernels", "launch" in set(kinds(program["commands"])))
-        claim(f"@{program['name']} launches kernels of the module", all(c.get("launch", next(iter(symbols))) in symbols for c in program["commands"]))
-    run("hadal-run", "logits", *weights, "--input", t / "in", "--trace", t / "trace.json", "-o", t / "out")
-    events = [e for e in json.loads((t / "trace.json").read_text())["traceEvents"] if e.get("cat") == "kernel"]
+        claim(
+            f"@{program['name']} computes by kernels", "launch" in set(kinds(program["commands"]))
+        )
+        claim(
+            f"@{program['name']} launches kernels of the module",
+            all(c.get("launch", next(iter(symbols))) in symbols for c in program["commands"]),
+        )
+    run(
+        "hadal-run",
+        "logits",
+        *weights,
+        "--input",
+        t / "in",
+        "--trace",
+        t / "trace.json",
+        "-o",
+        t / "out",
+    )
+    events = [
+        e
+        for e in json.loads((t / "trace.json").read_text())["traceEvents"]
+        if e.get("cat") == "kernel"
+    ]
     claim("the trace names kernels", events and all(e["name"] in symbols for e in events))
 if not failures:
     print(f"{folder.name}: all passed")

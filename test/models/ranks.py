@@ -6,12 +6,18 @@
 Logits with all that --dump gives, forced routes, tokens of greedy and drawn generation, and where the folder has a tokenizer and val.txt the score.
 Python's own library only. Exit status 1 when a claim fails.
 """
+
 import json, subprocess, sys, tempfile
 from pathlib import Path
 
 from tensors import load, save_ids
 
-bin, mpirun, layouts, folder = Path(sys.argv[1]), sys.argv[2], sys.argv[3].split(","), Path(sys.argv[4])
+bin, mpirun, layouts, folder = (
+    Path(sys.argv[1]),
+    sys.argv[2],
+    sys.argv[3].split(","),
+    Path(sys.argv[4]),
+)
 checkpoint = folder / "ckpt" if (folder / "ckpt").exists() else folder
 config = json.loads((checkpoint / "config.json").read_text())
 failures = []
@@ -24,11 +30,23 @@ def claim(what, holds, detail=""):
 
 
 def run(ranks, tool, *words, status=0):
-    prefix = [mpirun, "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", str(ranks)] if ranks > 1 else []
-    p = subprocess.run([*prefix, bin / tool, *map(str, words)], capture_output=True, text=True, timeout=120)
+    prefix = (
+        [mpirun, "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", str(ranks)]
+        if ranks > 1
+        else []
+    )
+    p = subprocess.run(
+        [*prefix, bin / tool, *map(str, words)], capture_output=True, text=True, timeout=120
+    )
     if bool(p.returncode) != bool(status):
-        sys.exit(f"FAIL {folder.name}: {ranks} x {tool} {' '.join(map(str, words))}: exit {p.returncode}: {p.stderr.strip()}")
-    return p.stdout if not status else [line for line in p.stderr.splitlines() if line.startswith(tool + ": ")]
+        sys.exit(
+            f"FAIL {folder.name}: {ranks} x {tool} {' '.join(map(str, words))}: exit {p.returncode}: {p.stderr.strip()}"
+        )
+    return (
+        p.stdout
+        if not status
+        else [line for line in p.stderr.splitlines() if line.startswith(tool + ": ")]
+    )
 
 
 def same(ranks, one, command, *words):
@@ -44,11 +62,33 @@ def work(ranks, module, t, out):
     common, said, counts = (module, "--weights", checkpoint, "--threads", 1), [], []
     # Five rows: ranks have different numbers of them. One row: most have none.
     for rows in ("five", "one"):
-        run(ranks, "hadal-run", "logits", *common, "--input", t / rows, "--dump", "-o", out / f"{rows}.logits")
+        run(
+            ranks,
+            "hadal-run",
+            "logits",
+            *common,
+            "--input",
+            t / rows,
+            "--dump",
+            "-o",
+            out / f"{rows}.logits",
+        )
         same(ranks, out / f"{rows}.logits", "logits", *common, "--input", t / rows, "--dump")
-        for name, drawn in (("greedy", []), ("drawn", ["--temperature", 0.9, "--top-p", 0.9, "--seed", 3])):
+        for name, drawn in (
+            ("greedy", []),
+            ("drawn", ["--temperature", 0.9, "--top-p", 0.9, "--seed", 3]),
+        ):
             words = (*common, "--input", t / rows, "--max-new-tokens", 8, *drawn)
-            run(ranks, "hadal-run", "generate", *words, "--stats", out / "stats", "-o", out / f"{rows}.{name}")
+            run(
+                ranks,
+                "hadal-run",
+                "generate",
+                *words,
+                "--stats",
+                out / "stats",
+                "-o",
+                out / f"{rows}.{name}",
+            )
             stats = json.loads((out / "stats").read_text())
             if ranks > 1 and drawn:
                 same(ranks, out / f"{rows}.{name}", "generate", *words)
@@ -63,8 +103,23 @@ def work(ranks, module, t, out):
     if (folder / "val.txt").exists():
         (t / "text").write_text((folder / "val.txt").read_text()[:6000])
         said.append(run(ranks, "hadal-run", "score", *common, "--text", t / "text"))
-        claim("two micro-batches have the same score", run(ranks, "hadal-run", "score", *common, "--text", t / "text", "--micro-batches", 2) == said[-1])
-        said.append(run(ranks, "hadal-run", "generate", *common, "--prompt", "In the beginning", "--max-new-tokens", 12))
+        claim(
+            "two micro-batches have the same score",
+            run(ranks, "hadal-run", "score", *common, "--text", t / "text", "--micro-batches", 2)
+            == said[-1],
+        )
+        said.append(
+            run(
+                ranks,
+                "hadal-run",
+                "generate",
+                *common,
+                "--prompt",
+                "In the beginning",
+                "--max-new-tokens",
+                12,
+            )
+        )
     return said, counts
 
 
@@ -82,7 +137,16 @@ with tempfile.TemporaryDirectory() as t:
     for layout in ["1", *layouts]:
         ranks, _, nodes = layout.partition("x")
         modules[layout] = t / f"m{layout}.hadal"
-        run(1, "hadal-compile", checkpoint, "--mode=generate", f"--ep={ranks}", f"--nodes={nodes or 1}", "-o", modules[layout])
+        run(
+            1,
+            "hadal-compile",
+            checkpoint,
+            "--mode=generate",
+            f"--ep={ranks}",
+            f"--nodes={nodes or 1}",
+            "-o",
+            modules[layout],
+        )
     (t / "1").mkdir()
     want = work(1, modules["1"], t, t / "1")
     for layout in layouts:
@@ -91,11 +155,37 @@ with tempfile.TemporaryDirectory() as t:
         got = work(ranks, modules[layout], t, t / layout)
         claim(f"{layout}: the same lines and counts", got == want, f"{got} {want}")
         for file in sorted((t / "1").iterdir()):
-            claim(f"{layout}: {file.name} has the same bits", file.read_bytes() == (t / layout / file.name).read_bytes())
+            claim(
+                f"{layout}: {file.name} has the same bits",
+                file.read_bytes() == (t / layout / file.name).read_bytes(),
+            )
 
     # Rows that travel in fewer bits end close: bf16 has 8 of each number, and no choice of experts may change with them.
-    run(1, "hadal-compile", checkpoint, "--mode=generate", "--ep=2", "--dispatch=bf16", "--combine=bf16", "-o", t / "bf16")
-    run(2, "hadal-run", "logits", t / "bf16", "--weights", checkpoint, "--input", t / "five", "--routes", t / "1/five.logits", "-o", t / "short")
+    run(
+        1,
+        "hadal-compile",
+        checkpoint,
+        "--mode=generate",
+        "--ep=2",
+        "--dispatch=bf16",
+        "--combine=bf16",
+        "-o",
+        t / "bf16",
+    )
+    run(
+        2,
+        "hadal-run",
+        "logits",
+        t / "bf16",
+        "--weights",
+        checkpoint,
+        "--input",
+        t / "five",
+        "--routes",
+        t / "1/five.logits",
+        "-o",
+        t / "short",
+    )
     exact, short = load(t / "1/five.logits")["logits"][1], load(t / "short")["logits"][1]
     error = max(abs(a - b) for a, b in zip(exact, short)) / max(map(abs, exact))
     claim("bf16 rows end close, and are short", 0 < error < 2e-2, f"error {error}")

@@ -1,4 +1,5 @@
 """Reads safetensors files, and writes token ids, with Python's own library, for the scripts beside it."""
+
 import array, json, struct
 from pathlib import Path
 
@@ -13,7 +14,9 @@ def load(path):
     for name, t in json.loads(blob[8 : 8 + length]).items():
         if name != "__metadata__" and t["dtype"] in codes:
             first, last = t["data_offsets"]
-            out[name] = t["shape"], array.array(codes[t["dtype"]], blob[8 + length + first : 8 + length + last])
+            out[name] = t["shape"], array.array(
+                codes[t["dtype"]], blob[8 + length + first : 8 + length + last]
+            )
     return out
 
 
@@ -23,13 +26,24 @@ def load_raw(path):
     length = struct.unpack("<Q", blob[:8])[0]
     head = json.loads(blob[8 : 8 + length])
     head.pop("__metadata__", None)
-    return {n: (t["dtype"], t["shape"], blob[8 + length + t["data_offsets"][0] : 8 + length + t["data_offsets"][1]]) for n, t in head.items()}
+    return {
+        n: (
+            t["dtype"],
+            t["shape"],
+            blob[8 + length + t["data_offsets"][0] : 8 + length + t["data_offsets"][1]],
+        )
+        for n, t in head.items()
+    }
 
 
 def save_raw(path, tensors):
     head, data = {}, b""
     for name, (dtype, shape, content) in tensors.items():
-        head[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
+        head[name] = {
+            "dtype": dtype,
+            "shape": shape,
+            "data_offsets": [len(data), len(data) + len(content)],
+        }
         data += content
     text = json.dumps(head).encode()
     text += b" " * (-len(text) % 8)
@@ -38,6 +52,14 @@ def save_raw(path, tensors):
 
 def save_ids(path, rows):
     data = b"".join(struct.pack(f"<{len(row)}q", *row) for row in rows)
-    head = json.dumps({"input_ids": {"dtype": "I64", "shape": [len(rows), len(rows[0])], "data_offsets": [0, len(data)]}}).encode()
+    head = json.dumps(
+        {
+            "input_ids": {
+                "dtype": "I64",
+                "shape": [len(rows), len(rows[0])],
+                "data_offsets": [0, len(data)],
+            }
+        }
+    ).encode()
     head += b" " * (-len(head) % 8)
     Path(path).write_bytes(struct.pack("<Q", len(head)) + head + data)

@@ -5,6 +5,7 @@
 
 Python's own library only. Exit status 1 when a claim fails.
 """
+
 import json, math, struct, subprocess, sys, tempfile
 from pathlib import Path
 
@@ -22,7 +23,9 @@ def claim(what, holds, detail=""):
 
 
 def save_ids(path, shape, ids):
-    head = json.dumps({"input_ids": {"dtype": "I64", "shape": shape, "data_offsets": [0, 8 * len(ids)]}}).encode()
+    head = json.dumps(
+        {"input_ids": {"dtype": "I64", "shape": shape, "data_offsets": [0, 8 * len(ids)]}}
+    ).encode()
     head += b" " * (-len(head) % 8)
     Path(path).write_bytes(struct.pack("<Q", len(head)) + head + ids.tobytes())
 
@@ -30,13 +33,19 @@ def save_ids(path, shape, ids):
 def run(tool, *words):
     p = subprocess.run([bin / tool, *map(str, words)], capture_output=True, text=True, timeout=300)
     if p.returncode:
-        sys.exit(f"FAIL {folder.name}: {tool} {' '.join(map(str, words))}: exit {p.returncode}: {p.stderr.strip()}")
+        sys.exit(
+            f"FAIL {folder.name}: {tool} {' '.join(map(str, words))}: exit {p.returncode}: {p.stderr.strip()}"
+        )
 
 
 def near(what, got, want, tolerance, floor=0.0):
     scale = max(max(map(abs, want)), floor) or 1
     error = max((abs(a - b) for a, b in zip(got, want)), default=0) / scale
-    claim(f"{what} within {tolerance}", len(got) == len(want) and error <= tolerance, f"error {error:.2g}")
+    claim(
+        f"{what} within {tolerance}",
+        len(got) == len(want) and error <= tolerance,
+        f"error {error:.2g}",
+    )
 
 
 with tempfile.TemporaryDirectory() as t:
@@ -48,52 +57,143 @@ with tempfile.TemporaryDirectory() as t:
     save_ids(t / "in", shape, ids)
 
     def compile(name, *more):
-        run("hadal-compile", folder, "--mode=train", f"--micro-batch={rows}", f"--seq={length}", *more, "-o", t / name)
+        run(
+            "hadal-compile",
+            folder,
+            "--mode=train",
+            f"--micro-batch={rows}",
+            f"--seq={length}",
+            *more,
+            "-o",
+            t / name,
+        )
 
     def train(name, log, *more):
         weights = () if "--resume" in more else ("--weights", folder)
-        run("hadal-run", "train", t / name, *weights, "--input", t / "in", "--steps", steps, "--lr", "1e-3", "--log", t / log, *more)
+        run(
+            "hadal-run",
+            "train",
+            t / name,
+            *weights,
+            "--input",
+            t / "in",
+            "--steps",
+            steps,
+            "--lr",
+            "1e-3",
+            "--log",
+            t / log,
+            *more,
+        )
         return [json.loads(line) for line in (t / log).read_text().splitlines()]
 
-    losses = lambda log: [(step["loss"], step["mtp_loss"], step["balance_loss"], step["grad_norm"]) for step in log]
+    losses = lambda log: [
+        (step["loss"], step["mtp_loss"], step["balance_loss"], step["grad_norm"]) for step in log
+    ]
 
     compile("m.hadal")
-    run("hadal-run", "gradients", t / "m.hadal", "--weights", folder, "--input", t / "in", "-o", t / "out")
+    run(
+        "hadal-run",
+        "gradients",
+        t / "m.hadal",
+        "--weights",
+        folder,
+        "--input",
+        t / "in",
+        "-o",
+        t / "out",
+    )
     out = load(t / "out")
     near("the loss", out["loss"][1], curve[:1], 1e-5)
-    wanted = {name.removeprefix("gradient."): values for name, (_, values) in golden.items() if name.startswith("gradient.")}
+    wanted = {
+        name.removeprefix("gradient."): values
+        for name, (_, values) in golden.items()
+        if name.startswith("gradient.")
+    }
     claim("a gradient a parameter", set(out) == set(wanted) | {"loss"}, str(set(out) ^ set(wanted)))
     for name, (norm, *samples) in wanted.items():
         values = out[name][1]
-        near(f"the norm of {name}'s gradient", [math.sqrt(math.fsum(v * v for v in values))], [norm], 5e-5, 1e-6)
-        near(f"{name}'s gradient", [values[i * 7919 % len(values)] for i in range(len(samples))], samples, 5e-5, norm / math.sqrt(len(values)))
+        near(
+            f"the norm of {name}'s gradient",
+            [math.sqrt(math.fsum(v * v for v in values))],
+            [norm],
+            5e-5,
+            1e-6,
+        )
+        near(
+            f"{name}'s gradient",
+            [values[i * 7919 % len(values)] for i in range(len(samples))],
+            samples,
+            5e-5,
+            norm / math.sqrt(len(values)),
+        )
 
-    log = train("m.hadal", "log", "--threads", 1, "--checkpoint-dir", t / "checkpoints", "--checkpoint-every", 1)
+    log = train(
+        "m.hadal",
+        "log",
+        "--threads",
+        1,
+        "--checkpoint-dir",
+        t / "checkpoints",
+        "--checkpoint-every",
+        1,
+    )
     for i, key in enumerate(("loss", "mtp_loss", "balance_loss", "grad_norm")):
-        near(f"{key} of {steps} steps", [step[key] for step in log], curve[i::columns], 3e-4 if key == "grad_norm" else 1e-4)
+        near(
+            f"{key} of {steps} steps",
+            [step[key] for step in log],
+            curve[i::columns],
+            3e-4 if key == "grad_norm" else 1e-4,
+        )
     after = load(t / "checkpoints/step-00000001/model.safetensors")
     for name, (_, values) in golden.items():
         if name.startswith("bias."):
             near(f"{name} after a step", after[name.removeprefix("bias.")][1], values, 1e-6)
 
-    claim("the same bits on two threads", losses(train("m.hadal", "log2", "--threads", 2)) == losses(log))
+    claim(
+        "the same bits on two threads",
+        losses(train("m.hadal", "log2", "--threads", 2)) == losses(log),
+    )
     for policy in ("report", "all"):
         compile("again.hadal", f"--recompute={policy}")
-        claim(f"the same bits with --recompute={policy}", losses(train("again.hadal", "log3", "--threads", 2)) == losses(log))
+        claim(
+            f"the same bits with --recompute={policy}",
+            losses(train("again.hadal", "log3", "--threads", 2)) == losses(log),
+        )
 
     last = t / f"checkpoints/step-{steps:08}"
     layers = config["num_hidden_layers"]
     if config["num_nextn_predict_layers"]:
         # Prediction left out: its own tensors stay, the copies in its layer are what embedding and head are now.
         compile("without.hadal", "--mtp-weight=0")
-        run("hadal-run", "train", t / "without.hadal", "--weights", last, "--input", t / "in", "--steps", 1, "--checkpoint-dir", t / "without")
-        before, after = load(last / "model.safetensors"), load(t / "without/step-00000001/model.safetensors")
+        run(
+            "hadal-run",
+            "train",
+            t / "without.hadal",
+            "--weights",
+            last,
+            "--input",
+            t / "in",
+            "--steps",
+            1,
+            "--checkpoint-dir",
+            t / "without",
+        )
+        before, after = load(last / "model.safetensors"), load(
+            t / "without/step-00000001/model.safetensors"
+        )
         claim("the same tensors without prediction", set(before) == set(after))
         for name in before:
             tail = name.removeprefix(f"model.layers.{layers}.")
-            shared = {"embed_tokens.weight": "model.embed_tokens.weight", "shared_head.head.weight": "lm_head.weight"}.get(tail)
+            shared = {
+                "embed_tokens.weight": "model.embed_tokens.weight",
+                "shared_head.head.weight": "lm_head.weight",
+            }.get(tail)
             if shared:
-                claim(f"{name} is a copy", after[name] == after[shared] and after[name] != before[name])
+                claim(
+                    f"{name} is a copy",
+                    after[name] == after[shared] and after[name] != before[name],
+                )
             elif tail != name:
                 claim(f"{name} stays", after[name] == before[name])
     elif config["first_k_dense_replace"] == layers:  # the quickest to compile
@@ -106,15 +206,33 @@ with tempfile.TemporaryDirectory() as t:
         (t / "whole/step-00000002").rename(t / "half/step-00000002")
         train("short.hadal", "log5", *more, t / "half", "--resume", t / "half")
         name = f"step-{steps:08}/optimizer/state.safetensors"
-        claim("resumed moments have the same bits", (t / "whole" / name).read_bytes() == (t / "half" / name).read_bytes())
+        claim(
+            "resumed moments have the same bits",
+            (t / "whole" / name).read_bytes() == (t / "half" / name).read_bytes(),
+        )
         state = load(t / "whole" / name)
-        claim("moments are BF16", all(struct.unpack("<I", struct.pack("<f", v))[0] & 0xFFFF == 0 for v in state["first_moment.lm_head.weight"][1]))
+        claim(
+            "moments are BF16",
+            all(
+                struct.unpack("<I", struct.pack("<f", v))[0] & 0xFFFF == 0
+                for v in state["first_moment.lm_head.weight"][1]
+            ),
+        )
         # Averages are a model of their own, which lags behind the weights.
         last = t / "whole" / f"step-{steps:08}"
-        weights, averages = load(last / "model.safetensors"), load(last / "average/model.safetensors")
-        claim("averages have all tensors, and lag behind", averages.keys() == weights.keys() and averages["lm_head.weight"] != weights["lm_head.weight"])
-        claim("resumed averages have the same bits",
-              (last / "average/model.safetensors").read_bytes() == (t / "half" / last.name / "average/model.safetensors").read_bytes())
+        weights, averages = load(last / "model.safetensors"), load(
+            last / "average/model.safetensors"
+        )
+        claim(
+            "averages have all tensors, and lag behind",
+            averages.keys() == weights.keys()
+            and averages["lm_head.weight"] != weights["lm_head.weight"],
+        )
+        claim(
+            "resumed averages have the same bits",
+            (last / "average/model.safetensors").read_bytes()
+            == (t / "half" / last.name / "average/model.safetensors").read_bytes(),
+        )
 if not failures:
     print(f"{folder.name}: all passed")
 sys.exit(bool(failures))

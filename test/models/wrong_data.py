@@ -5,6 +5,7 @@
 
 Python's own library only. Exit status 1 when a claim fails.
 """
+
 import json, os, shutil, struct, subprocess, sys, tempfile
 from pathlib import Path
 
@@ -25,9 +26,13 @@ def raw(path):
     """{name: [dtype, shape, bytes]} of a safetensors file."""
     blob = Path(path).read_bytes()
     length = struct.unpack("<Q", blob[:8])[0]
-    data = blob[8 + length:]
-    header = json.loads(blob[8:8 + length])
-    return {n: [t["dtype"], t["shape"], data[slice(*t["data_offsets"])]] for n, t in header.items() if n != "__metadata__"}
+    data = blob[8 + length :]
+    header = json.loads(blob[8 : 8 + length])
+    return {
+        n: [t["dtype"], t["shape"], data[slice(*t["data_offsets"])]]
+        for n, t in header.items()
+        if n != "__metadata__"
+    }
 
 
 def write(path, tensors):
@@ -37,7 +42,9 @@ def write(path, tensors):
         at += len(data)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    Path(path).write_bytes(struct.pack("<Q", len(text)) + text + b"".join(t[2] for t in tensors.values()))
+    Path(path).write_bytes(
+        struct.pack("<Q", len(text)) + text + b"".join(t[2] for t in tensors.values())
+    )
 
 
 def changed(name, config=None, tensors=None, drop=()):
@@ -58,7 +65,11 @@ def run(*words, ranks=None):
         for i, own in enumerate(ranks):
             command += ([":"] if i else []) + ["-n", "1", bin / words[0], *words[1:], *own]
     p = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
-    lines = [line for line in p.stderr.splitlines() if line.startswith(words[0] + ": ") and ": note: " not in line]
+    lines = [
+        line
+        for line in p.stderr.splitlines()
+        if line.startswith(words[0] + ": ") and ": note: " not in line
+    ]
     return p.returncode, lines, p.stderr
 
 
@@ -70,7 +81,9 @@ def works(what, *words, ranks=None):
 
 def refused(what, wants, *words, ranks=None):
     never = t / "never"
-    status, lines, said = run(*words, "-o", never, ranks=ranks) if words[1] != "train" else run(*words, ranks=ranks)
+    status, lines, said = (
+        run(*words, "-o", never, ranks=ranks) if words[1] != "train" else run(*words, ranks=ranks)
+    )
     claim(f"{what} is refused", status == 1, f"exit {status}: {said[-300:]}")
     claim(f"{what} is told by '{wants}'", len(lines) == 1 and wants in lines[0], said[-400:])
     claim(f"{what} leaves nothing", not never.exists())
@@ -79,31 +92,101 @@ def refused(what, wants, *words, ranks=None):
 def with_value(name, bits):
     """Tensor `name` with its last element replaced."""
     dtype, shape, data = base_tensors[name]
-    return {name: [dtype, shape, data[:-len(bits)] + bits]}
+    return {name: [dtype, shape, data[: -len(bits)] + bits]}
 
 
 def configurations():
     """A module knows the values that change numbers, in whatever words a checkpoint has them."""
+
     def logits(weights):
         return ("hadal-run", "logits", module, "--weights", weights, "--input", rows)
-    for key, value, text in (("rope_theta", 500000.0, "rope_theta is 500000, "), ("routed_scaling_factor", 1.0, "routed_scaling_factor is 1, "),
-                             ("norm_topk_prob", False, "norm_topk_prob is false, "), ("rms_norm_eps", 1e-5, "rms_norm_eps is 1e-05, "),
-                             ("rope_interleave", False, "rope_interleave is false, "), ("topk_group", 1, "topk_group is 1, "),
-                             ("rope_scaling", {"rope_type": "yarn", "factor": 4.0}, "rope_scaling is yarn, ")):
-        other = changed(f"other-{key}", {key: value})
-        refused(f"another {key}", text + "module " + str(module) + " was compiled with ", *logits(other))
-        refused(f"another {key} in training", text, "hadal-run", "train", training, "--weights", other, "--input", train_rows, "--steps", 1)
-        refused(f"another {key} for gradients", text, "hadal-run", "gradients", training, "--weights", other, "--input", train_rows)
-    log = t / "log"
-    said = works("--allow-config-change", "hadal-run", "train", training, "--weights", t / "other-rope_theta", "--input", train_rows, "--steps", 1,
-                 "--allow-config-change", "--log", log, "--checkpoint-dir", t / "changed-ck")
-    claim("--allow-config-change is noted", "note: " in said and "rope_theta is 500000" in said, said)
-    kept = json.loads((t / "changed-ck/step-00000001/optimizer/training.json").read_text())["settings"]
-    claim("--allow-config-change stands in the settings", "rope_theta" in json.dumps(kept.get("config_change")), str(kept))
-    works("the checkpoint of a changed configuration goes on", "hadal-run", "train", training, "--resume", t / "changed-ck", "--input", train_rows,
-          "--steps", 2, "--checkpoint-dir", t / "changed-ck")
 
-    words = {"rope_parameters": {"rope_theta": 10000, "rope_type": "default"}, "dtype": base_config.get("torch_dtype"), "max_position_embeddings": 128}
+    for key, value, text in (
+        ("rope_theta", 500000.0, "rope_theta is 500000, "),
+        ("routed_scaling_factor", 1.0, "routed_scaling_factor is 1, "),
+        ("norm_topk_prob", False, "norm_topk_prob is false, "),
+        ("rms_norm_eps", 1e-5, "rms_norm_eps is 1e-05, "),
+        ("rope_interleave", False, "rope_interleave is false, "),
+        ("topk_group", 1, "topk_group is 1, "),
+        ("rope_scaling", {"rope_type": "yarn", "factor": 4.0}, "rope_scaling is yarn, "),
+    ):
+        other = changed(f"other-{key}", {key: value})
+        refused(
+            f"another {key}", text + "module " + str(module) + " was compiled with ", *logits(other)
+        )
+        refused(
+            f"another {key} in training",
+            text,
+            "hadal-run",
+            "train",
+            training,
+            "--weights",
+            other,
+            "--input",
+            train_rows,
+            "--steps",
+            1,
+        )
+        refused(
+            f"another {key} for gradients",
+            text,
+            "hadal-run",
+            "gradients",
+            training,
+            "--weights",
+            other,
+            "--input",
+            train_rows,
+        )
+    log = t / "log"
+    said = works(
+        "--allow-config-change",
+        "hadal-run",
+        "train",
+        training,
+        "--weights",
+        t / "other-rope_theta",
+        "--input",
+        train_rows,
+        "--steps",
+        1,
+        "--allow-config-change",
+        "--log",
+        log,
+        "--checkpoint-dir",
+        t / "changed-ck",
+    )
+    claim(
+        "--allow-config-change is noted", "note: " in said and "rope_theta is 500000" in said, said
+    )
+    kept = json.loads((t / "changed-ck/step-00000001/optimizer/training.json").read_text())[
+        "settings"
+    ]
+    claim(
+        "--allow-config-change stands in the settings",
+        "rope_theta" in json.dumps(kept.get("config_change")),
+        str(kept),
+    )
+    works(
+        "the checkpoint of a changed configuration goes on",
+        "hadal-run",
+        "train",
+        training,
+        "--resume",
+        t / "changed-ck",
+        "--input",
+        train_rows,
+        "--steps",
+        2,
+        "--checkpoint-dir",
+        t / "changed-ck",
+    )
+
+    words = {
+        "rope_parameters": {"rope_theta": 10000, "rope_type": "default"},
+        "dtype": base_config.get("torch_dtype"),
+        "max_position_embeddings": 128,
+    }
     same = changed("same", words, drop=("rope_theta", "rope_scaling", "torch_dtype"))
     works("other words for the same", *logits(same), "-o", t / "same.out")
     shutil.copytree(folder, t / "bare")
@@ -117,52 +200,158 @@ def tensors():
     bias = {"model.layers.0.self_attn.o_proj.bias": ["F32", [4], bytes(16)]}
     table = {"model.layers.0.self_attn.rotary_emb.inv_freq": ["F32", [4], bytes(16)]}
     both = changed("bias", tensors=bias)
-    for command in (("logits", module, "--input", rows), ("generate", module, "--input", rows), ("gradients", training, "--input", train_rows),
-                    ("train", training, "--input", train_rows, "--steps", 1)):
-        refused(f"{command[0]} with a further tensor", "self_attn.o_proj.bias", "hadal-run", *command, "--weights", both)
-    works("a tensor that changes nothing", "hadal-run", "logits", module, "--weights", changed("table", tensors=table), "--input", rows, "-o", t / "table.out")
+    for command in (
+        ("logits", module, "--input", rows),
+        ("generate", module, "--input", rows),
+        ("gradients", training, "--input", train_rows),
+        ("train", training, "--input", train_rows, "--steps", 1),
+    ):
+        refused(
+            f"{command[0]} with a further tensor",
+            "self_attn.o_proj.bias",
+            "hadal-run",
+            *command,
+            "--weights",
+            both,
+        )
+    works(
+        "a tensor that changes nothing",
+        "hadal-run",
+        "logits",
+        module,
+        "--weights",
+        changed("table", tensors=table),
+        "--input",
+        rows,
+        "-o",
+        t / "table.out",
+    )
     claim("and changes nothing", (t / "table.out").read_bytes() == (t / "same.out").read_bytes())
 
     bits = {"F32": (b"\0\0\xc0\x7f", b"\0\0\x80\xff"), "BF16": (b"\xc0\x7f", b"\x80\xff")}
-    for name in ("model.layers.1.mlp.experts.3.down_proj.weight", "model.layers.1.mlp.gate.e_score_correction_bias", "model.embed_tokens.weight",
-                 "lm_head.weight", "model.norm.weight"):
+    for name in (
+        "model.layers.1.mlp.experts.3.down_proj.weight",
+        "model.layers.1.mlp.gate.e_score_correction_bias",
+        "model.embed_tokens.weight",
+        "lm_head.weight",
+        "model.norm.weight",
+    ):
         for bad in bits[base_tensors[name][0]]:
             other = changed(f"{bad.hex()}-{name}", tensors=with_value(name, bad))
-            refused(f"{bad.hex()} in {name}", f"{name} holds NaN or an infinite value", "hadal-run", "logits", module, "--weights", other, "--input", rows)
-        refused(f"training on {name}", f"{name} is not finite", "hadal-run", "train", training, "--weights", other, "--input", train_rows, "--steps", 2)
+            refused(
+                f"{bad.hex()} in {name}",
+                f"{name} holds NaN or an infinite value",
+                "hadal-run",
+                "logits",
+                module,
+                "--weights",
+                other,
+                "--input",
+                rows,
+            )
+        refused(
+            f"training on {name}",
+            f"{name} is not finite",
+            "hadal-run",
+            "train",
+            training,
+            "--weights",
+            other,
+            "--input",
+            train_rows,
+            "--steps",
+            2,
+        )
 
     # A checkpoint whose moments are broken is not gone on from.
-    works("a checkpoint", "hadal-run", "train", training, "--weights", folder, "--input", train_rows, "--steps", 1, "--checkpoint-dir", t / "ck")
+    works(
+        "a checkpoint",
+        "hadal-run",
+        "train",
+        training,
+        "--weights",
+        folder,
+        "--input",
+        train_rows,
+        "--steps",
+        1,
+        "--checkpoint-dir",
+        t / "ck",
+    )
 
 
 def heads():
     """A tied model whose file has a head: an equal one changes nothing, another one is used."""
     head, table = base_tensors["lm_head.weight"], base_tensors["model.embed_tokens.weight"]
-    other, same = changed("tied-other", {"tie_word_embeddings": True}), changed("tied-same", {"tie_word_embeddings": True}, {"lm_head.weight": table})
+    other, same = changed("tied-other", {"tie_word_embeddings": True}), changed(
+        "tied-same", {"tie_word_embeddings": True}, {"lm_head.weight": table}
+    )
     none = changed("tied-none", {"tie_word_embeddings": True})
-    write(none / "model.safetensors", {n: v for n, v in base_tensors.items() if n != "lm_head.weight"})
-    said = works("compiling another head", "hadal-compile", other, "--mode=generate", "-o", t / "other.hadal")
+    write(
+        none / "model.safetensors", {n: v for n, v in base_tensors.items() if n != "lm_head.weight"}
+    )
+    said = works(
+        "compiling another head", "hadal-compile", other, "--mode=generate", "-o", t / "other.hadal"
+    )
     claim("another head is noted", "note: " in said and "lm_head.weight" in said, said)
-    claim("an equal head is not", "note: " not in works("compiling an equal head", "hadal-compile", same, "--mode=generate", "-o", t / "tied.hadal"))
+    claim(
+        "an equal head is not",
+        "note: "
+        not in works(
+            "compiling an equal head",
+            "hadal-compile",
+            same,
+            "--mode=generate",
+            "-o",
+            t / "tied.hadal",
+        ),
+    )
 
     def logits(m, weights):
         return "hadal-run", "logits", m, "--weights", weights, "--input", rows
+
     works("another head", *logits(t / "other.hadal", other), "-o", t / "other.out")
     claim("another head is used", (t / "other.out").read_bytes() == (t / "same.out").read_bytes())
     works("an equal head", *logits(t / "tied.hadal", same), "-o", t / "tied.out")
     works("no head", *logits(t / "tied.hadal", none), "-o", t / "none.out")
-    claim("an equal head is no head", (t / "tied.out").read_bytes() == (t / "none.out").read_bytes())
-    refused("another head where the module has one matrix", "lm_head.weight is other than model.embed_tokens.weight", *logits(t / "tied.hadal", other))
+    claim(
+        "an equal head is no head", (t / "tied.out").read_bytes() == (t / "none.out").read_bytes()
+    )
+    refused(
+        "another head where the module has one matrix",
+        "lm_head.weight is other than model.embed_tokens.weight",
+        *logits(t / "tied.hadal", other),
+    )
     (other / "config.json").unlink()
-    refused("also without config.json", "lm_head.weight is other than model.embed_tokens.weight", *logits(t / "tied.hadal", other))
-    refused("no head where the module has one", "tie_word_embeddings is true", *logits(t / "other.hadal", none))
+    refused(
+        "also without config.json",
+        "lm_head.weight is other than model.embed_tokens.weight",
+        *logits(t / "tied.hadal", other),
+    )
+    refused(
+        "no head where the module has one",
+        "tie_word_embeddings is true",
+        *logits(t / "other.hadal", none),
+    )
 
 
 def files():
     """Paths that are nothing, pipes, headers that are wrong by a byte, weights of another type, layers that are not there."""
+
     def logits(weights, input=rows):
         return "hadal-run", "logits", module, "--weights", weights, "--input", input
-    refused("a folder that is not there", "nowhere: no such file or folder", "hadal-run", "generate", module, "--weights", "nowhere", "--prompt", "x")
+
+    refused(
+        "a folder that is not there",
+        "nowhere: no such file or folder",
+        "hadal-run",
+        "generate",
+        module,
+        "--weights",
+        "nowhere",
+        "--prompt",
+        "x",
+    )
     short = changed("short")
     blob = bytearray((short / "model.safetensors").read_bytes())
     blob[:8] = struct.pack("<Q", struct.unpack("<Q", blob[:8])[0] - 1)
@@ -171,76 +360,204 @@ def files():
     os.mkfifo(t / "pipe")
     refused("a pipe as input", "pipe: wants a regular file", *logits(folder, t / "pipe"))
     refused("a pipe as weights", "pipe: wants a regular file", *logits(t / "pipe"))
-    refused("a pipe as module", "pipe: wants a regular file", "hadal-run", "logits", t / "pipe", "--weights", folder, "--input", rows)
+    refused(
+        "a pipe as module",
+        "pipe: wants a regular file",
+        "hadal-run",
+        "logits",
+        t / "pipe",
+        "--weights",
+        folder,
+        "--input",
+        rows,
+    )
 
     def other_type(dtype, data):
         if dtype == "F32":
-            return "BF16", b"".join(data[i + 2:i + 4] for i in range(0, len(data), 4))
-        return "F32", b"".join(b"\0\0" + data[i:i + 2] for i in range(0, len(data), 2))
+            return "BF16", b"".join(data[i + 2 : i + 4] for i in range(0, len(data), 4))
+        return "F32", b"".join(b"\0\0" + data[i : i + 2] for i in range(0, len(data), 2))
+
     wide = t / "wide"
     wide.mkdir()
     (wide / "config.json").write_text(json.dumps(base_config))
-    write(wide / "model.safetensors", {n: [other_type(d, b)[0], s, other_type(d, b)[1]] if "correction" not in n else [d, s, b]
-                                       for n, (d, s, b) in base_tensors.items()})
-    refused("weights of another type", f"; compile {wide} for a module of these weights", *logits(wide))
+    write(
+        wide / "model.safetensors",
+        {
+            n: [other_type(d, b)[0], s, other_type(d, b)[1]] if "correction" not in n else [d, s, b]
+            for n, (d, s, b) in base_tensors.items()
+        },
+    )
+    refused(
+        "weights of another type", f"; compile {wide} for a module of these weights", *logits(wide)
+    )
 
     announced = changed("announced", {"num_nextn_predict_layers": 1})
     only = t / "announced-config"
     only.mkdir()
     shutil.copy(announced / "config.json", only)
-    works("a module with MTP", "hadal-compile", only, "--mode=train", "--seq=8", "-o", t / "mtp.hadal")
-    refused("layers of MTP that are not there", "--mtp-weight=0", "hadal-run", "train", t / "mtp.hadal", "--weights", announced, "--input", train_rows,
-            "--steps", 1)
+    works(
+        "a module with MTP", "hadal-compile", only, "--mode=train", "--seq=8", "-o", t / "mtp.hadal"
+    )
+    refused(
+        "layers of MTP that are not there",
+        "--mtp-weight=0",
+        "hadal-run",
+        "train",
+        t / "mtp.hadal",
+        "--weights",
+        announced,
+        "--input",
+        train_rows,
+        "--steps",
+        1,
+    )
 
 
 def ranks():
     """Two ranks that were told different things, or have different things under the same name."""
     for ep, name in ((folder, "ep2"), (t / "other-rope_theta", "ep2-other")):
         works(name, "hadal-compile", ep, "--mode=generate", "--ep=2", "-o", t / f"{name}.hadal")
-    works("train-ep2", "hadal-compile", folder, "--mode=train", "--ep=2", "--micro-batches=2", "--seq=8", "-o", t / "train-ep2.hadal")
+    works(
+        "train-ep2",
+        "hadal-compile",
+        folder,
+        "--mode=train",
+        "--ep=2",
+        "--micro-batches=2",
+        "--seq=8",
+        "-o",
+        t / "train-ep2.hadal",
+    )
     two, other_rows = t / "two", t / "other-two"
     save_ids(two, [[5, 6, 7], [8, 9, 10]])
     save_ids(other_rows, [[5, 6, 7], [8, 9, 11]])
-    other = changed("other-weights", tensors=with_value("model.norm.weight", b"\x40\x40" if base_tensors["model.norm.weight"][0] == "BF16" else b"\0\0\x40\x40"))
-    generate = ["hadal-run", "generate", "--max-new-tokens", 3, "--ignore-eos", "--rank-timeout", 20]
+    other = changed(
+        "other-weights",
+        tensors=with_value(
+            "model.norm.weight",
+            b"\x40\x40" if base_tensors["model.norm.weight"][0] == "BF16" else b"\0\0\x40\x40",
+        ),
+    )
+    generate = [
+        "hadal-run",
+        "generate",
+        "--max-new-tokens",
+        3,
+        "--ignore-eos",
+        "--rank-timeout",
+        20,
+    ]
     m, w, i = [t / "ep2.hadal"], ["--weights", folder], ["--input", two]
     for what, wants, words, own in (
-        ("weights", "rank 1 has weights other than rank 0", generate + m + i, [w, ["--weights", other]]),
+        (
+            "weights",
+            "rank 1 has weights other than rank 0",
+            generate + m + i,
+            [w, ["--weights", other]],
+        ),
         ("modules", "rank 1", generate + w + i, [m, [t / "ep2-other.hadal"]]),
-        ("rows", "rank 1 has rows of --input other than rank 0", generate + m + w, [i, ["--input", other_rows]]),
-        ("lengths", "rank 1 has --seed 7, rank 0 has --seed 0", generate + m + w + i, [[], ["--seed", 7]]),
-        ("temperatures", "rank 1 has --temperature 0.9, rank 0 has --temperature 0", generate + m + w + i, [[], ["--temperature", 0.9]]),
-        ("outputs", "rank 1 has --trace given, rank 0 has no --trace", generate + m + w + i, [[], ["--trace", t / "trace"]]),
+        (
+            "rows",
+            "rank 1 has rows of --input other than rank 0",
+            generate + m + w,
+            [i, ["--input", other_rows]],
+        ),
+        (
+            "lengths",
+            "rank 1 has --seed 7, rank 0 has --seed 0",
+            generate + m + w + i,
+            [[], ["--seed", 7]],
+        ),
+        (
+            "temperatures",
+            "rank 1 has --temperature 0.9, rank 0 has --temperature 0",
+            generate + m + w + i,
+            [[], ["--temperature", 0.9]],
+        ),
+        (
+            "outputs",
+            "rank 1 has --trace given, rank 0 has no --trace",
+            generate + m + w + i,
+            [[], ["--trace", t / "trace"]],
+        ),
         ("options that are none", "rank 1: ", generate + m + w + i, [[], ["--temperature", "hot"]]),
     ):
         status, lines, said = run(*words, ranks=own)
-        claim(f"other {what} on rank 1", status == 1 and any(wants in line for line in lines), f"exit {status}: {said[-500:]}")
+        claim(
+            f"other {what} on rank 1",
+            status == 1 and any(wants in line for line in lines),
+            f"exit {status}: {said[-500:]}",
+        )
     train = ["hadal-run", "train", t / "train-ep2.hadal", "--steps", 2, "--rank-timeout", 20]
     save_ids(two, [[5, 6, 7, 8, 9, 10, 11, 12]] * 2)
     save_ids(other_rows, [[5, 6, 7, 8, 9, 10, 11, 13]] * 2)
     drawn = ["--init-seed", 1]
     for what, wants, words, own in (
-        ("seeds", "rank 1 has --init-seed 2, rank 0 has --init-seed 1", train + i, [drawn, ["--init-seed", 2]]),
-        ("rates", "rank 1 has --lr 0.5, rank 0 has --lr ", train + i + drawn + ["--lr", "3e-4"], [[], []]),
-        ("rows", "rank 1 has rows of --input other than rank 0", train + drawn, [i, ["--input", other_rows]]),
+        (
+            "seeds",
+            "rank 1 has --init-seed 2, rank 0 has --init-seed 1",
+            train + i,
+            [drawn, ["--init-seed", 2]],
+        ),
+        (
+            "rates",
+            "rank 1 has --lr 0.5, rank 0 has --lr ",
+            train + i + drawn + ["--lr", "3e-4"],
+            [[], []],
+        ),
+        (
+            "rows",
+            "rank 1 has rows of --input other than rank 0",
+            train + drawn,
+            [i, ["--input", other_rows]],
+        ),
         ("weights", "rank 1 has weights other than rank 0", train + i, [w, ["--weights", other]]),
     ):
         if what == "rates":
             words, own = train + i + drawn, [["--lr", "3e-4"], ["--lr", 0.5]]
         status, lines, said = run(*words, ranks=own)
-        claim(f"other {what} on rank 1 in training", status == 1 and any(wants in line for line in lines), f"exit {status}: {said[-500:]}")
+        claim(
+            f"other {what} on rank 1 in training",
+            status == 1 and any(wants in line for line in lines),
+            f"exit {status}: {said[-500:]}",
+        )
     # A rank that is stopped before MPI has started ends the job, by a line of another one.
-    stopped = f'if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then kill -STOP $$; fi; exec {bin}/hadal-run train {t}/train-ep2.hadal --steps 1 --init-seed 1 ' \
-              f'--input {two} --rank-timeout 3'
-    command = [mpirun, "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", "2", "sh", "-c", stopped]
+    stopped = (
+        f'if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then kill -STOP $$; fi; exec {bin}/hadal-run train {t}/train-ep2.hadal --steps 1 --init-seed 1 '
+        f'--input {two} --rank-timeout 3'
+    )
+    command = [
+        mpirun,
+        "--allow-run-as-root",
+        "--oversubscribe",
+        "--bind-to",
+        "none",
+        "-n",
+        "2",
+        "sh",
+        "-c",
+        stopped,
+    ]
     p = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    claim("a stopped rank ends the job", p.returncode == 1 and "hadal-run: rank 0: 3 s without all ranks at the start" in p.stderr, p.stderr[-300:])
-    works("other words for one number", *train, *i, *drawn, ranks=[["--lr", "1e-3"], ["--lr", "0.001"]])
+    claim(
+        "a stopped rank ends the job",
+        p.returncode == 1 and "hadal-run: rank 0: 3 s without all ranks at the start" in p.stderr,
+        p.stderr[-300:],
+    )
+    works(
+        "other words for one number",
+        *train,
+        *i,
+        *drawn,
+        ranks=[["--lr", "1e-3"], ["--lr", "0.001"]],
+    )
 
 
 with tempfile.TemporaryDirectory() as t:
     t = Path(t)
-    base_config, base_tensors = json.loads((folder / "config.json").read_text()), raw(folder / "model.safetensors")
+    base_config, base_tensors = json.loads((folder / "config.json").read_text()), raw(
+        folder / "model.safetensors"
+    )
     rows, train_rows, module, training = t / "rows", t / "train-rows", t / "m.hadal", t / "t.hadal"
     save_ids(rows, [[5, 6, 7, 8], [9, 10, 11, 12]])
     save_ids(train_rows, [[5, 6, 7, 8, 9, 10, 11, 12]])

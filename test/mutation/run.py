@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import string
 import subprocess
 import sys
 import time
@@ -30,23 +31,44 @@ TARGETS = {
     "verify-ranks": ["VerifyTest"],
     "wrong-data": ["WrongDataTest"],
 }
+WORD = "_" + string.ascii_letters + string.digits
 SECONDS = 120  # for a test; a mutant that hangs is caught
 
 
 class Mutant:
     def __init__(self, number, file, tests, old, new, why):
-        self.number, self.file, self.tests, self.old, self.new, self.why = number, file, tests, old, new, why
+        self.number, self.file, self.tests, self.old, self.new, self.why = (
+            number,
+            file,
+            tests,
+            old,
+            new,
+            why,
+        )
 
     def key(self):
         return f"{self.file}: {self.old} -> {self.new}"
 
+    def pattern(self):
+        """The old text, with white space and line ends wherever code may have them."""
+        words = re.findall(r"\w+|[^\w\s]", self.old)
+        text = re.escape(words[0])
+        for before, word in zip(words, words[1:]):
+            apart = before[-1] in WORD and word[0] in WORD
+            text += (r"\s+" if apart else r"\s*") + re.escape(word)
+        return re.compile(text)
+
+    def apply(self, text):
+        """The text with the one change made."""
+        return self.pattern().sub(lambda _: self.new, text)
+
     def place(self):
-        """Line of the one occurrence of the old text; an error text where there are none or several."""
+        """Line of the one place of the old text; an error text where there are none or several."""
         text = (ROOT / self.file).read_text() if (ROOT / self.file).exists() else ""
-        count = text.count(self.old)
-        if count != 1:
-            return None, f"{self.file}: '{self.old}' stands there {count} times, wants 1"
-        return text[: text.index(self.old)].count("\n") + 1, None
+        found = list(self.pattern().finditer(text))
+        if len(found) != 1:
+            return None, f"{self.file}: '{self.old}' stands there {len(found)} times, wants 1"
+        return text[: found[0].start()].count("\n") + 1, None
 
 
 def read_mutants(path):
@@ -66,15 +88,25 @@ def read_mutants(path):
             file, _, tests = line.partition(": ")
             head = (file, tests.split())
             if unknown := [t for t in head[1] if t not in TARGETS] or not head[1]:
-                sys.exit(f"{path}: line {number}: wants tests among {', '.join(TARGETS)}, got {unknown}")
+                sys.exit(
+                    f"{path}: line {number}: wants tests among {', '.join(TARGETS)}, got {unknown}"
+                )
     return mutants
 
 
 def copy_sources(copy):
     """Brings the copy up to date; files that have not changed keep their times, so that little is built again."""
-    files = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True)
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     wanted = {f for f in files.stdout.splitlines() if (ROOT / f).is_file()}
-    for old in [p for p in copy.rglob("*") if p.is_file() and str(p.relative_to(copy)) not in wanted]:
+    for old in [
+        p for p in copy.rglob("*") if p.is_file() and str(p.relative_to(copy)) not in wanted
+    ]:
         old.unlink()
     for name in wanted:
         write_if_changed(copy / name, (ROOT / name).read_bytes(), (ROOT / name).stat().st_mode)
@@ -96,38 +128,91 @@ def configure(build, copy):
     if shutil.which("clang++-22"):
         cache = {"CMAKE_C_COMPILER": "clang-22", "CMAKE_CXX_COMPILER": "clang++-22"}
     if main.exists():
-        cache = dict(re.findall(r"^(CMAKE_C(?:XX)?_COMPILER|CMAKE_EXE_LINKER_FLAGS):[A-Z]+=(.*)$", main.read_text(), re.M))
+        cache = dict(
+            re.findall(
+                r"^(CMAKE_C(?:XX)?_COMPILER|CMAKE_EXE_LINKER_FLAGS):[A-Z]+=(.*)$",
+                main.read_text(),
+                re.M,
+            )
+        )
     options = [f"-D{name}={value}" for name, value in cache.items()]
-    subprocess.run(["cmake", "-G", "Ninja", "-S", copy, "-B", build, "-DHADAL_COMPILER=OFF", "-DCMAKE_BUILD_TYPE=Debug",
-                    "-DCMAKE_CXX_FLAGS_DEBUG=-O1", *options], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [
+            "cmake",
+            "-G",
+            "Ninja",
+            "-S",
+            copy,
+            "-B",
+            build,
+            "-DHADAL_COMPILER=OFF",
+            "-DCMAKE_BUILD_TYPE=Debug",
+            "-DCMAKE_CXX_FLAGS_DEBUG=-O1",
+            *options,
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def make(build, targets, jobs):
-    return subprocess.run(["ninja", "-C", build, "-j", str(jobs), "--quiet", *targets], capture_output=True, text=True)
+    return subprocess.run(
+        ["ninja", "-C", build, "-j", str(jobs), "--quiet", *targets], capture_output=True, text=True
+    )
 
 
 def run_test(build, name):
     """Whether the test passes."""
     environment = {**os.environ, "GTEST_FAIL_FAST": "1"}
-    command = ["ctest", "--test-dir", str(build), "-R", f"^{name}$", "--timeout", str(SECONDS), "--no-tests=error"]
-    return subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    command = [
+        "ctest",
+        "--test-dir",
+        str(build),
+        "-R",
+        f"^{name}$",
+        "--timeout",
+        str(SECONDS),
+        "--no-tests=error",
+    ]
+    return (
+        subprocess.run(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ).returncode
+        == 0
+    )
 
 
 def digest(copy, mutant, quick):
     """Of the mutated file and, unless `quick`, the sources of all tests: what a result holds for."""
     sum = hashlib.sha256((copy / mutant.file).read_bytes())
-    for path in sorted(p for p in (copy / "test").rglob("*") if p.suffix in (".cpp", ".h", ".json", ".txt") and "mutation" not in p.parts):
+    for path in sorted(
+        p
+        for p in (copy / "test").rglob("*")
+        if p.suffix in (".cpp", ".h", ".json", ".txt") and "mutation" not in p.parts
+    ):
         if not quick:
             sum.update(path.read_bytes())
     return sum.hexdigest()
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Makes one change at a time and wants a unit test to fail.")
-    parser.add_argument("--only", default="", help="mutants whose file or text this regular expression finds")
-    parser.add_argument("--list", action="store_true", help="only checks that all mutants fit the sources, and lists them")
+    parser = argparse.ArgumentParser(
+        description="Makes one change at a time and wants a unit test to fail."
+    )
+    parser.add_argument(
+        "--only", default="", help="mutants whose file or text this regular expression finds"
+    )
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="only checks that all mutants fit the sources, and lists them",
+    )
     parser.add_argument("--fresh", action="store_true", help="forgets earlier results")
-    parser.add_argument("--quick", action="store_true", help="what was caught counts as caught though tests have changed since (while writing tests)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="what was caught counts as caught though tests have changed since (while writing tests)",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="of the build")
     parser.add_argument("--allowed", type=int, default=3, help="survivors that are no failure")
     parser.add_argument("--mutants", type=Path, default=Path(__file__).parent / "mutants.txt")
@@ -145,7 +230,11 @@ def main():
         print(f"{len(mutants)} mutants, {len(problems)} do not fit")
         return bool(problems)
 
-    copy, build, known = options.build / "tree", options.build / "build", options.build / "results.json"
+    copy, build, known = (
+        options.build / "tree",
+        options.build / "build",
+        options.build / "results.json",
+    )
     options.build.mkdir(parents=True, exist_ok=True)
     copy_sources(copy)
     configure(build, copy)
@@ -153,8 +242,12 @@ def main():
     tests = sorted({t for m in mutants for t in m.tests})
     whole = make(build, sorted({x for t in tests for x in TARGETS[t]}), options.jobs)
     if whole.returncode:
-        sys.exit(f"the build fails without any change:\n{whole.stdout[-2000:]}{whole.stderr[-2000:]}")
-    if failing := [t for t in tests if not (run_test(build, t) or run_test(build, t))]:  # twice: the machine may be busy
+        sys.exit(
+            f"the build fails without any change:\n{whole.stdout[-2000:]}{whole.stderr[-2000:]}"
+        )
+    if failing := [
+        t for t in tests if not (run_test(build, t) or run_test(build, t))
+    ]:  # twice: the machine may be busy
         sys.exit(f"fails without any change: {', '.join(failing)}")
 
     caught, survivors = 0, []
@@ -165,9 +258,11 @@ def main():
         if result.get("state") != state or result["outcome"] == "survived":
             original = path.read_bytes()
             try:
-                path.write_text(original.decode().replace(m.old, m.new))
+                path.write_text(m.apply(original.decode()))
                 built = make(build, sorted({x for t in m.tests for x in TARGETS[t]}), options.jobs)
-                failed = next((t for t in m.tests if built.returncode == 0 and not run_test(build, t)), None)
+                failed = next(
+                    (t for t in m.tests if built.returncode == 0 and not run_test(build, t)), None
+                )
             finally:
                 path.write_bytes(original)
             if built.returncode:
@@ -178,7 +273,10 @@ def main():
         caught += result["outcome"] != "survived"
         if result["outcome"] == "survived":
             survivors.append(m)
-        print(f"{m.number:3}  {result['outcome']:16} {time.time() - begin:5.0f} s  {m.file}:{m.place()[0]}  {m.why or m.old}", flush=True)
+        print(
+            f"{m.number:3}  {result['outcome']:16} {time.time() - begin:5.0f} s  {m.file}:{m.place()[0]}  {m.why or m.old}",
+            flush=True,
+        )
     for m in survivors:
         print(f"survived: {m.file}:{m.place()[0]}: {m.old}  ->  {m.new or '(nothing)'}")
     print(f"{caught} caught, {len(survivors)} survived")

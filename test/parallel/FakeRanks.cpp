@@ -13,12 +13,19 @@ using namespace hadal::fake;
 
 namespace {
 
-constexpr auto I32 = fb::ElementType_I32, F32 = fb::ElementType_F32, F64 = fb::ElementType_F64, BF16 = fb::ElementType_BF16;
+constexpr auto I32 = fb::ElementType_I32, F32 = fb::ElementType_F32, F64 = fb::ElementType_F64,
+               BF16 = fb::ElementType_BF16;
 constexpr int64_t V = ranksVocabulary, L = ranksLayers, E = ranksExperts;
 const std::string embedding = "model.embed_tokens.weight";
-std::string scaleOf(int64_t layer) { return "model.layers." + std::to_string(layer) + ".scale.weight"; }
-std::string expertsOf(int64_t layer) { return "model.layers." + std::to_string(layer) + ".mlp.experts.{}.weight"; }
-std::string correctionOf(int64_t layer) { return "model.layers." + std::to_string(layer) + ".mlp.gate.e_score_correction_bias"; }
+std::string scaleOf(int64_t layer) {
+  return "model.layers." + std::to_string(layer) + ".scale.weight";
+}
+std::string expertsOf(int64_t layer) {
+  return "model.layers." + std::to_string(layer) + ".mlp.experts.{}.weight";
+}
+std::string correctionOf(int64_t layer) {
+  return "model.layers." + std::to_string(layer) + ".mlp.gate.e_score_correction_bias";
+}
 
 class RanksWriter : ModuleWriter {
 public:
@@ -41,10 +48,16 @@ private:
     std::vector<Size> shape;
     bool output = false;
   };
-  static Use tokens(const std::string &name, int64_t width, bool output = false) { return {name, F32, {r(Tokens), c(width)}, output}; }
+  static Use tokens(const std::string &name, int64_t width, bool output = false) {
+    return {name, F32, {r(Tokens), c(width)}, output};
+  }
   static Use ids(const std::string &name) { return {name, I32, {r(Tokens)}}; }
-  static Use routed(int64_t layer, const std::string &name, int64_t width, bool output = false) { return {name, F32, {rows(layer), c(width)}, output}; }
-  Use counts(const std::string &name, bool output = false) const { return {name, I32, {c(2 * shape.ep)}, output}; }
+  static Use routed(int64_t layer, const std::string &name, int64_t width, bool output = false) {
+    return {name, F32, {rows(layer), c(width)}, output};
+  }
+  Use counts(const std::string &name, bool output = false) const {
+    return {name, I32, {c(2 * shape.ep)}, output};
+  }
   static Use stepCounts() { return {"counts", I32, {c(2)}}; }
 
   struct Bound { ///< of a kernel: a value of the chunk, or a state
@@ -55,7 +68,8 @@ private:
   static Bound of(Use use) { return {std::move(use), ""}; }
 
   /// Writes the segment's program and notes the call.
-  void segment(const char *kernel, const std::vector<Bound> &bound, const std::vector<Size> &scalars) {
+  void segment(const char *kernel, const std::vector<Bound> &bound,
+               const std::vector<Size> &scalars) {
     std::vector<Place> places;
     std::vector<Use> uses;
     for (const Bound &one : bound)
@@ -72,7 +86,8 @@ private:
       std::vector<Offset<fb::Binding>> bindings;
       for (const Use &use : uses) {
         auto element = expr(c(0)), offset = expr(c(0));
-        bindings.push_back(fb::CreateBinding(b, fb::Space_Argument, chunkArgument(use), element, offset));
+        bindings.push_back(
+            fb::CreateBinding(b, fb::Space_Argument, chunkArgument(use), element, offset));
       }
       std::vector<Size> all;
       for (size_t i = 0; i < registers().size(); ++i)
@@ -85,7 +100,8 @@ private:
   std::vector<std::string> registers() const {
     std::vector<std::string> names = {"tokens", "sequences"};
     for (int64_t layer = 0; layer < L; ++layer)
-      names.insert(names.end(), {"L" + std::to_string(layer) + ".0.rows", "L" + std::to_string(layer) + ".0.choices"});
+      names.insert(names.end(), {"L" + std::to_string(layer) + ".0.rows",
+                                 "L" + std::to_string(layer) + ".0.choices"});
     return names;
   }
   uint32_t chunkArgument(const Use &use) {
@@ -94,7 +110,9 @@ private:
       argument(use.name, use.element, use.shape, use.output);
     return it->second;
   }
-  void add(uint16_t stream, fb::Action kind, Offset<void> action) { commands.push_back(fb::CreateCommand(b, stream, kind, action)); }
+  void add(uint16_t stream, fb::Action kind, Offset<void> action) {
+    commands.push_back(fb::CreateCommand(b, stream, kind, action));
+  }
   /// Stream `to` waits for what `from` has done.
   void order(uint16_t from, uint16_t to) {
     notes.push_back([=, this] {
@@ -105,24 +123,32 @@ private:
   }
   void send(const Use &use, uint32_t stage) {
     order(0, 1);
-    notes.push_back([=, this] { add(1, fb::Action_Send, fb::CreateSend(b, chunkArgument(use), stage).Union()); });
+    notes.push_back([=, this] {
+      add(1, fb::Action_Send, fb::CreateSend(b, chunkArgument(use), stage).Union());
+    });
   }
   void receive(Use use, uint32_t stage) {
     use.output = true;
-    notes.push_back([=, this] { add(1, fb::Action_Receive, fb::CreateReceive(b, chunkArgument(use), stage).Union()); });
+    notes.push_back([=, this] {
+      add(1, fb::Action_Receive, fb::CreateReceive(b, chunkArgument(use), stage).Union());
+    });
     order(1, 0);
   }
   void exchangeCounts(const Use &from, Use to, int64_t layer) {
     notes.push_back([=, this] {
       uint32_t rowRegister = FirstRows + 2 * uint32_t(layer);
       add(1, fb::Action_ExchangeCounts,
-          fb::CreateExchangeCounts(b, chunkArgument(from), chunkArgument(to), shape.ep, 1, 1, rowRegister, rowRegister + 1).Union());
+          fb::CreateExchangeCounts(b, chunkArgument(from), chunkArgument(to), shape.ep, 1, 1,
+                                   rowRegister, rowRegister + 1)
+              .Union());
     });
   }
-  void exchange(const Use &from, const Use &to, const Use &sent, const Use &received, uint64_t rowBytes) {
+  void exchange(const Use &from, const Use &to, const Use &sent, const Use &received,
+                uint64_t rowBytes) {
     notes.push_back([=, this] {
       add(1, fb::Action_Exchange,
-          fb::CreateExchange(b, chunkArgument(to), chunkArgument(from), chunkArgument(sent), chunkArgument(received), shape.ep, 1, 1, rowBytes,
+          fb::CreateExchange(b, chunkArgument(to), chunkArgument(from), chunkArgument(sent),
+                             chunkArgument(received), shape.ep, 1, 1, rowBytes,
                              uint64_t(shape.capacity))
               .Union());
     });
@@ -155,57 +181,74 @@ Offset<fb::Stage> RanksWriter::stage(uint32_t number, uint32_t stages) {
   auto layered = [](const char *what, int64_t layer) { return what + std::to_string(layer); };
 
   if (isFirst)
-    segment("ranks_embed", {of(ids("token_ids")), in("weight." + embedding), of(tokens(layered("x", 0), 2, true))}, {r(Tokens)});
+    segment("ranks_embed",
+            {of(ids("token_ids")), in("weight." + embedding), of(tokens(layered("x", 0), 2, true))},
+            {r(Tokens)});
   else
     receive(tokens(layered("x", first), 2), number - 1);
   for (int64_t l = first; l < last; ++l) {
     Use sent = counts(layered("sent", l)), received = counts(layered("received", l));
     segment("ranks_dispatch",
-            {of(ids("token_ids")), of(tokens(layered("x", l), 2)), in("weight." + scaleOf(l)), of(tokens(layered("y", l), 2, true)),
-             of(tokens(layered("out", l), 3, true)), of(counts(layered("sent", l), true)), in("loads." + std::to_string(l)), in("losses"), of(stepCounts())},
+            {of(ids("token_ids")), of(tokens(layered("x", l), 2)), in("weight." + scaleOf(l)),
+             of(tokens(layered("y", l), 2, true)), of(tokens(layered("out", l), 3, true)),
+             of(counts(layered("sent", l), true)), in("loads." + std::to_string(l)), in("losses"),
+             of(stepCounts())},
             {r(Tokens), c(l), c(parts), c(shape.work)});
     order(0, 1);
     exchangeCounts(sent, counts(layered("received", l), true), l);
-    exchange(tokens(layered("out", l), 3), routed(l, layered("there", l), 3, true), sent, received, 12);
+    exchange(tokens(layered("out", l), 3), routed(l, layered("there", l), 3, true), sent, received,
+             12);
     order(1, 0);
-    segment("ranks_expert", {of(routed(l, layered("there", l), 3)), in("weight." + expertsOf(l)), of(routed(l, layered("done", l), 2, true))},
+    segment("ranks_expert",
+            {of(routed(l, layered("there", l), 3)), in("weight." + expertsOf(l)),
+             of(routed(l, layered("done", l), 2, true))},
             {rows(l), c(shape.work)});
     order(0, 1);
-    exchange(routed(l, layered("done", l), 2), tokens(layered("back", l), 2, true), received, sent, 8);
+    exchange(routed(l, layered("done", l), 2), tokens(layered("back", l), 2, true), received, sent,
+             8);
     order(1, 0);
     segment("ranks_combine",
-            {of(ids("token_ids")), of(tokens(layered("y", l), 2)), of(tokens(layered("back", l), 2)), of(tokens(layered("x", l + 1), 2, true))},
+            {of(ids("token_ids")), of(tokens(layered("y", l), 2)),
+             of(tokens(layered("back", l), 2)), of(tokens(layered("x", l + 1), 2, true))},
             {r(Tokens), c(l), c(parts)});
   }
   if (isLast)
     segment("ranks_loss",
-            {of(ids("targets")), of(tokens(layered("x", L), 2)), in("weight." + embedding), of(stepCounts()), in("losses")}, {r(Tokens)});
+            {of(ids("targets")), of(tokens(layered("x", L), 2)), in("weight." + embedding),
+             of(stepCounts()), in("losses")},
+            {r(Tokens)});
   else
     send(tokens(layered("x", last), 2), number + 1);
   uint32_t forward = chunk("stage" + std::to_string(number) + ".forward");
 
   if (isLast)
     segment("ranks_loss_grad",
-            {of(ids("targets")), of(tokens(layered("x", L), 2)), in("weight." + embedding), of(stepCounts()), of(tokens(layered("dx", L), 2, true))},
+            {of(ids("targets")), of(tokens(layered("x", L), 2)), in("weight." + embedding),
+             of(stepCounts()), of(tokens(layered("dx", L), 2, true))},
             {r(Tokens)});
   else
     receive(tokens(layered("dx", last), 2), number + 1);
   for (int64_t l = last; l-- > first;) {
     Use sent = counts(layered("sent", l)), received = counts(layered("received", l));
-    segment("ranks_dispatch_grad", {of(ids("token_ids")), of(tokens(layered("dx", l + 1), 2)), of(tokens(layered("dout", l), 2, true))},
+    segment("ranks_dispatch_grad",
+            {of(ids("token_ids")), of(tokens(layered("dx", l + 1), 2)),
+             of(tokens(layered("dout", l), 2, true))},
             {r(Tokens), c(l), c(parts), c(shape.work)});
     order(0, 1);
-    exchange(tokens(layered("dout", l), 2), routed(l, layered("dz", l), 2, true), sent, received, 8);
+    exchange(tokens(layered("dout", l), 2), routed(l, layered("dz", l), 2, true), sent, received,
+             8);
     order(1, 0);
     segment("ranks_expert_grad",
-            {of(routed(l, layered("dz", l), 2)), of(routed(l, layered("there", l), 3)), in("weight." + expertsOf(l)),
-             of(routed(l, layered("drow", l), 2, true))},
+            {of(routed(l, layered("dz", l), 2)), of(routed(l, layered("there", l), 3)),
+             in("weight." + expertsOf(l)), of(routed(l, layered("drow", l), 2, true))},
             {rows(l), c(shape.work)});
     order(0, 1);
-    exchange(routed(l, layered("drow", l), 2), tokens(layered("dback", l), 2, true), received, sent, 8);
+    exchange(routed(l, layered("drow", l), 2), tokens(layered("dback", l), 2, true), received, sent,
+             8);
     order(1, 0);
     segment("ranks_combine_grad",
-            {of(ids("token_ids")), of(tokens(layered("dx", l + 1), 2)), of(tokens(layered("dback", l), 2)), in("weight." + scaleOf(l)),
+            {of(ids("token_ids")), of(tokens(layered("dx", l + 1), 2)),
+             of(tokens(layered("dback", l), 2)), in("weight." + scaleOf(l)),
              of(tokens(layered("dy", l), 2, true)), of(tokens(layered("dx", l), 2, true))},
             {r(Tokens), c(l), c(parts)});
   }
@@ -214,13 +257,16 @@ Offset<fb::Stage> RanksWriter::stage(uint32_t number, uint32_t stages) {
   uint32_t inputGrad = chunk("stage" + std::to_string(number) + ".input_grad");
 
   std::vector<Offset<fb::Accumulator>> accumulators;
-  auto accumulator = [&](const std::string &state, int32_t trainable, uint32_t use = 0, std::vector<uint32_t> owners = {}) {
+  auto accumulator = [&](const std::string &state, int32_t trainable, uint32_t use = 0,
+                         std::vector<uint32_t> owners = {}) {
     accumulators.push_back(fb::CreateAccumulatorDirect(b, state.c_str(), trainable, use, &owners));
   };
   for (int64_t l = first; l < last; ++l) {
     segment("ranks_weight_grad",
-            {of(tokens(layered("x", l), 2)), of(tokens(layered("dy", l), 2)), in("gradient." + scaleOf(l)), of(routed(l, layered("there", l), 3)),
-             of(routed(l, layered("dz", l), 2)), of(counts(layered("received", l))), in("gradient." + expertsOf(l))},
+            {of(tokens(layered("x", l), 2)), of(tokens(layered("dy", l), 2)),
+             in("gradient." + scaleOf(l)), of(routed(l, layered("there", l), 3)),
+             of(routed(l, layered("dz", l), 2)), of(counts(layered("received", l))),
+             in("gradient." + expertsOf(l))},
             {r(Tokens), rows(l), c(parts), c(shape.work)});
     std::vector<uint32_t> owners;
     for (uint32_t i = 0; i < shape.ep; ++i)
@@ -230,23 +276,30 @@ Offset<fb::Stage> RanksWriter::stage(uint32_t number, uint32_t stages) {
     accumulator("loads." + std::to_string(l), -1);
   }
   if (isFirst) {
-    segment("ranks_embed_grad", {of(ids("token_ids")), of(tokens(layered("dx", 0), 2)), in("gradient." + embedding)}, {r(Tokens)});
+    segment("ranks_embed_grad",
+            {of(ids("token_ids")), of(tokens(layered("dx", 0), 2)), in("gradient." + embedding)},
+            {r(Tokens)});
     accumulator("gradient." + embedding, 0, 0);
   }
   if (isLast) {
-    segment("ranks_head_grad", {of(ids("targets")), of(tokens(layered("dx", L), 2)), in("gradient." + embedding + ".use1")}, {r(Tokens)});
+    segment("ranks_head_grad",
+            {of(ids("targets")), of(tokens(layered("dx", L), 2)),
+             in("gradient." + embedding + ".use1")},
+            {r(Tokens)});
     accumulator("gradient." + embedding + ".use1", 0, 1);
   }
   accumulator("losses", -1);
   uint32_t weightGrad = chunk("stage" + std::to_string(number) + ".weight_grad");
-  return fb::CreateStageDirect(b, forward, inputGrad, weightGrad, uint32_t(first), uint32_t(last - first), &accumulators);
+  return fb::CreateStageDirect(b, forward, inputGrad, weightGrad, uint32_t(first),
+                               uint32_t(last - first), &accumulators);
 }
 
 /// Orders that are simple rather than fast.
 std::vector<Offset<fb::Order>> RanksWriter::orders() {
   std::vector<Offset<fb::Order>> result;
   bool isDual = shape.schedule == "dualpipe", isV = shape.schedule == "dualpipev";
-  uint32_t owners = shape.ep * shape.dp * (isDual ? 2 : 1), count = uint32_t(shape.microBatches) / owners;
+  uint32_t owners = shape.ep * shape.dp * (isDual ? 2 : 1),
+           count = uint32_t(shape.microBatches) / owners;
   for (uint32_t p = 0; p < shape.pp; ++p) {
     struct Item {
       char kind;
@@ -256,7 +309,8 @@ std::vector<Offset<fb::Order>> RanksWriter::orders() {
     if (isDual || isV)
       for (uint32_t m = 0; m < count; ++m) {
         uint32_t near = isDual && p >= shape.pp / 2; // the direction that begins here
-        items.insert(items.end(), {{'F', near, m}, {'F', 1 - near, m}, {'B', 1 - near, m}, {'B', near, m}});
+        items.insert(items.end(),
+                     {{'F', near, m}, {'F', 1 - near, m}, {'B', 1 - near, m}, {'B', near, m}});
       }
     else {
       uint32_t warm = std::min(shape.pp - 1 - p + shape.pairs, count); // pairs want one more
@@ -272,16 +326,24 @@ std::vector<Offset<fb::Order>> RanksWriter::orders() {
     for (size_t i = 0; i < items.size(); ++i) {
       const Item &item = items[i];
       // Only what does not need each other may be issued together.
-      bool isPair = shape.pairs && item.kind == 'F' && i + 1 < items.size() && items[i + 1].kind == 'B' &&
-                    (items[i + 1].number != item.number || items[i + 1].direction != item.direction) && !isDual && !isV;
-      if (shape.pairs && (isDual || isV) && item.kind == 'B' && i + 1 < items.size() && items[i + 1].kind == 'F')
+      bool isPair =
+          shape.pairs && item.kind == 'F' && i + 1 < items.size() && items[i + 1].kind == 'B' &&
+          (items[i + 1].number != item.number || items[i + 1].direction != item.direction) &&
+          !isDual && !isV;
+      if (shape.pairs && (isDual || isV) && item.kind == 'B' && i + 1 < items.size() &&
+          items[i + 1].kind == 'F')
         isPair = true;
-      if (item.kind == 'B' && shape.split && !isPair && !(i && shape.pairs && items[i - 1].kind == 'F')) {
-        chunks.push_back(fb::CreateChunk(b, fb::ChunkKind_InputGrad, item.direction, item.number, false));
-        chunks.push_back(fb::CreateChunk(b, fb::ChunkKind_WeightGrad, item.direction, item.number, false));
+      if (item.kind == 'B' && shape.split && !isPair &&
+          !(i && shape.pairs && items[i - 1].kind == 'F')) {
+        chunks.push_back(
+            fb::CreateChunk(b, fb::ChunkKind_InputGrad, item.direction, item.number, false));
+        chunks.push_back(
+            fb::CreateChunk(b, fb::ChunkKind_WeightGrad, item.direction, item.number, false));
         continue;
       }
-      chunks.push_back(fb::CreateChunk(b, item.kind == 'F' ? fb::ChunkKind_Forward : fb::ChunkKind_Backward, item.direction, item.number, isPair));
+      chunks.push_back(
+          fb::CreateChunk(b, item.kind == 'F' ? fb::ChunkKind_Forward : fb::ChunkKind_Backward,
+                          item.direction, item.number, isPair));
     }
     result.push_back(fb::CreateOrderDirect(b, &chunks));
   }
@@ -291,7 +353,8 @@ std::vector<Offset<fb::Order>> RanksWriter::orders() {
 std::vector<std::byte> RanksWriter::write() {
   std::vector<Offset<fb::Trainable>> trainables;
   std::vector<Offset<flatbuffers::String>> none;
-  auto trainable = [&](const std::string &name, std::vector<int64_t> size, uint32_t count, int64_t segments, bool sharded, bool correction) {
+  auto trainable = [&](const std::string &name, std::vector<int64_t> size, uint32_t count,
+                       int64_t segments, bool sharded, bool correction) {
     int64_t elements = 1;
     for (int64_t n : size)
       elements *= n;
@@ -302,8 +365,9 @@ std::vector<std::byte> RanksWriter::write() {
       state("first_moment." + name, F32, elements * count);
       state("second_moment." + name, F32, elements * count);
     }
-    trainables.push_back(fb::CreateTrainableDirect(b, name.c_str(), &size, count, layout.c_str(), elements, &none, correction,
-                                                   correction ? 0.f : 0.9f, correction ? 0.f : 0.3f, sharded));
+    trainables.push_back(fb::CreateTrainableDirect(
+        b, name.c_str(), &size, count, layout.c_str(), elements, &none, correction,
+        correction ? 0.f : 0.9f, correction ? 0.f : 0.3f, sharded));
   };
   trainable(embedding, {V, 2}, 1, 1, false, false);
   state("gradient." + embedding + ".use1", F32, V * 2);
@@ -346,9 +410,13 @@ std::vector<std::byte> RanksWriter::write() {
     program("adamw", {"elements"});
     Place violation = argument("violation", F32, {c(L)}, true);
     for (int64_t l = 0; l < L; ++l)
-      launch("ranks_balance", {stateNumbers["loads." + std::to_string(l)], stateNumbers["weight." + correctionOf(l)], violation}, c(1), {c(l)});
+      launch("ranks_balance",
+             {stateNumbers["loads." + std::to_string(l)], stateNumbers["weight." + correctionOf(l)],
+              violation},
+             c(1), {c(l)});
     program("balance", {});
-    Place key = argument("key", I32, {c(2)}), scale = argument("scale", F32, {c(2)}), values = argument("values", F32, {r(0)}, true);
+    Place key = argument("key", I32, {c(2)}), scale = argument("scale", F32, {c(2)}),
+          values = argument("values", F32, {r(0)}, true);
     launch("ranks_draw", {key, scale, values}, c(1), {r(0)});
     program("draw", {"elements"});
   }
@@ -362,8 +430,10 @@ std::vector<std::byte> RanksWriter::write() {
     std::string layout = "plain." + std::to_string(elements);
     for (int i = 0; i < 3; ++i) {
       bool unpacks = i == 2;
-      Place tensor = argument("tensor", i == 1 ? BF16 : F32, sizes, unpacks), lies = argument("packed", F32, {c(elements)}, !unpacks);
-      launch(i == 1 ? "ranks_widen" : "ranks_copy", {unpacks ? lies : tensor, unpacks ? tensor : lies}, c(1), {c(elements)});
+      Place tensor = argument("tensor", i == 1 ? BF16 : F32, sizes, unpacks),
+            lies = argument("packed", F32, {c(elements)}, !unpacks);
+      launch(i == 1 ? "ranks_widen" : "ranks_copy",
+             {unpacks ? lies : tensor, unpacks ? tensor : lies}, c(1), {c(elements)});
       program(((i == 0 ? "pack.f32." : i == 1 ? "pack.bf16." : "unpack.") + layout).c_str(), {});
     }
   }
@@ -373,7 +443,8 @@ std::vector<std::byte> RanksWriter::write() {
   for (uint32_t s = 0; s < stageCount; ++s)
     stages.push_back(stage(s, stageCount));
   auto orderList = orders();
-  auto ranks = fb::CreateRanksDirect(b, shape.pp, shape.ep, shape.dp, 1, shape.schedule.c_str(), shape.overlap, shape.fast, &stages, &orderList);
+  auto ranks = fb::CreateRanksDirect(b, shape.pp, shape.ep, shape.dp, 1, shape.schedule.c_str(),
+                                     shape.overlap, shape.fast, &stages, &orderList);
 
   std::vector<uint8_t> code = codeOf(HADAL_FAKE_RANKS_KERNELS);
   std::vector<Offset<fb::Parameter>> parameters;
@@ -381,13 +452,16 @@ std::vector<std::byte> RanksWriter::write() {
   std::vector<Offset<fb::Constant>> constants;
   std::vector<Offset<flatbuffers::String>> stateRegisters;
   std::vector<int64_t> layers = {0, 1, 2, 3}, eos = {1};
-  auto training = fb::CreateTrainingDirect(b, 1, ranksSequence, shape.microBatches, 0, 0.f, 1e-4f, 0.125f, "fp32", 1 << 20, L, &layers, &trainables,
-                                           "{\"model_type\": \"deepseek_v3\"}", shape.sumGroups, ranks);
-  auto model = fb::CreateModelDirect(b, "deepseek_v3", V, 2, L, 1, 1, E, 1, &layers, 512, 4, 2, &eos, -1, 541, 541);
+  auto training = fb::CreateTrainingDirect(
+      b, 1, ranksSequence, shape.microBatches, 0, 0.f, 1e-4f, 0.125f, "fp32", 1 << 20, L, &layers,
+      &trainables, "{\"model_type\": \"deepseek_v3\"}", shape.sumGroups, ranks);
+  auto model = fb::CreateModelDirect(b, "deepseek_v3", V, 2, L, 1, 1, E, 1, &layers, 512, 4, 2,
+                                     &eos, -1, 541, 541);
   auto machine = target();
   std::vector<uint64_t> dataflow(programs.size() + 1);
-  b.Finish(fb::CreateModuleDirect(b, "FakeRanks", machine, &kernels, &parameters, &weights, &constants, &stateRegisters, &states, &programs, model,
-                                  &code, training, {}, &dataflow));
+  b.Finish(fb::CreateModuleDirect(b, "FakeRanks", machine, &kernels, &parameters, &weights,
+                                  &constants, &stateRegisters, &states, &programs, model, &code,
+                                  training, {}, &dataflow));
   if (Status status = writeDataflow(b.GetBufferPointer()); !status.ok())
     return {};
   auto bytes = std::as_bytes(std::span(b.GetBufferPointer(), b.GetSize()));
@@ -396,4 +470,6 @@ std::vector<std::byte> RanksWriter::write() {
 
 } // namespace
 
-std::vector<std::byte> fake::ranksPayload(const RanksShape &shape) { return RanksWriter(shape).write(); }
+std::vector<std::byte> fake::ranksPayload(const RanksShape &shape) {
+  return RanksWriter(shape).write();
+}

@@ -17,7 +17,10 @@ void idle(int64_t nanoseconds) {
   int64_t time[2] = {nanoseconds / 1'000'000'000, nanoseconds % 1'000'000'000};
 #if defined(__x86_64__)
   long result;
-  __asm__ volatile("syscall" : "=a"(result) : "a"(35), "D"(time), "S"(nullptr) : "rcx", "r11", "memory");
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(35), "D"(time), "S"(nullptr)
+                   : "rcx", "r11", "memory");
 #else
   register long number __asm__("x8") = 101;
   register int64_t *first __asm__("x0") = time;
@@ -27,7 +30,8 @@ void idle(int64_t nanoseconds) {
 }
 
 /// The rows for part 0 first, then for part 1 ...; calls f(token, row).
-template <typename F> void inOrderOfParts(const int32_t *ids, int64_t tokens, int64_t layer, int64_t parts, F f) {
+template <typename F>
+void inOrderOfParts(const int32_t *ids, int64_t tokens, int64_t layer, int64_t parts, F f) {
   int64_t row = 0;
   for (int64_t p = 0; p < parts; ++p)
     for (int64_t t = 0; t < tokens; ++t)
@@ -36,9 +40,9 @@ template <typename F> void inOrderOfParts(const int32_t *ids, int64_t tokens, in
 }
 } // namespace
 
-#define KERNEL(name)                                                                                                                       \
-  extern "C" void name([[maybe_unused]] void *const *b, [[maybe_unused]] const int64_t *scalars, [[maybe_unused]] int64_t begin,           \
-                       [[maybe_unused]] int64_t end, void *)
+#define KERNEL(name)                                                                               \
+  extern "C" void name([[maybe_unused]] void *const *b, [[maybe_unused]] const int64_t *scalars,   \
+                       [[maybe_unused]] int64_t begin, [[maybe_unused]] int64_t end, void *)
 
 // ids, table, x; scalars: tokens
 KERNEL(ranks_embed) {
@@ -46,7 +50,8 @@ KERNEL(ranks_embed) {
     at<float>(b, 2)[i] = at<float>(b, 1)[at<int32_t>(b, 0)[i / 2] * 2 + i % 2];
 }
 
-// ids, x, w, y, rows [T, 3], counts [2P], loads, losses, step counts; scalars: tokens, layer, parts, work
+// ids, x, w, y, rows [T, 3], counts [2P], loads, losses, step counts; scalars: tokens, layer,
+// parts, work
 KERNEL(ranks_dispatch) {
   const int32_t *ids = at<int32_t>(b, 0);
   float *y = at<float>(b, 3), *rows = at<float>(b, 4), *losses = at<float>(b, 7);
@@ -74,15 +79,17 @@ KERNEL(ranks_expert) {
   idle(scalars[1]);
   for (int64_t r = 0; r < scalars[0]; ++r)
     for (int i = 0; i < 2; ++i)
-      at<float>(b, 2)[r * 2 + i] = at<float>(b, 0)[r * 3 + i] * at<float>(b, 1)[int64_t(at<float>(b, 0)[r * 3 + 2]) * 2 + i];
+      at<float>(b, 2)[r * 2 + i] =
+          at<float>(b, 0)[r * 3 + i] * at<float>(b, 1)[int64_t(at<float>(b, 0)[r * 3 + 2]) * 2 + i];
 }
 
 // ids, y, back, out; scalars: tokens, layer, parts
 KERNEL(ranks_combine) {
-  inOrderOfParts(at<int32_t>(b, 0), scalars[0], scalars[1], scalars[2], [&](int64_t t, int64_t row) {
-    for (int i = 0; i < 2; ++i)
-      at<float>(b, 3)[t * 2 + i] = at<float>(b, 1)[t * 2 + i] + at<float>(b, 2)[row * 2 + i];
-  });
+  inOrderOfParts(
+      at<int32_t>(b, 0), scalars[0], scalars[1], scalars[2], [&](int64_t t, int64_t row) {
+        for (int i = 0; i < 2; ++i)
+          at<float>(b, 3)[t * 2 + i] = at<float>(b, 1)[t * 2 + i] + at<float>(b, 2)[row * 2 + i];
+      });
 }
 
 // targets, x, table, step counts, losses; scalars: tokens
@@ -108,10 +115,11 @@ KERNEL(ranks_loss_grad) {
 // ids, dout, rows [T, 2]; scalars: tokens, layer, parts, work
 KERNEL(ranks_dispatch_grad) {
   idle(scalars[3]);
-  inOrderOfParts(at<int32_t>(b, 0), scalars[0], scalars[1], scalars[2], [&](int64_t t, int64_t row) {
-    for (int i = 0; i < 2; ++i)
-      at<float>(b, 2)[row * 2 + i] = at<float>(b, 1)[t * 2 + i];
-  });
+  inOrderOfParts(at<int32_t>(b, 0), scalars[0], scalars[1], scalars[2],
+                 [&](int64_t t, int64_t row) {
+                   for (int i = 0; i < 2; ++i)
+                     at<float>(b, 2)[row * 2 + i] = at<float>(b, 1)[t * 2 + i];
+                 });
 }
 
 // dz [R, 2], rows [R, 3], experts, drow [R, 2]; scalars: rows, work
@@ -119,21 +127,24 @@ KERNEL(ranks_expert_grad) {
   idle(scalars[1]);
   for (int64_t r = 0; r < scalars[0]; ++r)
     for (int i = 0; i < 2; ++i)
-      at<float>(b, 3)[r * 2 + i] = at<float>(b, 0)[r * 2 + i] * at<float>(b, 2)[int64_t(at<float>(b, 1)[r * 3 + 2]) * 2 + i];
+      at<float>(b, 3)[r * 2 + i] =
+          at<float>(b, 0)[r * 2 + i] * at<float>(b, 2)[int64_t(at<float>(b, 1)[r * 3 + 2]) * 2 + i];
 }
 
 // ids, dout, drow [T, 2], w, dy, dx; scalars: tokens, layer, parts
 KERNEL(ranks_combine_grad) {
-  inOrderOfParts(at<int32_t>(b, 0), scalars[0], scalars[1], scalars[2], [&](int64_t t, int64_t row) {
-    for (int i = 0; i < 2; ++i) {
-      float dy = at<float>(b, 1)[t * 2 + i] + at<float>(b, 2)[row * 2 + i];
-      at<float>(b, 4)[t * 2 + i] = dy;
-      at<float>(b, 5)[t * 2 + i] = dy * at<float>(b, 3)[i];
-    }
-  });
+  inOrderOfParts(at<int32_t>(b, 0), scalars[0], scalars[1], scalars[2],
+                 [&](int64_t t, int64_t row) {
+                   for (int i = 0; i < 2; ++i) {
+                     float dy = at<float>(b, 1)[t * 2 + i] + at<float>(b, 2)[row * 2 + i];
+                     at<float>(b, 4)[t * 2 + i] = dy;
+                     at<float>(b, 5)[t * 2 + i] = dy * at<float>(b, 3)[i];
+                   }
+                 });
 }
 
-// x, dy, dw, rows [R, 3], dz [R, 2], counts [2P], experts' sums [P, E/P, 2], the last part's first; scalars: tokens, rows, parts, work
+// x, dy, dw, rows [R, 3], dz [R, 2], counts [2P], experts' sums [P, E/P, 2], the last part's first;
+// scalars: tokens, rows, parts, work
 KERNEL(ranks_weight_grad) {
   idle(scalars[3]);
   for (int64_t t = 0; t < scalars[0]; ++t)
@@ -143,7 +154,9 @@ KERNEL(ranks_weight_grad) {
   for (int64_t q = 0; q < parts; ++q)
     for (int64_t end = row + at<int32_t>(b, 5)[q * 2]; row < end; ++row)
       for (int i = 0; i < 2; ++i)
-        at<float>(b, 6)[((parts - 1 - q) * (E / parts) + int64_t(at<float>(b, 3)[row * 3 + 2])) * 2 + i] +=
+        at<float>(
+            b,
+            6)[((parts - 1 - q) * (E / parts) + int64_t(at<float>(b, 3)[row * 3 + 2])) * 2 + i] +=
             at<float>(b, 3)[row * 3 + i] * at<float>(b, 4)[row * 2 + i];
 }
 

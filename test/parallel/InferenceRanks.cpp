@@ -2,8 +2,9 @@
 //
 //   InferenceRanks CHECKPOINT ONE.hadal OTHER.hadal ...
 //
-// What `logits --dump` gives is on each module's ranks what it is on the first's, to the bit, also where ranks have no rows. A rank that stays
-// silent is named in time. Tables that fit no ranks are refused.
+// What `logits --dump` gives is on each module's ranks what it is on the first's, to the bit, also
+// where ranks have no rows. A rank that stays silent is named in time. Tables that fit no ranks are
+// refused.
 //
 //===--------------------------------------------------------------------===//
 
@@ -33,9 +34,11 @@ void claim(const std::string &what, bool holds, const std::string &detail = "") 
 
 using Results = std::vector<std::pair<std::string, Tensor>>;
 
-Result<Results> logitsOf(const Module &module, const std::string &checkpoint, RowShare share, Comm &comm, int64_t rows, double timeout) {
+Result<Results> logitsOf(const Module &module, const std::string &checkpoint, RowShare share,
+                         Comm &comm, int64_t rows, double timeout) {
   CpuDevice device(1);
-  WeightStore store = HADAL_TRY(WeightStore::load(module, device, HADAL_TRY(Checkpoint::open(checkpoint)), {}, share.rank));
+  WeightStore store = HADAL_TRY(
+      WeightStore::load(module, device, HADAL_TRY(Checkpoint::open(checkpoint)), {}, share.rank));
   auto executor = HADAL_TRY(Executor::create(module, device, store));
   ExpertRanks ranks(*executor, comm, nullptr, Comm::Seconds(timeout));
   executor->setRanks(&ranks);
@@ -46,8 +49,10 @@ Result<Results> logitsOf(const Module &module, const std::string &checkpoint, Ro
   return computeLogits(*executor, tokens, {true, nullptr, share});
 }
 
-/// The bytes of all results, by name, ranks behind each other; or the first error. Only the first `awake` ranks run.
-Result<std::map<std::string, std::string>> run(const Module &module, const std::string &checkpoint, int64_t rows, unsigned awake = ~0u,
+/// The bytes of all results, by name, ranks behind each other; or the first error. Only the first
+/// `awake` ranks run.
+Result<std::map<std::string, std::string>> run(const Module &module, const std::string &checkpoint,
+                                               int64_t rows, unsigned awake = ~0u,
                                                double timeout = 60) {
   unsigned count = module.tables().inference() ? module.tables().inference()->ep() : 1;
   InProcessWorld world(count);
@@ -70,7 +75,8 @@ Result<std::map<std::string, std::string>> run(const Module &module, const std::
 }
 
 /// What is said of a module whose table of inference is changed.
-std::string refusal(const std::string &path, const std::function<void(flatbuffers::Table *, fb::Inference &)> &change) {
+std::string refusal(const std::string &path,
+                    const std::function<void(flatbuffers::Table *, fb::Inference &)> &change) {
   std::ifstream file(path, std::ios::binary);
   std::vector<char> all{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   std::vector<char> payload(all.begin() + 24, all.end());
@@ -81,24 +87,33 @@ std::string refusal(const std::string &path, const std::function<void(flatbuffer
   return status ? "nothing" : status.error().message;
 }
 
-void set(const flatbuffers::Vector<uint32_t> *list, uint32_t value) { const_cast<flatbuffers::Vector<uint32_t> *>(list)->Mutate(0, value); }
+void set(const flatbuffers::Vector<uint32_t> *list, uint32_t value) {
+  const_cast<flatbuffers::Vector<uint32_t> *>(list)->Mutate(0, value);
+}
 
 /// Tables that fit no ranks are refused.
 void checkRefusals(const std::string &path) {
-  auto wants = [&](const std::string &said, const std::function<void(flatbuffers::Table *, fb::Inference &)> &change) {
+  auto wants = [&](const std::string &said,
+                   const std::function<void(flatbuffers::Table *, fb::Inference &)> &change) {
     std::string message = refusal(path, change);
-    claim("a table is refused with '" + said + "'", message.find("the table of inference: " + said) == 0, message);
+    claim("a table is refused with '" + said + "'",
+          message.find("the table of inference: " + said) == 0, message);
   };
   using Table = flatbuffers::Table;
-  wants("has impossible numbers of ranks", [](Table *table, fb::Inference &) { table->SetField<uint32_t>(fb::Inference::VT_EP, 1, 0); });
+  wants("has impossible numbers of ranks", [](Table *table, fb::Inference &) {
+    table->SetField<uint32_t>(fb::Inference::VT_EP, 1, 0);
+  });
   wants("program prefill, command ", [](Table *table, fb::Inference &inference) {
     table->SetField<uint32_t>(fb::Inference::VT_EP, inference.ep() / 2 * 3, 0);
   });
-  wants("shards parameter 9999, which is no stack", [](Table *, fb::Inference &inference) { set(inference.sharded(), 9999); });
-  wants("program prefill hands out argument 0, which is no output", [](Table *, fb::Inference &inference) { set(inference.programs()->Get(0)->outputs(), 0); });
+  wants("shards parameter 9999, which is no stack",
+        [](Table *, fb::Inference &inference) { set(inference.sharded(), 9999); });
+  wants("program prefill hands out argument 0, which is no output",
+        [](Table *, fb::Inference &inference) { set(inference.programs()->Get(0)->outputs(), 0); });
   wants("names program 9999", [](Table *, fb::Inference &inference) {
     auto *program = const_cast<fb::InferenceProgram *>(inference.programs()->Get(0));
-    reinterpret_cast<Table *>(program)->SetField<uint32_t>(fb::InferenceProgram::VT_PROGRAM, 9999, 0);
+    reinterpret_cast<Table *>(program)->SetField<uint32_t>(fb::InferenceProgram::VT_PROGRAM, 9999,
+                                                           0);
   });
 }
 
@@ -127,7 +142,10 @@ int main(int argc, char **argv) {
     checkRefusals(argv[i]);
     auto alone = run(*module, checkpoint, 1, 1, 0.5);
     std::string said = alone.ok() ? "nothing" : alone.error().message;
-    claim("a silent rank is named", said.find("rank 0: 0.5 s without an answer from rank ") == 0 && said.find(": run 1, inspect, command ") != std::string::npos, said);
+    claim("a silent rank is named",
+          said.find("rank 0: 0.5 s without an answer from rank ") == 0 &&
+              said.find(": run 1, inspect, command ") != std::string::npos,
+          said);
   }
   return failures ? 1 : 0;
 }

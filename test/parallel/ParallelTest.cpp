@@ -20,18 +20,20 @@ using namespace hadal;
 namespace {
 
 struct Outcome {
-  std::vector<std::vector<float>> figures;          ///< of each step, as rank 0 has them
-  std::map<std::string, std::vector<float>> tensors; ///< weights and moments at the end, from the ranks that update them
+  std::vector<std::vector<float>> figures; ///< of each step, as rank 0 has them
+  std::map<std::string, std::vector<float>>
+      tensors; ///< weights and moments at the end, from the ranks that update them
   std::string error;
   uint64_t reductions = 0; ///< of the engine, of all ranks
-  uint64_t exposed = 0; ///< ticks, of all ranks
+  uint64_t exposed = 0;    ///< ticks, of all ranks
 };
 
 std::vector<TrainingRow> rowsOf(int64_t count, int64_t step) {
   std::vector<TrainingRow> rows(count);
   for (int64_t i = 0; i < count; ++i)
     for (int64_t t = 0; t < fake::ranksSequence; ++t)
-      rows[i].tokens.push_back(int32_t((i * 131 + t * t * 17 + step * 29 + t) % fake::ranksVocabulary));
+      rows[i].tokens.push_back(
+          int32_t((i * 131 + t * t * 17 + step * 29 + t) % fake::ranksVocabulary));
   return rows;
 }
 
@@ -39,11 +41,11 @@ struct RunOptions {
   int steps = 3;
   bool overlap = true;
   std::chrono::microseconds delay{0};
-  double timeoutOfFirst = 20; ///< others wait 20 s
+  double timeoutOfFirst = 20;    ///< others wait 20 s
   std::optional<unsigned> loser; ///< a rank whose part of reductions gets lost
-  uint64_t ticks = 0; ///< a message takes as long as so many segments
-  bool grows = false;     ///< step 1 has a micro-batch in each group, step 2 all but one
-  bool evaluates = false; ///< the rows of each step before it, and others after it
+  uint64_t ticks = 0;            ///< a message takes as long as so many segments
+  bool grows = false;            ///< step 1 has a micro-batch in each group, step 2 all but one
+  bool evaluates = false;        ///< the rows of each step before it, and others after it
 };
 
 /// Says nothing of reductions that have something to add up.
@@ -52,13 +54,20 @@ public:
   explicit LosingComm(std::unique_ptr<Comm> inner) : inner(std::move(inner)) {}
   unsigned rank() const override { return inner->rank(); }
   unsigned size() const override { return inner->size(); }
-  Result<Message> send(unsigned to, uint32_t tag, const void *data, uint64_t bytes) override { return inner->send(to, tag, data, bytes); }
-  Result<Message> receive(unsigned from, uint32_t tag, void *data, uint64_t bytes) override { return inner->receive(from, tag, data, bytes); }
-  Result<Message> reduce(std::span<const unsigned> ranks, unsigned root, ElementType element, void *data, int64_t elements,
-                         const Addition &add) override {
-    return elements ? Result<Message>(Message{0}) : inner->reduce(ranks, root, element, data, elements, add);
+  Result<Message> send(unsigned to, uint32_t tag, const void *data, uint64_t bytes) override {
+    return inner->send(to, tag, data, bytes);
   }
-  Result<bool> test(Message message) override { return message.number ? inner->test(message) : Result<bool>(true); }
+  Result<Message> receive(unsigned from, uint32_t tag, void *data, uint64_t bytes) override {
+    return inner->receive(from, tag, data, bytes);
+  }
+  Result<Message> reduce(std::span<const unsigned> ranks, unsigned root, ElementType element,
+                         void *data, int64_t elements, const Addition &add) override {
+    return elements ? Result<Message>(Message{0})
+                    : inner->reduce(ranks, root, element, data, elements, add);
+  }
+  Result<bool> test(Message message) override {
+    return message.number ? inner->test(message) : Result<bool>(true);
+  }
   void abort(const std::string &reason) override { inner->abort(reason); }
 
 private:
@@ -92,28 +101,36 @@ Outcome train(const fake::RanksShape &shape, const RunOptions &options = {}) {
       auto executor = HADAL_TRY(Executor::create(*module, *device, weights));
       RankLayout layout = HADAL_TRY(RankLayout::of(table, number));
       SumPlan plan = SumPlan::of(module->tables(), layout);
-      Trainables trainables = HADAL_TRY(Trainables::create(*executor, plan.sharesOf(table, layout)));
+      Trainables trainables =
+          HADAL_TRY(Trainables::create(*executor, plan.sharesOf(table, layout)));
       ParallelOptions parallel;
       parallel.overlap = options.overlap;
       parallel.timeout = Comm::Seconds(number ? 20 : options.timeoutOfFirst);
-      auto trainer = HADAL_TRY(ParallelTrainer::create(*executor, trainables, plan, layout, *comm, nullptr, parallel));
+      auto trainer = HADAL_TRY(
+          ParallelTrainer::create(*executor, trainables, plan, layout, *comm, nullptr, parallel));
       HADAL_TRY(trainables.draw(3));
       OptimizerSettings settings;
       settings.rate = 1e-5;
       for (int step = 1; step <= options.steps; ++step) {
         int64_t groups = trainer->sumGroups() * trainer->rowsOfBatch(), all = trainer->rowsOfStep();
-        std::vector<TrainingRow> rows = rowsOf(!options.grows || step > 2 ? all : step == 1 ? groups : std::max(groups, all - groups), step);
+        std::vector<TrainingRow> rows = rowsOf(!options.grows || step > 2 ? all
+                                               : step == 1                ? groups
+                                                           : std::max(groups, all - groups),
+                                               step);
         StepResult alone;
         if (options.evaluates)
           alone = HADAL_TRY(trainer->evaluate(step, rows));
         StepResult result = HADAL_TRY(trainer->step(step, rows, settings));
         float tolerance = table.ranks()->fast_reduction() ? 1e-6f * std::abs(result.loss) : 0;
-        if (options.evaluates && (!(std::abs(alone.loss - result.loss) <= tolerance) || alone.predictions != result.predictions))
-          return invalidArgument("evaluated, the loss is " + std::to_string(alone.loss) + ", in the step " + std::to_string(result.loss));
+        if (options.evaluates && (!(std::abs(alone.loss - result.loss) <= tolerance) ||
+                                  alone.predictions != result.predictions))
+          return invalidArgument("evaluated, the loss is " + std::to_string(alone.loss) +
+                                 ", in the step " + std::to_string(result.loss));
         if (options.evaluates)
           HADAL_TRY(trainer->evaluate(step, rowsOf(groups, step + 7)));
         std::lock_guard lock(mutex);
-        std::vector<float> figures = {result.loss, result.balanceLoss, result.gradientNorm, result.rate};
+        std::vector<float> figures = {result.loss, result.balanceLoss, result.gradientNorm,
+                                      result.rate};
         figures.insert(figures.end(), result.violation.begin(), result.violation.end());
         if (number == 0)
           run.figures.push_back(figures);
@@ -123,12 +140,14 @@ Outcome train(const fake::RanksShape &shape, const RunOptions &options = {}) {
       for (const TrainedTensor &tensor : trainables.tensors())
         for (Values values : {Values::Weight, Values::FirstMoment, Values::SecondMoment}) {
           bool isWeight = values == Values::Weight;
-          if (!trainables.has(values, tensor) || !(isWeight ? trainables.isHere(tensor) : trainables.isUpdatedHere(tensor)))
+          if (!trainables.has(values, tensor) ||
+              !(isWeight ? trainables.isHere(tensor) : trainables.isUpdatedHere(tensor)))
             continue;
           TensorView view = HADAL_TRY(trainables.unpack(values, tensor));
           auto *data = static_cast<const float *>(view.data);
           std::vector<float> copy(data, data + *elementCount(view.shape));
-          auto [it, isNew] = run.tensors.insert({std::string(valuesName(values)) + "." + tensor.name, copy});
+          auto [it, isNew] =
+              run.tensors.insert({std::string(valuesName(values)) + "." + tensor.name, copy});
           if (!isNew && std::memcmp(it->second.data(), copy.data(), view.bytes()) != 0)
             return invalidArgument("copies of " + it->first + " differ");
         }
@@ -158,8 +177,8 @@ void expectSame(const Outcome &a, const Outcome &b, const std::string &what) {
   ASSERT_EQ(a.figures.size(), b.figures.size()) << what;
   for (size_t i = 0; i < a.figures.size(); ++i)
     EXPECT_EQ(std::memcmp(a.figures[i].data(), b.figures[i].data(), a.figures[i].size() * 4), 0)
-        << what << ": step " << i + 1 << ": loss " << a.figures[i][0] << " and " << b.figures[i][0] << ", norm " << a.figures[i][2] << " and "
-        << b.figures[i][2];
+        << what << ": step " << i + 1 << ": loss " << a.figures[i][0] << " and " << b.figures[i][0]
+        << ", norm " << a.figures[i][2] << " and " << b.figures[i][2];
   ASSERT_EQ(a.tensors.size(), b.tensors.size()) << what;
   for (const auto &[name, values] : a.tensors)
     EXPECT_EQ(values, b.tensors.at(name)) << what << ": " << name;
@@ -176,7 +195,8 @@ fake::RanksShape layout(uint32_t pp, uint32_t ep, uint32_t dp, const char *sched
 
 } // namespace
 
-// With equal groups all layouts, schedules and ways to overlap have equal bits: losses, norms, weights and moments.
+// With equal groups all layouts, schedules and ways to overlap have equal bits: losses, norms,
+// weights and moments.
 TEST(Parallel, SameBits) {
   Outcome one = train(layout(1, 1, 1));
   ASSERT_EQ(one.error, "");
@@ -186,8 +206,18 @@ TEST(Parallel, SameBits) {
     uint32_t pp, ep, dp;
     const char *schedule;
   };
-  for (Case c : {Case{2, 1, 1, "1f1b"}, {4, 1, 1, "1f1b"}, {1, 2, 1, "1f1b"}, {1, 4, 1, "1f1b"}, {1, 1, 2, "1f1b"}, {1, 1, 8, "1f1b"}, {2, 2, 2, "1f1b"},
-                 {2, 1, 1, "dualpipe"}, {2, 2, 1, "dualpipe"}, {2, 2, 2, "dualpipe"}, {1, 1, 1, "dualpipev"}, {2, 2, 1, "dualpipev"}})
+  for (Case c : {Case{2, 1, 1, "1f1b"},
+                 {4, 1, 1, "1f1b"},
+                 {1, 2, 1, "1f1b"},
+                 {1, 4, 1, "1f1b"},
+                 {1, 1, 2, "1f1b"},
+                 {1, 1, 8, "1f1b"},
+                 {2, 2, 2, "1f1b"},
+                 {2, 1, 1, "dualpipe"},
+                 {2, 2, 1, "dualpipe"},
+                 {2, 2, 2, "dualpipe"},
+                 {1, 1, 1, "dualpipev"},
+                 {2, 2, 1, "dualpipev"}})
     for (int way = 0; way < 4; ++way) {
       fake::RanksShape shape = layout(c.pp, c.ep, c.dp, c.schedule);
       shape.pairs = way & 1;
@@ -195,12 +225,14 @@ TEST(Parallel, SameBits) {
       RunOptions options;
       options.overlap = way != 3;
       expectSame(one, train(shape, options),
-                 std::to_string(c.pp) + "x" + std::to_string(c.ep) + "x" + std::to_string(c.dp) + " " + c.schedule + " way " + std::to_string(way));
+                 std::to_string(c.pp) + "x" + std::to_string(c.ep) + "x" + std::to_string(c.dp) +
+                     " " + c.schedule + " way " + std::to_string(way));
     }
 }
 
-// Steps of fewer micro-batches have the bits of any other layout with the same groups, too; and evaluation, which tells the loss of its rows, leaves no trace
-// in any of them. In the engine's order losses are close.
+// Steps of fewer micro-batches have the bits of any other layout with the same groups, too; and
+// evaluation, which tells the loss of its rows, leaves no trace in any of them. In the engine's
+// order losses are close.
 TEST(Parallel, GrowingBatchesAndEvaluation) {
   RunOptions options;
   options.grows = true;
@@ -213,26 +245,38 @@ TEST(Parallel, GrowingBatchesAndEvaluation) {
     const char *schedule;
     bool fast;
   };
-  for (Case c : {Case{1, 1, 1, "1f1b", false}, {2, 1, 1, "1f1b", false}, {4, 1, 1, "1f1b", false}, {1, 2, 1, "1f1b", false}, {1, 1, 8, "1f1b", false},
-                 {2, 2, 2, "1f1b", false}, {2, 1, 1, "dualpipe", false}, {2, 2, 2, "dualpipe", false}, {1, 1, 1, "dualpipev", false},
-                 {2, 2, 1, "dualpipev", false}, {2, 1, 1, "1f1b", true}, {2, 2, 1, "dualpipev", true}})
+  for (Case c : {Case{1, 1, 1, "1f1b", false},
+                 {2, 1, 1, "1f1b", false},
+                 {4, 1, 1, "1f1b", false},
+                 {1, 2, 1, "1f1b", false},
+                 {1, 1, 8, "1f1b", false},
+                 {2, 2, 2, "1f1b", false},
+                 {2, 1, 1, "dualpipe", false},
+                 {2, 2, 2, "dualpipe", false},
+                 {1, 1, 1, "dualpipev", false},
+                 {2, 2, 1, "dualpipev", false},
+                 {2, 1, 1, "1f1b", true},
+                 {2, 2, 1, "dualpipev", true}})
     for (int way : {0, 3}) {
       fake::RanksShape shape = layout(c.pp, c.ep, c.dp, c.schedule);
       shape.fast = c.fast;
       shape.pairs = way & 1;
       shape.split = way & 2;
       options.overlap = way != 3;
-      std::string what = std::to_string(c.pp) + "x" + std::to_string(c.ep) + "x" + std::to_string(c.dp) + " " + c.schedule + " way " + std::to_string(way);
+      std::string what = std::to_string(c.pp) + "x" + std::to_string(c.ep) + "x" +
+                         std::to_string(c.dp) + " " + c.schedule + " way " + std::to_string(way);
       Outcome run = train(shape, options);
       ASSERT_EQ(run.error, "") << what;
       if (!c.fast)
         expectSame(one, run, what);
       else
-        EXPECT_NEAR(run.figures[2][0], one.figures[2][0], 1e-5 * std::abs(one.figures[2][0])) << what;
+        EXPECT_NEAR(run.figures[2][0], one.figures[2][0], 1e-5 * std::abs(one.figures[2][0]))
+            << what;
     }
 }
 
-// The order of sums is that of the groups: other groups have other bits, so that the test above says something.
+// The order of sums is that of the groups: other groups have other bits, so that the test above
+// says something.
 TEST(Parallel, GroupsMatter) {
   fake::RanksShape shape = layout(1, 1, 1);
   Outcome one = train(shape);
@@ -240,17 +284,24 @@ TEST(Parallel, GroupsMatter) {
   Outcome other = train(shape);
   ASSERT_EQ(other.error, "");
   EXPECT_NE(one.tensors, other.tensors);
-  expectSame(other, train([&] { auto two = layout(4, 1, 1); two.sumGroups = 1; return two; }()), "one group");
+  expectSame(other, train([&] {
+               auto two = layout(4, 1, 1);
+               two.sumGroups = 1;
+               return two;
+             }()),
+             "one group");
 }
 
-void expectClose(const std::vector<float> &a, const std::vector<float> &b, float tolerance, const std::string &what) {
+void expectClose(const std::vector<float> &a, const std::vector<float> &b, float tolerance,
+                 const std::string &what) {
   ASSERT_EQ(a.size(), b.size()) << what;
   for (size_t i = 0; i < a.size(); ++i)
     ASSERT_NEAR(a[i], b[i], tolerance * std::max(1.f, std::abs(a[i]))) << what << ", element " << i;
 }
 
-// In the engine's order all ends close to where it ends in the design's order, on any layout, over a slow link, for each schedule, and on one rank; ranks
-// that have no part of a sum in common reduce nothing.
+// In the engine's order all ends close to where it ends in the design's order, on any layout, over
+// a slow link, for each schedule, and on one rank; ranks that have no part of a sum in common
+// reduce nothing.
 TEST(Parallel, FastReduction) {
   Outcome one = train(layout(1, 1, 1));
   ASSERT_EQ(one.error, "");
@@ -260,10 +311,21 @@ TEST(Parallel, FastReduction) {
     const char *schedule;
     bool reduces;
   };
-  for (Case c : {Case{1, 1, 1, "1f1b", false}, {1, 1, 1, "dualpipev", false}, {2, 1, 1, "1f1b", true}, {1, 2, 1, "1f1b", true}, {1, 1, 2, "1f1b", true},
-                 {2, 1, 1, "dualpipe", true}, {4, 1, 1, "1f1b", true}, {1, 4, 1, "1f1b", true}, {2, 2, 1, "dualpipe", true}, {2, 2, 1, "dualpipev", true},
-                 {1, 1, 8, "1f1b", true}, {2, 2, 2, "1f1b", true}, {2, 2, 2, "dualpipe", true}}) {
-    std::string what = std::to_string(c.pp) + "x" + std::to_string(c.ep) + "x" + std::to_string(c.dp) + " " + c.schedule;
+  for (Case c : {Case{1, 1, 1, "1f1b", false},
+                 {1, 1, 1, "dualpipev", false},
+                 {2, 1, 1, "1f1b", true},
+                 {1, 2, 1, "1f1b", true},
+                 {1, 1, 2, "1f1b", true},
+                 {2, 1, 1, "dualpipe", true},
+                 {4, 1, 1, "1f1b", true},
+                 {1, 4, 1, "1f1b", true},
+                 {2, 2, 1, "dualpipe", true},
+                 {2, 2, 1, "dualpipev", true},
+                 {1, 1, 8, "1f1b", true},
+                 {2, 2, 2, "1f1b", true},
+                 {2, 2, 2, "dualpipe", true}}) {
+    std::string what = std::to_string(c.pp) + "x" + std::to_string(c.ep) + "x" +
+                       std::to_string(c.dp) + " " + c.schedule;
     fake::RanksShape shape = layout(c.pp, c.ep, c.dp, c.schedule);
     shape.fast = shape.pairs = true;
     RunOptions options;
@@ -273,7 +335,8 @@ TEST(Parallel, FastReduction) {
     EXPECT_EQ(run.reductions > 0, c.reduces) << what;
     ASSERT_EQ(run.figures.size(), one.figures.size()) << what;
     for (size_t i = 0; i < one.figures.size(); ++i)
-      expectClose(one.figures[i], run.figures[i], 1e-5f, what + ": figures of step " + std::to_string(i + 1));
+      expectClose(one.figures[i], run.figures[i], 1e-5f,
+                  what + ": figures of step " + std::to_string(i + 1));
     ASSERT_EQ(run.tensors.size(), one.tensors.size()) << what;
     for (const auto &[name, values] : one.tensors)
       expectClose(values, run.tensors.at(name), 1e-5f, what + ": " + name);
@@ -288,10 +351,12 @@ TEST(Parallel, FastReductionTimesOut) {
   options.timeoutOfFirst = 1;
   options.loser = 3;
   Outcome run = train(shape, options);
-  EXPECT_EQ(run.error, "rank 0: 1 s without an answer from ranks 1, 2, 3: step 1, adds up the gradient of model.embed_tokens.weight");
+  EXPECT_EQ(run.error, "rank 0: 1 s without an answer from ranks 1, 2, 3: step 1, adds up the "
+                       "gradient of model.embed_tokens.weight");
 }
 
-// One chain over all micro-batches of a rank: on one rank the bits are those of one group, whatever groups the module names.
+// One chain over all micro-batches of a rank: on one rank the bits are those of one group, whatever
+// groups the module names.
 TEST(Parallel, FastReductionHasNoGroups) {
   fake::RanksShape ordered = layout(1, 1, 1), fast = ordered;
   ordered.sumGroups = 1;
@@ -321,16 +386,20 @@ TEST(Parallel, SlowLink) {
     }
 }
 
-// Where a message takes as long as a segment, four fifths of the exposed communication go, and more: one half of a pair, or a chunk of the
-// next item, computes while the other waits. Without pairs there is less to choose from: three quarters. Time is counted in segments, so
-// that nothing else that the machine does has a part in it.
+// Where a message takes as long as a segment, four fifths of the exposed communication go, and
+// more: one half of a pair, or a chunk of the next item, computes while the other waits. Without
+// pairs there is less to choose from: three quarters. Time is counted in segments, so that nothing
+// else that the machine does has a part in it.
 TEST(Parallel, Overlaps) {
   struct Case {
     const char *schedule;
     bool pairs, split;
     double left;
   };
-  for (Case c : {Case{"1f1b", true, false, 0.2}, {"dualpipev", true, false, 0.2}, {"1f1b", false, false, 0.25}, {"1f1b", false, true, 0.25}}) {
+  for (Case c : {Case{"1f1b", true, false, 0.2},
+                 {"dualpipev", true, false, 0.2},
+                 {"1f1b", false, false, 0.25},
+                 {"1f1b", false, true, 0.25}}) {
     fake::RanksShape shape = layout(1, 2, 1, c.schedule);
     shape.pairs = c.pairs;
     shape.split = c.split;
@@ -341,24 +410,29 @@ TEST(Parallel, Overlaps) {
     on.ticks = off.ticks = 1;
     off.overlap = false;
     Outcome with = train(shape, on), without = train(shape, off);
-    std::string what = std::string(c.schedule) + (c.pairs ? " in pairs" : "") + (c.split ? " in parts" : "");
+    std::string what =
+        std::string(c.schedule) + (c.pairs ? " in pairs" : "") + (c.split ? " in parts" : "");
     expectSame(without, with, what);
-    // Of each of 32 micro-batches and 4 layers: counts, rows and the way back, then two ways of gradients.
+    // Of each of 32 micro-batches and 4 layers: counts, rows and the way back, then two ways of
+    // gradients.
     EXPECT_EQ(without.exposed, 2u * 32 * 4 * 5) << what;
     EXPECT_LT(double(with.exposed), c.left * double(without.exposed)) << what;
   }
 }
 
-// Parameters are updated by the ranks in turn, so that no rank has the moments of most; ranks that there are not have no layout.
+// Parameters are updated by the ranks in turn, so that no rank has the moments of most; ranks that
+// there are not have no layout.
 TEST(SumPlan, SpreadsUpdates) {
   for (auto [pp, ep, dp] : {std::tuple(1, 1, 4), {2, 1, 2}, {1, 2, 2}}) {
-    auto module = Module::fromBytes(moduleBytes(fake::ranksPayload(layout(pp, ep, dp))), "ranks.hadal");
+    auto module =
+        Module::fromBytes(moduleBytes(fake::ranksPayload(layout(pp, ep, dp))), "ranks.hadal");
     ASSERT_TRUE(module.ok());
     const fb::Training &table = *module->tables().training();
     unsigned ranks = pp * ep * dp;
     auto first = RankLayout::of(table, 0);
     ASSERT_TRUE(first.ok() && RankLayout::of(table, ranks - 1).ok());
-    EXPECT_EQ(RankLayout::of(table, ranks).error().message, "there is no rank " + std::to_string(ranks) + " of " + std::to_string(ranks));
+    EXPECT_EQ(RankLayout::of(table, ranks).error().message,
+              "there is no rank " + std::to_string(ranks) + " of " + std::to_string(ranks));
     std::vector<int64_t> load(ranks, 0);
     int64_t most = 0;
     for (const SumUnit &unit : SumPlan::of(module->tables(), *first).units)
@@ -366,11 +440,14 @@ TEST(SumPlan, SpreadsUpdates) {
         load[unit.root] += elementsOf(table, unit);
         most = std::max(most, elementsOf(table, unit));
       }
-    EXPECT_LE(*std::max_element(load.begin(), load.end()) - *std::min_element(load.begin(), load.end()), most);
+    EXPECT_LE(*std::max_element(load.begin(), load.end()) -
+                  *std::min_element(load.begin(), load.end()),
+              most);
   }
 }
 
-// More rows than an exchange has room for are an error that names rank, step, chunk and command; nothing is dropped.
+// More rows than an exchange has room for are an error that names rank, step, chunk and command;
+// nothing is dropped.
 TEST(Parallel, Capacity) {
   fake::RanksShape shape = layout(1, 2, 1);
   shape.capacity = 3;
@@ -380,7 +457,8 @@ TEST(Parallel, Capacity) {
   EXPECT_NE(run.error.find("capacity is 3"), std::string::npos) << run.error;
 }
 
-// Of buffers that come and go in sizes that change, few more are kept than there were at the same time.
+// Of buffers that come and go in sizes that change, few more are kept than there were at the same
+// time.
 TEST(PoolSizes, DoNotPileUp) {
   PoolSizes pool;
   std::vector<uint64_t> held;
@@ -415,7 +493,8 @@ TEST(PoolSizes, AreTakenAgain) {
   EXPECT_EQ(single.peakBytes(), uint64_t(1) << 20);
 }
 
-// What does not depend on routing is exact: sums of groups, and states that are spread over the ranks that have them.
+// What does not depend on routing is exact: sums of groups, and states that are spread over the
+// ranks that have them.
 TEST(PredictMemory, FollowsTheLayout) {
   auto memoryOf = [](const fake::RanksShape &shape, RowsOfExperts rows) {
     auto module = Module::fromBytes(moduleBytes(fake::ranksPayload(shape)), "ranks.hadal");
@@ -427,14 +506,17 @@ TEST(PredictMemory, FollowsTheLayout) {
   };
   fake::RanksShape shape;
   shape.pp = 2, shape.ep = 2, shape.schedule = "dualpipe", shape.pairs = true;
-  std::vector<RankMemory> grouped = memoryOf(shape, RowsOfExperts::Balanced), worst = memoryOf(shape, RowsOfExperts::Worst);
+  std::vector<RankMemory> grouped = memoryOf(shape, RowsOfExperts::Balanced),
+                          worst = memoryOf(shape, RowsOfExperts::Worst);
   shape.sumGroups = 4; // one for each owner
   std::vector<RankMemory> single = memoryOf(shape, RowsOfExperts::Balanced);
   for (size_t rank = 0; rank < 4; ++rank) {
     EXPECT_GT(grouped[rank].partialSums, single[rank].partialSums);
-    EXPECT_EQ(grouped[rank].total() - grouped[rank].partialSums, single[rank].total() - single[rank].partialSums);
+    EXPECT_EQ(grouped[rank].total() - grouped[rank].partialSums,
+              single[rank].total() - single[rank].partialSums);
     EXPECT_GT(worst[rank].values, grouped[rank].values);
-    EXPECT_EQ(worst[rank].total() - worst[rank].values, grouped[rank].total() - grouped[rank].values);
+    EXPECT_EQ(worst[rank].total() - worst[rank].values,
+              grouped[rank].total() - grouped[rank].values);
   }
   // The first rank of 1F1B has all micro-batches of the pipeline in flight, the last one has one.
   shape.schedule = "1f1b", shape.pairs = false;

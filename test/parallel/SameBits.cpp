@@ -2,10 +2,11 @@
 //
 //   SameBits [--close LOSS NORM] FIRST.hadal OTHER.hadal ...
 //
-// Each module trains from the same values on the same rows, each rank of it in a thread of this process. All have to end
-// as the first does: figures of every step and all weights to the bit, or with --close losses and norms to relative tolerances.
-// The first step is a smaller one: a micro-batch in each group of the sums. Before each step its rows are evaluated: forward alone, the
-// losses are those of the step.
+// Each module trains from the same values on the same rows, each rank of it in a thread of this
+// process. All have to end as the first does: figures of every step and all weights to the bit, or
+// with --close losses and norms to relative tolerances. The first step is a smaller one: a
+// micro-batch in each group of the sums. Before each step its rows are evaluated: forward alone,
+// the losses are those of the step.
 //
 //===--------------------------------------------------------------------===//
 
@@ -34,11 +35,13 @@ std::vector<TrainingRow> rowsOf(const Module &module, int64_t count, int64_t ste
   std::vector<TrainingRow> rows(count);
   for (int64_t i = 0; i < count; ++i)
     for (int64_t t = 0; t < table.sequence(); ++t)
-      rows[i].tokens.push_back(int32_t((i * 131 + t * t * 17 + step * 29 + t) % module.tables().model()->vocab_size()));
+      rows[i].tokens.push_back(
+          int32_t((i * 131 + t * t * 17 + step * 29 + t) % module.tables().model()->vocab_size()));
   return rows;
 }
 
-Status trainRank(const Module &module, bool growsBatch, unsigned number, Comm *comm, std::mutex &mutex, Outcome &run) {
+Status trainRank(const Module &module, bool growsBatch, unsigned number, Comm *comm,
+                 std::mutex &mutex, Outcome &run) {
   const fb::Training &table = *module.tables().training();
   CpuDevice device(1);
   WeightStore store;
@@ -54,7 +57,8 @@ Status trainRank(const Module &module, bool growsBatch, unsigned number, Comm *c
     ParallelOptions options;
     options.overlap = table.ranks()->overlap();
     options.timeout = Comm::Seconds(60);
-    trainer = HADAL_TRY(ParallelTrainer::create(*executor, *trainables, *plan, *layout, *comm, nullptr, options));
+    trainer = HADAL_TRY(
+        ParallelTrainer::create(*executor, *trainables, *plan, *layout, *comm, nullptr, options));
   } else {
     trainables.emplace(HADAL_TRY(Trainables::create(*executor)));
     trainer = HADAL_TRY(Trainer::create(*executor, *trainables));
@@ -62,15 +66,19 @@ Status trainRank(const Module &module, bool growsBatch, unsigned number, Comm *c
   HADAL_TRY(trainables->draw(3));
   OptimizerSettings settings;
   for (int step = 1; step <= 3; ++step) {
-    int64_t count = step == 1 && growsBatch ? trainer->rowsOfBatch() * trainer->sumGroups() : trainer->rowsOfStep();
+    int64_t count = step == 1 && growsBatch ? trainer->rowsOfBatch() * trainer->sumGroups()
+                                            : trainer->rowsOfStep();
     std::vector<TrainingRow> rows = rowsOf(module, count, step);
-    StepResult alone = HADAL_TRY(trainer->evaluate(step, rows)), result = HADAL_TRY(trainer->step(step, rows, settings));
+    StepResult alone = HADAL_TRY(trainer->evaluate(step, rows)),
+               result = HADAL_TRY(trainer->step(step, rows, settings));
     // Sums that the engine joins as it likes are equal to their last digits only.
     bool isFast = comm && table.ranks()->fast_reduction();
     bool isEqual = isFast ? std::abs(alone.loss - result.loss) <= 1e-6f * std::abs(result.loss)
-                          : alone.loss == result.loss && alone.mtpLosses == result.mtpLosses && alone.balanceLoss == result.balanceLoss;
+                          : alone.loss == result.loss && alone.mtpLosses == result.mtpLosses &&
+                                alone.balanceLoss == result.balanceLoss;
     if (!isEqual)
-      return invalidArgument("step " + std::to_string(step) + ": evaluated, the loss is " + std::to_string(alone.loss) + ", in the step " +
+      return invalidArgument("step " + std::to_string(step) + ": evaluated, the loss is " +
+                             std::to_string(alone.loss) + ", in the step " +
                              std::to_string(result.loss));
     std::vector<float> figures = {result.loss, result.balanceLoss, result.gradientNorm};
     figures.insert(figures.end(), result.mtpLosses.begin(), result.mtpLosses.end());
@@ -127,23 +135,28 @@ Outcome train(const std::string &path, bool growsBatch) {
 }
 
 /// The first difference, or nothing.
-std::string difference(const Outcome &a, const Outcome &b, double lossTolerance, double normTolerance) {
+std::string difference(const Outcome &a, const Outcome &b, double lossTolerance,
+                       double normTolerance) {
   for (size_t i = 0; i < a.figures.size(); ++i)
     for (size_t j = 0; j < a.figures[i].size(); ++j) {
       float wanted = a.figures[i][j], got = b.figures[i][j];
       if (lossTolerance && j != 0 && j != 2)
         continue;
       double tolerance = j == 0 ? lossTolerance : normTolerance;
-      if (std::memcmp(&wanted, &got, 4) != 0 && !(std::abs(wanted - got) <= tolerance * std::abs(wanted)))
-        return "figure " + std::to_string(j) + " of step " + std::to_string(i + 1) + ": " + std::to_string(wanted) + " and " + std::to_string(got);
+      if (std::memcmp(&wanted, &got, 4) != 0 &&
+          !(std::abs(wanted - got) <= tolerance * std::abs(wanted)))
+        return "figure " + std::to_string(j) + " of step " + std::to_string(i + 1) + ": " +
+               std::to_string(wanted) + " and " + std::to_string(got);
     }
   if (lossTolerance)
     return {};
   if (a.weights.size() != b.weights.size())
-    return std::to_string(a.weights.size()) + " and " + std::to_string(b.weights.size()) + " tensors";
+    return std::to_string(a.weights.size()) + " and " + std::to_string(b.weights.size()) +
+           " tensors";
   for (const auto &[name, values] : a.weights)
     if (auto other = b.weights.find(name);
-        other == b.weights.end() || std::memcmp(values.data(), other->second.data(), values.size() * 4) != 0)
+        other == b.weights.end() ||
+        std::memcmp(values.data(), other->second.data(), values.size() * 4) != 0)
       return "weights of " + name;
   return {};
 }

@@ -14,14 +14,16 @@ using namespace hadal::fake;
 struct TickWorld::Implementation {
   struct Rank {
     uint64_t now = 0, exposed = 0;
-    uint64_t watched = 0, looks = 0; ///< a message that the rank looks for since its last launch, and how often
+    uint64_t watched = 0,
+             looks = 0; ///< a message that the rank looks for since its last launch, and how often
   };
   using Channel = std::tuple<unsigned, unsigned, uint32_t>; ///< sender, receiver, tag
 
   uint64_t delay;
   mutable std::mutex mutex;
   std::vector<Rank> ranks;
-  std::map<Channel, std::deque<uint64_t>> sent; ///< when messages were that are not received; ranks begin together and do as much
+  std::map<Channel, std::deque<uint64_t>>
+      sent; ///< when messages were that are not received; ranks begin together and do as much
 };
 
 namespace {
@@ -30,7 +32,8 @@ constexpr uint64_t looksOfAnIdleRank = 60;
 
 class TickComm final : public Comm {
 public:
-  TickComm(TickWorld::Implementation &world, std::unique_ptr<Comm> inner) : world(world), inner(std::move(inner)), computes(std::this_thread::get_id()) {}
+  TickComm(TickWorld::Implementation &world, std::unique_ptr<Comm> inner)
+      : world(world), inner(std::move(inner)), computes(std::this_thread::get_id()) {}
 
   unsigned rank() const override { return inner->rank(); }
   unsigned size() const override { return inner->size(); }
@@ -45,8 +48,8 @@ public:
     expected[message.number] = {from, rank(), tag};
     return message;
   }
-  Result<Message> reduce(std::span<const unsigned> ranks, unsigned root, ElementType element, void *data, int64_t elements,
-                         const Addition &add) override {
+  Result<Message> reduce(std::span<const unsigned> ranks, unsigned root, ElementType element,
+                         void *data, int64_t elements, const Addition &add) override {
     return inner->reduce(ranks, root, element, data, elements, add);
   }
   Result<bool> test(Message message) override {
@@ -94,14 +97,19 @@ public:
 
   std::string_view name() const override { return cpu.name(); }
   Result<Buffer> allocate(uint64_t bytes) override { return cpu.allocate(bytes); }
-  Result<std::unique_ptr<KernelSet>> load(const Module &module) override { return cpu.load(module); }
-  void launch(const LoadedKernel &kernel, void *const *buffers, const int64_t *scalars, int64_t tasks) override {
+  Result<std::unique_ptr<KernelSet>> load(const Module &module) override {
+    return cpu.load(module);
+  }
+  void launch(const LoadedKernel &kernel, void *const *buffers, const int64_t *scalars,
+              int64_t tasks) override {
     cpu.launch(kernel, buffers, scalars, tasks);
     std::lock_guard lock(world.mutex);
     ++world.ranks[rank].now;
     world.ranks[rank].looks = 0;
   }
-  void copy(void *destination, const void *source, uint64_t bytes) override { cpu.copy(destination, source, bytes); }
+  void copy(void *destination, const void *source, uint64_t bytes) override {
+    cpu.copy(destination, source, bytes);
+  }
   void synchronize() override { cpu.synchronize(); }
 
 private:
@@ -116,8 +124,12 @@ TickWorld::TickWorld(unsigned ranks, uint64_t delay) : self(std::make_unique<Imp
   self->ranks.resize(ranks);
 }
 TickWorld::~TickWorld() = default;
-std::unique_ptr<Comm> TickWorld::comm(std::unique_ptr<Comm> inner) { return std::make_unique<TickComm>(*self, std::move(inner)); }
-std::unique_ptr<Device> TickWorld::device(unsigned rank) { return std::make_unique<TickDevice>(*self, rank); }
+std::unique_ptr<Comm> TickWorld::comm(std::unique_ptr<Comm> inner) {
+  return std::make_unique<TickComm>(*self, std::move(inner));
+}
+std::unique_ptr<Device> TickWorld::device(unsigned rank) {
+  return std::make_unique<TickDevice>(*self, rank);
+}
 uint64_t TickWorld::exposed(unsigned rank) const {
   std::lock_guard lock(self->mutex);
   return self->ranks[rank].exposed;

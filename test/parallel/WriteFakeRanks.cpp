@@ -1,7 +1,8 @@
 //===- WriteFakeRanks.cpp - files for ranks.sh --------------------------===//
 //
 //     WriteFakeRanks DIR [ROWS]                 DIR/in.safetensors: rows of every step
-//     WriteFakeRanks FILE PP EP DP SCHEDULE PAIRS [WORK [MICRO_BATCHES [OVERLAP [FAST]]]]    a module
+//     WriteFakeRanks FILE PP EP DP SCHEDULE PAIRS [WORK [MICRO_BATCHES [OVERLAP [FAST]]]]    a
+//     module
 //
 //===--------------------------------------------------------------------===//
 
@@ -20,11 +21,13 @@ static Status writeAll(int argc, char **argv) {
     std::vector<int64_t> ids(rows * fake::ranksSequence);
     for (size_t i = 0; i < ids.size(); ++i)
       ids[i] = int64_t(i * 37 + i * i * 5) % fake::ranksVocabulary;
-    return writeSafetensors(std::string(argv[1]) + "/in.safetensors",
-                            std::vector<NamedTensor>{{"input_ids", TensorView::of(ids, {rows, fake::ranksSequence})}});
+    return writeSafetensors(
+        std::string(argv[1]) + "/in.safetensors",
+        std::vector<NamedTensor>{{"input_ids", TensorView::of(ids, {rows, fake::ranksSequence})}});
   }
   if (argc < 7)
-    return invalidArgument("wants a folder, or a file, PP, EP, DP, schedule and whether there are pairs");
+    return invalidArgument(
+        "wants a folder, or a file, PP, EP, DP, schedule and whether there are pairs");
   fake::RanksShape shape;
   shape.pp = uint32_t(std::atoi(argv[2]));
   shape.ep = uint32_t(std::atoi(argv[3]));

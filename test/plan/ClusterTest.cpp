@@ -1,4 +1,5 @@
-// Cluster files: what is wanted, what is refused, and that each figure of ours says where it comes from.
+// Cluster files: what is wanted, what is refused, and that each figure of ours says where it comes
+// from.
 #include "tools/plan/Cluster.h"
 #include "runtime/File.h"
 
@@ -59,13 +60,15 @@ TEST(Cluster, EveryFigureIsWanted) {
   for (const std::string &path : leaves(committed())) {
     json file = committed();
     size_t last = path.rfind('/');
-    json &parent = last == std::string::npos ? file : file[json::json_pointer("/" + path.substr(0, last))];
+    json &parent =
+        last == std::string::npos ? file : file[json::json_pointer("/" + path.substr(0, last))];
     parent.erase(path.substr(last == std::string::npos ? 0 : last + 1));
     EXPECT_EQ(refusal(file), "c.json: wants " + path);
   }
 }
 
-// Negative, endless and wordy figures are refused by name, and so is each wrong type in a place of a group.
+// Negative, endless and wordy figures are refused by name, and so is each wrong type in a place of
+// a group.
 TEST(Cluster, SenselessFiguresAreRefused) {
   for (const std::string &path : leaves(committed()))
     for (const json &wrong : {json(-1), json("much"), json::array(), json()}) {
@@ -82,7 +85,8 @@ TEST(Cluster, SenselessFiguresAreRefused) {
   EXPECT_EQ(refusal(file), "c.json: wants links/ib/gbps");
   file = committed();
   file["kernels"]["gemm"]["fp8"]["efficiency"] = 1.5;
-  EXPECT_EQ(refusal(file), "c.json: kernels/gemm/fp8/efficiency wants a share from 0 to 1, got 1.5");
+  EXPECT_EQ(refusal(file),
+            "c.json: kernels/gemm/fp8/efficiency wants a share from 0 to 1, got 1.5");
   file = committed();
   file["gpus"] = 2044;
   EXPECT_EQ(refusal(file), "c.json: gpus (2044) wants to be a multiple of gpus_per_node (8)");

@@ -8,11 +8,16 @@ for a few steps only). Indented lines below a command, up to the next one, are w
 stderr: a number stands for any number, "..." for anything, and a line of "..." for any lines. Text after five or more
 spaces of a command line is a remark.
 """
+
 import os, re, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
 bin_, source = (Path(p).resolve() for p in sys.argv[1:3])
-readmes = sys.argv[3:] or [str(p.relative_to(source)) for p in sorted(source.rglob("README.md")) if "build" not in p.parts[len(source.parts):][0]]
+readmes = sys.argv[3:] or [
+    str(p.relative_to(source))
+    for p in sorted(source.rglob("README.md"))
+    if "build" not in p.parts[len(source.parts) :][0]
+]
 failures = 0
 
 
@@ -36,7 +41,11 @@ def commands(text):
             command = command[:-1] + lines[i].strip()
         i += 1
         expected = []
-        while i < len(lines) and not lines[i].startswith("    $ ") and (not lines[i].strip() or lines[i].startswith("    ")):
+        while (
+            i < len(lines)
+            and not lines[i].startswith("    $ ")
+            and (not lines[i].strip() or lines[i].startswith("    "))
+        ):
             expected.append(lines[i][4:])
             i += 1
         while expected and not expected[-1].strip():
@@ -52,8 +61,21 @@ def pattern(expected):
             parts.append(r"(?:.*\n)*")
             continue
         words = re.split(r"(\.\.\.|…|-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)", line.rstrip())
-        parts.append("".join(".*" if w in ("...", "…") else r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?" if re.match(r"-?\d", w)
-                             else re.sub(r"(\\ )+", " +", re.escape(w)) for w in words) + r" *\n")
+        parts.append(
+            "".join(
+                (
+                    ".*"
+                    if w in ("...", "…")
+                    else (
+                        r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?"
+                        if re.match(r"-?\d", w)
+                        else re.sub(r"(\\ )+", " +", re.escape(w))
+                    )
+                )
+                for w in words
+            )
+            + r" *\n"
+        )
     return re.compile("".join(parts))
 
 
@@ -64,8 +86,14 @@ def clone(folder):
             os.symlink(entry, folder / entry.name)
     (folder / "build").mkdir()
     os.symlink(bin_, folder / "build" / "bin")
-    done = subprocess.run(["examples/quickstart/run"], cwd=folder, capture_output=True, text=True, timeout=600,
-                          env={**os.environ, "HADAL_BIN": "build/bin", "STEPS": "10", "PWD": str(folder)})
+    done = subprocess.run(
+        ["examples/quickstart/run"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "HADAL_BIN": "build/bin", "STEPS": "10", "PWD": str(folder)},
+    )
     if done.returncode:
         sys.exit(f"the quickstart fails: {done.stdout[-500:]}{done.stderr[-1500:]}")
 
@@ -78,8 +106,13 @@ def run(readme, folder):
     outputs, script = Path(tempfile.mkdtemp(dir=folder)), "set -u\n"
     for i, (_, command, _) in enumerate(todo):
         script += f"{{ {command}\n}} >{outputs}/{i}.out 2>{outputs}/{i}.err </dev/null; echo $? >{outputs}/{i}.status\n"
-    env = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-           "HADAL_CACHE_DIR": str(folder / "cache")}
+    env = {
+        **os.environ,
+        "PATH": f"{bin_}:{os.environ['PATH']}",
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "HADAL_CACHE_DIR": str(folder / "cache"),
+    }
     try:
         subprocess.run(["bash", "-c", script], cwd=folder, env=env, timeout=600)
     except subprocess.TimeoutExpired:
@@ -89,11 +122,19 @@ def run(readme, folder):
         if "mpirun" in command and not shutil.which("mpirun"):
             print(f"SKIPPED {where}: there is no mpirun")
             continue
-        read = lambda end: (outputs / f"{i}.{end}").read_text(errors="replace") if (outputs / f"{i}.{end}").exists() else ""
+        read = lambda end: (
+            (outputs / f"{i}.{end}").read_text(errors="replace")
+            if (outputs / f"{i}.{end}").exists()
+            else ""
+        )
         out, err, status = read("out"), read("err"), read("status").strip()
         if status != "0":
             fail(where, f"exit status {status or 'none'}: {err[-400:]}")
-        elif expected and not pattern(expected).fullmatch(out) and not pattern(expected).fullmatch(err):
+        elif (
+            expected
+            and not pattern(expected).fullmatch(out)
+            and not pattern(expected).fullmatch(err)
+        ):
             fail(where, f"prints\n{out[:800]}{err[:400]}\nnot\n" + "\n".join(expected))
     return len(todo)
 

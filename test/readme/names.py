@@ -3,18 +3,23 @@
 
 names.py BIN SOURCE
 """
+
 import re, subprocess, sys
 from pathlib import Path
 
 bin_, source = (Path(p).resolve() for p in sys.argv[1:3])
 failures = []
 # Options of programs that are not ours.
-OTHERS = set("""--oversubscribe --allow-run-as-root --bind-to --test-dir --filter --output-on-failure --mca""".split())
+OTHERS = set(
+    """--oversubscribe --allow-run-as-root --bind-to --test-dir --filter --output-on-failure --mca""".split()
+)
 TOOLS = ["hadal-compile", "hadal-run", "hadal-inspect", "hadal-plan", "hadal-opt"]
 
 
 def help_of(*words):
-    done = subprocess.run([str(bin_ / words[0]), *words[1:], "--help"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [str(bin_ / words[0]), *words[1:], "--help"], capture_output=True, text=True, timeout=120
+    )
     return done.stdout + done.stderr
 
 
@@ -22,14 +27,22 @@ def known_options():
     text = "".join(help_of(t) for t in TOOLS)
     for command in re.findall(r"^  ([a-z]+)  ", help_of("hadal-run"), re.M):
         text += help_of("hadal-run", command)
-    for script in list((source / "bench").iterdir()) + list((source / "test").rglob("*.cpp")) + list((source / "test").rglob("*.py")):
+    for script in (
+        list((source / "bench").iterdir())
+        + list((source / "test").rglob("*.cpp"))
+        + list((source / "test").rglob("*.py"))
+    ):
         if script.is_file():
             text += script.read_text(errors="ignore")
     return set(re.findall(r"--[a-z][a-z0-9]*(?:-[a-z0-9]+)*", text)) | OTHERS
 
 
 options = known_options()
-files = [p.relative_to(source) for p in source.rglob("*") if not {"build", ".git"} & set(p.relative_to(source).parts[:1])]
+files = [
+    p.relative_to(source)
+    for p in source.rglob("*")
+    if not {"build", ".git"} & set(p.relative_to(source).parts[:1])
+]
 names = {p.name for p in files} | {p.stem for p in files} | {str(p) for p in files}
 
 
@@ -41,19 +54,35 @@ def exists(path, folder):
         return all(exists(f"{found.group(1)}.{e}", folder) for e in found.group(2).split(","))
     if "*" in path:
         return any(folder.glob(path)) or any(source.glob(path)) or any(p.match(path) for p in files)
-    return (folder / path).exists() or (source / path).exists() or any(str(p).endswith("/" + path) for p in files)
+    return (
+        (folder / path).exists()
+        or (source / path).exists()
+        or any(str(p).endswith("/" + path) for p in files)
+    )
 
 
-for readme in [p for p in source.rglob("*.md") if "build" not in p.relative_to(source).parts[0]] + [source / "passes/Passes.td"]:
+for readme in [p for p in source.rglob("*.md") if "build" not in p.relative_to(source).parts[0]] + [
+    source / "passes/Passes.td"
+]:
     where, text = readme.relative_to(source), readme.read_text()
     for number, line in enumerate(text.splitlines(), 1):
-        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", line) if readme.suffix == ".md" else []:
+        for link in (
+            re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", line) if readme.suffix == ".md" else []
+        ):
             if not (readme.parent / link).exists():
                 failures.append(f"{where}:{number}: links to {link}, which is not there")
         for name in re.findall(r"`([\w./{},*-]+)`", line):
-            isPath = re.search(r"\.(cpp|h|td|mlir|py|sh|json|md|fbs|test|txt)$|\.\{h,cpp\}$", name) or (name.endswith("/") and not name.startswith("/"))
+            isPath = re.search(
+                r"\.(cpp|h|td|mlir|py|sh|json|md|fbs|test|txt)$|\.\{h,cpp\}$", name
+            ) or (name.endswith("/") and not name.startswith("/"))
             # X stands for any name; what is built is not in the source.
-            if isPath and "/" in name and "X" not in name.split("/") and not name.startswith("build/") and not exists(name, readme.parent):
+            if (
+                isPath
+                and "/" in name
+                and "X" not in name.split("/")
+                and not name.startswith("build/")
+                and not exists(name, readme.parent)
+            ):
                 failures.append(f"{where}:{number}: names {name}, which is not there")
         if readme.name == "CHANGELOG.md":
             continue

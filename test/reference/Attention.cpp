@@ -7,9 +7,10 @@
 
 using namespace hadal::reference;
 
-// RoFormer, arXiv:2104.09864, section 3.2.2; the angle is an f32 product, as every implementation computes it: at
-// position 100,000 its rounding is visible.
-Rotation hadal::reference::rotation(const Integers &positions, const std::vector<float> &frequencies, float magnitude) {
+// RoFormer, arXiv:2104.09864, section 3.2.2; the angle is an f32 product, as every implementation
+// computes it: at position 100,000 its rounding is visible.
+Rotation hadal::reference::rotation(const Integers &positions,
+                                    const std::vector<float> &frequencies, float magnitude) {
   int64_t tokens = positions.dim(0), pairs = static_cast<int64_t>(frequencies.size());
   Rotation result{Reals({tokens, pairs}), Reals({tokens, pairs})};
   for (int64_t t = 0; t < tokens; ++t)
@@ -37,7 +38,8 @@ Reals hadal::reference::rope(const Reals &x, const Reals &cos, const Reals &sin,
 }
 
 // The rotation by the opposite angle, from all a' and then all b' back to the pairs' places.
-Reals hadal::reference::ropeAdjoint(const Reals &x, const Reals &cos, const Reals &sin, bool interleave) {
+Reals hadal::reference::ropeAdjoint(const Reals &x, const Reals &cos, const Reals &sin,
+                                    bool interleave) {
   int64_t tokens = x.dim(0), heads = x.dim(1), pairs = x.dim(2) / 2;
   Reals result(x.shape);
   for (int64_t t = 0; t < tokens; ++t)
@@ -45,7 +47,8 @@ Reals hadal::reference::ropeAdjoint(const Reals &x, const Reals &cos, const Real
       for (int64_t j = 0; j < pairs; ++j) {
         double a = x(t, h, j), b = x(t, h, pairs + j);
         (interleave ? result(t, h, 2 * j) : result(t, h, j)) = a * cos(t, j) + b * sin(t, j);
-        (interleave ? result(t, h, 2 * j + 1) : result(t, h, pairs + j)) = b * cos(t, j) - a * sin(t, j);
+        (interleave ? result(t, h, 2 * j + 1) : result(t, h, pairs + j)) =
+            b * cos(t, j) - a * sin(t, j);
       }
   return result;
 }
@@ -61,9 +64,11 @@ static void softmax(std::vector<double> &scores) {
     s /= sum;
 }
 
-// DeepSeek-V3, arXiv:2412.19437, section 2.1.1, eq. 10: o_t,i = sum_j softmax_j(q_t,i . k_j,i / sqrt(dn+dr)) v_j,i.
-Reals hadal::reference::attention(const Reals &qNope, const Reals &qRope, const Reals &kNope, const Reals &kRope,
-                                  const Reals &v, const Integers &offsets, double scale) {
+// DeepSeek-V3, arXiv:2412.19437, section 2.1.1, eq. 10: o_t,i = sum_j softmax_j(q_t,i . k_j,i /
+// sqrt(dn+dr)) v_j,i.
+Reals hadal::reference::attention(const Reals &qNope, const Reals &qRope, const Reals &kNope,
+                                  const Reals &kRope, const Reals &v, const Integers &offsets,
+                                  double scale) {
   Reals result(v.shape);
   for (int64_t b = 0; b + 1 < offsets.dim(0); ++b)
     for (int64_t t = offsets(b); t < offsets(b + 1); ++t)
@@ -86,8 +91,9 @@ Reals hadal::reference::attention(const Reals &qNope, const Reals &qRope, const 
 }
 
 /// The scores of row t of a sequence that begins at row `first`, head h.
-static std::vector<double> scores(const Reals &qNope, const Reals &qRope, const Reals &kNope, const Reals &kRope,
-                                  int64_t first, int64_t t, int64_t h, double scale) {
+static std::vector<double> scores(const Reals &qNope, const Reals &qRope, const Reals &kNope,
+                                  const Reals &kRope, int64_t first, int64_t t, int64_t h,
+                                  double scale) {
   std::vector<double> result;
   for (int64_t s = first; s <= t; ++s) {
     double score = 0;
@@ -100,8 +106,8 @@ static std::vector<double> scores(const Reals &qNope, const Reals &qRope, const 
   return result;
 }
 
-Reals hadal::reference::attentionLse(const Reals &qNope, const Reals &qRope, const Reals &kNope, const Reals &kRope,
-                                     const Integers &offsets, double scale) {
+Reals hadal::reference::attentionLse(const Reals &qNope, const Reals &qRope, const Reals &kNope,
+                                     const Reals &kRope, const Integers &offsets, double scale) {
   Reals result({qNope.dim(0), qNope.dim(1)});
   for (int64_t b = 0; b + 1 < offsets.dim(0); ++b)
     for (int64_t t = offsets(b); t < offsets(b + 1); ++t)
@@ -117,16 +123,19 @@ Reals hadal::reference::attentionLse(const Reals &qNope, const Reals &qRope, con
   return result;
 }
 
-// With p = softmax(s) and o = sum_j p_j v_j: dv_j = p_j g, dp_j = g . v_j, ds_j = p_j (dp_j - sum_i p_i dp_i).
-AttentionGradients hadal::reference::attentionGradients(const Reals &qNope, const Reals &qRope, const Reals &kNope,
-                                                        const Reals &kRope, const Reals &v, const Integers &offsets,
+// With p = softmax(s) and o = sum_j p_j v_j: dv_j = p_j g, dp_j = g . v_j, ds_j = p_j (dp_j - sum_i
+// p_i dp_i).
+AttentionGradients hadal::reference::attentionGradients(const Reals &qNope, const Reals &qRope,
+                                                        const Reals &kNope, const Reals &kRope,
+                                                        const Reals &v, const Integers &offsets,
                                                         const Reals &gradient, double scale) {
-  AttentionGradients result{Reals(qNope.shape), Reals(qRope.shape), Reals(kNope.shape), Reals(qRope.shape),
-                            Reals(v.shape)};
+  AttentionGradients result{Reals(qNope.shape), Reals(qRope.shape), Reals(kNope.shape),
+                            Reals(qRope.shape), Reals(v.shape)};
   for (int64_t b = 0; b + 1 < offsets.dim(0); ++b)
     for (int64_t t = offsets(b); t < offsets(b + 1); ++t)
       for (int64_t h = 0; h < qNope.dim(1); ++h) {
-        std::vector<double> p = scores(qNope, qRope, kNope, kRope, offsets(b), t, h, scale), dp(p.size());
+        std::vector<double> p = scores(qNope, qRope, kNope, kRope, offsets(b), t, h, scale),
+                            dp(p.size());
         softmax(p);
         double mean = 0;
         for (size_t j = 0; j < p.size(); ++j) {
@@ -153,15 +162,19 @@ AttentionGradients hadal::reference::attentionGradients(const Reals &qNope, cons
   return result;
 }
 
-// DeepSeek-V2, arXiv:2405.04434, section 2.1.2: with W_k absorbed, score = q'.c + q_rope.k and the result stays latent.
-Reals hadal::reference::latentAttention(const Reals &qLatent, const Reals &qRope, const Reals &cache,
-                                        const Integers &pageTable, const Integers &positions, double scale,
+// DeepSeek-V2, arXiv:2405.04434, section 2.1.2: with W_k absorbed, score = q'.c + q_rope.k and the
+// result stays latent.
+Reals hadal::reference::latentAttention(const Reals &qLatent, const Reals &qRope,
+                                        const Reals &cache, const Integers &pageTable,
+                                        const Integers &positions, double scale,
                                         int64_t pageTokens) {
   int64_t latent = qLatent.dim(2);
   Reals result(qLatent.shape);
   for (int64_t b = 0; b < qLatent.dim(0); ++b)
     for (int64_t h = 0; h < qLatent.dim(1); ++h) {
-      auto row = [&](int64_t q) { return pageTable(b, q / pageTokens) * pageTokens + q % pageTokens; };
+      auto row = [&](int64_t q) {
+        return pageTable(b, q / pageTokens) * pageTokens + q % pageTokens;
+      };
       std::vector<double> p;
       for (int64_t q = 0; q <= positions(b); ++q) {
         double score = 0;
@@ -180,7 +193,8 @@ Reals hadal::reference::latentAttention(const Reals &qLatent, const Reals &qRope
 }
 
 // DeepSeek-V3, section 2.1.1: c_t^KV and k_t^R are what is cached.
-Reals hadal::reference::cacheAppend(const Reals &ckv, const Reals &kRope, const Integers &slots, Reals cache) {
+Reals hadal::reference::cacheAppend(const Reals &ckv, const Reals &kRope, const Integers &slots,
+                                    Reals cache) {
   for (int64_t t = 0; t < slots.dim(0); ++t) {
     for (int64_t i = 0; i < ckv.dim(1); ++i)
       cache(slots(t), i) = ckv(t, i);

@@ -1,7 +1,8 @@
 //===- DerivativesTest.cpp - the adjoints' references against differences ---===//
 //
-// The references of adjoints are written from formulas. Here each is held against central differences, in f64, of the
-// reference of the op itself, so that a wrong formula cannot be in both a kernel and its reference.
+// The references of adjoints are written from formulas. Here each is held against central
+// differences, in f64, of the reference of the op itself, so that a wrong formula cannot be in both
+// a kernel and its reference.
 //
 //===----------------------------------------------------------------------===//
 
@@ -51,7 +52,8 @@ static Integers boundaries(std::vector<int64_t> lengths) {
 }
 
 TEST(Derivatives, Attention) {
-  Reals qNope = draw({8, 2, 3}), qRope = draw({8, 2, 4}), kNope = draw({8, 2, 3}), kRope = draw({8, 4}), v = draw({8, 2, 5});
+  Reals qNope = draw({8, 2, 3}), qRope = draw({8, 2, 4}), kNope = draw({8, 2, 3}),
+        kRope = draw({8, 4}), v = draw({8, 2, 5});
   Reals g = draw({8, 2, 5});
   Integers offsets = boundaries({5, 0, 1, 2});
   auto loss = [&] { return dot(attention(qNope, qRope, kNope, kRope, v, offsets, 0.7), g); };
@@ -71,7 +73,8 @@ TEST(Derivatives, Attention) {
 TEST(Derivatives, Rope) {
   for (bool interleave : {false, true}) {
     Reals x = draw({3, 2, 6}), cos = draw({3, 3}), sin = draw({3, 3}), g = draw({3, 2, 6});
-    expectDerivative([&] { return dot(rope(x, cos, sin, interleave), g); }, x, ropeAdjoint(g, cos, sin, interleave));
+    expectDerivative([&] { return dot(rope(x, cos, sin, interleave), g); }, x,
+                     ropeAdjoint(g, cos, sin, interleave));
   }
 }
 
@@ -94,11 +97,13 @@ TEST(Derivatives, BalanceLoss) {
     Balance first = balanceLoss(logits, offsets, 2, softmax);
     // Fractions are steps of the logits: constants but where they jump.
     auto loss = [&] { return dot(balanceLoss(logits, offsets, 2, softmax).loss, g); };
-    expectDerivative(loss, logits, balanceLossGradient(logits, offsets, first.fractions, g, softmax));
+    expectDerivative(loss, logits,
+                     balanceLossGradient(logits, offsets, first.fractions, g, softmax));
   }
 }
 
-// The reference of combine rounds to f32, so it is the linear map itself that is differentiated: sums of products.
+// The reference of combine rounds to f32, so it is the linear map itself that is differentiated:
+// sums of products.
 TEST(Derivatives, Combine) {
   Integers experts({4, 2});
   experts.values = {0, 2, 1, 2, 0, 1, 1, 2};

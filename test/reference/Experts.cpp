@@ -12,13 +12,15 @@ static std::vector<int64_t> largest(const std::vector<double> &values, int64_t c
   std::vector<int64_t> order(values.size());
   for (size_t i = 0; i < order.size(); ++i)
     order[i] = static_cast<int64_t>(i);
-  std::sort(order.begin(), order.end(),
-            [&](int64_t a, int64_t b) { return values[a] > values[b] || (values[a] == values[b] && a < b); });
+  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return values[a] > values[b] || (values[a] == values[b] && a < b);
+  });
   order.resize(static_cast<size_t>(count));
   return order;
 }
 
-/// Of one token: sigmoids (DeepSeek-V3, eq. 15), or a softmax over all experts (DeepSeek-V2, arXiv:2405.04434, eq. 22).
+/// Of one token: sigmoids (DeepSeek-V3, eq. 15), or a softmax over all experts (DeepSeek-V2,
+/// arXiv:2405.04434, eq. 22).
 static std::vector<double> affinitiesOf(const Reals &logits, int64_t t, bool softmax) {
   std::vector<double> result;
   double sum = 0;
@@ -56,7 +58,8 @@ static std::vector<int64_t> choose(std::vector<double> biased, const RouteOption
   return chosen;
 }
 
-// DeepSeek-V3, arXiv:2412.19437, section 2.1.2: eq. 15 (affinity), 16 (choice with the bias), 13 (normalised weight).
+// DeepSeek-V3, arXiv:2412.19437, section 2.1.2: eq. 15 (affinity), 16 (choice with the bias), 13
+// (normalised weight).
 Routing hadal::reference::route(const Reals &logits, const Reals &bias, const RouteOptions &options,
                                 const std::optional<Integers> &forced) {
   int64_t tokens = logits.dim(0);
@@ -74,7 +77,8 @@ Routing hadal::reference::route(const Reals &logits, const Reals &bias, const Ro
     }
     for (int64_t k = 0; k < options.topK; ++k) {
       result.experts(t, k) = chosen[k];
-      result.weights(t, k) = affinity[chosen[k]] / (options.normalize ? sum + 1e-20 : 1) * options.scale;
+      result.weights(t, k) =
+          affinity[chosen[k]] / (options.normalize ? sum + 1e-20 : 1) * options.scale;
     }
   }
   return result;
@@ -91,13 +95,15 @@ static std::vector<int64_t> blocksOf(int64_t tokens, const std::optional<Integer
   return blocks;
 }
 
-Plan hadal::reference::plan(const Integers &experts, int64_t expertCount, const std::optional<Integers> &segments) {
+Plan hadal::reference::plan(const Integers &experts, int64_t expertCount,
+                            const std::optional<Integers> &segments) {
   int64_t tokens = experts.dim(0), choices = experts.dim(1), rows = 0, active = 0;
   int64_t groups = (segments ? segments->dim(0) / 2 : 1) * expertCount;
   std::vector<int64_t> blocks = blocksOf(tokens, segments);
   for (int64_t expert : experts.values)
     rows += expert >= 0;
-  Plan result{Integers({rows}), Integers({tokens, choices}), Integers({groups + 1}), Integers({groups})};
+  Plan result{Integers({rows}), Integers({tokens, choices}), Integers({groups + 1}),
+              Integers({groups})};
   std::fill(result.active.values.begin(), result.active.values.end(), -1);
   std::fill(result.position.values.begin(), result.position.values.end(), -1);
   int64_t row = 0;
@@ -121,7 +127,8 @@ Sends hadal::reference::planSends(const Integers &experts, int64_t expertCount, 
   int64_t tokens = experts.dim(0), choices = experts.dim(1), each = expertCount / parts, row = 0;
   int64_t segments = received ? received->dim(0) / 2 : 1, most = tokens * std::min(choices, parts);
   std::vector<int64_t> blocks = blocksOf(tokens, received);
-  Sends result{Integers({most}), Integers({tokens, parts}), Integers({most, choices}), Integers({parts, segments, 2})};
+  Sends result{Integers({most}), Integers({tokens, parts}), Integers({most, choices}),
+               Integers({parts, segments, 2})};
   std::fill(result.slots.values.begin(), result.slots.values.end(), -1);
   std::fill(result.ids.values.begin(), result.ids.values.end(), -1);
   for (int64_t p = 0; p < parts; ++p)
@@ -166,7 +173,8 @@ static Reals groupedProduct(const Reals &rows, const Reals &weights, const Integ
 }
 
 // MegaBlocks, section 4: y_r = x_r W_e(r)^T.
-Reals hadal::reference::groupedMatmul(const Reals &rows, const Reals &weights, const Integers &offsets,
+Reals hadal::reference::groupedMatmul(const Reals &rows, const Reals &weights,
+                                      const Integers &offsets,
                                       const std::optional<Integers> &source) {
   return groupedProduct(rows, weights, offsets, source, [&](int64_t left, int64_t e, int64_t n) {
     double sum = 0;
@@ -176,7 +184,8 @@ Reals hadal::reference::groupedMatmul(const Reals &rows, const Reals &weights, c
   });
 }
 
-Reals hadal::reference::groupedMatmulChain(const Reals &rows, const Reals &weights, const Integers &offsets,
+Reals hadal::reference::groupedMatmulChain(const Reals &rows, const Reals &weights,
+                                           const Integers &offsets,
                                            const std::optional<Integers> &source) {
   return groupedProduct(rows, weights, offsets, source, [&](int64_t left, int64_t e, int64_t n) {
     float sum = 0;
@@ -187,7 +196,8 @@ Reals hadal::reference::groupedMatmulChain(const Reals &rows, const Reals &weigh
 }
 
 /// sum(lo, hi) of the op's description: empty where no choice falls into the range.
-static std::optional<float> treeSum(const std::vector<std::pair<int64_t, float>> &leaves, int64_t lo, int64_t hi) {
+static std::optional<float> treeSum(const std::vector<std::pair<int64_t, float>> &leaves,
+                                    int64_t lo, int64_t hi) {
   std::optional<float> sum;
   auto join = [&](std::optional<float> part) {
     if (part)
@@ -206,24 +216,25 @@ static std::optional<float> treeSum(const std::vector<std::pair<int64_t, float>>
 }
 
 // DeepSeek-V3, section 2.1.2, eq. 12 (the routed part), summed in the design's order.
-Reals hadal::reference::combine(const Reals &rows, const Integers &position, const Integers &experts,
-                                const Reals &weights, int64_t expertCount) {
+Reals hadal::reference::combine(const Reals &rows, const Integers &position,
+                                const Integers &experts, const Reals &weights,
+                                int64_t expertCount) {
   Reals result({position.dim(0), rows.dim(1)});
   for (int64_t t = 0; t < position.dim(0); ++t)
     for (int64_t i = 0; i < rows.dim(1); ++i) {
       std::vector<std::pair<int64_t, float>> leaves;
       for (int64_t k = 0; k < position.dim(1); ++k)
         if (position(t, k) >= 0)
-          leaves.push_back(
-              {experts(t, k), static_cast<float>(weights(t, k)) * static_cast<float>(rows(position(t, k), i))});
+          leaves.push_back({experts(t, k), static_cast<float>(weights(t, k)) *
+                                               static_cast<float>(rows(position(t, k), i))});
       result(t, i) = treeSum(leaves, 0, expertCount).value_or(0);
     }
   return result;
 }
 
 // y_t = sum_k w_tk rows_pos(t,k): the gradients of a sum of products.
-CombineGradients hadal::reference::combineGradients(const Reals &rows, const Integers &position, const Reals &weights,
-                                                    const Reals &gradient) {
+CombineGradients hadal::reference::combineGradients(const Reals &rows, const Integers &position,
+                                                    const Reals &weights, const Reals &gradient) {
   CombineGradients result{Reals(rows.shape), Reals(weights.shape)};
   for (int64_t t = 0; t < position.dim(0); ++t)
     for (int64_t k = 0; k < position.dim(1); ++k)
@@ -235,8 +246,9 @@ CombineGradients hadal::reference::combineGradients(const Reals &rows, const Int
 }
 
 // w_k = scale s_k / S, S = sum_j s_j: dw_k/ds_j = scale ([k = j] / S - s_k / S^2).
-Reals hadal::reference::routeGradient(const Reals &logits, const Integers &experts, const Reals &gradient,
-                                      bool normalize, double scale, bool softmax) {
+Reals hadal::reference::routeGradient(const Reals &logits, const Integers &experts,
+                                      const Reals &gradient, bool normalize, double scale,
+                                      bool softmax) {
   Reals result(logits.shape);
   int64_t topK = experts.dim(1);
   for (int64_t t = 0; t < logits.dim(0); ++t) {
@@ -247,7 +259,8 @@ Reals hadal::reference::routeGradient(const Reals &logits, const Integers &exper
     for (int64_t j = 0; j < topK; ++j) {
       double ds = 0;
       for (int64_t k = 0; k < topK; ++k) {
-        double slope = normalize ? (k == j ? 1 / sum : 0) - s[experts(t, k)] / (sum * sum) : (k == j ? 1 : 0);
+        double slope =
+            normalize ? (k == j ? 1 / sum : 0) - s[experts(t, k)] / (sum * sum) : (k == j ? 1 : 0);
         ds += gradient(t, k) * scale * slope;
       }
       for (int64_t e = 0; e < logits.dim(1); ++e)
@@ -257,9 +270,10 @@ Reals hadal::reference::routeGradient(const Reals &logits, const Integers &exper
   return result;
 }
 
-// DeepSeek-V3, section 2.1.2, eq. 17-20 without alpha; DeepSeek-V2, arXiv:2405.04434, eq. 23-25, counts what was chosen.
-Balance hadal::reference::balanceLoss(const Reals &logits, const Integers &offsets, int64_t topK, bool softmax,
-                                      const std::optional<Integers> &chosen) {
+// DeepSeek-V3, section 2.1.2, eq. 17-20 without alpha; DeepSeek-V2, arXiv:2405.04434, eq. 23-25,
+// counts what was chosen.
+Balance hadal::reference::balanceLoss(const Reals &logits, const Integers &offsets, int64_t topK,
+                                      bool softmax, const std::optional<Integers> &chosen) {
   int64_t experts = logits.dim(1), sequences = offsets.dim(0) - 1;
   Balance result{Reals({sequences}), Reals({sequences, experts})};
   for (int64_t q = 0; q < sequences; ++q) {
@@ -274,7 +288,8 @@ Balance hadal::reference::balanceLoss(const Reals &logits, const Integers &offse
       for (int64_t k = 0; chosen && k < topK; ++k)
         choice[k] = (*chosen)(t, k);
       for (int64_t e : choice)
-        result.fractions(q, e) += static_cast<double>(experts) / (static_cast<double>(topK) * tokens);
+        result.fractions(q, e) +=
+            static_cast<double>(experts) / (static_cast<double>(topK) * tokens);
       for (int64_t e = 0; e < experts; ++e)
         mean[e] += affinity[e] / sum / tokens;
     }
@@ -285,8 +300,9 @@ Balance hadal::reference::balanceLoss(const Reals &logits, const Integers &offse
 }
 
 // P_e = mean_t s_te / Z_t: ds_te'/Z has the slope ([e = e'] - s_te / Z) / Z.
-Reals hadal::reference::balanceLossGradient(const Reals &logits, const Integers &offsets, const Reals &fractions,
-                                            const Reals &gradient, bool softmax) {
+Reals hadal::reference::balanceLossGradient(const Reals &logits, const Integers &offsets,
+                                            const Reals &fractions, const Reals &gradient,
+                                            bool softmax) {
   Reals result(logits.shape);
   int64_t experts = logits.dim(1);
   for (int64_t q = 0; q + 1 < offsets.dim(0); ++q)

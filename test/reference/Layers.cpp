@@ -27,7 +27,8 @@ Reals hadal::reference::matmulChain(const Reals &x, const Reals &weights) {
   return result;
 }
 
-// Zhang and Sennrich, arXiv:1910.07467, eq. 4, with epsilon under the root: w * x / sqrt(mean(x^2) + epsilon).
+// Zhang and Sennrich, arXiv:1910.07467, eq. 4, with epsilon under the root: w * x / sqrt(mean(x^2)
+// + epsilon).
 Reals hadal::reference::rmsNorm(const Reals &x, const Reals &weights, double epsilon) {
   Reals result(x.shape);
   for (int64_t t = 0; t < x.dim(0); ++t) {
@@ -35,12 +36,14 @@ Reals hadal::reference::rmsNorm(const Reals &x, const Reals &weights, double eps
     for (int64_t i = 0; i < x.dim(1); ++i)
       squares += x(t, i) * x(t, i);
     for (int64_t i = 0; i < x.dim(1); ++i)
-      result(t, i) = weights(i) * x(t, i) / std::sqrt(squares / static_cast<double>(x.dim(1)) + epsilon);
+      result(t, i) =
+          weights(i) * x(t, i) / std::sqrt(squares / static_cast<double>(x.dim(1)) + epsilon);
   }
   return result;
 }
 
-// Shazeer, arXiv:2002.05202, eq. 6, without the projections: silu(gate) * up, silu(g) = g / (1 + exp(-g)).
+// Shazeer, arXiv:2002.05202, eq. 6, without the projections: silu(gate) * up, silu(g) = g / (1 +
+// exp(-g)).
 Reals hadal::reference::swiglu(const Reals &gate, const Reals &up) {
   Reals result(gate.shape);
   for (int64_t i = 0; i < gate.size(); ++i)

@@ -6,7 +6,9 @@
 
 using namespace hadal::reference;
 
-static float chain(double a, double b, float sum) { return std::fmaf(static_cast<float>(a), static_cast<float>(b), sum); }
+static float chain(double a, double b, float sum) {
+  return std::fmaf(static_cast<float>(a), static_cast<float>(b), sum);
+}
 
 // dX = dY W, the adjoint of Y = X W^T.
 Reals hadal::reference::transposedMatmulChain(const Reals &gradient, const Reals &weights) {
@@ -21,7 +23,8 @@ Reals hadal::reference::transposedMatmulChain(const Reals &gradient, const Reals
   return result;
 }
 
-Reals hadal::reference::groupedTransposedChain(const Reals &gradient, const Reals &weights, const Integers &offsets,
+Reals hadal::reference::groupedTransposedChain(const Reals &gradient, const Reals &weights,
+                                               const Integers &offsets,
                                                const std::optional<Integers> &source) {
   Reals result({source ? source->dim(0) : gradient.dim(0), weights.dim(2)});
   for (int64_t e = 0; e < weights.dim(0); ++e)
@@ -47,8 +50,9 @@ Reals hadal::reference::weightGradientChain(const Reals &gradient, const Reals &
   return init;
 }
 
-Reals hadal::reference::groupedWeightGradientChain(const Reals &rows, const Reals &gradient, const Integers &offsets,
-                                                   Reals init, const std::optional<Integers> &source) {
+Reals hadal::reference::groupedWeightGradientChain(const Reals &rows, const Reals &gradient,
+                                                   const Integers &offsets, Reals init,
+                                                   const std::optional<Integers> &source) {
   for (int64_t e = 0; e < init.dim(0); ++e)
     for (int64_t n = 0; n < init.dim(1); ++n)
       for (int64_t k = 0; k < init.dim(2); ++k) {

@@ -1,8 +1,9 @@
 //===- Reference.h - what each op computes, as plain loops ------*- C++ -*-===//
 //
-// Written from the formulas and independent of passes/: values in f64, no blocking, no vectors. Where the bits are part
-// of an op's meaning (combine, quantize, rotation's angle) the loop rounds to f32 at the places that the meaning names.
-// Sizes are those of the ops' descriptions; shapes are taken as right.
+// Written from the formulas and independent of passes/: values in f64, no blocking, no vectors.
+// Where the bits are part of an op's meaning (combine, quantize, rotation's angle) the loop rounds
+// to f32 at the places that the meaning names. Sizes are those of the ops' descriptions; shapes are
+// taken as right.
 //
 //===----------------------------------------------------------------------===//
 
@@ -32,7 +33,9 @@ template <typename T> struct Array {
 
   int64_t dim(size_t i) const { return shape[i]; }
   int64_t size() const { return static_cast<int64_t>(values.size()); }
-  template <typename... Is> T &operator()(Is... is) { return values[offset({static_cast<int64_t>(is)...})]; }
+  template <typename... Is> T &operator()(Is... is) {
+    return values[offset({static_cast<int64_t>(is)...})];
+  }
   template <typename... Is> const T &operator()(Is... is) const {
     return values[offset({static_cast<int64_t>(is)...})];
   }
@@ -60,12 +63,13 @@ using Integers = Array<int64_t>;
 struct Rotation {
   Reals cos, sin; // [T, H]
 };
-Rotation rotation(const Integers &positions, const std::vector<float> &frequencies, float magnitude);
+Rotation rotation(const Integers &positions, const std::vector<float> &frequencies,
+                  float magnitude);
 
 Reals rope(const Reals &x, const Reals &cos, const Reals &sin, bool interleave);
 
-Reals attention(const Reals &qNope, const Reals &qRope, const Reals &kNope, const Reals &kRope, const Reals &v,
-                const Integers &offsets, double scale);
+Reals attention(const Reals &qNope, const Reals &qRope, const Reals &kNope, const Reals &kRope,
+                const Reals &v, const Integers &offsets, double scale);
 
 /// The transpose of `rope` as a linear map of x.
 Reals ropeAdjoint(const Reals &x, const Reals &cos, const Reals &sin, bool interleave);
@@ -78,11 +82,13 @@ struct AttentionGradients {
   Reals qNope, qRope, kNope, kRope, v; // kRope [T, nh, dr], a head apart
 };
 /// Through the softmax's own derivative; `gradient` is that of attention's result.
-AttentionGradients attentionGradients(const Reals &qNope, const Reals &qRope, const Reals &kNope, const Reals &kRope,
-                                      const Reals &v, const Integers &offsets, const Reals &gradient, double scale);
+AttentionGradients attentionGradients(const Reals &qNope, const Reals &qRope, const Reals &kNope,
+                                      const Reals &kRope, const Reals &v, const Integers &offsets,
+                                      const Reals &gradient, double scale);
 
-Reals latentAttention(const Reals &qLatent, const Reals &qRope, const Reals &cache, const Integers &pageTable,
-                      const Integers &positions, double scale, int64_t pageTokens);
+Reals latentAttention(const Reals &qLatent, const Reals &qRope, const Reals &cache,
+                      const Integers &pageTable, const Integers &positions, double scale,
+                      int64_t pageTokens);
 
 Reals cacheAppend(const Reals &ckv, const Reals &kRope, const Integers &slots, Reals cache);
 
@@ -111,7 +117,8 @@ struct Plan {
   Integers active;   // [S*E]
 };
 /// `segments` [2S]: (rows, choices) of each block of tokens; without them all tokens are one.
-Plan plan(const Integers &experts, int64_t expertCount, const std::optional<Integers> &segments = std::nullopt);
+Plan plan(const Integers &experts, int64_t expertCount,
+          const std::optional<Integers> &segments = std::nullopt);
 
 struct Sends {
   Integers source; // [C], C = T * min(K, P)
@@ -119,7 +126,8 @@ struct Sends {
   Integers ids;    // [C, K]
   Integers counts; // [P, S, 2]
 };
-Sends planSends(const Integers &experts, int64_t expertCount, int64_t parts, const std::optional<Integers> &received);
+Sends planSends(const Integers &experts, int64_t expertCount, int64_t parts,
+                const std::optional<Integers> &received);
 
 Reals dispatch(const Reals &x, const Integers &source);
 
@@ -132,27 +140,28 @@ Reals groupedMatmulChain(const Reals &rows, const Reals &weights, const Integers
                          const std::optional<Integers> &source);
 
 /// In f32, in the halving tree over [0, expertCount). A choice whose position is -1 is left out.
-Reals combine(const Reals &rows, const Integers &position, const Integers &experts, const Reals &weights,
-              int64_t expertCount);
+Reals combine(const Reals &rows, const Integers &position, const Integers &experts,
+              const Reals &weights, int64_t expertCount);
 
 struct CombineGradients {
   Reals rows, weights;
 };
-CombineGradients combineGradients(const Reals &rows, const Integers &position, const Reals &weights, const Reals &gradient);
+CombineGradients combineGradients(const Reals &rows, const Integers &position, const Reals &weights,
+                                  const Reals &gradient);
 
-Reals routeGradient(const Reals &logits, const Integers &experts, const Reals &gradient, bool normalize, double scale,
-                    bool softmax = false);
+Reals routeGradient(const Reals &logits, const Integers &experts, const Reals &gradient,
+                    bool normalize, double scale, bool softmax = false);
 
 struct Balance {
   Reals loss;      // [S]
   Reals fractions; // [S, E]
 };
 /// Counts the choice by affinities alone, or `chosen` [T, K].
-Balance balanceLoss(const Reals &logits, const Integers &offsets, int64_t topK, bool softmax = false,
-                    const std::optional<Integers> &chosen = std::nullopt);
+Balance balanceLoss(const Reals &logits, const Integers &offsets, int64_t topK,
+                    bool softmax = false, const std::optional<Integers> &chosen = std::nullopt);
 
-Reals balanceLossGradient(const Reals &logits, const Integers &offsets, const Reals &fractions, const Reals &gradient,
-                          bool softmax = false);
+Reals balanceLossGradient(const Reals &logits, const Integers &offsets, const Reals &fractions,
+                          const Reals &gradient, bool softmax = false);
 
 /// In f32, rows in ascending order.
 Reals scatterAdd(const Reals &rows, const Integers &ids, Reals init);
@@ -196,7 +205,8 @@ Reals rmsNorm(const Reals &x, const Reals &weights, double epsilon);
 Reals swiglu(const Reals &gate, const Reals &up);
 
 //===----------------------------------------------------------------------===//
-// Products of training (Products.cpp): to the bit, each element one chain of f32 fused multiply-adds
+// Products of training (Products.cpp): to the bit, each element one chain of f32 fused
+// multiply-adds
 //===----------------------------------------------------------------------===//
 
 /// gradient [T, N] times weights [N, K], in ascending N.
@@ -210,8 +220,8 @@ Reals groupedTransposedChain(const Reals &gradient, const Reals &weights, const 
 Reals weightGradientChain(const Reals &gradient, const Reals &x, Reals init);
 
 /// The same for groups of rows and init [E, N, K].
-Reals groupedWeightGradientChain(const Reals &rows, const Reals &gradient, const Integers &offsets, Reals init,
-                                 const std::optional<Integers> &source);
+Reals groupedWeightGradientChain(const Reals &rows, const Reals &gradient, const Integers &offsets,
+                                 Reals init, const std::optional<Integers> &source);
 
 } // namespace hadal::reference
 

@@ -17,7 +17,8 @@ using namespace std::string_literals;
 
 FileKind kindOf(const std::string &text) { return recogniseFile(std::as_bytes(std::span(text))); }
 
-const std::string lfsPointer = "version https://git-lfs.github.com/spec/v1\noid sha256:3f1c\nsize 4976698672\n";
+const std::string lfsPointer =
+    "version https://git-lfs.github.com/spec/v1\noid sha256:3f1c\nsize 4976698672\n";
 
 // Each kind by a beginning that a real file of it has.
 TEST(FileKind, FirstBytesSayWhatAFileIs) {
@@ -25,7 +26,8 @@ TEST(FileKind, FirstBytesSayWhatAFileIs) {
   EXPECT_EQ(kindOf(std::string(4096, '\0')), FileKind::Zeros);
   EXPECT_EQ(kindOf(lfsPointer), FileKind::GitLfsPointer);
   EXPECT_EQ(kindOf("# xet version 0\nfilesize = 12\n"), FileKind::XetPointer);
-  for (const char *page : {"<!DOCTYPE html><html>", "<!doctype HTML>", "\n  <html lang=en>", "<?xml version='1.0'?><Error>", "\xef\xbb\xbf<HTML>"})
+  for (const char *page : {"<!DOCTYPE html><html>", "<!doctype HTML>", "\n  <html lang=en>",
+                           "<?xml version='1.0'?><Error>", "\xef\xbb\xbf<HTML>"})
     EXPECT_EQ(kindOf(page), FileKind::Html) << page;
   EXPECT_EQ(kindOf("GGUF\3\0\0\0"s), FileKind::Gguf);
   EXPECT_EQ(kindOf("PK\3\4\0\0\0\0\0\0"s), FileKind::Zip);
@@ -35,7 +37,9 @@ TEST(FileKind, FirstBytesSayWhatAFileIs) {
   EXPECT_EQ(kindOf("PAR1\x15"s), FileKind::Parquet);
   EXPECT_EQ(kindOf("\x1f\x8b\x08\0\0\0\0\0\0\3"s), FileKind::Gzip);
   EXPECT_EQ(kindOf("BZh91AY"), FileKind::Bzip2);
-  EXPECT_EQ(kindOf("\xfd" "7zXZ\0\0"s), FileKind::Xz);
+  EXPECT_EQ(kindOf("\xfd"
+                   "7zXZ\0\0"s),
+            FileKind::Xz);
   EXPECT_EQ(kindOf("\x28\xb5\x2f\xfd\x04"s), FileKind::Zstandard);
   EXPECT_EQ(kindOf("\xff\xfe{\0"s), FileKind::Utf16);
   EXPECT_EQ(kindOf(std::string(257, 'a') + "ustar\0"s), FileKind::Tar);
@@ -44,7 +48,8 @@ TEST(FileKind, FirstBytesSayWhatAFileIs) {
   EXPECT_EQ(kindOf("In the beginning"), FileKind::Unknown);
 }
 
-// The length of a header may look like another format's magic: gzip's 1f 8b 08 is a header of 559,903 bytes.
+// The length of a header may look like another format's magic: gzip's 1f 8b 08 is a header of
+// 559,903 bytes.
 TEST(FileKind, AHeaderOfAnyLengthIsSafetensors) {
   EXPECT_EQ(kindOf("\x1f\x8b\x08\0\0\0\0\0{\"a\""s), FileKind::Safetensors);
   EXPECT_EQ(kindOf("PK\3\4\0\0\0\0{\""s), FileKind::Safetensors);
@@ -52,19 +57,24 @@ TEST(FileKind, AHeaderOfAnyLengthIsSafetensors) {
 
 // An error says what came and what helps, and a kind without words would say nothing.
 TEST(FileKind, EveryKindHasWords) {
-  for (int kind = static_cast<int>(FileKind::Unknown) + 1; kind <= static_cast<int>(FileKind::Json); ++kind)
+  for (int kind = static_cast<int>(FileKind::Unknown) + 1; kind <= static_cast<int>(FileKind::Json);
+       ++kind)
     EXPECT_FALSE(describe(static_cast<FileKind>(kind)).empty()) << kind;
 }
 
 class ForeignFiles : public ::testing::Test {
 protected:
   void SetUp() override {
-    folder = (std::filesystem::temp_directory_path() / ("hadal-kinds-" + std::to_string(::getpid()))).string();
+    folder =
+        (std::filesystem::temp_directory_path() / ("hadal-kinds-" + std::to_string(::getpid())))
+            .string();
     std::filesystem::create_directory(folder);
   }
   void TearDown() override { std::filesystem::remove_all(folder); }
 
-  void write(const std::string &name, const std::string &text) { std::ofstream(folder + "/" + name, std::ios::binary) << text; }
+  void write(const std::string &name, const std::string &text) {
+    std::ofstream(folder + "/" + name, std::ios::binary) << text;
+  }
   std::string errorOfOpening() {
     auto checkpoint = Checkpoint::open(folder);
     return checkpoint.ok() ? "" : checkpoint.error().message;
@@ -75,25 +85,35 @@ protected:
 
 TEST_F(ForeignFiles, WeightsThatAreNone) {
   write("model.safetensors", lfsPointer);
-  EXPECT_EQ(errorOfOpening(), folder + "/model.safetensors: wants safetensors, is a Git LFS pointer, not the file itself (run "
-                                       "'git lfs pull' in its folder)");
+  EXPECT_EQ(
+      errorOfOpening(),
+      folder +
+          "/model.safetensors: wants safetensors, is a Git LFS pointer, not the file itself (run "
+          "'git lfs pull' in its folder)");
   write("model.safetensors", "{\"error\":\"Repository not found\"}");
   EXPECT_EQ(errorOfOpening(), folder + "/model.safetensors: wants safetensors, is JSON text");
   write("model.safetensors", "Entry not found");
-  EXPECT_EQ(errorOfOpening(), folder + "/model.safetensors: wants safetensors, is text that begins with \"Entry not found\"");
+  EXPECT_EQ(
+      errorOfOpening(),
+      folder +
+          "/model.safetensors: wants safetensors, is text that begins with \"Entry not found\"");
 }
 
 TEST_F(ForeignFiles, AnIndexThatIsNone) {
   write("model.safetensors.index.json", lfsPointer);
-  EXPECT_EQ(errorOfOpening(), folder + "/model.safetensors.index.json: wants JSON, is a Git LFS pointer, not the file itself (run "
+  EXPECT_EQ(errorOfOpening(), folder + "/model.safetensors.index.json: wants JSON, is a Git LFS "
+                                       "pointer, not the file itself (run "
                                        "'git lfs pull' in its folder)");
 }
 
 TEST_F(ForeignFiles, AFolderOfOtherFormats) {
   write("pytorch_model-00001-of-00002.bin", "PK\3\4");
   write("pytorch_model-00002-of-00002.bin", "PK\3\4");
-  EXPECT_EQ(errorOfOpening(), folder + ": wants model.safetensors, model.safetensors.index.json or one *.safetensors file, has "
-                                       "only pytorch_model-00001-of-00002.bin and 1 more, in a format that hadal does not read");
+  EXPECT_EQ(
+      errorOfOpening(),
+      folder +
+          ": wants model.safetensors, model.safetensors.index.json or one *.safetensors file, has "
+          "only pytorch_model-00001-of-00002.bin and 1 more, in a format that hadal does not read");
 }
 
 } // namespace

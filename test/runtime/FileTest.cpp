@@ -32,12 +32,15 @@ protected:
   std::string folder;
 };
 
-std::span<const std::byte> bytesOf(const std::string &text) { return std::as_bytes(std::span(text)); }
+std::span<const std::byte> bytesOf(const std::string &text) {
+  return std::as_bytes(std::span(text));
+}
 
 /// A safetensors file: a header, and zeros behind it.
 std::string safetensors(const std::string &header, size_t dataBytes) {
   uint64_t length = header.size();
-  return std::string(reinterpret_cast<const char *>(&length), 8) + header + std::string(dataBytes, '\0');
+  return std::string(reinterpret_cast<const char *>(&length), 8) + header +
+         std::string(dataBytes, '\0');
 }
 
 std::string errorOf(const std::string &file) {
@@ -46,8 +49,8 @@ std::string errorOf(const std::string &file) {
 }
 
 std::string entry(const std::string &name, int size, int begin, int end) {
-  return "\"" + name + R"(": {"dtype": "U8", "shape": [)" + std::to_string(size) + R"(], "data_offsets": [)" + std::to_string(begin) + ", " +
-         std::to_string(end) + "]}";
+  return "\"" + name + R"(": {"dtype": "U8", "shape": [)" + std::to_string(size) +
+         R"(], "data_offsets": [)" + std::to_string(begin) + ", " + std::to_string(end) + "]}";
 }
 
 } // namespace
@@ -134,13 +137,22 @@ TEST_F(Disk, OtherModulesAreRefused) {
 //===----------------------------------------------------------------------===//
 
 TEST(SafetensorsHeader, PlacesOfTensors) {
-  auto two = [](const std::string &a, const std::string &b) { return safetensors("{" + a + ", " + b + "}", 8); };
+  auto two = [](const std::string &a, const std::string &b) {
+    return safetensors("{" + a + ", " + b + "}", 8);
+  };
   EXPECT_EQ(errorOf(two(entry("a", 4, 0, 4), entry("b", 4, 4, 8))), "");
-  EXPECT_EQ(errorOf(two(entry("a", 5, 0, 5), entry("b", 4, 4, 8))), "f: tensors 'a' and 'b' overlap");
-  EXPECT_EQ(errorOf(two(entry("a", 8, 0, 8), entry("b", 8, 0, 8))), "f: tensors 'a' and 'b' overlap");
-  EXPECT_NE(errorOf(two(entry("a", 4, 0, 4), entry("b", 5, 4, 9))).find("inside the file's 8 bytes"), std::string::npos);
-  EXPECT_NE(errorOf(two(entry("a", 3, 0, 4), entry("b", 4, 4, 8))).find("wants 3 bytes for U8 [3], offsets give 4"), std::string::npos);
-  EXPECT_NE(errorOf(two(entry("a", 4, 4, 0), entry("b", 4, 4, 8))).find("data_offsets"), std::string::npos);
+  EXPECT_EQ(errorOf(two(entry("a", 5, 0, 5), entry("b", 4, 4, 8))),
+            "f: tensors 'a' and 'b' overlap");
+  EXPECT_EQ(errorOf(two(entry("a", 8, 0, 8), entry("b", 8, 0, 8))),
+            "f: tensors 'a' and 'b' overlap");
+  EXPECT_NE(
+      errorOf(two(entry("a", 4, 0, 4), entry("b", 5, 4, 9))).find("inside the file's 8 bytes"),
+      std::string::npos);
+  EXPECT_NE(errorOf(two(entry("a", 3, 0, 4), entry("b", 4, 4, 8)))
+                .find("wants 3 bytes for U8 [3], offsets give 4"),
+            std::string::npos);
+  EXPECT_NE(errorOf(two(entry("a", 4, 4, 0), entry("b", 4, 4, 8))).find("data_offsets"),
+            std::string::npos);
 }
 
 TEST(SafetensorsHeader, Sizes) {
@@ -149,7 +161,8 @@ TEST(SafetensorsHeader, Sizes) {
   for (uint64_t length : {whole.size() - 7, whole.size(), size_t(1) << 40, size_t(1) << 63}) {
     std::string changed = whole;
     std::memcpy(changed.data(), &length, 8);
-    EXPECT_NE(errorOf(changed).find("does not fit the file's"), std::string::npos) << length << ": " << errorOf(changed);
+    EXPECT_NE(errorOf(changed).find("does not fit the file's"), std::string::npos)
+        << length << ": " << errorOf(changed);
   }
   EXPECT_EQ(errorOf(safetensors("{}", 0)), "");
   EXPECT_NE(errorOf("1234567"), "");
@@ -158,7 +171,8 @@ TEST(SafetensorsHeader, Sizes) {
 // Nothing that the format has is nested deep; a parser's stack is not for what is.
 TEST(SafetensorsHeader, Depth) {
   auto nested = [](size_t depth) {
-    return safetensors(R"({"__metadata__": {"a": )" + std::string(depth, '[') + std::string(depth, ']') + "}}", 0);
+    return safetensors(
+        R"({"__metadata__": {"a": )" + std::string(depth, '[') + std::string(depth, ']') + "}}", 0);
   };
   EXPECT_EQ(errorOf(nested(3)), "");
   for (size_t depth : {100, 300'000})
@@ -170,7 +184,8 @@ TEST_F(Disk, ATensorInTwoShardsIsRefused) {
   NamedTensor tensor{"a", TensorView::of(a)};
   for (const char *name : {"/1.safetensors", "/2.safetensors"})
     ASSERT_TRUE(writeSafetensors(folder + name, {&tensor, 1}).ok());
-  std::ofstream(folder + "/model.safetensors.index.json") << R"({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}})";
+  std::ofstream(folder + "/model.safetensors.index.json")
+      << R"({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}})";
   auto opened = Checkpoint::open(folder);
   ASSERT_FALSE(opened.ok());
   EXPECT_NE(opened.error().message.find("'a'"), std::string::npos) << opened.error().message;
@@ -179,7 +194,8 @@ TEST_F(Disk, ATensorInTwoShardsIsRefused) {
 TEST_F(Disk, DataAreAligned) {
   std::vector<float> a = {1, 2}, b = {3};
   for (size_t length = 1; length < 70; ++length) {
-    NamedTensor tensors[] = {{std::string(length, 'x'), TensorView::of(a)}, {"b", TensorView::of(b)}};
+    NamedTensor tensors[] = {{std::string(length, 'x'), TensorView::of(a)},
+                             {"b", TensorView::of(b)}};
     ASSERT_TRUE(writeSafetensors(folder + "/f", tensors).ok());
     auto file = Safetensors::open(folder + "/f");
     ASSERT_TRUE(file.ok());

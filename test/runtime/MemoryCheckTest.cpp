@@ -1,7 +1,7 @@
 //===- MemoryCheckTest.cpp - misused memory is found where it is misused --===//
 
-#include "runtime/Executor.h"
 #include "runtime/MemoryCheck.h"
+#include "runtime/Executor.h"
 #include "runtime/device/CpuDevice.h"
 #include "test/tools/ModuleWriter.h"
 
@@ -25,10 +25,13 @@ struct Copies {
 class Writer : ModuleWriter {
 public:
   std::vector<std::byte> write(const Copies &copies) {
-    Place in = argument("in", fb::ElementType_I32, {c(rows), c(2)}), out = argument("out", fb::ElementType_I32, {c(rows), c(2)}, true);
+    Place in = argument("in", fb::ElementType_I32, {c(rows), c(2)}),
+          out = argument("out", fb::ElementType_I32, {c(rows), c(2)}, true);
     Place between = temporary(copies.temporaryBytes);
-    launch("fake_obey", {in, between}, c(copies.first), {}, {}, {fb::Access_Read, fb::Access_Write});
-    launch("fake_obey", {between, out}, c(copies.second), {}, {}, {fb::Access_Read, fb::Access_Write});
+    launch("fake_obey", {in, between}, c(copies.first), {}, {},
+           {fb::Access_Read, fb::Access_Write});
+    launch("fake_obey", {between, out}, c(copies.second), {}, {},
+           {fb::Access_Read, fb::Access_Write});
     program("copy", {});
     std::vector<uint8_t> code = codeOf(HADAL_FAKE_KERNELS);
     auto machine = target();
@@ -37,7 +40,8 @@ public:
     std::vector<Offset<fb::Constant>> constants;
     std::vector<Offset<fb::State>> states;
     std::vector<Offset<flatbuffers::String>> stateRegisters;
-    b.Finish(fb::CreateModuleDirect(b, "by hand", machine, &kernels, &parameters, &weights, &constants, &stateRegisters, &states, &programs, {}, &code));
+    b.Finish(fb::CreateModuleDirect(b, "by hand", machine, &kernels, &parameters, &weights,
+                                    &constants, &stateRegisters, &states, &programs, {}, &code));
     auto bytes = std::as_bytes(std::span(b.GetBufferPointer(), b.GetSize()));
     return {bytes.begin(), bytes.end()};
   }
@@ -75,10 +79,14 @@ TEST(MemoryCheck, WhatIsRightStaysAsItIs) {
 
 // Each is silent without the check.
 TEST(MemoryCheck, NamesProgramCommandAndBuffer) {
-  EXPECT_EQ(errorOf({.first = 0}), "copy: memory check: command 1, fake_obey, reads temporary 0, which nothing has written");
-  EXPECT_EQ(errorOf({.second = rows - 1}), "copy: memory check: nothing has written to byte 24 of output 'out', which has 32");
+  EXPECT_EQ(
+      errorOf({.first = 0}),
+      "copy: memory check: command 1, fake_obey, reads temporary 0, which nothing has written");
+  EXPECT_EQ(errorOf({.second = rows - 1}),
+            "copy: memory check: nothing has written to byte 24 of output 'out', which has 32");
   EXPECT_EQ(errorOf({.temporaryBytes = rows * 8 - 8}),
-            "copy: memory check: command 0, fake_obey, writes outside of slot 0 of its temporaries, to byte 0 of the guard zone at its end");
+            "copy: memory check: command 0, fake_obey, writes outside of slot 0 of its "
+            "temporaries, to byte 0 of the guard zone at its end");
   EXPECT_TRUE(run({.second = rows - 1}, false).ok());
 }
 

@@ -90,7 +90,8 @@ TEST(Module, SlotsFitIntoMemory) {
   };
   EXPECT_TRUE(fake::open(*withTemporaries({64, int64_t(1) << 40})).ok());
   // Four of these are 2^64 bytes together, which a sum in 64 bits takes for none.
-  expectRefused(*withTemporaries(std::vector<int64_t>(4, int64_t(1) << 62)), "has a temporary of 4611686018427387904 bytes");
+  expectRefused(*withTemporaries(std::vector<int64_t>(4, int64_t(1) << 62)),
+                "has a temporary of 4611686018427387904 bytes");
   expectRefused(*withTemporaries(std::vector<int64_t>(2, int64_t(1) << 48)),
                 "the temporaries of program p0 take more than 281474976710656 bytes");
   expectRefused(*withTemporaries({-1}), "has a temporary of -1 bytes");

@@ -1,6 +1,7 @@
 //===- ProgramTest.cpp - tables that are wrong, what runs of right ones -===//
 //
-// Modules as objects: the fake model's, with programs of copies and calls beside its own, each test with one thing changed.
+// Modules as objects: the fake model's, with programs of copies and calls beside its own, each test
+// with one thing changed.
 //
 //===--------------------------------------------------------------------===//
 
@@ -34,7 +35,8 @@ std::unique_ptr<ExprT> expr(Code code) {
 }
 std::unique_ptr<ExprT> number(int64_t value) { return expr({0, value}); }
 
-std::unique_ptr<BindingT> bind(Space space, uint32_t index, int64_t offset = 0, int64_t element = 0) {
+std::unique_ptr<BindingT> bind(Space space, uint32_t index, int64_t offset = 0,
+                               int64_t element = 0) {
   auto made = std::make_unique<BindingT>();
   made->space = space;
   made->index = index;
@@ -49,7 +51,8 @@ template <typename T> std::unique_ptr<CommandT> command(std::unique_ptr<T> actio
   return made;
 }
 
-std::unique_ptr<CommandT> copyTo(std::unique_ptr<BindingT> to, std::unique_ptr<BindingT> from, int64_t bytes) {
+std::unique_ptr<CommandT> copyTo(std::unique_ptr<BindingT> to, std::unique_ptr<BindingT> from,
+                                 int64_t bytes) {
   auto made = std::make_unique<CopyT>();
   made->destination = std::move(to);
   made->source = std::move(from);
@@ -58,13 +61,15 @@ std::unique_ptr<CommandT> copyTo(std::unique_ptr<BindingT> to, std::unique_ptr<B
 }
 
 /// A program whose arguments are F32 vectors: inputs, then outputs.
-std::unique_ptr<ProgramT> program(const std::string &name, std::vector<int64_t> inputs, std::vector<int64_t> outputs) {
+std::unique_ptr<ProgramT> program(const std::string &name, std::vector<int64_t> inputs,
+                                  std::vector<int64_t> outputs) {
   auto made = std::make_unique<ProgramT>();
   made->name = name;
   for (bool isOutput : {false, true})
     for (int64_t size : isOutput ? outputs : inputs) {
       auto argument = std::make_unique<ArgumentT>();
-      argument->name = (isOutput ? "out" : "in") + std::to_string(made->arguments.size() - (isOutput ? inputs.size() : 0));
+      argument->name = (isOutput ? "out" : "in") +
+                       std::to_string(made->arguments.size() - (isOutput ? inputs.size() : 0));
       argument->element = ElementType_F32;
       argument->shape.push_back(number(size));
       argument->output = isOutput;
@@ -94,7 +99,9 @@ template <typename... Bindings> std::vector<std::unique_ptr<BindingT>> list(Bind
   return all;
 }
 
-std::unique_ptr<ModuleT> fakeModule() { return std::unique_ptr<ModuleT>(GetModule(fake::modulePayload().data())->UnPack()); }
+std::unique_ptr<ModuleT> fakeModule() {
+  return std::unique_ptr<ModuleT>(GetModule(fake::modulePayload().data())->UnPack());
+}
 
 uint32_t add(ModuleT &module, std::unique_ptr<ProgramT> program) {
   module.programs.push_back(std::move(program));
@@ -118,7 +125,8 @@ public:
     if (!opened.ok())
       std::abort(); // nothing below makes sense
     module.emplace(std::move(*opened));
-    std::string path = testing::TempDir() + "hadal-module-" + std::to_string(getpid()) + ".safetensors";
+    std::string path =
+        testing::TempDir() + "hadal-module-" + std::to_string(getpid()) + ".safetensors";
     std::vector<float> scale = {1};
     NamedTensor named{"scale", TensorView::of(scale)};
     EXPECT_TRUE(writeSafetensors(path, {&named, 1}).ok());
@@ -178,7 +186,8 @@ TEST(Tables, CallsInARing) {
             }).find("program self calls itself"),
             std::string::npos);
   EXPECT_NE(refusal([](ModuleT &m) {
-              uint32_t first = add(m, program("first", {}, {})), second = add(m, program("second", {}, {}));
+              uint32_t first = add(m, program("first", {}, {})),
+                       second = add(m, program("second", {}, {}));
               m.programs[first]->commands.push_back(call(second, {}));
               m.programs[second]->commands.push_back(call(first, {}));
             }).find("calls itself"),
@@ -207,15 +216,25 @@ TEST(Tables, Nesting) {
 
 // Numbers that lead out of a table; each first as it may be.
 TEST(Tables, Numbers) {
-  auto firstLaunch = [](ModuleT &m) -> LaunchT & { return *m.programs[1]->commands[0]->action.AsLaunch(); };
+  auto firstLaunch = [](ModuleT &m) -> LaunchT & {
+    return *m.programs[1]->commands[0]->action.AsLaunch();
+  };
   auto expectSaid = [](const std::string &said, const std::function<void(ModuleT &)> &change) {
     EXPECT_NE(refusal(change).find(said), std::string::npos) << said << ": " << refusal(change);
   };
-  expectSaid("launch of fake_append wants 3 buffers", [&](ModuleT &m) { firstLaunch(m).bindings.pop_back(); });
-  expectSaid("launch names kernel", [&](ModuleT &m) { firstLaunch(m).kernel = uint32_t(m.kernels.size()); });
-  for (Space space : {Space_Parameter, Space_Weight, Space_State, Space_Argument, Space_Temporary, Space_Constant})
+  expectSaid("launch of fake_append wants 3 buffers",
+             [&](ModuleT &m) { firstLaunch(m).bindings.pop_back(); });
+  expectSaid("launch names kernel",
+             [&](ModuleT &m) { firstLaunch(m).kernel = uint32_t(m.kernels.size()); });
+  for (Space space : {Space_Parameter, Space_Weight, Space_State, Space_Argument, Space_Temporary,
+                      Space_Constant})
     expectSaid("a binding names buffer", [&](ModuleT &m) {
-      size_t sizes[] = {m.parameters.size(), m.weights.size(), m.states.size(), m.programs[1]->arguments.size(), 0, m.constants.size()};
+      size_t sizes[] = {m.parameters.size(),
+                        m.weights.size(),
+                        m.states.size(),
+                        m.programs[1]->arguments.size(),
+                        0,
+                        m.constants.size()};
       firstLaunch(m).bindings[0] = bind(space, uint32_t(sizes[space]));
     });
   expectSaid("call does not fit", [](ModuleT &m) {
@@ -245,7 +264,9 @@ TEST(Tables, Numbers) {
     add(m, std::move(one));
   });
   expectSaid("two programs are named prefill", [](ModuleT &m) { m.programs[0]->name = "prefill"; });
-  expectSaid("expression reads register", [&](ModuleT &m) { firstLaunch(m).tasks = expr({1, 99}); });
+  expectSaid("expression reads register", [&](ModuleT &m) {
+    firstLaunch(m).tasks = expr({1, 99});
+  });
 }
 
 TEST(Tables, Trainables) {
@@ -256,9 +277,15 @@ TEST(Tables, Trainables) {
     return opened.ok() ? "" : opened.error().message;
   };
   EXPECT_EQ(said([](TrainableT &) {}), "");
-  EXPECT_NE(said([](TrainableT &t) { --t.packed_elements; }).find("has an impossible size"), std::string::npos);
-  EXPECT_NE(said([](TrainableT &t) { t.name = "no stack"; }).find("is a stack without {}"), std::string::npos);
-  EXPECT_NE(said([](TrainableT &t) { t.name = "model.embed_tokens.weight{}"; t.aliases.push_back("one"); }).find("malformed alias"), std::string::npos);
+  EXPECT_NE(said([](TrainableT &t) { --t.packed_elements; }).find("has an impossible size"),
+            std::string::npos);
+  EXPECT_NE(said([](TrainableT &t) { t.name = "no stack"; }).find("is a stack without {}"),
+            std::string::npos);
+  EXPECT_NE(said([](TrainableT &t) {
+              t.name = "model.embed_tokens.weight{}";
+              t.aliases.push_back("one");
+            }).find("malformed alias"),
+            std::string::npos);
 }
 
 //===----------------------------------------------------------------------===//
@@ -293,7 +320,9 @@ TEST(Programs, ElementsOfStacks) {
     if (element == 0)
       EXPECT_EQ(*run.of("stack", {}), std::vector<float>{1});
     else
-      EXPECT_EQ(run.errorOf("stack", {}), "stack: parameter scale has 1 tensors, a launch binds number " + std::to_string(element));
+      EXPECT_EQ(run.errorOf("stack", {}),
+                "stack: parameter scale has 1 tensors, a launch binds number " +
+                    std::to_string(element));
   }
 }
 
@@ -306,7 +335,8 @@ TEST(Programs, InputsHaveTheShapeThatIsWanted) {
   EXPECT_EQ(run.errorOf("copy", {}), "copy: argument 'in0' is not bound");
 }
 
-/// A module whose "outer" calls "inner", which copies its input to its output by way of a temporary that it shares with nobody.
+/// A module whose "outer" calls "inner", which copies its input to its output by way of a temporary
+/// that it shares with nobody.
 std::unique_ptr<ModuleT> calling(int64_t innerSize) {
   auto module = fakeModule();
   auto inner = program("inner", {innerSize}, {innerSize});
@@ -324,10 +354,13 @@ std::unique_ptr<ModuleT> calling(int64_t innerSize) {
   return module;
 }
 
-// What a caller keeps in its temporaries is there after a call; a called program gets as much memory as it wants.
+// What a caller keeps in its temporaries is there after a call; a called program gets as much
+// memory as it wants.
 TEST(Programs, Calls) {
-  EXPECT_EQ(*Runner(calling(4)).of("outer", {{1, 2, 3, 4}, {5, 6, 7, 8}}), (std::vector<float>{1, 2, 3, 4}));
-  EXPECT_EQ(Runner(calling(5)).errorOf("outer", {{1, 2, 3, 4}, {5, 6, 7, 8}}), "outer: inner: argument 'in0' does not fit what it is called with");
+  EXPECT_EQ(*Runner(calling(4)).of("outer", {{1, 2, 3, 4}, {5, 6, 7, 8}}),
+            (std::vector<float>{1, 2, 3, 4}));
+  EXPECT_EQ(Runner(calling(5)).errorOf("outer", {{1, 2, 3, 4}, {5, 6, 7, 8}}),
+            "outer: inner: argument 'in0' does not fit what it is called with");
 }
 
 // A slot has room for the largest of its temporaries, and lies beside the others.
@@ -381,15 +414,18 @@ TEST(Programs, Events) {
   one->commands.push_back(event(std::make_unique<WaitT>(), 4));
   one->commands.push_back(copyTo(bind(anArgument, 1), bind(anArgument, 0), 4));
   Runner run(with(std::move(one)));
-  EXPECT_EQ(run.errorOf("events", {{7}}), "events: events: waits for event 4, which nothing recorded");
-  EXPECT_EQ(run.run->output("out0").error().message, "events: 'out0' is no output of a finished run");
+  EXPECT_EQ(run.errorOf("events", {{7}}),
+            "events: events: waits for event 4, which nothing recorded");
+  EXPECT_EQ(run.run->output("out0").error().message,
+            "events: 'out0' is no output of a finished run");
 }
 
 //===----------------------------------------------------------------------===//
 // Traces
 //===----------------------------------------------------------------------===//
 
-// Events of a lane follow each other: one that begins as another ends stands beside it, one that begins earlier below.
+// Events of a lane follow each other: one that begins as another ends stands beside it, one that
+// begins earlier below.
 TEST(Traces, Lanes) {
   Trace trace;
   trace.addChunk("F0.0", 0, 1000);

@@ -36,9 +36,12 @@ int64_t valueOf(const Code &code, const Code &registers = {}) {
   return value.ok() ? *value : -999;
 }
 
-// One reader for all JSON: it says where a text goes wrong, and deep nesting is refused before anything recurses on it.
+// One reader for all JSON: it says where a text goes wrong, and deep nesting is refused before
+// anything recurses on it.
 TEST(Json, SaysWhatIsWrongAndWhere) {
-  auto messageOf = [](const std::string &text) { return parseJsonObject(text, "a.json").error().message; };
+  auto messageOf = [](const std::string &text) {
+    return parseJsonObject(text, "a.json").error().message;
+  };
   EXPECT_EQ(messageOf("{\n \"a\": 1,,\n}"), "a.json: line 2, column 9: is no JSON");
   EXPECT_EQ(messageOf(""), "a.json: line 1, column 1: is no JSON");
   EXPECT_EQ(messageOf("[1]"), "a.json: wants an object, got an array");
@@ -49,7 +52,8 @@ TEST(Json, SaysWhatIsWrongAndWhere) {
 TEST(Json, NestingIsBounded) {
   auto nested = [](int depth) { return std::string(depth, '[') + std::string(depth, ']'); };
   EXPECT_TRUE(parseJson(nested(maxJsonDepth), "a").ok());
-  EXPECT_EQ(parseJson(nested(maxJsonDepth + 1), "a").error().message, "a: nests deeper than 64 levels");
+  EXPECT_EQ(parseJson(nested(maxJsonDepth + 1), "a").error().message,
+            "a: nests deeper than 64 levels");
   EXPECT_FALSE(parseJson<nlohmann::ordered_json>(nested(10'000'000), "a").ok());
   EXPECT_FALSE(parseJson(std::string(1000, '{'), "a").ok());
   // Brackets in strings, behind an escaped quote too, nest nothing.
@@ -74,15 +78,17 @@ TEST(Expr, RoundsTowardsMinusInfinity) {
 }
 
 TEST(Expr, OverflowAndDivisionByZeroAreErrors) {
-  for (const Code &code : {Code{0, INT64_MAX, 0, 1, 2, 0}, Code{0, INT64_MAX, 0, 2, 3, 0}, Code{0, 1, 0, 0, 4, 0}, Code{0, 1, 0, 0, 5, 0},
-                           Code{0, 1, 0, 0, 6, 0}, Code{0, INT64_MIN, 0, -1, 4, 0}}) {
+  for (const Code &code :
+       {Code{0, INT64_MAX, 0, 1, 2, 0}, Code{0, INT64_MAX, 0, 2, 3, 0}, Code{0, 1, 0, 0, 4, 0},
+        Code{0, 1, 0, 0, 5, 0}, Code{0, 1, 0, 0, 6, 0}, Code{0, INT64_MIN, 0, -1, 4, 0}}) {
     ASSERT_TRUE(checkExpr(code, 0).ok());
     EXPECT_FALSE(evaluate(code, {}).ok());
   }
 }
 
 TEST(Expr, MalformedCodeIsRefused) {
-  for (const Code &code : {Code{}, Code{0}, Code{9, 0}, Code{-1, 0}, Code{1, 2}, Code{1, -1}, Code{2, 0}, Code{0, 1, 0, 2}, Code{0, 1, 2, 0}})
+  for (const Code &code : {Code{}, Code{0}, Code{9, 0}, Code{-1, 0}, Code{1, 2}, Code{1, -1},
+                           Code{2, 0}, Code{0, 1, 0, 2}, Code{0, 1, 2, 0}})
     EXPECT_FALSE(checkExpr(code, 2).ok());
   Code deep;
   for (size_t i = 0; i <= maxExprPairs; ++i)
@@ -126,7 +132,8 @@ TEST_F(Files, AnUncommittedFileLeavesNothing) {
   EXPECT_FALSE(writeFile(folder + "/nowhere/out", std::as_bytes(std::span(whole))).ok());
 }
 
-/// What a signal handler does before it ends the process: nothing half written stays, and what is committed does.
+/// What a signal handler does before it ends the process: nothing half written stays, and what is
+/// committed does.
 TEST_F(Files, UnfinishedFilesAreRemoved) {
   auto done = AtomicFile::create(folder + "/done"), moved = AtomicFile::create(folder + "/out");
   ASSERT_TRUE(done.ok() && moved.ok());
@@ -181,7 +188,8 @@ TEST_F(Files, SafetensorsComeBackAsTheyWere) {
 }
 
 TEST(SafetensorsHeader, ANameThatComesTwiceIsRefused) {
-  std::string entry = R"("a": {"dtype": "F32", "shape": [1], "data_offsets": )", header = "{" + entry + "[0, 4]}, " + entry + "[4, 8]}}";
+  std::string entry = R"("a": {"dtype": "F32", "shape": [1], "data_offsets": )",
+              header = "{" + entry + "[0, 4]}, " + entry + "[4, 8]}}";
   uint64_t length = header.size();
   std::string file(reinterpret_cast<const char *>(&length), 8);
   file += header + std::string(8, '\0');
@@ -191,11 +199,12 @@ TEST(SafetensorsHeader, ANameThatComesTwiceIsRefused) {
 }
 
 /// Shards by index: a shard that is missing, or one outside the folder, is an error.
-// A tensor of a format that is not known does not make the others unreadable: it is an error when its values are asked for,
-// and it can be copied as it is.
+// A tensor of a format that is not known does not make the others unreadable: it is an error when
+// its values are asked for, and it can be copied as it is.
 TEST_F(Files, ATensorOfAnUnknownDtypeHarmsNoOther) {
-  std::string header = R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"s":{"dtype":"F8_E8M0","shape":[4],"data_offsets":[4,8]},)"
-                       R"("q":{"dtype":"F4","shape":[4],"data_offsets":[8,10]}})";
+  std::string header =
+      R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"s":{"dtype":"F8_E8M0","shape":[4],"data_offsets":[4,8]},)"
+      R"("q":{"dtype":"F4","shape":[4],"data_offsets":[8,10]}})";
   uint64_t length = header.size();
   std::string bytes(reinterpret_cast<const char *>(&length), 8);
   bytes += header + std::string("\0\0\x80\x3f\x7f\x80\x81\x82\x12\x34", 10);
@@ -205,7 +214,8 @@ TEST_F(Files, ATensorOfAnUnknownDtypeHarmsNoOther) {
   EXPECT_EQ(file->find("s")->element, ElementType::F8E8M0);
   EXPECT_EQ(file->find("q")->element, ElementType::Other);
   EXPECT_EQ(file->find("q")->bytes, 2u);
-  EXPECT_EQ(file->read("q").error().message, "w.safetensors: tensor 'q' has the dtype F4, which is not read");
+  EXPECT_EQ(file->read("q").error().message,
+            "w.safetensors: tensor 'q' has the dtype F4, which is not read");
   // Sizes of known types are checked.
   std::string cut = bytes;
   cut.replace(cut.find("[4,8]"), 5, "[5,8]");
@@ -230,7 +240,9 @@ TEST_F(Files, CheckpointFollowsItsIndex) {
   NamedTensor first{"a", TensorView::of(a)}, second{"b", TensorView::of(b)};
   ASSERT_TRUE(writeSafetensors(folder + "/1.safetensors", {&first, 1}).ok());
   ASSERT_TRUE(writeSafetensors(folder + "/2.safetensors", {&second, 1}).ok());
-  auto index = [&](const std::string &map) { std::ofstream(folder + "/model.safetensors.index.json") << R"({"weight_map": {)" << map << "}}"; };
+  auto index = [&](const std::string &map) {
+    std::ofstream(folder + "/model.safetensors.index.json") << R"({"weight_map": {)" << map << "}}";
+  };
   index(R"("a": "1.safetensors", "b": "2.safetensors")");
   auto checkpoint = Checkpoint::open(folder);
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.error().message;
@@ -258,7 +270,8 @@ TEST(CodeImage, TwoLiveImagesAreTwo) {
   auto payload = fake::modulePayload();
   auto module = Module::fromBytes(moduleBytes(payload), "fake");
   ASSERT_TRUE(module.ok());
-  auto first = CodeImage::load(module->code(), "first"), second = CodeImage::load(module->code(), "second");
+  auto first = CodeImage::load(module->code(), "first"),
+       second = CodeImage::load(module->code(), "second");
   ASSERT_TRUE(first.ok() && second.ok());
   EXPECT_NE(*first->symbol("fake_argmax"), *second->symbol("fake_argmax"));
   EXPECT_EQ(first->symbol("nothing").error().message, "first: code image has no symbol 'nothing'");
@@ -296,13 +309,16 @@ TEST(ThreadPool, WaitsForItsWorkers) {
   }
 }
 
-// Memory is zero, also where it was somebody else's before; what was given back is not counted among what there is.
+// Memory is zero, also where it was somebody else's before; what was given back is not counted
+// among what there is.
 TEST(Buffer, ZeroAndCounted) {
   for (uint64_t bytes : {uint64_t(1), uint64_t(4096), Buffer::smallestMapping, uint64_t(5) << 20})
     for (int round = 0; round < 20; ++round) {
       auto buffer = Buffer::allocate(bytes);
       ASSERT_TRUE(buffer.ok());
-      EXPECT_TRUE(std::all_of(buffer->data(), buffer->data() + bytes, [](std::byte b) { return b == std::byte(0); })) << bytes;
+      EXPECT_TRUE(std::all_of(buffer->data(), buffer->data() + bytes, [](std::byte b) {
+        return b == std::byte(0);
+      })) << bytes;
       std::memset(buffer->data(), 0xff, bytes);
     }
   uint64_t before = Buffer::peakBytes();
@@ -312,7 +328,8 @@ TEST(Buffer, ZeroAndCounted) {
   EXPECT_FALSE(Buffer::allocate(uint64_t(1) << 50).ok());
 }
 
-/// Short launches behind each other, with more workers than cores: late workers join the right launch or none.
+/// Short launches behind each other, with more workers than cores: late workers join the right
+/// launch or none.
 TEST(ThreadPool, LateWorkersTouchNothing) {
   ThreadPool pool(9);
   int64_t expected = 0;

@@ -18,7 +18,8 @@ size_t mostAtOnce = ~size_t(0), room = ~size_t(0);
 
 std::string pathOf(int descriptor) {
   char path[4096];
-  ssize_t length = ::readlink(("/proc/self/fd/" + std::to_string(descriptor)).c_str(), path, sizeof path);
+  ssize_t length =
+      ::readlink(("/proc/self/fd/" + std::to_string(descriptor)).c_str(), path, sizeof path);
   return {path, length > 0 ? size_t(length) : 0};
 }
 } // namespace
@@ -31,7 +32,9 @@ RecordedCalls::~RecordedCalls() { isRecording = false; }
 const std::vector<std::string> &RecordedCalls::all() const { return recorded; }
 
 size_t RecordedCalls::placeOf(const std::string &text) const {
-  return std::find_if(recorded.begin(), recorded.end(), [&](const std::string &call) { return call.ends_with(text); }) - recorded.begin();
+  return std::find_if(recorded.begin(), recorded.end(),
+                      [&](const std::string &call) { return call.ends_with(text); }) -
+         recorded.begin();
 }
 
 LimitedWrites::LimitedWrites(size_t most, size_t total) {

@@ -1,7 +1,7 @@
 //===- SystemCalls.h - what a test's process asks the system for --------===//
 //
-// The library SystemCalls stands before libc: its write, fsync and rename do what the system's do, note that they did it, and can be told to
-// do less. For programs with one thread.
+// The library SystemCalls stands before libc: its write, fsync and rename do what the system's do,
+// note that they did it, and can be told to do less. For programs with one thread.
 //
 //===--------------------------------------------------------------------===//
 
@@ -25,7 +25,8 @@ public:
   size_t placeOf(const std::string &text) const;
 };
 
-/// While it lives, a write does at most `most` bytes; after `total` bytes in all it fails, as on a disk that is full.
+/// While it lives, a write does at most `most` bytes; after `total` bytes in all it fails, as on a
+/// disk that is full.
 class LimitedWrites {
 public:
   explicit LimitedWrites(size_t most, size_t total = ~size_t(0));

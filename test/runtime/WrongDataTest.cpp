@@ -62,16 +62,18 @@ std::string whyRefused(const std::string &file) {
 // The format wants data without holes: what is left over shows a header whose length is wrong.
 TEST_F(WrongData, TensorsCoverTheData) {
   auto entry = [](const char *name, int begin, int end) {
-    return std::string("\"") + name + R"(": {"dtype": "F32", "shape": [)" + std::to_string((end - begin) / 4) + R"(], "data_offsets": [)" +
-           std::to_string(begin) + ", " + std::to_string(end) + "]}";
+    return std::string("\"") + name + R"(": {"dtype": "F32", "shape": [)" +
+           std::to_string((end - begin) / 4) + R"(], "data_offsets": [)" + std::to_string(begin) +
+           ", " + std::to_string(end) + "]}";
   };
   std::string header = "{" + entry("a", 0, 8) + ", " + entry("b", 8, 12) + "}";
   EXPECT_EQ(whyRefused(safetensors(header, 12)), "");
   EXPECT_NE(whyRefused(safetensors(header, 13)), "");
   EXPECT_EQ(whyRefused(safetensors("{" + entry("a", 0, 8) + ", " + entry("b", 12, 16) + "}", 16)),
-            "f: wants tensor 'b' at byte " + std::to_string(8 + header.size() + 1 + 8) + ", after 'a', it is at " +
-                std::to_string(8 + header.size() + 1 + 12));
-  EXPECT_NE(whyRefused(safetensors("{" + entry("a", 4, 8) + "}", 8)).find("where the data begins"), std::string::npos);
+            "f: wants tensor 'b' at byte " + std::to_string(8 + header.size() + 1 + 8) +
+                ", after 'a', it is at " + std::to_string(8 + header.size() + 1 + 12));
+  EXPECT_NE(whyRefused(safetensors("{" + entry("a", 4, 8) + "}", 8)).find("where the data begins"),
+            std::string::npos);
   EXPECT_NE(whyRefused(safetensors("{}", 1)), "");
   // One space of the padding is read as the first byte of the data: all weights would be shifted.
   std::string file = safetensors(header + "   ", 12);
@@ -85,7 +87,8 @@ TEST_F(WrongData, ManyTensors) {
   std::vector<float> one = {1};
   std::vector<NamedTensor> named;
   for (int i = 0; i < count; ++i)
-    named.push_back({"model.layers." + std::to_string(i) + ".mlp.gate.weight", TensorView::of(one)});
+    named.push_back(
+        {"model.layers." + std::to_string(i) + ".mlp.gate.weight", TensorView::of(one)});
   ASSERT_TRUE(writeSafetensors(folder + "/many.safetensors", named).ok());
   auto opened = Safetensors::open(folder + "/many.safetensors");
   ASSERT_TRUE(opened.ok()) << opened.error().message;
@@ -119,7 +122,8 @@ TEST_F(WrongData, AMappedFileThatShrinksIsNamed) {
     std::fprintf(stderr, "%u", sum);
     ::_exit(0);
   };
-  EXPECT_EXIT(readOnAThread(), testing::ExitedWithCode(1), "^the-test: .*/weights: has become shorter while it was read\n$");
+  EXPECT_EXIT(readOnAThread(), testing::ExitedWithCode(1),
+              "^the-test: .*/weights: has become shorter while it was read\n$");
   // Another fault is the system's to answer.
   auto fault = [] {
     nameShrunkenFiles("the-test");
@@ -194,7 +198,8 @@ TEST(Finite, RowsWithAMaximum) {
   EXPECT_EQ(rowWithoutMaximum(TensorView::of(rows, {2, 2})), 1);
 }
 
-const char *configText = R"({"model_type": "deepseek_v3", "vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 2,
+const char *configText =
+    R"({"model_type": "deepseek_v3", "vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 2,
   "first_k_dense_replace": 1, "num_attention_heads": 2, "q_lora_rank": 8, "kv_lora_rank": 8, "qk_nope_head_dim": 8,
   "qk_rope_head_dim": 4, "v_head_dim": 8, "intermediate_size": 24, "moe_intermediate_size": 4, "n_routed_experts": 8,
   "n_shared_experts": 1, "num_experts_per_tok": 2, "n_group": 2, "topk_group": 1, "norm_topk_prob": true,
@@ -223,7 +228,8 @@ TEST(Configuration, ValuesThatChangeNumbers) {
   EXPECT_EQ(differs(R"({"n_group": 4, "topk_group": 2})"), "n_group 2 4");
   EXPECT_EQ(differs(R"({"num_experts_per_tok": 1})"), "num_experts_per_tok 2 1");
   EXPECT_EQ(differs(R"({"qk_nope_head_dim": 4, "qk_rope_head_dim": 8})"), "qk_nope_head_dim 8 4");
-  EXPECT_EQ(differs(R"({"num_attention_heads": 4, "qk_nope_head_dim": 4})"), "num_attention_heads 2 4");
+  EXPECT_EQ(differs(R"({"num_attention_heads": 4, "qk_nope_head_dim": 4})"),
+            "num_attention_heads 2 4");
   EXPECT_EQ(differs(R"({"rope_interleave": false})"), "rope_interleave true false");
   EXPECT_EQ(differs(R"({"rope_scaling": null})"), "rope_scaling yarn none");
   EXPECT_EQ(differs(R"({"rope_scaling": {"factor": 8}})"), "rope_scaling.factor 4 8");
@@ -237,25 +243,38 @@ TEST(Configuration, ValuesThatChangeNumbers) {
 }
 
 TEST(Configuration, OtherWordsForTheSame) {
-  EXPECT_EQ(differs(R"({"rope_theta": 10000, "torch_dtype": "bfloat16", "max_position_embeddings": 512, "eos_token_id": 3})"), "");
-  EXPECT_EQ(differs(R"({"rope_theta": null, "rope_scaling": null, "rope_parameters": {"rope_theta": 10000, "rope_type": "yarn", "factor": 4.0,
-    "original_max_position_embeddings": 64, "beta_fast": 32, "beta_slow": 1, "mscale": 1.0, "mscale_all_dim": 1.0, "truncate": true}})"), "");
-  EXPECT_EQ(differs(R"({"rms_norm_eps": 0.000001, "hidden_act": "silu", "scoring_func": "sigmoid", "attention_bias": false})"), "");
+  EXPECT_EQ(
+      differs(
+          R"({"rope_theta": 10000, "torch_dtype": "bfloat16", "max_position_embeddings": 512, "eos_token_id": 3})"),
+      "");
+  EXPECT_EQ(
+      differs(
+          R"({"rope_theta": null, "rope_scaling": null, "rope_parameters": {"rope_theta": 10000, "rope_type": "yarn", "factor": 4.0,
+    "original_max_position_embeddings": 64, "beta_fast": 32, "beta_slow": 1, "mscale": 1.0, "mscale_all_dim": 1.0, "truncate": true}})"),
+      "");
+  EXPECT_EQ(
+      differs(
+          R"({"rms_norm_eps": 0.000001, "hidden_act": "silu", "scoring_func": "sigmoid", "attention_bias": false})"),
+      "");
   // A limit that lets all groups pass is no limit.
-  auto all = valuesWith(R"({"n_group": 4, "topk_group": 4})"), none = valuesWith(R"({"n_group": 1, "topk_group": 1})");
+  auto all = valuesWith(R"({"n_group": 4, "topk_group": 4})"),
+       none = valuesWith(R"({"n_group": 1, "topk_group": 1})");
   EXPECT_FALSE(firstDifference(all, none));
 }
 
 // A head beside a tied table: what counts is its bytes.
 TEST_F(WrongData, AHeadOfItsOwn) {
   EXPECT_FALSE(hasOwnHead(checkpointOf({{"model.embed_tokens.weight", {1, 2}}})));
-  EXPECT_FALSE(hasOwnHead(checkpointOf({{"model.embed_tokens.weight", {1, 2}}, {"lm_head.weight", {1, 2}}})));
-  EXPECT_TRUE(hasOwnHead(checkpointOf({{"model.embed_tokens.weight", {1, 2}}, {"lm_head.weight", {1, 3}}})));
-  EXPECT_TRUE(hasOwnHead(checkpointOf({{"model.embed_tokens.weight", {1, 2}}, {"lm_head.weight", {1, 2, 3}}})));
+  EXPECT_FALSE(hasOwnHead(
+      checkpointOf({{"model.embed_tokens.weight", {1, 2}}, {"lm_head.weight", {1, 2}}})));
+  EXPECT_TRUE(hasOwnHead(
+      checkpointOf({{"model.embed_tokens.weight", {1, 2}}, {"lm_head.weight", {1, 3}}})));
+  EXPECT_TRUE(hasOwnHead(
+      checkpointOf({{"model.embed_tokens.weight", {1, 2}}, {"lm_head.weight", {1, 2, 3}}})));
 }
 
 TEST(Tensors, ThatChangeNothing) {
-  auto ignored = [](const std::string &name, Shape shape = {4}) { 
+  auto ignored = [](const std::string &name, Shape shape = {4}) {
     return changesNothing({name, ElementType::F32, std::move(shape), 0, 16, "F32"}, {{}, false, 2});
   };
   EXPECT_TRUE(ignored("model.layers.1.self_attn.rotary_emb.inv_freq"));
@@ -265,7 +284,9 @@ TEST(Tensors, ThatChangeNothing) {
   EXPECT_FALSE(ignored("model.layers.2"));
   EXPECT_FALSE(ignored("lm_head.weight"));
   TextPart nested{{"language_model.model.", "language_model.lm_head"}, true, 2};
-  auto ignoredThere = [&](const std::string &name) { return changesNothing({name, ElementType::F32, {4}, 0, 16, "F32"}, nested); };
+  auto ignoredThere = [&](const std::string &name) {
+    return changesNothing({name, ElementType::F32, {4}, 0, 16, "F32"}, nested);
+  };
   EXPECT_TRUE(ignoredThere("vision_tower.blocks.0.norm.weight"));
   EXPECT_TRUE(ignoredThere("language_model.model.layers.2.enorm.weight"));
   EXPECT_FALSE(ignoredThere("language_model.model.layers.1.self_attn.o_proj.bias"));
@@ -280,11 +301,17 @@ TEST_F(WrongData, WeightsAreLookedAt) {
     auto loaded = WeightStore::load(*module, device, std::move(checkpoint));
     return loaded.ok() ? "" : loaded.error().message;
   };
-  EXPECT_EQ(whyRefused(checkpointOf({{"scale", {1}}, {"model.layers.0.self_attn.rotary_emb.inv_freq", {1, 2}}})), "");
-  EXPECT_EQ(whyRefused(checkpointOf({{"scale", {1}}, {"model.layers.0.self_attn.o_proj.bias", {1}}})),
-            folder + ": model.layers.0.self_attn.o_proj.bias is in the checkpoint, but not in the model that fake.hadal was compiled from");
-  for (float value : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()})
-    EXPECT_EQ(whyRefused(checkpointOf({{"scale", {value}}})), folder + ": scale holds NaN or an infinite value");
+  EXPECT_EQ(whyRefused(checkpointOf(
+                {{"scale", {1}}, {"model.layers.0.self_attn.rotary_emb.inv_freq", {1, 2}}})),
+            "");
+  EXPECT_EQ(
+      whyRefused(checkpointOf({{"scale", {1}}, {"model.layers.0.self_attn.o_proj.bias", {1}}})),
+      folder + ": model.layers.0.self_attn.o_proj.bias is in the checkpoint, but not in the model "
+               "that fake.hadal was compiled from");
+  for (float value :
+       {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()})
+    EXPECT_EQ(whyRefused(checkpointOf({{"scale", {value}}})),
+              folder + ": scale holds NaN or an infinite value");
 }
 
 // A digest is of tensors, and not of how they lie in files.
@@ -303,7 +330,8 @@ TEST_F(WrongData, DigestsOfCheckpoints) {
 }
 
 /// What each of the ranks learns from compare().
-std::vector<std::string> compared(const std::vector<std::vector<Fact>> &facts, const std::vector<Status> &states) {
+std::vector<std::string> compared(const std::vector<std::vector<Fact>> &facts,
+                                  const std::vector<Status> &states) {
   InProcessWorld world(static_cast<unsigned>(facts.size()));
   std::vector<std::string> heard(facts.size());
   std::vector<std::thread> ranks;
@@ -311,7 +339,9 @@ std::vector<std::string> compared(const std::vector<std::vector<Fact>> &facts, c
     ranks.emplace_back([&, rank] {
       auto comm = world.comm(rank);
       auto all = compare(*comm, states[rank], facts[rank], Comm::Seconds(20), "compares");
-      heard[rank] = !all.ok() ? "silent: " + all.error().message : all->ok() ? "" : all->error().message;
+      heard[rank] = !all.ok()   ? "silent: " + all.error().message
+                    : all->ok() ? ""
+                                : all->error().message;
     });
   for (std::thread &rank : ranks)
     rank.join();
@@ -322,14 +352,21 @@ std::vector<std::string> compared(const std::vector<std::vector<Fact>> &facts, c
 TEST(Ranks, AreCompared) {
   using All = std::vector<std::string>;
   std::vector<Status> fine(3);
-  auto facts = [](const std::string &rate, const std::string &weights) { return std::vector<Fact>{{"--lr", rate, true}, {"weights", weights}}; };
+  auto facts = [](const std::string &rate, const std::string &weights) {
+    return std::vector<Fact>{{"--lr", rate, true}, {"weights", weights}};
+  };
   EXPECT_EQ(compared({facts("1", "x"), facts("1", "x"), facts("1", "x")}, fine), All(3));
-  EXPECT_EQ(compared({facts("1", "x"), facts("1", "x"), facts("1", "y")}, fine), All(3, "rank 2 has weights other than rank 0"));
-  EXPECT_EQ(compared({facts("1", "x"), facts("2", "x"), facts("1", "y")}, fine), All(3, "rank 1 has --lr 2, rank 0 has --lr 1"));
-  EXPECT_EQ(compared({facts("", "x"), facts("2", "x"), facts("", "x")}, fine), All(3, "rank 1 has --lr 2, rank 0 has no --lr"));
-  EXPECT_EQ(compared({facts("1", "x"), facts("1", "x"), {{"--lr", "1", true}}}, fine), All(3, "rank 2 has another command than rank 0"));
+  EXPECT_EQ(compared({facts("1", "x"), facts("1", "x"), facts("1", "y")}, fine),
+            All(3, "rank 2 has weights other than rank 0"));
+  EXPECT_EQ(compared({facts("1", "x"), facts("2", "x"), facts("1", "y")}, fine),
+            All(3, "rank 1 has --lr 2, rank 0 has --lr 1"));
+  EXPECT_EQ(compared({facts("", "x"), facts("2", "x"), facts("", "x")}, fine),
+            All(3, "rank 1 has --lr 2, rank 0 has no --lr"));
+  EXPECT_EQ(compared({facts("1", "x"), facts("1", "x"), {{"--lr", "1", true}}}, fine),
+            All(3, "rank 2 has another command than rank 0"));
   std::vector<Status> broken = {Status(), Status(notFound("w: no such file")), Status()};
-  EXPECT_EQ(compared({facts("1", "x"), {}, facts("1", "y")}, broken), All(3, "rank 1: w: no such file"));
+  EXPECT_EQ(compared({facts("1", "x"), {}, facts("1", "y")}, broken),
+            All(3, "rank 1: w: no such file"));
 }
 
 } // namespace

@@ -1,6 +1,6 @@
-// What a step, or a program of inference, computes, as one number. Written without a look at runtime/module/RankColumn
-// and Dataflow: ranks take turns, an item of the order ends before the next begins, and called programs run launch by
-// launch over slots that hold hashes for numbers.
+// What a step, or a program of inference, computes, as one number. Written without a look at
+// runtime/module/RankColumn and Dataflow: ranks take turns, an item of the order ends before the
+// next begins, and called programs run launch by launch over slots that hold hashes for numbers.
 
 #include "test/schedule/Mutants.h"
 
@@ -28,7 +28,8 @@ uint64_t mix(uint64_t a, std::string_view text) {
 
 class Machine {
 public:
-  explicit Machine(const fb::Module &module) : module(module), table(module.training() ? module.training()->ranks() : nullptr) {}
+  explicit Machine(const fb::Module &module)
+      : module(module), table(module.training() ? module.training()->ranks() : nullptr) {}
 
   /// A program of inference, on one rank that stands for all.
   std::optional<uint64_t> run(const fb::InferenceProgram &shared) {
@@ -40,7 +41,8 @@ public:
       return std::nullopt;
     uint64_t sum = 1;
     for (uint32_t output : *shared.outputs()) {
-      std::string name = module.programs()->Get(shared.program())->arguments()->Get(output)->name()->str();
+      std::string name =
+          module.programs()->Get(shared.program())->arguments()->Get(output)->name()->str();
       sum = mix(mix(sum, name), all[0].values[{0, 0, 0}][name]);
     }
     return mixStates(sum, 0);
@@ -64,7 +66,8 @@ public:
     for (const fb::Stage *stage : *ranks.stages()) { // in any order: each sum goes to its parameter
       uint64_t goals = 0;
       for (const fb::Accumulator *a : *stage->accumulators()) {
-        uint64_t goal = mix(mix(mix(23, a->state()->string_view()), uint64_t(a->trainable())), a->use());
+        uint64_t goal =
+            mix(mix(mix(23, a->state()->string_view()), uint64_t(a->trainable())), a->use());
         if (a->segment_owners())
           for (uint32_t owner : *a->segment_owners())
             goal = mix(goal, owner);
@@ -137,23 +140,17 @@ private:
     uint32_t programs[] = {table.forward(), table.input_grad(), table.weight_grad()};
     std::vector<uint32_t> parts;
     switch (chunk.kind()) {
-    case fb::ChunkKind_Forward:
-      parts = {0};
-      break;
-    case fb::ChunkKind_Backward:
-      parts = {1, 2};
-      break;
-    case fb::ChunkKind_InputGrad:
-      parts = {1};
-      break;
-    case fb::ChunkKind_WeightGrad:
-      parts = {2};
-      break;
+    case fb::ChunkKind_Forward: parts = {0}; break;
+    case fb::ChunkKind_Backward: parts = {1, 2}; break;
+    case fb::ChunkKind_InputGrad: parts = {1}; break;
+    case fb::ChunkKind_WeightGrad: parts = {2}; break;
     }
     std::vector<uint32_t> numbers;
     for (uint32_t part : parts)
       numbers.push_back(programs[part]);
-    beginPrograms(number, numbers, {chunk.direction(), chunk.micro_batch(), stage, parts[0], 0, 0, all[number].at, nullptr});
+    beginPrograms(
+        number, numbers,
+        {chunk.direction(), chunk.micro_batch(), stage, parts[0], 0, 0, all[number].at, nullptr});
   }
 
   /// Programs one after the other on both streams; their parts count up from the first one's.
@@ -166,15 +163,20 @@ private:
       std::deque<Lane> lanes;
       for (size_t i = 0; i < programs.size(); ++i) {
         Lane lane = like;
-        lane.part += uint32_t(i), lane.program = programs[i], lane.stream = stream, lane.events = events[i];
+        lane.part += uint32_t(i), lane.program = programs[i], lane.stream = stream,
+                                  lane.events = events[i];
         lanes.push_back(lane);
       }
       rank.lanes.push_back(std::move(lanes));
     }
   }
 
-  uint64_t way(const Lane &lane) const { return table && table->schedule()->string_view() == "dualpipe" ? lane.direction : 0; }
-  const fb::Program &programOf(const Lane &lane) const { return *module.programs()->Get(lane.program); }
+  uint64_t way(const Lane &lane) const {
+    return table && table->schedule()->string_view() == "dualpipe" ? lane.direction : 0;
+  }
+  const fb::Program &programOf(const Lane &lane) const {
+    return *module.programs()->Get(lane.program);
+  }
 
   /// Moves over commands of the other stream.
   bool isDone(Lane &lane) const {
@@ -189,10 +191,14 @@ private:
       return false;
     const fb::Command &command = *programOf(lane).commands()->Get(lane.next);
     auto &values = all[number].values[{lane.direction, lane.stage, lane.microBatch}];
-    auto nameOf = [&](uint32_t argument) { return programOf(lane).arguments()->Get(argument)->name()->str(); };
+    auto nameOf = [&](uint32_t argument) {
+      return programOf(lane).arguments()->Get(argument)->name()->str();
+    };
     auto valueOf = [&](uint32_t argument) {
       auto at = values.find(nameOf(argument));
-      return at == values.end() ? mix(mix(mix(7, lane.direction), lane.microBatch), nameOf(argument)) : at->second;
+      return at == values.end()
+                 ? mix(mix(mix(7, lane.direction), lane.microBatch), nameOf(argument))
+                 : at->second;
     };
     if (const fb::Wait *wait = command.action_as_Wait()) {
       if (!lane.events->count(wait->event()))
@@ -200,7 +206,8 @@ private:
     } else if (const fb::Record *record = command.action_as_Record()) {
       (*lane.events)[record->event()] = true;
     } else if (const fb::Send *send = command.action_as_Send()) {
-      messages[{lane.stage, send->stage(), way(lane), lane.part, lane.microBatch}].push_back(valueOf(send->argument()));
+      messages[{lane.stage, send->stage(), way(lane), lane.part, lane.microBatch}].push_back(
+          valueOf(send->argument()));
     } else if (const fb::Receive *receive = command.action_as_Receive()) {
       auto &queue = messages[{receive->stage(), lane.stage, way(lane), lane.part, lane.microBatch}];
       if (queue.empty())
@@ -209,13 +216,16 @@ private:
       queue.pop_front();
     } else if (const fb::ExchangeCounts *counts = command.action_as_ExchangeCounts()) {
       uint64_t hash =
-          mix(mix(mix(mix(11, valueOf(counts->send())), counts->parts()), counts->segments()), counts->stride());
+          mix(mix(mix(mix(11, valueOf(counts->send())), counts->parts()), counts->segments()),
+              counts->stride());
       values[nameOf(counts->receive())] = hash;
     } else if (const fb::Exchange *exchange = command.action_as_Exchange()) {
-      uint64_t hash = mix(mix(mix(mix(13, valueOf(exchange->source())), exchange->parts()), exchange->segments()),
-                          exchange->stride());
-      hash = mix(mix(mix(hash, valueOf(exchange->send_counts())), valueOf(exchange->receive_counts())),
-                 exchange->row_bytes());
+      uint64_t hash = mix(
+          mix(mix(mix(13, valueOf(exchange->source())), exchange->parts()), exchange->segments()),
+          exchange->stride());
+      hash =
+          mix(mix(mix(hash, valueOf(exchange->send_counts())), valueOf(exchange->receive_counts())),
+              exchange->row_bytes());
       values[nameOf(exchange->destination())] = hash;
     } else if (const fb::Call *call = command.action_as_Call()) {
       this->call(number, lane, *call, values, valueOf, nameOf);
@@ -225,18 +235,22 @@ private:
   }
 
   template <typename Values, typename ValueOf, typename NameOf>
-  void call(uint32_t number, const Lane &lane, const fb::Call &call, Values &values, const ValueOf &valueOf,
-            const NameOf &nameOf) {
+  void call(uint32_t number, const Lane &lane, const fb::Call &call, Values &values,
+            const ValueOf &valueOf, const NameOf &nameOf) {
     const fb::Program &callee = *module.programs()->Get(call.program());
-    Called called{callee, {}, {}, std::vector<uint64_t>(callee.slot_count(), 19), all[number].states, lane.direction};
+    Called called{
+        callee,        {}, {}, std::vector<uint64_t>(callee.slot_count(), 19), all[number].states,
+        lane.direction};
     for (const fb::Expr *value : *call.registers())
-      called.registers.push_back(ofExpr(*value, [&](int64_t r) { return mix(29, programOf(lane).registers()->Get(uint32_t(r))->string_view()); }));
+      called.registers.push_back(ofExpr(*value, [&](int64_t r) {
+        return mix(29, programOf(lane).registers()->Get(uint32_t(r))->string_view());
+      }));
     for (uint32_t i = 0; i < call.arguments()->size(); ++i) {
       const fb::Binding &binding = *call.arguments()->Get(i);
       bool isState = binding.space() == fb::Space_State;
-      called.arguments.push_back(isState                                  ? all[number].states[{lane.direction, binding.index()}]
+      called.arguments.push_back(isState ? all[number].states[{lane.direction, binding.index()}]
                                  : callee.arguments()->Get(i)->output() ? 31
-                                                                          : valueOf(binding.index()));
+                                                                        : valueOf(binding.index()));
     }
     for (const fb::Command *command : *callee.commands())
       run(called, *command);
@@ -277,25 +291,25 @@ private:
     switch (binding.space()) {
     case fb::Space_Temporary:
       return &called.slots[called.program.temporaries()->Get(binding.index())->slot()];
-    case fb::Space_Argument:
-      return &called.arguments[binding.index()];
-    case fb::Space_State:
-      return &called.states[{called.direction, binding.index()}];
-    default:
-      return nullptr;
+    case fb::Space_Argument: return &called.arguments[binding.index()];
+    case fb::Space_State: return &called.states[{called.direction, binding.index()}];
+    default: return nullptr;
     }
   }
 
   uint64_t placeOf(const Called &called, const fb::Binding &binding) const {
     uint64_t hash = mix(ofExpr(called, *binding.element()), ofExpr(called, *binding.offset()));
-    bool isNamed = binding.space() == fb::Space_Parameter || binding.space() == fb::Space_Weight || binding.space() == fb::Space_Constant;
+    bool isNamed = binding.space() == fb::Space_Parameter || binding.space() == fb::Space_Weight ||
+                   binding.space() == fb::Space_Constant;
     return isNamed ? mix(mix(hash, binding.space()), binding.index()) : hash;
   }
 
   void run(Called &called, const fb::Command &command) const {
     if (const fb::Copy *copy = command.action_as_Copy()) {
-      uint64_t *to = memoryOf(called, *copy->destination()), *from = memoryOf(called, *copy->source());
-      uint64_t hash = mix(mix(41, ofExpr(called, *copy->bytes())), placeOf(called, *copy->source()));
+      uint64_t *to = memoryOf(called, *copy->destination()),
+               *from = memoryOf(called, *copy->source());
+      uint64_t hash =
+          mix(mix(41, ofExpr(called, *copy->bytes())), placeOf(called, *copy->source()));
       if (to)
         *to = mix(hash, from ? *from : 0);
     } else if (const fb::Repeat *repeat = command.action_as_Repeat()) {
@@ -305,16 +319,22 @@ private:
           run(called, *inner);
     } else if (const fb::Launch *launch = command.action_as_Launch()) {
       const fb::Kernel &kernel = *module.kernels()->Get(launch->kernel());
-      uint64_t hash = mix(mix(47, kernel.symbol()->string_view()), ofExpr(called, *launch->tasks()));
+      uint64_t hash =
+          mix(mix(47, kernel.symbol()->string_view()), ofExpr(called, *launch->tasks()));
       for (const fb::Expr *scalar : *launch->scalars())
         hash = mix(hash, ofExpr(called, *scalar));
-      auto accessOf = [&](uint32_t i) { return kernel.buffers() && kernel.buffers()->size() ? kernel.buffers()->Get(i)->access() : fb::Access_Update; };
+      auto accessOf = [&](uint32_t i) {
+        return kernel.buffers() && kernel.buffers()->size() ? kernel.buffers()->Get(i)->access()
+                                                            : fb::Access_Update;
+      };
       for (uint32_t i = 0; i < launch->bindings()->size(); ++i) {
         const uint64_t *memory = memoryOf(called, *launch->bindings()->Get(i));
-        hash = mix(mix(hash, placeOf(called, *launch->bindings()->Get(i))), memory && accessOf(i) != fb::Access_Write ? *memory : 0);
+        hash = mix(mix(hash, placeOf(called, *launch->bindings()->Get(i))),
+                   memory && accessOf(i) != fb::Access_Write ? *memory : 0);
       }
       for (uint32_t i = 0; i < launch->bindings()->size(); ++i)
-        if (uint64_t *memory = memoryOf(called, *launch->bindings()->Get(i)); memory && accessOf(i) != fb::Access_Read)
+        if (uint64_t *memory = memoryOf(called, *launch->bindings()->Get(i));
+            memory && accessOf(i) != fb::Access_Read)
           *memory = mix(hash, i);
     }
   }

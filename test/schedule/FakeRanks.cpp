@@ -59,8 +59,8 @@ private:
       follow(compute);
     }
     uint32_t hops = request.nodes > 1 ? 2 : 1;
-    call("route", stage > 0 ? std::vector<std::string>{in} : std::vector<std::string>{"token_ids"}, {"sends.1"},
-         {{in0(), inShape()}, {"sends.1", sent(1)}});
+    call("route", stage > 0 ? std::vector<std::string>{in} : std::vector<std::string>{"token_ids"},
+         {"sends.1"}, {{in0(), inShape()}, {"sends.1", sent(1)}});
     std::string there = "sends.1";
     for (uint32_t hop = 1; hop <= hops; ++hop) {
       call("counts" + std::to_string(hop), {there}, {"from." + std::to_string(hop)},
@@ -79,7 +79,8 @@ private:
          {{there, came(hops)}, {"done." + std::to_string(hops), came(hops)}});
     for (uint32_t hop = hops; hop >= 1; --hop) {
       follow(talk);
-      exchange("back." + std::to_string(hop), sent(hop), "done." + std::to_string(hop), came(hop), hop, true);
+      exchange("back." + std::to_string(hop), sent(hop), "done." + std::to_string(hop), came(hop),
+               hop, true);
       follow(compute);
       if (hop == 2)
         call("gather", {"back.2"}, {"done.1"}, {{"back.2", sent(2)}, {"done.1", came(1)}});
@@ -93,7 +94,8 @@ private:
 
   void inputGrad() {
     begin();
-    std::string in = "gradient." + std::to_string(stage + 1), out = "gradient." + std::to_string(stage),
+    std::string in = "gradient." + std::to_string(stage + 1),
+                out = "gradient." + std::to_string(stage),
                 top = "hidden." + std::to_string(stage + 1);
     if (stage < last) {
       receive(in, rows(), stage + 1);
@@ -111,7 +113,8 @@ private:
     exchange("back_gradient", sent(1), "done_gradient", came(1), 1, true);
     follow(compute);
     if (stage > 0) {
-      call("gather_gradient", {"back_gradient"}, {out}, {{"back_gradient", sent(1)}, {out, rows()}});
+      call("gather_gradient", {"back_gradient"}, {out},
+           {{"back_gradient", sent(1)}, {out, rows()}});
       follow(talk);
       send(out, rows(), stage - 1);
     }
@@ -119,8 +122,8 @@ private:
 
   void weightGrad() {
     begin();
-    call("weight_gradient", {"came_gradient", "came.1"}, {}, {{"came_gradient", came(1)}, {"came.1", came(1)}},
-         int32_t(stage));
+    call("weight_gradient", {"came_gradient", "came.1"}, {},
+         {{"came_gradient", came(1)}, {"came.1", came(1)}}, int32_t(stage));
   }
 
   // Shapes.
@@ -131,13 +134,16 @@ private:
     return request.nodes > 1 ? (hop == 1 ? request.nodes : request.ep / request.nodes) : request.ep;
   }
   uint32_t segments(uint32_t hop) const { return hop == 2 ? request.nodes : 1; }
-  uint32_t stride(uint32_t hop) const { return request.nodes > 1 && hop == 1 ? request.ep / request.nodes : 1; }
+  uint32_t stride(uint32_t hop) const {
+    return request.nodes > 1 && hop == 1 ? request.ep / request.nodes : 1;
+  }
   std::string reg(uint32_t hop, const char *what) const {
     return "L" + std::to_string(stage) + "." + std::to_string(hop) + "." + what;
   }
   Shape sent(uint32_t hop) const {
     int64_t most = std::min<int64_t>(perToken, parts(hop));
-    return {hop == 1 ? Size{most, "tokens"} : Size{int64_t(parts(2)), reg(1, "rows")}, {hidden, ""}};
+    return {hop == 1 ? Size{most, "tokens"} : Size{int64_t(parts(2)), reg(1, "rows")},
+            {hidden, ""}};
   }
   Shape came(uint32_t hop) const { return {{1, reg(hop, "rows")}, {hidden, ""}}; }
   Shape counts(uint32_t hop) const { return {{int64_t(2) * parts(hop) * segments(hop), ""}}; }
@@ -177,8 +183,9 @@ private:
     return e;
   }
   static objects::ElementType elementOf(const std::string &name) {
-    return name == "token_ids" || name.starts_with("from.") || name.starts_with("of.") ? ElementType_I32
-                                                                                       : ElementType_F32;
+    return name == "token_ids" || name.starts_with("from.") || name.starts_with("of.")
+               ? ElementType_I32
+               : ElementType_F32;
   }
   uint32_t argument(ProgramT &in, const std::string &name, const Shape &shape, bool output) {
     for (uint32_t i = 0; i < in.arguments.size(); ++i)
@@ -194,16 +201,19 @@ private:
     return uint32_t(in.arguments.size() - 1);
   }
   /// Calls a program of its own with the given values, and with a state.
-  void call(const std::string &what, const std::vector<std::string> &reads, const std::vector<std::string> &writes,
+  void call(const std::string &what, const std::vector<std::string> &reads,
+            const std::vector<std::string> &writes,
             const std::vector<std::pair<std::string, Shape>> &shapes, int32_t state = -1) {
     auto callee = std::make_unique<ProgramT>();
-    callee->name = "stage" + std::to_string(stage) + "." + what + "." + std::to_string(module.programs.size());
+    callee->name =
+        "stage" + std::to_string(stage) + "." + what + "." + std::to_string(module.programs.size());
     CallT call;
     call.program = uint32_t(module.programs.size());
     auto bind = [&](Space space, uint32_t index) {
       auto binding = std::make_unique<BindingT>();
       binding->space = space, binding->index = index;
-      binding->element = expr(program->registers, {0, ""}), binding->offset = expr(program->registers, {0, ""});
+      binding->element = expr(program->registers, {0, ""}),
+      binding->offset = expr(program->registers, {0, ""});
       call.arguments.push_back(std::move(binding));
     };
     for (const auto &[name, shape] : shapes) {
@@ -222,7 +232,8 @@ private:
     module.programs.push_back(std::move(callee));
     add(compute, std::move(call));
   }
-  /// What a called program does: four launches over three temporaries, of which the first and the last share a slot.
+  /// What a called program does: four launches over three temporaries, of which the first and the
+  /// last share a slot.
   void fill(ProgramT &callee, const std::string &what) {
     using Bound = std::pair<Space, uint32_t>;
     callee.slot_count = 2;
@@ -234,19 +245,22 @@ private:
     std::vector<Bound> in, out;
     for (uint32_t i = 0; i < callee.arguments.size(); ++i)
       (callee.arguments[i]->output ? out : in).push_back({Space_Argument, i});
-    auto launch = [&](const std::string &name, std::vector<Bound> reads, const std::vector<Bound> &writes, Access access) {
+    auto launch = [&](const std::string &name, std::vector<Bound> reads,
+                      const std::vector<Bound> &writes, Access access) {
       LaunchT launch;
       launch.kernel = kernel(name, reads.size(), writes.size(), access);
       reads.insert(reads.end(), writes.begin(), writes.end());
       for (auto [space, index] : reads) {
         auto binding = std::make_unique<BindingT>();
         binding->space = space, binding->index = index;
-        binding->element = expr(callee.registers, {0, ""}), binding->offset = expr(callee.registers, {0, ""});
+        binding->element = expr(callee.registers, {0, ""}),
+        binding->offset = expr(callee.registers, {0, ""});
         launch.bindings.push_back(std::move(binding));
       }
       launch.scalars.push_back(expr(callee.registers, {1, ""}));
       launch.scalars.push_back(expr(callee.registers, {2, ""}));
-      launch.tasks = expr(callee.registers, {1, ""}), launch.flops = expr(callee.registers, {0, ""});
+      launch.tasks = expr(callee.registers, {1, ""}),
+      launch.flops = expr(callee.registers, {0, ""});
       auto command = std::make_unique<CommandT>();
       command->action.Set(std::move(launch));
       callee.commands.push_back(std::move(command));
@@ -265,19 +279,23 @@ private:
     if (!sums.empty())
       launch(what, last, sums, Access_Update);
   }
-  /// A kernel of two scalars that touches 64 bytes of each temporary, and of arguments what they have.
+  /// A kernel of two scalars that touches 64 bytes of each temporary, and of arguments what they
+  /// have.
   uint32_t kernel(const std::string &name, size_t reads, size_t writes, Access access) {
     std::string symbol = name + "." + std::to_string(reads) + "." + std::to_string(writes);
     for (uint32_t i = 0; i < module.kernels.size(); ++i)
       if (module.kernels[i]->symbol == symbol)
         return i;
     auto kernel = std::make_unique<KernelT>();
-    kernel->symbol = symbol, kernel->binding_count = uint32_t(reads + writes), kernel->scalar_count = 2;
+    kernel->symbol = symbol, kernel->binding_count = uint32_t(reads + writes),
+    kernel->scalar_count = 2;
     for (size_t i = 0; i < reads + writes; ++i) {
       auto buffer = std::make_unique<KernelBufferT>();
-      bool isTemporary = (name == "work") || (name == "begin" && i == reads) || (name != "begin" && i + 2 >= reads && i < reads);
+      bool isTemporary = (name == "work") || (name == "begin" && i == reads) ||
+                         (name != "begin" && i + 2 >= reads && i < reads);
       std::vector<std::string> none;
-      buffer->access = i < reads ? Access_Read : access, buffer->bytes = expr(none, {isTemporary ? 64 : 0, ""});
+      buffer->access = i < reads ? Access_Read : access,
+      buffer->bytes = expr(none, {isTemporary ? 64 : 0, ""});
       kernel->buffers.push_back(std::move(buffer));
     }
     module.kernels.push_back(std::move(kernel));
@@ -298,18 +316,20 @@ private:
     e.send = argument(*program, "from." + std::to_string(hop), counts(hop), false);
     e.receive = argument(*program, "of." + std::to_string(hop), counts(hop), true);
     e.parts = parts(hop), e.segments = segments(hop), e.stride = stride(hop);
-    e.rows = number(program->registers, reg(hop, "rows")), e.choices = number(program->registers, reg(hop, "choices"));
+    e.rows = number(program->registers, reg(hop, "rows")),
+    e.choices = number(program->registers, reg(hop, "choices"));
     add(talk, e);
   }
-  void exchange(const std::string &destination, const Shape &to, const std::string &source, const Shape &of,
-                uint32_t hop, bool back) {
+  void exchange(const std::string &destination, const Shape &to, const std::string &source,
+                const Shape &of, uint32_t hop, bool back) {
     ExchangeT e;
     e.destination = argument(*program, destination, to, true);
     e.source = argument(*program, source, of, false);
     uint32_t from = argument(*program, "from." + std::to_string(hop), counts(hop), false),
              got = argument(*program, "of." + std::to_string(hop), counts(hop), false);
     e.send_counts = back ? got : from, e.receive_counts = back ? from : got;
-    e.parts = parts(hop), e.segments = segments(hop), e.stride = stride(hop), e.row_bytes = 4 * hidden;
+    e.parts = parts(hop), e.segments = segments(hop), e.stride = stride(hop),
+    e.row_bytes = 4 * hidden;
     add(talk, e);
   }
   uint32_t finish(const char *what) {
@@ -335,8 +355,9 @@ static std::unique_ptr<ModuleT> emptyModule(const RanksRequest &request) {
   module->code = {0};
   module->model = std::make_unique<ModelT>();
   module->model->model_type = "deepseek_v3";
-  module->model->vocab_size = 16, module->model->hidden_size = hidden, module->model->layers = request.pp,
-  module->model->page_tokens = 1, module->model->max_positions = 64;
+  module->model->vocab_size = 16, module->model->hidden_size = hidden,
+  module->model->layers = request.pp, module->model->page_tokens = 1,
+  module->model->max_positions = 64;
   module->model->experts = experts, module->model->experts_per_token = perToken;
   return module;
 }
@@ -366,9 +387,11 @@ std::unique_ptr<ModuleT> fake::inferenceModule(uint32_t ep, uint32_t nodes) {
         program->outputs.push_back(i);
     inference->programs.push_back(std::move(program));
   }
-  for (const char *name : {"layers.0.mlp.experts.{}.up.weight", "layers.0.mlp.experts.{}.down.weight"}) {
+  for (const char *name :
+       {"layers.0.mlp.experts.{}.up.weight", "layers.0.mlp.experts.{}.down.weight"}) {
     auto parameter = std::make_unique<ParameterT>();
-    parameter->name = name, parameter->shape = {hidden, hidden}, parameter->count = uint32_t(experts) / ep;
+    parameter->name = name, parameter->shape = {hidden, hidden},
+    parameter->count = uint32_t(experts) / ep;
     inference->sharded.push_back(uint32_t(module->parameters.size()));
     module->parameters.push_back(std::move(parameter));
   }
@@ -399,14 +422,15 @@ std::unique_ptr<ModuleT> fake::ranksModule(const RanksRequest &request) {
     state->shape.push_back(std::move(size));
     module->states.push_back(std::move(state));
     auto trainable = std::make_unique<TrainableT>();
-    trainable->name = "w" + std::to_string(stage), trainable->shape = {hidden}, trainable->layout = "plain.8",
-    trainable->packed_elements = hidden;
+    trainable->name = "w" + std::to_string(stage), trainable->shape = {hidden},
+    trainable->layout = "plain.8", trainable->packed_elements = hidden;
     training.trainables.push_back(std::move(trainable));
   }
   for (uint32_t stage = 0; stage < stages; ++stage)
     ranks.stages.push_back(StageWriter(*module, request, stage, stages - 1).build());
-  Result<schedule::Schedule> made = schedule::makeSchedule(
-      request.schedule, request.pp, request.microBatches * (request.schedule == "dualpipe" ? 2 : 1));
+  Result<schedule::Schedule> made =
+      schedule::makeSchedule(request.schedule, request.pp,
+                             request.microBatches * (request.schedule == "dualpipe" ? 2 : 1));
   if (made.ok())
     for (const schedule::Order &order : made->orders) {
       ranks.orders.push_back(std::make_unique<OrderT>());
@@ -424,6 +448,6 @@ std::unique_ptr<ModuleT> fake::ranksModule(const RanksRequest &request) {
 Result<hadal::Module> fake::open(const ModuleT &module, const std::string &name) {
   flatbuffers::FlatBufferBuilder builder;
   builder.Finish(objects::Module::Pack(builder, &module));
-  return hadal::Module::fromBytes(moduleBytes(std::as_bytes(std::span(builder.GetBufferPointer(), builder.GetSize()))),
-                                  name);
+  return hadal::Module::fromBytes(
+      moduleBytes(std::as_bytes(std::span(builder.GetBufferPointer(), builder.GetSize()))), name);
 }

@@ -17,8 +17,8 @@ struct RanksRequest {
   uint32_t microBatches = 8; ///< of an owner
 };
 
-/// Every stage receives rows, routes them to experts on the ranks of its group and back (over two hops with nodes > 1),
-/// and sends what comes out; back the same way with gradients.
+/// Every stage receives rows, routes them to experts on the ranks of its group and back (over two
+/// hops with nodes > 1), and sends what comes out; back the same way with gradients.
 std::unique_ptr<objects::ModuleT> ranksModule(const RanksRequest &request);
 
 /// Inference over ranks: two programs that route rows to experts on other ranks and back.

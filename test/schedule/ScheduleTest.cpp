@@ -30,7 +30,8 @@ static bool possible(const std::string &name, uint32_t ranks, uint32_t microBatc
   return name != "dualpipev" || microBatches >= 2 * ranks;
 }
 
-static void forAll(uint32_t mostRanks, uint32_t mostMicroBatches, const std::function<void(const Schedule &)> &visit) {
+static void forAll(uint32_t mostRanks, uint32_t mostMicroBatches,
+                   const std::function<void(const Schedule &)> &visit) {
   for (std::string name : {"1f1b", "zb1p", "dualpipe", "dualpipev"})
     for (uint32_t ranks = 1; ranks <= mostRanks; ++ranks)
       for (uint32_t m = 1; m <= mostMicroBatches; ++m)
@@ -42,8 +43,8 @@ static std::string sizes(const Schedule &s) {
   return s.name + " " + std::to_string(s.ranks) + "x" + std::to_string(s.microBatches);
 }
 
-// The orders of DualPipe and DualPipeV are those that deepseek-ai/DualPipe runs, item for item (orders/: recorded from
-// it).
+// The orders of DualPipe and DualPipeV are those that deepseek-ai/DualPipe runs, item for item
+// (orders/: recorded from it).
 TEST(Schedule, OrdersAsTheReference) {
   unsigned files = 0;
   for (const auto &entry : std::filesystem::directory_iterator(folder / "orders")) {
@@ -60,7 +61,8 @@ TEST(Schedule, OrdersAsTheReference) {
   EXPECT_EQ(files, 6u);
 }
 
-// Every size that a schedule has keeps the rules; PP activations are reached, and one more by the two-directional ones.
+// Every size that a schedule has keeps the rules; PP activations are reached, and one more by the
+// two-directional ones.
 TEST(Schedule, AllSizesVerify) {
   forAll(12, 40, [](const Schedule &s) {
     Status status = verify(s);
@@ -72,14 +74,16 @@ TEST(Schedule, AllSizesVerify) {
   });
 }
 
-// The bubble is the published one in unit time, and at most that in other costs whose weight gradients are the shortest
-// part.
+// The bubble is the published one in unit time, and at most that in other costs whose weight
+// gradients are the shortest part.
 TEST(Schedule, BubblesMeetTheFormulas) {
-  for (Costs costs : {Costs{1, 1, 1, 3}, Costs{1, 1, 1, 2.5}, Costs{1, 1.25, .75, 2.75}, Costs{2, 2, 1.5, 5}})
+  for (Costs costs :
+       {Costs{1, 1, 1, 3}, Costs{1, 1, 1, 2.5}, Costs{1, 1.25, .75, 2.75}, Costs{2, 2, 1.5, 5}})
     forAll(12, 40, [&](const Schedule &s) {
       Result<Timeline> line = timeline(s, costs);
       ASSERT_TRUE(line.ok()) << sizes(s);
-      EXPECT_LE(line->bubble(), bubbleFormula(s, costs) + 1e-9) << sizes(s) << ", pair " << costs.pair;
+      EXPECT_LE(line->bubble(), bubbleFormula(s, costs) + 1e-9)
+          << sizes(s) << ", pair " << costs.pair;
       if (costs.pair == 3)
         EXPECT_NEAR(line->bubble(), bubbleFormula(s, costs), 1e-9) << sizes(s);
     });
@@ -141,7 +145,8 @@ TEST(Schedule, DrawingsHaveRowsOfOneLength) {
     forAll(4, 11, [&](const Schedule &s) {
       std::string text = drawText(s, *timeline(s, costs), costs);
       std::set<size_t> lengths;
-      for (size_t at = text.find("\nrank "); at != std::string::npos; at = text.find("\nrank ", at + 1))
+      for (size_t at = text.find("\nrank "); at != std::string::npos;
+           at = text.find("\nrank ", at + 1))
         lengths.insert(text.find_last_of('|', text.find('\n', at + 1)) - at);
       EXPECT_EQ(lengths.size(), 1u) << text;
     });
@@ -154,7 +159,8 @@ TEST(Schedule, PageShowsEveryChunk) {
   std::string page = schedulePage(s, line, {});
   for (uint32_t rank = 0; rank < s.ranks; ++rank)
     for (size_t i = 0; i < s.orders[rank].size(); ++i) {
-      std::string item = nlohmann::json(line.spans[rank][i].begin).dump() + "," + nlohmann::json(line.spans[rank][i].end).dump() + ",\"" +
+      std::string item = nlohmann::json(line.spans[rank][i].begin).dump() + "," +
+                         nlohmann::json(line.spans[rank][i].end).dump() + ",\"" +
                          toString(s.orders[rank][i]) + "\"";
       EXPECT_NE(page.find(item), std::string::npos) << rank << " " << item;
     }
@@ -166,14 +172,15 @@ TEST(Schedule, PageShowsEveryChunk) {
 // Mutants
 //===--------------------------------------------------------------------===//
 
-/// The rules once more, in the slowest way: names of what was done in a set, everything tried until nothing moves.
+/// The rules once more, in the slowest way: names of what was done in a set, everything tried until
+/// nothing moves.
 static bool keepsTheRules(const Schedule &s) {
   std::set<std::string> done;
   bool both = s.name == "dualpipe";
   uint32_t last = stages(s) - 1;
   auto name = [&](char what, uint32_t stage, const Chunk &c) {
-    return std::string(1, what) + std::to_string(both ? c.direction : 0) + "/" + std::to_string(stage) + "/" +
-           std::to_string(c.microBatch);
+    return std::string(1, what) + std::to_string(both ? c.direction : 0) + "/" +
+           std::to_string(stage) + "/" + std::to_string(c.microBatch);
   };
   auto ready = [&](uint32_t rank, const Chunk &c) {
     uint32_t stage = c.direction == 0 ? rank : last - rank;
@@ -181,7 +188,8 @@ static bool keepsTheRules(const Schedule &s) {
       return stage == 0 || done.count(name('F', stage - 1, c)) > 0;
     if (c.kind == Kind::WeightGrad)
       return done.count(name('I', stage, c)) > 0;
-    return done.count(name('F', stage, c)) > 0 && (stage == last || done.count(name('I', stage + 1, c)) > 0);
+    return done.count(name('F', stage, c)) > 0 &&
+           (stage == last || done.count(name('I', stage + 1, c)) > 0);
   };
   std::vector<size_t> at(s.ranks);
   for (bool moved = true; moved;) {
@@ -229,8 +237,8 @@ static bool keepsTheRules(const Schedule &s) {
   return true;
 }
 
-// Every chunk dropped, doubled, renumbered, turned around or of another kind is found; every exchange of neighbours is
-// judged as the slow rules judge it.
+// Every chunk dropped, doubled, renumbered, turned around or of another kind is found; every
+// exchange of neighbours is judged as the slow rules judge it.
 TEST(Schedule, MutantsAreCaught) {
   unsigned caught = 0, harmless = 0;
   forAll(4, 8, [&](const Schedule &s) {
@@ -239,8 +247,9 @@ TEST(Schedule, MutantsAreCaught) {
         auto mutant = [&](const char *what, const std::function<void(Order &)> &change) {
           Schedule changed = s;
           change(changed.orders[rank]);
-          EXPECT_FALSE(verify(changed).ok()) << sizes(s) << " rank " << rank << " item " << i << " " << what << "\n"
-                                             << toText(changed);
+          EXPECT_FALSE(verify(changed).ok())
+              << sizes(s) << " rank " << rank << " item " << i << " " << what << "\n"
+              << toText(changed);
           EXPECT_FALSE(timeline(changed).ok());
           ++caught;
         };
@@ -248,7 +257,9 @@ TEST(Schedule, MutantsAreCaught) {
         mutant("doubled", [&](Order &o) { o.insert(o.begin() + i, o[i]); });
         mutant("renumbered", [&](Order &o) { o[i].microBatch += 1; });
         mutant("turned", [&](Order &o) { o[i].direction += 1; });
-        mutant("kind", [&](Order &o) { o[i].kind = static_cast<Kind>((static_cast<int>(o[i].kind) + 1) % 4); });
+        mutant("kind", [&](Order &o) {
+          o[i].kind = static_cast<Kind>((static_cast<int>(o[i].kind) + 1) % 4);
+        });
         if (s.orders[rank][i].kind != Kind::Forward)
           mutant("paired", [&](Order &o) { o[i].paired = true; });
         if (i + 1 == s.orders[rank].size())
@@ -259,8 +270,9 @@ TEST(Schedule, MutantsAreCaught) {
           continue;
         std::swap(order[i], order[i + 1]);
         Status status = verify(swapped);
-        EXPECT_EQ(status.ok(), keepsTheRules(swapped)) << sizes(s) << " rank " << rank << " item " << i << "\n"
-                                                       << toText(swapped);
+        EXPECT_EQ(status.ok(), keepsTheRules(swapped))
+            << sizes(s) << " rank " << rank << " item " << i << "\n"
+            << toText(swapped);
         (status.ok() ? harmless : caught) += 1;
       }
   });
@@ -277,8 +289,8 @@ TEST(Schedule, DamagedTextIsRefused) {
     if (readOrders(cut, read).ok())
       EXPECT_FALSE(length + 1 < text.size() && verify(read).ok()) << cut;
   }
-  for (const char *wrong :
-       {"rank 1: F0.0", "rank 0: G0.0", "rank 0: F0", "rank 0: F0.0  F0.1", "rank 0: F99999999999.0", "F0.0"}) {
+  for (const char *wrong : {"rank 1: F0.0", "rank 0: G0.0", "rank 0: F0", "rank 0: F0.0  F0.1",
+                            "rank 0: F99999999999.0", "F0.0"}) {
     Schedule read = made("dualpipe", 2, 4);
     EXPECT_FALSE(readOrders(wrong, read).ok()) << wrong;
   }

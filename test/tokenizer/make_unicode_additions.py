@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 """Writes runtime/tokenizer/UnicodeAdditions.h: what Oniguruma (in the `tokenizers` package) takes for a member of a general
-category, of a script or of \\w, and Unicode 14 (PCRE2 10.42, Python 3.11) does not. Prints to standard output."""
+category, of a script or of \\w, and Unicode 14 (PCRE2 10.42, Python 3.11) does not. Prints to standard output.
+"""
+
 import textwrap
 import unicodedata
 from tokenizers import Regex, pre_tokenizers
 
-assert unicodedata.unidata_version == "14.0.0", "wants a Python with the tables of Unicode 14 (3.11)"
+assert (
+    unicodedata.unidata_version == "14.0.0"
+), "wants a Python with the tables of Unicode 14 (3.11)"
 code_points = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 everything = "".join(map(chr, code_points))
 
@@ -30,10 +34,24 @@ def ranges(chosen):
 old = {}
 for c in code_points:
     old.setdefault(unicodedata.category(chr(c)), set()).add(c)
-added = {name: members(rf"\p{{{name}}}") - old[name] for name in sorted(old) if name not in ("Cn", "Cs")}
+added = {
+    name: members(rf"\p{{{name}}}") - old[name] for name in sorted(old) if name not in ("Cn", "Cs")
+}
 word = set().union(*(s for name, s in old.items() if name[0] in "LM" or name in ("Nd", "Nl", "Pc")))
 # Scripts that pre-tokenizers ask for: members that had no category yet, thus no script.
-for script in ("Arabic", "Cyrillic", "Devanagari", "Greek", "Han", "Hangul", "Hebrew", "Hiragana", "Katakana", "Latin", "Thai"):
+for script in (
+    "Arabic",
+    "Cyrillic",
+    "Devanagari",
+    "Greek",
+    "Han",
+    "Hangul",
+    "Hebrew",
+    "Hiragana",
+    "Katakana",
+    "Latin",
+    "Thai",
+):
     added["sc:" + script.lower()] = members(rf"\p{{{script}}}") & old["Cn"]
 added["w"] = members(r"\w") - word
 
@@ -61,7 +79,9 @@ inline constexpr UnicodeAddition unicodeAdditions[] = {""")
 for name, chosen in added.items():
     if chosen:
         lines = textwrap.wrap(ranges(chosen), 104)
-        body = "\n     ".join(f'"{line}{" " if i + 1 < len(lines) else ""}"' for i, line in enumerate(lines))
+        body = "\n     ".join(
+            f'"{line}{" " if i + 1 < len(lines) else ""}"' for i, line in enumerate(lines)
+        )
         print(f'    {{"{name}",\n     {body}}},')
 print("""};
 

@@ -1,4 +1,5 @@
 """Two thousand varied lines: code, prose in many scripts, emoji, numbers, white space, marks, markers. The same every time."""
+
 import inspect
 import json.decoder
 import random
@@ -30,7 +31,9 @@ Bütün insanlar hür, haysiyet ve haklar bakımından eşit doğarlar. İıIi
 எல்லா மனிதர்களும் சுதந்திரமாகவே பிறக்கின்றனர்.
 ሰው ሁሉ ነጻና እኩል በክብርና በመብት ተወልዷል።
 The quadratic formula: x = (−b ± √(b² − 4ac)) / 2a, ∀x ∈ ℝ, ∑ᵢ₌₁ⁿ i = n(n+1)/2 ≈ ½n².
-See https://example.org/a/b?c=d&e=%20f#g or mail someone@example.com (2024-12-26T13:37:00Z).""".split("\n")
+See https://example.org/a/b?c=d&e=%20f#g or mail someone@example.com (2024-12-26T13:37:00Z).""".split(
+    "\n"
+)
 
 CODE = r"""int main(int argc, char **argv) { return argc > 1 ? atoi(argv[1]) : -1; }
 template <typename T> static inline T max(const T &a, const T &b) noexcept { return a < b ? b : a; }
@@ -50,35 +53,106 @@ $ grep -rn '^\s*def ' . | awk -F: '{print $1":"$2}' | sort -u > /dev/null 2>&1
 snake_case camelCase PascalCase SCREAMING_SNAKE kebab-case x86_64 utf8mb4 IPv6""".split("\n")
 
 SPACES = " \t\n\r\v\f\u0085\u00a0\u1680\u180e\u2000\u2003\u2009\u200a\u200b\u2028\u2029\u202f\u205f\u3000\ufeff"
-EMOJI = ["😀", "🤖", "👍🏽", "👩‍👩‍👧‍👦", "🏳️‍🌈", "🇩🇪", "❤️", "✨", "1️⃣", "🫠", "🧑🏿‍🚀", "☕", "⚠️", "🔥", "💯", "🀄", "♟️", "🪿", "🫨"]
+EMOJI = [
+    "😀",
+    "🤖",
+    "👍🏽",
+    "👩‍👩‍👧‍👦",
+    "🏳️‍🌈",
+    "🇩🇪",
+    "❤️",
+    "✨",
+    "1️⃣",
+    "🫠",
+    "🧑🏿‍🚀",
+    "☕",
+    "⚠️",
+    "🔥",
+    "💯",
+    "🀄",
+    "♟️",
+    "🪿",
+    "🫨",
+]
 MARKS = "\u0300\u0301\u0308\u0323\u0327\u0338\u20d7\u0489\ufe0f\u200d\u0897\u1abf"
-NUMBERS = ["0", "1", "42", "007", "3.14159", "-273.15", "1e-9", "1,234,567.89", "0xDEADBEEF", "2²", "½", "Ⅷ", "٣٤٥", "१२३४", "①②", "100%",
-           "12:34:56", "2024-12-26", "+49 (0)30 123456", "1234567890" * 3, "๑๒๓", "𝟙𝟚𝟛", "1/3", "v3.2.1-rc.4", "$5.00", "€1.000,00", "192.168.0.1"]
+NUMBERS = [
+    "0",
+    "1",
+    "42",
+    "007",
+    "3.14159",
+    "-273.15",
+    "1e-9",
+    "1,234,567.89",
+    "0xDEADBEEF",
+    "2²",
+    "½",
+    "Ⅷ",
+    "٣٤٥",
+    "१२३४",
+    "①②",
+    "100%",
+    "12:34:56",
+    "2024-12-26",
+    "+49 (0)30 123456",
+    "1234567890" * 3,
+    "๑๒๓",
+    "𝟙𝟚𝟛",
+    "1/3",
+    "v3.2.1-rc.4",
+    "$5.00",
+    "€1.000,00",
+    "192.168.0.1",
+]
 
 
 def character(rng):
     """A character from anywhere: letters of every plane, unassigned code points too."""
-    block = rng.choice([(0x20, 0x7F), (0xA0, 0x250), (0x250, 0x900), (0x900, 0x1100), (0x2000, 0x2C00), (0x3000, 0x3130), (0x4E00, 0xA000),
-                        (0xA000, 0xD800), (0xF900, 0x10000), (0x10000, 0x12000), (0x16000, 0x17000), (0x1D000, 0x1E900), (0x1F000, 0x1FB00),
-                        (0x20000, 0x32400), (0xE000, 0xE010), (0x10FFF0, 0x110000)])
+    block = rng.choice(
+        [
+            (0x20, 0x7F),
+            (0xA0, 0x250),
+            (0x250, 0x900),
+            (0x900, 0x1100),
+            (0x2000, 0x2C00),
+            (0x3000, 0x3130),
+            (0x4E00, 0xA000),
+            (0xA000, 0xD800),
+            (0xF900, 0x10000),
+            (0x10000, 0x12000),
+            (0x16000, 0x17000),
+            (0x1D000, 0x1E900),
+            (0x1F000, 0x1FB00),
+            (0x20000, 0x32400),
+            (0xE000, 0xE010),
+            (0x10FFF0, 0x110000),
+        ]
+    )
     return chr(rng.randrange(*block))
 
 
 def words(rng, text, count):
     pieces = text.split(" ")
     start = rng.randrange(len(pieces))
-    return " ".join(pieces[start:start + count])
+    return " ".join(pieces[start : start + count])
 
 
 def make_lines(markers, count=2000):
     """`markers`: spellings of added tokens, whole and broken ones are strewn in."""
     rng = random.Random(3)
-    source = [line for module in (json.decoder, textwrap, string, random) for line in inspect.getsource(module).split("\n") if len(line) < 90]
+    source = [
+        line
+        for module in (json.decoder, textwrap, string, random)
+        for line in inspect.getsource(module).split("\n")
+        if len(line) < 90
+    ]
     spell = lambda n, alphabet: "".join(rng.choice(alphabet) for _ in range(n))
     kinds = [
         lambda: rng.choice(PROSE)[:90],
         lambda: words(rng, rng.choice(PROSE), rng.randrange(1, 9)),
-        lambda: words(rng, rng.choice(PROSE), 3) + rng.choice(["", " ", "\n", "　"]) + words(rng, rng.choice(PROSE), 3),
+        lambda: words(rng, rng.choice(PROSE), 3)
+        + rng.choice(["", " ", "\n", "　"])
+        + words(rng, rng.choice(PROSE), 3),
         lambda: rng.choice(CODE)[:90],
         lambda: rng.choice(source),
         lambda: "\n".join(rng.choices(source, k=2)),
@@ -86,17 +160,60 @@ def make_lines(markers, count=2000):
         lambda: spell(rng.randrange(1, 25), "0123456789.,- "),
         lambda: spell(rng.randrange(1, 12), SPACES) + rng.choice(["x", "", "漢", "1", "!"]),
         lambda: "a" + spell(rng.randrange(1, 15), " \t\n\r") + rng.choice(["b", ".", ""]),
-        lambda: rng.choice(["", " ", "so "]) + spell(rng.randrange(1, 5), EMOJI) + rng.choice(["", " ok", "!"]),
-        lambda: "".join(rng.choice("aeoncAÅ漢é") + spell(rng.randrange(0, 3), MARKS) for _ in range(rng.randrange(1, 8))),
+        lambda: rng.choice(["", " ", "so "])
+        + spell(rng.randrange(1, 5), EMOJI)
+        + rng.choice(["", " ok", "!"]),
+        lambda: "".join(
+            rng.choice("aeoncAÅ漢é") + spell(rng.randrange(0, 3), MARKS)
+            for _ in range(rng.randrange(1, 8))
+        ),
         lambda: "".join(character(rng) for _ in range(rng.randrange(1, 12))),
         lambda: spell(rng.randrange(1, 20), string.punctuation + " "),
         lambda: spell(rng.randrange(1, 30), string.ascii_letters),
-        lambda: spell(rng.randrange(1, 5), string.punctuation) + spell(3, string.ascii_letters) + rng.choice(["'s", "'LL", "’re", "\r\n"]),
-        lambda: words(rng, rng.choice(PROSE), 2) + rng.choice(markers) + rng.choice(["", " ", "x"]) + rng.choice(markers)[:rng.randrange(1, 40)],
+        lambda: spell(rng.randrange(1, 5), string.punctuation)
+        + spell(3, string.ascii_letters)
+        + rng.choice(["'s", "'LL", "’re", "\r\n"]),
+        lambda: words(rng, rng.choice(PROSE), 2)
+        + rng.choice(markers)
+        + rng.choice(["", " ", "x"])
+        + rng.choice(markers)[: rng.randrange(1, 40)],
     ]
-    lines = ["", " ", "  ", "\n", "\r\n", "a", "é", "e\u0301", "\u0301", "你", "\U0001F600", "\ufeff", "\0", "a\0b", "\x7f\x80", "a" * 300, " " * 200, "=" * 120,
-             "ab" * 100, "\t" * 50 + "x", "9" * 100, "的" * 60, "!" * 100, "\n" * 64, "\u00ad\u200b\u2060", "x" + "\u0301" * 40, "ǅ ʰ ª", "ⅷ ꙮ ༳ ㊿",
-             "١٢٣ 456", "a\u180eb \u180e c", "\U00031350\U000323AF \U0002EBF0", "\U00011F00\U00011F04\U0001E4D0", "²³¹ ¼½¾", "\u001c\u001d\u001e\u001f"]
+    lines = [
+        "",
+        " ",
+        "  ",
+        "\n",
+        "\r\n",
+        "a",
+        "é",
+        "e\u0301",
+        "\u0301",
+        "你",
+        "\U0001f600",
+        "\ufeff",
+        "\0",
+        "a\0b",
+        "\x7f\x80",
+        "a" * 300,
+        " " * 200,
+        "=" * 120,
+        "ab" * 100,
+        "\t" * 50 + "x",
+        "9" * 100,
+        "的" * 60,
+        "!" * 100,
+        "\n" * 64,
+        "\u00ad\u200b\u2060",
+        "x" + "\u0301" * 40,
+        "ǅ ʰ ª",
+        "ⅷ ꙮ ༳ ㊿",
+        "١٢٣ 456",
+        "a\u180eb \u180e c",
+        "\U00031350\U000323af \U0002ebf0",
+        "\U00011f00\U00011f04\U0001e4d0",
+        "²³¹ ¼½¾",
+        "\u001c\u001d\u001e\u001f",
+    ]
     for left in markers[:12]:
         lines += [left, " " + left + " ", left + left]
     while len(lines) < count:

@@ -1,5 +1,6 @@
 //===- DriversTest.cpp - generation, logits and scores over FakeModel ---===//
 
+#include "runtime/File.h"
 #include "runtime/Generation.h"
 #include "runtime/GenerationConfig.h"
 #include "runtime/Logits.h"
@@ -7,7 +8,6 @@
 #include "runtime/Scoring.h"
 #include "runtime/StopText.h"
 #include "runtime/device/CpuDevice.h"
-#include "runtime/File.h"
 #include "test/tools/FakeModel.h"
 
 #include <gtest/gtest.h>
@@ -30,7 +30,8 @@ protected:
     auto opened = Module::fromBytes(moduleBytes(fake::modulePayload()), "fake.hadal");
     ASSERT_TRUE(opened.ok()) << opened.error().message;
     module.emplace(std::move(*opened));
-    std::string path = testing::TempDir() + "hadal-fake-" + std::to_string(getpid()) + ".safetensors";
+    std::string path =
+        testing::TempDir() + "hadal-fake-" + std::to_string(getpid()) + ".safetensors";
     std::vector<float> scale = {1};
     NamedTensor named{"scale", TensorView::of(scale)};
     ASSERT_TRUE(writeSafetensors(path, {&named, 1}).ok());
@@ -48,7 +49,8 @@ protected:
   using Rows = std::vector<std::vector<int32_t>>;
 
   /// The new tokens of each prompt; each chosen from logits that are highest there.
-  Rows generate(const Rows &prompts, const GenerationOptions &options, GenerationStatistics *statistics = nullptr) {
+  Rows generate(const Rows &prompts, const GenerationOptions &options,
+                GenerationStatistics *statistics = nullptr) {
     auto generation = Generation::create(*executor, options);
     EXPECT_TRUE(generation.ok());
     for (const auto &prompt : prompts)
@@ -87,7 +89,8 @@ std::vector<std::vector<int32_t>> randomPrompts(int count, int longest, unsigned
 /// What the model says, by the definition.
 std::vector<int32_t> expectedTokens(std::vector<int32_t> tokens, int64_t count, bool ignoreEos) {
   std::vector<int32_t> out;
-  while (static_cast<int64_t>(out.size()) < count && static_cast<int64_t>(tokens.size()) <= fake::maxPositions) {
+  while (static_cast<int64_t>(out.size()) < count &&
+         static_cast<int64_t>(tokens.size()) <= fake::maxPositions) {
     out.push_back(fake::nextOf(tokens));
     tokens.push_back(out.back());
     if (out.back() == fake::eosToken && !ignoreEos)
@@ -98,8 +101,8 @@ std::vector<int32_t> expectedTokens(std::vector<int32_t> tokens, int64_t count, 
 
 } // namespace
 
-// Sequences of different lengths, more of them than run at once, each get the tokens that they get by themselves:
-// pages are given, grown, given back and used again, and no row reads another's.
+// Sequences of different lengths, more of them than run at once, each get the tokens that they get
+// by themselves: pages are given, grown, given back and used again, and no row reads another's.
 TEST_F(Drivers, BatchesDoNotShow) {
   auto prompts = randomPrompts(40, 30, 1);
   GenerationOptions options;
@@ -122,11 +125,14 @@ TEST_F(Drivers, EndOfSequence) {
   EXPECT_EQ(generate({prompt}, options)[0], expectedTokens(prompt, 5, true));
 }
 
-// Other end-of-sequence tokens than the module's, stop tokens, and whatever the driver says end a row.
+// Other end-of-sequence tokens than the module's, stop tokens, and whatever the driver says end a
+// row.
 TEST_F(Drivers, StopTokens) {
   std::vector<int32_t> prompt = {65, 66}, all = expectedTokens(prompt, 30, true);
   auto upTo = [&](size_t count) { return std::vector<int32_t>(all.begin(), all.begin() + count); };
-  auto first = [&](int32_t token) { return static_cast<size_t>(std::find(all.begin(), all.end(), token) - all.begin()) + 1; };
+  auto first = [&](int32_t token) {
+    return static_cast<size_t>(std::find(all.begin(), all.end(), token) - all.begin()) + 1;
+  };
   GenerationOptions options;
   options.maxNewTokens = 30;
   options.ignoreEos = true;
@@ -150,7 +156,8 @@ TEST_F(Drivers, StopTokens) {
   EXPECT_EQ(lengthWith({}), 30u);
 }
 
-// A stop text ends a text, also across the borders of its pieces; what may begin one is held back until it cannot.
+// A stop text ends a text, also across the borders of its pieces; what may begin one is held back
+// until it cannot.
 TEST(StopText, CutsAcrossPieces) {
   auto shown = [](std::vector<std::string> stops, const std::vector<std::string> &pieces) {
     StopText text(std::move(stops));
@@ -178,7 +185,9 @@ TEST(StopText, CutsAcrossPieces) {
 TEST(GenerationConfig, EosOfFolder) {
   std::string folder = testing::TempDir() + "hadal-eos-" + std::to_string(getpid());
   std::filesystem::create_directories(folder);
-  auto write = [&](const char *name, const std::string &text) { EXPECT_TRUE(writeFile(folder + "/" + name, std::as_bytes(std::span(text))).ok()); };
+  auto write = [&](const char *name, const std::string &text) {
+    EXPECT_TRUE(writeFile(folder + "/" + name, std::as_bytes(std::span(text))).ok());
+  };
   using Ids = std::optional<std::vector<int64_t>>;
   EXPECT_EQ(*eosOfFolder(folder, 100), Ids());
   write("config.json", R"({"eos_token_id": 1})");
@@ -192,9 +201,12 @@ TEST(GenerationConfig, EosOfFolder) {
   write("config.json", R"({"text_config": {"eos_token_id": 5}})");
   std::filesystem::remove(folder + "/generation_config.json");
   EXPECT_EQ(*eosOfFolder(folder, 100), Ids({5}));
-  for (const char *wrong : {R"({"eos_token_id": 100})", R"({"eos_token_id": [1, "2"]})", R"({"eos_token_id": -1})", R"({"eos_token_id": 1.5})", "[]", "{"}) {
+  for (const char *wrong : {R"({"eos_token_id": 100})", R"({"eos_token_id": [1, "2"]})",
+                            R"({"eos_token_id": -1})", R"({"eos_token_id": 1.5})", "[]", "{"}) {
     write("generation_config.json", wrong);
-    EXPECT_NE(eosOfFolder(folder, 100).error().message.find("generation_config.json: "), std::string::npos) << wrong;
+    EXPECT_NE(eosOfFolder(folder, 100).error().message.find("generation_config.json: "),
+              std::string::npos)
+        << wrong;
   }
   std::filesystem::remove_all(folder);
 }
@@ -228,7 +240,8 @@ TEST_F(Drivers, SeedsBelongToRows) {
     options.seed = 100 + i;
     EXPECT_EQ(generate({prompts[i]}, options)[0], together[i]);
     for (size_t step = 0; step < together[i].size(); ++step)
-      EXPECT_EQ(together[i][step], static_cast<int32_t>(drawUniform(100 + i, step) * fake::vocabulary));
+      EXPECT_EQ(together[i][step],
+                static_cast<int32_t>(drawUniform(100 + i, step) * fake::vocabulary));
   }
   EXPECT_NE(together[0], together[1]);
 }
@@ -237,18 +250,23 @@ TEST_F(Drivers, Refused) {
   GenerationOptions options;
   auto generation = Generation::create(*executor, options);
   ASSERT_TRUE(generation.ok());
-  auto errorOf = [&](std::vector<int32_t> prompt) { return (*generation)->add(std::move(prompt)).error().message; };
+  auto errorOf = [&](std::vector<int32_t> prompt) {
+    return (*generation)->add(std::move(prompt)).error().message;
+  };
   EXPECT_EQ(errorOf({}), "row 0: has no tokens");
-  EXPECT_EQ(errorOf({1, 259}), "row 0: token id 259 at position 1 is not in the vocabulary (0 to 258)");
+  EXPECT_EQ(errorOf({1, 259}),
+            "row 0: token id 259 at position 1 is not in the vocabulary (0 to 258)");
   EXPECT_EQ(errorOf({-1}), "row 0: token id -1 at position 0 is not in the vocabulary (0 to 258)");
-  EXPECT_EQ(errorOf(std::vector<int32_t>(201, 0)), "row 0: has 201 tokens, the model has 200 positions");
+  EXPECT_EQ(errorOf(std::vector<int32_t>(201, 0)),
+            "row 0: has 201 tokens, the model has 200 positions");
   options.maxNewTokens = 0;
   EXPECT_FALSE(Generation::create(*executor, options).ok());
   options.maxNewTokens = 1;
   options.sampling.topP = 0;
   EXPECT_FALSE(Generation::create(*executor, options).ok());
   options.sampling.topP = 1;
-  for (float temperature : {-1.f, std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+  for (float temperature :
+       {-1.f, std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     options.sampling.temperature = temperature;
     EXPECT_FALSE(Generation::create(*executor, options).ok()) << temperature;
   }
@@ -262,7 +280,8 @@ TEST_F(Drivers, PagesAreUsedAgain) {
   options.ignoreEos = true;
   generate(Rows(60, std::vector<int32_t>(8, 5)), options);
   int64_t pages = (8 + 10 + fake::pageTokens - 1) / fake::pageTokens;
-  EXPECT_LE(executor->stateBytes(), static_cast<uint64_t>(2 * pages * 3 / 2 * fake::pageTokens) * sizeof(float));
+  EXPECT_LE(executor->stateBytes(),
+            static_cast<uint64_t>(2 * pages * 3 / 2 * fake::pageTokens) * sizeof(float));
 }
 
 // Each token sees itself and those before it: what FLOPs of attention are counted by.
@@ -293,7 +312,8 @@ TEST_F(Drivers, Logits) {
       for (int64_t t : {0, 1, 77, 149})
         for (int64_t b : {0, 12, 13, 29}) {
           int32_t next = fake::nextOf(std::span(rows[b]).first(t + 1));
-          EXPECT_EQ(tensor.as<float>()[(b * 150 + t) * fake::vocabulary + next], 0) << b << " " << t;
+          EXPECT_EQ(tensor.as<float>()[(b * 150 + t) * fake::vocabulary + next], 0)
+              << b << " " << t;
         }
     } else if (name == "hidden.0") {
       ASSERT_EQ(tensor.shape(), (Shape{30, 150, 2}));
@@ -305,11 +325,12 @@ TEST_F(Drivers, Logits) {
     }
   }
   std::sort(names.begin(), names.end());
-  EXPECT_EQ(names, (std::vector<std::string>{"cache.0.ckv", "hidden.0", "hidden.1", "logits", "router.0.topk_ids",
-                                             "router.0.topk_weights"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"cache.0.ckv", "hidden.0", "hidden.1", "logits",
+                                             "router.0.topk_ids", "router.0.topk_weights"}));
 }
 
-// Rows of different lengths, anywhere in their columns, give what each gives alone; elsewhere results are 0.
+// Rows of different lengths, anywhere in their columns, give what each gives alone; elsewhere
+// results are 0.
 TEST_F(Drivers, PaddedLogits) {
   Rows rows = randomPrompts(60, 30, 8);
   LogitsOptions options{.dump = true};
@@ -329,12 +350,15 @@ TEST_F(Drivers, PaddedLogits) {
     for (size_t row = 0; row < rows.size(); ++row) {
       auto alone = computeLogits(*executor, {rows[row]}, {});
       ASSERT_TRUE(alone.ok());
-      std::span<const float> wanted = std::as_const((*alone)[0].second).as<float>(), got = std::as_const(tensor).as<float>();
+      std::span<const float> wanted = std::as_const((*alone)[0].second).as<float>(),
+                             got = std::as_const(tensor).as<float>();
       std::span<const float> mine = got.subspan(row * 40 * fake::vocabulary, 40 * fake::vocabulary);
       size_t first = static_cast<size_t>(options.begins[row] * fake::vocabulary);
       EXPECT_TRUE(std::equal(wanted.begin(), wanted.end(), mine.begin() + first)) << "row " << row;
-      EXPECT_TRUE(std::all_of(mine.begin(), mine.begin() + first, [](float value) { return value == 0; }));
-      EXPECT_TRUE(std::all_of(mine.begin() + first + wanted.size(), mine.end(), [](float value) { return value == 0; }));
+      EXPECT_TRUE(
+          std::all_of(mine.begin(), mine.begin() + first, [](float value) { return value == 0; }));
+      EXPECT_TRUE(std::all_of(mine.begin() + first + wanted.size(), mine.end(),
+                              [](float value) { return value == 0; }));
     }
   }
   options.width = 30;
@@ -343,7 +367,8 @@ TEST_F(Drivers, PaddedLogits) {
 
 // Choices that are forced must be experts that there are, each once.
 TEST_F(Drivers, RoutesAreChecked) {
-  std::string path = testing::TempDir() + "hadal-routes-" + std::to_string(getpid()) + ".safetensors";
+  std::string path =
+      testing::TempDir() + "hadal-routes-" + std::to_string(getpid()) + ".safetensors";
   auto said = [&](std::vector<int32_t> experts) {
     NamedTensor named{"router.0.topk_ids", TensorView::of(experts, {2, 2})};
     EXPECT_TRUE(writeSafetensors(path, {&named, 1}).ok());
@@ -358,13 +383,17 @@ TEST_F(Drivers, RoutesAreChecked) {
   std::filesystem::remove(path);
 }
 
-/// A checkpoint of one tensor "scale", 1 where it is F32, which lies `skip` bytes behind a multiple of 8.
+/// A checkpoint of one tensor "scale", 1 where it is F32, which lies `skip` bytes behind a multiple
+/// of 8.
 Result<Checkpoint> scaleAt(const char *dtype, size_t bytes, size_t skip) {
-  std::string path = testing::TempDir() + "hadal-scale-" + std::to_string(getpid()) + ".safetensors";
-  std::string header = R"({"scale": {"dtype": ")" + std::string(dtype) + R"(", "shape": [1], "data_offsets": [0, )" + std::to_string(bytes) + "]}}";
+  std::string path =
+      testing::TempDir() + "hadal-scale-" + std::to_string(getpid()) + ".safetensors";
+  std::string header = R"({"scale": {"dtype": ")" + std::string(dtype) +
+                       R"(", "shape": [1], "data_offsets": [0, )" + std::to_string(bytes) + "]}}";
   header.append(8 - header.size() % 8 + skip, ' ');
   uint64_t length = header.size();
-  std::string file = std::string(reinterpret_cast<const char *>(&length), 8) + header + std::string("\0\0\x80\x3F\0\0\0\0", 8).substr(0, bytes);
+  std::string file = std::string(reinterpret_cast<const char *>(&length), 8) + header +
+                     std::string("\0\0\x80\x3F\0\0\0\0", 8).substr(0, bytes);
   EXPECT_TRUE(writeFile(path, std::as_bytes(std::span(file))).ok());
   auto opened = Checkpoint::open(path);
   std::filesystem::remove(path);
@@ -384,7 +413,10 @@ TEST_F(Drivers, ParametersAreWhatTheModuleWants) {
   for (auto [dtype, bytes] : {std::pair("I32", 4), {"BF16", 2}, {"F64", 8}}) {
     auto store = WeightStore::load(*module, device, std::move(*scaleAt(dtype, size_t(bytes), 0)));
     ASSERT_FALSE(store.ok());
-    EXPECT_NE(store.error().message.find("scale: module wants F32 [1], file has " + std::string(dtype) + " [1]"), std::string::npos) << store.error().message;
+    EXPECT_NE(store.error().message.find("scale: module wants F32 [1], file has " +
+                                         std::string(dtype) + " [1]"),
+              std::string::npos)
+        << store.error().message;
   }
 }
 
@@ -398,7 +430,8 @@ TEST_F(Drivers, Score) {
   for (int64_t window = 0; window < 40; ++window) {
     std::span<const int32_t> part(tokens.data() + window * 129, 129);
     for (int64_t t = 0; t < 128; ++t)
-      sum += static_cast<double>((part[t + 1] - fake::nextOf(part.first(t + 1)) + fake::vocabulary) % fake::vocabulary);
+      sum += static_cast<double>(
+          (part[t + 1] - fake::nextOf(part.first(t + 1)) + fake::vocabulary) % fake::vocabulary);
   }
   auto score = scoreTokens(*executor, tokens);
   ASSERT_TRUE(score.ok()) << score.error().message;
@@ -409,21 +442,23 @@ TEST_F(Drivers, Score) {
 }
 
 /// What the later tokens of `text` cost, from `scored` on, given those before them and `bos`.
-static double costOf(std::span<const int32_t> text, int64_t scored, std::optional<int32_t> bos = {}) {
+static double costOf(std::span<const int32_t> text, int64_t scored,
+                     std::optional<int32_t> bos = {}) {
   std::vector<int32_t> seen;
   if (bos)
     seen.push_back(*bos);
   double sum = 0;
   for (int64_t t = 0; t < static_cast<int64_t>(text.size()); ++t) {
     if (t >= scored)
-      sum += static_cast<double>((text[t] - fake::nextOf(seen) + fake::vocabulary) % fake::vocabulary);
+      sum +=
+          static_cast<double>((text[t] - fake::nextOf(seen) + fake::vocabulary) % fake::vocabulary);
     seen.push_back(text[t]);
   }
   return sum;
 }
 
-// A text shorter than a window is one; with a stride windows overlap and each token is scored once; BOS lets a window's
-// first token be scored.
+// A text shorter than a window is one; with a stride windows overlap and each token is scored once;
+// BOS lets a window's first token be scored.
 TEST_F(Drivers, ScoreWindows) {
   std::vector<int32_t> tokens = randomPrompts(1, 1, 6)[0];
   for (std::mt19937 random(7); tokens.size() < 47;)
@@ -443,21 +478,27 @@ TEST_F(Drivers, ScoreWindows) {
   Score cut = scored({.window = 20, .stride = 0, .bos = {}});
   EXPECT_EQ(cut.tokens, 38);
   EXPECT_EQ(cut.rest, 7);
-  EXPECT_DOUBLE_EQ(cut.meanNll, (costOf(text.subspan(0, 20), 1) + costOf(text.subspan(20, 20), 1)) / 38);
+  EXPECT_DOUBLE_EQ(cut.meanNll,
+                   (costOf(text.subspan(0, 20), 1) + costOf(text.subspan(20, 20), 1)) / 38);
 
   Score slid = scored({.window = 20, .stride = 10, .bos = {}});
   EXPECT_EQ(slid.tokens, 46);
   EXPECT_EQ(slid.windows, 4);
-  EXPECT_DOUBLE_EQ(slid.meanNll, (costOf(text.subspan(0, 20), 1) + costOf(text.subspan(10, 20), 10) + costOf(text.subspan(20, 20), 10) +
-                                  costOf(text.subspan(30, 17), 10)) /
-                                     46);
+  EXPECT_DOUBLE_EQ(slid.meanNll,
+                   (costOf(text.subspan(0, 20), 1) + costOf(text.subspan(10, 20), 10) +
+                    costOf(text.subspan(20, 20), 10) + costOf(text.subspan(30, 17), 10)) /
+                       46);
 
   Score begun = scored({.window = 20, .stride = 20, .bos = 9});
   EXPECT_EQ(begun.tokens, 47);
-  EXPECT_DOUBLE_EQ(begun.meanNll, (costOf(text.subspan(0, 20), 0, 9) + costOf(text.subspan(20, 20), 0, 9) + costOf(text.subspan(40, 7), 0, 9)) / 47);
+  EXPECT_DOUBLE_EQ(begun.meanNll,
+                   (costOf(text.subspan(0, 20), 0, 9) + costOf(text.subspan(20, 20), 0, 9) +
+                    costOf(text.subspan(40, 7), 0, 9)) /
+                       47);
 
   for (int64_t length : {0, 1})
-    EXPECT_NE(scoreTokens(*executor, text.first(length)).error().message.find("nothing to score"), std::string::npos);
+    EXPECT_NE(scoreTokens(*executor, text.first(length)).error().message.find("nothing to score"),
+              std::string::npos);
   EXPECT_TRUE(scoreTokens(*executor, text.first(1), {.window = 20, .stride = 0, .bos = 9}).ok());
   EXPECT_FALSE(scoreTokens(*executor, tokens, {.window = 20, .stride = 21, .bos = {}}).ok());
   EXPECT_FALSE(scoreTokens(*executor, tokens, {.window = 20, .stride = 0, .bos = 259}).ok());

@@ -1,7 +1,7 @@
 //===- FakeKernels.cpp - kernels of a model that can be checked by hand -===//
 //
-// The code image of FakeModel. The next token of a sequence is a hash of all its tokens, read back from the cache, so
-// that a wrong slot, page, position or row shows.
+// The code image of FakeModel. The next token of a sequence is a hash of all its tokens, read back
+// from the cache, so that a wrong slot, page, position or row shows.
 //
 //===--------------------------------------------------------------------===//
 
@@ -10,17 +10,20 @@
 
 using namespace hadal::fake;
 
-template <typename T> static T *at(void *const *buffers, int i) { return static_cast<T *>(buffers[i]); }
+template <typename T> static T *at(void *const *buffers, int i) {
+  return static_cast<T *>(buffers[i]);
+}
 
-/// Logits that are highest at the sequence's next token and fall by `scale` from token to token behind it.
+/// Logits that are highest at the sequence's next token and fall by `scale` from token to token
+/// behind it.
 static void writeLogits(int64_t hash, float scale, float *logits) {
   for (int64_t v = 0; v < vocabulary; ++v)
     logits[v] = -scale * static_cast<float>((v - nextOf(hash) + vocabulary) % vocabulary);
 }
 
-#define KERNEL(name)                                                                                                   \
-  extern "C" void name([[maybe_unused]] void *const *b, [[maybe_unused]] const int64_t *scalars, int64_t begin,        \
-                       int64_t end, void *)
+#define KERNEL(name)                                                                               \
+  extern "C" void name([[maybe_unused]] void *const *b, [[maybe_unused]] const int64_t *scalars,   \
+                       int64_t begin, int64_t end, void *)
 
 // scale parameter, packed scale
 KERNEL(fake_pack) {
@@ -44,7 +47,8 @@ KERNEL(fake_prefill) {
       ++sequence;
     int64_t hash = 0;
     for (int64_t t = offsets[sequence]; t <= row; ++t)
-      hash = extend(hash, t - offsets[sequence], static_cast<int64_t>(at<float>(b, 3)[at<int32_t>(b, 2)[t]]));
+      hash = extend(hash, t - offsets[sequence],
+                    static_cast<int64_t>(at<float>(b, 3)[at<int32_t>(b, 2)[t]]));
     writeLogits(hash, *at<float>(b, 4), at<float>(b, 5) + r * vocabulary);
   }
 }
@@ -55,8 +59,9 @@ KERNEL(fake_decode) {
     const int32_t *pages = at<int32_t>(b, 0) + r * scalars[0];
     int64_t hash = 0;
     for (int64_t p = 0; p <= at<int32_t>(b, 1)[r]; ++p)
-      hash =
-          extend(hash, p, static_cast<int64_t>(at<float>(b, 2)[pages[p / pageTokens] * pageTokens + p % pageTokens]));
+      hash = extend(hash, p,
+                    static_cast<int64_t>(
+                        at<float>(b, 2)[pages[p / pageTokens] * pageTokens + p % pageTokens]));
     writeLogits(hash, *at<float>(b, 3), at<float>(b, 4) + r * vocabulary);
   }
 }
@@ -107,4 +112,6 @@ KERNEL(fake_obey) {
 }
 
 // a buffer, how many bytes it lies behind a multiple of 64
-KERNEL(fake_place) { *at<float>(b, 1) = static_cast<float>(reinterpret_cast<uintptr_t>(b[0]) % 64); }
+KERNEL(fake_place) {
+  *at<float>(b, 1) = static_cast<float>(reinterpret_cast<uintptr_t>(b[0]) % 64);
+}

@@ -1,8 +1,9 @@
 //===- FakeModel.h - a model that can be checked by hand ----------------===//
 //
-// A module with the programs of --mode=generate whose answers are a hash, for tests of the drivers and of hadal-run
-// without the compiler. Tokens 0 to 255 are bytes, 256 ends a sequence. Attention counts a FLOP for each pair of a row and
-// a position that it sees, appending to the cache one for each token.
+// A module with the programs of --mode=generate whose answers are a hash, for tests of the drivers
+// and of hadal-run without the compiler. Tokens 0 to 255 are bytes, 256 ends a sequence. Attention
+// counts a FLOP for each pair of a row and a position that it sees, appending to the cache one for
+// each token.
 //
 //===--------------------------------------------------------------------===//
 
@@ -38,7 +39,8 @@ inline int32_t nextOf(std::span<const int32_t> tokens) {
   return static_cast<int32_t>(nextOf(hash));
 }
 
-/// The module's FlatBuffer, with the kernels' shared object inside. Its parameter is "scale", F32 [1].
+/// The module's FlatBuffer, with the kernels' shared object inside. Its parameter is "scale", F32
+/// [1].
 std::vector<std::byte> modulePayload();
 
 } // namespace hadal::fake

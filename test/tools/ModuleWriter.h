@@ -1,6 +1,7 @@
 //===- ModuleWriter.h - modules put together by hand --------------------===//
 //
-// For fakes: programs of launches, one kernel a launch, whose sizes are a constant or a register plus a constant.
+// For fakes: programs of launches, one kernel a launch, whose sizes are a constant or a register
+// plus a constant.
 //
 //===--------------------------------------------------------------------===//
 
@@ -51,7 +52,8 @@ protected:
   }
 
   /// Adds an argument to the program at hand.
-  Place argument(const std::string &name, fb::ElementType element, std::vector<Size> shape, bool output = false) {
+  Place argument(const std::string &name, fb::ElementType element, std::vector<Size> shape,
+                 bool output = false) {
     auto text = b.CreateString(name);
     arguments.push_back(fb::CreateArgument(b, text, element, exprs(shape), output));
     return {fb::Space_Argument, static_cast<uint32_t>(arguments.size() - 1)};
@@ -62,10 +64,11 @@ protected:
     temporaries.push_back(fb::CreateTemporary(b, expr(c(bytes)), number));
     return {fb::Space_Temporary, number};
   }
-  /// Counts a FLOP a task where `flops` says nothing else. With `accesses`, one for each place, the kernel says what it
-  /// does with them.
-  void launch(const char *symbol, const std::vector<Place> &places, Size tasks, const std::vector<Size> &scalars = {},
-              std::optional<Size> flops = {}, const std::vector<fb::Access> &accesses = {}) {
+  /// Counts a FLOP a task where `flops` says nothing else. With `accesses`, one for each place, the
+  /// kernel says what it does with them.
+  void launch(const char *symbol, const std::vector<Place> &places, Size tasks,
+              const std::vector<Size> &scalars = {}, std::optional<Size> flops = {},
+              const std::vector<fb::Access> &accesses = {}) {
     std::vector<Offset<fb::Binding>> bindings;
     for (Place place : places) {
       auto element = expr(c(0)), offset = expr(c(0));
@@ -80,7 +83,8 @@ protected:
     auto bindingList = b.CreateVector(bindings);
     auto scalarList = exprs(scalars);
     auto taskCount = expr(tasks), flopCount = expr(flops.value_or(tasks));
-    auto action = fb::CreateLaunch(b, kernel, bindingList, scalarList, taskCount, flopCount).Union();
+    auto action =
+        fb::CreateLaunch(b, kernel, bindingList, scalarList, taskCount, flopCount).Union();
     commands.push_back(fb::CreateCommand(b, 0, fb::Action_Launch, action));
   }
   void program(const char *name, const std::vector<std::string> &registers) {

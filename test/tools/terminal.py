@@ -3,12 +3,23 @@
 
 terminal.py HADAL_RUN WRITE_FAKE_TRAINING
 """
+
 import fcntl, os, pty, re, struct, subprocess, sys, tempfile, termios, unicodedata
 
 run, write = (os.path.abspath(p) for p in sys.argv[1:3])
 work = tempfile.mkdtemp()
 subprocess.run([write, work], check=True, timeout=60, stdout=subprocess.DEVNULL)
-command = [run, "train", f"{work}/t.hadal", "--init-seed", "1", "--input", f"{work}/in.safetensors", "--steps", "2000"]
+command = [
+    run,
+    "train",
+    f"{work}/t.hadal",
+    "--init-seed",
+    "1",
+    "--input",
+    f"{work}/in.safetensors",
+    "--steps",
+    "2000",
+]
 failed = []
 
 

@@ -1,8 +1,8 @@
 //===- DataTest.cpp - micro-batches, packing, shuffling -----------------===//
 
+#include "runtime/File.h"
 #include "runtime/Safetensors.h"
 #include "runtime/training/DataFiles.h"
-#include "runtime/File.h"
 #include "runtime/training/MicroBatch.h"
 #include "runtime/training/PackedRows.h"
 
@@ -22,7 +22,8 @@ namespace {
 
 using Ids = std::vector<int32_t>;
 
-/// A folder with a tokenizer whose ids are the letters' places in "abc..."; E closes a document, P, S and M fill in.
+/// A folder with a tokenizer whose ids are the letters' places in "abc..."; E closes a document, P,
+/// S and M fill in.
 class Data : public testing::Test {
 protected:
   void SetUp() override {
@@ -34,12 +35,16 @@ protected:
     int id = 26;
     for (const char *text : {"<end>", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"})
       added.push_back({{"id", id++}, {"content", text}, {"special", true}, {"normalized", false}});
-    nlohmann::json byteLevel = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
-    write("tokenizer.json", nlohmann::json{{"added_tokens", added},
-                                           {"pre_tokenizer", byteLevel},
-                                           {"decoder", byteLevel},
-                                           {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", nlohmann::json::array()}}}}
-                                .dump());
+    nlohmann::json byteLevel = {
+        {"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
+    write("tokenizer.json",
+          nlohmann::json{
+              {"added_tokens", added},
+              {"pre_tokenizer", byteLevel},
+              {"decoder", byteLevel},
+              {"model",
+               {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", nlohmann::json::array()}}}}
+              .dump());
   }
   void TearDown() override { std::filesystem::remove_all(folder); }
 
@@ -58,7 +63,9 @@ protected:
   std::string documents() {
     std::string lines;
     for (int i = 0; i < 20; ++i)
-      lines += nlohmann::json{{"text", std::string(1 + i * 7 % 20, static_cast<char>('a' + i))}}.dump() + "\n";
+      lines +=
+          nlohmann::json{{"text", std::string(1 + i * 7 % 20, static_cast<char>('a' + i))}}.dump() +
+          "\n";
     return write("d.jsonl", lines);
   }
 
@@ -80,9 +87,11 @@ Ids flattened(const std::vector<TrainingRow> &rows) {
 
 } // namespace
 
-// Two rows, one of them two sequences, at depths 0, 1 and 2; a label that asks for another token, and one for none.
+// Two rows, one of them two sequences, at depths 0, 1 and 2; a label that asks for another token,
+// and one for none.
 TEST(MicroBatch, ByHand) {
-  std::vector<TrainingRow> rows = {{{10, 11, 12, 13}, {10, 99, -1, 13}, {}}, {{20, 21, 22, 23, 24}, {}, {2, 4}}};
+  std::vector<TrainingRow> rows = {{{10, 11, 12, 13}, {10, 99, -1, 13}, {}},
+                                   {{20, 21, 22, 23, 24}, {}, {2, 4}}};
   MicroBatch batch(rows, 2);
   EXPECT_EQ(batch.tokens(), 9);
 
@@ -111,7 +120,8 @@ TEST(MicroBatch, ByHand) {
   EXPECT_EQ(batch.counts().sequences, 4);
 }
 
-// A whole row of T tokens predicts T-1, and at depth 1 T-2 of T-1 rows. Source: ORACLE_NOTES, section 5.
+// A whole row of T tokens predicts T-1, and at depth 1 T-2 of T-1 rows. Source: ORACLE_NOTES,
+// section 5.
 TEST(MicroBatch, WholeRows) {
   std::vector<TrainingRow> rows(3, {Ids(24, 5), {}, {}});
   MicroBatch batch(rows, 1);
@@ -137,9 +147,13 @@ TEST(Permutation, Bijective) {
   }
 }
 
-// Text is tokenized once; the second time the tokens come from the cache, and damage to it is repaired.
+// Text is tokenized once; the second time the tokens come from the cache, and damage to it is
+// repaired.
 TEST_F(Data, TokenCache) {
-  std::string text = write("a.txt", "abcab"), lines = write("b.jsonl", "{\"text\": \"xy\"}\n\n{\"text\": \"\"}\n{\"text\": \"z\", \"more\": 1}");
+  std::string text = write("a.txt", "abcab"),
+              lines =
+                  write("b.jsonl",
+                        "{\"text\": \"xy\"}\n\n{\"text\": \"\"}\n{\"text\": \"z\", \"more\": 1}");
   for (int round = 0; round < 4; ++round) {
     TokenFile file = open({text, lines});
     ASSERT_EQ(file.documents(), 3u);
@@ -152,14 +166,16 @@ TEST_F(Data, TokenCache) {
     if (round == 1)
       std::filesystem::resize_file(path, std::filesystem::file_size(path) - 8);
     else if (round == 2)
-      std::fstream(path, std::ios::in | std::ios::out | std::ios::binary).write("\x7f\x7f\x7f\x7f", 4);
+      std::fstream(path, std::ios::in | std::ios::out | std::ios::binary)
+          .write("\x7f\x7f\x7f\x7f", 4);
   }
   EXPECT_NE(open({text}).key(), open({lines}).key());
 }
 
 // The cache knows text by the tokenizer that cuts it, too.
 TEST_F(Data, CacheKeys) {
-  std::string text = write("a.txt", "ab"), tokenizer = *readTextFile(folder + "/tokenizer.json"), key = open({text}).key();
+  std::string text = write("a.txt", "ab"), tokenizer = *readTextFile(folder + "/tokenizer.json"),
+              key = open({text}).key();
   tokenizer.replace(tokenizer.find("<end>"), 5, "<END>");
   write("tokenizer.json", tokenizer);
   EXPECT_NE(open({text}).key(), key);
@@ -167,15 +183,25 @@ TEST_F(Data, CacheKeys) {
 
 // What cannot be text for training is refused with its place.
 TEST_F(Data, Refused) {
-  auto errorOf = [&](const std::string &path) { return TokenFile::open({path}, folder, folder + "/cache").error().message; };
-  EXPECT_NE(errorOf(write("bad.jsonl", "{\"text\": \"x\"}\n\n{\"txt\": 1}\n")).find("bad.jsonl: line 3: wants an object"), std::string::npos);
+  auto errorOf = [&](const std::string &path) {
+    return TokenFile::open({path}, folder, folder + "/cache").error().message;
+  };
+  EXPECT_NE(errorOf(write("bad.jsonl", "{\"text\": \"x\"}\n\n{\"txt\": 1}\n"))
+                .find("bad.jsonl: line 3: wants an object"),
+            std::string::npos);
   EXPECT_NE(errorOf(write("empty.txt", "")).find("empty.txt: holds no text"), std::string::npos);
   EXPECT_NE(errorOf(folder + "/none").find("No such file"), std::string::npos);
-  auto packed = PackedRows::create(open({write("short.txt", "abc")}), {.rowTokens = 8, .seed = 0, .maskDocuments = false, .endOfSequence = {}, .fimRate = 0, .fim = {}});
+  auto packed = PackedRows::create(open({write("short.txt", "abc")}), {.rowTokens = 8,
+                                                                       .seed = 0,
+                                                                       .maskDocuments = false,
+                                                                       .endOfSequence = {},
+                                                                       .fimRate = 0,
+                                                                       .fim = {}});
   EXPECT_EQ(packed.error().message, "the data has 3 tokens, a row has 8");
 }
 
-// A format that is not known is refused by what it is, whether its ending says so or its first bytes; capitals do not matter.
+// A format that is not known is refused by what it is, whether its ending says so or its first
+// bytes; capitals do not matter.
 TEST_F(Data, OtherFormatsAreRefused) {
   auto errorOf = [&](const std::string &name, const std::string &text) {
     auto opened = TokenFile::open({write(name, text)}, folder, folder + "/cache");
@@ -183,7 +209,9 @@ TEST_F(Data, OtherFormatsAreRefused) {
   };
   auto refuses = [&](const std::string &name, const std::string &text, const std::string &what) {
     std::string error = errorOf(name, text);
-    EXPECT_NE(error.find(name + ": is " + what + "; wants text in UTF-8, or JSON lines"), std::string::npos) << name << ": " << error;
+    EXPECT_NE(error.find(name + ": is " + what + "; wants text in UTF-8, or JSON lines"),
+              std::string::npos)
+        << name << ": " << error;
   };
   std::string plain = "plain text in letters", row = "{\"text\": \"abc\"}\n";
   for (const char *name : {"a.parquet", "A.PARQUET"})
@@ -196,7 +224,10 @@ TEST_F(Data, OtherFormatsAreRefused) {
   refuses("b.txt", "\x1f\x8b\x08" + plain, "compressed by gzip (unpack it first)");
   refuses("c.jsonl", "\x28\xb5\x2f\xfd" + plain, "compressed by zstd (unpack it first)");
   refuses("d.txt", "PK\3\4" + plain, "a ZIP archive (unpack it first)");
-  refuses("e.txt", "\xff\xfe" "a\0b\0"s, "text in UTF-16 (write it in UTF-8)");
+  refuses("e.txt",
+          "\xff\xfe"
+          "a\0b\0"s,
+          "text in UTF-16 (write it in UTF-8)");
   refuses("f.txt", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
           "a Git LFS pointer, not the file itself (run 'git lfs pull' in its folder)");
   refuses("f.txt", "<!DOCTYPE html><p>404</p>", "an HTML or XML page (of a download that failed?)");
@@ -204,11 +235,13 @@ TEST_F(Data, OtherFormatsAreRefused) {
   // JSON under another name: its braces and keys are no text.
   refuses("g.txt", row, "JSON by its first line (name it *.jsonl)");
   refuses("h.dat", row, "JSON by its first line (name it *.jsonl, or *.txt if it is text)");
-  refuses("h.dat", "\n[1, 2]\n", "JSON by its first line (name it *.jsonl, or *.txt if it is text)");
+  refuses("h.dat", "\n[1, 2]\n",
+          "JSON by its first line (name it *.jsonl, or *.txt if it is text)");
   EXPECT_EQ(errorOf("i.txt", "[1, 2]abc\n"), "");
   EXPECT_EQ(errorOf("j.md", "abc [1, 2]\n"), "");
 
-  auto upper = open({write("UPPER.JSONL", row)}), lower = open({write("lower.jsonl", row)}), other = open({write("n.NdJson", row)});
+  auto upper = open({write("UPPER.JSONL", row)}), lower = open({write("lower.jsonl", row)}),
+       other = open({write("n.NdJson", row)});
   EXPECT_EQ(upper.tokenCount(), 3u);
   EXPECT_EQ(upper.key(), lower.key());
   EXPECT_EQ(other.key(), lower.key());
@@ -226,20 +259,27 @@ TEST_F(Data, BytesThatAreNoText) {
     return error.substr(0, error.find(';'));
   };
   using namespace std::string_literals;
-  EXPECT_EQ(errorOf("latin1.txt", "abc\nab\xe9z\n"), "latin1.txt: line 2, byte 3: 0xE9 is not UTF-8");
-  EXPECT_EQ(errorOf("latin1.jsonl", "{\"text\": \"a\"}\n\n{\"text\": \"\xe9\"}\n"), "latin1.jsonl: line 3, byte 11: 0xE9 is not UTF-8");
+  EXPECT_EQ(errorOf("latin1.txt", "abc\nab\xe9z\n"),
+            "latin1.txt: line 2, byte 3: 0xE9 is not UTF-8");
+  EXPECT_EQ(errorOf("latin1.jsonl", "{\"text\": \"a\"}\n\n{\"text\": \"\xe9\"}\n"),
+            "latin1.jsonl: line 3, byte 11: 0xE9 is not UTF-8");
   EXPECT_EQ(errorOf("cut.txt", "abc\xe2\x82"), "cut.txt: line 1, byte 4: 0xE2 is not UTF-8");
-  EXPECT_EQ(errorOf("surrogate.txt", "\xed\xa0\x80"), "surrogate.txt: line 1, byte 1: 0xED is not UTF-8");
+  EXPECT_EQ(errorOf("surrogate.txt", "\xed\xa0\x80"),
+            "surrogate.txt: line 1, byte 1: 0xED is not UTF-8");
   EXPECT_EQ(errorOf("nul.bin", "ab\0c"s), "nul.bin: line 1, byte 3: 0x00 (NUL) stands in no text");
-  EXPECT_EQ(errorOf("bad.jsonl", "{\"text\": \"a\"}\n{\"text\": \"a\"\n"), "bad.jsonl: line 2: is no JSON");
-  EXPECT_EQ(errorOf("array.jsonl", "[{\"text\": \"a\"}]\n"), "array.jsonl: line 1: wants an object with a string \"text\"");
+  EXPECT_EQ(errorOf("bad.jsonl", "{\"text\": \"a\"}\n{\"text\": \"a\"\n"),
+            "bad.jsonl: line 2: is no JSON");
+  EXPECT_EQ(errorOf("array.jsonl", "[{\"text\": \"a\"}]\n"),
+            "array.jsonl: line 1: wants an object with a string \"text\"");
 }
 
-// Files, folders and patterns become a list whose order follows from the names alone; a file that several of them give is taken once.
+// Files, folders and patterns become a list whose order follows from the names alone; a file that
+// several of them give is taken once.
 TEST_F(Data, FindsFiles) {
   for (const char *inside : {"texts/sub", "texts/.git", "texts/empty"})
     std::filesystem::create_directories(folder + "/" + inside);
-  for (const char *name : {"z.txt", "texts/b.TXT", "texts/a.jsonl", "texts/sub/0.txt", "texts/.git/x.txt", "texts/.hidden.txt", "texts/README.md"})
+  for (const char *name : {"z.txt", "texts/b.TXT", "texts/a.jsonl", "texts/sub/0.txt",
+                           "texts/.git/x.txt", "texts/.hidden.txt", "texts/README.md"})
     write(name, "abc");
   auto find = [&](std::vector<std::string> names) {
     for (std::string &name : names)
@@ -255,20 +295,25 @@ TEST_F(Data, FindsFiles) {
     return found->files;
   };
   using Paths = std::vector<std::string>;
-  EXPECT_EQ(find({"z.txt", "texts"}), (Paths{"z.txt", "texts/a.jsonl", "texts/b.TXT", "texts/sub/0.txt", "-", "texts/README.md"}));
-  EXPECT_EQ(find({"texts/*.[Tj]*", "z.txt"}), (Paths{"texts/a.jsonl", "texts/b.TXT", "z.txt", "-"}));
+  EXPECT_EQ(find({"z.txt", "texts"}), (Paths{"z.txt", "texts/a.jsonl", "texts/b.TXT",
+                                             "texts/sub/0.txt", "-", "texts/README.md"}));
+  EXPECT_EQ(find({"texts/*.[Tj]*", "z.txt"}),
+            (Paths{"texts/a.jsonl", "texts/b.TXT", "z.txt", "-"}));
   EXPECT_EQ(find({"texts/sub/0.txt", "texts/*/*.txt", "texts/sub"})[1], "-") << "once";
   EXPECT_EQ(find({"texts/README.md"}), (Paths{"texts/README.md", "-"})) << "named, it is taken";
   EXPECT_EQ(find({"texts/*.parquet"}), (Paths{folder + "/texts/*.parquet: matches no file"}));
-  EXPECT_EQ(find({"texts/empty"}), (Paths{folder + "/texts/empty: holds no *.txt or *.jsonl file"}));
+  EXPECT_EQ(find({"texts/empty"}),
+            (Paths{folder + "/texts/empty: holds no *.txt or *.jsonl file"}));
   EXPECT_NE(find({"none"})[0].find("none: No such file"), std::string::npos);
   ASSERT_EQ(mkfifo((folder + "/pipe").c_str(), 0600), 0);
   EXPECT_NE(find({"pipe"})[0].find("pipe: wants a regular file or a folder"), std::string::npos);
   write("texts/sub/data.parquet", "PAR1");
-  EXPECT_NE(find({"texts"})[0].find("texts/sub/data.parquet: is a Parquet file"), std::string::npos) << "data that cannot be read is not passed over";
+  EXPECT_NE(find({"texts"})[0].find("texts/sub/data.parquet: is a Parquet file"), std::string::npos)
+      << "data that cannot be read is not passed over";
 }
 
-// One epoch gives every token of every document once, but for those at the front and at the back that fill no row; epochs differ.
+// One epoch gives every token of every document once, but for those at the front and at the back
+// that fill no row; epochs differ.
 TEST_F(Data, EpochsCoverTheData) {
   PackingOptions options;
   options.rowTokens = 5;
@@ -295,7 +340,8 @@ TEST_F(Data, EpochsCoverTheData) {
   EXPECT_NE(take(), first);
 }
 
-// Rows of one long document come in another order than they stand there; a place behind the last row is refused.
+// Rows of one long document come in another order than they stand there; a place behind the last
+// row is refused.
 TEST_F(Data, RowsAreShuffled) {
   std::string text;
   for (int i = 0; i < 26 * 20; ++i)
@@ -329,7 +375,8 @@ TEST_F(Data, LittleData) {
   }
 }
 
-// The rows from a position on are the same whether a run went there or began there; a seed gives one order.
+// The rows from a position on are the same whether a run went there or began there; a seed gives
+// one order.
 TEST_F(Data, PositionResumes) {
   PackingOptions options;
   options.rowTokens = 7;
@@ -372,7 +419,8 @@ TEST_F(Data, MaskedDocuments) {
   EXPECT_TRUE((*pack(options)->next(1))[0].starts.empty());
 }
 
-// Validation rows hold every token of every document once and in order, the last row filled up with what predicts nothing.
+// Validation rows hold every token of every document once and in order, the last row filled up with
+// what predicts nothing.
 TEST_F(Data, ValidationRows) {
   PackingOptions options;
   options.rowTokens = 8;
@@ -393,7 +441,10 @@ TEST_F(Data, ValidationRows) {
       TrainingRow row = rows->row(i);
       EXPECT_EQ(row.tokens.size(), 8u);
       bool isLast = i + 1 == rows->count();
-      EXPECT_EQ(row.labels, isLast ? (Ids{wanted.end()[-6], wanted.end()[-5], wanted.end()[-4], wanted.end()[-3], wanted.end()[-2], wanted.end()[-1], -1, -1}) : Ids());
+      EXPECT_EQ(row.labels,
+                isLast ? (Ids{wanted.end()[-6], wanted.end()[-5], wanted.end()[-4],
+                              wanted.end()[-3], wanted.end()[-2], wanted.end()[-1], -1, -1})
+                       : Ids());
       got.insert(got.end(), row.tokens.begin(), row.tokens.end());
       predictions += MicroBatch({&row, 1}, 0).counts().predictions[0];
       boundaries += static_cast<int64_t>(row.starts.size());
@@ -404,11 +455,13 @@ TEST_F(Data, ValidationRows) {
     EXPECT_EQ(boundaries > 0, masked);
   }
   options.endOfSequence.reset();
-  EXPECT_EQ(ValidationRows::create(open({write("one.txt", "a")}), options).error().message, "the validation data has nothing to predict: 1 tokens");
+  EXPECT_EQ(ValidationRows::create(open({write("one.txt", "a")}), options).error().message,
+            "the validation data has nothing to predict: 1 tokens");
 }
 
-// A document to fill in is prefix, suffix, middle behind its marks; put back together it is the document. All of them at rate 1,
-// about half at one half. Source: DeepSeek-V3, arXiv:2412.19437, section 4.1.
+// A document to fill in is prefix, suffix, middle behind its marks; put back together it is the
+// document. All of them at rate 1, about half at one half. Source: DeepSeek-V3, arXiv:2412.19437,
+// section 4.1.
 TEST_F(Data, FillInMiddle) {
   auto tokenizer = Tokenizer::open(folder);
   ASSERT_TRUE(tokenizer.ok());
@@ -448,7 +501,8 @@ TEST_F(Data, FillInMiddle) {
   EXPECT_GT(split, 4);
   EXPECT_LT(split, 15);
 
-  auto plain = Tokenizer::parse(R"({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "pre_tokenizer": {"type": "ByteLevel",
+  auto plain = Tokenizer::parse(
+      R"({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "pre_tokenizer": {"type": "ByteLevel",
     "add_prefix_space": false, "use_regex": false}, "decoder": {"type": "ByteLevel"}, "added_tokens": []})");
   ASSERT_TRUE(plain.ok()) << plain.error().message;
   EXPECT_FALSE(FillInMiddle::of(*plain).ok());

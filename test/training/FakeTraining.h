@@ -1,8 +1,9 @@
 //===- FakeTraining.h - a training job that can be checked by hand ------===//
 //
-// A module with the programs of --mode=train, for tests of the driver without the compiler. Its model says that token t is
-// followed by V * E[t][0], and the token behind that by V * E[t][1]; E is its table of embeddings. Token t goes to expert
-// t mod 3. The moment of a parameter is its running sum of gradients, and moves it.
+// A module with the programs of --mode=train, for tests of the driver without the compiler. Its
+// model says that token t is followed by V * E[t][0], and the token behind that by V * E[t][1]; E
+// is its table of embeddings. Token t goes to expert t mod 3. The moment of a parameter is its
+// running sum of gradients, and moves it.
 //
 //===--------------------------------------------------------------------===//
 
@@ -15,7 +16,8 @@
 
 namespace hadal::fake {
 
-inline constexpr int64_t trainVocabulary = 260; ///< bytes; 256 ends a document, 257 to 259 are for filling in
+inline constexpr int64_t trainVocabulary =
+    260; ///< bytes; 256 ends a document, 257 to 259 are for filling in
 inline constexpr int64_t trainExperts = 3;
 inline constexpr int64_t paddedRows = 264; ///< a packed column of the table
 

@@ -22,9 +22,9 @@ float widen(uint16_t half) {
 
 } // namespace
 
-#define KERNEL(name)                                                                                                                       \
-  extern "C" void name([[maybe_unused]] void *const *b, [[maybe_unused]] const int64_t *scalars, [[maybe_unused]] int64_t begin,           \
-                       [[maybe_unused]] int64_t end, void *)
+#define KERNEL(name)                                                                               \
+  extern "C" void name([[maybe_unused]] void *const *b, [[maybe_unused]] const int64_t *scalars,   \
+                       [[maybe_unused]] int64_t begin, [[maybe_unused]] int64_t end, void *)
 
 // tensor [V, 2], packed: columns of paddedRows
 KERNEL(fake_pack_table) {
@@ -78,8 +78,10 @@ KERNEL(fake_zero) {
 }
 
 namespace {
-/// ids, targets, counts, mtp ids, mtp targets, mtp rows, table, experts; scalars: tokens, mtp tokens, sequences. Null gradients are left out.
-void pass(void *const *b, const int64_t *scalars, float *tableGradient, float *expertGradient, float *losses, int32_t *loads) {
+/// ids, targets, counts, mtp ids, mtp targets, mtp rows, table, experts; scalars: tokens, mtp
+/// tokens, sequences. Null gradients are left out.
+void pass(void *const *b, const int64_t *scalars, float *tableGradient, float *expertGradient,
+          float *losses, int32_t *loads) {
   const int32_t *counts = at<int32_t>(b, 2);
   const float *table = at<float>(b, 6), *experts = at<float>(b, 7);
   for (int depth = 0; depth < 2; ++depth) {
@@ -107,7 +109,9 @@ void pass(void *const *b, const int64_t *scalars, float *tableGradient, float *e
 } // namespace
 
 // As pass, then gradients, losses, loads.
-KERNEL(fake_gradients) { pass(b, scalars, at<float>(b, 8), at<float>(b, 9), at<float>(b, 10), at<int32_t>(b, 11)); }
+KERNEL(fake_gradients) {
+  pass(b, scalars, at<float>(b, 8), at<float>(b, 9), at<float>(b, 10), at<int32_t>(b, 11));
+}
 // As pass, then losses, loads.
 KERNEL(fake_evaluate) { pass(b, scalars, nullptr, nullptr, at<float>(b, 8), at<int32_t>(b, 9)); }
 
@@ -127,7 +131,8 @@ KERNEL(fake_update) {
   const double *s = at<double>(b, 0);
   float rate = static_cast<float>(s[0] <= s[3] ? s[2] * s[0] / s[3] : s[2]);
   for (int64_t i = 0; i < scalars[0]; ++i) {
-    float g = at<float>(b, 2)[i], &w = at<float>(b, 1)[i], &m = at<float>(b, 3)[i], &v = at<float>(b, 4)[i], &a = at<float>(b, 5)[i];
+    float g = at<float>(b, 2)[i], &w = at<float>(b, 1)[i], &m = at<float>(b, 3)[i],
+          &v = at<float>(b, 4)[i], &a = at<float>(b, 5)[i];
     m = static_cast<float>(s[9]) * m + g;
     v = static_cast<float>(s[10]) * v + g * g;
     w -= rate * m;

@@ -1,8 +1,8 @@
 //===- TrainingLogTest.cpp - the log of a training run ------------------===//
 
+#include "tools/run/TrainingLog.h"
 #include "runtime/File.h"
 #include "test/runtime/SystemCalls.h"
-#include "tools/run/TrainingLog.h"
 
 #include <gtest/gtest.h>
 

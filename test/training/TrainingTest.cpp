@@ -83,7 +83,8 @@ protected:
 
   static CheckpointCompanions companions() {
     CheckpointCompanions all;
-    all.config = R"({"model_type": "deepseek_v3", "rms_norm_eps": 1e-06, "dtype": "bfloat16", "quantization_config": {}})";
+    all.config =
+        R"({"model_type": "deepseek_v3", "rms_norm_eps": 1e-06, "dtype": "bfloat16", "quantization_config": {}})";
     return all;
   }
 
@@ -98,7 +99,9 @@ std::vector<std::string> namesUnder(const std::string &folder) {
   return names;
 }
 
-template <typename T> Status statusOf(const Result<T> &result) { return result.ok() ? Status() : Status(result.error()); }
+template <typename T> Status statusOf(const Result<T> &result) {
+  return result.ok() ? Status() : Status(result.error());
+}
 
 std::string contents(const std::string &path) {
   std::ifstream file(path, std::ios::binary);
@@ -124,7 +127,8 @@ TEST_F(Training, Names) {
   EXPECT_EQ(layerOf(tensors[0].name), "");
 }
 
-// Drawn weights follow seed and name: the experts differ from each other, and the same seed gives the same bits.
+// Drawn weights follow seed and name: the experts differ from each other, and the same seed gives
+// the same bits.
 TEST_F(Training, Draws) {
   Job a, b, c;
   ASSERT_TRUE(a.trainables->draw(5).ok());
@@ -139,7 +143,8 @@ TEST_F(Training, Draws) {
   EXPECT_EQ(a.values(Values::Weight, 4), std::vector<float>(3, 0));
 }
 
-// The places of the schedules in a run of 14,800 steps are the report's, a step a billion tokens; another run's are scaled to it.
+// The places of the schedules in a run of 14,800 steps are the report's, a step a billion tokens;
+// another run's are scaled to it.
 TEST(Schedule, Places) {
   RateSettings run;
   run.schedule = Schedule::Report;
@@ -170,10 +175,13 @@ TEST(Schedule, Refused) {
     run.warmupSteps = warmup;
     run.totalSteps = 100;
     Status status = run.complete(wishes);
-    return status.ok() ? std::string("accepted") : status.error().message.substr(0, status.error().message.find(':'));
+    return status.ok() ? std::string("accepted")
+                       : status.error().message.substr(0, status.error().message.find(':'));
   };
-  ScheduleWishes finalRate{.finalRate = 1e-4, .lastRate = {}, .holdSteps = {}, .decayShare = {}}, lastRate{.finalRate = {}, .lastRate = 1e-5, .holdSteps = {}, .decayShare = {}},
-      hold{.finalRate = {}, .lastRate = {}, .holdSteps = 50, .decayShare = {}}, share{.finalRate = {}, .lastRate = {}, .holdSteps = {}, .decayShare = 0.5};
+  ScheduleWishes finalRate{.finalRate = 1e-4, .lastRate = {}, .holdSteps = {}, .decayShare = {}},
+      lastRate{.finalRate = {}, .lastRate = 1e-5, .holdSteps = {}, .decayShare = {}},
+      hold{.finalRate = {}, .lastRate = {}, .holdSteps = 50, .decayShare = {}},
+      share{.finalRate = {}, .lastRate = {}, .holdSteps = {}, .decayShare = 0.5};
   for (Schedule one : {Schedule::Constant, Schedule::Cosine, Schedule::Report, Schedule::Wsd}) {
     bool isReport = one == Schedule::Report;
     EXPECT_EQ(refused(one, 0, {}), "accepted");
@@ -191,7 +199,8 @@ TEST(Schedule, Refused) {
   EXPECT_EQ(refused(Schedule::Report, 0, hold), "--hold");
 }
 
-// A batch grows from its first size in a line, in multiples of the groups, and is whole after its steps.
+// A batch grows from its first size in a line, in multiples of the groups, and is whole after its
+// steps.
 TEST(Schedule, BatchRamp) {
   auto ramp = BatchRamp::parse("2:8");
   ASSERT_TRUE(ramp.ok());
@@ -206,11 +215,13 @@ TEST(Schedule, BatchRamp) {
   EXPECT_TRUE(ramp->check(10, 2).ok());
   EXPECT_FALSE(ramp->check(2, 1).ok()) << "does not grow";
   EXPECT_FALSE(ramp->check(12, 4).ok()) << "no multiple of the groups";
-  for (const char *text : {"", "4", "4:", ":4", "0:4", "4:0", "-1:4", "4:4x", "4:4:4", " 4:4", "99999999999999999999:1"})
+  for (const char *text : {"", "4", "4:", ":4", "0:4", "4:0", "-1:4", "4:4x", "4:4:4", " 4:4",
+                           "99999999999999999999:1"})
     EXPECT_FALSE(BatchRamp::parse(text).ok()) << text;
 }
 
-// Evaluation tells the loss of rows, of a smaller batch too, and no bit of the run that goes on knows of it.
+// Evaluation tells the loss of rows, of a smaller batch too, and no bit of the run that goes on
+// knows of it.
 TEST_F(Training, EvaluationLeavesNoTrace) {
   Job plain, other;
   for (Job *job : {&plain, &other}) {
@@ -220,7 +231,8 @@ TEST_F(Training, EvaluationLeavesNoTrace) {
   run(plain, 1, 3);
   run(other, 1, 1);
   auto all = rows(2);
-  auto two = other.trainer->evaluate(1, std::span(all).first(2)), whole = other.trainer->evaluate(1, all);
+  auto two = other.trainer->evaluate(1, std::span(all).first(2)),
+       whole = other.trainer->evaluate(1, all);
   ASSERT_TRUE(two.ok() && whole.ok());
   EXPECT_EQ(two->predictions, 2 * 7);
   EXPECT_EQ(whole->predictions, 4 * 7);
@@ -233,7 +245,8 @@ TEST_F(Training, EvaluationLeavesNoTrace) {
   EXPECT_TRUE(other.trainer->evaluate(2, all).ok());
   run(other, 3, 3);
   for (size_t i = 0; i < plain.trainables->tensors().size(); ++i)
-    EXPECT_EQ(plain.values(Values::Weight, i), other.values(Values::Weight, i)) << plain.trainables->tensors()[i].name;
+    EXPECT_EQ(plain.values(Values::Weight, i), other.values(Values::Weight, i))
+        << plain.trainables->tensors()[i].name;
   EXPECT_FALSE(other.trainer->evaluate(2, std::span(all).first(3)).ok()) << "no whole micro-batch";
 }
 
@@ -274,7 +287,8 @@ TEST_F(Training, DepthWithoutPredictions) {
   EXPECT_GT(result->loss, 0);
   EXPECT_EQ(result->mtpLosses[0], 0);
   all.assign(4, {std::vector<int32_t>(8, 3), std::vector<int32_t>(8, -1), {}});
-  EXPECT_NE(job.trainer->gradients(1, all).error().message.find("nothing to predict"), std::string::npos);
+  EXPECT_NE(job.trainer->gradients(1, all).error().message.find("nothing to predict"),
+            std::string::npos);
 }
 
 // Micro-batches add up in their groups, groups in a tree: ((1 + 2) + (3 + 4)), to the bit.
@@ -315,7 +329,8 @@ TEST_F(Training, SumsInGroups) {
   EXPECT_EQ(lossOf(two), tree) << "again";
 }
 
-// A run that stops, is read back and goes on has the weights, moments and averages of one that does not stop.
+// A run that stops, is read back and goes on has the weights, moments and averages of one that does
+// not stop.
 TEST_F(Training, ResumesBitForBit) {
   Job whole, first, second;
   ASSERT_TRUE(whole.trainables->draw(1).ok());
@@ -348,18 +363,21 @@ TEST_F(Training, ResumesBitForBit) {
   for (Values values : {Values::Weight, Values::FirstMoment, Values::SecondMoment, Values::Average})
     for (size_t i = 0; i < 5; ++i)
       if (whole.trainables->has(values, whole.trainables->tensors()[i]))
-        EXPECT_EQ(whole.values(values, i), second.values(values, i)) << valuesName(values) << " " << i;
+        EXPECT_EQ(whole.values(values, i), second.values(values, i))
+            << valuesName(values) << " " << i;
 }
 
-// A checkpoint is a model that others read: its configuration, every expert by name, copies, and tensors that are not trained.
+// A checkpoint is a model that others read: its configuration, every expert by name, copies, and
+// tensors that are not trained.
 TEST_F(Training, CheckpointContents) {
   Job job;
   ASSERT_TRUE(job.trainables->draw(1).ok());
   std::vector<uint16_t> halves = {1, 2, 3};
   std::vector<float> old(V * 2, 7);
   fs::create_directories(folder + "/source");
-  std::vector<NamedTensor> source = {{"model.layers.2.embed_tokens.weight", TensorView::of(old, {V, 2})},
-                                     {"other", {ElementType::BF16, {3}, halves.data()}}};
+  std::vector<NamedTensor> source = {
+      {"model.layers.2.embed_tokens.weight", TensorView::of(old, {V, 2})},
+      {"other", {ElementType::BF16, {3}, halves.data()}}};
   ASSERT_TRUE(writeSafetensors(folder + "/source/model.safetensors", source).ok());
   std::ofstream(folder + "/source/tokenizer.json") << "{}";
   auto from = Checkpoint::open(folder + "/source");
@@ -374,9 +392,13 @@ TEST_F(Training, CheckpointContents) {
   ASSERT_TRUE(file.ok());
   EXPECT_EQ(file->tensors().size(), 7u);
   EXPECT_EQ(file->metadata().at("format"), "pt");
-  Tensor table = file->read("model.embed_tokens.weight").value(), copy = file->read("model.layers.2.embed_tokens.weight").value();
-  EXPECT_TRUE(std::equal(table.as<float>().begin(), table.as<float>().end(), copy.as<float>().begin())) << "a fresh copy";
-  EXPECT_EQ(std::vector<float>(table.as<float>().begin(), table.as<float>().end()), job.values(Values::Weight, 0));
+  Tensor table = file->read("model.embed_tokens.weight").value(),
+         copy = file->read("model.layers.2.embed_tokens.weight").value();
+  EXPECT_TRUE(
+      std::equal(table.as<float>().begin(), table.as<float>().end(), copy.as<float>().begin()))
+      << "a fresh copy";
+  EXPECT_EQ(std::vector<float>(table.as<float>().begin(), table.as<float>().end()),
+            job.values(Values::Weight, 0));
   EXPECT_EQ(file->find("other")->element, ElementType::BF16);
   auto config = nlohmann::json::parse(contents(path + "/config.json"));
   EXPECT_EQ(config["dtype"], "float32");
@@ -404,13 +426,14 @@ TEST_F(Training, Shards) {
     EXPECT_EQ(job.values(Values::Weight, i), other.values(Values::Weight, i));
 }
 
-// Half-written folders are no checkpoints, and are removed by the next run; old ones go when only some are kept. A run that
-// goes on from an older checkpoint renames those that it meets.
+// Half-written folders are no checkpoints, and are removed by the next run; old ones go when only
+// some are kept. A run that goes on from an older checkpoint renames those that it meets.
 TEST_F(Training, Folders) {
   Job job;
   ASSERT_TRUE(job.trainables->draw(1).ok());
   std::string out = folder + "/out";
-  for (const char *name : {"/.step-00000900.part/optimizer", "/.step-00000900.old", "/.best.part", "/.step-mine.part", "/.step-00000900"})
+  for (const char *name : {"/.step-00000900.part/optimizer", "/.step-00000900.old", "/.best.part",
+                           "/.step-mine.part", "/.step-00000900"})
     fs::create_directories(out + name);
   EXPECT_EQ(newestCheckpoint(out), std::nullopt);
   auto write = [&](Checkpoints &checkpoints, int64_t step) {
@@ -419,51 +442,65 @@ TEST_F(Training, Folders) {
   };
   {
     auto checkpoints = Checkpoints::open(out, 2);
-    EXPECT_EQ(namesUnder(out), (std::vector<std::string>{".lock", ".step-00000900", ".step-mine.part"})) << "others' folders stay";
+    EXPECT_EQ(namesUnder(out),
+              (std::vector<std::string>{".lock", ".step-00000900", ".step-mine.part"}))
+        << "others' folders stay";
     for (int64_t step : {2, 6, 10})
       write(*checkpoints, step);
-    EXPECT_EQ(checkpointsUnder(out), (std::vector<std::string>{out + "/step-00000006", out + "/step-00000010"}));
+    EXPECT_EQ(checkpointsUnder(out),
+              (std::vector<std::string>{out + "/step-00000006", out + "/step-00000010"}));
     write(*checkpoints, 4);
     write(*checkpoints, 10);
     write(*checkpoints, 10);
   }
-  EXPECT_EQ(namesUnder(out), (std::vector<std::string>{".lock", ".step-00000900", ".step-mine.part", "step-00000004", "step-00000006.replaced",
-                                                       "step-00000010", "step-00000010.replaced", "step-00000010.replaced-2"}));
+  EXPECT_EQ(namesUnder(out),
+            (std::vector<std::string>{".lock", ".step-00000900", ".step-mine.part", "step-00000004",
+                                      "step-00000006.replaced", "step-00000010",
+                                      "step-00000010.replaced", "step-00000010.replaced-2"}));
   EXPECT_EQ(newestCheckpoint(out), out + "/step-00000010");
   EXPECT_EQ(newestCheckpoint(out + "/step-00000004"), out + "/step-00000004");
   { auto unused = Checkpoints::open(folder + "/unused", 0); }
   EXPECT_FALSE(fs::exists(folder + "/unused"));
 }
 
-// `step-` and digits, and nothing else, is a checkpoint; steps are numbers; copies are neither picked nor removed.
+// `step-` and digits, and nothing else, is a checkpoint; steps are numbers; copies are neither
+// picked nor removed.
 TEST_F(Training, OnlyStepsAreCheckpoints) {
   EXPECT_EQ(stepOfName("out/step-00000012"), 12);
   EXPECT_EQ(stepOfName("out/step-100000000/"), 100'000'000);
-  for (const char *name : {"step-", "step-best", "step-00000002.bak", "step-1e3", "step-+1", "step--1", "step- 1", "xstep-1", "best",
-                           "step-99999999999999999999"})
+  for (const char *name : {"step-", "step-best", "step-00000002.bak", "step-1e3", "step-+1",
+                           "step--1", "step- 1", "xstep-1", "best", "step-99999999999999999999"})
     EXPECT_EQ(stepOfName(name), std::nullopt) << name;
 
   Job job;
   ASSERT_TRUE(job.trainables->draw(1).ok());
   std::string out = folder + "/out";
   auto checkpoints = Checkpoints::open(out, 2);
-  auto write = [&](int64_t step) { ASSERT_TRUE(checkpoints->write(*job.trainables, {step, {}, {}}, companions()).ok()); };
+  auto write = [&](int64_t step) {
+    ASSERT_TRUE(checkpoints->write(*job.trainables, {step, {}, {}}, companions()).ok());
+  };
   write(99'999'998);
-  for (const char *copy : {"step-best", "step-99999998.bak", "step-00000007", "my copy", "step-best.part"})
+  for (const char *copy :
+       {"step-best", "step-99999998.bak", "step-00000007", "my copy", "step-best.part"})
     fs::copy(out + "/step-99999998", out + "/" + copy, fs::copy_options::recursive);
   for (int64_t step : {99'999'999, 100'000'000, 100'000'001})
     write(step);
-  EXPECT_EQ(namesUnder(out), (std::vector<std::string>{".lock", "my copy", "step-00000007", "step-100000000", "step-100000001",
-                                                       "step-99999998.bak", "step-best", "step-best.part"}));
+  EXPECT_EQ(namesUnder(out),
+            (std::vector<std::string>{".lock", "my copy", "step-00000007", "step-100000000",
+                                      "step-100000001", "step-99999998.bak", "step-best",
+                                      "step-best.part"}));
   EXPECT_EQ(newestCheckpoint(out), out + "/step-100000001");
   Status renamed = statusOf(verifyCheckpoint(out + "/step-00000007"));
   ASSERT_FALSE(renamed.ok());
-  EXPECT_NE(renamed.error().message.find("is of step 99999998, its folder is called step-00000007"), std::string::npos)
+  EXPECT_NE(renamed.error().message.find("is of step 99999998, its folder is called step-00000007"),
+            std::string::npos)
       << renamed.error().message;
   // With a file removed it is still the newest, and is refused by that file's name.
   fs::remove(out + "/step-100000001/optimizer/training.json");
   EXPECT_EQ(newestCheckpoint(out), out + "/step-100000001");
-  EXPECT_NE(verifyCheckpoint(out + "/step-100000001").error().message.find("training.json: No such file"), std::string::npos);
+  EXPECT_NE(
+      verifyCheckpoint(out + "/step-100000001").error().message.find("training.json: No such file"),
+      std::string::npos);
   EXPECT_EQ(newestWholeBeside(out + "/step-100000001"), out + "/step-100000000");
 }
 
@@ -498,10 +535,12 @@ TEST_F(Training, Best) {
   fs::copy(out + "/step-00000004", out + "/best", fs::copy_options::recursive);
   EXPECT_FALSE(holdsBest(out)) << "a person's copy";
   best(6, 2);
-  EXPECT_EQ(namesUnder(out), (std::vector<std::string>{".lock", "best", "best.replaced", "step-00000004"}));
+  EXPECT_EQ(namesUnder(out),
+            (std::vector<std::string>{".lock", "best", "best.replaced", "step-00000004"}));
 }
 
-// Each of 200 flipped bits, a file whose second half is zeros, is cut, longer or missing, is refused by the file's name.
+// Each of 200 flipped bits, a file whose second half is zeros, is cut, longer or missing, is
+// refused by the file's name.
 TEST_F(Training, DamageIsNoticed) {
   Job job;
   ASSERT_TRUE(job.trainables->draw(1).ok());
@@ -518,7 +557,8 @@ TEST_F(Training, DamageIsNoticed) {
     if (entry.is_regular_file())
       files.push_back(fs::relative(entry.path(), path));
   std::sort(files.begin(), files.end());
-  ASSERT_GE(files.size(), 15u) << "shards of weights, averages and moments, their indices, and the rest";
+  ASSERT_GE(files.size(), 15u)
+      << "shards of weights, averages and moments, their indices, and the rest";
   ASSERT_TRUE(verifyCheckpoint(path).ok());
 
   std::vector<std::string> missed;
@@ -538,7 +578,8 @@ TEST_F(Training, DamageIsNoticed) {
       refusedAs(name, bytes, "with bit " + std::to_string(bit) + " flipped");
       ++flips;
     };
-    if (name == "optimizer/training.json") { // every bit of its last two lines, which hold its own checksum
+    if (name ==
+        "optimizer/training.json") { // every bit of its last two lines, which hold its own checksum
       for (uint64_t bit = (whole.size() - 32) * 8; bit < whole.size() * 8; ++bit)
         flip(bit);
       for (int i = 0; i < 100; ++i)
@@ -564,7 +605,9 @@ TEST_F(Training, DamageIsNoticed) {
   ASSERT_TRUE(verifyCheckpoint(path).ok()) << "put together again";
   // A file that would be read before the shards.
   fs::copy(path + "/model-00001-of-00003.safetensors", path + "/model.safetensors");
-  EXPECT_NE(verifyCheckpoint(path).error().message.find("model.safetensors: is no file of this checkpoint"), std::string::npos);
+  EXPECT_NE(verifyCheckpoint(path).error().message.find(
+                "model.safetensors: is no file of this checkpoint"),
+            std::string::npos);
 }
 
 // Ranks that share the reading find together what one finds alone.
@@ -581,27 +624,37 @@ TEST_F(Training, SharedVerification) {
   EXPECT_EQ(found, 1);
 }
 
-// A format that is newer than the program is refused by its number; the first one has no checksums and is read.
+// A format that is newer than the program is refused by its number; the first one has no checksums
+// and is read.
 TEST_F(Training, Formats) {
   Job job, other;
   ASSERT_TRUE(job.trainables->draw(1).ok());
   job.trainables->startAverages();
   run(job, 1, 3);
-  std::string out = folder + "/out", path = out + "/step-00000003", file = path + "/optimizer/training.json";
+  std::string out = folder + "/out", path = out + "/step-00000003",
+              file = path + "/optimizer/training.json";
   auto checkpoints = Checkpoints::open(out, 0);
   ASSERT_TRUE(checkpoints->write(*job.trainables, {3, {"k", 1, 2, 3}, {}}, companions()).ok());
   std::string text = contents(file);
   std::ofstream(file) << R"({"format": 3, "anything": []})";
-  EXPECT_NE(verifyCheckpoint(path).error().message.find("training.json: has format 3, this hadal reads formats up to 2"), std::string::npos);
-  std::ofstream(file) << R"({"format": 2, "step": 3, "data": {"key": "k", "seed": 1, "epoch": 2, "row": 3}, "files": {}})";
-  EXPECT_NE(verifyCheckpoint(path).error().message.find("training.json: is damaged"), std::string::npos) << "no checksum";
+  EXPECT_NE(verifyCheckpoint(path).error().message.find(
+                "training.json: has format 3, this hadal reads formats up to 2"),
+            std::string::npos);
+  std::ofstream(file)
+      << R"({"format": 2, "step": 3, "data": {"key": "k", "seed": 1, "epoch": 2, "row": 3}, "files": {}})";
+  EXPECT_NE(verifyCheckpoint(path).error().message.find("training.json: is damaged"),
+            std::string::npos)
+      << "no checksum";
   for (const char *bad : {"", "[]", "{}", "{\"format\": 0}", "{\"format\": \"2\"}", "nonsense"}) {
     std::ofstream(file) << bad;
-    EXPECT_NE(verifyCheckpoint(path).error().message.find("training.json: "), std::string::npos) << bad;
+    EXPECT_NE(verifyCheckpoint(path).error().message.find("training.json: "), std::string::npos)
+        << bad;
   }
   std::ofstream(file) << "{\"format\": 1, \"step\": " << std::string(200'000, '[');
-  EXPECT_NE(verifyCheckpoint(path).error().message.find("training.json: nests deeper than"), std::string::npos);
-  std::ofstream(file) << R"({"format": 1, "step": 3, "data": {"key": "k", "seed": 1, "epoch": 2, "row": 3}, "settings": {}})";
+  EXPECT_NE(verifyCheckpoint(path).error().message.find("training.json: nests deeper than"),
+            std::string::npos);
+  std::ofstream(file)
+      << R"({"format": 1, "step": 3, "data": {"key": "k", "seed": 1, "epoch": 2, "row": 3}, "settings": {}})";
   auto manifest = verifyCheckpoint(path);
   ASSERT_TRUE(manifest.ok()) << manifest.error().message;
   EXPECT_EQ(manifest->progress.data.row, 3u);
@@ -611,7 +664,8 @@ TEST_F(Training, Formats) {
       EXPECT_EQ(job.values(values, i), other.values(values, i)) << valuesName(values) << " " << i;
 }
 
-// BF16 weights are the nearest to the run's own, which the optimizer's shards keep: a run goes on bit for bit.
+// BF16 weights are the nearest to the run's own, which the optimizer's shards keep: a run goes on
+// bit for bit.
 TEST_F(Training, Bfloat16Checkpoints) {
   Job job, other;
   ASSERT_TRUE(job.trainables->draw(1).ok());
@@ -624,7 +678,8 @@ TEST_F(Training, Bfloat16Checkpoints) {
   EXPECT_TRUE(fs::exists(path + "/optimizer/state.safetensors.index.json"));
   auto opened = Checkpoint::open(path);
   ASSERT_TRUE(opened.ok()) << opened.error().message;
-  EXPECT_EQ(opened->find("model.layers.1.mlp.gate.e_score_correction_bias")->tensor->element, ElementType::F32);
+  EXPECT_EQ(opened->find("model.layers.1.mlp.gate.e_score_correction_bias")->tensor->element,
+            ElementType::F32);
   auto table = *opened->find("model.embed_tokens.weight");
   ASSERT_EQ(table.tensor->element, ElementType::BF16);
   auto *narrow = reinterpret_cast<const uint16_t *>(table.data());
@@ -659,7 +714,8 @@ TEST_F(Training, CheckpointsLast) {
     for (size_t i = 0; i < calls.all().size(); ++i)
       if (calls.all()[i].starts_with("rename " + one + "/"))
         last = i;
-    auto synced = std::find(calls.all().begin() + last, calls.all().begin() + named, "fsync " + one);
+    auto synced =
+        std::find(calls.all().begin() + last, calls.all().begin() + named, "fsync " + one);
     EXPECT_NE(synced, calls.all().begin() + named) << one << " is not on disk";
   }
   EXPECT_EQ(calls.all().back(), "fsync " + out);
@@ -671,7 +727,8 @@ TEST_F(Training, MomentsRefused) {
   Job job;
   ASSERT_TRUE(job.trainables->draw(1).ok());
   fs::create_directories(folder + "/optimizer");
-  std::string path = folder + "/optimizer/state.safetensors", name = "first_moment.model.embed_tokens.weight";
+  std::string path = folder + "/optimizer/state.safetensors",
+              name = "first_moment.model.embed_tokens.weight";
   std::vector<double> wide(V * 2);
   std::vector<float> narrow(V * 2);
   auto said = [&](std::vector<NamedTensor> tensors) {
@@ -683,7 +740,9 @@ TEST_F(Training, MomentsRefused) {
   EXPECT_EQ(said({{name, TensorView::of(narrow, {2, V})}}), wants + "F32 [2, 260]");
   EXPECT_EQ(said({{name, TensorView::of(wide, {V, 2})}}), wants + "F64 [260, 2]");
   std::vector<uint8_t> byte(1);
-  EXPECT_EQ(said({{"a", {ElementType::U8, {1}, byte.data()}}, {name, TensorView::of(narrow, {V, 2})}}), path + ": " + name + ": lies misaligned");
+  EXPECT_EQ(
+      said({{"a", {ElementType::U8, {1}, byte.data()}}, {name, TensorView::of(narrow, {V, 2})}}),
+      path + ": " + name + ": lies misaligned");
 }
 
 // What the disk does not have as it was written takes no older checkpoint's place.
@@ -696,14 +755,20 @@ TEST_F(Training, ReadBack) {
     test::DamagedWrites damage;
     Status written = checkpoints->write(*job.trainables, {2, {}, {}}, companions());
     ASSERT_FALSE(written.ok());
-    EXPECT_NE(written.error().message.find("read back after it was written, the older checkpoints stay"), std::string::npos) << written.error().message;
+    EXPECT_NE(
+        written.error().message.find("read back after it was written, the older checkpoints stay"),
+        std::string::npos)
+        << written.error().message;
   }
-  EXPECT_EQ(checkpointsUnder(folder + "/out"), std::vector<std::string>{folder + "/out/step-00000001"});
+  EXPECT_EQ(checkpointsUnder(folder + "/out"),
+            std::vector<std::string>{folder + "/out/step-00000001"});
   ASSERT_TRUE(checkpoints->write(*job.trainables, {2, {}, {}}, companions()).ok());
-  EXPECT_EQ(checkpointsUnder(folder + "/out"), std::vector<std::string>{folder + "/out/step-00000002"});
+  EXPECT_EQ(checkpointsUnder(folder + "/out"),
+            std::vector<std::string>{folder + "/out/step-00000002"});
 }
 
-// Infinity stops the step and says where it is; weights that are not finite make no checkpoint, and leave the last one.
+// Infinity stops the step and says where it is; weights that are not finite make no checkpoint, and
+// leave the last one.
 TEST_F(Training, NotFinite) {
   Job job;
   ASSERT_TRUE(job.trainables->draw(1).ok());
@@ -711,24 +776,34 @@ TEST_F(Training, NotFinite) {
   ASSERT_TRUE(checkpoints->write(*job.trainables, {1, {}, {}}, companions()).ok());
   std::vector<float> expert(6, 1);
   expert[5] = std::numeric_limits<float>::quiet_NaN();
-  ASSERT_TRUE(job.trainables->pack(Values::Weight, job.trainables->tensors()[2], TensorView::of(expert, {2, 3})).ok());
+  ASSERT_TRUE(
+      job.trainables
+          ->pack(Values::Weight, job.trainables->tensors()[2], TensorView::of(expert, {2, 3}))
+          .ok());
   // A run looks before its first step.
-  EXPECT_EQ(job.trainables->checkFinite().error().message, "model.layers.1.mlp.experts.1.up_proj.weight is not finite");
+  EXPECT_EQ(job.trainables->checkFinite().error().message,
+            "model.layers.1.mlp.experts.1.up_proj.weight is not finite");
   Job other;
   ASSERT_TRUE(other.trainables->draw(1).ok());
   EXPECT_TRUE(other.trainables->checkFinite().ok());
-  ASSERT_TRUE(other.trainables->pack(Values::SecondMoment, other.trainables->tensors()[2], TensorView::of(expert, {2, 3})).ok());
+  ASSERT_TRUE(other.trainables
+                  ->pack(Values::SecondMoment, other.trainables->tensors()[2],
+                         TensorView::of(expert, {2, 3}))
+                  .ok());
   EXPECT_EQ(other.trainables->checkFinite().error().message,
             "the second moment of model.layers.1.mlp.experts.1.up_proj.weight is not finite");
 
   auto result = job.trainer->gradients(7, rows());
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().message,
-            "step 7: the gradient norm is nan; model.layers.1.mlp.experts.1.up_proj.weight (layer 1) is not finite");
+            "step 7: the gradient norm is nan; model.layers.1.mlp.experts.1.up_proj.weight (layer "
+            "1) is not finite");
   Status written = checkpoints->write(*job.trainables, {2, {}, {}}, companions());
   ASSERT_FALSE(written.ok());
-  EXPECT_EQ(written.error().message, "step 2: model.layers.1.mlp.experts.1.up_proj.weight is not finite; no checkpoint is written");
-  EXPECT_EQ(checkpointsUnder(folder + "/out"), std::vector<std::string>{folder + "/out/step-00000001"});
+  EXPECT_EQ(written.error().message, "step 2: model.layers.1.mlp.experts.1.up_proj.weight is not "
+                                     "finite; no checkpoint is written");
+  EXPECT_EQ(checkpointsUnder(folder + "/out"),
+            std::vector<std::string>{folder + "/out/step-00000001"});
   for (const auto &entry : fs::directory_iterator(folder + "/out"))
     EXPECT_EQ(entry.path().string().find(".part"), std::string::npos);
 }
@@ -736,7 +811,8 @@ TEST_F(Training, NotFinite) {
 // The exponent alone tells: the largest finite number is finite, infinities and NaNs are not.
 TEST(Finite, Exponents) {
   using Limits = std::numeric_limits<float>;
-  EXPECT_TRUE(allFinite(std::vector<float>{0.f, -0.f, Limits::max(), Limits::lowest(), Limits::denorm_min()}));
+  EXPECT_TRUE(allFinite(
+      std::vector<float>{0.f, -0.f, Limits::max(), Limits::lowest(), Limits::denorm_min()}));
   EXPECT_FALSE(allFinite(std::vector<float>{0.f, Limits::infinity()}));
   EXPECT_FALSE(allFinite(std::vector<float>{-Limits::infinity()}));
   EXPECT_FALSE(allFinite(std::vector<float>{1.f, Limits::quiet_NaN(), 1.f}));
@@ -750,16 +826,21 @@ TEST_F(Training, LoadRefused) {
   std::vector<NamedTensor> tensors = {{"model.embed_tokens.weight", TensorView::of(wide, {V, 2})}};
   ASSERT_TRUE(writeSafetensors(folder + "/w.safetensors", tensors).ok());
   auto opened = Checkpoint::open(folder + "/w.safetensors");
-  EXPECT_NE(job.trainables->load(*opened).error().message.find("model.embed_tokens.weight: module wants F32, BF16 or F16 [260, 2], file has F64 [260, 2]"),
+  EXPECT_NE(job.trainables->load(*opened).error().message.find(
+                "model.embed_tokens.weight: module wants F32, BF16 or F16 [260, 2], file has F64 "
+                "[260, 2]"),
             std::string::npos);
   std::vector<float> narrow(V * 2);
   tensors = {{"model.embed_tokens.weight", TensorView::of(narrow, {2, V})}};
   ASSERT_TRUE(writeSafetensors(folder + "/turned.safetensors", tensors).ok());
   auto turned = Checkpoint::open(folder + "/turned.safetensors");
-  EXPECT_NE(job.trainables->load(*turned).error().message.find("module wants F32, BF16 or F16 [260, 2], file has F32 [2, 260]"), std::string::npos);
+  EXPECT_NE(job.trainables->load(*turned).error().message.find(
+                "module wants F32, BF16 or F16 [260, 2], file has F32 [2, 260]"),
+            std::string::npos);
   tensors = {{"model.embed_tokens.weight", TensorView::of(narrow, {V, 2})}};
   ASSERT_TRUE(writeSafetensors(folder + "/n.safetensors", tensors).ok());
   auto other = Checkpoint::open(folder + "/n.safetensors");
-  EXPECT_NE(job.trainables->load(*other).error().message.find("no tensor 'model.layers.1.mlp.experts.0.up_proj.weight', which the module trains"),
+  EXPECT_NE(job.trainables->load(*other).error().message.find(
+                "no tensor 'model.layers.1.mlp.experts.0.up_proj.weight', which the module trains"),
             std::string::npos);
 }

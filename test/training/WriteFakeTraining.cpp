@@ -1,6 +1,7 @@
 //===- WriteFakeTraining.cpp - files for train.sh and kill.sh -----------===//
 //
-//     WriteFakeTraining DIR    DIR/t.hadal, DIR/ckpt, DIR/in.safetensors and broken relatives, DIR/{a.txt,b.jsonl}
+//     WriteFakeTraining DIR    DIR/t.hadal, DIR/ckpt, DIR/in.safetensors and broken relatives,
+//     DIR/{a.txt,b.jsonl}
 //
 //===--------------------------------------------------------------------===//
 
@@ -36,20 +37,24 @@ static std::string tokenizerJson() {
       .dump();
 }
 
-static Status writeText(const std::string &path, const std::string &text) { return writeFile(path, std::as_bytes(std::span(text))); }
+static Status writeText(const std::string &path, const std::string &text) {
+  return writeFile(path, std::as_bytes(std::span(text)));
+}
 
 static Status writeAll(const std::string &folder) {
   std::filesystem::create_directories(folder + "/ckpt");
   std::filesystem::create_directories(folder + "/broken");
   HADAL_TRY(writeModule(folder + "/t.hadal", fake::trainingPayload({})));
   HADAL_TRY(writeText(folder + "/ckpt/tokenizer.json", tokenizerJson()));
-  std::vector<float> table(fake::trainVocabulary * 2, 0.25f), expert(6, 1.f), bias(3, 0.f), other = {1, 2};
+  std::vector<float> table(fake::trainVocabulary * 2, 0.25f), expert(6, 1.f), bias(3, 0.f),
+      other = {1, 2};
   std::vector<uint16_t> halfExpert(6, 0x3F80); // 1 in bf16
   auto checkpoint = [&](const std::string &name) {
     std::vector<NamedTensor> tensors = {
         {"model.embed_tokens.weight", TensorView::of(table, {fake::trainVocabulary, 2})},
         {"model.layers.1.mlp.experts.0.up_proj.weight", TensorView::of(expert, {2, 3})},
-        {"model.layers.1.mlp.experts.1.up_proj.weight", {ElementType::BF16, {2, 3}, halfExpert.data()}},
+        {"model.layers.1.mlp.experts.1.up_proj.weight",
+         {ElementType::BF16, {2, 3}, halfExpert.data()}},
         {"model.layers.1.mlp.experts.2.up_proj.weight", TensorView::of(expert, {2, 3})},
         {"model.layers.1.mlp.gate.e_score_correction_bias", TensorView::of(bias)},
         {"model.layers.9.other.weight", TensorView::of(other)},
@@ -63,10 +68,14 @@ static Status writeAll(const std::string &folder) {
   std::vector<int64_t> ids(4 * 8), labels(4 * 8, -100), big(4 * 8, 260);
   for (size_t i = 0; i < ids.size(); ++i)
     ids[i] = static_cast<int64_t>(i * 37 % 256);
-  auto write = [&](const char *name, std::vector<NamedTensor> tensors) { return writeSafetensors(folder + "/" + name, tensors); };
+  auto write = [&](const char *name, std::vector<NamedTensor> tensors) {
+    return writeSafetensors(folder + "/" + name, tensors);
+  };
   HADAL_TRY(write("in.safetensors", {{"input_ids", TensorView::of(ids, {4, 8})}}));
-  HADAL_TRY(write("masked.safetensors", {{"input_ids", TensorView::of(ids, {4, 8})}, {"labels", TensorView::of(labels, {4, 8})}}));
-  HADAL_TRY(write("badlabels.safetensors", {{"input_ids", TensorView::of(ids, {4, 8})}, {"labels", TensorView::of(big, {4, 8})}}));
+  HADAL_TRY(write("masked.safetensors", {{"input_ids", TensorView::of(ids, {4, 8})},
+                                         {"labels", TensorView::of(labels, {4, 8})}}));
+  HADAL_TRY(write("badlabels.safetensors", {{"input_ids", TensorView::of(ids, {4, 8})},
+                                            {"labels", TensorView::of(big, {4, 8})}}));
   HADAL_TRY(write("shape.safetensors", {{"input_ids", TensorView::of(ids, {8, 4})}}));
   HADAL_TRY(write("big.safetensors", {{"input_ids", TensorView::of(big, {4, 8})}}));
   std::string text, lines;

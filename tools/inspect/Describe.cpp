@@ -13,7 +13,9 @@ namespace {
 
 using Names = std::vector<std::string_view>;
 
-std::span<const int64_t> codeOf(const fb::Expr *expr) { return {expr->code()->data(), expr->code()->size()}; }
+std::span<const int64_t> codeOf(const fb::Expr *expr) {
+  return {expr->code()->data(), expr->code()->size()};
+}
 
 /// A number, or text over register names.
 Json size(const fb::Expr *expr, const Names &registers) {
@@ -37,7 +39,9 @@ Names namesOf(const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>
   return names;
 }
 
-std::string elementName(fb::ElementType type) { return std::string(elementTypeName(elementType(type))); }
+std::string elementName(fb::ElementType type) {
+  return std::string(elementTypeName(elementType(type)));
+}
 
 /// The commands of one program; counts launches of each kernel as it goes.
 class Commands {
@@ -60,24 +64,12 @@ private:
     uint32_t i = binding->index();
     Json out;
     switch (binding->space()) {
-    case fb::Space_Parameter:
-      out["parameter"] = module.parameters()->Get(i)->name()->str();
-      break;
-    case fb::Space_Weight:
-      out["weight"] = module.weights()->Get(i)->name()->str();
-      break;
-    case fb::Space_State:
-      out["state"] = module.states()->Get(i)->name()->str();
-      break;
-    case fb::Space_Argument:
-      out["argument"] = program.arguments()->Get(i)->name()->str();
-      break;
-    case fb::Space_Constant:
-      out["constant"] = module.constants()->Get(i)->name()->str();
-      break;
-    case fb::Space_Temporary:
-      out["temporary"] = i;
-      break;
+    case fb::Space_Parameter: out["parameter"] = module.parameters()->Get(i)->name()->str(); break;
+    case fb::Space_Weight: out["weight"] = module.weights()->Get(i)->name()->str(); break;
+    case fb::Space_State: out["state"] = module.states()->Get(i)->name()->str(); break;
+    case fb::Space_Argument: out["argument"] = program.arguments()->Get(i)->name()->str(); break;
+    case fb::Space_Constant: out["constant"] = module.constants()->Get(i)->name()->str(); break;
+    case fb::Space_Temporary: out["temporary"] = i; break;
     }
     if (binding->element())
       if (Json element = size(binding->element(), names); element != 0)
@@ -135,12 +127,8 @@ private:
       out["body"] = list(skip.body());
       break;
     }
-    case fb::Action_Record:
-      out["record"] = command.action_as_Record()->event();
-      break;
-    case fb::Action_Wait:
-      out["wait"] = command.action_as_Wait()->event();
-      break;
+    case fb::Action_Record: out["record"] = command.action_as_Record()->event(); break;
+    case fb::Action_Wait: out["wait"] = command.action_as_Wait()->event(); break;
     case fb::Action_Send:
       out["send"] = nameOf(command.action_as_Send()->argument());
       out["stage"] = command.action_as_Send()->stage();
@@ -170,15 +158,16 @@ private:
         out["capacity"] = exchange.capacity();
       break;
     }
-    case fb::Action_NONE:
-      break;
+    case fb::Action_NONE: break;
     }
     if (command.stream())
       out["stream"] = command.stream();
     return out;
   }
 
-  std::string nameOf(uint32_t argument) const { return program.arguments()->Get(argument)->name()->str(); }
+  std::string nameOf(uint32_t argument) const {
+    return program.arguments()->Get(argument)->name()->str();
+  }
 
   template <typename Exchange> static void addGroup(Json &out, const Exchange &exchange) {
     out["parts"] = exchange.parts();
@@ -209,7 +198,8 @@ Json describeModel(const fb::Model &model) {
   out["moe_layers"] = std::vector<int64_t>(model.moe_layers()->begin(), model.moe_layers()->end());
   out["max_positions"] = model.max_positions();
   out["page_tokens"] = model.page_tokens();
-  out["eos_token_ids"] = std::vector<int64_t>(model.eos_token_ids()->begin(), model.eos_token_ids()->end());
+  out["eos_token_ids"] =
+      std::vector<int64_t>(model.eos_token_ids()->begin(), model.eos_token_ids()->end());
   if (model.bos_token_id() >= 0)
     out["bos_token_id"] = model.bos_token_id();
   out["parameters"] = model.parameter_count();
@@ -239,22 +229,25 @@ Json describeTraining(const fb::Training &training) {
   out["precision"] = training.precision()->str();
   if (!training.ranks()) // of many, each has its own
     out["predicted_peak_bytes"] = training.predicted_peak_bytes();
-  out["moe_layers"] = std::vector<int64_t>(training.moe_layers()->begin(), training.moe_layers()->end());
+  out["moe_layers"] =
+      std::vector<int64_t>(training.moe_layers()->begin(), training.moe_layers()->end());
   out["trainables"] = Json::array();
   for (const fb::Trainable *trainable : *training.trainables())
-    out["trainables"].push_back({{"name", trainable->name()->str()},
-                                 {"shape", std::vector<int64_t>(trainable->shape()->begin(), trainable->shape()->end())},
-                                 {"count", trainable->count()},
-                                 {"layout", trainable->layout()->str()},
-                                 {"packed_elements", trainable->packed_elements()},
-                                 {"aliases", namesOf(trainable->aliases())},
-                                 {"correction", trainable->correction()},
-                                 {"init_mean", trainable->init_mean()},
-                                 {"init_std", trainable->init_std()}});
+    out["trainables"].push_back(
+        {{"name", trainable->name()->str()},
+         {"shape", std::vector<int64_t>(trainable->shape()->begin(), trainable->shape()->end())},
+         {"count", trainable->count()},
+         {"layout", trainable->layout()->str()},
+         {"packed_elements", trainable->packed_elements()},
+         {"aliases", namesOf(trainable->aliases())},
+         {"correction", trainable->correction()},
+         {"init_mean", trainable->init_mean()},
+         {"init_std", trainable->init_std()}});
   return out;
 }
 
-Json describeProgram(const fb::Module &module, const fb::Program &program, std::vector<int64_t> &launches) {
+Json describeProgram(const fb::Module &module, const fb::Program &program,
+                     std::vector<int64_t> &launches) {
   Commands commands(module, program, launches);
   Json out;
   out["name"] = program.name()->str();
@@ -267,7 +260,8 @@ Json describeProgram(const fb::Module &module, const fb::Program &program, std::
                                 {"output", argument->output()}});
   out["temporaries"] = Json::array();
   for (const fb::Temporary *temporary : *program.temporaries())
-    out["temporaries"].push_back({{"bytes", size(temporary->bytes(), commands.registers())}, {"slot", temporary->slot()}});
+    out["temporaries"].push_back(
+        {{"bytes", size(temporary->bytes(), commands.registers())}, {"slot", temporary->slot()}});
   out["slots"] = program.slot_count();
   out["commands"] = commands.list(program.commands());
   return out;
@@ -290,9 +284,13 @@ Json inspect::describe(const Module &opened) {
   if (const fb::Training *training = module.training())
     out["training"] = describeTraining(*training);
   if (const fb::Inference *inference = module.inference()) {
-    out["inference"] = {{"ep", inference->ep()}, {"nodes", inference->nodes()}, {"programs", Json::array()}, {"sharded", Json::array()}};
+    out["inference"] = {{"ep", inference->ep()},
+                        {"nodes", inference->nodes()},
+                        {"programs", Json::array()},
+                        {"sharded", Json::array()}};
     for (const fb::InferenceProgram *program : *inference->programs())
-      out["inference"]["programs"].push_back(module.programs()->Get(program->program())->name()->str());
+      out["inference"]["programs"].push_back(
+          module.programs()->Get(program->program())->name()->str());
     for (uint32_t index : *inference->sharded())
       out["inference"]["sharded"].push_back(module.parameters()->Get(index)->name()->str());
   }
@@ -323,12 +321,14 @@ Json inspect::describe(const Module &opened) {
     out["weights"].push_back({{"name", weight->name()->str()}, {"bytes", weight->bytes()}});
   out["constants"] = Json::array();
   for (const fb::Constant *constant : *module.constants())
-    out["constants"].push_back({{"name", constant->name()->str()}, {"bytes", constant->bytes()->size()}});
+    out["constants"].push_back(
+        {{"name", constant->name()->str()}, {"bytes", constant->bytes()->size()}});
   out["parameters"] = Json::array();
   for (const fb::Parameter *parameter : *module.parameters())
-    out["parameters"].push_back({{"name", parameter->name()->str()},
-                                 {"dtype", elementName(parameter->element())},
-                                 {"shape", std::vector<int64_t>(parameter->shape()->begin(), parameter->shape()->end())},
-                                 {"count", parameter->count()}});
+    out["parameters"].push_back(
+        {{"name", parameter->name()->str()},
+         {"dtype", elementName(parameter->element())},
+         {"shape", std::vector<int64_t>(parameter->shape()->begin(), parameter->shape()->end())},
+         {"count", parameter->count()}});
   return out;
 }

@@ -8,7 +8,8 @@
 using namespace hadal;
 using namespace hadal::inspect;
 
-static const char body[] = R"html(<section><h2>Module</h2><div class="wide" id="facts"></div></section>
+static const char body[] =
+    R"html(<section><h2>Module</h2><div class="wide" id="facts"></div></section>
 <section><h2>Programs</h2><p>Each strip is a program. Above: its commands in order, one colour for each kernel. Below: a bar for each
 temporary, from its first use to its last, in the memory slot that it shares with others. Point at anything to see what it is; open a
 program for its commands.</p><details><summary>Colours of kernels</summary><div class="keys" id="keys"></div></details><div id="programs"></div></section>
@@ -86,8 +87,10 @@ std::string inspect::toHtml(const Json &description) {
   page.title = description.at("file").get<std::string>();
   if (const Json &model = description.value("model", Json()); model.is_object()) {
     char size[64];
-    std::snprintf(size, sizeof size, ", %.1f M parameters", model.at("parameters").get<double>() * 1e-6);
-    page.title += ": " + model.at("model_type").get<std::string>() + ", " + model.at("layers").dump() + " layers" + size;
+    std::snprintf(size, sizeof size, ", %.1f M parameters",
+                  model.at("parameters").get<double>() * 1e-6);
+    page.title += ": " + model.at("model_type").get<std::string>() + ", " +
+                  model.at("layers").dump() + " layers" + size;
   }
   page.body = body;
   page.data = description.dump();

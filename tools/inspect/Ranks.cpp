@@ -20,7 +20,8 @@ namespace {
 class RankFigures {
 public:
   explicit RankFigures(const Module &module)
-      : module(module), tables(module.tables()), training(*tables.training()), ranks(*training.ranks()) {}
+      : module(module), tables(module.tables()), training(*tables.training()),
+        ranks(*training.ranks()) {}
 
   Result<Json> all() {
     for (const fb::Stage *stage : *ranks.stages())
@@ -39,16 +40,17 @@ public:
           Json memory;
           for (const auto &[name, bytes] : balanced[rank].parts())
             memory[std::string(name)] = bytes;
-          list.push_back({{"rank", rank},
-                          {"pp", pp},
-                          {"ep", ep},
-                          {"dp", dp},
-                          {"experts_per_layer", experts / ranks.ep()},
-                          {"parameter_bytes", parameterBytes(plan, rank, pp)},
-                          {"sent_bytes_per_step", chunkBytes(pp) + reductions[rank]},
-                          {"memory_bytes", balanced[rank].total()},
-                          {"memory", memory},
-                          {"worst_memory_bytes", std::max(balanced[rank].total(), worst[rank].total())}});
+          list.push_back(
+              {{"rank", rank},
+               {"pp", pp},
+               {"ep", ep},
+               {"dp", dp},
+               {"experts_per_layer", experts / ranks.ep()},
+               {"parameter_bytes", parameterBytes(plan, rank, pp)},
+               {"sent_bytes_per_step", chunkBytes(pp) + reductions[rank]},
+               {"memory_bytes", balanced[rank].total()},
+               {"memory", memory},
+               {"worst_memory_bytes", std::max(balanced[rank].total(), worst[rank].total())}});
         }
     return list;
   }
@@ -69,18 +71,10 @@ private:
     for (const fb::Chunk *chunk : *ranks.orders()->Get(pp)->chunks()) {
       const std::array<uint64_t, 3> &sent = chunks[stageOf(ranks, pp, chunk->direction())];
       switch (chunk->kind()) {
-      case fb::ChunkKind_Forward:
-        bytes += sent[0];
-        break;
-      case fb::ChunkKind_Backward:
-        bytes += sent[1] + sent[2];
-        break;
-      case fb::ChunkKind_InputGrad:
-        bytes += sent[1];
-        break;
-      case fb::ChunkKind_WeightGrad:
-        bytes += sent[2];
-        break;
+      case fb::ChunkKind_Forward: bytes += sent[0]; break;
+      case fb::ChunkKind_Backward: bytes += sent[1] + sent[2]; break;
+      case fb::ChunkKind_InputGrad: bytes += sent[1]; break;
+      case fb::ChunkKind_WeightGrad: bytes += sent[2]; break;
       }
     }
     return bytes;
@@ -95,10 +89,12 @@ private:
   uint64_t parameterBytes(const SumPlan &plan, unsigned rank, uint32_t pp) const {
     uint64_t bytes = 0;
     for (const SumUnit &unit : plan.units)
-      if (unit.trainable >= 0 && std::binary_search(unit.replicas.begin(), unit.replicas.end(), rank))
+      if (unit.trainable >= 0 &&
+          std::binary_search(unit.replicas.begin(), unit.replicas.end(), rank))
         bytes += bytesOf(uint32_t(unit.trainable));
     for (uint32_t i = 0; i < training.trainables()->size(); ++i)
-      if (training.trainables()->Get(i)->correction() && hasLayerOf(*training.trainables()->Get(i), pp))
+      if (training.trainables()->Get(i)->correction() &&
+          hasLayerOf(*training.trainables()->Get(i), pp))
         bytes += bytesOf(i);
     return bytes;
   }
@@ -106,15 +102,18 @@ private:
   bool hasLayerOf(const fb::Trainable &trainable, uint32_t pp) const {
     for (uint32_t direction = 0; direction < directionsOf(ranks); ++direction) {
       const fb::Stage &stage = *ranks.stages()->Get(stageOf(ranks, pp, direction));
-      for (uint32_t layer = stage.first_layer(); layer < stage.first_layer() + stage.layers(); ++layer)
-        if (trainable.name()->str().find(".layers." + std::to_string(layer) + ".") != std::string::npos)
+      for (uint32_t layer = stage.first_layer(); layer < stage.first_layer() + stage.layers();
+           ++layer)
+        if (trainable.name()->str().find(".layers." + std::to_string(layer) + ".") !=
+            std::string::npos)
           return true;
     }
     return false;
   }
 
-  /// Gradients join in a tree of the ranks that have them, go to the one that updates the parameter, and the weights
-  /// from there to the others. In the engine's order a rank's part of all uses goes into one reduction.
+  /// Gradients join in a tree of the ranks that have them, go to the one that updates the
+  /// parameter, and the weights from there to the others. In the engine's order a rank's part of
+  /// all uses goes into one reduction.
   std::vector<uint64_t> reductionBytes(const SumPlan &plan, unsigned world) const {
     std::vector<uint64_t> sent(world);
     for (const SumUnit &unit : plan.units) {
@@ -123,7 +122,8 @@ private:
       uint64_t bytes = bytesOf(uint32_t(unit.trainable));
       sent[unit.root] += bytes * (unit.replicas.size() - 1);
       if (ranks.fast_reduction()) {
-        for (unsigned rank : unit.replicas) // whatever the engine's tree, each but the root says its sum once
+        for (unsigned rank :
+             unit.replicas) // whatever the engine's tree, each but the root says its sum once
           if (rank != unit.root)
             sent[rank] += bytes;
         continue;

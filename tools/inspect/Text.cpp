@@ -9,7 +9,9 @@ using namespace hadal::inspect;
 
 namespace {
 
-std::string plain(const Json &value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+std::string plain(const Json &value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
 
 /// 1536 -> "1.5 KiB".
 std::string bytes(uint64_t count) {
@@ -46,16 +48,17 @@ std::string place(const Json &binding) {
 /// What streams and ranks say to each other.
 void printEvent(std::ostream &out, const Json &command) {
   auto group = [&] {
-    out << " among " << command["parts"] << " parts, " << command["stride"] << " apart, of " << command["segments"]
-        << " segments";
+    out << " among " << command["parts"] << " parts, " << command["stride"] << " apart, of "
+        << command["segments"] << " segments";
   };
   if (command.contains("exchange_counts")) {
-    out << "exchange_counts(" << plain(command["send"]) << ") -> " << plain(command["exchange_counts"]) << ", "
-        << plain(command["rows"]) << ", " << plain(command["choices"]);
+    out << "exchange_counts(" << plain(command["send"]) << ") -> "
+        << plain(command["exchange_counts"]) << ", " << plain(command["rows"]) << ", "
+        << plain(command["choices"]);
     group();
   } else if (command.contains("exchange")) {
-    out << "exchange(" << plain(command["source"]) << ") -> " << plain(command["exchange"]) << " by "
-        << plain(command["send_counts"]) << ", " << plain(command["receive_counts"]);
+    out << "exchange(" << plain(command["source"]) << ") -> " << plain(command["exchange"])
+        << " by " << plain(command["send_counts"]) << ", " << plain(command["receive_counts"]);
     group();
     out << ", rows of " << command["row_bytes"] << " bytes";
   } else if (command.contains("send")) {
@@ -90,7 +93,8 @@ void printCommands(std::ostream &out, const Json &commands, int indent) {
     } else if (command.contains("call")) {
       out << "call @" << command["call"].get<std::string>() << "(" << places << ")";
     } else if (command.contains("repeat")) {
-      out << "repeat " << command["register"].get<std::string>() << " < " << plain(command["repeat"]) << ":";
+      out << "repeat " << command["register"].get<std::string>() << " < "
+          << plain(command["repeat"]) << ":";
     } else if (command.contains("skip_if_zero")) {
       out << "unless " << plain(command["skip_if_zero"]) << " is 0:";
     } else {
@@ -108,7 +112,8 @@ void printCommands(std::ostream &out, const Json &commands, int indent) {
 
 std::string inspect::toText(const Json &module) {
   std::ostringstream out;
-  out << module["file"].get<std::string>() << ", by " << module["producer"].get<std::string>() << "\n";
+  out << module["file"].get<std::string>() << ", by " << module["producer"].get<std::string>()
+      << "\n";
   out << "target " << module["target"]["triple"].get<std::string>() << ", cpu "
       << module["target"]["cpu"].get<std::string>() << "\n";
   out << "code " << bytes(module["code_bytes"]) << ", " << module["kernels"].size() << " kernels\n";
@@ -120,8 +125,9 @@ std::string inspect::toText(const Json &module) {
   }
   if (module.contains("inference")) {
     const Json &inference = module["inference"];
-    out << "inference on " << inference["ep"] << " ranks, " << inference["nodes"] << (inference["nodes"] == 1 ? " node" : " nodes")
-        << ", each with a share of " << inference["sharded"].size() << " stacks of experts\n";
+    out << "inference on " << inference["ep"] << " ranks, " << inference["nodes"]
+        << (inference["nodes"] == 1 ? " node" : " nodes") << ", each with a share of "
+        << inference["sharded"].size() << " stacks of experts\n";
   }
   if (module.contains("training")) {
     out << "training\n";
@@ -133,17 +139,21 @@ std::string inspect::toText(const Json &module) {
       out << "  " << trainable["name"].get<std::string>() << ": " << trainable["shape"].dump();
       if (trainable["count"] != 1)
         out << ", {} from 0 to " << trainable["count"].get<uint64_t>() - 1;
-      out << ", " << trainable["layout"].get<std::string>() << (trainable["correction"] ? ", moved by loads" : "")
-          << "\n";
+      out << ", " << trainable["layout"].get<std::string>()
+          << (trainable["correction"] ? ", moved by loads" : "") << "\n";
     }
   }
   if (module.contains("ranks")) {
     out << "ranks\n";
     for (const Json &rank : module["ranks"])
-      out << "  " << rank["rank"] << ": pp " << rank["pp"] << ", ep " << rank["ep"] << ", dp " << rank["dp"] << ": "
-          << rank["experts_per_layer"] << " experts a layer, parameters " << bytes(rank["parameter_bytes"])
-          << ", sends " << bytes(rank["sent_bytes_per_step"]) << " a step, memory " << bytes(rank["memory_bytes"])
-          << (rank["worst_memory_bytes"] == rank["memory_bytes"] ? "" : ", at most " + bytes(rank["worst_memory_bytes"])) << "\n";
+      out << "  " << rank["rank"] << ": pp " << rank["pp"] << ", ep " << rank["ep"] << ", dp "
+          << rank["dp"] << ": " << rank["experts_per_layer"] << " experts a layer, parameters "
+          << bytes(rank["parameter_bytes"]) << ", sends " << bytes(rank["sent_bytes_per_step"])
+          << " a step, memory " << bytes(rank["memory_bytes"])
+          << (rank["worst_memory_bytes"] == rank["memory_bytes"]
+                  ? ""
+                  : ", at most " + bytes(rank["worst_memory_bytes"]))
+          << "\n";
   }
   out << "kernels\n";
   for (const Json &kernel : module["kernels"]) {
@@ -155,10 +165,11 @@ std::string inspect::toText(const Json &module) {
   for (const Json &program : module["programs"]) {
     out << "program @" << program["name"].get<std::string>() << "\n";
     for (const Json &argument : program["arguments"])
-      out << "  " << (argument["output"] ? "out " : "in ") << argument["name"].get<std::string>() << ": "
-          << typed(argument) << "\n";
+      out << "  " << (argument["output"] ? "out " : "in ") << argument["name"].get<std::string>()
+          << ": " << typed(argument) << "\n";
     if (!program["temporaries"].empty())
-      out << "  " << program["temporaries"].size() << " temporaries in " << program["slots"] << " slots\n";
+      out << "  " << program["temporaries"].size() << " temporaries in " << program["slots"]
+          << " slots\n";
     for (size_t i = 0; i < program["temporaries"].size(); ++i)
       out << "  %" << i << ": " << plain(program["temporaries"][i]["bytes"]) << " bytes, slot "
           << program["temporaries"][i]["slot"] << "\n";

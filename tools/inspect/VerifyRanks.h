@@ -6,8 +6,8 @@
 
 namespace hadal::inspect {
 
-/// Verifies the module (verifyModule in runtime/module/Verify.h) and says what was looked at; for training on many ranks
-/// also where each pipeline rank holds most.
+/// Verifies the module (verifyModule in runtime/module/Verify.h) and says what was looked at; for
+/// training on many ranks also where each pipeline rank holds most.
 Result<std::string> verifyText(const Module &module);
 
 } // namespace hadal::inspect

@@ -15,7 +15,9 @@ public:
   Reader(const nlohmann::json &root, const std::string &name) : root(root), name(name) {}
 
   double positive(const std::string &path, double scale = 1) { return number(path, false) * scale; }
-  double notNegative(const std::string &path, double scale = 1) { return number(path, true) * scale; }
+  double notNegative(const std::string &path, double scale = 1) {
+    return number(path, true) * scale;
+  }
   /// Of something, at most all of it.
   double share(const std::string &path) {
     double value = number(path, false);
@@ -65,8 +67,10 @@ private:
     }
     double figure = value->is_number() ? value->get<double>() : NAN;
     if (!std::isfinite(figure) || figure < 0 || (figure == 0 && !zero)) {
-      fail(path + (zero ? " wants a number that is not negative, got " : " wants a positive number, got ") +
-           value->dump());
+      fail(
+          path +
+          (zero ? " wants a number that is not negative, got " : " wants a positive number, got ") +
+          value->dump());
       return 1;
     }
     return figure;
@@ -79,7 +83,8 @@ private:
 constexpr double giga = 1e9, micro = 1e-6;
 
 ExchangeRate readExchange(Reader &reader, const std::string &path) {
-  return {reader.positive(path + "/alone_gbps", giga), reader.positive(path + "/beside_kernels_gbps", giga),
+  return {reader.positive(path + "/alone_gbps", giga),
+          reader.positive(path + "/beside_kernels_gbps", giga),
           reader.notNegative(path + "/overhead_us", micro)};
 }
 
@@ -105,20 +110,24 @@ Result<Cluster> plan::parseCluster(std::string_view text, const std::string &nam
   c.peak[int(Precision::Bf16)] = read.positive("gpu/peak_tflops/bf16", 1e12);
   c.peak[int(Precision::Fp8)] = read.positive("gpu/peak_tflops/fp8", 1e12);
   c.kernelGap = read.notNegative("gpu/kernel_gap_us", micro);
-  c.nvlink = {read.positive("links/nvlink/gbps", giga), read.notNegative("links/nvlink/latency_us", micro)};
+  c.nvlink = {read.positive("links/nvlink/gbps", giga),
+              read.notNegative("links/nvlink/latency_us", micro)};
   c.ib = {read.positive("links/ib/gbps", giga), read.notNegative("links/ib/latency_us", micro)};
 
-  static const char *const products[] = {"gemm", "grouped_gemm", "weight_grad", "grouped_weight_grad"};
+  static const char *const products[] = {"gemm", "grouped_gemm", "weight_grad",
+                                         "grouped_weight_grad"};
   for (int kind = 0; kind < 4; ++kind)
     for (int precision = 0; precision < 2; ++precision) {
       std::string path = std::string("kernels/") + products[kind] + (precision ? "/fp8" : "/bf16");
-      c.kernels[kind][precision] = {read.share(path + "/efficiency"), read.notNegative(path + "/half_length")};
+      c.kernels[kind][precision] = {read.share(path + "/efficiency"),
+                                    read.notNegative(path + "/half_length")};
     }
-  // Attention's core is never computed in FP8 (V3 §3.3.1); elementwise kernels are limited by memory.
+  // Attention's core is never computed in FP8 (V3 §3.3.1); elementwise kernels are limited by
+  // memory.
   static const char *const others[] = {"attention", "attention_grad", "elementwise"};
   for (int kind = 4; kind < 7; ++kind)
-    c.kernels[kind][0] =
-        c.kernels[kind][1] = {read.share(std::string("kernels/") + others[kind - 4] + "/efficiency"), 0};
+    c.kernels[kind][0] = c.kernels[kind][1] = {
+        read.share(std::string("kernels/") + others[kind - 4] + "/efficiency"), 0};
 
   for (int ib = 0; ib < 2; ++ib) {
     std::string link = ib ? "/ib" : "/nvlink";
@@ -126,7 +135,8 @@ Result<Cluster> plan::parseCluster(std::string_view text, const std::string &nam
     c.combine[ib] = readExchange(read, "exchanges/combine" + link);
   }
   c.sequenceLoadVariation = read.notNegative("routing/sequence_load_variation");
-  if (!read.failure && c.sequenceLoadVariation > 1000) // of a mean: more is no routing, and would be simulated for long
+  if (!read.failure && c.sequenceLoadVariation >
+                           1000) // of a mean: more is no routing, and would be simulated for long
     read.fail("routing/sequence_load_variation wants at most 1000");
   if (read.failure)
     return *read.failure;

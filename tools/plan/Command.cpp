@@ -32,15 +32,17 @@ template <typename Holds> static int64_t largestPower(int64_t most, Holds holds)
   return most;
 }
 
-/// Fills in what was not said: the report's pp and ep, or as much of them as the model has layers and experts for;
-/// nodes full of ranks; as many replicas as the cluster has room for and the step can be split among.
+/// Fills in what was not said: the report's pp and ep, or as much of them as the model has layers
+/// and experts for; nodes full of ranks; as many replicas as the cluster has room for and the step
+/// can be split among.
 static void complete(Layout &l, const ModelSize &size, const Cluster &cluster) {
   if (!l.pp)
     l.pp = largestPower(16, [&](int64_t pp) { return pp <= size.layers && pp <= cluster.gpus; });
   if (l.schedule.empty()) // two directions want two ranks
     l.schedule = l.pp % 2 ? "zb1p" : "dualpipe";
   if (!l.ep)
-    l.ep = largestPower(64, [&](int64_t ep) { return size.experts % ep == 0 && l.pp * ep <= cluster.gpus; });
+    l.ep = largestPower(
+        64, [&](int64_t ep) { return size.experts % ep == 0 && l.pp * ep <= cluster.gpus; });
   for (int64_t nodes = 1; !l.nodes; ++nodes)
     if (l.ep % nodes == 0 && l.ep / nodes <= cluster.gpusPerNode)
       l.nodes = nodes;
@@ -48,10 +50,12 @@ static void complete(Layout &l, const ModelSize &size, const Cluster &cluster) {
     return;
   int64_t most = std::max<int64_t>(1, cluster.gpus / (l.pp * l.ep));
   for (l.dp = most; l.dp > 1; --l.dp)
-    if (l.microBatches() && schedule::makeSchedule(l.schedule, uint32_t(l.pp), uint32_t(l.microBatches())).ok())
+    if (l.microBatches() &&
+        schedule::makeSchedule(l.schedule, uint32_t(l.pp), uint32_t(l.microBatches())).ok())
       return;
   // The message about the largest says most.
-  if (!l.microBatches() || !schedule::makeSchedule(l.schedule, uint32_t(l.pp), uint32_t(l.microBatches())).ok())
+  if (!l.microBatches() ||
+      !schedule::makeSchedule(l.schedule, uint32_t(l.pp), uint32_t(l.microBatches())).ok())
     l.dp = most;
 }
 
@@ -61,19 +65,25 @@ static Status write(const std::string &file, const std::string &text) {
 
 Status plan::showPlan(PlanRequest request) {
   Cluster cluster = HADAL_TRY(readCluster(request.cluster));
-  if (request.layoutGiven && !std::filesystem::is_directory(request.input) && std::filesystem::exists(request.input))
-    return invalidArgument(request.input + ": is a module, which says schedule, layout and batch itself");
+  if (request.layoutGiven && !std::filesystem::is_directory(request.input) &&
+      std::filesystem::exists(request.input))
+    return invalidArgument(request.input +
+                           ": is a module, which says schedule, layout and batch itself");
   if (request.compare == "layouts" && std::filesystem::is_regular_file(request.input))
-    return invalidArgument("--compare layouts: " + request.input + " is compiled for one layout; compare those of a folder with config.json");
+    return invalidArgument(
+        "--compare layouts: " + request.input +
+        " is compiled for one layout; compare those of a folder with config.json");
   ModelSize size;
   WorkSource source = HADAL_TRY(openSource(request.input, request.layout, size));
   complete(request.layout, size, cluster);
 
   if (!request.compare.empty()) {
-    std::vector<Candidate> all = request.compare == "schedules" ? compareSchedules(source, request.layout, cluster)
-                                                                : compareLayouts(source, request.layout, cluster);
+    std::vector<Candidate> all = request.compare == "schedules"
+                                     ? compareSchedules(source, request.layout, cluster)
+                                     : compareLayouts(source, request.layout, cluster);
     if (std::none_of(all.begin(), all.end(), [](const Candidate &c) { return c.plan.ok(); }))
-      return all.empty() ? invalidArgument("no layout of " + std::to_string(request.layout.world()) + " GPUs fits")
+      return all.empty() ? invalidArgument("no layout of " +
+                                           std::to_string(request.layout.world()) + " GPUs fits")
                          : Status(all.front().plan.error());
     if (request.json) {
       nlohmann::ordered_json list = nlohmann::ordered_json::array();

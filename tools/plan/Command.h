@@ -13,8 +13,8 @@
 
 namespace hadal::plan {
 
-/// Zeros are defaults: the report's pp and ep as far as the model goes, dp that fills the cluster, as many nodes as ep
-/// ranks want.
+/// Zeros are defaults: the report's pp and ep as far as the model goes, dp that fills the cluster,
+/// as many nodes as ep ranks want.
 struct PlanRequest {
   std::string input;                      ///< a folder with config.json, or a module with ranks
   std::string cluster = "h800x2048.json"; ///< a file, or the name of one of examples/clusters

@@ -7,7 +7,8 @@
 using namespace hadal;
 using namespace hadal::plan;
 
-std::vector<Candidate> plan::compareSchedules(const WorkSource &source, const Layout &layout, const Cluster &cluster) {
+std::vector<Candidate> plan::compareSchedules(const WorkSource &source, const Layout &layout,
+                                              const Cluster &cluster) {
   std::vector<Candidate> all;
   for (const char *name : {"1f1b", "zb1p", "dualpipev", "dualpipe"}) {
     Layout other = layout;
@@ -26,7 +27,8 @@ std::vector<Candidate> plan::compareSchedules(const WorkSource &source, const La
 
 static bool fits(const Plan &plan) { return plan.largestMemory() <= plan.cluster.memoryBytes; }
 
-std::vector<Candidate> plan::compareLayouts(const WorkSource &source, const Layout &layout, const Cluster &cluster) {
+std::vector<Candidate> plan::compareLayouts(const WorkSource &source, const Layout &layout,
+                                            const Cluster &cluster) {
   std::vector<Candidate> all;
   int64_t world = layout.world();
   for (int64_t pp = 1; pp <= world; pp *= 2)
@@ -49,12 +51,15 @@ std::vector<Candidate> plan::compareLayouts(const WorkSource &source, const Layo
 }
 
 std::string plan::toText(const std::vector<Candidate> &candidates) {
-  std::string text = "schedule    pp   ep   dp   step (s)  bubble (s)  tokens/day (B)  MFU, causal  memory (GB)  K GPU "
+  std::string text = "schedule    pp   ep   dp   step (s)  bubble (s)  tokens/day (B)  MFU, causal "
+                     " memory (GB)  K GPU "
                      "h / T tokens  M USD / T tokens\n";
   std::string without;
   for (const Candidate &c : candidates) {
     if (!c.plan.ok()) {
-      without += c.layout.schedule + format(" on pp %lld, ep %lld, dp %lld: ", (long long)c.layout.pp, (long long)c.layout.ep, (long long)c.layout.dp) +
+      without += c.layout.schedule +
+                 format(" on pp %lld, ep %lld, dp %lld: ", (long long)c.layout.pp,
+                        (long long)c.layout.ep, (long long)c.layout.dp) +
                  c.plan.error().message + "\n";
       continue;
     }
@@ -62,9 +67,10 @@ std::string plan::toText(const std::vector<Candidate> &candidates) {
                    (long long)c.layout.ep, (long long)c.layout.dp);
     const Plan &p = **c.plan;
     double hours = p.gpuHours(1e12);
-    text += format("%9.3f  %10.2f  %14.2f  %9.2f %%  %10.1f%s  %18.1f  %16.3f\n", p.result.seconds(),
-                   p.result.mean.bubble, p.tokensPerDay() / 1e9, 100 * p.mfu(true), p.largestMemory() / 1e9,
-                   fits(p) ? " " : "!", hours / 1e3, hours * p.cluster.pricePerGpuHour / 1e6);
+    text += format("%9.3f  %10.2f  %14.2f  %9.2f %%  %10.1f%s  %18.1f  %16.3f\n",
+                   p.result.seconds(), p.result.mean.bubble, p.tokensPerDay() / 1e9,
+                   100 * p.mfu(true), p.largestMemory() / 1e9, fits(p) ? " " : "!", hours / 1e3,
+                   hours * p.cluster.pricePerGpuHour / 1e6);
   }
   for (const Candidate &c : candidates)
     if (c.plan.ok() && !fits(**c.plan)) {

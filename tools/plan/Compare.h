@@ -12,12 +12,15 @@ struct Candidate {
   Result<std::unique_ptr<Plan>> plan;
 };
 
-/// The four schedules on the layout's ranks, DualPipeV also on half of them, which then hold as many stages.
-std::vector<Candidate> compareSchedules(const WorkSource &source, const Layout &layout, const Cluster &cluster);
+/// The four schedules on the layout's ranks, DualPipeV also on half of them, which then hold as
+/// many stages.
+std::vector<Candidate> compareSchedules(const WorkSource &source, const Layout &layout,
+                                        const Cluster &cluster);
 
-/// Powers of two for pp and ep that use as many GPUs as `layout` does, those that have plans: the fastest that fit in
-/// memory first.
-std::vector<Candidate> compareLayouts(const WorkSource &source, const Layout &layout, const Cluster &cluster);
+/// Powers of two for pp and ep that use as many GPUs as `layout` does, those that have plans: the
+/// fastest that fit in memory first.
+std::vector<Candidate> compareLayouts(const WorkSource &source, const Layout &layout,
+                                      const Cluster &cluster);
 
 /// A table, and behind it a line for each that has no plan.
 std::string toText(const std::vector<Candidate> &candidates);

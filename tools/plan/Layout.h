@@ -23,7 +23,9 @@ struct Layout {
 
   int64_t world() const { return pp * ep * dp; }
   /// Of one (ep, dp) rank; 0 where the step does not split evenly.
-  int64_t microBatches() const { return sequences % (microBatch * ep * dp) ? 0 : sequences / (microBatch * ep * dp); }
+  int64_t microBatches() const {
+    return sequences % (microBatch * ep * dp) ? 0 : sequences / (microBatch * ep * dp);
+  }
 };
 
 } // namespace hadal::plan

@@ -12,8 +12,9 @@ using namespace hadal::plan;
 Result<Layout> plan::layoutOf(const Module &module) {
   const fb::Training *t = module.tables().training();
   if (!t || !t->ranks())
-    return invalidArgument(module.path() +
-                           ": wants a module for training on many ranks (hadal-compile --mode=train --pp=...)");
+    return invalidArgument(
+        module.path() +
+        ": wants a module for training on many ranks (hadal-compile --mode=train --pp=...)");
   const fb::Ranks &r = *t->ranks();
   Layout l;
   l.schedule = r.schedule()->str();
@@ -44,10 +45,11 @@ private:
   Result<Parts> parts(uint32_t program, bool weightGrad);
   Result<Part> exchange(const fb::Program &program, const fb::Exchange &exchange) const;
   Status addCall(const fb::Program &caller, const fb::Call &call, bool weightGrad, Part &part);
-  Status addCommands(const fb::Program &program, const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,
+  Status addCommands(const fb::Program &program,
+                     const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,
                      const NamedRegisters &values, double times, bool weightGrad, Part &part);
-  Result<Kernels> launch(const fb::Program &program, const fb::Launch &launch, const NamedRegisters &values,
-                         bool weightGrad) const;
+  Result<Kernels> launch(const fb::Program &program, const fb::Launch &launch,
+                         const NamedRegisters &values, bool weightGrad) const;
   Result<double> bindingBytes(const fb::Program &program, const fb::Binding &binding,
                               const NamedRegisters &values) const;
   Status addParameters(StageWork &work) const;
@@ -79,14 +81,16 @@ Result<double> StageReader::bindingBytes(const fb::Program &program, const fb::B
   case fb::Space_Argument:
     return double(HADAL_TRY(argumentBytes(program, binding.index(), values)));
   case fb::Space_Temporary:
-    return double(HADAL_TRY(evaluateIn(program, *program.temporaries()->Get(binding.index())->bytes(), values)));
+    return double(HADAL_TRY(
+        evaluateIn(program, *program.temporaries()->Get(binding.index())->bytes(), values)));
   default:
-    return 0; // States are read in part (rows of the embedding) or small beside what a launch makes of them.
+    return 0; // States are read in part (rows of the embedding) or small beside what a launch makes
+              // of them.
   }
 }
 
-Result<Kernels> StageReader::launch(const fb::Program &program, const fb::Launch &launch, const NamedRegisters &values,
-                                    bool weightGrad) const {
+Result<Kernels> StageReader::launch(const fb::Program &program, const fb::Launch &launch,
+                                    const NamedRegisters &values, bool weightGrad) const {
   std::string symbol = module.kernels()->Get(launch.kernel())->symbol()->str();
   Kernels k;
   k.precision = precision;
@@ -106,7 +110,8 @@ Result<Kernels> StageReader::launch(const fb::Program &program, const fb::Launch
   // "matmul_48x96_4" is a product with sums of length 96. Weight gradients sum over rows.
   long long n = 0, length = 0;
   size_t digits = symbol.find_first_of("0123456789");
-  if (digits != std::string::npos && std::sscanf(symbol.c_str() + digits, "%lldx%lld", &n, &length) == 2)
+  if (digits != std::string::npos &&
+      std::sscanf(symbol.c_str() + digits, "%lldx%lld", &n, &length) == 2)
     k.length = double(length);
   else
     k.length = double(registers.find("tokens")->second);
@@ -115,9 +120,10 @@ Result<Kernels> StageReader::launch(const fb::Program &program, const fb::Launch
   return k;
 }
 
-Status StageReader::addCommands(const fb::Program &program,
-                                const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,
-                                const NamedRegisters &values, double times, bool weightGrad, Part &part) {
+Status
+StageReader::addCommands(const fb::Program &program,
+                         const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,
+                         const NamedRegisters &values, double times, bool weightGrad, Part &part) {
   for (const fb::Command *command : commands) {
     if (const fb::Launch *each = command->action_as_Launch()) {
       Kernels k = HADAL_TRY(launch(program, *each, values, weightGrad));
@@ -125,7 +131,8 @@ Status StageReader::addCommands(const fb::Program &program,
       part.kernels.push_back(k);
     } else if (const fb::Copy *copy = command->action_as_Copy()) {
       double bytes = double(HADAL_TRY(evaluateIn(program, *copy->bytes(), values)));
-      part.kernels.push_back({KernelKind::Elementwise, precision, 0, 2 * bytes * times, 0, times, false});
+      part.kernels.push_back(
+          {KernelKind::Elementwise, precision, 0, 2 * bytes * times, 0, times, false});
     } else if (const fb::Repeat *repeat = command->action_as_Repeat()) {
       double count = double(HADAL_TRY(evaluateIn(program, *repeat->count(), values)));
       HADAL_TRY(addCommands(program, *repeat->body(), values, times * count, weightGrad, part));
@@ -137,11 +144,13 @@ Status StageReader::addCommands(const fb::Program &program,
   return {};
 }
 
-Status StageReader::addCall(const fb::Program &caller, const fb::Call &call, bool weightGrad, Part &part) {
+Status StageReader::addCall(const fb::Program &caller, const fb::Call &call, bool weightGrad,
+                            Part &part) {
   const fb::Program &callee = *module.programs()->Get(call.program());
   NamedRegisters values;
   for (uint32_t i = 0; i < callee.registers()->size(); ++i)
-    values[callee.registers()->Get(i)->str()] = HADAL_TRY(evaluateIn(caller, *call.registers()->Get(i), registers));
+    values[callee.registers()->Get(i)->str()] =
+        HADAL_TRY(evaluateIn(caller, *call.registers()->Get(i), registers));
   return addCommands(callee, *callee.commands(), values, 1, weightGrad, part);
 }
 
@@ -160,7 +169,8 @@ Result<Part> StageReader::exchange(const fb::Program &program, const fb::Exchang
   return part;
 }
 
-/// Commands of both streams as one chain in their order: the streams wait for each other at nearly every step.
+/// Commands of both streams as one chain in their order: the streams wait for each other at nearly
+/// every step.
 Result<Parts> StageReader::parts(uint32_t number, bool weightGrad) {
   const fb::Program &program = *module.programs()->Get(number);
   Parts parts;
@@ -173,7 +183,8 @@ Result<Parts> StageReader::parts(uint32_t number, bool weightGrad) {
       parts.push_back(HADAL_TRY(exchange(program, *each)));
     } else if (const fb::ExchangeCounts *counts = command->action_as_ExchangeCounts()) {
       Part part{"counts", Lane::Exchange, {}};
-      bool between = ranks.nodes() > 1 && counts->stride() * counts->parts() > ranks.ep() / ranks.nodes();
+      bool between =
+          ranks.nodes() > 1 && counts->stride() * counts->parts() > ranks.ep() / ranks.nodes();
       (between ? part.nodeBytes : part.linkBytes) = 8.0 * counts->segments() * counts->parts();
       parts.push_back(std::move(part));
     }
@@ -188,7 +199,8 @@ Status StageReader::addParameters(StageWork &work) const {
       found.insert(uint32_t(a->trainable()));
   for (uint32_t i : found) {
     const fb::Trainable &t = *module.training()->trainables()->Get(i);
-    (t.sharded() ? work.expertParameters : work.replicatedParameters) += double(t.packed_elements()) * t.count();
+    (t.sharded() ? work.expertParameters : work.replicatedParameters) +=
+        double(t.packed_elements()) * t.count();
   }
   return {};
 }
@@ -224,9 +236,9 @@ Result<StageWork> StageReader::read() {
   for (uint32_t number : {stage.forward(), stage.input_grad()})
     for (const fb::Command *command : *module.programs()->Get(number)->commands())
       if (const fb::Send *send = command->action_as_Send())
-        work.messageBytes =
-            std::max(work.messageBytes,
-                     double(HADAL_TRY(argumentBytes(*module.programs()->Get(number), send->argument(), registers))));
+        work.messageBytes = std::max(work.messageBytes,
+                                     double(HADAL_TRY(argumentBytes(*module.programs()->Get(number),
+                                                                    send->argument(), registers))));
   HADAL_TRY(addParameters(work));
   HADAL_TRY(addActivations(work));
   return work;
@@ -251,15 +263,16 @@ Result<StepWork> plan::workOf(const Module &module) {
   work.overlap = t.ranks()->overlap();
   work.weightBytes = 4, work.gradientBytes = 4, work.masterBytes = 0, work.momentBytes = 8;
   for (const fb::State *state : *tables.states())
-    if (state->name()->string_view().rfind("first_moment.", 0) == 0 && state->element() == fb::ElementType_BF16)
+    if (state->name()->string_view().rfind("first_moment.", 0) == 0 &&
+        state->element() == fb::ElementType_BF16)
       work.momentBytes = 4;
   if (const fb::Model *m = tables.model()) {
     work.expertsPerRank = double(m->experts()) / double(layout.ep);
     work.expertRanks = double(layout.ep);
     work.expertNodes = double(layout.nodes);
     work.sequencesPerExchange = double(layout.microBatch * layout.ep);
-    double core = 3 * attention / double(layout.microBatch * layout.sequence) * double(m->layers()) /
-                  double(m->layers() + t.mtp_depth());
+    double core = 3 * attention / double(layout.microBatch * layout.sequence) *
+                  double(m->layers()) / double(m->layers() + t.mtp_depth());
     double linear = 6 * double(m->active_parameter_count() - m->hidden_size());
     work.tokenFlopsCausal = linear + core;
     work.tokenFlopsFull = linear + 2 * core;

@@ -1,8 +1,8 @@
 //===- ModuleWork.h - the work of a compiled module with ranks ------------===//
 //
-// Everything is read from the module's tables: chunk programs with their launches (flops, buffers), sends and
-// exchanges; the orders of the ranks; what accumulates. For a CPU module the cluster's GPUs are asked what they would
-// make of the same programs.
+// Everything is read from the module's tables: chunk programs with their launches (flops, buffers),
+// sends and exchanges; the orders of the ranks; what accumulates. For a CPU module the cluster's
+// GPUs are asked what they would make of the same programs.
 //
 //===--------------------------------------------------------------------===//
 

@@ -8,10 +8,10 @@
 
 namespace hadal::plan {
 
-/// Gradients to the ranks that update (ZeRO-1), AdamW on a rank's share, new weights back: seconds by pipeline
-/// coordinate.
-std::vector<double> optimizerSeconds(const schedule::Schedule &schedule, const StepWork &work, const Layout &layout,
-                                     const Cluster &cluster);
+/// Gradients to the ranks that update (ZeRO-1), AdamW on a rank's share, new weights back: seconds
+/// by pipeline coordinate.
+std::vector<double> optimizerSeconds(const schedule::Schedule &schedule, const StepWork &work,
+                                     const Layout &layout, const Cluster &cluster);
 
 } // namespace hadal::plan
 

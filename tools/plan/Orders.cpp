@@ -17,15 +17,18 @@ static Result<schedule::Costs> costsOf(const std::vector<double> &given) {
     if (!(cost >= 1e-6 && cost <= 1e6))
       return invalidArgument("--costs wants numbers from 1e-6 to 1e6");
   if (given.size() != 3 && given.size() != 4)
-    return invalidArgument("--costs wants forward, input gradient, weight gradient and perhaps a pair, got " +
-                           std::to_string(given.size()) + " numbers");
-  return schedule::Costs{given[0], given[1], given[2], given.size() == 4 ? given[3] : given[0] + given[1] + given[2]};
+    return invalidArgument(
+        "--costs wants forward, input gradient, weight gradient and perhaps a pair, got " +
+        std::to_string(given.size()) + " numbers");
+  return schedule::Costs{given[0], given[1], given[2],
+                         given.size() == 4 ? given[3] : given[0] + given[1] + given[2]};
 }
 
 Status plan::showOrders(const OrdersRequest &request) {
   if (!request.order && !request.timeline && request.html.empty())
     return invalidArgument("--schedule without a model wants --order, --timeline or --html FILE");
-  schedule::Schedule made = HADAL_TRY(schedule::makeSchedule(request.schedule, request.ranks, request.microBatches));
+  schedule::Schedule made =
+      HADAL_TRY(schedule::makeSchedule(request.schedule, request.ranks, request.microBatches));
   if (request.order)
     std::printf("%s", schedule::toText(made).c_str());
   if (!request.timeline && request.html.empty())

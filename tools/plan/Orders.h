@@ -17,14 +17,15 @@ struct OrdersRequest {
   std::string schedule;
   uint32_t ranks = 0;
   uint32_t microBatches = 0;
-  std::vector<double> costs; ///< forward, input gradient, weight gradient, and a pair (their sum); none: unit time
-  bool order = false;        ///< print the orders
-  bool timeline = false;     ///< print the drawing
-  std::string html;          ///< write the page here
+  std::vector<double>
+      costs; ///< forward, input gradient, weight gradient, and a pair (their sum); none: unit time
+  bool order = false;    ///< print the orders
+  bool timeline = false; ///< print the drawing
+  std::string html;      ///< write the page here
 };
 
-/// Prints and writes what is asked for; of `order`, `timeline` and `html` at least one. InvalidArgument for sizes that
-/// the schedule does not have.
+/// Prints and writes what is asked for; of `order`, `timeline` and `html` at least one.
+/// InvalidArgument for sizes that the schedule does not have.
 Status showOrders(const OrdersRequest &request);
 
 } // namespace hadal::plan

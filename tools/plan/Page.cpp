@@ -10,7 +10,8 @@
 using namespace hadal;
 using namespace hadal::plan;
 
-static const char body[] = R"html(<section><h2>The step</h2><p>One row for each pipeline rank; gaps are bubbles. The wheel zooms, dragging moves, a
+static const char body[] =
+    R"html(<section><h2>The step</h2><p>One row for each pipeline rank; gaps are bubbles. The wheel zooms, dragging moves, a
 double click shows all.</p><div class="keys" id="keys"></div><canvas id="step"></canvas></section>
 <section><h2>A pair from within</h2><p>A forward and a backward chunk of a middle rank, issued together: what is computed above, what is
 exchanged below.</p><div class="keys" id="pairkeys"></div><canvas id="pair"></canvas></section>
@@ -38,8 +39,8 @@ static nlohmann::json pairOf(const Plan &plan) {
     if (!span.paired)
       continue;
     for (const PartSpan &part : span.timing->parts)
-      lanes[int(part.part->lane)].push_back(
-          {milliseconds(part.begin), milliseconds(part.end), part.part->name + (part.backward ? " (B)" : " (F)")});
+      lanes[int(part.part->lane)].push_back({milliseconds(part.begin), milliseconds(part.end),
+                                             part.part->name + (part.backward ? " (B)" : " (F)")});
     break;
   }
   return lanes;
@@ -54,8 +55,8 @@ std::string plan::toPage(const Plan &plan, const std::string &report) {
     const RankResult &rank = plan.result.ranks[r];
     const schedule::Order &order = plan.schedule.orders[r];
     for (size_t i = 0; i < order.size(); ++i)
-      items.push_back({milliseconds(rank.spans[i].begin), milliseconds(rank.spans[i].end), toString(order[i]),
-                       rank.spans[i].paired ? (order[i].paired ? 1 : 2) : 0});
+      items.push_back({milliseconds(rank.spans[i].begin), milliseconds(rank.spans[i].end),
+                       toString(order[i]), rank.spans[i].paired ? (order[i].paired ? 1 : 2) : 0});
     data["ranks"].push_back(items);
     data["optimizer"].push_back(milliseconds(rank.rows.optimizer));
   }

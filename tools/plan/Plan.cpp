@@ -18,33 +18,39 @@ double Plan::largestMemory() const {
 }
 
 static Status checkLayout(const Layout &l, const Cluster &cluster) {
-  std::string sizes =
-      "pp * ep * dp (" + std::to_string(l.pp) + " * " + std::to_string(l.ep) + " * " + std::to_string(l.dp) + ")";
+  std::string sizes = "pp * ep * dp (" + std::to_string(l.pp) + " * " + std::to_string(l.ep) +
+                      " * " + std::to_string(l.dp) + ")";
   if (l.world() > cluster.gpus)
-    return invalidArgument(sizes + " wants at most the " + std::to_string(cluster.gpus) + " GPUs of " + cluster.name);
+    return invalidArgument(sizes + " wants at most the " + std::to_string(cluster.gpus) +
+                           " GPUs of " + cluster.name);
   if (l.ep % l.nodes)
-    return invalidArgument("--nodes=" + std::to_string(l.nodes) + " wants to divide --ep=" + std::to_string(l.ep));
+    return invalidArgument("--nodes=" + std::to_string(l.nodes) +
+                           " wants to divide --ep=" + std::to_string(l.ep));
   if (l.ep / l.nodes > cluster.gpusPerNode)
-    return invalidArgument("--nodes=" + std::to_string(l.nodes) + " puts " + std::to_string(l.ep / l.nodes) +
-                           " ranks on a node of " + std::to_string(cluster.gpusPerNode) + " GPUs");
+    return invalidArgument("--nodes=" + std::to_string(l.nodes) + " puts " +
+                           std::to_string(l.ep / l.nodes) + " ranks on a node of " +
+                           std::to_string(cluster.gpusPerNode) + " GPUs");
   if (!l.microBatches())
     return invalidArgument("a step of " + std::to_string(l.sequences) +
-                           " sequences does not split into micro-batches of " + std::to_string(l.microBatch) +
+                           " sequences does not split into micro-batches of " +
+                           std::to_string(l.microBatch) +
                            " on ep * dp = " + std::to_string(l.ep * l.dp) + " ranks");
   return {};
 }
 
-Result<std::unique_ptr<Plan>> plan::makePlan(const WorkSource &source, const Layout &layout, const Cluster &cluster) {
+Result<std::unique_ptr<Plan>> plan::makePlan(const WorkSource &source, const Layout &layout,
+                                             const Cluster &cluster) {
   HADAL_TRY(checkLayout(layout, cluster));
   auto plan = std::make_unique<Plan>();
   plan->cluster = cluster;
   plan->layout = layout;
-  bool own = source.orders && source.orders->name == layout.schedule && source.orders->ranks == layout.pp;
+  bool own =
+      source.orders && source.orders->name == layout.schedule && source.orders->ranks == layout.pp;
   if (own)
     plan->schedule = *source.orders;
   else
-    plan->schedule =
-        HADAL_TRY(schedule::makeSchedule(layout.schedule, uint32_t(layout.pp), uint32_t(layout.microBatches())));
+    plan->schedule = HADAL_TRY(schedule::makeSchedule(layout.schedule, uint32_t(layout.pp),
+                                                      uint32_t(layout.microBatches())));
   plan->work = HADAL_TRY(source.work(layout, stages(plan->schedule)));
   if (own)
     plan->work.activationPeaks = source.activationPeaks;

@@ -15,7 +15,7 @@ namespace hadal::plan {
 struct WorkSource {
   std::function<Result<StepWork>(const Layout &layout, int64_t stages)> work;
   std::optional<schedule::Schedule> orders; ///< a module's own, and
-  std::vector<double> activationPeaks;      ///< what its ranks hold of activations in them, in bytes
+  std::vector<double> activationPeaks; ///< what its ranks hold of activations in them, in bytes
 };
 
 /// A simulated step and what it was made from. Not copied: `result` points into `work`.
@@ -37,8 +37,10 @@ struct Plan {
   double largestMemory() const;
 };
 
-/// InvalidArgument where the layout does not fit the cluster, the step does not split, or no schedule has its size.
-Result<std::unique_ptr<Plan>> makePlan(const WorkSource &source, const Layout &layout, const Cluster &cluster);
+/// InvalidArgument where the layout does not fit the cluster, the step does not split, or no
+/// schedule has its size.
+Result<std::unique_ptr<Plan>> makePlan(const WorkSource &source, const Layout &layout,
+                                       const Cluster &cluster);
 
 } // namespace hadal::plan
 

@@ -7,9 +7,9 @@ using namespace hadal::plan;
 
 bool plan::isPublishedStep(const Plan &plan) {
   const Layout &l = plan.layout;
-  return plan.work.model == "deepseek_v3 671B" && l.schedule == "dualpipe" && l.pp == 16 && l.ep == 64 && l.dp == 2 &&
-         l.nodes == 8 && l.sequences == 15360 && l.sequence == 4096 && l.microBatch == 1 && !l.evenSplit &&
-         l.precision == Precision::Fp8;
+  return plan.work.model == "deepseek_v3 671B" && l.schedule == "dualpipe" && l.pp == 16 &&
+         l.ep == 64 && l.dp == 2 && l.nodes == 8 && l.sequences == 15360 && l.sequence == 4096 &&
+         l.microBatch == 1 && !l.evenSplit && l.precision == Precision::Fp8;
 }
 
 Result<Breakdown> plan::breakDown(const WorkSource &source, const Plan &plan) {
@@ -27,7 +27,10 @@ Result<Breakdown> plan::breakDown(const WorkSource &source, const Plan &plan) {
     for (const schedule::Chunk &chunk : plan.schedule.orders[r]) {
       if (chunk.kind == schedule::Kind::Backward && !pairedBefore)
         b.weightsInside +=
-            timing.chunk(plan.work.stages[stageOf(plan.schedule, uint32_t(r), chunk.direction)].weightGrad).seconds /
+            timing
+                .chunk(plan.work.stages[stageOf(plan.schedule, uint32_t(r), chunk.direction)]
+                           .weightGrad)
+                .seconds /
             double(plan.schedule.orders.size());
       pairedBefore = chunk.paired;
     }
@@ -41,13 +44,15 @@ Result<Breakdown> plan::breakDown(const WorkSource &source, const Plan &plan) {
   StepWork even = still;
   for (StageWork &each : even.stages)
     each = still.stages[middle];
-  b.unevenBubble = withoutMessages - simulate(plan.schedule, even, plan.layout, plan.cluster).mean.bubble;
+  b.unevenBubble =
+      withoutMessages - simulate(plan.schedule, even, plan.layout, plan.cluster).mean.bubble;
 
   Cluster balanced = plan.cluster;
   balanced.sequenceLoadVariation = 0;
   auto other = HADAL_TRY(makePlan(source, plan.layout, balanced));
   const StageWork &same = other->work.stages[middle];
-  b.balancedPairSeconds =
-      Timing(balanced, other->work, true).pair(same.forward, same.inputGrad, same.weightGrad).seconds;
+  b.balancedPairSeconds = Timing(balanced, other->work, true)
+                              .pair(same.forward, same.inputGrad, same.weightGrad)
+                              .seconds;
   return b;
 }

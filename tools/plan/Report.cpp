@@ -21,11 +21,14 @@ std::string plan::format(const char *pattern, ...) {
 }
 
 std::string plan::toString(const Layout &l) {
-  return format("pp %lld x ep %lld x dp %lld, %lld node%s to an expert-parallel group; %s, %lld micro-batches of %lld "
+  return format("pp %lld x ep %lld x dp %lld, %lld node%s to an expert-parallel group; %s, %lld "
+                "micro-batches of %lld "
                 "x %lld tokens, %s",
-                (long long)l.pp, (long long)l.ep, (long long)l.dp, (long long)l.nodes, l.nodes == 1 ? "" : "s",
-                l.schedule.c_str(), (long long)l.microBatches(), (long long)l.microBatch, (long long)l.sequence,
-                l.products.empty() ? l.precision == Precision::Fp8 ? "fp8" : "bf16" : l.products.c_str());
+                (long long)l.pp, (long long)l.ep, (long long)l.dp, (long long)l.nodes,
+                l.nodes == 1 ? "" : "s", l.schedule.c_str(), (long long)l.microBatches(),
+                (long long)l.microBatch, (long long)l.sequence,
+                l.products.empty() ? l.precision == Precision::Fp8 ? "fp8" : "bf16"
+                                   : l.products.c_str());
 }
 
 std::string plan::title(const Plan &plan) {
@@ -41,13 +44,15 @@ struct Row {
   const char *name;
   double Rows::*seconds;
 };
-constexpr Row rowNames[] = {{"1F", &Rows::forward}, {"bubble", &Rows::bubble}, {"1B", &Rows::backward},
-                            {"1W", &Rows::weight},  {"1F1B", &Rows::pairs},    {"optimizer", &Rows::optimizer}};
+constexpr Row rowNames[] = {{"1F", &Rows::forward},  {"bubble", &Rows::bubble},
+                            {"1B", &Rows::backward}, {"1W", &Rows::weight},
+                            {"1F1B", &Rows::pairs},  {"optimizer", &Rows::optimizer}};
 
 std::string line(const char *name, const char *pattern, double simulated, const double *published) {
   std::string text = format("  %-22s ", name) + format(pattern, simulated);
   if (published)
-    text += format("  ") + format(pattern, *published) + format("   %+6.1f %%", 100 * (simulated / *published - 1));
+    text += format("  ") + format(pattern, *published) +
+            format("   %+6.1f %%", 100 * (simulated / *published - 1));
   return text + "\n";
 }
 
@@ -66,13 +71,13 @@ std::string table(const Plan &plan) {
   Unit unit = timeUnit(plan.result.seconds());
   bool beside = isPublishedStep(plan);
   auto or0 = [&](const double &figure) { return beside ? &figure : nullptr; };
-  std::string text =
-      beside ? "                         simulated   Table 4   residual\n" : "                         simulated\n";
+  std::string text = beside ? "                         simulated   Table 4   residual\n"
+                            : "                         simulated\n";
   for (const Row &row : rowNames)
-    text += line(format("%s (%s)", row.name, unit.name).c_str(), "%9.2f", plan.result.mean.*row.seconds * unit.scale,
-                 or0(there.rows.*row.seconds));
-  text += line(format("time/step (%s)", unit.name).c_str(), "%9.3f", plan.result.seconds() * unit.scale,
-               or0(there.seconds));
+    text += line(format("%s (%s)", row.name, unit.name).c_str(), "%9.2f",
+                 plan.result.mean.*row.seconds * unit.scale, or0(there.rows.*row.seconds));
+  text += line(format("time/step (%s)", unit.name).c_str(), "%9.3f",
+               plan.result.seconds() * unit.scale, or0(there.seconds));
   double dayHere = plan.tokensPerDay() / 1e9, dayThere = there.tokensPerDay / 1e9;
   text += line("tokens/day (B)", "%9.2f", dayHere, or0(dayThere));
   text += line("TFLOPS, non-causal", "%9.1f", plan.flops(false) / 1e12, or0(there.teraflopsFull));
@@ -97,38 +102,46 @@ std::string explain(const Plan &plan, const Breakdown &b) {
     return format("%.2f to %.2f", low * unit.scale, high * unit.scale);
   };
   auto in = [&](double seconds) { return format("%.2f", seconds * unit.scale); };
-  std::string text = std::string("rows are means over pipeline ranks; in ") + unit.name + ", by rank and by cause:\n";
+  std::string text = std::string("rows are means over pipeline ranks; in ") + unit.name +
+                     ", by rank and by cause:\n";
   text += "  1F         " + range(&Rows::forward) +
-          "; exchanges of chunks that run alone hide behind nothing, which costs " + in(exposed) + " in all rows\n";
-  text += "  bubble     " + range(&Rows::bubble) + "; by the formula for equal stages " + in(b.formulaBubble) +
-          "; waiting for messages adds " + in(b.messageBubble) + ", stages of unequal length " + in(b.unevenBubble) +
-          "\n";
+          "; exchanges of chunks that run alone hide behind nothing, which costs " + in(exposed) +
+          " in all rows\n";
+  text += "  bubble     " + range(&Rows::bubble) + "; by the formula for equal stages " +
+          in(b.formulaBubble) + "; waiting for messages adds " + in(b.messageBubble) +
+          ", stages of unequal length " + in(b.unevenBubble) + "\n";
   text += "  1B         " + range(&Rows::backward) + "; " + in(b.weightsInside) +
           " of it are weight gradients of whole backward chunks\n";
   text += "  1W         " + range(&Rows::weight) + "; weight gradients that run alone\n";
   text += "  1F1B       " + range(&Rows::pairs) +
-          format("; %.1f pairs a rank; one of a middle stage takes %.1f ms, %.1f ms with equal loads of experts\n",
+          format("; %.1f pairs a rank; one of a middle stage takes %.1f ms, %.1f ms with equal "
+                 "loads of experts\n",
                  pairs, 1e3 * b.pairSeconds, 1e3 * b.balancedPairSeconds);
-  text +=
-      "  optimizer  " + range(&Rows::optimizer) + "; ranks whose stages have fewer parameters wait for the others\n";
+  text += "  optimizer  " + range(&Rows::optimizer) +
+          "; ranks whose stages have fewer parameters wait for the others\n";
   return text;
 }
 
 std::string stages(const Plan &plan) {
   bool pairs = hasPairs(plan.schedule);
-  std::string text = std::string("stage    layers   F (ms)  I (ms)  W (ms)") + (pairs ? "  F&B (ms)\n" : "\n");
+  std::string text =
+      std::string("stage    layers   F (ms)  I (ms)  W (ms)") + (pairs ? "  F&B (ms)\n" : "\n");
   Timing timing(plan.cluster, plan.work, hasPairs(plan.schedule));
   std::string last;
   size_t first = 0;
   auto flush = [&](size_t end) {
     if (!last.empty())
-      text += (end - first > 1 ? format("%2zu-%-2zu", first, end - 1) : format("%2zu   ", first)) + last;
+      text += (end - first > 1 ? format("%2zu-%-2zu", first, end - 1) : format("%2zu   ", first)) +
+              last;
   };
   for (size_t i = 0; i < plan.work.stages.size(); ++i) {
     const StageWork &s = plan.work.stages[i];
-    std::string now = format("  %6lld  %7.1f %7.1f %7.1f", (long long)s.layers, 1e3 * timing.chunk(s.forward).seconds,
-                             1e3 * timing.chunk(s.inputGrad).seconds, 1e3 * timing.chunk(s.weightGrad).seconds);
-    now += pairs ? format("  %8.1f\n", 1e3 * timing.pair(s.forward, s.inputGrad, s.weightGrad).seconds) : "\n";
+    std::string now = format(
+        "  %6lld  %7.1f %7.1f %7.1f", (long long)s.layers, 1e3 * timing.chunk(s.forward).seconds,
+        1e3 * timing.chunk(s.inputGrad).seconds, 1e3 * timing.chunk(s.weightGrad).seconds);
+    now +=
+        pairs ? format("  %8.1f\n", 1e3 * timing.pair(s.forward, s.inputGrad, s.weightGrad).seconds)
+              : "\n";
     if (now != last) {
       flush(i);
       last = now;
@@ -141,19 +154,22 @@ std::string stages(const Plan &plan) {
 
 std::string memory(const Plan &plan) {
   Unit unit = byteUnit(plan.largestMemory());
-  std::string text = format("memory of a rank (%s)  weights  gradients  optimizer  activations    all\n", unit.name);
+  std::string text = format(
+      "memory of a rank (%s)  weights  gradients  optimizer  activations    all\n", unit.name);
   for (size_t r = 0; r < plan.result.ranks.size(); ++r) {
     const Memory &m = plan.result.ranks[r].memory;
     // Ranks that are like the one before are not repeated.
-    if (r > 0 && r + 1 < plan.result.ranks.size() && m.sum() == plan.result.ranks[r - 1].memory.sum())
+    if (r > 0 && r + 1 < plan.result.ranks.size() &&
+        m.sum() == plan.result.ranks[r - 1].memory.sum())
       continue;
-    text +=
-        format("  pipeline rank %-3zu      %6.1f     %6.1f     %6.1f       %6.1f %6.1f\n", r, m.weights * unit.scale,
-               m.gradients * unit.scale, m.optimizer * unit.scale, m.activations * unit.scale, m.sum() * unit.scale);
+    text += format("  pipeline rank %-3zu      %6.1f     %6.1f     %6.1f       %6.1f %6.1f\n", r,
+                   m.weights * unit.scale, m.gradients * unit.scale, m.optimizer * unit.scale,
+                   m.activations * unit.scale, m.sum() * unit.scale);
   }
   double most = plan.largestMemory();
   return text + format("  %s in %.0f GB (kernels' own buffers and fragmentation are not counted)\n",
-                       most <= plan.cluster.memoryBytes ? "fits" : "DOES NOT FIT", plan.cluster.memoryBytes / 1e9);
+                       most <= plan.cluster.memoryBytes ? "fits" : "DOES NOT FIT",
+                       plan.cluster.memoryBytes / 1e9);
 }
 
 } // namespace
@@ -165,12 +181,14 @@ Result<std::string> plan::toText(const WorkSource &source, const Plan &plan) {
     text += explain(plan, HADAL_TRY(breakDown(source, plan))) + "\n";
   text += stages(plan);
   if (timing.rankLoad() > 1)
-    text += format("the busiest expert-parallel rank has %.3f of the mean's rows, the busiest node %.3f\n",
-                   timing.rankLoad(), timing.nodeLoad());
+    text += format(
+        "the busiest expert-parallel rank has %.3f of the mean's rows, the busiest node %.3f\n",
+        timing.rankLoad(), timing.nodeLoad());
   text += "\n" + memory(plan) + "\n";
   double hours = plan.gpuHours(1e12);
-  text += format("cost of a trillion tokens: %.1f K GPU hours, %.3f million USD at %.2f USD an hour\n", hours / 1e3,
-                 hours * plan.cluster.pricePerGpuHour / 1e6, plan.cluster.pricePerGpuHour);
+  text +=
+      format("cost of a trillion tokens: %.1f K GPU hours, %.3f million USD at %.2f USD an hour\n",
+             hours / 1e3, hours * plan.cluster.pricePerGpuHour / 1e6, plan.cluster.pricePerGpuHour);
   return text;
 }
 
@@ -190,7 +208,9 @@ nlohmann::ordered_json plan::toJson(const Plan &plan) {
     rows[row.name] = plan.result.mean.*row.seconds;
   nlohmann::ordered_json ranks = nlohmann::ordered_json::array();
   for (const RankResult &rank : plan.result.ranks)
-    ranks.push_back({{"pairs", rank.pairs}, {"exposed_seconds", rank.exposed}, {"memory_bytes", rank.memory.sum()}});
+    ranks.push_back({{"pairs", rank.pairs},
+                     {"exposed_seconds", rank.exposed},
+                     {"memory_bytes", rank.memory.sum()}});
   const Layout &l = plan.layout;
   return {{"step_seconds", plan.result.seconds()},
           {"tokens_per_day", plan.tokensPerDay()},

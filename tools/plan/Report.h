@@ -8,7 +8,8 @@
 
 namespace hadal::plan {
 
-/// Rows of Table 4, beside the published ones where the plan is of that step; memory of each pipeline rank; cost.
+/// Rows of Table 4, beside the published ones where the plan is of that step; memory of each
+/// pipeline rank; cost.
 Result<std::string> toText(const WorkSource &source, const Plan &plan);
 
 /// step_seconds, tokens_per_day, mfu_causal, rows (1F, bubble, 1B, 1W, 1F1B, optimizer) ...

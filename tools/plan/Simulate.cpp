@@ -13,8 +13,10 @@ namespace {
 
 class Simulator {
 public:
-  Simulator(const schedule::Schedule &s, const StepWork &work, const Layout &layout, const Cluster &cluster)
-      : s(s), work(work), layout(layout), cluster(cluster), timing(cluster, work, plan::hasPairs(s)) {}
+  Simulator(const schedule::Schedule &s, const StepWork &work, const Layout &layout,
+            const Cluster &cluster)
+      : s(s), work(work), layout(layout), cluster(cluster),
+        timing(cluster, work, plan::hasPairs(s)) {}
 
   StepResult run();
 
@@ -30,30 +32,29 @@ private:
   const Cluster &cluster;
   Timing timing;
   StepResult result;
-  std::vector<double> done, arrived, port; ///< events; events at the neighbour; when a rank's link is free
+  std::vector<double> done, arrived,
+      port; ///< events; events at the neighbour; when a rank's link is free
 };
 
 const ChunkTiming &Simulator::timingOf(uint32_t rank, const Chunk *chunks, size_t count) {
   uint32_t stage = stageOf(s, rank, chunks[0].direction),
            other = count == 2 ? stageOf(s, rank, chunks[1].direction) : 0;
-  auto [place, added] = result.timings.try_emplace({count == 2 ? 4 : int(chunks[0].kind), stage, other});
+  auto [place, added] =
+      result.timings.try_emplace({count == 2 ? 4 : int(chunks[0].kind), stage, other});
   if (!added)
     return place->second;
   const StageWork &w = work.stages[stage];
   if (count == 2) {
     const StageWork &back = work.stages[other];
-    return place->second = work.overlap ? timing.pair(w.forward, back.inputGrad, back.weightGrad)
-                                        : timing.oneAfterTheOther(w.forward, back.inputGrad, back.weightGrad);
+    return place->second =
+               work.overlap ? timing.pair(w.forward, back.inputGrad, back.weightGrad)
+                            : timing.oneAfterTheOther(w.forward, back.inputGrad, back.weightGrad);
   }
   switch (chunks[0].kind) {
-  case Kind::Forward:
-    return place->second = timing.chunk(w.forward);
-  case Kind::Backward:
-    return place->second = timing.backward(w.inputGrad, w.weightGrad);
-  case Kind::InputGrad:
-    return place->second = timing.chunk(w.inputGrad);
-  case Kind::WeightGrad:
-    return place->second = timing.chunk(w.weightGrad);
+  case Kind::Forward: return place->second = timing.chunk(w.forward);
+  case Kind::Backward: return place->second = timing.backward(w.inputGrad, w.weightGrad);
+  case Kind::InputGrad: return place->second = timing.chunk(w.inputGrad);
+  case Kind::WeightGrad: return place->second = timing.chunk(w.weightGrad);
   }
   return place->second;
 }
@@ -73,11 +74,13 @@ void Simulator::send(uint32_t rank, const Chunk &chunk, double end, double ready
   for (const schedule::Event &event : makes(s, rank, chunk)) {
     size_t number = numberOf(s, event);
     done[number] = end;
-    bool message = event.what == schedule::Event::Output ? stage + 1 < work.stages.size()
-                                                         : event.what == schedule::Event::InputGradient && stage > 0;
+    bool message = event.what == schedule::Event::Output
+                       ? stage + 1 < work.stages.size()
+                       : event.what == schedule::Event::InputGradient && stage > 0;
     if (!message)
       continue;
-    const Link &link = layout.pp * layout.ep * layout.dp > cluster.gpusPerNode ? cluster.ib : cluster.nvlink;
+    const Link &link =
+        layout.pp * layout.ep * layout.dp > cluster.gpusPerNode ? cluster.ib : cluster.nvlink;
     double &free = port[rank];
     free = std::max(free, ready) + work.stages[stage].messageBytes / link.rate;
     arrived[number] = free + link.latency;
@@ -92,7 +95,8 @@ Memory Simulator::memory(uint32_t rank) const {
     double here = stage.replicatedParameters + stage.expertParameters;
     m.weights += here * work.weightBytes;
     m.gradients += here * work.gradientBytes;
-    m.optimizer += (stage.replicatedParameters / (copies * double(layout.ep)) + stage.expertParameters / copies) *
+    m.optimizer += (stage.replicatedParameters / (copies * double(layout.ep)) +
+                    stage.expertParameters / copies) *
                    (work.masterBytes + work.momentBytes);
   }
   if (!work.activationPeaks.empty()) {
@@ -138,8 +142,8 @@ StepResult Simulator::run() {
     r.pairs += count == 2;
     for (size_t i = 0; i < count; ++i) {
       r.spans[first + i] = {begin, clock[rank], &took, count == 2};
-      // The reference implementation sends what an item makes at its end (deepseek-ai/DualPipe, _commit_and_wait_comm),
-      // our chunk programs when it is there.
+      // The reference implementation sends what an item makes at its end (deepseek-ai/DualPipe,
+      // _commit_and_wait_comm), our chunk programs when it is there.
       double ready = chunks[i].kind == Kind::Forward ? took.outputAt : took.gradientAt;
       send(rank, chunks[i], clock[rank], work.messagesAtOnce ? begin + ready : clock[rank]);
     }
@@ -149,12 +153,13 @@ StepResult Simulator::run() {
   result.optimizerSeconds = *std::max_element(optimizer.begin(), optimizer.end());
   for (size_t r = 0; r < ranks; ++r) {
     Rows &rows = result.ranks[r].rows;
-    // The gradient's norm joins all ranks before the optimizer, the next step begins when the last is done.
+    // The gradient's norm joins all ranks before the optimizer, the next step begins when the last
+    // is done.
     rows.bubble += result.pipelineSeconds - clock[r] + result.optimizerSeconds - optimizer[r];
     rows.optimizer = optimizer[r];
     result.ranks[r].memory = memory(uint32_t(r));
-    for (double Rows::*row :
-         {&Rows::forward, &Rows::bubble, &Rows::backward, &Rows::weight, &Rows::pairs, &Rows::optimizer})
+    for (double Rows::*row : {&Rows::forward, &Rows::bubble, &Rows::backward, &Rows::weight,
+                              &Rows::pairs, &Rows::optimizer})
       result.mean.*row += rows.*row / double(ranks);
   }
   return std::move(result);
@@ -170,7 +175,7 @@ bool plan::hasPairs(const schedule::Schedule &schedule) {
   return false;
 }
 
-StepResult plan::simulate(const schedule::Schedule &schedule, const StepWork &work, const Layout &layout,
-                          const Cluster &cluster) {
+StepResult plan::simulate(const schedule::Schedule &schedule, const StepWork &work,
+                          const Layout &layout, const Cluster &cluster) {
   return Simulator(schedule, work, layout, cluster).run();
 }

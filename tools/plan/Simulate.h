@@ -1,7 +1,7 @@
 //===- Simulate.h - a step, chunk by chunk --------------------------------===//
 //
-// Runs the orders that ranks run (passes/schedule) against the work of their chunks on a cluster: a rank starts its
-// next item when it is free and what the item needs has arrived.
+// Runs the orders that ranks run (passes/schedule) against the work of their chunks on a cluster: a
+// rank starts its next item when it is free and what the item needs has arrived.
 //
 //===--------------------------------------------------------------------===//
 
@@ -17,8 +17,8 @@
 
 namespace hadal::plan {
 
-/// The rows of ISCA Table 4, in seconds: chunks that run alone, by kind (a whole backward chunk counts as 1B); pairs;
-/// waiting; the optimizer.
+/// The rows of ISCA Table 4, in seconds: chunks that run alone, by kind (a whole backward chunk
+/// counts as 1B); pairs; waiting; the optimizer.
 struct Rows {
   double forward = 0, bubble = 0, backward = 0, weight = 0, pairs = 0, optimizer = 0;
   double sum() const { return forward + bubble + backward + weight + pairs + optimizer; }

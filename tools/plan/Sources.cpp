@@ -26,12 +26,16 @@ const char *plan::knownCluster(const std::string &name) {
 static Result<WorkSource> openModel(const std::string &folder, ModelSize &size) {
 #ifdef HADAL_PLAN_READS_MODELS
   std::string text = HADAL_TRY(readTextFile(folder + "/config.json"));
-  llvm::Expected<frontend::ModelConfig> config = frontend::parseModelConfig(text, folder + "/config.json");
+  llvm::Expected<frontend::ModelConfig> config =
+      frontend::parseModelConfig(text, folder + "/config.json");
   if (!config)
     return invalidFile(llvm::toString(config.takeError()));
   size = {config->layers, config->experts};
-  return WorkSource{
-      [config = *config](const Layout &layout, int64_t stages) { return workOfModel(config, layout, stages); }, {}, {}};
+  return WorkSource{[config = *config](const Layout &layout, int64_t stages) {
+                      return workOfModel(config, layout, stages);
+                    },
+                    {},
+                    {}};
 #else
   (void)size;
   return unsupported(folder + ": this build has no frontend and plans modules only");
@@ -48,15 +52,17 @@ static Result<WorkSource> openModule(const std::string &file, Layout &layout) {
   std::vector<double> activations;
   for (const RankPeak &peak : peaks)
     activations.push_back(double(peak.bytes));
-  return WorkSource{
-      [work = std::move(work), own = layout, file](const Layout &asked, int64_t stages) -> Result<StepWork> {
-        if (stages != int64_t(work.stages.size()) || asked.pp != own.pp || asked.ep != own.ep || asked.dp != own.dp)
-          return invalidArgument(file + ": is compiled for pp " + std::to_string(own.pp) + ", ep " +
-                                 std::to_string(own.ep) + ", dp " + std::to_string(own.dp) + " and " +
-                                 std::to_string(work.stages.size()) + " stages");
-        return work;
-      },
-      HADAL_TRY(scheduleOf(module)), std::move(activations)};
+  return WorkSource{[work = std::move(work), own = layout,
+                     file](const Layout &asked, int64_t stages) -> Result<StepWork> {
+                      if (stages != int64_t(work.stages.size()) || asked.pp != own.pp ||
+                          asked.ep != own.ep || asked.dp != own.dp)
+                        return invalidArgument(
+                            file + ": is compiled for pp " + std::to_string(own.pp) + ", ep " +
+                            std::to_string(own.ep) + ", dp " + std::to_string(own.dp) + " and " +
+                            std::to_string(work.stages.size()) + " stages");
+                      return work;
+                    },
+                    HADAL_TRY(scheduleOf(module)), std::move(activations)};
 }
 
 Result<WorkSource> plan::openSource(const std::string &input, Layout &layout, ModelSize &size) {

@@ -11,11 +11,12 @@ struct ModelSize {
   int64_t layers = 0, experts = 0;
 };
 
-/// The work of `input`: a folder with config.json, or a module with ranks, which sets `layout` to its own. `size`
-/// bounds layouts that are to be found.
+/// The work of `input`: a folder with config.json, or a module with ranks, which sets `layout` to
+/// its own. `size` bounds layouts that are to be found.
 Result<WorkSource> openSource(const std::string &input, Layout &layout, ModelSize &size);
 
-/// The text of a file of examples/clusters by its name, or null: those files are part of the program.
+/// The text of a file of examples/clusters by its name, or null: those files are part of the
+/// program.
 const char *knownCluster(const std::string &name);
 
 } // namespace hadal::plan

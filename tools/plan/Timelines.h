@@ -6,8 +6,9 @@
 
 namespace hadal::plan {
 
-/// Chrome/Perfetto JSON: a pipeline rank is a process; its forward and backward chunks, computing parts and exchanges
-/// are threads. Chunks are named as in orders ("F0.3"), cat "chunk"; both halves of a pair are events.
+/// Chrome/Perfetto JSON: a pipeline rank is a process; its forward and backward chunks, computing
+/// parts and exchanges are threads. Chunks are named as in orders ("F0.3"), cat "chunk"; both
+/// halves of a pair are events.
 std::string toTrace(const Plan &plan);
 
 /// A page that needs nothing else: the step, a pair from within, and `report` as text.

@@ -7,7 +7,8 @@
 
 namespace hadal::plan {
 
-/// Where a part of a chunk or of a pair lies, from its begin. `backward`: it is of the backward chunk of a pair.
+/// Where a part of a chunk or of a pair lies, from its begin. `backward`: it is of the backward
+/// chunk of a pair.
 struct PartSpan {
   const Part *part;
   double begin, end;
@@ -25,7 +26,8 @@ struct ChunkTiming {
 
 class Timing {
 public:
-  /// `reserved`: GEMMs leave the communication's SMs alone all the time, as a run with overlapped chunks sets it up.
+  /// `reserved`: GEMMs leave the communication's SMs alone all the time, as a run with overlapped
+  /// chunks sets it up.
   Timing(const Cluster &cluster, const StepWork &work, bool reserved);
 
   /// A part alone on the GPU, or beside the other lane.
@@ -37,14 +39,16 @@ public:
   /// A whole backward chunk on its own. Its input gradient is there before its end.
   ChunkTiming backward(const Parts &inputGrad, const Parts &weightGrad) const;
 
-  /// A forward and a backward chunk issued together. Each lane takes the part that has been ready for longest; weight
-  /// gradients fill what is left (V3 §3.2.1, figure 4).
+  /// A forward and a backward chunk issued together. Each lane takes the part that has been ready
+  /// for longest; weight gradients fill what is left (V3 §3.2.1, figure 4).
   ChunkTiming pair(const Parts &forward, const Parts &inputGrad, const Parts &weightGrad) const;
 
   /// The same without overlap.
-  ChunkTiming oneAfterTheOther(const Parts &forward, const Parts &inputGrad, const Parts &weightGrad) const;
+  ChunkTiming oneAfterTheOther(const Parts &forward, const Parts &inputGrad,
+                               const Parts &weightGrad) const;
 
-  /// The busiest rank's rows over the mean: experts' loads are means over `sequences` that vary independently.
+  /// The busiest rank's rows over the mean: experts' loads are means over `sequences` that vary
+  /// independently.
   double rankLoad() const { return loadOfRank; }
   double nodeLoad() const { return loadOfNode; }
 

@@ -1,8 +1,8 @@
 //===- Work.h - what a training step asks of a cluster --------------------===//
 //
-// Work has no times in it: arithmetic by kind of kernel, bytes of memory, bytes of messages. Two sources make it, a
-// model's config.json (ModelWork.h) and a compiled module (ModuleWork.h); Timing.h turns it into seconds on a cluster,
-// Simulate.h runs it.
+// Work has no times in it: arithmetic by kind of kernel, bytes of memory, bytes of messages. Two
+// sources make it, a model's config.json (ModelWork.h) and a compiled module (ModuleWork.h);
+// Timing.h turns it into seconds on a cluster, Simulate.h runs it.
 //
 //===--------------------------------------------------------------------===//
 
@@ -15,7 +15,8 @@
 
 namespace hadal::plan {
 
-/// Kernels that reach the same share of a peak, as the cluster file names them: "gemm" ... "elementwise".
+/// Kernels that reach the same share of a peak, as the cluster file names them: "gemm" ...
+/// "elementwise".
 enum class KernelKind : uint8_t {
   Gemm,
   GroupedGemm,
@@ -33,8 +34,8 @@ struct Kernels {
   KernelKind kind = KernelKind::Elementwise;
   Precision precision = Precision::Bf16;
   double flops = 0;
-  double bytes = 0;  ///< of memory read and written; all of it for elementwise kernels, else what does not hide behind
-                     ///< the arithmetic
+  double bytes = 0;  ///< of memory read and written; all of it for elementwise kernels, else what
+                     ///< does not hide behind the arithmetic
   double length = 0; ///< of the sums (K), for products
   double launches = 1;
   bool routed = false; ///< its size is the number of rows that were routed here
@@ -44,8 +45,9 @@ struct Kernels {
 enum class Lane : uint8_t { Compute, Exchange };
 enum class ExchangeKind : uint8_t { Dispatch, Combine };
 
-/// A part of a chunk: arithmetic (attention, MLP), or an exchange among expert-parallel ranks (dispatch, combine).
-/// Parts of a chunk run in order, but for fillers: weight gradients, which only wait for the part `after`.
+/// A part of a chunk: arithmetic (attention, MLP), or an exchange among expert-parallel ranks
+/// (dispatch, combine). Parts of a chunk run in order, but for fillers: weight gradients, which
+/// only wait for the part `after`.
 struct Part {
   std::string name; ///< "attention", "dispatch" ...
   Lane lane = Lane::Compute;
@@ -53,7 +55,7 @@ struct Part {
   ExchangeKind exchange = ExchangeKind::Dispatch;
   double nodeBytes = 0; ///< sent over InfiniBand
   double linkBytes = 0; ///< sent over NVLink
-  int after = -1;       ///< weight gradients: the part of the input gradient that makes their operands
+  int after = -1; ///< weight gradients: the part of the input gradient that makes their operands
 };
 
 using Parts = std::vector<Part>;
@@ -62,7 +64,8 @@ using Parts = std::vector<Part>;
 struct StageWork {
   int64_t firstLayer = 0, layers = 0;
   Parts forward, inputGrad, weightGrad;
-  double messageBytes = 0;         ///< of activations for the next stage, and as many of gradients for the one before
+  double messageBytes =
+      0; ///< of activations for the next stage, and as many of gradients for the one before
   double activationBytes = 0;      ///< kept between forward and weight gradient
   double replicatedParameters = 0; ///< elements that all data ranks have
   double expertParameters = 0;     ///< elements of this rank's share
@@ -72,18 +75,20 @@ struct StageWork {
 struct StepWork {
   std::string model;
   std::vector<StageWork> stages;
-  std::vector<double>
-      activationPeaks; ///< of pipeline ranks, where the orders are a module's own; else counted by chunks
-  double tokens = 0;   ///< of the step, on all ranks
+  std::vector<double> activationPeaks; ///< of pipeline ranks, where the orders are a module's own;
+                                       ///< else counted by chunks
+  double tokens = 0;                   ///< of the step, on all ranks
   double tokenFlopsCausal =
-      0;                     ///< forward and backward of the main model; attention counts the half that the mask leaves
+      0; ///< forward and backward of the main model; attention counts the half that the mask leaves
   double tokenFlopsFull = 0; ///< attention counts all pairs of tokens
   double expertsPerRank = 0; ///< 0: nothing is routed
   double expertRanks = 1, expertNodes = 1;
-  double sequencesPerExchange = 0; ///< that meet in an exchange: a micro-batch's on all expert-parallel ranks
-  bool messagesAtOnce = false;     ///< messages leave when they are ready, not when their item ends
-  bool overlap = true;             ///< chunks issued together run side by side, not one after the other
-  double weightBytes = 2, gradientBytes = 4, masterBytes = 4, momentBytes = 4; ///< of one element; both moments
+  double sequencesPerExchange =
+      0; ///< that meet in an exchange: a micro-batch's on all expert-parallel ranks
+  bool messagesAtOnce = false; ///< messages leave when they are ready, not when their item ends
+  bool overlap = true;         ///< chunks issued together run side by side, not one after the other
+  double weightBytes = 2, gradientBytes = 4, masterBytes = 4,
+         momentBytes = 4; ///< of one element; both moments
 };
 
 } // namespace hadal::plan

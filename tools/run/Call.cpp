@@ -10,7 +10,8 @@
 using namespace hadal;
 using namespace hadal::run;
 
-/// Sets a register named "argI.D" to dimension D of input argI. Other registers (of loops) are left alone.
+/// Sets a register named "argI.D" to dimension D of input argI. Other registers (of loops) are left
+/// alone.
 static Status setFromShape(ProgramRun &run, std::string_view name, const Safetensors &file) {
   size_t dot = name.rfind('.');
   if (dot == name.npos || !run.hasArgument(name.substr(0, dot)))
@@ -24,8 +25,9 @@ static Status setFromShape(ProgramRun &run, std::string_view name, const Safeten
   if (!tensor)
     return notFound(file.path() + ": no tensor '" + argument + "', an argument of the function");
   if (dimension >= tensor->shape.size())
-    return invalidFile(file.path() + ": " + argument + ": wants at least " + std::to_string(dimension + 1) +
-                       " dimensions, got " + toString(tensor->shape));
+    return invalidFile(file.path() + ": " + argument + ": wants at least " +
+                       std::to_string(dimension + 1) + " dimensions, got " +
+                       toString(tensor->shape));
   return run.setRegister(name, tensor->shape[dimension]);
 }
 
@@ -38,9 +40,11 @@ static Status checkOneRank(const Module &module) {
   if (training && training->ranks())
     wanted = HADAL_TRY(RankLayout::of(*training, 0)).ranks();
   if (wanted > 1)
-    return invalidArgument(path + ": is for " + std::to_string(wanted) + " ranks, call runs a function on one");
+    return invalidArgument(path + ": is for " + std::to_string(wanted) +
+                           " ranks, call runs a function on one");
   if (unsigned started = Launch::ofThisProcess().ranks; started > 1)
-    return invalidArgument(path + ": call runs a function on one rank, mpirun started " + std::to_string(started));
+    return invalidArgument(path + ": call runs a function on one rank, mpirun started " +
+                           std::to_string(started));
   return {};
 }
 
@@ -70,7 +74,8 @@ Status run::call(const CallOptions &options, std::optional<Module> carried) {
     if (argument->output())
       continue;
     if (!file)
-      return invalidArgument("@" + name + ": wants tensor '" + argument->name()->str() + "'; give a file with --input");
+      return invalidArgument("@" + name + ": wants tensor '" + argument->name()->str() +
+                             "'; give a file with --input");
     inputs.push_back(HADAL_TRY(file->read(argument->name()->string_view())));
     HADAL_TRY(run.bind(argument->name()->string_view(), inputs.back().view()));
   }
@@ -78,7 +83,8 @@ Status run::call(const CallOptions &options, std::optional<Module> carried) {
   std::vector<NamedTensor> outputs;
   for (const fb::Argument *argument : *program.arguments())
     if (argument->output())
-      outputs.push_back({argument->name()->str(), HADAL_TRY(run.output(argument->name()->string_view()))});
+      outputs.push_back(
+          {argument->name()->str(), HADAL_TRY(run.output(argument->name()->string_view()))});
   HADAL_TRY(session->writeTrace());
   return writeSafetensors(options.output, outputs);
 }

@@ -1,7 +1,8 @@
 //===- Commands.h - the commands of hadal-run ---------------------------===//
 //
-// Each opens its module and checks its input, loads the weights, runs, and writes its output last: after an error there
-// is no output file. `carried` is the module that the executable itself carries, if it does.
+// Each opens its module and checks its input, loads the weights, runs, and writes its output last:
+// after an error there is no output file. `carried` is the module that the executable itself
+// carries, if it does.
 //
 //===--------------------------------------------------------------------===//
 
@@ -21,11 +22,11 @@
 namespace hadal::run {
 
 struct GenerateOptions : SessionOptions {
-  std::optional<std::string> prompt; ///< text; or
-  std::string promptFile;            ///< file with a prompt on each line; or
-  std::string input;                 ///< safetensors file with input_ids
+  std::optional<std::string> prompt;  ///< text; or
+  std::string promptFile;             ///< file with a prompt on each line; or
+  std::string input;                  ///< safetensors file with input_ids
   std::vector<std::string> stopTexts; ///< end a row where its text has one, and are cut off
-  std::string stats;                 ///< file for a JSON line of figures, "-" for stderr; empty: none
+  std::string stats; ///< file for a JSON line of figures, "-" for stderr; empty: none
   GenerationOptions generation;
   JobOptions job;
   std::chrono::steady_clock::time_point start; ///< of the process
@@ -53,7 +54,8 @@ struct CallOptions : SessionOptions {
 };
 
 struct GradientsOptions : SessionOptions {
-  std::string input; ///< safetensors file with input_ids, and labels where some places predict nothing
+  std::string
+      input; ///< safetensors file with input_ids, and labels where some places predict nothing
   JobOptions job;
 };
 
@@ -63,7 +65,8 @@ struct TrainOptions : SessionOptions {
   std::string input;             ///< safetensors file with the rows of every step
   std::string tokenizer;         ///< folder; empty: that of the weights
   std::string tokenCache;        ///< folder; empty: the user's
-  bool allowConfigChange = false; ///< weights of another configuration, as where YaRN makes the context longer
+  bool allowConfigChange =
+      false; ///< weights of another configuration, as where YaRN makes the context longer
   std::optional<uint64_t> dataSeed;
   bool maskDocuments = false;
   double fimRate = 0;
@@ -71,8 +74,8 @@ struct TrainOptions : SessionOptions {
   int64_t validateEvery = 0;           ///< steps; 0: behind the last one alone
   OptimizerSettings optimizer;
   ScheduleWishes wishes;
-  std::string batchRamp;       ///< "FROM:STEPS"; empty: none
-  double peakTeraflops = 0;    ///< of all ranks' machines together; 0: not known
+  std::string batchRamp;    ///< "FROM:STEPS"; empty: none
+  double peakTeraflops = 0; ///< of all ranks' machines together; 0: not known
   std::string log, html, stats;
   std::string checkpointDir, resume;
   int64_t checkpointEvery = 0, keep = 0;

@@ -23,9 +23,10 @@ namespace {
 /// Collects what -o writes: tokens and the logits they were chosen from.
 class Recording {
 public:
-  /// Of the rows from `first` on. Rows that end early keep token `rest`, and zeros. `top`: likeliest tokens to write with each; 0: none,
-  /// and no log-probabilities.
-  static Result<Recording> create(const fb::Model &model, int64_t first, int64_t rows, int64_t length, int64_t rest, int64_t top) {
+  /// Of the rows from `first` on. Rows that end early keep token `rest`, and zeros. `top`:
+  /// likeliest tokens to write with each; 0: none, and no log-probabilities.
+  static Result<Recording> create(const fb::Model &model, int64_t first, int64_t rows,
+                                  int64_t length, int64_t rest, int64_t top) {
     Recording result;
     result.first = first;
     result.length = length;
@@ -46,12 +47,14 @@ public:
   void take(const GeneratedToken &token) {
     int64_t at = (token.sequence - first) * length + token.index;
     tokens.as<int64_t>()[at] = token.token;
-    std::copy(token.logits.begin(), token.logits.end(), logits.as<float>().begin() + at * vocabulary);
+    std::copy(token.logits.begin(), token.logits.end(),
+              logits.as<float>().begin() + at * vocabulary);
     if (!top)
       return;
     logprobs.as<float>()[at] = token.logProbability;
     std::copy(token.topIds.begin(), token.topIds.end(), topIds.as<int32_t>().begin() + at * top);
-    std::copy(token.topLogProbabilities.begin(), token.topLogProbabilities.end(), topLogprobs.as<float>().begin() + at * top);
+    std::copy(token.topLogProbabilities.begin(), token.topLogProbabilities.end(),
+              topLogprobs.as<float>().begin() + at * top);
   }
 
   NamedTensors take() {
@@ -78,7 +81,8 @@ enum class Show { Nothing, Stream, Lines, Ids };
 class Display {
 public:
   /// `tokenizer` is null where there is no text.
-  Display(Show what, const Tokenizer *tokenizer, const std::vector<std::string> &stops, bool showEos, int64_t first, int64_t rows)
+  Display(Show what, const Tokenizer *tokenizer, const std::vector<std::string> &stops,
+          bool showEos, int64_t first, int64_t rows)
       : what(what), tokenizer(tokenizer), showEos(showEos), first(first), lines(rows) {
     for (int64_t row = 0; tokenizer && row < rows; ++row)
       texts.emplace_back(*tokenizer, stops);
@@ -91,19 +95,23 @@ public:
     if (!tokenizer)
       return;
     Text &text = texts[token.sequence - first];
-    bool isVisible = !tokenizer->isSpecial(token.token) && !token.isStop && (!token.isEos || showEos);
+    bool isVisible =
+        !tokenizer->isSpecial(token.token) && !token.isStop && (!token.isEos || showEos);
     give(line, text.stop.push(text.decoder.push(token.token), isVisible));
   }
 
   /// Whether the row's text has come to a stop text.
-  bool hasStopped(int64_t sequence) const { return tokenizer && texts[sequence - first].stop.found(); }
+  bool hasStopped(int64_t sequence) const {
+    return tokenizer && texts[sequence - first].stop.found();
+  }
 
   /// What is left to be shown when all rows have ended.
   std::string rest() {
     std::string all;
     for (size_t row = 0; row < lines.size(); ++row) {
       if (tokenizer)
-        give(lines[row], texts[row].stop.push(texts[row].decoder.finish()) + texts[row].stop.finish());
+        give(lines[row],
+             texts[row].stop.push(texts[row].decoder.finish()) + texts[row].stop.finish());
       if (what != Show::Nothing)
         all += (what == Show::Lines ? onOneLine(lines[row]) : lines[row]) + "\n";
     }
@@ -119,7 +127,8 @@ private:
   struct Text {
     StreamingDecoder decoder;
     StopText stop;
-    Text(const Tokenizer &tokenizer, std::vector<std::string> stops) : decoder(tokenizer, /*skipSpecial=*/false), stop(std::move(stops)) {}
+    Text(const Tokenizer &tokenizer, std::vector<std::string> stops)
+        : decoder(tokenizer, /*skipSpecial=*/false), stop(std::move(stops)) {}
   };
 
   void give(std::string &line, const std::string &text) {
@@ -152,20 +161,24 @@ struct Figures {
   double loadSeconds;
   double firstTokenSeconds; ///< since the process began
 
-  static double rate(int64_t tokens, double seconds) { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; }
+  static double rate(int64_t tokens, double seconds) {
+    return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
+  }
   double prefillRate() const { return rate(counts.prefillTokens, counts.prefillSeconds); }
   double decodeRate() const { return rate(counts.decodeTokens, counts.decodeSeconds); }
 
   void print() const {
     std::fprintf(stderr,
-                 "prefill %lld tokens in %.3f s (%.1f tokens/s), decode %lld tokens in %.3f s (%.1f tokens/s), "
+                 "prefill %lld tokens in %.3f s (%.1f tokens/s), decode %lld tokens in %.3f s "
+                 "(%.1f tokens/s), "
                  "first token after %.3f s, %u threads\n",
                  static_cast<long long>(counts.prefillTokens), counts.prefillSeconds, prefillRate(),
-                 static_cast<long long>(counts.decodeTokens), counts.decodeSeconds, decodeRate(), firstTokenSeconds,
-                 threads);
+                 static_cast<long long>(counts.decodeTokens), counts.decodeSeconds, decodeRate(),
+                 firstTokenSeconds, threads);
     if (counts.stoppedByPositions)
       std::fprintf(stderr, "%lld of %lld sequences stopped at the model's last position\n",
-                   static_cast<long long>(counts.stoppedByPositions), static_cast<long long>(sequences));
+                   static_cast<long long>(counts.stoppedByPositions),
+                   static_cast<long long>(sequences));
   }
 
   /// One line of JSON.
@@ -207,7 +220,9 @@ struct Parts {
 };
 
 /// The prompts as token ids.
-Result<std::vector<std::vector<int32_t>>> readPrompts(const GenerateOptions &options, const Module &module, const std::optional<Tokenizer> &tokenizer) {
+Result<std::vector<std::vector<int32_t>>> readPrompts(const GenerateOptions &options,
+                                                      const Module &module,
+                                                      const std::optional<Tokenizer> &tokenizer) {
   if (!options.input.empty())
     return HADAL_TRY(readTokenRows(options.input, module)).rows;
   std::vector<std::string> texts;
@@ -219,7 +234,9 @@ Result<std::vector<std::vector<int32_t>>> readPrompts(const GenerateOptions &opt
   for (const std::string &text : texts) {
     prompts.push_back(HADAL_TRY(tokenizer->encodePrompt(text)));
     HADAL_TRY(checkSequence(*module.model(), prompts.back(),
-                            options.prompt ? "the prompt" : options.promptFile + ": line " + std::to_string(prompts.size())));
+                            options.prompt
+                                ? "the prompt"
+                                : options.promptFile + ": line " + std::to_string(prompts.size())));
   }
   return prompts;
 }
@@ -232,7 +249,8 @@ Result<std::vector<int64_t>> eosTokensOf(const GenerateOptions &options, const f
   return ids ? std::vector<int64_t>(ids->begin(), ids->end()) : std::vector<int64_t>();
 }
 
-Status prepare(const GenerateOptions &options, Job &job, Session &session, Parts &parts, std::vector<Fact> &facts) {
+Status prepare(const GenerateOptions &options, Job &job, Session &session, Parts &parts,
+               std::vector<Fact> &facts) {
   if (options.stats != "-")
     HADAL_TRY(checkFolderOf(options.stats));
   if (options.generation.logprobs && options.output.empty())
@@ -241,30 +259,40 @@ Status prepare(const GenerateOptions &options, Job &job, Session &session, Parts
   GenerationOptions generation = options.generation;
   for (int64_t id : generation.stopTokens)
     if (id >= model.vocab_size())
-      return invalidArgument("--stop-token: " + std::to_string(id) + " is not in the vocabulary (0 to " + std::to_string(model.vocab_size() - 1) + ")");
+      return invalidArgument("--stop-token: " + std::to_string(id) +
+                             " is not in the vocabulary (0 to " +
+                             std::to_string(model.vocab_size() - 1) + ")");
   generation.eosTokens = HADAL_TRY(eosTokensOf(options, model));
   if (options.input.empty() || !options.stopTexts.empty())
     parts.tokenizer.emplace(HADAL_TRY(Tokenizer::open(weightsFolder(options))));
   auto prompts = HADAL_TRY(readPrompts(options, session.module(), parts.tokenizer));
   parts.rows = static_cast<int64_t>(prompts.size());
-  // A row ends at the model's last position at the latest; its last token is chosen there and never entered.
+  // A row ends at the model's last position at the latest; its last token is chosen there and never
+  // entered.
   int64_t shortest = model.max_positions();
   for (const std::vector<int32_t> &prompt : prompts)
     shortest = std::min(shortest, static_cast<int64_t>(prompt.size()));
   int64_t length = std::min(options.generation.maxNewTokens, model.max_positions() - shortest + 1);
   int64_t first = job.share().first(parts.rows), count = job.share().count(parts.rows);
   if (!options.output.empty())
-    parts.recording = HADAL_TRY(Recording::create(model, first, count, length, generation.eosTokens->empty() ? 0 : generation.eosTokens->front(),
-                                                   generation.logprobs));
+    parts.recording = HADAL_TRY(Recording::create(
+        model, first, count, length,
+        generation.eosTokens->empty() ? 0 : generation.eosTokens->front(), generation.logprobs));
 
-  // The text of one prompt is the first rank's, and shown as it comes; other rows are shown in the end.
-  Show show = options.prompt ? Show::Stream : !options.promptFile.empty() ? Show::Lines : parts.recording ? Show::Nothing : Show::Ids;
-  parts.display.emplace(show, parts.tokenizer ? &*parts.tokenizer : nullptr, options.stopTexts, generation.ignoreEos, first, count);
+  // The text of one prompt is the first rank's, and shown as it comes; other rows are shown in the
+  // end.
+  Show show = options.prompt                ? Show::Stream
+              : !options.promptFile.empty() ? Show::Lines
+              : parts.recording             ? Show::Nothing
+                                            : Show::Ids;
+  parts.display.emplace(show, parts.tokenizer ? &*parts.tokenizer : nullptr, options.stopTexts,
+                        generation.ignoreEos, first, count);
 
   DataDigest digest;
   for (const std::vector<int32_t> &prompt : prompts)
     digest.add(prompt);
-  facts.push_back({options.input.empty() ? "a prompt, or tokens of it," : "rows of --input", digest.text()});
+  facts.push_back(
+      {options.input.empty() ? "a prompt, or tokens of it," : "rows of --input", digest.text()});
   facts.push_back({"end-of-sequence tokens", dataDigestOf(*generation.eosTokens)});
   parts.prompts = {prompts.begin() + first, prompts.begin() + first + count};
   generation.firstSequence = first;
@@ -277,7 +305,9 @@ Status begin(Job &job, Session &session, Parts &parts) {
   GenerationOptions &generation = parts.options;
   if (!job.isOne())
     generation.anyRank = [&job](bool mine) { return job.any(mine); };
-  generation.endsAt = [&parts](const GeneratedToken &token) { return parts.display->hasStopped(token.sequence); };
+  generation.endsAt = [&parts](const GeneratedToken &token) {
+    return parts.display->hasStopped(token.sequence);
+  };
   parts.generation = HADAL_TRY(Generation::create(session.executor(), generation));
   for (std::vector<int32_t> &prompt : parts.prompts)
     HADAL_TRY(parts.generation->add(std::move(prompt)));
@@ -305,17 +335,19 @@ Status generateRows(const GenerateOptions &options, Job &job, Session &session, 
   double firstTokenSeconds = -1;
   HADAL_TRY(parts.generation->run([&](const GeneratedToken &token) {
     if (firstTokenSeconds < 0)
-      firstTokenSeconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - options.start).count();
+      firstTokenSeconds =
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - options.start).count();
     parts.display->take(token);
     if (parts.recording)
       parts.recording->take(token);
   }));
-  for (const std::string &text : HADAL_TRY(job.gather(parts.display->rest(), "collects the tokens")))
+  for (const std::string &text :
+       HADAL_TRY(job.gather(parts.display->rest(), "collects the tokens")))
     if (job.isFirst())
       Display::show(text);
   HADAL_TRY(flushOutput());
-  Figures figures{HADAL_TRY(countsOfAll(job, parts.generation->statistics())), parts.rows, session.threads(), session.loadSeconds(),
-                  firstTokenSeconds};
+  Figures figures{HADAL_TRY(countsOfAll(job, parts.generation->statistics())), parts.rows,
+                  session.threads(), session.loadSeconds(), firstTokenSeconds};
   if (job.isFirst()) {
     figures.print();
     if (!options.stats.empty())
@@ -335,7 +367,9 @@ Status run::generate(const GenerateOptions &options, std::optional<Module> carri
   Parts parts;
   return Job::infer(
       options, options.job, std::move(carried),
-      {[&](Job &job, Session &session, std::vector<Fact> &facts) { return prepare(options, job, session, parts, facts); },
+      {[&](Job &job, Session &session, std::vector<Fact> &facts) {
+         return prepare(options, job, session, parts, facts);
+       },
        [&](Job &job, Session &session) { return begin(job, session, parts); },
        [&](Job &job, Session &session) { return generateRows(options, job, session, parts); }});
 }

@@ -19,7 +19,8 @@ struct Parts {
 };
 
 /// Reads and checks all but the weights.
-Status prepare(const GradientsOptions &options, std::optional<Module> carried, Job &job, Parts &parts, std::vector<Fact> &facts) {
+Status prepare(const GradientsOptions &options, std::optional<Module> carried, Job &job,
+               Parts &parts, std::vector<Fact> &facts) {
   parts.session = HADAL_TRY(Session::open(options, std::move(carried)));
   Session &session = *parts.session;
   HADAL_TRY(trainingOf(session.module()));
@@ -41,10 +42,12 @@ Status load(Job &job, Parts &parts) {
   parts.trainables.emplace(HADAL_TRY(job.trainablesOf(session.executor())));
   {
     Progress progress("packing weights", job.isFirst());
-    HADAL_TRY(parts.trainables->load(*parts.checkpoint, [&](uint64_t done, uint64_t total) { progress.show(done, total); }));
+    HADAL_TRY(parts.trainables->load(
+        *parts.checkpoint, [&](uint64_t done, uint64_t total) { progress.show(done, total); }));
   }
   HADAL_TRY(parts.trainables->checkFinite());
-  parts.trainer = HADAL_TRY(job.trainerOf(session.executor(), *parts.trainables, session.traceWanted()));
+  parts.trainer =
+      HADAL_TRY(job.trainerOf(session.executor(), *parts.trainables, session.traceWanted()));
   return {};
 }
 

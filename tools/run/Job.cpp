@@ -30,19 +30,23 @@ static std::string bootId() {
 }
 
 namespace {
-/// Ends the process with a line when MPI has not started in time: a rank that was stopped before never comes, and the others would
-/// wait for it without end. mpirun ends them all then.
+/// Ends the process with a line when MPI has not started in time: a rank that was stopped before
+/// never comes, and the others would wait for it without end. mpirun ends them all then.
 class StartLimit {
 public:
-  StartLimit(double seconds, std::string who) : thread([this, seconds, who] {
-      std::unique_lock lock(mutex);
-      if (started.wait_for(lock, std::chrono::duration<double>(seconds), [&] { return isStarted; }))
-        return;
-      char line[256];
-      std::snprintf(line, sizeof line, "%s%g s without all ranks at the start: one of them has not come\n", who.c_str(), seconds);
-      (void)!::write(STDERR_FILENO, line, std::strlen(line));
-      ::_exit(1);
-    }) {}
+  StartLimit(double seconds, std::string who)
+      : thread([this, seconds, who] {
+          std::unique_lock lock(mutex);
+          if (started.wait_for(lock, std::chrono::duration<double>(seconds),
+                               [&] { return isStarted; }))
+            return;
+          char line[256];
+          std::snprintf(line, sizeof line,
+                        "%s%g s without all ranks at the start: one of them has not come\n",
+                        who.c_str(), seconds);
+          (void)!::write(STDERR_FILENO, line, std::strlen(line));
+          ::_exit(1);
+        }) {}
   ~StartLimit() {
     {
       std::lock_guard lock(mutex);
@@ -74,7 +78,8 @@ Result<std::unique_ptr<Job>> Job::open(const JobOptions &options, const std::str
     job->comm = job->alone->comm(0);
   }
   if (options.linkDelayUs > 0)
-    job->comm = std::make_unique<DelayedComm>(std::move(job->comm), std::chrono::microseconds(options.linkDelayUs));
+    job->comm = std::make_unique<DelayedComm>(std::move(job->comm),
+                                              std::chrono::microseconds(options.linkDelayUs));
   HADAL_TRY(job->compareWords());
   return job;
 }
@@ -82,7 +87,8 @@ Result<std::unique_ptr<Job>> Job::open(const JobOptions &options, const std::str
 Status Job::compareWords() {
   if (isOne())
     return {};
-  auto all = compare(*comm, {}, options.words, Comm::Seconds(options.rankTimeout), "compares its options");
+  auto all =
+      compare(*comm, {}, options.words, Comm::Seconds(options.rankTimeout), "compares its options");
   if (!all.ok())
     return stop(all.error());
   return all->ok() ? Status() : Status(sayTogether(all->error()));
@@ -95,7 +101,8 @@ Job::~Job() {
     StopSignal::restore();
 }
 
-Status Job::infer(const SessionOptions &options, const JobOptions &jobOptions, std::optional<Module> carried, const Inference &command) {
+Status Job::infer(const SessionOptions &options, const JobOptions &jobOptions,
+                  std::optional<Module> carried, const Inference &command) {
   std::unique_ptr<Session> session; // outlives what the job lets it do
   auto job = HADAL_TRY(open(jobOptions, "hadal-run"));
   std::vector<Fact> facts;
@@ -130,9 +137,11 @@ Status Job::take(const Module &module) {
   if (inference)
     wanted = inference->ep();
   if (wanted != comm->size() && isOne())
-    return invalidArgument(module.path() + " wants " + std::to_string(wanted) + " ranks: mpirun -n " + std::to_string(wanted) + " " + program + " ...");
+    return invalidArgument(module.path() + " wants " + std::to_string(wanted) +
+                           " ranks: mpirun -n " + std::to_string(wanted) + " " + program + " ...");
   if (wanted != comm->size())
-    return invalidArgument(module.path() + " is for " + std::to_string(wanted) + (wanted == 1 ? " rank" : " ranks") + ", mpirun started " +
+    return invalidArgument(module.path() + " is for " + std::to_string(wanted) +
+                           (wanted == 1 ? " rank" : " ranks") + ", mpirun started " +
                            std::to_string(comm->size()));
   if (!table)
     return {};
@@ -157,7 +166,8 @@ Status Job::agree(const Status &mine, const char *what, const std::vector<Fact> 
   return all->ok() ? Status() : Status(sayTogether(all->error()));
 }
 
-/// What all ranks know one of them says. None ends before: mpirun ends the others then, perhaps before they have said it.
+/// What all ranks know one of them says. None ends before: mpirun ends the others then, perhaps
+/// before they have said it.
 Error Job::sayTogether(const Error &error) {
   if (isFirst()) {
     std::fprintf(stderr, "%s: %s\n", program.c_str(), error.message.c_str());
@@ -171,7 +181,8 @@ Error Job::stop(const Error &error) {
   if (isOne())
     return error;
   std::string prefix = "rank " + std::to_string(rank()) + ": ";
-  std::fprintf(stderr, "%s: %s%s\n", program.c_str(), error.message.starts_with(prefix) ? "" : prefix.c_str(), error.message.c_str());
+  std::fprintf(stderr, "%s: %s%s\n", program.c_str(),
+               error.message.starts_with(prefix) ? "" : prefix.c_str(), error.message.c_str());
   std::fflush(stderr);
   StopSignal::ignore(); // it has been said
   comm->abort(error.message);
@@ -181,7 +192,8 @@ Error Job::stop(const Error &error) {
 void Job::runWith(Executor &executor, Trace *trace) {
   if (!inference)
     return;
-  experts = std::make_unique<ExpertRanks>(executor, *comm, trace, Comm::Seconds(options.rankTimeout));
+  experts =
+      std::make_unique<ExpertRanks>(executor, *comm, trace, Comm::Seconds(options.rankTimeout));
   executor.setRanks(experts.get());
   inferring = &executor;
 }
@@ -189,21 +201,24 @@ void Job::runWith(Executor &executor, Trace *trace) {
 Result<bool> Job::any(bool mine) {
   if (isOne())
     return mine;
-  auto all = HADAL_TRY(gatherAll(*comm, mine ? "1" : "", Comm::Seconds(options.rankTimeout), "asks whether there is more to run"));
+  auto all = HADAL_TRY(gatherAll(*comm, mine ? "1" : "", Comm::Seconds(options.rankTimeout),
+                                 "asks whether there is more to run"));
   return std::any_of(all.begin(), all.end(), [](const std::string &one) { return !one.empty(); });
 }
 
 Result<int> Job::largest(int mine, const char *what) {
   if (isOne())
     return mine;
-  std::vector<std::string> all = HADAL_TRY(gatherAll(*comm, std::to_string(mine), Comm::Seconds(options.rankTimeout), what));
+  std::vector<std::string> all =
+      HADAL_TRY(gatherAll(*comm, std::to_string(mine), Comm::Seconds(options.rankTimeout), what));
   int largest = mine;
   for (const std::string &one : all)
     largest = std::max(largest, std::atoi(one.c_str()));
   return largest;
 }
 
-Status Job::gatherRows(std::vector<std::pair<std::string, Tensor>> &tensors, int64_t rows, const std::function<int64_t(const std::string &)> &wide) {
+Status Job::gatherRows(std::vector<std::pair<std::string, Tensor>> &tensors, int64_t rows,
+                       const std::function<int64_t(const std::string &)> &wide) {
   if (isOne())
     return {};
   uint32_t tag = stepTag(StepTag::Tensor);
@@ -222,8 +237,8 @@ Status Job::gatherRows(std::vector<std::pair<std::string, Tensor>> &tensors, int
     std::memcpy(to, tensor.data(), tensor.bytes());
     RowShare all = share();
     for (unsigned rank = 1; rank < comm->size(); ++rank)
-      HADAL_TRY(receiveNow(*comm, rank, tag, to + uint64_t(all.firstOf(rank, rows)) * rowBytes, uint64_t(all.countOf(rank, rows)) * rowBytes,
-                           patience(), what));
+      HADAL_TRY(receiveNow(*comm, rank, tag, to + uint64_t(all.firstOf(rank, rows)) * rowBytes,
+                           uint64_t(all.countOf(rank, rows)) * rowBytes, patience(), what));
     tensor = std::move(whole);
   }
   return {};
@@ -232,7 +247,8 @@ Status Job::gatherRows(std::vector<std::pair<std::string, Tensor>> &tensors, int
 Result<PartOfWork> Job::partOfMachine() {
   if (isOne())
     return PartOfWork();
-  std::vector<std::string> all = HADAL_TRY(gatherAll(*comm, bootId(), patience(), "counts the ranks of a machine"));
+  std::vector<std::string> all =
+      HADAL_TRY(gatherAll(*comm, bootId(), patience(), "counts the ranks of a machine"));
   PartOfWork part{0, 0};
   for (unsigned other = 0; other < all.size(); ++other)
     if (all[other] == all[rank()]) {
@@ -246,13 +262,15 @@ Result<Trainables> Job::trainablesOf(Executor &executor) {
   return Trainables::create(executor, table ? plan.sharesOf(*table, layout) : TensorShares());
 }
 
-Result<std::unique_ptr<Trainer>> Job::trainerOf(Executor &executor, Trainables &trainables, Trace *trace) {
+Result<std::unique_ptr<Trainer>> Job::trainerOf(Executor &executor, Trainables &trainables,
+                                                Trace *trace) {
   if (!table)
     return Trainer::create(executor, trainables);
   ParallelOptions parallelOptions;
   parallelOptions.timeout = Comm::Seconds(options.rankTimeout);
   parallelOptions.overlap = table->ranks()->overlap();
-  auto trainer = HADAL_TRY(ParallelTrainer::create(executor, trainables, plan, layout, *comm, trace, parallelOptions));
+  auto trainer = HADAL_TRY(
+      ParallelTrainer::create(executor, trainables, plan, layout, *comm, trace, parallelOptions));
   parallel = trainer.get();
   gathered.emplace(trainables, *comm, Comm::Seconds(10 * options.rankTimeout));
   return std::unique_ptr<Trainer>(std::move(trainer));
@@ -266,9 +284,12 @@ Error Job::failedStep(const Error &error) {
   return stop(error);
 }
 
-Result<std::vector<std::string>> Job::gather(const std::string &mine, const char *what) { return gatherAtFirst(*comm, mine, patience(), what); }
+Result<std::vector<std::string>> Job::gather(const std::string &mine, const char *what) {
+  return gatherAtFirst(*comm, mine, patience(), what);
+}
 
-/// Nanoseconds to add to this machine's clock to have that of the first rank: what the quickest of some questions says.
+/// Nanoseconds to add to this machine's clock to have that of the first rank: what the quickest of
+/// some questions says.
 static Result<int64_t> clockOffset(Comm &comm, Comm::Seconds timeout) {
   using Clock = std::chrono::steady_clock;
   auto now = [] { return Clock::now().time_since_epoch() / std::chrono::nanoseconds(1); };
@@ -302,16 +323,24 @@ Status Job::writeTrace(const Trace &trace, const std::string &path) {
     return {};
   if (isOne())
     return trace.write(path);
-  // Ranks of one machine have one clock; where there are more machines, all compare theirs with the first one's.
+  // Ranks of one machine have one clock; where there are more machines, all compare theirs with the
+  // first one's.
   std::string mine = bootId();
-  mine.append(reinterpret_cast<const char *>(std::vector<int64_t>{trace.startNs()}.data()), sizeof(int64_t));
-  std::vector<std::string> all = HADAL_TRY(gatherAll(*comm, mine, patience(), "begins to collect the trace"));
-  auto machine = [](const std::string &text) { return text.substr(0, text.size() - sizeof(int64_t)); };
+  mine.append(reinterpret_cast<const char *>(std::vector<int64_t>{trace.startNs()}.data()),
+              sizeof(int64_t));
+  std::vector<std::string> all =
+      HADAL_TRY(gatherAll(*comm, mine, patience(), "begins to collect the trace"));
+  auto machine = [](const std::string &text) {
+    return text.substr(0, text.size() - sizeof(int64_t));
+  };
   int64_t firstStart;
   std::memcpy(&firstStart, all[0].data() + all[0].size() - sizeof firstStart, sizeof firstStart);
-  bool isOneMachine = std::all_of(all.begin(), all.end(), [&](const std::string &text) { return machine(text) == machine(all[0]); });
+  bool isOneMachine = std::all_of(all.begin(), all.end(), [&](const std::string &text) {
+    return machine(text) == machine(all[0]);
+  });
   int64_t offset = isOneMachine ? 0 : HADAL_TRY(clockOffset(*comm, patience()));
-  std::string text = isFirst() ? "" : trace.eventsText(rank(), trace.startNs() + offset - firstStart);
+  std::string text =
+      isFirst() ? "" : trace.eventsText(rank(), trace.startNs() + offset - firstStart);
   std::vector<std::string> texts = HADAL_TRY(gather(text, "collects the trace"));
   return isFirst() ? trace.write(path, texts) : Status();
 }

@@ -20,13 +20,13 @@ namespace hadal::run {
 
 /// How ranks deal with each other.
 struct JobOptions {
-  double rankTimeout = 60;   ///< seconds that a rank waits for another in a step or a run
-  int64_t linkDelayUs = 0;   ///< added to every message
-  std::vector<Fact> words;   ///< the command and its options, which all ranks must have alike
+  double rankTimeout = 60; ///< seconds that a rank waits for another in a step or a run
+  int64_t linkDelayUs = 0; ///< added to every message
+  std::vector<Fact> words; ///< the command and its options, which all ranks must have alike
 };
 
-/// The ranks that run one command together: those that mpirun started, or this process alone. All of them come by the same
-/// calls in the same order.
+/// The ranks that run one command together: those that mpirun started, or this process alone. All
+/// of them come by the same calls in the same order.
 class Job {
 public:
   /// A command of inference, in the order of its functions.
@@ -39,31 +39,36 @@ public:
     std::function<Status(Job &, Session &)> work;
   };
 
-  /// Runs one. Each rank opens the module (`carried`: the executable's own) and its weights' headers and prepares; when all have done so, on the
-  /// same data, they load and begin, and when all have done that they work. An error is said once, one in the work by the rank that has it,
+  /// Runs one. Each rank opens the module (`carried`: the executable's own) and its weights'
+  /// headers and prepares; when all have done so, on the same data, they load and begin, and when
+  /// all have done that they work. An error is said once, one in the work by the rank that has it,
   /// and stops all.
-  static Status infer(const SessionOptions &options, const JobOptions &jobOptions, std::optional<Module> carried, const Inference &command);
+  static Status infer(const SessionOptions &options, const JobOptions &jobOptions,
+                      std::optional<Module> carried, const Inference &command);
 
-  /// Finds the other ranks, and compares what they were told with them: within the rank timeout, or the process ends by a line. `program` begins the
-  /// line that a rank says when it is stopped from outside.
+  /// Finds the other ranks, and compares what they were told with them: within the rank timeout, or
+  /// the process ends by a line. `program` begins the line that a rank says when it is stopped from
+  /// outside.
   static Result<std::unique_ptr<Job>> open(const JobOptions &options, const std::string &program);
   ~Job();
 
-  /// Whether the module wants as many ranks as there are: "t.hadal wants 8 ranks: mpirun -n 8 hadal-run ...".
+  /// Whether the module wants as many ranks as there are: "t.hadal wants 8 ranks: mpirun -n 8
+  /// hadal-run ...".
   Status take(const Module &module);
 
   unsigned rank() const { return comm->rank(); }
   bool isFirst() const { return comm->rank() == 0; }
   bool isOne() const { return comm->size() == 1; }
 
-  /// For what may take as long as it likes: whether it worked on all ranks. The first one has the error, the others one
-  /// without text, for nobody has to say it twice.
+  /// For what may take as long as it likes: whether it worked on all ranks. The first one has the
+  /// error, the others one without text, for nobody has to say it twice.
   Status agree(const Status &mine, const char *what);
 
   /// The same, and whether all run on the same things.
   Status agree(const Status &mine, const char *what, const std::vector<Fact> &facts);
 
-  /// An error of this rank alone: says it and stops all ranks. Does not come back where there are others.
+  /// An error of this rank alone: says it and stops all ranks. Does not come back where there are
+  /// others.
   Error stop(const Error &error);
 
   /// Of an inference module over ranks: lets its programs run, until the job ends.
@@ -81,12 +86,15 @@ public:
   /// On all ranks: which part this rank has of what the ranks of its machine do together.
   Result<PartOfWork> partOfMachine();
 
-  /// On all ranks: tensors of which each has its share of `rows` rows, along the first dimension, where `wide` says how many of its rows a row is
-  /// (of a tensor's name), become whole at the first one.
-  Status gatherRows(std::vector<std::pair<std::string, Tensor>> &tensors, int64_t rows, const std::function<int64_t(const std::string &)> &wide = {});
+  /// On all ranks: tensors of which each has its share of `rows` rows, along the first dimension,
+  /// where `wide` says how many of its rows a row is (of a tensor's name), become whole at the
+  /// first one.
+  Status gatherRows(std::vector<std::pair<std::string, Tensor>> &tensors, int64_t rows,
+                    const std::function<int64_t(const std::string &)> &wide = {});
 
   Result<Trainables> trainablesOf(Executor &executor);
-  Result<std::unique_ptr<Trainer>> trainerOf(Executor &executor, Trainables &trainables, Trace *trace);
+  Result<std::unique_ptr<Trainer>> trainerOf(Executor &executor, Trainables &trainables,
+                                             Trace *trace);
 
   /// An error of a step: that of all ranks is told by the first one.
   Error failedStep(const Error &error);
@@ -104,10 +112,13 @@ public:
   ParallelTrainer *parallelTrainer() { return parallel; }
 
 private:
-  Job(const JobOptions &options, std::string program) : options(options), program(std::move(program)) {}
+  Job(const JobOptions &options, std::string program)
+      : options(options), program(std::move(program)) {}
   Error sayTogether(const Error &error);
   Status compareWords();
-  Comm::Seconds patience() const { return Comm::Seconds(std::max(3600.0, 10 * options.rankTimeout)); }
+  Comm::Seconds patience() const {
+    return Comm::Seconds(std::max(3600.0, 10 * options.rankTimeout));
+  }
 
   JobOptions options;
   std::string program;

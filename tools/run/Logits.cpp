@@ -1,7 +1,7 @@
 //===- Logits.cpp - hadal-run logits ------------------------------------===//
 
-#include "runtime/DataDigest.h"
 #include "runtime/Logits.h"
+#include "runtime/DataDigest.h"
 #include "tools/run/Commands.h"
 #include "tools/run/TensorFiles.h"
 #include "tools/run/TokenRows.h"
@@ -13,7 +13,9 @@ Status run::logits(const LogitsCommandOptions &options, std::optional<Module> ca
   TokenRows input;
   std::optional<Safetensors> routes;
   auto wanted = [&](RowShare share) {
-    return LogitsOptions{options.dump, routes ? &*routes : nullptr, share, options.microBatches, input.width, input.begins};
+    return LogitsOptions{options.dump, routes ? &*routes : nullptr,
+                         share,        options.microBatches,
+                         input.width,  input.begins};
   };
   auto prepare = [&](Job &, Session &session, std::vector<Fact> &facts) -> Status {
     input = HADAL_TRY(readTokenRows(options.input, session.module()));
@@ -31,9 +33,12 @@ Status run::logits(const LogitsCommandOptions &options, std::optional<Module> ca
     return {};
   };
   auto compute = [&](Job &job, Session &session) -> Status {
-    NamedTensors results = HADAL_TRY(computeLogits(session.executor(), input.rows, wanted(job.share())));
+    NamedTensors results =
+        HADAL_TRY(computeLogits(session.executor(), input.rows, wanted(job.share())));
     // Choices of experts have a row for each column.
-    HADAL_TRY(job.gatherRows(results, int64_t(input.rows.size()), [&](const std::string &name) { return name.starts_with("router.") ? input.width : 1; }));
+    HADAL_TRY(job.gatherRows(results, int64_t(input.rows.size()), [&](const std::string &name) {
+      return name.starts_with("router.") ? input.width : 1;
+    }));
     HADAL_TRY(job.writeTrace(session.tracing(), options.trace));
     return job.isFirst() ? writeTensors(options.output, results) : Status();
   };

@@ -29,16 +29,21 @@ Result<std::vector<float>> gather(Job &job, const std::vector<float> &mine) {
 static void print(const ScoreOptions &options, const Score &score) {
   double perplexity = std::exp(score.meanNll);
   if (options.json) {
-    nlohmann::ordered_json line = {{"nll", score.meanNll},     {"perplexity", perplexity},
-                                   {"tokens", score.tokens},   {"windows", score.windows},
-                                   {"rest", score.rest},       {"window", options.scoring.window},
-                                   {"stride", options.scoring.stride ? options.scoring.stride : options.scoring.window},
-                                   {"bos", options.withBos}};
+    nlohmann::ordered_json line = {
+        {"nll", score.meanNll},
+        {"perplexity", perplexity},
+        {"tokens", score.tokens},
+        {"windows", score.windows},
+        {"rest", score.rest},
+        {"window", options.scoring.window},
+        {"stride", options.scoring.stride ? options.scoring.stride : options.scoring.window},
+        {"bos", options.withBos}};
     std::printf("%s\n", line.dump().c_str());
     return;
   }
-  std::printf("nll %.7f perplexity %.5f over %lld tokens in %lld %s", score.meanNll, perplexity, static_cast<long long>(score.tokens),
-              static_cast<long long>(score.windows), score.windows == 1 ? "window" : "windows");
+  std::printf("nll %.7f perplexity %.5f over %lld tokens in %lld %s", score.meanNll, perplexity,
+              static_cast<long long>(score.tokens), static_cast<long long>(score.windows),
+              score.windows == 1 ? "window" : "windows");
   if (score.rest)
     std::printf(", a rest of %lld left out", static_cast<long long>(score.rest));
   std::printf("\n");
@@ -53,7 +58,8 @@ Status run::score(const ScoreOptions &options, std::optional<Module> carried) {
     if (!isUtf8(text))
       return invalidFile(options.text + ": is not UTF-8");
     if (options.withBos && !(scoring.bos = tokenizer.bosToken()))
-      return invalidArgument("--bos: tokenizer_config.json in " + weightsFolder(options) + " names no bos_token");
+      return invalidArgument("--bos: tokenizer_config.json in " + weightsFolder(options) +
+                             " names no bos_token");
     tokens = HADAL_TRY(tokenizer.encode(text));
     if (Status checked = checkScoring(session.module(), tokens, scoring); !checked.ok())
       return Error{checked.error().code, options.text + ": " + checked.error().message};
@@ -65,9 +71,11 @@ Status run::score(const ScoreOptions &options, std::optional<Module> carried) {
     Score result;
     {
       Progress progress("scoring", job.isFirst());
-      ScoringRanks ranks{job.share(), options.microBatches, [&](std::vector<float> mine) { return gather(job, mine); }};
+      ScoringRanks ranks{job.share(), options.microBatches,
+                         [&](std::vector<float> mine) { return gather(job, mine); }};
       result = HADAL_TRY(scoreTokens(
-          session.executor(), tokens, scoring, [&](int64_t done, int64_t total) { progress.show(done, total); }, ranks));
+          session.executor(), tokens, scoring,
+          [&](int64_t done, int64_t total) { progress.show(done, total); }, ranks));
     }
     HADAL_TRY(job.writeTrace(session.tracing(), options.trace));
     if (job.isFirst())

@@ -40,7 +40,8 @@ std::string run::weightsFolder(const SessionOptions &options) {
   return folder.empty() ? "." : folder;
 }
 
-Result<std::unique_ptr<Session>> Session::open(const SessionOptions &options, std::optional<Module> carried) {
+Result<std::unique_ptr<Session>> Session::open(const SessionOptions &options,
+                                               std::optional<Module> carried) {
   HADAL_TRY(checkFolderOf(options.output));
   HADAL_TRY(checkFolderOf(options.trace));
   Module module = carried ? std::move(*carried) : HADAL_TRY(Module::open(options.module));
@@ -52,7 +53,9 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions &options, st
   return session;
 }
 
-unsigned Session::defaultThreads() { return std::max(1u, ThreadPool::availableThreads() / Launch::ofThisProcess().ranksHere); }
+unsigned Session::defaultThreads() {
+  return std::max(1u, ThreadPool::availableThreads() / Launch::ofThisProcess().ranksHere);
+}
 
 Status Session::openWeights() {
   if (options.weights.empty() || opened.tables().training())
@@ -80,8 +83,9 @@ Status Session::load(unsigned part) {
     // Nothing to pack.
   } else if (checkpoint) {
     Progress progress("packing weights");
-    weights = HADAL_TRY(WeightStore::load(opened, device, std::move(*checkpoint),
-                                          [&](uint64_t done, uint64_t total) { progress.show(done, total); }, part));
+    weights = HADAL_TRY(WeightStore::load(
+        opened, device, std::move(*checkpoint),
+        [&](uint64_t done, uint64_t total) { progress.show(done, total); }, part));
   } else if (auto *parameters = opened.tables().parameters(); parameters && parameters->size()) {
     return invalidArgument(opened.path() + ": reads " + std::to_string(parameters->size()) +
                            " parameters; give their checkpoint with --weights");
@@ -94,4 +98,6 @@ Status Session::load(unsigned part) {
   return {};
 }
 
-Status Session::writeTrace() const { return options.trace.empty() ? Status() : trace.write(options.trace); }
+Status Session::writeTrace() const {
+  return options.trace.empty() ? Status() : trace.write(options.trace);
+}

@@ -30,15 +30,17 @@ struct SessionOptions {
 /// Where a checkpoint's tokenizer lies: --weights may name the folder or its one file.
 std::string weightsFolder(const SessionOptions &options);
 
-/// Says before the work, not after it, that an output cannot be written. An empty path is no output.
+/// Says before the work, not after it, that an output cannot be written. An empty path is no
+/// output.
 Status checkFolderOf(const std::string &path);
 
 /// Belongs to one command. Neither copied nor moved: the executor refers to its neighbours.
 class Session {
 public:
-  /// Opens and checks the module (`carried`: the executable's own) and nothing else, so that a command can look at its
-  /// input before the weights are read.
-  static Result<std::unique_ptr<Session>> open(const SessionOptions &options, std::optional<Module> carried);
+  /// Opens and checks the module (`carried`: the executable's own) and nothing else, so that a
+  /// command can look at its input before the weights are read.
+  static Result<std::unique_ptr<Session>> open(const SessionOptions &options,
+                                               std::optional<Module> carried);
 
   /// Opens the checkpoint, its headers alone, where one was given and the module wants one.
   Status openWeights();
@@ -46,9 +48,9 @@ public:
   /// What is the same on all ranks: the module, and the weights that openWeights() has opened.
   void addFacts(std::vector<Fact> &facts) const;
 
-  /// Reads and packs the weights and makes the executor. A training module has its weights in states, which are the
-  /// command's to fill.
-  /// A rank reads its share of the experts, as number `part` of those that run the module.
+  /// Reads and packs the weights and makes the executor. A training module has its weights in
+  /// states, which are the command's to fill. A rank reads its share of the experts, as number
+  /// `part` of those that run the module.
   Status load(unsigned part = 0);
 
   /// Writes the trace that was asked for.
@@ -66,7 +68,8 @@ public:
 
 private:
   Session(Module module, const SessionOptions &options)
-      : opened(std::move(module)), options(options), device(options.threads ? options.threads : defaultThreads()) {}
+      : opened(std::move(module)), options(options),
+        device(options.threads ? options.threads : defaultThreads()) {}
   /// This machine's cores, divided by the ranks that run on it.
   static unsigned defaultThreads();
 

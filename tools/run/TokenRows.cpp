@@ -15,46 +15,45 @@ using namespace hadal;
 using namespace hadal::run;
 
 bool TokenRows::isPadded() const {
-  return std::any_of(rows.begin(), rows.end(), [&](const auto &row) { return static_cast<int64_t>(row.size()) != width; });
+  return std::any_of(rows.begin(), rows.end(),
+                     [&](const auto &row) { return static_cast<int64_t>(row.size()) != width; });
 }
 
 static Status checkNames(const Safetensors &file) {
-  static constexpr std::array<std::string_view, 5> known = {"input_ids", "attention_mask", "position_ids", "lengths", "labels"};
+  static constexpr std::array<std::string_view, 5> known = {"input_ids", "attention_mask",
+                                                            "position_ids", "lengths", "labels"};
   for (const StoredTensor &tensor : file.tensors())
     if (std::find(known.begin(), known.end(), tensor.name) == known.end())
       return invalidFile(file.path() + ": tensor '" + tensor.name +
-                         "' has no meaning here; wants input_ids, and with it attention_mask, lengths, position_ids or labels");
+                         "' has no meaning here; wants input_ids, and with it attention_mask, "
+                         "lengths, position_ids or labels");
   return {};
 }
 
-Result<std::vector<int64_t>> run::readWholeNumbers(const Safetensors &file, const std::string &name, const Shape &shape) {
+Result<std::vector<int64_t>> run::readWholeNumbers(const Safetensors &file, const std::string &name,
+                                                   const Shape &shape) {
   Tensor tensor = HADAL_TRY(file.read(name));
   std::vector<int64_t> values;
-  auto take = [&]<typename T>(std::span<const T> elements) { values.assign(elements.begin(), elements.end()); };
+  auto take = [&]<typename T>(std::span<const T> elements) {
+    values.assign(elements.begin(), elements.end());
+  };
   bool fits = tensor.shape() == shape;
   switch (tensor.element()) {
-  case ElementType::I64:
-    take(std::as_const(tensor).as<int64_t>());
-    break;
-  case ElementType::I32:
-    take(std::as_const(tensor).as<int32_t>());
-    break;
-  case ElementType::I16:
-    take(std::as_const(tensor).as<int16_t>());
-    break;
-  case ElementType::I8:
-    take(std::as_const(tensor).as<int8_t>());
-    break;
+  case ElementType::I64: take(std::as_const(tensor).as<int64_t>()); break;
+  case ElementType::I32: take(std::as_const(tensor).as<int32_t>()); break;
+  case ElementType::I16: take(std::as_const(tensor).as<int16_t>()); break;
+  case ElementType::I8: take(std::as_const(tensor).as<int8_t>()); break;
   case ElementType::U8:
   case ElementType::Bool:
-    take(std::span(static_cast<const uint8_t *>(std::as_const(tensor).data()), static_cast<size_t>(tensor.size())));
+    take(std::span(static_cast<const uint8_t *>(std::as_const(tensor).data()),
+                   static_cast<size_t>(tensor.size())));
     break;
-  default:
-    fits = false;
+  default: fits = false;
   }
   if (!fits)
     return invalidFile(file.path() + ": " + name + ": wants I64 " + toString(shape) + ", got " +
-                       std::string(elementTypeName(tensor.element())) + " " + toString(tensor.shape()));
+                       std::string(elementTypeName(tensor.element())) + " " +
+                       toString(tensor.shape()));
   return values;
 }
 
@@ -90,13 +89,17 @@ Status RowReader::readMask() {
   std::vector<int64_t> mask = HADAL_TRY(readWholeNumbers(file, "attention_mask", shape));
   for (int64_t row = 0; row < shape[0]; ++row) {
     auto begin = mask.begin() + row * shape[1], end = begin + shape[1];
-    if (auto other = std::find_if(begin, end, [](int64_t value) { return value != 0 && value != 1; }); other != end)
+    if (auto other =
+            std::find_if(begin, end, [](int64_t value) { return value != 0 && value != 1; });
+        other != end)
       return wrong("attention_mask", row, "wants 0 or 1, got " + std::to_string(*other));
     auto first = std::find(begin, end, 1), last = std::find(first, end, 0);
     if (first == end)
       return wrong("attention_mask", row, "leaves no token");
     if (std::find(last, end, 1) != end)
-      return wrong("attention_mask", row, "has a hole at column " + std::to_string(last - begin) + "; wants padding before or after the tokens only");
+      return wrong("attention_mask", row,
+                   "has a hole at column " + std::to_string(last - begin) +
+                       "; wants padding before or after the tokens only");
     columns[row] = {first - begin, last - begin};
   }
   return {};
@@ -107,10 +110,13 @@ Status RowReader::readLengths() {
   bool hasMask = file.find("attention_mask");
   for (int64_t row = 0; row < shape[0]; ++row) {
     if (lengths[row] < 1 || lengths[row] > shape[1])
-      return wrong("lengths", row, "wants 1 to " + std::to_string(shape[1]) + " tokens, got " + std::to_string(lengths[row]));
+      return wrong("lengths", row,
+                   "wants 1 to " + std::to_string(shape[1]) + " tokens, got " +
+                       std::to_string(lengths[row]));
     if (hasMask && lengths[row] != columns[row].end - columns[row].begin)
-      return wrong("lengths", row, "is " + std::to_string(lengths[row]) + ", attention_mask has " +
-                                       std::to_string(columns[row].end - columns[row].begin));
+      return wrong("lengths", row,
+                   "is " + std::to_string(lengths[row]) + ", attention_mask has " +
+                       std::to_string(columns[row].end - columns[row].begin));
     if (!hasMask)
       columns[row] = {0, lengths[row]};
   }
@@ -120,22 +126,27 @@ Status RowReader::readLengths() {
 Status RowReader::checkPositions() const {
   // One row of positions may stand for all, as in transformers.
   bool isShared = file.find("position_ids")->shape == Shape{1, shape[1]};
-  std::vector<int64_t> positions = HADAL_TRY(readWholeNumbers(file, "position_ids", isShared ? Shape{1, shape[1]} : shape));
+  std::vector<int64_t> positions =
+      HADAL_TRY(readWholeNumbers(file, "position_ids", isShared ? Shape{1, shape[1]} : shape));
   for (int64_t row = 0; row < shape[0]; ++row)
     for (int64_t column = columns[row].begin; column < columns[row].end; ++column)
-      if (int64_t got = positions[(isShared ? 0 : row * shape[1]) + column]; got != column - columns[row].begin)
-        return wrong("position_ids", row, "the tokens of a row have 0, 1, 2 ..., got " + std::to_string(got) + " for token " +
-                                              std::to_string(column - columns[row].begin));
+      if (int64_t got = positions[(isShared ? 0 : row * shape[1]) + column];
+          got != column - columns[row].begin)
+        return wrong("position_ids", row,
+                     "the tokens of a row have 0, 1, 2 ..., got " + std::to_string(got) +
+                         " for token " + std::to_string(column - columns[row].begin));
   return {};
 }
 
-Result<std::vector<int32_t>> RowReader::tokensOf(int64_t row, const std::vector<int64_t> &ids) const {
+Result<std::vector<int32_t>> RowReader::tokensOf(int64_t row,
+                                                 const std::vector<int64_t> &ids) const {
   std::vector<int32_t> tokens;
   for (int64_t column = columns[row].begin; column < columns[row].end; ++column) {
     int64_t id = ids[row * shape[1] + column];
     if (id != static_cast<int32_t>(id))
-      return wrong("input_ids", row, "token id " + std::to_string(id) + " is not in the vocabulary (0 to " +
-                                         std::to_string(model.vocab_size() - 1) + ")");
+      return wrong("input_ids", row,
+                   "token id " + std::to_string(id) + " is not in the vocabulary (0 to " +
+                       std::to_string(model.vocab_size() - 1) + ")");
     tokens.push_back(static_cast<int32_t>(id));
   }
   HADAL_TRY(checkSequence(model, tokens, file.path() + ": input_ids: row " + std::to_string(row)));
@@ -150,7 +161,8 @@ Result<TokenRows> RowReader::read() {
   shape = stored->shape;
   bool isWhole = stored->element == ElementType::I64 || stored->element == ElementType::I32;
   if (!isWhole || shape.size() != 2 || shape[0] < 1 || shape[1] < 1)
-    return invalidFile(file.path() + ": input_ids: wants I64 [B, T] with at least one row and one token, got " +
+    return invalidFile(file.path() +
+                       ": input_ids: wants I64 [B, T] with at least one row and one token, got " +
                        std::string(elementTypeName(stored->element)) + " " + toString(shape));
   columns.assign(shape[0], {0, shape[1]});
   if (file.find("attention_mask"))
@@ -183,13 +195,14 @@ static Format formatOf(std::string_view text) {
     return Format::Safetensors;
   if (text[first] == '[' || text[first] == '{')
     return Format::Json;
-  bool isText = text.substr(0, 256).find_first_not_of("0123456789 ,\t\r\n") == std::string_view::npos;
+  bool isText =
+      text.substr(0, 256).find_first_not_of("0123456789 ,\t\r\n") == std::string_view::npos;
   return isText ? Format::Text : Format::Safetensors;
 }
 
 namespace {
-/// Rows of ids from JSON, [[1, 2], [3]], [1, 2] for one row or {"input_ids": ...}, or from text, the ids of one row on each
-/// line with spaces or commas between them.
+/// Rows of ids from JSON, [[1, 2], [3]], [1, 2] for one row or {"input_ids": ...}, or from text,
+/// the ids of one row on each line with spaces or commas between them.
 class WrittenRows {
 public:
   WrittenRows(std::string path, const fb::Model &model) : path(std::move(path)), model(model) {}
@@ -209,7 +222,8 @@ public:
       json = nlohmann::json::array({std::move(json)});
     for (const nlohmann::json &row : json) {
       if (!row.is_array())
-        return invalidFile(where() + "wants a list of token ids, got " + row.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
+        return invalidFile(where() + "wants a list of token ids, got " +
+                           row.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
       std::vector<int32_t> ids;
       for (const nlohmann::json &id : row) {
         if (!id.is_number_integer() || !inVocabulary(id.get<int64_t>()))
@@ -222,7 +236,8 @@ public:
   }
 
   Result<TokenRows> readText(std::string text) {
-    std::replace_if(text.begin(), text.end(), [](char c) { return c == ',' || c == '\r' || c == '\t'; }, ' ');
+    std::replace_if(
+        text.begin(), text.end(), [](char c) { return c == ',' || c == '\r' || c == '\t'; }, ' ');
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);) {
       std::istringstream words(line);
@@ -244,7 +259,8 @@ private:
   std::string where() const { return path + ": row " + std::to_string(result.rows.size()) + ": "; }
   bool inVocabulary(int64_t id) const { return id >= 0 && id < model.vocab_size(); }
   Error noId(const std::string &got) const {
-    return invalidFile(where() + "wants token ids from 0 to " + std::to_string(model.vocab_size() - 1) + ", got " + got);
+    return invalidFile(where() + "wants token ids from 0 to " +
+                       std::to_string(model.vocab_size() - 1) + ", got " + got);
   }
   Status add(std::vector<int32_t> ids) {
     HADAL_TRY(checkSequence(model, ids, path + ": row " + std::to_string(result.rows.size())));
@@ -264,12 +280,9 @@ Result<TokenRows> run::readTokenRows(const std::string &path, const Module &modu
   const fb::Model &model = *HADAL_TRY(modelOf(module));
   std::string text = HADAL_TRY(readTextFile(path));
   switch (formatOf(text)) {
-  case Format::Json:
-    return WrittenRows(path, model).readJson(text);
-  case Format::Text:
-    return WrittenRows(path, model).readText(std::move(text));
-  case Format::Safetensors:
-    return readTokenRows(HADAL_TRY(Safetensors::open(path)), module);
+  case Format::Json: return WrittenRows(path, model).readJson(text);
+  case Format::Text: return WrittenRows(path, model).readText(std::move(text));
+  case Format::Safetensors: return readTokenRows(HADAL_TRY(Safetensors::open(path)), module);
   }
 }
 

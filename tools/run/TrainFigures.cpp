@@ -39,7 +39,8 @@ Json Training::settings() const {
   return settings;
 }
 
-/// What of the model's work a token is: 6 operations a parameter that takes part (2 forward, 4 backward), as is usual; attention's scores are not counted.
+/// What of the model's work a token is: 6 operations a parameter that takes part (2 forward, 4
+/// backward), as is usual; attention's scores are not counted.
 static double teraflops(const fb::Model &model, double tokensPerSecond) {
   return 6e-12 * static_cast<double>(model.active_parameter_count()) * tokensPerSecond;
 }
@@ -62,43 +63,67 @@ Status Training::writeReport() {
     return std::string(text);
   };
   double speed = seconds > 0 ? double(tokens) / seconds : 0;
-  PageFacts facts = {{"Module", std::filesystem::path(session.module().path()).filename().string()},
-                       {"Parameters", fixed("%.2f M", double(model.parameter_count()) * 1e-6) + ", " +
-                                          fixed("%.2f M", double(model.active_parameter_count()) * 1e-6) + " active"},
-                       {"Layers", std::to_string(model.layers())},
-                       {"Step", std::to_string(steps.empty() ? 0 : steps.back().step) + " of " + std::to_string(optimizer.totalSteps)},
-                       {"Batch", std::to_string(table.micro_batches()) + " × " + std::to_string(table.micro_batch()) + " rows of " +
-                                     std::to_string(table.sequence()) + " tokens"},
-                       {"Precision", table.precision()->str()},
-                       {"Tokens in this run", std::to_string(tokens)},
-                       {"Time", readableSeconds(seconds)},
-                       {"Speed", fixed("%.0f tokens/s", speed)},
-                       {"Work", fixed("%.3g TFLOP/s", teraflops(model, speed)) +
-                                    (options.peakTeraflops > 0 ? fixed(", %.1f %% of the peak (MFU)", 100 * teraflops(model, speed) / options.peakTeraflops) : "")},
-                       {job.isOne() ? "Peak memory" : "Peak memory of rank 0", readableBytes(peakBytes())}};
+  PageFacts facts = {
+      {"Module", std::filesystem::path(session.module().path()).filename().string()},
+      {"Parameters", fixed("%.2f M", double(model.parameter_count()) * 1e-6) + ", " +
+                         fixed("%.2f M", double(model.active_parameter_count()) * 1e-6) +
+                         " active"},
+      {"Layers", std::to_string(model.layers())},
+      {"Step", std::to_string(steps.empty() ? 0 : steps.back().step) + " of " +
+                   std::to_string(optimizer.totalSteps)},
+      {"Batch", std::to_string(table.micro_batches()) + " × " +
+                    std::to_string(table.micro_batch()) + " rows of " +
+                    std::to_string(table.sequence()) + " tokens"},
+      {"Precision", table.precision()->str()},
+      {"Tokens in this run", std::to_string(tokens)},
+      {"Time", readableSeconds(seconds)},
+      {"Speed", fixed("%.0f tokens/s", speed)},
+      {"Work",
+       fixed("%.3g TFLOP/s", teraflops(model, speed)) +
+           (options.peakTeraflops > 0 ? fixed(", %.1f %% of the peak (MFU)",
+                                              100 * teraflops(model, speed) / options.peakTeraflops)
+                                      : "")},
+      {job.isOne() ? "Peak memory" : "Peak memory of rank 0", readableBytes(peakBytes())}};
   if (!steps.empty())
     facts.insert(facts.begin() + 4, {"Last loss", fixed("%.4f", steps.back().loss)});
-  auto validated = std::find_if(steps.rbegin(), steps.rend(), [](const LoggedStep &step) { return step.validationLoss.has_value(); });
+  auto validated = std::find_if(steps.rbegin(), steps.rend(), [](const LoggedStep &step) {
+    return step.validationLoss.has_value();
+  });
   if (validated != steps.rend())
-    facts.insert(facts.begin() + 5, {"Validation loss", fixed("%.4f", *validated->validationLoss) + " at step " + std::to_string(validated->step) +
-                                              (progress.best ? fixed(", best %.4f", progress.best->loss) + " at step " + std::to_string(progress.best->step) : "")});
+    facts.insert(facts.begin() + 5,
+                 {"Validation loss",
+                  fixed("%.4f", *validated->validationLoss) + " at step " +
+                      std::to_string(validated->step) +
+                      (progress.best ? fixed(", best %.4f", progress.best->loss) + " at step " +
+                                           std::to_string(progress.best->step)
+                                     : "")});
   if (!configChange.empty())
     facts.push_back({"Configuration", configChange});
-  std::string page = trainingReport("Training of a " + model.model_type()->str() + " model", facts, steps,
-                                    {table.moe_layers()->begin(), table.moe_layers()->end()});
+  std::string page =
+      trainingReport("Training of a " + model.model_type()->str() + " model", facts, steps,
+                     {table.moe_layers()->begin(), table.moe_layers()->end()});
   reported = std::chrono::steady_clock::now();
   return writeFile(options.html, std::as_bytes(std::span(page)));
 }
 
 Status Training::writeStats(double runSeconds, int64_t flops) {
   const LoggedStep &last = log->steps().back();
-  uint64_t peak = peakBytes(), states = session.executor().stateBytes(), temporaries = session.executor().temporaryBytes();
+  uint64_t peak = peakBytes(), states = session.executor().stateBytes(),
+           temporaries = session.executor().temporaryBytes();
   Json ranks = Json::array();
   if (ParallelTrainer *parallel = job.parallelTrainer()) {
-    // What this process has taken for what predictMemory() predicts, before its libraries and threads.
-    uint64_t touched = session.executor().touchedStateBytes(), accounted = Buffer::peakBytes() - states + touched;
-    Json mine = {{"peak_bytes", peak}, {"accounted_bytes", accounted}, {"state_bytes", touched}, {"temporary_bytes", temporaries}, {"value_bytes", parallel->valueBytes()},
-                 {"waited_seconds", parallel->waitedSeconds()}, {"reductions", parallel->reductions()}, {"flops", flops}};
+    // What this process has taken for what predictMemory() predicts, before its libraries and
+    // threads.
+    uint64_t touched = session.executor().touchedStateBytes(),
+             accounted = Buffer::peakBytes() - states + touched;
+    Json mine = {{"peak_bytes", peak},
+                 {"accounted_bytes", accounted},
+                 {"state_bytes", touched},
+                 {"temporary_bytes", temporaries},
+                 {"value_bytes", parallel->valueBytes()},
+                 {"waited_seconds", parallel->waitedSeconds()},
+                 {"reductions", parallel->reductions()},
+                 {"flops", flops}};
     for (const std::string &text : HADAL_TRY(job.gather(mine.dump(), "collects figures")))
       ranks.push_back(Json::parse(text.empty() ? "{}" : text));
   }
@@ -106,7 +131,8 @@ Status Training::writeStats(double runSeconds, int64_t flops) {
     return {};
   uint64_t predicted = table.predicted_peak_bytes();
   if (!ranks.empty()) {
-    std::vector<RankMemory> memory = HADAL_TRY(predictMemory(session.module(), RowsOfExperts::Balanced));
+    std::vector<RankMemory> memory =
+        HADAL_TRY(predictMemory(session.module(), RowsOfExperts::Balanced));
     for (size_t rank = 0; rank < ranks.size(); ++rank) {
       ranks[rank]["predicted_peak_bytes"] = memory[rank].total() + rankProcessBytes;
       for (const auto &[name, bytes] : memory[rank].parts())
@@ -115,12 +141,14 @@ Status Training::writeStats(double runSeconds, int64_t flops) {
     }
     predicted = memory[0].total() + rankProcessBytes;
   }
-  std::fprintf(stderr, "%lld steps, %lld tokens in %s (%.0f tokens/s), loss %.4f, peak memory %s%s, %u threads\n",
-               static_cast<long long>(stepSeconds.size()), static_cast<long long>(tokens),
-               readableSeconds(runSeconds).c_str(), seconds > 0 ? static_cast<double>(tokens) / seconds : 0,
-               static_cast<double>(last.loss), readableBytes(peak).c_str(),
-               predicted ? (" (predicted " + readableBytes(predicted) + ")").c_str() : "",
-               session.threads());
+  std::fprintf(
+      stderr,
+      "%lld steps, %lld tokens in %s (%.0f tokens/s), loss %.4f, peak memory %s%s, %u threads\n",
+      static_cast<long long>(stepSeconds.size()), static_cast<long long>(tokens),
+      readableSeconds(runSeconds).c_str(), seconds > 0 ? static_cast<double>(tokens) / seconds : 0,
+      static_cast<double>(last.loss), readableBytes(peak).c_str(),
+      predicted ? (" (predicted " + readableBytes(predicted) + ")").c_str() : "",
+      session.threads());
   if (options.stats.empty())
     return {};
   // The first step allocates; the median leaves it and other disturbances out.

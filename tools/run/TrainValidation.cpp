@@ -8,9 +8,12 @@
 using namespace hadal;
 using namespace hadal::run;
 
-/// Mean over all tokens that the validation rows predict; none where it is not this step's turn. All ranks have the same.
-Result<std::optional<float>> Training::validate(int64_t step, std::optional<TrainingDisplay> &display) {
-  bool isTurn = step == optimizer.totalSteps || (options.validateEvery && step % options.validateEvery == 0);
+/// Mean over all tokens that the validation rows predict; none where it is not this step's turn.
+/// All ranks have the same.
+Result<std::optional<float>> Training::validate(int64_t step,
+                                                std::optional<TrainingDisplay> &display) {
+  bool isTurn =
+      step == optimizer.totalSteps || (options.validateEvery && step % options.validateEvery == 0);
   if (!validation || !isTurn)
     return std::optional<float>();
   if (display)
@@ -20,7 +23,8 @@ Result<std::optional<float>> Training::validate(int64_t step, std::optional<Trai
   double sum = 0, predictions = 0;
   for (uint64_t done = 0; done < validation->count();) {
     std::vector<TrainingRow> rows;
-    for (; done < validation->count() && static_cast<int64_t>(rows.size()) < trainer->rowsOfStep(); ++done)
+    for (; done < validation->count() && static_cast<int64_t>(rows.size()) < trainer->rowsOfStep();
+         ++done)
       rows.push_back(validation->row(done));
     while (static_cast<int64_t>(rows.size()) % group) {
       rows.push_back(rows.back());
@@ -35,6 +39,7 @@ Result<std::optional<float>> Training::validate(int64_t step, std::optional<Trai
   }
   double mean = sum / predictions;
   if (!std::isfinite(mean)) // on all ranks
-    return job.failedStep(invalidArgument("step " + std::to_string(step) + ": the validation loss is not finite"));
+    return job.failedStep(
+        invalidArgument("step " + std::to_string(step) + ": the validation loss is not finite"));
   return std::optional(static_cast<float>(mean));
 }

@@ -31,13 +31,19 @@ template <typename Number> static std::string shortest(Number value) {
 
 std::string run::logLine(const LoggedStep &result) {
   // One depth's loss is what the module gave; a mean of several has more digits than f32.
-  std::string mtp = result.mtpLosses.size() == 1 ? shortest(result.mtpLosses[0]) : shortest(result.mtpLoss());
-  auto optional = [](const char *name, std::optional<float> value) { return value ? ", \"" + std::string(name) + "\": " + shortest(*value) : ""; };
-  std::string line = "{\"step\": " + std::to_string(result.step) + ", \"loss\": " + shortest(result.loss) + optional("val_loss", result.validationLoss) +
-                     ", \"mtp_loss\": " + mtp + ", \"balance_loss\": " + shortest(result.balanceLoss) + ", \"grad_norm\": " +
-                     shortest(result.gradientNorm) + ", \"lr\": " + shortest(result.rate) + ", \"tokens_per_second\": " +
-                     shortest(static_cast<float>(result.tokensPerSecond())) + ", \"tflops\": " + shortest(result.teraflops) +
-                     optional("mfu", result.utilization) + ", \"memory_bytes\": " + std::to_string(result.memoryBytes) + ", \"violation\": [";
+  std::string mtp =
+      result.mtpLosses.size() == 1 ? shortest(result.mtpLosses[0]) : shortest(result.mtpLoss());
+  auto optional = [](const char *name, std::optional<float> value) {
+    return value ? ", \"" + std::string(name) + "\": " + shortest(*value) : "";
+  };
+  std::string line =
+      "{\"step\": " + std::to_string(result.step) + ", \"loss\": " + shortest(result.loss) +
+      optional("val_loss", result.validationLoss) + ", \"mtp_loss\": " + mtp +
+      ", \"balance_loss\": " + shortest(result.balanceLoss) +
+      ", \"grad_norm\": " + shortest(result.gradientNorm) + ", \"lr\": " + shortest(result.rate) +
+      ", \"tokens_per_second\": " + shortest(static_cast<float>(result.tokensPerSecond())) +
+      ", \"tflops\": " + shortest(result.teraflops) + optional("mfu", result.utilization) +
+      ", \"memory_bytes\": " + std::to_string(result.memoryBytes) + ", \"violation\": [";
   for (size_t i = 0; i < result.violation.size(); ++i)
     line += (i ? ", " : "") + shortest(result.violation[i]);
   return line + "]}";
@@ -51,7 +57,9 @@ std::optional<LoggedStep> run::parseLogLine(const std::string &line) {
   if (!json.contains("step") || !json["step"].is_number_integer())
     return std::nullopt;
   auto valueOf = [](const nlohmann::json &value) {
-    return value.is_number() ? value.get<float>() : value.is_null() ? std::numeric_limits<float>::quiet_NaN() : 0.f;
+    return value.is_number() ? value.get<float>()
+           : value.is_null() ? std::numeric_limits<float>::quiet_NaN()
+                             : 0.f;
   };
   auto number = [&](const char *key) { return json.contains(key) ? valueOf(json[key]) : 0.f; };
   LoggedStep result;
@@ -96,7 +104,8 @@ Result<TrainingLog> TrainingLog::open(const std::string &path, int64_t resumedSt
 }
 
 TrainingLog::TrainingLog(TrainingLog &&other) noexcept
-    : path(std::move(other.path)), descriptor(std::exchange(other.descriptor, -1)), all(std::move(other.all)) {}
+    : path(std::move(other.path)), descriptor(std::exchange(other.descriptor, -1)),
+      all(std::move(other.all)) {}
 
 TrainingLog::~TrainingLog() {
   if (descriptor < 0)
@@ -133,7 +142,9 @@ Status TrainingLog::add(const LoggedStep &result) {
 TrainingDisplay::TrainingDisplay(int64_t firstStep, int64_t lastStep)
     : firstStep(firstStep), lastStep(lastStep), start(std::chrono::steady_clock::now()) {}
 
-std::string run::progressText(const LoggedStep &result, int64_t lastStep, std::optional<float> validationLoss, double secondsPerStep, size_t columns) {
+std::string run::progressText(const LoggedStep &result, int64_t lastStep,
+                              std::optional<float> validationLoss, double secondsPerStep,
+                              size_t columns) {
   auto fixed = [](const char *pattern, double value) {
     char text[64];
     std::snprintf(text, sizeof text, pattern, value);
@@ -147,20 +158,24 @@ std::string run::progressText(const LoggedStep &result, int64_t lastStep, std::o
     std::string text;
     int rank; ///< those of the lowest leave first
   };
-  std::vector<Part> parts = {{"step " + std::to_string(result.step) + "/" + std::to_string(lastStep), 9}, {fixed("loss %.4f", result.loss), 8}};
+  std::vector<Part> parts = {
+      {"step " + std::to_string(result.step) + "/" + std::to_string(lastStep), 9},
+      {fixed("loss %.4f", result.loss), 8}};
   if (validationLoss)
     parts.push_back({fixed("val %.4f", *validationLoss), 5});
   parts.push_back({fixed("%.0f tokens/s", rate), 6});
   parts.push_back({speed, 2});
   parts.push_back({readableBytes(result.memoryBytes), 1});
-  parts.push_back({readableSeconds(secondsPerStep * static_cast<double>(lastStep - result.step)) + " left", 7});
+  parts.push_back(
+      {readableSeconds(secondsPerStep * static_cast<double>(lastStep - result.step)) + " left", 7});
   while (true) {
     std::string text;
     for (const Part &part : parts)
       text += (text.empty() ? "" : "  ") + part.text;
     if (text.size() <= columns || parts.size() == 1)
       return text;
-    parts.erase(std::min_element(parts.begin(), parts.end(), [](const Part &a, const Part &b) { return a.rank < b.rank; }));
+    parts.erase(std::min_element(parts.begin(), parts.end(),
+                                 [](const Part &a, const Part &b) { return a.rank < b.rank; }));
   }
 }
 

@@ -16,16 +16,19 @@ namespace hadal::run {
 
 /// A step, and what else a run says of it.
 struct LoggedStep : StepResult {
-  std::optional<float> validationLoss; ///< behind the step's update; none where it was not looked at
-  float teraflops = 0;                 ///< a second, of all ranks: 6 operations per active parameter and token
-  std::optional<float> utilization;    ///< of the peak that the user names (MFU); none without
-  uint64_t memoryBytes = 0;            ///< most that the first rank's process has had so far
+  std::optional<float>
+      validationLoss;  ///< behind the step's update; none where it was not looked at
+  float teraflops = 0; ///< a second, of all ranks: 6 operations per active parameter and token
+  std::optional<float> utilization; ///< of the peak that the user names (MFU); none without
+  uint64_t memoryBytes = 0;         ///< most that the first rank's process has had so far
 
   double tokensPerSecond() const { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; }
 };
 
-/// One line of JSON, without its end: step, loss, val_loss (where there is one), mtp_loss, balance_loss, grad_norm, lr, tokens_per_second, tflops, mfu (where
-/// there is one), memory_bytes, violation (a list, one number per layer with experts). Numbers have the digits that it takes to read the same f32 back.
+/// One line of JSON, without its end: step, loss, val_loss (where there is one), mtp_loss,
+/// balance_loss, grad_norm, lr, tokens_per_second, tflops, mfu (where there is one), memory_bytes,
+/// violation (a list, one number per layer with experts). Numbers have the digits that it takes to
+/// read the same f32 back.
 std::string logLine(const LoggedStep &result);
 
 /// What a line says; none for text that is no such line.
@@ -34,8 +37,9 @@ std::optional<LoggedStep> parseLogLine(const std::string &line);
 /// The file that takes a line a step, each written at once.
 class TrainingLog {
 public:
-  /// A new file; or, to go on after `resumedStep` > 0 steps, the lines that the file has of those, and no others: a run that was
-  /// killed may have logged steps that are done again. An empty path: no file.
+  /// A new file; or, to go on after `resumedStep` > 0 steps, the lines that the file has of those,
+  /// and no others: a run that was killed may have logged steps that are done again. An empty path:
+  /// no file.
   static Result<TrainingLog> open(const std::string &path, int64_t resumedStep);
 
   TrainingLog(TrainingLog &&other) noexcept;
@@ -53,7 +57,8 @@ private:
   std::vector<LoggedStep> all;
 };
 
-/// Shows how far a run is: a line that changes on a terminal, elsewhere a line every ten seconds. At most 100 columns.
+/// Shows how far a run is: a line that changes on a terminal, elsewhere a line every ten seconds.
+/// At most 100 columns.
 class TrainingDisplay {
 public:
   TrainingDisplay(int64_t firstStep, int64_t lastStep);
@@ -70,9 +75,11 @@ private:
   std::optional<float> validationLoss; ///< the last one
 };
 
-/// "step 3/10  loss 2.1000  val 2.2000  812 tokens/s  0.12 TFLOP/s (23 %)  1.50 GB  12 s left": what there is of it that fits into `columns`, memory and speed
-/// leaving first.
-std::string progressText(const LoggedStep &result, int64_t lastStep, std::optional<float> validationLoss, double secondsPerStep, size_t columns);
+/// "step 3/10  loss 2.1000  val 2.2000  812 tokens/s  0.12 TFLOP/s (23 %)  1.50 GB  12 s left":
+/// what there is of it that fits into `columns`, memory and speed leaving first.
+std::string progressText(const LoggedStep &result, int64_t lastStep,
+                         std::optional<float> validationLoss, double secondsPerStep,
+                         size_t columns);
 
 /// "1.5 GB".
 std::string readableBytes(uint64_t bytes);

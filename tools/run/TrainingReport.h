@@ -11,9 +11,11 @@
 
 namespace hadal::run {
 
-/// A self-contained page with curves of losses, learning rate, gradient norm, load violation (of `layers`) and speed, and `facts`
-/// above them. The curves are there without a script, which tells the values under the pointer.
-std::string trainingReport(const std::string &title, const PageFacts &facts, const std::vector<LoggedStep> &steps,
+/// A self-contained page with curves of losses, learning rate, gradient norm, load violation (of
+/// `layers`) and speed, and `facts` above them. The curves are there without a script, which tells
+/// the values under the pointer.
+std::string trainingReport(const std::string &title, const PageFacts &facts,
+                           const std::vector<LoggedStep> &steps,
                            const std::vector<int64_t> &layers);
 
 } // namespace hadal::run

@@ -41,7 +41,8 @@ int start(int *rank, int *size, char *error) {
   if (int code = MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided))
     return failed(code, "cannot start", error);
   if (provided < MPI_THREAD_SERIALIZED) {
-    std::snprintf(error, HADAL_MPI_ERROR_BYTES, "MPI: wants one that several threads may call, this one may not be");
+    std::snprintf(error, HADAL_MPI_ERROR_BYTES,
+                  "MPI: wants one that several threads may call, this one may not be");
     return 1;
   }
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
@@ -56,7 +57,8 @@ int send(int to, int tag, const void *data, uint64_t bytes, void **result, char 
   do {
     uint64_t piece = std::min(bytes - at, pieceBytes);
     MPI_Request one;
-    if (int code = MPI_Isend(static_cast<const char *>(data) + at, int(piece), MPI_BYTE, to, tag, MPI_COMM_WORLD, &one))
+    if (int code = MPI_Isend(static_cast<const char *>(data) + at, int(piece), MPI_BYTE, to, tag,
+                             MPI_COMM_WORLD, &one))
       return failed(code, "cannot send", error);
     request->pieces.push_back(one);
     at += piece;
@@ -71,7 +73,8 @@ int receive(int from, int tag, void *data, uint64_t bytes, void **result, char *
   do {
     uint64_t piece = std::min(bytes - at, pieceBytes);
     MPI_Request one;
-    if (int code = MPI_Irecv(static_cast<char *>(data) + at, int(piece), MPI_BYTE, from, tag, MPI_COMM_WORLD, &one))
+    if (int code = MPI_Irecv(static_cast<char *>(data) + at, int(piece), MPI_BYTE, from, tag,
+                             MPI_COMM_WORLD, &one))
       return failed(code, "cannot receive", error);
     request->pieces.push_back(one);
     request->wanted.push_back(piece);
@@ -104,7 +107,8 @@ int communicatorOf(const std::vector<int> &ranks, MPI_Comm *result, char *error)
   return 0;
 }
 
-int reduce(const int *ranks, int count, int root, int integers, void *data, int64_t elements, void **result, char *error) {
+int reduce(const int *ranks, int count, int root, int integers, void *data, int64_t elements,
+           void **result, char *error) {
   MPI_Comm comm;
   if (communicatorOf({ranks, ranks + count}, &comm, error))
     return 1;
@@ -116,8 +120,9 @@ int reduce(const int *ranks, int count, int root, int integers, void *data, int6
     int64_t piece = std::min(elements - at, pieceElements);
     void *here = static_cast<char *>(data) + at * 4;
     MPI_Request one;
-    if (int code = MPI_Ireduce(mine == root ? MPI_IN_PLACE : here, mine == root ? here : nullptr, int(piece), integers ? MPI_INT32_T : MPI_FLOAT,
-                               MPI_SUM, root, comm, &one)) {
+    if (int code = MPI_Ireduce(mine == root ? MPI_IN_PLACE : here, mine == root ? here : nullptr,
+                               int(piece), integers ? MPI_INT32_T : MPI_FLOAT, MPI_SUM, root, comm,
+                               &one)) {
       delete request;
       return failed(code, "cannot reduce", error);
     }
@@ -140,7 +145,8 @@ int test(void *handle, int *done, char *error) {
       int kind = 0;
       MPI_Error_class(code, &kind);
       if (kind == MPI_ERR_TRUNCATE)
-        std::snprintf(error, HADAL_MPI_ERROR_BYTES, "wants %llu bytes from rank %d, got more", (unsigned long long)request->wanted[i], request->peer);
+        std::snprintf(error, HADAL_MPI_ERROR_BYTES, "wants %llu bytes from rank %d, got more",
+                      (unsigned long long)request->wanted[i], request->peer);
       else
         failed(code, "a message failed", error);
       delete request;
@@ -152,8 +158,8 @@ int test(void *handle, int *done, char *error) {
       int got = 0;
       MPI_Get_count(&status, MPI_BYTE, &got);
       if (uint64_t(got) != request->wanted[i]) {
-        std::snprintf(error, HADAL_MPI_ERROR_BYTES, "wants %llu bytes from rank %d, got %d", (unsigned long long)request->wanted[i], request->peer,
-                      got);
+        std::snprintf(error, HADAL_MPI_ERROR_BYTES, "wants %llu bytes from rank %d, got %d",
+                      (unsigned long long)request->wanted[i], request->peer, got);
         delete request;
         return 1;
       }
@@ -174,6 +180,7 @@ void abortAll() { MPI_Abort(MPI_COMM_WORLD, 1); }
 } // namespace
 
 extern "C" __attribute__((visibility("default"))) const HadalMpi *hadalMpi(void) {
-  static const HadalMpi table = {HADAL_MPI_VERSION, start, send, receive, reduce, test, finish, abortAll};
+  static const HadalMpi table = {HADAL_MPI_VERSION, start, send, receive, reduce, test, finish,
+                                 abortAll};
   return &table;
 }
