@@ -12,10 +12,11 @@ def Exec_Dialect : Dialect {
   let cppNamespace = "::hadal::exec";
   let summary = "Programs and schedules as data, one to one with the module file";
   let description = [{
-    A program is a list of commands over named buffers. Sizes are affine maps over the program's registers
-    (`affine_map<()[s0, s1] -> (...)>`; several results mean their minimum). There is no other arithmetic and no
-    control flow but `call`, `repeat` and `skip_if_zero`, so a program can be printed, compared, checked and replayed.
-    Every op here is a table of runtime/module/Module.fbs.
+    A program is a list of commands over named buffers. Sizes are affine maps over the program's
+    registers (`affine_map<()[s0, s1] -> (...)>`; several results mean their minimum). There is no
+    other arithmetic and no control flow but `call`, `repeat` and `skip_if_zero`, so a program can
+    be printed, compared, checked and replayed. Every op here is a table of
+    runtime/module/Module.fbs.
   }];
   let useDefaultTypePrinterParser = 1;
   // exec.registers, exec.shape ... on functions that become programs and kernels.
@@ -38,9 +39,11 @@ class Exec_Op<string mnemonic, list<Trait> traits = []> : Op<Exec_Dialect, mnemo
 def Exec_ParameterOp : Exec_Op<"parameter", [Symbol]> {
   let summary = "a checkpoint tensor, or a stack of tensors of one shape";
   let description = [{
-    `source` is the name in the checkpoint. With `count` > 1 it holds `{}` where the number of each tensor stands. `sharded`:
-    expert-parallel rank e has the tensors e * count .. (e + 1) * count - 1.
-    (C1) `count` is positive.  (C2) The name holds `{}` exactly when `count` > 1 or it is `sharded`.  (C3) The shape is static.
+    `source` is the name in the checkpoint. With `count` > 1 it holds `{}` where the number of each
+    tensor stands. `sharded`: expert-parallel rank e has the tensors e * count .. (e + 1) * count -
+    1.
+    (C1) `count` is positive.  (C2) The name holds `{}` exactly when `count` > 1 or it is `sharded`.
+    (C3) The shape is static.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$source, TypeAttr:$type, DefaultValuedAttr<I64Attr, "1">:$count,
                        UnitAttr:$sharded);
@@ -80,7 +83,8 @@ def Exec_ConstantOp : Exec_Op<"constant", [Symbol]> {
 def Exec_ProgramOp : Exec_Op<"program", [Symbol, IsolatedFromAbove, NoTerminator, SingleBlock, NoRegionArguments]> {
   let summary = "a list of commands";
   let description = [{
-    `registers` names the integers that a run sets and that sizes are made of; a `repeat` has a register of its own.
+    `registers` names the integers that a run sets and that sizes are made of; a `repeat` has a
+    register of its own.
     (C1) Register names are distinct.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrArrayAttr:$registers);
@@ -104,11 +108,13 @@ def Exec_ArgumentOp : Exec_BufferOp<"argument"> {
 def Exec_RequireOp : Exec_Op<"require", [HasParent<"ProgramOp">]> {
   let summary = "what an argument must hold before the program may run";
   let description = [{
-    Kernels take places and sizes from index tensors without a check; whoever runs the program checks them first. `kind`:
-    "values": all elements lie in [`least`, `below`). "distinct": and those from 0 on are all different. "offsets": they ascend from 0
-    to `below`. "groups": the groups of `offsets` that have rows, ascending, and then -1. "counts": pairs (rows, choices), none
-    negative, the rows adding up to `below`. "present": `below` of them are 0 or more.
-    (C1) `kind` is one of these.  (C2) `offsets` goes with "groups" alone.  (C3) Both maps are over the program's registers.
+    Kernels take places and sizes from index tensors without a check; whoever runs the program
+    checks them first. `kind`: "values": all elements lie in [`least`, `below`). "distinct": and
+    those from 0 on are all different. "offsets": they ascend from 0 to `below`. "groups": the
+    groups of `offsets` that have rows, ascending, and then -1. "counts": pairs (rows, choices),
+    none negative, the rows adding up to `below`. "present": `below` of them are 0 or more.
+    (C1) `kind` is one of these.  (C2) `offsets` goes with "groups" alone.  (C3) Both maps are over
+    the program's registers.
   }];
   let arguments = (ins StrAttr:$kind, Exec_Buffer:$buffer, AffineMapAttr:$least, AffineMapAttr:$below, Optional<Exec_Buffer>:$offsets);
   let assemblyFormat = "$kind $buffer `least` $least `below` $below (`offsets` $offsets^)? attr-dict";
@@ -118,7 +124,8 @@ def Exec_RequireOp : Exec_Op<"require", [HasParent<"ProgramOp">]> {
 def Exec_RequireSizeOp : Exec_Op<"require_size", [HasParent<"ProgramOp">]> {
   let summary = "sizes that must agree before the program may run";
   let description = [{
-    `size` is `wanted`, or with `at_least` not below it. (C1) Both maps are over the program's registers.
+    `size` is `wanted`, or with `at_least` not below it. (C1) Both maps are over the program's
+    registers.
   }];
   let arguments = (ins AffineMapAttr:$size, AffineMapAttr:$wanted, UnitAttr:$at_least);
   let assemblyFormat = "$size (`at_least` $at_least^):(`is`)? $wanted attr-dict";
@@ -151,9 +158,10 @@ def Exec_GetOp : Exec_BufferOp<"get"> {
 def Exec_LaunchOp : Exec_Op<"launch"> {
   let summary = "run a kernel";
   let description = [{
-    Binds buffers (from byte `offsets`, and for a stacked parameter its `elements`-th tensor) and passes `scalars`. The
-    number of tasks is the kernel's own function of its scalars. `flops` counts multiplications and additions of matrix
-    products. (C1) One element and one offset for each buffer, or none at all.  (C2) All maps are over the program's registers.
+    Binds buffers (from byte `offsets`, and for a stacked parameter its `elements`-th tensor) and
+    passes `scalars`. The number of tasks is the kernel's own function of its scalars. `flops`
+    counts multiplications and additions of matrix products. (C1) One element and one offset for
+    each buffer, or none at all.  (C2) All maps are over the program's registers.
   }];
   let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<Exec_Buffer>:$buffers, AffineMapArrayAttr:$scalars,
                        OptionalAttr<AffineMapArrayAttr>:$elements, OptionalAttr<AffineMapArrayAttr>:$offsets,
@@ -192,9 +200,11 @@ def Exec_ReceiveOp : Exec_PeerOp<"receive"> {
 def Exec_ExchangeCountsOp : Exec_Op<"exchange_counts"> {
   let summary = "say how many rows will come, among expert-parallel ranks";
   let description = [{
-    A rank with coordinate e is part e / `stride` % `parts`. Both buffers hold i32 [parts][segments][2]: rows and choices for, and of, each part.
-    Sets the registers `rows` and `choices` to the sums of what comes. Table ExchangeCounts in runtime/module/Module.fbs.
-    (C1) `parts`, `segments` and `stride` are positive.  (C2) `rows` and `choices` are registers of the program.
+    A rank with coordinate e is part e / `stride` % `parts`. Both buffers hold i32
+    [parts][segments][2]: rows and choices for, and of, each part. Sets the registers `rows` and
+    `choices` to the sums of what comes. Table ExchangeCounts in runtime/module/Module.fbs.
+    (C1) `parts`, `segments` and `stride` are positive.  (C2) `rows` and `choices` are registers of
+    the program.
   }];
   let arguments = (ins Exec_Buffer:$received, Exec_Buffer:$sent, I64Attr:$parts, I64Attr:$segments, I64Attr:$stride, I64Attr:$rows,
                        I64Attr:$choices, OptionalAttr<I64Attr>:$stream);
@@ -207,8 +217,9 @@ def Exec_ExchangeCountsOp : Exec_Op<"exchange_counts"> {
 def Exec_ExchangeOp : Exec_Op<"exchange"> {
   let summary = "ragged exchange of rows among expert-parallel ranks";
   let description = [{
-    Rows for part 0 stand first in `source`, then those for part 1 ...; likewise what comes in `destination`. Counts are those of an exchange_counts, which
-    change places on the way back. With `capacity` more rows to or from one part are an error, never a dropped token.
+    Rows for part 0 stand first in `source`, then those for part 1 ...; likewise what comes in
+    `destination`. Counts are those of an exchange_counts, which change places on the way back. With
+    `capacity` more rows to or from one part are an error, never a dropped token.
     (C1) `parts`, `segments`, `stride` and `row_bytes` are positive.
   }];
   let arguments = (ins Exec_Buffer:$destination, Exec_Buffer:$source, Exec_Buffer:$send_counts, Exec_Buffer:$receive_counts, I64Attr:$parts,
@@ -235,8 +246,8 @@ def Exec_WaitOp : Exec_Op<"wait"> {
 def Exec_CallOp : Exec_Op<"call"> {
   let summary = "run another program";
   let description = [{
-    Binds its arguments in order and sets its registers. (C1) The symbol names a program.  (C2) One map a register and one
-    buffer an argument of that program.
+    Binds its arguments in order and sets its registers. (C1) The symbol names a program.  (C2) One
+    map a register and one buffer an argument of that program.
   }];
   let arguments = (ins FlatSymbolRefAttr:$program, Variadic<Exec_Buffer>:$buffers, AffineMapArrayAttr:$registers);
   let assemblyFormat = "$program `(` $buffers `)` `registers` $registers attr-dict";

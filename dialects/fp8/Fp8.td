@@ -12,9 +12,10 @@ def Fp8Dialect : Dialect {
   let cppNamespace = "::hadal::fp8";
   let summary = "E4M3 tensors with a scale a block";
   let description = [{
-    FP8 as DeepSeek-V3 trains and publishes it (arXiv:2412.19437, §3.3.2): E4M3 without infinities, largest value 448, and one f32
-    scale for each block of `block` = [bm, bk] elements (activations 1 x 128, weights 128 x 128). Blocks start at row 0 and
-    column 0 of each tensor; those at an edge may be short. A value is its E4M3 number times its block's scale.
+    FP8 as DeepSeek-V3 trains and publishes it (arXiv:2412.19437, §3.3.2): E4M3 without infinities,
+    largest value 448, and one f32 scale for each block of `block` = [bm, bk] elements (activations
+    1 x 128, weights 128 x 128). Blocks start at row 0 and column 0 of each tensor; those at an edge
+    may be short. A value is its E4M3 number times its block's scale.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
 }
@@ -31,8 +32,9 @@ class TensorOfRank2Or3<list<Type> elements>
 def QuantizeOp : Fp8_Op<"quantize"> {
   let summary = "to E4M3 with a scale a block";
   let description = [{
-    `x` [M, K] f32. For each block: amax = the largest |x|, scale = amax / 448, and 1 where amax is 0.
-    Returns `q` [M, K]: x / scale (a division) rounded to the nearest E4M3, ties to even; `scale` [ceil(M/bm), ceil(K/bk)] f32.
+    `x` [M, K] f32. For each block: amax = the largest |x|, scale = amax / 448, and 1 where amax is
+    0. Returns `q` [M, K]: x / scale (a division) rounded to the nearest E4M3, ties to even; `scale`
+    [ceil(M/bm), ceil(K/bk)] f32.
     Source: DeepSeek-V3, arXiv:2412.19437, §3.3.2; OCP OFP8 1.0 (E4M3).
 
     (C1) `block` is two sizes >= 1.  (C2) `x` is [M, K], K static.  (C3) `q` is [M, K].
@@ -50,12 +52,15 @@ def QuantizeOp : Fp8_Op<"quantize"> {
 def DequantizeOp : Fp8_Op<"dequantize"> {
   let summary = "from E4M3 with a scale a block";
   let description = [{
-    `q` [M, K], `scale` [ceil(M/bm), ceil(K/bk)] f32; or [E, M, K] and [E, ceil(M/bm), ceil(K/bk)] for stacked experts.
-    Returns `result`, of q's shape, f32: each element times its block's scale, one rounding.
-    Source: DeepSeek-V3, arXiv:2412.19437, §3.3.2 (a checkpoint's `weight_scale_inv` is this multiplier).
+    `q` [M, K], `scale` [ceil(M/bm), ceil(K/bk)] f32; or [E, M, K] and [E, ceil(M/bm), ceil(K/bk)]
+    for stacked experts. Returns `result`, of q's shape, f32: each element times its block's scale,
+    one rounding.
+    Source: DeepSeek-V3, arXiv:2412.19437, §3.3.2 (a checkpoint's `weight_scale_inv` is this
+    multiplier).
 
-    (C1) `block` is two sizes >= 1.  (C2) `scale` and `result` have q's rank.  (C3) `q` is [M, K] or [E, M, K], only M may be
-    dynamic.  (C4) `scale` is [ceil(M/bm), ceil(K/bk)], E before it if q has it.  (C5) `result` has q's shape.
+    (C1) `block` is two sizes >= 1.  (C2) `scale` and `result` have q's rank.  (C3) `q` is [M, K] or
+    [E, M, K], only M may be dynamic.  (C4) `scale` is [ceil(M/bm), ceil(K/bk)], E before it if q
+    has it.  (C5) `result` has q's shape.
 
     ```mlir
     %w = fp8.dequantize %q, %scale {block = array<i64: 128, 128>}
@@ -71,12 +76,13 @@ def MatmulOp : Fp8_Op<"matmul"> {
   let summary = "rows times E4M3 weights";
   let description = [{
     `x` [T, K] f32, `weights` [N, K] E4M3, `scale` [ceil(N/bn), ceil(K/bk)] f32, `block` = [bn, bk].
-    Returns `result` [T, N] f32: x times the transpose of the dequantised weights. Sums within one block of K are one chain of
-    fused multiply-adds in ascending K on the unscaled weights; a block's sum is then multiplied by its scale and added to the
-    result, blocks ascending.
+    Returns `result` [T, N] f32: x times the transpose of the dequantised weights. Sums within one
+    block of K are one chain of fused multiply-adds in ascending K on the unscaled weights; a
+    block's sum is then multiplied by its scale and added to the result, blocks ascending.
     Source: DeepSeek-V3, arXiv:2412.19437, §3.3.2 (sums promoted to f32 every 128 along K).
 
-    (C1) `block` is two sizes >= 1.  (C2) `weights` is [N, K], static.  (C3) `scale` is [ceil(N/bn), ceil(K/bk)].
+    (C1) `block` is two sizes >= 1.  (C2) `weights` is [N, K], static.  (C3) `scale` is [ceil(N/bn),
+    ceil(K/bk)].
     (C4) `x` is [T, K].  (C5) `result` is [T, N].
 
     ```mlir
@@ -95,14 +101,18 @@ def MatmulOp : Fp8_Op<"matmul"> {
 def GroupedMatmulOp : Fp8_Op<"grouped_matmul"> {
   let summary = "each expert's rows times that expert's E4M3 weights";
   let description = [{
-    `rows` [R, K] f32, `weights` [E, N, K] E4M3, `scale` [E, ceil(N/bn), ceil(K/bk)] f32, `block` = [bn, bk]; `offsets` [E+1] and
-    `active` [E] i32 say which rows are whose: group e is rows offsets[e] .. offsets[e+1]-1, `active` lists the experts
-    that have rows, ascending, and then -1. With `source` [R] i32 `rows` is [T, K] and row r on the left is rows[source[r]].
-    Returns `result` [R, N] f32: row r of group e times the transpose of the dequantised weights[e], summed as in `fp8.matmul`.
+    `rows` [R, K] f32, `weights` [E, N, K] E4M3, `scale` [E, ceil(N/bn), ceil(K/bk)] f32, `block` =
+    [bn, bk]; `offsets` [E+1] and `active` [E] i32 say which rows are whose: group e is rows
+    offsets[e] .. offsets[e+1]-1, `active` lists the experts that have rows, ascending, and then -1.
+    With `source` [R] i32 `rows` is [T, K] and row r on the left is rows[source[r]]. Returns
+    `result` [R, N] f32: row r of group e times the transpose of the dequantised weights[e], summed
+    as in `fp8.matmul`.
     Source: DeepSeek-V3, arXiv:2412.19437, §3.3.2; MegaBlocks, arXiv:2211.15841, §4.
 
-    (C1) `block` is two sizes >= 1.  (C2) `weights` is [E, N, K], static.  (C3) `scale` is [E, ceil(N/bn), ceil(K/bk)].
-    (C4) `offsets` is [G+1], G a multiple of E: group g uses weights[g % E].  (C5) `active` is [G].  (C6) `source` is [R].
+    (C1) `block` is two sizes >= 1.  (C2) `weights` is [E, N, K], static.  (C3) `scale` is [E,
+    ceil(N/bn), ceil(K/bk)].
+    (C4) `offsets` is [G+1], G a multiple of E: group g uses weights[g % E].  (C5) `active` is [G].
+    (C6) `source` is [R].
     (C7) `rows` is [R, K], or [T, K] with `source`.  (C8) `result` is [R, N].
 
     ```mlir

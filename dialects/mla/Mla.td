@@ -13,9 +13,10 @@ def MlaDialect : Dialect {
   let cppNamespace = "::hadal::mla";
   let summary = "attention from a compressed latent";
   let description = [{
-    Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, §2.1; DeepSeek-V3, arXiv:2412.19437, §2.1.1) on flattened tokens.
-    Sizes: T tokens, B sequences, nh heads, dn and dr the parts of a query without and with rotary position, dv the
-    value's size, rk the latent's, S slots of the cache, P pages of a sequence.
+    Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, §2.1; DeepSeek-V3, arXiv:2412.19437,
+    §2.1.1) on flattened tokens. Sizes: T tokens, B sequences, nh heads, dn and dr the parts of a
+    query without and with rotary position, dv the value's size, rk the latent's, S slots of the
+    cache, P pages of a sequence.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
 }
@@ -29,9 +30,9 @@ class Mla_Op<string mnemonic, list<Trait> traits = []>
 def RotationOp : Mla_Op<"rotation"> {
   let summary = "cosines and sines of rotary positions";
   let description = [{
-    `positions` [T] i32: index of each token within its sequence. `frequencies` [H]: one angular frequency a pair,
-    H = dr / 2, with any YaRN correction already in them.
-    Returns `cos` and `sin` [T, H]: of f32(position) * frequency, the product rounded to f32, times `magnitude`.
+    `positions` [T] i32: index of each token within its sequence. `frequencies` [H]: one angular
+    frequency a pair, H = dr / 2, with any YaRN correction already in them. Returns `cos` and `sin`
+    [T, H]: of f32(position) * frequency, the product rounded to f32, times `magnitude`.
     Source: RoFormer, arXiv:2104.09864, §3.2; YaRN, arXiv:2309.00071, §3.4 (magnitude).
 
     (C1) `frequencies` is [H], H static.
@@ -50,12 +51,12 @@ def RotationOp : Mla_Op<"rotation"> {
 def RopeOp : Mla_Op<"rope", [AllTypesMatch<["x", "result"]>]> {
   let summary = "rotary position embedding";
   let description = [{
-    `x` [T, h, dr]: the rotary part of h heads. `cos`, `sin` [T, dr/2] from `mla.rotation`.
-    With `interleave` the pair j of a head is (a, b) = (x[2j], x[2j+1]), without it (x[j], x[dr/2 + j]).
-    Returns a tensor like `x` that holds first all a' = a cos - b sin, then all b' = b cos + a sin. This order is a fixed
-    permutation of queries and keys alike, which no score sees; the latent cache holds it.
-    With `adjoint` it is the transposed linear map: `x` is in the rotated order (all a', then all b'), the result in the
-    pairs' order, a = a' cos + b' sin, b = b' cos - a' sin.
+    `x` [T, h, dr]: the rotary part of h heads. `cos`, `sin` [T, dr/2] from `mla.rotation`. With
+    `interleave` the pair j of a head is (a, b) = (x[2j], x[2j+1]), without it (x[j], x[dr/2 + j]).
+    Returns a tensor like `x` that holds first all a' = a cos - b sin, then all b' = b cos + a sin.
+    This order is a fixed permutation of queries and keys alike, which no score sees; the latent
+    cache holds it. With `adjoint` it is the transposed linear map: `x` is in the rotated order (all
+    a', then all b'), the result in the pairs' order, a = a' cos + b' sin, b = b' cos - a' sin.
     Source: RoFormer, arXiv:2104.09864, eq. 34.
 
     (C1) `x` is [T, h, dr], h and dr static.  (C2) dr is even.
@@ -77,16 +78,19 @@ def RopeOp : Mla_Op<"rope", [AllTypesMatch<["x", "result"]>]> {
 def AttentionOp : Mla_Op<"attention"> {
   let summary = "causal attention on expanded heads";
   let description = [{
-    `q_nope` [T, nh, dn], `q_rope` [T, nh, dr], `k_nope` [T, nh, dn], `k_rope` [T, dr] (one rotary key for all heads),
-    `v` [T, nh, dv]. `offsets` [B+1] i32, ascending from 0 to T: sequence b is rows offsets[b] .. offsets[b+1]-1.
-    For row t and head h over the rows s <= t of the same sequence:
-    score = (q_nope[t,h] . k_nope[s,h] + q_rope[t,h] . k_rope[s]) * scale, p = softmax(score).
-    Returns `result` [T, nh, dv]: sum over s of p[s] * v[s,h]; and, where it is asked for, `lse` [T, nh]: the logarithm of
-    the sum of exp(score), from which `mla.attention_grad` has every p again.
+    `q_nope` [T, nh, dn], `q_rope` [T, nh, dr], `k_nope` [T, nh, dn], `k_rope` [T, dr] (one rotary
+    key for all heads), `v` [T, nh, dv]. `offsets` [B+1] i32, ascending from 0 to T: sequence b is
+    rows offsets[b] .. offsets[b+1]-1. For row t and head h over the rows s <= t of the same
+    sequence: score = (q_nope[t,h] . k_nope[s,h] + q_rope[t,h] . k_rope[s]) * scale, p =
+    softmax(score). Returns `result` [T, nh, dv]: sum over s of p[s] * v[s,h]; and, where it is
+    asked for, `lse` [T, nh]: the logarithm of the sum of exp(score), from which
+    `mla.attention_grad` has every p again.
     Source: DeepSeek-V3, arXiv:2412.19437, §2.1.1, eq. 1-11.
 
-    (C1) `q_nope` is [T, nh, dn], nh and dn static.  (C2) `q_rope` is [T, nh, dr].  (C3) `k_nope` is [T, nh, dn].
-    (C4) `k_rope` is [T, dr].  (C5) `v` is [T, nh, dv].  (C6) `offsets` is [B+1].  (C7) `result` is [T, nh, dv].
+    (C1) `q_nope` is [T, nh, dn], nh and dn static.  (C2) `q_rope` is [T, nh, dr].  (C3) `k_nope` is
+    [T, nh, dn].
+    (C4) `k_rope` is [T, dr].  (C5) `v` is [T, nh, dv].  (C6) `offsets` is [B+1].  (C7) `result` is
+    [T, nh, dv].
     (C8) `scale` is finite.  (C9) `lse` is [T, nh].
 
     ```mlir
@@ -119,18 +123,23 @@ def AttentionGradOp : Mla_Op<"attention_grad", [
     AllTypesMatch<["k_nope", "k_nope_grad"]>, AllTypesMatch<["v", "v_grad"]>]> {
   let summary = "adjoint of mla.attention";
   let description = [{
-    Operands and `scale` as in `mla.attention`; `lse` [T, nh] its second result; `gradient` [T, nh, dv] the gradient of its
-    first; `delta` [T, nh] the sum over d of result[t,h,d] * gradient[t,h,d].
-    With score and p = exp(score - lse) as there and ds = p * (gradient[t,h] . v[s,h] - delta[t,h]) * scale for s <= t:
-    `q_nope_grad`[t,h] is the sum over s of ds * k_nope[s,h], `q_rope_grad`[t,h] of ds * k_rope[s]; over t
-    `k_nope_grad`[s,h] is the sum of ds * q_nope[t,h], `k_rope_grad`[s,h] of ds * q_rope[t,h], `v_grad`[s,h] of
-    p * gradient[t,h]. All sums ascend in s or t. `k_rope_grad` [T, nh, dr] is apart for each head: whoever wants the shared
-    key's gradient adds up the heads.
-    Source: FlashAttention-2, arXiv:2307.08691, §3.1.2 (backward pass), on the scores of DeepSeek-V3, §2.1.1.
+    Operands and `scale` as in `mla.attention`; `lse` [T, nh] its second result; `gradient` [T, nh,
+    dv] the gradient of its first; `delta` [T, nh] the sum over d of result[t,h,d] *
+    gradient[t,h,d]. With score and p = exp(score - lse) as there and ds = p * (gradient[t,h] .
+    v[s,h] - delta[t,h]) * scale for s <= t: `q_nope_grad`[t,h] is the sum over s of ds *
+    k_nope[s,h], `q_rope_grad`[t,h] of ds * k_rope[s]; over t `k_nope_grad`[s,h] is the sum of ds *
+    q_nope[t,h], `k_rope_grad`[s,h] of ds * q_rope[t,h], `v_grad`[s,h] of p * gradient[t,h]. All
+    sums ascend in s or t. `k_rope_grad` [T, nh, dr] is apart for each head: whoever wants the
+    shared key's gradient adds up the heads.
+    Source: FlashAttention-2, arXiv:2307.08691, §3.1.2 (backward pass), on the scores of
+    DeepSeek-V3, §2.1.1.
 
-    (C1) `q_nope` is [T, nh, dn], nh and dn static.  (C2) `q_rope` is [T, nh, dr].  (C3) `k_nope` is [T, nh, dn].
-    (C4) `k_rope` is [T, dr].  (C5) `v` is [T, nh, dv].  (C6) `offsets` is [B+1].  (C7) `gradient` is [T, nh, dv].
-    (C8) `scale` is finite.  (C9) `lse` is [T, nh].  (C10) `delta` is [T, nh].  (C11) `k_rope_grad` is [T, nh, dr].
+    (C1) `q_nope` is [T, nh, dn], nh and dn static.  (C2) `q_rope` is [T, nh, dr].  (C3) `k_nope` is
+    [T, nh, dn].
+    (C4) `k_rope` is [T, dr].  (C5) `v` is [T, nh, dv].  (C6) `offsets` is [B+1].  (C7) `gradient`
+    is [T, nh, dv].
+    (C8) `scale` is finite.  (C9) `lse` is [T, nh].  (C10) `delta` is [T, nh].  (C11) `k_rope_grad`
+    is [T, nh, dr].
 
     ```mlir
     %dqn, %dqr, %dkn, %dkr, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets, %lse, %delta, %g
@@ -159,10 +168,11 @@ def CacheAppendOp : Mla_Op<"cache_append", [
     AllTypesMatch<["cache", "result"]>, DeclareOpInterfaceMethods<DestinationStyleOpInterface, ["getDpsInitsMutable"]>]> {
   let summary = "write tokens into the latent cache";
   let description = [{
-    `ckv` [T, rk]: normalised latents. `k_rope` [T, dr]: rotated shared keys. `slots` [T] i32: a cache row for each token,
-    all different, 0 <= slot < S (the driver's promise: kernels do not check data). `cache` [S, rk + dr].
-    Returns `cache` with row slots[t] holding ckv[t] and then k_rope[t]; all other rows as they were. Destination style:
-    a cache without further uses is written in place.
+    `ckv` [T, rk]: normalised latents. `k_rope` [T, dr]: rotated shared keys. `slots` [T] i32: a
+    cache row for each token, all different, 0 <= slot < S (the driver's promise: kernels do not
+    check data). `cache` [S, rk + dr]. Returns `cache` with row slots[t] holding ckv[t] and then
+    k_rope[t]; all other rows as they were. Destination style: a cache without further uses is
+    written in place.
     Source: DeepSeek-V3, arXiv:2412.19437, §2.1.1 (only the latent and the shared key are cached).
 
     (C1) `ckv` is [T, rk], rk static.  (C2) `k_rope` is [T, dr], dr static.  (C3) `slots` is [T].
@@ -185,15 +195,17 @@ def CacheAppendOp : Mla_Op<"cache_append", [
 def LatentAttentionOp : Mla_Op<"latent_attention"> {
   let summary = "attention of one new token a sequence over the latent cache";
   let description = [{
-    `q_latent` [B, nh, rk]: queries absorbed into the latent, W_k,h^T q_nope. `q_rope` [B, nh, dr]. `cache` [S, rk + dr].
-    `page_table` [B, P] i32: page p of sequence b holds positions p * page_tokens and on; unused entries are 0.
-    `positions` [B] i32: index of the new token, whose own row the cache already holds.
-    For sequence b and head h over q = 0 .. positions[b], with row = page_table[b, q / page_tokens] * page_tokens +
-    q mod page_tokens, [c ; k] = cache[row]: score = (q_latent[b,h] . c + q_rope[b,h] . k) * scale, p = softmax(score).
-    Returns `result` [B, nh, rk]: sum over q of p[q] * c. The value's projection W_v,h follows as a matmul.
+    `q_latent` [B, nh, rk]: queries absorbed into the latent, W_k,h^T q_nope. `q_rope` [B, nh, dr].
+    `cache` [S, rk + dr]. `page_table` [B, P] i32: page p of sequence b holds positions p *
+    page_tokens and on; unused entries are 0. `positions` [B] i32: index of the new token, whose own
+    row the cache already holds. For sequence b and head h over q = 0 .. positions[b], with row =
+    page_table[b, q / page_tokens] * page_tokens + q mod page_tokens, [c ; k] = cache[row]: score =
+    (q_latent[b,h] . c + q_rope[b,h] . k) * scale, p = softmax(score). Returns `result` [B, nh, rk]:
+    sum over q of p[q] * c. The value's projection W_v,h follows as a matmul.
     Source: DeepSeek-V2, arXiv:2405.04434, §2.1.2 (absorbed projections); DeepSeek-V3, §2.1.1.
 
-    (C1) `q_latent` is [B, nh, rk], nh and rk static.  (C2) `q_rope` is [B, nh, dr].  (C3) `cache` is [S, rk + dr].
+    (C1) `q_latent` is [B, nh, rk], nh and rk static.  (C2) `q_rope` is [B, nh, dr].  (C3) `cache`
+    is [S, rk + dr].
     (C4) `page_table` is [B, P].  (C5) `positions` is [B].  (C6) `result` is [B, nh, rk].
     (C7) `scale` is finite.  (C8) `page_tokens` >= 1.  (C9) S is a multiple of `page_tokens`.
 
