@@ -12,27 +12,34 @@ include "mlir/Pass/PassBase.td"
 def MoeShardExperts : Pass<"moe-shard-experts", "::mlir::ModuleOp"> {
   let summary = "experts over ranks: dispatch and combine become exchanges";
   let description = [{
-        %plan = moe.plan %experts                         %sends = moe.plan_sends %experts
-        %r = moe.dispatch %x, %plan                       %there = moe.exchange (moe.dispatch %x, %sends)
-        %y = moe.grouped_matmul %r, %w ...        ->      %plan = moe.plan %ids_there segments ...
-        %z = moe.combine %y, %plan                        ... as before, with this rank's experts, on the rows that came ...
-                                                          %back = moe.exchange (moe.combine %y, %plan)
-                                                          %z = moe.combine %back, %sends
-    Parameters [E, N, K] that grouped products read become [E / ranks, N, K]. Their globals get `hadal.segment_owners`, the rank that each segment
-    of rows comes from, their entries of `hadal.trainables` `sharded` and a smaller `count`. The function gets the registers "L<layer>.<level>.rows" and
-    ".choices". With `nodes` between 1 and `ranks` there are two levels of exchange: to the nodes, and inside them. A plan that something else
-    reads (the loads) stays for that. Before differentiation: gradients go back the same ways. The graph is that of every rank.
-    Sums are those of one rank with all experts, bit for bit. Fails where ranks are no power of two, where nodes do not divide them, where they do
-    not divide the experts, and where a plan is read in other ways. Source: DeepSeek-V3, arXiv:2412.19437, §3.2.2; GShard, arXiv:2006.16668, §3.1.
+        %plan = moe.plan %experts                   %sends = moe.plan_sends %experts
+        %r = moe.dispatch %x, %plan                 %there = moe.exchange (moe.dispatch %x, %sends)
+        %y = moe.grouped_matmul %r, %w ...    ->    %plan = moe.plan %ids_there segments ...
+        %z = moe.combine %y, %plan                  ... as before, this rank's experts on these rows
+                                                    %back = moe.exchange (moe.combine %y, %plan)
+                                                    %z = moe.combine %back, %sends
+    Parameters [E, N, K] that grouped products read become [E / ranks, N, K]. Their globals get
+    `hadal.segment_owners`, the rank that each segment of rows comes from, their entries of
+    `hadal.trainables` `sharded` and a smaller `count`. The function gets the registers
+    "L<layer>.<level>.rows" and ".choices". With `nodes` between 1 and `ranks` there are two levels
+    of exchange: to the nodes, and inside them. A plan that something else reads (the loads) stays
+    for that. Before differentiation: gradients go back the same ways. The graph is that of every
+    rank. Sums are those of one rank with all experts, bit for bit. Fails where ranks are no power
+    of two, where nodes do not divide them, where they do not divide the experts, and where a plan
+    is read in other ways. Source: DeepSeek-V3, arXiv:2412.19437, §3.2.2; GShard, arXiv:2006.16668,
+    §3.1.
     Test: test/passes/moe-shard-experts.mlir, test/autodiff/ShardExpertsTest.cpp.
   }];
   let options = [Option<"ranks", "ranks", "int64_t", "1", "expert-parallel ranks">,
                  Option<"nodes", "nodes", "int64_t", "1", "nodes that these ranks span">,
-                 Option<"dispatch", "dispatch", "std::string", "\"fp32\"", "what rows travel as to the experts, and their gradients: fp32, bf16 or fp8">,
-                 Option<"combine", "combine", "std::string", "\"fp32\"", "what rows travel as on the way back: fp32, bf16 or fp8">,
-                 Option<"capacity", "capacity", "int64_t", "0", "most rows from one rank to another; more are an error. 0: any number">];
-  let dependentDialects = ["::hadal::moe::MoeDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
-                           "::mlir::arith::ArithDialect"];
+                 Option<"dispatch", "dispatch", "std::string", "\"fp32\"",
+                        "what rows travel as to the experts, and their gradients: fp32, bf16, fp8">,
+                 Option<"combine", "combine", "std::string", "\"fp32\"",
+                        "what rows travel as on the way back: fp32, bf16 or fp8">,
+                 Option<"capacity", "capacity", "int64_t", "0",
+                        "most rows from one rank to another; more are an error. 0: any number">];
+  let dependentDialects = ["::hadal::moe::MoeDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
 }
 
 //===----------------------------------------------------------------------===//
@@ -46,49 +53,61 @@ def HadalDifferentiate : Pass<"hadal-differentiate", "::mlir::ModuleOp"> {
           %w = ml_program.global_load @w
           %y = linalg.matmul_transpose_b %x, %w ...
           return %loss
-    ->  func.func @loss_gradient(%x {hadal.gradient}, ...) -> (tensor<f32>, tensor<?xKxf32>, tensor<NxKxf32> {hadal.gradient_of = @w}) {
+    ->  func.func @loss_gradient(%x {hadal.gradient}, ...)
+            -> (tensor<f32>, tensor<?xKxf32>, tensor<NxKxf32> {hadal.gradient_of = @w}) {
           ... all of @loss ...
           %dx = linalg.generic (mulf, addf) %dy, %w       %dw = linalg.generic (mulf, addf) %dy, %x
           return %loss, %dx, %dw
 
-    Behind the results of the function come the gradients of its first result, a tensor of one float: first of the arguments with
-    `hadal.gradient`, in order, then of the mutable globals that it loads and depends on, by first load. Where results have the
-    attribute `hadal.gradient`, these are differentiated instead, and arguments behind the others bring their gradients.
-    Reverse mode on the ops as they stand: a linalg op's gradient is a linalg.generic over the same loops, the ops of mla and moe
-    have rules of their own (passes/autodiff/Rules.h). What several readers add to a value is added from the last reader to the first.
-    What adds to a parameter is one chain: each sum starts from the one before. An op with `hadal.stop_gradient` counts as constant.
-    An op without a rule that the gradient goes through is an error. Source: Griewank and Walther, Evaluating Derivatives, 2nd ed., §3.2.
+    Behind the results of the function come the gradients of its first result, a tensor of one
+    float: first of the arguments with `hadal.gradient`, in order, then of the mutable globals that
+    it loads and depends on, by first load. Where results have the attribute `hadal.gradient`, these
+    are differentiated instead, and arguments behind the others bring their gradients. Reverse mode
+    on the ops as they stand: a linalg op's gradient is a linalg.generic over the same loops, the
+    ops of mla and moe have rules of their own (passes/autodiff/Rules.h). What several readers add
+    to a value is added from the last reader to the first. What adds to a parameter is one chain:
+    each sum starts from the one before. An op with `hadal.stop_gradient` counts as constant. An op
+    without a rule that the gradient goes through is an error. Source: Griewank and Walther,
+    Evaluating Derivatives, 2nd ed., §3.2.
     Test: test/passes/hadal-differentiate.mlir, test/autodiff (finite differences).
   }];
-  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect",
-                           "::mlir::math::MathDialect", "::hadal::mla::MlaDialect", "::hadal::moe::MoeDialect"];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
+                           "::hadal::mla::MlaDialect", "::hadal::moe::MoeDialect"];
 }
 
 def MoeEncodeExchanges : Pass<"moe-encode-exchanges", "::mlir::ModuleOp"> {
   let summary = "rows travel between ranks in fewer bits";
   let description = [{
         %there = moe.exchange %x {wire = "fp8"}    ->    %q, %s = fp8.quantize %x
-                                                         %q1 = moe.exchange %q    %s1 = moe.exchange %s
+                                                         %q1 = moe.exchange %q
+                                                         %s1 = moe.exchange %s
                                                          %there = fp8.dequantize %q1, %s1
-    and with "bf16" through the upper halves of the numbers. After differentiation, which takes the rounding for nothing: gradients are those of the
-    exchange. Leaves exchanges without `wire`. Source: DeepSeek-V3, arXiv:2412.19437, §3.3.2. Test: test/passes/moe-encode-exchanges.mlir.
+    and with "bf16" through the upper halves of the numbers. After differentiation, which takes the
+    rounding for nothing: gradients are those of the exchange. Leaves exchanges without `wire`.
+    Source: DeepSeek-V3, arXiv:2412.19437, §3.3.2. Test: test/passes/moe-encode-exchanges.mlir.
   }];
-  let dependentDialects = ["::hadal::fp8::Fp8Dialect", "::hadal::moe::MoeDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
+  let dependentDialects = ["::hadal::fp8::Fp8Dialect", "::hadal::moe::MoeDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
                            "::mlir::arith::ArithDialect"];
 }
 
 def HadalSplitBackward : Pass<"hadal-split-backward", "::mlir::ModuleOp"> {
   let summary = "cut a gradient function into forward, input gradients and weight gradients";
   let description = [{
-        func.func @loss_gradient(%x) -> (%y, %dx {hadal.gradient_of_argument}, %dw {hadal.gradient_of})
+        func.func @loss_gradient(%x)
+            -> (%y, %dx {hadal.gradient_of_argument}, %dw {hadal.gradient_of})
     ->  func.func @loss_forward(%x) -> (%y, %saved {exec.name = "saved.0"})
-        func.func @loss_input_grad(%x, %saved, %dy) -> (%dx {hadal.gradient_of_argument}, %kept {exec.name = "kept.0"})
+        func.func @loss_input_grad(%x, %saved, %dy)
+            -> (%dx {hadal.gradient_of_argument}, %kept {exec.name = "kept.0"})
         func.func @loss_weight_grad(%x, %saved, %kept) -> (%dw {hadal.gradient_of})
-    so that a pipeline's schedule can run weight gradients later. An op belongs to the first of the three whose results are made of
-    it. Values that a later part reads go on under the names `saved` and `kept`, in order; sizes, initial values, views and loads of
-    parameters are made anew instead. Arguments are those of the gradient function that the part reads, each with its number
-    there (`hadal.argument`). Takes functions whose name ends in _gradient; fails after --hadal-accumulate-gradients.
-    Source: Qi et al., Zero Bubble Pipeline Parallelism, arXiv:2401.10241, section 2. Test: test/passes/hadal-split-backward.mlir.
+    so that a pipeline's schedule can run weight gradients later. An op belongs to the first of the
+    three whose results are made of it. Values that a later part reads go on under the names `saved`
+    and `kept`, in order; sizes, initial values, views and loads of parameters are made anew
+    instead. Arguments are those of the gradient function that the part reads, each with its number
+    there (`hadal.argument`). Takes functions whose name ends in _gradient; fails after
+    --hadal-accumulate-gradients. Source: Qi et al., Zero Bubble Pipeline Parallelism,
+    arXiv:2401.10241, section 2. Test: test/passes/hadal-split-backward.mlir.
   }];
   let dependentDialects = ["::mlir::func::FuncDialect"];
 }
@@ -97,15 +116,21 @@ def HadalAccumulateGradients : Pass<"hadal-accumulate-gradients", "::mlir::Modul
   let summary = "gradients and losses add up in globals, micro-batch by micro-batch";
   let description = [{
         func.func @f(...) -> (tensor<4x8xf32> {hadal.gradient_of = @w})
-          %0 = linalg.fill ...                           %0 = ml_program.global_load @sum.gradient.w
-          %1 = linalg.generic (dy^T x) outs(%0)    ->    %1 = linalg.generic (dy^T x) outs(%0)
-          return %1                                      ml_program.global_store @sum.gradient.w = %1
-    A result with `hadal.gradient_of` adds up in @sum.gradient.NAME, one with `hadal.accumulate = "NAME"` in @sum.NAME; the states
-    that these become lose the `sum.` (attribute `exec.state`). A sum that starts
-    from zeros starts from the global instead, so that micro-batches make one chain; anything else is added to it. @loss becomes
-    @evaluate, @loss_gradient becomes @gradients. Leaves other results alone. Fails before --hadal-differentiate. Test: test/passes/hadal-accumulate-gradients.mlir.
+          %0 = linalg.fill ...
+          %1 = linalg.generic (dy^T x) outs(%0)
+          return %1
+    ->    %0 = ml_program.global_load @sum.gradient.w
+          %1 = linalg.generic (dy^T x) outs(%0)
+          ml_program.global_store @sum.gradient.w = %1
+    A result with `hadal.gradient_of` adds up in @sum.gradient.NAME, one with `hadal.accumulate =
+    "NAME"` in @sum.NAME; the states that these become lose the `sum.` (attribute `exec.state`). A
+    sum that starts from zeros starts from the global instead, so that micro-batches make one chain;
+    anything else is added to it. @loss becomes @evaluate, @loss_gradient becomes @gradients. Leaves
+    other results alone. Fails before --hadal-differentiate. Test:
+    test/passes/hadal-accumulate-gradients.mlir.
   }];
-  let dependentDialects = ["::mlir::ml_program::MLProgramDialect", "::mlir::linalg::LinalgDialect", "::mlir::arith::ArithDialect"];
+  let dependentDialects = ["::mlir::ml_program::MLProgramDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::arith::ArithDialect"];
 }
 
 //===----------------------------------------------------------------------===//
@@ -118,14 +143,16 @@ def HadalRoundProducts : Pass<"hadal-round-products", "::mlir::ModuleOp"> {
         %y = linalg.matmul %x, %w    ->    %r = linalg.generic (round to bf16) %x
                                            %v = ml_program.global_load @copy.rounded.w
                                            %y = linalg.matmul %r, %v
-    In all three directions: forward products, input gradients, weight gradients. Sums and everything else stay in f32, the masters
-    of the weights too: the program `zero` fills the state `rounded.NAME` from `weight.NAME` when a step begins. Leaves the
-    routers' gates and attention alone. After differentiation, so that the gradient products round their own operands.
+    In all three directions: forward products, input gradients, weight gradients. Sums and
+    everything else stay in f32, the masters of the weights too: the program `zero` fills the state
+    `rounded.NAME` from `weight.NAME` when a step begins. Leaves the routers' gates and attention
+    alone. After differentiation, so that the gradient products round their own operands.
     Test: test/passes/hadal-round-products.mlir.
   }];
-  let options = [Option<"precision", "precision", "std::string", "\"fp32\"", "fp32 (changes nothing) or bf16">];
-  let dependentDialects = ["::mlir::ml_program::MLProgramDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
-                           "::mlir::arith::ArithDialect"];
+  let options = [Option<"precision", "precision", "std::string", "\"fp32\"",
+                        "fp32 (changes nothing) or bf16">];
+  let dependentDialects = ["::mlir::ml_program::MLProgramDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
 }
 
 //===----------------------------------------------------------------------===//
@@ -136,30 +163,38 @@ def MlaSpecialize : Pass<"mla-specialize", "::mlir::ModuleOp"> {
   let summary = "make prefill, inspect and decode of @forward";
   let description = [{
     `@forward` computes whole sequences and knows no cache. Copies of it serve:
-    `@prefill` keeps expanded attention and appends latents and rope keys to the cache; its only result is the logits.
-    `@inspect` also returns what `@forward` returns. `@inspect_routed` takes the choices of experts as arguments.
-    `@decode` attends one new token a sequence over the latent cache: the key projection is absorbed into the query and the
-    value projection follows the attention, so the cache is never expanded:
+    `@prefill` keeps expanded attention and appends latents and rope keys to the cache; its only
+    result is the logits.
+    `@inspect` also returns what `@forward` returns. `@inspect_routed` takes the choices of experts
+    as arguments.
+    `@decode` attends one new token a sequence over the latent cache: the key projection is absorbed
+    into the query and the value projection follows the attention, so the cache is never expanded:
 
-        %kv = linalg.matmul %ckv, %w_kv_b            %c1 = mla.cache_append %ckv, %k_rope, %slots, %c0
-        %o = mla.attention %qn, %qr, %kn, %kr, %v    %ql = linalg.contract %qn, %w_k
-                                                     %ol = mla.latent_attention %ql, %qr, %c1, %table, %positions
-                                                     %o = linalg.contract %ol, %w_v
+        %kv = linalg.matmul %ckv, %w_kv_b
+        %o = mla.attention %qn, %qr, %kn, %kr, %v
+    ->  %c1 = mla.cache_append %ckv, %k_rope, %slots, %c0
+        %ql = linalg.contract %qn, %w_k
+        %ol = mla.latent_attention %ql, %qr, %c1, %table, %positions
+        %o = linalg.contract %ol, %w_v
 
-    Source: DeepSeek-V2, arXiv:2405.04434, section 2.1.2. Fails where the keys of an attention are no product of a latent and
-    a parameter. Leaves every other op alone. Test: test/passes/mla-specialize.mlir.
+    Source: DeepSeek-V2, arXiv:2405.04434, section 2.1.2. Fails where the keys of an attention are
+    no product of a latent and a parameter. Leaves every other op alone. Test:
+    test/passes/mla-specialize.mlir.
   }];
-  let options = [Option<"pageTokens", "page-tokens", "int64_t", "64", "positions of a page of the latent cache">];
-  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
+  let options = [Option<"pageTokens", "page-tokens", "int64_t", "64",
+                        "positions of a page of the latent cache">];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::arith::ArithDialect"];
 }
 
 def HadalFuseElementwise : Pass<"hadal-fuse-elementwise", "::mlir::func::FuncOp"> {
   let summary = "an element-wise op joins its only reader, if that is element-wise too";
   let description = [{
         %b = linalg.generic (add bias) %y
-        %r = linalg.generic (add residual) %b, %x    ->    %r = linalg.generic (add, add) %y, %bias, %x
-    Leaves products, reductions and gathers, and moves no reshape: a product stays what the kernels know. Test:
-    test/passes/hadal-fuse-elementwise.mlir.
+        %r = linalg.generic (add residual) %b, %x
+    ->  %r = linalg.generic (add, add) %y, %bias, %x
+    Leaves products, reductions and gathers, and moves no reshape: a product stays what the kernels
+    know. Test: test/passes/hadal-fuse-elementwise.mlir.
   }];
   let dependentDialects = ["::mlir::linalg::LinalgDialect"];
 }
@@ -170,7 +205,8 @@ def Fp8FoldDequantize : Pass<"fp8-fold-dequantize", "::mlir::ModuleOp"> {
         %w = fp8.dequantize %q, %s
         %y = linalg.matmul %x, %w       ->       %y = fp8.matmul %x, %q, %s
         %z = moe.grouped_matmul %x, %w  ->       %z = fp8.grouped_matmul %x, %q, %s
-    Leaves dequantized weights that something else reads. Test: test/passes/fp8-fold-dequantize.mlir.
+    Leaves dequantized weights that something else reads. Test:
+    test/passes/fp8-fold-dequantize.mlir.
   }];
 }
 
@@ -178,7 +214,8 @@ def MoeFuseDispatch : Pass<"moe-fuse-dispatch", "::mlir::ModuleOp"> {
   let summary = "grouped products read the tokens' rows where they lie";
   let description = [{
         %rows = moe.dispatch %x, %source
-        %y = moe.grouped_matmul %rows, %w, ...    ->    %y = moe.grouped_matmul %x, %w, ... source(%source)
+        %y = moe.grouped_matmul %rows, %w, ...
+    ->  %y = moe.grouped_matmul %x, %w, ... source(%source)
     Leaves a dispatch that something else reads. Test: test/passes/moe-fuse-dispatch.mlir.
   }];
 }
@@ -190,16 +227,18 @@ def MoeFuseDispatch : Pass<"moe-fuse-dispatch", "::mlir::ModuleOp"> {
 def HadalRecompute : Pass<"hadal-recompute", "::mlir::ModuleOp"> {
   let summary = "the backward half computes activations again instead of keeping them";
   let description = [{
-    In a function of losses and gradients, what the losses are made of is the forward half, all else the backward half. Forward
-    values that the policy names get a copy before their first reader in the backward half:
+    In a function of losses and gradients, what the losses are made of is the forward half, all else
+    the backward half. Forward values that the policy names get a copy before their first reader in
+    the backward half:
 
         %n = norm(%x)                      %n = norm(%x)
         ... forward ...              ->    ... forward ...
         %dw = outer(%dy, %n)               %m = norm(%x) {hadal.recomputed}
                                            %dw = outer(%dy, %m)
-    `report`: RMSNorm, the up-projections of MLA, SwiGLU's output (DeepSeek-V3, arXiv:2412.19437, section 3.2.3). `all`: everything
-    but the layers' inputs and the experts' choice. The values are the same, bit for bit. After CSE, which would undo it.
-    Parts of the model are known by the names that the frontend gives as locations. Test: test/passes/hadal-recompute.mlir.
+    `report`: RMSNorm, the up-projections of MLA, SwiGLU's output (DeepSeek-V3, arXiv:2412.19437,
+    section 3.2.3). `all`: everything but the layers' inputs and the experts' choice. The values are
+    the same, bit for bit. After CSE, which would undo it. Parts of the model are known by the names
+    that the frontend gives as locations. Test: test/passes/hadal-recompute.mlir.
   }];
   let options = [Option<"policy", "policy", "std::string", "\"none\"", "none, report or all">];
 }
@@ -209,67 +248,86 @@ def HadalCutChunks : Pass<"hadal-cut-chunks", "::mlir::ModuleOp"> {
   let description = [{
     In a module with `hadal.ranks`, the three functions of each stage:
 
-        func.func @stage.0_forward(%x) -> %y         func.func private @stage.0.forward(%x) -> %y attributes {hadal.chunk}
-          ops                                          %a = call @stage.0.forward.0(%x)
-          moe.exchange                          ->     %b = moe.exchange %a
-          ops                                          %y = call @stage.0.forward.1(%a, %b)
-    Every value that crosses has a name (`exec.name`) and sizes over the micro-batch's registers (`exec.shape`), known to all chunks of the
-    stage. `hadal.ranks` gets the names of the chunks and the sums that they add to. Fails where a size is no function of the
-    registers.
-    In a module with `hadal.inference`, each public function with an exchange, which keeps its name; `hadal.inference` gets a list of them
-    and of their results. States stay with the segments that use them. Tests: test/passes/hadal-cut-chunks.mlir, hadal-cut-chunks-inference.mlir.
+        func.func @stage.0_forward(%x) -> %y
+          ops
+          moe.exchange
+          ops
+    ->  func.func private @stage.0.forward(%x) -> %y attributes {hadal.chunk}
+          %a = call @stage.0.forward.0(%x)
+          %b = moe.exchange %a
+          %y = call @stage.0.forward.1(%a, %b)
+
+    Every value that crosses has a name (`exec.name`) and sizes over the micro-batch's registers
+    (`exec.shape`), known to all chunks of the stage. `hadal.ranks` gets the names of the chunks and
+    the sums that they add to. Fails where a size is no function of the registers. In a module with
+    `hadal.inference`, each public function with an exchange, which keeps its name;
+    `hadal.inference` gets a list of them and of their results. States stay with the segments that
+    use them. Tests: test/passes/hadal-cut-chunks.mlir, hadal-cut-chunks-inference.mlir.
   }];
-  let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+  let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
 }
 
 def ExecFormPrograms : Pass<"exec-form-programs", "::mlir::ModuleOp"> {
   let summary = "functions become programs that launch kernels";
   let description = [{
-        func.func @f(%x) {                               exec.program @f registers ["arg0.0"] {
-          %0 = linalg.matmul %x, %w                        exec.launch @kernel_0(%x, %packed_w, %y) ...
-          %1 = linalg.generic (silu) %0            ->    }
-          return %1                                      func.func private @kernel_0(...) {exec.kernel}
-    A kernel is a product with the element-wise op that follows it, a pair of products of one left operand under one such op, a
-    chain of linalg ops over the same rows, or one op. Equal kernels are one. Right operands of products are packed: parameters
-    once, by the program @pack, other tensors by a launch before. Sizes become functions of the program's registers.
-    Fails on ops that no kernel knows. Test: test/passes/exec-form-programs.mlir.
+        func.func @f(%x) {
+          %0 = linalg.matmul %x, %w
+          %1 = linalg.generic (silu) %0
+          return %1
+    ->  exec.program @f registers ["arg0.0"] {
+          exec.launch @kernel_0(%x, %packed_w, %y) ...
+        func.func private @kernel_0(...) {exec.kernel}
+
+    A kernel is a product with the element-wise op that follows it, a pair of products of one left
+    operand under one such op, a chain of linalg ops over the same rows, or one op. Equal kernels
+    are one. Right operands of products are packed: parameters once, by the program @pack, other
+    tensors by a launch before. Sizes become functions of the program's registers. Fails on ops that
+    no kernel knows. Test: test/passes/exec-form-programs.mlir.
   }];
   let options = [Option<"lanes", "lanes", "int64_t", "8", "f32 lanes of a vector register">];
-  let dependentDialects = ["::hadal::exec::ExecDialect", "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
-                           "::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect",
+  let dependentDialects = ["::hadal::exec::ExecDialect", "::mlir::func::FuncDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::vector::VectorDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect",
                            "::mlir::math::MathDialect", "::mlir::linalg::LinalgDialect"];
 }
 
 def ExecAddSampling : Pass<"exec-add-sampling", "::mlir::ModuleOp"> {
-  let summary = "add the programs over rows of logits: argmax, sample, nll, log_probabilities, penalize";
+  let summary = "add the programs over rows of logits: argmax, sample, nll and their kin";
   let description = [{
-    The driver draws the random number, the kernel chooses: `argmax` (ties take the lower id), `sample` (temperature, then the
-    top_k likeliest tokens, then the smallest set of these whose probabilities reach top_p, then those at least min_p times as
-    likely as the likeliest), `nll` (negative log-likelihood of a target), `log_probabilities` (of the chosen token and of the
+    The driver draws the random number, the kernel chooses: `argmax` (ties take the lower id),
+    `sample` (temperature, then the top_k likeliest tokens, then the smallest set of these whose
+    probabilities reach top_p, then those at least min_p times as likely as the likeliest), `nll`
+    (negative log-likelihood of a target), `log_probabilities` (of the chosen token and of the
     likeliest ones), `penalize` (the repetition penalty of tokens seen).
     Test: test/passes/exec-add-sampling.mlir.
   }];
   let options = [Option<"vocabulary", "vocabulary", "int64_t", "0", "logits of a row">,
                  Option<"lanes", "lanes", "int64_t", "8", "f32 lanes of a vector register">];
-  let dependentDialects = ["::hadal::exec::ExecDialect", "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
-                           "::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect",
+  let dependentDialects = ["::hadal::exec::ExecDialect", "::mlir::func::FuncDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::vector::VectorDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect",
                            "::mlir::math::MathDialect"];
 }
 
 def ExecAddOptimizer : Pass<"exec-add-optimizer", "::mlir::ModuleOp"> {
   let summary = "add the programs of a training job that no graph op describes";
   let description = [{
-    From `hadal.trainables`: `zero`, `norms`, `optimizer` (the step's learning rate, clipping, AdamW, then the program `balance`),
-    `draw` (first values) and, for each layout of a parameter, `pack.f32.LAYOUT`, `pack.bf16.LAYOUT` and `unpack.LAYOUT`; with them
-    the states of the moments. Runs after --exec-form-programs, which says how parameters lie.
+    From `hadal.trainables`: `zero`, `norms`, `optimizer` (the step's learning rate, clipping,
+    AdamW, then the program `balance`), `draw` (first values) and, for each layout of a parameter,
+    `pack.f32.LAYOUT`, `pack.bf16.LAYOUT` and `unpack.LAYOUT`; with them the states of the moments.
+    Runs after --exec-form-programs, which says how parameters lie.
     Test: test/passes/exec-add-optimizer.mlir.
   }];
   let options = [Option<"lanes", "lanes", "int64_t", "8", "f32 lanes of a vector register">,
-                 Option<"moments", "moments", "std::string", "\"fp32\"", "element type of the moments: fp32 or bf16">,
-                 Option<"average", "average", "bool", "false", "keep a moving average of the weights">];
-  let dependentDialects = ["::hadal::fp8::Fp8Dialect", "::hadal::exec::ExecDialect", "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
-                           "::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect",
-                           "::mlir::math::MathDialect",
+                 Option<"moments", "moments", "std::string", "\"fp32\"",
+                        "element type of the moments: fp32 or bf16">,
+                 Option<"average", "average", "bool", "false",
+                        "keep a moving average of the weights">];
+  let dependentDialects = ["::hadal::fp8::Fp8Dialect", "::hadal::exec::ExecDialect",
+                           "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
                            "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
 }
 
@@ -277,7 +335,8 @@ def ExecPlanMemory : Pass<"exec-plan-memory", "::mlir::ModuleOp"> {
   let summary = "give temporaries slots, so that values whose lives do not meet share memory";
   let description = [{
         %0 = exec.temporary bytes #map    ->    %0 = exec.temporary bytes #map slot 0
-    A slot is as large as its largest temporary; among free slots the one of the nearest size for a typical run is taken.
+    A slot is as large as its largest temporary; among free slots the one of the nearest size for a
+    typical run is taken.
     Test: test/passes/exec-plan-memory.mlir.
   }];
 }
@@ -286,17 +345,22 @@ def HadalLowerKernels : Pass<"hadal-lower-kernels", "::mlir::ModuleOp"> {
   let summary = "kernels on tensors become kernels on memrefs";
   let description = [{
         func.func private @k(%x: tensor<?x64xf32>, ...) -> tensor<?x32xf32> attributes {exec.kernel}
-    ->  func.func private @k(%x: memref<?x64xf32>, ..., %y: memref<?x32xf32>, %begin: index, %end: index, %scratch: memref<?xi8>)
-          attributes {exec.kernel, exec.lowered, exec.tasks = affine_map<...>, exec.scratch_bytes = ...}
-    Products, attention, routing and quantization have emitters of their own; groups of linalg ops are tiled over rows, fused,
-    bufferized and lowered to loops. Test: test/passes/hadal-lower-kernels.mlir.
+    ->  func.func private @k(%x: memref<?x64xf32>, ..., %y: memref<?x32xf32>,
+                             %begin: index, %end: index, %scratch: memref<?xi8>)
+          attributes {exec.kernel, exec.lowered, exec.tasks = affine_map<...>,
+                      exec.scratch_bytes = ...}
+    Products, attention, routing and quantization have emitters of their own; groups of linalg ops
+    are tiled over rows, fused, bufferized and lowered to loops. Test:
+    test/passes/hadal-lower-kernels.mlir.
   }];
   let options = [Option<"lanes", "lanes", "int64_t", "8", "f32 lanes of a vector register">,
-                 Option<"tiles", "tiles", "bool", "false", "products of weights in panels run in AMX tiles; wants 16 lanes">];
-  let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect", "::mlir::vector::VectorDialect",
-                           "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
-                           "::mlir::linalg::LinalgDialect", "::mlir::affine::AffineDialect", "::mlir::tensor::TensorDialect",
-                           "::mlir::LLVM::LLVMDialect",
+                 Option<"tiles", "tiles", "bool", "false",
+                        "products of weights in panels run in AMX tiles; wants 16 lanes">];
+  let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::affine::AffineDialect",
+                           "::mlir::tensor::TensorDialect", "::mlir::LLVM::LLVMDialect",
                            "::mlir::bufferization::BufferizationDialect"];
 }
 
@@ -307,19 +371,22 @@ def HadalLowerKernels : Pass<"hadal-lower-kernels", "::mlir::ModuleOp"> {
 def HadalExpandMath : Pass<"hadal-expand-math", "::mlir::func::FuncOp"> {
   let summary = "exp, log and their kin become polynomials";
   let description = [{
-    No kernel calls a mathematical library: f32 functions become polynomials of multiplications and additions.
-    Leaves sqrt, abs and fma, which are instructions. Test: test/passes/hadal-expand-math.mlir.
+    No kernel calls a mathematical library: f32 functions become polynomials of multiplications and
+    additions. Leaves sqrt, abs and fma, which are instructions. Test:
+    test/passes/hadal-expand-math.mlir.
   }];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect", "::mlir::vector::VectorDialect"];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
+                           "::mlir::vector::VectorDialect"];
 }
 
 def HadalKernelEntries : Pass<"hadal-kernel-entries", "::mlir::ModuleOp"> {
   let summary = "give each lowered kernel the entry that the runtime calls";
   let description = [{
         llvm.func @k(%buffers: ptr, %scalars: ptr, %begin: i64, %end: i64, %scratch: ptr)
-    builds the kernel's memrefs from base addresses and sizes and calls it (runtime/Abi.h). Runs after the conversion to LLVM,
-    when a memref is its parts. bf16 is loaded as i16 and widened by a shift, since not every target
-    has registers of bf16. Test: test/passes/hadal-kernel-entries.mlir.
+    builds the kernel's memrefs from base addresses and sizes and calls it (runtime/Abi.h). Runs
+    after the conversion to LLVM, when a memref is its parts. bf16 is loaded as i16 and widened by a
+    shift, since not every target has registers of bf16. Test:
+    test/passes/hadal-kernel-entries.mlir.
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }

@@ -45,9 +45,11 @@ def Exec_ParameterOp : Exec_Op<"parameter", [Symbol]> {
     (C1) `count` is positive.  (C2) The name holds `{}` exactly when `count` > 1 or it is `sharded`.
     (C3) The shape is static.
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$source, TypeAttr:$type, DefaultValuedAttr<I64Attr, "1">:$count,
-                       UnitAttr:$sharded);
-  let assemblyFormat = "$sym_name $source (`count` $count^)? (`sharded` $sharded^)? attr-dict `:` $type";
+  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$source, TypeAttr:$type,
+                       DefaultValuedAttr<I64Attr, "1">:$count, UnitAttr:$sharded);
+  let assemblyFormat = [{
+    $sym_name $source (`count` $count^)? (`sharded` $sharded^)? attr-dict `:` $type
+  }];
   let hasVerifier = 1;
 }
 
@@ -80,7 +82,8 @@ def Exec_ConstantOp : Exec_Op<"constant", [Symbol]> {
 // A program and its buffers
 //===----------------------------------------------------------------------===//
 
-def Exec_ProgramOp : Exec_Op<"program", [Symbol, IsolatedFromAbove, NoTerminator, SingleBlock, NoRegionArguments]> {
+def Exec_ProgramOp : Exec_Op<"program", [
+    Symbol, IsolatedFromAbove, NoTerminator, SingleBlock, NoRegionArguments]> {
   let summary = "a list of commands";
   let description = [{
     `registers` names the integers that a run sets and that sizes are made of; a `repeat` has a
@@ -99,7 +102,9 @@ class Exec_BufferOp<string mnemonic> : Exec_Op<mnemonic, [HasParent<"ProgramOp">
 
 def Exec_ArgumentOp : Exec_BufferOp<"argument"> {
   let summary = "a named tensor that the caller binds";
-  let description = "(C1) `shape` has as many symbols as the program has registers, and no dimensions.";
+  let description = [{
+    (C1) `shape` has as many symbols as the program has registers, and no dimensions.
+  }];
   let arguments = (ins StrAttr:$name, AffineMapAttr:$shape, TypeAttr:$element, UnitAttr:$output);
   let assemblyFormat = "(`output` $output^)? $name $shape `of` $element attr-dict";
   let hasVerifier = 1;
@@ -116,8 +121,11 @@ def Exec_RequireOp : Exec_Op<"require", [HasParent<"ProgramOp">]> {
     (C1) `kind` is one of these.  (C2) `offsets` goes with "groups" alone.  (C3) Both maps are over
     the program's registers.
   }];
-  let arguments = (ins StrAttr:$kind, Exec_Buffer:$buffer, AffineMapAttr:$least, AffineMapAttr:$below, Optional<Exec_Buffer>:$offsets);
-  let assemblyFormat = "$kind $buffer `least` $least `below` $below (`offsets` $offsets^)? attr-dict";
+  let arguments = (ins StrAttr:$kind, Exec_Buffer:$buffer, AffineMapAttr:$least,
+                       AffineMapAttr:$below, Optional<Exec_Buffer>:$offsets);
+  let assemblyFormat = [{
+    $kind $buffer `least` $least `below` $below (`offsets` $offsets^)? attr-dict
+  }];
   let hasVerifier = 1;
 }
 
@@ -163,12 +171,13 @@ def Exec_LaunchOp : Exec_Op<"launch"> {
     counts multiplications and additions of matrix products. (C1) One element and one offset for
     each buffer, or none at all.  (C2) All maps are over the program's registers.
   }];
-  let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<Exec_Buffer>:$buffers, AffineMapArrayAttr:$scalars,
-                       OptionalAttr<AffineMapArrayAttr>:$elements, OptionalAttr<AffineMapArrayAttr>:$offsets,
+  let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<Exec_Buffer>:$buffers,
+                       AffineMapArrayAttr:$scalars, OptionalAttr<AffineMapArrayAttr>:$elements,
+                       OptionalAttr<AffineMapArrayAttr>:$offsets,
                        OptionalAttr<AffineMapAttr>:$flops, OptionalAttr<I64Attr>:$stream);
   let assemblyFormat = [{
-    $kernel `(` $buffers `)` (`elements` $elements^)? (`offsets` $offsets^)? `scalars` $scalars (`flops` $flops^)?
-    (`stream` $stream^)? attr-dict
+    $kernel `(` $buffers `)` (`elements` $elements^)? (`offsets` $offsets^)? `scalars` $scalars
+    (`flops` $flops^)? (`stream` $stream^)? attr-dict
   }];
   let hasVerifier = 1;
 }
@@ -176,7 +185,8 @@ def Exec_LaunchOp : Exec_Op<"launch"> {
 def Exec_CopyOp : Exec_Op<"copy"> {
   let summary = "copy bytes from one buffer to another";
   let description = "(C1) `bytes` is over the program's registers.";
-  let arguments = (ins Exec_Buffer:$destination, Exec_Buffer:$source, AffineMapAttr:$bytes, OptionalAttr<I64Attr>:$stream);
+  let arguments = (ins Exec_Buffer:$destination, Exec_Buffer:$source, AffineMapAttr:$bytes,
+                       OptionalAttr<I64Attr>:$stream);
   let assemblyFormat = "$destination `from` $source `bytes` $bytes (`stream` $stream^)? attr-dict";
   let hasVerifier = 1;
 }
@@ -189,12 +199,18 @@ class Exec_PeerOp<string mnemonic> : Exec_Op<mnemonic> {
 
 def Exec_SendOp : Exec_PeerOp<"send"> {
   let summary = "send a value to the rank that holds another pipeline stage";
-  let description = "The rank that holds `stage` in the same direction, with the same coordinates otherwise. (C1) `stage` is not negative.";
+  let description = [{
+    The rank that holds `stage` in the same direction, with the same coordinates otherwise.
+    (C1) `stage` is not negative.
+  }];
 }
 
 def Exec_ReceiveOp : Exec_PeerOp<"receive"> {
   let summary = "receive a value from the rank that holds another pipeline stage";
-  let description = "The rank that holds `stage` in the same direction, with the same coordinates otherwise. (C1) `stage` is not negative.";
+  let description = [{
+    The rank that holds `stage` in the same direction, with the same coordinates otherwise.
+    (C1) `stage` is not negative.
+  }];
 }
 
 def Exec_ExchangeCountsOp : Exec_Op<"exchange_counts"> {
@@ -206,10 +222,12 @@ def Exec_ExchangeCountsOp : Exec_Op<"exchange_counts"> {
     (C1) `parts`, `segments` and `stride` are positive.  (C2) `rows` and `choices` are registers of
     the program.
   }];
-  let arguments = (ins Exec_Buffer:$received, Exec_Buffer:$sent, I64Attr:$parts, I64Attr:$segments, I64Attr:$stride, I64Attr:$rows,
-                       I64Attr:$choices, OptionalAttr<I64Attr>:$stream);
+  let arguments = (ins Exec_Buffer:$received, Exec_Buffer:$sent, I64Attr:$parts, I64Attr:$segments,
+                       I64Attr:$stride, I64Attr:$rows, I64Attr:$choices,
+                       OptionalAttr<I64Attr>:$stream);
   let assemblyFormat = [{
-    $received `from` $sent `parts` $parts `segments` $segments `stride` $stride `rows` $rows `choices` $choices (`stream` $stream^)? attr-dict
+    $received `from` $sent `parts` $parts `segments` $segments `stride` $stride `rows` $rows
+    `choices` $choices (`stream` $stream^)? attr-dict
   }];
   let hasVerifier = 1;
 }
@@ -222,11 +240,14 @@ def Exec_ExchangeOp : Exec_Op<"exchange"> {
     `capacity` more rows to or from one part are an error, never a dropped token.
     (C1) `parts`, `segments`, `stride` and `row_bytes` are positive.
   }];
-  let arguments = (ins Exec_Buffer:$destination, Exec_Buffer:$source, Exec_Buffer:$send_counts, Exec_Buffer:$receive_counts, I64Attr:$parts,
-                       I64Attr:$segments, I64Attr:$stride, I64Attr:$row_bytes, OptionalAttr<I64Attr>:$capacity, OptionalAttr<I64Attr>:$stream);
+  let arguments = (ins Exec_Buffer:$destination, Exec_Buffer:$source, Exec_Buffer:$send_counts,
+                       Exec_Buffer:$receive_counts, I64Attr:$parts, I64Attr:$segments,
+                       I64Attr:$stride, I64Attr:$row_bytes, OptionalAttr<I64Attr>:$capacity,
+                       OptionalAttr<I64Attr>:$stream);
   let assemblyFormat = [{
-    $destination `from` $source `counts` $send_counts `to` $receive_counts `parts` $parts `segments` $segments `stride` $stride `row_bytes` $row_bytes
-    (`capacity` $capacity^)? (`stream` $stream^)? attr-dict
+    $destination `from` $source `counts` $send_counts `to` $receive_counts `parts` $parts
+    `segments` $segments `stride` $stride `row_bytes` $row_bytes (`capacity` $capacity^)?
+    (`stream` $stream^)? attr-dict
   }];
   let hasVerifier = 1;
 }
@@ -249,7 +270,8 @@ def Exec_CallOp : Exec_Op<"call"> {
     Binds its arguments in order and sets its registers. (C1) The symbol names a program.  (C2) One
     map a register and one buffer an argument of that program.
   }];
-  let arguments = (ins FlatSymbolRefAttr:$program, Variadic<Exec_Buffer>:$buffers, AffineMapArrayAttr:$registers);
+  let arguments = (ins FlatSymbolRefAttr:$program, Variadic<Exec_Buffer>:$buffers,
+                       AffineMapArrayAttr:$registers);
   let assemblyFormat = "$program `(` $buffers `)` `registers` $registers attr-dict";
   let hasVerifier = 1;
 }

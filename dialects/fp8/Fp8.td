@@ -21,8 +21,9 @@ def Fp8Dialect : Dialect {
 }
 
 class Fp8_Op<string mnemonic, list<Trait> traits = []>
-    : Op<Fp8Dialect, mnemonic, traits # [Pure, DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface,
-                                                                        ["reifyResultShapes"]>]> {
+    : Op<Fp8Dialect, mnemonic, traits # [
+          Pure, DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface,
+                                          ["reifyResultShapes"]>]> {
   let hasVerifier = 1;
 }
 
@@ -41,7 +42,8 @@ def QuantizeOp : Fp8_Op<"quantize"> {
     (C4) `scale` is [ceil(M/bm), ceil(K/bk)].
 
     ```mlir
-    %q, %scale = fp8.quantize %x {block = array<i64: 1, 128>} : tensor<?x300xf32> -> tensor<?x300xf8E4M3FN>, tensor<?x3xf32>
+    %q, %scale = fp8.quantize %x {block = array<i64: 1, 128>}
+        : tensor<?x300xf32> -> tensor<?x300xf8E4M3FN>, tensor<?x3xf32>
     ```
   }];
   let arguments = (ins TensorOfRank<2, [F32]>:$x, DenseI64ArrayAttr:$block);
@@ -67,7 +69,8 @@ def DequantizeOp : Fp8_Op<"dequantize"> {
         : tensor<200x300xf8E4M3FN>, tensor<2x3xf32> -> tensor<200x300xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank2Or3<[F8E4M3FN]>:$q, TensorOfRank2Or3<[F32]>:$scale, DenseI64ArrayAttr:$block);
+  let arguments = (ins TensorOfRank2Or3<[F8E4M3FN]>:$q, TensorOfRank2Or3<[F32]>:$scale,
+                       DenseI64ArrayAttr:$block);
   let results = (outs TensorOfRank2Or3<[F32]>:$result);
   let assemblyFormat = "$q `,` $scale attr-dict `:` type($q) `,` type($scale) `->` type($result)";
 }
@@ -90,11 +93,12 @@ def MatmulOp : Fp8_Op<"matmul"> {
         : tensor<?x300xf32>, tensor<200x300xf8E4M3FN>, tensor<2x3xf32> -> tensor<?x200xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank<2, [F32]>:$x, TensorOfRank<2, [F8E4M3FN]>:$weights, TensorOfRank<2, [F32]>:$scale,
-                       DenseI64ArrayAttr:$block);
+  let arguments = (ins TensorOfRank<2, [F32]>:$x, TensorOfRank<2, [F8E4M3FN]>:$weights,
+                       TensorOfRank<2, [F32]>:$scale, DenseI64ArrayAttr:$block);
   let results = (outs TensorOfRank<2, [F32]>:$result);
   let assemblyFormat = [{
-    $x `,` $weights `,` $scale attr-dict `:` type($x) `,` type($weights) `,` type($scale) `->` type($result)
+    $x `,` $weights `,` $scale attr-dict `:`
+    type($x) `,` type($weights) `,` type($scale) `->` type($result)
   }];
 }
 
@@ -117,16 +121,20 @@ def GroupedMatmulOp : Fp8_Op<"grouped_matmul"> {
 
     ```mlir
     %y = fp8.grouped_matmul %rows, %w, %scale, %offsets, %active {block = array<i64: 128, 128>}
-        : tensor<?x300xf32>, tensor<4x200x300xf8E4M3FN>, tensor<4x2x3xf32>, tensor<5xi32>, tensor<4xi32> -> tensor<?x200xf32>
+        : tensor<?x300xf32>, tensor<4x200x300xf8E4M3FN>, tensor<4x2x3xf32>, tensor<5xi32>,
+          tensor<4xi32> -> tensor<?x200xf32>
     ```
   }];
   let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<3, [F8E4M3FN]>:$weights,
-                       TensorOfRank<3, [F32]>:$scale, TensorOfRank<1, [I32]>:$offsets, TensorOfRank<1, [I32]>:$active,
-                       Optional<TensorOfRank<1, [I32]>>:$source, DenseI64ArrayAttr:$block);
+                       TensorOfRank<3, [F32]>:$scale, TensorOfRank<1, [I32]>:$offsets,
+                       TensorOfRank<1, [I32]>:$active, Optional<TensorOfRank<1, [I32]>>:$source,
+                       DenseI64ArrayAttr:$block);
   let results = (outs TensorOfRank<2, [F32]>:$result);
   let assemblyFormat = [{
-    $rows `,` $weights `,` $scale `,` $offsets `,` $active (`source` `(` $source^ `:` type($source) `)`)? attr-dict `:`
-    type($rows) `,` type($weights) `,` type($scale) `,` type($offsets) `,` type($active) `->` type($result)
+    $rows `,` $weights `,` $scale `,` $offsets `,` $active
+    (`source` `(` $source^ `:` type($source) `)`)? attr-dict `:`
+    type($rows) `,` type($weights) `,` type($scale) `,` type($offsets) `,` type($active)
+    `->` type($result)
   }];
 }
 

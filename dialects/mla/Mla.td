@@ -22,8 +22,9 @@ def MlaDialect : Dialect {
 }
 
 class Mla_Op<string mnemonic, list<Trait> traits = []>
-    : Op<MlaDialect, mnemonic, traits # [Pure, DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface,
-                                                                        ["reifyResultShapes"]>]> {
+    : Op<MlaDialect, mnemonic, traits # [
+          Pure, DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface,
+                                          ["reifyResultShapes"]>]> {
   let hasVerifier = 1;
 }
 
@@ -39,11 +40,13 @@ def RotationOp : Mla_Op<"rotation"> {
     (C2) `cos` is [T, H].  (C3) `sin` is [T, H].
 
     ```mlir
-    %cos, %sin = mla.rotation %positions {frequencies = dense<[1.0, 0.1]> : tensor<2xf32>, magnitude = 1.0 : f32}
+    %cos, %sin = mla.rotation %positions
+        {frequencies = dense<[1.0, 0.1]> : tensor<2xf32>, magnitude = 1.0 : f32}
         : tensor<?xi32> -> tensor<?x2xf32>, tensor<?x2xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank<1, [I32]>:$positions, F32TableAttr:$frequencies, F32Attr:$magnitude);
+  let arguments = (ins TensorOfRank<1, [I32]>:$positions, F32TableAttr:$frequencies,
+                       F32Attr:$magnitude);
   let results = (outs TensorOfRank<2, [F32]>:$cos, TensorOfRank<2, [F32]>:$sin);
   let assemblyFormat = "$positions attr-dict `:` type($positions) `->` type($cos) `,` type($sin)";
 }
@@ -69,10 +72,12 @@ def RopeOp : Mla_Op<"rope", [AllTypesMatch<["x", "result"]>]> {
         : tensor<?x4x8xf32>, tensor<?x4xf32>, tensor<?x4xf32> -> tensor<?x4x8xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank<3, [F32]>:$x, TensorOfRank<2, [F32]>:$cos, TensorOfRank<2, [F32]>:$sin,
-                       BoolAttr:$interleave, UnitAttr:$adjoint);
+  let arguments = (ins TensorOfRank<3, [F32]>:$x, TensorOfRank<2, [F32]>:$cos,
+                       TensorOfRank<2, [F32]>:$sin, BoolAttr:$interleave, UnitAttr:$adjoint);
   let results = (outs TensorOfRank<3, [F32]>:$result);
-  let assemblyFormat = "$x `,` $cos `,` $sin attr-dict `:` type($x) `,` type($cos) `,` type($sin) `->` type($result)";
+  let assemblyFormat = [{
+    $x `,` $cos `,` $sin attr-dict `:` type($x) `,` type($cos) `,` type($sin) `->` type($result)
+  }];
 }
 
 def AttentionOp : Mla_Op<"attention"> {
@@ -95,25 +100,30 @@ def AttentionOp : Mla_Op<"attention"> {
 
     ```mlir
     %o = mla.attention %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets {scale = 0.25 : f32}
-        : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>
+        : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>,
+          tensor<?x4x10xf32>, tensor<?xi32>
         -> tensor<?x4x10xf32>
     %o, %lse = mla.attention %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets {scale = 0.25 : f32}
-        : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>
+        : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>,
+          tensor<?x4x10xf32>, tensor<?xi32>
         -> tensor<?x4x10xf32>, tensor<?x4xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank<3, [F32]>:$q_nope, TensorOfRank<3, [F32]>:$q_rope, TensorOfRank<3, [F32]>:$k_nope,
-                       TensorOfRank<2, [F32]>:$k_rope, TensorOfRank<3, [F32]>:$v, TensorOfRank<1, [I32]>:$offsets,
-                       F32Attr:$scale);
+  let arguments = (ins TensorOfRank<3, [F32]>:$q_nope, TensorOfRank<3, [F32]>:$q_rope,
+                       TensorOfRank<3, [F32]>:$k_nope, TensorOfRank<2, [F32]>:$k_rope,
+                       TensorOfRank<3, [F32]>:$v, TensorOfRank<1, [I32]>:$offsets, F32Attr:$scale);
   let results = (outs TensorOfRank<3, [F32]>:$result, Optional<TensorOfRank<2, [F32]>>:$lse);
-  let builders = [OpBuilder<(ins "::mlir::Type":$result, "::mlir::Value":$q_nope, "::mlir::Value":$q_rope,
-                                 "::mlir::Value":$k_nope, "::mlir::Value":$k_rope, "::mlir::Value":$v,
+  let builders = [OpBuilder<(ins "::mlir::Type":$result, "::mlir::Value":$q_nope,
+                                 "::mlir::Value":$q_rope, "::mlir::Value":$k_nope,
+                                 "::mlir::Value":$k_rope, "::mlir::Value":$v,
                                  "::mlir::Value":$offsets, "::mlir::FloatAttr":$scale), [{
-    build($_builder, $_state, result, /*lse=*/::mlir::Type(), q_nope, q_rope, k_nope, k_rope, v, offsets, scale);
+    build($_builder, $_state, result, /*lse=*/::mlir::Type(), q_nope, q_rope, k_nope, k_rope, v,
+          offsets, scale);
   }]>];
   let assemblyFormat = [{
     $q_nope `,` $q_rope `,` $k_nope `,` $k_rope `,` $v `,` $offsets attr-dict `:`
-    type($q_nope) `,` type($q_rope) `,` type($k_nope) `,` type($k_rope) `,` type($v) `,` type($offsets)
+    type($q_nope) `,` type($q_rope) `,` type($k_nope) `,` type($k_rope) `,` type($v) `,`
+    type($offsets)
     `->` type($result) (`,` type($lse)^)?
   }];
 }
@@ -142,30 +152,37 @@ def AttentionGradOp : Mla_Op<"attention_grad", [
     is [T, nh, dr].
 
     ```mlir
-    %dqn, %dqr, %dkn, %dkr, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v, %offsets, %lse, %delta, %g
+    %dqn, %dqr, %dkn, %dkr, %dv = mla.attention_grad %q_nope, %q_rope, %k_nope, %k_rope, %v,
+        %offsets, %lse, %delta, %g
         {scale = 0.25 : f32}
-        : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>, tensor<?x4x10xf32>, tensor<?xi32>,
+        : tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x8xf32>,
+          tensor<?x4x10xf32>, tensor<?xi32>,
           tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4x10xf32>
-        -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x10xf32>
+        -> tensor<?x4x12xf32>, tensor<?x4x8xf32>, tensor<?x4x12xf32>, tensor<?x4x8xf32>,
+           tensor<?x4x10xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank<3, [F32]>:$q_nope, TensorOfRank<3, [F32]>:$q_rope, TensorOfRank<3, [F32]>:$k_nope,
-                       TensorOfRank<2, [F32]>:$k_rope, TensorOfRank<3, [F32]>:$v, TensorOfRank<1, [I32]>:$offsets,
-                       TensorOfRank<2, [F32]>:$lse, TensorOfRank<2, [F32]>:$delta, TensorOfRank<3, [F32]>:$gradient,
-                       F32Attr:$scale);
+  let arguments = (ins TensorOfRank<3, [F32]>:$q_nope, TensorOfRank<3, [F32]>:$q_rope,
+                       TensorOfRank<3, [F32]>:$k_nope, TensorOfRank<2, [F32]>:$k_rope,
+                       TensorOfRank<3, [F32]>:$v, TensorOfRank<1, [I32]>:$offsets,
+                       TensorOfRank<2, [F32]>:$lse, TensorOfRank<2, [F32]>:$delta,
+                       TensorOfRank<3, [F32]>:$gradient, F32Attr:$scale);
   let results = (outs TensorOfRank<3, [F32]>:$q_nope_grad, TensorOfRank<3, [F32]>:$q_rope_grad,
                       TensorOfRank<3, [F32]>:$k_nope_grad, TensorOfRank<3, [F32]>:$k_rope_grad,
                       TensorOfRank<3, [F32]>:$v_grad);
   let assemblyFormat = [{
-    $q_nope `,` $q_rope `,` $k_nope `,` $k_rope `,` $v `,` $offsets `,` $lse `,` $delta `,` $gradient attr-dict `:`
-    type($q_nope) `,` type($q_rope) `,` type($k_nope) `,` type($k_rope) `,` type($v) `,` type($offsets) `,`
-    type($lse) `,` type($delta) `,` type($gradient)
-    `->` type($q_nope_grad) `,` type($q_rope_grad) `,` type($k_nope_grad) `,` type($k_rope_grad) `,` type($v_grad)
+    $q_nope `,` $q_rope `,` $k_nope `,` $k_rope `,` $v `,` $offsets `,` $lse `,` $delta `,`
+    $gradient attr-dict `:`
+    type($q_nope) `,` type($q_rope) `,` type($k_nope) `,` type($k_rope) `,` type($v) `,`
+    type($offsets) `,` type($lse) `,` type($delta) `,` type($gradient)
+    `->` type($q_nope_grad) `,` type($q_rope_grad) `,` type($k_nope_grad) `,` type($k_rope_grad) `,`
+    type($v_grad)
   }];
 }
 
 def CacheAppendOp : Mla_Op<"cache_append", [
-    AllTypesMatch<["cache", "result"]>, DeclareOpInterfaceMethods<DestinationStyleOpInterface, ["getDpsInitsMutable"]>]> {
+    AllTypesMatch<["cache", "result"]>,
+    DeclareOpInterfaceMethods<DestinationStyleOpInterface, ["getDpsInitsMutable"]>]> {
   let summary = "write tokens into the latent cache";
   let description = [{
     `ckv` [T, rk]: normalised latents. `k_rope` [T, dr]: rotated shared keys. `slots` [T] i32: a
@@ -183,8 +200,8 @@ def CacheAppendOp : Mla_Op<"cache_append", [
         : tensor<?x24xf32>, tensor<?x8xf32>, tensor<?xi32>, tensor<?x32xf32> -> tensor<?x32xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank<2, [F32]>:$ckv, TensorOfRank<2, [F32]>:$k_rope, TensorOfRank<1, [I32]>:$slots,
-                       TensorOfRank<2, [F32]>:$cache);
+  let arguments = (ins TensorOfRank<2, [F32]>:$ckv, TensorOfRank<2, [F32]>:$k_rope,
+                       TensorOfRank<1, [I32]>:$slots, TensorOfRank<2, [F32]>:$cache);
   let results = (outs TensorOfRank<2, [F32]>:$result);
   let assemblyFormat = [{
     $ckv `,` $k_rope `,` $slots `,` $cache attr-dict `:`
@@ -210,17 +227,20 @@ def LatentAttentionOp : Mla_Op<"latent_attention"> {
     (C7) `scale` is finite.  (C8) `page_tokens` >= 1.  (C9) S is a multiple of `page_tokens`.
 
     ```mlir
-    %o = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions {scale = 0.25 : f32, page_tokens = 64 : i64}
-        : tensor<?x4x24xf32>, tensor<?x4x8xf32>, tensor<?x32xf32>, tensor<?x?xi32>, tensor<?xi32> -> tensor<?x4x24xf32>
+    %o = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions
+        {scale = 0.25 : f32, page_tokens = 64 : i64}
+        : tensor<?x4x24xf32>, tensor<?x4x8xf32>, tensor<?x32xf32>, tensor<?x?xi32>,
+          tensor<?xi32> -> tensor<?x4x24xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank<3, [F32]>:$q_latent, TensorOfRank<3, [F32]>:$q_rope, TensorOfRank<2, [F32]>:$cache,
-                       TensorOfRank<2, [I32]>:$page_table, TensorOfRank<1, [I32]>:$positions,
-                       F32Attr:$scale, I64Attr:$page_tokens);
+  let arguments = (ins TensorOfRank<3, [F32]>:$q_latent, TensorOfRank<3, [F32]>:$q_rope,
+                       TensorOfRank<2, [F32]>:$cache, TensorOfRank<2, [I32]>:$page_table,
+                       TensorOfRank<1, [I32]>:$positions, F32Attr:$scale, I64Attr:$page_tokens);
   let results = (outs TensorOfRank<3, [F32]>:$result);
   let assemblyFormat = [{
     $q_latent `,` $q_rope `,` $cache `,` $page_table `,` $positions attr-dict `:`
-    type($q_latent) `,` type($q_rope) `,` type($cache) `,` type($page_table) `,` type($positions) `->` type($result)
+    type($q_latent) `,` type($q_rope) `,` type($cache) `,` type($page_table) `,` type($positions)
+    `->` type($result)
   }];
 }
 

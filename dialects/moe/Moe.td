@@ -23,8 +23,9 @@ def MoeDialect : Dialect {
 }
 
 class Moe_Op<string mnemonic, list<Trait> traits = []>
-    : Op<MoeDialect, mnemonic, traits # [Pure, DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface,
-                                                                        ["reifyResultShapes"]>]> {
+    : Op<MoeDialect, mnemonic, traits # [
+          Pure, DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface,
+                                          ["reifyResultShapes"]>]> {
   let hasVerifier = 1;
 }
 
@@ -52,17 +53,21 @@ def RouteOp : Moe_Op<"route", [AttrSizedOperandSegments]> {
     (C12) `scale` is finite.
 
     ```mlir
-    %w, %e = moe.route %logits, %bias {groups = 4 : i64, group_limit = 2 : i64, top_k = 4 : i64, normalize = true, scale = 2.5 : f32}
+    %w, %e = moe.route %logits, %bias
+        {groups = 4 : i64, group_limit = 2 : i64, top_k = 4 : i64, normalize = true,
+         scale = 2.5 : f32}
         : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
     %w, %e = moe.route %logits, %bias forced(%given : tensor<?x4xi32>) {...}
         : tensor<?x16xf32>, tensor<16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
-    %w, %e = moe.route %logits {softmax, group_maximum, groups = 4 : i64, group_limit = 2 : i64, top_k = 4 : i64, normalize = false,
-        scale = 16.0 : f32} : tensor<?x16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
+    %w, %e = moe.route %logits
+        {softmax, group_maximum, groups = 4 : i64, group_limit = 2 : i64, top_k = 4 : i64,
+         normalize = false, scale = 16.0 : f32}
+        : tensor<?x16xf32> -> tensor<?x4xf32>, tensor<?x4xi32>
     ```
   }];
   let arguments = (ins TensorOfRank<2, [F32]>:$logits, Optional<TensorOfRank<1, [F32]>>:$bias,
-                       Optional<TensorOfRank<2, [I32]>>:$forced,
-                       I64Attr:$groups, I64Attr:$group_limit, I64Attr:$top_k, BoolAttr:$normalize, F32Attr:$scale,
+                       Optional<TensorOfRank<2, [I32]>>:$forced, I64Attr:$groups,
+                       I64Attr:$group_limit, I64Attr:$top_k, BoolAttr:$normalize, F32Attr:$scale,
                        UnitAttr:$softmax, UnitAttr:$group_maximum);
   let results = (outs TensorOfRank<2, [F32]>:$weights, TensorOfRank<2, [I32]>:$experts);
   let assemblyFormat = [{
@@ -95,8 +100,9 @@ def PlanOp : Moe_Op<"plan"> {
     ```mlir
     %source, %position, %offsets, %active = moe.plan %experts {expert_count = 16 : i64}
         : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
-    %source, %position, %offsets, %active = moe.plan %ids segments(%received : tensor<8xi32>) {expert_count = 4 : i64,
-        choices = "L3.0.choices"} : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
+    %source, %position, %offsets, %active = moe.plan %ids segments(%received : tensor<8xi32>)
+        {expert_count = 4 : i64, choices = "L3.0.choices"}
+        : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
     ```
   }];
   let arguments = (ins TensorOfRank<2, [I32]>:$experts, Optional<TensorOfRank<1, [I32]>>:$segments,
@@ -105,8 +111,8 @@ def PlanOp : Moe_Op<"plan"> {
     /// S.
     int64_t segmentCount() { return getSegments() ? getSegments().getType().getDimSize(0) / 2 : 1; }
   }];
-  let results = (outs TensorOfRank<1, [I32]>:$source, TensorOfRank<2, [I32]>:$position, TensorOfRank<1, [I32]>:$offsets,
-                      TensorOfRank<1, [I32]>:$active);
+  let results = (outs TensorOfRank<1, [I32]>:$source, TensorOfRank<2, [I32]>:$position,
+                      TensorOfRank<1, [I32]>:$offsets, TensorOfRank<1, [I32]>:$active);
   let assemblyFormat = [{
     $experts (`segments` `(` $segments^ `:` type($segments) `)`)? attr-dict `:`
     type($experts) `->` type($source) `,` type($position) `,` type($offsets) `,` type($active)
@@ -134,19 +140,23 @@ def PlanSendsOp : Moe_Op<"plan_sends"> {
     (C9) `counts` is [2PS].
 
     ```mlir
-    %source, %slots, %ids, %counts = moe.plan_sends %experts {expert_count = 16 : i64, parts = 4 : i64, segments = 1 : i64}
+    %source, %slots, %ids, %counts = moe.plan_sends %experts
+        {expert_count = 16 : i64, parts = 4 : i64, segments = 1 : i64}
         : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<?x4xi32>, tensor<8xi32>
-    %source, %slots, %ids, %counts = moe.plan_sends %ids0 segments(%received : tensor<4xi32>) {expert_count = 8 : i64,
-        parts = 4 : i64, segments = 2 : i64} : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<?x4xi32>, tensor<16xi32>
+    %source, %slots, %ids, %counts = moe.plan_sends %ids0 segments(%received : tensor<4xi32>)
+        {expert_count = 8 : i64, parts = 4 : i64, segments = 2 : i64}
+        : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<?x4xi32>, tensor<16xi32>
     ```
   }];
   let arguments = (ins TensorOfRank<2, [I32]>:$experts, Optional<TensorOfRank<1, [I32]>>:$received,
                        I64Attr:$expert_count, I64Attr:$parts, I64Attr:$segments);
-  let results = (outs TensorOfRank<1, [I32]>:$source, TensorOfRank<2, [I32]>:$slots, TensorOfRank<2, [I32]>:$ids,
-                      TensorOfRank<1, [I32]>:$counts);
+  let results = (outs TensorOfRank<1, [I32]>:$source, TensorOfRank<2, [I32]>:$slots,
+                      TensorOfRank<2, [I32]>:$ids, TensorOfRank<1, [I32]>:$counts);
   let extraClassDeclaration = [{
     /// Rows that a token may become: min(K, P).
-    int64_t rowsOfToken() { return std::min<int64_t>(getExperts().getType().getDimSize(1), getParts()); }
+    int64_t rowsOfToken() {
+      return std::min<int64_t>(getExperts().getType().getDimSize(1), getParts());
+    }
   }];
   let assemblyFormat = [{
     $experts (`segments` `(` $received^ `:` type($received) `)`)? attr-dict `:`
@@ -167,12 +177,13 @@ def ExchangeCountsOp : Moe_Op<"exchange_counts", [AllTypesMatch<["send", "receiv
     (C1) `parts`, `segments`, `stride` >= 1.  (C2) `send` is [2PS].
 
     ```mlir
-    %received = moe.exchange_counts %counts {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "L3.0.rows",
-        choices = "L3.0.choices"} : tensor<8xi32>
+    %received = moe.exchange_counts %counts
+        {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "L3.0.rows",
+         choices = "L3.0.choices"} : tensor<8xi32>
     ```
   }];
-  let arguments = (ins TensorOfRank<1, [I32]>:$send, I64Attr:$parts, I64Attr:$segments, I64Attr:$stride, StrAttr:$rows,
-                       StrAttr:$choices);
+  let arguments = (ins TensorOfRank<1, [I32]>:$send, I64Attr:$parts, I64Attr:$segments,
+                       I64Attr:$stride, StrAttr:$rows, StrAttr:$choices);
   let results = (outs TensorOfRank<1, [I32]>:$receive);
   let assemblyFormat = "$send attr-dict `:` type($send)";
 }
@@ -197,16 +208,19 @@ def ExchangeOp : Moe_Op<"exchange", [AllTypesMatch<["send", "receive"]>]> {
     (C7) `wire` and `wire_back` are "bf16" or "fp8", where `x` is f32.  (C8) `capacity` >= 1.
 
     ```mlir
-    %there = moe.exchange %rows, %counts, %received {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "L3.0.rows"}
+    %there = moe.exchange %rows, %counts, %received
+        {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "L3.0.rows"}
         : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xf32>
-    %back = moe.exchange %rows, %received, %counts like(%source : tensor<?xi32>) {parts = 4 : i64, segments = 1 : i64,
-        stride = 1 : i64} : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xf32>
+    %back = moe.exchange %rows, %received, %counts like(%source : tensor<?xi32>)
+        {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64}
+        : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank<2, [F32, F8E4M3FN, I32, I16]>:$x, TensorOfRank<1, [I32]>:$send, TensorOfRank<1, [I32]>:$receive,
-                       Optional<AnyRankedTensor>:$like, I64Attr:$parts, I64Attr:$segments, I64Attr:$stride,
-                       OptionalAttr<StrAttr>:$rows, OptionalAttr<StrAttr>:$wire, OptionalAttr<StrAttr>:$wire_back,
-                       OptionalAttr<I64Attr>:$capacity);
+  let arguments = (ins TensorOfRank<2, [F32, F8E4M3FN, I32, I16]>:$x, TensorOfRank<1, [I32]>:$send,
+                       TensorOfRank<1, [I32]>:$receive, Optional<AnyRankedTensor>:$like,
+                       I64Attr:$parts, I64Attr:$segments, I64Attr:$stride,
+                       OptionalAttr<StrAttr>:$rows, OptionalAttr<StrAttr>:$wire,
+                       OptionalAttr<StrAttr>:$wire_back, OptionalAttr<I64Attr>:$capacity);
   let results = (outs TensorOfRank<2, [F32, F8E4M3FN, I32, I16]>:$result);
   let assemblyFormat = [{
     $x `,` $send `,` $receive (`like` `(` $like^ `:` type($like) `)`)? attr-dict `:`
@@ -250,9 +264,11 @@ def GroupedMatmulOp : Moe_Op<"grouped_matmul"> {
 
     ```mlir
     %y = moe.grouped_matmul %rows, %weights, %offsets, %active
-        : tensor<?x64xf32>, tensor<16x24x64xbf16>, tensor<17xi32>, tensor<16xi32> -> tensor<?x24xf32>
+        : tensor<?x64xf32>, tensor<16x24x64xbf16>, tensor<17xi32>, tensor<16xi32>
+        -> tensor<?x24xf32>
     %y = moe.grouped_matmul %x, %weights, %offsets, %active source(%source : tensor<?xi32>)
-        : tensor<?x64xf32>, tensor<16x24x64xbf16>, tensor<17xi32>, tensor<16xi32> -> tensor<?x24xf32>
+        : tensor<?x64xf32>, tensor<16x24x64xbf16>, tensor<17xi32>, tensor<16xi32>
+        -> tensor<?x24xf32>
     %dx = moe.grouped_matmul %dy, %weights, %offsets, %active {transpose}
         : tensor<?x24xf32>, tensor<16x24x64xf32>, tensor<17xi32>, tensor<16xi32> -> tensor<?x64xf32>
     ```
@@ -262,13 +278,16 @@ def GroupedMatmulOp : Moe_Op<"grouped_matmul"> {
                        Optional<TensorOfRank<1, [I32]>>:$source, UnitAttr:$transpose);
   let results = (outs TensorOfRank<2, [F32]>:$result);
   let assemblyFormat = [{
-    $rows `,` $weights `,` $offsets `,` $active (`source` `(` $source^ `:` type($source) `)`)? attr-dict `:`
-    type($rows) `,` type($weights) `,` type($offsets) `,` type($active) `->` type($result)
+    $rows `,` $weights `,` $offsets `,` $active 
+    (`source` `(` $source^ `:` type($source) `)`)? attr-dict `:`
+    type($rows) `,` type($weights) `,` type($offsets) `,` type($active)
+    `->` type($result)
   }];
 }
 
 def GroupedWeightGradOp : Moe_Op<"grouped_weight_grad", [
-    AllTypesMatch<["init", "result"]>, DeclareOpInterfaceMethods<DestinationStyleOpInterface, ["getDpsInitsMutable"]>]> {
+    AllTypesMatch<["init", "result"]>,
+    DeclareOpInterfaceMethods<DestinationStyleOpInterface, ["getDpsInitsMutable"]>]> {
   let summary = "adjoint of moe.grouped_matmul with respect to the weights";
   let description = [{
     `rows` [R, K], `gradient` [R, N] the gradient of the product, `offsets` [E+1] and `active` [E]
@@ -286,18 +305,22 @@ def GroupedWeightGradOp : Moe_Op<"grouped_weight_grad", [
 
     ```mlir
     %dw = moe.grouped_weight_grad %rows, %dy, %offsets, %active, %zero
-        : tensor<?x64xf32>, tensor<?x24xf32>, tensor<17xi32>, tensor<16xi32>, tensor<16x24x64xf32> -> tensor<16x24x64xf32>
+        : tensor<?x64xf32>, tensor<?x24xf32>, tensor<17xi32>, tensor<16xi32>,
+          tensor<16x24x64xf32> -> tensor<16x24x64xf32>
     %dw = moe.grouped_weight_grad %x, %dy, %offsets, %active, %zero source(%source : tensor<?xi32>)
-        : tensor<?x64xf32>, tensor<?x24xf32>, tensor<17xi32>, tensor<16xi32>, tensor<16x24x64xf32> -> tensor<16x24x64xf32>
+        : tensor<?x64xf32>, tensor<?x24xf32>, tensor<17xi32>, tensor<16xi32>,
+          tensor<16x24x64xf32> -> tensor<16x24x64xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<2, [F32]>:$gradient, TensorOfRank<1, [I32]>:$offsets,
-                       TensorOfRank<1, [I32]>:$active, TensorOfRank<3, [F32]>:$init,
-                       Optional<TensorOfRank<1, [I32]>>:$source);
+  let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<2, [F32]>:$gradient,
+                       TensorOfRank<1, [I32]>:$offsets, TensorOfRank<1, [I32]>:$active,
+                       TensorOfRank<3, [F32]>:$init, Optional<TensorOfRank<1, [I32]>>:$source);
   let results = (outs TensorOfRank<3, [F32]>:$result);
   let assemblyFormat = [{
-    $rows `,` $gradient `,` $offsets `,` $active `,` $init (`source` `(` $source^ `:` type($source) `)`)? attr-dict `:`
-    type($rows) `,` type($gradient) `,` type($offsets) `,` type($active) `,` type($init) `->` type($result)
+    $rows `,` $gradient `,` $offsets `,` $active `,` $init
+    (`source` `(` $source^ `:` type($source) `)`)? attr-dict `:`
+    type($rows) `,` type($gradient) `,` type($offsets) `,` type($active) `,` type($init)
+    `->` type($result)
   }];
 }
 
@@ -326,8 +349,9 @@ def CombineOp : Moe_Op<"combine"> {
         : tensor<?x64xf32>, tensor<?x4xi32>, tensor<?x4xi32>, tensor<?x4xf32> -> tensor<?x64xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<2, [I32]>:$position, TensorOfRank<2, [I32]>:$experts,
-                       TensorOfRank<2, [F32]>:$weights, I64Attr:$expert_count, UnitAttr:$partial);
+  let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<2, [I32]>:$position,
+                       TensorOfRank<2, [I32]>:$experts, TensorOfRank<2, [F32]>:$weights,
+                       I64Attr:$expert_count, UnitAttr:$partial);
   let results = (outs TensorOfRank<2, [F32]>:$result);
   let assemblyFormat = [{
     $rows `,` $position `,` $experts `,` $weights attr-dict `:`
@@ -352,15 +376,18 @@ def CombineGradOp : Moe_Op<"combine_grad", [
 
     ```mlir
     %drows, %dw = moe.combine_grad %rows, %position, %weights, %g
-        : tensor<?x64xf32>, tensor<?x4xi32>, tensor<?x4xf32>, tensor<?x64xf32> -> tensor<?x64xf32>, tensor<?x4xf32>
+        : tensor<?x64xf32>, tensor<?x4xi32>, tensor<?x4xf32>, tensor<?x64xf32>
+        -> tensor<?x64xf32>, tensor<?x4xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<2, [I32]>:$position, TensorOfRank<2, [F32]>:$weights,
-                       TensorOfRank<2, [F32]>:$gradient, UnitAttr:$partial);
+  let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<2, [I32]>:$position,
+                       TensorOfRank<2, [F32]>:$weights, TensorOfRank<2, [F32]>:$gradient,
+                       UnitAttr:$partial);
   let results = (outs TensorOfRank<2, [F32]>:$rows_grad, TensorOfRank<2, [F32]>:$weights_grad);
   let assemblyFormat = [{
     $rows `,` $position `,` $weights `,` $gradient attr-dict `:`
-    type($rows) `,` type($position) `,` type($weights) `,` type($gradient) `->` type($rows_grad) `,` type($weights_grad)
+    type($rows) `,` type($position) `,` type($weights) `,` type($gradient)
+    `->` type($rows_grad) `,` type($weights_grad)
   }];
 }
 
@@ -385,11 +412,14 @@ def RouteGradOp : Moe_Op<"route_grad", [AllTypesMatch<["logits", "logits_grad"]>
         : tensor<?x16xf32>, tensor<?x4xi32>, tensor<?x4xf32> -> tensor<?x16xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank<2, [F32]>:$logits, TensorOfRank<2, [I32]>:$experts, TensorOfRank<2, [F32]>:$gradient,
-                       BoolAttr:$normalize, F32Attr:$scale, UnitAttr:$softmax);
+  let arguments = (ins TensorOfRank<2, [F32]>:$logits, TensorOfRank<2, [I32]>:$experts,
+                       TensorOfRank<2, [F32]>:$gradient, BoolAttr:$normalize, F32Attr:$scale,
+                       UnitAttr:$softmax);
   let results = (outs TensorOfRank<2, [F32]>:$logits_grad);
   let assemblyFormat = [{
-    $logits `,` $experts `,` $gradient attr-dict `:` type($logits) `,` type($experts) `,` type($gradient) `->` type($logits_grad)
+    $logits `,` $experts `,` $gradient attr-dict `:`
+    type($logits) `,` type($experts) `,` type($gradient)
+    `->` type($logits_grad)
   }];
 }
 
@@ -412,15 +442,19 @@ def BalanceLossOp : Moe_Op<"balance_loss"> {
     ```mlir
     %loss, %fractions = moe.balance_loss %logits, %offsets {top_k = 4 : i64}
         : tensor<?x16xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x16xf32>
-    %loss, %fractions = moe.balance_loss %logits, %offsets chosen(%experts : tensor<?x4xi32>) {softmax, top_k = 4 : i64}
+    %loss, %fractions = moe.balance_loss %logits, %offsets chosen(%experts : tensor<?x4xi32>)
+        {softmax, top_k = 4 : i64}
         : tensor<?x16xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x16xf32>
     ```
   }];
   let arguments = (ins TensorOfRank<2, [F32]>:$logits, TensorOfRank<1, [I32]>:$offsets,
-                       Optional<TensorOfRank<2, [I32]>>:$experts, I64Attr:$top_k, UnitAttr:$softmax);
+                       Optional<TensorOfRank<2, [I32]>>:$experts, I64Attr:$top_k,
+                       UnitAttr:$softmax);
   let results = (outs TensorOfRank<1, [F32]>:$loss, TensorOfRank<2, [F32]>:$fractions);
   let assemblyFormat = [{
-    $logits `,` $offsets (`chosen` `(` $experts^ `:` type($experts) `)`)? attr-dict `:` type($logits) `,` type($offsets) `->` type($loss) `,` type($fractions)
+    $logits `,` $offsets (`chosen` `(` $experts^ `:` type($experts) `)`)? attr-dict `:`
+    type($logits) `,` type($offsets)
+    `->` type($loss) `,` type($fractions)
   }];
 }
 
@@ -443,17 +477,20 @@ def BalanceLossGradOp : Moe_Op<"balance_loss_grad", [AllTypesMatch<["logits", "l
         : tensor<?x16xf32>, tensor<?xi32>, tensor<?x16xf32>, tensor<?xf32> -> tensor<?x16xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank<2, [F32]>:$logits, TensorOfRank<1, [I32]>:$offsets, TensorOfRank<2, [F32]>:$fractions,
-                       TensorOfRank<1, [F32]>:$gradient, UnitAttr:$softmax);
+  let arguments = (ins TensorOfRank<2, [F32]>:$logits, TensorOfRank<1, [I32]>:$offsets,
+                       TensorOfRank<2, [F32]>:$fractions, TensorOfRank<1, [F32]>:$gradient,
+                       UnitAttr:$softmax);
   let results = (outs TensorOfRank<2, [F32]>:$logits_grad);
   let assemblyFormat = [{
     $logits `,` $offsets `,` $fractions `,` $gradient attr-dict `:`
-    type($logits) `,` type($offsets) `,` type($fractions) `,` type($gradient) `->` type($logits_grad)
+    type($logits) `,` type($offsets) `,` type($fractions) `,` type($gradient)
+    `->` type($logits_grad)
   }];
 }
 
 def ScatterAddOp : Moe_Op<"scatter_add", [
-    AllTypesMatch<["init", "result"]>, DeclareOpInterfaceMethods<DestinationStyleOpInterface, ["getDpsInitsMutable"]>]> {
+    AllTypesMatch<["init", "result"]>,
+    DeclareOpInterfaceMethods<DestinationStyleOpInterface, ["getDpsInitsMutable"]>]> {
   let summary = "add rows to the rows that ids name";
   let description = [{
     `rows` [R, H], `ids` [R] i32, 0 <= id < V, any of them more than once, `init` [V, H]. Returns
@@ -465,12 +502,17 @@ def ScatterAddOp : Moe_Op<"scatter_add", [
     (C1) `rows` is [R, H], H static.  (C2) `ids` is [R].  (C3) `init` is [V, H].
 
     ```mlir
-    %dx = moe.scatter_add %rows, %ids, %zero : tensor<?x64xf32>, tensor<?xi32>, tensor<100x64xf32> -> tensor<100x64xf32>
+    %dx = moe.scatter_add %rows, %ids, %zero
+        : tensor<?x64xf32>, tensor<?xi32>, tensor<100x64xf32> -> tensor<100x64xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<1, [I32]>:$ids, TensorOfRank<2, [F32]>:$init);
+  let arguments = (ins TensorOfRank<2, [F32]>:$rows, TensorOfRank<1, [I32]>:$ids,
+                       TensorOfRank<2, [F32]>:$init);
   let results = (outs TensorOfRank<2, [F32]>:$result);
-  let assemblyFormat = "$rows `,` $ids `,` $init attr-dict `:` type($rows) `,` type($ids) `,` type($init) `->` type($result)";
+  let assemblyFormat = [{
+    $rows `,` $ids `,` $init attr-dict `:`
+    type($rows) `,` type($ids) `,` type($init) `->` type($result)
+  }];
 }
 
 def UpdateBiasOp : Moe_Op<"update_bias", [AllTypesMatch<["bias", "result"]>]> {
@@ -484,12 +526,15 @@ def UpdateBiasOp : Moe_Op<"update_bias", [AllTypesMatch<["bias", "result"]>]> {
     (C1) `bias` is [E], E static.  (C2) `load` is [E].  (C3) `step` is finite and >= 0.
 
     ```mlir
-    %new = moe.update_bias %bias, %load {step = 1.000000e-03 : f32} : tensor<16xf32>, tensor<16xi32> -> tensor<16xf32>
+    %new = moe.update_bias %bias, %load {step = 1.000000e-03 : f32}
+        : tensor<16xf32>, tensor<16xi32> -> tensor<16xf32>
     ```
   }];
   let arguments = (ins TensorOfRank<1, [F32]>:$bias, TensorOfRank<1, [I32]>:$load, F32Attr:$step);
   let results = (outs TensorOfRank<1, [F32]>:$result);
-  let assemblyFormat = "$bias `,` $load attr-dict `:` type($bias) `,` type($load) `->` type($result)";
+  let assemblyFormat = [{
+    $bias `,` $load attr-dict `:` type($bias) `,` type($load) `->` type($result)
+  }];
 }
 
 #endif // HADAL_DIALECTS_MOE_MOE_TD

@@ -3,7 +3,8 @@
 // DEFINE: %{s} =
 // RUN: hadal-compile %s -o %t.hadal
 
-// What --moe-encode-exchanges puts around an exchange in bf16: the upper halves of rounded numbers, and back.
+// What --moe-encode-exchanges puts around an exchange in bf16: the upper halves of rounded numbers,
+// and back.
 // REDEFINE: %{f} = halves
 // REDEFINE: %{s} = T=1 H=37
 // RUN: %{case}

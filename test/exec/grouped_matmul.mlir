@@ -3,7 +3,8 @@
 // DEFINE: %{s} =
 // RUN: hadal-compile %s -o %t.hadal
 
-// Groups of any number of rows, idle experts, odd sizes; every element is one chain of sums, to the bit.
+// Groups of any number of rows, idle experts, odd sizes; every element is one chain of sums, to the
+// bit.
 // REDEFINE: %{f} = f32
 // REDEFINE: %{s} = T=1 E=5 N=19 K=37 choices=2
 // RUN: %{case}

@@ -3,7 +3,8 @@
 // DEFINE: %{s} =
 // RUN: hadal-compile %s -o %t.hadal
 
-// Pages lie in any order; the last page of a sequence is partly filled; unused entries of the table are 0.
+// Pages lie in any order; the last page of a sequence is partly filled; unused entries of the table
+// are 0.
 // REDEFINE: %{f} = small
 // REDEFINE: %{s} = lengths=1 nh=3 rk=11 dr=6 pages=2 page_tokens=4 scale=0.3
 // RUN: %{case}

@@ -3,7 +3,8 @@
 // DEFINE: %{s} =
 // RUN: hadal-compile %s -o %t.hadal
 
-// A linear layer: one row and many, edges in every direction; every element is one chain of sums, to the bit.
+// A linear layer: one row and many, edges in every direction; every element is one chain of sums,
+// to the bit.
 // REDEFINE: %{f} = f32
 // REDEFINE: %{s} = T=1 N=19 K=37
 // RUN: %{case}

@@ -3,7 +3,8 @@
 // DEFINE: %{s} =
 // RUN: hadal-compile %s --cpu=native -o %t.hadal
 
-// Weights in panels that training reads in both directions; every element is one chain of sums, to the bit.
+// Weights in panels that training reads in both directions; every element is one chain of sums, to
+// the bit.
 // REDEFINE: %{op} = matmul
 // REDEFINE: %{f} = odd
 // REDEFINE: %{s} = T=1 N=19 K=37

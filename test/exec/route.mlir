@@ -24,7 +24,8 @@
 // REDEFINE: %{f} = given
 // REDEFINE: %{s} = T=50 E=16 groups=4 group_limit=2 top_k=4 normalize=1 scale=2.5 forced=1
 // RUN: %{case}
-// Softmax affinities without a bias, all experts in play or the groups with the best expert (DeepSeek-V2).
+// Softmax affinities without a bias, all experts in play or the groups with the best expert
+// (DeepSeek-V2).
 // REDEFINE: %{f} = greedy
 // REDEFINE: %{s} = T=67 E=11 groups=1 group_limit=1 top_k=3 normalize=0 scale=1 softmax=1
 // RUN: %{case}

@@ -44,7 +44,8 @@ func.func @narrow(%rows: tensor<?x3xf32>, %ids: tensor<?xi32>) -> tensor<4x3xf32
   return %d : tensor<4x3xf32>
 }
 
-// The second adds in place to the first's result; what the caller lent stays as it was, which the comparison reads.
+// The second adds in place to the first's result; what the caller lent stays as it was, which the
+// comparison reads.
 func.func @twice(%rows: tensor<?x24xf32>, %ids: tensor<?xi32>, %init: tensor<?x24xf32>) -> (tensor<?x24xf32>, tensor<?x24xf32>) {
   %once = moe.scatter_add %rows, %ids, %init
       : tensor<?x24xf32>, tensor<?xi32>, tensor<?x24xf32> -> tensor<?x24xf32>

@@ -3,7 +3,8 @@
 // DEFINE: %{s} =
 // RUN: hadal-compile %s --cpu=native -o %t.hadal
 
-// A weight's gradient in place, in panels; every element is one chain of sums that starts from what is there, to the bit.
+// A weight's gradient in place, in panels; every element is one chain of sums that starts from what
+// is there, to the bit.
 // REDEFINE: %{op} = weight_gradient
 // REDEFINE: %{f} = panels
 // REDEFINE: %{s} = T=1 N=19 K=37 init=1

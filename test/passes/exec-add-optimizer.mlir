@@ -33,7 +33,8 @@
 // CHECK-NOT: exec.get @gradient.bias
 // CHECK: exec.launch @norm(
 
-// The step's scalars once, the update of each parameter, and the corrections last, from the step's loads.
+// The step's scalars once, the update of each parameter, and the corrections last, from the step's
+// loads.
 // CHECK-LABEL: exec.program @optimizer
 // CHECK: %[[SETTINGS:.*]] = exec.argument "settings"
 // CHECK: %[[RATE:.*]] = exec.argument output "lr"
@@ -59,7 +60,8 @@
 // RANKS: exec.launch @adamw_step(
 // RANKS-NOT: exec.program @optimizer
 
-// Weights of a quantized checkpoint are widened on their way into place, each block by its scale; vectors are not quantized.
+// Weights of a quantized checkpoint are widened on their way into place, each block by its scale;
+// vectors are not quantized.
 // QUANTIZED: exec.program @pack.f8.panels.6x8
 // QUANTIZED: exec.argument "scale" #[[$BLOCKS:.*]] of f32
 // QUANTIZED: exec.launch @dequantize_6x8(

@@ -1,6 +1,7 @@
 // RUN: hadal-opt %s --exec-form-programs=lanes=8 | FileCheck %s
 
-// Ops that change a part of their destination, or add to it, write in place where nothing else reads it.
+// Ops that change a part of their destination, or add to it, write in place where nothing else
+// reads it.
 
 // A chain of slices from nothing fills the result's own memory.
 // CHECK: exec.program @parts

@@ -1,7 +1,8 @@
 // RUN: hadal-opt %s --split-input-file --hadal-accumulate-gradients --verify-diagnostics | FileCheck %s
 
-// A sum that starts from zeros starts from what earlier micro-batches left, so that all of them make one chain; of two products in
-// a row the first does. The function keeps its other results, and gets the name of the program.
+// A sum that starts from zeros starts from what earlier micro-batches left, so that all of them
+// make one chain; of two products in a row the first does. The function keeps its other results,
+// and gets the name of the program.
 // CHECK: ml_program.global private mutable @sum.gradient.w({{.*}}) : tensor<4x8xf32> {exec.state = "gradient.w", hadal.layout_of = @w}
 // CHECK-NOT: func.func @loss(
 // CHECK-LABEL: func.func @gradients(
@@ -34,7 +35,8 @@ module {
 
 // -----
 
-// What does not start from zeros is added, integers too: losses, loads, and a sum that something else reads on its way.
+// What does not start from zeros is added, integers too: losses, loads, and a sum that something
+// else reads on its way.
 // CHECK: ml_program.global private mutable @sum.losses({{.*}}) : tensor<2xf32> {exec.state = "losses"}
 // CHECK: ml_program.global private mutable @sum.loads.3({{.*}}) : tensor<6xi32> {exec.state = "loads.3"}
 // CHECK-LABEL: func.func @others(

@@ -1,7 +1,8 @@
 // RUN: hadal-opt %s --hadal-cut-chunks | FileCheck %s
 // RUN: hadal-opt %s --hadal-cut-chunks --exec-form-programs="lanes=8" | FileCheck %s --check-prefix=PROGRAM
 
-// A function with an exchange keeps its name as a chunk; its results are told. One without stays as it is.
+// A function with an exchange keeps its name as a chunk; its results are told. One without stays as
+// it is.
 // CHECK: hadal.inference = {ep = 2 : i64, programs = [{outputs = ["y"], program = "f"}]}
 // CHECK-LABEL: func.func private @f(
 // CHECK-SAME: exec.state = "cache.0"

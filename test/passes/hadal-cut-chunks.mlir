@@ -4,12 +4,14 @@
 
 // WRONG: wants @stage.0_weight_grad: run --hadal-split-backward first
 
-// Parameters' sums of the stage, with whose rows each segment is of; loads and losses of other names are none.
+// Parameters' sums of the stage, with whose rows each segment is of; loads and losses of other
+// names are none.
 // CHECK: hadal.ranks = {
 // CHECK-SAME: accumulators = [{segment_owners = array<i64: 0, 1>, state = "gradient.w", trainable = 0 : i64, use = 0 : i64}]
 // CHECK-SAME: forward = "stage.0.forward"
 
-// What an exchange needs is in the part before it, what needs it in the part behind; the size of the rows is told by what came.
+// What an exchange needs is in the part before it, what needs it in the part behind; the size of
+// the rows is told by what came.
 // CHECK-LABEL: func.func private @stage.0.forward(
 // CHECK-SAME: attributes {exec.registers = ["tokens", "rows", "choices"], hadal.chunk}
 // CHECK: %[[A:.*]]:2 = call @stage.0.forward.0(
@@ -24,7 +26,8 @@
 // CHECK-SAME: exec.shape = #[[$ROWS:.*]]}) ->
 // CHECK: arith.addf
 
-// A later chunk knows the names and sizes of an earlier one; what it receives comes from the next stage.
+// A later chunk knows the names and sizes of an earlier one; what it receives comes from the next
+// stage.
 // CHECK-LABEL: func.func private @stage.0.input_grad(
 // CHECK-SAME: exec.name = "gradient.y"
 // CHECK-SAME: hadal.stage = 1
@@ -33,7 +36,8 @@
 // CHECK-LABEL: func.func @stage.0.weight_grad.0(
 // CHECK: ml_program.global_store @sum.gradient.w
 
-// Stream 1 waits for what it sends, stream 0 for what has come; the first send of a pipeline stage is the last command.
+// Stream 1 waits for what it sends, stream 0 for what has come; the first send of a pipeline stage
+// is the last command.
 // PROGRAM-LABEL: exec.program @stage.0.forward registers ["tokens", "rows", "choices"]
 // PROGRAM: exec.argument output "saved.0"
 // PROGRAM: exec.call @stage.0.forward.0

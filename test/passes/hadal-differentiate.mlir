@@ -1,7 +1,8 @@
 // RUN: hadal-opt %s --split-input-file --hadal-differentiate --cse --verify-diagnostics | FileCheck %s
 
-// A product's gradients are products, the gradient first. The weights' sum is over rows; a second use of the weights goes on from
-// the first's sum. Gradients stand behind the results and say what they are of; a global that the loss does not reach has none.
+// A product's gradients are products, the gradient first. The weights' sum is over rows; a second
+// use of the weights goes on from the first's sum. Gradients stand behind the results and say what
+// they are of; a global that the loss does not reach has none.
 // CHECK-DAG: #[[MK:.*]] = affine_map<(d0, d1, d2) -> (d0, d2)>
 // CHECK-DAG: #[[KN:.*]] = affine_map<(d0, d1, d2) -> (d2, d1)>
 // CHECK-DAG: #[[KM:.*]] = affine_map<(d0, d1, d2) -> (d2, d0)>
@@ -99,7 +100,8 @@ func.func @norm(%x: tensor<?x8xf32> {hadal.gradient}) -> (tensor<?x8xf32> {hadal
 
 // -----
 
-// SwiGLU under a residual: the residual's gradient is the result's as it stands, each operand of the gate has one element-wise op.
+// SwiGLU under a residual: the residual's gradient is the result's as it stands, each operand of
+// the gate has one element-wise op.
 // CHECK-LABEL: func.func @swiglu_gradient(
 // CHECK-SAME: %[[X:[a-z0-9]*]]: {{.*}}, %[[A:[a-z0-9]*]]: {{.*}}, %[[B:[a-z0-9]*]]: {{.*}}, %[[G:[a-z0-9]*]]: tensor<?x8xf32> {hadal.gradient_of_result = 0 : i64}
 // CHECK-COUNT-2: linalg.generic
@@ -172,7 +174,8 @@ func.func @experts(%ids: tensor<?xi32>, %logits: tensor<?x4xf32> {hadal.gradient
 
 // -----
 
-// Attention keeps the logarithms of its sums for the way back; the shared key's gradient sums over heads.
+// Attention keeps the logarithms of its sums for the way back; the shared key's gradient sums over
+// heads.
 // CHECK-LABEL: func.func @attention_gradient(
 // CHECK: %[[O:.*]], %[[LSE:.*]] = mla.attention
 // CHECK: %[[DELTA:.*]] = linalg.generic {{.*}} ["parallel", "parallel", "reduction"]} ins(%[[O]], %[[G:[a-z0-9]*]] :

@@ -3,7 +3,8 @@
 // RUN: not hadal-opt %s --hadal-lower-kernels="lanes=8 tiles=true" 2>&1 | FileCheck %s --check-prefix=BAD
 // BAD: hadal-lower-kernels wants 16 lanes with tiles, got 8
 
-// A product with weights in panels splits both operands in three and adds six products of bf16 to four tiles.
+// A product with weights in panels splits both operands in three and adds six products of bf16 to
+// four tiles.
 // CHECK: func.func private @product
 // CHECK: llvm.x86.ldtilecfg
 // CHECK-COUNT-4: llvm.x86.tilezero

@@ -1,6 +1,7 @@
 // RUN: hadal-opt %S/Inputs/chain.mlir --exec-form-programs=lanes=8 --hadal-lower-kernels=lanes=8 | FileCheck %s
 
-// A kernel takes flat memory, a range of tasks and scratch; the product is a chain of fused multiply-adds over vectors.
+// A kernel takes flat memory, a range of tasks and scratch; the product is a chain of fused
+// multiply-adds over vectors.
 // CHECK: func.func private @matmul_32x16
 // CHECK-SAME: memref<?x16xf32>
 // CHECK-SAME: index, %{{.*}}: index, %{{.*}}: memref<?xi8>

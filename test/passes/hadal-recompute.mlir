@@ -15,9 +15,9 @@
 // CHECK: %[[OUTSIDE:.*]] = linalg.exp ins(%[[RESIDUAL]] :
 // CHECK: ml_program.global_store @sum.losses = %[[OUTSIDE]]
 
-// Of what the backward half reads, the report makes norms again, from what was kept, before the first that reads them; `all` also
-// what lies between (the output of attention, from the norm that is there again), but not a layer's result. Nothing outside the
-// layers is made again.
+// Of what the backward half reads, the report makes norms again, from what was kept, before the
+// first that reads them; `all` also what lies between (the output of attention, from the norm that
+// is there again), but not a layer's result. Nothing outside the layers is made again.
 // CHECK: %[[NORM2:.*]] = linalg.exp {hadal.recomputed} ins(%[[X]] :
 // CHECK-NEXT: linalg.mul ins(%[[G]], %[[NORM2]] :
 // REPORT-NEXT: linalg.mul ins(%{{.*}}, %[[O]] :

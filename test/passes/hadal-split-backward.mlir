@@ -1,7 +1,8 @@
 // RUN: hadal-opt %s --split-input-file --hadal-differentiate --hadal-split-backward --cse --verify-diagnostics | FileCheck %s
 
-// The forward part keeps what the way back reads: the activated product. The input's gradient needs the weights, which it loads for
-// itself; what it knows of the product's gradient is kept for the weights', which reads the function's own argument again.
+// The forward part keeps what the way back reads: the activated product. The input's gradient needs
+// the weights, which it loads for itself; what it knows of the product's gradient is kept for the
+// weights', which reads the function's own argument again.
 // CHECK-LABEL: func.func @stage(
 // CHECK-LABEL: func.func @stage_forward(
 // CHECK-SAME: %[[X:[a-z0-9]*]]: tensor<?x8xf32> {exec.name = "x", hadal.argument = 0 : i64, hadal.gradient})

@@ -16,7 +16,8 @@
 // CHECK: func.func @inspect_routed(
 // CHECK: exec.name = "routes.1"
 
-// Decode never expands the cache: the query is taken to the latent's space, and the sum back from it.
+// Decode never expands the cache: the query is taken to the latent's space, and the sum back from
+// it.
 // CHECK: func.func @decode(
 // CHECK: %[[QL:.*]] = linalg.{{contract|generic|batch_matmul|matmul}}
 // CHECK: mla.latent_attention {{.*}} {page_tokens = 32 : i64, scale = 0.288675129 : f32}

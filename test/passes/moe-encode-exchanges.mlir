@@ -30,7 +30,8 @@ func.func @bf16(%x: tensor<?x24xf32>, %send: tensor<4xi32>, %receive: tensor<4xi
   return %y : tensor<?x24xf32>
 }
 
-// Gradients of rows go to the experts like rows, and come back like sums; numbers of experts and weights are not rounded.
+// Gradients of rows go to the experts like rows, and come back like sums; numbers of experts and
+// weights are not rounded.
 // ALL-NOT: wire
 // SHARDED-LABEL: func.func @layer_gradient(
 // SHARDED: moe.exchange {{.*}} {capacity = 64 : i64, parts = 2 : i64, rows = "L0.0.rows", segments = 1 : i64, stride = 1 : i64} : tensor<?x3xi32>

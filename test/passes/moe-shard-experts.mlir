@@ -19,7 +19,8 @@
 // ONE: @"layers.3.mlp.experts.{}.up"({{.*}}) : tensor<2x24x64xf32> {hadal.segment_owners = array<i64: 0, 1, 2, 3>}
 // TWO: @"layers.3.mlp.experts.{}.up"({{.*}}) : tensor<2x24x64xf32> {hadal.segment_owners = array<i64: 0, 2, 1, 3>}
 
-// Rows, their weights and the numbers of their experts go to the ranks that have one, in one step; from there they are planned by source.
+// Rows, their weights and the numbers of their experts go to the ranks that have one, in one step;
+// from there they are planned by source.
 // CHECK-LABEL: func.func @loss(
 // ONE-SAME: exec.registers = ["tokens", "L3.0.rows", "L3.0.choices"]
 // TWO-SAME: exec.registers = ["tokens", "L3.0.rows", "L3.0.choices", "L3.1.rows", "L3.1.choices"]
@@ -39,7 +40,8 @@
 // ONE: %[[Y:.*]] = moe.combine %[[BACK]], %[[SLOTS]], {{.*}} {expert_count = 4 : i64, partial}
 // ONE: return %[[Y]]
 
-// To the nodes first, and from the rank that has the same place there to those that have the experts. Four sources, by place and node.
+// To the nodes first, and from the rank that has the same place there to those that have the
+// experts. Four sources, by place and node.
 // TWO: moe.plan_sends {{.*}} {expert_count = 8 : i64, parts = 2 : i64, segments = 1 : i64}
 // TWO: %[[FIRST:.*]] = moe.exchange_counts {{.*}} rows = "L3.0.rows", segments = 1 : i64, stride = 2 : i64}
 // TWO: moe.plan_sends {{.*}} segments(%[[FIRST]] : tensor<4xi32>) {expert_count = 4 : i64, parts = 2 : i64, segments = 2 : i64}

@@ -53,7 +53,8 @@ func.func @balance(%logits: tensor<?x4xf32> {hadal.gradient, test.shape = array<
   return %l : tensor<?xf32>
 }
 
-// DeepSeek-V2's router: a softmax couples all logits of a token, and the balance loss counts the choice that was made.
+// DeepSeek-V2's router: a softmax couples all logits of a token, and the balance loss counts the
+// choice that was made.
 func.func @softmax(%x: tensor<?x5xf32> {hadal.gradient, test.shape = array<i64: 6, 5>}, %logits: tensor<?x4xf32> {hadal.gradient, test.shape = array<i64: 6, 4>},
                    %offsets: tensor<?xi32> {test.values = array<i64: 0, 4, 6>})
     -> (tensor<?x5xf32> {hadal.gradient}, tensor<?xf32> {hadal.gradient}) attributes {hadal.differentiate} {

@@ -1,6 +1,7 @@
 // RUN: hadal-opt %s -split-input-file -verify-diagnostics
 
-// The attributes that frontend, passes and module file hand on are of their kinds, wherever they stand.
+// The attributes that frontend, passes and module file hand on are of their kinds, wherever they
+// stand.
 
 // expected-error@+1 {{hadal.ranks pp wants to be an integer from 0 to 2^40, got "2"}}
 module attributes {hadal.ranks = {pp = "2"}} {}

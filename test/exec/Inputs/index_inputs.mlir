@@ -1,4 +1,5 @@
-// One function for each way in which an op takes places or sizes from a tensor, and for sizes of two arguments that have to agree.
+// One function for each way in which an op takes places or sizes from a tensor, and for sizes of
+// two arguments that have to agree.
 func.func @dispatch(%x: tensor<?x8xf32>, %source: tensor<?xi32>) -> tensor<?x8xf32> {
   %r = moe.dispatch %x, %source : tensor<?x8xf32>, tensor<?xi32> -> tensor<?x8xf32>
   return %r : tensor<?x8xf32>
