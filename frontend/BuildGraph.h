@@ -22,7 +22,8 @@ inline constexpr int64_t defaultPageTokens = 64;
 ///     @forward(token_ids [T] i32, positions [T] i32, offsets [B+1] i32, logit_row_ids [R] i32)
 ///         -> logits [R, V], hidden.0 .. hidden.L [T, H],
 ///            router.k.topk_ids [T, K] i32 and router.k.topk_weights [T, K] for each layer k that
-///            routes, cache.k.ckv [T, rk] and cache.k.k_rope [T, dr] for each layer k
+///            routes,
+///            cache.k.ckv [T, rk] and cache.k.k_rope [T, dr] for each layer k
 ///
 /// whose arguments and results carry these names as `exec.name`. The module's `hadal.model` says
 /// what a driver needs to know, under the names of table Model in runtime/module/Module.fbs. Loads

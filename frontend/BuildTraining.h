@@ -47,12 +47,12 @@ std::string checkRanks(const ModelConfig &config, const TrainingOptions &options
 /// Builds and verifies the training graph: a private mutable ml_program.global for each parameter,
 /// named as in the checkpoint, and one function
 ///
-///     @loss(token_ids [T] i32, positions [T] i32, offsets [S+1] i32, targets [T] i32, counts [2+D]
-///     i32,
+///     @loss(token_ids [T] i32, positions [T] i32, offsets [S+1] i32, targets [T] i32,
+///           counts [2+D] i32,
 ///           for each depth d = 1 .. D of multi-token prediction: mtp.d.rows, mtp.d.token_ids,
 ///           mtp.d.positions, mtp.d.targets [T_d] i32, mtp.d.offsets [S+1] i32)
-///         -> the total, losses [1+D+R] (main, each depth's, each routing layer's balance), loads
-///         [E] i32 for each layer that routes
+///         -> the total, losses [1+D+R] (main, each depth's, each routing layer's balance),
+///            loads [E] i32 for each layer that routes
 ///
 /// marked `hadal.differentiate`. With more than one rank it is one function a pipeline stage,
 /// @stage.0, @stage.1 ...: the first has the embedding, the last the head and MTP; others take `x`

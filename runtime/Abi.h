@@ -21,7 +21,7 @@ extern "C" {
 ///   buffers[i]  base address of the launch's binding i, the binding's byte offset already added
 ///   scalars[i]  value of the launch's scalar i
 ///   scratch     memory of this worker alone, 64-byte aligned, at least the kernel's
-///   `scratch_bytes`, contents undefined
+///               `scratch_bytes`, contents undefined
 typedef void (*HadalKernel)(void *const *buffers, const int64_t *scalars, int64_t begin,
                             int64_t end, void *scratch);
 

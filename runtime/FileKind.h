@@ -53,8 +53,8 @@ std::string_view describe(FileKind kind);
 /// An error for bytes that are known to be something else than `wanted`, a kind that stands behind
 /// "wants": "safetensors", "JSON", "text".
 ///
-///     DIR/model.safetensors: wants safetensors, is a Git LFS pointer, not the file itself (run
-///     'git lfs pull' in its folder)
+///     DIR/model.safetensors: wants safetensors, is a Git LFS pointer, not the file itself
+///                            (run 'git lfs pull' in its folder)
 ///
 /// Kinds in `accepted` pass, and so do unknown ones, whose reader finds the better words. Error
 /// code: InvalidFile.

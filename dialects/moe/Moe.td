@@ -278,7 +278,7 @@ def GroupedMatmulOp : Moe_Op<"grouped_matmul"> {
                        Optional<TensorOfRank<1, [I32]>>:$source, UnitAttr:$transpose);
   let results = (outs TensorOfRank<2, [F32]>:$result);
   let assemblyFormat = [{
-    $rows `,` $weights `,` $offsets `,` $active 
+    $rows `,` $weights `,` $offsets `,` $active
     (`source` `(` $source^ `:` type($source) `)`)? attr-dict `:`
     type($rows) `,` type($weights) `,` type($offsets) `,` type($active)
     `->` type($result)

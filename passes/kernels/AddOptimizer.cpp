@@ -2,16 +2,20 @@
 // however it lies. Those that lay it out are in LayOutParameters.cpp.
 //
 //   zero        losses and loads to zero (gradients are zero at first, and the optimizer leaves
-//   them so); rounded copies of weights norms       blocks of 4,096 elements of each gradient ->
-//   sums of squares -> a norm a parameter -> the global norm optimizer   settings -> the step's
-//   scalars -> AdamW over each parameter; then the program `balance` add         sum += from: joins
-//   what groups of micro-batches, or ranks, have summed up
+//               them so); rounded copies of weights
+//   norms       blocks of 4,096 elements of each gradient -> sums of squares -> one norm per
+//               parameter -> the global norm
+//   optimizer   settings -> the step's scalars -> AdamW over each parameter; then the program
+//               `balance`
+//   add         sum += from: joins what groups of micro-batches, or ranks, have summed up
 //
 // Where a job has many ranks (`hadal.ranks`), each updates some tensors: instead of norms and
 // optimizer there are, for one tensor at a time,
 //
-//   square_sum  a gradient -> its sum of squares       global_norm  those of all tensors -> the
-//   norm schedule    settings -> the step's scalars         adamw        one tensor's update
+//   square_sum  a gradient -> its sum of squares
+//   global_norm those of all tensors -> the norm
+//   schedule    settings -> the step's scalars
+//   adamw       one tensor's update
 #include "dialects/fp8/Fp8.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"

@@ -4,8 +4,8 @@
 //   task   (block of rows, head)
 //     for each run of rows of one sequence
 //       for each block of 64 keys, at absolute positions of that sequence
-//         K^T block packed -> S = Q K^T (vectors over keys) -> running maximum and sum -> O += P V
-//         (vectors over outputs)
+//         K^T block packed -> S = Q K^T (vectors over keys) -> running maximum and sum
+//                          -> O += P V (vectors over outputs)
 //
 // Key blocks stand at absolute positions and every row keeps its own maximum and sum, so a row's
 // bits do not depend on the rows or sequences beside it.

@@ -3,10 +3,10 @@
 //
 //   task   (block of rows, head)
 //     for each run of rows of one sequence
-//       as queries: for each block of 64 keys up to them       S = Q K^T, dP = G V^T -> dS ;  dQ +=
-//       dS K as keys:    for each block of 64 queries from them on  S^T = K Q^T, dP^T = V G^T ->
-//       P^T, dS^T ;
-//                   dK += dS^T Q, dV += P^T G
+//       as queries: for each block of 64 keys up to them
+//                     S = Q K^T, dP = G V^T -> dS;  dQ += dS K
+//       as keys:    for each block of 64 queries from them on
+//                     S^T = K Q^T, dP^T = V G^T -> P^T, dS^T;  dK += dS^T Q, dV += P^T G
 //
 // A task alone writes its rows' gradients, hence no sum is shared and no temporary is larger than a
 // block; the price is that S and dP are made twice. The first half grows with a row's place in its

@@ -1,8 +1,8 @@
 // The general road: a group of linalg ops becomes one loop over rows into which its producers are
 // fused.
 //
-//   begin..end  ->  scf.for rows { producers of the row; the row }  ->  one-shot bufferization  ->
-//   loops (LLVM vectorizes)
+//   begin..end  ->  scf.for rows { producers of the row; the row }  ->  one-shot bufferization
+//               ->  loops (LLVM vectorizes)
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"

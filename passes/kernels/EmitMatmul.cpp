@@ -16,9 +16,9 @@
 //   task   rows [m0, m1) x panels [p0, p1)
 //     one row        four panels at a time: four streams of weights keep the memory busy
 //     many rows      panel by panel, tiles of `tall` rows, then what is left; the panel stays in
-//     the first cache in panels      chunk by chunk of the sum: the task's panels (turned first, if
-//     need be) stay in the second cache; tile by tile
-//                    of rows, all of them
+//                    the first cache
+//     in panels      chunk by chunk of the sum: the task's panels (transposed first, if need be)
+//                    stay in the second cache; tile by tile of rows, all of them
 #include "passes/kernels/Kernel.h"
 #include "passes/kernels/Matmul.h"
 #include "passes/kernels/Packing.h"

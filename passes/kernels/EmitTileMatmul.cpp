@@ -5,7 +5,7 @@
 //
 //   task   rows [m0, m1) x panels [p0, p1)
 //     chunk of K         the pieces of the task's panels, which stay in the second cache for all
-//     rows
+//                        rows
 //       32 rows          their pieces
 //         panel          two by two tiles of sums; a half where 16 rows or fewer are left
 //

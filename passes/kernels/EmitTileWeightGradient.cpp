@@ -8,9 +8,9 @@
 //
 //   task   one expert: panels [p0, p1) x part of K
 //     block of rows      the pieces of both operands stay in the second cache, beside the task's
-//     part of OUT
+//                        part of OUT
 //       panel            32 by 32; what is left of K through a copy of its own, for a tile would
-//       write 16 rows
+//                        write 16 rows
 #include "passes/kernels/Kernel.h"
 #include "passes/kernels/Matmul.h"
 #include "passes/kernels/Packing.h"

@@ -98,11 +98,10 @@ static void foldedOrder(Builder to, uint32_t depth, uint32_t place, uint32_t cou
     to.weightGrad();
 }
 
-//   rank 0 |F0|F1|F2|f0|i0|w0|f1|F3+b1    . |f2+B0   |F4+b2   |f3+B1   |b3    . |f4+B2   |b4
-//   |I3|W3|I4|W4| rank 1  . |F0|f0|F1|f1|F2|b0   |f2+B0   |F3+b1   |f3+B1   |F4+b2   |f4+B2   |b3
-//   |B3    . |i4|I4|w4|W4| rank 2  . |f0|F0|f1|F1|f2|B0   |F2+b0   |f3+B1   |F3+b1   |f4+B2 |F4+b2
-//   |B3   |b3    . |I4|i4|W4|w4| rank 3 |f0|f1|f2|F0|I0|W0|F1|f3+B1    . |F2+b0   |f4+B2   |F3+b1
-//   |B3    . |F4+b2   |B4   |i3|w3|i4|w4|
+//   rank 0 |F0|F1|F2|f0|i0|w0|f1|F3+b1    . |f2+B0   |b2    . |f3+B1   |b3   |I2|W2|I3|W3|
+//   rank 1  . |F0|f0|F1|f1|F2|b0   |f2+B0   |F3+b1   |f3+B1   |b2   |B2    . |i3|I3|w3|W3|
+//   rank 2  . |f0|F0|f1|F1|f2|B0   |F2+b0   |f3+B1   |F3+b1   |B2   |b2    . |I3|i3|W3|w3|
+//   rank 3 |f0|f1|f2|F0|I0|W0|F1|f3+B1    . |F2+b0   |B2    . |F3+b1   |B3   |i2|w2|i3|w3|
 //
 // Micro-batches enter at both ends, half of them each; a rank holds stage r for the one direction
 // and stage PP-1-r for the other, so parameters stand twice. The second half of the ranks mirrors
@@ -129,9 +128,8 @@ Result<Schedule> schedule::dualPipe(uint32_t ranks, uint32_t microBatches) {
   return schedule;
 }
 
-//   rank 0 |F0|F1|F2|f0|i0|w0|f1|F3+b1    . |f2+B0   |F4+b2   |f3+B1   |b3    . |f4+B2   |b4
-//   |I3|W3|I4|W4| rank 1  . |F0|f0|F1|f1|F2|b0   |f2+B0   |F3+b1   |f3+B1   |F4+b2   |f4+B2   |b3
-//   |B3    . |i4|I4|w4|W4|
+//   rank 0 |F0|F1|F2|f0|i0|w0|f1|F3+b1    . |f2+B0   |b2    . |f3+B1   |b3   |I2|W2|I3|W3|
+//   rank 1  . |F0|f0|F1|f1|F2|b0   |f2+B0   |F3+b1   |f3+B1   |b2   |B2    . |i3|I3|w3|W3|
 //
 // DualPipe cut in half: a rank holds two stages, r on the way down (direction 0) and 2 PP-1-r on
 // the way up (direction 1), all micro-batches pass both, and parameters stand once. Source:

@@ -7,11 +7,10 @@
 using namespace hadal;
 using namespace hadal::schedule;
 
-//   rank 0 |F0|F1|F2|F3 .  .  .  .  .  . |B0   |F4|B1   |F5|B2   |F6|B3   |F7|B4    . |B5    . |B6
-//   . |B7   | rank 1  . |F0|F1|F2 .  .  .  . |B0   |F3|B1   |F4|B2   |F5|B3   |F6|B4   |F7|B5    .
-//   |B6    . |B7    .  . | rank 2  .  . |F0|F1 .  . |B0   |F2|B1   |F3|B2   |F4|B3   |F5|B4 |F6|B5
-//   |F7|B6    . |B7    .  .  .  . | rank 3  .  .  . |F0|B0   |F1|B1   |F2|B2   |F3|B3   |F4|B4
-//   |F5|B5   |F6|B6   |F7|B7    .  .  .  .  .  . |
+//   rank 0 |F0|F1|F2|F3 .  .  .  .  .  . |B0   |F4|B1   |F5|B2    . |B3    . |B4    . |B5   |
+//   rank 1  . |F0|F1|F2 .  .  .  . |B0   |F3|B1   |F4|B2   |F5|B3    . |B4    . |B5    .  . |
+//   rank 2  .  . |F0|F1 .  . |B0   |F2|B1   |F3|B2   |F4|B3   |F5|B4    . |B5    .  .  .  . |
+//   rank 3  .  .  . |F0|B0   |F1|B1   |F2|B2   |F3|B3   |F4|B4   |F5|B5    .  .  .  .  .  . |
 //
 // Source: D. Narayanan et al., "PipeDream", SOSP 2019, and "Efficient Large-Scale Language Model
 // Training on GPU Clusters Using Megatron-LM", arXiv:2104.04473, §2.2.1 (with a flush at the step's

@@ -74,10 +74,10 @@ inline constexpr uint64_t maxChunks = uint64_t(1) << 22;
 /// Holds orders, ours or anyone's, to these rules, and names the first one broken with rank and
 /// item:
 ///  1. Every rank does every chunk of its directions once: a forward, and a backward or its two
-///  parts.
+///     parts.
 ///  2. A pair is a forward and then a whole backward chunk.
 ///  3. Run side by side, each rank in its order, all ranks come to their ends: what a chunk needs
-///  has been done.
+///     has been done.
 ///  4. Forwards, input gradients and weight gradients of a direction are each in ascending order of
 ///  micro-batches: that is the order in
 ///     which neighbours send and receive, and in which gradients are summed.

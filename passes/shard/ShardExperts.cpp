@@ -9,8 +9,8 @@
 //     x, weights, experts                                        y
 //       plan_sends ── gather ─┐                          ┌─ combine (over parts) ─ 1 x H a token
 //     - - - - - - - - - - exchange - - - - - - - - - - exchange - - - - - - - - - - each level
-//                             └─ (next level, or) plan ─ dispatch ─ products ─ combine (over the
-//                             rank's experts)
+//                             └─ (next level, or) plan ─ dispatch ─ products ─ combine
+//                                                                 (over the rank's experts)
 //
 // Sums: the halving tree over expert ids cuts the ids in halves, so that with a power of two of
 // ranks each rank's share is a subtree, and so is each node's; a combination over parts is the rest

@@ -53,10 +53,10 @@ struct ChunkPrograms {
 /// of them says for itself:
 ///  - commands keep no values but arguments;
 ///  - an argument has the same type and shape in all programs of the stage, and is an output
-///  exactly where a command writes it;
+///    exactly where a command writes it;
 ///  - a call, exchange or message fits the sizes of its arguments, whatever the registers are;
 ///  - exchanges go by counts that one exchange of counts has made, with its parts, segments and
-///  stride, there or back;
+///    stride, there or back;
 ///  - an event is recorded once and waited for by the other stream;
 ///  - registers are the driver's or set by an exchange of counts.
 /// InvalidFile: "program stage1.forward, command 3: ...".

@@ -41,20 +41,19 @@ struct RankPeak {
 /// command 4: reads 'x' before it is written".
 ///  1. Chunk programs: those of readChunkPrograms (ChunkPrograms.h).
 ///  2. Orders have every chunk once, weight gradients of a direction in ascending order of
-///  micro-batches, pairs of a forward and a whole backward.
+///     micro-batches, pairs of a forward and a whole backward.
 ///  3. Messages: each is received, by its own micro-batch, in the order of sending and in its size.
 ///  4. No deadlock: with these messages and events all ranks come to their ends.
 ///  5. A command reads nothing that was not written before it on its stream or before an event that
-///  it has waited for (directly or
-///     through others), and nothing whose memory was given back; nothing is written twice. The same
-///     holds for registers.
+///     it has waited for (directly or through others), and nothing whose memory was given back;
+///     nothing is written twice. The same holds for registers.
 ///  6. The exchanges of an expert-parallel group have one order: no two are free to pass each
-///  other.
+///     other.
 ///  7. Every gradient of every trainable parameter is summed once for each of its uses, in the
-///  state of its name, and bound by chunks of one kind of the stage that sums it; what else chunks
-///  add up is among the stage's sums too.
+///     state of its name, and bound by chunks of one kind of the stage that sums it; what else
+///     chunks add up is among the stage's sums too.
 ///  8. Stacks of experts that ranks share hold the rank's part of all experts, the others all of
-///  them.
+///     them.
 /// In inference over ranks 1 and 3 to 6 hold for each program that ranks run together.
 /// `peaks` gets one for each pipeline rank.
 Status verifyRanks(const Module &module, std::vector<RankPeak> *peaks = nullptr);

@@ -6,11 +6,14 @@
 //
 //   \s \S        White_Space (PCRE2's own \s also takes U+180E)
 //   \w \W        letters, marks, decimal digits, connectors (PCRE2's own \w takes all \p{N} and no
-//   marks) \h \H \v     hexadecimal digit, vertical tab (PCRE2: kinds of white space) \p{Han} ...
-//   the script (PCRE2's own is the script's extensions) \p{L} ...    with the characters that
-//   Unicode 15 and 16 added, where PCRE2's tables are those of 14 [a[^b]]      a class inside a
-//   class, and [a&&[^b]]    what is in both: a class, or a group that matches one character \uXXXX,
-//   {,n} spelled as PCRE2 wants them;  ^ and $ match at lines, as in Ruby
+//                marks)
+//   \h \H \v     hexadecimal digit, vertical tab (PCRE2: kinds of white space)
+//   \p{Han} ...  the script (PCRE2's own is the script's extensions)
+//   \p{L} ...    with the characters that Unicode 15 and 16 added, where PCRE2's tables are those
+//                of 14
+//   [a[^b]]      a class inside a class, and
+//   [a&&[^b]]    what is in both: a class, or a group that matches one character
+//   \uXXXX, {,n} spelled as PCRE2 wants them;  ^ and $ match at lines, as in Ruby
 //
 // Refused: [:name:], \b \B \G \K \X \R \y \Y, {n,m}+ (possessive in PCRE2 only), inline options
 // other than (?i: and a leading (?i), && and inner classes in a pattern with these, escapes that

@@ -3,8 +3,9 @@
 // A library for LD_PRELOAD. HADAL_FAULT=CALL:N:KIND disturbs the N-th call (from 1) of a process:
 //
 //     CALL   write, fsync, rename, mmap, mkostemp, mkdir or read, each of regular files only (and
-//     of no standard stream) KIND   an error (EIO, ENOSPC, ENOMEM), which the call then has; short,
-//     for write and read: it does half; kill: SIGKILL before it
+//            of no standard stream)
+//     KIND   an error (EIO, ENOSPC, ENOMEM), which the call then has; short, for write and read:
+//            it does half; kill: SIGKILL before it
 //
 // After an error all further calls of that name fail too, as on a disk that is full, unless KIND
 // ends in "once". HADAL_FAULT_COUNTS=FILE: how often each was called, a line each.

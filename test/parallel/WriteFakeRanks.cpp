@@ -1,8 +1,9 @@
 //===- WriteFakeRanks.cpp - files for ranks.sh --------------------------===//
 //
-//     WriteFakeRanks DIR [ROWS]                 DIR/in.safetensors: rows of every step
-//     WriteFakeRanks FILE PP EP DP SCHEDULE PAIRS [WORK [MICRO_BATCHES [OVERLAP [FAST]]]]    a
-//     module
+//     WriteFakeRanks DIR [ROWS]
+//         DIR/in.safetensors: rows of every step
+//     WriteFakeRanks FILE PP EP DP SCHEDULE PAIRS [WORK [MICRO_BATCHES [OVERLAP [FAST]]]]
+//         a module
 //
 //===--------------------------------------------------------------------===//
 

@@ -1,9 +1,8 @@
 //===- WriteFakeModel.cpp - files for cli.sh ----------------------------===//
 //
 //     WriteFakeModel DIR [HADAL_RUN]    DIR/m.hadal, DIR/ckpt/{model.safetensors,tokenizer.json},
-//     DIR/in.safetensors
-//     ...,
-//                                       and DIR/exe: HADAL_RUN with the module appended
+//                                       DIR/in.safetensors ..., and DIR/exe: HADAL_RUN with the
+//                                       module appended
 //
 //===--------------------------------------------------------------------===//
 

@@ -1,7 +1,7 @@
 //===- WriteFakeTraining.cpp - files for train.sh and kill.sh -----------===//
 //
 //     WriteFakeTraining DIR    DIR/t.hadal, DIR/ckpt, DIR/in.safetensors and broken relatives,
-//     DIR/{a.txt,b.jsonl}
+//                              DIR/{a.txt,b.jsonl}
 //
 //===--------------------------------------------------------------------===//
 

@@ -23,7 +23,8 @@ struct TokenRows {
 /// Reads `input_ids` [B, T] of a safetensors file, and what says which of them are there:
 ///
 ///   attention_mask [B, T]  1 for a token, 0 for padding, which is before or after a row's tokens
-///   and not among them lengths [B]            tokens of each row, the first of its columns
+///                          and not among them
+///   lengths [B]            tokens of each row, the first of its columns
 ///   position_ids [B, T]    the tokens of a row have 0, 1, 2 ...; a check alone
 ///   labels [B, T]          for training; here only known
 ///
