@@ -3,8 +3,8 @@
 #ifndef HADAL_TOOLS_SCHEDULEOFMODULE_H
 #define HADAL_TOOLS_SCHEDULEOFMODULE_H
 
-#include "passes/schedule/Schedule.h"
 #include "runtime/module/Module.h"
+#include "runtime/schedule/Schedule.h"
 
 namespace hadal {
 

@@ -3,7 +3,7 @@
 #ifndef HADAL_TOOLS_SCHEDULEPAGE_H
 #define HADAL_TOOLS_SCHEDULEPAGE_H
 
-#include "passes/schedule/Timeline.h"
+#include "runtime/schedule/Timeline.h"
 
 #include <string>
 #include <string_view>

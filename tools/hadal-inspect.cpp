@@ -5,8 +5,8 @@
 //
 //===--------------------------------------------------------------------===//
 
-#include "passes/schedule/Drawing.h"
 #include "runtime/File.h"
+#include "runtime/schedule/Drawing.h"
 #include "tools/CommandLine.h"
 #include "tools/Help.h"
 #include "tools/ScheduleOfModule.h"

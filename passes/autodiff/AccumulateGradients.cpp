@@ -6,7 +6,7 @@
 #include "mlir/IR/SymbolTable.h"
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "passes/Passes.h"
-#include "passes/kernels/Matmul.h"
+#include "passes/analysis/Products.h"
 
 namespace hadal {
 #define GEN_PASS_DEF_HADALACCUMULATEGRADIENTS

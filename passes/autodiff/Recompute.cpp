@@ -2,9 +2,10 @@
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/IR/IRMapping.h"
 #include "passes/Passes.h"
+#include "passes/analysis/GraphQueries.h"
 #include "passes/autodiff/Saved.h"
-#include "passes/kernels/FormPrograms.h"
 
 namespace hadal {
 #define GEN_PASS_DEF_HADALRECOMPUTE

@@ -9,10 +9,11 @@
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "passes/Passes.h"
-#include "passes/kernels/FormPrograms.h"
+#include "passes/analysis/GraphQueries.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace hadal {

@@ -1,8 +1,8 @@
 // Sums over rows: out[c] = init[c] + sum over t, ascending, of a payload of row t; the gradients of
 // norm weights and biases. A task is a strip of columns that walks all rows with its sums in
 // registers.
+#include "passes/analysis/Products.h"
 #include "passes/kernels/Kernel.h"
-#include "passes/kernels/Matmul.h"
 
 using namespace mlir;
 using namespace hadal;

@@ -19,8 +19,8 @@
 //                    the first cache
 //     in panels      chunk by chunk of the sum: the task's panels (transposed first, if need be)
 //                    stay in the second cache; tile by tile of rows, all of them
+#include "passes/analysis/Products.h"
 #include "passes/kernels/Kernel.h"
-#include "passes/kernels/Matmul.h"
 #include "passes/kernels/Packing.h"
 #include "passes/kernels/ProductEpilogue.h"
 #include "passes/kernels/ProductTasks.h"

@@ -11,8 +11,8 @@
 //
 // A panel is 32 outputs. Where the product sums over them (the gradient of activations), its pairs
 // are turned while they are split.
+#include "passes/analysis/Products.h"
 #include "passes/kernels/Kernel.h"
-#include "passes/kernels/Matmul.h"
 #include "passes/kernels/Packing.h"
 #include "passes/kernels/ProductEpilogue.h"
 #include "passes/kernels/ProductTasks.h"

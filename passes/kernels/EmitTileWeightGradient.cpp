@@ -11,8 +11,8 @@
 //                        part of OUT
 //       panel            32 by 32; what is left of K through a copy of its own, for a tile would
 //                        write 16 rows
+#include "passes/analysis/Products.h"
 #include "passes/kernels/Kernel.h"
-#include "passes/kernels/Matmul.h"
 #include "passes/kernels/Packing.h"
 #include "passes/kernels/ProductTasks.h"
 #include "passes/kernels/TileProduct.h"

@@ -10,8 +10,8 @@
 //   task   one expert: vectors' panels [p0, p1) x broadcast range [a0, a1)
 //     block of rows      copy the range and the panels
 //       panel            tiles of 6 x 16 (or 8 x 32)
+#include "passes/analysis/Products.h"
 #include "passes/kernels/Kernel.h"
-#include "passes/kernels/Matmul.h"
 #include "passes/kernels/Packing.h"
 #include "passes/kernels/ProductTasks.h"
 

@@ -24,20 +24,6 @@ namespace hadal {
 using namespace mlir;
 using namespace hadal;
 
-Value hadal::throughReshapes(Value v) {
-  while (Operation *op = v.getDefiningOp()) {
-    if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op))
-      v = expand.getSrc();
-    else if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op))
-      v = collapse.getSrc();
-    else if (auto cast = dyn_cast<tensor::CastOp>(op))
-      v = cast.getSource();
-    else
-      break;
-  }
-  return v;
-}
-
 namespace {
 
 /// The op that writes over `v` in place, if nothing else reads it (a size is no reading).

@@ -3,8 +3,9 @@
 // argument, which gets a rule that whoever runs the program checks (exec.require), or to an op
 // whose results are in range by what it is. Anything else is refused.
 #pragma once
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "passes/kernels/FormPrograms.h"
+#include "passes/analysis/Sizes.h"
 
 namespace hadal {
 

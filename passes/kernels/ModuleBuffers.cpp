@@ -1,7 +1,7 @@
 #include "passes/kernels/ModuleBuffers.h"
 #include "dialects/job/Job.h"
 #include "mlir/IR/Builders.h"
-#include "passes/kernels/Matmul.h"
+#include "passes/analysis/Products.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;

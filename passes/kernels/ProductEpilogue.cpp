@@ -1,7 +1,26 @@
 #include "passes/kernels/ProductEpilogue.h"
+#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 using namespace hadal;
+
+void hadal::clonePayload(KernelBuilder &b, linalg::GenericOp generic, IRMapping &map,
+                         int64_t lanes) {
+  for (Operation &op : generic.getBody()->without_terminator()) {
+    auto lanesOf = [&](Type t) { return b.vectorOf(lanes, t); };
+    for (Value v : op.getOperands()) { // constants stand outside or inside the payload as scalars
+      Attribute constant;
+      if (!map.contains(v) && matchPattern(v, m_Constant(&constant)))
+        map.map(v, arith::ConstantOp::create(
+                       b, DenseElementsAttr::get(lanesOf(v.getType()), constant)));
+    }
+    if (isa<arith::ConstantOp>(op))
+      continue;
+    Operation *clone = b.clone(op, map);
+    for (auto [from, to] : llvm::zip(op.getResults(), clone->getResults()))
+      to.setType(lanesOf(from.getType()));
+  }
+}
 
 ProductEpilogue::ProductEpilogue(Kernel &kernel, linalg::GenericOp generic,
                                  ArrayRef<Product> products)

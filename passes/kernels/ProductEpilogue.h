@@ -1,9 +1,14 @@
 // What a product's kernel does to each element before it is stored.
 #pragma once
+#include "passes/analysis/Products.h"
 #include "passes/kernels/Kernel.h"
-#include "passes/kernels/Matmul.h"
 
 namespace hadal {
+
+/// Clones the payload of a generic, but for its terminator, on vectors of `lanes`; `map` has
+/// vectors for the block arguments that it reads. Only for payloads that runsOnVectors.
+void clonePayload(KernelBuilder &b, mlir::linalg::GenericOp generic, mlir::IRMapping &map,
+                  int64_t lanes);
 
 /// A linalg.generic on [rows, outputs] that reads the results of one or two products and, element
 /// by element or along a row or a column, other tensors.

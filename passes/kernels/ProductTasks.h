@@ -1,8 +1,8 @@
 // Which part of a product or of a weight gradient is a task: the loops over a kernel's tasks,
 // whoever computes them.
 #pragma once
+#include "passes/analysis/Products.h"
 #include "passes/kernels/Kernel.h"
-#include "passes/kernels/Matmul.h"
 
 namespace hadal {
 

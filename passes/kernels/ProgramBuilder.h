@@ -3,6 +3,9 @@
 #pragma once
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "passes/analysis/GraphQueries.h"
+#include "passes/analysis/Products.h"
+#include "passes/analysis/Sizes.h"
 #include "passes/kernels/FormPrograms.h"
 #include "passes/kernels/ModuleBuffers.h"
 #include "passes/kernels/WeightPacking.h"
@@ -58,9 +61,6 @@ private:
   llvm::DenseMap<mlir::Value, mlir::Value> outputs; // tensor -> the output it is returned in
   llvm::DenseMap<mlir::StringAttr, mlir::Value> gets;
 };
-
-/// The value whose memory `v` is a whole, reshaped.
-mlir::Value throughReshapes(mlir::Value v);
 
 /// Weights that are widened only to be packed need no launch: packing widens them.
 bool isPackedAway(llvm::ArrayRef<mlir::Operation *> group);

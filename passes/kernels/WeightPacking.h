@@ -1,7 +1,7 @@
 // The right operands of products: where they come from and the kernels that pack them.
 #pragma once
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "passes/kernels/Matmul.h"
+#include "passes/analysis/Products.h"
 #include "passes/kernels/Packing.h"
 
 namespace hadal {

@@ -6,8 +6,8 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "passes/Passes.h"
+#include "passes/analysis/Products.h"
 #include "passes/autodiff/Saved.h"
-#include "passes/kernels/Matmul.h"
 #include "passes/quantize/RoundToBf16.h"
 
 namespace hadal {

@@ -27,8 +27,9 @@
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/SymbolTable.h"
 #include "passes/Passes.h"
+#include "passes/analysis/GraphQueries.h"
 #include "passes/autodiff/Saved.h"
-#include "passes/kernels/FormPrograms.h"
+#include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace hadal {

@@ -1,7 +1,7 @@
 // Plans against what was measured: kernels against deepseek-ai/profile-data, which they are
 // calibrated on, the step against ISCA Table 4, which they are not.
-#include "passes/schedule/Timeline.h"
 #include "runtime/File.h"
+#include "runtime/schedule/Timeline.h"
 #include "tools/plan/Compare.h"
 #include "tools/plan/ModelWork.h"
 #include "tools/plan/Published.h"

@@ -1,8 +1,8 @@
 #include "test/schedule/FakeRanks.h"
 
-#include "passes/schedule/Schedule.h"
 #include "runtime/module/Dataflow.h"
 #include "runtime/module/Expr.h"
+#include "runtime/schedule/Schedule.h"
 
 #include <cstdio>
 #include <cstdlib>

@@ -1,7 +1,7 @@
 // Orders, their rules, their time and their drawing.
 
-#include "passes/schedule/Drawing.h"
 #include "runtime/File.h"
+#include "runtime/schedule/Drawing.h"
 
 #include "tools/SchedulePage.h"
 

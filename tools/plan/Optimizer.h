@@ -2,7 +2,7 @@
 #ifndef HADAL_TOOLS_PLAN_OPTIMIZER_H
 #define HADAL_TOOLS_PLAN_OPTIMIZER_H
 
-#include "passes/schedule/Schedule.h"
+#include "runtime/schedule/Schedule.h"
 #include "tools/plan/Cluster.h"
 #include "tools/plan/Layout.h"
 

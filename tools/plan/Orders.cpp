@@ -1,7 +1,7 @@
 #include "tools/plan/Orders.h"
 
-#include "passes/schedule/Drawing.h"
 #include "runtime/File.h"
+#include "runtime/schedule/Drawing.h"
 #include "tools/SchedulePage.h"
 
 #include <cstdio>

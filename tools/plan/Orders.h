@@ -7,7 +7,7 @@
 #ifndef HADAL_TOOLS_PLAN_ORDERS_H
 #define HADAL_TOOLS_PLAN_ORDERS_H
 
-#include "passes/schedule/Timeline.h"
+#include "runtime/schedule/Timeline.h"
 
 #include <string>
 

@@ -1,6 +1,6 @@
 #include "tools/plan/Published.h"
 
-#include "passes/schedule/Timeline.h"
+#include "runtime/schedule/Timeline.h"
 
 using namespace hadal;
 using namespace hadal::plan;

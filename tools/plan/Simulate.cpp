@@ -1,5 +1,5 @@
 #include "tools/plan/Simulate.h"
-#include "passes/schedule/Walk.h"
+#include "runtime/schedule/Walk.h"
 #include "tools/plan/Optimizer.h"
 
 #include <algorithm>

@@ -1,14 +1,14 @@
 //===- Simulate.h - a step, chunk by chunk --------------------------------===//
 //
-// Runs the orders that ranks run (passes/schedule) against the work of their chunks on a cluster: a
-// rank starts its next item when it is free and what the item needs has arrived.
+// Runs the orders that ranks run (runtime/schedule) against the work of their chunks on a cluster:
+// a rank starts its next item when it is free and what the item needs has arrived.
 //
 //===--------------------------------------------------------------------===//
 
 #ifndef HADAL_TOOLS_PLAN_SIMULATE_H
 #define HADAL_TOOLS_PLAN_SIMULATE_H
 
-#include "passes/schedule/Schedule.h"
+#include "runtime/schedule/Schedule.h"
 #include "tools/plan/Layout.h"
 #include "tools/plan/Timing.h"
 

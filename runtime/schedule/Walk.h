@@ -1,8 +1,8 @@
 // Runs orders side by side as far as they go.
-#ifndef HADAL_PASSES_SCHEDULE_WALK_H
-#define HADAL_PASSES_SCHEDULE_WALK_H
+#ifndef HADAL_RUNTIME_SCHEDULE_WALK_H
+#define HADAL_RUNTIME_SCHEDULE_WALK_H
 
-#include "passes/schedule/Schedule.h"
+#include "runtime/schedule/Schedule.h"
 
 #include <algorithm>
 #include <functional>
@@ -40,4 +40,4 @@ std::optional<Stuck> walk(const Schedule &schedule,
 
 } // namespace hadal::schedule
 
-#endif // HADAL_PASSES_SCHEDULE_WALK_H
+#endif // HADAL_RUNTIME_SCHEDULE_WALK_H

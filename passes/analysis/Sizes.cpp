@@ -1,26 +1,16 @@
+//===- Sizes.cpp - dynamic sizes over a function's registers ---------------===//
+
+#include "passes/analysis/Sizes.h"
 #include "dialects/fp8/Fp8.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "passes/kernels/FormPrograms.h"
 #include "llvm/ADT/TypeSwitch.h"
-#include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
 using namespace hadal;
-
-SmallVector<Attribute> hadal::registersOf(func::FuncOp f) {
-  if (auto given = f->getAttrOfType<ArrayAttr>("exec.registers"))
-    return llvm::to_vector(given);
-  SmallVector<Attribute> names;
-  for (auto [i, type] : llvm::enumerate(f.getArgumentTypes()))
-    if (auto tensor = dyn_cast<RankedTensorType>(type))
-      for (int64_t d = 0; d < tensor.getRank(); ++d)
-        if (tensor.isDynamicDim(d))
-          names.push_back(StringAttr::get(f.getContext(), llvm::formatv("arg{0}.{1}", i, d).str()));
-  return names;
-}
 
 FailureOr<AffineExpr> Sizes::dim(Value tensor, unsigned d) {
   auto type = dyn_cast<RankedTensorType>(tensor.getType());

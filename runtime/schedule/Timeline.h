@@ -1,9 +1,9 @@
 //===- Timeline.h - how long a schedule takes -----------------------------===//
 
-#ifndef HADAL_PASSES_SCHEDULE_TIMELINE_H
-#define HADAL_PASSES_SCHEDULE_TIMELINE_H
+#ifndef HADAL_RUNTIME_SCHEDULE_TIMELINE_H
+#define HADAL_RUNTIME_SCHEDULE_TIMELINE_H
 
-#include "passes/schedule/Schedule.h"
+#include "runtime/schedule/Schedule.h"
 
 namespace hadal::schedule {
 
@@ -37,4 +37,4 @@ double bubbleFormula(const Schedule &schedule, const Costs &costs);
 
 } // namespace hadal::schedule
 
-#endif // HADAL_PASSES_SCHEDULE_TIMELINE_H
+#endif // HADAL_RUNTIME_SCHEDULE_TIMELINE_H

@@ -1,6 +1,6 @@
 //===- DualPipe.cpp - DualPipe and DualPipeV ------------------------------===//
 
-#include "passes/schedule/Sizes.h"
+#include "runtime/schedule/Sizes.h"
 
 #include <deque>
 

@@ -1,7 +1,7 @@
 //===- Schedule.cpp - what schedules have in common -----------------------===//
 
-#include "passes/schedule/Sizes.h"
 #include "runtime/module/StagePlaces.h"
+#include "runtime/schedule/Sizes.h"
 
 #include <charconv>
 

@@ -1,9 +1,11 @@
-// A matrix product as the kernels see it, whatever op it was: which dimensions of its operands are
-// batch, row, output, K.
+//===- Products.h - matrix products and sums, whatever op they are --------===//
+//
+// Which dimensions of an op's operands are batch, row, output, K. Passes and kernels ask here, so
+// that all of them call the same ops products.
+//
+//===----------------------------------------------------------------------===//
 #pragma once
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/IR/IRMapping.h"
-#include "passes/kernels/KernelBuilder.h"
 #include <optional>
 
 namespace hadal {
@@ -65,11 +67,6 @@ inline bool standsAlone(mlir::Operation *op) { return isColumnSum(op) || matchWe
 
 /// True if `v` is a linalg.fill with zero.
 bool isZeroFill(mlir::Value v);
-
-/// Clones the payload of a generic, but for its terminator, on vectors of `lanes`; `map` has
-/// vectors for the block arguments that it reads. Only for payloads that runsOnVectors.
-void clonePayload(KernelBuilder &b, mlir::linalg::GenericOp generic, mlir::IRMapping &map,
-                  int64_t lanes);
 
 /// True if `op` is a linalg.generic that works on [rows, outputs] element by element, as a
 /// product's epilogue can.

@@ -1,4 +1,6 @@
-#include "passes/kernels/Matmul.h"
+//===- Products.cpp - matrix products and sums, whatever op they are ------===//
+
+#include "passes/analysis/Products.h"
 #include "dialects/fp8/Fp8.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -159,23 +161,6 @@ static bool runsOnVectors(linalg::GenericOp generic) {
           !matchPattern(v, m_Constant()))
         return false;
   return true;
-}
-
-void clonePayload(KernelBuilder &b, linalg::GenericOp generic, IRMapping &map, int64_t lanes) {
-  for (Operation &op : generic.getBody()->without_terminator()) {
-    auto lanesOf = [&](Type t) { return b.vectorOf(lanes, t); };
-    for (Value v : op.getOperands()) { // constants stand outside or inside the payload as scalars
-      Attribute constant;
-      if (!map.contains(v) && matchPattern(v, m_Constant(&constant)))
-        map.map(v, arith::ConstantOp::create(
-                       b, DenseElementsAttr::get(lanesOf(v.getType()), constant)));
-    }
-    if (isa<arith::ConstantOp>(op))
-      continue;
-    Operation *clone = b.clone(op, map);
-    for (auto [from, to] : llvm::zip(op.getResults(), clone->getResults()))
-      to.setType(lanesOf(from.getType()));
-  }
 }
 
 bool isColumnSum(Operation *op) {

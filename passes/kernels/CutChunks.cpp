@@ -13,8 +13,10 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/IRMapping.h"
 #include "passes/Passes.h"
-#include "passes/kernels/FormPrograms.h"
+#include "passes/analysis/GraphQueries.h"
+#include "passes/analysis/Sizes.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace hadal {

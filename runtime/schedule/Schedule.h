@@ -7,8 +7,8 @@
 //
 //===--------------------------------------------------------------------===//
 
-#ifndef HADAL_PASSES_SCHEDULE_SCHEDULE_H
-#define HADAL_PASSES_SCHEDULE_SCHEDULE_H
+#ifndef HADAL_RUNTIME_SCHEDULE_SCHEDULE_H
+#define HADAL_RUNTIME_SCHEDULE_SCHEDULE_H
 
 #include "runtime/Result.h"
 
@@ -98,4 +98,4 @@ Status readOrders(std::string_view text, Schedule &schedule);
 
 } // namespace hadal::schedule
 
-#endif // HADAL_PASSES_SCHEDULE_SCHEDULE_H
+#endif // HADAL_RUNTIME_SCHEDULE_SCHEDULE_H

@@ -1,9 +1,8 @@
 //===- Drawing.cpp - a schedule for a terminal ----------------------------===//
 
-#include "passes/schedule/Drawing.h"
+#include "runtime/schedule/Drawing.h"
 
 #include <algorithm>
-#include <cmath>
 
 using namespace hadal;
 using namespace hadal::schedule;
@@ -30,7 +29,7 @@ std::string schedule::drawText(const Schedule &s, const Timeline &line, const Co
   double unit = std::min({costs.forward, costs.inputGrad, costs.weightGrad, costs.pair});
   size_t cell = 2 + std::to_string(microBatchesOf(s) - 1).size(),
          digits = std::to_string(s.ranks - 1).size();
-  auto column = [&](double time) { return static_cast<size_t>(std::llround(time / unit)) * cell; };
+  auto column = [&](double time) { return static_cast<size_t>(time / unit + 0.5) * cell; };
   std::string text = s.name + ", " + std::to_string(s.ranks) + " ranks, " +
                      std::to_string(s.microBatches) + " micro-batches, time in units of " +
                      number(unit) + "\n\n";

@@ -1,7 +1,9 @@
-#include "passes/schedule/Timeline.h"
-#include "passes/schedule/Walk.h"
+//===- Timeline.cpp - how long a schedule takes --------------------------===//
 
-#include <numeric>
+#include "runtime/schedule/Timeline.h"
+#include "runtime/schedule/Walk.h"
+
+#include <algorithm>
 
 using namespace hadal;
 using namespace hadal::schedule;

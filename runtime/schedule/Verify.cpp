@@ -1,6 +1,6 @@
 //===- Verify.cpp - the rules that every schedule keeps -------------------===//
 
-#include "passes/schedule/Walk.h"
+#include "runtime/schedule/Walk.h"
 
 using namespace hadal;
 using namespace hadal::schedule;

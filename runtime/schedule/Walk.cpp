@@ -1,4 +1,6 @@
-#include "passes/schedule/Walk.h"
+//===- Walk.cpp - orders side by side ------------------------------------===//
+
+#include "runtime/schedule/Walk.h"
 
 using namespace hadal;
 using namespace hadal::schedule;

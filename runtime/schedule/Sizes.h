@@ -1,8 +1,8 @@
 // What the makers of schedules begin with.
-#ifndef HADAL_PASSES_SCHEDULE_SIZES_H
-#define HADAL_PASSES_SCHEDULE_SIZES_H
+#ifndef HADAL_RUNTIME_SCHEDULE_SIZES_H
+#define HADAL_RUNTIME_SCHEDULE_SIZES_H
 
-#include "passes/schedule/Schedule.h"
+#include "runtime/schedule/Schedule.h"
 
 namespace hadal::schedule {
 
@@ -11,4 +11,4 @@ Result<Schedule> empty(const char *name, uint32_t ranks, uint32_t microBatches);
 
 } // namespace hadal::schedule
 
-#endif // HADAL_PASSES_SCHEDULE_SIZES_H
+#endif // HADAL_RUNTIME_SCHEDULE_SIZES_H

@@ -1,6 +1,6 @@
 //===- OneFOneB.cpp - 1F1B and its zero-bubble form -----------------------===//
 
-#include "passes/schedule/Sizes.h"
+#include "runtime/schedule/Sizes.h"
 
 #include <algorithm>
 

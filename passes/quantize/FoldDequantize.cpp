@@ -3,7 +3,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "passes/Passes.h"
-#include "passes/kernels/Matmul.h"
+#include "passes/analysis/Products.h"
 
 namespace hadal {
 #define GEN_PASS_DEF_FP8FOLDDEQUANTIZE

@@ -1,9 +1,9 @@
 //===- Drawing.h - pictures of schedules ----------------------------------===//
 
-#ifndef HADAL_PASSES_SCHEDULE_DRAWING_H
-#define HADAL_PASSES_SCHEDULE_DRAWING_H
+#ifndef HADAL_RUNTIME_SCHEDULE_DRAWING_H
+#define HADAL_RUNTIME_SCHEDULE_DRAWING_H
 
-#include "passes/schedule/Timeline.h"
+#include "runtime/schedule/Timeline.h"
 
 namespace hadal::schedule {
 
@@ -17,4 +17,4 @@ std::string drawText(const Schedule &schedule, const Timeline &line, const Costs
 
 } // namespace hadal::schedule
 
-#endif // HADAL_PASSES_SCHEDULE_DRAWING_H
+#endif // HADAL_RUNTIME_SCHEDULE_DRAWING_H

@@ -1,0 +1,25 @@
+//===- Sizes.h - dynamic sizes over a function's registers ------*- C++ -*-===//
+#pragma once
+#include "mlir/IR/AffineExpr.h"
+#include "mlir/IR/Value.h"
+#include "llvm/ADT/DenseMap.h"
+
+namespace hadal {
+
+/// Dynamic sizes of a function's values as affine expressions over its registers (symbols). What
+/// has been found is kept: a value must not change its type while it lives. Not for threads.
+class Sizes {
+public:
+  /// Says the size of an argument, which no op tells.
+  void set(mlir::Value tensor, unsigned dim, mlir::AffineExpr size) { dims[{tensor, dim}] = size; }
+  /// Size `d` of a ranked tensor; fails where it is no function of the registers.
+  mlir::FailureOr<mlir::AffineExpr> dim(mlir::Value tensor, unsigned d);
+  /// An index value that is made of sizes and constants.
+  mlir::FailureOr<mlir::AffineExpr> index(mlir::Value v);
+
+private:
+  mlir::FailureOr<mlir::AffineExpr> compute(mlir::Value tensor, unsigned d);
+  llvm::DenseMap<std::pair<mlir::Value, unsigned>, mlir::AffineExpr> dims;
+};
+
+} // namespace hadal

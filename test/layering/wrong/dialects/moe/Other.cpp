@@ -1,0 +1,1 @@
+#include "dialects/mla/Mla.h"
