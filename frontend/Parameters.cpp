@@ -167,7 +167,8 @@ void append(ModelDescription &model, std::string name, ElementType element, Shap
 class HeaderCheck {
 public:
   HeaderCheck(const ModelConfig &config, const Checkpoint &checkpoint)
-      : config(config), checkpoint(checkpoint) {}
+      : config(config), checkpoint(checkpoint),
+        part(textPartOf(checkpoint, config.naming, config.isNested, config.layers)) {}
 
   /// The one element type of all tensors of `wanted`.
   Expected<ElementType> check(const Wanted &wanted) {
@@ -227,12 +228,12 @@ private:
 
   bool ignored(const std::string &name) {
     return (name == config.naming.head + ".weight" && config.tieEmbeddings) ||
-           changesNothing(*checkpoint.find(name)->tensor,
-                          {config.naming, config.isNested, config.layers});
+           changesNothing(*checkpoint.find(name)->tensor, part);
   }
 
   const ModelConfig &config;
   const Checkpoint &checkpoint;
+  TextPart part;
   StringSet<> known;
 };
 

@@ -11,13 +11,32 @@
 
 using namespace hadal;
 
+/// "eh_proj.weight" of "model.layers.61.eh_proj.weight", a layer of this part; else nothing.
+static std::string_view nameInLayer(std::string_view name, const TensorNaming &naming) {
+  constexpr std::string_view layers = "layers.";
+  if (!name.starts_with(naming.body) || !layerNumberOf(name))
+    return {};
+  name.remove_prefix(naming.body.size());
+  size_t dot = name.starts_with(layers) ? name.find('.', layers.size()) : name.npos;
+  return dot == name.npos ? std::string_view() : name.substr(dot + 1);
+}
+
+TextPart hadal::textPartOf(const Checkpoint &checkpoint, const TensorNaming &naming, bool isNested,
+                           int64_t layers) {
+  TextPart part{naming, isNested, layers, {}};
+  for (const std::string &name : checkpoint.names())
+    for (std::string_view own : {"enorm.", "hnorm.", "eh_proj.", "shared_head."})
+      if (nameInLayer(name, naming).starts_with(own) && *layerNumberOf(name) >= layers)
+        part.mtpLayers.insert(*layerNumberOf(name));
+  return part;
+}
+
 bool hadal::changesNothing(const StoredTensor &tensor, const TextPart &part) {
   std::string_view name = tensor.name;
   bool isBody = name.starts_with(part.naming.body);
   if (part.isNested && !isBody && !name.starts_with(part.naming.head))
     return true;
-  if (auto layer = layerNumberOf(name); layer && *layer >= part.layers && isBody &&
-                                        name.substr(part.naming.body.size()).starts_with("layers."))
+  if (!nameInLayer(name, part.naming).empty() && part.mtpLayers.count(*layerNumberOf(name)))
     return true;
   return name.ends_with(".rotary_emb.inv_freq") ||
          std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end();
@@ -144,19 +163,22 @@ Status hadal::checkNothingElse(const Module &module, const Checkpoint &checkpoin
                                const std::function<bool(const std::string &)> &isKnown) {
   if (!module.model())
     return {};
-  TextPart part{namingIn(module, checkpoint), false, module.model()->layers()};
-  part.isNested = part.naming.body != bodyEnd;
+  TensorNaming naming = namingIn(module, checkpoint);
+  bool isNested = naming.body != bodyEnd;
   if (auto config = configOf(checkpoint); config.ok() && *config)
-    part.isNested = (*config)->isNested;
+    isNested = (*config)->isNested;
+  TextPart part = textPartOf(checkpoint, naming, isNested, module.model()->layers());
   for (const std::string &name : checkpoint.names()) {
     if (isKnown(name) || changesNothing(*checkpoint.find(name)->tensor, part))
       continue;
     if (name == part.naming.head + ".weight" &&
         !hasOwnHead(checkpoint, part.naming)) // a tied model's copy of its table
       continue;
+    std::string wanted = part.naming("model.embed_tokens.weight"),
+                other = recogniseOtherNaming(checkpoint, checkpoint.find(wanted) ? name : wanted);
     return invalidFile(checkpoint.path() + ": " + name +
                        " is in the checkpoint, but not in the model that " + module.path() +
-                       " was compiled from");
+                       " was compiled from" + (other.empty() ? "" : ": " + other));
   }
   return {};
 }

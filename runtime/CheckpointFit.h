@@ -15,6 +15,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -23,9 +24,16 @@ namespace hadal {
 /// The part of a checkpoint that a text model is read from.
 struct TextPart {
   TensorNaming naming;
-  bool isNested = false; ///< the rest of a larger model stands beside it
-  int64_t layers = 0;    ///< of the main model
+  bool isNested = false;       ///< the rest of a larger model stands beside it
+  int64_t layers = 0;          ///< of the main model
+  std::set<int64_t> mtpLayers; ///< numbers of those of multi-token prediction, after the others
 };
+
+/// With the layers of multi-token prediction that the checkpoint has. A layer is one by the tensors
+/// that no other has (enorm, hnorm, eh_proj, shared_head): any other layer after `layers` is a part
+/// of a larger model than the configuration describes.
+TextPart textPartOf(const Checkpoint &checkpoint, const TensorNaming &naming, bool isNested,
+                    int64_t layers);
 
 /// Tensors that the main model has no use for and that change nothing: layers of multi-token
 /// prediction, rotary tables that old versions of transformers wrote, tensors without elements, and

@@ -24,6 +24,8 @@ constexpr Magic magics[] = {
     {"# xet version "sv, FileKind::XetPointer},
     {"GGUF"sv, FileKind::Gguf},
     {"FUGG"sv, FileKind::Gguf},
+    {"lmgg"sv, FileKind::Gguf}, // GGML, which came before
+    {"tjgg"sv, FileKind::Gguf},
     {"PK\3\4"sv, FileKind::Zip},
     {"PK\5\6"sv, FileKind::Zip},
     {"\x93NUMPY"sv, FileKind::Numpy},
@@ -36,6 +38,13 @@ constexpr Magic magics[] = {
      "7zXZ\0"sv,
      FileKind::Xz},
     {"\x28\xb5\x2f\xfd"sv, FileKind::Zstandard},
+    {"7z\xbc\xaf\x27\x1c"sv, FileKind::SevenZip},
+    {"Rar!\x1a\7"sv, FileKind::Rar},
+    {"%PDF-"sv, FileKind::Pdf},
+    {"\x7f"
+     "ELF"sv,
+     FileKind::Elf},
+    {"HADAL\0\0"sv, FileKind::HadalModule},
     {"\xff\xfe"sv, FileKind::Utf16},
     {"\xfe\xff"sv, FileKind::Utf16},
 };
@@ -113,7 +122,8 @@ std::string_view describe(FileKind kind) {
     return "a Xet pointer, not the file itself (check it out with git-xet, or use 'hf download')";
   case FileKind::Html: return "an HTML or XML page (of a download that failed?)";
   case FileKind::Gguf:
-    return "a GGUF file, which is llama.cpp's format (take the model's safetensors files)";
+    return "a GGUF (or GGML) file, which is llama.cpp's format (take the model's safetensors "
+           "files)";
   case FileKind::Zip:
     return "a ZIP archive, as PyTorch's .bin and .pt files are (take or make safetensors files)";
   case FileKind::Pickle:
@@ -127,6 +137,11 @@ std::string_view describe(FileKind kind) {
   case FileKind::Xz: return "compressed by xz (unpack it first)";
   case FileKind::Zstandard: return "compressed by zstd (unpack it first)";
   case FileKind::Tar: return "a tar archive (unpack it first)";
+  case FileKind::SevenZip: return "a 7z archive (unpack it first)";
+  case FileKind::Rar: return "a RAR archive (unpack it first)";
+  case FileKind::Pdf: return "a PDF";
+  case FileKind::Elf: return "a program or library (ELF)";
+  case FileKind::HadalModule: return "a module of hadal-compile";
   case FileKind::Utf16: return "text in UTF-16 (write it in UTF-8)";
   case FileKind::Safetensors: return "a safetensors file";
   case FileKind::Json: return "JSON text";

@@ -37,7 +37,12 @@ enum class FileKind {
   Xz,
   Zstandard,
   Tar,
-  Utf16, ///< by its byte-order mark
+  SevenZip,
+  Rar,
+  Pdf,
+  Elf,         ///< a program or library
+  HadalModule, ///< what hadal-compile writes
+  Utf16,       ///< by its byte-order mark
   Safetensors,
   Json, ///< begins with { or [, after a byte-order mark of UTF-8 and white space
 };

@@ -286,15 +286,18 @@ void readRope(ConfigReader &in, ModelConfig &config, const Family &family, std::
       *in.find("rope_scaling") != *in.find("rope_parameters"))
     in.complain("rope_scaling", "to be null or equal to rope_parameters where both are given",
                 show(in.find("rope_scaling")));
+  auto rotatesAll = [](ConfigReader &from) {
+    from.number(
+        "partial_rotary_factor", "1", [](double x) { return x == 1; }, 1);
+  };
+  rotatesAll(in);
   std::string key = in.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
   const json *object = in.child(key);
   if (!object)
     return;
   ConfigReader rope(*object, in.prefixOf(key), complaint);
+  rotatesAll(rope);
   config.ropeTheta = rope.number("rope_theta", "a number above 1", aboveOne, config.ropeTheta);
-  for (ConfigReader *from : {&in, &rope})
-    from->number(
-        "partial_rotary_factor", "1", [](double x) { return x == 1; }, 1);
 
   // `rope_type` goes before the older `type`.
   std::string typeKey = rope.has("rope_type") ? "rope_type" : "type";
@@ -488,14 +491,15 @@ public:
   std::vector<ConfigValue> list;
 };
 
-/// By their number where they come first, else layer by layer.
+/// By their number where they come first, else layer by layer. Either key may have said it.
 void listDenseLayers(ValueList &out, const ModelConfig &c) {
+  const char *name = "first_k_dense_replace (or mlp_layer_types)";
   if (std::is_sorted(c.dense.rbegin(), c.dense.rend()))
-    return out.size("first_k_dense_replace", c.denseLayers());
+    return out.size(name, c.denseLayers());
   std::string types;
   for (bool isDense : c.dense)
     types += isDense ? "d" : "s";
-  out.word("mlp_layer_types", types);
+  out.word(name, types);
 }
 
 void listExperts(ValueList &out, const ModelConfig &c) {
@@ -503,9 +507,10 @@ void listExperts(ValueList &out, const ModelConfig &c) {
   out.size("n_routed_experts", c.experts);
   out.size("n_shared_experts", c.sharedExperts);
   out.size("num_experts_per_tok", c.expertsPerToken);
-  bool isLimited = c.groupLimit < c.groups;
-  out.size("n_group", isLimited ? c.groups : 1);
-  out.size("topk_group", isLimited ? c.groupLimit : 1);
+  // One value: with either key a limit may come or go.
+  out.word("topk_group of n_group", c.groupLimit < c.groups ? std::to_string(c.groupLimit) +
+                                                                  " of " + std::to_string(c.groups)
+                                                            : "all");
   out.word("scoring_func", c.affinity == Affinity::Sigmoid ? "sigmoid" : "softmax");
   out.flag("norm_topk_prob", c.normalizeWeights);
   out.number("routed_scaling_factor", c.routedScale);
@@ -516,12 +521,14 @@ void listYarn(ValueList &out, const YarnScaling &yarn) {
   out.number("rope_scaling.original_max_position_embeddings", yarn.originalMaxPositions);
   out.number("rope_scaling.beta_fast", yarn.betaFast);
   out.number("rope_scaling.beta_slow", yarn.betaSlow);
+  if (yarn.attentionFactor)
+    out.number("rope_scaling.attention_factor", *yarn.attentionFactor);
+  else
+    out.word("rope_scaling.attention_factor", "none");
   // mscale counts only beside mscale_all_dim, and where no attention_factor takes its place.
   out.number("rope_scaling.mscale",
              yarn.mscaleAllDim != 0 && !yarn.attentionFactor ? yarn.mscale : 0);
   out.number("rope_scaling.mscale_all_dim", yarn.mscaleAllDim);
-  if (yarn.attentionFactor)
-    out.number("rope_scaling.attention_factor", *yarn.attentionFactor);
   out.flag("rope_scaling.truncate", yarn.truncate);
 }
 

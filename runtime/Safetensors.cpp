@@ -68,7 +68,7 @@ static Result<StoredTensor> parseTensor(const std::string &file, const std::stri
   auto end = begin ? unsignedNumber(offsets[1]) : std::nullopt;
   if (!end || *begin > *end || *end > dataBytes)
     return invalidFile(where + "wants data_offsets inside the file's " + std::to_string(dataBytes) +
-                       " bytes of data");
+                       " bytes of data (an unfinished download?)");
   std::optional<uint64_t> bytes = byteCount(tensor.element, tensor.shape);
   if (bytes && tensor.element == ElementType::Other)
     bytes = *end - *begin;
@@ -137,9 +137,13 @@ Status Safetensors::parseHeader() {
                        std::to_string(contents.size()));
   uint64_t headerBytes;
   std::memcpy(&headerBytes, contents.data(), 8);
-  if (headerBytes > maxHeaderBytes || headerBytes > contents.size() - 8)
+  bool fits = headerBytes <= maxHeaderBytes && headerBytes <= contents.size() - 8;
+  if (!fits && contents.size() > 8 && contents[8] != std::byte('{'))
+    return invalidFile(name + ": wants safetensors, is a file of another format");
+  if (!fits)
     return invalidFile(name + ": header of " + std::to_string(headerBytes) +
-                       " bytes does not fit the file's " + std::to_string(contents.size()));
+                       " bytes does not fit the file's " + std::to_string(contents.size()) +
+                       " (an unfinished download?)");
   const char *text = reinterpret_cast<const char *>(contents.data()) + 8;
   if (jsonNestsDeeper({text, headerBytes}))
     return invalidFile(name + ": header nests deeper than " + std::to_string(maxJsonDepth) +

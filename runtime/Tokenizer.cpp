@@ -3,6 +3,7 @@
 #include "runtime/Tokenizer.h"
 
 #include "runtime/File.h"
+#include "runtime/FileKind.h"
 #include "runtime/tokenizer/AddedTokens.h"
 #include "runtime/tokenizer/Bpe.h"
 #include "runtime/tokenizer/ByteLevel.h"
@@ -121,10 +122,15 @@ Result<Tokenizer> Tokenizer::parse(std::string_view text, std::string_view confi
 
 Result<Tokenizer> Tokenizer::open(const std::string &folder) {
   std::string path = folder + "/tokenizer.json", configPath = folder + "/tokenizer_config.json";
-  std::string json = HADAL_TRY(readTextFile(path)), config;
+  auto read = [](const std::string &file) -> Result<std::string> {
+    std::string text = HADAL_TRY(readTextFile(file));
+    HADAL_TRY(refuseForeignFile(file, std::as_bytes(std::span(text)), "JSON", FileKind::Json));
+    return text;
+  };
+  std::string json = HADAL_TRY(read(path)), config;
   struct stat status;
   if (::stat(configPath.c_str(), &status) == 0)
-    config = HADAL_TRY(readTextFile(configPath));
+    config = HADAL_TRY(read(configPath));
   Result<Tokenizer> tokenizer = parse(json, config);
   if (!tokenizer.ok())
     return Error{tokenizer.error().code,

@@ -258,6 +258,12 @@ int main(int argc, char **argv) {
                     (name == std::string("--pp") || name == std::string("--dp")
                          ? "; --mode=generate takes --ep"
                          : ""));
+  if (training.expertRanks == 1)
+    for (const char *name : {"--dispatch", "--combine", "--exchange-capacity"})
+      if (const CLI::Option *option = app.get_option(name);
+          option->count() && option->as<std::string>() != "fp32")
+        return fail(std::string(name) + ": is for rows that go from one expert-parallel rank to "
+                                        "another; wants --ep of 2 or more");
   if (emit == "exe" && training.ranks() > 1)
     return fail("--emit=exe: an executable carries a module for one rank, got " +
                 std::to_string(training.ranks()) + " ranks");

@@ -1,4 +1,5 @@
 #include "runtime/module/Module.h"
+#include "runtime/FileKind.h"
 #include "runtime/device/CpuFeatures.h"
 #include "runtime/module/Check.h"
 
@@ -56,6 +57,7 @@ Result<std::optional<Module>> Module::openAppended(const std::string &executable
 }
 
 Result<Module> Module::check(std::span<const std::byte> bytes, std::string name) {
+  HADAL_TRY(refuseForeignFile(name, bytes, "a module of hadal-compile", FileKind::HadalModule));
   if (bytes.size() < headerBytes)
     return invalidFile(name + ": not a hadal module: wants at least " +
                        std::to_string(headerBytes) + " bytes, has " + std::to_string(bytes.size()));

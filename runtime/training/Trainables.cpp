@@ -201,9 +201,12 @@ static std::string_view packingOf(ElementType element) {
 
 Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) {
   HADAL_TRY(checkNothingElse(executor.module(), checkpoint, [&](const std::string &name) {
-    constexpr std::string_view scale = "_scale_inv"; // of FP8 weights
+    constexpr std::string_view scale = "_scale_inv"; // of FP8 weights alone
+    std::string weight =
+        name.ends_with(scale) ? name.substr(0, name.size() - scale.size()) : std::string();
+    auto scaled = checkpoint.find(weight);
     return known.count(name) ||
-           (name.ends_with(scale) && known.count(name.substr(0, name.size() - scale.size())));
+           (known.count(weight) && scaled && scaled->tensor->element == ElementType::F8E4M3);
   }));
   // Look at all of them before the first is read.
   uint64_t total = 0, done = 0;

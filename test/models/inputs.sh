@@ -26,6 +26,8 @@ works() { "$bin/hadal-compile" "$@" >stdout 2>stderr || fail "$* exits with $?: 
 case $(uname -m) in x86_64) other=aarch64 ;; *) other=x86-64-v3 ;; esac
 refused "--emit=exe: an executable is for this machine's processors" "$models/small" --emit=exe --cpu=$other
 refused '--precision: is for --mode=train' "$models/small" --mode=generate --precision=bf16
+refused '--dispatch: is for rows that go from one expert-parallel rank to another' "$models/small" --dispatch=fp8
+refused '--exchange-capacity: is for rows' "$models/small" --mode=train --seq=8 --exchange-capacity=4
 refused '--micro-batches: wants a multiple of the 2 owners of micro-batches' "$models/small" --mode=train --seq=8 --pp=2 \
   --schedule=dualpipe --micro-batches=1
 grep -q sum-groups stderr && fail "an option that was not given is spoken of: $(cat stderr)"

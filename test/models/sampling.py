@@ -114,6 +114,25 @@ claim(
     "rows as text are those of JSON",
     run(*[work / "rows.txt" if w == work / "rows.json" else w for w in base]) == run(*base),
 )
+for name in ("rows.txt", "rows.json"):  # as some editors write them
+    marked = work / f"marked-{name}"
+    marked.write_bytes(b"\xef\xbb\xbf" + (work / name).read_bytes() + b"\n\n")
+    claim(
+        f"a byte order mark before {name}",
+        run(*[marked if w == work / "rows.json" else w for w in base]) == run(*base),
+    )
+for text, said in (
+    ("1 2\n\n3\n", "row 1: has no tokens"),
+    ("1 -2\n", "row 0: wants token ids from 0 to "),
+    ("1 2.5\n", ", got 2.5"),
+):
+    (work / "bad.txt").write_text(text)
+    done = subprocess.run(
+        [str(bin_ / base[0]), *[str(work / "bad.txt" if "rows" in str(w) else w) for w in base[1:]]],
+        capture_output=True,
+        text=True,
+    )
+    claim(f"{text!r} is refused", done.returncode == 1 and said in done.stderr, done.stderr)
 for row in range(len(rows)):
     for place, logits in enumerate(greedy["logits"][row]):
         where, token = f"row {row}, token {place}", greedy["tokens"][row][place]

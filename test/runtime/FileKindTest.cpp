@@ -2,6 +2,8 @@
 
 #include "runtime/FileKind.h"
 #include "runtime/Safetensors.h"
+#include "runtime/Tokenizer.h"
+#include "runtime/module/Module.h"
 
 #include <gtest/gtest.h>
 
@@ -41,6 +43,14 @@ TEST(FileKind, FirstBytesSayWhatAFileIs) {
                    "7zXZ\0\0"s),
             FileKind::Xz);
   EXPECT_EQ(kindOf("\x28\xb5\x2f\xfd\x04"s), FileKind::Zstandard);
+  EXPECT_EQ(kindOf("lmgg\0\0\0\0"s), FileKind::Gguf);
+  EXPECT_EQ(kindOf("7z\xbc\xaf\x27\x1c\0\4"s), FileKind::SevenZip);
+  EXPECT_EQ(kindOf("Rar!\x1a\7\1\0"s), FileKind::Rar);
+  EXPECT_EQ(kindOf("%PDF-1.7\n"), FileKind::Pdf);
+  EXPECT_EQ(kindOf("\x7f"
+                   "ELF\2\1\1"s),
+            FileKind::Elf);
+  EXPECT_EQ(kindOf("HADAL\0\0\1"s + std::string(16, 'x')), FileKind::HadalModule);
   EXPECT_EQ(kindOf("\xff\xfe{\0"s), FileKind::Utf16);
   EXPECT_EQ(kindOf(std::string(257, 'a') + "ustar\0"s), FileKind::Tar);
   EXPECT_EQ(kindOf("{\"a\": 1}"), FileKind::Json);
@@ -97,6 +107,25 @@ TEST_F(ForeignFiles, WeightsThatAreNone) {
       errorOfOpening(),
       folder +
           "/model.safetensors: wants safetensors, is text that begins with \"Entry not found\"");
+  // Bytes of no format that has a name here; no length that they happen to spell.
+  write("model.safetensors", "\x90\x81\x7f\x1c\x33\x52\x61\x70 and more");
+  EXPECT_EQ(errorOfOpening(),
+            folder + "/model.safetensors: wants safetensors, is a file of another format");
+}
+
+// A pointer lies where the large files of a repository are: a tokenizer, a module.
+TEST_F(ForeignFiles, OtherFilesThatAreNone) {
+  write("tokenizer.json", lfsPointer);
+  write("m.hadal", "PK\3\4");
+  std::string pointer = ": wants JSON, is a Git LFS pointer, not the file itself (run 'git lfs "
+                        "pull' in its folder)";
+  EXPECT_EQ(Tokenizer::open(folder).error().message, folder + "/tokenizer.json" + pointer);
+  EXPECT_EQ(Module::open(folder + "/m.hadal").error().message,
+            folder + "/m.hadal: wants a module of hadal-compile, is " +
+                std::string(describe(FileKind::Zip)));
+  write("tokenizer.json", "{}");
+  write("tokenizer_config.json", lfsPointer);
+  EXPECT_EQ(Tokenizer::open(folder).error().message, folder + "/tokenizer_config.json" + pointer);
 }
 
 TEST_F(ForeignFiles, AnIndexThatIsNone) {

@@ -225,7 +225,11 @@ TEST(Configuration, ValuesThatChangeNumbers) {
   EXPECT_EQ(differs(R"({"rms_norm_eps": 1e-5})"), "rms_norm_eps 1e-06 1e-05");
   EXPECT_EQ(differs(R"({"routed_scaling_factor": 1})"), "routed_scaling_factor 2.5 1");
   EXPECT_EQ(differs(R"({"norm_topk_prob": false})"), "norm_topk_prob true false");
-  EXPECT_EQ(differs(R"({"n_group": 4, "topk_group": 2})"), "n_group 2 4");
+  EXPECT_EQ(differs(R"({"n_group": 4, "topk_group": 2})"), "topk_group of n_group 1 of 2 2 of 4");
+  EXPECT_EQ(differs(R"({"n_group": 4})"), "topk_group of n_group 1 of 2 1 of 4");
+  EXPECT_EQ(differs(R"({"topk_group": 2})"), "topk_group of n_group 1 of 2 all");
+  EXPECT_EQ(differs(R"({"first_k_dense_replace": 2})"),
+            "first_k_dense_replace (or mlp_layer_types) 1 2");
   EXPECT_EQ(differs(R"({"num_experts_per_tok": 1})"), "num_experts_per_tok 2 1");
   EXPECT_EQ(differs(R"({"qk_nope_head_dim": 4, "qk_rope_head_dim": 8})"), "qk_nope_head_dim 8 4");
   EXPECT_EQ(differs(R"({"num_attention_heads": 4, "qk_nope_head_dim": 4})"),
@@ -235,7 +239,8 @@ TEST(Configuration, ValuesThatChangeNumbers) {
   EXPECT_EQ(differs(R"({"rope_scaling": {"factor": 8}})"), "rope_scaling.factor 4 8");
   EXPECT_EQ(differs(R"({"rope_scaling": {"beta_slow": 2}})"), "rope_scaling.beta_slow 1 2");
   EXPECT_EQ(differs(R"({"rope_scaling": {"mscale": 0.7}})"), "rope_scaling.mscale 1 0.7");
-  EXPECT_EQ(differs(R"({"rope_scaling": {"attention_factor": 2}})"), "rope_scaling.mscale 1 0");
+  EXPECT_EQ(differs(R"({"rope_scaling": {"attention_factor": 2}})"),
+            "rope_scaling.attention_factor none 2");
   EXPECT_EQ(differs(R"({"rope_scaling": {"original_max_position_embeddings": 128}})"),
             "rope_scaling.original_max_position_embeddings 64 128");
   EXPECT_EQ(differs(R"({"tie_word_embeddings": true})"), "tie_word_embeddings false true");
@@ -275,21 +280,38 @@ TEST_F(WrongData, AHeadOfItsOwn) {
 
 TEST(Tensors, ThatChangeNothing) {
   auto ignored = [](const std::string &name, Shape shape = {4}) {
-    return changesNothing({name, ElementType::F32, std::move(shape), 0, 16, "F32"}, {{}, false, 2});
+    return changesNothing({name, ElementType::F32, std::move(shape), 0, 16, "F32"},
+                          {{}, false, 2, {2}});
   };
   EXPECT_TRUE(ignored("model.layers.1.self_attn.rotary_emb.inv_freq"));
   EXPECT_TRUE(ignored("model.layers.2.enorm.weight")) << "multi-token prediction";
+  EXPECT_TRUE(ignored("model.layers.2.mlp.gate.weight")) << "of the same layer";
+  EXPECT_FALSE(ignored("model.layers.3.mlp.gate.weight")) << "a layer more than the model has";
   EXPECT_TRUE(ignored("model.layers.1.mlp.shared_experts.up_proj.weight", {0, 4}));
   EXPECT_FALSE(ignored("model.layers.1.self_attn.o_proj.bias"));
   EXPECT_FALSE(ignored("model.layers.2"));
   EXPECT_FALSE(ignored("lm_head.weight"));
-  TextPart nested{{"language_model.model.", "language_model.lm_head"}, true, 2};
+  TextPart nested{{"language_model.model.", "language_model.lm_head"}, true, 2, {2}};
   auto ignoredThere = [&](const std::string &name) {
     return changesNothing({name, ElementType::F32, {4}, 0, 16, "F32"}, nested);
   };
   EXPECT_TRUE(ignoredThere("vision_tower.blocks.0.norm.weight"));
   EXPECT_TRUE(ignoredThere("language_model.model.layers.2.enorm.weight"));
   EXPECT_FALSE(ignoredThere("language_model.model.layers.1.self_attn.o_proj.bias"));
+}
+
+// A configuration of fewer layers than the checkpoint has would leave some out silently; only what
+// multi-token prediction alone has tells its layers from those.
+TEST_F(WrongData, LayersOfMultiTokenPrediction) {
+  Checkpoint checkpoint = checkpointOf({{"model.layers.1.shared_head.norm.weight", {1}},
+                                        {"model.layers.2.mlp.gate.weight", {1}},
+                                        {"model.layers.3.mlp.gate.weight", {1}},
+                                        {"model.layers.3.eh_proj.weight", {1}},
+                                        {"model.layers.4.enorm.weight", {1}},
+                                        {"other.model.layers.5.hnorm.weight", {1}}});
+  EXPECT_EQ(textPartOf(checkpoint, {}, false, 2).mtpLayers, (std::set<int64_t>{3, 4}));
+  EXPECT_EQ(textPartOf(checkpoint, {"other.model.", "lm_head"}, true, 2).mtpLayers,
+            std::set<int64_t>{5});
 }
 
 // Loading looks at every tensor: at its name, and at its numbers.

@@ -57,7 +57,7 @@ static Status writeAll(const std::string &folder) {
          {ElementType::BF16, {2, 3}, halfExpert.data()}},
         {"model.layers.1.mlp.experts.2.up_proj.weight", TensorView::of(expert, {2, 3})},
         {"model.layers.1.mlp.gate.e_score_correction_bias", TensorView::of(bias)},
-        {"model.layers.9.other.weight", TensorView::of(other)},
+        {"model.layers.9.eh_proj.weight", TensorView::of(other)},
     };
     return writeSafetensors(folder + "/" + name + "/model.safetensors", tensors);
   };

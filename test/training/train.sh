@@ -54,7 +54,7 @@ cmp -s whole/step-00000020/average/model.safetensors whole/step-00000020/model.s
 cmp -s whole/step-00000020/average/config.json whole/step-00000020/config.json || fail "averages have another configuration"
 grep -q '"torch_dtype": "float32"' whole/step-00000020/config.json || fail "config.json: $(cat whole/step-00000020/config.json)"
 cmp -s ckpt/tokenizer.json half/step-00000020/tokenizer.json || fail "no tokenizer in the checkpoint"
-for name in model.layers.9.other.weight model.layers.2.embed_tokens.weight model.layers.1.mlp.experts.1.up_proj.weight; do
+for name in model.layers.9.eh_proj.weight model.layers.2.embed_tokens.weight model.layers.1.mlp.experts.1.up_proj.weight; do
   grep -q "\"$name\"" half/step-00000020/model.safetensors || fail "the checkpoint lacks $name"
 done
 # The log of a run that goes on into the same file has each step once, whatever a killed run left there.

@@ -195,8 +195,13 @@ static Format formatOf(std::string_view text) {
     return Format::Safetensors;
   if (text[first] == '[' || text[first] == '{')
     return Format::Json;
-  bool isText =
-      text.substr(0, 256).find_first_not_of("0123456789 ,\t\r\n") == std::string_view::npos;
+  // Of text that begins like a number its reader says what is wrong with it.
+  auto isPlain = [](char c) {
+    return (c >= ' ' && c <= '~') || c == '\t' || c == '\r' || c == '\n';
+  };
+  std::string_view begin = text.substr(0, 256);
+  bool isText = std::string_view("0123456789+-").find(text[first]) != std::string_view::npos &&
+                std::all_of(begin.begin(), begin.end(), isPlain);
   return isText ? Format::Text : Format::Safetensors;
 }
 
@@ -238,6 +243,7 @@ public:
   Result<TokenRows> readText(std::string text) {
     std::replace_if(
         text.begin(), text.end(), [](char c) { return c == ',' || c == '\r' || c == '\t'; }, ' ');
+    text.erase(text.find_last_not_of(" \n") + 1); // lines after the last row
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);) {
       std::istringstream words(line);
@@ -249,8 +255,7 @@ public:
           return noId(word);
         ids.push_back(static_cast<int32_t>(id));
       }
-      if (!ids.empty()) // a last line may be empty
-        HADAL_TRY(add(std::move(ids)));
+      HADAL_TRY(add(std::move(ids)));
     }
     return std::move(result);
   }
@@ -279,6 +284,8 @@ private:
 Result<TokenRows> run::readTokenRows(const std::string &path, const Module &module) {
   const fb::Model &model = *HADAL_TRY(modelOf(module));
   std::string text = HADAL_TRY(readTextFile(path));
+  if (text.starts_with("\xEF\xBB\xBF")) // an editor's
+    text.erase(0, 3);
   switch (formatOf(text)) {
   case Format::Json: return WrittenRows(path, model).readJson(text);
   case Format::Text: return WrittenRows(path, model).readText(std::move(text));
