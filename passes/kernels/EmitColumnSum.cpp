@@ -3,6 +3,7 @@
 // registers.
 #include "passes/analysis/Products.h"
 #include "passes/kernels/Kernel.h"
+#include "passes/kernels/ProductEpilogue.h"
 
 using namespace mlir;
 using namespace hadal;
