@@ -142,7 +142,7 @@ static Result<Tensor> spread(Gathered gathered, const Places &places) {
 
 namespace {
 /// Some of a run's rows.
-struct MicroBatch {
+struct RowBatch {
   PackedBatch packed;
   std::optional<ProgramRun> run;
 };
@@ -187,8 +187,8 @@ hadal::computeLogits(Executor &executor, const std::vector<std::vector<int32_t>>
   ofMine.begins.assign(all.begins.begin() + begin, all.begins.begin() + begin + count);
   Places mine({rows.begin() + begin, rows.begin() + begin + count}, ofMine);
 
-  std::vector<MicroBatch> batches(std::max<int64_t>(options.microBatches, 1));
-  for (MicroBatch &batch : batches)
+  std::vector<RowBatch> batches(std::max<int64_t>(options.microBatches, 1));
+  for (RowBatch &batch : batches)
     batch.run.emplace(HADAL_TRY(executor.prepare(programFor(options))));
   std::vector<Route> routes;
   if (options.routes)

@@ -42,7 +42,7 @@ static int64_t windowsPerRun(const fb::Model &model, int64_t longest) {
 
 namespace {
 /// Some of a run's windows.
-struct MicroBatch {
+struct WindowBatch {
   PackedBatch packed;
   std::vector<int32_t> targets;
   std::optional<ProgramRun> prefill;
@@ -50,8 +50,8 @@ struct MicroBatch {
 } // namespace
 
 /// Adds a window to a run.
-static void addWindow(MicroBatch &batch, std::span<const int32_t> tokens, const ScoreWindow &window,
-                      const std::optional<int32_t> &bos) {
+static void addWindow(WindowBatch &batch, std::span<const int32_t> tokens,
+                      const ScoreWindow &window, const std::optional<int32_t> &bos) {
   std::vector<int32_t> sequence;
   if (bos)
     sequence.push_back(*bos);
@@ -103,8 +103,8 @@ Result<Score> hadal::scoreTokens(Executor &executor, std::span<const int32_t> to
   score.windows = static_cast<int64_t>(windows.size());
   score.rest = static_cast<int64_t>(tokens.size()) - windows.back().end;
 
-  std::vector<MicroBatch> batches(std::max<int64_t>(ranks.microBatches, 1));
-  for (MicroBatch &batch : batches)
+  std::vector<WindowBatch> batches(std::max<int64_t>(ranks.microBatches, 1));
+  for (WindowBatch &batch : batches)
     batch.prefill.emplace(HADAL_TRY(executor.prepare("prefill")));
   ProgramRun nll = HADAL_TRY(executor.prepare("nll"));
   int64_t begin = ranks.share.first(score.windows), end = begin + ranks.share.count(score.windows),
@@ -118,7 +118,7 @@ Result<Score> hadal::scoreTokens(Executor &executor, std::span<const int32_t> to
             here = std::min(end, firstWindow + perRun) - firstWindow;
     std::vector<ProgramRun *> runs;
     for (unsigned i = 0; i < batches.size(); ++i) {
-      MicroBatch &batch = batches[i];
+      WindowBatch &batch = batches[i];
       RowShare part{i, unsigned(batches.size())};
       int64_t first = firstWindow + part.first(here);
       batch.packed.clear(part.first(here) * longest);

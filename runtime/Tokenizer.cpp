@@ -151,7 +151,7 @@ Result<std::vector<int32_t>> Tokenizer::encode(std::string_view text) const {
   std::deque<std::string> storage;
   // Where in `ids` a word that was met before has its ids.
   std::unordered_map<std::string_view, std::pair<size_t, size_t>> known;
-  for (const TextPart &part : HADAL_TRY(self->added.split(text))) {
+  for (const SplitPart &part : HADAL_TRY(self->added.split(text))) {
     if (part.id) {
       ids.push_back(*part.id);
       continue;

@@ -6,7 +6,7 @@
 
 namespace hadal {
 
-static std::string quoted(std::string_view name) {
+static std::string inQuotes(std::string_view name) {
   std::string text = "\"";
   for (char c : name) {
     if (c == '"' || c == '\\')
@@ -17,7 +17,7 @@ static std::string quoted(std::string_view name) {
   return text + "\"";
 }
 
-static std::string listed(const std::vector<unsigned> &ranks) {
+static std::string rankList(const std::vector<unsigned> &ranks) {
   std::string text;
   for (unsigned rank : ranks)
     text += (text.empty() ? "" : ", ") + std::to_string(rank);
@@ -38,13 +38,13 @@ public:
                   double(beginNs + shiftNs) / 1000, double(endNs - beginNs) / 1000);
     start();
     text += "{\"ph\": \"X\", \"pid\": " + std::to_string(rank) + ", \"cat\": \"" + category +
-            "\", \"name\": " + quoted(name) + ", " + times + ", \"args\": {" + args + "}}";
+            "\", \"name\": " + inQuotes(name) + ", " + times + ", \"args\": {" + args + "}}";
   }
   void name(const char *what, unsigned lane, const std::string &name) {
     start();
     text += std::string("{\"ph\": \"M\", \"pid\": ") + std::to_string(rank) +
             ", \"tid\": " + std::to_string(lane) + ", \"name\": \"" + what +
-            "\", \"args\": {\"name\": " + quoted(name) + "}}";
+            "\", \"args\": {\"name\": " + inQuotes(name) + "}}";
   }
   std::string text;
 
@@ -95,8 +95,8 @@ std::string Trace::eventsText(unsigned rank, int64_t shiftNs) const {
   };
   addAll(chunks, "chunk", "chunks", [](const Named &) { return std::string(); });
   addAll(comm, "comm", "communication", [](const Named &e) {
-    return "\"tag\": " + std::to_string(e.ends.tag) + ", \"to\": " + listed(e.ends.to) +
-           ", \"from\": " + listed(e.ends.from);
+    return "\"tag\": " + std::to_string(e.ends.tag) + ", \"to\": " + rankList(e.ends.to) +
+           ", \"from\": " + rankList(e.ends.from);
   });
   return std::move(lines.text);
 }

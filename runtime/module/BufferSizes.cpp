@@ -12,7 +12,7 @@ namespace hadal {
 
 namespace {
 
-constexpr uint64_t probeCount = 3;
+constexpr uint64_t sizeProbes = 3;
 
 Result<int64_t> value(const fb::Expr &expr, const std::vector<int64_t> &registers) {
   return evaluate({expr.code()->data(), expr.code()->size()}, registers);
@@ -158,7 +158,7 @@ private:
 
 Status verifyBufferSizes(const fb::Module &module) {
   for (const fb::Program *program : *module.programs())
-    for (uint64_t probe = 0; probe < probeCount; ++probe)
+    for (uint64_t probe = 0; probe < sizeProbes; ++probe)
       if (Status status = Sizer(module, *program, probe).run(); !status)
         return invalidFile("program " + program->name()->str() + ", " + status.error().message);
   return {};

@@ -5,9 +5,9 @@ namespace hadal::verify {
 
 namespace {
 
-class Finder {
+class RegisterFinder {
 public:
-  explicit Finder(const fb::Program &program) : used(program.registers()->size()) {}
+  explicit RegisterFinder(const fb::Program &program) : used(program.registers()->size()) {}
 
   void add(const fb::Expr *expr) {
     for (size_t i = 0; i + 1 < expr->code()->size(); i += 2)
@@ -48,7 +48,7 @@ public:
 } // namespace
 
 std::vector<bool> usedRegisters(const fb::Program &program) {
-  Finder finder(program);
+  RegisterFinder finder(program);
   for (const fb::Argument *argument : *program.arguments())
     finder.addAll(argument->shape());
   for (const fb::Temporary *temporary : *program.temporaries())

@@ -4,9 +4,9 @@ namespace hadal {
 
 namespace {
 
-class Finder {
+class StateFinder {
 public:
-  explicit Finder(const fb::Module &module) : module(module) {}
+  explicit StateFinder(const fb::Module &module) : module(module) {}
 
   void add(const fb::Binding *binding) {
     if (binding->space() == fb::Space_State)
@@ -41,13 +41,13 @@ private:
 } // namespace
 
 std::set<uint32_t> usedStates(const fb::Module &module, const fb::Program &program) {
-  Finder finder(module);
+  StateFinder finder(module);
   finder.addAll(program.commands());
   return finder.found;
 }
 
 std::set<uint32_t> usedStates(const fb::Module &module, const fb::Command &command) {
-  Finder finder(module);
+  StateFinder finder(module);
   finder.add(&command);
   return finder.found;
 }

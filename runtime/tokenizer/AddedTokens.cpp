@@ -91,7 +91,7 @@ Result<bool> AddedTokens::touchesWord(std::string_view character) const {
 }
 
 Status AddedTokens::splitPass(const Pass &pass, std::string_view text,
-                              std::vector<TextPart> &parts) const {
+                              std::vector<SplitPart> &parts) const {
   size_t done = 0; // end of the last part
   for (size_t at = 0; at < text.size();) {
     const AddedToken *token = pass.longestAt(text.substr(at));
@@ -122,10 +122,10 @@ Status AddedTokens::splitPass(const Pass &pass, std::string_view text,
   return {};
 }
 
-Result<std::vector<TextPart>> AddedTokens::split(std::string_view text) const {
-  std::vector<TextPart> first, parts;
+Result<std::vector<SplitPart>> AddedTokens::split(std::string_view text) const {
+  std::vector<SplitPart> first, parts;
   HADAL_TRY(splitPass(passes[false], text, first));
-  for (const TextPart &part : first) {
+  for (const SplitPart &part : first) {
     if (part.id)
       parts.push_back(part);
     else

@@ -27,7 +27,7 @@ struct AddedToken {
 };
 
 /// A part of a text: an added token's, or (without `id`) ordinary text.
-struct TextPart {
+struct SplitPart {
   std::string_view text;
   std::optional<int32_t> id;
 };
@@ -42,7 +42,7 @@ public:
 
   /// The text in order. Of the tokens that match somewhere the leftmost is taken, of those the
   /// longest.
-  Result<std::vector<TextPart>> split(std::string_view text) const;
+  Result<std::vector<SplitPart>> split(std::string_view text) const;
 
 private:
   /// Tokens of one pass, ascending by content, so that those with a common front stand together.
@@ -53,7 +53,7 @@ private:
   };
   AddedTokens(Regex word) : wordCharacter(std::move(word)) {}
   Result<bool> touchesWord(std::string_view character) const;
-  Status splitPass(const Pass &pass, std::string_view text, std::vector<TextPart> &parts) const;
+  Status splitPass(const Pass &pass, std::string_view text, std::vector<SplitPart> &parts) const;
 
   std::vector<AddedToken> list; ///< never grows after create: the passes point into it
   Pass passes[2];

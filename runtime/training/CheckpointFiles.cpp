@@ -8,7 +8,6 @@
 #include <filesystem>
 
 using namespace hadal;
-using Json = nlohmann::json;
 
 namespace {
 
@@ -162,7 +161,7 @@ Status ItemWriter::write(const std::string &stem, std::span<const Item> items, u
       map[item.plan.name] = name.substr(under.size());
   }
   nlohmann::json index = {{"metadata", {{"total_size", total}}}, {"weight_map", std::move(map)}};
-  std::string text = index.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  std::string text = index.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   return folder.write(stem + ".safetensors.index.json", std::as_bytes(std::span(text)));
 }
 
