@@ -9,5 +9,5 @@
 
 void hadal::registerHadalDialects(mlir::DialectRegistry &registry) {
   registry.insert<mla::MlaDialect, moe::MoeDialect, fp8::Fp8Dialect, exec::ExecDialect,
-                  job::JobDialect>();
+                  job::HadalDialect, job::JobDialect>();
 }

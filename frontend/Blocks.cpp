@@ -21,19 +21,23 @@ namespace hadal::frontend {
 
 namespace {
 
-/// Ops made during its life carry the name as their location: "layers.3.self_attn.q_a_proj".
+/// Ops made during its life are a part of the model: "layers.3.self_attn.q_a_proj".
 class Named {
 public:
-  Named(ImplicitLocOpBuilder &builder, StringRef name)
-      : builder(builder), previous(builder.getLoc()) {
+  Named(GraphBuilder &builder, StringRef name)
+      : builder(builder), location(builder.getLoc()), part(builder.parts.part) {
     name.consume_front("model.");
-    builder.setLoc(NameLoc::get(builder.getStringAttr(name)));
+    builder.setPart(name);
   }
-  ~Named() { builder.setLoc(previous); }
+  ~Named() {
+    builder.setLoc(location);
+    builder.parts.part = part;
+  }
 
 private:
-  ImplicitLocOpBuilder &builder;
-  Location previous;
+  GraphBuilder &builder;
+  Location location;
+  job::PartAttr part;
 };
 
 StringRef trimDot(StringRef prefix) { return prefix.drop_back(prefix.ends_with(".")); }
@@ -68,6 +72,17 @@ RankedTensorType tensorType(Builder &builder, const ParameterDescription &parame
     shape.push_back(parameter.count);
   shape.append(parameter.shape.begin(), parameter.shape.end());
   return RankedTensorType::get(shape, elementType(builder, parameter.element));
+}
+
+GraphBuilder::GraphBuilder(MLIRContext *context, StringRef part)
+    : ImplicitLocOpBuilder(UnknownLoc::get(context), context) {
+  setListener(&parts);
+  setPart(part);
+}
+
+void GraphBuilder::setPart(StringRef name) {
+  setLoc(NameLoc::get(getStringAttr(name)));
+  parts.part = job::PartAttr::get(getContext(), name);
 }
 
 //===----------------------------------------------------------------------===//

@@ -9,6 +9,7 @@
 #ifndef HADAL_FRONTEND_BLOCKS_H
 #define HADAL_FRONTEND_BLOCKS_H
 
+#include "dialects/job/Job.h"
 #include "frontend/Parameters.h"
 
 #include "mlir/IR/BuiltinTypes.h"
@@ -25,6 +26,19 @@ mlir::Type elementType(mlir::Builder &builder, ElementType element);
 /// tensor<NxKxTYPE>, and tensor<ExNxKxTYPE> for a stack.
 mlir::RankedTensorType tensorType(mlir::Builder &builder, const ParameterDescription &parameter);
 
+/// Gives each op the part of the model that it computes (`job.part`), and the part's name as its
+/// location.
+class GraphBuilder : public mlir::ImplicitLocOpBuilder {
+public:
+  /// Ops belong to `part` until setPart.
+  GraphBuilder(mlir::MLIRContext *context, llvm::StringRef part);
+  GraphBuilder(const GraphBuilder &) = delete;
+
+  void setPart(llvm::StringRef name);
+
+  hadal::job::PartListener parts;
+};
+
 class Blocks {
 public:
   /// Whether parameters are fixed or what a training run changes. Trained parameters are mutable
@@ -32,7 +46,7 @@ public:
   enum class Parameters { Fixed, Trained };
 
   /// Appends at the builder's insertion point. `tokens` is the number of rows (an index value).
-  Blocks(mlir::ImplicitLocOpBuilder &builder, const ModelDescription &model, mlir::Value tokens,
+  Blocks(GraphBuilder &builder, const ModelDescription &model, mlir::Value tokens,
          Parameters parameters = Parameters::Fixed)
       : b(builder), model(model), c(model.config), rows(tokens),
         trained(parameters == Parameters::Trained) {}
@@ -125,7 +139,7 @@ private:
   mlir::Value elementwise(llvm::ArrayRef<mlir::Value> inputs, int64_t size, Body body,
                           llvm::ArrayRef<bool> perRow = {});
 
-  mlir::ImplicitLocOpBuilder &b;
+  GraphBuilder &b;
   const ModelDescription &model;
   const ModelConfig &c;
   mlir::Value rows; ///< of the activations being built

@@ -89,7 +89,7 @@ void setRanks(ModuleOp module, const InferenceRanks &ranks) {
 
 namespace {
 
-void declareParameters(ImplicitLocOpBuilder &b, const ModelDescription &model) {
+void declareParameters(GraphBuilder &b, const ModelDescription &model) {
   for (const ParameterDescription &parameter : model.parameters) {
     RankedTensorType type = tensorType(b, parameter);
     ml_program::GlobalOp::create(b, parameter.stored, type, /*is_mutable=*/false,
@@ -114,7 +114,7 @@ Value buildLayer(Blocks &blocks, int64_t layer, Value x, Blocks::Rotation rotati
 }
 
 /// Builds the body of @forward at the builder's insertion point.
-SmallVector<NamedResult> buildForward(ImplicitLocOpBuilder &b, const ModelDescription &model,
+SmallVector<NamedResult> buildForward(GraphBuilder &b, const ModelDescription &model,
                                       Block *entry) {
   Value tokenIds = entry->getArgument(0), positions = entry->getArgument(1);
   Value offsets = entry->getArgument(2), logitRowIds = entry->getArgument(3);
@@ -139,10 +139,11 @@ SmallVector<NamedResult> buildForward(ImplicitLocOpBuilder &b, const ModelDescri
 } // namespace
 
 FailureOr<OwningOpRef<ModuleOp>> buildGraph(MLIRContext &context, const ModelDescription &model) {
-  context.loadDialect<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect,
-                      math::MathDialect, ml_program::MLProgramDialect, tensor::TensorDialect,
-                      fp8::Fp8Dialect, mla::MlaDialect, moe::MoeDialect>();
-  ImplicitLocOpBuilder b(NameLoc::get(StringAttr::get(&context, "forward")), &context);
+  context
+      .loadDialect<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect, math::MathDialect,
+                   ml_program::MLProgramDialect, tensor::TensorDialect, fp8::Fp8Dialect,
+                   job::HadalDialect, job::JobDialect, mla::MlaDialect, moe::MoeDialect>();
+  GraphBuilder b(&context, "forward");
   OwningOpRef<ModuleOp> module = ModuleOp::create(b.getLoc());
   (*module)->setAttr("hadal.model", modelAttribute(b, model.config));
   b.setInsertionPointToEnd(module->getBody());

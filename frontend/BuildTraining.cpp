@@ -53,8 +53,8 @@ std::vector<int64_t> routedLayers(const ModelConfig &c, int64_t depths) {
 
 class LossBuilder {
 public:
-  LossBuilder(ImplicitLocOpBuilder &b, const ModelDescription &model,
-              const TrainingOptions &options, int64_t depths, const ModelPart &part)
+  LossBuilder(GraphBuilder &b, const ModelDescription &model, const TrainingOptions &options,
+              int64_t depths, const ModelPart &part)
       : b(b), model(model), c(model.config), options(options), depths(depths), part(part) {}
 
   /// Builds the function at the end of the module.
@@ -79,7 +79,7 @@ private:
   Value concat(Value x, Value y);
   Value run(Blocks &blocks, Value x, int64_t first, int64_t count, const Rows &rows);
 
-  ImplicitLocOpBuilder &b;
+  GraphBuilder &b;
   const ModelDescription &model;
   const ModelConfig &c;
   const TrainingOptions &options;
@@ -402,8 +402,7 @@ void LossBuilder::build() {
 
 /// @balance: moves each router's correction bias, where it has one, by the step's loads, and says
 /// how far the loads are from even.
-void buildBalance(ImplicitLocOpBuilder &b, const ModelConfig &c, ArrayRef<int64_t> moeLayers,
-                  double step) {
+void buildBalance(GraphBuilder &b, const ModelConfig &c, ArrayRef<int64_t> moeLayers, double step) {
   auto function = func::FuncOp::create(b, "balance", b.getFunctionType({}, {}));
   b.setInsertionPointToStart(function.addEntryBlock());
   Type f32 = b.getF32Type();
@@ -543,10 +542,10 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
                                                const TrainingOptions &options) {
   context.loadDialect<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect,
                       math::MathDialect, ml_program::MLProgramDialect, tensor::TensorDialect,
-                      mla::MlaDialect, moe::MoeDialect>();
+                      job::HadalDialect, job::JobDialect, mla::MlaDialect, moe::MoeDialect>();
   int64_t depths = options.mtpWeight != 0 ? config.mtpLayers : 0;
   ModelDescription model = describeTraining(config, depths);
-  ImplicitLocOpBuilder b(NameLoc::get(StringAttr::get(&context, "loss")), &context);
+  GraphBuilder b(&context, "loss");
   OwningOpRef<ModuleOp> module = ModuleOp::create(b.getLoc());
   b.setInsertionPointToEnd(module->getBody());
   SmallVector<Attribute> trainables;

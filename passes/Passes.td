@@ -6,6 +6,29 @@ include "mlir/Pass/PassBase.td"
 // In running order: reading this file from top to bottom is reading the compiler.
 
 //===----------------------------------------------------------------------===//
+// between the phases
+//===----------------------------------------------------------------------===//
+
+def HadalVerifyPhase : Pass<"hadal-verify-phase", "::mlir::ModuleOp"> {
+  let summary = "hold a module to the ops that may exist after a phase";
+  let description = [{
+        hadal-opt graph.mlir --hadal-verify-phase=graph
+
+    Changes nothing. Phases are graph (what the frontend writes), sharded (after --mla-specialize
+    and --moe-shard-experts), scheduled (all that programs are formed of), kernels (programs, and
+    kernels on memrefs); dialects/README.md has the table. Up to scheduled every product has a part
+    of the model (`job.part`), which --hadal-round-products and --hadal-recompute choose by. Fails
+    at the first op that may not stand there, and where the options do not say one phase.
+    Test: test/passes/hadal-verify-phase.mlir.
+  }];
+  let options = [Option<"graph", "graph", "bool", "false", "the frontend's phase">,
+                 Option<"sharded", "sharded", "bool", "false", "experts are on their ranks">,
+                 Option<"scheduled", "scheduled", "bool", "false",
+                        "all is there that programs are formed of">,
+                 Option<"kernels", "kernels", "bool", "false", "programs, and kernels on memrefs">];
+}
+
+//===----------------------------------------------------------------------===//
 // shard: experts on ranks
 //===----------------------------------------------------------------------===//
 

@@ -17,6 +17,18 @@
 using namespace mlir;
 using namespace hadal;
 
+/// The phases that the compiler holds a model's module to: there all parts are wanted.
+static void verifyScheduled(OpPassManager &pm, const PipelineOptions &options) {
+  if (options.verifyPhases)
+    pm.addPass(createHadalVerifyPhase(
+        {.graph = false, .sharded = false, .scheduled = true, .kernels = false}));
+}
+static void verifyKernels(OpPassManager &pm, const PipelineOptions &options) {
+  if (options.verifyPhases)
+    pm.addPass(createHadalVerifyPhase(
+        {.graph = false, .sharded = false, .scheduled = false, .kernels = true}));
+}
+
 void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &options) {
   // First, because it copies @forward: what follows works on each copy.
   pm.addPass(createMlaSpecialize({options.pageTokens}));
@@ -38,12 +50,14 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
   // Last, because what crosses between segments is what is left by then.
   if (options.expertRanks > 1)
     pm.addPass(createHadalCutChunks());
+  verifyScheduled(pm, options);
   pm.addPass(createExecFormPrograms({options.lanes}));
   if (options.vocabulary > 0)
     pm.addPass(createExecAddSampling({options.vocabulary, options.lanes}));
   // Kernels say nothing about memory between launches; the programs alone decide it.
   pm.addPass(createExecPlanMemory());
   pm.addPass(createHadalLowerKernels({options.lanes, options.tiles}));
+  verifyKernels(pm, options);
 }
 
 void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &options) {
@@ -83,6 +97,7 @@ void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &optio
   // After CSE, which would merge the copies with what they are copies of.
   else
     pm.addPass(createHadalRecompute({options.recompute}));
+  verifyScheduled(pm, options);
 }
 
 void hadal::buildGradientsToKernels(OpPassManager &pm, const PipelineOptions &options) {
@@ -91,6 +106,7 @@ void hadal::buildGradientsToKernels(OpPassManager &pm, const PipelineOptions &op
   pm.addPass(createExecAddOptimizer({options.lanes, options.moments, options.average}));
   pm.addPass(createExecPlanMemory());
   pm.addPass(createHadalLowerKernels({options.lanes, options.tiles}));
+  verifyKernels(pm, options);
 }
 
 void hadal::buildKernelsToLlvm(OpPassManager &pm) {

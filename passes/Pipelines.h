@@ -19,6 +19,7 @@ struct PipelineOptions {
                   "fp32"; ///< what rows travel as between expert-parallel ranks: fp32, bf16 or fp8
   bool tiles = false;     ///< products of weights in panels run in AMX tiles
   int64_t capacity = 0;   ///< most rows from one of these to another; 0: any number
+  bool verifyPhases = false; ///< hold the module to its phases on the way (--hadal-verify-phase)
 };
 
 /// "hadal-graph-to-kernels": graph -> programs and kernels on memrefs.

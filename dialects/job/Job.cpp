@@ -2,13 +2,84 @@
 
 #include "dialects/job/Job.h"
 #include "dialects/AttributeKinds.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "mlir/Interfaces/CallInterfaces.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace hadal;
 using namespace hadal::job;
 
-MLIR_DEFINE_EXPLICIT_TYPE_ID(hadal::job::JobDialect)
+#include "dialects/job/JobDialect.cpp.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "dialects/job/JobAttributes.cpp.inc"
+
+MLIR_DEFINE_EXPLICIT_TYPE_ID(hadal::job::HadalDialect)
+
+void JobDialect::initialize() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "dialects/job/JobAttributes.cpp.inc"
+      >();
+}
+
+//===----------------------------------------------------------------------===//
+// Parts of the model
+//===----------------------------------------------------------------------===//
+
+LogicalResult PartAttr::verify(function_ref<InFlightDiagnostic()> error, StringRef name) {
+  if (name.empty())
+    return error() << "wants the name of a part"; // C1
+  return success();
+}
+
+PartAttr job::partAttrOf(Operation *op) {
+  return op ? op->getAttrOfType<PartAttr>(kPartAttr) : PartAttr();
+}
+
+StringRef job::partOf(Operation *op) {
+  PartAttr part = partAttrOf(op);
+  return part ? part.getName() : StringRef();
+}
+
+bool job::computes(Operation *op) {
+  auto isTensor = [](Type type) { return isa<RankedTensorType>(type); };
+  if (!llvm::any_of(op->getResultTypes(), isTensor) || op->hasTrait<OpTrait::ConstantLike>() ||
+      isa_and_nonnull<ml_program::MLProgramDialect>(op->getDialect()) || isa<CallOpInterface>(op))
+    return false;
+  return !isa<tensor::CastOp, tensor::CollapseShapeOp, tensor::EmptyOp, tensor::ExpandShapeOp,
+              tensor::ExtractSliceOp, linalg::FillOp>(op);
+}
+
+void job::setPart(Operation *op, PartAttr part) {
+  if (part && computes(op) && !op->hasAttr(kPartAttr))
+    op->setAttr(kPartAttr, part);
+}
+
+void PartListener::notifyOperationInserted(Operation *op, OpBuilder::InsertPoint) {
+  if (isa_and_nonnull<FunctionOpInterface>(op->getParentOp()))
+    setPart(op, part);
+}
+
+LogicalResult JobDialect::verifyOperationAttribute(Operation *op, NamedAttribute attribute) {
+  StringRef name = attribute.getName();
+  if (name != kPartAttr)
+    return op->emitError() << "the dialect job has no attribute " << name;
+  if (!isa<PartAttr>(attribute.getValue()))
+    return op->emitError() << name << " wants to be a #job.part<\"NAME\">, got "
+                           << attribute.getValue();
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Attributes with the prefix hadal
+//===----------------------------------------------------------------------===//
 
 namespace {
 
@@ -211,17 +282,17 @@ LogicalResult wantKeysOf(Operation *module, StringRef name, DictionaryAttr value
 
 } // namespace
 
-LogicalResult JobDialect::verifyOperationAttribute(Operation *op, NamedAttribute attribute) {
+LogicalResult HadalDialect::verifyOperationAttribute(Operation *op, NamedAttribute attribute) {
   return verifyKnown([op] { return op->emitError(); }, attribute);
 }
 
-LogicalResult JobDialect::verifyRegionArgAttribute(Operation *op, unsigned, unsigned argument,
-                                                   NamedAttribute attribute) {
+LogicalResult HadalDialect::verifyRegionArgAttribute(Operation *op, unsigned, unsigned argument,
+                                                     NamedAttribute attribute) {
   return verifyKnown([&] { return op->emitError() << "argument " << argument << ": "; }, attribute);
 }
 
-LogicalResult JobDialect::verifyRegionResultAttribute(Operation *op, unsigned, unsigned result,
-                                                      NamedAttribute attribute) {
+LogicalResult HadalDialect::verifyRegionResultAttribute(Operation *op, unsigned, unsigned result,
+                                                        NamedAttribute attribute) {
   return verifyKnown([&] { return op->emitError() << "result " << result << ": "; }, attribute);
 }
 

@@ -1,3 +1,4 @@
+#include "dialects/job/Job.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -70,7 +71,9 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
   void accumulate(Value value, ml_program::GlobalOp global, Operation *terminator) {
     auto symbol = SymbolRefAttr::get(global.getSymNameAttr());
     OpOperand *start = startOfSum(value);
+    job::PartListener parts(job::partAttrOf(value.getDefiningOp()));
     ImplicitLocOpBuilder b(value.getLoc(), start ? start->getOwner() : terminator);
+    b.setListener(&parts);
     Value before = ml_program::GlobalLoadOp::create(b, value.getType(), symbol);
     if (start) {
       start->set(before);

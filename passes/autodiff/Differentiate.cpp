@@ -1,5 +1,6 @@
 // The reverse sweep: from the results back to what the gradient is taken of, one op after the
 // other.
+#include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -42,6 +43,7 @@ public:
     for (Operation &op : block->without_terminator())
       forward.push_back(&op);
     b.setInsertionPoint(block->getTerminator());
+    b.setListener(&parts);
     DenseSet<Value> varied;
     if (failed(findVaried(varied)))
       return failure();
@@ -52,16 +54,19 @@ public:
     if (failed(seed(adjoints)))
       return failure();
     for (Operation *op : llvm::reverse(forward)) {
+      // A gradient belongs to its op's part.
+      b.setLoc(locationOf(op));
+      parts.part = job::partAttrOf(op);
       if (llvm::none_of(op->getResults(),
                         [&](Value v) { return adjoints.wants(v) && adjoints.of(v); }))
         continue;
       if (isa<ml_program::GlobalLoadOp>(op))
         continue;
-      b.setLoc(locationOf(op));
       if (failed(differentiate(op, adjoints)))
         return failure();
     }
     b.setLoc(f.getLoc());
+    parts.part = {};
     finish(adjoints);
     return success();
   }
@@ -196,6 +201,7 @@ private:
 
   func::FuncOp f;
   const RuleTable &rules;
+  job::PartListener parts;
   ImplicitLocOpBuilder b;
   Block *block = nullptr;
   SmallVector<Operation *> forward;

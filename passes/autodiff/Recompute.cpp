@@ -1,3 +1,4 @@
+#include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -28,7 +29,7 @@ struct Recompute : public hadal::impl::HadalRecomputeBase<Recompute> {
             mla::RotationOp>(op) ||
         isa<ml_program::GlobalStoreOp>(op))
       return false;
-    StringRef part = partOf(op);
+    StringRef part = job::partOf(op);
     if (!part.starts_with("layers."))
       return false;
     if (policy == "all")

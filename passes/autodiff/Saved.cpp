@@ -1,4 +1,5 @@
 #include "passes/autodiff/Saved.h"
+#include "dialects/job/Job.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -40,22 +41,6 @@ Halves::Halves(func::FuncOp f) {
           reach(operand);
     });
   }
-}
-
-StringRef hadal::partOf(Operation *op) {
-  // Of fused ops the last one says what is computed.
-  std::function<StringRef(Location)> nameOf = [&](Location loc) -> StringRef {
-    if (auto name = dyn_cast<NameLoc>(loc))
-      return name.getName().getValue();
-    if (auto fused = dyn_cast<FusedLoc>(loc))
-      for (Location part : llvm::reverse(fused.getLocations()))
-        if (StringRef name = nameOf(part); !name.empty())
-          return name;
-    if (auto call = dyn_cast<CallSiteLoc>(loc))
-      return nameOf(call.getCallee());
-    return {};
-  };
-  return nameOf(op->getLoc());
 }
 
 llvm::SetVector<Value> hadal::savedValues(func::FuncOp f, const Halves &halves) {
@@ -116,11 +101,11 @@ std::string hadal::memoryTable(func::FuncOp f, ArrayRef<int64_t> registers) {
   };
   llvm::MapVector<StringRef, Row> rows;
   for (Value v : savedValues(f, halves))
-    rows[partOf(v.getDefiningOp())].saved += bytesOf(v);
+    rows[job::partOf(v.getDefiningOp())].saved += bytesOf(v);
   for (Operation &op : f.getBody().front())
     if (op.hasAttr("hadal.recomputed") && !isFree(&op))
       for (Value v : op.getResults())
-        rows[partOf(&op)].again += bytesOf(v);
+        rows[job::partOf(&op)].again += bytesOf(v);
   std::string text;
   llvm::raw_string_ostream out(text);
   out << llvm::formatv("{0,-56}{1,16}{2,16}\n", "part of the model", "saved KiB", "recomputed KiB");

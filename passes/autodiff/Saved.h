@@ -13,10 +13,6 @@ struct Halves {
   bool isBackward(mlir::Operation *op) const { return !forward.contains(op); }
 };
 
-/// What an op computes a part of, from its location: "layers.3.self_attn.q_b_proj"; empty where it
-/// has no name.
-llvm::StringRef partOf(mlir::Operation *op);
-
 /// The forward values (through views) that backward ops read, in order of the forward half.
 llvm::SetVector<mlir::Value> savedValues(mlir::func::FuncOp f, const Halves &halves);
 

@@ -153,7 +153,9 @@ private:
         if (type.isDynamicDim(d))
           dynamic.push_back(tensor::DimOp::create(at, f.getLoc(), operand.get(), d));
       Value empty = tensor::EmptyOp::create(at, f.getLoc(), type, dynamic);
-      operand.set(linalg::CopyOp::create(at, f.getLoc(), operand.get(), empty).getResult(0));
+      auto copy = linalg::CopyOp::create(at, f.getLoc(), operand.get(), empty);
+      job::setPart(copy, job::partAttrOf(rootOf(operand.get()).getDefiningOp()));
+      operand.set(copy.getResult(0));
     }
   }
 

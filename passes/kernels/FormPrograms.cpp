@@ -3,6 +3,7 @@
 // weights (PackWeights.cpp), and here each program with its kernels.
 #include "dialects/exec/Exec.h"
 #include "dialects/fp8/Fp8.h"
+#include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
@@ -381,7 +382,7 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
     for (Value operand : op->getOperands())
       if (failed(need(operand)))
         return failure();
-    k.clone(*op, mapping);
+    k.clone(*op, mapping)->removeAttr(job::kPartAttr);
     return success();
   };
   for (Operation *op : group) {
@@ -396,7 +397,7 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
     });
     if (captured.wasInterrupted())
       return failure();
-    k.clone(*op, mapping);
+    k.clone(*op, mapping)->removeAttr(job::kPartAttr);
   }
   SmallVector<Value> results;
   for (Operation *op : group)

@@ -1,3 +1,4 @@
+#include "dialects/job/Job.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
@@ -25,6 +26,15 @@ bool isElementwise(Operation *op) {
               .wasInterrupted();
 }
 
+/// Gives a new op the part of the op that it takes the place of: a pattern inserts it before that.
+/// Of fused ops the last one so says what is computed.
+struct KeepParts : RewriterBase::Listener {
+  void notifyOperationInserted(Operation *op, OpBuilder::InsertPoint) override {
+    if (isa<linalg::LinalgOp>(op))
+      job::setPart(op, job::partAttrOf(op->getNextNode()));
+  }
+};
+
 struct FuseElementwise : public hadal::impl::HadalFuseElementwiseBase<FuseElementwise> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
@@ -32,7 +42,9 @@ struct FuseElementwise : public hadal::impl::HadalFuseElementwiseBase<FuseElemen
       Operation *producer = operand->get().getDefiningOp();
       return isElementwise(producer) && isElementwise(operand->getOwner()) && producer->hasOneUse();
     });
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+    KeepParts parts;
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns),
+                                     GreedyRewriteConfig().setListener(&parts))))
       signalPassFailure();
   }
 };

@@ -1,5 +1,6 @@
 #include "dialects/exec/Exec.h"
 #include "dialects/fp8/Fp8.h"
+#include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -181,6 +182,8 @@ private:
                         shape({b.getAffineConstantExpr(0), b.getAffineConstantExpr(width)}))});
     (void)f.insertArgument(i, type, attributes, f.getLoc());
     OpBuilder at(attention);
+    job::PartListener parts(job::partAttrOf(attention));
+    at.setListener(&parts);
     return mla::CacheAppendOp::create(at, attention.getLoc(), type, latent, attention.getKRope(),
                                       slots, f.getArgument(i));
   }
@@ -234,7 +237,9 @@ private:
   /// see the expanded cache.
   void absorb(mla::AttentionOp attention, Value weights, Value cache, Value table,
               Value positions) {
+    job::PartListener parts(job::partAttrOf(attention));
     ImplicitLocOpBuilder at(attention.getLoc(), attention);
+    at.setListener(&parts);
     int64_t heads = attention.getQNope().getType().getDimSize(1),
             dn = attention.getQNope().getType().getDimSize(2);
     int64_t dv = attention.getV().getType().getDimSize(2),

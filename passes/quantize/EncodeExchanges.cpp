@@ -6,6 +6,7 @@
 // scale each, those of a combination to bf16 (DeepSeek-V3, arXiv:2412.19437, section 3.3.2 and
 // figure 7).
 #include "dialects/fp8/Fp8.h"
+#include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -93,7 +94,9 @@ struct EncodeExchanges : public hadal::impl::MoeEncodeExchangesBase<EncodeExchan
         encoded.push_back(op);
     });
     for (moe::ExchangeOp op : encoded) {
+      job::PartListener parts(job::partAttrOf(op));
       ImplicitLocOpBuilder b(op.getLoc(), op);
+      b.setListener(&parts);
       op.getResult().replaceAllUsesWith(*op.getWire() == "fp8" ? throughFp8(b, op)
                                                                : throughBf16(b, op));
       op.erase();

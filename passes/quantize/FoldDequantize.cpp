@@ -1,4 +1,5 @@
 #include "dialects/fp8/Fp8.h"
+#include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
@@ -25,9 +26,11 @@ struct FoldMatmul : OpInterfaceRewritePattern<linalg::LinalgOp> {
                  product->rightN == 0 && getElementTypeOrSelf(product->left.getType()).isF32();
     if (!dequantize || !plain)
       return failure();
-    rewriter.replaceOpWithNewOp<fp8::MatmulOp>(op, op->getResult(0).getType(), product->left,
-                                               dequantize.getQ(), dequantize.getScale(),
-                                               dequantize.getBlockAttr());
+    auto folded =
+        fp8::MatmulOp::create(rewriter, op.getLoc(), op->getResult(0).getType(), product->left,
+                              dequantize.getQ(), dequantize.getScale(), dequantize.getBlockAttr());
+    job::setPart(folded, job::partAttrOf(op));
+    rewriter.replaceOp(op, folded);
     return success();
   }
 };
@@ -38,9 +41,12 @@ struct FoldGroupedMatmul : OpRewritePattern<moe::GroupedMatmulOp> {
     auto dequantize = op.getWeights().getDefiningOp<fp8::DequantizeOp>();
     if (!dequantize || op.getTranspose())
       return failure();
-    rewriter.replaceOpWithNewOp<fp8::GroupedMatmulOp>(
-        op, op.getResult().getType(), op.getRows(), dequantize.getQ(), dequantize.getScale(),
-        op.getOffsets(), op.getActive(), op.getSource(), dequantize.getBlockAttr());
+    auto folded =
+        fp8::GroupedMatmulOp::create(rewriter, op.getLoc(), op.getResult().getType(), op.getRows(),
+                                     dequantize.getQ(), dequantize.getScale(), op.getOffsets(),
+                                     op.getActive(), op.getSource(), dequantize.getBlockAttr());
+    job::setPart(folded, job::partAttrOf(op));
+    rewriter.replaceOp(op, folded);
     return success();
   }
 };

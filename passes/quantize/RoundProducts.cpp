@@ -1,3 +1,4 @@
+#include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -6,8 +7,8 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "passes/Passes.h"
+#include "passes/analysis/GraphQueries.h"
 #include "passes/analysis/Products.h"
-#include "passes/autodiff/Saved.h"
 #include "passes/quantize/RoundToBf16.h"
 
 namespace hadal {
@@ -58,12 +59,13 @@ struct RoundProducts : public hadal::impl::HadalRoundProductsBase<RoundProducts>
     Value init = tensor::EmptyOp::create(b, v.getLoc(), type, sizes);
     SmallVector<AffineMap> maps(2, b.getMultiDimIdentityMap(type.getRank()));
     SmallVector<utils::IteratorType> iterators(type.getRank(), utils::IteratorType::parallel);
-    return known = linalg::GenericOp::create(b, v.getLoc(), type, v, init, maps, iterators,
-                                             [](OpBuilder &b, Location loc, ValueRange args) {
-                                               linalg::YieldOp::create(
-                                                   b, loc, roundToBf16(b, loc, args[0]));
-                                             })
-                       .getResult(0);
+    auto rounding =
+        linalg::GenericOp::create(b, v.getLoc(), type, v, init, maps, iterators,
+                                  [](OpBuilder &b, Location loc, ValueRange args) {
+                                    linalg::YieldOp::create(b, loc, roundToBf16(b, loc, args[0]));
+                                  });
+    job::setPart(rounding, job::partAttrOf(rootOf(v).getDefiningOp()));
+    return known = rounding.getResult(0);
   }
 
   void runOnOperation() override {
@@ -78,9 +80,7 @@ struct RoundProducts : public hadal::impl::HadalRoundProductsBase<RoundProducts>
     SmallVector<OpOperand *> operands;
     getOperation().walk([&](Operation *op) {
       // The gate decides: it stays as it is (DeepSeek-V3, arXiv:2412.19437, section 3.3.1).
-      StringRef part = partOf(op);
-      part.consume_back(".gradient");
-      if (part.ends_with(".mlp.gate"))
+      if (job::partOf(op).ends_with(".mlp.gate"))
         return;
       auto take = [&](Value v) {
         for (OpOperand &operand : op->getOpOperands())

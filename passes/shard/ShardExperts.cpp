@@ -28,7 +28,6 @@
 #include "mlir/IR/SymbolTable.h"
 #include "passes/Passes.h"
 #include "passes/analysis/GraphQueries.h"
-#include "passes/autodiff/Saved.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -239,7 +238,7 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
   /// "L3" from "layers.3.mlp", where the model names its parts; else the plan's number in its
   /// function.
   std::string layerOf(moe::PlanOp plan, unsigned number) {
-    StringRef part = partOf(plan);
+    StringRef part = job::partOf(plan);
     int64_t layer;
     if (part.consume_front("layers.") && !part.consumeInteger(10, layer))
       return "L" + std::to_string(layer);
@@ -266,7 +265,9 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
 
   void shardCluster(Cluster &cluster, StringRef layer, SmallVectorImpl<std::string> &registers) {
     moe::PlanOp plan = cluster.plan;
+    job::PartListener parts(job::partAttrOf(plan));
     ImplicitLocOpBuilder b(plan.getLoc(), cluster.dispatch);
+    b.setListener(&parts);
     Value x = cluster.dispatch.getX(), weights = cluster.combine.getWeights(),
           experts = plan.getExperts(), received;
     int64_t count = plan.getExpertCount(), choices = plan.getExperts().getType().getDimSize(1);
@@ -323,6 +324,7 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
     moe::CombineOp whole = cluster.combine;
     b.setInsertionPoint(whole);
     b.setLoc(whole.getLoc());
+    parts.part = job::partAttrOf(whole);
     Type rowsType = whole.getResult().getType();
     Value sum = moe::CombineOp::create(b, rowsType, whole.getRows(), local.getPosition(), experts,
                                        weights, count, true);

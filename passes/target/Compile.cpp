@@ -37,10 +37,10 @@ static llvm::Error writeText(const std::string &text, const std::string &path) {
   return toError(writeFile(path, {reinterpret_cast<const std::byte *>(text.data()), text.size()}));
 }
 
-static std::string print(ModuleOp module) {
+static std::string print(ModuleOp module, bool locations = false) {
   std::string text;
   llvm::raw_string_ostream out(text);
-  module.print(out, OpPrintingFlags().useLocalScope(false));
+  module.print(out, OpPrintingFlags().useLocalScope(false).enableDebugInfo(locations));
   out << "\n";
   return text;
 }
@@ -106,9 +106,11 @@ static llvm::Expected<PipelineOptions> pipelineOf(ModuleOp module, const Compile
   PipelineOptions pipeline{target.lanes,      options.pageTokens, 0, options.moments, precision,
                            options.recompute, options.average};
   pipeline.tiles = target.hasTiles();
-  if (auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model"))
+  if (auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model")) {
+    pipeline.verifyPhases = true; // the frontend names all parts of a model
     if (auto vocabulary = facts.getAs<IntegerAttr>("vocab_size"))
       pipeline.vocabulary = vocabulary.getInt();
+  }
   auto takeExperts = [&](DictionaryAttr ranks) {
     auto number = [ranks](StringRef name) { return ranks.getAs<IntegerAttr>(name).getInt(); };
     pipeline.expertRanks = number("ep");
@@ -204,7 +206,7 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
   if (!target)
     return target.takeError();
   if (options.emit == "graph")
-    return writeText(print(module), options.output);
+    return writeText(print(module, /*locations=*/true), options.output);
   auto pipeline = pipelineOf(module, options, *target);
   if (!pipeline)
     return pipeline.takeError();

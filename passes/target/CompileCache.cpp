@@ -61,8 +61,7 @@ std::string CompileCache::keyOf(mlir::ModuleOp graph, const CpuTarget &target,
       << target.triple << " " << target.cpu << " " << llvm::join(target.features, ",") << " "
       << target.lanes << "\n"
       << options << "\n";
-  // Locations count: passes read them.
-  graph.print(out, mlir::OpPrintingFlags().enableDebugInfo());
+  graph.print(out);
   return llvm::toHex(llvm::BLAKE3::hash(llvm::arrayRefFromStringRef(text)), /*LowerCase=*/true);
 }
 

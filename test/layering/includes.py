@@ -26,12 +26,7 @@ HOUSE = {
 COMPILER_TOOLS = {"tools/hadal-compile.cpp", "tools/hadal-opt.cpp", "tools/hadal-lsp-server.cpp"}
 
 # (file, include): why it stands.
-EXCEPTIONS = {
-    (
-        "passes/shard/ShardExperts.cpp",
-        "passes/autodiff/Saved.h",
-    ): "partOf, until parts are in the IR",
-}
+EXCEPTIONS = {}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z]+/[^"]+)"', re.MULTILINE)
 

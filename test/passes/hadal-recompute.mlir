@@ -9,26 +9,26 @@
 // The forward half stays as it is; the losses are made of it.
 // CHECK-LABEL: func.func @gradients(
 // CHECK-SAME: %[[X:.*]]: tensor<?x8xf32>, %[[G:.*]]: tensor<?x8xf32>)
-// CHECK: %[[NORM:.*]] = linalg.exp ins(%[[X]] :
-// CHECK: %[[O:.*]] = linalg.square ins(%[[NORM]] :
-// CHECK: %[[RESIDUAL:.*]] = linalg.add ins(%[[X]], %[[O]] :
-// CHECK: %[[OUTSIDE:.*]] = linalg.exp ins(%[[RESIDUAL]] :
+// CHECK: %[[NORM:.*]] = linalg.exp {{.*}}ins(%[[X]] :
+// CHECK: %[[O:.*]] = linalg.square {{.*}}ins(%[[NORM]] :
+// CHECK: %[[RESIDUAL:.*]] = linalg.add {{.*}}ins(%[[X]], %[[O]] :
+// CHECK: %[[OUTSIDE:.*]] = linalg.exp {{.*}}ins(%[[RESIDUAL]] :
 // CHECK: ml_program.global_store @sum.losses = %[[OUTSIDE]]
 
 // Of what the backward half reads, the report makes norms again, from what was kept, before the
 // first that reads them; `all` also what lies between (the output of attention, from the norm that
 // is there again), but not a layer's result. Nothing outside the layers is made again.
-// CHECK: %[[NORM2:.*]] = linalg.exp {hadal.recomputed} ins(%[[X]] :
+// CHECK: %[[NORM2:.*]] = linalg.exp {hadal.recomputed, job.part = #[[PART:.*]]} ins(%[[X]] :
 // CHECK-NEXT: linalg.mul ins(%[[G]], %[[NORM2]] :
 // REPORT-NEXT: linalg.mul ins(%{{.*}}, %[[O]] :
-// ALL-NEXT: %[[O2:.*]] = linalg.square {hadal.recomputed} ins(%[[NORM2]] :
+// ALL-NEXT: %[[O2:.*]] = linalg.square {hadal.recomputed, {{.*}}} ins(%[[NORM2]] :
 // ALL-NEXT: linalg.mul ins(%{{.*}}, %[[O2]] :
 // CHECK-NEXT: linalg.mul ins(%{{.*}}, %[[RESIDUAL]] :
 // CHECK-NEXT: linalg.mul ins(%{{.*}}, %[[OUTSIDE]] :
-#norm = loc("layers.0.input_layernorm")
-#o = loc("layers.0.self_attn.o_proj")
-#residual = loc("layers.0.mlp_residual")
-#outside = loc("norm")
+#norm = #job.part<"layers.0.input_layernorm">
+#o = #job.part<"layers.0.self_attn.o_proj">
+#residual = #job.part<"layers.0.mlp_residual">
+#outside = #job.part<"norm">
 module {
   ml_program.global private mutable @w(#ml_program.extern<tensor<?x8xf32>>) : tensor<?x8xf32>
   ml_program.global private mutable @sum.gradient.w(#ml_program.extern<tensor<?x8xf32>>) : tensor<?x8xf32> {exec.state = "gradient.w", hadal.layout_of = @w}
@@ -37,10 +37,10 @@ module {
     %c0 = arith.constant 0 : index
     %rows = tensor.dim %x, %c0 : tensor<?x8xf32>
     %e = tensor.empty(%rows) : tensor<?x8xf32>
-    %n = linalg.exp ins(%x : tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32> loc(#norm)
-    %o = linalg.square ins(%n : tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32> loc(#o)
-    %r = linalg.add ins(%x, %o : tensor<?x8xf32>, tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32> loc(#residual)
-    %l = linalg.exp ins(%r : tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32> loc(#outside)
+    %n = linalg.exp {job.part = #norm} ins(%x : tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
+    %o = linalg.square {job.part = #o} ins(%n : tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
+    %r = linalg.add {job.part = #residual} ins(%x, %o : tensor<?x8xf32>, tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
+    %l = linalg.exp {job.part = #outside} ins(%r : tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
     ml_program.global_store @sum.losses = %l : tensor<?x8xf32>
     %0 = linalg.mul ins(%g, %n : tensor<?x8xf32>, tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
     %1 = linalg.mul ins(%0, %o : tensor<?x8xf32>, tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>

@@ -44,11 +44,12 @@ func.func @gate(%x: tensor<?x4xf32>, %init: tensor<?x8xf32>) -> tensor<?x8xf32> 
   %w = ml_program.global_load @w : tensor<8x4xf32>
   %start = linalg.fill ins(%zero : f32) outs(%init : tensor<?x8xf32>) -> tensor<?x8xf32>
   %y = linalg.generic {indexing_maps = [#left, #right, #out], iterator_types = ["parallel", "parallel", "reduction"]}
-      ins(%x, %w : tensor<?x4xf32>, tensor<8x4xf32>) outs(%start : tensor<?x8xf32>) {
+      ins(%x, %w : tensor<?x4xf32>, tensor<8x4xf32>) outs(%start : tensor<?x8xf32>)
+      attrs = {job.part = #job.part<"layers.1.mlp.gate">} {
   ^bb0(%a: f32, %b: f32, %c: f32):
     %p = arith.mulf %a, %b : f32
     %s = arith.addf %c, %p : f32
     linalg.yield %s : f32
-  } -> tensor<?x8xf32> loc("layers.1.mlp.gate")
+  } -> tensor<?x8xf32>
   return %y : tensor<?x8xf32>
 }

@@ -20,7 +20,7 @@
 // it.
 // CHECK: func.func @decode(
 // CHECK: %[[QL:.*]] = linalg.{{contract|generic|batch_matmul|matmul}}
-// CHECK: mla.latent_attention {{.*}} {page_tokens = 32 : i64, scale = 0.288675129 : f32}
+// CHECK: mla.latent_attention {{.*}}page_tokens = 32 : i64, scale = 0.288675129 : f32}
 // CHECK-SAME: tensor<?x3x14xf32>, tensor<?x3x4xf32>, tensor<?x18xf32>, tensor<?x?xi32>, tensor<?xi32>
 // CHECK: mla.latent_attention
 // CHECK-NOT: mla.attention

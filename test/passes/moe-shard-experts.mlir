@@ -24,14 +24,14 @@
 // CHECK-LABEL: func.func @loss(
 // ONE-SAME: exec.registers = ["tokens", "L3.0.rows", "L3.0.choices"]
 // TWO-SAME: exec.registers = ["tokens", "L3.0.rows", "L3.0.choices", "L3.1.rows", "L3.1.choices"]
-// ONE: %[[SOURCE:.*]], %[[SLOTS:.*]], %[[IDS:.*]], %[[SEND:.*]] = moe.plan_sends {{.*}} {expert_count = 8 : i64, parts = 4 : i64, segments = 1 : i64}
-// ONE-NEXT: %[[X:.*]] = moe.dispatch %{{.*}}, %[[SOURCE]] : tensor<?x64xf32>
-// ONE-NEXT: %[[W:.*]] = moe.dispatch %{{.*}}, %[[SOURCE]] : tensor<?x3xf32>
-// ONE-NEXT: %[[RECEIVE:.*]] = moe.exchange_counts %[[SEND]] {choices = "L3.0.choices", parts = 4 : i64, rows = "L3.0.rows", segments = 1 : i64, stride = 1 : i64}
-// ONE-NEXT: %[[THERE:.*]] = moe.exchange %[[IDS]], %[[SEND]], %[[RECEIVE]] {parts = 4 : i64, rows = "L3.0.rows"
+// ONE: %[[SOURCE:.*]], %[[SLOTS:.*]], %[[IDS:.*]], %[[SEND:.*]] = moe.plan_sends {{.*}} {expert_count = 8 : i64, job.part = #job.part<"layers.3.mlp">, parts = 4 : i64, segments = 1 : i64}
+// ONE-NEXT: %[[X:.*]] = moe.dispatch %{{.*}}, %[[SOURCE]] {job.part = #job.part<"layers.3.mlp">} : tensor<?x64xf32>
+// ONE-NEXT: %[[W:.*]] = moe.dispatch %{{.*}}, %[[SOURCE]] {job.part = #job.part<"layers.3.mlp">} : tensor<?x3xf32>
+// ONE-NEXT: %[[RECEIVE:.*]] = moe.exchange_counts %[[SEND]] {choices = "L3.0.choices", job.part = #job.part<"layers.3.mlp">, parts = 4 : i64, rows = "L3.0.rows", segments = 1 : i64, stride = 1 : i64}
+// ONE-NEXT: %[[THERE:.*]] = moe.exchange %[[IDS]], %[[SEND]], %[[RECEIVE]] {job.part = #job.part<"layers.3.mlp">, parts = 4 : i64, rows = "L3.0.rows"
 // ONE-NEXT: moe.exchange %[[X]], %[[SEND]], %[[RECEIVE]]
 // ONE-NEXT: %[[WEIGHTS:.*]] = moe.exchange %[[W]], %[[SEND]], %[[RECEIVE]]
-// ONE-NEXT: %{{.*}}, %[[POSITION:.*]], %[[OFFSETS:.*]], %{{.*}} = moe.plan %[[THERE]] segments(%[[RECEIVE]] : tensor<8xi32>) {choices = "L3.0.choices", expert_count = 2 : i64}
+// ONE-NEXT: %{{.*}}, %[[POSITION:.*]], %[[OFFSETS:.*]], %{{.*}} = moe.plan %[[THERE]] segments(%[[RECEIVE]] : tensor<8xi32>) {choices = "L3.0.choices", expert_count = 2 : i64, job.part = #job.part<"layers.3.mlp">}
 // ONE: moe.grouped_matmul {{.*}} tensor<2x24x64xf32>, tensor<9xi32>, tensor<8xi32>
 
 // A part's sum comes back, and the halving tree over parts is the rest.
@@ -42,11 +42,11 @@
 
 // To the nodes first, and from the rank that has the same place there to those that have the
 // experts. Four sources, by place and node.
-// TWO: moe.plan_sends {{.*}} {expert_count = 8 : i64, parts = 2 : i64, segments = 1 : i64}
+// TWO: moe.plan_sends {{.*}} {expert_count = 8 : i64, job.part = #job.part<"layers.3.mlp">, parts = 2 : i64, segments = 1 : i64}
 // TWO: %[[FIRST:.*]] = moe.exchange_counts {{.*}} rows = "L3.0.rows", segments = 1 : i64, stride = 2 : i64}
-// TWO: moe.plan_sends {{.*}} segments(%[[FIRST]] : tensor<4xi32>) {expert_count = 4 : i64, parts = 2 : i64, segments = 2 : i64}
+// TWO: moe.plan_sends {{.*}} segments(%[[FIRST]] : tensor<4xi32>) {expert_count = 4 : i64, job.part = #job.part<"layers.3.mlp">, parts = 2 : i64, segments = 2 : i64}
 // TWO: %[[SECOND:.*]] = moe.exchange_counts {{.*}} rows = "L3.1.rows", segments = 2 : i64, stride = 1 : i64}
-// TWO: moe.plan {{.*}} segments(%[[SECOND]] : tensor<8xi32>) {choices = "L3.1.choices", expert_count = 2 : i64}
+// TWO: moe.plan {{.*}} segments(%[[SECOND]] : tensor<8xi32>) {choices = "L3.1.choices", expert_count = 2 : i64, job.part = #job.part<"layers.3.mlp">}
 // TWO: moe.combine {{.*}} {expert_count = 2 : i64, partial}
 // TWO: moe.exchange {{.*}} {parts = 2 : i64, segments = 2 : i64, stride = 1 : i64}
 // TWO: moe.combine {{.*}} {expert_count = 2 : i64, partial}
@@ -62,14 +62,14 @@
 // GRADIENT: moe.exchange {{.*}} {parts = 2 : i64, rows = "L3.1.rows", segments = 2 : i64, stride = 1 : i64}
 // GRADIENT: moe.combine_grad {{.*}} {partial}
 // GRADIENT: moe.grouped_weight_grad {{.*}} -> tensor<8x24x64xf32>
-// GRADIENT: moe.exchange {{.*}} like({{.*}} {parts = 2 : i64, segments = 2 : i64, stride = 1 : i64}
-// GRADIENT: moe.exchange {{.*}} like({{.*}} {parts = 2 : i64, segments = 1 : i64, stride = 2 : i64}
+// GRADIENT: moe.exchange {{.*}} like({{.*}}parts = 2 : i64, segments = 2 : i64, stride = 1 : i64}
+// GRADIENT: moe.exchange {{.*}} like({{.*}}parts = 2 : i64, segments = 1 : i64, stride = 2 : i64}
 module attributes {hadal.trainables = [{name = "layers.3.mlp.experts.{}.up", count = 8 : i64}, {name = "norm", count = 1 : i64}]} {
 ml_program.global private mutable @"layers.3.mlp.experts.{}.up"(#ml_program.extern : tensor<8x24x64xf32>) : tensor<8x24x64xf32>
 func.func @loss(%x: tensor<?x64xf32> {hadal.gradient}, %e: tensor<?x3xi32>, %w: tensor<?x3xf32> {hadal.gradient})
     -> (tensor<?x24xf32> {hadal.gradient, exec.name = "y"}) attributes {hadal.differentiate, exec.registers = ["tokens"]} {
-  %source, %position, %offsets, %active = moe.plan %e {expert_count = 8 : i64}
-      : tensor<?x3xi32> -> tensor<?xi32>, tensor<?x3xi32>, tensor<9xi32>, tensor<8xi32> loc("layers.3.mlp")
+  %source, %position, %offsets, %active = moe.plan %e {expert_count = 8 : i64, job.part = #job.part<"layers.3.mlp">}
+      : tensor<?x3xi32> -> tensor<?xi32>, tensor<?x3xi32>, tensor<9xi32>, tensor<8xi32>
   %rows = moe.dispatch %x, %source : tensor<?x64xf32>, tensor<?xi32> -> tensor<?x64xf32>
   %up = ml_program.global_load @"layers.3.mlp.experts.{}.up" : tensor<8x24x64xf32>
   %h = moe.grouped_matmul %rows, %up, %offsets, %active

@@ -60,3 +60,19 @@ func.func @f(%x: tensor<4xf32> {hadal.gradient = 1 : i64}) { return }
 
 // expected-error@+1 {{result 0: hadal.gradient_of wants to be the name of a symbol, got "w"}}
 func.func @f(%x: tensor<4xf32>) -> (tensor<4xf32> {hadal.gradient_of = "w"}) { return %x : tensor<4xf32> }
+
+// -----
+
+// C1
+// expected-error@+1 {{wants the name of a part}}
+func.func @f() attributes {job.part = #job.part<"">} { return }
+
+// -----
+
+// expected-error@+1 {{job.part wants to be a #job.part<"NAME">, got "layers.0"}}
+func.func @f() attributes {job.part = "layers.0"} { return }
+
+// -----
+
+// expected-error@+1 {{the dialect job has no attribute job.parts}}
+func.func @f() attributes {job.parts = #job.part<"layers.0">} { return }
