@@ -393,4 +393,11 @@ Expected<ModelDescription> readModelDescription(StringRef folder, int64_t mtpDep
   return model;
 }
 
+Expected<ModelDescription> parseModelDescription(StringRef text, StringRef name) {
+  Expected<ModelConfig> config = parseModelConfig(text, name);
+  if (!config)
+    return config.takeError();
+  return describeModel(std::move(*config));
+}
+
 } // namespace hadal::frontend

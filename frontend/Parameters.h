@@ -83,6 +83,9 @@ llvm::Error checkMtpTensors(const ModelConfig &config, int64_t mtpDepth,
 /// also checks the tensors that training wants beside those of inference.
 llvm::Expected<ModelDescription> readModelDescription(llvm::StringRef folder, int64_t mtpDepth = 0);
 
+/// The same of a config.json alone. `name` stands for its path in errors.
+llvm::Expected<ModelDescription> parseModelDescription(llvm::StringRef text, llvm::StringRef name);
+
 } // namespace hadal::frontend
 
 #endif // HADAL_FRONTEND_PARAMETERS_H

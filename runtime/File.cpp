@@ -6,18 +6,21 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <mutex>
 #include <optional>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 namespace hadal {
 
+static constexpr char standardStream[] = "-";
 static constexpr char shrunken[] = ": has become shorter while it was read";
 
 static Error systemError(const std::string &path) {
@@ -103,22 +106,110 @@ void hadal::nameShrunkenFiles(const char *program) {
 
 namespace hadal {
 
-/// The descriptor of a regular file, and its size.
-static Result<std::pair<int, size_t>> openRegular(const std::string &path) {
-  // O_NONBLOCK: opening a pipe would wait for whoever writes to it.
-  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0)
-    return systemError(path);
+bool isStream(const std::string &path) {
   struct stat status;
-  std::optional<Error> error;
-  if (::fstat(descriptor, &status) != 0)
-    error = systemError(path);
-  else if (!S_ISREG(status.st_mode))
-    error = ioError(path + ": wants a regular file");
-  if (!error)
-    return std::pair(descriptor, static_cast<size_t>(status.st_size));
-  ::close(descriptor);
-  return *error;
+  return path == standardStream || (::stat(path.c_str(), &status) == 0 &&
+                                    !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode));
+}
+
+std::string nameOfInput(const std::string &path) {
+  return path == standardStream ? "standard input" : path;
+}
+
+/// A descriptor that is closed where its function ends without keeping it.
+namespace {
+class OpenFile {
+public:
+  explicit OpenFile(int descriptor) : descriptor(descriptor) {}
+  OpenFile(OpenFile &&other) noexcept
+      : size(other.size), isCopy(other.isCopy), descriptor(std::exchange(other.descriptor, -1)) {}
+  OpenFile &operator=(OpenFile &&) = delete;
+  ~OpenFile() {
+    if (descriptor >= 0)
+      ::close(descriptor);
+  }
+
+  int get() const { return descriptor; }
+  int keep() { return std::exchange(descriptor, -1); }
+
+  size_t size = 0;
+  bool isCopy = false; ///< of what a stream gave
+
+private:
+  int descriptor;
+};
+} // namespace
+
+static Status writeAll(int descriptor, const std::string &name, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    ssize_t done = ::write(descriptor, bytes.data(), bytes.size());
+    if (done < 0 && errno == EINTR)
+      continue;
+    if (done < 0)
+      return systemError(name);
+    if (done == 0)
+      return ioError(name + ": takes no more bytes");
+    bytes = bytes.subspan(static_cast<size_t>(done));
+  }
+  return {};
+}
+
+/// The next bytes of a stream; 0 at its end. A named pipe gives nothing as long as no writer has
+/// opened it, which is not its end; `hasWriter` says whether one has.
+static Result<size_t> readSome(int descriptor, const std::string &name, std::span<std::byte> into,
+                               bool &hasWriter) {
+  constexpr int patienceMs = 5000;
+  for (bool isLate = false;;) {
+    ssize_t got = ::read(descriptor, into.data(), into.size());
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got < 0 && errno != EAGAIN)
+      return systemError(name);
+    hasWriter |= got != 0; // EAGAIN: it is there, and slow
+    if (got > 0 || (got == 0 && hasWriter))
+      return static_cast<size_t>(got);
+    if (isLate && !hasWriter)
+      return ioError(name + ": is a pipe that nothing writes to");
+    pollfd waiting{descriptor, POLLIN, 0};
+    isLate = ::poll(&waiting, 1, hasWriter ? -1 : patienceMs) == 0;
+    if (waiting.revents == POLLHUP) // it has come and gone
+      return size_t(0);
+  }
+}
+
+/// All that a stream gives, as a file in memory.
+static Result<OpenFile> copyStream(int descriptor, const std::string &name, bool hasWriter) {
+  OpenFile copy(::memfd_create("hadal-input", MFD_CLOEXEC));
+  if (copy.get() < 0)
+    return systemError(name);
+  std::vector<std::byte> part(1 << 16);
+  while (size_t got = HADAL_TRY(readSome(descriptor, name, part, hasWriter))) {
+    HADAL_TRY(writeAll(copy.get(), name, std::span(part).first(got)));
+    copy.size += got;
+  }
+  if (::lseek(copy.get(), 0, SEEK_SET) != 0)
+    return systemError(name);
+  copy.isCopy = true;
+  return copy;
+}
+
+/// `streams`: whether a stream is read.
+static Result<OpenFile> openFile(const std::string &path, bool streams) {
+  bool isStandard = streams && path == standardStream;
+  std::string name = isStandard ? nameOfInput(path) : path;
+  // O_NONBLOCK: opening a pipe would wait for its writer.
+  OpenFile file(isStandard ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+                           : ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  struct stat status;
+  if (file.get() < 0 || ::fstat(file.get(), &status) != 0)
+    return systemError(name);
+  // Standard input may be a file that another program has read the beginning of.
+  if (isStandard || (streams && (S_ISFIFO(status.st_mode) || ::isatty(file.get()))))
+    return copyStream(file.get(), name, /*hasWriter=*/isStandard);
+  if (!S_ISREG(status.st_mode))
+    return ioError(path + ": wants a regular file" + (streams ? " or a pipe" : ""));
+  file.size = static_cast<size_t>(status.st_size);
+  return file;
 }
 
 MappedFile::MappedFile(MappedFile &&other) noexcept { *this = std::move(other); }
@@ -128,6 +219,7 @@ MappedFile &MappedFile::operator=(MappedFile &&other) noexcept {
   std::swap(base, other.base);
   std::swap(size, other.size);
   std::swap(descriptor, other.descriptor);
+  std::swap(streamed, other.streamed);
   return *this;
 }
 
@@ -140,19 +232,30 @@ MappedFile::~MappedFile() {
   ::munmap(const_cast<std::byte *>(base), size);
 }
 
-Result<MappedFile> MappedFile::open(const std::string &path) {
-  auto [descriptor, size] = HADAL_TRY(openRegular(path));
+Result<MappedFile> MappedFile::map(std::string name, int descriptor, size_t size) {
   MappedFile file;
-  file.name = path;
+  file.name = std::move(name);
   file.size = size;
   file.descriptor = descriptor;
   if (size) {
     void *mapping = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
     if (mapping == MAP_FAILED)
-      return systemError(path);
+      return systemError(file.name);
     file.base = static_cast<const std::byte *>(mapping);
-    remember(file.base, size, path);
+    remember(file.base, size, file.name);
   }
+  return file;
+}
+
+Result<MappedFile> MappedFile::open(const std::string &path) {
+  OpenFile file = HADAL_TRY(openFile(path, /*streams=*/false));
+  return map(path, file.keep(), file.size);
+}
+
+Result<MappedFile> MappedFile::openInput(const std::string &path) {
+  OpenFile open = HADAL_TRY(openFile(path, /*streams=*/true));
+  MappedFile file = HADAL_TRY(map(nameOfInput(path), open.keep(), open.size));
+  file.streamed = open.isCopy;
   return file;
 }
 
@@ -186,8 +289,8 @@ void MappedFile::willNeed(uint64_t offset, uint64_t length) const {
 // AtomicFile
 //===----------------------------------------------------------------------===//
 
-// Names that a signal handler can read. Whoever takes one out of its place owns it: a handler,
-// which ends the process and frees nothing, or the file. Files beyond the number of places stay
+// Names that a signal handler can read. What takes one out of its place owns it: a handler, which
+// ends the process and frees nothing, or the file. Files beyond the number of places stay
 // behind when the process is stopped.
 static std::array<std::atomic<char *>, 64> unfinished;
 
@@ -229,14 +332,16 @@ AtomicFile::~AtomicFile() {
 
 Result<AtomicFile> AtomicFile::create(const std::string &path, bool executable) {
   AtomicFile file;
-  file.path = path;
+  file.path = path == standardStream ? "standard output" : path;
   struct stat status;
   if (::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode))
     return ioError(path + ": is a folder");
-  if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+  if (isStream(path)) {
     // A device or a pipe (/dev/null, /dev/stdout) is written to. A rename would take its place.
-    file.descriptor = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
-    return file.descriptor < 0 ? Result<AtomicFile>(systemError(path))
+    std::fflush(stdout); // what was printed before comes before
+    file.descriptor = path == standardStream ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
+                                             : ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    return file.descriptor < 0 ? Result<AtomicFile>(systemError(file.path))
                                : Result<AtomicFile>(std::move(file));
   }
   // A link stays, and the file that it names is replaced.
@@ -257,17 +362,8 @@ Result<AtomicFile> AtomicFile::create(const std::string &path, bool executable) 
 }
 
 Status AtomicFile::write(std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    ssize_t done = ::write(descriptor, bytes.data(), bytes.size());
-    if (done < 0 && errno == EINTR)
-      continue;
-    if (done < 0)
-      return systemError(path);
-    if (done == 0)
-      return ioError(path + ": takes no more bytes");
-    written += static_cast<uint64_t>(done);
-    bytes = bytes.subspan(static_cast<size_t>(done));
-  }
+  HADAL_TRY(writeAll(descriptor, path, bytes));
+  written += bytes.size();
   return {};
 }
 
@@ -300,41 +396,42 @@ Status writeFile(const std::string &path, std::span<const std::byte> bytes) {
   return file.commit();
 }
 
-/// Fills `bytes` from a descriptor, and closes it.
-static Status readAll(int descriptor, const std::string &path, std::span<std::byte> bytes) {
-  std::optional<Error> error;
-  for (size_t at = 0; at < bytes.size() && !error;) {
+static Status readAll(int descriptor, const std::string &name, std::span<std::byte> bytes) {
+  for (size_t at = 0; at < bytes.size();) {
     ssize_t got = ::read(descriptor, bytes.data() + at, bytes.size() - at);
     if (got < 0 && errno == EINTR)
       continue;
     if (got < 0)
-      error = systemError(path);
-    else if (got == 0)
-      error = ioError(path + shrunken);
-    else
-      at += static_cast<size_t>(got);
+      return systemError(name);
+    if (got == 0)
+      return ioError(name + shrunken);
+    at += static_cast<size_t>(got);
   }
-  ::close(descriptor);
-  return error ? Status(*error) : Status();
+  return {};
 }
 
-Result<std::vector<std::byte>> readBytes(const std::string &path) {
-  auto [descriptor, size] = HADAL_TRY(openRegular(path));
-  std::vector<std::byte> bytes(size);
-  HADAL_TRY(readAll(descriptor, path, bytes));
+Result<std::vector<std::byte>> readInputBytes(const std::string &path) {
+  OpenFile file = HADAL_TRY(openFile(path, /*streams=*/true));
+  std::vector<std::byte> bytes(file.size);
+  HADAL_TRY(readAll(file.get(), nameOfInput(path), bytes));
   return bytes;
 }
 
-Result<std::string> readTextFile(const std::string &path) {
-  auto [descriptor, size] = HADAL_TRY(openRegular(path));
-  if (size > (uint64_t(1) << 30)) {
-    ::close(descriptor);
-    return invalidFile(path + ": wants at most 1 GiB of text, got " + std::to_string(size) +
+static Result<std::string> readText(const OpenFile &file, const std::string &name) {
+  if (file.size > (uint64_t(1) << 30))
+    return invalidFile(name + ": wants at most 1 GiB of text, got " + std::to_string(file.size) +
                        " bytes");
-  }
-  std::string text(size, 0);
-  HADAL_TRY(readAll(descriptor, path, std::as_writable_bytes(std::span(text))));
+  std::string text(file.size, 0);
+  HADAL_TRY(readAll(file.get(), name, std::as_writable_bytes(std::span(text))));
   return text;
+}
+
+Result<std::string> readTextFile(const std::string &path) {
+  return readText(HADAL_TRY(openFile(path, /*streams=*/false)), path);
+}
+
+Result<std::string> readInputText(const std::string &path) {
+  return readText(HADAL_TRY(openFile(path, /*streams=*/true)), nameOfInput(path));
 }
 
 } // namespace hadal

@@ -1,4 +1,11 @@
 //===- File.h - reading by mapping, writing atomically ------------------===//
+//
+// Files that a user names on a command line may also be streams: "-", which is standard input or
+// standard output, or a pipe (mkfifo, and /dev/fd/N of a shell's process substitution). openInput()
+// and its like read them, AtomicFile and what is built on it write them. Files that lie in folders
+// are regular files.
+//
+//===--------------------------------------------------------------------===//
 
 #ifndef HADAL_RUNTIME_FILE_H
 #define HADAL_RUNTIME_FILE_H
@@ -12,6 +19,12 @@
 #include <vector>
 
 namespace hadal {
+
+/// Whether it is "-", or a pipe or device that is there.
+bool isStream(const std::string &path);
+
+/// What errors call an input: "standard input" for "-", else its path.
+std::string nameOfInput(const std::string &path);
 
 /// A file mapped read-only. Move-only; unmapped on destruction. An empty file maps to an empty
 /// span. Where the file becomes shorter, reading what it has lost raises SIGBUS:
@@ -27,8 +40,15 @@ public:
   /// regular file.
   static Result<MappedFile> open(const std::string &path);
 
+  /// The same of a file that the user names. A stream is read to its end into memory, and called
+  /// by nameOfInput(). Io for a named pipe that nothing opens for writing within five seconds.
+  static Result<MappedFile> openInput(const std::string &path);
+
   std::span<const std::byte> bytes() const { return {base, size}; }
   const std::string &path() const { return name; }
+
+  /// Whether openInput() has read it from a stream.
+  bool isStream() const { return streamed; }
 
   /// Drops the resident pages that lie wholly inside [offset, offset + length). They come back from
   /// the file when they are read again.
@@ -42,15 +62,19 @@ public:
   void willNeed(uint64_t offset, uint64_t length) const;
 
 private:
+  /// Takes the descriptor.
+  static Result<MappedFile> map(std::string name, int descriptor, size_t size);
+
   std::string name;
   const std::byte *base = nullptr;
   size_t size = 0;
   int descriptor = -1;
+  bool streamed = false;
 };
 
 /// Writes a file that appears whole or not at all: bytes go to a temporary name in the same folder;
 /// commit() syncs and renames it onto `path`; without a commit the temporary file is removed. A
-/// device or a pipe is written to directly.
+/// stream is written to directly.
 class AtomicFile {
 public:
   AtomicFile(AtomicFile &&other) noexcept;
@@ -90,11 +114,14 @@ Status writeFile(const std::string &path, std::span<const std::byte> bytes);
 /// was read". `program` must stay.
 void nameShrunkenFiles(const char *program);
 
-/// The whole file, read into memory. Errors as of MappedFile::open.
-Result<std::vector<std::byte>> readBytes(const std::string &path);
+/// The whole of a file that the user names, read into memory. Errors as of MappedFile::openInput.
+Result<std::vector<std::byte>> readInputBytes(const std::string &path);
 
 /// The whole file as a string (small text files such as config.json; at most 1 GiB).
 Result<std::string> readTextFile(const std::string &path);
+
+/// The same of a file that the user names.
+Result<std::string> readInputText(const std::string &path);
 
 } // namespace hadal
 

@@ -16,9 +16,12 @@ using nlohmann::json;
 static constexpr uint64_t maxHeaderBytes = 100'000'000;
 
 Result<Safetensors> Safetensors::open(const std::string &path) {
-  MappedFile mapped = HADAL_TRY(MappedFile::open(path));
+  return open(HADAL_TRY(MappedFile::open(path)));
+}
+
+Result<Safetensors> Safetensors::open(MappedFile mapped) {
   Safetensors file;
-  file.name = path;
+  file.name = mapped.path();
   file.contents = mapped.bytes();
   file.file = std::move(mapped);
   HADAL_TRY(file.parseHeader());

@@ -30,7 +30,7 @@ namespace hadal {
 struct StoredTensor {
   std::string name;
   ElementType element = ElementType::F32; ///< Other: of a dtype that is not known, which is an
-                                          ///< error for whoever asks for its values
+                                          ///< error where its values are asked for
   Shape shape;
   uint64_t offset = 0;
   uint64_t bytes = 0;
@@ -44,6 +44,9 @@ struct StoredTensor {
 class Safetensors {
 public:
   static Result<Safetensors> open(const std::string &path);
+
+  /// The same of a file that is open.
+  static Result<Safetensors> open(MappedFile file);
 
   /// The same checks over bytes in memory, which must outlive the result. `name` stands for the
   /// path in errors.

@@ -2,13 +2,17 @@
 
 #include "tools/CommandLine.h"
 
+#include "runtime/File.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <iostream>
+#include <unistd.h>
 
 using namespace hadal;
 
@@ -126,25 +130,87 @@ CLI::Validator hadal::oneOf(std::vector<std::string> words) {
 }
 
 //===----------------------------------------------------------------------===//
+// Files
+//===----------------------------------------------------------------------===//
+
+bool hadal::namesPath(const CLI::Option &option) {
+  std::string type = option.get_type_name();
+  return type == kInputFile || type == kOutputFile || type == kFolder || type == kData;
+}
+
+std::vector<const CLI::Option *> hadal::optionsOf(const CLI::App &command) {
+  std::vector<const CLI::Option *> options = command.get_options();
+  for (const CLI::App *group :
+       command.get_subcommands([](const CLI::App *inner) { return inner->get_name().empty(); }))
+    for (const CLI::Option *option : optionsOf(*group))
+      options.push_back(option);
+  return options;
+}
+
+/// Whether a file goes to standard output.
+static bool isOutputTaken = false;
+
+/// "--input", "-o", "MODULE".
+static std::string spelled(const CLI::Option &option) {
+  return option.get_name(/*positional=*/option.get_positional());
+}
+
+static bool isStandard(const std::string &path, const char *device, const char *descriptor) {
+  return path == "-" || path == device || path == descriptor;
+}
+
+Status hadal::claimStandardFiles(const CLI::App &command, std::vector<std::string> printing) {
+  std::string input, output;
+  auto claim = [](std::string &owner, const std::string &option, const char *what) -> Status {
+    if (!owner.empty())
+      return invalidArgument(owner + (owner == option ? "" : " and " + option) + ": standard " +
+                             what + " can be only one file");
+    owner = option;
+    return {};
+  };
+  for (const CLI::Option *option : optionsOf(command)) {
+    std::string name = spelled(*option), type = option->get_type_name();
+    for (const std::string &path : option->results()) {
+      bool isInput = isStandard(path, "/dev/stdin", "/dev/fd/0"),
+           isOutput = isStandard(path, "/dev/stdout", "/dev/fd/1");
+      if (type == kFolder && path == "-")
+        return invalidArgument(name + ": wants a folder, - is standard input");
+      if ((type == kInputFile || type == kData) && isInput)
+        HADAL_TRY(claim(input, name, "input"));
+      if (type == kOutputFile && isOutput)
+        HADAL_TRY(claim(output, name, "output"));
+    }
+  }
+  for (const CLI::Option *option : optionsOf(command))
+    if (!output.empty() && option->count() &&
+        std::find(printing.begin(), printing.end(), spelled(*option)) != printing.end())
+      return invalidArgument(output + " and " + spelled(*option) +
+                             ": standard output can be only one file");
+  isOutputTaken = !output.empty();
+  return {};
+}
+
+std::FILE *hadal::printed() { return isOutputTaken ? stderr : stdout; }
+
+//===----------------------------------------------------------------------===//
 // Parsing
 //===----------------------------------------------------------------------===//
 
-/// The options of a command, those in groups included, as they are spelled.
-static void addOptionNames(const CLI::App &command, std::vector<std::string> &names) {
-  for (const CLI::Option *option : command.get_options()) {
+/// The options of a command as they are spelled.
+static std::vector<std::string> optionNames(const CLI::App &command) {
+  std::vector<std::string> names;
+  for (const CLI::Option *option : optionsOf(command)) {
     for (const std::string &name : option->get_lnames())
       names.push_back("--" + name);
     for (const std::string &name : option->get_snames())
       names.push_back("-" + name);
   }
-  for (const CLI::App *group :
-       command.get_subcommands([](const CLI::App *inner) { return inner->get_name().empty(); }))
-    addOptionNames(*group, names);
+  return names;
 }
 
 /// What is wrong with the arguments that nothing takes; empty where there are none.
 static std::string complaintAboutExtras(CLI::App &app) {
-  std::vector<std::string> extras = app.remaining(/*recurse=*/true), commands, options;
+  std::vector<std::string> extras = app.remaining(/*recurse=*/true), commands;
   auto isOption = [](const std::string &word) { return word.size() > 1 && word[0] == '-'; };
   for (const CLI::App *command :
        app.get_subcommands([](CLI::App *inner) { return !inner->get_name().empty(); }))
@@ -157,9 +223,17 @@ static std::string complaintAboutExtras(CLI::App &app) {
   if (option == extras.end())
     return extras.empty() ? "" : extras.front() + ": is one argument too many";
   std::string name = option->substr(0, option->find('='));
-  addOptionNames(chosen.empty() ? app : *chosen.front(), options);
+  std::vector<std::string> options = optionNames(chosen.empty() ? app : *chosen.front());
   return name + ": is no option" + (chosen.empty() ? "" : " of " + chosen.front()->get_name()) +
          didYouMean(name, options);
+}
+
+void hadal::startTool(const char *program) {
+  // What a closed descriptor is asked for fails, as gnulib's stdopen makes it.
+  for (int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(descriptor, F_GETFD) < 0)
+      (void)::open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  nameShrunkenFiles(program);
 }
 
 std::optional<int> hadal::parseCommandLine(CLI::App &app, int argc, char **argv,

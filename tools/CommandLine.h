@@ -1,8 +1,8 @@
 //===- CommandLine.h - what the tools' command lines have in common -----===//
 //
 // Options say what they take and refuse the rest by name, a wrong word is answered with the nearest
-// right one, and output that could not be written is noticed. Each is an error of one line on
-// stderr and exit status 1.
+// right one, "-" is standard input or output wherever a file stands, and output that could not be
+// written is noticed. Each is an error of one line on stderr and exit status 1.
 //
 //===--------------------------------------------------------------------===//
 
@@ -14,6 +14,7 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdint>
+#include <cstdio>
 #include <map>
 #include <optional>
 #include <string>
@@ -53,6 +54,39 @@ template <typename Value> CLI::Validator oneOf(const std::map<std::string, Value
       },
       known.get_description());
 }
+
+//===----------------------------------------------------------------------===//
+// Files
+//===----------------------------------------------------------------------===//
+
+/// Types, for Option::type_name, of options whose values are files or folders: what --help shows,
+/// completion offers, and "-" stands for.
+inline constexpr const char *kInputFile = "FILE";     ///< is read; "-": standard input
+inline constexpr const char *kOutputFile = "NEWFILE"; ///< is written; "-": standard output
+inline constexpr const char *kFolder = "DIR"; ///< or weights, which may be one file; "-" is refused
+inline constexpr const char *kData = "PATH";  ///< files and folders that are read, as kInputFile
+
+/// Whether the option has one of these types.
+bool namesPath(const CLI::Option &option);
+
+/// The options and arguments of a command, those in groups included.
+std::vector<const CLI::Option *> optionsOf(const CLI::App &command);
+
+/// After parsing: whether standard input and standard output, "-", stand for one file each at most
+/// and for no folder. `printing`: options that say what is printed on standard output, which is one
+/// file then. InvalidArgument: "--input and --routes: standard input can be only one file".
+Status claimStandardFiles(const CLI::App &command, std::vector<std::string> printing = {});
+
+/// Where a command prints: standard output, or standard error where a file goes to standard output.
+std::FILE *printed();
+
+//===----------------------------------------------------------------------===//
+// Beginning and end
+//===----------------------------------------------------------------------===//
+
+/// The first call of main(). Closed standard descriptors are opened, so that no file becomes
+/// standard output, and a mapped file that shrinks is named (runtime/File.h). `program` must stay.
+void startTool(const char *program);
 
 /// Parses the arguments. Empty: the tool goes on. Otherwise its exit status: 0 after --help and
 /// --version, 1 after a wrong use, which is told on stderr unless `silent`.

@@ -2,8 +2,9 @@
 
 #include "tools/Help.h"
 
+#include "tools/CommandLine.h"
+
 #include <algorithm>
-#include <map>
 #include <sstream>
 
 using namespace hadal;
@@ -125,15 +126,6 @@ std::string usage(const CLI::App &app, const std::string &name) {
 
 } // namespace
 
-/// What options take whose values are names of files, folders or otherwise not just any text.
-static const std::map<std::string, std::string> words = {
-    {"weights", "DIR"},   {"tokenizer", "DIR"}, {"token-cache", "DIR"},  {"checkpoint-dir", "DIR"},
-    {"resume", "DIR"},    {"trace", "FILE"},    {"input", "FILE"},       {"output", "FILE"},
-    {"o", "FILE"},        {"text", "FILE"},     {"routes", "FILE"},      {"log", "FILE"},
-    {"html", "FILE"},     {"stats", "FILE"},    {"config", "FILE"},      {"data", "PATH"},
-    {"val-data", "PATH"}, {"cluster", "FILE"},  {"prompt-file", "FILE"}, {"stop-token", "ID"},
-};
-
 std::string hadal::valueWord(const CLI::Option &option) {
   if (option.get_type_size() == 0)
     return "";
@@ -147,9 +139,8 @@ std::string hadal::valueWord(const CLI::Option &option) {
   }
   if (std::string words = choices(check); !words.empty())
     return words;
-  std::string name = option.get_single_name();
-  if (auto known = words.find(name); known != words.end() && type == "TEXT")
-    return known->second;
+  if (type == kOutputFile)
+    return kInputFile;
   if (type == "INT" || type == "UINT")
     return "N";
   return type == "FLOAT" ? "X" : type;

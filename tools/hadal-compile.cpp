@@ -19,6 +19,7 @@
 #include "llvm/Support/SourceMgr.h"
 
 #include <limits>
+#include <optional>
 
 using namespace hadal;
 
@@ -29,55 +30,79 @@ int fail(const std::string &message) {
   return 1;
 }
 
-/// A .mlir file. Files of known other formats are named, before MLIR's parser says less of them.
-mlir::OwningOpRef<mlir::ModuleOp> readMlir(mlir::MLIRContext &context, const std::string &input) {
-  auto file = MappedFile::open(input);
-  Status status =
-      file.ok() ? refuseForeignFile(input, file->bytes(),
-                                    "a folder with config.json or a .mlir file", FileKind::Empty)
-                : Status(file.error());
-  if (!status.ok()) {
-    fail(status.error().message);
-    return {};
-  }
-  return mlir::parseSourceFile<mlir::ModuleOp>(input, &context);
+/// What INPUT says: a model, or functions.
+struct Input {
+  std::optional<frontend::ModelDescription> model;
+  std::string configText;                      ///< of a model
+  mlir::OwningOpRef<mlir::ModuleOp> functions; ///< null for a model
+};
+
+/// Functions in MLIR's text. Files of known other formats are named, before MLIR's parser says less
+/// of them.
+std::optional<Input> readMlir(mlir::MLIRContext &context, const MappedFile &file) {
+  Status status = refuseForeignFile(file.path(), file.bytes(),
+                                    "a folder with config.json or a .mlir file", FileKind::Empty);
+  if (!status.ok())
+    return fail(status.error().message), std::nullopt;
+  llvm::StringRef text(reinterpret_cast<const char *>(file.bytes().data()), file.bytes().size());
+  llvm::SourceMgr sources; // has a copy, which ends with a zero, as the parser wants
+  sources.AddNewSourceBuffer(llvm::MemoryBuffer::getMemBufferCopy(text, file.path()), {});
+  Input input;
+  input.functions = mlir::parseSourceFile<mlir::ModuleOp>(sources, &context);
+  return input.functions ? std::optional(std::move(input)) : std::nullopt;
 }
 
-/// Reads a folder with config.json, or a .mlir file. `training` is null for inference, which
-/// `ranks` is for.
-mlir::OwningOpRef<mlir::ModuleOp> readInput(mlir::MLIRContext &context, const std::string &input,
-                                            frontend::TrainingOptions *training,
-                                            const frontend::InferenceRanks &ranks) {
-  if (!llvm::sys::fs::is_directory(input))
-    return readMlir(context, input);
-  int64_t mtpDepth = training && training->mtpWeight != 0 ? std::numeric_limits<int64_t>::max() : 0;
-  auto description = frontend::readModelDescription(input, mtpDepth);
-  if (!description) {
-    fail(llvm::toString(description.takeError()));
-    return {};
+/// Reads a folder with config.json, a .mlir file, or what a stream holds of either: there a
+/// config.json stands alone, without the headers beside it.
+std::optional<Input> readInput(mlir::MLIRContext &context, const std::string &path,
+                               int64_t mtpDepth) {
+  Input input;
+  llvm::Expected<frontend::ModelDescription> model = llvm::createStringError("");
+  if (llvm::sys::fs::is_directory(path)) {
+    auto text = readTextFile(path + "/config.json");
+    if (!text.ok())
+      return fail(text.error().message), std::nullopt;
+    input.configText = std::move(text.value());
+    model = frontend::readModelDescription(path, mtpDepth);
+  } else {
+    auto file = MappedFile::openInput(path);
+    if (!file.ok())
+      return fail(file.error().message), std::nullopt;
+    if (!file->isStream() || recogniseFile(file->bytes()) != FileKind::Json)
+      return readMlir(context, *file);
+    input.configText.assign(reinterpret_cast<const char *>(file->bytes().data()),
+                            file->bytes().size());
+    model = frontend::parseModelDescription(input.configText, file->path());
   }
-  for (const std::string &note : description->notes)
+  if (!model)
+    return fail(llvm::toString(model.takeError())), std::nullopt;
+  for (const std::string &note : model->notes)
     llvm::errs() << "hadal-compile: note: " << note << "\n";
-  if (training) {
-    auto text = readTextFile(input + "/config.json");
-    if (!text.ok()) {
-      fail(text.error().message);
-      return {};
-    }
-    training->configText = text.value();
-    if (std::string problem = frontend::checkRanks(description->config, *training);
-        !problem.empty()) {
-      fail(problem);
-      return {};
-    }
-  }
-  if (std::string problem = training ? "" : frontend::checkRanks(description->config, ranks);
-      !problem.empty()) {
+  input.model = std::move(*model);
+  return input;
+}
+
+/// The graph of INPUT. `training` is null for inference, which `ranks` is for.
+mlir::OwningOpRef<mlir::ModuleOp> graphOf(mlir::MLIRContext &context, const std::string &path,
+                                          frontend::TrainingOptions *training,
+                                          const frontend::InferenceRanks &ranks) {
+  int64_t mtpDepth = training && training->mtpWeight != 0 ? std::numeric_limits<int64_t>::max() : 0;
+  std::optional<Input> input = readInput(context, path, mtpDepth);
+  if (!input)
+    return {};
+  if (!input->model)
+    return std::move(input->functions);
+  const frontend::ModelConfig &config = input->model->config;
+  std::string problem =
+      training ? frontend::checkRanks(config, *training) : frontend::checkRanks(config, ranks);
+  if (!problem.empty()) {
     fail(problem);
     return {};
   }
-  auto graph = training ? frontend::buildTraining(context, description->config, *training)
-                        : frontend::buildGraph(context, *description);
+  if (training)
+    training->configText = std::move(input->configText);
+  auto graph = training ? frontend::buildTraining(context, config, *training)
+                        : frontend::buildGraph(context, *input->model);
   if (!training && mlir::succeeded(graph))
     frontend::setRanks(**graph, ranks);
   return mlir::succeeded(graph) ? std::move(*graph) : mlir::OwningOpRef<mlir::ModuleOp>();
@@ -87,7 +112,7 @@ mlir::OwningOpRef<mlir::ModuleOp> readInput(mlir::MLIRContext &context, const st
 
 int main(int argc, char **argv) {
   sayWhereMemoryEnds("hadal-compile");
-  nameShrunkenFiles("hadal-compile");
+  startTool("hadal-compile");
   CLI::App app{"Compiles a model description into a module that hadal-run executes. INPUT is a "
                "folder with a Hugging Face "
                "config.json (and the checkpoint, whose headers are checked, if it is there), or a "
@@ -106,11 +131,11 @@ int main(int argc, char **argv) {
   int64_t pageTokens = frontend::defaultPageTokens;
   app.add_option("INPUT", input,
                  "Folder with config.json (deepseek_v3, deepseek_v2, kimi_k2, glm4_moe_lite, "
-                 "youtu), or a .mlir file")
+                 "youtu), or a .mlir file; - or a pipe: the text of either file")
+      ->type_name(kData)
       ->required();
-  app.add_option("-o,--output", output,
-                 "File to write; text goes to standard output without it, or with -")
-      ->type_name("FILE");
+  app.add_option("-o,--output", output, "File to write; text goes to standard output without it")
+      ->type_name(kOutputFile);
   app.add_option("--mode", mode, "What the module is for")
       ->check(oneOf({"generate", "train"}))
       ->capture_default_str();
@@ -238,12 +263,12 @@ int main(int argc, char **argv) {
       ->check(positive);
   if (std::optional<int> status = parseCommandLine(app, argc, argv, "hadal-compile"))
     return *status;
+  if (Status files = claimStandardFiles(app); !files.ok())
+    return fail(files.error().message);
   training.overlap = overlap == "on";
   training.fastReduction = reduction == "fast";
   bool text = emit == "graph" || emit == "gradients" || emit == "memory" || emit == "kernels" ||
               emit == "llvm" || emit == "asm";
-  if (text && output == "-")
-    output.clear();
   if (output.empty() && !text)
     return fail("wants -o FILE to write the " + emit + " to");
   if (mode == "train" && app.get_option("--seq")->empty())
@@ -277,12 +302,8 @@ int main(int argc, char **argv) {
   int64_t stepRows = training.microBatch * training.microBatches;
   if (mode == "train" && stepRows > std::numeric_limits<int32_t>::max() / training.sequence)
     return fail("--micro-batches, --micro-batch and --seq want a step of less than 2^31 tokens");
-  llvm::sys::fs::file_status status;
-  if (llvm::sys::fs::status(input, status))
+  if (!isStream(input) && !llvm::sys::fs::exists(input))
     return fail(input + ": no such file or folder");
-  if (status.type() != llvm::sys::fs::file_type::regular_file &&
-      status.type() != llvm::sys::fs::file_type::directory_file)
-    return fail(input + ": wants a folder or a regular file");
   // DIR/config.json is DIR.
   if (llvm::sys::path::filename(input) == "config.json" && !llvm::sys::fs::is_directory(input)) {
     llvm::StringRef folder = llvm::sys::path::parent_path(input);
@@ -303,11 +324,12 @@ int main(int argc, char **argv) {
     return mlir::success();
   });
 
-  auto module = readInput(context, input, mode == "train" ? &training : nullptr, ranks);
+  auto module = graphOf(context, input, mode == "train" ? &training : nullptr, ranks);
   if (!module)
     return 1;
   if (mode == "train" && !(*module)->hasAttr("hadal.training"))
-    return fail("--mode=train wants a folder with config.json, " + input + " holds functions");
+    return fail("--mode=train wants a folder with config.json, " + nameOfInput(input) +
+                " holds functions");
   options.cpu = cpu;
   options.emit = emit;
   options.output = output;

@@ -41,14 +41,14 @@ static Status showTimeline(const Module &module, const std::string &html) {
     return invalidFile(module.path() + ": " + line.error().message);
   if (!html.empty())
     return writePage(html, schedulePage(schedule, *line, costs));
-  std::printf("%s", schedule::drawText(schedule, *line, costs).c_str());
+  std::fprintf(printed(), "%s", schedule::drawText(schedule, *line, costs).c_str());
   return {};
 }
 
 static Status show(const Request &request) {
   Module module = HADAL_TRY(Module::open(request.path));
   if (request.verify) {
-    std::printf("%s", HADAL_TRY(inspect::verifyText(module)).c_str());
+    std::fprintf(printed(), "%s", HADAL_TRY(inspect::verifyText(module)).c_str());
     return {};
   }
   if (request.timeline)
@@ -59,13 +59,14 @@ static Status show(const Request &request) {
   if (!request.html.empty())
     HADAL_TRY(writePage(request.html, inspect::toHtml(description)));
   if (request.json)
-    std::printf("%s\n", description.dump(2).c_str());
+    std::fprintf(printed(), "%s\n", description.dump(2).c_str());
   else if (request.html.empty())
-    std::printf("%s", inspect::toText(description).c_str());
+    std::fprintf(printed(), "%s", inspect::toText(description).c_str());
   return {};
 }
 
 int main(int argc, char **argv) {
+  startTool("hadal-inspect");
   CLI::App app("Shows the programs, kernels, buffers, parameters and schedule of a module that "
                "hadal-compile wrote.",
                "hadal-inspect");
@@ -73,11 +74,12 @@ int main(int argc, char **argv) {
              "  hadal-inspect m.hadal --html m.html\n"
              "  hadal-inspect t8.hadal --verify");
   Request request;
-  app.add_option("MODULE", request.path, "Module file")->required();
+  app.add_option("MODULE", request.path, "Module file")->type_name(kInputFile)->required();
   auto *json = app.add_flag("--json", request.json, "Print everything as JSON");
   auto *html = app.add_option("--html", request.html,
                               "Write a self-contained page: commands, buffer lifetimes, tables; "
-                              "with --timeline the schedule");
+                              "with --timeline the schedule")
+                   ->type_name(kOutputFile);
   auto *timeline =
       app.add_flag("--timeline", request.timeline,
                    "Show the schedule of a module for many ranks, one row for each, in unit time")
@@ -95,7 +97,10 @@ int main(int argc, char **argv) {
   if (std::optional<int> status = parseCommandLine(app, argc, argv, "hadal-inspect"))
     return *status;
   try {
-    if (Status status = show(request); !status.ok()) {
+    Status status = claimStandardFiles(app, {"--json"});
+    if (status.ok())
+      status = show(request);
+    if (!status.ok()) {
       std::fprintf(stderr, "hadal-inspect: %s\n", status.error().message.c_str());
       return 1;
     }

@@ -14,6 +14,7 @@
 using namespace hadal;
 
 int main(int argc, char **argv) {
+  startTool("hadal-plan");
   CLI::App app("Says what training would cost, and shows pipeline schedules. INPUT is a folder "
                "with a Hugging Face config.json, "
                "or a module compiled for many ranks: one step of it is simulated on a cluster. "
@@ -30,7 +31,8 @@ int main(int argc, char **argv) {
   std::string schedule, html, precision = "fp8", split = "balanced";
   CLI::Validator positive = wholeNumberWithin(1, int64_t(1) << 24),
                  ranks = wholeNumberWithin(1, int64_t(1) << 20);
-  app.add_option("INPUT", request.input, "Folder with config.json, or a module with ranks");
+  app.add_option("INPUT", request.input, "Folder with config.json, or a module with ranks")
+      ->type_name(kData);
   app.add_option(
          "--schedule", schedule,
          "Order of the pipeline's chunks; with INPUT by default dualpipe, or zb1p where pp is odd")
@@ -40,11 +42,13 @@ int main(int argc, char **argv) {
   auto *microBatches = app.add_option("--micro-batches", orders.microBatches,
                                       "Micro-batches of a step (with INPUT: over all ranks)")
                            ->check(positive);
-  app.add_option("--html", html, "Write the timeline as a self-contained page");
+  app.add_option("--html", html, "Write the timeline as a self-contained page")
+      ->type_name(kOutputFile);
 
   auto *job = app.add_option_group("With INPUT");
   job->add_option("--cluster", request.cluster,
                   "Cluster file, or the name of one of examples/clusters")
+      ->type_name(kInputFile)
       ->capture_default_str();
   job->add_option("--ep", layout.ep, "Expert-parallel ranks; by default 64")->check(ranks);
   job->add_option("--dp", layout.dp,
@@ -74,7 +78,8 @@ int main(int argc, char **argv) {
   job->add_option("--compare", request.compare, "Print a table of plans")
       ->check(oneOf({"schedules", "layouts"}));
   job->add_flag("--json", request.json, "Print one line of JSON");
-  job->add_option("--trace", request.trace, "Write the simulated step as a Perfetto trace");
+  job->add_option("--trace", request.trace, "Write the simulated step as a Perfetto trace")
+      ->type_name(kOutputFile);
 
   auto *alone = app.add_option_group("Without INPUT");
   alone->add_flag("--order", orders.order, "Print each rank's chunks in order");
@@ -92,6 +97,7 @@ int main(int argc, char **argv) {
     return *status;
   try {
     Status status = [&]() -> Status {
+      HADAL_TRY(claimStandardFiles(app, {"--json", "--order", "--timeline"}));
       // What the other mode has is refused, not ignored.
       for (auto *option : (request.input.empty() ? job : alone)->get_options())
         if (*option)

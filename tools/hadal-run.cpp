@@ -5,6 +5,7 @@
 //
 //===--------------------------------------------------------------------===//
 
+#include "runtime/File.h"
 #include "runtime/comm/MpiComm.h"
 #include "tools/CommandLine.h"
 #include "tools/Help.h"
@@ -44,6 +45,7 @@ public:
 
   std::vector<CLI::ConfigItem> from_config(std::istream &input) const override {
     std::string path = app.get_config_ptr()->as<std::string>(), line;
+    path = path == "/dev/stdin" ? nameOfInput("-") : path;
     std::stringstream text;
     while (std::getline(input, line))
       text << withoutComment(line) << '\n';
@@ -95,17 +97,22 @@ private:
 void addCommon(CLI::App &command, SessionOptions &options, bool carriesModule, bool wantsWeights) {
   if (!carriesModule)
     command.add_option("MODULE", options.module, "Module file that hadal-compile wrote")
+        ->type_name(kInputFile)
         ->required();
-  auto *weights = command.add_option("--weights", options.weights,
-                                     "Checkpoint: a folder with safetensors files");
+  auto *weights =
+      command
+          .add_option("--weights", options.weights, "Checkpoint: a folder with safetensors files")
+          ->type_name(kFolder);
   if (wantsWeights)
     weights->required();
   command
       .add_option("--threads", options.threads,
                   "Worker threads (default: all CPUs this process may use)")
       ->check(wholeNumberWithin(1, 1024));
-  command.add_option("--trace", options.trace,
-                     "Write a timeline of all launches (Chrome/Perfetto JSON)");
+  command
+      .add_option("--trace", options.trace,
+                  "Write a timeline of all launches (Chrome/Perfetto JSON)")
+      ->type_name(kOutputFile);
   command.add_flag("--check-memory", options.checkMemory,
                    "For debugging: fill temporaries and outputs with NaN until they are written, "
                    "and look at guard zones around them after every launch");
@@ -113,9 +120,10 @@ void addCommon(CLI::App &command, SessionOptions &options, bool carriesModule, b
       .add_option_function<std::string>(
           "--config",
           [&command](const std::string &path) {
-            command.get_parent()->get_config_ptr()->add_result(path);
+            command.get_parent()->get_config_ptr()->add_result(path == "-" ? "/dev/stdin" : path);
           },
           "File with options: TOML, such as lr = 2e-3; what the command line says wins")
+      ->type_name(kInputFile)
       ->trigger_on_parse()
       ->configurable(false);
 }
@@ -155,13 +163,17 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
   auto *source = command->add_option_group("Prompt")->require_option(1);
   source->add_option("--prompt", options.prompt,
                      "Text to continue; the continuation goes to stdout as it comes");
-  source->add_option("--prompt-file", options.promptFile,
-                     "A prompt on each line; the continuations go to stdout in order, each on a "
-                     "line (\\n for its line breaks)");
-  source->add_option(
-      "--input", options.input,
-      "Rows of token ids: JSON [[1, 2], [3]], text with one row per line, or safetensors with "
-      "input_ids [B, T]; there attention_mask [B, T] or lengths [B] leave padding out");
+  source
+      ->add_option("--prompt-file", options.promptFile,
+                   "A prompt on each line; the continuations go to stdout in order, each on a "
+                   "line (\\n for its line breaks)")
+      ->type_name(kInputFile);
+  source
+      ->add_option(
+          "--input", options.input,
+          "Rows of token ids: JSON [[1, 2], [3]], text with one row per line, or safetensors with "
+          "input_ids [B, T]; there attention_mask [B, T] or lengths [B] leave padding out")
+      ->type_name(kInputFile);
   GenerationOptions &generation = options.generation;
   command
       ->add_option("--max-new-tokens", generation.maxNewTokens, "Most tokens to generate for a row")
@@ -205,6 +217,7 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command
       ->add_option("--stop-token", generation.stopTokens,
                    "A token id that ends a row, too (any number)")
+      ->type_name("ID")
       ->check(wholeNumberWithin(0, INT32_MAX))
       ->allow_extra_args(false);
   command
@@ -212,12 +225,14 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
                    "A text that ends a row, and is cut off what is printed (any number)")
       ->check([](const std::string &text) { return text.empty() ? "wants a text" : ""; })
       ->allow_extra_args(false);
-  command->add_option("--stats", options.stats,
-                      "Write the run's figures as a line of JSON (- for stderr)");
+  command->add_option("--stats", options.stats, "Write the run's figures as a line of JSON")
+      ->type_name(kOutputFile);
   addJob(*command, options.job);
   addMicroBatches(*command, generation.microBatches);
-  command->add_option("-o", options.output,
-                      "Write tokens [B, N] and logits [B, N, V] to a safetensors file");
+  command
+      ->add_option("-o", options.output,
+                   "Write tokens [B, N] and logits [B, N, V] to a safetensors file")
+      ->type_name(kOutputFile);
   command->callback([&] {
     chosen.command = [&](std::optional<Module> carried) {
       return generate(options, std::move(carried));
@@ -236,12 +251,16 @@ void addLogits(CLI::App &app, Chosen &chosen, bool carriesModule) {
           "--input", options.input,
           "Rows of token ids: JSON [[1, 2], [3]], text with one row per line, or safetensors with "
           "input_ids [B, T]; there attention_mask [B, T] or lengths [B] leave padding out")
+      ->type_name(kInputFile)
       ->required();
   command->add_flag("--dump", options.dump,
                     "Also write hidden states, expert choices and the latent cache");
-  command->add_option("--routes", options.routes,
-                      "Take the choices of experts from router.k.topk_ids of a safetensors file");
+  command
+      ->add_option("--routes", options.routes,
+                   "Take the choices of experts from router.k.topk_ids of a safetensors file")
+      ->type_name(kInputFile);
   command->add_option("-o", options.output, "Safetensors file to write: logits [B, T, V]")
+      ->type_name(kOutputFile)
       ->required();
   addJob(*command, options.job);
   addMicroBatches(*command, options.microBatches);
@@ -258,7 +277,7 @@ void addScore(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command->footer("  hadal-run score m.hadal --weights model --text val.txt");
   ScoreOptions &options = chosen.score;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
-  command->add_option("--text", options.text, "Text file")->required();
+  command->add_option("--text", options.text, "Text file")->type_name(kInputFile)->required();
   command
       ->add_option("--window", options.scoring.window,
                    "Tokens of a window, which sees nothing of those before it")
@@ -294,10 +313,12 @@ void addGradients(CLI::App &app, Chosen &chosen, bool carriesModule) {
       ->add_option(
           "--input", options.input,
           "Safetensors file with input_ids [B, T], and labels [B, T] where -100 predicts nothing")
+      ->type_name(kInputFile)
       ->required();
   command
       ->add_option("-o", options.output,
                    "Safetensors file to write: a gradient per parameter, and loss [1]")
+      ->type_name(kOutputFile)
       ->required();
   addJob(*command, options.job);
   command->callback([&] {
@@ -323,16 +344,24 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
                    "Draw the first weights from this seed, instead of --weights")
       ->check(seedNumber());
   auto *source = command->add_option_group("Data")->require_option(1);
-  source->add_option("--data", options.data,
-                     "Text files, a document each; *.jsonl files, a document in \"text\" of each "
-                     "line; folders, for their *.txt and *.jsonl; patterns such as "
-                     "'texts/*.txt'; each file is taken once");
-  source->add_option("--input", options.input,
-                     "Safetensors file with input_ids [B, T]: the rows of every step");
-  command->add_option("--tokenizer", options.tokenizer,
-                      "Folder with tokenizer.json (default: that of the weights)");
-  command->add_option("--token-cache", options.tokenCache,
-                      "Folder for tokenized data (default: ~/.cache/hadal)");
+  source
+      ->add_option("--data", options.data,
+                   "Text files, a document each; *.jsonl files, a document in \"text\" of each "
+                   "line; folders, for their *.txt and *.jsonl; patterns such as "
+                   "'texts/*.txt'; each file is taken once")
+      ->type_name(kData);
+  source
+      ->add_option("--input", options.input,
+                   "Safetensors file with input_ids [B, T]: the rows of every step")
+      ->type_name(kInputFile);
+  command
+      ->add_option("--tokenizer", options.tokenizer,
+                   "Folder with tokenizer.json (default: that of the weights)")
+      ->type_name(kFolder);
+  command
+      ->add_option("--token-cache", options.tokenCache,
+                   "Folder for tokenized data (default: ~/.cache/hadal)")
+      ->type_name(kFolder);
   command->add_flag("--allow-config-change", options.allowConfigChange,
                     "Begin with weights whose config.json has other values than the module's, as "
                     "where YaRN makes the context longer");
@@ -408,9 +437,11 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
       ->check(numberWithin(0.0, 0.9999999))
       ->capture_default_str();
 
-  command->add_option(
-      "--val-data", options.validation,
-      "Data, as of --data, to tell the loss of: mean over all of its tokens, forward only");
+  command
+      ->add_option(
+          "--val-data", options.validation,
+          "Data, as of --data, to tell the loss of: mean over all of its tokens, forward only")
+      ->type_name(kData);
   command
       ->add_option("--val-every", options.validateEvery,
                    "Steps from one validation to the next (default: the last step alone)")
@@ -420,9 +451,11 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
           "--peak-tflops", options.peakTeraflops,
           "TFLOP/s that the machines of all ranks can do together; the share of it (MFU) is shown")
       ->check(numberWithin(0.0, 1e9));
-  command->add_option("--log", options.log, "Write a line of JSON a step");
-  command->add_option("--checkpoint-dir", options.checkpointDir,
-                      "Folder for checkpoints, the last step's included");
+  command->add_option("--log", options.log, "Write a line of JSON a step")->type_name(kOutputFile);
+  command
+      ->add_option("--checkpoint-dir", options.checkpointDir,
+                   "Folder for checkpoints, the last step's included")
+      ->type_name(kFolder);
   command
       ->add_option("--checkpoint-every", options.checkpointEvery,
                    "Steps from one checkpoint to the next")
@@ -438,12 +471,15 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
                                       {"bfloat16", ElementType::BF16},
                                       {"bf16", ElementType::BF16}}))
       ->default_str("float32");
-  command->add_option("--resume", options.resume,
-                      "Go on from the newest checkpoint in this folder, or from this checkpoint");
+  command
+      ->add_option("--resume", options.resume,
+                   "Go on from the newest checkpoint in this folder, or from this checkpoint")
+      ->type_name(kFolder);
   addJob(*command, options.job);
-  command->add_option("--html", options.html, "Write a page with the run's curves");
-  command->add_option("--stats", options.stats,
-                      "Write the run's figures as a line of JSON (- for stderr)");
+  command->add_option("--html", options.html, "Write a page with the run's curves")
+      ->type_name(kOutputFile);
+  command->add_option("--stats", options.stats, "Write the run's figures as a line of JSON")
+      ->type_name(kOutputFile);
   command->callback([&] {
     chosen.command = [&](std::optional<Module> carried) {
       return train(options, std::move(carried));
@@ -458,8 +494,10 @@ void addCall(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CallOptions &options = chosen.call;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/false);
   command->add_option("FUNCTION", options.function, "Name of the function, as @name")->required();
-  command->add_option("--input", options.input, "Safetensors file with arg0, arg1, ...");
+  command->add_option("--input", options.input, "Safetensors file with arg0, arg1, ...")
+      ->type_name(kInputFile);
   command->add_option("-o", options.output, "Safetensors file to write: result0, result1, ...")
+      ->type_name(kOutputFile)
       ->required();
   command->callback([&] {
     chosen.command = [&](std::optional<Module> carried) {
@@ -486,10 +524,6 @@ std::string comparable(const std::string &text) {
 std::vector<Fact> wordsOf(const CLI::App &command) {
   static const std::set<std::string> own = {"--help", "--threads", "--rank-timeout",
                                             "--link-delay-us", "MODULE"};
-  static const std::set<std::string> files = {
-      "--weights",  "--input",          "--prompt-file", "--text",   "--routes", "--data",
-      "--val-data", "--tokenizer",      "--token-cache", "--trace",  "--log",    "--html",
-      "--stats",    "--checkpoint-dir", "--resume",      "--config", "-o"};
   std::vector<Fact> words = {{"the command", command.get_name(), true}};
   for (const CLI::Option *option : command.get_options()) {
     std::string name = option->get_name();
@@ -498,11 +532,23 @@ std::vector<Fact> wordsOf(const CLI::App &command) {
     std::string value = option->count() ? "" : comparable(option->get_default_str());
     for (const std::string &text : option->count() ? option->results() : std::vector<std::string>())
       value += (value.empty() ? "" : " ") + comparable(text);
-    if (files.count(name))
+    if (namesPath(*option))
       value = option->count() ? "given" : "";
     words.push_back({name, value, true});
   }
   return words;
+}
+
+/// What "-" stands for. A stream has one reader, and mpirun passes its standard input to one rank.
+Status checkFiles(const CLI::App &command, unsigned ranks) {
+  HADAL_TRY(claimStandardFiles(command, {"--json"}));
+  for (const CLI::Option *option : optionsOf(command))
+    for (const std::string &path : option->results())
+      if (std::string type = option->get_type_name();
+          ranks > 1 && (type == kInputFile || type == kData) && isStream(path))
+        return invalidArgument(nameOfInput(path) + ": can be read by one rank, there are " +
+                               std::to_string(ranks) + "; give a file");
+  return {};
 }
 
 int runMain(int argc, char **argv, const std::string &program) {
@@ -538,15 +584,25 @@ int runMain(int argc, char **argv, const std::string &program) {
   app.config_formatter(std::make_shared<CommandConfig>(app));
   // All ranks have the same words as a rule; the first says what is wrong with them, and mpirun
   // ends the others meanwhile.
-  unsigned rank = Launch::ofThisProcess().rank;
+  Launch launch = Launch::ofThisProcess();
+  unsigned rank = launch.rank;
+  auto waitForTheFirst = [&] { // a busy machine's mpirun takes some time
+    if (rank != 0)
+      std::this_thread::sleep_for(std::chrono::seconds(5));
+  };
   std::optional<int> status = parseCommandLine(app, argc, argv, program, /*silent=*/rank != 0);
   if (status && *status != 0 && rank != 0) {
-    std::this_thread::sleep_for(std::chrono::seconds(5)); // a busy machine's mpirun takes some
+    waitForTheFirst();
     return *parseCommandLine(app, argc, argv, program + ": rank " + std::to_string(rank));
   }
   if (status)
     return *status;
-  std::vector<Fact> words = wordsOf(*app.get_subcommands().front());
+  const CLI::App &command = *app.get_subcommands().front();
+  if (Status files = checkFiles(command, launch.ranks); !files.ok()) {
+    waitForTheFirst();
+    return fail(files.error().message);
+  }
+  std::vector<Fact> words = wordsOf(command);
   for (JobOptions *job : {&chosen.generate.job, &chosen.logits.job, &chosen.score.job,
                           &chosen.gradients.job, &chosen.train.job})
     job->words = words;
@@ -558,8 +614,8 @@ int runMain(int argc, char **argv, const std::string &program) {
 
 int main(int argc, char **argv) {
   std::string program = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "hadal-run";
+  startTool(program.c_str());
   StopSignal::install();
-  nameShrunkenFiles(program.c_str());
   try {
     return runMain(argc, argv, program);
   } catch (const std::bad_alloc &) {

@@ -29,7 +29,7 @@ static std::string hexadecimal(uint64_t value) {
 
 Result<Module> Module::open(const std::string &path) {
   // Read, not mapped: what was checked is what runs, whatever becomes of the file.
-  return take(HADAL_TRY(readBytes(path)), path);
+  return take(HADAL_TRY(readInputBytes(path)), nameOfInput(path));
 }
 
 Result<Module> Module::fromBytes(std::span<const std::byte> bytes, std::string name) {

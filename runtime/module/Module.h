@@ -28,8 +28,8 @@ namespace hadal {
 /// Opening checks and never runs or loads code; loading is the device's part (device/Device.h).
 class Module {
 public:
-  /// Errors name file, wanted, got: "m.hadal: checksum is 0123456789abcdef, contents have
-  /// fedcba9876543210".
+  /// Of a file that the user names (runtime/File.h). Errors name file, wanted, got: "m.hadal:
+  /// checksum is 0123456789abcdef, contents have fedcba9876543210".
   static Result<Module> open(const std::string &path);
 
   /// The same over bytes in memory (the whole file: header and payload). `name` stands for the path

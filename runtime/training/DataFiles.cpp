@@ -94,14 +94,16 @@ bool isJsonByFirstLine(std::string_view text, bool wantsText) {
 class Finder {
 public:
   Status add(const std::string &name) {
+    if (isStream(name)) {
+      found.files.push_back(name);
+      return {};
+    }
     std::error_code code;
     fs::file_status status = fs::status(name, code);
     if (fs::is_directory(status))
       return addFolder(name);
     if (fs::is_regular_file(status))
       return addFile(name);
-    if (fs::exists(status))
-      return ioError(name + ": wants a regular file or a folder");
     return name.find_first_of("*?[") != name.npos
                ? addPattern(name)
                : Status(notFound(name + ": No such file or directory"));
@@ -181,11 +183,12 @@ Result<DataFormat> hadal::dataFormatOf(const MappedFile &file) {
   std::string ending = endingOf(path);
   FileKind kind = recogniseFile(file.bytes());
   if (kind == FileKind::Json) {
-    if (isJsonLines(ending))
+    std::string_view text(reinterpret_cast<const char *>(file.bytes().data()), file.bytes().size());
+    // What comes through a pipe has no name to say what it is.
+    if (isJsonLines(ending) || (file.isStream() && isJsonByFirstLine(text, /*wantsText=*/true)))
       return DataFormat::JsonLines;
     // JSON under another name would be trained on with its braces and keys. A *.txt is believed,
     // unless it holds rows.
-    std::string_view text(reinterpret_cast<const char *>(file.bytes().data()), file.bytes().size());
     if (isJsonByFirstLine(text, /*wantsText=*/isPlainText(ending)))
       return refuse(path, isPlainText(ending)
                               ? "JSON by its first line (name it *.jsonl)"

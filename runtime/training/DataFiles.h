@@ -26,14 +26,16 @@ struct DataFiles {
 /// Names keep their order; a pattern's files come sorted, and so do a folder's, with those of the
 /// folders inside it. A folder gives its *.txt,
 /// *.text, *.jsonl and *.ndjson files, and none that begins with a dot. A file that several names
-/// stand for is taken once. Endings are read without regard to case.
+/// stand for is taken once. Endings are read without regard to case. "-" and pipes are files, too
+/// (runtime/File.h).
 ///
 /// Errors: "texts/*.txt: matches no file", "texts: holds no *.txt or *.jsonl file", and those of
 /// dataFormatOf for the endings of all files, so that data in a folder which cannot be read is not
 /// passed over.
 Result<DataFiles> findDataFiles(const std::vector<std::string> &names);
 
-/// How the file is read, by its ending and its first bytes. InvalidFile names what it is and what
+/// How the file is read, by its ending and its first bytes; that of a stream may be JSON lines
+/// without an ending that says so. InvalidFile names what it is and what
 /// to do where it is neither: "rows.parquet: is a Parquet file; wants text or JSON lines: ...".
 Result<DataFormat> dataFormatOf(const MappedFile &file);
 

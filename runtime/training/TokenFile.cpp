@@ -186,7 +186,7 @@ Result<TokenFile> TokenFile::open(const std::vector<std::string> &paths,
   std::vector<Source> sources;
   uint64_t total = 0, before = 0;
   for (const std::string &path : paths) {
-    MappedFile file = HADAL_TRY(MappedFile::open(path));
+    MappedFile file = HADAL_TRY(MappedFile::openInput(path));
     DataFormat format = HADAL_TRY(dataFormatOf(file));
     total += file.bytes().size();
     sources.push_back({std::move(file), format});

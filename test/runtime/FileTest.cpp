@@ -10,10 +10,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 
 using namespace hadal;
@@ -105,6 +108,44 @@ TEST_F(Disk, OnlyRegularFilesAreMapped) {
   EXPECT_EQ(MappedFile::open(folder).error().message, folder + ": wants a regular file");
   EXPECT_EQ(MappedFile::open("/dev/null").error().message, "/dev/null: wants a regular file");
   EXPECT_EQ(MappedFile::open(folder + "/none").error().code, ErrorCode::NotFound);
+}
+
+// A stream that the user names is read to its end, however it comes; what is read of it can be
+// released like a file.
+TEST_F(Disk, Streams) {
+  std::string pipe = folder + "/pipe", text(300000, 't');
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::thread writer([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50)); // after the reader
+    std::ofstream out(pipe);
+    out << text.substr(0, 5) << std::flush;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    out << text.substr(5);
+  });
+  auto file = MappedFile::openInput(pipe);
+  writer.join();
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  EXPECT_TRUE(file->isStream());
+  EXPECT_EQ(file->path(), pipe);
+  file->release(0, text.size());
+  EXPECT_TRUE(std::ranges::equal(file->bytes(), bytesOf(text)));
+  ASSERT_TRUE(writeFile(folder + "/f", bytesOf("text")).ok());
+  EXPECT_FALSE(MappedFile::openInput(folder + "/f")->isStream());
+  EXPECT_EQ(*readInputText(folder + "/f"), "text");
+  EXPECT_EQ(MappedFile::openInput(folder).error().message,
+            folder + ": wants a regular file or a pipe");
+  EXPECT_TRUE(isStream("-") && isStream(pipe) && isStream("/dev/null"));
+  EXPECT_FALSE(isStream(folder) || isStream(folder + "/f") || isStream(folder + "/none"));
+}
+
+// A writer that has come and gone leaves an empty pipe, which is not waited for.
+TEST_F(Disk, StreamsWithoutBytes) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  ::close(ends[1]);
+  std::string path = "/dev/fd/" + std::to_string(ends[0]);
+  EXPECT_EQ(readInputText(path).value(), "");
+  ::close(ends[0]);
 }
 
 // Code that the system took in pieces is whole code.

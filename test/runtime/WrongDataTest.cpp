@@ -96,17 +96,17 @@ TEST_F(WrongData, ManyTensors) {
   EXPECT_NE(opened->find("model.layers.39999.mlp.gate.weight"), nullptr);
 }
 
-// Opening a pipe as a file would wait for a writer.
+// What lies in a folder is no pipe, and a pipe that the user names is not waited for without end.
 TEST_F(WrongData, PipesAreRefused) {
   std::string pipe = folder + "/pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
   EXPECT_EQ(MappedFile::open(pipe).error().message, pipe + ": wants a regular file");
   EXPECT_EQ(readTextFile(pipe).error().message, pipe + ": wants a regular file");
-  EXPECT_EQ(Module::open(pipe).error().message, pipe + ": wants a regular file");
+  EXPECT_EQ(Module::open(pipe).error().message, pipe + ": is a pipe that nothing writes to");
   EXPECT_FALSE(Safetensors::open(pipe).ok());
 }
 
-// Where a mapped file is cut, whoever reads the rest ends the process with a line, on any thread.
+// Where a mapped file is cut, reading the rest ends the process with a line, on any thread.
 TEST_F(WrongData, AMappedFileThatShrinksIsNamed) {
   std::string path = folder + "/weights";
   std::ofstream(path) << std::string(1 << 20, 'w');

@@ -1,6 +1,7 @@
 #include "tools/plan/Command.h"
 
 #include "runtime/File.h"
+#include "tools/CommandLine.h"
 #include "tools/plan/Compare.h"
 #include "tools/plan/Report.h"
 #include "tools/plan/Sources.h"
@@ -18,11 +19,11 @@ using namespace hadal::plan;
 
 static Result<Cluster> readCluster(const std::string &file) {
   std::string name = std::filesystem::path(file).filename().string();
-  if (!std::filesystem::exists(file))
+  if (file != "-" && !std::filesystem::exists(file))
     if (const char *text = knownCluster(name))
       return parseCluster(text, name);
-  std::string text = HADAL_TRY(readTextFile(file));
-  return parseCluster(text, file);
+  std::string text = HADAL_TRY(readInputText(file));
+  return parseCluster(text, nameOfInput(file));
 }
 
 /// The largest power of two up to `most` that `holds`.
@@ -65,16 +66,16 @@ static Status write(const std::string &file, const std::string &text) {
 
 Status plan::showPlan(PlanRequest request) {
   Cluster cluster = HADAL_TRY(readCluster(request.cluster));
-  if (request.layoutGiven && !std::filesystem::is_directory(request.input) &&
-      std::filesystem::exists(request.input))
-    return invalidArgument(request.input +
-                           ": is a module, which says schedule, layout and batch itself");
-  if (request.compare == "layouts" && std::filesystem::is_regular_file(request.input))
-    return invalidArgument(
-        "--compare layouts: " + request.input +
-        " is compiled for one layout; compare those of a folder with config.json");
   ModelSize size;
   WorkSource source = HADAL_TRY(openSource(request.input, request.layout, size));
+  bool isModule = source.orders.has_value();
+  if (request.layoutGiven && isModule)
+    return invalidArgument(nameOfInput(request.input) +
+                           ": is a module, which says schedule, layout and batch itself");
+  if (request.compare == "layouts" && isModule)
+    return invalidArgument(
+        "--compare layouts: " + nameOfInput(request.input) +
+        " is compiled for one layout; compare those of a folder with config.json");
   complete(request.layout, size, cluster);
 
   if (!request.compare.empty()) {
@@ -90,9 +91,9 @@ Status plan::showPlan(PlanRequest request) {
       for (const Candidate &c : all)
         if (c.plan.ok())
           list.push_back(toJson(**c.plan));
-      std::printf("%s\n", nlohmann::ordered_json{{"compare", list}}.dump().c_str());
+      std::fprintf(printed(), "%s\n", nlohmann::ordered_json{{"compare", list}}.dump().c_str());
     } else {
-      std::printf("%s", toText(all).c_str());
+      std::fprintf(printed(), "%s", toText(all).c_str());
     }
     return {};
   }
@@ -103,6 +104,7 @@ Status plan::showPlan(PlanRequest request) {
     HADAL_TRY(write(request.trace, toTrace(*plan)));
   if (!request.html.empty())
     HADAL_TRY(write(request.html, toPage(*plan, text)));
-  std::printf("%s", request.json ? (toJson(*plan).dump() + "\n").c_str() : text.c_str());
+  std::fprintf(printed(), "%s",
+               request.json ? (toJson(*plan).dump() + "\n").c_str() : text.c_str());
   return {};
 }

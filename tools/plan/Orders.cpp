@@ -2,6 +2,7 @@
 
 #include "runtime/File.h"
 #include "runtime/schedule/Drawing.h"
+#include "tools/CommandLine.h"
 #include "tools/SchedulePage.h"
 
 #include <cstdio>
@@ -30,7 +31,7 @@ Status plan::showOrders(const OrdersRequest &request) {
   schedule::Schedule made =
       HADAL_TRY(schedule::makeSchedule(request.schedule, request.ranks, request.microBatches));
   if (request.order)
-    std::printf("%s", schedule::toText(made).c_str());
+    std::fprintf(printed(), "%s", schedule::toText(made).c_str());
   if (!request.timeline && request.html.empty())
     return {};
   schedule::Costs costs = HADAL_TRY(costsOf(request.costs));
@@ -40,6 +41,6 @@ Status plan::showOrders(const OrdersRequest &request) {
     HADAL_TRY(writeFile(request.html, std::as_bytes(std::span(page))));
   }
   if (request.timeline)
-    std::printf("%s", schedule::drawText(made, line, costs).c_str());
+    std::fprintf(printed(), "%s", schedule::drawText(made, line, costs).c_str());
   return {};
 }

@@ -1,6 +1,7 @@
 #include "tools/plan/Sources.h"
 
 #include "runtime/File.h"
+#include "runtime/FileKind.h"
 #include "runtime/module/Verify.h"
 #include "tools/ScheduleOfModule.h"
 #include "tools/plan/ModuleWork.h"
@@ -23,11 +24,11 @@ const char *plan::knownCluster(const std::string &name) {
   return nullptr;
 }
 
-static Result<WorkSource> openModel(const std::string &folder, ModelSize &size) {
+/// `name`: of the config.json that `text` is of.
+static Result<WorkSource> openModel(const std::string &text, const std::string &name,
+                                    ModelSize &size) {
 #ifdef HADAL_PLAN_READS_MODELS
-  std::string text = HADAL_TRY(readTextFile(folder + "/config.json"));
-  llvm::Expected<frontend::ModelConfig> config =
-      frontend::parseModelConfig(text, folder + "/config.json");
+  llvm::Expected<frontend::ModelConfig> config = frontend::parseModelConfig(text, name);
   if (!config)
     return invalidFile(llvm::toString(config.takeError()));
   size = {config->layers, config->experts};
@@ -37,14 +38,13 @@ static Result<WorkSource> openModel(const std::string &folder, ModelSize &size) 
                     {},
                     {}};
 #else
-  (void)size;
-  return unsupported(folder + ": this build has no frontend and plans modules only");
+  (void)text, (void)size;
+  return unsupported(name + ": this build has no frontend and plans modules only");
 #endif
 }
 
 /// A module's stages are what they are: other schedules may run them, other layouts may not.
-static Result<WorkSource> openModule(const std::string &file, Layout &layout) {
-  Module module = HADAL_TRY(Module::open(file));
+static Result<WorkSource> openModule(Module module, Layout &layout) {
   layout = HADAL_TRY(layoutOf(module));
   StepWork work = HADAL_TRY(workOf(module));
   std::vector<RankPeak> peaks;
@@ -52,19 +52,27 @@ static Result<WorkSource> openModule(const std::string &file, Layout &layout) {
   std::vector<double> activations;
   for (const RankPeak &peak : peaks)
     activations.push_back(double(peak.bytes));
-  return WorkSource{[work = std::move(work), own = layout,
-                     file](const Layout &asked, int64_t stages) -> Result<StepWork> {
-                      if (stages != int64_t(work.stages.size()) || asked.pp != own.pp ||
-                          asked.ep != own.ep || asked.dp != own.dp)
-                        return invalidArgument(
-                            file + ": is compiled for pp " + std::to_string(own.pp) + ", ep " +
-                            std::to_string(own.ep) + ", dp " + std::to_string(own.dp) + " and " +
-                            std::to_string(work.stages.size()) + " stages");
-                      return work;
-                    },
-                    HADAL_TRY(scheduleOf(module)), std::move(activations)};
+  return WorkSource{
+      [work = std::move(work), own = layout,
+       file = module.path()](const Layout &asked, int64_t stages) -> Result<StepWork> {
+        if (stages != int64_t(work.stages.size()) || asked.pp != own.pp || asked.ep != own.ep ||
+            asked.dp != own.dp)
+          return invalidArgument(file + ": is compiled for pp " + std::to_string(own.pp) + ", ep " +
+                                 std::to_string(own.ep) + ", dp " + std::to_string(own.dp) +
+                                 " and " + std::to_string(work.stages.size()) + " stages");
+        return work;
+      },
+      HADAL_TRY(scheduleOf(module)), std::move(activations)};
 }
 
 Result<WorkSource> plan::openSource(const std::string &input, Layout &layout, ModelSize &size) {
-  return std::filesystem::is_directory(input) ? openModel(input, size) : openModule(input, layout);
+  if (std::filesystem::is_directory(input)) {
+    std::string path = input + "/config.json";
+    return openModel(HADAL_TRY(readTextFile(path)), path, size);
+  }
+  MappedFile file = HADAL_TRY(MappedFile::openInput(input));
+  if (recogniseFile(file.bytes()) != FileKind::Json)
+    return openModule(HADAL_TRY(Module::fromBytes(file.bytes(), file.path())), layout);
+  std::string text(reinterpret_cast<const char *>(file.bytes().data()), file.bytes().size());
+  return openModel(text, file.path(), size);
 }

@@ -11,8 +11,8 @@ struct ModelSize {
   int64_t layers = 0, experts = 0;
 };
 
-/// The work of `input`: a folder with config.json, or a module with ranks, which sets `layout` to
-/// its own. `size` bounds layouts that are to be found.
+/// The work of `input`, which the user names (runtime/File.h): a folder with config.json, such a
+/// file, or a module with ranks, which sets `layout` to its own. `size` bounds layouts that are to be found.
 Result<WorkSource> openSource(const std::string &input, Layout &layout, ModelSize &size);
 
 /// The text of a file of examples/clusters by its name, or null: those files are part of the

@@ -61,7 +61,7 @@ Status run::call(const CallOptions &options, std::optional<Module> carried) {
   HADAL_TRY(session->module().program(name));
   std::optional<Safetensors> file;
   if (!options.input.empty())
-    file.emplace(HADAL_TRY(Safetensors::open(options.input)));
+    file.emplace(HADAL_TRY(Safetensors::open(HADAL_TRY(MappedFile::openInput(options.input)))));
   HADAL_TRY(session->load());
 
   ProgramRun run = HADAL_TRY(session->executor().prepare(name));

@@ -26,7 +26,7 @@ struct GenerateOptions : SessionOptions {
   std::string promptFile;             ///< file with a prompt on each line; or
   std::string input;                  ///< safetensors file with input_ids
   std::vector<std::string> stopTexts; ///< end a row where its text has one, and are cut off
-  std::string stats; ///< file for a JSON line of figures, "-" for stderr; empty: none
+  std::string stats;                  ///< file for a JSON line of figures; empty: none
   GenerationOptions generation;
   JobOptions job;
   std::chrono::steady_clock::time_point start; ///< of the process

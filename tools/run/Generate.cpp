@@ -74,7 +74,7 @@ private:
   Tensor tokens, logits, logprobs, topIds, topLogprobs;
 };
 
-/// What becomes of new tokens on stdout.
+/// What becomes of new tokens where the command prints (printed()).
 enum class Show { Nothing, Stream, Lines, Ids };
 
 /// The new tokens of the rows as text, which ends at a stop text, or as ids.
@@ -119,8 +119,8 @@ public:
   }
 
   static void show(const std::string &text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    std::fflush(stdout);
+    std::fwrite(text.data(), 1, text.size(), printed());
+    std::fflush(printed());
   }
 
 private:
@@ -202,10 +202,7 @@ struct Figures {
 
   Status write(const std::string &path) const {
     std::string text = json();
-    if (path != "-")
-      return writeFile(path, std::as_bytes(std::span(text)));
-    std::fputs(text.c_str(), stderr);
-    return {};
+    return writeFile(path, std::as_bytes(std::span(text)));
   }
 };
 
@@ -234,9 +231,9 @@ Result<std::vector<std::vector<int32_t>>> readPrompts(const GenerateOptions &opt
   for (const std::string &text : texts) {
     prompts.push_back(HADAL_TRY(tokenizer->encodePrompt(text)));
     HADAL_TRY(checkSequence(*module.model(), prompts.back(),
-                            options.prompt
-                                ? "the prompt"
-                                : options.promptFile + ": line " + std::to_string(prompts.size())));
+                            options.prompt ? "the prompt"
+                                           : nameOfInput(options.promptFile) + ": line " +
+                                                 std::to_string(prompts.size())));
   }
   return prompts;
 }
@@ -251,8 +248,7 @@ Result<std::vector<int64_t>> eosTokensOf(const GenerateOptions &options, const f
 
 Status prepare(const GenerateOptions &options, Job &job, Session &session, Parts &parts,
                std::vector<Fact> &facts) {
-  if (options.stats != "-")
-    HADAL_TRY(checkFolderOf(options.stats));
+  HADAL_TRY(checkFolderOf(options.stats));
   if (options.generation.logprobs && options.output.empty())
     return invalidArgument("--logprobs: wants -o, which they are written to");
   const fb::Model &model = *HADAL_TRY(inferenceModelOf(session.module()));

@@ -17,17 +17,18 @@ Status run::logits(const LogitsCommandOptions &options, std::optional<Module> ca
                          share,        options.microBatches,
                          input.width,  input.begins};
   };
-  auto prepare = [&](Job &, Session &session, std::vector<Fact> &facts) -> Status {
+  auto prepare = [&](Job &job, Session &session, std::vector<Fact> &facts) -> Status {
     input = HADAL_TRY(readTokenRows(options.input, session.module()));
     if (!options.routes.empty())
-      routes.emplace(HADAL_TRY(Safetensors::open(options.routes)));
+      routes.emplace(
+          HADAL_TRY(Safetensors::open(HADAL_TRY(MappedFile::openInput(options.routes)))));
     HADAL_TRY(checkLogits(session.module(), input.rows, wanted({})));
     DataDigest digest;
     for (const std::vector<int32_t> &row : input.rows)
       digest.add(row);
     digest.add(input.begins);
     facts.push_back({"rows of --input", digest.text()});
-    if (!options.routes.empty())
+    if (!options.routes.empty() && !job.isOne()) // a stream, which one rank may have, is read once
       digest.add(HADAL_TRY(Checkpoint::open(options.routes)));
     facts.push_back({"choices in --routes", digest.text()});
     return {};

@@ -3,6 +3,7 @@
 #include "runtime/DataDigest.h"
 #include "runtime/Scoring.h"
 #include "runtime/Tokenizer.h"
+#include "tools/CommandLine.h"
 #include "tools/Progress.h"
 #include "tools/run/Commands.h"
 
@@ -38,15 +39,15 @@ static void print(const ScoreOptions &options, const Score &score) {
         {"window", options.scoring.window},
         {"stride", options.scoring.stride ? options.scoring.stride : options.scoring.window},
         {"bos", options.withBos}};
-    std::printf("%s\n", line.dump().c_str());
+    std::fprintf(printed(), "%s\n", line.dump().c_str());
     return;
   }
-  std::printf("nll %.7f perplexity %.5f over %lld tokens in %lld %s", score.meanNll, perplexity,
-              static_cast<long long>(score.tokens), static_cast<long long>(score.windows),
-              score.windows == 1 ? "window" : "windows");
+  std::fprintf(printed(), "nll %.7f perplexity %.5f over %lld tokens in %lld %s", score.meanNll,
+               perplexity, static_cast<long long>(score.tokens),
+               static_cast<long long>(score.windows), score.windows == 1 ? "window" : "windows");
   if (score.rest)
-    std::printf(", a rest of %lld left out", static_cast<long long>(score.rest));
-  std::printf("\n");
+    std::fprintf(printed(), ", a rest of %lld left out", static_cast<long long>(score.rest));
+  std::fprintf(printed(), "\n");
 }
 
 Status run::score(const ScoreOptions &options, std::optional<Module> carried) {
@@ -54,15 +55,15 @@ Status run::score(const ScoreOptions &options, std::optional<Module> carried) {
   ScoringOptions scoring = options.scoring;
   auto prepare = [&](Job &, Session &session, std::vector<Fact> &facts) -> Status {
     Tokenizer tokenizer = HADAL_TRY(Tokenizer::open(weightsFolder(options)));
-    std::string text = HADAL_TRY(readTextFile(options.text));
+    std::string name = nameOfInput(options.text), text = HADAL_TRY(readInputText(options.text));
     if (!isUtf8(text))
-      return invalidFile(options.text + ": is not UTF-8");
+      return invalidFile(name + ": is not UTF-8");
     if (options.withBos && !(scoring.bos = tokenizer.bosToken()))
       return invalidArgument("--bos: tokenizer_config.json in " + weightsFolder(options) +
                              " names no bos_token");
     tokens = HADAL_TRY(tokenizer.encode(text));
     if (Status checked = checkScoring(session.module(), tokens, scoring); !checked.ok())
-      return Error{checked.error().code, options.text + ": " + checked.error().message};
+      return Error{checked.error().code, name + ": " + checked.error().message};
     facts.push_back({"a text, or tokens of it,", dataDigestOf(tokens)});
     facts.push_back({"a BOS token", std::to_string(scoring.bos.value_or(-1)), true});
     return {};

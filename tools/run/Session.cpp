@@ -9,7 +9,9 @@
 #include "tools/Progress.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <unistd.h>
 
@@ -17,8 +19,11 @@ using namespace hadal;
 using namespace hadal::run;
 
 Status run::checkFolderOf(const std::string &path) {
-  if (path.empty())
+  if (path.empty() || path == "-")
     return {};
+  if (isStream(path))
+    return ::access(path.c_str(), W_OK) == 0 ? Status()
+                                             : Status(ioError(path + ": " + std::strerror(errno)));
   std::string folder = std::filesystem::path(path).parent_path().string();
   if (folder.empty())
     folder = ".";

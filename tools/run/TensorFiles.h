@@ -15,9 +15,9 @@ namespace hadal::run {
 
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
-/// readTokenRows, with `labels` [B, T] where the file has them: what each place is to predict to
-/// be, -100 for nothing. Each row must have the T tokens that the training module wants, and there
-/// must be as many as a step has.
+/// readTokenRows of a safetensors file that the user names, with `labels` [B, T] where the file has
+/// them: what each place is to predict to be, -100 for nothing. Each row must have the T tokens
+/// that the training module wants, and there must be as many as a step has.
 Result<std::vector<TrainingRow>> readTrainingRows(const std::string &path, const Module &module);
 
 /// What rows are, for ranks to compare.

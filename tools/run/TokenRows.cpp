@@ -212,7 +212,7 @@ class WrittenRows {
 public:
   WrittenRows(std::string path, const fb::Model &model) : path(std::move(path)), model(model) {}
 
-  Result<TokenRows> readJson(const std::string &text) {
+  Result<TokenRows> readJson(std::string_view text) {
     nlohmann::json json = HADAL_TRY(parseJson(text, path));
     if (json.is_object()) {
       for (const auto &[name, value] : json.items())
@@ -283,18 +283,20 @@ private:
 
 Result<TokenRows> run::readTokenRows(const std::string &path, const Module &module) {
   const fb::Model &model = *HADAL_TRY(modelOf(module));
-  std::string text = HADAL_TRY(readTextFile(path));
+  MappedFile file = HADAL_TRY(MappedFile::openInput(path));
+  std::string_view text(reinterpret_cast<const char *>(file.bytes().data()), file.bytes().size());
   if (text.starts_with("\xEF\xBB\xBF")) // an editor's
-    text.erase(0, 3);
+    text.remove_prefix(3);
   switch (formatOf(text)) {
-  case Format::Json: return WrittenRows(path, model).readJson(text);
-  case Format::Text: return WrittenRows(path, model).readText(std::move(text));
-  case Format::Safetensors: return readTokenRows(HADAL_TRY(Safetensors::open(path)), module);
+  case Format::Json: return WrittenRows(file.path(), model).readJson(text);
+  case Format::Text: return WrittenRows(file.path(), model).readText(std::string(text));
+  case Format::Safetensors:
+    return readTokenRows(HADAL_TRY(Safetensors::open(std::move(file))), module);
   }
 }
 
 Result<std::vector<std::string>> run::readPromptLines(const std::string &path) {
-  std::string text = HADAL_TRY(readTextFile(path));
+  std::string text = HADAL_TRY(readInputText(path)), name = nameOfInput(path);
   std::vector<std::string> lines;
   // A byte-order mark and carriage returns are an editor's, not the prompts'.
   for (size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; begin < text.size();) {
@@ -302,7 +304,7 @@ Result<std::vector<std::string>> run::readPromptLines(const std::string &path) {
     std::string line = text.substr(begin, end - begin);
     if (line.ends_with('\r'))
       line.pop_back();
-    std::string where = path + ": line " + std::to_string(lines.size() + 1) + ": ";
+    std::string where = name + ": line " + std::to_string(lines.size() + 1) + ": ";
     if (line.empty())
       return invalidFile(where + "has no text");
     if (!isUtf8(line))
@@ -311,6 +313,6 @@ Result<std::vector<std::string>> run::readPromptLines(const std::string &path) {
     begin = end + 1;
   }
   if (lines.empty())
-    return invalidFile(path + ": has no prompts");
+    return invalidFile(name + ": has no prompts");
   return lines;
 }

@@ -32,7 +32,8 @@ struct TokenRows {
 /// positions. Any other tensor is an error that names it.
 Result<TokenRows> readTokenRows(const Safetensors &file, const Module &module);
 
-/// The same from a file, which may also be JSON, [[1, 2], [3]], [1, 2] for one row or {"input_ids":
+/// The same from a file that the user names (runtime/File.h), which may also be JSON, [[1, 2],
+/// [3]], [1, 2] for one row or {"input_ids":
 /// [[1, 2], [3]]}, or text with the ids of one row on each line. Which of these it is its first
 /// bytes tell.
 Result<TokenRows> readTokenRows(const std::string &path, const Module &module);
@@ -41,8 +42,8 @@ Result<TokenRows> readTokenRows(const std::string &path, const Module &module);
 Result<std::vector<int64_t>> readWholeNumbers(const Safetensors &file, const std::string &name,
                                               const Shape &shape);
 
-/// The lines of a file with a prompt on each: UTF-8, none of them empty. "prompts.txt: line 3: has
-/// no text".
+/// The lines of a file that the user names, with a prompt on each: UTF-8, none of them empty.
+/// "prompts.txt: line 3: has no text".
 Result<std::vector<std::string>> readPromptLines(const std::string &path);
 
 } // namespace hadal::run

@@ -54,7 +54,9 @@ Status Training::step(int64_t number, std::optional<TrainingDisplay> &display) {
                  (isLast || (options.checkpointEvery && number % options.checkpointEvery == 0));
   if (isSaved)
     HADAL_TRY(writeCheckpoint(number));
-  if (isLast || isSaved || secondsSince(reported) > 20)
+  // A page that goes to a stream is written once.
+  bool isRefreshed = (isSaved || secondsSince(reported) > 20) && !isStream(options.html);
+  if (isLast || isRefreshed)
     HADAL_TRY(writeReport());
   return {};
 }

@@ -171,9 +171,5 @@ Status Training::writeStats(double runSeconds, int64_t flops) {
   if (!ranks.empty())
     figures["ranks"] = ranks;
   std::string line = figures.dump() + "\n";
-  if (options.stats == "-") {
-    std::fputs(line.c_str(), stderr);
-    return {};
-  }
   return writeFile(options.stats, std::as_bytes(std::span(line)));
 }

@@ -38,10 +38,8 @@ Status Training::checkCheckpointFolder() const {
 
 /// Which weights, which optimizer, and that all outputs can be written.
 Status Training::choose() {
-  for (const std::string *path : {&options.log, &options.html})
+  for (const std::string *path : {&options.log, &options.html, &options.stats})
     HADAL_TRY(checkFolderOf(*path));
-  if (options.stats != "-")
-    HADAL_TRY(checkFolderOf(options.stats));
   if (!options.weights.empty() && options.initSeed)
     return invalidArgument("--weights and --init-seed: give one of them");
   if (!options.resume.empty()) {

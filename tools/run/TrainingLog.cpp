@@ -86,6 +86,10 @@ Result<TrainingLog> TrainingLog::open(const std::string &path, int64_t resumedSt
   log.path = path;
   if (path.empty())
     return log;
+  if (isStream(path)) { // opened once: a pipe's reader takes its closing for the end
+    log.stream.emplace(HADAL_TRY(AtomicFile::create(path)));
+    return log;
+  }
   std::string kept;
   std::error_code code;
   if (resumedStep > 0 && std::filesystem::exists(path, code)) {
@@ -105,7 +109,7 @@ Result<TrainingLog> TrainingLog::open(const std::string &path, int64_t resumedSt
 
 TrainingLog::TrainingLog(TrainingLog &&other) noexcept
     : path(std::move(other.path)), descriptor(std::exchange(other.descriptor, -1)),
-      all(std::move(other.all)) {}
+      stream(std::move(other.stream)), all(std::move(other.all)) {}
 
 TrainingLog::~TrainingLog() {
   if (descriptor < 0)
@@ -119,9 +123,11 @@ TrainingLog::~TrainingLog() {
 
 Status TrainingLog::add(const LoggedStep &result) {
   all.push_back(result);
-  if (descriptor < 0)
+  if (descriptor < 0 && !stream)
     return {};
   std::string line = logLine(result) + "\n";
+  if (stream)
+    return stream->write(line.data(), line.size());
   for (size_t done = 0; done < line.size();) {
     ssize_t written = ::write(descriptor, line.data() + done, line.size() - done);
     if (written < 0 && errno == EINTR)

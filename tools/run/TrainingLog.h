@@ -3,6 +3,7 @@
 #ifndef HADAL_TOOLS_RUN_TRAININGLOG_H
 #define HADAL_TOOLS_RUN_TRAININGLOG_H
 
+#include "runtime/File.h"
 #include "runtime/training/Trainer.h"
 #include "tools/Progress.h"
 
@@ -38,8 +39,8 @@ std::optional<LoggedStep> parseLogLine(const std::string &line);
 class TrainingLog {
 public:
   /// A new file; or, to go on after `resumedStep` > 0 steps, the lines that the file has of those,
-  /// and no others: a run that was killed may have logged steps that are done again. An empty path:
-  /// no file.
+  /// and no others: a run that was killed may have logged steps that are done again. A stream
+  /// (runtime/File.h) gets the new lines alone. An empty path: no file.
   static Result<TrainingLog> open(const std::string &path, int64_t resumedStep);
 
   TrainingLog(TrainingLog &&other) noexcept;
@@ -54,6 +55,7 @@ private:
   TrainingLog() = default;
   std::string path;
   int descriptor = -1;
+  std::optional<AtomicFile> stream; ///< takes the lines where the path is one
   std::vector<LoggedStep> all;
 };
 
