@@ -195,12 +195,16 @@ Values MatmulEmitter::chain(Value k0, int64_t count, Values acc, ArrayRef<Value>
       }
     return acc;
   };
-  int64_t main = count / 4 * 4;
+  // Tiles of what whole ones leave over are most of a kernel's code, and of the time to compile it.
+  // With three rows and more, two steps are work enough for each turn of the loop.
+  int64_t rows = leftRows.size(), steps = rows <= 2 || rows == tall ? 4 : 2;
+  int64_t main = count / steps * steps;
   if (main)
-    acc = b.carry(k0, b.add(k0, main), 4, acc, [&](Value k, Values acc) {
+    acc = b.carry(k0, b.add(k0, main), steps, acc, [&](Value k, Values acc) {
       if (ahead)
         ahead(k);
-      return step(b.add(k, 2), true, step(k, true, acc));
+      acc = step(k, true, acc);
+      return steps == 4 ? step(b.add(k, 2), true, acc) : acc;
     });
   if (count - main >= 2)
     acc = step(b.add(k0, main), true, acc);
@@ -433,13 +437,15 @@ void MatmulEmitter::forTiles(Value m0, Value m1, function_ref<void(int64_t, Valu
   rest = b.select(thin, b.add(rest, tall), rest);
   Value row = b.add(m0, b.mul(whole, tall));
   b.loop(m0, row, tall, [&](Value at) { tile(tall, at); });
-  b.when(thin, [&] { tile(4, row); });
-  row = b.select(thin, b.add(row, 4), row);
-  rest = b.select(thin, b.sub(rest, b.index(4)), rest);
   SmallVector<int64_t> cases;
   for (int64_t r = 1; r < tall; ++r)
     cases.push_back(r);
-  b.switchOn(rest, cases, [&](int64_t r) { tile(r, row); });
+  // One place for the code of each height: the thin rest is two turns of the loop.
+  Value four = b.select(thin, b.index(4), b.index(0)), after = b.add(row, four);
+  b.loop(b.select(thin, b.index(0), b.index(1)), b.index(2), 1, [&](Value turn) {
+    Value isLast = b.equal(turn, b.index(1)), at = b.select(isLast, after, row);
+    b.switchOn(b.select(isLast, b.sub(rest, four), four), cases, [&](int64_t r) { tile(r, at); });
+  });
 }
 
 /// Rows [chunk.begin, + count) of the sum for the outputs of `panel`: element (i, lane) of `turned`
@@ -555,8 +561,11 @@ void MatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p
   };
   constexpr int64_t together = 4;
   auto oneRow = [&] {
-    Value after = b.add(p0, b.mul(b.div(b.sub(p1, p0), together), together));
-    b.loop(p0, after, together, [&](Value panel) { tile(1, together, {m0, batch, panel}, {}); });
+    Value after = p0;
+    if (layout.panels() >= together) {
+      after = b.add(p0, b.mul(b.div(b.sub(p1, p0), together), together));
+      b.loop(p0, after, together, [&](Value panel) { tile(1, together, {m0, batch, panel}, {}); });
+    }
     b.loop(after, p1, 1, [&](Value panel) { tile(1, 1, {m0, batch, panel}, {}); });
   };
   auto manyRows = [&] {

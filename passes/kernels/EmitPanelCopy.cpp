@@ -24,9 +24,14 @@ public:
       Value panel = b.rem(task, layout.panels()), matrix = b.div(task, layout.panels());
       auto rows = [&](int64_t valid) {
         auto columns = [&](Value k, int64_t count) {
+          auto block = [&](Value n, int64_t present) {
+            turn(pack, task, matrix, b.add(b.mul(panel, layout.panel), n), n, present, k, count);
+          };
+          // A loop, where all blocks are alike: turning one is much code.
+          if (valid == layout.panel)
+            return b.loop(0, layout.panel, lanes, [&](Value n) { block(n, lanes); });
           for (int64_t n = 0; n < layout.panel; n += lanes)
-            turn(pack, task, matrix, b.add(b.mul(panel, layout.panel), n), n,
-                 std::clamp<int64_t>(valid - n, 0, lanes), k, count);
+            block(b.index(n), std::clamp<int64_t>(valid - n, 0, lanes));
         };
         int64_t whole = layout.k / lanes * lanes;
         b.loop(0, whole, lanes, [&](Value k) { columns(k, lanes); });
@@ -42,14 +47,14 @@ public:
             [&] { rows(layout.panel); });
       if (pack && layout.k % 2)
         for (int64_t n = 0; n < layout.panel; n += lanes)
-          b.storeVector(zero(), packed, {inPanel(task, b.index(layout.k), n)});
+          b.storeVector(zero(), packed, {inPanel(task, b.index(layout.k), b.index(n))});
     });
     kernel.finish({b.getAffineConstantExpr(batch * layout.panels())}, 0);
   }
 
 private:
   Value zero() { return b.zeros(b.vectorOf(lanes, b.getF32Type())); }
-  Value inPanel(Value task, Value k, int64_t lane) {
+  Value inPanel(Value task, Value k, Value lane) {
     return b.add(b.add(b.mul(task, layout.panelElements()), b.mul(k, layout.panel)), lane);
   }
   SmallVector<Value> inPlain(Value matrix, Value n, Value k) {
@@ -58,7 +63,7 @@ private:
     return {n, k};
   }
   /// One block: rows n.. (of them `valid` are there) by columns k.. (`count`).
-  void turn(bool pack, Value task, Value matrix, Value n, int64_t lane, int64_t valid, Value k,
+  void turn(bool pack, Value task, Value matrix, Value n, Value lane, int64_t valid, Value k,
             int64_t count) {
     Values block;
     for (int64_t i = 0; i < lanes; ++i) {

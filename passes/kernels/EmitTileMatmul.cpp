@@ -118,17 +118,23 @@ void TileMatmulEmitter::splitTurnedPanel(Value batch, Value panel, const Chunk &
     b.loop(0, chunk.steps(), 1, [&](Value step) {
       Value base =
           b.add(b.mul(b.add(first, step), stored.panelElements()), b.mul(panel, side * side));
-      for (int64_t tile = 0; tile < 2; ++tile)
+      auto splitTile = [&](Value tile, int64_t present) {
+        Value rows = b.add(base, b.mul(tile, 16 * side));
         tiles.splitTile(
             [&](int64_t i) {
-              int64_t output = 16 * tile + i;
-              if (output >= outputs)
+              if (i >= present)
                 return std::pair(zero(), zero());
-              Value row = b.add(base, output * side);
+              Value row = b.add(rows, i * side);
               return std::pair(b.loadVector(right, {row}, 16),
                                b.loadVector(right, {b.add(row, 16)}, 16));
             },
             /*turned=*/true, rightPieces, tiles.tileAt(at, step, tile));
+      };
+      // A loop, where both tiles are alike: turning a square is much code.
+      if (outputs == side)
+        return b.loop(0, 2, 1, [&](Value tile) { splitTile(tile, 16); });
+      for (int64_t tile = 0; tile < 2; ++tile)
+        splitTile(b.index(tile), outputs - 16 * tile);
     });
   };
   if (p.n % side == 0)

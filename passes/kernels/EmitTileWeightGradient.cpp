@@ -77,8 +77,14 @@ void TileWeightGradientEmitter::splitLeft(Value t, Value step, Value k0, Value e
   };
   auto square = [&](Value q, int64_t valid) {
     Value k = b.add(k0, b.mul(q, side));
-    for (int64_t half = 0; half < 2; ++half)
-      tile(b.add(k, 16 * half), tiles.tileAt(b.mul(q, pieces), step, half), valid - 16 * half);
+    auto half = [&](Value at, int64_t present) {
+      tile(b.add(k, b.mul(at, 16)), tiles.tileAt(b.mul(q, pieces), step, at), present);
+    };
+    // A loop, where both tiles are alike: turning a square is much code.
+    if (valid == side)
+      return b.loop(0, 2, 1, [&](Value at) { half(at, 16); });
+    for (int64_t at = 0; at < 2; ++at)
+      half(b.index(at), valid - 16 * at);
   };
   Value squares = b.div(b.min(b.sub(b.index(g.k), k0), b.index(range)), side); // whole ones
   b.loop(b.index(0), squares, 1, [&](Value q) { square(q, side); });

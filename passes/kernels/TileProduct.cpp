@@ -79,8 +79,8 @@ void TileProduct::storeRow(const Values &row, Value memory, Value at) {
     b.storeVector(v, memory, {b.add(at, piece * 2 * tileElements)});
 }
 
-Value TileProduct::tileAt(Value base, Value step, int64_t tile) {
-  return b.add(b.add(base, b.mul(step, stepElements())), tile * tileElements);
+Value TileProduct::tileAt(Value base, Value step, Value tile) {
+  return b.add(b.add(base, b.mul(step, stepElements())), b.mul(tile, tileElements));
 }
 
 void TileProduct::splitTile(function_ref<std::pair<Value, Value>(int64_t)> rows, bool turned,

@@ -49,7 +49,8 @@ public:
   void splitTile(mlir::function_ref<std::pair<Value, Value>(int64_t)> rows, bool turned,
                  Value memory, Value at);
   /// Where pieces of the tile `tile` (0 or 1) of step `step` begin, counted from `base`.
-  Value tileAt(Value base, Value step, int64_t tile);
+  Value tileAt(Value base, Value step, Value tile);
+  Value tileAt(Value base, Value step, int64_t tile) { return tileAt(base, step, b.index(tile)); }
   /// Stores the pieces of one row of a tile.
   void storeRow(const Values &row, Value memory, Value at);
 
