@@ -101,6 +101,7 @@ struct Executor::Implementation {
   std::vector<Buffer> arenas; ///< one for each depth of calls
   RunStatistics totals, current;
   Trace *trace = nullptr;
+  LaunchPlaces places; ///< with a trace
   RankPrograms *ranks = nullptr;
   std::function<Status(const fb::Launch &, std::span<const int64_t>)> observer;
   bool checksMemory = false;
@@ -337,7 +338,8 @@ Status Executor::Implementation::launch(Frame &frame, const fb::Launch &launch) 
   device.launch(kernels->kernels()[launch.kernel()], buffers.data(), scalars.data(), tasks);
   if (trace) {
     device.synchronize();
-    trace->addKernel(kernel.symbol()->string_view(), begin, trace->now(), flops, tasks);
+    trace->addKernel(kernel.symbol()->string_view(), begin, trace->now(), flops, tasks,
+                     places.of(launch));
   }
   if (checksMemory) {
     device.synchronize();
@@ -582,7 +584,10 @@ uint64_t Executor::temporaryBytes() const {
 
 const RunStatistics &Executor::totals() const { return self->totals; }
 Device &Executor::device() { return self->device; }
-void Executor::setTrace(Trace *trace) { self->trace = trace; }
+void Executor::setTrace(Trace *trace) {
+  self->trace = trace;
+  self->places = trace ? LaunchPlaces(source) : LaunchPlaces();
+}
 
 Status Executor::setMemoryCheck(bool wanted) {
   if (wanted)

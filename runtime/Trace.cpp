@@ -1,119 +1,133 @@
 #include "runtime/Trace.h"
-#include "runtime/File.h"
+
+#include "runtime/TraceEvents.h"
 
 #include <algorithm>
-#include <cstdio>
 
 namespace hadal {
 
-static std::string inQuotes(std::string_view name) {
-  std::string text = "\"";
-  for (char c : name) {
-    if (c == '"' || c == '\\')
-      text += '\\';
-    if (static_cast<unsigned char>(c) >= 0x20)
-      text += c;
-  }
-  return text + "\"";
-}
-
-static std::string rankList(const std::vector<unsigned> &ranks) {
-  std::string text;
-  for (unsigned rank : ranks)
-    text += (text.empty() ? "" : ", ") + std::to_string(rank);
-  return "[" + text + "]";
-}
-
-namespace {
-/// Where events are shown: a thread of the picture for each of these.
-enum Lane : unsigned { Programs, Kernels, Waits, FirstChunk };
-
-class Lines {
+/// A trace's events as a text.
+class TraceText {
 public:
-  Lines(unsigned rank, int64_t shiftNs) : rank(rank), shiftNs(shiftNs) {}
-  void add(const char *category, std::string_view name, unsigned lane, int64_t beginNs,
-           int64_t endNs, const std::string &args) {
-    char times[128];
-    std::snprintf(times, sizeof times, "\"tid\": %u, \"ts\": %.3f, \"dur\": %.3f", lane,
-                  double(beginNs + shiftNs) / 1000, double(endNs - beginNs) / 1000);
-    start();
-    text += "{\"ph\": \"X\", \"pid\": " + std::to_string(rank) + ", \"cat\": \"" + category +
-            "\", \"name\": " + inQuotes(name) + ", " + times + ", \"args\": {" + args + "}}";
+  TraceText(const Trace &trace, unsigned rank, int64_t shiftNs)
+      : trace(trace), rank(rank), shiftNs(shiftNs) {}
+
+  std::string all() {
+    out.nameProcess(rank, "rank " + std::to_string(rank));
+    addLaunches();
+    if (!trace.waits.empty())
+      out.nameThread(rank, Waits, "waits");
+    for (const Trace::Named &e : trace.waits)
+      add("wait", Waits, e.name, e.beginNs, e.endNs);
+    addLanes(trace.chunks, "chunk", "chunks", argsOfChunk);
+    addLanes(trace.comm, "comm", "communication", argsOfComm);
+    return out.text();
   }
-  void name(const char *what, unsigned lane, const std::string &name) {
-    start();
-    text += std::string("{\"ph\": \"M\", \"pid\": ") + std::to_string(rank) +
-            ", \"tid\": " + std::to_string(lane) + ", \"name\": \"" + what +
-            "\", \"args\": {\"name\": " + inQuotes(name) + "}}";
-  }
-  std::string text;
 
 private:
-  void start() { text += text.empty() ? "" : ",\n"; }
-  unsigned rank;
-  int64_t shiftNs;
-};
-} // namespace
+  using Args = TraceEvents::Args;
+  /// Threads; chunks and communication have as many as they need.
+  enum Thread : unsigned { Programs, Layers, Kernels, Waits, FirstLane };
 
-std::string Trace::eventsText(unsigned rank, int64_t shiftNs) const {
-  Lines lines(rank, shiftNs);
-  if (!chunks.empty()) {
-    lines.name("process_name", 0, "rank " + std::to_string(rank));
-    lines.name("thread_name", Waits, "waits");
-    lines.name("thread_name", Kernels, "kernels");
-    lines.name("thread_name", Programs, "programs");
+  void add(const char *category, unsigned thread, std::string_view name, int64_t beginNs,
+           int64_t endNs, Args args = Args::object()) {
+    out.add(rank, thread, category, name, double(beginNs + shiftNs) / 1000,
+            double(endNs - beginNs) / 1000, std::move(args));
   }
-  for (const Event &e : events)
-    lines.add(e.kernel ? "kernel" : "program", e.name, e.kernel ? Kernels : Programs, e.beginNs,
-              e.endNs,
-              "\"flops\": " + std::to_string(e.flops) + ", \"" + (e.kernel ? "tasks" : "launches") +
-                  "\": " + std::to_string(e.count));
-  for (const Named &e : waits)
-    lines.add("wait", e.name, Waits, e.beginNs, e.endNs, "");
-  // Events of one thread may not overlap: each goes to the first that is free when it begins.
-  unsigned nextLane = FirstChunk;
-  auto addAll = [&](const std::vector<Named> &all, const char *category, const char *thread,
-                    auto argsOf) {
-    std::vector<const Named *> ordered;
-    for (const Named &e : all)
+
+  void addLaunches() {
+    if (trace.events.empty())
+      return;
+    out.nameThread(rank, Programs, "programs");
+    out.nameThread(rank, Layers, "layers");
+    out.nameThread(rank, Kernels, "kernels");
+    for (const Trace::Event &e : trace.events) {
+      if (!e.isKernel) {
+        add("program", Programs, e.name, e.beginNs, e.endNs,
+            {{"flops", e.flops}, {"launches", e.count}});
+        endLayer();
+        continue;
+      }
+      Args args = Args::object();
+      if (e.place.layer >= 0)
+        args["layer"] = e.place.layer;
+      if (!e.place.tensor.empty())
+        args["tensor"] = e.place.tensor;
+      args["flops"] = e.flops;
+      args["tasks"] = e.count;
+      add("kernel", Kernels, e.name, e.beginNs, e.endNs, std::move(args));
+      if (std::string name = e.place.text(); name != layer.name) {
+        endLayer();
+        layer = {std::move(name), e.beginNs, e.endNs, 0};
+      }
+      layer.endNs = e.endNs;
+      layer.flops += e.flops;
+    }
+    endLayer();
+  }
+
+  void endLayer() {
+    if (!layer.name.empty())
+      add("layer", Layers, layer.name, layer.beginNs, layer.endNs, {{"flops", layer.flops}});
+    layer = {};
+  }
+
+  static Args argsOfChunk(const Trace::Named &e) {
+    if (e.of.stage < 0)
+      return Args::object();
+    Args args = {{"stage", e.of.stage}};
+    if (e.of.layers > 0)
+      args["layers"] = std::to_string(e.of.firstLayer) + " to " +
+                       std::to_string(e.of.firstLayer + e.of.layers - 1);
+    return args;
+  }
+  static Args argsOfComm(const Trace::Named &e) {
+    return {{"tag", e.ends.tag}, {"to", e.ends.to}, {"from", e.ends.from}};
+  }
+
+  /// Events of one thread may not overlap: each goes to the first that is free when it begins.
+  void addLanes(const std::vector<Trace::Named> &all, const char *category, const char *name,
+                Args (*argsOf)(const Trace::Named &)) {
+    std::vector<const Trace::Named *> ordered;
+    for (const Trace::Named &e : all)
       ordered.push_back(&e);
-    std::stable_sort(ordered.begin(), ordered.end(),
-                     [](const Named *a, const Named *b) { return a->beginNs < b->beginNs; });
+    std::stable_sort(
+        ordered.begin(), ordered.end(),
+        [](const Trace::Named *a, const Trace::Named *b) { return a->beginNs < b->beginNs; });
     std::vector<int64_t> ends;
-    for (const Named *e : ordered) {
+    for (const Trace::Named *e : ordered) {
       size_t lane = 0;
       while (lane < ends.size() && ends[lane] > e->beginNs)
         ++lane;
       if (lane == ends.size()) {
         ends.push_back(0);
-        lines.name("thread_name", nextLane + unsigned(lane), thread);
+        out.nameThread(rank, nextLane + unsigned(lane), name);
       }
       ends[lane] = e->endNs;
-      lines.add(category, e->name, nextLane + unsigned(lane), e->beginNs, e->endNs, argsOf(*e));
+      add(category, nextLane + unsigned(lane), e->name, e->beginNs, e->endNs, argsOf(*e));
     }
     nextLane += unsigned(ends.size());
+  }
+
+  struct LayerSpan {
+    std::string name;
+    int64_t beginNs = 0, endNs = 0, flops = 0;
   };
-  addAll(chunks, "chunk", "chunks", [](const Named &) { return std::string(); });
-  addAll(comm, "comm", "communication", [](const Named &e) {
-    return "\"tag\": " + std::to_string(e.ends.tag) + ", \"to\": " + rankList(e.ends.to) +
-           ", \"from\": " + rankList(e.ends.from);
-  });
-  return std::move(lines.text);
+  const Trace &trace;
+  unsigned rank, nextLane = FirstLane;
+  int64_t shiftNs;
+  LayerSpan layer; ///< the launches of one layer so far
+  TraceEvents out;
+};
+
+std::string Trace::eventsText(unsigned rank, int64_t shiftNs) const {
+  return TraceText(*this, rank, shiftNs).all();
 }
 
 Status Trace::write(const std::string &path, std::span<const std::string> others) const {
-  AtomicFile file = HADAL_TRY(AtomicFile::create(path));
-  auto write = [&](const std::string &text) { return file.write(text.data(), text.size()); };
-  std::string mine = eventsText(0);
-  HADAL_TRY(write("{\"displayTimeUnit\": \"ns\", \"traceEvents\": [\n" + mine));
-  bool isFirst = mine.empty();
-  for (const std::string &text : others)
-    if (!text.empty()) {
-      HADAL_TRY(write((isFirst ? "" : ",\n") + text));
-      isFirst = false;
-    }
-  HADAL_TRY(write("\n]}\n"));
-  return file.commit();
+  std::vector<std::string> texts = {eventsText(0)};
+  texts.insert(texts.end(), others.begin(), others.end());
+  return writeTraceFile(path, "a run", texts);
 }
 
 } // namespace hadal

@@ -1,17 +1,24 @@
 //===- Trace.h - a timeline of launches ---------------------------------===//
 //
-// Chrome trace events (chrome://tracing, ui.perfetto.dev): complete events ("ph": "X") with times
-// in microseconds. cat "kernel": one per launch, name = the kernel's symbol, args {flops, tasks}.
-// cat "program": one per program run, name = the program, args {flops, launches}. cat "chunk": one
-// per item of a rank's order, from where it may run. cat "comm": what is sent, received and
-// exchanged, from where this rank is ready for it, args {tag, to, from}: both ends know a message
-// by its tag. cat "wait": nothing is computed, for messages have not come. A rank is a pid.
+// What a rank did and when, as events of TraceEvents.h. A rank is a process; its threads are
+//     programs       cat "program": one per program run, args {flops, launches}
+//     layers         cat "layer": launches of one layer after each other, named "layer 3",
+//     "lm_head" kernels        cat "kernel": one per launch, named as the kernel, args {layer,
+//     tensor, flops,
+//                    tasks}; layer and tensor where LaunchPlaces.h knows them
+//     waits          cat "wait": nothing is computed, for messages have not come
+//     chunks         cat "chunk": one per item of a rank's order, from where it may run, args
+//                    {stage, layers} in training
+//     communication  cat "comm": what is sent, received and exchanged, from where this rank is
+//                    ready for it, args {tag, to, from}: both ends know a message by its tag
+// Events that overlap stand on several threads of one name.
 //
 //===--------------------------------------------------------------------===//
 
 #ifndef HADAL_RUNTIME_TRACE_H
 #define HADAL_RUNTIME_TRACE_H
 
+#include "runtime/LaunchPlaces.h"
 #include "runtime/Result.h"
 
 #include <chrono>
@@ -22,6 +29,11 @@
 #include <vector>
 
 namespace hadal {
+
+/// A pipeline stage and its layers; none where `layers` is 0.
+struct StageLayers {
+  int64_t stage = -1, firstLayer = 0, layers = 0;
+};
 
 /// Events kept in memory until written. The names given must outlive it (they are strings of an
 /// open module).
@@ -36,17 +48,17 @@ public:
 
   /// `count` is tasks for a kernel and launches for a program.
   void addKernel(std::string_view name, int64_t beginNs, int64_t endNs, int64_t flops,
-                 int64_t tasks) {
-    events.push_back({name, beginNs, endNs, flops, tasks, true});
+                 int64_t tasks, LaunchPlace place = {}) {
+    events.push_back({name, beginNs, endNs, flops, tasks, true, place});
   }
   void addProgram(std::string_view name, int64_t beginNs, int64_t endNs, int64_t flops,
                   int64_t launches) {
-    events.push_back({name, beginNs, endNs, flops, launches, false});
+    events.push_back({name, beginNs, endNs, flops, launches, false, {}});
   }
 
   /// A chunk, as "F0.3".
-  void addChunk(std::string name, int64_t beginNs, int64_t endNs) {
-    chunks.push_back({std::move(name), beginNs, endNs, {}});
+  void addChunk(std::string name, int64_t beginNs, int64_t endNs, StageLayers of = {}) {
+    chunks.push_back({std::move(name), beginNs, endNs, {}, of});
   }
   /// Ranks that a message goes to and comes from, and its tag.
   struct Ends {
@@ -56,17 +68,16 @@ public:
   /// Communication from its beginning to its end; from one thread, which may be another than that
   /// of the rest.
   void addComm(std::string name, int64_t beginNs, int64_t endNs, Ends ends) {
-    comm.push_back({std::move(name), beginNs, endNs, std::move(ends)});
+    comm.push_back({std::move(name), beginNs, endNs, std::move(ends), {}});
   }
   void addWait(int64_t beginNs, int64_t endNs) {
-    waits.push_back({"waits for messages", beginNs, endNs, {}});
+    waits.push_back({"waits for messages", beginNs, endNs, {}, {}});
   }
 
-  /// {"traceEvents": [...]}, atomically. `others`: events of other ranks, as their eventsText().
+  /// The file, atomically. `others`: events of other ranks, as their eventsText().
   Status write(const std::string &path, std::span<const std::string> others = {}) const;
 
-  /// The events as text, each behind a line end and all but the first behind a comma; nanoseconds
-  /// are moved by `shiftNs`.
+  /// The events as TraceEvents has them; nanoseconds are moved by `shiftNs`.
   std::string eventsText(unsigned rank, int64_t shiftNs = 0) const;
 
   /// When it began, on this machine's clock.
@@ -76,16 +87,20 @@ private:
   struct Event {
     std::string_view name;
     int64_t beginNs, endNs, flops, count;
-    bool kernel;
+    bool isKernel;
+    LaunchPlace place;
   };
   struct Named {
     std::string name;
     int64_t beginNs, endNs;
-    Ends ends; ///< of communication
+    Ends ends;      ///< of communication
+    StageLayers of; ///< of a chunk
   };
   std::chrono::steady_clock::time_point start;
   std::vector<Named> chunks, comm, waits;
   std::vector<Event> events;
+
+  friend class TraceText;
 };
 
 } // namespace hadal

@@ -251,8 +251,11 @@ Result<ChunkRunner::Progress> ChunkRunner::advance(Half &half, const Step &step,
     if (!status)
       return failed(step, {status.error().code, half.name + ": " + status.error().message});
   }
-  if (half.isDone() && trace)
-    trace->addChunk(half.name, half.beginNs, trace->now());
+  if (half.isDone() && trace) {
+    const fb::Stage &table = *executor.module().tables().training()->ranks()->stages()->Get(stage);
+    trace->addChunk(half.name, half.beginNs, trace->now(),
+                    {stage, table.first_layer(), table.layers()});
+  }
   return Progress::Some;
 }
 

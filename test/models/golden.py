@@ -181,12 +181,14 @@ with tempfile.TemporaryDirectory() as t:
         "-o",
         t / "out",
     )
-    events = [
-        e
-        for e in json.loads((t / "trace.json").read_text())["traceEvents"]
-        if e.get("cat") == "kernel"
-    ]
+    traced = json.loads((t / "trace.json").read_text())["traceEvents"]
+    events = [e for e in traced if e.get("cat") == "kernel"]
     claim("the trace names kernels", events and all(e["name"] in symbols for e in events))
+    layers = {e["name"] for e in traced if e.get("cat") == "layer"}
+    claim(
+        "the trace names layers",
+        {f"layer {i}" for i in range(config["num_hidden_layers"])} | {"embed_tokens"} <= layers,
+    )
 if not failures:
     print(f"{folder.name}: all passed")
 sys.exit(bool(failures))

@@ -36,6 +36,8 @@ for rank in range(int(sys.argv[2])):
     assert sorted(chunks) == sorted(set(chunks) and chunks) and len(chunks) % 6 == 0 and "F0.0" in chunks and "B0.0" in chunks, chunks[:9]
     assert any(e.get("cat") == "comm" and e["pid"] == rank for e in events)
     assert any(e.get("cat") == "kernel" and e["pid"] == rank for e in events)
+    assert all("stage" in e["args"] for e in events if e.get("cat") == "chunk")
+    assert [e["args"]["name"] for e in events if e["name"] == "process_name" and e["pid"] == rank] == [f"rank {rank}"]
 starts = [min(e["ts"] for e in events if e["pid"] == r and e.get("cat") == "chunk") for r in range(int(sys.argv[2]))]
 assert max(starts) - min(starts) < 30e6, starts
 END

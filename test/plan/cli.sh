@@ -38,18 +38,25 @@ grep -q 13.95 text && fail "another step beside Table 4"
 "$plan" "$model" --micro-batches 15360 --json >out
 cmp -s out first || fail "--micro-batches=15360 is another step"
 
-# A trace is JSON; chunks are named like items of the order, on as many processes as there are pipeline ranks.
+# A trace is JSON; chunks are named like items of the order, on as many processes as there are pipeline ranks; processes
+# and threads have names, parts their layers.
 "$plan" "$model" --trace trace.json --html page.html >/dev/null || fail "exit status"
 "$plan" --schedule=dualpipe --pp=16 --micro-batches=120 --order >order
 cp trace.json out
 json 'import collections
-names = collections.defaultdict(list)
+names, layers = collections.defaultdict(list), set()
+assert d["otherData"]["unit of ts and dur"] == "microseconds", d["otherData"]
+named = {what: {(e["pid"], e.get("tid")) for e in d["traceEvents"] if e["name"] == what} for what in ("process_name", "thread_name")}
+assert len(named["process_name"]) == 16
 for e in d["traceEvents"]:
     if e["ph"] == "X":
-        assert e["ts"] >= 0 and e["dur"] >= 0
+        assert e["ts"] >= 0 and e["dur"] >= 0 and (e["pid"], e["tid"]) in named["thread_name"]
+        if e["cat"] == "part" and "layer" in e["name"]:
+            layers.add(int(e["args"]["layers"].split()[-1]))
         if e["cat"] == "chunk": names[e["pid"]].append(e["name"])
 for r, line in enumerate(open("order")):
-    assert names[r] == line.split(":")[1].replace("+", " ").split(), r'
+    assert names[r] == line.split(":")[1].replace("+", " ").split(), r
+assert layers == set(range(62)), layers'
 grep -qE 'src=|href=|https?://[^w]' page.html && fail "the page fetches something"
 grep -q 'F0.0' page.html || fail "the page holds no chunk"
 

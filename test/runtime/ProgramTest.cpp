@@ -7,6 +7,7 @@
 
 #include "runtime/Executor.h"
 #include "runtime/Trace.h"
+#include "runtime/TraceEvents.h"
 #include "runtime/device/CpuDevice.h"
 #include "test/schedule/FakeRanks.h"
 #include "test/tools/FakeModel.h"
@@ -19,6 +20,9 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
+#include <set>
+#include <tuple>
 #include <unistd.h>
 
 using namespace hadal;
@@ -424,27 +428,157 @@ TEST(Programs, Events) {
 // Traces
 //===----------------------------------------------------------------------===//
 
+/// The events named by `name`, by name.
+static std::map<std::string, nlohmann::json> byName(const std::string &text) {
+  std::map<std::string, nlohmann::json> found;
+  for (const auto &event : nlohmann::json::parse("[" + text + "]"))
+    if (event["ph"] == "X")
+      found[event["name"]] = event;
+  return found;
+}
+
 // Events of a lane follow each other: one that begins as another ends stands beside it, one that
 // begins earlier below.
 TEST(Traces, Lanes) {
   Trace trace;
   trace.addChunk("F0.0", 0, 1000);
-  trace.addChunk("F0.1", 1000, 3000);
+  trace.addChunk("F0.1", 1000, 3000, {1, 4, 2});
   trace.addChunk("B0.0", 2000, 2500);
   trace.addKernel("a \"b\\", 5000, 7000, 8, 2);
-  auto events = nlohmann::json::parse("[" + trace.eventsText(3) + "]");
-  std::map<std::string, nlohmann::json> byName;
-  for (const auto &event : events)
-    if (event["ph"] == "X")
-      byName[event["name"]] = event;
-  ASSERT_EQ(byName.size(), 4u);
-  EXPECT_EQ(byName["F0.0"]["tid"], byName["F0.1"]["tid"]);
-  EXPECT_NE(byName["F0.1"]["tid"], byName["B0.0"]["tid"]);
-  EXPECT_EQ(byName["F0.1"]["ts"], 1);
-  EXPECT_EQ(byName["F0.1"]["dur"], 2);
-  const auto &kernel = byName["a \"b\\"];
+  auto events = byName(trace.eventsText(3));
+  ASSERT_EQ(events.size(), 4u);
+  EXPECT_EQ(events["F0.0"]["tid"], events["F0.1"]["tid"]);
+  EXPECT_NE(events["F0.1"]["tid"], events["B0.0"]["tid"]);
+  EXPECT_EQ(events["F0.1"]["ts"], 1);
+  EXPECT_EQ(events["F0.1"]["dur"], 2);
+  EXPECT_EQ(events["F0.1"]["args"], nlohmann::json({{"stage", 1}, {"layers", "4 to 5"}}));
+  const auto &kernel = events["a \"b\\"];
   EXPECT_EQ(kernel["dur"], 2);
-  EXPECT_EQ(kernel["args"]["flops"], 8);
-  EXPECT_EQ(kernel["args"]["tasks"], 2);
+  EXPECT_EQ(kernel["args"], nlohmann::json({{"flops", 8}, {"tasks", 2}}));
   EXPECT_EQ(kernel["pid"], 3);
+}
+
+// Launches of one layer that follow each other are one event on the thread of layers, which ends
+// with its program.
+TEST(Traces, Layers) {
+  Trace trace;
+  trace.addKernel("a", 0, 1000, 10, 1, {0, "self_attn.o_proj"});
+  trace.addKernel("b", 1000, 3000, 20, 1, {0, {}});
+  trace.addKernel("c", 3000, 4000, 40, 1, {-1, "lm_head"});
+  trace.addProgram("p", 0, 4000, 70, 3);
+  trace.addKernel("d", 5000, 6000, 80, 1, {-1, "lm_head"});
+  std::vector<std::tuple<std::string, double, double, int>> layers;
+  for (const auto &event : nlohmann::json::parse("[" + trace.eventsText(0) + "]"))
+    if (event.value("cat", "") == "layer")
+      layers.emplace_back(event["name"], event["ts"], event["dur"], event["args"]["flops"]);
+  EXPECT_EQ(layers, (decltype(layers){
+                        {"layer 0", 0, 3, 30}, {"lm_head", 3, 1, 40}, {"lm_head", 5, 1, 80}}));
+  auto events = byName(trace.eventsText(0));
+  EXPECT_EQ(events["a"]["args"]["layer"], 0);
+  EXPECT_EQ(events["a"]["args"]["tensor"], "self_attn.o_proj");
+  EXPECT_EQ(events["c"]["args"].count("layer"), 0u);
+}
+
+// The file is JSON whatever names hold, says its unit, and names each process and each thread that
+// has an event; processes stand in the order of ranks.
+TEST(Traces, File) {
+  Trace trace;
+  trace.addKernel("not UTF-8: \xff\n", 0, 1500, 1, 1);
+  trace.addComm("sends", 0, 2000, {7, {1}, {}});
+  trace.addWait(0, 10);
+  Trace other;
+  other.addChunk("F0.0", 0, 1000);
+  std::string path = testing::TempDir() + "hadal-trace-" + std::to_string(getpid()) + ".json";
+  std::vector<std::string> others = {other.eventsText(1)};
+  ASSERT_TRUE(trace.write(path, others).ok());
+  auto file = nlohmann::json::parse(*readTextFile(path));
+  std::filesystem::remove(path);
+  EXPECT_EQ(file["otherData"]["unit of ts and dur"], "microseconds");
+  EXPECT_EQ(file["otherData"]["times of"], "a run");
+  std::map<int, std::string> processes;
+  std::map<int, int> order;
+  std::set<std::pair<int, int>> threads, used;
+  for (const auto &event : file["traceEvents"]) {
+    if (event["name"] == "process_name")
+      processes[event["pid"]] = event["args"]["name"];
+    else if (event["name"] == "process_sort_index")
+      order[event["pid"]] = event["args"]["sort_index"];
+    else if (event["name"] == "thread_name")
+      threads.emplace(event["pid"], event["tid"]);
+    else
+      used.emplace(event["pid"], event["tid"]);
+  }
+  EXPECT_EQ(processes, (decltype(processes){{0, "rank 0"}, {1, "rank 1"}}));
+  EXPECT_EQ(order, (decltype(order){{0, 0}, {1, 1}}));
+  EXPECT_EQ(used.size(), 4u);
+  for (auto each : used)
+    EXPECT_TRUE(threads.count(each)) << each.first << ", " << each.second;
+}
+
+TEST(Traces, PlacesOfNames) {
+  auto text = [](std::string_view name) {
+    LaunchPlace place = placeOf(name);
+    return std::to_string(place.layer) + " " + std::string(place.tensor);
+  };
+  EXPECT_EQ(text("weight.model.layers.12.mlp.experts.{}.up_proj.weight"),
+            "12 mlp.experts.{}.up_proj");
+  EXPECT_EQ(text("layers.3.eh_proj.weight"), "3 eh_proj");
+  EXPECT_EQ(text("gradient.lm_head.weight"), "-1 lm_head");
+  EXPECT_EQ(text("model.layers.1.mlp.gate.e_score_correction_bias"),
+            "1 mlp.gate.e_score_correction_bias");
+  EXPECT_EQ(text("cache.7"), "7 ");
+  for (const char *none : {"", "losses", "layers.x.weights", "cache.", "mylayers.3.a"})
+    EXPECT_EQ(text(none), "-1 ") << none;
+}
+
+// A launch that binds no tensor is of the layer around it; see LaunchPlaces.h for borders.
+TEST(Traces, PlacesOfLaunches) {
+  auto module = fakeModule();
+  uint32_t kernel = uint32_t(module->kernels.size());
+  auto added = std::make_unique<KernelT>();
+  added->symbol = "any";
+  added->binding_count = 3;
+  module->kernels.push_back(std::move(added));
+  auto state = [&](const std::string &name) {
+    auto made = std::make_unique<StateT>();
+    made->name = name;
+    made->element = ElementType_F32;
+    made->shape.push_back(number(4));
+    module->states.push_back(std::move(made));
+    return uint32_t(module->states.size() - 1);
+  };
+  uint32_t first = state("weight.model.layers.0.a.weight"),
+           second = state("weight.model.layers.1.b.weight"), head = state("weight.lm_head.weight");
+  auto one = program("places", {}, {});
+  for (uint32_t i = 0; i < 8; ++i)
+    addTemporary(*one, 16, i);
+  // A launch from a temporary to another, with a state or without.
+  auto launch = [&](std::optional<uint32_t> tensor, uint32_t from, uint32_t to) {
+    auto made = std::make_unique<LaunchT>();
+    made->kernel = kernel;
+    made->tasks = number(1);
+    made->flops = number(0);
+    made->bindings =
+        list(bind(aTemporary, from), tensor ? bind(Space_State, *tensor) : bind(aTemporary, from),
+             bind(aTemporary, to));
+    one->commands.push_back(command(std::move(made)));
+  };
+  launch(first, 0, 1);
+  launch({}, 1, 2); // of layer 0: the next has no name
+  launch({}, 2, 3); // of layer 1, which reads it next
+  launch(second, 3, 4);
+  launch({}, 4, 5); // of layer 1: after it comes the head, which reads something else
+  launch(head, 4, 6);
+  launch({}, 6, 7); // the head's gradient has been; layer 1 begins
+  launch(second, 7, 0);
+  launch({}, 0, 1); // layers descend: of layer 0
+  launch(first, 1, 2);
+  uint32_t number = add(*module, std::move(one));
+  auto opened = fake::open(*module, "m");
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  LaunchPlaces places(*opened);
+  std::vector<int64_t> layers;
+  for (const fb::Command *each : *opened->tables().programs()->Get(number)->commands())
+    layers.push_back(places.of(*each->action_as_Launch()).layer);
+  EXPECT_EQ(layers, (std::vector<int64_t>{0, 0, 1, 1, 1, -1, 1, 1, 0, 0}));
 }

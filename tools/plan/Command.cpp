@@ -101,7 +101,7 @@ Status plan::showPlan(PlanRequest request) {
   std::unique_ptr<Plan> plan = HADAL_TRY(makePlan(source, request.layout, cluster));
   std::string text = HADAL_TRY(toText(source, *plan));
   if (!request.trace.empty())
-    HADAL_TRY(write(request.trace, toTrace(*plan)));
+    HADAL_TRY(writeTrace(*plan, request.trace));
   if (!request.html.empty())
     HADAL_TRY(write(request.html, toPage(*plan, text)));
   std::fprintf(printed(), "%s",

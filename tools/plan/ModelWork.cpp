@@ -25,7 +25,7 @@ public:
         width(double(c.expertWidth)), k(double(c.expertsPerToken)), shared(double(c.sharedExperts)),
         element(l.precision == Precision::Fp8 ? 1 : 2) {}
 
-  void layer(StageWork &stage, bool dense) const;
+  void layer(StageWork &stage, int64_t number) const;
   void embedding(StageWork &stage) const;
   void head(StageWork &stage, bool ownWeights) const;
   void mtpProjection(StageWork &stage) const;
@@ -239,7 +239,8 @@ void LayerWork::experts(StageWork &stage) const {
 }
 
 /// Forward parts in order; input and weight gradients of this layer before those of earlier ones.
-void LayerWork::layer(StageWork &stage, bool dense) const {
+void LayerWork::layer(StageWork &stage, int64_t number) const {
+  bool dense = c.isDense(number);
   StageWork one;
   attention(one);
   Parts attentionGrad = std::move(one.inputGrad), attentionWeights = std::move(one.weightGrad);
@@ -256,6 +257,9 @@ void LayerWork::layer(StageWork &stage, bool dense) const {
   one.weightGrad[0].after = mlpGrad;
   attentionWeights[0].after = int(one.inputGrad.size()) - 1;
   one.weightGrad.push_back(attentionWeights[0]);
+  for (Parts *parts : {&one.forward, &one.inputGrad, &one.weightGrad})
+    for (Part &part : *parts)
+      part.firstLayer = part.lastLayer = number;
 
   int moved = int(one.inputGrad.size());
   for (Part &part : stage.weightGrad)
@@ -350,7 +354,7 @@ Result<StepWork> plan::workOfModel(const frontend::ModelConfig &c, const Layout 
     make.head(stage, true);
     for (int64_t i = 0; i < c.mtpLayers; ++i) {
       make.mtpProjection(stage);
-      make.layer(stage, c.isDense(c.layers));
+      make.layer(stage, c.layers + i);
       make.head(stage, false);
     }
   };
@@ -365,7 +369,7 @@ Result<StepWork> plan::workOfModel(const frontend::ModelConfig &c, const Layout 
     stage.layers = counts[s];
     stage.messageBytes = double(l.microBatch * l.sequence * c.hiddenSize) * 2;
     for (int64_t i = 0; i < counts[s]; ++i)
-      make.layer(stage, c.isDense(next++));
+      make.layer(stage, next++);
     if (s == 0)
       make.embedding(stage);
     if (s == stages - 1)

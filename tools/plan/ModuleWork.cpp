@@ -1,5 +1,6 @@
 #include "tools/plan/ModuleWork.h"
 
+#include "runtime/LaunchPlaces.h"
 #include "runtime/module/RankSizes.h"
 
 #include <algorithm>
@@ -34,9 +35,10 @@ namespace {
 
 class StageReader {
 public:
-  StageReader(const fb::Module &module, const fb::Stage &stage, Precision precision)
-      : module(module), ranks(*module.training()->ranks()), stage(stage), precision(precision),
-        registers(balancedRegisters(module, stage)) {}
+  StageReader(const fb::Module &module, const LaunchPlaces &places, const fb::Stage &stage,
+              Precision precision)
+      : module(module), places(places), ranks(*module.training()->ranks()), stage(stage),
+        precision(precision), registers(balancedRegisters(module, stage)) {}
 
   Result<StageWork> read();
   double attentionFlops = 0; ///< of the forward program
@@ -56,6 +58,7 @@ private:
   Status addActivations(StageWork &work) const;
 
   const fb::Module &module;
+  const LaunchPlaces &places;
   const fb::Ranks &ranks;
   const fb::Stage &stage;
   Precision precision;
@@ -129,6 +132,10 @@ StageReader::addCommands(const fb::Program &program,
       Kernels k = HADAL_TRY(launch(program, *each, values, weightGrad));
       k.flops *= times, k.bytes *= times, k.launches *= times;
       part.kernels.push_back(k);
+      if (int64_t layer = places.of(*each).layer; layer >= 0) {
+        part.firstLayer = part.firstLayer < 0 ? layer : std::min(part.firstLayer, layer);
+        part.lastLayer = std::max(part.lastLayer, layer);
+      }
     } else if (const fb::Copy *copy = command->action_as_Copy()) {
       double bytes = double(HADAL_TRY(evaluateIn(program, *copy->bytes(), values)));
       part.kernels.push_back(
@@ -252,8 +259,9 @@ Result<StepWork> plan::workOf(const Module &module) {
   const fb::Training &t = *tables.training();
   StepWork work;
   double attention = 0;
+  LaunchPlaces places(module);
   for (const fb::Stage *stage : *t.ranks()->stages()) {
-    StageReader reader(tables, *stage, layout.precision);
+    StageReader reader(tables, places, *stage, layout.precision);
     work.stages.push_back(HADAL_TRY(reader.read()));
     attention += reader.attentionFlops;
   }

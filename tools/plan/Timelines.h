@@ -6,10 +6,11 @@
 
 namespace hadal::plan {
 
-/// Chrome/Perfetto JSON: a pipeline rank is a process; its forward and backward chunks, computing
-/// parts and exchanges are threads. Chunks are named as in orders ("F0.3"), cat "chunk"; both
-/// halves of a pair are events.
-std::string toTrace(const Plan &plan);
+/// As runtime/TraceEvents.h has it. A pipeline rank is a process; its forward and backward chunks,
+/// computing parts and exchanges are threads. Chunks are named as in orders ("F0.3"), cat "chunk",
+/// args {micro_batch, stage, layers}; both halves of a pair are events. Parts, cat "part", name
+/// their layers.
+Status writeTrace(const Plan &plan, const std::string &path);
 
 /// A page that needs nothing else: the step, a pair from within, and `report` as text.
 std::string toPage(const Plan &plan, const std::string &report);

@@ -1,3 +1,4 @@
+#include "runtime/TraceEvents.h"
 #include "tools/plan/Report.h"
 #include "tools/plan/Timelines.h"
 
@@ -5,55 +6,61 @@ using namespace hadal;
 using namespace hadal::plan;
 
 namespace {
-
-class Trace {
-public:
-  void name(size_t rank, int thread, const char *what, const std::string &value) {
-    add(format(R"({"ph":"M","pid":%zu,"tid":%d,"name":"%s","args":{"name":"%s"}})", rank, thread,
-               what, value.c_str()));
-  }
-  void event(size_t rank, int thread, const char *category, const std::string &value, double begin,
-             double end) {
-    add(format(R"({"ph":"X","pid":%zu,"tid":%d,"cat":"%s","name":"%s","ts":%.3f,"dur":%.3f})", rank,
-               thread, category, value.c_str(), 1e6 * begin, 1e6 * (end - begin)));
-  }
-  std::string close() { return text + "\n]}\n"; }
-
-private:
-  void add(const std::string &event) {
-    text += first ? "\n" : ",\n";
-    text += event;
-    first = false;
-  }
-  std::string text = R"({"displayTimeUnit":"ms","traceEvents":[)";
-  bool first = true;
-};
-
+enum Thread : unsigned { Forward, Backward, Compute, Exchange };
 } // namespace
 
-std::string plan::toTrace(const Plan &plan) {
-  Trace trace;
-  for (size_t r = 0; r < plan.result.ranks.size(); ++r) {
-    trace.name(r, 0, "process_name", format("pipeline rank %zu", r));
-    static const char *const threads[] = {"forward", "backward", "compute", "exchange"};
-    for (int t = 0; t < 4; ++t)
-      trace.name(r, t, "thread_name", threads[t]);
-    const RankResult &rank = plan.result.ranks[r];
-    const schedule::Order &order = plan.schedule.orders[r];
-    for (size_t i = 0; i < order.size(); ++i) {
-      const ItemSpan &span = rank.spans[i];
-      trace.event(r, order[i].kind != schedule::Kind::Forward, "chunk", toString(order[i]),
-                  span.begin, span.end);
-      bool secondOfPair = span.paired && !order[i].paired;
-      if (secondOfPair)
-        continue;
-      for (const PartSpan &part : span.timing->parts)
-        trace.event(r, 2 + int(part.part->lane), "part",
-                    part.part->name + (part.backward ? " (B)" : " (F)"), span.begin + part.begin,
-                    span.begin + part.end);
-    }
-    trace.event(r, 2, "optimizer", "optimizer", plan.result.pipelineSeconds,
-                plan.result.pipelineSeconds + rank.rows.optimizer);
+/// "layer 3", "layers 3 to 5", or nothing.
+static std::string layersOf(const Part &part) {
+  if (part.firstLayer < 0)
+    return "";
+  return part.firstLayer == part.lastLayer
+             ? format("layer %lld", (long long)part.firstLayer)
+             : format("layers %lld to %lld", (long long)part.firstLayer, (long long)part.lastLayer);
+}
+
+static void addParts(TraceEvents &trace, unsigned rank, const ItemSpan &span) {
+  for (const PartSpan &part : span.timing->parts) {
+    std::string name = part.part->name + (part.backward ? " (B)" : " (F)"),
+                layers = layersOf(*part.part);
+    TraceEvents::Args args = {{"part", part.part->name}};
+    if (!layers.empty())
+      args["layers"] = layers;
+    trace.add(rank, Compute + unsigned(part.part->lane), "part",
+              layers.empty() ? name : name + ", " + layers, 1e6 * (span.begin + part.begin),
+              1e6 * (part.end - part.begin), std::move(args));
   }
-  return trace.close();
+}
+
+static void addRank(TraceEvents &trace, const Plan &plan, unsigned r) {
+  trace.nameProcess(r, format("pipeline rank %u", r));
+  for (auto [thread, name] : {std::pair(Forward, "forward"),
+                              {Backward, "backward"},
+                              {Compute, "compute"},
+                              {Exchange, "exchange"}})
+    trace.nameThread(r, thread, name);
+  const RankResult &rank = plan.result.ranks[r];
+  const schedule::Order &order = plan.schedule.orders[r];
+  for (size_t i = 0; i < order.size(); ++i) {
+    const ItemSpan &span = rank.spans[i];
+    uint32_t stage = stageOf(plan.schedule, r, order[i].direction);
+    const StageWork &work = plan.work.stages[stage];
+    TraceEvents::Args args = {{"micro_batch", order[i].microBatch}, {"stage", stage}};
+    if (work.layers > 0)
+      args["layers"] = format("%lld to %lld", (long long)work.firstLayer,
+                              (long long)(work.firstLayer + work.layers - 1));
+    trace.add(r, order[i].kind == schedule::Kind::Forward ? Forward : Backward, "chunk",
+              toString(order[i]), 1e6 * span.begin, 1e6 * (span.end - span.begin), std::move(args));
+    bool secondOfPair = span.paired && !order[i].paired;
+    if (!secondOfPair)
+      addParts(trace, r, span);
+  }
+  trace.add(r, Compute, "optimizer", "optimizer", 1e6 * plan.result.pipelineSeconds,
+            1e6 * rank.rows.optimizer);
+}
+
+Status plan::writeTrace(const Plan &plan, const std::string &path) {
+  TraceEvents trace;
+  for (size_t r = 0; r < plan.result.ranks.size(); ++r)
+    addRank(trace, plan, unsigned(r));
+  return writeTraceFile(path, "a simulated step on " + plan.cluster.name, {&trace.text(), 1});
 }

@@ -56,6 +56,7 @@ struct Part {
   double nodeBytes = 0; ///< sent over InfiniBand
   double linkBytes = 0; ///< sent over NVLink
   int after = -1; ///< weight gradients: the part of the input gradient that makes their operands
+  int64_t firstLayer = -1, lastLayer = -1; ///< of the model that it belongs to; -1: none
 };
 
 using Parts = std::vector<Part>;
