@@ -34,16 +34,12 @@ constexpr Magic magics[] = {
     {"ARROW1\0\0"sv, FileKind::Arrow},
     {"\x1f\x8b"sv, FileKind::Gzip},
     {"BZh"sv, FileKind::Bzip2},
-    {"\xfd"
-     "7zXZ\0"sv,
-     FileKind::Xz},
+    {"\3757zXZ\0"sv, FileKind::Xz},
     {"\x28\xb5\x2f\xfd"sv, FileKind::Zstandard},
     {"7z\xbc\xaf\x27\x1c"sv, FileKind::SevenZip},
     {"Rar!\x1a\7"sv, FileKind::Rar},
     {"%PDF-"sv, FileKind::Pdf},
-    {"\x7f"
-     "ELF"sv,
-     FileKind::Elf},
+    {"\177ELF"sv, FileKind::Elf},
     {"HADAL\0\0"sv, FileKind::HadalModule},
     {"\xff\xfe"sv, FileKind::Utf16},
     {"\xfe\xff"sv, FileKind::Utf16},

@@ -28,21 +28,9 @@ bool hadal::jsonNestsDeeper(std::string_view text, int limit) {
 
 namespace {
 /// Keeps nothing but where the text goes wrong.
-struct FirstMistake : nlohmann::json_sax<nlohmann::json> {
+struct FirstMistake : JsonVisitor {
   size_t at = 0; ///< characters read until then, the wrong one included
 
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(number_integer_t) override { return true; }
-  bool number_unsigned(number_unsigned_t) override { return true; }
-  bool number_float(number_float_t, const string_t &) override { return true; }
-  bool string(string_t &) override { return true; }
-  bool binary(binary_t &) override { return true; }
-  bool start_object(size_t) override { return true; }
-  bool key(string_t &) override { return true; }
-  bool end_object() override { return true; }
-  bool start_array(size_t) override { return true; }
-  bool end_array() override { return true; }
   bool parse_error(size_t position, const std::string &,
                    const nlohmann::detail::exception &) override {
     at = position;

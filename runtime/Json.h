@@ -39,6 +39,26 @@ Result<Json> parseJsonObject(std::string_view text, const std::string &name);
 /// a Git LFS pointer ...".
 template <typename Json = nlohmann::json> Result<Json> readJsonObject(const std::string &path);
 
+/// Takes every part of a text and does nothing: a base for what looks at some of them, with
+/// nlohmann::json::sax_parse.
+struct JsonVisitor : nlohmann::json_sax<nlohmann::json> {
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t &) override { return true; }
+  bool string(string_t &) override { return true; }
+  bool binary(binary_t &) override { return true; }
+  bool start_object(size_t) override { return true; }
+  bool key(string_t &) override { return true; }
+  bool end_object() override { return true; }
+  bool start_array(size_t) override { return true; }
+  bool end_array() override { return true; }
+  bool parse_error(size_t, const std::string &, const nlohmann::detail::exception &) override {
+    return false;
+  }
+};
+
 extern template Result<nlohmann::json> parseJson(std::string_view, const std::string &);
 extern template Result<nlohmann::ordered_json> parseJson(std::string_view, const std::string &);
 extern template Result<nlohmann::json> parseJsonObject(std::string_view, const std::string &);

@@ -87,16 +87,9 @@ static Result<StoredTensor> parseTensor(const std::string &file, const std::stri
 namespace {
 /// Keeps nothing but the names of a header's tensors: one that comes twice would lose its first
 /// tensor silently.
-struct TopLevelNames : nlohmann::json_sax<json> {
+struct TopLevelNames : JsonVisitor {
   std::string twice;
 
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(number_integer_t) override { return true; }
-  bool number_unsigned(number_unsigned_t) override { return true; }
-  bool number_float(number_float_t, const string_t &) override { return true; }
-  bool string(string_t &) override { return true; }
-  bool binary(binary_t &) override { return true; }
   bool key(string_t &name) override {
     if (depth == 1 && !seen.insert(name).second)
       twice = name;
@@ -106,9 +99,6 @@ struct TopLevelNames : nlohmann::json_sax<json> {
   bool end_object() override { return --depth >= 0; }
   bool start_array(size_t) override { return ++depth > 0; }
   bool end_array() override { return --depth >= 0; }
-  bool parse_error(size_t, const std::string &, const nlohmann::detail::exception &) override {
-    return false;
-  }
 
 private:
   std::unordered_set<std::string> seen;
