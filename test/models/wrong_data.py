@@ -167,6 +167,12 @@ def configurations():
         "rope_theta" in json.dumps(kept.get("config_change")),
         str(kept),
     )
+    steps = [json.loads(line) for line in log.read_text().splitlines()]
+    claim(
+        "--allow-config-change stands in the log, at its first step",
+        "rope_theta was" in steps[0].get("config_change", ""),
+        str(steps),
+    )
     works(
         "the checkpoint of a changed configuration goes on",
         "hadal-run",

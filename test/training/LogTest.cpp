@@ -57,6 +57,11 @@ TEST(TrainingLog, ValidationAndWork) {
   EXPECT_EQ(json["mfu"], 0.25);
   EXPECT_EQ(json["memory_bytes"], 7000000);
   EXPECT_EQ(run::parseLogLine(run::logLine(result))->validationLoss, 2.75f);
+  // Weights of another configuration, where that is allowed.
+  EXPECT_FALSE(json.contains("config_change"));
+  result.configChange = "rope_theta was \"1e4\", is 5e5";
+  EXPECT_EQ(nlohmann::json::parse(run::logLine(result))["config_change"], result.configChange);
+  EXPECT_EQ(run::parseLogLine(run::logLine(result))->configChange, result.configChange);
 }
 
 // A line has what fits: memory leaves first, then the speed, and step and loss stay.

@@ -38,6 +38,8 @@ Status Training::step(int64_t number, std::optional<TrainingDisplay> &display) {
   seconds += stepSeconds.back();
   tokens += result->tokens;
   LoggedStep logged = this->logged(*result, HADAL_TRY(validate(number, display)));
+  if (number == firstStep)
+    logged.configChange = configChange;
   HADAL_TRY(log->add(logged));
   if (display)
     display->show(logged);

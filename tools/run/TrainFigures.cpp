@@ -46,7 +46,7 @@ static double teraflops(const fb::Model &model, double tokensPerSecond) {
 }
 
 LoggedStep Training::logged(const StepResult &result, std::optional<float> validationLoss) const {
-  LoggedStep step{result, validationLoss, 0, std::nullopt, peakBytes()};
+  LoggedStep step{result, validationLoss, 0, std::nullopt, peakBytes(), {}};
   step.teraflops = static_cast<float>(teraflops(model, step.tokensPerSecond()));
   if (options.peakTeraflops > 0)
     step.utilization = step.teraflops / static_cast<float>(options.peakTeraflops);

@@ -46,7 +46,12 @@ std::string run::logLine(const LoggedStep &result) {
       ", \"memory_bytes\": " + std::to_string(result.memoryBytes) + ", \"violation\": [";
   for (size_t i = 0; i < result.violation.size(); ++i)
     line += (i ? ", " : "") + shortest(result.violation[i]);
-  return line + "]}";
+  line += "]";
+  if (!result.configChange.empty())
+    line += ", \"config_change\": " +
+            nlohmann::json(result.configChange)
+                .dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  return line + "}";
 }
 
 std::optional<LoggedStep> run::parseLogLine(const std::string &line) {
@@ -69,6 +74,8 @@ std::optional<LoggedStep> run::parseLogLine(const std::string &line) {
   result.balanceLoss = number("balance_loss");
   result.gradientNorm = number("grad_norm");
   result.rate = number("lr");
+  if (json.contains("config_change") && json["config_change"].is_string())
+    result.configChange = json["config_change"].get<std::string>();
   if (json.contains("val_loss"))
     result.validationLoss = number("val_loss");
   if (json.contains("violation") && json["violation"].is_array())

@@ -22,13 +22,16 @@ struct LoggedStep : StepResult {
   float teraflops = 0; ///< a second, of all ranks: 6 operations per active parameter and token
   std::optional<float> utilization; ///< of the peak that the user names (MFU); none without
   uint64_t memoryBytes = 0;         ///< most that the first rank's process has had so far
+  std::string configChange; ///< how the first weights' configuration differs from the module's; of
+                            ///< the first step after them alone
 
   double tokensPerSecond() const { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; }
 };
 
 /// One line of JSON, without its end: step, loss, val_loss (where there is one), mtp_loss,
 /// balance_loss, grad_norm, lr, tokens_per_second, tflops, mfu (where there is one), memory_bytes,
-/// violation (a list, one number per layer with experts). Numbers have the digits that it takes to
+/// violation (a list, one number per layer with experts), config_change (a text, where there is
+/// one). Numbers have the digits that it takes to
 /// read the same f32 back.
 std::string logLine(const LoggedStep &result);
 
