@@ -5,7 +5,7 @@
 //     CALL   write, fsync, rename, mmap, mkostemp, mkdir or read, each of regular files only (and
 //            of no standard stream)
 //     KIND   an error (EIO, ENOSPC, ENOMEM), which the call then has; short, for write and read:
-//            it does half; kill: SIGKILL before it
+//            it does half; kill: SIGKILL before it; shrink, for mmap: the file is emptied after it
 //
 // After an error all further calls of that name fail too, as on a disk that is full, unless KIND
 // ends in "once". HADAL_FAULT_COUNTS=FILE: how often each was called, a line each.
@@ -40,7 +40,7 @@ struct Plan {
   int call = -1;
   long number = 0;
   int error = 0;
-  bool isShort = false, kills = false, isOnce = false;
+  bool isShort = false, shrinks = false, kills = false, isOnce = false;
   std::atomic<long> counts[callCount] = {};
 
   Plan() {
@@ -53,7 +53,8 @@ struct Plan {
         call = i;
     isShort = std::strncmp(kind, "short", 5) == 0;
     kills = std::strcmp(kind, "kill") == 0;
-    isOnce = isShort || std::strstr(kind, "once");
+    shrinks = std::strcmp(kind, "shrink") == 0;
+    isOnce = isShort || shrinks || std::strstr(kind, "once");
     error = std::strncmp(kind, "ENOSPC", 6) == 0   ? ENOSPC
             : std::strncmp(kind, "ENOMEM", 6) == 0 ? ENOMEM
                                                    : EIO;
@@ -78,7 +79,7 @@ struct Plan {
       return Fault::None;
     if (kills)
       ::kill(::getpid(), SIGKILL);
-    if (isShort)
+    if (isShort || shrinks)
       return Fault::Short;
     errno = error;
     return Fault::Failed;
@@ -160,9 +161,13 @@ int mkdir(const char *path, mode_t mode) {
 void *mmap(void *address, size_t bytes, int protection, int flags, int descriptor, off_t offset) {
   static auto *next = REAL(mmap);
   bool isFile = !(flags & MAP_ANONYMOUS) && isOurs(descriptor);
-  return isFile && plan().next(Mmap) == Fault::Failed
-             ? MAP_FAILED
-             : next(address, bytes, protection, flags, descriptor, offset);
+  Fault fault = isFile ? plan().next(Mmap) : Fault::None;
+  if (fault == Fault::Failed)
+    return MAP_FAILED;
+  void *mapping = next(address, bytes, protection, flags, descriptor, offset);
+  if (fault == Fault::Short)
+    (void)!::truncate(("/proc/self/fd/" + std::to_string(descriptor)).c_str(), 0);
+  return mapping;
 }
 
 } // extern "C"
