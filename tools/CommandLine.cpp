@@ -3,6 +3,7 @@
 #include "tools/CommandLine.h"
 
 #include "runtime/File.h"
+#include "tools/Help.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -238,6 +239,8 @@ void hadal::startTool(const char *program) {
 
 std::optional<int> hadal::parseCommandLine(CLI::App &app, int argc, char **argv,
                                            const std::string &program, bool silent) {
+  if (argc > 1 && argv[1] == std::string_view(kCompletion))
+    return writeCompletion({argv + 2, argv + argc}, completedTool(app, program));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError &error) {

@@ -174,3 +174,50 @@ std::string HelpFormatter::make_help(const CLI::App *app, std::string name,
       }));
   return out;
 }
+
+//===----------------------------------------------------------------------===//
+// Completion
+//===----------------------------------------------------------------------===//
+
+/// What a line of a shell has room for: the text up to its first stop.
+static std::string firstPart(const std::string &text) {
+  return text.substr(0, std::min({text.find("; "), text.find(". "), text.find(": ")}));
+}
+
+static CompletedOption completedOption(const CLI::Option &option) {
+  CompletedOption result;
+  for (const std::string &name : option.get_lnames())
+    result.names.push_back("--" + name);
+  for (const std::string &name : option.get_snames())
+    result.names.push_back("-" + name);
+  result.description = firstPart(option.get_description());
+  std::string word = valueWord(option);
+  result.value = word.empty()                  ? CompletedValue::None
+                 : word == kFolder             ? CompletedValue::Folder
+                 : namesPath(option)           ? CompletedValue::File
+                 : word.find('|') != word.npos ? CompletedValue::Words
+                                               : CompletedValue::Text;
+  std::istringstream words(result.value == CompletedValue::Words ? word : "");
+  for (std::string one; std::getline(words, one, '|');)
+    result.words.push_back(one);
+  return result;
+}
+
+static std::vector<CompletedOption> completedOptions(const CLI::App &command) {
+  std::vector<CompletedOption> options;
+  for (const CLI::Option *option : optionsOf(command))
+    if (option->nonpositional() && !option->get_group().empty())
+      options.push_back(completedOption(*option));
+  return options;
+}
+
+CompletedTool hadal::completedTool(const CLI::App &app, const std::string &program) {
+  CompletedTool tool;
+  tool.name = program;
+  tool.options = completedOptions(app);
+  for (const CLI::App *command :
+       app.get_subcommands([](const CLI::App *sub) { return !sub->get_name().empty(); }))
+    tool.commands.push_back(
+        {command->get_name(), firstPart(command->get_description()), completedOptions(*command)});
+  return tool;
+}

@@ -2,7 +2,7 @@
 add_llvm_executable(hadal-opt PARTIAL_SOURCES_INTENDED hadal-opt.cpp)
 llvm_update_compile_flags(hadal-opt)
 target_compile_definitions(hadal-opt PRIVATE HADAL_VERSION="hadal ${PROJECT_VERSION}")
-target_link_libraries(hadal-opt PRIVATE HadalDialects HadalPasses)
+target_link_libraries(hadal-opt PRIVATE HadalTools HadalDialects HadalPasses)
 mlir_target_link_libraries(hadal-opt PRIVATE MLIROptLib MLIRRegisterAllDialects)
 
 find_library(LLD_ELF lldELF HINTS ${LLVM_LIBRARY_DIRS} REQUIRED)

@@ -3,12 +3,39 @@
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/InitAllPasses.h"
+#include "mlir/Pass/PassRegistry.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "passes/Pipelines.h"
+#include "tools/Completion.h"
 #include "tools/OutOfMemory.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/Config/llvm-config.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/raw_ostream.h"
+
+/// The options of LLVM, MLIR and the tool, and one for each pass and pipeline.
+static hadal::CompletedTool completedTool() {
+  hadal::CompletedTool tool;
+  tool.name = "hadal-opt";
+  for (const auto &[name, option] : llvm::cl::getRegisteredOptions()) {
+    if (name.empty() || option->getOptionHiddenFlag() == llvm::cl::ReallyHidden)
+      continue;
+    hadal::CompletedOption completed;
+    completed.names.push_back((name.size() == 1 ? "-" : "--") + name.str());
+    llvm::StringRef description = option->HelpStr;
+    if (const auto *pass = mlir::PassInfo::lookup(name))
+      description = pass->getPassDescription();
+    else if (const auto *pipeline = mlir::PassPipelineInfo::lookup(name))
+      description = pipeline->getPassDescription();
+    else if (option->getValueExpectedFlag() == llvm::cl::ValueRequired)
+      completed.value = option->ValueStr.contains("filename") ? hadal::CompletedValue::File
+                                                              : hadal::CompletedValue::Text;
+    completed.description = description.split('\n').first.str();
+    tool.options.push_back(std::move(completed));
+  }
+  llvm::sort(tool.options, [](const auto &a, const auto &b) { return a.names < b.names; });
+  return tool;
+}
 
 int main(int argc, char **argv) {
   hadal::sayWhereMemoryEnds("hadal-opt");
@@ -20,6 +47,10 @@ int main(int argc, char **argv) {
   mlir::registerAllPasses();
   hadal::registerHadalDialects(registry);
   hadal::registerHadalPasses();
+  if (argc > 1 && argv[1] == llvm::StringRef(hadal::kCompletion)) {
+    mlir::registerAndParseCLIOptions(1, argv, "hadal's optimizer driver\n", registry);
+    return hadal::writeCompletion({argv + 2, argv + argc}, completedTool());
+  }
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "hadal's optimizer driver\n", registry));
 }
