@@ -8,27 +8,15 @@ Along each tested tensor the loss's slope by a central difference is held agains
 library only. Exit status 1 when a claim fails.
 """
 
-import array, json, math, random, struct, subprocess, sys, tempfile
+import json, math, random, struct, sys, tempfile
 from pathlib import Path
 
+from frame import Frame
 from tensors import load, load_raw, save_ids, save_raw
 
 bin, folder = Path(sys.argv[1]), Path(sys.argv[2])
-failures = []
-
-
-def claim(what, holds, detail=""):
-    if not holds:
-        failures.append(what)
-        print(f"FAIL {what} {detail}")
-
-
-def run(tool, *words):
-    p = subprocess.run([bin / tool, *map(str, words)], capture_output=True, text=True, timeout=300)
-    if p.returncode:
-        sys.exit(
-            f"FAIL {tool} {' '.join(map(str, words))}: exit {p.returncode}: {p.stderr.strip()}"
-        )
+frame = Frame(bin, folder.name)
+claim, run = frame.claim, frame.run
 
 
 def floats(tensor):
@@ -73,7 +61,7 @@ with tempfile.TemporaryDirectory() as t:
     )
     gradients, weights = load(t / "out"), load_raw(folder / "model.safetensors")
     claim(
-        f"{name}: a gradient a tensor",
+        "a gradient a tensor",
         {n for n in weights if "correction_bias" not in n} == set(gradients) - {"loss"},
         str({n for n in weights if "correction_bias" not in n} ^ (set(gradients) - {"loss"})),
     )
@@ -128,7 +116,7 @@ with tempfile.TemporaryDirectory() as t:
         step = 2e-3
         slope = (total(tensor, direction, step) - total(tensor, direction, -step)) / (2 * step)
         claim(
-            f"{name}: the slope along {tensor}",
+            f"the slope along {tensor}",
             abs(slope - norm) <= 5e-3 * norm + 3e-4,
             f"{slope} for {norm}",
         )
@@ -153,10 +141,10 @@ with tempfile.TemporaryDirectory() as t:
         1,
     )
     curve = [step["loss"] for step in losses(t / "log")]
-    claim(f"{name}: the loss falls", curve[-1] < curve[0] - 0.3, str(curve))
+    claim("the loss falls", curve[-1] < curve[0] - 0.3, str(curve))
     after = load_raw(t / f"{name}-out/step-00000008/model.safetensors")
     claim(
-        f"{name}: a checkpoint has the tensors it began with",
+        "a checkpoint has the tensors it began with",
         set(after) == set(weights),
         str(set(after) ^ set(weights)),
     )
@@ -178,7 +166,5 @@ with tempfile.TemporaryDirectory() as t:
         "--threads",
         2,
     )
-    claim(f"{name}: the same bits on two threads", [s["loss"] for s in losses(t / "log2")] == curve)
-if not failures:
-    print(f"{folder.name}: all passed")
-sys.exit(bool(failures))
+    claim("the same bits on two threads", [s["loss"] for s in losses(t / "log2")] == curve)
+frame.end()

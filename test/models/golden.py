@@ -6,30 +6,17 @@
 Python's own library only. Exit status 1 when a claim fails.
 """
 
-import array, json, subprocess, sys, tempfile
+import array, json, sys, tempfile
 from pathlib import Path
 
+from frame import Frame
 from tensors import load, save_ids
 
 bin, folder = Path(sys.argv[1]), Path(sys.argv[2])
 checkpoint = folder / "ckpt" if (folder / "ckpt").exists() else folder
 config = json.loads((checkpoint / "config.json").read_text())
-failures = []
-
-
-def claim(what, holds, detail=""):
-    if not holds:
-        failures.append(what)
-        print(f"FAIL {folder.name}: {what} {detail}")
-
-
-def run(tool, *words):
-    p = subprocess.run([bin / tool, *map(str, words)], capture_output=True, text=True, timeout=300)
-    if p.returncode:
-        sys.exit(
-            f"FAIL {folder.name}: {tool} {' '.join(map(str, words))}: exit {p.returncode}: {p.stderr.strip()}"
-        )
-    return p.stdout
+frame = Frame(bin, folder.name)
+claim, run = frame.claim, frame.run
 
 
 def near(what, got, want, tolerance=2e-5):
@@ -189,6 +176,4 @@ with tempfile.TemporaryDirectory() as t:
         "the trace names layers",
         {f"layer {i}" for i in range(config["num_hidden_layers"])} | {"embed_tokens"} <= layers,
     )
-if not failures:
-    print(f"{folder.name}: all passed")
-sys.exit(bool(failures))
+frame.end()

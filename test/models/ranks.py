@@ -10,6 +10,7 @@ Python's own library only. Exit status 1 when a claim fails.
 import json, subprocess, sys, tempfile
 from pathlib import Path
 
+from frame import Frame
 from tensors import load, save_ids
 
 bin, mpirun, layouts, folder = (
@@ -20,13 +21,8 @@ bin, mpirun, layouts, folder = (
 )
 checkpoint = folder / "ckpt" if (folder / "ckpt").exists() else folder
 config = json.loads((checkpoint / "config.json").read_text())
-failures = []
-
-
-def claim(what, holds, detail=""):
-    if not holds:
-        failures.append(what)
-        print(f"FAIL {folder.name}: {what} {detail}")
+frame = Frame(bin, folder.name)
+claim = frame.claim
 
 
 def run(ranks, tool, *words, status=0):
@@ -204,6 +200,4 @@ with tempfile.TemporaryDirectory() as t:
         claim(f"says '{wants}' once", len(said) == 1 and wants in said[0], str(said))
         claim("leaves no output", not never.exists())
 
-if failures:
-    sys.exit(1)
-print("all passed")
+frame.end()

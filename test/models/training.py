@@ -6,20 +6,16 @@
 Python's own library only. Exit status 1 when a claim fails.
 """
 
-import json, math, struct, subprocess, sys, tempfile
+import json, math, struct, sys, tempfile
 from pathlib import Path
 
+from frame import Frame
 from tensors import load
 
 bin, folder = Path(sys.argv[1]), Path(sys.argv[2])
 config = json.loads((folder / "config.json").read_text())
-failures = []
-
-
-def claim(what, holds, detail=""):
-    if not holds:
-        failures.append(what)
-        print(f"FAIL {folder.name}: {what} {detail}")
+frame = Frame(bin, folder.name)
+claim, run = frame.claim, frame.run
 
 
 def save_ids(path, shape, ids):
@@ -28,14 +24,6 @@ def save_ids(path, shape, ids):
     ).encode()
     head += b" " * (-len(head) % 8)
     Path(path).write_bytes(struct.pack("<Q", len(head)) + head + ids.tobytes())
-
-
-def run(tool, *words):
-    p = subprocess.run([bin / tool, *map(str, words)], capture_output=True, text=True, timeout=300)
-    if p.returncode:
-        sys.exit(
-            f"FAIL {folder.name}: {tool} {' '.join(map(str, words))}: exit {p.returncode}: {p.stderr.strip()}"
-        )
 
 
 def near(what, got, want, tolerance, floor=0.0):
@@ -233,6 +221,4 @@ with tempfile.TemporaryDirectory() as t:
             (last / "average/model.safetensors").read_bytes()
             == (t / "half" / last.name / "average/model.safetensors").read_bytes(),
         )
-if not failures:
-    print(f"{folder.name}: all passed")
-sys.exit(bool(failures))
+frame.end()
