@@ -1,0 +1,170 @@
+//===- Executor.cpp - making an executor, and running programs --------===//
+
+#include "runtime/InputRules.h"
+#include "runtime/executor/Implementation.h"
+
+#include <cstring>
+
+namespace hadal {
+
+using namespace execution;
+
+Executor::Executor(const Module &module) : source(module) {}
+Executor::~Executor() = default;
+
+Result<std::unique_ptr<Executor>> Executor::create(const Module &module, Device &device,
+                                                   const WeightStore &weights) {
+  const fb::Module &tables = module.tables();
+  if (weights.parameterCount() != tables.parameters()->size() ||
+      weights.weightCount() != tables.weights()->size())
+    return invalidArgument(
+        module.path() + ": wants a store of " + std::to_string(tables.parameters()->size()) +
+        " parameters and " + std::to_string(tables.weights()->size()) + " weights, got " +
+        std::to_string(weights.parameterCount()) + " and " + std::to_string(weights.weightCount()));
+  for (const fb::Kernel *kernel : *tables.kernels())
+    if (kernel->binding_count() > maxBindings || kernel->scalar_count() > maxBindings)
+      return unsupported(module.path() + ": kernel " + kernel->symbol()->str() +
+                         " takes more than " + std::to_string(maxBindings) + " buffers or scalars");
+  std::unique_ptr<Executor> executor(new Executor(module));
+  executor->self = std::make_unique<Implementation>(module, device, weights);
+  Implementation &self = *executor->self;
+  self.kernels = HADAL_TRY(device.load(module));
+  for (const fb::Constant *constant : *tables.constants()) {
+    self.constants.push_back(HADAL_TRY(device.allocate(constant->bytes()->size())));
+    std::memcpy(self.constants.back().data(), constant->bytes()->data(), constant->bytes()->size());
+  }
+  self.stateRegisters.assign(tables.state_registers()->size(), 0);
+  self.states.resize(tables.states()->size());
+  // States whose shapes depend on nothing need not wait for a register.
+  if (tables.state_registers()->size() == 0)
+    HADAL_TRY(executor->allocateStates({}));
+  return executor;
+}
+
+Result<ProgramRun> Executor::prepare(std::string_view name) {
+  ProgramRun run(*this, HADAL_TRY(source.program(name)));
+  if (const fb::Inference *inference = source.tables().inference())
+    for (const fb::InferenceProgram *program : *inference->programs())
+      if (source.tables().programs()->Get(program->program()) == run.table)
+        run.shared = program;
+  return run;
+}
+
+uint64_t Executor::temporaryBytes() const {
+  uint64_t sum = 0;
+  for (const auto &arena : self->arenas)
+    sum += arena.size();
+  return sum;
+}
+
+const RunStatistics &Executor::totals() const { return self->totals; }
+Device &Executor::device() { return self->device; }
+void Executor::setTrace(Trace *trace) {
+  self->trace = trace;
+  self->places = trace ? LaunchPlaces(source) : LaunchPlaces();
+}
+
+Status Executor::setMemoryCheck(bool wanted) {
+  if (wanted)
+    self->flows = HADAL_TRY(dataflowOf(source.tables(), TemporaryMemory::Slots));
+  self->checksMemory = wanted;
+  return {};
+}
+
+void Executor::setLaunchObserver(
+    std::function<Status(const fb::Launch &, std::span<const int64_t>)> observer) {
+  self->observer = std::move(observer);
+}
+
+Status Executor::reserve(ProgramRun &run) {
+  HADAL_TRY(self->frameOf(run));
+  return {};
+}
+
+Status Executor::execute(std::span<ProgramRun *const> runs) {
+  if (runs.empty() || !runs.front()->shared) {
+    for (ProgramRun *run : runs)
+      HADAL_TRY(execute(*run));
+    return {};
+  }
+  if (!self->ranks)
+    return invalidArgument(source.path() + ": is for " +
+                           std::to_string(source.tables().inference()->ep()) +
+                           " ranks, which run it together");
+  std::vector<RankProgram> programs;
+  for (ProgramRun *run : runs) {
+    HADAL_TRY(checkSizes(*run->table, run->registers));
+    Implementation::Frame frame = HADAL_TRY(self->frameOf(*run));
+    HADAL_TRY(checkContents(*run->table, frame.registers, frame.arguments, frame.argumentBytes));
+    RankProgram program{run->table,
+                        std::move(frame.registers),
+                        std::move(frame.arguments),
+                        {},
+                        std::move(frame.argumentBytes)};
+    for (uint32_t i = 0; i < program.arguments.size(); ++i)
+      program.isBound.push_back(run->handsOut(i));
+    programs.push_back(std::move(program));
+  }
+  HADAL_TRY(self->ranks->run(programs));
+  for (size_t i = 0; i < runs.size(); ++i) {
+    runs[i]->last = programs[i].statistics;
+    runs[i]->executed = true;
+  }
+  return {};
+}
+
+void Executor::setRanks(RankPrograms *ranks) { self->ranks = ranks; }
+
+Status Executor::execute(ProgramRun &run) {
+  if (run.shared) {
+    ProgramRun *one = &run;
+    return execute(std::span<ProgramRun *const>(&one, 1));
+  }
+  const fb::Program &program = *run.table;
+  std::string name = program.name()->str();
+  HADAL_TRY(checkSizes(program, run.registers));
+  Implementation::Frame frame = HADAL_TRY(self->frameOf(run));
+  HADAL_TRY(checkContents(program, frame.registers, frame.arguments, frame.argumentBytes));
+  if (self->checksMemory)
+    HADAL_TRY(self->shadowOutputs(frame));
+  self->current = {};
+  int64_t begin = self->trace ? self->trace->now() : 0;
+  Status status = self->runCommands(frame, *program.commands(), 0);
+  self->device.synchronize();
+  if (status && self->checksMemory)
+    status = self->returnOutputs(frame);
+  if (self->trace)
+    self->trace->addProgram(program.name()->string_view(), begin, self->trace->now(),
+                            self->current.flops, self->current.launches);
+  run.last = self->current;
+  self->totals.launches += self->current.launches;
+  self->totals.flops += self->current.flops;
+  run.executed = bool(status);
+  return status ? status : Status(Error{status.error().code, name + ": " + status.error().message});
+}
+
+Status Executor::call(const fb::Program &chunk, const fb::Call &call,
+                      std::span<const int64_t> registers, std::span<std::byte *const> arguments,
+                      std::span<const uint64_t> bytes) {
+  Implementation::Frame frame;
+  frame.program = &chunk;
+  frame.registers.assign(registers.begin(), registers.end());
+  frame.arguments.assign(arguments.begin(), arguments.end());
+  frame.argumentBytes.assign(bytes.begin(), bytes.end());
+  HADAL_TRY(self->layOut(frame, 0));
+  self->current = {};
+  int64_t begin = self->trace ? self->trace->now() : 0;
+  Status status = self->call(frame, call, 0);
+  self->device.synchronize();
+  const fb::Program &program = *source.tables().programs()->Get(call.program());
+  if (self->trace)
+    self->trace->addProgram(program.name()->string_view(), begin, self->trace->now(),
+                            self->current.flops, self->current.launches);
+  self->totals.launches += self->current.launches;
+  self->totals.flops += self->current.flops;
+  return status ? status
+                : Status(Error{status.error().code,
+                               program.name()->str() + ": " + status.error().message});
+}
+
+} // namespace hadal

@@ -1,0 +1,126 @@
+//===- MemoryGuards.cpp - whether programs stay in what they wrote ----===//
+
+#include "runtime/MemoryCheck.h"
+#include "runtime/executor/Implementation.h"
+
+#include <cstring>
+
+namespace hadal {
+
+using namespace execution;
+
+const ProgramFlow &Executor::Implementation::flowOf(const fb::Program &program) const {
+  const auto &all = *module.tables().programs();
+  for (uint32_t i = 0; i < all.size(); ++i)
+    if (all.Get(i) == &program)
+      return flows[i];
+  return flows.front();
+}
+
+void Executor::Implementation::guardSlots(Frame &frame, const std::vector<uint64_t> &offsets,
+                                          const std::vector<uint64_t> &slotBytes,
+                                          size_t depth) const {
+  frame.owners.assign(offsets.size(), 0);
+  std::byte *arena = arenas[depth].data();
+  for (size_t slot = 0; slot < offsets.size(); ++slot) {
+    std::byte *begin = arena + offsets[slot], *end = begin + slotBytes[slot];
+    std::string of = "slot " + std::to_string(slot) + " of its temporaries";
+    frame.guards.push_back({{begin - memory::guardBytes, memory::guardBytes}, of});
+    // Up to the next slot's guard.
+    frame.guards.push_back(
+        {{end, aligned(slotBytes[slot]) - slotBytes[slot] + memory::guardBytes}, of});
+    memory::poison({begin, end});
+  }
+  for (Frame::Guard &guard : frame.guards)
+    memory::setGuard(guard.zone);
+}
+
+/// Outputs of a program that is run by itself lie in guarded memory while it runs.
+Status Executor::Implementation::shadowOutputs(Frame &frame) {
+  const ProgramFlow &flow = flowOf(*frame.program);
+  for (uint32_t i = 0; i < frame.arguments.size(); ++i) {
+    if (!frame.program->arguments()->Get(i)->output() || !frame.arguments[i])
+      continue;
+    uint64_t bytes = frame.argumentBytes[i];
+    Frame::Shadow shadow{HADAL_TRY(device.allocate(aligned(bytes) + 2 * memory::guardBytes)),
+                         frame.arguments[i], i};
+    std::byte *begin = shadow.memory.data() + memory::guardBytes;
+    bool isNew = flow.isKnown && !flow.arguments[i].reads && !flow.arguments[i].keeps;
+    if (isNew)
+      memory::poison({begin, bytes});
+    else if (bytes)
+      std::memcpy(begin, frame.arguments[i], bytes);
+    std::string of = "'" + frame.program->arguments()->Get(i)->name()->str() + "'";
+    for (std::span<std::byte> zone : {std::span(shadow.memory.data(), memory::guardBytes),
+                                      std::span(begin + bytes, memory::guardBytes)}) {
+      memory::setGuard(zone);
+      frame.guards.push_back({zone, of});
+    }
+    frame.arguments[i] = begin;
+    frame.shadows.push_back(std::move(shadow));
+  }
+  return {};
+}
+
+Status Executor::Implementation::returnOutputs(Frame &frame) const {
+  const ProgramFlow &flow = flowOf(*frame.program);
+  for (Frame::Shadow &shadow : frame.shadows) {
+    uint64_t bytes = frame.argumentBytes[shadow.argument];
+    std::span<std::byte> written(frame.arguments[shadow.argument], bytes);
+    bool isNew = flow.isKnown && !flow.arguments[shadow.argument].reads &&
+                 !flow.arguments[shadow.argument].keeps;
+    if (std::optional<uint64_t> at = isNew ? memory::firstUnwritten(written) : std::nullopt)
+      return invalidArgument("memory check: nothing has written to byte " + std::to_string(*at) +
+                             " of output '" +
+                             frame.program->arguments()->Get(shadow.argument)->name()->str() +
+                             "', which has " + std::to_string(bytes));
+    if (bytes)
+      std::memcpy(shadow.goal, written.data(), bytes);
+  }
+  return {};
+}
+
+/// Of temporaries: their lifetime begins, or goes on. Of outputs and temporaries: what is read was
+/// written.
+Status Executor::Implementation::beforeAccess(Frame &frame, const fb::Binding &binding,
+                                              fb::Access access, const std::string &what) {
+  bool isTemporary = binding.space() == fb::Space_Temporary;
+  if (!isTemporary && binding.space() != fb::Space_Argument)
+    return {};
+  uint32_t index = binding.index();
+  std::string name = isTemporary
+                         ? "temporary " + std::to_string(index)
+                         : "'" + frame.program->arguments()->Get(index)->name()->str() + "'";
+  auto broken = [&](const std::string &problem) {
+    return invalidArgument("memory check: command " + std::to_string(frame.at) + ", " + what +
+                           ", reads " + name + ", " + problem);
+  };
+  std::span<std::byte> memory =
+      isTemporary ? std::span(frame.temporaries[index], frame.temporaryBytes[index])
+                  : std::span(frame.arguments[index], frame.argumentBytes[index]);
+  bool reads = access == fb::Access_Read || access == fb::Access_Update;
+  if (isTemporary) {
+    uint32_t &owner = frame.owners[frame.program->temporaries()->Get(index)->slot()];
+    if (reads && owner != index + 1)
+      return broken(owner ? "whose memory temporary " + std::to_string(owner - 1) + " has by then"
+                          : "which nothing has written");
+    if (owner != index + 1)
+      memory::poison(memory);
+    owner = index + 1;
+  }
+  if (reads && memory::isUnwritten(memory))
+    return broken("which nothing has written");
+  return {};
+}
+
+Status Executor::Implementation::afterAccess(const Frame &frame, const std::string &what) const {
+  for (const Frame::Guard &guard : frame.guards)
+    if (std::optional<uint64_t> at = memory::firstChanged(guard.zone))
+      return invalidArgument("memory check: command " + std::to_string(frame.at) + ", " + what +
+                             ", writes outside of " + guard.of + ", to byte " +
+                             std::to_string(*at) + " of the guard zone at its " +
+                             (&guard - frame.guards.data() & 1 ? "end" : "beginning"));
+  return {};
+}
+
+} // namespace hadal
