@@ -2,7 +2,7 @@
 //
 // Facts between the frontend, passes and the module file stand in attributes with a dialect's
 // prefix. A dialect's verifier holds each that it knows to its kind, so that a pass may take it for
-// what it is; that one is there at all is the business of whoever reads it.
+// what it is; that one is there at all, its readers check.
 //
 //===--------------------------------------------------------------------===//
 

@@ -113,8 +113,8 @@ def Exec_ArgumentOp : Exec_BufferOp<"argument"> {
 def Exec_RequireOp : Exec_Op<"require", [HasParent<"ProgramOp">]> {
   let summary = "what an argument must hold before the program may run";
   let description = [{
-    Kernels take places and sizes from index tensors without a check; whoever runs the program
-    checks them first. `kind`: "values": all elements lie in [`least`, `below`). "distinct": and
+    Kernels take places and sizes from index tensors without a check; the runtime checks
+    them first. `kind`: "values": all elements lie in [`least`, `below`). "distinct": and
     those from 0 on are all different. "offsets": they ascend from 0 to `below`. "groups": the
     groups of `offsets` that have rows, ascending, and then -1. "counts": pairs (rows, choices),
     none negative, the rows adding up to `below`. "present": `below` of them are 0 or more.

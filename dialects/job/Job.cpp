@@ -174,7 +174,7 @@ constexpr Key keysOfAccumulator[] = {{"segment_owners", Kind::Sizes},
 
 using Error = function_ref<InFlightDiagnostic()>;
 
-/// Keys that are not listed are the business of whoever wrote them.
+/// Keys that are not listed are left alone.
 LogicalResult verifyKeys(Error error, const Twine &of, DictionaryAttr values, ArrayRef<Key> keys) {
   for (const Key &key : keys)
     if (Attribute value = values.get(key.name))

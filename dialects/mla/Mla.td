@@ -139,8 +139,8 @@ def AttentionGradOp : Mla_Op<"attention_grad", [
     v[s,h] - delta[t,h]) * scale for s <= t: `q_nope_grad`[t,h] is the sum over s of ds *
     k_nope[s,h], `q_rope_grad`[t,h] of ds * k_rope[s]; over t `k_nope_grad`[s,h] is the sum of ds *
     q_nope[t,h], `k_rope_grad`[s,h] of ds * q_rope[t,h], `v_grad`[s,h] of p * gradient[t,h]. All
-    sums ascend in s or t. `k_rope_grad` [T, nh, dr] is apart for each head: whoever wants the
-    shared key's gradient adds up the heads.
+    sums ascend in s or t. `k_rope_grad` [T, nh, dr] is apart for each head: the shared
+    key's gradient is the sum over heads.
     Source: FlashAttention-2, arXiv:2307.08691, §3.1.2 (backward pass), on the scores of
     DeepSeek-V3, §2.1.1.
 

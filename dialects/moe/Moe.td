@@ -16,8 +16,8 @@ def MoeDialect : Dialect {
     DeepSeekMoE with auxiliary-loss-free balancing (DeepSeek-V3, arXiv:2412.19437, §2.1.2). Sizes: T
     tokens, E experts, K choices of a token, R = T * K rows after dispatch (ordered by expert, then
     by token), H hidden, N and K of a matmul as usual. Across ranks: P parts, S segments, the tokens
-    of one source each. Expert ids and rows are data: a kernel does not check them, whoever feeds
-    them from outside does.
+    of one source each. Expert ids and rows are data: a kernel does not check them; the
+    runtime does where they come from outside.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
 }

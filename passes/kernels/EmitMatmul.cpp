@@ -213,7 +213,7 @@ Values MatmulEmitter::chain(Value k0, int64_t count, Values acc, ArrayRef<Value>
   return acc;
 }
 
-// Whoever waits for weights does it for all rows at once: the tiles of one panel ask for the next
+// A product waits for weights once for all its rows: the tiles of one panel ask for the next
 // one, a line or two every four steps of K, and find it in the second cache. Left to itself, the
 // first tile would wait for memory and the others leave it idle.
 

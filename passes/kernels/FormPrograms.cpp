@@ -510,7 +510,7 @@ LogicalResult ProgramBuilder::storeGlobals() {
   return success();
 }
 
-/// What whoever runs the program has to check first.
+/// What the runtime has to check before it runs the program.
 LogicalResult ProgramBuilder::requireInputs() {
   InputRules rules(f, sizes);
   if (failed(rules.derive()))

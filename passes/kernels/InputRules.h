@@ -1,6 +1,6 @@
 // What a function's arguments must hold before its kernels may run. Kernels take places and sizes
 // from index tensors without a check, so each index tensor that an op reads is followed back: to an
-// argument, which gets a rule that whoever runs the program checks (exec.require), or to an op
+// argument, which gets a rule that the runtime checks (exec.require), or to an op
 // whose results are in range by what it is. Anything else is refused.
 #pragma once
 #include "mlir/Dialect/Func/IR/FuncOps.h"

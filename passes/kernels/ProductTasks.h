@@ -1,5 +1,5 @@
 // Which part of a product or of a weight gradient is a task: the loops over a kernel's tasks,
-// whoever computes them.
+// whichever way they are computed.
 #pragma once
 #include "passes/analysis/Products.h"
 #include "passes/kernels/Kernel.h"

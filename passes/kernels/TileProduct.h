@@ -3,7 +3,7 @@
 // An f32 is the sum of three bf16, to the bit: x0 is x rounded to 8 bits, x1 what is left rounded
 // to 8 bits, x2 the rest. Six of the nine products of two such sums matter; each of the others is
 // below 2^-25 of the whole. A tile sums them in f32, the smallest first, over one block of K;
-// whoever calls joins the blocks. So a sum rounds less often than a chain over all of K would: its
+// the caller joins the blocks. So a sum rounds less often than a chain over all of K would: its
 // error was a quarter of the chain's at K = 1024 (rms 1.5e-7 of the result's, against 5.7e-7), two
 // fifths at K = 96. Values below 2^-110 lose their lowest bits, for the tiles take subnormals as
 // zero; an infinity becomes a NaN. Operands that bf16 holds exactly have one piece, and one

@@ -1,4 +1,4 @@
-//===- Activity.h - what this rank is doing, for whoever stops it -------===//
+//===- Activity.h - what this rank is doing, for when it is stopped -----===//
 
 #ifndef HADAL_RUNTIME_COMM_ACTIVITY_H
 #define HADAL_RUNTIME_COMM_ACTIVITY_H

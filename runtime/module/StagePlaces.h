@@ -1,7 +1,7 @@
 //===- StagePlaces.h - which pipeline rank holds which stage --------------===//
 //
-// The rule of table Ranks (Module.fbs), for whoever has a schedule's name and a number of pipeline
-// ranks: tables, layouts and makers of schedules.
+// The rule of table Ranks (Module.fbs), for all that have a schedule's name and a number of
+// pipeline ranks: tables, layouts and makers of schedules.
 //
 //===--------------------------------------------------------------------===//
 

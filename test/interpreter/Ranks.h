@@ -1,8 +1,8 @@
 //===- Ranks.h - a sharded graph evaluated on all its ranks -----*- C++ -*-===//
 //
 // One thread and one interpreter a rank. Rows change hands as the descriptions of
-// moe.exchange_counts and moe.exchange say; rows that nobody sends are NaN, so that whoever reads
-// them is found out.
+// moe.exchange_counts and moe.exchange say; rows that nobody sends are NaN, so that reading
+// them shows.
 //
 //===--------------------------------------------------------------------===//
 

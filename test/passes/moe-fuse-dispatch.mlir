@@ -15,7 +15,7 @@ func.func @gathered(%x: tensor<?x64xf32>, %source: tensor<?xi32>, %gate: tensor<
   return %g, %u : tensor<?x32xf32>, tensor<?x32xf32>
 }
 
-// The gathered rows stay for whoever else reads them.
+// The gathered rows stay where something else reads them.
 // CHECK-LABEL: func.func @shared(
 // CHECK-SAME: %[[X:.*]]: tensor<?x64xf32>, %[[SOURCE:[a-z0-9]*]]: tensor<?xi32>
 // CHECK: %[[ROWS:.*]] = moe.dispatch %[[X]], %[[SOURCE]]
