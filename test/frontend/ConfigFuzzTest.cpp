@@ -20,10 +20,6 @@ using llvm::StringRef;
 
 namespace {
 
-// The compiler's, not the runtime's that it is made of.
-using frontend::ModelConfig;
-using frontend::parseModelConfig;
-
 /// Small models of each kind: their graphs are built in milliseconds.
 const char *const seeds[] = {"tiny",         "nano-mtp", "nano-fp8-quantized", "nested",
                              "mixed-layers", "small-v2", "small-youtu"};
@@ -140,26 +136,21 @@ private:
 /// Builds both graphs where the configuration is accepted and small, and says whether it was
 /// accepted.
 bool build(mlir::MLIRContext &context, const std::string &text) {
-  llvm::Expected<ModelConfig> config = parseModelConfig(text);
-  if (!config) {
-    std::string message = llvm::toString(config.takeError());
+  llvm::Expected<ModelDescription> model = parseModelDescription(text, "config.json");
+  if (!model) {
+    std::string message = llvm::toString(model.takeError());
     EXPECT_TRUE(StringRef(message).starts_with("config.json: ")) << message;
     EXPECT_EQ(StringRef(message).count('\n'), 0u) << message;
     return false;
   }
-  llvm::Expected<ModelDescription> model = describeModel(*config);
-  EXPECT_TRUE(bool(model)) << text;
-  if (!model) {
-    llvm::consumeError(model.takeError());
-    return false;
-  }
-  EXPECT_GE(config->parameterCount(), config->activeParameterCount() - config->hiddenSize) << text;
-  if (config->layers + config->mtpLayers > 16)
+  const frontend::ModelConfig &config = model->config;
+  EXPECT_GE(config.parameterCount(), config.activeParameterCount() - config.hiddenSize) << text;
+  if (config.layers + config.mtpLayers > 16)
     return true;
   EXPECT_TRUE(mlir::succeeded(buildGraph(context, *model))) << text;
   TrainingOptions options;
   options.configText = text;
-  EXPECT_TRUE(mlir::succeeded(buildTraining(context, *config, options))) << text;
+  EXPECT_TRUE(mlir::succeeded(buildTraining(context, config, options))) << text;
   return true;
 }
 
