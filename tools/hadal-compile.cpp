@@ -59,11 +59,12 @@ std::optional<Input> readInput(mlir::MLIRContext &context, const std::string &pa
   Input input;
   llvm::Expected<frontend::ModelDescription> model = llvm::createStringError("");
   if (llvm::sys::fs::is_directory(path)) {
-    auto text = readTextFile(path + "/config.json");
-    if (!text.ok())
-      return fail(text.error().message), std::nullopt;
-    input.configText = std::move(text.value());
     model = frontend::readModelDescription(path, mtpDepth);
+    auto text = readTextFile(path + "/config.json");
+    if (model && !text.ok())
+      return fail(text.error().message), std::nullopt;
+    if (text.ok())
+      input.configText = std::move(text.value());
   } else {
     auto file = MappedFile::openInput(path);
     if (!file.ok())

@@ -1,11 +1,9 @@
 #!/usr/bin/env bash
 # hadal-plan DIR: what it prints, what it writes, and how it fails.
 #     cli.sh HADAL_PLAN SOURCES
-set -u
 . "$(dirname "$0")/refused.sh"
 plan=$1 sources=$2
 model=$sources/test/frontend/models/deepseek-v3-671b cluster=$sources/examples/clusters/h800x2048.json
-dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 # json CODE: python with `d` read from the file `out`; an assertion that fails is a failure.
 json() { python3 -c "import json; d = json.loads(open('out').read())
@@ -76,20 +74,20 @@ c = json.load(open(sys.argv[1]))
 rate = c["links"]["ib"].pop("gbps"); json.dump(c, open("missing.json", "w"))
 c["links"]["ib"]["gbps"] = -rate; json.dump(c, open("negative.json", "w"))
 PY
-refused "missing.json: wants links/ib/gbps" "$model" --cluster missing.json --html never
-refused "negative.json: links/ib/gbps wants a positive number, got -40" "$model" --cluster negative.json --trace never
-refused "nowhere.json" "$model" --cluster nowhere.json
-refused "config.json" "$dir"
-refused "nowhere" nowhere
-refused "--ep" "$model" --ep=0
-refused "--compare" "$model" --compare=colours
-refused "--ep=48 wants to divide the 256 experts" "$model" --ep=48 --nodes=6 --batch=9600
-refused "fewer" "$model" --schedule=fewer
-refused "does not split" "$model" --pp=16 --ep=64 --dp=2 --batch=100 --html never
-refused "wants INPUT" --cluster "$cluster"
-refused "--json: wants INPUT" --schedule=1f1b --pp=2 --micro-batches=4 --json
+planRefuses "missing.json: wants links/ib/gbps" "$model" --cluster missing.json --html never
+planRefuses "negative.json: links/ib/gbps wants a positive number, got -40" "$model" --cluster negative.json --trace never
+planRefuses "nowhere.json" "$model" --cluster nowhere.json
+planRefuses "config.json" "$dir"
+planRefuses "nowhere" nowhere
+planRefuses "--ep" "$model" --ep=0
+planRefuses "--compare" "$model" --compare=colours
+planRefuses "--ep=48 wants to divide the 256 experts" "$model" --ep=48 --nodes=6 --batch=9600
+planRefuses "fewer" "$model" --schedule=fewer
+planRefuses "does not split" "$model" --pp=16 --ep=64 --dp=2 --batch=100 --html never
+planRefuses "wants INPUT" --cluster "$cluster"
+planRefuses "--json: wants INPUT" --schedule=1f1b --pp=2 --micro-batches=4 --json
 for option in --order --timeline --costs=1,1,1; do
-  refused "${option%=*}: is for a schedule without INPUT" "$model" $option
+  planRefuses "${option%=*}: is for a schedule without INPUT" "$model" $option
 done
 
 [ $failures = 0 ] && echo "all claims hold"

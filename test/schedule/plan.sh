@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
 # hadal-plan --schedule: what it prints, what it writes, and how it fails.
 #     plan.sh HADAL_PLAN FOLDER
-set -u
 . "$(dirname "$0")/../plan/refused.sh"
 plan=$1 folder=$2
-dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 
 "$plan" --schedule=dualpipe --pp=8 --micro-batches=20 --order | cmp -s - "$folder/orders/dualpipe-8x20.txt" || fail "--order"
@@ -14,17 +12,17 @@ grep -q '"F0.0",' page.html || fail "--html writes no picture"
 "$plan" --help >/dev/null || fail "--help"
 "$plan" --version >/dev/null || fail "--version"
 
-refused "wants 1f1b, zb1p, dualpipe or dualpipev, got gpipe" --schedule=gpipe --pp=4 --micro-batches=8 --order
-refused 'even number of ranks, got 3' --schedule=dualpipe --pp=3 --micro-batches=8 --html never
-refused 'at least 16 micro-batches, got 8' --schedule=dualpipe --pp=8 --micro-batches=8 --order
-refused 'at least one rank' --schedule=1f1b --pp=0 --micro-batches=8 --order
-refused 'pp' --schedule=1f1b --pp=-1 --micro-batches=8 --order
-refused 'micro-batches' --schedule=1f1b --pp=2 --micro-batches=many --order
-refused 'micro-batches' --schedule=1f1b --pp=2 --order
-refused '--order' --schedule=1f1b --pp=2 --micro-batches=8
-refused '--costs' --schedule=1f1b --pp=2 --micro-batches=8 --timeline --costs=1,nan,1
-refused '--costs' --schedule=1f1b --pp=2 --micro-batches=8 --html never --costs=1,1
-refused 'nowhere' --schedule=1f1b --pp=2 --micro-batches=8 --html nowhere/page.html
-refused '--nonsense' --schedule=1f1b --pp=2 --micro-batches=8 --nonsense
+planRefuses "wants 1f1b, zb1p, dualpipe or dualpipev, got gpipe" --schedule=gpipe --pp=4 --micro-batches=8 --order
+planRefuses 'even number of ranks, got 3' --schedule=dualpipe --pp=3 --micro-batches=8 --html never
+planRefuses 'at least 16 micro-batches, got 8' --schedule=dualpipe --pp=8 --micro-batches=8 --order
+planRefuses 'at least one rank' --schedule=1f1b --pp=0 --micro-batches=8 --order
+planRefuses 'pp' --schedule=1f1b --pp=-1 --micro-batches=8 --order
+planRefuses 'micro-batches' --schedule=1f1b --pp=2 --micro-batches=many --order
+planRefuses 'micro-batches' --schedule=1f1b --pp=2 --order
+planRefuses '--order' --schedule=1f1b --pp=2 --micro-batches=8
+planRefuses '--costs' --schedule=1f1b --pp=2 --micro-batches=8 --timeline --costs=1,nan,1
+planRefuses '--costs' --schedule=1f1b --pp=2 --micro-batches=8 --html never --costs=1,1
+planRefuses 'nowhere' --schedule=1f1b --pp=2 --micro-batches=8 --html nowhere/page.html
+planRefuses '--nonsense' --schedule=1f1b --pp=2 --micro-batches=8 --nonsense
 [ $failures = 0 ] || exit 1
 echo "all passed"

@@ -1,30 +1,10 @@
 #!/usr/bin/env bash
 # hadal-run's commands over the fake model: what they print, what they write, and how they fail.
 #     cli.sh HADAL_RUN WRITE_FAKE_MODEL
-set -u
 run=$1 write=$2
-dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
-failures=0
-fail() { echo "FAIL: $*" >&2; failures=$((failures + 1)); }
-
+. "$(dirname "$0")/helpers.sh"
 "$write" "$dir" "$run" || exit 1
 cd "$dir" || exit 1
-
-# works WORDS...: exit status 0; stdout is in ./stdout, stderr in ./stderr.
-works() { "$@" >stdout 2>stderr || fail "$* exits with $?: $(head -c 300 stderr)"; }
-# refused PATTERN WORDS...: exit status 1, nothing on stdout, one line on stderr that holds PATTERN, no output file.
-refused() {
-  local pattern=$1 status
-  shift
-  rm -f never
-  "$@" >stdout 2>stderr
-  status=$?
-  [ $status = 1 ] || fail "$* exits with $status"
-  [ "$(wc -l <stderr)" = 1 ] || fail "$* says: $(cat stderr)"
-  grep -qF -- "$pattern" stderr || fail "$* wants '$pattern', says: $(cat stderr)"
-  [ ! -s stdout ] || fail "$* prints $(cat stdout)"
-  [ ! -e never ] || fail "$* leaves an output"
-}
 
 # Token ids of rows; the same bits on any number of threads.
 works "$run" generate m.hadal --weights ckpt --input in.safetensors --max-new-tokens 9 --threads 1 --stats stats -o one
@@ -164,5 +144,4 @@ refused 'tokenizer.json' "$run" generate m.hadal --weights ckpt --prompt x
 
 works "$run" --help
 works "$run" --version
-[ $failures = 0 ] || exit 1
-echo "all passed"
+passed

@@ -1,24 +1,9 @@
 #!/usr/bin/env bash
 # What every tool does with wrong words, wrong numbers and a full standard output.
 #     words.sh HADAL_RUN HADAL_INSPECT HADAL_PLAN [HADAL_COMPILE]
-set -u
 run=$1 inspect=$2 plan=$3 compile=${4:-}
-dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
+. "$(dirname "$0")/helpers.sh"
 cd "$dir" || exit 1
-failures=0
-fail() { echo "FAIL: $*" >&2; failures=$((failures + 1)); }
-
-# refused WORDS TOOL ARGUMENTS...: exit status 1, nothing on stdout, one line on stderr that holds WORDS.
-refused() {
-  local words=$1 status
-  shift
-  "$@" >stdout 2>stderr
-  status=$?
-  [ $status = 1 ] || fail "$* exits with $status"
-  [ "$(wc -l <stderr)" = 1 ] || fail "$* says: $(cat stderr)"
-  grep -qF -- "$words" stderr || fail "$* wants '$words', says: $(cat stderr)"
-  [ ! -s stdout ] || fail "$* prints $(head -c 100 stdout)"
-}
 
 # The nearest right word, for commands, options and their values.
 refused 'foo: is no command, wants generate, logits, score, gradients, train or call' "$run" foo
@@ -77,5 +62,4 @@ if [ -n "$compile" ]; then
   echo 'func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> { return %x : tensor<4xf32> }' >f.mlir
   full "$compile" f.mlir --emit=kernels
 fi
-[ $failures = 0 ] || exit 1
-echo "all passed"
+passed
