@@ -44,7 +44,7 @@ struct Wanted {
 };
 
 /// Every parameter of the graph but block scales, in the order of the model; `mtpDepth` layers of
-/// multi-token prediction (0 for inference) stand where the checkpoint numbers them, behind the
+/// multi-token prediction (0 for inference) stand where the checkpoint numbers them, after the
 /// others.
 class Enumeration {
 public:

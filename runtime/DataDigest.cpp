@@ -27,7 +27,7 @@ void DataDigest::add(const Checkpoint &checkpoint) {
   uint64_t total = 0;
   for (const std::string &name : names)
     total += checkpoint.find(name)->tensor->bytes / block + 1;
-  // Every so manieth block of all tensors behind each other.
+  // Every stride-th block of all tensors, one after the other.
   uint64_t stride = std::max<uint64_t>(1, total / mostBlocks), number = 0;
   for (const std::string &name : names) {
     Checkpoint::Entry entry = *checkpoint.find(name);

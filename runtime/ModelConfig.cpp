@@ -198,7 +198,7 @@ void readMlp(ConfigReader &in, ModelConfig &config, const Family &family) {
   config.denseWidth = in.positive("intermediate_size", maximumSize, /*needed=*/hasDense);
   if (!family.routes)
     return;
-  // Layers of multi-token prediction route where there are experts, also behind dense layers only.
+  // Layers of multi-token prediction route where there are experts, also after dense layers only.
   bool routes =
       in.ok() && (config.moeLayers() > 0 || (config.mtpLayers > 0 && in.has("n_routed_experts")));
   config.expertWidth = in.positive("moe_intermediate_size", maximumSize, routes);

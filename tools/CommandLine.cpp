@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -234,6 +235,7 @@ void hadal::startTool(const char *program) {
   for (int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     if (::fcntl(descriptor, F_GETFD) < 0)
       (void)::open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  ::signal(SIGXFSZ, SIG_IGN); // a write past a limit of file sizes fails as on a full disk
   nameShrunkenFiles(program);
 }
 

@@ -39,20 +39,18 @@ CLI::Validator seedNumber();
 /// Some words: "wants cosine, constant or report, got cosin (did you mean cosine?)".
 CLI::Validator oneOf(std::vector<std::string> words);
 
-/// Some words that stand for the values of an enumeration. For Option::transform.
-template <typename Value> CLI::Validator oneOf(const std::map<std::string, Value> &values) {
+/// An option whose words stand for the values of an enumeration. What was given stays in words, as
+/// ranks compare it.
+template <typename Value>
+CLI::Option *addChoice(CLI::App &app, const std::string &name, Value &value,
+                       const std::map<std::string, Value> &values, const std::string &description) {
   std::vector<std::string> words;
-  for (const auto &[word, value] : values)
+  for (const auto &[word, meaning] : values)
     words.push_back(word);
-  CLI::Validator known = oneOf(std::move(words));
-  return CLI::Validator(
-      [=](std::string &text) {
-        std::string problem = known(text);
-        if (problem.empty())
-          text = std::to_string(static_cast<int64_t>(values.at(text)));
-        return problem;
-      },
-      known.get_description());
+  return app
+      .add_option_function<std::string>(
+          name, [&value, values](const std::string &word) { value = values.at(word); }, description)
+      ->check(oneOf(std::move(words)));
 }
 
 //===----------------------------------------------------------------------===//

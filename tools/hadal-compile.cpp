@@ -20,6 +20,7 @@
 
 #include <limits>
 #include <optional>
+#include <utility>
 
 using namespace hadal;
 
@@ -317,10 +318,11 @@ int main(int argc, char **argv) {
   mlir::registerAllToLLVMIRTranslations(registry);
   registerHadalDialects(registry);
   mlir::MLIRContext context(registry);
-  // One line an error: what is wrong and where, without the IR around it.
+  // One line: the first thing that is wrong, and where, without the IR around it.
   context.printOpOnDiagnostic(false);
-  context.getDiagEngine().registerHandler([](mlir::Diagnostic &diagnostic) {
-    if (diagnostic.getSeverity() == mlir::DiagnosticSeverity::Error)
+  bool isTold = false;
+  context.getDiagEngine().registerHandler([&](mlir::Diagnostic &diagnostic) {
+    if (diagnostic.getSeverity() == mlir::DiagnosticSeverity::Error && !std::exchange(isTold, true))
       llvm::errs() << "hadal-compile: " << diagnostic.getLocation() << ": " << diagnostic << "\n";
     return mlir::success();
   });
@@ -346,5 +348,8 @@ int main(int argc, char **argv) {
   };
   auto error = compile(*module, options);
   progress.clear();
-  return error ? fail(llvm::toString(std::move(error))) : finish("hadal-compile", 0);
+  if (!error)
+    return finish("hadal-compile", 0);
+  std::string problem = llvm::toString(std::move(error));
+  return isTold ? 1 : fail(problem);
 }

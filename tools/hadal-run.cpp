@@ -381,15 +381,14 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
   command->add_option("--lr", optimizer.rate, "Learning rate")
       ->check(numberWithin(0.0, 1e30))
       ->capture_default_str();
-  command
-      ->add_option("--schedule", optimizer.schedule,
-                   "constant; cosine: down to --final-lr; wsd: constant, then in a line to "
-                   "--final-lr; report: DeepSeek-V3's, constant, cosine to "
-                   "--final-lr, that rate, --last-lr")
-      ->transform(oneOf<Schedule>({{"constant", Schedule::Constant},
-                                   {"cosine", Schedule::Cosine},
-                                   {"report", Schedule::Report},
-                                   {"wsd", Schedule::Wsd}}))
+  addChoice<Schedule>(*command, "--schedule", optimizer.schedule,
+                      {{"constant", Schedule::Constant},
+                       {"cosine", Schedule::Cosine},
+                       {"report", Schedule::Report},
+                       {"wsd", Schedule::Wsd}},
+                      "constant; cosine: down to --final-lr; wsd: constant, then in a line to "
+                      "--final-lr; report: DeepSeek-V3's, constant, cosine to --final-lr, that "
+                      "rate, --last-lr")
       ->default_str("constant");
   command->add_option("--warmup", optimizer.warmupSteps, "Steps over which the rate rises from 0")
       ->check(count)
@@ -462,14 +461,14 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
       ->check(count);
   command->add_option("--keep", options.keep, "Checkpoints to keep, the newest (default: all)")
       ->check(count);
-  command
-      ->add_option("--checkpoint-dtype", options.checkpointDtype,
-                   "Of the weights in checkpoints: float32; bfloat16: half as large, for serving "
-                   "(a run goes on bit for bit all the same)")
-      ->transform(oneOf<ElementType>({{"float32", ElementType::F32},
-                                      {"f32", ElementType::F32},
-                                      {"bfloat16", ElementType::BF16},
-                                      {"bf16", ElementType::BF16}}))
+  addChoice<ElementType>(
+      *command, "--checkpoint-dtype", options.checkpointDtype,
+      {{"float32", ElementType::F32},
+       {"f32", ElementType::F32},
+       {"bfloat16", ElementType::BF16},
+       {"bf16", ElementType::BF16}},
+      "Of the weights in checkpoints: float32; bfloat16: half as large, for serving (a run goes on "
+      "bit for bit all the same)")
       ->default_str("float32");
   command
       ->add_option("--resume", options.resume,

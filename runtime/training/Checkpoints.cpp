@@ -251,6 +251,8 @@ Status Checkpoints::write(Trainables &trainables, const TrainingProgress &progre
     for (const std::string &other : checkpointsUnder(folder))
       if (*stepOfName(other) >= progress.step)
         HADAL_TRY(putAside(other));
+    if (fs::exists(fs::symlink_status(path, code))) // no checkpoint: a file, a link to nothing
+      HADAL_TRY(putAside(path));
     HADAL_TRY(renameTo(part, path));
     isNew = false;
     return syncFolder(folder);

@@ -35,6 +35,9 @@ printf 'version https://git-lfs.github.com/spec/v1\noid sha256:3f\nsize 9\n' >po
 refuses 'pointer: wants a folder with config.json or a .mlir file, is a Git LFS pointer' pointer
 printf '{}' >tokenizer.json
 refuses 'tokenizer.json: wants a folder with config.json or a .mlir file, is JSON text' tokenizer.json
+# What is wrong in IR is one line, too.
+echo 'func.func @f(%x: tensor<4xf32>, %c: i1) -> i1 { return %c : i1 }' >scalar.mlir
+refuses 'argument 1 wants to be a ranked tensor of numbers' scalar.mlir
 
 # A folder's files.
 mkdir m && cp "$models/dense/config.json" m

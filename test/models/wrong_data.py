@@ -519,6 +519,12 @@ def ranks():
             [i, ["--input", other_rows]],
         ),
         ("weights", "rank 1 has weights other than rank 0", train + i, [w, ["--weights", other]]),
+        (
+            "schedules",
+            "rank 1 has --schedule cosine, rank 0 has --schedule constant",
+            train + i + drawn,
+            [[], ["--schedule", "cosine"]],
+        ),
     ):
         if what == "rates":
             words, own = train + i + drawn, [["--lr", "3e-4"], ["--lr", 0.5]]
@@ -528,6 +534,8 @@ def ranks():
             status == 1 and any(wants in line for line in lines),
             f"exit {status}: {said[-500:]}",
         )
+    words = train + i + drawn
+    works("a default that one rank spells out", *words, ranks=[[], ["--schedule", "constant"]])
     # A rank that is stopped before MPI has started ends the job, by a line of another one.
     stopped = (
         f'if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then kill -STOP $$; fi; exec {bin}/hadal-run train {t}/train-ep2.hadal --steps 1 --init-seed 1 '

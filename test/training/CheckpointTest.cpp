@@ -211,6 +211,19 @@ TEST_F(Training, OnlyStepsAreCheckpoints) {
   EXPECT_EQ(newestWholeBeside(out + "/step-100000001"), out + "/step-100000000");
 }
 
+// A file under a checkpoint's name keeps its bytes, and the run its work.
+TEST_F(Training, AFileInTheWay) {
+  Job job;
+  ASSERT_TRUE(job.trainables->draw(1).ok());
+  std::string out = folder + "/out";
+  auto checkpoints = Checkpoints::open(out, 0);
+  std::ofstream(out + "/step-00000003") << "mine";
+  Status written = checkpoints->write(*job.trainables, {3, {}, {}}, companions());
+  ASSERT_TRUE(written.ok()) << written.error().message;
+  EXPECT_EQ(*readTextFile(out + "/step-00000003.replaced"), "mine");
+  EXPECT_EQ(newestCheckpoint(out), out + "/step-00000003");
+}
+
 // `best` is replaced by the run, never picked, and put aside where a person has made it.
 TEST_F(Training, Best) {
   Job job;

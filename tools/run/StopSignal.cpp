@@ -82,7 +82,10 @@ void StopSignal::nameRank(const std::string &prefix) {
   std::snprintf(rankPrefix, sizeof rankPrefix, "%s", prefix.c_str());
 }
 
-void StopSignal::defer() { isDeferred = true; }
+void StopSignal::defer() {
+  isDeferred = true;
+  ::signal(SIGPIPE, SIG_IGN); // the steps are worth more than whoever watches them
+}
 
 int StopSignal::noted() { return first; }
 

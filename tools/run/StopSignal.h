@@ -22,7 +22,7 @@ void install();
 /// that it says.
 void nameRank(const std::string &prefix);
 
-/// From now on the first signal is noted.
+/// From now on the first signal is noted, and a reader of the display that leaves stops nothing.
 void defer();
 
 /// The signal that was noted; 0: none.

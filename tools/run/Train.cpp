@@ -80,7 +80,7 @@ Status Training::openOutputs() {
 
 Status Training::run() {
   HADAL_TRY(job.agree(openOutputs(), "opens its outputs"));
-  if (progress.step == optimizer.totalSteps) { // killed behind its last checkpoint
+  if (progress.step == optimizer.totalSteps) { // killed after its last checkpoint
     say("%s: all %lld steps are done\n", resumed.c_str(), static_cast<long long>(progress.step));
     return writeReport();
   }

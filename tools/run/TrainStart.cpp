@@ -59,8 +59,13 @@ Status Training::choose() {
     source = options.weights;
   }
   HADAL_TRY(checkCheckpointFolder());
-  if (options.checkpointEvery && options.checkpointDir.empty())
-    return invalidArgument("--checkpoint-every: wants --checkpoint-dir");
+  using Given = std::pair<const char *, bool>;
+  for (auto [option, isGiven] :
+       {Given("--checkpoint-every", options.checkpointEvery != 0),
+        Given("--keep", options.keep != 0),
+        Given("--checkpoint-dtype", options.checkpointDtype != ElementType::F32)})
+    if (isGiven && options.checkpointDir.empty())
+      return invalidArgument(std::string(option) + ": wants --checkpoint-dir");
   if (!options.tokenizer.empty())
     tokenizerFolder = options.tokenizer;
   else if (!resumed.empty() && isFile(resumed + "/tokenizer.json"))
