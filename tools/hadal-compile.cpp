@@ -53,35 +53,34 @@ std::optional<Input> readMlir(mlir::MLIRContext &context, const MappedFile &file
   return input.functions ? std::optional(std::move(input)) : std::nullopt;
 }
 
+std::optional<Input> modelInput(llvm::Expected<frontend::ModelDescription> model,
+                                Result<std::string> configText) {
+  if (!model)
+    return fail(llvm::toString(model.takeError())), std::nullopt;
+  if (!configText.ok())
+    return fail(configText.error().message), std::nullopt;
+  for (const std::string &note : model->notes)
+    llvm::errs() << "hadal-compile: note: " << note << "\n";
+  Input input;
+  input.model = std::move(*model);
+  input.configText = std::move(configText.value());
+  return input;
+}
+
 /// Reads a folder with config.json, a .mlir file, or what a stream holds of either: there a
 /// config.json stands alone, without the headers beside it.
 std::optional<Input> readInput(mlir::MLIRContext &context, const std::string &path,
                                int64_t mtpDepth) {
-  Input input;
-  llvm::Expected<frontend::ModelDescription> model = llvm::createStringError("");
-  if (llvm::sys::fs::is_directory(path)) {
-    model = frontend::readModelDescription(path, mtpDepth);
-    auto text = readTextFile(path + "/config.json");
-    if (model && !text.ok())
-      return fail(text.error().message), std::nullopt;
-    if (text.ok())
-      input.configText = std::move(text.value());
-  } else {
-    auto file = MappedFile::openInput(path);
-    if (!file.ok())
-      return fail(file.error().message), std::nullopt;
-    if (!file->isStream() || recogniseFile(file->bytes()) != FileKind::Json)
-      return readMlir(context, *file);
-    input.configText.assign(reinterpret_cast<const char *>(file->bytes().data()),
-                            file->bytes().size());
-    model = frontend::parseModelDescription(input.configText, file->path());
-  }
-  if (!model)
-    return fail(llvm::toString(model.takeError())), std::nullopt;
-  for (const std::string &note : model->notes)
-    llvm::errs() << "hadal-compile: note: " << note << "\n";
-  input.model = std::move(*model);
-  return input;
+  if (llvm::sys::fs::is_directory(path))
+    return modelInput(frontend::readModelDescription(path, mtpDepth),
+                      readTextFile(path + "/config.json"));
+  auto file = MappedFile::openInput(path);
+  if (!file.ok())
+    return fail(file.error().message), std::nullopt;
+  if (!file->isStream() || recogniseFile(file->bytes()) != FileKind::Json)
+    return readMlir(context, *file);
+  std::string text(reinterpret_cast<const char *>(file->bytes().data()), file->bytes().size());
+  return modelInput(frontend::parseModelDescription(text, file->path()), text);
 }
 
 /// The graph of INPUT. `training` is null for inference, which `ranks` is for.

@@ -18,7 +18,7 @@ static hadal::CompletedTool completedTool() {
   hadal::CompletedTool tool;
   tool.name = "hadal-opt";
   for (const auto &[name, option] : llvm::cl::getRegisteredOptions()) {
-    if (name.empty() || option->getOptionHiddenFlag() == llvm::cl::ReallyHidden)
+    if (name.empty() || option->getOptionHiddenFlag() != llvm::cl::NotHidden)
       continue;
     hadal::CompletedOption completed;
     completed.names.push_back((name.size() == 1 ? "-" : "--") + name.str());

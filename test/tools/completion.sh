@@ -8,7 +8,7 @@ shift
 bin=$build/bin files=$build/completions
 
 # long WORDS...: the long options that `WORDS --help` lists.
-long() { "$@" --help | grep -oE '^ {0,6}(-[a-z], ?)?--[a-z][a-z0-9-]*' | grep -oE -- '--[a-z0-9-]+' | sort -u; }
+long() { "$@" --help | grep -oE '^ {0,6}(-[a-z], ?)?--[a-z][A-Za-z0-9-]*' | grep -oE -- '--[A-Za-z0-9-]+' | sort -u; }
 # offered WORDS...: what bash offers for the last of the words.
 offered() {
   COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
@@ -30,7 +30,7 @@ for tool in "$@"; do
   for shell in zsh fish; do
     [ $shell = zsh ] && file=$files/zsh/_$tool || file=$files/fish/$tool.fish
     command -v $shell >/dev/null && { $shell -n "$file" || fail "$tool: $shell cannot read its file"; }
-    sed 's/ -l \([a-z0-9-]*\)/ --\1 /' "$file" | grep -oE -- '--[a-z0-9-]+' | sort -u >given
+    sed 's/ -l \([A-Za-z0-9-]*\)/ --\1 /' "$file" | grep -oE -- '--[A-Za-z0-9-]+' | sort -u >given
     { long "$bin/$tool"; for command in $(offered "$tool" ''); do [ -e "$command" ] || long "$bin/$tool" "$command"; done; } >wanted
     missing "$tool for $shell" <wanted
   done

@@ -58,7 +58,7 @@ refused 'standard input: Bad file descriptor' "$run" generate "${model[@]}" --in
 refused 'standard input: Is a directory' "$run" generate "${model[@]}" --input - <.
 refused 'standard input: row 0: wants token ids' "$run" generate "${model[@]}" --input - < <(echo '[["x"]]')
 refused 'standard input: line 1: is not UTF-8' "$run" generate "${model[@]}" --prompt-file - < <(printf 'caf\351')
-refused 'standard input: not a hadal module' "$inspect" - </dev/null
+refused 'standard input: wants a module of hadal-compile' "$inspect" - </dev/null
 
 # Outputs of hadal-run: the file alone on standard output; what is printed else goes to stderr.
 works "$run" generate "${model[@]}" --prompt hello --max-new-tokens 5 -o file.out && cp stdout text.out
