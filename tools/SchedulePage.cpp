@@ -13,26 +13,35 @@ using namespace hadal::schedule;
 using Json = nlohmann::json;
 
 const std::string_view hadal::chunkScript = R"js(
-const chunkColours = { F0: "#9cc9ff", F1: "#2a66cc", B0: "#ffbf94", B1: "#cf5a24", I0: "#ffe28f", I1: "#b3810a", W0: "#aee3a6", W1: "#2f8742" };
+const chunkColours = { F0: "#9cc9ff", F1: "#2a66cc", B0: "#ffbf94", B1: "#cf5a24", I0: "#ffe28f",
+    I1: "#b3810a", W0: "#aee3a6", W1: "#2f8742" };
 const chunkColour = name => chunkColours[name.slice(0, 2)];
-const chunkKeys = (place, names) => { const words = { F: "forward", B: "backward", I: "input gradient", W: "weight gradient" };
-  const kinds = [...new Set(names.map(n => n.slice(0, 2)))].sort(), directions = new Set(kinds.map(k => k[1])).size;
-  kinds.forEach(k => key(place, chunkColour(k), words[k[0]] + (directions > 1 ? `, direction ${k[1]}` : ""))); };
+const chunkKeys = (place, names) => {
+  const words = { F: "forward", B: "backward", I: "input gradient", W: "weight gradient" };
+  const kinds = [...new Set(names.map(n => n.slice(0, 2)))].sort(),
+      directions = new Set(kinds.map(k => k[1])).size;
+  kinds.forEach(k => key(place, chunkColour(k),
+      words[k[0]] + (directions > 1 ? `, direction ${k[1]}` : ""))); };
 )js";
 
 static const char body[] =
-    R"html(<section><h2>Who does what when</h2><p>One row for each pipeline rank; gaps are bubbles. Of an overlapped pair the
-forward chunk stands above the backward one. The wheel zooms, dragging moves, a double click shows all.</p>
+    R"html(<section><h2>Who does what when</h2><p>One row for each pipeline rank; gaps are bubbles.
+Of an overlapped pair the forward chunk stands above the backward one. The wheel zooms, dragging
+moves, a double click shows all.</p>
 <div class="keys" id="keys"></div><canvas id="time"></canvas></section>
 <section><h2>Ranks</h2><div class="wide"><table id="ranks"></table></div></section>
 )html";
 
 static const char script[] = R"js(
 chunkKeys("keys", d.ranks.flat().map(e => e[2]));
-timeline("time", d.ranks.map(r => r.map(([b, e, n, h]) => [b, e, n, h, chunkColour(n)])), d.ranks.map((_, i) => "rank " + i), 30, t => String(+t.toPrecision(6)));
-const line = (cells, tag) => { const r = document.createElement("tr"); cells.forEach(c => { const e = document.createElement(tag); e.textContent = c; r.append(e); }); $("ranks").append(r); };
+timeline("time", d.ranks.map(r => r.map(([b, e, n, h]) => [b, e, n, h, chunkColour(n)])),
+    d.ranks.map((_, i) => "rank " + i), 30, t => String(+t.toPrecision(6)));
+const line = (cells, tag) => { const r = document.createElement("tr");
+    cells.forEach(c => { const e = document.createElement(tag); e.textContent = c; r.append(e); });
+    $("ranks").append(r); };
 line(["rank", "busy", "idle", "activations at most"], "th");
-d.busy.forEach((b, i) => line([i, +b.toPrecision(6), (100 * (1 - b / d.end)).toFixed(1) + " %", d.peaks[i]], "td"));
+d.busy.forEach((b, i) =>
+    line([i, +b.toPrecision(6), (100 * (1 - b / d.end)).toFixed(1) + " %", d.peaks[i]], "td"));
 )js";
 
 static std::string number(double value) {

@@ -10,13 +10,15 @@ using namespace hadal::inspect;
 
 static const char body[] =
     R"html(<section><h2>Module</h2><div class="wide" id="facts"></div></section>
-<section><h2>Programs</h2><p>Each strip is a program. Above: its commands in order, one colour for each kernel. Below: a bar for each
-temporary, from its first use to its last, in the memory slot that it shares with others. Point at anything to see what it is; open a
-program for its commands.</p><details><summary>Colours of kernels</summary><div class="keys" id="keys"></div></details><div id="programs"></div></section>
+<section><h2>Programs</h2><p>Each strip is a program. Above: its commands in order, one colour for
+each kernel. Below: a bar for each temporary, from its first use to its last, in the memory slot
+that it shares with others. Point at anything to see what it is; open a program for its
+commands.</p><details><summary>Colours of kernels</summary><div class="keys"
+id="keys"></div></details><div id="programs"></div></section>
 <section><h2>Kernels</h2><div class="wide"><table id="kernels"></table></div></section>
 <section><h2>Buffers</h2><div class="wide"><table id="buffers"></table></div></section>
-<section><h2>Parameters</h2><p><input id="filter" placeholder="filter by name" aria-label="filter by name"></p><div class="wide"><table
-id="parameters"></table></div></section>
+<section><h2>Parameters</h2><p><input id="filter" placeholder="filter by name"
+aria-label="filter by name"></p><div class="wide"><table id="parameters"></table></div></section>
 )html";
 
 static const char style[] = R"css(
@@ -27,59 +29,89 @@ svg{width:100%;display:block;background:var(--lane);margin:6px 0;border-radius:4
 /// Draws the description, `d`.
 static const char script[] = R"js(
 const m = d;
-const el = (tag, text, parent, attrs = {}) => { const e = document.createElement(tag); if (text != null) e.textContent = text;
+const el = (tag, text, parent, attrs = {}) => { const e = document.createElement(tag);
+  if (text != null) e.textContent = text;
   for (const k in attrs) e.setAttribute(k, attrs[k]); parent && parent.append(e); return e; };
-const svg = (tag, parent, attrs, title) => { const e = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const k in attrs) e.setAttribute(k, attrs[k]); if (title) e.dataset.tip = title; parent.append(e); return e; };
-const row = (table, cells, tag = "td") => { const r = el("tr", null, table); cells.forEach(c => el(tag, c, r,
-  typeof c === "number" ? { class: "n" } : {})); return r; };
-const bytes = n => { const u = ["B", "KiB", "MiB", "GiB", "TiB"]; let i = 0; while (n >= 1024 && i < 4) { n /= 1024; i++; }
+const svg = (tag, parent, attrs, title) => {
+  const e = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const k in attrs) e.setAttribute(k, attrs[k]); if (title) e.dataset.tip = title;
+  parent.append(e); return e; };
+const row = (table, cells, tag = "td") => { const r = el("tr", null, table);
+  cells.forEach(c => el(tag, c, r,
+      typeof c === "number" ? { class: "n" } : {})); return r; };
+const bytes = n => { const u = ["B", "KiB", "MiB", "GiB", "TiB"]; let i = 0;
+  while (n >= 1024 && i < 4) { n /= 1024; i++; }
   return (i ? n.toFixed(1) : n) + " " + u[i]; };
 const shape = t => `${t.dtype} [${t.shape.join(", ")}]`;
-const place = b => { for (const s of ["parameter", "weight", "state", "argument", "constant", "temporary"]) if (s in b)
-  return (s === "temporary" ? "%" : "") + b[s] + ("element" in b ? `{${b.element}}` : "") + ("offset" in b ? ` + ${b.offset}` : ""); };
-const what = c => c.launch ?? ("copy" in c ? "copy" : "call" in c ? "@" + c.call : "repeat" in c ? "repeat" : "skip_if_zero" in c ?
-  "skip_if_zero" : "exchange_counts" in c ? "exchange_counts" : "exchange" in c ? "exchange" : "send" in c ? "send" : "receive" in c ? "receive" :
-  "event");
-const line = c => what(c) + (c.bindings ? `(${c.bindings.map(place).join(", ")})` : "") + (c.scalars?.length ? ` [${c.scalars.join(", ")}]` : "") +
-  ("tasks" in c ? ` × ${c.tasks}` : "") + ("copy" in c ? ` ${c.copy} bytes` : "") + ("repeat" in c ? ` ${c.register} < ${c.repeat}` : "") +
-  ("skip_if_zero" in c ? ` ${c.skip_if_zero}` : "") + ("exchange_counts" in c ? ` ${c.send} → ${c.exchange_counts}` : "exchange" in c ?
-  ` ${c.source} → ${c.exchange}` : "send" in c ? ` ${c.send} → stage ${c.stage}` : "receive" in c ? ` ${c.receive} ← stage ${c.stage}` : "") +
+const place = b => { for (const s of ["parameter", "weight", "state", "argument", "constant",
+    "temporary"]) if (s in b)
+  return (s === "temporary" ? "%" : "") + b[s] + ("element" in b ? `{${b.element}}` : "") +
+      ("offset" in b ? ` + ${b.offset}` : ""); };
+const kinds = ["copy", "repeat", "skip_if_zero", "exchange_counts", "exchange", "send", "receive"];
+const what = c => c.launch ?? ("call" in c ? "@" + c.call : kinds.find(k => k in c) ?? "event");
+const line = c => what(c) + (c.bindings ? `(${c.bindings.map(place).join(", ")})` : "") +
+    (c.scalars?.length ? ` [${c.scalars.join(", ")}]` : "") +
+  ("tasks" in c ? ` × ${c.tasks}` : "") + ("copy" in c ? ` ${c.copy} bytes` : "") +
+      ("repeat" in c ? ` ${c.register} < ${c.repeat}` : "") +
+  ("skip_if_zero" in c ? ` ${c.skip_if_zero}` : "") +
+      ("exchange_counts" in c ? ` ${c.send} → ${c.exchange_counts}` : "exchange" in c ?
+  ` ${c.source} → ${c.exchange}` : "send" in c
+      ? ` ${c.send} → stage ${c.stage}` : "receive" in c ? ` ${c.receive} ← stage ${c.stage}` : "") +
   ("record" in c ? ` recorded ${c.record}` : "wait" in c ? ` awaited ${c.wait}` : "");
-const flat = (list, depth = 0) => list.flatMap(c => [{ c, depth }, ...(c.body ? flat(c.body, depth + 1) : [])]);
+const flat = (list, depth = 0) =>
+    list.flatMap(c => [{ c, depth }, ...(c.body ? flat(c.body, depth + 1) : [])]);
 const facts = el("table", null, $("facts"));
-row(facts, ["target", `${m.target.triple}, ${m.target.cpu}`]); row(facts, ["code", bytes(m.code_bytes)]);
+row(facts, ["target", `${m.target.triple}, ${m.target.cpu}`]);
+row(facts, ["code", bytes(m.code_bytes)]);
 row(facts, ["packed weights", bytes(m.weights.reduce((s, w) => s + w.bytes, 0))]);
 for (const k in m.model ?? {}) row(facts, [k, String(m.model[k])]);
-for (const k in m.training ?? {}) if (k !== "trainables") row(facts, ["training: " + k, String(m.training[k])]);
-for (const r of m.ranks ?? []) row(facts, [`rank ${r.rank}`, `pp ${r.pp}, ep ${r.ep}, dp ${r.dp}: ${r.experts_per_layer} experts in each layer, parameters ` +
+for (const k in m.training ?? {}) if (k !== "trainables") row(facts,
+    ["training: " + k, String(m.training[k])]);
+for (const r of m.ranks ?? []) row(facts,
+    [`rank ${r.rank}`, `pp ${r.pp}, ep ${r.ep}, dp ${r.dp}: ` +
+    `${r.experts_per_layer} experts in each layer, parameters ` +
   `${bytes(r.parameter_bytes)}, sends ${bytes(r.sent_bytes_per_step)} in each step`]);
 if (m.model) row(facts, ["cache elements per token", String(m.cache_elements_per_token)]);
 for (const p of m.programs) {
-  const list = flat(p.commands), n = Math.max(list.length, 1), w = 1160 / n, used = p.temporaries.map(() => [Infinity, -1]);
-  list.forEach(({ c }, i) => (c.bindings ?? []).forEach(b => { if ("temporary" in b) { const u = used[b.temporary];
+  const list = flat(p.commands), n = Math.max(list.length, 1), w = 1160 / n,
+      used = p.temporaries.map(() => [Infinity, -1]);
+  list.forEach(({ c }, i) =>
+      (c.bindings ?? []).forEach(b => { if ("temporary" in b) { const u = used[b.temporary];
     u[0] = Math.min(u[0], i); u[1] = Math.max(u[1], i); } }));
   const d = el("details", null, $("programs"));
-  el("summary", `@${p.name} — ${list.length} commands, ${p.temporaries.length} temporaries in ${p.slots} slots`, d);
-  const s = svg("svg", el("div", null, $("programs")), { viewBox: `0 0 1160 ${30 + 12 * p.slots}` });
-  list.forEach(({ c }, i) => svg("rect", s, { x: i * w, y: 2, width: Math.max(w - .5, .5), height: 20, fill: colourOf(what(c)) }, `${i}: ${line(c)}`));
-  p.temporaries.forEach((t, i) => { const [a, z] = used[i]; if (z >= 0) svg("rect", s, { x: a * w, y: 28 + 12 * t.slot,
-    width: (z - a + 1) * w, height: 9, rx: 2, fill: "#8aa0b8", stroke: "#fff" }, `%${i}: ${t.bytes} bytes, slot ${t.slot}`); });
+  el("summary", `@${p.name} — ${list.length} commands, ` +
+      `${p.temporaries.length} temporaries in ${p.slots} slots`, d);
+  const s = svg("svg", el("div", null, $("programs")),
+      { viewBox: `0 0 1160 ${30 + 12 * p.slots}` });
+  list.forEach(({ c }, i) =>
+      svg("rect", s, { x: i * w, y: 2, width: Math.max(w - .5, .5), height: 20,
+      fill: colourOf(what(c)) }, `${i}: ${line(c)}`));
+  p.temporaries.forEach((t, i) => { const [a, z] = used[i];
+      if (z >= 0) svg("rect", s, { x: a * w, y: 28 + 12 * t.slot,
+    width: (z - a + 1) * w, height: 9, rx: 2, fill: "#8aa0b8", stroke: "#fff" },
+        `%${i}: ${t.bytes} bytes, slot ${t.slot}`); });
   const io = el("table", null, d);
   p.arguments.forEach(a => row(io, [a.output ? "out" : "in", a.name, shape(a)]));
-  list.forEach(({ c, depth }) => el("div", line(c), d, { class: "c", style: `border-color:${colourOf(what(c))};margin-left:${depth * 24}px` }));
+  list.forEach(({ c, depth }) =>
+      el("div", line(c), d,
+      { class: "c", style: `border-color:${colourOf(what(c))};margin-left:${depth * 24}px` }));
 }
 m.kernels.forEach(k => key("keys", colourOf(k.symbol), k.symbol));
 row($("kernels"), ["kernel", "launches", "bindings", "scratch of each worker"], "th");
-m.kernels.forEach(k => row($("kernels"), [k.symbol, k.launches, k.bindings, bytes(k.scratch_bytes)]).firstChild.style.borderLeft = `4px solid ${colourOf(k.symbol)}`);
+m.kernels.forEach(k =>
+    row($("kernels"), [k.symbol, k.launches, k.bindings,
+    bytes(k.scratch_bytes)]).firstChild.style.borderLeft = `4px solid ${colourOf(k.symbol)}`);
 row($("buffers"), ["buffer", "what", "size"], "th");
 m.states.forEach(s => row($("buffers"), [s.name, "state", shape(s)]));
 m.constants.forEach(c => row($("buffers"), [c.name, "constant", bytes(c.bytes)]));
 m.weights.forEach(w => row($("buffers"), [w.name, "packed weight", bytes(w.bytes)]));
-const list = m.parameters.map(p => [p.name, row($("parameters"), [p.name, shape(p), p.count > 1 ? `× ${p.count}` : ""])]);
-(m.training?.trainables ?? []).forEach(p => list.push([p.name, row($("parameters"), [p.name, `F32 [${p.shape.join(", ")}] ${p.layout}`,
+const list = m.parameters.map(p =>
+    [p.name, row($("parameters"), [p.name, shape(p), p.count > 1 ? `× ${p.count}` : ""])]);
+(m.training?.trainables ?? []).forEach(p =>
+    list.push([p.name, row($("parameters"), [p.name, `F32 [${p.shape.join(", ")}] ${p.layout}`,
   p.count > 1 ? `× ${p.count}` : ""])]));
-$("filter").addEventListener("input", e => list.forEach(([name, r]) => r.hidden = !name.includes(e.target.value)));
+$("filter").addEventListener("input",
+    e => list.forEach(([name, r]) => r.hidden = !name.includes(e.target.value)));
 )js";
 
 std::string inspect::toHtml(const Json &description) {

@@ -11,22 +11,30 @@ using namespace hadal;
 using namespace hadal::plan;
 
 static const char body[] =
-    R"html(<section><h2>The step</h2><p>One row for each pipeline rank; gaps are bubbles. The wheel zooms, dragging moves, a
-double click shows all.</p><div class="keys" id="keys"></div><canvas id="step"></canvas></section>
-<section><h2>A pair from within</h2><p>A forward and a backward chunk of a middle rank, issued together: what is computed above, what is
-exchanged below.</p><div class="keys" id="pairkeys"></div><canvas id="pair"></canvas></section>
+    R"html(<section><h2>The step</h2><p>One row for each pipeline rank; gaps are bubbles. The wheel
+zooms, dragging moves, a double click shows all.</p>
+<div class="keys" id="keys"></div><canvas id="step"></canvas></section>
+<section><h2>A pair from within</h2><p>A forward and a backward chunk of a middle rank, issued
+together: what is computed above, what is exchanged below.</p>
+<div class="keys" id="pairkeys"></div><canvas id="pair"></canvas></section>
 <section><h2>Figures</h2><pre id="report"></pre></section>
 )html";
 
 static const char script[] = R"js(
 $("report").textContent = d.report;
-const parts = { optimizer: "#8a7fb5", attention: "#5b8def", mlp: "#2aa198", head: "#b58900", embedding: "#93a1a1", projection: "#6c71c4", dispatch: "#d33682", combine: "#cb4b16" };
+const parts = { optimizer: "#8a7fb5", attention: "#5b8def", mlp: "#2aa198", head: "#b58900",
+    embedding: "#93a1a1", projection: "#6c71c4", dispatch: "#d33682", combine: "#cb4b16" };
 const partColour = name => parts[name] ?? colourOf(name);
 chunkKeys("keys", d.ranks.flat().map(e => e[2])); key("keys", parts.optimizer, "optimizer");
-const lanes = d.ranks.map((r, i) => [...r.map(([b, e, n, h]) => [b, e, n, h, chunkColour(n)]), [d.pipeline, d.pipeline + d.optimizer[i], "optimizer", 0, parts.optimizer]]);
-timeline("step", lanes, d.ranks.map((_, i) => "rank " + i), 26, t => d.pipeline > 2e3 ? (t / 1e3).toFixed(3) + " s" : t.toFixed(3) + " ms");
-[...new Set(d.pair.flat().map(e => e[2].split(" ")[0]))].forEach(n => key("pairkeys", partColour(n), n));
-if (d.pair.some(l => l.length)) timeline("pair", d.pair.map(l => l.map(([b, e, n]) => [b, e, n, 0, partColour(n.split(" ")[0])])), ["compute", "exchange"], 40,
+const lanes = d.ranks.map((r, i) => [...r.map(([b, e, n, h]) => [b, e, n, h, chunkColour(n)]),
+    [d.pipeline, d.pipeline + d.optimizer[i], "optimizer", 0, parts.optimizer]]);
+timeline("step", lanes, d.ranks.map((_, i) => "rank " + i), 26,
+    t => d.pipeline > 2e3 ? (t / 1e3).toFixed(3) + " s" : t.toFixed(3) + " ms");
+[...new Set(d.pair.flat().map(e => e[2].split(" ")[0]))].forEach(n => key("pairkeys", partColour(n),
+    n));
+if (d.pair.some(l => l.length)) timeline("pair",
+    d.pair.map(l => l.map(([b, e, n]) => [b, e, n, 0, partColour(n.split(" ")[0])])),
+    ["compute", "exchange"], 40,
   t => t.toFixed(d.pipeline > 2e3 ? 1 : 3) + " ms");
 )js";
 

@@ -12,7 +12,8 @@ struct ModelSize {
 };
 
 /// The work of `input`, which the user names (runtime/File.h): a folder with config.json, such a
-/// file, or a module with ranks, which sets `layout` to its own. `size` bounds layouts that are to be found.
+/// file, or a module with ranks, which sets `layout` to its own. `size` bounds layouts that are to
+/// be found.
 Result<WorkSource> openSource(const std::string &input, Layout &layout, ModelSize &size);
 
 /// The text of a file of examples/clusters by its name, or null: those files are part of the

@@ -199,21 +199,26 @@ private:
 };
 
 const char style[] = R"css(
-.chart{width:100%;min-width:560px;display:block}.grid{stroke:var(--line)}.at{stroke:var(--soft);stroke-dasharray:3 3;visibility:hidden}
+.chart{width:100%;min-width:560px;display:block}.grid{stroke:var(--line)}.at{stroke:var(--soft);
+  stroke-dasharray:3 3;visibility:hidden}
 polyline{fill:none;stroke-linejoin:round}.faint{stroke-width:1;opacity:.28}.bold{stroke-width:1.8}
 )css";
 
 /// Tells the values at the step that the pointer is over.
 const char script[] = R"js(
 document.querySelectorAll(".chart").forEach((svg, i) => {
-  const { x: [from, to, all], steps, curves } = d[i], at = svg.querySelector(".at"), first = steps[0], last = steps[steps.length - 1];
+  const { x: [from, to, all], steps, curves } = d[i], at = svg.querySelector(".at"),
+      first = steps[0], last = steps[steps.length - 1];
   svg.addEventListener("mousemove", e => {
-    const box = svg.getBoundingClientRect(), px = (e.clientX - box.left) / box.width * all, wanted = first + (px - from) / (to - from) * (last - first);
+    const box = svg.getBoundingClientRect(), px = (e.clientX - box.left) / box.width * all,
+        wanted = first + (px - from) / (to - from) * (last - first);
     let k = steps.findIndex(s => s >= wanted); if (k < 0) k = steps.length - 1;
     if (k > 0 && wanted - steps[k - 1] < steps[k] - wanted) k--;
     const line = from + (last > first ? (steps[k] - first) / (last - first) : .5) * (to - from);
     at.setAttribute("x1", line); at.setAttribute("x2", line); at.style.visibility = "visible";
-    showTip(e, "step " + steps[k] + curves.map(c => c.values[k] == null ? "" : `\n${c.name}: ${+c.values[k].toPrecision(6)}`).join(""));
+    showTip(e, "step " + steps[k] +
+        curves.map(c => c.values[k] == null ? ""
+        : `\n${c.name}: ${+c.values[k].toPrecision(6)}`).join(""));
   });
   svg.addEventListener("mouseleave", () => { at.style.visibility = "hidden"; hideTip(); });
 });
