@@ -11,7 +11,8 @@ bin_, source = (Path(p).resolve() for p in sys.argv[1:3])
 failures = []
 # Options of programs that are not ours.
 OTHERS = set(
-    """--oversubscribe --allow-run-as-root --bind-to --test-dir --filter --output-on-failure --mca""".split()
+    """--oversubscribe --allow-run-as-root --bind-to --test-dir --filter --output-on-failure --mca
+    --install --prefix""".split()
 )
 TOOLS = ["hadal-compile", "hadal-run", "hadal-inspect", "hadal-plan", "hadal-opt"]
 
