@@ -230,11 +230,24 @@ static std::string complaintAboutExtras(CLI::App &app) {
          didYouMean(name, options);
 }
 
+/// The signal ends the process as ever, but leaves no part of a file.
+static void endWithoutParts(int signal) {
+  AtomicFile::removeUnfinished();
+  ::signal(signal, SIG_DFL);
+  ::raise(signal);
+}
+
 void hadal::startTool(const char *program) {
   // What a closed descriptor is asked for fails, as gnulib's stdopen makes it.
   for (int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     if (::fcntl(descriptor, F_GETFD) < 0)
       (void)::open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  struct sigaction action = {}, before = {};
+  action.sa_handler = endWithoutParts;
+  action.sa_flags = SA_NODEFER; // it is raised again
+  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE})
+    if (::sigaction(signal, nullptr, &before) == 0 && before.sa_handler == SIG_DFL)
+      ::sigaction(signal, &action, nullptr);
   ::signal(SIGXFSZ, SIG_IGN); // a write past a limit of file sizes fails as on a full disk
   nameShrunkenFiles(program);
 }

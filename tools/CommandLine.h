@@ -83,7 +83,8 @@ std::FILE *printed();
 //===----------------------------------------------------------------------===//
 
 /// The first call of main(). Closed standard descriptors are opened, so that no file becomes
-/// standard output, and a mapped file that shrinks is named (runtime/File.h). `program` must stay.
+/// standard output; a signal that ends the process leaves no part of a file; and a mapped file that
+/// shrinks is named (runtime/File.h). `program` must stay.
 void startTool(const char *program);
 
 /// Parses the arguments. Empty: the tool goes on. Otherwise its exit status: 0 after --help and

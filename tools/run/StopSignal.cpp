@@ -54,14 +54,6 @@ void onSignal(int signal) {
   ::_exit(128 + signal);
 }
 
-/// What reads the output has gone. The signal ends the process as ever, but leaves no part of a
-/// file.
-void onPipeSignal(int signal) {
-  AtomicFile::removeUnfinished();
-  ::signal(signal, SIG_DFL);
-  ::raise(signal);
-}
-
 } // namespace
 
 void StopSignal::install() {
@@ -72,10 +64,6 @@ void StopSignal::install() {
     if (signal != SIGHUP ||
         (::sigaction(signal, nullptr, &before) == 0 && before.sa_handler != SIG_IGN))
       ::sigaction(signal, &action, nullptr);
-  action.sa_handler = onPipeSignal;
-  action.sa_flags = SA_NODEFER;
-  if (::sigaction(SIGPIPE, nullptr, &before) == 0 && before.sa_handler == SIG_DFL)
-    ::sigaction(SIGPIPE, &action, nullptr);
 }
 
 void StopSignal::nameRank(const std::string &prefix) {
