@@ -205,9 +205,7 @@ grep -q '"torch_dtype": "bfloat16"' short/step-00000010/config.json && grep -q '
   fail "--checkpoint-dtype: $(cat short/step-00000010/config.json)"
 works train --input in.safetensors --steps 20 --checkpoint-dir short --resume short --average-decay 0.9
 diff -r short/step-00000020 whole/step-00000020 || fail "a run over BF16 checkpoints differs"
-# A limit of file sizes is a full disk. Whoever watches a run may leave.
-(ulimit -f 1; exec "$run" gradients t.hadal --weights ckpt --input in.safetensors -o never) >stdout 2>stderr
-[ $? = 1 ] && grep -q 'never: File too large' stderr && [ -z "$(ls | grep never)" ] || fail "a limit of file sizes: $(cat stderr; ls)"
+# Whoever watches a run may leave.
 rm -rf short && (train --weights ckpt --input in.safetensors --steps 300 --checkpoint-dir short; echo $? >status) 2>&1 | head -1 >/dev/null
 [ "$(cat status)" = 0 ] && [ -d short/step-00000300 ] || fail "a display that nobody reads ends a run: $(cat status)"
 for option in "--keep 2" "--checkpoint-dtype bf16" "--checkpoint-every 1"; do
