@@ -17,7 +17,7 @@
 // RUN: not hadal-opt %t/kernels.mlir --hadal-verify-phase=scheduled 2>&1 | FileCheck %s --check-prefix=EARLIER
 // EARLIER: op may not stand in the phase scheduled
 // RUN: not hadal-opt %t/loss.mlir --hadal-verify-phase=scheduled 2>&1 | FileCheck %s --check-prefix=LOSS
-// LOSS: error: 'func.func' op wants --hadal-differentiate before the phase scheduled
+// LOSS: loc("loss"): 'func.func' op wants --hadal-differentiate before the phase scheduled
 
 // A product has a part of the model, whichever op it is; what computes no product need not.
 // RUN: not hadal-opt %t/product.mlir --hadal-verify-phase=graph 2>&1 | FileCheck %s --check-prefix=PRODUCT
