@@ -168,9 +168,9 @@ int main(int argc, char **argv) {
   bool noCache = false;
   app.add_flag(
       "--no-cache", noCache,
-      "Compile anew, and keep nothing. Without it finished modules are kept, up to "
-      "HADAL_CACHE_BYTES (2 GiB), in "
-      "HADAL_CACHE_DIR (~/.cache/hadal), and compiling the same again takes one from there");
+      "Compile anew, and keep nothing. Without it finished modules and kernels are kept, each up "
+      "to HADAL_CACHE_BYTES (2 GiB), in "
+      "HADAL_CACHE_DIR (~/.cache/hadal), and compiling the same again takes them from there");
   auto *train = app.add_option_group("Training", "with --mode=train");
   train->add_option("--seq", training.sequence, "Tokens in one row; must be given")
       ->check(wholeNumberWithin(2, 1 << 24));

@@ -14,6 +14,7 @@
 #include "runtime/File.h"
 #include "runtime/module/Module.h"
 #include "runtime/schedule/Schedule.h"
+#include "llvm/ADT/StringMap.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/TargetParser/Host.h"
@@ -175,23 +176,85 @@ static llvm::Expected<bool> lowerToKernels(ModuleOp module, const CompileOptions
   return false;
 }
 
-/// Machine code, or text, of the kernels in `module`.
-static llvm::Expected<std::string> codeOf(ModuleOp module, const CompileOptions &options,
-                                          const CpuTarget &target, CodeForm form) {
-  // LLVM sees the kernels alone; programs stay as they are.
+/// Kernels alone, in the LLVM dialect; programs stay as they are.
+static llvm::Error lowerToLlvm(ModuleOp kernels) {
+  PassManager toLlvm(kernels.getContext());
+  buildKernelsToLlvm(toLlvm);
+  if (failed(toLlvm.run(kernels)))
+    return llvm::createStringError("compilation stopped in code generation");
+  return llvm::Error::success();
+}
+
+static llvm::SmallVector<func::FuncOp> loweredKernels(ModuleOp module) {
+  return llvm::to_vector(llvm::make_filter_range(
+      module.getOps<func::FuncOp>(), [](func::FuncOp f) { return f->hasAttr(kLoweredAttr); }));
+}
+
+/// The code of the kernels in `module` as text.
+static llvm::Expected<std::string> textOf(ModuleOp module, const CpuTarget &target, CodeForm form) {
   OwningOpRef<ModuleOp> kernels = ModuleOp::create(module.getLoc());
   OpBuilder b = OpBuilder::atBlockEnd(kernels->getBody());
-  for (auto f : module.getOps<func::FuncOp>())
-    if (f->hasAttr(kLoweredAttr))
+  for (func::FuncOp f : loweredKernels(module))
+    b.clone(*f);
+  if (auto failure = lowerToLlvm(*kernels))
+    return std::move(failure);
+  return printKernels(*kernels, target, form);
+}
+
+/// What a kernel computes, whatever its name.
+static std::string textWithoutName(func::FuncOp kernel) {
+  std::string text, name = kernel.getSymName().str();
+  llvm::raw_string_ostream out(text);
+  kernel.setSymName("kernel");
+  kernel->print(out, OpPrintingFlags().useLocalScope());
+  kernel.setSymName(name);
+  return text;
+}
+
+/// Machine code of the kernels in `module`. Those that the cache has, and all but one of those that
+/// compute the same, are not compiled.
+static llvm::Expected<std::string> codeOf(ModuleOp module, const CompileOptions &options,
+                                          const CpuTarget &target, const KernelCache &cache) {
+  llvm::SmallVector<func::FuncOp> kernels = loweredKernels(module);
+  std::vector<std::string> keys, missing;
+  llvm::StringMap<std::string> objects;
+  OwningOpRef<ModuleOp> toCompile = ModuleOp::create(module.getLoc());
+  OpBuilder b = OpBuilder::atBlockEnd(toCompile->getBody());
+  for (func::FuncOp f : kernels) {
+    keys.push_back(cache.keyOf(textWithoutName(f)));
+    auto [object, isNew] = objects.try_emplace(keys.back());
+    if (!isNew)
+      continue;
+    if (auto known = cache.find(keys.back())) {
+      object->second = std::move(*known);
+    } else {
+      missing.push_back(keys.back());
       b.clone(*f);
-  PassManager toLlvm(module.getContext());
-  buildKernelsToLlvm(toLlvm);
-  if (failed(toLlvm.run(*kernels)))
-    return llvm::createStringError("compilation stopped in code generation");
-  return compileKernels(*kernels, target, form, [&](size_t done, size_t total) {
-    if (options.progress)
-      options.progress("generating code", done, total);
-  });
+    }
+  }
+  std::string empty; // links where there is no kernel
+  if (!missing.empty() || kernels.empty()) {
+    if (auto failure = lowerToLlvm(*toCompile))
+      return std::move(failure);
+    auto compiled = compileKernels(*toCompile, target, [&](size_t done, size_t total) {
+      if (options.progress)
+        options.progress("generating code", done, total);
+    });
+    if (!compiled)
+      return compiled.takeError();
+    empty = compiled->front();
+    for (auto [key, object] : llvm::zip(missing, *compiled)) {
+      cache.store(key, object);
+      objects[key] = std::move(object);
+    }
+    cache.prune();
+  }
+  std::vector<NamedObject> named;
+  for (auto [f, key] : llvm::zip(kernels, keys))
+    named.push_back({f.getSymName(), objects[key]});
+  if (kernels.empty())
+    named.push_back({"", empty});
+  return linkKernels(named);
 }
 
 static llvm::Error writePayload(const std::vector<std::byte> &payload,
@@ -235,14 +298,15 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
     return isWritten.takeError();
   if (*isWritten)
     return llvm::Error::success();
-  CodeForm form = options.emit == "llvm"  ? CodeForm::LlvmIr
-                  : options.emit == "asm" ? CodeForm::Assembly
-                                          : CodeForm::SharedObject;
-  auto code = codeOf(module, options, *target, form);
+  if (options.emit == "llvm" || options.emit == "asm") {
+    auto text =
+        textOf(module, *target, options.emit == "llvm" ? CodeForm::LlvmIr : CodeForm::Assembly);
+    return text ? writeText(*text, options.output) : text.takeError();
+  }
+  KernelCache kernels(isWhole ? options.cacheFolder : "", *target);
+  auto code = codeOf(module, options, *target, kernels);
   if (!code)
     return code.takeError();
-  if (form != CodeForm::SharedObject)
-    return writeText(*code, options.output);
   if (options.emit == "object")
     return toError(writeFile(options.output,
                              {reinterpret_cast<const std::byte *>(code->data()), code->size()}));

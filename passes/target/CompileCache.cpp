@@ -1,4 +1,4 @@
-//===- CompileCache.cpp - finished modules by what they were made from --===//
+//===- CompileCache.cpp - modules and kernels by what they were made from ===//
 
 #include "passes/target/CompileCache.h"
 
@@ -11,7 +11,9 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
+#include "llvm/Support/raw_ostream.h"
 
 #include <algorithm>
 #include <chrono>
@@ -50,24 +52,54 @@ static std::string compilerDigest() {
   return llvm::toHex(digest);
 }
 
+static std::string digestOf(llvm::StringRef text) {
+  return llvm::toHex(llvm::BLAKE3::hash(llvm::arrayRefFromStringRef(text)), /*LowerCase=*/true);
+}
+
+/// Everything beside a graph that code depends on; empty where the compiler cannot be read.
+static std::string compilerOf(const CpuTarget &target) {
+  std::string compiler = compilerDigest();
+  if (compiler.empty())
+    return "";
+  return llvm::formatv("{0} LLVM {1}\n{2} {3} {4} {5}\n", compiler, LLVM_VERSION_STRING,
+                       target.triple, target.cpu, llvm::join(target.features, ","), target.lanes)
+      .str();
+}
+
+/// Used just now, whatever the file system notes of reads.
+static void touch(const std::string &path) {
+  auto handle = fs::openNativeFileForReadWrite(path, fs::CD_OpenExisting, fs::OF_None);
+  if (!handle)
+    return llvm::consumeError(handle.takeError());
+  auto now = std::chrono::system_clock::now();
+  (void)fs::setLastAccessAndModificationTime(*handle, now, now);
+  fs::closeFile(*handle);
+}
+
+static void pruneFolder(const std::string &folder) {
+  llvm::CachePruningPolicy policy;
+  policy.Interval = std::chrono::seconds(0);
+  policy.Expiration = std::chrono::hours(0); // none: size alone bounds it
+  policy.MaxSizePercentageOfAvailableSpace = 50;
+  policy.MaxSizeBytes = std::max<uint64_t>(limitBytes(), 1); // 0 would be no limit
+  llvm::pruneCache(folder, policy);
+}
+
 std::string CompileCache::keyOf(mlir::ModuleOp graph, const CpuTarget &target,
                                 llvm::StringRef options) {
-  std::string compiler = compilerDigest();
+  std::string compiler = compilerOf(target);
   if (compiler.empty())
     return "";
   std::string text;
   llvm::raw_string_ostream out(text);
-  out << compiler << " LLVM " << LLVM_VERSION_STRING << "\n"
-      << target.triple << " " << target.cpu << " " << llvm::join(target.features, ",") << " "
-      << target.lanes << "\n"
-      << options << "\n";
+  out << compiler << options << "\n";
   graph.print(out);
-  return llvm::toHex(llvm::BLAKE3::hash(llvm::arrayRefFromStringRef(text)), /*LowerCase=*/true);
+  return digestOf(text);
 }
 
 /// The name that LLVM's pruning knows.
 std::string CompileCache::pathOf(llvm::StringRef key) const {
-  return (folder + "/llvmcache-" + key).str();
+  return folder + "/llvmcache-" + key.str();
 }
 
 std::optional<std::vector<std::byte>> CompileCache::find(llvm::StringRef key) const {
@@ -83,14 +115,7 @@ std::optional<std::vector<std::byte>> CompileCache::find(llvm::StringRef key) co
     fs::remove(path);
     return std::nullopt;
   }
-  // Used just now, whatever the file system notes of reads.
-  if (auto handle = fs::openNativeFileForReadWrite(path, fs::CD_OpenExisting, fs::OF_None)) {
-    auto now = std::chrono::system_clock::now();
-    (void)fs::setLastAccessAndModificationTime(*handle, now, now);
-    fs::closeFile(*handle);
-  } else {
-    llvm::consumeError(handle.takeError());
-  }
+  touch(path);
   auto payload = bytes.subspan(moduleHeaderBytes);
   return std::vector<std::byte>(payload.begin(), payload.end());
 }
@@ -99,10 +124,51 @@ void CompileCache::store(llvm::StringRef key, llvm::ArrayRef<std::byte> payload)
   if (folder.empty() || key.empty() || fs::create_directories(folder))
     return;
   (void)writeModule(pathOf(key), std::span(payload.data(), payload.size()));
-  llvm::CachePruningPolicy policy;
-  policy.Interval = std::chrono::seconds(0);
-  policy.Expiration = std::chrono::hours(0); // none: size alone bounds it
-  policy.MaxSizePercentageOfAvailableSpace = 50;
-  policy.MaxSizeBytes = std::max<uint64_t>(limitBytes(), 1); // 0 would be no limit
-  llvm::pruneCache(folder, policy);
+  pruneFolder(folder);
+}
+
+KernelCache::KernelCache(llvm::StringRef moduleFolder, const CpuTarget &target) {
+  if (moduleFolder.empty())
+    return;
+  compiler = compilerOf(target);
+  if (!compiler.empty())
+    folder = (llvm::sys::path::parent_path(moduleFolder) + "/kernels").str();
+}
+
+std::string KernelCache::keyOf(llvm::StringRef text) const {
+  return digestOf(compiler + text.str());
+}
+
+/// An object's digest, then the object.
+std::optional<std::string> KernelCache::find(llvm::StringRef key) const {
+  if (folder.empty())
+    return std::nullopt;
+  std::string path = folder + "/llvmcache-" + key.str();
+  auto file = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  if (!file)
+    return std::nullopt;
+  llvm::StringRef digest = (*file)->getBuffer().take_front(64),
+                  object = (*file)->getBuffer().drop_front(digest.size());
+  if (digest != digestOf(object)) {
+    fs::remove(path);
+    return std::nullopt;
+  }
+  touch(path);
+  return object.str();
+}
+
+void KernelCache::store(llvm::StringRef key, llvm::StringRef object) const {
+  if (folder.empty() || fs::create_directories(folder))
+    return;
+  // Beside it, then renamed.
+  llvm::consumeError(
+      llvm::writeToOutput(folder + "/llvmcache-" + key.str(), [&](llvm::raw_ostream &out) {
+        out << digestOf(object) << object;
+        return llvm::Error::success();
+      }));
+}
+
+void KernelCache::prune() const {
+  if (!folder.empty())
+    pruneFolder(folder);
 }

@@ -1,9 +1,12 @@
-//===- CompileCache.h - finished modules by what they were made from ----===//
+//===- CompileCache.h - modules and kernels by what they were made from -===//
 //
 // A folder of module files. A file's name is a digest of everything that its bytes depend on: the
 // graph with its locations, the options, the target, and the compiler itself. Two compilers may use
 // a folder at once: files come whole, by a rename, and one that is removed while it is read stays
 // readable.
+//
+// Kernels have a folder beside it: another layout of a model, another --recompute or --mtp-weight
+// is another module, most of whose kernels are the same.
 //
 //===--------------------------------------------------------------------===//
 
@@ -46,6 +49,28 @@ private:
   std::string pathOf(llvm::StringRef key) const;
 
   std::string folder;
+};
+
+/// Objects of kernels, as compileKernels makes them. One thread at a time.
+class KernelCache {
+public:
+  /// `moduleFolder`: that of the modules, or empty, and nothing is found and nothing stored.
+  KernelCache(llvm::StringRef moduleFolder, const CpuTarget &target);
+
+  /// The name of what a kernel becomes. `text`: the kernel on memrefs, but for its own name.
+  std::string keyOf(llvm::StringRef text) const;
+
+  /// None where there is no such file, or one that is damaged (which is removed).
+  std::optional<std::string> find(llvm::StringRef key) const;
+
+  /// Keeps an object; what cannot be written is no error.
+  void store(llvm::StringRef key, llvm::StringRef object) const;
+
+  /// Removes the least recently used ones beyond HADAL_CACHE_BYTES.
+  void prune() const;
+
+private:
+  std::string folder, compiler;
 };
 
 } // namespace hadal

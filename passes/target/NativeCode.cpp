@@ -17,6 +17,7 @@
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Host.h"
 #include <mutex>
+#include <optional>
 
 LLD_HAS_DRIVER(elf)
 
@@ -105,9 +106,9 @@ static std::unique_ptr<llvm::TargetMachine> createMachine(const CpuTarget &targe
                                  std::nullopt, llvm::CodeGenOptLevel::Aggressive));
 }
 
-/// One part of the kernels, compiled in a context of its own.
+/// Kernels, compiled in a context of their own. Without a form: an object.
 static llvm::Expected<std::string> compilePart(ModuleOp part, const CpuTarget &target,
-                                               CodeForm form) {
+                                               std::optional<CodeForm> form = std::nullopt) {
   std::string error;
   auto machine = createMachine(target, error);
   if (!machine)
@@ -161,6 +162,25 @@ static llvm::Error checkSymbols(StringRef object) {
   return llvm::Error::success();
 }
 
+/// What entries are called until they are linked. Names lie in the object as they are, each with a
+/// zero after it: a shorter one takes its place.
+static const std::string &kernelEntry() {
+  static const std::string name = "hadal_kernel_" + std::string(243, 'k');
+  return name;
+}
+
+static llvm::Error nameEntry(std::string &object, StringRef name) {
+  const std::string &entry = kernelEntry();
+  if (name.size() > entry.size())
+    return llvm::createStringError("wants names of kernels of at most %zu bytes, got %s",
+                                   entry.size(), name.str().c_str());
+  size_t at = object.find(entry);
+  if (at == object.npos || object.find(entry, at + entry.size()) != object.npos)
+    return llvm::createStringError("kernels' object is malformed");
+  std::fill_n(llvm::copy(name, object.begin() + at), entry.size() - name.size(), '\0');
+  return llvm::Error::success();
+}
+
 static llvm::Expected<std::string> link(ArrayRef<std::string> objects) {
   // lld reads and writes files; they live for the call only.
   SmallVector<llvm::SmallString<128>> paths(objects.size() + 1);
@@ -205,49 +225,52 @@ static llvm::Expected<std::string> link(ArrayRef<std::string> objects) {
   return (*buffer)->getBuffer().str();
 }
 
-/// Kernels in parts that are compiled side by side: each an entry and its body, in turn, so that
-/// large and small ones mix.
-static SmallVector<OwningOpRef<ModuleOp>> partsOf(ModuleOp module, CodeForm form) {
-  SmallVector<LLVM::LLVMFuncOp> functions(module.getOps<LLVM::LLVMFuncOp>());
-  // As many whatever machine this is: equal graphs become equal bytes.
-  constexpr size_t mostParts = 64;
-  size_t parts =
-      form == CodeForm::SharedObject ? std::clamp<size_t>(functions.size() / 2, 1, mostParts) : 1;
+/// Each kernel, an entry and its body, as a module of its own.
+static SmallVector<OwningOpRef<ModuleOp>> partsOf(ModuleOp module) {
   SmallVector<OwningOpRef<ModuleOp>> modules;
-  for (size_t i = 0; i < parts; ++i) {
-    modules.push_back(ModuleOp::create(module.getLoc()));
-    (*modules.back())->setAttrs(module->getAttrs());
-  }
-  OpBuilder b(module.getContext());
-  llvm::StringMap<size_t> partOf;
-  size_t next = 0;
-  for (LLVM::LLVMFuncOp f : functions) {
+  llvm::StringMap<ModuleOp> partOf;
+  for (auto f : module.getOps<LLVM::LLVMFuncOp>()) {
     StringRef kernel = f.getSymName();
-    kernel.consume_back(".body");
-    auto [it, isNew] = partOf.try_emplace(kernel, next);
-    if (isNew)
-      next = (next + 1) % parts;
-    b.setInsertionPointToEnd(modules[it->second]->getBody());
-    b.clone(*f);
+    bool isBody = kernel.consume_back(".body");
+    ModuleOp &part = partOf[kernel];
+    if (!part) {
+      modules.push_back(ModuleOp::create(module.getLoc()));
+      part = *modules.back();
+      part->setAttrs(module->getAttrs());
+    }
+    OpBuilder b = OpBuilder::atBlockEnd(part.getBody());
+    auto copy = cast<LLVM::LLVMFuncOp>(b.clone(*f));
+    copy.setSymName(isBody ? "body" : kernelEntry());
+    copy.walk([](LLVM::CallOp call) {
+      if (call.getCallee() && call.getCallee()->ends_with(".body"))
+        call.setCallee("body");
+    });
   }
+  if (modules.empty())
+    modules.push_back(ModuleOp::create(module.getLoc()));
   return modules;
 }
 
-llvm::Expected<std::string> hadal::compileKernels(ModuleOp module, const CpuTarget &target,
-                                                  CodeForm form, const CodeProgress &progress) {
+llvm::Expected<std::string> hadal::printKernels(ModuleOp module, const CpuTarget &target,
+                                                CodeForm form) {
+  return compilePart(module, target, form);
+}
+
+llvm::Expected<std::vector<std::string>>
+hadal::compileKernels(ModuleOp module, const CpuTarget &target, const CodeProgress &progress) {
   std::string error;
   if (!createMachine(target, error))
     return llvm::createStringError(error);
-  SmallVector<OwningOpRef<ModuleOp>> modules = partsOf(module, form);
-  SmallVector<std::string> results(modules.size()), errors(modules.size());
+  SmallVector<OwningOpRef<ModuleOp>> modules = partsOf(module);
+  std::vector<std::string> objects(modules.size()), errors(modules.size());
   std::mutex telling;
   size_t done = 0;
   llvm::DefaultThreadPool pool(llvm::hardware_concurrency(modules.size()));
   for (size_t i = 0; i < modules.size(); ++i)
     pool.async([&, i] {
-      auto result = compilePart(*modules[i], target, form);
+      auto result = compilePart(*modules[i], target);
       if (result)
-        results[i] = std::move(*result);
+        objects[i] = std::move(*result);
       else
         errors[i] = llvm::toString(result.takeError());
       std::lock_guard lock(telling);
@@ -258,10 +281,19 @@ llvm::Expected<std::string> hadal::compileKernels(ModuleOp module, const CpuTarg
   for (const std::string &e : errors)
     if (!e.empty())
       return llvm::createStringError(e);
-  if (form != CodeForm::SharedObject)
-    return results[0];
-  for (const std::string &object : results)
+  for (const std::string &object : objects)
     if (auto failure = checkSymbols(object))
       return std::move(failure);
-  return link(results);
+  return objects;
+}
+
+llvm::Expected<std::string> hadal::linkKernels(ArrayRef<NamedObject> kernels) {
+  std::vector<std::string> objects;
+  for (const NamedObject &kernel : kernels) {
+    objects.push_back(kernel.object.str());
+    if (!kernel.name.empty())
+      if (auto failure = nameEntry(objects.back(), kernel.name))
+        return std::move(failure);
+  }
+  return link(objects);
 }

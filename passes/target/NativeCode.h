@@ -25,16 +25,29 @@ struct CpuTarget {
   void dropTiles();      ///< code does without, and runs where there are none
 };
 
-/// What is wanted besides, or instead of, code.
-enum class CodeForm { SharedObject, Assembly, LlvmIr };
+/// Forms of code that people read.
+enum class CodeForm { Assembly, LlvmIr };
 
-/// Told how many of a module's parts are compiled; called from one thread at a time.
+/// Told how many of a module's kernels are compiled; called from one thread at a time.
 using CodeProgress = std::function<void(size_t done, size_t total)>;
 
-/// The kernels of `module` (LLVM dialect functions, nothing else) as a shared object that defines
-/// their entries and needs nothing but memcpy, memmove and memset, or as text. Uses all cores that
-/// this process may use; the bytes do not depend on how many these are.
-llvm::Expected<std::string> compileKernels(mlir::ModuleOp module, const CpuTarget &target,
-                                           CodeForm form, const CodeProgress &progress = nullptr);
+/// All kernels of `module` (LLVM dialect functions, nothing else) as text.
+llvm::Expected<std::string> printKernels(mlir::ModuleOp module, const CpuTarget &target,
+                                         CodeForm form);
+
+/// Objects of the kernels of `module`, one each, in order; one that is empty where there is none.
+/// Whatever a kernel's name, its entry is called kernelEntry: kernels that compute the same become
+/// the same bytes. They need nothing but memcpy, memmove and memset. Uses all cores that this
+/// process may use.
+llvm::Expected<std::vector<std::string>> compileKernels(mlir::ModuleOp module,
+                                                        const CpuTarget &target,
+                                                        const CodeProgress &progress = nullptr);
+
+/// A shared object that defines the entry of each object under its name, which is no longer than
+/// kernelEntry. An empty name is for an object without an entry.
+struct NamedObject {
+  llvm::StringRef name, object;
+};
+llvm::Expected<std::string> linkKernels(llvm::ArrayRef<NamedObject> kernels);
 
 } // namespace hadal

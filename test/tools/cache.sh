@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What hadal-compile keeps: a second compilation takes it, another description, option or a damaged file does not.
+# What hadal-compile keeps, modules and kernels: a second compilation takes it, another description,
+# option or a damaged file does not.
 #     cache.sh BIN
 set -euo pipefail
 bin=$1
@@ -10,6 +11,7 @@ export HADAL_CACHE_DIR=$work/cache
 fail() { echo "cache.sh: $1"; exit 1; }
 compile() { timeout 300 "$bin/hadal-compile" "$@" || fail "compiling $* failed"; }
 kept() { ls cache/modules | grep -c '^llvmcache-' || true; }
+kernels() { ls cache/kernels | grep -c '^llvmcache-' || true; }
 
 # f(x) = x * FACTOR, which compiles in no time.
 function_of() {
@@ -41,6 +43,8 @@ compile a.mlir -o a1.hadal
 [ "$(kept)" = 1 ] || fail "wanted one module in the cache, there are $(kept)"
 cmp a1.hadal none.hadal || fail "a module differs from that of --no-cache"
 first=$(ls cache/modules/llvmcache-*)
+[ "$(kernels)" = 1 ] || fail "wanted one kernel in the cache, there are $(kernels)"
+of_a=$(ls cache/kernels/llvmcache-*)
 compile b.mlir -o b1.hadal
 [ "$(kept)" = 2 ] || fail "another function was answered from the cache"
 compile a.mlir --page-tokens=32 -o page.hadal
@@ -63,6 +67,19 @@ cmp "$first" a1.hadal || fail "a cut file of the cache was not replaced"
 compile a.mlir --emit=exe -o a.exe
 [ "$(kept)" = 3 ] || fail "an executable was compiled anew"
 timeout 60 ./a.exe --help | grep -q 'compiled by hadal' || fail "the executable carries no module"
+
+# Modules share kernels: one that differs in nothing else compiles none. Another kernel in its place
+# shows that the file is what answers; a damaged one is compiled again and replaced.
+[ "$(kernels)" = 2 ] || fail "wanted the kernels of two functions in the cache, there are $(kernels)"
+of_b=$(ls cache/kernels/llvmcache-* | grep -vFx "$of_a")
+cp "$of_a" good
+cp "$of_b" "$of_a"
+compile a.mlir --page-tokens=16 -o swapped.hadal
+cmp swapped.hadal b1.hadal || fail "the kernel that the cache holds was not taken"
+head -c 1000 good >"$of_a"
+compile a.mlir --page-tokens=128 -o mended.hadal
+cmp mended.hadal a1.hadal || fail "a cut kernel of the cache was taken"
+cmp "$of_a" good || fail "a cut kernel of the cache was not replaced"
 
 # Two at once, into an empty cache.
 rm -rf cache
