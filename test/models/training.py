@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """The goldens of training (make_training_golden.py): losses, gradients, routing biases; and what must not change a bit.
 
-    training.py BIN FOLDER      FOLDER holds training.safetensors and the checkpoint
+    training.py BIN FOLDER [PART]      FOLDER holds training.safetensors and the checkpoint
+
+PART: goldens; bits, what must not change them; further, prediction left out, moments and averages.
+Without it all of them.
 
 Python's own library only. Exit status 1 when a claim fails.
 """
@@ -13,6 +16,7 @@ from frame import Frame
 from tensors import load
 
 bin, folder = Path(sys.argv[1]), Path(sys.argv[2])
+parts = sys.argv[3:] or ["goldens", "bits", "further"]
 config = json.loads((folder / "config.json").read_text())
 frame = Frame(bin, folder.name)
 claim, run = frame.claim, frame.run
@@ -80,42 +84,6 @@ with tempfile.TemporaryDirectory() as t:
     ]
 
     compile("m.hadal")
-    run(
-        "hadal-run",
-        "gradients",
-        t / "m.hadal",
-        "--weights",
-        folder,
-        "--input",
-        t / "in",
-        "-o",
-        t / "out",
-    )
-    out = load(t / "out")
-    near("the loss", out["loss"][1], curve[:1], 1e-5)
-    wanted = {
-        name.removeprefix("gradient."): values
-        for name, (_, values) in golden.items()
-        if name.startswith("gradient.")
-    }
-    claim("a gradient a parameter", set(out) == set(wanted) | {"loss"}, str(set(out) ^ set(wanted)))
-    for name, (norm, *samples) in wanted.items():
-        values = out[name][1]
-        near(
-            f"the norm of {name}'s gradient",
-            [math.sqrt(math.fsum(v * v for v in values))],
-            [norm],
-            5e-5,
-            1e-6,
-        )
-        near(
-            f"{name}'s gradient",
-            [values[i * 7919 % len(values)] for i in range(len(samples))],
-            samples,
-            5e-5,
-            norm / math.sqrt(len(values)),
-        )
-
     log = train(
         "m.hadal",
         "log",
@@ -126,32 +94,76 @@ with tempfile.TemporaryDirectory() as t:
         "--checkpoint-every",
         1,
     )
-    for i, key in enumerate(("loss", "mtp_loss", "balance_loss", "grad_norm")):
-        near(
-            f"{key} of {steps} steps",
-            [step[key] for step in log],
-            curve[i::columns],
-            3e-4 if key == "grad_norm" else 1e-4,
-        )
-    after = load(t / "checkpoints/step-00000001/model.safetensors")
-    for name, (_, values) in golden.items():
-        if name.startswith("bias."):
-            near(f"{name} after a step", after[name.removeprefix("bias.")][1], values, 1e-6)
 
-    claim(
-        "the same bits on two threads",
-        losses(train("m.hadal", "log2", "--threads", 2)) == losses(log),
-    )
-    for policy in ("report", "all"):
-        compile("again.hadal", f"--recompute={policy}")
-        claim(
-            f"the same bits with --recompute={policy}",
-            losses(train("again.hadal", "log3", "--threads", 2)) == losses(log),
+    if "goldens" in parts:
+        run(
+            "hadal-run",
+            "gradients",
+            t / "m.hadal",
+            "--weights",
+            folder,
+            "--input",
+            t / "in",
+            "-o",
+            t / "out",
         )
+        out = load(t / "out")
+        near("the loss", out["loss"][1], curve[:1], 1e-5)
+        wanted = {
+            name.removeprefix("gradient."): values
+            for name, (_, values) in golden.items()
+            if name.startswith("gradient.")
+        }
+        claim(
+            "a gradient a parameter",
+            set(out) == set(wanted) | {"loss"},
+            str(set(out) ^ set(wanted)),
+        )
+        for name, (norm, *samples) in wanted.items():
+            values = out[name][1]
+            near(
+                f"the norm of {name}'s gradient",
+                [math.sqrt(math.fsum(v * v for v in values))],
+                [norm],
+                5e-5,
+                1e-6,
+            )
+            near(
+                f"{name}'s gradient",
+                [values[i * 7919 % len(values)] for i in range(len(samples))],
+                samples,
+                5e-5,
+                norm / math.sqrt(len(values)),
+            )
+
+        for i, key in enumerate(("loss", "mtp_loss", "balance_loss", "grad_norm")):
+            near(
+                f"{key} of {steps} steps",
+                [step[key] for step in log],
+                curve[i::columns],
+                3e-4 if key == "grad_norm" else 1e-4,
+            )
+        after = load(t / "checkpoints/step-00000001/model.safetensors")
+        for name, (_, values) in golden.items():
+            if name.startswith("bias."):
+                near(f"{name} after a step", after[name.removeprefix("bias.")][1], values, 1e-6)
+
+    if "bits" in parts:
+        claim(
+            "the same bits on two threads",
+            losses(train("m.hadal", "log2", "--threads", 2)) == losses(log),
+        )
+        for policy in ("report", "all"):
+            compile("again.hadal", f"--recompute={policy}")
+            claim(
+                f"the same bits with --recompute={policy}",
+                losses(train("again.hadal", "log3", "--threads", 2)) == losses(log),
+            )
 
     last = t / f"checkpoints/step-{steps:08}"
     layers = config["num_hidden_layers"]
-    if config["num_nextn_predict_layers"]:
+    further = "further" in parts
+    if further and config["num_nextn_predict_layers"]:
         # Prediction left out: its own tensors stay, the copies in its layer are what embedding and head are now.
         compile("without.hadal", "--mtp-weight=0")
         run(
@@ -184,7 +196,7 @@ with tempfile.TemporaryDirectory() as t:
                 )
             elif tail != name:
                 claim(f"{name} stays", after[name] == before[name])
-    elif config["first_k_dense_replace"] == layers:  # the quickest to compile
+    elif further and config["first_k_dense_replace"] == layers:  # the quickest to compile
         # BF16 moments stay near F32 ones, and a resumed run has the bits of one that never stopped.
         compile("short.hadal", "--moments=bf16", "--average")
         more = ("--average-decay", "0.9", "--checkpoint-dir")

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What hadal-compile writes for many ranks is verified, drawn and described; its mutants are caught, or compute the same.
-#     compiled.sh BIN HADAL_MUTANTS EXAMPLE [MPIRUN]
+#     compiled.sh two-hops|one-hop BIN HADAL_MUTANTS EXAMPLE [MPIRUN]
 set -u
-bin=$1 mutants=$2 example=$3 mpirun=${4:-}
+module=$1 bin=$2 mutants=$3 example=$4 mpirun=${5:-}
 model=$example/model
 dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
@@ -14,28 +14,32 @@ compile() {
   shift
   "$bin/hadal-compile" "$model" --mode=train --micro-batch=1 --micro-batches=16 --sum-groups=8 --seq=16 --precision=fp32 "$@" -o "$name" || fail "$* does not compile"
 }
-compile two-hops.hadal --pp=2 --ep=4 --nodes=2 --schedule=dualpipe
-compile one-hop.hadal --pp=3 --ep=2 --schedule=zb1p
+case $module in
+two-hops) compile two-hops.hadal --pp=2 --ep=4 --nodes=2 --schedule=dualpipe ;;
+one-hop) compile one-hop.hadal --pp=3 --ep=2 --schedule=zb1p ;;
+*) fail "no module $module" ;;
+esac
 
-caught=0
-for module in two-hops one-hop; do
-  "$bin/hadal-inspect" $module.hadal --verify >verified 2>&1 || fail "$module: $(cat verified)"
-  grep -q 'verified$' verified || fail "$module: $(cat verified)"
-  "$mutants" $module.hadal 4 7 mutant.hadal >report || fail "$module: $(grep SURVIVED report)"
-  tail -1 report
-  caught=$((caught + $(tail -1 report | cut -d' ' -f1)))
-  # Nothing that fails it is shown as good, or run.
-  "$bin/hadal-inspect" mutant.hadal --verify >out 2>err && fail "$module without a wait verifies"
-  [ "$(wc -l <err)" = 1 ] && grep -q 'without waiting for it\|before it is written\|not ordered' err || fail "$module without a wait: $(cat err)"
-  [ ! -s out ] || fail "$module without a wait prints $(cat out)"
-done
-if [ -n "$mpirun" ]; then # the last mutant is of one-hop, for six ranks
+"$bin/hadal-inspect" $module.hadal --verify >verified 2>&1 || fail "$module: $(cat verified)"
+grep -q 'verified$' verified || fail "$module: $(cat verified)"
+"$mutants" $module.hadal 4 7 mutant.hadal >report || fail "$module: $(grep SURVIVED report)"
+tail -1 report
+[ "$(tail -1 report | cut -d' ' -f1)" -ge 200 ] || fail "too few mutants were caught: $(tail -1 report)"
+# Nothing that fails it is shown as good, or run.
+"$bin/hadal-inspect" mutant.hadal --verify >out 2>err && fail "$module without a wait verifies"
+[ "$(wc -l <err)" = 1 ] && grep -q 'without waiting for it\|before it is written\|not ordered' err || fail "$module without a wait: $(cat err)"
+[ ! -s out ] || fail "$module without a wait prints $(cat out)"
+if [ -n "$mpirun" ] && [ $module = one-hop ]; then # for six ranks
   timeout 100 "$mpirun" --allow-run-as-root --oversubscribe --bind-to none -n 6 "$bin/hadal-run" train mutant.hadal --init-seed 1 --data "$example/kjv.txt" \
     --tokenizer "$model" --steps 1 --log never.jsonl >out 2>err && fail "one-hop without a wait is run"
   [ "$(grep -c '^hadal-run: ' err)" = 1 ] && grep -q '^hadal-run: .*pipeline rank .*\(without waiting for it\|before it is written\|not ordered\)' err || fail "one-hop without a wait: $(cat err)"
   [ ! -s never.jsonl ] || fail "one-hop without a wait has a log"
 fi
-[ $caught -ge 400 ] || fail "only $caught mutants were caught"
+if [ $module = one-hop ]; then
+  [ $failures = 0 ] || exit 1
+  echo "all passed"
+  exit
+fi
 
 # The drawing is the schedule's; the ranks are the layout's.
 "$bin/hadal-inspect" two-hops.hadal --timeline --html page.html >text || fail "--timeline --html"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A compiled model in training: the loss falls, the bits depend on no thread count, and fifty kills leave no trace.
-#     model.sh BIN MODEL_FOLDER TEXT
+#     model.sh runs|kills-1|kills-2 BIN MODEL_FOLDER TEXT
 set -u
-bin=$1 model=$2 text=$3
+part=$1 bin=$2 model=$3 text=$4
 here=$(cd "$(dirname "$0")" && pwd)
 dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
 fail() { echo "FAIL: $*" >&2; exit 1; }
@@ -10,6 +10,10 @@ untimed() { sed 's/"tokens_per_second": .*"violation"/"violation"/' "$1"; }
 
 "$bin/hadal-compile" "$model" --mode=train --micro-batch=2 --micro-batches=2 --seq=48 -o "$dir/t.hadal" || exit 1
 options=("$dir/t.hadal" --init-seed 1 --data "$text" --tokenizer "$model" --token-cache "$dir/tokens" --mask-documents --lr 3e-3 --warmup 5)
+if [ "$part" != runs ]; then
+  "$here/kill.sh" "$bin/hadal-run" --kills 25 --steps 40 --every 3 --delay 1.2 -- "${options[@]}"
+  exit
+fi
 for threads in 1 3; do
   "$bin/hadal-run" train "${options[@]}" --steps 40 --threads $threads --log "$dir/$threads.jsonl" --checkpoint-dir "$dir/$threads" 2>"$dir/stderr" ||
     fail "train: $(cat "$dir/stderr")"
@@ -42,4 +46,3 @@ END
 awk -F'[:,]' 'NR == FNR { start = start ? start : $4; next } { last = $4 } END { exit !(last < start - 0.3) }' "$dir/1.jsonl" "$dir/long.jsonl" ||
   fail "the longer rows begin anew: $(sed -n '1p;$p' "$dir/long.jsonl")"
 grep -q '"yarn"' "$dir/long/step-00000004/config.json" || fail "the checkpoint's config.json has lost YaRN"
-"$here/kill.sh" "$bin/hadal-run" --kills 50 --steps 40 --every 3 --delay 1.2 -- "${options[@]}"

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """The learning rates of a compiled module, over whole runs, are those of the formulas here.
 
-schedules.py BIN MODEL_FOLDER TEXT
+schedules.py BIN MODEL_FOLDER      MODEL_FOLDER: a small model, for the rates depend on none
 """
 
 import json, math, random, subprocess, sys, tempfile
 from pathlib import Path
 
-bin, model, text = map(Path, sys.argv[1:])
+sys.path.append(str(Path(__file__).resolve().parent.parent / "models"))
+from tensors import save_ids
+
+bin, model = map(Path, sys.argv[1:])
 
 
 def warm(step, o, rest):
@@ -58,12 +61,8 @@ def run(module, folder, options):
             module,
             "--init-seed",
             "1",
-            "--data",
-            text,
-            "--tokenizer",
-            model,
-            "--token-cache",
-            folder / "tokens",
+            "--input",
+            folder / "ids",
             "--log",
             log,
             *words,
@@ -78,6 +77,7 @@ draw = random.Random(7)
 with tempfile.TemporaryDirectory() as t:
     folder = Path(t)
     module = folder / "t.hadal"
+    save_ids(folder / "ids", [[4 * row + i for i in range(4)] for row in range(4)])
     subprocess.run(
         [
             bin / "hadal-compile",
