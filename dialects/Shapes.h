@@ -85,7 +85,7 @@ public:
   /// Gives `name` the size that an attribute says.
   void set(llvm::StringRef name, int64_t size) { sizes[name] = size; }
 
-  /// The size behind `name`, or ShapedType::kDynamic when no operand or result says it.
+  /// The size called `name`, or ShapedType::kDynamic when no operand or result says it.
   int64_t operator[](llvm::StringRef name) const {
     auto known = sizes.find(name);
     return known == sizes.end() ? mlir::ShapedType::kDynamic : known->second;

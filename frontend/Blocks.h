@@ -1,8 +1,8 @@
 //===- Blocks.h - the parts of a DeepSeek-V3 layer as graphs ------------===//
 //
 // Each function appends ops to a function body and returns the value they make. Tokens are
-// flattened: activations are [rows, size] f32, rows dynamic. Formulas: ORACLE_NOTES §2-4, in the
-// words of DeepSeek-V3, arXiv:2412.19437, §2.1.
+// flattened: activations are [rows, size] f32, rows dynamic. Formulas: DeepSeek-V3,
+// arXiv:2412.19437, §2.1, as transformers' modeling_deepseek_v3.py computes them.
 //
 //===--------------------------------------------------------------------===//
 

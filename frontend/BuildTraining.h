@@ -63,7 +63,7 @@ std::string checkRanks(const ModelConfig &config, const TrainingOptions &options
 /// representation (depth 0: the main model's, after its norm) and the embedding of token_ids[i].
 /// `hadal.training`, `hadal.trainables` and `hadal.model` of the module say what a driver needs to
 /// know, under the names of the tables in runtime/module/Module.fbs. Source: DeepSeek-V3,
-/// arXiv:2412.19437, §2.1.2 eq. 17-20 (balance), §2.2 (MTP); ORACLE_NOTES §5.
+/// arXiv:2412.19437, §2.1.2 eq. 17-20 (balance), §2.2 (MTP).
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildTraining(mlir::MLIRContext &context,
                                                                  const ModelConfig &config,
                                                                  const TrainingOptions &options);

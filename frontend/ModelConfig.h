@@ -19,8 +19,8 @@ namespace hadal::frontend {
 
 /// A checked configuration whose frequencies and scales are finite.
 struct ModelConfig : hadal::ModelConfig {
-  /// q_a_layernorm and kv_a_layernorm take this epsilon whatever rms_norm_eps says (transformers,
-  /// ORACLE_NOTES §2).
+  /// q_a_layernorm and kv_a_layernorm take this epsilon whatever rms_norm_eps says (transformers'
+  /// modeling_deepseek_v3.py).
   static constexpr double latentNormEpsilon = 1e-6;
 
   /// Radians per position for each of the ropeDim / 2 pairs, rounded to f32 where transformers

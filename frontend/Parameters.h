@@ -1,8 +1,7 @@
 //===- Parameters.h - the checkpoint tensors that a model needs ---------===//
 //
 // Which tensors the inference graph reads, derived from the configuration and, where a folder holds
-// safetensors, checked against their headers. Names: ORACLE_NOTES §1 (Hugging Face's on-disk names,
-// one tensor an expert).
+// safetensors, checked against their headers. Names: Hugging Face's on disk, one tensor per expert.
 //
 //===--------------------------------------------------------------------===//
 

@@ -82,10 +82,10 @@ def HadalDifferentiate : Pass<"hadal-differentiate", "::mlir::ModuleOp"> {
           %dx = linalg.generic (mulf, addf) %dy, %w       %dw = linalg.generic (mulf, addf) %dy, %x
           return %loss, %dx, %dw
 
-    Behind the results of the function come the gradients of its first result, a tensor of one
+    After the results of the function come the gradients of its first result, a tensor of one
     float: first of the arguments with `hadal.gradient`, in order, then of the mutable globals that
     it loads and depends on, by first load. Where results have the attribute `hadal.gradient`, these
-    are differentiated instead, and arguments behind the others bring their gradients. Reverse mode
+    are differentiated instead, and arguments after the others bring their gradients. Reverse mode
     on the ops as they stand: a linalg op's gradient is a linalg.generic over the same loops, the
     ops of mla and moe have rules of their own (passes/autodiff/Rules.h). What several readers add
     to a value is added from the last reader to the first. What adds to a parameter is one chain:

@@ -1,3 +1,5 @@
+//===- Pipelines.cpp - which passes run, in which order, and why ---------===//
+
 #include "passes/Pipelines.h"
 #include "dialects/exec/Exec.h"
 #include "mlir/Conversion/Passes.h"
@@ -74,7 +76,7 @@ void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &optio
   if (options.ranks > 1)
     pm.addPass(createMoeFuseDispatch());
   if (options.ranks > 1) {
-    // Before the cut, too: behind it nothing tells that two chunks compute the same.
+    // Before the cut, too: after it nothing tells that two chunks compute the same.
     pm.addPass(createCSEPass());
     pm.addPass(createHadalRecompute({options.recompute}));
     // Before gradients lose their names in sums: which op belongs to which part is seen from the

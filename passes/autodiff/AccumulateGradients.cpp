@@ -1,3 +1,5 @@
+//===- AccumulateGradients.cpp - gradients and losses add up in globals --===//
+
 #include "dialects/job/Job.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"

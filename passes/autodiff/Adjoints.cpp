@@ -1,3 +1,5 @@
+//===- Adjoints.cpp - sums of gradients while they are made --------------===//
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"

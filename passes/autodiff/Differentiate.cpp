@@ -161,7 +161,7 @@ private:
                 : op->getLoc();
   }
 
-  /// Returns the gradients behind the results.
+  /// Returns the gradients after the results.
   void finish(Adjoints &adjoints) {
     Operation *terminator = block->getTerminator();
     auto append = [&](Value gradient, ArrayRef<NamedAttribute> attributes) {

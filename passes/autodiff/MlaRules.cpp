@@ -1,3 +1,5 @@
+//===- MlaRules.cpp - derivatives of the mla ops -------------------------===//
+
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "passes/autodiff/Rules.h"

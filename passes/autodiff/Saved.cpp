@@ -1,3 +1,5 @@
+//===- Saved.cpp - what the backward half keeps, and its bytes -----------===//
+
 #include "passes/autodiff/Saved.h"
 #include "dialects/job/Job.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"

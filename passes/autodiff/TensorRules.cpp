@@ -26,7 +26,7 @@ static LogicalResult insertSlice(Operation *op, Adjoints &adjoints) {
   ImplicitLocOpBuilder &b = adjoints.b;
   auto insert = cast<tensor::InsertSliceOp>(op);
   Value gradient = adjoints.of(insert.getResult());
-  // Slices put together one behind the other (a concatenation) are parts of one gradient; the
+  // Slices put together one after the other (a concatenation) are parts of one gradient; the
   // tensors between need none.
   SmallVector<tensor::InsertSliceOp> chain;
   while (true) {

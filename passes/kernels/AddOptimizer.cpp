@@ -255,7 +255,7 @@ void Optimizer::norms() {
         gradientNorm = argument("grad_norm", constant(1), f32, true);
   Value blocks = temporary(constant(most * 4)), sums = temporary(constant(tensors * 8));
   Value unused = temporary(constant(4)); // a kernel's buffers are different ones
-  // A parameter's uses in front of the layers and behind them were summed apart: they may lie on
+  // A parameter's uses in front of the layers and after them were summed apart: they may lie on
   // two ranks.
   for (const Trained &t : trained)
     for (int64_t use = 1; module.lookupSymbol<exec::StateOp>(t.useState(use)); ++use) {

@@ -1,3 +1,5 @@
+//===- Affinities.cpp - affinities of a router, and their adjoint --------===//
+
 #include "passes/kernels/Affinities.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include <cmath>

@@ -1,3 +1,5 @@
+//===- FormChunks.cpp - chunk functions become programs of calls ---------===//
+
 #include "passes/kernels/FormChunks.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"

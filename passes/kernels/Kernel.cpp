@@ -1,3 +1,5 @@
+//===- Kernel.cpp - a kernel between tensors and memory ------------------===//
+
 #include "passes/kernels/Kernel.h"
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"

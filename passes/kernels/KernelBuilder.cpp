@@ -1,3 +1,5 @@
+//===- KernelBuilder.cpp - vectors, loops and memory of emitters ---------===//
+
 #include "passes/kernels/KernelBuilder.h"
 #include "mlir/IR/TypeUtilities.h"
 

@@ -138,7 +138,7 @@ void Layouts::layouts() {
   }
 }
 
-/// Quantized weights, widened on their way: pack.f8.LAYOUT takes them and a scale a block.
+/// Quantized weights, widened on their way: pack.f8.LAYOUT takes them and one scale per block.
 void Layouts::packQuantized(const Trained &t, DenseI64ArrayAttr block) {
   ArrayRef<int64_t> shape = t.type.getShape();
   SmallVector<int64_t> blocks{int64_t(llvm::divideCeil(shape[0], block[0])),

@@ -1,3 +1,5 @@
+//===- LowerKernels.cpp - kernels on tensors become kernels on memory ----===//
+
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"

@@ -1,3 +1,5 @@
+//===- ModuleBuffers.cpp - what the programs of a module share -----------===//
+
 #include "passes/kernels/ModuleBuffers.h"
 #include "dialects/job/Job.h"
 #include "mlir/IR/Builders.h"

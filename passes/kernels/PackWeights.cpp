@@ -8,7 +8,7 @@
 using namespace mlir;
 using namespace hadal;
 
-/// Stacked tensors that are read as they are lie one behind the other.
+/// Stacked tensors that are read as they are lie one after the other.
 FailureOr<Value> ProgramBuilder::stackedBuffer(ml_program::GlobalLoadConstOp load) {
   exec::ParameterOp parameter = shared.parameter(load);
   std::string name = ("weight." + parameter.getSource()).str();

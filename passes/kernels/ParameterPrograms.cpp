@@ -1,3 +1,5 @@
+//===- ParameterPrograms.cpp - programs that walk the parameters ---------===//
+
 #include "passes/kernels/ParameterPrograms.h"
 #include "dialects/job/Job.h"
 

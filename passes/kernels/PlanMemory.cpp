@@ -1,3 +1,5 @@
+//===- PlanMemory.cpp - temporaries whose lives do not meet share slots --===//
+
 #include "dialects/exec/Exec.h"
 #include "mlir/IR/AffineExpr.h"
 #include "mlir/IR/Builders.h"

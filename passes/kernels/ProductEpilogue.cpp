@@ -1,3 +1,5 @@
+//===- ProductEpilogue.cpp - what follows a product, element by element --===//
+
 #include "passes/kernels/ProductEpilogue.h"
 #include "mlir/IR/Matchers.h"
 

@@ -1,3 +1,5 @@
+//===- ProductTasks.cpp - how products fall into tasks -------------------===//
+
 #include "passes/kernels/ProductTasks.h"
 
 using namespace mlir;

@@ -1,3 +1,5 @@
+//===- TileProduct.cpp - products of AMX tiles ---------------------------===//
+
 #include "passes/kernels/TileProduct.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 

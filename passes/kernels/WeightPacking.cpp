@@ -1,3 +1,5 @@
+//===- WeightPacking.cpp - the kernels that pack weights -----------------===//
+
 #include "passes/kernels/WeightPacking.h"
 #include "dialects/fp8/Fp8.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"

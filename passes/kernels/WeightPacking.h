@@ -26,7 +26,7 @@ struct PackJob {
   MatrixView view;
   PanelLayout layout;
   int64_t half = 0;
-  int64_t batch = 1; ///< matrices packed by one launch, one behind the other
+  int64_t batch = 1; ///< matrices packed by one launch, one after the other
   mlir::Type sourceElement;
   int64_t sourceElements = 0;
 };

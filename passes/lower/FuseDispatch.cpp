@@ -1,3 +1,5 @@
+//===- FuseDispatch.cpp - grouped products gather their rows themselves --===//
+
 #include "dialects/fp8/Fp8.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"

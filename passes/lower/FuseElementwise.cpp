@@ -1,3 +1,5 @@
+//===- FuseElementwise.cpp - element-wise ops join their readers ---------===//
+
 #include "dialects/job/Job.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"

@@ -1,3 +1,5 @@
+//===- Specialize.cpp - prefill, inspect and decode, made of @forward ----===//
+
 #include "dialects/exec/Exec.h"
 #include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"
@@ -166,7 +168,7 @@ private:
     }
   }
 
-  /// Appends a layer's latents and keys behind the op that reads them last in time: the attention
+  /// Appends a layer's latents and keys after the op that reads them last in time: the attention
   /// comes after.
   Value append(func::FuncOp f, unsigned layer, mla::AttentionOp attention, Value latent,
                Value slots) {

@@ -1,3 +1,5 @@
+//===- FoldDequantize.cpp - products take f8 weights as they are stored --===//
+
 #include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"

@@ -1,3 +1,5 @@
+//===- RoundProducts.cpp - products take operands rounded to bf16 --------===//
+
 #include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"

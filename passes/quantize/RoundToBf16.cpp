@@ -1,3 +1,5 @@
+//===- RoundToBf16.cpp - rounding of f32 to the values of bf16 -----------===//
+
 #include "passes/quantize/RoundToBf16.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/BuiltinTypes.h"

@@ -1,3 +1,5 @@
+//===- ExpandMath.cpp - exp, log and their kin become polynomials --------===//
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Math/IR/Math.h"

@@ -1,3 +1,5 @@
+//===- KernelBuffers.cpp - what a kernel reads and writes of its buffers -===//
+
 #include "passes/target/KernelBuffers.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"

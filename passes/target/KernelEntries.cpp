@@ -1,3 +1,5 @@
+//===- KernelEntries.cpp - the entries that the runtime calls ------------===//
+
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"

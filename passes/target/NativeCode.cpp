@@ -1,3 +1,5 @@
+//===- NativeCode.cpp - LLVM IR to a shared object -----------------------===//
+
 #include "passes/target/NativeCode.h"
 #include "lld/Common/Driver.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"

@@ -1,3 +1,5 @@
+//===- PredictMemory.cpp - what a training job will take -----------------===//
+
 #include "passes/target/PredictMemory.h"
 #include "dialects/exec/Exec.h"
 #include "mlir/IR/Builders.h"

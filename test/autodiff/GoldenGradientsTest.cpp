@@ -92,7 +92,7 @@ public:
 
   double number(std::string_view name) { return readArray(*golden, name).data.at(0); }
 
-  /// Norms and samples under PREFIX.norm.NAME and PREFIX.sample.NAME (ORACLE_NOTES §7). The
+  /// Norms and samples under PREFIX.norm.NAME and PREFIX.sample.NAME. The
   /// reference rounds to f32: 2e-5 of the largest element is several times what that makes.
   void compare(const std::map<std::string, Array> &gradients, const std::string &prefix) {
     unsigned compared = 0;

@@ -392,7 +392,7 @@ TEST(ModelConfig, PlainFrequencies) {
   EXPECT_DOUBLE_EQ(parse(readConfig("nano-noq")).softmaxScale(), 1 / std::sqrt(36.0));
 }
 
-// Against the formulas of ORACLE_NOTES §3, in double.
+// Against the formulas of YaRN, arXiv:2309.00071, §3.2, in double.
 TEST(ModelConfig, YarnFrequencies) {
   for (const char *name : {"nano", "mini", "deepseek-v3-671b"}) {
     ModelConfig c = parse(readConfig(name));

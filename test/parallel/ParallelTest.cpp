@@ -299,7 +299,7 @@ void expectClose(const std::vector<float> &a, const std::vector<float> &b, float
     ASSERT_NEAR(a[i], b[i], tolerance * std::max(1.f, std::abs(a[i]))) << what << ", element " << i;
 }
 
-// In the engine's order all ends close to where it ends in the design's order, on any layout, over
+// In the engine's order all ends close to where it ends in the fixed order, on any layout, over
 // a slow link, for each schedule, and on one rank; ranks that have no part of a sum in common
 // reduce nothing.
 TEST(Parallel, FastReduction) {

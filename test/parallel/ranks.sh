@@ -73,9 +73,9 @@ ranks = lambda path: [rank["reductions"] for rank in json.load(open(path))["rank
 assert len(ranks("fast.stats")) == 4 and all(n > 0 and n % 4 == 0 for n in ranks("fast.stats")), ranks("fast.stats")
 assert ranks("ordered.stats") == [0, 0, 0, 0], ranks("ordered.stats")
 END
-cmp -s one.grads fast.grads && fail "fast reductions have the bits of the design's order"
+cmp -s one.grads fast.grads && fail "fast reductions have the bits of the fixed order"
 
-# What a step sends: in the engine's order a rank has one part of the embedding, in the design's one of each of its two uses, and these meet at one rank.
+# What a step sends: in the engine's order a rank has one part of the embedding, in the fixed order one for each of its two uses, and these meet at one rank.
 "$write" dual.hadal 2 1 1 dualpipe 1 && "$write" dual-fast.hadal 2 1 1 dualpipe 1 0 16 1 1 || fail "cannot write modules"
 for module in fast dual-fast; do "$inspect" $module.hadal --verify >/dev/null || fail "$module is not verified"; done
 "$inspect" dual.hadal --json >dual.json && "$inspect" dual-fast.hadal --json >dual-fast.json || fail "hadal-inspect"

@@ -1,6 +1,6 @@
 // RUN: hadal-opt %S/Inputs/chain.mlir --exec-form-programs=lanes=8 --exec-plan-memory | FileCheck %s
 
-// A temporary is dead behind its last reader: of three, the first and the third share memory.
+// A temporary is dead after its last reader: of three, the first and the third share memory.
 // CHECK: exec.program @chain {{.*}}slots = 2
 // CHECK: exec.temporary bytes {{.*}} slot [[FIRST:[01]]]
 // CHECK: exec.launch

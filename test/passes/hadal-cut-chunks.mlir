@@ -10,7 +10,7 @@
 // CHECK-SAME: accumulators = [{segment_owners = array<i64: 0, 1>, state = "gradient.w", trainable = 0 : i64, use = 0 : i64}]
 // CHECK-SAME: forward = "stage.0.forward"
 
-// What an exchange needs is in the part before it, what needs it in the part behind; the size of
+// What an exchange needs is in the part before it, what needs it in the part after; the size of
 // the rows is told by what came.
 // CHECK-LABEL: func.func private @stage.0.forward(
 // CHECK-SAME: attributes {exec.registers = ["tokens", "rows", "choices"], hadal.chunk}

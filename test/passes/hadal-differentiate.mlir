@@ -1,7 +1,7 @@
 // RUN: hadal-opt %s --split-input-file --hadal-differentiate --cse --verify-diagnostics | FileCheck %s
 
 // A product's gradients are products, the gradient first. The weights' sum is over rows; a second
-// use of the weights goes on from the first's sum. Gradients stand behind the results and say what
+// use of the weights goes on from the first's sum. Gradients stand after the results and say what
 // they are of; a global that the loss does not reach has none.
 // CHECK-DAG: #[[MK:.*]] = affine_map<(d0, d1, d2) -> (d0, d2)>
 // CHECK-DAG: #[[KN:.*]] = affine_map<(d0, d1, d2) -> (d2, d1)>

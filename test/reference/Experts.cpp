@@ -215,7 +215,8 @@ static std::optional<float> treeSum(const std::vector<std::pair<int64_t, float>>
   return sum;
 }
 
-// DeepSeek-V3, section 2.1.2, eq. 12 (the routed part), summed in the design's order.
+// DeepSeek-V3, section 2.1.2, eq. 12 (the routed part), summed in the halving
+// tree over expert ids (dialects/README.md).
 Reals hadal::reference::combine(const Reals &rows, const Integers &position,
                                 const Integers &experts, const Reals &weights,
                                 int64_t expertCount) {

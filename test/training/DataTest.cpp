@@ -120,8 +120,8 @@ TEST(MicroBatch, ByHand) {
   EXPECT_EQ(batch.counts().sequences, 4);
 }
 
-// A whole row of T tokens predicts T-1, and at depth 1 T-2 of T-1 rows. Source: ORACLE_NOTES,
-// section 5.
+// A whole row of T tokens predicts T-1, and at depth 1 T-2 of T-1 rows. Source: DeepSeek-V3,
+// arXiv:2412.19437, §2.2 (depth k predicts k tokens further).
 TEST(MicroBatch, WholeRows) {
   std::vector<TrainingRow> rows(3, {Ids(24, 5), {}, {}});
   MicroBatch batch(rows, 1);

@@ -1,4 +1,4 @@
-// Slices that make up the whole, with a reshape before and behind.
+// Slices that make up the whole, with a reshape before and after.
 func.func @partition(%x: tensor<?x12xf32> {hadal.gradient, test.shape = array<i64: 5, 12>})
     -> (tensor<?x3x1xf32> {hadal.gradient}, tensor<?x9xf32> {hadal.gradient}) attributes {hadal.differentiate} {
   %c0 = arith.constant 0 : index
