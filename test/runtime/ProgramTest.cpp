@@ -534,6 +534,7 @@ TEST(Traces, PlacesOfNames) {
 // A launch that binds no tensor is of the layer around it; see LaunchPlaces.h for borders.
 TEST(Traces, PlacesOfLaunches) {
   auto module = fakeModule();
+  module->model->layers = 2;
   uint32_t kernel = uint32_t(module->kernels.size());
   auto added = std::make_unique<KernelT>();
   added->symbol = "any";
