@@ -198,7 +198,6 @@ TEST(SafetensorsHeader, ANameThatComesTwiceIsRefused) {
   EXPECT_EQ(parsed.error().message, "f: tensor 'a' is there twice");
 }
 
-/// Shards by index: a shard that is missing, or one outside the folder, is an error.
 // A tensor of a format that is not known does not make the others unreadable: it is an error when
 // its values are asked for, and it can be copied as it is.
 TEST_F(Files, ATensorOfAnUnknownDtypeHarmsNoOther) {
@@ -235,6 +234,7 @@ TEST_F(Files, ATensorOfAnUnknownDtypeHarmsNoOther) {
   EXPECT_EQ(std::memcmp(copy->data(*copy->find("q")), "\x12\x34", 2), 0);
 }
 
+// Shards by index: a shard that is missing, or one outside the folder, is an error.
 TEST_F(Files, CheckpointFollowsItsIndex) {
   std::vector<float> a = {1}, b = {2};
   NamedTensor first{"a", TensorView::of(a)}, second{"b", TensorView::of(b)};
@@ -251,8 +251,12 @@ TEST_F(Files, CheckpointFollowsItsIndex) {
   EXPECT_FALSE(checkpoint->find("c"));
   index(R"("a": "1.safetensors", "b": "3.safetensors")");
   EXPECT_FALSE(Checkpoint::open(folder).ok());
-  index(R"("a": "../1.safetensors")");
-  EXPECT_FALSE(Checkpoint::open(folder).ok());
+  // This one is there, and would be found.
+  std::string way = "../" + std::filesystem::path(folder).filename().string() + "/1.safetensors";
+  ASSERT_TRUE(std::filesystem::exists(folder + "/" + way));
+  index("\"a\": \"" + way + "\"");
+  EXPECT_EQ(Checkpoint::open(folder).error().message,
+            folder + "/model.safetensors.index.json: weight_map of 'a' wants a file's name");
 }
 
 TEST_F(Files, AnExecutableCarriesAModule) {
