@@ -170,10 +170,11 @@ TEST_F(Files, OnlyRegularFilesAreReplaced) {
 TEST_F(Files, SafetensorsComeBackAsTheyWere) {
   std::vector<float> a = {1, -2, 3.5f, 0, 5, 6};
   std::vector<int64_t> b = {-1};
+  std::vector<float> last = {7, 8};
   std::vector<int64_t> shapeA = {2, 3};
   TensorView viewA = TensorView::of(a);
   viewA.shape = shapeA;
-  NamedTensor tensors[] = {{"a", viewA}, {"b", TensorView::of(b)}};
+  NamedTensor tensors[] = {{"a", viewA}, {"b", TensorView::of(b)}, {"last", TensorView::of(last)}};
   ASSERT_TRUE(writeSafetensors(folder + "/w.safetensors", tensors).ok());
   auto file = Safetensors::open(folder + "/w.safetensors");
   ASSERT_TRUE(file.ok()) << file.error().message;
@@ -181,6 +182,8 @@ TEST_F(Files, SafetensorsComeBackAsTheyWere) {
   ASSERT_NE(stored, nullptr);
   EXPECT_EQ(stored->shape, shapeA);
   EXPECT_EQ(std::memcmp(file->data(*stored), a.data(), 24), 0);
+  EXPECT_EQ(file->read("b")->as<int64_t>()[0], -1);
+  EXPECT_EQ(file->read("last")->as<float>()[1], 8);
   EXPECT_EQ(file->read("c").error().message, folder + "/w.safetensors: no tensor 'c'");
   NamedTensor twice[] = {{"a", viewA}, {"a", viewA}};
   EXPECT_FALSE(writeSafetensors(folder + "/twice", twice).ok());
