@@ -15,6 +15,7 @@
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
 #include "passes/Passes.h"
+#include "llvm/Support/Format.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -137,16 +138,43 @@ void hadal::buildKernelsToLlvm(OpPassManager &pm) {
   pm.addPass(createCSEPass());
 }
 
+/// In running order, as Passes.td has them.
+static constexpr StringRef kPasses[] = {
+    "hadal-verify-phase",   "moe-shard-experts",    "hadal-differentiate",
+    "moe-encode-exchanges", "hadal-split-backward", "hadal-accumulate-gradients",
+    "hadal-round-products", "mla-specialize",       "hadal-fuse-elementwise",
+    "fp8-fold-dequantize",  "moe-fuse-dispatch",    "hadal-recompute",
+    "hadal-cut-chunks",     "exec-form-programs",   "exec-add-sampling",
+    "exec-add-optimizer",   "exec-plan-memory",     "hadal-lower-kernels",
+    "hadal-expand-math",    "hadal-kernel-entries",
+};
+static constexpr StringRef kPipelines[] = {"hadal-graph-to-kernels", "hadal-loss-to-kernels",
+                                           "hadal-kernels-to-llvm"};
+
 void hadal::registerHadalPasses() {
   registerCompilerPasses();
-  PassPipelineRegistration<>("hadal-graph-to-kernels", "graph to programs and kernels on memrefs",
-                             [](OpPassManager &pm) { buildGraphToKernels(pm, {}); });
-  PassPipelineRegistration<>("hadal-loss-to-kernels",
-                             "a loss to gradients, programs and kernels on memrefs",
-                             [](OpPassManager &pm) {
-                               buildLossToGradients(pm, {});
-                               buildGradientsToKernels(pm, {});
-                             });
-  PassPipelineRegistration<>("hadal-kernels-to-llvm", "kernels on memrefs to the LLVM dialect",
+  PassPipelineRegistration<PipelineOptions>(
+      kPipelines[0], "graph to programs and kernels on memrefs", buildGraphToKernels);
+  PassPipelineRegistration<PipelineOptions>(kPipelines[1],
+                                            "a loss to gradients, programs and kernels on memrefs",
+                                            [](OpPassManager &pm, const PipelineOptions &options) {
+                                              buildLossToGradients(pm, options);
+                                              buildGradientsToKernels(pm, options);
+                                            });
+  PassPipelineRegistration<>(kPipelines[2], "kernels on memrefs to the LLVM dialect",
                              buildKernelsToLlvm);
+}
+
+void hadal::listHadalPasses(raw_ostream &out) {
+  size_t width = 0;
+  for (StringRef name : kPasses)
+    width = std::max(width, name.size());
+  auto print = [&](StringRef name, const PassRegistryEntry *known) {
+    assert(known && "registered above");
+    out << "--" << left_justify(name, width) << "  " << known->getPassDescription() << "\n";
+  };
+  for (StringRef name : kPasses)
+    print(name, PassInfo::lookup(name));
+  for (StringRef name : kPipelines)
+    print(name, PassPipelineInfo::lookup(name));
 }

@@ -1,25 +1,58 @@
 // The compiler's phases as pipelines. Each is also a pipeline of hadal-opt under the name given.
 #pragma once
 #include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassOptions.h"
 #include <string>
 
 namespace hadal {
 
-struct PipelineOptions {
-  int64_t lanes = 8;
-  int64_t pageTokens = 64;
-  int64_t vocabulary = 0;         ///< 0: the module generates no text
-  std::string moments = "fp32";   ///< element type of the optimizer's moments: fp32 or bf16
-  std::string precision = "fp32"; ///< of the products of a training step: fp32 or bf16
-  std::string recompute = "none"; ///< what the backward half computes again: none, report or all
-  bool average = false;           ///< keep a moving average of the weights
-  int64_t ranks = 1, expertRanks = 1, nodes = 1; ///< of a training job
-  std::string dispatch = "fp32",
-              combine =
-                  "fp32"; ///< what rows travel as between expert-parallel ranks: fp32, bf16 or fp8
-  bool tiles = false;     ///< products of weights in panels run in AMX tiles
-  int64_t capacity = 0;   ///< most rows from one of these to another; 0: any number
-  bool verifyPhases = false; ///< hold the module to its phases on the way (--hadal-verify-phase)
+/// What hadal's passes are told, said once: by hadal-compile from the graph and its own options, by
+/// hadal-opt as --hadal-graph-to-kernels="lanes=16 page-tokens=32".
+
+struct PipelineOptions : public mlir::PassPipelineOptions<PipelineOptions> {
+  Option<int64_t> lanes{*this, "lanes", llvm::cl::desc("f32 lanes of a vector register"),
+                        llvm::cl::init(8)};
+  Option<bool> tiles{*this, "tiles",
+                     llvm::cl::desc("products of weights in panels run in AMX tiles"),
+                     llvm::cl::init(false)};
+  Option<int64_t> pageTokens{*this, "page-tokens",
+                             llvm::cl::desc("positions of a page of the latent cache"),
+                             llvm::cl::init(64)};
+  Option<int64_t> vocabulary{*this, "vocabulary",
+                             llvm::cl::desc("logits of a row; 0: the module generates no text"),
+                             llvm::cl::init(0)};
+  Option<std::string> moments{
+      *this, "moments", llvm::cl::desc("element type of the optimizer's moments: fp32 or bf16"),
+      llvm::cl::init("fp32")};
+  Option<bool> average{*this, "average", llvm::cl::desc("keep a moving average of the weights"),
+                       llvm::cl::init(false)};
+  Option<std::string> precision{*this, "precision",
+                                llvm::cl::desc("of the products of a training step: fp32 or bf16"),
+                                llvm::cl::init("fp32")};
+  Option<std::string> recompute{
+      *this, "recompute",
+      llvm::cl::desc("what the backward half computes again: none, report or all"),
+      llvm::cl::init("none")};
+  Option<int64_t> ranks{*this, "ranks", llvm::cl::desc("ranks of a training job"),
+                        llvm::cl::init(1)};
+  Option<int64_t> expertRanks{*this, "expert-ranks", llvm::cl::desc("expert-parallel ranks"),
+                              llvm::cl::init(1)};
+  Option<int64_t> nodes{*this, "nodes", llvm::cl::desc("nodes that the expert-parallel ranks span"),
+                        llvm::cl::init(1)};
+  Option<std::string> dispatch{
+      *this, "dispatch", llvm::cl::desc("what rows travel as to the experts: fp32, bf16 or fp8"),
+      llvm::cl::init("fp32")};
+  Option<std::string> combine{*this, "combine",
+                              llvm::cl::desc("what rows travel as on the way back: fp32 or bf16"),
+                              llvm::cl::init("fp32")};
+  Option<int64_t> capacity{
+      *this, "capacity",
+      llvm::cl::desc("most rows from one expert-parallel rank to another; 0: any number"),
+      llvm::cl::init(0)};
+  Option<bool> verifyPhases{
+      *this, "verify-phases",
+      llvm::cl::desc("hold the module to its phases on the way (--hadal-verify-phase)"),
+      llvm::cl::init(false)};
 };
 
 /// "hadal-graph-to-kernels": graph -> programs and kernels on memrefs.
@@ -34,5 +67,9 @@ void buildKernelsToLlvm(mlir::OpPassManager &pm);
 
 /// Registers passes and pipelines.
 void registerHadalPasses();
+
+/// Prints the passes in running order, then the pipelines: a line each, "--NAME  what it does".
+/// Wants registerHadalPasses.
+void listHadalPasses(llvm::raw_ostream &out);
 
 } // namespace hadal

@@ -6,6 +6,8 @@
 #include "mlir/InitAllExtensions.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Target/LLVMIR/Dialect/All.h"
+#include "mlir/Transforms/Passes.h"
+#include "passes/Pipelines.h"
 #include "passes/target/Compile.h"
 #include "passes/target/CompileCache.h"
 #include "runtime/File.h"
@@ -14,6 +16,8 @@
 #include "tools/Help.h"
 #include "tools/OutOfMemory.h"
 #include "tools/Progress.h"
+#include "tools/compile/GraphJob.h"
+#include "tools/compile/MlirOptions.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/SourceMgr.h"
@@ -38,15 +42,16 @@ struct Input {
   mlir::OwningOpRef<mlir::ModuleOp> functions; ///< null for a model
 };
 
-/// Functions in MLIR's text. Files of known other formats are named, before MLIR's parser says less
-/// of them.
-std::optional<Input> readMlir(mlir::MLIRContext &context, const MappedFile &file) {
+/// Functions in MLIR's text, which goes to `sources`: errors show its lines. Files of known other
+/// formats are named, before MLIR's parser says less of them.
+std::optional<Input> readMlir(mlir::MLIRContext &context, const MappedFile &file,
+                              llvm::SourceMgr &sources) {
   Status status = refuseForeignFile(file.path(), file.bytes(),
                                     "a folder with config.json or a .mlir file", FileKind::Empty);
   if (!status.ok())
     return fail(status.error().message), std::nullopt;
   llvm::StringRef text(reinterpret_cast<const char *>(file.bytes().data()), file.bytes().size());
-  llvm::SourceMgr sources; // has a copy, which ends with a zero, as the parser wants
+  // A copy, which ends with a zero, as the parser wants.
   sources.AddNewSourceBuffer(llvm::MemoryBuffer::getMemBufferCopy(text, file.path()), {});
   Input input;
   input.functions = mlir::parseSourceFile<mlir::ModuleOp>(sources, &context);
@@ -70,7 +75,7 @@ std::optional<Input> modelInput(llvm::Expected<frontend::ModelDescription> model
 /// Reads a folder with config.json, a .mlir file, or what a stream holds of either: there a
 /// config.json stands alone, without the headers beside it.
 std::optional<Input> readInput(mlir::MLIRContext &context, const std::string &path,
-                               int64_t mtpDepth) {
+                               int64_t mtpDepth, llvm::SourceMgr &sources) {
   if (llvm::sys::fs::is_directory(path))
     return modelInput(frontend::readModelDescription(path, mtpDepth),
                       readTextFile(path + "/config.json"));
@@ -78,7 +83,7 @@ std::optional<Input> readInput(mlir::MLIRContext &context, const std::string &pa
   if (!file.ok())
     return fail(file.error().message), std::nullopt;
   if (!file->isStream() || recogniseFile(file->bytes()) != FileKind::Json)
-    return readMlir(context, *file);
+    return readMlir(context, *file, sources);
   std::string text(reinterpret_cast<const char *>(file->bytes().data()), file->bytes().size());
   return modelInput(frontend::parseModelDescription(text, file->path()), text);
 }
@@ -86,9 +91,10 @@ std::optional<Input> readInput(mlir::MLIRContext &context, const std::string &pa
 /// The graph of INPUT. `training` is null for inference, which `ranks` is for.
 mlir::OwningOpRef<mlir::ModuleOp> graphOf(mlir::MLIRContext &context, const std::string &path,
                                           frontend::TrainingOptions *training,
-                                          const frontend::InferenceRanks &ranks) {
+                                          const frontend::InferenceRanks &ranks,
+                                          llvm::SourceMgr &sources) {
   int64_t mtpDepth = training && training->mtpWeight != 0 ? std::numeric_limits<int64_t>::max() : 0;
-  std::optional<Input> input = readInput(context, path, mtpDepth);
+  std::optional<Input> input = readInput(context, path, mtpDepth, sources);
   if (!input)
     return {};
   if (!input->model)
@@ -114,6 +120,11 @@ mlir::OwningOpRef<mlir::ModuleOp> graphOf(mlir::MLIRContext &context, const std:
 int main(int argc, char **argv) {
   sayWhereMemoryEnds("hadal-compile");
   startTool("hadal-compile");
+  registerHadalPasses(); // whose names --mlir-print-ir-after=NAME knows
+  mlir::registerTransformsPasses();
+  MlirOptions mlirOptions;
+  if (!mlirOptions.take(argc, argv))
+    return 1;
   CLI::App app{"Compiles a model description into a module that hadal-run executes. INPUT is a "
                "folder with a Hugging Face "
                "config.json (and the checkpoint, whose headers are checked, if it is there), or a "
@@ -124,12 +135,13 @@ int main(int argc, char **argv) {
              "  hadal-compile model/ --mode=train --seq=128 -o t.hadal   to train\n"
              "  hadal-compile model/ --emit=exe -o model-run             an executable\n"
              "  hadal-compile graph.mlir -o f.hadal                      functions of your own\n"
-             "  hadal-compile model/ --emit=graph                        the frontend's IR");
+             "  hadal-compile model/ --emit=graph                        the frontend's IR\n"
+             "  hadal-compile model/ --emit=pipeline                     its passes\n"
+             "  hadal-compile model/ -o m.hadal --mlir-timing            times its passes");
   app.formatter(std::make_shared<HelpFormatter>());
   app.set_version_flag("--version", HADAL_VERSION, "Print the version and exit");
   app.get_help_ptr()->description("Print this help and exit");
   std::string input, mode = "generate", cpu = "native", emit = "module", output;
-  int64_t pageTokens = frontend::defaultPageTokens;
   app.add_option("INPUT", input,
                  "Folder with config.json (deepseek_v3, deepseek_v2, kimi_k2, glm4_moe_lite, "
                  "youtu), or a .mlir file; - or a pipe: the text of either file")
@@ -146,25 +158,29 @@ int main(int argc, char **argv) {
   app.add_option(
          "--emit", emit,
          "What to write. module: the module file; exe: an executable that carries it; graph: the "
-         "frontend's IR; "
+         "frontend's IR, which hadal-compile reads again; pipeline: the passes from there to "
+         "kernels, as hadal-opt --pass-pipeline takes them; "
          "gradients: the graph of a training module with its gradients; memory: what they keep, as "
          "a table; kernels: "
          "programs and kernels on memrefs; llvm: LLVM IR; asm: assembly; object: the shared object")
-      ->check(oneOf(
-          {"module", "exe", "graph", "gradients", "memory", "kernels", "llvm", "asm", "object"}))
-      ->capture_default_str();
-  app.add_option("--page-tokens", pageTokens, "Positions in one page of the latent cache")
-      ->check(wholeNumberWithin(1, 65536))
+      ->check(oneOf({"module", "exe", "graph", "pipeline", "gradients", "memory", "kernels", "llvm",
+                     "asm", "object"}))
       ->capture_default_str();
   frontend::TrainingOptions training;
   CompileOptions options;
-  app.add_option("--products", options.products,
+  CompileSettings &settings = options.settings;
+  app.add_option("--page-tokens", settings.pageTokens, "Positions in one page of the latent cache")
+      ->check(wholeNumberWithin(1, 65536))
+      ->default_str(std::to_string(frontend::defaultPageTokens));
+  app.add_option("--products", settings.products,
                  "How f32 products with trained weights are computed. fma: chains of fused "
                  "multiply-adds; tiles: in AMX, as sums "
                  "of bf16 products, no less exact and faster; auto: tiles in a training module "
                  "where the CPU has them")
       ->check(oneOf({"auto", "fma", "tiles"}))
-      ->capture_default_str();
+      ->default_str("auto");
+  bool isVerbose = false;
+  app.add_flag("-v,--verbose", isVerbose, "Name each pass on stderr as it runs");
   bool noCache = false;
   app.add_flag(
       "--no-cache", noCache,
@@ -200,17 +216,17 @@ int main(int argc, char **argv) {
                    "Element type of products' operands; sums and master weights stay in f32")
       ->check(oneOf({"fp32", "bf16"}))
       ->capture_default_str();
-  train->add_option("--moments", options.moments, "Element type of the optimizer's moments")
+  train->add_option("--moments", settings.moments, "Element type of the optimizer's moments")
       ->check(oneOf({"fp32", "bf16"}))
-      ->capture_default_str();
+      ->default_str("fp32");
   train
-      ->add_option("--recompute", options.recompute,
+      ->add_option("--recompute", settings.recompute,
                    "Activations that the backward half computes again; report: those of the "
                    "DeepSeek-V3 report")
       ->check(oneOf({"none", "report", "all"}))
-      ->capture_default_str();
-  train->add_flag("--average", options.average,
-                  "Keep an exponential moving average of the weights");
+      ->default_str("none");
+  bool average = false;
+  train->add_flag("--average", average, "Keep an exponential moving average of the weights");
   auto *many = app.add_option_group(
       kRankOptions, "run as mpirun -n PP*EP*DP hadal-run train, or with --mode=generate as "
                     "mpirun -n EP hadal-run generate, logits or score");
@@ -266,15 +282,20 @@ int main(int argc, char **argv) {
     return *status;
   if (Status files = claimStandardFiles(app); !files.ok())
     return fail(files.error().message);
+  if (average)
+    settings.average = true;
   training.overlap = overlap == "on";
   training.fastReduction = reduction == "fast";
-  bool text = emit == "graph" || emit == "gradients" || emit == "memory" || emit == "kernels" ||
-              emit == "llvm" || emit == "asm";
+  bool text = emit == "graph" || emit == "pipeline" || emit == "gradients" || emit == "memory" ||
+              emit == "kernels" || emit == "llvm" || emit == "asm";
   if (output.empty() && !text)
     return fail("wants -o FILE to write the " + emit + " to");
-  if (mode == "train" && app.get_option("--seq")->empty())
+  // A graph says itself what it is for.
+  bool isGraph = !isStream(input) && !llvm::sys::fs::is_directory(input) &&
+                 llvm::sys::path::filename(input) != "config.json";
+  if (!isGraph && mode == "train" && app.get_option("--seq")->empty())
     return fail("--mode=train wants --seq=TOKENS");
-  if (mode == "generate")
+  if (!isGraph && mode == "generate")
     for (const char *name :
          {"--pp", "--dp", "--schedule", "--sum-groups", "--overlap", "--reduction", "--micro-batch",
           "--micro-batches", "--seq", "--mtp-weight", "--balance-weight", "--bias-step",
@@ -284,7 +305,7 @@ int main(int argc, char **argv) {
                     (name == std::string("--pp") || name == std::string("--dp")
                          ? "; --mode=generate takes --ep"
                          : ""));
-  if (training.expertRanks == 1)
+  if (!isGraph && training.expertRanks == 1)
     for (const char *name : {"--dispatch", "--combine", "--exchange-capacity"})
       if (const CLI::Option *option = app.get_option(name);
           option->count() && option->as<std::string>() != "fp32")
@@ -319,28 +340,31 @@ int main(int argc, char **argv) {
   mlir::MLIRContext context(registry);
   // One line: the first thing that is wrong, and where, without the IR around it.
   context.printOpOnDiagnostic(false);
-  bool isTold = false;
-  context.getDiagEngine().registerHandler([&](mlir::Diagnostic &diagnostic) {
-    if (diagnostic.getSeverity() == mlir::DiagnosticSeverity::Error && !std::exchange(isTold, true))
-      llvm::errs() << "hadal-compile: " << diagnostic.getLocation() << ": " << diagnostic << "\n";
-    return mlir::success();
-  });
+  llvm::SourceMgr sources;
+  Diagnostics diagnostics(context, sources);
 
-  auto module = graphOf(context, input, mode == "train" ? &training : nullptr, ranks);
+  auto module = graphOf(context, input, mode == "train" ? &training : nullptr, ranks, sources);
   if (!module)
     return 1;
   if (mode == "train" && !(*module)->hasAttr("hadal.training"))
     return fail("--mode=train wants a folder with config.json, " + nameOfInput(input) +
                 " holds functions");
+  if (isGraph)
+    if (std::string problem = disagreement(app, *module); !problem.empty())
+      return fail(problem);
+  if (emit == "exe" && ((*module)->hasAttr("hadal.ranks") || (*module)->hasAttr("hadal.inference")))
+    return fail("--emit=exe: an executable carries a module for one rank, got a graph for many");
   options.cpu = cpu;
   options.emit = emit;
   options.output = output;
-  options.pageTokens = pageTokens;
   options.runner = (llvm::sys::path::parent_path(llvm::sys::fs::getMainExecutable(
                         argv[0], reinterpret_cast<void *>(&main))) +
                     "/hadal-run")
                        .str();
-  options.cacheFolder = noCache ? "" : CompileCache::defaultFolder();
+  // What is taken from the cache runs no pass.
+  options.cacheFolder =
+      noCache || isVerbose || mlirOptions.any() ? "" : CompileCache::defaultFolder();
+  options.configure = [&](mlir::PassManager &pm) { return mlirOptions.apply(pm, isVerbose); };
   Progress progress("reading");
   options.progress = [&](llvm::StringRef what, uint64_t done, uint64_t total) {
     progress.show(what, done, total);
@@ -350,5 +374,5 @@ int main(int argc, char **argv) {
   if (!error)
     return finish("hadal-compile", 0);
   std::string problem = llvm::toString(std::move(error));
-  return isTold ? 1 : fail(problem);
+  return diagnostics.any() ? 1 : fail(problem);
 }

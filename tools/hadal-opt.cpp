@@ -1,4 +1,5 @@
-// hadal-opt: run passes over IR, as mlir-opt does, with hadal's dialects and passes.
+// hadal-opt: run passes over IR, as mlir-opt does, with hadal's dialects and passes. --list names
+// these, a line each.
 #include "dialects/Dialects.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
@@ -41,16 +42,22 @@ int main(int argc, char **argv) {
   hadal::sayWhereMemoryEnds("hadal-opt");
   llvm::cl::SetVersionPrinter(
       [](llvm::raw_ostream &out) { out << HADAL_VERSION "\nLLVM " LLVM_VERSION_STRING "\n"; });
+  hadal::registerHadalPasses();
+  for (int i = 1; i < argc; ++i)
+    if (llvm::StringRef(argv[i]) == "--list") {
+      hadal::listHadalPasses(llvm::outs());
+      return 0;
+    }
   mlir::DialectRegistry registry;
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);
   mlir::registerAllPasses();
   hadal::registerHadalDialects(registry);
-  hadal::registerHadalPasses();
+  constexpr const char *about =
+      "hadal's optimizer driver; --list names hadal's passes and pipelines\n";
   if (argc > 1 && argv[1] == llvm::StringRef(hadal::kCompletion)) {
-    mlir::registerAndParseCLIOptions(1, argv, "hadal's optimizer driver\n", registry);
+    mlir::registerAndParseCLIOptions(1, argv, about, registry);
     return hadal::writeCompletion({argv + 2, argv + argc}, completedTool());
   }
-  return mlir::asMainReturnCode(
-      mlir::MlirOptMain(argc, argv, "hadal's optimizer driver\n", registry));
+  return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, about, registry));
 }

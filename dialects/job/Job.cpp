@@ -9,6 +9,7 @@
 #include "mlir/IR/DialectImplementation.h"
 #include "mlir/Interfaces/CallInterfaces.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -106,6 +107,7 @@ constexpr Key keysOfAttributes[] = {
     {"hadal.ranks", Kind::Dictionary},
     {"hadal.recomputed", Kind::Unit},
     {"hadal.segment_owners", Kind::Sizes},
+    {"hadal.settings", Kind::Dictionary},
     {"hadal.stage", Kind::Integer},
     {"hadal.stop_gradient", Kind::Unit},
     {"hadal.trainables", Kind::Dictionaries},
@@ -247,6 +249,31 @@ LogicalResult verifyTrainables(Error error, ArrayAttr list) {
   return success();
 }
 
+/// Settings are words of hadal-compile's options, and one switch.
+LogicalResult verifySettings(Error error, DictionaryAttr settings) {
+  static constexpr StringRef moments[] = {"fp32", "bf16"}, products[] = {"auto", "fma", "tiles"},
+                             recompute[] = {"none", "report", "all"};
+  const std::pair<StringRef, ArrayRef<StringRef>> words[] = {
+      {"moments", moments}, {"products", products}, {"recompute", recompute}};
+  for (NamedAttribute setting : settings) {
+    StringRef key = setting.getName();
+    Attribute value = setting.getValue();
+    if (key == "average") {
+      if (failed(verifyAttributeKind(error, "hadal.settings average", value, Kind::Bool)))
+        return failure();
+      continue;
+    }
+    auto known = llvm::find_if(words, [&](auto &entry) { return entry.first == key; });
+    if (known == std::end(words))
+      return error() << "hadal.settings has no key " << key;
+    auto word = dyn_cast<StringAttr>(value);
+    if (!word || !llvm::is_contained(known->second, word.getValue()))
+      return error() << "hadal.settings " << key << " wants one of "
+                     << llvm::join(known->second, ", ") << ", got " << value;
+  }
+  return success();
+}
+
 LogicalResult verifyKnown(Error error, NamedAttribute attribute) {
   StringRef name = attribute.getName();
   const Key *known =
@@ -262,6 +289,8 @@ LogicalResult verifyKnown(Error error, NamedAttribute attribute) {
     return verifyTraining(error, cast<DictionaryAttr>(value));
   if (name == "hadal.ranks" || name == "hadal.inference")
     return verifyRanks(error, name, cast<DictionaryAttr>(value));
+  if (name == "hadal.settings")
+    return verifySettings(error, cast<DictionaryAttr>(value));
   if (name == "hadal.trainables")
     return verifyTrainables(error, cast<ArrayAttr>(value));
   if (name == "hadal.quantization") {

@@ -587,6 +587,8 @@ struct FormPrograms : public hadal::impl::ExecFormProgramsBase<FormPrograms> {
       return signalPassFailure();
     for (auto global : llvm::make_early_inc_range(getOperation().getOps<ml_program::GlobalOp>()))
       global.erase();
+    // How a graph is to be compiled: from here on it is.
+    getOperation()->removeAttr("hadal.settings");
   }
 };
 

@@ -41,7 +41,11 @@ static llvm::Error writeText(const std::string &text, const std::string &path) {
 static std::string print(ModuleOp module, bool locations = false) {
   std::string text;
   llvm::raw_string_ostream out(text);
-  module.print(out, OpPrintingFlags().useLocalScope(false).enableDebugInfo(locations));
+  OpPrintingFlags flags;
+  flags.useLocalScope(false);
+  if (locations)
+    flags.enableDebugInfo();
+  module.print(out, flags);
   out << "\n";
   return text;
 }
@@ -70,6 +74,42 @@ static LogicalResult checkJob(ModuleOp module) {
   return job::wantKeys(module, "hadal.ranks", ofRanks);
 }
 
+constexpr StringRef kSettingsAttr = "hadal.settings";
+
+/// Writes into the module what the command says of how it is compiled.
+static void settle(ModuleOp module, const CompileSettings &said) {
+  Builder b(module.getContext());
+  NamedAttrList settings(module->getAttrOfType<DictionaryAttr>(kSettingsAttr));
+  for (auto [name, value] : {std::pair("moments", said.moments),
+                             {"products", said.products},
+                             {"recompute", said.recompute}})
+    if (value)
+      settings.set(name, b.getStringAttr(*value));
+  if (said.average)
+    settings.set("average", b.getBoolAttr(*said.average));
+  if (!settings.empty())
+    module->setAttr(kSettingsAttr, settings.getDictionary(module.getContext()));
+  auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model");
+  if (!facts || !said.pageTokens)
+    return;
+  NamedAttrList changed(facts);
+  changed.set("page_tokens", b.getI64IntegerAttr(*said.pageTokens));
+  module->setAttr("hadal.model", changed.getDictionary(module.getContext()));
+}
+
+/// A word of the module's settings, which its verifier holds to those that there are.
+static StringRef settingOf(ModuleOp module, StringRef name, StringRef otherwise) {
+  auto settings = module->getAttrOfType<DictionaryAttr>(kSettingsAttr);
+  auto word = settings ? settings.getAs<StringAttr>(name) : StringAttr();
+  return word ? word.getValue() : otherwise;
+}
+
+static int64_t pageTokensOf(ModuleOp module, const CompileSettings &said) {
+  auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model");
+  auto known = facts ? facts.getAs<IntegerAttr>("page_tokens") : IntegerAttr();
+  return known ? known.getInt() : said.pageTokens.value_or(64);
+}
+
 /// What code is generated for, with tiles where the module's products may use them.
 static llvm::Expected<CpuTarget> targetOf(ModuleOp module, const CompileOptions &options) {
   if (failed(checkJob(module)))
@@ -86,27 +126,32 @@ static llvm::Expected<CpuTarget> targetOf(ModuleOp module, const CompileOptions 
   // Inference keeps one chain of sums for one row and for many, and its modules run where there are
   // no tiles.
   bool trains = module->hasAttr("hadal.training");
-  if (options.products == "tiles" && !target->hasTiles())
+  StringRef products = settingOf(module, "products", "auto");
+  if (products == "tiles" && !target->hasTiles())
     return llvm::createStringError(
         "--products=tiles wants a CPU with amx-tile and amx-bf16, which --cpu=" + options.cpu +
         " lacks");
-  if (options.products == "tiles" && !trains && module->hasAttr("hadal.model"))
+  if (products == "tiles" && !trains && module->hasAttr("hadal.model"))
     return llvm::createStringError("--products=tiles is for --mode=train");
-  if (options.products == "fma" || (options.products == "auto" && !trains))
+  if (products == "fma" || (products == "auto" && !trains))
     target->dropTiles();
   return target;
 }
 
-/// The pipeline's options: what the command asked for, and what the graph says of itself.
-static llvm::Expected<PipelineOptions> pipelineOf(ModuleOp module, const CompileOptions &options,
-                                                  const CpuTarget &target) {
-  std::string precision = "fp32";
+/// The pipeline's options: what the graph says of itself, and what the target has.
+static llvm::Error choosePipeline(ModuleOp module, const CompileOptions &options,
+                                  const CpuTarget &target, PipelineOptions &pipeline) {
+  pipeline.lanes = target.lanes;
+  pipeline.tiles = target.hasTiles();
+  pipeline.pageTokens = pageTokensOf(module, options.settings);
+  pipeline.moments = settingOf(module, "moments", "fp32").str();
+  pipeline.recompute = settingOf(module, "recompute", "none").str();
+  if (auto settings = module->getAttrOfType<DictionaryAttr>(kSettingsAttr))
+    if (auto average = settings.getAs<BoolAttr>("average"))
+      pipeline.average = average.getValue();
   auto training = module->getAttrOfType<DictionaryAttr>("hadal.training");
   if (training)
-    precision = training.getAs<StringAttr>("precision").str();
-  PipelineOptions pipeline{target.lanes,      options.pageTokens, 0, options.moments, precision,
-                           options.recompute, options.average};
-  pipeline.tiles = target.hasTiles();
+    pipeline.precision = training.getAs<StringAttr>("precision").str();
   if (auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model")) {
     pipeline.verifyPhases = true; // the frontend names all parts of a model
     if (auto vocabulary = facts.getAs<IntegerAttr>("vocab_size"))
@@ -135,7 +180,30 @@ static llvm::Expected<PipelineOptions> pipelineOf(ModuleOp module, const Compile
   }
   if (auto inference = module->getAttrOfType<DictionaryAttr>("hadal.inference"))
     takeExperts(inference);
-  return pipeline;
+  return llvm::Error::success();
+}
+
+/// The passes from the graph to kernels, as text that hadal-opt takes.
+static std::string pipelineText(ModuleOp module, const PipelineOptions &pipeline) {
+  PassManager pm(module.getContext(), ModuleOp::getOperationName());
+  if (module->hasAttr("hadal.training")) {
+    buildLossToGradients(pm, pipeline);
+    buildGradientsToKernels(pm, pipeline);
+  } else {
+    buildGraphToKernels(pm, pipeline);
+  }
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  pm.printAsTextualPipeline(out);
+  out << "\n";
+  return text;
+}
+
+/// Runs the passes, as --mlir-... options want it.
+static LogicalResult run(PassManager &pm, ModuleOp module, const CompileOptions &options) {
+  if (options.configure && failed(options.configure(pm)))
+    return failure();
+  return pm.run(module);
 }
 
 /// The graph as programs and kernels on memrefs. True: --emit asked for a form on the way, which is
@@ -151,7 +219,7 @@ static llvm::Expected<bool> lowerToKernels(ModuleOp module, const CompileOptions
   if (auto training = module->getAttrOfType<DictionaryAttr>("hadal.training")) {
     PassManager toGradients(module.getContext());
     buildLossToGradients(toGradients, pipeline);
-    if (failed(toGradients.run(module)))
+    if (failed(run(toGradients, module, options)))
       return llvm::createStringError("compilation stopped at the gradients");
     if (options.emit == "gradients")
       return written(writeText(print(module), options.output));
@@ -169,7 +237,7 @@ static llvm::Expected<bool> lowerToKernels(ModuleOp module, const CompileOptions
       return llvm::createStringError("--emit=" + options.emit + " wants --mode=train");
     buildGraphToKernels(toKernels, pipeline);
   }
-  if (failed(toKernels.run(module)))
+  if (failed(run(toKernels, module, options)))
     return llvm::createStringError("compilation stopped before code generation");
   if (options.emit == "kernels")
     return written(writeText(print(module), options.output));
@@ -177,10 +245,10 @@ static llvm::Expected<bool> lowerToKernels(ModuleOp module, const CompileOptions
 }
 
 /// Kernels alone, in the LLVM dialect; programs stay as they are.
-static llvm::Error lowerToLlvm(ModuleOp kernels) {
+static llvm::Error lowerToLlvm(ModuleOp kernels, const CompileOptions &options) {
   PassManager toLlvm(kernels.getContext());
   buildKernelsToLlvm(toLlvm);
-  if (failed(toLlvm.run(kernels)))
+  if (failed(run(toLlvm, kernels, options)))
     return llvm::createStringError("compilation stopped in code generation");
   return llvm::Error::success();
 }
@@ -191,12 +259,13 @@ static llvm::SmallVector<func::FuncOp> loweredKernels(ModuleOp module) {
 }
 
 /// The code of the kernels in `module` as text.
-static llvm::Expected<std::string> textOf(ModuleOp module, const CpuTarget &target, CodeForm form) {
+static llvm::Expected<std::string> textOf(ModuleOp module, const CompileOptions &options,
+                                          const CpuTarget &target, CodeForm form) {
   OwningOpRef<ModuleOp> kernels = ModuleOp::create(module.getLoc());
   OpBuilder b = OpBuilder::atBlockEnd(kernels->getBody());
   for (func::FuncOp f : loweredKernels(module))
     b.clone(*f);
-  if (auto failure = lowerToLlvm(*kernels))
+  if (auto failure = lowerToLlvm(*kernels, options))
     return std::move(failure);
   return printKernels(*kernels, target, form);
 }
@@ -234,7 +303,7 @@ static llvm::Expected<std::string> codeOf(ModuleOp module, const CompileOptions 
   }
   std::string empty; // links where there is no kernel
   if (!missing.empty() || kernels.empty()) {
-    if (auto failure = lowerToLlvm(*toCompile))
+    if (auto failure = lowerToLlvm(*toCompile, options))
       return std::move(failure);
     auto compiled = compileKernels(*toCompile, target, [&](size_t done, size_t total) {
       if (options.progress)
@@ -265,42 +334,36 @@ static llvm::Error writePayload(const std::vector<std::byte> &payload,
 }
 
 llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
+  settle(module, options.settings);
   auto target = targetOf(module, options);
   if (!target)
     return target.takeError();
   if (options.emit == "graph")
     return writeText(print(module, /*locations=*/true), options.output);
-  auto pipeline = pipelineOf(module, options, *target);
-  if (!pipeline)
-    return pipeline.takeError();
-  if (auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model")) {
-    // The module says what was compiled.
-    NamedAttrList changed(facts);
-    changed.set("page_tokens", Builder(module).getI64IntegerAttr(options.pageTokens));
-    module->setAttr("hadal.model", changed.getDictionary(module.getContext()));
-  }
+  PipelineOptions pipeline;
+  if (llvm::Error error = choosePipeline(module, options, *target, pipeline))
+    return error;
+  if (options.emit == "pipeline")
+    return writeText(pipelineText(module, pipeline), options.output);
   bool isWhole = options.emit == "module" || options.emit == "exe";
   CompileCache cache(isWhole ? options.cacheFolder : "");
   std::string key;
   if (isWhole && !options.cacheFolder.empty()) {
-    key = CompileCache::keyOf(module, *target,
-                              llvm::formatv("page_tokens={0} moments={1} recompute={2} average={3}",
-                                            options.pageTokens, options.moments, options.recompute,
-                                            options.average)
-                                  .str());
+    key = CompileCache::keyOf(
+        module, *target, llvm::formatv("page_tokens={0}", pipeline.pageTokens.getValue()).str());
     if (auto payload = cache.find(key))
       return writePayload(*payload, options);
   }
   if (options.progress)
     options.progress("forming kernels", 0, 1);
-  auto isWritten = lowerToKernels(module, options, *pipeline);
+  auto isWritten = lowerToKernels(module, options, pipeline);
   if (!isWritten)
     return isWritten.takeError();
   if (*isWritten)
     return llvm::Error::success();
   if (options.emit == "llvm" || options.emit == "asm") {
-    auto text =
-        textOf(module, *target, options.emit == "llvm" ? CodeForm::LlvmIr : CodeForm::Assembly);
+    auto text = textOf(module, options, *target,
+                       options.emit == "llvm" ? CodeForm::LlvmIr : CodeForm::Assembly);
     return text ? writeText(*text, options.output) : text.takeError();
   }
   KernelCache kernels(isWhole ? options.cacheFolder : "", *target);

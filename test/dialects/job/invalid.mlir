@@ -76,3 +76,18 @@ func.func @f() attributes {job.part = "layers.0"} { return }
 
 // expected-error@+1 {{the dialect job has no attribute job.parts}}
 func.func @f() attributes {job.parts = #job.part<"layers.0">} { return }
+
+// -----
+
+// expected-error@+1 {{hadal.settings recompute wants one of none, report, all, got "some"}}
+module attributes {hadal.settings = {recompute = "some"}} {}
+
+// -----
+
+// expected-error@+1 {{hadal.settings average wants to be true or false, got "yes"}}
+module attributes {hadal.settings = {average = "yes"}} {}
+
+// -----
+
+// expected-error@+1 {{hadal.settings has no key moment}}
+module attributes {hadal.settings = {moment = "fp32"}} {}
