@@ -20,12 +20,14 @@ p{margin:.2em 0 .6em;color:var(--soft)}
 section,dl{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 18px;
   margin:0 0 16px}
 @media(max-width:600px){section,dl{padding:10px}}
-dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(190px,1fr));gap:10px 24px}
+dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(190px,100%),1fr));gap:10px 24px}
 dl div{min-width:0}dt{color:var(--soft);font-size:12px}
 dd{margin:0;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
 .wide{overflow-x:auto}
 code,pre,td,.mono{font-family:ui-monospace,monospace;font-size:12px}
 pre{margin:0;overflow-x:auto}
+.report{white-space:pre-wrap}
+@media(max-width:600px){.report{font-size:10.5px}td,th{padding-right:9px}}
 table{border-collapse:collapse}th{font-weight:600}
 td,th{padding:2px 14px 2px 0;text-align:left;vertical-align:top}.n{text-align:right}
 tr:nth-child(even) td{background:var(--lane)}
@@ -56,6 +58,9 @@ const colourOf = name => { let h = 0; for (const c of name) h = (h * 31 + c.char
 const key = (place, colour, text) => { const k = document.createElement("span"),
     i = document.createElement("i");
   i.style.background = colour; k.append(i, text); $(place).append(k); };
+const secondsOf = full => { const [unit, scale] = full >= 2 ? ["s", 1] : full >= 2e-3 ? ["ms",
+    1e3] : ["us", 1e6];
+  return t => +(t * scale).toPrecision(5) + " " + unit; };
 function timeline(id, lanes, names, height, label) {
   const canvas = $(id), g = canvas.getContext("2d"),
       full = Math.max(...lanes.flatMap(l => l.slice(-4).map(e => e[1])), 1e-9);
@@ -90,10 +95,12 @@ function timeline(id, lanes, names, height, label) {
     for (let t = Math.ceil(from / step) * step; t <= to; t += step) if (x(t) >= left
         && x(t) < w - 60) g.fillText(label(t), x(t), h - 9);
   };
-  canvas.addEventListener("wheel",
-      e => { e.preventDefault(); const t = at(e), f = e.deltaY > 0 ? 1.2 : 1 / 1.2;
-    from = Math.max(0, t - (t - from) * f); to = Math.min(full, t + (to - t) * f); paint(); },
-        { passive: false });
+  canvas.setAttribute("role", "img"); canvas.setAttribute("aria-label",
+      canvas.closest("section")?.querySelector("h2")?.textContent ?? "");
+  canvas.addEventListener("wheel", e => { if (e.deltaY > 0 && from === 0 && to === full) return;
+      e.preventDefault(); const t = at(e), f = e.deltaY > 0 ? 1.2 : 1 / 1.2;
+    from = Math.max(0, t - (t - from) * f); to = Math.min(full, t + (to - t) * f); paint();
+        }, { passive: false });
   canvas.addEventListener("dblclick", () => { from = 0; to = full; paint(); });
   canvas.addEventListener("mousemove", e => {
     if (e.buttons) { const s = -e.movementX / (canvas.clientWidth - left) * (to - from),

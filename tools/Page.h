@@ -33,16 +33,16 @@ struct Page {
 
 /// The whole file. An element with the attribute data-tip shows that text while the pointer is over
 /// it. The script has
-///     $(id)                                        an element of the page
-///     colourOf(name)                               always the same colour for a name
-///     key(place, colour, text)                     adds a colour and what it means to a line of
-///                                                  keys
-///     timeline(id, lanes, names, height, label)    draws lanes of [begin, end, name, half, colour]
-///                                                  on the canvas `id`; half is 0 (whole height),
-///                                                  1 (upper) or 2 (lower), label(t) a time in
-///                                                  words. It fits the window; the wheel zooms,
-///                                                  dragging moves, a double click shows all, and
-///                                                  the pointer tells what it is over.
+///     $(id)                      an element of the page
+///     colourOf(name)             always the same colour for a name
+///     key(place, colour, text)   adds a colour and what it means to a line of keys
+///     secondsOf(full)            a function that says seconds in words, in the unit that fits
+///     `full` timeline(id, lanes, names, height, label)
+///                                draws lanes of [begin, end, name, half, colour] on the canvas
+///                                `id`; half is 0 (whole height), 1 (upper) or 2 (lower), label(t)
+///                                a time in words. It fits the window; the wheel zooms, dragging
+///                                moves, a double click shows all, and the pointer tells what it
+///                                is over.
 std::string pageText(const Page &page);
 
 } // namespace hadal

@@ -18,7 +18,8 @@ const chunkColours = { F0: "#9cc9ff", F1: "#2a66cc", B0: "#ffbf94", B1: "#cf5a24
 const chunkColour = name => chunkColours[name.slice(0, 2)];
 const chunkKeys = (place, names) => {
   const words = { F: "forward", B: "backward", I: "input gradient", W: "weight gradient" };
-  const kinds = [...new Set(names.map(n => n.slice(0, 2)))].sort(),
+  const kinds = [...new Set(names.map(n => n.slice(0, 2)))].sort((a, b) =>
+          "FBIW".indexOf(a[0]) - "FBIW".indexOf(b[0]) || a[1] - b[1]),
       directions = new Set(kinds.map(k => k[1])).size;
   kinds.forEach(k => key(place, chunkColour(k),
       words[k[0]] + (directions > 1 ? `, direction ${k[1]}` : ""))); };

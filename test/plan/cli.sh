@@ -57,6 +57,10 @@ for r, line in enumerate(open("order")):
 assert layers == set(range(62)), layers'
 grep -qE 'src=|href=|https?://[^w]' page.html && fail "the page fetches something"
 grep -q 'F0.0' page.html || fail "the page holds no chunk"
+# Its times are seconds of the same step, and it says where they come from.
+grep -q 'simulated, at the rates of 2,048 H800' page.html || fail "the page does not say where its times come from"
+sed -n 's/.*<script id="data" type="application\/json">\(.*\)<\/script><script>$/\1/p' page.html >out
+json 'assert abs(d["pipeline"] + max(d["optimizer"]) - 19.73) < .01, d["pipeline"]'
 
 # Comparisons.
 "$plan" "$model" --compare schedules >text || fail "exit status"

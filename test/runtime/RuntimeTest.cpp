@@ -170,10 +170,11 @@ TEST_F(Files, OnlyRegularFilesAreReplaced) {
 TEST_F(Files, SafetensorsComeBackAsTheyWere) {
   std::vector<float> a = {1, -2, 3.5f, 0, 5, 6};
   std::vector<int64_t> b = {-1};
+  std::vector<float> last = {7, 8};
   std::vector<int64_t> shapeA = {2, 3};
   TensorView viewA = TensorView::of(a);
   viewA.shape = shapeA;
-  NamedTensor tensors[] = {{"a", viewA}, {"b", TensorView::of(b)}};
+  NamedTensor tensors[] = {{"a", viewA}, {"b", TensorView::of(b)}, {"last", TensorView::of(last)}};
   ASSERT_TRUE(writeSafetensors(folder + "/w.safetensors", tensors).ok());
   auto file = Safetensors::open(folder + "/w.safetensors");
   ASSERT_TRUE(file.ok()) << file.error().message;
@@ -181,6 +182,8 @@ TEST_F(Files, SafetensorsComeBackAsTheyWere) {
   ASSERT_NE(stored, nullptr);
   EXPECT_EQ(stored->shape, shapeA);
   EXPECT_EQ(std::memcmp(file->data(*stored), a.data(), 24), 0);
+  EXPECT_EQ(file->read("b")->as<int64_t>()[0], -1);
+  EXPECT_EQ(file->read("last")->as<float>()[1], 8);
   EXPECT_EQ(file->read("c").error().message, folder + "/w.safetensors: no tensor 'c'");
   NamedTensor twice[] = {{"a", viewA}, {"a", viewA}};
   EXPECT_FALSE(writeSafetensors(folder + "/twice", twice).ok());
@@ -198,7 +201,6 @@ TEST(SafetensorsHeader, ANameThatComesTwiceIsRefused) {
   EXPECT_EQ(parsed.error().message, "f: tensor 'a' is there twice");
 }
 
-/// Shards by index: a shard that is missing, or one outside the folder, is an error.
 // A tensor of a format that is not known does not make the others unreadable: it is an error when
 // its values are asked for, and it can be copied as it is.
 TEST_F(Files, ATensorOfAnUnknownDtypeHarmsNoOther) {
@@ -235,6 +237,7 @@ TEST_F(Files, ATensorOfAnUnknownDtypeHarmsNoOther) {
   EXPECT_EQ(std::memcmp(copy->data(*copy->find("q")), "\x12\x34", 2), 0);
 }
 
+// Shards by index: a shard that is missing, or one outside the folder, is an error.
 TEST_F(Files, CheckpointFollowsItsIndex) {
   std::vector<float> a = {1}, b = {2};
   NamedTensor first{"a", TensorView::of(a)}, second{"b", TensorView::of(b)};
@@ -251,8 +254,12 @@ TEST_F(Files, CheckpointFollowsItsIndex) {
   EXPECT_FALSE(checkpoint->find("c"));
   index(R"("a": "1.safetensors", "b": "3.safetensors")");
   EXPECT_FALSE(Checkpoint::open(folder).ok());
-  index(R"("a": "../1.safetensors")");
-  EXPECT_FALSE(Checkpoint::open(folder).ok());
+  // This one is there, and would be found.
+  std::string way = "../" + std::filesystem::path(folder).filename().string() + "/1.safetensors";
+  ASSERT_TRUE(std::filesystem::exists(folder + "/" + way));
+  index("\"a\": \"" + way + "\"");
+  EXPECT_EQ(Checkpoint::open(folder).error().message,
+            folder + "/model.safetensors.index.json: weight_map of 'a' wants a file's name");
 }
 
 TEST_F(Files, AnExecutableCarriesAModule) {

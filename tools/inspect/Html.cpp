@@ -11,10 +11,10 @@ using namespace hadal::inspect;
 static const char body[] =
     R"html(<section><h2>Module</h2><div class="wide" id="facts"></div></section>
 <section><h2>Programs</h2><p>Each strip is a program. Above: its commands in order, one colour for
-each kernel. Below: a bar for each temporary, from its first use to its last, in the memory slot
-that it shares with others. Point at anything to see what it is; open a program for its
-commands.</p><details><summary>Colours of kernels</summary><div class="keys"
-id="keys"></div></details><div id="programs"></div></section>
+each kind of kernel. Below: a bar for each
+temporary, from its first use to its last, in the memory slot that it shares with others. Point at
+anything to see what it is; open a
+program for its commands.</p><div class="keys" id="keys"></div><div id="programs"></div></section>
 <section><h2>Kernels</h2><div class="wide"><table id="kernels"></table></div></section>
 <section><h2>Buffers</h2><div class="wide"><table id="buffers"></table></div></section>
 <section><h2>Parameters</h2><p><input id="filter" placeholder="filter by name"
@@ -23,6 +23,7 @@ aria-label="filter by name"></p><div class="wide"><table id="parameters"></table
 
 static const char style[] = R"css(
 .c{white-space:pre-wrap;overflow-wrap:anywhere;border-left:4px solid;padding:1px 8px;margin:2px 0}
+.bar{stroke:var(--lane)}#kernels :is(td,th){white-space:nowrap}
 svg{width:100%;display:block;background:var(--lane);margin:6px 0;border-radius:4px}
 )css";
 
@@ -56,22 +57,39 @@ const line = c => what(c) + (c.bindings ? `(${c.bindings.map(place).join(", ")})
   ("skip_if_zero" in c ? ` ${c.skip_if_zero}` : "") +
       ("exchange_counts" in c ? ` ${c.send} → ${c.exchange_counts}` : "exchange" in c ?
   ` ${c.source} → ${c.exchange}` : "send" in c
-      ? ` ${c.send} → stage ${c.stage}` : "receive" in c ? ` ${c.receive} ← stage ${c.stage}` : "") +
+      ? ` ${c.send} → stage ${c.stage}` : "receive" in c
+          ? ` ${c.receive} ← stage ${c.stage}` : "") +
   ("record" in c ? ` recorded ${c.record}` : "wait" in c ? ` awaited ${c.wait}` : "");
-const flat = (list, depth = 0) =>
-    list.flatMap(c => [{ c, depth }, ...(c.body ? flat(c.body, depth + 1) : [])]);
+// Kinds of kernels by the names that the compiler gives them, in this order.
+const families = [["grouped products", "#2f8742", /grouped_(pair_)?(matmul|weight_grad)/],
+    ["attention", "#cf5a24", /^mla_.*attention/],
+  ["weights packed and unpacked", "#8d99a6", /^(un)?pack|^draw/], ["products", "#3d78d6",
+      /matmul|weight_grad/], ["rope and cache", "#e0a63a", /^mla_/],
+  ["routing and rows of experts", "#c2458f", /^moe_/], ["optimizer", "#8a63d2",
+      /adamw|square_sum|global_norm|^schedule|^zero|^add/],
+  ["element by element", "#57b8c9", /./]], moves = ["copies, calls, messages", "#b9a37c"];
+const symbols = new Set(m.kernels.map(k => k.symbol)), kindOf = name => symbols.has(name)
+    ? families.find(k => k[2].test(name)) : moves;
+const flat = (list, depth = 0) => list.flatMap(c => [{ c, depth }, ...(c.body ? flat(c.body,
+    depth + 1) : [])]);
 const facts = el("table", null, $("facts"));
 row(facts, ["target", `${m.target.triple}, ${m.target.cpu}`]);
 row(facts, ["code", bytes(m.code_bytes)]);
 row(facts, ["packed weights", bytes(m.weights.reduce((s, w) => s + w.bytes, 0))]);
-for (const k in m.model ?? {}) row(facts, [k, String(m.model[k])]);
-for (const k in m.training ?? {}) if (k !== "trainables") row(facts,
-    ["training: " + k, String(m.training[k])]);
-for (const r of m.ranks ?? []) row(facts,
-    [`rank ${r.rank}`, `pp ${r.pp}, ep ${r.ep}, dp ${r.dp}: ` +
-    `${r.experts_per_layer} experts in each layer, parameters ` +
+const fact = v => Array.isArray(v) ? v.join(", ") : typeof v === "number"
+    ? String(+v.toPrecision(v % 1 ? 6 : 15)) : String(v);
+for (const k in m.model ?? {}) if (k !== "configuration") row(facts, [k, fact(m.model[k])]);
+for (const k in m.training ?? {}) if (k !== "trainables") row(facts, ["training: " + k,
+    fact(m.training[k])]);
+for (const r of m.ranks ?? []) row(facts, [`rank ${r.rank}`,
+    `pp ${r.pp}, ep ${r.ep}, dp ${r.dp}: ` +
+  `${r.experts_per_layer} experts in each layer, parameters ` +
   `${bytes(r.parameter_bytes)}, sends ${bytes(r.sent_bytes_per_step)} in each step`]);
 if (m.model) row(facts, ["cache elements per token", String(m.cache_elements_per_token)]);
+if (m.model?.configuration) { const box = el("details", null, $("facts"));
+    el("summary", "Configuration: values that change numbers", box);
+  const table = el("table", null, box); for (const k in m.model.configuration) row(table, [k,
+      m.model.configuration[k]]); }
 for (const p of m.programs) {
   const list = flat(p.commands), n = Math.max(list.length, 1), w = 1160 / n,
       used = p.temporaries.map(() => [Infinity, -1]);
@@ -79,28 +97,29 @@ for (const p of m.programs) {
       (c.bindings ?? []).forEach(b => { if ("temporary" in b) { const u = used[b.temporary];
     u[0] = Math.min(u[0], i); u[1] = Math.max(u[1], i); } }));
   const d = el("details", null, $("programs"));
-  el("summary", `@${p.name} — ${list.length} commands, ` +
-      `${p.temporaries.length} temporaries in ${p.slots} slots`, d);
+  const count = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`, kept = p.temporaries.length;
+  const slots = kept === 1 ? "1 temporary" : kept + " temporaries";
+  el("summary", `@${p.name}: ${count(list.length, "command")}` +
+      (kept ? `, ${slots} in ${count(p.slots, "slot")}` : ""), d);
   const s = svg("svg", el("div", null, $("programs")),
       { viewBox: `0 0 1160 ${30 + 12 * p.slots}` });
-  list.forEach(({ c }, i) =>
-      svg("rect", s, { x: i * w, y: 2, width: Math.max(w - .5, .5), height: 20,
-      fill: colourOf(what(c)) }, `${i}: ${line(c)}`));
-  p.temporaries.forEach((t, i) => { const [a, z] = used[i];
-      if (z >= 0) svg("rect", s, { x: a * w, y: 28 + 12 * t.slot,
-    width: (z - a + 1) * w, height: 9, rx: 2, fill: "#8aa0b8", stroke: "#fff" },
+  list.forEach(({ c }, i) => svg("rect", s, { x: i * w, y: 2, width: Math.max(w - .5, .5),
+      height: 20, fill: kindOf(what(c))[1] }, `${i}: ${line(c)}`));
+  p.temporaries.forEach((t, i) => { const [a, z] = used[i]; if (z >= 0) svg("rect", s, { x: a * w,
+      y: 28 + 12 * t.slot,
+    width: (z - a + 1) * w, height: 9, rx: 2, fill: "#8aa0b8", class: "bar" },
         `%${i}: ${t.bytes} bytes, slot ${t.slot}`); });
   const io = el("table", null, d);
   p.arguments.forEach(a => row(io, [a.output ? "out" : "in", a.name, shape(a)]));
-  list.forEach(({ c, depth }) =>
-      el("div", line(c), d,
-      { class: "c", style: `border-color:${colourOf(what(c))};margin-left:${depth * 24}px` }));
+  list.forEach(({ c, depth }) => el("div", line(c), d, { class: "c",
+      style: `border-color:${kindOf(what(c))[1]};margin-left:${depth * 24}px` }));
 }
-m.kernels.forEach(k => key("keys", colourOf(k.symbol), k.symbol));
-row($("kernels"), ["kernel", "launches", "bindings", "scratch of each worker"], "th");
-m.kernels.forEach(k =>
-    row($("kernels"), [k.symbol, k.launches, k.bindings,
-    bytes(k.scratch_bytes)]).firstChild.style.borderLeft = `4px solid ${colourOf(k.symbol)}`);
+const seen = new Set(m.programs.flatMap(p => flat(p.commands).map(({ c }) => kindOf(what(c)))));
+[...families, moves].forEach(k => seen.has(k) && key("keys", k[1], k[0]));
+row($("kernels"), ["kernel", "kind", "launches", "bindings", "scratch of each worker"], "th");
+m.kernels.forEach(k => { const kind = kindOf(k.symbol), r = row($("kernels"), [k.symbol, kind[0],
+    k.launches, k.bindings, k.scratch_bytes ? bytes(k.scratch_bytes) : ""]);
+  Object.assign(r.firstChild.style, { borderLeft: `6px solid ${kind[1]}`, paddingLeft: "6px" }); });
 row($("buffers"), ["buffer", "what", "size"], "th");
 m.states.forEach(s => row($("buffers"), [s.name, "state", shape(s)]));
 m.constants.forEach(c => row($("buffers"), [c.name, "constant", bytes(c.bytes)]));

@@ -15,15 +15,15 @@ using Json = nlohmann::json;
 
 namespace {
 
-constexpr std::array<const char *, 10> colours = {"#2563eb", "#e11d48", "#059669", "#d97706",
-                                                  "#7c3aed", "#0891b2", "#be185d", "#4d7c0f",
-                                                  "#b45309", "#475569"};
-constexpr double width = 880, height = 260, left = 62, right = 14, top = 12, bottom = 30;
+/// Colours of curves: the style sheet has them as --c0 to --c9, for light and for dark pages.
+constexpr size_t colourCount = 10;
+/// A chart's own coordinates; the page stretches them to its width.
+constexpr double width = 1000, height = 200;
 
 struct Curve {
   std::string name;
   std::vector<double> values; ///< one per step; NaN: none
-  const char *colour;
+  size_t colour;
   bool isPlain = false; ///< drawn as it is, never smoothed
 };
 
@@ -84,37 +84,41 @@ public:
     low -= fromZero && low == 0 ? 0 : margin;
   }
 
-  std::string svg() const {
-    std::string out = "<section><h2>" + escapedHtml(title) + "</h2>" + keys() +
-                      "<div class=\"wide\"><svg class=\"chart\" viewBox=\"0 0 " +
-                      format("%g", width) + " " + format("%g", height) +
-                      "\" role=\"img\" aria-label=\"" + escapedHtml(title) + "\">";
-    out += grid();
+  std::string html() const {
+    std::string lines;
     for (const Curve &curve : curves) {
       if (smooth && !curve.isPlain) {
-        out += line(curve.values, curve.colour, "faint");
-        out += line(smoothed(curve.values), curve.colour, "bold");
+        lines += line(curve.values, curve.colour, "faint");
+        lines += line(smoothed(curve.values), curve.colour, "bold");
       } else {
-        out += line(curve.values, curve.colour, "bold");
+        lines += line(curve.values, curve.colour, "bold");
       }
     }
-    return out + "<line class=\"at\" y1=\"" + format("%g", top) + "\" y2=\"" +
-           format("%g", height - bottom) + "\"/></svg></div></section>\n";
+    auto [grid, ticks] = gridAndTicks();
+    return "<section><h2>" + escapedHtml(title) + "</h2>" + keys() +
+           "<div class=\"plot\"><svg class=\"chart\" viewBox=\"0 0 " + format("%g", width) + " " +
+           format("%g", height) + "\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"" +
+           escapedHtml(title) + "\">" + grid + lines + "<line class=\"at\" y1=\"0\" y2=\"" +
+           format("%g", height) + "\"/></svg>" + ticks + "</div></section>\n";
   }
 
-  /// What the pointer tells: at most 1,500 steps, and each curve's values there.
+  /// What the pointer tells: at most 1,500 steps, each curve's values there, and the means that
+  /// bold lines show.
   Json data() const {
     size_t stride = steps.size() / 1500 + 1;
-    Json out = {
-        {"x", {left, width - right, width}}, {"steps", Json::array()}, {"curves", Json::array()}};
+    Json out = {{"steps", Json::array()}, {"curves", Json::array()}};
     for (size_t i = 0; i < steps.size(); i += stride)
       out["steps"].push_back(steps[i]);
-    for (const Curve &curve : curves) {
-      Json values = Json::array();
+    auto sampled = [&](const std::vector<double> &values) {
+      Json list = Json::array();
       for (size_t i = 0; i < steps.size(); i += stride)
-        values.push_back(std::isfinite(curve.values[i]) ? Json(static_cast<float>(curve.values[i]))
-                                                        : Json());
-      out["curves"].push_back({{"name", curve.name}, {"values", std::move(values)}});
+        list.push_back(std::isfinite(values[i]) ? Json(static_cast<float>(values[i])) : Json());
+      return list;
+    };
+    for (const Curve &curve : curves) {
+      out["curves"].push_back({{"name", curve.name}, {"values", sampled(curve.values)}});
+      if (smooth && !curve.isPlain && halfWindow(steps.size()))
+        out["curves"].back()["means"] = sampled(smoothed(curve.values));
     }
     return out;
   }
@@ -122,10 +126,12 @@ public:
 private:
   double x(double step) const {
     double first = static_cast<double>(steps.front()), last = static_cast<double>(steps.back());
-    return left + (last > first ? (step - first) / (last - first) : 0.5) * (width - left - right);
+    return (last > first ? (step - first) / (last - first) : 0.5) * width;
   }
-  double y(double value) const {
-    return top + (high - value) / (high - low) * (height - top - bottom);
+  double y(double value) const { return (high - value) / (high - low) * height; }
+
+  static std::string colourOf(size_t colour) {
+    return "var(--c" + std::to_string(colour % colourCount) + ")";
   }
 
   /// What colours and kinds of line mean.
@@ -133,7 +139,7 @@ private:
     std::string out = "<div class=\"keys\">";
     if (curves.size() > 1)
       for (const Curve &curve : curves)
-        out += "<span><i style=\"background:" + std::string(curve.colour) + "\"></i>" +
+        out += "<span><i style=\"background:" + colourOf(curve.colour) + "\"></i>" +
                escapedHtml(curve.name) + "</span>";
     if (size_t half = halfWindow(steps.size()); smooth && half)
       out += "<span>bold: mean of " + std::to_string(2 * half + 1) +
@@ -141,28 +147,30 @@ private:
     return out + "</div>";
   }
 
-  std::string grid() const {
-    std::string out;
+  /// Lines of the grid, and the numbers beside them, which keep their size at any width. Of the
+  /// steps every second stands away on a narrow page.
+  std::pair<std::string, std::string> gridAndTicks() const {
+    std::string grid, ticks;
     double distance = tickDistance(high - low, 5);
     for (double tick = std::ceil(low / distance) * distance; tick <= high; tick += distance) {
       double shown = std::fabs(tick) < distance * 1e-6 ? 0 : tick;
-      out += "<line class=\"grid\" x1=\"" + format("%g", left) + "\" x2=\"" +
-             format("%g", width - right) + "\" y1=\"" + format("%.1f", y(tick)) + "\" y2=\"" +
-             format("%.1f", y(tick)) + "\"/><text x=\"" + format("%g", left - 8) + "\" y=\"" +
-             format("%.1f", y(tick) + 4) + "\" text-anchor=\"end\">" + format("%.4g", shown) +
-             "</text>";
+      grid += "<line class=\"grid\" x1=\"0\" x2=\"" + format("%g", width) + "\" y1=\"" +
+              format("%.1f", y(tick)) + "\" y2=\"" + format("%.1f", y(tick)) + "\"/>";
+      ticks += "<span class=\"y\" style=\"top:" + format("%.2f", 100 * y(tick) / height) + "%\">" +
+               format("%.4g", shown) + "</span>";
     }
     double first = static_cast<double>(steps.front()), last = static_cast<double>(steps.back());
     double stride = std::max(tickDistance(std::max(last - first, 1.0), 8), 1.0);
     for (double tick = std::ceil(first / stride) * stride; tick <= last; tick += stride)
-      out += "<text x=\"" + format("%.1f", x(tick)) + "\" y=\"" + format("%g", height - 10) +
-             "\" text-anchor=\"middle\">" + format("%.0f", tick) + "</text>";
-    return out;
+      ticks += std::string("<span class=\"x") + (std::llround(tick / stride) % 2 ? " odd" : "") +
+               "\" style=\"left:" + format("%.2f", 100 * x(tick) / width) + "%\">" +
+               format("%.0f", tick) + "</span>";
+    return {grid, ticks};
   }
 
   /// At most about 1,200 points: of more, the first, lowest and highest of each group, so that
   /// spikes stay.
-  std::string line(const std::vector<double> &values, const char *colour, const char *kind) const {
+  std::string line(const std::vector<double> &values, size_t colour, const char *kind) const {
     std::string points;
     std::vector<size_t> known;
     for (size_t i = 0; i < values.size(); ++i)
@@ -183,12 +191,12 @@ private:
         if (i == 0 || chosen[i] != chosen[i - 1])
           add(chosen[i]);
     }
-    if (std::count(points.begin(), points.end(), ',') == 1) // a line of one point would not show
-      return "<circle r=\"3\" fill=\"" + std::string(colour) + "\" cx=\"" +
-             points.substr(0, points.find(',')) + "\" cy=\"" +
-             points.substr(points.find(',') + 1, points.size() - points.find(',') - 2) + "\"/>";
-    return "<polyline class=\"" + std::string(kind) + "\" stroke=\"" + colour + "\" points=\"" +
-           points + "\"/>";
+    if (std::count(points.begin(), points.end(), ',') == 1) { // a line of one point shows as a dot
+      points += points;
+      kind = "dot";
+    }
+    return "<polyline class=\"" + std::string(kind) + "\" style=\"stroke:" + colourOf(colour) +
+           "\" points=\"" + points + "\"/>";
   }
 
   std::string title;
@@ -199,26 +207,39 @@ private:
 };
 
 const char style[] = R"css(
-.chart{width:100%;min-width:560px;display:block}.grid{stroke:var(--line)}.at{stroke:var(--soft);
-  stroke-dasharray:3 3;visibility:hidden}
-polyline{fill:none;stroke-linejoin:round}.faint{stroke-width:1;opacity:.28}.bold{stroke-width:1.8}
+:root{--c0:#2563eb;--c1:#e11d48;--c2:#059669;--c3:#d97706;--c4:#7c3aed;--c5:#0891b2;--c6:#be185d;
+  --c7:#4d7c0f;--c8:#b45309;--c9:#475569}
+@media(prefers-color-scheme:dark){:root{--c0:#60a5fa;--c1:#fb7185;--c2:#34d399;--c3:#fbbf24;
+  --c4:#a78bfa;--c5:#22d3ee;--c6:#f472b6;--c7:#a3e635;--c8:#fb923c;--c9:#94a3b8}}
+.plot{position:relative;height:240px;margin:12px 16px 28px 64px;font-size:11px;color:var(--soft);
+  font-variant-numeric:tabular-nums}
+.chart{width:100%;height:100%;display:block;overflow:visible}
+  .chart *{vector-effect:non-scaling-stroke}
+.plot .y{position:absolute;right:calc(100% + 8px);transform:translateY(-50%)}
+  .plot .x{position:absolute;top:calc(100% + 6px);transform:translateX(-50%)}
+@media(max-width:600px){.plot{height:190px;margin-left:56px}.plot .odd{display:none}}
+.grid{stroke:var(--line)}.at{stroke:var(--soft);stroke-dasharray:3 3;visibility:hidden}
+polyline{fill:none;stroke-linejoin:round}.dot{stroke-width:6;stroke-linecap:round}
+  .faint{stroke-width:1;opacity:.35}.bold{stroke-width:1.8}
 )css";
 
 /// Tells the values at the step that the pointer is over.
 const char script[] = R"js(
 document.querySelectorAll(".chart").forEach((svg, i) => {
-  const { x: [from, to, all], steps, curves } = d[i], at = svg.querySelector(".at"),
-      first = steps[0], last = steps[steps.length - 1];
+  const { steps, curves } = d[i], at = svg.querySelector(".at"), first = steps[0],
+      last = steps[steps.length - 1];
   svg.addEventListener("mousemove", e => {
-    const box = svg.getBoundingClientRect(), px = (e.clientX - box.left) / box.width * all,
-        wanted = first + (px - from) / (to - from) * (last - first);
+    const box = svg.getBoundingClientRect(),
+        wanted = first + (e.clientX - box.left) / box.width * (last - first);
     let k = steps.findIndex(s => s >= wanted); if (k < 0) k = steps.length - 1;
     if (k > 0 && wanted - steps[k - 1] < steps[k] - wanted) k--;
-    const line = from + (last > first ? (steps[k] - first) / (last - first) : .5) * (to - from);
+    const line = (last > first
+        ? (steps[k] - first) / (last - first) : .5) * svg.viewBox.baseVal.width;
     at.setAttribute("x1", line); at.setAttribute("x2", line); at.style.visibility = "visible";
-    showTip(e, "step " + steps[k] +
-        curves.map(c => c.values[k] == null ? ""
-        : `\n${c.name}: ${+c.values[k].toPrecision(6)}`).join(""));
+    const number = v => +v.toPrecision(6);
+    showTip(e, "step " + steps[k] + curves.map(c => c.values[k] == null
+        ? "" : `\n${c.name}: ${number(c.values[k])}` +
+      (c.means?.[k] == null ? "" : ` (mean ${number(c.means[k])})`)).join(""));
   });
   svg.addEventListener("mouseleave", () => { at.style.visibility = "hidden"; hideTip(); });
 });
@@ -245,7 +266,7 @@ std::string run::trainingReport(const std::string &title, const PageFacts &facts
     steps.push_back(result.step);
   auto curve = [&](std::string name, size_t colour,
                    const std::function<double(const LoggedStep &)> &get) {
-    Curve curve{std::move(name), {}, colours[colour % colours.size()]};
+    Curve curve{std::move(name), {}, colour};
     for (const LoggedStep &result : results)
       curve.values.push_back(get(result));
     return curve;
@@ -253,7 +274,7 @@ std::string run::trainingReport(const std::string &title, const PageFacts &facts
   Json data = Json::array();
   auto chart = [&](std::string name, std::vector<Curve> curves, bool smooth, bool fromZero) {
     Chart made(std::move(name), steps, std::move(curves), smooth, fromZero);
-    page.body += made.svg();
+    page.body += made.html();
     data.push_back(made.data());
   };
   std::vector<Curve> losses = {
