@@ -6,7 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include <cmath>
+#include <cstdio>
 
 using namespace hadal;
 using namespace hadal::schedule;
@@ -21,8 +21,8 @@ const chunkKeys = (place, names) => {
   const kinds = [...new Set(names.map(n => n.slice(0, 2)))].sort((a, b) =>
           "FBIW".indexOf(a[0]) - "FBIW".indexOf(b[0]) || a[1] - b[1]),
       directions = new Set(kinds.map(k => k[1])).size;
-  kinds.forEach(k => key(place, chunkColour(k),
-      words[k[0]] + (directions > 1 ? `, direction ${k[1]}` : ""))); };
+  kinds.forEach(k => key(place, chunkColour(k), words[k[0]] + (directions > 1
+      ? `, direction ${k[1]}` : ""))); };
 )js";
 
 static const char body[] =
@@ -34,22 +34,17 @@ moves, a double click shows all.</p>
 )html";
 
 static const char script[] = R"js(
+const time = d.seconds ? secondsOf(d.end) : t => String(+t.toPrecision(6));
 chunkKeys("keys", d.ranks.flat().map(e => e[2]));
 timeline("time", d.ranks.map(r => r.map(([b, e, n, h]) => [b, e, n, h, chunkColour(n)])),
-    d.ranks.map((_, i) => "rank " + i), 30, t => String(+t.toPrecision(6)));
+    d.ranks.map((_, i) => "rank " + i), 30, time);
 const line = (cells, tag) => { const r = document.createElement("tr");
     cells.forEach(c => { const e = document.createElement(tag); e.textContent = c; r.append(e); });
     $("ranks").append(r); };
-line(["rank", "busy", "idle", "activations at most"], "th");
-d.busy.forEach((b, i) =>
-    line([i, +b.toPrecision(6), (100 * (1 - b / d.end)).toFixed(1) + " %", d.peaks[i]], "td"));
+line(["rank", "busy", "idle", "micro-batches held at most"], "th");
+d.busy.forEach((b, i) => line([i, time(b), (100 * (1 - b / d.end)).toFixed(1) + " %", d.peaks[i]],
+    "td"));
 )js";
-
-static std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return text;
-}
 
 /// [begin, end, name, half] of each item.
 static Json itemsOf(const Order &order, const std::vector<Span> &spans) {
@@ -64,24 +59,38 @@ static Json itemsOf(const Order &order, const std::vector<Span> &spans) {
   return items;
 }
 
-std::string hadal::schedulePage(const Schedule &s, const Timeline &line, const Costs &costs) {
+/// Names and values under the title.
+static PageFacts factsOf(const Schedule &s, const Timeline &line, const StageCosts &costs) {
+  Costs mean = costs.mean();
+  std::string taken = "forward " + costs.text(mean.forward) + ", input gradient " +
+                      costs.text(mean.inputGrad) + ", weight gradient " +
+                      costs.text(mean.weightGrad);
+  if (directions(s) == 2)
+    taken += ", overlapped pair " + costs.text(mean.pair);
+  if (costs.stages.size() > 1)
+    taken += " (means of stages)";
   double idle = 0;
   for (double busy : line.busy)
     idle += 1 - busy / line.end;
-  std::string taken = "forward " + number(costs.forward) + ", input gradient " +
-                      number(costs.inputGrad) + ", weight gradient " + number(costs.weightGrad);
-  if (directions(s) == 2)
-    taken += ", overlapped pair " + number(costs.pair);
+  char share[32];
+  std::snprintf(share, sizeof share, "%.1f %%", 100 * idle / s.ranks);
+  return {{"Times", costs.inSeconds() ? costs.source : "in units of no fixed length, not seconds"},
+          {"A chunk takes", taken},
+          {"All take", costs.text(line.end)},
+          {"Bubble",
+           costs.text(line.bubble()) + " (formula " + costs.text(bubbleFormula(s, mean)) + ")"},
+          {"Idle, mean of ranks", share},
+          {"Activations of a rank",
+           "at most " + std::to_string(claimedActivations(s)) + " micro-batches"}};
+}
+
+std::string hadal::schedulePage(const Schedule &s, const Timeline &line, const StageCosts &costs) {
   Page page;
   page.title = s.name + ", " + std::to_string(s.ranks) + " ranks, " +
                std::to_string(s.microBatches) + " micro-batches";
-  page.facts = {
-      {"A chunk takes", taken},
-      {"All take", number(line.end)},
-      {"Bubble", number(line.bubble()) + " (formula " + number(bubbleFormula(s, costs)) + ")"},
-      {"Idle, mean of ranks", number(std::round(1000 * idle / s.ranks) / 10) + " %"},
-      {"Activations of a rank", "at most " + std::to_string(claimedActivations(s))}};
-  Json data = {{"end", line.end},
+  page.facts = factsOf(s, line, costs);
+  Json data = {{"seconds", costs.inSeconds()},
+               {"end", line.end},
                {"busy", line.busy},
                {"peaks", peakActivations(s)},
                {"ranks", Json::array()}};

@@ -15,9 +15,10 @@ namespace hadal {
 extern const std::string_view chunkScript;
 
 /// One self-contained page: ranks by time, a colour for each kind, its depth for the direction,
-/// names and times under the pointer, idle shares. `costs` is what `line` was made with.
+/// names and times under the pointer, idle shares; times are seconds where `costs`, which `line`
+/// was made with, are.
 std::string schedulePage(const schedule::Schedule &schedule, const schedule::Timeline &line,
-                         const schedule::Costs &costs);
+                         const schedule::StageCosts &costs);
 
 } // namespace hadal
 

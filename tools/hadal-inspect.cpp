@@ -11,6 +11,7 @@
 #include "tools/Help.h"
 #include "tools/ScheduleOfModule.h"
 #include "tools/SchedulePage.h"
+#include "tools/inspect/ChunkCosts.h"
 #include "tools/inspect/Describe.h"
 #include "tools/inspect/Ranks.h"
 #include "tools/inspect/VerifyRanks.h"
@@ -22,7 +23,8 @@ using namespace hadal;
 namespace {
 
 struct Request {
-  std::string path, html;
+  std::string path, html, trace;
+  double gflops = 0;
   bool json = false, timeline = false, verify = false;
 };
 
@@ -32,15 +34,19 @@ static Status writePage(const std::string &path, const std::string &page) {
   return writeFile(path, std::as_bytes(std::span(page)));
 }
 
-/// The schedule of a module for many ranks, in unit time.
-static Status showTimeline(const Module &module, const std::string &html) {
+/// The schedule of a module for many ranks: in seconds where a trace or a rate is given.
+static Status showTimeline(const Module &module, const Request &request) {
   schedule::Schedule schedule = HADAL_TRY(scheduleOf(module));
-  schedule::Costs costs;
+  schedule::StageCosts costs{schedule::Costs()};
+  if (!request.trace.empty())
+    costs = HADAL_TRY(inspect::costsByTrace(module, request.trace));
+  else if (request.gflops > 0)
+    costs = HADAL_TRY(inspect::costsByRate(module, request.gflops));
   Result<schedule::Timeline> line = schedule::timeline(schedule, costs);
   if (!line)
     return invalidFile(module.path() + ": " + line.error().message);
-  if (!html.empty())
-    return writePage(html, schedulePage(schedule, *line, costs));
+  if (!request.html.empty())
+    return writePage(request.html, schedulePage(schedule, *line, costs));
   std::fprintf(printed(), "%s", schedule::drawText(schedule, *line, costs).c_str());
   return {};
 }
@@ -52,7 +58,7 @@ static Status show(const Request &request) {
     return {};
   }
   if (request.timeline)
-    return showTimeline(module, request.html);
+    return showTimeline(module, request);
   inspect::Json description = inspect::describe(module);
   if (inspect::Json ranks = HADAL_TRY(inspect::describeRanks(module)); !ranks.is_null())
     description["ranks"] = ranks;
@@ -72,7 +78,8 @@ int main(int argc, char **argv) {
                "hadal-inspect");
   app.footer("  hadal-inspect m.hadal\n"
              "  hadal-inspect m.hadal --html m.html\n"
-             "  hadal-inspect t8.hadal --verify");
+             "  hadal-inspect t8.hadal --verify\n"
+             "  hadal-inspect t8.hadal --timeline --trace trace.json --html schedule.html");
   Request request;
   app.add_option("MODULE", request.path, "Module file")->type_name(kInputFile)->required();
   auto *json = app.add_flag("--json", request.json, "Print everything as JSON");
@@ -82,8 +89,19 @@ int main(int argc, char **argv) {
                    ->type_name(kOutputFile);
   auto *timeline =
       app.add_flag("--timeline", request.timeline,
-                   "Show the schedule of a module for many ranks, one row for each, in unit time")
+                   "Show the schedule of a module for many ranks, one row for each; each kind of "
+                   "chunk takes one unit of time where seconds are not known")
           ->excludes(json);
+  auto *trace = app.add_option("--trace", request.trace,
+                               "With --timeline: seconds as measured, from a trace that hadal-run "
+                               "train wrote with this module")
+                    ->type_name(kInputFile)
+                    ->needs(timeline);
+  app.add_option("--gflops", request.gflops,
+                 "With --timeline: seconds from the module's FLOPs, at this many GFLOP/s of a rank")
+      ->check(numberWithin(1e-6, 1e12))
+      ->needs(timeline)
+      ->excludes(trace);
   app.add_flag("--verify", request.verify,
                "Verify what the programs compute and that they stay within their buffers; for many "
                "ranks also deadlock, use "

@@ -86,8 +86,11 @@ int main(int argc, char **argv) {
   alone->add_flag("--timeline", orders.timeline,
                   "Print a drawing: one row for each rank, one column for each unit of time");
   alone
-      ->add_option("--costs", orders.costs,
-                   "What chunks take: forward, input gradient, weight gradient, and a pair")
+      ->add_option(
+          "--costs", orders.costs,
+          "What chunks take: forward, input gradient, weight gradient, and a pair, all with "
+          "a unit of time (12ms; s, ms, us) or without")
+      ->type_name("TIME")
       ->delimiter(',')
       ->expected(1, 4);
   app.formatter(std::make_shared<HelpFormatter>());

@@ -13,26 +13,29 @@ static std::string label(const Chunk &chunk) {
   return letter + std::to_string(chunk.microBatch);
 }
 
-static std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return text;
-}
-
 static std::string percent(double share) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f%%", 100 * share);
   return text;
 }
 
-std::string schedule::drawText(const Schedule &s, const Timeline &line, const Costs &costs) {
-  double unit = std::min({costs.forward, costs.inputGrad, costs.weightGrad, costs.pair});
+/// What a column stands for. Measured chunks may be thousands of times as long as others.
+static double unitOf(const Timeline &line, const StageCosts &costs) {
+  double longest = 0;
+  for (const std::vector<Span> &spans : line.spans)
+    for (const Span &span : spans)
+      longest = std::max(longest, span.end - span.begin);
+  return costs.inSeconds() ? std::max(costs.least(), longest / 10) : costs.least();
+}
+
+std::string schedule::drawText(const Schedule &s, const Timeline &line, const StageCosts &costs) {
+  double unit = unitOf(line, costs);
   size_t cell = 2 + std::to_string(microBatchesOf(s) - 1).size(),
          digits = std::to_string(s.ranks - 1).size();
   auto column = [&](double time) { return static_cast<size_t>(time / unit + 0.5) * cell; };
   std::string text = s.name + ", " + std::to_string(s.ranks) + " ranks, " +
                      std::to_string(s.microBatches) + " micro-batches, time in units of " +
-                     number(unit) + "\n\n";
+                     costs.text(unit) + (costs.inSeconds() ? "" : ", not seconds") + "\n\n";
   std::string ticks(9 + digits + column(line.end), ' ');
   for (size_t t = 0; column(t * unit) <= column(line.end); t += 10)
     ticks.replace(6 + digits + column(t * unit), std::to_string(t).size(), std::to_string(t));
@@ -58,7 +61,9 @@ std::string schedule::drawText(const Schedule &s, const Timeline &line, const Co
   }
   text += "\nF forward, B backward, I input gradient, W weight gradient";
   text += directions(s) == 2 ? ", small in direction 1; F+b overlapped" : "";
-  text += "; . and % idle\ntime " + number(line.end) + ", bubble " + number(line.bubble()) +
-          " (formula " + number(bubbleFormula(s, costs)) + ")\n";
+  text += "; . and % idle\ntime " + costs.text(line.end) + ", bubble " + costs.text(line.bubble()) +
+          " (formula " + costs.text(bubbleFormula(s, costs.mean())) + ")\n";
+  if (costs.inSeconds())
+    text += "seconds: " + costs.source + "\n";
   return text;
 }

@@ -152,11 +152,37 @@ TEST(Schedule, DrawingsHaveRowsOfOneLength) {
     });
 }
 
+// Stages may take different times: a rank waits for the longest. In seconds, drawing and page say
+// so, and where the seconds come from; else they say that there are none.
+TEST(Schedule, SecondsOfStages) {
+  Schedule s = made("1f1b", 2, 2);
+  StageCosts costs({{0.5, 1, 0.5, 0}, {1, 2, 1, 0}}, "a guess");
+  Timeline line = *timeline(s, costs);
+  // Stage 1 is busy from 0.5 to 8.5, then stage 0 ends with a backward chunk.
+  EXPECT_DOUBLE_EQ(line.busy[0], 4);
+  EXPECT_DOUBLE_EQ(line.busy[1], 8);
+  EXPECT_DOUBLE_EQ(line.end, 10);
+  EXPECT_DOUBLE_EQ(costs.mean().forward, 0.75);
+  EXPECT_DOUBLE_EQ(costs.pair(0, 1), 3.5);
+  std::string text = drawText(s, line, costs), page = schedulePage(s, line, costs);
+  EXPECT_NE(text.find("time 10 s, bubble 6 s"), std::string::npos) << text;
+  EXPECT_NE(text.find("seconds: a guess"), std::string::npos) << text;
+  EXPECT_NE(page.find("a guess"), std::string::npos);
+  EXPECT_NE(page.find("\"seconds\":true"), std::string::npos);
+  text = drawText(s, *timeline(s), {});
+  EXPECT_NE(text.find("not seconds"), std::string::npos) << text;
+  page = schedulePage(s, *timeline(s), StageCosts(Costs()));
+  EXPECT_NE(page.find("not seconds"), std::string::npos);
+  EXPECT_NE(page.find("\"seconds\":false"), std::string::npos);
+  EXPECT_EQ(StageCosts({Costs()}, "x").text(0.00125), "1.25 ms");
+  EXPECT_EQ(StageCosts(Costs()).text(24), "24");
+}
+
 // The page has every chunk with its times, and names nothing outside itself.
 TEST(Schedule, PageShowsEveryChunk) {
   Schedule s = made("dualpipe", 4, 10);
   Timeline line = *timeline(s);
-  std::string page = schedulePage(s, line, {});
+  std::string page = schedulePage(s, line, StageCosts(Costs()));
   for (uint32_t rank = 0; rank < s.ranks; ++rank)
     for (size_t i = 0; i < s.orders[rank].size(); ++i) {
       std::string item = nlohmann::json(line.spans[rank][i].begin).dump() + "," +

@@ -45,6 +45,25 @@ fi
 "$bin/hadal-inspect" two-hops.hadal --timeline --html page.html >text || fail "--timeline --html"
 grep -q '"F0.0",' page.html || fail "the page shows no chunk"
 cmp -s <("$bin/hadal-inspect" two-hops.hadal --timeline) <("$bin/hadal-plan" --schedule=dualpipe --pp=2 --micro-batches=4 --timeline) || fail "--timeline differs from hadal-plan's"
+# Seconds: from the module's FLOPs at a rate, twice as many at half of it; from a trace, as long as its programs took.
+whole() { sed -n 's/^time \([0-9.e+-]*\) s, .*/\1/p' "$@"; }
+"$bin/hadal-inspect" two-hops.hadal --timeline --gflops 1e-5 >text || fail "--gflops"
+"$bin/hadal-inspect" two-hops.hadal --timeline --gflops 5e-6 >half || fail "--gflops"
+grep -q "^seconds: the module's FLOPs at 1e-05 GFLOP/s" text || fail "--gflops: $(cat text)"
+python3 -c "assert 1.99 < $(whole half) / $(whole text) < 2.01" || fail "--gflops: $(whole text) and $(whole half)"
+python3 - "$bin/hadal-inspect" <<'END' || fail "trace of the module"
+import json, subprocess, sys
+programs = [p["name"] for p in json.loads(subprocess.run([sys.argv[1], "two-hops.hadal", "--json"], capture_output=True, check=True).stdout)["programs"]]
+events = [{"ph": "X", "cat": "program", "name": n, "ts": 0, "dur": d} for n in programs if n.startswith("stage.") for d in (1e6, 2e6, 9e9)]
+json.dump({"traceEvents": events}, open("trace.json", "w"))
+json.dump({"traceEvents": [e for e in events if not e["name"].startswith("stage.1.")]}, open("part.json", "w"))
+END
+"$bin/hadal-inspect" two-hops.hadal --timeline --trace trace.json >text || fail "--trace"
+python3 -c "assert $(whole text) % 2 == 0 and $(whole text) >= 8" || fail "--trace: $(cat text)"
+grep -q '^seconds: medians of computing as measured in trace.json' text || fail "--trace: $(cat text)"
+"$bin/hadal-inspect" two-hops.hadal --timeline --trace part.json >out 2>err && fail "a trace of another module is taken"
+grep -q 'part.json: has no run of program stage.1.' err && [ "$(wc -l <err)" = 1 ] && [ ! -s out ] || fail "$(cat out err)"
+"$bin/hadal-inspect" two-hops.hadal --trace trace.json >out 2>err && fail "--trace without --timeline"
 "$bin/hadal-inspect" two-hops.hadal --json >json || fail "--json"
 [ "$(grep -c '"experts_per_layer": 2' json)" = 8 ] || fail "--json says $(grep -c experts_per_layer json) ranks"
 

@@ -17,8 +17,9 @@ struct OrdersRequest {
   std::string schedule;
   uint32_t ranks = 0;
   uint32_t microBatches = 0;
-  std::vector<double>
-      costs; ///< forward, input gradient, weight gradient, and a pair (their sum); none: unit time
+  /// Forward, input gradient, weight gradient, and a pair (by default their sum), as numbers or all
+  /// as "12ms" (s, ms, us); none: unit time.
+  std::vector<std::string> costs;
   bool order = false;    ///< print the orders
   bool timeline = false; ///< print the drawing
   std::string html;      ///< write the page here
