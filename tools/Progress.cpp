@@ -46,6 +46,31 @@ static unsigned usableColumns() {
   return columns > 1 ? columns - 1 : 79;
 }
 
+std::string hadal::wrappedLines(std::string_view text, unsigned columns) {
+  std::string lines;
+  size_t used = 0;
+  while (!text.empty()) {
+    std::string_view word = text.substr(0, text.find(' '));
+    text.remove_prefix(std::min(text.size(), word.size() + 1));
+    if (used > 0 && used + 1 + word.size() > columns) {
+      lines += "\n  ";
+      used = 2;
+    } else if (!lines.empty()) {
+      lines += ' ';
+      ++used;
+    }
+    lines += word;
+    used += word.size();
+  }
+  return lines;
+}
+
+void hadal::sayOnStderr(std::string_view text) {
+  std::string lines =
+      ::isatty(STDERR_FILENO) ? wrappedLines(text, usableColumns()) : std::string(text);
+  std::fprintf(stderr, "%s\n", lines.c_str());
+}
+
 //===----------------------------------------------------------------------===//
 // ProgressDisplay
 //===----------------------------------------------------------------------===//

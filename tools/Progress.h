@@ -20,6 +20,13 @@ namespace hadal {
 /// 1. A narrow terminal first loses the bar, then the end of the text.
 std::string progressLine(double fraction, std::string_view text, unsigned columns);
 
+/// `text` in lines of at most `columns`, cut at spaces; those after the first begin with two
+/// spaces. A word that is longer stays whole.
+std::string wrappedLines(std::string_view text, unsigned columns);
+
+/// Says a line on stderr, wrapped where that is a terminal.
+void sayOnStderr(std::string_view text);
+
 /// "1 h 02 min", "3 min 20 s", "12 s".
 std::string readableSeconds(double seconds);
 

@@ -43,6 +43,15 @@ TEST(Progress, BarShowsTheFraction) {
   EXPECT_EQ(filled(-1), 0u);
 }
 
+// Words stay whole, and all of them are there in their order.
+TEST(Progress, SentencesAreWrapped) {
+  EXPECT_EQ(wrappedLines("one two three", 80), "one two three");
+  EXPECT_EQ(wrappedLines("one two three", 8), "one two\n  three");
+  EXPECT_EQ(wrappedLines("one two three", 7), "one two\n  three");
+  EXPECT_EQ(wrappedLines("a muchtoolongword b", 6), "a\n  muchtoolongword\n  b");
+  EXPECT_EQ(wrappedLines("", 6), "");
+}
+
 TEST(Progress, ReadableSeconds) {
   EXPECT_EQ(readableSeconds(0.4), "0 s");
   EXPECT_EQ(readableSeconds(59.6), "1 min 00 s");

@@ -51,8 +51,11 @@ for columns in (30, 80, 200):
     widest = max((len(d) for d in draws), default=0)
     if widest >= columns:
         failed.append(f"{columns} columns: a progress line takes {widest}")
+    said = re.sub(r"\r[^\r\n]*\x1b\[K", "", text).replace("\r", "").split("\n")
+    if columns >= 80 and max(map(len, said)) >= columns:
+        failed.append(f"{columns} columns: a line is wider: {max(said, key=len)!r}")
     lines = text.count("\n")
-    if lines > 6:
+    if lines > (6 if columns >= 80 else 16):
         failed.append(f"{columns} columns: {lines} lines, wanted progress on one: {text[:400]!r}")
     if columns == 200 and not any("━" in d for d in draws):
         failed.append("200 columns: no bar")

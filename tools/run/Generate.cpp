@@ -6,6 +6,7 @@
 #include "runtime/StopText.h"
 #include "runtime/Tokenizer.h"
 #include "tools/CommandLine.h"
+#include "tools/Progress.h"
 #include "tools/run/Commands.h"
 #include "tools/run/TensorFiles.h"
 #include "tools/run/TokenRows.h"
@@ -168,13 +169,14 @@ struct Figures {
   double decodeRate() const { return rate(counts.decodeTokens, counts.decodeSeconds); }
 
   void print() const {
-    std::fprintf(stderr,
-                 "prefill %lld tokens in %.3f s (%.1f tokens/s), decode %lld tokens in %.3f s "
-                 "(%.1f tokens/s), "
-                 "first token after %.3f s, %u threads\n",
-                 static_cast<long long>(counts.prefillTokens), counts.prefillSeconds, prefillRate(),
-                 static_cast<long long>(counts.decodeTokens), counts.decodeSeconds, decodeRate(),
-                 firstTokenSeconds, threads);
+    char text[256];
+    std::snprintf(text, sizeof text,
+                  "prefill %lld tokens in %.3f s (%.1f tokens/s), decode %lld tokens in %.3f s "
+                  "(%.1f tokens/s), first token after %.3f s, %u threads",
+                  static_cast<long long>(counts.prefillTokens), counts.prefillSeconds,
+                  prefillRate(), static_cast<long long>(counts.decodeTokens), counts.decodeSeconds,
+                  decodeRate(), firstTokenSeconds, threads);
+    sayOnStderr(text);
     if (counts.stoppedByPositions)
       std::fprintf(stderr, "%lld of %lld sequences stopped at the model's last position\n",
                    static_cast<long long>(counts.stoppedByPositions),

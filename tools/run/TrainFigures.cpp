@@ -141,14 +141,16 @@ Status Training::writeStats(double runSeconds, int64_t flops) {
     }
     predicted = memory[0].total() + rankProcessBytes;
   }
-  std::fprintf(
-      stderr,
-      "%lld steps, %lld tokens in %s (%.0f tokens/s), loss %.4f, peak memory %s%s, %u threads\n",
+  char text[256];
+  std::snprintf(
+      text, sizeof text,
+      "%lld steps, %lld tokens in %s (%.0f tokens/s), loss %.4f, peak memory %s%s, %u threads",
       static_cast<long long>(stepSeconds.size()), static_cast<long long>(tokens),
       readableSeconds(runSeconds).c_str(), seconds > 0 ? static_cast<double>(tokens) / seconds : 0,
       static_cast<double>(last.loss), readableBytes(peak).c_str(),
       predicted ? (" (predicted " + readableBytes(predicted) + ")").c_str() : "",
       session.threads());
+  sayOnStderr(text);
   if (options.stats.empty())
     return {};
   // The first step allocates; the median leaves it and other disturbances out.
