@@ -487,7 +487,7 @@ TEST(Traces, File) {
   trace.addComm("sends", 0, 2000, {7, {1}, {}});
   trace.addWait(0, 10);
   Trace other;
-  other.addChunk("F0.0", 0, 1000);
+  other.addChunk("F0.0", 0, 1200);
   std::string path = testing::TempDir() + "hadal-trace-" + std::to_string(getpid()) + ".json";
   std::vector<std::string> others = {other.eventsText(1)};
   ASSERT_TRUE(trace.write(path, others).ok());
@@ -507,6 +507,8 @@ TEST(Traces, File) {
       threads.emplace(event["pid"], event["tid"]);
     else
       used.emplace(event["pid"], event["tid"]);
+    if (event["name"] == "F0.0")
+      EXPECT_EQ(event["dur"], 1.2); // to a nanosecond
   }
   EXPECT_EQ(processes, (decltype(processes){{0, "rank 0"}, {1, "rank 1"}}));
   EXPECT_EQ(order, (decltype(order){{0, 0}, {1, 1}}));

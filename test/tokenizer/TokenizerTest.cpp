@@ -166,6 +166,29 @@ static Json smallDocument() {
   return documentOf(cases, entry);
 }
 
+// Of added tokens that begin alike the longest is found; one that the vocabulary has, too, has one
+// id.
+TEST(Tokenizer, AddedTokensThatBeginAlike) {
+  Json document = smallDocument();
+  Json token = document["added_tokens"][0];
+  for (const char *key : {"single_word", "lstrip", "rstrip", "normalized"})
+    token[key] = false;
+  auto add = [&](const std::string &content, int32_t id) {
+    token["content"] = content;
+    token["id"] = id;
+    document["added_tokens"].push_back(token);
+  };
+  add("[a]", 9000);
+  add("[a][b]", 9001);
+  auto tokenizer = Tokenizer::parse(document.dump());
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
+  using Ids = std::vector<int32_t>;
+  EXPECT_EQ(*tokenizer->encode("[a][b][a][a]x"), (Ids{9001, 9000, 9000, 'x'}));
+  add("x", 9002);
+  EXPECT_EQ(Tokenizer::parse(document.dump()).error().message,
+            "added_tokens: 'x' has id 9002, in model.vocab it has 120");
+}
+
 // What a file asks for and this reader does not have is an error that names the key.
 TEST(Tokenizer, UnsupportedKeys) {
   auto errorOf = [](const std::function<void(Json &)> &change) {
