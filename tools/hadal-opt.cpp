@@ -19,7 +19,9 @@ static hadal::CompletedTool completedTool() {
   hadal::CompletedTool tool;
   tool.name = "hadal-opt";
   for (const auto &[name, option] : llvm::cl::getRegisteredOptions()) {
-    if (name.empty() || option->getOptionHiddenFlag() != llvm::cl::NotHidden)
+    // --help shows help-list, which is hidden until --help runs.
+    if (name.empty() ||
+        (option->getOptionHiddenFlag() != llvm::cl::NotHidden && name != "help-list"))
       continue;
     hadal::CompletedOption completed;
     completed.names.push_back((name.size() == 1 ? "-" : "--") + name.str());

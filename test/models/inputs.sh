@@ -35,9 +35,12 @@ printf 'version https://git-lfs.github.com/spec/v1\noid sha256:3f\nsize 9\n' >po
 refuses 'pointer: wants a folder with config.json or a .mlir file, is a Git LFS pointer' pointer
 printf '{}' >tokenizer.json
 refuses 'tokenizer.json: wants a folder with config.json or a .mlir file, is JSON text' tokenizer.json
-# What is wrong in IR is one line, too.
+# What is wrong in IR is one line, then the line of the file and a caret.
 echo 'func.func @f(%x: tensor<4xf32>, %c: i1) -> i1 { return %c : i1 }' >scalar.mlir
-refuses 'argument 1 wants to be a ranked tensor of numbers' scalar.mlir
+"$bin/hadal-compile" scalar.mlir -o never 2>stderr
+[ $? = 1 ] || fail "scalar.mlir is taken"
+grep -q '^scalar.mlir:1:1: error: argument 1 wants to be a ranked tensor of numbers' stderr &&
+  [ "$(wc -l <stderr)" = 3 ] && [ "$(tail -1 stderr)" = '^' ] || fail "scalar.mlir says: $(cat stderr)"
 
 # A folder's files.
 mkdir m && cp "$models/dense/config.json" m
