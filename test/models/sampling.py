@@ -217,7 +217,7 @@ for flags, word in (
     )
 for name, text, word in (
     ("a", "[[1, 2], [3, 1000000]]", "row 1"),
-    ("b", "1 2\n3 x\n", "no"),
+    ("b", "1 2\n3 x\n", "row 1: wants token ids"),
     ("c", "[]", "rows of token ids"),
     ("d", "{\"x\": 1}", "'x'"),
     ("e", "[[1.5]]", "1.5"),
