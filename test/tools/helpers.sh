@@ -1,6 +1,7 @@
 # Sourced by tests that run tools: an empty folder to work in, what works, and what is refused.
 set -u
-dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
+# Not in a child: one that is stopped before it has become the program would run this, too.
+dir=$(mktemp -d) && trap '[ $BASHPID != $$ ] || rm -rf "$dir"' EXIT
 failures=0
 fail() { echo "FAIL: $*" >&2; failures=$((failures + 1)); }
 

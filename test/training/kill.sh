@@ -14,7 +14,8 @@ while [ "$1" != -- ]; do
   shift 2
 done
 shift
-dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
+# Not in a child: one that is stopped before it has become the program would run this, too.
+dir=$(mktemp -d) && trap '[ $BASHPID != $$ ] || rm -rf "$dir"' EXIT
 train() { "$run" train "$@" --steps "$steps" --checkpoint-every "$every" --keep 2; }
 untimed() { sed 's/"tokens_per_second": .*"violation"/"violation"/' "$1"; }
 same() { # compares a finished run with the whole one
