@@ -3,7 +3,7 @@
 #     ranks.sh MPIRUN HADAL_RUN WRITE_FAKE_RANKS HADAL_INSPECT
 set -u
 mpirun=$1 run=$2 write=$3 inspect=$4
-dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
+dir=$(mktemp -d) && trap '[ $BASHPID != $$ ] || rm -rf "$dir"' EXIT
 failures=0
 fail() { echo "FAIL: $*" >&2; failures=$((failures + 1)); }
 cd "$dir" || exit 1

@@ -4,7 +4,7 @@
 set -u
 run=$1 write=$2
 here=$(cd "$(dirname "$0")" && pwd)
-dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
+dir=$(mktemp -d) && trap '[ $BASHPID != $$ ] || rm -rf "$dir"' EXIT
 export XDG_CACHE_HOME=$dir/cache
 failures=0
 fail() { echo "FAIL: $*" >&2; failures=$((failures + 1)); }
