@@ -42,6 +42,7 @@ static LogicalResult verifyKnown(llvm::function_ref<InFlightDiagnostic()> error,
                   .Cases({"exec.shape", "exec.tasks"}, Kind::Map)
                   .Cases({"exec.scratch_bytes", "exec.bindings", "exec.packed", "exec.in_place"},
                          Kind::Size)
+                  .Case("exec.access", Kind::Sizes)
                   .Case("exec.signature", Kind::Types)
                   .Default(std::nullopt);
   return kind ? hadal::verifyAttributeKind(error, attribute.getName().strref(),
@@ -179,6 +180,13 @@ LogicalResult LaunchOp::verify() {
   return verifyRegisters(*this, "scalars", getScalarsAttr()); // C2
 }
 
+LogicalResult LaunchOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  if (!isa_and_nonnull<FunctionOpInterface>(
+          symbols.lookupNearestSymbolFrom(*this, getKernelAttr())))
+    return emitOpError() << "wants the name of a function, got " << getKernelAttr(); // C3
+  return success();
+}
+
 LogicalResult CopyOp::verify() { return verifyRegisters(*this, "bytes", getBytes()); } // C1
 
 static LogicalResult verifyPeer(Operation *op, int64_t stage) {
@@ -186,6 +194,14 @@ static LogicalResult verifyPeer(Operation *op, int64_t stage) {
     return op->emitOpError() << "wants a stage of the pipeline, got " << stage;
   return success();
 }
+static LogicalResult verifyEvent(Operation *op, int64_t event) {
+  if (event < 0)
+    return op->emitOpError() << "wants an event from 0 on, got " << event;
+  return success();
+}
+LogicalResult RecordOp::verify() { return verifyEvent(*this, getEvent()); } // C1
+LogicalResult WaitOp::verify() { return verifyEvent(*this, getEvent()); }   // C1
+
 LogicalResult SendOp::verify() { return verifyPeer(*this, getStage()); }    // C1
 LogicalResult ReceiveOp::verify() { return verifyPeer(*this, getStage()); } // C1
 

@@ -163,13 +163,14 @@ def Exec_GetOp : Exec_BufferOp<"get"> {
 // Commands
 //===----------------------------------------------------------------------===//
 
-def Exec_LaunchOp : Exec_Op<"launch"> {
+def Exec_LaunchOp : Exec_Op<"launch", [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "run a kernel";
   let description = [{
     Binds buffers (from byte `offsets`, and for a stacked parameter its `elements`-th tensor) and
     passes `scalars`. The number of tasks is the kernel's own function of its scalars. `flops`
     counts multiplications and additions of matrix products. (C1) One element and one offset for
-    each buffer, or none at all.  (C2) All maps are over the program's registers.
+    each buffer, or none at all.  (C2) All maps are over the program's registers.  (C3) `kernel`
+    names a function.
   }];
   let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<Exec_Buffer>:$buffers,
                        AffineMapArrayAttr:$scalars, OptionalAttr<AffineMapArrayAttr>:$elements,
@@ -254,14 +255,18 @@ def Exec_ExchangeOp : Exec_Op<"exchange"> {
 
 def Exec_RecordOp : Exec_Op<"record"> {
   let summary = "mark a point of a stream";
+  let description = "(C1) `event` is not negative.";
   let arguments = (ins I64Attr:$event, OptionalAttr<I64Attr>:$stream);
   let assemblyFormat = "$event (`stream` $stream^)? attr-dict";
+  let hasVerifier = 1;
 }
 
 def Exec_WaitOp : Exec_Op<"wait"> {
   let summary = "hold a stream until a recorded point of another is reached";
+  let description = "(C1) `event` is not negative.";
   let arguments = (ins I64Attr:$event, OptionalAttr<I64Attr>:$stream);
   let assemblyFormat = "$event (`stream` $stream^)? attr-dict";
+  let hasVerifier = 1;
 }
 
 def Exec_CallOp : Exec_Op<"call"> {

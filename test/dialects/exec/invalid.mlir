@@ -56,3 +56,212 @@ exec.program @p registers ["n"] {
   // expected-error@+1 {{wanted wants no dimensions and 1 symbols}}
   exec.require_size affine_map<()[s0] -> (s0)> is affine_map<() -> (4)>
 }
+
+// -----
+
+// Each numbered constraint of the other ops.
+
+// C1
+// expected-error@+1 {{wants a positive count, got 0}}
+exec.parameter @w "w" count 0 : tensor<4xf32>
+
+// -----
+
+// C2
+// expected-error@+1 {{wants {} in the name exactly when count > 1 or sharded, got "w" with count 2}}
+exec.parameter @w "w" count 2 : tensor<4xf32>
+
+// -----
+
+// C3
+// expected-error@+1 {{wants a tensor of static shape, got 'tensor<?xf32>'}}
+exec.parameter @w "w" : tensor<?xf32>
+
+// -----
+
+// C1
+// expected-error@+1 {{wants a positive number of bytes, got 0}}
+exec.weight @w "panels" bytes 0
+
+// -----
+
+// C1
+// expected-error@+1 {{shape wants symbols only, got 1 dimensions}}
+exec.state @s affine_map<(d0) -> (d0)> of f32
+
+// -----
+
+// C1
+// expected-error@+1 {{wants distinct registers, got "n" twice}}
+exec.program @p registers ["n", "n"] {
+}
+
+// -----
+
+exec.program @p registers ["n"] {
+  // C1
+  // expected-error@+1 {{shape wants no dimensions and 1 symbols, one a register; got 0 and 2}}
+  %x = exec.argument "x" affine_map<()[s0, s1] -> (s1)> of f32
+}
+
+// -----
+
+exec.program @p registers ["n"] {
+  %x = exec.argument "x" affine_map<()[s0] -> (s0)> of f32
+  // C1
+  // expected-error@+1 {{bytes wants no dimensions and 1 symbols}}
+  %t = exec.temporary bytes affine_map<(d0)[s0] -> (d0)>
+}
+
+// -----
+
+exec.program @p registers ["n"] {
+  %x = exec.argument "x" affine_map<()[s0] -> (s0)> of f32
+  // C1
+  // expected-error@+1 {{wants the name of a parameter, weight, state or constant, got @none}}
+  %t = exec.get @none
+}
+
+// -----
+
+func.func private @k()
+exec.program @p registers ["n"] {
+  %x = exec.argument "x" affine_map<()[s0] -> (s0)> of f32
+  // C1
+  // expected-error@+1 {{elements wants one map a buffer (1), got 0}}
+  exec.launch @k(%x) elements [] scalars []
+}
+
+// -----
+
+func.func private @k()
+exec.program @p registers ["n"] {
+  %x = exec.argument "x" affine_map<()[s0] -> (s0)> of f32
+  // C2
+  // expected-error@+1 {{scalars wants no dimensions and 1 symbols}}
+  exec.launch @k(%x) scalars [affine_map<() -> (1)>]
+}
+
+// -----
+
+exec.program @p registers ["n"] {
+  %x = exec.argument "x" affine_map<()[s0] -> (s0)> of f32
+  // C3
+  // expected-error@+1 {{wants the name of a function, got @none}}
+  exec.launch @none(%x) scalars []
+}
+
+// -----
+
+exec.program @p registers ["n"] {
+  %x = exec.argument "x" affine_map<()[s0] -> (s0)> of f32
+  // C1
+  // expected-error@+1 {{bytes wants no dimensions and 1 symbols}}
+  exec.copy %x from %x bytes affine_map<() -> (4)>
+}
+
+// -----
+
+exec.program @p registers ["n"] {
+  %x = exec.argument "x" affine_map<()[s0] -> (s0)> of f32
+  // C1
+  // expected-error@+1 {{wants a stage of the pipeline, got -1}}
+  exec.send %x stage -1
+}
+
+// -----
+
+exec.program @p registers ["n"] {
+  %x = exec.argument "x" affine_map<()[s0] -> (s0)> of f32
+  // C1
+  // expected-error@+1 {{wants a stage of the pipeline, got -1}}
+  exec.receive %x stage -1
+}
+
+// -----
+
+exec.program @p registers ["n"] {
+  %x = exec.argument "x" affine_map<()[s0] -> (s0)> of f32
+  // C1
+  // expected-error@+1 {{wants positive segments, got 0}}
+  exec.exchange_counts %x from %x parts 2 segments 0 stride 1 rows 0 choices 0
+}
+
+// -----
+
+exec.program @p registers ["n"] {
+  %x = exec.argument "x" affine_map<()[s0] -> (s0)> of f32
+  // C2
+  // expected-error@+1 {{wants registers of the program, got 1}}
+  exec.exchange_counts %x from %x parts 2 segments 1 stride 1 rows 0 choices 1
+}
+
+// -----
+
+exec.program @p registers ["n"] {
+  %x = exec.argument "x" affine_map<()[s0] -> (s0)> of f32
+  // C1
+  // expected-error@+1 {{wants positive row_bytes, got 0}}
+  exec.exchange %x from %x counts %x to %x parts 2 segments 1 stride 1 row_bytes 0
+}
+
+// -----
+
+exec.program @p registers ["n"] {
+  %x = exec.argument "x" affine_map<()[s0] -> (s0)> of f32
+  // C1
+  // expected-error@+1 {{wants an event from 0 on, got -1}}
+  exec.record -1
+}
+
+// -----
+
+exec.program @p registers ["n"] {
+  %x = exec.argument "x" affine_map<()[s0] -> (s0)> of f32
+  // C1
+  // expected-error@+1 {{wants an event from 0 on, got -1}}
+  exec.wait -1
+}
+
+// -----
+
+exec.program @p registers ["n"] {
+  %x = exec.argument "x" affine_map<()[s0] -> (s0)> of f32
+  // C1
+  // expected-error@+1 {{wants the name of a program, got @none}}
+  exec.call @none(%x) registers []
+}
+
+// -----
+
+exec.program @p registers ["n"] {
+  %x = exec.argument "x" affine_map<()[s0] -> (s0)> of f32
+  // C2
+  // expected-error@+1 {{wants 1 registers and 1 buffers, got 0 and 1}}
+  exec.call @p(%x) registers []
+}
+
+// -----
+
+exec.program @p registers ["n"] {
+  %x = exec.argument "x" affine_map<()[s0] -> (s0)> of f32
+  // C1
+  // expected-error@+1 {{wants a register of the program, got 1}}
+  exec.repeat 1 count affine_map<()[s0] -> (2)> {
+  }
+}
+
+// -----
+
+exec.program @p registers ["n"] {
+  %x = exec.argument "x" affine_map<()[s0] -> (s0)> of f32
+  // C1
+  // expected-error@+1 {{value wants no dimensions and 1 symbols}}
+  exec.skip_if_zero affine_map<() -> (0)> {
+  }
+}
+
+// -----
+
+// expected-error@+1 {{exec.access wants to be array<i64> of integers from 0 to 2^40}}
+func.func private @f() attributes {exec.access = [1]}

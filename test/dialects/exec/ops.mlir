@@ -1,0 +1,71 @@
+// What is printed parses again, each op with and without its optional parts.
+// RUN: hadal-opt %s | hadal-opt | FileCheck %s
+
+// CHECK: exec.parameter @w "model.w" : tensor<4x8xbf16>
+exec.parameter @w "model.w" : tensor<4x8xbf16>
+// CHECK: exec.parameter @experts "experts.{}.w" count 4 : tensor<4x8xf32>
+exec.parameter @experts "experts.{}.w" count 4 : tensor<4x8xf32>
+// CHECK: exec.parameter @share "experts.{}.up" count 2 sharded : tensor<4x8xf32>
+exec.parameter @share "experts.{}.up" count 2 sharded : tensor<4x8xf32>
+// CHECK: exec.weight @packed "panels" bytes 128
+exec.weight @packed "panels" bytes 128
+// CHECK: exec.state @cache #{{.*}} of f32
+exec.state @cache affine_map<()[s0] -> (s0, 18)> of f32
+// CHECK: exec.constant @table dense<1.000000e+00> : tensor<4xf32>
+exec.constant @table dense<1.0> : tensor<4xf32>
+
+func.func private @kernel()
+
+// CHECK: exec.program @callee registers ["n"] {
+exec.program @callee registers ["n"] {
+  // CHECK: exec.argument "x" #{{.*}} of f32
+  %x = exec.argument "x" affine_map<()[s0] -> (s0, 8)> of f32
+  // CHECK: exec.argument output "y" #{{.*}} of i32
+  %y = exec.argument output "y" affine_map<()[s0] -> (s0)> of i32
+}
+
+// CHECK: exec.program @all registers ["n", "i"] {
+exec.program @all registers ["n", "i"] {
+  %x = exec.argument "x" affine_map<()[s0, s1] -> (s0, 8)> of f32
+  %y = exec.argument output "y" affine_map<()[s0, s1] -> (s0)> of i32
+  // CHECK: exec.require "values" %[[Y:.*]] least #{{.*}} below #{{.*}}
+  exec.require "values" %y least affine_map<()[s0, s1] -> (0)> below affine_map<()[s0, s1] -> (s0)>
+  // CHECK: exec.require "groups" %{{.*}} least #{{.*}} below #{{.*}} offsets %[[Y]]
+  exec.require "groups" %y least affine_map<()[s0, s1] -> (-1)> below affine_map<()[s0, s1] -> (s0)> offsets %y
+  // CHECK: exec.require_size #{{.*}} is #
+  exec.require_size affine_map<()[s0, s1] -> (s0)> is affine_map<()[s0, s1] -> (8)>
+  // CHECK: exec.require_size #{{.*}} at_least #
+  exec.require_size affine_map<()[s0, s1] -> (s0)> at_least affine_map<()[s0, s1] -> (8)>
+  // CHECK: %[[T:.*]] = exec.temporary bytes #
+  %t = exec.temporary bytes affine_map<()[s0, s1] -> (s0 * 32)>
+  // CHECK: exec.temporary bytes #{{.*}} slot 3
+  %u = exec.temporary bytes affine_map<()[s0, s1] -> (s0 * 32)> slot 3
+  // CHECK: exec.get @experts
+  %w = exec.get @experts
+  // CHECK: exec.launch @kernel(%{{.*}}, %[[T]]) scalars [#{{.*}}]
+  exec.launch @kernel(%x, %t) scalars [affine_map<()[s0, s1] -> (s0)>]
+  // CHECK: exec.launch @kernel(%{{.*}}) elements [#{{.*}}] offsets [#{{.*}}] scalars [] flops #{{.*}} stream 1
+  exec.launch @kernel(%w) elements [affine_map<()[s0, s1] -> (s1)>] offsets [affine_map<()[s0, s1] -> (4)>] scalars [] flops affine_map<()[s0, s1] -> (s0 * 64)> stream 1
+  // CHECK: exec.copy %{{.*}} from %{{.*}} bytes #{{.*}} stream 1
+  exec.copy %t from %x bytes affine_map<()[s0, s1] -> (s0 * 32)> stream 1
+  // CHECK: exec.send %[[T]] stage 1 stream 1
+  exec.send %t stage 1 stream 1
+  // CHECK: exec.receive %[[T]] stage 0
+  exec.receive %t stage 0
+  // CHECK: exec.exchange_counts %{{.*}} from %{{.*}} parts 2 segments 1 stride 1 rows 0 choices 1 stream 1
+  exec.exchange_counts %t from %u parts 2 segments 1 stride 1 rows 0 choices 1 stream 1
+  // CHECK: exec.exchange %{{.*}} from %{{.*}} counts %{{.*}} to %{{.*}} parts 2 segments 1 stride 1 row_bytes 32 capacity 64 stream 1
+  exec.exchange %t from %x counts %u to %u parts 2 segments 1 stride 1 row_bytes 32 capacity 64 stream 1
+  // CHECK: exec.record 4 stream 1
+  exec.record 4 stream 1
+  // CHECK: exec.wait 4
+  exec.wait 4
+  // CHECK: exec.repeat 1 count #{{.*}} {
+  exec.repeat 1 count affine_map<()[s0, s1] -> (4)> {
+    // CHECK: exec.skip_if_zero #{{.*}} {
+    exec.skip_if_zero affine_map<()[s0, s1] -> (s0)> {
+      // CHECK: exec.call @callee(%{{.*}}, %{{.*}}) registers [#{{.*}}]
+      exec.call @callee(%x, %y) registers [affine_map<()[s0, s1] -> (s0)>]
+    }
+  }
+}
