@@ -118,7 +118,7 @@ def configurations():
         ("norm_topk_prob", False, "norm_topk_prob is false, "),
         ("rms_norm_eps", 1e-5, "rms_norm_eps is 1e-05, "),
         ("rope_interleave", False, "rope_interleave is false, "),
-        ("topk_group", 1, "topk_group of n_group is 1 of "),
+        ("topk_group", 1, "topk_group of n_group is 1 of 4, "),
         ("rope_scaling", {"rope_type": "yarn", "factor": 4.0}, "rope_scaling is yarn, "),
     ):
         other = changed(f"other-{key}", {key: value})
