@@ -79,8 +79,8 @@ std::string hadal::disagreement(const CLI::App &app, ModuleOp graph) {
     std::string text = textOf(known.key, value, known.otherwise), said = option->as<std::string>();
     if (text.empty() || isSame(value, text, said)) // compile() says what is missing
       return "";
-    return std::string(known.option) + "=" + said + ": the graph says " + text +
-           "; it is built anew from its folder";
+    return std::string(known.option) + "=" + said + ": this graph was built with " + text +
+           "; compile its folder again for another";
   };
   if (!training)
     for (const char *name : {"--seq", "--micro-batch", "--micro-batches", "--sum-groups",
