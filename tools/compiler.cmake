@@ -11,7 +11,8 @@ find_library(LLD_COMMON lldCommon HINTS ${LLVM_LIBRARY_DIRS} REQUIRED)
 set(LLVM_REQUIRES_EH ON)
 set(LLVM_REQUIRES_RTTI ON)
 add_llvm_executable(hadal-compile PARTIAL_SOURCES_INTENDED
-  hadal-compile.cpp compile/GraphJob.cpp compile/MlirOptions.cpp)
+  hadal-compile.cpp compile/GraphJob.cpp compile/MlirOptions.cpp
+  compile/Request.cpp)
 llvm_update_compile_flags(hadal-compile)
 target_compile_definitions(hadal-compile PRIVATE HADAL_VERSION="hadal ${PROJECT_VERSION}")
 target_link_libraries(hadal-compile PRIVATE HadalTools HadalDialects HadalPasses HadalFrontend ${LLD_ELF} ${LLD_COMMON} z zstd)

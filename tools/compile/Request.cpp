@@ -1,0 +1,235 @@
+//===- Request.cpp - what hadal-compile is asked for ----------------------===//
+
+#include "tools/compile/Request.h"
+#include "runtime/File.h"
+#include "tools/CommandLine.h"
+#include "tools/Help.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+
+#include <limits>
+
+using namespace hadal;
+
+bool CompileRequest::isGraph() const {
+  return !isStream(input) && !llvm::sys::fs::is_directory(input) &&
+         llvm::sys::path::filename(input) != "config.json";
+}
+
+frontend::InferenceRanks CompileRequest::inferenceRanks() const {
+  return {training.expertRanks, training.nodes, training.dispatch, training.combine,
+          training.exchangeCapacity};
+}
+
+//===----------------------------------------------------------------------===//
+// Options
+//===----------------------------------------------------------------------===//
+
+static void declareGeneral(CLI::App &app, CompileRequest &request) {
+  app.add_option("INPUT", request.input,
+                 "Folder with config.json (deepseek_v3, deepseek_v2, kimi_k2, glm4_moe_lite, "
+                 "youtu), or a .mlir file; - or a pipe: the text of either file")
+      ->type_name(kData)
+      ->required();
+  app.add_option("-o,--output", request.output,
+                 "File to write; text goes to standard output without it")
+      ->type_name(kOutputFile);
+  app.add_option("--mode", request.mode, "What the module is for")
+      ->check(oneOf({"generate", "train"}))
+      ->capture_default_str();
+  app.add_option("--cpu", request.cpu, "Processor to generate code for; native is this machine's")
+      ->check(oneOf({"native", "x86-64-v3", "x86-64-v4", "x86-64-v4+amx", "aarch64"}))
+      ->capture_default_str();
+  app.add_option(
+         "--emit", request.emit,
+         "What to write. module: the module file; exe: an executable that carries it; graph: the "
+         "frontend's IR, which hadal-compile reads again; pipeline: the passes from there to "
+         "kernels, as hadal-opt --pass-pipeline takes them; "
+         "gradients: the graph of a training module with its gradients; memory: what they keep, as "
+         "a table; kernels: "
+         "programs and kernels on memrefs; llvm: LLVM IR; asm: assembly; object: the shared object")
+      ->check(oneOf({"module", "exe", "graph", "pipeline", "gradients", "memory", "kernels", "llvm",
+                     "asm", "object"}))
+      ->capture_default_str();
+  app.add_option("--page-tokens", request.settings.pageTokens,
+                 "Positions in one page of the latent cache")
+      ->check(wholeNumberWithin(1, 65536))
+      ->default_str(std::to_string(frontend::defaultPageTokens));
+  app.add_option("--products", request.settings.products,
+                 "How f32 products with trained weights are computed. fma: chains of fused "
+                 "multiply-adds; tiles: in AMX, as sums "
+                 "of bf16 products, no less exact and faster; auto: tiles in a training module "
+                 "where the CPU has them")
+      ->check(oneOf({"auto", "fma", "tiles"}))
+      ->default_str("auto");
+  app.add_flag("-v,--verbose", request.isVerbose, "Name each pass on stderr as it runs");
+  app.add_flag(
+      "--no-cache", request.noCache,
+      "Compile anew, and keep nothing. Without it finished modules and kernels are kept, each up "
+      "to HADAL_CACHE_BYTES (2 GiB), in "
+      "HADAL_CACHE_DIR (~/.cache/hadal), and compiling the same again takes them from there");
+}
+
+static void declareTraining(CLI::App &app, CompileRequest &request) {
+  auto *train = app.add_option_group("Training", "with --mode=train");
+  train->add_option("--seq", request.training.sequence, "Tokens in one row; must be given")
+      ->check(wholeNumberWithin(2, 1 << 24));
+  train->add_option("--micro-batch", request.training.microBatch, "Rows in one micro-batch")
+      ->check(wholeNumberWithin(1, 1 << 20))
+      ->capture_default_str();
+  train->add_option("--micro-batches", request.training.microBatches, "Micro-batches in one step")
+      ->check(wholeNumberWithin(1, 1 << 20))
+      ->capture_default_str();
+  train
+      ->add_option("--mtp-weight", request.training.mtpWeight,
+                   "Weight of the multi-token prediction loss; 0 leaves its layers out")
+      ->check(numberWithin(0, 1e6))
+      ->capture_default_str();
+  train
+      ->add_option("--balance-weight", request.training.balanceWeight,
+                   "Weight of the sequence-wise balance loss")
+      ->check(numberWithin(0, 1e6))
+      ->capture_default_str();
+  train
+      ->add_option("--bias-step", request.training.biasStep,
+                   "How far a router's correction bias moves after a step")
+      ->check(numberWithin(0, 1e6))
+      ->capture_default_str();
+  train
+      ->add_option("--precision", request.training.precision,
+                   "Element type of products' operands; sums and master weights stay in f32")
+      ->check(oneOf({"fp32", "bf16"}))
+      ->capture_default_str();
+  train
+      ->add_option("--moments", request.settings.moments, "Element type of the optimizer's moments")
+      ->check(oneOf({"fp32", "bf16"}))
+      ->default_str("fp32");
+  train
+      ->add_option("--recompute", request.settings.recompute,
+                   "Activations that the backward half computes again; report: those of the "
+                   "DeepSeek-V3 report")
+      ->check(oneOf({"none", "report", "all"}))
+      ->default_str("none");
+  train->add_flag("--average", request.average,
+                  "Keep an exponential moving average of the weights");
+}
+
+static void declareRanks(CLI::App &app, CompileRequest &request) {
+  auto *many = app.add_option_group(
+      kRankOptions, "run as mpirun -n PP*EP*DP hadal-run train, or with --mode=generate as "
+                    "mpirun -n EP hadal-run generate, logits or score");
+  auto positive = wholeNumberWithin(1, int64_t(1) << 20);
+  many->add_option("--pp", request.training.pipelineRanks, "Pipeline ranks: the layers in stages")
+      ->check(positive)
+      ->capture_default_str();
+  many->add_option("--ep", request.training.expertRanks,
+                   "Expert-parallel ranks: each holds a share of every layer's experts, and has "
+                   "micro-batches (or sequences) of its own")
+      ->check(positive)
+      ->capture_default_str();
+  many->add_option("--dp", request.training.dataRanks, "Data-parallel ranks")
+      ->check(positive)
+      ->capture_default_str();
+  many->add_option("--nodes", request.training.nodes,
+                   "Nodes that one expert-parallel group spans: a token crosses to a node once")
+      ->check(positive)
+      ->capture_default_str();
+  many->add_option("--schedule", request.training.schedule, "Order of the pipeline's chunks")
+      ->check(oneOf({"1f1b", "zb1p", "dualpipe", "dualpipev"}))
+      ->capture_default_str();
+  many->add_option("--sum-groups", request.training.sumGroups,
+                   "Groups of micro-batches whose gradients are summed apart, then in a tree: "
+                   "equal groups, equal bits on any "
+                   "layout (default: as many as there are owners of micro-batches)")
+      ->check(positive);
+  many->add_option("--overlap", request.overlap, "Communicate for one chunk while another computes")
+      ->check(oneOf({"on", "off"}))
+      ->capture_default_str();
+  many->add_option("--reduction", request.reduction,
+                   "Order of sums over micro-batches and ranks. ordered: equal --sum-groups give "
+                   "equal bits on any layout; fast: "
+                   "one chain per rank, then MPI's own reductions, without memory for groups; bits "
+                   "then depend on layout and MPI")
+      ->check(oneOf({"ordered", "fast"}))
+      ->capture_default_str();
+  many->add_option("--dispatch", request.training.dispatch,
+                   "Element type of rows on their way to experts of other ranks; fp8 is E4M3 with "
+                   "scales. Only with fp32 are sums "
+                   "those of one rank")
+      ->check(oneOf({"fp32", "bf16", "fp8"}))
+      ->capture_default_str();
+  many->add_option("--combine", request.training.combine, "Element type of rows on the way back")
+      ->check(oneOf({"fp32", "bf16"}))
+      ->capture_default_str();
+  many->add_option("--exchange-capacity", request.training.exchangeCapacity,
+                   "Most rows from one expert-parallel rank to another in an exchange; more are an "
+                   "error (default: any number)")
+      ->check(positive);
+}
+
+void hadal::declareOptions(CLI::App &app, CompileRequest &request) {
+  declareGeneral(app, request);
+  declareTraining(app, request);
+  declareRanks(app, request);
+}
+
+//===----------------------------------------------------------------------===//
+// What does not go together
+//===----------------------------------------------------------------------===//
+
+/// An option that means nothing in what is asked for.
+static std::string uselessOption(const CLI::App &app, const CompileRequest &request) {
+  if (request.isGraph())
+    return "";
+  if (request.trains() && app.get_option("--seq")->empty())
+    return "--mode=train wants --seq=TOKENS";
+  if (!request.trains())
+    for (const char *name :
+         {"--pp", "--dp", "--schedule", "--sum-groups", "--overlap", "--reduction", "--micro-batch",
+          "--micro-batches", "--seq", "--mtp-weight", "--balance-weight", "--bias-step",
+          "--precision", "--moments", "--recompute", "--average"})
+      if (app.get_option(name)->count())
+        return std::string(name) + ": is for --mode=train" +
+               (name == std::string("--pp") || name == std::string("--dp")
+                    ? "; --mode=generate takes --ep"
+                    : "");
+  if (request.training.expertRanks == 1)
+    for (const char *name : {"--dispatch", "--combine", "--exchange-capacity"})
+      if (const CLI::Option *option = app.get_option(name);
+          option->count() && option->as<std::string>() != "fp32")
+        return std::string(name) + ": is for rows that go from one expert-parallel rank to "
+                                   "another; wants --ep of 2 or more";
+  return "";
+}
+
+/// What cannot be written where it is wanted: said before the work, not after it.
+static std::string problemOfOutput(const CompileRequest &request) {
+  if (request.emit == "exe" && request.training.ranks() > 1)
+    return "--emit=exe: an executable carries a module for one rank, got " +
+           std::to_string(request.training.ranks()) + " ranks";
+  if (llvm::StringRef folder = llvm::sys::path::parent_path(request.output);
+      !folder.empty() && !llvm::sys::fs::is_directory(folder))
+    return request.output + ": there is no folder '" + folder.str() + "'";
+  return "";
+}
+
+std::string hadal::problemOf(const CLI::App &app, const CompileRequest &request) {
+  bool isText = llvm::is_contained(
+      {"graph", "pipeline", "gradients", "memory", "kernels", "llvm", "asm"}, request.emit);
+  if (request.output.empty() && !isText)
+    return "wants -o FILE to write the " + request.emit + " to";
+  if (std::string problem = uselessOption(app, request); !problem.empty())
+    return problem;
+  if (std::string problem = problemOfOutput(request); !problem.empty())
+    return problem;
+  // Places and counts of a step's tokens are i32.
+  const frontend::TrainingOptions &training = request.training;
+  int64_t stepRows = training.microBatch * training.microBatches;
+  if (request.trains() && training.sequence > 0 &&
+      stepRows > std::numeric_limits<int32_t>::max() / training.sequence)
+    return "--micro-batches, --micro-batch and --seq want a step of less than 2^31 tokens";
+  if (!isStream(request.input) && !llvm::sys::fs::exists(request.input))
+    return request.input + ": no such file or folder";
+  return "";
+}
