@@ -329,21 +329,13 @@ void addGradients(CLI::App &app, Chosen &chosen, bool carriesModule) {
 }
 
 /// Options of the data, the optimizer and the run's files.
-void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
-  CLI::App *command = app.add_subcommand("train", "Train a model on text, or on rows of token ids");
-  command->footer("  hadal-run train t.hadal --init-seed 1 --data train.txt --tokenizer model \\\n"
-                  "      --steps 1000 --checkpoint-dir out\n"
-                  "  hadal-run train t.hadal --data train.txt --tokenizer model --steps 2000 \\\n"
-                  "      --checkpoint-dir out --resume out\n"
-                  "  mpirun -n 8 hadal-run train t8.hadal --init-seed 1 --data train.txt \\\n"
-                  "      --tokenizer model --steps 1000");
-  TrainOptions &options = chosen.train;
-  addCommon(*command, options, carriesModule, /*wantsWeights=*/false);
+/// What a run begins with and reads.
+void addTrainingData(CLI::App &command, TrainOptions &options) {
   command
-      ->add_option("--init-seed", options.initSeed,
-                   "Draw the first weights from this seed, instead of --weights")
+      .add_option("--init-seed", options.initSeed,
+                  "Draw the first weights from this seed, instead of --weights")
       ->check(seedNumber());
-  auto *source = command->add_option_group("Data")->require_option(1);
+  auto *source = command.add_option_group("Data")->require_option(1);
   source
       ->add_option("--data", options.data,
                    "Text files, a document each; *.jsonl files, a document in \"text\" of each "
@@ -355,33 +347,36 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
                    "Safetensors file with input_ids [B, T]: the rows of every step")
       ->type_name(kInputFile);
   command
-      ->add_option("--tokenizer", options.tokenizer,
-                   "Folder with tokenizer.json (default: that of the weights)")
+      .add_option("--tokenizer", options.tokenizer,
+                  "Folder with tokenizer.json (default: that of the weights)")
       ->type_name(kFolder);
   command
-      ->add_option("--token-cache", options.tokenCache,
-                   "Folder for tokenized data (default: ~/.cache/hadal)")
+      .add_option("--token-cache", options.tokenCache,
+                  "Folder for tokenized data (default: ~/.cache/hadal)")
       ->type_name(kFolder);
-  command->add_flag("--allow-config-change", options.allowConfigChange,
-                    "Begin with weights whose config.json has other values than the module's, as "
-                    "where YaRN makes the context longer");
-  command->add_option("--data-seed", options.dataSeed, "Order of the data (default 0)")
+  command.add_flag("--allow-config-change", options.allowConfigChange,
+                   "Begin with weights whose config.json has other values than the module's, as "
+                   "where YaRN makes the context longer");
+  command.add_option("--data-seed", options.dataSeed, "Order of the data (default 0)")
       ->check(seedNumber());
-  command->add_flag("--mask-documents", options.maskDocuments,
-                    "Documents packed into one row do not see each other");
-  command->add_option("--fim-rate", options.fimRate, "Share of documents to fill the middle in of")
+  command.add_flag("--mask-documents", options.maskDocuments,
+                   "Documents packed into one row do not see each other");
+  command.add_option("--fim-rate", options.fimRate, "Share of documents to fill the middle in of")
       ->check(numberWithin(0.0, 1.0));
+}
 
+/// Steps, rates and the optimizer.
+void addOptimizer(CLI::App &command, TrainOptions &options) {
   OptimizerSettings &optimizer = options.optimizer;
   auto count = wholeNumberWithin(0, int64_t(1) << 40);
   command
-      ->add_option("--steps", optimizer.totalSteps, "Steps in all, those before --resume included")
+      .add_option("--steps", optimizer.totalSteps, "Steps in all, those before --resume included")
       ->required()
       ->check(wholeNumberWithin(1, int64_t(1) << 40));
-  command->add_option("--lr", optimizer.rate, "Learning rate")
+  command.add_option("--lr", optimizer.rate, "Learning rate")
       ->check(numberWithin(0.0, 1e30))
       ->capture_default_str();
-  addChoice<Schedule>(*command, "--schedule", optimizer.schedule,
+  addChoice<Schedule>(command, "--schedule", optimizer.schedule,
                       {{"constant", Schedule::Constant},
                        {"cosine", Schedule::Cosine},
                        {"report", Schedule::Report},
@@ -390,79 +385,82 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
                       "--final-lr; report: DeepSeek-V3's, constant, cosine to --final-lr, that "
                       "rate, --last-lr")
       ->default_str("constant");
-  command->add_option("--warmup", optimizer.warmupSteps, "Steps over which the rate rises from 0")
+  command.add_option("--warmup", optimizer.warmupSteps, "Steps over which the rate rises from 0")
       ->check(count)
       ->capture_default_str();
   ScheduleWishes &wishes = options.wishes;
   command
-      ->add_option(
-          "--final-lr", wishes.finalRate,
-          "Rate that cosine, wsd and report come down to (default: 0; of report --lr / 10)")
+      .add_option("--final-lr", wishes.finalRate,
+                  "Rate that cosine, wsd and report come down to (default: 0; of report --lr / 10)")
       ->check(numberWithin(0.0, 1e30));
   command
-      ->add_option("--last-lr", wishes.lastRate,
-                   "report: rate of the last 167/14800 of the steps (default: --lr * 7.3 / 220)")
+      .add_option("--last-lr", wishes.lastRate,
+                  "report: rate of the last 167/14800 of the steps (default: --lr * 7.3 / 220)")
       ->check(numberWithin(0.0, 1e30));
   command
-      ->add_option("--hold", wishes.holdSteps,
-                   "report: steps before the cosine begins (default: 10/14.8 of them)")
+      .add_option("--hold", wishes.holdSteps,
+                  "report: steps before the cosine begins (default: 10/14.8 of them)")
       ->check(count);
   command
-      ->add_option(
+      .add_option(
           "--lr-decay-share", wishes.decayShare,
           "wsd: share of the steps, at the end, in which the rate comes down (default: 0.1)")
       ->check(numberWithin(0.0, 1.0));
-  command->add_option("--batch-ramp", options.batchRamp,
-                      "FROM:STEPS: micro-batches of a step grow from FROM to all of the module's "
-                      "over the first STEPS steps");
-  command->add_option("--weight-decay", optimizer.weightDecay, "Decoupled decay")
+  command.add_option("--batch-ramp", options.batchRamp,
+                     "FROM:STEPS: micro-batches of a step grow from FROM to all of the module's "
+                     "over the first STEPS steps");
+  command.add_option("--weight-decay", optimizer.weightDecay, "Decoupled decay")
       ->check(numberWithin(0.0, 1e30))
       ->capture_default_str();
-  command->add_option("--clip", optimizer.clip, "Largest norm of all gradients; 0: no limit")
+  command.add_option("--clip", optimizer.clip, "Largest norm of all gradients; 0: no limit")
       ->check(numberWithin(0.0, 1e30))
       ->capture_default_str();
-  command->add_option("--beta1", optimizer.beta1, "Of the first moment")
+  command.add_option("--beta1", optimizer.beta1, "Of the first moment")
       ->check(numberWithin(0.0, 0.9999999))
       ->capture_default_str();
-  command->add_option("--beta2", optimizer.beta2, "Of the second moment")
+  command.add_option("--beta2", optimizer.beta2, "Of the second moment")
       ->check(numberWithin(0.0, 0.9999999))
       ->capture_default_str();
-  command->add_option("--epsilon", optimizer.epsilon, "Added to the root of the second moment")
+  command.add_option("--epsilon", optimizer.epsilon, "Added to the root of the second moment")
       ->check(numberWithin(0.0, 1.0))
       ->capture_default_str();
   command
-      ->add_option("--average-decay", optimizer.averageDecay,
-                   "Of the moving average of the weights; 0: none")
+      .add_option("--average-decay", optimizer.averageDecay,
+                  "Of the moving average of the weights; 0: none")
       ->check(numberWithin(0.0, 0.9999999))
       ->capture_default_str();
+}
 
+/// What is measured and kept on the way.
+void addTrainingRecords(CLI::App &command, TrainOptions &options) {
+  auto count = wholeNumberWithin(0, int64_t(1) << 40);
   command
-      ->add_option(
+      .add_option(
           "--val-data", options.validation,
           "Data, as of --data, to tell the loss of: mean over all of its tokens, forward only")
       ->type_name(kData);
   command
-      ->add_option("--val-every", options.validateEvery,
-                   "Steps from one validation to the next (default: the last step alone)")
+      .add_option("--val-every", options.validateEvery,
+                  "Steps from one validation to the next (default: the last step alone)")
       ->check(count);
   command
-      ->add_option(
+      .add_option(
           "--peak-tflops", options.peakTeraflops,
           "TFLOP/s that the machines of all ranks can do together; the share of it (MFU) is shown")
       ->check(numberWithin(0.0, 1e9));
-  command->add_option("--log", options.log, "Write a line of JSON a step")->type_name(kOutputFile);
+  command.add_option("--log", options.log, "Write a line of JSON a step")->type_name(kOutputFile);
   command
-      ->add_option("--checkpoint-dir", options.checkpointDir,
-                   "Folder for checkpoints, the last step's included")
+      .add_option("--checkpoint-dir", options.checkpointDir,
+                  "Folder for checkpoints, the last step's included")
       ->type_name(kFolder);
   command
-      ->add_option("--checkpoint-every", options.checkpointEvery,
-                   "Steps from one checkpoint to the next")
+      .add_option("--checkpoint-every", options.checkpointEvery,
+                  "Steps from one checkpoint to the next")
       ->check(count);
-  command->add_option("--keep", options.keep, "Checkpoints to keep, the newest (default: all)")
+  command.add_option("--keep", options.keep, "Checkpoints to keep, the newest (default: all)")
       ->check(count);
   addChoice<ElementType>(
-      *command, "--checkpoint-dtype", options.checkpointDtype,
+      command, "--checkpoint-dtype", options.checkpointDtype,
       {{"float32", ElementType::F32},
        {"f32", ElementType::F32},
        {"bfloat16", ElementType::BF16},
@@ -471,9 +469,24 @@ void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
       "bit for bit all the same)")
       ->default_str("float32");
   command
-      ->add_option("--resume", options.resume,
-                   "Go on from the newest checkpoint in this folder, or from this checkpoint")
+      .add_option("--resume", options.resume,
+                  "Go on from the newest checkpoint in this folder, or from this checkpoint")
       ->type_name(kFolder);
+}
+
+void addTrain(CLI::App &app, Chosen &chosen, bool carriesModule) {
+  CLI::App *command = app.add_subcommand("train", "Train a model on text, or on rows of token ids");
+  command->footer("  hadal-run train t.hadal --init-seed 1 --data train.txt --tokenizer model \\\n"
+                  "      --steps 1000 --checkpoint-dir out\n"
+                  "  hadal-run train t.hadal --data train.txt --tokenizer model --steps 2000 \\\n"
+                  "      --checkpoint-dir out --resume out\n"
+                  "  mpirun -n 8 hadal-run train t8.hadal --init-seed 1 --data train.txt \\\n"
+                  "      --tokenizer model --steps 1000");
+  TrainOptions &options = chosen.train;
+  addCommon(*command, options, carriesModule, /*wantsWeights=*/false);
+  addTrainingData(*command, options);
+  addOptimizer(*command, options);
+  addTrainingRecords(*command, options);
   addJob(*command, options.job);
   command->add_option("--html", options.html, "Write a page with the run's curves")
       ->type_name(kOutputFile);
