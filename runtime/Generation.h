@@ -31,9 +31,9 @@ struct GeneratedToken {
   bool isEos;  ///< ends a text, though not here with ignoreEos
   bool isStop; ///< one of stopTokens
   std::span<const float> logits;
-  float logProbability = 0;        ///< with GenerationOptions::logprobs, and so the rest
-  std::span<const int32_t> topIds; ///< the likeliest tokens, likeliest first
-  std::span<const float> topLogProbabilities;
+  float logProbability = 0;             ///< with GenerationOptions::logprobs, and so the rest
+  std::span<const int32_t> topIds = {}; ///< the likeliest tokens, likeliest first
+  std::span<const float> topLogProbabilities = {};
 };
 
 struct GenerationOptions {
