@@ -2,9 +2,10 @@
 # The completion files of all tools hold every option that --help lists, bash completes from them,
 # and `cmake --install` puts them where shells look.
 #     completion.sh BUILD [TOOL...]
-build=$1
+build=$(realpath "$1")
 shift
 . "$(dirname "$0")/helpers.sh"
+cd "$dir" || exit 1
 bin=$build/bin files=$build/completions
 
 # long WORDS...: the long options that `WORDS --help` lists.
@@ -45,7 +46,7 @@ for tool in "$@"; do
 done
 
 # What bash offers: commands, words with and without "=", folders, files.
-cd "$dir" && mkdir -p work/weights && touch work/module && cd work || exit 1
+mkdir -p work/weights && touch work/module && cd work || exit 1
 is() {
   local wanted=$1 got
   shift

@@ -81,4 +81,8 @@ TEST(TrainingLog, ProgressFits) {
   EXPECT_EQ(text(80), "step 30/100  loss 2.5000  val 2.7500  2000 tokens/s  35 s left");
   for (size_t columns = 20; columns < 100; ++columns)
     EXPECT_LE(text(columns).size(), std::max<size_t>(columns, 11));
+  // A slow step: all speeds are of the mean of 0.5 s.
+  result.seconds = 1;
+  EXPECT_EQ(text(90),
+            "step 30/100  loss 2.5000  val 2.7500  2000 tokens/s  0.25 TFLOP/s (50 %)  35 s left");
 }

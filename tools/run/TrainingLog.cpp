@@ -163,9 +163,11 @@ std::string run::progressText(const LoggedStep &result, int64_t lastStep,
     std::snprintf(text, sizeof text, pattern, value);
     return std::string(text);
   };
-  std::string speed = fixed("%.3g TFLOP/s", result.teraflops);
+  // All speeds are the mean's; the step's own are in the log.
+  double ofMean = result.seconds > 0 && secondsPerStep > 0 ? result.seconds / secondsPerStep : 1;
+  std::string speed = fixed("%.3g TFLOP/s", result.teraflops * ofMean);
   if (result.utilization)
-    speed += fixed(" (%.0f %%)", *result.utilization * 100);
+    speed += fixed(" (%.0f %%)", *result.utilization * ofMean * 100);
   double rate = secondsPerStep > 0 ? static_cast<double>(result.tokens) / secondsPerStep : 0;
   struct Part {
     std::string text;
