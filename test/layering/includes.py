@@ -24,6 +24,7 @@ HOUSE = {
 
 # Tools that link no compiler: their files, by where they stand.
 COMPILER_TOOLS = {"tools/hadal-compile.cpp", "tools/hadal-opt.cpp", "tools/hadal-lsp-server.cpp"}
+COMPILER_PARTS = "tools/compile/"
 
 # (file, include): why it stands.
 EXCEPTIONS = {}
@@ -43,7 +44,8 @@ def refusal(path: str, include: str) -> str:
     """What is wrong with an include; empty where nothing is."""
     own, other = path.split("/")[0], include.split("/")[0]
     if own == "tools":
-        if path not in COMPILER_TOOLS and other in ("passes", "dialects"):
+        isCompiler = path in COMPILER_TOOLS or path.startswith(COMPILER_PARTS)
+        if not isCompiler and other in ("passes", "dialects"):
             return "a tool without the compiler"
         return ""
     if other != own:

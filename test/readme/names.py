@@ -38,7 +38,7 @@ def known_options():
     return set(re.findall(r"--[a-z][a-z0-9]*(?:-[a-z0-9]+)*", text)) | OTHERS
 
 
-options = known_options()
+options = known_options() | {"--completion"}  # which --help leaves out
 files = [
     p.relative_to(source)
     for p in source.rglob("*")
