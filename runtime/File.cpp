@@ -140,7 +140,7 @@ private:
 };
 } // namespace
 
-static Status writeAll(int descriptor, const std::string &name, std::span<const std::byte> bytes) {
+Status writeAll(int descriptor, const std::string &name, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     ssize_t done = ::write(descriptor, bytes.data(), bytes.size());
     if (done < 0 && errno == EINTR)

@@ -106,6 +106,9 @@ private:
   uint64_t written = 0;
 };
 
+/// Writes to an open descriptor until all is written. IoError, which `name` begins.
+Status writeAll(int descriptor, const std::string &name, std::span<const std::byte> bytes);
+
 /// The whole file, atomically.
 Status writeFile(const std::string &path, std::span<const std::byte> bytes);
 

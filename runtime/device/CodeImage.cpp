@@ -1,5 +1,7 @@
 #include "runtime/device/CodeImage.h"
 
+#include "runtime/File.h"
+
 #include <cerrno>
 #include <cstring>
 #include <dlfcn.h>
@@ -29,16 +31,10 @@ Result<CodeImage> CodeImage::load(std::span<const std::byte> code, const std::st
   CodeImage image;
   image.name = name;
   image.descriptor = ::memfd_create("hadal-kernels", MFD_CLOEXEC);
+  const std::string task = name + ": cannot make memory for code";
   if (image.descriptor < 0)
-    return ioError(name + ": cannot make memory for code: " + std::strerror(errno));
-  while (!code.empty()) {
-    ssize_t written = ::write(image.descriptor, code.data(), code.size());
-    if (written < 0 && errno == EINTR)
-      continue;
-    if (written < 0)
-      return ioError(name + ": cannot make memory for code: " + std::strerror(errno));
-    code = code.subspan(static_cast<size_t>(written));
-  }
+    return ioError(task + ": " + std::strerror(errno));
+  HADAL_TRY(writeAll(image.descriptor, task, code));
   image.handle = ::dlopen(("/proc/self/fd/" + std::to_string(image.descriptor)).c_str(),
                           RTLD_NOW | RTLD_LOCAL);
   if (!image.handle)

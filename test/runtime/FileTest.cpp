@@ -39,7 +39,7 @@ std::span<const std::byte> bytesOf(const std::string &text) {
   return std::as_bytes(std::span(text));
 }
 
-/// A safetensors file: a header, and zeros behind it.
+/// A safetensors file: a header, and zeros after it.
 std::string safetensors(const std::string &header, size_t dataBytes) {
   uint64_t length = header.size();
   return std::string(reinterpret_cast<const char *>(&length), 8) + header +

@@ -135,17 +135,7 @@ Status TrainingLog::add(const LoggedStep &result) {
   std::string line = logLine(result) + "\n";
   if (stream)
     return stream->write(line.data(), line.size());
-  for (size_t done = 0; done < line.size();) {
-    ssize_t written = ::write(descriptor, line.data() + done, line.size() - done);
-    if (written < 0 && errno == EINTR)
-      continue;
-    if (written < 0)
-      return ioError(path + ": " + std::strerror(errno));
-    if (written == 0)
-      return ioError(path + ": takes no more bytes");
-    done += static_cast<size_t>(written);
-  }
-  return {};
+  return writeAll(descriptor, path, std::as_bytes(std::span(line)));
 }
 
 //===----------------------------------------------------------------------===//
