@@ -17,14 +17,6 @@ static std::string number(double value) {
   return text;
 }
 
-static double flopsOf(const plan::Parts &parts) {
-  double sum = 0;
-  for (const plan::Part &part : parts)
-    for (const plan::Kernels &kernels : part.kernels)
-      sum += kernels.flops;
-  return sum;
-}
-
 Result<StageCosts> inspect::costsByRate(const Module &module, double gflops) {
   plan::StepWork work = HADAL_TRY(plan::workOf(module));
   std::vector<Costs> stages;

@@ -193,12 +193,10 @@ Result<std::string> plan::toText(const WorkSource &source, const Plan &plan) {
 }
 
 /// Of one micro-batch in all stages.
-static double flopsOf(const Plan &plan, Parts StageWork::*parts) {
+static double microBatchFlops(const Plan &plan, Parts StageWork::*parts) {
   double sum = 0;
   for (const StageWork &stage : plan.work.stages)
-    for (const Part &part : stage.*parts)
-      for (const Kernels &kernels : part.kernels)
-        sum += kernels.flops;
+    sum += flopsOf(stage.*parts);
   return sum;
 }
 
@@ -227,8 +225,8 @@ nlohmann::ordered_json plan::toJson(const Plan &plan) {
           {"gpu_hours_per_trillion_tokens", plan.gpuHours(1e12)},
           {"usd_per_trillion_tokens", plan.gpuHours(1e12) * plan.cluster.pricePerGpuHour},
           {"micro_batch_flops",
-           {{"forward", flopsOf(plan, &StageWork::forward)},
-            {"input_grad", flopsOf(plan, &StageWork::inputGrad)},
-            {"weight_grad", flopsOf(plan, &StageWork::weightGrad)}}},
+           {{"forward", microBatchFlops(plan, &StageWork::forward)},
+            {"input_grad", microBatchFlops(plan, &StageWork::inputGrad)},
+            {"weight_grad", microBatchFlops(plan, &StageWork::weightGrad)}}},
           {"ranks", ranks}};
 }

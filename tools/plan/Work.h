@@ -61,6 +61,15 @@ struct Part {
 
 using Parts = std::vector<Part>;
 
+/// Of all kernels.
+inline double flopsOf(const Parts &parts) {
+  double sum = 0;
+  for (const Part &part : parts)
+    for (const Kernels &kernels : part.kernels)
+      sum += kernels.flops;
+  return sum;
+}
+
 /// A pipeline stage's work on one micro-batch, and what it keeps.
 struct StageWork {
   int64_t firstLayer = 0, layers = 0;
