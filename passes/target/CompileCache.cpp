@@ -42,28 +42,36 @@ std::string CompileCache::defaultFolder() {
   return "";
 }
 
-/// The compiler's own program: another build may make other code from the same graph.
-static std::string compilerDigest() {
-  auto program = llvm::MemoryBuffer::getFile("/proc/self/exe", /*IsText=*/false,
-                                             /*RequiresNullTerminator=*/false);
-  if (!program)
-    return "";
-  auto digest = llvm::BLAKE3::hash(llvm::arrayRefFromStringRef((*program)->getBuffer()));
-  return llvm::toHex(digest);
-}
-
 static std::string digestOf(llvm::StringRef text) {
   return llvm::toHex(llvm::BLAKE3::hash(llvm::arrayRefFromStringRef(text)), /*LowerCase=*/true);
 }
 
+static std::unique_ptr<llvm::MemoryBuffer> readBytes(const llvm::Twine &path) {
+  auto file = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  return file ? std::move(*file) : nullptr;
+}
+
+/// The compiler's own program: another build may make other code from the same graph. Read once.
+static const std::string &compilerDigest() {
+  static const std::string digest = [] {
+    auto program = readBytes("/proc/self/exe");
+    return program ? digestOf(program->getBuffer()) : std::string();
+  }();
+  return digest;
+}
+
 /// Everything beside a graph that code depends on; empty where the compiler cannot be read.
 static std::string compilerOf(const CpuTarget &target) {
-  std::string compiler = compilerDigest();
-  if (compiler.empty())
+  if (compilerDigest().empty())
     return "";
-  return llvm::formatv("{0} LLVM {1}\n{2} {3} {4} {5}\n", compiler, LLVM_VERSION_STRING,
+  return llvm::formatv("{0} LLVM {1}\n{2} {3} {4} {5}\n", compilerDigest(), LLVM_VERSION_STRING,
                        target.triple, target.cpu, llvm::join(target.features, ","), target.lanes)
       .str();
+}
+
+/// A name that LLVM's pruning knows.
+static std::string pathIn(const std::string &folder, llvm::StringRef key) {
+  return folder + "/llvmcache-" + key.str();
 }
 
 /// Used just now, whatever the file system notes of reads.
@@ -97,19 +105,14 @@ std::string CompileCache::keyOf(mlir::ModuleOp graph, const CpuTarget &target,
   return digestOf(text);
 }
 
-/// The name that LLVM's pruning knows.
-std::string CompileCache::pathOf(llvm::StringRef key) const {
-  return folder + "/llvmcache-" + key.str();
-}
-
 std::optional<std::vector<std::byte>> CompileCache::find(llvm::StringRef key) const {
   if (folder.empty() || key.empty())
     return std::nullopt;
-  std::string path = pathOf(key);
-  auto file = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  std::string path = pathIn(folder, key);
+  auto file = readBytes(path);
   if (!file)
     return std::nullopt;
-  llvm::StringRef text = (*file)->getBuffer();
+  llvm::StringRef text = file->getBuffer();
   auto bytes = std::as_bytes(std::span(text.data(), text.size()));
   if (auto module = Module::fromBytes(bytes, path); !module.ok()) {
     fs::remove(path);
@@ -123,7 +126,7 @@ std::optional<std::vector<std::byte>> CompileCache::find(llvm::StringRef key) co
 void CompileCache::store(llvm::StringRef key, llvm::ArrayRef<std::byte> payload) const {
   if (folder.empty() || key.empty() || fs::create_directories(folder))
     return;
-  (void)writeModule(pathOf(key), std::span(payload.data(), payload.size()));
+  (void)writeModule(pathIn(folder, key), std::span(payload.data(), payload.size()));
   pruneFolder(folder);
 }
 
@@ -143,12 +146,12 @@ std::string KernelCache::keyOf(llvm::StringRef text) const {
 std::optional<std::string> KernelCache::find(llvm::StringRef key) const {
   if (folder.empty())
     return std::nullopt;
-  std::string path = folder + "/llvmcache-" + key.str();
-  auto file = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  std::string path = pathIn(folder, key);
+  auto file = readBytes(path);
   if (!file)
     return std::nullopt;
-  llvm::StringRef digest = (*file)->getBuffer().take_front(64),
-                  object = (*file)->getBuffer().drop_front(digest.size());
+  llvm::StringRef digest = file->getBuffer().take_front(64),
+                  object = file->getBuffer().drop_front(digest.size());
   if (digest != digestOf(object)) {
     fs::remove(path);
     return std::nullopt;
@@ -161,11 +164,10 @@ void KernelCache::store(llvm::StringRef key, llvm::StringRef object) const {
   if (folder.empty() || fs::create_directories(folder))
     return;
   // Beside it, then renamed.
-  llvm::consumeError(
-      llvm::writeToOutput(folder + "/llvmcache-" + key.str(), [&](llvm::raw_ostream &out) {
-        out << digestOf(object) << object;
-        return llvm::Error::success();
-      }));
+  llvm::consumeError(llvm::writeToOutput(pathIn(folder, key), [&](llvm::raw_ostream &out) {
+    out << digestOf(object) << object;
+    return llvm::Error::success();
+  }));
 }
 
 void KernelCache::prune() const {

@@ -1,9 +1,9 @@
 //===- CompileCache.h - modules and kernels by what they were made from -===//
 //
 // A folder of module files. A file's name is a digest of everything that its bytes depend on: the
-// graph with its locations, the options, the target, and the compiler itself. Two compilers may use
-// a folder at once: files come whole, by a rename, and one that is removed while it is read stays
-// readable.
+// graph (but for locations, which nothing reads), the options, the target, and the compiler itself.
+// Two compilers may use a folder at once: files come whole, by a rename, and one that is removed
+// while it is read stays readable.
 //
 // Kernels have a folder beside it: another layout of a model, another --recompute or --mtp-weight
 // is another module, most of whose kernels are the same.
@@ -46,8 +46,6 @@ public:
   void store(llvm::StringRef key, llvm::ArrayRef<std::byte> payload) const;
 
 private:
-  std::string pathOf(llvm::StringRef key) const;
-
   std::string folder;
 };
 
