@@ -67,6 +67,8 @@ class Case:
         self.outputs = outputs  # names below the folder that the command may make
         self.varying = varying  # of these those that hold times
         self.most, self.finish = most, finish
+        self.temporary = start.parent / "temporary"  # a killed program may leave files there
+        self.temporary.mkdir(exist_ok=True)
 
     def attempt(self, fault):
         work = self.start.parent / "work"
@@ -76,7 +78,7 @@ class Case:
             self.command,
             work,
             LD_PRELOAD=library,
-            TMPDIR="/tmp",
+            TMPDIR=str(self.temporary),
             HADAL_FAULT=fault,
             HADAL_FAULT_COUNTS=str(self.start.parent / "counts"),
         )
@@ -306,7 +308,7 @@ def compile_(scratch, program):
         "compile",
         start,
         [program, "f.mlir", "--cpu=x86-64-v3", "--no-cache", "-o", "f.hadal"],
-        ["f.hadal", "/tmp/hadal-"],
+        ["f.hadal", "temporary/hadal-"],
         most=4,
     ).check()
 
