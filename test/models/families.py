@@ -48,17 +48,11 @@ with tempfile.TemporaryDirectory() as t:
     # A heavy balance loss, so that its gradient counts.
     compile = ("--mode=train", "--micro-batch=2", "--seq=12", "--balance-weight=0.05")
     run("hadal-compile", folder, *compile, "-o", t / "m.hadal")
-    run(
-        "hadal-run",
-        "gradients",
-        t / "m.hadal",
-        "--weights",
-        folder,
-        "--input",
-        t / "in",
-        "-o",
-        t / "out",
-    )
+
+    def over_rows(command, weights, *more):
+        run("hadal-run", command, t / "m.hadal", "--weights", weights, "--input", t / "in", *more)
+
+    over_rows("gradients", folder, "-o", t / "out")
     gradients, weights = load(t / "out"), load_raw(folder / "model.safetensors")
     claim(
         "a gradient a tensor",
@@ -77,19 +71,7 @@ with tempfile.TemporaryDirectory() as t:
         save_raw(
             changed / "model.safetensors", wide | {tensor: moved(weights[tensor], direction, by)}
         )
-        run(
-            "hadal-run",
-            "train",
-            t / "m.hadal",
-            "--weights",
-            changed,
-            "--input",
-            t / "in",
-            "--steps",
-            1,
-            "--log",
-            t / "log",
-        )
+        over_rows("train", changed, "--steps", 1, "--log", t / "log")
         step = losses(t / "log")[0]
         return step["loss"] + step["balance_loss"]
 
@@ -121,14 +103,9 @@ with tempfile.TemporaryDirectory() as t:
             f"{slope} for {norm}",
         )
 
-    run(
-        "hadal-run",
+    over_rows(
         "train",
-        t / "m.hadal",
-        "--weights",
         folder,
-        "--input",
-        t / "in",
         "--steps",
         8,
         "--lr",
@@ -149,22 +126,6 @@ with tempfile.TemporaryDirectory() as t:
         str(set(after) ^ set(weights)),
     )
     run("hadal-compile", t / f"{name}-out/step-00000008", "--emit=graph", "-o", t / "graph.mlir")
-    run(
-        "hadal-run",
-        "train",
-        t / "m.hadal",
-        "--weights",
-        folder,
-        "--input",
-        t / "in",
-        "--steps",
-        8,
-        "--lr",
-        "1e-2",
-        "--log",
-        t / "log2",
-        "--threads",
-        2,
-    )
+    over_rows("train", folder, "--steps", 8, "--lr", "1e-2", "--log", t / "log2", "--threads", 2)
     claim("the same bits on two threads", [s["loss"] for s in losses(t / "log2")] == curve)
 frame.end()

@@ -18,7 +18,9 @@ class Frame:
     def run(self, tool, *words):
         """What the tool prints on standard output; the end of the test where it fails."""
         words = [str(word) for word in words]
-        done = subprocess.run([self.bin / tool, *words], capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            [self.bin / tool, *words], capture_output=True, text=True, timeout=300
+        )
         if done.returncode:
             sys.exit(
                 f"FAIL {self.name}: {tool} {' '.join(words)}: "

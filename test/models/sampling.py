@@ -128,7 +128,10 @@ for text, said in (
 ):
     (work / "bad.txt").write_text(text)
     done = subprocess.run(
-        [str(bin_ / base[0]), *[str(work / "bad.txt" if "rows" in str(w) else w) for w in base[1:]]],
+        [
+            str(bin_ / base[0]),
+            *[str(work / "bad.txt" if "rows" in str(w) else w) for w in base[1:]],
+        ],
         capture_output=True,
         text=True,
     )
@@ -197,6 +200,18 @@ for temperature, k, p, least, penalty in (
             )
             seen.add(token)
 
+
+def refuses(what, word, *words):
+    done = subprocess.run(
+        [str(bin_ / words[0]), *map(str, words[1:])], capture_output=True, text=True, timeout=60
+    )
+    claim(
+        f"{what} refused",
+        done.returncode == 1 and word in done.stderr and done.stderr.count("\n") == 1,
+        done.stderr,
+    )
+
+
 for flags, word in (
     (["--top-k", "-1"], "top-k"),
     (["--min-p", "1.5"], "min-p"),
@@ -204,17 +219,7 @@ for flags, word in (
     (["--logprobs", "100000"], "logprobs"),
     (["--logprobs", "0"], "logprobs"),
 ):
-    done = subprocess.run(
-        [str(bin_ / base[0]), *map(str, base[1:]), "-o", str(work / "never"), *flags],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    claim(
-        f"{' '.join(flags)} is refused",
-        done.returncode == 1 and word in done.stderr and done.stderr.count("\n") == 1,
-        done.stderr,
-    )
+    refuses(f"{' '.join(flags)} is", word, *base, "-o", work / "never", *flags)
 for name, text, word in (
     ("a", "[[1, 2], [3, 1000000]]", "row 1"),
     ("b", "1 2\n3 x\n", "row 1: wants token ids"),
@@ -223,24 +228,7 @@ for name, text, word in (
     ("e", "[[1.5]]", "1.5"),
 ):
     (work / name).write_text(text)
-    done = subprocess.run(
-        [
-            str(bin_ / "hadal-run"),
-            "generate",
-            str(module),
-            "--weights",
-            str(model),
-            "--input",
-            str(work / name),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    claim(
-        f"rows {text!r} are refused",
-        done.returncode == 1 and word in done.stderr and done.stderr.count("\n") == 1,
-        done.stderr,
-    )
+    started = ("hadal-run", "generate", module, "--weights", model, "--input", work / name)
+    refuses(f"rows {text!r} are", word, *started)
 print("all passed" if not failures else f"{failures} failed")
 sys.exit(bool(failures))

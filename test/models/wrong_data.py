@@ -92,6 +92,11 @@ def refused(what, wants, *words, ranks=None):
     claim(f"{what} leaves nothing", not never.exists())
 
 
+def over_rows(command, weights):
+    """The words of a command of the training module over the same rows."""
+    return "hadal-run", command, training, "--weights", weights, "--input", train_rows
+
+
 def with_value(name, bits):
     """Tensor `name` with its last element replaced."""
     dtype, shape, data = base_tensors[name]
@@ -125,40 +130,12 @@ def configurations():
         refused(
             f"another {key}", text + "module " + str(module) + " was compiled with ", *logits(other)
         )
-        refused(
-            f"another {key} in training",
-            text,
-            "hadal-run",
-            "train",
-            training,
-            "--weights",
-            other,
-            "--input",
-            train_rows,
-            "--steps",
-            1,
-        )
-        refused(
-            f"another {key} for gradients",
-            text,
-            "hadal-run",
-            "gradients",
-            training,
-            "--weights",
-            other,
-            "--input",
-            train_rows,
-        )
+        refused(f"another {key} in training", text, *over_rows("train", other), "--steps", 1)
+        refused(f"another {key} for gradients", text, *over_rows("gradients", other))
     log = t / "log"
     said = works(
         "--allow-config-change",
-        "hadal-run",
-        "train",
-        training,
-        "--weights",
-        t / "other-rope_theta",
-        "--input",
-        train_rows,
+        *over_rows("train", t / "other-rope_theta"),
         "--steps",
         1,
         "--allow-config-change",
@@ -268,34 +245,11 @@ def tensors():
                 rows,
             )
         refused(
-            f"training on {name}",
-            f"{name} is not finite",
-            "hadal-run",
-            "train",
-            training,
-            "--weights",
-            other,
-            "--input",
-            train_rows,
-            "--steps",
-            2,
+            f"training on {name}", f"{name} is not finite", *over_rows("train", other), "--steps", 2
         )
 
     # A checkpoint whose moments are broken is not gone on from.
-    works(
-        "a checkpoint",
-        "hadal-run",
-        "train",
-        training,
-        "--weights",
-        folder,
-        "--input",
-        train_rows,
-        "--steps",
-        1,
-        "--checkpoint-dir",
-        t / "ck",
-    )
+    works("a checkpoint", *over_rows("train", folder), "--steps", 1, "--checkpoint-dir", t / "ck")
 
 
 def heads():

@@ -99,12 +99,12 @@ def clone(folder):
 
 
 def run(readme, folder):
-    todo = commands((source / readme).read_text())
-    if not todo:
+    listed = commands((source / readme).read_text())
+    if not listed:
         return 0
     # Each command's output lies in a file of its own; the shell goes on with the state that the one before left.
     outputs, script = Path(tempfile.mkdtemp(dir=folder)), "set -u\n"
-    for i, (_, command, _) in enumerate(todo):
+    for i, (_, command, _) in enumerate(listed):
         script += f"{{ {command}\n}} >{outputs}/{i}.out 2>{outputs}/{i}.err </dev/null; echo $? >{outputs}/{i}.status\n"
     env = {
         **os.environ,
@@ -117,7 +117,7 @@ def run(readme, folder):
         subprocess.run(["bash", "-c", script], cwd=folder, env=env, timeout=600)
     except subprocess.TimeoutExpired:
         fail(readme, "takes more than ten minutes")
-    for i, (number, command, expected) in enumerate(todo):
+    for i, (number, command, expected) in enumerate(listed):
         where = f"{readme}:{number}: $ {command}"
         if "mpirun" in command and not shutil.which("mpirun"):
             print(f"SKIPPED {where}: there is no mpirun")
@@ -136,7 +136,7 @@ def run(readme, folder):
             and not pattern(expected).fullmatch(err)
         ):
             fail(where, f"prints\n{out[:800]}{err[:400]}\nnot\n" + "\n".join(expected))
-    return len(todo)
+    return len(listed)
 
 
 folder = Path(tempfile.mkdtemp())

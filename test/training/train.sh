@@ -1,18 +1,14 @@
 #!/usr/bin/env bash
 # hadal-run train and gradients over the fake training job: what they print, what they write, and how they fail; fifty kills.
 #     train.sh HADAL_RUN WRITE_FAKE_TRAINING
-set -u
 run=$1 write=$2
 here=$(cd "$(dirname "$0")" && pwd)
-dir=$(mktemp -d) && trap '[ $BASHPID != $$ ] || rm -rf "$dir"' EXIT
+. "$here/../tools/helpers.sh"
 export XDG_CACHE_HOME=$dir/cache
-failures=0
-fail() { echo "FAIL: $*" >&2; failures=$((failures + 1)); }
 
 "$write" "$dir" || exit 1
 cd "$dir" || exit 1
 
-works() { "$@" >stdout 2>stderr || fail "$* exits with $?: $(head -c 300 stderr)"; }
 # refused PATTERN WORDS...: exit status 1, nothing on stdout, PATTERN in the last line of stderr, which is the only one that the
 # program says of itself; no output.
 refused() {
@@ -314,5 +310,4 @@ wait
 works "$here/kill.sh" "$run" --kills 50 --steps 6000 --every 200 --delay 0.25 -- t.hadal --weights ckpt --data a.txt b.jsonl --lr 0.02
 grep -q 'after 50 kills' stdout || fail "kill.sh says $(cat stdout)"
 
-[ $failures = 0 ] || exit 1
-echo "all passed"
+passed
