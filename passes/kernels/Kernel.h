@@ -18,7 +18,7 @@ inline constexpr llvm::StringLiteral kLoweredAttr = "exec.lowered";       ///< u
 /// buffer.
 inline constexpr llvm::StringLiteral kPackedAttr = "exec.packed";
 /// On a kernel's argument or result, a tensor [N, K] or [E, N, K] (unit): its memory is f32 panels,
-/// PanelLayout::of(N, K, f32, 1, shape), experts one behind the other. Unlike packed weights such a
+/// PanelLayout::of(N, K, f32, 1, shape), experts one after the other. Unlike packed weights such a
 /// tensor is read in both directions and written.
 inline constexpr llvm::StringLiteral kPanelsAttr = "exec.panels";
 /// On a kernel's argument: result number i is written in place of it.

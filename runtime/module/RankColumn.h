@@ -21,7 +21,7 @@ public:
   Status run(std::vector<RankPeak> &peaks);
 
 private:
-  /// Two streams for each of two chunks side by side; what a command has behind it is how far each
+  /// Two streams for each of two chunks side by side; what a command has after it is how far each
   /// of these lanes had come.
   static constexpr size_t laneCount = 4;
   using Clock = std::array<uint32_t, laneCount>;

@@ -125,7 +125,7 @@ Status ChunkRunner::runItems(const fb::Order &order, const Step &step) {
   }
 }
 
-/// Parts of a micro-batch run one behind the other, and chunks begin in their order; weight
+/// Parts of a micro-batch run one after the other, and chunks begin in their order; weight
 /// gradients, which fill gaps, when they can.
 void ChunkRunner::beginWhatMay() {
   for (Item &item : items)

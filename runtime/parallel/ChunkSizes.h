@@ -43,7 +43,7 @@ struct SizedStage {
   std::vector<uint64_t> bytes;               ///< of each value
 };
 
-/// The order of chunks of a pipeline rank: which values there are, one behind the other. Time is a
+/// The order of chunks of a pipeline rank: which values there are, one after the other. Time is a
 /// tick a call; messages take one tick and exchanged rows two, so that chunks of the window run
 /// side by side much as ChunkRunner has it, where that depends on when messages come.
 class ChunkSizes {

@@ -325,7 +325,7 @@ Result<bool> CommStream::issueExchange(ChunkRun &run, uint32_t at, const fb::Exc
        &to = run.values.valueOf(run.program, command.destination());
   Parts parts(command, layout);
   unsigned segments = command.segments();
-  /// Bytes for or from each part, one behind the other.
+  /// Bytes for or from each part, one after the other.
   auto offsets = [&](uint32_t argument, uint64_t available,
                      const char *what) -> Result<std::vector<uint64_t>> {
     auto &counts = run.values.valueOf(run.program, argument);

@@ -56,7 +56,7 @@ Result<std::vector<std::string>> hadal::gatherAtFirst(Comm &comm, const std::str
 Result<std::vector<std::string>> hadal::gatherAll(Comm &comm, const std::string &mine,
                                                   Comm::Seconds timeout, const std::string &what) {
   std::vector<std::string> all = HADAL_TRY(gatherAtFirst(comm, mine, timeout, what));
-  // Lengths, then the texts behind each other.
+  // Lengths, then the texts one after another.
   std::vector<uint64_t> lengths(comm.size());
   std::string joined;
   if (comm.rank() == 0)

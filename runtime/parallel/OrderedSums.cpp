@@ -126,7 +126,7 @@ int64_t OrderedSums::elementsOfSegment(const Sum &sum) {
 }
 
 /// The sums of the source ranks of a sharded parameter, in a halving tree over those; the total
-/// comes to lie in front, and zeros behind it.
+/// comes to lie in front, and zeros after it.
 Status OrderedSums::joinSegments(Sum &sum) {
   const auto *owners = sum.table->segment_owners();
   unsigned count = owners ? owners->size() : 0;

@@ -210,7 +210,7 @@ Status Translator::escape(bool inClass) {
     at += 2;
   };
   switch (c) {
-  case '\0': return refuse("a backslash with nothing behind it");
+  case '\0': return refuse("a backslash with nothing after it");
   case 's': replace("\\p{whitespace}"); return {};
   case 'S': replace("\\P{whitespace}"); return {};
   case 'w':

@@ -1,6 +1,6 @@
 //===- MicroBatch.h - rows of tokens as the inputs of a training program ===//
 //
-// Program `gradients` takes the tokens of some rows one behind the other, with the sequences they
+// Program `gradients` takes the tokens of some rows one after the other, with the sequences they
 // fall into, the token that follows each, and for each depth of multi-token prediction (MTP) the
 // same over fewer rows.
 //

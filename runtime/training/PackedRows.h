@@ -1,6 +1,6 @@
 //===- PackedRows.h - documents packed into rows, shuffled --------------===//
 //
-// An epoch takes the documents in an order of its own, one behind the other, each closed by the
+// An epoch takes the documents in an order of its own, one after the other, each closed by the
 // end-of-sequence token where there is one; leaves out a few tokens at the front, so that rows
 // begin elsewhere in every epoch; cuts the rest into rows of T tokens; and gives the rows in an
 // order of its own. Everything follows from seed and epoch, so that a place in the data is three

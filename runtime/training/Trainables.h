@@ -86,7 +86,7 @@ public:
   }
   bool isUpdatedHere(const TrainedTensor &tensor) const { return updatedBy(tensor) == shares.rank; }
 
-  /// Where a rank's own values lie, all elements of the rank's stack behind each other; null where
+  /// Where a rank's own values lie, all elements of the rank's stack one after another; null where
   /// the module keeps none.
   void *data(Values values, uint32_t trainable) const {
     return bases[trainable][size_t(values)].data;

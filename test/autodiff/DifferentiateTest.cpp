@@ -97,7 +97,7 @@ public:
     checkSplit(all);
   }
 
-  /// The three parts of --hadal-split-backward, one behind the other, give what the whole gives, to
+  /// The three parts of --hadal-split-backward, one after the other, give what the whole gives, to
   /// the bit.
   void checkSplit(const std::vector<Array> &all) {
     OwningOpRef<ModuleOp> split(cast<ModuleOp>(gradient->getParentOfType<ModuleOp>()->clone()));

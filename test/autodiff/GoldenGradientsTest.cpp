@@ -133,7 +133,7 @@ public:
   std::optional<ModelConfig> config;
 
 private:
-  /// The arguments of @loss: the sequences behind each other; token i predicts i + 1, and at depth
+  /// The arguments of @loss: the sequences one after another; token i predicts i + 1, and at depth
   /// d i + 1 + d.
   std::vector<Array> batch(int64_t depths) {
     Array ids = readArray(*golden, "input_ids");

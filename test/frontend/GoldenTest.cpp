@@ -42,7 +42,7 @@ TEST_P(Golden, GraphGivesTheReference) {
   GraphInterpreter interpreter(
       [&](llvm::StringRef name) { return readParameter(checkpoint, *model.find(name)); });
 
-  // The sequences behind each other, all rows to the head.
+  // The sequences one after another, all rows to the head.
   Array ids = read("input_ids");
   int64_t sequences = ids.dim(0), length = ids.dim(1), tokens = sequences * length;
   ids.shape = {tokens};

@@ -49,7 +49,7 @@ Result<Results> logitsOf(const Module &module, const std::string &checkpoint, Ro
   return computeLogits(*executor, tokens, {true, nullptr, share});
 }
 
-/// The bytes of all results, by name, ranks behind each other; or the first error. Only the first
+/// The bytes of all results, by name, ranks one after another; or the first error. Only the first
 /// `awake` ranks run.
 Result<std::map<std::string, std::string>> run(const Module &module, const std::string &checkpoint,
                                                int64_t rows, unsigned awake = ~0u,

@@ -335,7 +335,7 @@ TEST(Buffer, ZeroAndCounted) {
   EXPECT_FALSE(Buffer::allocate(uint64_t(1) << 50).ok());
 }
 
-/// Short launches behind each other, with more workers than cores: late workers join the right
+/// Short launches one after another, with more workers than cores: late workers join the right
 /// launch or none.
 TEST(ThreadPool, LateWorkersTouchNothing) {
   ThreadPool pool(9);

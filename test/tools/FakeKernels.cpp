@@ -15,7 +15,7 @@ template <typename T> static T *at(void *const *buffers, int i) {
 }
 
 /// Logits that are highest at the sequence's next token and fall by `scale` from token to token
-/// behind it.
+/// after it.
 static void writeLogits(int64_t hash, float scale, float *logits) {
   for (int64_t v = 0; v < vocabulary; ++v)
     logits[v] = -scale * static_cast<float>((v - nextOf(hash) + vocabulary) % vocabulary);

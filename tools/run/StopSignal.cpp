@@ -72,7 +72,7 @@ void StopSignal::nameRank(const std::string &prefix) {
 
 void StopSignal::defer() {
   isDeferred = true;
-  ::signal(SIGPIPE, SIG_IGN); // the steps are worth more than whoever watches them
+  ::signal(SIGPIPE, SIG_IGN); // a run goes on when nobody reads its display
 }
 
 int StopSignal::noted() { return first; }
