@@ -11,7 +11,7 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "passes/Passes.h"
 #include "passes/analysis/Products.h"
-#include "passes/kernels/Kernel.h"
+#include "passes/targets/cpu/Kernel.h"
 
 namespace hadal {
 #define GEN_PASS_DEF_HADALVERIFYPHASE

@@ -13,7 +13,7 @@
 namespace hadal {
 
 /// What program `optimizer`, or `schedule` of a job over ranks, takes as `settings`: its values in
-/// the order of passes/kernels/AddOptimizer.cpp, the rest unused. Modules of older compilers take
+/// the order of passes/programs/AddOptimizer.cpp, the rest unused. Modules of older compilers take
 /// 16, and know constant and cosine alone.
 inline constexpr size_t settingCount = 20;
 using SettingValues = std::array<double, settingCount>;

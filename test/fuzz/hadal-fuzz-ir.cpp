@@ -20,7 +20,7 @@
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "passes/Pipelines.h"
-#include "passes/target/Compile.h"
+#include "passes/module/Compile.h"
 #include "test/fuzz/MutateIr.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/ErrorHandling.h"

@@ -5,7 +5,7 @@
 
 #include "frontend/BuildGraph.h"
 #include "frontend/BuildTraining.h"
-#include "passes/target/Compile.h"
+#include "passes/module/Compile.h"
 
 #include <CLI/CLI.hpp>
 

@@ -1,1 +1,1 @@
-#include "passes/kernels/Kernel.h"
+#include "passes/targets/cpu/Kernel.h"

@@ -1,0 +1,381 @@
+//===- Compile.cpp - the whole way from a graph to what is written ------===//
+
+#include "passes/module/Compile.h"
+#include "dialects/job/Job.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Builders.h"
+#include "passes/Pipelines.h"
+#include "passes/autodiff/Saved.h"
+#include "passes/module/CompileCache.h"
+#include "passes/module/EmitModule.h"
+#include "passes/module/PredictMemory.h"
+#include "passes/targets/cpu/Kernel.h"
+#include "passes/targets/cpu/NativeCode.h"
+#include "runtime/File.h"
+#include "runtime/module/Module.h"
+#include "runtime/schedule/Schedule.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/raw_ostream.h"
+#include "llvm/TargetParser/Host.h"
+#include "llvm/TargetParser/Triple.h"
+
+#include <cstdio>
+
+using namespace mlir;
+using namespace hadal;
+
+static llvm::Error toError(Status status) {
+  return status ? llvm::Error::success() : llvm::createStringError(status.error().message);
+}
+
+static llvm::Error writeText(const std::string &text, const std::string &path) {
+  if (path.empty()) {
+    std::fwrite(text.data(), 1, text.size(),
+                stdout); // the tool looks at its end whether all could be written
+    return llvm::Error::success();
+  }
+  return toError(writeFile(path, {reinterpret_cast<const std::byte *>(text.data()), text.size()}));
+}
+
+static std::string print(ModuleOp module, bool locations = false) {
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  OpPrintingFlags flags;
+  flags.useLocalScope(false);
+  if (locations)
+    flags.enableDebugInfo();
+  module.print(out, flags);
+  out << "\n";
+  return text;
+}
+
+/// What the module says of its job is there; of which kind, its verifier has seen.
+static LogicalResult checkJob(ModuleOp module) {
+  bool trains = module->hasAttr("hadal.training");
+  if (trains &&
+      (failed(job::wantKeys(module, "hadal.training",
+                            {"micro_batch", "sequence", "micro_batches", "mtp_depth", "sum_groups",
+                             "mtp_weight", "balance_weight", "bias_step", "precision",
+                             "first_mtp_layer", "moe_layers", "config_json"})) ||
+       failed(job::wantKeysOfEach(
+           module, "hadal.trainables",
+           {"name", "shape", "count", "aliases", "correction", "init_mean", "init_std"}))))
+    return failure();
+  constexpr StringRef ofRanks[] = {"ep", "nodes",    "capacity", "dispatch",       "combine", "pp",
+                                   "dp", "schedule", "overlap",  "fast_reduction", "stages"};
+  if (module->hasAttr("hadal.inference") &&
+      failed(job::wantKeys(module, "hadal.inference", ArrayRef(ofRanks).take_front(5))))
+    return failure();
+  if (!module->hasAttr("hadal.ranks"))
+    return success();
+  if (!trains)
+    return module.emitError("hadal.ranks wants hadal.training beside it");
+  return job::wantKeys(module, "hadal.ranks", ofRanks);
+}
+
+constexpr StringRef kSettingsAttr = "hadal.settings";
+
+/// Writes into the module what the command says of how it is compiled.
+static void settle(ModuleOp module, const CompileSettings &said) {
+  Builder b(module.getContext());
+  NamedAttrList settings(module->getAttrOfType<DictionaryAttr>(kSettingsAttr));
+  for (auto [name, value] : {std::pair("moments", said.moments),
+                             {"products", said.products},
+                             {"recompute", said.recompute}})
+    if (value)
+      settings.set(name, b.getStringAttr(*value));
+  if (said.average)
+    settings.set("average", b.getBoolAttr(*said.average));
+  if (!settings.empty())
+    module->setAttr(kSettingsAttr, settings.getDictionary(module.getContext()));
+  auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model");
+  if (!facts || !said.pageTokens)
+    return;
+  NamedAttrList changed(facts);
+  changed.set("page_tokens", b.getI64IntegerAttr(*said.pageTokens));
+  module->setAttr("hadal.model", changed.getDictionary(module.getContext()));
+}
+
+/// A word of the module's settings, which its verifier holds to those that there are.
+static StringRef settingOf(ModuleOp module, StringRef name, StringRef otherwise) {
+  auto settings = module->getAttrOfType<DictionaryAttr>(kSettingsAttr);
+  auto word = settings ? settings.getAs<StringAttr>(name) : StringAttr();
+  return word ? word.getValue() : otherwise;
+}
+
+static int64_t pageTokensOf(ModuleOp module, const CompileSettings &said) {
+  auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model");
+  auto known = facts ? facts.getAs<IntegerAttr>("page_tokens") : IntegerAttr();
+  return known ? known.getInt() : said.pageTokens.value_or(64);
+}
+
+/// What code is generated for, with tiles where the module's products may use them.
+static llvm::Expected<CpuTarget> targetOf(ModuleOp module, const CompileOptions &options) {
+  if (failed(checkJob(module)))
+    return llvm::createStringError("the module does not say what its job is");
+  auto target = CpuTarget::parse(options.cpu);
+  if (!target)
+    return target;
+  // The executable carries this machine's hadal-run.
+  llvm::Triple host(llvm::sys::getDefaultTargetTriple()), wanted(target->triple);
+  if (options.emit == "exe" && wanted.getArch() != host.getArch())
+    return llvm::createStringError("--emit=exe: an executable is for this machine's processors (" +
+                                   host.getArchName() + "), got --cpu=" + options.cpu +
+                                   "; --emit=module is for another machine's hadal-run");
+  // Inference keeps one chain of sums for one row and for many, and its modules run where there are
+  // no tiles.
+  bool trains = module->hasAttr("hadal.training");
+  StringRef products = settingOf(module, "products", "auto");
+  if (products == "tiles" && !target->hasTiles())
+    return llvm::createStringError(
+        "--products=tiles wants a CPU with amx-tile and amx-bf16, which --cpu=" + options.cpu +
+        " lacks");
+  if (products == "tiles" && !trains && module->hasAttr("hadal.model"))
+    return llvm::createStringError("--products=tiles is for --mode=train");
+  if (products == "fma" || (products == "auto" && !trains))
+    target->dropTiles();
+  return target;
+}
+
+/// The pipeline's options: what the graph says of itself, and what the target has.
+static llvm::Error choosePipeline(ModuleOp module, const CompileOptions &options,
+                                  const CpuTarget &target, PipelineOptions &pipeline) {
+  pipeline.lanes = target.lanes;
+  pipeline.tiles = target.hasTiles();
+  pipeline.pageTokens = pageTokensOf(module, options.settings);
+  pipeline.moments = settingOf(module, "moments", "fp32").str();
+  pipeline.recompute = settingOf(module, "recompute", "none").str();
+  if (auto settings = module->getAttrOfType<DictionaryAttr>(kSettingsAttr))
+    if (auto average = settings.getAs<BoolAttr>("average"))
+      pipeline.average = average.getValue();
+  auto training = module->getAttrOfType<DictionaryAttr>("hadal.training");
+  if (training)
+    pipeline.precision = training.getAs<StringAttr>("precision").str();
+  if (auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model")) {
+    pipeline.verifyPhases = true; // the frontend names all parts of a model
+    if (auto vocabulary = facts.getAs<IntegerAttr>("vocab_size"))
+      pipeline.vocabulary = vocabulary.getInt();
+  }
+  auto takeExperts = [&](DictionaryAttr ranks) {
+    auto number = [ranks](StringRef name) { return ranks.getAs<IntegerAttr>(name).getInt(); };
+    pipeline.expertRanks = number("ep");
+    pipeline.nodes = number("nodes");
+    pipeline.capacity = number("capacity");
+    pipeline.dispatch = ranks.getAs<StringAttr>("dispatch").str();
+    pipeline.combine = ranks.getAs<StringAttr>("combine").str();
+    return number;
+  };
+  if (auto ranks = module->getAttrOfType<DictionaryAttr>("hadal.ranks")) {
+    auto number = takeExperts(ranks);
+    pipeline.ranks = number("pp") * number("ep") * number("dp");
+    int64_t microBatches = training.getAs<IntegerAttr>("micro_batches").getInt() /
+                           (pipeline.expertRanks * number("dp"));
+    if (auto made = schedule::makeSchedule(ranks.getAs<StringAttr>("schedule").getValue().str(),
+                                           number("pp"), microBatches);
+        !made.ok())
+      return llvm::createStringError(made.error().message);
+    if (options.emit == "memory")
+      return llvm::createStringError("--emit=memory wants a job on one rank");
+  }
+  if (auto inference = module->getAttrOfType<DictionaryAttr>("hadal.inference"))
+    takeExperts(inference);
+  return llvm::Error::success();
+}
+
+/// The passes from the graph to kernels, as text that hadal-opt takes.
+static std::string pipelineText(ModuleOp module, const PipelineOptions &pipeline) {
+  PassManager pm(module.getContext(), ModuleOp::getOperationName());
+  if (module->hasAttr("hadal.training")) {
+    buildLossToGradients(pm, pipeline);
+    buildGradientsToKernels(pm, pipeline);
+  } else {
+    buildGraphToKernels(pm, pipeline);
+  }
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  pm.printAsTextualPipeline(out);
+  out << "\n";
+  return text;
+}
+
+/// Runs the passes, as --mlir-... options want it.
+static LogicalResult run(PassManager &pm, ModuleOp module, const CompileOptions &options) {
+  if (options.configure && failed(options.configure(pm)))
+    return failure();
+  return pm.run(module);
+}
+
+/// The graph as programs and kernels on memrefs. True: --emit asked for a form on the way, which is
+/// written.
+static llvm::Expected<bool> lowerToKernels(ModuleOp module, const CompileOptions &options,
+                                           const PipelineOptions &pipeline) {
+  auto written = [](llvm::Error error) -> llvm::Expected<bool> {
+    if (error)
+      return std::move(error);
+    return true;
+  };
+  PassManager toKernels(module.getContext());
+  if (auto training = module->getAttrOfType<DictionaryAttr>("hadal.training")) {
+    PassManager toGradients(module.getContext());
+    buildLossToGradients(toGradients, pipeline);
+    if (failed(run(toGradients, module, options)))
+      return llvm::createStringError("compilation stopped at the gradients");
+    if (options.emit == "gradients")
+      return written(writeText(print(module), options.output));
+    if (options.emit == "memory") {
+      auto gradients = module.lookupSymbol<func::FuncOp>("gradients");
+      if (!gradients)
+        return llvm::createStringError(
+            "--emit=memory wants a function @loss with hadal.differentiate");
+      return written(
+          writeText(memoryTable(gradients, microBatchRegisters(training)), options.output));
+    }
+    buildGradientsToKernels(toKernels, pipeline);
+  } else {
+    if (options.emit == "gradients" || options.emit == "memory")
+      return llvm::createStringError("--emit=" + options.emit + " wants --mode=train");
+    buildGraphToKernels(toKernels, pipeline);
+  }
+  if (failed(run(toKernels, module, options)))
+    return llvm::createStringError("compilation stopped before code generation");
+  if (options.emit == "kernels")
+    return written(writeText(print(module), options.output));
+  return false;
+}
+
+/// Kernels alone, in the LLVM dialect; programs stay as they are.
+static llvm::Error lowerToLlvm(ModuleOp kernels, const CompileOptions &options) {
+  PassManager toLlvm(kernels.getContext());
+  buildKernelsToLlvm(toLlvm);
+  if (failed(run(toLlvm, kernels, options)))
+    return llvm::createStringError("compilation stopped in code generation");
+  return llvm::Error::success();
+}
+
+static llvm::SmallVector<func::FuncOp> loweredKernels(ModuleOp module) {
+  return llvm::to_vector(llvm::make_filter_range(
+      module.getOps<func::FuncOp>(), [](func::FuncOp f) { return f->hasAttr(kLoweredAttr); }));
+}
+
+/// The code of the kernels in `module` as text.
+static llvm::Expected<std::string> textOf(ModuleOp module, const CompileOptions &options,
+                                          const CpuTarget &target, CodeForm form) {
+  OwningOpRef<ModuleOp> kernels = ModuleOp::create(module.getLoc());
+  OpBuilder b = OpBuilder::atBlockEnd(kernels->getBody());
+  for (func::FuncOp f : loweredKernels(module))
+    b.clone(*f);
+  if (auto failure = lowerToLlvm(*kernels, options))
+    return std::move(failure);
+  return printKernels(*kernels, target, form);
+}
+
+/// What a kernel computes, whatever its name.
+static std::string textWithoutName(func::FuncOp kernel) {
+  std::string text, name = kernel.getSymName().str();
+  llvm::raw_string_ostream out(text);
+  kernel.setSymName("kernel");
+  kernel->print(out, OpPrintingFlags().useLocalScope());
+  kernel.setSymName(name);
+  return text;
+}
+
+/// Machine code of the kernels in `module`. Those that the cache has, and all but one of those that
+/// compute the same, are not compiled.
+static llvm::Expected<std::string> codeOf(ModuleOp module, const CompileOptions &options,
+                                          const CpuTarget &target, const KernelCache &cache) {
+  llvm::SmallVector<func::FuncOp> kernels = loweredKernels(module);
+  std::vector<std::string> keys, missing;
+  llvm::StringMap<std::string> objects;
+  OwningOpRef<ModuleOp> toCompile = ModuleOp::create(module.getLoc());
+  OpBuilder b = OpBuilder::atBlockEnd(toCompile->getBody());
+  for (func::FuncOp f : kernels) {
+    keys.push_back(cache.keyOf(textWithoutName(f)));
+    auto [object, isNew] = objects.try_emplace(keys.back());
+    if (!isNew)
+      continue;
+    if (auto known = cache.find(keys.back())) {
+      object->second = std::move(*known);
+    } else {
+      missing.push_back(keys.back());
+      b.clone(*f);
+    }
+  }
+  std::string empty; // links where there is no kernel
+  if (!missing.empty() || kernels.empty()) {
+    if (auto failure = lowerToLlvm(*toCompile, options))
+      return std::move(failure);
+    auto compiled = compileKernels(*toCompile, target, [&](size_t done, size_t total) {
+      if (options.progress)
+        options.progress("generating code", done, total);
+    });
+    if (!compiled)
+      return compiled.takeError();
+    empty = compiled->front();
+    for (auto [key, object] : llvm::zip(missing, *compiled)) {
+      cache.store(key, object);
+      objects[key] = std::move(object);
+    }
+    cache.prune();
+  }
+  std::vector<NamedObject> named;
+  for (auto [f, key] : llvm::zip(kernels, keys))
+    named.push_back({f.getSymName(), objects[key]});
+  if (kernels.empty())
+    named.push_back({"", empty});
+  return linkKernels(named);
+}
+
+static llvm::Error writePayload(const std::vector<std::byte> &payload,
+                                const CompileOptions &options) {
+  if (options.emit == "exe")
+    return toError(appendModule(options.runner, payload, options.output));
+  return toError(writeModule(options.output, payload));
+}
+
+llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
+  settle(module, options.settings);
+  auto target = targetOf(module, options);
+  if (!target)
+    return target.takeError();
+  if (options.emit == "graph")
+    return writeText(print(module, /*locations=*/true), options.output);
+  PipelineOptions pipeline;
+  if (llvm::Error error = choosePipeline(module, options, *target, pipeline))
+    return error;
+  if (options.emit == "pipeline")
+    return writeText(pipelineText(module, pipeline), options.output);
+  bool isWhole = options.emit == "module" || options.emit == "exe";
+  CompileCache cache(isWhole ? options.cacheFolder : "");
+  std::string key;
+  if (isWhole && !options.cacheFolder.empty()) {
+    key = CompileCache::keyOf(
+        module, *target, llvm::formatv("page_tokens={0}", pipeline.pageTokens.getValue()).str());
+    if (auto payload = cache.find(key))
+      return writePayload(*payload, options);
+  }
+  if (options.progress)
+    options.progress("forming kernels", 0, 1);
+  auto isWritten = lowerToKernels(module, options, pipeline);
+  if (!isWritten)
+    return isWritten.takeError();
+  if (*isWritten)
+    return llvm::Error::success();
+  if (options.emit == "llvm" || options.emit == "asm") {
+    auto text = textOf(module, options, *target,
+                       options.emit == "llvm" ? CodeForm::LlvmIr : CodeForm::Assembly);
+    return text ? writeText(*text, options.output) : text.takeError();
+  }
+  KernelCache kernels(isWhole ? options.cacheFolder : "", *target);
+  auto code = codeOf(module, options, *target, kernels);
+  if (!code)
+    return code.takeError();
+  if (options.emit == "object")
+    return toError(writeFile(options.output,
+                             {reinterpret_cast<const std::byte *>(code->data()), code->size()}));
+  auto payload = emitModule(module, *target, *code);
+  if (failed(payload))
+    return llvm::createStringError("the module cannot be written");
+  cache.store(key, *payload);
+  return writePayload(*payload, options);
+}

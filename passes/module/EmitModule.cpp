@@ -1,0 +1,594 @@
+#include "passes/module/EmitModule.h"
+#include "dialects/exec/Exec.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "passes/module/PredictMemory.h"
+#include "passes/targets/cpu/Kernel.h"
+#include "passes/targets/cpu/KernelBuffers.h"
+#include "runtime/module/Dataflow.h"
+#include "runtime/module/Module_generated.h"
+#include "runtime/schedule/Schedule.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSwitch.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace hadal;
+using flatbuffers::Offset;
+template <typename T> using Offsets = std::vector<Offset<T>>;
+
+namespace {
+
+FailureOr<fb::ElementType> elementOf(Operation *op, Type type) {
+  if (type.isF32())
+    return fb::ElementType_F32;
+  if (type.isF64())
+    return fb::ElementType_F64;
+  if (type.isBF16())
+    return fb::ElementType_BF16;
+  if (type.isF16())
+    return fb::ElementType_F16;
+  if (isa<Float8E4M3FNType>(type))
+    return fb::ElementType_F8E4M3;
+  if (type.isInteger(8))
+    return fb::ElementType_I8;
+  if (type.isInteger(16))
+    return fb::ElementType_I16;
+  if (type.isInteger(32))
+    return fb::ElementType_I32;
+  if (type.isInteger(64))
+    return fb::ElementType_I64;
+  return op->emitError() << "a module holds no tensors of " << type;
+}
+
+class Emitter {
+public:
+  Emitter(ModuleOp module, const CpuTarget &target, StringRef code)
+      : module(module), target(target), code(code) {}
+  FailureOr<std::vector<std::byte>> emit();
+
+private:
+  enum Opcode : int64_t {
+    Constant,
+    Register,
+    Add,
+    Multiply,
+    FloorDivide,
+    CeilDivide,
+    Modulo,
+    Minimum
+  };
+
+  void append(AffineExpr e, std::vector<int64_t> &out) {
+    if (auto c = dyn_cast<AffineConstantExpr>(e)) {
+      out.insert(out.end(), {Constant, c.getValue()});
+      return;
+    }
+    if (auto s = dyn_cast<AffineSymbolExpr>(e)) {
+      out.insert(out.end(), {Register, int64_t(s.getPosition())});
+      return;
+    }
+    auto binary = cast<AffineBinaryOpExpr>(e);
+    append(binary.getLHS(), out);
+    append(binary.getRHS(), out);
+    Opcode opcode = Add;
+    switch (e.getKind()) {
+    case AffineExprKind::Mul: opcode = Multiply; break;
+    case AffineExprKind::FloorDiv: opcode = FloorDivide; break;
+    case AffineExprKind::CeilDiv: opcode = CeilDivide; break;
+    case AffineExprKind::Mod: opcode = Modulo; break;
+    default: break;
+    }
+    out.insert(out.end(), {opcode, 0});
+  }
+
+  Offset<fb::Expr> expr(AffineMap map) {
+    std::vector<int64_t> out;
+    for (auto [i, e] : llvm::enumerate(map.getResults())) {
+      append(simplifyAffineExpr(e, 0, map.getNumSymbols()), out);
+      if (i)
+        out.insert(out.end(), {Minimum, 0});
+    }
+    return fb::CreateExpr(b, b.CreateVector(out));
+  }
+  Offset<fb::Expr> constant(int64_t c) {
+    return fb::CreateExpr(b, b.CreateVector(std::vector<int64_t>{Constant, c}));
+  }
+  Offset<flatbuffers::Vector<Offset<fb::Expr>>> exprs(AffineMap map) {
+    Offsets<fb::Expr> out;
+    for (AffineExpr e : map.getResults())
+      out.push_back(expr(AffineMap::get(0, map.getNumSymbols(), e)));
+    return b.CreateVector(out);
+  }
+  Offset<flatbuffers::Vector<Offset<fb::Expr>>> exprs(ArrayAttr maps) {
+    Offsets<fb::Expr> out;
+    for (Attribute m : maps)
+      out.push_back(expr(cast<AffineMapAttr>(m).getValue()));
+    return b.CreateVector(out);
+  }
+  Offset<flatbuffers::Vector<Offset<flatbuffers::String>>> strings(ArrayAttr names) {
+    std::vector<std::string> out;
+    for (Attribute n : names)
+      out.push_back(cast<StringAttr>(n).str());
+    return b.CreateVectorOfStrings(out);
+  }
+
+  LogicalResult collect();
+  FailureOr<Offset<fb::Binding>> binding(Value buffer, AffineMap element, AffineMap offset);
+  FailureOr<Offset<fb::Command>> command(Operation *op);
+  FailureOr<Offset<flatbuffers::Vector<Offset<fb::Command>>>> commands(Block &block);
+  FailureOr<Offset<fb::Program>> program(exec::ProgramOp op);
+  Offset<fb::Model> model();
+  Offset<fb::Training> training();
+  Offset<fb::Inference> inference();
+  Offset<fb::Ranks> ranks(int64_t microBatches);
+  uint32_t argumentOf(Value buffer) { return local.lookup(buffer).second; }
+
+  ModuleOp module;
+  const CpuTarget &target;
+  StringRef code;
+  flatbuffers::FlatBufferBuilder b{1 << 20};
+  llvm::StringMap<std::pair<fb::Space, uint32_t>> symbols; // of get
+  llvm::StringMap<uint32_t> kernelIndex, programIndex;
+  SmallVector<func::FuncOp> kernelOps;
+  DenseMap<Value, std::pair<fb::Space, uint32_t>> local; // of the program at hand
+  Offsets<fb::Kernel> kernels;
+  Offsets<fb::Parameter> parameters;
+  std::vector<uint32_t> sharded; ///< numbers of those of which a rank has a share
+  Offsets<fb::Weight> weights;
+  Offsets<fb::State> states;
+  Offsets<fb::Constant> constants;
+};
+
+LogicalResult Emitter::collect() {
+  for (Operation &op : *module.getBody()) {
+    LogicalResult result =
+        llvm::TypeSwitch<Operation *, LogicalResult>(&op)
+            .Case([&](exec::ParameterOp p) -> LogicalResult {
+              auto type = cast<RankedTensorType>(p.getType());
+              auto element = elementOf(p, type.getElementType());
+              if (failed(element))
+                return failure();
+              symbols[p.getSymName()] = {fb::Space_Parameter, parameters.size()};
+              if (p.getSharded())
+                sharded.push_back(parameters.size());
+              std::vector<int64_t> shape(type.getShape().begin(), type.getShape().end());
+              parameters.push_back(fb::CreateParameterDirect(b, p.getSource().str().c_str(),
+                                                             *element, &shape, p.getCount()));
+              return success();
+            })
+            .Case([&](exec::WeightOp w) {
+              symbols[w.getSymName()] = {fb::Space_Weight, weights.size()};
+              weights.push_back(
+                  fb::CreateWeightDirect(b, w.getSymName().str().c_str(), w.getBytes()));
+              return success();
+            })
+            .Case([&](exec::StateOp s) -> LogicalResult {
+              auto element = elementOf(s, s.getElement());
+              if (failed(element))
+                return failure();
+              symbols[s.getSymName()] = {fb::Space_State, states.size()};
+              auto shape = exprs(s.getShape());
+              states.push_back(
+                  fb::CreateState(b, b.CreateString(s.getSymName().str()), *element, shape));
+              return success();
+            })
+            .Case([&](exec::ConstantOp c) -> LogicalResult {
+              auto dense = dyn_cast<DenseElementsAttr>(c.getValue());
+              if (!dense)
+                return c.emitOpError("wants dense values");
+              symbols[c.getSymName()] = {fb::Space_Constant, constants.size()};
+              ArrayRef<char> raw = dense.getRawData();
+              std::vector<uint8_t> bytes(raw.begin(), raw.end());
+              constants.push_back(
+                  fb::CreateConstantDirect(b, c.getSymName().str().c_str(), &bytes));
+              return success();
+            })
+            .Case([&](exec::ProgramOp p) {
+              programIndex.try_emplace(p.getSymName(), programIndex.size());
+              return success();
+            })
+            .Case([&](func::FuncOp f) -> LogicalResult {
+              if (!f->hasAttr(kKernelAttr))
+                return success();
+              if (!f->hasAttr(kLoweredAttr))
+                return f.emitError("wants --hadal-lower-kernels before the module is written");
+              kernelIndex[f.getSymName()] = kernels.size();
+              kernelOps.push_back(f);
+              auto tasks = f->getAttrOfType<AffineMapAttr>(kTasksAttr).getValue();
+              auto uses = kernelBuffers(f);
+              if (failed(uses))
+                return failure();
+              Offsets<fb::KernelBuffer> buffers;
+              for (const KernelBufferUse &use : *uses)
+                buffers.push_back(fb::CreateKernelBuffer(
+                    b, use.access, fb::CreateExpr(b, b.CreateVector(use.bytes))));
+              kernels.push_back(fb::CreateKernelDirect(
+                  b, f.getSymName().str().c_str(), uint32_t(uses->size()), tasks.getNumSymbols(),
+                  f->getAttrOfType<IntegerAttr>(kScratchAttr).getInt(), &buffers));
+              return success();
+            })
+            .Default([](Operation *) { return success(); });
+    if (failed(result))
+      return failure();
+  }
+  return success();
+}
+
+FailureOr<Offset<fb::Binding>> Emitter::binding(Value buffer, AffineMap element, AffineMap offset) {
+  std::pair<fb::Space, uint32_t> place;
+  if (auto get = buffer.getDefiningOp<exec::GetOp>()) {
+    place = symbols.lookup(get.getSymbol());
+  } else {
+    auto known = local.find(buffer);
+    if (known == local.end())
+      return buffer.getDefiningOp()->emitError("has no place in the program");
+    place = known->second;
+  }
+  auto elementExpr = element ? expr(element) : constant(0);
+  auto offsetExpr = offset ? expr(offset) : constant(0);
+  return fb::CreateBinding(b, place.first, place.second, elementExpr, offsetExpr);
+}
+
+FailureOr<Offset<fb::Command>> Emitter::command(Operation *op) {
+  auto finish = [&](fb::Action type, flatbuffers::Offset<void> action) {
+    auto stream = op->getAttrOfType<IntegerAttr>("stream");
+    return fb::CreateCommand(b, stream ? stream.getInt() : 0, type, action);
+  };
+  auto block = [&](Block &body) { return commands(body); };
+  return llvm::TypeSwitch<Operation *, FailureOr<Offset<fb::Command>>>(op)
+      .Case([&](exec::LaunchOp launch) -> FailureOr<Offset<fb::Command>> {
+        auto known = kernelIndex.find(launch.getKernel());
+        if (known == kernelIndex.end())
+          return launch.emitOpError() << "wants the name of a kernel, got " << launch.getKernel();
+        func::FuncOp kernel = kernelOps[known->second];
+        Offsets<fb::Binding> bindings;
+        for (auto [i, buffer] : llvm::enumerate(launch.getBuffers())) {
+          auto at = [&](std::optional<ArrayAttr> maps) {
+            return maps ? cast<AffineMapAttr>((*maps)[i]).getValue() : AffineMap();
+          };
+          auto bound = binding(buffer, at(launch.getElements()), at(launch.getOffsets()));
+          if (failed(bound))
+            return failure();
+          bindings.push_back(*bound);
+        }
+        int64_t wanted = kernel->getAttrOfType<IntegerAttr>("exec.bindings").getInt();
+        AffineMap tasks = kernel->getAttrOfType<AffineMapAttr>(kTasksAttr).getValue();
+        if (wanted != int64_t(bindings.size()) ||
+            tasks.getNumSymbols() != launch.getScalars().size())
+          return launch.emitOpError()
+                 << "kernel " << launch.getKernel() << " wants " << wanted << " buffers and "
+                 << tasks.getNumSymbols() << " scalars, got " << bindings.size() << " and "
+                 << launch.getScalars().size();
+        // The kernel counts its tasks from its scalars, the program says what the scalars are.
+        unsigned registers = launch->getParentOfType<exec::ProgramOp>().getRegisters().size();
+        SmallVector<AffineExpr> scalars, composed;
+        for (Attribute s : launch.getScalars())
+          scalars.push_back(cast<AffineMapAttr>(s).getValue().getResult(0));
+        for (AffineExpr e : tasks.getResults())
+          composed.push_back(e.replaceSymbols(scalars));
+        auto taskExpr = expr(AffineMap::get(0, registers, composed, module.getContext()));
+        auto scalarExprs = exprs(launch.getScalarsAttr());
+        auto flops = launch.getFlops() ? expr(*launch.getFlops()) : constant(0);
+        auto bindingsVector = b.CreateVector(bindings);
+        return finish(fb::Action_Launch, fb::CreateLaunch(b, known->second, bindingsVector,
+                                                          scalarExprs, taskExpr, flops)
+                                             .Union());
+      })
+      .Case([&](exec::CopyOp copy) -> FailureOr<Offset<fb::Command>> {
+        auto to = binding(copy.getDestination(), {}, {}), from = binding(copy.getSource(), {}, {});
+        if (failed(to) || failed(from))
+          return failure();
+        auto bytes = expr(copy.getBytes());
+        return finish(fb::Action_Copy, fb::CreateCopy(b, *to, *from, bytes).Union());
+      })
+      .Case([&](exec::CallOp call) -> FailureOr<Offset<fb::Command>> {
+        Offsets<fb::Binding> bindings;
+        for (Value buffer : call.getBuffers()) {
+          auto bound = binding(buffer, {}, {});
+          if (failed(bound))
+            return failure();
+          bindings.push_back(*bound);
+        }
+        auto registers = exprs(call.getRegistersAttr());
+        auto arguments = b.CreateVector(bindings);
+        return finish(fb::Action_Call, fb::CreateCall(b, programIndex.lookup(call.getProgram()),
+                                                      registers, arguments)
+                                           .Union());
+      })
+      .Case([&](exec::RepeatOp repeat) -> FailureOr<Offset<fb::Command>> {
+        auto body = block(repeat.getBody().front());
+        if (failed(body))
+          return failure();
+        auto count = expr(repeat.getCount());
+        return finish(fb::Action_Repeat,
+                      fb::CreateRepeat(b, repeat.getReg(), count, *body).Union());
+      })
+      .Case([&](exec::SkipIfZeroOp skip) -> FailureOr<Offset<fb::Command>> {
+        auto body = block(skip.getBody().front());
+        if (failed(body))
+          return failure();
+        auto value = expr(skip.getValue());
+        return finish(fb::Action_SkipIfZero, fb::CreateSkipIfZero(b, value, *body).Union());
+      })
+      .Case([&](exec::RecordOp record) {
+        return finish(fb::Action_Record, fb::CreateRecord(b, record.getEvent()).Union());
+      })
+      .Case([&](exec::WaitOp wait) {
+        return finish(fb::Action_Wait, fb::CreateWait(b, wait.getEvent()).Union());
+      })
+      .Case([&](exec::SendOp send) {
+        return finish(fb::Action_Send,
+                      fb::CreateSend(b, argumentOf(send.getBuffer()), send.getStage()).Union());
+      })
+      .Case([&](exec::ReceiveOp receive) {
+        return finish(
+            fb::Action_Receive,
+            fb::CreateReceive(b, argumentOf(receive.getBuffer()), receive.getStage()).Union());
+      })
+      .Case([&](exec::ExchangeCountsOp e) {
+        return finish(fb::Action_ExchangeCounts,
+                      fb::CreateExchangeCounts(
+                          b, argumentOf(e.getSent()), argumentOf(e.getReceived()), e.getParts(),
+                          e.getSegments(), e.getStride(), e.getRows(), e.getChoices())
+                          .Union());
+      })
+      .Case([&](exec::ExchangeOp e) {
+        return finish(fb::Action_Exchange,
+                      fb::CreateExchange(b, argumentOf(e.getDestination()),
+                                         argumentOf(e.getSource()), argumentOf(e.getSendCounts()),
+                                         argumentOf(e.getReceiveCounts()), e.getParts(),
+                                         e.getSegments(), e.getStride(), e.getRowBytes(),
+                                         e.getCapacity().value_or(0))
+                          .Union());
+      })
+      .Default([&](Operation *other) -> FailureOr<Offset<fb::Command>> {
+        return other->emitError("is no command of a module");
+      });
+}
+
+FailureOr<Offset<flatbuffers::Vector<Offset<fb::Command>>>> Emitter::commands(Block &block) {
+  Offsets<fb::Command> out;
+  for (Operation &op : block) {
+    if (isa<exec::ArgumentOp, exec::TemporaryOp, exec::GetOp, exec::RequireOp, exec::RequireSizeOp>(
+            op))
+      continue;
+    auto one = command(&op);
+    if (failed(one))
+      return failure();
+    out.push_back(*one);
+  }
+  return b.CreateVector(out);
+}
+
+FailureOr<Offset<fb::Program>> Emitter::program(exec::ProgramOp op) {
+  local.clear();
+  Offsets<fb::Argument> arguments;
+  Offsets<fb::Temporary> temporaries;
+  Offsets<fb::ContentRule> contentRules;
+  Offsets<fb::SizeRule> sizeRules;
+  uint32_t slots = 0;
+  for (Operation &inner : op.getBody().front()) {
+    if (auto a = dyn_cast<exec::ArgumentOp>(inner)) {
+      auto element = elementOf(a, a.getElement());
+      if (failed(element))
+        return failure();
+      local[a.getBuffer()] = {fb::Space_Argument, arguments.size()};
+      auto shape = exprs(a.getShape());
+      arguments.push_back(
+          fb::CreateArgument(b, b.CreateString(a.getName().str()), *element, shape, a.getOutput()));
+    } else if (auto t = dyn_cast<exec::TemporaryOp>(inner)) {
+      if (!t.getSlot())
+        return t.emitOpError("wants a slot: run --exec-plan-memory first");
+      local[t.getBuffer()] = {fb::Space_Temporary, temporaries.size()};
+      slots = std::max<uint32_t>(slots, *t.getSlot() + 1);
+      auto bytes = expr(t.getBytes());
+      temporaries.push_back(fb::CreateTemporary(b, bytes, *t.getSlot()));
+    } else if (auto rule = dyn_cast<exec::RequireOp>(inner)) {
+      auto kind = llvm::StringSwitch<fb::ContentKind>(rule.getKind())
+                      .Case("distinct", fb::ContentKind_Distinct)
+                      .Case("offsets", fb::ContentKind_Offsets)
+                      .Case("groups", fb::ContentKind_Groups)
+                      .Case("counts", fb::ContentKind_Counts)
+                      .Case("present", fb::ContentKind_Present)
+                      .Default(fb::ContentKind_Values);
+      auto least = expr(rule.getLeast()), below = expr(rule.getBelow());
+      contentRules.push_back(
+          fb::CreateContentRule(b, kind, argumentOf(rule.getBuffer()), least, below,
+                                rule.getOffsets() ? argumentOf(rule.getOffsets()) : 0));
+    } else if (auto rule = dyn_cast<exec::RequireSizeOp>(inner)) {
+      auto size = expr(rule.getSize()), wanted = expr(rule.getWanted());
+      sizeRules.push_back(fb::CreateSizeRule(b, size, wanted, rule.getAtLeast()));
+    }
+  }
+  auto body = commands(op.getBody().front());
+  if (failed(body))
+    return failure();
+  auto registers = strings(op.getRegisters());
+  auto argumentsVector = b.CreateVector(arguments);
+  auto temporariesVector = b.CreateVector(temporaries);
+  auto contentVector = b.CreateVector(contentRules);
+  auto sizeVector = b.CreateVector(sizeRules);
+  return fb::CreateProgram(b, b.CreateString(op.getSymName().str()), registers, argumentsVector,
+                           temporariesVector, slots, *body, contentVector, sizeVector);
+}
+
+Offset<fb::Model> Emitter::model() {
+  auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model");
+  if (!facts)
+    return 0;
+  auto number = [&](StringRef name, int64_t missing = 0) {
+    auto a = facts.getAs<IntegerAttr>(name);
+    return a ? a.getInt() : missing;
+  };
+  auto list = [&](StringRef name) {
+    auto a = facts.getAs<DenseI64ArrayAttr>(name);
+    return a ? std::vector<int64_t>(a.asArrayRef()) : std::vector<int64_t>();
+  };
+  auto type = facts.getAs<StringAttr>("model_type");
+  std::vector<int64_t> moeLayers = list("moe_layers"), eos = list("eos_token_ids");
+  Offsets<fb::Setting> configuration;
+  if (auto settings = facts.getAs<ArrayAttr>("configuration"))
+    for (Attribute a : settings) {
+      auto [name, value] = cast<StringAttr>(a).getValue().split('=');
+      configuration.push_back(
+          fb::CreateSetting(b, b.CreateString(name.str()), b.CreateString(value.str())));
+    }
+  return fb::CreateModelDirect(
+      b, type ? type.str().c_str() : "", number("vocab_size"), number("hidden_size"),
+      number("layers"), number("latent"), number("rope_dim"), number("experts"),
+      number("experts_per_token"), &moeLayers, number("max_positions"), number("page_tokens"),
+      number("cache_elements_per_token"), &eos, number("bos_token_id", -1),
+      number("parameter_count"), number("active_parameter_count"), number("expert_groups", 1),
+      number("groups_per_token", 1), configuration.empty() ? nullptr : &configuration);
+}
+
+Offset<fb::Training> Emitter::training() {
+  auto facts = module->getAttrOfType<DictionaryAttr>("hadal.training");
+  auto list = module->getAttrOfType<ArrayAttr>("hadal.trainables");
+  if (!facts || !list)
+    return 0;
+  auto number = [](DictionaryAttr d, StringRef name) {
+    return d.getAs<IntegerAttr>(name).getInt();
+  };
+  auto real = [](DictionaryAttr d, StringRef name) {
+    return d.getAs<FloatAttr>(name).getValue().convertToFloat();
+  };
+  auto string = [&](DictionaryAttr d, StringRef name) {
+    return b.CreateString(d.getAs<StringAttr>(name).str());
+  };
+  auto integers = [&](DictionaryAttr d, StringRef name) {
+    return b.CreateVector(std::vector<int64_t>(d.getAs<DenseI64ArrayAttr>(name).asArrayRef()));
+  };
+  Offsets<fb::Trainable> trainables;
+  for (Attribute a : list) {
+    auto d = cast<DictionaryAttr>(a);
+    auto name = string(d, "name"), layout = string(d, "layout");
+    auto shape = integers(d, "shape");
+    auto aliases = strings(d.getAs<ArrayAttr>("aliases"));
+    trainables.push_back(fb::CreateTrainable(
+        b, name, shape, number(d, "count"), layout, number(d, "packed_elements"), aliases,
+        d.getAs<BoolAttr>("correction").getValue(), real(d, "init_mean"), real(d, "init_std"),
+        d.getAs<BoolAttr>("sharded") && d.getAs<BoolAttr>("sharded").getValue()));
+  }
+  auto precision = string(facts, "precision"), config = string(facts, "config_json");
+  auto moeLayers = integers(facts, "moe_layers");
+  auto trainablesVector = b.CreateVector(trainables);
+  auto ranksTable = ranks(number(facts, "micro_batches"));
+  return fb::CreateTraining(b, number(facts, "micro_batch"), number(facts, "sequence"),
+                            number(facts, "micro_batches"), number(facts, "mtp_depth"),
+                            real(facts, "mtp_weight"), real(facts, "balance_weight"),
+                            real(facts, "bias_step"), precision, predictPeakBytes(module, facts),
+                            number(facts, "first_mtp_layer"), moeLayers, trainablesVector, config,
+                            number(facts, "sum_groups"), ranksTable);
+}
+
+Offset<fb::Inference> Emitter::inference() {
+  auto facts = module->getAttrOfType<DictionaryAttr>("hadal.inference");
+  if (!facts)
+    return 0;
+  Offsets<fb::InferenceProgram> programs;
+  for (Attribute a : facts.getAs<ArrayAttr>("programs")) {
+    auto entry = cast<DictionaryAttr>(a);
+    auto name = entry.getAs<StringAttr>("program");
+    std::vector<uint32_t> outputs;
+    auto program = module.lookupSymbol<exec::ProgramOp>(name);
+    for (Attribute output : entry.getAs<ArrayAttr>("outputs"))
+      for (auto [i, argument] : llvm::enumerate(program.getBody().getOps<exec::ArgumentOp>()))
+        if (argument.getOutput() && argument.getNameAttr() == output)
+          outputs.push_back(i);
+    programs.push_back(
+        fb::CreateInferenceProgramDirect(b, programIndex.lookup(name.getValue()), &outputs));
+  }
+  auto number = [&](StringRef name) { return uint32_t(facts.getAs<IntegerAttr>(name).getInt()); };
+  return fb::CreateInferenceDirect(b, number("ep"), number("nodes"), &programs, &sharded);
+}
+
+Offset<fb::Ranks> Emitter::ranks(int64_t microBatches) {
+  auto facts = module->getAttrOfType<DictionaryAttr>("hadal.ranks");
+  if (!facts)
+    return 0;
+  auto number = [](DictionaryAttr d, StringRef name) {
+    return uint32_t(d.getAs<IntegerAttr>(name).getInt());
+  };
+  Offsets<fb::Stage> stages;
+  for (Attribute a : facts.getAs<ArrayAttr>("stages")) {
+    auto stage = cast<DictionaryAttr>(a);
+    Offsets<fb::Accumulator> accumulators;
+    for (Attribute s : stage.getAs<ArrayAttr>("accumulators")) {
+      auto sum = cast<DictionaryAttr>(s);
+      ArrayRef<int64_t> given = sum.getAs<DenseI64ArrayAttr>("segment_owners").asArrayRef();
+      std::vector<uint32_t> owners(given.begin(), given.end());
+      accumulators.push_back(fb::CreateAccumulatorDirect(
+          b, sum.getAs<StringAttr>("state").str().c_str(),
+          sum.getAs<IntegerAttr>("trainable").getInt(), number(sum, "use"), &owners));
+    }
+    auto program = [&](StringRef kind) {
+      return programIndex.lookup(stage.getAs<StringAttr>(kind).getValue());
+    };
+    stages.push_back(fb::CreateStageDirect(b, program("forward"), program("input_grad"),
+                                           program("weight_grad"), number(stage, "first_layer"),
+                                           number(stage, "layers"), &accumulators));
+  }
+  // Makes no errors: the sizes were looked at before anything was compiled.
+  auto schedule = schedule::makeSchedule(
+      facts.getAs<StringAttr>("schedule").getValue().str(), number(facts, "pp"),
+      microBatches / (number(facts, "ep") * number(facts, "dp")));
+  Offsets<fb::Order> orders;
+  for (const schedule::Order &order : schedule.value().orders) {
+    Offsets<fb::Chunk> chunks;
+    for (const schedule::Chunk &chunk : order)
+      chunks.push_back(fb::CreateChunk(b, fb::ChunkKind(chunk.kind), chunk.direction,
+                                       chunk.microBatch, chunk.paired));
+    orders.push_back(fb::CreateOrderDirect(b, &chunks));
+  }
+  return fb::CreateRanksDirect(
+      b, number(facts, "pp"), number(facts, "ep"), number(facts, "dp"), number(facts, "nodes"),
+      facts.getAs<StringAttr>("schedule").str().c_str(),
+      facts.getAs<BoolAttr>("overlap").getValue(),
+      facts.getAs<BoolAttr>("fast_reduction").getValue(), &stages, &orders);
+}
+
+FailureOr<std::vector<std::byte>> Emitter::emit() {
+  if (failed(collect()))
+    return failure();
+  Offsets<fb::Program> programs;
+  for (auto p : module.getOps<exec::ProgramOp>()) {
+    auto one = program(p);
+    if (failed(one))
+      return failure();
+    programs.push_back(*one);
+  }
+  auto registers = module->getAttrOfType<ArrayAttr>("exec.state_registers");
+  auto stateRegisters = strings(registers ? registers : ArrayAttr::get(module.getContext(), {}));
+  auto targetTable = fb::CreateTarget(b, b.CreateString(target.triple), b.CreateString(target.cpu),
+                                      b.CreateVectorOfStrings(target.features));
+  auto modelTable = model();
+  auto trainingTable = training();
+  auto inferenceTable = inference();
+  auto kernelsVector = b.CreateVector(kernels);
+  auto parametersVector = b.CreateVector(parameters);
+  auto weightsVector = b.CreateVector(weights);
+  auto constantsVector = b.CreateVector(constants);
+  auto statesVector = b.CreateVector(states);
+  auto programsVector = b.CreateVector(programs);
+  b.ForceVectorAlignment(code.size(), 1, 64);
+  auto codeVector = b.CreateVector(reinterpret_cast<const uint8_t *>(code.data()), code.size());
+  auto producer = b.CreateString("hadal 0.1.0");
+  auto dataflow = b.CreateVector(
+      std::vector<uint64_t>(programs.size() + 1)); // written when all tables are there
+  b.Finish(fb::CreateModule(b, producer, targetTable, kernelsVector, parametersVector,
+                            weightsVector, constantsVector, stateRegisters, statesVector,
+                            programsVector, modelTable, codeVector, trainingTable, inferenceTable,
+                            dataflow));
+  if (Status status = writeDataflow(b.GetBufferPointer()); !status.ok())
+    return module.emitError() << status.error().message;
+  auto *bytes = reinterpret_cast<const std::byte *>(b.GetBufferPointer());
+  return std::vector<std::byte>(bytes, bytes + b.GetSize());
+}
+
+} // namespace
+
+FailureOr<std::vector<std::byte>> hadal::emitModule(ModuleOp module, const CpuTarget &target,
+                                                    StringRef code) {
+  return Emitter(module, target, code).emit();
+}

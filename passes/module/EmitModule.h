@@ -1,0 +1,14 @@
+// exec programs to the module file's tables.
+#pragma once
+#include "passes/targets/cpu/NativeCode.h"
+#include <cstddef>
+
+namespace hadal {
+
+/// The FlatBuffer of the module (Module.fbs): its exec ops, one to one, with the code image and,
+/// where `hadal.model` is set, the model's facts. A failure has been reported through the context's
+/// diagnostics.
+mlir::FailureOr<std::vector<std::byte>> emitModule(mlir::ModuleOp module, const CpuTarget &target,
+                                                   llvm::StringRef code);
+
+} // namespace hadal

@@ -1,0 +1,595 @@
+// Functions on tensors become programs over buffers: which ops share a kernel (Grouping.cpp), what
+// the sizes are (Sizes.cpp), what the programs of a module share (ModuleBuffers.cpp), its packed
+// weights (PackWeights.cpp), and here each program with its kernels.
+#include "dialects/exec/Exec.h"
+#include "dialects/fp8/Fp8.h"
+#include "dialects/job/Job.h"
+#include "dialects/mla/Mla.h"
+#include "dialects/moe/Moe.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "passes/Passes.h"
+#include "passes/programs/FormChunks.h"
+#include "passes/programs/InputRules.h"
+#include "passes/programs/ProgramBuilder.h"
+#include "passes/targets/cpu/Kernel.h"
+#include "passes/targets/cpu/Lanes.h"
+#include "llvm/Support/FormatVariadic.h"
+
+namespace hadal {
+#define GEN_PASS_DEF_EXECFORMPROGRAMS
+#include "passes/Passes.h.inc"
+} // namespace hadal
+
+using namespace mlir;
+using namespace hadal;
+
+namespace {
+
+/// The op that writes over `v` in place, if nothing else reads it (a size is no reading).
+OpOperand *overwriter(Value v) {
+  OpOperand *found = nullptr;
+  for (OpOperand &use : v.getUses()) {
+    if (isa<tensor::DimOp>(use.getOwner()))
+      continue;
+    if (found)
+      return nullptr;
+    found = &use;
+  }
+  return found && destinationOf(found->getOwner()) == found ? found : nullptr;
+}
+
+/// True if `v` is written into memory that the program does not own alone: a state.
+bool livesElsewhere(func::FuncOp f, Value v) {
+  while (OpOperand *destination = destinationOf(v.getDefiningOp()))
+    v = throughReshapes(destination->get());
+  auto argument = dyn_cast<BlockArgument>(v);
+  return v.getDefiningOp<ml_program::GlobalLoadOp>() ||
+         (argument && f.getArgAttr(argument.getArgNumber(), "exec.state"));
+}
+
+/// Every returned value becomes the result of an op of its own, so that it has memory of its own.
+void materializeResults(func::FuncOp f) {
+  Operation *terminator = f.getBody().front().getTerminator();
+  DenseSet<Value> seen;
+  for (auto [i, operand] : llvm::enumerate(terminator->getOpOperands())) {
+    if (f.getResultAttr(i, "exec.state"))
+      continue;
+    Value root = throughReshapes(operand.get());
+    Operation *op = root.getDefiningOp();
+    if (op && !isFree(op) && !livesElsewhere(f, root) && seen.insert(root).second)
+      continue;
+    OpBuilder b(terminator);
+    auto type = cast<RankedTensorType>(operand.get().getType());
+    SmallVector<Value> dynamic;
+    for (int64_t d = 0; d < type.getRank(); ++d)
+      if (type.isDynamicDim(d))
+        dynamic.push_back(tensor::DimOp::create(b, f.getLoc(), operand.get(), d));
+    Value empty = tensor::EmptyOp::create(b, f.getLoc(), type, dynamic);
+    operand.set(linalg::CopyOp::create(b, f.getLoc(), operand.get(), empty).getResult(0));
+  }
+}
+
+} // namespace
+
+LogicalResult ProgramBuilder::checkTypes() {
+  auto check = [&](StringRef what, TypeRange types) -> LogicalResult {
+    for (auto [i, type] : llvm::enumerate(types)) {
+      auto tensor = dyn_cast<RankedTensorType>(type);
+      if (!tensor || !tensor.getElementType().isIntOrFloat())
+        return f.emitError() << what << ' ' << i << " wants to be a ranked tensor of numbers, got "
+                             << type;
+    }
+    return success();
+  };
+  if (failed(check("argument", f.getArgumentTypes())) ||
+      failed(check("result", f.getResultTypes())))
+    return failure();
+  for (Operation &op : f.getBody().front())
+    for (Type type : op.getResultTypes()) {
+      auto tensor = dyn_cast<RankedTensorType>(type);
+      if (!(tensor ? tensor.getElementType() : type).isIntOrIndexOrFloat())
+        return op.emitOpError() << "wants to make ranked tensors of numbers in a program, got "
+                                << type;
+    }
+  return success();
+}
+
+LogicalResult ProgramBuilder::readArguments() {
+  MLIRContext *context = f.getContext();
+  SmallVector<Attribute> names = registersOf(f);
+  for (Attribute name : names)
+    registers.push_back(cast<StringAttr>(name).getValue());
+
+  StringAttr name = f.getSymNameAttr();
+  f.setSymName((name.getValue() + ".function").str());
+  OpBuilder at = shared.atEnd();
+  program = exec::ProgramOp::create(at, f.getLoc(), name, b.getArrayAttr(names));
+  program.getBody().emplaceBlock();
+  b.setInsertionPointToEnd(&program.getBody().front());
+
+  unsigned next = 0;
+  for (auto [i, argument] : llvm::enumerate(f.getArguments())) {
+    auto type = cast<RankedTensorType>(argument.getType());
+    SmallVector<AffineExpr> shape;
+    auto given = f.getArgAttrOfType<AffineMapAttr>(i, "exec.shape");
+    for (int64_t d = 0; d < type.getRank(); ++d) {
+      if (!type.isDynamicDim(d))
+        shape.push_back(getAffineConstantExpr(type.getDimSize(d), context));
+      else
+        shape.push_back(given ? given.getValue().getResult(d)
+                              : getAffineSymbolExpr(next++, context));
+      sizes.set(argument, d, shape.back());
+    }
+    AffineMap shapeMap = AffineMap::get(0, registers.size(), shape, context);
+    if (auto state = f.getArgAttrOfType<StringAttr>(i, "exec.state")) {
+      buffers[argument] = get(state);
+      continue;
+    }
+    auto argumentName = f.getArgAttrOfType<StringAttr>(i, "exec.name");
+    buffers[argument] = exec::ArgumentOp::create(
+        b, argument.getLoc(), exec::BufferType::get(context),
+        argumentName ? argumentName.getValue() : StringRef(llvm::formatv("arg{0}", i).str()),
+        shapeMap, type.getElementType(), false);
+  }
+  return success();
+}
+
+FailureOr<AffineExpr> ProgramBuilder::bytesOf(Value tensor) {
+  auto type = cast<RankedTensorType>(tensor.getType());
+  AffineExpr bytes = getAffineConstantExpr(elementBytes(type.getElementType()), f.getContext());
+  for (int64_t d = 0; d < type.getRank(); ++d) {
+    auto size = sizes.dim(tensor, d);
+    if (failed(size))
+      return tensor.getDefiningOp()->emitError()
+             << "dimension " << d << " of " << type << " is no function of the arguments' sizes";
+    bytes = bytes * *size;
+  }
+  return bytes;
+}
+
+FailureOr<Value> ProgramBuilder::temporary(RankedTensorType type, Value tensor) {
+  auto bytes = bytesOf(tensor);
+  if (failed(bytes))
+    return failure();
+  return Value(exec::TemporaryOp::create(b, f.getLoc(), exec::BufferType::get(f.getContext()),
+                                         map(*bytes), IntegerAttr()));
+}
+
+/// The output that `result` is returned in, be it through ops that write over it in place; null if
+/// there is none.
+Value ProgramBuilder::placeOf(Value result) {
+  while (true) {
+    if (Value place = outputs.lookup(result))
+      return place;
+    OpOperand *next = overwriter(result);
+    if (!next)
+      return {};
+    result = next->getOwner()->getResult(0);
+  }
+}
+
+/// Gives memory that is written over later its initial value.
+LogicalResult ProgramBuilder::launchFill(linalg::FillOp fill, Value place) {
+  auto type = cast<RankedTensorType>(fill.getResult(0).getType());
+  TypedAttr value;
+  if (!matchPattern(fill.getInputs()[0], m_Constant(&value)))
+    return fill.emitError("wants a constant where its result is written over");
+  OpBuilder at = shared.atEnd();
+  auto kernel = func::FuncOp::create(at, fill.getLoc(), "kernel",
+                                     FunctionType::get(f.getContext(), {type}, {type}));
+  OpBuilder k = OpBuilder::atBlockEnd(kernel.addEntryBlock());
+  Value constant = arith::ConstantOp::create(k, fill.getLoc(), value);
+  Value filled =
+      linalg::FillOp::create(k, fill.getLoc(), constant, kernel.getArgument(0)).getResult(0);
+  func::ReturnOp::create(k, fill.getLoc(), filled);
+  kernel->setAttr(kKernelAttr, b.getUnitAttr());
+  kernel.setArgAttr(0, kInPlaceAttr, b.getI64IntegerAttr(0));
+  kernel.setPrivate();
+  kernel = shared.shareKernel(kernel, "fill");
+  SmallVector<AffineMap> scalars;
+  for (int64_t d = 0; d < type.getRank(); ++d)
+    if (type.isDynamicDim(d)) {
+      auto size = sizes.dim(fill.getResult(0), d);
+      if (failed(size))
+        return fill.emitError() << "dimension " << d << " is no function of the arguments' sizes";
+      scalars.push_back(map(*size));
+    }
+  exec::LaunchOp::create(b, fill.getLoc(), kernel.getSymName(), ValueRange{place},
+                         b.getAffineMapArrayAttr(scalars), ArrayAttr(), ArrayAttr(),
+                         AffineMapAttr(), IntegerAttr());
+  return success();
+}
+
+/// The memory that the op of `destination` writes over: that of its destination where nothing else
+/// needs it, else other memory that begins as a copy of it.
+FailureOr<Value> ProgramBuilder::destinationBuffer(OpOperand &destination) {
+  Operation *op = destination.getOwner();
+  Value v = destination.get(), result = op->getResult(0), root = throughReshapes(v);
+  auto place = [&]() -> FailureOr<Value> {
+    if (Value output = placeOf(result))
+      return output;
+    return temporary(cast<RankedTensorType>(result.getType()), result);
+  };
+  if (isa_and_nonnull<tensor::EmptyOp, linalg::FillOp>(root.getDefiningOp())) {
+    auto fresh = place();
+    if (auto fill = root.getDefiningOp<linalg::FillOp>();
+        fill && succeeded(fresh) && failed(launchFill(fill, *fresh)))
+      return failure();
+    return fresh;
+  }
+  auto here = bufferOf(root, op);
+  if (failed(here))
+    return failure();
+  bool alone = true; // along the reshapes too
+  for (Value step = v;; step = step.getDefiningOp()->getOperand(0)) {
+    unsigned readers = llvm::count_if(
+        step.getUses(), [](OpOperand &use) { return !isa<tensor::DimOp>(use.getOwner()); });
+    alone &= readers == 1;
+    if (step == root)
+      break;
+  }
+  Operation *memory = here->getDefiningOp();
+  Value output = placeOf(result);
+  // A state is there to be changed. What the caller lent is not, nor is what someone else reads.
+  bool state = isa<exec::GetOp>(memory) && !root.getDefiningOp<ml_program::GlobalLoadConstOp>();
+  if (state || (alone && isa<exec::TemporaryOp, exec::ArgumentOp>(memory) &&
+                !isa<BlockArgument>(root) && (!output || output == *here)))
+    return here;
+  auto fresh = place();
+  auto bytes = bytesOf(v);
+  if (failed(fresh) || failed(bytes))
+    return failure();
+  exec::CopyOp::create(b, op->getLoc(), *fresh, *here, map(*bytes), IntegerAttr());
+  return fresh;
+}
+
+FailureOr<Value> ProgramBuilder::bufferOf(Value tensor, Operation *reader) {
+  auto known = buffers.find(tensor);
+  if (known != buffers.end())
+    return known->second;
+  if (auto load = tensor.getDefiningOp<ml_program::GlobalLoadConstOp>()) {
+    exec::ParameterOp parameter = shared.parameter(load);
+    if (parameter.getCount() > 1)
+      return stackedBuffer(load);
+    return get(parameter.getSymNameAttr());
+  }
+  if (ml_program::GlobalOp global = shared.global(tensor))
+    return get(shared.state(global));
+  return reader->emitError("reads a value that has no memory");
+}
+
+/// Multiplications and additions of the group's products.
+AffineExpr ProgramBuilder::flops(ArrayRef<Operation *> group) {
+  MLIRContext *context = f.getContext();
+  AffineExpr sum = getAffineConstantExpr(0, context);
+  auto attended = [&](Value queries) -> AffineExpr {
+    for (auto [i, name] : llvm::enumerate(registers))
+      if (name == "attended")
+        return getAffineSymbolExpr(i, context);
+    auto rows = sizes.dim(queries, 0);
+    return failed(rows) ? getAffineConstantExpr(0, context) : (*rows * (*rows + 1)).floorDiv(2);
+  };
+  for (Operation *op : group) {
+    if (auto p = matchProduct(op)) {
+      auto rows = sizes.dim(p->result(), p->outRow);
+      if (succeeded(rows))
+        sum = sum + *rows * (2 * p->n * p->k * (p->grouped() ? 1 : p->batch));
+    } else if (auto a = dyn_cast<mla::AttentionOp>(op)) {
+      auto q = a.getQNope().getType();
+      int64_t each = q.getDimSize(1) * (q.getDimSize(2) + a.getQRope().getType().getDimSize(2) +
+                                        a.getV().getType().getDimSize(2));
+      sum = sum + attended(a.getQNope()) * (2 * each);
+    } else if (auto g = dyn_cast<mla::AttentionGradOp>(op)) {
+      // The scores once more and four products; that the kernel makes two of them twice is its own
+      // affair.
+      auto q = g.getQNope().getType();
+      int64_t query = q.getDimSize(2) + g.getQRope().getType().getDimSize(2),
+              value = g.getV().getType().getDimSize(2);
+      sum = sum + attended(g.getQNope()) * (2 * q.getDimSize(1) * (3 * query + 2 * value));
+    } else if (auto c = dyn_cast<linalg::GenericOp>(op);
+               c && linalg::isaContractionOpInterface(c)) {
+      // Weight gradients: 2 for each step of its loops.
+      AffineExpr steps = getAffineConstantExpr(2, context);
+      for (unsigned loop = 0; loop < c.getNumLoops(); ++loop) {
+        AffineExpr size;
+        for (OpOperand &operand : c->getOpOperands())
+          for (auto [dim, place] : llvm::enumerate(c.getMatchingIndexingMap(&operand).getResults()))
+            if (auto at = dyn_cast<AffineDimExpr>(place); !size && at && at.getPosition() == loop)
+              if (auto known = sizes.dim(operand.get(), dim); succeeded(known))
+                size = *known;
+        steps = size ? steps * size : getAffineConstantExpr(0, context);
+      }
+      sum = sum + steps;
+    } else if (auto w = dyn_cast<moe::GroupedWeightGradOp>(op)) {
+      auto rows = sizes.dim(w.getGradient(), 0);
+      if (succeeded(rows))
+        sum = sum + *rows * (2 * w.getResult().getType().getDimSize(1) *
+                             w.getResult().getType().getDimSize(2));
+    } else if (auto l = dyn_cast<mla::LatentAttentionOp>(op)) {
+      auto q = l.getQLatent().getType();
+      int64_t each = q.getDimSize(1) * (2 * q.getDimSize(2) + l.getQRope().getType().getDimSize(2));
+      sum = sum + attended(l.getQLatent()) * (2 * each);
+    }
+  }
+  return sum;
+}
+
+LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
+  MLIRContext *context = f.getContext();
+  Operation *last = group.back();
+  SmallVector<Product> products;
+  for (Operation *op : group)
+    if (auto p = matchProduct(op))
+      products.push_back(*p);
+  DenseMap<Value, int64_t> packed; // right operand -> which buffer; a pair is one
+  auto inPanels = [&](Value v) {
+    // A sum that goes on from another lies where that one does.
+    while (OpOperand *before = destinationOf(v.getDefiningOp()))
+      v = before->get();
+    ml_program::GlobalOp global = shared.global(v);
+    return global && shared.inPanels(global);
+  };
+  for (Product &p : products)
+    if (!inPanels(p.right))
+      packed[p.right] = 0;
+
+  OpOperand *destination = destinationOf(last);
+  if (destination && llvm::count(last->getOperands(), destination->get()) > 1)
+    return last->emitError("wants a destination that it does not also read");
+
+  // The kernel: the group's ops and whatever is free, from the values that have memory.
+  OpBuilder at = shared.atEnd();
+  auto kernel =
+      func::FuncOp::create(at, last->getLoc(), "kernel", FunctionType::get(context, {}, {}));
+  Block *body = kernel.addEntryBlock();
+  OpBuilder k = OpBuilder::atBlockEnd(body);
+  IRMapping mapping;
+  SmallVector<Value> inputs;
+  DenseSet<Operation *> inside(group.begin(), group.end());
+  auto addInput = [&](Value v) {
+    inputs.push_back(v);
+    mapping.map(v, body->addArgument(v.getType(), last->getLoc()));
+  };
+  std::function<LogicalResult(Value)> need = [&](Value v) -> LogicalResult {
+    if (mapping.contains(v))
+      return success();
+    Operation *op = v.getDefiningOp();
+    bool written = destination && v == destination->get();
+    if (written || packed.count(v) || !op ||
+        isa<ml_program::GlobalLoadConstOp, ml_program::GlobalLoadOp>(op) ||
+        (!isFree(op) && !inside.count(op)) || buffers.count(v)) {
+      addInput(v);
+      return success();
+    }
+    if (auto dimOp = dyn_cast<tensor::DimOp>(op)) {
+      // Any operand of this size tells it; the op's own source may be far away.
+      auto size = sizes.index(v);
+      if (failed(size))
+        return op->emitError("is no function of the arguments' sizes");
+      for (Value input : inputs) {
+        auto type = dyn_cast<RankedTensorType>(input.getType());
+        for (int64_t d = 0; type && !packed.count(input) && d < type.getRank(); ++d)
+          if (auto here = sizes.dim(input, d);
+              type.isDynamicDim(d) && succeeded(here) && *here == *size) {
+            mapping.map(
+                v, tensor::DimOp::create(k, op->getLoc(), mapping.lookup(input), d).getResult());
+            return success();
+          }
+      }
+    }
+    for (Value operand : op->getOperands())
+      if (failed(need(operand)))
+        return failure();
+    k.clone(*op, mapping)->removeAttr(job::kPartAttr);
+    return success();
+  };
+  for (Operation *op : group) {
+    for (Value operand : op->getOperands())
+      if (failed(need(operand)))
+        return failure();
+    WalkResult captured = op->walk([&](Operation *inner) { // payloads may read values from outside
+      for (Value operand : inner->getOperands())
+        if (operand.getParentRegion()->isAncestor(op->getParentRegion()) && failed(need(operand)))
+          return WalkResult::interrupt();
+      return WalkResult::advance();
+    });
+    if (captured.wasInterrupted())
+      return failure();
+    k.clone(*op, mapping)->removeAttr(job::kPartAttr);
+  }
+  SmallVector<Value> results;
+  for (Operation *op : group)
+    for (Value r : op->getResults()) {
+      bool outside = llvm::any_of(r.getUsers(), [&](Operation *user) {
+        while (user && user->getBlock() != op->getBlock())
+          user = user->getParentOp();
+        return !user || !inside.count(user);
+      });
+      if (outside || op == last)
+        results.push_back(r);
+    }
+  SmallVector<Value> returned;
+  SmallVector<Type> resultTypes;
+  for (Value r : results) {
+    returned.push_back(mapping.lookup(r));
+    resultTypes.push_back(r.getType());
+  }
+  func::ReturnOp::create(k, last->getLoc(), returned);
+  kernel.setType(FunctionType::get(context, body->getArgumentTypes(), resultTypes));
+  kernel->setAttr(kKernelAttr, b.getUnitAttr());
+  kernel.setPrivate();
+  for (auto [i, v] : llvm::enumerate(inputs)) {
+    if (packed.count(v))
+      kernel.setArgAttr(i, kPackedAttr, b.getI64IntegerAttr(packed[v]));
+    if (inPanels(v))
+      kernel.setArgAttr(i, kPanelsAttr, b.getUnitAttr());
+    if (destination && v == destination->get())
+      kernel.setArgAttr(i, kInPlaceAttr, b.getI64IntegerAttr(0));
+  }
+  kernel = shared.shareKernel(kernel, describe(group));
+
+  // Its buffers and scalars, in the order of the lowered kernel's arguments.
+  SmallVector<Value> bound;
+  SmallVector<AffineMap> scalars;
+  bool packedDone = false;
+  auto addScalars = [&](Value v) -> LogicalResult {
+    auto type = cast<RankedTensorType>(v.getType());
+    for (int64_t d = 0; d < type.getRank(); ++d)
+      if (type.isDynamicDim(d)) {
+        auto size = sizes.dim(v, d);
+        if (failed(size))
+          return last->emitError()
+                 << "dimension " << d << " of an operand is no function of the arguments' sizes";
+        scalars.push_back(map(*size));
+      }
+    return success();
+  };
+  for (Value v : inputs) {
+    if (packed.count(v)) {
+      if (packedDone)
+        continue;
+      packedDone = true;
+      auto buffer = packedBuffer(products, last);
+      if (failed(buffer))
+        return failure();
+      bound.push_back(*buffer);
+      continue;
+    }
+    bool written = destination && v == destination->get();
+    auto buffer = written ? destinationBuffer(*destination) : bufferOf(v, last);
+    if (failed(buffer) || failed(addScalars(v)))
+      return failure();
+    if (written)
+      buffers[last->getResult(0)] = *buffer;
+    bound.push_back(*buffer);
+  }
+  for (Value r : results) {
+    if (destination)
+      continue;
+    Value &place = buffers[r];
+    place = placeOf(r);
+    if (!place) {
+      auto made = temporary(cast<RankedTensorType>(r.getType()), r);
+      if (failed(made))
+        return failure();
+      buffers[r] = *made;
+    }
+    if (failed(addScalars(r)))
+      return failure();
+    bound.push_back(buffers[r]);
+  }
+  AffineExpr work = flops(group);
+  AffineMapAttr workMap =
+      work == getAffineConstantExpr(0, context) ? AffineMapAttr() : AffineMapAttr::get(map(work));
+  exec::LaunchOp::create(b, last->getLoc(), kernel.getSymName(), bound,
+                         b.getAffineMapArrayAttr(scalars), ArrayAttr(), ArrayAttr(), workMap,
+                         IntegerAttr());
+  return success();
+}
+
+/// What was not made in its state's memory is copied there, after everything that reads what was
+/// there before.
+LogicalResult ProgramBuilder::storeGlobals() {
+  for (auto store : f.getBody().front().getOps<ml_program::GlobalStoreOp>()) {
+    auto global = shared.symbols.lookup<ml_program::GlobalOp>(store.getGlobal().getLeafReference());
+    auto from = bufferOf(store.getValue(), store);
+    if (failed(from))
+      return failure();
+    Value state = get(shared.state(global));
+    if (*from == state)
+      continue;
+    auto type = cast<RankedTensorType>(global.getType());
+    if (shared.inPanels(global))
+      return store.emitError() << "stores a matrix that was not made in panels";
+    int64_t bytes = type.getNumElements() * elementBytes(type.getElementType());
+    exec::CopyOp::create(b, store.getLoc(), state, *from,
+                         map(getAffineConstantExpr(bytes, f.getContext())), IntegerAttr());
+  }
+  return success();
+}
+
+/// What the runtime has to check before it runs the program.
+LogicalResult ProgramBuilder::requireInputs() {
+  InputRules rules(f, sizes);
+  if (failed(rules.derive()))
+    return failure();
+  for (const InputRules::Size &rule : rules.sizeRules())
+    exec::RequireSizeOp::create(b, f.getLoc(), map(rule.size), map(rule.wanted), rule.atLeast);
+  for (const InputRules::Content &rule : rules.contents())
+    exec::RequireOp::create(b, rule.argument.getLoc(), rule.kind, buffers[rule.argument],
+                            map(rule.least), map(rule.below),
+                            rule.offsets ? buffers[rule.offsets] : Value());
+  return success();
+}
+
+LogicalResult ProgramBuilder::build() {
+  if (!f.getBody().hasOneBlock())
+    return f.emitError("wants one block to become a program");
+  if (failed(checkTypes()))
+    return failure();
+  materializeResults(f);
+  if (failed(readArguments()) || failed(requireInputs()))
+    return failure();
+  Operation *terminator = f.getBody().front().getTerminator();
+  for (auto [i, v] : llvm::enumerate(terminator->getOperands())) {
+    if (f.getResultAttr(i, "exec.state"))
+      continue;
+    auto type = cast<RankedTensorType>(v.getType());
+    SmallVector<AffineExpr> shape;
+    for (int64_t d = 0; d < type.getRank(); ++d) {
+      auto size = sizes.dim(v, d);
+      if (failed(size))
+        return f.emitError() << "dimension " << d << " of result " << i
+                             << " is no function of the arguments' sizes";
+      shape.push_back(*size);
+    }
+    auto name = f.getResultAttrOfType<StringAttr>(i, "exec.name");
+    Value output = exec::ArgumentOp::create(
+        b, f.getLoc(), exec::BufferType::get(f.getContext()),
+        name ? name.getValue() : StringRef(llvm::formatv("result{0}", i).str()),
+        AffineMap::get(0, registers.size(), shape, f.getContext()), type.getElementType(), true);
+    outputs[throughReshapes(v)] = output;
+  }
+  Grouping grouping(f.getBody().front());
+  for (auto &group : grouping.groups)
+    if (!isPackedAway(group) && failed(launchGroup(group)))
+      return failure();
+  if (failed(storeGlobals()))
+    return failure();
+  f.erase();
+  return success();
+}
+
+namespace {
+
+struct FormPrograms : public hadal::impl::ExecFormProgramsBase<FormPrograms> {
+  using ExecFormProgramsBase::ExecFormProgramsBase;
+  void runOnOperation() override {
+    if (failed(checkLanes(getOperation(), lanes)))
+      return signalPassFailure();
+    ModuleBuffers shared(getOperation(), vectorShapeFor(lanes));
+    if (failed(shared.checkGlobals()))
+      return signalPassFailure();
+    SmallVector<func::FuncOp> functions;
+    for (auto f : getOperation().getOps<func::FuncOp>())
+      if (f.isPublic() && !f.isExternal())
+        functions.push_back(f);
+    for (auto f : functions)
+      if (failed(ProgramBuilder(shared, f).build()))
+        return signalPassFailure();
+    // Chunks call the programs that their segments became.
+    for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>()))
+      if (f->hasAttr("hadal.chunk") && failed(formChunk(shared, f)))
+        return signalPassFailure();
+    if (failed(shared.describeTrainables()))
+      return signalPassFailure();
+    for (auto global : llvm::make_early_inc_range(getOperation().getOps<ml_program::GlobalOp>()))
+      global.erase();
+    // How a graph is to be compiled: from here on it is.
+    getOperation()->removeAttr("hadal.settings");
+  }
+};
+
+} // namespace

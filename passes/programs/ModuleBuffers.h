@@ -1,0 +1,58 @@
+// What the programs of a module share: kernels, parameters, packed weights, states.
+#pragma once
+#include "dialects/exec/Exec.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/IR/SymbolTable.h"
+#include "passes/targets/cpu/Packing.h"
+#include "llvm/ADT/StringMap.h"
+
+namespace hadal {
+
+class ModuleBuffers {
+public:
+  ModuleBuffers(mlir::ModuleOp module, VectorShape shape)
+      : module(module), shape(shape), symbols(module) {}
+
+  mlir::OpBuilder atEnd() { return mlir::OpBuilder::atBlockEnd(module.getBody()); }
+
+  /// The exec.parameter of a global, made on first use.
+  exec::ParameterOp parameter(mlir::ml_program::GlobalLoadConstOp load);
+
+  mlir::ml_program::GlobalOp global(mlir::Value v);
+
+  /// Whether a mutable global lies in panels: a matrix or a stack of them that is read by nothing
+  /// but products, as right operand. A gradient lies as its parameter does.
+  bool inPanels(mlir::ml_program::GlobalOp global);
+
+  /// The state that holds a mutable global, made on first use.
+  mlir::StringAttr state(mlir::ml_program::GlobalOp global);
+
+  /// Says in hadal.trainables how each parameter lies.
+  mlir::LogicalResult describeTrainables();
+
+  /// Holds parameters and states to what has memory: tensors of numbers whose sizes are known.
+  mlir::LogicalResult checkGlobals();
+
+  exec::ProgramOp packProgram();
+
+  /// Equal kernels are one: the known one that computes the same, or `kernel`, named after `what`.
+  mlir::func::FuncOp shareKernel(mlir::func::FuncOp kernel, llvm::StringRef what);
+
+  template <typename Op> Op insert(Op op) {
+    symbols.insert(op);
+    return op;
+  }
+
+  mlir::ModuleOp module;
+  VectorShape shape;
+  mlir::SymbolTable symbols;
+  llvm::StringMap<mlir::StringAttr> weights; ///< by what they hold
+
+private:
+  llvm::StringMap<mlir::func::FuncOp> kernels; ///< by what they compute
+  exec::ProgramOp pack;                        ///< made on first use
+  llvm::DenseMap<mlir::ml_program::GlobalOp, bool> panels;
+};
+
+} // namespace hadal

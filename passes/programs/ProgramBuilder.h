@@ -1,0 +1,68 @@
+// A function on tensors as it becomes a program: FormPrograms.cpp, and PackWeights.cpp for the
+// right operands of its products.
+#pragma once
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "passes/analysis/GraphQueries.h"
+#include "passes/analysis/Products.h"
+#include "passes/analysis/Sizes.h"
+#include "passes/programs/FormPrograms.h"
+#include "passes/programs/ModuleBuffers.h"
+#include "passes/targets/cpu/WeightPacking.h"
+
+namespace hadal {
+
+class ProgramBuilder {
+public:
+  ProgramBuilder(ModuleBuffers &shared, mlir::func::FuncOp f)
+      : shared(shared), f(f), b(f.getContext()) {}
+  mlir::LogicalResult build();
+
+private:
+  mlir::LogicalResult checkTypes();
+  mlir::LogicalResult readArguments();
+  mlir::LogicalResult requireInputs();
+  mlir::LogicalResult launchGroup(llvm::ArrayRef<mlir::Operation *> group);
+  mlir::FailureOr<mlir::Value> bufferOf(mlir::Value tensor, mlir::Operation *reader);
+  mlir::FailureOr<mlir::Value> packedBuffer(llvm::ArrayRef<Product> products,
+                                            mlir::Operation *reader);
+  mlir::FailureOr<mlir::StringAttr> packedParameter(llvm::ArrayRef<Product> products,
+                                                    llvm::ArrayRef<MatrixView> views,
+                                                    PanelLayout layout);
+  mlir::FailureOr<mlir::Value> stackedBuffer(mlir::ml_program::GlobalLoadConstOp load);
+  mlir::FailureOr<mlir::Value> temporary(mlir::RankedTensorType type, mlir::Value tensor);
+  mlir::LogicalResult storeGlobals();
+  mlir::FailureOr<mlir::AffineExpr> bytesOf(mlir::Value tensor);
+  mlir::Value placeOf(mlir::Value result);
+  mlir::FailureOr<mlir::Value> destinationBuffer(mlir::OpOperand &destination);
+  mlir::LogicalResult launchFill(mlir::linalg::FillOp fill, mlir::Value place);
+  mlir::AffineExpr flops(llvm::ArrayRef<mlir::Operation *> group);
+  mlir::AffineMap map(mlir::AffineExpr e) {
+    return mlir::AffineMap::get(0, registers.size(), e, f.getContext());
+  }
+  mlir::Value get(mlir::StringAttr symbol) {
+    mlir::Value &known = gets[symbol];
+    if (!known) {
+      mlir::OpBuilder at = mlir::OpBuilder::atBlockBegin(&program.getBody().front());
+      known = exec::GetOp::create(at, f.getLoc(), exec::BufferType::get(f.getContext()),
+                                  mlir::FlatSymbolRefAttr::get(symbol));
+    }
+    return known;
+  }
+  int64_t elementBytes(mlir::Type t) { return (t.getIntOrFloatBitWidth() + 7) / 8; }
+
+  ModuleBuffers &shared;
+  mlir::func::FuncOp f;
+  mlir::OpBuilder b;
+  exec::ProgramOp program;
+  Sizes sizes;
+  llvm::SmallVector<llvm::StringRef> registers;
+  llvm::DenseMap<mlir::Value, mlir::Value> buffers; // tensor -> !exec.buffer
+  llvm::DenseMap<mlir::Value, mlir::Value> outputs; // tensor -> the output it is returned in
+  llvm::DenseMap<mlir::StringAttr, mlir::Value> gets;
+};
+
+/// Weights that are widened only to be packed need no launch: packing widens them.
+bool isPackedAway(llvm::ArrayRef<mlir::Operation *> group);
+
+} // namespace hadal

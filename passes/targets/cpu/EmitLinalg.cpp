@@ -1,0 +1,176 @@
+// The general road: a group of linalg ops becomes one loop over rows into which its producers are
+// fused.
+//
+//   begin..end  ->  scf.for rows { producers of the row; the row }  ->  one-shot bufferization
+//               ->  loops (LLVM vectorizes)
+#include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
+#include "mlir/Dialect/Bufferization/Transforms/Transforms.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Linalg/Transforms/Transforms.h"
+#include "mlir/Dialect/SCF/Transforms/TileUsingInterface.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Tensor/Transforms/Transforms.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "passes/targets/cpu/Kernel.h"
+
+using namespace mlir;
+using namespace hadal;
+
+static constexpr int64_t stackBytes = 256 << 10;
+
+/// Replaces the tensor.empty that `init` starts from by `destination`.
+static void startFrom(Value init, Value destination, RewriterBase &rewriter) {
+  while (Operation *op = init.getDefiningOp()) {
+    if (auto empty = dyn_cast<tensor::EmptyOp>(op)) {
+      rewriter.replaceOp(empty, destination);
+      return;
+    }
+    auto fill = dyn_cast<linalg::FillOp>(op);
+    if (!fill)
+      return;
+    init = fill.getOutputs()[0];
+  }
+}
+
+FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
+  KernelBuilder &b = kernel.b;
+  Block &source = kernel.tensors.getBody().front();
+  for (Operation &op : source.without_terminator())
+    if (!isa<linalg::LinalgOp>(op) &&
+        !isa<tensor::TensorDialect, arith::ArithDialect>(op.getDialect()))
+      return false;
+
+  // The same computation on tensors that stand for the kernel's memory.
+  IRMapping map;
+  for (auto [i, argument] : llvm::enumerate(source.getArguments())) {
+    Value memory = kernel.memory(argument);
+    if (!memory || kernel.inPanels(argument))
+      return kernel.tensors.emitError("linalg kernel wants operands that lie plainly");
+    // What a result is written in place of may be written.
+    bool writable = kernel.tensors.getArgAttr(i, kInPlaceAttr) != nullptr;
+    map.map(argument, bufferization::ToTensorOp::create(b, argument.getType(), memory,
+                                                        /*restrict=*/true, writable));
+  }
+  for (Operation &op : source.without_terminator())
+    b.clone(op, map);
+  SmallVector<Value> results, places;
+  for (Value v : source.getTerminator()->getOperands()) {
+    results.push_back(map.lookup(v));
+    places.push_back(kernel.memory(v));
+  }
+  auto root = results[0].getDefiningOp<linalg::LinalgOp>();
+  if (!root ||
+      llvm::any_of(results, [&](Value v) { return v.getDefiningOp() != root.getOperation(); }))
+    return kernel.tensors.emitError("linalg kernel wants one op that makes all its results");
+
+  IRRewriter rewriter(b.getContext());
+  // Results that start from one initial value each get their own.
+  for (OpOperand &init : root.getDpsInitsMutable())
+    if (auto fill = init.get().getDefiningOp<linalg::FillOp>()) {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPoint(root);
+      if (Operation *empty = fill.getOutputs()[0].getDefiningOp()) {
+        IRMapping own;
+        b.clone(*empty, own);
+        init.set(b.clone(*fill, own)->getResult(0));
+      }
+    }
+  for (auto [i, place] : llvm::enumerate(places)) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(&kernel.lowered.getBody().front());
+    auto destination = bufferization::ToTensorOp::create(b, results[i].getType(), place,
+                                                         /*restrict=*/true, /*writable=*/true);
+    unsigned number = cast<OpResult>(results[i]).getResultNumber();
+    startFrom(root.getDpsInits()[number], destination, rewriter);
+  }
+  for (auto [result, place] : llvm::zip(results, places)) {
+    auto store = bufferization::MaterializeInDestinationOp::create(b, TypeRange{}, result, place);
+    store.setRestrict(true);
+    store.setWritable(true);
+  }
+
+  // Rows are dimension 0 of the root where it is parallel and leads every result.
+  bool rows =
+      root.getNumLoops() > 0 && root.getIteratorTypesArray()[0] == utils::IteratorType::parallel;
+  for (OpOperand &init : root.getDpsInitsMutable()) {
+    AffineMap access = root.getMatchingIndexingMap(&init);
+    rows &=
+        access.getNumResults() > 0 && access.getResult(0) == getAffineDimExpr(0, b.getContext());
+  }
+  SmallVector<AffineExpr> tasks{b.getAffineConstantExpr(1)};
+  if (rows) {
+    int64_t step = root.getNumLoops() == 1 ? 256 : 1;
+    SmallVector<OpFoldResult> sizes(root.getNumLoops(), b.getIndexAttr(0));
+    sizes[0] = b.getIndexAttr(step);
+    scf::SCFTileAndFuseOptions options;
+    options.tilingOptions.setTileSizes(sizes);
+    rewriter.setInsertionPoint(root);
+    auto tiled = scf::tileConsumerAndFuseProducersUsingSCF(
+        rewriter, cast<TilingInterface>(root.getOperation()), options);
+    if (failed(tiled))
+      return kernel.tensors.emitError("linalg kernel cannot be tiled over rows");
+    for (auto [from, to] : tiled->replacements)
+      rewriter.replaceAllUsesWith(from, to);
+    if (!tiled->loops.empty()) {
+      auto loop = cast<scf::ForOp>(tiled->loops[0].getOperation());
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPoint(loop);
+      AffineExpr extent = kernel.resultDim(0, 0);
+      tasks = {extent.ceilDiv(step)};
+      if (step == 1) {
+        loop.setLowerBound(kernel.begin);
+        loop.setUpperBound(kernel.end);
+      } else {
+        Value last = loop.getUpperBound();
+        loop.setLowerBound(b.mul(kernel.begin, step));
+        loop.setUpperBound(b.min(b.mul(kernel.end, step), last));
+      }
+    }
+  }
+  kernel.finish(tasks, 0);
+
+  // A slice of an empty tensor is a small empty tensor: intermediates are as large as a row. What
+  // tiling left without a use goes before it would be given memory.
+  RewritePatternSet patterns(b.getContext());
+  tensor::populateFoldTensorEmptyPatterns(patterns);
+  tensor::ExtractSliceOp::getCanonicalizationPatterns(patterns, b.getContext());
+  if (failed(applyPatternsGreedily(kernel.lowered, std::move(patterns))))
+    return kernel.tensors.emitError("linalg kernel cannot be simplified");
+  bufferization::OneShotBufferizationOptions options;
+  options.allowReturnAllocsFromLoops = true;
+  bufferization::BufferizationState state;
+  if (failed(bufferization::runOneShotBufferize(kernel.lowered, options, state)))
+    return kernel.tensors.emitError("linalg kernel cannot be bufferized");
+
+  WalkResult walk = kernel.lowered.walk([&](memref::AllocOp alloc) {
+    auto type = alloc.getType();
+    if (!type.hasStaticShape() ||
+        type.getNumElements() * ((type.getElementTypeBitWidth() + 7) / 8) > stackBytes) {
+      kernel.tensors.emitError() << "linalg kernel wants intermediate values of at most "
+                                 << stackBytes << " bytes, got " << type;
+      return WalkResult::interrupt();
+    }
+    rewriter.setInsertionPointToStart(&kernel.lowered.getBody().front());
+    auto stack = memref::AllocaOp::create(rewriter, alloc.getLoc(), type, b.getI64IntegerAttr(64));
+    rewriter.replaceOp(alloc, stack);
+    return WalkResult::advance();
+  });
+  if (walk.wasInterrupted())
+    return failure();
+  kernel.lowered.walk([&](memref::CopyOp copy) {
+    rewriter.setInsertionPoint(copy);
+    linalg::CopyOp::create(rewriter, copy.getLoc(), copy.getSource(), copy.getTarget());
+    rewriter.eraseOp(copy);
+  });
+  SmallVector<linalg::LinalgOp> ops;
+  kernel.lowered.walk([&](linalg::LinalgOp op) { ops.push_back(op); });
+  for (linalg::LinalgOp op : ops) {
+    rewriter.setInsertionPoint(op);
+    if (failed(linalg::linalgOpToLoops(rewriter, op)))
+      return kernel.tensors.emitError() << op->getName() << " has no loops";
+    rewriter.eraseOp(op);
+  }
+  return true;
+}

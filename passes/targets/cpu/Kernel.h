@@ -1,0 +1,91 @@
+// A kernel between its two forms: a function on tensors (what it computes) and a function on
+// memrefs (how).
+#pragma once
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/IRMapping.h"
+#include "passes/targets/cpu/KernelBuilder.h"
+
+namespace hadal {
+
+/// Attributes of kernel functions.
+inline constexpr llvm::StringLiteral kKernelAttr =
+    "exec.kernel"; ///< unit: the function is a kernel
+inline constexpr llvm::StringLiteral kTasksAttr =
+    "exec.tasks"; ///< affine map: scalars -> tasks (minimum of results)
+inline constexpr llvm::StringLiteral kScratchAttr = "exec.scratch_bytes"; ///< i64
+inline constexpr llvm::StringLiteral kLoweredAttr = "exec.lowered";       ///< unit: on memrefs
+/// On a kernel's argument: packed weights; two arguments of the same number are the halves of one
+/// buffer.
+inline constexpr llvm::StringLiteral kPackedAttr = "exec.packed";
+/// On a kernel's argument or result, a tensor [N, K] or [E, N, K] (unit): its memory is f32 panels,
+/// PanelLayout::of(N, K, f32, 1, shape), experts one after the other. Unlike packed weights such a
+/// tensor is read in both directions and written.
+inline constexpr llvm::StringLiteral kPanelsAttr = "exec.panels";
+/// On a kernel's argument: result number i is written in place of it.
+inline constexpr llvm::StringLiteral kInPlaceAttr = "exec.in_place";
+
+/// What memory holds elements of this type as: f8 codes are bytes.
+mlir::Type storageType(mlir::Type element);
+
+/// Rewrites one kernel from tensors to memrefs. The new function takes a memref for each argument
+/// (a pair of packed weights once), one for each result that is not in place, then `begin`, `end`
+/// and `scratch`. The kernel's scalars are the dynamic sizes of those memrefs in order.
+class Kernel {
+public:
+  Kernel(mlir::func::FuncOp tensors, VectorShape shape);
+
+  mlir::func::FuncOp tensors; ///< what it computes
+  mlir::func::FuncOp lowered; ///< how, being written
+  KernelBuilder b;            ///< at the end of `lowered`
+  mlir::Value begin, end, scratch;
+
+  /// The memref that holds `tensor`: an argument, a result's place, or a view of one. Null if it is
+  /// none of these.
+  mlir::Value memory(mlir::Value tensor);
+  /// True if `tensor` is an argument or a result whose memory is panels (kPanelsAttr): its memref
+  /// is flat.
+  bool inPanels(mlir::Value tensor) const { return panelTensors.contains(tensor); }
+  /// An index value of the tensor function, cloned.
+  mlir::Value indexValue(mlir::Value v);
+  /// The symbol of scalar `dim` of the memref argument that holds result `result`, or its constant.
+  mlir::AffineExpr resultDim(unsigned result, unsigned dim);
+  mlir::AffineExpr sizeOf(mlir::Value argumentMemory, unsigned dim);
+
+  /// Declares the number of tasks and the scratch, and closes the function.
+  void finish(llvm::ArrayRef<mlir::AffineExpr> tasks, int64_t scratchBytes);
+  unsigned scalarCount() const { return scalars; }
+
+private:
+  mlir::IRMapping memories;
+  llvm::DenseSet<mlir::Value> panelTensors;
+  unsigned scalars = 0;
+};
+
+/// The kernel, on tensors, that copies a weight [N, K] or [E, N, K] of f32 or bf16 (widened) into
+/// panels of f32, or panels into a weight of f32; made on first use. Buffers: source, destination;
+/// no scalars. Tasks are panels.
+mlir::func::FuncOp panelCopyKernel(mlir::ModuleOp module, mlir::RankedTensorType plain, bool pack);
+
+/// Each emitter takes the kernels it knows and returns success; failure with no diagnostic means
+/// "not mine".
+mlir::FailureOr<bool> emitMatmul(Kernel &kernel);
+/// Products and weight gradients in AMX tiles: of weights in panels, where the processor has them.
+mlir::FailureOr<bool> emitTileMatmul(Kernel &kernel);
+mlir::FailureOr<bool> emitTileWeightGradient(Kernel &kernel);
+mlir::FailureOr<bool> emitWeightGradient(Kernel &kernel);
+mlir::FailureOr<bool> emitColumnSum(Kernel &kernel);
+mlir::FailureOr<bool> emitPanelCopy(Kernel &kernel);
+mlir::FailureOr<bool> emitAttention(Kernel &kernel);
+mlir::FailureOr<bool> emitAttentionGradient(Kernel &kernel);
+mlir::FailureOr<bool> emitLatentAttention(Kernel &kernel);
+mlir::FailureOr<bool> emitPosition(Kernel &kernel);
+mlir::FailureOr<bool> emitRouting(Kernel &kernel);
+mlir::FailureOr<bool> emitRoutingGradient(Kernel &kernel);
+mlir::FailureOr<bool> emitQuantize(Kernel &kernel);
+/// tensor.insert_slice.
+mlir::FailureOr<bool> emitInsertSlice(Kernel &kernel);
+/// Any group of linalg ops: tiled over rows, producers fused into the row, bufferized, lowered to
+/// loops.
+mlir::FailureOr<bool> emitLinalg(Kernel &kernel);
+
+} // namespace hadal

@@ -1,0 +1,40 @@
+// How weights lie in memory once packed: the one place that kernels, pack kernels and the module's
+// sizes read it from.
+#pragma once
+#include "passes/targets/cpu/KernelBuilder.h"
+
+namespace hadal {
+
+/// Weights [n, k] in panels of `panel` outputs: [panels][paddedK][panel] with K interleaved in
+/// pairs where an element is narrower than f32: element (k, lane) of a panel stands at (k / 2) * 2
+/// * panel + 2 * lane + k % 2. A pair of products that share their left operand (`halves` == 2:
+/// gate and up) share panels, each half of the lanes. Missing outputs and the odd k are zero.
+struct PanelLayout {
+  int64_t n, k;
+  mlir::Type element;
+  int64_t panel;
+  int64_t halves;
+
+  static PanelLayout of(int64_t n, int64_t k, mlir::Type element, int64_t halves,
+                        VectorShape shape) {
+    return {n, k, element, halves == 2 ? std::max(shape.panel, 2 * shape.lanes) : shape.panel,
+            halves};
+  }
+  /// Of a tensor [N, K] or [E, N, K] that lies in panels (kPanelsAttr).
+  static PanelLayout of(mlir::RankedTensorType tensor, VectorShape shape) {
+    auto sizes = tensor.getShape().take_back(2);
+    return of(sizes[0], sizes[1], tensor.getElementType(), 1, shape);
+  }
+  int64_t width() const { return panel / halves; } ///< outputs of one product in a panel
+  int64_t panels() const { return llvm::divideCeil(n, width()); }
+  int64_t paddedK() const { return (k + 1) / 2 * 2; }
+  int64_t panelElements() const { return paddedK() * panel; }
+  bool pairs() const { return !element.isF32(); }
+  int64_t elementBytes() const { return element.getIntOrFloatBitWidth() / 8; }
+  /// Of one matrix (one expert, one head); 64-byte aligned.
+  int64_t bytes() const { return panels() * panelElements() * elementBytes(); }
+  /// Scratch for one panel of f8 weights widened to f32.
+  int64_t widenedBytes() const { return pairs() ? paddedK() * panel * 4 : 0; }
+};
+
+} // namespace hadal

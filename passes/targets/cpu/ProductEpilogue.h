@@ -1,0 +1,33 @@
+// What a product's kernel does to each element before it is stored.
+#pragma once
+#include "passes/analysis/Products.h"
+#include "passes/targets/cpu/Kernel.h"
+
+namespace hadal {
+
+/// Clones the payload of a generic, but for its terminator, on vectors of `lanes`; `map` has
+/// vectors for the block arguments that it reads. Only for payloads that runsOnVectors.
+void clonePayload(KernelBuilder &b, mlir::linalg::GenericOp generic, mlir::IRMapping &map,
+                  int64_t lanes);
+
+/// A linalg.generic on [rows, outputs] that reads the results of one or two products and, element
+/// by element or along a row or a column, other tensors.
+class ProductEpilogue {
+public:
+  ProductEpilogue() = default;
+  ProductEpilogue(Kernel &kernel, mlir::linalg::GenericOp generic,
+                  llvm::ArrayRef<Product> products);
+
+  explicit operator bool() const { return bool(generic); }
+  /// The result for `lanes` outputs of `row` from `column` on, of which `valid` are there; `sums`:
+  /// of each product.
+  mlir::Value apply(KernelBuilder &b, llvm::ArrayRef<mlir::Value> sums, mlir::Value row,
+                    mlir::Value column, int64_t valid) const;
+
+private:
+  mlir::linalg::GenericOp generic;
+  llvm::SmallVector<int> productOf;        // of each input, or -1
+  llvm::SmallVector<mlir::Value> memories; // of each other input
+};
+
+} // namespace hadal

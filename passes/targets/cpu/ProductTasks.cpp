@@ -1,0 +1,88 @@
+//===- ProductTasks.cpp - how products fall into tasks -------------------===//
+
+#include "passes/targets/cpu/ProductTasks.h"
+
+using namespace mlir;
+using namespace hadal;
+
+Value hadal::rowsOfBlock(KernelBuilder &b, Value rows, int64_t most, int64_t multiple) {
+  Value blocks = b.max(b.ceilDiv(rows, most), b.index(1));
+  Value even = b.div(b.sub(b.add(rows, blocks), b.index(1)), blocks);
+  return b.mul(b.ceilDiv(even, multiple), multiple);
+}
+
+SmallVector<AffineExpr>
+hadal::forProductTasks(Kernel &kernel, const Product &p, const ProductCut &cut,
+                       function_ref<void(Value, Value, Value, Value, Value)> block) {
+  KernelBuilder &b = kernel.b;
+  int64_t parts = cut.parts();
+  auto panelRange = [&](Value part) {
+    Value p0 = b.mul(part, cut.panelsOfTask);
+    return std::pair(p0, b.min(b.add(p0, cut.panelsOfTask), b.index(cut.panels)));
+  };
+  AffineExpr m = kernel.resultDim(0, p.outRow);
+  if (p.grouped()) {
+    // Experts with rows, in order. Each segment has groups of its own for all experts.
+    Value offsets = kernel.memory(p.offsets), active = kernel.memory(p.active);
+    int64_t groups = cast<MemRefType>(active.getType()).getDimSize(0);
+    b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
+      Value expert = b.load(active, {b.div(task, parts)});
+      b.when(b.compare(arith::CmpIPredicate::sge, expert, b.i32(0)), [&] {
+        auto [p0, p1] = panelRange(b.rem(task, parts));
+        Value e = b.toIndex(expert);
+        Value from = b.toIndex(b.load(offsets, {e})),
+              to = b.toIndex(b.load(offsets, {b.add(e, 1)}));
+        if (groups != p.batch)
+          e = b.rem(e, p.batch);
+        block(from, to, e, p0, p1);
+      });
+    });
+    return {b.getAffineConstantExpr(groups * parts), m * parts};
+  }
+  Value out = kernel.memory(kernel.tensors.getBody().front().getTerminator()->getOperand(0));
+  Value rows = b.dim(out, p.outRow), each = rowsOfBlock(b, rows, cut.rowsOfTask, cut.multiple);
+  b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
+    auto [p0, p1] = panelRange(b.rem(task, parts));
+    Value rest = b.div(task, parts), batch;
+    if (p.outBatch >= 0) {
+      batch = b.rem(rest, p.batch);
+      rest = b.div(rest, p.batch);
+    }
+    Value m0 = b.mul(rest, each);
+    block(m0, b.min(b.add(m0, each), rows), batch, p0, p1);
+  });
+  return {m.ceilDiv(cut.rowsOfTask) * (parts * p.batch)};
+}
+
+SmallVector<AffineExpr>
+hadal::forWeightGradientTasks(Kernel &kernel, const WeightGradient &g, bool inPlace, int64_t chunks,
+                              int64_t ranges,
+                              function_ref<void(Value, Value, Value, Value, Value)> part) {
+  KernelBuilder &b = kernel.b;
+  int64_t each = chunks * ranges;
+  Value gradient = kernel.memory(g.gradient);
+  if (!g.grouped()) {
+    Value to = b.dim(gradient, 0);
+    b.loop(kernel.begin, kernel.end, 1,
+           [&](Value task) { part({}, b.index(0), to, b.rem(task, chunks), b.div(task, chunks)); });
+    return {b.getAffineConstantExpr(each)};
+  }
+  Value offsets = kernel.memory(g.offsets), active = kernel.memory(g.active);
+  b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
+    Value e = b.div(task, each), at = b.rem(task, each);
+    auto ofExpert = [&](Value e) {
+      Value chunk = b.rem(at, chunks), range = b.div(at, chunks);
+      Value from = b.toIndex(b.load(offsets, {e})), to = b.toIndex(b.load(offsets, {b.add(e, 1)}));
+      part(e, from, to, chunk, range);
+    };
+    if (!inPlace) // every expert's matrix is written
+      return ofExpert(e);
+    Value expert = b.load(active, {e});
+    b.when(b.compare(arith::CmpIPredicate::sge, expert, b.i32(0)),
+           [&] { ofExpert(b.toIndex(expert)); });
+  });
+  SmallVector<AffineExpr> tasks{b.getAffineConstantExpr(g.batch * each)};
+  if (inPlace && isa<BlockArgument>(g.gradient)) // as many experts as rows at most
+    tasks.push_back(kernel.sizeOf(gradient, 0) * each);
+  return tasks;
+}

@@ -1,0 +1,39 @@
+// Which part of a product or of a weight gradient is a task: the loops over a kernel's tasks,
+// whichever way they are computed.
+#pragma once
+#include "passes/analysis/Products.h"
+#include "passes/targets/cpu/Kernel.h"
+
+namespace hadal {
+
+/// Blocks of `rows` rows alike, multiples of `multiple`, and no longer than `most`, itself one: a
+/// short one at the end would read the weights for a few rows.
+mlir::Value rowsOfBlock(KernelBuilder &b, mlir::Value rows, int64_t most, int64_t multiple);
+
+/// How a product's outputs and rows are cut.
+struct ProductCut {
+  int64_t panels, panelsOfTask; ///< of outputs
+  int64_t rowsOfTask, multiple; ///< rows of a task at most; what they are a multiple of
+  int64_t parts() const { return llvm::divideCeil(panels, panelsOfTask); }
+};
+
+/// Loops over the kernel's tasks. Each is `block` of rows [m0, m1) and panels [p0, p1) of matrix
+/// `batch` (null where there is but one). In a grouped product it has all rows of an expert.
+/// Returns the number of tasks for Kernel::finish.
+llvm::SmallVector<mlir::AffineExpr>
+forProductTasks(Kernel &kernel, const Product &p, const ProductCut &cut,
+                llvm::function_ref<void(mlir::Value m0, mlir::Value m1, mlir::Value batch,
+                                        mlir::Value p0, mlir::Value p1)>
+                    block);
+
+/// Loops over a weight gradient's tasks: of each expert's matrix (or the one there is: `expert` is
+/// null), `chunks` times `ranges` parts, for the rows [from, to). If `inPlace`, experts without
+/// rows are left out; otherwise every matrix is written. Returns the number of tasks.
+llvm::SmallVector<mlir::AffineExpr>
+forWeightGradientTasks(Kernel &kernel, const WeightGradient &g, bool inPlace, int64_t chunks,
+                       int64_t ranges,
+                       llvm::function_ref<void(mlir::Value expert, mlir::Value from, mlir::Value to,
+                                               mlir::Value chunk, mlir::Value range)>
+                           part);
+
+} // namespace hadal
