@@ -1,28 +1,12 @@
 // A kernel between its two forms: a function on tensors (what it computes) and a function on
 // memrefs (how).
 #pragma once
+#include "dialects/exec/KernelAttributes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/IRMapping.h"
 #include "passes/targets/cpu/KernelBuilder.h"
 
 namespace hadal {
-
-/// Attributes of kernel functions.
-inline constexpr llvm::StringLiteral kKernelAttr =
-    "exec.kernel"; ///< unit: the function is a kernel
-inline constexpr llvm::StringLiteral kTasksAttr =
-    "exec.tasks"; ///< affine map: scalars -> tasks (minimum of results)
-inline constexpr llvm::StringLiteral kScratchAttr = "exec.scratch_bytes"; ///< i64
-inline constexpr llvm::StringLiteral kLoweredAttr = "exec.lowered";       ///< unit: on memrefs
-/// On a kernel's argument: packed weights; two arguments of the same number are the halves of one
-/// buffer.
-inline constexpr llvm::StringLiteral kPackedAttr = "exec.packed";
-/// On a kernel's argument or result, a tensor [N, K] or [E, N, K] (unit): its memory is f32 panels,
-/// PanelLayout::of(N, K, f32, 1, shape), experts one after the other. Unlike packed weights such a
-/// tensor is read in both directions and written.
-inline constexpr llvm::StringLiteral kPanelsAttr = "exec.panels";
-/// On a kernel's argument: result number i is written in place of it.
-inline constexpr llvm::StringLiteral kInPlaceAttr = "exec.in_place";
 
 /// What memory holds elements of this type as: f8 codes are bytes.
 mlir::Type storageType(mlir::Type element);

@@ -1,0 +1,35 @@
+//===- KernelAttributes.h - attributes of kernel functions ------*- C++ -*-===//
+//
+// How passes and targets speak of a kernel: a function on tensors that a program launches, which a
+// target then lowers.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef HADAL_DIALECTS_EXEC_KERNELATTRIBUTES_H
+#define HADAL_DIALECTS_EXEC_KERNELATTRIBUTES_H
+
+#include "llvm/ADT/StringRef.h"
+
+namespace hadal {
+
+/// Unit: the function is a kernel.
+inline constexpr llvm::StringLiteral kKernelAttr = "exec.kernel";
+/// Affine map: scalars -> tasks (minimum of results).
+inline constexpr llvm::StringLiteral kTasksAttr = "exec.tasks";
+/// i64.
+inline constexpr llvm::StringLiteral kScratchAttr = "exec.scratch_bytes";
+/// Unit: the kernel is on memrefs.
+inline constexpr llvm::StringLiteral kLoweredAttr = "exec.lowered";
+/// On a kernel's argument: packed weights; two arguments of the same number are the halves of one
+/// buffer.
+inline constexpr llvm::StringLiteral kPackedAttr = "exec.packed";
+/// On a kernel's argument or result, a tensor [N, K] or [E, N, K] (unit): its memory is f32 panels,
+/// PanelLayout::of(N, K, f32, 1, shape), experts one after the other. Unlike packed weights such a
+/// tensor is read in both directions and written.
+inline constexpr llvm::StringLiteral kPanelsAttr = "exec.panels";
+/// On a kernel's argument: result number i is written in place of it.
+inline constexpr llvm::StringLiteral kInPlaceAttr = "exec.in_place";
+
+} // namespace hadal
+
+#endif // HADAL_DIALECTS_EXEC_KERNELATTRIBUTES_H
