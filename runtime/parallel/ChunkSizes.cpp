@@ -4,7 +4,6 @@
 #include "runtime/module/Expr.h"
 
 #include <algorithm>
-#include <numeric>
 
 using namespace hadal;
 
@@ -34,7 +33,10 @@ Status Arenas::call(const fb::Call &call, const std::vector<int64_t> &registers,
 }
 
 uint64_t Arenas::bytes() const {
-  return std::accumulate(depths.begin(), depths.end(), uint64_t(0));
+  uint64_t sum = 0;
+  for (auto depth : depths)
+    sum += depth;
+  return sum;
 }
 
 Status Arenas::addCalls(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,
