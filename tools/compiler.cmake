@@ -5,6 +5,13 @@ target_compile_definitions(hadal-opt PRIVATE HADAL_VERSION="hadal ${PROJECT_VERS
 target_link_libraries(hadal-opt PRIVATE HadalTools HadalDialects HadalPasses)
 mlir_target_link_libraries(hadal-opt PRIVATE MLIROptLib MLIRRegisterAllDialects)
 
+add_llvm_executable(hadal-lsp-server PARTIAL_SOURCES_INTENDED hadal-lsp-server.cpp)
+llvm_update_compile_flags(hadal-lsp-server)
+target_compile_definitions(hadal-lsp-server PRIVATE HADAL_VERSION="hadal ${PROJECT_VERSION}")
+target_link_libraries(hadal-lsp-server PRIVATE HadalDialects)
+mlir_target_link_libraries(hadal-lsp-server PRIVATE MLIRLspServerLib MLIRRegisterAllDialects)
+install(TARGETS hadal-lsp-server RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} OPTIONAL)
+
 find_library(LLD_ELF lldELF HINTS ${LLVM_LIBRARY_DIRS} REQUIRED)
 find_library(LLD_COMMON lldCommon HINTS ${LLVM_LIBRARY_DIRS} REQUIRED)
 # CLI11 throws.
