@@ -29,6 +29,24 @@ def HadalVerifyPhase : Pass<"hadal-verify-phase", "::mlir::ModuleOp"> {
 }
 
 //===----------------------------------------------------------------------===//
+// specialize, first: hand-written graphs in the words that later passes know
+//===----------------------------------------------------------------------===//
+
+def HadalFillConstants : Pass<"hadal-fill-constants", "::mlir::func::FuncOp"> {
+  let summary = "constant tensors of one value become fills";
+  let description = [{
+        %c = arith.constant dense<2.0> : tensor<8xf32>
+    ->  %two = arith.constant 2.0 : f32
+        %c = linalg.fill ins(%two) outs(tensor.empty)
+
+    Leaves constants of several values: a module holds no such data, they are parameters.
+    Test: test/passes/hadal-fill-constants.mlir.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::arith::ArithDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // shard: experts on ranks
 //===----------------------------------------------------------------------===//
 

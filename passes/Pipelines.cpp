@@ -3,11 +3,14 @@
 #include "passes/Pipelines.h"
 #include "dialects/exec/Exec.h"
 #include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -32,8 +35,18 @@ static void verifyKernels(OpPassManager &pm, const PipelineOptions &options) {
         {.graph = false, .sharded = false, .scheduled = false, .kernels = true}));
 }
 
+/// Hand-written graphs may call functions and use arith and math on tensors; the frontend's do not.
+static void buildGraphToLinalg(OpPassManager &pm) {
+  // First, because what follows looks into one function at a time. Without a simplification of its
+  // own: a graph's text compiles to what the graph compiles to.
+  pm.addPass(createInlinerPass({}, [](OpPassManager &) {}));
+  pm.addNestedPass<func::FuncOp>(createHadalFillConstants());
+  pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
+}
+
 void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &options) {
-  // First, because it copies @forward: what follows works on each copy.
+  buildGraphToLinalg(pm);
+  // Early, because it copies @forward: what follows works on each copy.
   pm.addPass(createMlaSpecialize({options.pageTokens}));
   // Of each copy, and before weights are anything but parameters: a rank has a share of the stacks.
   if (options.expertRanks > 1) {
@@ -64,6 +77,7 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
 }
 
 void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &options) {
+  buildGraphToLinalg(pm);
   // Before differentiation, which makes the exchanges of the way back from those of the way there.
   if (options.expertRanks > 1)
     pm.addPass(createMoeShardExperts(
@@ -113,7 +127,10 @@ void hadal::buildGradientsToKernels(OpPassManager &pm, const PipelineOptions &op
 }
 
 void hadal::buildKernelsToLlvm(OpPassManager &pm) {
-  // Polynomials first: what they are made of is simplified with all else.
+  // bf16 lies in memory only: each operation on it widens, and rounds its result.
+  pm.addNestedPass<func::FuncOp>(arith::createArithEmulateUnsupportedFloats({{"bf16"}, "f32"}));
+  pm.addNestedPass<func::FuncOp>(math::createMathExtendToSupportedTypes());
+  // Polynomials before the rest: what they are made of is simplified with all else.
   pm.addNestedPass<func::FuncOp>(createHadalExpandMath());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
@@ -140,13 +157,27 @@ void hadal::buildKernelsToLlvm(OpPassManager &pm) {
 
 /// In running order, as Passes.td has them.
 static constexpr StringRef kPasses[] = {
-    "hadal-verify-phase",   "moe-shard-experts",    "hadal-differentiate",
-    "moe-encode-exchanges", "hadal-split-backward", "hadal-accumulate-gradients",
-    "hadal-round-products", "mla-specialize",       "hadal-fuse-elementwise",
-    "fp8-fold-dequantize",  "moe-fuse-dispatch",    "hadal-recompute",
-    "hadal-cut-chunks",     "exec-form-programs",   "exec-add-sampling",
-    "exec-add-optimizer",   "exec-plan-memory",     "hadal-lower-kernels",
-    "hadal-expand-math",    "hadal-kernel-entries",
+    "hadal-verify-phase",
+    "hadal-fill-constants",
+    "moe-shard-experts",
+    "hadal-differentiate",
+    "moe-encode-exchanges",
+    "hadal-split-backward",
+    "hadal-accumulate-gradients",
+    "hadal-round-products",
+    "mla-specialize",
+    "hadal-fuse-elementwise",
+    "fp8-fold-dequantize",
+    "moe-fuse-dispatch",
+    "hadal-recompute",
+    "hadal-cut-chunks",
+    "exec-form-programs",
+    "exec-add-sampling",
+    "exec-add-optimizer",
+    "exec-plan-memory",
+    "hadal-lower-kernels",
+    "hadal-expand-math",
+    "hadal-kernel-entries",
 };
 static constexpr StringRef kPipelines[] = {"hadal-graph-to-kernels", "hadal-loss-to-kernels",
                                            "hadal-kernels-to-llvm"};
