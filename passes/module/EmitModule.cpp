@@ -117,6 +117,7 @@ private:
   FailureOr<Offset<fb::Command>> command(Operation *op);
   FailureOr<Offset<flatbuffers::Vector<Offset<fb::Command>>>> commands(Block &block);
   FailureOr<Offset<fb::Program>> program(exec::ProgramOp op);
+  Offset<flatbuffers::Vector<Offset<fb::Code>>> codes();
   Offset<fb::Model> model();
   Offset<fb::Training> training();
   Offset<fb::Inference> inference();
@@ -202,9 +203,11 @@ LogicalResult Emitter::collect() {
               for (const KernelBufferUse &use : *uses)
                 buffers.push_back(fb::CreateKernelBuffer(
                     b, use.access, fb::CreateExpr(b, b.CreateVector(use.bytes))));
+              auto shape =
+                  fb::CreateCpuTasks(b, f->getAttrOfType<IntegerAttr>(kScratchAttr).getInt());
               kernels.push_back(fb::CreateKernelDirect(
-                  b, f.getSymName().str().c_str(), uint32_t(uses->size()), tasks.getNumSymbols(),
-                  f->getAttrOfType<IntegerAttr>(kScratchAttr).getInt(), &buffers));
+                  b, f.getSymName().str().c_str(), /*code=*/0, uint32_t(uses->size()),
+                  tasks.getNumSymbols(), &buffers, fb::KernelShape_CpuTasks, shape.Union()));
               return success();
             })
             .Default([](Operation *) { return success(); });
@@ -412,6 +415,16 @@ FailureOr<Offset<fb::Program>> Emitter::program(exec::ProgramOp op) {
                            temporariesVector, slots, *body, contentVector, sizeVector);
 }
 
+Offset<flatbuffers::Vector<Offset<fb::Code>>> Emitter::codes() {
+  b.ForceVectorAlignment(code.size(), 1, 64);
+  auto bytes = b.CreateVector(reinterpret_cast<const uint8_t *>(code.data()), code.size());
+  StringRef family = StringRef(target.triple).split('-').first;
+  auto targetTable = fb::CreateTarget(b, b.CreateString(family.str()), b.CreateString(target.cpu),
+                                      b.CreateVectorOfStrings(target.features));
+  return b.CreateVector(
+      Offsets<fb::Code>{fb::CreateCode(b, targetTable, fb::CodeFormat_SharedObject, bytes)});
+}
+
 Offset<fb::Model> Emitter::model() {
   auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model");
   if (!facts)
@@ -560,8 +573,6 @@ FailureOr<std::vector<std::byte>> Emitter::emit() {
   }
   auto registers = module->getAttrOfType<ArrayAttr>("exec.state_registers");
   auto stateRegisters = strings(registers ? registers : ArrayAttr::get(module.getContext(), {}));
-  auto targetTable = fb::CreateTarget(b, b.CreateString(target.triple), b.CreateString(target.cpu),
-                                      b.CreateVectorOfStrings(target.features));
   auto modelTable = model();
   auto trainingTable = training();
   auto inferenceTable = inference();
@@ -571,15 +582,13 @@ FailureOr<std::vector<std::byte>> Emitter::emit() {
   auto constantsVector = b.CreateVector(constants);
   auto statesVector = b.CreateVector(states);
   auto programsVector = b.CreateVector(programs);
-  b.ForceVectorAlignment(code.size(), 1, 64);
-  auto codeVector = b.CreateVector(reinterpret_cast<const uint8_t *>(code.data()), code.size());
+  auto codesVector = codes();
   auto producer = b.CreateString("hadal 0.1.0");
   auto dataflow = b.CreateVector(
       std::vector<uint64_t>(programs.size() + 1)); // written when all tables are there
-  b.Finish(fb::CreateModule(b, producer, targetTable, kernelsVector, parametersVector,
+  b.Finish(fb::CreateModule(b, producer, codesVector, kernelsVector, parametersVector,
                             weightsVector, constantsVector, stateRegisters, statesVector,
-                            programsVector, modelTable, codeVector, trainingTable, inferenceTable,
-                            dataflow));
+                            programsVector, modelTable, trainingTable, inferenceTable, dataflow));
   if (Status status = writeDataflow(b.GetBufferPointer()); !status.ok())
     return module.emitError() << status.error().message;
   auto *bytes = reinterpret_cast<const std::byte *>(b.GetBufferPointer());

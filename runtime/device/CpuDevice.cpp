@@ -1,6 +1,7 @@
 #include "runtime/device/CpuDevice.h"
 #include "runtime/Abi.h"
 #include "runtime/device/CodeImage.h"
+#include "runtime/device/CpuFeatures.h"
 
 #include <algorithm>
 #include <cstring>
@@ -11,21 +12,43 @@ namespace {
 class CpuKernelSet final : public KernelSet {
 public:
   static Result<std::unique_ptr<KernelSet>> load(const Module &module) {
-    HADAL_TRY(module.checkTarget());
     auto set = std::make_unique<CpuKernelSet>();
-    set->image = HADAL_TRY(CodeImage::load(module.code(), module.path()));
+    for (uint32_t i = 0; i < module.tables().codes()->size(); ++i)
+      set->images.push_back(HADAL_TRY(CodeImage::load(module.code(i), module.path())));
     for (const fb::Kernel *kernel : *module.tables().kernels())
-      set->loaded.push_back(
-          {HADAL_TRY(set->image.symbol(kernel->symbol()->str())), kernel->scratch_bytes()});
+      set->loaded.push_back({HADAL_TRY(set->images[kernel->code()].symbol(kernel->symbol()->str())),
+                             kernel->shape_as_CpuTasks()->scratch_bytes()});
     return std::unique_ptr<KernelSet>(std::move(set));
   }
 
 private:
-  CodeImage image;
+  std::vector<CodeImage> images; ///< of the module's codes
 };
 } // namespace
 
+Status CpuDevice::accepts(const fb::Target &target) const {
+  if (target.family()->string_view() != cpuArchitecture())
+    return unsupported("is for " + target.family()->str() + ", this CPU is " +
+                       std::string(cpuArchitecture()));
+  const auto &offered = cpuFeatures();
+  std::string missing;
+  for (const flatbuffers::String *feature : *target.features())
+    if (!std::binary_search(offered.begin(), offered.end(), feature->str()))
+      missing += (missing.empty() ? "" : ", ") + feature->str();
+  if (!missing.empty())
+    return unsupported("needs " + missing + ", which this CPU lacks");
+  return {};
+}
+
+Status checkTargets(const Device &device, const Module &module) {
+  for (const fb::Code *code : *module.tables().codes())
+    if (Status status = device.accepts(*code->target()); !status)
+      return Error{status.error().code, module.path() + ": module " + status.error().message};
+  return {};
+}
+
 Result<std::unique_ptr<KernelSet>> CpuDevice::load(const Module &module) {
+  HADAL_TRY(checkTargets(*this, module));
   std::unique_ptr<KernelSet> set = HADAL_TRY(CpuKernelSet::load(module));
   uint64_t most = 0;
   for (const LoadedKernel &kernel : set->kernels())

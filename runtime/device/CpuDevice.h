@@ -19,6 +19,7 @@ public:
   Status started() const { return pool.started(); }
 
   std::string_view name() const override { return "cpu"; }
+  Status accepts(const fb::Target &target) const override;
   Result<Buffer> allocate(uint64_t bytes) override { return Buffer::allocate(bytes); }
   Result<std::unique_ptr<KernelSet>> load(const Module &module) override;
   void launch(const LoadedKernel &kernel, void *const *buffers, const int64_t *scalars,

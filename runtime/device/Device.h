@@ -42,11 +42,13 @@ public:
   /// "cpu".
   virtual std::string_view name() const = 0;
 
+  /// Unsupported when code for `target` cannot run here: "needs avx512f, which this CPU lacks".
+  virtual Status accepts(const fb::Target &target) const = 0;
+
   /// Zeroed memory that kernels can reach.
   virtual Result<Buffer> allocate(uint64_t bytes) = 0;
 
-  /// Checks that the module is for this device, loads its code and finds its kernels.
-  /// Unsupported: "m.hadal: module needs avx512f, which this CPU lacks".
+  /// Loads the codes of a module that the device accepts, and finds its kernels.
   virtual Result<std::unique_ptr<KernelSet>> load(const Module &module) = 0;
 
   /// Runs tasks [0, tasks), tasks >= 1, of a kernel of this device. `buffers` and `scalars` as in
@@ -60,6 +62,10 @@ public:
   /// Returns when everything issued has happened.
   virtual void synchronize() = 0;
 };
+
+/// Whether the device accepts all codes of a module. Unsupported: "m.hadal: module needs avx512f,
+/// which this CPU lacks".
+Status checkTargets(const Device &device, const Module &module);
 
 } // namespace hadal
 

@@ -22,7 +22,7 @@ Result<std::unique_ptr<Executor>> Executor::create(const Module &module, Device 
         " parameters and " + std::to_string(tables.weights()->size()) + " weights, got " +
         std::to_string(weights.parameterCount()) + " and " + std::to_string(weights.weightCount()));
   for (const fb::Kernel *kernel : *tables.kernels())
-    if (kernel->binding_count() > maxBindings || kernel->scalar_count() > maxBindings)
+    if (kernel->bindings() > maxBindings || kernel->scalars() > maxBindings)
       return unsupported(module.path() + ": kernel " + kernel->symbol()->str() +
                          " takes more than " + std::to_string(maxBindings) + " buffers or scalars");
   std::unique_ptr<Executor> executor(new Executor(module));

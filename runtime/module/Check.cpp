@@ -1,5 +1,6 @@
 #include "runtime/module/Check.h"
 #include "runtime/Tensor.h"
+#include "runtime/module/CheckCodes.h"
 #include "runtime/module/CheckInference.h"
 #include "runtime/module/CheckRanks.h"
 #include "runtime/module/Dataflow.h"
@@ -10,17 +11,6 @@
 
 namespace hadal {
 
-namespace {
-
-/// Programs inside each other. What hadal-compile writes has two.
-constexpr size_t maxCallDepth = 64;
-/// Of a program's temporaries: more than any machine has, and far from where sums of sizes
-/// overflow.
-constexpr int64_t maxMemoryBytes = int64_t(1) << 48;
-
-std::string text(const flatbuffers::String *s) { return s ? s->str() : "(no name)"; }
-
-/// FlatBuffers' verifier looks at the alignment of a vector's length, not of its elements.
 bool isAligned(const flatbuffers::Vector<int64_t> *list) {
   return list->size() == 0 || reinterpret_cast<uintptr_t>(list->data()) % alignof(int64_t) == 0;
 }
@@ -34,15 +24,6 @@ Status checkExpression(const fb::Expr *expr, size_t registers, const char *what)
   return status ? status : invalidFile(std::string(what) + ": " + status.error().message);
 }
 
-template <typename Vector>
-Status checkExpressions(const Vector *exprs, size_t registers, const char *what) {
-  if (!exprs)
-    return invalidFile(std::string(what) + " is missing");
-  for (const fb::Expr *e : *exprs)
-    HADAL_TRY(checkExpression(e, registers, what));
-  return {};
-}
-
 Status checkElement(fb::ElementType type, const std::string &of) {
   if (static_cast<unsigned>(type) > static_cast<unsigned>(fb::ElementType_MAX))
     return invalidFile(of + " has unknown element type " +
@@ -50,18 +31,22 @@ Status checkElement(fb::ElementType type, const std::string &of) {
   return {};
 }
 
-/// What a kernel says of the memory that it binds.
-Status checkBuffers(const fb::Kernel &kernel) {
-  if (!kernel.buffers() || kernel.buffers()->size() == 0)
-    return {};
-  if (kernel.buffers()->size() != kernel.binding_count())
-    return invalidFile("describes " + std::to_string(kernel.buffers()->size()) +
-                       " buffers, binds " + std::to_string(kernel.binding_count()));
-  for (const fb::KernelBuffer *buffer : *kernel.buffers()) {
-    if (!buffer || static_cast<unsigned>(buffer->access()) > static_cast<unsigned>(fb::Access_MAX))
-      return invalidFile("describes a buffer in no known way");
-    HADAL_TRY(checkExpression(buffer->bytes(), kernel.scalar_count(), "a buffer's bytes"));
-  }
+namespace {
+
+/// Programs inside each other. What hadal-compile writes has two.
+constexpr size_t maxCallDepth = 64;
+/// Of a program's temporaries: more than any machine has, and far from where sums of sizes
+/// overflow.
+constexpr int64_t maxMemoryBytes = int64_t(1) << 48;
+
+std::string text(const flatbuffers::String *s) { return s ? s->str() : "(no name)"; }
+
+template <typename Vector>
+Status checkExpressions(const Vector *exprs, size_t registers, const char *what) {
+  if (!exprs)
+    return invalidFile(std::string(what) + " is missing");
+  for (const fb::Expr *e : *exprs)
+    HADAL_TRY(checkExpression(e, registers, what));
   return {};
 }
 
@@ -91,23 +76,10 @@ private:
 };
 
 Status Checker::checkParts() {
-  if (!module.target() || !module.target()->triple() || !module.target()->cpu() ||
-      !module.target()->features())
-    return invalidFile("target is incomplete");
-  for (auto *feature : *module.target()->features())
-    if (!feature)
-      return invalidFile("target has a feature without a name");
   if (!module.kernels() || !module.parameters() || !module.weights() || !module.constants() ||
       !module.states() || !module.state_registers() || !module.programs() || !module.producer())
     return invalidFile("a table is missing");
-  if (!module.code() || module.code()->size() == 0)
-    return invalidFile("the code image is missing");
-  for (auto *k : *module.kernels()) {
-    if (!k || !k->symbol() || k->scratch_bytes() > (uint64_t(1) << 40))
-      return invalidFile("kernel " + (k ? text(k->symbol()) : "?") + " is malformed");
-    if (Status status = checkBuffers(*k); !status)
-      return invalidFile("kernel " + text(k->symbol()) + " " + status.error().message);
-  }
+  HADAL_TRY(checkCodes(module));
   for (auto *p : *module.parameters()) {
     if (!p || !p->name() || !p->shape() || !isAligned(p->shape()) || p->count() == 0)
       return invalidFile("a parameter is malformed");
@@ -118,9 +90,11 @@ Status Checker::checkParts() {
     if (p->count() > 1 && p->name()->str().find("{}") == std::string::npos)
       return invalidFile("parameter " + text(p->name()) + " is a stack without {} in its name");
   }
-  for (auto *w : *module.weights())
+  for (auto *w : *module.weights()) {
     if (!w || !w->name() || w->bytes() == 0 || w->bytes() > (uint64_t(1) << 48))
       return invalidFile("a weight is malformed");
+    HADAL_TRY(checkLayout(w->layout(), "weight " + text(w->name())));
+  }
   if (module.dataflow() && module.dataflow()->size() &&
       (module.dataflow()->size() != module.programs()->size() + 1 ||
        reinterpret_cast<uintptr_t>(module.dataflow()->data()) % alignof(uint64_t) != 0))
@@ -137,6 +111,7 @@ Status Checker::checkParts() {
       return invalidFile("a state is malformed");
     HADAL_TRY(checkElement(s->element(), "state " + text(s->name())));
     HADAL_TRY(checkExpressions(s->shape(), module.state_registers()->size(), "a state's shape"));
+    HADAL_TRY(checkLayout(s->layout(), "state " + text(s->name())));
   }
   if (auto *m = module.model()) {
     if (!m->model_type() || !m->moe_layers() || !isAligned(m->moe_layers()) ||
@@ -232,11 +207,11 @@ Status Checker::checkAction(const fb::Command &command, unsigned depth) {
                          std::to_string(module.kernels()->size()));
     auto *kernel = module.kernels()->Get(launch->kernel());
     if (!launch->bindings() || !launch->scalars() ||
-        launch->bindings()->size() != kernel->binding_count() ||
-        launch->scalars()->size() != kernel->scalar_count())
+        launch->bindings()->size() != kernel->bindings() ||
+        launch->scalars()->size() != kernel->scalars())
       return invalidFile("launch of " + text(kernel->symbol()) + " wants " +
-                         std::to_string(kernel->binding_count()) + " buffers and " +
-                         std::to_string(kernel->scalar_count()) + " scalars");
+                         std::to_string(kernel->bindings()) + " buffers and " +
+                         std::to_string(kernel->scalars()) + " scalars");
     for (auto *b : *launch->bindings())
       HADAL_TRY(checkBinding(b));
     HADAL_TRY(checkExpressions(launch->scalars(), registers, "a launch's scalar"));

@@ -80,7 +80,11 @@ Leaves::Leaves(const fb::Module &module) {
             .value);
   for (const fb::Kernel *k : *module.kernels()) {
     Hash hash("kernel");
-    hash.add(k->symbol()).add(k->scratch_bytes());
+    hash.add(k->symbol());
+    if (const fb::CpuTasks *tasks = k->shape_as_CpuTasks())
+      hash.add(tasks->scratch_bytes());
+    else if (const fb::Grid *grid = k->shape_as_Grid())
+      hash.add(grid->threads()).add(grid->cluster()).add(grid->shared_bytes());
     if (isDescribed(*k))
       for (const fb::KernelBuffer *buffer : *k->buffers())
         hash.value = ofExpr(hash.add(buffer->access()), *buffer->bytes(), nullptr);

@@ -25,7 +25,7 @@ enum class TemporaryMemory { Slots, OfItsOwn };
 
 /// Whether a kernel says what it reads and writes.
 inline bool isDescribed(const fb::Kernel &kernel) {
-  return kernel.buffers() && kernel.buffers()->size() == kernel.binding_count();
+  return kernel.buffers() && kernel.buffers()->size() == kernel.bindings();
 }
 
 /// What a program does with an argument, a state or a weight.

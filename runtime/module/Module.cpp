@@ -1,6 +1,5 @@
 #include "runtime/module/Module.h"
 #include "runtime/FileKind.h"
-#include "runtime/device/CpuFeatures.h"
 #include "runtime/module/Check.h"
 
 #include <algorithm>
@@ -11,7 +10,7 @@
 
 namespace hadal {
 
-static constexpr char magic[8] = {'H', 'A', 'D', 'A', 'L', 0, 0, 1};
+static constexpr char magic[8] = {'H', 'A', 'D', 'A', 'L', 0, 0, moduleFormatVersion};
 static constexpr char trailerMagic[8] = {'H', 'A', 'D', 'A', 'L', 'E', 'X', 'E'};
 static constexpr size_t headerBytes = moduleHeaderBytes;
 
@@ -65,7 +64,7 @@ Result<Module> Module::check(std::span<const std::byte> bytes, std::string name)
     return invalidFile(name + ": not a hadal module");
   if (bytes[7] != std::byte(magic[7]))
     return unsupported(name + ": module format is version " + std::to_string(int(bytes[7])) +
-                       ", this program reads version 1");
+                       ", this program reads version " + std::to_string(moduleFormatVersion));
   uint64_t size = word(bytes, 8);
   if (size != bytes.size() - headerBytes)
     return invalidFile(name + ": module wants " + std::to_string(size) +
@@ -108,31 +107,9 @@ Result<const fb::Program *> Module::program(std::string_view programName) const 
   return notFound(name + ": no program '" + std::string(programName) + "' (has " + known + ")");
 }
 
-std::span<const std::byte> Module::code() const {
-  return {reinterpret_cast<const std::byte *>(root->code()->data()), root->code()->size()};
-}
-
-std::vector<std::string> Module::missingFeatures() const {
-  std::vector<std::string> missing;
-  const auto &offered = cpuFeatures();
-  for (auto *feature : *root->target()->features())
-    if (!std::binary_search(offered.begin(), offered.end(), feature->str()))
-      missing.push_back(feature->str());
-  return missing;
-}
-
-Status Module::checkTarget() const {
-  std::string triple = root->target()->triple()->str(),
-              architecture = triple.substr(0, triple.find('-'));
-  if (architecture != cpuArchitecture())
-    return unsupported(name + ": module is for " + architecture + ", this CPU is " +
-                       std::string(cpuArchitecture()));
-  std::string list;
-  for (const std::string &feature : missingFeatures())
-    list += (list.empty() ? "" : ", ") + feature;
-  if (!list.empty())
-    return unsupported(name + ": module needs " + list + ", which this CPU lacks");
-  return {};
+std::span<const std::byte> Module::code(uint32_t index) const {
+  const auto &bytes = *root->codes()->Get(index)->bytes();
+  return {reinterpret_cast<const std::byte *>(bytes.data()), bytes.size()};
 }
 
 std::vector<std::byte> moduleBytes(std::span<const std::byte> payload) {

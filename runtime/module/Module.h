@@ -1,7 +1,7 @@
 //===- Module.h - the module file ---------------------------------------===//
 //
-// A module is what hadal-compile writes and hadal-run executes: a code image and the programs that
-// launch its kernels. File layout and rules: runtime/module/README.md; tables: Module.fbs.
+// A module is what hadal-compile writes and hadal-run executes: codes and the programs that launch
+// their kernels. File layout and rules: runtime/module/README.md; tables: Module.fbs.
 //
 //===--------------------------------------------------------------------===//
 
@@ -56,15 +56,8 @@ public:
   /// findProgram, with an error that lists the names there are.
   Result<const fb::Program *> program(std::string_view name) const;
 
-  /// The module's shared object.
-  std::span<const std::byte> code() const;
-
-  /// Features of target.features that this CPU or its system does not offer; empty on a fit.
-  std::vector<std::string> missingFeatures() const;
-
-  /// Unsupported when the module is for another architecture or needs features that this CPU lacks:
-  /// "m.hadal: module needs avx512f, which this CPU lacks".
-  Status checkTarget() const;
+  /// The bytes of the code `index`.
+  std::span<const std::byte> code(uint32_t index) const;
 
 private:
   static Result<Module> take(std::vector<std::byte> bytes, std::string name);
@@ -81,6 +74,9 @@ inline ElementType elementType(fb::ElementType type) { return static_cast<Elemen
 
 /// Writes `payload` (a finished FlatBuffer of fb::Module) with its header, atomically.
 Status writeModule(const std::string &path, std::span<const std::byte> payload);
+
+/// That which is written, and the only one that is read.
+inline constexpr uint8_t moduleFormatVersion = 2;
 
 /// Bytes of a module file before its payload.
 inline constexpr size_t moduleHeaderBytes = 24;

@@ -114,7 +114,8 @@ Result<RankMemory> Predictor::ofPipelineRank(unsigned pp) {
             *program, std::vector<int64_t>(program->registers()->size(), largest), 0));
   uint64_t scratch = 0;
   for (const fb::Kernel *kernel : *module.kernels())
-    scratch = std::max(scratch, uint64_t(kernel->scratch_bytes()));
+    if (const fb::CpuTasks *tasks = kernel->shape_as_CpuTasks())
+      scratch = std::max<uint64_t>(scratch, tasks->scratch_bytes());
   memory.temporaries = chunks.arenas.bytes() + scratch;
 
   int64_t levels = 0;

@@ -446,7 +446,7 @@ std::vector<std::byte> RanksWriter::write() {
   auto ranks = fb::CreateRanksDirect(b, shape.pp, shape.ep, shape.dp, 1, shape.schedule.c_str(),
                                      shape.overlap, shape.fast, &stages, &orderList);
 
-  std::vector<uint8_t> code = codeOf(HADAL_FAKE_RANKS_KERNELS);
+  std::vector<Offset<fb::Code>> codes = codesOf(HADAL_FAKE_RANKS_KERNELS);
   std::vector<Offset<fb::Parameter>> parameters;
   std::vector<Offset<fb::Weight>> weights;
   std::vector<Offset<fb::Constant>> constants;
@@ -457,11 +457,10 @@ std::vector<std::byte> RanksWriter::write() {
       &trainables, "{\"model_type\": \"deepseek_v3\"}", shape.sumGroups, ranks);
   auto model = fb::CreateModelDirect(b, "deepseek_v3", V, 2, L, 1, 1, E, 1, &layers, 512, 4, 2,
                                      &eos, -1, 541, 541);
-  auto machine = target();
   std::vector<uint64_t> dataflow(programs.size() + 1);
-  b.Finish(fb::CreateModuleDirect(b, "FakeRanks", machine, &kernels, &parameters, &weights,
-                                  &constants, &stateRegisters, &states, &programs, model, &code,
-                                  training, {}, &dataflow));
+  b.Finish(fb::CreateModuleDirect(b, "FakeRanks", &codes, &kernels, &parameters, &weights,
+                                  &constants, &stateRegisters, &states, &programs, model, training,
+                                  {}, &dataflow));
   if (Status status = writeDataflow(b.GetBufferPointer()); !status.ok())
     return {};
   auto bytes = std::as_bytes(std::span(b.GetBufferPointer(), b.GetSize()));

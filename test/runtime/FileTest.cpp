@@ -154,7 +154,7 @@ TEST_F(Disk, CodeImagesInPieces) {
   auto module = Module::fromBytes(moduleBytes(payload), "fake");
   ASSERT_TRUE(module.ok());
   test::LimitedWrites limit(1000);
-  auto image = CodeImage::load(module->code(), "code");
+  auto image = CodeImage::load(module->code(0), "code");
   ASSERT_TRUE(image.ok()) << image.error().message;
   EXPECT_TRUE(image->symbol("fake_argmax").ok());
 }

@@ -33,15 +33,14 @@ public:
     launch("fake_obey", {between, out}, c(copies.second), {}, {},
            {fb::Access_Read, fb::Access_Write});
     program("copy", {});
-    std::vector<uint8_t> code = codeOf(HADAL_FAKE_KERNELS);
-    auto machine = target();
+    std::vector<Offset<fb::Code>> codes = codesOf(HADAL_FAKE_KERNELS);
     std::vector<Offset<fb::Parameter>> parameters;
     std::vector<Offset<fb::Weight>> weights;
     std::vector<Offset<fb::Constant>> constants;
     std::vector<Offset<fb::State>> states;
     std::vector<Offset<flatbuffers::String>> stateRegisters;
-    b.Finish(fb::CreateModuleDirect(b, "by hand", machine, &kernels, &parameters, &weights,
-                                    &constants, &stateRegisters, &states, &programs, {}, &code));
+    b.Finish(fb::CreateModuleDirect(b, "by hand", &codes, &kernels, &parameters, &weights,
+                                    &constants, &stateRegisters, &states, &programs, {}));
     auto bytes = std::as_bytes(std::span(b.GetBufferPointer(), b.GetSize()));
     return {bytes.begin(), bytes.end()};
   }

@@ -9,6 +9,8 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+
 using namespace hadal;
 using namespace hadal::objects;
 
@@ -32,9 +34,7 @@ std::unique_ptr<CommandT> callOf(uint32_t number) {
 std::unique_ptr<ModuleT> programs(uint32_t count) {
   auto module = std::make_unique<ModuleT>();
   module->producer = "by hand";
-  module->target = std::make_unique<TargetT>();
-  module->target->triple = "x86_64-unknown-linux-gnu", module->target->cpu = "generic";
-  module->code = {0};
+  module->codes.push_back(fake::code());
   for (uint32_t i = 0; i < count; ++i) {
     module->programs.push_back(std::make_unique<ProgramT>());
     module->programs.back()->name = "p" + std::to_string(i);
@@ -115,6 +115,98 @@ TEST(Module, RepeatsNestEightDeep) {
   EXPECT_TRUE(fake::open(*nested(8)).ok());
   expectRefused(*nested(9), "program p0 nests deeper than 8");
   expectRefused(*nested(1000), "tables are damaged"); // deeper than FlatBuffers' verifier goes
+}
+
+// Code has a target and a format, and each kernel is in code of the format that its shape wants.
+TEST(Module, KernelsAreInCodeThatFitsThem) {
+  auto with = [](auto change) {
+    auto module = programs(1);
+    module->kernels.push_back(fake::kernel("k", 2, 1));
+    change(*module);
+    return module;
+  };
+  EXPECT_TRUE(fake::open(*with([](ModuleT &) {})).ok());
+  expectRefused(*with([](ModuleT &m) { m.codes.clear(); }), "the code image is missing");
+  expectRefused(*with([](ModuleT &m) { m.codes[0]->bytes.clear(); }), "the code image is missing");
+  expectRefused(*with([](ModuleT &m) { m.codes[0]->target.reset(); }), "target is incomplete");
+  expectRefused(*with([](ModuleT &m) { m.codes[0]->format = CodeFormat(9); }),
+                "code has unknown format 9");
+  expectRefused(*with([](ModuleT &m) { m.kernels[0]->code = 1; }), "kernel k is in code 1 of 1");
+  expectRefused(*with([](ModuleT &m) { m.kernels[0]->shape.Reset(); }),
+                "kernel k has no shape that is known");
+  expectRefused(*with([](ModuleT &m) { m.codes[0]->format = CodeFormat_Ptx; }),
+                "kernel k runs as tasks of a CPU, its code is no shared object");
+  expectRefused(*with([](ModuleT &m) {
+    m.kernels[0]->shape.AsCpuTasks()->scratch_bytes = uint64_t(1) << 41;
+  }),
+                "kernel k wants 2199023255552 bytes of scratch for each worker");
+}
+
+/// A module with one kernel that runs as a grid and copies boxes of its first buffer.
+std::unique_ptr<ModuleT> gridModule(const std::function<void(GridT &)> &change) {
+  auto module = programs(1);
+  module->codes[0]->format = CodeFormat_Cubin;
+  module->kernels.push_back(fake::kernel("k", 1));
+  GridT grid;
+  grid.threads = 128, grid.cluster = 2, grid.shared_bytes = 227 << 10;
+  grid.tensor_maps.push_back(std::make_unique<TensorMapT>());
+  TensorMapT &map = *grid.tensor_maps[0];
+  map.sizes.push_back(constant(64)), map.sizes.push_back(constant(8));
+  map.stride_bytes.push_back(constant(256));
+  map.box = {64, 8}, map.swizzle_bytes = 128;
+  change(grid);
+  module->kernels[0]->shape.Set(std::move(grid));
+  return module;
+}
+
+// Grids ask for no more than hardware has.
+TEST(Module, GridsFitIntoHardware) {
+  EXPECT_TRUE(fake::open(*gridModule([](GridT &) {})).ok());
+  auto refused = [](auto change, const std::string &why) {
+    expectRefused(*gridModule(change), "kernel k " + why);
+  };
+  refused([](GridT &g) { g.threads = 0; }, "wants 0 threads in each block, possible are 1 to 1024");
+  refused([](GridT &g) { g.cluster = 17; },
+          "wants 17 blocks in each cluster, possible are 1 to 16");
+  refused([](GridT &g) { g.shared_bytes += 1; }, "wants 232449 bytes of shared memory");
+  refused([](GridT &g) { g.tensor_maps[0]->binding = 1; }, "has a tensor map of binding 1 of 1");
+  refused([](GridT &g) { g.tensor_maps[0]->box.pop_back(); },
+          "has a tensor map of 2 sizes, 1 strides and 1 sizes of the box");
+  refused([](GridT &g) { g.tensor_maps[0]->box[1] = 257; }, "a box of 257 elements");
+  refused([](GridT &g) { g.tensor_maps[0]->swizzle_bytes = 16; }, "swizzles 16 bytes");
+  refused([](GridT &g) { g.tensor_maps[0]->sizes[0]->code = {1, 0}; }, "a tensor map's size");
+  auto module = gridModule([](GridT &) {});
+  module->codes[0]->format = CodeFormat_SharedObject;
+  expectRefused(*module, "kernel k runs as a grid, its code is a shared object");
+}
+
+TEST(Module, LayoutsHaveNames) {
+  auto with = [](const std::string &name, const std::string &number) {
+    auto module = programs(1);
+    auto weight = std::make_unique<WeightT>();
+    weight->name = "w", weight->bytes = 64;
+    weight->layout = std::make_unique<LayoutT>();
+    weight->layout->name = name;
+    auto one = std::make_unique<LayoutNumberT>();
+    one->name = number, one->value = 32;
+    weight->layout->numbers.push_back(std::move(one));
+    module->weights.push_back(std::move(weight));
+    return module;
+  };
+  EXPECT_TRUE(fake::open(*with("cpu.panels", "outputs")).ok());
+  expectRefused(*with("", "outputs"), "weight w has a layout without a name");
+}
+
+// Files of the first version have other tables.
+TEST(Module, VersionOneIsRefused) {
+  flatbuffers::FlatBufferBuilder builder;
+  builder.Finish(objects::Module::Pack(builder, programs(1).get()));
+  std::vector<std::byte> bytes =
+      moduleBytes(std::as_bytes(std::span(builder.GetBufferPointer(), builder.GetSize())));
+  ASSERT_TRUE(hadal::Module::fromBytes(bytes, "m.hadal").ok());
+  bytes[7] = std::byte(1);
+  EXPECT_EQ(hadal::Module::fromBytes(bytes, "m.hadal").error().message,
+            "m.hadal: module format is version 1, this program reads version 2");
 }
 
 } // namespace

@@ -30,9 +30,9 @@ using namespace hadal::objects;
 
 namespace {
 
-using Code = std::vector<int64_t>;
+using ExprCode = std::vector<int64_t>;
 
-std::unique_ptr<ExprT> expr(Code code) {
+std::unique_ptr<ExprT> expr(ExprCode code) {
   auto made = std::make_unique<ExprT>();
   made->code = std::move(code);
   return made;
@@ -383,10 +383,7 @@ TEST(Programs, Slots) {
 // Buffers lie where vector instructions want them, whatever lies before them.
 TEST(Programs, Alignment) {
   auto module = fakeModule();
-  auto kernel = std::make_unique<KernelT>();
-  kernel->symbol = "fake_place";
-  kernel->binding_count = 2;
-  module->kernels.push_back(std::move(kernel));
+  module->kernels.push_back(fake::kernel("fake_place", 2));
   auto one = program("places", {}, {2});
   for (uint32_t slot = 0; slot < 3; ++slot)
     addTemporary(*one, 4, slot);
@@ -538,10 +535,7 @@ TEST(Traces, PlacesOfLaunches) {
   auto module = fakeModule();
   module->model->layers = 2;
   uint32_t kernel = uint32_t(module->kernels.size());
-  auto added = std::make_unique<KernelT>();
-  added->symbol = "any";
-  added->binding_count = 3;
-  module->kernels.push_back(std::move(added));
+  module->kernels.push_back(fake::kernel("any", 3));
   auto state = [&](const std::string &name) {
     auto made = std::make_unique<StateT>();
     made->name = name;

@@ -277,8 +277,8 @@ TEST(CodeImage, TwoLiveImagesAreTwo) {
   auto payload = fake::modulePayload();
   auto module = Module::fromBytes(moduleBytes(payload), "fake");
   ASSERT_TRUE(module.ok());
-  auto first = CodeImage::load(module->code(), "first"),
-       second = CodeImage::load(module->code(), "second");
+  auto first = CodeImage::load(module->code(0), "first"),
+       second = CodeImage::load(module->code(0), "second");
   ASSERT_TRUE(first.ok() && second.ok());
   EXPECT_NE(*first->symbol("fake_argmax"), *second->symbol("fake_argmax"));
   EXPECT_EQ(first->symbol("nothing").error().message, "first: code image has no symbol 'nothing'");

@@ -150,9 +150,9 @@ TEST_F(WrongData, AModuleIsReadIntoMemory) {
   ASSERT_TRUE(writeModule(path, fake::modulePayload()).ok());
   auto module = Module::open(path);
   ASSERT_TRUE(module.ok()) << module.error().message;
-  std::vector<std::byte> code(module->code().begin(), module->code().end());
+  std::vector<std::byte> code(module->code(0).begin(), module->code(0).end());
   std::ofstream(path, std::ios::trunc) << "other";
-  EXPECT_TRUE(std::equal(code.begin(), code.end(), module->code().begin()));
+  EXPECT_TRUE(std::equal(code.begin(), code.end(), module->code(0).begin()));
   EXPECT_NE(module->findProgram("decode"), nullptr);
 }
 

@@ -286,9 +286,7 @@ private:
     for (uint32_t i = 0; i < module.kernels.size(); ++i)
       if (module.kernels[i]->symbol == symbol)
         return i;
-    auto kernel = std::make_unique<KernelT>();
-    kernel->symbol = symbol, kernel->binding_count = uint32_t(reads + writes),
-    kernel->scalar_count = 2;
+    auto kernel = fake::kernel(symbol, uint32_t(reads + writes), 2);
     for (size_t i = 0; i < reads + writes; ++i) {
       auto buffer = std::make_unique<KernelBufferT>();
       bool isTemporary = (name == "work") || (name == "begin" && i == reads) ||
@@ -347,12 +345,26 @@ private:
 
 } // namespace
 
+std::unique_ptr<KernelT> fake::kernel(const std::string &symbol, uint32_t bindings,
+                                      uint32_t scalars) {
+  auto kernel = std::make_unique<KernelT>();
+  kernel->symbol = symbol, kernel->bindings = bindings, kernel->scalars = scalars;
+  kernel->shape.Set(CpuTasksT());
+  return kernel;
+}
+
+std::unique_ptr<CodeT> fake::code() {
+  auto code = std::make_unique<CodeT>();
+  code->target = std::make_unique<TargetT>();
+  code->target->family = "x86_64", code->target->processor = "generic";
+  code->bytes = {0};
+  return code;
+}
+
 static std::unique_ptr<ModuleT> emptyModule(const RanksRequest &request) {
   auto module = std::make_unique<ModuleT>();
   module->producer = "by hand";
-  module->target = std::make_unique<TargetT>();
-  module->target->triple = "x86_64-unknown-linux-gnu", module->target->cpu = "generic";
-  module->code = {0};
+  module->codes.push_back(code());
   module->model = std::make_unique<ModelT>();
   module->model->model_type = "deepseek_v3";
   module->model->vocab_size = 16, module->model->hidden_size = hidden,

@@ -24,6 +24,14 @@ std::unique_ptr<objects::ModuleT> ranksModule(const RanksRequest &request);
 /// Inference over ranks: two programs that route rows to experts on other ranks and back.
 std::unique_ptr<objects::ModuleT> inferenceModule(uint32_t ep, uint32_t nodes);
 
+/// A kernel of the module's first code, which runs as tasks of a CPU and says nothing of its
+/// buffers.
+std::unique_ptr<objects::KernelT> kernel(const std::string &symbol, uint32_t bindings,
+                                         uint32_t scalars = 0);
+
+/// A shared object for x86_64, whose one byte no device can load.
+std::unique_ptr<objects::CodeT> code();
+
 /// Opens the module that the tables make.
 Result<Module> open(const objects::ModuleT &module, const std::string &name = "fake.hadal");
 

@@ -424,9 +424,8 @@ private:
           [=](ModuleT &m) { how(*m.programs[number]->commands[i]->action.AsLaunch()); }, false);
     };
     for (uint32_t other = 0; other < module.kernels.size(); ++other)
-      if (other != launch->kernel &&
-          module.kernels[other]->binding_count == launch->bindings.size() &&
-          module.kernels[other]->scalar_count == launch->scalars.size())
+      if (other != launch->kernel && module.kernels[other]->bindings == launch->bindings.size() &&
+          module.kernels[other]->scalars == launch->scalars.size())
         change("launch another kernel", [=](LaunchT &of) { of.kernel = other; });
     change("fewer tasks", [](LaunchT &of) {
       of.tasks->code.insert(of.tasks->code.end(), {0, 2, 4, 0});

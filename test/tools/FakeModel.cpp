@@ -87,8 +87,7 @@ std::vector<std::byte> Writer::write() {
   launch("fake_nll", {logits, targets, argument("nll", F32, {rows}, true)}, rows);
   program("nll", {"rows"});
 
-  std::vector<uint8_t> code = codeOf(HADAL_FAKE_KERNELS);
-  auto target = this->target();
+  std::vector<Offset<fb::Code>> codes = codesOf(HADAL_FAKE_KERNELS);
   std::vector<int64_t> one = {1}, moeLayers = {0}, eos = {fake::eosToken};
   std::vector<Offset<fb::Parameter>> parameters = {
       fb::CreateParameterDirect(b, "scale", F32, &one, 1)};
@@ -99,8 +98,8 @@ std::vector<std::byte> Writer::write() {
   std::vector<Offset<flatbuffers::String>> stateRegisters = {b.CreateString("cache_slots")};
   auto model = fb::CreateModelDirect(b, "deepseek_v3", V, 2, 1, 1, 1, fake::experts, 2, &moeLayers,
                                      fake::maxPositions, fake::pageTokens, 2, &eos, -1, 1, 1);
-  b.Finish(fb::CreateModuleDirect(b, "FakeModel", target, &kernels, &parameters, &weights,
-                                  &constants, &stateRegisters, &states, &programs, model, &code));
+  b.Finish(fb::CreateModuleDirect(b, "FakeModel", &codes, &kernels, &parameters, &weights,
+                                  &constants, &stateRegisters, &states, &programs, model));
   auto bytes = std::as_bytes(std::span(b.GetBufferPointer(), b.GetSize()));
   return {bytes.begin(), bytes.end()};
 }

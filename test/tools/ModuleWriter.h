@@ -8,6 +8,7 @@
 #ifndef HADAL_TEST_TOOLS_MODULEWRITER_H
 #define HADAL_TEST_TOOLS_MODULEWRITER_H
 
+#include "runtime/device/CpuFeatures.h"
 #include "runtime/module/Module_generated.h"
 
 #include <cstdint>
@@ -78,8 +79,10 @@ protected:
     std::vector<Offset<fb::KernelBuffer>> buffers;
     for (fb::Access access : accesses)
       buffers.push_back(fb::CreateKernelBuffer(b, access, expr(c(0))));
-    kernels.push_back(fb::CreateKernelDirect(b, symbol, static_cast<uint32_t>(places.size()),
-                                             static_cast<uint32_t>(scalars.size()), 0, &buffers));
+    auto shape = fb::CreateCpuTasks(b, 0).Union();
+    kernels.push_back(fb::CreateKernelDirect(b, symbol, 0, static_cast<uint32_t>(places.size()),
+                                             static_cast<uint32_t>(scalars.size()), &buffers,
+                                             fb::KernelShape_CpuTasks, shape));
     auto bindingList = b.CreateVector(bindings);
     auto scalarList = exprs(scalars);
     auto taskCount = expr(tasks), flopCount = expr(flops.value_or(tasks));
@@ -99,18 +102,15 @@ protected:
     temporaries.clear();
     commands.clear();
   }
-  Offset<fb::Target> target() {
-#ifdef __aarch64__
-    const char *triple = "aarch64-unknown-linux-gnu";
-#else
-    const char *triple = "x86_64-unknown-linux-gnu";
-#endif
-    std::vector<Offset<flatbuffers::String>> features;
-    return fb::CreateTargetDirect(b, triple, "generic", &features);
-  }
-  static std::vector<uint8_t> codeOf(const char *path) {
+  /// The shared object at `path`, for this machine.
+  std::vector<Offset<fb::Code>> codesOf(const char *path) {
     std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    std::vector<uint8_t> bytes{std::istreambuf_iterator<char>(file),
+                               std::istreambuf_iterator<char>()};
+    std::vector<Offset<flatbuffers::String>> features;
+    auto target =
+        fb::CreateTargetDirect(b, std::string(cpuArchitecture()).c_str(), "generic", &features);
+    return {fb::CreateCodeDirect(b, target, fb::CodeFormat_SharedObject, &bytes)};
   }
 
   flatbuffers::FlatBufferBuilder b;

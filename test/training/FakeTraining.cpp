@@ -105,7 +105,7 @@ std::vector<std::byte> Writer::write(const TrainingShape &shape) {
   launch("fake_balance", {settings, loads, bias, rate, violation}, c(1));
   program("optimizer", {});
 
-  std::vector<uint8_t> code = codeOf(HADAL_FAKE_TRAINING_KERNELS);
+  std::vector<Offset<fb::Code>> codes = codesOf(HADAL_FAKE_TRAINING_KERNELS);
   std::vector<Offset<fb::Parameter>> parameters;
   std::vector<Offset<fb::Weight>> weights;
   std::vector<Offset<fb::Constant>> constants;
@@ -126,9 +126,8 @@ std::vector<std::byte> Writer::write(const TrainingShape &shape) {
       "{\"model_type\": \"deepseek_v3\", \"torch_dtype\": \"bfloat16\"}", shape.sumGroups);
   auto model = fb::CreateModelDirect(b, "deepseek_v3", trainVocabulary, 2, 2, 1, 1, trainExperts, 1,
                                      &layers, 512, 4, 2, &eos, -1, 541, 541);
-  auto machine = target();
-  b.Finish(fb::CreateModuleDirect(b, "FakeTraining", machine, &kernels, &parameters, &weights,
-                                  &constants, &stateRegisters, &states, &programs, model, &code,
+  b.Finish(fb::CreateModuleDirect(b, "FakeTraining", &codes, &kernels, &parameters, &weights,
+                                  &constants, &stateRegisters, &states, &programs, model,
                                   training));
   auto bytes = std::as_bytes(std::span(b.GetBufferPointer(), b.GetSize()));
   return {bytes.begin(), bytes.end()};

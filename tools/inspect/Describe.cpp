@@ -267,6 +267,43 @@ Json describeProgram(const fb::Module &module, const fb::Program &program,
   return out;
 }
 
+Json describeTarget(const fb::Target &target) {
+  return {{"family", target.family()->str()},
+          {"processor", target.processor()->str()},
+          {"features", namesOf(target.features())}};
+}
+
+const char *formatName(fb::CodeFormat format) {
+  switch (format) {
+  case fb::CodeFormat_SharedObject: return "shared object";
+  case fb::CodeFormat_Ptx: return "PTX";
+  case fb::CodeFormat_Cubin: return "cubin";
+  }
+  return "?";
+}
+
+/// What a launch of the kernel is.
+Json describeShape(const fb::Kernel &kernel) {
+  if (const fb::Grid *grid = kernel.shape_as_Grid())
+    return {{"threads", grid->threads()},
+            {"cluster", grid->cluster()},
+            {"shared_bytes", grid->shared_bytes()},
+            {"tensor_maps", grid->tensor_maps() ? grid->tensor_maps()->size() : 0}};
+  return {{"scratch_bytes", kernel.shape_as_CpuTasks()->scratch_bytes()}};
+}
+
+/// `cpu.panels(outputs = 32, ...)`; empty: as stored.
+std::string describeLayout(const fb::Layout *layout) {
+  if (!layout)
+    return "";
+  std::string numbers;
+  if (layout->numbers())
+    for (const fb::LayoutNumber *number : *layout->numbers())
+      numbers += (numbers.empty() ? "" : ", ") + number->name()->str() + " = " +
+                 std::to_string(number->value());
+  return layout->name()->str() + (numbers.empty() ? "" : "(" + numbers + ")");
+}
+
 } // namespace
 
 Json inspect::describe(const Module &opened) {
@@ -274,9 +311,12 @@ Json inspect::describe(const Module &opened) {
   Json out;
   out["file"] = opened.path();
   out["producer"] = module.producer()->str();
-  out["target"] = {{"triple", module.target()->triple()->str()},
-                   {"cpu", module.target()->cpu()->str()},
-                   {"features", namesOf(module.target()->features())}};
+  out["target"] = describeTarget(*module.codes()->Get(0)->target());
+  out["codes"] = Json::array();
+  for (const fb::Code *code : *module.codes())
+    out["codes"].push_back({{"target", describeTarget(*code->target())},
+                            {"format", formatName(code->format())},
+                            {"bytes", code->bytes()->size()}});
   if (const fb::Model *model = module.model()) {
     out["cache_elements_per_token"] = model->cache_elements_per_token();
     out["model"] = describeModel(*model);
@@ -294,7 +334,6 @@ Json inspect::describe(const Module &opened) {
     for (uint32_t index : *inference->sharded())
       out["inference"]["sharded"].push_back(module.parameters()->Get(index)->name()->str());
   }
-  out["code_bytes"] = module.code()->size();
 
   std::vector<int64_t> launches(module.kernels()->size());
   Json programs = Json::array();
@@ -304,10 +343,11 @@ Json inspect::describe(const Module &opened) {
   for (size_t i = 0; i < launches.size(); ++i) {
     const fb::Kernel &kernel = *module.kernels()->Get(i);
     out["kernels"].push_back({{"symbol", kernel.symbol()->str()},
-                              {"bindings", kernel.binding_count()},
-                              {"scalars", kernel.scalar_count()},
-                              {"scratch_bytes", kernel.scratch_bytes()},
+                              {"code", kernel.code()},
+                              {"bindings", kernel.bindings()},
+                              {"scalars", kernel.scalars()},
                               {"launches", launches[i]}});
+    out["kernels"].back().update(describeShape(kernel));
   }
   out["programs"] = std::move(programs);
   Names stateRegisters = namesOf(module.state_registers());
@@ -315,10 +355,13 @@ Json inspect::describe(const Module &opened) {
   for (const fb::State *state : *module.states())
     out["states"].push_back({{"name", state->name()->str()},
                              {"dtype", elementName(state->element())},
-                             {"shape", sizes(state->shape(), stateRegisters)}});
+                             {"shape", sizes(state->shape(), stateRegisters)},
+                             {"layout", describeLayout(state->layout())}});
   out["weights"] = Json::array();
   for (const fb::Weight *weight : *module.weights())
-    out["weights"].push_back({{"name", weight->name()->str()}, {"bytes", weight->bytes()}});
+    out["weights"].push_back({{"name", weight->name()->str()},
+                              {"bytes", weight->bytes()},
+                              {"layout", describeLayout(weight->layout())}});
   out["constants"] = Json::array();
   for (const fb::Constant *constant : *module.constants())
     out["constants"].push_back(

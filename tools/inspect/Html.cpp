@@ -73,8 +73,8 @@ const symbols = new Set(m.kernels.map(k => k.symbol)), kindOf = name => symbols.
 const flat = (list, depth = 0) => list.flatMap(c => [{ c, depth }, ...(c.body ? flat(c.body,
     depth + 1) : [])]);
 const facts = el("table", null, $("facts"));
-row(facts, ["target", `${m.target.triple}, ${m.target.cpu}`]);
-row(facts, ["code", bytes(m.code_bytes)]);
+m.codes.forEach(c => row(facts, ["code", `for ${c.target.family}, ${c.target.processor}: ` +
+    `${c.format}, ${bytes(c.bytes)}`]));
 row(facts, ["packed weights", bytes(m.weights.reduce((s, w) => s + w.bytes, 0))]);
 const fact = v => Array.isArray(v) ? v.join(", ") : typeof v === "number"
     ? String(+v.toPrecision(v % 1 ? 6 : 15)) : String(v);
@@ -116,14 +116,16 @@ for (const p of m.programs) {
 }
 const seen = new Set(m.programs.flatMap(p => flat(p.commands).map(({ c }) => kindOf(what(c)))));
 [...families, moves].forEach(k => seen.has(k) && key("keys", k[1], k[0]));
-row($("kernels"), ["kernel", "kind", "launches", "bindings", "scratch of each worker"], "th");
+row($("kernels"), ["kernel", "kind", "launches", "bindings", "in each launch"], "th");
 m.kernels.forEach(k => { const kind = kindOf(k.symbol), r = row($("kernels"), [k.symbol, kind[0],
-    k.launches, k.bindings, k.scratch_bytes ? bytes(k.scratch_bytes) : ""]);
+    k.launches, k.bindings, k.threads ? `blocks of ${k.threads} threads, ${bytes(k.shared_bytes)} shared`
+        : k.scratch_bytes ? bytes(k.scratch_bytes) + " of scratch for each worker" : ""]);
   Object.assign(r.firstChild.style, { borderLeft: `6px solid ${kind[1]}`, paddingLeft: "6px" }); });
 row($("buffers"), ["buffer", "what", "size"], "th");
-m.states.forEach(s => row($("buffers"), [s.name, "state", shape(s)]));
+const laid = b => b.layout ? `, ${b.layout}` : "";
+m.states.forEach(s => row($("buffers"), [s.name, "state", shape(s) + laid(s)]));
 m.constants.forEach(c => row($("buffers"), [c.name, "constant", bytes(c.bytes)]));
-m.weights.forEach(w => row($("buffers"), [w.name, "packed weight", bytes(w.bytes)]));
+m.weights.forEach(w => row($("buffers"), [w.name, "packed weight", bytes(w.bytes) + laid(w)]));
 const list = m.parameters.map(p =>
     [p.name, row($("parameters"), [p.name, shape(p), p.count > 1 ? `× ${p.count}` : ""])]);
 (m.training?.trainables ?? []).forEach(p =>

@@ -108,15 +108,22 @@ void printCommands(std::ostream &out, const Json &commands, int indent) {
   }
 }
 
+/// How a weight or a state lies, where that is not as stored.
+std::string laidOut(const Json &buffer) {
+  std::string layout = buffer["layout"].get<std::string>();
+  return layout.empty() ? "" : ", " + layout;
+}
+
 } // namespace
 
 std::string inspect::toText(const Json &module) {
   std::ostringstream out;
   out << module["file"].get<std::string>() << ", by " << module["producer"].get<std::string>()
       << "\n";
-  out << "target " << module["target"]["triple"].get<std::string>() << ", cpu "
-      << module["target"]["cpu"].get<std::string>() << "\n";
-  out << "code " << bytes(module["code_bytes"]) << ", " << module["kernels"].size() << " kernels\n";
+  for (const Json &code : module["codes"])
+    out << "code for " << code["target"]["family"].get<std::string>() << ", "
+        << code["target"]["processor"].get<std::string>() << ": "
+        << code["format"].get<std::string>() << ", " << bytes(code["bytes"]) << "\n";
   if (module.contains("model")) {
     out << "model\n";
     for (const auto &[key, value] : module["model"].items())
@@ -158,8 +165,12 @@ std::string inspect::toText(const Json &module) {
   out << "kernels\n";
   for (const Json &kernel : module["kernels"]) {
     out << "  " << kernel["symbol"].get<std::string>() << ": " << kernel["launches"] << " launches";
-    if (kernel["scratch_bytes"] != 0)
-      out << ", " << bytes(kernel["scratch_bytes"]) << " scratch a worker";
+    if (kernel.contains("threads"))
+      out << ", blocks of " << kernel["threads"] << " threads, clusters of " << kernel["cluster"]
+          << ", " << bytes(kernel["shared_bytes"]) << " shared, " << kernel["tensor_maps"]
+          << " tensor maps";
+    else if (kernel["scratch_bytes"] != 0)
+      out << ", " << bytes(kernel["scratch_bytes"]) << " of scratch for each worker";
     out << "\n";
   }
   for (const Json &program : module["programs"]) {
@@ -180,10 +191,12 @@ std::string inspect::toText(const Json &module) {
     packed += weight["bytes"].get<uint64_t>();
   out << "states\n";
   for (const Json &state : module["states"])
-    out << "  " << state["name"].get<std::string>() << ": " << typed(state) << "\n";
+    out << "  " << state["name"].get<std::string>() << ": " << typed(state) << laidOut(state)
+        << "\n";
   out << "weights, " << bytes(packed) << " packed\n";
   for (const Json &weight : module["weights"])
-    out << "  " << weight["name"].get<std::string>() << ": " << bytes(weight["bytes"]) << "\n";
+    out << "  " << weight["name"].get<std::string>() << ": " << bytes(weight["bytes"])
+        << laidOut(weight) << "\n";
   out << "parameters\n";
   for (const Json &parameter : module["parameters"]) {
     out << "  " << parameter["name"].get<std::string>() << ": " << typed(parameter);

@@ -50,9 +50,9 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions &options,
   HADAL_TRY(checkFolderOf(options.output));
   HADAL_TRY(checkFolderOf(options.trace));
   Module module = carried ? std::move(*carried) : HADAL_TRY(Module::open(options.module));
-  HADAL_TRY(module.checkTarget());
-  HADAL_TRY(verifyModule(module));
   std::unique_ptr<Session> session(new Session(std::move(module), options));
+  HADAL_TRY(checkTargets(session->device, session->opened));
+  HADAL_TRY(verifyModule(session->opened));
   if (Status started = session->device.started(); !started)
     return Error{started.error().code, "--threads: " + started.error().message};
   return session;
