@@ -1,3 +1,5 @@
+//===- EmitModule.cpp - the module file, one table per exec op -----------===//
+
 #include "passes/module/EmitModule.h"
 #include "dialects/exec/Exec.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -114,6 +116,9 @@ private:
 
   LogicalResult collect();
   FailureOr<Offset<fb::Binding>> binding(Value buffer, AffineMap element, AffineMap offset);
+  FailureOr<Offsets<fb::Binding>> bindings(ValueRange buffers, std::optional<ArrayAttr> elements,
+                                           std::optional<ArrayAttr> offsets);
+  FailureOr<Offset<fb::Launch>> launch(exec::LaunchOp op);
   FailureOr<Offset<fb::Command>> command(Operation *op);
   FailureOr<Offset<flatbuffers::Vector<Offset<fb::Command>>>> commands(Block &block);
   FailureOr<Offset<fb::Program>> program(exec::ProgramOp op);
@@ -232,6 +237,51 @@ FailureOr<Offset<fb::Binding>> Emitter::binding(Value buffer, AffineMap element,
   return fb::CreateBinding(b, place.first, place.second, elementExpr, offsetExpr);
 }
 
+/// What a command binds: whole buffers, or elements and offsets of them.
+FailureOr<Offsets<fb::Binding>> Emitter::bindings(ValueRange buffers,
+                                                  std::optional<ArrayAttr> elements,
+                                                  std::optional<ArrayAttr> offsets) {
+  Offsets<fb::Binding> bound;
+  for (auto [i, buffer] : llvm::enumerate(buffers)) {
+    auto at = [&](std::optional<ArrayAttr> maps) {
+      return maps ? cast<AffineMapAttr>((*maps)[i]).getValue() : AffineMap();
+    };
+    auto one = binding(buffer, at(elements), at(offsets));
+    if (failed(one))
+      return failure();
+    bound.push_back(*one);
+  }
+  return bound;
+}
+
+FailureOr<Offset<fb::Launch>> Emitter::launch(exec::LaunchOp launch) {
+  auto known = kernelIndex.find(launch.getKernel());
+  if (known == kernelIndex.end())
+    return launch.emitOpError() << "wants the name of a kernel, got " << launch.getKernel();
+  func::FuncOp kernel = kernelOps[known->second];
+  auto bound = bindings(launch.getBuffers(), launch.getElements(), launch.getOffsets());
+  if (failed(bound))
+    return failure();
+  int64_t wanted = kernel->getAttrOfType<IntegerAttr>("exec.bindings").getInt();
+  AffineMap tasks = kernel->getAttrOfType<AffineMapAttr>(kTasksAttr).getValue();
+  if (wanted != int64_t(bound->size()) || tasks.getNumSymbols() != launch.getScalars().size())
+    return launch.emitOpError() << "kernel " << launch.getKernel() << " wants " << wanted
+                                << " buffers and " << tasks.getNumSymbols() << " scalars, got "
+                                << bound->size() << " and " << launch.getScalars().size();
+  // The kernel counts its tasks from its scalars, the program says what the scalars are.
+  unsigned registers = launch->getParentOfType<exec::ProgramOp>().getRegisters().size();
+  SmallVector<AffineExpr> scalars, composed;
+  for (Attribute s : launch.getScalars())
+    scalars.push_back(cast<AffineMapAttr>(s).getValue().getResult(0));
+  for (AffineExpr e : tasks.getResults())
+    composed.push_back(e.replaceSymbols(scalars));
+  auto taskExpr = expr(AffineMap::get(0, registers, composed, module.getContext()));
+  auto scalarExprs = exprs(launch.getScalarsAttr());
+  auto flops = launch.getFlops() ? expr(*launch.getFlops()) : constant(0);
+  auto vector = b.CreateVector(*bound);
+  return fb::CreateLaunch(b, known->second, vector, scalarExprs, taskExpr, flops);
+}
+
 FailureOr<Offset<fb::Command>> Emitter::command(Operation *op) {
   auto finish = [&](fb::Action type, flatbuffers::Offset<void> action) {
     auto stream = op->getAttrOfType<IntegerAttr>("stream");
@@ -239,43 +289,11 @@ FailureOr<Offset<fb::Command>> Emitter::command(Operation *op) {
   };
   auto block = [&](Block &body) { return commands(body); };
   return llvm::TypeSwitch<Operation *, FailureOr<Offset<fb::Command>>>(op)
-      .Case([&](exec::LaunchOp launch) -> FailureOr<Offset<fb::Command>> {
-        auto known = kernelIndex.find(launch.getKernel());
-        if (known == kernelIndex.end())
-          return launch.emitOpError() << "wants the name of a kernel, got " << launch.getKernel();
-        func::FuncOp kernel = kernelOps[known->second];
-        Offsets<fb::Binding> bindings;
-        for (auto [i, buffer] : llvm::enumerate(launch.getBuffers())) {
-          auto at = [&](std::optional<ArrayAttr> maps) {
-            return maps ? cast<AffineMapAttr>((*maps)[i]).getValue() : AffineMap();
-          };
-          auto bound = binding(buffer, at(launch.getElements()), at(launch.getOffsets()));
-          if (failed(bound))
-            return failure();
-          bindings.push_back(*bound);
-        }
-        int64_t wanted = kernel->getAttrOfType<IntegerAttr>("exec.bindings").getInt();
-        AffineMap tasks = kernel->getAttrOfType<AffineMapAttr>(kTasksAttr).getValue();
-        if (wanted != int64_t(bindings.size()) ||
-            tasks.getNumSymbols() != launch.getScalars().size())
-          return launch.emitOpError()
-                 << "kernel " << launch.getKernel() << " wants " << wanted << " buffers and "
-                 << tasks.getNumSymbols() << " scalars, got " << bindings.size() << " and "
-                 << launch.getScalars().size();
-        // The kernel counts its tasks from its scalars, the program says what the scalars are.
-        unsigned registers = launch->getParentOfType<exec::ProgramOp>().getRegisters().size();
-        SmallVector<AffineExpr> scalars, composed;
-        for (Attribute s : launch.getScalars())
-          scalars.push_back(cast<AffineMapAttr>(s).getValue().getResult(0));
-        for (AffineExpr e : tasks.getResults())
-          composed.push_back(e.replaceSymbols(scalars));
-        auto taskExpr = expr(AffineMap::get(0, registers, composed, module.getContext()));
-        auto scalarExprs = exprs(launch.getScalarsAttr());
-        auto flops = launch.getFlops() ? expr(*launch.getFlops()) : constant(0);
-        auto bindingsVector = b.CreateVector(bindings);
-        return finish(fb::Action_Launch, fb::CreateLaunch(b, known->second, bindingsVector,
-                                                          scalarExprs, taskExpr, flops)
-                                             .Union());
+      .Case([&](exec::LaunchOp op) -> FailureOr<Offset<fb::Command>> {
+        auto made = launch(op);
+        if (failed(made))
+          return failure();
+        return finish(fb::Action_Launch, made->Union());
       })
       .Case([&](exec::CopyOp copy) -> FailureOr<Offset<fb::Command>> {
         auto to = binding(copy.getDestination(), {}, {}), from = binding(copy.getSource(), {}, {});
@@ -285,15 +303,11 @@ FailureOr<Offset<fb::Command>> Emitter::command(Operation *op) {
         return finish(fb::Action_Copy, fb::CreateCopy(b, *to, *from, bytes).Union());
       })
       .Case([&](exec::CallOp call) -> FailureOr<Offset<fb::Command>> {
-        Offsets<fb::Binding> bindings;
-        for (Value buffer : call.getBuffers()) {
-          auto bound = binding(buffer, {}, {});
-          if (failed(bound))
-            return failure();
-          bindings.push_back(*bound);
-        }
+        auto bound = bindings(call.getBuffers(), {}, {});
+        if (failed(bound))
+          return failure();
         auto registers = exprs(call.getRegistersAttr());
-        auto arguments = b.CreateVector(bindings);
+        auto arguments = b.CreateVector(*bound);
         return finish(fb::Action_Call, fb::CreateCall(b, programIndex.lookup(call.getProgram()),
                                                       registers, arguments)
                                            .Union());

@@ -167,7 +167,7 @@ private:
       return;
     }
     if (isa<tensor::DimOp>(op))
-      return; // a size is no reading: any value of that size tells it
+      return; // a size is no reading: any value of that size has it
     for (Value read : readsOf(op, block))
       rootsOf(read, roots);
   }
@@ -178,21 +178,21 @@ private:
     return maker ? depth[maker] + (isExchange(maker) ? 1 : 0) : 0;
   }
 
-  /// Notes that `v` tells its sizes.
-  void tells(Value v) {
+  /// Notes the sizes that `v` has.
+  void noteSizes(Value v) {
     auto type = dyn_cast<RankedTensorType>(v.getType());
     for (int64_t d = 0; type && d < type.getRank(); ++d)
       if (auto size = sizes.dim(v, d); type.isDynamicDim(d) && succeeded(size)) {
-        std::pair<Value, int64_t> &known = tellers[*size];
+        std::pair<Value, int64_t> &known = sizeSources[*size];
         if (!known.first || availableIn(v) < availableIn(known.first))
           known = {v, d};
       }
   }
 
-  /// The value that tells the size first, and which of its dimensions; null where nothing does.
-  std::pair<Value, int64_t> tellerOf(tensor::DimOp dimOp) {
+  /// The value that has the size first, and which of its dimensions; null where none has.
+  std::pair<Value, int64_t> sizeSourceOf(tensor::DimOp dimOp) {
     auto size = sizes.index(dimOp.getResult());
-    return failed(size) ? std::pair<Value, int64_t>() : tellers.lookup(*size);
+    return failed(size) ? std::pair<Value, int64_t>() : sizeSources.lookup(*size);
   }
 
   /// The sizes that `v` is made of.
@@ -209,7 +209,7 @@ private:
 
   void place() {
     for (BlockArgument argument : block.getArguments())
-      tells(argument);
+      noteSizes(argument);
     for (Operation &op : block.without_terminator()) {
       if (isCloned(&op))
         continue;
@@ -223,12 +223,12 @@ private:
       for (Value root : roots)
         at = std::max(at, availableIn(root));
       for (tensor::DimOp dimOp : dims)
-        if (Value teller = tellerOf(dimOp).first)
-          at = std::max(at, availableIn(teller));
+        if (Value source = sizeSourceOf(dimOp).first)
+          at = std::max(at, availableIn(source));
       depth[&op] = at;
       segments = std::max(segments, at + 1);
       for (Value v : op.getResults())
-        tells(v);
+        noteSizes(v);
     }
     // Ops that write one after the other into the same memory stay together.
     for (Operation &op : llvm::reverse(block.without_terminator()))
@@ -300,8 +300,8 @@ private:
         dimsOf(v, dims);
       }
       for (tensor::DimOp dimOp : dims)
-        if (Value teller = tellerOf(dimOp).first)
-          roots.insert(teller);
+        if (Value source = sizeSourceOf(dimOp).first)
+          roots.insert(source);
       for (Value root : roots) {
         Operation *maker = root.getDefiningOp();
         if (maker && !isExchange(maker) && (depth[maker] != depth[&op] || isExchange(&op))) {
@@ -317,6 +317,139 @@ private:
     return success();
   }
 
+  /// A segment while its function is written.
+  struct Segment {
+    int64_t number;
+    func::FuncOp part;
+    OpBuilder at;                    ///< at the function's end
+    IRMapping map = {};              ///< to the function's values
+    SmallVector<Value> inputs = {};  ///< in the order of its arguments
+    SmallVector<Value> outputs = {}; ///< that other segments or the chunk read
+    SmallVector<Value> states = {};  ///< that it hands on, after all outputs
+    SmallVector<Value> here = {};    ///< values at hand, which tell sizes
+  };
+
+  void addInput(Segment &s, Value v) {
+    unsigned place = s.part.getNumArguments();
+    NamedAttrList attributes;
+    if (auto argument = dyn_cast<BlockArgument>(v);
+        argument && stateOf(f.getArgAttrDict(argument.getArgNumber()))) {
+      attributes = f.getArgAttrDict(argument.getArgNumber());
+    } else {
+      attributes.set("exec.name", names.lookup(v));
+      auto type = cast<RankedTensorType>(v.getType());
+      if (AffineMap shape = shapes.lookup(names.lookup(v).getValue());
+          shape && !type.hasStaticShape())
+        attributes.set("exec.shape", AffineMapAttr::get(shape));
+      else if (argument)
+        if (Attribute given = f.getArgAttr(argument.getArgNumber(), "exec.shape"))
+          attributes.set("exec.shape", given);
+    }
+    (void)s.part.insertArgument(place, v.getType(), attributes.getDictionary(b.getContext()),
+                                v.getLoc());
+    s.map.map(v, s.part.getArgument(place));
+    s.inputs.push_back(v);
+  }
+
+  /// A size, from a value that is here anyway where there is one.
+  bool sizeHere(Segment &s, tensor::DimOp dimOp) {
+    auto size = sizes.index(dimOp.getResult());
+    if (failed(size))
+      return false;
+    auto take = [&](Value known, int64_t d) {
+      Value same = tensor::DimOp::create(s.at, dimOp.getLoc(), s.map.lookup(known), d);
+      s.map.map(dimOp.getResult(), same);
+      return true;
+    };
+    for (Value known : s.here)
+      for (int64_t d = 0; d < cast<RankedTensorType>(known.getType()).getRank(); ++d)
+        if (auto same = sizes.dim(known, d);
+            s.map.contains(known) && succeeded(same) && *same == *size)
+          return take(known, d);
+    auto [source, d] = sizeSourceOf(dimOp);
+    if (!source)
+      return false;
+    addInput(s, source);
+    s.here.push_back(source);
+    return take(source, d);
+  }
+
+  /// Brings `v` into the segment: as an argument, or as a copy of what makes it.
+  void bring(Segment &s, Value v) {
+    if (s.map.contains(v))
+      return;
+    Operation *op = v.getDefiningOp();
+    if (!op || !isCloned(op)) {
+      addInput(s, v);
+      s.here.push_back(v);
+      return;
+    }
+    if (auto dimOp = dyn_cast<tensor::DimOp>(op); dimOp && sizeHere(s, dimOp))
+      return;
+    for (Value read : readsOf(op, block))
+      bring(s, read);
+    s.at.clone(*op, s.map);
+  }
+
+  /// Copies the segment's ops, with what they read, and the stores of what they make.
+  void fill(Segment &s, ArrayRef<Operation *> mine) {
+    // Operands with memory first: sizes are then found among them.
+    for (Operation *op : mine) {
+      llvm::SetVector<Value> roots;
+      for (Value v : readsOf(op, block))
+        rootsOf(v, roots);
+      for (Value root : roots)
+        if (Operation *maker = root.getDefiningOp();
+            !maker || depth[maker] != s.number || isExchange(maker))
+          bring(s, root);
+    }
+    for (Operation *op : mine) {
+      for (Value v : readsOf(op, block))
+        bring(s, v);
+      s.at.clone(*op, s.map);
+      for (Value v : op->getResults()) {
+        if (isa<RankedTensorType>(v.getType()))
+          s.here.push_back(v);
+        if (crossing.contains(v))
+          s.outputs.push_back(v);
+      }
+    }
+    for (auto store : block.getOps<ml_program::GlobalStoreOp>()) {
+      llvm::SetVector<Value> roots;
+      rootsOf(store.getValue(), roots);
+      Operation *maker = roots.empty() ? nullptr : roots.front().getDefiningOp();
+      if (!maker || depth[maker] != s.number)
+        continue;
+      bring(s, store.getValue());
+      s.at.clone(*store, s.map);
+    }
+  }
+
+  /// Returns outputs and then states from the segment's function.
+  void close(Segment &s) {
+    SmallVector<Value> returned;
+    for (Value v : s.outputs)
+      returned.push_back(s.map.lookup(v));
+    SmallVector<DictionaryAttr> written;
+    for (auto [i, v] : llvm::enumerate(block.getTerminator()->getOperands()))
+      if (Operation *maker = v.getDefiningOp();
+          isStateResult(i) && maker && depth.contains(maker) && depth[maker] == s.number) {
+        returned.push_back(s.map.lookup(v));
+        s.states.push_back(v);
+        written.push_back(f.getResultAttrDict(i));
+      }
+    func::ReturnOp::create(s.at, f.getLoc(), returned);
+    s.part.setType(b.getFunctionType(s.part.getArgumentTypes(), ValueRange(returned).getTypes()));
+    for (auto [i, v] : llvm::enumerate(s.outputs)) {
+      s.part.setResultAttr(i, "exec.name", names.lookup(v));
+      s.part.setResultAttr(i, "exec.shape",
+                           AffineMapAttr::get(shapes.lookup(names.lookup(v).getValue())));
+    }
+    for (auto [i, attributes] : llvm::enumerate(written))
+      s.part.setResultAttrs(s.outputs.size() + i, attributes);
+  }
+
+  /// The function of segment `number`, and its call at the chunk's end.
   LogicalResult segment(int64_t number, OpBuilder &chunk) {
     SmallVector<Operation *> mine;
     for (Operation &op : block.without_terminator())
@@ -329,125 +462,11 @@ private:
                                      b.getFunctionType({}, {}));
     if (Attribute given = f->getAttr("exec.registers"))
       part->setAttr("exec.registers", given);
-    Block *body = part.addEntryBlock();
-    OpBuilder at = OpBuilder::atBlockEnd(body);
-    IRMapping map;
-    SmallVector<Value> inputs;
-    auto addInput = [&](Value v) {
-      unsigned place = part.getNumArguments();
-      if (auto argument = dyn_cast<BlockArgument>(v);
-          argument && stateOf(f.getArgAttrDict(argument.getArgNumber()))) {
-        (void)part.insertArgument(place, v.getType(), f.getArgAttrDict(argument.getArgNumber()),
-                                  v.getLoc());
-        map.map(v, part.getArgument(place));
-        inputs.push_back(v);
-        return;
-      }
-      SmallVector<NamedAttribute> attributes{b.getNamedAttr("exec.name", names.lookup(v))};
-      auto type = cast<RankedTensorType>(v.getType());
-      if (AffineMap shape = shapes.lookup(names.lookup(v).getValue());
-          shape && !type.hasStaticShape())
-        attributes.push_back(b.getNamedAttr("exec.shape", AffineMapAttr::get(shape)));
-      else if (auto argument = dyn_cast<BlockArgument>(v))
-        if (Attribute given = f.getArgAttr(argument.getArgNumber(), "exec.shape"))
-          attributes.push_back(b.getNamedAttr("exec.shape", given));
-      (void)part.insertArgument(place, v.getType(), b.getDictionaryAttr(attributes), v.getLoc());
-      map.map(v, part.getArgument(place));
-      inputs.push_back(v);
-    };
-    // A size, from a value that is here anyway where there is one.
-    auto sizeHere = [&](tensor::DimOp dimOp) -> bool {
-      auto size = sizes.index(dimOp.getResult());
-      if (failed(size))
-        return false;
-      for (Value known : here)
-        for (int64_t d = 0; d < cast<RankedTensorType>(known.getType()).getRank(); ++d)
-          if (auto same = sizes.dim(known, d);
-              map.contains(known) && succeeded(same) && *same == *size) {
-            map.map(dimOp.getResult(),
-                    tensor::DimOp::create(at, dimOp.getLoc(), map.lookup(known), d).getResult());
-            return true;
-          }
-      auto [teller, d] = tellerOf(dimOp);
-      if (!teller)
-        return false;
-      addInput(teller);
-      here.push_back(teller);
-      map.map(dimOp.getResult(),
-              tensor::DimOp::create(at, dimOp.getLoc(), map.lookup(teller), d).getResult());
-      return true;
-    };
-    std::function<void(Value)> need = [&](Value v) {
-      if (map.contains(v))
-        return;
-      Operation *op = v.getDefiningOp();
-      if (!op || !isCloned(op)) {
-        addInput(v);
-        here.push_back(v);
-        return;
-      }
-      if (auto dimOp = dyn_cast<tensor::DimOp>(op); dimOp && sizeHere(dimOp))
-        return;
-      for (Value read : readsOf(op, block))
-        need(read);
-      at.clone(*op, map);
-    };
-    here.clear();
-    // Operands with memory first: sizes are then found among them.
-    for (Operation *op : mine) {
-      llvm::SetVector<Value> roots;
-      for (Value v : readsOf(op, block))
-        rootsOf(v, roots);
-      for (Value root : roots)
-        if (Operation *maker = root.getDefiningOp();
-            !maker || depth[maker] != number || isExchange(maker))
-          need(root);
-    }
-    SmallVector<Value> outputs;
-    for (Operation *op : mine) {
-      for (Value v : readsOf(op, block))
-        need(v);
-      at.clone(*op, map);
-      for (Value v : op->getResults()) {
-        if (isa<RankedTensorType>(v.getType()))
-          here.push_back(v);
-        if (crossing.contains(v))
-          outputs.push_back(v);
-      }
-    }
-    for (auto store : block.getOps<ml_program::GlobalStoreOp>()) {
-      llvm::SetVector<Value> roots;
-      rootsOf(store.getValue(), roots);
-      Operation *maker = roots.empty() ? nullptr : roots.front().getDefiningOp();
-      if (!maker || depth[maker] != number)
-        continue;
-      need(store.getValue());
-      at.clone(*store, map);
-    }
-    SmallVector<Value> returned;
-    for (Value v : outputs)
-      returned.push_back(map.lookup(v));
-    SmallVector<DictionaryAttr> written; // states, behind all outputs
-    SmallVector<Value> states;
-    for (auto [i, v] : llvm::enumerate(block.getTerminator()->getOperands()))
-      if (Operation *maker = v.getDefiningOp();
-          isStateResult(i) && maker && depth.contains(maker) && depth[maker] == number) {
-        returned.push_back(map.lookup(v));
-        states.push_back(v);
-        written.push_back(f.getResultAttrDict(i));
-      }
-    func::ReturnOp::create(at, f.getLoc(), returned);
-    part.setType(b.getFunctionType(part.getArgumentTypes(), ValueRange(returned).getTypes()));
-    for (auto [i, v] : llvm::enumerate(outputs)) {
-      part.setResultAttr(i, "exec.name", names.lookup(v));
-      part.setResultAttr(i, "exec.shape",
-                         AffineMapAttr::get(shapes.lookup(names.lookup(v).getValue())));
-    }
-    for (auto [i, attributes] : llvm::enumerate(written))
-      part.setResultAttrs(outputs.size() + i, attributes);
-
+    Segment s{number, part, OpBuilder::atBlockEnd(part.addEntryBlock())};
+    fill(s, mine);
+    close(s);
     SmallVector<Value> operands;
-    for (Value v : inputs) {
+    for (Value v : s.inputs) {
       if (!chunkValues.contains(v))
         return emitError(v.getLoc())
                << name << "." << number << " reads " << names.lookup(v)
@@ -456,8 +475,8 @@ private:
       operands.push_back(chunkValues.lookup(v));
     }
     auto call = func::CallOp::create(chunk, f.getLoc(), part, operands);
-    outputs.append(states);
-    for (auto [v, result] : llvm::zip(outputs, call.getResults()))
+    s.outputs.append(s.states);
+    for (auto [v, result] : llvm::zip(s.outputs, call.getResults()))
       chunkValues.map(v, result);
     return success();
   }
@@ -472,11 +491,10 @@ private:
   Sizes sizes;
   DenseMap<Operation *, int64_t> depth;
   int64_t segments = 1;
-  DenseMap<AffineExpr, std::pair<Value, int64_t>>
-      tellers; ///< of each size, the value that tells it first
+  /// Of each size the value, and which of its dimensions, that is there first.
+  DenseMap<AffineExpr, std::pair<Value, int64_t>> sizeSources;
   DenseMap<Value, StringAttr> names;
   llvm::DenseSet<Value> crossing;
-  SmallVector<Value> here; ///< of the segment at hand
   IRMapping chunkValues;
 };
 

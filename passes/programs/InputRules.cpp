@@ -1,3 +1,5 @@
+//===- InputRules.cpp - what the arguments of a function must hold -------===//
+
 #include "passes/programs/InputRules.h"
 #include "dialects/Shapes.h"
 #include "dialects/fp8/Fp8.h"
@@ -492,97 +494,117 @@ LogicalResult InputRules::readExtracts(linalg::LinalgOp op) {
   return failure(walk.wasInterrupted());
 }
 
-LogicalResult InputRules::readOp(Operation *op) {
-  if (isa_and_nonnull<moe::MoeDialect, mla::MlaDialect, fp8::Fp8Dialect>(op->getDialect()) &&
-      failed(readNamedSizes(op)))
+LogicalResult InputRules::values(Operation *op, StringRef name, Value v, AffineExpr below,
+                                 int64_t least, StringRef kind) {
+  return want(v, {op, name, kind, {constant(least), below}});
+}
+
+LogicalResult InputRules::offsets(Operation *op, Value v, AffineExpr end) {
+  return want(v, {op, "offsets", "offsets", {constant(0), end}});
+}
+
+LogicalResult InputRules::counts(Operation *op, Value v, AffineExpr all) {
+  return want(v, {op, "counts", "counts", {constant(0), all}});
+}
+
+/// Offsets and active groups of `all` rows, and where the rows come from.
+template <typename Op> LogicalResult InputRules::grouped(Op op, AffineExpr all) {
+  if (failed(offsets(op, op.getOffsets(), all)) ||
+      failed(
+          want(op.getActive(),
+               {op, "active", "groups", {constant(-1), dim(op.getActive(), 0)}, op.getOffsets()})))
     return failure();
-  auto rows = [&](Value v) { return dim(v, 0); };
-  auto values = [&](StringRef name, Value v, AffineExpr below, int64_t least = 0,
-                    StringRef kind = "values") {
-    return want(v, {op, name, kind, {constant(least), below}});
-  };
-  auto offsets = [&](Value v, AffineExpr end) {
-    return want(v, {op, "offsets", "offsets", {constant(0), end}});
-  };
-  auto counts = [&](Value v, AffineExpr all) {
-    return want(v, {op, "counts", "counts", {constant(0), all}});
-  };
-  auto grouped = [&](auto o, AffineExpr all) -> LogicalResult {
-    if (failed(offsets(o.getOffsets(), all)) ||
-        failed(want(o.getActive(),
-                    {op, "active", "groups", {constant(-1), rows(o.getActive())}, o.getOffsets()})))
+  return op.getSource() ? values(op, "source", op.getSource(), dim(op.getRows(), 0)) : success();
+}
+
+/// A combination, or its adjoint: its rows are those of all choices unless some may be missing.
+template <typename Op> LogicalResult InputRules::combination(Op op, StringRef kind) {
+  AffineExpr tokens = dim(op.getPosition(), 0), all = dim(op.getRows(), 0);
+  if (!op.getPartial() && tokens &&
+      failed(equal(op, all, tokens * op.getPosition().getType().getDimSize(1))))
+    return failure();
+  if constexpr (std::is_same_v<Op, moe::CombineOp>)
+    if (failed(values(op, "experts", op.getExperts(), constant(op.getExpertCount()),
+                      op.getPartial() ? -1 : 0)))
       return failure();
-    return o.getSource() ? values("source", o.getSource(), rows(o.getRows())) : success();
-  };
+  return values(op, "position", op.getPosition(), all, op.getPartial() ? -1 : 0, kind);
+}
+
+LogicalResult InputRules::readMlaOp(Operation *op) {
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case<mla::AttentionOp, mla::AttentionGradOp>(
-          [&](auto o) { return offsets(o.getOffsets(), rows(o.getQNope())); })
-      .Case<mla::CacheAppendOp>(
-          [&](auto o) { return values("slots", o.getSlots(), rows(o.getCache()), 0, "distinct"); })
+          [&](auto o) { return offsets(op, o.getOffsets(), dim(o.getQNope(), 0)); })
+      .Case<mla::CacheAppendOp>([&](auto o) {
+        return values(op, "slots", o.getSlots(), dim(o.getCache(), 0), 0, "distinct");
+      })
       .Case<mla::LatentAttentionOp>([&](auto o) -> LogicalResult {
         int64_t page = o.getPageTokens();
-        AffineExpr pages = dim(o.getPageTable(), 1), slots = rows(o.getCache());
+        AffineExpr pages = dim(o.getPageTable(), 1), slots = dim(o.getCache(), 0);
         if (failed(equal(op, slots ? slots % page : slots, constant(0))))
           return failure();
-        if (failed(values("page_table", o.getPageTable(), slots ? slots.floorDiv(page) : slots)))
+        if (failed(
+                values(op, "page_table", o.getPageTable(), slots ? slots.floorDiv(page) : slots)))
           return failure();
-        return values("positions", o.getPositions(), pages ? pages * page : pages);
+        return values(op, "positions", o.getPositions(), pages ? pages * page : pages);
       })
+      .Default([](Operation *) { return success(); });
+}
+
+LogicalResult InputRules::readMoeOp(Operation *op) {
+  auto rows = [&](Value v) { return dim(v, 0); };
+  return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case<moe::RouteOp>([&](auto o) {
-        return o.getForced() ? values("forced", o.getForced(), dim(o.getLogits(), 1)) : success();
+        return o.getForced() ? values(op, "forced", o.getForced(), dim(o.getLogits(), 1))
+                             : success();
       })
       .Case<moe::PlanOp>([&](auto o) -> LogicalResult {
-        if (failed(values("experts", o.getExperts(), constant(o.getExpertCount()),
+        if (failed(values(op, "experts", o.getExperts(), constant(o.getExpertCount()),
                           o.getChoices() ? -1 : 0)))
           return failure();
         if (o.getChoices() &&
             failed(want(o.getExperts(),
                         {op, "experts", "present", {constant(0), rows(o.getSource())}})))
           return failure();
-        return o.getSegments() ? counts(o.getSegments(), rows(o.getExperts())) : success();
+        return o.getSegments() ? counts(op, o.getSegments(), rows(o.getExperts())) : success();
       })
       .Case<moe::PlanSendsOp>([&](auto o) -> LogicalResult {
-        if (failed(values("experts", o.getExperts(), constant(o.getExpertCount()), -1)))
+        if (failed(values(op, "experts", o.getExperts(), constant(o.getExpertCount()), -1)))
           return failure();
-        return o.getReceived() ? counts(o.getReceived(), rows(o.getExperts())) : success();
+        return o.getReceived() ? counts(op, o.getReceived(), rows(o.getExperts())) : success();
       })
       .Case<moe::DispatchOp>(
-          [&](auto o) { return values("source", o.getSource(), rows(o.getX())); })
-      .Case<moe::GroupedMatmulOp, fp8::GroupedMatmulOp>(
-          [&](auto o) { return grouped(o, rows(o.getResult())); })
+          [&](auto o) { return values(op, "source", o.getSource(), rows(o.getX())); })
+      .Case<moe::GroupedMatmulOp>([&](auto o) { return grouped(o, rows(o.getResult())); })
       .Case<moe::GroupedWeightGradOp>([&](auto o) { return grouped(o, rows(o.getGradient())); })
-      .Case<moe::CombineOp>([&](auto o) -> LogicalResult {
-        AffineExpr tokens = rows(o.getPosition()), all = rows(o.getRows());
-        if (!o.getPartial() && tokens &&
-            failed(equal(op, all, tokens * o.getPosition().getType().getDimSize(1))))
-          return failure();
-        if (failed(values("experts", o.getExperts(), constant(o.getExpertCount()),
-                          o.getPartial() ? -1 : 0)))
-          return failure();
-        return values("position", o.getPosition(), all, o.getPartial() ? -1 : 0);
-      })
-      .Case<moe::CombineGradOp>([&](auto o) -> LogicalResult {
-        AffineExpr tokens = rows(o.getPosition()), all = rows(o.getRows());
-        if (!o.getPartial() && tokens &&
-            failed(equal(op, all, tokens * o.getPosition().getType().getDimSize(1))))
-          return failure();
-        return values("position", o.getPosition(), all, o.getPartial() ? -1 : 0, "distinct");
-      })
+      .Case<moe::CombineOp>([&](auto o) { return combination(o, "values"); })
+      .Case<moe::CombineGradOp>([&](auto o) { return combination(o, "distinct"); })
       .Case<moe::RouteGradOp>(
-          [&](auto o) { return values("experts", o.getExperts(), dim(o.getLogits(), 1)); })
+          [&](auto o) { return values(op, "experts", o.getExperts(), dim(o.getLogits(), 1)); })
       .Case<moe::BalanceLossOp>([&](auto o) -> LogicalResult {
-        if (o.getExperts() && failed(values("experts", o.getExperts(), dim(o.getLogits(), 1))))
+        if (o.getExperts() && failed(values(op, "experts", o.getExperts(), dim(o.getLogits(), 1))))
           return failure();
-        return offsets(o.getOffsets(), rows(o.getLogits()));
+        return offsets(op, o.getOffsets(), rows(o.getLogits()));
       })
       .Case<moe::BalanceLossGradOp>(
-          [&](auto o) { return offsets(o.getOffsets(), rows(o.getLogits())); })
-      .Case<moe::ScatterAddOp>([&](auto o) { return values("ids", o.getIds(), rows(o.getInit())); })
+          [&](auto o) { return offsets(op, o.getOffsets(), rows(o.getLogits())); })
+      .Case<moe::ScatterAddOp>(
+          [&](auto o) { return values(op, "ids", o.getIds(), rows(o.getInit())); })
+      .Default([](Operation *) { return success(); });
+}
+
+LogicalResult InputRules::readFp8Op(Operation *op) {
+  return llvm::TypeSwitch<Operation *, LogicalResult>(op)
+      .Case<fp8::GroupedMatmulOp>([&](auto o) { return grouped(o, dim(o.getResult(), 0)); })
       .Case<fp8::QuantizeOp, fp8::DequantizeOp>([&](auto o) -> LogicalResult {
         unsigned d = o.getQ().getType().getRank() - 2;
         AffineExpr all = dim(o.getQ(), d);
         return equal(op, dim(o.getScale(), d), all ? all.ceilDiv(o.getBlock()[0]) : all);
       })
+      .Default([](Operation *) { return success(); });
+}
+
+LogicalResult InputRules::readTensorOp(Operation *op) {
+  return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case<tensor::ExtractSliceOp>([&](auto o) {
         return readSlice(op, o.getSource(), o.getMixedOffsets(), o.getMixedSizes(),
                          o.getMixedStrides());
@@ -617,6 +639,20 @@ LogicalResult InputRules::readOp(Operation *op) {
         return success(succeeded(readLinalgSizes(o)) && succeeded(readExtracts(o)));
       })
       .Default([](Operation *) { return success(); });
+}
+
+LogicalResult InputRules::readOp(Operation *op) {
+  Dialect *dialect = op->getDialect();
+  if (isa_and_nonnull<moe::MoeDialect, mla::MlaDialect, fp8::Fp8Dialect>(dialect) &&
+      failed(readNamedSizes(op)))
+    return failure();
+  if (isa_and_nonnull<moe::MoeDialect>(dialect))
+    return readMoeOp(op);
+  if (isa_and_nonnull<mla::MlaDialect>(dialect))
+    return readMlaOp(op);
+  if (isa_and_nonnull<fp8::Fp8Dialect>(dialect))
+    return readFp8Op(op);
+  return readTensorOp(op);
 }
 
 LogicalResult InputRules::derive() {

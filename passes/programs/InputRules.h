@@ -46,6 +46,10 @@ private:
   };
 
   mlir::LogicalResult readOp(mlir::Operation *op);
+  mlir::LogicalResult readMlaOp(mlir::Operation *op);
+  mlir::LogicalResult readMoeOp(mlir::Operation *op);
+  mlir::LogicalResult readFp8Op(mlir::Operation *op);
+  mlir::LogicalResult readTensorOp(mlir::Operation *op);
   mlir::LogicalResult readNamedSizes(mlir::Operation *op);
   mlir::LogicalResult readLinalgSizes(mlir::linalg::LinalgOp op);
   mlir::LogicalResult readSlice(mlir::Operation *op, mlir::Value whole,
@@ -53,6 +57,15 @@ private:
                                 llvm::ArrayRef<mlir::OpFoldResult> lengths,
                                 llvm::ArrayRef<mlir::OpFoldResult> strides);
   mlir::LogicalResult readExtracts(mlir::linalg::LinalgOp op);
+
+  /// Shorthands for what `op` wants of its operand `name`.
+  mlir::LogicalResult values(mlir::Operation *op, llvm::StringRef name, mlir::Value v,
+                             mlir::AffineExpr below, int64_t least = 0,
+                             llvm::StringRef kind = "values");
+  mlir::LogicalResult offsets(mlir::Operation *op, mlir::Value v, mlir::AffineExpr end);
+  mlir::LogicalResult counts(mlir::Operation *op, mlir::Value v, mlir::AffineExpr all);
+  template <typename Op> mlir::LogicalResult grouped(Op op, mlir::AffineExpr all);
+  template <typename Op> mlir::LogicalResult combination(Op op, llvm::StringRef kind);
 
   mlir::LogicalResult want(mlir::Value tensor, Want want);
   mlir::LogicalResult wantOfResult(mlir::OpResult result, Want want);

@@ -27,14 +27,6 @@ struct RankLayout : StagePlaces {
   unsigned dpOf(unsigned rank) const { return rank / ep % dp; }
   unsigned epOf(unsigned rank) const { return rank % ep; }
 
-  /// The direction in which pipeline rank `p` holds `stage`; none where it does not.
-  std::optional<unsigned> directionOf(unsigned p, unsigned stage) const {
-    for (unsigned direction = 0; direction < directions(); ++direction)
-      if (stageOf(p, direction) == stage)
-        return direction;
-    return std::nullopt;
-  }
-
   /// Owners of micro-batches: (direction, dp, ep), where directions are independent.
   unsigned owners() const { return ownerDirections() * dp * ep; }
   unsigned ownerOf(unsigned direction, unsigned d, unsigned e) const {

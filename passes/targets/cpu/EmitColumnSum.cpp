@@ -9,6 +9,41 @@ using namespace mlir;
 using namespace hadal;
 using Values = KernelBuilder::Values;
 
+namespace {
+
+/// What a payload reads: an element of the matrix, one per row, one per column, one at all.
+enum class Kind { Whole, Row, Column, Scalar };
+struct Input {
+  Value memory;
+  Kind kind;
+};
+
+} // namespace
+
+/// Of each input, what it is; `rows` becomes the number of rows.
+static FailureOr<SmallVector<Input>> readInputs(Kernel &kernel, linalg::GenericOp generic,
+                                                unsigned columnLoop, Value &rows) {
+  SmallVector<Input> inputs;
+  for (OpOperand *operand : generic.getDpsInputOperands()) {
+    AffineMap map = generic.getMatchingIndexingMap(operand);
+    Input input{{}, Kind::Scalar};
+    if (map.getNumResults() == 2)
+      input.kind = Kind::Whole;
+    else if (map.getNumResults() == 1)
+      input.kind = map.getDimPosition(0) == columnLoop ? Kind::Column : Kind::Row;
+    input.memory = input.kind == Kind::Scalar
+                       ? kernel.b.clone(*operand->get().getDefiningOp())->getResult(0)
+                       : kernel.memory(operand->get());
+    if (!input.memory)
+      return kernel.tensors.emitError(
+          "column sum kernel wants its operands to be arguments or views of them");
+    if (!rows && (input.kind == Kind::Whole || input.kind == Kind::Row))
+      rows = kernel.b.dim(input.memory, 0);
+    inputs.push_back(input);
+  }
+  return inputs;
+}
+
 static LogicalResult emitSum(Kernel &kernel, linalg::GenericOp generic) {
   KernelBuilder &b = kernel.b;
   int64_t lanes = b.shape.lanes;
@@ -20,30 +55,10 @@ static LogicalResult emitSum(Kernel &kernel, linalg::GenericOp generic) {
     return kernel.tensors.emitError("column sum kernel wants its init to be zero or an argument");
   int64_t columns = cast<MemRefType>(out.getType()).getDimSize(0);
 
-  enum class Kind { Whole, Row, Column, Scalar };
-  struct Input {
-    Value memory;
-    Kind kind;
-  };
-  SmallVector<Input> inputs;
   Value rows;
-  for (OpOperand *operand : generic.getDpsInputOperands()) {
-    AffineMap map = generic.getMatchingIndexingMap(operand);
-    Input input{{}, Kind::Scalar};
-    if (map.getNumResults() == 2)
-      input.kind = Kind::Whole;
-    else if (map.getNumResults() == 1)
-      input.kind = map.getDimPosition(0) == columnLoop ? Kind::Column : Kind::Row;
-    input.memory = input.kind == Kind::Scalar
-                       ? b.clone(*operand->get().getDefiningOp())->getResult(0)
-                       : kernel.memory(operand->get());
-    if (!input.memory)
-      return kernel.tensors.emitError(
-          "column sum kernel wants its operands to be arguments or views of them");
-    if (!rows && (input.kind == Kind::Whole || input.kind == Kind::Row))
-      rows = b.dim(input.memory, 0);
-    inputs.push_back(input);
-  }
+  auto inputs = readInputs(kernel, generic, columnLoop, rows);
+  if (failed(inputs))
+    return failure();
   auto add = generic.getBody()->getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
   BlockArgument carried = generic.getRegionOutputArgs()[0];
 
@@ -61,7 +76,7 @@ static LogicalResult emitSum(Kernel &kernel, linalg::GenericOp generic) {
     acc = b.carry(b.index(0), rows, 1, acc, [&](Value row, Values acc) {
       for (int64_t v = 0; v < count; ++v) {
         IRMapping map;
-        for (auto [operand, input] : llvm::zip(generic.getDpsInputOperands(), inputs)) {
+        for (auto [operand, input] : llvm::zip(generic.getDpsInputOperands(), *inputs)) {
           BlockArgument argument = generic.getMatchingBlockArgument(operand);
           if (argument.use_empty())
             continue;

@@ -34,15 +34,11 @@ static void startFrom(Value init, Value destination, RewriterBase &rewriter) {
   }
 }
 
-FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
+/// 1. The same computation on tensors that stand for the kernel's memory: returns the one op that
+/// makes all results, whose inits are the places of the results.
+static FailureOr<linalg::LinalgOp> writeOnTensors(Kernel &kernel, RewriterBase &rewriter) {
   KernelBuilder &b = kernel.b;
   Block &source = kernel.tensors.getBody().front();
-  for (Operation &op : source.without_terminator())
-    if (!isa<linalg::LinalgOp>(op) &&
-        !isa<tensor::TensorDialect, arith::ArithDialect>(op.getDialect()))
-      return false;
-
-  // The same computation on tensors that stand for the kernel's memory.
   IRMapping map;
   for (auto [i, argument] : llvm::enumerate(source.getArguments())) {
     Value memory = kernel.memory(argument);
@@ -65,7 +61,6 @@ FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
       llvm::any_of(results, [&](Value v) { return v.getDefiningOp() != root.getOperation(); }))
     return kernel.tensors.emitError("linalg kernel wants one op that makes all its results");
 
-  IRRewriter rewriter(b.getContext());
   // Results that start from one initial value each get their own.
   for (OpOperand &init : root.getDpsInitsMutable())
     if (auto fill = init.get().getDefiningOp<linalg::FillOp>()) {
@@ -90,8 +85,15 @@ FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
     store.setRestrict(true);
     store.setWritable(true);
   }
+  return root;
+}
 
-  // Rows are dimension 0 of the root where it is parallel and leads every result.
+/// 2. Tiles the root over rows, dimension 0 where it is parallel and leads every result, and fuses
+/// its producers into the row; returns the number of tasks.
+static FailureOr<AffineExpr> tileRows(Kernel &kernel, linalg::LinalgOp root,
+                                      RewriterBase &rewriter) {
+  KernelBuilder &b = kernel.b;
+  AffineExpr one = b.getAffineConstantExpr(1);
   bool rows =
       root.getNumLoops() > 0 && root.getIteratorTypesArray()[0] == utils::IteratorType::parallel;
   for (OpOperand &init : root.getDpsInitsMutable()) {
@@ -99,43 +101,44 @@ FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
     rows &=
         access.getNumResults() > 0 && access.getResult(0) == getAffineDimExpr(0, b.getContext());
   }
-  SmallVector<AffineExpr> tasks{b.getAffineConstantExpr(1)};
-  if (rows) {
-    int64_t step = root.getNumLoops() == 1 ? 256 : 1;
-    SmallVector<OpFoldResult> sizes(root.getNumLoops(), b.getIndexAttr(0));
-    sizes[0] = b.getIndexAttr(step);
-    scf::SCFTileAndFuseOptions options;
-    options.tilingOptions.setTileSizes(sizes);
-    rewriter.setInsertionPoint(root);
-    auto tiled = scf::tileConsumerAndFuseProducersUsingSCF(
-        rewriter, cast<TilingInterface>(root.getOperation()), options);
-    if (failed(tiled))
-      return kernel.tensors.emitError("linalg kernel cannot be tiled over rows");
-    for (auto [from, to] : tiled->replacements)
-      rewriter.replaceAllUsesWith(from, to);
-    if (!tiled->loops.empty()) {
-      auto loop = cast<scf::ForOp>(tiled->loops[0].getOperation());
-      OpBuilder::InsertionGuard guard(b);
-      b.setInsertionPoint(loop);
-      AffineExpr extent = kernel.resultDim(0, 0);
-      tasks = {extent.ceilDiv(step)};
-      if (step == 1) {
-        loop.setLowerBound(kernel.begin);
-        loop.setUpperBound(kernel.end);
-      } else {
-        Value last = loop.getUpperBound();
-        loop.setLowerBound(b.mul(kernel.begin, step));
-        loop.setUpperBound(b.min(b.mul(kernel.end, step), last));
-      }
-    }
+  if (!rows)
+    return one;
+  int64_t step = root.getNumLoops() == 1 ? 256 : 1;
+  SmallVector<OpFoldResult> sizes(root.getNumLoops(), b.getIndexAttr(0));
+  sizes[0] = b.getIndexAttr(step);
+  scf::SCFTileAndFuseOptions options;
+  options.tilingOptions.setTileSizes(sizes);
+  rewriter.setInsertionPoint(root);
+  auto tiled = scf::tileConsumerAndFuseProducersUsingSCF(
+      rewriter, cast<TilingInterface>(root.getOperation()), options);
+  if (failed(tiled))
+    return kernel.tensors.emitError("linalg kernel cannot be tiled over rows");
+  for (auto [from, to] : tiled->replacements)
+    rewriter.replaceAllUsesWith(from, to);
+  if (tiled->loops.empty())
+    return one;
+  auto loop = cast<scf::ForOp>(tiled->loops[0].getOperation());
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPoint(loop);
+  AffineExpr extent = kernel.resultDim(0, 0);
+  if (step == 1) {
+    loop.setLowerBound(kernel.begin);
+    loop.setUpperBound(kernel.end);
+  } else {
+    Value last = loop.getUpperBound();
+    loop.setLowerBound(b.mul(kernel.begin, step));
+    loop.setUpperBound(b.min(b.mul(kernel.end, step), last));
   }
-  kernel.finish(tasks, 0);
+  return extent.ceilDiv(step);
+}
 
-  // A slice of an empty tensor is a small empty tensor: intermediates are as large as a row. What
-  // tiling left without a use goes before it would be given memory.
-  RewritePatternSet patterns(b.getContext());
+/// 3. Tensors become memory. A slice of an empty tensor is a small empty tensor: intermediates are
+/// as large as a row. What tiling left without a use goes before it would be given memory.
+static LogicalResult bufferize(Kernel &kernel) {
+  MLIRContext *context = kernel.b.getContext();
+  RewritePatternSet patterns(context);
   tensor::populateFoldTensorEmptyPatterns(patterns);
-  tensor::ExtractSliceOp::getCanonicalizationPatterns(patterns, b.getContext());
+  tensor::ExtractSliceOp::getCanonicalizationPatterns(patterns, context);
   if (failed(applyPatternsGreedily(kernel.lowered, std::move(patterns))))
     return kernel.tensors.emitError("linalg kernel cannot be simplified");
   bufferization::OneShotBufferizationOptions options;
@@ -143,7 +146,11 @@ FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
   bufferization::BufferizationState state;
   if (failed(bufferization::runOneShotBufferize(kernel.lowered, options, state)))
     return kernel.tensors.emitError("linalg kernel cannot be bufferized");
+  return success();
+}
 
+/// 4. Intermediates go on the stack, linalg ops become loops.
+static LogicalResult writeLoops(Kernel &kernel, RewriterBase &rewriter) {
   WalkResult walk = kernel.lowered.walk([&](memref::AllocOp alloc) {
     auto type = alloc.getType();
     if (!type.hasStaticShape() ||
@@ -153,7 +160,8 @@ FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
       return WalkResult::interrupt();
     }
     rewriter.setInsertionPointToStart(&kernel.lowered.getBody().front());
-    auto stack = memref::AllocaOp::create(rewriter, alloc.getLoc(), type, b.getI64IntegerAttr(64));
+    auto stack =
+        memref::AllocaOp::create(rewriter, alloc.getLoc(), type, rewriter.getI64IntegerAttr(64));
     rewriter.replaceOp(alloc, stack);
     return WalkResult::advance();
   });
@@ -172,5 +180,23 @@ FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
       return kernel.tensors.emitError() << op->getName() << " has no loops";
     rewriter.eraseOp(op);
   }
+  return success();
+}
+
+FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
+  for (Operation &op : kernel.tensors.getBody().front().without_terminator())
+    if (!isa<linalg::LinalgOp>(op) &&
+        !isa<tensor::TensorDialect, arith::ArithDialect>(op.getDialect()))
+      return false;
+  IRRewriter rewriter(kernel.b.getContext());
+  auto root = writeOnTensors(kernel, rewriter);
+  if (failed(root))
+    return failure();
+  auto tasks = tileRows(kernel, *root, rewriter);
+  if (failed(tasks))
+    return failure();
+  kernel.finish({*tasks}, 0);
+  if (failed(bufferize(kernel)) || failed(writeLoops(kernel, rewriter)))
+    return failure();
   return true;
 }

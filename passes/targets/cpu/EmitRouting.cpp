@@ -278,86 +278,117 @@ Value constantWeight(moe::CombineOp op) {
 /// where their codes first differ, deeper turns first, so the sum is the tree over all expert ids
 /// with the absent leaves left out. One expert named twice joins before all else. Where choices may
 /// be missing (`partial`), the present ones stand first, `present` of them.
-void emitCombine(Kernel &kernel, moe::CombineOp op) {
-  KernelBuilder &b = kernel.b;
-  Value rows = kernel.memory(op.getRows()), position = kernel.memory(op.getPosition());
-  Value experts = kernel.memory(op.getExperts()), out = kernel.memory(op.getResult());
-  Value constant = constantWeight(op),
-        weights = constant ? Value() : kernel.memory(op.getWeights());
-  int64_t width = op.getRows().getType().getDimSize(1),
-          topK = op.getExperts().getType().getDimSize(1), bytes = 0;
-  int64_t levels = std::max<int64_t>(1, llvm::Log2_64_Ceil(op.getExpertCount()));
-  Type f32 = b.getF32Type(), i32 = b.getI32Type();
-  Value part = b.scratchView(kernel.scratch, bytes, {topK, width}, f32);
-  Value codes = b.scratchView(kernel.scratch, bytes, {topK}, i32),
-        level = b.scratchView(kernel.scratch, bytes, {topK}, i32);
-  // In vectors by hand: the compiler cannot tell that the rows of `part` do not overlap.
-  int64_t lanes = b.shape.lanes, whole = width / lanes * lanes;
-  auto columns = [&](function_ref<void(Value, int64_t)> body) {
+class CombineEmitter {
+public:
+  CombineEmitter(Kernel &kernel, moe::CombineOp op)
+      : kernel(kernel), b(kernel.b), op(op), partial(op.getPartial()),
+        width(op.getRows().getType().getDimSize(1)), topK(op.getExperts().getType().getDimSize(1)),
+        levels(std::max<int64_t>(1, llvm::Log2_64_Ceil(op.getExpertCount()))) {}
+
+  void emit() {
+    rows = kernel.memory(op.getRows());
+    position = kernel.memory(op.getPosition());
+    experts = kernel.memory(op.getExperts());
+    Value out = kernel.memory(op.getResult());
+    constant = constantWeight(op);
+    if (!constant)
+      weights = kernel.memory(op.getWeights());
+    int64_t bytes = 0, lanes = b.shape.lanes;
+    part = b.scratchView(kernel.scratch, bytes, {topK, width}, b.getF32Type());
+    codes = b.scratchView(kernel.scratch, bytes, {topK}, b.getI32Type());
+    level = b.scratchView(kernel.scratch, bytes, {topK}, b.getI32Type());
+    b.loop(kernel.begin, kernel.end, 1, [&](Value token) {
+      if (partial)
+        present = b.carry(b.index(0), b.index(topK), 1, {b.index(0)}, [&](Value k, Values n) {
+          return Values{b.select(isPresent(token, k), b.add(n[0], 1), n[0])};
+        })[0];
+      takeChoices(token);
+      joinNeighbours();
+      columns([&](Value c, int64_t valid) {
+        b.storeVector(b.loadVector(part, {b.index(0), c}, lanes, valid), out, {token, c}, valid);
+      });
+    });
+    kernel.finish({kernel.resultDim(0, 0)}, bytes);
+  }
+
+private:
+  Value isPresent(Value token, Value k) {
+    return b.compare(arith::CmpIPredicate::sge, b.load(position, {token, k}), b.i32(0));
+  }
+
+  /// In vectors by hand: the compiler cannot tell that the rows of `part` do not overlap.
+  void columns(function_ref<void(Value, int64_t)> body) {
+    int64_t lanes = b.shape.lanes, whole = width / lanes * lanes;
     b.loop(0, whole, lanes, [&](Value c) { body(c, lanes); });
     if (whole < width)
       body(b.index(whole), width - whole);
-  };
-  bool partial = op.getPartial();
-  auto isPresent = [&](Value token, Value k) {
-    return b.compare(arith::CmpIPredicate::sge, b.load(position, {token, k}), b.i32(0));
-  };
-  b.loop(kernel.begin, kernel.end, 1, [&](Value token) {
-    Value present;
+  }
+
+  void boundaries(function_ref<void(Value)> body) {
     if (partial)
-      present = b.carry(b.index(0), b.index(topK), 1, {b.index(0)}, [&](Value k, Values n) {
-        return Values{b.select(isPresent(token, k), b.add(n[0], 1), n[0])};
-      })[0];
-    auto boundaries = [&](function_ref<void(Value)> body) {
+      b.loop(b.index(0), b.sub(present, b.index(1)), 1, body);
+    else
+      b.loop(0, topK - 1, 1, body);
+  }
+
+  /// The place of choice k among the ids; a forced choice may come in any order.
+  Value placeOf(Value token, Value k, Value id) {
+    return b.carry(b.index(0), b.index(topK), 1, {b.index(0)}, [&](Value other, Values place) {
+      Value otherId = b.load(experts, {token, other});
+      Value before = arith::OrIOp::create(
+          b, b.less(otherId, id), arith::AndIOp::create(b, b.equal(otherId, id), b.less(other, k)));
       if (partial)
-        b.loop(b.index(0), b.sub(present, b.index(1)), 1, body);
-      else
-        b.loop(0, topK - 1, 1, body);
-    };
-    auto takeChoice = [&](Value k) {
-      Value id = b.load(experts, {token, k});
-      // Its place among the ids; a forced choice may come in any order.
-      Value place =
-          b.carry(b.index(0), b.index(topK), 1, {b.index(0)}, [&](Value other, Values place) {
-            Value otherId = b.load(experts, {token, other});
-            Value before = arith::OrIOp::create(
-                b, b.less(otherId, id),
-                arith::AndIOp::create(b, b.equal(otherId, id), b.less(other, k)));
-            if (partial)
-              before = arith::AndIOp::create(b, before, isPresent(token, other));
-            return Values{b.select(before, b.add(place[0], 1), place[0])};
-          })[0];
-      Values turns = b.carry(
-          b.index(0), b.index(levels), 1, {b.i32(0), b.i32(op.getExpertCount()), b.i32(0)},
-          [&](Value, Values at) {
-            Value middle = b.add(at[0], arith::ShRUIOp::create(b, b.sub(at[1], at[0]), b.i32(1)));
-            Value right = arith::AndIOp::create(b, b.less(at[0], middle),
-                                                b.compare(arith::CmpIPredicate::sge, id, middle));
-            Value code = b.add(arith::ShLIOp::create(b, at[2], b.i32(1)),
-                               arith::ExtUIOp::create(b, i32, right));
-            return Values{b.select(right, middle, at[0]),
-                          b.select(right, at[1], b.max(middle, b.add(at[0], b.i32(1)))), code};
-          });
-      b.store(turns[2], codes, {place});
-      Value weight =
-          constant ? b.clone(*constant.getDefiningOp())->getResult(0) : b.load(weights, {token, k});
-      Value row = b.toIndex(b.load(position, {token, k}));
-      b.loop(0, width, 1, [&](Value c) {
-        b.store(b.mulf(b.load(rows, {row, c}), weight), part, {place, c});
-      });
-    };
+        before = arith::AndIOp::create(b, before, isPresent(token, other));
+      return Values{b.select(before, b.add(place[0], 1), place[0])};
+    })[0];
+  }
+
+  /// The turns from the root of the halving tree to an id's leaf.
+  Value codeOf(Value id) {
+    return b.carry(
+        b.index(0), b.index(levels), 1, {b.i32(0), b.i32(op.getExpertCount()), b.i32(0)},
+        [&](Value, Values at) {
+          Value middle = b.add(at[0], arith::ShRUIOp::create(b, b.sub(at[1], at[0]), b.i32(1)));
+          Value right = arith::AndIOp::create(b, b.less(at[0], middle),
+                                              b.compare(arith::CmpIPredicate::sge, id, middle));
+          Value code = b.add(arith::ShLIOp::create(b, at[2], b.i32(1)),
+                             arith::ExtUIOp::create(b, b.getI32Type(), right));
+          return Values{b.select(right, middle, at[0]),
+                        b.select(right, at[1], b.max(middle, b.add(at[0], b.i32(1)))), code};
+        })[2];
+  }
+
+  /// Code and weighted row of choice k, at its place.
+  void takeChoice(Value token, Value k) {
+    Value id = b.load(experts, {token, k}), place = placeOf(token, k, id);
+    b.store(codeOf(id), codes, {place});
+    Value weight =
+        constant ? b.clone(*constant.getDefiningOp())->getResult(0) : b.load(weights, {token, k});
+    Value row = b.toIndex(b.load(position, {token, k}));
+    b.loop(0, width, 1, [&](Value c) {
+      b.store(b.mulf(b.load(rows, {row, c}), weight), part, {place, c});
+    });
+  }
+
+  void takeChoices(Value token) {
     b.loop(0, topK, 1, [&](Value k) {
       if (partial)
-        b.when(isPresent(token, k), [&] { takeChoice(k); });
+        b.when(isPresent(token, k), [&] { takeChoice(token, k); });
       else
-        takeChoice(k);
+        takeChoice(token, k);
     });
-    if (partial)
-      b.when(b.equal(present, b.index(0)), [&] {
-        columns([&](Value c, int64_t valid) {
-          b.storeVector(b.zeros(b.vectorOf(lanes, f32)), part, {b.index(0), c}, valid);
-        });
+    if (!partial)
+      return;
+    int64_t lanes = b.shape.lanes;
+    b.when(b.equal(present, b.index(0)), [&] {
+      columns([&](Value c, int64_t valid) {
+        b.storeVector(b.zeros(b.vectorOf(lanes, b.getF32Type())), part, {b.index(0), c}, valid);
       });
+    });
+  }
+
+  /// Joins neighbours, deeper turns first.
+  void joinNeighbours() {
     boundaries([&](Value i) {
       Value differ = arith::XOrIOp::create(b, b.load(codes, {i}), b.load(codes, {b.add(i, 1)}));
       Value zeros = math::CountLeadingZerosOp::create(b, differ);
@@ -366,30 +397,39 @@ void emitCombine(Kernel &kernel, moe::CombineOp op) {
     b.loop(-1, levels, 1, [&](Value wanted) {
       Value wantedLevel = b.toI32(wanted);
       boundaries([&](Value i) {
-        b.when(b.equal(b.load(level, {i}), wantedLevel), [&] {
-          // The left subtree begins after the nearest boundary to the left that joins later.
-          Value head = b.carry(b.index(0), i, 1, {i}, [&](Value back, Values head) {
-            Value j = b.sub(b.sub(i, back), b.index(1));
-            Value joined = arith::AndIOp::create(
-                b, b.equal(head[0], b.add(j, 1)),
-                b.compare(arith::CmpIPredicate::sle, b.load(level, {j}), wantedLevel));
-            return Values{b.select(joined, j, head[0])};
-          })[0];
-          Value right = b.add(i, 1);
-          columns([&](Value c, int64_t valid) {
-            Value sum = b.addf(b.loadVector(part, {head, c}, lanes, valid),
-                               b.loadVector(part, {right, c}, lanes, valid));
-            b.storeVector(sum, part, {head, c}, valid);
-          });
-        });
+        b.when(b.equal(b.load(level, {i}), wantedLevel), [&] { join(i, wantedLevel); });
       });
     });
+  }
+
+  void join(Value i, Value wantedLevel) {
+    // The left subtree begins after the nearest boundary to the left that joins later.
+    Value head = b.carry(b.index(0), i, 1, {i}, [&](Value back, Values head) {
+      Value j = b.sub(b.sub(i, back), b.index(1));
+      Value joined = arith::AndIOp::create(
+          b, b.equal(head[0], b.add(j, 1)),
+          b.compare(arith::CmpIPredicate::sle, b.load(level, {j}), wantedLevel));
+      return Values{b.select(joined, j, head[0])};
+    })[0];
+    Value right = b.add(i, 1);
+    int64_t lanes = b.shape.lanes;
     columns([&](Value c, int64_t valid) {
-      b.storeVector(b.loadVector(part, {b.index(0), c}, lanes, valid), out, {token, c}, valid);
+      Value sum = b.addf(b.loadVector(part, {head, c}, lanes, valid),
+                         b.loadVector(part, {right, c}, lanes, valid));
+      b.storeVector(sum, part, {head, c}, valid);
     });
-  });
-  kernel.finish({kernel.resultDim(0, 0)}, bytes);
-}
+  }
+
+  Kernel &kernel;
+  KernelBuilder &b;
+  moe::CombineOp op;
+  bool partial;
+  int64_t width, topK, levels;
+  Value rows, position, experts, weights;
+  Value constant;           ///< the one weight of all choices, or null
+  Value part, codes, level; ///< scratch: a row, a code, a boundary for each choice
+  Value present;            ///< how many choices are
+};
 
 /// One task. Loads are integers, so the comparison with the mean is exact: E * load against the
 /// total.
@@ -438,7 +478,7 @@ FailureOr<bool> hadal::emitRouting(Kernel &kernel) {
     else if (auto dispatch = dyn_cast<moe::DispatchOp>(op))
       emitDispatch(kernel, dispatch);
     else if (auto combine = dyn_cast<moe::CombineOp>(op))
-      emitCombine(kernel, combine);
+      CombineEmitter(kernel, combine).emit();
     else
       emitUpdateBias(kernel, cast<moe::UpdateBiasOp>(op));
     return true;

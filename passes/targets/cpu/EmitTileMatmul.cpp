@@ -169,13 +169,13 @@ void TileMatmulEmitter::splitRows(Value m0, Value rows, Value batch, const Chunk
 }
 
 /// Where the weights begin that a task reads next in place of those of `panel`, one of `count`: the
-/// next chunk's, or the first chunk of the panels behind the task's, which the next task reads. And
+/// next chunk's, or the first chunk of the panels after the task's, which the next task reads. And
 /// how far apart the 4 KiB of each of its steps are, in elements.
 std::pair<Value, Value> TileMatmulEmitter::nextWeights(Value batch, Value panel, Value count,
                                                        const Chunk &chunk) {
-  Value behind = b.add(panel, count), matrix = batch ? batch : b.index(0), first = b.index(0);
-  Value wraps = b.less(b.index(panels() - 1), behind);
-  Value at = b.select(wraps, b.sub(behind, b.index(panels())), behind),
+  Value next = b.add(panel, count), matrix = batch ? batch : b.index(0), first = b.index(0);
+  Value wraps = b.less(b.index(panels() - 1), next);
+  Value at = b.select(wraps, b.sub(next, b.index(panels())), next),
         of = b.add(matrix, b.select(wraps, b.index(1), b.index(0)));
   if (chunk.isLast) {
     at = b.select(chunk.isLast, at, panel), of = b.select(chunk.isLast, of, matrix);

@@ -37,7 +37,6 @@ public:
 
   /// Declares the number of tasks and the scratch, and closes the function.
   void finish(llvm::ArrayRef<mlir::AffineExpr> tasks, int64_t scratchBytes);
-  unsigned scalarCount() const { return scalars; }
 
 private:
   mlir::IRMapping memories;
