@@ -3,6 +3,7 @@
 #ifndef HADAL_DIALECTS_FP8_FP8_H
 #define HADAL_DIALECTS_FP8_FP8_H
 
+#include "dialects/GraphOp.h"
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Dialect.h"

@@ -3,6 +3,7 @@
 #ifndef HADAL_DIALECTS_FP8_FP8_TD
 #define HADAL_DIALECTS_FP8_FP8_TD
 
+include "dialects/GraphOp.td"
 include "dialects/Tensors.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
@@ -10,7 +11,7 @@ include "mlir/Interfaces/SideEffectInterfaces.td"
 def Fp8Dialect : Dialect {
   let name = "fp8";
   let cppNamespace = "::hadal::fp8";
-  let summary = "E4M3 tensors with a scale a block";
+  let summary = "E4M3 tensors with one scale per block";
   let description = [{
     FP8 as DeepSeek-V3 trains and publishes it (arXiv:2412.19437, §3.3.2): E4M3 without infinities,
     largest value 448, and one f32 scale for each block of `block` = [bm, bk] elements (activations
@@ -22,8 +23,8 @@ def Fp8Dialect : Dialect {
 
 class Fp8_Op<string mnemonic, list<Trait> traits = []>
     : Op<Fp8Dialect, mnemonic, traits # [
-          Pure, DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface,
-                                          ["reifyResultShapes"]>]> {
+          Pure, DeclareOpInterfaceMethods<GraphOpInterface>,
+          DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
   let hasVerifier = 1;
 }
 
@@ -31,7 +32,7 @@ class TensorOfRank2Or3<list<Type> elements>
     : RankedTensorOf<elements, [HasAnyRankOfPred<[2, 3]>], "tensor of rank 2 or 3">;
 
 def QuantizeOp : Fp8_Op<"quantize"> {
-  let summary = "to E4M3 with a scale a block";
+  let summary = "to E4M3 with one scale per block";
   let description = [{
     `x` [M, K] f32. For each block: amax = the largest |x|, scale = amax / 448, and 1 where amax is
     0. Returns `q` [M, K]: x / scale (a division) rounded to the nearest E4M3, ties to even; `scale`
@@ -52,7 +53,7 @@ def QuantizeOp : Fp8_Op<"quantize"> {
 }
 
 def DequantizeOp : Fp8_Op<"dequantize"> {
-  let summary = "from E4M3 with a scale a block";
+  let summary = "from E4M3 with one scale per block";
   let description = [{
     `q` [M, K], `scale` [ceil(M/bm), ceil(K/bk)] f32; or [E, M, K] and [E, ceil(M/bm), ceil(K/bk)]
     for stacked experts. Returns `result`, of q's shape, f32: each element times its block's scale,

@@ -44,6 +44,8 @@ LogicalResult RotationOp::verify() {
   return success();
 }
 
+bool RotationOp::mayBeRecomputed() { return false; } // small, and read by every layer
+
 LogicalResult RotationOp::reifyResultShapes(OpBuilder &builder,
                                             ReifiedRankedShapedTypeDims &shapes) {
   for (Value result : getResults())
@@ -102,6 +104,13 @@ LogicalResult AttentionOp::verify() {
   return success();
 }
 
+AffineExpr AttentionOp::flops(const WorkSizes &sizes) {
+  auto q = getQNope().getType();
+  int64_t each = q.getDimSize(1) * (q.getDimSize(2) + getQRope().getType().getDimSize(2) +
+                                    getV().getType().getDimSize(2));
+  return sizes.attended(getQNope()) * (2 * each);
+}
+
 LogicalResult AttentionOp::reifyResultShapes(OpBuilder &builder,
                                              ReifiedRankedShapedTypeDims &shapes) {
   for (Value result : getResults())
@@ -117,6 +126,15 @@ LogicalResult AttentionGradOp::verify() {
       failed(sizes.match("k_rope_grad", getKRopeGrad(), {"T", "nh", "dr"}))) // C11
     return failure();
   return success();
+}
+
+/// The scores once more and four products; that the kernel makes two of them twice is its own
+/// affair.
+AffineExpr AttentionGradOp::flops(const WorkSizes &sizes) {
+  auto q = getQNope().getType();
+  int64_t query = q.getDimSize(2) + getQRope().getType().getDimSize(2),
+          value = getV().getType().getDimSize(2);
+  return sizes.attended(getQNope()) * (2 * q.getDimSize(1) * (3 * query + 2 * value));
 }
 
 LogicalResult AttentionGradOp::reifyResultShapes(OpBuilder &builder,
@@ -171,6 +189,12 @@ LogicalResult LatentAttentionOp::verify() {
     return emitOpError() << "wants S (" << slots << ") to be a multiple of page_tokens ("
                          << pageTokens << ")"; // C9
   return success();
+}
+
+AffineExpr LatentAttentionOp::flops(const WorkSizes &sizes) {
+  auto q = getQLatent().getType();
+  int64_t each = q.getDimSize(1) * (2 * q.getDimSize(2) + getQRope().getType().getDimSize(2));
+  return sizes.attended(getQLatent()) * (2 * each);
 }
 
 LogicalResult LatentAttentionOp::reifyResultShapes(OpBuilder &builder,

@@ -3,6 +3,7 @@
 #ifndef HADAL_DIALECTS_MLA_MLA_TD
 #define HADAL_DIALECTS_MLA_MLA_TD
 
+include "dialects/GraphOp.td"
 include "dialects/Tensors.td"
 include "mlir/Interfaces/DestinationStyleOpInterface.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
@@ -21,14 +22,15 @@ def MlaDialect : Dialect {
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
 }
 
-class Mla_Op<string mnemonic, list<Trait> traits = []>
+/// `asked`: the methods of GraphOpInterface that the op answers itself.
+class Mla_Op<string mnemonic, list<Trait> traits = [], list<string> asked = []>
     : Op<MlaDialect, mnemonic, traits # [
-          Pure, DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface,
-                                          ["reifyResultShapes"]>]> {
+          Pure, DeclareOpInterfaceMethods<GraphOpInterface, asked>,
+          DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
   let hasVerifier = 1;
 }
 
-def RotationOp : Mla_Op<"rotation"> {
+def RotationOp : Mla_Op<"rotation", [], ["mayBeRecomputed"]> {
   let summary = "cosines and sines of rotary positions";
   let description = [{
     `positions` [T] i32: index of each token within its sequence. `frequencies` [H]: one angular
@@ -80,7 +82,7 @@ def RopeOp : Mla_Op<"rope", [AllTypesMatch<["x", "result"]>]> {
   }];
 }
 
-def AttentionOp : Mla_Op<"attention"> {
+def AttentionOp : Mla_Op<"attention", [], ["flops"]> {
   let summary = "causal attention on expanded heads";
   let description = [{
     `q_nope` [T, nh, dn], `q_rope` [T, nh, dr], `k_nope` [T, nh, dn], `k_rope` [T, dr] (one rotary
@@ -130,7 +132,7 @@ def AttentionOp : Mla_Op<"attention"> {
 
 def AttentionGradOp : Mla_Op<"attention_grad", [
     AllTypesMatch<["q_nope", "q_nope_grad"]>, AllTypesMatch<["q_rope", "q_rope_grad"]>,
-    AllTypesMatch<["k_nope", "k_nope_grad"]>, AllTypesMatch<["v", "v_grad"]>]> {
+    AllTypesMatch<["k_nope", "k_nope_grad"]>, AllTypesMatch<["v", "v_grad"]>], ["flops"]> {
   let summary = "adjoint of mla.attention";
   let description = [{
     Operands and `scale` as in `mla.attention`; `lse` [T, nh] its second result; `gradient` [T, nh,
@@ -209,7 +211,7 @@ def CacheAppendOp : Mla_Op<"cache_append", [
   }];
 }
 
-def LatentAttentionOp : Mla_Op<"latent_attention"> {
+def LatentAttentionOp : Mla_Op<"latent_attention", [], ["flops"]> {
   let summary = "attention of one new token a sequence over the latent cache";
   let description = [{
     `q_latent` [B, nh, rk]: queries absorbed into the latent, W_k,h^T q_nope. `q_rope` [B, nh, dr].

@@ -62,6 +62,8 @@ LogicalResult RouteOp::verify() {
   return success();
 }
 
+bool RouteOp::mayBeRecomputed() { return false; }
+
 LogicalResult RouteOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
   for (Value result : getResults())
     shapes.push_back(leadingShapeOf(builder, result, getLogits()));
@@ -102,16 +104,24 @@ LogicalResult PlanOp::verify() {
   return success();
 }
 
+bool PlanOp::mayBeRecomputed() { return false; }
+
+StringAttr PlanOp::registerOfRows(unsigned result) {
+  return getResult(result) == getSource() ? getChoicesAttr() : StringAttr();
+}
+
 LogicalResult PlanOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
-  if (getChoices()) // a register: no operand says it
-    return failure();
-  shapes.push_back(shapeOf(builder, getSource(), [&](int64_t) -> OpFoldResult {
+  auto choices = [&](int64_t) -> OpFoldResult {
     Value tokens =
         getValueOrCreateConstantIndexOp(builder, getLoc(), sizeOf(builder, getExperts(), 0));
-    Value choices =
+    Value each =
         arith::ConstantIndexOp::create(builder, getLoc(), getExperts().getType().getDimSize(1));
-    return arith::MulIOp::create(builder, getLoc(), tokens, choices).getResult();
-  }));
+    return arith::MulIOp::create(builder, getLoc(), tokens, each).getResult();
+  };
+  if (getChoices() && getSource().getType().isDynamicDim(0))
+    shapes.push_back({OpFoldResult()}); // a register: no operand says it
+  else
+    shapes.push_back(shapeOf(builder, getSource(), choices));
   for (Value result : getResults().drop_front())
     shapes.push_back(leadingShapeOf(builder, result, getExperts()));
   return success();
@@ -151,6 +161,8 @@ LogicalResult PlanSendsOp::verify() {
     return failure();
   return success();
 }
+
+bool PlanSendsOp::mayBeRecomputed() { return false; }
 
 LogicalResult PlanSendsOp::reifyResultShapes(OpBuilder &builder,
                                              ReifiedRankedShapedTypeDims &shapes) {
@@ -219,6 +231,8 @@ LogicalResult ExchangeOp::verify() {
                          << getResult().getType() << ", got " << like; // C6
   return success();
 }
+
+StringAttr ExchangeOp::registerOfRows(unsigned) { return getRowsAttr(); }
 
 LogicalResult ExchangeOp::reifyResultShapes(OpBuilder &builder,
                                             ReifiedRankedShapedTypeDims &shapes) {
@@ -295,6 +309,11 @@ LogicalResult GroupedWeightGradOp::verify() {
       failed(sizes.match("rows", getRows(), {getSource() ? "T" : "R", "K"}))) // C6
     return failure();
   return success();
+}
+
+AffineExpr GroupedWeightGradOp::flops(const WorkSizes &sizes) {
+  auto weights = getResult().getType();
+  return sizes.size(getGradient(), 0) * (2 * weights.getDimSize(1) * weights.getDimSize(2));
 }
 
 LogicalResult GroupedWeightGradOp::reifyResultShapes(OpBuilder &builder,

@@ -3,6 +3,7 @@
 #ifndef HADAL_DIALECTS_MOE_MOE_TD
 #define HADAL_DIALECTS_MOE_MOE_TD
 
+include "dialects/GraphOp.td"
 include "dialects/Tensors.td"
 include "mlir/Interfaces/DestinationStyleOpInterface.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
@@ -22,14 +23,22 @@ def MoeDialect : Dialect {
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
 }
 
-class Moe_Op<string mnemonic, list<Trait> traits = []>
+/// `asked`: the methods of GraphOpInterface that the op answers itself.
+class Moe_OpWithEffects<string mnemonic, list<Trait> traits = [], list<string> asked = []>
     : Op<MoeDialect, mnemonic, traits # [
-          Pure, DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface,
-                                          ["reifyResultShapes"]>]> {
+          DeclareOpInterfaceMethods<GraphOpInterface, asked>,
+          DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
   let hasVerifier = 1;
 }
 
-def RouteOp : Moe_Op<"route", [AttrSizedOperandSegments]> {
+class Moe_Op<string mnemonic, list<Trait> traits = [], list<string> asked = []>
+    : Moe_OpWithEffects<mnemonic, traits # [Pure], asked>;
+
+/// What ranks send each other: an op that writes it is neither dropped nor merged with its like,
+/// for the other ranks take part in it.
+def MessagesResource : Resource<"::hadal::moe::MessagesResource">;
+
+def RouteOp : Moe_Op<"route", [AttrSizedOperandSegments], ["mayBeRecomputed"]> {
   let summary = "choose top_k experts a token within the best groups";
   let description = [{
     `logits` [T, E]: s = sigmoid(logits) are the affinities, or with `softmax` each row's softmax.
@@ -76,7 +85,7 @@ def RouteOp : Moe_Op<"route", [AttrSizedOperandSegments]> {
   }];
 }
 
-def PlanOp : Moe_Op<"plan"> {
+def PlanOp : Moe_Op<"plan", [], ["mayBeRecomputed", "registerOfRows"]> {
   let summary = "sort choices by expert";
   let description = [{
     `experts` [T, K] i32. The R = T * K choices (t, k) are ordered by expert, then t, then k; a
@@ -119,7 +128,7 @@ def PlanOp : Moe_Op<"plan"> {
   }];
 }
 
-def PlanSendsOp : Moe_Op<"plan_sends"> {
+def PlanSendsOp : Moe_Op<"plan_sends", [], ["mayBeRecomputed"]> {
   let summary = "which tokens go to which part";
   let description = [{
     `experts` [T, K] i32, -1 = no choice. Part p of P = `parts` has the experts p * E/P .. (p+1) *
@@ -127,7 +136,7 @@ def PlanSendsOp : Moe_Op<"plan_sends"> {
     however many choices. Rows are ordered by part, segment, token. Without `received` there is one
     segment, all tokens. With `received` [2S] i32, the counts of the exchange that brought the
     tokens, block s is the tokens of segment s: received[2s] of them, ascending. S = `segments`.
-    Returns `source` [C] i32, the token of each row, and 0 behind the last, C = T * min(K, P) being
+    Returns `source` [C] i32, the token of each row, and 0 after the last, C = T * min(K, P) being
     what there may be at most; `slots` [T, P] i32, the row of each token and part, -1 where none
     goes; `ids` [C, K] i32, the choices of the row's token that are of its part, as numbers inside
     the part, -1 for the others; `counts` [2PS] i32, (rows, choices) of each part and segment.
@@ -164,14 +173,15 @@ def PlanSendsOp : Moe_Op<"plan_sends"> {
   }];
 }
 
-def ExchangeCountsOp : Moe_Op<"exchange_counts", [AllTypesMatch<["send", "receive"]>]> {
+def ExchangeCountsOp : Moe_OpWithEffects<"exchange_counts", [
+    AllTypesMatch<["send", "receive"]>, MemoryEffects<[MemWrite<MessagesResource>]>]> {
   let summary = "how many rows each part will send";
   let description = [{
     Among P = `parts` expert-parallel ranks: this one (coordinate ep) is part p = ep / stride % P,
     and part q is the rank of coordinate ep + (q - p) * `stride`. `send` [2PS] i32 are (rows,
     choices) of each part and segment, S = `segments`; block [q] goes to part q. Returns `receive`
     [2PS]: what the parts have sent here, by part and segment. Sets the registers `rows` and
-    `choices` to the sums of what comes.
+    `choices` to the sums of what comes, so it stays where nothing reads its result.
     Source: DeepEP's notified dispatch; Megatron-Core's all-to-all token dispatcher (counts first).
 
     (C1) `parts`, `segments`, `stride` >= 1.  (C2) `send` is [2PS].
@@ -188,14 +198,16 @@ def ExchangeCountsOp : Moe_Op<"exchange_counts", [AllTypesMatch<["send", "receiv
   let assemblyFormat = "$send attr-dict `:` type($send)";
 }
 
-def ExchangeOp : Moe_Op<"exchange", [AllTypesMatch<["send", "receive"]>]> {
+def ExchangeOp : Moe_OpWithEffects<"exchange", [
+    AllTypesMatch<["send", "receive"]>, MemoryEffects<[MemWrite<MessagesResource>]>],
+    ["registerOfRows"]> {
   let summary = "rows to other ranks";
   let description = [{
     Among the parts that `moe.exchange_counts` describes. `x` [C, H]: first the rows for part 0,
     then those for part 1 ...; `send` [2PS] i32 counts them. Returns `result` [R, H]: first the rows
     that part 0 has sent here ...; `receive` [2PS] counts these. On the way back the two change
     places, and a row comes back to where it was. Either `rows` names the register that holds R, or
-    R is the leading size of `like`: then rows behind the last that comes are undefined. The adjoint
+    R is the leading size of `like`: then rows after the last that comes are undefined. The adjoint
     goes the other way. With `wire`, "bf16" or "fp8" (E4M3 in tiles of 1 x 128 with an f32 scale
     each), rows are rounded to what travels: the result has the values of that format, and sums are
     no longer those of one rank. `wire_back` is the adjoint's, whose rounding the gradient does not
@@ -287,7 +299,7 @@ def GroupedMatmulOp : Moe_Op<"grouped_matmul"> {
 
 def GroupedWeightGradOp : Moe_Op<"grouped_weight_grad", [
     AllTypesMatch<["init", "result"]>,
-    DeclareOpInterfaceMethods<DestinationStyleOpInterface, ["getDpsInitsMutable"]>]> {
+    DeclareOpInterfaceMethods<DestinationStyleOpInterface, ["getDpsInitsMutable"]>], ["flops"]> {
   let summary = "adjoint of moe.grouped_matmul with respect to the weights";
   let description = [{
     `rows` [R, K], `gradient` [R, N] the gradient of the product, `offsets` [E+1] and `active` [E]
@@ -338,7 +350,7 @@ def CombineOp : Moe_Op<"combine"> {
     missing: where position[t,k] is -1 choice k of token t adds nothing, and a token without any
     gives zeros. An owner's part of the sum is such a combination, and so is the sum of the owners'
     parts.
-    Source: DeepSeek-V3, arXiv:2412.19437, §2.1.2, eq. 12; order of sums: the design's own.
+    Source: DeepSeek-V3, arXiv:2412.19437, §2.1.2, eq. 12; order of sums: dialects/README.md.
 
     (C1) `position` is [T, K], K static.  (C2) `experts` is [T, K].  (C3) `weights` is [T, K].
     (C4) `rows` is [R, H], H static.  (C5) R = T * K without `partial`.  (C6) `result` is [T, H].

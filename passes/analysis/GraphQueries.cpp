@@ -1,8 +1,6 @@
 //===- GraphQueries.cpp - what passes ask of ops and values ---------------===//
 
 #include "passes/analysis/GraphQueries.h"
-#include "dialects/mla/Mla.h"
-#include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
@@ -47,13 +45,14 @@ SmallVector<Value> hadal::readsOf(Operation *op, Block &block) {
 }
 
 OpOperand *hadal::destinationOf(Operation *op) {
-  if (isa_and_nonnull<mla::CacheAppendOp, moe::ScatterAddOp, moe::GroupedWeightGradOp,
-                      tensor::InsertSliceOp>(op))
-    return cast<DestinationStyleOpInterface>(op).getDpsInitOperand(0);
-  // A sum that goes on from what another op or an earlier run has made.
-  auto sum = dyn_cast_or_null<linalg::LinalgOp>(op);
-  if (!sum || sum.getNumDpsInits() != 1 ||
-      !sum.payloadUsesValueFromOperand(sum.getDpsInitOperand(0)))
+  auto style = dyn_cast_or_null<DestinationStyleOpInterface>(op);
+  if (!style || style.getNumDpsInits() != 1)
+    return nullptr;
+  // A linalg op does where it sums on from what another op or an earlier run has made.
+  auto sum = dyn_cast<linalg::LinalgOp>(op);
+  if (!sum)
+    return style.getDpsInitOperand(0);
+  if (!sum.payloadUsesValueFromOperand(sum.getDpsInitOperand(0)))
     return nullptr;
   Operation *before = sum.getDpsInits()[0].getDefiningOp();
   return before && (!isFree(before) || isa<ml_program::GlobalLoadOp>(before))

@@ -24,8 +24,8 @@ bool isCloned(mlir::Operation *op);
 /// The operands of `op` and what its regions read from `block`.
 llvm::SmallVector<mlir::Value> readsOf(mlir::Operation *op, mlir::Block &block);
 
-/// The operand that an op of the destination-style family changes a part of, or adds to; null for
-/// other ops. Its kernel writes in place.
+/// The operand that an op in destination style (DestinationStyleOpInterface) changes a part of, or
+/// adds to; null for other ops. Its kernel writes in place.
 mlir::OpOperand *destinationOf(mlir::Operation *op);
 
 /// Names of a function's registers: `exec.registers`, or else one for each dynamic size of its

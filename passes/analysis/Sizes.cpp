@@ -1,13 +1,11 @@
 //===- Sizes.cpp - dynamic sizes over a function's registers ---------------===//
 
 #include "passes/analysis/Sizes.h"
-#include "dialects/fp8/Fp8.h"
-#include "dialects/moe/Moe.h"
+#include "dialects/GraphOp.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -38,104 +36,93 @@ static FailureOr<AffineExpr> registerOf(Operation *op, StringAttr name) {
   return getAffineSymbolExpr(found - names.begin(), op->getContext());
 }
 
-FailureOr<AffineExpr> Sizes::compute(Value tensor, unsigned d) {
-  Operation *op = tensor.getDefiningOp();
-  if (!op)
-    return failure();
-  if (auto empty = dyn_cast<tensor::EmptyOp>(op))
-    return index(empty.getDynamicSize(d));
-  if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op)) {
-    unsigned kept = 0;
-    auto dropped = slice.getDroppedDims();
-    for (unsigned s = 0; s < slice.getSourceType().getRank(); ++s) {
-      if (dropped.test(s))
-        continue;
-      if (kept++ == d) {
-        OpFoldResult size = slice.getMixedSizes()[s];
-        if (auto value = dyn_cast<Value>(size))
-          return index(value);
-        return getAffineConstantExpr(*getConstantIntValue(size), tensor.getContext());
-      }
-    }
-    return failure();
-  }
+/// The size of a view that is a part of another's size, or a product of several.
+FailureOr<AffineExpr> Sizes::ofReshape(Operation *op, unsigned d) {
   if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op)) {
-    for (auto [s, group] : llvm::enumerate(expand.getReassociationIndices())) {
-      if (!llvm::is_contained(group, int64_t(d)))
-        continue;
-      int64_t others = 1;
-      for (int64_t i : group)
-        if (i != int64_t(d)) {
-          if (expand.getType().isDynamicDim(i))
-            return failure();
-          others *= expand.getType().getDimSize(i);
-        }
-      auto whole = dim(expand.getSrc(), s);
-      if (failed(whole))
-        return failure();
-      return (*whole).floorDiv(others);
-    }
-  }
-  if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
-    AffineExpr product = getAffineConstantExpr(1, tensor.getContext());
-    for (int64_t s : collapse.getReassociationIndices()[d]) {
-      auto one = dim(collapse.getSrc(), s);
-      if (failed(one))
-        return failure();
-      product = product * *one;
-    }
-    return product;
-  }
-  if (auto cast = dyn_cast<tensor::CastOp>(op))
-    return dim(cast.getSource(), d);
-  if (auto style = dyn_cast<DestinationStyleOpInterface>(op))
-    return dim(style.getDpsInits()[llvm::cast<OpResult>(tensor).getResultNumber()], d);
-  if (auto plan = dyn_cast<moe::PlanOp>(op)) {
-    if (tensor == plan.getSource() && plan.getChoices())
-      return registerOf(plan, plan.getChoicesAttr());
-    auto tokens = dim(plan.getExperts(), 0);
-    if (failed(tokens))
-      return failure();
-    bool isSource = tensor == plan.getSource();
-    return isSource ? *tokens * plan.getExperts().getType().getDimSize(1) : *tokens;
-  }
-  auto rowsOf = [&](Value v) { return dim(v, 0); };
-  return llvm::TypeSwitch<Operation *, FailureOr<AffineExpr>>(op)
-      .Case<moe::PlanSendsOp>([&](auto o) -> FailureOr<AffineExpr> {
-        auto tokens = rowsOf(o.getExperts());
-        if (failed(tokens) || tensor == o.getSlots())
-          return tokens;
-        return *tokens * o.rowsOfToken();
-      })
-      .Case<moe::ExchangeOp>([&](auto o) {
-        return o.getLike() ? rowsOf(o.getLike()) : registerOf(o, o.getRowsAttr());
-      })
-      .Case<moe::DispatchOp>([&](auto o) { return rowsOf(o.getSource()); })
-      .Case<moe::GroupedMatmulOp, fp8::GroupedMatmulOp>(
-          [&](auto o) { return rowsOf(o.getSource() ? o.getSource() : o.getRows()); })
-      .Case<moe::CombineOp>([&](auto o) { return rowsOf(o.getPosition()); })
-      .Case<moe::CombineGradOp>([&](auto o) {
-        return rowsOf(tensor == o.getRowsGrad() ? Value(o.getRows()) : Value(o.getPosition()));
-      })
-      .Case<moe::BalanceLossOp>([&](auto o) -> FailureOr<AffineExpr> {
-        auto boundaries = rowsOf(o.getOffsets());
-        if (failed(boundaries))
+    // What is left of the whole when the other sizes of its group are known.
+    unsigned group = expand.getCorrespondingSourceDim(d);
+    int64_t others = 1;
+    for (int64_t i : expand.getReassociationIndices()[group])
+      if (i != int64_t(d)) {
+        if (expand.getType().isDynamicDim(i))
           return failure();
-        return *boundaries - 1;
-      })
-      .Case<fp8::QuantizeOp>([&](auto o) -> FailureOr<AffineExpr> {
-        auto whole = dim(o.getX(), d);
-        if (failed(whole) || tensor == o.getQ())
-          return whole;
-        return (*whole).ceilDiv(o.getBlock()[d]);
-      })
-      .Case<fp8::DequantizeOp>([&](auto o) { return dim(o.getQ(), d); })
-      .Default([&](Operation *o) -> FailureOr<AffineExpr> {
-        // The others keep the rows of their first operand.
-        if (o->getNumOperands() && d == 0 && isa<RankedTensorType>(o->getOperand(0).getType()))
-          return rowsOf(o->getOperand(0));
-        return failure();
-      });
+        others *= expand.getType().getDimSize(i);
+      }
+    auto whole = dim(expand.getSrc(), group);
+    if (failed(whole))
+      return failure();
+    return (*whole).floorDiv(others);
+  }
+  auto collapse = cast<tensor::CollapseShapeOp>(op);
+  AffineExpr product = getAffineConstantExpr(1, op->getContext());
+  for (int64_t s : collapse.getReassociationIndices()[d]) {
+    auto one = dim(collapse.getSrc(), s);
+    if (failed(one))
+      return failure();
+    product = product * *one;
+  }
+  return product;
+}
+
+/// The dimension of a slice's source that dimension `d` of the slice is a part of.
+static unsigned sourceDim(tensor::ExtractSliceOp slice, unsigned d) {
+  llvm::SmallBitVector dropped = slice.getDroppedDims();
+  unsigned s = 0;
+  for (unsigned kept = 0;; ++s)
+    if (!dropped.test(s) && kept++ == d)
+      return s;
+}
+
+FailureOr<OpFoldResult> hadal::reifySize(OpBuilder &b, OpResult tensor, unsigned d) {
+  Operation *op = tensor.getOwner();
+  Location loc = op->getLoc();
+  if (auto empty = dyn_cast<tensor::EmptyOp>(op))
+    return empty.getMixedSizes()[d];
+  if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op))
+    return slice.getMixedSizes()[sourceDim(slice, d)];
+  if (auto cast = dyn_cast<tensor::CastOp>(op))
+    return tensor::getMixedSize(b, loc, cast.getSource(), d);
+  if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op))
+    return expand.getMixedOutputShape()[d];
+  if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
+    auto group = collapse.getReassociationIndices()[d];
+    if (group.size() != 1)
+      return failure();
+    return tensor::getMixedSize(b, loc, collapse.getSrc(), group[0]);
+  }
+  if (auto style = dyn_cast<DestinationStyleOpInterface>(op))
+    return tensor::getMixedSize(b, loc, style.getTiedOpOperand(tensor)->get(), d);
+  if (op->hasTrait<OpTrait::Elementwise>() && op->getNumOperands())
+    return tensor::getMixedSize(b, loc, op->getOperand(0), d);
+  auto shaped = dyn_cast<ReifyRankedShapedTypeOpInterface>(op);
+  ReifiedRankedShapedTypeDims shapes;
+  if (!shaped || failed(shaped.reifyResultShapes(b, shapes)))
+    return failure();
+  auto shape = ArrayRef(shapes)[tensor.getResultNumber()];
+  if (d >= shape.size() || !shape[d])
+    return failure();
+  return shape[d];
+}
+
+FailureOr<AffineExpr> Sizes::compute(Value tensor, unsigned d) {
+  auto result = dyn_cast<OpResult>(tensor);
+  if (!result)
+    return failure();
+  Operation *op = result.getOwner();
+  if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op))
+    return ofReshape(op, d);
+  if (auto asked = dyn_cast<GraphOpInterface>(op); asked && d == 0)
+    if (StringAttr name = asked.registerOfRows(result.getResultNumber()))
+      return registerOf(op, name);
+  // The op answers in IR, which is read and dropped.
+  Block answer;
+  OpBuilder b = OpBuilder::atBlockEnd(&answer);
+  auto size = reifySize(b, result, d);
+  if (failed(size))
+    return failure();
+  if (auto value = dyn_cast<Value>(*size))
+    return index(value);
+  return getAffineConstantExpr(*getConstantIntValue(*size), op->getContext());
 }
 
 FailureOr<AffineExpr> Sizes::index(Value v) {
@@ -157,6 +144,8 @@ FailureOr<AffineExpr> Sizes::index(Value v) {
     return binary([](AffineExpr a, AffineExpr b) { return a - b; });
   if (isa_and_nonnull<arith::MulIOp>(op))
     return binary([](AffineExpr a, AffineExpr b) { return a * b; });
+  if (isa_and_nonnull<arith::CeilDivUIOp, arith::CeilDivSIOp>(op))
+    return binary([](AffineExpr a, AffineExpr b) { return a.ceilDiv(b); });
   if (isa_and_nonnull<arith::DivUIOp, arith::DivSIOp>(op))
     return binary([](AffineExpr a, AffineExpr b) { return a.floorDiv(b); });
   if (auto apply = dyn_cast_or_null<affine::AffineApplyOp>(op)) {

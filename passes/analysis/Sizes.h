@@ -1,13 +1,21 @@
 //===- Sizes.h - dynamic sizes over a function's registers ------*- C++ -*-===//
 #pragma once
 #include "mlir/IR/AffineExpr.h"
+#include "mlir/IR/Builders.h"
 #include "mlir/IR/Value.h"
 #include "llvm/ADT/DenseMap.h"
 
 namespace hadal {
 
-/// Dynamic sizes of a function's values as affine expressions over its registers (symbols). What
-/// has been found is kept: a value must not change its type while it lives. Not for threads.
+/// Size `d` of a result, one step back: a constant, or an index value of what its op reads, in ops
+/// that `b` writes. A result has the size of its destination or of what it views; else the op
+/// answers (ReifyRankedShapedTypeOpInterface). Fails where no operand tells it.
+mlir::FailureOr<mlir::OpFoldResult> reifySize(mlir::OpBuilder &b, mlir::OpResult tensor,
+                                              unsigned d);
+
+/// Dynamic sizes of a function's values as affine expressions over its registers (symbols): what
+/// reifySize says, or the register that an op says itself (GraphOpInterface). What has been found
+/// is kept: a value must not change its type while it lives. Not for threads.
 class Sizes {
 public:
   /// Says the size of an argument, which no op tells.
@@ -19,6 +27,7 @@ public:
 
 private:
   mlir::FailureOr<mlir::AffineExpr> compute(mlir::Value tensor, unsigned d);
+  mlir::FailureOr<mlir::AffineExpr> ofReshape(mlir::Operation *op, unsigned d);
   llvm::DenseMap<std::pair<mlir::Value, unsigned>, mlir::AffineExpr> dims;
 };
 

@@ -3,11 +3,11 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
-#include "mlir/Interfaces/DestinationStyleOpInterface.h"
-#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "passes/analysis/Sizes.h"
 #include "passes/autodiff/Rules.h"
 
 using namespace mlir;
+using namespace hadal;
 using namespace hadal::autodiff;
 
 //===----------------------------------------------------------------------===//
@@ -16,34 +16,17 @@ using namespace hadal::autodiff;
 
 /// Follows a size to the value that it was first taken from: a chain of ops over the same rows asks
 /// for one tensor.dim.
-static OpFoldResult traceSize(ImplicitLocOpBuilder &b, Value value, int64_t dim) {
-  while (Operation *op = value.getDefiningOp()) {
-    if (auto empty = dyn_cast<tensor::EmptyOp>(op))
-      return empty.getMixedSizes()[dim];
-    if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op))
-      return expand.getMixedOutputShape()[dim];
-    auto slice = dyn_cast<tensor::ExtractSliceOp>(op);
-    if (slice && slice.getType().getRank() == slice.getSourceType().getRank())
-      return slice.getMixedSizes()[dim];
-    auto collapse = dyn_cast<tensor::CollapseShapeOp>(op);
-    if (collapse && collapse.getReassociationIndices()[dim].size() == 1) {
-      dim = collapse.getReassociationIndices()[dim][0];
-      value = collapse.getSrc();
-      continue;
-    }
-    if (auto styled = dyn_cast<DestinationStyleOpInterface>(op)) {
-      value = styled.getTiedOpOperand(cast<OpResult>(value))->get();
-      continue;
-    }
-    auto shaped = dyn_cast<ReifyRankedShapedTypeOpInterface>(op);
-    ReifiedRankedShapedTypeDims shapes;
-    if (slice || collapse || !shaped || failed(shaped.reifyResultShapes(b, shapes)))
+static OpFoldResult firstSize(ImplicitLocOpBuilder &b, Value value, int64_t dim) {
+  while (auto result = dyn_cast<OpResult>(value)) {
+    Block steps; // dropped: only the last step is written
+    OpBuilder step = OpBuilder::atBlockEnd(&steps);
+    auto size = reifySize(step, result, dim);
+    if (failed(size))
       break;
-    OpFoldResult size = shapes[cast<OpResult>(value).getResultNumber()][dim];
-    auto found = dyn_cast_if_present<Value>(size);
+    auto found = dyn_cast<Value>(*size);
     auto dimOp = found ? found.getDefiningOp<tensor::DimOp>() : tensor::DimOp();
     if (!dimOp || !dimOp.getConstantIndex())
-      return size;
+      return found && found.getParentBlock() == &steps ? *reifySize(b, result, dim) : *size;
     value = dimOp.getSource();
     dim = *dimOp.getConstantIndex();
     if (!cast<RankedTensorType>(value.getType()).isDynamicDim(dim))
@@ -62,7 +45,7 @@ OpFoldResult Adjoints::sizeOf(Value value, int64_t dim) {
     return b.getIndexAttr(type.getDimSize(dim));
   OpFoldResult &size = sizes[{value, dim}];
   if (!size)
-    size = traceSize(b, value, dim);
+    size = firstSize(b, value, dim);
   return size;
 }
 

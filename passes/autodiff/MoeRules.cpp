@@ -1,3 +1,5 @@
+//===- MoeRules.cpp - derivatives of the moe ops -------------------------===//
+
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Matchers.h"
@@ -107,6 +109,8 @@ static LogicalResult groupedMatmul(Operation *owner, Adjoints &adjoints) {
 /// has its plan.
 static LogicalResult exchange(Operation *owner, Adjoints &adjoints) {
   auto op = cast<moe::ExchangeOp>(owner);
+  if (!adjoints.wants(op.getX()))
+    return success(); // nobody would read the exchange, and it would stay
   ImplicitLocOpBuilder &b = adjoints.b;
   Value like;
   StringAttr rows;

@@ -1,9 +1,11 @@
+//===- Recompute.cpp - activations that are computed again ---------------===//
+
+#include "dialects/GraphOp.h"
 #include "dialects/job/Job.h"
-#include "dialects/mla/Mla.h"
-#include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/IR/IRMapping.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "passes/Passes.h"
 #include "passes/analysis/GraphQueries.h"
 #include "passes/autodiff/Saved.h"
@@ -22,12 +24,10 @@ struct Recompute : public hadal::impl::HadalRecomputeBase<Recompute> {
   using HadalRecomputeBase::HadalRecomputeBase;
 
   /// Whether the backward half makes the op's result again rather than keep it.
-  bool again(Operation *op) {
-    // Choices are small, and made once: what is computed again must be what was computed. What came
-    // from other ranks would have to be sent again.
-    if (isa<moe::RouteOp, moe::PlanOp, moe::PlanSendsOp, moe::ExchangeCountsOp, moe::ExchangeOp,
-            mla::RotationOp>(op) ||
-        isa<ml_program::GlobalStoreOp>(op))
+  bool isRecomputed(Operation *op) {
+    // What has effects happens once: a store, and what would have to be sent by other ranks again.
+    auto asked = dyn_cast<GraphOpInterface>(op);
+    if (!isMemoryEffectFree(op) || (asked && !asked.mayBeRecomputed()))
       return false;
     StringRef part = job::partOf(op);
     if (!part.starts_with("layers."))
@@ -50,7 +50,7 @@ struct Recompute : public hadal::impl::HadalRecomputeBase<Recompute> {
       auto make = [&](Value operand) {
         Operation *maker = operand.getDefiningOp();
         if (maker && maker->getBlock() == &block && halves.forward.contains(maker) &&
-            (isFree(maker) ? !isa<ml_program::GlobalLoadOp>(maker) : again(maker)))
+            (isFree(maker) ? !isa<ml_program::GlobalLoadOp>(maker) : isRecomputed(maker)))
           clone(maker, b);
       };
       op->walk([&](Operation *inner) {
@@ -69,7 +69,7 @@ struct Recompute : public hadal::impl::HadalRecomputeBase<Recompute> {
         for (OpOperand &operand : inner->getOpOperands()) {
           // Through views, to see whether what they look at is made again.
           Operation *maker = rootOf(operand.get()).getDefiningOp();
-          if (!maker || !halves.forward.contains(maker) || isFree(maker) || !again(maker))
+          if (!maker || !halves.forward.contains(maker) || isFree(maker) || !isRecomputed(maker))
             continue;
           clone(operand.get().getDefiningOp(), b);
           operand.set(copies.lookup(operand.get()));

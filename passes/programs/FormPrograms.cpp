@@ -10,6 +10,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/Passes.h"
+#include "passes/analysis/Flops.h"
 #include "passes/programs/FormChunks.h"
 #include "passes/programs/InputRules.h"
 #include "passes/programs/ProgramBuilder.h"
@@ -260,232 +261,198 @@ FailureOr<Value> ProgramBuilder::bufferOf(Value tensor, Operation *reader) {
   return reader->emitError("reads a value that has no memory");
 }
 
-/// Multiplications and additions of the group's products.
+/// Multiplications and additions of the group.
 AffineExpr ProgramBuilder::flops(ArrayRef<Operation *> group) {
-  MLIRContext *context = f.getContext();
-  AffineExpr sum = getAffineConstantExpr(0, context);
-  auto attended = [&](Value queries) -> AffineExpr {
-    for (auto [i, name] : llvm::enumerate(registers))
-      if (name == "attended")
-        return getAffineSymbolExpr(i, context);
-    auto rows = sizes.dim(queries, 0);
-    return failed(rows) ? getAffineConstantExpr(0, context) : (*rows * (*rows + 1)).floorDiv(2);
-  };
-  for (Operation *op : group) {
-    if (auto p = matchProduct(op)) {
-      auto rows = sizes.dim(p->result(), p->outRow);
-      if (succeeded(rows))
-        sum = sum + *rows * (2 * p->n * p->k * (p->grouped() ? 1 : p->batch));
-    } else if (auto a = dyn_cast<mla::AttentionOp>(op)) {
-      auto q = a.getQNope().getType();
-      int64_t each = q.getDimSize(1) * (q.getDimSize(2) + a.getQRope().getType().getDimSize(2) +
-                                        a.getV().getType().getDimSize(2));
-      sum = sum + attended(a.getQNope()) * (2 * each);
-    } else if (auto g = dyn_cast<mla::AttentionGradOp>(op)) {
-      // The scores once more and four products; that the kernel makes two of them twice is its own
-      // affair.
-      auto q = g.getQNope().getType();
-      int64_t query = q.getDimSize(2) + g.getQRope().getType().getDimSize(2),
-              value = g.getV().getType().getDimSize(2);
-      sum = sum + attended(g.getQNope()) * (2 * q.getDimSize(1) * (3 * query + 2 * value));
-    } else if (auto c = dyn_cast<linalg::GenericOp>(op);
-               c && linalg::isaContractionOpInterface(c)) {
-      // Weight gradients: 2 for each step of its loops.
-      AffineExpr steps = getAffineConstantExpr(2, context);
-      for (unsigned loop = 0; loop < c.getNumLoops(); ++loop) {
-        AffineExpr size;
-        for (OpOperand &operand : c->getOpOperands())
-          for (auto [dim, place] : llvm::enumerate(c.getMatchingIndexingMap(&operand).getResults()))
-            if (auto at = dyn_cast<AffineDimExpr>(place); !size && at && at.getPosition() == loop)
-              if (auto known = sizes.dim(operand.get(), dim); succeeded(known))
-                size = *known;
-        steps = size ? steps * size : getAffineConstantExpr(0, context);
-      }
-      sum = sum + steps;
-    } else if (auto w = dyn_cast<moe::GroupedWeightGradOp>(op)) {
-      auto rows = sizes.dim(w.getGradient(), 0);
-      if (succeeded(rows))
-        sum = sum + *rows * (2 * w.getResult().getType().getDimSize(1) *
-                             w.getResult().getType().getDimSize(2));
-    } else if (auto l = dyn_cast<mla::LatentAttentionOp>(op)) {
-      auto q = l.getQLatent().getType();
-      int64_t each = q.getDimSize(1) * (2 * q.getDimSize(2) + l.getQRope().getType().getDimSize(2));
-      sum = sum + attended(l.getQLatent()) * (2 * each);
-    }
-  }
+  auto *found = llvm::find(registers, "attended");
+  AffineExpr attended, sum = getAffineConstantExpr(0, f.getContext());
+  if (found != registers.end())
+    attended = getAffineSymbolExpr(found - registers.begin(), f.getContext());
+  for (Operation *op : group)
+    sum = sum + flopsOf(op, sizes, attended);
   return sum;
 }
 
-LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
-  MLIRContext *context = f.getContext();
-  Operation *last = group.back();
-  SmallVector<Product> products;
-  for (Operation *op : group)
-    if (auto p = matchProduct(op))
-      products.push_back(*p);
-  DenseMap<Value, int64_t> packed; // right operand -> which buffer; a pair is one
-  auto inPanels = [&](Value v) {
-    // A sum that goes on from another lies where that one does.
-    while (OpOperand *before = destinationOf(v.getDefiningOp()))
-      v = before->get();
-    ml_program::GlobalOp global = shared.global(v);
-    return global && shared.inPanels(global);
-  };
-  for (Product &p : products)
-    if (!inPanels(p.right))
-      packed[p.right] = 0;
+/// True if `v` lies in panels. A sum that goes on from another lies where that one does.
+bool ProgramBuilder::inPanels(Value v) {
+  while (OpOperand *before = destinationOf(v.getDefiningOp()))
+    v = before->get();
+  ml_program::GlobalOp global = shared.global(v);
+  return global && shared.inPanels(global);
+}
 
-  OpOperand *destination = destinationOf(last);
-  if (destination && llvm::count(last->getOperands(), destination->get()) > 1)
-    return last->emitError("wants a destination that it does not also read");
-
-  // The kernel: the group's ops and whatever is free, from the values that have memory.
-  OpBuilder at = shared.atEnd();
-  auto kernel =
-      func::FuncOp::create(at, last->getLoc(), "kernel", FunctionType::get(context, {}, {}));
-  Block *body = kernel.addEntryBlock();
-  OpBuilder k = OpBuilder::atBlockEnd(body);
-  IRMapping mapping;
-  SmallVector<Value> inputs;
-  DenseSet<Operation *> inside(group.begin(), group.end());
-  auto addInput = [&](Value v) {
-    inputs.push_back(v);
-    mapping.map(v, body->addArgument(v.getType(), last->getLoc()));
-  };
-  std::function<LogicalResult(Value)> need = [&](Value v) -> LogicalResult {
-    if (mapping.contains(v))
-      return success();
-    Operation *op = v.getDefiningOp();
-    bool written = destination && v == destination->get();
-    if (written || packed.count(v) || !op ||
-        isa<ml_program::GlobalLoadConstOp, ml_program::GlobalLoadOp>(op) ||
-        (!isFree(op) && !inside.count(op)) || buffers.count(v)) {
-      addInput(v);
-      return success();
-    }
-    if (auto dimOp = dyn_cast<tensor::DimOp>(op)) {
-      // Any operand of this size tells it; the op's own source may be far away.
-      auto size = sizes.index(v);
-      if (failed(size))
-        return op->emitError("is no function of the arguments' sizes");
-      for (Value input : inputs) {
-        auto type = dyn_cast<RankedTensorType>(input.getType());
-        for (int64_t d = 0; type && !packed.count(input) && d < type.getRank(); ++d)
-          if (auto here = sizes.dim(input, d);
-              type.isDynamicDim(d) && succeeded(here) && *here == *size) {
-            mapping.map(
-                v, tensor::DimOp::create(k, op->getLoc(), mapping.lookup(input), d).getResult());
-            return success();
-          }
-      }
-    }
-    for (Value operand : op->getOperands())
-      if (failed(need(operand)))
-        return failure();
-    k.clone(*op, mapping)->removeAttr(job::kPartAttr);
+/// Brings `v` into the kernel: as an argument where it has memory, else the free op that makes it.
+LogicalResult ProgramBuilder::bring(Value v, GroupKernel &kernel, OpBuilder &k) {
+  if (kernel.mapping.contains(v))
     return success();
-  };
-  for (Operation *op : group) {
+  Operation *op = v.getDefiningOp();
+  if (kernel.isWritten(v) || kernel.packed.contains(v) || !op ||
+      isa<ml_program::GlobalLoadConstOp, ml_program::GlobalLoadOp>(op) ||
+      (!isFree(op) && !llvm::is_contained(kernel.group, op)) || buffers.count(v)) {
+    kernel.inputs.push_back(v);
+    kernel.mapping.map(v, k.getBlock()->addArgument(v.getType(), kernel.group.back()->getLoc()));
+    return success();
+  }
+  if (auto dimOp = dyn_cast<tensor::DimOp>(op)) {
+    // Any operand of this size tells it; the op's own source may be far away.
+    auto size = sizes.index(v);
+    if (failed(size))
+      return op->emitError("is no function of the arguments' sizes");
+    for (Value input : kernel.inputs) {
+      auto type = dyn_cast<RankedTensorType>(input.getType());
+      for (int64_t d = 0; type && !kernel.packed.contains(input) && d < type.getRank(); ++d)
+        if (auto here = sizes.dim(input, d);
+            type.isDynamicDim(d) && succeeded(here) && *here == *size) {
+          Value same = tensor::DimOp::create(k, op->getLoc(), kernel.mapping.lookup(input), d);
+          kernel.mapping.map(v, same);
+          return success();
+        }
+    }
+  }
+  for (Value operand : op->getOperands())
+    if (failed(bring(operand, kernel, k)))
+      return failure();
+  k.clone(*op, kernel.mapping)->removeAttr(job::kPartAttr);
+  return success();
+}
+
+/// Copies the group's ops into the kernel, with what they read.
+LogicalResult ProgramBuilder::cloneGroup(GroupKernel &kernel, OpBuilder &k) {
+  for (Operation *op : kernel.group) {
     for (Value operand : op->getOperands())
-      if (failed(need(operand)))
+      if (failed(bring(operand, kernel, k)))
         return failure();
     WalkResult captured = op->walk([&](Operation *inner) { // payloads may read values from outside
       for (Value operand : inner->getOperands())
-        if (operand.getParentRegion()->isAncestor(op->getParentRegion()) && failed(need(operand)))
+        if (operand.getParentRegion()->isAncestor(op->getParentRegion()) &&
+            failed(bring(operand, kernel, k)))
           return WalkResult::interrupt();
       return WalkResult::advance();
     });
     if (captured.wasInterrupted())
       return failure();
-    k.clone(*op, mapping)->removeAttr(job::kPartAttr);
+    k.clone(*op, kernel.mapping)->removeAttr(job::kPartAttr);
   }
-  SmallVector<Value> results;
-  for (Operation *op : group)
+  return success();
+}
+
+/// Makes the kernel on tensors: the group's ops and whatever is free, from the values that have
+/// memory to those that something outside reads.
+LogicalResult ProgramBuilder::formKernel(GroupKernel &kernel) {
+  MLIRContext *context = f.getContext();
+  Operation *last = kernel.group.back();
+  OpBuilder at = shared.atEnd();
+  auto function =
+      func::FuncOp::create(at, last->getLoc(), "kernel", FunctionType::get(context, {}, {}));
+  Block *body = function.addEntryBlock();
+  OpBuilder k = OpBuilder::atBlockEnd(body);
+  if (failed(cloneGroup(kernel, k)))
+    return failure();
+  SmallVector<Value> returned;
+  for (Operation *op : kernel.group)
     for (Value r : op->getResults()) {
       bool outside = llvm::any_of(r.getUsers(), [&](Operation *user) {
         while (user && user->getBlock() != op->getBlock())
           user = user->getParentOp();
-        return !user || !inside.count(user);
+        return !user || !llvm::is_contained(kernel.group, user);
       });
-      if (outside || op == last)
-        results.push_back(r);
-    }
-  SmallVector<Value> returned;
-  SmallVector<Type> resultTypes;
-  for (Value r : results) {
-    returned.push_back(mapping.lookup(r));
-    resultTypes.push_back(r.getType());
-  }
-  func::ReturnOp::create(k, last->getLoc(), returned);
-  kernel.setType(FunctionType::get(context, body->getArgumentTypes(), resultTypes));
-  kernel->setAttr(kKernelAttr, b.getUnitAttr());
-  kernel.setPrivate();
-  for (auto [i, v] : llvm::enumerate(inputs)) {
-    if (packed.count(v))
-      kernel.setArgAttr(i, kPackedAttr, b.getI64IntegerAttr(packed[v]));
-    if (inPanels(v))
-      kernel.setArgAttr(i, kPanelsAttr, b.getUnitAttr());
-    if (destination && v == destination->get())
-      kernel.setArgAttr(i, kInPlaceAttr, b.getI64IntegerAttr(0));
-  }
-  kernel = shared.shareKernel(kernel, describe(group));
-
-  // Its buffers and scalars, in the order of the lowered kernel's arguments.
-  SmallVector<Value> bound;
-  SmallVector<AffineMap> scalars;
-  bool packedDone = false;
-  auto addScalars = [&](Value v) -> LogicalResult {
-    auto type = cast<RankedTensorType>(v.getType());
-    for (int64_t d = 0; d < type.getRank(); ++d)
-      if (type.isDynamicDim(d)) {
-        auto size = sizes.dim(v, d);
-        if (failed(size))
-          return last->emitError()
-                 << "dimension " << d << " of an operand is no function of the arguments' sizes";
-        scalars.push_back(map(*size));
+      if (outside || op == last) {
+        kernel.results.push_back(r);
+        returned.push_back(kernel.mapping.lookup(r));
       }
-    return success();
-  };
-  for (Value v : inputs) {
-    if (packed.count(v)) {
-      if (packedDone)
+    }
+  func::ReturnOp::create(k, last->getLoc(), returned);
+  function.setType(
+      FunctionType::get(context, body->getArgumentTypes(), ValueRange(returned).getTypes()));
+  function->setAttr(kKernelAttr, b.getUnitAttr());
+  function.setPrivate();
+  for (auto [i, v] : llvm::enumerate(kernel.inputs)) {
+    if (kernel.packed.contains(v))
+      function.setArgAttr(i, kPackedAttr, b.getI64IntegerAttr(0));
+    if (inPanels(v))
+      function.setArgAttr(i, kPanelsAttr, b.getUnitAttr());
+    if (kernel.isWritten(v))
+      function.setArgAttr(i, kInPlaceAttr, b.getI64IntegerAttr(0));
+  }
+  kernel.function = shared.shareKernel(function, describe(kernel.group));
+  return success();
+}
+
+/// The launch's scalars for `v`: its dynamic sizes.
+LogicalResult ProgramBuilder::addScalars(Value v, Operation *op, SmallVector<AffineMap> &scalars) {
+  auto type = cast<RankedTensorType>(v.getType());
+  for (int64_t d = 0; d < type.getRank(); ++d)
+    if (type.isDynamicDim(d)) {
+      auto size = sizes.dim(v, d);
+      if (failed(size))
+        return op->emitError() << "dimension " << d
+                               << " of an operand is no function of the arguments' sizes";
+      scalars.push_back(map(*size));
+    }
+  return success();
+}
+
+/// Buffers and scalars of the launch, in the order of the lowered kernel's arguments.
+LogicalResult ProgramBuilder::bindKernel(GroupKernel &kernel, SmallVector<Value> &bound,
+                                         SmallVector<AffineMap> &scalars) {
+  Operation *last = kernel.group.back();
+  bool packedDone = false;
+  for (Value v : kernel.inputs) {
+    if (kernel.packed.contains(v)) {
+      if (packedDone) // a pair is one buffer
         continue;
       packedDone = true;
-      auto buffer = packedBuffer(products, last);
+      auto buffer = packedBuffer(kernel.products, last);
       if (failed(buffer))
         return failure();
       bound.push_back(*buffer);
       continue;
     }
-    bool written = destination && v == destination->get();
-    auto buffer = written ? destinationBuffer(*destination) : bufferOf(v, last);
-    if (failed(buffer) || failed(addScalars(v)))
+    bool written = kernel.isWritten(v);
+    auto buffer = written ? destinationBuffer(*kernel.destination) : bufferOf(v, last);
+    if (failed(buffer) || failed(addScalars(v, last, scalars)))
       return failure();
     if (written)
       buffers[last->getResult(0)] = *buffer;
     bound.push_back(*buffer);
   }
-  for (Value r : results) {
-    if (destination)
-      continue;
-    Value &place = buffers[r];
-    place = placeOf(r);
+  if (kernel.destination)
+    return success();
+  for (Value r : kernel.results) {
+    Value place = placeOf(r);
     if (!place) {
       auto made = temporary(cast<RankedTensorType>(r.getType()), r);
       if (failed(made))
         return failure();
-      buffers[r] = *made;
+      place = *made;
     }
-    if (failed(addScalars(r)))
+    buffers[r] = place;
+    if (failed(addScalars(r, last, scalars)))
       return failure();
-    bound.push_back(buffers[r]);
+    bound.push_back(place);
   }
+  return success();
+}
+
+LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
+  Operation *last = group.back();
+  GroupKernel kernel{group, destinationOf(last)};
+  for (Operation *op : group)
+    if (auto p = matchProduct(op))
+      kernel.products.push_back(*p);
+  for (Product &p : kernel.products)
+    if (!inPanels(p.right))
+      kernel.packed.insert(p.right);
+  if (kernel.destination && llvm::count(last->getOperands(), kernel.destination->get()) > 1)
+    return last->emitError("wants a destination that it does not also read");
+  SmallVector<Value> bound;
+  SmallVector<AffineMap> scalars;
+  if (failed(formKernel(kernel)) || failed(bindKernel(kernel, bound, scalars)))
+    return failure();
   AffineExpr work = flops(group);
-  AffineMapAttr workMap =
-      work == getAffineConstantExpr(0, context) ? AffineMapAttr() : AffineMapAttr::get(map(work));
-  exec::LaunchOp::create(b, last->getLoc(), kernel.getSymName(), bound,
-                         b.getAffineMapArrayAttr(scalars), ArrayAttr(), ArrayAttr(), workMap,
-                         IntegerAttr());
+  bool counts = work != getAffineConstantExpr(0, f.getContext());
+  exec::LaunchOp::create(b, last->getLoc(), kernel.function.getSymName(), bound,
+                         b.getAffineMapArrayAttr(scalars), ArrayAttr(), ArrayAttr(),
+                         counts ? AffineMapAttr::get(map(work)) : AffineMapAttr(), IntegerAttr());
   return success();
 }
 

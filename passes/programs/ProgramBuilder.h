@@ -3,6 +3,7 @@
 #pragma once
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/IR/IRMapping.h"
 #include "passes/analysis/GraphQueries.h"
 #include "passes/analysis/Products.h"
 #include "passes/analysis/Sizes.h"
@@ -22,7 +23,27 @@ private:
   mlir::LogicalResult checkTypes();
   mlir::LogicalResult readArguments();
   mlir::LogicalResult requireInputs();
+  /// A group of ops on its way to a kernel and its launch.
+  struct GroupKernel {
+    llvm::ArrayRef<mlir::Operation *> group;
+    mlir::OpOperand *destination;                ///< that the last op writes over, or null
+    llvm::SmallVector<Product> products = {};    ///< of the group
+    llvm::DenseSet<mlir::Value> packed = {};     ///< right operands that are packed for it
+    llvm::SmallVector<mlir::Value> inputs = {};  ///< in the order of the kernel's arguments
+    llvm::SmallVector<mlir::Value> results = {}; ///< that something outside reads
+    mlir::IRMapping mapping = {};                ///< to the kernel's values
+    mlir::func::FuncOp function = {};
+    bool isWritten(mlir::Value v) const { return destination && v == destination->get(); }
+  };
   mlir::LogicalResult launchGroup(llvm::ArrayRef<mlir::Operation *> group);
+  mlir::LogicalResult formKernel(GroupKernel &kernel);
+  mlir::LogicalResult cloneGroup(GroupKernel &kernel, mlir::OpBuilder &k);
+  mlir::LogicalResult bring(mlir::Value v, GroupKernel &kernel, mlir::OpBuilder &k);
+  mlir::LogicalResult bindKernel(GroupKernel &kernel, llvm::SmallVector<mlir::Value> &bound,
+                                 llvm::SmallVector<mlir::AffineMap> &scalars);
+  mlir::LogicalResult addScalars(mlir::Value v, mlir::Operation *op,
+                                 llvm::SmallVector<mlir::AffineMap> &scalars);
+  bool inPanels(mlir::Value v);
   mlir::FailureOr<mlir::Value> bufferOf(mlir::Value tensor, mlir::Operation *reader);
   mlir::FailureOr<mlir::Value> packedBuffer(llvm::ArrayRef<Product> products,
                                             mlir::Operation *reader);
