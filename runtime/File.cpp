@@ -434,4 +434,23 @@ Result<std::string> readInputText(const std::string &path) {
   return readText(HADAL_TRY(openFile(path, /*streams=*/true)), nameOfInput(path));
 }
 
+Status checkFolderOf(const std::string &path) {
+  if (path.empty() || path == "-")
+    return {};
+  if (isStream(path))
+    return ::access(path.c_str(), W_OK) == 0 ? Status()
+                                             : Status(ioError(path + ": " + std::strerror(errno)));
+  std::string folder = std::filesystem::path(path).parent_path().string();
+  if (folder.empty())
+    folder = ".";
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(folder, ignored))
+    return ioError(path + ": there is no folder '" + folder + "'");
+  if (::access(folder.c_str(), W_OK) != 0)
+    return ioError(path + ": the folder '" + folder + "' cannot be written to");
+  if (std::filesystem::is_directory(path, ignored))
+    return ioError(path + ": is a folder");
+  return {};
+}
+
 } // namespace hadal

@@ -126,6 +126,10 @@ Result<std::string> readTextFile(const std::string &path);
 /// The same of a file that the user names.
 Result<std::string> readInputText(const std::string &path);
 
+/// Says before the work, not after it, that an output cannot be written. An empty path is no
+/// output.
+Status checkFolderOf(const std::string &path);
+
 } // namespace hadal
 
 #endif // HADAL_RUNTIME_FILE_H

@@ -10,7 +10,7 @@
 #include "tools/CommandLine.h"
 #include "tools/Help.h"
 #include "tools/run/Commands.h"
-#include "tools/run/StopSignal.h"
+#include "runtime/session/StopSignal.h"
 
 #include <charconv>
 #include <cstdio>

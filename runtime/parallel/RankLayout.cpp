@@ -19,3 +19,10 @@ Result<RankLayout> RankLayout::of(const fb::Training &training, unsigned rank) {
                            std::to_string(layout.ranks()));
   return layout;
 }
+
+Result<unsigned> hadal::ranksOf(const Module &module) {
+  if (const fb::Inference *inference = module.tables().inference())
+    return inference->ep();
+  const fb::Training *training = module.tables().training();
+  return training ? HADAL_TRY(RankLayout::of(*training, 0)).ranks() : 1;
+}

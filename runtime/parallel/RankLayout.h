@@ -45,6 +45,9 @@ struct RankLayout : StagePlaces {
   int64_t groupSize() const { return microBatches / groups; }
 };
 
+/// How many ranks a module is for.
+Result<unsigned> ranksOf(const Module &module);
+
 } // namespace hadal
 
 #endif // HADAL_RUNTIME_PARALLEL_RANKLAYOUT_H

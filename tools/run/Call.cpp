@@ -1,8 +1,9 @@
 //===- Call.cpp - hadal-run call ----------------------------------------===//
 
 #include "runtime/comm/MpiComm.h"
+#include "runtime/session/Job.h"
+#include "tools/Progress.h"
 #include "tools/run/Commands.h"
-#include "tools/run/Job.h"
 #include "tools/run/TensorFiles.h"
 
 #include <charconv>
@@ -34,11 +35,7 @@ static Status setFromShape(ProgramRun &run, std::string_view name, const Safeten
 /// A function is called on one rank, and talks to no other.
 static Status checkOneRank(const Module &module) {
   const std::string &path = module.path();
-  const fb::Training *training = module.tables().training();
-  const fb::Inference *inference = module.tables().inference();
-  unsigned wanted = inference ? inference->ep() : 1;
-  if (training && training->ranks())
-    wanted = HADAL_TRY(RankLayout::of(*training, 0)).ranks();
+  unsigned wanted = HADAL_TRY(ranksOf(module));
   if (wanted > 1)
     return invalidArgument(path + ": is for " + std::to_string(wanted) +
                            " ranks, call runs a function on one");
@@ -62,7 +59,10 @@ Status run::call(const CallOptions &options, std::optional<Module> carried) {
   std::optional<Safetensors> file;
   if (!options.input.empty())
     file.emplace(HADAL_TRY(Safetensors::open(HADAL_TRY(MappedFile::openInput(options.input)))));
-  HADAL_TRY(session->load());
+  {
+    Progress progress("packing weights");
+    HADAL_TRY(session->load(0, [&](uint64_t done, uint64_t total) { progress.show(done, total); }));
+  }
 
   ProgramRun run = HADAL_TRY(session->executor().prepare(name));
   const fb::Program &program = run.program();

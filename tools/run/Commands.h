@@ -11,9 +11,9 @@
 
 #include "runtime/Generation.h"
 #include "runtime/Scoring.h"
+#include "runtime/session/Job.h"
+#include "runtime/session/Session.h"
 #include "runtime/training/Trainer.h"
-#include "tools/run/Job.h"
-#include "tools/run/Session.h"
 
 #include <chrono>
 #include <optional>

@@ -8,6 +8,7 @@
 #include "tools/CommandLine.h"
 #include "tools/Progress.h"
 #include "tools/run/Commands.h"
+#include "tools/run/Infer.h"
 #include "tools/run/TensorFiles.h"
 #include "tools/run/TokenRows.h"
 
@@ -363,7 +364,7 @@ Status generateRows(const GenerateOptions &options, Job &job, Session &session, 
 
 Status run::generate(const GenerateOptions &options, std::optional<Module> carried) {
   Parts parts;
-  return Job::infer(
+  return infer(
       options, options.job, std::move(carried),
       {[&](Job &job, Session &session, std::vector<Fact> &facts) {
          return prepare(options, job, session, parts, facts);

@@ -3,6 +3,7 @@
 #include "runtime/Logits.h"
 #include "runtime/DataDigest.h"
 #include "tools/run/Commands.h"
+#include "tools/run/Infer.h"
 #include "tools/run/TensorFiles.h"
 #include "tools/run/TokenRows.h"
 
@@ -43,5 +44,5 @@ Status run::logits(const LogitsCommandOptions &options, std::optional<Module> ca
     HADAL_TRY(job.writeTrace(session.tracing(), options.trace));
     return job.isFirst() ? writeTensors(options.output, results) : Status();
   };
-  return Job::infer(options, options.job, std::move(carried), {prepare, {}, compute});
+  return infer(options, options.job, std::move(carried), {prepare, {}, compute});
 }

@@ -6,6 +6,7 @@
 #include "tools/CommandLine.h"
 #include "tools/Progress.h"
 #include "tools/run/Commands.h"
+#include "tools/run/Infer.h"
 
 #include <nlohmann/json.hpp>
 
@@ -83,5 +84,5 @@ Status run::score(const ScoreOptions &options, std::optional<Module> carried) {
       print(options, result);
     return {};
   };
-  return Job::infer(options, options.job, std::move(carried), {prepare, {}, compute});
+  return infer(options, options.job, std::move(carried), {prepare, {}, compute});
 }

@@ -1,7 +1,7 @@
 //===- Train.cpp - hadal-run train ---------------------------------===//
 
+#include "runtime/session/StopSignal.h"
 #include "runtime/training/CheckpointFiles.h"
-#include "tools/run/StopSignal.h"
 #include "tools/run/TrainingRun.h"
 
 using namespace hadal;

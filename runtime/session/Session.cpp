@@ -1,43 +1,19 @@
 //===- Session.cpp - a module with its weights, ready to run ------------===//
 
-#include "tools/run/Session.h"
+#include "runtime/session/Session.h"
 
 #include "runtime/CheckpointFit.h"
 #include "runtime/DataDigest.h"
 #include "runtime/comm/MpiComm.h"
 #include "runtime/module/Verify.h"
-#include "tools/Progress.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <filesystem>
-#include <unistd.h>
 
 using namespace hadal;
-using namespace hadal::run;
 
-Status run::checkFolderOf(const std::string &path) {
-  if (path.empty() || path == "-")
-    return {};
-  if (isStream(path))
-    return ::access(path.c_str(), W_OK) == 0 ? Status()
-                                             : Status(ioError(path + ": " + std::strerror(errno)));
-  std::string folder = std::filesystem::path(path).parent_path().string();
-  if (folder.empty())
-    folder = ".";
-  std::error_code ignored;
-  if (!std::filesystem::is_directory(folder, ignored))
-    return ioError(path + ": there is no folder '" + folder + "'");
-  if (::access(folder.c_str(), W_OK) != 0)
-    return ioError(path + ": the folder '" + folder + "' cannot be written to");
-  if (std::filesystem::is_directory(path, ignored))
-    return ioError(path + ": is a folder");
-  return {};
-}
-
-std::string run::weightsFolder(const SessionOptions &options) {
+std::string hadal::weightsFolder(const SessionOptions &options) {
   std::error_code ignored;
   if (std::filesystem::is_directory(options.weights, ignored))
     return options.weights;
@@ -80,17 +56,14 @@ void Session::addFacts(std::vector<Fact> &facts) const {
   facts.push_back({"weights", digest.text()});
 }
 
-Status Session::load(unsigned part) {
+Status Session::load(unsigned part, const WeightStore::Progress &progress) {
   auto start = std::chrono::steady_clock::now();
   if (!checkpoint)
     HADAL_TRY(openWeights());
   if (opened.tables().training()) {
     // Nothing to pack.
   } else if (checkpoint) {
-    Progress progress("packing weights");
-    weights = HADAL_TRY(WeightStore::load(
-        opened, device, std::move(*checkpoint),
-        [&](uint64_t done, uint64_t total) { progress.show(done, total); }, part));
+    weights = HADAL_TRY(WeightStore::load(opened, device, std::move(*checkpoint), progress, part));
   } else if (auto *parameters = opened.tables().parameters(); parameters && parameters->size()) {
     return invalidArgument(opened.path() + ": reads " + std::to_string(parameters->size()) +
                            " parameters; give their checkpoint with --weights");

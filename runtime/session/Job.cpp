@@ -1,13 +1,12 @@
 //===- Job.cpp - this process as one rank of a job -------------===//
 
-#include "tools/run/Job.h"
+#include "runtime/session/Job.h"
 
-#include "runtime/ModelLimits.h"
 #include "runtime/comm/DelayedComm.h"
 #include "runtime/comm/MpiComm.h"
 #include "runtime/parallel/Gather.h"
 #include "runtime/parallel/Tags.h"
-#include "tools/run/StopSignal.h"
+#include "runtime/session/StopSignal.h"
 
 #include <algorithm>
 #include <condition_variable>
@@ -18,7 +17,6 @@
 #include <unistd.h>
 
 using namespace hadal;
-using namespace hadal::run;
 
 static std::string bootId() {
   std::string text(64, 0);
@@ -101,41 +99,11 @@ Job::~Job() {
     StopSignal::restore();
 }
 
-Status Job::infer(const SessionOptions &options, const JobOptions &jobOptions,
-                  std::optional<Module> carried, const Inference &command) {
-  std::unique_ptr<Session> session; // outlives what the job lets it do
-  auto job = HADAL_TRY(open(jobOptions, "hadal-run"));
-  std::vector<Fact> facts;
-  auto prepare = [&]() -> Status {
-    session = HADAL_TRY(Session::open(options, std::move(carried)));
-    HADAL_TRY(inferenceModelOf(session->module()));
-    HADAL_TRY(job->take(session->module()));
-    HADAL_TRY(session->openWeights());
-    HADAL_TRY(command.prepare(*job, *session, facts));
-    if (!job->isOne())
-      session->addFacts(facts);
-    return {};
-  };
-  HADAL_TRY(job->agree(prepare(), "prepares", facts));
-  auto begin = [&]() -> Status {
-    HADAL_TRY(session->load(job->rank()));
-    return command.begin ? command.begin(*job, *session) : Status();
-  };
-  HADAL_TRY(job->agree(begin(), "loads"));
-  job->runWith(session->executor(), session->traceWanted());
-  Status status = command.work(*job, *session);
-  return status ? status : Status(job->stop(status.error()));
-}
-
 Status Job::take(const Module &module) {
   const fb::Training *training = module.tables().training();
   table = training && training->ranks() ? training : nullptr;
-  unsigned wanted = 1;
-  if (table)
-    wanted = HADAL_TRY(RankLayout::of(*table, 0)).ranks();
   inference = module.tables().inference();
-  if (inference)
-    wanted = inference->ep();
+  unsigned wanted = HADAL_TRY(ranksOf(module));
   if (wanted != comm->size() && isOne())
     return invalidArgument(module.path() + " wants " + std::to_string(wanted) +
                            " ranks: mpirun -n " + std::to_string(wanted) + " " + program + " ...");

@@ -1,6 +1,6 @@
 //===- StopSignal.cpp - what a signal does to a run ---------------------===//
 
-#include "tools/run/StopSignal.h"
+#include "runtime/session/StopSignal.h"
 
 #include "runtime/File.h"
 #include "runtime/comm/Activity.h"
@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 using namespace hadal;
-using namespace hadal::run;
 
 namespace {
 

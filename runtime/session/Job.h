@@ -1,7 +1,7 @@
 //===- Job.h - this process as one rank of a job ---------------===//
 
-#ifndef HADAL_TOOLS_RUN_JOB_H
-#define HADAL_TOOLS_RUN_JOB_H
+#ifndef HADAL_RUNTIME_SESSION_JOB_H
+#define HADAL_RUNTIME_SESSION_JOB_H
 
 #include "runtime/comm/InProcessComm.h"
 #include "runtime/parallel/ExpertRanks.h"
@@ -9,14 +9,14 @@
 #include "runtime/parallel/ParallelTrainer.h"
 #include "runtime/parallel/RowShare.h"
 #include "runtime/parallel/TensorGather.h"
+#include "runtime/session/Session.h"
 #include "runtime/training/Manifest.h"
-#include "tools/run/Session.h"
 
 #include <functional>
 #include <memory>
 #include <optional>
 
-namespace hadal::run {
+namespace hadal {
 
 /// How ranks deal with each other.
 struct JobOptions {
@@ -29,23 +29,6 @@ struct JobOptions {
 /// of them come by the same calls in the same order.
 class Job {
 public:
-  /// A command of inference, in the order of its functions.
-  struct Inference {
-    /// Reads and checks the input, and adds what it is to the facts.
-    std::function<Status(Job &, Session &, std::vector<Fact> &)> prepare;
-    /// With the weights loaded: what the work needs; may be none.
-    std::function<Status(Job &, Session &)> begin;
-    /// Where programs run over ranks.
-    std::function<Status(Job &, Session &)> work;
-  };
-
-  /// Runs one. Each rank opens the module (`carried`: the executable's own) and its weights'
-  /// headers and prepares; when all have done so, on the same data, they load and begin, and when
-  /// all have done that they work. An error is said once, one in the work by the rank that has it,
-  /// and stops all.
-  static Status infer(const SessionOptions &options, const JobOptions &jobOptions,
-                      std::optional<Module> carried, const Inference &command);
-
   /// Finds the other ranks, and compares what they were told with them: within the rank timeout, or
   /// the process ends by a line. `program` begins the line that a rank says when it is stopped from
   /// outside.
@@ -134,6 +117,6 @@ private:
   std::unique_ptr<ExpertRanks> experts;
 };
 
-} // namespace hadal::run
+} // namespace hadal
 
-#endif // HADAL_TOOLS_RUN_JOB_H
+#endif // HADAL_RUNTIME_SESSION_JOB_H

@@ -8,12 +8,12 @@
 //
 //===--------------------------------------------------------------------===//
 
-#ifndef HADAL_TOOLS_RUN_STOPSIGNAL_H
-#define HADAL_TOOLS_RUN_STOPSIGNAL_H
+#ifndef HADAL_RUNTIME_SESSION_STOPSIGNAL_H
+#define HADAL_RUNTIME_SESSION_STOPSIGNAL_H
 
 #include <string>
 
-namespace hadal::run::StopSignal {
+namespace hadal::StopSignal {
 
 /// At the start of the program.
 void install();
@@ -41,6 +41,6 @@ std::string nameOf(int signal);
 void obey(int signal);
 int exitStatus();
 
-} // namespace hadal::run::StopSignal
+} // namespace hadal::StopSignal
 
-#endif // HADAL_TOOLS_RUN_STOPSIGNAL_H
+#endif // HADAL_RUNTIME_SESSION_STOPSIGNAL_H

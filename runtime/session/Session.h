@@ -1,7 +1,7 @@
 //===- Session.h - a module with its weights, ready to run --------------===//
 
-#ifndef HADAL_TOOLS_RUN_SESSION_H
-#define HADAL_TOOLS_RUN_SESSION_H
+#ifndef HADAL_RUNTIME_SESSION_SESSION_H
+#define HADAL_RUNTIME_SESSION_SESSION_H
 
 #include "runtime/Executor.h"
 #include "runtime/Trace.h"
@@ -15,9 +15,9 @@
 #include <string>
 #include <vector>
 
-namespace hadal::run {
+namespace hadal {
 
-/// What every command of hadal-run takes.
+/// What every program that runs a module says.
 struct SessionOptions {
   std::string module;  ///< path; unused where the executable carries its module
   std::string weights; ///< folder or file; empty: none
@@ -30,15 +30,11 @@ struct SessionOptions {
 /// Where a checkpoint's tokenizer lies: --weights may name the folder or its one file.
 std::string weightsFolder(const SessionOptions &options);
 
-/// Says before the work, not after it, that an output cannot be written. An empty path is no
-/// output.
-Status checkFolderOf(const std::string &path);
-
-/// Belongs to one command. Neither copied nor moved: the executor refers to its neighbours.
+/// Belongs to one thread. Neither copied nor moved: the executor refers to its neighbours.
 class Session {
 public:
   /// Opens and checks the module (`carried`: the executable's own) and nothing else, so that a
-  /// command can look at its input before the weights are read.
+  /// caller can look at its input before the weights are read.
   static Result<std::unique_ptr<Session>> open(const SessionOptions &options,
                                                std::optional<Module> carried);
 
@@ -49,9 +45,9 @@ public:
   void addFacts(std::vector<Fact> &facts) const;
 
   /// Reads and packs the weights and makes the executor. A training module has its weights in
-  /// states, which are the command's to fill. A rank reads its share of the experts, as number
-  /// `part` of those that run the module.
-  Status load(unsigned part = 0);
+  /// states, which are the caller's to fill. A rank reads its share of the experts, as number
+  /// `part` of those that run the module. `progress` is told of bytes packed.
+  Status load(unsigned part = 0, const WeightStore::Progress &progress = {});
 
   /// Writes the trace that was asked for.
   Status writeTrace() const;
@@ -83,6 +79,6 @@ private:
   double seconds = 0;
 };
 
-} // namespace hadal::run
+} // namespace hadal
 
-#endif // HADAL_TOOLS_RUN_SESSION_H
+#endif // HADAL_RUNTIME_SESSION_SESSION_H
