@@ -8,7 +8,7 @@
 #include "passes/autodiff/Saved.h"
 #include "passes/module/CompileCache.h"
 #include "passes/module/EmitModule.h"
-#include "passes/module/PredictMemory.h"
+#include "passes/analysis/Memory.h"
 #include "passes/targets/cpu/Kernel.h"
 #include "passes/targets/cpu/NativeCode.h"
 #include "runtime/File.h"

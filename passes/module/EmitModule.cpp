@@ -3,7 +3,7 @@
 #include "passes/module/EmitModule.h"
 #include "dialects/exec/Exec.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "passes/module/PredictMemory.h"
+#include "passes/analysis/Memory.h"
 #include "passes/targets/cpu/Kernel.h"
 #include "passes/targets/cpu/KernelBuffers.h"
 #include "runtime/module/Dataflow.h"

@@ -1,4 +1,8 @@
-// What a training job will take, known when its module is written.
+//===- Memory.h - what a training job will take -----------------*- C++ -*-===//
+//
+// Known when its module is written.
+//
+//===----------------------------------------------------------------------===//
 #pragma once
 #include "mlir/IR/BuiltinOps.h"
 

@@ -1,6 +1,6 @@
-//===- PredictMemory.cpp - what a training job will take -----------------===//
+//===- Memory.cpp - what a training job will take -------------------------===//
 
-#include "passes/module/PredictMemory.h"
+#include "passes/analysis/Memory.h"
 #include "dialects/exec/Exec.h"
 #include "mlir/IR/Builders.h"
 
