@@ -96,6 +96,7 @@ public:
   TickDevice(TickWorld::Implementation &world, unsigned rank) : world(world), rank(rank), cpu(1) {}
 
   std::string_view name() const override { return cpu.name(); }
+  Status accepts(const fb::Target &target) const override { return cpu.accepts(target); }
   Result<Buffer> allocate(uint64_t bytes) override { return cpu.allocate(bytes); }
   Result<std::unique_ptr<KernelSet>> load(const Module &module) override {
     return cpu.load(module);
