@@ -6,8 +6,9 @@
 #include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
+#include "dialects/sample/Sample.h"
 
 void hadal::registerHadalDialects(mlir::DialectRegistry &registry) {
   registry.insert<mla::MlaDialect, moe::MoeDialect, fp8::Fp8Dialect, exec::ExecDialect,
-                  job::HadalDialect, job::JobDialect>();
+                  job::HadalDialect, job::JobDialect, sample::SampleDialect>();
 }

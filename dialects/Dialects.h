@@ -7,7 +7,7 @@
 
 namespace hadal {
 
-/// Registers mla, moe, fp8 and exec. Upstream dialects that their ops build (arith, tensor) come
+/// Registers all dialects of hadal. Upstream dialects that their ops build (arith, tensor) come
 /// along when loaded.
 void registerHadalDialects(mlir::DialectRegistry &registry);
 

@@ -336,19 +336,17 @@ def ExecFormPrograms : Pass<"exec-form-programs", "::mlir::ModuleOp"> {
 def ExecAddSampling : Pass<"exec-add-sampling", "::mlir::ModuleOp"> {
   let summary = "add the programs over rows of logits: argmax, sample, nll and their kin";
   let description = [{
-    The driver draws the random number, the kernel chooses: `argmax` (ties take the lower id),
+    Each launches one kernel, which holds one op of the dialect `sample`; a target lowers it. The
+    driver draws the random number, the kernel chooses: `argmax` (ties take the lower id),
     `sample` (temperature, then the top_k likeliest tokens, then the smallest set of these whose
     probabilities reach top_p, then those at least min_p times as likely as the likeliest), `nll`
     (negative log-likelihood of a target), `log_probabilities` (of the chosen token and of the
     likeliest ones), `penalize` (the repetition penalty of tokens seen).
     Test: test/passes/exec-add-sampling.mlir.
   }];
-  let options = [Option<"vocabulary", "vocabulary", "int64_t", "0", "logits of a row">,
-                 Option<"lanes", "lanes", "int64_t", "8", "f32 lanes of a vector register">];
-  let dependentDialects = ["::hadal::exec::ExecDialect", "::mlir::func::FuncDialect",
-                           "::mlir::memref::MemRefDialect", "::mlir::vector::VectorDialect",
-                           "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect",
-                           "::mlir::math::MathDialect"];
+  let options = [Option<"vocabulary", "vocabulary", "int64_t", "0", "logits of a row">];
+  let dependentDialects = ["::hadal::exec::ExecDialect", "::hadal::sample::SampleDialect",
+                           "::mlir::func::FuncDialect"];
 }
 
 def ExecAddOptimizer : Pass<"exec-add-optimizer", "::mlir::ModuleOp"> {

@@ -69,7 +69,7 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
   verifyScheduled(pm, options);
   pm.addPass(createExecFormPrograms({options.lanes}));
   if (options.vocabulary > 0)
-    pm.addPass(createExecAddSampling({options.vocabulary, options.lanes}));
+    pm.addPass(createExecAddSampling({options.vocabulary}));
   // Kernels say nothing about memory between launches; the programs alone decide it.
   pm.addPass(createExecPlanMemory());
   pm.addPass(createHadalLowerKernels({options.lanes, options.tiles}));

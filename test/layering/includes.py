@@ -31,8 +31,6 @@ EXCEPTIONS = {
     (f"passes/programs/{file}", f"passes/targets/cpu/{header}"): "kernels of programs are loops yet"
     for file, header in [
         ("AddOptimizer.cpp", "Lanes.h"),
-        ("AddSampling.cpp", "Kernel.h"),
-        ("AddSampling.cpp", "Lanes.h"),
         ("FormPrograms.cpp", "Kernel.h"),
         ("FormPrograms.cpp", "Lanes.h"),
         ("ModuleBuffers.h", "Packing.h"),

@@ -2,6 +2,7 @@
 
 #include "passes/targets/cpu/Kernel.h"
 #include "dialects/mla/Mla.h"
+#include "dialects/sample/Sample.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/targets/cpu/KernelAccess.h"
@@ -20,6 +21,8 @@ static fb::Access inPlaceAccess(Value argument) {
   for (OpOperand &use : argument.getUses()) {
     if (isa<tensor::InsertSliceOp, mla::CacheAppendOp>(use.getOwner()))
       return fb::Access_Part;
+    if (isa<sample::LogProbabilitiesOp>(use.getOwner()))
+      return fb::Access_Write;
     if (auto op = dyn_cast<linalg::LinalgOp>(use.getOwner());
         op && op.isDpsInit(&use) && !op.payloadUsesValueFromOperand(&use))
       return fb::Access_Write;

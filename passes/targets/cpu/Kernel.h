@@ -65,6 +65,7 @@ mlir::FailureOr<bool> emitPosition(Kernel &kernel);
 mlir::FailureOr<bool> emitRouting(Kernel &kernel);
 mlir::FailureOr<bool> emitRoutingGradient(Kernel &kernel);
 mlir::FailureOr<bool> emitQuantize(Kernel &kernel);
+mlir::FailureOr<bool> emitSampling(Kernel &kernel);
 /// tensor.insert_slice.
 mlir::FailureOr<bool> emitInsertSlice(Kernel &kernel);
 /// Any group of linalg ops: tiled over rows, producers fused into the row, bufferized, lowered to

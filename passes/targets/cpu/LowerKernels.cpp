@@ -58,10 +58,10 @@ struct LowerKernels : public hadal::impl::HadalLowerKernelsBase<LowerKernels> {
     VectorShape shape = vectorShapeFor(lanes);
     shape.tiles = tiles;
     Kernel kernel(f, shape);
-    for (auto emit :
-         {emitTileMatmul, emitTileWeightGradient, emitMatmul, emitWeightGradient, emitColumnSum,
-          emitPanelCopy, emitAttention, emitAttentionGradient, emitLatentAttention, emitPosition,
-          emitRouting, emitRoutingGradient, emitQuantize, emitInsertSlice, emitLinalg}) {
+    for (auto emit : {emitTileMatmul, emitTileWeightGradient, emitMatmul, emitWeightGradient,
+                      emitColumnSum, emitPanelCopy, emitAttention, emitAttentionGradient,
+                      emitLatentAttention, emitPosition, emitRouting, emitRoutingGradient,
+                      emitQuantize, emitSampling, emitInsertSlice, emitLinalg}) {
       FailureOr<bool> done = emit(kernel);
       if (failed(done))
         return failure();
