@@ -32,8 +32,8 @@ enum class AttributeKind {
   Dictionaries,
 };
 
-/// Holds `value` to `kind`; `error` makes the diagnostic: "hadal.ranks wants pp to be an integer,
-/// got "2"".
+/// Holds `value` to `kind`; `error` makes the diagnostic: "hadal.use wants to be an integer from 0
+/// to 2^40, got "2"".
 llvm::LogicalResult verifyAttributeKind(llvm::function_ref<mlir::InFlightDiagnostic()> error,
                                         const llvm::Twine &name, mlir::Attribute value,
                                         AttributeKind kind);

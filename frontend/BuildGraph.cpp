@@ -3,6 +3,7 @@
 #include "frontend/BuildGraph.h"
 
 #include "dialects/fp8/Fp8.h"
+#include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
 #include "frontend/Blocks.h"
@@ -60,7 +61,7 @@ DictionaryAttr modelAttribute(Builder &b, const ModelConfig &c) {
   return b.getDictionaryAttr(entries);
 }
 
-std::string checkRanks(const ModelConfig &config, const InferenceRanks &ranks) {
+std::string checkRanks(const ModelConfig &config, const job::RankOptions &ranks) {
   auto text = [](int64_t v) { return std::to_string(v); };
   if (ranks.ep > 1 && !config.experts)
     return "--ep: the model has no experts";
@@ -74,17 +75,9 @@ std::string checkRanks(const ModelConfig &config, const InferenceRanks &ranks) {
   return "";
 }
 
-void setRanks(ModuleOp module, const InferenceRanks &ranks) {
-  if (ranks.ep == 1)
-    return;
-  Builder b(module.getContext());
-  module->setAttr(
-      "hadal.inference",
-      b.getDictionaryAttr({b.getNamedAttr("ep", b.getI64IntegerAttr(ranks.ep)),
-                           b.getNamedAttr("nodes", b.getI64IntegerAttr(ranks.nodes)),
-                           b.getNamedAttr("capacity", b.getI64IntegerAttr(ranks.capacity)),
-                           b.getNamedAttr("dispatch", b.getStringAttr(ranks.dispatch)),
-                           b.getNamedAttr("combine", b.getStringAttr(ranks.combine))}));
+void setRanks(ModuleOp module, const job::RankOptions &ranks) {
+  if (ranks.ep > 1)
+    module->setAttr(job::kRanksAttr, job::RanksAttr::get(module.getContext(), ranks));
 }
 
 namespace {

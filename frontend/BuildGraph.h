@@ -3,6 +3,7 @@
 #ifndef HADAL_FRONTEND_BUILDGRAPH_H
 #define HADAL_FRONTEND_BUILDGRAPH_H
 
+#include "dialects/job/Options.h"
 #include "frontend/Parameters.h"
 
 #include "mlir/IR/Builders.h"
@@ -32,18 +33,12 @@ inline constexpr int64_t defaultPageTokens = 64;
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildGraph(mlir::MLIRContext &context,
                                                               const ModelDescription &model);
 
-/// Expert-parallel ranks of an inference module.
-struct InferenceRanks {
-  int64_t ep = 1, nodes = 1;
-  std::string dispatch = "fp32", combine = "fp32"; ///< what rows travel as
-  int64_t capacity = 0; ///< most rows from one rank to another; 0: any number
-};
+/// What is wrong with the expert-parallel `ranks` of an inference module for this model, in a line;
+/// empty when nothing is.
+std::string checkRanks(const ModelConfig &config, const job::RankOptions &ranks);
 
-/// What is wrong with `ranks` for this model, in a line; empty when nothing is.
-std::string checkRanks(const ModelConfig &config, const InferenceRanks &ranks);
-
-/// `hadal.inference` of the module that buildGraph made; nothing for one rank.
-void setRanks(mlir::ModuleOp module, const InferenceRanks &ranks);
+/// `job.ranks` of the module that buildGraph made; nothing for one rank.
+void setRanks(mlir::ModuleOp module, const job::RankOptions &ranks);
 
 /// What `hadal.model` holds: the fields of table Model.
 mlir::DictionaryAttr modelAttribute(mlir::Builder &b, const ModelConfig &config);

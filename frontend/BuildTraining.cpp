@@ -2,6 +2,7 @@
 
 #include "frontend/BuildTraining.h"
 
+#include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
 #include "frontend/Blocks.h"
@@ -506,24 +507,24 @@ DictionaryAttr trainable(Builder &b, const ModelDescription &model, const Parame
 std::string checkRanks(const ModelConfig &config, const TrainingOptions &options) {
   auto text = [](int64_t v) { return std::to_string(v); };
   auto isPower = [](int64_t v) { return v > 0 && (v & (v - 1)) == 0; };
-  int64_t stages = options.stages(), owners = options.owners(),
+  int64_t stages = options.ranks.stages(), owners = options.ranks.owners(),
           groups = options.sumGroups ? options.sumGroups : owners;
   if (stages > config.layers)
     return "--pp: wants at most a stage a layer, got " + text(stages) + " stages and " +
            text(config.layers) + " layers";
-  if (options.expertRanks > 1 && !config.experts)
+  if (options.ranks.ep > 1 && !config.experts)
     return "--ep: the model has no experts";
-  if (config.experts % options.expertRanks)
+  if (config.experts % options.ranks.ep)
     return "--ep: wants to divide the " + text(config.experts) + " experts, got " +
-           text(options.expertRanks);
-  for (auto [name, ranks] : {std::pair("--ep", options.expertRanks), {"--dp", options.dataRanks}})
+           text(options.ranks.ep);
+  for (auto [name, ranks] : {std::pair("--ep", options.ranks.ep), {"--dp", options.ranks.dp}})
     if (!isPower(ranks))
       return std::string(name) +
              ": wants a power of two, which the order of sums is made for, got " + text(ranks);
-  if (options.expertRanks % options.nodes)
-    return "--nodes: wants to divide the " + text(options.expertRanks) +
-           " expert-parallel ranks, got " + text(options.nodes);
-  if (options.fastReduction && options.sumGroups)
+  if (options.ranks.ep % options.ranks.nodes)
+    return "--nodes: wants to divide the " + text(options.ranks.ep) +
+           " expert-parallel ranks, got " + text(options.ranks.nodes);
+  if (options.ranks.fastReduction && options.sumGroups)
     return "--sum-groups: has no meaning with --reduction=fast, which sums no groups";
   if (!isPower(groups))
     return "--sum-groups: wants a power of two, got " + text(groups);
@@ -574,7 +575,7 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
       b.getDictionaryAttr(
           {number("micro_batch", options.microBatch), number("sequence", options.sequence),
            number("micro_batches", options.microBatches), number("mtp_depth", depths),
-           number("sum_groups", options.sumGroups ? options.sumGroups : options.owners()),
+           number("sum_groups", options.sumGroups ? options.sumGroups : options.ranks.owners()),
            real("mtp_weight", options.mtpWeight), real("balance_weight", options.balanceWeight),
            real("bias_step", options.biasStep),
            b.getNamedAttr("precision", b.getStringAttr(options.precision)),
@@ -590,8 +591,8 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
     global->setAttr("exec.state", b.getStringAttr(name));
   }
   std::vector<ModelPart> parts;
-  int64_t stages = options.stages();
-  if (options.ranks() == 1)
+  int64_t stages = options.ranks.stages();
+  if (options.ranks.count() == 1)
     parts.push_back({"loss", -1, 0, config.layers, true, true});
   else
     for (int64_t first = 0; int64_t layers : stageLayers(config, depths, stages)) {
@@ -603,22 +604,11 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
     LossBuilder(b, model, options, depths, part).build();
     b.setInsertionPointToEnd(module->getBody());
   }
-  if (options.ranks() > 1) {
-    SmallVector<Attribute> stageFacts;
+  if (options.ranks.count() > 1) {
+    SmallVector<job::StageAttr> made;
     for (const ModelPart &part : parts)
-      stageFacts.push_back(b.getDictionaryAttr(
-          {number("first_layer", part.firstLayer), number("layers", part.layers)}));
-    (*module)->setAttr(
-        "hadal.ranks",
-        b.getDictionaryAttr({number("pp", options.pipelineRanks), number("ep", options.expertRanks),
-                             number("dp", options.dataRanks), number("nodes", options.nodes),
-                             number("capacity", options.exchangeCapacity),
-                             b.getNamedAttr("dispatch", b.getStringAttr(options.dispatch)),
-                             b.getNamedAttr("combine", b.getStringAttr(options.combine)),
-                             b.getNamedAttr("schedule", b.getStringAttr(options.schedule)),
-                             b.getNamedAttr("overlap", b.getBoolAttr(options.overlap)),
-                             b.getNamedAttr("fast_reduction", b.getBoolAttr(options.fastReduction)),
-                             b.getNamedAttr("stages", b.getArrayAttr(stageFacts))}));
+      made.push_back(job::StageAttr::get(&context, part.firstLayer, part.layers, "", "", "", {}));
+    (*module)->setAttr(job::kRanksAttr, job::RanksAttr::get(&context, options.ranks, made));
   }
   if (!moeLayers.empty())
     buildBalance(b, config, moeLayers, options.biasStep);

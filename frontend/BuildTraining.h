@@ -3,6 +3,7 @@
 #ifndef HADAL_FRONTEND_BUILDTRAINING_H
 #define HADAL_FRONTEND_BUILDTRAINING_H
 
+#include "dialects/job/Options.h"
 #include "frontend/Parameters.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -21,24 +22,8 @@ struct TrainingOptions {
   std::string precision = "fp32";
   std::string configText; ///< config.json as it was read
 
-  // Many ranks; table Ranks in runtime/module/Module.fbs.
-  int64_t pipelineRanks = 1, expertRanks = 1, dataRanks = 1, nodes = 1;
-  std::string schedule = "1f1b";
-  bool overlap = true;
-  bool fastReduction = false; ///< sums over ranks in the engine's order, and none of groups
-  std::string dispatch = "fp32",
-              combine = "fp32"; ///< what rows travel as to the experts and back: fp32, bf16 or fp8
-  int64_t exchangeCapacity =
-      0;                 ///< most rows from one expert-parallel rank to another; 0: any number
+  job::RankOptions ranks;
   int64_t sumGroups = 0; ///< 0: as many as there are owners of micro-batches
-
-  int64_t ranks() const { return pipelineRanks * expertRanks * dataRanks; }
-  /// Pipeline stages: dualpipev gives each rank two.
-  int64_t stages() const { return schedule == "dualpipev" ? 2 * pipelineRanks : pipelineRanks; }
-  /// Directions in which micro-batches enter the pipeline.
-  int64_t directions() const { return schedule == "dualpipe" ? 2 : 1; }
-  /// Who has micro-batches of its own.
-  int64_t owners() const { return directions() * dataRanks * expertRanks; }
 };
 
 /// What of `options` cannot be, in one line; empty where all is well.

@@ -287,7 +287,7 @@ def HadalRecompute : Pass<"hadal-recompute", "::mlir::ModuleOp"> {
 def HadalCutChunks : Pass<"hadal-cut-chunks", "::mlir::ModuleOp"> {
   let summary = "what a pipeline stage does with a micro-batch, cut where ranks talk to each other";
   let description = [{
-    In a module with `hadal.ranks`, the three functions of each stage:
+    In a module with `job.ranks`, the three functions of each stage:
 
         func.func @stage.0_forward(%x) -> %y
           ops
@@ -299,11 +299,11 @@ def HadalCutChunks : Pass<"hadal-cut-chunks", "::mlir::ModuleOp"> {
           %y = call @stage.0.forward.1(%a, %b)
 
     Every value that crosses has a name (`exec.name`) and sizes over the micro-batch's registers
-    (`exec.shape`), known to all chunks of the stage. `hadal.ranks` gets the names of the chunks and
-    the sums that they add to. Fails where a size is no function of the registers. In a module with
-    `hadal.inference`, each public function with an exchange, which keeps its name;
-    `hadal.inference` gets a list of them and of their results. States stay with the segments that
-    use them. Tests: test/passes/hadal-cut-chunks.mlir, hadal-cut-chunks-inference.mlir.
+    (`exec.shape`), known to all chunks of the stage. `job.ranks` gets the names of the chunks and
+    the sums that they add to. Fails where a size is no function of the registers. In a module whose
+    `job.ranks` has no stages, each public function with an exchange, which keeps its name;
+    `job.ranks` gets a list of them and of their results. States stay with the segments that use
+    them. Tests: test/passes/hadal-cut-chunks.mlir, hadal-cut-chunks-inference.mlir.
   }];
   let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::tensor::TensorDialect"];

@@ -1,5 +1,6 @@
 // hadal-compile: a model description (or a graph) to a module.
 #include "dialects/Dialects.h"
+#include "dialects/job/Job.h"
 #include "frontend/BuildGraph.h"
 #include "frontend/BuildTraining.h"
 #include "mlir/InitAllDialects.h"
@@ -92,8 +93,7 @@ std::optional<Input> readInput(mlir::MLIRContext &context, const std::string &pa
 /// The graph of INPUT. `training` is null for inference, which `ranks` is for.
 mlir::OwningOpRef<mlir::ModuleOp> graphOf(mlir::MLIRContext &context, const std::string &path,
                                           frontend::TrainingOptions *training,
-                                          const frontend::InferenceRanks &ranks,
-                                          llvm::SourceMgr &sources) {
+                                          const job::RankOptions &ranks, llvm::SourceMgr &sources) {
   int64_t mtpDepth = training && training->mtpWeight != 0 ? std::numeric_limits<int64_t>::max() : 0;
   std::optional<Input> input = readInput(context, path, mtpDepth, sources);
   if (!input)
@@ -123,8 +123,8 @@ static int compile(CLI::App &app, CompileRequest &request, const MlirOptions &ml
                    const std::string &runner) {
   if (request.average)
     request.settings.average = true;
-  request.training.overlap = request.overlap == "on";
-  request.training.fastReduction = request.reduction == "fast";
+  request.training.ranks.overlap = request.overlap == "on";
+  request.training.ranks.fastReduction = request.reduction == "fast";
   bool isGraph = request.isGraph();
   // DIR/config.json is DIR.
   std::string input = request.input;
@@ -145,7 +145,7 @@ static int compile(CLI::App &app, CompileRequest &request, const MlirOptions &ml
   Diagnostics diagnostics(context, sources);
 
   auto module = graphOf(context, input, request.trains() ? &request.training : nullptr,
-                        request.inferenceRanks(), sources);
+                        request.training.ranks, sources);
   if (!module)
     return 1;
   if (request.trains() && !(*module)->hasAttr("hadal.training"))
@@ -154,8 +154,7 @@ static int compile(CLI::App &app, CompileRequest &request, const MlirOptions &ml
   if (isGraph)
     if (std::string problem = disagreement(app, *module); !problem.empty())
       return fail(problem);
-  if (request.emit == "exe" &&
-      ((*module)->hasAttr("hadal.ranks") || (*module)->hasAttr("hadal.inference")))
+  if (request.emit == "exe" && job::ranksOf(*module))
     return fail("--emit=exe: an executable carries a module for one rank, got a graph for many");
 
   CompileOptions options;

@@ -9,14 +9,51 @@
 #include "mlir/IR/DialectImplementation.h"
 #include "mlir/Interfaces/CallInterfaces.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSwitch.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace hadal;
 using namespace hadal::job;
 
+static constexpr int64_t largestCount = int64_t(1) << 20, largestSize = int64_t(1) << 40;
+
 #include "dialects/job/JobDialect.cpp.inc"
+
+//===----------------------------------------------------------------------===//
+// Text of parameters
+//===----------------------------------------------------------------------===//
+
+namespace hadal::job {
+
+template <typename T> static FailureOr<SmallVector<T>> parseList(AsmParser &parser) {
+  SmallVector<T> list;
+  auto one = [&]() -> ParseResult {
+    FailureOr<T> element = FieldParser<T>::parse(parser);
+    if (failed(element))
+      return failure();
+    list.push_back(*element);
+    return success();
+  };
+  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, one))
+    return failure();
+  return list;
+}
+
+template <typename T> static void printList(AsmPrinter &printer, ArrayRef<T> list) {
+  printer << "[";
+  llvm::interleaveComma(list, printer.getStream(), [&](const T &element) {
+    if constexpr (std::is_base_of_v<Attribute, T>)
+      printer.printStrippedAttrOrType(element);
+    else
+      printer << element;
+  });
+  printer << "]";
+}
+
+} // namespace hadal::job
 
 #define GET_ATTRDEF_CLASSES
 #include "dialects/job/JobAttributes.cpp.inc"
@@ -68,13 +105,118 @@ void PartListener::notifyOperationInserted(Operation *op, OpBuilder::InsertPoint
     setPart(op, part);
 }
 
+//===----------------------------------------------------------------------===//
+// Ranks
+//===----------------------------------------------------------------------===//
+
+using Error = function_ref<InFlightDiagnostic()>;
+
+static LogicalResult wantWithin(Error error, StringRef of, int64_t n, int64_t least, int64_t most) {
+  if (n < least || n > most)
+    return error() << of << " wants to be from " << least << " to " << most << ", got " << n;
+  return success();
+}
+
+static LogicalResult wantWord(Error error, StringRef of, StringRef word,
+                              ArrayRef<StringRef> words) {
+  if (!llvm::is_contained(words, word))
+    return error() << of << " wants one of " << llvm::join(words, ", ") << ", got \"" << word
+                   << "\"";
+  return success();
+}
+
+LogicalResult RanksAttr::verify(Error error, int64_t pp, int64_t ep, int64_t dp, int64_t nodes,
+                                StringRef schedule, bool overlap, bool fastReduction,
+                                StringRef dispatch, StringRef combine, int64_t capacity,
+                                ArrayRef<StageAttr> stages, ArrayRef<ProgramAttr> programs) {
+  for (auto [name, n] : {std::pair("pp", pp), {"ep", ep}, {"dp", dp}, {"nodes", nodes}})
+    if (failed(wantWithin(error, name, n, 1, largestCount))) // C1
+      return failure();
+  if (ep % nodes)
+    return error() << "nodes (" << nodes << ") wants to divide ep (" << ep << ")"; // C2
+  if (failed(wantWord(error, "dispatch", dispatch, {"fp32", "bf16", "fp8"})) ||
+      failed(wantWord(error, "combine", combine, {"fp32", "bf16"})) || // C3
+      failed(wantWithin(error, "capacity", capacity, 0, largestSize))) // C4
+    return failure();
+  if (schedule.empty())
+    return error() << "schedule wants a name"; // C5
+  return success();
+}
+
+RanksAttr RanksAttr::get(MLIRContext *context, const RankOptions &o, ArrayRef<StageAttr> stages) {
+  return get(context, o.pp, o.ep, o.dp, o.nodes, o.schedule, o.overlap, o.fastReduction, o.dispatch,
+             o.combine, o.capacity, stages, {});
+}
+
+RankOptions RanksAttr::getOptions() const {
+  return {.pp = getPp(),
+          .ep = getEp(),
+          .dp = getDp(),
+          .nodes = getNodes(),
+          .schedule = getSchedule().str(),
+          .overlap = getOverlap(),
+          .fastReduction = getFastReduction(),
+          .dispatch = getDispatch().str(),
+          .combine = getCombine().str(),
+          .capacity = getCapacity()};
+}
+
+RanksAttr RanksAttr::withStages(ArrayRef<StageAttr> stages) const {
+  return get(getContext(), getPp(), getEp(), getDp(), getNodes(), getSchedule(), getOverlap(),
+             getFastReduction(), getDispatch(), getCombine(), getCapacity(), stages, getPrograms());
+}
+
+RanksAttr RanksAttr::withPrograms(ArrayRef<ProgramAttr> programs) const {
+  return get(getContext(), getPp(), getEp(), getDp(), getNodes(), getSchedule(), getOverlap(),
+             getFastReduction(), getDispatch(), getCombine(), getCapacity(), getStages(), programs);
+}
+
+LogicalResult StageAttr::verify(Error error, int64_t firstLayer, int64_t layers, StringRef,
+                                StringRef, StringRef, ArrayRef<AccumulatorAttr>) {
+  return failure(failed(wantWithin(error, "first_layer", firstLayer, 0, largestSize)) ||
+                 failed(wantWithin(error, "layers", layers, 0, largestSize))); // C1
+}
+
+LogicalResult AccumulatorAttr::verify(Error error, StringRef state, int64_t trainable, int64_t use,
+                                      ArrayRef<int64_t> owners) {
+  if (failed(wantWithin(error, "trainable", trainable, -1, largestSize)) ||
+      failed(wantWithin(error, "use", use, 0, largestSize)))
+    return failure();
+  for (int64_t owner : owners)
+    if (failed(wantWithin(error, "segment_owners", owner, 0, largestSize))) // C1
+      return failure();
+  if (state.empty())
+    return error() << "state wants a name"; // C2
+  return success();
+}
+
+LogicalResult ProgramAttr::verify(Error error, StringRef name, ArrayRef<StringAttr> outputs) {
+  if (name.empty())
+    return error() << "name wants to be that of a program"; // C1
+  llvm::SmallDenseSet<StringAttr> seen;
+  for (StringAttr output : outputs)
+    if (!seen.insert(output).second)
+      return error() << "outputs has " << output << " twice"; // C2
+  return success();
+}
+
+RanksAttr job::ranksOf(Operation *module) { return module->getAttrOfType<RanksAttr>(kRanksAttr); }
+
+//===----------------------------------------------------------------------===//
+// Attributes with the prefix job
+//===----------------------------------------------------------------------===//
+
 LogicalResult JobDialect::verifyOperationAttribute(Operation *op, NamedAttribute attribute) {
   StringRef name = attribute.getName();
-  if (name != kPartAttr)
+  Attribute value = attribute.getValue();
+  auto [known, isOne] = llvm::StringSwitch<std::pair<bool, bool>>(name)
+                            .Case(kPartAttr, {true, isa<PartAttr>(value)})
+                            .Case(kRanksAttr, {true, isa<RanksAttr>(value)})
+                            .Default({false, false});
+  if (!known)
     return op->emitError() << "the dialect job has no attribute " << name;
-  if (!isa<PartAttr>(attribute.getValue()))
-    return op->emitError() << name << " wants to be a #job.part<\"NAME\">, got "
-                           << attribute.getValue();
+  if (!isOne)
+    return op->emitError() << name << " wants to be a #" << name << "<...>, got " << value;
   return success();
 }
 
@@ -93,18 +235,17 @@ struct Key {
 constexpr Key keysOfAttributes[] = {
     {"hadal.accumulate", Kind::String},
     {"hadal.argument", Kind::Size},
+    {"hadal.bf16_values", Kind::Unit},
     {"hadal.chunk", Kind::Unit},
     {"hadal.differentiate", Kind::Unit},
     {"hadal.gradient", Kind::Unit},
     {"hadal.gradient_of", Kind::Symbol},
     {"hadal.gradient_of_argument", Kind::Size},
     {"hadal.gradient_of_result", Kind::Size},
-    {"hadal.inference", Kind::Dictionary},
     {"hadal.layout_of", Kind::Symbol},
     {"hadal.loss", Kind::Unit},
     {"hadal.model", Kind::Dictionary},
     {"hadal.quantization", Kind::Sizes},
-    {"hadal.ranks", Kind::Dictionary},
     {"hadal.recomputed", Kind::Unit},
     {"hadal.segment_owners", Kind::Sizes},
     {"hadal.settings", Kind::Dictionary},
@@ -143,38 +284,12 @@ constexpr Key keysOfTraining[] = {
     {"precision", Kind::String},     {"sequence", Kind::Size},    {"sum_groups", Kind::Size},
 };
 
-constexpr Key keysOfRanks[] = {
-    {"capacity", Kind::Size},   {"combine", Kind::String},
-    {"dispatch", Kind::String}, {"dp", Kind::Size},
-    {"ep", Kind::Size},         {"fast_reduction", Kind::Bool},
-    {"nodes", Kind::Size},      {"overlap", Kind::Bool},
-    {"pp", Kind::Size},         {"programs", Kind::Dictionaries},
-    {"schedule", Kind::String}, {"stages", Kind::Dictionaries},
-};
-
 constexpr Key keysOfTrainable[] = {
     {"aliases", Kind::Strings}, {"correction", Kind::Bool},      {"count", Kind::Size},
     {"init_mean", Kind::Float}, {"init_std", Kind::Float},       {"layout", Kind::String},
     {"name", Kind::String},     {"packed_elements", Kind::Size}, {"shape", Kind::Sizes},
     {"sharded", Kind::Bool},
 };
-
-constexpr Key keysOfStage[] = {
-    {"accumulators", Kind::Dictionaries},
-    {"first_layer", Kind::Size},
-    {"forward", Kind::String},
-    {"input_grad", Kind::String},
-    {"layers", Kind::Size},
-    {"weight_grad", Kind::String},
-};
-
-constexpr Key keysOfProgram[] = {{"outputs", Kind::Strings}, {"program", Kind::String}};
-constexpr Key keysOfAccumulator[] = {{"segment_owners", Kind::Sizes},
-                                     {"state", Kind::String},
-                                     {"trainable", Kind::Integer},
-                                     {"use", Kind::Size}};
-
-using Error = function_ref<InFlightDiagnostic()>;
 
 /// Keys that are not listed are left alone.
 LogicalResult verifyKeys(Error error, const Twine &of, DictionaryAttr values, ArrayRef<Key> keys) {
@@ -189,23 +304,6 @@ LogicalResult verifyKeysOfEach(Error error, const Twine &of, Attribute list, Arr
   if (list)
     for (Attribute each : cast<ArrayAttr>(list))
       if (failed(verifyKeys(error, of, cast<DictionaryAttr>(each), keys)))
-        return failure();
-  return success();
-}
-
-LogicalResult verifyRanks(Error error, StringRef of, DictionaryAttr ranks) {
-  if (failed(verifyKeys(error, of, ranks, keysOfRanks)) ||
-      failed(verifyKeysOfEach(error, of + " programs", ranks.get("programs"), keysOfProgram)) ||
-      failed(verifyKeysOfEach(error, of + " stages", ranks.get("stages"), keysOfStage)))
-    return failure();
-  for (StringRef count : {"pp", "ep", "dp", "nodes"})
-    if (auto n = ranks.getAs<IntegerAttr>(count); n && (n.getInt() < 1 || n.getInt() > (1 << 20)))
-      return error() << of << ' ' << count << " wants to be from 1 to 2^20, got " << n.getInt();
-  if (auto stages = ranks.getAs<ArrayAttr>("stages"))
-    for (Attribute stage : stages)
-      if (failed(verifyKeysOfEach(error, of + " accumulators",
-                                  cast<DictionaryAttr>(stage).get("accumulators"),
-                                  keysOfAccumulator)))
         return failure();
   return success();
 }
@@ -279,7 +377,7 @@ LogicalResult verifyKnown(Error error, NamedAttribute attribute) {
   const Key *known =
       llvm::find_if(keysOfAttributes, [&](const Key &key) { return key.name == name; });
   if (known == std::end(keysOfAttributes))
-    return success();
+    return error() << "the dialect hadal has no attribute " << name;
   Attribute value = attribute.getValue();
   if (failed(verifyAttributeKind(error, name, value, known->kind)))
     return failure();
@@ -287,8 +385,6 @@ LogicalResult verifyKnown(Error error, NamedAttribute attribute) {
     return verifyKeys(error, name, cast<DictionaryAttr>(value), keysOfModel);
   if (name == "hadal.training")
     return verifyTraining(error, cast<DictionaryAttr>(value));
-  if (name == "hadal.ranks" || name == "hadal.inference")
-    return verifyRanks(error, name, cast<DictionaryAttr>(value));
   if (name == "hadal.settings")
     return verifySettings(error, cast<DictionaryAttr>(value));
   if (name == "hadal.trainables")

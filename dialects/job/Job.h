@@ -9,6 +9,7 @@
 #ifndef HADAL_DIALECTS_JOB_JOB_H
 #define HADAL_DIALECTS_JOB_JOB_H
 
+#include "dialects/job/Options.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/Dialect.h"
 
@@ -65,6 +66,15 @@ public:
 
   PartAttr part; ///< of the ops to come; null: none
 };
+
+//===--------------------------------------------------------------------===//
+// Attributes of the module
+//===--------------------------------------------------------------------===//
+
+inline constexpr llvm::StringLiteral kRanksAttr("job.ranks");
+
+/// Null for a job on one rank.
+RanksAttr ranksOf(mlir::Operation *module);
 
 //===--------------------------------------------------------------------===//
 // Dictionaries

@@ -2,6 +2,7 @@
 
 #include "passes/analysis/Memory.h"
 #include "dialects/exec/Exec.h"
+#include "dialects/job/Job.h"
 #include "mlir/IR/Builders.h"
 
 using namespace mlir;
@@ -35,7 +36,7 @@ static int64_t valueOf(AffineMap map, ArrayRef<int64_t> registers) {
 }
 
 int64_t hadal::predictPeakBytes(ModuleOp module, DictionaryAttr training) {
-  if (module->hasAttr("hadal.ranks"))
+  if (job::ranksOf(module))
     return 0; // ranks differ, and so do their micro-batches' rows: hadal-inspect --verify says what
               // values take at most
   int64_t states = 0, temporaries = 0;

@@ -62,16 +62,19 @@ static LogicalResult checkJob(ModuleOp module) {
            module, "hadal.trainables",
            {"name", "shape", "count", "aliases", "correction", "init_mean", "init_std"}))))
     return failure();
-  constexpr StringRef ofRanks[] = {"ep", "nodes",    "capacity", "dispatch",       "combine", "pp",
-                                   "dp", "schedule", "overlap",  "fast_reduction", "stages"};
-  if (module->hasAttr("hadal.inference") &&
-      failed(job::wantKeys(module, "hadal.inference", ArrayRef(ofRanks).take_front(5))))
-    return failure();
-  if (!module->hasAttr("hadal.ranks"))
+  job::RanksAttr ranks = job::ranksOf(module);
+  if (!ranks)
     return success();
-  if (!trains)
-    return module.emitError("hadal.ranks wants hadal.training beside it");
-  return job::wantKeys(module, "hadal.ranks", ofRanks);
+  job::RankOptions said = ranks.getOptions();
+  auto wrong = [&] { return module.emitError() << job::kRanksAttr << ' '; };
+  if (said.count() == 1)
+    return wrong() << "wants more than one rank";
+  int64_t stages = ranks.getStages().size(), wanted = trains ? said.stages() : 0;
+  if (stages != wanted)
+    return wrong() << "wants " << wanted << " stages, got " << stages;
+  if (!trains && said.count() != said.ep)
+    return wrong() << "wants pp and dp of 1 for inference, got " << said.pp << " and " << said.dp;
+  return success();
 }
 
 constexpr StringRef kSettingsAttr = "hadal.settings";
@@ -157,29 +160,24 @@ static llvm::Error choosePipeline(ModuleOp module, const CompileOptions &options
     if (auto vocabulary = facts.getAs<IntegerAttr>("vocab_size"))
       pipeline.vocabulary = vocabulary.getInt();
   }
-  auto takeExperts = [&](DictionaryAttr ranks) {
-    auto number = [ranks](StringRef name) { return ranks.getAs<IntegerAttr>(name).getInt(); };
-    pipeline.expertRanks = number("ep");
-    pipeline.nodes = number("nodes");
-    pipeline.capacity = number("capacity");
-    pipeline.dispatch = ranks.getAs<StringAttr>("dispatch").str();
-    pipeline.combine = ranks.getAs<StringAttr>("combine").str();
-    return number;
-  };
-  if (auto ranks = module->getAttrOfType<DictionaryAttr>("hadal.ranks")) {
-    auto number = takeExperts(ranks);
-    pipeline.ranks = number("pp") * number("ep") * number("dp");
-    int64_t microBatches = training.getAs<IntegerAttr>("micro_batches").getInt() /
-                           (pipeline.expertRanks * number("dp"));
-    if (auto made = schedule::makeSchedule(ranks.getAs<StringAttr>("schedule").getValue().str(),
-                                           number("pp"), microBatches);
-        !made.ok())
-      return llvm::createStringError(made.error().message);
-    if (options.emit == "memory")
-      return llvm::createStringError("--emit=memory wants a job on one rank");
-  }
-  if (auto inference = module->getAttrOfType<DictionaryAttr>("hadal.inference"))
-    takeExperts(inference);
+  job::RanksAttr ranks = job::ranksOf(module);
+  if (!ranks)
+    return llvm::Error::success();
+  pipeline.expertRanks = ranks.getEp();
+  pipeline.nodes = ranks.getNodes();
+  pipeline.capacity = ranks.getCapacity();
+  pipeline.dispatch = ranks.getDispatch().str();
+  pipeline.combine = ranks.getCombine().str();
+  if (!training)
+    return llvm::Error::success();
+  pipeline.ranks = ranks.getOptions().count();
+  int64_t microBatches =
+      training.getAs<IntegerAttr>("micro_batches").getInt() / (ranks.getEp() * ranks.getDp());
+  if (auto made = schedule::makeSchedule(ranks.getSchedule(), ranks.getPp(), microBatches);
+      !made.ok())
+    return llvm::createStringError(made.error().message);
+  if (options.emit == "memory")
+    return llvm::createStringError("--emit=memory wants a job on one rank");
   return llvm::Error::success();
 }
 

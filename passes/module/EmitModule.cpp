@@ -2,6 +2,7 @@
 
 #include "passes/module/EmitModule.h"
 #include "dialects/exec/Exec.h"
+#include "dialects/job/Job.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "passes/analysis/Memory.h"
 #include "passes/targets/cpu/Kernel.h"
@@ -510,56 +511,43 @@ Offset<fb::Training> Emitter::training() {
 }
 
 Offset<fb::Inference> Emitter::inference() {
-  auto facts = module->getAttrOfType<DictionaryAttr>("hadal.inference");
-  if (!facts)
+  job::RanksAttr facts = job::ranksOf(module);
+  if (!facts || !facts.getStages().empty())
     return 0;
   Offsets<fb::InferenceProgram> programs;
-  for (Attribute a : facts.getAs<ArrayAttr>("programs")) {
-    auto entry = cast<DictionaryAttr>(a);
-    auto name = entry.getAs<StringAttr>("program");
+  for (job::ProgramAttr entry : facts.getPrograms()) {
     std::vector<uint32_t> outputs;
-    auto program = module.lookupSymbol<exec::ProgramOp>(name);
-    for (Attribute output : entry.getAs<ArrayAttr>("outputs"))
+    auto program = module.lookupSymbol<exec::ProgramOp>(entry.getName());
+    for (StringAttr output : entry.getOutputs())
       for (auto [i, argument] : llvm::enumerate(program.getBody().getOps<exec::ArgumentOp>()))
         if (argument.getOutput() && argument.getNameAttr() == output)
           outputs.push_back(i);
     programs.push_back(
-        fb::CreateInferenceProgramDirect(b, programIndex.lookup(name.getValue()), &outputs));
+        fb::CreateInferenceProgramDirect(b, programIndex.lookup(entry.getName()), &outputs));
   }
-  auto number = [&](StringRef name) { return uint32_t(facts.getAs<IntegerAttr>(name).getInt()); };
-  return fb::CreateInferenceDirect(b, number("ep"), number("nodes"), &programs, &sharded);
+  return fb::CreateInferenceDirect(b, facts.getEp(), facts.getNodes(), &programs, &sharded);
 }
 
 Offset<fb::Ranks> Emitter::ranks(int64_t microBatches) {
-  auto facts = module->getAttrOfType<DictionaryAttr>("hadal.ranks");
+  job::RanksAttr facts = job::ranksOf(module);
   if (!facts)
     return 0;
-  auto number = [](DictionaryAttr d, StringRef name) {
-    return uint32_t(d.getAs<IntegerAttr>(name).getInt());
-  };
   Offsets<fb::Stage> stages;
-  for (Attribute a : facts.getAs<ArrayAttr>("stages")) {
-    auto stage = cast<DictionaryAttr>(a);
+  for (job::StageAttr stage : facts.getStages()) {
     Offsets<fb::Accumulator> accumulators;
-    for (Attribute s : stage.getAs<ArrayAttr>("accumulators")) {
-      auto sum = cast<DictionaryAttr>(s);
-      ArrayRef<int64_t> given = sum.getAs<DenseI64ArrayAttr>("segment_owners").asArrayRef();
-      std::vector<uint32_t> owners(given.begin(), given.end());
+    for (job::AccumulatorAttr sum : stage.getAccumulators()) {
+      std::vector<uint32_t> owners(sum.getSegmentOwners().begin(), sum.getSegmentOwners().end());
       accumulators.push_back(fb::CreateAccumulatorDirect(
-          b, sum.getAs<StringAttr>("state").str().c_str(),
-          sum.getAs<IntegerAttr>("trainable").getInt(), number(sum, "use"), &owners));
+          b, sum.getState().str().c_str(), sum.getTrainable(), sum.getUse(), &owners));
     }
-    auto program = [&](StringRef kind) {
-      return programIndex.lookup(stage.getAs<StringAttr>(kind).getValue());
-    };
-    stages.push_back(fb::CreateStageDirect(b, program("forward"), program("input_grad"),
-                                           program("weight_grad"), number(stage, "first_layer"),
-                                           number(stage, "layers"), &accumulators));
+    stages.push_back(fb::CreateStageDirect(
+        b, programIndex.lookup(stage.getForward()), programIndex.lookup(stage.getInputGrad()),
+        programIndex.lookup(stage.getWeightGrad()), stage.getFirstLayer(), stage.getLayers(),
+        &accumulators));
   }
   // Makes no errors: the sizes were looked at before anything was compiled.
-  auto schedule = schedule::makeSchedule(
-      facts.getAs<StringAttr>("schedule").getValue().str(), number(facts, "pp"),
-      microBatches / (number(facts, "ep") * number(facts, "dp")));
+  auto schedule = schedule::makeSchedule(facts.getSchedule(), facts.getPp(),
+                                         microBatches / (facts.getEp() * facts.getDp()));
   Offsets<fb::Order> orders;
   for (const schedule::Order &order : schedule.value().orders) {
     Offsets<fb::Chunk> chunks;
@@ -568,11 +556,9 @@ Offset<fb::Ranks> Emitter::ranks(int64_t microBatches) {
                                        chunk.microBatch, chunk.paired));
     orders.push_back(fb::CreateOrderDirect(b, &chunks));
   }
-  return fb::CreateRanksDirect(
-      b, number(facts, "pp"), number(facts, "ep"), number(facts, "dp"), number(facts, "nodes"),
-      facts.getAs<StringAttr>("schedule").str().c_str(),
-      facts.getAs<BoolAttr>("overlap").getValue(),
-      facts.getAs<BoolAttr>("fast_reduction").getValue(), &stages, &orders);
+  return fb::CreateRanksDirect(b, facts.getPp(), facts.getEp(), facts.getDp(), facts.getNodes(),
+                               facts.getSchedule().str().c_str(), facts.getOverlap(),
+                               facts.getFastReduction(), &stages, &orders);
 }
 
 FailureOr<std::vector<std::byte>> Emitter::emit() {

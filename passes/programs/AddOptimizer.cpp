@@ -9,7 +9,7 @@
 //               `balance`
 //   add         sum += from: joins what groups of micro-batches, or ranks, have summed up
 //
-// Where a job has many ranks (`hadal.ranks`), each updates some tensors: instead of norms and
+// Where a job has many ranks (`job.ranks`), each updates some tensors: instead of norms and
 // optimizer there are, for one tensor at a time,
 //
 //   square_sum  a gradient -> its sum of squares
@@ -17,6 +17,7 @@
 //   schedule    settings -> the step's scalars
 //   adamw       one tensor's update
 #include "dialects/fp8/Fp8.h"
+#include "dialects/job/Job.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -492,7 +493,7 @@ LogicalResult Optimizer::build() {
     return failure();
   zero();
   add();
-  if (module->hasAttr("hadal.ranks")) {
+  if (job::ranksOf(module)) {
     ranks();
   } else {
     norms();

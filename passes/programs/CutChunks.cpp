@@ -499,10 +499,10 @@ private:
 };
 
 struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
-  /// The sums that a stage's functions add to, as table Accumulator has them.
-  ArrayAttr accumulatorsOf(ArrayRef<func::FuncOp> functions, SymbolTable &symbols) {
-    Builder b(&getContext());
-    SmallVector<Attribute> found;
+  /// The sums that a stage's functions add to.
+  SmallVector<job::AccumulatorAttr> accumulatorsOf(ArrayRef<func::FuncOp> functions,
+                                                   SymbolTable &symbols) {
+    SmallVector<job::AccumulatorAttr> found;
     DenseMap<StringAttr, int64_t> numbers;
     if (auto trainables = getOperation()->getAttrOfType<ArrayAttr>("hadal.trainables"))
       for (auto [i, a] : llvm::enumerate(trainables))
@@ -516,86 +516,91 @@ struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
           continue;
         auto state = global->getAttrOfType<StringAttr>("exec.state");
         auto of = global->getAttrOfType<FlatSymbolRefAttr>("hadal.layout_of");
-        if (!state || !seen.insert(global).second)
+        if (!state || state.empty() || !seen.insert(global).second)
           continue;
-        NamedAttrList entry;
-        entry.set("state", state);
-        entry.set("trainable", b.getI64IntegerAttr(of ? numbers.lookup(of.getAttr()) : -1));
         auto use = global->getAttrOfType<IntegerAttr>("hadal.use");
-        entry.set("use", b.getI64IntegerAttr(use ? use.getInt() : 0));
         auto owners = global->getAttrOfType<DenseI64ArrayAttr>("hadal.segment_owners");
-        entry.set("segment_owners", owners ? owners : b.getDenseI64ArrayAttr({}));
-        found.push_back(entry.getDictionary(&getContext()));
+        found.push_back(job::AccumulatorAttr::get(
+            &getContext(), state, of ? numbers.lookup(of.getAttr()) : -1, use ? use.getInt() : 0,
+            owners ? owners.asArrayRef() : ArrayRef<int64_t>()));
       }
-    return b.getArrayAttr(found);
+    return found;
   }
 
   /// Each public function with an exchange becomes a chunk of its own name.
-  LogicalResult cutInference(DictionaryAttr facts) {
-    Builder b(&getContext());
-    SmallVector<Attribute> programs;
+  LogicalResult cutInference(job::RanksAttr ranks) {
+    SmallVector<job::ProgramAttr> programs;
     for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
       if (!f.isPublic() || f.isExternal() ||
           llvm::none_of(f.getBody().front(), [](Operation &op) { return isExchange(&op); }))
         continue;
-      SmallVector<Attribute> outputs;
+      llvm::SetVector<StringAttr> outputs;
       for (unsigned i = 0; i < f.getNumResults(); ++i)
-        if (Attribute name = f.getResultAttr(i, "exec.name"))
-          outputs.push_back(name);
-      NamedAttrList entry;
-      entry.set("program", b.getStringAttr(f.getSymName()));
-      entry.set("outputs", b.getArrayAttr(outputs));
-      programs.push_back(entry.getDictionary(&getContext()));
-      llvm::StringMap<AffineMap> shapes;
+        if (auto name = f.getResultAttrOfType<StringAttr>(i, "exec.name"))
+          if (!outputs.insert(name))
+            return f.emitError() << "has two results of the name " << name;
       std::string name = f.getSymName().str();
+      auto error = [&] { return f.emitError(); };
+      auto program =
+          job::ProgramAttr::getChecked(function_ref<InFlightDiagnostic()>(error), &getContext(),
+                                       StringRef(name), outputs.getArrayRef());
+      if (!program)
+        return failure();
+      programs.push_back(program);
+      llvm::StringMap<AffineMap> shapes;
       if (failed(Cutter(f, name, name, shapes).run()))
         return failure();
     }
-    NamedAttrList changed(facts);
-    changed.set("programs", b.getArrayAttr(programs));
-    getOperation()->setAttr("hadal.inference", changed.getDictionary(&getContext()));
+    getOperation()->setAttr(job::kRanksAttr, ranks.withPrograms(programs));
+    return success();
+  }
+
+  /// The three functions of stage `number` become its chunks.
+  FailureOr<job::StageAttr> cutStage(int64_t number, job::StageAttr stage, SymbolTable &symbols) {
+    static constexpr StringRef kinds[] = {"forward", "input_grad", "weight_grad"};
+    std::string prefix = "stage." + std::to_string(number);
+    llvm::StringMap<AffineMap> shapes;
+    SmallVector<func::FuncOp> functions;
+    for (StringRef kind : kinds) {
+      auto f = symbols.lookup<func::FuncOp>((prefix + "_" + kind).str());
+      if (!f)
+        return getOperation().emitError() << "hadal-cut-chunks wants @" << prefix << "_" << kind
+                                          << ": run --hadal-split-backward first";
+      functions.push_back(f);
+    }
+    SmallVector<job::AccumulatorAttr> accumulators = accumulatorsOf(functions, symbols);
+    SmallVector<std::string> names;
+    for (auto [f, kind] : llvm::zip(functions, kinds)) {
+      names.push_back((prefix + "." + kind).str());
+      if (failed(Cutter(f, names.back(), kind, shapes).run()))
+        return failure();
+    }
+    return job::StageAttr::get(&getContext(), stage.getFirstLayer(), stage.getLayers(), names[0],
+                               names[1], names[2], accumulators);
+  }
+
+  LogicalResult cut(job::RanksAttr ranks) {
+    ModuleOp module = getOperation();
+    if (ranks.getStages().empty()) {
+      if (ranks.getPp() * ranks.getDp() > 1)
+        return module.emitError() << job::kRanksAttr << " wants stages";
+      return cutInference(ranks);
+    }
+    SymbolTable symbols(module);
+    SmallVector<job::StageAttr> stages;
+    for (auto [number, stage] : llvm::enumerate(ranks.getStages())) {
+      FailureOr<job::StageAttr> made = cutStage(number, stage, symbols);
+      if (failed(made))
+        return failure();
+      stages.push_back(*made);
+    }
+    module->setAttr(job::kRanksAttr, ranks.withStages(stages));
     return success();
   }
 
   void runOnOperation() override {
-    ModuleOp module = getOperation();
-    if (auto inference = module->getAttrOfType<DictionaryAttr>("hadal.inference"))
-      if (failed(cutInference(inference)))
-        return signalPassFailure();
-    auto ranks = module->getAttrOfType<DictionaryAttr>("hadal.ranks");
-    if (!ranks)
-      return;
-    if (failed(job::wantKeys(module, "hadal.ranks", {"stages"})))
-      return signalPassFailure();
-    SymbolTable symbols(module);
-    Builder b(&getContext());
-    SmallVector<Attribute> stages;
-    for (auto [number, facts] : llvm::enumerate(ranks.getAs<ArrayAttr>("stages"))) {
-      std::string prefix = "stage." + std::to_string(number);
-      NamedAttrList entry(cast<DictionaryAttr>(facts));
-      llvm::StringMap<AffineMap> shapes;
-      SmallVector<func::FuncOp> functions;
-      for (StringRef kind : {"forward", "input_grad", "weight_grad"}) {
-        auto f = symbols.lookup<func::FuncOp>((prefix + "_" + kind).str());
-        if (!f) {
-          module.emitError() << "hadal-cut-chunks wants @" << prefix << "_" << kind
-                             << ": run --hadal-split-backward first";
-          return signalPassFailure();
-        }
-        functions.push_back(f);
-      }
-      entry.set("accumulators", accumulatorsOf(functions, symbols));
-      for (auto [f, kind] :
-           llvm::zip(functions, ArrayRef<StringRef>{"forward", "input_grad", "weight_grad"})) {
-        if (failed(Cutter(f, prefix + "." + kind.str(), kind, shapes).run()))
-          return signalPassFailure();
-        entry.set(kind, b.getStringAttr(prefix + "." + kind));
-      }
-      stages.push_back(entry.getDictionary(&getContext()));
-    }
-    NamedAttrList changed(ranks);
-    changed.set("stages", b.getArrayAttr(stages));
-    module->setAttr("hadal.ranks", changed.getDictionary(&getContext()));
+    if (job::RanksAttr ranks = job::ranksOf(getOperation()); ranks && failed(cut(ranks)))
+      signalPassFailure();
   }
 };
 

@@ -3,7 +3,7 @@
 
 // A function with an exchange keeps its name as a chunk; its results are told. One without stays as
 // it is.
-// CHECK: hadal.inference = {ep = 2 : i64, programs = [{outputs = ["y"], program = "f"}]}
+// CHECK: job.ranks = #job.ranks<ep = 2, programs = [<name = "f", outputs = ["y"]>]>
 // CHECK-LABEL: func.func private @f(
 // CHECK-SAME: exec.state = "cache.0"
 // CHECK-SAME: hadal.chunk
@@ -28,7 +28,7 @@
 #rows = affine_map<()[s0, s1, s2] -> (s0)>
 #wide = affine_map<()[s0, s1, s2] -> (s0, 8)>
 #id = affine_map<(d0, d1) -> (d0, d1)>
-module attributes {hadal.inference = {ep = 2 : i64}, exec.state_registers = ["cache_slots"]} {
+module attributes {job.ranks = #job.ranks<ep = 2>, exec.state_registers = ["cache_slots"]} {
   exec.state @cache.0 affine_map<()[s0] -> (s0, 16)> of f32
   func.func @f(%ids: tensor<?x4xi32> {exec.name = "ids", exec.shape = affine_map<()[s0, s1, s2] -> (s0, 4)>}, %x: tensor<?x8xf32> {exec.name = "x", exec.shape = #wide},
                %slots: tensor<?xi32> {exec.name = "slots", exec.shape = #rows}, %cache: tensor<?x16xf32> {exec.state = "cache.0", exec.shape = affine_map<()[s0, s1, s2] -> (0, 16)>})

@@ -6,9 +6,8 @@
 
 // Parameters' sums of the stage, with whose rows each segment is of; loads and losses of other
 // names are none.
-// CHECK: hadal.ranks = {
-// CHECK-SAME: accumulators = [{segment_owners = array<i64: 0, 1>, state = "gradient.w", trainable = 0 : i64, use = 0 : i64}]
-// CHECK-SAME: forward = "stage.0.forward"
+// CHECK: job.ranks = #job.ranks<pp = 2, ep = 2, stages = [<first_layer = 0, layers = 1, forward = "stage.0.forward", input_grad = "stage.0.input_grad", weight_grad = "stage.0.weight_grad",
+// CHECK-SAME: accumulators = [<state = "gradient.w", trainable = 0, segment_owners = [0, 1]>]>]>
 
 // What an exchange needs is in the part before it, what needs it in the part after; the size of
 // the rows is told by what came.
@@ -60,7 +59,7 @@
 #wide = affine_map<()[s0, s1, s2] -> (s0, 8)>
 #id = affine_map<(d0, d1) -> (d0, d1)>
 module attributes {hadal.trainables = [{name = "w", count = 1 : i64, shape = array<i64: 8>, correction = false}],
-    hadal.ranks = {pp = 2, ep = 2, dp = 1, stages = [{first_layer = 0 : i64, layers = 1 : i64}]}} {
+    job.ranks = #job.ranks<pp = 2, ep = 2, stages = [<first_layer = 0, layers = 1>]>} {
   ml_program.global private mutable @w(#ml_program.extern<tensor<8xf32>>) : tensor<8xf32>
   ml_program.global private mutable @sum.gradient.w(#ml_program.extern<tensor<16xf32>>) : tensor<16xf32> {exec.state = "gradient.w", hadal.layout_of = @w, hadal.segment_owners = array<i64: 0, 1>}
   func.func @stage.0_forward(%ids: tensor<?x4xi32> {exec.name = "ids", exec.shape = affine_map<()[s0, s1, s2] -> (s0, 4)>}, %x: tensor<?x8xf32> {exec.name = "z", exec.shape = #wide})

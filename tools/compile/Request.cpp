@@ -17,11 +17,6 @@ bool CompileRequest::isGraph() const {
          llvm::sys::path::filename(input) != "config.json";
 }
 
-frontend::InferenceRanks CompileRequest::inferenceRanks() const {
-  return {training.expertRanks, training.nodes, training.dispatch, training.combine,
-          training.exchangeCapacity};
-}
-
 //===----------------------------------------------------------------------===//
 // Options
 //===----------------------------------------------------------------------===//
@@ -120,22 +115,22 @@ static void declareRanks(CLI::App &app, CompileRequest &request) {
       kRankOptions, "run as mpirun -n PP*EP*DP hadal-run train, or with --mode=generate as "
                     "mpirun -n EP hadal-run generate, logits or score");
   auto positive = wholeNumberWithin(1, int64_t(1) << 20);
-  many->add_option("--pp", request.training.pipelineRanks, "Pipeline ranks: the layers in stages")
+  many->add_option("--pp", request.training.ranks.pp, "Pipeline ranks: the layers in stages")
       ->check(positive)
       ->capture_default_str();
-  many->add_option("--ep", request.training.expertRanks,
+  many->add_option("--ep", request.training.ranks.ep,
                    "Expert-parallel ranks: each holds a share of every layer's experts, and has "
                    "micro-batches (or sequences) of its own")
       ->check(positive)
       ->capture_default_str();
-  many->add_option("--dp", request.training.dataRanks, "Data-parallel ranks")
+  many->add_option("--dp", request.training.ranks.dp, "Data-parallel ranks")
       ->check(positive)
       ->capture_default_str();
-  many->add_option("--nodes", request.training.nodes,
+  many->add_option("--nodes", request.training.ranks.nodes,
                    "Nodes that one expert-parallel group spans: a token crosses to a node once")
       ->check(positive)
       ->capture_default_str();
-  many->add_option("--schedule", request.training.schedule, "Order of the pipeline's chunks")
+  many->add_option("--schedule", request.training.ranks.schedule, "Order of the pipeline's chunks")
       ->check(oneOf({"1f1b", "zb1p", "dualpipe", "dualpipev"}))
       ->capture_default_str();
   many->add_option("--sum-groups", request.training.sumGroups,
@@ -153,16 +148,17 @@ static void declareRanks(CLI::App &app, CompileRequest &request) {
                    "then depend on layout and MPI")
       ->check(oneOf({"ordered", "fast"}))
       ->capture_default_str();
-  many->add_option("--dispatch", request.training.dispatch,
+  many->add_option("--dispatch", request.training.ranks.dispatch,
                    "Element type of rows on their way to experts of other ranks; fp8 is E4M3 with "
                    "scales. Only with fp32 are sums "
                    "those of one rank")
       ->check(oneOf({"fp32", "bf16", "fp8"}))
       ->capture_default_str();
-  many->add_option("--combine", request.training.combine, "Element type of rows on the way back")
+  many->add_option("--combine", request.training.ranks.combine,
+                   "Element type of rows on the way back")
       ->check(oneOf({"fp32", "bf16"}))
       ->capture_default_str();
-  many->add_option("--exchange-capacity", request.training.exchangeCapacity,
+  many->add_option("--exchange-capacity", request.training.ranks.capacity,
                    "Most rows from one expert-parallel rank to another in an exchange; more are an "
                    "error (default: any number)")
       ->check(positive);
@@ -194,7 +190,7 @@ static std::string uselessOption(const CLI::App &app, const CompileRequest &requ
                (name == std::string("--pp") || name == std::string("--dp")
                     ? "; --mode=generate takes --ep"
                     : "");
-  if (request.training.expertRanks == 1)
+  if (request.training.ranks.ep == 1)
     for (const char *name : {"--dispatch", "--combine", "--exchange-capacity"})
       if (const CLI::Option *option = app.get_option(name);
           option->count() && option->as<std::string>() != "fp32")
@@ -205,9 +201,9 @@ static std::string uselessOption(const CLI::App &app, const CompileRequest &requ
 
 /// What cannot be written where it is wanted: said before the work, not after it.
 static std::string problemOfOutput(const CompileRequest &request) {
-  if (request.emit == "exe" && request.training.ranks() > 1)
+  if (request.emit == "exe" && request.training.ranks.count() > 1)
     return "--emit=exe: an executable carries a module for one rank, got " +
-           std::to_string(request.training.ranks()) + " ranks";
+           std::to_string(request.training.ranks.count()) + " ranks";
   if (llvm::StringRef folder = llvm::sys::path::parent_path(request.output);
       !folder.empty() && !llvm::sys::fs::is_directory(folder))
     return request.output + ": there is no folder '" + folder.str() + "'";

@@ -17,7 +17,7 @@ namespace hadal {
 struct CompileRequest {
   std::string input, output;
   std::string mode = "generate", cpu = "native", emit = "module";
-  frontend::TrainingOptions training; ///< with what is asked of ranks, for generation, too
+  frontend::TrainingOptions training; ///< whose ranks are those of generation, too
   CompileSettings settings;
   std::string overlap = "on", reduction = "ordered";
   bool average = false, noCache = false, isVerbose = false;
@@ -25,8 +25,6 @@ struct CompileRequest {
   bool trains() const { return mode == "train"; }
   /// Whether INPUT is functions in MLIR's text, which say themselves what they are for.
   bool isGraph() const;
-  /// What is asked of ranks that generate.
-  frontend::InferenceRanks inferenceRanks() const;
 };
 
 /// Declares all options; they are read into `request`, which must outlive `app`.
