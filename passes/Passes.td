@@ -326,7 +326,7 @@ def ExecFormPrograms : Pass<"exec-form-programs", "::mlir::ModuleOp"> {
     tensors by a launch before. Sizes become functions of the program's registers. Fails on ops that
     no kernel knows. Test: test/passes/exec-form-programs.mlir.
   }];
-  let options = [Option<"lanes", "lanes", "int64_t", "8", "f32 lanes of a vector register">];
+  let options = [Option<"target", "target", "std::string", "\"host\"", "what kernels are made for">];
   let dependentDialects = ["::hadal::exec::ExecDialect", "::mlir::func::FuncDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::vector::VectorDialect",
                            "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect",
@@ -358,7 +358,7 @@ def ExecAddOptimizer : Pass<"exec-add-optimizer", "::mlir::ModuleOp"> {
     Runs after --exec-form-programs, which says how parameters lie.
     Test: test/passes/exec-add-optimizer.mlir.
   }];
-  let options = [Option<"lanes", "lanes", "int64_t", "8", "f32 lanes of a vector register">,
+  let options = [Option<"target", "target", "std::string", "\"host\"", "what kernels are made for">,
                  Option<"moments", "moments", "std::string", "\"fp32\"",
                         "element type of the moments: fp32 or bf16">,
                  Option<"average", "average", "bool", "false",
@@ -392,9 +392,7 @@ def HadalLowerKernels : Pass<"hadal-lower-kernels", "::mlir::ModuleOp"> {
     are tiled over rows, fused, bufferized and lowered to loops. Test:
     test/passes/hadal-lower-kernels.mlir.
   }];
-  let options = [Option<"lanes", "lanes", "int64_t", "8", "f32 lanes of a vector register">,
-                 Option<"tiles", "tiles", "bool", "false",
-                        "products of weights in panels run in AMX tiles; wants 16 lanes">];
+  let options = [Option<"target", "target", "std::string", "\"host\"", "what kernels are made for">];
   let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect",
                            "::mlir::arith::ArithDialect", "::mlir::math::MathDialect",

@@ -2,22 +2,19 @@
 
 #include "passes/Pipelines.h"
 #include "dialects/exec/Exec.h"
-#include "mlir/Conversion/Passes.h"
-#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/Math/Transforms/Passes.h"
-#include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
 #include "passes/Passes.h"
+#include "passes/targets/Target.h"
 #include "llvm/Support/Format.h"
 
 using namespace mlir;
@@ -67,12 +64,12 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
   if (options.expertRanks > 1)
     pm.addPass(createHadalCutChunks());
   verifyScheduled(pm, options);
-  pm.addPass(createExecFormPrograms({options.lanes}));
+  pm.addPass(createExecFormPrograms({options.target}));
   if (options.vocabulary > 0)
     pm.addPass(createExecAddSampling({options.vocabulary}));
   // Kernels say nothing about memory between launches; the programs alone decide it.
   pm.addPass(createExecPlanMemory());
-  pm.addPass(createHadalLowerKernels({options.lanes, options.tiles}));
+  pm.addPass(createHadalLowerKernels({options.target}));
   verifyKernels(pm, options);
 }
 
@@ -118,41 +115,12 @@ void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &optio
 }
 
 void hadal::buildGradientsToKernels(OpPassManager &pm, const PipelineOptions &options) {
-  pm.addPass(createExecFormPrograms({options.lanes}));
+  pm.addPass(createExecFormPrograms({options.target}));
   // It walks the memory of parameters, which has a form only now.
-  pm.addPass(createExecAddOptimizer({options.lanes, options.moments, options.average}));
+  pm.addPass(createExecAddOptimizer({options.target, options.moments, options.average}));
   pm.addPass(createExecPlanMemory());
-  pm.addPass(createHadalLowerKernels({options.lanes, options.tiles}));
+  pm.addPass(createHadalLowerKernels({options.target}));
   verifyKernels(pm, options);
-}
-
-void hadal::buildKernelsToLlvm(OpPassManager &pm) {
-  // bf16 lies in memory only: each operation on it widens, and rounds its result.
-  pm.addNestedPass<func::FuncOp>(arith::createArithEmulateUnsupportedFloats({{"bf16"}, "f32"}));
-  pm.addNestedPass<func::FuncOp>(math::createMathExtendToSupportedTypes());
-  // Polynomials before the rest: what they are made of is simplified with all else.
-  pm.addNestedPass<func::FuncOp>(createHadalExpandMath());
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
-  pm.addNestedPass<func::FuncOp>(createConvertVectorToSCFPass());
-  // Views become base, offset and strides before memrefs become pointers.
-  pm.addPass(memref::createExpandStridedMetadataPass());
-  pm.addPass(createLowerAffinePass());
-  pm.addPass(createSCFToControlFlowPass());
-  pm.addPass(createConvertVectorToLLVMPass());
-  pm.addPass(createConvertMathToLLVMPass());
-  pm.addPass(createLowerAffinePass());
-  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
-  pm.addPass(createConvertFuncToLLVMPass());
-  pm.addPass(createArithToLLVMConversionPass());
-  pm.addPass(createConvertIndexToLLVMPass());
-  pm.addPass(createUBToLLVMConversionPass());
-  pm.addPass(createConvertControlFlowToLLVMPass());
-  pm.addPass(createReconcileUnrealizedCastsPass());
-  // Last, because it needs to see memrefs as the parts they became.
-  pm.addPass(createHadalKernelEntries());
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
 }
 
 /// In running order, as Passes.td has them.
@@ -182,6 +150,30 @@ static constexpr StringRef kPasses[] = {
 static constexpr StringRef kPipelines[] = {"hadal-graph-to-kernels", "hadal-loss-to-kernels",
                                            "hadal-kernels-to-llvm"};
 
+namespace {
+struct CodeOptions : public PassPipelineOptions<CodeOptions> {
+  Option<std::string> target{*this, "target", llvm::cl::desc("what the kernels were made for"),
+                             llvm::cl::init("host")};
+};
+} // namespace
+
+/// Unlike PassPipelineRegistration it can refuse a target.
+static void registerCodePasses() {
+  registerPassPipeline(
+      kPipelines[2], "kernels on memory to what code is made of",
+      [](OpPassManager &pm, StringRef text, function_ref<LogicalResult(const Twine &)> error) {
+        CodeOptions options;
+        if (failed(options.parseFromString(text)))
+          return failure();
+        auto target = findTarget(options.target);
+        if (!target)
+          return error(llvm::toString(target.takeError()));
+        (*target)->addCodePasses(pm);
+        return success();
+      },
+      [](function_ref<void(const detail::PassOptions &)> show) { show(CodeOptions()); });
+}
+
 void hadal::registerHadalPasses() {
   registerCompilerPasses();
   PassPipelineRegistration<PipelineOptions>(
@@ -192,8 +184,7 @@ void hadal::registerHadalPasses() {
                                               buildLossToGradients(pm, options);
                                               buildGradientsToKernels(pm, options);
                                             });
-  PassPipelineRegistration<>(kPipelines[2], "kernels on memrefs to the LLVM dialect",
-                             buildKernelsToLlvm);
+  registerCodePasses();
 }
 
 void hadal::listHadalPasses(raw_ostream &out) {

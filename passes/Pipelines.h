@@ -7,14 +7,11 @@
 namespace hadal {
 
 /// What hadal's passes are told, said once: by hadal-compile from the graph and its own options, by
-/// hadal-opt as --hadal-graph-to-kernels="lanes=16 page-tokens=32".
+/// hadal-opt as --hadal-graph-to-kernels="target=x86-64-v3 page-tokens=32".
 
 struct PipelineOptions : public mlir::PassPipelineOptions<PipelineOptions> {
-  Option<int64_t> lanes{*this, "lanes", llvm::cl::desc("f32 lanes of a vector register"),
-                        llvm::cl::init(8)};
-  Option<bool> tiles{*this, "tiles",
-                     llvm::cl::desc("products of weights in panels run in AMX tiles"),
-                     llvm::cl::init(false)};
+  Option<std::string> target{*this, "target", llvm::cl::desc("what kernels are made for"),
+                             llvm::cl::init("host")};
   Option<int64_t> pageTokens{*this, "page-tokens",
                              llvm::cl::desc("positions of a page of the latent cache"),
                              llvm::cl::init(64)};
@@ -61,11 +58,8 @@ void buildGraphToKernels(mlir::OpPassManager &pm, const PipelineOptions &options
 /// add up in globals, as a graph; these -> programs, with the optimizer's, and kernels on memrefs.
 void buildLossToGradients(mlir::OpPassManager &pm, const PipelineOptions &options);
 void buildGradientsToKernels(mlir::OpPassManager &pm, const PipelineOptions &options);
-/// "hadal-kernels-to-llvm": kernels on memrefs -> LLVM dialect, in a module that holds nothing
-/// else.
-void buildKernelsToLlvm(mlir::OpPassManager &pm);
-
-/// Registers passes and pipelines.
+/// Registers passes and pipelines; with these "hadal-kernels-to-llvm": the code passes of a target
+/// (option `target`) over a module that holds nothing but kernels on memory.
 void registerHadalPasses();
 
 /// Prints the passes in running order, then the pipelines: a line each, "--NAME  what it does".

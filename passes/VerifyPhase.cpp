@@ -4,6 +4,7 @@
 //
 //===------------------------------------------------------------------------===//
 
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
@@ -11,7 +12,6 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "passes/Passes.h"
 #include "passes/analysis/Products.h"
-#include "passes/targets/cpu/Kernel.h"
 
 namespace hadal {
 #define GEN_PASS_DEF_HADALVERIFYPHASE

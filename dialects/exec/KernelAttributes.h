@@ -29,6 +29,9 @@ inline constexpr llvm::StringLiteral kPackedAttr = "exec.packed";
 inline constexpr llvm::StringLiteral kPanelsAttr = "exec.panels";
 /// On a kernel's argument: result number i is written in place of it.
 inline constexpr llvm::StringLiteral kInPlaceAttr = "exec.in_place";
+/// On a kernel on memrefs: what it does with each buffer, an i64 array of Access
+/// (runtime/module/Module.fbs).
+inline constexpr llvm::StringLiteral kAccessAttr = "exec.access";
 
 } // namespace hadal
 

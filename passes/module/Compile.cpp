@@ -1,16 +1,16 @@
 //===- Compile.cpp - the whole way from a graph to what is written ------===//
 
 #include "passes/module/Compile.h"
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
 #include "passes/Pipelines.h"
+#include "passes/analysis/Memory.h"
 #include "passes/autodiff/Saved.h"
 #include "passes/module/CompileCache.h"
 #include "passes/module/EmitModule.h"
-#include "passes/analysis/Memory.h"
-#include "passes/targets/cpu/Kernel.h"
-#include "passes/targets/cpu/NativeCode.h"
+#include "passes/targets/Target.h"
 #include "runtime/File.h"
 #include "runtime/module/Module.h"
 #include "runtime/schedule/Schedule.h"
@@ -113,39 +113,40 @@ static int64_t pageTokensOf(ModuleOp module, const CompileSettings &said) {
   return known ? known.getInt() : said.pageTokens.value_or(64);
 }
 
-/// What code is generated for, with tiles where the module's products may use them.
-static llvm::Expected<CpuTarget> targetOf(ModuleOp module, const CompileOptions &options) {
+/// What code is generated for; with matrix units where the module's products may use them.
+static llvm::Expected<const Target *> targetOf(ModuleOp module, const CompileOptions &options) {
   if (failed(checkJob(module)))
     return llvm::createStringError("the module does not say what its job is");
-  auto target = CpuTarget::parse(options.cpu);
-  if (!target)
-    return target;
+  auto found = findTarget(options.cpu == "native" ? "host" : options.cpu);
+  if (!found)
+    return llvm::createStringError("--cpu=" + options.cpu + ": " +
+                                   llvm::toString(found.takeError()));
+  const Target *target = *found;
   // The executable carries this machine's hadal-run.
-  llvm::Triple host(llvm::sys::getDefaultTargetTriple()), wanted(target->triple);
+  llvm::Triple host(llvm::sys::getDefaultTargetTriple()), wanted(target->processor().triple);
   if (options.emit == "exe" && wanted.getArch() != host.getArch())
     return llvm::createStringError("--emit=exe: an executable is for this machine's processors (" +
                                    host.getArchName() + "), got --cpu=" + options.cpu +
                                    "; --emit=module is for another machine's hadal-run");
   // Inference keeps one chain of sums for one row and for many, and its modules run where there are
-  // no tiles.
+  // no such units.
   bool trains = module->hasAttr("hadal.training");
   StringRef products = settingOf(module, "products", "auto");
-  if (products == "tiles" && !target->hasTiles())
-    return llvm::createStringError(
-        "--products=tiles wants a CPU with amx-tile and amx-bf16, which --cpu=" + options.cpu +
-        " lacks");
+  if (products == "tiles" && !target->hasMatrixUnits())
+    return llvm::createStringError("--products=tiles wants a processor with matrix units, which "
+                                   "--cpu=" +
+                                   options.cpu + " lacks");
   if (products == "tiles" && !trains && module->hasAttr("hadal.model"))
     return llvm::createStringError("--products=tiles is for --mode=train");
   if (products == "fma" || (products == "auto" && !trains))
-    target->dropTiles();
+    target = &target->withoutMatrixUnits();
   return target;
 }
 
 /// The pipeline's options: what the graph says of itself, and what the target has.
 static llvm::Error choosePipeline(ModuleOp module, const CompileOptions &options,
-                                  const CpuTarget &target, PipelineOptions &pipeline) {
-  pipeline.lanes = target.lanes;
-  pipeline.tiles = target.hasTiles();
+                                  const Target &target, PipelineOptions &pipeline) {
+  pipeline.target = target.name().str();
   pipeline.pageTokens = pageTokensOf(module, options.settings);
   pipeline.moments = settingOf(module, "moments", "fp32").str();
   pipeline.recompute = settingOf(module, "recompute", "none").str();
@@ -242,11 +243,12 @@ static llvm::Expected<bool> lowerToKernels(ModuleOp module, const CompileOptions
   return false;
 }
 
-/// Kernels alone, in the LLVM dialect; programs stay as they are.
-static llvm::Error lowerToLlvm(ModuleOp kernels, const CompileOptions &options) {
-  PassManager toLlvm(kernels.getContext());
-  buildKernelsToLlvm(toLlvm);
-  if (failed(run(toLlvm, kernels, options)))
+/// The target's passes over kernels alone; programs stay as they are.
+static llvm::Error runCodePasses(ModuleOp kernels, const CompileOptions &options,
+                                 const Target &target) {
+  PassManager pm(kernels.getContext());
+  target.addCodePasses(pm);
+  if (failed(run(pm, kernels, options)))
     return llvm::createStringError("compilation stopped in code generation");
   return llvm::Error::success();
 }
@@ -256,16 +258,19 @@ static llvm::SmallVector<func::FuncOp> loweredKernels(ModuleOp module) {
       module.getOps<func::FuncOp>(), [](func::FuncOp f) { return f->hasAttr(kLoweredAttr); }));
 }
 
-/// The code of the kernels in `module` as text.
-static llvm::Expected<std::string> textOf(ModuleOp module, const CompileOptions &options,
-                                          const CpuTarget &target, CodeForm form) {
+/// The code of the kernels in `module` in one piece.
+static llvm::Expected<std::string> wholeCodeOf(ModuleOp module, const CompileOptions &options,
+                                               const Target &target, CodeForm form) {
   OwningOpRef<ModuleOp> kernels = ModuleOp::create(module.getLoc());
   OpBuilder b = OpBuilder::atBlockEnd(kernels->getBody());
   for (func::FuncOp f : loweredKernels(module))
     b.clone(*f);
-  if (auto failure = lowerToLlvm(*kernels, options))
+  if (auto failure = runCodePasses(*kernels, options, target))
     return std::move(failure);
-  return printKernels(*kernels, target, form);
+  auto code = target.emit(*kernels, form);
+  if (!code)
+    return code.takeError();
+  return std::move(code->bytes);
 }
 
 /// What a kernel computes, whatever its name.
@@ -281,7 +286,7 @@ static std::string textWithoutName(func::FuncOp kernel) {
 /// Machine code of the kernels in `module`. Those that the cache has, and all but one of those that
 /// compute the same, are not compiled.
 static llvm::Expected<std::string> codeOf(ModuleOp module, const CompileOptions &options,
-                                          const CpuTarget &target, const KernelCache &cache) {
+                                          const Target &target, const KernelCache &cache) {
   llvm::SmallVector<func::FuncOp> kernels = loweredKernels(module);
   std::vector<std::string> keys, missing;
   llvm::StringMap<std::string> objects;
@@ -301,9 +306,9 @@ static llvm::Expected<std::string> codeOf(ModuleOp module, const CompileOptions 
   }
   std::string empty; // links where there is no kernel
   if (!missing.empty() || kernels.empty()) {
-    if (auto failure = lowerToLlvm(*toCompile, options))
+    if (auto failure = runCodePasses(*toCompile, options, target))
       return std::move(failure);
-    auto compiled = compileKernels(*toCompile, target, [&](size_t done, size_t total) {
+    auto compiled = target.emitParts(*toCompile, [&](size_t done, size_t total) {
       if (options.progress)
         options.progress("generating code", done, total);
     });
@@ -316,12 +321,15 @@ static llvm::Expected<std::string> codeOf(ModuleOp module, const CompileOptions 
     }
     cache.prune();
   }
-  std::vector<NamedObject> named;
+  std::vector<NamedPart> named;
   for (auto [f, key] : llvm::zip(kernels, keys))
     named.push_back({f.getSymName(), objects[key]});
   if (kernels.empty())
     named.push_back({"", empty});
-  return linkKernels(named);
+  auto code = target.link(named);
+  if (!code)
+    return code.takeError();
+  return std::move(code->bytes);
 }
 
 static llvm::Error writePayload(const std::vector<std::byte> &payload,
@@ -333,13 +341,14 @@ static llvm::Error writePayload(const std::vector<std::byte> &payload,
 
 llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
   settle(module, options.settings);
-  auto target = targetOf(module, options);
-  if (!target)
-    return target.takeError();
+  auto found = targetOf(module, options);
+  if (!found)
+    return found.takeError();
+  const Target &target = **found;
   if (options.emit == "graph")
     return writeText(print(module, /*locations=*/true), options.output);
   PipelineOptions pipeline;
-  if (llvm::Error error = choosePipeline(module, options, *target, pipeline))
+  if (llvm::Error error = choosePipeline(module, options, target, pipeline))
     return error;
   if (options.emit == "pipeline")
     return writeText(pipelineText(module, pipeline), options.output);
@@ -348,7 +357,7 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
   std::string key;
   if (isWhole && !options.cacheFolder.empty()) {
     key = CompileCache::keyOf(
-        module, *target, llvm::formatv("page_tokens={0}", pipeline.pageTokens.getValue()).str());
+        module, target, llvm::formatv("page_tokens={0}", pipeline.pageTokens.getValue()).str());
     if (auto payload = cache.find(key))
       return writePayload(*payload, options);
   }
@@ -359,19 +368,18 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
     return isWritten.takeError();
   if (*isWritten)
     return llvm::Error::success();
-  if (options.emit == "llvm" || options.emit == "asm") {
-    auto text = textOf(module, options, *target,
-                       options.emit == "llvm" ? CodeForm::LlvmIr : CodeForm::Assembly);
-    return text ? writeText(*text, options.output) : text.takeError();
-  }
-  KernelCache kernels(isWhole ? options.cacheFolder : "", *target);
-  auto code = codeOf(module, options, *target, kernels);
+  for (auto [name, form] : {std::pair("llvm", CodeForm::LlvmIr),
+                            {"asm", CodeForm::Assembly},
+                            {"object", CodeForm::Binary}})
+    if (options.emit == name) {
+      auto code = wholeCodeOf(module, options, target, form);
+      return code ? writeText(*code, options.output) : code.takeError();
+    }
+  KernelCache kernels(options.cacheFolder, target);
+  auto code = codeOf(module, options, target, kernels);
   if (!code)
     return code.takeError();
-  if (options.emit == "object")
-    return toError(writeFile(options.output,
-                             {reinterpret_cast<const std::byte *>(code->data()), code->size()}));
-  auto payload = emitModule(module, *target, *code);
+  auto payload = emitModule(module, target, *code);
   if (failed(payload))
     return llvm::createStringError("the module cannot be written");
   cache.store(key, *payload);

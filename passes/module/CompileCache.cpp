@@ -61,11 +61,13 @@ static const std::string &compilerDigest() {
 }
 
 /// Everything beside a graph that code depends on; empty where the compiler cannot be read.
-static std::string compilerOf(const CpuTarget &target) {
+static std::string compilerOf(const Target &target) {
   if (compilerDigest().empty())
     return "";
+  const Processor &processor = target.processor();
   return llvm::formatv("{0} LLVM {1}\n{2} {3} {4} {5}\n", compilerDigest(), LLVM_VERSION_STRING,
-                       target.triple, target.cpu, llvm::join(target.features, ","), target.lanes)
+                       processor.triple, processor.name, llvm::join(processor.features, ","),
+                       target.name())
       .str();
 }
 
@@ -93,7 +95,7 @@ static void pruneFolder(const std::string &folder) {
   llvm::pruneCache(folder, policy);
 }
 
-std::string CompileCache::keyOf(mlir::ModuleOp graph, const CpuTarget &target,
+std::string CompileCache::keyOf(mlir::ModuleOp graph, const Target &target,
                                 llvm::StringRef options) {
   std::string compiler = compilerOf(target);
   if (compiler.empty())
@@ -130,7 +132,7 @@ void CompileCache::store(llvm::StringRef key, llvm::ArrayRef<std::byte> payload)
   pruneFolder(folder);
 }
 
-KernelCache::KernelCache(llvm::StringRef moduleFolder, const CpuTarget &target) {
+KernelCache::KernelCache(llvm::StringRef moduleFolder, const Target &target) {
   if (moduleFolder.empty())
     return;
   compiler = compilerOf(target);

@@ -14,7 +14,7 @@
 #define HADAL_PASSES_TARGET_COMPILECACHE_H
 
 #include "mlir/IR/BuiltinOps.h"
-#include "passes/targets/cpu/NativeCode.h"
+#include "passes/targets/Target.h"
 
 #include <cstddef>
 #include <optional>
@@ -35,7 +35,7 @@ public:
 
   /// The name of what `graph` becomes with these options. `options` holds all of them that are not
   /// in the graph.
-  static std::string keyOf(mlir::ModuleOp graph, const CpuTarget &target, llvm::StringRef options);
+  static std::string keyOf(mlir::ModuleOp graph, const Target &target, llvm::StringRef options);
 
   /// The payload of a module; none where there is no such file, or one that is damaged (which is
   /// removed).
@@ -53,7 +53,7 @@ private:
 class KernelCache {
 public:
   /// `moduleFolder`: that of the modules, or empty, and nothing is found and nothing stored.
-  KernelCache(llvm::StringRef moduleFolder, const CpuTarget &target);
+  KernelCache(llvm::StringRef moduleFolder, const Target &target);
 
   /// The name of what a kernel becomes. `text`: the kernel on memrefs, but for its own name.
   std::string keyOf(llvm::StringRef text) const;

@@ -2,11 +2,11 @@
 
 #include "passes/module/EmitModule.h"
 #include "dialects/exec/Exec.h"
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "passes/analysis/Memory.h"
-#include "passes/targets/cpu/Kernel.h"
-#include "passes/targets/cpu/KernelBuffers.h"
+#include "passes/module/KernelBuffers.h"
 #include "runtime/module/Dataflow.h"
 #include "runtime/module/Module_generated.h"
 #include "runtime/schedule/Schedule.h"
@@ -45,7 +45,7 @@ FailureOr<fb::ElementType> elementOf(Operation *op, Type type) {
 
 class Emitter {
 public:
-  Emitter(ModuleOp module, const CpuTarget &target, StringRef code)
+  Emitter(ModuleOp module, const Target &target, StringRef code)
       : module(module), target(target), code(code) {}
   FailureOr<std::vector<std::byte>> emit();
 
@@ -131,7 +131,7 @@ private:
   uint32_t argumentOf(Value buffer) { return local.lookup(buffer).second; }
 
   ModuleOp module;
-  const CpuTarget &target;
+  const Target &target;
   StringRef code;
   flatbuffers::FlatBufferBuilder b{1 << 20};
   llvm::StringMap<std::pair<fb::Space, uint32_t>> symbols; // of get
@@ -433,9 +433,10 @@ FailureOr<Offset<fb::Program>> Emitter::program(exec::ProgramOp op) {
 Offset<flatbuffers::Vector<Offset<fb::Code>>> Emitter::codes() {
   b.ForceVectorAlignment(code.size(), 1, 64);
   auto bytes = b.CreateVector(reinterpret_cast<const uint8_t *>(code.data()), code.size());
-  StringRef family = StringRef(target.triple).split('-').first;
-  auto targetTable = fb::CreateTarget(b, b.CreateString(family.str()), b.CreateString(target.cpu),
-                                      b.CreateVectorOfStrings(target.features));
+  StringRef family = StringRef(target.processor().triple).split('-').first;
+  auto targetTable =
+      fb::CreateTarget(b, b.CreateString(family.str()), b.CreateString(target.processor().name),
+                       b.CreateVectorOfStrings(target.processor().features));
   return b.CreateVector(
       Offsets<fb::Code>{fb::CreateCode(b, targetTable, fb::CodeFormat_SharedObject, bytes)});
 }
@@ -597,7 +598,7 @@ FailureOr<std::vector<std::byte>> Emitter::emit() {
 
 } // namespace
 
-FailureOr<std::vector<std::byte>> hadal::emitModule(ModuleOp module, const CpuTarget &target,
+FailureOr<std::vector<std::byte>> hadal::emitModule(ModuleOp module, const Target &target,
                                                     StringRef code) {
   return Emitter(module, target, code).emit();
 }

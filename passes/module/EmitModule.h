@@ -1,6 +1,6 @@
 // exec programs to the module file's tables.
 #pragma once
-#include "passes/targets/cpu/NativeCode.h"
+#include "passes/targets/Target.h"
 #include <cstddef>
 
 namespace hadal {
@@ -8,7 +8,7 @@ namespace hadal {
 /// The FlatBuffer of the module (Module.fbs): its exec ops, one to one, with the code image and,
 /// where `hadal.model` is set, the model's facts. A failure has been reported through the context's
 /// diagnostics.
-mlir::FailureOr<std::vector<std::byte>> emitModule(mlir::ModuleOp module, const CpuTarget &target,
+mlir::FailureOr<std::vector<std::byte>> emitModule(mlir::ModuleOp module, const Target &target,
                                                    llvm::StringRef code);
 
 } // namespace hadal

@@ -507,9 +507,10 @@ struct AddOptimizer : public hadal::impl::ExecAddOptimizerBase<AddOptimizer> {
   void runOnOperation() override {
     Type moment = moments == "bf16" ? Type(BFloat16Type::get(&getContext()))
                                     : Type(Float32Type::get(&getContext()));
-    if (failed(checkLanes(getOperation(), lanes)))
+    auto shape = vectorShapeOf(getOperation(), target);
+    if (failed(shape))
       return signalPassFailure();
-    if (failed(Optimizer(getOperation(), lanes, moment, average).build()))
+    if (failed(Optimizer(getOperation(), shape->lanes, moment, average).build()))
       signalPassFailure();
   }
 };

@@ -534,9 +534,10 @@ namespace {
 struct FormPrograms : public hadal::impl::ExecFormProgramsBase<FormPrograms> {
   using ExecFormProgramsBase::ExecFormProgramsBase;
   void runOnOperation() override {
-    if (failed(checkLanes(getOperation(), lanes)))
+    auto shape = vectorShapeOf(getOperation(), target);
+    if (failed(shape))
       return signalPassFailure();
-    ModuleBuffers shared(getOperation(), vectorShapeFor(lanes));
+    ModuleBuffers shared(getOperation(), *shape);
     if (failed(shared.checkGlobals()))
       return signalPassFailure();
     SmallVector<func::FuncOp> functions;

@@ -22,6 +22,10 @@ HOUSE = {
     "passes": {"dialects", "runtime"},
 }
 
+# What passes know of targets, and the one file that names them.
+TARGET = "passes/targets/Target.h"
+TARGET_TABLE = "passes/targets/Targets.cpp"
+
 # Tools that link no compiler: their files, by where they stand.
 COMPILER_TOOLS = {"tools/hadal-compile.cpp", "tools/hadal-opt.cpp", "tools/hadal-lsp-server.cpp"}
 COMPILER_PARTS = "tools/compile/"
@@ -64,8 +68,13 @@ def refusal(path: str, include: str) -> str:
         return f"stands above {own}/" if other in known - HOUSE[own] else ""
     if own == "dialects" and path.count("/") == 2 and include.count("/") == 2:
         return "" if include.split("/")[1] == path.split("/")[1] else "a dialect knows no other"
-    if own == "passes" and include.count("/") > 1 and place(include) > place(path):
-        return "runs later"
+    if own == "passes" and include.count("/") > 1:
+        if include.count("/") > 2 and include.startswith("passes/targets/"):
+            folder = include[: include.rindex("/") + 1]
+            if not path.startswith(folder) and path != TARGET_TABLE:
+                return f"a target, which {TARGET_TABLE} alone may name"
+        if place(include) > place(path) and include != TARGET:
+            return "runs later"
     return ""
 
 

@@ -1,8 +1,8 @@
-// RUN: hadal-opt %s --exec-add-optimizer="lanes=8" | FileCheck %s
-// RUN: hadal-opt %s --exec-add-optimizer="lanes=8 moments=bf16 average=true" | FileCheck %s --check-prefix=AVERAGE
-// RUN: sed 's/module attributes {/module attributes {hadal.quantization = array<i64: 4, 4>, /' %s | hadal-opt --exec-add-optimizer | FileCheck %s --check-prefix=QUANTIZED
-// RUN: sed 's/module attributes {/module attributes {job.ranks = #job.ranks<pp = 2>, /' %s | hadal-opt --exec-add-optimizer | FileCheck %s --check-prefix=RANKS
-// RUN: sed 's/layout = "plain.8", //' %s | not hadal-opt --exec-add-optimizer 2>&1 | FileCheck %s --check-prefix=WRONG
+// RUN: hadal-opt %s --exec-add-optimizer="target=x86-64-v3" | FileCheck %s
+// RUN: hadal-opt %s --exec-add-optimizer="target=x86-64-v3 moments=bf16 average=true" | FileCheck %s --check-prefix=AVERAGE
+// RUN: sed 's/module attributes {/module attributes {hadal.quantization = array<i64: 4, 4>, /' %s | hadal-opt --exec-add-optimizer=target=x86-64-v3 | FileCheck %s --check-prefix=QUANTIZED
+// RUN: sed 's/module attributes {/module attributes {job.ranks = #job.ranks<pp = 2>, /' %s | hadal-opt --exec-add-optimizer=target=x86-64-v3 | FileCheck %s --check-prefix=RANKS
+// RUN: sed 's/layout = "plain.8", //' %s | not hadal-opt --exec-add-optimizer=target=x86-64-v3 2>&1 | FileCheck %s --check-prefix=WRONG
 
 // WRONG: "n" has no memory: no program reads it
 

@@ -1,5 +1,5 @@
 // RUN: hadal-opt %s --exec-add-sampling="vocabulary=100" | FileCheck %s
-// RUN: hadal-opt %s --exec-add-sampling="vocabulary=100" --hadal-lower-kernels="lanes=8" | FileCheck %s --check-prefix=LOWERED
+// RUN: hadal-opt %s --exec-add-sampling="vocabulary=100" --hadal-lower-kernels="target=x86-64-v3" | FileCheck %s --check-prefix=LOWERED
 // RUN: not hadal-opt %s --exec-add-sampling 2>&1 | FileCheck %s --check-prefix=WRONG
 
 // WRONG: exec-add-sampling wants a positive vocabulary, got 0

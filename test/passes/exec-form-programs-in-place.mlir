@@ -1,4 +1,4 @@
-// RUN: hadal-opt %s --exec-form-programs=lanes=8 | FileCheck %s
+// RUN: hadal-opt %s --exec-form-programs=target=x86-64-v3 | FileCheck %s
 
 // Ops that change a part of their destination, or add to it, write in place where nothing else
 // reads it.

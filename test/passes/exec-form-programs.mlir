@@ -1,4 +1,4 @@
-// RUN: hadal-opt %S/Inputs/chain.mlir --exec-form-programs=lanes=8 | FileCheck %s
+// RUN: hadal-opt %S/Inputs/chain.mlir --exec-form-programs=target=x86-64-v3 | FileCheck %s
 
 // Parameters stay what the checkpoint holds; each gets packed memory of its own.
 // CHECK-DAG: exec.parameter @parameter.a "a" : tensor<32x16xbf16>

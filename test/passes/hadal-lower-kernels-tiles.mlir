@@ -1,15 +1,16 @@
-// RUN: hadal-opt %s --hadal-lower-kernels="lanes=16 tiles=true" | FileCheck %s
-// RUN: hadal-opt %s --hadal-lower-kernels=lanes=16 | FileCheck %s --check-prefix=FMA
-// RUN: not hadal-opt %s --hadal-lower-kernels="lanes=8 tiles=true" 2>&1 | FileCheck %s --check-prefix=BAD
-// BAD: hadal-lower-kernels wants 16 lanes with tiles, got 8
+// RUN: hadal-opt %s --hadal-lower-kernels="target=x86-64-v4+amx" | FileCheck %s
+// RUN: hadal-opt %s --hadal-lower-kernels=target=x86-64-v4 | FileCheck %s --check-prefix=FMA
+// RUN: not hadal-opt %s --hadal-lower-kernels="target=z80" 2>&1 | FileCheck %s --check-prefix=BAD
+// BAD: error: wants a target (aarch64, host, x86-64-v2+fma, x86-64-v3, x86-64-v4, x86-64-v4+amx), got z80
+// RUN: not hadal-opt %s --hadal-kernels-to-llvm=target=z80 2>&1 | FileCheck %s --check-prefix=BAD
 
 // Code is what compiling takes its time for. A product has a tile for each height up to 12, once
 // each: 12, 1 and 2 rows with four steps of K in a turn, the others with two: 380 fused
 // multiply-adds. Turning a square of 16 takes 64 shuffles, and a gradient turns two: in whole steps
 // of 32 rows, and in the last one.
-// RUN: hadal-opt %s --hadal-lower-kernels=lanes=16 | grep -c vector.fma | FileCheck %s --check-prefix=STEPS
+// RUN: hadal-opt %s --hadal-lower-kernels=target=x86-64-v4 | grep -c vector.fma | FileCheck %s --check-prefix=STEPS
 // STEPS: {{^}}920{{$}}
-// RUN: hadal-opt %s --hadal-lower-kernels="lanes=16 tiles=true" | grep -c vector.shuffle | FileCheck %s --check-prefix=TURNS
+// RUN: hadal-opt %s --hadal-lower-kernels="target=x86-64-v4+amx" | grep -c vector.shuffle | FileCheck %s --check-prefix=TURNS
 // TURNS: {{^}}256{{$}}
 
 // A product with weights in panels splits both operands in three and adds six products of bf16 to

@@ -5,7 +5,6 @@
 #include "dialects/sample/Sample.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "passes/targets/cpu/KernelAccess.h"
 #include "passes/targets/cpu/Packing.h"
 #include "runtime/module/Module_generated.h"
 

@@ -49,6 +49,9 @@ private:
 /// no scalars. Tasks are panels.
 mlir::func::FuncOp panelCopyKernel(mlir::ModuleOp module, mlir::RankedTensorType plain, bool pack);
 
+/// Replaces a kernel on tensors by one on memory; a failure has been reported.
+mlir::LogicalResult lowerKernel(mlir::func::FuncOp kernel, const VectorShape &shape);
+
 /// Each emitter takes the kernels it knows and returns success; failure with no diagnostic means
 /// "not mine".
 mlir::FailureOr<bool> emitMatmul(Kernel &kernel);

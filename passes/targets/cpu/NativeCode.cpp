@@ -6,18 +6,16 @@
 #include "mlir/ExecutionEngine/OptUtils.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/Target/LLVMIR/Export.h"
-#include "runtime/device/CpuFeatures.h"
+#include "llvm/ADT/SetVector.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Object/ObjectFile.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Support/ThreadPool.h"
 #include "llvm/Target/TargetMachine.h"
-#include "llvm/TargetParser/Host.h"
 #include <mutex>
 #include <optional>
 
@@ -26,65 +24,7 @@ LLD_HAS_DRIVER(elf)
 using namespace mlir;
 using namespace hadal;
 
-/// Features that kernels profit from and that a runtime can ask a CPU about.
-static constexpr const char *x86Features[] = {
-    "sse3",     "ssse3",    "sse4.1",   "sse4.2",   "popcnt",   "avx",     "avx2",
-    "fma",      "f16c",     "bmi",      "bmi2",     "lzcnt",    "movbe",   "avx512f",
-    "avx512bw", "avx512cd", "avx512dq", "avx512vl", "amx-bf16", "amx-tile"};
-static constexpr size_t v3Count = 13,
-                        v4Count = 18; // x86-64-v3 ends before AVX-512, x86-64-v4 before AMX
-
-llvm::Expected<CpuTarget> CpuTarget::parse(StringRef name) {
-  CpuTarget target;
-  target.cpu = name.str();
-  auto wide = [&] {
-    return llvm::is_contained(target.features, "avx512f") ? 16
-           : llvm::is_contained(target.features, "avx2")  ? 8
-                                                          : 4;
-  };
-  llvm::Triple host(llvm::sys::getDefaultTargetTriple());
-  if (name == "native" && host.isX86()) {
-    target.triple = host.str();
-    target.cpu = llvm::sys::getHostCPUName().str();
-    for (const char *feature : x86Features)
-      if (std::binary_search(cpuFeatures().begin(), cpuFeatures().end(), feature))
-        target.features.push_back(feature);
-    target.lanes = wide();
-    if (!llvm::is_contained(target.features, "fma"))
-      return llvm::createStringError(
-          "--cpu=native wants a CPU with fused multiply-add, %s has none", target.cpu.c_str());
-    return target;
-  }
-  if (name == "x86-64-v3" || name == "x86-64-v4" || name == "x86-64-v4+amx") {
-    target.triple = "x86_64-unknown-linux-gnu";
-    target.features.assign(x86Features,
-                           name.ends_with("amx")
-                               ? std::end(x86Features)
-                               : x86Features + (name.ends_with("v3") ? v3Count : v4Count));
-    target.lanes = wide();
-    return target;
-  }
-  if (name == "aarch64" || (name == "native" && host.isAArch64())) {
-    target.triple = "aarch64-unknown-linux-gnu";
-    target.cpu = "generic";
-    target.features = {"neon"};
-    target.lanes = 4;
-    return target;
-  }
-  return llvm::createStringError(
-      "--cpu wants native, x86-64-v3, x86-64-v4, x86-64-v4+amx or aarch64, got %s",
-      name.str().c_str());
-}
-
-bool CpuTarget::hasTiles() const {
-  return llvm::is_contained(features, "amx-bf16") && llvm::is_contained(features, "amx-tile");
-}
-
-void CpuTarget::dropTiles() {
-  llvm::erase_if(features, [](StringRef f) { return f.starts_with("amx-"); });
-}
-
-static std::unique_ptr<llvm::TargetMachine> createMachine(const CpuTarget &target,
+static std::unique_ptr<llvm::TargetMachine> createMachine(const Processor &processor,
                                                           std::string &error) {
   static std::once_flag once;
   std::call_once(once, [] {
@@ -93,12 +33,12 @@ static std::unique_ptr<llvm::TargetMachine> createMachine(const CpuTarget &targe
     llvm::InitializeAllTargetMCs();
     llvm::InitializeAllAsmPrinters();
   });
-  llvm::Triple triple(target.triple);
+  llvm::Triple triple(processor.triple);
   const llvm::Target *found = llvm::TargetRegistry::lookupTarget(triple, error);
   if (!found)
     return nullptr;
   std::string features;
-  for (const std::string &f : target.features)
+  for (const std::string &f : processor.features)
     features += (features.empty() ? "+" : ",+") + f;
   // The generic CPU with named features: a CPU's name would bring features that the system may
   // mask.
@@ -109,10 +49,10 @@ static std::unique_ptr<llvm::TargetMachine> createMachine(const CpuTarget &targe
 }
 
 /// Kernels, compiled in a context of their own. Without a form: an object.
-static llvm::Expected<std::string> compilePart(ModuleOp part, const CpuTarget &target,
+static llvm::Expected<std::string> compilePart(ModuleOp part, const Processor &processor,
                                                std::optional<CodeForm> form = std::nullopt) {
   std::string error;
-  auto machine = createMachine(target, error);
+  auto machine = createMachine(processor, error);
   if (!machine)
     return llvm::createStringError(error);
   llvm::LLVMContext context;
@@ -124,7 +64,7 @@ static llvm::Expected<std::string> compilePart(ModuleOp part, const CpuTarget &t
   for (llvm::Function &f : *module) {
     f.addFnAttr("prefer-vector-width", "512");
     if (machine->getTargetTriple().isX86())
-      f.addFnAttr("tune-cpu", target.cpu.rfind("x86-64", 0) == 0 ? "generic" : target.cpu);
+      f.addFnAttr("tune-cpu", processor.name.rfind("x86-64", 0) == 0 ? "generic" : processor.name);
     f.setDSOLocal(!f.isDeclaration());
   }
   if (auto failure = makeOptimizingTransformer(3, 0, machine.get())(module.get()))
@@ -138,7 +78,7 @@ static llvm::Expected<std::string> compilePart(ModuleOp part, const CpuTarget &t
     auto type = form == CodeForm::Assembly ? llvm::CodeGenFileType::AssemblyFile
                                            : llvm::CodeGenFileType::ObjectFile;
     if (machine->addPassesToEmitFile(passes, out, nullptr, type))
-      return llvm::createStringError("no code generator for " + target.triple);
+      return llvm::createStringError("no code generator for " + processor.triple);
     passes.run(*module);
   }
   return std::string(bytes.begin(), bytes.end());
@@ -253,15 +193,25 @@ static SmallVector<OwningOpRef<ModuleOp>> partsOf(ModuleOp module) {
   return modules;
 }
 
-llvm::Expected<std::string> hadal::printKernels(ModuleOp module, const CpuTarget &target,
+std::vector<std::string> hadal::kernelNames(ModuleOp module) {
+  llvm::SetVector<StringRef> names;
+  for (auto f : module.getOps<LLVM::LLVMFuncOp>()) {
+    StringRef kernel = f.getSymName();
+    kernel.consume_back(".body");
+    names.insert(kernel);
+  }
+  return {names.begin(), names.end()};
+}
+
+llvm::Expected<std::string> hadal::printKernels(ModuleOp module, const Processor &processor,
                                                 CodeForm form) {
-  return compilePart(module, target, form);
+  return compilePart(module, processor, form);
 }
 
 llvm::Expected<std::vector<std::string>>
-hadal::compileKernels(ModuleOp module, const CpuTarget &target, const CodeProgress &progress) {
+hadal::compileKernels(ModuleOp module, const Processor &processor, const CodeProgress &progress) {
   std::string error;
-  if (!createMachine(target, error))
+  if (!createMachine(processor, error))
     return llvm::createStringError(error);
   SmallVector<OwningOpRef<ModuleOp>> modules = partsOf(module);
   std::vector<std::string> objects(modules.size()), errors(modules.size());
@@ -270,7 +220,7 @@ hadal::compileKernels(ModuleOp module, const CpuTarget &target, const CodeProgre
   llvm::DefaultThreadPool pool(llvm::hardware_concurrency(modules.size()));
   for (size_t i = 0; i < modules.size(); ++i)
     pool.async([&, i] {
-      auto result = compilePart(*modules[i], target);
+      auto result = compilePart(*modules[i], processor);
       if (result)
         objects[i] = std::move(*result);
       else
@@ -289,10 +239,10 @@ hadal::compileKernels(ModuleOp module, const CpuTarget &target, const CodeProgre
   return objects;
 }
 
-llvm::Expected<std::string> hadal::linkKernels(ArrayRef<NamedObject> kernels) {
+llvm::Expected<std::string> hadal::linkKernels(ArrayRef<NamedPart> kernels) {
   std::vector<std::string> objects;
-  for (const NamedObject &kernel : kernels) {
-    objects.push_back(kernel.object.str());
+  for (const NamedPart &kernel : kernels) {
+    objects.push_back(kernel.bytes.str());
     if (!kernel.name.empty())
       if (auto failure = nameEntry(objects.back(), kernel.name))
         return std::move(failure);

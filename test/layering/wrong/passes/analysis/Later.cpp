@@ -1,1 +1,1 @@
-#include "passes/targets/cpu/Kernel.h"
+#include "passes/programs/FormPrograms.h"

@@ -1,11 +1,10 @@
 //===- KernelBuffers.cpp - what a kernel reads and writes of its buffers -===//
 
-#include "passes/targets/cpu/KernelBuffers.h"
+#include "passes/module/KernelBuffers.h"
+#include "dialects/exec/KernelAttributes.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Interfaces/ViewLikeInterface.h"
-#include "passes/targets/cpu/Kernel.h"
-#include "passes/targets/cpu/KernelAccess.h"
 #include "runtime/module/Expr.h"
 
 using namespace mlir;
