@@ -309,6 +309,27 @@ def HadalCutChunks : Pass<"hadal-cut-chunks", "::mlir::ModuleOp"> {
                            "::mlir::tensor::TensorDialect"];
 }
 
+def ExecAssignLayouts : Pass<"exec-assign-layouts", "::mlir::ModuleOp"> {
+  let summary = "say how tensors lie in memory, as the target likes them";
+  let description = [{
+        ml_program.global private mutable @w : tensor<6x8xf32>
+        func.func @f(%x) {
+          %w = ml_program.global_load @w
+          %y = linalg.matmul %x, %w
+    ->  ml_program.global private mutable @w {exec.layout = #exec.layout<"cpu.panels",
+          outputs = 16, inner = 2>} : tensor<6x8xf32>
+        ... the same
+
+    Asks the target (passes/targets/Target.h) of each mutable global, by what reads it. A global
+    with `hadal.layout_of`, a gradient or a rounded copy, lies as its parameter does. Leaves
+    layouts that are given, and what the target wants as stored. --exec-form-programs follows the
+    attributes. Fails where there is no such target.
+    Test: test/passes/exec-assign-layouts.mlir.
+  }];
+  let options = [Option<"target", "target", "std::string", "\"host\"", "what kernels are made for">];
+  let dependentDialects = ["::hadal::exec::ExecDialect"];
+}
+
 def ExecFormPrograms : Pass<"exec-form-programs", "::mlir::ModuleOp"> {
   let summary = "functions become programs that launch kernels";
   let description = [{

@@ -64,6 +64,8 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
   if (options.expertRanks > 1)
     pm.addPass(createHadalCutChunks());
   verifyScheduled(pm, options);
+  // Of what is left by now: how a tensor lies depends on all that reads it.
+  pm.addPass(createExecAssignLayouts({options.target}));
   pm.addPass(createExecFormPrograms({options.target}));
   if (options.vocabulary > 0)
     pm.addPass(createExecAddSampling({options.vocabulary}));
@@ -115,6 +117,8 @@ void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &optio
 }
 
 void hadal::buildGradientsToKernels(OpPassManager &pm, const PipelineOptions &options) {
+  // Of what is left by now: how a tensor lies depends on all that reads it.
+  pm.addPass(createExecAssignLayouts({options.target}));
   pm.addPass(createExecFormPrograms({options.target}));
   // It walks the memory of parameters, which has a form only now.
   pm.addPass(createExecAddOptimizer({options.target, options.moments, options.average}));
@@ -139,6 +143,7 @@ static constexpr StringRef kPasses[] = {
     "moe-fuse-dispatch",
     "hadal-recompute",
     "hadal-cut-chunks",
+    "exec-assign-layouts",
     "exec-form-programs",
     "exec-add-sampling",
     "exec-add-optimizer",

@@ -9,6 +9,8 @@
 #include "llvm/ADT/TypeSwitch.h"
 
 #include "dialects/exec/ExecDialect.cpp.inc"
+#define GET_ATTRDEF_CLASSES
+#include "dialects/exec/ExecAttributes.cpp.inc"
 #define GET_TYPEDEF_CLASSES
 #include "dialects/exec/ExecTypes.cpp.inc"
 #define GET_OP_CLASSES
@@ -18,6 +20,10 @@ using namespace mlir;
 using namespace hadal::exec;
 
 void ExecDialect::initialize() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "dialects/exec/ExecAttributes.cpp.inc"
+      >();
   addTypes<
 #define GET_TYPEDEF_LIST
 #include "dialects/exec/ExecTypes.cpp.inc"
@@ -29,14 +35,54 @@ void ExecDialect::initialize() {
 }
 
 //===----------------------------------------------------------------------===//
+// Layouts
+//===----------------------------------------------------------------------===//
+
+LogicalResult LayoutAttr::verify(function_ref<InFlightDiagnostic()> error, StringRef name,
+                                 int64_t outputs, int64_t inner, int64_t n, int64_t k,
+                                 int64_t parts, int64_t part) {
+  if (name.empty())
+    return error() << "layout wants a name"; // C1
+  if (outputs < 0 || inner < 0 || (outputs == 0) != (inner == 0))
+    return error() << "layout wants positive outputs and inner, got " << outputs << " and "
+                   << inner; // C2
+  if (n < -1 || k < -1 || (n < 0 && k >= 0) || (n >= 0 && (k < 0 || n == k)))
+    return error() << "layout wants two dimensions as n and k, got " << n << " and " << k; // C3
+  if (part < 0 || part >= parts)
+    return error() << "layout wants a part of " << parts << ", got " << part; // C4
+  return success();
+}
+
+int64_t LayoutAttr::elements(ArrayRef<int64_t> shape) const {
+  int64_t count = 1;
+  for (auto [d, size] : llvm::enumerate(shape)) {
+    int64_t multiple = d == outputDim(shape.size())  ? getOutputs()
+                       : d == innerDim(shape.size()) ? getInner()
+                                                     : 1;
+    count *= llvm::alignTo(size, std::max<int64_t>(multiple, 1));
+  }
+  return count;
+}
+
+LogicalResult LayoutAttr::holds(function_ref<InFlightDiagnostic()> error, Type type) const {
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  int64_t rank = tensor ? tensor.getRank() : 0;
+  if (tensor && tensor.hasStaticShape() && rank >= 2 && std::max(getN(), getK()) < rank)
+    return success();
+  return error() << "exec.layout wants a matrix of static shape, or a stack of them, got " << type;
+}
+
+//===----------------------------------------------------------------------===//
 // Attributes on functions that become programs and kernels
 //===----------------------------------------------------------------------===//
 
 static LogicalResult verifyKnown(llvm::function_ref<InFlightDiagnostic()> error,
                                  NamedAttribute attribute) {
+  if (attribute.getName() == "exec.layout" && !isa<LayoutAttr>(attribute.getValue()))
+    return error() << "exec.layout wants to be a layout, got " << attribute.getValue();
   using Kind = hadal::AttributeKind;
   auto kind = llvm::StringSwitch<std::optional<Kind>>(attribute.getName().strref())
-                  .Cases({"exec.kernel", "exec.lowered", "exec.panels"}, Kind::Unit)
+                  .Cases({"exec.kernel", "exec.lowered"}, Kind::Unit)
                   .Cases({"exec.name", "exec.state"}, Kind::String)
                   .Cases({"exec.registers", "exec.state_registers"}, Kind::Strings)
                   .Cases({"exec.shape", "exec.tasks"}, Kind::Map)
@@ -60,6 +106,8 @@ LogicalResult ExecDialect::verifyRegionArgAttribute(Operation *op, unsigned, uns
   if (failed(verifyKnown(error, attribute)))
     return failure();
   auto function = dyn_cast<FunctionOpInterface>(op);
+  if (auto layout = dyn_cast<LayoutAttr>(attribute.getValue()); layout && function)
+    return layout.holds(error, function.getArgumentTypes()[argument]);
   if (attribute.getName() != "exec.shape" || !function)
     return success();
   auto type = dyn_cast<RankedTensorType>(function.getArgumentTypes()[argument]);
@@ -76,7 +124,12 @@ LogicalResult ExecDialect::verifyRegionArgAttribute(Operation *op, unsigned, uns
 
 LogicalResult ExecDialect::verifyRegionResultAttribute(Operation *op, unsigned, unsigned result,
                                                        NamedAttribute attribute) {
-  return verifyKnown([&] { return op->emitError() << "result " << result << ": "; }, attribute);
+  auto error = [&] { return op->emitError() << "result " << result << ": "; };
+  if (failed(verifyKnown(error, attribute)))
+    return failure();
+  auto function = dyn_cast<FunctionOpInterface>(op);
+  auto layout = dyn_cast<LayoutAttr>(attribute.getValue());
+  return layout && function ? layout.holds(error, function.getResultTypes()[result]) : success();
 }
 
 /// Holds `map` to the registers of the program around `op`.
@@ -115,6 +168,11 @@ LogicalResult WeightOp::verify() {
   if (getBytes() < 1)
     return emitOpError() << "wants a positive number of bytes, got " << getBytes(); // C1
   return success();
+}
+
+void StateOp::build(OpBuilder &builder, OperationState &state, StringRef name, AffineMap shape,
+                    Type element) {
+  build(builder, state, name, shape, element, LayoutAttr());
 }
 
 LogicalResult StateOp::verify() {

@@ -9,6 +9,8 @@
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
 #include "dialects/exec/ExecDialect.h.inc"
+#define GET_ATTRDEF_CLASSES
+#include "dialects/exec/ExecAttributes.h.inc"
 #define GET_TYPEDEF_CLASSES
 #include "dialects/exec/ExecTypes.h.inc"
 #define GET_OP_CLASSES

@@ -19,6 +19,7 @@ def Exec_Dialect : Dialect {
     runtime/module/Module.fbs.
   }];
   let useDefaultTypePrinterParser = 1;
+  let useDefaultAttributePrinterParser = 1;
   // exec.registers, exec.shape ... on functions that become programs and kernels.
   let hasOperationAttrVerify = 1;
   let hasRegionArgAttrVerify = 1;
@@ -28,6 +29,53 @@ def Exec_Dialect : Dialect {
 def Exec_Buffer : TypeDef<Exec_Dialect, "Buffer"> {
   let mnemonic = "buffer";
   let summary = "memory that a command reads or writes";
+}
+
+def Exec_LayoutAttr : AttrDef<Exec_Dialect, "Layout"> {
+  let mnemonic = "layout";
+  let summary = "how a tensor lies in memory, where it does not lie as stored";
+  let description = [{
+        ml_program.global private mutable @w : tensor<6x8xf32>
+          {exec.layout = #exec.layout<"cpu.panels", outputs = 16, inner = 2>}
+
+    Without the attribute `exec.layout` a global, a kernel's argument or its result lies as stored:
+    element after element, the last dimension first. `name` says what else it is: the target that
+    gives it (passes/targets) describes it, and nobody else reads more into it than its size.
+    That of all layouts: of dimension `n` (a weight's outputs) there are `outputs` or a multiple of
+    them, of dimension `k` (what products with it sum over) `inner` or a multiple; by default these
+    are the last two, [..., N, K]. What is missing is zero. The matrices of a stack lie one after
+    the other. `parts` tensors of one shape may share memory, of which this is number `part`.
+
+    In hand-written kernels `outputs` and `inner` may be left out: they are the target's, then.
+    (C1) The name is not empty.  (C2) `outputs` and `inner` are positive, or both left out.  (C3)
+    `n` and `k` differ, and are not negative, or both left out.  (C4) `part` is one of `parts`.
+  }];
+  let parameters = (ins StringRefParameter<>:$name, DefaultValuedParameter<"int64_t", "0">:$outputs,
+                        DefaultValuedParameter<"int64_t", "0">:$inner,
+                        DefaultValuedParameter<"int64_t", "-1">:$n,
+                        DefaultValuedParameter<"int64_t", "-1">:$k,
+                        DefaultValuedParameter<"int64_t", "1">:$parts,
+                        DefaultValuedParameter<"int64_t", "0">:$part);
+  let assemblyFormat = [{
+    `<` $name (`,` struct($outputs, $inner, $n, $k, $parts, $part)^)? `>`
+  }];
+  let genVerifyDecl = 1;
+  let skipDefaultBuilders = 1;
+  let builders = [AttrBuilder<(ins "::llvm::StringRef":$name, "int64_t":$outputs, "int64_t":$inner,
+                                   CArg<"int64_t", "-1">:$n, CArg<"int64_t", "-1">:$k,
+                                   CArg<"int64_t", "1">:$parts, CArg<"int64_t", "0">:$part), [{
+    return $_get($_ctxt, name, outputs, inner, n, k, parts, part);
+  }]>];
+  let extraClassDeclaration = [{
+    /// The dimensions of a tensor of this rank that `n` and `k` are.
+    unsigned outputDim(unsigned rank) const { return getN() < 0 ? rank - 2 : getN(); }
+    unsigned innerDim(unsigned rank) const { return getK() < 0 ? rank - 1 : getK(); }
+    /// Elements of the memory of a tensor of this (static) shape, without the other parts.
+    int64_t elements(::llvm::ArrayRef<int64_t> shape) const;
+    /// Success if a tensor of this type can lie so: it has static sizes and these dimensions.
+    ::llvm::LogicalResult holds(::llvm::function_ref<::mlir::InFlightDiagnostic()> error,
+                                ::mlir::Type type) const;
+  }];
 }
 
 class Exec_Op<string mnemonic, list<Trait> traits = []> : Op<Exec_Dialect, mnemonic, traits>;
@@ -64,11 +112,15 @@ def Exec_WeightOp : Exec_Op<"weight", [Symbol]> {
 def Exec_StateOp : Exec_Op<"state", [Symbol]> {
   let summary = "memory that lives from run to run and that programs share";
   let description = [{
-    `shape` is over the module's state registers (`exec.state_registers` on the module).
+    `shape` is over the module's state registers (`exec.state_registers` on the module). A state
+    with a `layout` has one size, the elements of its memory.
     (C1) `shape` has no dimensions, symbols only.
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, AffineMapAttr:$shape, TypeAttr:$element);
-  let assemblyFormat = "$sym_name $shape `of` $element attr-dict";
+  let arguments = (ins SymbolNameAttr:$sym_name, AffineMapAttr:$shape, TypeAttr:$element,
+                       OptionalAttr<Exec_LayoutAttr>:$layout);
+  let builders = [OpBuilder<(ins "::llvm::StringRef":$name, "::mlir::AffineMap":$shape,
+                                 "::mlir::Type":$element)>];
+  let assemblyFormat = "$sym_name $shape `of` $element (`layout` $layout^)? attr-dict";
   let hasVerifier = 1;
 }
 

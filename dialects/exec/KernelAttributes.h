@@ -23,10 +23,9 @@ inline constexpr llvm::StringLiteral kLoweredAttr = "exec.lowered";
 /// On a kernel's argument: packed weights; two arguments of the same number are the halves of one
 /// buffer.
 inline constexpr llvm::StringLiteral kPackedAttr = "exec.packed";
-/// On a kernel's argument or result, a tensor [N, K] or [E, N, K] (unit): its memory is f32 panels,
-/// PanelLayout::of(N, K, f32, 1, shape), experts one after the other. Unlike packed weights such a
-/// tensor is read in both directions and written.
-inline constexpr llvm::StringLiteral kPanelsAttr = "exec.panels";
+/// On a global, a kernel's argument or its result, a tensor: how it lies in memory, an
+/// exec::LayoutAttr. Without it, as stored.
+inline constexpr llvm::StringLiteral kLayoutAttr = "exec.layout";
 /// On a kernel's argument: result number i is written in place of it.
 inline constexpr llvm::StringLiteral kInPlaceAttr = "exec.in_place";
 /// On a kernel on memrefs: what it does with each buffer, an i64 array of Access

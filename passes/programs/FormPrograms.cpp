@@ -272,12 +272,12 @@ AffineExpr ProgramBuilder::flops(ArrayRef<Operation *> group) {
   return sum;
 }
 
-/// True if `v` lies in panels. A sum that goes on from another lies where that one does.
-bool ProgramBuilder::inPanels(Value v) {
+/// How `v` lies; null: as stored. A sum that goes on from another lies where that one does.
+exec::LayoutAttr ProgramBuilder::layoutOf(Value v) {
   while (OpOperand *before = destinationOf(v.getDefiningOp()))
     v = before->get();
   ml_program::GlobalOp global = shared.global(v);
-  return global && shared.inPanels(global);
+  return global ? ModuleBuffers::layoutOf(global) : exec::LayoutAttr();
 }
 
 /// Brings `v` into the kernel: as an argument where it has memory, else the free op that makes it.
@@ -368,8 +368,8 @@ LogicalResult ProgramBuilder::formKernel(GroupKernel &kernel) {
   for (auto [i, v] : llvm::enumerate(kernel.inputs)) {
     if (kernel.packed.contains(v))
       function.setArgAttr(i, kPackedAttr, b.getI64IntegerAttr(0));
-    if (inPanels(v))
-      function.setArgAttr(i, kPanelsAttr, b.getUnitAttr());
+    if (exec::LayoutAttr layout = layoutOf(v))
+      function.setArgAttr(i, kLayoutAttr, layout);
     if (kernel.isWritten(v))
       function.setArgAttr(i, kInPlaceAttr, b.getI64IntegerAttr(0));
   }
@@ -440,7 +440,7 @@ LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
     if (auto p = matchProduct(op))
       kernel.products.push_back(*p);
   for (Product &p : kernel.products)
-    if (!inPanels(p.right))
+    if (!layoutOf(p.right))
       kernel.packed.insert(p.right);
   if (kernel.destination && llvm::count(last->getOperands(), kernel.destination->get()) > 1)
     return last->emitError("wants a destination that it does not also read");
@@ -468,8 +468,9 @@ LogicalResult ProgramBuilder::storeGlobals() {
     if (*from == state)
       continue;
     auto type = cast<RankedTensorType>(global.getType());
-    if (shared.inPanels(global))
-      return store.emitError() << "stores a matrix that was not made in panels";
+    if (ModuleBuffers::layoutOf(global))
+      return store.emitError() << "stores a tensor that was not made as @" << global.getSymName()
+                               << " lies";
     int64_t bytes = type.getNumElements() * elementBytes(type.getElementType());
     exec::CopyOp::create(b, store.getLoc(), state, *from,
                          map(getAffineConstantExpr(bytes, f.getContext())), IntegerAttr());

@@ -23,6 +23,7 @@ private:
   void layouts();
   void packQuantized(const Trained &t, DenseI64ArrayAttr block);
   func::FuncOp widenKernel(RankedTensorType from);
+  func::FuncOp layOutKernel(const Trained &t, Type element, bool pack);
 };
 
 /// Standard normal numbers: a hash of the key and the place gives two uniform numbers, those a
@@ -110,6 +111,35 @@ func::FuncOp Layouts::widenKernel(RankedTensorType from) {
   return f;
 }
 
+/// The kernel, on tensors, that copies a tensor as a checkpoint holds it (its elements widened) to
+/// where it lies as parameters do, or back.
+func::FuncOp Layouts::layOutKernel(const Trained &t, Type element, bool pack) {
+  auto plain = RankedTensorType::get(t.type.getShape(), element);
+  if (!t.memory)
+    return widenKernel(plain);
+  std::string name = llvm::formatv("{0}_{1}_{2}", pack ? "pack" : "unpack",
+                                   t.memory.getName().rsplit('.').second, element);
+  for (int64_t d : plain.getShape())
+    name += "_" + std::to_string(d);
+  if (auto known = module.lookupSymbol<func::FuncOp>(name))
+    return known;
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToEnd(module.getBody());
+  RankedTensorType from = pack ? plain : t.type, to = pack ? t.type : plain;
+  auto f = func::FuncOp::create(b, module.getLoc(), name, b.getFunctionType(from, to));
+  f.setPrivate();
+  f->setAttr(kKernelAttr, b.getUnitAttr());
+  if (pack)
+    f.setResultAttr(0, kLayoutAttr, t.memory);
+  else
+    f.setArgAttr(0, kLayoutAttr, t.memory);
+  b.setInsertionPointToEnd(f.addEntryBlock());
+  Value empty = tensor::EmptyOp::create(b, module.getLoc(), to.getShape(), to.getElementType());
+  Value copied = linalg::CopyOp::create(b, module.getLoc(), f.getArgument(0), empty).getResult(0);
+  func::ReturnOp::create(b, module.getLoc(), copied);
+  return f;
+}
+
 void Layouts::layouts() {
   llvm::StringSet<> done;
   for (const Trained &t : trained) {
@@ -119,10 +149,7 @@ void Layouts::layouts() {
     for (int64_t d : t.type.getShape())
       dims.push_back(constant(d));
     auto make = [&](StringRef name, Type element, bool pack) {
-      auto type = RankedTensorType::get(t.type.getShape(), element);
-      func::FuncOp kernel = StringRef(t.layout).starts_with("panels")
-                                ? panelCopyKernel(module, type, pack)
-                                : widenKernel(type);
+      func::FuncOp kernel = layOutKernel(t, element, pack);
       program((name + t.layout).str());
       Value tensor = argument("tensor", dims, element, !pack),
             packed = argument("packed", constant(t.elements), b.getF32Type(), pack);
@@ -159,9 +186,7 @@ void Layouts::packQuantized(const Trained &t, DenseI64ArrayAttr block) {
                                            widen.getArgument(1), block);
     func::ReturnOp::create(b, module.getLoc(), made);
   }
-  func::FuncOp pack = StringRef(t.layout).starts_with("panels")
-                          ? panelCopyKernel(module, t.type, true)
-                          : widenKernel(t.type);
+  func::FuncOp pack = layOutKernel(t, f32, true);
   program("pack.f8." + t.layout);
   auto constants = [&](ArrayRef<int64_t> sizes) {
     return llvm::map_to_vector(sizes, [&](int64_t d) { return constant(d); });

@@ -3,7 +3,6 @@
 #include "passes/programs/ModuleBuffers.h"
 #include "dialects/job/Job.h"
 #include "mlir/IR/Builders.h"
-#include "passes/analysis/Products.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
@@ -39,26 +38,6 @@ ml_program::GlobalOp ModuleBuffers::global(Value v) {
               : ml_program::GlobalOp();
 }
 
-bool ModuleBuffers::inPanels(ml_program::GlobalOp global) {
-  if (auto other = global->getAttrOfType<FlatSymbolRefAttr>("hadal.layout_of"))
-    if (auto found = symbols.lookup<ml_program::GlobalOp>(other.getAttr()))
-      global = found;
-  auto known = panels.find(global);
-  if (known != panels.end())
-    return known->second;
-  auto type = cast<RankedTensorType>(global.getType());
-  bool result = type.getElementType().isF32() && (type.getRank() == 2 || type.getRank() == 3);
-  module.walk([&](ml_program::GlobalLoadOp load) {
-    if (load.getGlobal().getLeafReference() != global.getSymNameAttr())
-      return;
-    for (Operation *user : load->getUsers()) {
-      auto product = matchProduct(user);
-      result &= product && product->right == load.getResult() && product->left != load.getResult();
-    }
-  });
-  return panels[global] = result;
-}
-
 StringAttr ModuleBuffers::state(ml_program::GlobalOp global) {
   auto named = global->getAttrOfType<StringAttr>("exec.state");
   StringAttr name =
@@ -66,15 +45,12 @@ StringAttr ModuleBuffers::state(ml_program::GlobalOp global) {
   if (symbols.lookup(name))
     return name;
   auto type = cast<RankedTensorType>(global.getType());
-  int64_t elements = type.getNumElements();
-  if (inPanels(global)) {
-    PanelLayout layout = PanelLayout::of(type, shape);
-    elements =
-        layout.bytes() / layout.elementBytes() * (type.getRank() == 3 ? type.getDimSize(0) : 1);
-  }
+  exec::LayoutAttr layout = layoutOf(global);
+  int64_t elements = layout ? layout.elements(type.getShape()) : type.getNumElements();
   OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
   AffineMap shape = AffineMap::get(0, 0, b.getAffineConstantExpr(elements));
-  return insert(exec::StateOp::create(b, global.getLoc(), name, shape, type.getElementType()))
+  return insert(
+             exec::StateOp::create(b, global.getLoc(), name, shape, type.getElementType(), layout))
       .getSymNameAttr();
 }
 
@@ -91,15 +67,14 @@ LogicalResult ModuleBuffers::describeTrainables() {
     auto global =
         symbols.lookup<ml_program::GlobalOp>(cast<StringAttr>(entry.get("name")).getValue());
     auto sizes = cast<DenseI64ArrayAttr>(entry.get("shape")).asArrayRef();
-    bool panelled = global && inPanels(global) && (sizes.size() == 2 || sizes.size() == 3);
-    auto type = RankedTensorType::get(sizes, b.getF32Type());
-    std::string layout = panelled ? "panels" : "plain";
+    exec::LayoutAttr layout = global && sizes.size() >= 2 ? layoutOf(global) : exec::LayoutAttr();
+    // Its programs have the name of the layout, without the target's, and of the sizes.
+    std::string name = layout ? layout.getName().rsplit('.').second.str() : "plain";
     for (auto [i, d] : llvm::enumerate(sizes))
-      layout += (i ? "x" : ".") + std::to_string(d);
-    entry.set("layout", b.getStringAttr(layout));
-    entry.set("packed_elements",
-              b.getI64IntegerAttr(panelled ? PanelLayout::of(type, shape).bytes() / 4
-                                           : type.getNumElements()));
+      name += (i ? "x" : ".") + std::to_string(d);
+    entry.set("layout", b.getStringAttr(name));
+    entry.set("packed_elements", b.getI64IntegerAttr(layout ? layout.elements(sizes)
+                                                            : ShapedType::getNumElements(sizes)));
     if (global)
       state(global);
     described.push_back(entry.getDictionary(module.getContext()));
@@ -117,6 +92,14 @@ LogicalResult ModuleBuffers::checkGlobals() {
     // A stack has a tensor of the checkpoint for each number.
     if (global.getSymName().contains("{}") && (type.getRank() == 0 || type.getDimSize(0) == 0))
       return global.emitError() << "wants at least one tensor in the stack, got " << type;
+    exec::LayoutAttr layout = layoutOf(global);
+    if (!layout)
+      continue;
+    if (failed(layout.holds([&] { return global.emitError(); }, type)))
+      return failure();
+    if (!layout.getOutputs() || layout.getParts() > 1)
+      return global.emitError() << "wants a layout with outputs and inner, and of one part, got "
+                                << layout;
   }
   return success();
 }

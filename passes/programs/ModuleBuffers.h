@@ -1,6 +1,7 @@
 // What the programs of a module share: kernels, parameters, packed weights, states.
 #pragma once
 #include "dialects/exec/Exec.h"
+#include "dialects/exec/KernelAttributes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/IR/SymbolTable.h"
@@ -21,9 +22,10 @@ public:
 
   mlir::ml_program::GlobalOp global(mlir::Value v);
 
-  /// Whether a mutable global lies in panels: a matrix or a stack of them that is read by nothing
-  /// but products, as right operand. A gradient lies as its parameter does.
-  bool inPanels(mlir::ml_program::GlobalOp global);
+  /// How a global lies in memory, as --exec-assign-layouts has said; null: as stored.
+  static exec::LayoutAttr layoutOf(mlir::ml_program::GlobalOp global) {
+    return global->getAttrOfType<exec::LayoutAttr>(kLayoutAttr);
+  }
 
   /// The state that holds a mutable global, made on first use.
   mlir::StringAttr state(mlir::ml_program::GlobalOp global);
@@ -52,7 +54,6 @@ public:
 private:
   llvm::StringMap<mlir::func::FuncOp> kernels; ///< by what they compute
   exec::ProgramOp pack;                        ///< made on first use
-  llvm::DenseMap<mlir::ml_program::GlobalOp, bool> panels;
 };
 
 } // namespace hadal

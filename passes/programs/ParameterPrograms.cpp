@@ -18,7 +18,9 @@ LogicalResult ParameterPrograms::readTrainables() {
       return module.emitError() << d.getAs<StringAttr>("name")
                                 << " has no memory: no program reads it";
     auto dims = d.getAs<DenseI64ArrayAttr>("shape").asArrayRef();
-    trained.push_back({d.getAs<StringAttr>("name").str(), layout.str(),
+    std::string name = d.getAs<StringAttr>("name").str();
+    auto weights = module.lookupSymbol<exec::StateOp>("weight." + name);
+    trained.push_back({name, layout.str(), weights ? weights.getLayoutAttr() : exec::LayoutAttr(),
                        RankedTensorType::get(dims, b.getF32Type()),
                        d.getAs<IntegerAttr>("count").getInt(),
                        d.getAs<IntegerAttr>("packed_elements").getInt(),

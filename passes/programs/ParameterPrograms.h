@@ -21,7 +21,8 @@ protected:
 
   struct Trained {
     std::string name;
-    std::string layout;
+    std::string layout;          ///< what its programs are named by
+    exec::LayoutAttr memory;     ///< how its state lies; null: as stored
     mlir::RankedTensorType type; ///< of one tensor
     int64_t count, elements;     ///< tensors, and elements of each as it lies
     bool correction;

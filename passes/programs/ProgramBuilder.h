@@ -43,7 +43,7 @@ private:
                                  llvm::SmallVector<mlir::AffineMap> &scalars);
   mlir::LogicalResult addScalars(mlir::Value v, mlir::Operation *op,
                                  llvm::SmallVector<mlir::AffineMap> &scalars);
-  bool inPanels(mlir::Value v);
+  exec::LayoutAttr layoutOf(mlir::Value v);
   mlir::FailureOr<mlir::Value> bufferOf(mlir::Value tensor, mlir::Operation *reader);
   mlir::FailureOr<mlir::Value> packedBuffer(llvm::ArrayRef<Product> products,
                                             mlir::Operation *reader);

@@ -11,6 +11,7 @@
 #ifndef HADAL_PASSES_TARGETS_TARGET_H
 #define HADAL_PASSES_TARGETS_TARGET_H
 
+#include "dialects/exec/Exec.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/Error.h"
@@ -61,6 +62,11 @@ public:
   virtual bool hasMatrixUnits() const { return false; }
   /// This target, but for these units.
   virtual const Target &withoutMatrixUnits() const { return *this; }
+
+  /// How a tensor of this type is to lie in memory, by what reads it: operands that hold a trained
+  /// tensor, or one that reads a copy of its own (an exec.relayout). Null: as stored.
+  virtual exec::LayoutAttr layoutOf(mlir::RankedTensorType type,
+                                    llvm::ArrayRef<mlir::OpOperand *> readers) const = 0;
 
   /// Replaces a kernel on tensors by one of the same name on memory, which says how it is launched
   /// (dialects/exec/KernelAttributes.h). A failure has been reported.

@@ -82,77 +82,79 @@
 // REDEFINE: %{s} = T=23 E=5 N=19 K=37 choices=2 used=3 source=1 init=0
 // RUN: %{case}
 
-func.func private @grouped_5x19x37(%rows: tensor<?x37xf32>, %w: tensor<5x19x37xf32> {exec.panels}, %offsets: tensor<6xi32>,
+#panels = #exec.layout<"cpu.panels">
+
+func.func private @grouped_5x19x37(%rows: tensor<?x37xf32>, %w: tensor<5x19x37xf32> {exec.layout = #panels}, %offsets: tensor<6xi32>,
     %active: tensor<5xi32>) -> tensor<?x19xf32> attributes {exec.kernel} {
   %y = moe.grouped_matmul %rows, %w, %offsets, %active : tensor<?x37xf32>, tensor<5x19x37xf32>, tensor<6xi32>, tensor<5xi32> -> tensor<?x19xf32>
   return %y : tensor<?x19xf32>
 }
 
-func.func private @pack_f32_5_19x37(%w: tensor<5x19x37xf32>) -> (tensor<5x19x37xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @pack_f32_5_19x37(%w: tensor<5x19x37xf32>) -> (tensor<5x19x37xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<5x19x37xf32>
   %p = linalg.copy ins(%w : tensor<5x19x37xf32>) outs(%empty : tensor<5x19x37xf32>) -> tensor<5x19x37xf32>
   return %p : tensor<5x19x37xf32>
 }
 
-func.func private @grouped_gathered_6x33x50(%rows: tensor<?x50xf32>, %w: tensor<6x33x50xf32> {exec.panels}, %offsets: tensor<7xi32>,
+func.func private @grouped_gathered_6x33x50(%rows: tensor<?x50xf32>, %w: tensor<6x33x50xf32> {exec.layout = #panels}, %offsets: tensor<7xi32>,
     %active: tensor<6xi32>, %source: tensor<?xi32>) -> tensor<?x33xf32> attributes {exec.kernel} {
   %y = moe.grouped_matmul %rows, %w, %offsets, %active source(%source : tensor<?xi32>) : tensor<?x50xf32>, tensor<6x33x50xf32>, tensor<7xi32>, tensor<6xi32> -> tensor<?x33xf32>
   return %y : tensor<?x33xf32>
 }
 
-func.func private @pack_f32_6_33x50(%w: tensor<6x33x50xf32>) -> (tensor<6x33x50xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @pack_f32_6_33x50(%w: tensor<6x33x50xf32>) -> (tensor<6x33x50xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<6x33x50xf32>
   %p = linalg.copy ins(%w : tensor<6x33x50xf32>) outs(%empty : tensor<6x33x50xf32>) -> tensor<6x33x50xf32>
   return %p : tensor<6x33x50xf32>
 }
 
-func.func private @grouped_transposed_5x37x19(%rows: tensor<?x37xf32>, %w: tensor<5x37x19xf32> {exec.panels}, %offsets: tensor<6xi32>,
+func.func private @grouped_transposed_5x37x19(%rows: tensor<?x37xf32>, %w: tensor<5x37x19xf32> {exec.layout = #panels}, %offsets: tensor<6xi32>,
     %active: tensor<5xi32>) -> tensor<?x19xf32> attributes {exec.kernel} {
   %y = moe.grouped_matmul %rows, %w, %offsets, %active {transpose} : tensor<?x37xf32>, tensor<5x37x19xf32>, tensor<6xi32>, tensor<5xi32> -> tensor<?x19xf32>
   return %y : tensor<?x19xf32>
 }
 
-func.func private @pack_f32_5_37x19(%w: tensor<5x37x19xf32>) -> (tensor<5x37x19xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @pack_f32_5_37x19(%w: tensor<5x37x19xf32>) -> (tensor<5x37x19xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<5x37x19xf32>
   %p = linalg.copy ins(%w : tensor<5x37x19xf32>) outs(%empty : tensor<5x37x19xf32>) -> tensor<5x37x19xf32>
   return %p : tensor<5x37x19xf32>
 }
 
-func.func private @grouped_transposed_gathered_4x530x45(%rows: tensor<?x530xf32>, %w: tensor<4x530x45xf32> {exec.panels}, %offsets: tensor<5xi32>,
+func.func private @grouped_transposed_gathered_4x530x45(%rows: tensor<?x530xf32>, %w: tensor<4x530x45xf32> {exec.layout = #panels}, %offsets: tensor<5xi32>,
     %active: tensor<4xi32>, %source: tensor<?xi32>) -> tensor<?x45xf32> attributes {exec.kernel} {
   %y = moe.grouped_matmul %rows, %w, %offsets, %active source(%source : tensor<?xi32>) {transpose} : tensor<?x530xf32>, tensor<4x530x45xf32>, tensor<5xi32>, tensor<4xi32> -> tensor<?x45xf32>
   return %y : tensor<?x45xf32>
 }
 
-func.func private @pack_f32_4_530x45(%w: tensor<4x530x45xf32>) -> (tensor<4x530x45xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @pack_f32_4_530x45(%w: tensor<4x530x45xf32>) -> (tensor<4x530x45xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<4x530x45xf32>
   %p = linalg.copy ins(%w : tensor<4x530x45xf32>) outs(%empty : tensor<4x530x45xf32>) -> tensor<4x530x45xf32>
   return %p : tensor<4x530x45xf32>
 }
 
-func.func private @grouped_weight_gradient_panels_5x19x37(%rows: tensor<?x37xf32>, %dy: tensor<?x19xf32>, %offsets: tensor<6xi32>, %active: tensor<5xi32>, %init: tensor<5x19x37xf32> {exec.panels, exec.in_place = 0 : i64}) -> tensor<5x19x37xf32> attributes {exec.kernel} {
+func.func private @grouped_weight_gradient_panels_5x19x37(%rows: tensor<?x37xf32>, %dy: tensor<?x19xf32>, %offsets: tensor<6xi32>, %active: tensor<5xi32>, %init: tensor<5x19x37xf32> {exec.layout = #panels, exec.in_place = 0 : i64}) -> tensor<5x19x37xf32> attributes {exec.kernel} {
   %dw = moe.grouped_weight_grad %rows, %dy, %offsets, %active, %init : tensor<?x37xf32>, tensor<?x19xf32>, tensor<6xi32>, tensor<5xi32>, tensor<5x19x37xf32> -> tensor<5x19x37xf32>
   return %dw : tensor<5x19x37xf32>
 }
 
-func.func private @unpack_5_19x37(%p: tensor<5x19x37xf32> {exec.panels}) -> tensor<5x19x37xf32> attributes {exec.kernel} {
+func.func private @unpack_5_19x37(%p: tensor<5x19x37xf32> {exec.layout = #panels}) -> tensor<5x19x37xf32> attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<5x19x37xf32>
   %w = linalg.copy ins(%p : tensor<5x19x37xf32>) outs(%empty : tensor<5x19x37xf32>) -> tensor<5x19x37xf32>
   return %w : tensor<5x19x37xf32>
 }
 
-func.func private @grouped_weight_gradient_panels_gathered_4x45x70(%rows: tensor<?x70xf32>, %dy: tensor<?x45xf32>, %offsets: tensor<5xi32>, %active: tensor<4xi32>, %init: tensor<4x45x70xf32> {exec.panels, exec.in_place = 0 : i64}, %source: tensor<?xi32>) -> tensor<4x45x70xf32> attributes {exec.kernel} {
+func.func private @grouped_weight_gradient_panels_gathered_4x45x70(%rows: tensor<?x70xf32>, %dy: tensor<?x45xf32>, %offsets: tensor<5xi32>, %active: tensor<4xi32>, %init: tensor<4x45x70xf32> {exec.layout = #panels, exec.in_place = 0 : i64}, %source: tensor<?xi32>) -> tensor<4x45x70xf32> attributes {exec.kernel} {
   %dw = moe.grouped_weight_grad %rows, %dy, %offsets, %active, %init source(%source : tensor<?xi32>) : tensor<?x70xf32>, tensor<?x45xf32>, tensor<5xi32>, tensor<4xi32>, tensor<4x45x70xf32> -> tensor<4x45x70xf32>
   return %dw : tensor<4x45x70xf32>
 }
 
-func.func private @pack_f32_4_45x70(%w: tensor<4x45x70xf32>) -> (tensor<4x45x70xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @pack_f32_4_45x70(%w: tensor<4x45x70xf32>) -> (tensor<4x45x70xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<4x45x70xf32>
   %p = linalg.copy ins(%w : tensor<4x45x70xf32>) outs(%empty : tensor<4x45x70xf32>) -> tensor<4x45x70xf32>
   return %p : tensor<4x45x70xf32>
 }
 
-func.func private @unpack_4_45x70(%p: tensor<4x45x70xf32> {exec.panels}) -> tensor<4x45x70xf32> attributes {exec.kernel} {
+func.func private @unpack_4_45x70(%p: tensor<4x45x70xf32> {exec.layout = #panels}) -> tensor<4x45x70xf32> attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<4x45x70xf32>
   %w = linalg.copy ins(%p : tensor<4x45x70xf32>) outs(%empty : tensor<4x45x70xf32>) -> tensor<4x45x70xf32>
   return %w : tensor<4x45x70xf32>
@@ -163,7 +165,7 @@ func.func private @grouped_weight_gradient_plain_5x19x37(%rows: tensor<?x37xf32>
   return %dw : tensor<5x19x37xf32>
 }
 
-func.func private @grouped_weight_gradient_zero_panels_gathered_5x19x37(%rows: tensor<?x37xf32>, %dy: tensor<?x19xf32>, %offsets: tensor<6xi32>, %active: tensor<5xi32>, %source: tensor<?xi32>) -> (tensor<5x19x37xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @grouped_weight_gradient_zero_panels_gathered_5x19x37(%rows: tensor<?x37xf32>, %dy: tensor<?x19xf32>, %offsets: tensor<6xi32>, %active: tensor<5xi32>, %source: tensor<?xi32>) -> (tensor<5x19x37xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %zero = arith.constant 0.0 : f32
   %empty = tensor.empty() : tensor<5x19x37xf32>
   %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<5x19x37xf32>) -> tensor<5x19x37xf32>

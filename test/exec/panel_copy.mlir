@@ -28,37 +28,39 @@
 // REDEFINE: %{s} = E=3 N=33 K=64
 // RUN: %{case}
 
-func.func private @pack_f32_0_19x37(%w: tensor<19x37xf32>) -> (tensor<19x37xf32> {exec.panels}) attributes {exec.kernel} {
+#panels = #exec.layout<"cpu.panels">
+
+func.func private @pack_f32_0_19x37(%w: tensor<19x37xf32>) -> (tensor<19x37xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<19x37xf32>
   %p = linalg.copy ins(%w : tensor<19x37xf32>) outs(%empty : tensor<19x37xf32>) -> tensor<19x37xf32>
   return %p : tensor<19x37xf32>
 }
 
-func.func private @unpack_0_19x37(%p: tensor<19x37xf32> {exec.panels}) -> tensor<19x37xf32> attributes {exec.kernel} {
+func.func private @unpack_0_19x37(%p: tensor<19x37xf32> {exec.layout = #panels}) -> tensor<19x37xf32> attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<19x37xf32>
   %w = linalg.copy ins(%p : tensor<19x37xf32>) outs(%empty : tensor<19x37xf32>) -> tensor<19x37xf32>
   return %w : tensor<19x37xf32>
 }
 
-func.func private @pack_bf16_0_70x45(%w: tensor<70x45xbf16>) -> (tensor<70x45xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @pack_bf16_0_70x45(%w: tensor<70x45xbf16>) -> (tensor<70x45xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<70x45xf32>
   %p = linalg.copy ins(%w : tensor<70x45xbf16>) outs(%empty : tensor<70x45xf32>) -> tensor<70x45xf32>
   return %p : tensor<70x45xf32>
 }
 
-func.func private @unpack_0_70x45(%p: tensor<70x45xf32> {exec.panels}) -> tensor<70x45xf32> attributes {exec.kernel} {
+func.func private @unpack_0_70x45(%p: tensor<70x45xf32> {exec.layout = #panels}) -> tensor<70x45xf32> attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<70x45xf32>
   %w = linalg.copy ins(%p : tensor<70x45xf32>) outs(%empty : tensor<70x45xf32>) -> tensor<70x45xf32>
   return %w : tensor<70x45xf32>
 }
 
-func.func private @pack_f32_3_33x64(%w: tensor<3x33x64xf32>) -> (tensor<3x33x64xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @pack_f32_3_33x64(%w: tensor<3x33x64xf32>) -> (tensor<3x33x64xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<3x33x64xf32>
   %p = linalg.copy ins(%w : tensor<3x33x64xf32>) outs(%empty : tensor<3x33x64xf32>) -> tensor<3x33x64xf32>
   return %p : tensor<3x33x64xf32>
 }
 
-func.func private @unpack_3_33x64(%p: tensor<3x33x64xf32> {exec.panels}) -> tensor<3x33x64xf32> attributes {exec.kernel} {
+func.func private @unpack_3_33x64(%p: tensor<3x33x64xf32> {exec.layout = #panels}) -> tensor<3x33x64xf32> attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<3x33x64xf32>
   %w = linalg.copy ins(%p : tensor<3x33x64xf32>) outs(%empty : tensor<3x33x64xf32>) -> tensor<3x33x64xf32>
   return %w : tensor<3x33x64xf32>

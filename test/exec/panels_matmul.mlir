@@ -123,6 +123,7 @@
 // REDEFINE: %{s} = T=15 N=1111 K=35 transposed=1
 // RUN: %{case}
 
+#panels = #exec.layout<"cpu.panels">
 #left = affine_map<(m, n, k) -> (m, k)>
 #right = affine_map<(m, n, k) -> (n, k)>
 #out = affine_map<(m, n, k) -> (m, n)>
@@ -131,7 +132,7 @@
 #dx = affine_map<(t, k, n) -> (t, k)>
 #id = affine_map<(m, n) -> (m, n)>
 
-func.func private @forward_19x37(%x: tensor<?x37xf32>, %w: tensor<19x37xf32> {exec.panels}) -> tensor<?x19xf32> attributes {exec.kernel} {
+func.func private @forward_19x37(%x: tensor<?x37xf32>, %w: tensor<19x37xf32> {exec.layout = #panels}) -> tensor<?x19xf32> attributes {exec.kernel} {
   %c0 = arith.constant 0 : index
   %zero = arith.constant 0.0 : f32
   %t = tensor.dim %x, %c0 : tensor<?x37xf32>
@@ -142,13 +143,13 @@ func.func private @forward_19x37(%x: tensor<?x37xf32>, %w: tensor<19x37xf32> {ex
   return %y : tensor<?x19xf32>
 }
 
-func.func private @pack_f32_0_19x37(%w: tensor<19x37xf32>) -> (tensor<19x37xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @pack_f32_0_19x37(%w: tensor<19x37xf32>) -> (tensor<19x37xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<19x37xf32>
   %p = linalg.copy ins(%w : tensor<19x37xf32>) outs(%empty : tensor<19x37xf32>) -> tensor<19x37xf32>
   return %p : tensor<19x37xf32>
 }
 
-func.func private @forward_64x96(%x: tensor<?x96xf32>, %w: tensor<64x96xf32> {exec.panels}) -> tensor<?x64xf32> attributes {exec.kernel} {
+func.func private @forward_64x96(%x: tensor<?x96xf32>, %w: tensor<64x96xf32> {exec.layout = #panels}) -> tensor<?x64xf32> attributes {exec.kernel} {
   %c0 = arith.constant 0 : index
   %zero = arith.constant 0.0 : f32
   %t = tensor.dim %x, %c0 : tensor<?x96xf32>
@@ -159,13 +160,13 @@ func.func private @forward_64x96(%x: tensor<?x96xf32>, %w: tensor<64x96xf32> {ex
   return %y : tensor<?x64xf32>
 }
 
-func.func private @pack_f32_0_64x96(%w: tensor<64x96xf32>) -> (tensor<64x96xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @pack_f32_0_64x96(%w: tensor<64x96xf32>) -> (tensor<64x96xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<64x96xf32>
   %p = linalg.copy ins(%w : tensor<64x96xf32>) outs(%empty : tensor<64x96xf32>) -> tensor<64x96xf32>
   return %p : tensor<64x96xf32>
 }
 
-func.func private @transposed_37x19(%dy: tensor<?x37xf32>, %w: tensor<37x19xf32> {exec.panels}) -> tensor<?x19xf32> attributes {exec.kernel} {
+func.func private @transposed_37x19(%dy: tensor<?x37xf32>, %w: tensor<37x19xf32> {exec.layout = #panels}) -> tensor<?x19xf32> attributes {exec.kernel} {
   %c0 = arith.constant 0 : index
   %zero = arith.constant 0.0 : f32
   %t = tensor.dim %dy, %c0 : tensor<?x37xf32>
@@ -181,13 +182,13 @@ func.func private @transposed_37x19(%dy: tensor<?x37xf32>, %w: tensor<37x19xf32>
   return %dx : tensor<?x19xf32>
 }
 
-func.func private @pack_f32_0_37x19(%w: tensor<37x19xf32>) -> (tensor<37x19xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @pack_f32_0_37x19(%w: tensor<37x19xf32>) -> (tensor<37x19xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<37x19xf32>
   %p = linalg.copy ins(%w : tensor<37x19xf32>) outs(%empty : tensor<37x19xf32>) -> tensor<37x19xf32>
   return %p : tensor<37x19xf32>
 }
 
-func.func private @transposed_96x64(%dy: tensor<?x96xf32>, %w: tensor<96x64xf32> {exec.panels}) -> tensor<?x64xf32> attributes {exec.kernel} {
+func.func private @transposed_96x64(%dy: tensor<?x96xf32>, %w: tensor<96x64xf32> {exec.layout = #panels}) -> tensor<?x64xf32> attributes {exec.kernel} {
   %c0 = arith.constant 0 : index
   %zero = arith.constant 0.0 : f32
   %t = tensor.dim %dy, %c0 : tensor<?x96xf32>
@@ -203,13 +204,13 @@ func.func private @transposed_96x64(%dy: tensor<?x96xf32>, %w: tensor<96x64xf32>
   return %dx : tensor<?x64xf32>
 }
 
-func.func private @pack_f32_0_96x64(%w: tensor<96x64xf32>) -> (tensor<96x64xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @pack_f32_0_96x64(%w: tensor<96x64xf32>) -> (tensor<96x64xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<96x64xf32>
   %p = linalg.copy ins(%w : tensor<96x64xf32>) outs(%empty : tensor<96x64xf32>) -> tensor<96x64xf32>
   return %p : tensor<96x64xf32>
 }
 
-func.func private @transposed_45x70_swapped(%dy: tensor<?x45xf32>, %w: tensor<45x70xf32> {exec.panels}) -> tensor<?x70xf32> attributes {exec.kernel} {
+func.func private @transposed_45x70_swapped(%dy: tensor<?x45xf32>, %w: tensor<45x70xf32> {exec.layout = #panels}) -> tensor<?x70xf32> attributes {exec.kernel} {
   %c0 = arith.constant 0 : index
   %zero = arith.constant 0.0 : f32
   %t = tensor.dim %dy, %c0 : tensor<?x45xf32>
@@ -225,13 +226,13 @@ func.func private @transposed_45x70_swapped(%dy: tensor<?x45xf32>, %w: tensor<45
   return %dx : tensor<?x70xf32>
 }
 
-func.func private @pack_f32_0_45x70(%w: tensor<45x70xf32>) -> (tensor<45x70xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @pack_f32_0_45x70(%w: tensor<45x70xf32>) -> (tensor<45x70xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<45x70xf32>
   %p = linalg.copy ins(%w : tensor<45x70xf32>) outs(%empty : tensor<45x70xf32>) -> tensor<45x70xf32>
   return %p : tensor<45x70xf32>
 }
 
-func.func private @transposed_1111x35(%dy: tensor<?x1111xf32>, %w: tensor<1111x35xf32> {exec.panels}) -> tensor<?x35xf32> attributes {exec.kernel} {
+func.func private @transposed_1111x35(%dy: tensor<?x1111xf32>, %w: tensor<1111x35xf32> {exec.layout = #panels}) -> tensor<?x35xf32> attributes {exec.kernel} {
   %c0 = arith.constant 0 : index
   %zero = arith.constant 0.0 : f32
   %t = tensor.dim %dy, %c0 : tensor<?x1111xf32>
@@ -247,13 +248,13 @@ func.func private @transposed_1111x35(%dy: tensor<?x1111xf32>, %w: tensor<1111x3
   return %dx : tensor<?x35xf32>
 }
 
-func.func private @pack_f32_0_1111x35(%w: tensor<1111x35xf32>) -> (tensor<1111x35xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @pack_f32_0_1111x35(%w: tensor<1111x35xf32>) -> (tensor<1111x35xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<1111x35xf32>
   %p = linalg.copy ins(%w : tensor<1111x35xf32>) outs(%empty : tensor<1111x35xf32>) -> tensor<1111x35xf32>
   return %p : tensor<1111x35xf32>
 }
 
-func.func private @transposed_1024x33(%dy: tensor<?x1024xf32>, %w: tensor<1024x33xf32> {exec.panels}) -> tensor<?x33xf32> attributes {exec.kernel} {
+func.func private @transposed_1024x33(%dy: tensor<?x1024xf32>, %w: tensor<1024x33xf32> {exec.layout = #panels}) -> tensor<?x33xf32> attributes {exec.kernel} {
   %c0 = arith.constant 0 : index
   %zero = arith.constant 0.0 : f32
   %t = tensor.dim %dy, %c0 : tensor<?x1024xf32>
@@ -269,13 +270,13 @@ func.func private @transposed_1024x33(%dy: tensor<?x1024xf32>, %w: tensor<1024x3
   return %dx : tensor<?x33xf32>
 }
 
-func.func private @pack_f32_0_1024x33(%w: tensor<1024x33xf32>) -> (tensor<1024x33xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @pack_f32_0_1024x33(%w: tensor<1024x33xf32>) -> (tensor<1024x33xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<1024x33xf32>
   %p = linalg.copy ins(%w : tensor<1024x33xf32>) outs(%empty : tensor<1024x33xf32>) -> tensor<1024x33xf32>
   return %p : tensor<1024x33xf32>
 }
 
-func.func private @forward_35x1111(%x: tensor<?x1111xf32>, %w: tensor<35x1111xf32> {exec.panels}) -> tensor<?x35xf32> attributes {exec.kernel} {
+func.func private @forward_35x1111(%x: tensor<?x1111xf32>, %w: tensor<35x1111xf32> {exec.layout = #panels}) -> tensor<?x35xf32> attributes {exec.kernel} {
   %c0 = arith.constant 0 : index
   %zero = arith.constant 0.0 : f32
   %t = tensor.dim %x, %c0 : tensor<?x1111xf32>
@@ -286,7 +287,7 @@ func.func private @forward_35x1111(%x: tensor<?x1111xf32>, %w: tensor<35x1111xf3
   return %y : tensor<?x35xf32>
 }
 
-func.func private @pack_f32_0_35x1111(%w: tensor<35x1111xf32>) -> (tensor<35x1111xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @pack_f32_0_35x1111(%w: tensor<35x1111xf32>) -> (tensor<35x1111xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<35x1111xf32>
   %p = linalg.copy ins(%w : tensor<35x1111xf32>) outs(%empty : tensor<35x1111xf32>) -> tensor<35x1111xf32>
   return %p : tensor<35x1111xf32>
@@ -308,7 +309,7 @@ func.func @plain(%dy: tensor<?x37xf32>, %w: tensor<37x45xf32>) -> tensor<?x45xf3
   return %dx : tensor<?x45xf32>
 }
 
-func.func private @residual_35x1111(%x: tensor<?x1111xf32>, %w: tensor<35x1111xf32> {exec.panels}, %r: tensor<?x35xf32>) -> tensor<?x35xf32> attributes {exec.kernel} {
+func.func private @residual_35x1111(%x: tensor<?x1111xf32>, %w: tensor<35x1111xf32> {exec.layout = #panels}, %r: tensor<?x35xf32>) -> tensor<?x35xf32> attributes {exec.kernel} {
   %c0 = arith.constant 0 : index
   %zero = arith.constant 0.0 : f32
   %t = tensor.dim %x, %c0 : tensor<?x1111xf32>
@@ -330,7 +331,7 @@ func.func private @residual_35x1111(%x: tensor<?x1111xf32>, %w: tensor<35x1111xf
   return %y : tensor<?x35xf32>
 }
 
-func.func private @residual_turned_1111x35(%x: tensor<?x1111xf32>, %w: tensor<1111x35xf32> {exec.panels}, %r: tensor<?x35xf32>) -> tensor<?x35xf32> attributes {exec.kernel} {
+func.func private @residual_turned_1111x35(%x: tensor<?x1111xf32>, %w: tensor<1111x35xf32> {exec.layout = #panels}, %r: tensor<?x35xf32>) -> tensor<?x35xf32> attributes {exec.kernel} {
   %c0 = arith.constant 0 : index
   %zero = arith.constant 0.0 : f32
   %t = tensor.dim %x, %c0 : tensor<?x1111xf32>

@@ -95,11 +95,12 @@
 // REDEFINE: %{s} = T=515 N=19 K=45 init=1
 // RUN: %{case}
 
+#panels = #exec.layout<"cpu.panels">
 #tn = affine_map<(n, k, t) -> (t, n)>
 #tk = affine_map<(n, k, t) -> (t, k)>
 #nk = affine_map<(n, k, t) -> (n, k)>
 
-func.func private @weight_gradient_panels_19x37(%dy: tensor<?x19xf32>, %x: tensor<?x37xf32>, %init: tensor<19x37xf32> {exec.panels, exec.in_place = 0 : i64}) -> tensor<19x37xf32> attributes {exec.kernel} {
+func.func private @weight_gradient_panels_19x37(%dy: tensor<?x19xf32>, %x: tensor<?x37xf32>, %init: tensor<19x37xf32> {exec.layout = #panels, exec.in_place = 0 : i64}) -> tensor<19x37xf32> attributes {exec.kernel} {
   %dw = linalg.generic {indexing_maps = [#tn, #tk, #nk], iterator_types = ["parallel", "parallel", "reduction"]}
       ins(%dy, %x : tensor<?x19xf32>, tensor<?x37xf32>) outs(%init : tensor<19x37xf32>) {
   ^bb0(%a: f32, %b: f32, %c: f32):
@@ -110,19 +111,19 @@ func.func private @weight_gradient_panels_19x37(%dy: tensor<?x19xf32>, %x: tenso
   return %dw : tensor<19x37xf32>
 }
 
-func.func private @pack_f32_0_19x37(%w: tensor<19x37xf32>) -> (tensor<19x37xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @pack_f32_0_19x37(%w: tensor<19x37xf32>) -> (tensor<19x37xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<19x37xf32>
   %p = linalg.copy ins(%w : tensor<19x37xf32>) outs(%empty : tensor<19x37xf32>) -> tensor<19x37xf32>
   return %p : tensor<19x37xf32>
 }
 
-func.func private @unpack_0_19x37(%p: tensor<19x37xf32> {exec.panels}) -> tensor<19x37xf32> attributes {exec.kernel} {
+func.func private @unpack_0_19x37(%p: tensor<19x37xf32> {exec.layout = #panels}) -> tensor<19x37xf32> attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<19x37xf32>
   %w = linalg.copy ins(%p : tensor<19x37xf32>) outs(%empty : tensor<19x37xf32>) -> tensor<19x37xf32>
   return %w : tensor<19x37xf32>
 }
 
-func.func private @weight_gradient_panels_64x96(%dy: tensor<?x64xf32>, %x: tensor<?x96xf32>, %init: tensor<64x96xf32> {exec.panels, exec.in_place = 0 : i64}) -> tensor<64x96xf32> attributes {exec.kernel} {
+func.func private @weight_gradient_panels_64x96(%dy: tensor<?x64xf32>, %x: tensor<?x96xf32>, %init: tensor<64x96xf32> {exec.layout = #panels, exec.in_place = 0 : i64}) -> tensor<64x96xf32> attributes {exec.kernel} {
   %dw = linalg.generic {indexing_maps = [#tk, #tn, #nk], iterator_types = ["parallel", "parallel", "reduction"]}
       ins(%x, %dy : tensor<?x96xf32>, tensor<?x64xf32>) outs(%init : tensor<64x96xf32>) {
   ^bb0(%a: f32, %b: f32, %c: f32):
@@ -133,13 +134,13 @@ func.func private @weight_gradient_panels_64x96(%dy: tensor<?x64xf32>, %x: tenso
   return %dw : tensor<64x96xf32>
 }
 
-func.func private @pack_f32_0_64x96(%w: tensor<64x96xf32>) -> (tensor<64x96xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @pack_f32_0_64x96(%w: tensor<64x96xf32>) -> (tensor<64x96xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<64x96xf32>
   %p = linalg.copy ins(%w : tensor<64x96xf32>) outs(%empty : tensor<64x96xf32>) -> tensor<64x96xf32>
   return %p : tensor<64x96xf32>
 }
 
-func.func private @unpack_0_64x96(%p: tensor<64x96xf32> {exec.panels}) -> tensor<64x96xf32> attributes {exec.kernel} {
+func.func private @unpack_0_64x96(%p: tensor<64x96xf32> {exec.layout = #panels}) -> tensor<64x96xf32> attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<64x96xf32>
   %w = linalg.copy ins(%p : tensor<64x96xf32>) outs(%empty : tensor<64x96xf32>) -> tensor<64x96xf32>
   return %w : tensor<64x96xf32>
@@ -170,7 +171,7 @@ func.func private @weight_gradient_zero_35x46(%dy: tensor<?x35xf32>, %x: tensor<
   return %dw : tensor<35x46xf32>
 }
 
-func.func private @weight_gradient_zero_panels_35x45(%dy: tensor<?x35xf32>, %x: tensor<?x45xf32>) -> (tensor<35x45xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @weight_gradient_zero_panels_35x45(%dy: tensor<?x35xf32>, %x: tensor<?x45xf32>) -> (tensor<35x45xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %zero = arith.constant 0.0 : f32
   %empty = tensor.empty() : tensor<35x45xf32>
   %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<35x45xf32>) -> tensor<35x45xf32>
@@ -184,7 +185,7 @@ func.func private @weight_gradient_zero_panels_35x45(%dy: tensor<?x35xf32>, %x: 
   return %dw : tensor<35x45xf32>
 }
 
-func.func private @unpack_0_35x45(%p: tensor<35x45xf32> {exec.panels}) -> tensor<35x45xf32> attributes {exec.kernel} {
+func.func private @unpack_0_35x45(%p: tensor<35x45xf32> {exec.layout = #panels}) -> tensor<35x45xf32> attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<35x45xf32>
   %w = linalg.copy ins(%p : tensor<35x45xf32>) outs(%empty : tensor<35x45xf32>) -> tensor<35x45xf32>
   return %w : tensor<35x45xf32>
@@ -201,7 +202,7 @@ func.func private @weight_gradient_copied_19x45(%dy: tensor<?x19xf32>, %x: tenso
   return %dw : tensor<19x45xf32>
 }
 
-func.func private @weight_gradient_panels_150x290(%dy: tensor<?x150xf32>, %x: tensor<?x290xf32>, %init: tensor<150x290xf32> {exec.panels, exec.in_place = 0 : i64}) -> tensor<150x290xf32> attributes {exec.kernel} {
+func.func private @weight_gradient_panels_150x290(%dy: tensor<?x150xf32>, %x: tensor<?x290xf32>, %init: tensor<150x290xf32> {exec.layout = #panels, exec.in_place = 0 : i64}) -> tensor<150x290xf32> attributes {exec.kernel} {
   %dw = linalg.generic {indexing_maps = [#tk, #tn, #nk], iterator_types = ["parallel", "parallel", "reduction"]}
       ins(%x, %dy : tensor<?x290xf32>, tensor<?x150xf32>) outs(%init : tensor<150x290xf32>) {
   ^bb0(%a: f32, %b: f32, %c: f32):
@@ -212,13 +213,13 @@ func.func private @weight_gradient_panels_150x290(%dy: tensor<?x150xf32>, %x: te
   return %dw : tensor<150x290xf32>
 }
 
-func.func private @pack_f32_0_150x290(%w: tensor<150x290xf32>) -> (tensor<150x290xf32> {exec.panels}) attributes {exec.kernel} {
+func.func private @pack_f32_0_150x290(%w: tensor<150x290xf32>) -> (tensor<150x290xf32> {exec.layout = #panels}) attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<150x290xf32>
   %p = linalg.copy ins(%w : tensor<150x290xf32>) outs(%empty : tensor<150x290xf32>) -> tensor<150x290xf32>
   return %p : tensor<150x290xf32>
 }
 
-func.func private @unpack_0_150x290(%p: tensor<150x290xf32> {exec.panels}) -> tensor<150x290xf32> attributes {exec.kernel} {
+func.func private @unpack_0_150x290(%p: tensor<150x290xf32> {exec.layout = #panels}) -> tensor<150x290xf32> attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<150x290xf32>
   %w = linalg.copy ins(%p : tensor<150x290xf32>) outs(%empty : tensor<150x290xf32>) -> tensor<150x290xf32>
   return %w : tensor<150x290xf32>

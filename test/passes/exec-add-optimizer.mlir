@@ -78,6 +78,10 @@
 // CHECK-DAG: exec.program @pack.f32.plain.8
 // CHECK-DAG: exec.program @unpack.plain.3
 
+// A kernel between the two says how its side lies; the rest is the target's.
+// CHECK-DAG: func.func private @pack_panels_bf16_6_8(%{{.*}}: tensor<6x8xbf16>) -> (tensor<6x8xf32> {exec.layout = #layout}) attributes {exec.kernel}
+// CHECK-DAG: func.func private @unpack_panels_f32_6_8(%{{.*}}: tensor<6x8xf32> {exec.layout = #layout}) -> tensor<6x8xf32> attributes {exec.kernel}
+
 // AVERAGE-DAG: exec.state @first_moment.n #{{.*}} of bf16
 // AVERAGE-DAG: exec.state @second_moment.n #{{.*}} of bf16
 // AVERAGE-DAG: exec.state @average.n #{{.*}} of f32
@@ -85,12 +89,13 @@
 // AVERAGE-LABEL: exec.program @optimizer
 // AVERAGE: %[[A:.*]] = exec.get @"average.e.{}.w"
 // AVERAGE: exec.launch @adamw_step(%{{.*}}, %[[A]])
+#panels = #exec.layout<"cpu.panels", outputs = 16, inner = 2>
 module attributes {hadal.trainables = [
     {correction = false, count = 3 : i64, layout = "panels.6x8", name = "e.{}.w", packed_elements = 128 : i64, shape = array<i64: 6, 8>},
     {correction = false, count = 1 : i64, layout = "plain.8", name = "n", packed_elements = 8 : i64, shape = array<i64: 8>},
     {correction = true, count = 1 : i64, layout = "plain.3", name = "bias", packed_elements = 3 : i64, shape = array<i64: 3>}]} {
-  exec.state @"weight.e.{}.w" affine_map<() -> (384)> of f32
-  exec.state @"gradient.e.{}.w" affine_map<() -> (384)> of f32
+  exec.state @"weight.e.{}.w" affine_map<() -> (384)> of f32 layout #panels
+  exec.state @"gradient.e.{}.w" affine_map<() -> (384)> of f32 layout #panels
   exec.state @weight.n affine_map<() -> (8)> of f32
   exec.state @gradient.n affine_map<() -> (8)> of f32
   exec.state @gradient.n.use1 affine_map<() -> (8)> of f32

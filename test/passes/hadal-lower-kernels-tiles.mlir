@@ -24,10 +24,11 @@
 // FMA: func.func private @product
 // FMA-NOT: llvm.x86
 // FMA: vector.fma
+#panels = #exec.layout<"cpu.panels">
 #left = affine_map<(m, n, k) -> (m, k)>
 #right = affine_map<(m, n, k) -> (n, k)>
 #out = affine_map<(m, n, k) -> (m, n)>
-func.func private @product(%x: tensor<?x64xf32>, %w: tensor<32x64xf32> {exec.panels}) -> tensor<?x32xf32> attributes {exec.kernel} {
+func.func private @product(%x: tensor<?x64xf32>, %w: tensor<32x64xf32> {exec.layout = #panels}) -> tensor<?x32xf32> attributes {exec.kernel} {
   %c0 = arith.constant 0 : index
   %zero = arith.constant 0.0 : f32
   %t = tensor.dim %x, %c0 : tensor<?x64xf32>
@@ -44,7 +45,7 @@ func.func private @product(%x: tensor<?x64xf32>, %w: tensor<32x64xf32> {exec.pan
 // CHECK-COUNT-4: llvm.x86.tdpbf16ps
 // CHECK-NOT: llvm.x86.tdpbf16ps
 // CHECK: llvm.x86.tilestored64
-func.func private @exact(%x: tensor<16x64xf32>, %w: tensor<32x64xf32> {exec.panels}) -> tensor<16x32xf32> attributes {exec.kernel} {
+func.func private @exact(%x: tensor<16x64xf32>, %w: tensor<32x64xf32> {exec.layout = #panels}) -> tensor<16x32xf32> attributes {exec.kernel} {
   %zero = arith.constant 0.0 : f32
   %empty = tensor.empty() : tensor<16x32xf32>
   %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<16x32xf32>) -> tensor<16x32xf32>
@@ -60,7 +61,7 @@ func.func private @exact(%x: tensor<16x64xf32>, %w: tensor<32x64xf32> {exec.pane
 #tn = affine_map<(n, k, t) -> (t, n)>
 #tk = affine_map<(n, k, t) -> (t, k)>
 #nk = affine_map<(n, k, t) -> (n, k)>
-func.func private @gradient(%dy: tensor<?x32xf32>, %x: tensor<?x64xf32>, %init: tensor<32x64xf32> {exec.panels, exec.in_place = 0 : i64})
+func.func private @gradient(%dy: tensor<?x32xf32>, %x: tensor<?x64xf32>, %init: tensor<32x64xf32> {exec.layout = #panels, exec.in_place = 0 : i64})
     -> tensor<32x64xf32> attributes {exec.kernel} {
   %dw = linalg.generic {indexing_maps = [#tn, #tk, #nk], iterator_types = ["parallel", "parallel", "reduction"]}
       ins(%dy, %x : tensor<?x32xf32>, tensor<?x64xf32>) outs(%init : tensor<32x64xf32>) {

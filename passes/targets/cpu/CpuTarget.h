@@ -20,6 +20,8 @@ public:
   const Processor &processor() const override { return about; }
   bool hasMatrixUnits() const override { return shape.tiles; }
   const Target &withoutMatrixUnits() const override;
+  exec::LayoutAttr layoutOf(mlir::RankedTensorType type,
+                            llvm::ArrayRef<mlir::OpOperand *> readers) const override;
   mlir::LogicalResult lower(mlir::func::FuncOp kernelOnTensors) const override;
   void addCodePasses(mlir::OpPassManager &pm) const override;
   llvm::Expected<CodeObject> emit(mlir::ModuleOp kernels, CodeForm form) const override;

@@ -8,7 +8,7 @@
 // then joins to the sum, as the tensor cores' promotion does (DeepSeek-V3, arXiv:2412.19437,
 // section 3.3).
 //
-// Weights that are read in both directions (kPanelsAttr) have panels of N. A product that sums over
+// Weights that are read in both directions (kPanelsLayout) have panels of N. A product that sums over
 // N (the gradient of activations) turns them, block by block in registers, into a scratch panel of
 // K's outputs; N goes in chunks, between which the sums wait in the result's memory: the same
 // chain.

@@ -1,11 +1,9 @@
-// Copies between a weight as a checkpoint holds it, [N, K] or [E, N, K], and panels (kPanelsAttr):
+// Copies between a weight as a checkpoint holds it, [N, K] or [E, N, K], and panels (kPanelsLayout):
 // linalg.copy where one side lies in panels. A task is a panel: its rows are read (or written) side
 // by side, blocks are turned in registers.
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/targets/cpu/Kernel.h"
 #include "passes/targets/cpu/Packing.h"
-#include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -111,31 +109,4 @@ FailureOr<bool> hadal::emitPanelCopy(Kernel &kernel) {
                    cast<RankedTensorType>(to.getType()))
       .emit(pack);
   return true;
-}
-
-func::FuncOp hadal::panelCopyKernel(ModuleOp module, RankedTensorType plain, bool pack) {
-  std::string sizes;
-  for (int64_t d : plain.getShape())
-    sizes += llvm::formatv("_{0}", d).str();
-  std::string name =
-      llvm::formatv("{0}_panels_{1}{2}", pack ? "pack" : "unpack", plain.getElementType(), sizes);
-  if (auto known = module.lookupSymbol<func::FuncOp>(name))
-    return known;
-  OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
-  auto packed = RankedTensorType::get(plain.getShape(), b.getF32Type());
-  RankedTensorType from = pack ? plain : packed, to = pack ? packed : plain;
-  auto kernel = func::FuncOp::create(b, module.getLoc(), name, b.getFunctionType({from}, {to}));
-  kernel.setPrivate();
-  kernel->setAttr(kKernelAttr, b.getUnitAttr());
-  Block *body = kernel.addEntryBlock();
-  if (pack)
-    kernel.setResultAttr(0, kPanelsAttr, b.getUnitAttr());
-  else
-    kernel.setArgAttr(0, kPanelsAttr, b.getUnitAttr());
-  b.setInsertionPointToEnd(body);
-  Value empty = tensor::EmptyOp::create(b, module.getLoc(), to.getShape(), to.getElementType());
-  Value copied =
-      linalg::CopyOp::create(b, module.getLoc(), body->getArgument(0), empty).getResult(0);
-  func::ReturnOp::create(b, module.getLoc(), copied);
-  return kernel;
 }

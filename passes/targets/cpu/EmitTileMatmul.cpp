@@ -1,4 +1,4 @@
-// Products over weights in panels (kPanelsAttr), in AMX tiles (TileProduct.h).
+// Products over weights in panels (kPanelsLayout), in AMX tiles (TileProduct.h).
 //
 // Each chunk of K is a sum of its own, from zero; chunks join in ascending order, in f32. Where
 // chunks end depends on K alone, and a row's bits do not depend on which rows stand beside it.

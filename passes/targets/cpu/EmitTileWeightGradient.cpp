@@ -1,4 +1,4 @@
-// Gradients of weights in panels (kPanelsAttr), in AMX tiles (TileProduct.h): OUT[n, k] += sum over
+// Gradients of weights in panels (kPanelsLayout), in AMX tiles (TileProduct.h): OUT[n, k] += sum over
 // rows t of gradient[t, n] * X[t, k].
 //
 // The sum runs over rows. Squares of OUT, 32 k x 32 n as a panel holds them, begin from what is

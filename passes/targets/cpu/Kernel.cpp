@@ -50,7 +50,7 @@ Kernel::Kernel(func::FuncOp tensors, VectorShape shape)
   };
   Operation *terminator = tensors.getBody().front().getTerminator();
   for (auto [i, type] : llvm::enumerate(tensors.getArgumentTypes())) {
-    if (tensors.getArgAttr(i, kPanelsAttr)) {
+    if (isPanels(tensors.getArgAttrOfType<exec::LayoutAttr>(i, kLayoutAttr))) {
       panelTensors.insert(tensors.getArgument(i));
       place.push_back(types.size());
       types.push_back(panelsOf(type));
@@ -84,7 +84,7 @@ Kernel::Kernel(func::FuncOp tensors, VectorShape shape)
     if (at < 0) {
       at = types.size();
       access.push_back(fb::Access_Write);
-      bool panels = bool(tensors.getResultAttr(i, kPanelsAttr));
+      bool panels = isPanels(tensors.getResultAttrOfType<exec::LayoutAttr>(i, kLayoutAttr));
       types.push_back(panels ? panelsOf(type) : memrefOf(type));
       if (panels)
         panelTensors.insert(terminator->getOperand(i));

@@ -26,7 +26,7 @@ public:
   /// The memref that holds `tensor`: an argument, a result's place, or a view of one. Null if it is
   /// none of these.
   mlir::Value memory(mlir::Value tensor);
-  /// True if `tensor` is an argument or a result whose memory is panels (kPanelsAttr): its memref
+  /// True if `tensor` is an argument or a result whose memory is panels (kPanelsLayout): its memref
   /// is flat.
   bool inPanels(mlir::Value tensor) const { return panelTensors.contains(tensor); }
   /// An index value of the tensor function, cloned.
@@ -43,11 +43,6 @@ private:
   llvm::DenseSet<mlir::Value> panelTensors;
   unsigned scalars = 0;
 };
-
-/// The kernel, on tensors, that copies a weight [N, K] or [E, N, K] of f32 or bf16 (widened) into
-/// panels of f32, or panels into a weight of f32; made on first use. Buffers: source, destination;
-/// no scalars. Tasks are panels.
-mlir::func::FuncOp panelCopyKernel(mlir::ModuleOp module, mlir::RankedTensorType plain, bool pack);
 
 /// Replaces a kernel on tensors by one on memory; a failure has been reported.
 mlir::LogicalResult lowerKernel(mlir::func::FuncOp kernel, const VectorShape &shape);

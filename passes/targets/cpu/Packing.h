@@ -1,9 +1,18 @@
 // How weights lie in memory once packed: the one place that kernels, pack kernels and the module's
 // sizes read it from.
 #pragma once
+#include "dialects/exec/Exec.h"
 #include "passes/targets/cpu/KernelBuilder.h"
 
 namespace hadal {
+
+/// The layout of a tensor [N, K] or [E, N, K] of f32 whose memory is panels, PanelLayout::of(N, K,
+/// f32, 1, shape), experts one after the other. Unlike packed weights such a tensor is read in both
+/// directions and written.
+inline constexpr llvm::StringLiteral kPanelsLayout = "cpu.panels";
+inline bool isPanels(exec::LayoutAttr layout) {
+  return layout && layout.getName() == kPanelsLayout;
+}
 
 /// Weights [n, k] in panels of `panel` outputs: [panels][paddedK][panel] with K interleaved in
 /// pairs where an element is narrower than f32: element (k, lane) of a panel stands at (k / 2) * 2
@@ -20,7 +29,7 @@ struct PanelLayout {
     return {n, k, element, halves == 2 ? std::max(shape.panel, 2 * shape.lanes) : shape.panel,
             halves};
   }
-  /// Of a tensor [N, K] or [E, N, K] that lies in panels (kPanelsAttr).
+  /// Of a tensor [N, K] or [E, N, K] that lies in panels (kPanelsLayout).
   static PanelLayout of(mlir::RankedTensorType tensor, VectorShape shape) {
     auto sizes = tensor.getShape().take_back(2);
     return of(sizes[0], sizes[1], tensor.getElementType(), 1, shape);

@@ -22,6 +22,45 @@ func.func @f(%x: tensor<?xf32> {exec.shape = affine_map<(d0) -> (d0)>}) { return
 
 // -----
 
+// expected-error@+1 {{argument 0: exec.layout wants to be a layout, got unit}}
+func.func @f(%x: tensor<4x4xf32> {exec.layout}) { return }
+
+// -----
+
+// expected-error@+1 {{argument 0: exec.layout wants a matrix of static shape, or a stack of them, got 'tensor<?x4xf32>'}}
+func.func @f(%x: tensor<?x4xf32> {exec.layout = #exec.layout<"cpu.panels">}) { return }
+
+// -----
+
+// expected-error@+1 {{result 0: exec.layout wants a matrix of static shape, or a stack of them, got 'tensor<4x4xf32>'}}
+func.func private @f() -> (tensor<4x4xf32> {exec.layout = #exec.layout<"cpu.panels", n = 1, k = 2>})
+
+// -----
+
+// C1
+// expected-error@+1 {{layout wants a name}}
+func.func private @f(tensor<4x4xf32> {exec.layout = #exec.layout<"">})
+
+// -----
+
+// C2
+// expected-error@+1 {{layout wants positive outputs and inner, got 16 and 0}}
+func.func private @f(tensor<4x4xf32> {exec.layout = #exec.layout<"cpu.panels", outputs = 16>})
+
+// -----
+
+// C3
+// expected-error@+1 {{layout wants two dimensions as n and k, got 1 and 1}}
+func.func private @f(tensor<4x4xf32> {exec.layout = #exec.layout<"cpu.panels", n = 1, k = 1>})
+
+// -----
+
+// C4
+// expected-error@+1 {{layout wants a part of 2, got 2}}
+func.func private @f(tensor<4x4xf32> {exec.layout = #exec.layout<"cpu.panels", parts = 2, part = 2>})
+
+// -----
+
 // What a program wants of its arguments.
 
 exec.program @p registers ["n"] {

@@ -11,10 +11,20 @@ exec.parameter @share "experts.{}.up" count 2 sharded : tensor<4x8xf32>
 exec.weight @packed "panels" bytes 128
 // CHECK: exec.state @cache #{{.*}} of f32
 exec.state @cache affine_map<()[s0] -> (s0, 18)> of f32
+// CHECK: exec.state @matrix #{{.*}} of f32 layout <"cpu.panels", outputs = 16, inner = 2>
+exec.state @matrix affine_map<() -> (128)> of f32 layout #exec.layout<"cpu.panels", outputs = 16, inner = 2>
 // CHECK: exec.constant @table dense<1.000000e+00> : tensor<4xf32>
 exec.constant @table dense<1.0> : tensor<4xf32>
 
 func.func private @kernel()
+
+// Layouts, of what the target wants by itself, of a matrix [K, N], of one half of two.
+// CHECK: func.func private @laid_out(tensor<6x8xf32> {exec.layout = #exec.layout<"cpu.panels">},
+// CHECK-SAME: tensor<8x6xf32> {exec.layout = #exec.layout<"cpu.panels", outputs = 16, inner = 2, n = 1, k = 0>})
+// CHECK-SAME: -> (tensor<6x8xf32> {exec.layout = #exec.layout<"cpu.panels", outputs = 16, inner = 2, parts = 2, part = 1>})
+func.func private @laid_out(tensor<6x8xf32> {exec.layout = #exec.layout<"cpu.panels">},
+                            tensor<8x6xf32> {exec.layout = #exec.layout<"cpu.panels", k = 0, n = 1, inner = 2, outputs = 16>})
+    -> (tensor<6x8xf32> {exec.layout = #exec.layout<"cpu.panels", outputs = 16, inner = 2, parts = 2, part = 1>})
 
 // CHECK: exec.program @callee registers ["n"] {
 exec.program @callee registers ["n"] {
