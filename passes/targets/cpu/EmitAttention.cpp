@@ -264,9 +264,6 @@ LogicalResult AttentionEmitter::emit() {
 
 } // namespace
 
-FailureOr<bool> hadal::emitAttention(Kernel &kernel) {
-  for (auto op : kernel.tensors.getBody().front().getOps<mla::AttentionOp>())
-    return failed(AttentionEmitter(kernel, op).emit()) ? FailureOr<bool>(failure())
-                                                       : FailureOr<bool>(true);
-  return false;
+LogicalResult hadal::emitAttention(Kernel &kernel, Operation *op) {
+  return AttentionEmitter(kernel, cast<mla::AttentionOp>(op)).emit();
 }

@@ -363,9 +363,6 @@ LogicalResult AttentionGradientEmitter::emit() {
 
 } // namespace
 
-FailureOr<bool> hadal::emitAttentionGradient(Kernel &kernel) {
-  for (auto op : kernel.tensors.getBody().front().getOps<mla::AttentionGradOp>())
-    return failed(AttentionGradientEmitter(kernel, op).emit()) ? FailureOr<bool>(failure())
-                                                               : FailureOr<bool>(true);
-  return false;
+LogicalResult hadal::emitAttentionGradient(Kernel &kernel, Operation *op) {
+  return AttentionGradientEmitter(kernel, cast<mla::AttentionGradOp>(op)).emit();
 }

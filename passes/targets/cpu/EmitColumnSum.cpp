@@ -44,7 +44,8 @@ static FailureOr<SmallVector<Input>> readInputs(Kernel &kernel, linalg::GenericO
   return inputs;
 }
 
-static LogicalResult emitSum(Kernel &kernel, linalg::GenericOp generic) {
+LogicalResult hadal::emitColumnSum(Kernel &kernel, Operation *op) {
+  auto generic = cast<linalg::GenericOp>(op);
   KernelBuilder &b = kernel.b;
   int64_t lanes = b.shape.lanes;
   bool columnsFirst = generic.getIteratorTypesArray()[0] == utils::IteratorType::parallel;
@@ -108,21 +109,4 @@ static LogicalResult emitSum(Kernel &kernel, linalg::GenericOp generic) {
   });
   kernel.finish({b.getAffineConstantExpr(strips)}, 0);
   return success();
-}
-
-FailureOr<bool> hadal::emitColumnSum(Kernel &kernel) {
-  // With anything beside it that has to be computed, the general road is right.
-  linalg::GenericOp generic;
-  for (Operation &op : kernel.tensors.getBody().front().without_terminator()) {
-    if (isColumnSum(&op) && !generic)
-      generic = cast<linalg::GenericOp>(op);
-    else if (isa<linalg::LinalgOp>(op) && !isa<linalg::FillOp>(op))
-      return false;
-  }
-  if (!generic ||
-      kernel.tensors.getBody().front().getTerminator()->getOperand(0) != generic.getResult(0))
-    return false;
-  if (failed(emitSum(kernel, generic)))
-    return failure();
-  return true;
 }

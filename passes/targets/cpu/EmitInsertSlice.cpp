@@ -35,7 +35,8 @@ static void copyRow(KernelBuilder &b, Value from, Value to, Values at) {
 }
 
 /// A task is a row, of a vector a block.
-static void emitFill(Kernel &kernel, linalg::FillOp op) {
+LogicalResult hadal::emitFill(Kernel &kernel, Operation *made) {
+  auto op = cast<linalg::FillOp>(made);
   KernelBuilder &b = kernel.b;
   Value to = kernel.memory(op.getResult(0)),
         value = b.clone(*op.getInputs()[0].getDefiningOp())->getResult(0);
@@ -56,20 +57,12 @@ static void emitFill(Kernel &kernel, linalg::FillOp op) {
   };
   b.loop(b.mul(kernel.begin, step), end, 1, [&](Value row) { fill({row}); });
   kernel.finish({kernel.resultDim(0, 0).ceilDiv(step)}, 0);
+  return success();
 }
 
-FailureOr<bool> hadal::emitInsertSlice(Kernel &kernel) {
+LogicalResult hadal::emitInsertSlice(Kernel &kernel, Operation *made) {
   KernelBuilder &b = kernel.b;
-  Block &body = kernel.tensors.getBody().front();
-  Operation *made = body.getTerminator()->getOperand(0).getDefiningOp();
-  if (auto fill = dyn_cast_or_null<linalg::FillOp>(made);
-      fill && isa<BlockArgument>(fill.getOutputs()[0])) {
-    emitFill(kernel, fill);
-    return true;
-  }
-  auto op = dyn_cast_or_null<tensor::InsertSliceOp>(made);
-  if (!op)
-    return false;
+  auto op = cast<tensor::InsertSliceOp>(made);
   Value from = kernel.memory(op.getSource()), whole = kernel.memory(op.getResult());
   if (!from)
     return kernel.tensors.emitError(
@@ -96,5 +89,5 @@ FailureOr<bool> hadal::emitInsertSlice(Kernel &kernel) {
   kernel.finish(
       {rows.isDynamicDim(0) ? kernel.resultDim(0, 0) : b.getAffineConstantExpr(rows.getDimSize(0))},
       0);
-  return true;
+  return success();
 }

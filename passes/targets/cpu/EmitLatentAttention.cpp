@@ -193,9 +193,6 @@ LogicalResult LatentAttentionEmitter::emit() {
 
 } // namespace
 
-FailureOr<bool> hadal::emitLatentAttention(Kernel &kernel) {
-  for (auto op : kernel.tensors.getBody().front().getOps<mla::LatentAttentionOp>())
-    return failed(LatentAttentionEmitter(kernel, op).emit()) ? FailureOr<bool>(failure())
-                                                             : FailureOr<bool>(true);
-  return false;
+LogicalResult hadal::emitLatentAttention(Kernel &kernel, Operation *op) {
+  return LatentAttentionEmitter(kernel, cast<mla::LatentAttentionOp>(op)).emit();
 }

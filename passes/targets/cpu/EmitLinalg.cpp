@@ -183,11 +183,7 @@ static LogicalResult writeLoops(Kernel &kernel, RewriterBase &rewriter) {
   return success();
 }
 
-FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
-  for (Operation &op : kernel.tensors.getBody().front().without_terminator())
-    if (!isa<linalg::LinalgOp>(op) &&
-        !isa<tensor::TensorDialect, arith::ArithDialect>(op.getDialect()))
-      return false;
+LogicalResult hadal::emitLinalg(Kernel &kernel, Operation *) {
   IRRewriter rewriter(kernel.b.getContext());
   auto root = writeOnTensors(kernel, rewriter);
   if (failed(root))
@@ -196,7 +192,5 @@ FailureOr<bool> hadal::emitLinalg(Kernel &kernel) {
   if (failed(tasks))
     return failure();
   kernel.finish({*tasks}, 0);
-  if (failed(bufferize(kernel)) || failed(writeLoops(kernel, rewriter)))
-    return failure();
-  return true;
+  return success(succeeded(bufferize(kernel)) && succeeded(writeLoops(kernel, rewriter)));
 }

@@ -34,8 +34,8 @@ namespace {
 
 class MatmulEmitter {
 public:
-  MatmulEmitter(Kernel &kernel, SmallVector<Product> products, linalg::GenericOp generic)
-      : kernel(kernel), b(kernel.b), products(std::move(products)), generic(generic),
+  MatmulEmitter(Kernel &kernel, ArrayRef<Product> products, linalg::GenericOp generic)
+      : kernel(kernel), b(kernel.b), products(products), generic(generic),
         first(this->products.front()),
         layout(PanelLayout::of(first.n, first.k,
                                cast<RankedTensorType>(first.right.getType()).getElementType(),
@@ -658,18 +658,7 @@ LogicalResult MatmulEmitter::emit() {
 
 } // namespace
 
-FailureOr<bool> hadal::emitMatmul(Kernel &kernel) {
-  SmallVector<Product> products;
-  linalg::GenericOp epilogue;
-  for (Operation &op : kernel.tensors.getBody().front().without_terminator()) {
-    if (auto p = matchProduct(&op))
-      products.push_back(*p);
-    else if (auto generic = dyn_cast<linalg::GenericOp>(op))
-      epilogue = generic;
-  }
-  if (products.empty())
-    return false;
-  if (failed(MatmulEmitter(kernel, products, epilogue).emit()))
-    return failure();
-  return true;
+LogicalResult hadal::emitMatmul(Kernel &kernel, ArrayRef<Product> products,
+                                linalg::GenericOp epilogue) {
+  return MatmulEmitter(kernel, products, epilogue).emit();
 }

@@ -90,16 +90,9 @@ private:
 };
 } // namespace
 
-FailureOr<bool> hadal::emitPanelCopy(Kernel &kernel) {
-  Block &body = kernel.tensors.getBody().front();
-  if (body.empty() || body.getTerminator()->getNumOperands() != 1)
-    return false;
-  auto copy = body.getTerminator()->getOperand(0).getDefiningOp<linalg::CopyOp>();
-  if (!copy)
-    return false;
+LogicalResult hadal::emitPanelCopy(Kernel &kernel, Operation *op) {
+  auto copy = cast<linalg::CopyOp>(op);
   Value from = copy.getInputs()[0], to = copy.getResult(0);
-  if (kernel.inPanels(from) == kernel.inPanels(to))
-    return false;
   bool pack = kernel.inPanels(to);
   Value source = kernel.memory(from), destination = kernel.memory(to);
   if (!source || !destination)
@@ -108,5 +101,5 @@ FailureOr<bool> hadal::emitPanelCopy(Kernel &kernel) {
   PanelCopyEmitter(kernel, pack ? source : destination, pack ? destination : source,
                    cast<RankedTensorType>(to.getType()))
       .emit(pack);
-  return true;
+  return success();
 }

@@ -2,6 +2,7 @@
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/targets/cpu/Kernel.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -108,22 +109,12 @@ static void emitCacheAppend(Kernel &kernel, mla::CacheAppendOp op) {
   kernel.finish({kernel.sizeOf(slots, 0)}, 0);
 }
 
-FailureOr<bool> hadal::emitPosition(Kernel &kernel) {
-  Block &body = kernel.tensors.getBody().front();
-  for (Operation &op : body.without_terminator()) {
-    if (!isa<mla::RotationOp, mla::RopeOp, mla::CacheAppendOp>(op))
-      continue;
-    for (Value operand : op.getOperands())
-      if (!kernel.memory(operand))
-        return kernel.tensors.emitError()
-               << op.getName() << " kernel wants its operands to be arguments or views of them";
-    if (auto rotation = dyn_cast<mla::RotationOp>(op))
-      emitRotation(kernel, rotation);
-    else if (auto rope = dyn_cast<mla::RopeOp>(op))
-      emitRope(kernel, rope);
-    else
-      emitCacheAppend(kernel, cast<mla::CacheAppendOp>(op));
-    return true;
-  }
-  return false;
+LogicalResult hadal::emitPosition(Kernel &kernel, Operation *op) {
+  if (failed(kernel.wantMemory(op, op->getOperands())))
+    return failure();
+  llvm::TypeSwitch<Operation *>(op)
+      .Case([&](mla::RotationOp rotation) { emitRotation(kernel, rotation); })
+      .Case([&](mla::RopeOp rope) { emitRope(kernel, rope); })
+      .Case([&](mla::CacheAppendOp append) { emitCacheAppend(kernel, append); });
+  return success();
 }

@@ -103,19 +103,12 @@ static void emitDequantizeOp(Kernel &kernel, fp8::DequantizeOp op) {
   kernel.finish({tasks}, 0);
 }
 
-FailureOr<bool> hadal::emitQuantize(Kernel &kernel) {
-  for (Operation &op : kernel.tensors.getBody().front().without_terminator()) {
-    if (!isa<fp8::QuantizeOp, fp8::DequantizeOp>(op))
-      continue;
-    for (Value operand : op.getOperands())
-      if (!kernel.memory(operand))
-        return kernel.tensors.emitError()
-               << op.getName() << " kernel wants its operands to be arguments or views of them";
-    if (auto quantize = dyn_cast<fp8::QuantizeOp>(op))
-      emitQuantizeOp(kernel, quantize);
-    else
-      emitDequantizeOp(kernel, cast<fp8::DequantizeOp>(op));
-    return true;
-  }
-  return false;
+LogicalResult hadal::emitQuantize(Kernel &kernel, Operation *op) {
+  if (failed(kernel.wantMemory(op, op->getOperands())))
+    return failure();
+  if (auto quantize = dyn_cast<fp8::QuantizeOp>(op))
+    emitQuantizeOp(kernel, quantize);
+  else
+    emitDequantizeOp(kernel, cast<fp8::DequantizeOp>(op));
+  return success();
 }

@@ -4,6 +4,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/targets/cpu/Affinities.h"
 #include "passes/targets/cpu/Kernel.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -458,30 +459,19 @@ void emitUpdateBias(Kernel &kernel, moe::UpdateBiasOp op) {
 
 } // namespace
 
-FailureOr<bool> hadal::emitRouting(Kernel &kernel) {
-  for (Operation &op : kernel.tensors.getBody().front().without_terminator()) {
-    if (!isa<moe::RouteOp, moe::PlanOp, moe::PlanSendsOp, moe::DispatchOp, moe::CombineOp,
-             moe::UpdateBiasOp>(op))
-      continue;
-    auto combining = dyn_cast<moe::CombineOp>(op);
-    for (Value operand : op.getOperands())
-      if (!kernel.memory(operand) &&
-          !(combining && operand == combining.getWeights() && constantWeight(combining)))
-        return kernel.tensors.emitError()
-               << op.getName() << " kernel wants its operands to be arguments or views of them";
-    if (auto route = dyn_cast<moe::RouteOp>(op))
-      emitRoute(kernel, route);
-    else if (auto plan = dyn_cast<moe::PlanOp>(op))
-      emitPlan(kernel, plan);
-    else if (auto sends = dyn_cast<moe::PlanSendsOp>(op))
-      emitPlanSends(kernel, sends);
-    else if (auto dispatch = dyn_cast<moe::DispatchOp>(op))
-      emitDispatch(kernel, dispatch);
-    else if (auto combine = dyn_cast<moe::CombineOp>(op))
-      CombineEmitter(kernel, combine).emit();
-    else
-      emitUpdateBias(kernel, cast<moe::UpdateBiasOp>(op));
-    return true;
-  }
-  return false;
+LogicalResult hadal::emitRouting(Kernel &kernel, Operation *op) {
+  Values read(op->getOperands());
+  // Equal weights are a constant.
+  if (auto combine = dyn_cast<moe::CombineOp>(op); combine && constantWeight(combine))
+    llvm::erase(read, combine.getWeights());
+  if (failed(kernel.wantMemory(op, read)))
+    return failure();
+  llvm::TypeSwitch<Operation *>(op)
+      .Case([&](moe::RouteOp route) { emitRoute(kernel, route); })
+      .Case([&](moe::PlanOp plan) { emitPlan(kernel, plan); })
+      .Case([&](moe::PlanSendsOp sends) { emitPlanSends(kernel, sends); })
+      .Case([&](moe::DispatchOp dispatch) { emitDispatch(kernel, dispatch); })
+      .Case([&](moe::CombineOp combine) { CombineEmitter(kernel, combine).emit(); })
+      .Case([&](moe::UpdateBiasOp update) { emitUpdateBias(kernel, update); });
+  return success();
 }

@@ -3,6 +3,7 @@
 #include "dialects/moe/Moe.h"
 #include "passes/targets/cpu/Affinities.h"
 #include "passes/targets/cpu/Kernel.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -272,26 +273,14 @@ void emitScatterAdd(Kernel &kernel, moe::ScatterAddOp op) {
 
 } // namespace
 
-FailureOr<bool> hadal::emitRoutingGradient(Kernel &kernel) {
-  for (Operation &op : kernel.tensors.getBody().front().without_terminator()) {
-    if (!isa<moe::CombineGradOp, moe::RouteGradOp, moe::BalanceLossOp, moe::BalanceLossGradOp,
-             moe::ScatterAddOp>(op))
-      continue;
-    for (Value operand : op.getOperands())
-      if (!kernel.memory(operand))
-        return kernel.tensors.emitError()
-               << op.getName() << " kernel wants its operands to be arguments or views of them";
-    if (auto combine = dyn_cast<moe::CombineGradOp>(op))
-      emitCombineGrad(kernel, combine);
-    else if (auto route = dyn_cast<moe::RouteGradOp>(op))
-      emitRouteGrad(kernel, route);
-    else if (auto balance = dyn_cast<moe::BalanceLossOp>(op))
-      emitBalanceLoss(kernel, balance);
-    else if (auto balanceGrad = dyn_cast<moe::BalanceLossGradOp>(op))
-      emitBalanceLossGrad(kernel, balanceGrad);
-    else
-      emitScatterAdd(kernel, cast<moe::ScatterAddOp>(op));
-    return true;
-  }
-  return false;
+LogicalResult hadal::emitRoutingGradient(Kernel &kernel, Operation *op) {
+  if (failed(kernel.wantMemory(op, op->getOperands())))
+    return failure();
+  llvm::TypeSwitch<Operation *>(op)
+      .Case([&](moe::CombineGradOp combine) { emitCombineGrad(kernel, combine); })
+      .Case([&](moe::RouteGradOp route) { emitRouteGrad(kernel, route); })
+      .Case([&](moe::BalanceLossOp loss) { emitBalanceLoss(kernel, loss); })
+      .Case([&](moe::BalanceLossGradOp loss) { emitBalanceLossGrad(kernel, loss); })
+      .Case([&](moe::ScatterAddOp add) { emitScatterAdd(kernel, add); });
+  return success();
 }

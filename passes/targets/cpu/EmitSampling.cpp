@@ -274,22 +274,16 @@ void RowsOfLogits::emit(sample::ChooseOp op) {
 
 } // namespace
 
-template <typename Op> static FailureOr<bool> emitRows(Kernel &kernel, Op op) {
-  auto destinations = dyn_cast<DestinationStyleOpInterface>(op.getOperation());
+LogicalResult hadal::emitSampling(Kernel &kernel, Operation *op) {
+  auto destinations = dyn_cast<DestinationStyleOpInterface>(op);
+  Values read;
   for (OpOperand &operand : op->getOpOperands())
-    if (!(destinations && destinations.isDpsInit(&operand)) && !kernel.memory(operand.get()))
-      return kernel.tensors.emitError()
-             << op->getName() << " kernel wants its operands to be arguments or views of them";
-  RowsOfLogits(kernel, op.getLogits()).emit(op);
-  return true;
-}
-
-FailureOr<bool> hadal::emitSampling(Kernel &kernel) {
-  for (Operation &op : kernel.tensors.getBody().front().without_terminator())
-    if (isa<sample::SampleDialect>(op.getDialect()))
-      return llvm::TypeSwitch<Operation *, FailureOr<bool>>(&op)
-          .Case<sample::ArgmaxOp, sample::ChooseOp, sample::NllOp, sample::LogProbabilitiesOp,
-                sample::PenalizeOp>([&](auto op) { return emitRows(kernel, op); })
-          .Default([](Operation *) -> FailureOr<bool> { return false; });
-  return false;
+    if (!destinations || !destinations.isDpsInit(&operand))
+      read.push_back(operand.get());
+  if (failed(kernel.wantMemory(op, read)))
+    return failure();
+  llvm::TypeSwitch<Operation *>(op)
+      .Case<sample::ArgmaxOp, sample::ChooseOp, sample::NllOp, sample::LogProbabilitiesOp,
+            sample::PenalizeOp>([&](auto op) { RowsOfLogits(kernel, op.getLogits()).emit(op); });
+  return success();
 }

@@ -325,25 +325,7 @@ LogicalResult TileMatmulEmitter::emit() {
 
 } // namespace
 
-FailureOr<bool> hadal::emitTileMatmul(Kernel &kernel) {
-  if (!kernel.b.shape.tiles)
-    return false;
-  std::optional<Product> product;
-  linalg::GenericOp epilogue;
-  for (Operation &op : kernel.tensors.getBody().front().without_terminator()) {
-    if (auto p = matchProduct(&op)) {
-      if (product)
-        return false;
-      product = p;
-    } else if (auto generic = dyn_cast<linalg::GenericOp>(op)) {
-      epilogue = generic;
-    }
-  }
-  // Rows are read in vectors of K.
-  if (!product || !kernel.inPanels(product->right) ||
-      product->leftK != cast<RankedTensorType>(product->left.getType()).getRank() - 1)
-    return false;
-  if (failed(TileMatmulEmitter(kernel, *product, epilogue).emit()))
-    return failure();
-  return true;
+LogicalResult hadal::emitTileMatmul(Kernel &kernel, const Product &product,
+                                    linalg::GenericOp epilogue) {
+  return TileMatmulEmitter(kernel, product, epilogue).emit();
 }

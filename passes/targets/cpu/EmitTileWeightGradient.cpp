@@ -254,17 +254,6 @@ LogicalResult TileWeightGradientEmitter::emit() {
 
 } // namespace
 
-FailureOr<bool> hadal::emitTileWeightGradient(Kernel &kernel) {
-  if (!kernel.b.shape.tiles)
-    return false;
-  Value returned = kernel.tensors.getBody().front().getTerminator()->getOperand(0);
-  for (Operation &op : kernel.tensors.getBody().front().without_terminator())
-    if (auto g = matchWeightGradient(&op)) {
-      if (returned != g->result() || !kernel.inPanels(returned))
-        return false; // the other emitter's, or its error
-      if (failed(TileWeightGradientEmitter(kernel, *g).emit()))
-        return failure();
-      return true;
-    }
-  return false;
+LogicalResult hadal::emitTileWeightGradient(Kernel &kernel, const WeightGradient &gradient) {
+  return TileWeightGradientEmitter(kernel, gradient).emit();
 }

@@ -288,15 +288,6 @@ LogicalResult WeightGradientEmitter::emit() {
 
 } // namespace
 
-FailureOr<bool> hadal::emitWeightGradient(Kernel &kernel) {
-  for (Operation &op : kernel.tensors.getBody().front().without_terminator())
-    if (auto g = matchWeightGradient(&op)) {
-      if (kernel.tensors.getBody().front().getTerminator()->getOperand(0) != g->result())
-        return kernel.tensors.emitError(
-            "weight gradient kernel wants to return the gradient itself");
-      if (failed(WeightGradientEmitter(kernel, *g).emit()))
-        return failure();
-      return true;
-    }
-  return false;
+LogicalResult hadal::emitWeightGradient(Kernel &kernel, const WeightGradient &gradient) {
+  return WeightGradientEmitter(kernel, gradient).emit();
 }

@@ -175,6 +175,14 @@ Value Kernel::memory(Value tensor) {
   return result;
 }
 
+LogicalResult Kernel::wantMemory(Operation *op, ValueRange values) {
+  for (Value v : values)
+    if (!memory(v))
+      return tensors.emitError() << op->getName()
+                                 << " kernel wants its operands to be arguments or views of them";
+  return success();
+}
+
 AffineExpr Kernel::sizeOf(Value argument, unsigned dim) {
   unsigned symbol = 0;
   for (Value a : lowered.getArguments().drop_back(3)) {

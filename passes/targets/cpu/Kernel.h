@@ -4,6 +4,7 @@
 #include "dialects/exec/KernelAttributes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/IRMapping.h"
+#include "passes/analysis/Products.h"
 #include "passes/targets/cpu/KernelBuilder.h"
 
 namespace hadal {
@@ -29,6 +30,8 @@ public:
   /// True if `tensor` is an argument or a result whose memory is panels (kPanelsLayout): its memref
   /// is flat.
   bool inPanels(mlir::Value tensor) const { return panelTensors.contains(tensor); }
+  /// Reports those of `values` that have no memref; `op` reads them.
+  mlir::LogicalResult wantMemory(mlir::Operation *op, mlir::ValueRange values);
   /// An index value of the tensor function, cloned.
   mlir::Value indexValue(mlir::Value v);
   /// The symbol of scalar `dim` of the memref argument that holds result `result`, or its constant.
@@ -47,27 +50,37 @@ private:
 /// Replaces a kernel on tensors by one on memory; a failure has been reported.
 mlir::LogicalResult lowerKernel(mlir::func::FuncOp kernel, const VectorShape &shape);
 
-/// Each emitter takes the kernels it knows and returns success; failure with no diagnostic means
-/// "not mine".
-mlir::FailureOr<bool> emitMatmul(Kernel &kernel);
-/// Products and weight gradients in AMX tiles: of weights in panels, where the processor has them.
-mlir::FailureOr<bool> emitTileMatmul(Kernel &kernel);
-mlir::FailureOr<bool> emitTileWeightGradient(Kernel &kernel);
-mlir::FailureOr<bool> emitWeightGradient(Kernel &kernel);
-mlir::FailureOr<bool> emitColumnSum(Kernel &kernel);
-mlir::FailureOr<bool> emitPanelCopy(Kernel &kernel);
-mlir::FailureOr<bool> emitAttention(Kernel &kernel);
-mlir::FailureOr<bool> emitAttentionGradient(Kernel &kernel);
-mlir::FailureOr<bool> emitLatentAttention(Kernel &kernel);
-mlir::FailureOr<bool> emitPosition(Kernel &kernel);
-mlir::FailureOr<bool> emitRouting(Kernel &kernel);
-mlir::FailureOr<bool> emitRoutingGradient(Kernel &kernel);
-mlir::FailureOr<bool> emitQuantize(Kernel &kernel);
-mlir::FailureOr<bool> emitSampling(Kernel &kernel);
+/// Writes the kernel of `op`, one of the ops of `kernel.tensors`; a failure has been reported.
+/// LowerKernel.cpp says which emitter is for which op.
+using Emitter = mlir::LogicalResult (*)(Kernel &kernel, mlir::Operation *op);
+
+mlir::LogicalResult emitAttention(Kernel &kernel, mlir::Operation *op);
+mlir::LogicalResult emitAttentionGradient(Kernel &kernel, mlir::Operation *op);
+mlir::LogicalResult emitLatentAttention(Kernel &kernel, mlir::Operation *op);
+mlir::LogicalResult emitPosition(Kernel &kernel, mlir::Operation *op);
+mlir::LogicalResult emitRouting(Kernel &kernel, mlir::Operation *op);
+mlir::LogicalResult emitRoutingGradient(Kernel &kernel, mlir::Operation *op);
+mlir::LogicalResult emitQuantize(Kernel &kernel, mlir::Operation *op);
+mlir::LogicalResult emitSampling(Kernel &kernel, mlir::Operation *op);
+/// A sum over rows (isColumnSum).
+mlir::LogicalResult emitColumnSum(Kernel &kernel, mlir::Operation *op);
+/// A linalg.copy from panels or into them.
+mlir::LogicalResult emitPanelCopy(Kernel &kernel, mlir::Operation *op);
+/// A linalg.fill in place.
+mlir::LogicalResult emitFill(Kernel &kernel, mlir::Operation *op);
 /// tensor.insert_slice.
-mlir::FailureOr<bool> emitInsertSlice(Kernel &kernel);
+mlir::LogicalResult emitInsertSlice(Kernel &kernel, mlir::Operation *op);
 /// Any group of linalg ops: tiled over rows, producers fused into the row, bufferized, lowered to
 /// loops.
-mlir::FailureOr<bool> emitLinalg(Kernel &kernel);
+mlir::LogicalResult emitLinalg(Kernel &kernel, mlir::Operation *op);
+
+/// One product or a pair, and the element-wise op after it, if any.
+mlir::LogicalResult emitMatmul(Kernel &kernel, llvm::ArrayRef<Product> products,
+                               mlir::linalg::GenericOp epilogue);
+mlir::LogicalResult emitWeightGradient(Kernel &kernel, const WeightGradient &gradient);
+/// The same in AMX tiles: of weights in panels.
+mlir::LogicalResult emitTileMatmul(Kernel &kernel, const Product &product,
+                                   mlir::linalg::GenericOp epilogue);
+mlir::LogicalResult emitTileWeightGradient(Kernel &kernel, const WeightGradient &gradient);
 
 } // namespace hadal

@@ -1,8 +1,14 @@
 //===- LowerKernel.cpp - a kernel on tensors becomes one on memory --------===//
 
+#include "dialects/fp8/Fp8.h"
+#include "dialects/mla/Mla.h"
+#include "dialects/moe/Moe.h"
+#include "dialects/sample/Sample.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "passes/analysis/GraphQueries.h"
 #include "passes/targets/cpu/Kernel.h"
 #include "passes/targets/cpu/Packing.h"
+#include "llvm/ADT/StringMap.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -29,6 +35,8 @@ static LogicalResult checkLayout(func::FuncOp f, exec::LayoutAttr layout, Ranked
 static LogicalResult check(func::FuncOp f, const VectorShape &shape) {
   if (f.isExternal() || !f.getBody().hasOneBlock())
     return f.emitError("kernel wants one block");
+  if (f.getNumResults() == 0)
+    return f.emitError("kernel wants a result");
   for (Type type : llvm::concat<const Type>(f.getArgumentTypes(), f.getResultTypes())) {
     auto tensor = dyn_cast<RankedTensorType>(type);
     if (!tensor || !tensor.getElementType().isIntOrFloat())
@@ -50,19 +58,126 @@ static LogicalResult check(func::FuncOp f, const VectorShape &shape) {
   return success();
 }
 
+//===----------------------------------------------------------------------===//
+// Which emitter
+//===----------------------------------------------------------------------===//
+
+template <typename... Ops> static void add(llvm::StringMap<Emitter> &table, Emitter emitter) {
+  (table.try_emplace(Ops::getOperationName(), emitter), ...);
+}
+
+/// Of the ops that have a kernel to themselves, whatever views, sizes and constants stand beside
+/// them.
+static const llvm::StringMap<Emitter> &emitters() {
+  static const llvm::StringMap<Emitter> table = [] {
+    llvm::StringMap<Emitter> made;
+    add<mla::AttentionOp>(made, emitAttention);
+    add<mla::AttentionGradOp>(made, emitAttentionGradient);
+    add<mla::LatentAttentionOp>(made, emitLatentAttention);
+    add<mla::RotationOp, mla::RopeOp, mla::CacheAppendOp>(made, emitPosition);
+    add<moe::RouteOp, moe::PlanOp, moe::PlanSendsOp, moe::DispatchOp, moe::CombineOp,
+        moe::UpdateBiasOp>(made, emitRouting);
+    add<moe::CombineGradOp, moe::RouteGradOp, moe::BalanceLossOp, moe::BalanceLossGradOp,
+        moe::ScatterAddOp>(made, emitRoutingGradient);
+    add<fp8::QuantizeOp, fp8::DequantizeOp>(made, emitQuantize);
+    add<sample::ArgmaxOp, sample::ChooseOp, sample::NllOp, sample::LogProbabilitiesOp,
+        sample::PenalizeOp>(made, emitSampling);
+    return made;
+  }();
+  return table;
+}
+
+/// Products are of several dialects; who writes them is a question of where their weights lie.
+static LogicalResult emitProducts(Kernel &kernel, ArrayRef<Product> products) {
+  linalg::GenericOp epilogue;
+  for (auto generic : kernel.tensors.getBody().front().getOps<linalg::GenericOp>())
+    if (!matchProduct(generic))
+      epilogue = generic;
+  const Product &first = products.front();
+  // Tiles are filled from panels, and from rows that are read in vectors of K.
+  bool inTiles = kernel.b.shape.tiles && products.size() == 1 && kernel.inPanels(first.right) &&
+                 first.leftK == cast<RankedTensorType>(first.left.getType()).getRank() - 1;
+  return inTiles ? emitTileMatmul(kernel, first, epilogue) : emitMatmul(kernel, products, epilogue);
+}
+
+static LogicalResult emitGradient(Kernel &kernel, const WeightGradient &gradient) {
+  Value returned = kernel.tensors.getBody().front().getTerminator()->getOperand(0);
+  if (returned != gradient.result())
+    return kernel.tensors.emitError("weight gradient kernel wants to return the gradient itself");
+  return kernel.b.shape.tiles && kernel.inPanels(returned)
+             ? emitTileWeightGradient(kernel, gradient)
+             : emitWeightGradient(kernel, gradient);
+}
+
+/// The sum over rows that a kernel returns, if it computes nothing beside it.
+static linalg::GenericOp onlyColumnSum(Block &body) {
+  linalg::GenericOp sum;
+  for (Operation &op : body.without_terminator()) {
+    if (isColumnSum(&op) && !sum)
+      sum = cast<linalg::GenericOp>(op);
+    else if (isa<linalg::LinalgOp>(op) && !isa<linalg::FillOp>(op))
+      return {};
+  }
+  return sum && body.getTerminator()->getOperand(0) == sum.getResult(0) ? sum : nullptr;
+}
+
+/// The emitter for what a kernel of upstream's ops returns; null where there is none.
+static Emitter emitterOf(Kernel &kernel, Block &body, Operation *&op) {
+  if (linalg::GenericOp sum = onlyColumnSum(body)) {
+    op = sum;
+    return emitColumnSum;
+  }
+  op = body.getTerminator()->getOperand(0).getDefiningOp();
+  if (auto copy = dyn_cast_or_null<linalg::CopyOp>(op);
+      copy && body.getTerminator()->getNumOperands() == 1 &&
+      kernel.inPanels(copy.getInputs()[0]) != kernel.inPanels(copy.getResult(0)))
+    return emitPanelCopy;
+  if (auto fill = dyn_cast_or_null<linalg::FillOp>(op);
+      fill && isa<BlockArgument>(fill.getOutputs()[0]))
+    return emitFill;
+  if (isa_and_nonnull<tensor::InsertSliceOp>(op))
+    return emitInsertSlice;
+  bool isLinalg = llvm::all_of(body.without_terminator(), [](Operation &o) {
+    return isa<linalg::LinalgOp>(o) ||
+           isa<tensor::TensorDialect, arith::ArithDialect>(o.getDialect());
+  });
+  return isLinalg ? emitLinalg : nullptr;
+}
+
+/// Writes `kernel.lowered`. None: no emitter takes the kernel.
+static std::optional<LogicalResult> emit(Kernel &kernel) {
+  Block &body = kernel.tensors.getBody().front();
+  SmallVector<Product> products;
+  std::optional<WeightGradient> gradient;
+  for (Operation &op : body.without_terminator()) {
+    if (auto product = matchProduct(&op))
+      products.push_back(*product);
+    else if (auto found = matchWeightGradient(&op); found && !gradient)
+      gradient = found;
+  }
+  if (!products.empty())
+    return emitProducts(kernel, products);
+  if (gradient)
+    return emitGradient(kernel, *gradient);
+  for (Operation &op : body.without_terminator())
+    if (Emitter emitter = emitters().lookup(op.getName().getStringRef())) {
+      bool isAlone = llvm::all_of(body.without_terminator(), [&](Operation &other) {
+        return &other == &op || isCloned(&other);
+      });
+      return isAlone ? std::optional(emitter(kernel, &op)) : std::nullopt;
+    }
+  Operation *op = nullptr;
+  Emitter emitter = emitterOf(kernel, body, op);
+  return emitter ? std::optional(emitter(kernel, op)) : std::nullopt;
+}
+
 LogicalResult hadal::lowerKernel(func::FuncOp f, const VectorShape &shape) {
   if (failed(check(f, shape)))
     return failure();
   Kernel kernel(f, shape);
-  for (auto emit : {emitTileMatmul, emitTileWeightGradient, emitMatmul, emitWeightGradient,
-                    emitColumnSum, emitPanelCopy, emitAttention, emitAttentionGradient,
-                    emitLatentAttention, emitPosition, emitRouting, emitRoutingGradient,
-                    emitQuantize, emitSampling, emitInsertSlice, emitLinalg}) {
-    FailureOr<bool> done = emit(kernel);
-    if (failed(done))
+  if (std::optional<LogicalResult> emitted = emit(kernel)) {
+    if (failed(*emitted))
       return failure();
-    if (!*done)
-      continue;
     StringAttr name = f.getSymNameAttr();
     f.erase();
     kernel.lowered.setSymName(name);
