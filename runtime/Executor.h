@@ -46,8 +46,9 @@ struct RunStatistics {
 struct RankProgram {
   const fb::Program *program;
   std::vector<int64_t> registers;
-  std::vector<std::byte *> arguments; ///< null: a value that an exchange crosses, or an empty list
-  std::vector<bool> isBound;          ///< which arguments are no such values
+  std::vector<DeviceAddress>
+      arguments;             ///< null: a value that an exchange crosses, or an empty list
+  std::vector<bool> isBound; ///< which arguments are no such values
   std::vector<uint64_t> bytes;
   RunStatistics statistics = {};
 };
@@ -71,8 +72,10 @@ public:
 
   /// Binds an input, or an output to memory of the caller's. The memory must stay valid until the
   /// last execute(). Element type and rank are checked here, the shape by execute(), against the
-  /// registers of then: "prefill: argument 'positions' wants I32 [17], got I32 [16]".
+  /// registers of then: "prefill: argument 'positions' wants I32 [17], got I32 [16]". Memory of the
+  /// host is used in place where the device shares it, else execute() copies to and from it.
   Status bind(std::string_view name, const TensorView &tensor);
+  Status bind(std::string_view name, const DeviceView &tensor);
 
   /// Makes the executor own the memory of an output again (as it does for outputs that were never
   /// bound).
@@ -88,9 +91,12 @@ public:
   /// bound is an error. Returns when the outputs are written.
   Status execute();
 
-  /// An output, as bound or as owned by this run, with its shape in the last execute(). Owned
-  /// memory is valid until the next execute(). InvalidArgument before the first execute().
+  /// An output, as bound or as owned by this run, with its shape in the last execute(), for the
+  /// host to read: in place where the host sees it, else a copy. Memory that the run owns is valid
+  /// until the next execute(). InvalidArgument before the first execute().
   Result<TensorView> output(std::string_view name) const;
+  /// The same where it lies, for other programs to read.
+  Result<DeviceView> outputOnDevice(std::string_view name) const;
 
   /// Whether the program has a register or an argument of that name.
   bool hasRegister(std::string_view name) const;
@@ -109,10 +115,18 @@ public:
 private:
   friend class Executor;
   struct Slot {
-    TensorView view;
-    Buffer owned;
-    bool bound = false;
+    ElementType element = ElementType::F32;
+    Shape shape;
+    bool isBound = false;
+    void *host = nullptr;                ///< bound memory of the host; null where it is another
+    DeviceAddress address = nullptr;     ///< where it lay in the last execute(), or is bound
+    DeviceBuffer owned;                  ///< memory of this run
+    mutable std::vector<std::byte> read; ///< what the host reads, where it does not see the device
   };
+  Status bind(std::string_view name, ElementType element, const Shape &shape, void *host,
+              DeviceAddress address);
+  /// The slot of an output of the last execute().
+  Result<const Slot *> outputSlot(std::string_view name) const;
   ProgramRun(Executor &executor, const fb::Program *table);
   /// An input or a result.
   bool handsOut(uint32_t argument) const;
@@ -144,7 +158,7 @@ public:
   /// Runs a call of a chunk program (table Stage), whose registers and arguments lie with the
   /// driver: argument i has `bytes[i]` bytes at `arguments[i]`, null where nothing is there yet.
   Status call(const fb::Program &chunk, const fb::Call &call, std::span<const int64_t> registers,
-              std::span<std::byte *const> arguments, std::span<const uint64_t> bytes);
+              std::span<const DeviceAddress> arguments, std::span<const uint64_t> bytes);
 
   /// Sets a register that shapes the states ("cache_slots") and allocates them (without such
   /// registers `create` has allocated them): zeroed at first; growing keeps what they hold when
@@ -152,14 +166,23 @@ public:
   Status setStateRegister(std::string_view name, int64_t value);
   Result<int64_t> stateRegister(std::string_view name) const;
 
-  /// Zeroes all states.
-  void clearStates();
-
-  /// The device that programs run on.
+  /// The device that programs run on, and the stream that they are issued to.
   Device &device();
+  Stream &stream();
 
   /// The memory of a state; valid until a setStateRegister.
-  Result<TensorView> state(std::string_view name);
+  Result<DeviceView> state(std::string_view name);
+
+  // Operations on the executor's stream, for those who keep states and sums.
+  Status copy(DeviceAddress to, DeviceAddress from, uint64_t bytes);
+  Status zero(DeviceAddress at, uint64_t bytes);
+  Status upload(DeviceAddress to, const void *from, uint64_t bytes);
+  /// Returns when the bytes are there.
+  Status download(void *to, DeviceAddress from, uint64_t bytes);
+  /// As readOnHost (runtime/device/Device.h).
+  Result<const std::byte *> read(DeviceAddress from, uint64_t bytes,
+                                 std::vector<std::byte> &memory);
+
   /// Bytes that all states take.
   uint64_t stateBytes() const;
   /// Bytes of those that anything has touched: of a rank's states others may stay untouched.
@@ -184,7 +207,8 @@ public:
   /// For debugging: from now on temporaries and outputs hold NaN until they are written, guard
   /// zones lie at both ends of each, and both are looked at around every launch and copy. What is
   /// wrong ends the run with an error that names program, command and buffer. Results stay what
-  /// they are; a run takes several times as long.
+  /// they are; a run takes several times as long. Unsupported on a device whose memory the host
+  /// does not see.
   Status setMemoryCheck(bool wanted);
 
   /// Called after each launch, before the next command, and ends the run by an error; used to

@@ -133,7 +133,7 @@ Status Generation::admit(const std::function<void(const GeneratedToken &)> &take
   auto start = Clock::now();
   HADAL_TRY(executor.execute(runs));
   for (size_t i = 0; i < batches.size(); ++i) {
-    HADAL_TRY(choose(partOf(added, i), HADAL_TRY(batches[i].prefill.output("logits")), take));
+    HADAL_TRY(choose(partOf(added, i), batches[i].prefill, take));
     counts.prefillFlops += batches[i].prefill.statistics().flops;
   }
   counts.prefillSeconds += secondsSince(start);
@@ -185,7 +185,7 @@ Status Generation::step(const std::function<void(const GeneratedToken &)> &take)
   }
   HADAL_TRY(executor.execute(runs));
   for (size_t i = 0; i < batches.size(); ++i) {
-    HADAL_TRY(choose(partOf(active, i), HADAL_TRY(batches[i].decode.output("logits")), take));
+    HADAL_TRY(choose(partOf(active, i), batches[i].decode, take));
     counts.decodeFlops += batches[i].decode.statistics().flops;
   }
   counts.decodeSeconds += secondsSince(start);
@@ -194,10 +194,12 @@ Status Generation::step(const std::function<void(const GeneratedToken &)> &take)
   return {};
 }
 
-Status Generation::choose(std::span<Sequence> rows, const TensorView &logits,
+Status Generation::choose(std::span<Sequence> rows, const ProgramRun &run,
                           const std::function<void(const GeneratedToken &)> &take) {
   if (rows.empty())
     return {};
+  TensorView logits = HADAL_TRY(run.output("logits"));
+  DeviceView onDevice = HADAL_TRY(run.outputOnDevice("logits"));
   if (int64_t row = rowWithoutMaximum(logits); row >= 0)
     return invalidArgument("row " + std::to_string(rows[row].number) + ", new token " +
                            std::to_string(rows[row].generated) +
@@ -211,10 +213,10 @@ Status Generation::choose(std::span<Sequence> rows, const TensorView &logits,
   if (chooser.penalizes())
     for (const Sequence &sequence : rows)
       seen.push_back(sequence.seen);
-  std::span<const int32_t> chosen = HADAL_TRY(chooser.choose(logits, uniform, seen));
+  std::span<const int32_t> chosen = HADAL_TRY(chooser.choose(onDevice, uniform, seen));
   LogProbabilities::Rows logarithms;
   if (logProbabilities)
-    logarithms = HADAL_TRY(logProbabilities->of(logits, chosen));
+    logarithms = HADAL_TRY(logProbabilities->of(onDevice, chosen));
   size_t vocabulary = static_cast<size_t>(model.vocab_size());
   std::span<const float> all(static_cast<const float *>(logits.data), rows.size() * vocabulary);
   for (size_t row = 0; row < rows.size(); ++row) {

@@ -116,7 +116,7 @@ private:
   Status bindStep(Batch &batch, std::span<Sequence> sequences);
   Status admit(const std::function<void(const GeneratedToken &)> &take);
   Status step(const std::function<void(const GeneratedToken &)> &take);
-  Status choose(std::span<Sequence> rows, const TensorView &logits,
+  Status choose(std::span<Sequence> rows, const ProgramRun &run,
                 const std::function<void(const GeneratedToken &)> &take);
   void retire();
 

@@ -175,7 +175,7 @@ Status checkSizes(const fb::Program &program, std::span<const int64_t> registers
 }
 
 Status checkContents(const fb::Program &program, std::span<const int64_t> registers,
-                     std::span<std::byte *const> arguments, std::span<const uint64_t> bytes) {
+                     std::span<const std::byte *const> arguments, std::span<const uint64_t> bytes) {
   if (!program.content_rules())
     return {};
   auto integers = [&](uint32_t i) {

@@ -26,7 +26,7 @@ Status checkSizes(const fb::Program &program, std::span<const int64_t> registers
 /// one without memory is left out. InvalidArgument: "f: argument 'arg1' wants values in [0, 8),
 /// element 3 is 11".
 Status checkContents(const fb::Program &program, std::span<const int64_t> registers,
-                     std::span<std::byte *const> arguments, std::span<const uint64_t> bytes);
+                     std::span<const std::byte *const> arguments, std::span<const uint64_t> bytes);
 
 } // namespace hadal
 

@@ -133,7 +133,7 @@ Result<Score> hadal::scoreTokens(Executor &executor, std::span<const int32_t> to
       if (targets.empty())
         continue;
       HADAL_TRY(nll.setRegister("rows", packed.logitRows()));
-      TensorView logits = HADAL_TRY(prefill->output("logits"));
+      DeviceView logits = HADAL_TRY(prefill->outputOnDevice("logits"));
       HADAL_TRY(nll.bind("logits", logits));
       HADAL_TRY(nll.bind("targets", TensorView::of(targets)));
       HADAL_TRY(nll.execute());

@@ -37,7 +37,7 @@ Result<TokenChooser> TokenChooser::create(Executor &executor, const SamplingOpti
                       std::move(penalty), options);
 }
 
-Result<TensorView> TokenChooser::penalized(const TensorView &logits,
+Result<DeviceView> TokenChooser::penalized(const DeviceView &logits,
                                            std::span<const std::span<const int32_t>> seen) {
   penalties.assign(seen.size(), options.repetitionPenalty);
   offsets.assign(1, 0);
@@ -53,11 +53,11 @@ Result<TensorView> TokenChooser::penalized(const TensorView &logits,
   HADAL_TRY(penalty->bind("offsets", TensorView::of(offsets)));
   HADAL_TRY(penalty->bind("seen", TensorView::of(allSeen)));
   HADAL_TRY(penalty->execute());
-  return penalty->output("penalized");
+  return penalty->outputOnDevice("penalized");
 }
 
 Result<std::span<const int32_t>>
-TokenChooser::choose(const TensorView &logits, std::span<const float> uniform,
+TokenChooser::choose(const DeviceView &logits, std::span<const float> uniform,
                      std::span<const std::span<const int32_t>> seen) {
   int64_t rows = logits.shape[0];
   HADAL_TRY(run.setRegister("rows", rows));
@@ -86,7 +86,7 @@ Result<LogProbabilities> LogProbabilities::create(Executor &executor, int64_t vo
   return LogProbabilities(HADAL_TRY(executor.prepare("log_probabilities")), top);
 }
 
-Result<LogProbabilities::Rows> LogProbabilities::of(const TensorView &logits,
+Result<LogProbabilities::Rows> LogProbabilities::of(const DeviceView &logits,
                                                     std::span<const int32_t> tokens) {
   HADAL_TRY(run.setRegister("rows", logits.shape[0]));
   HADAL_TRY(run.setRegister("top", top));

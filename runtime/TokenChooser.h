@@ -40,13 +40,13 @@ public:
 
   /// One token for each row of `logits` [R, V]; `uniform` has R numbers where draws(), `seen` where
   /// penalizes() each row's tokens, each of them once. Valid until the next call.
-  Result<std::span<const int32_t>> choose(const TensorView &logits, std::span<const float> uniform,
+  Result<std::span<const int32_t>> choose(const DeviceView &logits, std::span<const float> uniform,
                                           std::span<const std::span<const int32_t>> seen = {});
 
 private:
   TokenChooser(ProgramRun run, std::optional<ProgramRun> penalty, const SamplingOptions &options)
       : run(std::move(run)), penalty(std::move(penalty)), options(options) {}
-  Result<TensorView> penalized(const TensorView &logits,
+  Result<DeviceView> penalized(const DeviceView &logits,
                                std::span<const std::span<const int32_t>> seen);
 
   ProgramRun run;
@@ -69,7 +69,7 @@ public:
     std::span<const float> top;      ///< [R, top]
   };
   /// For `tokens` [R] of rows of `logits` [R, V]. Valid until the next call.
-  Result<Rows> of(const TensorView &logits, std::span<const int32_t> tokens);
+  Result<Rows> of(const DeviceView &logits, std::span<const int32_t> tokens);
 
 private:
   LogProbabilities(ProgramRun run, int64_t top) : run(std::move(run)), top(top) {}

@@ -115,7 +115,7 @@ Result<WeightStore> WeightStore::load(const Module &module, Device &device, Chec
           HADAL_TRY(wantedTensor(module, checkpoint, names.of(index, i), element, shape));
       const std::byte *data = entry.data();
       if (reinterpret_cast<uintptr_t>(data) % byteSize(element)) {
-        Buffer copy = HADAL_TRY(device.allocate(entry.tensor->bytes));
+        Buffer copy = HADAL_TRY(Buffer::allocate(entry.tensor->bytes));
         std::memcpy(copy.data(), data, entry.tensor->bytes);
         data = copy.data();
         store.alignedCopies.push_back(std::move(copy));
@@ -169,8 +169,13 @@ Status WeightStore::pack(const Module &module, Device &device, const TensorNames
                                   : 0;
             Checkpoint::Entry entry = HADAL_TRY(look(b->index(), static_cast<uint32_t>(element)));
             done += entry.tensor->bytes;
-            if (!kept.count(b->index()))
-              entry.file->release(*entry.tensor);
+            if (kept.count(b->index()))
+              continue;
+            entry.file->release(*entry.tensor);
+            if (auto copy = copies.find({b->index(), uint32_t(element)}); copy != copies.end()) {
+              HADAL_TRY(device.synchronize(executor->stream())); // the launch has read it
+              copies.erase(copy);
+            }
           }
           if (progress)
             progress(std::min(done, total), total);
@@ -187,10 +192,23 @@ Status WeightStore::pack(const Module &module, Device &device, const TensorNames
   return {};
 }
 
+Result<DeviceAddress> WeightStore::parameter(Device &device, Stream &stream, uint32_t parameter,
+                                             uint32_t element, uint64_t bytes) const {
+  const std::byte *data = parameters[parameter][element];
+  if (device.sharesHostMemory())
+    return const_cast<DeviceAddress>(data);
+  auto [copy, isNew] = copies.try_emplace({parameter, element});
+  if (isNew) {
+    copy->second = HADAL_TRY(device.allocate(bytes));
+    HADAL_TRY(device.upload(stream, copy->second.address(), data, bytes));
+  }
+  return copy->second.address();
+}
+
 uint64_t WeightStore::weightBytes() const {
   uint64_t sum = 0;
-  for (const Buffer &weight : weights)
-    sum += weight.size();
+  for (const DeviceBuffer &weight : weights)
+    sum += weight.bytes();
   return sum;
 }
 

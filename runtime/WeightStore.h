@@ -12,6 +12,7 @@
 #include "runtime/device/Device.h"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -35,13 +36,14 @@ public:
   static Result<WeightStore> load(const Module &module, Device &device, Checkpoint checkpoint,
                                   const Progress &progress = {}, unsigned part = 0);
 
-  /// Element `element` (0 .. count-1) of parameter `parameter`; aligned for its element type.
-  const std::byte *parameter(uint32_t parameter, uint32_t element) const {
-    return parameters[parameter][element];
-  }
+  /// Element `element` (0 .. count-1) of parameter `parameter`, of `bytes`, which kernels only
+  /// read; aligned for its element type. In the file's pages where the device shares the host's
+  /// memory, else a copy that is made on first use, on the stream. One thread at a time.
+  Result<DeviceAddress> parameter(Device &device, Stream &stream, uint32_t parameter,
+                                  uint32_t element, uint64_t bytes) const;
 
   /// Packed weight `weight`.
-  std::byte *weight(uint32_t weight) const { return weights[weight].data(); }
+  DeviceAddress weight(uint32_t weight) const { return weights[weight].address(); }
 
   /// Bytes of all packed weights.
   uint64_t weightBytes() const;
@@ -57,8 +59,10 @@ private:
               const Progress &progress);
 
   std::unique_ptr<Checkpoint> checkpoint;
-  std::vector<std::vector<const std::byte *>> parameters;
-  std::vector<Buffer> weights;
+  std::vector<std::vector<const std::byte *>> parameters; ///< on the host
+  std::vector<DeviceBuffer> weights;
+  /// By parameter and element, on devices that share no memory with the host.
+  mutable std::map<std::pair<uint32_t, uint32_t>, DeviceBuffer> copies;
   std::vector<Buffer> alignedCopies; ///< parameters that lie misaligned in their file
 };
 

@@ -4,6 +4,7 @@
 #include "runtime/device/CpuFeatures.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 namespace hadal {
@@ -40,13 +41,6 @@ Status CpuDevice::accepts(const fb::Target &target) const {
   return {};
 }
 
-Status checkTargets(const Device &device, const Module &module) {
-  for (const fb::Code *code : *module.tables().codes())
-    if (Status status = device.accepts(*code->target()); !status)
-      return Error{status.error().code, module.path() + ": module " + status.error().message};
-  return {};
-}
-
 Result<std::unique_ptr<KernelSet>> CpuDevice::load(const Module &module) {
   HADAL_TRY(checkTargets(*this, module));
   std::unique_ptr<KernelSet> set = HADAL_TRY(CpuKernelSet::load(module));
@@ -63,16 +57,63 @@ Result<std::unique_ptr<KernelSet>> CpuDevice::load(const Module &module) {
   return set;
 }
 
-void CpuDevice::launch(const LoadedKernel &kernel, void *const *buffers, const int64_t *scalars,
-                       int64_t tasks) {
-  auto function = reinterpret_cast<HadalKernel>(kernel.handle);
-  pool.parallelFor(tasks, [&](int64_t begin, int64_t end, unsigned worker) {
-    function(buffers, scalars, begin, end, scratch.data() + worker * scratchStride);
-  });
+namespace {
+class CpuEvent final : public Event {
+public:
+  std::atomic<bool> isRecorded = false;
+};
+} // namespace
+
+Result<std::unique_ptr<Stream>> CpuDevice::makeStream() { return std::make_unique<Stream>(); }
+Result<std::unique_ptr<Event>> CpuDevice::makeEvent() {
+  return std::unique_ptr<Event>(std::make_unique<CpuEvent>());
 }
 
-void CpuDevice::copy(void *destination, const void *source, uint64_t bytes) {
-  std::memmove(destination, source, bytes);
+Status CpuDevice::upload(Stream &, DeviceAddress to, const void *from, uint64_t bytes) {
+  if (bytes)
+    std::memcpy(to, from, bytes);
+  return {};
+}
+
+Status CpuDevice::download(Stream &, void *to, DeviceAddress from, uint64_t bytes) {
+  if (bytes)
+    std::memcpy(to, from, bytes);
+  return {};
+}
+
+Status CpuDevice::fill(Stream &, DeviceAddress to, uint8_t value, uint64_t bytes) {
+  if (bytes)
+    std::memset(to, value, bytes);
+  return {};
+}
+
+Status CpuDevice::copy(Stream &, DeviceAddress to, DeviceAddress from, uint64_t bytes) {
+  if (bytes)
+    std::memmove(to, from, bytes);
+  return {};
+}
+
+Status CpuDevice::launch(Stream &, const LoadedKernel &kernel,
+                         std::span<const DeviceAddress> buffers, const int64_t *scalars,
+                         int64_t tasks) {
+  auto function = reinterpret_cast<HadalKernel>(kernel.handle);
+  // An address is a pointer here.
+  auto *pointers = reinterpret_cast<void *const *>(buffers.data());
+  pool.parallelFor(tasks, [&](int64_t begin, int64_t end, unsigned worker) {
+    function(pointers, scalars, begin, end, scratch.data() + worker * scratchStride);
+  });
+  return {};
+}
+
+Status CpuDevice::record(Stream &, Event &event) {
+  static_cast<CpuEvent &>(event).isRecorded = true; // all that was issued has happened
+  return {};
+}
+
+Status CpuDevice::wait(Stream &, Event &event) {
+  return static_cast<CpuEvent &>(event).isRecorded
+             ? Status()
+             : invalidArgument("a stream waits for an event that nothing recorded");
 }
 
 } // namespace hadal

@@ -8,7 +8,7 @@
 
 namespace hadal {
 
-/// Threads of this process. Launches are done when launch returns.
+/// Threads of this process. All operations are done when they return; launches are one thread's.
 class CpuDevice final : public Device {
 public:
   /// `threads` as in ThreadPool: 0 takes all CPUs that the process may use.
@@ -20,12 +20,22 @@ public:
 
   std::string_view name() const override { return "cpu"; }
   Status accepts(const fb::Target &target) const override;
-  Result<Buffer> allocate(uint64_t bytes) override { return Buffer::allocate(bytes); }
+  bool sharesHostMemory() const override { return true; }
+  Result<DeviceBuffer> allocate(uint64_t bytes) override {
+    return DeviceBuffer(HADAL_TRY(Buffer::allocate(bytes)));
+  }
   Result<std::unique_ptr<KernelSet>> load(const Module &module) override;
-  void launch(const LoadedKernel &kernel, void *const *buffers, const int64_t *scalars,
-              int64_t tasks) override;
-  void copy(void *destination, const void *source, uint64_t bytes) override;
-  void synchronize() override {}
+  Result<std::unique_ptr<Stream>> makeStream() override;
+  Result<std::unique_ptr<Event>> makeEvent() override;
+  Status upload(Stream &stream, DeviceAddress to, const void *from, uint64_t bytes) override;
+  Status download(Stream &stream, void *to, DeviceAddress from, uint64_t bytes) override;
+  Status fill(Stream &stream, DeviceAddress to, uint8_t value, uint64_t bytes) override;
+  Status copy(Stream &stream, DeviceAddress to, DeviceAddress from, uint64_t bytes) override;
+  Status launch(Stream &stream, const LoadedKernel &kernel, std::span<const DeviceAddress> buffers,
+                const int64_t *scalars, int64_t tasks) override;
+  Status record(Stream &stream, Event &event) override;
+  Status wait(Stream &stream, Event &event) override;
+  Status synchronize(Stream &) override { return {}; }
 
 private:
   ThreadPool pool;

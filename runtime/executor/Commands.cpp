@@ -19,7 +19,7 @@ Status Executor::Implementation::launch(Frame &frame, const fb::Launch &launch) 
     for (uint32_t b = 0; b < launch.bindings()->size(); ++b)
       HADAL_TRY(beforeAccess(frame, *launch.bindings()->Get(b), kernel.buffers()->Get(b)->access(),
                              kernel.symbol()->str()));
-  std::array<void *, maxBindings> buffers;
+  std::array<DeviceAddress, maxBindings> buffers;
   std::array<int64_t, maxBindings> scalars;
   size_t i = 0;
   for (const fb::Binding *binding : *launch.bindings())
@@ -29,14 +29,15 @@ Status Executor::Implementation::launch(Frame &frame, const fb::Launch &launch) 
     scalars[i++] = HADAL_TRY(value(e, frame.registers));
   int64_t flops = HADAL_TRY(value(launch.flops(), frame.registers));
   int64_t begin = trace ? trace->now() : 0;
-  device.launch(kernels->kernels()[launch.kernel()], buffers.data(), scalars.data(), tasks);
+  HADAL_TRY(device.launch(*stream, kernels->kernels()[launch.kernel()],
+                          {buffers.data(), launch.bindings()->size()}, scalars.data(), tasks));
   if (trace) {
-    device.synchronize();
+    HADAL_TRY(device.synchronize(*stream));
     trace->addKernel(kernel.symbol()->string_view(), begin, trace->now(), flops, tasks,
                      places.of(launch));
   }
   if (checksMemory) {
-    device.synchronize();
+    HADAL_TRY(device.synchronize(*stream));
     HADAL_TRY(afterAccess(frame, kernel.symbol()->str()));
   }
   ++current.launches;
@@ -104,7 +105,7 @@ Status Executor::Implementation::runCommands(
         HADAL_TRY(beforeAccess(frame, *copy->source(), fb::Access_Read, "a copy"));
         HADAL_TRY(beforeAccess(frame, *copy->destination(), fb::Access_Write, "a copy"));
       }
-      device.copy(to.base, from.base, uint64_t(bytes));
+      HADAL_TRY(device.copy(*stream, to.base, from.base, uint64_t(bytes)));
       if (checksMemory)
         HADAL_TRY(afterAccess(frame, "a copy"));
       break;

@@ -3,8 +3,6 @@
 #include "runtime/InputRules.h"
 #include "runtime/executor/Implementation.h"
 
-#include <cstring>
-
 namespace hadal {
 
 using namespace execution;
@@ -29,9 +27,12 @@ Result<std::unique_ptr<Executor>> Executor::create(const Module &module, Device 
   executor->self = std::make_unique<Implementation>(module, device, weights);
   Implementation &self = *executor->self;
   self.kernels = HADAL_TRY(device.load(module));
+  self.stream = HADAL_TRY(device.makeStream());
   for (const fb::Constant *constant : *tables.constants()) {
-    self.constants.push_back(HADAL_TRY(device.allocate(constant->bytes()->size())));
-    std::memcpy(self.constants.back().data(), constant->bytes()->data(), constant->bytes()->size());
+    uint64_t bytes = constant->bytes()->size();
+    self.constants.push_back(HADAL_TRY(device.allocate(bytes)));
+    HADAL_TRY(device.upload(*self.stream, self.constants.back().address(),
+                            constant->bytes()->data(), bytes));
   }
   self.stateRegisters.assign(tables.state_registers()->size(), 0);
   self.states.resize(tables.states()->size());
@@ -53,18 +54,41 @@ Result<ProgramRun> Executor::prepare(std::string_view name) {
 uint64_t Executor::temporaryBytes() const {
   uint64_t sum = 0;
   for (const auto &arena : self->arenas)
-    sum += arena.size();
+    sum += arena.bytes();
   return sum;
 }
 
 const RunStatistics &Executor::totals() const { return self->totals; }
 Device &Executor::device() { return self->device; }
+Stream &Executor::stream() { return *self->stream; }
+
+Status Executor::copy(DeviceAddress to, DeviceAddress from, uint64_t bytes) {
+  return self->device.copy(*self->stream, to, from, bytes);
+}
+Status Executor::zero(DeviceAddress at, uint64_t bytes) {
+  return self->device.fill(*self->stream, at, 0, bytes);
+}
+Status Executor::upload(DeviceAddress to, const void *from, uint64_t bytes) {
+  return self->device.upload(*self->stream, to, from, bytes);
+}
+Status Executor::download(void *to, DeviceAddress from, uint64_t bytes) {
+  HADAL_TRY(self->device.download(*self->stream, to, from, bytes));
+  return self->device.synchronize(*self->stream);
+}
+Result<const std::byte *> Executor::read(DeviceAddress from, uint64_t bytes,
+                                         std::vector<std::byte> &memory) {
+  return readOnHost(self->device, *self->stream, from, bytes, memory);
+}
+
 void Executor::setTrace(Trace *trace) {
   self->trace = trace;
   self->places = trace ? LaunchPlaces(source) : LaunchPlaces();
 }
 
 Status Executor::setMemoryCheck(bool wanted) {
+  if (wanted && !self->device.sharesHostMemory())
+    return unsupported("the memory check wants a device whose memory the host sees, " +
+                       std::string(self->device.name()) + " is none");
   if (wanted)
     self->flows = HADAL_TRY(dataflowOf(source.tables(), TemporaryMemory::Slots));
   self->checksMemory = wanted;
@@ -95,7 +119,8 @@ Status Executor::execute(std::span<ProgramRun *const> runs) {
   for (ProgramRun *run : runs) {
     HADAL_TRY(checkSizes(*run->table, run->registers));
     Implementation::Frame frame = HADAL_TRY(self->frameOf(*run));
-    HADAL_TRY(checkContents(*run->table, frame.registers, frame.arguments, frame.argumentBytes));
+    HADAL_TRY(self->checkArguments(*run, frame));
+    HADAL_TRY(self->uploadArguments(*run, frame));
     RankProgram program{run->table,
                         std::move(frame.registers),
                         std::move(frame.arguments),
@@ -107,6 +132,7 @@ Status Executor::execute(std::span<ProgramRun *const> runs) {
   }
   HADAL_TRY(self->ranks->run(programs));
   for (size_t i = 0; i < runs.size(); ++i) {
+    HADAL_TRY(self->downloadOutputs(*runs[i]));
     runs[i]->last = programs[i].statistics;
     runs[i]->executed = true;
   }
@@ -124,15 +150,19 @@ Status Executor::execute(ProgramRun &run) {
   std::string name = program.name()->str();
   HADAL_TRY(checkSizes(program, run.registers));
   Implementation::Frame frame = HADAL_TRY(self->frameOf(run));
-  HADAL_TRY(checkContents(program, frame.registers, frame.arguments, frame.argumentBytes));
+  HADAL_TRY(self->checkArguments(run, frame));
+  HADAL_TRY(self->uploadArguments(run, frame));
   if (self->checksMemory)
     HADAL_TRY(self->shadowOutputs(frame));
   self->current = {};
   int64_t begin = self->trace ? self->trace->now() : 0;
   Status status = self->runCommands(frame, *program.commands(), 0);
-  self->device.synchronize();
+  if (status)
+    status = self->device.synchronize(*self->stream);
   if (status && self->checksMemory)
     status = self->returnOutputs(frame);
+  if (status)
+    status = self->downloadOutputs(run);
   if (self->trace)
     self->trace->addProgram(program.name()->string_view(), begin, self->trace->now(),
                             self->current.flops, self->current.launches);
@@ -144,7 +174,7 @@ Status Executor::execute(ProgramRun &run) {
 }
 
 Status Executor::call(const fb::Program &chunk, const fb::Call &call,
-                      std::span<const int64_t> registers, std::span<std::byte *const> arguments,
+                      std::span<const int64_t> registers, std::span<const DeviceAddress> arguments,
                       std::span<const uint64_t> bytes) {
   Implementation::Frame frame;
   frame.program = &chunk;
@@ -155,7 +185,8 @@ Status Executor::call(const fb::Program &chunk, const fb::Call &call,
   self->current = {};
   int64_t begin = self->trace ? self->trace->now() : 0;
   Status status = self->call(frame, call, 0);
-  self->device.synchronize();
+  if (status)
+    status = self->device.synchronize(*self->stream);
   const fb::Program &program = *source.tables().programs()->Get(call.program());
   if (self->trace)
     self->trace->addProgram(program.name()->string_view(), begin, self->trace->now(),

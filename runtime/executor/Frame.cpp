@@ -1,5 +1,6 @@
 //===- Frame.cpp - where the buffers of a running program lie ---------===//
 
+#include "runtime/InputRules.h"
 #include "runtime/MemoryCheck.h"
 #include "runtime/executor/Implementation.h"
 
@@ -16,7 +17,7 @@ Result<Executor::Implementation::Place>
 Executor::Implementation::place(const Frame &frame, const fb::Binding &binding) {
   const fb::Module &tables = module.tables();
   uint32_t index = binding.index();
-  std::byte *base = nullptr;
+  DeviceAddress base = nullptr;
   uint64_t bytes = 0;
   switch (binding.space()) {
   case fb::Space_Parameter: {
@@ -26,16 +27,15 @@ Executor::Implementation::place(const Frame &frame, const fb::Binding &binding) 
       return invalidArgument("parameter " + p->name()->str() + " has " +
                              std::to_string(p->count()) + " tensors, a launch binds number " +
                              std::to_string(element));
-    // Kernels only read parameters.
-    base = const_cast<std::byte *>(weights.parameter(index, static_cast<uint32_t>(element)));
     bytes = *byteCount(elementType(p->element()), {p->shape()->data(), p->shape()->size()});
+    base = HADAL_TRY(weights.parameter(device, *stream, index, uint32_t(element), bytes));
     break;
   }
   case fb::Space_Weight:
     base = weights.weight(index), bytes = tables.weights()->Get(index)->bytes();
     break;
   case fb::Space_State:
-    base = states[index].memory.data(), bytes = states[index].memory.size();
+    base = states[index].memory.address(), bytes = states[index].memory.bytes();
     if (!base)
       return invalidArgument("state " + tables.states()->Get(index)->name()->str() +
                              " has no memory: its registers were not set");
@@ -44,7 +44,9 @@ Executor::Implementation::place(const Frame &frame, const fb::Binding &binding) 
   case fb::Space_Temporary:
     base = frame.temporaries[index], bytes = frame.temporaryBytes[index];
     break;
-  case fb::Space_Constant: base = constants[index].data(), bytes = constants[index].size(); break;
+  case fb::Space_Constant:
+    base = constants[index].address(), bytes = constants[index].bytes();
+    break;
   }
   int64_t offset = HADAL_TRY(value(binding.offset(), frame.registers));
   if (offset < 0 || uint64_t(offset) > bytes)
@@ -75,13 +77,14 @@ Status Executor::Implementation::layOut(Frame &frame, size_t depth) {
   }
   if (arenas.size() <= depth)
     arenas.resize(depth + 1);
-  if (arenas[depth].size() < total) {
-    arenas[depth] = Buffer(); // first give back, then take
+  if (arenas[depth].bytes() < total) {
+    HADAL_TRY(device.synchronize(*stream)); // what uses it may not have happened yet
+    arenas[depth] = DeviceBuffer();         // first give back, then take
     arenas[depth] = HADAL_TRY(device.allocate(total));
     arenas[depth].populate();
   }
   for (const fb::Temporary *t : *program.temporaries())
-    frame.temporaries.push_back(arenas[depth].data() + offsets[t->slot()]);
+    frame.temporaries.push_back(arenas[depth].address() + offsets[t->slot()]);
   if (checksMemory)
     guardSlots(frame, offsets, slotBytes, depth);
   return {};
@@ -106,23 +109,80 @@ Result<Executor::Implementation::Frame> Executor::Implementation::frameOf(Progra
     if (!bytes)
       return invalidArgument(name + ": argument '" + argument->name()->str() +
                              "' has an impossible shape " + toString(shape));
-    if (slot.bound) {
-      if (slot.view.shape != shape)
+    if (slot.isBound) {
+      if (slot.shape != shape)
         return invalidArgument(name + ": argument '" + argument->name()->str() + "' wants " +
-                               describe(slot.view.element, shape) + ", got " +
-                               describe(slot.view.element, slot.view.shape));
+                               describe(slot.element, shape) + ", got " +
+                               describe(slot.element, slot.shape));
     } else {
       if (!argument->output())
         return invalidArgument(name + ": argument '" + argument->name()->str() + "' is not bound");
-      if (slot.owned.size() < *bytes || !slot.owned.data())
-        slot.owned = HADAL_TRY(device.allocate(*bytes));
-      slot.view = {elementType(argument->element()), std::move(shape), slot.owned.data()};
+      slot.element = elementType(argument->element()), slot.shape = std::move(shape);
     }
-    frame.arguments.push_back(static_cast<std::byte *>(slot.view.data));
+    if (!slot.isBound || isCopied(run, i)) {
+      if (slot.owned.bytes() < *bytes || !slot.owned.address())
+        slot.owned = HADAL_TRY(device.allocate(*bytes));
+      slot.address = slot.owned.address();
+    } else if (slot.host) {
+      slot.address = static_cast<DeviceAddress>(slot.host);
+    }
+    frame.arguments.push_back(slot.address);
     frame.argumentBytes.push_back(*bytes);
   }
   HADAL_TRY(layOut(frame, 0));
   return frame;
+}
+
+/// Whether an argument is bound to memory of the host that the device does not share.
+bool Executor::Implementation::isCopied(const ProgramRun &run, uint32_t argument) const {
+  return run.slots[argument].isBound && run.slots[argument].host && !device.sharesHostMemory();
+}
+
+/// Holds index tensors to the program's rules, on the host.
+Status Executor::Implementation::checkArguments(const ProgramRun &run, const Frame &frame) {
+  const auto *rules = run.table->content_rules();
+  if (!rules)
+    return {};
+  std::vector<const std::byte *> contents(frame.arguments.begin(), frame.arguments.end());
+  if (!device.sharesHostMemory()) {
+    std::set<uint32_t> read;
+    for (const fb::ContentRule *rule : *rules) {
+      read.insert(rule->argument());
+      if (rule->kind() == fb::ContentKind_Groups)
+        read.insert(rule->offsets());
+    }
+    for (uint32_t i = 0; i < contents.size(); ++i) {
+      const ProgramRun::Slot &slot = run.slots[i];
+      if (isCopied(run, i))
+        contents[i] = static_cast<const std::byte *>(slot.host);
+      else if (read.count(i) && frame.arguments[i])
+        contents[i] = HADAL_TRY(
+            readOnHost(device, *stream, frame.arguments[i], frame.argumentBytes[i], slot.read));
+    }
+  }
+  return checkContents(*run.table, frame.registers, contents, frame.argumentBytes);
+}
+
+/// Outputs too: programs may add to what lies in them.
+Status Executor::Implementation::uploadArguments(const ProgramRun &run, const Frame &frame) {
+  for (uint32_t i = 0; i < frame.arguments.size(); ++i)
+    if (isCopied(run, i))
+      HADAL_TRY(
+          device.upload(*stream, frame.arguments[i], run.slots[i].host, frame.argumentBytes[i]));
+  return {};
+}
+
+Status Executor::Implementation::downloadOutputs(const ProgramRun &run) {
+  bool any = false;
+  for (uint32_t i = 0; i < run.slots.size(); ++i) {
+    const ProgramRun::Slot &slot = run.slots[i];
+    if (!isCopied(run, i) || !run.table->arguments()->Get(i)->output())
+      continue;
+    any = true;
+    HADAL_TRY(device.download(*stream, slot.host, slot.address,
+                              byteCount(slot.element, slot.shape).value_or(0)));
+  }
+  return any ? device.synchronize(*stream) : Status();
 }
 
 } // namespace hadal

@@ -60,16 +60,16 @@ constexpr uint64_t aligned(uint64_t bytes) {
 
 struct Executor::Implementation {
   struct State {
-    Buffer memory;
+    DeviceBuffer memory;
     Shape shape;
   };
   /// A program that is running: its registers and where its buffers are.
   struct Frame {
     const fb::Program *program;
     std::vector<int64_t> registers;
-    std::vector<std::byte *> arguments;
+    std::vector<DeviceAddress> arguments;
     std::vector<uint64_t> argumentBytes;
-    std::vector<std::byte *> temporaries;
+    std::vector<DeviceAddress> temporaries;
     std::vector<uint64_t> temporaryBytes;
     std::set<uint32_t> recorded;
     // With the memory check:
@@ -80,15 +80,15 @@ struct Executor::Implementation {
     std::vector<Guard> guards;
     std::vector<uint32_t> owners; ///< by slot: the temporary that was written last, plus 1
     struct Shadow {               ///< an output in guarded memory
-      Buffer memory;
-      std::byte *goal;
+      DeviceBuffer memory;
+      DeviceAddress goal;
       uint32_t argument;
     };
     std::vector<Shadow> shadows;
     uint32_t at = 0; ///< command
   };
   struct Place {
-    std::byte *base;
+    DeviceAddress base;
     uint64_t bytes;
   };
 
@@ -99,10 +99,11 @@ struct Executor::Implementation {
   Device &device;
   const WeightStore &weights;
   std::unique_ptr<KernelSet> kernels;
-  std::vector<Buffer> constants;
+  std::unique_ptr<Stream> stream;
+  std::vector<DeviceBuffer> constants;
   std::vector<int64_t> stateRegisters;
   std::vector<State> states;
-  std::vector<Buffer> arenas; ///< one for each depth of calls
+  std::vector<DeviceBuffer> arenas; ///< one for each depth of calls
   RunStatistics totals, current;
   Trace *trace = nullptr;
   LaunchPlaces places; ///< with a trace
@@ -113,6 +114,10 @@ struct Executor::Implementation {
 
   Result<Place> place(const Frame &frame, const fb::Binding &binding);
   Result<Frame> frameOf(ProgramRun &run);
+  bool isCopied(const ProgramRun &run, uint32_t argument) const;
+  Status checkArguments(const ProgramRun &run, const Frame &frame);
+  Status uploadArguments(const ProgramRun &run, const Frame &frame);
+  Status downloadOutputs(const ProgramRun &run);
   Status layOut(Frame &frame, size_t depth);
   Status runCommands(Frame &frame,
                      const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,

@@ -1,9 +1,11 @@
 //===- MemoryGuards.cpp - whether programs stay in what they wrote ----===//
+//
+// On devices whose memory the host sees: it looks at bytes itself.
+//
+//===--------------------------------------------------------------------===//
 
 #include "runtime/MemoryCheck.h"
 #include "runtime/executor/Implementation.h"
-
-#include <cstring>
 
 namespace hadal {
 
@@ -21,7 +23,7 @@ void Executor::Implementation::guardSlots(Frame &frame, const std::vector<uint64
                                           const std::vector<uint64_t> &slotBytes,
                                           size_t depth) const {
   frame.owners.assign(offsets.size(), 0);
-  std::byte *arena = arenas[depth].data();
+  std::byte *arena = arenas[depth].address();
   for (size_t slot = 0; slot < offsets.size(); ++slot) {
     std::byte *begin = arena + offsets[slot], *end = begin + slotBytes[slot];
     std::string of = "slot " + std::to_string(slot) + " of its temporaries";
@@ -44,14 +46,14 @@ Status Executor::Implementation::shadowOutputs(Frame &frame) {
     uint64_t bytes = frame.argumentBytes[i];
     Frame::Shadow shadow{HADAL_TRY(device.allocate(aligned(bytes) + 2 * memory::guardBytes)),
                          frame.arguments[i], i};
-    std::byte *begin = shadow.memory.data() + memory::guardBytes;
+    DeviceAddress begin = shadow.memory.address() + memory::guardBytes;
     bool isNew = flow.isKnown && !flow.arguments[i].reads && !flow.arguments[i].keeps;
     if (isNew)
       memory::poison({begin, bytes});
     else if (bytes)
-      std::memcpy(begin, frame.arguments[i], bytes);
+      HADAL_TRY(device.copy(*stream, begin, frame.arguments[i], bytes));
     std::string of = "'" + frame.program->arguments()->Get(i)->name()->str() + "'";
-    for (std::span<std::byte> zone : {std::span(shadow.memory.data(), memory::guardBytes),
+    for (std::span<std::byte> zone : {std::span(shadow.memory.address(), memory::guardBytes),
                                       std::span(begin + bytes, memory::guardBytes)}) {
       memory::setGuard(zone);
       frame.guards.push_back({zone, of});
@@ -74,8 +76,7 @@ Status Executor::Implementation::returnOutputs(Frame &frame) const {
                              " of output '" +
                              frame.program->arguments()->Get(shadow.argument)->name()->str() +
                              "', which has " + std::to_string(bytes));
-    if (bytes)
-      std::memcpy(shadow.goal, written.data(), bytes);
+    HADAL_TRY(device.copy(*stream, shadow.goal, written.data(), bytes));
   }
   return {};
 }

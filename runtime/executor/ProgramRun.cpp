@@ -73,21 +73,29 @@ Status ProgramRun::setRegister(std::string_view name, int64_t wanted) {
 }
 
 Status ProgramRun::bind(std::string_view name, const TensorView &tensor) {
+  return bind(name, tensor.element, tensor.shape, tensor.data, nullptr);
+}
+Status ProgramRun::bind(std::string_view name, const DeviceView &tensor) {
+  return bind(name, tensor.element, tensor.shape, nullptr, tensor.address);
+}
+
+Status ProgramRun::bind(std::string_view name, ElementType element, const Shape &shape, void *host,
+                        DeviceAddress address) {
   uint32_t i = HADAL_TRY(argumentIndex(*table, name));
   const fb::Argument *argument = table->arguments()->Get(i);
-  if (elementType(argument->element()) != tensor.element ||
-      argument->shape()->size() != tensor.shape.size())
+  if (elementType(argument->element()) != element || argument->shape()->size() != shape.size())
     return invalidArgument(table->name()->str() + ": argument '" + std::string(name) + "' wants " +
                            std::string(elementTypeName(elementType(argument->element()))) +
                            " of rank " + std::to_string(argument->shape()->size()) + ", got " +
-                           describe(tensor.element, tensor.shape));
-  slots[i].view = tensor;
-  slots[i].bound = true;
+                           describe(element, shape));
+  Slot &slot = slots[i];
+  slot.isBound = true, slot.element = element, slot.shape = shape;
+  slot.host = host, slot.address = address;
   return {};
 }
 
 Status ProgramRun::unbind(std::string_view name) {
-  slots[HADAL_TRY(argumentIndex(*table, name))].bound = false;
+  slots[HADAL_TRY(argumentIndex(*table, name))].isBound = false;
   return {};
 }
 
@@ -95,12 +103,26 @@ Status ProgramRun::reserve() { return executor->reserve(*this); }
 
 Status ProgramRun::execute() { return executor->execute(*this); }
 
-Result<TensorView> ProgramRun::output(std::string_view name) const {
+Result<const ProgramRun::Slot *> ProgramRun::outputSlot(std::string_view name) const {
   uint32_t i = HADAL_TRY(argumentIndex(*table, name));
   if (!executed || !table->arguments()->Get(i)->output() || !handsOut(i))
     return invalidArgument(table->name()->str() + ": '" + std::string(name) +
                            "' is no output of a finished run");
-  return slots[i].view;
+  return &slots[i];
+}
+
+Result<DeviceView> ProgramRun::outputOnDevice(std::string_view name) const {
+  const Slot &slot = *HADAL_TRY(outputSlot(name));
+  return DeviceView{slot.element, slot.shape, slot.address};
+}
+
+Result<TensorView> ProgramRun::output(std::string_view name) const {
+  const Slot &slot = *HADAL_TRY(outputSlot(name));
+  TensorView view{slot.element, slot.shape, slot.host};
+  if (!slot.isBound || !slot.host)
+    view.data =
+        const_cast<std::byte *>(HADAL_TRY(executor->read(slot.address, view.bytes(), slot.read)));
+  return view;
 }
 
 Result<Shape> ProgramRun::argumentShape(std::string_view name) const {

@@ -3,7 +3,6 @@
 #include "runtime/executor/Implementation.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace hadal {
 
@@ -39,13 +38,15 @@ Status Executor::allocateStates(std::vector<int64_t> registers) {
     bool sameRows =
         state.shape.size() == shape.size() &&
         (shape.empty() || std::equal(shape.begin() + 1, shape.end(), state.shape.begin() + 1));
-    if (state.memory.data() && !sameRows)
+    if (state.memory.address() && !sameRows)
       return invalidArgument("state " + table->name()->str() + " cannot change from " +
                              toString(state.shape) + " to " + toString(shape));
-    if (*bytes > state.memory.size() || !state.memory.data()) {
-      Buffer larger = HADAL_TRY(self->device.allocate(*bytes));
-      if (state.memory.size())
-        std::memcpy(larger.data(), state.memory.data(), state.memory.size());
+    if (*bytes > state.memory.bytes() || !state.memory.address()) {
+      DeviceBuffer larger = HADAL_TRY(self->device.allocate(*bytes));
+      if (state.memory.bytes()) {
+        HADAL_TRY(copy(larger.address(), state.memory.address(), state.memory.bytes()));
+        HADAL_TRY(self->device.synchronize(*self->stream)); // before it is given back
+      }
       state.memory = std::move(larger);
     }
     state.shape = std::move(shape);
@@ -63,25 +64,19 @@ Result<int64_t> Executor::stateRegister(std::string_view name) const {
                   listed(names) + ")");
 }
 
-void Executor::clearStates() {
-  for (auto &state : self->states)
-    if (state.memory.data())
-      std::memset(state.memory.data(), 0, state.memory.size());
-}
-
-Result<TensorView> Executor::state(std::string_view name) {
+Result<DeviceView> Executor::state(std::string_view name) {
   const auto &tables = *source.tables().states();
   for (uint32_t i = 0; i < tables.size(); ++i)
     if (tables.Get(i)->name()->string_view() == name)
-      return TensorView{elementType(tables.Get(i)->element()), self->states[i].shape,
-                        self->states[i].memory.data()};
+      return DeviceView{elementType(tables.Get(i)->element()), self->states[i].shape,
+                        self->states[i].memory.address()};
   return notFound(source.path() + ": no state '" + std::string(name) + "'");
 }
 
 uint64_t Executor::stateBytes() const {
   uint64_t sum = 0;
   for (const auto &state : self->states)
-    sum += state.memory.size();
+    sum += state.memory.bytes();
   return sum;
 }
 

@@ -286,9 +286,11 @@ Status ChunkRunner::call(Half &half, uint32_t at, const fb::Call &call, const St
   Activity::set("step %lld, %s, command %u: computes %s", static_cast<long long>(step.number),
                 run.name.c_str(), at, callee.name()->c_str());
   lock.unlock();
+  Status status;
   if (step.hooks.enter && run.program.lastAdding.count(at))
-    step.hooks.enter(half.values->plan->stage);
-  Status status = executor.call(chunk, call, registers, arguments, bytes);
+    status = step.hooks.enter(half.values->plan->stage);
+  if (status)
+    status = executor.call(chunk, call, registers, arguments, bytes);
   lock.lock();
   return status;
 }

@@ -43,7 +43,7 @@ public:
 
   struct Hooks {
     /// Before a call that adds to a stage's sums.
-    std::function<void(unsigned stage)> enter;
+    std::function<Status(unsigned stage)> enter;
     /// After a part of a micro-batch in a stage. Parts of a stage come with ascending
     /// micro-batches.
     std::function<Status(unsigned stage, unsigned microBatch, Part part)> done;

@@ -4,7 +4,6 @@
 #include "runtime/parallel/Gather.h"
 
 #include <algorithm>
-#include <cstring>
 #include <set>
 
 using namespace hadal;
@@ -27,19 +26,18 @@ Status FastSums::addUnit(const SumUnit &unit) {
     if (std::find(use.ranks.begin(), use.ranks.end(), rank) == use.ranks.end() ||
         !states.insert(accumulator->state()->str()).second)
       continue;
-    TensorView state = HADAL_TRY(sumState(context.executor, accumulator->state()->str()));
+    DeviceView state = HADAL_TRY(sumState(context.executor, accumulator->state()->str()));
     const auto *owners = accumulator->segment_owners();
     int64_t segments = owners && owners->size() ? owners->size() : 1,
             elements = *elementCount(state.shape) / segments;
-    if (!own.sum.data)
+    if (!own.sum.address)
       own.sum = {state.element,
                  {elements},
                  unit.trainable >= 0 && unit.root == rank
                      ? context.trainables.data(Values::Gradient, unit.trainable)
-                     : state.data};
+                     : state.address};
     for (int64_t i = 0; i < segments; ++i)
-      if (auto *part = static_cast<std::byte *>(state.data) + i * own.sum.bytes();
-          part != own.sum.data)
+      if (DeviceAddress part = state.address + i * own.sum.bytes(); part != own.sum.address)
         own.parts.push_back(part);
   }
   if (states.empty())
@@ -63,9 +61,9 @@ std::string FastSums::nameOf(const SumUnit &unit) const {
 
 Result<Message> FastSums::reduce(const Own &own, int64_t elements) {
   return context.comm.reduce(
-      own.unit->replicas, own.unit->root, own.sum.element, own.sum.data, elements,
+      own.unit->replicas, own.unit->root, own.sum.element, own.sum.address, elements,
       [&adder = context.adder](ElementType element, const void *from, void *to, int64_t elements) {
-        return adder.add(element, from, to, elements);
+        return adder.addOnHost(element, from, to, elements);
       });
 }
 
@@ -95,8 +93,8 @@ Status FastSums::join(Joined joined) {
     if (joined == Joined::Figures && own.unit->trainable >= 0)
       continue;
     for (std::byte *part : own.parts) {
-      HADAL_TRY(context.adder.add(own.sum.element, part, own.sum.data, own.sum.shape[0]));
-      std::memset(part, 0, own.sum.bytes());
+      HADAL_TRY(context.adder.add(own.sum.element, part, own.sum.address, own.sum.shape[0]));
+      HADAL_TRY(context.executor.zero(part, own.sum.bytes()));
     }
     if (own.others.empty())
       continue;
@@ -120,7 +118,7 @@ Status FastSums::finish(std::list<Reduction> &open) {
         continue;
       }
       if (one->own->unit->root != context.layout.rank)
-        std::memset(one->own->sum.data, 0, one->own->sum.bytes());
+        HADAL_TRY(context.executor.zero(one->own->sum.address, one->own->sum.bytes()));
       one = open.erase(one);
     }
     auto now = Comm::Clock::now();
@@ -139,5 +137,5 @@ Status FastSums::finish(std::list<Reduction> &open) {
 
 std::vector<RankSums::Piece> FastSums::piecesOf(const SumUnit &unit) const {
   return {{unit.root,
-           unit.root == context.layout.rank ? *context.executor.state(unit.state) : TensorView()}};
+           unit.root == context.layout.rank ? *context.executor.state(unit.state) : DeviceView()}};
 }

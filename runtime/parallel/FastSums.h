@@ -17,7 +17,7 @@ public:
   static Result<std::unique_ptr<FastSums>> create(const RankSumsContext &context);
 
   Status begin(int64_t step, int64_t groupSize) override;
-  void enter(unsigned) override {}
+  Status enter(unsigned) override { return {}; }
   Status endPart(unsigned, unsigned, Part) override { return {}; }
   Status join(Joined joined) override;
   std::vector<Piece> piecesOf(const SumUnit &unit) const override;
@@ -27,9 +27,9 @@ private:
   /// A unit that this rank has a part of.
   struct Own {
     const SumUnit *unit;
-    TensorView sum; ///< flat: where the total comes to lie, or this rank's part of it
-    std::vector<std::byte *> parts; ///< of the same size, to be added to it first
-    std::vector<unsigned> others;   ///< ranks that have a part too
+    DeviceView sum; ///< flat: where the total comes to lie, or this rank's part of it
+    std::vector<DeviceAddress> parts; ///< of the same size, to be added to it first
+    std::vector<unsigned> others;     ///< ranks that have a part too
   };
 
   explicit FastSums(const RankSumsContext &context) : context(context) {}

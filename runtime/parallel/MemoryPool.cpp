@@ -3,13 +3,13 @@
 using namespace hadal;
 
 Result<std::shared_ptr<std::byte>> MemoryPool::take(uint64_t bytes) {
-  Buffer buffer;
+  DeviceBuffer buffer;
   {
-    std::vector<Buffer> dropped; // before the new one is there
+    std::vector<DeviceBuffer> dropped; // before the new one is there
     std::unique_lock lock(mutex);
     auto pick = [&](uint64_t size) {
       auto found = free.find(size);
-      Buffer picked = std::move(found->second);
+      DeviceBuffer picked = std::move(found->second);
       free.erase(found);
       return picked;
     };
@@ -30,16 +30,16 @@ Result<std::shared_ptr<std::byte>> MemoryPool::take(uint64_t bytes) {
       buffer = std::move(*made);
     }
   }
-  auto *owned = new Buffer(std::move(buffer));
-  return std::shared_ptr<std::byte>(owned->data(), [this, owned](std::byte *) {
+  auto *owned = new DeviceBuffer(std::move(buffer));
+  return std::shared_ptr<std::byte>(owned->address(), [this, owned](std::byte *) {
     giveBack(std::move(*owned));
     delete owned;
   });
 }
 
-void MemoryPool::giveBack(Buffer buffer) {
+void MemoryPool::giveBack(DeviceBuffer buffer) {
   std::lock_guard lock(mutex);
-  uint64_t size = buffer.size();
+  uint64_t size = buffer.bytes();
   sizes.giveBack(size);
   free.emplace(size, std::move(buffer));
 }

@@ -12,8 +12,8 @@
 
 namespace hadal {
 
-/// Buffers of values that come and go with every micro-batch. What is given back is taken again, as
-/// it is, so that pages are asked of the system once. Any thread may use it.
+/// Buffers of a device, for values that come and go with every micro-batch. What is given back is
+/// taken again, as it is, so that pages are asked of the system once. Any thread may use it.
 class MemoryPool {
 public:
   explicit MemoryPool(Device &device) : device(device) {}
@@ -26,12 +26,12 @@ public:
   uint64_t peakBytes() const { return sizes.peakBytes(); }
 
 private:
-  void giveBack(Buffer buffer);
+  void giveBack(DeviceBuffer buffer);
 
   Device &device;
   std::mutex mutex;
   PoolSizes sizes;
-  std::multimap<uint64_t, Buffer> free; ///< by size
+  std::multimap<uint64_t, DeviceBuffer> free; ///< by size
 };
 
 } // namespace hadal

@@ -5,7 +5,6 @@
 #include "runtime/parallel/Tags.h"
 
 #include <algorithm>
-#include <cstring>
 #include <set>
 
 using namespace hadal;
@@ -44,13 +43,13 @@ Status OrderedSums::addStage(const StagePlan &stage,
     for (size_t i = 0; i < partCount; ++i)
       if (states[i].count(name))
         part = Part(i);
-    TensorView state = HADAL_TRY(sumState(executor, name)), view = state;
-    Buffer own;
+    DeviceView state = HADAL_TRY(sumState(executor, name)), view = state;
+    DeviceBuffer own;
     if (stagesOfState.at(name) > 1) {
       own = HADAL_TRY(executor.device().allocate(view.bytes()));
-      view.data = own.data();
+      view.address = own.address();
     }
-    GroupCounter counter(executor.device(), view, context.layout.groups);
+    GroupCounter counter(executor, view, context.layout.groups);
     sums[stage.stage].push_back(
         Sum{accumulator, part, std::move(state), std::move(own), std::move(counter)});
   }
@@ -64,32 +63,32 @@ Status OrderedSums::begin(int64_t number, int64_t size) {
   for (std::vector<Sum> &stage : sums)
     for (Sum &sum : stage) {
       sum.counter.restart();
-      if (sum.own.data())
-        std::memset(sum.own.data(), 0, sum.own.size());
+      HADAL_TRY(context.executor.zero(sum.own.address(), sum.own.bytes()));
     }
   return {};
 }
 
 /// Lays a stage's part of the states that it shares with another stage of this rank into them; -1:
 /// takes all back.
-void OrderedSums::lay(int stage) {
+Status OrderedSums::lay(int stage) {
   if (stage == entered)
-    return;
+    return {};
   if (entered >= 0)
     for (Sum &sum : sums[entered])
-      if (sum.own.data())
-        std::memcpy(sum.own.data(), sum.state.data, sum.state.bytes());
+      if (sum.own.address())
+        HADAL_TRY(context.executor.copy(sum.own.address(), sum.state.address, sum.state.bytes()));
   if (stage >= 0)
     for (Sum &sum : sums[stage])
-      if (sum.own.data())
-        std::memcpy(sum.state.data, sum.own.data(), sum.state.bytes());
+      if (sum.own.address())
+        HADAL_TRY(context.executor.copy(sum.state.address, sum.own.address(), sum.state.bytes()));
   entered = stage;
+  return {};
 }
 
 Status OrderedSums::endPart(unsigned stage, unsigned microBatch, Part part) {
   if (microBatch % context.layout.groupSize() + 1 != groupSize)
     return {};
-  lay(-1);
+  HADAL_TRY(lay(-1));
   for (Sum &sum : sums[stage])
     if (sum.part == part)
       HADAL_TRY(sum.counter.endGroup(context.adder));
@@ -102,7 +101,7 @@ Status OrderedSums::endPart(unsigned stage, unsigned microBatch, Part part) {
 
 /// All ranks go through all units in the same order, so that none waits for one that waits for it.
 Status OrderedSums::join(Joined joined) {
-  lay(-1);
+  HADAL_TRY(lay(-1));
   auto isWanted = [&](const SumUnit &unit) { return joined == Joined::All || unit.trainable < 0; };
   for (const SumUnit &unit : context.plan.units)
     if (isWanted(unit))
@@ -133,9 +132,9 @@ Status OrderedSums::joinSegments(Sum &sum) {
   if (count < 2)
     return {};
   int64_t elements = elementsOfSegment(sum);
-  auto *base = static_cast<std::byte *>(sum.counter.view().data);
+  DeviceAddress base = sum.counter.view().address;
   uint64_t bytes = uint64_t(elements) * byteSize(sum.state.element);
-  std::vector<std::byte *> ofOwner(count);
+  std::vector<DeviceAddress> ofOwner(count);
   for (unsigned i = 0; i < count; ++i)
     ofOwner[owners->Get(i)] = base + i * bytes;
   // Addition commutes, bit for bit: of two that join, the one in front's way takes the other.
@@ -145,8 +144,7 @@ Status OrderedSums::joinSegments(Sum &sum) {
       if (((owner ^ front) & (2 * size - 1)) == 0)
         HADAL_TRY(
             context.adder.add(sum.state.element, ofOwner[owner ^ size], ofOwner[owner], elements));
-  std::memset(base + bytes, 0, bytes * (count - 1));
-  return {};
+  return context.executor.zero(base + bytes, bytes * (count - 1));
 }
 
 /// What of one use needs no other rank: segments join, and of each two neighbouring leaves one says
@@ -165,13 +163,13 @@ Status OrderedSums::beginUnit(const SumUnit &unit) {
 }
 
 Status OrderedSums::sendSum(const Sum &sum, unsigned to, unsigned size) {
-  const TensorView &view = sum.counter.view();
-  return sends.addAndClear(to, sumTag(size), view.data,
+  const DeviceView &view = sum.counter.view();
+  return sends.addAndClear(to, sumTag(size), view.address,
                            uint64_t(elementsOfSegment(sum)) * byteSize(view.element));
 }
 
-Status OrderedSums::receiveAndAdd(unsigned from, uint32_t tag, ElementType element, void *sum,
-                                  int64_t elements) {
+Status OrderedSums::receiveAndAdd(unsigned from, uint32_t tag, ElementType element,
+                                  DeviceAddress sum, int64_t elements) {
   uint64_t bytes = uint64_t(elements) * byteSize(element);
   std::shared_ptr<std::byte> memory = HADAL_TRY(pool.take(bytes));
   HADAL_TRY(receiveNow(context.comm, from, tag, memory.get(), bytes, context.timeout,
@@ -181,7 +179,7 @@ Status OrderedSums::receiveAndAdd(unsigned from, uint32_t tag, ElementType eleme
 
 /// The owners' sums of one use in a halving tree; the total comes to lie at the unit's leaf.
 Status OrderedSums::joinLeaves(const SumUnit &unit, const SumUse &use, Sum &sum, unsigned leaf) {
-  const TensorView &view = sum.counter.view();
+  const DeviceView &view = sum.counter.view();
   for (unsigned size = 1; size < use.ranks.size(); size *= 2) {
     // Of the sums of `size` leaves each, one lies where the last bits of the leaf are those of the
     // unit's.
@@ -190,7 +188,7 @@ Status OrderedSums::joinLeaves(const SumUnit &unit, const SumUse &use, Sum &sum,
     unsigned partner = leaf ^ size;
     if ((leaf ^ unit.leaf) & size)
       return size == 1 ? Status() /* in beginUnit */ : sendSum(sum, use.ranks[partner], size);
-    HADAL_TRY(receiveAndAdd(use.ranks[partner], sumTag(size), view.element, view.data,
+    HADAL_TRY(receiveAndAdd(use.ranks[partner], sumTag(size), view.element, view.address,
                             elementsOfSegment(sum)));
   }
   return {};
@@ -209,16 +207,16 @@ Status OrderedSums::joinUnit(const SumUnit &unit) {
     unsigned holder = use.ranks[unit.leaf];
     int64_t elements = elementsOf(*context.executor.module().tables().training(), unit);
     uint64_t bytes = uint64_t(elements) * sizeof(float);
-    void *gradient = context.trainables.data(Values::Gradient, uint32_t(unit.trainable));
-    void *total = holder == rank ? sumOf(use).counter.view().data : nullptr;
+    DeviceAddress gradient = context.trainables.data(Values::Gradient, uint32_t(unit.trainable));
+    DeviceAddress total = holder == rank ? sumOf(use).counter.view().address : nullptr;
     if (holder == rank && holder == unit.root) {
       if (total == gradient)
         continue;
       if (number == 0)
-        std::memcpy(gradient, total, bytes);
+        HADAL_TRY(context.executor.copy(gradient, total, bytes));
       else
         HADAL_TRY(context.adder.add(ElementType::F32, total, gradient, elements));
-      std::memset(total, 0, bytes);
+      HADAL_TRY(context.executor.zero(total, bytes));
     } else if (holder == rank) {
       HADAL_TRY(sends.addAndClear(unit.root, stepTag(StepTag::Use), total, bytes));
     } else if (unit.root == rank) {
@@ -235,7 +233,7 @@ std::vector<RankSums::Piece> OrderedSums::piecesOf(const SumUnit &unit) const {
     unsigned holder = use.ranks[unit.leaf];
     pieces.push_back({holder, holder == context.layout.rank
                                   ? sums[use.stage][use.accumulator].counter.view()
-                                  : TensorView()});
+                                  : DeviceView()});
   }
   return pieces;
 }

@@ -16,7 +16,7 @@ public:
   static Result<std::unique_ptr<OrderedSums>> create(const RankSumsContext &context);
 
   Status begin(int64_t step, int64_t groupSize) override;
-  void enter(unsigned stage) override { lay(int(stage)); }
+  Status enter(unsigned stage) override { return lay(int(stage)); }
   Status endPart(unsigned stage, unsigned microBatch, Part part) override;
   Status join(Joined joined) override;
   std::vector<Piece> piecesOf(const SumUnit &unit) const override;
@@ -27,8 +27,8 @@ private:
   struct Sum {
     const fb::Accumulator *table;
     Part part; ///< behind which a group ends
-    TensorView state;
-    Buffer
+    DeviceView state;
+    DeviceBuffer
         own; ///< where another stage of this rank adds to the same state: what this stage has of it
     GroupCounter counter;
   };
@@ -37,7 +37,7 @@ private:
       : context(context), sums(context.layout.stages()), pool(context.executor.device()),
         sends(context.comm, context.timeout) {}
   Status addStage(const StagePlan &stage, const std::map<std::string, unsigned> &stagesOfState);
-  void lay(int stage);
+  Status lay(int stage);
   std::optional<unsigned> leafOf(const SumUse &use) const;
   Sum &sumOf(const SumUse &use) { return sums[use.stage][use.accumulator]; }
   static int64_t elementsOfSegment(const Sum &sum);
@@ -46,7 +46,7 @@ private:
   Status joinUnit(const SumUnit &unit);
   Status joinLeaves(const SumUnit &unit, const SumUse &use, Sum &sum, unsigned leaf);
   Status sendSum(const Sum &sum, unsigned to, unsigned size);
-  Status receiveAndAdd(unsigned from, uint32_t tag, ElementType element, void *sum,
+  Status receiveAndAdd(unsigned from, uint32_t tag, ElementType element, DeviceAddress sum,
                        int64_t elements);
   std::string at(const char *doing) const { return "step " + std::to_string(step) + ", " + doing; }
 

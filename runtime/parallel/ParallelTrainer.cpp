@@ -45,10 +45,10 @@ Status ParallelTrainer::addSquares(std::string &said) {
   for (const TrainedTensor &tensor : trainables.tensors())
     if (!tensor.correction && trainables.isUpdatedHere(tensor)) {
       int64_t elements = table.trainables()->Get(tensor.trainable)->packed_elements();
-      auto *gradient = static_cast<float *>(trainables.data(Values::Gradient, tensor.trainable)) +
-                       tensor.element * elements;
+      DeviceAddress gradient = trainables.data(Values::Gradient, tensor.trainable) +
+                               tensor.element * elements * int64_t(sizeof(float));
       HADAL_TRY(squareSum.setRegister("elements", elements));
-      HADAL_TRY(squareSum.bind("gradient", {ElementType::F32, {elements}, gradient}));
+      HADAL_TRY(squareSum.bind("gradient", DeviceView{ElementType::F32, {elements}, gradient}));
       HADAL_TRY(squareSum.execute());
       said.append(static_cast<const char *>(HADAL_TRY(squareSum.output("sum")).data),
                   sizeof(double));
@@ -66,36 +66,39 @@ Status ParallelTrainer::tellAll(RankSums::Joined joined) {
   for (const SumUnit &unit : plan.units)
     if (unit.trainable < 0)
       for (const RankSums::Piece &piece : sums->piecesOf(unit))
-        if (piece.rank == layout.rank)
-          mine.append(static_cast<const char *>(piece.view.data), piece.view.bytes());
+        if (piece.rank == layout.rank) {
+          std::string said(piece.view.bytes(), 0);
+          HADAL_TRY(executor.download(said.data(), piece.view.address, said.size()));
+          mine += said;
+        }
   std::vector<std::string> all =
       HADAL_TRY(gatherAll(comm, mine, options.timeout, at("joins norms, losses and loads")));
 
   std::vector<uint64_t> heard(all.size(), 0);
-  auto hear = [&](unsigned rank, void *to, uint64_t bytes) -> Status {
+  auto hear = [&](unsigned rank, uint64_t bytes) -> Result<const char *> {
     if (heard[rank] + bytes > all[rank].size())
       return ioError("rank " + std::to_string(rank) +
                      " says less than it should: are all ranks running the same module?");
-    std::memcpy(to, all[rank].data() + heard[rank], bytes);
-    heard[rank] += bytes;
-    return {};
+    return all[rank].data() + std::exchange(heard[rank], heard[rank] + bytes);
   };
   squares.clear();
   for (const TrainedTensor &tensor : trainables.tensors())
     if (!tensor.correction && joined == RankSums::Joined::All) {
       squares.push_back(0);
-      HADAL_TRY(hear(trainables.updatedBy(tensor), &squares.back(), sizeof(double)));
+      std::memcpy(&squares.back(), HADAL_TRY(hear(trainables.updatedBy(tensor), sizeof(double))),
+                  sizeof(double));
     }
   for (const SumUnit &unit : plan.units) {
     if (unit.trainable >= 0)
       continue;
-    TensorView state = HADAL_TRY(executor.state(unit.state));
+    DeviceView state = HADAL_TRY(executor.state(unit.state));
     std::shared_ptr<std::byte> part = HADAL_TRY(pool.take(state.bytes()));
     bool isFirst = true;
     for (const RankSums::Piece &piece : sums->piecesOf(unit)) {
-      HADAL_TRY(hear(piece.rank, isFirst ? state.data : part.get(), state.bytes()));
+      HADAL_TRY(executor.upload(isFirst ? state.address : part.get(),
+                                HADAL_TRY(hear(piece.rank, state.bytes())), state.bytes()));
       if (!std::exchange(isFirst, false))
-        HADAL_TRY(adder.add(state.element, part.get(), state.data, *elementCount(state.shape)));
+        HADAL_TRY(adder.add(state.element, part.get(), state.address, *elementCount(state.shape)));
     }
   }
   return joined == RankSums::Joined::All ? joinNorms() : Status();
@@ -105,7 +108,7 @@ Status ParallelTrainer::joinNorms() {
   ProgramRun &globalNorm = *programs["global_norm"];
   int64_t count = static_cast<int64_t>(squares.size());
   HADAL_TRY(globalNorm.setRegister("tensors", count));
-  HADAL_TRY(globalNorm.bind("sums", {ElementType::F64, {count}, squares.data()}));
+  HADAL_TRY(globalNorm.bind("sums", TensorView{ElementType::F64, {count}, squares.data()}));
   HADAL_TRY(globalNorm.execute());
   norm = *static_cast<const float *>(HADAL_TRY(globalNorm.output("grad_norm")).data);
   return {};
@@ -129,7 +132,7 @@ Result<StepResult> ParallelTrainer::pass(int64_t step, std::span<const TrainingR
   HADAL_TRY(sums->begin(step, static_cast<int64_t>(input.batches.size()) / table.sum_groups()));
   HADAL_TRY(programs["zero"]->execute());
   ChunkRunner::Hooks hooks;
-  hooks.enter = [&](unsigned stage) { sums->enter(stage); };
+  hooks.enter = [&](unsigned stage) { return sums->enter(stage); };
   hooks.done = [&](unsigned stage, unsigned microBatch, Part part) {
     return sums->endPart(stage, microBatch, part);
   };
@@ -139,9 +142,10 @@ Result<StepResult> ParallelTrainer::pass(int64_t step, std::span<const TrainingR
   HADAL_TRY(sums->join(joined));
   HADAL_TRY(tellAll(joined));
 
-  TensorView losses = HADAL_TRY(executor.state("losses"));
-  result.takeLosses({static_cast<const float *>(losses.data), size_t(*elementCount(losses.shape))},
-                    table.mtp_depth());
+  DeviceView losses = HADAL_TRY(executor.state("losses"));
+  std::vector<float> values(losses.bytes() / sizeof(float));
+  HADAL_TRY(executor.download(values.data(), losses.address, losses.bytes()));
+  result.takeLosses(values, table.mtp_depth());
   return result;
 }
 
@@ -170,10 +174,11 @@ Status ParallelTrainer::checkFinite(const StepResult &result) {
   auto number = [&](const TrainedTensor *tensor) {
     return tensor ? uint64_t(tensor - first) : UINT64_MAX;
   };
-  mine.weight = number(trainables.findNotFinite(Values::Weight));
-  mine.gradient = number(trainables.findNotFinite(Values::Gradient));
-  mine.largestWeight = number(trainables.findLargest(Values::Weight, &mine.weightBits));
-  mine.largestGradient = number(trainables.findLargest(Values::Gradient, &mine.gradientBits));
+  mine.weight = number(HADAL_TRY(trainables.findNotFinite(Values::Weight)));
+  mine.gradient = number(HADAL_TRY(trainables.findNotFinite(Values::Gradient)));
+  mine.largestWeight = number(HADAL_TRY(trainables.findLargest(Values::Weight, &mine.weightBits)));
+  mine.largestGradient =
+      number(HADAL_TRY(trainables.findLargest(Values::Gradient, &mine.gradientBits)));
   std::string said(reinterpret_cast<const char *>(&mine), sizeof mine);
   Findings all;
   for (const std::string &text :
@@ -221,10 +226,10 @@ Status ParallelTrainer::update(const OptimizerSettings &settings, StepResult &re
     HADAL_TRY(adamw.setRegister("elements", elements));
     for (size_t i = 0; i < valuesCount; ++i) {
       std::string name(valuesName(Values(i)));
-      void *data = trainables.data(Values(i), unit.trainable);
+      DeviceAddress data = trainables.data(Values(i), unit.trainable);
       if (adamw.hasArgument(name) && data)
-        HADAL_TRY(
-            adamw.bind(name, {trainables.elementOf(Values(i), unit.trainable), {elements}, data}));
+        HADAL_TRY(adamw.bind(
+            name, DeviceView{trainables.elementOf(Values(i), unit.trainable), {elements}, data}));
     }
     HADAL_TRY(adamw.execute());
     for (unsigned replica : unit.replicas)

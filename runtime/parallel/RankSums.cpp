@@ -5,9 +5,9 @@
 
 using namespace hadal;
 
-Result<TensorView> RankSums::sumState(Executor &executor, const std::string &name) {
-  TensorView state = HADAL_TRY(executor.state(name));
-  if (!state.data || (state.element != ElementType::F32 && state.element != ElementType::I32))
+Result<DeviceView> RankSums::sumState(Executor &executor, const std::string &name) {
+  DeviceView state = HADAL_TRY(executor.state(name));
+  if (!state.address || (state.element != ElementType::F32 && state.element != ElementType::I32))
     return invalidFile(executor.module().path() + ": state " + name + " is no sum");
   return state;
 }

@@ -41,7 +41,7 @@ public:
   virtual Status begin(int64_t step, int64_t groupSize) = 0;
 
   /// Before a call of a stage's program.
-  virtual void enter(unsigned stage) = 0;
+  virtual Status enter(unsigned stage) = 0;
   /// After a part of a micro-batch in a stage.
   virtual Status endPart(unsigned stage, unsigned microBatch, Part part) = 0;
 
@@ -55,7 +55,7 @@ public:
   /// added.
   struct Piece {
     unsigned rank;   ///< that has it
-    TensorView view; ///< of the state's shape, at that rank; empty elsewhere
+    DeviceView view; ///< of the state's shape, at that rank; empty elsewhere
   };
   virtual std::vector<Piece> piecesOf(const SumUnit &unit) const = 0;
 
@@ -63,7 +63,7 @@ public:
   virtual uint64_t reductions() const = 0;
 
 protected:
-  static Result<TensorView> sumState(Executor &executor, const std::string &name);
+  static Result<DeviceView> sumState(Executor &executor, const std::string &name);
 };
 
 } // namespace hadal

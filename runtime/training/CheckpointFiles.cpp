@@ -233,7 +233,7 @@ Status hadal::readOptimizer(const std::string &checkpoint, Trainables &trainable
   for (Values values :
        {Values::FirstMoment, Values::SecondMoment, Values::Weight, Values::Average}) {
     if (values == Values::Average)
-      trainables.startAverages();
+      HADAL_TRY(trainables.startAverages());
     for (const TrainedTensor &tensor : trainables.tensors()) {
       bool isWeight = values == Values::Weight;
       if (!trainables.has(values, tensor) ||

@@ -1,7 +1,5 @@
 #include "runtime/training/GroupSums.h"
 
-#include <cstring>
-
 using namespace hadal;
 
 Result<Adder> Adder::create(Executor &executor) {
@@ -11,32 +9,41 @@ Result<Adder> Adder::create(Executor &executor) {
   return Adder(HADAL_TRY(executor.prepare("add")), std::move(integers));
 }
 
-Status Adder::add(ElementType element, const void *from, void *to, int64_t elements) {
+template <typename View> Status Adder::add(const View &from, const View &to) {
+  int64_t elements = from.shape[0];
   if (elements == 0)
     return {};
-  if (element != ElementType::F32 && !(element == ElementType::I32 && integers))
-    return unsupported("no program adds " + std::string(elementTypeName(element)));
-  ProgramRun &program = element == ElementType::F32 ? floats : *integers;
+  if (from.element != ElementType::F32 && !(from.element == ElementType::I32 && integers))
+    return unsupported("no program adds " + std::string(elementTypeName(from.element)));
+  ProgramRun &program = from.element == ElementType::F32 ? floats : *integers;
   HADAL_TRY(program.setRegister("elements", elements));
-  HADAL_TRY(program.bind("from", {element, {elements}, const_cast<void *>(from)}));
-  HADAL_TRY(program.bind("sum", {element, {elements}, to}));
+  HADAL_TRY(program.bind("from", from));
+  HADAL_TRY(program.bind("sum", to));
   return program.execute();
+}
+
+Status Adder::add(ElementType element, DeviceAddress from, DeviceAddress to, int64_t elements) {
+  return add(DeviceView{element, {elements}, from}, DeviceView{element, {elements}, to});
+}
+
+Status Adder::addOnHost(ElementType element, const void *from, void *to, int64_t elements) {
+  return add(TensorView{element, {elements}, const_cast<void *>(from)},
+             TensorView{element, {elements}, to});
 }
 
 Status GroupCounter::endGroup(Adder &adder) {
   int64_t elements = *elementCount(sum.shape);
   size_t level = 0;
   for (; count >> level & 1; ++level)
-    HADAL_TRY(adder.add(sum.element, partials[level].data(), sum.data, elements));
+    HADAL_TRY(adder.add(sum.element, partials[level].address(), sum.address, elements));
   if (++count == groups) {
     count = 0;
     return {};
   }
   if (partials.size() == level)
-    partials.push_back(HADAL_TRY(device->allocate(sum.bytes())));
-  std::memcpy(partials[level].data(), sum.data, sum.bytes());
-  std::memset(sum.data, 0, sum.bytes());
-  return {};
+    partials.push_back(HADAL_TRY(executor->device().allocate(sum.bytes())));
+  HADAL_TRY(executor->copy(partials[level].address(), sum.address, sum.bytes()));
+  return executor->zero(sum.address, sum.bytes());
 }
 
 Result<GroupSums> GroupSums::create(Executor &executor, int64_t groups) {
@@ -44,7 +51,7 @@ Result<GroupSums> GroupSums::create(Executor &executor, int64_t groups) {
 }
 
 Status GroupSums::add(const std::string &state) {
-  counters.emplace_back(executor->device(), HADAL_TRY(executor->state(state)), groups);
+  counters.emplace_back(*executor, HADAL_TRY(executor->state(state)), groups);
   return {};
 }
 

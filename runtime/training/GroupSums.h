@@ -21,21 +21,25 @@ namespace hadal {
 class Adder {
 public:
   static Result<Adder> create(Executor &executor);
-  Status add(ElementType element, const void *from, void *to, int64_t elements);
+  Status add(ElementType element, DeviceAddress from, DeviceAddress to, int64_t elements);
+  /// The same of memory of the host.
+  Status addOnHost(ElementType element, const void *from, void *to, int64_t elements);
 
 private:
   Adder(ProgramRun floats, std::optional<ProgramRun> integers)
       : floats(std::move(floats)), integers(std::move(integers)) {}
+  template <typename View> Status add(const View &from, const View &to);
   ProgramRun floats;
   std::optional<ProgramRun> integers;
 };
 
-/// A sum whose groups join. Its memory may be any; partial sums are the runtime's own.
+/// A sum whose groups join. Its memory may be any of the device; partial sums are the runtime's
+/// own.
 class GroupCounter {
 public:
   /// `groups` is a power of two.
-  GroupCounter(Device &device, TensorView sum, int64_t groups)
-      : device(&device), sum(std::move(sum)), groups(groups) {}
+  GroupCounter(Executor &executor, DeviceView sum, int64_t groups)
+      : executor(&executor), sum(std::move(sum)), groups(groups) {}
 
   /// Ends a group: after the last one the total lies in the sum, else zeros.
   Status endGroup(Adder &adder);
@@ -43,13 +47,13 @@ public:
   /// Forgets groups that were not brought to an end.
   void restart() { count = 0; }
 
-  const TensorView &view() const { return sum; }
+  const DeviceView &view() const { return sum; }
 
 private:
-  Device *device;
-  TensorView sum;
+  Executor *executor;
+  DeviceView sum;
   int64_t groups, count = 0;
-  std::vector<Buffer> partials; ///< partials[i]: the sum of 2^i groups
+  std::vector<DeviceBuffer> partials; ///< partials[i]: the sum of 2^i groups
 };
 
 /// Several states whose groups end together.

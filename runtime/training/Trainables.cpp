@@ -55,7 +55,7 @@ Result<Trainables> Trainables::create(Executor &executor, TensorShares shares) {
       auto state = executor.state(std::string(valuesName(Values(i))) + "." + name);
       if (!state.ok() && isOptional)
         continue;
-      TensorView view = HADAL_TRY(std::move(state));
+      DeviceView view = HADAL_TRY(std::move(state));
       int64_t wanted = trainable->packed_elements() * trainable->count();
       bool mayBeShort = i == size_t(Values::FirstMoment) || i == size_t(Values::SecondMoment);
       bool isKnown =
@@ -69,7 +69,7 @@ Result<Trainables> Trainables::create(Executor &executor, TensorShares shares) {
                            std::string(valuesName(Values(i))) + "." + name + ": wants F32 [" +
                            std::to_string(wanted) + "], has " +
                            std::string(elementTypeName(view.element)) + " " + toString(view.shape));
-      result.bases.back()[i] = {view.data, view.element};
+      result.bases.back()[i] = {view.address, view.element};
     }
     uint32_t shards = trainable->sharded() ? result.shares.shards : 1,
              count = trainable->count() * shards;
@@ -92,17 +92,18 @@ bool Trainables::trainsLayerOf(const std::string &name) const {
   return number && *number < table.first_mtp_layer() + table.mtp_depth();
 }
 
-TensorView Trainables::packedView(Values values, const TrainedTensor &tensor) const {
+DeviceView Trainables::packedView(Values values, const TrainedTensor &tensor) const {
   int64_t elements = table.trainables()->Get(tensor.trainable)->packed_elements();
   const Base &base = bases[tensor.trainable][size_t(values)];
-  return {base.element,
-          {elements},
-          static_cast<std::byte *>(base.data) + tensor.element * elements * byteSize(base.element)};
+  return {
+      base.element, {elements}, base.address + tensor.element * elements * byteSize(base.element)};
 }
 
-std::span<const float> Trainables::packedValues(Values values, const TrainedTensor &tensor) const {
-  TensorView view = packedView(values, tensor);
-  return {static_cast<const float *>(view.data), size_t(view.shape[0])};
+/// The packed values, for the host to read; valid until the next call.
+Result<const std::byte *> Trainables::packedOnHost(Values values,
+                                                   const TrainedTensor &tensor) const {
+  DeviceView view = packedView(values, tensor);
+  return executor.read(view.address, view.bytes(), read);
 }
 
 Result<ProgramRun *> Trainables::run(const std::string &program) {
@@ -128,20 +129,24 @@ float *Trainables::scratch(int64_t elements) {
 /// through `wide`.
 Status Trainables::inMemory(ProgramRun &program, Values values, const TrainedTensor &tensor,
                             bool writes) {
-  TensorView packed = packedView(values, tensor);
+  DeviceView packed = packedView(values, tensor);
   if (packed.element == ElementType::F32) {
     HADAL_TRY(program.bind("packed", packed));
     return program.execute();
   }
   wide.resize(packed.shape[0]);
-  auto *narrow = static_cast<uint16_t *>(packed.data);
+  narrow.resize(wide.size());
+  if (!writes)
+    HADAL_TRY(executor.download(narrow.data(), packed.address, packed.bytes()));
   for (size_t i = 0; !writes && i < wide.size(); ++i)
     wide[i] = floatOf(narrow[i]);
-  HADAL_TRY(program.bind("packed", {ElementType::F32, packed.shape, wide.data()}));
+  HADAL_TRY(program.bind("packed", TensorView{ElementType::F32, packed.shape, wide.data()}));
   HADAL_TRY(program.execute());
-  for (size_t i = 0; writes && i < wide.size(); ++i)
+  if (!writes)
+    return {};
+  for (size_t i = 0; i < wide.size(); ++i)
     narrow[i] = bfloat16Of(wide[i]); // exact for what was BF16
-  return {};
+  return executor.upload(packed.address, narrow.data(), packed.bytes());
 }
 
 Status Trainables::pack(const std::string &program, const TrainedTensor &tensor, Values values,
@@ -252,7 +257,8 @@ Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) 
       std::memcpy(scales.data(), scale.data(), scales.size() * sizeof(float));
       ProgramRun &packing =
           *HADAL_TRY(run("pack.f8." + table.trainables()->Get(tensor.trainable)->layout()->str()));
-      HADAL_TRY(packing.bind("scale", {scale.tensor->element, scale.tensor->shape, scales.data()}));
+      HADAL_TRY(packing.bind(
+          "scale", TensorView{scale.tensor->element, scale.tensor->shape, scales.data()}));
       HADAL_TRY(pack("pack.f8.", tensor, Values::Weight, view));
     } else {
       HADAL_TRY(pack(std::string(packingOf(stored.element)), tensor, Values::Weight, view));
@@ -286,7 +292,7 @@ Status Trainables::draw(uint64_t seed, const Progress &progress) {
       return outOfMemory("cannot allocate " + std::to_string(elements) + " elements for " +
                          tensor.name);
     HADAL_TRY(drawing.setRegister("elements", elements));
-    HADAL_TRY(drawing.bind("values", {ElementType::F32, {elements}, values}));
+    HADAL_TRY(drawing.bind("values", TensorView{ElementType::F32, {elements}, values}));
     HADAL_TRY(drawing.execute());
     HADAL_TRY(pack(Values::Weight, tensor, {ElementType::F32, tensor.shape, values}));
     if (progress)
@@ -297,23 +303,25 @@ Status Trainables::draw(uint64_t seed, const Progress &progress) {
   return {};
 }
 
-void Trainables::startAverages() {
+Status Trainables::startAverages() {
   for (const TrainedTensor &tensor : all)
     if (has(Values::Average, tensor) && isUpdatedHere(tensor)) {
-      TensorView to = packedView(Values::Average, tensor);
-      std::memcpy(to.data, packedView(Values::Weight, tensor).data, to.bytes());
+      DeviceView to = packedView(Values::Average, tensor);
+      HADAL_TRY(executor.copy(to.address, packedView(Values::Weight, tensor).address, to.bytes()));
     }
+  return {};
 }
 
-const TrainedTensor *Trainables::findNotFinite(Values values) const {
+Result<const TrainedTensor *> Trainables::findNotFinite(Values values) const {
   bool isUpdaters = values != Values::Weight && values != Values::Gradient;
   for (const TrainedTensor &tensor : all)
     if (has(values, tensor) && (isUpdaters ? isUpdatedHere(tensor) : isHere(tensor))) {
-      TensorView view = packedView(values, tensor);
-      if (!allFinite(view.element, view.data, view.bytes() / byteSize(view.element)))
+      DeviceView view = packedView(values, tensor);
+      if (!allFinite(view.element, HADAL_TRY(packedOnHost(values, tensor)),
+                     view.bytes() / byteSize(view.element)))
         return &tensor;
     }
-  return nullptr;
+  return static_cast<const TrainedTensor *>(nullptr);
 }
 
 Status Trainables::checkFinite() const {
@@ -323,20 +331,23 @@ Status Trainables::checkFinite() const {
       {Values::SecondMoment, "the second moment of "},
       {Values::Average, "the average of "}};
   for (auto [values, what] : kept)
-    if (const TrainedTensor *tensor = findNotFinite(values))
+    if (const TrainedTensor *tensor = HADAL_TRY(findNotFinite(values)))
       return invalidArgument(what + tensor->name + " is not finite");
   return {};
 }
 
-const TrainedTensor *Trainables::findLargest(Values values, uint32_t *bits) const {
+Result<const TrainedTensor *> Trainables::findLargest(Values values, uint32_t *bits) const {
   const TrainedTensor *found = nullptr;
   uint32_t largest = 0;
   for (const TrainedTensor &tensor : all)
-    if (isHere(tensor) && has(values, tensor))
-      if (uint32_t here = largestBits(packedValues(values, tensor)); here > largest || !found) {
+    if (isHere(tensor) && has(values, tensor)) {
+      auto *first = reinterpret_cast<const float *>(HADAL_TRY(packedOnHost(values, tensor)));
+      uint32_t here = largestBits({first, size_t(packedView(values, tensor).shape[0])});
+      if (here > largest || !found) {
         largest = here;
         found = &tensor;
       }
+    }
   if (bits)
     *bits = largest;
   return found;

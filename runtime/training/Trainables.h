@@ -71,7 +71,7 @@ public:
 
   /// Whether the module keeps such values of a tensor.
   bool has(Values values, const TrainedTensor &tensor) const {
-    return bases[tensor.trainable][size_t(values)].data != nullptr;
+    return bases[tensor.trainable][size_t(values)].address != nullptr;
   }
 
   /// Whether this rank has the weight of a tensor.
@@ -88,8 +88,8 @@ public:
 
   /// Where a rank's own values lie, all elements of the rank's stack one after another; null where
   /// the module keeps none.
-  void *data(Values values, uint32_t trainable) const {
-    return bases[trainable][size_t(values)].data;
+  DeviceAddress data(Values values, uint32_t trainable) const {
+    return bases[trainable][size_t(values)].address;
   }
   ElementType elementOf(Values values, uint32_t trainable) const {
     return bases[trainable][size_t(values)].element;
@@ -105,7 +105,7 @@ public:
   Status draw(uint64_t seed, const Progress &progress = {});
 
   /// Averages begin as the weights are.
-  void startAverages();
+  Status startAverages();
 
   /// Lays `tensor`, F32 in a checkpoint's order, into place.
   Status pack(Values values, const TrainedTensor &tensor, const TensorView &from);
@@ -121,7 +121,7 @@ public:
   Result<TensorView> memoryFor(const TrainedTensor &tensor);
 
   /// The first tensor of this rank with a value that is infinite or no number; null: none.
-  const TrainedTensor *findNotFinite(Values values) const;
+  Result<const TrainedTensor *> findNotFinite(Values values) const;
 
   /// What a run begins with: weights, moments and averages of this rank. "the first moment of
   /// model.norm.weight is not finite".
@@ -129,7 +129,7 @@ public:
 
   /// The tensor of this rank with the value of largest magnitude, and the bits of that; null where
   /// it has none.
-  const TrainedTensor *findLargest(Values values, uint32_t *bits = nullptr) const;
+  Result<const TrainedTensor *> findLargest(Values values, uint32_t *bits = nullptr) const;
 
 private:
   bool canWiden(const TrainedTensor &tensor) const;
@@ -138,8 +138,8 @@ private:
   bool isSharded(const TrainedTensor &tensor) const {
     return table.trainables()->Get(tensor.trainable)->sharded();
   }
-  TensorView packedView(Values values, const TrainedTensor &tensor) const;
-  std::span<const float> packedValues(Values values, const TrainedTensor &tensor) const;
+  DeviceView packedView(Values values, const TrainedTensor &tensor) const;
+  Result<const std::byte *> packedOnHost(Values values, const TrainedTensor &tensor) const;
   Result<ProgramRun *> run(const std::string &program);
   Status pack(const std::string &program, const TrainedTensor &tensor, Values values,
               const TensorView &from);
@@ -153,14 +153,16 @@ private:
   std::vector<TrainedTensor> all;
   std::set<std::string> known;
   struct Base {
-    void *data = nullptr;                   ///< null: none
+    DeviceAddress address = nullptr;        ///< null: none
     ElementType element = ElementType::F32; ///< moments may be BF16
   };
   std::vector<std::array<Base, valuesCount>> bases; ///< of each trainable's states
   std::map<std::string, ProgramRun> runs;           ///< by program
   Buffer buffer;
-  std::vector<float>
-      wide; ///< a tensor of BF16 values, as it lies, for the programs that lay it out
+  // A tensor of BF16 values, as it lies, and widened for the programs that lay it out.
+  std::vector<uint16_t> narrow;
+  std::vector<float> wide;
+  mutable std::vector<std::byte> read; ///< what the host reads, where it does not see the device
 };
 
 /// Where a checkpoint's tensors are read from: this rank's memory, or that of whichever rank has

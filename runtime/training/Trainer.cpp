@@ -136,10 +136,10 @@ public:
     GroupSums all, losses;
   };
 
-  LocalTrainer(const fb::Training &table, Trainables &trainables, Programs programs,
-               std::span<const float> losses, std::optional<Sums> sums)
-      : Trainer(table, trainables), programs(std::move(programs)), losses(losses),
-        sums(std::move(sums)) {}
+  LocalTrainer(const fb::Training &table, Trainables &trainables, Executor &executor,
+               Programs programs, DeviceView losses, std::optional<Sums> sums)
+      : Trainer(table, trainables), executor(executor), programs(std::move(programs)),
+        losses(std::move(losses)), sums(std::move(sums)) {}
 
   Result<StepResult> gradients(int64_t step, std::span<const TrainingRow> rows) override;
   Result<StepResult> evaluate(int64_t step, std::span<const TrainingRow> rows) override;
@@ -151,8 +151,9 @@ private:
                           GroupSums *groups);
   Status checkFinite(const StepResult &result) const;
 
+  Executor &executor;
   Programs programs;
-  std::span<const float> losses; ///< the state: main, each depth, each routing layer's balance
+  DeviceView losses; ///< the state: main, each depth, each routing layer's balance
   std::optional<Sums> sums;
 };
 
@@ -160,7 +161,7 @@ private:
 
 Result<std::unique_ptr<Trainer>> Trainer::create(Executor &executor, Trainables &trainables) {
   const fb::Training &table = *HADAL_TRY(trainingOf(executor.module()));
-  TensorView losses = HADAL_TRY(executor.state("losses"));
+  DeviceView losses = HADAL_TRY(executor.state("losses"));
   int64_t wanted = 1 + table.mtp_depth() + int64_t(table.moe_layers()->size());
   if (losses.element != ElementType::F32 || losses.shape != Shape{wanted})
     return invalidFile(executor.module().path() + ": state losses: wants F32 [" +
@@ -181,9 +182,8 @@ Result<std::unique_ptr<Trainer>> Trainer::create(Executor &executor, Trainables 
       HADAL_TRY(executor.prepare("norms")), HADAL_TRY(executor.prepare("optimizer")), std::nullopt};
   if (executor.module().findProgram("evaluate"))
     programs.evaluate.emplace(HADAL_TRY(executor.prepare("evaluate")));
-  return std::unique_ptr<Trainer>(
-      new LocalTrainer(table, trainables, std::move(programs),
-                       {static_cast<const float *>(losses.data), size_t(wanted)}, std::move(sums)));
+  return std::unique_ptr<Trainer>(new LocalTrainer(table, trainables, executor, std::move(programs),
+                                                   std::move(losses), std::move(sums)));
 }
 
 /// Runs a program over the micro-batches of a step, down to its losses.
@@ -204,7 +204,9 @@ Result<StepResult> LocalTrainer::pass(int64_t step, std::span<const TrainingRow>
     if (++done % groupSize == 0 && groups)
       HADAL_TRY(groups->endGroup());
   }
-  result.takeLosses(losses, table.mtp_depth());
+  std::vector<float> values(losses.bytes() / sizeof(float));
+  HADAL_TRY(executor.download(values.data(), losses.address, losses.bytes()));
+  result.takeLosses(values, table.mtp_depth());
   return result;
 }
 
@@ -229,14 +231,15 @@ Status LocalTrainer::checkFinite(const StepResult &result) const {
     return {};
   // Weights first: where they are broken, so is all that comes of them. Finite values can still
   // overflow when they are used.
-  if (const TrainedTensor *tensor = trainables.findNotFinite(Values::Weight))
+  if (const TrainedTensor *tensor = HADAL_TRY(trainables.findNotFinite(Values::Weight)))
     message += named(*tensor) + " is not finite";
-  else if (const TrainedTensor *tensor = trainables.findNotFinite(Values::Gradient))
+  else if (const TrainedTensor *tensor = HADAL_TRY(trainables.findNotFinite(Values::Gradient)))
     message += "the gradient of " + named(*tensor) + " is not finite";
   else
     message += "the largest gradient is that of " +
-               named(*trainables.findLargest(Values::Gradient)) + ", the largest weight in " +
-               named(*trainables.findLargest(Values::Weight));
+               named(*HADAL_TRY(trainables.findLargest(Values::Gradient))) +
+               ", the largest weight in " +
+               named(*HADAL_TRY(trainables.findLargest(Values::Weight)));
   return invalidArgument(message);
 }
 

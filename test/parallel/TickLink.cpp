@@ -97,21 +97,36 @@ public:
 
   std::string_view name() const override { return cpu.name(); }
   Status accepts(const fb::Target &target) const override { return cpu.accepts(target); }
-  Result<Buffer> allocate(uint64_t bytes) override { return cpu.allocate(bytes); }
+  bool sharesHostMemory() const override { return true; }
+  Result<DeviceBuffer> allocate(uint64_t bytes) override { return cpu.allocate(bytes); }
   Result<std::unique_ptr<KernelSet>> load(const Module &module) override {
     return cpu.load(module);
   }
-  void launch(const LoadedKernel &kernel, void *const *buffers, const int64_t *scalars,
-              int64_t tasks) override {
-    cpu.launch(kernel, buffers, scalars, tasks);
+  Result<std::unique_ptr<Stream>> makeStream() override { return cpu.makeStream(); }
+  Result<std::unique_ptr<Event>> makeEvent() override { return cpu.makeEvent(); }
+  Status upload(Stream &stream, DeviceAddress to, const void *from, uint64_t bytes) override {
+    return cpu.upload(stream, to, from, bytes);
+  }
+  Status download(Stream &stream, void *to, DeviceAddress from, uint64_t bytes) override {
+    return cpu.download(stream, to, from, bytes);
+  }
+  Status fill(Stream &stream, DeviceAddress to, uint8_t value, uint64_t bytes) override {
+    return cpu.fill(stream, to, value, bytes);
+  }
+  Status copy(Stream &stream, DeviceAddress to, DeviceAddress from, uint64_t bytes) override {
+    return cpu.copy(stream, to, from, bytes);
+  }
+  Status launch(Stream &stream, const LoadedKernel &kernel, std::span<const DeviceAddress> buffers,
+                const int64_t *scalars, int64_t tasks) override {
+    HADAL_TRY(cpu.launch(stream, kernel, buffers, scalars, tasks));
     std::lock_guard lock(world.mutex);
     ++world.ranks[rank].now;
     world.ranks[rank].looks = 0;
+    return {};
   }
-  void copy(void *destination, const void *source, uint64_t bytes) override {
-    cpu.copy(destination, source, bytes);
-  }
-  void synchronize() override { cpu.synchronize(); }
+  Status record(Stream &stream, Event &event) override { return cpu.record(stream, event); }
+  Status wait(Stream &stream, Event &event) override { return cpu.wait(stream, event); }
+  Status synchronize(Stream &stream) override { return cpu.synchronize(stream); }
 
 private:
   TickWorld::Implementation &world;

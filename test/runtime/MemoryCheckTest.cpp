@@ -56,8 +56,8 @@ Result<std::array<int32_t, 2 * rows>> run(const Copies &copies, bool checks) {
   ProgramRun run = HADAL_TRY(executor->prepare("copy"));
   std::array<int32_t, 2 * rows> in, out = {};
   std::iota(in.begin(), in.end(), 0);
-  HADAL_TRY(run.bind("in", {ElementType::I32, {rows, 2}, in.data()}));
-  HADAL_TRY(run.bind("out", {ElementType::I32, {rows, 2}, out.data()}));
+  HADAL_TRY(run.bind("in", TensorView{ElementType::I32, {rows, 2}, in.data()}));
+  HADAL_TRY(run.bind("out", TensorView{ElementType::I32, {rows, 2}, out.data()}));
   HADAL_TRY(run.execute());
   return out;
 }

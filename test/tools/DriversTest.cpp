@@ -407,7 +407,11 @@ TEST_F(Drivers, ParametersAreWhatTheModuleWants) {
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.error().message;
     auto store = WeightStore::load(*module, device, std::move(*checkpoint));
     ASSERT_TRUE(store.ok()) << store.error().message;
-    EXPECT_EQ(reinterpret_cast<uintptr_t>(store->parameter(0, 0)) % 4, 0u) << skip;
+    auto stream = device.makeStream();
+    ASSERT_TRUE(stream.ok());
+    auto place = store->parameter(device, **stream, 0, 0, 4);
+    ASSERT_TRUE(place.ok());
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(*place) % 4, 0u) << skip;
     EXPECT_EQ(*reinterpret_cast<const float *>(store->weight(0)), 1);
   }
   for (auto [dtype, bytes] : {std::pair("I32", 4), {"BF16", 2}, {"F64", 8}}) {

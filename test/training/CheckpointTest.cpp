@@ -42,8 +42,8 @@ TEST_F(Training, ResumesBitForBit) {
   Job whole, first, second;
   ASSERT_TRUE(whole.trainables->draw(1).ok());
   ASSERT_TRUE(first.trainables->draw(1).ok());
-  whole.trainables->startAverages();
-  first.trainables->startAverages();
+  ASSERT_TRUE(whole.trainables->startAverages().ok());
+  ASSERT_TRUE(first.trainables->startAverages().ok());
   run(whole, 1, 9);
   run(first, 1, 4);
   {
@@ -264,7 +264,7 @@ TEST_F(Training, Best) {
 TEST_F(Training, DamageIsNoticed) {
   Job job;
   ASSERT_TRUE(job.trainables->draw(1).ok());
-  job.trainables->startAverages();
+  ASSERT_TRUE(job.trainables->startAverages().ok());
   run(job, 1, 2);
   std::string out = folder + "/out", path = out + "/step-00000002";
   auto checkpoints = Checkpoints::open(out, 0, {.limit = 2100});
@@ -349,7 +349,7 @@ TEST_F(Training, SharedVerification) {
 TEST_F(Training, Formats) {
   Job job, other;
   ASSERT_TRUE(job.trainables->draw(1).ok());
-  job.trainables->startAverages();
+  ASSERT_TRUE(job.trainables->startAverages().ok());
   run(job, 1, 3);
   std::string out = folder + "/out", path = out + "/step-00000003",
               file = path + "/optimizer/training.json";
@@ -389,7 +389,7 @@ TEST_F(Training, Formats) {
 TEST_F(Training, Bfloat16Checkpoints) {
   Job job, other;
   ASSERT_TRUE(job.trainables->draw(1).ok());
-  job.trainables->startAverages();
+  ASSERT_TRUE(job.trainables->startAverages().ok());
   run(job, 1, 3);
   std::string out = folder + "/out", path = out + "/step-00000003";
   auto checkpoints = Checkpoints::open(out, 0, {.weights = ElementType::BF16, .limit = 2100});

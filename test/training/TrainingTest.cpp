@@ -50,7 +50,7 @@ TEST_F(Training, EvaluationLeavesNoTrace) {
   Job plain, other;
   for (Job *job : {&plain, &other}) {
     ASSERT_TRUE(job->trainables->draw(5).ok());
-    job->trainables->startAverages();
+    ASSERT_TRUE(job->trainables->startAverages().ok());
   }
   run(plain, 1, 3);
   run(other, 1, 1);

@@ -209,10 +209,10 @@ Status Training::load() {
       HADAL_TRY(batches->seek(progress.data));
   } else if (!source.empty()) {
     HADAL_TRY(trainables->load(*checkpoint, show));
-    trainables->startAverages();
+    HADAL_TRY(trainables->startAverages());
   } else {
     HADAL_TRY(trainables->draw(*options.initSeed, show));
-    trainables->startAverages();
+    HADAL_TRY(trainables->startAverages());
   }
   HADAL_TRY(trainables->checkFinite());
   firstStep = progress.step + 1;
