@@ -4,6 +4,7 @@
 
 #include "runtime/CheckpointFit.h"
 #include "runtime/DataDigest.h"
+#include "runtime/GenerationConfig.h"
 #include "runtime/comm/MpiComm.h"
 #include "runtime/module/Verify.h"
 
@@ -13,12 +14,21 @@
 
 using namespace hadal;
 
-std::string hadal::weightsFolder(const SessionOptions &options) {
+std::string hadal::weightsFolder(const std::string &weights) {
   std::error_code ignored;
-  if (std::filesystem::is_directory(options.weights, ignored))
-    return options.weights;
-  std::string folder = std::filesystem::path(options.weights).parent_path().string();
+  if (std::filesystem::is_directory(weights, ignored))
+    return weights;
+  std::string folder = std::filesystem::path(weights).parent_path().string();
   return folder.empty() ? "." : folder;
+}
+
+Result<std::vector<int64_t>> hadal::eosTokensOf(const std::string &weights,
+                                                const fb::Model &model) {
+  if (!weights.empty())
+    if (auto ids = HADAL_TRY(eosOfFolder(weightsFolder(weights), model.vocab_size())))
+      return *ids;
+  auto *ids = model.eos_token_ids();
+  return ids ? std::vector<int64_t>(ids->begin(), ids->end()) : std::vector<int64_t>();
 }
 
 Result<std::unique_ptr<Session>> Session::open(const SessionOptions &options,
@@ -36,6 +46,11 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions &options,
 
 unsigned Session::defaultThreads() {
   return std::max(1u, ThreadPool::availableThreads() / Launch::ofThisProcess().ranksHere);
+}
+
+Status Session::openWeights(const std::string &weights) {
+  options.weights = weights;
+  return openWeights();
 }
 
 Status Session::openWeights() {

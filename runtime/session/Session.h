@@ -27,8 +27,11 @@ struct SessionOptions {
   bool checkMemory = false; ///< Executor::setMemoryCheck
 };
 
-/// Where a checkpoint's tokenizer lies: --weights may name the folder or its one file.
-std::string weightsFolder(const SessionOptions &options);
+/// Where a checkpoint's tokenizer lies: `weights` may name the folder or its one file.
+std::string weightsFolder(const std::string &weights);
+
+/// The model's end-of-sequence tokens: those of the folder of the weights, else the module's.
+Result<std::vector<int64_t>> eosTokensOf(const std::string &weights, const fb::Model &model);
 
 /// Belongs to one thread. Neither copied nor moved: the executor refers to its neighbours.
 class Session {
@@ -40,6 +43,8 @@ public:
 
   /// Opens the checkpoint, its headers alone, where one was given and the module wants one.
   Status openWeights();
+  /// The same of a checkpoint that the options have not named.
+  Status openWeights(const std::string &weights);
 
   /// What is the same on all ranks: the module, and the weights that openWeights() has opened.
   void addFacts(std::vector<Fact> &facts) const;

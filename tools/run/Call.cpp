@@ -1,36 +1,14 @@
 //===- Call.cpp - hadal-run call ----------------------------------------===//
 
 #include "runtime/comm/MpiComm.h"
+#include "runtime/session/FunctionCall.h"
 #include "runtime/session/Job.h"
 #include "tools/Progress.h"
 #include "tools/run/Commands.h"
 #include "tools/run/TensorFiles.h"
 
-#include <charconv>
-
 using namespace hadal;
 using namespace hadal::run;
-
-/// Sets a register named "argI.D" to dimension D of input argI. Other registers (of loops) are left
-/// alone.
-static Status setFromShape(ProgramRun &run, std::string_view name, const Safetensors &file) {
-  size_t dot = name.rfind('.');
-  if (dot == name.npos || !run.hasArgument(name.substr(0, dot)))
-    return {};
-  std::string argument(name.substr(0, dot));
-  size_t dimension = 0;
-  auto [end, failed] = std::from_chars(name.data() + dot + 1, name.data() + name.size(), dimension);
-  if (failed != std::errc() || end != name.data() + name.size())
-    return {};
-  const StoredTensor *tensor = file.find(argument);
-  if (!tensor)
-    return notFound(file.path() + ": no tensor '" + argument + "', an argument of the function");
-  if (dimension >= tensor->shape.size())
-    return invalidFile(file.path() + ": " + argument + ": wants at least " +
-                       std::to_string(dimension + 1) + " dimensions, got " +
-                       toString(tensor->shape));
-  return run.setRegister(name, tensor->shape[dimension]);
-}
 
 /// A function is called on one rank, and talks to no other.
 static Status checkOneRank(const Module &module) {
@@ -66,9 +44,6 @@ Status run::call(const CallOptions &options, std::optional<Module> carried) {
 
   ProgramRun run = HADAL_TRY(session->executor().prepare(name));
   const fb::Program &program = run.program();
-  if (file)
-    for (const auto *registerName : *program.registers())
-      HADAL_TRY(setFromShape(run, registerName->string_view(), *file));
   std::vector<Tensor> inputs;
   for (const fb::Argument *argument : *program.arguments()) {
     if (argument->output())
@@ -77,7 +52,7 @@ Status run::call(const CallOptions &options, std::optional<Module> carried) {
       return invalidArgument("@" + name + ": wants tensor '" + argument->name()->str() +
                              "'; give a file with --input");
     inputs.push_back(HADAL_TRY(file->read(argument->name()->string_view())));
-    HADAL_TRY(run.bind(argument->name()->string_view(), inputs.back().view()));
+    HADAL_TRY(bindWithSizes(run, argument->name()->string_view(), inputs.back().view()));
   }
   HADAL_TRY(run.execute());
   std::vector<NamedTensor> outputs;

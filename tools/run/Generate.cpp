@@ -1,7 +1,6 @@
 //===- Generate.cpp - hadal-run generate --------------------------------===//
 
 #include "runtime/DataDigest.h"
-#include "runtime/GenerationConfig.h"
 #include "runtime/ModelLimits.h"
 #include "runtime/StopText.h"
 #include "runtime/Tokenizer.h"
@@ -241,14 +240,6 @@ Result<std::vector<std::vector<int32_t>>> readPrompts(const GenerateOptions &opt
   return prompts;
 }
 
-/// The model's end-of-sequence tokens: those of the folder of the weights, else the module's.
-Result<std::vector<int64_t>> eosTokensOf(const GenerateOptions &options, const fb::Model &model) {
-  if (auto ids = HADAL_TRY(eosOfFolder(weightsFolder(options), model.vocab_size())))
-    return *ids;
-  auto *ids = model.eos_token_ids();
-  return ids ? std::vector<int64_t>(ids->begin(), ids->end()) : std::vector<int64_t>();
-}
-
 Status prepare(const GenerateOptions &options, Job &job, Session &session, Parts &parts,
                std::vector<Fact> &facts) {
   HADAL_TRY(checkFolderOf(options.stats));
@@ -261,9 +252,9 @@ Status prepare(const GenerateOptions &options, Job &job, Session &session, Parts
       return invalidArgument("--stop-token: " + std::to_string(id) +
                              " is not in the vocabulary (0 to " +
                              std::to_string(model.vocab_size() - 1) + ")");
-  generation.eosTokens = HADAL_TRY(eosTokensOf(options, model));
+  generation.eosTokens = HADAL_TRY(eosTokensOf(options.weights, model));
   if (options.input.empty() || !options.stopTexts.empty())
-    parts.tokenizer.emplace(HADAL_TRY(Tokenizer::open(weightsFolder(options))));
+    parts.tokenizer.emplace(HADAL_TRY(Tokenizer::open(weightsFolder(options.weights))));
   auto prompts = HADAL_TRY(readPrompts(options, session.module(), parts.tokenizer));
   parts.rows = static_cast<int64_t>(prompts.size());
   // A row ends at the model's last position at the latest; its last token is chosen there and never

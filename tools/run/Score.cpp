@@ -55,12 +55,12 @@ Status run::score(const ScoreOptions &options, std::optional<Module> carried) {
   std::vector<int32_t> tokens;
   ScoringOptions scoring = options.scoring;
   auto prepare = [&](Job &, Session &session, std::vector<Fact> &facts) -> Status {
-    Tokenizer tokenizer = HADAL_TRY(Tokenizer::open(weightsFolder(options)));
+    Tokenizer tokenizer = HADAL_TRY(Tokenizer::open(weightsFolder(options.weights)));
     std::string name = nameOfInput(options.text), text = HADAL_TRY(readInputText(options.text));
     if (!isUtf8(text))
       return invalidFile(name + ": is not UTF-8");
     if (options.withBos && !(scoring.bos = tokenizer.bosToken()))
-      return invalidArgument("--bos: tokenizer_config.json in " + weightsFolder(options) +
+      return invalidArgument("--bos: tokenizer_config.json in " + weightsFolder(options.weights) +
                              " names no bos_token");
     tokens = HADAL_TRY(tokenizer.encode(text));
     if (Status checked = checkScoring(session.module(), tokens, scoring); !checked.ok())

@@ -70,8 +70,8 @@ Status Training::choose() {
     tokenizerFolder = options.tokenizer;
   else if (!resumed.empty() && isFile(resumed + "/tokenizer.json"))
     tokenizerFolder = resumed;
-  else if (!options.weights.empty() && isFile(weightsFolder(options) + "/tokenizer.json"))
-    tokenizerFolder = weightsFolder(options);
+  else if (!options.weights.empty() && isFile(weightsFolder(options.weights) + "/tokenizer.json"))
+    tokenizerFolder = weightsFolder(options.weights);
 
   if (optimizer.clip == 0)
     optimizer.clip = 1e30;
