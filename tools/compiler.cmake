@@ -12,8 +12,6 @@ target_link_libraries(hadal-lsp-server PRIVATE HadalDialects)
 mlir_target_link_libraries(hadal-lsp-server PRIVATE MLIRLspServerLib MLIRRegisterAllDialects)
 install(TARGETS hadal-lsp-server RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} OPTIONAL)
 
-find_library(LLD_ELF lldELF HINTS ${LLVM_LIBRARY_DIRS} REQUIRED)
-find_library(LLD_COMMON lldCommon HINTS ${LLVM_LIBRARY_DIRS} REQUIRED)
 # CLI11 throws.
 set(LLVM_REQUIRES_EH ON)
 set(LLVM_REQUIRES_RTTI ON)
@@ -22,7 +20,7 @@ add_llvm_executable(hadal-compile PARTIAL_SOURCES_INTENDED
   compile/Request.cpp)
 llvm_update_compile_flags(hadal-compile)
 target_compile_definitions(hadal-compile PRIVATE HADAL_VERSION="hadal ${PROJECT_VERSION}")
-target_link_libraries(hadal-compile PRIVATE HadalTools HadalDialects HadalPasses HadalFrontend ${LLD_ELF} ${LLD_COMMON} z zstd)
+target_link_libraries(hadal-compile PRIVATE HadalTools HadalDialects HadalPasses HadalFrontend)
 mlir_target_link_libraries(hadal-compile PRIVATE MLIRRegisterAllDialects)
 
 # Plans from a config.json want the frontend; from modules, and orders, do not.
