@@ -30,35 +30,19 @@ struct NamedResult {
 
 } // namespace
 
-DictionaryAttr modelAttribute(Builder &b, const ModelConfig &c) {
-  std::vector<int64_t> moeLayers = c.routedLayers();
-  SmallVector<NamedAttribute> entries;
-  auto number = [&](StringRef name, int64_t value) {
-    entries.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(value)));
-  };
-  entries.push_back(b.getNamedAttr("model_type", b.getStringAttr(c.modelType)));
-  number("vocab_size", c.vocabSize);
-  number("hidden_size", c.hiddenSize);
-  number("layers", c.layers);
-  number("latent", c.latentRank);
-  number("rope_dim", c.ropeDim);
-  number("experts", c.experts);
-  number("experts_per_token", c.expertsPerToken);
-  entries.push_back(b.getNamedAttr("moe_layers", b.getDenseI64ArrayAttr(moeLayers)));
-  number("max_positions", c.maxPositions);
-  number("page_tokens", defaultPageTokens);
-  number("cache_elements_per_token", c.cacheElementsPerToken());
-  entries.push_back(b.getNamedAttr("eos_token_ids", b.getDenseI64ArrayAttr(c.eosTokenIds)));
-  number("bos_token_id", c.bosTokenId.value_or(-1));
-  number("parameter_count", c.parameterCount());
-  number("active_parameter_count", c.activeParameterCount());
-  number("expert_groups", std::max<int64_t>(c.groups, 1));
-  number("groups_per_token", std::max<int64_t>(c.groupLimit, 1));
-  SmallVector<Attribute> configuration;
+job::ModelAttr modelAttribute(MLIRContext *context, const ModelConfig &c) {
+  SmallVector<StringAttr> configuration;
   for (const ConfigValue &value : valuesThatChangeNumbers(c))
-    configuration.push_back(b.getStringAttr(value.name + "=" + value.text));
-  entries.push_back(b.getNamedAttr("configuration", b.getArrayAttr(configuration)));
-  return b.getDictionaryAttr(entries);
+    configuration.push_back(StringAttr::get(context, value.name + "=" + value.text));
+  auto error = [context] { return emitError(UnknownLoc::get(context)); };
+  std::vector<int64_t> moeLayers = c.routedLayers();
+  return job::ModelAttr::getChecked(
+      function_ref<InFlightDiagnostic()>(error), context, StringRef(c.modelType), c.vocabSize,
+      c.hiddenSize, c.layers, c.latentRank, c.ropeDim, c.experts, c.expertsPerToken,
+      std::max<int64_t>(c.groups, 1), std::max<int64_t>(c.groupLimit, 1), ArrayRef(moeLayers),
+      c.maxPositions, job::defaultPageTokens, c.cacheElementsPerToken(), ArrayRef(c.eosTokenIds),
+      c.bosTokenId.value_or(-1), c.parameterCount(), c.activeParameterCount(),
+      ArrayRef(configuration));
 }
 
 std::string checkRanks(const ModelConfig &config, const job::RankOptions &ranks) {
@@ -138,7 +122,10 @@ FailureOr<OwningOpRef<ModuleOp>> buildGraph(MLIRContext &context, const ModelDes
                    job::HadalDialect, job::JobDialect, mla::MlaDialect, moe::MoeDialect>();
   GraphBuilder b(&context, "forward");
   OwningOpRef<ModuleOp> module = ModuleOp::create(b.getLoc());
-  (*module)->setAttr("hadal.model", modelAttribute(b, model.config));
+  job::ModelAttr facts = modelAttribute(&context, model.config);
+  if (!facts)
+    return failure();
+  (*module)->setAttr(job::kModelAttr, facts);
   b.setInsertionPointToEnd(module->getBody());
   declareParameters(b, model);
 

@@ -3,7 +3,7 @@
 #ifndef HADAL_FRONTEND_BUILDGRAPH_H
 #define HADAL_FRONTEND_BUILDGRAPH_H
 
-#include "dialects/job/Options.h"
+#include "dialects/job/Job.h"
 #include "frontend/Parameters.h"
 
 #include "mlir/IR/Builders.h"
@@ -12,10 +12,6 @@
 #include "mlir/IR/OwningOpRef.h"
 
 namespace hadal::frontend {
-
-/// Tokens of one page of the latent cache, unless a pass chooses otherwise (`page_tokens` in
-/// hadal.model).
-inline constexpr int64_t defaultPageTokens = 64;
 
 /// Builds and verifies the inference graph: a private ml_program.global for each parameter, named
 /// as in the checkpoint, and one function
@@ -26,7 +22,7 @@ inline constexpr int64_t defaultPageTokens = 64;
 ///            routes,
 ///            cache.k.ckv [T, rk] and cache.k.k_rope [T, dr] for each layer k
 ///
-/// whose arguments and results carry these names as `exec.name`. The module's `hadal.model` says
+/// whose arguments and results carry these names as `exec.name`. The module's `job.model` says
 /// what a driver needs to know, under the names of table Model in runtime/module/Module.fbs. Loads
 /// the dialects it needs into the context. A failure has been reported through the context's
 /// diagnostics.
@@ -40,8 +36,8 @@ std::string checkRanks(const ModelConfig &config, const job::RankOptions &ranks)
 /// `job.ranks` of the module that buildGraph made; nothing for one rank.
 void setRanks(mlir::ModuleOp module, const job::RankOptions &ranks);
 
-/// What `hadal.model` holds: the fields of table Model.
-mlir::DictionaryAttr modelAttribute(mlir::Builder &b, const ModelConfig &config);
+/// `job.model`: the fields of table Model. Null, with a diagnostic, where one is out of its range.
+job::ModelAttr modelAttribute(mlir::MLIRContext *context, const ModelConfig &config);
 
 } // namespace hadal::frontend
 

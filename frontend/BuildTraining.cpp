@@ -470,8 +470,9 @@ void buildBalance(GraphBuilder &b, const ModelConfig &c, ArrayRef<int64_t> moeLa
   function.setResultAttr(0, "exec.name", b.getStringAttr("violation"));
 }
 
-/// Keys are the fields of table Trainable.
-DictionaryAttr trainable(Builder &b, const ModelDescription &model, const ParameterDescription &p) {
+/// Null, with a diagnostic, where it has too many elements.
+job::TrainableAttr trainable(Builder &b, const ModelDescription &model,
+                             const ParameterDescription &p) {
   const ModelConfig &c = model.config;
   StringRef name = p.name;
   bool correction = name.ends_with("e_score_correction_bias"),
@@ -480,7 +481,7 @@ DictionaryAttr trainable(Builder &b, const ModelDescription &model, const Parame
   double deviation = embedding             ? 0.02
                      : p.shape.size() == 2 ? 0.8 / std::sqrt(double(p.shape[1]))
                                            : 0;
-  SmallVector<Attribute> aliases;
+  SmallVector<StringAttr> aliases;
   // Also of the layers that this module leaves out: a checkpoint that has them keeps them, with the
   // embedding as it is.
   auto addAlias = [&](StringRef alias) { aliases.push_back(b.getStringAttr(c.naming(alias))); };
@@ -493,13 +494,13 @@ DictionaryAttr trainable(Builder &b, const ModelDescription &model, const Parame
     if (name == "lm_head.weight" || (embedding && c.tieEmbeddings))
       addAlias(prefix + "shared_head.head.weight");
   }
-  return b.getDictionaryAttr({b.getNamedAttr("name", b.getStringAttr(p.stored)),
-                              b.getNamedAttr("shape", b.getDenseI64ArrayAttr(p.shape)),
-                              b.getNamedAttr("count", b.getI64IntegerAttr(p.count)),
-                              b.getNamedAttr("aliases", b.getArrayAttr(aliases)),
-                              b.getNamedAttr("correction", b.getBoolAttr(correction)),
-                              b.getNamedAttr("init_mean", b.getF32FloatAttr(norm ? 1 : 0)),
-                              b.getNamedAttr("init_std", b.getF32FloatAttr(float(deviation)))});
+  auto error = [&b] { return emitError(b.getUnknownLoc()); };
+  return job::TrainableAttr::getChecked(
+      function_ref<InFlightDiagnostic()>(error), b.getContext(), StringRef(p.stored),
+      ArrayRef(p.shape), p.count, ArrayRef(aliases), correction,
+      /*init_mean=*/llvm::APFloat(norm ? 1.0f : 0.0f),
+      /*init_std=*/llvm::APFloat(float(deviation)), /*sharded=*/false,
+      /*layout=*/StringRef(), /*packed_elements=*/int64_t(0));
 }
 
 } // namespace
@@ -549,7 +550,7 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
   GraphBuilder b(&context, "loss");
   OwningOpRef<ModuleOp> module = ModuleOp::create(b.getLoc());
   b.setInsertionPointToEnd(module->getBody());
-  SmallVector<Attribute> trainables;
+  SmallVector<job::TrainableAttr> trainables;
   std::vector<int64_t> moeLayers = routedLayers(config, depths);
   for (const ParameterDescription &p : model.parameters) {
     RankedTensorType type = tensorType(b, p);
@@ -557,31 +558,22 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
                                  ml_program::ExternAttr::get(&context, type),
                                  b.getStringAttr("private"));
     trainables.push_back(trainable(b, model, p));
+    if (!trainables.back())
+      return failure();
   }
-  auto number = [&](StringRef name, int64_t v) {
-    return b.getNamedAttr(name, b.getI64IntegerAttr(v));
-  };
-  auto real = [&](StringRef name, double v) {
-    return b.getNamedAttr(name, b.getF32FloatAttr(float(v)));
-  };
-  (*module)->setAttr("hadal.model", modelAttribute(b, config));
-  (*module)->setAttr("hadal.trainables", b.getArrayAttr(trainables));
+  auto error = [&context] { return emitError(UnknownLoc::get(&context)); };
+  job::ModelAttr facts = modelAttribute(&context, config);
+  auto training = job::TrainingAttr::getChecked(error, &context, options, depths, config.layers,
+                                                ArrayRef(moeLayers));
+  if (!facts || !training)
+    return failure();
+  (*module)->setAttr(job::kModelAttr, facts);
+  job::setTrainables(*module, trainables);
   if (config.quantization) // a checkpoint to begin with may have such weights
-    (*module)->setAttr("hadal.quantization",
-                       b.getDenseI64ArrayAttr(
-                           {config.quantization->blockRows, config.quantization->blockColumns}));
-  (*module)->setAttr(
-      "hadal.training",
-      b.getDictionaryAttr(
-          {number("micro_batch", options.microBatch), number("sequence", options.sequence),
-           number("micro_batches", options.microBatches), number("mtp_depth", depths),
-           number("sum_groups", options.sumGroups ? options.sumGroups : options.ranks.owners()),
-           real("mtp_weight", options.mtpWeight), real("balance_weight", options.balanceWeight),
-           real("bias_step", options.biasStep),
-           b.getNamedAttr("precision", b.getStringAttr(options.precision)),
-           number("first_mtp_layer", config.layers),
-           b.getNamedAttr("moe_layers", b.getDenseI64ArrayAttr(moeLayers)),
-           b.getNamedAttr("config_json", b.getStringAttr(options.configText))}));
+    (*module)->setAttr(job::kQuantizationAttr,
+                       job::QuantizationAttr::get(&context, config.quantization->blockRows,
+                                                  config.quantization->blockColumns));
+  (*module)->setAttr(job::kTrainingAttr, training);
   for (int64_t layer : moeLayers) {
     auto type = RankedTensorType::get(config.experts, b.getI32Type());
     std::string name = "loads." + std::to_string(layer);

@@ -12,19 +12,7 @@
 
 namespace hadal::frontend {
 
-struct TrainingOptions {
-  int64_t microBatch = 1;      ///< rows of a micro-batch
-  int64_t sequence = 2;        ///< tokens of a row
-  int64_t microBatches = 1;    ///< of a step
-  double mtpWeight = 0.3;      ///< of the mean MTP loss; 0 leaves the MTP layers out
-  double balanceWeight = 1e-4; ///< of the sequence-wise balance loss
-  double biasStep = 1e-3;      ///< of the router's correction bias after a step
-  std::string precision = "fp32";
-  std::string configText; ///< config.json as it was read
-
-  job::RankOptions ranks;
-  int64_t sumGroups = 0; ///< 0: as many as there are owners of micro-batches
-};
+using job::TrainingOptions;
 
 /// What of `options` cannot be, in one line; empty where all is well.
 std::string checkRanks(const ModelConfig &config, const TrainingOptions &options);
@@ -46,8 +34,8 @@ std::string checkRanks(const ModelConfig &config, const TrainingOptions &options
 /// and sequences; every loss is a sum over this micro-batch divided by them, so losses and
 /// gradients of micro-batches add up. Row i of depth d is made of row rows[i] of depth d-1's
 /// representation (depth 0: the main model's, after its norm) and the embedding of token_ids[i].
-/// `hadal.training`, `hadal.trainables` and `hadal.model` of the module say what a driver needs to
-/// know, under the names of the tables in runtime/module/Module.fbs. Source: DeepSeek-V3,
+/// `job.training`, `job.trainables` and `job.model` of the module say what a driver needs to know,
+/// under the names of the tables in runtime/module/Module.fbs. Source: DeepSeek-V3,
 /// arXiv:2412.19437, §2.1.2 eq. 17-20 (balance), §2.2 (MTP).
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildTraining(mlir::MLIRContext &context,
                                                                  const ModelConfig &config,

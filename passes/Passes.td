@@ -61,7 +61,7 @@ def MoeShardExperts : Pass<"moe-shard-experts", "::mlir::ModuleOp"> {
                                                     %z = moe.combine %back, %sends
     Parameters [E, N, K] that grouped products read become [E / ranks, N, K]. Their globals get
     `hadal.segment_owners`, the rank that each segment of rows comes from, their entries of
-    `hadal.trainables` `sharded` and a smaller `count`. The function gets the registers
+    `job.trainables` `sharded` and a smaller `count`. The function gets the registers
     "L<layer>.<level>.rows" and ".choices". With `nodes` between 1 and `ranks` there are two levels
     of exchange: to the nodes, and inside them. A plan that something else reads (the loads) stays
     for that. Before differentiation: gradients go back the same ways. The graph is that of every
@@ -373,7 +373,7 @@ def ExecAddSampling : Pass<"exec-add-sampling", "::mlir::ModuleOp"> {
 def ExecAddOptimizer : Pass<"exec-add-optimizer", "::mlir::ModuleOp"> {
   let summary = "add the programs of a training job that no graph op describes";
   let description = [{
-    From `hadal.trainables`: `zero`, `norms`, `optimizer` (the step's learning rate, clipping,
+    From `job.trainables`: `zero`, `norms`, `optimizer` (the step's learning rate, clipping,
     AdamW, then the program `balance`), `draw` (first values) and, for each layout of a parameter,
     `pack.f32.LAYOUT`, `pack.bf16.LAYOUT` and `unpack.LAYOUT`; with them the states of the moments.
     Runs after --exec-form-programs, which says how parameters lie.

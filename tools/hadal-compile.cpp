@@ -148,7 +148,7 @@ static int compile(CLI::App &app, CompileRequest &request, const MlirOptions &ml
                         request.training.ranks, sources);
   if (!module)
     return 1;
-  if (request.trains() && !(*module)->hasAttr("hadal.training"))
+  if (request.trains() && !job::trainingOf(*module))
     return fail("--mode=train wants a folder with config.json, " + nameOfInput(input) +
                 " holds functions");
   if (isGraph)

@@ -18,7 +18,8 @@ using namespace mlir;
 using namespace hadal;
 using namespace hadal::job;
 
-static constexpr int64_t largestCount = int64_t(1) << 20, largestSize = int64_t(1) << 40;
+static constexpr int64_t largestCount = int64_t(1) << 20, largestSize = int64_t(1) << 40,
+                         mostElements = int64_t(1) << 48;
 
 #include "dialects/job/JobDialect.cpp.inc"
 
@@ -27,6 +28,13 @@ static constexpr int64_t largestCount = int64_t(1) << 20, largestSize = int64_t(
 //===----------------------------------------------------------------------===//
 
 namespace hadal::job {
+
+static FailureOr<APFloat> parseF32(AsmParser &parser) {
+  APFloat value(0.0f);
+  if (parser.parseFloat(APFloat::IEEEsingle(), value))
+    return failure();
+  return value;
+}
 
 template <typename T> static FailureOr<SmallVector<T>> parseList(AsmParser &parser) {
   SmallVector<T> list;
@@ -106,7 +114,7 @@ void PartListener::notifyOperationInserted(Operation *op, OpBuilder::InsertPoint
 }
 
 //===----------------------------------------------------------------------===//
-// Ranks
+// What verifiers ask
 //===----------------------------------------------------------------------===//
 
 using Error = function_ref<InFlightDiagnostic()>;
@@ -124,6 +132,186 @@ static LogicalResult wantWord(Error error, StringRef of, StringRef word,
                    << "\"";
   return success();
 }
+
+static LogicalResult wantSizes(Error error, StringRef of, ArrayRef<int64_t> sizes) {
+  for (int64_t n : sizes)
+    if (failed(wantWithin(error, of, n, 0, largestSize)))
+      return failure();
+  return success();
+}
+
+/// `numbers` are f32.
+static LogicalResult wantFloatsWithin(Error error,
+                                      ArrayRef<std::pair<StringRef, const APFloat *>> numbers,
+                                      float least, float most) {
+  for (auto [of, n] : numbers)
+    if (float value = n->convertToFloat(); !(value >= least && value <= most))
+      return error() << of << " wants to be from " << least << " to " << most << ", got " << value;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Model and settings
+//===----------------------------------------------------------------------===//
+
+LogicalResult ModelAttr::verify(Error error, StringRef, int64_t vocabulary, int64_t hidden,
+                                int64_t layers, int64_t latent, int64_t ropeDim, int64_t experts,
+                                int64_t expertsPerToken, int64_t groups, int64_t groupsPerToken,
+                                ArrayRef<int64_t> moeLayers, int64_t maxPositions,
+                                int64_t pageTokens, int64_t cacheElements, ArrayRef<int64_t> eos,
+                                int64_t bos, int64_t parameters, int64_t activeParameters,
+                                ArrayRef<StringAttr> configuration) {
+  const std::pair<StringRef, int64_t> sizes[] = {{"vocab_size", vocabulary},
+                                                 {"hidden_size", hidden},
+                                                 {"layers", layers},
+                                                 {"latent", latent},
+                                                 {"rope_dim", ropeDim},
+                                                 {"experts", experts},
+                                                 {"experts_per_token", expertsPerToken},
+                                                 {"expert_groups", groups},
+                                                 {"groups_per_token", groupsPerToken},
+                                                 {"max_positions", maxPositions},
+                                                 {"cache_elements_per_token", cacheElements},
+                                                 {"parameter_count", parameters},
+                                                 {"active_parameter_count", activeParameters}};
+  constexpr int64_t largestId = std::numeric_limits<int32_t>::max();
+  for (auto [of, n] : sizes)
+    if (failed(wantSizes(error, of, n)))
+      return failure();
+  if (failed(wantSizes(error, "moe_layers", moeLayers)) ||              // C1
+      failed(wantWithin(error, "page_tokens", pageTokens, 1, 65536)) || // C2
+      failed(wantWithin(error, "bos_token_id", bos, -1, largestId)))    // C3
+    return failure();
+  for (int64_t id : eos)
+    if (failed(wantWithin(error, "eos_token_ids", id, 0, largestId)))
+      return failure();
+  for (StringAttr entry : configuration)
+    if (entry.getValue().split('=').first.empty())
+      return error() << "configuration wants NAME=VALUE, got " << entry; // C4
+  return success();
+}
+
+ModelAttr ModelAttr::withPageTokens(int64_t tokens) const {
+  return get(getContext(), getModelType(), getVocabSize(), getHiddenSize(), getLayers(),
+             getLatent(), getRopeDim(), getExperts(), getExpertsPerToken(), getExpertGroups(),
+             getGroupsPerToken(), getMoeLayers(), getMaxPositions(), tokens,
+             getCacheElementsPerToken(), getEosTokenIds(), getBosTokenId(), getParameterCount(),
+             getActiveParameterCount(), getConfiguration());
+}
+
+LogicalResult SettingsAttr::verify(Error error, StringRef moments, StringRef products,
+                                   StringRef recompute, bool) {
+  return failure(failed(wantWord(error, "moments", moments, {"fp32", "bf16"})) ||
+                 failed(wantWord(error, "products", products, {"auto", "fma", "tiles"})) ||
+                 failed(wantWord(error, "recompute", recompute, {"none", "report", "all"}))); // C1
+}
+
+ModelAttr job::modelOf(Operation *module) { return module->getAttrOfType<ModelAttr>(kModelAttr); }
+
+SettingsAttr job::settingsOf(Operation *module) {
+  if (auto settings = module->getAttrOfType<SettingsAttr>(kSettingsAttr))
+    return settings;
+  return SettingsAttr::get(module->getContext(), "fp32", "auto", "none", false);
+}
+
+//===----------------------------------------------------------------------===//
+// Training
+//===----------------------------------------------------------------------===//
+
+LogicalResult TrainingAttr::verify(Error error, int64_t microBatch, int64_t sequence,
+                                   int64_t microBatches, int64_t sumGroups, int64_t mtpDepth,
+                                   APFloat mtpWeight, APFloat balanceWeight, APFloat biasStep,
+                                   StringRef precision, int64_t firstMtpLayer,
+                                   ArrayRef<int64_t> moeLayers, StringRef) {
+  constexpr int64_t most = std::numeric_limits<int32_t>::max();
+  for (auto [name, n] : {std::pair("micro_batch", microBatch),
+                         {"sequence", sequence},
+                         {"micro_batches", microBatches},
+                         {"sum_groups", sumGroups}})
+    if (failed(wantWithin(error, name, n, 1, most))) // C1
+      return failure();
+  if (microBatch > most / sequence || microBatch * sequence > most / microBatches)
+    return error() << "micro_batch, sequence and micro_batches want a step of less than 2^31 "
+                      "tokens"; // C2
+  if (failed(wantWithin(error, "mtp_depth", mtpDepth, 0, 1024)) ||
+      failed(wantSizes(error, "first_mtp_layer", firstMtpLayer)) ||
+      failed(wantSizes(error, "moe_layers", moeLayers))) // C3
+    return failure();
+  if (failed(wantFloatsWithin(error,
+                              {{"mtp_weight", &mtpWeight},
+                               {"balance_weight", &balanceWeight},
+                               {"bias_step", &biasStep}},
+                              0, 1e6f))) // C4
+    return failure();
+  return wantWord(error, "precision", precision, {"fp32", "bf16"}); // C5
+}
+
+TrainingAttr TrainingAttr::getChecked(Error error, MLIRContext *context, const TrainingOptions &o,
+                                      int64_t mtpDepth, int64_t firstMtpLayer,
+                                      ArrayRef<int64_t> moeLayers) {
+  auto real = [](double v) { return APFloat(float(v)); };
+  return getChecked(error, context, o.microBatch, o.sequence, o.microBatches, o.groups(), mtpDepth,
+                    real(o.mtpWeight), real(o.balanceWeight), real(o.biasStep),
+                    StringRef(o.precision), firstMtpLayer, moeLayers, StringRef(o.configText));
+}
+
+LogicalResult TrainableAttr::verify(Error error, StringRef name, ArrayRef<int64_t> shape,
+                                    int64_t count, ArrayRef<StringAttr>, bool, APFloat mean,
+                                    APFloat deviation, bool, StringRef, int64_t packedElements) {
+  if (name.empty())
+    return error() << "name wants to be that of a parameter"; // C1
+  if (failed(wantWithin(error, "count", count, 1, mostElements)) ||
+      failed(wantSizes(error, "shape", shape)))
+    return failure();
+  int64_t elements = count;
+  for (int64_t n : shape) {
+    if (n && elements > mostElements / n)
+      return error() << name << " wants less than 2^48 elements"; // C2
+    elements *= n;
+  }
+  constexpr float most = std::numeric_limits<float>::max();
+  return failure(
+      failed(wantWithin(error, "packed_elements", packedElements, 0, mostElements)) || // C3
+      failed(wantFloatsWithin(error, {{"init_mean", &mean}, {"init_std", &deviation}}, -most,
+                              most))); // C4
+}
+
+TrainableAttr TrainableAttr::withShare(int64_t count) const {
+  return get(getContext(), getName(), getShape(), count, getAliases(), getCorrection(),
+             getInitMean(), getInitStd(), /*sharded=*/true, getLayout(), getPackedElements());
+}
+
+TrainableAttr TrainableAttr::withLayout(StringRef layout, int64_t packedElements) const {
+  return get(getContext(), getName(), getShape(), getCount(), getAliases(), getCorrection(),
+             getInitMean(), getInitStd(), getSharded(), layout, packedElements);
+}
+
+LogicalResult QuantizationAttr::verify(Error error, int64_t rows, int64_t columns) {
+  return failure(failed(wantWithin(error, "rows", rows, 1, largestCount)) ||
+                 failed(wantWithin(error, "columns", columns, 1, largestCount))); // C1
+}
+
+TrainingAttr job::trainingOf(Operation *module) {
+  return module->getAttrOfType<TrainingAttr>(kTrainingAttr);
+}
+
+SmallVector<TrainableAttr> job::trainablesOf(Operation *module) {
+  auto list = module->getAttrOfType<ArrayAttr>(kTrainablesAttr);
+  return list ? llvm::to_vector(list.getAsRange<TrainableAttr>()) : SmallVector<TrainableAttr>();
+}
+
+void job::setTrainables(Operation *module, ArrayRef<TrainableAttr> trainables) {
+  SmallVector<Attribute> list(trainables.begin(), trainables.end());
+  module->setAttr(kTrainablesAttr, ArrayAttr::get(module->getContext(), list));
+}
+
+QuantizationAttr job::quantizationOf(Operation *module) {
+  return module->getAttrOfType<QuantizationAttr>(kQuantizationAttr);
+}
+
+//===----------------------------------------------------------------------===//
+// Ranks
+//===----------------------------------------------------------------------===//
 
 LogicalResult RanksAttr::verify(Error error, int64_t pp, int64_t ep, int64_t dp, int64_t nodes,
                                 StringRef schedule, bool overlap, bool fastReduction,
@@ -209,13 +397,23 @@ RanksAttr job::ranksOf(Operation *module) { return module->getAttrOfType<RanksAt
 LogicalResult JobDialect::verifyOperationAttribute(Operation *op, NamedAttribute attribute) {
   StringRef name = attribute.getName();
   Attribute value = attribute.getValue();
-  auto [known, isOne] = llvm::StringSwitch<std::pair<bool, bool>>(name)
-                            .Case(kPartAttr, {true, isa<PartAttr>(value)})
-                            .Case(kRanksAttr, {true, isa<RanksAttr>(value)})
-                            .Default({false, false});
-  if (!known)
-    return op->emitError() << "the dialect job has no attribute " << name;
+  if (name == kTrainablesAttr) {
+    auto list = dyn_cast<ArrayAttr>(value);
+    if (!list || !llvm::all_of(list, [](Attribute a) { return isa<TrainableAttr>(a); }))
+      return op->emitError() << name << " wants to be a list of #job.trainable<...>, got " << value;
+    return success();
+  }
+  auto isOne = llvm::StringSwitch<std::optional<bool>>(name)
+                   .Case(kModelAttr, isa<ModelAttr>(value))
+                   .Case(kPartAttr, isa<PartAttr>(value))
+                   .Case(kQuantizationAttr, isa<QuantizationAttr>(value))
+                   .Case(kRanksAttr, isa<RanksAttr>(value))
+                   .Case(kSettingsAttr, isa<SettingsAttr>(value))
+                   .Case(kTrainingAttr, isa<TrainingAttr>(value))
+                   .Default(std::nullopt);
   if (!isOne)
+    return op->emitError() << "the dialect job has no attribute " << name;
+  if (!*isOne)
     return op->emitError() << name << " wants to be a #" << name << "<...>, got " << value;
   return success();
 }
@@ -244,133 +442,12 @@ constexpr Key keysOfAttributes[] = {
     {"hadal.gradient_of_result", Kind::Size},
     {"hadal.layout_of", Kind::Symbol},
     {"hadal.loss", Kind::Unit},
-    {"hadal.model", Kind::Dictionary},
-    {"hadal.quantization", Kind::Sizes},
     {"hadal.recomputed", Kind::Unit},
     {"hadal.segment_owners", Kind::Sizes},
-    {"hadal.settings", Kind::Dictionary},
     {"hadal.stage", Kind::Integer},
     {"hadal.stop_gradient", Kind::Unit},
-    {"hadal.trainables", Kind::Dictionaries},
-    {"hadal.training", Kind::Dictionary},
     {"hadal.use", Kind::Size},
 };
-
-constexpr Key keysOfModel[] = {
-    {"active_parameter_count", Kind::Integer},
-    {"bos_token_id", Kind::Integer},
-    {"cache_elements_per_token", Kind::Size},
-    {"eos_token_ids", Kind::Integers},
-    {"expert_groups", Kind::Size},
-    {"experts", Kind::Size},
-    {"experts_per_token", Kind::Size},
-    {"groups_per_token", Kind::Size},
-    {"hidden_size", Kind::Size},
-    {"latent", Kind::Size},
-    {"layers", Kind::Size},
-    {"max_positions", Kind::Size},
-    {"model_type", Kind::String},
-    {"moe_layers", Kind::Integers},
-    {"page_tokens", Kind::Size},
-    {"parameter_count", Kind::Integer},
-    {"rope_dim", Kind::Size},
-    {"vocab_size", Kind::Size},
-};
-
-constexpr Key keysOfTraining[] = {
-    {"balance_weight", Kind::Float}, {"bias_step", Kind::Float},  {"config_json", Kind::String},
-    {"first_mtp_layer", Kind::Size}, {"micro_batch", Kind::Size}, {"micro_batches", Kind::Size},
-    {"moe_layers", Kind::Integers},  {"mtp_depth", Kind::Size},   {"mtp_weight", Kind::Float},
-    {"precision", Kind::String},     {"sequence", Kind::Size},    {"sum_groups", Kind::Size},
-};
-
-constexpr Key keysOfTrainable[] = {
-    {"aliases", Kind::Strings}, {"correction", Kind::Bool},      {"count", Kind::Size},
-    {"init_mean", Kind::Float}, {"init_std", Kind::Float},       {"layout", Kind::String},
-    {"name", Kind::String},     {"packed_elements", Kind::Size}, {"shape", Kind::Sizes},
-    {"sharded", Kind::Bool},
-};
-
-/// Keys that are not listed are left alone.
-LogicalResult verifyKeys(Error error, const Twine &of, DictionaryAttr values, ArrayRef<Key> keys) {
-  for (const Key &key : keys)
-    if (Attribute value = values.get(key.name))
-      if (failed(verifyAttributeKind(error, of + " " + key.name, value, key.kind)))
-        return failure();
-  return success();
-}
-
-LogicalResult verifyKeysOfEach(Error error, const Twine &of, Attribute list, ArrayRef<Key> keys) {
-  if (list)
-    for (Attribute each : cast<ArrayAttr>(list))
-      if (failed(verifyKeys(error, of, cast<DictionaryAttr>(each), keys)))
-        return failure();
-  return success();
-}
-
-LogicalResult verifyTraining(Error error, DictionaryAttr training) {
-  if (failed(verifyKeys(error, "hadal.training", training, keysOfTraining)))
-    return failure();
-  for (StringRef count : {"micro_batch", "sequence", "micro_batches", "sum_groups"})
-    if (auto n = training.getAs<IntegerAttr>(count);
-        n && (n.getInt() < 1 || n.getInt() > (1 << 30)))
-      return error() << "hadal.training " << count << " wants to be from 1 to 2^30, got "
-                     << n.getInt();
-  if (auto depth = training.getAs<IntegerAttr>("mtp_depth"); depth && depth.getInt() > 1024)
-    return error() << "hadal.training mtp_depth wants to be at most 1024, got " << depth.getInt();
-  return success();
-}
-
-LogicalResult verifyTrainables(Error error, ArrayAttr list) {
-  if (failed(verifyKeysOfEach(error, "hadal.trainables", list, keysOfTrainable)))
-    return failure();
-  for (Attribute each : list) {
-    auto entry = cast<DictionaryAttr>(each);
-    // Their product is a size, too.
-    int64_t elements = 1;
-    auto times = [&](int64_t n) {
-      elements = n && elements > (int64_t(1) << 48) / n ? -1
-                 : elements < 0                         ? elements
-                                                        : elements * n;
-    };
-    if (auto count = entry.getAs<IntegerAttr>("count")) {
-      if (count.getInt() < 1)
-        return error() << "hadal.trainables count wants to be at least 1, got " << count.getInt();
-      times(count.getInt());
-    }
-    if (auto shape = entry.getAs<DenseI64ArrayAttr>("shape"))
-      for (int64_t n : shape.asArrayRef())
-        times(n);
-    if (elements < 0)
-      return error() << "hadal.trainables wants less than 2^48 elements, got " << each;
-  }
-  return success();
-}
-
-/// Settings are words of hadal-compile's options, and one switch.
-LogicalResult verifySettings(Error error, DictionaryAttr settings) {
-  static constexpr StringRef moments[] = {"fp32", "bf16"}, products[] = {"auto", "fma", "tiles"},
-                             recompute[] = {"none", "report", "all"};
-  const std::pair<StringRef, ArrayRef<StringRef>> words[] = {
-      {"moments", moments}, {"products", products}, {"recompute", recompute}};
-  for (NamedAttribute setting : settings) {
-    StringRef key = setting.getName();
-    Attribute value = setting.getValue();
-    if (key == "average") {
-      if (failed(verifyAttributeKind(error, "hadal.settings average", value, Kind::Bool)))
-        return failure();
-      continue;
-    }
-    auto known = llvm::find_if(words, [&](auto &entry) { return entry.first == key; });
-    if (known == std::end(words))
-      return error() << "hadal.settings has no key " << key;
-    auto word = dyn_cast<StringAttr>(value);
-    if (!word || !llvm::is_contained(known->second, word.getValue()))
-      return error() << "hadal.settings " << key << " wants one of "
-                     << llvm::join(known->second, ", ") << ", got " << value;
-  }
-  return success();
-}
 
 LogicalResult verifyKnown(Error error, NamedAttribute attribute) {
   StringRef name = attribute.getName();
@@ -378,31 +455,7 @@ LogicalResult verifyKnown(Error error, NamedAttribute attribute) {
       llvm::find_if(keysOfAttributes, [&](const Key &key) { return key.name == name; });
   if (known == std::end(keysOfAttributes))
     return error() << "the dialect hadal has no attribute " << name;
-  Attribute value = attribute.getValue();
-  if (failed(verifyAttributeKind(error, name, value, known->kind)))
-    return failure();
-  if (name == "hadal.model")
-    return verifyKeys(error, name, cast<DictionaryAttr>(value), keysOfModel);
-  if (name == "hadal.training")
-    return verifyTraining(error, cast<DictionaryAttr>(value));
-  if (name == "hadal.settings")
-    return verifySettings(error, cast<DictionaryAttr>(value));
-  if (name == "hadal.trainables")
-    return verifyTrainables(error, cast<ArrayAttr>(value));
-  if (name == "hadal.quantization") {
-    ArrayRef<int64_t> block = cast<DenseI64ArrayAttr>(value).asArrayRef();
-    if (block.size() != 2 || block[0] < 1 || block[1] < 1)
-      return error() << "hadal.quantization wants two sizes of at least 1, got " << value;
-  }
-  return success();
-}
-
-LogicalResult wantKeysOf(Operation *module, StringRef name, DictionaryAttr values,
-                         ArrayRef<StringRef> keys) {
-  for (StringRef key : keys)
-    if (!values.get(key))
-      return module->emitError() << name << " wants " << key;
-  return success();
+  return verifyAttributeKind(error, name, attribute.getValue(), known->kind);
 }
 
 } // namespace
@@ -419,21 +472,4 @@ LogicalResult HadalDialect::verifyRegionArgAttribute(Operation *op, unsigned, un
 LogicalResult HadalDialect::verifyRegionResultAttribute(Operation *op, unsigned, unsigned result,
                                                         NamedAttribute attribute) {
   return verifyKnown([&] { return op->emitError() << "result " << result << ": "; }, attribute);
-}
-
-LogicalResult job::wantKeys(Operation *module, StringRef name, ArrayRef<StringRef> keys) {
-  auto values = module->getAttrOfType<DictionaryAttr>(name);
-  if (!values)
-    return module->emitError() << "wants " << name;
-  return wantKeysOf(module, name, values, keys);
-}
-
-LogicalResult job::wantKeysOfEach(Operation *module, StringRef name, ArrayRef<StringRef> keys) {
-  auto list = module->getAttrOfType<ArrayAttr>(name);
-  if (!list)
-    return module->emitError() << "wants " << name;
-  for (Attribute each : list)
-    if (failed(wantKeysOf(module, name, cast<DictionaryAttr>(each), keys)))
-      return failure();
-  return success();
 }

@@ -71,21 +71,26 @@ public:
 // Attributes of the module
 //===--------------------------------------------------------------------===//
 
+inline constexpr llvm::StringLiteral kModelAttr("job.model");
+inline constexpr llvm::StringLiteral kSettingsAttr("job.settings");
+inline constexpr llvm::StringLiteral kTrainingAttr("job.training");
+inline constexpr llvm::StringLiteral kTrainablesAttr("job.trainables");
+inline constexpr llvm::StringLiteral kQuantizationAttr("job.quantization");
 inline constexpr llvm::StringLiteral kRanksAttr("job.ranks");
 
+/// Null for functions that are of no model.
+ModelAttr modelOf(mlir::Operation *module);
+/// All defaults where the module has none.
+SettingsAttr settingsOf(mlir::Operation *module);
+/// Null for inference.
+TrainingAttr trainingOf(mlir::Operation *module);
+/// Empty where the module has none.
+llvm::SmallVector<TrainableAttr> trainablesOf(mlir::Operation *module);
+void setTrainables(mlir::Operation *module, llvm::ArrayRef<TrainableAttr> trainables);
+/// Null for a checkpoint without FP8 weights.
+QuantizationAttr quantizationOf(mlir::Operation *module);
 /// Null for a job on one rank.
 RanksAttr ranksOf(mlir::Operation *module);
-
-//===--------------------------------------------------------------------===//
-// Dictionaries
-//===--------------------------------------------------------------------===//
-
-/// Success if the module's dictionary `name` holds all of `keys`; else "NAME wants KEY".
-llvm::LogicalResult wantKeys(mlir::Operation *module, llvm::StringRef name,
-                             llvm::ArrayRef<llvm::StringRef> keys);
-/// The same for each dictionary of a list.
-llvm::LogicalResult wantKeysOfEach(mlir::Operation *module, llvm::StringRef name,
-                                   llvm::ArrayRef<llvm::StringRef> keys);
 
 } // namespace hadal::job
 

@@ -48,9 +48,134 @@ class Job_List<string Element> : OptionalArrayRefParameter<Element> {
   let printer = "::hadal::job::printList<" # Element # ">($_printer, $_self)";
 }
 
+/// An f32 number, printed without its type.
+def Job_Float : APFloatParameter<""> {
+  let parser = "::hadal::job::parseF32($_parser)";
+  let printer = "$_printer.printFloat($_self)";
+  let defaultValue = "::llvm::APFloat(0.0f)";
+}
+
 class Job_Int<string Default> : DefaultValuedParameter<"int64_t", Default>;
 class Job_Flag<string Default> : DefaultValuedParameter<"bool", Default>;
 class Job_Text<string Default> : StringRefParameter<"", "\"" # Default # "\"">;
+
+//===----------------------------------------------------------------------===//
+// Model and settings
+//===----------------------------------------------------------------------===//
+
+def ModelAttr : Job_Attr<"Model", "model"> {
+  let summary = "what a driver needs to know of the model";
+  let description = [{
+        module attributes {job.model = #job.model<model_type = "deepseek_v3", vocab_size = 100, ...>}
+
+    Table Model in runtime/module/Module.fbs. `configuration`: "NAME=VALUE" of what changes numbers.
+    (C1) Sizes and counts are from 0 to 2^40.
+    (C2) `page_tokens`, positions of a page of the latent cache, is from 1 to 65536.
+    (C3) Token ids are from 0 to 2^31 - 1; no `bos_token_id` is -1.
+    (C4) An entry of `configuration` has a name.
+  }];
+  let parameters = (ins
+    Job_Text<"">:$model_type, Job_Int<"0">:$vocab_size, Job_Int<"0">:$hidden_size,
+    Job_Int<"0">:$layers, Job_Int<"0">:$latent, Job_Int<"0">:$rope_dim, Job_Int<"0">:$experts,
+    Job_Int<"0">:$experts_per_token, Job_Int<"1">:$expert_groups, Job_Int<"1">:$groups_per_token,
+    Job_List<"int64_t">:$moe_layers, Job_Int<"0">:$max_positions, Job_Int<"defaultPageTokens">:$page_tokens,
+    Job_Int<"0">:$cache_elements_per_token, Job_List<"int64_t">:$eos_token_ids,
+    Job_Int<"-1">:$bos_token_id, Job_Int<"0">:$parameter_count,
+    Job_Int<"0">:$active_parameter_count, Job_List<"::mlir::StringAttr">:$configuration);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    ModelAttr withPageTokens(int64_t tokens) const;
+  }];
+}
+
+def SettingsAttr : Job_Attr<"Settings", "settings"> {
+  let summary = "how the graph is compiled";
+  let description = [{
+        module attributes {job.settings = #job.settings<recompute = "report">}
+
+    What hadal-compile was told, so that a graph's text compiles to what the graph compiled to.
+    (C1) `moments` is fp32 or bf16, `products` auto, fma or tiles, `recompute` none, report or all.
+  }];
+  let parameters = (ins Job_Text<"fp32">:$moments, Job_Text<"auto">:$products,
+                        Job_Text<"none">:$recompute, Job_Flag<"false">:$average);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Training
+//===----------------------------------------------------------------------===//
+
+def TrainingAttr : Job_Attr<"Training", "training"> {
+  let summary = "a training job";
+  let description = [{
+        module attributes {job.training = #job.training<micro_batch = 2, sequence = 8, ...>}
+
+    Rows of a micro-batch, tokens of a row, micro-batches of a step, groups whose gradients are
+    summed apart; depths of multi-token prediction, the first of its layers; weights of losses, how
+    far a router's bias moves; the layers that route; config.json as it was read. Table Training in
+    runtime/module/Module.fbs.
+    (C1) `micro_batch`, `sequence`, `micro_batches` and `sum_groups` are at least 1.
+    (C2) A step has less than 2^31 tokens.
+    (C3) `mtp_depth` is from 0 to 1024, layers are from 0 to 2^40.
+    (C4) `mtp_weight`, `balance_weight` and `bias_step` are from 0 to 10^6.
+    (C5) `precision` is fp32 or bf16.
+  }];
+  let parameters = (ins
+    "int64_t":$micro_batch, "int64_t":$sequence, Job_Int<"1">:$micro_batches,
+    Job_Int<"1">:$sum_groups, Job_Int<"0">:$mtp_depth, Job_Float:$mtp_weight,
+    Job_Float:$balance_weight, Job_Float:$bias_step, Job_Text<"fp32">:$precision,
+    Job_Int<"0">:$first_mtp_layer, Job_List<"int64_t">:$moe_layers, Job_Text<"">:$config_json);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    static TrainingAttr getChecked(::llvm::function_ref<::mlir::InFlightDiagnostic()> error,
+                                   ::mlir::MLIRContext *context, const TrainingOptions &options,
+                                   int64_t mtpDepth, int64_t firstMtpLayer,
+                                   ::llvm::ArrayRef<int64_t> moeLayers);
+  }];
+}
+
+def TrainableAttr : Job_Attr<"Trainable", "trainable"> {
+  let summary = "a parameter, or a stack of them, that training updates";
+  let description = [{
+        module attributes {job.trainables = [#job.trainable<name = "w", shape = [8, 4]>, ...]}
+
+    `name`: as in the checkpoint, with "{}" for a number from 0 to `count` - 1 (of a rank's share
+    where it is `sharded`). `correction`: a router's bias, which no gradient moves. `init_mean`,
+    `init_std`: of the normal distribution of first values. `--exec-form-programs` adds `layout` and
+    `packed_elements`: how each tensor lies. Table Trainable in runtime/module/Module.fbs.
+    (C1) `name` is not empty.
+    (C2) `count` is at least 1, sizes are at least 0, all elements less than 2^48.
+    (C3) `packed_elements` is from 0 to 2^48.
+    (C4) `init_mean` and `init_std` are finite.
+  }];
+  let parameters = (ins
+    StringRefParameter<>:$name, Job_List<"int64_t">:$shape, Job_Int<"1">:$count,
+    Job_List<"::mlir::StringAttr">:$aliases, Job_Flag<"false">:$correction, Job_Float:$init_mean,
+    Job_Float:$init_std, Job_Flag<"false">:$sharded, Job_Text<"">:$layout,
+    Job_Int<"0">:$packed_elements);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    TrainableAttr withShare(int64_t count) const; ///< sharded, with `count` tensors on a rank
+    TrainableAttr withLayout(::llvm::StringRef layout, int64_t packedElements) const;
+  }];
+}
+
+def QuantizationAttr : Job_Attr<"Quantization", "quantization"> {
+  let summary = "blocks of the checkpoint's FP8 weights";
+  let description = [{
+        module attributes {job.quantization = #job.quantization<rows = 128, columns = 128>}
+
+    Each block has a scale. On a training job that may begin with such a checkpoint.
+    (C1) `rows` and `columns` are from 1 to 2^20.
+  }];
+  let parameters = (ins "int64_t":$rows, "int64_t":$columns);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
 
 //===----------------------------------------------------------------------===//
 // Ranks

@@ -9,6 +9,7 @@
 #define HADAL_DIALECTS_JOB_OPTIONS_H
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace hadal::job {
@@ -33,6 +34,36 @@ struct RankOptions {
   int64_t directions() const { return schedule == "dualpipe" ? 2 : 1; }
   /// Who has micro-batches of its own.
   int64_t owners() const { return directions() * dp * ep; }
+};
+
+/// A training job: `#job.training`.
+struct TrainingOptions {
+  int64_t microBatch = 1;   ///< rows of a micro-batch
+  int64_t sequence = 2;     ///< tokens of a row
+  int64_t microBatches = 1; ///< of a step
+  int64_t sumGroups = 0;    ///< of micro-batches, summed apart; 0: one per owner of micro-batches
+  double mtpWeight = 0.3;   ///< of the mean MTP loss; 0 leaves the MTP layers out
+  double balanceWeight = 1e-4;    ///< of the sequence-wise balance loss
+  double biasStep = 1e-3;         ///< of the router's correction bias after a step
+  std::string precision = "fp32"; ///< of products' operands: fp32 or bf16
+  std::string configText;         ///< config.json as it was read
+  RankOptions ranks;
+
+  int64_t groups() const { return sumGroups ? sumGroups : ranks.owners(); }
+};
+
+/// Positions of a page of the latent cache, unless --page-tokens says otherwise.
+inline constexpr int64_t defaultPageTokens = 64;
+
+/// What a graph may be told of how it is compiled: `#job.settings`, and `page_tokens` of
+/// `#job.model`. What is empty is for the graph to say.
+struct Settings {
+  std::optional<std::string> moments;   ///< of a training module's optimizer: fp32 or bf16
+  std::optional<std::string> products;  ///< of weights that training reads and writes: fma, tiles
+                                        ///< (AMX), or auto: tiles where the CPU has them
+  std::optional<std::string> recompute; ///< of a training module: none, report or all
+  std::optional<bool> average;          ///< a training module keeps a moving average of the weights
+  std::optional<int64_t> pageTokens;    ///< positions of a page of the latent cache
 };
 
 } // namespace hadal::job

@@ -12,11 +12,10 @@ using namespace hadal;
 /// data and checkpoints, 18 with.
 constexpr int64_t processBytes = 15 << 20;
 
-SmallVector<int64_t> hadal::microBatchRegisters(DictionaryAttr training) {
-  auto number = [&](StringRef name) { return training.getAs<IntegerAttr>(name).getInt(); };
-  int64_t rows = number("micro_batch"), length = number("sequence");
+SmallVector<int64_t> hadal::microBatchRegisters(job::TrainingAttr training) {
+  int64_t rows = training.getMicroBatch(), length = training.getSequence();
   SmallVector<int64_t> registers{rows * length, rows, rows * length * (length + 1) / 2};
-  for (int64_t d = 1; d <= number("mtp_depth"); ++d)
+  for (int64_t d = 1; d <= training.getMtpDepth(); ++d)
     registers.push_back(rows * std::max<int64_t>(0, length - d));
   return registers;
 }
@@ -35,7 +34,7 @@ static int64_t valueOf(AffineMap map, ArrayRef<int64_t> registers) {
   return smallest;
 }
 
-int64_t hadal::predictPeakBytes(ModuleOp module, DictionaryAttr training) {
+int64_t hadal::predictPeakBytes(ModuleOp module, job::TrainingAttr training) {
   if (job::ranksOf(module))
     return 0; // ranks differ, and so do their micro-batches' rows: hadal-inspect --verify says what
               // values take at most

@@ -50,18 +50,11 @@ static std::string print(ModuleOp module, bool locations = false) {
   return text;
 }
 
-/// What the module says of its job is there; of which kind, its verifier has seen.
+/// What the module says of its job goes together; each attribute for itself is verified.
 static LogicalResult checkJob(ModuleOp module) {
-  bool trains = module->hasAttr("hadal.training");
-  if (trains &&
-      (failed(job::wantKeys(module, "hadal.training",
-                            {"micro_batch", "sequence", "micro_batches", "mtp_depth", "sum_groups",
-                             "mtp_weight", "balance_weight", "bias_step", "precision",
-                             "first_mtp_layer", "moe_layers", "config_json"})) ||
-       failed(job::wantKeysOfEach(
-           module, "hadal.trainables",
-           {"name", "shape", "count", "aliases", "correction", "init_mean", "init_std"}))))
-    return failure();
+  bool trains = bool(job::trainingOf(module));
+  if (trains && !module->hasAttr(job::kTrainablesAttr))
+    return module.emitError() << "wants " << job::kTrainablesAttr;
   job::RanksAttr ranks = job::ranksOf(module);
   if (!ranks)
     return success();
@@ -77,40 +70,23 @@ static LogicalResult checkJob(ModuleOp module) {
   return success();
 }
 
-constexpr StringRef kSettingsAttr = "hadal.settings";
-
 /// Writes into the module what the command says of how it is compiled.
-static void settle(ModuleOp module, const CompileSettings &said) {
-  Builder b(module.getContext());
-  NamedAttrList settings(module->getAttrOfType<DictionaryAttr>(kSettingsAttr));
-  for (auto [name, value] : {std::pair("moments", said.moments),
-                             {"products", said.products},
-                             {"recompute", said.recompute}})
-    if (value)
-      settings.set(name, b.getStringAttr(*value));
-  if (said.average)
-    settings.set("average", b.getBoolAttr(*said.average));
-  if (!settings.empty())
-    module->setAttr(kSettingsAttr, settings.getDictionary(module.getContext()));
-  auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model");
-  if (!facts || !said.pageTokens)
-    return;
-  NamedAttrList changed(facts);
-  changed.set("page_tokens", b.getI64IntegerAttr(*said.pageTokens));
-  module->setAttr("hadal.model", changed.getDictionary(module.getContext()));
+static void settle(ModuleOp module, const job::Settings &said) {
+  job::SettingsAttr known = job::settingsOf(module);
+  auto settings =
+      job::SettingsAttr::get(module.getContext(), said.moments.value_or(known.getMoments().str()),
+                             said.products.value_or(known.getProducts().str()),
+                             said.recompute.value_or(known.getRecompute().str()),
+                             said.average.value_or(known.getAverage()));
+  if (settings != known)
+    module->setAttr(job::kSettingsAttr, settings);
+  if (job::ModelAttr model = job::modelOf(module); model && said.pageTokens)
+    module->setAttr(job::kModelAttr, model.withPageTokens(*said.pageTokens));
 }
 
-/// A word of the module's settings, which its verifier holds to those that there are.
-static StringRef settingOf(ModuleOp module, StringRef name, StringRef otherwise) {
-  auto settings = module->getAttrOfType<DictionaryAttr>(kSettingsAttr);
-  auto word = settings ? settings.getAs<StringAttr>(name) : StringAttr();
-  return word ? word.getValue() : otherwise;
-}
-
-static int64_t pageTokensOf(ModuleOp module, const CompileSettings &said) {
-  auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model");
-  auto known = facts ? facts.getAs<IntegerAttr>("page_tokens") : IntegerAttr();
-  return known ? known.getInt() : said.pageTokens.value_or(64);
+static int64_t pageTokensOf(ModuleOp module, const job::Settings &said) {
+  job::ModelAttr model = job::modelOf(module);
+  return model ? model.getPageTokens() : said.pageTokens.value_or(job::defaultPageTokens);
 }
 
 /// What code is generated for; with matrix units where the module's products may use them.
@@ -130,13 +106,13 @@ static llvm::Expected<const Target *> targetOf(ModuleOp module, const CompileOpt
                                    "; --emit=module is for another machine's hadal-run");
   // Inference keeps one chain of sums for one row and for many, and its modules run where there are
   // no such units.
-  bool trains = module->hasAttr("hadal.training");
-  StringRef products = settingOf(module, "products", "auto");
+  bool trains = bool(job::trainingOf(module));
+  StringRef products = job::settingsOf(module).getProducts();
   if (products == "tiles" && !target->hasMatrixUnits())
     return llvm::createStringError("--products=tiles wants a processor with matrix units, which "
                                    "--cpu=" +
                                    options.cpu + " lacks");
-  if (products == "tiles" && !trains && module->hasAttr("hadal.model"))
+  if (products == "tiles" && !trains && job::modelOf(module))
     return llvm::createStringError("--products=tiles is for --mode=train");
   if (products == "fma" || (products == "auto" && !trains))
     target = &target->withoutMatrixUnits();
@@ -148,18 +124,16 @@ static llvm::Error choosePipeline(ModuleOp module, const CompileOptions &options
                                   const Target &target, PipelineOptions &pipeline) {
   pipeline.target = target.name().str();
   pipeline.pageTokens = pageTokensOf(module, options.settings);
-  pipeline.moments = settingOf(module, "moments", "fp32").str();
-  pipeline.recompute = settingOf(module, "recompute", "none").str();
-  if (auto settings = module->getAttrOfType<DictionaryAttr>(kSettingsAttr))
-    if (auto average = settings.getAs<BoolAttr>("average"))
-      pipeline.average = average.getValue();
-  auto training = module->getAttrOfType<DictionaryAttr>("hadal.training");
+  job::SettingsAttr settings = job::settingsOf(module);
+  pipeline.moments = settings.getMoments().str();
+  pipeline.recompute = settings.getRecompute().str();
+  pipeline.average = settings.getAverage();
+  job::TrainingAttr training = job::trainingOf(module);
   if (training)
-    pipeline.precision = training.getAs<StringAttr>("precision").str();
-  if (auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model")) {
+    pipeline.precision = training.getPrecision().str();
+  if (job::ModelAttr model = job::modelOf(module)) {
     pipeline.verifyPhases = true; // the frontend names all parts of a model
-    if (auto vocabulary = facts.getAs<IntegerAttr>("vocab_size"))
-      pipeline.vocabulary = vocabulary.getInt();
+    pipeline.vocabulary = model.getVocabSize();
   }
   job::RanksAttr ranks = job::ranksOf(module);
   if (!ranks)
@@ -172,8 +146,7 @@ static llvm::Error choosePipeline(ModuleOp module, const CompileOptions &options
   if (!training)
     return llvm::Error::success();
   pipeline.ranks = ranks.getOptions().count();
-  int64_t microBatches =
-      training.getAs<IntegerAttr>("micro_batches").getInt() / (ranks.getEp() * ranks.getDp());
+  int64_t microBatches = training.getMicroBatches() / (ranks.getEp() * ranks.getDp());
   if (auto made = schedule::makeSchedule(ranks.getSchedule(), ranks.getPp(), microBatches);
       !made.ok())
     return llvm::createStringError(made.error().message);
@@ -185,7 +158,7 @@ static llvm::Error choosePipeline(ModuleOp module, const CompileOptions &options
 /// The passes from the graph to kernels, as text that hadal-opt takes.
 static std::string pipelineText(ModuleOp module, const PipelineOptions &pipeline) {
   PassManager pm(module.getContext(), ModuleOp::getOperationName());
-  if (module->hasAttr("hadal.training")) {
+  if (job::trainingOf(module)) {
     buildLossToGradients(pm, pipeline);
     buildGradientsToKernels(pm, pipeline);
   } else {
@@ -215,7 +188,7 @@ static llvm::Expected<bool> lowerToKernels(ModuleOp module, const CompileOptions
     return true;
   };
   PassManager toKernels(module.getContext());
-  if (auto training = module->getAttrOfType<DictionaryAttr>("hadal.training")) {
+  if (job::TrainingAttr training = job::trainingOf(module)) {
     PassManager toGradients(module.getContext());
     buildLossToGradients(toGradients, pipeline);
     if (failed(run(toGradients, module, options)))

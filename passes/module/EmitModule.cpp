@@ -108,11 +108,14 @@ private:
       out.push_back(expr(cast<AffineMapAttr>(m).getValue()));
     return b.CreateVector(out);
   }
-  Offset<flatbuffers::Vector<Offset<flatbuffers::String>>> strings(ArrayAttr names) {
+  Offset<flatbuffers::Vector<Offset<flatbuffers::String>>> strings(ArrayRef<StringAttr> names) {
     std::vector<std::string> out;
-    for (Attribute n : names)
-      out.push_back(cast<StringAttr>(n).str());
+    for (StringAttr n : names)
+      out.push_back(n.str());
     return b.CreateVectorOfStrings(out);
+  }
+  Offset<flatbuffers::Vector<Offset<flatbuffers::String>>> strings(ArrayAttr names) {
+    return strings(llvm::to_vector(names.getAsRange<StringAttr>()));
   }
 
   LogicalResult collect();
@@ -442,73 +445,50 @@ Offset<flatbuffers::Vector<Offset<fb::Code>>> Emitter::codes() {
 }
 
 Offset<fb::Model> Emitter::model() {
-  auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model");
-  if (!facts)
+  job::ModelAttr m = job::modelOf(module);
+  if (!m)
     return 0;
-  auto number = [&](StringRef name, int64_t missing = 0) {
-    auto a = facts.getAs<IntegerAttr>(name);
-    return a ? a.getInt() : missing;
-  };
-  auto list = [&](StringRef name) {
-    auto a = facts.getAs<DenseI64ArrayAttr>(name);
-    return a ? std::vector<int64_t>(a.asArrayRef()) : std::vector<int64_t>();
-  };
-  auto type = facts.getAs<StringAttr>("model_type");
-  std::vector<int64_t> moeLayers = list("moe_layers"), eos = list("eos_token_ids");
+  std::vector<int64_t> moeLayers(m.getMoeLayers()), eos(m.getEosTokenIds());
   Offsets<fb::Setting> configuration;
-  if (auto settings = facts.getAs<ArrayAttr>("configuration"))
-    for (Attribute a : settings) {
-      auto [name, value] = cast<StringAttr>(a).getValue().split('=');
-      configuration.push_back(
-          fb::CreateSetting(b, b.CreateString(name.str()), b.CreateString(value.str())));
-    }
+  for (StringAttr setting : m.getConfiguration()) {
+    auto [name, value] = setting.getValue().split('=');
+    configuration.push_back(
+        fb::CreateSetting(b, b.CreateString(name.str()), b.CreateString(value.str())));
+  }
   return fb::CreateModelDirect(
-      b, type ? type.str().c_str() : "", number("vocab_size"), number("hidden_size"),
-      number("layers"), number("latent"), number("rope_dim"), number("experts"),
-      number("experts_per_token"), &moeLayers, number("max_positions"), number("page_tokens"),
-      number("cache_elements_per_token"), &eos, number("bos_token_id", -1),
-      number("parameter_count"), number("active_parameter_count"), number("expert_groups", 1),
-      number("groups_per_token", 1), configuration.empty() ? nullptr : &configuration);
+      b, m.getModelType().str().c_str(), m.getVocabSize(), m.getHiddenSize(), m.getLayers(),
+      m.getLatent(), m.getRopeDim(), m.getExperts(), m.getExpertsPerToken(), &moeLayers,
+      m.getMaxPositions(), m.getPageTokens(), m.getCacheElementsPerToken(), &eos, m.getBosTokenId(),
+      m.getParameterCount(), m.getActiveParameterCount(), m.getExpertGroups(),
+      m.getGroupsPerToken(), configuration.empty() ? nullptr : &configuration);
 }
 
 Offset<fb::Training> Emitter::training() {
-  auto facts = module->getAttrOfType<DictionaryAttr>("hadal.training");
-  auto list = module->getAttrOfType<ArrayAttr>("hadal.trainables");
-  if (!facts || !list)
+  job::TrainingAttr t = job::trainingOf(module);
+  if (!t || !module->hasAttr(job::kTrainablesAttr))
     return 0;
-  auto number = [](DictionaryAttr d, StringRef name) {
-    return d.getAs<IntegerAttr>(name).getInt();
-  };
-  auto real = [](DictionaryAttr d, StringRef name) {
-    return d.getAs<FloatAttr>(name).getValue().convertToFloat();
-  };
-  auto string = [&](DictionaryAttr d, StringRef name) {
-    return b.CreateString(d.getAs<StringAttr>(name).str());
-  };
-  auto integers = [&](DictionaryAttr d, StringRef name) {
-    return b.CreateVector(std::vector<int64_t>(d.getAs<DenseI64ArrayAttr>(name).asArrayRef()));
+  auto string = [&](StringRef text) { return b.CreateString(text.str()); };
+  auto integers = [&](ArrayRef<int64_t> list) {
+    return b.CreateVector(std::vector<int64_t>(list));
   };
   Offsets<fb::Trainable> trainables;
-  for (Attribute a : list) {
-    auto d = cast<DictionaryAttr>(a);
-    auto name = string(d, "name"), layout = string(d, "layout");
-    auto shape = integers(d, "shape");
-    auto aliases = strings(d.getAs<ArrayAttr>("aliases"));
+  for (job::TrainableAttr p : job::trainablesOf(module)) {
+    auto name = string(p.getName()), layout = string(p.getLayout());
+    auto shape = integers(p.getShape());
+    auto aliases = strings(p.getAliases());
     trainables.push_back(fb::CreateTrainable(
-        b, name, shape, number(d, "count"), layout, number(d, "packed_elements"), aliases,
-        d.getAs<BoolAttr>("correction").getValue(), real(d, "init_mean"), real(d, "init_std"),
-        d.getAs<BoolAttr>("sharded") && d.getAs<BoolAttr>("sharded").getValue()));
+        b, name, shape, p.getCount(), layout, p.getPackedElements(), aliases, p.getCorrection(),
+        p.getInitMean().convertToFloat(), p.getInitStd().convertToFloat(), p.getSharded()));
   }
-  auto precision = string(facts, "precision"), config = string(facts, "config_json");
-  auto moeLayers = integers(facts, "moe_layers");
+  auto precision = string(t.getPrecision()), config = string(t.getConfigJson());
+  auto moeLayers = integers(t.getMoeLayers());
   auto trainablesVector = b.CreateVector(trainables);
-  auto ranksTable = ranks(number(facts, "micro_batches"));
-  return fb::CreateTraining(b, number(facts, "micro_batch"), number(facts, "sequence"),
-                            number(facts, "micro_batches"), number(facts, "mtp_depth"),
-                            real(facts, "mtp_weight"), real(facts, "balance_weight"),
-                            real(facts, "bias_step"), precision, predictPeakBytes(module, facts),
-                            number(facts, "first_mtp_layer"), moeLayers, trainablesVector, config,
-                            number(facts, "sum_groups"), ranksTable);
+  auto ranksTable = ranks(t.getMicroBatches());
+  return fb::CreateTraining(b, t.getMicroBatch(), t.getSequence(), t.getMicroBatches(),
+                            t.getMtpDepth(), t.getMtpWeight().convertToFloat(),
+                            t.getBalanceWeight().convertToFloat(), t.getBiasStep().convertToFloat(),
+                            precision, predictPeakBytes(module, t), t.getFirstMtpLayer(), moeLayers,
+                            trainablesVector, config, t.getSumGroups(), ranksTable);
 }
 
 Offset<fb::Inference> Emitter::inference() {

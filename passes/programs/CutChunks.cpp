@@ -504,10 +504,8 @@ struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
                                                    SymbolTable &symbols) {
     SmallVector<job::AccumulatorAttr> found;
     DenseMap<StringAttr, int64_t> numbers;
-    if (auto trainables = getOperation()->getAttrOfType<ArrayAttr>("hadal.trainables"))
-      for (auto [i, a] : llvm::enumerate(trainables))
-        if (auto name = cast<DictionaryAttr>(a).getAs<StringAttr>("name"))
-          numbers[name] = i;
+    for (auto [i, p] : llvm::enumerate(job::trainablesOf(getOperation())))
+      numbers[StringAttr::get(&getContext(), p.getName())] = i;
     DenseSet<Operation *> seen;
     for (func::FuncOp f : functions)
       for (auto store : f.getOps<ml_program::GlobalStoreOp>()) {

@@ -552,12 +552,11 @@ struct FormPrograms : public hadal::impl::ExecFormProgramsBase<FormPrograms> {
     for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>()))
       if (f->hasAttr("hadal.chunk") && failed(formChunk(shared, f)))
         return signalPassFailure();
-    if (failed(shared.describeTrainables()))
-      return signalPassFailure();
+    shared.describeTrainables();
     for (auto global : llvm::make_early_inc_range(getOperation().getOps<ml_program::GlobalOp>()))
       global.erase();
     // How a graph is to be compiled: from here on it is.
-    getOperation()->removeAttr("hadal.settings");
+    getOperation()->removeAttr(job::kSettingsAttr);
   }
 };
 

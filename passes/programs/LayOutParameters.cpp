@@ -1,6 +1,7 @@
 // How parameters lie in their states: the programs between them and a checkpoint's tensors, and the
 // one that draws first values.
 #include "dialects/fp8/Fp8.h"
+#include "dialects/job/Job.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -21,7 +22,7 @@ public:
 private:
   void draw();
   void layouts();
-  void packQuantized(const Trained &t, DenseI64ArrayAttr block);
+  void packQuantized(const Trained &t, job::QuantizationAttr block);
   func::FuncOp widenKernel(RankedTensorType from);
   func::FuncOp layOutKernel(const Trained &t, Type element, bool pack);
 };
@@ -159,17 +160,16 @@ void Layouts::layouts() {
     make("pack.bf16.", b.getBF16Type(), true);
     make("pack.f16.", b.getF16Type(), true);
     make("unpack.", b.getF32Type(), false);
-    if (auto block = module->getAttrOfType<DenseI64ArrayAttr>("hadal.quantization");
-        block && t.type.getRank() == 2)
+    if (auto block = job::quantizationOf(module); block && t.type.getRank() == 2)
       packQuantized(t, block);
   }
 }
 
 /// Quantized weights, widened on their way: pack.f8.LAYOUT takes them and one scale per block.
-void Layouts::packQuantized(const Trained &t, DenseI64ArrayAttr block) {
+void Layouts::packQuantized(const Trained &t, job::QuantizationAttr block) {
   ArrayRef<int64_t> shape = t.type.getShape();
-  SmallVector<int64_t> blocks{int64_t(llvm::divideCeil(shape[0], block[0])),
-                              int64_t(llvm::divideCeil(shape[1], block[1]))};
+  SmallVector<int64_t> blocks{int64_t(llvm::divideCeil(shape[0], block.getRows())),
+                              int64_t(llvm::divideCeil(shape[1], block.getColumns()))};
   Type f8 = Float8E4M3FNType::get(b.getContext()), f32 = b.getF32Type();
   std::string name = llvm::formatv("dequantize_{0}x{1}", shape[0], shape[1]);
   auto widen = module.lookupSymbol<func::FuncOp>(name);
@@ -182,8 +182,9 @@ void Layouts::packQuantized(const Trained &t, DenseI64ArrayAttr block) {
     widen.setPrivate();
     widen->setAttr(kKernelAttr, b.getUnitAttr());
     b.setInsertionPointToEnd(widen.addEntryBlock());
-    Value made = fp8::DequantizeOp::create(b, module.getLoc(), whole, widen.getArgument(0),
-                                           widen.getArgument(1), block);
+    Value made = fp8::DequantizeOp::create(
+        b, module.getLoc(), whole, widen.getArgument(0), widen.getArgument(1),
+        b.getDenseI64ArrayAttr({block.getRows(), block.getColumns()}));
     func::ReturnOp::create(b, module.getLoc(), made);
   }
   func::FuncOp pack = layOutKernel(t, f32, true);

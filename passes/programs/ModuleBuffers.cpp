@@ -54,33 +54,23 @@ StringAttr ModuleBuffers::state(ml_program::GlobalOp global) {
       .getSymNameAttr();
 }
 
-LogicalResult ModuleBuffers::describeTrainables() {
-  auto list = module->getAttrOfType<ArrayAttr>("hadal.trainables");
-  if (!list)
-    return success();
-  if (failed(job::wantKeysOfEach(module, "hadal.trainables", {"name", "shape"})))
-    return failure();
-  Builder b(module.getContext());
-  SmallVector<Attribute> described;
-  for (Attribute a : list) {
-    NamedAttrList entry(cast<DictionaryAttr>(a));
-    auto global =
-        symbols.lookup<ml_program::GlobalOp>(cast<StringAttr>(entry.get("name")).getValue());
-    auto sizes = cast<DenseI64ArrayAttr>(entry.get("shape")).asArrayRef();
+void ModuleBuffers::describeTrainables() {
+  SmallVector<job::TrainableAttr> described;
+  for (job::TrainableAttr entry : job::trainablesOf(module)) {
+    auto global = symbols.lookup<ml_program::GlobalOp>(entry.getName());
+    ArrayRef<int64_t> sizes = entry.getShape();
     exec::LayoutAttr layout = global && sizes.size() >= 2 ? layoutOf(global) : exec::LayoutAttr();
     // Its programs have the name of the layout, without the target's, and of the sizes.
     std::string name = layout ? layout.getName().rsplit('.').second.str() : "plain";
     for (auto [i, d] : llvm::enumerate(sizes))
       name += (i ? "x" : ".") + std::to_string(d);
-    entry.set("layout", b.getStringAttr(name));
-    entry.set("packed_elements", b.getI64IntegerAttr(layout ? layout.elements(sizes)
-                                                            : ShapedType::getNumElements(sizes)));
+    described.push_back(entry.withLayout(
+        name, layout ? layout.elements(sizes) : ShapedType::getNumElements(sizes)));
     if (global)
       state(global);
-    described.push_back(entry.getDictionary(module.getContext()));
   }
-  module->setAttr("hadal.trainables", b.getArrayAttr(described));
-  return success();
+  if (!described.empty())
+    job::setTrainables(module, described);
 }
 
 LogicalResult ModuleBuffers::checkGlobals() {

@@ -30,8 +30,8 @@ public:
   /// The state that holds a mutable global, made on first use.
   mlir::StringAttr state(mlir::ml_program::GlobalOp global);
 
-  /// Says in hadal.trainables how each parameter lies.
-  mlir::LogicalResult describeTrainables();
+  /// Says in job.trainables how each parameter lies.
+  void describeTrainables();
 
   /// Holds parameters and states to what has memory: tensors of numbers whose sizes are known.
   mlir::LogicalResult checkGlobals();

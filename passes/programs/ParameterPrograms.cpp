@@ -7,24 +7,16 @@ using namespace mlir;
 using namespace hadal;
 
 LogicalResult ParameterPrograms::readTrainables() {
-  if (failed(job::wantKeysOfEach(module, "hadal.trainables",
-                                 {"name", "shape", "count", "correction"})))
-    return failure();
-  auto list = module->getAttrOfType<ArrayAttr>("hadal.trainables");
-  for (Attribute a : list) {
-    auto d = cast<DictionaryAttr>(a);
-    auto layout = d.getAs<StringAttr>("layout");
-    if (!layout || !d.get("packed_elements"))
-      return module.emitError() << d.getAs<StringAttr>("name")
-                                << " has no memory: no program reads it";
-    auto dims = d.getAs<DenseI64ArrayAttr>("shape").asArrayRef();
-    std::string name = d.getAs<StringAttr>("name").str();
-    auto weights = module.lookupSymbol<exec::StateOp>("weight." + name);
-    trained.push_back({name, layout.str(), weights ? weights.getLayoutAttr() : exec::LayoutAttr(),
-                       RankedTensorType::get(dims, b.getF32Type()),
-                       d.getAs<IntegerAttr>("count").getInt(),
-                       d.getAs<IntegerAttr>("packed_elements").getInt(),
-                       d.getAs<BoolAttr>("correction").getValue()});
+  if (!module->hasAttr(job::kTrainablesAttr))
+    return module.emitError() << "wants " << job::kTrainablesAttr;
+  for (job::TrainableAttr p : job::trainablesOf(module)) {
+    if (p.getLayout().empty())
+      return module.emitError() << '"' << p.getName() << "\" has no memory: no program reads it";
+    auto weights = module.lookupSymbol<exec::StateOp>(("weight." + p.getName()).str());
+    trained.push_back({p.getName().str(), p.getLayout().str(),
+                       weights ? weights.getLayoutAttr() : exec::LayoutAttr(),
+                       RankedTensorType::get(p.getShape(), b.getF32Type()), p.getCount(),
+                       p.getPackedElements(), p.getCorrection()});
   }
   return success();
 }

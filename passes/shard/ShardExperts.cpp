@@ -211,23 +211,16 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
 
   /// A rank's share of a stack: its names count from ep * count.
   LogicalResult describeTrainables(const llvm::SetVector<StringAttr> &sharded) {
-    auto list = getOperation()->getAttrOfType<ArrayAttr>("hadal.trainables");
-    if (!list)
-      return success();
-    if (failed(job::wantKeysOfEach(getOperation(), "hadal.trainables", {"name", "count"})))
-      return failure();
-    Builder b(&getContext());
-    SmallVector<Attribute> described;
-    for (Attribute a : list) {
-      NamedAttrList entry(cast<DictionaryAttr>(a));
-      if (sharded.contains(cast<StringAttr>(entry.get("name")))) {
-        entry.set("count",
-                  b.getI64IntegerAttr(cast<IntegerAttr>(entry.get("count")).getInt() / ranks));
-        entry.set("sharded", b.getBoolAttr(true));
-      }
-      described.push_back(entry.getDictionary(&getContext()));
+    SmallVector<job::TrainableAttr> described;
+    for (job::TrainableAttr p : job::trainablesOf(getOperation())) {
+      bool isShared = sharded.contains(StringAttr::get(&getContext(), p.getName()));
+      if (isShared && p.getCount() % ranks)
+        return getOperation().emitError() << "wants count of " << p.getName() << " ("
+                                          << p.getCount() << ") to be a multiple of " << ranks;
+      described.push_back(isShared ? p.withShare(p.getCount() / ranks) : p);
     }
-    getOperation()->setAttr("hadal.trainables", b.getArrayAttr(described));
+    if (!described.empty())
+      job::setTrainables(getOperation(), described);
     return success();
   }
 

@@ -316,11 +316,8 @@ struct Specialize : public hadal::impl::MlaSpecializeBase<Specialize> {
     }
     // The caches are states of the module: [slots, rk + dr] each.
     OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
-    if (auto facts = module->getAttrOfType<DictionaryAttr>("hadal.model")) {
-      NamedAttrList changed(facts); // the driver asks how large a page is
-      changed.set("page_tokens", b.getI64IntegerAttr(pageTokens));
-      module->setAttr("hadal.model", changed.getDictionary(&getContext()));
-    }
+    if (job::ModelAttr model = job::modelOf(module)) // the driver asks how large a page is
+      module->setAttr(job::kModelAttr, model.withPageTokens(pageTokens));
     module->setAttr("exec.state_registers", b.getStrArrayAttr({"cache_slots"}));
     for (auto [layer, attention] : llvm::enumerate(forward.getOps<mla::AttentionOp>())) {
       auto expansion = traceExpansion(attention);

@@ -131,18 +131,15 @@ TEST_F(BuildGraph, NamesResultsInOrder) {
 
 TEST_F(BuildGraph, SaysWhatADriverNeeds) {
   auto module = build(readConfig("tiny"));
-  auto model = (*module)->getAttrOfType<mlir::DictionaryAttr>("hadal.model");
+  job::ModelAttr model = job::modelOf(*module);
   ASSERT_TRUE(model);
-  auto number = [&](StringRef key) { return model.getAs<mlir::IntegerAttr>(key).getInt(); };
-  EXPECT_EQ(model.getAs<mlir::StringAttr>("model_type").str(), "deepseek_v3");
-  EXPECT_EQ(number("vocab_size"), 100);
-  EXPECT_EQ(number("layers"), 2);
-  EXPECT_EQ(number("cache_elements_per_token"), 2 * (14 + 4));
-  EXPECT_EQ(number("bos_token_id"), 0);
-  EXPECT_EQ(model.getAs<mlir::DenseI64ArrayAttr>("eos_token_ids").asArrayRef(),
-            llvm::ArrayRef<int64_t>({1, 2}));
-  EXPECT_EQ(model.getAs<mlir::DenseI64ArrayAttr>("moe_layers").asArrayRef(),
-            llvm::ArrayRef<int64_t>({1}));
+  EXPECT_EQ(model.getModelType(), "deepseek_v3");
+  EXPECT_EQ(model.getVocabSize(), 100);
+  EXPECT_EQ(model.getLayers(), 2);
+  EXPECT_EQ(model.getCacheElementsPerToken(), 2 * (14 + 4));
+  EXPECT_EQ(model.getBosTokenId(), 0);
+  EXPECT_EQ(model.getEosTokenIds(), llvm::ArrayRef<int64_t>({1, 2}));
+  EXPECT_EQ(model.getMoeLayers(), llvm::ArrayRef<int64_t>({1}));
 }
 
 // What is printed reads back.

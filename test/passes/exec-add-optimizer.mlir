@@ -1,6 +1,6 @@
 // RUN: hadal-opt %s --exec-add-optimizer="target=x86-64-v3" | FileCheck %s
 // RUN: hadal-opt %s --exec-add-optimizer="target=x86-64-v3 moments=bf16 average=true" | FileCheck %s --check-prefix=AVERAGE
-// RUN: sed 's/module attributes {/module attributes {hadal.quantization = array<i64: 4, 4>, /' %s | hadal-opt --exec-add-optimizer=target=x86-64-v3 | FileCheck %s --check-prefix=QUANTIZED
+// RUN: sed 's/module attributes {/module attributes {job.quantization = #job.quantization<rows = 4, columns = 4>, /' %s | hadal-opt --exec-add-optimizer=target=x86-64-v3 | FileCheck %s --check-prefix=QUANTIZED
 // RUN: sed 's/module attributes {/module attributes {job.ranks = #job.ranks<pp = 2>, /' %s | hadal-opt --exec-add-optimizer=target=x86-64-v3 | FileCheck %s --check-prefix=RANKS
 // RUN: sed 's/layout = "plain.8", //' %s | not hadal-opt --exec-add-optimizer=target=x86-64-v3 2>&1 | FileCheck %s --check-prefix=WRONG
 
@@ -90,10 +90,10 @@
 // AVERAGE: %[[A:.*]] = exec.get @"average.e.{}.w"
 // AVERAGE: exec.launch @adamw_step(%{{.*}}, %[[A]])
 #panels = #exec.layout<"cpu.panels", outputs = 16, inner = 2>
-module attributes {hadal.trainables = [
-    {correction = false, count = 3 : i64, layout = "panels.6x8", name = "e.{}.w", packed_elements = 128 : i64, shape = array<i64: 6, 8>},
-    {correction = false, count = 1 : i64, layout = "plain.8", name = "n", packed_elements = 8 : i64, shape = array<i64: 8>},
-    {correction = true, count = 1 : i64, layout = "plain.3", name = "bias", packed_elements = 3 : i64, shape = array<i64: 3>}]} {
+module attributes {job.trainables = [
+    #job.trainable<name = "e.{}.w", shape = [6, 8], count = 3, layout = "panels.6x8", packed_elements = 128>,
+    #job.trainable<name = "n", shape = [8], layout = "plain.8", packed_elements = 8>,
+    #job.trainable<name = "bias", shape = [3], correction = true, layout = "plain.3", packed_elements = 3>]} {
   exec.state @"weight.e.{}.w" affine_map<() -> (384)> of f32 layout #panels
   exec.state @"gradient.e.{}.w" affine_map<() -> (384)> of f32 layout #panels
   exec.state @weight.n affine_map<() -> (8)> of f32

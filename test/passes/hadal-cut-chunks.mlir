@@ -58,7 +58,7 @@
 #rows = affine_map<()[s0, s1, s2] -> (s0)>
 #wide = affine_map<()[s0, s1, s2] -> (s0, 8)>
 #id = affine_map<(d0, d1) -> (d0, d1)>
-module attributes {hadal.trainables = [{name = "w", count = 1 : i64, shape = array<i64: 8>, correction = false}],
+module attributes {job.trainables = [#job.trainable<name = "w", shape = [8]>],
     job.ranks = #job.ranks<pp = 2, ep = 2, stages = [<first_layer = 0, layers = 1>]>} {
   ml_program.global private mutable @w(#ml_program.extern<tensor<8xf32>>) : tensor<8xf32>
   ml_program.global private mutable @sum.gradient.w(#ml_program.extern<tensor<16xf32>>) : tensor<16xf32> {exec.state = "gradient.w", hadal.layout_of = @w, hadal.segment_owners = array<i64: 0, 1>}

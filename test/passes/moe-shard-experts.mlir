@@ -15,7 +15,7 @@
 // SAME: tensor<8x24x64xf32>
 
 // A stack of experts becomes this rank's share, a matrix stays. A trainable says so.
-// CHECK: module attributes {hadal.trainables = [{count = 2 : i64, name = "layers.3.mlp.experts.{}.up", sharded = true}, {count = 1 : i64, name = "norm"}]}
+// CHECK: module attributes {job.trainables = [#job.trainable<name = "layers.3.mlp.experts.{}.up", count = 2, sharded = true>, #job.trainable<name = "norm">]}
 // ONE: @"layers.3.mlp.experts.{}.up"({{.*}}) : tensor<2x24x64xf32> {hadal.segment_owners = array<i64: 0, 1, 2, 3>}
 // TWO: @"layers.3.mlp.experts.{}.up"({{.*}}) : tensor<2x24x64xf32> {hadal.segment_owners = array<i64: 0, 2, 1, 3>}
 
@@ -64,7 +64,7 @@
 // GRADIENT: moe.grouped_weight_grad {{.*}} -> tensor<8x24x64xf32>
 // GRADIENT: moe.exchange {{.*}} like({{.*}}parts = 2 : i64, segments = 2 : i64, stride = 1 : i64}
 // GRADIENT: moe.exchange {{.*}} like({{.*}}parts = 2 : i64, segments = 1 : i64, stride = 2 : i64}
-module attributes {hadal.trainables = [{name = "layers.3.mlp.experts.{}.up", count = 8 : i64}, {name = "norm", count = 1 : i64}]} {
+module attributes {job.trainables = [#job.trainable<name = "layers.3.mlp.experts.{}.up", count = 8>, #job.trainable<name = "norm">]} {
 ml_program.global private mutable @"layers.3.mlp.experts.{}.up"(#ml_program.extern : tensor<8x24x64xf32>) : tensor<8x24x64xf32>
 func.func @loss(%x: tensor<?x64xf32> {hadal.gradient}, %e: tensor<?x3xi32>, %w: tensor<?x3xf32> {hadal.gradient})
     -> (tensor<?x24xf32> {hadal.gradient, exec.name = "y"}) attributes {hadal.differentiate, exec.registers = ["tokens"]} {

@@ -50,7 +50,7 @@ static void declareGeneral(CLI::App &app, CompileRequest &request) {
   app.add_option("--page-tokens", request.settings.pageTokens,
                  "Positions in one page of the latent cache")
       ->check(wholeNumberWithin(1, 65536))
-      ->default_str(std::to_string(frontend::defaultPageTokens));
+      ->default_str(std::to_string(job::defaultPageTokens));
   app.add_option("--products", request.settings.products,
                  "How f32 products with trained weights are computed. fma: chains of fused "
                  "multiply-adds; tiles: in AMX, as sums "

@@ -18,7 +18,7 @@ struct CompileRequest {
   std::string input, output;
   std::string mode = "generate", cpu = "native", emit = "module";
   frontend::TrainingOptions training; ///< whose ranks are those of generation, too
-  CompileSettings settings;
+  job::Settings settings;
   std::string overlap = "on", reduction = "ordered";
   bool average = false, noCache = false, isVerbose = false;
 
