@@ -22,7 +22,7 @@ inline Result<schedule::Schedule> scheduleOf(const Module &module) {
   for (const fb::Order *order : *ranks->orders()) {
     schedule::Order &items = schedule.orders.emplace_back();
     for (const fb::Chunk *chunk : *order->chunks())
-      items.push_back({static_cast<schedule::Kind>(chunk->kind()), chunk->direction(),
+      items.push_back({static_cast<ChunkKind>(chunk->kind()), chunk->direction(),
                        chunk->micro_batch(), chunk->paired()});
   }
   return schedule;

@@ -14,6 +14,8 @@
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "passes/Passes.h"
 #include "passes/analysis/GraphQueries.h"
+#include "runtime/module/ChunkKind.h"
+#include "llvm/ADT/EnumeratedArray.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace hadal {
@@ -27,7 +29,8 @@ using namespace hadal;
 namespace {
 
 constexpr StringRef kOfArgument = "hadal.gradient_of_argument", kOfGlobal = "hadal.gradient_of";
-enum Stage { Forward, InputGrad, WeightGrad };
+using enum StageProgram;
+template <typename T> using PerProgram = llvm::EnumeratedArray<T, StageProgram, WeightGrad>;
 
 class Splitter {
 public:
@@ -41,70 +44,69 @@ public:
               : f.getResultAttr(i, kOfGlobal) ? WeightGrad
                                               : Forward]
           .push_back(i);
-    // A later stage needs what an earlier one has made: each op belongs to the first stage whose
-    // results are made of it.
-    for (Stage stage : {Forward, InputGrad, WeightGrad}) {
-      for (unsigned i : results[stage])
-        assign(terminator->getOperand(i), stage);
+    // A later program needs what an earlier one has made: each op belongs to the first program
+    // whose results are made of it.
+    for (StageProgram program : stagePrograms) {
+      for (unsigned i : results[program])
+        assign(terminator->getOperand(i), program);
       // The gradient of an embedding's rows is the input gradient of a first stage.
-      if (stage == InputGrad)
+      if (program == InputGrad)
         for (unsigned i : results[WeightGrad])
           for (auto sum = terminator->getOperand(i).getDefiningOp<moe::ScatterAddOp>(); sum;
                sum = sum.getInit().getDefiningOp<moe::ScatterAddOp>())
             assign(sum.getRows(), InputGrad);
       // Weight gradients wait for no other rank: what rows are exchanged for belongs to the input
       // gradient.
-      if (stage == InputGrad)
+      if (program == InputGrad)
         for (Operation &op : block.without_terminator())
           if (isa<moe::ExchangeOp, moe::ExchangeCountsOp>(op))
             for (Value v : op.getResults())
               assign(v, InputGrad);
     }
     for (Operation &op : block.without_terminator())
-      if (stageOf.contains(&op) && !isCloned(&op))
+      if (programOf.contains(&op) && !isCloned(&op))
         for (Value v : readsOf(&op, block))
-          cross(v, stageOf[&op]);
-    for (Stage stage : {Forward, InputGrad, WeightGrad})
-      for (unsigned i : results[stage])
-        cross(terminator->getOperand(i), stage);
+          cross(v, programOf[&op]);
+    for (StageProgram program : stagePrograms)
+      for (unsigned i : results[program])
+        cross(terminator->getOperand(i), program);
     // In order of the ops that make them.
     for (Operation &op : block.without_terminator())
       for (Value v : op.getResults())
         if (crossing.contains(v))
-          handed[stageOf[&op]].push_back(v);
+          handed[programOf[&op]].push_back(v);
     b.setInsertionPoint(f);
-    build(Forward, "_forward");
-    build(InputGrad, "_input_grad");
-    build(WeightGrad, "_weight_grad");
+    for (StageProgram program : stagePrograms)
+      build(program);
   }
 
 private:
-  void assign(Value root, Stage stage) {
+  void assign(Value root, StageProgram program) {
     SmallVector<Value> work{root};
     while (!work.empty()) {
       Operation *op = work.pop_back_val().getDefiningOp();
-      if (op && stageOf.try_emplace(op, stage).second)
+      if (op && programOf.try_emplace(op, program).second)
         llvm::append_range(work, readsOf(op, block));
     }
   }
 
-  /// Notes what `stage` reads of an earlier one, looking through what is cloned.
-  void cross(Value v, Stage stage) {
+  /// Notes what `program` reads of an earlier one, looking through what is cloned.
+  void cross(Value v, StageProgram program) {
     Operation *op = v.getDefiningOp();
     if (!op)
       return;
     if (isCloned(op)) {
       for (Value read : readsOf(op, block))
-        cross(read, stage);
-    } else if (stageOf[op] != stage) {
+        cross(read, program);
+    } else if (programOf[op] != program) {
       crossing.insert(v);
     }
   }
 
-  void build(Stage stage, StringRef suffix) {
+  void build(StageProgram program) {
     OpBuilder::InsertionGuard guard(b);
-    auto part =
-        func::FuncOp::create(b, f.getLoc(), (base + suffix).str(), b.getFunctionType({}, {}));
+    auto part = func::FuncOp::create(b, f.getLoc(), (base + "_" + identifierOf(program)).str(),
+                                     b.getFunctionType({}, {}));
     part->setDiscardableAttrs(f->getDiscardableAttrDictionary());
     Block *body = part.addEntryBlock();
     b.setInsertionPointToEnd(body);
@@ -114,31 +116,31 @@ private:
       (void)part.insertArgument(place, v.getType(), attributes, v.getLoc());
       map.map(v, part.getArgument(place));
     };
-    // All arguments first, then what earlier stages hand on; what turns out not to be read goes
+    // All arguments first, then what earlier programs hand on; what turns out not to be read goes
     // again.
     for (BlockArgument argument : block.getArguments()) {
       NamedAttrList attributes(f.getArgAttrDict(argument.getArgNumber()));
       attributes.set("hadal.argument", b.getI64IntegerAttr(argument.getArgNumber()));
       addArgument(argument, attributes.getDictionary(b.getContext()));
     }
-    for (Stage earlier : {Forward, InputGrad})
+    for (StageProgram earlier : {Forward, InputGrad})
       for (auto [i, v] : llvm::enumerate(handed[earlier]))
-        if (earlier < stage)
+        if (earlier < program)
           addArgument(v, named(earlier, i));
 
     SmallVector<Value> returned;
     SmallVector<DictionaryAttr> attributes;
     for (Operation &op : block.without_terminator())
       if (isCloned(&op) ? !isa<ml_program::GlobalStoreOp>(op) && isReady(op, map)
-                        : stageOf.contains(&op) && stageOf[&op] == stage)
+                        : programOf.contains(&op) && programOf[&op] == program)
         b.clone(op, map);
-    for (unsigned i : results[stage]) {
+    for (unsigned i : results[program]) {
       returned.push_back(map.lookup(block.getTerminator()->getOperand(i)));
       attributes.push_back(DictionaryAttr::get(b.getContext(), f.getResultAttrs(i)));
     }
-    for (auto [i, v] : llvm::enumerate(handed[stage])) {
+    for (auto [i, v] : llvm::enumerate(handed[program])) {
       returned.push_back(map.lookup(v));
-      attributes.push_back(named(stage, i));
+      attributes.push_back(named(program, i));
     }
     func::ReturnOp::create(b, f.getLoc(), returned);
     part.setType(b.getFunctionType(part.getArgumentTypes(), ValueRange(returned).getTypes()));
@@ -154,14 +156,14 @@ private:
     (void)part.eraseArguments(unread);
   }
 
-  /// A copy is made where all that it reads is at hand; a view of what another stage keeps to
-  /// itself is not.
+  /// A copy is made where all that it reads is at hand; a view of what another program keeps
+  /// to itself is not.
   bool isReady(Operation &op, IRMapping &map) {
     return llvm::all_of(readsOf(&op, block), [&](Value v) { return map.contains(v); });
   }
 
-  DictionaryAttr named(Stage stage, unsigned i) {
-    std::string name = (stage == Forward ? "saved." : "kept.") + std::to_string(i);
+  DictionaryAttr named(StageProgram program, unsigned i) {
+    std::string name = (program == Forward ? "saved." : "kept.") + std::to_string(i);
     return b.getDictionaryAttr({b.getNamedAttr("exec.name", b.getStringAttr(name))});
   }
 
@@ -169,10 +171,10 @@ private:
   Block &block;
   StringRef base;
   OpBuilder b;
-  SmallVector<unsigned> results[3]; ///< of f, by stage
-  llvm::DenseMap<Operation *, Stage> stageOf;
+  PerProgram<SmallVector<unsigned>> results; ///< of f
+  llvm::DenseMap<Operation *, StageProgram> programOf;
   llvm::DenseSet<Value> crossing;
-  SmallVector<Value> handed[3]; ///< what a stage makes for later ones
+  PerProgram<SmallVector<Value>> handed; ///< what a program makes for later ones
 };
 
 struct SplitBackward : public hadal::impl::HadalSplitBackwardBase<SplitBackward> {

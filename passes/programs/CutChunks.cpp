@@ -17,6 +17,7 @@
 #include "passes/Passes.h"
 #include "passes/analysis/GraphQueries.h"
 #include "passes/analysis/Sizes.h"
+#include "runtime/module/ChunkKind.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace hadal {
@@ -555,12 +556,12 @@ struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
 
   /// The three functions of stage `number` become its chunks.
   FailureOr<job::StageAttr> cutStage(int64_t number, job::StageAttr stage, SymbolTable &symbols) {
-    static constexpr StringRef kinds[] = {"forward", "input_grad", "weight_grad"};
     std::string prefix = "stage." + std::to_string(number);
     llvm::StringMap<AffineMap> shapes;
     SmallVector<func::FuncOp> functions;
-    for (StringRef kind : kinds) {
-      auto f = symbols.lookup<func::FuncOp>((prefix + "_" + kind).str());
+    for (StageProgram program : stagePrograms) {
+      std::string kind = identifierOf(program);
+      auto f = symbols.lookup<func::FuncOp>(prefix + "_" + kind);
       if (!f)
         return getOperation().emitError() << "hadal-cut-chunks wants @" << prefix << "_" << kind
                                           << ": run --hadal-split-backward first";
@@ -568,9 +569,9 @@ struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
     }
     SmallVector<job::AccumulatorAttr> accumulators = accumulatorsOf(functions, symbols);
     SmallVector<std::string> names;
-    for (auto [f, kind] : llvm::zip(functions, kinds)) {
-      names.push_back((prefix + "." + kind).str());
-      if (failed(Cutter(f, names.back(), kind, shapes).run()))
+    for (auto [f, program] : llvm::zip(functions, stagePrograms)) {
+      names.push_back(prefix + "." + identifierOf(program));
+      if (failed(Cutter(f, names.back(), identifierOf(program), shapes).run()))
         return failure();
     }
     return job::StageAttr::get(&getContext(), stage.getFirstLayer(), stage.getLayers(), names[0],

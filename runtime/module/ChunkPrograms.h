@@ -9,6 +9,7 @@
 #ifndef HADAL_RUNTIME_MODULE_CHUNKPROGRAMS_H
 #define HADAL_RUNTIME_MODULE_CHUNKPROGRAMS_H
 
+#include "runtime/module/ChunkKind.h"
 #include "runtime/module/RankSizes.h"
 
 #include <vector>
@@ -42,11 +43,9 @@ struct ChunkProgram {
   std::vector<uint32_t> arguments; ///< numbers of values
 };
 
-enum : uint32_t { ForwardProgram, InputGradProgram, WeightGradProgram };
-
 struct ChunkPrograms {
   std::vector<ChunkValue> values;
-  ChunkProgram programs[3];
+  ChunkProgram programs[stageProgramCount]; ///< by StageProgram
 };
 
 /// Reads the chunk programs of a stage of a module that checkRanks has passed, and checks what each
@@ -62,7 +61,7 @@ struct ChunkPrograms {
 /// InvalidFile: "program stage1.forward, command 3: ...".
 Result<ChunkPrograms> readChunkPrograms(const fb::Module &module, const fb::Stage &stage);
 
-/// The same for a program that ranks run together, in inference: programs[ForwardProgram] alone.
+/// The same for a program that ranks run together, in inference: as its forward program alone.
 /// The driver gives the arguments that are no outputs, and the registers that no exchange of counts
 /// sets.
 Result<ChunkPrograms> readInferenceProgram(const fb::Module &module, const fb::Program &program);

@@ -5,9 +5,13 @@
 
 namespace hadal::verify {
 
+static_assert(int(fb::ChunkKind_Forward) == int(ChunkKind::Forward) &&
+              int(fb::ChunkKind_Backward) == int(ChunkKind::Backward) &&
+              int(fb::ChunkKind_InputGrad) == int(ChunkKind::InputGrad) &&
+              int(fb::ChunkKind_WeightGrad) == int(ChunkKind::WeightGrad));
+
 std::string chunkName(const fb::Chunk &chunk) {
-  return "FBIW"[static_cast<size_t>(chunk.kind())] + std::to_string(chunk.direction()) + "." +
-         std::to_string(chunk.micro_batch());
+  return hadal::chunkName(ChunkKind(chunk.kind()), chunk.direction(), chunk.micro_batch());
 }
 
 RankColumn::RankColumn(const fb::Ranks &ranks, const std::vector<ChunkPrograms> &stages)
@@ -19,7 +23,7 @@ RankColumn::RankColumn(const fb::Ranks &ranks, const std::vector<ChunkPrograms> 
 RankColumn::RankColumn(const std::vector<ChunkPrograms> &one)
     : ranks(nullptr), stages(one), all(1) {
   all[0].items.push_back({0, 1, {}, {}, {}});
-  addRun(all[0].items[0], {0, 0, 0, ForwardProgram, nullptr, {}}, 0, 0);
+  addRun(all[0].items[0], {0, 0, 0, StageProgram::Forward, nullptr, {}}, 0, 0);
 }
 
 /// Lays the commands of a rank's order out: items, and in each item a queue for every lane.
@@ -35,7 +39,7 @@ void RankColumn::plan(uint32_t rank) {
 }
 
 void RankColumn::addRun(Item &item, Run run, uint32_t rank, uint32_t slot) {
-  const ChunkProgram &what = stages[run.stage].programs[run.program];
+  const ChunkProgram &what = programOf(run);
   uint32_t number = item.runs.size();
   std::vector<Value> &values = all[rank].values[{run.direction, run.microBatch}];
   values.resize(stages[run.stage].values.size());
@@ -50,15 +54,8 @@ void RankColumn::addRun(Item &item, Run run, uint32_t rank, uint32_t slot) {
 
 void RankColumn::addRuns(Item &item, const fb::Chunk &chunk, uint32_t rank, uint32_t slot) {
   uint32_t stage = stageOf(*ranks, rank, chunk.direction());
-  auto add = [&](uint32_t program) {
+  for (StageProgram program : programsOf(ChunkKind(chunk.kind())))
     addRun(item, {stage, chunk.direction(), chunk.micro_batch(), program, nullptr, {}}, rank, slot);
-  };
-  switch (chunk.kind()) {
-  case fb::ChunkKind_Forward: add(ForwardProgram); break;
-  case fb::ChunkKind_Backward: add(InputGradProgram), add(WeightGradProgram); break;
-  case fb::ChunkKind_InputGrad: add(InputGradProgram); break;
-  case fb::ChunkKind_WeightGrad: add(WeightGradProgram); break;
-  }
 }
 
 std::string RankColumn::nameOf(uint32_t rank, const Item &item) const {
@@ -70,11 +67,10 @@ std::string RankColumn::nameOf(uint32_t rank, const Item &item) const {
 std::string RankColumn::place(uint32_t rank, const Item &item, const Run &run,
                               const ChunkStep &step) const {
   if (!ranks)
-    return "program " + stages[run.stage].programs[run.program].name + ", command " +
-           std::to_string(step.command) + ": ";
+    return "program " + programOf(run).name + ", command " + std::to_string(step.command) + ": ";
   return "pipeline rank " + std::to_string(rank) + ", item " + std::to_string(item.first) + " (" +
-         nameOf(rank, item) + "), program " + stages[run.stage].programs[run.program].name +
-         ", command " + std::to_string(step.command) + ": ";
+         nameOf(rank, item) + "), program " + programOf(run).name + ", command " +
+         std::to_string(step.command) + ": ";
 }
 
 /// The second direction of dualpipev is the way back of the same micro-batches.
@@ -237,7 +233,7 @@ Status RankColumn::exchange(Rank &rank, Item &item, uint32_t lane) {
 
 /// A run has ended: values that no run to come has as an argument give their memory back.
 void RankColumn::end(Run &run) {
-  for (uint32_t argument : stages[run.stage].programs[run.program].arguments)
+  for (uint32_t argument : programOf(run).arguments)
     if (Value &value = (*run.values)[argument]; --value.users == 0)
       value.released = true;
 }
@@ -287,7 +283,7 @@ void RankColumn::findPeaks(std::vector<RankPeak> &peaks) const {
     for (const Item &item : all[number].items)
       for (const Run &run : item.runs) {
         users[run.values].resize(run.values->size());
-        for (uint32_t argument : stages[run.stage].programs[run.program].arguments)
+        for (uint32_t argument : programOf(run).arguments)
           ++users[run.values][argument];
       }
     uint64_t bytes = 0, values = 0;
@@ -304,7 +300,7 @@ void RankColumn::findPeaks(std::vector<RankPeak> &peaks) const {
       if (bytes > peaks[number].bytes)
         peaks[number] = {bytes, item.first, values, nameOf(number, item)};
       for (const Run &run : item.runs)
-        for (uint32_t argument : stages[run.stage].programs[run.program].arguments)
+        for (uint32_t argument : programOf(run).arguments)
           if (--users[run.values][argument] == 0 && !stages[run.stage].values[argument].isInput) {
             bytes -= stages[run.stage].values[argument].bytes[0];
             values -= 1;

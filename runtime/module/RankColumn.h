@@ -38,7 +38,8 @@ private:
 
   /// A run of a program for a micro-batch.
   struct Run {
-    uint32_t stage, direction, microBatch, program;
+    uint32_t stage, direction, microBatch;
+    StageProgram program;
     std::vector<Value> *values; ///< of the micro-batch, which its other runs have too
     std::map<uint32_t, Clock> events;
     size_t left = 0; ///< steps
@@ -73,7 +74,8 @@ private:
 
   /// From one stage to another in a direction, by the programs of a kind.
   struct Channel {
-    uint32_t from, to, direction, program;
+    uint32_t from, to, direction;
+    StageProgram program;
     auto operator<=>(const Channel &) const = default;
   };
   struct Message {
@@ -93,6 +95,9 @@ private:
   Status findLeftovers() const;
   void findPeaks(std::vector<RankPeak> &peaks) const;
   uint32_t way(const Run &run) const;
+  const ChunkProgram &programOf(const Run &run) const {
+    return stages[run.stage].programs[static_cast<size_t>(run.program)];
+  }
   std::string place(uint32_t rank, const Item &item, const Run &run, const ChunkStep &step) const;
   std::string nameOf(uint32_t rank, const Item &item) const;
 

@@ -16,7 +16,7 @@ using namespace verify;
 /// Rule 2.
 static Status verifyOrder(const fb::Ranks &ranks, uint32_t rank, uint32_t microBatches) {
   const auto &chunks = *ranks.orders()->Get(rank)->chunks();
-  std::vector<std::vector<bool>> done[3];
+  std::vector<std::vector<bool>> done[stageProgramCount];
   for (auto &what : done)
     what.assign(directionsOf(ranks), std::vector<bool>(microBatches));
   std::vector<uint32_t> weights(directionsOf(ranks));
@@ -26,24 +26,18 @@ static Status verifyOrder(const fb::Ranks &ranks, uint32_t rank, uint32_t microB
   };
   for (uint32_t i = 0; i < chunks.size(); ++i) {
     const fb::Chunk &chunk = *chunks.Get(i);
-    auto once = [&](uint32_t what) {
-      std::vector<bool>::reference was = done[what][chunk.direction()][chunk.micro_batch()];
-      bool first = !was;
-      was = true;
-      return first;
-    };
-    bool isWhole = chunk.kind() == fb::ChunkKind_Backward;
-    if (chunk.kind() == fb::ChunkKind_Forward && !once(0))
-      return broken(i, "a chunk stands there twice");
-    if ((chunk.kind() == fb::ChunkKind_InputGrad || isWhole) && !once(1))
-      return broken(i, "a chunk stands there twice");
-    if (chunk.kind() == fb::ChunkKind_WeightGrad || isWhole) {
-      if (!once(2))
+    for (StageProgram program : programsOf(ChunkKind(chunk.kind()))) {
+      std::vector<bool>::reference was =
+          done[size_t(program)][chunk.direction()][chunk.micro_batch()];
+      if (was)
         return broken(i, "a chunk stands there twice");
-      if (chunk.micro_batch() != weights[chunk.direction()]++)
+      was = true;
+      if (program == StageProgram::WeightGrad &&
+          chunk.micro_batch() != weights[chunk.direction()]++)
         return broken(
             i, "weight gradients of a direction are summed in ascending order of micro-batches");
     }
+    bool isWhole = chunk.kind() == fb::ChunkKind_Backward;
     bool fits = i + 1 < chunks.size() && !chunks.Get(i + 1)->paired() &&
                 ((chunk.kind() == fb::ChunkKind_Forward &&
                   chunks.Get(i + 1)->kind() == fb::ChunkKind_Backward) ||
@@ -51,13 +45,12 @@ static Status verifyOrder(const fb::Ranks &ranks, uint32_t rank, uint32_t microB
     if (chunk.paired() && !fits)
       return broken(i, "a pair is a forward and a whole backward chunk");
   }
-  static const char *const names[] = {"forward", "input gradient", "weight gradient"};
-  for (uint32_t what = 0; what < 3; ++what)
+  for (StageProgram program : stagePrograms)
     for (uint32_t direction = 0; direction < directionsOf(ranks); ++direction)
       for (uint32_t m = 0; m < microBatches; ++m)
-        if (!done[what][direction][m])
+        if (!done[size_t(program)][direction][m])
           return invalidFile("pipeline rank " + std::to_string(rank) + " never does the " +
-                             names[what] + " of micro-batch " + std::to_string(m) +
+                             toString(program) + " of micro-batch " + std::to_string(m) +
                              " in direction " + std::to_string(direction));
   return {};
 }

@@ -15,14 +15,14 @@ static uint32_t numberOf(std::vector<std::string> &names, std::string_view name)
   return static_cast<uint32_t>(found - names.begin());
 }
 
-void StagePlan::set(Part part, const fb::Program &program) {
-  ChunkProgram &chunk = programs[size_t(part)];
-  chunk.part = part;
+void StagePlan::set(StageProgram which, const fb::Program &program) {
+  ChunkProgram &chunk = programs[size_t(which)];
+  chunk.which = which;
   chunk.program = &program;
   for (const fb::Argument *argument : *program.arguments()) {
     chunk.values.push_back(numberOf(valueNames, argument->name()->string_view()));
-    lastPart.resize(valueNames.size());
-    lastPart[chunk.values.back()] = part;
+    lastProgram.resize(valueNames.size());
+    lastProgram[chunk.values.back()] = which;
   }
   for (const auto *name : *program.registers())
     chunk.registers.push_back(numberOf(registerNames, name->string_view()));
@@ -45,10 +45,10 @@ StagePlan StagePlan::of(const fb::Module &module, unsigned stage) {
   StagePlan plan;
   plan.stage = stage;
   plan.table = module.training()->ranks()->stages()->Get(stage);
-  const uint32_t programs[partCount] = {plan.table->forward(), plan.table->input_grad(),
-                                        plan.table->weight_grad()};
-  for (size_t i = 0; i < partCount; ++i)
-    plan.set(Part(i), *module.programs()->Get(programs[i]));
+  const uint32_t programs[stageProgramCount] = {plan.table->forward(), plan.table->input_grad(),
+                                                plan.table->weight_grad()};
+  for (size_t i = 0; i < stageProgramCount; ++i)
+    plan.set(StageProgram(i), *module.programs()->Get(programs[i]));
   for (ChunkProgram &program : plan.programs)
     plan.findSums(module, program);
   return plan;
@@ -68,7 +68,7 @@ void StagePlan::findSums(const fb::Module &module, ChunkProgram &program) const 
 
 StagePlan StagePlan::ofProgram(const fb::Program &program) {
   StagePlan plan;
-  plan.set(Part::Forward, program);
+  plan.set(StageProgram::Forward, program);
   return plan;
 }
 
@@ -129,24 +129,14 @@ Status MicroBatchValues::allocate(MemoryPool &pool, const ChunkProgram &program,
   return {};
 }
 
-void MicroBatchValues::release(Part done) {
+void MicroBatchValues::release(StageProgram done) {
   ended = size_t(done) + 1;
   for (size_t i = 0; i < values.size(); ++i)
-    if (plan->lastPart[i] <= done)
+    if (plan->lastProgram[i] <= done)
       values[i] = {};
 }
 
-std::vector<Part> hadal::partsOf(fb::ChunkKind kind) {
-  switch (kind) {
-  case fb::ChunkKind_Forward: return {Part::Forward};
-  case fb::ChunkKind_Backward: return {Part::WeightGrad, Part::InputGrad};
-  case fb::ChunkKind_InputGrad: return {Part::InputGrad};
-  case fb::ChunkKind_WeightGrad: return {Part::WeightGrad};
-  }
-  return {};
-}
-
-std::string hadal::chunkName(fb::ChunkKind kind, unsigned direction, unsigned microBatch) {
-  return std::string(1, "FBIW"[kind]) + std::to_string(direction) + "." +
-         std::to_string(microBatch);
+std::vector<StageProgram> hadal::programsLastFirst(fb::ChunkKind kind) {
+  std::span<const StageProgram> programs = programsOf(ChunkKind(kind));
+  return {programs.rbegin(), programs.rend()};
 }

@@ -3,6 +3,7 @@
 #ifndef HADAL_RUNTIME_PARALLEL_CHUNKPLAN_H
 #define HADAL_RUNTIME_PARALLEL_CHUNKPLAN_H
 
+#include "runtime/module/ChunkKind.h"
 #include "runtime/parallel/MemoryPool.h"
 #include "runtime/parallel/RankLayout.h"
 #include "runtime/training/MicroBatch.h"
@@ -15,14 +16,10 @@
 
 namespace hadal {
 
-/// The programs of a stage, in the order in which a micro-batch passes them.
-enum class Part : unsigned { Forward, InputGrad, WeightGrad };
-inline constexpr size_t partCount = 3;
-
 /// A program of a stage: its names as numbers of the stage.
 struct ChunkProgram {
   const fb::Program *program = nullptr;
-  Part part = Part::Forward;
+  StageProgram which = StageProgram::Forward;
   std::vector<uint32_t> values;    ///< of each argument
   std::vector<uint32_t> registers; ///< of each register
   /// Of each command that communicates: its number among those that go the same way, which both
@@ -37,15 +34,15 @@ struct StagePlan {
   unsigned stage = 0;
   const fb::Stage *table = nullptr;
   std::vector<std::string> valueNames, registerNames;
-  std::vector<Part> lastPart; ///< of each value: the last one that has it as an argument
-  std::array<ChunkProgram, partCount> programs;
+  std::vector<StageProgram> lastProgram; ///< of each value: the last one that has it as an argument
+  std::array<ChunkProgram, stageProgramCount> programs;
 
   static StagePlan of(const fb::Module &module, unsigned stage);
-  /// Of a program of table Inference, which is no stage's: part Forward.
+  /// Of a program of table Inference, which is no stage's: as its Forward.
   static StagePlan ofProgram(const fb::Program &program);
 
 private:
-  void set(Part part, const fb::Program &program);
+  void set(StageProgram which, const fb::Program &program);
   void findSums(const fb::Module &module, ChunkProgram &program) const;
 };
 
@@ -74,21 +71,18 @@ struct MicroBatchValues {
     return values[program.values[argument]];
   }
 
-  /// A part has ended: gives back what no later part has as an argument.
-  void release(Part done);
+  /// A program has ended: gives back what no later one has as an argument.
+  void release(StageProgram done);
 
   const StagePlan *plan = nullptr;
   unsigned direction = 0, number = 0; ///< of the micro-batch, with its owner
-  size_t ended = 0;                   ///< parts
+  size_t ended = 0;                   ///< programs
   std::vector<Value> values;
   std::vector<int64_t> registers;
 };
 
-/// What a chunk runs, the last part first.
-std::vector<Part> partsOf(fb::ChunkKind kind);
-
-/// "F0.3": as an order names a chunk.
-std::string chunkName(fb::ChunkKind kind, unsigned direction, unsigned microBatch);
+/// What a chunk runs, the last program first.
+std::vector<StageProgram> programsLastFirst(fb::ChunkKind kind);
 
 } // namespace hadal
 

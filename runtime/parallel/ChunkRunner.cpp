@@ -23,9 +23,9 @@ Error ChunkRunner::failed(const Step &step, const Error &error) const {
                           std::to_string(step.number) + ", " + error.message};
 }
 
-bool ChunkRunner::Half::has(Part part) const {
-  return run &&
-         (run->program.part == part || std::find(parts.begin(), parts.end(), part) != parts.end());
+bool ChunkRunner::Half::has(StageProgram program) const {
+  return run && (run->program.which == program ||
+                 std::find(programs.begin(), programs.end(), program) != programs.end());
 }
 
 bool ChunkRunner::Item::isDone() const {
@@ -45,7 +45,7 @@ Result<ChunkRunner::Item> ChunkRunner::prepare(const fb::Order &order, uint32_t 
         (step.pass == Pass::Forward && chunk->kind() != fb::ChunkKind_Forward))
       continue;
     unsigned stage = layout.stageOf(layout.ppOf(layout.rank), direction);
-    std::string name = chunkName(chunk->kind(), direction, number);
+    std::string name = chunkName(ChunkKind(chunk->kind()), direction, number);
     std::unique_ptr<MicroBatchValues> &values = inFlight[{stage, number}];
     if (chunk->kind() == fb::ChunkKind_Forward) {
       if (values)
@@ -60,16 +60,17 @@ Result<ChunkRunner::Item> ChunkRunner::prepare(const fb::Order &order, uint32_t 
     } else if (!values) {
       return invalidArgument(name + ": its forward chunk has not run");
     }
-    item.halves.push_back({chunk, std::move(name), values.get(), partsOf(chunk->kind()), nullptr});
-    nextPart(item.halves.back());
+    item.halves.push_back(
+        {chunk, std::move(name), values.get(), programsLastFirst(chunk->kind()), nullptr});
+    nextProgram(item.halves.back());
   }
   return item;
 }
 
-void ChunkRunner::nextPart(Half &half) {
+void ChunkRunner::nextProgram(Half &half) {
   half.run = std::make_unique<ChunkRun>(
-      half.name, half.values->plan->programs[size_t(half.parts.back())], *half.values);
-  half.parts.pop_back();
+      half.name, half.values->plan->programs[size_t(half.programs.back())], *half.values);
+  half.programs.pop_back();
 }
 
 Status ChunkRunner::run(int64_t number, std::span<const MicroBatch> batches,
@@ -130,7 +131,7 @@ Status ChunkRunner::runItems(const fb::Order &order, const Step &step) {
 void ChunkRunner::beginWhatMay() {
   for (Item &item : items)
     for (Half &half : item.halves) {
-      if (half.run && !half.hasBegun && half.values->ended == size_t(half.run->program.part)) {
+      if (half.run && !half.hasBegun && half.values->ended == size_t(half.run->program.which)) {
         half.hasBegun = true;
         half.beginNs = trace ? trace->now() : 0;
         half.run->isAhead = false;
@@ -149,7 +150,7 @@ const ChunkRunner::Half *ChunkRunner::sameProgramBefore(const Half &half) const 
     for (const Half &before : item.halves) {
       if (&before == &half)
         return found;
-      if (before.has(half.run->program.part) && before.values->plan == half.values->plan)
+      if (before.has(half.run->program.which) && before.values->plan == half.values->plan)
         found = &before;
     }
   return found;
@@ -163,7 +164,7 @@ bool ChunkRunner::mayCall(const Half &half, uint32_t at) const {
   if (!before)
     return true;
   const ChunkRun &run = *before->run;
-  return run.program.part == half.run->program.part &&
+  return run.program.which == half.run->program.which &&
          (run.isDone(0) || run.program.streams[0][run.next[0]] > sums->second) &&
          before->values->number / layout.groupSize() == half.values->number / layout.groupSize();
 }
@@ -232,21 +233,21 @@ Result<ChunkRunner::Progress> ChunkRunner::advance(Half &half, const Step &step,
     return Progress::None;
 
   stream.remove(run);
-  Part part = run.program.part;
+  StageProgram program = run.program.which;
   half.run.reset();
-  half.values->release(part);
+  half.values->release(program);
   unsigned stage = half.values->plan->stage, number = half.values->number;
-  if (!half.parts.empty()) {
-    nextPart(half);
+  if (!half.programs.empty()) {
+    nextProgram(half);
     half.run->isAhead = false;
     half.run->limit = options.overlap ? UINT32_MAX : 0;
     stream.add(*half.run);
   }
-  if (part == (step.pass == Pass::Forward ? Part::Forward : Part::WeightGrad))
+  if (program == (step.pass == Pass::Forward ? StageProgram::Forward : StageProgram::WeightGrad))
     inFlight.erase({stage, number});
   if (step.hooks.done) {
     lock.unlock();
-    Status status = step.hooks.done(stage, number, part);
+    Status status = step.hooks.done(stage, number, program);
     lock.lock();
     if (!status)
       return failed(step, {status.error().code, half.name + ": " + status.error().message});

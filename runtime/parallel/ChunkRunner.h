@@ -6,8 +6,8 @@
 // the first item's halves in turns, then those of the next, and weight gradients last: nobody waits
 // for these.
 //
-// No bit depends on who runs when: parts of a micro-batch follow each other, and a micro-batch adds
-// to a sum behind the one before it.
+// No bit depends on who runs when: programs of a micro-batch follow each other, and a micro-batch
+// adds to a sum behind the one before it.
 //
 //===--------------------------------------------------------------------===//
 
@@ -44,9 +44,9 @@ public:
   struct Hooks {
     /// Before a call that adds to a stage's sums.
     std::function<Status(unsigned stage)> enter;
-    /// After a part of a micro-batch in a stage. Parts of a stage come with ascending
+    /// After a program of a micro-batch in a stage. Programs of a stage come with ascending
     /// micro-batches.
-    std::function<Status(unsigned stage, unsigned microBatch, Part part)> done;
+    std::function<Status(unsigned stage, unsigned microBatch, StageProgram program)> done;
   };
 
   /// Runs this rank's order. `batches`: all micro-batches of the step, as many in each group of the
@@ -68,14 +68,14 @@ private:
     const fb::Chunk *chunk;
     std::string name;
     MicroBatchValues *values;
-    std::vector<Part> parts; ///< still to run, last first
+    std::vector<StageProgram> programs; ///< still to run, last first
     std::unique_ptr<ChunkRun> run;
     bool hasBegun = false;
     int64_t beginNs = 0;
     bool isDone() const { return !run; }
-    bool isFiller() const { return run && run->program.part == Part::WeightGrad; }
-    /// Whether a part is still to end.
-    bool has(Part part) const;
+    bool isFiller() const { return run && run->program.which == StageProgram::WeightGrad; }
+    /// Whether a program is still to end.
+    bool has(StageProgram program) const;
   };
   /// One chunk, or two that are issued together.
   struct Item {
@@ -97,7 +97,7 @@ private:
 
   Status runItems(const fb::Order &order, const Step &step);
   Result<Item> prepare(const fb::Order &order, uint32_t first, const Step &step);
-  void nextPart(Half &half);
+  void nextProgram(Half &half);
   void beginWhatMay();
   const Half *sameProgramBefore(const Half &half) const;
   bool mayCall(const Half &half, uint32_t at) const;

@@ -61,7 +61,7 @@ ChunkSizes::Item ChunkSizes::prepare(uint32_t first) {
     unsigned number = layout.stageOf(pp, chunk->direction());
     MicroBatchSizes &sizes = microBatches[{number, chunk->micro_batch()}];
     sizes.values.resize(stages[number].plan.valueNames.size());
-    item.halves.push_back({&stages[number], &sizes, partsOf(chunk->kind()),
+    item.halves.push_back({&stages[number], &sizes, programsLastFirst(chunk->kind()),
                            chunk->kind() == fb::ChunkKind_WeightGrad});
     Half &half = item.halves.back();
     for (uint32_t command : programOf(half).streams[1]) {
@@ -83,9 +83,9 @@ void ChunkSizes::take(Half &half, uint32_t argument) {
 void ChunkSizes::beginWhatMay() {
   for (Item &item : items)
     for (Half &half : item.halves) {
-      if (!half.parts.empty() && half.sizes->ended == size_t(half.parts.back()))
+      if (!half.programs.empty() && half.sizes->ended == size_t(half.programs.back()))
         half.hasBegun = true;
-      if (!half.parts.empty() && !(ranks.overlap() && (half.hasBegun || half.isFiller)))
+      if (!half.programs.empty() && !(ranks.overlap() && (half.hasBegun || half.isFiller)))
         return;
     }
 }
@@ -96,8 +96,8 @@ bool ChunkSizes::isSameProgramBefore(const Half &half) const {
     for (const Half &before : item.halves) {
       if (&before == &half)
         return false;
-      if (before.stage == half.stage && std::find(before.parts.begin(), before.parts.end(),
-                                                  half.parts.back()) != before.parts.end())
+      if (before.stage == half.stage && std::find(before.programs.begin(), before.programs.end(),
+                                                  half.programs.back()) != before.programs.end())
         return true;
     }
   return false;
@@ -109,7 +109,7 @@ Result<bool> ChunkSizes::moveOn() {
       for (size_t i = 0; i < item.halves.size(); ++i) {
         size_t at = (item.turn + i) % item.halves.size();
         Half &half = item.halves[at];
-        if (half.parts.empty() || !half.hasBegun || half.isFiller != fillers)
+        if (half.programs.empty() || !half.hasBegun || half.isFiller != fillers)
           continue;
         Progress progress = HADAL_TRY(advance(half));
         if (progress == Progress::None)
@@ -120,7 +120,7 @@ Result<bool> ChunkSizes::moveOn() {
   return false;
 }
 
-/// Up to its next call, or to the end of a part, unless it waits for messages.
+/// Up to its next call, or to the end of a program, unless it waits for messages.
 Result<ChunkSizes::Progress> ChunkSizes::advance(Half &half) {
   const ChunkProgram &chunk = programOf(half);
   const auto &commands = *chunk.program->commands();
@@ -157,26 +157,26 @@ Result<ChunkSizes::Progress> ChunkSizes::advance(Half &half) {
           take(half, call->arguments()->Get(i)->index());
       ++half.at;
       ++now;
-      HADAL_TRY(arenas.call(*call, half.stage->registers[size_t(chunk.part)], 0));
+      HADAL_TRY(arenas.call(*call, half.stage->registers[size_t(chunk.which)], 0));
       return Progress::Call;
     }
   }
-  return half.arrival > now || isSameProgramBefore(half) ? Progress::None : endPart(half);
+  return half.arrival > now || isSameProgramBefore(half) ? Progress::None : endProgram(half);
 }
 
-ChunkSizes::Progress ChunkSizes::endPart(Half &half) {
-  Part part = half.parts.back();
+ChunkSizes::Progress ChunkSizes::endProgram(Half &half) {
+  StageProgram program = half.programs.back();
   for (size_t value = 0; value < half.sizes->values.size(); ++value)
     if (uint64_t &bytes = half.sizes->values[value];
-        bytes && half.stage->plan.lastPart[value] <= part) {
+        bytes && half.stage->plan.lastProgram[value] <= program) {
       pool.giveBack(bytes);
       bytes = 0;
     }
-  half.sizes->ended = size_t(part) + 1;
-  half.parts.pop_back();
+  half.sizes->ended = size_t(program) + 1;
+  half.programs.pop_back();
   half.at = 0;
   half.events.clear();
-  return Progress::Part;
+  return Progress::Program;
 }
 
 Status ChunkSizes::run() {
@@ -185,7 +185,7 @@ Status ChunkSizes::run() {
   for (uint64_t idle = 0;;) {
     auto isDone = [](const Item &item) {
       return std::all_of(item.halves.begin(), item.halves.end(),
-                         [](const Half &half) { return half.parts.empty(); });
+                         [](const Half &half) { return half.programs.empty(); });
     };
     while (!items.empty() && isDone(items.front()))
       items.pop_front();

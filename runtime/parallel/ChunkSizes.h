@@ -39,8 +39,8 @@ private:
 /// A stage's programs with the sizes of their values.
 struct SizedStage {
   StagePlan plan;
-  std::vector<int64_t> registers[partCount]; ///< of each program
-  std::vector<uint64_t> bytes;               ///< of each value
+  std::vector<int64_t> registers[stageProgramCount]; ///< of each program
+  std::vector<uint64_t> bytes;                       ///< of each value
 };
 
 /// The order of chunks of a pipeline rank: which values there are, one after the other. Time is a
@@ -60,12 +60,12 @@ public:
 private:
   struct MicroBatchSizes {
     std::vector<uint64_t> values; ///< of buffers by number of the value, 0: not there
-    size_t ended = 0;             ///< parts
+    size_t ended = 0;             ///< programs
   };
   struct Half {
     const SizedStage *stage;
     MicroBatchSizes *sizes;
-    std::vector<Part> parts; ///< last first: the one that runs, and those behind it
+    std::vector<StageProgram> programs; ///< last first: the one that runs, and those after it
     bool isFiller;
     bool hasBegun = false;
     uint32_t at = 0;                          ///< command
@@ -77,18 +77,18 @@ private:
     std::vector<Half> halves;
     size_t turn = 0;
   };
-  enum class Progress { None, Call, Part };
+  enum class Progress { None, Call, Program };
 
   Item prepare(uint32_t first);
   const ChunkProgram &programOf(const Half &half) const {
-    return half.stage->plan.programs[size_t(half.parts.back())];
+    return half.stage->plan.programs[size_t(half.programs.back())];
   }
   void take(Half &half, uint32_t argument);
   void beginWhatMay();
   bool isSameProgramBefore(const Half &half) const;
   Result<bool> moveOn();
   Result<Progress> advance(Half &half);
-  Progress endPart(Half &half);
+  Progress endProgram(Half &half);
 
   const fb::Module &module;
   const fb::Ranks &ranks;

@@ -231,7 +231,7 @@ Result<bool> CommStream::issueSend(ChunkRun &run, uint32_t at, const fb::Send &c
   unsigned to = layout.rankOf(layout.holderOf(command.stage(), direction), layout.epOf(layout.rank),
                               layout.dpOf(layout.rank));
   HADAL_TRY(send(run, at, to,
-                 chunkTag(TagKind::Send, direction, run.program.part, run.values.number,
+                 chunkTag(TagKind::Send, direction, run.program.which, run.values.number,
                           run.program.ordinals[at]),
                  value.data, value.bytes, value.memory));
   return true;
@@ -245,7 +245,7 @@ Result<bool> CommStream::issueReceive(ChunkRun &run, uint32_t at, const fb::Rece
                                 layout.epOf(layout.rank), layout.dpOf(layout.rank));
   // The sender's direction: in a V the same stages lie in both.
   unsigned theirs = layout.isV ? command.stage() >= layout.pp : direction;
-  uint32_t tag = chunkTag(TagKind::Send, theirs, run.program.part, run.values.number,
+  uint32_t tag = chunkTag(TagKind::Send, theirs, run.program.which, run.values.number,
                           run.program.ordinals[at]);
   Message message = HADAL_TRY(comm.receive(from, tag, value.data, value.bytes));
   ++value.arriving;
@@ -287,7 +287,7 @@ Result<bool> CommStream::issueCounts(ChunkRun &run, uint32_t at,
   if (from.bytes != bytes * parts.count || to.bytes != bytes * parts.count)
     return invalidArgument("counts want " + std::to_string(bytes * parts.count) + " bytes, have " +
                            std::to_string(from.bytes) + " and " + std::to_string(to.bytes));
-  uint32_t tag = chunkTag(TagKind::Counts, run.values.direction, run.program.part,
+  uint32_t tag = chunkTag(TagKind::Counts, run.values.direction, run.program.which,
                           run.values.number, run.program.ordinals[at]);
   ChunkRun::Arrival arrival{at,          {},    {run.program.values[command.receive()]},
                             {to.memory}, now(), {tag, {}, {}}};
@@ -355,7 +355,7 @@ Result<bool> CommStream::issueExchange(ChunkRun &run, uint32_t at, const fb::Exc
   };
   std::vector<uint64_t> out = HADAL_TRY(offsets(command.send_counts(), from.bytes, "to"));
   std::vector<uint64_t> in = HADAL_TRY(offsets(command.receive_counts(), to.bytes, "from"));
-  uint32_t tag = chunkTag(TagKind::Exchange, run.values.direction, run.program.part,
+  uint32_t tag = chunkTag(TagKind::Exchange, run.values.direction, run.program.which,
                           run.values.number, run.program.ordinals[at]);
   ChunkRun::Arrival arrival{at,          {},    {run.program.values[command.destination()]},
                             {to.memory}, now(), {tag, {}, {}}};

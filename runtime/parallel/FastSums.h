@@ -18,7 +18,7 @@ public:
 
   Status begin(int64_t step, int64_t groupSize) override;
   Status enter(unsigned) override { return {}; }
-  Status endPart(unsigned, unsigned, Part) override { return {}; }
+  Status endProgram(unsigned, unsigned, StageProgram) override { return {}; }
   Status join(Joined joined) override;
   std::vector<Piece> piecesOf(const SumUnit &unit) const override;
   uint64_t reductions() const override { return count; }

@@ -32,17 +32,17 @@ Status OrderedSums::addStage(const StagePlan &stage,
                              const std::map<std::string, unsigned> &stagesOfState) {
   Executor &executor = context.executor;
   const fb::Module &module = executor.module().tables();
-  std::set<std::string> states[partCount];
-  for (size_t part = 0; part < partCount; ++part)
-    for (uint32_t state : usedStates(module, *stage.programs[part].program))
-      states[part].insert(module.states()->Get(state)->name()->str());
+  std::set<std::string> states[stageProgramCount];
+  for (size_t i = 0; i < stageProgramCount; ++i)
+    for (uint32_t state : usedStates(module, *stage.programs[i].program))
+      states[i].insert(module.states()->Get(state)->name()->str());
   for (const fb::Accumulator *accumulator : *stage.table->accumulators()) {
     std::string name = accumulator->state()->str();
-    // Losses and loads are summed in the forward part, which runs ahead of the others.
-    Part part = Part::WeightGrad;
-    for (size_t i = 0; i < partCount; ++i)
+    // Losses and loads are summed in the forward program, which runs ahead of the others.
+    StageProgram after = StageProgram::WeightGrad;
+    for (size_t i = 0; i < stageProgramCount; ++i)
       if (states[i].count(name))
-        part = Part(i);
+        after = StageProgram(i);
     DeviceView state = HADAL_TRY(sumState(executor, name)), view = state;
     DeviceBuffer own;
     if (stagesOfState.at(name) > 1) {
@@ -51,7 +51,7 @@ Status OrderedSums::addStage(const StagePlan &stage,
     }
     GroupCounter counter(executor, view, context.layout.groups);
     sums[stage.stage].push_back(
-        Sum{accumulator, part, std::move(state), std::move(own), std::move(counter)});
+        Sum{accumulator, after, std::move(state), std::move(own), std::move(counter)});
   }
   return {};
 }
@@ -85,12 +85,12 @@ Status OrderedSums::lay(int stage) {
   return {};
 }
 
-Status OrderedSums::endPart(unsigned stage, unsigned microBatch, Part part) {
+Status OrderedSums::endProgram(unsigned stage, unsigned microBatch, StageProgram program) {
   if (microBatch % context.layout.groupSize() + 1 != groupSize)
     return {};
   HADAL_TRY(lay(-1));
   for (Sum &sum : sums[stage])
-    if (sum.part == part)
+    if (sum.after == program)
       HADAL_TRY(sum.counter.endGroup(context.adder));
   return {};
 }

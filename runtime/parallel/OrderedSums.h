@@ -17,7 +17,7 @@ public:
 
   Status begin(int64_t step, int64_t groupSize) override;
   Status enter(unsigned stage) override { return lay(int(stage)); }
-  Status endPart(unsigned stage, unsigned microBatch, Part part) override;
+  Status endProgram(unsigned stage, unsigned microBatch, StageProgram program) override;
   Status join(Joined joined) override;
   std::vector<Piece> piecesOf(const SumUnit &unit) const override;
   uint64_t reductions() const override { return 0; }
@@ -26,7 +26,7 @@ private:
   /// A sum that this rank's chunks add to.
   struct Sum {
     const fb::Accumulator *table;
-    Part part; ///< behind which a group ends
+    StageProgram after; ///< which a group ends
     DeviceView state;
     DeviceBuffer
         own; ///< where another stage of this rank adds to the same state: what this stage has of it

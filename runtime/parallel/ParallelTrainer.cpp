@@ -133,8 +133,8 @@ Result<StepResult> ParallelTrainer::pass(int64_t step, std::span<const TrainingR
   HADAL_TRY(programs["zero"]->execute());
   ChunkRunner::Hooks hooks;
   hooks.enter = [&](unsigned stage) { return sums->enter(stage); };
-  hooks.done = [&](unsigned stage, unsigned microBatch, Part part) {
-    return sums->endPart(stage, microBatch, part);
+  hooks.done = [&](unsigned stage, unsigned microBatch, StageProgram program) {
+    return sums->endProgram(stage, microBatch, program);
   };
   HADAL_TRY(runner.run(step, input.batches, input.counts, hooks, kind));
   auto joined =

@@ -79,14 +79,14 @@ Status Predictor::readStages(RowsOfExperts rows) {
     SizedStage stage{StagePlan::of(module, number), {}, {}};
     stage.bytes.resize(stage.plan.valueNames.size());
     std::set<uint32_t> states;
-    for (size_t part = 0; part < partCount; ++part) {
-      const fb::Program &program = *stage.plan.programs[part].program;
+    for (size_t which = 0; which < stageProgramCount; ++which) {
+      const fb::Program &program = *stage.plan.programs[which].program;
       for (const auto *name : *program.registers()) {
         auto known = named.find(name->string_view());
-        stage.registers[part].push_back(known == named.end() ? 0 : known->second);
+        stage.registers[which].push_back(known == named.end() ? 0 : known->second);
       }
       for (uint32_t i = 0; i < program.arguments()->size(); ++i)
-        stage.bytes[stage.plan.programs[part].values[i]] =
+        stage.bytes[stage.plan.programs[which].values[i]] =
             HADAL_TRY(argumentBytes(program, i, named));
       states.merge(usedStates(module, program));
     }

@@ -42,8 +42,8 @@ public:
 
   /// Before a call of a stage's program.
   virtual Status enter(unsigned stage) = 0;
-  /// After a part of a micro-batch in a stage.
-  virtual Status endPart(unsigned stage, unsigned microBatch, Part part) = 0;
+  /// After a program of a micro-batch in a stage.
+  virtual Status endProgram(unsigned stage, unsigned microBatch, StageProgram program) = 0;
 
   /// Behind the last chunk: the total of each parameter's gradient comes to lie in "gradient.NAME"
   /// at the unit's root, and zeros in all other memory that gradients were added up in. Figures

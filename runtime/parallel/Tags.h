@@ -9,12 +9,12 @@ namespace hadal {
 
 enum class TagKind : uint32_t { Send, Counts, Exchange, Step };
 
-/// Of a chunk's messages, from most to least significant: kind 2 bits, direction 1, part 2,
+/// Of a chunk's messages, from most to least significant: kind 2 bits, direction 1, program 2,
 /// micro-batch 13, number among the program's commands of the kind 12. Micro-batches that share a
 /// tag are 8,192 apart, and messages of one tag keep their order.
-constexpr uint32_t chunkTag(TagKind kind, unsigned direction, Part part, unsigned microBatch,
-                            uint32_t ordinal) {
-  return uint32_t(kind) << 28 | (direction & 1) << 27 | uint32_t(part) << 25 |
+constexpr uint32_t chunkTag(TagKind kind, unsigned direction, StageProgram program,
+                            unsigned microBatch, uint32_t ordinal) {
+  return uint32_t(kind) << 28 | (direction & 1) << 27 | uint32_t(program) << 25 |
          (microBatch & 0x1fff) << 12 | (ordinal & 0xfff);
 }
 

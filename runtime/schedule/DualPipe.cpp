@@ -15,14 +15,14 @@ class Builder {
 public:
   Builder(Order &order, uint32_t flip) : order(order), flip(flip) {}
 
-  void forward(uint32_t direction) { put(Kind::Forward, direction, forwards); }
-  void backward(uint32_t direction) { put(Kind::Backward, direction, backwards); }
+  void forward(uint32_t direction) { put(ChunkKind::Forward, direction, forwards); }
+  void backward(uint32_t direction) { put(ChunkKind::Backward, direction, backwards); }
   void inputGrad(uint32_t direction) {
-    put(Kind::InputGrad, direction, backwards);
+    put(ChunkKind::InputGrad, direction, backwards);
     waiting.push_back(order.back());
   }
   void weightGrad() {
-    order.push_back({Kind::WeightGrad, waiting.front().direction, waiting.front().microBatch});
+    order.push_back({ChunkKind::WeightGrad, waiting.front().direction, waiting.front().microBatch});
     waiting.pop_front();
   }
   void pair(uint32_t ahead, uint32_t back) {
@@ -32,7 +32,7 @@ public:
   }
 
 private:
-  void put(Kind kind, uint32_t direction, uint32_t (&counts)[2]) {
+  void put(ChunkKind kind, uint32_t direction, uint32_t (&counts)[2]) {
     order.push_back({kind, direction ^ flip, counts[direction]++});
   }
 

@@ -22,9 +22,9 @@ Result<Schedule> schedule::oneFOneB(uint32_t ranks, uint32_t microBatches) {
     uint32_t ahead = std::min(ranks - 1 - rank, microBatches);
     for (uint32_t m = 0; m < microBatches + ahead; ++m) {
       if (m < microBatches)
-        order.push_back({Kind::Forward, 0, m});
+        order.push_back({ChunkKind::Forward, 0, m});
       if (m >= ahead)
-        order.push_back({Kind::Backward, 0, m - ahead});
+        order.push_back({ChunkKind::Backward, 0, m - ahead});
     }
   }
   return schedule;
@@ -47,14 +47,14 @@ Result<Schedule> schedule::zeroBubble(uint32_t ranks, uint32_t microBatches) {
     uint32_t ahead = std::min(ranks - 1 - rank, microBatches), weights = 0;
     for (uint32_t m = 0; m < microBatches + ahead; ++m) {
       if (m < microBatches)
-        order.push_back({Kind::Forward, 0, m});
+        order.push_back({ChunkKind::Forward, 0, m});
       if (m >= ahead)
-        order.push_back({Kind::InputGrad, 0, m - ahead});
+        order.push_back({ChunkKind::InputGrad, 0, m - ahead});
       if (m >= ahead && m - ahead >= weights + rank)
-        order.push_back({Kind::WeightGrad, 0, weights++});
+        order.push_back({ChunkKind::WeightGrad, 0, weights++});
     }
     while (weights < microBatches)
-      order.push_back({Kind::WeightGrad, 0, weights++});
+      order.push_back({ChunkKind::WeightGrad, 0, weights++});
   }
   return schedule;
 }

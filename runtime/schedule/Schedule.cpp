@@ -55,8 +55,7 @@ Result<Schedule> schedule::makeSchedule(std::string_view name, uint32_t ranks,
 }
 
 std::string schedule::toString(const Chunk &chunk) {
-  return "FBIW"[static_cast<size_t>(chunk.kind)] + std::to_string(chunk.direction) + "." +
-         std::to_string(chunk.microBatch);
+  return chunkName(chunk.kind, chunk.direction, chunk.microBatch);
 }
 
 std::string schedule::toText(const Schedule &schedule) {
@@ -91,7 +90,7 @@ static bool takeChunk(std::string_view &text, Chunk &chunk) {
   size_t kind = text.empty() ? std::string_view::npos : std::string_view("FBIW").find(text[0]);
   if (kind == std::string_view::npos)
     return false;
-  chunk.kind = static_cast<Kind>(kind);
+  chunk.kind = static_cast<ChunkKind>(kind);
   text.remove_prefix(1);
   return take(text, chunk.direction) && take(text, ".") && take(text, chunk.microBatch);
 }

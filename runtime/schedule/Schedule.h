@@ -11,6 +11,7 @@
 #define HADAL_RUNTIME_SCHEDULE_SCHEDULE_H
 
 #include "runtime/Result.h"
+#include "runtime/module/ChunkKind.h"
 
 #include <cstdint>
 #include <string>
@@ -19,14 +20,11 @@
 
 namespace hadal::schedule {
 
-/// Values as fb::ChunkKind. A backward chunk is an input gradient and then a weight gradient; the
-/// previous stage goes on only when it is whole, so splitting it pays where that stage waits.
-enum class Kind : uint8_t { Forward, Backward, InputGrad, WeightGrad };
-
-/// One item of an order. `paired`: a forward chunk issued together with the whole backward chunk
-/// that follows it.
+/// One item of an order. The previous stage goes on only when a backward chunk is whole, so
+/// splitting it pays where that stage waits. `paired`: a forward chunk issued together with the
+/// whole backward chunk that follows it.
 struct Chunk {
-  Kind kind;
+  ChunkKind kind;
   uint32_t direction;
   uint32_t microBatch;
   bool paired = false;

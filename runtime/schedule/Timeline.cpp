@@ -12,12 +12,12 @@ double Timeline::bubble() const {
   return busy.empty() ? 0 : end - *std::min_element(busy.begin(), busy.end());
 }
 
-static double costOf(const Costs &costs, Kind kind) {
+static double costOf(const Costs &costs, ChunkKind kind) {
   switch (kind) {
-  case Kind::Forward: return costs.forward;
-  case Kind::Backward: return costs.inputGrad + costs.weightGrad;
-  case Kind::InputGrad: return costs.inputGrad;
-  case Kind::WeightGrad: return costs.weightGrad;
+  case ChunkKind::Forward: return costs.forward;
+  case ChunkKind::Backward: return costs.inputGrad + costs.weightGrad;
+  case ChunkKind::InputGrad: return costs.inputGrad;
+  case ChunkKind::WeightGrad: return costs.weightGrad;
   }
   return 0;
 }

@@ -12,8 +12,8 @@ static Error broken(uint32_t rank, size_t item, const Chunk &chunk, const std::s
 
 static Status verifyPairs(uint32_t rank, const Order &order) {
   for (size_t i = 0; i < order.size(); ++i)
-    if (order[i].paired && (i + 1 == order.size() || order[i].kind != Kind::Forward ||
-                            order[i + 1].kind != Kind::Backward || order[i + 1].paired))
+    if (order[i].paired && (i + 1 == order.size() || order[i].kind != ChunkKind::Forward ||
+                            order[i + 1].kind != ChunkKind::Backward || order[i + 1].paired))
       return broken(rank, i, order[i], "a pair is a forward and then a whole backward chunk");
   return {};
 }
@@ -21,9 +21,8 @@ static Status verifyPairs(uint32_t rank, const Order &order) {
 /// Rules 1 and 4: what each direction has done so far is known by the next micro-batch's number,
 /// kind by kind.
 static Status verifyCounts(const Schedule &s, uint32_t rank) {
-  uint32_t next[2][3] = {}, count = microBatchesOf(s);
+  uint32_t next[2][stageProgramCount] = {}, count = microBatchesOf(s);
   const Order &order = s.orders[rank];
-  static const char *const names[] = {"forward", "input gradient", "weight gradient"};
   for (size_t i = 0; i < order.size(); ++i) {
     const Chunk &chunk = order[i];
     if (chunk.direction >= directions(s))
@@ -31,22 +30,19 @@ static Status verifyCounts(const Schedule &s, uint32_t rank) {
                     "the schedule has " + std::to_string(directions(s)) + " directions");
     if (chunk.microBatch >= count)
       return broken(rank, i, chunk, "a direction has " + std::to_string(count) + " micro-batches");
-    bool does[3] = {chunk.kind == Kind::Forward,
-                    chunk.kind == Kind::Backward || chunk.kind == Kind::InputGrad,
-                    chunk.kind == Kind::Backward || chunk.kind == Kind::WeightGrad};
-    for (int what = 0; what < 3; ++what) {
-      uint32_t &wanted = next[chunk.direction][what];
-      if (does[what] && chunk.microBatch != wanted++)
+    for (StageProgram program : programsOf(chunk.kind)) {
+      uint32_t &wanted = next[chunk.direction][size_t(program)];
+      if (chunk.microBatch != wanted++)
         return broken(rank, i, chunk,
-                      std::string("the next ") + names[what] +
+                      std::string("the next ") + toString(program) +
                           " of this direction is of micro-batch " + std::to_string(wanted - 1));
     }
   }
   for (uint32_t direction = 0; direction < directions(s); ++direction)
-    for (int what = 0; what < 3; ++what)
-      if (next[direction][what] != count)
-        return invalidFile("rank " + std::to_string(rank) + " ends before the " + names[what] +
-                           " of micro-batch " + std::to_string(next[direction][what]) +
+    for (StageProgram program : stagePrograms)
+      if (uint32_t done = next[direction][size_t(program)]; done != count)
+        return invalidFile("rank " + std::to_string(rank) + " ends before the " +
+                           toString(program) + " of micro-batch " + std::to_string(done) +
                            " in direction " + std::to_string(direction));
   return {};
 }
@@ -57,9 +53,9 @@ std::vector<uint32_t> schedule::peakActivations(const Schedule &s) {
     // A pair begins its forward before its backward has ended, and counts so by standing first.
     uint32_t live = 0, peak = 0;
     for (const Chunk &chunk : order)
-      if (chunk.kind == Kind::Forward)
+      if (chunk.kind == ChunkKind::Forward)
         peak = std::max(peak, ++live);
-      else if (chunk.kind != Kind::InputGrad)
+      else if (chunk.kind != ChunkKind::InputGrad)
         --live;
     peaks.push_back(peak);
   }

@@ -20,11 +20,11 @@ static Event event(const Schedule &s, Event::What what, uint32_t rank, const Chu
 }
 
 std::vector<Event> schedule::needs(const Schedule &s, uint32_t rank, const Chunk &chunk) {
-  if (chunk.kind == Kind::WeightGrad)
+  if (chunk.kind == ChunkKind::WeightGrad)
     return {event(s, Event::InputGradient, rank, chunk)};
   std::vector<Event> all;
   Event output = event(s, Event::Output, rank, chunk);
-  if (chunk.kind == Kind::Forward) {
+  if (chunk.kind == ChunkKind::Forward) {
     if (output.stage-- > 0)
       all.push_back(output);
     return all;
@@ -38,12 +38,12 @@ std::vector<Event> schedule::needs(const Schedule &s, uint32_t rank, const Chunk
 
 std::vector<Event> schedule::makes(const Schedule &s, uint32_t rank, const Chunk &chunk) {
   switch (chunk.kind) {
-  case Kind::Forward: return {event(s, Event::Output, rank, chunk)};
-  case Kind::Backward:
+  case ChunkKind::Forward: return {event(s, Event::Output, rank, chunk)};
+  case ChunkKind::Backward:
     return {event(s, Event::InputGradient, rank, chunk),
             event(s, Event::WeightGradient, rank, chunk)};
-  case Kind::InputGrad: return {event(s, Event::InputGradient, rank, chunk)};
-  case Kind::WeightGrad: return {event(s, Event::WeightGradient, rank, chunk)};
+  case ChunkKind::InputGrad: return {event(s, Event::InputGradient, rank, chunk)};
+  case ChunkKind::WeightGrad: return {event(s, Event::WeightGradient, rank, chunk)};
   }
   return {};
 }

@@ -210,9 +210,9 @@ static bool keepsTheRules(const Schedule &s) {
   };
   auto ready = [&](uint32_t rank, const Chunk &c) {
     uint32_t stage = c.direction == 0 ? rank : last - rank;
-    if (c.kind == Kind::Forward)
+    if (c.kind == ChunkKind::Forward)
       return stage == 0 || done.count(name('F', stage - 1, c)) > 0;
-    if (c.kind == Kind::WeightGrad)
+    if (c.kind == ChunkKind::WeightGrad)
       return done.count(name('I', stage, c)) > 0;
     return done.count(name('F', stage, c)) > 0 &&
            (stage == last || done.count(name('I', stage + 1, c)) > 0);
@@ -233,9 +233,9 @@ static bool keepsTheRules(const Schedule &s) {
       for (size_t end = at[rank] + count; at[rank] < end; ++at[rank]) {
         const Chunk &c = order[at[rank]];
         uint32_t stage = c.direction == 0 ? rank : last - rank;
-        if (c.kind == Kind::Forward)
+        if (c.kind == ChunkKind::Forward)
           done.insert(name('F', stage, c));
-        if (c.kind == Kind::Backward || c.kind == Kind::InputGrad)
+        if (c.kind == ChunkKind::Backward || c.kind == ChunkKind::InputGrad)
           done.insert(name('I', stage, c));
       }
       moved = true;
@@ -247,11 +247,11 @@ static bool keepsTheRules(const Schedule &s) {
     std::map<std::pair<char, uint32_t>, std::vector<uint32_t>> sequences;
     int live = 0;
     for (const Chunk &c : s.orders[rank]) {
-      if (c.kind == Kind::Forward)
+      if (c.kind == ChunkKind::Forward)
         sequences[{'F', c.direction}].push_back(c.microBatch), ++live;
-      if (c.kind == Kind::Backward || c.kind == Kind::InputGrad)
+      if (c.kind == ChunkKind::Backward || c.kind == ChunkKind::InputGrad)
         sequences[{'I', c.direction}].push_back(c.microBatch);
-      if (c.kind == Kind::Backward || c.kind == Kind::WeightGrad)
+      if (c.kind == ChunkKind::Backward || c.kind == ChunkKind::WeightGrad)
         sequences[{'W', c.direction}].push_back(c.microBatch), --live;
       if (live > int(claimedActivations(s)))
         return false;
@@ -284,9 +284,9 @@ TEST(Schedule, MutantsAreCaught) {
         mutant("renumbered", [&](Order &o) { o[i].microBatch += 1; });
         mutant("turned", [&](Order &o) { o[i].direction += 1; });
         mutant("kind", [&](Order &o) {
-          o[i].kind = static_cast<Kind>((static_cast<int>(o[i].kind) + 1) % 4);
+          o[i].kind = static_cast<ChunkKind>((static_cast<int>(o[i].kind) + 1) % 4);
         });
-        if (s.orders[rank][i].kind != Kind::Forward)
+        if (s.orders[rank][i].kind != ChunkKind::Forward)
           mutant("paired", [&](Order &o) { o[i].paired = true; });
         if (i + 1 == s.orders[rank].size())
           continue;

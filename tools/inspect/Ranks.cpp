@@ -1,6 +1,7 @@
 #include "tools/inspect/Ranks.h"
 
 #include "runtime/module/CheckRanks.h"
+#include "runtime/module/ChunkKind.h"
 #include "runtime/module/RankSizes.h"
 #include "runtime/parallel/PredictMemory.h"
 #include "runtime/parallel/SumPlan.h"
@@ -70,12 +71,8 @@ private:
     uint64_t bytes = 0;
     for (const fb::Chunk *chunk : *ranks.orders()->Get(pp)->chunks()) {
       const std::array<uint64_t, 3> &sent = chunks[stageOf(ranks, pp, chunk->direction())];
-      switch (chunk->kind()) {
-      case fb::ChunkKind_Forward: bytes += sent[0]; break;
-      case fb::ChunkKind_Backward: bytes += sent[1] + sent[2]; break;
-      case fb::ChunkKind_InputGrad: bytes += sent[1]; break;
-      case fb::ChunkKind_WeightGrad: bytes += sent[2]; break;
-      }
+      for (StageProgram program : programsOf(ChunkKind(chunk->kind())))
+        bytes += sent[size_t(program)];
     }
     return bytes;
   }

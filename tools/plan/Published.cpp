@@ -25,7 +25,7 @@ Result<Breakdown> plan::breakDown(const WorkSource &source, const Plan &plan) {
   for (size_t r = 0; r < plan.schedule.orders.size(); ++r) {
     bool pairedBefore = false;
     for (const schedule::Chunk &chunk : plan.schedule.orders[r]) {
-      if (chunk.kind == schedule::Kind::Backward && !pairedBefore)
+      if (chunk.kind == ChunkKind::Backward && !pairedBefore)
         b.weightsInside +=
             timing
                 .chunk(plan.work.stages[stageOf(plan.schedule, uint32_t(r), chunk.direction)]

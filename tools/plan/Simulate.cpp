@@ -7,7 +7,6 @@
 using namespace hadal;
 using namespace hadal::plan;
 using schedule::Chunk;
-using schedule::Kind;
 
 namespace {
 
@@ -51,10 +50,10 @@ const ChunkTiming &Simulator::timingOf(uint32_t rank, const Chunk *chunks, size_
                             : timing.oneAfterTheOther(w.forward, back.inputGrad, back.weightGrad);
   }
   switch (chunks[0].kind) {
-  case Kind::Forward: return place->second = timing.chunk(w.forward);
-  case Kind::Backward: return place->second = timing.backward(w.inputGrad, w.weightGrad);
-  case Kind::InputGrad: return place->second = timing.chunk(w.inputGrad);
-  case Kind::WeightGrad: return place->second = timing.chunk(w.weightGrad);
+  case ChunkKind::Forward: return place->second = timing.chunk(w.forward);
+  case ChunkKind::Backward: return place->second = timing.backward(w.inputGrad, w.weightGrad);
+  case ChunkKind::InputGrad: return place->second = timing.chunk(w.inputGrad);
+  case ChunkKind::WeightGrad: return place->second = timing.chunk(w.weightGrad);
   }
   return place->second;
 }
@@ -106,9 +105,9 @@ Memory Simulator::memory(uint32_t rank) const {
   double live = 0;
   for (const Chunk &chunk : s.orders[rank]) {
     double bytes = work.stages[stageOf(s, rank, chunk.direction)].activationBytes;
-    if (chunk.kind == Kind::Forward)
+    if (chunk.kind == ChunkKind::Forward)
       m.activations = std::max(m.activations, live += bytes);
-    else if (chunk.kind != Kind::InputGrad)
+    else if (chunk.kind != ChunkKind::InputGrad)
       live -= bytes;
   }
   return m;
@@ -134,17 +133,17 @@ StepResult Simulator::run() {
     r.rows.bubble += begin - clock[rank];
     clock[rank] = begin + took.seconds;
     r.exposed += took.exposed;
-    double &row = count == 2                           ? r.rows.pairs
-                  : chunks[0].kind == Kind::Forward    ? r.rows.forward
-                  : chunks[0].kind == Kind::WeightGrad ? r.rows.weight
-                                                       : r.rows.backward;
+    double &row = count == 2                                ? r.rows.pairs
+                  : chunks[0].kind == ChunkKind::Forward    ? r.rows.forward
+                  : chunks[0].kind == ChunkKind::WeightGrad ? r.rows.weight
+                                                            : r.rows.backward;
     row += took.seconds;
     r.pairs += count == 2;
     for (size_t i = 0; i < count; ++i) {
       r.spans[first + i] = {begin, clock[rank], &took, count == 2};
       // The reference implementation sends what an item makes at its end (deepseek-ai/DualPipe,
       // _commit_and_wait_comm), our chunk programs when it is there.
-      double ready = chunks[i].kind == Kind::Forward ? took.outputAt : took.gradientAt;
+      double ready = chunks[i].kind == ChunkKind::Forward ? took.outputAt : took.gradientAt;
       send(rank, chunks[i], clock[rank], work.messagesAtOnce ? begin + ready : clock[rank]);
     }
   });

@@ -48,7 +48,7 @@ static void addRank(TraceEvents &trace, const Plan &plan, unsigned r) {
     if (work.layers > 0)
       args["layers"] = format("%lld to %lld", (long long)work.firstLayer,
                               (long long)(work.firstLayer + work.layers - 1));
-    trace.add(r, order[i].kind == schedule::Kind::Forward ? Forward : Backward, "chunk",
+    trace.add(r, order[i].kind == ChunkKind::Forward ? Forward : Backward, "chunk",
               toString(order[i]), 1e6 * span.begin, 1e6 * (span.end - span.begin), std::move(args));
     bool secondOfPair = span.paired && !order[i].paired;
     if (!secondOfPair)
