@@ -7,8 +7,9 @@
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
 #include "dialects/sample/Sample.h"
+#include "dialects/train/Train.h"
 
 void hadal::registerHadalDialects(mlir::DialectRegistry &registry) {
   registry.insert<mla::MlaDialect, moe::MoeDialect, fp8::Fp8Dialect, exec::ExecDialect,
-                  job::HadalDialect, job::JobDialect, sample::SampleDialect>();
+                  job::HadalDialect, job::JobDialect, sample::SampleDialect, train::TrainDialect>();
 }

@@ -376,19 +376,19 @@ def ExecAddOptimizer : Pass<"exec-add-optimizer", "::mlir::ModuleOp"> {
     From `job.trainables`: `zero`, `norms`, `optimizer` (the step's learning rate, clipping,
     AdamW, then the program `balance`), `draw` (first values) and, for each layout of a parameter,
     `pack.f32.LAYOUT`, `pack.bf16.LAYOUT` and `unpack.LAYOUT`; with them the states of the moments.
-    Runs after --exec-form-programs, which says how parameters lie.
+    Kernels are computations on tensors, in `linalg` and, where a sum has an order, `train`; a
+    target lowers them. Runs after --exec-form-programs, which says how parameters lie.
     Test: test/passes/exec-add-optimizer.mlir.
   }];
-  let options = [Option<"target", "target", "std::string", "\"host\"", "what kernels are made for">,
-                 Option<"moments", "moments", "std::string", "\"fp32\"",
+  let options = [Option<"moments", "moments", "std::string", "\"fp32\"",
                         "element type of the moments: fp32 or bf16">,
                  Option<"average", "average", "bool", "false",
                         "keep a moving average of the weights">];
   let dependentDialects = ["::hadal::fp8::Fp8Dialect", "::hadal::exec::ExecDialect",
-                           "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
-                           "::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect",
-                           "::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
-                           "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+                           "::hadal::train::TrainDialect", "::mlir::func::FuncDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::math::MathDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
 }
 
 def ExecPlanMemory : Pass<"exec-plan-memory", "::mlir::ModuleOp"> {

@@ -121,7 +121,7 @@ void hadal::buildGradientsToKernels(OpPassManager &pm, const PipelineOptions &op
   pm.addPass(createExecAssignLayouts({options.target}));
   pm.addPass(createExecFormPrograms({options.target}));
   // It walks the memory of parameters, which has a form only now.
-  pm.addPass(createExecAddOptimizer({options.target, options.moments, options.average}));
+  pm.addPass(createExecAddOptimizer({options.moments, options.average}));
   pm.addPass(createExecPlanMemory());
   pm.addPass(createHadalLowerKernels({options.target}));
   verifyKernels(pm, options);

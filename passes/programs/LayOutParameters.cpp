@@ -1,9 +1,9 @@
 // How parameters lie in their states: the programs between them and a checkpoint's tensors, and the
 // one that draws first values.
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/programs/ParameterPrograms.h"
 #include "llvm/ADT/StringSet.h"
@@ -16,7 +16,7 @@ namespace {
 
 class Layouts : ParameterPrograms {
 public:
-  Layouts(ModuleOp module, int64_t lanes) : ParameterPrograms(module, lanes) {}
+  explicit Layouts(ModuleOp module) : ParameterPrograms(module) {}
   LogicalResult build();
 
 private:
@@ -27,59 +27,16 @@ private:
   func::FuncOp layOutKernel(const Trained &t, Type element, bool pack);
 };
 
-/// Standard normal numbers: a hash of the key and the place gives two uniform numbers, those a
-/// normal one (Box and Muller).
+/// Standard normal numbers, each a function of the key and of its place.
 void Layouts::draw() {
   Type f32 = b.getF32Type();
-  func::FuncOp kernel = this->kernel(
-      "draw_normal", {b.getI32Type(), f32, f32}, b.getAffineSymbolExpr(2).ceilDiv(taskElements), 1,
-      [&](KernelBuilder &k, func::FuncOp f, Value begin, Value end) {
-        Type i64 = k.getI64Type();
-        Value key = f.getArgument(0), out = f.getArgument(2);
-        auto c64 = [&](uint64_t v) {
-          return arith::ConstantOp::create(k, k.getI64IntegerAttr(int64_t(v))).getResult();
-        };
-        auto wide = [&](Value v) { return arith::ExtUIOp::create(k, i64, v).getResult(); };
-        auto right = [&](Value v, uint64_t by) {
-          return arith::ShRUIOp::create(k, v, c64(by)).getResult();
-        };
-        Value high = arith::ShLIOp::create(k, wide(k.load(key, {k.index(0)})), c64(32));
-        Value seed = arith::OrIOp::create(k, high, wide(k.load(key, {k.index(1)})));
-        // splitmix64 (Steele, Lea and Flood, OOPSLA 2014).
-        auto hash = [&](Value v) {
-          for (auto [shift, factor] :
-               {std::pair<uint64_t, uint64_t>{30, 0xBF58476D1CE4E5B9}, {27, 0x94D049BB133111EB}})
-            v = k.mul(arith::XOrIOp::create(k, v, right(v, shift)), c64(factor));
-          return arith::XOrIOp::create(k, v, right(v, 31)).getResult();
-        };
-        Value mean = k.load(f.getArgument(1), {k.index(0)}),
-              deviation = k.load(f.getArgument(1), {k.index(1)});
-        Value base = hash(seed);
-        k.loop(k.mul(begin, taskElements), k.min(k.mul(end, taskElements), k.dim(out, 0)), 1,
-               [&](Value i) {
-                 Value place = arith::IndexCastOp::create(k, i64, i);
-                 Value bits =
-                     hash(k.add(base, k.mul(k.add(place, c64(1)), c64(0x9E3779B97F4A7C15))));
-                 // 24 bits each; the first is never 0.
-                 auto uniform = [&](Value v, float plus) {
-                   Value u = arith::UIToFPOp::create(k, f32, v);
-                   return k.mulf(k.addf(u, k.f32(plus)), k.f32(0x1p-24f));
-                 };
-                 Value u1 = uniform(right(bits, 40), 0.5f),
-                       u2 = uniform(arith::AndIOp::create(k, right(bits, 8), c64(0xFFFFFF)), 0);
-                 Value radius =
-                     math::SqrtOp::create(k, k.mulf(k.f32(-2), math::LogOp::create(k, u1)));
-                 Value normal =
-                     k.mulf(radius, math::CosOp::create(k, k.mulf(u2, k.f32(6.283185307179586f))));
-                 k.store(k.addf(mean, k.mulf(deviation, normal)), out, {i});
-               });
-      });
+  func::FuncOp kernel = addDrawNormal(module);
   program("draw", {"elements"});
   AffineExpr n = b.getAffineSymbolExpr(0);
   Value key = argument("key", constant(2), b.getI32Type(), false),
         scale = argument("scale", constant(2), f32, false);
   Value values = argument("values", n, f32, true);
-  launch(kernel, {key, scale, values}, {constant(2), constant(2), n});
+  launch(kernel, {key, scale, values}, n);
 }
 
 /// The kernel, on tensors, that copies a tensor to one of f32.
@@ -210,6 +167,4 @@ LogicalResult Layouts::build() {
 
 } // namespace
 
-LogicalResult hadal::addLayouts(ModuleOp module, int64_t lanes) {
-  return Layouts(module, lanes).build();
-}
+LogicalResult hadal::addLayouts(ModuleOp module) { return Layouts(module).build(); }

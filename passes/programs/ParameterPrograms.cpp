@@ -21,40 +21,6 @@ LogicalResult ParameterPrograms::readTrainables() {
   return success();
 }
 
-/// A kernel over buffers of `rank` dimensions. Its scalars are their sizes, in order.
-func::FuncOp
-ParameterPrograms::kernel(StringRef name, ArrayRef<Type> elements, AffineExpr tasks, int64_t rank,
-                          function_ref<void(KernelBuilder &, func::FuncOp, Value, Value)> body) {
-  KernelBuilder k(module.getLoc(), shape);
-  k.setInsertionPointToEnd(module.getBody());
-  SmallVector<Type> types;
-  for (Type t : elements)
-    types.push_back(MemRefType::get(SmallVector<int64_t>(rank, ShapedType::kDynamic), t));
-  unsigned count = types.size();
-  types.append(
-      {k.getIndexType(), k.getIndexType(), MemRefType::get({ShapedType::kDynamic}, k.getI8Type())});
-  auto f = func::FuncOp::create(k, name, k.getFunctionType(types, {}));
-  f.setPrivate();
-  f->setAttr(kKernelAttr, k.getUnitAttr());
-  f->setAttr(kLoweredAttr, k.getUnitAttr());
-  f->setAttr("exec.bindings", k.getI64IntegerAttr(count));
-  f->setAttr(kScratchAttr, k.getI64IntegerAttr(0));
-  f->setAttr(kTasksAttr, AffineMapAttr::get(AffineMap::get(0, count * rank, tasks)));
-  k.setInsertionPointToEnd(f.addEntryBlock());
-  body(k, f, f.getArgument(count), f.getArgument(count + 1));
-  func::ReturnOp::create(k);
-  return f;
-}
-
-/// The elements of tasks begin .. end-1 in whole vectors, then one by one.
-void ParameterPrograms::walk(KernelBuilder &k, Value begin, Value end, Value elements,
-                             function_ref<void(Value, int64_t)> at) {
-  Value first = k.mul(begin, taskElements), last = k.min(k.mul(end, taskElements), elements);
-  Value whole = k.add(first, k.mul(k.div(k.sub(last, first), lanes), lanes));
-  k.loop(first, whole, lanes, [&](Value i) { at(i, lanes); });
-  k.loop(whole, last, 1, [&](Value i) { at(i, 1); });
-}
-
 exec::ProgramOp ParameterPrograms::program(StringRef name, ArrayRef<StringRef> registers) {
   b.setInsertionPointToEnd(module.getBody());
   current = exec::ProgramOp::create(b, module.getLoc(), name, b.getStrArrayAttr(registers));
@@ -78,8 +44,6 @@ void ParameterPrograms::state(StringRef name, int64_t elements, Type element) {
 
 void ParameterPrograms::launch(func::FuncOp kernel, ArrayRef<Value> buffers,
                                ArrayRef<AffineExpr> scalars, ArrayRef<AffineExpr> offsets) {
-  unsigned registers = current.getRegisters().size();
-  auto map = [&](AffineExpr e) { return AffineMap::get(0, registers, e); };
   SmallVector<AffineMap> sizes, at;
   for (AffineExpr e : scalars)
     sizes.push_back(map(e));
@@ -91,7 +55,6 @@ void ParameterPrograms::launch(func::FuncOp kernel, ArrayRef<Value> buffers,
 }
 
 Value ParameterPrograms::temporary(AffineExpr bytes) {
-  AffineMap map = AffineMap::get(0, current.getRegisters().size(), bytes);
-  return exec::TemporaryOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()), map,
-                                   IntegerAttr());
+  return exec::TemporaryOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()),
+                                   map(bytes), IntegerAttr());
 }

@@ -4,23 +4,13 @@
 #define HADAL_RUNTIME_TRAINING_SCHEDULE_H
 
 #include "runtime/Result.h"
+#include "runtime/module/StepSettings.h"
 
 #include <cstdint>
 #include <optional>
 #include <string>
 
 namespace hadal {
-
-/// How the learning rate goes on after a linear warm-up from 0. The numbers are those that the
-/// modules' kernel `scale_step` knows.
-enum class Schedule {
-  Constant,
-  Cosine, ///< half a cosine to the final rate at the last step
-  Report, ///< constant; half a cosine to the final rate; that rate; the last rate. Source:
-          ///< DeepSeek-V3, arXiv:2412.19437, section 4.2
-  Wsd, ///< constant (stable); then in a line to the final rate at the last step. Source: MiniCPM,
-       ///< arXiv:2404.06395, section 4
-};
 
 /// "constant", "cosine", "report", "wsd".
 const char *scheduleName(Schedule schedule);

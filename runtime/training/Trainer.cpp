@@ -10,23 +10,25 @@
 
 using namespace hadal;
 
-SettingValues OptimizerSettings::at(int64_t step) const {
-  return {double(step),
-          double(static_cast<int>(schedule)),
-          rate,
-          double(warmupSteps),
-          double(totalSteps),
-          finalRate,
-          double(holdSteps),
-          weightDecay,
-          clip,
-          beta1,
-          beta2,
-          epsilon,
-          averageDecay,
-          double(fallSteps),
-          double(lastSteps),
-          lastRate};
+StepSettings OptimizerSettings::at(int64_t step) const {
+  StepSettings settings{};
+  settings[StepSetting::Step] = double(step);
+  settings[StepSetting::Schedule] = double(static_cast<int>(schedule));
+  settings[StepSetting::Rate] = rate;
+  settings[StepSetting::WarmupSteps] = double(warmupSteps);
+  settings[StepSetting::TotalSteps] = double(totalSteps);
+  settings[StepSetting::FinalRate] = finalRate;
+  settings[StepSetting::HoldSteps] = double(holdSteps);
+  settings[StepSetting::WeightDecay] = weightDecay;
+  settings[StepSetting::Clip] = clip;
+  settings[StepSetting::Beta1] = beta1;
+  settings[StepSetting::Beta2] = beta2;
+  settings[StepSetting::Epsilon] = epsilon;
+  settings[StepSetting::AverageDecay] = averageDecay;
+  settings[StepSetting::FallSteps] = double(fallSteps);
+  settings[StepSetting::LastSteps] = double(lastSteps);
+  settings[StepSetting::LastRate] = lastRate;
+  return settings;
 }
 
 Status OptimizerSettings::check(const Module &module) const {
@@ -38,7 +40,7 @@ Status OptimizerSettings::check(const Module &module) const {
         if (argument->name()->string_view() == "settings" && argument->shape()->size() == 1) {
           const auto *code = argument->shape()->Get(0)->code();
           if (code->size() == 2 && code->Get(0) == int64_t(ExprOp::Constant) &&
-              code->Get(1) == int64_t(settingCount))
+              code->Get(1) == int64_t(stepSettingCount))
             return {};
         }
   return unsupported("--schedule " + std::string(scheduleName(schedule)) + ": " + module.path() +
@@ -46,12 +48,12 @@ Status OptimizerSettings::check(const Module &module) const {
 }
 
 Status Trainer::bindSettings(ProgramRun &program, const OptimizerSettings &settings, int64_t step) {
-  settingValues = settings.at(step);
+  stepSettings = settings.at(step);
   Shape shape = HADAL_TRY(program.argumentShape("settings"));
-  size_t count =
-      shape.size() == 1 && shape[0] < int64_t(settingCount) ? size_t(shape[0]) : settingCount;
+  size_t count = shape.size() == 1 && shape[0] < int64_t(stepSettingCount) ? size_t(shape[0])
+                                                                           : stepSettingCount;
   return program.bind("settings",
-                      TensorView::of(std::span<const double>(settingValues).first(count)));
+                      TensorView::of(std::span<const double>(stepSettings).first(count)));
 }
 
 void StepResult::takeLosses(std::span<const float> losses, int64_t depths) {

@@ -7,23 +7,16 @@
 #include "runtime/training/Schedule.h"
 #include "runtime/training/Trainables.h"
 
-#include <array>
 #include <memory>
 
 namespace hadal {
-
-/// What program `optimizer`, or `schedule` of a job over ranks, takes as `settings`: its values in
-/// the order of passes/programs/AddOptimizer.cpp, the rest unused. Modules of older compilers take
-/// 16, and know constant and cosine alone.
-inline constexpr size_t settingCount = 20;
-using SettingValues = std::array<double, settingCount>;
 
 struct OptimizerSettings : RateSettings {
   double weightDecay = 0.1, clip = 1, beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
   double averageDecay = 0; ///< of the moving average of the weights; 0: none
 
   /// In step `step`, the first being 1.
-  SettingValues at(int64_t step) const;
+  StepSettings at(int64_t step) const;
 
   /// Unsupported where the module is of a compiler that did not know the schedule.
   Status check(const Module &module) const;
@@ -104,7 +97,7 @@ protected:
   Trainables &trainables;
 
 private:
-  SettingValues settingValues;
+  StepSettings stepSettings;
 };
 
 } // namespace hadal

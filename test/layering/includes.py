@@ -34,12 +34,9 @@ COMPILER_PARTS = "tools/compile/"
 EXCEPTIONS = {
     (f"passes/programs/{file}", f"passes/targets/cpu/{header}"): "kernels of programs are loops yet"
     for file, header in [
-        ("AddOptimizer.cpp", "Lanes.h"),
         ("FormPrograms.cpp", "Kernel.h"),
         ("FormPrograms.cpp", "Lanes.h"),
         ("ModuleBuffers.h", "Packing.h"),
-        ("ParameterPrograms.h", "Kernel.h"),
-        ("ParameterPrograms.h", "KernelBuilder.h"),
         ("ProgramBuilder.h", "WeightPacking.h"),
     ]
 }

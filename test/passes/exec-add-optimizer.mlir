@@ -1,10 +1,37 @@
-// RUN: hadal-opt %s --exec-add-optimizer="target=x86-64-v3" | FileCheck %s
-// RUN: hadal-opt %s --exec-add-optimizer="target=x86-64-v3 moments=bf16 average=true" | FileCheck %s --check-prefix=AVERAGE
-// RUN: sed 's/module attributes {/module attributes {job.quantization = #job.quantization<rows = 4, columns = 4>, /' %s | hadal-opt --exec-add-optimizer=target=x86-64-v3 | FileCheck %s --check-prefix=QUANTIZED
-// RUN: sed 's/module attributes {/module attributes {job.ranks = #job.ranks<pp = 2>, /' %s | hadal-opt --exec-add-optimizer=target=x86-64-v3 | FileCheck %s --check-prefix=RANKS
-// RUN: sed 's/layout = "plain.8", //' %s | not hadal-opt --exec-add-optimizer=target=x86-64-v3 2>&1 | FileCheck %s --check-prefix=WRONG
+// RUN: hadal-opt %s --exec-add-optimizer | FileCheck %s
+// RUN: hadal-opt %s --exec-add-optimizer | FileCheck %s --check-prefix=KERNELS
+// RUN: hadal-opt %s --exec-add-optimizer --hadal-lower-kernels=target=x86-64-v3 | FileCheck %s --check-prefix=LOWERED
+// RUN: hadal-opt %s --exec-add-optimizer="moments=bf16 average=true" | FileCheck %s --check-prefix=AVERAGE
+// RUN: sed 's/module attributes {/module attributes {job.quantization = #job.quantization<rows = 4, columns = 4>, /' %s | hadal-opt --exec-add-optimizer | FileCheck %s --check-prefix=QUANTIZED
+// RUN: sed 's/module attributes {/module attributes {job.ranks = #job.ranks<pp = 2>, /' %s | hadal-opt --exec-add-optimizer | FileCheck %s --check-prefix=RANKS
+// RUN: sed 's/layout = "plain.8", //' %s | not hadal-opt --exec-add-optimizer 2>&1 | FileCheck %s --check-prefix=WRONG
 
 // WRONG: "n" has no memory: no program reads it
+
+// Kernels are computations on tensors. What a step changes it changes in place; only sums whose order
+// counts are ops of their own.
+// KERNELS-LABEL: func.func private @clear(%{{.*}}: tensor<?xf32> {exec.in_place = 0 : i64})
+// KERNELS: linalg.fill
+// KERNELS-LABEL: func.func private @add_i32(
+// KERNELS: arith.addi
+// KERNELS-LABEL: func.func private @sums_of_squares(
+// KERNELS: train.square_sums %{{.*}} {block = 4096 : i64}
+// KERNELS-LABEL: func.func private @sum_of_tensor(
+// KERNELS: train.sum_rows
+// KERNELS-LABEL: func.func private @norm(
+// KERNELS: train.norm
+// KERNELS-LABEL: func.func private @scale_step(%{{.*}}: tensor<20xf64>, %{{.*}}: tensor<1xf32>) -> (tensor<10xf32>, tensor<1xf32>)
+// KERNELS: tensor.from_elements
+// KERNELS-LABEL: func.func private @adamw_step(
+// KERNELS: linalg.generic
+// KERNELS-NOT: memref
+
+// Moments, weights and gradients are read and written, the step's scalars are read.
+// LOWERED-NOT: train.
+// LOWERED-NOT: linalg.
+// LOWERED: func.func private @scale_step({{.*}}exec.access = array<i64: 0, 0, 1, 1>
+// LOWERED: func.func private @adamw_step({{.*}}exec.access = array<i64: 3, 3, 3, 3, 0>
+// LOWERED: func.func private @draw_normal({{.*}}exec.access = array<i64: 0, 0, 1>
 
 // A step begins with losses and loads at zero; gradients are left so by the optimizer.
 // CHECK-LABEL: exec.program @zero
@@ -31,15 +58,18 @@
 // CHECK: exec.launch @sum_of_tensor(
 // CHECK: exec.launch @norm(
 // CHECK-NOT: exec.get @gradient.bias
-// CHECK: exec.launch @norm(
+// CHECK: %[[NORM:.*]] = exec.get @gradient_norm
+// CHECK: exec.launch @norm(%{{.*}}, %[[NORM]])
+// CHECK: exec.copy %{{.*}} from %[[NORM]]
 
 // The step's scalars once, the update of each parameter, and the corrections last, from the step's
 // loads.
 // CHECK-LABEL: exec.program @optimizer
 // CHECK: %[[SETTINGS:.*]] = exec.argument "settings"
 // CHECK: %[[RATE:.*]] = exec.argument output "lr"
+// CHECK: %[[TO:.*]] = exec.get @step_scalars
+// CHECK: exec.launch @scale_step(%[[SETTINGS]], %{{.*}}, %[[TO]], %[[RATE]])
 // CHECK: %[[SCALARS:.*]] = exec.get @step_scalars
-// CHECK: exec.launch @scale_step(%[[SETTINGS]], %{{.*}}, %[[SCALARS]], %[[RATE]])
 // CHECK: %[[W:.*]] = exec.get @"weight.e.{}.w"
 // CHECK: %[[G:.*]] = exec.get @"gradient.e.{}.w"
 // CHECK: %[[M:.*]] = exec.get @"first_moment.e.{}.w"

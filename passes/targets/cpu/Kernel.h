@@ -62,12 +62,15 @@ mlir::LogicalResult emitRouting(Kernel &kernel, mlir::Operation *op);
 mlir::LogicalResult emitRoutingGradient(Kernel &kernel, mlir::Operation *op);
 mlir::LogicalResult emitQuantize(Kernel &kernel, mlir::Operation *op);
 mlir::LogicalResult emitSampling(Kernel &kernel, mlir::Operation *op);
+mlir::LogicalResult emitNorms(Kernel &kernel, mlir::Operation *op);
 /// A sum over rows (isColumnSum).
 mlir::LogicalResult emitColumnSum(Kernel &kernel, mlir::Operation *op);
 /// A linalg.copy from panels or into them.
 mlir::LogicalResult emitPanelCopy(Kernel &kernel, mlir::Operation *op);
 /// A linalg.fill in place.
 mlir::LogicalResult emitFill(Kernel &kernel, mlir::Operation *op);
+/// Small tensors made element by element (tensor.from_elements), from elements of the arguments.
+mlir::LogicalResult emitScalars(Kernel &kernel, mlir::Operation *op);
 /// tensor.insert_slice.
 mlir::LogicalResult emitInsertSlice(Kernel &kernel, mlir::Operation *op);
 /// Any group of linalg ops: tiled over rows, producers fused into the row, bufferized, lowered to

@@ -4,6 +4,7 @@
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
 #include "dialects/sample/Sample.h"
+#include "dialects/train/Train.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/analysis/GraphQueries.h"
 #include "passes/targets/cpu/Kernel.h"
@@ -82,6 +83,7 @@ static const llvm::StringMap<Emitter> &emitters() {
     add<fp8::QuantizeOp, fp8::DequantizeOp>(made, emitQuantize);
     add<sample::ArgmaxOp, sample::ChooseOp, sample::NllOp, sample::LogProbabilitiesOp,
         sample::PenalizeOp>(made, emitSampling);
+    add<train::SquareSumsOp, train::SumRowsOp, train::NormOp>(made, emitNorms);
     return made;
   }();
   return table;
@@ -137,6 +139,8 @@ static Emitter emitterOf(Kernel &kernel, Block &body, Operation *&op) {
     return emitFill;
   if (isa_and_nonnull<tensor::InsertSliceOp>(op))
     return emitInsertSlice;
+  if (isa_and_nonnull<tensor::FromElementsOp>(op))
+    return emitScalars;
   bool isLinalg = llvm::all_of(body.without_terminator(), [](Operation &o) {
     return isa<linalg::LinalgOp>(o) ||
            isa<tensor::TensorDialect, arith::ArithDialect>(o.getDialect());
