@@ -116,7 +116,8 @@ FailureOr<AffineExpr> Sizes::compute(Value tensor, unsigned d) {
       return registerOf(op, name);
   // The op answers in IR, which is read and dropped.
   Block answer;
-  OpBuilder b = OpBuilder::atBlockEnd(&answer);
+  OpBuilder b(op->getContext()); // the block has no region to ask
+  b.setInsertionPointToEnd(&answer);
   auto size = reifySize(b, result, d);
   if (failed(size))
     return failure();
