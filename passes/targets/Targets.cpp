@@ -27,7 +27,7 @@ struct Table {
       entries[name.str()].make = [name] { return makeCpuTarget(name); };
   }
   std::map<std::string, Entry, std::less<>> entries;
-  std::mutex mutex; ///< guards `entries`
+  std::recursive_mutex mutex; ///< guards `entries`; a target may be made of another
 };
 
 Table &table() {

@@ -1,6 +1,7 @@
 //===- Request.cpp - what hadal-compile is asked for ----------------------===//
 
 #include "tools/compile/Request.h"
+#include "passes/targets/Target.h"
 #include "runtime/File.h"
 #include "tools/CommandLine.h"
 #include "tools/Help.h"
@@ -21,6 +22,13 @@ bool CompileRequest::isGraph() const {
 // Options
 //===----------------------------------------------------------------------===//
 
+/// The targets by name; the host's is what users know as native.
+static std::vector<std::string> processorNames() {
+  std::vector<std::string> names = targetNames();
+  llvm::replace(names, std::string("host"), std::string("native"));
+  return names;
+}
+
 static void declareGeneral(CLI::App &app, CompileRequest &request) {
   app.add_option("INPUT", request.input,
                  "Folder with config.json (deepseek_v3, deepseek_v2, kimi_k2, glm4_moe_lite, "
@@ -34,7 +42,7 @@ static void declareGeneral(CLI::App &app, CompileRequest &request) {
       ->check(oneOf({"generate", "train"}))
       ->capture_default_str();
   app.add_option("--cpu", request.cpu, "Processor to generate code for; native is this machine's")
-      ->check(oneOf({"native", "x86-64-v3", "x86-64-v4", "x86-64-v4+amx", "aarch64"}))
+      ->check(oneOf(processorNames()))
       ->capture_default_str();
   app.add_option(
          "--emit", request.emit,
