@@ -316,14 +316,19 @@ def ExecAssignLayouts : Pass<"exec-assign-layouts", "::mlir::ModuleOp"> {
         func.func @f(%x) {
           %w = ml_program.global_load @w
           %y = linalg.matmul %x, %w
-    ->  ml_program.global private mutable @w {exec.layout = #exec.layout<"cpu.panels",
-          outputs = 16, inner = 2>} : tensor<6x8xf32>
-        ... the same
+          %v = ml_program.global_load_const @v
+          %z = linalg.matmul %x, %v
+    ->  ml_program.global private mutable @w : tensor<6x8xf32>
+          {exec.layout = #exec.layout<"cpu.panels", outputs = 16, inner = 2>}
+        ...
+          %p = exec.relayout %v as #exec.layout<"cpu.packed", outputs = 16, inner = 2>
+          %z = linalg.matmul %x, %p
 
     Asks the target (passes/targets/Target.h) of each mutable global, by what reads it. A global
-    with `hadal.layout_of`, a gradient or a rounded copy, lies as its parameter does. Leaves
-    layouts that are given, and what the target wants as stored. --exec-form-programs follows the
-    attributes. Fails where there is no such target.
+    with `hadal.layout_of`, a gradient or a rounded copy, lies as its parameter does. The weights of
+    a product that lie otherwise than its kernel wants them are copied. Leaves layouts that are
+    given, and what the target wants as stored. --exec-form-programs follows attributes and copies.
+    Fails where there is no such target, and on weights of dynamic shape.
     Test: test/passes/exec-assign-layouts.mlir.
   }];
   let options = [Option<"target", "target", "std::string", "\"host\"", "what kernels are made for">];
@@ -341,17 +346,17 @@ def ExecFormPrograms : Pass<"exec-form-programs", "::mlir::ModuleOp"> {
           exec.launch @kernel_0(%x, %packed_w, %y) ...
         func.func private @kernel_0(...) {exec.kernel}
 
-    A kernel is a product with the element-wise op that follows it, a pair of products of one left
-    operand under one such op, a chain of linalg ops over the same rows, or one op. Equal kernels
-    are one. Right operands of products are packed: parameters once, by the program @pack, other
-    tensors by a launch before. Sizes become functions of the program's registers. Fails on ops that
-    no kernel knows. Test: test/passes/exec-form-programs.mlir.
+    A kernel is one op, or several as the target has it (on processors a product with the
+    element-wise op that follows it, a pair of products of one left operand under one such op, a
+    chain of linalg ops over the same rows). Equal kernels are one. What an exec.relayout copies is
+    laid out: parameters once, by the program @pack, other tensors by a launch before their readers.
+    Sizes become functions of the program's registers. Fails on ops that no kernel knows.
+    Test: test/passes/exec-form-programs.mlir.
   }];
   let options = [Option<"target", "target", "std::string", "\"host\"", "what kernels are made for">];
   let dependentDialects = ["::hadal::exec::ExecDialect", "::mlir::func::FuncDialect",
-                           "::mlir::memref::MemRefDialect", "::mlir::vector::VectorDialect",
-                           "::mlir::scf::SCFDialect", "::mlir::arith::ArithDialect",
-                           "::mlir::math::MathDialect", "::mlir::linalg::LinalgDialect"];
+                           "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
 }
 
 def ExecAddSampling : Pass<"exec-add-sampling", "::mlir::ModuleOp"> {

@@ -43,13 +43,15 @@ LogicalResult LayoutAttr::verify(function_ref<InFlightDiagnostic()> error, Strin
                                  int64_t parts, int64_t part) {
   if (name.empty())
     return error() << "layout wants a name"; // C1
-  if (outputs < 0 || inner < 0 || (outputs == 0) != (inner == 0))
-    return error() << "layout wants positive outputs and inner, got " << outputs << " and "
-                   << inner; // C2
+  constexpr int64_t most = 1 << 16;
+  if (outputs < 0 || outputs > most || inner < 0 || inner > most || (outputs == 0) != (inner == 0))
+    return error() << "layout wants outputs and inner from 1 to " << most << ", got " << outputs
+                   << " and " << inner; // C2
   if (n < -1 || k < -1 || (n < 0 && k >= 0) || (n >= 0 && (k < 0 || n == k)))
     return error() << "layout wants two dimensions as n and k, got " << n << " and " << k; // C3
-  if (part < 0 || part >= parts)
-    return error() << "layout wants a part of " << parts << ", got " << part; // C4
+  if (part < 0 || part >= parts || parts > 64)
+    return error() << "layout wants a part of 64 parts at most, got " << part << " of "
+                   << parts; // C4
   return success();
 }
 
@@ -64,12 +66,23 @@ int64_t LayoutAttr::elements(ArrayRef<int64_t> shape) const {
   return count;
 }
 
+SmallVector<std::pair<StringRef, int64_t>> LayoutAttr::numbers() const {
+  SmallVector<std::pair<StringRef, int64_t>> given;
+  if (getOutputs())
+    given.append({{"outputs", getOutputs()}, {"inner", getInner()}});
+  if (getN() >= 0)
+    given.append({{"n", getN()}, {"k", getK()}});
+  if (getParts() > 1)
+    given.append({{"parts", getParts()}, {"part", getPart()}});
+  return given;
+}
+
 LogicalResult LayoutAttr::holds(function_ref<InFlightDiagnostic()> error, Type type) const {
   auto tensor = dyn_cast<RankedTensorType>(type);
   int64_t rank = tensor ? tensor.getRank() : 0;
   if (tensor && tensor.hasStaticShape() && rank >= 2 && std::max(getN(), getK()) < rank)
     return success();
-  return error() << "exec.layout wants a matrix of static shape, or a stack of them, got " << type;
+  return error() << "wants a matrix of static shape, or a stack of them, got " << type;
 }
 
 //===----------------------------------------------------------------------===//
@@ -86,8 +99,7 @@ static LogicalResult verifyKnown(llvm::function_ref<InFlightDiagnostic()> error,
                   .Cases({"exec.name", "exec.state"}, Kind::String)
                   .Cases({"exec.registers", "exec.state_registers"}, Kind::Strings)
                   .Cases({"exec.shape", "exec.tasks"}, Kind::Map)
-                  .Cases({"exec.scratch_bytes", "exec.bindings", "exec.packed", "exec.in_place"},
-                         Kind::Size)
+                  .Cases({"exec.scratch_bytes", "exec.bindings", "exec.in_place"}, Kind::Size)
                   .Case("exec.access", Kind::Sizes)
                   .Case("exec.signature", Kind::Types)
                   .Default(std::nullopt);
@@ -107,7 +119,8 @@ LogicalResult ExecDialect::verifyRegionArgAttribute(Operation *op, unsigned, uns
     return failure();
   auto function = dyn_cast<FunctionOpInterface>(op);
   if (auto layout = dyn_cast<LayoutAttr>(attribute.getValue()); layout && function)
-    return layout.holds(error, function.getArgumentTypes()[argument]);
+    return layout.holds([&] { return error() << "exec.layout "; },
+                        function.getArgumentTypes()[argument]);
   if (attribute.getName() != "exec.shape" || !function)
     return success();
   auto type = dyn_cast<RankedTensorType>(function.getArgumentTypes()[argument]);
@@ -129,7 +142,9 @@ LogicalResult ExecDialect::verifyRegionResultAttribute(Operation *op, unsigned, 
     return failure();
   auto function = dyn_cast<FunctionOpInterface>(op);
   auto layout = dyn_cast<LayoutAttr>(attribute.getValue());
-  return layout && function ? layout.holds(error, function.getResultTypes()[result]) : success();
+  return layout && function ? layout.holds([&] { return error() << "exec.layout "; },
+                                           function.getResultTypes()[result])
+                            : success();
 }
 
 /// Holds `map` to the registers of the program around `op`.
@@ -149,6 +164,12 @@ static LogicalResult verifyRegisters(Operation *op, StringRef name, ArrayAttr ma
   for (Attribute map : maps)
     if (failed(verifyRegisters(op, name, cast<AffineMapAttr>(map).getValue())))
       return failure();
+  return success();
+}
+
+LogicalResult RelayoutOp::verify() {
+  if (LayoutAttr layout = getLayoutAttr())
+    return layout.holds([&] { return emitOpError(); }, getType()); // C1
   return success();
 }
 

@@ -47,8 +47,9 @@ def Exec_LayoutAttr : AttrDef<Exec_Dialect, "Layout"> {
     the other. `parts` tensors of one shape may share memory, of which this is number `part`.
 
     In hand-written kernels `outputs` and `inner` may be left out: they are the target's, then.
-    (C1) The name is not empty.  (C2) `outputs` and `inner` are positive, or both left out.  (C3)
-    `n` and `k` differ, and are not negative, or both left out.  (C4) `part` is one of `parts`.
+    (C1) The name is not empty.  (C2) `outputs` and `inner` are 1 to 65,536, or both left out.  (C3)
+    `n` and `k` differ, and are not negative, or both left out.  (C4) `part` is one of `parts`, at
+    most 64.
   }];
   let parameters = (ins StringRefParameter<>:$name, DefaultValuedParameter<"int64_t", "0">:$outputs,
                         DefaultValuedParameter<"int64_t", "0">:$inner,
@@ -60,6 +61,7 @@ def Exec_LayoutAttr : AttrDef<Exec_Dialect, "Layout"> {
     `<` $name (`,` struct($outputs, $inner, $n, $k, $parts, $part)^)? `>`
   }];
   let genVerifyDecl = 1;
+  let genMnemonicAlias = 1;
   let skipDefaultBuilders = 1;
   let builders = [AttrBuilder<(ins "::llvm::StringRef":$name, "int64_t":$outputs, "int64_t":$inner,
                                    CArg<"int64_t", "-1">:$n, CArg<"int64_t", "-1">:$k,
@@ -72,6 +74,8 @@ def Exec_LayoutAttr : AttrDef<Exec_Dialect, "Layout"> {
     unsigned innerDim(unsigned rank) const { return getK() < 0 ? rank - 1 : getK(); }
     /// Elements of the memory of a tensor of this (static) shape, without the other parts.
     int64_t elements(::llvm::ArrayRef<int64_t> shape) const;
+    /// What is not left out, by name.
+    ::llvm::SmallVector<std::pair<::llvm::StringRef, int64_t>> numbers() const;
     /// Success if a tensor of this type can lie so: it has static sizes and these dimensions.
     ::llvm::LogicalResult holds(::llvm::function_ref<::mlir::InFlightDiagnostic()> error,
                                 ::mlir::Type type) const;
@@ -79,6 +83,32 @@ def Exec_LayoutAttr : AttrDef<Exec_Dialect, "Layout"> {
 }
 
 class Exec_Op<string mnemonic, list<Trait> traits = []> : Op<Exec_Dialect, mnemonic, traits>;
+
+//===----------------------------------------------------------------------===//
+// Tensors
+//===----------------------------------------------------------------------===//
+
+def Exec_RelayoutOp : Exec_Op<"relayout", [Pure, AllTypesMatch<["source", "result"]>]> {
+  let summary = "lay a tensor out for its reader";
+  let description = [{
+        #layout = #exec.layout<"cpu.packed", outputs = 16, inner = 2>
+        %p = exec.relayout %w as #layout : tensor<6x8xbf16>
+
+    The same tensor in memory of its own, where it lies as `layout` says; without it, as stored.
+    --exec-assign-layouts puts it before products. Weights of a checkpoint are laid out once, by the
+    program @pack; other tensors by a launch before what reads them. The kernel is this op after
+    views and dequantizations: it takes what they read, then `into`, in place of which its result is
+    written (`exec.in_place`; only this part where the layout has several), then scales.
+    (C1) The layout, if any, holds a tensor of this type.
+  }];
+  let arguments = (ins AnyStaticShapeTensor:$source, OptionalAttr<Exec_LayoutAttr>:$layout);
+  let results = (outs AnyStaticShapeTensor:$result);
+  let builders = [OpBuilder<(ins "::mlir::Value":$source, "LayoutAttr":$layout), [{
+    build($_builder, $_state, source.getType(), source, layout);
+  }]>];
+  let assemblyFormat = "$source (`as` $layout^)? attr-dict `:` type($source)";
+  let hasVerifier = 1;
+}
 
 //===----------------------------------------------------------------------===//
 // Buffers of the module
@@ -103,9 +133,13 @@ def Exec_ParameterOp : Exec_Op<"parameter", [Symbol]> {
 
 def Exec_WeightOp : Exec_Op<"weight", [Symbol]> {
   let summary = "memory that the program @pack fills once";
-  let description = "`layout` says for a reader how the elements lie. (C1) `bytes` is positive.";
-  let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$bytes, StrAttr:$layout);
-  let assemblyFormat = "$sym_name $layout `bytes` $bytes attr-dict";
+  let description = [{
+    `layout` says how the elements lie; without it, as stored. Of a layout of several parts the
+    memory holds all. (C1) `bytes` is positive.
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$bytes,
+                       OptionalAttr<Exec_LayoutAttr>:$layout);
+  let assemblyFormat = "$sym_name `bytes` $bytes (`layout` $layout^)? attr-dict";
   let hasVerifier = 1;
 }
 

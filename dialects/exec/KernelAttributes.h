@@ -20,9 +20,6 @@ inline constexpr llvm::StringLiteral kTasksAttr = "exec.tasks";
 inline constexpr llvm::StringLiteral kScratchAttr = "exec.scratch_bytes";
 /// Unit: the kernel is on memrefs.
 inline constexpr llvm::StringLiteral kLoweredAttr = "exec.lowered";
-/// On a kernel's argument: packed weights; two arguments of the same number are the halves of one
-/// buffer.
-inline constexpr llvm::StringLiteral kPackedAttr = "exec.packed";
 /// On a global, a kernel's argument or its result, a tensor: how it lies in memory, an
 /// exec::LayoutAttr. Without it, as stored.
 inline constexpr llvm::StringLiteral kLayoutAttr = "exec.layout";

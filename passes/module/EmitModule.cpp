@@ -118,6 +118,16 @@ private:
     return strings(llvm::to_vector(names.getAsRange<StringAttr>()));
   }
 
+  /// Null, and no table, for what lies as stored.
+  Offset<fb::Layout> layout(exec::LayoutAttr layout) {
+    if (!layout)
+      return {};
+    Offsets<fb::LayoutNumber> numbers;
+    for (auto [name, value] : layout.numbers())
+      numbers.push_back(fb::CreateLayoutNumberDirect(b, name.str().c_str(), value));
+    return fb::CreateLayoutDirect(b, layout.getName().str().c_str(), &numbers);
+  }
+
   LogicalResult collect();
   FailureOr<Offset<fb::Binding>> binding(Value buffer, AffineMap element, AffineMap offset);
   FailureOr<Offsets<fb::Binding>> bindings(ValueRange buffers, std::optional<ArrayAttr> elements,
@@ -168,8 +178,8 @@ LogicalResult Emitter::collect() {
             })
             .Case([&](exec::WeightOp w) {
               symbols[w.getSymName()] = {fb::Space_Weight, weights.size()};
-              weights.push_back(
-                  fb::CreateWeightDirect(b, w.getSymName().str().c_str(), w.getBytes()));
+              weights.push_back(fb::CreateWeightDirect(b, w.getSymName().str().c_str(),
+                                                       w.getBytes(), layout(w.getLayoutAttr())));
               return success();
             })
             .Case([&](exec::StateOp s) -> LogicalResult {
@@ -178,8 +188,8 @@ LogicalResult Emitter::collect() {
                 return failure();
               symbols[s.getSymName()] = {fb::Space_State, states.size()};
               auto shape = exprs(s.getShape());
-              states.push_back(
-                  fb::CreateState(b, b.CreateString(s.getSymName().str()), *element, shape));
+              states.push_back(fb::CreateState(b, b.CreateString(s.getSymName().str()), *element,
+                                               shape, layout(s.getLayoutAttr())));
               return success();
             })
             .Case([&](exec::ConstantOp c) -> LogicalResult {

@@ -1,7 +1,7 @@
 //===- AssignLayouts.cpp - how tensors lie, as the target likes them ------===//
 //
-// Asks the target how each tensor that lives from run to run is to lie, and writes the answer down:
-// what is formed from here on only follows the attributes.
+// Asks the target how each tensor that lives from run to run is to lie, and how products want their
+// weights, and writes the answers down: what is formed from here on only follows them.
 //
 //===----------------------------------------------------------------------===//
 
@@ -9,6 +9,9 @@
 #include "dialects/exec/KernelAttributes.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "passes/Passes.h"
+#include "passes/analysis/GraphQueries.h"
+#include "passes/analysis/Products.h"
+#include "passes/programs/FormPrograms.h"
 #include "passes/targets/Target.h"
 #include "llvm/ADT/MapVector.h"
 
@@ -29,7 +32,34 @@ public:
 
 private:
   void layOutGlobals(const Target &target);
+  LogicalResult layOutWeights(func::FuncOp f, const SymbolTable &symbols, const Target &target);
 };
+
+} // namespace
+
+exec::LayoutAttr hadal::layoutOf(Value v, const SymbolTable &symbols) {
+  if (auto relayout = v.getDefiningOp<exec::RelayoutOp>())
+    return relayout.getLayoutAttr();
+  while (OpOperand *before = destinationOf(v.getDefiningOp()))
+    v = before->get();
+  auto load = v.getDefiningOp<ml_program::GlobalLoadOp>();
+  auto global = load ? symbols.lookup<ml_program::GlobalOp>(load.getGlobal().getLeafReference())
+                     : ml_program::GlobalOp();
+  return global ? global->getAttrOfType<exec::LayoutAttr>(kLayoutAttr) : exec::LayoutAttr();
+}
+
+/// The operand of the product `op` that its weights are: the values of both may be one.
+static OpOperand *giveWeights(Operation *op, Value weights, Value copy) {
+  for (OpOperand &operand : op->getOpOperands()) {
+    if (operand.get() != weights)
+      continue;
+    operand.set(copy);
+    if (auto product = matchProduct(op); product && product->right == copy)
+      return &operand;
+    operand.set(weights);
+  }
+  return nullptr;
+}
 
 /// Mutable globals by what reads them. A gradient lies as its parameter does.
 void AssignLayouts::layOutGlobals(const Target &target) {
@@ -60,11 +90,37 @@ void AssignLayouts::layOutGlobals(const Target &target) {
         global->setAttr(kLayoutAttr, layout);
 }
 
+/// A product whose weights lie otherwise than its kernel wants them reads a copy.
+LogicalResult AssignLayouts::layOutWeights(func::FuncOp f, const SymbolTable &symbols,
+                                           const Target &target) {
+  for (Operation &op : llvm::make_early_inc_range(f.getBody().front())) {
+    auto product = matchProduct(&op);
+    if (!product || layoutOf(product->right, symbols))
+      continue;
+    auto type = cast<RankedTensorType>(product->right.getType());
+    if (!type.hasStaticShape())
+      return op.emitError("wants weights of static shape, or static slices of such");
+    OpBuilder b(&op);
+    auto copy = exec::RelayoutOp::create(b, op.getLoc(), product->right, exec::LayoutAttr());
+    OpOperand *weights = giveWeights(&op, product->right, copy);
+    exec::LayoutAttr layout = weights ? target.layoutOf(type, weights) : exec::LayoutAttr();
+    if (layout) {
+      copy.setLayoutAttr(layout);
+    } else {
+      copy.getResult().replaceAllUsesWith(copy.getSource());
+      copy.erase();
+    }
+  }
+  return success();
+}
+
 void AssignLayouts::runOnOperation() {
   const Target *known = findTarget(getOperation(), target);
   if (!known)
     return signalPassFailure();
   layOutGlobals(*known);
+  SymbolTable symbols(getOperation());
+  for (auto f : getOperation().getOps<func::FuncOp>())
+    if (f.isPublic() && !f.isExternal() && failed(layOutWeights(f, symbols, *known)))
+      return signalPassFailure();
 }
-
-} // namespace

@@ -1,6 +1,11 @@
-// Functions on tensors become programs over buffers: which ops share a kernel (Grouping.cpp), what
-// the sizes are (Sizes.cpp), what the programs of a module share (ModuleBuffers.cpp), its packed
-// weights (PackWeights.cpp), and here each program with its kernels.
+//===- FormPrograms.cpp - functions on tensors become programs ------------===//
+//
+// Which ops share a kernel (Grouping.cpp), what the sizes are (Sizes.cpp), what the programs of a
+// module share (ModuleBuffers.cpp), tensors that are laid out (PackWeights.cpp), and here each
+// program with its kernels.
+//
+//===----------------------------------------------------------------------===//
+
 #include "dialects/exec/Exec.h"
 #include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"
@@ -14,8 +19,7 @@
 #include "passes/programs/FormChunks.h"
 #include "passes/programs/InputRules.h"
 #include "passes/programs/ProgramBuilder.h"
-#include "passes/targets/cpu/Kernel.h"
-#include "passes/targets/cpu/Lanes.h"
+#include "passes/targets/Target.h"
 #include "llvm/Support/FormatVariadic.h"
 
 namespace hadal {
@@ -272,21 +276,13 @@ AffineExpr ProgramBuilder::flops(ArrayRef<Operation *> group) {
   return sum;
 }
 
-/// How `v` lies; null: as stored. A sum that goes on from another lies where that one does.
-exec::LayoutAttr ProgramBuilder::layoutOf(Value v) {
-  while (OpOperand *before = destinationOf(v.getDefiningOp()))
-    v = before->get();
-  ml_program::GlobalOp global = shared.global(v);
-  return global ? ModuleBuffers::layoutOf(global) : exec::LayoutAttr();
-}
-
 /// Brings `v` into the kernel: as an argument where it has memory, else the free op that makes it.
 LogicalResult ProgramBuilder::bring(Value v, GroupKernel &kernel, OpBuilder &k) {
   if (kernel.mapping.contains(v))
     return success();
   Operation *op = v.getDefiningOp();
-  if (kernel.isWritten(v) || kernel.packed.contains(v) || !op ||
-      isa<ml_program::GlobalLoadConstOp, ml_program::GlobalLoadOp>(op) ||
+  if (kernel.isWritten(v) || !op ||
+      isa<ml_program::GlobalLoadConstOp, ml_program::GlobalLoadOp, exec::RelayoutOp>(op) ||
       (!isFree(op) && !llvm::is_contained(kernel.group, op)) || buffers.count(v)) {
     kernel.inputs.push_back(v);
     kernel.mapping.map(v, k.getBlock()->addArgument(v.getType(), kernel.group.back()->getLoc()));
@@ -299,7 +295,7 @@ LogicalResult ProgramBuilder::bring(Value v, GroupKernel &kernel, OpBuilder &k) 
       return op->emitError("is no function of the arguments' sizes");
     for (Value input : kernel.inputs) {
       auto type = dyn_cast<RankedTensorType>(input.getType());
-      for (int64_t d = 0; type && !kernel.packed.contains(input) && d < type.getRank(); ++d)
+      for (int64_t d = 0; type && d < type.getRank(); ++d)
         if (auto here = sizes.dim(input, d);
             type.isDynamicDim(d) && succeeded(here) && *here == *size) {
           Value same = tensor::DimOp::create(k, op->getLoc(), kernel.mapping.lookup(input), d);
@@ -366,9 +362,7 @@ LogicalResult ProgramBuilder::formKernel(GroupKernel &kernel) {
   function->setAttr(kKernelAttr, b.getUnitAttr());
   function.setPrivate();
   for (auto [i, v] : llvm::enumerate(kernel.inputs)) {
-    if (kernel.packed.contains(v))
-      function.setArgAttr(i, kPackedAttr, b.getI64IntegerAttr(0));
-    if (exec::LayoutAttr layout = layoutOf(v))
+    if (exec::LayoutAttr layout = layoutOf(v, shared.symbols))
       function.setArgAttr(i, kLayoutAttr, layout);
     if (kernel.isWritten(v))
       function.setArgAttr(i, kInPlaceAttr, b.getI64IntegerAttr(0));
@@ -395,13 +389,21 @@ LogicalResult ProgramBuilder::addScalars(Value v, Operation *op, SmallVector<Aff
 LogicalResult ProgramBuilder::bindKernel(GroupKernel &kernel, SmallVector<Value> &bound,
                                          SmallVector<AffineMap> &scalars) {
   Operation *last = kernel.group.back();
-  bool packedDone = false;
+  SmallVector<exec::RelayoutOp> parts; // of one memory
+  for (Value v : kernel.inputs)
+    if (auto relayout = v.getDefiningOp<exec::RelayoutOp>())
+      if (exec::LayoutAttr layout = relayout.getLayoutAttr(); layout && layout.getParts() > 1)
+        parts.push_back(relayout);
+  llvm::sort(parts, [](exec::RelayoutOp x, exec::RelayoutOp y) {
+    return x.getLayoutAttr().getPart() < y.getLayoutAttr().getPart();
+  });
+  bool partsDone = false;
   for (Value v : kernel.inputs) {
-    if (kernel.packed.contains(v)) {
-      if (packedDone) // a pair is one buffer
+    if (auto relayout = v.getDefiningOp<exec::RelayoutOp>()) {
+      bool isPart = llvm::is_contained(parts, relayout);
+      if (isPart && std::exchange(partsDone, true))
         continue;
-      packedDone = true;
-      auto buffer = packedBuffer(kernel.products, last);
+      auto buffer = laidOut(isPart ? ArrayRef(parts) : ArrayRef(relayout), last);
       if (failed(buffer))
         return failure();
       bound.push_back(*buffer);
@@ -436,12 +438,6 @@ LogicalResult ProgramBuilder::bindKernel(GroupKernel &kernel, SmallVector<Value>
 LogicalResult ProgramBuilder::launchGroup(ArrayRef<Operation *> group) {
   Operation *last = group.back();
   GroupKernel kernel{group, destinationOf(last)};
-  for (Operation *op : group)
-    if (auto p = matchProduct(op))
-      kernel.products.push_back(*p);
-  for (Product &p : kernel.products)
-    if (!layoutOf(p.right))
-      kernel.packed.insert(p.right);
   if (kernel.destination && llvm::count(last->getOperands(), kernel.destination->get()) > 1)
     return last->emitError("wants a destination that it does not also read");
   SmallVector<Value> bound;
@@ -520,7 +516,7 @@ LogicalResult ProgramBuilder::build() {
         AffineMap::get(0, registers.size(), shape, f.getContext()), type.getElementType(), true);
     outputs[throughReshapes(v)] = output;
   }
-  Grouping grouping(f.getBody().front());
+  Grouping grouping(f.getBody().front(), target);
   for (auto &group : grouping.groups)
     if (!isPackedAway(group) && failed(launchGroup(group)))
       return failure();
@@ -535,10 +531,10 @@ namespace {
 struct FormPrograms : public hadal::impl::ExecFormProgramsBase<FormPrograms> {
   using ExecFormProgramsBase::ExecFormProgramsBase;
   void runOnOperation() override {
-    auto shape = vectorShapeOf(getOperation(), target);
-    if (failed(shape))
+    const Target *known = findTarget(getOperation(), target);
+    if (!known)
       return signalPassFailure();
-    ModuleBuffers shared(getOperation(), *shape);
+    ModuleBuffers shared(getOperation());
     if (failed(shared.checkGlobals()))
       return signalPassFailure();
     SmallVector<func::FuncOp> functions;
@@ -546,7 +542,7 @@ struct FormPrograms : public hadal::impl::ExecFormProgramsBase<FormPrograms> {
       if (f.isPublic() && !f.isExternal())
         functions.push_back(f);
     for (auto f : functions)
-      if (failed(ProgramBuilder(shared, f).build()))
+      if (failed(ProgramBuilder(shared, *known, f).build()))
         return signalPassFailure();
     // Chunks call the programs that their segments became.
     for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>()))

@@ -104,15 +104,31 @@ exec::ProgramOp ModuleBuffers::packProgram() {
   return pack;
 }
 
-func::FuncOp ModuleBuffers::shareKernel(func::FuncOp kernel, StringRef what) {
+/// The known kernel that equals `kernel`, which is erased, or else `kernel`.
+static func::FuncOp share(llvm::StringMap<func::FuncOp> &kernels, func::FuncOp kernel,
+                          function_ref<std::string()> name) {
   std::string text;
   llvm::raw_string_ostream(text) << kernel;
   func::FuncOp &known = kernels[text];
   if (known) {
     kernel.erase();
   } else {
-    kernel.setSymName(llvm::formatv("{0}_{1}", what, kernels.size() - 1).str());
+    kernel.setSymName(name());
     known = kernel;
   }
   return known;
+}
+
+func::FuncOp ModuleBuffers::shareKernel(func::FuncOp kernel, StringRef what) {
+  return share(kernels, kernel,
+               [&] { return llvm::formatv("{0}_{1}", what, kernels.size() - 1).str(); });
+}
+
+func::FuncOp ModuleBuffers::shareRelayout(func::FuncOp kernel, StringRef what) {
+  return share(relayouts, kernel, [&] {
+    std::string name = what.str();
+    for (int i = 1; module.lookupSymbol(name); ++i)
+      name = llvm::formatv("{0}_{1}", what, i);
+    return name;
+  });
 }

@@ -5,15 +5,13 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/IR/SymbolTable.h"
-#include "passes/targets/cpu/Packing.h"
 #include "llvm/ADT/StringMap.h"
 
 namespace hadal {
 
 class ModuleBuffers {
 public:
-  ModuleBuffers(mlir::ModuleOp module, VectorShape shape)
-      : module(module), shape(shape), symbols(module) {}
+  explicit ModuleBuffers(mlir::ModuleOp module) : module(module), symbols(module) {}
 
   mlir::OpBuilder atEnd() { return mlir::OpBuilder::atBlockEnd(module.getBody()); }
 
@@ -41,18 +39,20 @@ public:
   /// Equal kernels are one: the known one that computes the same, or `kernel`, named after `what`.
   mlir::func::FuncOp shareKernel(mlir::func::FuncOp kernel, llvm::StringRef what);
 
+  /// The same for kernels that lay a tensor out, named `what` alone where nothing else is.
+  mlir::func::FuncOp shareRelayout(mlir::func::FuncOp kernel, llvm::StringRef what);
+
   template <typename Op> Op insert(Op op) {
     symbols.insert(op);
     return op;
   }
 
   mlir::ModuleOp module;
-  VectorShape shape;
   mlir::SymbolTable symbols;
   llvm::StringMap<mlir::StringAttr> weights; ///< by what they hold
 
 private:
-  llvm::StringMap<mlir::func::FuncOp> kernels; ///< by what they compute
+  llvm::StringMap<mlir::func::FuncOp> kernels, relayouts; ///< by what they compute
   exec::ProgramOp pack;                        ///< made on first use
 };
 

@@ -9,14 +9,13 @@
 #include "passes/analysis/Sizes.h"
 #include "passes/programs/FormPrograms.h"
 #include "passes/programs/ModuleBuffers.h"
-#include "passes/targets/cpu/WeightPacking.h"
 
 namespace hadal {
 
 class ProgramBuilder {
 public:
-  ProgramBuilder(ModuleBuffers &shared, mlir::func::FuncOp f)
-      : shared(shared), f(f), b(f.getContext()) {}
+  ProgramBuilder(ModuleBuffers &shared, const Target &target, mlir::func::FuncOp f)
+      : shared(shared), target(target), f(f), b(f.getContext()) {}
   mlir::LogicalResult build();
 
 private:
@@ -27,8 +26,6 @@ private:
   struct GroupKernel {
     llvm::ArrayRef<mlir::Operation *> group;
     mlir::OpOperand *destination;                ///< that the last op writes over, or null
-    llvm::SmallVector<Product> products = {};    ///< of the group
-    llvm::DenseSet<mlir::Value> packed = {};     ///< right operands that are packed for it
     llvm::SmallVector<mlir::Value> inputs = {};  ///< in the order of the kernel's arguments
     llvm::SmallVector<mlir::Value> results = {}; ///< that something outside reads
     mlir::IRMapping mapping = {};                ///< to the kernel's values
@@ -43,14 +40,29 @@ private:
                                  llvm::SmallVector<mlir::AffineMap> &scalars);
   mlir::LogicalResult addScalars(mlir::Value v, mlir::Operation *op,
                                  llvm::SmallVector<mlir::AffineMap> &scalars);
-  exec::LayoutAttr layoutOf(mlir::Value v);
   mlir::FailureOr<mlir::Value> bufferOf(mlir::Value tensor, mlir::Operation *reader);
-  mlir::FailureOr<mlir::Value> packedBuffer(llvm::ArrayRef<Product> products,
-                                            mlir::Operation *reader);
-  mlir::FailureOr<mlir::StringAttr> packedParameter(llvm::ArrayRef<Product> products,
-                                                    llvm::ArrayRef<MatrixView> views,
-                                                    PanelLayout layout);
+
+  // Tensors that are laid out for their readers: PackWeights.cpp.
+  /// What an exec.relayout reads of memory.
+  struct Relaid {
+    exec::RelayoutOp op;
+    llvm::SmallVector<mlir::Operation *> views = {}; ///< from there to what is laid out, in order
+    mlir::Value source = {}, scale = {};             ///< `scale` of f8 that is widened, or null
+    bool isOfParameters() const;
+  };
+  /// The memory that the parts share (or the only one has); `reader` is about to be launched.
+  mlir::FailureOr<mlir::Value> laidOut(llvm::ArrayRef<exec::RelayoutOp> relayouts,
+                                       mlir::Operation *reader);
+  mlir::FailureOr<Relaid> relaid(exec::RelayoutOp op);
+  int64_t relayoutBytes(exec::RelayoutOp op);
+  mlir::func::FuncOp emptyRelayout(llvm::ArrayRef<mlir::Type> sources,
+                                   mlir::RankedTensorType type, exec::LayoutAttr layout);
+  mlir::FailureOr<mlir::func::FuncOp> relayoutKernel(const Relaid &from, bool ofOne);
+  void launchInPack(mlir::func::FuncOp kernel, exec::ParameterOp parameter, mlir::StringAttr to,
+                    exec::ParameterOp scale, int64_t bytes);
+  mlir::FailureOr<mlir::Value> packedWeight(llvm::ArrayRef<Relaid> parts);
   mlir::FailureOr<mlir::Value> stackedBuffer(mlir::ml_program::GlobalLoadConstOp load);
+
   mlir::FailureOr<mlir::Value> temporary(mlir::RankedTensorType type, mlir::Value tensor);
   mlir::LogicalResult storeGlobals();
   mlir::FailureOr<mlir::AffineExpr> bytesOf(mlir::Value tensor);
@@ -73,6 +85,7 @@ private:
   int64_t elementBytes(mlir::Type t) { return (t.getIntOrFloatBitWidth() + 7) / 8; }
 
   ModuleBuffers &shared;
+  const Target &target;
   mlir::func::FuncOp f;
   mlir::OpBuilder b;
   exec::ProgramOp program;

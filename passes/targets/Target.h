@@ -68,6 +68,9 @@ public:
   virtual exec::LayoutAttr layoutOf(mlir::RankedTensorType type,
                                     llvm::ArrayRef<mlir::OpOperand *> readers) const = 0;
 
+  /// Whether `producer`, which `consumer` reads, runs in its kernel.
+  virtual bool sharesKernel(mlir::Operation *producer, mlir::Operation *consumer) const = 0;
+
   /// Replaces a kernel on tensors by one of the same name on memory, which says how it is launched
   /// (dialects/exec/KernelAttributes.h). A failure has been reported.
   virtual mlir::LogicalResult lower(mlir::func::FuncOp kernelOnTensors) const = 0;

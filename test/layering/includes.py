@@ -30,16 +30,8 @@ TARGET_TABLE = "passes/targets/Targets.cpp"
 COMPILER_TOOLS = {"tools/hadal-compile.cpp", "tools/hadal-opt.cpp", "tools/hadal-lsp-server.cpp"}
 COMPILER_PARTS = "tools/compile/"
 
-# (file, include): why it stands.
-EXCEPTIONS = {
-    (f"passes/programs/{file}", f"passes/targets/cpu/{header}"): "kernels of programs are loops yet"
-    for file, header in [
-        ("FormPrograms.cpp", "Kernel.h"),
-        ("FormPrograms.cpp", "Lanes.h"),
-        ("ModuleBuffers.h", "Packing.h"),
-        ("ProgramBuilder.h", "WeightPacking.h"),
-    ]
-}
+# (file, include): why it stands. There is none now.
+EXCEPTIONS = {}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z]+/[^"]+)"', re.MULTILINE)
 

@@ -6,21 +6,22 @@
 
 // A matrix that products alone read lies in panels, as wide as the target's vectors want them. What
 // goes with it lies as it does: its gradient, a rounded copy. So does a stack.
-// CHECK: ml_program.global private mutable @w({{.*}}) {exec.layout = #[[$PANELS:.*]]} : tensor<6x8xf32>
-// CHECK: ml_program.global private mutable @gradient.w({{.*}}) {exec.layout = #[[$PANELS]], {{.*}}} : tensor<6x8xf32>
-// CHECK: ml_program.global private mutable @experts({{.*}}) {exec.layout = #[[$PANELS]]} : tensor<3x6x8xf32>
-// WIDE: #layout = #exec.layout<"cpu.panels", outputs = 32, inner = 2>
+// CHECK: ml_program.global private mutable @w({{.*}}) : tensor<6x8xf32> {exec.layout = #[[$PANELS:.*]]}
+// CHECK: ml_program.global private mutable @gradient.w({{.*}}) : tensor<6x8xf32> {exec.layout = #[[$PANELS]], {{.*}}}
+// CHECK: ml_program.global private mutable @experts({{.*}}) : tensor<3x6x8xf32> {exec.layout = #[[$PANELS]]}
+// WIDE: #{{layout.*}} = #exec.layout<"cpu.panels", outputs = 32, inner = 2>
 // What something else reads, too, and vectors lie as stored; a layout that is given stays.
-// CHECK: ml_program.global private mutable @table({{.*}}) : tensor<6x8xf32>
-// CHECK: ml_program.global private mutable @norm({{.*}}) : tensor<8xf32>
-// CHECK: ml_program.global private mutable @given({{.*}}) {exec.layout = #[[$GIVEN:.*]]} : tensor<6x8xf32>
+// CHECK: ml_program.global private mutable @table({{.*}}) : tensor<6x8xf32>{{$}}
+// CHECK: ml_program.global private mutable @norm({{.*}}) : tensor<8xf32>{{$}}
+// CHECK: ml_program.global private mutable @given({{.*}}) : tensor<6x8xf32> {exec.layout = #[[$GIVEN:.*]]}
 
 // States take the memory of their layouts, and say so.
-// FORMED-DAG: exec.state @weight.w #[[MATRIX:.*]] of f32 layout <"cpu.panels", outputs = 16, inner = 2>
-// FORMED-DAG: exec.state @gradient.w #[[MATRIX]] of f32 layout <"cpu.panels", outputs = 16, inner = 2>
-// FORMED-DAG: exec.state @weight.table #[[TABLE:[^ ]*]] of f32{{$}}
-// FORMED-DAG: #[[MATRIX]] = affine_map<() -> (128)>
-// FORMED-DAG: #[[TABLE]] = affine_map<() -> (48)>
+// FORMED-DAG: #layout = #exec.layout<"cpu.panels", outputs = 16, inner = 2>
+// FORMED-DAG: #[[MATRIX:.*]] = affine_map<() -> (128)>
+// FORMED-DAG: #[[TABLE:.*]] = affine_map<() -> (48)>
+// FORMED-DAG: exec.state @weight.w #[[MATRIX]] of f32 layout #layout
+// FORMED-DAG: exec.state @gradient.w #[[MATRIX]] of f32 layout #layout
+// FORMED-DAG: exec.state @weight.table #[[TABLE]] of f32{{$}}
 // FORMED: func.func private @{{.*}}tensor<6x8xf32> {exec.layout = #layout}
 #left = affine_map<(m, n, k) -> (m, k)>
 #right = affine_map<(m, n, k) -> (n, k)>
@@ -28,11 +29,11 @@
 #given = #exec.layout<"cpu.panels", outputs = 16, inner = 4>
 
 ml_program.global private mutable @w(dense<0.0> : tensor<6x8xf32>) : tensor<6x8xf32>
-ml_program.global private mutable @gradient.w(dense<0.0> : tensor<6x8xf32>) {exec.state = "gradient.w", hadal.layout_of = @w} : tensor<6x8xf32>
+ml_program.global private mutable @gradient.w(dense<0.0> : tensor<6x8xf32>) : tensor<6x8xf32> {exec.state = "gradient.w", hadal.layout_of = @w}
 ml_program.global private mutable @experts(dense<0.0> : tensor<3x6x8xf32>) : tensor<3x6x8xf32>
 ml_program.global private mutable @table(dense<0.0> : tensor<6x8xf32>) : tensor<6x8xf32>
 ml_program.global private mutable @norm(dense<0.0> : tensor<8xf32>) : tensor<8xf32>
-ml_program.global private mutable @given(dense<0.0> : tensor<6x8xf32>) {exec.layout = #given} : tensor<6x8xf32>
+ml_program.global private mutable @given(dense<0.0> : tensor<6x8xf32>) : tensor<6x8xf32> {exec.layout = #given}
 
 func.func @f(%x: tensor<?x8xf32>, %dy: tensor<?x6xf32>) -> (tensor<?x6xf32>, tensor<6x8xf32>) {
   %c0 = arith.constant 0 : index

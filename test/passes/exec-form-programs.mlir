@@ -1,9 +1,10 @@
-// RUN: hadal-opt %S/Inputs/chain.mlir --exec-form-programs=target=x86-64-v3 | FileCheck %s
+// RUN: hadal-opt %S/Inputs/chain.mlir --exec-assign-layouts=target=x86-64-v3 --exec-form-programs=target=x86-64-v3 | FileCheck %s
 
 // Parameters stay what the checkpoint holds; each gets packed memory of its own.
 // CHECK-DAG: exec.parameter @parameter.a "a" : tensor<32x16xbf16>
-// CHECK-DAG: exec.weight @weight.a "2 panels of [16][16] bf16" bytes 1024
-// CHECK-DAG: exec.weight @weight.b "1 panels of [32][16] bf16" bytes 1024
+// CHECK-DAG: #layout = #exec.layout<"cpu.packed", outputs = 16, inner = 2>
+// CHECK-DAG: exec.weight @weight.a bytes 1024 layout #layout
+// CHECK-DAG: exec.weight @weight.b bytes 1024 layout #layout
 
 // The function is a list of launches; its sizes follow the argument's.
 // CHECK: exec.program @chain registers ["arg0.0"] {
@@ -21,8 +22,13 @@
 // CHECK-NOT: exec.launch
 // CHECK: }
 
-// CHECK: func.func private @[[UP]]({{.*}}exec.packed{{.*}}attributes {exec.kernel}
+// CHECK: func.func private @[[UP]]({{.*}}exec.layout = #layout{{.*}}attributes {exec.kernel}
 // CHECK-COUNT-1: linalg.matmul
+
+// The kernel of a weight's layout is on tensors, too, and written in place.
+// CHECK: func.func private @pack_bf16_32x16(%[[W:.*]]: tensor<32x16xbf16>, %{{.*}}: tensor<32x16xbf16> {exec.in_place = 0 : i64, exec.layout = #layout})
+// CHECK-SAME: -> (tensor<32x16xbf16> {exec.layout = #layout}) attributes {exec.kernel}
+// CHECK: exec.relayout %[[W]] as #layout
 
 // Packing is a program too: a launch a weight, equal shapes by one kernel.
 // CHECK: exec.program @pack

@@ -1,4 +1,4 @@
-// RUN: hadal-opt %S/Inputs/chain.mlir --exec-form-programs=target=x86-64-v3 --exec-plan-memory | FileCheck %s
+// RUN: hadal-opt %S/Inputs/chain.mlir --exec-assign-layouts=target=x86-64-v3 --exec-form-programs=target=x86-64-v3 --exec-plan-memory | FileCheck %s
 
 // A temporary is dead after its last reader: of three, the first and the third share memory.
 // CHECK: exec.program @chain {{.*}}slots = 2

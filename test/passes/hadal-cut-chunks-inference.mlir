@@ -1,5 +1,5 @@
 // RUN: hadal-opt %s --hadal-cut-chunks | FileCheck %s
-// RUN: hadal-opt %s --hadal-cut-chunks --exec-form-programs="target=x86-64-v3" | FileCheck %s --check-prefix=PROGRAM
+// RUN: hadal-opt %s --hadal-cut-chunks --exec-assign-layouts=target=x86-64-v3 --exec-form-programs=target=x86-64-v3 | FileCheck %s --check-prefix=PROGRAM
 
 // A function with an exchange keeps its name as a chunk; its results are told. One without stays as
 // it is.

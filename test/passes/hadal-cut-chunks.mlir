@@ -1,5 +1,5 @@
 // RUN: hadal-opt %s --hadal-cut-chunks | FileCheck %s
-// RUN: hadal-opt %s --hadal-cut-chunks --exec-form-programs="target=x86-64-v3" | FileCheck %s --check-prefix=PROGRAM
+// RUN: hadal-opt %s --hadal-cut-chunks --exec-assign-layouts=target=x86-64-v3 --exec-form-programs=target=x86-64-v3 | FileCheck %s --check-prefix=PROGRAM
 // RUN: sed 's/@stage.0_weight_grad/@other/' %s | not hadal-opt --hadal-cut-chunks 2>&1 | FileCheck %s --check-prefix=WRONG
 
 // WRONG: wants @stage.0_weight_grad: run --hadal-split-backward first

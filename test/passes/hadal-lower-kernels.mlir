@@ -1,4 +1,4 @@
-// RUN: hadal-opt %S/Inputs/chain.mlir --exec-form-programs=target=x86-64-v3 --hadal-lower-kernels=target=x86-64-v3 | FileCheck %s
+// RUN: hadal-opt %S/Inputs/chain.mlir --exec-assign-layouts=target=x86-64-v3 --exec-form-programs=target=x86-64-v3 --hadal-lower-kernels=target=x86-64-v3 | FileCheck %s
 
 // A kernel takes flat memory, a range of tasks and scratch; the product is a chain of fused
 // multiply-adds over vectors.

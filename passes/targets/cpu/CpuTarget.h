@@ -22,6 +22,7 @@ public:
   const Target &withoutMatrixUnits() const override;
   exec::LayoutAttr layoutOf(mlir::RankedTensorType type,
                             llvm::ArrayRef<mlir::OpOperand *> readers) const override;
+  bool sharesKernel(mlir::Operation *producer, mlir::Operation *consumer) const override;
   mlir::LogicalResult lower(mlir::func::FuncOp kernelOnTensors) const override;
   void addCodePasses(mlir::OpPassManager &pm) const override;
   llvm::Expected<CodeObject> emit(mlir::ModuleOp kernels, CodeForm form) const override;

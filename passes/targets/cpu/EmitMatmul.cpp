@@ -604,6 +604,11 @@ LogicalResult MatmulEmitter::emit() {
         "matmul kernel wants its operands to be arguments or views of them");
   if (first.source)
     source = kernel.memory(first.source);
+  if (cast<MemRefType>(right.getType()).getRank() != 1 ||
+      llvm::any_of(products, [&](Product &p) { return kernel.memory(p.right) != right; }))
+    return kernel.tensors.emitError() << "matmul kernel wants weights that lie as "
+                                      << kPackedLayout << " or " << kPanelsLayout
+                                      << ", those of a pair in one memory";
   if (products.size() > 1 &&
       llvm::any_of(products, [&](Product &p) { return kernel.inPanels(p.right); }))
     return kernel.tensors.emitError("matmul kernel wants weights in panels one product at a time");

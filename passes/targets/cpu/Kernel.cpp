@@ -34,7 +34,7 @@ Kernel::Kernel(func::FuncOp tensors, VectorShape shape)
   b.setInsertionPointAfter(tensors);
   SmallVector<Type> types;
   SmallVector<int> place; // argument of the lowered function that holds each tensor argument
-  DenseMap<int64_t, int> pairs;
+  int parts = -1; // the place of those that share memory
   auto memrefOf = [&](Type t) {
     auto tensor = cast<RankedTensorType>(t);
     for (int64_t d : tensor.getShape())
@@ -50,24 +50,24 @@ Kernel::Kernel(func::FuncOp tensors, VectorShape shape)
   };
   Operation *terminator = tensors.getBody().front().getTerminator();
   for (auto [i, type] : llvm::enumerate(tensors.getArgumentTypes())) {
-    if (isPanels(tensors.getArgAttrOfType<exec::LayoutAttr>(i, kLayoutAttr))) {
-      panelTensors.insert(tensors.getArgument(i));
-      place.push_back(types.size());
-      types.push_back(panelsOf(type));
-      continue;
-    }
-    if (auto packed = tensors.getArgAttrOfType<IntegerAttr>(i, kPackedAttr)) {
-      auto [it, isNew] = pairs.try_emplace(packed.getInt(), types.size());
-      place.push_back(it->second);
-      Type element = storageType(cast<RankedTensorType>(type).getElementType());
-      if (isNew) {
-        // Packed buffers are addressed by element; their length is the runtime's to know.
-        types.push_back(MemRefType::get({int64_t(1) << 46}, element));
-      }
+    auto layout = tensors.getArgAttrOfType<exec::LayoutAttr>(i, kLayoutAttr);
+    if (isPacked(layout) && layout.getParts() > 1 && parts >= 0) {
+      place.push_back(parts);
       continue;
     }
     place.push_back(types.size());
-    types.push_back(memrefOf(type));
+    if (isPanels(layout)) {
+      panelTensors.insert(tensors.getArgument(i));
+      types.push_back(panelsOf(type));
+    } else if (isPacked(layout)) {
+      if (layout.getParts() > 1)
+        parts = types.size();
+      // Packed buffers are addressed by element; their length is the runtime's to know.
+      types.push_back(MemRefType::get(
+          {int64_t(1) << 46}, storageType(cast<RankedTensorType>(type).getElementType())));
+    } else {
+      types.push_back(memrefOf(type));
+    }
   }
   SmallVector<int64_t> access(types.size(), fb::Access_Read);
   SmallVector<int> resultPlace;

@@ -4,6 +4,7 @@
 #include "passes/analysis/Products.h"
 #include "passes/targets/cpu/CpuTarget.h"
 #include "passes/targets/cpu/Packing.h"
+#include "passes/targets/cpu/SharedKernels.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -14,12 +15,30 @@ static bool isRight(OpOperand *use) {
   return product && product->right == use->get() && product->left != use->get();
 }
 
-/// A matrix of trained weights, or a stack of them, lies in panels where nothing but products reads
-/// it, as right operand.
+/// How the kernel of a product reads weights that are laid out for it alone.
+static exec::LayoutAttr packedFor(const Product &product, RankedTensorType type,
+                                  const VectorShape &shape) {
+  int64_t parts = 1, part = 0, rank = type.getRank();
+  if (std::optional<Product> other = pairOf(product.op)) {
+    parts = 2;
+    part = other->op->isBeforeInBlock(product.op);
+  }
+  auto layout = PanelLayout::of(product.n, product.k, type.getElementType(), parts, shape);
+  bool isUsual = product.rightN == rank - 2 && product.rightK == rank - 1;
+  return exec::LayoutAttr::get(type.getContext(), kPackedLayout, layout.width(), 2,
+                               isUsual ? -1 : product.rightN, isUsual ? -1 : product.rightK, parts,
+                               part);
+}
+
+/// A copy for a product lies as that one's kernel reads it. A matrix of trained weights, or a stack
+/// of them, lies in panels where nothing but products reads it, as right operand.
 exec::LayoutAttr CpuTarget::layoutOf(RankedTensorType type, ArrayRef<OpOperand *> readers) const {
+  if (!llvm::all_of(readers, isRight))
+    return {};
+  if (readers.size() == 1 && readers[0]->get().getDefiningOp<exec::RelayoutOp>())
+    return packedFor(*matchProduct(readers[0]->getOwner()), type, shape);
   int64_t rank = type.getRank();
-  if (!type.getElementType().isF32() || !type.hasStaticShape() || rank < 2 || rank > 3 ||
-      !llvm::all_of(readers, isRight))
+  if (!type.getElementType().isF32() || !type.hasStaticShape() || rank < 2 || rank > 3)
     return {};
   return exec::LayoutAttr::get(type.getContext(), kPanelsLayout, shape.panel, 2);
 }

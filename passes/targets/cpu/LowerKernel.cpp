@@ -9,6 +9,7 @@
 #include "passes/analysis/GraphQueries.h"
 #include "passes/targets/cpu/Kernel.h"
 #include "passes/targets/cpu/Packing.h"
+#include "passes/targets/cpu/WeightPacking.h"
 #include "llvm/ADT/StringMap.h"
 
 using namespace mlir;
@@ -19,15 +20,23 @@ static LogicalResult checkLayout(func::FuncOp f, exec::LayoutAttr layout, Ranked
                                  const VectorShape &shape) {
   if (!layout)
     return success();
-  if (!isPanels(layout))
-    return f.emitError() << "kernel wants tensors that lie as " << kPanelsLayout << ", got "
-                         << layout;
-  if (layout.getN() >= 0 || layout.getParts() > 1 || type.getRank() > 3 ||
-      !type.getElementType().isF32())
+  int64_t outputs = shape.panel;
+  if (isPacked(layout)) {
+    if (type.getRank() > 3 || layout.getParts() > 2)
+      return f.emitError() << "kernel wants packed weights that are a matrix, or a stack of them, "
+                              "got "
+                           << type << " as " << layout;
+    outputs = PanelLayout::of(type, layout, shape).width();
+  } else if (!isPanels(layout)) {
+    return f.emitError() << "kernel wants tensors that lie as " << kPanelsLayout << " or "
+                         << kPackedLayout << ", got " << layout;
+  } else if (layout.getN() >= 0 || layout.getParts() > 1 || type.getRank() > 3 ||
+             !type.getElementType().isF32()) {
     return f.emitError() << "kernel wants a matrix of f32, or a stack of them, in panels, got "
                          << type << " as " << layout;
-  if (layout.getOutputs() && (layout.getOutputs() != shape.panel || layout.getInner() != 2))
-    return f.emitError() << "kernel wants panels of " << shape.panel << " outputs, got " << layout;
+  }
+  if (layout.getOutputs() && (layout.getOutputs() != outputs || layout.getInner() != 2))
+    return f.emitError() << "kernel wants panels of " << outputs << " outputs, got " << layout;
   return success();
 }
 
@@ -178,6 +187,8 @@ static std::optional<LogicalResult> emit(Kernel &kernel) {
 LogicalResult hadal::lowerKernel(func::FuncOp f, const VectorShape &shape) {
   if (failed(check(f, shape)))
     return failure();
+  if (auto done = lowerRelayout(f, shape); failed(done) || *done)
+    return failure(failed(done));
   Kernel kernel(f, shape);
   if (std::optional<LogicalResult> emitted = emit(kernel)) {
     if (failed(*emitted))

@@ -13,6 +13,13 @@ inline constexpr llvm::StringLiteral kPanelsLayout = "cpu.panels";
 inline bool isPanels(exec::LayoutAttr layout) {
   return layout && layout.getName() == kPanelsLayout;
 }
+/// That of a product's weights that only it reads: panels of its outputs, PanelLayout::of(its N,
+/// its K, element, parts, shape), matrices of a batch one after the other. Both of a pair are parts
+/// of one memory.
+inline constexpr llvm::StringLiteral kPackedLayout = "cpu.packed";
+inline bool isPacked(exec::LayoutAttr layout) {
+  return layout && layout.getName() == kPackedLayout;
+}
 
 /// Weights [n, k] in panels of `panel` outputs: [panels][paddedK][panel] with K interleaved in
 /// pairs where an element is narrower than f32: element (k, lane) of a panel stands at (k / 2) * 2
@@ -33,6 +40,12 @@ struct PanelLayout {
   static PanelLayout of(mlir::RankedTensorType tensor, VectorShape shape) {
     auto sizes = tensor.getShape().take_back(2);
     return of(sizes[0], sizes[1], tensor.getElementType(), 1, shape);
+  }
+  /// Of a tensor that lies as kPackedLayout.
+  static PanelLayout of(mlir::RankedTensorType tensor, exec::LayoutAttr layout, VectorShape shape) {
+    unsigned rank = tensor.getRank();
+    return of(tensor.getDimSize(layout.outputDim(rank)), tensor.getDimSize(layout.innerDim(rank)),
+              tensor.getElementType(), layout.getParts(), shape);
   }
   int64_t width() const { return panel / halves; } ///< outputs of one product in a panel
   int64_t panels() const { return llvm::divideCeil(n, width()); }

@@ -1,17 +1,35 @@
-//===- WeightPacking.cpp - the kernels that pack weights -----------------===//
+//===- WeightPacking.cpp - kernels that lay tensors out -------------------===//
 
 #include "passes/targets/cpu/WeightPacking.h"
 #include "dialects/fp8/Fp8.h"
-#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/targets/cpu/Fp8Codes.h"
 #include "passes/targets/cpu/Kernel.h"
+#include "passes/targets/cpu/Packing.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
 using namespace hadal;
 
 namespace {
+/// A matrix (or a batch of them) inside a contiguous tensor: element (batch, n, k) stands at
+/// offset + batch * batchStride + n * nStride + k * kStride of `base`.
+struct MatrixView {
+  Value base;
+  Value scale; ///< block scales of f8 weights that are widened while they are packed, or null
+  int64_t blockN = 0, blockK = 0; ///< of `scale`, over the rows and columns of `base`
+  int64_t columns = 0;            ///< of `base` as a matrix; for the scales
+  int64_t offset = 0, batchStride = 0, nStride = 0, kStride = 0;
+};
+
+/// One packing job: where it reads, the layout it fills, which half of the lanes.
+struct PackJob {
+  MatrixView view;
+  PanelLayout layout;
+  int64_t half = 0;
+  int64_t batch = 1; ///< matrices, one after the other
+};
+
 /// Element (i...) of a view stands at offset + sum(i * strides).
 struct Strided {
   Value base;
@@ -65,18 +83,22 @@ FailureOr<Strided> trace(Value v) {
 }
 } // namespace
 
-FailureOr<MatrixView> hadal::traceRight(const Product &product) {
-  auto strided = trace(product.right);
+/// The job of a relayout into packed weights; failure where it is of no static slice.
+static FailureOr<PackJob> jobOf(exec::RelayoutOp relayout, const VectorShape &shape) {
+  auto strided = trace(relayout.getSource());
   if (failed(strided))
     return failure();
-  MatrixView view;
+  exec::LayoutAttr layout = relayout.getLayoutAttr();
+  auto type = cast<RankedTensorType>(relayout.getType());
+  unsigned n = layout.outputDim(type.getRank()), k = layout.innerDim(type.getRank());
+  PackJob job{{}, PanelLayout::of(type, layout, shape), layout.getPart()};
+  MatrixView &view = job.view;
   view.base = strided->base;
   view.offset = strided->offset;
-  view.nStride = strided->strides[product.rightN], view.kStride = strided->strides[product.rightK];
-  if (product.rightBatch >= 0) {
-    view.batchStride = strided->strides[product.rightBatch];
-    view.stacked = product.rightBatch == 0 && strided->base == product.right;
-  }
+  view.nStride = strided->strides[n], view.kStride = strided->strides[k];
+  for (unsigned d = 0; d < type.getRank(); ++d)
+    if (d != n && d != k)
+      job.batch = type.getDimSize(d), view.batchStride = strided->strides[d];
   if (auto dequantize = view.base.getDefiningOp<fp8::DequantizeOp>()) {
     auto type = cast<RankedTensorType>(dequantize.getQ().getType());
     if (type.getRank() == 2) {
@@ -85,7 +107,7 @@ FailureOr<MatrixView> hadal::traceRight(const Product &product) {
       view.columns = type.getDimSize(1);
     }
   }
-  return view;
+  return job;
 }
 
 /// The type in which a kernel moves elements that it does not compute with. As integers: a bf16
@@ -96,14 +118,15 @@ static Type movedType(Type element) {
   return width < 32 ? IntegerType::get(element.getContext(), width) : element;
 }
 
-/// An empty lowered kernel on flat buffers; `b` stands in its body.
-static func::FuncOp flatKernel(KernelBuilder &b, ModuleOp module, StringRef name,
-                               SmallVector<Type> types, int64_t tasks) {
-  b.setInsertionPointToEnd(module.getBody());
+/// An empty lowered kernel on flat buffers, beside `tensors`; `b` stands in its body.
+static func::FuncOp flatKernel(KernelBuilder &b, func::FuncOp tensors, SmallVector<Type> types,
+                               int64_t tasks) {
+  b.setInsertionPointAfter(tensors);
   unsigned bindings = types.size();
   types.append(
       {b.getIndexType(), b.getIndexType(), MemRefType::get({ShapedType::kDynamic}, b.getI8Type())});
-  auto kernel = func::FuncOp::create(b, name, b.getFunctionType(types, {}));
+  auto kernel = func::FuncOp::create(b, (tensors.getSymName() + "_lowered").str(),
+                                     b.getFunctionType(types, {}));
   kernel.setPrivate();
   kernel->setAttr(kKernelAttr, b.getUnitAttr());
   kernel->setAttr(kLoweredAttr, b.getUnitAttr());
@@ -115,15 +138,12 @@ static func::FuncOp flatKernel(KernelBuilder &b, ModuleOp module, StringRef name
   return kernel;
 }
 
-func::FuncOp hadal::copyKernel(ModuleOp module, Type element, int64_t elements, VectorShape shape) {
-  std::string name = llvm::formatv("copy_{0}_{1}", elements, element);
-  if (auto known = module.lookupSymbol<func::FuncOp>(name))
-    return known;
+static func::FuncOp copyKernel(func::FuncOp tensors, RankedTensorType type, VectorShape shape) {
   constexpr int64_t block = 1 << 16;
-  KernelBuilder b(module.getLoc(), shape);
-  auto type = MemRefType::get({elements}, movedType(element));
-  func::FuncOp kernel =
-      flatKernel(b, module, name, {type, type}, llvm::divideCeil(elements, block));
+  int64_t elements = type.getNumElements();
+  KernelBuilder b(tensors.getLoc(), shape);
+  auto memory = MemRefType::get({elements}, movedType(type.getElementType()));
+  func::FuncOp kernel = flatKernel(b, tensors, {memory, memory}, llvm::divideCeil(elements, block));
   Value from = kernel.getArgument(0), to = kernel.getArgument(1);
   b.loop(b.mul(kernel.getArgument(2), block),
          b.min(b.mul(kernel.getArgument(3), block), b.index(elements)), 1,
@@ -181,23 +201,13 @@ static void packVectors(KernelBuilder &b, const PackJob &job, Value from, Value 
       put(zero, b.index(l.k), lane);
 }
 
-func::FuncOp hadal::packKernel(ModuleOp module, const PackJob &job, VectorShape shape) {
+static func::FuncOp packKernel(func::FuncOp tensors, const PackJob &job, VectorShape shape) {
   const MatrixView &v = job.view;
   const PanelLayout &l = job.layout;
-  std::string name =
-      llvm::formatv("pack_{0}_{1}x{2}_{3}_{4}_{5}_{6}_{7}_{8}_{9}", job.sourceElement, l.n, l.k,
-                    l.element, l.panel, l.halves, job.half, v.offset, v.nStride, v.kStride)
-          .str();
-  if (job.batch > 1)
-    name += llvm::formatv("_{0}x{1}", job.batch, v.batchStride).str();
-  if (v.scale)
-    name += llvm::formatv("_scaled_{0}x{1}x{2}", v.blockN, v.blockK, v.columns).str();
-  if (auto known = module.lookupSymbol<func::FuncOp>(name))
-    return known;
-
-  KernelBuilder b(module.getLoc(), shape);
-  Type source = movedType(job.sourceElement), element = movedType(l.element);
-  SmallVector<Type> types{MemRefType::get({job.sourceElements}, source),
+  KernelBuilder b(tensors.getLoc(), shape);
+  auto base = cast<RankedTensorType>(v.base.getType());
+  Type source = movedType(base.getElementType()), element = movedType(l.element);
+  SmallVector<Type> types{MemRefType::get({base.getNumElements()}, source),
                           MemRefType::get({job.batch * l.panels() * l.panelElements()}, element)};
   int64_t scaleColumns = 0;
   if (v.scale) {
@@ -206,7 +216,7 @@ func::FuncOp hadal::packKernel(ModuleOp module, const PackJob &job, VectorShape 
     types.push_back(MemRefType::get({type.getNumElements()}, b.getF32Type()));
   }
   unsigned bindings = types.size();
-  func::FuncOp kernel = flatKernel(b, module, name, types, job.batch * l.panels());
+  func::FuncOp kernel = flatKernel(b, tensors, types, job.batch * l.panels());
   Block *entry = &kernel.getBody().front();
   Value from = entry->getArgument(0), to = entry->getArgument(1),
         scale = v.scale ? entry->getArgument(2) : Value();
@@ -245,4 +255,51 @@ func::FuncOp hadal::packKernel(ModuleOp module, const PackJob &job, VectorShape 
   });
   func::ReturnOp::create(b);
   return kernel;
+}
+
+/// Holds the kernel to what FormPrograms makes: its relayout reads the first argument and the
+/// third, and is written in place of the second.
+static LogicalResult checkArguments(func::FuncOp kernel, Value base, Value scale) {
+  auto isArgument = [&](Value v, unsigned i) {
+    auto argument = dyn_cast<BlockArgument>(v);
+    return argument && argument.getArgNumber() == i;
+  };
+  if (!cast<RankedTensorType>(base.getType()).hasStaticShape() ||
+      (scale && !cast<RankedTensorType>(scale.getType()).hasStaticShape()))
+    return kernel.emitError("relayout kernel wants tensors of static shape");
+  if (kernel.getNumArguments() != (scale ? 3 : 2) || kernel.getNumResults() != 1 ||
+      !kernel.getArgAttr(1, kInPlaceAttr) || !isArgument(base, 0) ||
+      (scale && !isArgument(scale, 2)))
+    return kernel.emitError("relayout kernel wants a source, memory that it writes in place, and "
+                            "scales where it widens f8");
+  return success();
+}
+
+FailureOr<bool> hadal::lowerRelayout(func::FuncOp kernel, VectorShape shape) {
+  Operation *terminator = kernel.getBody().front().getTerminator();
+  auto relayout = terminator->getNumOperands() == 1
+                      ? terminator->getOperand(0).getDefiningOp<exec::RelayoutOp>()
+                      : exec::RelayoutOp();
+  if (!relayout)
+    return false;
+  func::FuncOp lowered;
+  if (exec::LayoutAttr layout = relayout.getLayoutAttr()) {
+    if (!isPacked(layout) || relayout.getType().getShape().size() > 3)
+      return relayout.emitError() << "wants a matrix, or a stack of them, to lie as "
+                                  << kPackedLayout << ", got " << layout;
+    auto job = jobOf(relayout, shape);
+    if (failed(job))
+      return relayout.emitError("wants weights of static shape, or static slices of such");
+    if (failed(checkArguments(kernel, job->view.base, job->view.scale)))
+      return failure();
+    lowered = packKernel(kernel, *job, shape);
+  } else {
+    if (failed(checkArguments(kernel, relayout.getSource(), {})))
+      return failure();
+    lowered = copyKernel(kernel, cast<RankedTensorType>(relayout.getType()), shape);
+  }
+  StringAttr name = kernel.getSymNameAttr();
+  kernel.erase();
+  lowered.setSymName(name);
+  return true;
 }

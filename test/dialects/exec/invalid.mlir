@@ -44,7 +44,7 @@ func.func private @f(tensor<4x4xf32> {exec.layout = #exec.layout<"">})
 // -----
 
 // C2
-// expected-error@+1 {{layout wants positive outputs and inner, got 16 and 0}}
+// expected-error@+1 {{layout wants outputs and inner from 1 to 65536, got 16 and 0}}
 func.func private @f(tensor<4x4xf32> {exec.layout = #exec.layout<"cpu.panels", outputs = 16>})
 
 // -----
@@ -56,7 +56,7 @@ func.func private @f(tensor<4x4xf32> {exec.layout = #exec.layout<"cpu.panels", n
 // -----
 
 // C4
-// expected-error@+1 {{layout wants a part of 2, got 2}}
+// expected-error@+1 {{layout wants a part of 64 parts at most, got 2 of 2}}
 func.func private @f(tensor<4x4xf32> {exec.layout = #exec.layout<"cpu.panels", parts = 2, part = 2>})
 
 // -----
@@ -100,6 +100,15 @@ exec.program @p registers ["n"] {
 
 // Each numbered constraint of the other ops.
 
+func.func @f(%w: tensor<4xf32>) {
+  // C1
+  // expected-error@+1 {{wants a matrix of static shape, or a stack of them, got 'tensor<4xf32>'}}
+  %p = exec.relayout %w as <"cpu.panels"> : tensor<4xf32>
+  return
+}
+
+// -----
+
 // C1
 // expected-error@+1 {{wants a positive count, got 0}}
 exec.parameter @w "w" count 0 : tensor<4xf32>
@@ -120,7 +129,7 @@ exec.parameter @w "w" : tensor<?xf32>
 
 // C1
 // expected-error@+1 {{wants a positive number of bytes, got 0}}
-exec.weight @w "panels" bytes 0
+exec.weight @w bytes 0
 
 // -----
 

@@ -1,17 +1,25 @@
 // What is printed parses again, each op with and without its optional parts.
 // RUN: hadal-opt %s | hadal-opt | FileCheck %s
 
+// CHECK-DAG: #[[$PACKED:.*]] = #exec.layout<"cpu.packed", outputs = 16, inner = 2>
+// CHECK-DAG: #[[$PANELS:.*]] = #exec.layout<"cpu.panels", outputs = 16, inner = 2>
+// CHECK-DAG: #[[$OWN:.*]] = #exec.layout<"cpu.panels">
+// CHECK-DAG: #[[$TURNED:.*]] = #exec.layout<"cpu.panels", outputs = 16, inner = 2, n = 1, k = 0>
+// CHECK-DAG: #[[$HALF:.*]] = #exec.layout<"cpu.panels", outputs = 16, inner = 2, parts = 2, part = 1>
+
 // CHECK: exec.parameter @w "model.w" : tensor<4x8xbf16>
 exec.parameter @w "model.w" : tensor<4x8xbf16>
 // CHECK: exec.parameter @experts "experts.{}.w" count 4 : tensor<4x8xf32>
 exec.parameter @experts "experts.{}.w" count 4 : tensor<4x8xf32>
 // CHECK: exec.parameter @share "experts.{}.up" count 2 sharded : tensor<4x8xf32>
 exec.parameter @share "experts.{}.up" count 2 sharded : tensor<4x8xf32>
-// CHECK: exec.weight @packed "panels" bytes 128
-exec.weight @packed "panels" bytes 128
+// CHECK: exec.weight @stored bytes 128
+exec.weight @stored bytes 128
+// CHECK: exec.weight @packed bytes 128 layout #[[$PACKED]]
+exec.weight @packed bytes 128 layout #exec.layout<"cpu.packed", outputs = 16, inner = 2>
 // CHECK: exec.state @cache #{{.*}} of f32
 exec.state @cache affine_map<()[s0] -> (s0, 18)> of f32
-// CHECK: exec.state @matrix #{{.*}} of f32 layout <"cpu.panels", outputs = 16, inner = 2>
+// CHECK: exec.state @matrix #{{.*}} of f32 layout #[[$PANELS]]
 exec.state @matrix affine_map<() -> (128)> of f32 layout #exec.layout<"cpu.panels", outputs = 16, inner = 2>
 // CHECK: exec.constant @table dense<1.000000e+00> : tensor<4xf32>
 exec.constant @table dense<1.0> : tensor<4xf32>
@@ -19,12 +27,21 @@ exec.constant @table dense<1.0> : tensor<4xf32>
 func.func private @kernel()
 
 // Layouts, of what the target wants by itself, of a matrix [K, N], of one half of two.
-// CHECK: func.func private @laid_out(tensor<6x8xf32> {exec.layout = #exec.layout<"cpu.panels">},
-// CHECK-SAME: tensor<8x6xf32> {exec.layout = #exec.layout<"cpu.panels", outputs = 16, inner = 2, n = 1, k = 0>})
-// CHECK-SAME: -> (tensor<6x8xf32> {exec.layout = #exec.layout<"cpu.panels", outputs = 16, inner = 2, parts = 2, part = 1>})
+// CHECK: func.func private @laid_out(tensor<6x8xf32> {exec.layout = #[[$OWN]]},
+// CHECK-SAME: tensor<8x6xf32> {exec.layout = #[[$TURNED]]})
+// CHECK-SAME: -> (tensor<6x8xf32> {exec.layout = #[[$HALF]]})
 func.func private @laid_out(tensor<6x8xf32> {exec.layout = #exec.layout<"cpu.panels">},
                             tensor<8x6xf32> {exec.layout = #exec.layout<"cpu.panels", k = 0, n = 1, inner = 2, outputs = 16>})
     -> (tensor<6x8xf32> {exec.layout = #exec.layout<"cpu.panels", outputs = 16, inner = 2, parts = 2, part = 1>})
+
+// CHECK: func.func private @lay_out
+func.func private @lay_out(%w: tensor<6x8xbf16>) -> (tensor<6x8xbf16>, tensor<6x8xbf16>) {
+  // CHECK: exec.relayout %{{.*}} as #[[$PACKED]] : tensor<6x8xbf16>
+  %p = exec.relayout %w as <"cpu.packed", outputs = 16, inner = 2> : tensor<6x8xbf16>
+  // CHECK: exec.relayout %{{.*}} : tensor<6x8xbf16>
+  %q = exec.relayout %w : tensor<6x8xbf16>
+  return %p, %q : tensor<6x8xbf16>, tensor<6x8xbf16>
+}
 
 // CHECK: exec.program @callee registers ["n"] {
 exec.program @callee registers ["n"] {

@@ -1,0 +1,85 @@
+//===- SharedKernels.cpp - which ops run in one kernel on a processor -----===//
+
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "passes/targets/cpu/CpuTarget.h"
+#include "passes/targets/cpu/SharedKernels.h"
+
+using namespace mlir;
+using namespace hadal;
+
+/// Weights that are trained lie each in panels of its own, a copy of them or not.
+static bool isTrained(Value weights) {
+  if (auto copy = weights.getDefiningOp<exec::RelayoutOp>())
+    weights = copy.getSource();
+  return isa_and_nonnull<ml_program::GlobalLoadOp>(weights.getDefiningOp());
+}
+
+/// Products under one epilogue share the left operand, the shape and the kind of weights: a pair
+/// wants its two side by side.
+static bool arePair(const Product &a, const Product &b) {
+  return !isTrained(a.right) && a.left == b.left && a.right.getType() == b.right.getType() &&
+         a.op->getName() == b.op->getName() && a.source == b.source && a.offsets == b.offsets &&
+         a.leftK == b.leftK && a.rightN == b.rightN && a.outBatch < 0 && b.outBatch < 0;
+}
+
+/// The products whose results `epilogue` alone reads, element by element.
+static SmallVector<Product> productsUnder(linalg::GenericOp epilogue) {
+  SmallVector<Product> products;
+  for (OpOperand *operand : epilogue.getDpsInputOperands())
+    if (Operation *producer = operand->get().getDefiningOp())
+      if (auto product = matchProduct(producer))
+        if (operand->get().hasOneUse() && product->outBatch < 0 &&
+            epilogue.getMatchingIndexingMap(operand).isIdentity())
+          products.push_back(*product);
+  return products;
+}
+
+/// The product's epilogue, or null.
+static linalg::GenericOp epilogueOf(Operation *product) {
+  if (!product->hasOneUse())
+    return {};
+  auto reader = dyn_cast<linalg::GenericOp>(*product->user_begin());
+  return reader && !matchProduct(reader) && !standsAlone(reader) && isEpilogue(reader)
+             ? reader
+             : linalg::GenericOp();
+}
+
+std::optional<Product> hadal::pairOf(Operation *product) {
+  linalg::GenericOp epilogue = epilogueOf(product);
+  if (!epilogue)
+    return std::nullopt;
+  SmallVector<Product> products = productsUnder(epilogue);
+  if (products.size() != 2 || !arePair(products[0], products[1]))
+    return std::nullopt;
+  return products[products[0].op == product ? 1 : 0];
+}
+
+/// An element-wise op runs on a product's tile while that is in registers: on the last of its
+/// products, or on both of a pair. Ops that go over the same rows run one after the other on each
+/// row.
+bool CpuTarget::sharesKernel(Operation *producer, Operation *consumer) const {
+  auto generic = dyn_cast<linalg::GenericOp>(consumer);
+  if (!generic || matchProduct(generic) || standsAlone(generic))
+    return false;
+  if (isEpilogue(generic))
+    if (SmallVector<Product> products = productsUnder(generic); !products.empty())
+      return producer == products.back().op ||
+             (producer == products.front().op && pairOf(producer));
+  auto rows = dyn_cast<linalg::GenericOp>(producer);
+  if (!rows || matchProduct(rows) || standsAlone(rows) || !rows->hasOneUse() ||
+      rows->getNumResults() != 1)
+    return false;
+  // It takes no product along.
+  if (isEpilogue(rows) && !productsUnder(rows).empty())
+    return false;
+  for (OpOperand *operand : generic.getDpsInputOperands()) {
+    if (operand->get() != rows.getResult(0))
+      continue;
+    AffineMap access = generic.getMatchingIndexingMap(operand);
+    return access.getNumResults() &&
+           access.getResult(0) == getAffineDimExpr(0, generic.getContext()) &&
+           generic.getIteratorTypesArray()[0] == utils::IteratorType::parallel &&
+           rows.getIteratorTypesArray()[0] == utils::IteratorType::parallel;
+  }
+  return false;
+}

@@ -1,0 +1,16 @@
+//===- SharedKernels.h - pairs of products ----------------------*- C++ -*-===//
+
+#ifndef HADAL_PASSES_TARGETS_CPU_SHAREDKERNELS_H
+#define HADAL_PASSES_TARGETS_CPU_SHAREDKERNELS_H
+
+#include "passes/analysis/Products.h"
+
+namespace hadal {
+
+/// The other product of a pair under one epilogue (gate and up), whose weights lie side by side
+/// with those of `product`.
+std::optional<Product> pairOf(mlir::Operation *product);
+
+} // namespace hadal
+
+#endif // HADAL_PASSES_TARGETS_CPU_SHAREDKERNELS_H
