@@ -94,13 +94,13 @@ Status CpuDevice::copy(Stream &, DeviceAddress to, DeviceAddress from, uint64_t 
 }
 
 Status CpuDevice::launch(Stream &, const LoadedKernel &kernel,
-                         std::span<const DeviceAddress> buffers, const int64_t *scalars,
+                         std::span<const DeviceAddress> buffers, std::span<const int64_t> scalars,
                          int64_t tasks) {
   auto function = reinterpret_cast<HadalKernel>(kernel.handle);
   // An address is a pointer here.
   auto *pointers = reinterpret_cast<void *const *>(buffers.data());
   pool.parallelFor(tasks, [&](int64_t begin, int64_t end, unsigned worker) {
-    function(pointers, scalars, begin, end, scratch.data() + worker * scratchStride);
+    function(pointers, scalars.data(), begin, end, scratch.data() + worker * scratchStride);
   });
   return {};
 }

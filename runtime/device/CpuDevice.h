@@ -32,7 +32,7 @@ public:
   Status fill(Stream &stream, DeviceAddress to, uint8_t value, uint64_t bytes) override;
   Status copy(Stream &stream, DeviceAddress to, DeviceAddress from, uint64_t bytes) override;
   Status launch(Stream &stream, const LoadedKernel &kernel, std::span<const DeviceAddress> buffers,
-                const int64_t *scalars, int64_t tasks) override;
+                std::span<const int64_t> scalars, int64_t tasks) override;
   Status record(Stream &stream, Event &event) override;
   Status wait(Stream &stream, Event &event) override;
   Status synchronize(Stream &) override { return {}; }

@@ -128,10 +128,10 @@ public:
   /// Runs tasks [0, tasks), tasks >= 1, of a kernel of this device; buffers and scalars are as in
   /// Abi.h.
   virtual Status launch(Stream &stream, const LoadedKernel &kernel,
-                        std::span<const DeviceAddress> buffers, const int64_t *scalars,
+                        std::span<const DeviceAddress> buffers, std::span<const int64_t> scalars,
                         int64_t tasks) = 0;
 
-  /// The event is what the stream has issued so far.
+  /// The event is what the stream was given so far.
   virtual Status record(Stream &stream, Event &event) = 0;
   /// What the stream is given from now on begins after the event, of any stream; InvalidArgument
   /// where nothing recorded it.

@@ -30,7 +30,8 @@ Status Executor::Implementation::launch(Frame &frame, const fb::Launch &launch) 
   int64_t flops = HADAL_TRY(value(launch.flops(), frame.registers));
   int64_t begin = trace ? trace->now() : 0;
   HADAL_TRY(device.launch(*stream, kernels->kernels()[launch.kernel()],
-                          {buffers.data(), launch.bindings()->size()}, scalars.data(), tasks));
+                          {buffers.data(), launch.bindings()->size()},
+                          {scalars.data(), launch.scalars()->size()}, tasks));
   if (trace) {
     HADAL_TRY(device.synchronize(*stream));
     trace->addKernel(kernel.symbol()->string_view(), begin, trace->now(), flops, tasks,

@@ -117,7 +117,7 @@ public:
     return cpu.copy(stream, to, from, bytes);
   }
   Status launch(Stream &stream, const LoadedKernel &kernel, std::span<const DeviceAddress> buffers,
-                const int64_t *scalars, int64_t tasks) override {
+                std::span<const int64_t> scalars, int64_t tasks) override {
     HADAL_TRY(cpu.launch(stream, kernel, buffers, scalars, tasks));
     std::lock_guard lock(world.mutex);
     ++world.ranks[rank].now;
