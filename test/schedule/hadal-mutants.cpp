@@ -28,7 +28,7 @@ int main(int argc, char **argv) {
   if (argc == 5)
     if (Status written = fake::writeMutant(*module, "drop a wait", argv[4]); !written.ok())
       return std::fprintf(stderr, "%s\n", written.error().message.c_str()), 1;
-  module->code = {0}; // large, and not looked at
+  module->codes[0]->bytes = {0}; // large, and not looked at
   fake::MutantReport report = fake::tryMutants(*module, std::strtoul(argv[2], nullptr, 10),
                                                std::strtoul(argv[3], nullptr, 10));
   for (const auto &[kind, counts] : report.kinds)
