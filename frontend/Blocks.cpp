@@ -3,6 +3,7 @@
 #include "frontend/Blocks.h"
 
 #include "dialects/fp8/Fp8.h"
+#include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
 
@@ -106,7 +107,7 @@ Value Blocks::load(StringRef name) {
     auto load = ml_program::GlobalLoadOp::create(
         b, tensorType(b, *parameter), SymbolRefAttr::get(b.getContext(), parameter->stored));
     if (embeddingUse && name == "model.embed_tokens.weight")
-      load->setAttr("hadal.use", b.getI64IntegerAttr(embeddingUse));
+      load->setAttr(job::kUseAttr, b.getI64IntegerAttr(embeddingUse));
     return load;
   }
   return ml_program::GlobalLoadConstOp::create(

@@ -159,7 +159,7 @@ Value LossBuilder::crossEntropy(Value logits, Value targets) {
                                   Value m = arith::MaximumFOp::create(b, loc, args[1], args[0]);
                                   linalg::YieldOp::create(b, loc, m);
                                 });
-  largest->setAttr("hadal.stop_gradient", b.getUnitAttr());
+  largest->setAttr(job::kStopGradientAttr, b.getUnitAttr());
 
   // The order of these sums inside a row is the code generator's choice, fixed per target; hence
   // reassoc.
@@ -276,7 +276,7 @@ void LossBuilder::build() {
     types.push_back(RankedTensorType::get({ShapedType::kDynamic, c.hiddenSize}, b.getF32Type()));
   }
   auto function = func::FuncOp::create(b, part.name, b.getFunctionType(types, {}));
-  function->setAttr("hadal.differentiate", b.getUnitAttr());
+  function->setAttr(job::kDifferentiateAttr, b.getUnitAttr());
   function->setAttr("exec.registers",
                     b.getStrArrayAttr(SmallVector<StringRef>(registers.begin(), registers.end())));
   auto symbol = [&](unsigned i) { return b.getAffineSymbolExpr(i); };
@@ -289,8 +289,8 @@ void LossBuilder::build() {
                           AffineMapAttr::get(AffineMap::get(
                               0, registers.size(),
                               {symbol(0), b.getAffineConstantExpr(c.hiddenSize)}, b.getContext())));
-      function.setArgAttr(i, "hadal.gradient", b.getUnitAttr());
-      function.setArgAttr(i, "hadal.stage", b.getI64IntegerAttr(part.number - 1));
+      function.setArgAttr(i, job::kGradientAttr, b.getUnitAttr());
+      function.setArgAttr(i, job::kStageAttr, b.getI64IntegerAttr(part.number - 1));
       continue;
     }
     AffineExpr size = StringRef(name).ends_with("offsets") ? symbol(1) + 1
@@ -388,17 +388,17 @@ void LossBuilder::build() {
   function.setType(b.getFunctionType(types, ValueRange(results).getTypes()));
   function.setResultAttr(0, "exec.name", b.getStringAttr("total"));
   // What a step adds up over its micro-batches.
-  function.setResultAttr(1, "hadal.accumulate", b.getStringAttr("losses"));
+  function.setResultAttr(1, job::kAccumulateAttr, b.getStringAttr("losses"));
   for (auto [i, entry] : llvm::enumerate(loads))
-    function.setResultAttr(2 + i, "hadal.accumulate",
+    function.setResultAttr(2 + i, job::kAccumulateAttr,
                            b.getStringAttr("loads." + std::to_string(entry.first)));
   if (!part.isWhole())
-    function.setResultAttr(0, "hadal.loss", b.getUnitAttr());
+    function.setResultAttr(0, job::kLossAttr, b.getUnitAttr());
   if (part.isLast)
     return;
   function.setResultAttr(2 + loads.size(), "exec.name", b.getStringAttr("y"));
-  function.setResultAttr(2 + loads.size(), "hadal.gradient", b.getUnitAttr());
-  function.setResultAttr(2 + loads.size(), "hadal.stage", b.getI64IntegerAttr(part.number + 1));
+  function.setResultAttr(2 + loads.size(), job::kGradientAttr, b.getUnitAttr());
+  function.setResultAttr(2 + loads.size(), job::kStageAttr, b.getI64IntegerAttr(part.number + 1));
 }
 
 /// @balance: moves each router's correction bias, where it has one, by the step's loads, and says

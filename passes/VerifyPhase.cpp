@@ -82,7 +82,7 @@ struct VerifyPhase : public hadal::impl::HadalVerifyPhaseBase<VerifyPhase> {
   using HadalVerifyPhaseBase::HadalVerifyPhaseBase;
 
   LogicalResult verifyTensors(Operation *op, Phase phase) {
-    if (phase == Scheduled && op->hasAttr("hadal.differentiate"))
+    if (phase == Scheduled && op->hasAttr(job::kDifferentiateAttr))
       return op->emitOpError() << "wants --hadal-differentiate before the phase scheduled";
     if (!llvm::is_contained(kTensorDialects, op->getName().getDialectNamespace())) {
       const FirstPhase *known = llvm::find_if(kFirstPhases, [&](const FirstPhase &entry) {

@@ -431,22 +431,22 @@ struct Key {
 };
 
 constexpr Key keysOfAttributes[] = {
-    {"hadal.accumulate", Kind::String},
-    {"hadal.argument", Kind::Size},
-    {"hadal.bf16_values", Kind::Unit},
-    {"hadal.chunk", Kind::Unit},
-    {"hadal.differentiate", Kind::Unit},
-    {"hadal.gradient", Kind::Unit},
-    {"hadal.gradient_of", Kind::Symbol},
-    {"hadal.gradient_of_argument", Kind::Size},
-    {"hadal.gradient_of_result", Kind::Size},
-    {"hadal.layout_of", Kind::Symbol},
-    {"hadal.loss", Kind::Unit},
-    {"hadal.recomputed", Kind::Unit},
-    {"hadal.segment_owners", Kind::Sizes},
-    {"hadal.stage", Kind::Integer},
-    {"hadal.stop_gradient", Kind::Unit},
-    {"hadal.use", Kind::Size},
+    {kAccumulateAttr, Kind::String},
+    {kArgumentAttr, Kind::Size},
+    {kBf16ValuesAttr, Kind::Unit},
+    {kChunkAttr, Kind::Unit},
+    {kDifferentiateAttr, Kind::Unit},
+    {kGradientAttr, Kind::Unit},
+    {kGradientOfAttr, Kind::Symbol},
+    {kGradientOfArgumentAttr, Kind::Size},
+    {kGradientOfResultAttr, Kind::Size},
+    {kLayoutOfAttr, Kind::Symbol},
+    {kLossAttr, Kind::Unit},
+    {kRecomputedAttr, Kind::Unit},
+    {kSegmentOwnersAttr, Kind::Sizes},
+    {kStageAttr, Kind::Integer},
+    {kStopGradientAttr, Kind::Unit},
+    {kUseAttr, Kind::Size},
 };
 
 LogicalResult verifyKnown(Error error, NamedAttribute attribute) {

@@ -92,6 +92,40 @@ QuantizationAttr quantizationOf(mlir::Operation *module);
 /// Null for a job on one rank.
 RanksAttr ranksOf(mlir::Operation *module);
 
+//===--------------------------------------------------------------------===//
+// Attributes of functions, values, globals and ops
+//===--------------------------------------------------------------------===//
+
+// On functions (unit): wants a gradient; is a chunk of a stage.
+inline constexpr llvm::StringLiteral kDifferentiateAttr("hadal.differentiate");
+inline constexpr llvm::StringLiteral kChunkAttr("hadal.chunk");
+
+// On arguments and results. Unit: differentiated with respect to, or a gradient comes in; the loss.
+// String: the state that a result adds to. Integer: the stage that a value comes from or goes to.
+inline constexpr llvm::StringLiteral kGradientAttr("hadal.gradient");
+inline constexpr llvm::StringLiteral kLossAttr("hadal.loss");
+inline constexpr llvm::StringLiteral kAccumulateAttr("hadal.accumulate");
+inline constexpr llvm::StringLiteral kStageAttr("hadal.stage");
+
+// On results: the gradient of a parameter (symbol), of an argument, or the argument for the
+// gradient of a result (numbers). On arguments of a half: the number in the whole.
+inline constexpr llvm::StringLiteral kGradientOfAttr("hadal.gradient_of");
+inline constexpr llvm::StringLiteral kGradientOfArgumentAttr("hadal.gradient_of_argument");
+inline constexpr llvm::StringLiteral kGradientOfResultAttr("hadal.gradient_of_result");
+inline constexpr llvm::StringLiteral kArgumentAttr("hadal.argument");
+
+// On globals: the parameter that a sum lies as (symbol); the rank that each segment of rows is of.
+// Also on loads and results: which use of the parameter (0, the first, where there is none).
+inline constexpr llvm::StringLiteral kLayoutOfAttr("hadal.layout_of");
+inline constexpr llvm::StringLiteral kSegmentOwnersAttr("hadal.segment_owners");
+inline constexpr llvm::StringLiteral kUseAttr("hadal.use");
+
+// On ops (unit): constant to differentiation; a copy for the backward half; f32 operands of a
+// product that hold values of bf16.
+inline constexpr llvm::StringLiteral kStopGradientAttr("hadal.stop_gradient");
+inline constexpr llvm::StringLiteral kRecomputedAttr("hadal.recomputed");
+inline constexpr llvm::StringLiteral kBf16ValuesAttr("hadal.bf16_values");
+
 } // namespace hadal::job
 
 MLIR_DECLARE_EXPLICIT_TYPE_ID(hadal::job::HadalDialect)

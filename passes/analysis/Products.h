@@ -5,14 +5,14 @@
 //
 //===----------------------------------------------------------------------===//
 #pragma once
+#include "dialects/job/Job.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include <optional>
 
 namespace hadal {
 
-/// On a product or a weight gradient (unit): its f32 operands have values that bf16 holds exactly.
-inline constexpr llvm::StringLiteral kBf16ValuesAttr = "hadal.bf16_values";
-inline bool isHeldByBf16(mlir::Operation *op) { return op->hasAttr(kBf16ValuesAttr); }
+/// Whether the f32 operands of a product or a weight gradient have values that bf16 holds exactly.
+inline bool isHeldByBf16(mlir::Operation *op) { return op->hasAttr(job::kBf16ValuesAttr); }
 
 struct Product {
   mlir::Operation *op = nullptr;

@@ -58,13 +58,13 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
                                                b.getStringAttr("private"));
     global->setAttr("exec.state", b.getStringAttr(name));
     if (parameter) {
-      global->setAttr("hadal.layout_of", parameter);
+      global->setAttr(job::kLayoutOfAttr, parameter);
       if (use)
-        global->setAttr("hadal.use", use);
+        global->setAttr(job::kUseAttr, use);
       // A sharded parameter's sums are kept by source: whose each is stands with it.
       auto sharded = symbols.lookup<ml_program::GlobalOp>(parameter.getAttr());
-      if (Attribute owners = sharded ? sharded->getAttr("hadal.segment_owners") : Attribute())
-        global->setAttr("hadal.segment_owners", owners);
+      if (Attribute owners = sharded ? sharded->getAttr(job::kSegmentOwnersAttr) : Attribute())
+        global->setAttr(job::kSegmentOwnersAttr, owners);
     }
     symbols.insert(global);
     return global;
@@ -102,7 +102,7 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
     // Stages were there to be differentiated.
     for (int64_t number = 0;
          auto stage = symbols.lookup<func::FuncOp>("stage." + std::to_string(number)); ++number)
-      if (!stage->hasAttr("hadal.differentiate"))
+      if (!stage->hasAttr(job::kDifferentiateAttr))
         symbols.erase(stage);
     for (auto f : llvm::make_early_inc_range(getOperation().getOps<func::FuncOp>())) {
       if (f.isExternal() || !f.getBody().hasOneBlock())
@@ -111,15 +111,15 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
       BitVector dropped(terminator->getNumOperands());
       SmallVector<std::pair<Value, ml_program::GlobalOp>> sums;
       for (auto [i, value] : llvm::enumerate(terminator->getOperands())) {
-        auto parameter = f.getResultAttrOfType<FlatSymbolRefAttr>(i, "hadal.gradient_of");
-        Attribute named = f.getResultAttr(i, "hadal.accumulate");
+        auto parameter = f.getResultAttrOfType<FlatSymbolRefAttr>(i, job::kGradientOfAttr);
+        Attribute named = f.getResultAttr(i, job::kAccumulateAttr);
         if (!parameter && !named)
           continue;
-        if (f->hasAttr("hadal.differentiate")) {
+        if (f->hasAttr(job::kDifferentiateAttr)) {
           f.emitError("wants --hadal-differentiate before --hadal-accumulate-gradients");
           return signalPassFailure();
         }
-        auto use = f.getResultAttrOfType<IntegerAttr>(i, "hadal.use");
+        auto use = f.getResultAttrOfType<IntegerAttr>(i, job::kUseAttr);
         sums.push_back({value, sumOf(f, named, parameter, use, value.getType(), symbols)});
         dropped.set(i);
       }

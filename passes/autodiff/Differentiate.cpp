@@ -23,9 +23,6 @@ using namespace hadal::autodiff;
 
 namespace {
 
-constexpr StringRef kDifferentiate = "hadal.differentiate", kGradient = "hadal.gradient",
-                    kStop = "hadal.stop_gradient", kLoss = "hadal.loss", kUse = "hadal.use";
-
 bool isFloatTensor(Type type) {
   auto tensor = dyn_cast<RankedTensorType>(type);
   return tensor && isa<FloatType>(tensor.getElementType());
@@ -75,16 +72,16 @@ private:
   /// What depends on what the gradient is taken of.
   LogicalResult findVaried(DenseSet<Value> &varied) {
     for (BlockArgument argument : block->getArguments()) {
-      if (!f.getArgAttr(argument.getArgNumber(), kGradient))
+      if (!f.getArgAttr(argument.getArgNumber(), job::kGradientAttr))
         continue;
       if (!isFloatTensor(argument.getType()))
         return f.emitOpError() << "wants argument " << argument.getArgNumber() << " with "
-                               << kGradient << " to be a tensor of floats, got "
+                               << job::kGradientAttr << " to be a tensor of floats, got "
                                << argument.getType();
       varied.insert(argument);
     }
     for (Operation *op : forward) {
-      if (op->hasAttr(kStop))
+      if (op->hasAttr(job::kStopGradientAttr))
         continue;
       bool any = llvm::any_of(op->getOperands(), [&](Value v) { return varied.contains(v); });
       if (auto load = dyn_cast<ml_program::GlobalLoadOp>(op);
@@ -93,7 +90,7 @@ private:
             SymbolTable::lookupNearestSymbolFrom<ml_program::GlobalOp>(f, load.getGlobal());
         if (global && global.getIsMutable()) {
           any = true;
-          auto use = load->getAttrOfType<IntegerAttr>(kUse);
+          auto use = load->getAttrOfType<IntegerAttr>(job::kUseAttr);
           parameters[{load.getGlobal().getLeafReference(), use ? use.getInt() : 0}].push_back(
               load.getResult());
         }
@@ -112,22 +109,22 @@ private:
   LogicalResult seed(Adjoints &adjoints) {
     bool brought = false;
     for (auto [i, value] : llvm::enumerate(block->getTerminator()->getOperands())) {
-      if (f.getResultAttr(i, kLoss)) {
+      if (f.getResultAttr(i, job::kLossAttr)) {
         brought = true;
         if (adjoints.wants(value))
           adjoints.add(value, adjoints.filled(adjoints.emptyLike(value), 1));
         continue;
       }
-      if (!f.getResultAttr(i, kGradient))
+      if (!f.getResultAttr(i, job::kGradientAttr))
         continue;
       brought = true;
       SmallVector<NamedAttribute> attributes;
       if (auto name = f.getResultAttrOfType<StringAttr>(i, "exec.name"))
         attributes.push_back(
             b.getNamedAttr("exec.name", b.getStringAttr("gradient." + name.getValue())));
-      attributes.push_back(b.getNamedAttr("hadal.gradient_of_result", b.getI64IntegerAttr(i)));
-      if (Attribute stage = f.getResultAttr(i, "hadal.stage"))
-        attributes.push_back(b.getNamedAttr("hadal.stage", stage));
+      attributes.push_back(b.getNamedAttr(job::kGradientOfResultAttr, b.getI64IntegerAttr(i)));
+      if (Attribute stage = f.getResultAttr(i, job::kStageAttr))
+        attributes.push_back(b.getNamedAttr(job::kStageAttr, stage));
       unsigned place = f.getNumArguments();
       if (failed(f.insertArgument(place, value.getType(), b.getDictionaryAttr(attributes),
                                   f.getLoc())))
@@ -171,26 +168,26 @@ private:
     };
     unsigned arguments = block->getNumArguments();
     for (unsigned i = 0; i < arguments; ++i) {
-      if (!f.getArgAttr(i, kGradient))
+      if (!f.getArgAttr(i, job::kGradientAttr))
         continue;
       Value argument = block->getArgument(i), gradient = adjoints.of(argument);
       SmallVector<NamedAttribute> attributes{
-          b.getNamedAttr("hadal.gradient_of_argument", b.getI64IntegerAttr(i))};
+          b.getNamedAttr(job::kGradientOfArgumentAttr, b.getI64IntegerAttr(i))};
       if (auto name = f.getArgAttrOfType<StringAttr>(i, "exec.name"))
         attributes.push_back(
             b.getNamedAttr("exec.name", b.getStringAttr("gradient." + name.getValue())));
-      if (Attribute stage = f.getArgAttr(i, "hadal.stage"))
-        attributes.push_back(b.getNamedAttr("hadal.stage", stage));
+      if (Attribute stage = f.getArgAttr(i, job::kStageAttr))
+        attributes.push_back(b.getNamedAttr(job::kStageAttr, stage));
       append(gradient ? gradient : adjoints.zerosLike(argument), attributes);
     }
     for (auto &[parameter, loads] : parameters)
       if (Value gradient = adjoints.of(loads.front())) {
         auto [name, use] = parameter;
         SmallVector<NamedAttribute> attributes{
-            b.getNamedAttr("hadal.gradient_of", FlatSymbolRefAttr::get(name)),
+            b.getNamedAttr(job::kGradientOfAttr, FlatSymbolRefAttr::get(name)),
             b.getNamedAttr("exec.name", b.getStringAttr("gradient." + name.getValue()))};
         if (use)
-          attributes.push_back(b.getNamedAttr(kUse, b.getI64IntegerAttr(use)));
+          attributes.push_back(b.getNamedAttr(job::kUseAttr, b.getI64IntegerAttr(use)));
         append(gradient, attributes);
       }
     // Sizes and zeros that nothing came to need.
@@ -217,9 +214,9 @@ struct Differentiate : public hadal::impl::HadalDifferentiateBase<Differentiate>
     addMoeRules(rules);
     SymbolTable symbols(getOperation());
     for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
-      if (!f->hasAttr(kDifferentiate))
+      if (!f->hasAttr(job::kDifferentiateAttr))
         continue;
-      f->removeAttr(kDifferentiate);
+      f->removeAttr(job::kDifferentiateAttr);
       auto gradient = cast<func::FuncOp>(f->clone());
       gradient.setSymName((f.getSymName() + "_gradient").str());
       symbols.insert(gradient, std::next(Block::iterator(f)));

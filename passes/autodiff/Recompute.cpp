@@ -58,7 +58,7 @@ struct Recompute : public hadal::impl::HadalRecomputeBase<Recompute> {
           make(operand);
       });
       Operation *made = b.clone(*op, copies);
-      made->setAttr("hadal.recomputed", b.getUnitAttr());
+      made->setAttr(job::kRecomputedAttr, b.getUnitAttr());
       copied.insert(made);
     };
     for (Operation &op : llvm::make_early_inc_range(block)) {

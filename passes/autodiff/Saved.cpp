@@ -25,14 +25,14 @@ Halves::Halves(func::FuncOp f) {
     if (!store)
       continue;
     auto global = SymbolTable::lookupNearestSymbolFrom<ml_program::GlobalOp>(f, store.getGlobal());
-    if (global && global->hasAttr("hadal.layout_of"))
+    if (global && global->hasAttr(job::kLayoutOfAttr))
       continue; // a gradient
     forward.insert(store);
     reach(store.getValue());
   }
   for (OpOperand &operand : f.getBody().front().getTerminator()->getOpOperands())
-    if (unsigned i = operand.getOperandNumber(); !f.getResultAttr(i, "hadal.gradient_of") &&
-                                                 !f.getResultAttr(i, "hadal.gradient_of_argument"))
+    if (unsigned i = operand.getOperandNumber(); !f.getResultAttr(i, job::kGradientOfAttr) &&
+                                                 !f.getResultAttr(i, job::kGradientOfArgumentAttr))
       reach(operand.get());
   while (!work.empty()) {
     Operation *op = work.pop_back_val();
@@ -105,7 +105,7 @@ std::string hadal::memoryTable(func::FuncOp f, ArrayRef<int64_t> registers) {
   for (Value v : savedValues(f, halves))
     rows[job::partOf(v.getDefiningOp())].saved += bytesOf(v);
   for (Operation &op : f.getBody().front())
-    if (op.hasAttr("hadal.recomputed") && !isFree(&op))
+    if (op.hasAttr(job::kRecomputedAttr) && !isFree(&op))
       for (Value v : op.getResults())
         rows[job::partOf(&op)].again += bytesOf(v);
   std::string text;

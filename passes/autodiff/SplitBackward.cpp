@@ -6,6 +6,7 @@
 // gradient is made of belongs to the input gradient, and only what is left waits (ZB1P:
 // arXiv:2401.10241, section 2; DualPipe: arXiv:2412.19437, section 3.2.1). Exchanges with other
 // ranks never wait.
+#include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
@@ -28,7 +29,6 @@ using namespace hadal;
 
 namespace {
 
-constexpr StringRef kOfArgument = "hadal.gradient_of_argument", kOfGlobal = "hadal.gradient_of";
 using enum StageProgram;
 template <typename T> using PerProgram = llvm::EnumeratedArray<T, StageProgram, WeightGrad>;
 
@@ -40,9 +40,9 @@ public:
   void run() {
     Operation *terminator = block.getTerminator();
     for (auto [i, value] : llvm::enumerate(terminator->getOperands()))
-      results[f.getResultAttr(i, kOfArgument) ? InputGrad
-              : f.getResultAttr(i, kOfGlobal) ? WeightGrad
-                                              : Forward]
+      results[f.getResultAttr(i, job::kGradientOfArgumentAttr) ? InputGrad
+              : f.getResultAttr(i, job::kGradientOfAttr)       ? WeightGrad
+                                                               : Forward]
           .push_back(i);
     // A later program needs what an earlier one has made: each op belongs to the first program
     // whose results are made of it.
@@ -120,7 +120,7 @@ private:
     // again.
     for (BlockArgument argument : block.getArguments()) {
       NamedAttrList attributes(f.getArgAttrDict(argument.getArgNumber()));
-      attributes.set("hadal.argument", b.getI64IntegerAttr(argument.getArgNumber()));
+      attributes.set(job::kArgumentAttr, b.getI64IntegerAttr(argument.getArgNumber()));
       addArgument(argument, attributes.getDictionary(b.getContext()));
     }
     for (StageProgram earlier : {Forward, InputGrad})

@@ -7,6 +7,7 @@
 
 #include "dialects/exec/Exec.h"
 #include "dialects/exec/KernelAttributes.h"
+#include "dialects/job/Job.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "passes/Passes.h"
 #include "passes/analysis/GraphQueries.h"
@@ -76,7 +77,7 @@ void AssignLayouts::layOutGlobals(const Target &target) {
       readers[global].push_back(&use);
   });
   auto leader = [&](ml_program::GlobalOp global) {
-    auto name = global->getAttrOfType<FlatSymbolRefAttr>("hadal.layout_of");
+    auto name = global->getAttrOfType<FlatSymbolRefAttr>(job::kLayoutOfAttr);
     return name ? symbols.lookup<ml_program::GlobalOp>(name.getAttr()) : ml_program::GlobalOp();
   };
   for (auto &[global, uses] : readers)

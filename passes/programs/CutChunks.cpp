@@ -54,7 +54,7 @@ public:
     f.setSymName(name + ".uncut");
     auto chunk = func::FuncOp::create(b, f.getLoc(), name, f.getFunctionType());
     chunk->setDiscardableAttrs(f->getDiscardableAttrDictionary());
-    chunk->setAttr("hadal.chunk", b.getUnitAttr());
+    chunk->setAttr(job::kChunkAttr, b.getUnitAttr());
     chunk.setPrivate();
     for (unsigned i = 0; i < f.getNumArguments(); ++i)
       chunk.setArgAttrs(i, f.getArgAttrDict(i));
@@ -83,7 +83,7 @@ public:
     llvm::BitVector unread(chunk.getNumArguments());
     for (BlockArgument argument : chunk.getArguments())
       unread[argument.getArgNumber()] =
-          argument.use_empty() && !chunk.getArgAttr(argument.getArgNumber(), "hadal.stage");
+          argument.use_empty() && !chunk.getArgAttr(argument.getArgNumber(), job::kStageAttr);
     (void)chunk.eraseArguments(unread);
     f.erase();
     return success();
@@ -100,7 +100,7 @@ private:
     Operation *terminator = block.getTerminator();
     llvm::BitVector dropped(f.getNumResults());
     for (unsigned i = 0; i < f.getNumResults(); ++i)
-      if (f.getResultAttr(i, "hadal.loss"))
+      if (f.getResultAttr(i, job::kLossAttr))
         dropped.set(i);
     terminator->eraseOperands(dropped);
     (void)f.eraseResults(dropped);
@@ -125,9 +125,9 @@ private:
         map = shapes.lookup(of);
       if (map) // sharding may have added registers since
         map = AffineMap::get(0, registers, map.getResults(), b.getContext());
-      if (f.getArgAttr(i, "hadal.stage")) {
+      if (f.getArgAttr(i, job::kStageAttr)) {
         if (shapes.contains(name.getValue()))
-          f.removeArgAttr(i, "hadal.stage"); // an earlier chunk has received it
+          f.removeArgAttr(i, job::kStageAttr); // an earlier chunk has received it
         else
           shapes[name.getValue()] = map;
       }
@@ -514,11 +514,11 @@ struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
         if (!global)
           continue;
         auto state = global->getAttrOfType<StringAttr>("exec.state");
-        auto of = global->getAttrOfType<FlatSymbolRefAttr>("hadal.layout_of");
+        auto of = global->getAttrOfType<FlatSymbolRefAttr>(job::kLayoutOfAttr);
         if (!state || state.empty() || !seen.insert(global).second)
           continue;
-        auto use = global->getAttrOfType<IntegerAttr>("hadal.use");
-        auto owners = global->getAttrOfType<DenseI64ArrayAttr>("hadal.segment_owners");
+        auto use = global->getAttrOfType<IntegerAttr>(job::kUseAttr);
+        auto owners = global->getAttrOfType<DenseI64ArrayAttr>(job::kSegmentOwnersAttr);
         found.push_back(job::AccumulatorAttr::get(
             &getContext(), state, of ? numbers.lookup(of.getAttr()) : -1, use ? use.getInt() : 0,
             owners ? owners.asArrayRef() : ArrayRef<int64_t>()));

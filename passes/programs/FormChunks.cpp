@@ -1,6 +1,7 @@
 //===- FormChunks.cpp - chunk functions become programs of calls ---------===//
 
 #include "passes/programs/FormChunks.h"
+#include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/MapVector.h"
@@ -35,7 +36,7 @@ public:
         states.insert(argument);
         continue;
       }
-      bool received = bool(f.getArgAttr(i, "hadal.stage"));
+      bool received = bool(f.getArgAttr(i, job::kStageAttr));
       declare(argument, f.getArgAttrOfType<StringAttr>(i, "exec.name"),
               f.getArgAttrOfType<AffineMapAttr>(i, "exec.shape"), received);
     }
@@ -66,7 +67,7 @@ public:
     findEvents(block);
 
     for (BlockArgument argument : block.getArguments())
-      if (auto stage = f.getArgAttrOfType<IntegerAttr>(argument.getArgNumber(), "hadal.stage")) {
+      if (auto stage = f.getArgAttrOfType<IntegerAttr>(argument.getArgNumber(), job::kStageAttr)) {
         exec::ReceiveOp::create(b, f.getLoc(), buffers[argument], stage, stream(communication));
         made(argument, communication);
       }
@@ -74,7 +75,7 @@ public:
       if (failed(emit(op)))
         return failure();
     for (auto [i, v] : llvm::enumerate(block.getTerminator()->getOperands()))
-      if (auto stage = f.getResultAttrOfType<IntegerAttr>(i, "hadal.stage")) {
+      if (auto stage = f.getResultAttrOfType<IntegerAttr>(i, job::kStageAttr)) {
         awaitOn(communication, v);
         exec::SendOp::create(b, f.getLoc(), buffers[v], stage, stream(communication));
       }
@@ -89,8 +90,9 @@ private:
 
   static int64_t streamOf(Value v, func::FuncOp f) {
     if (auto argument = dyn_cast<BlockArgument>(v))
-      return f.getArgAttr(argument.getArgNumber(), "hadal.stage") ? communication
-                                                                  : -1; // -1: there from the start
+      return f.getArgAttr(argument.getArgNumber(), job::kStageAttr)
+                 ? communication
+                 : -1; // -1: there from the start
     return isa<func::CallOp>(v.getDefiningOp()) ? compute : communication;
   }
 
@@ -118,7 +120,7 @@ private:
       for (Value v : op.getOperands())
         reads(v, isa<func::CallOp>(op) ? compute : communication);
     for (auto [i, v] : llvm::enumerate(block.getTerminator()->getOperands()))
-      if (f.getResultAttr(i, "hadal.stage"))
+      if (f.getResultAttr(i, job::kStageAttr))
         reads(v, communication);
   }
 

@@ -546,7 +546,7 @@ struct FormPrograms : public hadal::impl::ExecFormProgramsBase<FormPrograms> {
         return signalPassFailure();
     // Chunks call the programs that their segments became.
     for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>()))
-      if (f->hasAttr("hadal.chunk") && failed(formChunk(shared, f)))
+      if (f->hasAttr(job::kChunkAttr) && failed(formChunk(shared, f)))
         return signalPassFailure();
     shared.describeTrainables();
     for (auto global : llvm::make_early_inc_range(getOperation().getOps<ml_program::GlobalOp>()))

@@ -21,7 +21,7 @@ exec::ParameterOp ModuleBuffers::parameter(ml_program::GlobalLoadConstOp load) {
   }
   OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
   auto global = symbols.lookup<ml_program::GlobalOp>(source);
-  bool sharded = global && global->hasAttr("hadal.segment_owners");
+  bool sharded = global && global->hasAttr(job::kSegmentOwnersAttr);
   exec::ParameterOp made;
   if (count == 1 && source.contains("{}") && !sharded) // a stack of one is the tensor itself
     made = exec::ParameterOp::create(b, load.getLoc(), name,
@@ -64,8 +64,8 @@ void ModuleBuffers::describeTrainables() {
     std::string name = layout ? layout.getName().rsplit('.').second.str() : "plain";
     for (auto [i, d] : llvm::enumerate(sizes))
       name += (i ? "x" : ".") + std::to_string(d);
-    described.push_back(entry.withLayout(
-        name, layout ? layout.elements(sizes) : ShapedType::getNumElements(sizes)));
+    described.push_back(entry.withLayout(name, layout ? layout.elements(sizes)
+                                                      : ShapedType::getNumElements(sizes)));
     if (global)
       state(global);
   }

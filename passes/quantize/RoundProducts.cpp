@@ -38,7 +38,7 @@ struct RoundProducts : public hadal::impl::HadalRoundProductsBase<RoundProducts>
           b, load.getLoc(), name, load.getType(), /*is_mutable=*/true,
           ml_program::ExternAttr::get(&getContext(), load.getType()), b.getStringAttr("private"));
       global->setAttr("exec.state", b.getStringAttr(state));
-      global->setAttr("hadal.layout_of", FlatSymbolRefAttr::get(&getContext(), parameter));
+      global->setAttr(job::kLayoutOfAttr, FlatSymbolRefAttr::get(&getContext(), parameter));
       symbols.insert(global);
     }
     return FlatSymbolRefAttr::get(&getContext(), name);
@@ -95,7 +95,7 @@ struct RoundProducts : public hadal::impl::HadalRoundProductsBase<RoundProducts>
         take(g->rows), take(g->gradient);
       else
         return;
-      op->setAttr(kBf16ValuesAttr, UnitAttr::get(&getContext()));
+      op->setAttr(job::kBf16ValuesAttr, UnitAttr::get(&getContext()));
     });
     for (OpOperand *operand : operands)
       operand->set(round(operand->get(), symbols));

@@ -181,7 +181,7 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
         RankedTensorType smaller = type.clone(shape);
         global.setTypeAttr(TypeAttr::get(smaller));
         global.setValueAttr(ml_program::ExternAttr::get(&getContext(), smaller));
-        global->setAttr("hadal.segment_owners",
+        global->setAttr(job::kSegmentOwnersAttr,
                         DenseI64ArrayAttr::get(&getContext(), segmentOwners()));
       }
     } else {

@@ -10,6 +10,7 @@
 #include "test/interpreter/GraphInterpreter.h"
 
 #include "dialects/Dialects.h"
+#include "dialects/job/Job.h"
 #include "passes/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -65,7 +66,7 @@ public:
     double sum = 0;
     unsigned incoming = loss.getNumArguments();
     for (unsigned i = 0; i < results.size(); ++i) {
-      if (!loss.getResultAttr(i, "hadal.gradient"))
+      if (!loss.getResultAttr(i, hadal::job::kGradientAttr))
         continue;
       const Array &weights = arguments[incoming++];
       for (size_t j = 0; j < weights.data.size(); ++j)
@@ -78,16 +79,16 @@ public:
     // Incoming gradients are as large as the results.
     std::vector<Array> results = evaluate(loss, loss.getNumArguments());
     for (unsigned i = 0, incoming = loss.getNumArguments(); i < results.size(); ++i)
-      if (loss.getResultAttr(i, "hadal.gradient"))
+      if (loss.getResultAttr(i, hadal::job::kGradientAttr))
         arguments[incoming++] = draw(results[i].shape);
     std::vector<Array> all = evaluate(gradient, arguments.size());
     ASSERT_EQ(all.size(), gradient.getNumResults());
     unsigned checked = 0;
     for (unsigned i = 0; i < gradient.getNumResults(); ++i) {
-      if (auto of = gradient.getResultAttrOfType<FlatSymbolRefAttr>(i, "hadal.gradient_of"))
+      if (auto of = gradient.getResultAttrOfType<FlatSymbolRefAttr>(i, hadal::job::kGradientOfAttr))
         compare(of.getValue().str(), parameters.at(of.getValue().str()), all[i]);
-      else if (auto place =
-                   gradient.getResultAttrOfType<IntegerAttr>(i, "hadal.gradient_of_argument"))
+      else if (auto place = gradient.getResultAttrOfType<IntegerAttr>(
+                   i, hadal::job::kGradientOfArgumentAttr))
         compare("argument " + std::to_string(place.getInt()), arguments[place.getInt()], all[i]);
       else
         continue;
@@ -108,7 +109,7 @@ public:
     std::vector<const Array *> left;
     for (const Array &value : all)
       left.push_back(&value);
-    for (const char *kind : {"hadal.gradient_of_argument", "hadal.gradient_of"})
+    for (llvm::StringRef kind : {hadal::job::kGradientOfArgumentAttr, hadal::job::kGradientOfAttr})
       std::stable_partition(left.begin(), left.end(), [&](const Array *value) {
         return !gradient.getResultAttr(value - all.data(), kind);
       });
@@ -117,7 +118,7 @@ public:
       ASSERT_TRUE(f) << part;
       std::vector<Array> given;
       for (unsigned i = 0; i < f.getNumArguments(); ++i) {
-        auto number = f.getArgAttrOfType<IntegerAttr>(i, "hadal.argument");
+        auto number = f.getArgAttrOfType<IntegerAttr>(i, hadal::job::kArgumentAttr);
         given.push_back(number ? arguments.at(number.getInt())
                                : handed.at(f.getArgAttrOfType<StringAttr>(i, "exec.name").str()));
       }

@@ -8,6 +8,7 @@
 
 #include "test/frontend/Golden.h"
 
+#include "dialects/job/Job.h"
 #include "frontend/BuildTraining.h"
 #include "passes/Passes.h"
 
@@ -75,7 +76,8 @@ public:
     result.losses.insert(result.losses.end(), values[1].data.begin(), balances);
     result.losses.push_back(std::accumulate(balances, values[1].data.end(), 0.0));
     for (unsigned i = 0; i < function.getNumResults(); ++i)
-      if (auto of = function.getResultAttrOfType<mlir::FlatSymbolRefAttr>(i, "hadal.gradient_of")) {
+      if (auto of =
+              function.getResultAttrOfType<mlir::FlatSymbolRefAttr>(i, job::kGradientOfAttr)) {
         const ParameterDescription &parameter = *model.find(of.getValue());
         int64_t each = static_cast<int64_t>(values[i].data.size()) / parameter.count;
         for (int64_t e = 0; e < parameter.count; ++e) {

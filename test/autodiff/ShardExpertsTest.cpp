@@ -11,6 +11,7 @@
 #include "test/interpreter/Ranks.h"
 
 #include "dialects/Dialects.h"
+#include "dialects/job/Job.h"
 #include "frontend/BuildTraining.h"
 #include "passes/Passes.h"
 
@@ -105,7 +106,7 @@ private:
                const std::vector<std::vector<Array>> &wanted) {
     unsigned stacks = 0;
     for (unsigned i = 0; i < f.getNumResults(); ++i) {
-      auto of = f.getResultAttrOfType<FlatSymbolRefAttr>(i, "hadal.gradient_of");
+      auto of = f.getResultAttrOfType<FlatSymbolRefAttr>(i, job::kGradientOfAttr);
       for (int64_t rank = 0; rank < ranks; ++rank) {
         if (!of || !isStack(of.getValue())) {
           EXPECT_EQ(got[rank][i].shape, wanted[rank][i].shape) << "result " << i;
@@ -115,7 +116,8 @@ private:
         }
         ++stacks;
         auto global = shared->lookupSymbol<ml_program::GlobalOp>(of.getAttr());
-        auto owners = global->getAttrOfType<DenseI64ArrayAttr>("hadal.segment_owners").asArrayRef();
+        auto owners =
+            global->getAttrOfType<DenseI64ArrayAttr>(job::kSegmentOwnersAttr).asArrayRef();
         ASSERT_EQ(std::set<int64_t>(owners.begin(), owners.end()).size(),
                   static_cast<size_t>(ranks));
         for (auto [segment, source] : llvm::enumerate(owners)) {
@@ -148,7 +150,7 @@ private:
       std::vector<std::vector<Array>> given(ranks);
       for (int64_t rank = 0; rank < ranks; ++rank)
         for (unsigned i = 0; i < part.getNumArguments(); ++i) {
-          auto number = part.getArgAttrOfType<IntegerAttr>(i, "hadal.argument");
+          auto number = part.getArgAttrOfType<IntegerAttr>(i, job::kArgumentAttr);
           given[rank].push_back(
               number ? arguments[rank].at(number.getInt())
                      : handed[rank].at(part.getArgAttrOfType<StringAttr>(i, "exec.name").str()));
@@ -164,7 +166,7 @@ private:
         [](Operation *op) { EXPECT_FALSE((isa<moe::ExchangeOp, moe::ExchangeCountsOp>(op))); });
     unsigned next = 0;
     for (unsigned i = 0; i < g.getNumResults(); ++i) {
-      if (!g.getResultAttr(i, "hadal.gradient_of"))
+      if (!g.getResultAttr(i, job::kGradientOfAttr))
         continue;
       for (int64_t rank = 0; rank < ranks; ++rank)
         EXPECT_EQ(last[rank].at(next).data, whole[rank].at(i).data) << "gradient " << next;
