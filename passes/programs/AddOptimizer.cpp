@@ -193,9 +193,9 @@ void Optimizer::optimizerStates() {
     if (t.correction)
       continue;
     for (StringRef kind : {"first_moment.", "second_moment."})
-      state((kind + t.name).str(), t.count * t.elements, moment);
+      state((kind + t.name).str(), t.count * t.elements, moment, t.memory);
     if (average)
-      state("average." + t.name, t.count * t.elements, f32);
+      state("average." + t.name, t.count * t.elements, f32, t.memory);
   }
 }
 

@@ -35,11 +35,12 @@ Value ParameterPrograms::argument(StringRef name, ArrayRef<AffineExpr> shape, Ty
       AffineMap::get(0, current.getRegisters().size(), shape, b.getContext()), element, output);
 }
 
-void ParameterPrograms::state(StringRef name, int64_t elements, Type element) {
+void ParameterPrograms::state(StringRef name, int64_t elements, Type element,
+                              exec::LayoutAttr layout) {
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(module.getBody());
-  exec::StateOp::create(b, module.getLoc(), name, AffineMap::get(0, 0, constant(elements)),
-                        element);
+  exec::StateOp::create(b, module.getLoc(), name, AffineMap::get(0, 0, constant(elements)), element,
+                        layout);
 }
 
 void ParameterPrograms::launch(func::FuncOp kernel, ArrayRef<Value> buffers,

@@ -34,7 +34,8 @@ protected:
     return exec::GetOp::create(b, module.getLoc(), exec::BufferType::get(b.getContext()),
                                mlir::FlatSymbolRefAttr::get(b.getStringAttr(symbol)));
   }
-  void state(llvm::StringRef name, int64_t elements, mlir::Type element);
+  void state(llvm::StringRef name, int64_t elements, mlir::Type element,
+             exec::LayoutAttr layout = {});
   void launch(mlir::func::FuncOp kernel, llvm::ArrayRef<mlir::Value> buffers,
               llvm::ArrayRef<mlir::AffineExpr> scalars,
               llvm::ArrayRef<mlir::AffineExpr> offsets = {});

@@ -112,6 +112,9 @@
 // CHECK-DAG: func.func private @pack_panels_bf16_6_8(%{{.*}}: tensor<6x8xbf16>) -> (tensor<6x8xf32> {exec.layout = #layout}) attributes {exec.kernel}
 // CHECK-DAG: func.func private @unpack_panels_f32_6_8(%{{.*}}: tensor<6x8xf32> {exec.layout = #layout}) -> tensor<6x8xf32> attributes {exec.kernel}
 
+// What goes with a parameter lies as it does.
+// AVERAGE-DAG: exec.state @"first_moment.e.{}.w" #{{.*}} of bf16 layout #layout
+// AVERAGE-DAG: exec.state @"average.e.{}.w" #{{.*}} of f32 layout #layout
 // AVERAGE-DAG: exec.state @first_moment.n #{{.*}} of bf16
 // AVERAGE-DAG: exec.state @second_moment.n #{{.*}} of bf16
 // AVERAGE-DAG: exec.state @average.n #{{.*}} of f32

@@ -1,0 +1,62 @@
+// RUN: hadal-opt %s --hadal-lower-kernels=target=x86-64-v3 -split-input-file -verify-diagnostics | FileCheck %s
+
+// A weight's slice is packed where it stands in the parameter, and of a pair its half of the memory is
+// written: 8 of 16 lanes.
+// CHECK: func.func private @half(%{{.*}}: memref<512xi16>, %{{.*}}: memref<512xi16>, %{{.*}}: index, %{{.*}}: index, %{{.*}}: memref<?xi8>)
+func.func private @half(%w: tensor<32x16xbf16>, %to: tensor<16x16xbf16> {exec.in_place = 0 : i64, exec.layout = #exec.layout<"cpu.packed", outputs = 8, inner = 2, parts = 2, part = 1>})
+    -> (tensor<16x16xbf16> {exec.layout = #exec.layout<"cpu.packed", outputs = 8, inner = 2, parts = 2, part = 1>}) attributes {exec.kernel} {
+  %s = tensor.extract_slice %w[16, 0] [16, 16] [1, 1] : tensor<32x16xbf16> to tensor<16x16xbf16>
+  %p = exec.relayout %s as #exec.layout<"cpu.packed", outputs = 8, inner = 2, parts = 2, part = 1> : tensor<16x16xbf16>
+  return %p : tensor<16x16xbf16>
+}
+
+// Without a layout it is a copy.
+// CHECK: func.func private @copy(%[[FROM:.*]]: memref<48xi16>, %[[TO:.*]]: memref<48xi16>,
+// CHECK: %[[X:.*]] = memref.load %[[FROM]]
+// CHECK: memref.store %[[X]], %[[TO]]
+// CHECK-NOT: exec.relayout
+func.func private @copy(%w: tensor<48xbf16>, %to: tensor<48xbf16> {exec.in_place = 0 : i64}) -> tensor<48xbf16> attributes {exec.kernel} {
+  %p = exec.relayout %w : tensor<48xbf16>
+  return %p : tensor<48xbf16>
+}
+
+// -----
+
+#left = affine_map<(m, n, k) -> (m, k)>
+#right = affine_map<(m, n, k) -> (n, k)>
+#out = affine_map<(m, n, k) -> (m, n)>
+// expected-error@+1 {{matmul kernel wants weights that lie as cpu.packed or cpu.panels}}
+func.func private @stored(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor<4x32xf32> attributes {exec.kernel} {
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<4x32xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<4x32xf32>) -> tensor<4x32xf32>
+  %y = linalg.matmul indexing_maps = [#left, #right, #out]
+      ins(%x, %w : tensor<4x64xf32>, tensor<32x64xf32>) outs(%init : tensor<4x32xf32>) -> tensor<4x32xf32>
+  return %y : tensor<4x32xf32>
+}
+
+// -----
+
+// expected-error@+1 {{kernel wants panels of 16 outputs, got #exec.layout<"cpu.panels", outputs = 32, inner = 2>}}
+func.func private @wide(%w: tensor<32x64xf32> {exec.layout = #exec.layout<"cpu.panels", outputs = 32, inner = 2>}) -> tensor<32x64xf32> attributes {exec.kernel} {
+  %empty = tensor.empty() : tensor<32x64xf32>
+  %y = linalg.copy ins(%w : tensor<32x64xf32>) outs(%empty : tensor<32x64xf32>) -> tensor<32x64xf32>
+  return %y : tensor<32x64xf32>
+}
+
+// -----
+
+// expected-error@+1 {{kernel wants tensors that lie as cpu.panels or cpu.packed, got #exec.layout<"gpu.tiles">}}
+func.func private @foreign(%w: tensor<32x64xf32> {exec.layout = #exec.layout<"gpu.tiles">}) -> tensor<32x64xf32> attributes {exec.kernel} {
+  %empty = tensor.empty() : tensor<32x64xf32>
+  %y = linalg.copy ins(%w : tensor<32x64xf32>) outs(%empty : tensor<32x64xf32>) -> tensor<32x64xf32>
+  return %y : tensor<32x64xf32>
+}
+
+// -----
+
+// expected-error@+1 {{relayout kernel wants a source, memory that it writes in place, and scales where it widens f8}}
+func.func private @nowhere(%w: tensor<32x64xf32>) -> (tensor<32x64xf32> {exec.layout = #exec.layout<"cpu.packed">}) attributes {exec.kernel} {
+  %p = exec.relayout %w as <"cpu.packed"> : tensor<32x64xf32>
+  return %p : tensor<32x64xf32>
+}
