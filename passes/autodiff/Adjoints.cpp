@@ -19,7 +19,8 @@ using namespace hadal::autodiff;
 static OpFoldResult firstSize(ImplicitLocOpBuilder &b, Value value, int64_t dim) {
   while (auto result = dyn_cast<OpResult>(value)) {
     Block steps; // dropped: only the last step is written
-    OpBuilder step = OpBuilder::atBlockEnd(&steps);
+    OpBuilder step(b.getContext());
+    step.setInsertionPointToEnd(&steps);
     auto size = reifySize(step, result, dim);
     if (failed(size))
       break;
