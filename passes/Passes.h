@@ -1,5 +1,6 @@
 // The compiler's passes; Passes.td describes them in running order.
 #pragma once
+#include "dialects/job/Options.h"
 #include "mlir/Pass/Pass.h"
 #include <memory>
 

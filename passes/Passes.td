@@ -71,13 +71,16 @@ def MoeShardExperts : Pass<"moe-shard-experts", "::mlir::ModuleOp"> {
     §3.1.
     Test: test/passes/moe-shard-experts.mlir, test/autodiff/ShardExpertsTest.cpp.
   }];
-  let options = [Option<"ranks", "ranks", "int64_t", "1", "expert-parallel ranks">,
-                 Option<"nodes", "nodes", "int64_t", "1", "nodes that these ranks span">,
-                 Option<"dispatch", "dispatch", "std::string", "\"fp32\"",
+  let options = [Option<"ranks", "ranks", "int64_t", "::hadal::job::RankOptions().ep",
+                        "expert-parallel ranks">,
+                 Option<"nodes", "nodes", "int64_t", "::hadal::job::RankOptions().nodes",
+                        "nodes that these ranks span">,
+                 Option<"dispatch", "dispatch", "std::string",
+                        "::hadal::job::RankOptions().dispatch",
                         "what rows travel as to the experts, and their gradients: fp32, bf16, fp8">,
-                 Option<"combine", "combine", "std::string", "\"fp32\"",
+                 Option<"combine", "combine", "std::string", "::hadal::job::RankOptions().combine",
                         "what rows travel as on the way back: fp32, bf16 or fp8">,
-                 Option<"capacity", "capacity", "int64_t", "0",
+                 Option<"capacity", "capacity", "int64_t", "::hadal::job::RankOptions().capacity",
                         "most rows from one rank to another; more are an error. 0: any number">];
   let dependentDialects = ["::hadal::moe::MoeDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
@@ -190,7 +193,8 @@ def HadalRoundProducts : Pass<"hadal-round-products", "::mlir::ModuleOp"> {
     alone. After differentiation, so that the gradient products round their own operands.
     Test: test/passes/hadal-round-products.mlir.
   }];
-  let options = [Option<"precision", "precision", "std::string", "\"fp32\"",
+  let options = [Option<"precision", "precision", "std::string",
+                        "::hadal::job::TrainingOptions().precision",
                         "fp32 (changes nothing) or bf16">];
   let dependentDialects = ["::mlir::ml_program::MLProgramDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
@@ -222,7 +226,7 @@ def MlaSpecialize : Pass<"mla-specialize", "::mlir::ModuleOp"> {
     no product of a latent and a parameter. Leaves every other op alone. Test:
     test/passes/mla-specialize.mlir.
   }];
-  let options = [Option<"pageTokens", "page-tokens", "int64_t", "64",
+  let options = [Option<"pageTokens", "page-tokens", "int64_t", "::hadal::job::defaultPageTokens",
                         "positions of a page of the latent cache">];
   let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
                            "::mlir::arith::ArithDialect"];

@@ -2,6 +2,7 @@
 
 #include "passes/Pipelines.h"
 #include "dialects/exec/Exec.h"
+#include "dialects/job/Job.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -20,6 +21,30 @@
 using namespace mlir;
 using namespace hadal;
 
+void hadal::readJob(ModuleOp module, PipelineOptions &options) {
+  job::SettingsAttr settings = job::settingsOf(module);
+  options.moments = settings.getMoments().str();
+  options.recompute = settings.getRecompute().str();
+  options.average = settings.getAverage();
+  if (job::ModelAttr model = job::modelOf(module)) {
+    options.verifyPhases = true; // the frontend names all parts of a model
+    options.vocabulary = model.getVocabSize();
+    options.pageTokens = model.getPageTokens();
+  }
+  job::TrainingAttr training = job::trainingOf(module);
+  if (training)
+    options.precision = training.getPrecision().str();
+  job::RanksAttr ranks = job::ranksOf(module);
+  if (!ranks)
+    return;
+  options.ranks = training ? ranks.getOptions().count() : 1;
+  options.expertRanks = ranks.getEp();
+  options.nodes = ranks.getNodes();
+  options.dispatch = ranks.getDispatch().str();
+  options.combine = ranks.getCombine().str();
+  options.capacity = ranks.getCapacity();
+}
+
 /// The phases that the compiler holds a model's module to: there all parts are wanted.
 static void verifyScheduled(OpPassManager &pm, const PipelineOptions &options) {
   if (options.verifyPhases)
@@ -30,6 +55,14 @@ static void verifyKernels(OpPassManager &pm, const PipelineOptions &options) {
   if (options.verifyPhases)
     pm.addPass(createHadalVerifyPhase(
         {.graph = false, .sharded = false, .scheduled = false, .kernels = true}));
+}
+
+static void shardExperts(OpPassManager &pm, const PipelineOptions &options) {
+  pm.addPass(createMoeShardExperts({.ranks = options.expertRanks,
+                                    .nodes = options.nodes,
+                                    .dispatch = options.dispatch,
+                                    .combine = options.combine,
+                                    .capacity = options.capacity}));
 }
 
 /// Hand-written graphs may call functions and use arith and math on tensors; the frontend's do not.
@@ -47,8 +80,7 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
   pm.addPass(createMlaSpecialize({options.pageTokens}));
   // Of each copy, and before weights are anything but parameters: a rank has a share of the stacks.
   if (options.expertRanks > 1) {
-    pm.addPass(createMoeShardExperts(
-        {options.expertRanks, options.nodes, options.dispatch, options.combine, options.capacity}));
+    shardExperts(pm, options);
     pm.addPass(createMoeEncodeExchanges());
   }
   // A bias and a residual become one op, and so one epilogue.
@@ -79,8 +111,7 @@ void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &optio
   buildGraphToLinalg(pm);
   // Before differentiation, which makes the exchanges of the way back from those of the way there.
   if (options.expertRanks > 1)
-    pm.addPass(createMoeShardExperts(
-        {options.expertRanks, options.nodes, options.dispatch, options.combine, options.capacity}));
+    shardExperts(pm, options);
   pm.addPass(createHadalDifferentiate());
   // What rows are rounded to on the way has no gradient.
   if (options.expertRanks > 1)

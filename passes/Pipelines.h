@@ -1,20 +1,22 @@
 // The compiler's phases as pipelines. Each is also a pipeline of hadal-opt under the name given.
 #pragma once
+#include "dialects/job/Options.h"
+#include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassOptions.h"
 #include <string>
 
 namespace hadal {
 
-/// What hadal's passes are told, said once: by hadal-compile from the graph and its own options, by
-/// hadal-opt as --hadal-graph-to-kernels="target=x86-64-v3 page-tokens=32".
-
+/// What hadal's passes are told: by hadal-compile what the graph says of its job (readJob), by
+/// hadal-opt as --hadal-graph-to-kernels="target=x86-64-v3 page-tokens=32". Defaults are those of
+/// dialects/job/Options.h.
 struct PipelineOptions : public mlir::PassPipelineOptions<PipelineOptions> {
   Option<std::string> target{*this, "target", llvm::cl::desc("what kernels are made for"),
                              llvm::cl::init("host")};
   Option<int64_t> pageTokens{*this, "page-tokens",
                              llvm::cl::desc("positions of a page of the latent cache"),
-                             llvm::cl::init(64)};
+                             llvm::cl::init(job::defaultPageTokens)};
   Option<int64_t> vocabulary{*this, "vocabulary",
                              llvm::cl::desc("logits of a row; 0: the module generates no text"),
                              llvm::cl::init(0)};
@@ -25,7 +27,7 @@ struct PipelineOptions : public mlir::PassPipelineOptions<PipelineOptions> {
                        llvm::cl::init(false)};
   Option<std::string> precision{*this, "precision",
                                 llvm::cl::desc("of the products of a training step: fp32 or bf16"),
-                                llvm::cl::init("fp32")};
+                                llvm::cl::init(job::TrainingOptions().precision)};
   Option<std::string> recompute{
       *this, "recompute",
       llvm::cl::desc("what the backward half computes again: none, report or all"),
@@ -33,24 +35,27 @@ struct PipelineOptions : public mlir::PassPipelineOptions<PipelineOptions> {
   Option<int64_t> ranks{*this, "ranks", llvm::cl::desc("ranks of a training job"),
                         llvm::cl::init(1)};
   Option<int64_t> expertRanks{*this, "expert-ranks", llvm::cl::desc("expert-parallel ranks"),
-                              llvm::cl::init(1)};
+                              llvm::cl::init(job::RankOptions().ep)};
   Option<int64_t> nodes{*this, "nodes", llvm::cl::desc("nodes that the expert-parallel ranks span"),
-                        llvm::cl::init(1)};
+                        llvm::cl::init(job::RankOptions().nodes)};
   Option<std::string> dispatch{
       *this, "dispatch", llvm::cl::desc("what rows travel as to the experts: fp32, bf16 or fp8"),
-      llvm::cl::init("fp32")};
+      llvm::cl::init(job::RankOptions().dispatch)};
   Option<std::string> combine{*this, "combine",
                               llvm::cl::desc("what rows travel as on the way back: fp32 or bf16"),
-                              llvm::cl::init("fp32")};
+                              llvm::cl::init(job::RankOptions().combine)};
   Option<int64_t> capacity{
       *this, "capacity",
       llvm::cl::desc("most rows from one expert-parallel rank to another; 0: any number"),
-      llvm::cl::init(0)};
+      llvm::cl::init(job::RankOptions().capacity)};
   Option<bool> verifyPhases{
       *this, "verify-phases",
       llvm::cl::desc("hold the module to its phases on the way (--hadal-verify-phase)"),
       llvm::cl::init(false)};
 };
+
+/// All options but `target`, from the attributes of `module` (`job.settings`, `job.ranks` ...).
+void readJob(mlir::ModuleOp module, PipelineOptions &options);
 
 /// "hadal-graph-to-kernels": graph -> programs and kernels on memrefs.
 void buildGraphToKernels(mlir::OpPassManager &pm, const PipelineOptions &options);

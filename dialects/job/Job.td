@@ -58,6 +58,8 @@ def Job_Float : APFloatParameter<""> {
 class Job_Int<string Default> : DefaultValuedParameter<"int64_t", Default>;
 class Job_Flag<string Default> : DefaultValuedParameter<"bool", Default>;
 class Job_Text<string Default> : StringRefParameter<"", "\"" # Default # "\"">;
+/// Its default is that of an option.
+class Job_TextOption<string Default> : StringRefParameter<"", Default>;
 
 //===----------------------------------------------------------------------===//
 // Model and settings
@@ -198,10 +200,14 @@ def RanksAttr : Job_Attr<"Ranks", "ranks"> {
     (C5) `schedule` is not empty.
   }];
   let parameters = (ins
-    Job_Int<"1">:$pp, Job_Int<"1">:$ep, Job_Int<"1">:$dp, Job_Int<"1">:$nodes,
-    Job_Text<"1f1b">:$schedule, Job_Flag<"true">:$overlap, Job_Flag<"false">:$fast_reduction,
-    Job_Text<"fp32">:$dispatch, Job_Text<"fp32">:$combine, Job_Int<"0">:$capacity,
-    Job_List<"StageAttr">:$stages, Job_List<"ProgramAttr">:$programs);
+    Job_Int<"RankOptions().pp">:$pp, Job_Int<"RankOptions().ep">:$ep,
+    Job_Int<"RankOptions().dp">:$dp, Job_Int<"RankOptions().nodes">:$nodes,
+    Job_TextOption<"RankOptions().schedule">:$schedule, Job_Flag<"RankOptions().overlap">:$overlap,
+    Job_Flag<"RankOptions().fastReduction">:$fast_reduction,
+    Job_TextOption<"RankOptions().dispatch">:$dispatch,
+    Job_TextOption<"RankOptions().combine">:$combine,
+    Job_Int<"RankOptions().capacity">:$capacity, Job_List<"StageAttr">:$stages,
+    Job_List<"ProgramAttr">:$programs);
   let assemblyFormat = "`<` struct(params) `>`";
   let genVerifyDecl = 1;
   let extraClassDeclaration = [{

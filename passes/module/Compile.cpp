@@ -84,11 +84,6 @@ static void settle(ModuleOp module, const job::Settings &said) {
     module->setAttr(job::kModelAttr, model.withPageTokens(*said.pageTokens));
 }
 
-static int64_t pageTokensOf(ModuleOp module, const job::Settings &said) {
-  job::ModelAttr model = job::modelOf(module);
-  return model ? model.getPageTokens() : said.pageTokens.value_or(job::defaultPageTokens);
-}
-
 /// What code is generated for; with matrix units where the module's products may use them.
 static llvm::Expected<const Target *> targetOf(ModuleOp module, const CompileOptions &options) {
   if (failed(checkJob(module)))
@@ -123,29 +118,13 @@ static llvm::Expected<const Target *> targetOf(ModuleOp module, const CompileOpt
 static llvm::Error choosePipeline(ModuleOp module, const CompileOptions &options,
                                   const Target &target, PipelineOptions &pipeline) {
   pipeline.target = target.name().str();
-  pipeline.pageTokens = pageTokensOf(module, options.settings);
-  job::SettingsAttr settings = job::settingsOf(module);
-  pipeline.moments = settings.getMoments().str();
-  pipeline.recompute = settings.getRecompute().str();
-  pipeline.average = settings.getAverage();
+  if (options.settings.pageTokens) // functions that are of no model have nowhere to keep it
+    pipeline.pageTokens = *options.settings.pageTokens;
+  readJob(module, pipeline);
   job::TrainingAttr training = job::trainingOf(module);
-  if (training)
-    pipeline.precision = training.getPrecision().str();
-  if (job::ModelAttr model = job::modelOf(module)) {
-    pipeline.verifyPhases = true; // the frontend names all parts of a model
-    pipeline.vocabulary = model.getVocabSize();
-  }
   job::RanksAttr ranks = job::ranksOf(module);
-  if (!ranks)
+  if (!training || !ranks)
     return llvm::Error::success();
-  pipeline.expertRanks = ranks.getEp();
-  pipeline.nodes = ranks.getNodes();
-  pipeline.capacity = ranks.getCapacity();
-  pipeline.dispatch = ranks.getDispatch().str();
-  pipeline.combine = ranks.getCombine().str();
-  if (!training)
-    return llvm::Error::success();
-  pipeline.ranks = ranks.getOptions().count();
   int64_t microBatches = training.getMicroBatches() / (ranks.getEp() * ranks.getDp());
   if (auto made = schedule::makeSchedule(ranks.getSchedule(), ranks.getPp(), microBatches);
       !made.ok())
