@@ -117,6 +117,23 @@ Result<std::optional<ModelConfig>> hadal::configOf(const Checkpoint &checkpoint)
   return std::optional(std::move(config));
 }
 
+/// The values that a module was compiled with.
+static std::vector<ConfigValue> configurationOf(const Module &module) {
+  std::vector<ConfigValue> values;
+  if (const auto *table = module.model() ? module.model()->configuration() : nullptr)
+    for (const fb::Setting *setting : *table)
+      values.push_back({setting->name()->str(), setting->value()->str()});
+  return values;
+}
+
+Status hadal::checkSameModel(const Module &mine, const Module &theirs) {
+  auto difference = firstDifference(configurationOf(mine), configurationOf(theirs));
+  return difference ? Status(invalidArgument(mine.path() + ": " + difference->name + " is " +
+                                             difference->mine + ", " + theirs.path() +
+                                             " was compiled with " + difference->theirs))
+                    : Status();
+}
+
 Result<std::optional<ConfigDifference>> hadal::configDifference(const Module &module,
                                                                 const Checkpoint &checkpoint) {
   const auto *table = module.model() ? module.model()->configuration() : nullptr;
@@ -125,10 +142,7 @@ Result<std::optional<ConfigDifference>> hadal::configDifference(const Module &mo
   std::optional<ModelConfig> config = HADAL_TRY(configOf(checkpoint));
   if (!config)
     return std::optional<ConfigDifference>();
-  std::vector<ConfigValue> mine;
-  for (const fb::Setting *setting : *table)
-    mine.push_back({setting->name()->str(), setting->value()->str()});
-  return firstDifference(mine, valuesThatChangeNumbers(*config));
+  return firstDifference(configurationOf(module), valuesThatChangeNumbers(*config));
 }
 
 Error hadal::otherConfig(const Module &module, const Checkpoint &checkpoint,

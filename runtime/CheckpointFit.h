@@ -75,6 +75,10 @@ Status checkConfig(const Module &module, const Checkpoint &checkpoint);
 Status checkNothingElse(const Module &module, const Checkpoint &checkpoint,
                         const std::function<bool(const std::string &)> &isKnown);
 
+/// Whether two modules are of one model: "g.hadal: vocab_size is 100, t.hadal was compiled with
+/// 120".
+Status checkSameModel(const Module &mine, const Module &theirs);
+
 } // namespace hadal
 
 #endif // HADAL_RUNTIME_CHECKPOINTFIT_H

@@ -20,9 +20,9 @@
 #include "runtime/Result.h"
 #include "runtime/Tensor.h"
 #include "runtime/Trace.h"
-#include "runtime/WeightStore.h"
 #include "runtime/device/Device.h"
 #include "runtime/module/Module.h"
+#include "runtime/parameters/WeightStore.h"
 
 #include <cstdint>
 #include <functional>
@@ -169,6 +169,8 @@ public:
   /// The device that programs run on, and the stream that they are issued to.
   Device &device();
   Stream &stream();
+  /// Where states that hold parameters lie.
+  ParameterStore &parameters();
 
   /// The memory of a state; valid until a setStateRegister.
   Result<DeviceView> state(std::string_view name);

@@ -61,6 +61,7 @@ uint64_t Executor::temporaryBytes() const {
 const RunStatistics &Executor::totals() const { return self->totals; }
 Device &Executor::device() { return self->device; }
 Stream &Executor::stream() { return *self->stream; }
+ParameterStore &Executor::parameters() { return self->weights.parameters(); }
 
 Status Executor::copy(DeviceAddress to, DeviceAddress from, uint64_t bytes) {
   return self->device.copy(*self->stream, to, from, bytes);

@@ -35,7 +35,7 @@ Executor::Implementation::place(const Frame &frame, const fb::Binding &binding) 
     base = weights.weight(index), bytes = tables.weights()->Get(index)->bytes();
     break;
   case fb::Space_State:
-    base = states[index].memory.address(), bytes = states[index].memory.bytes();
+    base = states[index].address(), bytes = states[index].bytes();
     if (!base)
       return invalidArgument("state " + tables.states()->Get(index)->name()->str() +
                              " has no memory: its registers were not set");

@@ -60,8 +60,10 @@ constexpr uint64_t aligned(uint64_t bytes) {
 
 struct Executor::Implementation {
   struct State {
-    DeviceBuffer memory;
+    std::shared_ptr<DeviceBuffer> memory; ///< of a parameter, the store's
     Shape shape;
+    DeviceAddress address() const { return memory ? memory->address() : nullptr; }
+    uint64_t bytes() const { return memory ? memory->bytes() : 0; }
   };
   /// A program that is running: its registers and where its buffers are.
   struct Frame {

@@ -38,13 +38,15 @@ Status Executor::allocateStates(std::vector<int64_t> registers) {
     bool sameRows =
         state.shape.size() == shape.size() &&
         (shape.empty() || std::equal(shape.begin() + 1, shape.end(), state.shape.begin() + 1));
-    if (state.memory.address() && !sameRows)
+    if (state.memory && !sameRows)
       return invalidArgument("state " + table->name()->str() + " cannot change from " +
                              toString(state.shape) + " to " + toString(shape));
-    if (*bytes > state.memory.bytes() || !state.memory.address()) {
-      DeviceBuffer larger = HADAL_TRY(self->device.allocate(*bytes));
-      if (state.memory.bytes()) {
-        HADAL_TRY(copy(larger.address(), state.memory.address(), state.memory.bytes()));
+    if (auto parameter = parameterOf(tables, *table)) {
+      state.memory = HADAL_TRY(self->weights.parameters().hold(self->device, *parameter, *bytes));
+    } else if (!state.memory || *bytes > state.memory->bytes()) {
+      auto larger = std::make_shared<DeviceBuffer>(HADAL_TRY(self->device.allocate(*bytes)));
+      if (state.memory && state.memory->bytes()) {
+        HADAL_TRY(copy(larger->address(), state.memory->address(), state.memory->bytes()));
         HADAL_TRY(self->device.synchronize(*self->stream)); // before it is given back
       }
       state.memory = std::move(larger);
@@ -69,21 +71,21 @@ Result<DeviceView> Executor::state(std::string_view name) {
   for (uint32_t i = 0; i < tables.size(); ++i)
     if (tables.Get(i)->name()->string_view() == name)
       return DeviceView{elementType(tables.Get(i)->element()), self->states[i].shape,
-                        self->states[i].memory.address()};
+                        self->states[i].address()};
   return notFound(source.path() + ": no state '" + std::string(name) + "'");
 }
 
 uint64_t Executor::stateBytes() const {
   uint64_t sum = 0;
   for (const auto &state : self->states)
-    sum += state.memory.bytes();
+    sum += state.bytes();
   return sum;
 }
 
 uint64_t Executor::touchedStateBytes() const {
   uint64_t bytes = 0;
   for (const Implementation::State &state : self->states)
-    bytes += state.memory.touchedBytes();
+    bytes += state.memory ? state.memory->touchedBytes() : 0;
   return bytes;
 }
 

@@ -254,6 +254,7 @@ Result<StepResult> ParallelTrainer::step(int64_t step, std::span<const TrainingR
   auto begin = std::chrono::steady_clock::now();
   StepResult result = HADAL_TRY(gradients(step, rows));
   HADAL_TRY(update(settings, result));
+  trainables.noteChange();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return result;
 }

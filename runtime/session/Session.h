@@ -5,7 +5,7 @@
 
 #include "runtime/Executor.h"
 #include "runtime/Trace.h"
-#include "runtime/WeightStore.h"
+#include "runtime/parameters/WeightStore.h"
 #include "runtime/device/CpuDevice.h"
 #include "runtime/module/Module.h"
 #include "runtime/parallel/Gather.h"

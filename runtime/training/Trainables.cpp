@@ -158,7 +158,10 @@ Status Trainables::pack(const std::string &program, const TrainedTensor &tensor,
 }
 
 Status Trainables::pack(Values values, const TrainedTensor &tensor, const TensorView &from) {
-  return pack("pack.f32.", tensor, values, from);
+  HADAL_TRY(pack("pack.f32.", tensor, values, from));
+  if (values == Values::Weight)
+    noteChange(*table.trainables()->Get(tensor.trainable));
+  return {};
 }
 
 Result<TensorView> Trainables::memoryFor(const TrainedTensor &tensor) {
@@ -269,6 +272,7 @@ Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) 
       progress(done, total);
   }
   buffer = Buffer();
+  noteChange();
   return checkpoint.checkSize();
 }
 
@@ -301,6 +305,35 @@ Status Trainables::draw(uint64_t seed, const Progress &progress) {
   HADAL_TRY(drawing.unbind("values"));
   buffer = Buffer();
   return {};
+}
+
+void Trainables::noteChange(const fb::Trainable &trainable) {
+  executor.parameters().changed(trainable.name()->str());
+  for (const auto *alias : *trainable.aliases())
+    executor.parameters().changed(alias->str());
+}
+
+void Trainables::noteChange() {
+  for (const fb::Trainable *trainable : *table.trainables())
+    noteChange(*trainable);
+}
+
+TrainedWeights::TrainedWeights(const Module &module, Trainables &trainables)
+    : trained(module), trainables(trainables) {
+  for (const TrainedTensor &tensor : trainables.tensors()) {
+    byName[tensor.name] = &tensor;
+    for (const std::string &alias : tensor.aliases)
+      byName[alias] = &tensor;
+  }
+}
+
+Result<TensorView> TrainedWeights::tensor(const std::string &name) {
+  auto found = byName.find(name);
+  if (found == byName.end())
+    return notFound(trained.path() + ": trains no tensor '" + name + "'");
+  if (!trainables.isHere(*found->second))
+    return invalidArgument(name + ": another rank has it");
+  return trainables.unpack(Values::Weight, *found->second);
 }
 
 Status Trainables::startAverages() {

@@ -11,6 +11,7 @@
 #include "runtime/Executor.h"
 #include "runtime/Finite.h"
 #include "runtime/Safetensors.h"
+#include "runtime/parameters/TensorSource.h"
 
 #include <array>
 #include <functional>
@@ -104,6 +105,9 @@ public:
   /// only.
   Status draw(uint64_t seed, const Progress &progress = {});
 
+  /// The weights have new values: tells the store, so that other modules lay theirs out anew.
+  void noteChange();
+
   /// Averages begin as the weights are.
   Status startAverages();
 
@@ -132,6 +136,7 @@ public:
   Result<const TrainedTensor *> findLargest(Values values, uint32_t *bits = nullptr) const;
 
 private:
+  void noteChange(const fb::Trainable &trainable);
   bool canWiden(const TrainedTensor &tensor) const;
   Trainables(Executor &executor, const fb::Training &table, TensorShares shares)
       : executor(executor), table(table), shares(std::move(shares)) {}
@@ -183,6 +188,20 @@ public:
 
 private:
   Trainables &trainables;
+};
+
+/// The weights of a training module, for another module to read (WeightStore::load).
+class TrainedWeights final : public TensorSource {
+public:
+  /// Both must outlive it.
+  TrainedWeights(const Module &module, Trainables &trainables);
+  const Module &module() const override { return trained; }
+  Result<TensorView> tensor(const std::string &name) override;
+
+private:
+  const Module &trained;
+  Trainables &trainables;
+  std::map<std::string, const TrainedTensor *, std::less<>> byName; ///< copies, too
 };
 
 /// "layer 3", from "model.layers.3.mlp..." (layerNumberOf), or nothing.

@@ -251,6 +251,7 @@ Result<StepResult> LocalTrainer::step(int64_t step, std::span<const TrainingRow>
   StepResult result = HADAL_TRY(gradients(step, rows));
   HADAL_TRY(bindSettings(programs.optimizer, options, step));
   HADAL_TRY(programs.optimizer.execute());
+  trainables.noteChange();
   result.rate = *static_cast<const float *>(HADAL_TRY(programs.optimizer.output("lr")).data);
   TensorView violation = HADAL_TRY(programs.optimizer.output("violation"));
   auto *first = static_cast<const float *>(violation.data);

@@ -4,7 +4,7 @@
 #include "runtime/DataDigest.h"
 #include "runtime/File.h"
 #include "runtime/Finite.h"
-#include "runtime/WeightStore.h"
+#include "runtime/parameters/WeightStore.h"
 #include "runtime/comm/InProcessComm.h"
 #include "runtime/device/CpuDevice.h"
 #include "runtime/parallel/Gather.h"

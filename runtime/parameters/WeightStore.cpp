@@ -1,6 +1,6 @@
 //===- WeightStore.cpp - a module's parameters and packed weights -------===//
 
-#include "runtime/WeightStore.h"
+#include "runtime/parameters/WeightStore.h"
 
 #include "runtime/CheckpointFit.h"
 #include "runtime/Executor.h"
@@ -19,6 +19,7 @@ public:
     if (const fb::Inference *inference = module.inference())
       sharded.insert(inference->sharded()->begin(), inference->sharded()->end());
   }
+  bool isSharded(uint32_t index) const { return sharded.count(index); }
   std::string of(uint32_t index, uint32_t element) const {
     const fb::Parameter &parameter = *parameters.Get(index);
     std::string name = parameter.name()->str();
@@ -55,6 +56,15 @@ static void collect(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> 
     else if (auto *skip = command->action_as_SkipIfZero())
       collect(*skip->body(), parameters);
   }
+}
+
+/// The parameters that programs other than "pack" read.
+static std::set<uint32_t> keptParameters(const fb::Module &module) {
+  std::set<uint32_t> kept;
+  for (const fb::Program *program : *module.programs())
+    if (program->name()->string_view() != "pack")
+      collect(*program->commands(), kept);
+  return kept;
 }
 
 static std::string typeAndShape(ElementType element, const Shape &shape) {
@@ -96,12 +106,20 @@ Status WeightStore::checkFit(const Module &module, const Checkpoint &checkpoint)
                           [&](const std::string &name) { return known.count(name) != 0; });
 }
 
+Status WeightStore::holdWeights(const Module &module, Device &device, unsigned part) {
+  for (const fb::Weight *weight : *module.tables().weights())
+    weights.push_back(
+        HADAL_TRY(store->hold(device, parameterOf(module, *weight, part), weight->bytes())));
+  return {};
+}
+
 Result<WeightStore> WeightStore::load(const Module &module, Device &device, Checkpoint source,
                                       const Progress &progress, unsigned part) {
   const fb::Module &tables = module.tables();
   HADAL_TRY(checkFit(module, source));
-  TensorNames names(tables, part);
+  auto names = std::make_shared<const TensorNames>(tables, part);
   WeightStore store;
+  store.names = names;
   store.checkpoint = std::make_unique<Checkpoint>(std::move(source));
   const Checkpoint &checkpoint = *store.checkpoint;
   uint64_t total = 0;
@@ -109,10 +127,10 @@ Result<WeightStore> WeightStore::load(const Module &module, Device &device, Chec
     const fb::Parameter *parameter = tables.parameters()->Get(index);
     Shape shape(parameter->shape()->begin(), parameter->shape()->end());
     ElementType element = elementType(parameter->element());
-    auto &places = store.parameters.emplace_back();
+    auto &places = store.mapped.emplace_back();
     for (uint32_t i = 0; i < parameter->count(); ++i) {
       Checkpoint::Entry entry =
-          HADAL_TRY(wantedTensor(module, checkpoint, names.of(index, i), element, shape));
+          HADAL_TRY(wantedTensor(module, checkpoint, names->of(index, i), element, shape));
       const std::byte *data = entry.data();
       if (reinterpret_cast<uintptr_t>(data) % byteSize(element)) {
         Buffer copy = HADAL_TRY(Buffer::allocate(entry.tensor->bytes));
@@ -124,22 +142,21 @@ Result<WeightStore> WeightStore::load(const Module &module, Device &device, Chec
       total += entry.tensor->bytes;
     }
   }
-  for (const fb::Weight *weight : *tables.weights())
-    store.weights.push_back(HADAL_TRY(device.allocate(weight->bytes())));
-  HADAL_TRY(store.pack(module, device, names, total, progress));
+  HADAL_TRY(store.holdWeights(module, device, part));
+  HADAL_TRY(store.pack(module, device, total, progress));
   HADAL_TRY(checkpoint.checkSize());
   return store;
 }
 
 /// Runs program "pack", and looks at every tensor's numbers: as it is packed, while its pages are
 /// there, or after.
-Status WeightStore::pack(const Module &module, Device &device, const TensorNames &names,
-                         uint64_t total, const Progress &progress) {
+Status WeightStore::pack(const Module &module, Device &device, uint64_t total,
+                         const Progress &progress) {
   const fb::Module &tables = module.tables();
   std::set<std::pair<uint32_t, uint32_t>> seen;
   Status numbers; // of the first tensor whose are not finite
   auto look = [&](uint32_t index, uint32_t element) -> Result<Checkpoint::Entry> {
-    Checkpoint::Entry entry = *checkpoint->find(names.of(index, element));
+    Checkpoint::Entry entry = *checkpoint->find(names->of(index, element));
     const StoredTensor &stored = *entry.tensor;
     if (!seen.insert({index, element}).second ||
         allFinite(stored.element, entry.data(), stored.bytes / byteSize(stored.element)))
@@ -149,12 +166,8 @@ Status WeightStore::pack(const Module &module, Device &device, const TensorNames
     numbers = error;
     return error;
   };
-  if (const fb::Program *pack = module.findProgram("pack")) {
-    // What no other program reads is released once it is packed.
-    std::set<uint32_t> kept;
-    for (const fb::Program *program : *tables.programs())
-      if (program != pack)
-        collect(*program->commands(), kept);
+  if (module.findProgram("pack")) {
+    std::set<uint32_t> kept = keptParameters(tables); // the others are released once packed
     uint64_t done = 0;
     auto executor = HADAL_TRY(Executor::create(module, device, *this));
     executor->setLaunchObserver(
@@ -194,11 +207,15 @@ Status WeightStore::pack(const Module &module, Device &device, const TensorNames
 
 Result<DeviceAddress> WeightStore::parameter(Device &device, Stream &stream, uint32_t parameter,
                                              uint32_t element, uint64_t bytes) const {
-  const std::byte *data = parameters[parameter][element];
-  if (device.sharesHostMemory())
+  if (source && asStored[parameter])
+    return asStored[parameter]->address() + element * bytes;
+  const std::byte *data = source ? nullptr : mapped[parameter][element];
+  if (data && device.sharesHostMemory())
     return const_cast<DeviceAddress>(data);
   auto [copy, isNew] = copies.try_emplace({parameter, element});
   if (isNew) {
+    if (source)
+      data = static_cast<const std::byte *>(HADAL_TRY(sourceTensor(parameter, element)).data);
     copy->second = HADAL_TRY(device.allocate(bytes));
     HADAL_TRY(device.upload(stream, copy->second.address(), data, bytes));
   }
@@ -207,9 +224,89 @@ Result<DeviceAddress> WeightStore::parameter(Device &device, Stream &stream, uin
 
 uint64_t WeightStore::weightBytes() const {
   uint64_t sum = 0;
-  for (const DeviceBuffer &weight : weights)
-    sum += weight.bytes();
+  for (const auto &weight : weights)
+    sum += weight->bytes();
   return sum;
+}
+
+Result<WeightStore> WeightStore::load(const Module &module, Device &device,
+                                      std::shared_ptr<ParameterStore> parameters,
+                                      TensorSource &source, unsigned part) {
+  HADAL_TRY(checkSameModel(module, source.module()));
+  WeightStore store(std::move(parameters));
+  store.names = std::make_shared<const TensorNames>(module.tables(), part);
+  store.source = &source;
+  store.reader = &module;
+  store.device = &device;
+  HADAL_TRY(store.holdWeights(module, device, part));
+  HADAL_TRY(store.holdAsStored(part));
+  HADAL_TRY(store.layOut());
+  return store;
+}
+
+/// Memory for the parameters that programs read as they are stored.
+Status WeightStore::holdAsStored(unsigned part) {
+  const fb::Module &tables = reader->tables();
+  std::set<uint32_t> kept = keptParameters(tables);
+  for (uint32_t index = 0; index < tables.parameters()->size(); ++index) {
+    const fb::Parameter &parameter = *tables.parameters()->Get(index);
+    Shape shape(parameter.shape()->begin(), parameter.shape()->end());
+    ParameterKey key{parameter.name()->str(), layoutText(nullptr),
+                     names->isSharded(index) ? part : 0};
+    asStored.emplace_back();
+    isOwn.push_back(!store->has(key));
+    if (kept.count(index))
+      asStored.back() = HADAL_TRY(store->hold(
+          *device, key, *byteCount(elementType(parameter.element()), shape) * parameter.count()));
+  }
+  return {};
+}
+
+/// A tensor of the other module, as this one reads it.
+Result<TensorView> WeightStore::sourceTensor(uint32_t index, uint32_t element) const {
+  const fb::Parameter &parameter = *reader->tables().parameters()->Get(index);
+  Shape shape(parameter.shape()->begin(), parameter.shape()->end());
+  std::string name = names->of(index, element);
+  TensorView view = HADAL_TRY(source->tensor(name));
+  if (view.element != elementType(parameter.element()) || view.shape != shape)
+    return invalidArgument(name + ": " + reader->path() + " wants " +
+                           typeAndShape(elementType(parameter.element()), shape) + ", " +
+                           source->module().path() + " has " +
+                           typeAndShape(view.element, view.shape));
+  return view;
+}
+
+/// Fills what no other module has filled: parameters as stored, and weights by program "pack".
+Status WeightStore::layOut() {
+  const fb::Module &tables = reader->tables();
+  auto executor = HADAL_TRY(Executor::create(*reader, *device, *this));
+  versions.clear();
+  for (uint32_t index = 0; index < tables.parameters()->size(); ++index) {
+    const fb::Parameter &parameter = *tables.parameters()->Get(index);
+    versions.push_back(store->version(parameter.name()->str()));
+    for (uint32_t i = 0; i < parameter.count(); ++i) {
+      TensorView view = HADAL_TRY(sourceTensor(index, i)); // whoever reads it, it has to fit
+      if (asStored[index] && isOwn[index])
+        HADAL_TRY(executor->upload(asStored[index]->address() + i * view.bytes(), view.data,
+                                   view.bytes()));
+    }
+  }
+  if (!reader->findProgram("pack"))
+    return {};
+  executor->setLaunchObserver([&](const fb::Launch &, std::span<const int64_t>) -> Status {
+    HADAL_TRY(device->synchronize(executor->stream())); // the launch has read them
+    copies.clear();
+    return {};
+  });
+  ProgramRun run = HADAL_TRY(executor->prepare("pack"));
+  return run.execute();
+}
+
+Status WeightStore::refresh() {
+  for (uint32_t index = 0; source && index < versions.size(); ++index)
+    if (versions[index] != store->version(reader->tables().parameters()->Get(index)->name()->str()))
+      return layOut();
+  return {};
 }
 
 } // namespace hadal

@@ -1,0 +1,72 @@
+//===- ParameterStore.cpp - parameters, whichever modules use them ------===//
+
+#include "runtime/parameters/ParameterStore.h"
+
+using namespace hadal;
+
+std::string hadal::layoutText(const fb::Layout *layout) {
+  if (!layout)
+    return "as stored";
+  std::string text = layout->name() ? layout->name()->str() : "";
+  if (const auto *numbers = layout->numbers())
+    for (const fb::LayoutNumber *number : *numbers)
+      text += " " + number->name()->str() + "=" + std::to_string(number->value());
+  return text;
+}
+
+static constexpr std::string_view prefix = "weight.";
+
+std::optional<ParameterKey> hadal::parameterOf(const fb::Module &module, const fb::State &state) {
+  std::string_view name = state.name()->string_view();
+  if (!module.training() || !name.starts_with(prefix))
+    return std::nullopt;
+  name.remove_prefix(prefix.size());
+  for (const fb::Trainable *trainable : *module.training()->trainables())
+    if (trainable->name()->string_view() == name) {
+      // A layout that the state does not describe is the trainable's, by its name.
+      std::string_view own = trainable->layout()->string_view();
+      bool isNamed = !state.layout() && !own.starts_with("plain.");
+      return ParameterKey{std::string(name),
+                          isNamed ? std::string(own) : layoutText(state.layout())};
+    }
+  return std::nullopt;
+}
+
+ParameterKey hadal::parameterOf(const Module &module, const fb::Weight &weight, uint32_t shard) {
+  std::string_view name = weight.name()->string_view();
+  if (name.starts_with(prefix))
+    name.remove_prefix(prefix.size());
+  // What is not described is known to this module alone.
+  return {std::string(name),
+          weight.layout() ? layoutText(weight.layout())
+                          : "as module " + std::to_string(module.checksum()) + " packs it",
+          shard};
+}
+
+Result<std::shared_ptr<DeviceBuffer>> ParameterStore::hold(Device &wanted, const ParameterKey &key,
+                                                           uint64_t bytes) {
+  if (device && device != &wanted)
+    return invalidArgument(key.name + ": lies on another device");
+  auto found = stored.find(key);
+  if (found == stored.end()) {
+    auto parameter = std::make_shared<DeviceBuffer>(HADAL_TRY(wanted.allocate(bytes)));
+    device = &wanted;
+    found = stored.emplace(key, std::move(parameter)).first;
+  }
+  if (found->second->bytes() != bytes)
+    return invalidArgument(key.name + ": wants " + std::to_string(bytes) + " bytes " + key.layout +
+                           ", the store has " + std::to_string(found->second->bytes()));
+  return found->second;
+}
+
+uint64_t ParameterStore::version(const std::string &name) const {
+  auto found = versions.find(name);
+  return found == versions.end() ? 0 : found->second;
+}
+
+uint64_t ParameterStore::bytes() const {
+  uint64_t sum = 0;
+  for (const auto &[key, parameter] : stored)
+    sum += parameter->bytes();
+  return sum;
+}
