@@ -14,7 +14,7 @@ def HadalVerifyPhase : Pass<"hadal-verify-phase", "::mlir::ModuleOp"> {
   let description = [{
         hadal-opt graph.mlir --hadal-verify-phase=graph
 
-    Changes nothing. Phases are graph (what the frontend writes), sharded (after --mla-specialize
+    Changes nothing. Phases are graph (what the frontend writes), sharded (after --mla-absorb
     and --moe-shard-experts), scheduled (all that programs are formed of), kernels (programs, and
     kernels on memrefs); dialects/README.md has the table. Up to scheduled every product has a part
     of the model (`job.part`), which --hadal-round-products and --hadal-recompute choose by. Fails
@@ -204,32 +204,64 @@ def HadalRoundProducts : Pass<"hadal-round-products", "::mlir::ModuleOp"> {
 // lower: from the model's graph to the functions that serve it
 //===----------------------------------------------------------------------===//
 
-def MlaSpecialize : Pass<"mla-specialize", "::mlir::ModuleOp"> {
+def HadalMakePrograms : Pass<"hadal-make-programs", "::mlir::ModuleOp"> {
   let summary = "make prefill, inspect and decode of @forward";
   let description = [{
     `@forward` computes whole sequences and knows no cache. Copies of it serve:
-    `@prefill` keeps expanded attention and appends latents and rope keys to the cache; its only
-    result is the logits.
-    `@inspect` also returns what `@forward` returns. `@inspect_routed` takes the choices of experts
-    as arguments.
-    `@decode` attends one new token a sequence over the latent cache: the key projection is absorbed
-    into the query and the value projection follows the attention, so the cache is never expanded:
+
+    | program | rows | attends to | results | experts |
+    |---|---|---|---|---|
+    | `@prefill` | whole sequences | its own rows | logits | routed |
+    | `@inspect` | whole sequences | its own rows | all | routed |
+    | `@inspect_routed` | whole sequences | its own rows | all | given, as arguments |
+    | `@decode` | the newest of each sequence | the cache | logits | routed |
+
+    Each gets the argument `slots`, where its rows go in the cache; what attends to the cache gets
+    `page_table`. The passes that follow look for these. Leaves modules without @forward alone.
+    Fails where an argument of @forward is missing. Test: test/passes/hadal-make-programs.mlir.
+  }];
+  let dependentDialects = ["::mlir::tensor::TensorDialect"];
+}
+
+def MlaAppendCache : Pass<"mla-append-cache", "::mlir::ModuleOp"> {
+  let summary = "functions with `slots` keep latents and rope keys of their rows";
+  let description = [{
+        func @f(..., %slots {exec.name = "slots"})
+          %o = mla.attention %qn, %qr, %kn, %kr, %v
+    ->  exec.state "cache.0"
+        func @f(..., %slots {exec.name = "slots"}, %c0 {exec.state = "cache.0"})
+          %c1 = mla.cache_append %ckv, %kr, %slots, %c0
+          %o = mla.attention %qn, %qr, %kn, %kr, %v
+          return ..., %c1 {exec.state = "cache.0"}
+
+    The cache of a layer is a state of the module, one row of rk + dr numbers for each token, which
+    all functions share. Fails where the keys of an attention are no product of a latent and a
+    parameter. Test: test/passes/mla-append-cache.mlir.
+  }];
+  let dependentDialects = ["::hadal::exec::ExecDialect", "::hadal::mla::MlaDialect"];
+}
+
+def MlaAbsorb : Pass<"mla-absorb", "::mlir::ModuleOp"> {
+  let summary = "functions with `page_table` attend to the latent cache";
+  let description = [{
+    The key projection is absorbed into the query and the value projection follows the attention, so
+    that the cache is never expanded:
 
         %kv = linalg.matmul %ckv, %w_kv_b
+        %c1 = mla.cache_append %ckv, %k_rope, %slots, %c0
         %o = mla.attention %qn, %qr, %kn, %kr, %v
     ->  %c1 = mla.cache_append %ckv, %k_rope, %slots, %c0
         %ql = linalg.contract %qn, %w_k
         %ol = mla.latent_attention %ql, %qr, %c1, %table, %positions
         %o = linalg.contract %ol, %w_v
 
-    Source: DeepSeek-V2, arXiv:2405.04434, section 2.1.2. Fails where the keys of an attention are
-    no product of a latent and a parameter. Leaves every other op alone. Test:
-    test/passes/mla-specialize.mlir.
+    Source: DeepSeek-V2, arXiv:2405.04434, section 2.1.2. Leaves every other function alone. Fails
+    where an attention's latent was not appended to a cache. Test: test/passes/mla-absorb.mlir.
   }];
   let options = [Option<"pageTokens", "page-tokens", "int64_t", "::hadal::job::defaultPageTokens",
                         "positions of a page of the latent cache">];
-  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
-                           "::mlir::arith::ArithDialect"];
+  let dependentDialects = ["::hadal::mla::MlaDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
 }
 
 def HadalFuseElementwise : Pass<"hadal-fuse-elementwise", "::mlir::func::FuncOp"> {

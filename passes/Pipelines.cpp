@@ -74,10 +74,18 @@ static void buildGraphToLinalg(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
 }
 
+/// "mla-specialize": @forward -> the functions that serve it.
+static void buildSpecialize(OpPassManager &pm, int64_t pageTokens) {
+  // Early, because it copies @forward: what follows works on each copy.
+  pm.addPass(createHadalMakePrograms());
+  // Before attention changes: its expanded keys show where the latent comes from.
+  pm.addPass(createMlaAppendCache());
+  pm.addPass(createMlaAbsorb({pageTokens}));
+}
+
 void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &options) {
   buildGraphToLinalg(pm);
-  // Early, because it copies @forward: what follows works on each copy.
-  pm.addPass(createMlaSpecialize({options.pageTokens}));
+  buildSpecialize(pm, options.pageTokens);
   // Of each copy, and before weights are anything but parameters: a rank has a share of the stacks.
   if (options.expertRanks > 1) {
     shardExperts(pm, options);
@@ -160,33 +168,24 @@ void hadal::buildGradientsToKernels(OpPassManager &pm, const PipelineOptions &op
 
 /// In running order, as Passes.td has them.
 static constexpr StringRef kPasses[] = {
-    "hadal-verify-phase",
-    "hadal-fill-constants",
-    "moe-shard-experts",
-    "hadal-differentiate",
-    "moe-encode-exchanges",
-    "hadal-split-backward",
-    "hadal-accumulate-gradients",
-    "hadal-round-products",
-    "mla-specialize",
-    "hadal-fuse-elementwise",
-    "fp8-fold-dequantize",
-    "moe-fuse-dispatch",
-    "hadal-recompute",
-    "hadal-cut-chunks",
-    "exec-assign-layouts",
-    "exec-form-programs",
-    "exec-add-sampling",
-    "exec-add-optimizer",
-    "exec-plan-memory",
-    "hadal-lower-kernels",
-    "hadal-expand-math",
-    "hadal-kernel-entries",
+    "hadal-verify-phase",         "hadal-fill-constants", "moe-shard-experts",
+    "hadal-differentiate",        "moe-encode-exchanges", "hadal-split-backward",
+    "hadal-accumulate-gradients", "hadal-round-products", "hadal-make-programs",
+    "mla-append-cache",           "mla-absorb",           "hadal-fuse-elementwise",
+    "fp8-fold-dequantize",        "moe-fuse-dispatch",    "hadal-recompute",
+    "hadal-cut-chunks",           "exec-assign-layouts",  "exec-form-programs",
+    "exec-add-sampling",          "exec-add-optimizer",   "exec-plan-memory",
+    "hadal-lower-kernels",        "hadal-expand-math",    "hadal-kernel-entries",
 };
-static constexpr StringRef kPipelines[] = {"hadal-graph-to-kernels", "hadal-loss-to-kernels",
-                                           "hadal-kernels-to-llvm"};
+static constexpr StringRef kPipelines[] = {"mla-specialize", "hadal-graph-to-kernels",
+                                           "hadal-loss-to-kernels", "hadal-kernels-to-llvm"};
 
 namespace {
+struct SpecializeOptions : PassPipelineOptions<SpecializeOptions> {
+  Option<int64_t> pageTokens{*this, "page-tokens",
+                             llvm::cl::desc("positions of a page of the latent cache"),
+                             llvm::cl::init(64)};
+};
 struct CodeOptions : public PassPipelineOptions<CodeOptions> {
   Option<std::string> target{*this, "target", llvm::cl::desc("what the kernels were made for"),
                              llvm::cl::init("host")};
@@ -196,7 +195,7 @@ struct CodeOptions : public PassPipelineOptions<CodeOptions> {
 /// Unlike PassPipelineRegistration it can refuse a target.
 static void registerCodePasses() {
   registerPassPipeline(
-      kPipelines[2], "kernels on memory to what code is made of",
+      kPipelines[3], "kernels on memory to what code is made of",
       [](OpPassManager &pm, StringRef text, function_ref<LogicalResult(const Twine &)> error) {
         CodeOptions options;
         if (failed(options.parseFromString(text)))
@@ -212,9 +211,14 @@ static void registerCodePasses() {
 
 void hadal::registerHadalPasses() {
   registerCompilerPasses();
+  PassPipelineRegistration<SpecializeOptions>(
+      kPipelines[0], "@forward to prefill, inspect and decode",
+      [](OpPassManager &pm, const SpecializeOptions &options) {
+        buildSpecialize(pm, options.pageTokens);
+      });
   PassPipelineRegistration<PipelineOptions>(
-      kPipelines[0], "graph to programs and kernels on memrefs", buildGraphToKernels);
-  PassPipelineRegistration<PipelineOptions>(kPipelines[1],
+      kPipelines[1], "graph to programs and kernels on memrefs", buildGraphToKernels);
+  PassPipelineRegistration<PipelineOptions>(kPipelines[2],
                                             "a loss to gradients, programs and kernels on memrefs",
                                             [](OpPassManager &pm, const PipelineOptions &options) {
                                               buildLossToGradients(pm, options);

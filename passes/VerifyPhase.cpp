@@ -50,7 +50,7 @@ constexpr FirstPhase kFirstPhases[] = {
     {"moe.plan", Graph},
     {"moe.route", Graph},
     {"moe.update_bias", Graph},
-    // --mla-specialize and --moe-shard-experts.
+    // --mla-append-cache, --mla-absorb and --moe-shard-experts.
     {"exec.state", Sharded},
     {"mla.cache_append", Sharded},
     {"mla.latent_attention", Sharded},

@@ -1,10 +1,10 @@
 // RUN: hadal-compile %S/../frontend/models/tiny --emit=graph -o %t.mlir
-// RUN: hadal-opt %t.mlir --mla-specialize=page-tokens=32 | FileCheck %s
+// RUN: hadal-opt %t.mlir --hadal-make-programs --mla-append-cache --mla-absorb=page-tokens=32 | FileCheck %s
 // RUN: hadal-opt %t.mlir --mla-specialize | FileCheck %s --check-prefix=SHAPE
-// RUN: not hadal-opt %s --mla-specialize 2>&1 | FileCheck %s --check-prefix=ERROR
+// RUN: hadal-opt %t.mlir --hadal-make-programs --mla-append-cache --mla-absorb=page-tokens=32 -o %t.passes.mlir
+// RUN: hadal-opt %t.mlir --mla-specialize=page-tokens=32 | cmp - %t.passes.mlir
+// RUN: not hadal-opt %s --mla-absorb 2>&1 | FileCheck %s --check-prefix=ERROR
 
-// @forward is gone; four functions serve in its place.
-// CHECK-NOT: func.func @forward
 
 // CHECK: func.func @prefill(
 // CHECK-COUNT-2: mla.cache_append
@@ -29,13 +29,14 @@
 // The cache holds 14 numbers of the latent and 4 of the rope key for a token, and nothing else.
 // SHAPE: mla.cache_append {{.*}} tensor<?x14xf32>, tensor<?x4xf32>, tensor<?xi32>, tensor<?x18xf32> -> tensor<?x18xf32>
 
-// Keys that are no product of a latent and a parameter cannot be absorbed.
+// A latent that is not in the cache cannot be attended to.
 // ERROR: error: 'mla.attention' op wants keys and values that are slices of one product of a latent with a parameter
-func.func @forward(%ids: tensor<?xi32> {exec.name = "token_ids"}, %positions: tensor<?xi32> {exec.name = "positions"},
-                   %offsets: tensor<?xi32> {exec.name = "offsets"}, %rows: tensor<?xi32> {exec.name = "logit_row_ids"},
-                   %qn: tensor<?x2x4xf32>, %qr: tensor<?x2x4xf32>, %kn: tensor<?x2x4xf32>, %kr: tensor<?x4xf32>, %v: tensor<?x2x4xf32>)
-    -> (tensor<?x2x4xf32> {exec.name = "logits"}) {
+func.func @f(%positions: tensor<?xi32> {exec.name = "positions"},
+             %table: tensor<?x?xi32> {exec.name = "page_table"}, %offsets: tensor<?xi32>,
+             %qn: tensor<?x2x4xf32>, %qr: tensor<?x2x4xf32>, %kn: tensor<?x2x4xf32>,
+             %kr: tensor<?x4xf32>, %v: tensor<?x2x4xf32>) -> tensor<?x2x4xf32> {
   %o = mla.attention %qn, %qr, %kn, %kr, %v, %offsets {scale = 1.0 : f32}
-      : tensor<?x2x4xf32>, tensor<?x2x4xf32>, tensor<?x2x4xf32>, tensor<?x4xf32>, tensor<?x2x4xf32>, tensor<?xi32> -> tensor<?x2x4xf32>
+      : tensor<?x2x4xf32>, tensor<?x2x4xf32>, tensor<?x2x4xf32>, tensor<?x4xf32>,
+        tensor<?x2x4xf32>, tensor<?xi32> -> tensor<?x2x4xf32>
   return %o : tensor<?x2x4xf32>
 }

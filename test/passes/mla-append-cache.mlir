@@ -1,0 +1,61 @@
+// RUN: hadal-opt %s --mla-append-cache --split-input-file --verify-diagnostics | FileCheck %s
+
+// The cache holds rk = 3 numbers of the latent and dr = 2 of the rope key for a token. Both functions
+// keep them in one state.
+// CHECK: exec.state @cache.0
+// CHECK-NOT: exec.state
+// CHECK-LABEL: @first
+// CHECK-SAME: %[[SLOTS:[a-z0-9]+]]: tensor<?xi32> {exec.name = "slots"}
+// CHECK-SAME: %[[CACHE:[a-z0-9]+]]: tensor<?x5xf32> {exec.shape = {{.*}}, exec.state = "cache.0"}
+// CHECK: %[[APPENDED:.*]] = mla.cache_append %{{.*}}, %{{.*}}, %[[SLOTS]], %[[CACHE]]
+// CHECK: mla.attention
+// CHECK: return %{{.*}}, %[[APPENDED]]
+func.func @first(%latent: tensor<?x3xf32>, %w: tensor<12x3xf32>, %qn: tensor<?x2x4xf32>,
+                 %qr: tensor<?x2x2xf32>, %kr: tensor<?x2xf32>, %offsets: tensor<?xi32>,
+                 %slots: tensor<?xi32> {exec.name = "slots"}) -> tensor<?x2x2xf32> {
+  %c0 = arith.constant 0 : index
+  %t = tensor.dim %latent, %c0 : tensor<?x3xf32>
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty(%t) : tensor<?x12xf32>
+  %from = linalg.fill ins(%zero : f32) outs(%empty : tensor<?x12xf32>) -> tensor<?x12xf32>
+  %kv = linalg.matmul
+      indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>,
+                       affine_map<(m, n, k) -> (m, n)>]
+      ins(%latent, %w : tensor<?x3xf32>, tensor<12x3xf32>)
+      outs(%from : tensor<?x12xf32>) -> tensor<?x12xf32>
+  %heads = tensor.expand_shape %kv [[0], [1, 2]] output_shape [%t, 2, 6]
+      : tensor<?x12xf32> into tensor<?x2x6xf32>
+  %kn = tensor.extract_slice %heads[0, 0, 0] [%t, 2, 4] [1, 1, 1]
+      : tensor<?x2x6xf32> to tensor<?x2x4xf32>
+  %v = tensor.extract_slice %heads[0, 0, 4] [%t, 2, 2] [1, 1, 1]
+      : tensor<?x2x6xf32> to tensor<?x2x2xf32>
+  %o = mla.attention %qn, %qr, %kn, %kr, %v, %offsets {scale = 1.0 : f32}
+      : tensor<?x2x4xf32>, tensor<?x2x2xf32>, tensor<?x2x4xf32>, tensor<?x2xf32>,
+        tensor<?x2x2xf32>, tensor<?xi32> -> tensor<?x2x2xf32>
+  return %o : tensor<?x2x2xf32>
+}
+
+// Without slots a function keeps nothing.
+// CHECK-LABEL: @other
+// CHECK-NOT: mla.cache_append
+func.func @other(%x: tensor<?xi32>) -> tensor<?xi32> {
+  return %x : tensor<?xi32>
+}
+
+// -----
+
+// Keys that are no product of a latent and a parameter have nothing to keep.
+func.func @given(%qn: tensor<?x2x4xf32>, %qr: tensor<?x2x4xf32>, %kn: tensor<?x2x4xf32>,
+                 %kr: tensor<?x4xf32>, %v: tensor<?x2x4xf32>, %offsets: tensor<?xi32>,
+                 %slots: tensor<?xi32> {exec.name = "slots"}) -> tensor<?x2x4xf32> {
+  // expected-error @+1 {{wants keys and values that are slices of one product of a latent with a parameter}}
+  %o = mla.attention %qn, %qr, %kn, %kr, %v, %offsets {scale = 1.0 : f32}
+      : tensor<?x2x4xf32>, tensor<?x2x4xf32>, tensor<?x2x4xf32>, tensor<?x4xf32>,
+        tensor<?x2x4xf32>, tensor<?xi32> -> tensor<?x2x4xf32>
+  return %o : tensor<?x2x4xf32>
+}
+
+// -----
+
+// expected-error @+1 {{wants a body of one block}}
+func.func private @outside(tensor<?xi32> {exec.name = "slots"})
