@@ -8,6 +8,9 @@
 #include "frontend/Blocks.h"
 #include "frontend/BuildGraph.h"
 #include "frontend/StageSplit.h"
+#include "frontend/losses/Balance.h"
+#include "frontend/losses/CrossEntropy.h"
+#include "frontend/losses/Scalars.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -31,10 +34,6 @@ struct Rows {
   Value rows, tokenIds, positions, targets, offsets;
 };
 
-Value constantF32(OpBuilder &b, Location loc, double v) {
-  return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(v)));
-}
-
 /// What one function computes: all of the model, or a pipeline stage of it.
 struct ModelPart {
   std::string name;
@@ -52,6 +51,13 @@ std::vector<int64_t> routedLayers(const ModelConfig &c, int64_t depths) {
   return layers;
 }
 
+/// A scalar, its place in the vector of losses, and its weight in their sum.
+struct Loss {
+  int64_t place;
+  Value value;
+  double weight;
+};
+
 class LossBuilder {
 public:
   LossBuilder(GraphBuilder &b, const ModelDescription &model, const TrainingOptions &options,
@@ -62,21 +68,11 @@ public:
   void build();
 
 private:
-  using Body = function_ref<Value(OpBuilder &, Location, ValueRange)>;
-
-  RankedTensorType vectorType(int64_t size, Type element) {
-    return RankedTensorType::get(size, element);
-  }
-  Value f32(double v) { return arith::ConstantOp::create(b, b.getF32FloatAttr(float(v))); }
-  Value zeroScalar() {
-    Value empty = tensor::EmptyOp::create(b, ArrayRef<int64_t>{}, b.getF32Type());
-    return linalg::FillOp::create(b, f32(0), empty).getResult(0);
-  }
-  Value scalar(ArrayRef<Value> inputs, Body body);
-  Value sum(Value vector);
-  Value countOf(int64_t index);
-  Value mean(Value vector, int64_t count, double weight);
-  Value crossEntropy(Value logits, Value targets);
+  func::FuncOp makeFunction();
+  void addTokenLosses(Blocks &blocks, Value hidden, const Rows &main, Block *entry);
+  Value total(ArrayRef<Value> values);
+  Value list(ArrayRef<Value> values, int64_t count);
+  void finish(func::FuncOp function, Value total, Value listed, Value hidden);
   Value concat(Value x, Value y);
   Value run(Blocks &blocks, Value x, int64_t first, int64_t count, const Rows &rows);
 
@@ -87,119 +83,10 @@ private:
   int64_t depths;
   const ModelPart &part;
   Value counts;
+  SmallVector<Loss> losses;
   SmallVector<std::pair<int64_t, Value>> balances; ///< weighted, of each layer that routes
   SmallVector<std::pair<int64_t, Value>> loads;    ///< of each layer that routes
 };
-
-/// A function of scalars (rank 0).
-Value LossBuilder::scalar(ArrayRef<Value> inputs, Body body) {
-  Value init = tensor::EmptyOp::create(b, ArrayRef<int64_t>{}, b.getF32Type());
-  SmallVector<AffineMap> maps(inputs.size() + 1, AffineMap::get(0, 0, b.getContext()));
-  auto yield = [&](OpBuilder &b, Location loc, ValueRange args) {
-    linalg::YieldOp::create(b, loc, body(b, loc, args));
-  };
-  return linalg::GenericOp::create(b, init.getType(), inputs, init, maps,
-                                   ArrayRef<utils::IteratorType>{}, yield)
-      .getResult(0);
-}
-
-/// In ascending order.
-Value LossBuilder::sum(Value vector) {
-  AffineMap identity = b.getMultiDimIdentityMap(1);
-  auto add = [](OpBuilder &b, Location loc, ValueRange args) {
-    linalg::YieldOp::create(b, loc, arith::AddFOp::create(b, loc, args[1], args[0]).getResult());
-  };
-  Value zero = zeroScalar();
-  return linalg::GenericOp::create(b, zero.getType(), vector, zero,
-                                   ArrayRef({identity, identity.getSubMap({})}),
-                                   ArrayRef({utils::IteratorType::reduction}), add)
-      .getResult(0);
-}
-
-/// counts[index] as a tensor of rank 0; at least 1, so that nothing to predict gives 0.
-Value LossBuilder::countOf(int64_t index) {
-  auto one = [&](int64_t v) { return SmallVector<OpFoldResult>{b.getIndexAttr(v)}; };
-  Value slice = tensor::ExtractSliceOp::create(b, RankedTensorType::get({}, b.getI32Type()), counts,
-                                               one(index), one(1), one(1));
-  return scalar(slice, [](OpBuilder &b, Location loc, ValueRange args) -> Value {
-    Value least = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(1));
-    Value count = arith::MaxSIOp::create(b, loc, args[0], least);
-    return arith::SIToFPOp::create(b, loc, b.getF32Type(), count);
-  });
-}
-
-/// weight * sum(vector) / counts[count].
-Value LossBuilder::mean(Value vector, int64_t count, double weight) {
-  return scalar({sum(vector), countOf(count)},
-                [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
-                  Value mean = arith::DivFOp::create(b, loc, args[0], args[1]);
-                  if (weight == 1)
-                    return mean;
-                  return arith::MulFOp::create(b, loc, mean, constantF32(b, loc, weight));
-                });
-}
-
-/// -log softmax(logits)[target] of each row, 0 where the target is -1. [T]
-Value LossBuilder::crossEntropy(Value logits, Value targets) {
-  Value rows = tensor::DimOp::create(b, logits, 0);
-  Type type = RankedTensorType::get(ShapedType::kDynamic, b.getF32Type());
-  auto filled = [&](double v) {
-    Value empty = tensor::EmptyOp::create(b, type, ValueRange(rows));
-    return linalg::FillOp::create(b, f32(v), empty).getResult(0);
-  };
-  AffineMap identity = b.getMultiDimIdentityMap(2), row = identity.getSubMap({0});
-  SmallVector<utils::IteratorType> iterators{utils::IteratorType::parallel,
-                                             utils::IteratorType::reduction};
-
-  // The largest logit only keeps the exponentials in range: the loss does not depend on it.
-  Value lowest = filled(-INFINITY);
-  auto largest =
-      linalg::GenericOp::create(b, type, logits, lowest, ArrayRef({identity, row}), iterators,
-                                [](OpBuilder &b, Location loc, ValueRange args) {
-                                  Value m = arith::MaximumFOp::create(b, loc, args[1], args[0]);
-                                  linalg::YieldOp::create(b, loc, m);
-                                });
-  largest->setAttr(job::kStopGradientAttr, b.getUnitAttr());
-
-  // The order of these sums inside a row is the code generator's choice, fixed per target; hence
-  // reassoc.
-  auto sums = linalg::GenericOp::create(
-      b, TypeRange{type, type}, ValueRange{logits, largest.getResult(0), targets},
-      ValueRange{filled(0), filled(0)}, ArrayRef({identity, row, row, row, row}), iterators,
-      [](OpBuilder &b, Location loc, ValueRange args) {
-        Value exponential =
-            math::ExpOp::create(b, loc, arith::SubFOp::create(b, loc, args[0], args[1]));
-        Value sum =
-            arith::AddFOp::create(b, loc, args[3], exponential, arith::FastMathFlags::reassoc);
-        Value column =
-            arith::IndexCastOp::create(b, loc, b.getI32Type(), linalg::IndexOp::create(b, loc, 1));
-        Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, column, args[2]);
-        Value zero = constantF32(b, loc, 0);
-        Value chosen = arith::SelectOp::create(b, loc, here, args[0], zero);
-        Value picked =
-            arith::AddFOp::create(b, loc, args[4], chosen, arith::FastMathFlags::reassoc);
-        linalg::YieldOp::create(b, loc, ValueRange{sum, picked});
-      });
-
-  AffineMap one = b.getMultiDimIdentityMap(1);
-  Value init = tensor::EmptyOp::create(b, type, ValueRange(rows));
-  return linalg::GenericOp::create(
-             b, type,
-             ValueRange{sums.getResult(0), sums.getResult(1), largest.getResult(0), targets}, init,
-             SmallVector<AffineMap>(5, one), ArrayRef({utils::IteratorType::parallel}),
-             [](OpBuilder &b, Location loc, ValueRange args) {
-               Value zero = constantF32(b, loc, 0);
-               Value none = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(0));
-               Value masked =
-                   arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, args[3], none);
-               Value shifted = arith::SubFOp::create(b, loc, args[2], args[1]);
-               Value nll =
-                   arith::AddFOp::create(b, loc, math::LogOp::create(b, loc, args[0]), shifted);
-               linalg::YieldOp::create(
-                   b, loc, arith::SelectOp::create(b, loc, masked, zero, nll).getResult());
-             })
-      .getResult(0);
-}
 
 /// [x ; y] of each row.
 Value LossBuilder::concat(Value x, Value y) {
@@ -225,43 +112,19 @@ Value LossBuilder::run(Blocks &blocks, Value x, int64_t first, int64_t count, co
     x = built.hidden;
     if (!built.experts)
       continue;
-    auto slice = [&](int64_t from) {
-      auto one = [&](int64_t v) { return SmallVector<OpFoldResult>{b.getIndexAttr(v)}; };
-      return tensor::ExtractSliceOp::create(b, built.experts->offsets, one(from), one(c.experts),
-                                            one(1))
-          .getResult();
-    };
-    AffineMap identity = b.getMultiDimIdentityMap(1);
-    Value init = tensor::EmptyOp::create(b, ArrayRef{c.experts}, b.getI32Type());
-    Value load = linalg::GenericOp::create(
-                     b, init.getType(), ValueRange{slice(1), slice(0)}, init,
-                     SmallVector<AffineMap>(3, identity), ArrayRef({utils::IteratorType::parallel}),
-                     [](OpBuilder &b, Location loc, ValueRange args) {
-                       Value rows = arith::SubIOp::create(b, loc, args[0], args[1]);
-                       linalg::YieldOp::create(b, loc, rows);
-                     })
-                     .getResult(0);
-    loads.push_back({layer, load});
+    loads.push_back({layer, expertLoads(b, c, *built.experts)});
     if (options.balanceWeight == 0)
       continue;
-    Type perSequence = RankedTensorType::get(ShapedType::kDynamic, b.getF32Type());
-    Type fractions = RankedTensorType::get({ShapedType::kDynamic, c.experts}, b.getF32Type());
-    // DeepSeek-V2 counts the choice that was made, DeepSeek-V3 the one that plain affinities would
-    // make.
-    bool isSoftmax = c.affinity == Affinity::Softmax;
-    auto loss = moe::BalanceLossOp::create(
-        b, perSequence, fractions, built.experts->gate, rows.offsets,
-        isSoftmax ? built.experts->choice : Value(), b.getI64IntegerAttr(c.expertsPerToken),
-        isSoftmax ? b.getUnitAttr() : UnitAttr());
-    balances.push_back({layer, mean(loss.getLoss(), 1 + depths, options.balanceWeight)});
+    Value loss = balanceLoss(b, c, *built.experts, rows.offsets);
+    balances.push_back({layer, meanOf(b, loss, counts, 1 + depths, options.balanceWeight)});
   }
   return x;
 }
 
-void LossBuilder::build() {
+func::FuncOp LossBuilder::makeFunction() {
   Type ids = RankedTensorType::get(ShapedType::kDynamic, b.getI32Type());
   SmallVector<std::string> names{"token_ids", "positions", "offsets", "targets", "counts"};
-  SmallVector<Type> types{ids, ids, ids, ids, vectorType(2 + depths, b.getI32Type())};
+  SmallVector<Type> types{ids, ids, ids, ids, RankedTensorType::get(2 + depths, b.getI32Type())};
   SmallVector<std::string> registers{"tokens", "sequences", "attended"};
   for (int64_t d = 1; d <= depths; ++d) {
     std::string prefix = "mtp." + std::to_string(d) + ".";
@@ -299,93 +162,76 @@ void LossBuilder::build() {
     function.setArgAttr(i, "exec.shape",
                         AffineMapAttr::get(AffineMap::get(0, registers.size(), size)));
   }
-  Block *entry = function.addEntryBlock();
-  b.setInsertionPointToStart(entry);
-  auto argument = [&](unsigned i) { return entry->getArgument(i); };
-  counts = argument(4);
+  return function;
+}
 
-  Rows main{Value(), argument(0), argument(1), argument(3), argument(2)};
-  Value tokens = tensor::DimOp::create(b, main.tokenIds, 0);
-  Blocks blocks(b, model, tokens, Blocks::Parameters::Trained);
-  Value hidden = part.isFirst ? blocks.embedding(main.tokenIds) : argument(names.size() - 1);
-  hidden = run(blocks, hidden, part.firstLayer, part.layers, main);
-  SmallVector<std::pair<int64_t, Value>> losses; // place in the vector of losses, and value
-  SmallVector<double> weights;
-  if (part.isLast) {
+/// The losses of the next token, and of those after it by multi-token prediction.
+/// Source: DeepSeek-V3, arXiv:2412.19437, §2.2.
+void LossBuilder::addTokenLosses(Blocks &blocks, Value hidden, const Rows &main, Block *entry) {
+  blocks.readEmbeddingBehindLayers();
+  Value representation = blocks.norm(hidden, "model.norm", c.normEpsilon);
+  Value nll = crossEntropy(b, blocks.head(representation), main.targets);
+  losses.push_back({0, meanOf(b, nll, counts, 0, 1), 1});
+  for (int64_t d = 1; d <= depths; ++d) {
+    auto argument = [&](unsigned i) { return entry->getArgument(5 * d + i); };
+    Rows rows{argument(0), argument(1), argument(2), argument(3), argument(4)};
+    std::string prefix = "model.layers." + std::to_string(c.layers + d - 1) + ".";
+    Value count = tensor::DimOp::create(b, rows.tokenIds, 0);
+    Blocks blocks(b, model, count, Blocks::Parameters::Trained);
     blocks.readEmbeddingBehindLayers();
-    Value representation = blocks.norm(hidden, "model.norm", c.normEpsilon);
-    losses.push_back({0, mean(crossEntropy(blocks.head(representation), main.targets), 0, 1)});
-    weights.push_back(1);
-    for (int64_t d = 1; d <= depths; ++d) {
-      unsigned at = 5 * d;
-      Rows rows{argument(at), argument(at + 1), argument(at + 2), argument(at + 3),
-                argument(at + 4)};
-      std::string prefix = "model.layers." + std::to_string(c.layers + d - 1) + ".";
-      Value count = tensor::DimOp::create(b, rows.tokenIds, 0);
-      Blocks blocks(b, model, count, Blocks::Parameters::Trained);
-      blocks.readEmbeddingBehindLayers();
-      Value embedded =
-          blocks.norm(blocks.embedding(rows.tokenIds), prefix + "enorm", c.normEpsilon);
-      Value before =
-          blocks.norm(blocks.rowsOf(representation, rows.rows), prefix + "hnorm", c.normEpsilon);
-      Value joined = blocks.linear(concat(embedded, before), prefix + "eh_proj");
-      representation = run(blocks, joined, c.layers + d - 1, 1, rows);
-      Value normalised = blocks.norm(representation, prefix + "shared_head.norm", c.normEpsilon);
-      losses.push_back({d, mean(crossEntropy(blocks.head(normalised), rows.targets), d, 1)});
-      weights.push_back(options.mtpWeight / double(depths));
-    }
+    Value embedded = blocks.norm(blocks.embedding(rows.tokenIds), prefix + "enorm", c.normEpsilon);
+    Value before =
+        blocks.norm(blocks.rowsOf(representation, rows.rows), prefix + "hnorm", c.normEpsilon);
+    Value joined = blocks.linear(concat(embedded, before), prefix + "eh_proj");
+    representation = run(blocks, joined, c.layers + d - 1, 1, rows);
+    Value normalised = blocks.norm(representation, prefix + "shared_head.norm", c.normEpsilon);
+    nll = crossEntropy(b, blocks.head(normalised), rows.targets);
+    losses.push_back({d, meanOf(b, nll, counts, d, 1), options.mtpWeight / double(depths)});
   }
-  std::vector<int64_t> routed = routedLayers(c, depths);
-  for (auto [layer, balance] : balances) { // a balance loss carries its weight
-    losses.push_back({1 + depths + (llvm::lower_bound(routed, layer) - routed.begin()), balance});
-    weights.push_back(1);
-  }
-  if (losses.empty()) // a stage without any
-    losses.push_back({0, scalar({},
-                                [](OpBuilder &b, Location loc, ValueRange) -> Value {
-                                  return constantF32(b, loc, 0);
-                                })}),
-        weights.push_back(1);
+}
 
-  SmallVector<Value> values;
-  for (auto &entry : losses)
-    values.push_back(entry.second);
-  Value total = scalar(values, [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
+/// The weighted sum of all losses.
+Value LossBuilder::total(ArrayRef<Value> values) {
+  return scalarOf(b, values, [&](OpBuilder &b, Location loc, ValueRange args) -> Value {
     Value sum;
-    for (size_t i = 0; i < values.size(); ++i) {
-      Value term = args[i];
-      if (weights[i] != 1)
-        term = arith::MulFOp::create(b, loc, term, constantF32(b, loc, weights[i]));
+    for (auto [loss, arg] : llvm::zip(losses, args)) {
+      Value term = arg;
+      if (loss.weight != 1)
+        term = arith::MulFOp::create(b, loc, term, constantF32(b, loc, loss.weight));
       sum = sum ? arith::AddFOp::create(b, loc, sum, term).getResult() : term;
     }
     return sum;
   });
-  // One vector of all of them, for the report.
-  int64_t count = 1 + depths + int64_t(routed.size());
+}
+
+/// One vector of `count` losses, for the report: each at its place, 0 where this part has none.
+Value LossBuilder::list(ArrayRef<Value> values, int64_t count) {
   Value empty = tensor::EmptyOp::create(b, ArrayRef<int64_t>{count}, b.getF32Type());
   SmallVector<AffineMap> maps(values.size(), AffineMap::get(1, 0, b.getContext()));
   maps.push_back(b.getMultiDimIdentityMap(1));
-  Value listed =
-      linalg::GenericOp::create(
-          b, empty.getType(), values, empty, maps, ArrayRef({utils::IteratorType::parallel}),
-          [&](OpBuilder &b, Location loc, ValueRange args) {
-            Value at = linalg::IndexOp::create(b, loc, 0), chosen = constantF32(b, loc, 0);
-            for (auto [i, entry] : llvm::enumerate(losses)) {
-              Value number = arith::ConstantIndexOp::create(b, loc, entry.first);
-              Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, at, number);
-              chosen = arith::SelectOp::create(b, loc, here, args[i], chosen);
-            }
-            linalg::YieldOp::create(b, loc, chosen);
-          })
-          .getResult(0);
+  return linalg::GenericOp::create(
+             b, empty.getType(), values, empty, maps, ArrayRef({utils::IteratorType::parallel}),
+             [&](OpBuilder &b, Location loc, ValueRange args) {
+               Value at = linalg::IndexOp::create(b, loc, 0), chosen = constantF32(b, loc, 0);
+               for (auto [loss, arg] : llvm::zip(losses, args)) {
+                 Value number = arith::ConstantIndexOp::create(b, loc, loss.place);
+                 Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, at, number);
+                 chosen = arith::SelectOp::create(b, loc, here, arg, chosen);
+               }
+               linalg::YieldOp::create(b, loc, chosen);
+             })
+      .getResult(0);
+}
 
+/// Returns the total, the listed losses, the loads, and of a stage with one after it the rows.
+void LossBuilder::finish(func::FuncOp function, Value total, Value listed, Value hidden) {
   SmallVector<Value> results{total, listed};
   for (auto &[layer, load] : loads)
     results.push_back(load);
   if (!part.isLast)
     results.push_back(hidden);
   func::ReturnOp::create(b, results);
-  function.setType(b.getFunctionType(types, ValueRange(results).getTypes()));
+  function.setType(b.getFunctionType(function.getArgumentTypes(), ValueRange(results).getTypes()));
   function.setResultAttr(0, "exec.name", b.getStringAttr("total"));
   // What a step adds up over its micro-batches.
   function.setResultAttr(1, job::kAccumulateAttr, b.getStringAttr("losses"));
@@ -396,78 +242,39 @@ void LossBuilder::build() {
     function.setResultAttr(0, job::kLossAttr, b.getUnitAttr());
   if (part.isLast)
     return;
-  function.setResultAttr(2 + loads.size(), "exec.name", b.getStringAttr("y"));
-  function.setResultAttr(2 + loads.size(), job::kGradientAttr, b.getUnitAttr());
-  function.setResultAttr(2 + loads.size(), job::kStageAttr, b.getI64IntegerAttr(part.number + 1));
+  unsigned rows = 2 + loads.size();
+  function.setResultAttr(rows, "exec.name", b.getStringAttr("y"));
+  function.setResultAttr(rows, job::kGradientAttr, b.getUnitAttr());
+  function.setResultAttr(rows, job::kStageAttr, b.getI64IntegerAttr(part.number + 1));
 }
 
-/// @balance: moves each router's correction bias, where it has one, by the step's loads, and says
-/// how far the loads are from even.
-void buildBalance(GraphBuilder &b, const ModelConfig &c, ArrayRef<int64_t> moeLayers, double step) {
-  auto function = func::FuncOp::create(b, "balance", b.getFunctionType({}, {}));
-  b.setInsertionPointToStart(function.addEntryBlock());
-  Type f32 = b.getF32Type();
-  auto loads = RankedTensorType::get(c.experts, b.getI32Type()),
-       biases = RankedTensorType::get(c.experts, f32);
-  AffineMap identity = b.getMultiDimIdentityMap(1), none = AffineMap::get(1, 0, b.getContext());
-  auto fill = [&](int64_t v) {
-    Value empty = tensor::EmptyOp::create(b, ArrayRef<int64_t>{}, b.getI32Type());
-    return linalg::FillOp::create(
-               b, arith::ConstantOp::create(b, b.getI32IntegerAttr(v)).getResult(), empty)
-        .getResult(0);
-  };
-  SmallVector<Value> violations;
-  for (int64_t layer : moeLayers) {
-    std::string number = std::to_string(layer);
-    auto load = ml_program::GlobalLoadOp::create(
-        b, loads, SymbolRefAttr::get(b.getContext(), "sum.loads." + number));
-    if (step != 0 && c.hasCorrectionBias()) {
-      std::string name = c.naming("model.layers." + number + ".mlp.gate.e_score_correction_bias");
-      auto symbol = SymbolRefAttr::get(b.getContext(), name);
-      Value bias = ml_program::GlobalLoadOp::create(b, biases, symbol);
-      Value moved =
-          moe::UpdateBiasOp::create(b, biases, bias, load, b.getF32FloatAttr(float(step)));
-      ml_program::GlobalStoreOp::create(b, symbol, moved);
-    }
-    Type scalar = RankedTensorType::get({}, b.getI32Type());
-    auto most = linalg::GenericOp::create(
-        b, TypeRange{scalar, scalar}, ValueRange(load), ValueRange{fill(0), fill(0)},
-        ArrayRef({identity, none, none}), ArrayRef({utils::IteratorType::reduction}),
-        [](OpBuilder &b, Location loc, ValueRange args) {
-          Value largest = arith::MaxSIOp::create(b, loc, args[1], args[0]);
-          Value total = arith::AddIOp::create(b, loc, args[2], args[0]);
-          linalg::YieldOp::create(b, loc, ValueRange{largest, total});
-        });
-    violations.push_back(most.getResult(0));
-    violations.push_back(most.getResult(1));
+void LossBuilder::build() {
+  func::FuncOp function = makeFunction();
+  Block *entry = function.addEntryBlock();
+  b.setInsertionPointToStart(entry);
+  auto argument = [&](unsigned i) { return entry->getArgument(i); };
+  counts = argument(4);
+
+  Rows main{Value(), argument(0), argument(1), argument(3), argument(2)};
+  Value tokens = tensor::DimOp::create(b, main.tokenIds, 0);
+  Blocks blocks(b, model, tokens, Blocks::Parameters::Trained);
+  Value hidden =
+      part.isFirst ? blocks.embedding(main.tokenIds) : argument(entry->getNumArguments() - 1);
+  hidden = run(blocks, hidden, part.firstLayer, part.layers, main);
+  if (part.isLast)
+    addTokenLosses(blocks, hidden, main, entry);
+  std::vector<int64_t> routed = routedLayers(c, depths);
+  for (auto [layer, balance] : balances) { // a balance loss carries its weight
+    int64_t place = 1 + depths + (llvm::lower_bound(routed, layer) - routed.begin());
+    losses.push_back({place, balance, 1});
   }
-  // max / mean - 1 of each layer.
-  int64_t count = moeLayers.size();
-  Value empty = tensor::EmptyOp::create(b, ArrayRef<int64_t>{count}, f32);
-  SmallVector<AffineMap> maps(violations.size(), none);
-  maps.push_back(identity);
-  Value listed =
-      linalg::GenericOp::create(
-          b, empty.getType(), violations, empty, maps, ArrayRef({utils::IteratorType::parallel}),
-          [&](OpBuilder &b, Location loc, ValueRange args) {
-            Value at = linalg::IndexOp::create(b, loc, 0), largest = args[0], total = args[1];
-            for (int64_t i = 1; i < count; ++i) {
-              Value number = arith::ConstantIndexOp::create(b, loc, i);
-              Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, at, number);
-              largest = arith::SelectOp::create(b, loc, here, args[2 * i], largest);
-              total = arith::SelectOp::create(b, loc, here, args[2 * i + 1], total);
-            }
-            auto real = [&](Value v) -> Value { return arith::SIToFPOp::create(b, loc, f32, v); };
-            Value mean =
-                arith::DivFOp::create(b, loc, real(total), constantF32(b, loc, double(c.experts)));
-            Value ratio = arith::DivFOp::create(b, loc, real(largest), mean);
-            linalg::YieldOp::create(
-                b, loc, arith::SubFOp::create(b, loc, ratio, constantF32(b, loc, 1)).getResult());
-          })
-          .getResult(0);
-  func::ReturnOp::create(b, listed);
-  function.setType(b.getFunctionType({}, listed.getType()));
-  function.setResultAttr(0, "exec.name", b.getStringAttr("violation"));
+  if (losses.empty()) { // a stage without any
+    auto zero = [](OpBuilder &b, Location loc, ValueRange) { return constantF32(b, loc, 0); };
+    losses.push_back({0, scalarOf(b, {}, zero), 1});
+  }
+  auto values = llvm::map_to_vector(losses, [](const Loss &loss) { return loss.value; });
+  Value sum = total(values);
+  finish(function, sum, list(values, 1 + depths + int64_t(routed.size())), hidden);
 }
 
 /// Null, with a diagnostic, where it has too many elements.

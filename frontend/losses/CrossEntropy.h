@@ -1,0 +1,11 @@
+// The loss of predicting tokens.
+#pragma once
+#include "frontend/Blocks.h"
+
+namespace hadal::frontend {
+
+/// -log softmax(logits)[target] of each row, 0 where the target is -1. `logits` [T, V] f32,
+/// `targets` [T] i32 -> [T] f32.
+mlir::Value crossEntropy(GraphBuilder &b, mlir::Value logits, mlir::Value targets);
+
+} // namespace hadal::frontend
