@@ -367,7 +367,8 @@ def ExecAssignLayouts : Pass<"exec-assign-layouts", "::mlir::ModuleOp"> {
     Fails where there is no such target, and on weights of dynamic shape.
     Test: test/passes/exec-assign-layouts.mlir.
   }];
-  let options = [Option<"target", "target", "std::string", "\"host\"", "what kernels are made for">];
+  let options = [Option<"target", "target", "std::string", "\"host\"",
+                        "what kernels are made for">];
   let dependentDialects = ["::hadal::exec::ExecDialect"];
 }
 
@@ -389,7 +390,8 @@ def ExecFormPrograms : Pass<"exec-form-programs", "::mlir::ModuleOp"> {
     Sizes become functions of the program's registers. Fails on ops that no kernel knows.
     Test: test/passes/exec-form-programs.mlir.
   }];
-  let options = [Option<"target", "target", "std::string", "\"host\"", "what kernels are made for">];
+  let options = [Option<"target", "target", "std::string", "\"host\"",
+                        "what kernels are made for">];
   let dependentDialects = ["::hadal::exec::ExecDialect", "::mlir::func::FuncDialect",
                            "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::tensor::TensorDialect"];
@@ -454,7 +456,8 @@ def HadalLowerKernels : Pass<"hadal-lower-kernels", "::mlir::ModuleOp"> {
     are tiled over rows, fused, bufferized and lowered to loops. Test:
     test/passes/hadal-lower-kernels.mlir.
   }];
-  let options = [Option<"target", "target", "std::string", "\"host\"", "what kernels are made for">];
+  let options = [Option<"target", "target", "std::string", "\"host\"",
+                        "what kernels are made for">];
   let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect",
                            "::mlir::arith::ArithDialect", "::mlir::math::MathDialect",

@@ -53,7 +53,7 @@ public:
 
 private:
   llvm::StringMap<mlir::func::FuncOp> kernels, relayouts; ///< by what they compute
-  exec::ProgramOp pack;                        ///< made on first use
+  exec::ProgramOp pack;                                   ///< made on first use
 };
 
 } // namespace hadal

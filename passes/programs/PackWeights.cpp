@@ -96,10 +96,9 @@ static Value viewOfOne(OpBuilder &b, Operation *view, Value source) {
     if (!isWhole)
       return {};
     auto rest = [](ArrayRef<OpFoldResult> all) { return llvm::to_vector(all.drop_front()); };
-    return tensor::ExtractSliceOp::create(b, view->getLoc(), oneOf(type), source,
-                                          rest(slice.getMixedOffsets()),
-                                          rest(slice.getMixedSizes()),
-                                          rest(slice.getMixedStrides()));
+    return tensor::ExtractSliceOp::create(
+        b, view->getLoc(), oneOf(type), source, rest(slice.getMixedOffsets()),
+        rest(slice.getMixedSizes()), rest(slice.getMixedStrides()));
   }
   auto expand = dyn_cast<tensor::ExpandShapeOp>(view);
   if (!expand)
@@ -198,8 +197,8 @@ void ProgramBuilder::launchInPack(func::FuncOp kernel, exec::ParameterOp paramet
     bound.push_back(get(scale.getSymNameAttr()));
   if (parameter.getCount() > 1) {
     e = getAffineSymbolExpr(0, context);
-    auto repeat = exec::RepeatOp::create(
-        p, f.getLoc(), 0, one(getAffineConstantExpr(parameter.getCount(), context)));
+    auto repeat = exec::RepeatOp::create(p, f.getLoc(), 0,
+                                         one(getAffineConstantExpr(parameter.getCount(), context)));
     p.setInsertionPointToEnd(&repeat.getBody().emplaceBlock());
   }
   SmallVector<AffineMap> elements{one(e), one(zero)}, offsets{one(zero), one(e * bytes)};
@@ -216,7 +215,8 @@ FailureOr<Value> ProgramBuilder::stackedBuffer(ml_program::GlobalLoadConstOp loa
   StringAttr name = b.getStringAttr("weight." + parameter.getSource());
   if (!shared.symbols.lookup(name)) {
     auto type = cast<RankedTensorType>(parameter.getType());
-    int64_t elements = type.getNumElements(), bytes = elements * elementBytes(type.getElementType());
+    int64_t elements = type.getNumElements(),
+            bytes = elements * elementBytes(type.getElementType());
     OpBuilder at = OpBuilder::atBlockBegin(shared.module.getBody());
     shared.insert(exec::WeightOp::create(at, f.getLoc(), name.getValue(),
                                          bytes * parameter.getCount(), exec::LayoutAttr()));
@@ -224,8 +224,7 @@ FailureOr<Value> ProgramBuilder::stackedBuffer(ml_program::GlobalLoadConstOp loa
     auto flat = RankedTensorType::get({elements}, type.getElementType());
     func::FuncOp kernel = emptyRelayout(flat, flat, {});
     OpBuilder k = OpBuilder::atBlockEnd(&kernel.getBody().front());
-    Value copy =
-        exec::RelayoutOp::create(k, f.getLoc(), kernel.getArgument(0), exec::LayoutAttr());
+    Value copy = exec::RelayoutOp::create(k, f.getLoc(), kernel.getArgument(0), exec::LayoutAttr());
     func::ReturnOp::create(k, f.getLoc(), copy);
     kernel = shared.shareRelayout(
         kernel, llvm::formatv("copy_{0}_{1}", elements, type.getElementType()).str());
@@ -270,16 +269,14 @@ FailureOr<Value> ProgramBuilder::packedWeight(ArrayRef<Relaid> parts) {
     name = base + "." + std::to_string(i);
   int64_t bytes = relayoutBytes(first);
   OpBuilder at = OpBuilder::atBlockBegin(shared.module.getBody());
-  known =
-      shared.insert(exec::WeightOp::create(at, f.getLoc(), name, bytes, first.getLayoutAttr()))
-          .getSymNameAttr();
+  known = shared.insert(exec::WeightOp::create(at, f.getLoc(), name, bytes, first.getLayoutAttr()))
+              .getSymNameAttr();
   for (auto [kernel, parameter, scale] : llvm::zip(kernels, parameters, scales))
     launchInPack(kernel, parameter, known, scale, bytes / parameter.getCount());
   return get(known);
 }
 
-FailureOr<Value> ProgramBuilder::laidOut(ArrayRef<exec::RelayoutOp> relayouts,
-                                         Operation *reader) {
+FailureOr<Value> ProgramBuilder::laidOut(ArrayRef<exec::RelayoutOp> relayouts, Operation *reader) {
   SmallVector<Relaid> parts;
   for (exec::RelayoutOp op : relayouts) {
     auto part = relaid(op);

@@ -55,8 +55,8 @@ private:
                                        mlir::Operation *reader);
   mlir::FailureOr<Relaid> relaid(exec::RelayoutOp op);
   int64_t relayoutBytes(exec::RelayoutOp op);
-  mlir::func::FuncOp emptyRelayout(llvm::ArrayRef<mlir::Type> sources,
-                                   mlir::RankedTensorType type, exec::LayoutAttr layout);
+  mlir::func::FuncOp emptyRelayout(llvm::ArrayRef<mlir::Type> sources, mlir::RankedTensorType type,
+                                   exec::LayoutAttr layout);
   mlir::FailureOr<mlir::func::FuncOp> relayoutKernel(const Relaid &from, bool ofOne);
   void launchInPack(mlir::func::FuncOp kernel, exec::ParameterOp parameter, mlir::StringAttr to,
                     exec::ParameterOp scale, int64_t bytes);

@@ -37,6 +37,21 @@ func.func private @stored(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor
 
 // -----
 
+#left = affine_map<(m, n, k) -> (m, k)>
+#right = affine_map<(m, n, k) -> (n, k)>
+#out = affine_map<(m, n, k) -> (m, n)>
+func.func private @turned(%x: tensor<4x64xf32>, %w: tensor<32x64xf32> {exec.layout = #exec.layout<"cpu.packed", outputs = 16, inner = 2, n = 1, k = 0>}) -> tensor<4x32xf32> attributes {exec.kernel} {
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<4x32xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<4x32xf32>) -> tensor<4x32xf32>
+  // expected-error@+1 {{wants weights of outputs in dimension 0, sums over 1, part 0 of 1, got #exec.layout<"cpu.packed", outputs = 16, inner = 2, n = 1, k = 0>}}
+  %y = linalg.matmul indexing_maps = [#left, #right, #out]
+      ins(%x, %w : tensor<4x64xf32>, tensor<32x64xf32>) outs(%init : tensor<4x32xf32>) -> tensor<4x32xf32>
+  return %y : tensor<4x32xf32>
+}
+
+// -----
+
 // expected-error@+1 {{kernel wants panels of 16 outputs, got #exec.layout<"cpu.panels", outputs = 32, inner = 2>}}
 func.func private @wide(%w: tensor<32x64xf32> {exec.layout = #exec.layout<"cpu.panels", outputs = 32, inner = 2>}) -> tensor<32x64xf32> attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<32x64xf32>
@@ -59,4 +74,22 @@ func.func private @foreign(%w: tensor<32x64xf32> {exec.layout = #exec.layout<"gp
 func.func private @nowhere(%w: tensor<32x64xf32>) -> (tensor<32x64xf32> {exec.layout = #exec.layout<"cpu.packed">}) attributes {exec.kernel} {
   %p = exec.relayout %w as <"cpu.packed"> : tensor<32x64xf32>
   return %p : tensor<32x64xf32>
+}
+
+// -----
+
+// expected-error@+1 {{kernel wants packed weights to be written by an exec.relayout}}
+func.func private @copied(%w: tensor<32x64xf32>) -> (tensor<32x64xf32> {exec.layout = #exec.layout<"cpu.packed">}) attributes {exec.kernel} {
+  %empty = tensor.empty() : tensor<32x64xf32>
+  %y = linalg.copy ins(%w : tensor<32x64xf32>) outs(%empty : tensor<32x64xf32>) -> tensor<32x64xf32>
+  return %y : tensor<32x64xf32>
+}
+
+// -----
+
+func.func private @read(%w: tensor<32x64xf32> {exec.layout = #exec.layout<"cpu.panels">}) -> tensor<32x64xf32> attributes {exec.kernel} {
+  %empty = tensor.empty() : tensor<32x64xf32>
+  // expected-error@+1 {{reads a tensor as stored that lies as #exec.layout<"cpu.panels">}}
+  %y = linalg.exp ins(%w : tensor<32x64xf32>) outs(%empty : tensor<32x64xf32>) -> tensor<32x64xf32>
+  return %y : tensor<32x64xf32>
 }

@@ -8,10 +8,10 @@
 // then joins to the sum, as the tensor cores' promotion does (DeepSeek-V3, arXiv:2412.19437,
 // section 3.3).
 //
-// Weights that are read in both directions (kPanelsLayout) have panels of N. A product that sums over
-// N (the gradient of activations) turns them, block by block in registers, into a scratch panel of
-// K's outputs; N goes in chunks, between which the sums wait in the result's memory: the same
-// chain.
+// Weights that are read in both directions (kPanelsLayout) have panels of N. A product that sums
+// over N (the gradient of activations) turns them, block by block in registers, into a scratch
+// panel of K's outputs; N goes in chunks, between which the sums wait in the result's memory: the
+// same chain.
 //
 //   task   rows [m0, m1) x panels [p0, p1)
 //     one row        four panels at a time: four streams of weights keep the memory busy
@@ -606,9 +606,9 @@ LogicalResult MatmulEmitter::emit() {
     source = kernel.memory(first.source);
   if (cast<MemRefType>(right.getType()).getRank() != 1 ||
       llvm::any_of(products, [&](Product &p) { return kernel.memory(p.right) != right; }))
-    return kernel.tensors.emitError() << "matmul kernel wants weights that lie as "
-                                      << kPackedLayout << " or " << kPanelsLayout
-                                      << ", those of a pair in one memory";
+    return kernel.tensors.emitError()
+           << "matmul kernel wants weights that lie as " << kPackedLayout << " or " << kPanelsLayout
+           << ", those of a pair in one memory";
   if (products.size() > 1 &&
       llvm::any_of(products, [&](Product &p) { return kernel.inPanels(p.right); }))
     return kernel.tensors.emitError("matmul kernel wants weights in panels one product at a time");

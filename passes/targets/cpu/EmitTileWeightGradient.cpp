@@ -1,5 +1,5 @@
-// Gradients of weights in panels (kPanelsLayout), in AMX tiles (TileProduct.h): OUT[n, k] += sum over
-// rows t of gradient[t, n] * X[t, k].
+// Gradients of weights in panels (kPanelsLayout), in AMX tiles (TileProduct.h): OUT[n, k] += sum
+// over rows t of gradient[t, n] * X[t, k].
 //
 // The sum runs over rows. Squares of OUT, 32 k x 32 n as a panel holds them, begin from what is
 // there and go back there; rows of X, whose pairs are turned, are the left operand, rows of the

@@ -34,7 +34,7 @@ Kernel::Kernel(func::FuncOp tensors, VectorShape shape)
   b.setInsertionPointAfter(tensors);
   SmallVector<Type> types;
   SmallVector<int> place; // argument of the lowered function that holds each tensor argument
-  int parts = -1; // the place of those that share memory
+  int parts = -1;         // the place of those that share memory
   auto memrefOf = [&](Type t) {
     auto tensor = cast<RankedTensorType>(t);
     for (int64_t d : tensor.getShape())
@@ -63,8 +63,8 @@ Kernel::Kernel(func::FuncOp tensors, VectorShape shape)
       if (layout.getParts() > 1)
         parts = types.size();
       // Packed buffers are addressed by element; their length is the runtime's to know.
-      types.push_back(MemRefType::get(
-          {int64_t(1) << 46}, storageType(cast<RankedTensorType>(type).getElementType())));
+      types.push_back(MemRefType::get({int64_t(1) << 46},
+                                      storageType(cast<RankedTensorType>(type).getElementType())));
     } else {
       types.push_back(memrefOf(type));
     }

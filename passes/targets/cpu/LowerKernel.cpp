@@ -40,6 +40,28 @@ static LogicalResult checkLayout(func::FuncOp f, exec::LayoutAttr layout, Ranked
   return success();
 }
 
+/// Who reads a tensor knows how it lies: products their weights, and in panels the gradients that
+/// are added to it and copies. Packed weights are written by an exec.relayout alone.
+static LogicalResult checkReaders(func::FuncOp f) {
+  for (BlockArgument argument : f.getArguments()) {
+    auto layout = f.getArgAttrOfType<exec::LayoutAttr>(argument.getArgNumber(), kLayoutAttr);
+    for (OpOperand &use : argument.getUses()) {
+      Operation *reader = use.getOwner();
+      auto product = matchProduct(reader);
+      auto gradient = matchWeightGradient(reader);
+      bool isKnown = product    ? product->right == argument && product->left != argument
+                     : gradient ? gradient->init == argument && isPanels(layout)
+                                : isa<linalg::CopyOp>(reader) && isPanels(layout);
+      if (layout && !isKnown && !isa<tensor::DimOp>(reader))
+        return reader->emitOpError() << "reads a tensor as stored that lies as " << layout;
+    }
+  }
+  for (unsigned i = 0; i < f.getNumResults(); ++i)
+    if (isPacked(f.getResultAttrOfType<exec::LayoutAttr>(i, kLayoutAttr)))
+      return f.emitError("kernel wants packed weights to be written by an exec.relayout");
+  return success();
+}
+
 /// A kernel has one block from ranked tensors to ranked tensors, each of which is an argument or
 /// made there.
 static LogicalResult check(func::FuncOp f, const VectorShape &shape) {
@@ -98,8 +120,31 @@ static const llvm::StringMap<Emitter> &emitters() {
   return table;
 }
 
+/// Packed weights lie as this kernel reads them: panels of the product's outputs, both of a pair in
+/// one memory.
+static LogicalResult checkWeights(Kernel &kernel, ArrayRef<Product> products) {
+  for (auto [i, product] : llvm::enumerate(products)) {
+    auto argument = dyn_cast<BlockArgument>(product.right);
+    auto layout = argument ? kernel.tensors.getArgAttrOfType<exec::LayoutAttr>(
+                                 argument.getArgNumber(), kLayoutAttr)
+                           : exec::LayoutAttr();
+    if (!isPacked(layout))
+      continue;
+    int64_t rank = cast<RankedTensorType>(product.right.getType()).getRank();
+    if (layout.outputDim(rank) != unsigned(product.rightN) ||
+        layout.innerDim(rank) != unsigned(product.rightK) ||
+        layout.getParts() != int64_t(products.size()) || layout.getPart() != int64_t(i))
+      return product.op->emitOpError()
+             << "wants weights of outputs in dimension " << product.rightN << ", sums over "
+             << product.rightK << ", part " << i << " of " << products.size() << ", got " << layout;
+  }
+  return success();
+}
+
 /// Products are of several dialects; who writes them is a question of where their weights lie.
 static LogicalResult emitProducts(Kernel &kernel, ArrayRef<Product> products) {
+  if (failed(checkWeights(kernel, products)))
+    return failure();
   linalg::GenericOp epilogue;
   for (auto generic : kernel.tensors.getBody().front().getOps<linalg::GenericOp>())
     if (!matchProduct(generic))
@@ -189,6 +234,8 @@ LogicalResult hadal::lowerKernel(func::FuncOp f, const VectorShape &shape) {
     return failure();
   if (auto done = lowerRelayout(f, shape); failed(done) || *done)
     return failure(failed(done));
+  if (failed(checkReaders(f)))
+    return failure();
   Kernel kernel(f, shape);
   if (std::optional<LogicalResult> emitted = emit(kernel)) {
     if (failed(*emitted))

@@ -1,8 +1,8 @@
 //===- SharedKernels.cpp - which ops run in one kernel on a processor -----===//
 
+#include "passes/targets/cpu/SharedKernels.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "passes/targets/cpu/CpuTarget.h"
-#include "passes/targets/cpu/SharedKernels.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -17,9 +17,10 @@ static bool isTrained(Value weights) {
 /// Products under one epilogue share the left operand, the shape and the kind of weights: a pair
 /// wants its two side by side.
 static bool arePair(const Product &a, const Product &b) {
-  return !isTrained(a.right) && a.left == b.left && a.right.getType() == b.right.getType() &&
-         a.op->getName() == b.op->getName() && a.source == b.source && a.offsets == b.offsets &&
-         a.leftK == b.leftK && a.rightN == b.rightN && a.outBatch < 0 && b.outBatch < 0;
+  return !isTrained(a.right) && !isTrained(b.right) && a.left == b.left &&
+         a.right.getType() == b.right.getType() && a.op->getName() == b.op->getName() &&
+         a.source == b.source && a.offsets == b.offsets && a.leftK == b.leftK &&
+         a.rightN == b.rightN && a.outBatch < 0 && b.outBatch < 0;
 }
 
 /// The products whose results `epilogue` alone reads, element by element.
