@@ -466,6 +466,24 @@ def HadalLowerKernels : Pass<"hadal-lower-kernels", "::mlir::ModuleOp"> {
                            "::mlir::bufferization::BufferizationDialect"];
 }
 
+def ExecOrderChunks : Pass<"exec-order-chunks", "::mlir::ModuleOp"> {
+  let summary = "write the order in which each pipeline rank does its chunks";
+  let description = [{
+        module attributes {job.ranks = #job.ranks<pp = 2, ...>, job.training = ...}
+    ->  exec.order 0 [F0.0, F0.1, B0.0, B0.1]
+        exec.order 1 [F0.0, B0.0, F0.1, B0.1]
+    The orders of a schedule (runtime/schedule), for the step's micro-batches. Leaves orders alone
+    that stand there, made by hand: they need to be of this job's ranks, directions and
+    micro-batches, and `hadal-inspect --verify` says of the module whether all ranks come to their
+    ends with them. Leaves a job on one rank alone, and inference. Fails where the schedule does not
+    work with so many ranks and micro-batches, or wants other stages than the model was cut into.
+    Test: test/passes/exec-order-chunks.mlir.
+  }];
+  let options = [Option<"schedule", "schedule", "std::string", "",
+                        "1f1b, zb1p, dualpipe or dualpipev; by default what job.ranks says">];
+  let dependentDialects = ["::hadal::exec::ExecDialect"];
+}
+
 //===----------------------------------------------------------------------===//
 // target: from kernels to LLVM
 //===----------------------------------------------------------------------===//

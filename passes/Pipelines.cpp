@@ -163,6 +163,9 @@ void hadal::buildGradientsToKernels(OpPassManager &pm, const PipelineOptions &op
   pm.addPass(createExecAddOptimizer({options.moments, options.average}));
   pm.addPass(createExecPlanMemory());
   pm.addPass(createHadalLowerKernels({options.target}));
+  // Last, because nothing before looks at them: the module file has them as they stand here.
+  if (options.ranks > 1)
+    pm.addPass(createExecOrderChunks());
   verifyKernels(pm, options);
 }
 
@@ -175,7 +178,8 @@ static constexpr StringRef kPasses[] = {
     "fp8-fold-dequantize",        "moe-fuse-dispatch",    "hadal-recompute",
     "hadal-cut-chunks",           "exec-assign-layouts",  "exec-form-programs",
     "exec-add-sampling",          "exec-add-optimizer",   "exec-plan-memory",
-    "hadal-lower-kernels",        "hadal-expand-math",    "hadal-kernel-entries",
+    "hadal-lower-kernels",        "exec-order-chunks",    "hadal-expand-math",
+    "hadal-kernel-entries",
 };
 static constexpr StringRef kPipelines[] = {"mla-specialize", "hadal-graph-to-kernels",
                                            "hadal-loss-to-kernels", "hadal-kernels-to-llvm"};

@@ -67,6 +67,8 @@ constexpr FirstPhase kFirstPhases[] = {
     {"moe.grouped_weight_grad", Scheduled},
     {"moe.route_grad", Scheduled},
     {"moe.scatter_add", Scheduled},
+    // A person, or --exec-order-chunks.
+    {"exec.order", Sharded},
 };
 
 /// Of ops that are their own adjoints with an attribute, when that may stand there.

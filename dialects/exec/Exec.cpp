@@ -8,6 +8,12 @@
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/ADT/TypeSwitch.h"
 
+using namespace mlir;
+using namespace hadal::exec;
+
+static ParseResult parseChunks(OpAsmParser &parser, ArrayAttr &chunks);
+static void printChunks(OpAsmPrinter &printer, Operation *op, ArrayAttr chunks);
+
 #include "dialects/exec/ExecDialect.cpp.inc"
 #define GET_ATTRDEF_CLASSES
 #include "dialects/exec/ExecAttributes.cpp.inc"
@@ -15,9 +21,6 @@
 #include "dialects/exec/ExecTypes.cpp.inc"
 #define GET_OP_CLASSES
 #include "dialects/exec/Exec.cpp.inc"
-
-using namespace mlir;
-using namespace hadal::exec;
 
 void ExecDialect::initialize() {
   addAttributes<
@@ -32,6 +35,120 @@ void ExecDialect::initialize() {
 #define GET_OP_LIST
 #include "dialects/exec/Exec.cpp.inc"
       >();
+}
+
+//===----------------------------------------------------------------------===//
+// Orders
+//===----------------------------------------------------------------------===//
+
+static constexpr StringLiteral kChunkLetters = "FBIW";
+
+/// "F0.3".
+static FailureOr<ChunkAttr> parseChunk(AsmParser &parser) {
+  SMLoc loc = parser.getCurrentLocation();
+  StringRef word;
+  if (parser.parseKeyword(&word))
+    return failure();
+  size_t kind = kChunkLetters.find(word.front());
+  auto [direction, microBatch] = word.drop_front().split('.');
+  uint32_t numbers[2];
+  if (kind == StringRef::npos || direction.getAsInteger(10, numbers[0]) ||
+      microBatch.getAsInteger(10, numbers[1]))
+    return parser.emitError(loc)
+           << "wants a chunk like F0.3 (F, B, I or W, direction, micro-batch), got " << word;
+  return ChunkAttr::get(parser.getContext(), ChunkKind(kind), numbers[0], numbers[1], false);
+}
+
+static void printChunk(raw_ostream &out, ChunkAttr chunk) {
+  out << kChunkLetters[size_t(chunk.getKind())] << chunk.getDirection() << '.'
+      << chunk.getMicroBatch();
+}
+
+static ChunkAttr pairedWithNext(ChunkAttr chunk) {
+  return ChunkAttr::get(chunk.getContext(), chunk.getKind(), chunk.getDirection(),
+                        chunk.getMicroBatch(), true);
+}
+
+Attribute ChunkAttr::parse(AsmParser &parser, Type) {
+  if (parser.parseLess())
+    return {};
+  auto chunk = parseChunk(parser);
+  if (failed(chunk))
+    return {};
+  bool paired = succeeded(parser.parseOptionalKeyword("paired"));
+  if (parser.parseGreater())
+    return {};
+  return paired ? pairedWithNext(*chunk) : *chunk;
+}
+
+void ChunkAttr::print(AsmPrinter &printer) const {
+  printer << '<';
+  printChunk(printer.getStream(), *this);
+  printer << (getPaired() ? " paired>" : ">");
+}
+
+/// "[F0.0, F0.1 + B0.0]".
+static ParseResult parseChunks(OpAsmParser &parser, ArrayAttr &chunks) {
+  SmallVector<Attribute> found;
+  auto one = [&]() -> ParseResult {
+    auto chunk = parseChunk(parser);
+    if (failed(chunk))
+      return failure();
+    found.push_back(*chunk);
+    return success();
+  };
+  auto item = [&]() -> ParseResult {
+    if (one())
+      return failure();
+    while (succeeded(parser.parseOptionalPlus())) {
+      found.back() = pairedWithNext(cast<ChunkAttr>(found.back()));
+      if (one())
+        return failure();
+    }
+    return success();
+  };
+  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, item))
+    return failure();
+  chunks = ArrayAttr::get(parser.getContext(), found);
+  return success();
+}
+
+static void printChunks(OpAsmPrinter &printer, Operation *, ArrayAttr chunks) {
+  printer << '[';
+  StringRef between;
+  for (auto chunk : chunks.getAsRange<ChunkAttr>()) {
+    printer << between;
+    printChunk(printer.getStream(), chunk);
+    between = chunk.getPaired() ? " + " : ", ";
+  }
+  printer << ']';
+}
+
+LogicalResult OrderOp::verify() {
+  if (int64_t rank = getRank(); rank < 0)
+    return emitOpError() << "wants a rank from 0 on, got " << rank; // C1
+  for (auto other : cast<ModuleOp>((*this)->getParentOp()).getOps<OrderOp>()) {
+    if (other == *this)
+      break;
+    if (other.getRank() == getRank())
+      return emitOpError() << "is another order of rank " << getRank(); // C1
+  }
+  auto chunks = llvm::to_vector(getChunks().getAsRange<ChunkAttr>());
+  for (auto [i, chunk] : llvm::enumerate(chunks)) {
+    if (chunk.getDirection() > 1)
+      return emitOpError() << "wants directions 0 and 1, got " << chunk; // C2
+    if (!chunk.getPaired())
+      continue;
+    ChunkKind first = chunk.getKind(), second{};
+    bool isPair = i + 1 < chunks.size() && !chunks[i + 1].getPaired();
+    if (isPair)
+      second = chunks[i + 1].getKind();
+    if (!isPair || !((first == ChunkKind::Forward && second == ChunkKind::Backward) ||
+                     (first == ChunkKind::Backward && second == ChunkKind::Forward)))
+      return emitOpError() << "wants a pair of a forward and a whole backward chunk at item " << i
+                           << ", " << chunk; // C3
+  }
+  return success();
 }
 
 //===----------------------------------------------------------------------===//

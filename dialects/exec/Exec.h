@@ -2,6 +2,7 @@
 #pragma once
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/AffineMap.h"
+#include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Dialect.h"
 #include "mlir/IR/OpDefinition.h"
@@ -10,6 +11,14 @@
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
 #include "dialects/exec/ExecDialect.h.inc"
+
+namespace hadal::exec {
+
+/// What a chunk of an order runs; values as in runtime/module/ChunkKind.h and Module.fbs.
+enum class ChunkKind : uint8_t { Forward, Backward, InputGrad, WeightGrad };
+
+} // namespace hadal::exec
+
 #define GET_ATTRDEF_CLASSES
 #include "dialects/exec/ExecAttributes.h.inc"
 #define GET_TYPEDEF_CLASSES

@@ -82,6 +82,22 @@ def Exec_LayoutAttr : AttrDef<Exec_Dialect, "Layout"> {
   }];
 }
 
+def Exec_ChunkAttr : AttrDef<Exec_Dialect, "Chunk"> {
+  let mnemonic = "chunk";
+  let summary = "what a pipeline rank does of one micro-batch in one stage";
+  let description = [{
+        #exec.chunk<F0.3>   #exec.chunk<F0.3 paired>
+
+    A letter, a direction and a micro-batch of the direction: F is forward, I the input gradient, W
+    the weight gradient, B the whole backward, I and then W. `paired`: issued together with the
+    chunk after it.
+    Source: DeepSeek-V3, arXiv:2412.19437, section 3.2.1.
+  }];
+  let parameters = (ins "::hadal::exec::ChunkKind":$kind, "uint32_t":$direction,
+                        "uint32_t":$micro_batch, DefaultValuedParameter<"bool", "false">:$paired);
+  let hasCustomAssemblyFormat = 1;
+}
+
 class Exec_Op<string mnemonic, list<Trait> traits = []> : Op<Exec_Dialect, mnemonic, traits>;
 
 //===----------------------------------------------------------------------===//
@@ -162,6 +178,28 @@ def Exec_ConstantOp : Exec_Op<"constant", [Symbol]> {
   let summary = "values fixed at compile time";
   let arguments = (ins SymbolNameAttr:$sym_name, ElementsAttr:$value);
   let assemblyFormat = "$sym_name $value attr-dict";
+}
+
+//===----------------------------------------------------------------------===//
+// Orders
+//===----------------------------------------------------------------------===//
+
+def Exec_OrderOp : Exec_Op<"order", [HasParent<"::mlir::ModuleOp">]> {
+  let summary = "in which order a pipeline rank does its chunks";
+  let description = [{
+        exec.order 1 [F0.0, F0.1 + B0.0, I0.1, W0.1]
+
+    The items of pipeline rank `rank`; `+` joins a pair, two chunks that are issued together.
+    `--exec-order-chunks` writes them, or a person; the module file holds them as they stand (table
+    Order in runtime/module/Module.fbs). Whether all ranks come to their ends with their orders is
+    for `hadal-inspect --verify` to say, which sees what the chunks send and receive.
+    (C1) `rank` is not negative, and a rank has one order.
+    (C2) Directions are 0 and 1.
+    (C3) A pair is a forward and a whole backward chunk.
+  }];
+  let arguments = (ins I64Attr:$rank, TypedArrayAttrBase<Exec_ChunkAttr, "chunks">:$chunks);
+  let assemblyFormat = "$rank custom<Chunks>($chunks) attr-dict";
+  let hasVerifier = 1;
 }
 
 //===----------------------------------------------------------------------===//

@@ -9,7 +9,6 @@
 #include "passes/module/KernelBuffers.h"
 #include "runtime/module/Dataflow.h"
 #include "runtime/module/Module_generated.h"
-#include "runtime/schedule/Schedule.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -140,7 +139,8 @@ private:
   Offset<fb::Model> model();
   Offset<fb::Training> training();
   Offset<fb::Inference> inference();
-  Offset<fb::Ranks> ranks(int64_t microBatches);
+  LogicalResult collectOrders();
+  Offset<fb::Ranks> ranks();
   uint32_t argumentOf(Value buffer) { return local.lookup(buffer).second; }
 
   ModuleOp module;
@@ -151,6 +151,7 @@ private:
   llvm::StringMap<uint32_t> kernelIndex, programIndex;
   SmallVector<func::FuncOp> kernelOps;
   DenseMap<Value, std::pair<fb::Space, uint32_t>> local; // of the program at hand
+  SmallVector<exec::OrderOp> orders;                     ///< by pipeline rank
   Offsets<fb::Kernel> kernels;
   Offsets<fb::Parameter> parameters;
   std::vector<uint32_t> sharded; ///< numbers of those of which a rank has a share
@@ -493,7 +494,7 @@ Offset<fb::Training> Emitter::training() {
   auto precision = string(t.getPrecision()), config = string(t.getConfigJson());
   auto moeLayers = integers(t.getMoeLayers());
   auto trainablesVector = b.CreateVector(trainables);
-  auto ranksTable = ranks(t.getMicroBatches());
+  auto ranksTable = ranks();
   return fb::CreateTraining(b, t.getMicroBatch(), t.getSequence(), t.getMicroBatches(),
                             t.getMtpDepth(), t.getMtpWeight().convertToFloat(),
                             t.getBalanceWeight().convertToFloat(), t.getBiasStep().convertToFloat(),
@@ -519,7 +520,23 @@ Offset<fb::Inference> Emitter::inference() {
   return fb::CreateInferenceDirect(b, facts.getEp(), facts.getNodes(), &programs, &sharded);
 }
 
-Offset<fb::Ranks> Emitter::ranks(int64_t microBatches) {
+/// One for each pipeline rank.
+LogicalResult Emitter::collectOrders() {
+  job::RanksAttr ranks = job::ranksOf(module);
+  if (!ranks || !job::trainingOf(module))
+    return success();
+  orders.resize(ranks.getPp());
+  for (auto order : module.getOps<exec::OrderOp>()) {
+    if (order.getRank() >= orders.size())
+      return order.emitOpError() << "wants one of " << orders.size() << " pipeline ranks";
+    orders[order.getRank()] = order;
+  }
+  if (!llvm::is_contained(orders, exec::OrderOp()))
+    return success();
+  return module.emitError("wants --exec-order-chunks before the module is written");
+}
+
+Offset<fb::Ranks> Emitter::ranks() {
   job::RanksAttr facts = job::ranksOf(module);
   if (!facts)
     return 0;
@@ -536,24 +553,21 @@ Offset<fb::Ranks> Emitter::ranks(int64_t microBatches) {
         programIndex.lookup(stage.getWeightGrad()), stage.getFirstLayer(), stage.getLayers(),
         &accumulators));
   }
-  // Makes no errors: the sizes were looked at before anything was compiled.
-  auto schedule = schedule::makeSchedule(facts.getSchedule(), facts.getPp(),
-                                         microBatches / (facts.getEp() * facts.getDp()));
-  Offsets<fb::Order> orders;
-  for (const schedule::Order &order : schedule.value().orders) {
+  Offsets<fb::Order> orderTables;
+  for (exec::OrderOp order : orders) {
     Offsets<fb::Chunk> chunks;
-    for (const schedule::Chunk &chunk : order)
-      chunks.push_back(fb::CreateChunk(b, fb::ChunkKind(chunk.kind), chunk.direction,
-                                       chunk.microBatch, chunk.paired));
-    orders.push_back(fb::CreateOrderDirect(b, &chunks));
+    for (auto chunk : order.getChunks().getAsRange<exec::ChunkAttr>())
+      chunks.push_back(fb::CreateChunk(b, fb::ChunkKind(chunk.getKind()), chunk.getDirection(),
+                                       chunk.getMicroBatch(), chunk.getPaired()));
+    orderTables.push_back(fb::CreateOrderDirect(b, &chunks));
   }
   return fb::CreateRanksDirect(b, facts.getPp(), facts.getEp(), facts.getDp(), facts.getNodes(),
                                facts.getSchedule().str().c_str(), facts.getOverlap(),
-                               facts.getFastReduction(), &stages, &orders);
+                               facts.getFastReduction(), &stages, &orderTables);
 }
 
 FailureOr<std::vector<std::byte>> Emitter::emit() {
-  if (failed(collect()))
+  if (failed(collect()) || failed(collectOrders()))
     return failure();
   Offsets<fb::Program> programs;
   for (auto p : module.getOps<exec::ProgramOp>()) {

@@ -313,3 +313,44 @@ exec.program @p registers ["n"] {
 
 // expected-error@+1 {{exec.access wants to be array<i64> of integers from 0 to 2^40}}
 func.func private @f() attributes {exec.access = [1]}
+
+// -----
+
+// C1
+// expected-error@+1 {{'exec.order' op wants a rank from 0 on, got -1}}
+exec.order -1 []
+
+// -----
+
+exec.order 1 [F0.0]
+// C1
+// expected-error@+1 {{'exec.order' op is another order of rank 1}}
+exec.order 1 [F0.1]
+
+// -----
+
+// C2
+// expected-error@+1 {{'exec.order' op wants directions 0 and 1, got #exec.chunk<F2.0>}}
+exec.order 0 [F2.0]
+
+// -----
+
+// C3
+// expected-error@+1 {{'exec.order' op wants a pair of a forward and a whole backward chunk at item 1, #exec.chunk<F0.1 paired>}}
+exec.order 0 [F0.0, F0.1 + I0.0]
+
+// -----
+
+// C3
+// expected-error@+1 {{wants a pair of a forward and a whole backward chunk at item 0}}
+exec.order 0 [F0.1 + B0.0 + F0.2]
+
+// -----
+
+// expected-error@+1 {{wants a chunk like F0.3 (F, B, I or W, direction, micro-batch), got G0.1}}
+exec.order 0 [G0.1]
+
+// -----
+
+// expected-error@+1 {{wants a chunk like F0.3 (F, B, I or W, direction, micro-batch), got F0}}
+exec.order 0 [F0]

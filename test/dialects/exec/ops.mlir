@@ -24,6 +24,15 @@ exec.state @matrix affine_map<() -> (128)> of f32 layout #exec.layout<"cpu.panel
 // CHECK: exec.constant @table dense<1.000000e+00> : tensor<4xf32>
 exec.constant @table dense<1.0> : tensor<4xf32>
 
+// CHECK: exec.order 0 [F0.0, F0.1 + B1.0, I0.1, W0.1]
+exec.order 0 [F0.0, F0.1 + B1.0, I0.1, W0.1]
+// CHECK: exec.order 1 [B0.0 + F0.12]
+exec.order 1 [B0.0 + F0.12]
+// CHECK: exec.order 2 []
+exec.order 2 []
+// CHECK: exec.constant @chunk {{.*}} {chunks = [#exec.chunk<W1.7>, #exec.chunk<F0.0 paired>]}
+exec.constant @chunk dense<1.0> : tensor<4xf32> {chunks = [#exec.chunk<W1.7>, #exec.chunk<F0.0 paired>]}
+
 func.func private @kernel()
 
 // Layouts, of what the target wants by itself, of a matrix [K, N], of one half of two.
