@@ -171,16 +171,17 @@ LogicalResult CacheAppendOp::reifyResultShapes(OpBuilder &builder,
 //===----------------------------------------------------------------------===//
 
 LogicalResult LatentAttentionOp::verify() {
-  NamedSizes sizes(*this, {"B", "S", "P"});
-  if (failed(sizes.match("q_latent", getQLatent(), {"B", "nh", "rk"})) || // C1
-      failed(sizes.match("q_rope", getQRope(), {"B", "nh", "dr"})))       // C2
+  NamedSizes sizes(*this, {"B", "R", "S", "P"});
+  StringRef rows = getOffsets() ? "R" : "B";
+  if (failed(sizes.match("q_latent", getQLatent(), {rows, "nh", "rk"})) || // C1
+      failed(sizes.match("q_rope", getQRope(), {rows, "nh", "dr"})))       // C2
     return failure();
   sizes.set("rk + dr", sizes["rk"] + sizes["dr"]);
-  if (failed(sizes.match("cache", getCache(), {"S", "rk + dr"})) ||    // C3
-      failed(sizes.match("page_table", getPageTable(), {"B", "P"})) || // C4
-      failed(sizes.match("positions", getPositions(), {"B"})) ||       // C5
-      failed(sizes.match("result", getResult(), {"B", "nh", "rk"})) || // C6
-      failed(verifyScale(*this, getScale())))                          // C7
+  if (failed(sizes.match("cache", getCache(), {"S", "rk + dr"})) ||     // C3
+      failed(sizes.match("page_table", getPageTable(), {"B", "P"})) ||  // C4
+      failed(sizes.match("positions", getPositions(), {rows})) ||       // C5
+      failed(sizes.match("result", getResult(), {rows, "nh", "rk"})) || // C6
+      failed(verifyScale(*this, getScale())))                           // C7
     return failure();
   int64_t pageTokens = static_cast<int64_t>(getPageTokens());
   if (pageTokens < 1)
@@ -188,6 +189,8 @@ LogicalResult LatentAttentionOp::verify() {
   if (int64_t slots = sizes["S"]; !ShapedType::isDynamic(slots) && slots % pageTokens != 0)
     return emitOpError() << "wants S (" << slots << ") to be a multiple of page_tokens ("
                          << pageTokens << ")"; // C9
+  if (getOffsets())
+    return sizes.match("offsets", getOffsets(), {"B+1"}); // C10
   return success();
 }
 

@@ -212,21 +212,25 @@ def CacheAppendOp : Mla_Op<"cache_append", [
 }
 
 def LatentAttentionOp : Mla_Op<"latent_attention", [], ["flops"]> {
-  let summary = "attention of one new token a sequence over the latent cache";
+  let summary = "attention of new tokens over the latent cache";
   let description = [{
-    `q_latent` [B, nh, rk]: queries absorbed into the latent, W_k,h^T q_nope. `q_rope` [B, nh, dr].
-    `cache` [S, rk + dr]. `page_table` [B, P] i32: page p of sequence b holds positions p *
-    page_tokens and on; unused entries are 0. `positions` [B] i32: index of the new token, whose own
-    row the cache already holds. For sequence b and head h over q = 0 .. positions[b], with row =
-    page_table[b, q / page_tokens] * page_tokens + q mod page_tokens, [c ; k] = cache[row]: score =
-    (q_latent[b,h] . c + q_rope[b,h] . k) * scale, p = softmax(score). Returns `result` [B, nh, rk]:
-    sum over q of p[q] * c. The value's projection W_v,h follows as a matmul.
+    `q_latent` [R, nh, rk]: queries of R new tokens absorbed into the latent, W_k,h^T q_nope.
+    `q_rope` [R, nh, dr]. `cache` [S, rk + dr]. `page_table` [B, P] i32: page p of sequence b holds
+    positions p * page_tokens and on; unused entries are 0. `positions` [R] i32: index of each new
+    token, whose own row the cache already holds. `offsets` [B+1] i32, ascending from 0 to R: rows
+    offsets[b] .. offsets[b+1]-1 are of sequence b, as when drafts are verified; without it each
+    sequence has one row, R = B. For row r of sequence b and head h over q = 0 .. positions[r], with
+    row = page_table[b, q / page_tokens] * page_tokens + q mod page_tokens, [c ; k] = cache[row]:
+    score = (q_latent[r,h] . c + q_rope[r,h] . k) * scale, p = softmax(score). Returns `result`
+    [R, nh, rk]: sum over q of p[q] * c. The value's projection W_v,h follows as a matmul. A row's
+    bits do not depend on the other rows.
     Source: DeepSeek-V2, arXiv:2405.04434, §2.1.2 (absorbed projections); DeepSeek-V3, §2.1.1.
 
-    (C1) `q_latent` is [B, nh, rk], nh and rk static.  (C2) `q_rope` is [B, nh, dr].  (C3) `cache`
+    (C1) `q_latent` is [R, nh, rk], nh and rk static.  (C2) `q_rope` is [R, nh, dr].  (C3) `cache`
     is [S, rk + dr].
-    (C4) `page_table` is [B, P].  (C5) `positions` is [B].  (C6) `result` is [B, nh, rk].
+    (C4) `page_table` is [B, P].  (C5) `positions` is [R].  (C6) `result` is [R, nh, rk].
     (C7) `scale` is finite.  (C8) `page_tokens` >= 1.  (C9) S is a multiple of `page_tokens`.
+    (C10) `offsets` is [B+1].
 
     ```mlir
     %o = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions
@@ -237,10 +241,13 @@ def LatentAttentionOp : Mla_Op<"latent_attention", [], ["flops"]> {
   }];
   let arguments = (ins TensorOfRank<3, [F32]>:$q_latent, TensorOfRank<3, [F32]>:$q_rope,
                        TensorOfRank<2, [F32]>:$cache, TensorOfRank<2, [I32]>:$page_table,
-                       TensorOfRank<1, [I32]>:$positions, F32Attr:$scale, I64Attr:$page_tokens);
+                       TensorOfRank<1, [I32]>:$positions,
+                       Optional<TensorOfRank<1, [I32]>>:$offsets, F32Attr:$scale,
+                       I64Attr:$page_tokens);
   let results = (outs TensorOfRank<3, [F32]>:$result);
   let assemblyFormat = [{
-    $q_latent `,` $q_rope `,` $cache `,` $page_table `,` $positions attr-dict `:`
+    $q_latent `,` $q_rope `,` $cache `,` $page_table `,` $positions
+    (`offsets` `(` $offsets^ `:` type($offsets) `)`)? attr-dict `:`
     type($q_latent) `,` type($q_rope) `,` type($cache) `,` type($page_table) `,` type($positions)
     `->` type($result)
   }];

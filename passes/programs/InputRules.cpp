@@ -545,6 +545,8 @@ LogicalResult InputRules::readMlaOp(Operation *op) {
         if (failed(
                 values(op, "page_table", o.getPageTable(), slots ? slots.floorDiv(page) : slots)))
           return failure();
+        if (o.getOffsets() && failed(offsets(op, o.getOffsets(), dim(o.getQLatent(), 0))))
+          return failure();
         return values(op, "positions", o.getPositions(), pages ? pages * page : pages);
       })
       .Default([](Operation *) { return success(); });

@@ -80,9 +80,9 @@ struct AbsorbMla : public hadal::impl::MlaAbsorbBase<AbsorbMla> {
             rk = cast<RankedTensorType>(weights.getType()).getDimSize(1);
     Value query = headProduct(b, attention.getQNope(), headRows(b, weights, heads, 0, dn), rk,
                               /*kFirst=*/true);
-    Value latent = mla::LatentAttentionOp::create(b, query.getType(), query, attention.getQRope(),
-                                                  cache, table, positions, attention.getScaleAttr(),
-                                                  b.getI64IntegerAttr(pageTokens));
+    Value latent = mla::LatentAttentionOp::create(
+        b, query.getType(), query, attention.getQRope(), cache, table, positions,
+        /*offsets=*/Value(), attention.getScaleAttr(), b.getI64IntegerAttr(pageTokens));
     Value result =
         headProduct(b, latent, headRows(b, weights, heads, dn, dv), dv, /*kFirst=*/false);
     attention.getResult().replaceAllUsesWith(result);

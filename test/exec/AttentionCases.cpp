@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 using namespace hadal;
 using namespace hadal::compare;
@@ -140,34 +141,50 @@ static Case attentionGrad() {
           }};
 }
 
-static Case latentAttention() {
-  return {"mla.latent_attention",
-          {"lengths", "nh", "rk", "dr", "pages", "page_tokens", "scale"},
-          [](const Settings &s, Random &random, Inputs &inputs) {
+/// `rows` new tokens of each sequence, the last of its `lengths` positions; `offsets` is an operand
+/// only where `isRagged`, else each sequence has one.
+static Case latentAttention(std::string name, bool isRagged) {
+  std::vector<std::string> settings{"lengths", "nh", "rk", "dr", "pages", "page_tokens", "scale"};
+  if (isRagged)
+    settings.push_back("rows");
+  return {std::move(name), std::move(settings),
+          [isRagged](const Settings &s, Random &random, Inputs &inputs) {
             std::vector<int64_t> lengths = s.integers("lengths");
+            std::vector<int64_t> rows(lengths.size(), 1);
+            if (isRagged)
+              rows = s.integers("rows");
             auto sequences = static_cast<int64_t>(lengths.size());
             int64_t heads = s.integer("nh"), latent = s.integer("rk"), rotary = s.integer("dr");
             int64_t pages = s.integer("pages"), pageTokens = s.integer("page_tokens"), used = 0;
+            int64_t all = std::accumulate(rows.begin(), rows.end(), int64_t(0)), row = 0;
             // Pages lie anywhere in the cache, and the table has an entry more than the longest
             // sequence needs.
             int64_t columns = *std::max_element(lengths.begin(), lengths.end()) / pageTokens + 2;
-            Integers table({sequences, columns}), positions({sequences});
+            Integers table({sequences, columns}), positions({all}), offsets({sequences + 1});
             std::vector<int64_t> order = random.distinct(pages, pages);
             for (int64_t b = 0; b < sequences; ++b) {
-              positions(b) = lengths[b] - 1;
+              for (int64_t i = 0; i < rows[b]; ++i)
+                positions(row++) = lengths[b] - rows[b] + i;
+              offsets(b + 1) = row;
               for (int64_t p = 0; p * pageTokens < lengths[b]; ++p)
                 table(b, p) = order.at(static_cast<size_t>(used++));
             }
-            inputs.addRandom(random, {sequences, heads, latent});
-            inputs.addRandom(random, {sequences, heads, rotary});
+            inputs.addRandom(random, {all, heads, latent});
+            inputs.addRandom(random, {all, heads, rotary});
             inputs.addRandom(random, {pages * pageTokens, latent + rotary});
             inputs.addIntegers(table);
             inputs.addIntegers(positions);
+            if (isRagged)
+              inputs.addIntegers(offsets);
           },
-          [](const Settings &s, const Check &check) {
+          [isRagged](const Settings &s, const Check &check) {
+            Integers offsets({check.real(0).dim(0) + 1});
+            std::iota(offsets.values.begin(), offsets.values.end(), int64_t(0));
+            if (isRagged)
+              offsets = check.integer(5);
             check.close(0,
                         reference::latentAttention(check.real(0), check.real(1), check.real(2),
-                                                   check.integer(3), check.integer(4),
+                                                   check.integer(3), check.integer(4), offsets,
                                                    s.real("scale"), s.integer("page_tokens")),
                         attentionTolerance);
           }};
@@ -192,5 +209,11 @@ static Case cacheAppend() {
 }
 
 std::vector<Case> compare::attentionCases() {
-  return {rotation(), rope(), attention(), attentionGrad(), latentAttention(), cacheAppend()};
+  return {rotation(),
+          rope(),
+          attention(),
+          attentionGrad(),
+          latentAttention("mla.latent_attention", /*isRagged=*/false),
+          latentAttention("mla.latent_attention_rows", /*isRagged=*/true),
+          cacheAppend()};
 }

@@ -166,14 +166,16 @@ AttentionGradients hadal::reference::attentionGradients(const Reals &qNope, cons
 // result stays latent.
 Reals hadal::reference::latentAttention(const Reals &qLatent, const Reals &qRope,
                                         const Reals &cache, const Integers &pageTable,
-                                        const Integers &positions, double scale,
-                                        int64_t pageTokens) {
-  int64_t latent = qLatent.dim(2);
+                                        const Integers &positions, const Integers &offsets,
+                                        double scale, int64_t pageTokens) {
+  int64_t latent = qLatent.dim(2), sequence = 0;
   Reals result(qLatent.shape);
-  for (int64_t b = 0; b < qLatent.dim(0); ++b)
+  for (int64_t b = 0; b < qLatent.dim(0); ++b) {
+    while (offsets(sequence + 1) <= b)
+      ++sequence;
     for (int64_t h = 0; h < qLatent.dim(1); ++h) {
       auto row = [&](int64_t q) {
-        return pageTable(b, q / pageTokens) * pageTokens + q % pageTokens;
+        return pageTable(sequence, q / pageTokens) * pageTokens + q % pageTokens;
       };
       std::vector<double> p;
       for (int64_t q = 0; q <= positions(b); ++q) {
@@ -189,6 +191,7 @@ Reals hadal::reference::latentAttention(const Reals &qLatent, const Reals &qRope
         for (int64_t q = 0; q <= positions(b); ++q)
           result(b, h, i) += p[q] * cache(row(q), i);
     }
+  }
   return result;
 }
 

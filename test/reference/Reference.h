@@ -87,8 +87,8 @@ AttentionGradients attentionGradients(const Reals &qNope, const Reals &qRope, co
                                       const Reals &gradient, double scale);
 
 Reals latentAttention(const Reals &qLatent, const Reals &qRope, const Reals &cache,
-                      const Integers &pageTable, const Integers &positions, double scale,
-                      int64_t pageTokens);
+                      const Integers &pageTable, const Integers &positions, const Integers &offsets,
+                      double scale, int64_t pageTokens);
 
 Reals cacheAppend(const Reals &ckv, const Reals &kRope, const Integers &slots, Reals cache);
 

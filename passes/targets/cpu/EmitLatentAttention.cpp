@@ -1,14 +1,14 @@
-// Attention of one new token over the latent cache, absorbed: all heads share each cached row, so
+// Attention of new tokens over the latent cache, absorbed: all heads share each cached row, so
 // vectors run over heads.
 //
-//   task   (sequence, group of heads)
+//   task   (new token, group of heads)
 //     for each block of 64 positions
 //       S[j][heads] = cache row j . q[.][heads]         one chain over latent and rope key
 //       running maximum and sum, a lane a head
 //       O[r][heads] += cache[j][r] * P[j][heads]        one chain over j
 //
 // Blocks stand at absolute positions; lanes never mix, so a head's bits depend on nothing but its
-// sequence.
+// token and the cache.
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/targets/cpu/Kernel.h"
@@ -28,7 +28,8 @@ public:
   LogicalResult emit();
 
 private:
-  void packQueries(Value sequence, Value head0, Value headCount);
+  void packQueries(Value row, Value head0, Value headCount);
+  Value sequenceOf(Value row);
   void scoreRows(int64_t rows, Value j);
   Values softmax(Value count, Values state);
   void accumulate(int64_t rows, Value r, Value count, ArrayRef<Value> factors);
@@ -36,12 +37,23 @@ private:
   Kernel &kernel;
   KernelBuilder &b;
   mla::LatentAttentionOp op;
-  Value qLatent, qRope, cache, table, positions, out;
+  Value qLatent, qRope, cache, table, positions, offsets, out;
   Value queries, scores, sums, slots; // scratch
   int64_t heads, rk, dr, lanes, vectors, group;
 };
 
-void LatentAttentionEmitter::packQueries(Value sequence, Value head0, Value headCount) {
+/// The sequence of a row: how many sequences after the first begin at or before it.
+Value LatentAttentionEmitter::sequenceOf(Value row) {
+  if (!offsets)
+    return row;
+  Value last = b.sub(b.dim(offsets, 0), b.index(1));
+  return b.carry(b.index(1), last, 1, {b.index(0)}, [&](Value i, Values count) {
+    Value begins = b.less(row, b.toIndex(b.load(offsets, {i})));
+    return Values{b.select(begins, count[0], b.add(count[0], 1))};
+  })[0];
+}
+
+void LatentAttentionEmitter::packQueries(Value row, Value head0, Value headCount) {
   Value zero = b.zeros(b.vectorOf(lanes, b.getF32Type()));
   b.loop(0, rk + dr, 1, [&](Value k) {
     for (int64_t v = 0; v < vectors; ++v)
@@ -49,11 +61,9 @@ void LatentAttentionEmitter::packQueries(Value sequence, Value head0, Value head
   });
   b.loop(b.index(0), headCount, 1, [&](Value h) {
     Value head = b.add(head0, h);
-    b.loop(0, rk, 1, [&](Value k) {
-      b.store(b.load(qLatent, {sequence, head, k}), queries, {k, h});
-    });
+    b.loop(0, rk, 1, [&](Value k) { b.store(b.load(qLatent, {row, head, k}), queries, {k, h}); });
     b.loop(0, dr, 1, [&](Value k) {
-      b.store(b.load(qRope, {sequence, head, k}), queries, {b.add(k, rk), h});
+      b.store(b.load(qRope, {row, head, k}), queries, {b.add(k, rk), h});
     });
   });
 }
@@ -129,7 +139,9 @@ LogicalResult LatentAttentionEmitter::emit() {
   cache = kernel.memory(op.getCache());
   table = kernel.memory(op.getPageTable()), positions = kernel.memory(op.getPositions()),
   out = kernel.memory(op.getResult());
-  if (!qLatent || !qRope || !cache || !table || !positions || !out)
+  if (op.getOffsets())
+    offsets = kernel.memory(op.getOffsets());
+  if (!qLatent || !qRope || !cache || !table || !positions || !out || !offsets != !op.getOffsets())
     return kernel.tensors.emitError(
         "latent attention kernel wants its operands to be arguments or views of them");
   heads = op.getQLatent().getType().getDimSize(1), rk = op.getQLatent().getType().getDimSize(2);
@@ -145,14 +157,15 @@ LogicalResult LatentAttentionEmitter::emit() {
   auto vectorType = b.vectorOf(lanes, f32);
 
   b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
-    Value sequence = b.div(task, groups), head0 = b.mul(b.rem(task, groups), group);
+    Value row = b.div(task, groups), head0 = b.mul(b.rem(task, groups), group);
+    Value sequence = sequenceOf(row);
     Value headCount = b.min(b.index(group), b.sub(b.index(heads), head0));
-    packQueries(sequence, head0, headCount);
+    packQueries(row, head0, headCount);
     b.loop(0, rk, 1, [&](Value r) {
       for (int64_t v = 0; v < vectors; ++v)
         b.storeVector(b.zeros(vectorType), sums, {r, b.index(v * lanes)});
     });
-    Value length = b.add(b.toIndex(b.load(positions, {sequence})), 1);
+    Value length = b.add(b.toIndex(b.load(positions, {row})), 1);
     Values state;
     for (int64_t v = 0; v < vectors; ++v)
       state.append({b.splat(b.f32(-INFINITY), lanes), b.zeros(vectorType)});
@@ -183,7 +196,7 @@ LogicalResult LatentAttentionEmitter::emit() {
       });
     b.loop(b.index(0), headCount, 1, [&](Value h) {
       b.loop(0, rk, 1, [&](Value r) {
-        b.store(b.load(sums, {r, h}), out, {sequence, b.add(head0, h), r});
+        b.store(b.load(sums, {r, h}), out, {row, b.add(head0, h), r});
       });
     });
   });

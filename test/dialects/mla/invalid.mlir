@@ -605,3 +605,16 @@ func.func @latent_attention_c9(%q_latent: tensor<?x4x24xf32>, %q_rope: tensor<?x
       : tensor<?x4x24xf32>, tensor<?x4x8xf32>, tensor<40x32xf32>, tensor<?x?xi32>, tensor<?xi32> -> tensor<?x4x24xf32>
   return %r : tensor<?x4x24xf32>
 }
+
+// -----
+
+// C10
+func.func @latent_attention_c10(%q_latent: tensor<?x4x24xf32>, %q_rope: tensor<?x4x8xf32>, %cache: tensor<?x32xf32>,
+                                %page_table: tensor<2x?xi32>, %positions: tensor<?xi32>, %offsets: tensor<4xi32>)
+    -> tensor<?x4x24xf32> {
+  // expected-error@+1 {{'mla.latent_attention' op wants dimension 0 of offsets (4) to be B+1 (3)}}
+  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions
+      offsets(%offsets : tensor<4xi32>) {page_tokens = 16 : i64, scale = 2.500000e-01 : f32}
+      : tensor<?x4x24xf32>, tensor<?x4x8xf32>, tensor<?x32xf32>, tensor<2x?xi32>, tensor<?xi32> -> tensor<?x4x24xf32>
+  return %r : tensor<?x4x24xf32>
+}

@@ -140,7 +140,24 @@ void emit(Loops &b, mla::LatentAttentionOp op, MemoryOf memory, ValueRange out) 
         cache = memory(op.getCache()), pages = memory(op.getPageTable()),
         positions = memory(op.getPositions());
   Value scale = b.f32(op.getScale().convertToFloat()), page = b.index(op.getPageTokens());
-  b.loop(latent, 0, [&](Value sequence) {
+  b.loop(latent, 0, [&](Value token) {
+    Value sequence = token;
+    if (op.getOffsets()) { // how many sequences after the first begin at or before the token
+      Value offsets = memory(op.getOffsets()), one = b.index(1);
+      Value last = arith::SubIOp::create(b, b.size(offsets, 0), one);
+      auto count = scf::ForOp::create(
+          b, one, last, one, ValueRange{b.index(0)},
+          [&](OpBuilder &inner, Location loc, Value i, ValueRange before) {
+            Value begin = arith::IndexCastOp::create(
+                inner, loc, inner.getIndexType(),
+                memref::LoadOp::create(inner, loc, offsets, ValueRange{i}));
+            Value here = arith::CmpIOp::create(inner, loc, arith::CmpIPredicate::sle, begin, token);
+            Value next = arith::AddIOp::create(inner, loc, before[0], one);
+            scf::YieldOp::create(
+                inner, loc, arith::SelectOp::create(inner, loc, here, next, before[0]).getResult());
+          });
+      sequence = count.getResult(0);
+    }
     auto rowOf = [&](Value q) {
       Value at = b.load(pages, {sequence, arith::DivUIOp::create(b, q, page)});
       return b.add(arith::MulIOp::create(b, at, page), arith::RemUIOp::create(b, q, page));
@@ -149,20 +166,20 @@ void emit(Loops &b, mla::LatentAttentionOp op, MemoryOf memory, ValueRange out) 
       auto score = [&](Value q) {
         Value row = rowOf(q), rank = b.size(latent, 2);
         Value ofLatent = b.sum(rank, [&](Value i) {
-          return b.mulf(b.load(latent, {sequence, h, i}), b.load(cache, {row, i}));
+          return b.mulf(b.load(latent, {token, h, i}), b.load(cache, {row, i}));
         });
         Value ofRope = b.sum(b.size(rope, 2), [&](Value i) {
-          return b.mulf(b.load(rope, {sequence, h, i}), b.load(cache, {row, b.add(rank, i)}));
+          return b.mulf(b.load(rope, {token, h, i}), b.load(cache, {row, b.add(rank, i)}));
         });
         return b.mulf(b.addf(ofLatent, ofRope), scale);
       };
       b.attend(
-          b.index(0), b.add(b.load(positions, {sequence}), 1), b.size(latent, 2), score,
+          b.index(0), b.add(b.load(positions, {token}), 1), b.size(latent, 2), score,
           [&](Value q, Value i) {
             return b.load(cache, {rowOf(q), i});
           },
           [&](Value x, Value i) {
-            b.store(x, out[0], {sequence, h, i});
+            b.store(x, out[0], {token, h, i});
           });
     });
   });
