@@ -7,10 +7,10 @@
 
 #include "runtime/File.h"
 #include "runtime/comm/MpiComm.h"
+#include "runtime/session/StopSignal.h"
 #include "tools/CommandLine.h"
 #include "tools/Help.h"
 #include "tools/run/Commands.h"
-#include "runtime/session/StopSignal.h"
 
 #include <charconv>
 #include <cstdio>
@@ -153,6 +153,31 @@ void addMicroBatches(CLI::App &command, int64_t &microBatches) {
       ->capture_default_str();
 }
 
+/// How the next token is chosen.
+void addSampling(CLI::App &command, SamplingOptions &sampling) {
+  command.add_option("--temperature", sampling.temperature, "0 takes the likeliest token")
+      ->check(numberWithin(0.0, 1e6))
+      ->capture_default_str();
+  command
+      .add_option("--repetition-penalty", sampling.repetitionPenalty,
+                  "Above 1: tokens that a row has already are chosen less; 1: no difference")
+      ->check(numberWithin(1e-6, 1e6))
+      ->capture_default_str();
+  command.add_option("--top-k", sampling.topK, "Draw from so many likeliest tokens; 0: from all")
+      ->check(wholeNumberWithin(0, 1 << 30))
+      ->capture_default_str();
+  command
+      .add_option("--min-p", sampling.minP,
+                  "Draw from tokens at least so many times as likely as the likeliest")
+      ->check(numberWithin(0.0, 1.0))
+      ->capture_default_str();
+  command
+      .add_option("--top-p", sampling.topP,
+                  "Draw from the likeliest tokens that reach this probability")
+      ->check(numberWithin(1e-6, 1.0))
+      ->capture_default_str();
+}
+
 void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand("generate", "Continue a prompt, or rows of token ids");
   command->footer("  hadal-run generate m.hadal --weights model --prompt \"In the beginning\"\n"
@@ -179,35 +204,12 @@ void addGenerate(CLI::App &app, Chosen &chosen, bool carriesModule) {
       ->add_option("--max-new-tokens", generation.maxNewTokens, "Most tokens to generate for a row")
       ->check(wholeNumberWithin(1, int64_t(1) << 31))
       ->capture_default_str();
-  command
-      ->add_option("--temperature", generation.sampling.temperature, "0 takes the likeliest token")
-      ->check(numberWithin(0.0, 1e6))
-      ->capture_default_str();
-  command
-      ->add_option("--repetition-penalty", generation.sampling.repetitionPenalty,
-                   "Above 1: tokens that a row has already are chosen less; 1: no difference")
-      ->check(numberWithin(1e-6, 1e6))
-      ->capture_default_str();
+  addSampling(*command, generation.sampling);
   command
       ->add_option(
           "--logprobs", generation.logprobs,
           "With -o: also write log-probabilities, of the chosen tokens and of N likeliest ones")
       ->check(wholeNumberWithin(1, 1 << 20));
-  command
-      ->add_option("--top-k", generation.sampling.topK,
-                   "Draw from so many likeliest tokens; 0: from all")
-      ->check(wholeNumberWithin(0, 1 << 30))
-      ->capture_default_str();
-  command
-      ->add_option("--min-p", generation.sampling.minP,
-                   "Draw from tokens at least so many times as likely as the likeliest")
-      ->check(numberWithin(0.0, 1.0))
-      ->capture_default_str();
-  command
-      ->add_option("--top-p", generation.sampling.topP,
-                   "Draw from the likeliest tokens that reach this probability")
-      ->check(numberWithin(1e-6, 1.0))
-      ->capture_default_str();
   command->add_option("--seed", generation.seed, "Row i draws with seed + i")
       ->check(seedNumber())
       ->capture_default_str();

@@ -114,10 +114,8 @@ std::string laidOut(const Json &buffer) {
   return layout.empty() ? "" : ", " + layout;
 }
 
-} // namespace
-
-std::string inspect::toText(const Json &module) {
-  std::ostringstream out;
+/// What the module is for, who made it, and its jobs.
+void printHead(std::ostream &out, const Json &module) {
   out << module["file"].get<std::string>() << ", by " << module["producer"].get<std::string>()
       << "\n";
   for (const Json &code : module["codes"])
@@ -136,34 +134,44 @@ std::string inspect::toText(const Json &module) {
         << (inference["nodes"] == 1 ? " node" : " nodes") << ", each with a share of "
         << inference["sharded"].size() << " stacks of experts\n";
   }
-  if (module.contains("training")) {
-    out << "training\n";
-    for (const auto &[key, value] : module["training"].items())
-      if (key != "trainables")
-        out << "  " << key << " " << plain(value) << "\n";
-    out << "trainable parameters\n";
-    for (const Json &trainable : module["training"]["trainables"]) {
-      out << "  " << trainable["name"].get<std::string>() << ": " << trainable["shape"].dump();
-      if (trainable["count"] != 1)
-        out << ", {} from 0 to " << trainable["count"].get<uint64_t>() - 1;
-      out << ", " << trainable["layout"].get<std::string>()
-          << (trainable["correction"] ? ", moved by loads" : "") << "\n";
-    }
+}
+
+/// A stack of tensors says its numbers.
+void printCount(std::ostream &out, const Json &parameter) {
+  if (parameter["count"] != 1)
+    out << ", {} from 0 to " << parameter["count"].get<uint64_t>() - 1;
+}
+
+void printTraining(std::ostream &out, const Json &training) {
+  out << "training\n";
+  for (const auto &[key, value] : training.items())
+    if (key != "trainables")
+      out << "  " << key << " " << plain(value) << "\n";
+  out << "trainable parameters\n";
+  for (const Json &trainable : training["trainables"]) {
+    out << "  " << trainable["name"].get<std::string>() << ": " << trainable["shape"].dump();
+    printCount(out, trainable);
+    out << ", " << trainable["layout"].get<std::string>()
+        << (trainable["correction"] ? ", moved by loads" : "") << "\n";
   }
-  if (module.contains("ranks")) {
-    out << "ranks\n";
-    for (const Json &rank : module["ranks"])
-      out << "  " << rank["rank"] << ": pp " << rank["pp"] << ", ep " << rank["ep"] << ", dp "
-          << rank["dp"] << ": " << rank["experts_per_layer"] << " experts a layer, parameters "
-          << bytes(rank["parameter_bytes"]) << ", sends " << bytes(rank["sent_bytes_per_step"])
-          << " a step, memory " << bytes(rank["memory_bytes"])
-          << (rank["worst_memory_bytes"] == rank["memory_bytes"]
-                  ? ""
-                  : ", at most " + bytes(rank["worst_memory_bytes"]))
-          << "\n";
-  }
+}
+
+void printRanks(std::ostream &out, const Json &ranks) {
+  out << "ranks\n";
+  for (const Json &rank : ranks)
+    out << "  " << rank["rank"] << ": pp " << rank["pp"] << ", ep " << rank["ep"] << ", dp "
+        << rank["dp"] << ": " << rank["experts_per_layer"] << " experts a layer, parameters "
+        << bytes(rank["parameter_bytes"]) << ", sends " << bytes(rank["sent_bytes_per_step"])
+        << " a step, memory " << bytes(rank["memory_bytes"])
+        << (rank["worst_memory_bytes"] == rank["memory_bytes"]
+                ? ""
+                : ", at most " + bytes(rank["worst_memory_bytes"]))
+        << "\n";
+}
+
+void printKernels(std::ostream &out, const Json &kernels) {
   out << "kernels\n";
-  for (const Json &kernel : module["kernels"]) {
+  for (const Json &kernel : kernels) {
     out << "  " << kernel["symbol"].get<std::string>() << ": " << kernel["launches"] << " launches";
     if (kernel.contains("threads"))
       out << ", blocks of " << kernel["threads"] << " threads, clusters of " << kernel["cluster"]
@@ -173,19 +181,24 @@ std::string inspect::toText(const Json &module) {
       out << ", " << bytes(kernel["scratch_bytes"]) << " of scratch for each worker";
     out << "\n";
   }
-  for (const Json &program : module["programs"]) {
-    out << "program @" << program["name"].get<std::string>() << "\n";
-    for (const Json &argument : program["arguments"])
-      out << "  " << (argument["output"] ? "out " : "in ") << argument["name"].get<std::string>()
-          << ": " << typed(argument) << "\n";
-    if (!program["temporaries"].empty())
-      out << "  " << program["temporaries"].size() << " temporaries in " << program["slots"]
-          << " slots\n";
-    for (size_t i = 0; i < program["temporaries"].size(); ++i)
-      out << "  %" << i << ": " << plain(program["temporaries"][i]["bytes"]) << " bytes, slot "
-          << program["temporaries"][i]["slot"] << "\n";
-    printCommands(out, program["commands"], 2);
-  }
+}
+
+void printProgram(std::ostream &out, const Json &program) {
+  out << "program @" << program["name"].get<std::string>() << "\n";
+  for (const Json &argument : program["arguments"])
+    out << "  " << (argument["output"] ? "out " : "in ") << argument["name"].get<std::string>()
+        << ": " << typed(argument) << "\n";
+  if (!program["temporaries"].empty())
+    out << "  " << program["temporaries"].size() << " temporaries in " << program["slots"]
+        << " slots\n";
+  for (size_t i = 0; i < program["temporaries"].size(); ++i)
+    out << "  %" << i << ": " << plain(program["temporaries"][i]["bytes"]) << " bytes, slot "
+        << program["temporaries"][i]["slot"] << "\n";
+  printCommands(out, program["commands"], 2);
+}
+
+/// What stays in memory from run to run, and what a checkpoint has to have.
+void printMemory(std::ostream &out, const Json &module) {
   uint64_t packed = 0;
   for (const Json &weight : module["weights"])
     packed += weight["bytes"].get<uint64_t>();
@@ -200,9 +213,23 @@ std::string inspect::toText(const Json &module) {
   out << "parameters\n";
   for (const Json &parameter : module["parameters"]) {
     out << "  " << parameter["name"].get<std::string>() << ": " << typed(parameter);
-    if (parameter["count"] != 1)
-      out << ", {} from 0 to " << parameter["count"].get<uint64_t>() - 1;
+    printCount(out, parameter);
     out << "\n";
   }
+}
+
+} // namespace
+
+std::string inspect::toText(const Json &module) {
+  std::ostringstream out;
+  printHead(out, module);
+  if (module.contains("training"))
+    printTraining(out, module["training"]);
+  if (module.contains("ranks"))
+    printRanks(out, module["ranks"]);
+  printKernels(out, module["kernels"]);
+  for (const Json &program : module["programs"])
+    printProgram(out, program);
+  printMemory(out, module);
   return out.str();
 }
