@@ -12,18 +12,18 @@
 namespace hadal {
 
 /// Hands out page numbers, the lowest free one first, so that a run's pages depend on its requests
-/// only.
+/// only. A page may have several users, and is free when the last one has given it back.
 class PageAllocator {
 public:
   explicit PageAllocator(int64_t pages = 0) { grow(pages); }
 
   /// Adds pages up to `pages` in all; fewer than now changes nothing.
   void grow(int64_t pages) {
-    for (; count < pages; ++count)
-      free.push(static_cast<int32_t>(count));
+    for (; pageCount() < pages; users.push_back(0))
+      free.push(static_cast<int32_t>(pageCount()));
   }
 
-  int64_t pageCount() const { return count; }
+  int64_t pageCount() const { return static_cast<int64_t>(users.size()); }
   int64_t freeCount() const { return static_cast<int64_t>(free.size()); }
 
   /// None when all pages are in use.
@@ -32,17 +32,22 @@ public:
       return std::nullopt;
     int32_t page = free.top();
     free.pop();
+    users[page] = 1;
     return page;
   }
 
-  /// Gives back pages that were taken.
+  /// One user more of a page that is in use.
+  void share(int32_t page) { ++users[page]; }
+
+  /// A user gives back pages.
   void give(const std::vector<int32_t> &pages) {
     for (int32_t page : pages)
-      free.push(page);
+      if (--users[page] == 0)
+        free.push(page);
   }
 
 private:
-  int64_t count = 0;
+  std::vector<int32_t> users; ///< of each page
   std::priority_queue<int32_t, std::vector<int32_t>, std::greater<>> free;
 };
 

@@ -2,6 +2,8 @@
 
 #include "runtime/TokenChooser.h"
 
+#include <algorithm>
+
 using namespace hadal;
 
 float hadal::drawUniform(uint64_t seed, uint64_t step) {
@@ -15,7 +17,7 @@ float hadal::drawUniform(uint64_t seed, uint64_t step) {
   return static_cast<float>(mix(mix(seed) ^ step) >> 40) * 0x1p-24f;
 }
 
-Result<TokenChooser> TokenChooser::create(Executor &executor, const SamplingOptions &options) {
+static Status checkRange(const SamplingOptions &options) {
   if (!(options.temperature >= 0) || options.temperature > 1e6f)
     return invalidArgument("temperature: wants a number from 0 on, got " +
                            std::to_string(options.temperature));
@@ -30,52 +32,95 @@ Result<TokenChooser> TokenChooser::create(Executor &executor, const SamplingOpti
   if (!(options.repetitionPenalty > 0) || options.repetitionPenalty > 1e6f)
     return invalidArgument("repetition-penalty: wants a number above 0, got " +
                            std::to_string(options.repetitionPenalty));
-  std::optional<ProgramRun> penalty;
-  if (options.repetitionPenalty != 1)
-    penalty.emplace(HADAL_TRY(executor.prepare("penalize")));
-  return TokenChooser(HADAL_TRY(executor.prepare(options.temperature > 0 ? "sample" : "argmax")),
-                      std::move(penalty), options);
+  return {};
+}
+
+Status TokenChooser::accept(const SamplingOptions &options) {
+  HADAL_TRY(checkRange(options));
+  auto prepare = [&](std::optional<ProgramRun> &run, const char *program) -> Status {
+    if (!run)
+      run.emplace(HADAL_TRY(executor.prepare(program)));
+    return {};
+  };
+  if (penalizes(options))
+    HADAL_TRY(prepare(penalize, "penalize"));
+  return options.temperature > 0 ? prepare(sample, "sample") : prepare(argmax, "argmax");
 }
 
 Result<DeviceView> TokenChooser::penalized(const DeviceView &logits,
-                                           std::span<const std::span<const int32_t>> seen) {
-  penalties.assign(seen.size(), options.repetitionPenalty);
+                                           std::span<const RowChoice> rows) {
+  penalties.clear();
   offsets.assign(1, 0);
   allSeen.clear();
-  for (std::span<const int32_t> row : seen) {
-    allSeen.insert(allSeen.end(), row.begin(), row.end());
+  for (const RowChoice &row : rows) {
+    penalties.push_back(row.sampling->repetitionPenalty);
+    if (penalizes(*row.sampling))
+      allSeen.insert(allSeen.end(), row.seen.begin(), row.seen.end());
     offsets.push_back(static_cast<int32_t>(allSeen.size()));
   }
-  HADAL_TRY(penalty->setRegister("rows", logits.shape[0]));
-  HADAL_TRY(penalty->setRegister("seen_tokens", static_cast<int64_t>(allSeen.size())));
-  HADAL_TRY(penalty->bind("logits", logits));
-  HADAL_TRY(penalty->bind("penalty", TensorView::of(penalties)));
-  HADAL_TRY(penalty->bind("offsets", TensorView::of(offsets)));
-  HADAL_TRY(penalty->bind("seen", TensorView::of(allSeen)));
-  HADAL_TRY(penalty->execute());
-  return penalty->outputOnDevice("penalized");
+  HADAL_TRY(penalize->setRegister("rows", logits.shape[0]));
+  HADAL_TRY(penalize->setRegister("seen_tokens", static_cast<int64_t>(allSeen.size())));
+  HADAL_TRY(penalize->bind("logits", logits));
+  HADAL_TRY(penalize->bind("penalty", TensorView::of(penalties)));
+  HADAL_TRY(penalize->bind("offsets", TensorView::of(offsets)));
+  HADAL_TRY(penalize->bind("seen", TensorView::of(allSeen)));
+  HADAL_TRY(penalize->execute());
+  return penalize->outputOnDevice("penalized");
 }
 
-Result<std::span<const int32_t>>
-TokenChooser::choose(const DeviceView &logits, std::span<const float> uniform,
-                     std::span<const std::span<const int32_t>> seen) {
-  int64_t rows = logits.shape[0];
-  HADAL_TRY(run.setRegister("rows", rows));
-  HADAL_TRY(run.bind("logits", penalty ? HADAL_TRY(penalized(logits, seen)) : logits));
-  if (draws()) {
-    temperatures.assign(rows, options.temperature);
-    topKs.assign(rows, options.topK ? options.topK : INT32_MAX);
-    topPs.assign(rows, options.topP);
-    minPs.assign(rows, options.minP);
-    HADAL_TRY(run.bind("temperature", TensorView::of(temperatures)));
-    HADAL_TRY(run.bind("top_k", TensorView::of(topKs)));
-    HADAL_TRY(run.bind("top_p", TensorView::of(topPs)));
-    HADAL_TRY(run.bind("min_p", TensorView::of(minPs)));
-    HADAL_TRY(run.bind("uniform", TensorView::of(uniform)));
+/// Chooses for the rows without a temperature.
+Status TokenChooser::takeLikeliest(const DeviceView &logits, std::span<const RowChoice> rows) {
+  HADAL_TRY(argmax->setRegister("rows", logits.shape[0]));
+  HADAL_TRY(argmax->bind("logits", logits));
+  HADAL_TRY(argmax->execute());
+  auto *ids = static_cast<const int32_t *>(HADAL_TRY(argmax->output("token_ids")).data);
+  for (size_t row = 0; row < rows.size(); ++row)
+    if (!(rows[row].sampling->temperature > 0))
+      chosen[row] = ids[row];
+  return {};
+}
+
+/// Chooses for the rows with a temperature; the others draw along, with one of 1.
+Status TokenChooser::draw(const DeviceView &logits, std::span<const RowChoice> rows) {
+  temperatures.clear(), topKs.clear(), topPs.clear(), minPs.clear(), uniform.clear();
+  for (const RowChoice &row : rows) {
+    const SamplingOptions &options = *row.sampling;
+    temperatures.push_back(options.temperature > 0 ? options.temperature : 1);
+    topKs.push_back(options.topK ? options.topK : INT32_MAX);
+    topPs.push_back(options.topP);
+    minPs.push_back(options.minP);
+    uniform.push_back(row.uniform);
   }
-  HADAL_TRY(run.execute());
-  TensorView chosen = HADAL_TRY(run.output("token_ids"));
-  return std::span<const int32_t>(static_cast<const int32_t *>(chosen.data), rows);
+  HADAL_TRY(sample->setRegister("rows", logits.shape[0]));
+  HADAL_TRY(sample->bind("logits", logits));
+  HADAL_TRY(sample->bind("temperature", TensorView::of(temperatures)));
+  HADAL_TRY(sample->bind("top_k", TensorView::of(topKs)));
+  HADAL_TRY(sample->bind("top_p", TensorView::of(topPs)));
+  HADAL_TRY(sample->bind("min_p", TensorView::of(minPs)));
+  HADAL_TRY(sample->bind("uniform", TensorView::of(uniform)));
+  HADAL_TRY(sample->execute());
+  auto *ids = static_cast<const int32_t *>(HADAL_TRY(sample->output("token_ids")).data);
+  for (size_t row = 0; row < rows.size(); ++row)
+    if (rows[row].sampling->temperature > 0)
+      chosen[row] = ids[row];
+  return {};
+}
+
+Result<std::span<const int32_t>> TokenChooser::choose(const DeviceView &logits,
+                                                      std::span<const RowChoice> rows) {
+  auto any = [&](auto &&is) {
+    return std::any_of(rows.begin(), rows.end(),
+                       [&](const RowChoice &row) { return is(*row.sampling); });
+  };
+  DeviceView from = logits;
+  if (any([](const SamplingOptions &options) { return penalizes(options); }))
+    from = HADAL_TRY(penalized(logits, rows));
+  chosen.resize(rows.size());
+  if (any([](const SamplingOptions &options) { return !(options.temperature > 0); }))
+    HADAL_TRY(takeLikeliest(from, rows));
+  if (any([](const SamplingOptions &options) { return options.temperature > 0; }))
+    HADAL_TRY(draw(from, rows));
+  return std::span<const int32_t>(chosen);
 }
 
 Result<LogProbabilities> LogProbabilities::create(Executor &executor, int64_t vocabulary,
@@ -89,11 +134,11 @@ Result<LogProbabilities> LogProbabilities::create(Executor &executor, int64_t vo
 Result<LogProbabilities::Rows> LogProbabilities::of(const DeviceView &logits,
                                                     std::span<const int32_t> tokens) {
   HADAL_TRY(run.setRegister("rows", logits.shape[0]));
-  HADAL_TRY(run.setRegister("top", top));
+  HADAL_TRY(run.setRegister("top", count));
   HADAL_TRY(run.bind("logits", logits));
   HADAL_TRY(run.bind("token_ids", TensorView::of(tokens)));
   HADAL_TRY(run.execute());
-  size_t rows = tokens.size(), all = rows * static_cast<size_t>(top);
+  size_t rows = tokens.size(), all = rows * static_cast<size_t>(count);
   auto floats = [&](const char *name, size_t count) -> Result<std::span<const float>> {
     return std::span(static_cast<const float *>(HADAL_TRY(run.output(name)).data), count);
   };

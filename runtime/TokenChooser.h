@@ -28,32 +28,39 @@ struct SamplingOptions {
 /// A number in [0, 1), a multiple of 2^-24, that depends on the seed and the step only.
 float drawUniform(uint64_t seed, uint64_t step);
 
+/// Whether rows are chosen by what they have already.
+inline bool penalizes(const SamplingOptions &options) { return options.repetitionPenalty != 1; }
+
+/// What the next token of a row is chosen by.
+struct RowChoice {
+  const SamplingOptions *sampling;
+  float uniform = 0;                  ///< in [0, 1), read where temperature > 0
+  std::span<const int32_t> seen = {}; ///< the row's tokens, each once, read where penalizes()
+};
+
+/// Rows may have different settings; a row's token depends on its own alone.
 class TokenChooser {
 public:
-  static Result<TokenChooser> create(Executor &executor, const SamplingOptions &options);
+  /// The executor must outlive this object.
+  explicit TokenChooser(Executor &executor) : executor(executor) {}
 
-  /// Whether choose() uses random numbers.
-  bool draws() const { return options.temperature > 0; }
+  /// InvalidArgument for settings out of range. Makes the programs ready that they need.
+  Status accept(const SamplingOptions &options);
 
-  /// Whether choose() asks for the tokens that rows have already.
-  bool penalizes() const { return options.repetitionPenalty != 1; }
-
-  /// One token for each row of `logits` [R, V]; `uniform` has R numbers where draws(), `seen` where
-  /// penalizes() each row's tokens, each of them once. Valid until the next call.
-  Result<std::span<const int32_t>> choose(const DeviceView &logits, std::span<const float> uniform,
-                                          std::span<const std::span<const int32_t>> seen = {});
+  /// One token for each row of `logits` [R, V]; settings of `rows` [R] were accepted. Valid until
+  /// the next call.
+  Result<std::span<const int32_t>> choose(const DeviceView &logits,
+                                          std::span<const RowChoice> rows);
 
 private:
-  TokenChooser(ProgramRun run, std::optional<ProgramRun> penalty, const SamplingOptions &options)
-      : run(std::move(run)), penalty(std::move(penalty)), options(options) {}
-  Result<DeviceView> penalized(const DeviceView &logits,
-                               std::span<const std::span<const int32_t>> seen);
+  Result<DeviceView> penalized(const DeviceView &logits, std::span<const RowChoice> rows);
+  Status draw(const DeviceView &logits, std::span<const RowChoice> rows);
+  Status takeLikeliest(const DeviceView &logits, std::span<const RowChoice> rows);
 
-  ProgramRun run;
-  std::optional<ProgramRun> penalty;
-  SamplingOptions options;
-  std::vector<float> temperatures, topPs, minPs, penalties; ///< one per row, as topKs
-  std::vector<int32_t> topKs, offsets, allSeen;
+  Executor &executor;
+  std::optional<ProgramRun> argmax, sample, penalize;                ///< once they are needed
+  std::vector<float> temperatures, topPs, minPs, uniform, penalties; ///< one per row, as topKs
+  std::vector<int32_t> topKs, offsets, allSeen, chosen;
 };
 
 /// Logarithms of probabilities: log-softmax of the logits as the model gives them.
@@ -62,6 +69,9 @@ public:
   /// Of each row's token, and of its `top` likeliest ones. InvalidArgument where the model has
   /// fewer tokens.
   static Result<LogProbabilities> create(Executor &executor, int64_t vocabulary, int64_t top);
+
+  /// Likeliest tokens of each row.
+  int64_t top() const { return count; }
 
   struct Rows {
     std::span<const float> chosen;   ///< [R]
@@ -72,10 +82,10 @@ public:
   Result<Rows> of(const DeviceView &logits, std::span<const int32_t> tokens);
 
 private:
-  LogProbabilities(ProgramRun run, int64_t top) : run(std::move(run)), top(top) {}
+  LogProbabilities(ProgramRun run, int64_t top) : run(std::move(run)), count(top) {}
 
   ProgramRun run;
-  int64_t top;
+  int64_t count;
 };
 
 } // namespace hadal

@@ -246,6 +246,43 @@ TEST_F(Drivers, SeedsBelongToRows) {
   EXPECT_NE(together[0], together[1]);
 }
 
+// Requests with settings of their own, some of which come when others are under way, each get the
+// tokens that they get alone.
+TEST_F(Drivers, RequestsDoNotShow) {
+  auto prompts = randomPrompts(12, 9, 5);
+  std::vector<RequestSettings> settings(prompts.size());
+  Rows alone;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    settings[i].maxNewTokens = 3 + static_cast<int64_t>(i);
+    settings[i].ignoreEos = true;
+    settings[i].sampling.temperature = i % 3 == 0 ? 0 : 0.5f * static_cast<float>(i % 3);
+    settings[i].seed = 40 + i;
+    GenerationOptions options;
+    static_cast<RequestSettings &>(options) = settings[i];
+    alone.push_back(generate({prompts[i]}, options)[0]);
+    EXPECT_EQ(alone.back().size(), 3 + i);
+  }
+  auto engine = Engine::create(*executor, {.maxSequences = 5});
+  ASSERT_TRUE(engine.ok()) << engine.error().message;
+  Rows rows(prompts.size());
+  auto take = [&](const GeneratedToken &token) { rows[token.sequence].push_back(token.token); };
+  size_t submitted = 0;
+  bool isBusy = true;
+  while (isBusy || submitted < prompts.size()) {
+    // Two more before each step.
+    for (size_t end = std::min(submitted + 2, prompts.size()); submitted < end; ++submitted) {
+      auto number = (*engine)->submit(prompts[submitted], settings[submitted]);
+      ASSERT_TRUE(number.ok()) << number.error().message;
+      EXPECT_EQ(*number, static_cast<int64_t>(submitted));
+    }
+    auto stepped = (*engine)->step(take);
+    ASSERT_TRUE(stepped.ok()) << stepped.error().message;
+    isBusy = *stepped;
+  }
+  EXPECT_EQ(rows, alone);
+  EXPECT_NE(alone[1], alone[4]);
+}
+
 TEST_F(Drivers, Refused) {
   GenerationOptions options;
   auto generation = Generation::create(*executor, options);
@@ -523,6 +560,18 @@ TEST(PageAllocator, LowestFirst) {
   EXPECT_EQ(pages.take(), 0);
   EXPECT_EQ(pages.take(), 1);
   EXPECT_EQ(pages.take(), 3);
+}
+
+// A page with two users is free when both have given it back.
+TEST(PageAllocator, SharedPages) {
+  PageAllocator pages(2);
+  EXPECT_EQ(pages.take(), 0);
+  pages.share(0);
+  pages.give({0});
+  EXPECT_EQ(pages.freeCount(), 1);
+  EXPECT_EQ(pages.take(), 1);
+  pages.give({0});
+  EXPECT_EQ(pages.take(), 0);
 }
 
 // Draws are in [0, 1), depend on seed and step, and are spread evenly.
