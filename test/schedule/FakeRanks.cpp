@@ -448,7 +448,7 @@ std::unique_ptr<ModuleT> fake::ranksModule(const RanksRequest &request) {
       ranks.orders.push_back(std::make_unique<OrderT>());
       for (const schedule::Chunk &chunk : order) {
         auto item = std::make_unique<ChunkT>();
-        item->kind = static_cast<ChunkKind>(chunk.kind), item->direction = chunk.direction,
+        item->kind = static_cast<objects::ChunkKind>(chunk.kind), item->direction = chunk.direction,
         item->micro_batch = chunk.microBatch, item->paired = chunk.paired;
         ranks.orders.back()->chunks.push_back(std::move(item));
       }
