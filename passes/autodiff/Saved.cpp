@@ -99,7 +99,7 @@ std::string hadal::memoryTable(func::FuncOp f, ArrayRef<int64_t> registers) {
     return bytes;
   };
   struct Row {
-    int64_t saved = 0, again = 0;
+    int64_t saved = 0, recomputed = 0;
   };
   llvm::MapVector<StringRef, Row> rows;
   for (Value v : savedValues(f, halves))
@@ -107,17 +107,17 @@ std::string hadal::memoryTable(func::FuncOp f, ArrayRef<int64_t> registers) {
   for (Operation &op : f.getBody().front())
     if (op.hasAttr(job::kRecomputedAttr) && !isFree(&op))
       for (Value v : op.getResults())
-        rows[job::partOf(&op)].again += bytesOf(v);
+        rows[job::partOf(&op)].recomputed += bytesOf(v);
   std::string text;
   llvm::raw_string_ostream out(text);
   out << llvm::formatv("{0,-56}{1,16}{2,16}\n", "part of the model", "saved KiB", "recomputed KiB");
   Row total;
   for (auto &[part, row] : rows) {
     out << llvm::formatv("{0,-56}{1,16}{2,16}\n", part.empty() ? StringRef("(unnamed)") : part,
-                         llvm::divideCeil(row.saved, 1024), llvm::divideCeil(row.again, 1024));
-    total.saved += row.saved, total.again += row.again;
+                         llvm::divideCeil(row.saved, 1024), llvm::divideCeil(row.recomputed, 1024));
+    total.saved += row.saved, total.recomputed += row.recomputed;
   }
   out << llvm::formatv("{0,-56}{1,16}{2,16}\n", "all", llvm::divideCeil(total.saved, 1024),
-                       llvm::divideCeil(total.again, 1024));
+                       llvm::divideCeil(total.recomputed, 1024));
   return text;
 }

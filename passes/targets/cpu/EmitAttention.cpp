@@ -60,11 +60,11 @@ Values AttentionEmitter::chain(int64_t rows, int64_t count, Values acc,
 }
 
 void AttentionEmitter::inTiles(Value from, Value to, function_ref<void(int64_t, Value)> tile) {
-  int64_t tall = b.shape.rows;
-  Value after = b.add(from, b.mul(b.div(b.sub(to, from), tall), tall));
-  b.loop(from, after, tall, [&](Value row) { tile(tall, row); });
+  int64_t tileRows = b.shape.rows;
+  Value after = b.add(from, b.mul(b.div(b.sub(to, from), tileRows), tileRows));
+  b.loop(from, after, tileRows, [&](Value row) { tile(tileRows, row); });
   Value row = after;
-  for (int64_t part = llvm::PowerOf2Ceil(tall) / 2; part; part /= 2) {
+  for (int64_t part = llvm::PowerOf2Ceil(tileRows) / 2; part; part /= 2) {
     Value has = b.compare(arith::CmpIPredicate::sge, b.sub(to, row), b.index(part));
     b.when(has, [&] { tile(part, row); });
     row = b.select(has, b.add(row, part), row);

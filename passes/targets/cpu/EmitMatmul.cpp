@@ -15,7 +15,8 @@
 //
 //   task   rows [m0, m1) x panels [p0, p1)
 //     one row        four panels at a time: four streams of weights keep the memory busy
-//     many rows      panel by panel, tiles of `tall` rows, then what is left; the panel stays in
+//     many rows      panel by panel, tiles of `tileRows` rows, then what is left; the panel stays
+//     in
 //                    the first cache
 //     in panels      chunk by chunk of the sum: the task's panels (transposed first, if need be)
 //                    stay in the second cache; tile by tile of rows, all of them
@@ -57,7 +58,7 @@ private:
   };
   void emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1);
   void emitChunks(Value m0, Value m1, Value batch, Value p0, Value p1);
-  void turnPanel(Value batch, Value panel, const Chunk &chunk, Value turned);
+  void transposePanel(Value batch, Value panel, const Chunk &chunk, Value result);
   void forTiles(Value m0, Value m1, function_ref<void(int64_t, Value)> tile);
   void tile(int64_t rows, int64_t panels, Place at, Value widened, const Chunk *chunk = nullptr);
   void onLastPanel(Value panel, function_ref<void(bool)> body);
@@ -97,9 +98,9 @@ private:
   SmallVector<Value> scales;
   std::function<void(Value)> ahead;         // what a tile asks for at step k, or null
   int64_t vectors = 0;                      // of a panel
-  int64_t tall = 0;                         // rows of a whole tile
-  int64_t rowsOfTask = 0, panelsOfTask = 4; // at most; rows a multiple of `tall`
-  bool eight = false;
+  int64_t tileRows = 0;                     // rows of a whole tile
+  int64_t rowsOfTask = 0, panelsOfTask = 4; // at most; rows a multiple of `tileRows`
+  bool isFp8 = false;
   Value leftBegin; // of a chunk, or null
 };
 
@@ -197,7 +198,7 @@ Values MatmulEmitter::chain(Value k0, int64_t count, Values acc, ArrayRef<Value>
   };
   // Tiles of what whole ones leave over are most of a kernel's code, and of the time to compile it.
   // With three rows and more, two steps are work enough for each turn of the loop.
-  int64_t rows = leftRows.size(), steps = rows <= 2 || rows == tall ? 4 : 2;
+  int64_t rows = leftRows.size(), steps = rows <= 2 || rows == tileRows ? 4 : 2;
   int64_t main = count / steps * steps;
   if (main)
     acc = b.carry(k0, b.add(k0, main), steps, acc, [&](Value k, Values acc) {
@@ -225,7 +226,7 @@ void MatmulEmitter::lookAhead(Value m0, Value row, Value base) {
           all = first.batch * layout.panels() * layout.panelElements();
   if (span > all)
     return;
-  Value part = b.mul(b.div(b.sub(row, m0), tall), span);
+  Value part = b.mul(b.div(b.sub(row, m0), tileRows), span);
   Value begin = b.min(b.add(b.add(base, layout.panelElements()), part), b.index(all - span));
   ahead = [=, this](Value k) {
     Value at = b.add(begin, b.mul(k, line / 2));
@@ -235,7 +236,7 @@ void MatmulEmitter::lookAhead(Value m0, Value row, Value base) {
 }
 
 /// The same for a chunk of the sum. What the tiles want next begins at `next`: one piece, or where
-/// it is to be turned the blocks of `panel` steps that turnPanel reads.
+/// it is to be transposed the blocks of `panel` steps that transposePanel reads.
 void MatmulEmitter::lookAhead(Value m0, Value row, Value next, const Chunk &chunk) {
   int64_t line = lineElements(), each = chunk.count / 4,
           lines = chunk.count * layout.panel / line; // of a tile; of all
@@ -246,7 +247,7 @@ void MatmulEmitter::lookAhead(Value m0, Value row, Value next, const Chunk &chun
   if (span > all || (transposed && !blocks) || first.k > 8 * chunkLength())
     return;
   Value begin = b.min(next, b.index(all - span));
-  Value part = b.min(b.mul(b.div(b.sub(row, m0), tall), each),
+  Value part = b.min(b.mul(b.div(b.sub(row, m0), tileRows), each),
                      b.index(transposed ? blocks * block - each : lines - each));
   Value k0 = transposed ? b.index(0) : chunk.begin;
   ahead = [=, this](Value k) {
@@ -305,7 +306,7 @@ void MatmulEmitter::tile(int64_t rows, int64_t panels, Place at, Value widened,
         });
     return;
   }
-  if (!eight) {
+  if (!isFp8) {
     acc = chain(b.index(0), first.k, acc, leftRows, at, bases, widened);
   } else {
     auto block = [&](Value kBlock, int64_t count, Values sums) {
@@ -429,16 +430,16 @@ void MatmulEmitter::widenPanel(Value base, Value widened) {
 void MatmulEmitter::forTiles(Value m0, Value m1, function_ref<void(int64_t, Value)> tile) {
   // 6 + 1 would be a slow tile: too few chains to hide an addition's latency. 4 + 3 are two good
   // ones.
-  Value rows = b.sub(m1, m0), whole = b.div(rows, tall), rest = b.rem(rows, tall);
+  Value rows = b.sub(m1, m0), whole = b.div(rows, tileRows), rest = b.rem(rows, tileRows);
   Value thin = arith::AndIOp::create(
       b, b.less(b.index(0), whole),
       arith::AndIOp::create(b, b.less(b.index(0), rest), b.less(rest, b.index(3))));
   whole = b.select(thin, b.sub(whole, b.index(1)), whole);
-  rest = b.select(thin, b.add(rest, tall), rest);
-  Value row = b.add(m0, b.mul(whole, tall));
-  b.loop(m0, row, tall, [&](Value at) { tile(tall, at); });
+  rest = b.select(thin, b.add(rest, tileRows), rest);
+  Value row = b.add(m0, b.mul(whole, tileRows));
+  b.loop(m0, row, tileRows, [&](Value at) { tile(tileRows, at); });
   SmallVector<int64_t> cases;
-  for (int64_t r = 1; r < tall; ++r)
+  for (int64_t r = 1; r < tileRows; ++r)
     cases.push_back(r);
   // One place for the code of each height: the thin rest is two turns of the loop.
   Value four = b.select(thin, b.index(4), b.index(0)), after = b.add(row, four);
@@ -448,9 +449,9 @@ void MatmulEmitter::forTiles(Value m0, Value m1, function_ref<void(int64_t, Valu
   });
 }
 
-/// Rows [chunk.begin, + count) of the sum for the outputs of `panel`: element (i, lane) of `turned`
+/// Rows [chunk.begin, + count) of the sum for the outputs of `panel`: element (i, lane) of `result`
 /// is W[chunk.begin + i, panel * width + lane]. Chunks begin where a stored panel does.
-void MatmulEmitter::turnPanel(Value batch, Value panel, const Chunk &chunk, Value turned) {
+void MatmulEmitter::transposePanel(Value batch, Value panel, const Chunk &chunk, Value result) {
   int64_t lanes = b.shape.lanes;
   Value storedPanel = b.div(chunk.begin, stored.panel);
   if (batch)
@@ -471,7 +472,7 @@ void MatmulEmitter::turnPanel(Value batch, Value panel, const Chunk &chunk, Valu
           if (valid)
             rows = b.transpose(rows);
           for (int64_t i = 0; i < lanes; ++i)
-            b.storeVector(rows[i], turned, {b.add(b.mul(block, stored.panel), n + i), b.index(k)});
+            b.storeVector(rows[i], result, {b.add(b.mul(block, stored.panel), n + i), b.index(k)});
         }
     });
   });
@@ -496,9 +497,9 @@ void MatmulEmitter::emitChunks(Value m0, Value m1, Value batch, Value p0, Value 
           padded = llvm::alignTo(length, stored.panel);
   bool one = whole + (rest != 0) == 1;
   int64_t offset = 0;
-  Value turned;
+  Value transposedPanel;
   if (transposed)
-    turned =
+    transposedPanel =
         b.scratchView(kernel.scratch, offset, {panelsOfTask, padded, layout.panel}, b.getF32Type());
   auto turnedPanel = [&](Value panel) -> Value {
     if (!transposed)
@@ -508,8 +509,8 @@ void MatmulEmitter::emitChunks(Value m0, Value m1, Value batch, Value p0, Value 
     SmallVector<OpFoldResult> sizes{b.getIndexAttr(1), b.getIndexAttr(padded),
                                     b.getIndexAttr(layout.panel)};
     auto type = memref::SubViewOp::inferRankReducedResultType(
-        {padded, layout.panel}, cast<MemRefType>(turned.getType()), at, sizes, steps);
-    return memref::SubViewOp::create(b, cast<MemRefType>(type), turned, at, sizes, steps);
+        {padded, layout.panel}, cast<MemRefType>(transposedPanel.getType()), at, sizes, steps);
+    return memref::SubViewOp::create(b, cast<MemRefType>(type), transposedPanel, at, sizes, steps);
   };
   auto stands = [&](Value panel, Value k) { // a panel's chunk
     Value at = transposed ? b.div(k, stored.panel) : panel, in = transposed ? panel : k;
@@ -520,10 +521,11 @@ void MatmulEmitter::emitChunks(Value m0, Value m1, Value batch, Value p0, Value 
   };
   auto sum = [&](const Chunk &chunk) {
     if (transposed)
-      b.loop(p0, p1, 1, [&](Value panel) { turnPanel(batch, panel, chunk, turnedPanel(panel)); });
+      b.loop(p0, p1, 1,
+             [&](Value panel) { transposePanel(batch, panel, chunk, turnedPanel(panel)); });
     forTiles(m0, m1, [&](int64_t rows, Value row) {
       b.loop(p0, p1, 1, [&](Value panel) {
-        if (rows == tall) { // next comes this panel's next chunk, or a panel of the next task
+        if (rows == tileRows) { // next comes this panel's next chunk, or a panel of the next task
           Value next = stands(b.add(panel, b.sub(p1, p0)), b.index(0));
           if (!one)
             next = b.select(chunk.isLast, next, stands(panel, b.add(chunk.begin, chunk.count)));
@@ -553,7 +555,7 @@ void MatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p
     Value base =
         b.mul(batch ? b.add(b.mul(batch, layout.panels()), panel) : panel, layout.panelElements());
     forTiles(m0, m1, [&](int64_t rows, Value row) {
-      if (rows == tall)
+      if (rows == tileRows)
         lookAhead(m0, row, base);
       tile(rows, 1, {row, batch, panel}, widened);
       ahead = {};
@@ -571,14 +573,14 @@ void MatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p
   auto manyRows = [&] {
     if (kernel.inPanels(first.right))
       return emitChunks(m0, m1, batch, p0, p1);
-    // A tall tile hides the two instructions that widen a bf16: then the panel is better read half
-    // as wide.
-    if (!layout.pairs() || (layout.element.isBF16() && tall >= 12)) {
+    // A tileRows tile hides the two instructions that widen a bf16: then the panel is better read
+    // half as wide.
+    if (!layout.pairs() || (layout.element.isBF16() && tileRows >= 12)) {
       b.loop(p0, p1, 1, [&](Value panel) { tiles(panel, {}); });
       return;
     }
     b.choose(
-        b.less(rows, b.index(2 * tall)),
+        b.less(rows, b.index(2 * tileRows)),
         [&] { b.loop(p0, p1, 1, [&](Value panel) { tiles(panel, {}); }); },
         [&] {
           int64_t offset = 0;
@@ -612,14 +614,14 @@ LogicalResult MatmulEmitter::emit() {
   if (products.size() > 1 &&
       llvm::any_of(products, [&](Product &p) { return kernel.inPanels(p.right); }))
     return kernel.tensors.emitError("matmul kernel wants weights in panels one product at a time");
-  eight = isa<Float8E4M3FNType>(layout.element);
+  isFp8 = isa<Float8E4M3FNType>(layout.element);
   vectors = layout.panel / b.shape.lanes;
-  tall = eight ? std::min<int64_t>(b.shape.rows, 8)
-               : b.shape.rows; // sums of blocks take registers too
+  tileRows = isFp8 ? std::min<int64_t>(b.shape.rows, 8)
+                   : b.shape.rows; // sums of blocks take registers too
   for (Product &p : products)
     if (p.scale)
       scales.push_back(kernel.memory(p.scale));
-  if (eight && first.blockN % layout.panel)
+  if (isFp8 && first.blockN % layout.panel)
     return kernel.tensors.emitError() << "fp8 matmul wants scale blocks of a multiple of "
                                       << layout.panel << " outputs, got " << first.blockN;
   epilogue = ProductEpilogue(kernel, generic, products);
@@ -627,7 +629,8 @@ LogicalResult MatmulEmitter::emit() {
   // Rows of a task at most: as many as keep the left block in half of the second cache. Weights in
   // panels stay there instead.
   int64_t scratchBytes = layout.widenedBytes();
-  rowsOfTask = std::clamp<int64_t>((512 << 10) / (4 * first.k) / tall * tall, 2 * tall, 24 * tall);
+  rowsOfTask = std::clamp<int64_t>((512 << 10) / (4 * first.k) / tileRows * tileRows, 2 * tileRows,
+                                   24 * tileRows);
   if (kernel.inPanels(first.right)) {
     // A chunk of a task's panels has half a megabyte (a quarter where vectors are narrower), and
     // four panels at least.
@@ -642,16 +645,16 @@ LogicalResult MatmulEmitter::emit() {
                                : chunks >= 4                   ? 512
                                : chunks > 1                    ? 256
                                                                : 128,
-                               tall);
+                               tileRows);
   }
   if (transposed)
     scratchBytes = panelsOfTask * llvm::alignTo(chunkLength(), stored.panel) * layout.panel * 4;
-  ProductCut cut{layout.panels(), panelsOfTask, rowsOfTask, tall};
+  ProductCut cut{layout.panels(), panelsOfTask, rowsOfTask, tileRows};
   auto tasks =
       forProductTasks(kernel, first, cut, [&](Value m0, Value m1, Value batch, Value p0, Value p1) {
         if (!first.grouped())
           return emitBlock(m0, m1, batch, p0, p1);
-        Value rows = b.sub(m1, m0), each = rowsOfBlock(b, rows, rowsOfTask, tall);
+        Value rows = b.sub(m1, m0), each = rowsOfBlock(b, rows, rowsOfTask, tileRows);
         b.loop(b.index(0), b.ceilDiv(rows, rowsOfTask), 1, [&](Value i) {
           Value begin = b.add(m0, b.mul(i, each));
           emitBlock(begin, b.min(b.add(begin, each), m1), batch, p0, p1);

@@ -10,7 +10,7 @@
 //         panel          two by two tiles of sums; a half where 16 rows or fewer are left
 //
 // A panel is 32 outputs. Where the product sums over them (the gradient of activations), its pairs
-// are turned while they are split.
+// are transposed while they are split.
 #include "passes/analysis/Products.h"
 #include "passes/targets/cpu/Kernel.h"
 #include "passes/targets/cpu/Packing.h"
@@ -29,7 +29,7 @@ public:
   TileMatmulEmitter(Kernel &kernel, Product p, linalg::GenericOp generic)
       : kernel(kernel), b(kernel.b), p(p), generic(generic), tiles(b, isHeldByBf16(p.op) ? 1 : 3),
         stored(PanelLayout::of(cast<RankedTensorType>(p.right.getType()), b.shape)),
-        turned(p.rightK < p.rightN) {}
+        transposed(p.rightK < p.rightN) {}
   LogicalResult emit();
 
 private:
@@ -62,7 +62,7 @@ private:
   linalg::GenericOp generic;
   TileProduct tiles;
   PanelLayout stored;
-  bool turned;
+  bool transposed;
   ProductEpilogue epilogue;
   Value left, right, out, source;
   Value leftPieces, rightPieces, sums;
@@ -105,7 +105,7 @@ void TileMatmulEmitter::splitPanel(Value batch, Value panel, const Chunk &chunk,
             return std::pair(i < rest ? row(b.index(first), tile) : zero(),
                              i + 16 < rest ? row(b.index(first + 16), tile) : zero());
           },
-          /*turned=*/false, rightPieces, tiles.tileAt(at, b.index(chunk.wholeSteps()), tile));
+          /*transposed=*/false, rightPieces, tiles.tileAt(at, b.index(chunk.wholeSteps()), tile));
 }
 
 /// K runs along the rows of stored panels, one panel a step; the outputs of `panel` are 32 of their
@@ -128,7 +128,7 @@ void TileMatmulEmitter::splitTurnedPanel(Value batch, Value panel, const Chunk &
               return std::pair(b.loadVector(right, {row}, 16),
                                b.loadVector(right, {b.add(row, 16)}, 16));
             },
-            /*turned=*/true, rightPieces, tiles.tileAt(at, step, tile));
+            /*transposed=*/true, rightPieces, tiles.tileAt(at, step, tile));
       };
       // A loop, where both tiles are alike: turning a square is much code.
       if (outputs == side)
@@ -182,7 +182,7 @@ std::pair<Value, Value> TileMatmulEmitter::nextWeights(Value batch, Value panel,
     first = b.select(chunk.isLast, first, b.div(b.add(chunk.begin, chunk.count), side));
   }
   Value stands = b.mul(of, stored.panels() * stored.panelElements());
-  if (turned)
+  if (transposed)
     return {b.add(stands, b.add(b.mul(first, stored.panelElements()), b.mul(at, side * side))),
             b.index(stored.panelElements())};
   return {b.add(stands, b.add(b.mul(at, stored.panelElements()), b.mul(first, side * side))),
@@ -236,7 +236,7 @@ void TileMatmulEmitter::emitChunk(Value m0, Value m1, Value batch, Value p0, Val
   int64_t panelPieces = tiles.elements(llvm::divideCeil(chunkLength, side));
   auto piecesOf = [&](Value panel) { return b.mul(b.sub(panel, p0), panelPieces); };
   b.loop(p0, p1, 1, [&](Value panel) {
-    if (turned)
+    if (transposed)
       splitTurnedPanel(batch, panel, chunk, piecesOf(panel));
     else
       splitPanel(batch, panel, chunk, piecesOf(panel));

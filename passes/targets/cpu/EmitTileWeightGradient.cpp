@@ -2,7 +2,7 @@
 // over rows t of gradient[t, n] * X[t, k].
 //
 // The sum runs over rows. Squares of OUT, 32 k x 32 n as a panel holds them, begin from what is
-// there and go back there; rows of X, whose pairs are turned, are the left operand, rows of the
+// there and go back there; rows of X, whose pairs are transposed, are the left operand, rows of the
 // gradient the right one. The tiles add a block's rows, 32 at a time, to what OUT holds, so where
 // rows begin and end is all that decides the order of sums.
 //
@@ -52,7 +52,7 @@ private:
   int64_t block = 0, range = 0, panelsOfTask = 0; // rows; of K; panels
 };
 
-/// The pairs of 16 k, turned: `t` is the first row of the step.
+/// The pairs of 16 k, transposed: `t` is the first row of the step.
 void TileWeightGradientEmitter::splitLeft(Value t, Value step, Value k0, Value end, bool whole) {
   int64_t pieces = tiles.elements(block / side);
   Value nothing = b.zeros(b.vectorOf(16, b.getF32Type()));
@@ -72,8 +72,8 @@ void TileWeightGradientEmitter::splitLeft(Value t, Value step, Value k0, Value e
       Value v = b.loadVector(rows, {at[i], k}, 16, std::min<int64_t>(valid, 16));
       return whole ? v : b.select(present[i], v, nothing);
     };
-    tiles.splitTile([&](int64_t i) { return std::pair(load(i), load(i + 16)); }, /*turned=*/true,
-                    leftPieces, to);
+    tiles.splitTile([&](int64_t i) { return std::pair(load(i), load(i + 16)); },
+                    /*transposed=*/true, leftPieces, to);
   };
   auto square = [&](Value q, int64_t valid) {
     Value k = b.add(k0, b.mul(q, side));

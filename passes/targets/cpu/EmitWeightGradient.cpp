@@ -152,16 +152,16 @@ void WeightGradientEmitter::copyPanels(Value t0, Value count, Value p0, Value p1
   });
 }
 
-/// `tileAt` counts from the beginning of the range; `tall` is its height or what is left of the
+/// `tileAt` counts from the beginning of the range; `tileRows` is its height or what is left of the
 /// operand.
-void WeightGradientEmitter::tile(int64_t tall, Value tileAt, Value count, Place at) {
+void WeightGradientEmitter::tile(int64_t tileRows, Value tileAt, Value count, Place at) {
   int64_t lanes = b.shape.lanes;
   Type type = b.vectorOf(lanes, b.getF32Type());
   Value a0 = b.add(at.first, b.mul(tileAt, height)), base = b.mul(tileAt, block * height + 16);
   onLastPanel(at.panel, [&](bool last) {
     auto load = [&](Value memory) {
       Values acc;
-      for (int64_t r = 0; r < tall; ++r)
+      for (int64_t r = 0; r < tileRows; ++r)
         for (int64_t v = 0; v < vectors; ++v)
           acc.push_back(
               place(memory, at.panel, at.expert, b.add(a0, r), v, false, {}, validLanes(last, v)));
@@ -172,15 +172,15 @@ void WeightGradientEmitter::tile(int64_t tall, Value tileAt, Value count, Place 
       acc = load(out);
     else
       acc = b.choose(
-          at.isFirst, SmallVector<Type>(tall * vectors, type),
-          [&] { return zero ? Values(tall * vectors, b.zeros(type)) : load(init); },
+          at.isFirst, SmallVector<Type>(tileRows * vectors, type),
+          [&] { return zero ? Values(tileRows * vectors, b.zeros(type)) : load(init); },
           [&] { return load(out); });
     auto step = [&](Value t, Values acc) {
       Values row;
       for (int64_t v = 0; v < vectors; ++v)
         row.push_back(b.loadVector(copiedPanels, {at.copied, t, b.index(v * lanes)}, lanes));
       Value from = b.add(base, b.mul(t, height));
-      for (int64_t r = 0; r < tall; ++r) {
+      for (int64_t r = 0; r < tileRows; ++r) {
         Value x = b.splat(b.load(copiedRange, {b.add(from, r)}), lanes);
         for (int64_t v = 0; v < vectors; ++v)
           acc[r * vectors + v] = b.fma(x, row[v], acc[r * vectors + v]);
@@ -189,8 +189,8 @@ void WeightGradientEmitter::tile(int64_t tall, Value tileAt, Value count, Place 
     };
     // The next tile's sums come from further away than those of the loop.
     if (inPanels)
-      for (int64_t line = 0; line < tall * panel; line += 16) {
-        Value next = b.add(b.mul(b.add(a0, tall), panel), line);
+      for (int64_t line = 0; line < tileRows * panel; line += 16) {
+        Value next = b.add(b.mul(b.add(a0, tileRows), panel), line);
         Value matrix = at.expert ? b.add(b.mul(at.expert, panels), at.panel) : at.panel;
         PanelLayout layout = PanelLayout::of(g.n, g.k, b.getF32Type(), 1, b.shape);
         b.prefetch(out, b.add(b.mul(matrix, layout.panelElements()), next), /*isWrite=*/true, 3);
@@ -202,7 +202,7 @@ void WeightGradientEmitter::tile(int64_t tall, Value tileAt, Value count, Place 
       return acc;
     });
     acc = b.carry(main, count, 1, acc, step);
-    for (int64_t r = 0; r < tall; ++r)
+    for (int64_t r = 0; r < tileRows; ++r)
       for (int64_t v = 0; v < vectors; ++v)
         place(out, at.panel, at.expert, b.add(a0, r), v, true, acc[r * vectors + v],
               validLanes(last, v));

@@ -85,10 +85,10 @@ Value TileProduct::tileAt(Value base, Value step, Value tile) {
   return b.add(b.add(base, b.mul(step, stepElements())), b.mul(tile, tileElements));
 }
 
-void TileProduct::splitTile(function_ref<std::pair<Value, Value>(int64_t)> rows, bool turned,
+void TileProduct::splitTile(function_ref<std::pair<Value, Value>(int64_t)> rows, bool transposed,
                             Value memory, Value at) {
   auto floats = b.vectorOf(16, b.getF32Type()), bits = b.vectorOf(16, b.getI32Type());
-  if (!turned) {
+  if (!transposed) {
     for (int64_t i = 0; i < 16; ++i) {
       auto [low, high] = rows(i);
       storeRow(split(low, high), memory, b.add(at, 16 * i));

@@ -44,9 +44,10 @@ public:
 
   /// The pieces of pairs: each lane's (low, high), low in the lower half.
   Values split(Value low, Value high);
-  /// Splits a tile whose row i is the pairs of `rows(i)`: (low, high) for 0 <= i < 16. If `turned`,
-  /// that is a column instead. `at`: element of `memory` where the tile's first piece begins.
-  void splitTile(mlir::function_ref<std::pair<Value, Value>(int64_t)> rows, bool turned,
+  /// Splits a tile whose row i is the pairs of `rows(i)`: (low, high) for 0 <= i < 16. If
+  /// `transposed`, that is a column instead. `at`: element of `memory` where the tile's first
+  /// piece begins.
+  void splitTile(mlir::function_ref<std::pair<Value, Value>(int64_t)> rows, bool transposed,
                  Value memory, Value at);
   /// Where pieces of the tile `tile` (0 or 1) of step `step` begin, counted from `base`.
   Value tileAt(Value base, Value step, Value tile);

@@ -153,8 +153,8 @@ static func::FuncOp copyKernel(func::FuncOp tensors, RankedTensorType type, Vect
 }
 
 /// One panel of plain f32 whose rows or columns are contiguous, in vectors; blocks of rows are
-/// turned in registers. Element (n, k) stands at `source` + n * nStride + k * kStride of `from`;
-/// lanes begin at `to`'s `place`.
+/// transposed in registers. Element (n, k) stands at `source` + n * nStride + k * kStride of
+/// `from`; lanes begin at `to`'s `place`.
 static void packVectors(KernelBuilder &b, const PackJob &job, Value from, Value to, Value panel,
                         Value source, Value place) {
   const MatrixView &v = job.view;
