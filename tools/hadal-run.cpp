@@ -378,7 +378,7 @@ void addOptimizer(CLI::App &command, TrainOptions &options) {
   command.add_option("--lr", optimizer.rate, "Learning rate")
       ->check(numberWithin(0.0, 1e30))
       ->capture_default_str();
-  addChoice<Schedule>(command, "--schedule", optimizer.schedule,
+  addChoice<Schedule>(command, "--lr-schedule,--schedule", optimizer.schedule,
                       {{"constant", Schedule::Constant},
                        {"cosine", Schedule::Cosine},
                        {"report", Schedule::Report},

@@ -14,8 +14,8 @@ const char *hadal::scheduleName(Schedule schedule) {
 }
 
 static Error useless(const char *option, Schedule given, const char *wanted) {
-  return invalidArgument(std::string(option) + ": --schedule " + scheduleName(given) +
-                         " has no use for it; wants --schedule " + wanted);
+  return invalidArgument(std::string(option) + ": --lr-schedule " + scheduleName(given) +
+                         " has no use for it; wants --lr-schedule " + wanted);
 }
 
 Status RateSettings::complete(const ScheduleWishes &wishes) {
@@ -46,7 +46,7 @@ Status RateSettings::complete(const ScheduleWishes &wishes) {
       return invalidArgument((wishes.holdSteps ? "--hold: the cosine cannot begin after step "
                                                : "--warmup: the cosine cannot begin after step ") +
                              std::to_string(holdSteps) + "; of " + total +
-                             " steps --schedule report ends it at step " +
+                             " steps --lr-schedule report ends it at step " +
                              std::to_string(fallSteps));
   } else {
     finalRate = wishes.finalRate.value_or(0);

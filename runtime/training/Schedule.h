@@ -36,7 +36,7 @@ struct RateSettings {
 
   /// Fills in what follows from schedule, rate, warmupSteps and totalSteps. InvalidArgument names
   /// an option that its schedule has no use for, or a place that is not inside the run:
-  /// "--final-lr: the rate of --schedule constant ends where it begins; wants another schedule".
+  /// "--final-lr: the rate of --lr-schedule constant ends where it begins; wants another schedule".
   Status complete(const ScheduleWishes &wishes);
 };
 

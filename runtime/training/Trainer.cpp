@@ -43,7 +43,7 @@ Status OptimizerSettings::check(const Module &module) const {
               code->Get(1) == int64_t(stepSettingCount))
             return {};
         }
-  return unsupported("--schedule " + std::string(scheduleName(schedule)) + ": " + module.path() +
+  return unsupported("--lr-schedule " + std::string(scheduleName(schedule)) + ": " + module.path() +
                      " is of an older compiler that does not know it; compile it anew");
 }
 

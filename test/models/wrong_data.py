@@ -487,7 +487,7 @@ def ranks():
         ("weights", "rank 1 has weights other than rank 0", train + i, [w, ["--weights", other]]),
         (
             "schedules",
-            "rank 1 has --schedule cosine, rank 0 has --schedule constant",
+            "rank 1 has --lr-schedule cosine, rank 0 has --lr-schedule constant",
             train + i + drawn,
             [[], ["--schedule", "cosine"]],
         ),

@@ -77,7 +77,7 @@ grep -q '^--data: takes 2 files, not texts/README.md: ' stderr || fail "a folder
 [ "$(untimed one.jsonl)" = "$(untimed folder.jsonl)" ] || fail "a folder is other data than its files"
 works train --data a.txt b.jsonl --steps 201 --resume text # the tokenizer from the checkpoint
 for schedule in cosine report wsd; do
-  works "$run" train t.hadal --init-seed 3 --input in.safetensors --steps 30 --lr 0.02 --schedule $schedule --final-lr 0.001
+  works "$run" train t.hadal --init-seed 3 --input in.safetensors --steps 30 --lr 0.02 --lr-schedule $schedule --final-lr 0.001
 done
 
 # Validation: its loss in line, log and page, every so often and at the end; without it the run has the same bits.
@@ -255,10 +255,10 @@ refused '' "$run" train t.hadal --weights ckpt --steps 1
 refused 'one of them' "$run" $base --init-seed 1 --steps 1
 refused '--init-seed' "$run" train t.hadal --input in.safetensors --steps 1
 refused 'schedule' "$run" $base --steps 1 --schedule linear
-refused '--final-lr: --schedule constant has no use for it' "$run" $base --steps 2 --final-lr 0.1 --log never
-refused '--last-lr: --schedule cosine has no use for it' "$run" $base --steps 2 --schedule cosine --last-lr 0.1
-refused '--hold: --schedule wsd has no use for it' "$run" $base --steps 2 --schedule wsd --hold 1
-refused '--lr-decay-share: --schedule constant has no use for it' "$run" $base --steps 2 --lr-decay-share 0.2
+refused '--final-lr: --lr-schedule constant has no use for it' "$run" $base --steps 2 --final-lr 0.1 --log never
+refused '--last-lr: --lr-schedule cosine has no use for it' "$run" $base --steps 2 --schedule cosine --last-lr 0.1
+refused '--hold: --lr-schedule wsd has no use for it' "$run" $base --steps 2 --schedule wsd --hold 1
+refused '--lr-decay-share: --lr-schedule constant has no use for it' "$run" $base --steps 2 --lr-decay-share 0.2
 refused '--warmup: 3 steps are more than the 2 of --steps' "$run" $base --steps 2 --warmup 3 --log never
 refused '--hold: the cosine cannot begin after step 99' "$run" $base --steps 100 --schedule report --hold 99
 refused '--val-every: wants --val-data' "$run" $base --steps 2 --val-every 1
