@@ -4,7 +4,7 @@
 
 #include "runtime/Finite.h"
 #include "runtime/ModelLimits.h"
-#include "runtime/parallel/RowShare.h"
+#include "runtime/ranks/RowShare.h"
 
 #include <algorithm>
 #include <chrono>

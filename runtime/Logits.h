@@ -5,7 +5,7 @@
 
 #include "runtime/Executor.h"
 #include "runtime/Safetensors.h"
-#include "runtime/parallel/RowShare.h"
+#include "runtime/ranks/RowShare.h"
 
 #include <string>
 #include <utility>

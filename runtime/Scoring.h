@@ -4,7 +4,7 @@
 #define HADAL_RUNTIME_SCORING_H
 
 #include "runtime/Executor.h"
-#include "runtime/parallel/RowShare.h"
+#include "runtime/ranks/RowShare.h"
 
 #include <functional>
 #include <optional>

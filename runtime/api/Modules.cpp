@@ -3,7 +3,7 @@
 #include "runtime/api/Handles.h"
 
 #include "runtime/CheckpointFit.h"
-#include "runtime/parallel/RankLayout.h"
+#include "runtime/ranks/RankLayout.h"
 #include "runtime/session/FunctionCall.h"
 
 #include <algorithm>

@@ -4,8 +4,8 @@
 
 #include "runtime/comm/DelayedComm.h"
 #include "runtime/comm/MpiComm.h"
-#include "runtime/parallel/Gather.h"
-#include "runtime/parallel/Tags.h"
+#include "runtime/ranks/Gather.h"
+#include "runtime/ranks/Tags.h"
 #include "runtime/session/StopSignal.h"
 
 #include <algorithm>

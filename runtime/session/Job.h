@@ -4,11 +4,11 @@
 #define HADAL_RUNTIME_SESSION_JOB_H
 
 #include "runtime/comm/InProcessComm.h"
-#include "runtime/parallel/ExpertRanks.h"
-#include "runtime/parallel/Gather.h"
-#include "runtime/parallel/ParallelTrainer.h"
-#include "runtime/parallel/RowShare.h"
-#include "runtime/parallel/TensorGather.h"
+#include "runtime/ranks/ExpertRanks.h"
+#include "runtime/ranks/Gather.h"
+#include "runtime/training/ranks/ParallelTrainer.h"
+#include "runtime/ranks/RowShare.h"
+#include "runtime/training/ranks/TensorGather.h"
 #include "runtime/session/Session.h"
 #include "runtime/training/Manifest.h"
 

@@ -8,7 +8,7 @@
 #include "runtime/parameters/WeightStore.h"
 #include "runtime/device/CpuDevice.h"
 #include "runtime/module/Module.h"
-#include "runtime/parallel/Gather.h"
+#include "runtime/ranks/Gather.h"
 
 #include <memory>
 #include <optional>

@@ -2,7 +2,7 @@
 
 #include "runtime/comm/DelayedComm.h"
 #include "runtime/comm/InProcessComm.h"
-#include "runtime/parallel/Gather.h"
+#include "runtime/ranks/Gather.h"
 #include "test/comm/CommTest.h"
 
 #include <gtest/gtest.h>

@@ -12,7 +12,7 @@
 #include "runtime/comm/InProcessComm.h"
 #include "runtime/device/CpuDevice.h"
 #include "runtime/module/Check.h"
-#include "runtime/parallel/ExpertRanks.h"
+#include "runtime/ranks/ExpertRanks.h"
 
 #include <cstdio>
 #include <fstream>

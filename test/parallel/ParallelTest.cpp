@@ -3,8 +3,8 @@
 #include "runtime/comm/DelayedComm.h"
 #include "runtime/comm/InProcessComm.h"
 #include "runtime/device/CpuDevice.h"
-#include "runtime/parallel/ParallelTrainer.h"
-#include "runtime/parallel/PredictMemory.h"
+#include "runtime/training/ranks/ParallelTrainer.h"
+#include "runtime/training/ranks/PredictMemory.h"
 #include "test/parallel/FakeRanks.h"
 #include "test/parallel/TickLink.h"
 

@@ -12,7 +12,7 @@
 
 #include "runtime/comm/InProcessComm.h"
 #include "runtime/device/CpuDevice.h"
-#include "runtime/parallel/ParallelTrainer.h"
+#include "runtime/training/ranks/ParallelTrainer.h"
 
 #include <cmath>
 #include <cstdio>

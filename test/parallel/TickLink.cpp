@@ -1,6 +1,6 @@
 #include "test/parallel/TickLink.h"
 
-#include "runtime/parallel/Tags.h"
+#include "runtime/ranks/Tags.h"
 
 #include <deque>
 #include <map>

@@ -8,7 +8,7 @@
 #include "runtime/Safetensors.h"
 #include "runtime/module/Module.h"
 #include "runtime/module/Verify.h"
-#include "runtime/parallel/PredictMemory.h"
+#include "runtime/training/ranks/PredictMemory.h"
 #include "runtime/training/Manifest.h"
 #include "test/parallel/FakeRanks.h"
 #include "test/tools/FakeModel.h"

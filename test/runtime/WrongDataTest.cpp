@@ -7,7 +7,7 @@
 #include "runtime/parameters/WeightStore.h"
 #include "runtime/comm/InProcessComm.h"
 #include "runtime/device/CpuDevice.h"
-#include "runtime/parallel/Gather.h"
+#include "runtime/ranks/Gather.h"
 #include "test/tools/FakeModel.h"
 
 #include <gtest/gtest.h>

@@ -3,8 +3,8 @@
 #include "runtime/module/CheckRanks.h"
 #include "runtime/module/ChunkKind.h"
 #include "runtime/module/RankSizes.h"
-#include "runtime/parallel/PredictMemory.h"
-#include "runtime/parallel/SumPlan.h"
+#include "runtime/training/ranks/PredictMemory.h"
+#include "runtime/training/ranks/SumPlan.h"
 
 #include <algorithm>
 #include <array>

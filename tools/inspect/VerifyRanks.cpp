@@ -2,7 +2,7 @@
 
 #include "runtime/module/Dataflow.h"
 #include "runtime/module/Verify.h"
-#include "runtime/parallel/PredictMemory.h"
+#include "runtime/training/ranks/PredictMemory.h"
 
 #include <algorithm>
 

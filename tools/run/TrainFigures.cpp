@@ -1,6 +1,6 @@
 //===- TrainFigures.cpp - what a training run says of itself -------===//
 
-#include "runtime/parallel/PredictMemory.h"
+#include "runtime/training/ranks/PredictMemory.h"
 #include "tools/run/TrainingReport.h"
 #include "tools/run/TrainingRun.h"
 

@@ -1,0 +1,57 @@
+//===- ExpertRanks.h - programs of an inference module over ranks ------===//
+//
+// Runs the programs of table Inference: stream 0 on the calling thread, exchanges with the other
+// ranks beside it. All ranks run the same programs in the same order, each on sequences of its own,
+// if on none. Of programs that run together one computes while another waits.
+//
+//===--------------------------------------------------------------------===//
+
+#ifndef HADAL_RUNTIME_RANKS_EXPERTRANKS_H
+#define HADAL_RUNTIME_RANKS_EXPERTRANKS_H
+
+#include "runtime/Executor.h"
+#include "runtime/ranks/CommStream.h"
+
+#include <map>
+#include <optional>
+
+namespace hadal {
+
+class ExpertRanks : public RankPrograms {
+public:
+  /// All of them must outlive the object; the trace may be null. A rank waits `timeout` for another
+  /// before it gives up.
+  ExpertRanks(Executor &executor, Comm &comm, Trace *trace, Comm::Seconds timeout);
+
+  Status run(std::span<RankProgram> programs) override;
+
+  /// Seconds in which nothing was computed, for messages had not come.
+  double waitedSeconds() const { return waited; }
+
+private:
+  struct Running;
+  using Lock = std::unique_lock<std::mutex>;
+
+  const StagePlan &planOf(const fb::Program &program);
+  Status runAll(std::vector<std::unique_ptr<Running>> &all);
+  Result<bool> advance(Running &running, Lock &lock);
+  Status call(Running &running, uint32_t at, const fb::Call &call, Lock &lock);
+  Status waitForMessages(std::vector<std::unique_ptr<Running>> &all, Lock &lock);
+  Error failed(const Error &error) const;
+
+  Executor &executor;
+  Comm &comm;
+  Trace *trace;
+  Comm::Seconds timeout;
+  RankLayout layout;
+  MemoryPool pool;
+  std::map<const fb::Program *, StagePlan> plans;
+  int64_t number = 0; ///< of runs so far
+  std::optional<Comm::Clock::time_point> waitsSince;
+  double waited = 0;
+  CommStream stream; ///< last: its thread ends first
+};
+
+} // namespace hadal
+
+#endif // HADAL_RUNTIME_RANKS_EXPERTRANKS_H

@@ -1,0 +1,106 @@
+//===- ChunkSizes.h - what a rank's chunks take and give back -----------===//
+//
+// A pipeline rank's order of chunks with sizes in place of memory, as OrderRunner, MemoryPool and
+// Executor have it with memory.
+//
+//===--------------------------------------------------------------------===//
+
+#ifndef HADAL_RUNTIME_TRAINING_RANKS_CHUNKSIZES_H
+#define HADAL_RUNTIME_TRAINING_RANKS_CHUNKSIZES_H
+
+#include "runtime/ranks/ChunkPlan.h"
+#include "runtime/ranks/PoolSizes.h"
+#include "runtime/ranks/RankLayout.h"
+
+#include <deque>
+#include <map>
+
+namespace hadal {
+
+/// Temporaries: Executor's memory for each depth of calls.
+class Arenas {
+public:
+  explicit Arenas(const fb::Module &module) : module(module) {}
+
+  /// A run of a program, and of what it calls.
+  Status add(const fb::Program &program, const std::vector<int64_t> &registers, size_t depth);
+  /// A call out of a program with these registers.
+  Status call(const fb::Call &call, const std::vector<int64_t> &registers, size_t depth);
+  uint64_t bytes() const;
+
+private:
+  Status addCalls(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,
+                  const std::vector<int64_t> &registers, size_t depth);
+
+  const fb::Module &module;
+  std::vector<uint64_t> depths;
+};
+
+/// A stage's programs with the sizes of their values.
+struct SizedStage {
+  StagePlan plan;
+  std::vector<int64_t> registers[stageProgramCount]; ///< of each program
+  std::vector<uint64_t> bytes;                       ///< of each value
+};
+
+/// The order of chunks of a pipeline rank: which values there are, one after the other. Time is a
+/// tick a call; messages take one tick and exchanged rows two, so that chunks of the window run
+/// side by side much as OrderRunner has it, where that depends on when messages come.
+class ChunkSizes {
+public:
+  ChunkSizes(const fb::Module &module, const RankLayout &layout,
+             const std::vector<SizedStage> &stages, unsigned pp)
+      : arenas(module), module(module), ranks(*module.training()->ranks()), layout(layout),
+        stages(stages), pp(pp) {}
+
+  Status run();
+  uint64_t valueBytes() const { return pool.peakBytes(); }
+  Arenas arenas;
+
+private:
+  struct MicroBatchSizes {
+    std::vector<uint64_t> values; ///< of buffers by number of the value, 0: not there
+    size_t ended = 0;             ///< programs
+  };
+  struct Half {
+    const SizedStage *stage;
+    MicroBatchSizes *sizes;
+    std::vector<StageProgram> programs; ///< last first: the one that runs, and those after it
+    bool isFiller;
+    bool hasBegun = false;
+    uint32_t at = 0;                          ///< command
+    uint64_t arrival = 0;                     ///< of what stream 1 has issued
+    std::map<uint32_t, uint64_t> events = {}; ///< when they are recorded
+  };
+  struct Item {
+    uint32_t first;
+    std::vector<Half> halves;
+    size_t turn = 0;
+  };
+  enum class Progress { None, Call, Program };
+
+  Item prepare(uint32_t first);
+  const ChunkProgram &programOf(const Half &half) const {
+    return half.stage->plan.programs[size_t(half.programs.back())];
+  }
+  void take(Half &half, uint32_t argument);
+  void beginWhatMay();
+  bool isSameProgramBefore(const Half &half) const;
+  Result<bool> moveOn();
+  Result<Progress> advance(Half &half);
+  Progress endProgram(Half &half);
+
+  const fb::Module &module;
+  const fb::Ranks &ranks;
+  const RankLayout &layout;
+  const std::vector<SizedStage> &stages;
+  unsigned pp;
+  PoolSizes pool;
+  std::map<std::pair<unsigned, unsigned>, MicroBatchSizes> microBatches; ///< by stage and number
+  std::deque<Item> items;                                                ///< the window
+  uint64_t now = 0;
+};
+
+} // namespace hadal
+
+#endif // HADAL_RUNTIME_TRAINING_RANKS_CHUNKSIZES_H
