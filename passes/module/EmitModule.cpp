@@ -8,6 +8,7 @@
 #include "passes/analysis/Memory.h"
 #include "passes/module/KernelBuffers.h"
 #include "runtime/module/Dataflow.h"
+#include "runtime/module/Expr.h"
 #include "runtime/module/Module_generated.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSwitch.h"
@@ -49,38 +50,27 @@ public:
   FailureOr<std::vector<std::byte>> emit();
 
 private:
-  enum Opcode : int64_t {
-    Constant,
-    Register,
-    Add,
-    Multiply,
-    FloorDivide,
-    CeilDivide,
-    Modulo,
-    Minimum
-  };
-
   void append(AffineExpr e, std::vector<int64_t> &out) {
     if (auto c = dyn_cast<AffineConstantExpr>(e)) {
-      out.insert(out.end(), {Constant, c.getValue()});
+      out.insert(out.end(), {int64_t(ExprOp::Constant), c.getValue()});
       return;
     }
     if (auto s = dyn_cast<AffineSymbolExpr>(e)) {
-      out.insert(out.end(), {Register, int64_t(s.getPosition())});
+      out.insert(out.end(), {int64_t(ExprOp::Register), int64_t(s.getPosition())});
       return;
     }
     auto binary = cast<AffineBinaryOpExpr>(e);
     append(binary.getLHS(), out);
     append(binary.getRHS(), out);
-    Opcode opcode = Add;
+    ExprOp opcode = ExprOp::Add;
     switch (e.getKind()) {
-    case AffineExprKind::Mul: opcode = Multiply; break;
-    case AffineExprKind::FloorDiv: opcode = FloorDivide; break;
-    case AffineExprKind::CeilDiv: opcode = CeilDivide; break;
-    case AffineExprKind::Mod: opcode = Modulo; break;
+    case AffineExprKind::Mul: opcode = ExprOp::Multiply; break;
+    case AffineExprKind::FloorDiv: opcode = ExprOp::FloorDiv; break;
+    case AffineExprKind::CeilDiv: opcode = ExprOp::CeilDiv; break;
+    case AffineExprKind::Mod: opcode = ExprOp::Mod; break;
     default: break;
     }
-    out.insert(out.end(), {opcode, 0});
+    out.insert(out.end(), {int64_t(opcode), 0});
   }
 
   Offset<fb::Expr> expr(AffineMap map) {
@@ -88,12 +78,12 @@ private:
     for (auto [i, e] : llvm::enumerate(map.getResults())) {
       append(simplifyAffineExpr(e, 0, map.getNumSymbols()), out);
       if (i)
-        out.insert(out.end(), {Minimum, 0});
+        out.insert(out.end(), {int64_t(ExprOp::Min), 0});
     }
     return fb::CreateExpr(b, b.CreateVector(out));
   }
   Offset<fb::Expr> constant(int64_t c) {
-    return fb::CreateExpr(b, b.CreateVector(std::vector<int64_t>{Constant, c}));
+    return fb::CreateExpr(b, b.CreateVector(std::vector<int64_t>{int64_t(ExprOp::Constant), c}));
   }
   Offset<flatbuffers::Vector<Offset<fb::Expr>>> exprs(AffineMap map) {
     Offsets<fb::Expr> out;

@@ -27,7 +27,6 @@ Status checkExpr(std::span<const int64_t> code, size_t registerCount) {
     case ExprOp::CeilDiv:
     case ExprOp::Mod:
     case ExprOp::Min:
-    case ExprOp::Max:
       if (operand != 0 || depth < 2)
         return invalidFile("expression is malformed at pair " + std::to_string(i / 2));
       --depth;
@@ -64,8 +63,7 @@ Result<int64_t> evaluate(std::span<const int64_t> code, std::span<const int64_t>
     case ExprOp::FloorDiv: a = a / b - (a % b != 0 && (a < 0) != (b < 0)); break;
     case ExprOp::CeilDiv: a = a / b + (a % b != 0 && (a < 0) == (b < 0)); break;
     case ExprOp::Mod: a = a % b + ((a % b != 0 && (a < 0) != (b < 0)) ? b : 0); break;
-    case ExprOp::Min: a = std::min(a, b); break;
-    default: a = std::max(a, b); break;
+    default: a = std::min(a, b); break; // Min: checkExpr lets nothing else pass
     }
     if (overflow)
       return invalidArgument("a size overflows 64 bits");
@@ -95,8 +93,7 @@ std::string toString(std::span<const int64_t> code,
       case ExprOp::FloorDiv: a = "floordiv(" + a + ", " + b + ")"; break;
       case ExprOp::CeilDiv: a = "ceildiv(" + a + ", " + b + ")"; break;
       case ExprOp::Mod: a = "mod(" + a + ", " + b + ")"; break;
-      case ExprOp::Min: a = "min(" + a + ", " + b + ")"; break;
-      default: a = "max(" + a + ", " + b + ")"; break;
+      default: a = "min(" + a + ", " + b + ")"; break;
       }
     }
   }

@@ -17,7 +17,7 @@
 
 namespace hadal {
 
-enum class ExprOp : int64_t { Constant, Register, Add, Multiply, FloorDiv, CeilDiv, Mod, Min, Max };
+enum class ExprOp : int64_t { Constant, Register, Add, Multiply, FloorDiv, CeilDiv, Mod, Min };
 
 /// An Expr has at most this many pairs, and never needs a deeper stack.
 inline constexpr size_t maxExprPairs = 256;

@@ -34,7 +34,6 @@ public:
   std::span<const int32_t> document(uint64_t number) const {
     return tokens.subspan(starts[number], starts[number + 1] - starts[number]);
   }
-  uint64_t tokenCount() const { return tokens.size(); }
 
   /// Whether the cache file is still as long as it was (see MappedFile::checkSize).
   Status checkSize() const { return file.checkSize(); }
