@@ -211,6 +211,7 @@ ModelAttr job::modelOf(Operation *module) { return module->getAttrOfType<ModelAt
 SettingsAttr job::settingsOf(Operation *module) {
   if (auto settings = module->getAttrOfType<SettingsAttr>(kSettingsAttr))
     return settings;
+  module->getContext()->getOrLoadDialect<JobDialect>(); // a hand-written module may not name it
   return SettingsAttr::get(module->getContext(), "fp32", "auto", "none", false);
 }
 

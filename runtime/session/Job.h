@@ -6,11 +6,11 @@
 #include "runtime/comm/InProcessComm.h"
 #include "runtime/ranks/ExpertRanks.h"
 #include "runtime/ranks/Gather.h"
-#include "runtime/training/ranks/ParallelTrainer.h"
 #include "runtime/ranks/RowShare.h"
-#include "runtime/training/ranks/TensorGather.h"
 #include "runtime/session/Session.h"
 #include "runtime/training/Manifest.h"
+#include "runtime/training/ranks/ParallelTrainer.h"
+#include "runtime/training/ranks/TensorGather.h"
 
 #include <functional>
 #include <memory>

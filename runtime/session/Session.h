@@ -5,9 +5,9 @@
 
 #include "runtime/Executor.h"
 #include "runtime/Trace.h"
-#include "runtime/parameters/WeightStore.h"
 #include "runtime/device/CpuDevice.h"
 #include "runtime/module/Module.h"
+#include "runtime/parameters/WeightStore.h"
 #include "runtime/ranks/Gather.h"
 
 #include <memory>

@@ -27,8 +27,9 @@
 // CHECK-NOT: logit_row_ids
 // CHECK-SAME: "page_table", exec.shape = affine_map<()[s0, s1, s2] -> (s0, s1)>
 // CHECK-SAME: exec.registers = ["tokens", "table_pages", "attended"]
-// CHECK-NOT: tensor.extract %
+// CHECK: tensor.extract %model.embed_tokens.weight
 // CHECK: mla.attention
+// CHECK-NOT: tensor.extract %
 
 // ERROR: error: wants an argument whose exec.name is positions
 func.func @forward(%ids: tensor<?xi32> {exec.name = "token_ids"}) -> tensor<?xi32> {

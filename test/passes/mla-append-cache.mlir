@@ -58,4 +58,8 @@ func.func @given(%qn: tensor<?x2x4xf32>, %qr: tensor<?x2x4xf32>, %kn: tensor<?x2
 // -----
 
 // expected-error @+1 {{wants a body of one block}}
-func.func private @outside(tensor<?xi32> {exec.name = "slots"})
+func.func @branches(%x: tensor<?xi32>, %slots: tensor<?xi32> {exec.name = "slots"}) -> tensor<?xi32> {
+  cf.br ^end
+^end:
+  return %x : tensor<?xi32>
+}

@@ -4,9 +4,9 @@
 #include "runtime/DataDigest.h"
 #include "runtime/File.h"
 #include "runtime/Finite.h"
-#include "runtime/parameters/WeightStore.h"
 #include "runtime/comm/InProcessComm.h"
 #include "runtime/device/CpuDevice.h"
+#include "runtime/parameters/WeightStore.h"
 #include "runtime/ranks/Gather.h"
 #include "test/tools/FakeModel.h"
 

@@ -10,9 +10,9 @@ namespace hadal::inspect {
 /// A list of `rank`, its coordinates `pp`, `ep`, `dp`, `experts_per_layer`, `parameter_bytes` that
 /// its stages hold, and `sent_bytes_per_step`: what chunks send (rows between expert-parallel ranks
 /// as an even choice of experts has them), gradients to the ranks that update them and weights
-/// back; `memory_bytes` at the peak as runtime/training/ranks/PredictMemory.h has it, with the same rows,
-/// `memory` its parts, and `worst_memory_bytes` with as many rows as can come to the rank. Null for
-/// a module of one rank.
+/// back; `memory_bytes` at the peak as runtime/training/ranks/PredictMemory.h has it, with the same
+/// rows, `memory` its parts, and `worst_memory_bytes` with as many rows as can come to the rank.
+/// Null for a module of one rank.
 Result<Json> describeRanks(const Module &module);
 
 } // namespace hadal::inspect

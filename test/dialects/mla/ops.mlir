@@ -118,7 +118,7 @@ func.func @latent_attention(%q_latent: tensor<?x4x24xf32>, %q_rope: tensor<?x4x8
 
 // Several new tokens of a sequence.
 // CHECK-LABEL: func.func @latent_attention_rows(
-// CHECK: mla.latent_attention {{.*}} offsets(%{{.*}} : tensor<?xi32>) {page_tokens = 16 : i64, scale = 2.500000e-01 : f32} : tensor<?x4x24xf32>,
+// CHECK: mla.latent_attention {{.*}} offsets(%{{.*}} : tensor<3xi32>) {page_tokens = 16 : i64, scale = 2.500000e-01 : f32} : tensor<?x4x24xf32>,
 func.func @latent_attention_rows(%q_latent: tensor<?x4x24xf32>, %q_rope: tensor<?x4x8xf32>,
                                  %cache: tensor<?x32xf32>, %page_table: tensor<2x?xi32>,
                                  %positions: tensor<?xi32>, %offsets: tensor<3xi32>)
