@@ -357,7 +357,8 @@ def ExecAssignLayouts : Pass<"exec-assign-layouts", "::mlir::ModuleOp"> {
     ->  ml_program.global private mutable @w : tensor<6x8xf32>
           {exec.layout = #exec.layout<"cpu.panels", outputs = 16, inner = 2>}
         ...
-          %p = exec.relayout %v as #exec.layout<"cpu.packed", outputs = 16, inner = 2>
+          %p = exec.relayout %v : tensor<6x8xf32>
+                   as #exec.layout<"cpu.packed", outputs = 16, inner = 2>
           %z = linalg.matmul %x, %p
 
     Asks the target (passes/targets/Target.h) of each mutable global, by what reads it. A global

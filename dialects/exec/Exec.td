@@ -108,7 +108,7 @@ def Exec_RelayoutOp : Exec_Op<"relayout", [Pure, AllTypesMatch<["source", "resul
   let summary = "lay a tensor out for its reader";
   let description = [{
         #layout = #exec.layout<"cpu.packed", outputs = 16, inner = 2>
-        %p = exec.relayout %w as #layout : tensor<6x8xbf16>
+        %p = exec.relayout %w : tensor<6x8xbf16> as #layout
 
     The same tensor in memory of its own, where it lies as `layout` says; without it, as stored.
     --exec-assign-layouts puts it before products. Weights of a checkpoint are laid out once, by the
@@ -122,7 +122,7 @@ def Exec_RelayoutOp : Exec_Op<"relayout", [Pure, AllTypesMatch<["source", "resul
   let builders = [OpBuilder<(ins "::mlir::Value":$source, "LayoutAttr":$layout), [{
     build($_builder, $_state, source.getType(), source, layout);
   }]>];
-  let assemblyFormat = "$source (`as` $layout^)? attr-dict `:` type($source)";
+  let assemblyFormat = "$source attr-dict `:` type($source) (`as` $layout^)?";
   let hasVerifier = 1;
 }
 

@@ -7,7 +7,7 @@
 // A matrix that products alone read lies in panels, as wide as the target's vectors want them. What
 // goes with it lies as it does: its gradient, a rounded copy. So does a stack.
 // CHECK: ml_program.global private mutable @w({{.*}}) : tensor<6x8xf32> {exec.layout = #[[$PANELS:.*]]}
-// CHECK: ml_program.global private mutable @gradient.w({{.*}}) : tensor<6x8xf32> {exec.layout = #[[$PANELS]], {{.*}}}
+// CHECK: ml_program.global private mutable @sum.gradient.w({{.*}}) : tensor<6x8xf32> {exec.layout = #[[$PANELS]], {{.*}}}
 // CHECK: ml_program.global private mutable @experts({{.*}}) : tensor<3x6x8xf32> {exec.layout = #[[$PANELS]]}
 // WIDE: #{{layout.*}} = #exec.layout<"cpu.panels", outputs = 32, inner = 2>
 // What something else reads, too, and vectors lie as stored; a layout that is given stays.
@@ -29,7 +29,7 @@
 #given = #exec.layout<"cpu.panels", outputs = 16, inner = 4>
 
 ml_program.global private mutable @w(dense<0.0> : tensor<6x8xf32>) : tensor<6x8xf32>
-ml_program.global private mutable @gradient.w(dense<0.0> : tensor<6x8xf32>) : tensor<6x8xf32> {exec.state = "gradient.w", hadal.layout_of = @w}
+ml_program.global private mutable @sum.gradient.w(dense<0.0> : tensor<6x8xf32>) : tensor<6x8xf32> {exec.state = "gradient.w", hadal.layout_of = @w}
 ml_program.global private mutable @experts(dense<0.0> : tensor<3x6x8xf32>) : tensor<3x6x8xf32>
 ml_program.global private mutable @table(dense<0.0> : tensor<6x8xf32>) : tensor<6x8xf32>
 ml_program.global private mutable @norm(dense<0.0> : tensor<8xf32>) : tensor<8xf32>
@@ -44,7 +44,7 @@ func.func @f(%x: tensor<?x8xf32>, %dy: tensor<?x6xf32>) -> (tensor<?x6xf32>, ten
   %w = ml_program.global_load @w : tensor<6x8xf32>
   %y = linalg.matmul indexing_maps = [#left, #right, #out]
       ins(%x, %w : tensor<?x8xf32>, tensor<6x8xf32>) outs(%init : tensor<?x6xf32>) -> tensor<?x6xf32>
-  %before = ml_program.global_load @gradient.w : tensor<6x8xf32>
+  %before = ml_program.global_load @sum.gradient.w : tensor<6x8xf32>
   %dw = linalg.generic {indexing_maps = [affine_map<(n, k, t) -> (t, n)>, affine_map<(n, k, t) -> (t, k)>, affine_map<(n, k, t) -> (n, k)>],
                         iterator_types = ["parallel", "parallel", "reduction"]}
       ins(%dy, %x : tensor<?x6xf32>, tensor<?x8xf32>) outs(%before : tensor<6x8xf32>) {
@@ -53,7 +53,7 @@ func.func @f(%x: tensor<?x8xf32>, %dy: tensor<?x6xf32>) -> (tensor<?x6xf32>, ten
     %1 = arith.addf %c, %0 : f32
     linalg.yield %1 : f32
   } -> tensor<6x8xf32>
-  ml_program.global_store @gradient.w = %dw : tensor<6x8xf32>
+  ml_program.global_store @sum.gradient.w = %dw : tensor<6x8xf32>
   %table = ml_program.global_load @table : tensor<6x8xf32>
   return %y, %table : tensor<?x6xf32>, tensor<6x8xf32>
 }

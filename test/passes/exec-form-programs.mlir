@@ -28,7 +28,7 @@
 // The kernel of a weight's layout is on tensors, too, and written in place.
 // CHECK: func.func private @pack_bf16_32x16(%[[W:.*]]: tensor<32x16xbf16>, %{{.*}}: tensor<32x16xbf16> {exec.in_place = 0 : i64, exec.layout = #layout})
 // CHECK-SAME: -> (tensor<32x16xbf16> {exec.layout = #layout}) attributes {exec.kernel}
-// CHECK: exec.relayout %[[W]] as #layout
+// CHECK: exec.relayout %[[W]] : tensor<32x16xbf16> as #layout
 
 // Packing is a program too: a launch a weight, equal shapes by one kernel.
 // CHECK: exec.program @pack

@@ -6,7 +6,7 @@
 func.func private @half(%w: tensor<32x16xbf16>, %to: tensor<16x16xbf16> {exec.in_place = 0 : i64, exec.layout = #exec.layout<"cpu.packed", outputs = 8, inner = 2, parts = 2, part = 1>})
     -> (tensor<16x16xbf16> {exec.layout = #exec.layout<"cpu.packed", outputs = 8, inner = 2, parts = 2, part = 1>}) attributes {exec.kernel} {
   %s = tensor.extract_slice %w[16, 0] [16, 16] [1, 1] : tensor<32x16xbf16> to tensor<16x16xbf16>
-  %p = exec.relayout %s as #exec.layout<"cpu.packed", outputs = 8, inner = 2, parts = 2, part = 1> : tensor<16x16xbf16>
+  %p = exec.relayout %s : tensor<16x16xbf16> as #exec.layout<"cpu.packed", outputs = 8, inner = 2, parts = 2, part = 1>
   return %p : tensor<16x16xbf16>
 }
 
@@ -72,7 +72,7 @@ func.func private @foreign(%w: tensor<32x64xf32> {exec.layout = #exec.layout<"gp
 
 // expected-error@+1 {{relayout kernel wants a source, memory that it writes in place, and scales where it widens f8}}
 func.func private @nowhere(%w: tensor<32x64xf32>) -> (tensor<32x64xf32> {exec.layout = #exec.layout<"cpu.packed">}) attributes {exec.kernel} {
-  %p = exec.relayout %w as <"cpu.packed"> : tensor<32x64xf32>
+  %p = exec.relayout %w : tensor<32x64xf32> as #exec.layout<"cpu.packed">
   return %p : tensor<32x64xf32>
 }
 

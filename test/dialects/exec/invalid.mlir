@@ -103,7 +103,7 @@ exec.program @p registers ["n"] {
 func.func @f(%w: tensor<4xf32>) {
   // C1
   // expected-error@+1 {{wants a matrix of static shape, or a stack of them, got 'tensor<4xf32>'}}
-  %p = exec.relayout %w as <"cpu.panels"> : tensor<4xf32>
+  %p = exec.relayout %w : tensor<4xf32> as #exec.layout<"cpu.panels">
   return
 }
 

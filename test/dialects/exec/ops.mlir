@@ -45,9 +45,9 @@ func.func private @laid_out(tensor<6x8xf32> {exec.layout = #exec.layout<"cpu.pan
 
 // CHECK: func.func private @lay_out
 func.func private @lay_out(%w: tensor<6x8xbf16>) -> (tensor<6x8xbf16>, tensor<6x8xbf16>) {
-  // CHECK: exec.relayout %{{.*}} as #[[$PACKED]] : tensor<6x8xbf16>
-  %p = exec.relayout %w as <"cpu.packed", outputs = 16, inner = 2> : tensor<6x8xbf16>
-  // CHECK: exec.relayout %{{.*}} : tensor<6x8xbf16>
+  // CHECK: exec.relayout %{{.*}} : tensor<6x8xbf16> as #[[$PACKED]]
+  %p = exec.relayout %w : tensor<6x8xbf16> as #exec.layout<"cpu.packed", outputs = 16, inner = 2>
+  // CHECK: exec.relayout %{{.*}} : tensor<6x8xbf16>{{$}}
   %q = exec.relayout %w : tensor<6x8xbf16>
   return %p, %q : tensor<6x8xbf16>, tensor<6x8xbf16>
 }
