@@ -12,7 +12,7 @@
 using namespace hadal;
 using namespace hadal::inspect;
 
-static const fb::Ranks *ranksOf(const Module &module) {
+static const fb::Ranks *ranksTable(const Module &module) {
   return module.tables().training() ? module.tables().training()->ranks() : nullptr;
 }
 
@@ -146,5 +146,5 @@ private:
 } // namespace
 
 Result<Json> inspect::describeRanks(const Module &module) {
-  return ranksOf(module) ? RankFigures(module).all() : Result<Json>(Json());
+  return ranksTable(module) ? RankFigures(module).all() : Result<Json>(Json());
 }
