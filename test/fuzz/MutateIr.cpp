@@ -20,9 +20,10 @@ public:
       : text(text), pieces(pieces), random(random) {}
 
   void once() {
-    switch (below(12)) {
+    switch (below(13)) {
     case 0:
     case 1: return changeNumber();
+    case 12: return changeParameter();
     case 2:
     case 3: return changeType();
     case 4: return changeSize();
@@ -36,7 +37,80 @@ public:
     }
   }
 
+  /// A parameter of an attribute in angle brackets: dropped, of another type, another number.
+  void changeParameter() {
+    static const char *const values[] = {"0",
+                                         "1",
+                                         "2",
+                                         "3",
+                                         "-1",
+                                         "-2",
+                                         "5",
+                                         "64",
+                                         "1048577",
+                                         "4294967296",
+                                         "1099511627777",
+                                         "9223372036854775807",
+                                         "-9223372036854775808",
+                                         "99999999999999999999999",
+                                         "true",
+                                         "false",
+                                         "\"\"",
+                                         "\"x\"",
+                                         "\"fp8\"",
+                                         "\"bf16\"",
+                                         "\"dualpipev\"",
+                                         "1.0",
+                                         "-1.0e30",
+                                         "0x7FC00000",
+                                         "[]",
+                                         "[0]",
+                                         "[1, 2, 3]",
+                                         "[-1]",
+                                         "[\"a\", \"a\"]",
+                                         "[<>]",
+                                         "<>",
+                                         "@w",
+                                         "#job.part<\"x\">",
+                                         "f32"};
+    const std::vector<Span> named = attributes();
+    std::vector<Span> all;
+    for (size_t at = text.find('#'); at != text.npos; at = text.find('#', at + 1)) {
+      size_t end = angled(at);
+      for (Span s : named)
+        if (s.begin > at && s.begin + s.length <= end)
+          all.push_back(s);
+    }
+    if (all.empty())
+      return changeAttribute();
+    Span at = all[below(all.size())];
+    if (below(4) == 0)
+      return drop(at);
+    size_t value = text.find(" = ", at.begin) + 3;
+    text.replace(value, at.begin + at.length - value, oneOf(values));
+  }
+
 private:
+  /// The end of "#name<...>" at `begin`; where there is none, `begin`.
+  size_t angled(size_t begin) {
+    size_t i = begin + 1;
+    while (i < text.size() && isWord(text[i]))
+      ++i;
+    if (i >= text.size() || text[i] != '<')
+      return begin;
+    int depth = 0;
+    bool quoted = false;
+    for (; i < text.size(); ++i) {
+      if (text[i] == '"' && text[i - 1] != '\\')
+        quoted = !quoted;
+      else if (!quoted && text[i] == '<')
+        ++depth;
+      else if (!quoted && text[i] == '>' && --depth == 0)
+        return i + 1;
+    }
+    return begin;
+  }
+
   size_t below(size_t n) { return n ? static_cast<size_t>(random() % n) : 0; }
   template <size_t N> std::string oneOf(const char *const (&list)[N]) { return list[below(N)]; }
 
@@ -172,7 +246,10 @@ private:
     std::vector<Span> all = attributes();
     if (all.empty())
       return;
-    Span at = all[below(all.size())];
+    drop(all[below(all.size())]);
+  }
+
+  void drop(Span at) {
     if (at.begin + at.length < text.size() && text[at.begin + at.length] == ',')
       ++at.length;
     text.erase(at.begin, at.length);
@@ -321,6 +398,14 @@ private:
 };
 
 } // namespace
+
+std::string fuzz::mutateParameters(std::string text, std::mt19937_64 &random) {
+  std::vector<std::string> pieces;
+  Mutator mutator(text, pieces, random);
+  for (uint64_t times = 1 + random() % 2; times > 0; --times)
+    mutator.changeParameter();
+  return text;
+}
 
 std::string fuzz::mutate(std::string text, const std::vector<std::string> &pieces,
                          std::mt19937_64 &random) {

@@ -16,6 +16,9 @@ namespace hadal::fuzz {
 std::string mutate(std::string text, const std::vector<std::string> &pieces,
                    std::mt19937_64 &random);
 
+/// Changes one or two parameters of attributes in angle brackets: `ep = 2` of `#job.ranks<ep = 2>`.
+std::string mutateParameters(std::string text, std::mt19937_64 &random);
+
 } // namespace hadal::fuzz
 
 #endif // HADAL_TEST_FUZZ_MUTATEIR_H

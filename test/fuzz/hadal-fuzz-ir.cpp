@@ -1,11 +1,13 @@
 //===- hadal-fuzz-ir.cpp - mutated IR through every pass ----------------===//
 //
-//   hadal-fuzz-ir [--seed N] [--count N] [--seconds N] [--save FOLDER] [--only STEP] FILE|FOLDER...
+//   hadal-fuzz-ir [--seed N] [--count N] [--seconds N] [--save FOLDER] [--only STEP] [--parameters]
+//                 FILE|FOLDER...
 //
 // Each mutant is parsed and verified, and what is left goes through each pass by itself, the
 // pipelines, and now and then all of hadal-compile: in a child process of its own, so that a crash
 // is a line here. A diagnostic is what is wanted; a signal after the parser, or a child that takes
-// longer than 20 seconds of a core, is a finding. Exits with 1 where there is one.
+// longer than 20 seconds of a core, is a finding. Exits with 1 where there is one. `--parameters`
+// changes nothing but parameters of attributes.
 //
 //===--------------------------------------------------------------------===//
 
@@ -80,6 +82,7 @@ constexpr const char *steps[] = {"moe-shard-experts{ranks=2}",
 struct Options {
   uint64_t seed = 1, count = 1000, seconds = 0;
   std::string save, only;
+  bool parametersAlone = false;
   std::vector<std::string> inputs;
 };
 
@@ -221,10 +224,11 @@ bool parseOptions(int argc, char **argv, Options &options) {
       return ++i < argc && !llvm::StringRef(argv[i]).getAsInteger(10, to);
     };
     auto string = [&](std::string &to) { return ++i < argc && (to = argv[i], true); };
-    bool ok = argument == "--seed"      ? number(options.seed)
-              : argument == "--count"   ? number(options.count)
-              : argument == "--seconds" ? number(options.seconds)
-              : argument == "--save"    ? string(options.save)
+    bool ok = argument == "--seed"         ? number(options.seed)
+              : argument == "--count"      ? number(options.count)
+              : argument == "--seconds"    ? number(options.seconds)
+              : argument == "--save"       ? string(options.save)
+              : argument == "--parameters" ? (options.parametersAlone = true)
               : argument == "--only"
                   ? string(options.only)
                   : !argument.starts_with("--") && (options.inputs.push_back(argument.str()), true);
@@ -240,7 +244,7 @@ int main(int argc, char **argv) {
   Options options;
   if (!parseOptions(argc, argv, options)) {
     llvm::errs() << "usage: hadal-fuzz-ir [--seed N] [--count N] [--seconds N] [--save FOLDER] "
-                    "[--only STEP] FILE|FOLDER...\n";
+                    "[--only STEP] [--parameters] FILE|FOLDER...\n";
     return 2;
   }
   DialectRegistry registry;
@@ -283,7 +287,9 @@ int main(int argc, char **argv) {
     // A mutant is known by its seed and number.
     std::mt19937_64 random(options.seed * 1000003 + done);
     std::string text = seeds[random() % seeds.size()];
-    if (random() % 16)
+    if (options.parametersAlone)
+      text = fuzz::mutateParameters(std::move(text), random);
+    else if (random() % 16)
       text = fuzz::mutate(std::move(text), pieces, random);
     *progress = {};
     int signal =
