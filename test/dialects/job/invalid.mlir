@@ -19,7 +19,7 @@ func.func @f() attributes {job.part = #job.part<"">} { return }
 
 // -----
 
-// expected-error@+1 {{job.part wants to be a #job.part<"NAME">, got "layers.0"}}
+// expected-error@+1 {{job.part wants to be a #job.part<...>, got "layers.0"}}
 func.func @f() attributes {job.part = "layers.0"} { return }
 
 // -----
