@@ -5,6 +5,8 @@
 #include "dialects/fp8/Fp8.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
+#include "dialects/sample/Sample.h"
+#include "dialects/train/Train.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/programs/ProgramBuilder.h"
@@ -287,6 +289,15 @@ InputRules::Range InputRules::rangeOf(Value tensor) {
           return {constant(-1), dim(op.getSource(), 0)};
         if (v == op.getIds())
           return {constant(-1), constant(int64_t(op.getExpertCount()) / int64_t(op.getParts()))};
+        return {};
+      })
+      .Case<sample::ArgmaxOp, sample::ChooseOp>([&](auto op) -> Range {
+        return {constant(0), dim(op.getLogits(), 1)};
+      })
+      .Case<sample::LogProbabilitiesOp>([&](auto op) -> Range {
+        // There may be fewer than are asked for.
+        if (v == op.getTopIds())
+          return {constant(-1), dim(op.getLogits(), 1)};
         return {};
       })
       .Case<arith::ConstantOp>([&](auto op) -> Range {
@@ -605,6 +616,20 @@ LogicalResult InputRules::readFp8Op(Operation *op) {
       .Default([](Operation *) { return success(); });
 }
 
+LogicalResult InputRules::readSampleOp(Operation *op) {
+  return llvm::TypeSwitch<Operation *, LogicalResult>(op)
+      .Case<sample::NllOp>(
+          [&](auto o) { return values(op, "targets", o.getTargets(), dim(o.getLogits(), 1)); })
+      .Case<sample::LogProbabilitiesOp>(
+          [&](auto o) { return values(op, "ids", o.getIds(), dim(o.getLogits(), 1)); })
+      .Case<sample::PenalizeOp>([&](auto o) -> LogicalResult {
+        if (failed(values(op, "seen", o.getSeen(), dim(o.getLogits(), 1))))
+          return failure();
+        return offsets(op, o.getOffsets(), dim(o.getSeen(), 0));
+      })
+      .Default([](Operation *) { return success(); });
+}
+
 LogicalResult InputRules::readTensorOp(Operation *op) {
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case<tensor::ExtractSliceOp>([&](auto o) {
@@ -645,7 +670,8 @@ LogicalResult InputRules::readTensorOp(Operation *op) {
 
 LogicalResult InputRules::readOp(Operation *op) {
   Dialect *dialect = op->getDialect();
-  if (isa_and_nonnull<moe::MoeDialect, mla::MlaDialect, fp8::Fp8Dialect>(dialect) &&
+  if (isa_and_nonnull<moe::MoeDialect, mla::MlaDialect, fp8::Fp8Dialect, sample::SampleDialect,
+                      train::TrainDialect>(dialect) &&
       failed(readNamedSizes(op)))
     return failure();
   if (isa_and_nonnull<moe::MoeDialect>(dialect))
@@ -654,6 +680,8 @@ LogicalResult InputRules::readOp(Operation *op) {
     return readMlaOp(op);
   if (isa_and_nonnull<fp8::Fp8Dialect>(dialect))
     return readFp8Op(op);
+  if (isa_and_nonnull<sample::SampleDialect>(dialect))
+    return readSampleOp(op);
   return readTensorOp(op);
 }
 

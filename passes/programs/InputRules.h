@@ -49,6 +49,7 @@ private:
   mlir::LogicalResult readMlaOp(mlir::Operation *op);
   mlir::LogicalResult readMoeOp(mlir::Operation *op);
   mlir::LogicalResult readFp8Op(mlir::Operation *op);
+  mlir::LogicalResult readSampleOp(mlir::Operation *op);
   mlir::LogicalResult readTensorOp(mlir::Operation *op);
   mlir::LogicalResult readNamedSizes(mlir::Operation *op);
   mlir::LogicalResult readLinalgSizes(mlir::linalg::LinalgOp op);

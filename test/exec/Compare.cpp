@@ -108,6 +108,8 @@ void Inputs::addReals(const Reals &values, ElementType element) {
       static_cast<float *>(tensor.data())[i] = value;
     else if (element == ElementType::BF16)
       static_cast<uint16_t *>(tensor.data())[i] = toBf16(value);
+    else if (element == ElementType::F64)
+      static_cast<double *>(tensor.data())[i] = value;
     else
       fail("makes no reals of type " + std::string(elementTypeName(element)));
   }
@@ -166,8 +168,10 @@ Reals compare::toReals(const Tensor &from) {
       result.values[i] = static_cast<const float *>(from.data())[i];
     else if (from.element() == ElementType::BF16)
       result.values[i] = fromBf16(static_cast<const uint16_t *>(from.data())[i]);
+    else if (from.element() == ElementType::F64)
+      result.values[i] = static_cast<const double *>(from.data())[i];
     else
-      fail("wants F32 or BF16, is " + std::string(elementTypeName(from.element())));
+      fail("wants F32, BF16 or F64, is " + std::string(elementTypeName(from.element())));
   }
   return result;
 }

@@ -132,6 +132,7 @@ std::vector<Case> expertCases();
 std::vector<Case> fp8Cases();
 std::vector<Case> layerCases();
 std::vector<Case> productCases();
+std::vector<Case> stepCases();
 
 } // namespace hadal::compare
 

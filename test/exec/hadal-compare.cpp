@@ -18,7 +18,8 @@ using namespace hadal::compare;
 
 static Case findCase(const std::string &op) {
   std::string known;
-  for (auto cases : {attentionCases(), expertCases(), fp8Cases(), layerCases(), productCases()})
+  for (auto cases :
+       {attentionCases(), expertCases(), fp8Cases(), layerCases(), productCases(), stepCases()})
     for (Case &candidate : cases) {
       if (candidate.op == op)
         return candidate;

@@ -223,6 +223,34 @@ Reals weightGradientChain(const Reals &gradient, const Reals &x, Reals init);
 Reals groupedWeightGradientChain(const Reals &rows, const Reals &gradient, const Integers &offsets,
                                  Reals init, const std::optional<Integers> &source);
 
+//===----------------------------------------------------------------------===//
+// sample and train (Steps.cpp)
+//===----------------------------------------------------------------------===//
+
+Integers argmax(const Reals &logits);
+
+Integers choose(const Reals &logits, const Reals &temperature, const Integers &topK,
+                const Reals &topP, const Reals &minP, const Reals &uniform);
+
+Reals nll(const Reals &logits, const Integers &targets);
+
+struct LogProbabilities {
+  Reals chosen;
+  Integers topIds;
+  Reals top;
+};
+/// With the `top` likeliest of each row.
+LogProbabilities logProbabilities(const Reals &logits, const Integers &ids, int64_t top);
+
+Reals penalize(const Reals &logits, const Reals &penalty, const Integers &offsets,
+               const Integers &seen);
+
+Reals squareSums(const Reals &x, int64_t block);
+
+Reals sumRows(const Reals &x);
+
+Reals norm(const Reals &sums);
+
 } // namespace hadal::reference
 
 #endif // HADAL_TEST_REFERENCE_REFERENCE_H
