@@ -32,6 +32,17 @@ def HadalVerifyPhase : Pass<"hadal-verify-phase", "::mlir::ModuleOp"> {
 // specialize, first: hand-written graphs in the words that later passes know
 //===----------------------------------------------------------------------===//
 
+def HadalInlineCalls : Pass<"hadal-inline-calls", "::mlir::ModuleOp"> {
+  let summary = "what functions call becomes part of them";
+  let description = [{
+        %y = call @half(%x)    ->    %y = arith.mulf %x, ...
+
+    A program is one function. Private functions that are called go. Leaves modules without calls
+    alone. Fails where a call is left: of a function that calls itself or has no body of one block.
+    Test: test/passes/hadal-inline-calls.mlir.
+  }];
+}
+
 def HadalFillConstants : Pass<"hadal-fill-constants", "::mlir::func::FuncOp"> {
   let summary = "constant tensors of one value become fills";
   let description = [{

@@ -67,9 +67,8 @@ static void shardExperts(OpPassManager &pm, const PipelineOptions &options) {
 
 /// Hand-written graphs may call functions and use arith and math on tensors; the frontend's do not.
 static void buildGraphToLinalg(OpPassManager &pm) {
-  // First, because what follows looks into one function at a time. Without a simplification of its
-  // own: a graph's text compiles to what the graph compiles to.
-  pm.addPass(createInlinerPass({}, [](OpPassManager &) {}));
+  // First, because what follows looks into one function at a time.
+  pm.addPass(createHadalInlineCalls());
   pm.addNestedPass<func::FuncOp>(createHadalFillConstants());
   pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
 }
@@ -171,15 +170,15 @@ void hadal::buildGradientsToKernels(OpPassManager &pm, const PipelineOptions &op
 
 /// In running order, as Passes.td has them.
 static constexpr StringRef kPasses[] = {
-    "hadal-verify-phase",         "hadal-fill-constants", "moe-shard-experts",
-    "hadal-differentiate",        "moe-encode-exchanges", "hadal-split-backward",
-    "hadal-accumulate-gradients", "hadal-round-products", "hadal-make-programs",
-    "mla-append-cache",           "mla-absorb",           "hadal-fuse-elementwise",
-    "fp8-fold-dequantize",        "moe-fuse-dispatch",    "hadal-recompute",
-    "hadal-cut-chunks",           "exec-assign-layouts",  "exec-form-programs",
-    "exec-add-sampling",          "exec-add-optimizer",   "exec-plan-memory",
-    "hadal-lower-kernels",        "exec-order-chunks",    "hadal-expand-math",
-    "hadal-kernel-entries",
+    "hadal-verify-phase",     "hadal-inline-calls",         "hadal-fill-constants",
+    "moe-shard-experts",      "hadal-differentiate",        "moe-encode-exchanges",
+    "hadal-split-backward",   "hadal-accumulate-gradients", "hadal-round-products",
+    "hadal-make-programs",    "mla-append-cache",           "mla-absorb",
+    "hadal-fuse-elementwise", "fp8-fold-dequantize",        "moe-fuse-dispatch",
+    "hadal-recompute",        "hadal-cut-chunks",           "exec-assign-layouts",
+    "exec-form-programs",     "exec-add-sampling",          "exec-add-optimizer",
+    "exec-plan-memory",       "hadal-lower-kernels",        "exec-order-chunks",
+    "hadal-expand-math",      "hadal-kernel-entries",
 };
 static constexpr StringRef kPipelines[] = {"mla-specialize", "hadal-graph-to-kernels",
                                            "hadal-loss-to-kernels", "hadal-kernels-to-llvm"};

@@ -139,7 +139,8 @@ struct AddSampling : public hadal::impl::ExecAddSamplingBase<AddSampling> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     if (vocabulary < 1) {
-      module.emitError() << "exec-add-sampling wants a positive vocabulary, got " << vocabulary;
+      module.emitError() << "exec-add-sampling wants a positive vocabulary, got "
+                         << vocabulary.getValue();
       return signalPassFailure();
     }
     Type f32 = Float32Type::get(&getContext()), i32 = IntegerType::get(&getContext(), 32);

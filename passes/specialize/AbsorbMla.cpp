@@ -122,7 +122,7 @@ struct AbsorbMla : public hadal::impl::MlaAbsorbBase<AbsorbMla> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     if (pageTokens < 1) {
-      module.emitError() << "page-tokens wants a positive number, got " << pageTokens;
+      module.emitError() << "page-tokens wants a positive number, got " << pageTokens.getValue();
       return signalPassFailure();
     }
     bool reads = false;

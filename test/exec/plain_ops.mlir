@@ -38,7 +38,7 @@ func.func @quarter(%a: tensor<?x5xf32>) -> tensor<?x5xf32> {
   return %1 : tensor<?x5xf32>
 }
 
-// Each sum is rounded to bf16.
+// Each sum is rounded to bf16; the products go into it as they are.
 func.func @matmul_bf16(%a: tensor<3x5xbf16>, %b: tensor<5x7xbf16>) -> tensor<3x7xbf16> {
   %zero = arith.constant 0.0 : bf16
   %empty = tensor.empty() : tensor<3x7xbf16>

@@ -48,7 +48,10 @@ using namespace hadal;
 namespace {
 
 constexpr unsigned secondsOfOne = 20;
-constexpr const char *steps[] = {"moe-shard-experts{ranks=2}",
+constexpr const char *steps[] = {"hadal-inline-calls",
+                                 "func.func(hadal-fill-constants)",
+                                 "func.func(convert-elementwise-to-linalg)",
+                                 "moe-shard-experts{ranks=2}",
                                  "hadal-differentiate",
                                  "moe-encode-exchanges",
                                  "hadal-split-backward",

@@ -112,7 +112,7 @@ const Target &CpuTarget::withoutMatrixUnits() const { return plain ? *plain : *t
 LogicalResult CpuTarget::lower(func::FuncOp kernel) const { return lowerKernel(kernel, shape); }
 
 void CpuTarget::addCodePasses(OpPassManager &pm) const {
-  // bf16 lies in memory only: each operation on it widens, and rounds its result.
+  // bf16 lies in memory only: operations on it widen, and round what they store.
   pm.addNestedPass<func::FuncOp>(arith::createArithEmulateUnsupportedFloats({{"bf16"}, "f32"}));
   pm.addNestedPass<func::FuncOp>(math::createMathExtendToSupportedTypes());
   // Polynomials before the rest: what they are made of is simplified with all else.

@@ -78,7 +78,7 @@ for i in range(3):
     for j in range(7):
         total = 0.0
         for k in range(5):
-            total = bf16(total + bf16(a[5 * i + k] * w[7 * k + j]))
+            total = bf16(f32(total + a[5 * i + k] * w[7 * k + j]))
         products.append(total)
 check("matmul_bf16", "BF16", [([3, 5], a), ([5, 7], w)], [3, 7], products)
 # An ulp of bf16, where exp's last bit decides a tie.
