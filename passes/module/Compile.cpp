@@ -292,8 +292,6 @@ static llvm::Error writePayload(const std::vector<std::byte> &payload,
 }
 
 llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
-  // A hand-written file may name no attribute of it; settings are told to passes as one.
-  module->getContext()->loadDialect<job::JobDialect>();
   settle(module, options.settings);
   auto found = targetOf(module, options);
   if (!found)
