@@ -462,8 +462,7 @@ def HadalLowerKernels : Pass<"hadal-lower-kernels", "::mlir::ModuleOp"> {
         func.func private @k(%x: tensor<?x64xf32>, ...) -> tensor<?x32xf32> attributes {exec.kernel}
     ->  func.func private @k(%x: memref<?x64xf32>, ..., %y: memref<?x32xf32>,
                              %begin: index, %end: index, %scratch: memref<?xi8>)
-          attributes {exec.kernel, exec.lowered, exec.tasks = affine_map<...>,
-                      exec.scratch_bytes = ...}
+          attributes {exec.kernel, exec.launch = #exec.launch<tasks = ..., access = ...>}
     Products, attention, routing and quantization have emitters of their own; groups of linalg ops
     are tiled over rows, fused, bufferized and lowered to loops. Test:
     test/passes/hadal-lower-kernels.mlir.

@@ -106,8 +106,8 @@ struct VerifyPhase : public hadal::impl::HadalVerifyPhaseBase<VerifyPhase> {
   LogicalResult verifyKernels(Operation *op) {
     if (!llvm::is_contained(kKernelDialects, op->getName().getDialectNamespace()))
       return op->emitOpError() << "may not stand in the phase kernels";
-    if (isa<func::FuncOp>(op) && !op->hasAttr(kLoweredAttr))
-      return op->emitOpError() << "wants to be a kernel in the phase kernels (" << kLoweredAttr
+    if (isa<func::FuncOp>(op) && !op->hasAttr(kLaunchAttr))
+      return op->emitOpError() << "wants to be a kernel in the phase kernels (" << kLaunchAttr
                                << ")";
     return success();
   }

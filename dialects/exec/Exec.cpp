@@ -206,18 +206,40 @@ LogicalResult LayoutAttr::holds(function_ref<InFlightDiagnostic()> error, Type t
 // Attributes on functions that become programs and kernels
 //===----------------------------------------------------------------------===//
 
+LogicalResult LaunchAttr::verify(function_ref<InFlightDiagnostic()> error, AffineMapAttr tasks,
+                                 DenseI64ArrayAttr access, int64_t scratchBytes) {
+  if (tasks.getValue().getNumDims() != 0 || tasks.getValue().getNumResults() == 0)
+    return error() << "launch wants tasks over scalars alone, got " << tasks; // C1
+  for (int64_t one : access.asArrayRef())
+    if (one < 0 || one > 3)
+      return error() << "launch wants an access from 0 to 3, got " << one; // C2
+  if (scratchBytes < 0 || scratchBytes > int64_t(1) << 40)
+    return error() << "launch wants scratch_bytes from 0 to 2^40, got " << scratchBytes; // C3
+  return success();
+}
+
+static LogicalResult verifyLaunch(Operation *op, Attribute attribute) {
+  auto launch = dyn_cast<LaunchAttr>(attribute);
+  if (!launch)
+    return op->emitError() << "exec.launch wants to be a launch, got " << attribute;
+  auto function = dyn_cast<FunctionOpInterface>(op);
+  if (!function || int64_t(function.getNumArguments()) < launch.getAccess().size())
+    return op->emitError() << "exec.launch wants a function with an argument for each of "
+                           << launch.getAccess().size() << " accesses"; // C4
+  return success();
+}
+
 static LogicalResult verifyKnown(llvm::function_ref<InFlightDiagnostic()> error,
                                  NamedAttribute attribute) {
   if (attribute.getName() == "exec.layout" && !isa<LayoutAttr>(attribute.getValue()))
     return error() << "exec.layout wants to be a layout, got " << attribute.getValue();
   using Kind = hadal::AttributeKind;
   auto kind = llvm::StringSwitch<std::optional<Kind>>(attribute.getName().strref())
-                  .Cases({"exec.kernel", "exec.lowered"}, Kind::Unit)
+                  .Case("exec.kernel", Kind::Unit)
                   .Cases({"exec.name", "exec.state"}, Kind::String)
                   .Cases({"exec.registers", "exec.state_registers"}, Kind::Strings)
-                  .Cases({"exec.shape", "exec.tasks"}, Kind::Map)
-                  .Cases({"exec.scratch_bytes", "exec.bindings", "exec.in_place"}, Kind::Size)
-                  .Case("exec.access", Kind::Sizes)
+                  .Case("exec.shape", Kind::Map)
+                  .Case("exec.in_place", Kind::Size)
                   .Case("exec.signature", Kind::Types)
                   .Default(std::nullopt);
   return kind ? hadal::verifyAttributeKind(error, attribute.getName().strref(),
@@ -226,6 +248,8 @@ static LogicalResult verifyKnown(llvm::function_ref<InFlightDiagnostic()> error,
 }
 
 LogicalResult ExecDialect::verifyOperationAttribute(Operation *op, NamedAttribute attribute) {
+  if (attribute.getName() == "exec.launch")
+    return verifyLaunch(op, attribute.getValue());
   return verifyKnown([op] { return op->emitError(); }, attribute);
 }
 

@@ -31,6 +31,28 @@ def Exec_Buffer : TypeDef<Exec_Dialect, "Buffer"> {
   let summary = "memory that a command reads or writes";
 }
 
+def Exec_LaunchAttr : AttrDef<Exec_Dialect, "Launch"> {
+  let mnemonic = "launch";
+  let summary = "how a kernel on memory is launched";
+  let description = [{
+        func.func private @k(%x: memref<?x64xf32>, %y: memref<?x64xf32>, ...) attributes
+          {exec.kernel, exec.launch = #exec.launch<tasks = affine_map<()[s0] -> (s0)>,
+                                                   access = [0, 1]>}
+
+    A target says so of each kernel that it lowers. `tasks`: how many there are, the least of the
+    map's results, over the kernel's scalars: the dynamic sizes of its buffers, in order. `access`:
+    what it does with each buffer (Access of runtime/module/Module.fbs: 0 reads, 1 writes all of it,
+    2 writes a part, 3 reads and writes). `scratch_bytes`: memory of its own for each worker.
+    (C1) `tasks` has no dimensions, and at least one result.  (C2) Each access is 0 to 3.
+    (C3) `scratch_bytes` is 0 to 2^40.  (C4) It stands on a function with an argument for each
+    access.
+  }];
+  let parameters = (ins "::mlir::AffineMapAttr":$tasks, "::mlir::DenseI64ArrayAttr":$access,
+                        DefaultValuedParameter<"int64_t", "0">:$scratch_bytes);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
 def Exec_LayoutAttr : AttrDef<Exec_Dialect, "Layout"> {
   let mnemonic = "layout";
   let summary = "how a tensor lies in memory, where it does not lie as stored";

@@ -207,7 +207,7 @@ static llvm::Error runCodePasses(ModuleOp kernels, const CompileOptions &options
 
 static llvm::SmallVector<func::FuncOp> loweredKernels(ModuleOp module) {
   return llvm::to_vector(llvm::make_filter_range(
-      module.getOps<func::FuncOp>(), [](func::FuncOp f) { return f->hasAttr(kLoweredAttr); }));
+      module.getOps<func::FuncOp>(), [](func::FuncOp f) { return f->hasAttr(kLaunchAttr); }));
 }
 
 /// The code of the kernels in `module` in one piece.

@@ -201,11 +201,11 @@ LogicalResult Emitter::collect() {
             .Case([&](func::FuncOp f) -> LogicalResult {
               if (!f->hasAttr(kKernelAttr))
                 return success();
-              if (!f->hasAttr(kLoweredAttr))
+              auto launch = f->getAttrOfType<exec::LaunchAttr>(kLaunchAttr);
+              if (!launch)
                 return f.emitError("wants --hadal-lower-kernels before the module is written");
               kernelIndex[f.getSymName()] = kernels.size();
               kernelOps.push_back(f);
-              auto tasks = f->getAttrOfType<AffineMapAttr>(kTasksAttr).getValue();
               auto uses = kernelBuffers(f);
               if (failed(uses))
                 return failure();
@@ -213,11 +213,11 @@ LogicalResult Emitter::collect() {
               for (const KernelBufferUse &use : *uses)
                 buffers.push_back(fb::CreateKernelBuffer(
                     b, use.access, fb::CreateExpr(b, b.CreateVector(use.bytes))));
-              auto shape =
-                  fb::CreateCpuTasks(b, f->getAttrOfType<IntegerAttr>(kScratchAttr).getInt());
+              auto shape = fb::CreateCpuTasks(b, launch.getScratchBytes());
               kernels.push_back(fb::CreateKernelDirect(
                   b, f.getSymName().str().c_str(), /*code=*/0, uint32_t(uses->size()),
-                  tasks.getNumSymbols(), &buffers, fb::KernelShape_CpuTasks, shape.Union()));
+                  launch.getTasks().getValue().getNumSymbols(), &buffers, fb::KernelShape_CpuTasks,
+                  shape.Union()));
               return success();
             })
             .Default([](Operation *) { return success(); });
@@ -267,8 +267,9 @@ FailureOr<Offset<fb::Launch>> Emitter::launch(exec::LaunchOp launch) {
   auto bound = bindings(launch.getBuffers(), launch.getElements(), launch.getOffsets());
   if (failed(bound))
     return failure();
-  int64_t wanted = kernel->getAttrOfType<IntegerAttr>("exec.bindings").getInt();
-  AffineMap tasks = kernel->getAttrOfType<AffineMapAttr>(kTasksAttr).getValue();
+  auto said = kernel->getAttrOfType<exec::LaunchAttr>(kLaunchAttr);
+  int64_t wanted = said.getAccess().size();
+  AffineMap tasks = said.getTasks().getValue();
   if (wanted != int64_t(bound->size()) || tasks.getNumSymbols() != launch.getScalars().size())
     return launch.emitOpError() << "kernel " << launch.getKernel() << " wants " << wanted
                                 << " buffers and " << tasks.getNumSymbols() << " scalars, got "

@@ -1,6 +1,7 @@
 //===- KernelBuffers.cpp - what a kernel reads and writes of its buffers -===//
 
 #include "passes/module/KernelBuffers.h"
+#include "dialects/exec/Exec.h"
 #include "dialects/exec/KernelAttributes.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
@@ -10,20 +11,11 @@
 using namespace mlir;
 using namespace hadal;
 
-namespace {
-struct Effects {
-  bool loads = false, stores = false;
-};
-} // namespace
-
-/// What happens to a memref and its views.
-static Effects effectsOn(Value memref) {
-  Effects found;
+/// Whether anything is stored to a memref or its views.
+static bool isStoredTo(Value memref) {
   SmallVector<Value> views{memref};
   for (size_t i = 0; i < views.size(); ++i)
     for (Operation *user : views[i].getUsers()) {
-      if (isa<memref::PrefetchOp>(user))
-        continue;
       if (isa<ViewLikeOpInterface>(user)) {
         for (Value view : user->getResults())
           if (isa<MemRefType>(view.getType()))
@@ -31,16 +23,10 @@ static Effects effectsOn(Value memref) {
         continue;
       }
       auto effects = dyn_cast<MemoryEffectOpInterface>(user);
-      if (!effects)
-        continue;
-      SmallVector<MemoryEffects::EffectInstance> instances;
-      effects.getEffectsOnValue(views[i], instances);
-      for (const auto &effect : instances) {
-        found.loads |= isa<MemoryEffects::Read>(effect.getEffect());
-        found.stores |= isa<MemoryEffects::Write>(effect.getEffect());
-      }
+      if (effects && effects.getEffectOnValue<MemoryEffects::Write>(views[i]))
+        return true;
     }
-  return found;
+  return false;
 }
 
 FailureOr<std::vector<KernelBufferUse>> hadal::kernelBuffers(func::FuncOp kernel) {
@@ -48,19 +34,19 @@ FailureOr<std::vector<KernelBufferUse>> hadal::kernelBuffers(func::FuncOp kernel
     return std::pair<int64_t, int64_t>(int64_t(op), operand);
   };
   std::vector<KernelBufferUse> buffers;
-  auto declared = kernel->getAttrOfType<DenseI64ArrayAttr>(kAccessAttr);
-  int64_t bindings = kernel->getAttrOfType<IntegerAttr>("exec.bindings").getInt(), scalar = 0;
-  for (int64_t i = 0; i < bindings; ++i) {
-    Effects effects = effectsOn(kernel.getArgument(i));
+  auto launch = kernel->getAttrOfType<exec::LaunchAttr>(kLaunchAttr);
+  int64_t scalar = 0;
+  if (kernel.isExternal())
+    return kernel.emitError("kernel wants a body");
+  for (auto [i, access] : llvm::enumerate(launch.getAccess().asArrayRef())) {
     KernelBufferUse use;
-    use.access = !effects.stores ? fb::Access_Read
-                 : effects.loads ? fb::Access_Update
-                                 : fb::Access_Write;
-    if (declared)
-      use.access = fb::Access(declared[i]);
-    if (use.access == fb::Access_Read && effects.stores)
+    use.access = fb::Access(access);
+    auto type = dyn_cast<MemRefType>(kernel.getArgument(i).getType());
+    if (!type)
+      return kernel.emitError() << "buffer " << i << " wants to be a memref, got "
+                                << kernel.getArgument(i).getType();
+    if (use.access == fb::Access_Read && isStoredTo(kernel.getArgument(i)))
       return kernel.emitError() << "writes to buffer " << i << ", which it says that it reads";
-    auto type = cast<MemRefType>(kernel.getArgument(i).getType());
     // Packed weights have no length of their own.
     bool isPacked = type.hasStaticShape() && type.getNumElements() >= int64_t(1) << 46;
     auto append = [&](std::pair<int64_t, int64_t> pair) {
@@ -76,5 +62,8 @@ FailureOr<std::vector<KernelBufferUse>> hadal::kernelBuffers(func::FuncOp kernel
     }
     buffers.push_back(std::move(use));
   }
+  if (scalar != launch.getTasks().getValue().getNumSymbols())
+    return kernel.emitError() << "tasks want a symbol for each of " << scalar
+                              << " dynamic sizes, got " << launch.getTasks();
   return buffers;
 }

@@ -10,9 +10,8 @@ struct KernelBufferUse {
   std::vector<int64_t> bytes; ///< an Expr over the kernel's scalars
 };
 
-/// One for each binding of a kernel on memrefs. Kernels that came from tensors say it themselves
-/// (kAccessAttr); of those written by hand it is seen from their loads and stores. Fails where a
-/// kernel writes to what it says that it reads.
+/// One for each binding of a kernel on memrefs with a kLaunchAttr. Fails where a kernel writes to
+/// what it says that it reads.
 mlir::FailureOr<std::vector<KernelBufferUse>> kernelBuffers(mlir::func::FuncOp kernel);
 
 } // namespace hadal

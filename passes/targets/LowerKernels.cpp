@@ -1,5 +1,6 @@
 //===- LowerKernels.cpp - kernels on tensors become kernels on memory ----===//
 
+#include "dialects/exec/Exec.h"
 #include "dialects/exec/KernelAttributes.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
@@ -30,15 +31,15 @@ struct LowerKernels : public hadal::impl::HadalLowerKernelsBase<LowerKernels> {
     if (!madeFor)
       return signalPassFailure();
     for (auto f : llvm::make_early_inc_range(getOperation().getOps<func::FuncOp>()))
-      if (f->hasAttr(kKernelAttr) && !f->hasAttr(kLoweredAttr) && failed(madeFor->lower(f)))
+      if (f->hasAttr(kKernelAttr) && !f->hasAttr(kLaunchAttr) && failed(madeFor->lower(f)))
         return signalPassFailure();
     // The conversion to LLVM takes memrefs apart; entries need to know what they were.
     for (auto f : getOperation().getOps<func::FuncOp>())
-      if (f->hasAttr(kLoweredAttr)) {
+      if (auto launch = f->getAttrOfType<exec::LaunchAttr>(kLaunchAttr)) {
         SmallVector<Attribute> types;
-        for (Type t : f.getArgumentTypes().drop_back(3))
+        for (Type t : f.getArgumentTypes().take_front(launch.getAccess().size()))
           types.push_back(TypeAttr::get(t));
-        f->setAttr("exec.signature", ArrayAttr::get(&getContext(), types));
+        f->setAttr(kSignatureAttr, ArrayAttr::get(&getContext(), types));
       }
   }
 };

@@ -29,9 +29,9 @@
 // Moments, weights and gradients are read and written, the step's scalars are read.
 // LOWERED-NOT: train.
 // LOWERED-NOT: linalg.
-// LOWERED: func.func private @scale_step({{.*}}exec.access = array<i64: 0, 0, 1, 1>
-// LOWERED: func.func private @adamw_step({{.*}}exec.access = array<i64: 3, 3, 3, 3, 0>
-// LOWERED: func.func private @draw_normal({{.*}}exec.access = array<i64: 0, 0, 1>
+// LOWERED: func.func private @scale_step({{.*}}access = [0, 0, 1, 1]
+// LOWERED: func.func private @adamw_step({{.*}}access = [3, 3, 3, 3, 0]
+// LOWERED: func.func private @draw_normal({{.*}}access = [0, 0, 1]
 
 // A step begins with losses and loads at zero; gradients are left so by the optimizer.
 // CHECK-LABEL: exec.program @zero

@@ -7,10 +7,10 @@
 // Kernels are computations on tensors, of one op each; a target makes loops of them.
 // CHECK-NOT: memref
 // LOWERED-NOT: sample.
-// LOWERED: func.func private @argmax_rows(%{{.*}}: memref<?x100xf32>, %{{.*}}: memref<?xi32>, {{.*}}exec.access = array<i64: 0, 1>
+// LOWERED: func.func private @argmax_rows(%{{.*}}: memref<?x100xf32>, %{{.*}}: memref<?xi32>, {{.*}}access = [0, 1]
 // LOWERED-NOT: sample.
 // The likeliest tokens go where the caller wants them, and nothing is read there.
-// LOWERED: func.func private @log_probabilities_rows({{.*}}exec.access = array<i64: 0, 0, 1, 1, 1>
+// LOWERED: func.func private @log_probabilities_rows({{.*}}access = [0, 0, 1, 1, 1]
 // LOWERED-NOT: sample.
 
 // CHECK: func.func private @argmax_rows(

@@ -5,8 +5,7 @@
 // CHECK: func.func private @matmul_32x16
 // CHECK-SAME: memref<?x16xf32>
 // CHECK-SAME: index, %{{.*}}: index, %{{.*}}: memref<?xi8>
-// CHECK-SAME: exec.lowered
-// CHECK-SAME: exec.tasks
+// CHECK-SAME: exec.launch = #exec.launch<tasks = #{{[a-z0-9]+}}, access = [0, 0, 1]
 // CHECK: vector.load
 // CHECK: {{vector|math}}.fma {{.*}}vector<8xf32>
 // CHECK-NOT: linalg.matmul

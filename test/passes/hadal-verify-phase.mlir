@@ -13,7 +13,7 @@
 // LATER: later.mlir:2:8: error: 'moe.scatter_add' op may not stand in the phase graph, comes with the phase scheduled
 // RUN: hadal-opt %t/later.mlir --hadal-verify-phase=scheduled -o %t/same.mlir
 // RUN: not hadal-opt %t/later.mlir --hadal-verify-phase=kernels 2>&1 | FileCheck %s --check-prefix=KERNELS
-// KERNELS: error: 'func.func' op wants to be a kernel in the phase kernels (exec.lowered)
+// KERNELS: error: 'func.func' op wants to be a kernel in the phase kernels (exec.launch)
 // RUN: not hadal-opt %t/kernels.mlir --hadal-verify-phase=scheduled 2>&1 | FileCheck %s --check-prefix=EARLIER
 // EARLIER: op may not stand in the phase scheduled
 // RUN: not hadal-opt %t/loss.mlir --hadal-verify-phase=scheduled 2>&1 | FileCheck %s --check-prefix=LOSS

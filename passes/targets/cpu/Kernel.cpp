@@ -69,7 +69,7 @@ Kernel::Kernel(func::FuncOp tensors, VectorShape shape)
       types.push_back(memrefOf(type));
     }
   }
-  SmallVector<int64_t> access(types.size(), fb::Access_Read);
+  access.assign(types.size(), fb::Access_Read);
   SmallVector<int> resultPlace;
   for (auto [i, type] : llvm::enumerate(tensors.getResultTypes())) {
     int at = -1;
@@ -97,9 +97,6 @@ Kernel::Kernel(func::FuncOp tensors, VectorShape shape)
   lowered = func::FuncOp::create(b, (tensors.getSymName() + "_lowered").str(),
                                  b.getFunctionType(types, {}));
   lowered->setAttr(kKernelAttr, b.getUnitAttr());
-  lowered->setAttr(kLoweredAttr, b.getUnitAttr());
-  lowered->setAttr("exec.bindings", b.getI64IntegerAttr(buffers));
-  lowered->setAttr(kAccessAttr, b.getDenseI64ArrayAttr(access));
   lowered.setPrivate();
   Block *entry = lowered.addEntryBlock();
   for (auto [argument, at] : llvm::zip(tensors.getArguments(), place))
@@ -209,7 +206,8 @@ AffineExpr Kernel::resultDim(unsigned result, unsigned dim) {
 
 void Kernel::finish(ArrayRef<AffineExpr> tasks, int64_t scratchBytes) {
   func::ReturnOp::create(b);
-  lowered->setAttr(kTasksAttr,
-                   AffineMapAttr::get(AffineMap::get(0, scalars, tasks, b.getContext())));
-  lowered->setAttr(kScratchAttr, b.getI64IntegerAttr(scratchBytes));
+  auto tasksMap = AffineMapAttr::get(AffineMap::get(0, scalars, tasks, b.getContext()));
+  lowered->setAttr(kLaunchAttr,
+                   exec::LaunchAttr::get(b.getContext(), tasksMap, b.getDenseI64ArrayAttr(access),
+                                         scratchBytes));
 }

@@ -44,6 +44,7 @@ public:
 private:
   mlir::IRMapping memories;
   llvm::DenseSet<mlir::Value> panelTensors;
+  llvm::SmallVector<int64_t> access; ///< to each buffer
   unsigned scalars = 0;
 };
 

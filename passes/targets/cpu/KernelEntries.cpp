@@ -1,5 +1,6 @@
 //===- KernelEntries.cpp - the entries that the runtime calls ------------===//
 
+#include "dialects/exec/KernelAttributes.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
@@ -38,7 +39,7 @@ struct KernelEntries : public hadal::impl::HadalKernelEntriesBase<KernelEntries>
   }
 
   LogicalResult addEntry(LLVM::LLVMFuncOp kernel) {
-    auto signature = kernel->getAttrOfType<ArrayAttr>("exec.signature");
+    auto signature = kernel->getAttrOfType<ArrayAttr>(kSignatureAttr);
     std::string name = kernel.getSymName().str();
     kernel.setSymName(name + ".body");
     kernel.setLinkage(LLVM::Linkage::Internal);
@@ -171,7 +172,7 @@ struct KernelEntries : public hadal::impl::HadalKernelEntriesBase<KernelEntries>
           .Case([&](LLVM::FPTruncOp truncation) { narrowAsIntegers(truncation); });
     });
     for (auto f : llvm::make_early_inc_range(getOperation().getOps<LLVM::LLVMFuncOp>()))
-      if (f->hasAttr("exec.signature") && failed(addEntry(f)))
+      if (f->hasAttr(kSignatureAttr) && failed(addEntry(f)))
         return signalPassFailure();
   }
 };

@@ -6,6 +6,7 @@
 #include "passes/targets/cpu/Fp8Codes.h"
 #include "passes/targets/cpu/Kernel.h"
 #include "passes/targets/cpu/Packing.h"
+#include "runtime/module/Module_generated.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
@@ -118,22 +119,23 @@ static Type movedType(Type element) {
   return width < 32 ? IntegerType::get(element.getContext(), width) : element;
 }
 
-/// An empty lowered kernel on flat buffers, beside `tensors`; `b` stands in its body.
+/// An empty lowered kernel that writes the second of flat buffers, beside `tensors`; `b` stands in
+/// its body.
 static func::FuncOp flatKernel(KernelBuilder &b, func::FuncOp tensors, SmallVector<Type> types,
                                int64_t tasks) {
   b.setInsertionPointAfter(tensors);
-  unsigned bindings = types.size();
+  SmallVector<int64_t> access(types.size(), fb::Access_Read);
+  access[1] = fb::Access_Write;
   types.append(
       {b.getIndexType(), b.getIndexType(), MemRefType::get({ShapedType::kDynamic}, b.getI8Type())});
   auto kernel = func::FuncOp::create(b, (tensors.getSymName() + "_lowered").str(),
                                      b.getFunctionType(types, {}));
   kernel.setPrivate();
   kernel->setAttr(kKernelAttr, b.getUnitAttr());
-  kernel->setAttr(kLoweredAttr, b.getUnitAttr());
-  kernel->setAttr("exec.bindings", b.getI64IntegerAttr(bindings));
-  kernel->setAttr(kTasksAttr, AffineMapAttr::get(AffineMap::get(
-                                  0, 0, b.getAffineConstantExpr(tasks), b.getContext())));
-  kernel->setAttr(kScratchAttr, b.getI64IntegerAttr(0));
+  kernel->setAttr(kLaunchAttr,
+                  exec::LaunchAttr::get(b.getContext(),
+                                        AffineMapAttr::get(b.getConstantAffineMap(tasks)),
+                                        b.getDenseI64ArrayAttr(access), /*scratch_bytes=*/0));
   b.setInsertionPointToEnd(kernel.addEntryBlock());
   return kernel;
 }

@@ -311,8 +311,32 @@ exec.program @p registers ["n"] {
 
 // -----
 
-// expected-error@+1 {{exec.access wants to be array<i64> of integers from 0 to 2^40}}
-func.func private @f() attributes {exec.access = [1]}
+// expected-error@+1 {{exec.launch wants to be a launch, got unit}}
+func.func private @f() attributes {exec.launch}
+
+// -----
+
+// C1
+// expected-error@+1 {{launch wants tasks over scalars alone}}
+func.func private @f() attributes {exec.launch = #exec.launch<tasks = affine_map<(d0) -> (d0)>, access = []>}
+
+// -----
+
+// C2
+// expected-error@+1 {{launch wants an access from 0 to 3, got 4}}
+func.func private @f() attributes {exec.launch = #exec.launch<tasks = affine_map<() -> (1)>, access = [4]>}
+
+// -----
+
+// C3
+// expected-error@+1 {{launch wants scratch_bytes from 0 to 2^40, got -1}}
+func.func private @f() attributes {exec.launch = #exec.launch<tasks = affine_map<() -> (1)>, access = [], scratch_bytes = -1>}
+
+// -----
+
+// C4
+// expected-error@+1 {{exec.launch wants a function with an argument for each of 1 accesses}}
+func.func private @f() attributes {exec.launch = #exec.launch<tasks = affine_map<() -> (1)>, access = [0]>}
 
 // -----
 

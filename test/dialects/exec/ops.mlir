@@ -105,3 +105,7 @@ exec.program @all registers ["n", "i"] {
     }
   }
 }
+
+// CHECK: func.func private @launched(memref<?xf32>, index) attributes {exec.kernel, exec.launch = #exec.launch<tasks = #{{[a-z0-9]+}}, access = [1], scratch_bytes = 64>}
+func.func private @launched(memref<?xf32>, index)
+  attributes {exec.kernel, exec.launch = #exec.launch<tasks = affine_map<()[s0] -> (s0)>, access = [1], scratch_bytes = 64>}

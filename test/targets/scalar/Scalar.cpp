@@ -25,6 +25,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "passes/analysis/GraphQueries.h"
 #include "passes/targets/Target.h"
 #include "runtime/module/Module_generated.h"
@@ -249,7 +250,8 @@ public:
     if (!tensors.getBody().hasOneBlock())
       return tensors.emitError("kernel wants one block");
     declare();
-    if (failed(writeOps()) || failed(bufferize()))
+    writeOps();
+    if (failed(bufferize()))
       return failure();
     StringAttr name = tensors.getSymNameAttr();
     tensors.erase();
@@ -259,7 +261,7 @@ public:
 
 private:
   void declare();
-  LogicalResult writeOps();
+  void writeOps();
   LogicalResult bufferize();
   void startFromPlaces(Operation &op, Operation *made);
   Value memory(Value v);
@@ -295,7 +297,7 @@ void Kernel::declare() {
       access.push_back(fb::Access_Write);
     }
   }
-  int64_t buffers = types.size(), scalars = 0;
+  int64_t scalars = 0;
   for (Type type : types)
     scalars += cast<MemRefType>(type).getNumDynamicDims();
   types.append(
@@ -304,12 +306,11 @@ void Kernel::declare() {
                                  b.getFunctionType(types, {}));
   lowered.setPrivate();
   lowered->setAttr(kKernelAttr, b.getUnitAttr());
-  lowered->setAttr(kLoweredAttr, b.getUnitAttr());
-  lowered->setAttr("exec.bindings", b.getI64IntegerAttr(buffers));
-  lowered->setAttr(kAccessAttr, b.getDenseI64ArrayAttr(access));
-  lowered->setAttr(kScratchAttr, b.getI64IntegerAttr(0));
-  lowered->setAttr(kTasksAttr, AffineMapAttr::get(AffineMap::get(
-                                   0, scalars, b.getAffineConstantExpr(1), b.getContext())));
+  auto one =
+      AffineMapAttr::get(AffineMap::get(0, scalars, b.getAffineConstantExpr(1), b.getContext()));
+  lowered->setAttr(kLaunchAttr,
+                   exec::LaunchAttr::get(b.getContext(), one, b.getDenseI64ArrayAttr(access),
+                                         /*scratch_bytes=*/0));
   b.setInsertionPointToEnd(lowered.addEntryBlock());
   for (int64_t place : placeOf)
     places.push_back(lowered.getArgument(place));
@@ -345,7 +346,7 @@ void Kernel::startFromPlaces(Operation &op, Operation *made) {
 }
 
 /// The kernel's op in loops of its own, or a copy of what upstream has loops for.
-LogicalResult Kernel::writeOps() {
+void Kernel::writeOps() {
   Block &body = tensors.getBody().front();
   for (Operation &op : body.without_terminator()) {
     bool isMine = llvm::TypeSwitch<Operation *, bool>(&op)
@@ -370,7 +371,10 @@ LogicalResult Kernel::writeOps() {
       store.setWritable(true);
     }
   func::ReturnOp::create(b);
-  return success();
+  // What results no longer start from would be given memory.
+  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(lowered.getBody().front())))
+    if (isOpTriviallyDead(&op))
+      op.erase();
 }
 
 /// An argument's memory, or a view of it.
