@@ -179,6 +179,7 @@ public:
   Status copy(DeviceAddress to, DeviceAddress from, uint64_t bytes);
   Status zero(DeviceAddress at, uint64_t bytes);
   Status upload(DeviceAddress to, const void *from, uint64_t bytes);
+  Status synchronize();
   /// Returns when the bytes are there.
   Status download(void *to, DeviceAddress from, uint64_t bytes);
   /// As readOnHost (runtime/device/Device.h).

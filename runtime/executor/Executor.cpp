@@ -72,6 +72,7 @@ Status Executor::zero(DeviceAddress at, uint64_t bytes) {
 Status Executor::upload(DeviceAddress to, const void *from, uint64_t bytes) {
   return self->device.upload(*self->stream, to, from, bytes);
 }
+Status Executor::synchronize() { return self->device.synchronize(*self->stream); }
 Status Executor::download(void *to, DeviceAddress from, uint64_t bytes) {
   HADAL_TRY(self->device.download(*self->stream, to, from, bytes));
   return self->device.synchronize(*self->stream);

@@ -1,5 +1,6 @@
 #include "runtime/ranks/ChunkPlan.h"
 
+#include "runtime/Abi.h"
 #include "runtime/module/Expr.h"
 #include "runtime/module/UsedStates.h"
 
@@ -82,15 +83,22 @@ void MicroBatchValues::setRegister(const std::string &name, int64_t value) {
     registers[found - plan->registerNames.begin()] = value;
 }
 
-void MicroBatchValues::setInput(const std::string &name, const TensorView &view) {
+Status MicroBatchValues::setInput(const std::string &name, const TensorView &view,
+                                  Executor &executor, MemoryPool &pool) {
   auto found = std::find(plan->valueNames.begin(), plan->valueNames.end(), name);
   if (found == plan->valueNames.end())
-    return;
-  // An empty list has no address; null would mean that nothing is there.
-  static std::byte nothing[64];
+    return {};
   Value &value = values[found - plan->valueNames.begin()];
-  value.data = view.data ? static_cast<std::byte *>(view.data) : nothing;
   value.bytes = view.bytes();
+  // An empty list has no address; null would mean that nothing is there.
+  static std::byte nothing[HADAL_ALIGNMENT];
+  if (executor.device().sharesHostMemory()) {
+    value.data = view.data ? static_cast<DeviceAddress>(view.data) : nothing;
+    return {};
+  }
+  value.memory = HADAL_TRY(pool.take(std::max<uint64_t>(value.bytes, HADAL_ALIGNMENT)));
+  value.data = value.memory.get();
+  return executor.upload(value.data, view.data, value.bytes);
 }
 
 std::vector<int64_t> MicroBatchValues::registersOf(const ChunkProgram &program) const {

@@ -3,6 +3,7 @@
 #ifndef HADAL_RUNTIME_RANKS_CHUNKPLAN_H
 #define HADAL_RUNTIME_RANKS_CHUNKPLAN_H
 
+#include "runtime/Executor.h"
 #include "runtime/module/ChunkKind.h"
 #include "runtime/ranks/MemoryPool.h"
 #include "runtime/ranks/RankLayout.h"
@@ -48,8 +49,8 @@ private:
 /// What a micro-batch has in a stage.
 struct MicroBatchValues {
   struct Value {
-    std::shared_ptr<std::byte> memory; ///< null for an input of the driver
-    std::byte *data = nullptr;         ///< null: not there
+    std::shared_ptr<std::byte> memory; ///< null for an input that the driver keeps
+    DeviceAddress data = nullptr;      ///< null: not there
     uint64_t bytes = 0;
     unsigned arriving = 0; ///< messages that write it and are not done
   };
@@ -58,9 +59,10 @@ struct MicroBatchValues {
   MicroBatchValues(const StagePlan &plan, unsigned direction, unsigned number);
 
   /// What the driver gives, by name; names that the plan has no use for are left out. The memory of
-  /// inputs must stay.
+  /// inputs must stay where the device shares the host's; else it is copied into the pool's.
   void setRegister(const std::string &name, int64_t value);
-  void setInput(const std::string &name, const TensorView &view);
+  Status setInput(const std::string &name, const TensorView &view, Executor &executor,
+                  MemoryPool &pool);
 
   /// The values of a program's registers.
   std::vector<int64_t> registersOf(const ChunkProgram &program) const;

@@ -3,7 +3,6 @@
 #include "runtime/ranks/Tags.h"
 
 #include <algorithm>
-#include <cstring>
 
 using namespace hadal;
 
@@ -15,8 +14,10 @@ bool ChunkRun::hasArrived(uint32_t command) const {
                       [&](const Arrival &arrival) { return arrival.command < command; });
 }
 
-CommStream::CommStream(const RankLayout &layout, Comm &comm, MemoryPool &pool, Trace *trace)
-    : layout(layout), comm(comm), pool(pool), trace(trace), thread([this] { work(); }) {}
+CommStream::CommStream(const RankLayout &layout, Comm &comm, Device &device, MemoryPool &pool,
+                       Trace *trace)
+    : layout(layout), comm(comm, device), device(device), pool(pool), trace(trace),
+      thread([this] { work(); }) {}
 
 CommStream::~CommStream() {
   {
@@ -216,6 +217,28 @@ Status CommStream::send(ChunkRun &run, uint32_t at, unsigned to, uint32_t tag,
   return {};
 }
 
+/// Within the device; done when it returns.
+Status CommStream::copy(DeviceAddress to, DeviceAddress from, uint64_t bytes) {
+  if (!stream)
+    stream = HADAL_TRY(device.makeStream());
+  HADAL_TRY(device.copy(*stream, to, from, bytes));
+  return device.synchronize(*stream);
+}
+
+/// The first `count` numbers of a value that holds counts: none is negative.
+Result<std::vector<int32_t>> CommStream::countsIn(const MicroBatchValues::Value &value,
+                                                  uint64_t count) {
+  if (!stream)
+    stream = HADAL_TRY(device.makeStream());
+  std::vector<int32_t> counts(count);
+  HADAL_TRY(device.download(*stream, counts.data(), value.data, count * sizeof(int32_t)));
+  HADAL_TRY(device.synchronize(*stream));
+  for (int32_t one : counts)
+    if (one < 0)
+      return invalidArgument("a count is " + std::to_string(one));
+  return counts;
+}
+
 static Error missing(const ChunkRun &run, uint32_t argument) {
   return invalidArgument("'" + run.program.program->arguments()->Get(argument)->name()->str() +
                          "' was never written");
@@ -293,7 +316,7 @@ Result<bool> CommStream::issueCounts(ChunkRun &run, uint32_t at,
                             {to.memory}, now(), {tag, {}, {}}};
   for (unsigned q = 0; q < parts.count; ++q) {
     if (q == parts.mine) {
-      std::memcpy(to.data + q * bytes, from.data + q * bytes, bytes);
+      HADAL_TRY(copy(to.data + q * bytes, from.data + q * bytes, bytes));
       continue;
     }
     arrival.open.push_back({parts.rankOf(q), HADAL_TRY(comm.receive(parts.rankOf(q), tag,
@@ -331,17 +354,12 @@ Result<bool> CommStream::issueExchange(ChunkRun &run, uint32_t at, const fb::Exc
     auto &counts = run.values.valueOf(run.program, argument);
     if (counts.bytes < uint64_t(parts.count) * segments * 2 * sizeof(int32_t))
       return invalidArgument("counts have " + std::to_string(counts.bytes) + " bytes");
+    std::vector<int32_t> pairs = HADAL_TRY(countsIn(counts, uint64_t(parts.count) * segments * 2));
     std::vector<uint64_t> result = {0};
     for (unsigned q = 0; q < parts.count; ++q) {
       uint64_t rows = 0;
-      for (unsigned s = 0; s < segments; ++s) {
-        int32_t count;
-        std::memcpy(&count, counts.data + (uint64_t(q) * segments + s) * 2 * sizeof count,
-                    sizeof count);
-        if (count < 0)
-          return invalidArgument("a count is " + std::to_string(count));
-        rows += uint64_t(count);
-      }
+      for (unsigned s = 0; s < segments; ++s)
+        rows += uint64_t(pairs[(uint64_t(q) * segments + s) * 2]);
       if (command.capacity() && rows > command.capacity())
         return invalidArgument(std::to_string(rows) + " rows " + what + " rank " +
                                std::to_string(parts.rankOf(q)) + ", capacity is " +
@@ -365,7 +383,7 @@ Result<bool> CommStream::issueExchange(ChunkRun &run, uint32_t at, const fb::Exc
       if (sent != received)
         return invalidArgument("a rank sends itself " + std::to_string(sent) + " bytes and wants " +
                                std::to_string(received));
-      std::memcpy(to.data + in[q], from.data + out[q], sent);
+      HADAL_TRY(copy(to.data + in[q], from.data + out[q], sent));
       continue;
     }
     // Both sides know the counts: nothing is said about no rows.
@@ -394,14 +412,11 @@ Status CommStream::finish(ChunkRun &run, const ChunkRun::Arrival &arrival) {
   if (!counts)
     return {};
   auto &value = run.values.valueOf(run.program, counts->receive());
+  std::vector<int32_t> pairs =
+      HADAL_TRY(countsIn(value, uint64_t(counts->parts()) * counts->segments() * 2));
   int64_t sums[2] = {0, 0};
-  for (unsigned i = 0; i < counts->parts() * counts->segments() * 2; ++i) {
-    int32_t count;
-    std::memcpy(&count, value.data + i * sizeof count, sizeof count);
-    if (count < 0)
-      return invalidArgument("a count is " + std::to_string(count));
-    sums[i % 2] += count;
-  }
+  for (size_t i = 0; i < pairs.size(); ++i)
+    sums[i % 2] += pairs[i];
   run.values.registers[run.program.registers[counts->rows()]] = sums[0];
   run.values.registers[run.program.registers[counts->choices()]] = sums[1];
   return {};

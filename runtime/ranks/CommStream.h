@@ -13,6 +13,7 @@
 #include "runtime/Trace.h"
 #include "runtime/comm/Comm.h"
 #include "runtime/ranks/ChunkPlan.h"
+#include "runtime/ranks/StreamComm.h"
 
 #include <condition_variable>
 #include <list>
@@ -62,7 +63,7 @@ struct ChunkRun {
 class CommStream {
 public:
   /// All of them must outlive the stream. The trace may be null.
-  CommStream(const RankLayout &layout, Comm &comm, MemoryPool &pool, Trace *trace);
+  CommStream(const RankLayout &layout, Comm &comm, Device &device, MemoryPool &pool, Trace *trace);
   ~CommStream();
 
   /// The mutex of all chunks in flight.
@@ -108,11 +109,14 @@ private:
   Result<bool> issueCounts(ChunkRun &run, uint32_t at, const fb::ExchangeCounts &exchange);
   Result<bool> issueExchange(ChunkRun &run, uint32_t at, const fb::Exchange &exchange);
   Status finish(ChunkRun &run, const ChunkRun::Arrival &arrival);
+  Status copy(DeviceAddress to, DeviceAddress from, uint64_t bytes);
+  Result<std::vector<int32_t>> countsIn(const MicroBatchValues::Value &value, uint64_t count);
   Error failedAt(const ChunkRun &run, uint32_t command, const Error &error) const;
   int64_t now() const { return trace ? trace->now() : 0; }
 
   const RankLayout &layout;
-  Comm &comm;
+  StreamComm comm;
+  Device &device;
   MemoryPool &pool;
   Trace *trace;
 
@@ -120,6 +124,7 @@ private:
   std::condition_variable forThread;
   std::list<ChunkRun *> active;
   std::list<Sending> sends;
+  std::unique_ptr<Stream> stream; ///< of the device, once there is something to do on it
   Status failed;
   bool mainWaits = false, stopping = false, sleeps = false;
   Pause pause; ///< of the driver's thread

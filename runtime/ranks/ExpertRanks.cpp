@@ -1,5 +1,6 @@
 #include "runtime/ranks/ExpertRanks.h"
 
+#include "runtime/Abi.h"
 #include "runtime/comm/Activity.h"
 
 #include <algorithm>
@@ -7,13 +8,12 @@
 using namespace hadal;
 
 struct ExpertRanks::Running {
-  Running(RankProgram &of, const StagePlan &plan, unsigned number)
+  /// An empty list has no address; null means that a value is not there yet.
+  Running(RankProgram &of, const StagePlan &plan, unsigned number, DeviceAddress nothing)
       : of(of), values(plan, 0, number), run(of.program->name()->str(), plan.programs[0], values) {
     const ChunkProgram &program = plan.programs[0];
     for (size_t i = 0; i < of.registers.size(); ++i)
       values.registers[program.registers[i]] = of.registers[i];
-    // An empty list has no address; null means that a value is not there yet.
-    static std::byte nothing[64];
     for (uint32_t i = 0; i < of.arguments.size(); ++i)
       if (of.arguments[i] || of.isBound[i]) {
         auto &value = values.valueOf(program, i);
@@ -39,7 +39,7 @@ static RankLayout layoutOf(const Comm &comm) {
 
 ExpertRanks::ExpertRanks(Executor &executor, Comm &comm, Trace *trace, Comm::Seconds timeout)
     : executor(executor), comm(comm), trace(trace), timeout(timeout), layout(layoutOf(comm)),
-      pool(executor.device()), stream(layout, comm, pool, trace) {}
+      pool(executor.device()), stream(layout, comm, executor.device(), pool, trace) {}
 
 Error ExpertRanks::failed(const Error &error) const {
   return {error.code, "rank " + std::to_string(layout.rank) + ": " + error.message};
@@ -55,9 +55,11 @@ const StagePlan &ExpertRanks::planOf(const fb::Program &program) {
 Status ExpertRanks::run(std::span<RankProgram> programs) {
   ++number;
   std::vector<std::unique_ptr<Running>> all;
+  if (!nothing)
+    nothing = HADAL_TRY(pool.take(HADAL_ALIGNMENT));
   for (RankProgram &program : programs)
-    all.push_back(
-        std::make_unique<Running>(program, planOf(*program.program), unsigned(all.size())));
+    all.push_back(std::make_unique<Running>(program, planOf(*program.program), unsigned(all.size()),
+                                            nothing.get()));
   for (auto &running : all)
     running->beginNs = trace ? trace->now() : 0;
   {

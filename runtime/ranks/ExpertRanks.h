@@ -45,6 +45,7 @@ private:
   Comm::Seconds timeout;
   RankLayout layout;
   MemoryPool pool;
+  std::shared_ptr<std::byte> nothing; ///< where empty lists lie
   std::map<const fb::Program *, StagePlan> plans;
   int64_t number = 0; ///< of runs so far
   std::optional<Comm::Clock::time_point> waitsSince;

@@ -3,7 +3,8 @@
 #ifndef HADAL_RUNTIME_RANKS_OPENSENDS_H
 #define HADAL_RUNTIME_RANKS_OPENSENDS_H
 
-#include "runtime/comm/Comm.h"
+#include "runtime/Executor.h"
+#include "runtime/ranks/StreamComm.h"
 
 #include <string>
 #include <vector>
@@ -12,13 +13,15 @@ namespace hadal {
 
 class OpenSends {
 public:
-  OpenSends(Comm &comm, Comm::Seconds timeout) : comm(comm), timeout(timeout) {}
+  /// `comm` is one for the executor's device.
+  OpenSends(Executor &executor, StreamComm &comm, Comm::Seconds timeout)
+      : executor(executor), comm(comm), timeout(timeout) {}
 
-  /// The data stay as they are until finish().
-  Status add(unsigned to, uint32_t tag, const void *data, uint64_t bytes);
+  /// Sends what the executor's stream has written. The data stay as they are until finish().
+  Status add(unsigned to, uint32_t tag, DeviceAddress data, uint64_t bytes);
 
   /// As add; what was sent is set to zero by finish().
-  Status addAndClear(unsigned to, uint32_t tag, void *data, uint64_t bytes);
+  Status addAndClear(unsigned to, uint32_t tag, DeviceAddress data, uint64_t bytes);
 
   /// Waits for all of them. `what` says in an error what for.
   Status finish(const std::string &what);
@@ -27,10 +30,11 @@ private:
   struct Open {
     unsigned to;
     Message message;
-    void *clears; ///< null: nothing
+    DeviceAddress clears; ///< null: nothing
     uint64_t bytes;
   };
-  Comm &comm;
+  Executor &executor;
+  StreamComm &comm;
   Comm::Seconds timeout;
   std::vector<Open> open;
 };

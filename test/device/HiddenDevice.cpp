@@ -15,9 +15,9 @@ namespace {
 
 /// Address space for all that a test ever takes: no address is used twice, so that one of memory
 /// that was given back is told.
-constexpr uint64_t spaceBytes = uint64_t(1) << 40, pageBytes = 4096;
+constexpr uint64_t spaceBytes = uint64_t(1) << 36, pageBytes = 4096;
 /// What the device says it has.
-constexpr uint64_t deviceBytes = uint64_t(1) << 36;
+constexpr uint64_t deviceBytes = uint64_t(1) << 34;
 
 /// What a stream was given and has not done.
 struct Queue {

@@ -5,6 +5,7 @@
 #include "runtime/device/CpuDevice.h"
 #include "runtime/training/ranks/ParallelTrainer.h"
 #include "runtime/training/ranks/PredictMemory.h"
+#include "test/device/HiddenDevice.h"
 #include "test/parallel/FakeRanks.h"
 #include "test/parallel/TickLink.h"
 
@@ -45,6 +46,7 @@ struct RunOptions {
   std::optional<unsigned> loser; ///< a rank whose part of reductions gets lost
   uint64_t ticks = 0;            ///< a message takes as long as so many segments
   bool grows = false;            ///< step 1 has a micro-batch in each group, step 2 all but one
+  bool isHidden = false;         ///< on devices whose memory no host sees
   bool evaluates = false;        ///< the rows of each step before it, and others after it
 };
 
@@ -97,6 +99,8 @@ Outcome train(const fake::RanksShape &shape, const RunOptions &options = {}) {
       comm = ticks.comm(std::move(comm));
     Status status = [&]() -> Status {
       std::unique_ptr<Device> device = ticks.device(number);
+      if (options.isHidden)
+        device = std::make_unique<test::HiddenDevice>();
       WeightStore weights;
       auto executor = HADAL_TRY(Executor::create(*module, *device, weights));
       RankLayout layout = HADAL_TRY(RankLayout::of(table, number));
@@ -341,6 +345,23 @@ TEST(Parallel, FastReduction) {
     for (const auto &[name, values] : one.tensors)
       expectClose(values, run.tensors.at(name), 1e-5f, what + ": " + name);
   }
+}
+
+// What ranks say to each other comes from and goes to memory that the host does not see: chunks,
+// their sums in both orders, and weights.
+TEST(Parallel, MemoryMayBeHidden) {
+  Outcome one = train(layout(1, 1, 1));
+  RunOptions options;
+  options.isHidden = options.evaluates = true;
+  for (auto [pp, ep, dp, schedule] :
+       {std::tuple(2u, 2u, 2u, "dualpipe"), {1u, 4u, 1u, "1f1b"}, {2u, 2u, 1u, "dualpipev"}})
+    expectSame(one, train(layout(pp, ep, dp, schedule), options), schedule);
+  fake::RanksShape fast = layout(2, 2, 1, "dualpipe");
+  fast.fast = true;
+  Outcome run = train(fast, options);
+  ASSERT_EQ(run.error, "");
+  for (size_t i = 0; i < one.figures.size(); ++i)
+    expectClose(one.figures[i], run.figures[i], 1e-5f, "fast");
 }
 
 // A rank that does not hear from another in a reduction says for whom it waited, and for what.

@@ -60,7 +60,8 @@ std::string FastSums::nameOf(const SumUnit &unit) const {
 }
 
 Result<Message> FastSums::reduce(const Own &own, int64_t elements) {
-  return context.comm.reduce(
+  HADAL_TRY(context.executor.synchronize());
+  return context.streamComm.reduce(
       own.unit->replicas, own.unit->root, own.sum.element, own.sum.address, elements,
       [&adder = context.adder](ElementType element, const void *from, void *to, int64_t elements) {
         return adder.addOnHost(element, from, to, elements);
@@ -74,7 +75,8 @@ Status FastSums::meet() {
   std::set<std::vector<unsigned>> known;
   for (const Own &own : mine)
     if (!own.others.empty() && known.insert(own.unit->replicas).second)
-      HADAL_TRY(context.comm.wait(HADAL_TRY(reduce(own, 0)), context.timeout, own.others,
+      HADAL_TRY(
+          context.streamComm.wait(HADAL_TRY(reduce(own, 0)), context.timeout, own.others,
                                   [&] { return at("meets the ranks that it adds up with"); }));
   haveMet = true;
   return {};
@@ -113,7 +115,7 @@ Status FastSums::finish(std::list<Reduction> &open) {
   while (!open.empty()) {
     size_t before = open.size();
     for (auto one = open.begin(); one != open.end();) {
-      if (!HADAL_TRY(context.comm.test(one->message))) {
+      if (!HADAL_TRY(context.streamComm.test(one->message))) {
         ++one;
         continue;
       }

@@ -10,7 +10,7 @@ using namespace hadal;
 OrderRunner::OrderRunner(Executor &executor, const RankLayout &layout, Comm &comm, Trace *trace,
                          const ParallelOptions &options)
     : executor(executor), layout(layout), comm(comm), trace(trace), options(options),
-      pool(executor.device()), stream(layout, comm, pool, trace) {
+      pool(executor.device()), stream(layout, comm, executor.device(), pool, trace) {
   plans.resize(layout.stages());
   for (unsigned direction = 0; direction < layout.directions(); ++direction) {
     unsigned stage = layout.stageOf(layout.ppOf(layout.rank), direction);
@@ -63,8 +63,7 @@ Result<OrderRunner::Item> OrderRunner::prepare(const fb::Order &order, uint32_t 
             return {};
           },
           [&](const std::string &name, const TensorView &view) -> Status {
-            values->setInput(name, view);
-            return {};
+            return values->setInput(name, view, executor, pool);
           }));
     } else if (!values) {
       return invalidArgument(name + ": its forward chunk has not run");

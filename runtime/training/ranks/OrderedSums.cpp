@@ -172,7 +172,7 @@ Status OrderedSums::receiveAndAdd(unsigned from, uint32_t tag, ElementType eleme
                                   DeviceAddress sum, int64_t elements) {
   uint64_t bytes = uint64_t(elements) * byteSize(element);
   std::shared_ptr<std::byte> memory = HADAL_TRY(pool.take(bytes));
-  HADAL_TRY(receiveNow(context.comm, from, tag, memory.get(), bytes, context.timeout,
+  HADAL_TRY(receiveNow(context.streamComm, from, tag, memory.get(), bytes, context.timeout,
                        at("receives sums")));
   return context.adder.add(element, memory.get(), sum, elements);
 }

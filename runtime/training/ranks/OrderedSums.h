@@ -35,7 +35,7 @@ private:
 
   explicit OrderedSums(const RankSumsContext &context)
       : context(context), sums(context.layout.stages()), pool(context.executor.device()),
-        sends(context.comm, context.timeout) {}
+        sends(context.executor, context.streamComm, context.timeout) {}
   Status addStage(const StagePlan &stage, const std::map<std::string, unsigned> &stagesOfState);
   Status lay(int stage);
   std::optional<unsigned> leafOf(const SumUse &use) const;

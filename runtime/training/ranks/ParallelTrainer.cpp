@@ -30,8 +30,8 @@ Status ParallelTrainer::prepare() {
     programs[name] = std::make_unique<ProgramRun>(HADAL_TRY(executor.prepare(name)));
   if (executor.module().findProgram("balance")) // without experts there is nothing to balance
     programs["balance"] = std::make_unique<ProgramRun>(HADAL_TRY(executor.prepare("balance")));
-  sums = HADAL_TRY(
-      RankSums::create({executor, trainables, plan, layout, runner, comm, adder, options.timeout}));
+  sums = HADAL_TRY(RankSums::create(
+      {executor, trainables, plan, layout, runner, comm, streamComm, adder, options.timeout}));
   return {};
 }
 
@@ -210,15 +210,15 @@ Status ParallelTrainer::update(const OptimizerSettings &settings, StepResult &re
   HADAL_TRY(schedule.execute());
   result.rate = *static_cast<const float *>(HADAL_TRY(schedule.output("lr")).data);
 
-  OpenSends sends(comm, options.timeout);
+  OpenSends sends(executor, streamComm, options.timeout);
   std::vector<std::pair<unsigned, Message>> arriving;
   for (const SumUnit &unit : plan.units)
     if (unit.trainable >= 0 && unit.root != layout.rank &&
         std::binary_search(unit.replicas.begin(), unit.replicas.end(), layout.rank))
-      arriving.push_back(
-          {unit.root, HADAL_TRY(comm.receive(unit.root, stepTag(StepTag::Weight),
-                                             trainables.data(Values::Weight, unit.trainable),
-                                             uint64_t(elementsOf(table, unit)) * sizeof(float)))});
+      arriving.push_back({unit.root, HADAL_TRY(streamComm.receive(
+                                         unit.root, stepTag(StepTag::Weight),
+                                         trainables.data(Values::Weight, unit.trainable),
+                                         uint64_t(elementsOf(table, unit)) * sizeof(float)))});
   for (const SumUnit &unit : plan.units) {
     if (unit.trainable < 0 || unit.root != layout.rank)
       continue;
@@ -245,7 +245,8 @@ Status ParallelTrainer::update(const OptimizerSettings &settings, StepResult &re
     result.violation.assign(first, first + violation.shape[0]);
   }
   for (auto [from, message] : arriving)
-    HADAL_TRY(comm.wait(message, options.timeout, from, [&] { return at("receives weights"); }));
+    HADAL_TRY(
+        streamComm.wait(message, options.timeout, from, [&] { return at("receives weights"); }));
   return sends.finish(at("sends weights"));
 }
 

@@ -44,7 +44,7 @@ private:
                   const ParallelOptions &options, Adder adder)
       : Trainer(table, trainables), executor(executor), plan(plan), layout(layout), comm(comm),
         options(options), adder(std::move(adder)), runner(executor, layout, comm, trace, options),
-        pool(executor.device()) {}
+        streamComm(comm, executor.device()), pool(executor.device()) {}
   Status prepare();
   Result<StepResult> pass(int64_t step, std::span<const TrainingRow> rows, OrderRunner::Pass kind);
   Status addSquares(std::string &said);
@@ -61,6 +61,7 @@ private:
   ParallelOptions options;
   Adder adder;
   OrderRunner runner;
+  StreamComm streamComm; ///< of sums and weights
   MemoryPool pool;
   std::unique_ptr<RankSums> sums;
   std::map<std::string, std::unique_ptr<ProgramRun>> programs;

@@ -9,6 +9,7 @@
 #ifndef HADAL_RUNTIME_TRAINING_RANKS_RANKSUMS_H
 #define HADAL_RUNTIME_TRAINING_RANKS_RANKSUMS_H
 
+#include "runtime/ranks/StreamComm.h"
 #include "runtime/training/GroupSums.h"
 #include "runtime/training/ranks/OrderRunner.h"
 #include "runtime/training/ranks/SumPlan.h"
@@ -23,6 +24,7 @@ struct RankSumsContext {
   const RankLayout &layout;
   const OrderRunner &runner;
   Comm &comm;
+  StreamComm &streamComm; ///< for what lies on the device
   Adder &adder;
   Comm::Seconds timeout;
 };
