@@ -39,7 +39,7 @@ static double affinitySlope(const std::vector<double> &s, int64_t to, int64_t by
 }
 
 /// The chosen experts of one row of biased scores, ascending.
-static std::vector<int64_t> choose(std::vector<double> biased, const RouteOptions &options) {
+static std::vector<int64_t> chosenExperts(std::vector<double> biased, const RouteOptions &options) {
   int64_t each = static_cast<int64_t>(biased.size()) / options.groups;
   if (options.groupLimit < options.groups) {
     std::vector<double> groupScores;
@@ -68,7 +68,7 @@ Routing hadal::reference::route(const Reals &logits, const Reals &bias, const Ro
     std::vector<double> affinity = affinitiesOf(logits, t, options.softmax), biased = affinity;
     for (int64_t e = 0; e < static_cast<int64_t>(bias.values.size()); ++e)
       biased[e] += bias(e);
-    std::vector<int64_t> chosen = choose(biased, options);
+    std::vector<int64_t> chosen = chosenExperts(biased, options);
     double sum = 0;
     for (int64_t k = 0; k < options.topK; ++k) {
       if (forced)
