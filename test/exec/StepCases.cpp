@@ -58,8 +58,8 @@ static Case choose() {
           },
           [](const Settings &, const Check &check) {
             // Where weights and numbers of these inputs fall is far from where a last bit decides.
-            check.equal(0, reference::choose(check.real(0), check.real(1), check.integer(2),
-                                             check.real(3), check.real(4), check.real(5)));
+            check.equal(0, reference::chooseTokens(check.real(0), check.real(1), check.integer(2),
+                                                   check.real(3), check.real(4), check.real(5)));
           }};
 }
 

@@ -229,8 +229,8 @@ Reals groupedWeightGradientChain(const Reals &rows, const Reals &gradient, const
 
 Integers argmax(const Reals &logits);
 
-Integers choose(const Reals &logits, const Reals &temperature, const Integers &topK,
-                const Reals &topP, const Reals &minP, const Reals &uniform);
+Integers chooseTokens(const Reals &logits, const Reals &temperature, const Integers &topK,
+                      const Reals &topP, const Reals &minP, const Reals &uniform);
 
 Reals nll(const Reals &logits, const Integers &targets);
 

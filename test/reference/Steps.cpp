@@ -29,9 +29,9 @@ Integers hadal::reference::argmax(const Reals &logits) {
 }
 
 // The sets of top_k, top_p and min_p are each a beginning of the ids in descending order.
-Integers hadal::reference::choose(const Reals &logits, const Reals &temperature,
-                                  const Integers &topK, const Reals &topP, const Reals &minP,
-                                  const Reals &uniform) {
+Integers hadal::reference::chooseTokens(const Reals &logits, const Reals &temperature,
+                                        const Integers &topK, const Reals &topP, const Reals &minP,
+                                        const Reals &uniform) {
   Integers chosen({logits.dim(0)});
   for (int64_t r = 0; r < logits.dim(0); ++r) {
     std::vector<double> weights = rowOf(logits, r);
