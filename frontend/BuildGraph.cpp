@@ -2,6 +2,7 @@
 
 #include "frontend/BuildGraph.h"
 
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"
@@ -142,9 +143,9 @@ FailureOr<OwningOpRef<ModuleOp>> buildGraph(MLIRContext &context, const ModelDes
   func::ReturnOp::create(b, values);
   function.setType(b.getFunctionType(inputs, ValueRange(values).getTypes()));
   for (auto [i, name] : llvm::enumerate(argumentNames))
-    function.setArgAttr(i, "exec.name", b.getStringAttr(name));
+    function.setArgAttr(i, kNameAttr, b.getStringAttr(name));
   for (auto [i, result] : llvm::enumerate(results))
-    function.setResultAttr(i, "exec.name", b.getStringAttr(result.name));
+    function.setResultAttr(i, kNameAttr, b.getStringAttr(result.name));
 
   if (failed(verify(*module)))
     return failure();

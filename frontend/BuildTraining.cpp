@@ -2,6 +2,7 @@
 
 #include "frontend/BuildTraining.h"
 
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
@@ -140,15 +141,15 @@ func::FuncOp LossBuilder::makeFunction() {
   }
   auto function = func::FuncOp::create(b, part.name, b.getFunctionType(types, {}));
   function->setAttr(job::kDifferentiateAttr, b.getUnitAttr());
-  function->setAttr("exec.registers",
+  function->setAttr(kRegistersAttr,
                     b.getStrArrayAttr(SmallVector<StringRef>(registers.begin(), registers.end())));
   auto symbol = [&](unsigned i) { return b.getAffineSymbolExpr(i); };
   for (auto [i, name] : llvm::enumerate(names)) {
-    function.setArgAttr(i, "exec.name", b.getStringAttr(name));
+    function.setArgAttr(i, kNameAttr, b.getStringAttr(name));
     if (name == "counts")
       continue;
     if (name == "x") { // from the stage before, and its gradient back
-      function.setArgAttr(i, "exec.shape",
+      function.setArgAttr(i, kShapeAttr,
                           AffineMapAttr::get(AffineMap::get(
                               0, registers.size(),
                               {symbol(0), b.getAffineConstantExpr(c.hiddenSize)}, b.getContext())));
@@ -159,7 +160,7 @@ func::FuncOp LossBuilder::makeFunction() {
     AffineExpr size = StringRef(name).ends_with("offsets") ? symbol(1) + 1
                       : i < 5                              ? symbol(0)
                                                            : symbol(3 + (i - 5) / 5);
-    function.setArgAttr(i, "exec.shape",
+    function.setArgAttr(i, kShapeAttr,
                         AffineMapAttr::get(AffineMap::get(0, registers.size(), size)));
   }
   return function;
@@ -232,7 +233,7 @@ void LossBuilder::finish(func::FuncOp function, Value total, Value listed, Value
     results.push_back(hidden);
   func::ReturnOp::create(b, results);
   function.setType(b.getFunctionType(function.getArgumentTypes(), ValueRange(results).getTypes()));
-  function.setResultAttr(0, "exec.name", b.getStringAttr("total"));
+  function.setResultAttr(0, kNameAttr, b.getStringAttr("total"));
   // What a step adds up over its micro-batches.
   function.setResultAttr(1, job::kAccumulateAttr, b.getStringAttr("losses"));
   for (auto [i, entry] : llvm::enumerate(loads))
@@ -243,7 +244,7 @@ void LossBuilder::finish(func::FuncOp function, Value total, Value listed, Value
   if (part.isLast)
     return;
   unsigned rows = 2 + loads.size();
-  function.setResultAttr(rows, "exec.name", b.getStringAttr("y"));
+  function.setResultAttr(rows, kNameAttr, b.getStringAttr("y"));
   function.setResultAttr(rows, job::kGradientAttr, b.getUnitAttr());
   function.setResultAttr(rows, job::kStageAttr, b.getI64IntegerAttr(part.number + 1));
 }
@@ -387,7 +388,7 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
     auto global = ml_program::GlobalOp::create(b, "sum." + name, type, /*is_mutable=*/true,
                                                ml_program::ExternAttr::get(&context, type),
                                                b.getStringAttr("private"));
-    global->setAttr("exec.state", b.getStringAttr(name));
+    global->setAttr(kStateAttr, b.getStringAttr(name));
   }
   std::vector<ModelPart> parts;
   int64_t stages = options.ranks.stages();

@@ -231,16 +231,16 @@ static LogicalResult verifyLaunch(Operation *op, Attribute attribute) {
 
 static LogicalResult verifyKnown(llvm::function_ref<InFlightDiagnostic()> error,
                                  NamedAttribute attribute) {
-  if (attribute.getName() == "exec.layout" && !isa<LayoutAttr>(attribute.getValue()))
+  if (attribute.getName() == hadal::kLayoutAttr && !isa<LayoutAttr>(attribute.getValue()))
     return error() << "exec.layout wants to be a layout, got " << attribute.getValue();
   using Kind = hadal::AttributeKind;
   auto kind = llvm::StringSwitch<std::optional<Kind>>(attribute.getName().strref())
-                  .Case("exec.kernel", Kind::Unit)
-                  .Cases({"exec.name", "exec.state"}, Kind::String)
-                  .Cases({"exec.registers", "exec.state_registers"}, Kind::Strings)
-                  .Case("exec.shape", Kind::Map)
-                  .Case("exec.in_place", Kind::Size)
-                  .Case("exec.signature", Kind::Types)
+                  .Case(hadal::kKernelAttr, Kind::Unit)
+                  .Cases({hadal::kNameAttr, hadal::kStateAttr}, Kind::String)
+                  .Cases({hadal::kRegistersAttr, hadal::kStateRegistersAttr}, Kind::Strings)
+                  .Case(hadal::kShapeAttr, Kind::Map)
+                  .Case(hadal::kInPlaceAttr, Kind::Size)
+                  .Case(hadal::kSignatureAttr, Kind::Types)
                   .Default(std::nullopt);
   return kind ? hadal::verifyAttributeKind(error, attribute.getName().strref(),
                                            attribute.getValue(), *kind)
@@ -248,7 +248,7 @@ static LogicalResult verifyKnown(llvm::function_ref<InFlightDiagnostic()> error,
 }
 
 LogicalResult ExecDialect::verifyOperationAttribute(Operation *op, NamedAttribute attribute) {
-  if (attribute.getName() == "exec.launch")
+  if (attribute.getName() == hadal::kLaunchAttr)
     return verifyLaunch(op, attribute.getValue());
   return verifyKnown([op] { return op->emitError(); }, attribute);
 }
@@ -262,11 +262,11 @@ LogicalResult ExecDialect::verifyRegionArgAttribute(Operation *op, unsigned, uns
   if (auto layout = dyn_cast<LayoutAttr>(attribute.getValue()); layout && function)
     return layout.holds([&] { return error() << "exec.layout "; },
                         function.getArgumentTypes()[argument]);
-  if (attribute.getName() != "exec.shape" || !function)
+  if (attribute.getName() != hadal::kShapeAttr || !function)
     return success();
   auto type = dyn_cast<RankedTensorType>(function.getArgumentTypes()[argument]);
   AffineMap shape = cast<AffineMapAttr>(attribute.getValue()).getValue();
-  auto registers = op->getAttrOfType<ArrayAttr>("exec.registers");
+  auto registers = op->getAttrOfType<ArrayAttr>(hadal::kRegistersAttr);
   if (!type || shape.getNumResults() != type.getRank())
     return error() << "exec.shape wants a size for each dimension of a ranked tensor, got "
                    << attribute.getValue() << " of " << function.getArgumentTypes()[argument];

@@ -1,5 +1,6 @@
 // The exec dialect: programs and schedules as data.
 #pragma once
+#include "dialects/exec/KernelAttributes.h"
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/AffineMap.h"
 #include "mlir/IR/BuiltinOps.h"

@@ -1,7 +1,7 @@
-//===- KernelAttributes.h - attributes of kernel functions ------*- C++ -*-===//
+//===- KernelAttributes.h - attributes of functions -------------*- C++ -*-===//
 //
-// How passes and targets speak of a kernel: a function on tensors that a program launches, which a
-// target then lowers.
+// How passes speak of functions that become programs, and passes and targets of a kernel: a
+// function on tensors that a program launches, which a target then lowers.
 //
 //===----------------------------------------------------------------------===//
 
@@ -24,6 +24,17 @@ inline constexpr llvm::StringLiteral kSignatureAttr = "exec.signature";
 inline constexpr llvm::StringLiteral kLayoutAttr = "exec.layout";
 /// On a kernel's argument: result number i is written in place of it.
 inline constexpr llvm::StringLiteral kInPlaceAttr = "exec.in_place";
+
+/// On an argument or result, and on what is exchanged: its name in the program.
+inline constexpr llvm::StringLiteral kNameAttr = "exec.name";
+/// Affine map: registers -> sizes of an argument or result.
+inline constexpr llvm::StringLiteral kShapeAttr = "exec.shape";
+/// On a function: names of its registers.
+inline constexpr llvm::StringLiteral kRegistersAttr = "exec.registers";
+/// On an argument, a result or a global: the state of the module that it is.
+inline constexpr llvm::StringLiteral kStateAttr = "exec.state";
+/// On the module: names of the registers that sizes of states are over.
+inline constexpr llvm::StringLiteral kStateRegistersAttr = "exec.state_registers";
 
 } // namespace hadal
 

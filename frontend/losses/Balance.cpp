@@ -1,6 +1,7 @@
 //===- Balance.cpp - how evenly experts are chosen ----------------------===//
 
 #include "frontend/losses/Balance.h"
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/moe/Moe.h"
 #include "frontend/losses/Scalars.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -109,5 +110,5 @@ void frontend::buildBalance(GraphBuilder &b, const ModelConfig &c, ArrayRef<int6
           .getResult(0);
   func::ReturnOp::create(b, listed);
   function.setType(b.getFunctionType({}, listed.getType()));
-  function.setResultAttr(0, "exec.name", b.getStringAttr("violation"));
+  function.setResultAttr(0, kNameAttr, b.getStringAttr("violation"));
 }

@@ -1,6 +1,7 @@
 //===- GraphQueries.cpp - what passes ask of ops and values ---------------===//
 
 #include "passes/analysis/GraphQueries.h"
+#include "dialects/exec/KernelAttributes.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
@@ -75,7 +76,7 @@ Value hadal::throughReshapes(Value v) {
 }
 
 SmallVector<Attribute> hadal::registersOf(func::FuncOp f) {
-  if (auto given = f->getAttrOfType<ArrayAttr>("exec.registers"))
+  if (auto given = f->getAttrOfType<ArrayAttr>(kRegistersAttr))
     return llvm::to_vector(given);
   SmallVector<Attribute> names;
   for (auto [i, type] : llvm::enumerate(f.getArgumentTypes()))

@@ -2,6 +2,7 @@
 
 #include "passes/analysis/Sizes.h"
 #include "dialects/GraphOp.h"
+#include "dialects/exec/KernelAttributes.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -29,7 +30,7 @@ FailureOr<AffineExpr> Sizes::dim(Value tensor, unsigned d) {
 /// The register `name` of the function around `op`.
 static FailureOr<AffineExpr> registerOf(Operation *op, StringAttr name) {
   auto f = op->getParentOfType<func::FuncOp>();
-  auto names = f ? f->getAttrOfType<ArrayAttr>("exec.registers") : ArrayAttr();
+  auto names = f ? f->getAttrOfType<ArrayAttr>(kRegistersAttr) : ArrayAttr();
   auto *found = llvm::find(names ? names.getValue() : ArrayRef<Attribute>(), name);
   if (!names || found == names.end())
     return failure();

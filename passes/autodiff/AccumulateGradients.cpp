@@ -1,5 +1,6 @@
 //===- AccumulateGradients.cpp - gradients and losses add up in globals --===//
 
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -56,7 +57,7 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
     auto global = ml_program::GlobalOp::create(b, f.getLoc(), symbol, type, /*is_mutable=*/true,
                                                ml_program::ExternAttr::get(&getContext(), type),
                                                b.getStringAttr("private"));
-    global->setAttr("exec.state", b.getStringAttr(name));
+    global->setAttr(kStateAttr, b.getStringAttr(name));
     if (parameter) {
       global->setAttr(job::kLayoutOfAttr, parameter);
       if (use)

@@ -1,5 +1,6 @@
 // The reverse sweep: from the results back to what the gradient is taken of, one op after the
 // other.
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
@@ -119,9 +120,9 @@ private:
         continue;
       brought = true;
       SmallVector<NamedAttribute> attributes;
-      if (auto name = f.getResultAttrOfType<StringAttr>(i, "exec.name"))
+      if (auto name = f.getResultAttrOfType<StringAttr>(i, kNameAttr))
         attributes.push_back(
-            b.getNamedAttr("exec.name", b.getStringAttr("gradient." + name.getValue())));
+            b.getNamedAttr(kNameAttr, b.getStringAttr("gradient." + name.getValue())));
       attributes.push_back(b.getNamedAttr(job::kGradientOfResultAttr, b.getI64IntegerAttr(i)));
       if (Attribute stage = f.getResultAttr(i, job::kStageAttr))
         attributes.push_back(b.getNamedAttr(job::kStageAttr, stage));
@@ -173,9 +174,9 @@ private:
       Value argument = block->getArgument(i), gradient = adjoints.of(argument);
       SmallVector<NamedAttribute> attributes{
           b.getNamedAttr(job::kGradientOfArgumentAttr, b.getI64IntegerAttr(i))};
-      if (auto name = f.getArgAttrOfType<StringAttr>(i, "exec.name"))
+      if (auto name = f.getArgAttrOfType<StringAttr>(i, kNameAttr))
         attributes.push_back(
-            b.getNamedAttr("exec.name", b.getStringAttr("gradient." + name.getValue())));
+            b.getNamedAttr(kNameAttr, b.getStringAttr("gradient." + name.getValue())));
       if (Attribute stage = f.getArgAttr(i, job::kStageAttr))
         attributes.push_back(b.getNamedAttr(job::kStageAttr, stage));
       append(gradient ? gradient : adjoints.zerosLike(argument), attributes);
@@ -185,7 +186,7 @@ private:
         auto [name, use] = parameter;
         SmallVector<NamedAttribute> attributes{
             b.getNamedAttr(job::kGradientOfAttr, FlatSymbolRefAttr::get(name)),
-            b.getNamedAttr("exec.name", b.getStringAttr("gradient." + name.getValue()))};
+            b.getNamedAttr(kNameAttr, b.getStringAttr("gradient." + name.getValue()))};
         if (use)
           attributes.push_back(b.getNamedAttr(job::kUseAttr, b.getI64IntegerAttr(use)));
         append(gradient, attributes);

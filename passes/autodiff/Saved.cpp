@@ -1,6 +1,7 @@
 //===- Saved.cpp - what the backward half keeps, and its bytes -----------===//
 
 #include "passes/autodiff/Saved.h"
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
@@ -75,7 +76,7 @@ std::string hadal::memoryTable(func::FuncOp f, ArrayRef<int64_t> registers) {
   unsigned next = 0;
   for (auto [i, argument] : llvm::enumerate(f.getArguments())) {
     auto type = cast<RankedTensorType>(argument.getType());
-    auto given = f.getArgAttrOfType<AffineMapAttr>(i, "exec.shape");
+    auto given = f.getArgAttrOfType<AffineMapAttr>(i, kShapeAttr);
     for (int64_t d = 0; d < type.getRank(); ++d)
       if (type.isDynamicDim(d))
         sizes.set(argument, d,

@@ -6,6 +6,7 @@
 // gradient is made of belongs to the input gradient, and only what is left waits (ZB1P:
 // arXiv:2401.10241, section 2; DualPipe: arXiv:2412.19437, section 3.2.1). Exchanges with other
 // ranks never wait.
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -164,7 +165,7 @@ private:
 
   DictionaryAttr named(StageProgram program, unsigned i) {
     std::string name = (program == Forward ? "saved." : "kept.") + std::to_string(i);
-    return b.getDictionaryAttr({b.getNamedAttr("exec.name", b.getStringAttr(name))});
+    return b.getDictionaryAttr({b.getNamedAttr(kNameAttr, b.getStringAttr(name))});
   }
 
   func::FuncOp f;

@@ -567,7 +567,7 @@ FailureOr<std::vector<std::byte>> Emitter::emit() {
       return failure();
     programs.push_back(*one);
   }
-  auto registers = module->getAttrOfType<ArrayAttr>("exec.state_registers");
+  auto registers = module->getAttrOfType<ArrayAttr>(kStateRegistersAttr);
   auto stateRegisters = strings(registers ? registers : ArrayAttr::get(module.getContext(), {}));
   auto modelTable = model();
   auto trainingTable = training();

@@ -7,6 +7,7 @@
 //
 // An op stands in the first segment in which all that it reads is there, but for chains that write
 // in place, which stay together.
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -70,9 +71,9 @@ public:
       for (Operation &op : block.without_terminator())
         if (isExchange(&op) && depth[&op] == s) {
           Operation *copy = at.clone(op, chunkValues);
-          copy->setAttr("exec.name", names.lookup(op.getResult(0)));
-          copy->setAttr("exec.shape", AffineMapAttr::get(
-                                          shapes.lookup(names.lookup(op.getResult(0)).getValue())));
+          copy->setAttr(kNameAttr, names.lookup(op.getResult(0)));
+          copy->setAttr(kShapeAttr, AffineMapAttr::get(
+                                        shapes.lookup(names.lookup(op.getResult(0)).getValue())));
         }
     }
     SmallVector<Value> returned;
@@ -91,7 +92,7 @@ public:
 
 private:
   static StringAttr stateOf(DictionaryAttr attributes) {
-    return attributes ? attributes.getAs<StringAttr>("exec.state") : StringAttr();
+    return attributes ? attributes.getAs<StringAttr>(kStateAttr) : StringAttr();
   }
   bool isStateResult(unsigned i) { return bool(stateOf(f.getResultAttrDict(i))); }
 
@@ -110,16 +111,16 @@ private:
   }
 
   void readShapes() {
-    if (auto given = f->getAttrOfType<ArrayAttr>("exec.registers"))
+    if (auto given = f->getAttrOfType<ArrayAttr>(kRegistersAttr))
       registers = given.size();
     for (BlockArgument argument : block.getArguments()) {
       unsigned i = argument.getArgNumber();
       auto type = cast<RankedTensorType>(argument.getType());
       if (stateOf(f.getArgAttrDict(i)))
         continue;
-      auto name = f.getArgAttrOfType<StringAttr>(i, "exec.name");
+      auto name = f.getArgAttrOfType<StringAttr>(i, kNameAttr);
       names[argument] = name;
-      auto given = f.getArgAttrOfType<AffineMapAttr>(i, "exec.shape");
+      auto given = f.getArgAttrOfType<AffineMapAttr>(i, kShapeAttr);
       AffineMap map = given ? given.getValue() : shapes.lookup(name.getValue());
       if (StringRef of = name.getValue(); !map && of.consume_front("gradient."))
         map = shapes.lookup(of);
@@ -133,7 +134,7 @@ private:
       }
       if (!map)
         continue; // static
-      f.setArgAttr(i, "exec.shape", AffineMapAttr::get(map));
+      f.setArgAttr(i, kShapeAttr, AffineMapAttr::get(map));
       for (int64_t d = 0; d < type.getRank(); ++d)
         sizes.set(argument, d, map.getResult(d));
     }
@@ -244,7 +245,7 @@ private:
     Operation *terminator = block.getTerminator();
     for (OpOperand &operand : terminator->getOpOperands())
       names[operand.get()] =
-          f.getResultAttrOfType<StringAttr>(operand.getOperandNumber(), "exec.name");
+          f.getResultAttrOfType<StringAttr>(operand.getOperandNumber(), kNameAttr);
     int64_t next = 0;
     for (Operation &op : block.without_terminator()) {
       if (isCloned(&op))
@@ -337,14 +338,14 @@ private:
         argument && stateOf(f.getArgAttrDict(argument.getArgNumber()))) {
       attributes = f.getArgAttrDict(argument.getArgNumber());
     } else {
-      attributes.set("exec.name", names.lookup(v));
+      attributes.set(kNameAttr, names.lookup(v));
       auto type = cast<RankedTensorType>(v.getType());
       if (AffineMap shape = shapes.lookup(names.lookup(v).getValue());
           shape && !type.hasStaticShape())
-        attributes.set("exec.shape", AffineMapAttr::get(shape));
+        attributes.set(kShapeAttr, AffineMapAttr::get(shape));
       else if (argument)
-        if (Attribute given = f.getArgAttr(argument.getArgNumber(), "exec.shape"))
-          attributes.set("exec.shape", given);
+        if (Attribute given = f.getArgAttr(argument.getArgNumber(), kShapeAttr))
+          attributes.set(kShapeAttr, given);
     }
     (void)s.part.insertArgument(place, v.getType(), attributes.getDictionary(b.getContext()),
                                 v.getLoc());
@@ -442,8 +443,8 @@ private:
     func::ReturnOp::create(s.at, f.getLoc(), returned);
     s.part.setType(b.getFunctionType(s.part.getArgumentTypes(), ValueRange(returned).getTypes()));
     for (auto [i, v] : llvm::enumerate(s.outputs)) {
-      s.part.setResultAttr(i, "exec.name", names.lookup(v));
-      s.part.setResultAttr(i, "exec.shape",
+      s.part.setResultAttr(i, kNameAttr, names.lookup(v));
+      s.part.setResultAttr(i, kShapeAttr,
                            AffineMapAttr::get(shapes.lookup(names.lookup(v).getValue())));
     }
     for (auto [i, attributes] : llvm::enumerate(written))
@@ -461,8 +462,8 @@ private:
     b.setInsertionPoint(f);
     auto part = func::FuncOp::create(b, f.getLoc(), name + "." + std::to_string(number),
                                      b.getFunctionType({}, {}));
-    if (Attribute given = f->getAttr("exec.registers"))
-      part->setAttr("exec.registers", given);
+    if (Attribute given = f->getAttr(kRegistersAttr))
+      part->setAttr(kRegistersAttr, given);
     Segment s{number, part, OpBuilder::atBlockEnd(part.addEntryBlock())};
     fill(s, mine);
     close(s);
@@ -513,7 +514,7 @@ struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
         auto global = symbols.lookup<ml_program::GlobalOp>(store.getGlobal().getLeafReference());
         if (!global)
           continue;
-        auto state = global->getAttrOfType<StringAttr>("exec.state");
+        auto state = global->getAttrOfType<StringAttr>(kStateAttr);
         auto of = global->getAttrOfType<FlatSymbolRefAttr>(job::kLayoutOfAttr);
         if (!state || state.empty() || !seen.insert(global).second)
           continue;
@@ -535,7 +536,7 @@ struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
         continue;
       llvm::SetVector<StringAttr> outputs;
       for (unsigned i = 0; i < f.getNumResults(); ++i)
-        if (auto name = f.getResultAttrOfType<StringAttr>(i, "exec.name"))
+        if (auto name = f.getResultAttrOfType<StringAttr>(i, kNameAttr))
           if (!outputs.insert(name))
             return f.emitError() << "has two results of the name " << name;
       std::string name = f.getSymName().str();

@@ -1,6 +1,7 @@
 //===- FormChunks.cpp - chunk functions become programs of calls ---------===//
 
 #include "passes/programs/FormChunks.h"
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -22,7 +23,7 @@ public:
     MLIRContext *context = f.getContext();
     std::string name = f.getSymName().str();
     f.setSymName(name + ".function");
-    registers = f->getAttrOfType<ArrayAttr>("exec.registers");
+    registers = f->getAttrOfType<ArrayAttr>(kRegistersAttr);
     OpBuilder at = shared.atEnd();
     auto program = exec::ProgramOp::create(at, f.getLoc(), name, registers);
     b.setInsertionPointToEnd(&program.getBody().emplaceBlock());
@@ -32,13 +33,13 @@ public:
     Block &block = f.getBody().front();
     for (BlockArgument argument : block.getArguments()) {
       unsigned i = argument.getArgNumber();
-      if (f.getArgAttr(i, "exec.state")) {
+      if (f.getArgAttr(i, kStateAttr)) {
         states.insert(argument);
         continue;
       }
       bool received = bool(f.getArgAttr(i, job::kStageAttr));
-      declare(argument, f.getArgAttrOfType<StringAttr>(i, "exec.name"),
-              f.getArgAttrOfType<AffineMapAttr>(i, "exec.shape"), received);
+      declare(argument, f.getArgAttrOfType<StringAttr>(i, kNameAttr),
+              f.getArgAttrOfType<AffineMapAttr>(i, kShapeAttr), received);
     }
     for (Operation &op : block.without_terminator()) {
       if (auto call = dyn_cast<func::CallOp>(op)) {
@@ -58,8 +59,8 @@ public:
         }
       } else {
         for (Value v : op.getResults())
-          declare(v, op.getAttrOfType<StringAttr>("exec.name"),
-                  op.getAttrOfType<AffineMapAttr>("exec.shape"), true);
+          declare(v, op.getAttrOfType<StringAttr>(kNameAttr),
+                  op.getAttrOfType<AffineMapAttr>(kShapeAttr), true);
       }
     }
     if (!program.getBody().front().empty())

@@ -51,7 +51,7 @@ bool livesElsewhere(func::FuncOp f, Value v) {
     v = throughReshapes(destination->get());
   auto argument = dyn_cast<BlockArgument>(v);
   return v.getDefiningOp<ml_program::GlobalLoadOp>() ||
-         (argument && f.getArgAttr(argument.getArgNumber(), "exec.state"));
+         (argument && f.getArgAttr(argument.getArgNumber(), kStateAttr));
 }
 
 /// Every returned value becomes the result of an op of its own, so that it has memory of its own.
@@ -59,7 +59,7 @@ void materializeResults(func::FuncOp f) {
   Operation *terminator = f.getBody().front().getTerminator();
   DenseSet<Value> seen;
   for (auto [i, operand] : llvm::enumerate(terminator->getOpOperands())) {
-    if (f.getResultAttr(i, "exec.state"))
+    if (f.getResultAttr(i, kStateAttr))
       continue;
     Value root = throughReshapes(operand.get());
     Operation *op = root.getDefiningOp();
@@ -118,7 +118,7 @@ LogicalResult ProgramBuilder::readArguments() {
   for (auto [i, argument] : llvm::enumerate(f.getArguments())) {
     auto type = cast<RankedTensorType>(argument.getType());
     SmallVector<AffineExpr> shape;
-    auto given = f.getArgAttrOfType<AffineMapAttr>(i, "exec.shape");
+    auto given = f.getArgAttrOfType<AffineMapAttr>(i, kShapeAttr);
     for (int64_t d = 0; d < type.getRank(); ++d) {
       if (!type.isDynamicDim(d))
         shape.push_back(getAffineConstantExpr(type.getDimSize(d), context));
@@ -128,11 +128,11 @@ LogicalResult ProgramBuilder::readArguments() {
       sizes.set(argument, d, shape.back());
     }
     AffineMap shapeMap = AffineMap::get(0, registers.size(), shape, context);
-    if (auto state = f.getArgAttrOfType<StringAttr>(i, "exec.state")) {
+    if (auto state = f.getArgAttrOfType<StringAttr>(i, kStateAttr)) {
       buffers[argument] = get(state);
       continue;
     }
-    auto argumentName = f.getArgAttrOfType<StringAttr>(i, "exec.name");
+    auto argumentName = f.getArgAttrOfType<StringAttr>(i, kNameAttr);
     buffers[argument] = exec::ArgumentOp::create(
         b, argument.getLoc(), exec::BufferType::get(context),
         argumentName ? argumentName.getValue() : StringRef(llvm::formatv("arg{0}", i).str()),
@@ -498,7 +498,7 @@ LogicalResult ProgramBuilder::build() {
     return failure();
   Operation *terminator = f.getBody().front().getTerminator();
   for (auto [i, v] : llvm::enumerate(terminator->getOperands())) {
-    if (f.getResultAttr(i, "exec.state"))
+    if (f.getResultAttr(i, kStateAttr))
       continue;
     auto type = cast<RankedTensorType>(v.getType());
     SmallVector<AffineExpr> shape;
@@ -509,7 +509,7 @@ LogicalResult ProgramBuilder::build() {
                              << " is no function of the arguments' sizes";
       shape.push_back(*size);
     }
-    auto name = f.getResultAttrOfType<StringAttr>(i, "exec.name");
+    auto name = f.getResultAttrOfType<StringAttr>(i, kNameAttr);
     Value output = exec::ArgumentOp::create(
         b, f.getLoc(), exec::BufferType::get(f.getContext()),
         name ? name.getValue() : StringRef(llvm::formatv("result{0}", i).str()),

@@ -2,6 +2,7 @@
 
 #include "passes/programs/InputRules.h"
 #include "dialects/Shapes.h"
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/fp8/Fp8.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
@@ -478,7 +479,7 @@ LogicalResult InputRules::want(Value tensor, Want want) {
     return wantOfResult(result, want);
   auto argument = cast<BlockArgument>(v);
   if (argument.getOwner() != &f.getBody().front() ||
-      f.getArgAttr(argument.getArgNumber(), "exec.state"))
+      f.getArgAttr(argument.getArgNumber(), kStateAttr))
     return refuse(want);
   BlockArgument offsets;
   if (want.offsets) {

@@ -1,6 +1,7 @@
 //===- ModuleBuffers.cpp - what the programs of a module share -----------===//
 
 #include "passes/programs/ModuleBuffers.h"
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -39,7 +40,7 @@ ml_program::GlobalOp ModuleBuffers::global(Value v) {
 }
 
 StringAttr ModuleBuffers::state(ml_program::GlobalOp global) {
-  auto named = global->getAttrOfType<StringAttr>("exec.state");
+  auto named = global->getAttrOfType<StringAttr>(kStateAttr);
   StringAttr name =
       named ? named : StringAttr::get(module.getContext(), "weight." + global.getSymName());
   if (symbols.lookup(name))

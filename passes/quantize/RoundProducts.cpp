@@ -1,5 +1,6 @@
 //===- RoundProducts.cpp - products take operands rounded to bf16 --------===//
 
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -37,7 +38,7 @@ struct RoundProducts : public hadal::impl::HadalRoundProductsBase<RoundProducts>
       auto global = ml_program::GlobalOp::create(
           b, load.getLoc(), name, load.getType(), /*is_mutable=*/true,
           ml_program::ExternAttr::get(&getContext(), load.getType()), b.getStringAttr("private"));
-      global->setAttr("exec.state", b.getStringAttr(state));
+      global->setAttr(kStateAttr, b.getStringAttr(state));
       global->setAttr(job::kLayoutOfAttr, FlatSymbolRefAttr::get(&getContext(), parameter));
       symbols.insert(global);
     }

@@ -16,6 +16,7 @@
 // ranks each rank's share is a subtree, and so is each node's; a combination over parts is the rest
 // of the tree. A weight's gradient is kept apart for each rank that rows come from: the order in
 // which these sums join is then the same however many ranks there are.
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
@@ -244,10 +245,10 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
     SmallVector<Attribute> names = registersOf(f);
     for (const std::string &name : more)
       names.push_back(b.getStringAttr(name));
-    f->setAttr("exec.registers", b.getArrayAttr(names));
+    f->setAttr(kRegistersAttr, b.getArrayAttr(names));
     for (unsigned i = 0; i < f.getNumArguments(); ++i)
-      if (auto shape = f.getArgAttrOfType<AffineMapAttr>(i, "exec.shape"))
-        f.setArgAttr(i, "exec.shape",
+      if (auto shape = f.getArgAttrOfType<AffineMapAttr>(i, kShapeAttr))
+        f.setArgAttr(i, kShapeAttr,
                      AffineMapAttr::get(AffineMap::get(
                          0, names.size(), shape.getValue().getResults(), &getContext())));
   }

@@ -55,13 +55,13 @@ struct AppendCache : public hadal::impl::MlaAppendCacheBase<AppendCache> {
     OpBuilder b(attention);
     // A state's rows are no register of the program; nothing in it depends on how many there are.
     unsigned registers = 0;
-    if (auto known = f->getAttrOfType<ArrayAttr>("exec.registers"))
+    if (auto known = f->getAttrOfType<ArrayAttr>(kRegistersAttr))
       registers = known.size();
     AffineMap shape = AffineMap::get(
         0, registers, {b.getAffineConstantExpr(0), b.getAffineConstantExpr(width)}, b.getContext());
     auto attributes =
-        b.getDictionaryAttr({b.getNamedAttr("exec.state", b.getStringAttr(cacheName(layer))),
-                             b.getNamedAttr("exec.shape", AffineMapAttr::get(shape))});
+        b.getDictionaryAttr({b.getNamedAttr(kStateAttr, b.getStringAttr(cacheName(layer))),
+                             b.getNamedAttr(kShapeAttr, AffineMapAttr::get(shape))});
     auto type = RankedTensorType::get({ShapedType::kDynamic, width}, b.getF32Type());
     unsigned i = f.getNumArguments();
     (void)f.insertArgument(i, type, attributes, f.getLoc());
@@ -76,10 +76,10 @@ struct AppendCache : public hadal::impl::MlaAppendCacheBase<AppendCache> {
     SmallVector<DictionaryAttr> attributes;
     for (unsigned i = 0; i < results.size(); ++i) {
       // Of a result's attributes its name alone is the program's.
-      auto name = f.getResultAttrOfType<StringAttr>(i, "exec.name");
+      auto name = f.getResultAttrOfType<StringAttr>(i, kNameAttr);
       NamedAttrList kept;
       if (name)
-        kept.set("exec.name", name);
+        kept.set(kNameAttr, name);
       attributes.push_back(kept.getDictionary(&getContext()));
     }
     for (auto [layer, attention] : llvm::enumerate(llvm::to_vector(f.getOps<mla::AttentionOp>()))) {
@@ -88,7 +88,7 @@ struct AppendCache : public hadal::impl::MlaAppendCacheBase<AppendCache> {
         return failure();
       results.push_back(*cache);
       NamedAttrList state;
-      state.set("exec.state", StringAttr::get(&getContext(), cacheName(layer)));
+      state.set(kStateAttr, StringAttr::get(&getContext(), cacheName(layer)));
       attributes.push_back(state.getDictionary(&getContext()));
     }
     setResults(f, results, attributes);
@@ -104,7 +104,7 @@ struct AppendCache : public hadal::impl::MlaAppendCacheBase<AppendCache> {
           slots && (failed(checkOneBlock(f)) || failed(append(f, slots))))
         return signalPassFailure();
     if (!widths.empty())
-      module->setAttr("exec.state_registers", b.getStrArrayAttr({"cache_slots"}));
+      module->setAttr(kStateRegistersAttr, b.getStrArrayAttr({"cache_slots"}));
   }
 
 private:

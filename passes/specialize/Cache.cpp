@@ -1,6 +1,7 @@
 //===- Cache.cpp - what the programs of inference know of the cache ------===//
 
 #include "passes/specialize/Cache.h"
+#include "dialects/exec/KernelAttributes.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
@@ -10,7 +11,7 @@ using namespace hadal;
 
 BlockArgument hadal::argumentNamed(func::FuncOp f, StringRef name) {
   for (BlockArgument argument : f.getArguments())
-    if (auto known = f.getArgAttrOfType<StringAttr>(argument.getArgNumber(), "exec.name");
+    if (auto known = f.getArgAttrOfType<StringAttr>(argument.getArgNumber(), kNameAttr);
         known && known.getValue() == name)
       return argument;
   return {};

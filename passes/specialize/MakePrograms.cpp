@@ -88,18 +88,18 @@ private:
     if (program.rows == Rows::Newest)
       names = {"tokens", "table_pages", "attended"};
     registers = names.size();
-    f->setAttr("exec.registers", b.getStrArrayAttr(names));
+    f->setAttr(kRegistersAttr, b.getStrArrayAttr(names));
     SmallVector<AffineMapAttr> sizes{shape({symbol(0)}), shape({symbol(0)})};
     if (program.rows == Rows::Sequences)
       sizes.append({shape({symbol(1) + 1}), shape({symbol(3)})});
     for (auto [name, size] : llvm::zip(kForwardArguments, sizes))
-      f.setArgAttr(argumentNamed(f, name).getArgNumber(), "exec.shape", size);
+      f.setArgAttr(argumentNamed(f, name).getArgNumber(), kShapeAttr, size);
   }
 
   Value addArgument(StringRef name, Type type, AffineMapAttr sizes) {
     unsigned i = f.getNumArguments();
     auto attributes = b.getDictionaryAttr(
-        {b.getNamedAttr("exec.name", b.getStringAttr(name)), b.getNamedAttr("exec.shape", sizes)});
+        {b.getNamedAttr(kNameAttr, b.getStringAttr(name)), b.getNamedAttr(kShapeAttr, sizes)});
     (void)f.insertArgument(i, type, attributes, f.getLoc());
     return f.getArgument(i);
   }
@@ -135,7 +135,7 @@ private:
       std::string name = "routes";
       for (auto [i, v] : llvm::enumerate(terminator->getOperands()))
         if (v == route.getExperts()) { // router.k.topk_ids
-          StringRef result = f.getResultAttrOfType<StringAttr>(i, "exec.name").getValue();
+          StringRef result = f.getResultAttrOfType<StringAttr>(i, kNameAttr).getValue();
           name = ("routes." + result.split('.').second.split('.').first).str();
         }
       auto type = cast<RankedTensorType>(route.getExperts().getType());
@@ -150,10 +150,10 @@ private:
     SmallVector<Value> values;
     SmallVector<DictionaryAttr> attributes;
     for (auto [i, v] : llvm::enumerate(terminator->getOperands()))
-      if (auto name = f.getResultAttrOfType<StringAttr>(i, "exec.name");
+      if (auto name = f.getResultAttrOfType<StringAttr>(i, kNameAttr);
           name && name.getValue() == "logits") {
         values.push_back(v);
-        attributes.push_back(b.getDictionaryAttr(b.getNamedAttr("exec.name", name)));
+        attributes.push_back(b.getDictionaryAttr(b.getNamedAttr(kNameAttr, name)));
       }
     setResults(f, values, attributes);
   }

@@ -10,6 +10,7 @@
 #include "test/interpreter/GraphInterpreter.h"
 
 #include "dialects/Dialects.h"
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "passes/Passes.h"
 
@@ -119,14 +120,15 @@ public:
       std::vector<Array> given;
       for (unsigned i = 0; i < f.getNumArguments(); ++i) {
         auto number = f.getArgAttrOfType<IntegerAttr>(i, hadal::job::kArgumentAttr);
-        given.push_back(number ? arguments.at(number.getInt())
-                               : handed.at(f.getArgAttrOfType<StringAttr>(i, "exec.name").str()));
+        given.push_back(number
+                            ? arguments.at(number.getInt())
+                            : handed.at(f.getArgAttrOfType<StringAttr>(i, hadal::kNameAttr).str()));
       }
       GraphInterpreter interpreter([&](StringRef name) { return parameters.at(name.str()); });
       std::vector<Array> got = interpreter.evaluate(f, given);
       EXPECT_EQ(interpreter.complaint, "");
       for (unsigned i = 0; i < got.size(); ++i) {
-        auto name = f.getResultAttrOfType<StringAttr>(i, "exec.name");
+        auto name = f.getResultAttrOfType<StringAttr>(i, hadal::kNameAttr);
         if (name &&
             (name.getValue().starts_with("saved.") || name.getValue().starts_with("kept."))) {
           handed[name.str()] = got[i];

@@ -11,6 +11,7 @@
 #include "test/interpreter/Ranks.h"
 
 #include "dialects/Dialects.h"
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "frontend/BuildTraining.h"
 #include "passes/Passes.h"
@@ -153,13 +154,13 @@ private:
           auto number = part.getArgAttrOfType<IntegerAttr>(i, job::kArgumentAttr);
           given[rank].push_back(
               number ? arguments[rank].at(number.getInt())
-                     : handed[rank].at(part.getArgAttrOfType<StringAttr>(i, "exec.name").str()));
+                     : handed[rank].at(part.getArgAttrOfType<StringAttr>(i, kNameAttr).str()));
         }
       Ranks all(ranks, [&](int64_t rank, StringRef name) { return parameter(rank, name); });
       last = all.evaluate(part, given);
       for (int64_t rank = 0; rank < ranks; ++rank)
         for (unsigned i = 0; i < part.getNumResults(); ++i)
-          if (auto name = part.getResultAttrOfType<StringAttr>(i, "exec.name"))
+          if (auto name = part.getResultAttrOfType<StringAttr>(i, kNameAttr))
             handed[rank][name.str()] = last[rank][i];
     }
     part.walk(

@@ -2,6 +2,7 @@
 
 #include "TestModels.h"
 
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/fp8/Fp8.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
@@ -50,7 +51,7 @@ protected:
     std::vector<std::string> names;
     mlir::func::FuncOp function = forward(module);
     for (unsigned i = 0; i < function.getNumResults(); ++i)
-      names.push_back(function.getResultAttrOfType<mlir::StringAttr>(i, "exec.name").str());
+      names.push_back(function.getResultAttrOfType<mlir::StringAttr>(i, kNameAttr).str());
     return names;
   }
 

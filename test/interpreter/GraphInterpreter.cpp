@@ -2,6 +2,7 @@
 
 #include "GraphInterpreter.h"
 
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/fp8/Fp8.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -107,7 +108,7 @@ std::map<std::string, Array> GraphInterpreter::run(func::FuncOp function,
   std::map<std::string, Array> named;
   std::vector<Array> results = evaluate(function, arguments);
   for (auto [i, value] : llvm::enumerate(results))
-    if (auto name = function.getResultAttrOfType<StringAttr>(i, "exec.name"))
+    if (auto name = function.getResultAttrOfType<StringAttr>(i, kNameAttr))
       named[name.str()] = value;
   return named;
 }

@@ -1,6 +1,7 @@
 //===- Kernel.cpp - a kernel between tensors and memory ------------------===//
 
 #include "passes/targets/cpu/Kernel.h"
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/sample/Sample.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"

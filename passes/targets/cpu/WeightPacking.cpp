@@ -1,6 +1,7 @@
 //===- WeightPacking.cpp - kernels that lay tensors out -------------------===//
 
 #include "passes/targets/cpu/WeightPacking.h"
+#include "dialects/exec/KernelAttributes.h"
 #include "dialects/fp8/Fp8.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/targets/cpu/Fp8Codes.h"
