@@ -182,3 +182,21 @@ func.func @products(%x: tensor<?x?xf32>, %y: tensor<?x?xf32>) -> tensor<?x?xf32>
   } -> tensor<?x?xf32>
   return %r : tensor<?x?xf32>
 }
+
+func.func @nll(%logits: tensor<?x8xf32>, %targets: tensor<?xi32>) -> tensor<?xf32> {
+  %r = sample.nll %logits, %targets : tensor<?x8xf32>, tensor<?xi32> -> tensor<?xf32>
+  return %r : tensor<?xf32>
+}
+
+// What argmax makes is in range by what it is.
+func.func @nll_of_argmax(%logits: tensor<?x8xf32>) -> tensor<?xf32> {
+  %ids = sample.argmax %logits : tensor<?x8xf32> -> tensor<?xi32>
+  %r = sample.nll %logits, %ids : tensor<?x8xf32>, tensor<?xi32> -> tensor<?xf32>
+  return %r : tensor<?xf32>
+}
+
+func.func @penalize(%logits: tensor<?x8xf32>, %penalty: tensor<?xf32>, %offsets: tensor<?xi32>, %seen: tensor<?xi32>) -> tensor<?x8xf32> {
+  %r = sample.penalize %logits, %penalty, %offsets, %seen
+      : tensor<?x8xf32>, tensor<?xf32>, tensor<?xi32>, tensor<?xi32>
+  return %r : tensor<?x8xf32>
+}

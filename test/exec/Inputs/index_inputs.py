@@ -105,6 +105,23 @@ cases = {
             (2, ids([0] * 6, [3, 2]), "dimension 0 of 'arg2' is 3"),
         ],
     ),
+    "nll": (
+        [floats(2, 8), ids([0, 7])],
+        [
+            (1, ids([0, 8]), "argument 'arg1' wants values in [0, 8), element 1 is 8"),
+            (1, ids([-1, 0]), "element 0 is -1"),
+            (1, ids([0] * 3), "dimension 0 of 'arg1' is 3"),
+        ],
+    ),
+    "nll_of_argmax": ([floats(2, 8)], []),
+    "penalize": (
+        [floats(2, 8), floats(2), ids([0, 1, 3]), ids([0, 7, 3])],
+        [
+            (3, ids([0, 7, 8]), "argument 'arg3' wants values in [0, 8), element 2 is 8"),
+            (2, ids([0, 1, 4]), "'arg2'"),
+            (2, ids([0, 3]), "'arg2'"),
+        ],
+    ),
     "plan": (
         [ids([0, 7, 3, 3], [2, 2])],
         [
