@@ -16,6 +16,8 @@ static bool isStoredTo(Value memref) {
   SmallVector<Value> views{memref};
   for (size_t i = 0; i < views.size(); ++i)
     for (Operation *user : views[i].getUsers()) {
+      if (isa<memref::PrefetchOp>(user)) // says that it writes, and changes nothing
+        continue;
       if (isa<ViewLikeOpInterface>(user)) {
         for (Value view : user->getResults())
           if (isa<MemRefType>(view.getType()))
