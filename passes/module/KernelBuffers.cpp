@@ -24,8 +24,10 @@ static bool isStoredTo(Value memref) {
             views.push_back(view);
         continue;
       }
+      // A prefetch keeps its place by claiming to write.
       auto effects = dyn_cast<MemoryEffectOpInterface>(user);
-      if (effects && effects.getEffectOnValue<MemoryEffects::Write>(views[i]))
+      if (!isa<memref::PrefetchOp>(user) && effects &&
+          effects.getEffectOnValue<MemoryEffects::Write>(views[i]))
         return true;
     }
   return false;
