@@ -29,7 +29,12 @@ struct Queue {
       std::function<Status()> operation = std::move(operations.front());
       operations.pop_front();
       ++begun;
-      HADAL_TRY(operation());
+      if (Status status = operation(); !status) {
+        // What comes after a failure never happens: its memory may be gone by then.
+        begun += operations.size();
+        operations.clear();
+        return status;
+      }
     }
     return {};
   }
