@@ -238,8 +238,8 @@ Result<WeightStore> WeightStore::load(const Module &module, Device &device,
   store.source = &source;
   store.reader = &module;
   store.device = &device;
-  HADAL_TRY(store.holdWeights(module, device, part));
   HADAL_TRY(store.holdAsStored(part));
+  HADAL_TRY(store.holdWeights(module, device, part));
   HADAL_TRY(store.layOut());
   return store;
 }
@@ -253,6 +253,7 @@ Status WeightStore::holdAsStored(unsigned part) {
     Shape shape(parameter.shape()->begin(), parameter.shape()->end());
     ParameterKey key{parameter.name()->str(), layoutText(nullptr),
                      names->isSharded(index) ? part : 0};
+    HADAL_TRY(sourceTensor(index, 0)); // another type is told before another size
     asStored.emplace_back();
     isOwn.push_back(!store->has(key));
     if (kept.count(index))
@@ -283,7 +284,7 @@ Status WeightStore::layOut() {
   versions.clear();
   for (uint32_t index = 0; index < tables.parameters()->size(); ++index) {
     const fb::Parameter &parameter = *tables.parameters()->Get(index);
-    versions.push_back(store->version(parameter.name()->str()));
+    versions.push_back(source->version(parameter.name()->str()));
     for (uint32_t i = 0; i < parameter.count(); ++i) {
       TensorView view = HADAL_TRY(sourceTensor(index, i)); // whoever reads it, it has to fit
       if (asStored[index] && isOwn[index])
@@ -304,7 +305,8 @@ Status WeightStore::layOut() {
 
 Status WeightStore::refresh() {
   for (uint32_t index = 0; source && index < versions.size(); ++index)
-    if (versions[index] != store->version(reader->tables().parameters()->Get(index)->name()->str()))
+    if (versions[index] !=
+        source->version(reader->tables().parameters()->Get(index)->name()->str()))
       return layOut();
   return {};
 }

@@ -107,6 +107,10 @@ public:
 
   /// The weights have new values: tells the store, so that other modules lay theirs out anew.
   void noteChange();
+  /// How often a parameter has had new values.
+  uint64_t version(const std::string &parameter) const {
+    return executor.parameters().version(parameter);
+  }
 
   /// Averages begin as the weights are.
   Status startAverages();
@@ -197,6 +201,9 @@ public:
   TrainedWeights(const Module &module, Trainables &trainables);
   const Module &module() const override { return trained; }
   Result<TensorView> tensor(const std::string &name) override;
+  uint64_t version(const std::string &parameter) const override {
+    return trainables.version(parameter);
+  }
 
 private:
   const Module &trained;
