@@ -172,8 +172,10 @@ TEST(Module, GridsFitIntoHardware) {
   refused([](GridT &g) { g.tensor_maps[0]->binding = 1; }, "has a tensor map of binding 1 of 1");
   refused([](GridT &g) { g.tensor_maps[0]->box.pop_back(); },
           "has a tensor map of 2 sizes, 1 strides and 1 sizes of the box");
-  refused([](GridT &g) { g.tensor_maps[0]->box[1] = 257; }, "a box of 257 elements");
-  refused([](GridT &g) { g.tensor_maps[0]->swizzle_bytes = 16; }, "swizzles 16 bytes");
+  refused([](GridT &g) { g.tensor_maps[0]->box[1] = 257; },
+          "has a tensor map with a box of 257 elements");
+  refused([](GridT &g) { g.tensor_maps[0]->swizzle_bytes = 16; },
+          "has a tensor map that swizzles 16 bytes");
   refused([](GridT &g) { g.tensor_maps[0]->sizes[0]->code = {1, 0}; }, "a tensor map's size");
   auto module = gridModule([](GridT &) {});
   module->codes[0]->format = CodeFormat_SharedObject;
