@@ -71,7 +71,7 @@ def main() -> int:
     hover = server.ask("textDocument/hover", place)
     assert "moe.dispatch" in hover["contents"]["value"], hover
     # From the result's use in `return` to the line that makes it.
-    place["position"] = {"line": 3, "character": 10}
+    place["position"] = {"line": 2, "character": 10}
     (definition,) = server.ask("textDocument/definition", place)
     assert definition["range"]["start"]["line"] == 1, definition
 
