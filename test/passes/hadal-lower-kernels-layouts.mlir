@@ -93,3 +93,19 @@ func.func private @read(%w: tensor<32x64xf32> {exec.layout = #exec.layout<"cpu.p
   %y = linalg.exp ins(%w : tensor<32x64xf32>) outs(%empty : tensor<32x64xf32>) -> tensor<32x64xf32>
   return %y : tensor<32x64xf32>
 }
+
+// -----
+
+// expected-error@+1 {{kernel wants packed weights that are a matrix, or a stack of them, got 'tensor<6x8xf32>' as #exec.layout<"cpu.packed", parts = 64, part = 3>}}
+func.func private @parts(%w: tensor<6x8xf32>, %to: tensor<6x8xf32> {exec.in_place = 0 : i64}) -> tensor<6x8xf32> attributes {exec.kernel} {
+  %p = exec.relayout %w : tensor<6x8xf32> as #exec.layout<"cpu.packed", parts = 64, part = 3>
+  return %p : tensor<6x8xf32>
+}
+
+// -----
+
+func.func private @elsewhere(%w: tensor<6x8xf32>, %to: tensor<6x8xf32> {exec.in_place = 0 : i64}) -> tensor<6x8xf32> attributes {exec.kernel} {
+  // expected-error@+1 {{wants memory that lies as #exec.layout<"cpu.packed">}}
+  %p = exec.relayout %w : tensor<6x8xf32> as #exec.layout<"cpu.packed">
+  return %p : tensor<6x8xf32>
+}

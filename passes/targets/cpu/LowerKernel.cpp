@@ -62,6 +62,29 @@ static LogicalResult checkReaders(func::FuncOp f) {
   return success();
 }
 
+/// Each result has memory of its own: a value that the kernel makes, in place of one argument at
+/// most.
+static LogicalResult checkResults(func::FuncOp f) {
+  llvm::SmallDenseSet<Value> returned;
+  for (Value v : f.getBody().front().getTerminator()->getOperands())
+    if (isa<BlockArgument>(v) || !returned.insert(v).second)
+      return f.emitError("kernel wants to make each of its results, and to return it once");
+  llvm::SmallDenseSet<int64_t> places;
+  for (unsigned i = 0; i < f.getNumArguments(); ++i) {
+    auto place = f.getArgAttrOfType<IntegerAttr>(i, kInPlaceAttr);
+    if (!place)
+      continue;
+    if (place.getInt() >= f.getNumResults() ||
+        f.getResultTypes()[place.getInt()] != f.getArgumentTypes()[i])
+      return f.emitError() << "kernel wants a result of type " << f.getArgumentTypes()[i]
+                           << " in place of argument " << i;
+    if (!places.insert(place.getInt()).second)
+      return f.emitError() << "kernel wants result " << place.getInt()
+                           << " in place of one argument alone";
+  }
+  return success();
+}
+
 /// A kernel has one block from ranked tensors to ranked tensors, each of which is an argument or
 /// made there.
 static LogicalResult check(func::FuncOp f, const VectorShape &shape) {
@@ -78,16 +101,16 @@ static LogicalResult check(func::FuncOp f, const VectorShape &shape) {
     auto type = cast<RankedTensorType>(f.getArgumentTypes()[i]);
     if (failed(checkLayout(f, f.getArgAttrOfType<exec::LayoutAttr>(i, kLayoutAttr), type, shape)))
       return failure();
-    if (auto place = f.getArgAttrOfType<IntegerAttr>(i, kInPlaceAttr))
-      if (place.getInt() >= f.getNumResults() || f.getResultTypes()[place.getInt()] != type)
-        return f.emitError() << "kernel wants a result of type " << type << " in place of argument "
-                             << i;
   }
   for (unsigned i = 0; i < f.getNumResults(); ++i)
     if (failed(checkLayout(f, f.getResultAttrOfType<exec::LayoutAttr>(i, kLayoutAttr),
                            cast<RankedTensorType>(f.getResultTypes()[i]), shape)))
       return failure();
-  return success();
+  for (auto relayout : f.getOps<exec::RelayoutOp>())
+    if (failed(checkLayout(f, relayout.getLayoutAttr(), cast<RankedTensorType>(relayout.getType()),
+                           shape)))
+      return failure();
+  return checkResults(f);
 }
 
 //===----------------------------------------------------------------------===//
@@ -222,7 +245,12 @@ static std::optional<LogicalResult> emit(Kernel &kernel) {
       bool isAlone = llvm::all_of(body.without_terminator(), [&](Operation &other) {
         return &other == &op || isCloned(&other);
       });
-      return isAlone ? std::optional(emitter(kernel, &op)) : std::nullopt;
+      if (!isAlone)
+        return std::nullopt;
+      for (Value result : op.getResults())
+        if (!llvm::is_contained(body.getTerminator()->getOperands(), result))
+          return op.emitOpError("wants a kernel that returns all its results");
+      return emitter(kernel, &op);
     }
   Operation *op = nullptr;
   Emitter emitter = emitterOf(kernel, body, op);

@@ -295,6 +295,8 @@ FailureOr<bool> hadal::lowerRelayout(func::FuncOp kernel, VectorShape shape) {
       return relayout.emitError("wants weights of static shape, or static slices of such");
     if (failed(checkArguments(kernel, job->view.base, job->view.scale)))
       return failure();
+    if (kernel.getArgAttr(1, kLayoutAttr) != layout)
+      return relayout.emitOpError() << "wants memory that lies as " << layout;
     lowered = packKernel(kernel, *job, shape);
   } else {
     if (failed(checkArguments(kernel, relayout.getSource(), {})))
