@@ -43,6 +43,28 @@ public:
       : f(f), block(f.getBody().front()), name(std::move(name)), kind(kind), shapes(shapes),
         b(f.getContext()) {}
 
+  /// Holds a function to what can be cut.
+  static LogicalResult check(func::FuncOp f) {
+    if (f.isExternal() || !f.getBody().hasOneBlock())
+      return f.emitError("wants a body of one block to be cut into chunks");
+    auto registers = f->getAttrOfType<ArrayAttr>(kRegistersAttr);
+    for (unsigned i = 0; i < f.getNumArguments(); ++i) {
+      DictionaryAttr attributes = f.getArgAttrDict(i);
+      bool isNamed = stateOf(attributes) || f.getArgAttrOfType<StringAttr>(i, kNameAttr);
+      if (!isNamed || !isa<RankedTensorType>(f.getArgumentTypes()[i]))
+        return f.emitError() << "argument " << i
+                             << " wants to be a ranked tensor that has exec.name or exec.state";
+      if (auto shape = f.getArgAttrOfType<AffineMapAttr>(i, kShapeAttr);
+          shape && shape.getValue().getNumSymbols() && !registers)
+        return f.emitError() << "argument " << i << " wants exec.registers, which its exec.shape ("
+                             << shape << ") is over";
+    }
+    for (auto [i, type] : llvm::enumerate(f.getResultTypes()))
+      if (!f.getResultAttr(i, job::kLossAttr) && !isa<RankedTensorType>(type))
+        return f.emitError() << "result " << i << " wants to be a ranked tensor, got " << type;
+    return success();
+  }
+
   LogicalResult run() {
     dropLosses();
     readShapes();
@@ -534,6 +556,8 @@ struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
       if (!f.isPublic() || f.isExternal() ||
           llvm::none_of(f.getBody().front(), [](Operation &op) { return isExchange(&op); }))
         continue;
+      if (failed(Cutter::check(f)))
+        return failure();
       llvm::SetVector<StringAttr> outputs;
       for (unsigned i = 0; i < f.getNumResults(); ++i)
         if (auto name = f.getResultAttrOfType<StringAttr>(i, kNameAttr))
@@ -566,6 +590,8 @@ struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
       if (!f)
         return getOperation().emitError() << "hadal-cut-chunks wants @" << prefix << "_" << kind
                                           << ": run --hadal-split-backward first";
+      if (failed(Cutter::check(f)))
+        return failure();
       functions.push_back(f);
     }
     SmallVector<job::AccumulatorAttr> accumulators = accumulatorsOf(functions, symbols);

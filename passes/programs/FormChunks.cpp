@@ -20,10 +20,11 @@ public:
   ChunkBuilder(ModuleBuffers &shared, func::FuncOp f) : shared(shared), f(f), b(f.getContext()) {}
 
   LogicalResult build() {
+    if (failed(check()))
+      return failure();
     MLIRContext *context = f.getContext();
     std::string name = f.getSymName().str();
     f.setSymName(name + ".function");
-    registers = f->getAttrOfType<ArrayAttr>(kRegistersAttr);
     OpBuilder at = shared.atEnd();
     auto program = exec::ProgramOp::create(at, f.getLoc(), name, registers);
     b.setInsertionPointToEnd(&program.getBody().emplaceBlock());
@@ -69,6 +70,8 @@ public:
 
     for (BlockArgument argument : block.getArguments())
       if (auto stage = f.getArgAttrOfType<IntegerAttr>(argument.getArgNumber(), job::kStageAttr)) {
+        if (failed(wantValue(f, argument)))
+          return failure();
         exec::ReceiveOp::create(b, f.getLoc(), buffers[argument], stage, stream(communication));
         made(argument, communication);
       }
@@ -77,6 +80,8 @@ public:
         return failure();
     for (auto [i, v] : llvm::enumerate(block.getTerminator()->getOperands()))
       if (auto stage = f.getResultAttrOfType<IntegerAttr>(i, job::kStageAttr)) {
+        if (failed(wantValue(f, v)))
+          return failure();
         awaitOn(communication, v);
         exec::SendOp::create(b, f.getLoc(), buffers[v], stage, stream(communication));
       }
@@ -85,6 +90,28 @@ public:
   }
 
 private:
+  /// Holds the function to what --hadal-cut-chunks makes.
+  LogicalResult check() {
+    registers = f->getAttrOfType<ArrayAttr>(kRegistersAttr);
+    if (f.isExternal() || !f.getBody().hasOneBlock() || !registers)
+      return f.emitError("chunk wants a body of one block, and exec.registers");
+    auto isTensor = [](Type type) { return isa<RankedTensorType>(type); };
+    if (!llvm::all_of(f.getArgumentTypes(), isTensor))
+      return f.emitError("chunk wants arguments that are ranked tensors");
+    for (Operation &op : f.getBody().front().without_terminator())
+      if (!isa<func::CallOp, moe::ExchangeOp, moe::ExchangeCountsOp>(op) ||
+          !llvm::all_of(op.getResultTypes(), isTensor))
+        return op.emitOpError() << "is no command of a chunk";
+    return success();
+  }
+
+  /// States are the programs' own; what crosses ranks is a value of the chunk.
+  LogicalResult wantValue(Operation *op, Value v) {
+    if (!buffers.contains(v))
+      return op->emitError("wants a value that is no state where it crosses ranks");
+    return success();
+  }
+
   IntegerAttr stream(int64_t number) {
     return number == compute ? IntegerAttr() : b.getI64IntegerAttr(number);
   }
@@ -154,6 +181,10 @@ private:
     int64_t on = isa<func::CallOp>(op) ? compute : communication;
     for (Value v : op.getOperands())
       awaitOn(on, v);
+    if (!isa<func::CallOp>(op))
+      for (Value v : op.getOperands())
+        if (failed(wantValue(&op, v)))
+          return failure();
     auto number = [&](StringRef name) { return op.getAttrOfType<IntegerAttr>(name); };
     if (auto call = dyn_cast<func::CallOp>(op)) {
       SmallVector<Value> bound;
@@ -168,7 +199,7 @@ private:
           b, op.getLoc(), buffers[op.getResult(0)], buffers[op.getOperand(0)], number("parts"),
           number("segments"), number("stride"), b.getI64IntegerAttr(registerNumber(op, "rows")),
           b.getI64IntegerAttr(registerNumber(op, "choices")), stream(on));
-    } else if (isa<moe::ExchangeOp>(op)) {
+    } else {
       auto type = cast<RankedTensorType>(op.getResult(0).getType());
       int64_t bytes = type.getElementTypeBitWidth() / 8;
       for (int64_t d : type.getShape().drop_front())
@@ -177,8 +208,6 @@ private:
                                buffers[op.getOperand(1)], buffers[op.getOperand(2)],
                                number("parts"), number("segments"), number("stride"),
                                b.getI64IntegerAttr(bytes), number("capacity"), stream(on));
-    } else {
-      return op.emitOpError() << "is no command of a chunk";
     }
     // One event for all that the op made: they are there at the same point.
     int64_t event = next;
