@@ -51,11 +51,11 @@ public:
   LogicalResult build();
 
 private:
-  void zero();
+  LogicalResult zero();
   void add();
   void norms();
   void optimizerStates();
-  void optimizer();
+  LogicalResult optimizer();
   void ranks();
   void launchNorm(func::FuncOp norm, Value sums, AffineExpr tensors, Value gradientNorm);
   void launchSchedule(func::FuncOp schedule);
@@ -64,16 +64,22 @@ private:
   bool average;
 };
 
-void Optimizer::zero() {
+LogicalResult Optimizer::zero() {
   // Integers that are zero have the bits of floats that are.
   func::FuncOp clear = addClear(module);
   program("zero");
-  SmallVector<exec::StateOp> states(module.getOps<exec::StateOp>());
-  for (exec::StateOp s : states) {
+  SmallVector<exec::StateOp> states;
+  for (auto s : module.getOps<exec::StateOp>()) {
     StringRef name = s.getSymName();
-    if (name.starts_with("loads.") || name.starts_with("losses"))
-      launch(clear, get(name), cast<AffineConstantExpr>(s.getShape().getResult(0)));
+    if (!name.starts_with("loads.") && !name.starts_with("losses") && !name.starts_with("rounded."))
+      continue;
+    if (!s.getShape().isSingleConstant())
+      return s.emitError() << "wants one size that is a constant, got " << s.getShapeAttr();
+    states.push_back(s);
   }
+  for (exec::StateOp s : states)
+    if (StringRef name = s.getSymName(); !name.starts_with("rounded."))
+      launch(clear, get(name), s.getShape().getResult(0));
   func::FuncOp round;
   for (exec::StateOp s : states) {
     StringRef name = s.getSymName();
@@ -81,9 +87,10 @@ void Optimizer::zero() {
       continue;
     if (!round)
       round = addRoundToBf16(module);
-    AffineExpr n = cast<AffineConstantExpr>(s.getShape().getResult(0));
+    AffineExpr n = s.getShape().getResult(0);
     launch(round, {get(("weight." + name).str()), get(s.getSymName())}, {n, n});
   }
+  return success();
 }
 
 /// Programs `add` and `add.i32`.
@@ -199,11 +206,13 @@ void Optimizer::optimizerStates() {
   }
 }
 
-void Optimizer::optimizer() {
+LogicalResult Optimizer::optimizer() {
   Type f32 = b.getF32Type();
   func::FuncOp schedule = addScaleStep(module), adamw = addAdamwStep(module, moment, average);
   optimizerStates();
   exec::ProgramOp balance = module.lookupSymbol<exec::ProgramOp>("balance");
+  if (balance && !balance.getRegisters().empty())
+    return balance.emitError("wants no registers, as the optimizer that calls it has none");
   program("optimizer");
   launchSchedule(schedule);
   Value scalars = get("step_scalars");
@@ -221,7 +230,7 @@ void Optimizer::optimizer() {
   }
   if (!balance) {
     argument("violation", constant(0), f32, true);
-    return;
+    return success();
   }
   // The corrections move after the step, from its loads.
   for (auto a : balance.getBody().front().getOps<exec::ArgumentOp>()) {
@@ -229,18 +238,21 @@ void Optimizer::optimizer() {
     exec::CallOp::create(b, module.getLoc(), "balance", ValueRange{violation},
                          b.getAffineMapArrayAttr({}));
   }
+  return success();
 }
 
 LogicalResult Optimizer::build() {
   if (failed(readTrainables()))
     return failure();
-  zero();
+  if (failed(zero()))
+    return failure();
   add();
   if (job::ranksOf(module)) {
     ranks();
   } else {
     norms();
-    optimizer();
+    if (failed(optimizer()))
+      return failure();
   }
   return addLayouts(module);
 }
