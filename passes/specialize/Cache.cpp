@@ -51,5 +51,12 @@ FailureOr<Expansion> hadal::traceExpansion(mla::AttentionOp attention) {
       values.getSource() != keys.getSource())
     return attention.emitOpError(
         "wants keys and values that are slices of one product of a latent with a parameter");
-  return Expansion{product.getDpsInputs()[0], product.getDpsInputs()[1]};
+  Expansion expansion{product.getDpsInputs()[0], product.getDpsInputs()[1]};
+  auto latent = cast<RankedTensorType>(expansion.latent.getType()),
+       weights = cast<RankedTensorType>(expansion.weights.getType());
+  if (latent.getRank() != 2 || latent.isDynamicDim(1) || weights.getRank() != 2 ||
+      !weights.hasStaticShape())
+    return attention.emitOpError()
+           << "wants a latent [T, rk] and weights [N, rk], got " << latent << " and " << weights;
+  return expansion;
 }

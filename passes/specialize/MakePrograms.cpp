@@ -135,8 +135,8 @@ private:
       std::string name = "routes";
       for (auto [i, v] : llvm::enumerate(terminator->getOperands()))
         if (v == route.getExperts()) { // router.k.topk_ids
-          StringRef result = f.getResultAttrOfType<StringAttr>(i, kNameAttr).getValue();
-          name = ("routes." + result.split('.').second.split('.').first).str();
+          if (auto result = f.getResultAttrOfType<StringAttr>(i, kNameAttr))
+            name = ("routes." + result.getValue().split('.').second.split('.').first).str();
         }
       auto type = cast<RankedTensorType>(route.getExperts().getType());
       Value given =

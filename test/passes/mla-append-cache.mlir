@@ -63,3 +63,33 @@ func.func @branches(%x: tensor<?xi32>, %slots: tensor<?xi32> {exec.name = "slots
 ^end:
   return %x : tensor<?xi32>
 }
+
+// -----
+
+// A projection of its own for each row is none.
+func.func @rows(%qn: tensor<?x2x2xf32>, %qr: tensor<?x2x4xf32>, %latent: tensor<?x6xf32>,
+                %w: tensor<?x6x8xf32>, %init: tensor<?x8xf32>, %kr: tensor<?x4xf32>,
+                %offsets: tensor<?xi32>, %slots: tensor<?xi32> {exec.name = "slots"},
+                %t: index) -> tensor<?x2x2xf32> {
+  %y = linalg.generic {
+      indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (m, k, n)>,
+                       affine_map<(m, n, k) -> (m, n)>],
+      iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%latent, %w : tensor<?x6xf32>, tensor<?x6x8xf32>) outs(%init : tensor<?x8xf32>) {
+  ^bb0(%a: f32, %b: f32, %c: f32):
+    %p = arith.mulf %a, %b : f32
+    %s = arith.addf %c, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<?x8xf32>
+  %e = tensor.expand_shape %y [[0], [1, 2]] output_shape [%t, 2, 4]
+      : tensor<?x8xf32> into tensor<?x2x4xf32>
+  %kn = tensor.extract_slice %e[0, 0, 0] [%t, 2, 2] [1, 1, 1]
+      : tensor<?x2x4xf32> to tensor<?x2x2xf32>
+  %v = tensor.extract_slice %e[0, 0, 2] [%t, 2, 2] [1, 1, 1]
+      : tensor<?x2x4xf32> to tensor<?x2x2xf32>
+  // expected-error @+1 {{wants a latent [T, rk] and weights [N, rk], got 'tensor<?x6xf32>' and 'tensor<?x6x8xf32>'}}
+  %o = mla.attention %qn, %qr, %kn, %kr, %v, %offsets {scale = 1.0 : f32}
+      : tensor<?x2x2xf32>, tensor<?x2x4xf32>, tensor<?x2x2xf32>, tensor<?x4xf32>,
+        tensor<?x2x2xf32>, tensor<?xi32> -> tensor<?x2x2xf32>
+  return %o : tensor<?x2x2xf32>
+}
