@@ -1,4 +1,7 @@
+//===- CpuDevice.cpp - the CPU as a device ------------------------------===//
+
 #include "runtime/device/CpuDevice.h"
+
 #include "runtime/Abi.h"
 #include "runtime/device/CodeImage.h"
 #include "runtime/device/CpuFeatures.h"
@@ -14,8 +17,13 @@ class CpuKernelSet final : public KernelSet {
 public:
   static Result<std::unique_ptr<KernelSet>> load(const Module &module) {
     auto set = std::make_unique<CpuKernelSet>();
-    for (uint32_t i = 0; i < module.tables().codes()->size(); ++i)
+    for (uint32_t i = 0; i < module.tables().codes()->size(); ++i) {
+      // Kernels of other formats run as grids.
+      if (module.tables().codes()->Get(i)->format() != fb::CodeFormat_SharedObject)
+        return unsupported(module.path() + ": code " + std::to_string(i) +
+                           " is for a GPU, a CPU runs shared objects");
       set->images.push_back(HADAL_TRY(CodeImage::load(module.code(i), module.path())));
+    }
     for (const fb::Kernel *kernel : *module.tables().kernels())
       set->loaded.push_back({HADAL_TRY(set->images[kernel->code()].symbol(kernel->symbol()->str())),
                              kernel->shape_as_CpuTasks()->scratch_bytes()});

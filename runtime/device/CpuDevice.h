@@ -8,7 +8,7 @@
 
 namespace hadal {
 
-/// Threads of this process. All operations are done when they return; launches are one thread's.
+/// Threads of this process. All operations are done when they return.
 class CpuDevice final : public Device {
 public:
   /// `threads` as in ThreadPool: 0 takes all CPUs that the process may use.

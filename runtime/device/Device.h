@@ -92,8 +92,9 @@ public:
   virtual ~Event() = default;
 };
 
-/// Streams of one device may be used by several threads at the same time. Operations on a stream
-/// may happen later than the call; an error of one may be told by a later call on the stream.
+/// Streams of one device may be used by several threads at the same time, but for load and launch,
+/// which are one thread's. Operations on a stream may happen later than the call; an error of one
+/// may be told by a later call on the stream.
 class Device {
 public:
   virtual ~Device() = default;

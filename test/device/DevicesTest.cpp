@@ -12,16 +12,21 @@ using namespace hadal::test;
 
 namespace {
 
-/// A module that holds the kernel of the checks, and a program that launches it.
+/// A module that holds the kernel of the checks, and a program that launches it; or says that this
+/// kernel runs as a grid.
 class Writer : fake::ModuleWriter {
 public:
-  std::vector<std::byte> write() {
+  std::vector<std::byte> write(bool isGrid = false) {
     auto in = argument("in", fb::ElementType_I64, {fake::c(4)}),
          out = argument("out", fb::ElementType_I64, {fake::c(4)}, true);
     launch("check_add", {in, out}, fake::c(4), {fake::c(1)}, {},
            {fb::Access_Read, fb::Access_Update});
     program("add", {});
-    auto codes = codesOf(HADAL_CHECK_KERNELS);
+    auto codes =
+        codesOf(HADAL_CHECK_KERNELS, isGrid ? fb::CodeFormat_Cubin : fb::CodeFormat_SharedObject);
+    if (isGrid)
+      kernels = {fb::CreateKernelDirect(b, "check_add", 0, 2, 1, nullptr, fb::KernelShape_Grid,
+                                        fb::CreateGrid(b, 32).Union())};
     std::vector<flatbuffers::Offset<fb::Parameter>> parameters;
     std::vector<flatbuffers::Offset<fb::Weight>> weights;
     std::vector<flatbuffers::Offset<fb::Constant>> constants;
@@ -57,6 +62,16 @@ TEST(CpuDevice, Conforms) {
 TEST(HiddenDevice, Conforms) {
   HiddenDevice device(2);
   checkAll(device);
+}
+
+// A module for a GPU, whatever its target says, is refused before its kernels are looked at.
+TEST(CpuDevice, RunsNoGrids) {
+  auto module = Module::fromBytes(Writer().write(/*isGrid=*/true), "grid.hadal");
+  ASSERT_TRUE(module.ok()) << module.error().message;
+  CpuDevice device(1);
+  auto kernels = device.load(*module);
+  ASSERT_FALSE(kernels.ok());
+  EXPECT_EQ(kernels.error().message, "grid.hadal: code 0 is for a GPU, a CPU runs shared objects");
 }
 
 // Whoever reads or writes hidden memory without the device is found at once.

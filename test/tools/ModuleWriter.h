@@ -1,7 +1,7 @@
 //===- ModuleWriter.h - modules put together by hand --------------------===//
 //
-// For fakes: programs of launches, one kernel a launch, whose sizes are a constant or a register
-// plus a constant.
+// For fakes: programs of launches, one kernel for each launch, whose sizes are a constant or a
+// register plus a constant.
 //
 //===--------------------------------------------------------------------===//
 
@@ -65,8 +65,8 @@ protected:
     temporaries.push_back(fb::CreateTemporary(b, expr(c(bytes)), number));
     return {fb::Space_Temporary, number};
   }
-  /// Counts a FLOP a task where `flops` says nothing else. With `accesses`, one for each place, the
-  /// kernel says what it does with them.
+  /// Counts one FLOP for each task where `flops` says nothing else. With `accesses`, one for each
+  /// place, the kernel says what it does with them.
   void launch(const char *symbol, const std::vector<Place> &places, Size tasks,
               const std::vector<Size> &scalars = {}, std::optional<Size> flops = {},
               const std::vector<fb::Access> &accesses = {}) {
@@ -102,15 +102,16 @@ protected:
     temporaries.clear();
     commands.clear();
   }
-  /// The shared object at `path`, for this machine.
-  std::vector<Offset<fb::Code>> codesOf(const char *path) {
+  /// The shared object at `path`, for this machine; `format` is what the table says of it.
+  std::vector<Offset<fb::Code>> codesOf(const char *path,
+                                        fb::CodeFormat format = fb::CodeFormat_SharedObject) {
     std::ifstream file(path, std::ios::binary);
     std::vector<uint8_t> bytes{std::istreambuf_iterator<char>(file),
                                std::istreambuf_iterator<char>()};
     std::vector<Offset<flatbuffers::String>> features;
     auto target =
         fb::CreateTargetDirect(b, std::string(cpuArchitecture()).c_str(), "generic", &features);
-    return {fb::CreateCodeDirect(b, target, fb::CodeFormat_SharedObject, &bytes)};
+    return {fb::CreateCodeDirect(b, target, format, &bytes)};
   }
 
   flatbuffers::FlatBufferBuilder b;
