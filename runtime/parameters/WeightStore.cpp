@@ -212,12 +212,13 @@ Result<DeviceAddress> WeightStore::parameter(Device &device, Stream &stream, uin
   const std::byte *data = source ? nullptr : mapped[parameter][element];
   if (data && device.sharesHostMemory())
     return const_cast<DeviceAddress>(data);
-  auto [copy, isNew] = copies.try_emplace({parameter, element});
-  if (isNew) {
+  auto copy = copies.find({parameter, element});
+  if (copy == copies.end()) {
     if (source)
       data = static_cast<const std::byte *>(HADAL_TRY(sourceTensor(parameter, element)).data);
-    copy->second = HADAL_TRY(device.allocate(bytes));
-    HADAL_TRY(device.upload(stream, copy->second.address(), data, bytes));
+    DeviceBuffer memory = HADAL_TRY(device.allocate(bytes));
+    HADAL_TRY(device.upload(stream, memory.address(), data, bytes));
+    copy = copies.emplace(std::pair(parameter, element), std::move(memory)).first;
   }
   return copy->second.address();
 }
@@ -293,7 +294,7 @@ Status WeightStore::layOut() {
     }
   }
   if (!reader->findProgram("pack"))
-    return {};
+    return executor->synchronize(); // the stream ends with the executor
   executor->setLaunchObserver([&](const fb::Launch &, std::span<const int64_t>) -> Status {
     HADAL_TRY(device->synchronize(executor->stream())); // the launch has read them
     copies.clear();
