@@ -48,6 +48,9 @@ Status Engine::accept(const RequestSettings &settings) {
   if (settings.maxNewTokens < 1)
     return invalidArgument("the number of new tokens: wants 1 or more, got " +
                            std::to_string(settings.maxNewTokens));
+  if (settings.logprobs < 0)
+    return invalidArgument("logprobs: wants 0 tokens or more, got " +
+                           std::to_string(settings.logprobs));
   HADAL_TRY(chooser.accept(settings.sampling));
   // One program serves all: the likeliest tokens of a row are the first of more of them.
   if (settings.logprobs && (!logProbabilities || logProbabilities->top() < settings.logprobs))

@@ -299,6 +299,9 @@ TEST_F(Drivers, Refused) {
   options.maxNewTokens = 0;
   EXPECT_FALSE(Generation::create(*executor, options).ok());
   options.maxNewTokens = 1;
+  options.logprobs = -1;
+  EXPECT_FALSE(Generation::create(*executor, options).ok());
+  options.logprobs = 0;
   options.sampling.topP = 0;
   EXPECT_FALSE(Generation::create(*executor, options).ok());
   options.sampling.topP = 1;
@@ -420,7 +423,7 @@ TEST_F(Drivers, RoutesAreChecked) {
   std::filesystem::remove(path);
 }
 
-/// A checkpoint of one tensor "scale", 1 where it is F32, which lies `skip` bytes behind a multiple
+/// A checkpoint of one tensor "scale", 1 where it is F32, which lies `skip` bytes after a multiple
 /// of 8.
 Result<Checkpoint> scaleAt(const char *dtype, size_t bytes, size_t skip) {
   std::string path =
