@@ -99,6 +99,7 @@ hadal_status hadal_encode(const hadal_tokenizer *tokenizer, const char *text, in
                                     : !text    ? "a text"
                                     : !count   ? "where to write the count"
                                                : "where to write the ids");
+    std::lock_guard lock(tokenizer->mutex);
     std::vector<int32_t> all = HADAL_TRY(tokenizer->tokenizer.encodePrompt(text));
     std::copy_n(all.begin(), std::min(capacity, all.size()), ids);
     *count = all.size();
@@ -114,6 +115,7 @@ hadal_status hadal_decode(const hadal_tokenizer *tokenizer, const int32_t *ids, 
                                     : count && !ids ? "ids"
                                     : !length       ? "where to write the length"
                                                     : "where to write the text");
+    std::lock_guard lock(tokenizer->mutex);
     std::string whole = tokenizer->tokenizer.decode({ids, count}, /*skipSpecial=*/true);
     if (capacity) {
       size_t bytes = std::min(capacity - 1, whole.size());

@@ -10,21 +10,19 @@
 #include "runtime/Tokenizer.h"
 #include "runtime/api/hadal.h"
 #include "runtime/session/Session.h"
-#include "runtime/training/Trainables.h"
 
 #include <cstring>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <new>
-#include <optional>
 #include <string>
 
 /// The calls of a module keep it, so that handles can be freed in any order.
 struct hadal_module {
   struct Opened {
     std::unique_ptr<hadal::Session> session;
-    std::string checkpoint;                      ///< that was loaded
-    std::optional<hadal::Trainables> trainables; ///< of a training module, once loaded
+    std::string checkpoint; ///< that was loaded
     bool isLoaded = false;
   };
   std::shared_ptr<Opened> opened;
@@ -36,7 +34,8 @@ struct hadal_call {
 };
 
 struct hadal_tokenizer {
-  hadal::Tokenizer tokenizer;
+  hadal::Tokenizer tokenizer; ///< which is for one thread at a time
+  mutable std::mutex mutex{}; ///< of its use
 };
 
 namespace hadal::api {

@@ -5,6 +5,7 @@
 #include "runtime/CheckpointFit.h"
 #include "runtime/ranks/RankLayout.h"
 #include "runtime/session/FunctionCall.h"
+#include "runtime/training/Trainables.h"
 
 #include <algorithm>
 
@@ -104,9 +105,10 @@ hadal_status hadal_load_weights(hadal_module *module, const char *checkpoint) {
       Checkpoint source = HADAL_TRY(Checkpoint::open(checkpoint));
       HADAL_TRY(checkConfig(session.module(), source));
       HADAL_TRY(session.load());
-      opened.trainables.emplace(HADAL_TRY(Trainables::create(session.executor())));
-      HADAL_TRY(opened.trainables->load(source));
-      HADAL_TRY(opened.trainables->checkFinite());
+      Trainables trainables = HADAL_TRY(Trainables::create(session.executor()));
+      HADAL_TRY(trainables.load(source));
+      HADAL_TRY(trainables.startAverages());
+      HADAL_TRY(trainables.checkFinite());
     }
     opened.checkpoint = checkpoint;
     opened.isLoaded = true;

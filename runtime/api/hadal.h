@@ -21,7 +21,7 @@
  * side by side.
  *
  * Versions. HADAL_API_VERSION grows when something is added; what is here keeps its meaning.
- *Structs of options begin with their size, so that a program that knows fewer of them still works.
+ * Structs of options begin with their size, so that a program that knows fewer of them still works.
  *
  *===----------------------------------------------------------------------===*/
 

@@ -210,6 +210,19 @@ static void generation(void) {
   hadal_close(module);
 }
 
+/* Several threads may encode with one tokenizer. */
+static void *encoding(void *tokenizer) {
+  for (int i = 0; i < 2000; ++i) {
+    const char *words = "some words, and 12 numbers";
+    int32_t ids[32] = {0};
+    size_t count = 0;
+    EXPECT(hadal_encode(tokenizer, words, ids, 32, &count) == HADAL_OK && count == strlen(words));
+    for (size_t at = 0; at < count; ++at)
+      EXPECT(ids[at] == words[at]);
+  }
+  return NULL;
+}
+
 static void text(void) {
   hadal_tokenizer *tokenizer = NULL;
   REFUSED(hadal_open_tokenizer(in("nowhere"), &tokenizer), HADAL_NOT_FOUND, "nowhere");
@@ -227,6 +240,10 @@ static void text(void) {
          !strcmp(shown, "he"));
   REFUSED(hadal_encode(tokenizer, NULL, ids, 8, &count), HADAL_INVALID_ARGUMENT, "a text");
   REFUSED(hadal_decode(tokenizer, NULL, 2, shown, 8, &count), HADAL_INVALID_ARGUMENT, "ids");
+  pthread_t thread;
+  EXPECT(pthread_create(&thread, NULL, encoding, tokenizer) == 0);
+  encoding(tokenizer);
+  pthread_join(thread, NULL);
   hadal_free_tokenizer(tokenizer);
   hadal_free_tokenizer(NULL);
 }

@@ -9,5 +9,6 @@ timeout 60 "$test" "$dir" || fail "ApiTest exits with $?"
 header=$(dirname "$0")/../../runtime/api/hadal.h
 shown=$(nm -D --defined-only "$library" | awk '$2 != "A" {print $3}' | sed 's/@.*//' | sort)
 said=$(grep -oE 'hadal_[a-z_]+\(' "$header" | tr -d '(' | sort -u)
-[ "$shown" = "$said" ] || fail "the library shows other names than hadal.h: $(diff <(echo "$said") <(echo "$shown"))"
+[ "$shown" = "$said" ] ||
+  fail "the library shows other names than hadal.h: $(diff <(echo "$said") <(echo "$shown"))"
 passed
