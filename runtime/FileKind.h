@@ -55,7 +55,7 @@ FileKind recogniseFile(std::span<const std::byte> bytes);
 /// what helps where something does. Empty for Unknown.
 std::string_view describe(FileKind kind);
 
-/// An error for bytes that are known to be something else than `wanted`, a kind that stands behind
+/// An error for bytes that are known to be something else than `wanted`, a kind that stands after
 /// "wants": "safetensors", "JSON", "text".
 ///
 ///     DIR/model.safetensors: wants safetensors, is a Git LFS pointer, not the file itself

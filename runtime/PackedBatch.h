@@ -1,6 +1,6 @@
 //===- PackedBatch.h - whole prompts as the inputs of a program ---------===//
 //
-// Programs prefill, inspect and inspect_routed take sequences of different lengths, one behind the
+// Programs prefill, inspect and inspect_routed take sequences of different lengths, one after the
 // other, each from its first position on.
 //
 //===--------------------------------------------------------------------===//

@@ -104,7 +104,7 @@ Result<bool> RankColumn::advance(uint32_t number, uint32_t stream) {
       return true;
   if (!item.queues[stream].ended() || !item.queues[stream + 2].ended())
     return false;
-  // The next item has all of this one on its stream behind it, in both slots.
+  // On its stream the next item comes after all of this one, in both slots.
   Clock joined;
   for (size_t i = 0; i < laneCount; ++i)
     joined[i] = std::max(rank.clocks[stream][i], rank.clocks[stream + 2][i]);

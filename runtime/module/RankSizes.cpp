@@ -32,7 +32,7 @@ static NamedRegisters driverRegisters(const fb::Training &training) {
   return registers;
 }
 
-/// Calls `of` for all exchanges of counts, with the number of parts that experts fall into behind
+/// Calls `of` for all exchanges of counts, with the number of parts that experts fall into after
 /// them: a second hop (whose counts have a segment for each rank that the first came from) divides
 /// each part of the first.
 template <typename Function>

@@ -35,7 +35,7 @@ struct ChunkRun {
   size_t next[2] = {0, 0};     ///< place in the list of each stream
   std::set<uint32_t> recorded; ///< events
 
-  /// Commands at and behind this one have to wait; 0 while the chunk is only looked at for what it
+  /// Commands from this one on have to wait; 0 while the chunk is only looked at for what it
   /// receives first.
   uint32_t limit = 0;
   bool isAhead = true;

@@ -118,7 +118,7 @@ Result<bool> ExpertRanks::advance(Running &running, Lock &lock) {
         return failed({status.error().code, run.name + ", " + CommStream::describe(run, at) + ": " +
                                                 status.error().message});
       ++run.next[0];
-      // What is recorded behind the call lets its exchange begin.
+      // What is recorded after the call lets its exchange begin.
       while (!run.isDone(0))
         if (auto *record = run.program.program->commands()
                                ->Get(run.program.streams[0][run.next[0]])

@@ -17,6 +17,7 @@
 
 namespace hadal {
 
+/// One thread at a time; its stream has one of its own.
 class ExpertRanks : public RankPrograms {
 public:
   /// All of them must outlive the object; the trace may be null. A rank waits `timeout` for another

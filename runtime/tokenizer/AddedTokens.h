@@ -22,7 +22,7 @@ struct AddedToken {
   bool special = false;    ///< left out when a text is decoded for a reader
   bool singleWord = false; ///< only where no word character touches it
   bool stripLeft = false;  ///< takes the white space before it
-  bool stripRight = false; ///< takes the white space behind it
+  bool stripRight = false; ///< takes the white space after it
   bool normalized = true;  ///< looked for in a second pass, in what the others leave
 };
 

@@ -111,7 +111,7 @@ Status PreTokenizer::addStep(const JsonView &json, bool isLast) {
   }
   if (type != "ByteLevel")
     return json["type"].wants("Sequence, Split, Digits, Punctuation or ByteLevel");
-  // Behind it, later steps would see the characters that stand for bytes.
+  // After it, later steps would see the characters that stand for bytes.
   if (!isLast)
     return json.wants("ByteLevel at the end of the sequence");
   if (HADAL_TRY(json["add_prefix_space"].boolean(true)))

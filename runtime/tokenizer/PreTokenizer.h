@@ -21,7 +21,7 @@ enum class SplitBehavior {
   Isolated,           ///< a piece of its own
   Removed,            ///< dropped
   MergedWithPrevious, ///< the end of the piece before it
-  MergedWithNext,     ///< the front of the piece behind it
+  MergedWithNext,     ///< the front of the piece after it
   Contiguous,         ///< as Isolated, matches that touch being one
 };
 

@@ -54,7 +54,7 @@ public:
   ~Regex();
 
   /// Calls back for each match in order, as the `onig` crate's find_iter: an empty match directly
-  /// behind the last match is passed over. `text` must be well-formed UTF-8. An error when matching
+  /// after the last match is passed over. `text` must be well-formed UTF-8. An error when matching
   /// runs out of its step or memory limits.
   Status findAll(std::string_view text, std::vector<TextRange> &matches) const;
 

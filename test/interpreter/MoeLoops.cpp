@@ -83,7 +83,7 @@ struct Plan {
   Array source, position, offsets, active;
 };
 
-/// The first token of each block, and behind the last: blocks of counts[0], counts[2] ... tokens;
+/// The first token of each block, and after the last: blocks of counts[0], counts[2] ... tokens;
 /// without counts, one of all.
 std::vector<int64_t> blocksOf(const Array *counts, int64_t tokens) {
   if (!counts)

@@ -22,7 +22,7 @@ inline constexpr int64_t ranksVocabulary = 64, ranksLayers = 4, ranksExperts = 4
 struct RanksShape {
   uint32_t pp = 1, ep = 1, dp = 1;
   std::string schedule = "1f1b"; ///< dualpipe: of two ranks; dualpipev
-  bool pairs = false;            ///< a forward chunk is issued with the backward chunk behind it
+  bool pairs = false;            ///< a forward chunk is issued with the backward chunk after it
   bool overlap = true;
   bool split = false; ///< backward chunks as I and W
   int64_t microBatches = 16, sumGroups = 8;

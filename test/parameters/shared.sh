@@ -8,7 +8,8 @@ for type in f32 bf16; do
   works "$bin/hadal-make-checkpoint" "$model" --dtype $type --seed 3 -o $type
   works "$bin/hadal-compile" $type --mode=generate -o $type.hadal
 done
-mkdir one && sed 's/"num_hidden_layers": [0-9]*/"num_hidden_layers": 1/' "$model/config.json" >one/config.json
+mkdir one
+sed 's/"num_hidden_layers": [0-9]*/"num_hidden_layers": 1/' "$model/config.json" >one/config.json
 works "$bin/hadal-make-checkpoint" one --dtype f32 --seed 3 -o other
 works "$bin/hadal-compile" other --mode=generate -o other.hadal
 works "$bin/hadal-compile" f32 --mode=train --micro-batch=2 --seq=8 -o t.hadal

@@ -148,9 +148,9 @@ TEST_P(Fuzz, SafetensorsHeaderIsRefusedOrWhole) {
   int accepted = 0;
   for (int i = 0; i < mutations; ++i) {
     Bytes bytes = whole;
-    // Mostly behind the length, where the JSON is.
+    // Mostly after the length, where the JSON is.
     mutate(bytes, i % 8 ? 8 : 0, random);
-    // Exactly as much memory as there is: the sanitizer sees a read behind it.
+    // Exactly as much memory as there is: the sanitizer sees a read past it.
     std::unique_ptr<std::byte[]> exact(new std::byte[bytes.size()]);
     std::copy(bytes.begin(), bytes.end(), exact.get());
     auto file = Safetensors::parse({exact.get(), bytes.size()}, "mutated");

@@ -396,7 +396,7 @@ TEST(Programs, Alignment) {
   add(*module, std::move(one));
   auto place = Runner(std::move(module)).of("places", {});
   ASSERT_TRUE(place.ok()) << place.error().message;
-  EXPECT_EQ((*place)[0], 0) << "bytes behind a multiple of 64";
+  EXPECT_EQ((*place)[0], 0) << "bytes after a multiple of 64";
 }
 
 // Commands wait for what was recorded; a run that fails has no results, and the next one may.

@@ -56,7 +56,7 @@ TEST(Json, NestingIsBounded) {
             "a: nests deeper than 64 levels");
   EXPECT_FALSE(parseJson<nlohmann::ordered_json>(nested(10'000'000), "a").ok());
   EXPECT_FALSE(parseJson(std::string(1000, '{'), "a").ok());
-  // Brackets in strings, behind an escaped quote too, nest nothing.
+  // Brackets in strings, after an escaped quote too, nest nothing.
   EXPECT_TRUE(parseJson("[\"\\\"" + std::string(1000, '[') + "\", {}]", "a").ok());
   // Deep ones after a string that ends in a backslash do.
   EXPECT_FALSE(parseJson("[\"\\\\\", " + nested(1000) + "]", "a").ok());

@@ -79,7 +79,7 @@ public:
   }
 
 private:
-  /// One program on one stream, behind what must have ended before.
+  /// One program on one stream, after what must have ended before.
   struct Lane {
     uint32_t direction, microBatch, stage, part, program, stream, chunk;
     std::map<uint32_t, bool> *events;

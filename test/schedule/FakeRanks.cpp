@@ -159,7 +159,7 @@ private:
     command->action.Set(std::move(action));
     program->commands.push_back(std::move(command));
   }
-  /// What comes next on `stream` has all before it on the other one behind it.
+  /// What comes next on `stream` waits for all that the other one has so far.
   void follow(uint32_t stream) {
     RecordT record;
     record.event = event;

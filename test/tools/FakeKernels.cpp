@@ -111,7 +111,7 @@ KERNEL(fake_obey) {
     at<int32_t>(b, 1)[i] = at<int32_t>(b, 0)[i];
 }
 
-// a buffer, how many bytes it lies behind a multiple of 64
+// a buffer, how many bytes it lies after a multiple of 64
 KERNEL(fake_place) {
   *at<float>(b, 1) = static_cast<float>(reinterpret_cast<uintptr_t>(b[0]) % 64);
 }

@@ -340,7 +340,7 @@ TEST_F(Data, EpochsCoverTheData) {
   EXPECT_NE(take(), first);
 }
 
-// Rows of one long document come in another order than they stand there; a place behind the last
+// Rows of one long document come in another order than they stand there; a place after the last
 // row is refused.
 TEST_F(Data, RowsAreShuffled) {
   std::string text;
@@ -466,7 +466,7 @@ TEST_F(Data, ValidationRows) {
             "the validation data has nothing to predict: 1 tokens");
 }
 
-// A document to fill in is prefix, suffix, middle behind its marks; put back together it is the
+// A document to fill in is prefix, suffix, middle, each after its mark; put back together it is the
 // document. All of them at rate 1, about half at one half. Source: DeepSeek-V3, arXiv:2412.19437,
 // section 4.1.
 TEST_F(Data, FillInMiddle) {

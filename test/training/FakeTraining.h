@@ -1,7 +1,7 @@
 //===- FakeTraining.h - a training job that can be checked by hand ------===//
 //
 // A module with the programs of --mode=train, for tests of the driver without the compiler. Its
-// model says that token t is followed by V * E[t][0], and the token behind that by V * E[t][1]; E
+// model says that token t is followed by V * E[t][0], and the token after that by V * E[t][1]; E
 // is its table of embeddings. Token t goes to expert t mod 3. The moment of a parameter is its
 // running sum of gradients, and moves it.
 //

@@ -118,7 +118,8 @@ const seen = new Set(m.programs.flatMap(p => flat(p.commands).map(({ c }) => kin
 [...families, moves].forEach(k => seen.has(k) && key("keys", k[1], k[0]));
 row($("kernels"), ["kernel", "kind", "launches", "bindings", "in each launch"], "th");
 m.kernels.forEach(k => { const kind = kindOf(k.symbol), r = row($("kernels"), [k.symbol, kind[0],
-    k.launches, k.bindings, k.threads ? `blocks of ${k.threads} threads, ${bytes(k.shared_bytes)} shared`
+    k.launches, k.bindings,
+    k.threads ? `blocks of ${k.threads} threads, ${bytes(k.shared_bytes)} shared`
         : k.scratch_bytes ? bytes(k.scratch_bytes) + " of scratch for each worker" : ""]);
   Object.assign(r.firstChild.style, { borderLeft: `6px solid ${kind[1]}`, paddingLeft: "6px" }); });
 row($("buffers"), ["buffer", "what", "size"], "th");

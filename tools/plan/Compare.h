@@ -22,7 +22,7 @@ std::vector<Candidate> compareSchedules(const WorkSource &source, const Layout &
 std::vector<Candidate> compareLayouts(const WorkSource &source, const Layout &layout,
                                       const Cluster &cluster);
 
-/// A table, and behind it a line for each that has no plan.
+/// A table, and after it a line for each that has no plan.
 std::string toText(const std::vector<Candidate> &candidates);
 
 } // namespace hadal::plan

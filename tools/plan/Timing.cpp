@@ -82,7 +82,7 @@ ChunkTiming Timing::chunk(const Parts &parts) const {
   return t;
 }
 
-/// `more` behind what `t` has.
+/// `more` after what `t` has.
 static void append(ChunkTiming &t, const ChunkTiming &more) {
   for (PartSpan span : more.parts)
     t.parts.push_back({span.part, span.begin + t.seconds, span.end + t.seconds, true});

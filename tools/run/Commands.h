@@ -71,7 +71,7 @@ struct TrainOptions : SessionOptions {
   bool maskDocuments = false;
   double fimRate = 0;
   std::vector<std::string> validation; ///< as data; empty: none
-  int64_t validateEvery = 0;           ///< steps; 0: behind the last one alone
+  int64_t validateEvery = 0;           ///< steps; 0: after the last one alone
   OptimizerSettings optimizer;
   ScheduleWishes wishes;
   std::string batchRamp;    ///< "FROM:STEPS"; empty: none

@@ -17,8 +17,7 @@ namespace hadal::run {
 
 /// A step, and what else a run says of it.
 struct LoggedStep : StepResult {
-  std::optional<float>
-      validationLoss;  ///< behind the step's update; none where it was not looked at
+  std::optional<float> validationLoss; ///< after the step's update; none where it was not looked at
   float teraflops = 0; ///< a second, of all ranks: 6 operations per active parameter and token
   std::optional<float> utilization; ///< of the peak that the user names (MFU); none without
   uint64_t memoryBytes = 0;         ///< most that the first rank's process has had so far

@@ -7,7 +7,7 @@
 // for these.
 //
 // No bit depends on who runs when: programs of a micro-batch follow each other, and a micro-batch
-// adds to a sum behind the one before it.
+// adds to a sum after the one before it.
 //
 //===--------------------------------------------------------------------===//
 
@@ -31,6 +31,7 @@ struct ParallelOptions {
   bool overlap = true;       ///< off: a chunk waits at once for what it receives
 };
 
+/// One thread at a time; its stream has one of its own.
 class OrderRunner {
 public:
   /// All of them must outlive the runner; the trace may be null.

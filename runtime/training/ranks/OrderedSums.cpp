@@ -203,7 +203,7 @@ Status OrderedSums::joinUnit(const SumUnit &unit) {
       HADAL_TRY(joinLeaves(unit, use, sumOf(use), *leaf));
     if (unit.trainable < 0)
       continue;
-    // To the rank that updates the parameter, behind the uses before.
+    // To the rank that updates the parameter, after the uses before.
     unsigned holder = use.ranks[unit.leaf];
     int64_t elements = elementsOf(*context.executor.module().tables().training(), unit);
     uint64_t bytes = uint64_t(elements) * sizeof(float);

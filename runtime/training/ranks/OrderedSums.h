@@ -1,4 +1,4 @@
-//===- OrderedSums.h - sums in the order of the design ------------------===//
+//===- OrderedSums.h - sums in a fixed order ----------------------------===//
 
 #ifndef HADAL_RUNTIME_TRAINING_RANKS_ORDEREDSUMS_H
 #define HADAL_RUNTIME_TRAINING_RANKS_ORDEREDSUMS_H

@@ -9,8 +9,8 @@
 namespace hadal {
 
 /// A rank's part in the steps of a module with a table of ranks. All ranks call the same functions
-/// with the same rows, and get the same results. Every sum has the order of the design, so that
-/// layouts with equal groups have equal bits, unless the module leaves the order to the engine
+/// with the same rows, and get the same results. Every sum has a fixed order, so that layouts with
+/// equal groups have equal bits, unless the module leaves the order to the engine
 /// (`--reduction=fast`).
 ///
 /// A step: program `zero`; the rank's order of chunks; their sums over ranks, the total at the rank
@@ -35,7 +35,7 @@ public:
 
   double waitedSeconds() const { return runner.waitedSeconds(); }
   uint64_t valueBytes() const { return runner.peakBytes(); }
-  /// Of the engine, that this rank took part in; 0 where sums have the order of the design.
+  /// Of the engine, that this rank took part in; 0 where sums have the fixed order.
   uint64_t reductions() const { return sums->reductions(); }
 
 private:

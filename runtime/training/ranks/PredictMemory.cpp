@@ -138,7 +138,7 @@ Result<RankMemory> Predictor::ofPipelineRank(unsigned pp) {
 }
 
 /// A step's rows of all ranks, and what programs take of them: a list each of ids, positions and
-/// targets, and behind the first depth of rows.
+/// targets, and after the first depth of rows.
 uint64_t Predictor::inputBytes() const {
   int64_t lists = 0;
   for (int64_t depth = 0; depth <= training.mtp_depth(); ++depth)

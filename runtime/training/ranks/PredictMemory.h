@@ -17,7 +17,7 @@
 
 namespace hadal {
 
-/// Bytes of a rank behind its first step, when everything has had its largest size: memory that
+/// Bytes of a rank after its first step, when everything has had its largest size: memory that
 /// comes and goes is kept.
 struct RankMemory {
   uint64_t weights = 0;   ///< that its stages read, and copies of them in other types

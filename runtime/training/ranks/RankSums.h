@@ -1,7 +1,7 @@
 //===- RankSums.h - what ranks add up in a step -------------------------===//
 //
-// Chunks add to states of their rank: gradients, losses, loads. In between and behind them the sums
-// of all ranks become totals, in the order of the design (OrderedSums.h) or in that of the engine
+// Chunks add to states of their rank: gradients, losses, loads. In between and after them the sums
+// of all ranks become totals, in a fixed order (OrderedSums.h) or in that of the engine
 // (FastSums.h).
 //
 //===--------------------------------------------------------------------===//
@@ -30,7 +30,7 @@ struct RankSumsContext {
 };
 
 /// All ranks call the same functions in the same order, but for the hooks of their chunks.
-/// Gradients are zero when a step begins.
+/// Gradients are zero when a step begins. For the executor's thread.
 class RankSums {
 public:
   /// In the order that the module's table of ranks asks for. InvalidFile: a state that chunks add
@@ -47,7 +47,7 @@ public:
   /// After a program of a micro-batch in a stage.
   virtual Status endProgram(unsigned stage, unsigned microBatch, StageProgram program) = 0;
 
-  /// Behind the last chunk: the total of each parameter's gradient comes to lie in "gradient.NAME"
+  /// After the last chunk: the total of each parameter's gradient comes to lie in "gradient.NAME"
   /// at the unit's root, and zeros in all other memory that gradients were added up in. Figures
   /// alone leave gradients out: losses and loads.
   enum class Joined { All, Figures };
