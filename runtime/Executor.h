@@ -63,7 +63,8 @@ public:
 
 /// The registers and arguments of a program, to be executed any number of times. Bindings and
 /// registers stay until they are set again; changing a register between executions changes the
-/// shapes that arguments must have. Belongs to its executor, which must outlive it. Move-only.
+/// shapes that arguments must have. Belongs to its executor, which must outlive it, and to the
+/// executor's thread. Move-only.
 class ProgramRun {
 public:
   /// Registers that were never set are 0. NotFound: "prefill: no register 'token' (has tokens,
@@ -141,7 +142,7 @@ private:
 };
 
 /// Runs programs of one module on one device, one at a time. Owns the module's states and the
-/// memory of temporaries.
+/// memory of temporaries. One thread at a time.
 class Executor {
 public:
   /// Module, device and weights must outlive the executor. A store that was loaded for another

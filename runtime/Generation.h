@@ -17,6 +17,7 @@ namespace hadal {
 /// `seed`: sequence i draws with seed + i.
 struct GenerationOptions : RequestSettings, EngineOptions {};
 
+/// One thread at a time.
 class Generation {
 public:
   /// The executor must outlive this object, which takes over its register cache_slots. Errors as

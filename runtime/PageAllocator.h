@@ -12,7 +12,8 @@
 namespace hadal {
 
 /// Hands out page numbers, the lowest free one first, so that a run's pages depend on its requests
-/// only. A page may have several users, and is free when the last one has given it back.
+/// only. A page may have several users, and is free when the last one has given it back. One thread
+/// at a time.
 class PageAllocator {
 public:
   explicit PageAllocator(int64_t pages = 0) { grow(pages); }

@@ -38,7 +38,7 @@ struct RowChoice {
   std::span<const int32_t> seen = {}; ///< the row's tokens, each once, read where penalizes()
 };
 
-/// Rows may have different settings; a row's token depends on its own alone.
+/// Rows may have different settings; a row's token depends on its own alone. One thread at a time.
 class TokenChooser {
 public:
   /// The executor must outlive this object.
@@ -63,7 +63,8 @@ private:
   std::vector<int32_t> topKs, offsets, allSeen, chosen;
 };
 
-/// Logarithms of probabilities: log-softmax of the logits as the model gives them.
+/// Logarithms of probabilities: log-softmax of the logits as the model gives them. One thread
+/// at a time.
 class LogProbabilities {
 public:
   /// Of each row's token, and of its `top` likeliest ones. InvalidArgument where the model has

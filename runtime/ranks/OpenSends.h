@@ -11,6 +11,7 @@
 
 namespace hadal {
 
+/// One thread at a time.
 class OpenSends {
 public:
   /// `comm` is one for the executor's device.

@@ -26,7 +26,7 @@ struct JobOptions {
 };
 
 /// The ranks that run one command together: those that mpirun started, or this process alone. All
-/// of them come by the same calls in the same order.
+/// of them come by the same calls in the same order. One thread at a time.
 class Job {
 public:
   /// Finds the other ranks, and compares what they were told with them: within the rank timeout, or

@@ -2,7 +2,7 @@
 //
 // States in which micro-batches add up are cut into groups: at the end of each the states begin
 // anew at zero, and what they held joins the sums before it as a binary counter carries. Group sums
-// a, b, c, d make (a + b) + (c + d).
+// a, b, c, d make (a + b) + (c + d). All of it is for the executor's thread.
 //
 //===--------------------------------------------------------------------===//
 

@@ -54,6 +54,7 @@ struct TensorShares {
   std::vector<std::vector<unsigned>> updatedBy; ///< by trainable and shard
 };
 
+/// For the executor's thread.
 class Trainables {
 public:
   using Progress = std::function<void(uint64_t done, uint64_t total)>;

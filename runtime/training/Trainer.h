@@ -42,7 +42,7 @@ struct StepResult {
   double mtpLoss() const;
 };
 
-/// Runs the programs of a training module on its weights.
+/// Runs the programs of a training module on its weights. For the executor's thread.
 class Trainer {
 public:
   /// For one rank. Executor and trainables must outlive the trainer.

@@ -43,9 +43,9 @@ struct SizedStage {
   std::vector<uint64_t> bytes;                       ///< of each value
 };
 
-/// The order of chunks of a pipeline rank: which values there are, one after the other. Time is a
-/// tick a call; messages take one tick and exchanged rows two, so that chunks of the window run
-/// side by side much as OrderRunner has it, where that depends on when messages come.
+/// The order of chunks of a pipeline rank: which values there are, one after the other. A call
+/// takes one tick, a message one and exchanged rows two, so that chunks of the window run side by
+/// side much as OrderRunner has it, where that depends on when messages come. One thread at a time.
 class ChunkSizes {
 public:
   ChunkSizes(const fb::Module &module, const RankLayout &layout,

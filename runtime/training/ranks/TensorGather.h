@@ -9,7 +9,7 @@
 namespace hadal {
 
 /// Rank 0 reads tensors one by one, from the ranks that update them; those give them in the same
-/// order. One tensor is in memory at either end.
+/// order. One tensor is in memory at either end. One thread at a time.
 class TensorGather final : public TensorReader {
 public:
   TensorGather(Trainables &trainables, Comm &comm, Comm::Seconds timeout)
