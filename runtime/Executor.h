@@ -94,7 +94,7 @@ public:
 
   /// An output, as bound or as owned by this run, with its shape in the last execute(), for the
   /// host to read: in place where the host sees it, else a copy. Memory that the run owns is valid
-  /// until the next execute(). InvalidArgument before the first execute().
+  /// until the next execute(). InvalidArgument where the last execute() failed or there was none.
   Result<TensorView> output(std::string_view name) const;
   /// The same where it lies, for other programs to read.
   Result<DeviceView> outputOnDevice(std::string_view name) const;

@@ -119,6 +119,7 @@ Status Executor::execute(std::span<ProgramRun *const> runs) {
                            " ranks, which run it together");
   std::vector<RankProgram> programs;
   for (ProgramRun *run : runs) {
+    run->executed = false;
     HADAL_TRY(checkSizes(*run->table, run->registers));
     Implementation::Frame frame = HADAL_TRY(self->frameOf(*run));
     HADAL_TRY(self->checkArguments(*run, frame));
@@ -150,6 +151,7 @@ Status Executor::execute(ProgramRun &run) {
   }
   const fb::Program &program = *run.table;
   std::string name = program.name()->str();
+  run.executed = false; // its outputs may get another shape before something fails
   HADAL_TRY(checkSizes(program, run.registers));
   Implementation::Frame frame = HADAL_TRY(self->frameOf(run));
   HADAL_TRY(self->checkArguments(run, frame));

@@ -128,6 +128,10 @@ static void calls(void) {
   EXPECT(hadal_output(call, "token_ids", &result) == HADAL_OK && result.rank == 1 &&
          result.shape[0] == 2);
   EXPECT(((int32_t *)result.data)[0] == 7 && ((int32_t *)result.data)[1] == 200);
+  EXPECT(hadal_set_register(call, "rows", 3) == HADAL_OK);
+  REFUSED(hadal_run(call), HADAL_INVALID_ARGUMENT, "wants F32 [3, 259]");
+  REFUSED(hadal_output(call, "token_ids", &result), HADAL_INVALID_ARGUMENT, "finished run");
+  EXPECT(hadal_set_register(call, "rows", 2) == HADAL_OK);
   /* An output in the caller's memory. */
   int32_t mine[2] = {-1, -1};
   hadal_tensor output = {HADAL_I32, 1, {2}, mine};
