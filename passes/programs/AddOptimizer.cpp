@@ -260,6 +260,11 @@ LogicalResult Optimizer::build() {
 struct AddOptimizer : public hadal::impl::ExecAddOptimizerBase<AddOptimizer> {
   using ExecAddOptimizerBase::ExecAddOptimizerBase;
   void runOnOperation() override {
+    if (moments != "fp32" && moments != "bf16") {
+      getOperation().emitError() << "exec-add-optimizer wants the moments fp32 or bf16, got "
+                                 << moments.getValue();
+      return signalPassFailure();
+    }
     Type moment = moments == "bf16" ? Type(BFloat16Type::get(&getContext()))
                                     : Type(Float32Type::get(&getContext()));
     if (failed(Optimizer(getOperation(), moment, average).build()))

@@ -8,6 +8,9 @@
 
 // WRONG: "n" has no memory: no program reads it
 
+// RUN: not hadal-opt %s --exec-add-optimizer=moments=fp8 2>&1 | FileCheck %s --check-prefix=MOMENTS
+// MOMENTS: exec-add-optimizer wants the moments fp32 or bf16, got fp8
+
 // Kernels are computations on tensors. What a step changes it changes in place; only sums whose order
 // counts are ops of their own.
 // KERNELS-LABEL: func.func private @clear(%{{.*}}: tensor<?xf32> {exec.in_place = 0 : i64})
