@@ -1,3 +1,5 @@
+//===- AttributeKinds.cpp - what attributes hold that no op declares --------===//
+
 #include "dialects/AttributeKinds.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "llvm/ADT/DenseSet.h"
@@ -12,19 +14,14 @@ static bool isSize(int64_t n) { return n >= 0 && n <= largestSize; }
 static const char *describe(AttributeKind kind) {
   switch (kind) {
   case AttributeKind::Unit: return "an attribute without a value";
-  case AttributeKind::Bool: return "true or false";
   case AttributeKind::Integer: return "an integer";
   case AttributeKind::Size: return "an integer from 0 to 2^40";
-  case AttributeKind::Float: return "an f32 number";
   case AttributeKind::String: return "a string";
   case AttributeKind::Map: return "an affine map of symbols";
   case AttributeKind::Symbol: return "the name of a symbol";
-  case AttributeKind::Integers: return "array<i64>";
   case AttributeKind::Sizes: return "array<i64> of integers from 0 to 2^40";
   case AttributeKind::Strings: return "different strings";
   case AttributeKind::Types: return "types";
-  case AttributeKind::Dictionary: return "a dictionary";
-  case AttributeKind::Dictionaries: return "dictionaries";
   }
   llvm_unreachable("all kinds are above");
 }
@@ -36,7 +33,6 @@ static bool isOfKind(Attribute value, AttributeKind kind) {
   };
   switch (kind) {
   case AttributeKind::Unit: return isa<UnitAttr>(value);
-  case AttributeKind::Bool: return isa<BoolAttr>(value);
   case AttributeKind::Integer:
   case AttributeKind::Size: {
     auto integer = dyn_cast<IntegerAttr>(value);
@@ -45,15 +41,12 @@ static bool isOfKind(Attribute value, AttributeKind kind) {
     auto n = integer.getValue().trySExtValue();
     return n && (kind == AttributeKind::Integer || isSize(*n));
   }
-  case AttributeKind::Float:
-    return isa<FloatAttr>(value) && cast<FloatAttr>(value).getType().isF32();
   case AttributeKind::String: return isa<StringAttr>(value);
   case AttributeKind::Map: {
     auto map = dyn_cast<AffineMapAttr>(value);
     return map && map.getValue().getNumDims() == 0;
   }
   case AttributeKind::Symbol: return isa<FlatSymbolRefAttr>(value);
-  case AttributeKind::Integers: return isa<DenseI64ArrayAttr>(value);
   case AttributeKind::Sizes:
     return isa<DenseI64ArrayAttr>(value) &&
            llvm::all_of(cast<DenseI64ArrayAttr>(value).asArrayRef(), isSize);
@@ -62,8 +55,6 @@ static bool isOfKind(Attribute value, AttributeKind kind) {
     return all([&](Attribute a) { return isa<StringAttr>(a) && seen.insert(a).second; });
   }
   case AttributeKind::Types: return all([](Attribute a) { return isa<TypeAttr>(a); });
-  case AttributeKind::Dictionary: return isa<DictionaryAttr>(value);
-  case AttributeKind::Dictionaries: return all([](Attribute a) { return isa<DictionaryAttr>(a); });
   }
   llvm_unreachable("all kinds are above");
 }

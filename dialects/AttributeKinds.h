@@ -17,19 +17,14 @@ namespace hadal {
 
 enum class AttributeKind {
   Unit,
-  Bool,
   Integer, ///< 64 bits at most, signed
   Size,    ///< 0 .. 2^40
-  Float,   ///< of f32
   String,
-  Map,      ///< an affine map without dimensions
-  Symbol,   ///< @name
-  Integers, ///< array<i64: ...>
-  Sizes,    ///< the same, each 0 .. 2^40
-  Strings,  ///< all different
+  Map,     ///< an affine map without dimensions
+  Symbol,  ///< @name
+  Sizes,   ///< array<i64: ...>, each 0 .. 2^40
+  Strings, ///< all different
   Types,
-  Dictionary,
-  Dictionaries,
 };
 
 /// Holds `value` to `kind`; `error` makes the diagnostic: "hadal.use wants to be an integer from 0
