@@ -52,7 +52,7 @@ public:
       mayBeDynamic.insert(name);
   }
 
-  /// Holds `value`'s shape against one name a dimension ("E+1" is one more than "E"). A name seen
+  /// Holds `value`'s shape against one name per dimension ("E+1" is one more than "E"). A name seen
   /// for the first time takes the size found. Emits "wants dimension 1 of q_rope (5) to be nh (4)"
   /// where they differ.
   llvm::LogicalResult match(llvm::StringRef what, mlir::Value value,

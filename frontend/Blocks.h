@@ -51,9 +51,9 @@ public:
       : b(builder), model(model), c(model.config), rows(tokens),
         trained(parameters == Parameters::Trained) {}
 
-  /// From now on the embedding table is read behind the layers (head, MTP), perhaps on another rank
-  /// than in front of them: its gradient is summed apart (`hadal.use` = 1).
-  void readEmbeddingBehindLayers() { embeddingUse = 1; }
+  /// From now on the embedding table is read after the layers (head, MTP), perhaps on another rank
+  /// than before them: its gradient is summed apart (`hadal.use` = 1).
+  void readEmbeddingAfterLayers() { embeddingUse = 1; }
 
   /// Rows of the embedding table. `tokenIds` [T] i32 -> [T, hidden].
   mlir::Value embedding(mlir::Value tokenIds);

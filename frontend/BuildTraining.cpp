@@ -169,7 +169,7 @@ func::FuncOp LossBuilder::makeFunction() {
 /// The losses of the next token, and of those after it by multi-token prediction.
 /// Source: DeepSeek-V3, arXiv:2412.19437, §2.2.
 void LossBuilder::addTokenLosses(Blocks &blocks, Value hidden, const Rows &main, Block *entry) {
-  blocks.readEmbeddingBehindLayers();
+  blocks.readEmbeddingAfterLayers();
   Value representation = blocks.norm(hidden, "model.norm", c.normEpsilon);
   Value nll = crossEntropy(b, blocks.head(representation), main.targets);
   losses.push_back({0, meanOf(b, nll, counts, 0, 1), 1});
@@ -179,7 +179,7 @@ void LossBuilder::addTokenLosses(Blocks &blocks, Value hidden, const Rows &main,
     std::string prefix = "model.layers." + std::to_string(c.layers + d - 1) + ".";
     Value count = tensor::DimOp::create(b, rows.tokenIds, 0);
     Blocks blocks(b, model, count, Blocks::Parameters::Trained);
-    blocks.readEmbeddingBehindLayers();
+    blocks.readEmbeddingAfterLayers();
     Value embedded = blocks.norm(blocks.embedding(rows.tokenIds), prefix + "enorm", c.normEpsilon);
     Value before =
         blocks.norm(blocks.rowsOf(representation, rows.rows), prefix + "hnorm", c.normEpsilon);
@@ -319,7 +319,7 @@ std::string checkRanks(const ModelConfig &config, const TrainingOptions &options
   int64_t stages = options.ranks.stages(), owners = options.ranks.owners(),
           groups = options.sumGroups ? options.sumGroups : owners;
   if (stages > config.layers)
-    return "--pp: wants at most a stage a layer, got " + text(stages) + " stages and " +
+    return "--pp: wants at most one stage per layer, got " + text(stages) + " stages and " +
            text(config.layers) + " layers";
   if (options.ranks.ep > 1 && !config.experts)
     return "--ep: the model has no experts";

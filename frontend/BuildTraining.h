@@ -27,9 +27,9 @@ std::string checkRanks(const ModelConfig &config, const TrainingOptions &options
 ///         -> the total, losses [1+D+R] (main, each depth's, each routing layer's balance),
 ///            loads [E] i32 for each layer that routes
 ///
-/// marked `hadal.differentiate`. With more than one rank it is one function a pipeline stage,
+/// marked `hadal.differentiate`. With more than one rank it is one function per pipeline stage,
 /// @stage.0, @stage.1 ...: the first has the embedding, the last the head and MTP; others take `x`
-/// [T, H] behind the other arguments and give `y` [T, H] behind the other results. A target of -1
+/// [T, H] after the other arguments and give `y` [T, H] after the other results. A target of -1
 /// predicts nothing. `counts` are the whole step's: predictions of the main model, of each depth,
 /// and sequences; every loss is a sum over this micro-batch divided by them, so losses and
 /// gradients of micro-batches add up. Row i of depth d is made of row rows[i] of depth d-1's

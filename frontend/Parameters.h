@@ -67,7 +67,7 @@ llvm::Expected<ModelDescription> describeModel(ModelConfig config);
 llvm::Expected<ModelDescription> describeModel(ModelConfig config, const Checkpoint &checkpoint);
 
 /// The parameters of a training graph: all in F32, each with the `mtpDepth` layers of multi-token
-/// prediction behind the main model's (model.layers.L and on), whose embedding and head are the
+/// prediction after the main model's (model.layers.L and on), whose embedding and head are the
 /// main model's.
 ModelDescription describeTraining(ModelConfig config, int64_t mtpDepth);
 

@@ -1,3 +1,5 @@
+//===- StageSplit.cpp - layers over pipeline stages -------------------------===//
+
 #include "frontend/StageSplit.h"
 
 #include <algorithm>

@@ -16,7 +16,7 @@ namespace hadal::frontend {
 std::vector<int64_t> splitLayers(const std::vector<double> &layers, int64_t stages, double first,
                                  double last);
 
-/// The same with the multiplications that a token costs: layers, and behind them the head and
+/// The same with the multiplications that a token costs: layers, and after them the head and
 /// `depths` of multi-token prediction.
 std::vector<int64_t> stageLayers(const ModelConfig &config, int64_t depths, int64_t stages);
 

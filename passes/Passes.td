@@ -1,5 +1,7 @@
-#ifndef HADAL_PASSES
-#define HADAL_PASSES
+//===- Passes.td - all passes, in running order ----------------------------===//
+
+#ifndef HADAL_PASSES_PASSES_TD
+#define HADAL_PASSES_PASSES_TD
 
 include "mlir/Pass/PassBase.td"
 
@@ -212,7 +214,7 @@ def HadalRoundProducts : Pass<"hadal-round-products", "::mlir::ModuleOp"> {
 }
 
 //===----------------------------------------------------------------------===//
-// lower: from the model's graph to the functions that serve it
+// specialize: from the model's graph to the functions that serve it
 //===----------------------------------------------------------------------===//
 
 def HadalMakePrograms : Pass<"hadal-make-programs", "::mlir::ModuleOp"> {
@@ -309,7 +311,7 @@ def MoeFuseDispatch : Pass<"moe-fuse-dispatch", "::mlir::ModuleOp"> {
 }
 
 //===----------------------------------------------------------------------===//
-// kernels: from functions to programs and kernels
+// programs: from functions to programs and kernels
 //===----------------------------------------------------------------------===//
 
 def HadalRecompute : Pass<"hadal-recompute", "::mlir::ModuleOp"> {
@@ -325,8 +327,8 @@ def HadalRecompute : Pass<"hadal-recompute", "::mlir::ModuleOp"> {
                                            %dw = outer(%dy, %m)
     `report`: RMSNorm, the up-projections of MLA, SwiGLU's output (DeepSeek-V3, arXiv:2412.19437,
     section 3.2.3). `all`: everything but the layers' inputs and the experts' choice. The values are
-    the same, bit for bit. After CSE, which would undo it. Parts of the model are known by the names
-    that the frontend gives as locations. Test: test/passes/hadal-recompute.mlir.
+    the same, bit for bit. After CSE, which would undo it. Parts of the model are known by
+    `job.part`. Test: test/passes/hadal-recompute.mlir.
   }];
   let options = [Option<"policy", "policy", "std::string", "\"none\"", "none, report or all">];
 }
@@ -395,7 +397,7 @@ def ExecFormPrograms : Pass<"exec-form-programs", "::mlir::ModuleOp"> {
           exec.launch @kernel_0(%x, %packed_w, %y) ...
         func.func private @kernel_0(...) {exec.kernel}
 
-    A kernel is one op, or several as the target has it (on processors a product with the
+    A kernel is one op, or several as the target has it (on CPUs a product with the
     element-wise op that follows it, a pair of products of one left operand under one such op, a
     chain of linalg ops over the same rows). Equal kernels are one. What an exec.relayout copies is
     laid out: parameters once, by the program @pack, other tensors by a launch before their readers.
@@ -496,7 +498,7 @@ def ExecOrderChunks : Pass<"exec-order-chunks", "::mlir::ModuleOp"> {
 }
 
 //===----------------------------------------------------------------------===//
-// target: from kernels to LLVM
+// targets: from kernels to LLVM
 //===----------------------------------------------------------------------===//
 
 def HadalExpandMath : Pass<"hadal-expand-math", "::mlir::func::FuncOp"> {
@@ -522,4 +524,4 @@ def HadalKernelEntries : Pass<"hadal-kernel-entries", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }
 
-#endif // HADAL_PASSES
+#endif // HADAL_PASSES_PASSES_TD

@@ -187,7 +187,7 @@ namespace {
 struct SpecializeOptions : PassPipelineOptions<SpecializeOptions> {
   Option<int64_t> pageTokens{*this, "page-tokens",
                              llvm::cl::desc("positions of a page of the latent cache"),
-                             llvm::cl::init(64)};
+                             llvm::cl::init(job::defaultPageTokens)};
 };
 struct CodeOptions : public PassPipelineOptions<CodeOptions> {
   Option<std::string> target{*this, "target", llvm::cl::desc("what the kernels were made for"),

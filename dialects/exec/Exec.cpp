@@ -1,3 +1,5 @@
+//===- Exec.cpp - the exec dialect ------------------------------------------===//
+
 #include "dialects/exec/Exec.h"
 #include "dialects/AttributeKinds.h"
 #include "mlir/IR/Builders.h"
@@ -296,7 +298,7 @@ static LogicalResult verifyRegisters(Operation *op, StringRef name, AffineMap ma
   unsigned registers = program.getRegisters().size();
   if (map.getNumDims() != 0 || map.getNumSymbols() != registers)
     return op->emitOpError() << name << " wants no dimensions and " << registers
-                             << " symbols, one a register; got " << map.getNumDims() << " and "
+                             << " symbols, one per register; got " << map.getNumDims() << " and "
                              << map.getNumSymbols();
   return success();
 }
@@ -390,7 +392,7 @@ LogicalResult LaunchOp::verify() {
     if (!maps)
       continue;
     if (maps->size() != getBuffers().size())
-      return emitOpError() << name << " wants one map a buffer (" << getBuffers().size()
+      return emitOpError() << name << " wants one map per buffer (" << getBuffers().size()
                            << "), got " << maps->size(); // C1
     if (failed(verifyRegisters(*this, name, *maps)))
       return failure(); // C2

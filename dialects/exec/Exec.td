@@ -1,5 +1,7 @@
-#ifndef HADAL_DIALECTS_EXEC
-#define HADAL_DIALECTS_EXEC
+//===- Exec.td - programs and schedules as data -----------------------------===//
+
+#ifndef HADAL_DIALECTS_EXEC_EXEC_TD
+#define HADAL_DIALECTS_EXEC_EXEC_TD
 
 include "mlir/IR/AttrTypeBase.td"
 include "mlir/IR/BuiltinAttributes.td"
@@ -445,4 +447,4 @@ def Exec_SkipIfZeroOp : Exec_Op<"skip_if_zero", [NoTerminator, SingleBlock, NoRe
   let hasVerifier = 1;
 }
 
-#endif // HADAL_DIALECTS_EXEC
+#endif // HADAL_DIALECTS_EXEC_EXEC_TD

@@ -80,8 +80,8 @@ def ModelAttr : Job_Attr<"Model", "model"> {
     Job_Text<"">:$model_type, Job_Int<"0">:$vocab_size, Job_Int<"0">:$hidden_size,
     Job_Int<"0">:$layers, Job_Int<"0">:$latent, Job_Int<"0">:$rope_dim, Job_Int<"0">:$experts,
     Job_Int<"0">:$experts_per_token, Job_Int<"1">:$expert_groups, Job_Int<"1">:$groups_per_token,
-    Job_List<"int64_t">:$moe_layers, Job_Int<"0">:$max_positions, Job_Int<"defaultPageTokens">:$page_tokens,
-    Job_Int<"0">:$cache_elements_per_token, Job_List<"int64_t">:$eos_token_ids,
+    Job_List<"int64_t">:$moe_layers, Job_Int<"0">:$max_positions,
+    Job_Int<"defaultPageTokens">:$page_tokens, Job_Int<"0">:$cache_elements_per_token, Job_List<"int64_t">:$eos_token_ids,
     Job_Int<"-1">:$bos_token_id, Job_Int<"0">:$parameter_count,
     Job_Int<"0">:$active_parameter_count, Job_List<"::mlir::StringAttr">:$configuration);
   let assemblyFormat = "`<` struct(params) `>`";

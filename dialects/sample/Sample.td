@@ -47,7 +47,7 @@ def ArgmaxOp : Sample_Op<"argmax"> {
 }
 
 def ChooseOp : Sample_Op<"choose"> {
-  let summary = "one token a row by chance";
+  let summary = "one token per row, by chance";
   let description = [{
     `logits` [R, V]; of each row `temperature` [R] > 0, `top_k` [R] i32 >= 1, `top_p` [R], `min_p`
     [R], and `uniform` [R], a number in [0, 1) that the caller draws. A token's weight is

@@ -5,7 +5,7 @@
 namespace hadal {
 
 /// `x`, f32 or a vector of it, rounded to nearest even to its upper 16 bits. On the bits: what a
-/// target makes of a bf16 in between is not asked. What is no number stays as it is.
+/// target makes of a bf16 in between is not asked. NaN stays as it is.
 mlir::Value roundToBf16(mlir::OpBuilder &b, mlir::Location loc, mlir::Value x);
 
 } // namespace hadal

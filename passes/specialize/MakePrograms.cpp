@@ -104,7 +104,7 @@ private:
     return f.getArgument(i);
   }
 
-  /// With one row a sequence all rows want logits: the choice of the last rows goes.
+  /// With one row per sequence all rows want logits: the choice of the last rows goes.
   LogicalResult takeAllRows() {
     BlockArgument chosen = argumentNamed(f, kLogitRows);
     for (Operation *user : llvm::make_early_inc_range(chosen.getUsers())) {

@@ -3,7 +3,7 @@
 // DEFINE: %{s} =
 // RUN: hadal-compile %s -o %t.hadal
 
-// A loss a sequence, none for an empty one; ties take the lower id.
+// One loss per sequence, none for an empty one; ties take the lower id.
 // REDEFINE: %{f} = small
 // REDEFINE: %{s} = lengths=1 E=16 top_k=4
 // RUN: %{case}

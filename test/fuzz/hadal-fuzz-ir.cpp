@@ -95,7 +95,7 @@ struct Progress {
   char step[128];
 };
 
-/// A module a function, with all that is no function, printed in two ways.
+/// One module per function, with all that is no function, printed in two ways.
 void addSeeds(const std::string &text, MLIRContext &context, std::vector<std::string> &seeds) {
   OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(text, &context);
   if (!module) {

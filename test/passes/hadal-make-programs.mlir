@@ -22,7 +22,7 @@
 // CHECK: func.func @inspect_routed(
 // CHECK-SAME: exec.name = "routes.1"
 
-// One row a sequence: logits of each, no choice of rows.
+// One row per sequence: logits of each, no choice of rows.
 // CHECK: func.func @decode(
 // CHECK-NOT: logit_row_ids
 // CHECK-SAME: "page_table", exec.shape = affine_map<()[s0, s1, s2] -> (s0, s1)>

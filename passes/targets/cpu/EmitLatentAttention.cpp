@@ -4,7 +4,7 @@
 //   task   (new token, group of heads)
 //     for each block of 64 positions
 //       S[j][heads] = cache row j . q[.][heads]         one chain over latent and rope key
-//       running maximum and sum, a lane a head
+//       running maximum and sum, one lane per head
 //       O[r][heads] += cache[j][r] * P[j][heads]        one chain over j
 //
 // Blocks stand at absolute positions; lanes never mix, so a head's bits depend on nothing but its

@@ -128,7 +128,7 @@ struct KernelEntries : public hadal::impl::HadalKernelEntriesBase<KernelEntries>
     extension.erase();
   }
 
-  /// f32 to bf16 rounds to the nearest, ties to even; what is no number stays none.
+  /// f32 to bf16 rounds to the nearest, ties to even; NaN stays NaN.
   void narrowAsIntegers(LLVM::FPTruncOp truncation) {
     Type type = truncation.getType(), bits = bitsOf(type), from = truncation.getArg().getType();
     if (!bits || !getElementTypeOrSelf(from).isF32())

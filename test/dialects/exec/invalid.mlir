@@ -148,7 +148,7 @@ exec.program @p registers ["n", "n"] {
 
 exec.program @p registers ["n"] {
   // C1
-  // expected-error@+1 {{shape wants no dimensions and 1 symbols, one a register; got 0 and 2}}
+  // expected-error@+1 {{shape wants no dimensions and 1 symbols, one per register; got 0 and 2}}
   %x = exec.argument "x" affine_map<()[s0, s1] -> (s1)> of f32
 }
 
@@ -176,7 +176,7 @@ func.func private @k()
 exec.program @p registers ["n"] {
   %x = exec.argument "x" affine_map<()[s0] -> (s0)> of f32
   // C1
-  // expected-error@+1 {{elements wants one map a buffer (1), got 0}}
+  // expected-error@+1 {{elements wants one map per buffer (1), got 0}}
   exec.launch @k(%x) elements [] scalars []
 }
 

@@ -1,6 +1,6 @@
 // RUN: hadal-opt %s --resolve-ranked-shaped-type-result-dims --canonicalize --cse | FileCheck %s
 
-// One scale a row with blocks of 1 x 128.
+// One scale per row with blocks of 1 x 128.
 // CHECK-LABEL: func.func @quantize_rows(
 // CHECK-SAME: %[[X:.*]]: tensor<?x300xf32>)
 // CHECK: %[[M:.*]] = tensor.dim %[[X]], %c0

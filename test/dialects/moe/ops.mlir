@@ -221,7 +221,7 @@ func.func @route_grad(%logits: tensor<?x16xf32>, %experts: tensor<?x4xi32>, %gra
   return %r : tensor<?x16xf32>
 }
 
-// One loss a sequence.
+// One loss per sequence.
 // CHECK-LABEL: func.func @balance_loss(
 // CHECK: moe.balance_loss {{.*}} {top_k = 4 : i64} : tensor<?x16xf32>, tensor<?xi32> -> tensor<?xf32>, tensor<?x16xf32>
 func.func @balance_loss(%logits: tensor<?x16xf32>, %offsets: tensor<?xi32>) -> (tensor<?xf32>, tensor<?x16xf32>) {

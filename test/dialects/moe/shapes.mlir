@@ -42,7 +42,7 @@ func.func @layer(%x: tensor<?x64xf32>, %logits: tensor<?x16xf32>, %bias: tensor<
   return %a, %b, %c : index, index, index
 }
 
-// Backwards through the layer: rows have R, weights T; a loss a sequence is one less than the
+// Backwards through the layer: rows have R, weights T; one loss per sequence: one less than the
 // boundaries.
 // CHECK-LABEL: func.func @backward(
 // CHECK-SAME: %[[ROWS:[a-z0-9]+]]: tensor<?x64xf32>, %[[POSITION:[a-z0-9]+]]: tensor<?x4xi32>, %[[WEIGHTS:[a-z0-9]+]]: tensor<?x4xf32>
