@@ -74,12 +74,27 @@ void ModuleBuffers::describeTrainables() {
     job::setTrainables(module, described);
 }
 
+/// Whether the module need not hold the values that `global` says: they come from a checkpoint, or
+/// are the zeros that states begin with.
+static bool isWithoutData(ml_program::GlobalOp global) {
+  Attribute value = global.getValueAttr();
+  if (!value || isa<ml_program::ExternAttr>(value))
+    return true;
+  auto splat = dyn_cast<SplatElementsAttr>(value);
+  return global.getIsMutable() && splat &&
+         splat.getSplatValue<Attribute>() ==
+             Builder(global.getContext()).getZeroAttr(splat.getElementType());
+}
+
 LogicalResult ModuleBuffers::checkGlobals() {
   for (auto global : module.getOps<ml_program::GlobalOp>()) {
     auto type = dyn_cast<RankedTensorType>(global.getType());
     if (!type || !type.hasStaticShape() || !type.getElementType().isIntOrFloat())
       return global.emitError() << "wants a tensor of numbers and of static shape, got "
                                 << global.getType();
+    if (!isWithoutData(global))
+      return global.emitError() << "wants values of a checkpoint (#ml_program.extern), or zeros of "
+                                   "a mutable global: a module holds no other data";
     // A stack has a tensor of the checkpoint for each number.
     if (global.getSymName().contains("{}") && (type.getRank() == 0 || type.getDimSize(0) == 0))
       return global.emitError() << "wants at least one tensor in the stack, got " << type;

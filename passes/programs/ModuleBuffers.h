@@ -31,7 +31,8 @@ public:
   /// Says in job.trainables how each parameter lies.
   void describeTrainables();
 
-  /// Holds parameters and states to what has memory: tensors of numbers whose sizes are known.
+  /// Holds parameters and states to what has memory: tensors of numbers whose sizes are known, and
+  /// whose values no module has to hold.
   mlir::LogicalResult checkGlobals();
 
   exec::ProgramOp packProgram();
