@@ -171,8 +171,8 @@ Result<std::unique_ptr<Trainer>> Trainer::create(Executor &executor, Trainables 
                        std::string(elementTypeName(losses.element)) + " " + toString(losses.shape));
   std::optional<LocalTrainer::Sums> sums;
   if (table.sum_groups() > 1) {
-    sums.emplace(HADAL_TRY(GroupSums::create(executor, table.sum_groups())),
-                 HADAL_TRY(GroupSums::create(executor, table.sum_groups())));
+    sums = LocalTrainer::Sums{HADAL_TRY(GroupSums::create(executor, table.sum_groups())),
+                              HADAL_TRY(GroupSums::create(executor, table.sum_groups()))};
     HADAL_TRY(sums->losses.add("losses"));
     for (const fb::State *state : *executor.module().tables().states())
       if (state->name()->string_view().starts_with("gradient.") ||

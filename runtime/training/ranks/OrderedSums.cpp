@@ -43,7 +43,8 @@ Status OrderedSums::addStage(const StagePlan &stage,
     for (size_t i = 0; i < stageProgramCount; ++i)
       if (states[i].count(name))
         after = StageProgram(i);
-    DeviceView state = HADAL_TRY(sumState(executor, name)), view = state;
+    DeviceView state = HADAL_TRY(sumState(executor, name));
+    DeviceView view = state;
     DeviceBuffer own;
     if (stagesOfState.at(name) > 1) {
       own = HADAL_TRY(executor.device().allocate(view.bytes()));
