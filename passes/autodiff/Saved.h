@@ -16,9 +16,9 @@ struct Halves {
 /// The forward values (through views) that backward ops read, in order of the forward half.
 llvm::SetVector<mlir::Value> savedValues(mlir::func::FuncOp f, const Halves &halves);
 
-/// One line per part of the model: bytes saved for the backward half and bytes of one micro-batch that
-/// are computed again. `registers` are the sizes of a micro-batch, in the order of the function's
-/// exec.registers.
+/// One line per part of the model: bytes saved for the backward half and bytes of one micro-batch
+/// that are computed again. `registers` are the sizes of a micro-batch, in the order of the
+/// function's exec.registers.
 std::string memoryTable(mlir::func::FuncOp f, llvm::ArrayRef<int64_t> registers);
 
 } // namespace hadal

@@ -108,8 +108,8 @@ void TileMatmulEmitter::splitPanel(Value batch, Value panel, const Chunk &chunk,
           /*transposed=*/false, rightPieces, tiles.tileAt(at, b.index(chunk.wholeSteps()), tile));
 }
 
-/// K runs along the rows of stored panels, one panel per step; the outputs of `panel` are 32 of their
-/// rows.
+/// K runs along the rows of stored panels, one panel per step; the outputs of `panel` are 32 of
+/// their rows.
 void TileMatmulEmitter::splitTurnedPanel(Value batch, Value panel, const Chunk &chunk, Value at) {
   Value first = b.div(chunk.begin, side);
   if (batch)
