@@ -90,9 +90,13 @@ Status Checker::checkParts() {
     if (p->count() > 1 && p->name()->str().find("{}") == std::string::npos)
       return invalidFile("parameter " + text(p->name()) + " is a stack without {} in its name");
   }
+  // A store knows weights and states by their names: two of one name would share memory.
+  std::set<std::string> weights, states;
   for (auto *w : *module.weights()) {
     if (!w || !w->name() || w->bytes() == 0 || w->bytes() > (uint64_t(1) << 48))
       return invalidFile("a weight is malformed");
+    if (!weights.insert(w->name()->str()).second)
+      return invalidFile("two weights are named " + text(w->name()));
     HADAL_TRY(checkLayout(w->layout(), "weight " + text(w->name())));
   }
   if (module.dataflow() && module.dataflow()->size() &&
@@ -109,6 +113,8 @@ Status Checker::checkParts() {
   for (auto *s : *module.states()) {
     if (!s || !s->name())
       return invalidFile("a state is malformed");
+    if (!states.insert(s->name()->str()).second)
+      return invalidFile("two states are named " + text(s->name()));
     HADAL_TRY(checkElement(s->element(), "state " + text(s->name())));
     HADAL_TRY(checkExpressions(s->shape(), module.state_registers()->size(), "a state's shape"));
     HADAL_TRY(checkLayout(s->layout(), "state " + text(s->name())));

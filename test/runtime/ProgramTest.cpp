@@ -268,6 +268,20 @@ TEST(Tables, Numbers) {
     add(m, std::move(one));
   });
   expectSaid("two programs are named prefill", [](ModuleT &m) { m.programs[0]->name = "prefill"; });
+  expectSaid("two weights are named w", [](ModuleT &m) {
+    for (int i = 0; i < 2; ++i) {
+      m.weights.push_back(std::make_unique<WeightT>());
+      m.weights.back()->name = "w";
+      m.weights.back()->bytes = 64;
+    }
+  });
+  expectSaid("two states are named s", [](ModuleT &m) {
+    for (int i = 0; i < 2; ++i) {
+      m.states.push_back(std::make_unique<StateT>());
+      m.states.back()->name = "s";
+      m.states.back()->shape.push_back(number(2));
+    }
+  });
   expectSaid("expression reads register", [&](ModuleT &m) {
     firstLaunch(m).tasks = expr({1, 99});
   });
