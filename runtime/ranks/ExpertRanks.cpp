@@ -38,7 +38,7 @@ static RankLayout layoutOf(const Comm &comm) {
 }
 
 ExpertRanks::ExpertRanks(Executor &executor, Comm &comm, Trace *trace, Comm::Seconds timeout)
-    : executor(executor), comm(comm), trace(trace), timeout(timeout), layout(layoutOf(comm)),
+    : executor(executor), trace(trace), wait(comm, timeout), layout(layoutOf(comm)),
       pool(executor.device()), stream(layout, comm, executor.device(), pool, trace) {}
 
 Error ExpertRanks::failed(const Error &error) const {
@@ -89,14 +89,13 @@ Status ExpertRanks::runAll(std::vector<std::unique_ptr<Running>> &all) {
         continue;
       moved = true;
       turn = at + 1; // they take turns at the borders of their calls
-      if (waitsSince)
-        waited += Comm::Seconds(Comm::Clock::now() - *waitsSince).count();
-      waitsSince.reset();
+      if (auto ended = wait.end())
+        waited += ended->count();
     }
     if (!moved)
       HADAL_TRY(waitForMessages(all, lock));
   }
-  waitsSince.reset();
+  wait.reset();
   return {};
 }
 
@@ -119,15 +118,7 @@ Result<bool> ExpertRanks::advance(Running &running, Lock &lock) {
                                                 status.error().message});
       ++run.next[0];
       // What is recorded after the call lets its exchange begin.
-      while (!run.isDone(0))
-        if (auto *record = run.program.program->commands()
-                               ->Get(run.program.streams[0][run.next[0]])
-                               ->action_as_Record()) {
-          run.recorded.insert(record->event());
-          ++run.next[0];
-        } else {
-          break;
-        }
+      takeRecords(run);
       return true;
     }
   }
@@ -142,32 +133,14 @@ Result<bool> ExpertRanks::advance(Running &running, Lock &lock) {
 
 Status ExpertRanks::call(Running &running, uint32_t at, const fb::Call &call, Lock &lock) {
   ChunkRun &run = running.run;
-  const fb::Program &program = *run.program.program,
-                    &callee = *executor.module().tables().programs()->Get(call.program());
-  for (uint32_t i = 0; i < call.arguments()->size(); ++i) {
-    const fb::Binding *binding = call.arguments()->Get(i);
-    if (binding->space() != fb::Space_Argument)
-      continue;
-    if (callee.arguments()->Get(i)->output())
-      HADAL_TRY(running.values.allocate(pool, run.program, binding->index()));
-    else if (!running.values.valueOf(run.program, binding->index()).data)
-      return invalidArgument(callee.name()->str() + ": '" +
-                             program.arguments()->Get(binding->index())->name()->str() +
-                             "' was never written");
-  }
-  std::vector<int64_t> registers = running.values.registersOf(run.program);
-  std::vector<std::byte *> arguments;
-  std::vector<uint64_t> bytes;
-  for (uint32_t i = 0; i < program.arguments()->size(); ++i) {
-    auto &value = running.values.valueOf(run.program, i);
-    arguments.push_back(value.data);
-    bytes.push_back(value.bytes);
-  }
+  const fb::Program &callee = *executor.module().tables().programs()->Get(call.program());
+  CallOperands with = HADAL_TRY(operandsOf(run, callee, call, pool));
   Activity::set("run %lld, %s, command %u: computes %s", static_cast<long long>(number),
                 run.name.c_str(), at, callee.name()->c_str());
   lock.unlock();
   RunStatistics before = executor.totals();
-  Status status = executor.call(program, call, registers, arguments, bytes);
+  Status status =
+      executor.call(*run.program.program, call, with.registers, with.arguments, with.bytes);
   running.of.statistics.launches += executor.totals().launches - before.launches;
   running.of.statistics.flops += executor.totals().flops - before.flops;
   lock.lock();
@@ -176,26 +149,18 @@ Status ExpertRanks::call(Running &running, uint32_t at, const fb::Call &call, Lo
 
 /// Waits for messages, or for others to take what was sent.
 Status ExpertRanks::waitForMessages(std::vector<std::unique_ptr<Running>> &all, Lock &lock) {
-  auto firstMissing = [&]() -> std::optional<std::pair<unsigned, std::string>> {
+  auto missing = [&]() -> MessageWait::Peer {
     for (auto &running : all)
-      if (auto missing = running->ended ? std::nullopt : stream.firstMissing(running->run))
-        return std::pair(missing->first, "run " + std::to_string(number) + ", " + missing->second);
+      if (auto peer = running->ended ? std::nullopt : stream.firstMissing(running->run))
+        return std::pair(peer->first, "run " + std::to_string(number) + ", " + peer->second);
     return std::nullopt;
   };
-  auto now = Comm::Clock::now();
-  if (!waitsSince) {
-    waitsSince = now;
-    if (auto missing = firstMissing())
-      Activity::set("%s from rank %u", missing->second.c_str(), missing->first);
-  }
-  if (now - *waitsSince > timeout) {
-    if (auto missing = firstMissing())
-      return comm.timedOut(timeout, missing->first, missing->second);
-    if (stream.hasSends())
-      return comm.timedOut(timeout, stream.firstSend().first, stream.firstSend().second);
+  auto sending = [&] {
+    return stream.hasSends() ? MessageWait::Peer(stream.firstSend()) : std::nullopt;
+  };
+  if (!HADAL_TRY(wait.goOn(missing, sending)))
     return failed(
         invalidArgument(all.front()->run.name + ": waits for an event that nothing records"));
-  }
   Status status = stream.wait(lock);
   return status ? status : Status(failed(status.error()));
 }

@@ -10,7 +10,7 @@
 #define HADAL_RUNTIME_RANKS_EXPERTRANKS_H
 
 #include "runtime/Executor.h"
-#include "runtime/ranks/CommStream.h"
+#include "runtime/ranks/ChunkCalls.h"
 
 #include <map>
 #include <optional>
@@ -41,15 +41,13 @@ private:
   Error failed(const Error &error) const;
 
   Executor &executor;
-  Comm &comm;
   Trace *trace;
-  Comm::Seconds timeout;
+  MessageWait wait;
   RankLayout layout;
   MemoryPool pool;
   std::shared_ptr<std::byte> nothing; ///< where empty lists lie
   std::map<const fb::Program *, StagePlan> plans;
   int64_t number = 0; ///< of runs so far
-  std::optional<Comm::Clock::time_point> waitsSince;
   double waited = 0;
   CommStream stream; ///< last: its thread ends first
 };

@@ -9,8 +9,8 @@ using namespace hadal;
 
 OrderRunner::OrderRunner(Executor &executor, const RankLayout &layout, Comm &comm, Trace *trace,
                          const ParallelOptions &options)
-    : executor(executor), layout(layout), comm(comm), trace(trace), options(options),
-      pool(executor.device()), stream(layout, comm, executor.device(), pool, trace) {
+    : executor(executor), layout(layout), trace(trace), options(options), pool(executor.device()),
+      wait(comm, options.timeout), stream(layout, comm, executor.device(), pool, trace) {
   plans.resize(layout.stages());
   for (unsigned direction = 0; direction < layout.directions(); ++direction) {
     unsigned stage = layout.stageOf(layout.ppOf(layout.rank), direction);
@@ -97,7 +97,7 @@ Status OrderRunner::run(int64_t number, std::span<const MicroBatch> batches,
       if (half.run)
         stream.remove(*half.run);
   items.clear();
-  waitsSince.reset();
+  wait.reset();
   return status;
 }
 
@@ -225,12 +225,8 @@ Result<OrderRunner::Progress> OrderRunner::advance(Half &half, const Step &step,
         return failed(step, {status.error().code, run.name + ", " + CommStream::describe(run, at) +
                                                       ": " + status.error().message});
       // What waits for this call may begin before the other half computes.
-      for (++run.next[0]; !run.isDone(0); ++run.next[0]) {
-        const fb::Command *next = run.program.program->commands()->Get(commands[run.next[0]]);
-        if (next->action_type() != fb::Action_Record)
-          break;
-        run.recorded.insert(next->action_as_Record()->event());
-      }
+      ++run.next[0];
+      takeRecords(run);
       return Progress::Call;
     }
     }
@@ -271,27 +267,8 @@ Result<OrderRunner::Progress> OrderRunner::advance(Half &half, const Step &step,
 Status OrderRunner::call(Half &half, uint32_t at, const fb::Call &call, const Step &step,
                          Lock &lock) {
   ChunkRun &run = *half.run;
-  const fb::Program &chunk = *run.program.program,
-                    &callee = *executor.module().tables().programs()->Get(call.program());
-  for (uint32_t i = 0; i < call.arguments()->size(); ++i) {
-    const fb::Binding *binding = call.arguments()->Get(i);
-    if (binding->space() != fb::Space_Argument)
-      continue;
-    if (callee.arguments()->Get(i)->output())
-      HADAL_TRY(run.values.allocate(pool, run.program, binding->index()));
-    else if (!run.values.valueOf(run.program, binding->index()).data)
-      return invalidArgument(callee.name()->str() + ": '" +
-                             chunk.arguments()->Get(binding->index())->name()->str() +
-                             "' was never written");
-  }
-  std::vector<int64_t> registers = run.values.registersOf(run.program);
-  std::vector<std::byte *> arguments;
-  std::vector<uint64_t> bytes;
-  for (uint32_t i = 0; i < chunk.arguments()->size(); ++i) {
-    auto &value = run.values.valueOf(run.program, i);
-    arguments.push_back(value.data);
-    bytes.push_back(value.bytes);
-  }
+  const fb::Program &callee = *executor.module().tables().programs()->Get(call.program());
+  CallOperands with = HADAL_TRY(operandsOf(run, callee, call, pool));
   Activity::set("step %lld, %s, command %u: computes %s", static_cast<long long>(step.number),
                 run.name.c_str(), at, callee.name()->c_str());
   lock.unlock();
@@ -299,47 +276,36 @@ Status OrderRunner::call(Half &half, uint32_t at, const fb::Call &call, const St
   if (step.hooks.enter && run.program.lastAdding.count(at))
     status = step.hooks.enter(half.values->plan->stage);
   if (status)
-    status = executor.call(chunk, call, registers, arguments, bytes);
+    status = executor.call(*run.program.program, call, with.registers, with.arguments, with.bytes);
   lock.lock();
   return status;
 }
 
 void OrderRunner::endWait() {
-  if (!waitsSince)
+  auto ended = wait.end();
+  if (!ended)
     return;
-  double seconds = Comm::Seconds(Comm::Clock::now() - *waitsSince).count();
-  waited += seconds;
+  waited += ended->count();
   if (trace)
-    trace->addWait(trace->now() - int64_t(seconds * 1e9), trace->now());
-  waitsSince.reset();
+    trace->addWait(trace->now() - int64_t(ended->count() * 1e9), trace->now());
 }
 
 /// Waits for messages of the window's chunks, or for others to take what was sent.
 Status OrderRunner::waitForMessages(const Step &step, Lock &lock) {
-  auto firstMissing = [&]() -> std::optional<std::pair<unsigned, std::string>> {
+  auto inStep = [&](const std::pair<unsigned, std::string> &peer) -> MessageWait::Peer {
+    return std::pair(peer.first, "step " + std::to_string(step.number) + ", " + peer.second);
+  };
+  auto missing = [&]() -> MessageWait::Peer {
     for (const Item &item : items)
       for (const Half &half : item.halves)
-        if (auto missing = half.run ? stream.firstMissing(*half.run) : std::nullopt)
-          return std::pair(missing->first,
-                           "step " + std::to_string(step.number) + ", " + missing->second);
+        if (auto peer = half.run ? stream.firstMissing(*half.run) : std::nullopt)
+          return inStep(*peer);
     return std::nullopt;
   };
-  auto now = Comm::Clock::now();
-  if (!waitsSince) {
-    waitsSince = now;
-    if (auto missing = firstMissing())
-      Activity::set("%s from rank %u", missing->second.c_str(), missing->first);
-  }
-  if (now - *waitsSince > options.timeout) {
-    if (auto missing = firstMissing())
-      return comm.timedOut(options.timeout, missing->first, missing->second);
-    if (stream.hasSends())
-      return comm.timedOut(options.timeout, stream.firstSend().first,
-                           "step " + std::to_string(step.number) + ", " +
-                               stream.firstSend().second);
+  auto sending = [&] { return stream.hasSends() ? inStep(stream.firstSend()) : std::nullopt; };
+  if (!HADAL_TRY(wait.goOn(missing, sending)))
     return failed(step, invalidArgument(items.front().halves.front().name +
                                         ": waits for an event that nothing records"));
-  }
   Status status = stream.wait(lock);
   return status ? status : failed(step, status.error());
 }

@@ -15,7 +15,7 @@
 #define HADAL_RUNTIME_TRAINING_RANKS_ORDERRUNNER_H
 
 #include "runtime/Executor.h"
-#include "runtime/ranks/CommStream.h"
+#include "runtime/ranks/ChunkCalls.h"
 #include "runtime/training/MicroBatch.h"
 
 #include <deque>
@@ -112,7 +112,6 @@ private:
 
   Executor &executor;
   const RankLayout &layout;
-  Comm &comm;
   Trace *trace;
   ParallelOptions options;
   std::vector<StagePlan> plans; ///< by stage, empty where another rank has it
@@ -120,7 +119,7 @@ private:
   std::map<std::pair<unsigned, unsigned>, std::unique_ptr<MicroBatchValues>>
       inFlight;           ///< by stage and micro-batch
   std::deque<Item> items; ///< of the window
-  std::optional<Comm::Clock::time_point> waitsSince;
+  MessageWait wait;
   double waited = 0;
   CommStream stream; ///< last: its thread ends first
 };
