@@ -46,8 +46,7 @@ enum class StepSetting : size_t {
   Count
 };
 
-/// Elements of `settings`, those after the last place being 0: how many tells the driver what the
-/// kernel knows. Modules of older compilers take 16, and know Constant and Cosine alone.
+/// Elements of `settings`; those after the last place are 0.
 inline constexpr size_t stepSettingCount = 20;
 static_assert(static_cast<size_t>(StepSetting::Count) <= stepSettingCount);
 

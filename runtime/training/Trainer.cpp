@@ -2,7 +2,6 @@
 
 #include "runtime/training/Trainer.h"
 
-#include "runtime/module/Expr.h"
 #include "runtime/training/GroupSums.h"
 
 #include <algorithm>
@@ -31,29 +30,9 @@ StepSettings OptimizerSettings::at(int64_t step) const {
   return settings;
 }
 
-Status OptimizerSettings::check(const Module &module) const {
-  if (schedule == Schedule::Constant || schedule == Schedule::Cosine)
-    return {};
-  for (const char *name : {"optimizer", "schedule"})
-    if (const fb::Program *program = module.findProgram(name))
-      for (const fb::Argument *argument : *program->arguments())
-        if (argument->name()->string_view() == "settings" && argument->shape()->size() == 1) {
-          const auto *code = argument->shape()->Get(0)->code();
-          if (code->size() == 2 && code->Get(0) == int64_t(ExprOp::Constant) &&
-              code->Get(1) == int64_t(stepSettingCount))
-            return {};
-        }
-  return unsupported("--lr-schedule " + std::string(scheduleName(schedule)) + ": " + module.path() +
-                     " is of an older compiler that does not know it; compile it anew");
-}
-
 Status Trainer::bindSettings(ProgramRun &program, const OptimizerSettings &settings, int64_t step) {
   stepSettings = settings.at(step);
-  Shape shape = HADAL_TRY(program.argumentShape("settings"));
-  size_t count = shape.size() == 1 && shape[0] < int64_t(stepSettingCount) ? size_t(shape[0])
-                                                                           : stepSettingCount;
-  return program.bind("settings",
-                      TensorView::of(std::span<const double>(stepSettings).first(count)));
+  return program.bind("settings", TensorView::of(std::span<const double>(stepSettings)));
 }
 
 void StepResult::takeLosses(std::span<const float> losses, int64_t depths) {
@@ -130,8 +109,7 @@ namespace {
 class LocalTrainer final : public Trainer {
 public:
   struct Programs {
-    ProgramRun zero, gradient, norms, optimizer;
-    std::optional<ProgramRun> evaluate; ///< modules of older compilers have none
+    ProgramRun zero, gradient, evaluate, norms, optimizer;
   };
   /// Where micro-batches are summed in groups: gradients and losses, or losses alone.
   struct Sums {
@@ -181,9 +159,8 @@ Result<std::unique_ptr<Trainer>> Trainer::create(Executor &executor, Trainables 
   }
   LocalTrainer::Programs programs{
       HADAL_TRY(executor.prepare("zero")), HADAL_TRY(executor.prepare("gradients")),
-      HADAL_TRY(executor.prepare("norms")), HADAL_TRY(executor.prepare("optimizer")), std::nullopt};
-  if (executor.module().findProgram("evaluate"))
-    programs.evaluate.emplace(HADAL_TRY(executor.prepare("evaluate")));
+      HADAL_TRY(executor.prepare("evaluate")), HADAL_TRY(executor.prepare("norms")),
+      HADAL_TRY(executor.prepare("optimizer"))};
   return std::unique_ptr<Trainer>(new LocalTrainer(table, trainables, executor, std::move(programs),
                                                    std::move(losses), std::move(sums)));
 }
@@ -222,9 +199,7 @@ Result<StepResult> LocalTrainer::gradients(int64_t step, std::span<const Trainin
 }
 
 Result<StepResult> LocalTrainer::evaluate(int64_t step, std::span<const TrainingRow> rows) {
-  if (!programs.evaluate)
-    return unsupported("the module has no program for losses without gradients: compile it anew");
-  return pass(step, rows, *programs.evaluate, sums ? &sums->losses : nullptr);
+  return pass(step, rows, programs.evaluate, sums ? &sums->losses : nullptr);
 }
 
 Status LocalTrainer::checkFinite(const StepResult &result) const {

@@ -17,9 +17,6 @@ struct OptimizerSettings : RateSettings {
 
   /// In step `step`, the first being 1.
   StepSettings at(int64_t step) const;
-
-  /// Unsupported where the module is of a compiler that did not know the schedule.
-  Status check(const Module &module) const;
 };
 
 /// The figures of a step, before its update.

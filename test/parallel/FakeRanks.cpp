@@ -399,7 +399,7 @@ std::vector<std::byte> RanksWriter::write() {
     Place sums = argument("sums", F64, {r(0)}), norm = argument("grad_norm", F32, {c(1)}, true);
     launch("ranks_global_norm", {sums, norm, stateNumbers["gradient_norm"]}, c(1), {r(0)});
     program("global_norm", {"tensors"});
-    Place settings = argument("settings", F64, {c(16)}), lr = argument("lr", F32, {c(1)}, true);
+    Place settings = argument("settings", F64, {c(20)}), lr = argument("lr", F32, {c(1)}, true);
     launch("ranks_schedule", {settings, lr, stateNumbers["step_scalars"]}, c(1));
     program("schedule", {});
     std::vector<Place> places;

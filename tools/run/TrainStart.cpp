@@ -81,7 +81,6 @@ Status Training::choose() {
 /// Rates and batches over the steps, and whether the module can have them.
 Status Training::chooseSchedule() {
   HADAL_TRY(optimizer.complete(options.wishes));
-  HADAL_TRY(optimizer.check(session.module()));
   if (!options.batchRamp.empty()) {
     if (!options.input.empty())
       return invalidArgument("--batch-ramp: wants --data; --input has the rows of every step");
