@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <utility>
 
 using namespace hadal;
 
@@ -49,15 +50,20 @@ unsigned Session::defaultThreads() {
 }
 
 Status Session::openWeights(const std::string &weights) {
-  options.weights = weights;
-  return openWeights();
+  std::string before = std::exchange(options.weights, weights);
+  Status status = openWeights();
+  if (!status)
+    options.weights = std::move(before);
+  return status;
 }
 
 Status Session::openWeights() {
   if (options.weights.empty() || opened.tables().training())
     return {};
-  checkpoint.emplace(HADAL_TRY(Checkpoint::open(options.weights)));
-  return checkConfig(opened, *checkpoint);
+  Checkpoint source = HADAL_TRY(Checkpoint::open(options.weights));
+  HADAL_TRY(checkConfig(opened, source));
+  checkpoint.emplace(std::move(source));
+  return {};
 }
 
 void Session::addFacts(std::vector<Fact> &facts) const {
@@ -77,8 +83,8 @@ Status Session::load(unsigned part, const WeightStore::Progress &progress) {
     HADAL_TRY(openWeights());
   if (opened.tables().training()) {
     // Nothing to pack.
-  } else if (checkpoint) {
-    weights = HADAL_TRY(WeightStore::load(opened, device, std::move(*checkpoint), progress, part));
+  } else if (auto source = std::exchange(checkpoint, std::nullopt)) {
+    weights = HADAL_TRY(WeightStore::load(opened, device, std::move(*source), progress, part));
   } else if (auto *parameters = opened.tables().parameters(); parameters && parameters->size()) {
     return invalidArgument(opened.path() + ": reads " + std::to_string(parameters->size()) +
                            " parameters; give their checkpoint with --weights");
