@@ -1,3 +1,4 @@
+#include "test/Works.h"
 #include "test/comm/CommTest.h"
 
 #include <cstring>
@@ -11,14 +12,6 @@ namespace {
 
 constexpr Comm::Seconds limit{20};
 std::string unnamed() { return "test"; }
-
-#define WORKS(...)                                                                                 \
-  ({                                                                                               \
-    auto worksResult = (__VA_ARGS__);                                                              \
-    if (!worksResult.ok())                                                                         \
-      return #__VA_ARGS__ ": " + worksResult.error().message;                                      \
-    std::move(worksResult).value();                                                                \
-  })
 
 /// Every rank sends every rank, itself included, a message of a size of its own; 0 bytes and
 /// megabytes are among them.

@@ -1,5 +1,6 @@
 //===- DeviceChecks.cpp - what every device has to do -------------------===//
 
+#include "test/Works.h"
 #include "test/device/DeviceTest.h"
 
 #include "runtime/Abi.h"
@@ -11,14 +12,6 @@ using namespace hadal;
 using namespace hadal::test;
 
 namespace {
-
-#define WORKS(...)                                                                                 \
-  ({                                                                                               \
-    auto worksResult = (__VA_ARGS__);                                                              \
-    if (!worksResult.ok())                                                                         \
-      return #__VA_ARGS__ ": " + worksResult.error().message;                                      \
-    std::move(worksResult).value();                                                                \
-  })
 
 using Bytes = std::vector<uint8_t>;
 

@@ -1,0 +1,12 @@
+// For checks that say what is wrong in a text, empty where nothing is.
+#pragma once
+#include "runtime/Result.h"
+
+/// The value of a Result; its error becomes the check's text.
+#define WORKS(...)                                                                                 \
+  ({                                                                                               \
+    auto worksResult = (__VA_ARGS__);                                                              \
+    if (!worksResult.ok())                                                                         \
+      return #__VA_ARGS__ ": " + worksResult.error().message;                                      \
+    std::move(worksResult).value();                                                                \
+  })
