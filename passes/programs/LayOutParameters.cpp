@@ -23,6 +23,9 @@ private:
   void draw();
   void layouts();
   void packQuantized(const Trained &t, job::QuantizationAttr block);
+  func::FuncOp kernel(const std::string &name, ArrayRef<Type> from, RankedTensorType to,
+                      function_ref<Value(ValueRange)> body);
+  Value emptyOf(RankedTensorType type);
   func::FuncOp widenKernel(RankedTensorType from);
   func::FuncOp layOutKernel(const Trained &t, Type element, bool pack);
 };
@@ -39,62 +42,70 @@ void Layouts::draw() {
   launch(kernel, {key, scale, values}, n);
 }
 
-/// The kernel, on tensors, that copies a tensor to one of f32.
-func::FuncOp Layouts::widenKernel(RankedTensorType from) {
-  std::string name = llvm::formatv("copy_{0}", from.getElementType());
-  for (int64_t d : from.getShape())
-    name += "_" + std::to_string(d);
+/// The kernel, on tensors, of this name: known, or one that returns what `body` makes of its
+/// arguments.
+func::FuncOp Layouts::kernel(const std::string &name, ArrayRef<Type> from, RankedTensorType to,
+                             function_ref<Value(ValueRange)> body) {
   if (auto known = module.lookupSymbol<func::FuncOp>(name))
     return known;
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToEnd(module.getBody());
-  auto to = from.clone(b.getF32Type());
   auto f = func::FuncOp::create(b, module.getLoc(), name, b.getFunctionType(from, to));
   f.setPrivate();
   f->setAttr(kKernelAttr, b.getUnitAttr());
   b.setInsertionPointToEnd(f.addEntryBlock());
-  Value empty = tensor::EmptyOp::create(b, module.getLoc(), to.getShape(), to.getElementType());
-  SmallVector<AffineMap> maps(2, b.getMultiDimIdentityMap(from.getRank()));
-  SmallVector<utils::IteratorType> iterators(from.getRank(), utils::IteratorType::parallel);
-  Value copy =
-      linalg::GenericOp::create(b, module.getLoc(), to, f.getArgument(0), empty, maps, iterators,
-                                [](OpBuilder &b, Location loc, ValueRange args) {
-                                  Value v = args[0];
-                                  if (!v.getType().isF32())
-                                    v = arith::ExtFOp::create(b, loc, b.getF32Type(), v);
-                                  linalg::YieldOp::create(b, loc, v);
-                                })
-          .getResult(0);
-  func::ReturnOp::create(b, module.getLoc(), copy);
+  func::ReturnOp::create(b, module.getLoc(), body(f.getArguments()));
   return f;
 }
 
-/// The kernel, on tensors, that copies a tensor as a checkpoint holds it (its elements widened) to
-/// where it lies as parameters do, or back.
+Value Layouts::emptyOf(RankedTensorType type) {
+  return tensor::EmptyOp::create(b, module.getLoc(), type.getShape(), type.getElementType());
+}
+
+/// "pack_f16_64_32" of "pack_f16" and a tensor of these sizes.
+static std::string sized(std::string name, RankedTensorType type) {
+  for (int64_t d : type.getShape())
+    name += "_" + std::to_string(d);
+  return name;
+}
+
+/// The kernel that copies a tensor to one of f32.
+func::FuncOp Layouts::widenKernel(RankedTensorType from) {
+  auto to = from.clone(b.getF32Type());
+  return kernel(sized(llvm::formatv("copy_{0}", from.getElementType()), from), from, to,
+                [&](ValueRange arguments) -> Value {
+                  Value empty = emptyOf(to);
+                  SmallVector<AffineMap> maps(2, b.getMultiDimIdentityMap(from.getRank()));
+                  SmallVector<utils::IteratorType> iterators(from.getRank(),
+                                                             utils::IteratorType::parallel);
+                  auto widen = [](OpBuilder &b, Location loc, ValueRange args) {
+                    Value v = args[0];
+                    if (!v.getType().isF32())
+                      v = arith::ExtFOp::create(b, loc, b.getF32Type(), v);
+                    linalg::YieldOp::create(b, loc, v);
+                  };
+                  return linalg::GenericOp::create(b, module.getLoc(), to, arguments, empty, maps,
+                                                   iterators, widen)
+                      .getResult(0);
+                });
+}
+
+/// The kernel that copies a tensor as a checkpoint holds it (its elements widened) to where it lies
+/// as parameters do, or back.
 func::FuncOp Layouts::layOutKernel(const Trained &t, Type element, bool pack) {
   auto plain = RankedTensorType::get(t.type.getShape(), element);
   if (!t.memory)
     return widenKernel(plain);
   std::string name = llvm::formatv("{0}_{1}_{2}", pack ? "pack" : "unpack",
                                    t.memory.getName().rsplit('.').second, element);
-  for (int64_t d : plain.getShape())
-    name += "_" + std::to_string(d);
-  if (auto known = module.lookupSymbol<func::FuncOp>(name))
-    return known;
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToEnd(module.getBody());
   RankedTensorType from = pack ? plain : t.type, to = pack ? t.type : plain;
-  auto f = func::FuncOp::create(b, module.getLoc(), name, b.getFunctionType(from, to));
-  f.setPrivate();
-  f->setAttr(kKernelAttr, b.getUnitAttr());
+  auto f = kernel(sized(name, plain), from, to, [&](ValueRange arguments) {
+    return linalg::CopyOp::create(b, module.getLoc(), arguments[0], emptyOf(to)).getResult(0);
+  });
   if (pack)
     f.setResultAttr(0, kLayoutAttr, t.memory);
   else
     f.setArgAttr(0, kLayoutAttr, t.memory);
-  b.setInsertionPointToEnd(f.addEntryBlock());
-  Value empty = tensor::EmptyOp::create(b, module.getLoc(), to.getShape(), to.getElementType());
-  Value copied = linalg::CopyOp::create(b, module.getLoc(), f.getArgument(0), empty).getResult(0);
-  func::ReturnOp::create(b, module.getLoc(), copied);
   return f;
 }
 
@@ -129,21 +140,12 @@ void Layouts::packQuantized(const Trained &t, job::QuantizationAttr block) {
                               int64_t(llvm::divideCeil(shape[1], block.getColumns()))};
   Type f8 = Float8E4M3FNType::get(b.getContext()), f32 = b.getF32Type();
   std::string name = llvm::formatv("dequantize_{0}x{1}", shape[0], shape[1]);
-  auto widen = module.lookupSymbol<func::FuncOp>(name);
-  if (!widen) {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToEnd(module.getBody());
-    auto q = RankedTensorType::get(shape, f8), scale = RankedTensorType::get(blocks, f32),
-         whole = RankedTensorType::get(shape, f32);
-    widen = func::FuncOp::create(b, module.getLoc(), name, b.getFunctionType({q, scale}, whole));
-    widen.setPrivate();
-    widen->setAttr(kKernelAttr, b.getUnitAttr());
-    b.setInsertionPointToEnd(widen.addEntryBlock());
-    Value made = fp8::DequantizeOp::create(
-        b, module.getLoc(), whole, widen.getArgument(0), widen.getArgument(1),
-        b.getDenseI64ArrayAttr({block.getRows(), block.getColumns()}));
-    func::ReturnOp::create(b, module.getLoc(), made);
-  }
+  auto q = RankedTensorType::get(shape, f8), scales = RankedTensorType::get(blocks, f32),
+       whole = RankedTensorType::get(shape, f32);
+  func::FuncOp widen = kernel(name, {q, scales}, whole, [&](ValueRange arguments) -> Value {
+    return fp8::DequantizeOp::create(b, module.getLoc(), whole, arguments[0], arguments[1],
+                                     b.getDenseI64ArrayAttr({block.getRows(), block.getColumns()}));
+  });
   func::FuncOp pack = layOutKernel(t, f32, true);
   program("pack.f8." + t.layout);
   auto constants = [&](ArrayRef<int64_t> sizes) {
