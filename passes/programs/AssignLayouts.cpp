@@ -71,7 +71,7 @@ void AssignLayouts::layOutGlobals(const Target &target) {
       readers[global];
   getOperation().walk([&](ml_program::GlobalLoadOp load) {
     auto global = symbols.lookup<ml_program::GlobalOp>(load.getGlobal().getLeafReference());
-    if (!global)
+    if (!global || !global.getIsMutable())
       return;
     for (OpOperand &use : load->getUses())
       readers[global].push_back(&use);
