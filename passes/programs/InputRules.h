@@ -93,6 +93,9 @@ private:
   mlir::AffineExpr extent(mlir::linalg::LinalgOp op, unsigned loop);
   mlir::AffineExpr constant(int64_t c) { return mlir::getAffineConstantExpr(c, context); }
   mlir::AffineExpr simple(mlir::AffineExpr e);
+  static std::optional<int64_t> known(mlir::AffineExpr e); ///< of a constant
+  /// True if `e` is never below 0 where symbols, which are sizes, are not.
+  static bool isNonNegative(mlir::AffineExpr e);
   void add(Content rule);
   void add(Size rule);
 
