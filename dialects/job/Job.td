@@ -68,7 +68,7 @@ class Job_TextOption<string Default> : StringRefParameter<"", Default>;
 def ModelAttr : Job_Attr<"Model", "model"> {
   let summary = "what a driver needs to know of the model";
   let description = [{
-        module attributes {job.model = #job.model<model_type = "deepseek_v3", vocab_size = 100, ...>}
+        module attributes {job.model = #job.model<model_type = "deepseek_v3", layers = 2, ...>}
 
     Table Model in runtime/module/Module.fbs. `configuration`: "NAME=VALUE" of what changes numbers.
     (C1) Sizes and counts are from 0 to 2^40.
@@ -81,7 +81,8 @@ def ModelAttr : Job_Attr<"Model", "model"> {
     Job_Int<"0">:$layers, Job_Int<"0">:$latent, Job_Int<"0">:$rope_dim, Job_Int<"0">:$experts,
     Job_Int<"0">:$experts_per_token, Job_Int<"1">:$expert_groups, Job_Int<"1">:$groups_per_token,
     Job_List<"int64_t">:$moe_layers, Job_Int<"0">:$max_positions,
-    Job_Int<"defaultPageTokens">:$page_tokens, Job_Int<"0">:$cache_elements_per_token, Job_List<"int64_t">:$eos_token_ids,
+    Job_Int<"defaultPageTokens">:$page_tokens, Job_Int<"0">:$cache_elements_per_token,
+    Job_List<"int64_t">:$eos_token_ids,
     Job_Int<"-1">:$bos_token_id, Job_Int<"0">:$parameter_count,
     Job_Int<"0">:$active_parameter_count, Job_List<"::mlir::StringAttr">:$configuration);
   let assemblyFormat = "`<` struct(params) `>`";
@@ -189,7 +190,8 @@ def RanksAttr : Job_Attr<"Ranks", "ranks"> {
         module attributes {job.ranks = #job.ranks<pp = 2, ep = 2, stages = [
             <first_layer = 0, layers = 1>, <first_layer = 1, layers = 1>]>, ...}
 
-    A training job has `pp` * `ep` * `dp` ranks, and one stage per pipeline rank, two with dualpipev.
+    A training job has `pp` * `ep` * `dp` ranks, and one stage per pipeline rank, with dualpipev
+    two.
     An inference job has `ep` ranks and no stages. `--hadal-cut-chunks` adds what the stages
     compute, or the programs with exchanges. Tables Ranks and Inference in
     runtime/module/Module.fbs.

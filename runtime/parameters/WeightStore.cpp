@@ -287,7 +287,7 @@ Status WeightStore::layOut() {
     const fb::Parameter &parameter = *tables.parameters()->Get(index);
     versions.push_back(source->version(parameter.name()->str()));
     for (uint32_t i = 0; i < parameter.count(); ++i) {
-      TensorView view = HADAL_TRY(sourceTensor(index, i)); // whoever reads it, it has to fit
+      TensorView view = HADAL_TRY(sourceTensor(index, i)); // it has to fit, read or not
       if (asStored[index] && isOwn[index])
         HADAL_TRY(executor->upload(asStored[index]->address() + i * view.bytes(), view.data,
                                    view.bytes()));

@@ -74,7 +74,7 @@ TEST(CpuDevice, RunsNoGrids) {
   EXPECT_EQ(kernels.error().message, "grid.hadal: code 0 is for a GPU, a CPU runs shared objects");
 }
 
-// Whoever reads or writes hidden memory without the device is found at once.
+// Code that reads or writes hidden memory without the device is found at once.
 TEST(HiddenDeviceDeathTest, NoHostTouchesItsMemory) {
   HiddenDevice device;
   auto buffer = device.allocate(64);

@@ -1,7 +1,7 @@
 // RUN: hadal-opt %s --hadal-lower-kernels=target=x86-64-v3 -split-input-file -verify-diagnostics | FileCheck %s
 
-// A weight's slice is packed where it stands in the parameter, and of a pair its half of the memory is
-// written: 8 of 16 lanes.
+// A weight's slice is packed where it stands in the parameter, and of a pair its half of the memory
+// is written: 8 of 16 lanes.
 // CHECK: func.func private @half(%{{.*}}: memref<512xi16>, %{{.*}}: memref<512xi16>, %{{.*}}: index, %{{.*}}: index, %{{.*}}: memref<?xi8>)
 func.func private @half(%w: tensor<32x16xbf16>, %to: tensor<16x16xbf16> {exec.in_place = 0 : i64, exec.layout = #exec.layout<"cpu.packed", outputs = 8, inner = 2, parts = 2, part = 1>})
     -> (tensor<16x16xbf16> {exec.layout = #exec.layout<"cpu.packed", outputs = 8, inner = 2, parts = 2, part = 1>}) attributes {exec.kernel} {

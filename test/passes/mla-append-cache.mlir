@@ -1,7 +1,7 @@
 // RUN: hadal-opt %s --mla-append-cache --split-input-file --verify-diagnostics | FileCheck %s
 
-// The cache holds rk = 3 numbers of the latent and dr = 2 of the rope key for a token. Both functions
-// keep them in one state.
+// The cache holds rk = 3 numbers of the latent and dr = 2 of the rope key for a token. One state has
+// them for all functions.
 // CHECK: exec.state @cache.0
 // CHECK-NOT: exec.state
 // CHECK-LABEL: @first
