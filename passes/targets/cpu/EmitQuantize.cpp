@@ -8,21 +8,6 @@ using namespace mlir;
 using namespace hadal;
 using Values = KernelBuilder::Values;
 
-Value hadal::decodeE4M3(KernelBuilder &b, Value code) {
-  Type i16 = b.getI16Type();
-  auto constant = [&](int64_t v) {
-    return Value(arith::ConstantOp::create(b, b.getIntegerAttr(i16, v)));
-  };
-  // As f16: sign in place, exponent and mantissa one bit lower; that is the value times 2^-8,
-  // exactly.
-  Value high = arith::ShLIOp::create(b, arith::ExtUIOp::create(b, i16, code), constant(8));
-  Value bits = arith::AndIOp::create(b, arith::ShRSIOp::create(b, high, constant(1)),
-                                     constant(int16_t(0xBF80)));
-  Value value = b.mulf(b.widen(arith::BitcastOp::create(b, b.getF16Type(), bits)), b.f32(256));
-  Value magnitude = arith::AndIOp::create(b, arith::ExtUIOp::create(b, i16, code), constant(0x7f));
-  return b.select(b.equal(magnitude, constant(0x7f)), b.f32(NAN), value);
-}
-
 Value hadal::encodeE4M3(KernelBuilder &b, Value x) {
   Type i32 = b.getI32Type();
   Value bits = arith::BitcastOp::create(b, i32, x);
@@ -78,6 +63,7 @@ static void emitDequantizeOp(Kernel &kernel, fp8::DequantizeOp op) {
   Value q = kernel.memory(op.getQ()), scale = kernel.memory(op.getScale()),
         out = kernel.memory(op.getResult());
   auto type = cast<RankedTensorType>(op.getResult().getType());
+  Type format = cast<RankedTensorType>(op.getQ().getType()).getElementType();
   int64_t rank = type.getRank(), blockM = op.getBlock()[0], blockK = op.getBlock()[1];
   Value rows = b.dim(out, rank - 2), columns = b.dim(out, rank - 1);
   b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
@@ -94,7 +80,7 @@ static void emitDequantizeOp(Kernel &kernel, fp8::DequantizeOp op) {
     };
     b.loop(b.index(0), columns, 1, [&](Value k) {
       Value s = b.load(scale, at(b.div(m, blockM), b.div(k, blockK)));
-      b.store(b.mulf(decodeE4M3(b, b.load(q, at(m, k))), s), out, at(m, k));
+      b.store(b.mulf(decodeF8(b, b.load(q, at(m, k)), format), s), out, at(m, k));
     });
   });
   AffineExpr tasks = kernel.resultDim(0, rank - 2);

@@ -13,7 +13,8 @@ using namespace mlir;
 using namespace hadal;
 
 Type hadal::storageType(Type element) {
-  return isa<Float8E4M3FNType>(element) ? IntegerType::get(element.getContext(), 8) : element;
+  return isa<Float8E4M3FNType, Float8E5M2Type>(element) ? IntegerType::get(element.getContext(), 8)
+                                                        : element;
 }
 
 /// What a kernel does with the memory of an argument that one of its results is written in.

@@ -39,6 +39,18 @@ public:
   Value f64(double v) { return mlir::arith::ConstantOp::create(*this, getF64FloatAttr(v)); }
   Value zeros(mlir::Type type) { return mlir::arith::ConstantOp::create(*this, getZeroAttr(type)); }
 
+  /// `element` as it is where `v` is one number, a vector of them where it is a vector.
+  static mlir::Type like(Value v, mlir::Type element) {
+    auto type = mlir::dyn_cast<mlir::VectorType>(v.getType());
+    return type ? mlir::VectorType::get(type.getShape(), element) : element;
+  }
+  /// `number` in each lane that `v` has.
+  Value constantLike(Value v, mlir::TypedAttr number) {
+    auto type = mlir::dyn_cast<mlir::VectorType>(like(v, number.getType()));
+    return mlir::arith::ConstantOp::create(
+        *this, type ? mlir::DenseElementsAttr::get(type, mlir::Attribute(number)) : number);
+  }
+
   // Index arithmetic.
   Value add(Value a, Value b) { return mlir::arith::AddIOp::create(*this, a, b); }
   Value add(Value a, int64_t b) { return b ? add(a, index(b)) : a; }

@@ -243,7 +243,7 @@ static func::FuncOp packKernel(func::FuncOp tensors, const PackJob &job, VectorS
               if (scale) {
                 Value block = b.add(b.mul(b.div(b.div(at, v.columns), v.blockN), scaleColumns),
                                     b.div(b.rem(at, v.columns), v.blockK));
-                x = b.mulf(decodeE4M3(b, x), b.load(scale, {block}));
+                x = b.mulf(decodeF8(b, x, base.getElementType()), b.load(scale, {block}));
               }
               return {x};
             },

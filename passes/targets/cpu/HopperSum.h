@@ -1,0 +1,37 @@
+//===- HopperSum.h - sums as Hopper's tensor cores form them --------------===//
+//
+// 32 products and the accumulator are aligned to the largest exponent among them, cut toward zero
+// to 13 fraction bits below it and added exactly; the sum keeps 13 fraction bits, too (1, 8, 13:
+// FP22; ISCA 2025, arXiv:2505.09343, section 3.1.1; SageAttention2, arXiv:2411.10958, section 3.4).
+// A product's exponent is the sum of its operands', which is the least normal one for subnormals.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+#include "passes/targets/cpu/KernelBuilder.h"
+
+namespace hadal {
+
+class HopperSum {
+public:
+  using Value = mlir::Value;
+  using Values = mlir::SmallVector<Value>;
+  static constexpr int64_t length = 32; ///< products of a step
+
+  /// Products of codes of these two types, f8E4M3FN or f8E5M2.
+  HopperSum(KernelBuilder &b, mlir::Type leftFormat, mlir::Type rightFormat);
+
+  /// Adds the products [t0, t1), `length` of them at most, to `sums`. `operands` gives the f32
+  /// values of the codes at t: the left ones, each in all lanes, and the right ones, vectors; their
+  /// product i * right.size() + j belongs to that sum. Products that are zero change nothing.
+  Values step(Value t0, Value t1, Values sums,
+              llvm::function_ref<std::pair<Values, Values>(Value t)> operands);
+
+private:
+  Value exponentOf(Value v, float least);
+  Value masked(Value v, uint32_t mask);
+
+  KernelBuilder &b;
+  float leastLeft, leastRight;
+};
+
+} // namespace hadal
