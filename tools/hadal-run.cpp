@@ -308,7 +308,9 @@ void addGradients(CLI::App &app, Chosen &chosen, bool carriesModule) {
   CLI::App *command = app.add_subcommand(
       "gradients", "Loss and gradients of a training module's parameters on rows of token ids");
   command->footer("  hadal-run gradients t.hadal --weights model --input rows.safetensors \\\n"
-                  "      -o grads.safetensors");
+                  "      -o grads.safetensors\n"
+                  "  hadal-run gradients fp8.hadal --compare fp32.hadal --weights model \\\n"
+                  "      --input rows.safetensors");
   GradientsOptions &options = chosen.gradients;
   addCommon(*command, options, carriesModule, /*wantsWeights=*/true);
   command
@@ -317,11 +319,20 @@ void addGradients(CLI::App &app, Chosen &chosen, bool carriesModule) {
           "Safetensors file with input_ids [B, T], and labels [B, T] where -100 predicts nothing")
       ->type_name(kInputFile)
       ->required();
-  command
+  CLI::App *results = command->add_option_group("Results")->require_option(1, 0);
+  results
       ->add_option("-o", options.output,
                    "Safetensors file to write: a gradient per parameter, and loss [1]")
-      ->type_name(kOutputFile)
-      ->required();
+      ->type_name(kOutputFile);
+  CLI::Option *compared =
+      results
+          ->add_option("--compare", options.reference,
+                       "Training module of the same parameters: print how far MODULE's gradients "
+                       "are from its, on the same weights and rows. Of each parameter the relative "
+                       "error, the cosine and both norms, the largest error first")
+          ->type_name(kInputFile);
+  command->add_flag("--json", options.json, "With --compare: print one line of JSON")
+      ->needs(compared);
   addJob(*command, options.job);
   command->callback([&] {
     chosen.command = [&](std::optional<Module> carried) {

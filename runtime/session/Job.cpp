@@ -100,6 +100,9 @@ Job::~Job() {
 }
 
 Status Job::take(const Module &module) {
+  // What belongs to a module that was taken before.
+  gathered.reset();
+  parallel = nullptr;
   const fb::Training *training = module.tables().training();
   table = training && training->ranks() ? training : nullptr;
   inference = module.tables().inference();

@@ -36,7 +36,7 @@ public:
   ~Job();
 
   /// Whether the module wants as many ranks as there are: "t.hadal wants 8 ranks: mpirun -n 8
-  /// hadal-run ...".
+  /// hadal-run ...". What comes is about this module, until another one is taken.
   Status take(const Module &module);
 
   unsigned rank() const { return comm->rank(); }

@@ -15,8 +15,7 @@ namespace {
 constexpr auto I32 = fb::ElementType_I32, F32 = fb::ElementType_F32, F64 = fb::ElementType_F64,
                BF16 = fb::ElementType_BF16;
 constexpr int64_t tableSize = 2 * paddedRows, expertSize = 6;
-constexpr const char *table = "model.embed_tokens.weight",
-                     *experts = "model.layers.1.mlp.experts.{}.up_proj.weight",
+constexpr const char *experts = "model.layers.1.mlp.experts.{}.up_proj.weight",
                      *correction = "model.layers.1.mlp.gate.e_score_correction_bias";
 
 class Writer : ModuleWriter {
@@ -53,7 +52,7 @@ std::vector<std::byte> Writer::write(const TrainingShape &shape) {
       places.push_back(state(values + name, F32, size));
     return places;
   };
-  std::vector<Place> t = five(table, tableSize), e = five(experts, trainExperts * expertSize);
+  std::vector<Place> t = five(shape.table, tableSize), e = five(experts, trainExperts * expertSize);
   Place bias = state(std::string("weight.") + correction, F32, trainExperts),
         losses = state("losses", F32, 3), loads = state("loads.1", I32, trainExperts);
 
@@ -115,8 +114,8 @@ std::vector<std::byte> Writer::write(const TrainingShape &shape) {
   std::vector<Offset<flatbuffers::String>> copies = {
       b.CreateString("model.layers.2.embed_tokens.weight")};
   std::vector<Offset<fb::Trainable>> trainables = {
-      fb::CreateTrainableDirect(b, table, &tableShape, 1, "table", tableSize, &copies, false, 0.f,
-                                0.02f),
+      fb::CreateTrainableDirect(b, shape.table, &tableShape, 1, "table", tableSize, &copies, false,
+                                0.f, 0.02f),
       fb::CreateTrainableDirect(b, experts, &expertShape, trainExperts, "plain2x3", expertSize,
                                 &none, false, 1.f, 0.5f),
       fb::CreateTrainableDirect(b, correction, &biasShape, 1, "plain3", 3, &none, true, 0.f, 0.f)};

@@ -24,7 +24,8 @@ inline constexpr int64_t paddedRows = 264; ///< a packed column of the table
 struct TrainingShape {
   int64_t microBatch = 2, sequence = 8, microBatches = 2;
   bool averages = true;
-  int64_t sumGroups = 1; ///< of micro-batches
+  int64_t sumGroups = 1;                           ///< of micro-batches
+  const char *table = "model.embed_tokens.weight"; ///< the name of the table of embeddings
 };
 
 /// The module's FlatBuffer, with the kernels' shared object inside.

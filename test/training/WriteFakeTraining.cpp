@@ -45,6 +45,9 @@ static Status writeAll(const std::string &folder) {
   std::filesystem::create_directories(folder + "/ckpt");
   std::filesystem::create_directories(folder + "/broken");
   HADAL_TRY(writeModule(folder + "/t.hadal", fake::trainingPayload({})));
+  fake::TrainingShape renamed;
+  renamed.table = "lm_head.weight";
+  HADAL_TRY(writeModule(folder + "/renamed.hadal", fake::trainingPayload(renamed)));
   HADAL_TRY(writeText(folder + "/ckpt/tokenizer.json", tokenizerJson()));
   std::vector<float> table(fake::trainVocabulary * 2, 0.25f), expert(6, 1.f), bias(3, 0.f),
       other = {1, 2};

@@ -30,6 +30,16 @@ train() { "$run" train t.hadal --lr 0.02 --warmup 3 "$@"; }
 works "$run" gradients t.hadal --weights ckpt --input in.safetensors -o grads
 grep -q 'model.layers.1.mlp.experts.2.up_proj.weight' grads && grep -q '"loss"' grads || fail "gradients: $(head -c 500 grads)"
 grep -q 'correction_bias' grads && fail "gradients of a routing bias"
+# How far they are from another module's: from their own not at all, a line per tensor and one of all of them.
+works "$run" gradients t.hadal --compare t.hadal --weights ckpt --input in.safetensors -o same
+cmp -s grads same || fail "--compare changes the gradients"
+[ "$(wc -l <stdout)" = 6 ] || fail "--compare prints $(cat stdout)"
+for name in model.embed_tokens.weight model.layers.1.mlp.experts.{0,1,2}.up_proj.weight 'all 4 tensors; loss .*'; do
+  grep -qE "^ +0 +1\.00000000 +[0-9.e-]+ +[0-9.e-]+ +$name\$" stdout || fail "--compare has no line of $name: $(cat stdout)"
+done
+works "$run" gradients t.hadal --compare t.hadal --weights ckpt --input in.safetensors --json
+[ "$(wc -l <stdout)" = 1 ] && grep -q '^{"module":"t.hadal","reference":"t.hadal","loss":[0-9.]*,"reference_loss":[0-9.]*,"relative_error":0.0,"cosine":1.0,.*"shape":\[260,2\]' stdout ||
+  fail "--compare --json prints $(cat stdout)"
 
 # Twenty steps at once, and ten and ten; the same checkpoint, tensor for tensor.
 works train --weights ckpt --input in.safetensors --steps 20 --log whole.jsonl --checkpoint-dir whole --average-decay 0.9 --html whole.html --stats stats
@@ -296,6 +306,10 @@ refused 'has 4 tokens, a row has 8' "$run" train t.hadal --weights ckpt --data s
 refused 'nowhere' "$run" train t.hadal --weights ckpt --data nowhere --steps 1 --checkpoint-dir never
 refused 'fim' "$run" $base --steps 1 --fim-rate 2
 refused 'input' "$run" gradients t.hadal --weights ckpt -o never
+refused '-o' "$run" gradients t.hadal --weights ckpt --input in.safetensors
+refused 'json' "$run" gradients t.hadal --weights ckpt --input in.safetensors --json -o never
+refused "renamed.hadal: trains no 'model.embed_tokens.weight', which t.hadal trains" "$run" gradients t.hadal --compare renamed.hadal --weights ckpt --input in.safetensors -o never
+refused 'nowhere.hadal' "$run" gradients t.hadal --compare nowhere.hadal --weights ckpt --input in.safetensors -o never
 refused 'token id 260' "$run" gradients t.hadal --weights ckpt --input big.safetensors -o never
 refused 'nothing to predict' "$run" gradients t.hadal --weights ckpt --input masked.safetensors -o never
 refused 'is not finite' "$run" gradients t.hadal --weights broken --input in.safetensors -o never

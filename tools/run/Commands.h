@@ -56,6 +56,8 @@ struct CallOptions : SessionOptions {
 struct GradientsOptions : SessionOptions {
   std::string
       input; ///< safetensors file with input_ids, and labels where some places predict nothing
+  std::string reference; ///< module whose gradients are compared with; empty: none
+  bool json = false;     ///< the comparison as a line of JSON
   JobOptions job;
 };
 
