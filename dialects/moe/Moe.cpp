@@ -191,6 +191,15 @@ template <typename Op> static LogicalResult verifyParts(Op op, NamedSizes &sizes
   return sizes.match("send", op.getSend(), {"2*P*S"}); // C2
 }
 
+/// Rows go from one place to another as they are.
+template <typename Op> static LogicalResult verifyElements(Op op) {
+  if (op.getX().getType().getElementType() == op.getResult().getType().getElementType())
+    return success();
+  return op.emitOpError() << "wants a result of the elements of x ("
+                          << op.getX().getType().getElementType() << "), got "
+                          << op.getResult().getType();
+}
+
 LogicalResult ExchangeCountsOp::verify() {
   NamedSizes sizes(*this, {});
   return verifyParts(*this, sizes);
@@ -211,10 +220,8 @@ LogicalResult ExchangeOp::verify() {
   if (failed(sizes.match("x", getX(), {"C", "H"})) ||                 // C4
       failed(sizes.match("result", getResult(), {"R", "H"})))         // C5
     return failure();
-  if (getX().getType().getElementType() != getResult().getType().getElementType())
-    return emitOpError() << "wants a result of the elements of x ("
-                         << getX().getType().getElementType() << "), got "
-                         << getResult().getType(); // C5
+  if (failed(verifyElements(*this))) // C5
+    return failure();
   for (std::optional<StringRef> wire : {getWire(), getWireBack()})
     if (wire && ((*wire != "bf16" && *wire != "fp8") || !getX().getType().getElementType().isF32()))
       return emitOpError() << "wants rows of f32 to travel as bf16 or fp8, got " << getX().getType()
@@ -252,7 +259,7 @@ LogicalResult DispatchOp::verify() {
       failed(sizes.match("source", getSource(), {"R"})) ||    // C2
       failed(sizes.match("result", getResult(), {"R", "H"}))) // C3
     return failure();
-  return success();
+  return verifyElements(*this); // C3
 }
 
 LogicalResult DispatchOp::reifyResultShapes(OpBuilder &builder,

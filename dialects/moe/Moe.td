@@ -228,12 +228,12 @@ def ExchangeOp : Moe_OpWithEffects<"exchange", [
         : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank<2, [F32, F8E4M3FN, I32, I16]>:$x, TensorOfRank<1, [I32]>:$send,
-                       TensorOfRank<1, [I32]>:$receive, Optional<AnyRankedTensor>:$like,
+  let arguments = (ins TensorOfRank<2, [F32, F8E4M3FN, F8E5M2, I32, I16]>:$x,
+                       TensorOfRank<1, [I32]>:$send, TensorOfRank<1, [I32]>:$receive, Optional<AnyRankedTensor>:$like,
                        I64Attr:$parts, I64Attr:$segments, I64Attr:$stride,
                        OptionalAttr<StrAttr>:$rows, OptionalAttr<StrAttr>:$wire,
                        OptionalAttr<StrAttr>:$wire_back, OptionalAttr<I64Attr>:$capacity);
-  let results = (outs TensorOfRank<2, [F32, F8E4M3FN, I32, I16]>:$result);
+  let results = (outs TensorOfRank<2, [F32, F8E4M3FN, F8E5M2, I32, I16]>:$result);
   let assemblyFormat = [{
     $x `,` $send `,` $receive (`like` `(` $like^ `:` type($like) `)`)? attr-dict `:`
     type($x) `,` type($send) `->` type($result)
@@ -244,16 +244,19 @@ def DispatchOp : Moe_Op<"dispatch"> {
   let summary = "rows of tokens in the order of experts";
   let description = [{
     `x` [T, H], `source` [R] i32 from `moe.plan`. Returns `result` [R, H]: row r is x[source[r]].
+    Rows of FP8 codes go like any other, and their scales in a dispatch of their own.
     Source: GShard, arXiv:2006.16668, §2.2 (dispatch), without capacity.
 
-    (C1) `x` is [T, H], H static.  (C2) `source` is [R].  (C3) `result` is [R, H].
+    (C1) `x` is [T, H], H static.  (C2) `source` is [R].  (C3) `result` is [R, H], of the elements
+    of `x`.
 
     ```mlir
     %rows = moe.dispatch %x, %source : tensor<?x64xf32>, tensor<?xi32> -> tensor<?x64xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank<2, [F32]>:$x, TensorOfRank<1, [I32]>:$source);
-  let results = (outs TensorOfRank<2, [F32]>:$result);
+  let arguments = (ins TensorOfRank<2, [F32, F8E4M3FN, F8E5M2]>:$x,
+                       TensorOfRank<1, [I32]>:$source);
+  let results = (outs TensorOfRank<2, [F32, F8E4M3FN, F8E5M2]>:$result);
   let assemblyFormat = "$x `,` $source attr-dict `:` type($x) `,` type($source) `->` type($result)";
 }
 

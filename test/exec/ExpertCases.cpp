@@ -143,16 +143,30 @@ static Case planSends() {
 
 static Case dispatch() {
   return {"moe.dispatch",
-          {"T", "H", "R"},
+          {"T", "H", "R", "codes"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             Integers source({s.integer("R")});
             for (int64_t &token : source.values)
               token = random.below(s.integer("T"));
-            inputs.addRandom(random, {s.integer("T"), s.integer("H")});
+            if (s.flag("codes")) { // any byte is one, NaN too
+              Integers rows({s.integer("T"), s.integer("H")});
+              for (int64_t &code : rows.values)
+                code = random.below(256);
+              inputs.addIntegers(rows, ElementType::F8E4M3);
+            } else {
+              inputs.addRandom(random, {s.integer("T"), s.integer("H")});
+            }
             inputs.addIntegers(source);
           },
-          [](const Settings &, const Check &check) {
-            check.equal(0, reference::dispatch(check.real(0), check.integer(1)));
+          [](const Settings &s, const Check &check) {
+            if (!s.flag("codes"))
+              return check.equal(0, reference::dispatch(check.real(0), check.integer(1)));
+            const Integers &rows = check.integer(0), &source = check.integer(1);
+            Integers wanted({source.dim(0), rows.dim(1)});
+            for (int64_t r = 0; r < wanted.dim(0); ++r)
+              for (int64_t h = 0; h < wanted.dim(1); ++h)
+                wanted(r, h) = rows(source(r), h);
+            check.equal(0, wanted);
           }};
 }
 

@@ -476,6 +476,15 @@ func.func @dispatch_c3(%x: tensor<?x64xf32>, %source: tensor<?xi32>) -> tensor<?
 // -----
 
 // C3
+func.func @dispatch_c3_elements(%x: tensor<?x64xf8E4M3FN>, %source: tensor<?xi32>) -> tensor<?x64xf32> {
+  // expected-error@+1 {{'moe.dispatch' op wants a result of the elements of x ('f8E4M3FN'), got 'tensor<?x64xf32>'}}
+  %r = moe.dispatch %x, %source : tensor<?x64xf8E4M3FN>, tensor<?xi32> -> tensor<?x64xf32>
+  return %r : tensor<?x64xf32>
+}
+
+// -----
+
+// C3
 func.func @dispatch_c3_2(%x: tensor<?x64xf32>, %source: tensor<12xi32>) -> tensor<13x64xf32> {
   // expected-error@+1 {{'moe.dispatch' op wants dimension 0 of result (13) to be R (12)}}
   %r = moe.dispatch %x, %source : tensor<?x64xf32>, tensor<12xi32> -> tensor<13x64xf32>
