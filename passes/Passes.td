@@ -92,7 +92,7 @@ def MoeShardExperts : Pass<"moe-shard-experts", "::mlir::ModuleOp"> {
                         "::hadal::job::RankOptions().dispatch",
                         "what rows travel as to the experts, and their gradients: fp32, bf16, fp8">,
                  Option<"combine", "combine", "std::string", "::hadal::job::RankOptions().combine",
-                        "what rows travel as on the way back: fp32, bf16 or fp8">,
+                        "what rows travel as on the way back: fp32 or bf16">,
                  Option<"capacity", "capacity", "int64_t", "::hadal::job::RankOptions().capacity",
                         "most rows from one rank to another; more are an error. 0: any number">];
   let dependentDialects = ["::hadal::moe::MoeDialect", "::mlir::linalg::LinalgDialect",

@@ -2,6 +2,7 @@
 
 #include "dialects/exec/Exec.h"
 #include "dialects/AttributeKinds.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/DialectImplementation.h"
@@ -252,7 +253,16 @@ static LogicalResult verifyKnown(llvm::function_ref<InFlightDiagnostic()> error,
 LogicalResult ExecDialect::verifyOperationAttribute(Operation *op, NamedAttribute attribute) {
   if (attribute.getName() == hadal::kLaunchAttr)
     return verifyLaunch(op, attribute.getValue());
-  return verifyKnown([op] { return op->emitError(); }, attribute);
+  auto error = [op] { return op->emitError(); };
+  if (failed(verifyKnown(error, attribute)))
+    return failure();
+  auto layout = dyn_cast<LayoutAttr>(attribute.getValue());
+  if (!layout || attribute.getName() != hadal::kLayoutAttr)
+    return success();
+  auto global = dyn_cast<ml_program::GlobalOp>(op);
+  if (!global)
+    return error() << "exec.layout wants to stand on a global, an argument or a result";
+  return layout.holds([&] { return error() << "exec.layout "; }, global.getType());
 }
 
 LogicalResult ExecDialect::verifyRegionArgAttribute(Operation *op, unsigned, unsigned argument,

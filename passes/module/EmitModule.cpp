@@ -127,11 +127,13 @@ private:
   FailureOr<Offset<fb::Program>> program(exec::ProgramOp op);
   Offset<flatbuffers::Vector<Offset<fb::Code>>> codes();
   Offset<fb::Model> model();
-  Offset<fb::Training> training();
-  Offset<fb::Inference> inference();
+  FailureOr<Offset<fb::Training>> training();
+  FailureOr<Offset<fb::Inference>> inference();
   LogicalResult collectOrders();
-  Offset<fb::Ranks> ranks();
-  uint32_t argumentOf(Value buffer) { return local.lookup(buffer).second; }
+  FailureOr<Offset<fb::Ranks>> ranks();
+  FailureOr<uint32_t> argumentOf(Operation *op, Value buffer);
+  FailureOr<SmallVector<uint32_t>> argumentsOf(Operation *op, ValueRange buffers);
+  FailureOr<uint32_t> programOf(StringRef name, StringRef reader);
 
   ModuleOp module;
   const Target &target;
@@ -242,6 +244,33 @@ FailureOr<Offset<fb::Binding>> Emitter::binding(Value buffer, AffineMap element,
   return fb::CreateBinding(b, place.first, place.second, elementExpr, offsetExpr);
 }
 
+/// The number of the argument that `op` names.
+FailureOr<uint32_t> Emitter::argumentOf(Operation *op, Value buffer) {
+  auto known = local.find(buffer);
+  if (known == local.end() || known->second.first != fb::Space_Argument)
+    return op->emitOpError("wants buffers that are arguments of the program");
+  return known->second.second;
+}
+
+FailureOr<SmallVector<uint32_t>> Emitter::argumentsOf(Operation *op, ValueRange buffers) {
+  SmallVector<uint32_t> numbers;
+  for (Value buffer : buffers) {
+    auto number = argumentOf(op, buffer);
+    if (failed(number))
+      return failure();
+    numbers.push_back(*number);
+  }
+  return numbers;
+}
+
+/// The number of the program that `reader`, a table of the module, names.
+FailureOr<uint32_t> Emitter::programOf(StringRef name, StringRef reader) {
+  auto known = programIndex.find(name);
+  if (known == programIndex.end())
+    return module.emitError() << reader << " wants the name of a program, got \"" << name << "\"";
+  return known->second;
+}
+
 /// What a command binds: whole buffers, or elements and offsets of them.
 FailureOr<Offsets<fb::Binding>> Emitter::bindings(ValueRange buffers,
                                                   std::optional<ArrayAttr> elements,
@@ -314,9 +343,10 @@ FailureOr<Offset<fb::Command>> Emitter::command(Operation *op) {
           return failure();
         auto registers = exprs(call.getRegistersAttr());
         auto arguments = b.CreateVector(*bound);
-        return finish(fb::Action_Call, fb::CreateCall(b, programIndex.lookup(call.getProgram()),
-                                                      registers, arguments)
-                                           .Union());
+        auto program = programOf(call.getProgram(), "exec.call");
+        if (failed(program))
+          return failure();
+        return finish(fb::Action_Call, fb::CreateCall(b, *program, registers, arguments).Union());
       })
       .Case([&](exec::RepeatOp repeat) -> FailureOr<Offset<fb::Command>> {
         auto body = block(repeat.getBody().front());
@@ -339,27 +369,35 @@ FailureOr<Offset<fb::Command>> Emitter::command(Operation *op) {
       .Case([&](exec::WaitOp wait) {
         return finish(fb::Action_Wait, fb::CreateWait(b, wait.getEvent()).Union());
       })
-      .Case([&](exec::SendOp send) {
-        return finish(fb::Action_Send,
-                      fb::CreateSend(b, argumentOf(send.getBuffer()), send.getStage()).Union());
+      .Case([&](exec::SendOp send) -> FailureOr<Offset<fb::Command>> {
+        auto argument = argumentOf(send, send.getBuffer());
+        if (failed(argument))
+          return failure();
+        return finish(fb::Action_Send, fb::CreateSend(b, *argument, send.getStage()).Union());
       })
-      .Case([&](exec::ReceiveOp receive) {
-        return finish(
-            fb::Action_Receive,
-            fb::CreateReceive(b, argumentOf(receive.getBuffer()), receive.getStage()).Union());
+      .Case([&](exec::ReceiveOp receive) -> FailureOr<Offset<fb::Command>> {
+        auto argument = argumentOf(receive, receive.getBuffer());
+        if (failed(argument))
+          return failure();
+        return finish(fb::Action_Receive,
+                      fb::CreateReceive(b, *argument, receive.getStage()).Union());
       })
-      .Case([&](exec::ExchangeCountsOp e) {
+      .Case([&](exec::ExchangeCountsOp e) -> FailureOr<Offset<fb::Command>> {
+        auto at = argumentsOf(e, {e.getSent(), e.getReceived()});
+        if (failed(at))
+          return failure();
         return finish(fb::Action_ExchangeCounts,
-                      fb::CreateExchangeCounts(
-                          b, argumentOf(e.getSent()), argumentOf(e.getReceived()), e.getParts(),
-                          e.getSegments(), e.getStride(), e.getRows(), e.getChoices())
+                      fb::CreateExchangeCounts(b, (*at)[0], (*at)[1], e.getParts(), e.getSegments(),
+                                               e.getStride(), e.getRows(), e.getChoices())
                           .Union());
       })
-      .Case([&](exec::ExchangeOp e) {
+      .Case([&](exec::ExchangeOp e) -> FailureOr<Offset<fb::Command>> {
+        auto at = argumentsOf(
+            e, {e.getDestination(), e.getSource(), e.getSendCounts(), e.getReceiveCounts()});
+        if (failed(at))
+          return failure();
         return finish(fb::Action_Exchange,
-                      fb::CreateExchange(b, argumentOf(e.getDestination()),
-                                         argumentOf(e.getSource()), argumentOf(e.getSendCounts()),
-                                         argumentOf(e.getReceiveCounts()), e.getParts(),
+                      fb::CreateExchange(b, (*at)[0], (*at)[1], (*at)[2], (*at)[3], e.getParts(),
                                          e.getSegments(), e.getStride(), e.getRowBytes(),
                                          e.getCapacity().value_or(0))
                           .Union());
@@ -414,10 +452,12 @@ FailureOr<Offset<fb::Program>> Emitter::program(exec::ProgramOp op) {
                       .Case("counts", fb::ContentKind_Counts)
                       .Case("present", fb::ContentKind_Present)
                       .Default(fb::ContentKind_Values);
+      auto argument = argumentOf(rule, rule.getBuffer());
+      auto offsets = rule.getOffsets() ? argumentOf(rule, rule.getOffsets()) : uint32_t(0);
+      if (failed(argument) || failed(offsets))
+        return failure();
       auto least = expr(rule.getLeast()), below = expr(rule.getBelow());
-      contentRules.push_back(
-          fb::CreateContentRule(b, kind, argumentOf(rule.getBuffer()), least, below,
-                                rule.getOffsets() ? argumentOf(rule.getOffsets()) : 0));
+      contentRules.push_back(fb::CreateContentRule(b, kind, *argument, least, below, *offsets));
     } else if (auto rule = dyn_cast<exec::RequireSizeOp>(inner)) {
       auto size = expr(rule.getSize()), wanted = expr(rule.getWanted());
       sizeRules.push_back(fb::CreateSizeRule(b, size, wanted, rule.getAtLeast()));
@@ -465,10 +505,10 @@ Offset<fb::Model> Emitter::model() {
       m.getGroupsPerToken(), configuration.empty() ? nullptr : &configuration);
 }
 
-Offset<fb::Training> Emitter::training() {
+FailureOr<Offset<fb::Training>> Emitter::training() {
   job::TrainingAttr t = job::trainingOf(module);
   if (!t || !module->hasAttr(job::kTrainablesAttr))
-    return 0;
+    return Offset<fb::Training>();
   auto string = [&](StringRef text) { return b.CreateString(text.str()); };
   auto integers = [&](ArrayRef<int64_t> list) {
     return b.CreateVector(std::vector<int64_t>(list));
@@ -486,27 +526,36 @@ Offset<fb::Training> Emitter::training() {
   auto moeLayers = integers(t.getMoeLayers());
   auto trainablesVector = b.CreateVector(trainables);
   auto ranksTable = ranks();
+  if (failed(ranksTable))
+    return failure();
   return fb::CreateTraining(b, t.getMicroBatch(), t.getSequence(), t.getMicroBatches(),
                             t.getMtpDepth(), t.getMtpWeight().convertToFloat(),
                             t.getBalanceWeight().convertToFloat(), t.getBiasStep().convertToFloat(),
                             precision, predictPeakBytes(module, t), t.getFirstMtpLayer(), moeLayers,
-                            trainablesVector, config, t.getSumGroups(), ranksTable);
+                            trainablesVector, config, t.getSumGroups(), *ranksTable);
 }
 
-Offset<fb::Inference> Emitter::inference() {
+FailureOr<Offset<fb::Inference>> Emitter::inference() {
   job::RanksAttr facts = job::ranksOf(module);
   if (!facts || !facts.getStages().empty())
-    return 0;
+    return Offset<fb::Inference>();
   Offsets<fb::InferenceProgram> programs;
   for (job::ProgramAttr entry : facts.getPrograms()) {
+    auto number = programOf(entry.getName(), job::kRanksAttr);
+    if (failed(number))
+      return failure();
     std::vector<uint32_t> outputs;
     auto program = module.lookupSymbol<exec::ProgramOp>(entry.getName());
-    for (StringAttr output : entry.getOutputs())
+    for (StringAttr output : entry.getOutputs()) {
+      size_t found = outputs.size();
       for (auto [i, argument] : llvm::enumerate(program.getBody().getOps<exec::ArgumentOp>()))
         if (argument.getOutput() && argument.getNameAttr() == output)
           outputs.push_back(i);
-    programs.push_back(
-        fb::CreateInferenceProgramDirect(b, programIndex.lookup(entry.getName()), &outputs));
+      if (outputs.size() == found)
+        return program.emitOpError()
+               << "has no output " << output << ", which " << job::kRanksAttr << " names";
+    }
+    programs.push_back(fb::CreateInferenceProgramDirect(b, *number, &outputs));
   }
   return fb::CreateInferenceDirect(b, facts.getEp(), facts.getNodes(), &programs, &sharded);
 }
@@ -527,10 +576,10 @@ LogicalResult Emitter::collectOrders() {
   return module.emitError("wants --exec-order-chunks before the module is written");
 }
 
-Offset<fb::Ranks> Emitter::ranks() {
+FailureOr<Offset<fb::Ranks>> Emitter::ranks() {
   job::RanksAttr facts = job::ranksOf(module);
   if (!facts)
-    return 0;
+    return Offset<fb::Ranks>();
   Offsets<fb::Stage> stages;
   for (job::StageAttr stage : facts.getStages()) {
     Offsets<fb::Accumulator> accumulators;
@@ -539,10 +588,14 @@ Offset<fb::Ranks> Emitter::ranks() {
       accumulators.push_back(fb::CreateAccumulatorDirect(
           b, sum.getState().str().c_str(), sum.getTrainable(), sum.getUse(), &owners));
     }
-    stages.push_back(fb::CreateStageDirect(
-        b, programIndex.lookup(stage.getForward()), programIndex.lookup(stage.getInputGrad()),
-        programIndex.lookup(stage.getWeightGrad()), stage.getFirstLayer(), stage.getLayers(),
-        &accumulators));
+    auto forward = programOf(stage.getForward(), job::kRanksAttr),
+         inputGrad = programOf(stage.getInputGrad(), job::kRanksAttr),
+         weightGrad = programOf(stage.getWeightGrad(), job::kRanksAttr);
+    if (failed(forward) || failed(inputGrad) || failed(weightGrad))
+      return failure();
+    stages.push_back(fb::CreateStageDirect(b, *forward, *inputGrad, *weightGrad,
+                                           stage.getFirstLayer(), stage.getLayers(),
+                                           &accumulators));
   }
   Offsets<fb::Order> orderTables;
   for (exec::OrderOp order : orders) {
@@ -572,6 +625,8 @@ FailureOr<std::vector<std::byte>> Emitter::emit() {
   auto modelTable = model();
   auto trainingTable = training();
   auto inferenceTable = inference();
+  if (failed(trainingTable) || failed(inferenceTable))
+    return failure();
   auto kernelsVector = b.CreateVector(kernels);
   auto parametersVector = b.CreateVector(parameters);
   auto weightsVector = b.CreateVector(weights);
@@ -584,7 +639,7 @@ FailureOr<std::vector<std::byte>> Emitter::emit() {
       std::vector<uint64_t>(programs.size() + 1)); // written when all tables are there
   b.Finish(fb::CreateModule(b, producer, codesVector, kernelsVector, parametersVector,
                             weightsVector, constantsVector, stateRegisters, statesVector,
-                            programsVector, modelTable, trainingTable, inferenceTable, dataflow));
+                            programsVector, modelTable, *trainingTable, *inferenceTable, dataflow));
   if (Status status = writeDataflow(b.GetBufferPointer()); !status.ok())
     return module.emitError() << status.error().message;
   auto *bytes = reinterpret_cast<const std::byte *>(b.GetBufferPointer());

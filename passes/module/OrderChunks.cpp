@@ -6,6 +6,7 @@
 #include "passes/Passes.h"
 #include "runtime/module/StagePlaces.h"
 #include "runtime/schedule/Schedule.h"
+#include "llvm/ADT/StringExtras.h"
 
 namespace hadal {
 #define GEN_PASS_DEF_EXECORDERCHUNKS
@@ -49,6 +50,11 @@ struct OrderChunks : public hadal::impl::ExecOrderChunksBase<OrderChunks> {
 
   /// The job's ranks, with the schedule that the option names.
   FailureOr<job::RanksAttr> chooseSchedule(job::RanksAttr ranks) {
+    for (StringRef name : {ranks.getSchedule(), StringRef(schedule)})
+      if (!name.empty() && !isSchedule(name))
+        return getOperation().emitError()
+               << "exec-order-chunks wants a schedule of "
+               << llvm::join(ArrayRef(scheduleNames), ", ") << ", got " << name;
     if (schedule.empty() || ranks.getSchedule() == schedule)
       return ranks;
     StagePlaces cut = StagePlaces::of(ranks.getSchedule(), ranks.getPp()),

@@ -52,9 +52,10 @@ struct CutChunks : public hadal::impl::HadalCutChunksBase<CutChunks> {
     return found;
   }
 
-  /// Each public function with an exchange becomes a chunk of its own name.
+  /// Each public function with an exchange becomes a chunk of its own name, beside the programs
+  /// that the job has already.
   LogicalResult cutInference(job::RanksAttr ranks) {
-    SmallVector<job::ProgramAttr> programs;
+    SmallVector<job::ProgramAttr> programs = llvm::to_vector(ranks.getPrograms());
     for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
       if (!f.isPublic() || f.isExternal() ||
           llvm::none_of(f.getBody().front(), [](Operation &op) { return isExchange(&op); }))

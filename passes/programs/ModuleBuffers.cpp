@@ -101,8 +101,6 @@ LogicalResult ModuleBuffers::checkGlobals() {
     exec::LayoutAttr layout = layoutOf(global);
     if (!layout)
       continue;
-    if (failed(layout.holds([&] { return global.emitError(); }, type)))
-      return failure();
     if (!layout.getOutputs() || layout.getParts() > 1)
       return global.emitError() << "wants a layout with outputs and inner, and of one part, got "
                                 << layout;

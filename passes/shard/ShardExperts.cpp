@@ -119,15 +119,13 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
   }
 
   LogicalResult readOptions() {
-    for (auto [what, format] :
-         {std::pair("dispatch", StringRef(dispatch)), std::pair("combine", StringRef(combine))})
-      if (format != "fp32" && format != "bf16" && format != "fp8")
-        return getOperation().emitError("moe-shard-experts wants ")
-               << what << " to be fp32, bf16 or fp8, got " << format;
-    if (capacity < 0)
-      return getOperation().emitError("moe-shard-experts wants capacity (")
-             << int64_t(capacity) << ") to be at least 0";
     auto wants = [&] { return getOperation().emitError("moe-shard-experts wants "); };
+    if (dispatch != "fp32" && dispatch != "bf16" && dispatch != "fp8")
+      return wants() << "dispatch to be fp32, bf16 or fp8, got " << dispatch;
+    if (combine != "fp32" && combine != "bf16")
+      return wants() << "combine to be fp32 or bf16, got " << combine;
+    if (capacity < 0)
+      return wants() << "capacity (" << int64_t(capacity) << ") to be at least 0";
     if (ranks < 1 || !llvm::isPowerOf2_64(ranks))
       return wants() << "ranks (" << int64_t(ranks)
                      << ") to be a power of two: each rank's experts are a subtree of the halving "

@@ -55,7 +55,7 @@ Status RanksChecker::checkSizes() {
   if (uint64_t(ranks.pp()) * ranks.ep() * ranks.dp() > (1 << 20) || ranks.ep() % ranks.nodes() != 0)
     return invalidFile("has impossible numbers of ranks");
   std::string_view name = ranks.schedule()->string_view();
-  if (name != "1f1b" && name != "zb1p" && name != "dualpipe" && name != "dualpipev")
+  if (!isSchedule(name))
     return invalidFile("has a schedule '" + std::string(name) + "'");
   if (ranks.stages()->size() != placesOf(ranks).stages())
     return invalidFile("has " + std::to_string(ranks.stages()->size()) + " stages on " +

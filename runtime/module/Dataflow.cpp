@@ -55,6 +55,21 @@ uint64_t ofExpr(Hash hash, const fb::Expr &expr, const std::vector<uint64_t> *re
   return hash.value;
 }
 
+void addGrid(Hash &hash, const fb::Grid &grid) {
+  hash.add(grid.threads()).add(grid.cluster()).add(grid.shared_bytes());
+  if (!grid.tensor_maps())
+    return;
+  for (const fb::TensorMap *map : *grid.tensor_maps()) {
+    hash.add("tensor map").add(map->binding()).add(map->element()).add(map->swizzle_bytes());
+    for (const fb::Expr *size : *map->sizes())
+      hash.value = ofExpr(hash, *size, nullptr);
+    for (const fb::Expr *stride : *map->stride_bytes())
+      hash.value = ofExpr(hash, *stride, nullptr);
+    for (uint32_t size : *map->box())
+      hash.add(size);
+  }
+}
+
 Leaves::Leaves(const fb::Module &module) {
   for (const fb::Parameter *p : *module.parameters()) {
     Hash hash("parameter");
@@ -84,7 +99,9 @@ Leaves::Leaves(const fb::Module &module) {
     if (const fb::CpuTasks *tasks = k->shape_as_CpuTasks())
       hash.add(tasks->scratch_bytes());
     else if (const fb::Grid *grid = k->shape_as_Grid())
-      hash.add(grid->threads()).add(grid->cluster()).add(grid->shared_bytes());
+      addGrid(hash, *grid);
+    if (k->code() != 0) // the first code goes without saying, so that hashes of one code stand
+      hash.add("code").add(k->code());
     if (isDescribed(*k))
       for (const fb::KernelBuffer *buffer : *k->buffers())
         hash.value = ofExpr(hash.add(buffer->access()), *buffer->bytes(), nullptr);

@@ -13,6 +13,16 @@
 
 namespace hadal {
 
+/// All that there are.
+inline constexpr std::string_view scheduleNames[] = {"1f1b", "zb1p", "dualpipe", "dualpipev"};
+
+inline bool isSchedule(std::string_view name) {
+  for (std::string_view known : scheduleNames)
+    if (name == known)
+      return true;
+  return false;
+}
+
 struct StagePlaces {
   uint32_t pp = 1;                  ///< pipeline ranks
   bool isDual = false, isV = false; ///< dualpipe, dualpipev

@@ -30,6 +30,9 @@
 // RANK: error: 'exec.order' op wants one of 2 pipeline ranks, got 2
 // RUN: sed '/order 0/d' %t/mine.mlir | not hadal-opt --exec-order-chunks 2>&1 | FileCheck %s --check-prefix=MISSING
 // MISSING: error: exec-order-chunks wants an order of each of 2 pipeline ranks, or of none, got 1
+// RUN: sed 's/ep = 2/ep = 2, schedule = "1f1c"/' %t/mine.mlir | not hadal-opt --exec-order-chunks 2>&1 | FileCheck %s --check-prefix=UNKNOWN
+// RUN: not hadal-opt %t/ranks.mlir --exec-order-chunks=schedule=1f1c 2>&1 | FileCheck %s --check-prefix=UNKNOWN
+// UNKNOWN: error: exec-order-chunks wants a schedule of 1f1b, zb1p, dualpipe, dualpipev, got 1f1c
 
 // A job on one rank has none.
 // RUN: hadal-opt %t/alone.mlir --exec-order-chunks | FileCheck %s --check-prefix=ALONE

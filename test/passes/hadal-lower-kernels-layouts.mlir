@@ -52,6 +52,30 @@ func.func private @turned(%x: tensor<4x64xf32>, %w: tensor<32x64xf32> {exec.layo
 
 // -----
 
+#id = affine_map<(m, n) -> (m, n)>
+#left = affine_map<(m, n, k) -> (m, k)>
+#right = affine_map<(m, n, k) -> (n, k)>
+#out = affine_map<(m, n, k) -> (m, n)>
+func.func private @types(%x: tensor<4x64xf32>, %w: tensor<32x64xf32> {exec.layout = #exec.layout<"cpu.packed", outputs = 8, inner = 2, parts = 2, part = 0>}, %v: tensor<32x64xbf16> {exec.layout = #exec.layout<"cpu.packed", outputs = 8, inner = 2, parts = 2, part = 1>}) -> tensor<4x32xf32> attributes {exec.kernel} {
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<4x32xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<4x32xf32>) -> tensor<4x32xf32>
+  %y = linalg.matmul indexing_maps = [#left, #right, #out]
+      ins(%x, %w : tensor<4x64xf32>, tensor<32x64xf32>) outs(%init : tensor<4x32xf32>) -> tensor<4x32xf32>
+  // expected-error@+1 {{wants weights that share memory to have one type, got 'tensor<32x64xf32>' and 'tensor<32x64xbf16>'}}
+  %z = linalg.matmul indexing_maps = [#left, #right, #out]
+      ins(%x, %v : tensor<4x64xf32>, tensor<32x64xbf16>) outs(%init : tensor<4x32xf32>) -> tensor<4x32xf32>
+  %s = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%y, %z : tensor<4x32xf32>, tensor<4x32xf32>) outs(%empty : tensor<4x32xf32>) {
+  ^bb0(%a: f32, %b: f32, %c: f32):
+    %d = arith.mulf %a, %b : f32
+    linalg.yield %d : f32
+  } -> tensor<4x32xf32>
+  return %s : tensor<4x32xf32>
+}
+
+// -----
+
 // expected-error@+1 {{kernel wants panels of 16 outputs, got #exec.layout<"cpu.panels", outputs = 32, inner = 2>}}
 func.func private @wide(%w: tensor<32x64xf32> {exec.layout = #exec.layout<"cpu.panels", outputs = 32, inner = 2>}) -> tensor<32x64xf32> attributes {exec.kernel} {
   %empty = tensor.empty() : tensor<32x64xf32>

@@ -5,7 +5,11 @@
 // RUN: not hadal-opt %s --moe-shard-experts="ranks=3" 2>&1 | FileCheck %s --check-prefix=POWER
 // RUN: not hadal-opt %s --moe-shard-experts="ranks=4 nodes=3" 2>&1 | FileCheck %s --check-prefix=NODES
 // RUN: not hadal-opt %s --moe-shard-experts="ranks=16" 2>&1 | FileCheck %s --check-prefix=SHARE
+// RUN: not hadal-opt %s --moe-shard-experts="ranks=4 dispatch=fp4" 2>&1 | FileCheck %s --check-prefix=DISPATCH
+// RUN: not hadal-opt %s --moe-shard-experts="ranks=4 combine=fp8" 2>&1 | FileCheck %s --check-prefix=COMBINE
 
+// DISPATCH: error: moe-shard-experts wants dispatch to be fp32, bf16 or fp8, got fp4
+// COMBINE: error: moe-shard-experts wants combine to be fp32 or bf16, got fp8
 // POWER: error: moe-shard-experts wants ranks (3) to be a power of two: each rank's experts are a subtree of the halving tree
 // NODES: error: moe-shard-experts wants nodes (3) to divide ranks (4)
 // SHARE: 'moe.plan' op wants E (8) to be a multiple of ranks (16)

@@ -4,6 +4,7 @@
 //
 //===--------------------------------------------------------------------===//
 
+#include "runtime/module/Dataflow.h"
 #include "runtime/module/Expr.h"
 #include "test/schedule/FakeRanks.h"
 
@@ -180,6 +181,44 @@ TEST(Module, GridsFitIntoHardware) {
   auto module = gridModule([](GridT &) {});
   module->codes[0]->format = CodeFormat_SharedObject;
   expectRefused(*module, "kernel k runs as a grid, its code is a shared object");
+}
+
+// What a kernel computes is a question of its code and of the boxes that hardware copies for it,
+// too.
+TEST(Module, DataflowKnowsCodesAndTensorMaps) {
+  auto hashes = [](const std::function<void(GridT &)> &change, uint32_t code = 0) {
+    auto module = gridModule(change);
+    module->codes.push_back(fake::code());
+    module->codes[1]->format = CodeFormat_Cubin;
+    module->kernels[0]->code = code;
+    auto buffer = std::make_unique<KernelBufferT>();
+    buffer->access = Access_Write, buffer->bytes = constant(8);
+    module->kernels[0]->buffers.push_back(std::move(buffer));
+    auto argument = std::make_unique<ArgumentT>();
+    argument->name = "y", argument->output = true;
+    argument->shape.push_back(constant(2));
+    auto bound = std::make_unique<BindingT>();
+    bound->space = Space_Argument, bound->element = constant(0), bound->offset = constant(0);
+    LaunchT launch;
+    launch.bindings.push_back(std::move(bound));
+    launch.tasks = constant(1), launch.flops = constant(0);
+    auto command = std::make_unique<CommandT>();
+    command->action.Set(std::move(launch));
+    module->programs[0]->arguments.push_back(std::move(argument));
+    module->programs[0]->commands.push_back(std::move(command));
+    auto opened = fake::open(*module);
+    EXPECT_TRUE(opened.ok()) << opened.error().message;
+    auto made = dataflowHashes(opened->tables(), TemporaryMemory::Slots);
+    EXPECT_TRUE(made.ok());
+    return made.value();
+  };
+  auto same = hashes([](GridT &) {});
+  EXPECT_EQ(hashes([](GridT &) {}), same);
+  EXPECT_NE(hashes([](GridT &) {}, 1), same);
+  EXPECT_NE(hashes([](GridT &g) { g.tensor_maps[0]->box[1] = 4; }), same);
+  EXPECT_NE(hashes([](GridT &g) { g.tensor_maps[0]->swizzle_bytes = 64; }), same);
+  EXPECT_NE(hashes([](GridT &g) { g.tensor_maps[0]->sizes[1] = constant(4); }), same);
+  EXPECT_NE(hashes([](GridT &g) { g.tensor_maps[0]->stride_bytes[0] = constant(512); }), same);
 }
 
 TEST(Module, LayoutsHaveNames) {

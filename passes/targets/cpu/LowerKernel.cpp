@@ -160,6 +160,10 @@ static LogicalResult checkWeights(Kernel &kernel, ArrayRef<Product> products) {
       return product.op->emitOpError()
              << "wants weights of outputs in dimension " << product.rightN << ", sums over "
              << product.rightK << ", part " << i << " of " << products.size() << ", got " << layout;
+    if (product.right.getType() != products[0].right.getType())
+      return product.op->emitOpError()
+             << "wants weights that share memory to have one type, got "
+             << products[0].right.getType() << " and " << product.right.getType();
   }
   return success();
 }

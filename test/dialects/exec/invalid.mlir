@@ -37,6 +37,16 @@ func.func private @f() -> (tensor<4x4xf32> {exec.layout = #exec.layout<"cpu.pane
 
 // -----
 
+// expected-error@+1 {{exec.layout wants a matrix of static shape, or a stack of them, got 'tensor<4xf32>'}}
+ml_program.global private mutable @w(#ml_program.extern : tensor<4xf32>) : tensor<4xf32> {exec.layout = #exec.layout<"cpu.panels", outputs = 16, inner = 2>}
+
+// -----
+
+// expected-error@+1 {{exec.layout wants to stand on a global, an argument or a result}}
+func.func private @f(tensor<4x4xf32>) attributes {exec.layout = #exec.layout<"cpu.panels">}
+
+// -----
+
 // C1
 // expected-error@+1 {{layout wants a name}}
 func.func private @f(tensor<4x4xf32> {exec.layout = #exec.layout<"">})
