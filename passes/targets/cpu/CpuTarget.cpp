@@ -24,14 +24,14 @@ static constexpr StringRef kX86Triple = "x86_64-unknown-linux-gnu";
 
 /// Features that kernels profit from and that a runtime can ask a CPU about.
 static constexpr const char *x86Features[] = {
-    "sse3",     "ssse3",    "sse4.1",   "sse4.2",   "popcnt",   "avx",     "avx2",
-    "fma",      "f16c",     "bmi",      "bmi2",     "lzcnt",    "movbe",   "avx512f",
-    "avx512bw", "avx512cd", "avx512dq", "avx512vl", "amx-bf16", "amx-tile"};
-static constexpr size_t v3Count = 13,
-                        v4Count = 18; // x86-64-v3 ends before AVX-512, x86-64-v4 before AMX
+    "sse3",     "ssse3",    "sse4.1",   "sse4.2",   "popcnt",     "avx",      "avx2",
+    "fma",      "f16c",     "bmi",      "bmi2",     "lzcnt",      "movbe",    "avx512f",
+    "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512bf16", "amx-bf16", "amx-tile"};
+// x86-64-v3 ends before AVX-512, x86-64-v4 before AVX-512-BF16, and that before AMX.
+static constexpr size_t v3Count = 13, v4Count = 18, bf16Count = 19;
 
-static constexpr StringRef kNames[] = {"host",      "aarch64",   "x86-64-v2+fma",
-                                       "x86-64-v3", "x86-64-v4", "x86-64-v4+amx"};
+static constexpr StringRef kNames[] = {"host",      "aarch64",       "x86-64-v2+fma", "x86-64-v3",
+                                       "x86-64-v4", "x86-64-v4+amx", "x86-64-v4+bf16"};
 
 ArrayRef<StringRef> hadal::cpuTargetNames() { return kNames; }
 
@@ -43,8 +43,9 @@ static VectorShape shapeOf(const Processor &processor) {
   VectorShape shape = vectorShapeFor(has(processor, "avx512f") ? 16
                                      : has(processor, "avx2")  ? 8
                                                                : 4);
-  // Tiles go with vectors of 16 lanes.
-  shape.tiles = shape.lanes == 16 && has(processor, "amx-bf16") && has(processor, "amx-tile");
+  // These go with vectors of 16 lanes. All processors with tiles have pairs.
+  shape.pairs = shape.lanes == 16 && has(processor, "avx512bf16");
+  shape.tiles = shape.pairs && has(processor, "amx-bf16") && has(processor, "amx-tile");
   return shape;
 }
 
@@ -52,6 +53,7 @@ static StringRef nameOf(const Processor &processor, const VectorShape &shape) {
   if (!llvm::Triple(processor.triple).isX86())
     return "aarch64";
   return shape.tiles         ? "x86-64-v4+amx"
+         : shape.pairs       ? "x86-64-v4+bf16"
          : shape.lanes == 16 ? "x86-64-v4"
          : shape.lanes == 8  ? "x86-64-v3"
                              : "x86-64-v2+fma";
@@ -87,11 +89,11 @@ llvm::Expected<std::unique_ptr<const Target>> hadal::makeCpuTarget(StringRef nam
     return make({kX86Triple.str(),
                  name.str(),
                  {"sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "fma", "f16c"}});
-  return make({kX86Triple.str(),
-               name.str(),
-               {x86Features, name.ends_with("amx")
-                                 ? std::end(x86Features)
-                                 : x86Features + (name.ends_with("v3") ? v3Count : v4Count)}});
+  size_t count = name.ends_with("amx")    ? std::size(x86Features)
+                 : name.ends_with("bf16") ? bf16Count
+                 : name.ends_with("v3")   ? v3Count
+                                          : v4Count;
+  return make({kX86Triple.str(), name.str(), {x86Features, x86Features + count}});
 }
 
 CpuTarget::CpuTarget(Processor processor)

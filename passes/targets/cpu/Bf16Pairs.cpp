@@ -1,0 +1,54 @@
+//===- Bf16Pairs.cpp - products of pairs of bf16 --------------------------===//
+
+#include "passes/targets/cpu/Bf16Pairs.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+using namespace mlir;
+using namespace hadal;
+
+static Value bitsOf(KernelBuilder &b, Value v) {
+  return arith::BitcastOp::create(b, b.like(v, b.getI32Type()), v);
+}
+
+static Value constant(KernelBuilder &b, Value like, uint32_t v) {
+  return b.constantLike(like, b.getI32IntegerAttr(static_cast<int32_t>(v)));
+}
+
+Value hadal::pairOf(KernelBuilder &b, Value first, Value second) {
+  Value low = arith::ShRUIOp::create(b, bitsOf(b, second), constant(b, second, 16));
+  return arith::OrIOp::create(b, bitsOf(b, first), low);
+}
+
+std::pair<Value, Value> hadal::fromPair(KernelBuilder &b, Value pair) {
+  Type wide = b.like(pair, b.getF32Type());
+  Value first = arith::AndIOp::create(b, pair, constant(b, pair, 0xffff0000));
+  Value second = arith::ShLIOp::create(b, pair, constant(b, pair, 16));
+  return {arith::BitcastOp::create(b, wide, first), arith::BitcastOp::create(b, wide, second)};
+}
+
+std::pair<Value, Value> hadal::splitPairs(KernelBuilder &b, Value elements) {
+  auto type = cast<VectorType>(elements.getType());
+  int64_t lanes = type.getNumElements() / 2;
+  if (type.getElementType().isInteger(8)) { // halves of i16: no shuffle
+    Value pair = vector::BitCastOp::create(b, b.vectorOf(lanes, b.getI16Type()), elements);
+    Value odd = arith::ShRUIOp::create(b, pair, b.constantLike(pair, b.getI16IntegerAttr(8)));
+    Type codes = b.vectorOf(lanes, b.getI8Type());
+    return {arith::TruncIOp::create(b, codes, pair), arith::TruncIOp::create(b, codes, odd)};
+  }
+  SmallVector<int64_t> even, odd;
+  for (int64_t i = 0; i < lanes; ++i)
+    even.push_back(2 * i), odd.push_back(2 * i + 1);
+  return {vector::ShuffleOp::create(b, elements, elements, even),
+          vector::ShuffleOp::create(b, elements, elements, odd)};
+}
+
+Value hadal::dotPairs(KernelBuilder &b, Value left, Value right, Value sums) {
+  assert(b.shape.pairs && b.shape.lanes == 16 && "wants AVX-512-BF16");
+  Type halves = b.vectorOf(32, b.getBF16Type());
+  Value l = vector::BitCastOp::create(b, halves, left);
+  Value r = vector::BitCastOp::create(b, halves, right);
+  return LLVM::CallIntrinsicOp::create(b, sums.getType(),
+                                       b.getStringAttr("llvm.x86.avx512bf16.dpbf16ps.512"),
+                                       ValueRange{sums, l, r})
+      .getResult(0);
+}
