@@ -161,7 +161,8 @@ def HadalSplitBackward : Pass<"hadal-split-backward", "::mlir::ModuleOp"> {
     so that a pipeline's schedule can run weight gradients later. An op belongs to the first of the
     three whose results are made of it. Values that a later part reads go on under the names `saved`
     and `kept`, in order; sizes, initial values, views and loads of parameters are made anew
-    instead. Arguments are those of the gradient function that the part reads, each with its number
+    instead. Codes go on instead of what they were made of (fp8.quantize stands where its input is
+    made). Arguments are those of the gradient function that the part reads, each with its number
     there (`hadal.argument`). Takes functions whose name ends in _gradient; fails after
     --hadal-accumulate-gradients. Source: Qi et al., Zero Bubble Pipeline Parallelism,
     arXiv:2401.10241, section 2. Test: test/passes/hadal-split-backward.mlir.
@@ -326,9 +327,10 @@ def HadalRecompute : Pass<"hadal-recompute", "::mlir::ModuleOp"> {
         %dw = outer(%dy, %n)               %m = norm(%x) {hadal.recomputed}
                                            %dw = outer(%dy, %m)
     `report`: RMSNorm, the up-projections of MLA, SwiGLU's output (DeepSeek-V3, arXiv:2412.19437,
-    section 3.2.3). `all`: everything but the layers' inputs and the experts' choice. The values are
-    the same, bit for bit. After CSE, which would undo it. Parts of the model are known by
-    `job.part`. Test: test/passes/hadal-recompute.mlir.
+    section 3.2.3). `all`: everything but the layers' inputs and the experts' choice. Codes that are
+    kept instead of a value (fp8.quantize in tiles of one row) are of the forward half, and the
+    report keeps them. The values are the same, bit for bit. After CSE, which would undo it. Parts of
+    the model are known by `job.part`. Test: test/passes/hadal-recompute.mlir.
   }];
   let options = [Option<"policy", "policy", "std::string", "\"none\"", "none, report or all">];
 }

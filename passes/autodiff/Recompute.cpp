@@ -24,7 +24,7 @@ struct Recompute : public hadal::impl::HadalRecomputeBase<Recompute> {
   using HadalRecomputeBase::HadalRecomputeBase;
 
   /// Whether the backward half makes the op's result again rather than keep it.
-  bool isRecomputed(Operation *op) {
+  bool isRecomputed(Operation *op, const Halves &halves) {
     // What has effects happens once: a store, and what would have to be sent by other ranks again.
     auto asked = dyn_cast<GraphOpInterface>(op);
     if (!isMemoryEffectFree(op) || (asked && !asked.mayBeRecomputed()))
@@ -34,6 +34,8 @@ struct Recompute : public hadal::impl::HadalRecomputeBase<Recompute> {
       return false;
     if (policy == "all")
       return !part.ends_with(".mlp_residual"); // the next layer's input
+    if (halves.kept.contains(op))
+      return false; // SwiGLU's inputs, attention's output
     return part.ends_with("norm") || part.ends_with(".q_b_proj") || part.ends_with(".kv_b_proj") ||
            part.ends_with("swiglu");
   }
@@ -50,7 +52,7 @@ struct Recompute : public hadal::impl::HadalRecomputeBase<Recompute> {
       auto make = [&](Value operand) {
         Operation *maker = operand.getDefiningOp();
         if (maker && maker->getBlock() == &block && halves.forward.contains(maker) &&
-            (isFree(maker) ? !isa<ml_program::GlobalLoadOp>(maker) : isRecomputed(maker)))
+            (isFree(maker) ? !isa<ml_program::GlobalLoadOp>(maker) : isRecomputed(maker, halves)))
           clone(maker, b);
       };
       op->walk([&](Operation *inner) {
@@ -69,7 +71,8 @@ struct Recompute : public hadal::impl::HadalRecomputeBase<Recompute> {
         for (OpOperand &operand : inner->getOpOperands()) {
           // Through views, to see whether what they look at is made again.
           Operation *maker = rootOf(operand.get()).getDefiningOp();
-          if (!maker || !halves.forward.contains(maker) || isFree(maker) || !isRecomputed(maker))
+          if (!maker || !halves.forward.contains(maker) || isFree(maker) ||
+              !isRecomputed(maker, halves))
             continue;
           clone(operand.get().getDefiningOp(), b);
           operand.set(copies.lookup(operand.get()));

@@ -2,6 +2,7 @@
 
 #include "passes/autodiff/Saved.h"
 #include "dialects/exec/KernelAttributes.h"
+#include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
@@ -35,14 +36,24 @@ Halves::Halves(func::FuncOp f) {
     if (unsigned i = operand.getOperandNumber(); !f.getResultAttr(i, job::kGradientOfAttr) &&
                                                  !f.getResultAttr(i, job::kGradientOfArgumentAttr))
       reach(operand.get());
-  while (!work.empty()) {
-    Operation *op = work.pop_back_val();
-    op->walk([&](Operation *inner) {
-      for (Value operand : inner->getOperands())
-        if (Operation *maker = operand.getDefiningOp();
-            maker && maker->getBlock() == &f.getBody().front())
-          reach(operand);
-    });
+  auto reachAll = [&] {
+    while (!work.empty())
+      work.pop_back_val()->walk([&](Operation *inner) {
+        for (Value operand : inner->getOperands())
+          if (Operation *maker = operand.getDefiningOp();
+              maker && maker->getBlock() == &f.getBody().front())
+            reach(operand);
+      });
+  };
+  reachAll();
+  for (auto quantize : f.getOps<fp8::QuantizeOp>()) {
+    Operation *maker = rootOf(quantize.getX()).getDefiningOp();
+    if (quantize.getBlock()[0] != 1 || quantize->hasAttr(job::kRecomputedAttr) || !maker ||
+        !forward.contains(maker) || !forward.insert(quantize).second)
+      continue;
+    kept.insert(quantize);
+    work.push_back(quantize);
+    reachAll();
   }
 }
 

@@ -6,10 +6,14 @@
 namespace hadal {
 
 /// The two halves of a function that computes losses and gradients in one block: forward is
-/// whatever the losses, the loads and the returned values are made of; all else is backward.
+/// whatever the losses, the loads and the returned values are made of, and the codes that are kept
+/// of forward values instead of these; all else is backward.
 struct Halves {
   explicit Halves(mlir::func::FuncOp f);
   llvm::DenseSet<mlir::Operation *> forward;
+  /// What makes the codes that only the backward half reads: fp8.quantize in tiles of one row.
+  /// Tiles along rows are operands of weight gradients, which are made where they are read.
+  llvm::DenseSet<mlir::Operation *> kept;
   bool isBackward(mlir::Operation *op) const { return !forward.contains(op); }
 };
 

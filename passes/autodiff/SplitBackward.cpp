@@ -7,6 +7,7 @@
 // arXiv:2401.10241, section 2; DualPipe: arXiv:2412.19437, section 3.2.1). Exchanges with other
 // ranks never wait.
 #include "dialects/exec/KernelAttributes.h"
+#include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -63,6 +64,8 @@ public:
           if (isa<moe::ExchangeOp, moe::ExchangeCountsOp>(op))
             for (Value v : op.getResults())
               assign(v, InputGrad);
+      if (program != WeightGrad)
+        assignQuantizers(program);
     }
     for (Operation &op : block.without_terminator())
       if (programOf.contains(&op) && !isCloned(&op))
@@ -89,6 +92,52 @@ private:
       if (op && programOf.try_emplace(op, program).second)
         llvm::append_range(work, readsOf(op, block));
     }
+  }
+
+  /// What goes on to a later program are codes: a value is quantized where it is made. What is made
+  /// of codes alone can wait.
+  void assignQuantizers(StageProgram program) {
+    for (auto quantize : block.getOps<fp8::QuantizeOp>()) {
+      if (programOf.contains(quantize))
+        continue;
+      Operation *maker = rootOf(quantize.getX()).getDefiningOp();
+      bool isHere = maker && !isCloned(maker) && programOf.contains(maker);
+      if (program == Forward ? isHere : readsNumbers(quantize.getX()))
+        for (Value v : quantize.getResults())
+          assign(v, program);
+    }
+  }
+
+  /// Whether `v` is made of floats that no quantizer has made and that are no parameters, through
+  /// ops of no program yet.
+  bool readsNumbers(Value v) {
+    SmallVector<Value> work{v};
+    llvm::DenseSet<Operation *> seen;
+    while (!work.empty()) {
+      Value read = work.pop_back_val();
+      Operation *op = read.getDefiningOp();
+      if (isCodes(read) || isa_and_nonnull<tensor::DimOp>(op))
+        continue;
+      if (!op || (!isCloned(op) && programOf.contains(op))) {
+        if (isa<FloatType>(getElementTypeOrSelf(read.getType())))
+          return true;
+      } else if (seen.insert(op).second) {
+        llvm::append_range(work, readsOf(op, block));
+      }
+    }
+    return false;
+  }
+
+  /// Whether `v` is codes or their scales, on their way to experts, too.
+  static bool isCodes(Value v) {
+    while (Operation *op = v.getDefiningOp()) {
+      if (isa<fp8::QuantizeOp>(op))
+        return true;
+      if (!isa<moe::DispatchOp, moe::ExchangeOp>(op))
+        return false;
+      v = op->getOperand(0);
+    }
+    return false;
   }
 
   /// Notes what `program` reads of an earlier one, looking through what is cloned.

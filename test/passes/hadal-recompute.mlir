@@ -1,7 +1,7 @@
-// RUN: hadal-opt %s --hadal-recompute=policy=report | FileCheck %s --check-prefixes=CHECK,REPORT
-// RUN: hadal-opt %s --hadal-recompute=policy=all | FileCheck %s --check-prefixes=CHECK,ALL
-// RUN: hadal-opt %s --hadal-recompute=policy=none | FileCheck %s --check-prefix=NONE
-// RUN: not hadal-opt %s --hadal-recompute=policy=some 2>&1 | FileCheck %s --check-prefix=WRONG
+// RUN: hadal-opt %s --split-input-file --hadal-recompute=policy=report | FileCheck %s --check-prefixes=CHECK,REPORT
+// RUN: hadal-opt %s --split-input-file --hadal-recompute=policy=all | FileCheck %s --check-prefixes=CHECK,ALL
+// RUN: hadal-opt %s --split-input-file --hadal-recompute=policy=none | FileCheck %s --check-prefix=NONE
+// RUN: not hadal-opt %s --split-input-file --hadal-recompute=policy=some 2>&1 | FileCheck %s --check-prefix=WRONG
 
 // NONE-NOT: hadal.recomputed
 // WRONG: hadal-recompute wants the policy none, report or all, got some
@@ -47,6 +47,44 @@ module {
     %2 = linalg.mul ins(%1, %r : tensor<?x8xf32>, tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
     %3 = linalg.mul ins(%2, %l : tensor<?x8xf32>, tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
     ml_program.global_store @sum.gradient.w = %3 : tensor<?x8xf32>
+    return
+  }
+}
+
+// -----
+
+// Codes in tiles of one row are kept of a forward value instead of it: they are of the forward half
+// where only the backward half reads them, and the report keeps them. Codes along rows, which a
+// weight gradient reads, are made where it stands, of a norm that is there again.
+// CHECK-LABEL: func.func @codes(
+// CHECK: %[[H:.*]] = linalg.exp {{.*}}ins(%[[X:.*]] :
+// CHECK: %[[Q:.*]], %[[S:.*]] = fp8.quantize %[[H]] {block = array<i64: 1, 128>,
+// CHECK: ml_program.global_store @sum.losses
+// REPORT-NOT: fp8.quantize {{.*}}array<i64: 1, 128>
+// REPORT: fp8.dequantize %[[Q]], %[[S]]
+// ALL: %[[H2:.*]] = linalg.exp {hadal.recomputed,
+// ALL: fp8.quantize %[[H2]] {block = array<i64: 1, 128>, hadal.recomputed,
+// CHECK: %[[N2:.*]] = linalg.square {hadal.recomputed,
+// CHECK: fp8.quantize %[[N2]] {block = array<i64: 128, 1>
+#norm = #job.part<"layers.0.input_layernorm">
+#swiglu = #job.part<"layers.0.mlp.swiglu">
+module {
+  ml_program.global private mutable @w(#ml_program.extern<tensor<?x8xf32>>) : tensor<?x8xf32>
+  ml_program.global private mutable @sum.gradient.w(#ml_program.extern<tensor<?x8xf32>>) : tensor<?x8xf32> {exec.state = "gradient.w", hadal.layout_of = @w}
+  ml_program.global private mutable @sum.losses(#ml_program.extern<tensor<?x8xf32>>) : tensor<?x8xf32> {exec.state = "losses"}
+  func.func @codes(%x: tensor<?x8xf32>) {
+    %c0 = arith.constant 0 : index
+    %rows = tensor.dim %x, %c0 : tensor<?x8xf32>
+    %e = tensor.empty(%rows) : tensor<?x8xf32>
+    %h = linalg.exp {job.part = #swiglu} ins(%x : tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
+    %q, %s = fp8.quantize %h {block = array<i64: 1, 128>, job.part = #swiglu} : tensor<?x8xf32> -> tensor<?x8xf8E4M3FN>, tensor<?x1xf32>
+    %n = linalg.square {job.part = #norm} ins(%h : tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
+    ml_program.global_store @sum.losses = %n : tensor<?x8xf32>
+    %k = fp8.dequantize %q, %s {block = array<i64: 1, 128>} : tensor<?x8xf8E4M3FN>, tensor<?x1xf32> -> tensor<?x8xf32>
+    %nq, %ns = fp8.quantize %n {block = array<i64: 128, 1>} : tensor<?x8xf32> -> tensor<?x8xf8E4M3FN>, tensor<?x8xf32>
+    %d = fp8.dequantize %nq, %ns {block = array<i64: 128, 1>} : tensor<?x8xf8E4M3FN>, tensor<?x8xf32> -> tensor<?x8xf32>
+    %0 = linalg.mul ins(%k, %d : tensor<?x8xf32>, tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
+    ml_program.global_store @sum.gradient.w = %0 : tensor<?x8xf32>
     return
   }
 }

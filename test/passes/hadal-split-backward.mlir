@@ -63,3 +63,45 @@ func.func @late_gradient(%x: tensor<8xf32>) -> tensor<8xf32> {
   ml_program.global_store @g = %x : tensor<8xf32>
   return %x : tensor<8xf32>
 }
+
+// -----
+
+// What goes on to a later part are codes: of an activation those that are kept of it, of a gradient
+// those that the weights' gradient reads. What is made of codes alone waits.
+// CHECK-LABEL: func.func @codes_forward(
+// CHECK-SAME: -> (tensor<?x8xf32> {exec.name = "y"}, tensor<?x8xf8E4M3FN> {exec.name = "saved.0"}, tensor<?x1xf32> {exec.name = "saved.1"})
+// CHECK: fp8.quantize %{{.*}} {block = array<i64: 1, 128>}
+// CHECK-NOT: fp8.
+// CHECK-LABEL: func.func @codes_input_grad(
+// CHECK-SAME: -> (tensor<?x8xf32> {exec.name = "gradient.x", hadal.gradient_of_argument = 0 : i64}, tensor<?x8xf8E4M3FN> {exec.name = "kept.0"}, tensor<?x8xf32> {exec.name = "kept.1"})
+// CHECK: fp8.dequantize
+// CHECK: linalg.square
+// CHECK: fp8.quantize %{{.*}} {block = array<i64: 128, 1>}
+// CHECK-NOT: fp8.
+// CHECK-LABEL: func.func @codes_weight_grad(
+// CHECK-SAME: tensor<?x8xf8E4M3FN> {exec.name = "saved.0"}, %{{.*}}: tensor<?x1xf32> {exec.name = "saved.1"}, %{{.*}}: tensor<?x8xf8E4M3FN> {exec.name = "kept.0"}, %{{.*}}: tensor<?x8xf32> {exec.name = "kept.1"})
+// CHECK-NOT: linalg.square
+// CHECK: fp8.dequantize %{{.*}} {block = array<i64: 1, 128>}
+// CHECK: fp8.quantize %{{.*}} {block = array<i64: 128, 1>}
+ml_program.global private mutable @c(#ml_program.extern<tensor<?x8xf32>>) : tensor<?x8xf32>
+func.func @codes_gradient(%x: tensor<?x8xf32> {exec.name = "x"}, %dy: tensor<?x8xf32> {exec.name = "gradient.y", hadal.gradient_of_result = 0 : i64})
+    -> (tensor<?x8xf32> {exec.name = "y"}, tensor<?x8xf32> {exec.name = "gradient.x", hadal.gradient_of_argument = 0 : i64},
+        tensor<?x8xf32> {exec.name = "gradient.c", hadal.gradient_of = @c}) {
+  %c0 = arith.constant 0 : index
+  %rows = tensor.dim %x, %c0 : tensor<?x8xf32>
+  %e = tensor.empty(%rows) : tensor<?x8xf32>
+  %n = linalg.exp ins(%x : tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %y = linalg.square ins(%n : tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %q, %s = fp8.quantize %n {block = array<i64: 1, 128>} : tensor<?x8xf32> -> tensor<?x8xf8E4M3FN>, tensor<?x1xf32>
+  %k = fp8.dequantize %q, %s {block = array<i64: 1, 128>} : tensor<?x8xf8E4M3FN>, tensor<?x1xf32> -> tensor<?x8xf32>
+  %dx = linalg.mul ins(%dy, %k : tensor<?x8xf32>, tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %g = linalg.square ins(%dx : tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %gq, %gs = fp8.quantize %g {block = array<i64: 128, 1>} : tensor<?x8xf32> -> tensor<?x8xf8E4M3FN>, tensor<?x8xf32>
+  %gd = fp8.dequantize %gq, %gs {block = array<i64: 128, 1>} : tensor<?x8xf8E4M3FN>, tensor<?x8xf32> -> tensor<?x8xf32>
+  %kept = fp8.dequantize %q, %s {block = array<i64: 1, 128>} : tensor<?x8xf8E4M3FN>, tensor<?x1xf32> -> tensor<?x8xf32>
+  %turned = linalg.exp ins(%kept : tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %tq, %ts = fp8.quantize %turned {block = array<i64: 128, 1>} : tensor<?x8xf32> -> tensor<?x8xf8E4M3FN>, tensor<?x8xf32>
+  %td = fp8.dequantize %tq, %ts {block = array<i64: 128, 1>} : tensor<?x8xf8E4M3FN>, tensor<?x8xf32> -> tensor<?x8xf32>
+  %dw = linalg.mul ins(%gd, %td : tensor<?x8xf32>, tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
+  return %y, %dx, %dw : tensor<?x8xf32>, tensor<?x8xf32>, tensor<?x8xf32>
+}
