@@ -344,6 +344,14 @@ llvm::Error checkMtpTensors(const ModelConfig &config, int64_t mtpDepth,
   return llvm::Error::success();
 }
 
+std::vector<std::string> projectionNames(const ModelConfig &config, int64_t mtpDepth) {
+  std::vector<std::string> names;
+  for (const Wanted &wanted : Enumeration(config, mtpDepth).list)
+    for (int64_t i = 0; wanted.role == Role::Projection && i < wanted.count; ++i)
+      names.push_back(nameInStack(config.naming(wanted.name), i));
+  return names;
+}
+
 /// "DIR: pytorch_model.bin is in a format that hadal does not read", where a folder has no
 /// safetensors but other weights.
 static void noteOtherFormats(StringRef folder, ModelDescription &model) {

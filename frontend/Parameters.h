@@ -77,6 +77,11 @@ ModelDescription describeTraining(ModelConfig config, int64_t mtpDepth);
 llvm::Error checkMtpTensors(const ModelConfig &config, int64_t mtpDepth,
                             const Checkpoint &checkpoint);
 
+/// The names, as in this model's checkpoint, of the weights that DeepSeek's release stores in FP8:
+/// projections of attention, MLPs and experts, those of `mtpDepth` layers of multi-token prediction
+/// included.
+std::vector<std::string> projectionNames(const ModelConfig &config, int64_t mtpDepth);
+
 /// Reads FOLDER/config.json and the headers of the safetensors files in FOLDER, if it holds any.
 /// Reads no weights but a tied model's head. With `mtpDepth` (all the configuration has, or fewer)
 /// also checks the tensors that training wants beside those of inference.

@@ -17,7 +17,7 @@ set(LLVM_REQUIRES_EH ON)
 set(LLVM_REQUIRES_RTTI ON)
 add_llvm_executable(hadal-compile PARTIAL_SOURCES_INTENDED
   hadal-compile.cpp compile/GraphJob.cpp compile/MlirOptions.cpp
-  compile/Request.cpp)
+  compile/QuantizeCheckpoint.cpp compile/Request.cpp)
 llvm_update_compile_flags(hadal-compile)
 target_compile_definitions(hadal-compile PRIVATE HADAL_VERSION="hadal ${PROJECT_VERSION}")
 target_link_libraries(hadal-compile PRIVATE HadalTools HadalDialects HadalPasses HadalFrontend)

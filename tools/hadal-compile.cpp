@@ -19,6 +19,7 @@
 #include "tools/Progress.h"
 #include "tools/compile/GraphJob.h"
 #include "tools/compile/MlirOptions.h"
+#include "tools/compile/QuantizeCheckpoint.h"
 #include "tools/compile/Request.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
@@ -144,6 +145,17 @@ static int compile(CLI::App &app, CompileRequest &request, const MlirOptions &ml
   llvm::SourceMgr sources;
   Diagnostics diagnostics(context, sources);
 
+  bool showsPasses = request.isVerbose || mlirOptions.any();
+  // What is taken from the cache runs no pass.
+  std::string cacheFolder = request.noCache || showsPasses ? "" : CompileCache::defaultFolder();
+  if (request.writesCheckpoint()) {
+    Progress progress("quantizing");
+    Status status =
+        quantizeCheckpoint(context, input, request.output, cacheFolder,
+                           [&](uint64_t done, uint64_t total) { progress.show(done, total); });
+    progress.clear();
+    return status ? finish("hadal-compile", 0) : fail(status.error().message);
+  }
   auto module = graphOf(context, input, request.trains() ? &request.training : nullptr,
                         request.training.ranks, sources);
   if (!module)
@@ -163,9 +175,7 @@ static int compile(CLI::App &app, CompileRequest &request, const MlirOptions &ml
   options.emit = request.emit;
   options.output = request.output;
   options.runner = runner;
-  // What is taken from the cache runs no pass.
-  bool showsPasses = request.isVerbose || mlirOptions.any();
-  options.cacheFolder = request.noCache || showsPasses ? "" : CompileCache::defaultFolder();
+  options.cacheFolder = cacheFolder;
   options.configure = [&](mlir::PassManager &pm) {
     return mlirOptions.apply(pm, request.isVerbose);
   };
@@ -200,6 +210,7 @@ int main(int argc, char **argv) {
              "  hadal-compile model/ --emit=exe -o model-run             an executable\n"
              "  hadal-compile graph.mlir -o f.hadal                      functions of your own\n"
              "  hadal-compile model/ --emit=graph                        the frontend's IR\n"
+             "  hadal-compile model/ --quantize=fp8 --emit=checkpoint -o model-fp8\n"
              "  hadal-compile model/ --emit=pipeline                     its passes\n"
              "  hadal-compile model/ -o m.hadal --mlir-timing            times its passes");
   app.formatter(std::make_shared<HelpFormatter>());

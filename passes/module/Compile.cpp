@@ -291,6 +291,49 @@ static llvm::Error writePayload(const std::vector<std::byte> &payload,
   return toError(writeModule(options.output, payload));
 }
 
+/// The payload of a module file, from the cache or made now.
+static llvm::Expected<std::vector<std::byte>> payloadOf(ModuleOp module,
+                                                        const CompileOptions &options,
+                                                        const Target &target,
+                                                        const PipelineOptions &pipeline) {
+  CompileCache cache(options.cacheFolder);
+  std::string key;
+  if (!options.cacheFolder.empty()) {
+    key = CompileCache::keyOf(
+        module, target, llvm::formatv("page_tokens={0}", pipeline.pageTokens.getValue()).str());
+    if (auto payload = cache.find(key))
+      return std::move(*payload);
+  }
+  if (options.progress)
+    options.progress("forming kernels", 0, 1);
+  auto isWritten = lowerToKernels(module, options, pipeline);
+  if (!isWritten)
+    return isWritten.takeError();
+  KernelCache kernels(options.cacheFolder, target);
+  auto code = codeOf(module, options, target, kernels);
+  if (!code)
+    return code.takeError();
+  auto payload = emitModule(module, target, *code);
+  if (failed(payload))
+    return llvm::createStringError("the module cannot be written");
+  cache.store(key, *payload);
+  return std::move(*payload);
+}
+
+llvm::Expected<std::vector<std::byte>> hadal::compilePayload(ModuleOp module,
+                                                             const CompileOptions &said) {
+  CompileOptions options = said;
+  options.emit = "module";
+  settle(module, options.settings);
+  auto target = targetOf(module, options);
+  if (!target)
+    return target.takeError();
+  PipelineOptions pipeline;
+  if (llvm::Error error = choosePipeline(module, options, **target, pipeline))
+    return std::move(error);
+  return payloadOf(module, options, **target, pipeline);
+}
+
 llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
   settle(module, options.settings);
   auto found = targetOf(module, options);
@@ -304,14 +347,9 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
     return error;
   if (options.emit == "pipeline")
     return writeText(pipelineText(module, pipeline), options.output);
-  bool isWhole = options.emit == "module" || options.emit == "exe";
-  CompileCache cache(isWhole ? options.cacheFolder : "");
-  std::string key;
-  if (isWhole && !options.cacheFolder.empty()) {
-    key = CompileCache::keyOf(
-        module, target, llvm::formatv("page_tokens={0}", pipeline.pageTokens.getValue()).str());
-    if (auto payload = cache.find(key))
-      return writePayload(*payload, options);
+  if (options.emit == "module" || options.emit == "exe") {
+    auto payload = payloadOf(module, options, target, pipeline);
+    return payload ? writePayload(*payload, options) : payload.takeError();
   }
   if (options.progress)
     options.progress("forming kernels", 0, 1);
@@ -327,13 +365,5 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
       auto code = wholeCodeOf(module, options, target, form);
       return code ? writeText(*code, options.output) : code.takeError();
     }
-  KernelCache kernels(options.cacheFolder, target);
-  auto code = codeOf(module, options, target, kernels);
-  if (!code)
-    return code.takeError();
-  auto payload = emitModule(module, target, *code);
-  if (failed(payload))
-    return llvm::createStringError("the module cannot be written");
-  cache.store(key, *payload);
-  return writePayload(*payload, options);
+  return llvm::createStringError("--emit=" + options.emit + ": is nothing that is made of a graph");
 }

@@ -4,8 +4,10 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/Error.h"
+#include <cstddef>
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace hadal {
 
@@ -26,5 +28,10 @@ struct CompileOptions {
 /// Runs the pipelines and writes the result: atomically, or not at all. Details of a failure have
 /// been reported through the context's diagnostics; the error says in a line what failed.
 llvm::Error compile(mlir::ModuleOp module, const CompileOptions &options);
+
+/// The same as the payload of a module file (moduleBytes makes the file of it); `emit` and `output`
+/// mean nothing.
+llvm::Expected<std::vector<std::byte>> compilePayload(mlir::ModuleOp module,
+                                                      const CompileOptions &options);
 
 } // namespace hadal

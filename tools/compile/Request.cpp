@@ -51,10 +51,16 @@ static void declareGeneral(CLI::App &app, CompileRequest &request) {
          "kernels, as hadal-opt --pass-pipeline takes them; "
          "gradients: the graph of a training module with its gradients; memory: what they keep, as "
          "a table; kernels: "
-         "programs and kernels on memrefs; llvm: LLVM IR; asm: assembly; object: the shared object")
+         "programs and kernels on memrefs; llvm: LLVM IR; asm: assembly; object: the shared "
+         "object; "
+         "checkpoint: the folder's weights, with --quantize, as a folder")
       ->check(oneOf({"module", "exe", "graph", "pipeline", "gradients", "memory", "kernels", "llvm",
-                     "asm", "object"}))
+                     "asm", "object", "checkpoint"}))
       ->capture_default_str();
+  app.add_option("--quantize", request.quantize,
+                 "What --emit=checkpoint makes of the weights of attention, MLPs and experts. fp8: "
+                 "E4M3 with a scale for 128 x 128 of them, as Hugging Face has FP8 models")
+      ->check(oneOf({"fp8"}));
   app.add_option("--page-tokens", request.settings.pageTokens,
                  "Positions in one page of the latent cache")
       ->check(wholeNumberWithin(1, 65536))
@@ -182,6 +188,23 @@ void hadal::declareOptions(CLI::App &app, CompileRequest &request) {
 // What does not go together
 //===----------------------------------------------------------------------===//
 
+/// What --emit=checkpoint and --quantize want of each other, and of the rest.
+static std::string problemOfCheckpoint(const CLI::App &app, const CompileRequest &request) {
+  if (!request.writesCheckpoint())
+    return request.quantize.empty() ? "" : "--quantize: is for --emit=checkpoint";
+  if (request.quantize.empty())
+    return "--emit=checkpoint wants --quantize=fp8";
+  if (request.isGraph() || isStream(request.input))
+    return "--emit=checkpoint wants a folder with config.json and safetensors, got " +
+           nameOfInput(request.input);
+  if (isStream(request.output))
+    return "--emit=checkpoint: -o wants the name of a new folder, got " + request.output;
+  for (const char *name : {"--mode", "--cpu", "--page-tokens", "--products", "--ep"})
+    if (app.get_option(name)->count())
+      return std::string(name) + ": means nothing to --emit=checkpoint";
+  return "";
+}
+
 /// An option that means nothing in what is asked for.
 static std::string uselessOption(const CLI::App &app, const CompileRequest &request) {
   if (request.isGraph())
@@ -212,7 +235,8 @@ static std::string problemOfOutput(const CompileRequest &request) {
   if (request.emit == "exe" && request.training.ranks.count() > 1)
     return "--emit=exe: an executable carries a module for one rank, got " +
            std::to_string(request.training.ranks.count()) + " ranks";
-  if (llvm::StringRef folder = llvm::sys::path::parent_path(request.output);
+  if (llvm::StringRef folder =
+          llvm::sys::path::parent_path(llvm::StringRef(request.output).rtrim('/'));
       !folder.empty() && !llvm::sys::fs::is_directory(folder))
     return request.output + ": there is no folder '" + folder.str() + "'";
   return "";
@@ -223,6 +247,8 @@ std::string hadal::problemOf(const CLI::App &app, const CompileRequest &request)
       {"graph", "pipeline", "gradients", "memory", "kernels", "llvm", "asm"}, request.emit);
   if (request.output.empty() && !isText)
     return "wants -o FILE to write the " + request.emit + " to";
+  if (std::string problem = problemOfCheckpoint(app, request); !problem.empty())
+    return problem;
   if (std::string problem = uselessOption(app, request); !problem.empty())
     return problem;
   if (std::string problem = problemOfOutput(request); !problem.empty())

@@ -16,12 +16,13 @@ namespace hadal {
 /// The command line. Its defaults are those that --help shows.
 struct CompileRequest {
   std::string input, output;
-  std::string mode = "generate", cpu = "native", emit = "module";
+  std::string mode = "generate", cpu = "native", emit = "module", quantize;
   frontend::TrainingOptions training; ///< whose ranks are those of generation, too
   job::Settings settings;
   std::string overlap = "on", reduction = "ordered";
   bool average = false, noCache = false, isVerbose = false;
 
+  bool writesCheckpoint() const { return emit == "checkpoint"; }
   bool trains() const { return mode == "train"; }
   /// Whether INPUT is functions in MLIR's text, which say themselves what they are for.
   bool isGraph() const;
