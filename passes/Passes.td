@@ -133,6 +133,22 @@ def HadalDifferentiate : Pass<"hadal-differentiate", "::mlir::ModuleOp"> {
                            "::hadal::mla::MlaDialect", "::hadal::moe::MoeDialect"];
 }
 
+def Fp8WeightStates : Pass<"fp8-weight-states", "::mlir::ModuleOp"> {
+  let summary = "codes of weights are made once a step";
+  let description = [{
+        %w = ml_program.global_load @w
+        %q, %s = fp8.quantize %w {block = array<i64: 128, 128>}
+    ->  %q = ml_program.global_load @copy.codes.128x128.w
+        %s = ml_program.global_load @copy.scales.128x128.w
+    and a function @quantize_weights that makes them, which training runs when a step begins, before
+    its micro-batches: all of these read the same codes, forward and backward. On many ranks there
+    is one for each pipeline stage, @quantize_weights.stage.N. Leaves alone what is quantized of
+    anything but a mutable global. Before the backward half is split off, which then loads codes
+    itself. Test: test/passes/fp8-weight-states.mlir.
+  }];
+  let dependentDialects = ["::mlir::ml_program::MLProgramDialect", "::mlir::func::FuncDialect"];
+}
+
 def MoeEncodeExchanges : Pass<"moe-encode-exchanges", "::mlir::ModuleOp"> {
   let summary = "rows travel between ranks in fewer bits";
   let description = [{

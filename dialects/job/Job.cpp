@@ -200,7 +200,7 @@ ModelAttr ModelAttr::withPageTokens(int64_t tokens) const {
 }
 
 LogicalResult SettingsAttr::verify(Error error, StringRef moments, StringRef products,
-                                   StringRef recompute, bool) {
+                                   StringRef recompute, bool, StringRef) {
   return failure(failed(wantWord(error, "moments", moments, {"fp32", "bf16"})) ||
                  failed(wantWord(error, "products", products, {"auto", "fma", "tiles"})) ||
                  failed(wantWord(error, "recompute", recompute, {"none", "report", "all"}))); // C1
@@ -212,7 +212,11 @@ SettingsAttr job::settingsOf(Operation *module) {
   if (auto settings = module->getAttrOfType<SettingsAttr>(kSettingsAttr))
     return settings;
   module->getContext()->getOrLoadDialect<JobDialect>(); // a hand-written module may not name it
-  return SettingsAttr::get(module->getContext(), "fp32", "auto", "none", false);
+  return SettingsAttr::get(module->getContext(), "fp32", "auto", "none", false, "");
+}
+
+bool job::hasSettings(Operation *module) {
+  return bool(module->getAttrOfType<SettingsAttr>(kSettingsAttr));
 }
 
 //===----------------------------------------------------------------------===//
@@ -244,7 +248,7 @@ LogicalResult TrainingAttr::verify(Error error, int64_t microBatch, int64_t sequ
                                {"bias_step", &biasStep}},
                               0, 1e6f))) // C4
     return failure();
-  return wantWord(error, "precision", precision, {"fp32", "bf16"}); // C5
+  return wantWord(error, "precision", precision, {"fp32", "bf16", "fp8"}); // C5
 }
 
 TrainingAttr TrainingAttr::getChecked(Error error, MLIRContext *context, const TrainingOptions &o,

@@ -82,6 +82,7 @@ inline constexpr llvm::StringLiteral kRanksAttr("job.ranks");
 ModelAttr modelOf(mlir::Operation *module);
 /// All defaults where the module has none.
 SettingsAttr settingsOf(mlir::Operation *module);
+bool hasSettings(mlir::Operation *module);
 /// Null for inference.
 TrainingAttr trainingOf(mlir::Operation *module);
 /// Empty where the module has none.

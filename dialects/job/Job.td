@@ -98,10 +98,12 @@ def SettingsAttr : Job_Attr<"Settings", "settings"> {
         module attributes {job.settings = #job.settings<recompute = "report">}
 
     What hadal-compile was told, so that a graph's text compiles to what the graph compiled to.
+    `fp8`: options of `--fp8-quantize`, where the precision of training is fp8.
     (C1) `moments` is fp32 or bf16, `products` auto, fma or tiles, `recompute` none, report or all.
   }];
   let parameters = (ins Job_Text<"fp32">:$moments, Job_Text<"auto">:$products,
-                        Job_Text<"none">:$recompute, Job_Flag<"false">:$average);
+                        Job_Text<"none">:$recompute, Job_Flag<"false">:$average,
+                        Job_Text<"">:$fp8);
   let assemblyFormat = "`<` struct(params) `>`";
   let genVerifyDecl = 1;
 }
@@ -123,7 +125,7 @@ def TrainingAttr : Job_Attr<"Training", "training"> {
     (C2) A step has less than 2^31 tokens.
     (C3) `mtp_depth` is from 0 to 1024, layers are from 0 to 2^40.
     (C4) `mtp_weight`, `balance_weight` and `bias_step` are from 0 to 10^6.
-    (C5) `precision` is fp32 or bf16.
+    (C5) `precision` is fp32, bf16 or fp8.
   }];
   let parameters = (ins
     "int64_t":$micro_batch, "int64_t":$sequence, Job_Int<"1">:$micro_batches,

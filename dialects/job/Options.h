@@ -45,7 +45,7 @@ struct TrainingOptions {
   double mtpWeight = 0.3;   ///< of the mean MTP loss; 0 leaves the MTP layers out
   double balanceWeight = 1e-4;    ///< of the sequence-wise balance loss
   double biasStep = 1e-3;         ///< of the router's correction bias after a step
-  std::string precision = "fp32"; ///< of products' operands: fp32 or bf16
+  std::string precision = "fp32"; ///< of products' operands: fp32, bf16 or fp8
   std::string configText;         ///< config.json as it was read
   RankOptions ranks;
 
@@ -58,11 +58,13 @@ inline constexpr int64_t defaultPageTokens = 64;
 /// What a graph may be told of how it is compiled: `#job.settings`, and `page_tokens` of
 /// `#job.model`. What is empty is for the graph to say.
 struct Settings {
-  std::optional<std::string> moments;   ///< of a training module's optimizer: fp32 or bf16
+  std::optional<std::string> moments;   ///< of a training module's optimizer: fp32 or bf16, which
+                                        ///< is what training in fp8 has by itself
   std::optional<std::string> products;  ///< of weights that training reads and writes: fma, tiles
                                         ///< (AMX), or auto: tiles where the CPU has them
   std::optional<std::string> recompute; ///< of a training module: none, report or all
   std::optional<bool> average;          ///< a training module keeps a moving average of the weights
+  std::optional<std::string> fp8;       ///< of training in fp8: options of --fp8-quantize
   std::optional<int64_t> pageTokens;    ///< positions of a page of the latent cache
 };
 

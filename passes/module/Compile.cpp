@@ -73,12 +73,16 @@ static LogicalResult checkJob(ModuleOp module) {
 /// Writes into the module what the command says of how it is compiled.
 static void settle(ModuleOp module, const job::Settings &said) {
   job::SettingsAttr known = job::settingsOf(module);
-  auto settings =
-      job::SettingsAttr::get(module.getContext(), said.moments.value_or(known.getMoments().str()),
-                             said.products.value_or(known.getProducts().str()),
-                             said.recompute.value_or(known.getRecompute().str()),
-                             said.average.value_or(known.getAverage()));
-  if (settings != known)
+  job::TrainingAttr training = job::trainingOf(module);
+  bool isFp8 = training && training.getPrecision() == "fp8", isSaid = job::hasSettings(module);
+  std::string moments = isFp8 && !isSaid ? "bf16" : known.getMoments().str();
+  auto settings = job::SettingsAttr::get(module.getContext(), said.moments.value_or(moments),
+                                         said.products.value_or(known.getProducts().str()),
+                                         said.recompute.value_or(known.getRecompute().str()),
+                                         said.average.value_or(known.getAverage()),
+                                         said.fp8.value_or(known.getFp8().str()));
+  // Where there are none, moments are those that the precision has by itself.
+  if (settings != known || (isFp8 && !isSaid))
     module->setAttr(job::kSettingsAttr, settings);
   if (job::ModelAttr model = job::modelOf(module); model && said.pageTokens)
     module->setAttr(job::kModelAttr, model.withPageTokens(*said.pageTokens));

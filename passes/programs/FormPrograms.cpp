@@ -175,6 +175,23 @@ Value ProgramBuilder::placeOf(Value result) {
   }
 }
 
+/// What becomes the value of a state is made in its memory, where the function reads nothing that
+/// was there before.
+void ProgramBuilder::placeStores() {
+  DenseSet<Attribute> read;
+  for (auto load : f.getBody().front().getOps<ml_program::GlobalLoadOp>())
+    read.insert(load.getGlobal().getLeafReference());
+  for (auto store : f.getBody().front().getOps<ml_program::GlobalStoreOp>()) {
+    auto global = shared.symbols.lookup<ml_program::GlobalOp>(store.getGlobal().getLeafReference());
+    Value made = throughReshapes(store.getValue());
+    Operation *op = made.getDefiningOp();
+    // Stored twice, the last one would be overwritten.
+    if (op && !isFree(op) && !livesElsewhere(f, made) && !ModuleBuffers::layoutOf(global) &&
+        read.insert(global.getSymNameAttr()).second && !outputs.count(made))
+      outputs[made] = get(shared.state(global));
+  }
+}
+
 /// Gives memory that is written over later its initial value.
 LogicalResult ProgramBuilder::launchFill(linalg::FillOp fill, Value place) {
   auto type = cast<RankedTensorType>(fill.getResult(0).getType());
@@ -516,6 +533,7 @@ LogicalResult ProgramBuilder::build() {
         AffineMap::get(0, registers.size(), shape, f.getContext()), type.getElementType(), true);
     outputs[throughReshapes(v)] = output;
   }
+  placeStores();
   Grouping grouping(f.getBody().front(), target);
   for (auto &group : grouping.groups)
     if (!isPackedAway(group) && failed(launchGroup(group)))

@@ -64,6 +64,7 @@ private:
   mlir::FailureOr<mlir::Value> stackedBuffer(mlir::ml_program::GlobalLoadConstOp load);
 
   mlir::FailureOr<mlir::Value> temporary(mlir::RankedTensorType type, mlir::Value tensor);
+  void placeStores();
   mlir::LogicalResult storeGlobals();
   mlir::FailureOr<mlir::AffineExpr> bytesOf(mlir::Value tensor);
   mlir::Value placeOf(mlir::Value result);

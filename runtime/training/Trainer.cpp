@@ -2,6 +2,7 @@
 
 #include "runtime/training/Trainer.h"
 
+#include "runtime/module/StepPrograms.h"
 #include "runtime/training/GroupSums.h"
 
 #include <algorithm>
@@ -110,6 +111,7 @@ class LocalTrainer final : public Trainer {
 public:
   struct Programs {
     ProgramRun zero, gradient, evaluate, norms, optimizer;
+    std::optional<ProgramRun> quantizeWeights; ///< in FP8
   };
   /// Where micro-batches are summed in groups: gradients and losses, or losses alone.
   struct Sums {
@@ -158,9 +160,11 @@ Result<std::unique_ptr<Trainer>> Trainer::create(Executor &executor, Trainables 
         HADAL_TRY(sums->all.add(state->name()->str()));
   }
   LocalTrainer::Programs programs{
-      HADAL_TRY(executor.prepare("zero")), HADAL_TRY(executor.prepare("gradients")),
-      HADAL_TRY(executor.prepare("evaluate")), HADAL_TRY(executor.prepare("norms")),
-      HADAL_TRY(executor.prepare("optimizer"))};
+      HADAL_TRY(executor.prepare("zero")),      HADAL_TRY(executor.prepare("gradients")),
+      HADAL_TRY(executor.prepare("evaluate")),  HADAL_TRY(executor.prepare("norms")),
+      HADAL_TRY(executor.prepare("optimizer")), {}};
+  if (executor.module().findProgram(quantizeWeightsProgram))
+    programs.quantizeWeights.emplace(HADAL_TRY(executor.prepare(quantizeWeightsProgram)));
   return std::unique_ptr<Trainer>(new LocalTrainer(table, trainables, executor, std::move(programs),
                                                    std::move(losses), std::move(sums)));
 }
@@ -176,6 +180,8 @@ Result<StepResult> LocalTrainer::pass(int64_t step, std::span<const TrainingRow>
   if (groups)
     groups->restart();
   HADAL_TRY(programs.zero.execute());
+  if (programs.quantizeWeights)
+    HADAL_TRY(programs.quantizeWeights->execute());
   int64_t groupSize = static_cast<int64_t>(input.batches.size()) / table.sum_groups(), done = 0;
   for (const MicroBatch &batch : input.batches) {
     HADAL_TRY(batch.bind(program, input.counts));

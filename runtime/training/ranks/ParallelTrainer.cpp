@@ -1,5 +1,6 @@
 #include "runtime/training/ranks/ParallelTrainer.h"
 
+#include "runtime/module/StepPrograms.h"
 #include "runtime/module/Verify.h"
 #include "runtime/ranks/Gather.h"
 #include "runtime/ranks/OpenSends.h"
@@ -30,6 +31,10 @@ Status ParallelTrainer::prepare() {
     programs[name] = std::make_unique<ProgramRun>(HADAL_TRY(executor.prepare(name)));
   if (executor.module().findProgram("balance")) // without experts there is nothing to balance
     programs["balance"] = std::make_unique<ProgramRun>(HADAL_TRY(executor.prepare("balance")));
+  for (unsigned direction = 0; direction < layout.directions(); ++direction)
+    if (std::string name = quantizeWeightsOf(layout.stageOf(layout.ppOf(layout.rank), direction));
+        executor.module().findProgram(name) && !quantizeWeights.count(name))
+      quantizeWeights.emplace(name, HADAL_TRY(executor.prepare(name)));
   sums = HADAL_TRY(RankSums::create(
       {executor, trainables, plan, layout, runner, comm, streamComm, adder, options.timeout}));
   return {};
@@ -131,6 +136,8 @@ Result<StepResult> ParallelTrainer::pass(int64_t step, std::span<const TrainingR
   result.predictions = input.counts[0];
   HADAL_TRY(sums->begin(step, static_cast<int64_t>(input.batches.size()) / table.sum_groups()));
   HADAL_TRY(programs["zero"]->execute());
+  for (auto &[name, program] : quantizeWeights)
+    HADAL_TRY(program.execute());
   OrderRunner::Hooks hooks;
   hooks.enter = [&](unsigned stage) { return sums->enter(stage); };
   hooks.done = [&](unsigned stage, unsigned microBatch, StageProgram program) {

@@ -65,8 +65,9 @@ private:
   MemoryPool pool;
   std::unique_ptr<RankSums> sums;
   std::map<std::string, std::unique_ptr<ProgramRun>> programs;
-  std::vector<double> squares; ///< of each tensor that has a gradient
-  int64_t current = 0;         ///< step
+  std::map<std::string, ProgramRun> quantizeWeights; ///< of this rank's stages, in FP8
+  std::vector<double> squares;                       ///< of each tensor that has a gradient
+  int64_t current = 0;                               ///< step
   float norm = 0;
   bool isCommon = false;
 };

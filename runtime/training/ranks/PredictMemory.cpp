@@ -4,6 +4,7 @@
 #include "runtime/device/Memory.h"
 #include "runtime/module/Expr.h"
 #include "runtime/module/RankSizes.h"
+#include "runtime/module/StepPrograms.h"
 #include "runtime/module/UsedStates.h"
 #include "runtime/training/ranks/ChunkSizes.h"
 #include "runtime/training/ranks/SumPlan.h"
@@ -106,8 +107,11 @@ Result<RankMemory> Predictor::ofPipelineRank(unsigned pp) {
   int64_t largest = 0;
   for (const fb::Trainable *trainable : *training.trainables())
     largest = std::max(largest, trainable->packed_elements() * trainable->count());
-  for (const char *name :
-       {"zero", "square_sum", "global_norm", "schedule", "adamw", "balance", "add", "add.i32"})
+  std::vector<std::string> beside = {"zero",  "square_sum", "global_norm", "schedule",
+                                     "adamw", "balance",    "add",         "add.i32"};
+  for (unsigned direction = 0; direction < layout.directions(); ++direction)
+    beside.push_back(quantizeWeightsOf(layout.stageOf(pp, direction)));
+  for (const std::string &name : beside)
     for (const fb::Program *program : *module.programs())
       if (program->name()->string_view() == name)
         HADAL_TRY(chunks.arenas.add(
@@ -179,7 +183,7 @@ void Predictor::addSums(std::vector<RankMemory> &all) {
 void Predictor::addStates(std::vector<RankMemory> &all) {
   auto placeOf = [](RankMemory &memory, std::string_view name) -> uint64_t & {
     std::string_view kind = name.substr(0, name.find('.'));
-    if (kind == "weight" || kind == "rounded")
+    if (kind == "weight" || kind == "rounded" || kind == "codes" || kind == "scales")
       return memory.weights;
     if (kind == "gradient")
       return memory.gradients;

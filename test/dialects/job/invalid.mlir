@@ -233,8 +233,8 @@ module attributes {job.training = #job.training<micro_batch = 1, sequence = 4, b
 // -----
 
 // C5
-// expected-error@+1 {{precision wants one of fp32, bf16, got "fp8"}}
-module attributes {job.training = #job.training<micro_batch = 1, sequence = 4, precision = "fp8">} {}
+// expected-error@+1 {{precision wants one of fp32, bf16, fp8, got "fp4"}}
+module attributes {job.training = #job.training<micro_batch = 1, sequence = 4, precision = "fp4">} {}
 
 // -----
 
