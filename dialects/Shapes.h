@@ -97,6 +97,25 @@ private:
   llvm::StringMap<int64_t> sizes;
 };
 
+/// Holds a grouped product to what all of them want, `sizes` knowing E, N and K of its weights:
+/// offsets [G+1], G a multiple of E; active [G]; source [R]; rows [R, K], or [T, K] with source;
+/// result [R, N]. N and K change places where it has `transpose`.
+template <typename Op> llvm::LogicalResult verifyGroupedProduct(Op op, NamedSizes &sizes) {
+  if (failed(sizes.match("offsets", op.getOffsets(), {"G+1"})))
+    return llvm::failure();
+  if (sizes["G"] % sizes["E"] != 0)
+    return op.emitOpError() << "wants the groups of offsets (" << sizes["G"]
+                            << ") to be a multiple of E (" << sizes["E"] << ")";
+  if (failed(sizes.match("active", op.getActive(), {"G"})))
+    return llvm::failure();
+  if (op.getSource() && failed(sizes.match("source", op.getSource(), {"R"})))
+    return llvm::failure();
+  llvm::StringRef summed = op.getTranspose() ? "N" : "K", kept = op.getTranspose() ? "K" : "N";
+  if (failed(sizes.match("rows", op.getRows(), {op.getSource() ? "T" : "R", summed})))
+    return llvm::failure();
+  return sizes.match("result", op.getResult(), {"R", kept});
+}
+
 /// The size of `value` along `dim`: an attribute where the type says it, else a tensor.dim made by
 /// `builder`.
 inline mlir::OpFoldResult sizeOf(mlir::OpBuilder &builder, mlir::Value value, int64_t dim) {

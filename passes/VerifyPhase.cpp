@@ -61,6 +61,7 @@ constexpr FirstPhase kFirstPhases[] = {
     {"fp8.grouped_matmul", Scheduled},
     {"fp8.matmul", Scheduled},
     {"fp8.quantize", Scheduled},
+    {"fp8.weight_grad", Scheduled},
     {"mla.attention_grad", Scheduled},
     {"moe.balance_loss_grad", Scheduled},
     {"moe.combine_grad", Scheduled},

@@ -4,6 +4,7 @@
 #include "dialects/Shapes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Builders.h"
+#include "mlir/IR/TypeUtilities.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -22,17 +23,183 @@ void Fp8Dialect::initialize() {
       >();
 }
 
-static LogicalResult verifyBlock(Operation *op, ArrayRef<int64_t> block) {
-  if (block.size() != 2 || block[0] < 1 || block[1] < 1)
-    return op->emitOpError() << "wants block (" << block << ") to be two sizes of at least 1";
+//===----------------------------------------------------------------------===//
+// Formats
+//===----------------------------------------------------------------------===//
+
+static constexpr Format kFormats[] = {Format::E4M3, Format::E5M2, Format::E5M6};
+
+StringRef fp8::nameOf(Format format) {
+  switch (format) {
+  case Format::E4M3: return "e4m3";
+  case Format::E5M2: return "e5m2";
+  case Format::E5M6: return "e5m6";
+  }
+  llvm_unreachable("a format");
+}
+
+Format fp8::formatOf(std::optional<StringRef> name) {
+  const Format *found = llvm::find_if(kFormats, [&](Format f) { return name == nameOf(f); });
+  return found == std::end(kFormats) ? Format::E4M3 : *found;
+}
+
+float fp8::largestOf(Format format) {
+  return format == Format::E4M3 ? 448 : format == Format::E5M2 ? 57344 : 65024;
+}
+
+Type fp8::elementOf(Format format, MLIRContext *context) {
+  if (format == Format::E4M3)
+    return Float8E4M3FNType::get(context);
+  if (format == Format::E5M2)
+    return Float8E5M2Type::get(context);
+  return IntegerType::get(context, 8);
+}
+
+int64_t fp8::elementsOfRow(Format format, int64_t columns) {
+  return format == Format::E5M6 ? (3 * columns + 1) / 2 : columns;
+}
+
+//===----------------------------------------------------------------------===//
+// What several ops want
+//===----------------------------------------------------------------------===//
+
+/// A misspelt attribute would change numbers silently.
+static LogicalResult verifyAttributes(Operation *op) {
+  for (NamedAttribute attribute : op->getDiscardableAttrs())
+    if (!attribute.getName().getValue().contains('.'))
+      return op->emitOpError() << "knows no attribute " << attribute.getName().getValue();
   return success();
 }
 
-/// Names the number of blocks along `name`, where its size is known.
-static void setBlocks(NamedSizes &sizes, StringRef name, StringRef blocksName, int64_t block) {
-  if (int64_t size = sizes[name]; !ShapedType::isDynamic(size))
-    sizes.set(blocksName,
+static LogicalResult verifyBlock(Operation *op, ArrayRef<int64_t> block, int64_t least) {
+  if (block.size() != 2 || block[0] < least || block[1] < least)
+    return op->emitOpError() << "wants block (" << block << ") to be two sizes of at least "
+                             << least;
+  return success();
+}
+
+static LogicalResult verifyFormat(Operation *op, std::optional<StringRef> name) {
+  if (name && *name != nameOf(formatOf(name)))
+    return op->emitOpError() << "wants format (" << *name << ") to be e4m3, e5m2 or e5m6";
+  return success();
+}
+
+/// How products may form their sums over tiles of `tile`.
+static LogicalResult verifySums(Operation *op, std::optional<StringRef> accumulate,
+                                std::optional<uint64_t> interval, int64_t tile) {
+  if (accumulate && *accumulate != "hopper")
+    return op->emitOpError() << "wants accumulate (" << *accumulate << ") to be hopper";
+  if (!interval)
+    return success();
+  auto every = static_cast<int64_t>(*interval);
+  if (every != 0 && every != 32 && every != 64 && every != 128)
+    return op->emitOpError() << "wants interval (" << every << ") to be 0, 32, 64 or 128";
+  if (every == 0 ? tile != 0 : tile % every != 0)
+    return op->emitOpError() << "wants tiles (" << tile << ") "
+                             << (every ? "of a multiple of" : "of all that is summed over (0) for")
+                             << " interval (" << every << ")";
+  return success();
+}
+
+/// Names the number of tiles along `name`, where its size is known.
+static void setTiles(NamedSizes &sizes, StringRef name, StringRef tilesName, int64_t block) {
+  int64_t size = sizes[name];
+  if (block == 0)
+    sizes.set(tilesName, 1);
+  else if (!ShapedType::isDynamic(size))
+    sizes.set(tilesName,
               llvm::divideCeil(static_cast<uint64_t>(size), static_cast<uint64_t>(block)));
+}
+
+/// The same along rows, which may be those of G groups. Returns the name.
+static StringRef setRowTiles(NamedSizes &sizes, StringRef name, int64_t block, bool isGrouped) {
+  if (!isGrouped) {
+    StringRef tiles = name == "M" ? "ceil(M/bm)" : "ceil(T/bt)";
+    setTiles(sizes, name, tiles, block);
+    return tiles;
+  }
+  if (block == 0)
+    return "G";
+  StringRef tiles = name == "M" ? "floor(M/bm)+G" : "floor(T/bt)+G";
+  if (int64_t size = sizes[name]; !ShapedType::isDynamic(size))
+    sizes.set(tiles, size / block + sizes["G"]);
+  return tiles;
+}
+
+/// Of quantize and dequantize: what they say of `x`, the unquantized side, and of the other.
+template <typename Op>
+static LogicalResult verifyTiles(Op op, StringRef xName, Value x, NamedSizes &sizes) {
+  ArrayRef<int64_t> block = op.getBlock();
+  if (failed(verifyAttributes(op)) || failed(verifyBlock(op, block, 0)) || // C1
+      failed(verifyFormat(op, op.getFormat())))                            // C2
+    return failure();
+  auto rankOf = [](Value v) { return cast<RankedTensorType>(v.getType()).getRank(); };
+  int64_t rank = rankOf(x);
+  if (rankOf(op.getQ()) != rank || rankOf(op.getScale()) != rank)
+    return op.emitOpError() << "wants q (rank " << rankOf(op.getQ()) << ") and scale (rank "
+                            << rankOf(op.getScale()) << ") to have the rank of " << xName << " ("
+                            << rank << ")"; // C3, C4
+  SmallVector<StringRef> shape{"M", "K"};
+  if (rank == 3)
+    shape.insert(shape.begin(), "E");
+  if (failed(sizes.match(xName, x, shape))) // C3, C4
+    return failure();
+  if (op.getOffsets()) { // C5
+    if (rank != 2 || block[0] == 1)
+      return op.emitOpError() << "wants offsets with a matrix in tiles of rows, got rank " << rank
+                              << " and block (" << block << ")";
+    if (failed(sizes.match("offsets", op.getOffsets(), {"G+1"})))
+      return failure();
+  }
+  Format format = op.codeFormat();
+  if (Type element = op.getQ().getType().getElementType();
+      element != elementOf(format, op.getContext()))
+    return op.emitOpError() << "wants q of " << elementOf(format, op.getContext())
+                            << " for the format " << nameOf(format) << ", got " << element; // C6
+  if (format == Format::E5M6) {
+    shape.back() = "ceil(3K/2)";
+    sizes.set(shape.back(), elementsOfRow(format, sizes["K"]));
+  }
+  if (failed(sizes.match("q", op.getQ(), shape))) // C6
+    return failure();
+  shape[rank - 2] = setRowTiles(sizes, "M", block[0], bool(op.getOffsets()));
+  shape.back() = "ceil(K/bk)";
+  setTiles(sizes, "K", shape.back(), block[1]);
+  return sizes.match("scale", op.getScale(), shape); // C7
+}
+
+/// Of both products: what they say of weights, scales and sums. `batch`: the weights are a stack.
+template <typename Op>
+static LogicalResult verifyProduct(Op op, Value left, bool batch, NamedSizes &sizes) {
+  bool isCoded = bool(op.getXScale());
+  ArrayRef<int64_t> block = op.getBlock();
+  if (failed(verifyAttributes(op)) || failed(verifyBlock(op, block, isCoded ? 0 : 1))) // C1
+    return failure();
+  SmallVector<StringRef> weights{"E", "N", "K"}, tiles{"E", "ceil(N/bn)", "ceil(K/bk)"};
+  if (!batch)
+    weights.erase(weights.begin()), tiles.erase(tiles.begin());
+  if (failed(sizes.match("weights", op.getWeights(), weights))) // C2
+    return failure();
+  setTiles(sizes, "N", "ceil(N/bn)", block[0]);
+  setTiles(sizes, "K", "ceil(K/bk)", block[1]);
+  if (failed(sizes.match("scale", op.getScale(), tiles))) // C3
+    return failure();
+  Type x = getElementTypeOrSelf(left.getType()),
+       w = getElementTypeOrSelf(op.getWeights().getType());
+  if (isCoded ? x.isF32() : !x.isF32() || !isa<Float8E4M3FNType>(w))
+    return op.emitOpError() << "wants "
+                            << (isCoded ? "codes with x_scale"
+                                        : "rows of f32 and weights of f8E4M3FN without x_scale")
+                            << ", got " << x << " and " << w; // C4
+  if (!isCoded && (op.getTranspose() || op.getAccumulate() || op.getInterval()))
+    return op.emitOpError("wants x_scale where it has transpose, accumulate or interval"); // C5
+  return verifySums(op, op.getAccumulate(), op.getInterval(),
+                    block[op.getTranspose() ? 0 : 1]); // C6, C7
+}
+
+/// The tiles along what a product sums over.
+template <typename Op> static StringRef summedTiles(Op op) {
+  return op.getTranspose() ? "ceil(N/bn)" : "ceil(K/bk)";
 }
 
 //===----------------------------------------------------------------------===//
@@ -40,27 +207,27 @@ static void setBlocks(NamedSizes &sizes, StringRef name, StringRef blocksName, i
 //===----------------------------------------------------------------------===//
 
 LogicalResult QuantizeOp::verify() {
-  if (failed(verifyBlock(*this, getBlock()))) // C1
-    return failure();
-  NamedSizes sizes(*this, {"M", "ceil(M/bm)"});
-  if (failed(sizes.match("x", getX(), {"M", "K"})) || // C2
-      failed(sizes.match("q", getQ(), {"M", "K"})))   // C3
-    return failure();
-  setBlocks(sizes, "M", "ceil(M/bm)", getBlock()[0]);
-  setBlocks(sizes, "K", "ceil(K/bk)", getBlock()[1]);
-  return sizes.match("scale", getScale(), {"ceil(M/bm)", "ceil(K/bk)"}); // C4
+  NamedSizes sizes(*this, {"M", "ceil(M/bm)", "floor(M/bm)+G"});
+  return verifyTiles(*this, "x", getX(), sizes);
 }
 
 LogicalResult QuantizeOp::reifyResultShapes(OpBuilder &builder,
                                             ReifiedRankedShapedTypeDims &shapes) {
-  shapes.push_back(leadingShapeOf(builder, getQ(), getX()));
+  int64_t rows = getX().getType().getRank() - 2;
+  shapes.push_back(
+      shapeOf(builder, getQ(), [&](int64_t dim) { return sizeOf(builder, getX(), dim); }));
   shapes.push_back(shapeOf(builder, getScale(), [&](int64_t) -> OpFoldResult {
-    OpFoldResult rows = sizeOf(builder, getX(), 0);
+    OpFoldResult size = sizeOf(builder, getX(), rows);
     if (getBlock()[0] == 1)
-      return rows;
-    Value count = getValueOrCreateConstantIndexOp(builder, getLoc(), rows);
+      return size;
+    Value count = getValueOrCreateConstantIndexOp(builder, getLoc(), size);
     Value block = arith::ConstantIndexOp::create(builder, getLoc(), getBlock()[0]);
-    return arith::CeilDivUIOp::create(builder, getLoc(), count, block).getResult();
+    if (!getOffsets())
+      return arith::CeilDivUIOp::create(builder, getLoc(), count, block).getResult();
+    Value groups =
+        arith::ConstantIndexOp::create(builder, getLoc(), getOffsets().getType().getDimSize(0) - 1);
+    Value whole = arith::DivUIOp::create(builder, getLoc(), count, block);
+    return arith::AddIOp::create(builder, getLoc(), whole, groups).getResult();
   }));
   return success();
 }
@@ -70,27 +237,8 @@ LogicalResult QuantizeOp::reifyResultShapes(OpBuilder &builder,
 //===----------------------------------------------------------------------===//
 
 LogicalResult DequantizeOp::verify() {
-  if (failed(verifyBlock(*this, getBlock()))) // C1
-    return failure();
-  int64_t rank = getQ().getType().getRank();
-  if (getScale().getType().getRank() != rank || getResult().getType().getRank() != rank)
-    return emitOpError() << "wants scale (rank " << getScale().getType().getRank()
-                         << ") and result (rank " << getResult().getType().getRank()
-                         << ") to have q's rank (" << rank << ")"; // C2
-  SmallVector<StringRef> shape{"M", "K"}, blocks{"ceil(M/bm)", "ceil(K/bk)"};
-  if (rank == 3) {
-    shape.insert(shape.begin(), "E");
-    blocks.insert(blocks.begin(), "E");
-  }
-  NamedSizes sizes(*this, {"M", "ceil(M/bm)"});
-  if (failed(sizes.match("q", getQ(), shape))) // C3
-    return failure();
-  setBlocks(sizes, "M", "ceil(M/bm)", getBlock()[0]);
-  setBlocks(sizes, "K", "ceil(K/bk)", getBlock()[1]);
-  if (failed(sizes.match("scale", getScale(), blocks)) || // C4
-      failed(sizes.match("result", getResult(), shape)))  // C5
-    return failure();
-  return success();
+  NamedSizes sizes(*this, {"M", "ceil(M/bm)", "floor(M/bm)+G"});
+  return verifyTiles(*this, "result", getResult(), sizes);
 }
 
 LogicalResult DequantizeOp::reifyResultShapes(OpBuilder &builder,
@@ -105,18 +253,15 @@ LogicalResult DequantizeOp::reifyResultShapes(OpBuilder &builder,
 //===----------------------------------------------------------------------===//
 
 LogicalResult MatmulOp::verify() {
-  if (failed(verifyBlock(*this, getBlock()))) // C1
-    return failure();
   NamedSizes sizes(*this, {"T"});
-  if (failed(sizes.match("weights", getWeights(), {"N", "K"}))) // C2
+  if (failed(verifyProduct(*this, getX(), /*batch=*/false, sizes)))
     return failure();
-  setBlocks(sizes, "N", "ceil(N/bn)", getBlock()[0]);
-  setBlocks(sizes, "K", "ceil(K/bk)", getBlock()[1]);
-  if (failed(sizes.match("scale", getScale(), {"ceil(N/bn)", "ceil(K/bk)"})) || // C3
-      failed(sizes.match("x", getX(), {"T", "K"})) ||                           // C4
-      failed(sizes.match("result", getResult(), {"T", "N"})))                   // C5
+  StringRef summed = getTranspose() ? "N" : "K", kept = getTranspose() ? "K" : "N";
+  if (failed(sizes.match("x", getX(), {"T", summed}))) // C8
     return failure();
-  return success();
+  if (getXScale() && failed(sizes.match("x_scale", getXScale(), {"T", summedTiles(*this)}))) // C9
+    return failure();
+  return sizes.match("result", getResult(), {"T", kept}); // C10
 }
 
 LogicalResult MatmulOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
@@ -129,32 +274,73 @@ LogicalResult MatmulOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShape
 //===----------------------------------------------------------------------===//
 
 LogicalResult GroupedMatmulOp::verify() {
-  if (failed(verifyBlock(*this, getBlock()))) // C1
-    return failure();
   NamedSizes sizes(*this, {"T", "R"});
-  if (failed(sizes.match("weights", getWeights(), {"E", "N", "K"}))) // C2
+  if (failed(verifyProduct(*this, getRows(), /*batch=*/true, sizes)) || // C1 .. C7
+      failed(verifyGroupedProduct(*this, sizes)))                       // C8 .. C12
     return failure();
-  setBlocks(sizes, "N", "ceil(N/bn)", getBlock()[0]);
-  setBlocks(sizes, "K", "ceil(K/bk)", getBlock()[1]);
-  if (failed(sizes.match("scale", getScale(), {"E", "ceil(N/bn)", "ceil(K/bk)"})) || // C3
-      failed(sizes.match("offsets", getOffsets(), {"G+1"})))                         // C4
-    return failure();
-  if (sizes["G"] % sizes["E"] != 0)
-    return emitOpError() << "wants the groups of offsets (" << sizes["G"]
-                         << ") to be a multiple of E (" << sizes["E"] << ")"; // C4
-  if (failed(sizes.match("active", getActive(), {"G"})))                      // C5
-    return failure();
-  if (getSource() && failed(sizes.match("source", getSource(), {"R"}))) // C6
-    return failure();
-  if (failed(sizes.match("rows", getRows(), {getSource() ? "T" : "R", "K"})) || // C7
-      failed(sizes.match("result", getResult(), {"R", "N"})))                   // C8
-    return failure();
-  return success();
+  if (!getXScale())
+    return success();
+  return sizes.match("x_scale", getXScale(), {getSource() ? "T" : "R", summedTiles(*this)}); // C13
 }
 
 LogicalResult GroupedMatmulOp::reifyResultShapes(OpBuilder &builder,
                                                  ReifiedRankedShapedTypeDims &shapes) {
   Value rows = getSource() ? Value(getSource()) : Value(getRows());
   shapes.push_back(leadingShapeOf(builder, getResult(), rows));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// weight_grad
+//===----------------------------------------------------------------------===//
+
+MutableOperandRange WeightGradOp::getDpsInitsMutable() { return getInitMutable(); }
+
+LogicalResult WeightGradOp::verify() {
+  ArrayRef<int64_t> block = getBlock();
+  if (failed(verifyAttributes(*this)) || failed(verifyBlock(*this, block, 0)))
+    return failure();
+  if (block[1] != 1)
+    return emitOpError() << "wants tiles of one column, got block (" << block << ")"; // C1
+  NamedSizes sizes(*this, {"T", "ceil(T/bt)", "floor(T/bt)+G"});
+  bool isGrouped = bool(getOffsets());
+  if (int64_t rank = getInit().getType().getRank(); rank != (isGrouped ? 3 : 2))
+    return emitOpError() << "wants init of rank " << (isGrouped ? "3 with" : "2 without")
+                         << " offsets, got " << getInit().getType(); // C2
+  SmallVector<StringRef> matrix{"N", "K"};
+  if (isGrouped)
+    matrix.insert(matrix.begin(), "E");
+  if (failed(sizes.match("init", getInit(), matrix))) // C2
+    return failure();
+  if (isGrouped != bool(getActive()))
+    return emitOpError("wants offsets and active, or neither"); // C4
+  if (isGrouped) {
+    if (failed(sizes.match("offsets", getOffsets(), {"G+1"}))) // C3
+      return failure();
+    if (sizes["G"] % sizes["E"] != 0 || block[0] == 1)
+      return emitOpError() << "wants the groups of offsets (" << sizes["G"]
+                           << ") to be a multiple of E (" << sizes["E"] << "), and tiles ("
+                           << block[0] << ") of rows";     // C3
+    if (failed(sizes.match("active", getActive(), {"G"}))) // C4
+      return failure();
+  }
+  if (failed(sizes.match("gradient", getGradient(), {"T", "N"})) || // C5
+      failed(sizes.match("x", getX(), {"T", "K"})))                 // C6
+    return failure();
+  StringRef tiles = setRowTiles(sizes, "T", block[0], isGrouped);
+  if (failed(sizes.match("gradient_scale", getGradientScale(), {tiles, "N"})) || // C7
+      failed(sizes.match("x_scale", getXScale(), {tiles, "K"})))                 // C8
+    return failure();
+  return verifySums(*this, getAccumulate(), getInterval(), block[0]); // C9, C10
+}
+
+AffineExpr WeightGradOp::flops(const WorkSizes &sizes) {
+  int64_t outputs = getGradient().getType().getDimSize(1), columns = getX().getType().getDimSize(1);
+  return sizes.size(getGradient(), 0) * (2 * outputs * columns);
+}
+
+LogicalResult WeightGradOp::reifyResultShapes(OpBuilder &builder,
+                                              ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back(leadingShapeOf(builder, getResult(), getInit()));
   return success();
 }

@@ -274,21 +274,9 @@ LogicalResult DispatchOp::reifyResultShapes(OpBuilder &builder,
 
 LogicalResult GroupedMatmulOp::verify() {
   NamedSizes sizes(*this, {"T", "R"});
-  if (failed(sizes.match("weights", getWeights(), {"E", "N", "K"})) || // C1
-      failed(sizes.match("offsets", getOffsets(), {"G+1"})))           // C2
+  if (failed(sizes.match("weights", getWeights(), {"E", "N", "K"}))) // C1
     return failure();
-  if (sizes["G"] % sizes["E"] != 0)
-    return emitOpError() << "wants the groups of offsets (" << sizes["G"]
-                         << ") to be a multiple of E (" << sizes["E"] << ")"; // C2
-  if (failed(sizes.match("active", getActive(), {"G"})))                      // C3
-    return failure();
-  if (getSource() && failed(sizes.match("source", getSource(), {"R"}))) // C4
-    return failure();
-  StringRef summed = getTranspose() ? "N" : "K", kept = getTranspose() ? "K" : "N";
-  if (failed(sizes.match("rows", getRows(), {getSource() ? "T" : "R", summed})) || // C5
-      failed(sizes.match("result", getResult(), {"R", kept})))                     // C6
-    return failure();
-  return success();
+  return verifyGroupedProduct(*this, sizes); // C2 .. C6
 }
 
 LogicalResult GroupedMatmulOp::reifyResultShapes(OpBuilder &builder,

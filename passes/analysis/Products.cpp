@@ -82,26 +82,45 @@ template <typename Op> static Product grouped(Op op) {
   return p;
 }
 
+/// With `transpose` the weights' outputs are summed over.
+static void transpose(Product &p) {
+  std::swap(p.rightN, p.rightK);
+  std::swap(p.n, p.k);
+  std::swap(p.blockN, p.blockK);
+}
+
+static Accumulate accumulateOf(std::optional<StringRef> name) {
+  return name == "hopper" ? Accumulate::Hopper : Accumulate::F32;
+}
+
+/// What fp8.matmul and fp8.grouped_matmul say of codes and scales.
+template <typename Op> static void readScales(Op op, Product &p) {
+  p.scale = op.getScale(), p.leftScale = op.getXScale();
+  p.blockN = op.getBlock()[0], p.blockK = op.getBlock()[1];
+  if (op.getTranspose())
+    transpose(p);
+  p.interval = op.getInterval() ? int64_t(*op.getInterval()) : p.blockK;
+  p.accumulate = accumulateOf(op.getAccumulate());
+}
+
 std::optional<Product> matchProduct(Operation *op) {
   if (auto g = dyn_cast<moe::GroupedMatmulOp>(op)) {
     Product p = grouped(g);
-    if (g.getTranspose()) {
-      std::swap(p.rightN, p.rightK);
-      std::swap(p.n, p.k);
-    }
+    if (g.getTranspose())
+      transpose(p);
     return p;
   }
   if (auto g = dyn_cast<fp8::GroupedMatmulOp>(op)) {
     Product p = grouped(g);
-    p.scale = g.getScale(), p.blockN = g.getBlock()[0], p.blockK = g.getBlock()[1];
+    readScales(g, p);
     return p;
   }
   if (auto m = dyn_cast<fp8::MatmulOp>(op)) {
     Product p;
-    p.op = m, p.left = m.getX(), p.right = m.getWeights(), p.scale = m.getScale();
-    p.blockN = m.getBlock()[0], p.blockK = m.getBlock()[1];
+    p.op = m, p.left = m.getX(), p.right = m.getWeights();
     auto right = cast<RankedTensorType>(p.right.getType());
     p.n = right.getDimSize(0), p.k = right.getDimSize(1);
+    readScales(m, p);
     return p;
   }
   if (auto l = dyn_cast<linalg::LinalgOp>(op))
@@ -120,6 +139,20 @@ std::optional<WeightGradient> matchWeightGradient(Operation *op) {
       g.init = grouped.getInit();
     auto out = grouped.getResult().getType();
     g.batch = out.getDimSize(0), g.n = out.getDimSize(1), g.k = out.getDimSize(2);
+    return g;
+  }
+  if (auto coded = dyn_cast<fp8::WeightGradOp>(op)) {
+    g.rows = coded.getX(), g.rowsScale = coded.getXScale();
+    g.gradient = coded.getGradient(), g.gradientScale = coded.getGradientScale();
+    g.offsets = coded.getOffsets(), g.active = coded.getActive();
+    if (!isZeroFill(coded.getInit()))
+      g.init = coded.getInit();
+    ArrayRef<int64_t> matrix = coded.getResult().getType().getShape();
+    g.batch = matrix.size() == 3 ? matrix[0] : 1;
+    g.n = matrix[matrix.size() - 2], g.k = matrix.back();
+    g.tile = coded.getBlock()[0];
+    g.interval = coded.getInterval() ? int64_t(*coded.getInterval()) : g.tile;
+    g.accumulate = accumulateOf(coded.getAccumulate());
     return g;
   }
   auto linalgOp = dyn_cast<linalg::LinalgOp>(op);

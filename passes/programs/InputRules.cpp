@@ -218,12 +218,27 @@ LogicalResult InputRules::counts(Operation *op, Value v, AffineExpr all) {
   return want(v, {op, "counts", "counts", {constant(0), all}});
 }
 
+template <typename Op> LogicalResult InputRules::activeGroups(Op op) {
+  return want(op.getActive(),
+              {op, "active", "groups", {constant(-1), dim(op.getActive(), 0)}, op.getOffsets()});
+}
+
+/// Rows of scales in `tiles` of `block` rows, which may be those of groups.
+template <typename Op>
+LogicalResult InputRules::rowTiles(Op op, AffineExpr rows, int64_t block, AffineExpr tiles) {
+  if (!op.getOffsets())
+    return block ? equal(op, tiles, rows ? rows.ceilDiv(block) : rows) : success();
+  if (failed(offsets(op, op.getOffsets(), rows)))
+    return failure();
+  if (!block)
+    return success();
+  int64_t groups = op.getOffsets().getType().getDimSize(0) - 1;
+  return equal(op, tiles, rows ? rows.floorDiv(block) + groups : rows);
+}
+
 /// Offsets and active groups of `all` rows, and where the rows come from.
 template <typename Op> LogicalResult InputRules::grouped(Op op, AffineExpr all) {
-  if (failed(offsets(op, op.getOffsets(), all)) ||
-      failed(
-          want(op.getActive(),
-               {op, "active", "groups", {constant(-1), dim(op.getActive(), 0)}, op.getOffsets()})))
+  if (failed(offsets(op, op.getOffsets(), all)) || failed(activeGroups(op)))
     return failure();
   return op.getSource() ? values(op, "source", op.getSource(), dim(op.getRows(), 0)) : success();
 }
@@ -310,8 +325,13 @@ LogicalResult InputRules::readFp8Op(Operation *op) {
       .Case<fp8::GroupedMatmulOp>([&](auto o) { return grouped(o, dim(o.getResult(), 0)); })
       .Case<fp8::QuantizeOp, fp8::DequantizeOp>([&](auto o) -> LogicalResult {
         unsigned d = o.getQ().getType().getRank() - 2;
-        AffineExpr all = dim(o.getQ(), d);
-        return equal(op, dim(o.getScale(), d), all ? all.ceilDiv(o.getBlock()[0]) : all);
+        return rowTiles(o, dim(o.getQ(), d), o.getBlock()[0], dim(o.getScale(), d));
+      })
+      .Case<fp8::WeightGradOp>([&](auto o) -> LogicalResult {
+        AffineExpr rows = dim(o.getX(), 0);
+        if (failed(rowTiles(o, rows, o.getBlock()[0], dim(o.getXScale(), 0))))
+          return failure();
+        return o.getActive() ? activeGroups(o) : success();
       })
       .Default([](Operation *) { return success(); });
 }

@@ -65,6 +65,9 @@ private:
                              llvm::StringRef kind = "values");
   mlir::LogicalResult offsets(mlir::Operation *op, mlir::Value v, mlir::AffineExpr end);
   mlir::LogicalResult counts(mlir::Operation *op, mlir::Value v, mlir::AffineExpr all);
+  template <typename Op> mlir::LogicalResult activeGroups(Op op);
+  template <typename Op>
+  mlir::LogicalResult rowTiles(Op op, mlir::AffineExpr rows, int64_t block, mlir::AffineExpr tiles);
   template <typename Op> mlir::LogicalResult grouped(Op op, mlir::AffineExpr all);
   template <typename Op> mlir::LogicalResult combination(Op op, llvm::StringRef kind);
 

@@ -144,7 +144,7 @@ void Layouts::packQuantized(const Trained &t, job::QuantizationAttr block) {
        whole = RankedTensorType::get(shape, f32);
   func::FuncOp widen = kernel(name, {q, scales}, whole, [&](ValueRange arguments) -> Value {
     return fp8::DequantizeOp::create(b, module.getLoc(), whole, arguments[0], arguments[1],
-                                     b.getDenseI64ArrayAttr({block.getRows(), block.getColumns()}));
+                                     ArrayRef<int64_t>{block.getRows(), block.getColumns()});
   });
   func::FuncOp pack = layOutKernel(t, f32, true);
   program("pack.f8." + t.layout);

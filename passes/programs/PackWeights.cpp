@@ -44,7 +44,7 @@ FailureOr<ProgramBuilder::Relaid> ProgramBuilder::relaid(exec::RelayoutOp op) {
       return refuse();
   }
   auto widened = v.getDefiningOp<fp8::DequantizeOp>();
-  if (widened && cast<RankedTensorType>(widened.getQ().getType()).getRank() == 2) {
+  if (widened && widened.isOfBlocks() && widened.getQ().getType().getRank() == 2) {
     found.views.push_back(widened);
     found.source = widened.getQ(), found.scale = widened.getScale();
   } else {
@@ -64,8 +64,8 @@ bool ProgramBuilder::Relaid::isOfParameters() const {
 
 bool hadal::isPackedAway(ArrayRef<Operation *> group) {
   auto dequantize = dyn_cast<fp8::DequantizeOp>(group.front());
-  if (!dequantize || group.size() > 1 ||
-      cast<RankedTensorType>(dequantize.getQ().getType()).getRank() != 2)
+  if (!dequantize || group.size() > 1 || !dequantize.isOfBlocks() ||
+      dequantize.getQ().getType().getRank() != 2)
     return false;
   SmallVector<Operation *> readers(dequantize->getUsers().begin(), dequantize->getUsers().end());
   while (!readers.empty()) {

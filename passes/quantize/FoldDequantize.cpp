@@ -26,11 +26,11 @@ struct FoldMatmul : OpInterfaceRewritePattern<linalg::LinalgOp> {
         product ? product->right.getDefiningOp<fp8::DequantizeOp>() : fp8::DequantizeOp();
     bool plain = product && product->outBatch < 0 && product->leftRow == 0 &&
                  product->rightN == 0 && getElementTypeOrSelf(product->left.getType()).isF32();
-    if (!dequantize || !plain)
+    if (!dequantize || !dequantize.isOfBlocks() || !plain)
       return failure();
     auto folded =
         fp8::MatmulOp::create(rewriter, op.getLoc(), op->getResult(0).getType(), product->left,
-                              dequantize.getQ(), dequantize.getScale(), dequantize.getBlockAttr());
+                              dequantize.getQ(), dequantize.getScale(), dequantize.getBlock());
     job::setPart(folded, job::partAttrOf(op));
     rewriter.replaceOp(op, folded);
     return success();
@@ -41,12 +41,12 @@ struct FoldGroupedMatmul : OpRewritePattern<moe::GroupedMatmulOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(moe::GroupedMatmulOp op, PatternRewriter &rewriter) const override {
     auto dequantize = op.getWeights().getDefiningOp<fp8::DequantizeOp>();
-    if (!dequantize || op.getTranspose())
+    if (!dequantize || !dequantize.isOfBlocks() || op.getTranspose())
       return failure();
     auto folded =
         fp8::GroupedMatmulOp::create(rewriter, op.getLoc(), op.getResult().getType(), op.getRows(),
                                      dequantize.getQ(), dequantize.getScale(), op.getOffsets(),
-                                     op.getActive(), op.getSource(), dequantize.getBlockAttr());
+                                     op.getActive(), op.getSource(), dequantize.getBlock());
     job::setPart(folded, job::partAttrOf(op));
     rewriter.replaceOp(op, folded);
     return success();

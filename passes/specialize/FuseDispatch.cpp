@@ -20,6 +20,15 @@ template <typename Op> struct Fuse : OpRewritePattern<Op> {
     auto dispatch = op.getRows().template getDefiningOp<moe::DispatchOp>();
     if (!dispatch || op.getSource())
       return failure();
+    // Rows of codes and their scales come from one place.
+    if constexpr (std::is_same_v<Op, fp8::GroupedMatmulOp>) {
+      if (op.getXScale()) {
+        auto scales = op.getXScale().template getDefiningOp<moe::DispatchOp>();
+        if (!scales || scales.getSource() != dispatch.getSource())
+          return failure();
+        rewriter.modifyOpInPlace(op, [&] { op.getXScaleMutable().assign(scales.getX()); });
+      }
+    }
     rewriter.modifyOpInPlace(op, [&] {
       op.getRowsMutable().assign(dispatch.getX());
       op.getSourceMutable().assign(dispatch.getSource());

@@ -89,7 +89,18 @@ static void emitDequantizeOp(Kernel &kernel, fp8::DequantizeOp op) {
   kernel.finish({tasks}, 0);
 }
 
+/// What the kernels below do not know.
+template <typename Op> static bool isNew(Op op) {
+  return op.getOffsets() || op.getPow2() || op.codeFormat() != fp8::Format::E4M3 ||
+         llvm::is_contained(op.getBlock(), 0);
+}
+
 LogicalResult hadal::emitQuantize(Kernel &kernel, Operation *op) {
+  if (auto quantize = dyn_cast<fp8::QuantizeOp>(op);
+      quantize && (isNew(quantize) || quantize.getX().getType().getRank() != 2))
+    return op->emitOpError("has no kernel yet");
+  if (auto dequantize = dyn_cast<fp8::DequantizeOp>(op); dequantize && isNew(dequantize))
+    return op->emitOpError("has no kernel yet");
   if (failed(kernel.wantMemory(op, op->getOperands())))
     return failure();
   if (auto quantize = dyn_cast<fp8::QuantizeOp>(op))

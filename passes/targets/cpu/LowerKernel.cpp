@@ -170,6 +170,9 @@ static LogicalResult checkWeights(Kernel &kernel, ArrayRef<Product> products) {
 
 /// Products are of several dialects; who writes them is a question of where their weights lie.
 static LogicalResult emitProducts(Kernel &kernel, ArrayRef<Product> products) {
+  for (const Product &product : products)
+    if (product.leftScale)
+      return product.op->emitOpError("of codes with x_scale has no kernel yet");
   if (failed(checkWeights(kernel, products)))
     return failure();
   linalg::GenericOp epilogue;
@@ -184,6 +187,8 @@ static LogicalResult emitProducts(Kernel &kernel, ArrayRef<Product> products) {
 }
 
 static LogicalResult emitGradient(Kernel &kernel, const WeightGradient &gradient) {
+  if (gradient.rowsScale)
+    return gradient.op->emitOpError("has no kernel yet");
   Value returned = kernel.tensors.getBody().front().getTerminator()->getOperand(0);
   if (returned != gradient.result())
     return kernel.tensors.emitError("weight gradient kernel wants to return the gradient itself");

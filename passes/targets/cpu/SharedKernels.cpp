@@ -19,8 +19,8 @@ static bool isTrained(Value weights) {
 static bool arePair(const Product &a, const Product &b) {
   return !isTrained(a.right) && !isTrained(b.right) && a.left == b.left &&
          a.right.getType() == b.right.getType() && a.op->getName() == b.op->getName() &&
-         a.source == b.source && a.offsets == b.offsets && a.leftK == b.leftK &&
-         a.rightN == b.rightN && a.outBatch < 0 && b.outBatch < 0;
+         a.leftScale == b.leftScale && a.source == b.source && a.offsets == b.offsets &&
+         a.leftK == b.leftK && a.rightN == b.rightN && a.outBatch < 0 && b.outBatch < 0;
 }
 
 /// The products whose results `epilogue` alone reads, element by element.

@@ -103,7 +103,7 @@ static FailureOr<PackJob> jobOf(exec::RelayoutOp relayout, const VectorShape &sh
       job.batch = type.getDimSize(d), view.batchStride = strided->strides[d];
   if (auto dequantize = view.base.getDefiningOp<fp8::DequantizeOp>()) {
     auto type = cast<RankedTensorType>(dequantize.getQ().getType());
-    if (type.getRank() == 2) {
+    if (type.getRank() == 2 && dequantize.isOfBlocks()) {
       view.base = dequantize.getQ(), view.scale = dequantize.getScale();
       view.blockN = dequantize.getBlock()[0], view.blockK = dequantize.getBlock()[1];
       view.columns = type.getDimSize(1);
