@@ -120,7 +120,7 @@ void Inputs::addIntegers(const Integers &values, ElementType element) {
   for (int64_t i = 0; i < values.size(); ++i) {
     if (element == ElementType::I32)
       static_cast<int32_t *>(tensor.data())[i] = static_cast<int32_t>(values.values[i]);
-    else if (element == ElementType::F8E4M3)
+    else if (element == ElementType::F8E4M3 || element == ElementType::F8E5M2)
       static_cast<uint8_t *>(tensor.data())[i] = static_cast<uint8_t>(values.values[i]);
     else
       fail("makes no integers of type " + std::string(elementTypeName(element)));
@@ -181,7 +181,7 @@ Integers compare::toIntegers(const Tensor &from) {
   for (int64_t i = 0; i < from.size(); ++i) {
     if (from.element() == ElementType::I32)
       result.values[i] = static_cast<const int32_t *>(from.data())[i];
-    else if (from.element() == ElementType::F8E4M3)
+    else if (from.element() == ElementType::F8E4M3 || from.element() == ElementType::F8E5M2)
       result.values[i] = static_cast<const uint8_t *>(from.data())[i];
     else
       fail("wants I32 or F8_E4M3, is " + std::string(elementTypeName(from.element())));

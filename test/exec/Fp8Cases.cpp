@@ -10,11 +10,22 @@ using namespace hadal::compare;
 
 static int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// Every code but the two NaNs, so subnormals and both zeros too.
-static Integers codes(Random &random, std::vector<int64_t> shape) {
+/// Every code but the two NaNs, so subnormals and both zeros too; of E5M2 those below 2.
+static Integers codes(Random &random, std::vector<int64_t> shape,
+                      ElementType element = ElementType::F8E4M3) {
   Integers result(std::move(shape));
   for (int64_t &code : result.values)
-    code = random.below(127) + (random.below(2) ? 128 : 0);
+    code = random.below(element == ElementType::F8E4M3 ? 127 : 64) + (random.below(2) ? 128 : 0);
+  return result;
+}
+
+static Reals decode(const Integers &codes, ElementType element) {
+  Reals result(codes.shape);
+  for (int64_t i = 0; i < codes.size(); ++i) {
+    auto code = static_cast<uint8_t>(codes.values[i]);
+    result.values[i] =
+        element == ElementType::F8E4M3 ? reference::decodeE4M3(code) : reference::decodeE5M2(code);
+  }
   return result;
 }
 
@@ -137,6 +148,71 @@ static Case groupedMatmul() {
           }};
 }
 
+/// The element type of the codes called `key`.
+static ElementType formatOf(const Settings &s, const std::string &key) {
+  return s.text(key, "e4m3") == "e5m2" ? ElementType::F8E5M2 : ElementType::F8E4M3;
+}
+
+static reference::CodeSums sumsOf(const Settings &s, int64_t tile, const std::string &left,
+                                  const std::string &right) {
+  auto least = [&](const std::string &key) {
+    return formatOf(s, key) == ElementType::F8E5M2 ? -14 : -6;
+  };
+  return {s.flag("hopper"), s.integer("interval", tile), least(left), least(right)};
+}
+
+/// `rows`: how many each group has; without E it is one, the whole.
+static std::vector<int64_t> offsetsOf(const Settings &s) {
+  std::vector<int64_t> offsets{0};
+  for (int64_t count : s.integers("rows"))
+    offsets.push_back(offsets.back() + count);
+  return offsets;
+}
+
+static Case weightGradient() {
+  return {"fp8.weight_grad",
+          {"rows", "E", "N", "K", "init", "tile", "interval", "hopper", "gradient", "x"},
+          [](const Settings &s, Random &random, Inputs &inputs) {
+            std::vector<int64_t> offsets = offsetsOf(s);
+            int64_t experts = s.integer("E", 0), tile = s.integer("tile"), rows = offsets.back(),
+                    groups = static_cast<int64_t>(offsets.size()) - 1;
+            int64_t tiles = !tile ? groups : experts ? rows / tile + groups : ceilDiv(rows, tile);
+            for (auto [name, columns] : {std::pair("gradient", "N"), {"x", "K"}}) {
+              ElementType element = formatOf(s, name);
+              inputs.addIntegers(codes(random, {rows, s.integer(columns)}, element), element);
+              inputs.addReals(scales(random, {tiles, s.integer(columns)}));
+            }
+            std::vector<int64_t> shape{s.integer("N"), s.integer("K")};
+            if (experts) {
+              shape.insert(shape.begin(), experts);
+              Integers first({groups + 1}), active({groups});
+              first.values = offsets;
+              int64_t next = 0;
+              for (int64_t g = 0; g < groups; ++g)
+                if (offsets[g] < offsets[g + 1])
+                  active(next++) = g;
+              while (next < groups)
+                active(next++) = -1;
+              inputs.addIntegers(first);
+              inputs.addIntegers(active);
+            }
+            if (s.flag("init"))
+              inputs.addRandom(random, shape);
+          },
+          [](const Settings &s, const Check &check) {
+            int64_t experts = s.integer("E", 0), tile = s.integer("tile");
+            Reals init({std::max<int64_t>(experts, 1), s.integer("N"), s.integer("K")});
+            if (!experts)
+              init.shape.erase(init.shape.begin());
+            if (s.flag("init"))
+              init = check.real(experts ? 6 : 4);
+            check.equal(0, reference::weightGradientOfCodes(
+                               decode(check.integer(0), formatOf(s, "gradient")), check.real(1),
+                               decode(check.integer(2), formatOf(s, "x")), check.real(3),
+                               offsetsOf(s), init, tile, sumsOf(s, tile, "gradient", "x")));
+          }};
+}
+
 std::vector<Case> compare::fp8Cases() {
-  return {quantize(), dequantize(), matmul(), groupedMatmul()};
+  return {quantize(), dequantize(), matmul(), groupedMatmul(), weightGradient()};
 }

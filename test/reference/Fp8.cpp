@@ -2,6 +2,7 @@
 
 #include "test/reference/Reference.h"
 
+#include <algorithm>
 #include <cmath>
 
 using namespace hadal::reference;
@@ -69,4 +70,81 @@ Reals hadal::reference::dequantize(const Integers &codes, const Reals &scale, in
             static_cast<float>(decodeE4M3(static_cast<uint8_t>(codes.values[at])) * s);
       }
   return result;
+}
+
+// OCP OFP8 1.0, table 1: the upper half of an IEEE half.
+double hadal::reference::decodeE5M2(uint8_t code) {
+  int exponent = code >> 2 & 31, mantissa = code & 3;
+  double sign = code & 0x80 ? -1 : 1;
+  if (exponent == 31)
+    return mantissa ? NAN : sign * INFINITY;
+  if (exponent == 0)
+    return sign * std::ldexp(mantissa, -16);
+  return sign * std::ldexp(4 + mantissa, exponent - 17);
+}
+
+/// Toward zero, to a multiple of 2^exponent.
+static double cut(double value, int exponent) {
+  return std::ldexp(std::trunc(std::ldexp(value, -exponent)), exponent);
+}
+
+// ISCA 2025, arXiv:2505.09343, section 3.1.1; SageAttention2, arXiv:2411.10958, section 3.4.
+static float hopperStep(const double *a, const double *b, int64_t count, const CodeSums &how,
+                        float sum) {
+  int top = sum != 0 ? std::ilogb(sum) : -1000;
+  for (int64_t i = 0; i < count; ++i)
+    if (a[i] != 0 && b[i] != 0)
+      top = std::max(top, std::max(std::ilogb(a[i]), how.leastLeft) +
+                              std::max(std::ilogb(b[i]), how.leastRight));
+  if (top == -1000)
+    return 0;
+  double exact = cut(sum, top - 13);
+  for (int64_t i = 0; i < count; ++i)
+    exact += cut(a[i] * b[i], top - 13);
+  return exact == 0 ? 0.0f : static_cast<float>(cut(exact, std::ilogb(exact) - 13));
+}
+
+float hadal::reference::partOfCodes(const std::vector<double> &a, const std::vector<double> &b,
+                                    const CodeSums &how, float sum) {
+  auto size = static_cast<int64_t>(a.size());
+  if (how.hopper)
+    for (int64_t i = 0; i < size; i += 32)
+      sum = hopperStep(&a[i], &b[i], std::min<int64_t>(32, size - i), how, sum);
+  else
+    for (int64_t i = 0; i < size; ++i)
+      sum = std::fma(static_cast<float>(a[i]), static_cast<float>(b[i]), sum);
+  return sum;
+}
+
+/// Rows [from, to), which are a group's, to one element of its matrix.
+static float addGroup(const Reals &gradient, const Reals &gradientScale, const Reals &x,
+                      const Reals &xScale, int64_t n, int64_t k, int64_t from, int64_t to,
+                      int64_t scales, int64_t tile, const CodeSums &how, float sum) {
+  int64_t length = how.interval ? how.interval : std::max<int64_t>(to - from, 1);
+  for (int64_t begin = from; begin < to; begin += length) {
+    std::vector<double> a, b;
+    for (int64_t t = begin; t < std::min(begin + length, to); ++t)
+      a.push_back(gradient(t, n)), b.push_back(x(t, k));
+    int64_t at = tile ? scales + (begin - from) / tile : scales;
+    float scale = static_cast<float>(gradientScale(at, n)) * static_cast<float>(xScale(at, k));
+    sum = std::fma(hadal::reference::partOfCodes(a, b, how), scale, sum);
+  }
+  return sum;
+}
+
+Reals hadal::reference::weightGradientOfCodes(const Reals &gradient, const Reals &gradientScale,
+                                              const Reals &x, const Reals &xScale,
+                                              const std::vector<int64_t> &offsets, Reals init,
+                                              int64_t tile, const CodeSums &how) {
+  int64_t outputs = gradient.dim(1), columns = x.dim(1), matrix = outputs * columns,
+          experts = init.size() / matrix;
+  for (size_t g = 0; g + 1 < offsets.size(); ++g) {
+    int64_t group = static_cast<int64_t>(g), scales = tile ? offsets[g] / tile + group : group;
+    for (int64_t i = 0; i < matrix; ++i) {
+      double &sum = init.values[group % experts * matrix + i];
+      sum = addGroup(gradient, gradientScale, x, xScale, i / columns, i % columns, offsets[g],
+                     offsets[g + 1], scales, tile, how, static_cast<float>(sum));
+    }
+  }
+  return init;
 }

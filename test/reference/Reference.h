@@ -187,6 +187,28 @@ Quantized quantize(const Reals &x, int64_t blockM, int64_t blockK);
 /// Rank 2, or 3 with experts leading. One rounding to f32.
 Reals dequantize(const Integers &codes, const Reals &scale, int64_t blockM, int64_t blockK);
 
+/// The value of an E5M2 code.
+double decodeE5M2(uint8_t code);
+
+/// How products of codes are summed: by a chain of f32 fused multiply-adds, or as Hopper's tensor
+/// cores do; of parts of `interval` (0: the whole sum), each of which its tile's scales join.
+struct CodeSums {
+  bool hopper = false;
+  int64_t interval = 128;
+  int leastLeft = -6, leastRight = -6; // exponents of the least normal numbers
+};
+
+/// Adds to `sum` what a[i] * b[i], numbers of codes, amount to; `sum` is a part so far. Steps of
+/// Hopper's sum are counted from i = 0.
+float partOfCodes(const std::vector<double> &a, const std::vector<double> &b, const CodeSums &how,
+                  float sum = 0);
+
+/// init [N, K], or [E, N, K] for groups of rows: adds gradient [T, N] times x [T, K], numbers of
+/// codes with a scale for each column of `tile` rows (0: of a group). Group g adds to matrix g % E.
+Reals weightGradientOfCodes(const Reals &gradient, const Reals &gradientScale, const Reals &x,
+                            const Reals &xScale, const std::vector<int64_t> &offsets, Reals init,
+                            int64_t tile, const CodeSums &how);
+
 //===----------------------------------------------------------------------===//
 // What the frontend writes in linalg (Layers.cpp)
 //===----------------------------------------------------------------------===//

@@ -242,11 +242,11 @@ LogicalResult TileWeightGradientEmitter::emit() {
   rest = b.scratchView(kernel.scratch, scratchBytes, {side * side}, b.getF32Type());
   leftPieces = tiles.pieceView(kernel.scratch, scratchBytes, rangeSquares(), block / side);
   rightPieces = tiles.pieceView(kernel.scratch, scratchBytes, panelsOfTask, block / side);
-  auto tasks =
-      forWeightGradientTasks(kernel, g, inPlace, chunks, ranges,
-                             [&](Value expert, Value from, Value to, Value chunk, Value rangeAt) {
-                               emitTask(expert, from, to, chunk, rangeAt);
-                             });
+  auto tasks = forWeightGradientTasks(
+      kernel, g, inPlace, chunks, ranges, [&](Value expert, Value chunk, Value rangeAt) {
+        forGroups(kernel, g, expert,
+                  [&](Value, Value from, Value to) { emitTask(expert, from, to, chunk, rangeAt); });
+      });
   tiles.release();
   kernel.finish(tasks, scratchBytes);
   return success();

@@ -82,6 +82,8 @@ mlir::LogicalResult emitLinalg(Kernel &kernel, mlir::Operation *op);
 mlir::LogicalResult emitMatmul(Kernel &kernel, llvm::ArrayRef<Product> products,
                                mlir::linalg::GenericOp epilogue);
 mlir::LogicalResult emitWeightGradient(Kernel &kernel, const WeightGradient &gradient);
+/// The same, of codes (fp8.weight_grad).
+mlir::LogicalResult emitCodedWeightGradient(Kernel &kernel, const WeightGradient &gradient);
 /// The same in AMX tiles: of weights in panels.
 mlir::LogicalResult emitTileMatmul(Kernel &kernel, const Product &product,
                                    mlir::linalg::GenericOp epilogue);

@@ -187,11 +187,11 @@ static LogicalResult emitProducts(Kernel &kernel, ArrayRef<Product> products) {
 }
 
 static LogicalResult emitGradient(Kernel &kernel, const WeightGradient &gradient) {
-  if (gradient.rowsScale)
-    return gradient.op->emitOpError("has no kernel yet");
   Value returned = kernel.tensors.getBody().front().getTerminator()->getOperand(0);
   if (returned != gradient.result())
     return kernel.tensors.emitError("weight gradient kernel wants to return the gradient itself");
+  if (gradient.rowsScale)
+    return emitCodedWeightGradient(kernel, gradient);
   return kernel.b.shape.tiles && kernel.inPanels(returned)
              ? emitTileWeightGradient(kernel, gradient)
              : emitWeightGradient(kernel, gradient);

@@ -54,35 +54,49 @@ hadal::forProductTasks(Kernel &kernel, const Product &p, const ProductCut &cut,
   return {m.ceilDiv(cut.rowsOfTask) * (parts * p.batch)};
 }
 
+static int64_t groupCount(Kernel &kernel, const WeightGradient &g) {
+  return cast<MemRefType>(kernel.memory(g.offsets).getType()).getDimSize(0) - 1;
+}
+
 SmallVector<AffineExpr>
 hadal::forWeightGradientTasks(Kernel &kernel, const WeightGradient &g, bool inPlace, int64_t chunks,
-                              int64_t ranges,
-                              function_ref<void(Value, Value, Value, Value, Value)> part) {
+                              int64_t ranges, function_ref<void(Value, Value, Value)> part) {
   KernelBuilder &b = kernel.b;
   int64_t each = chunks * ranges;
-  Value gradient = kernel.memory(g.gradient);
   if (!g.grouped()) {
-    Value to = b.dim(gradient, 0);
     b.loop(kernel.begin, kernel.end, 1,
-           [&](Value task) { part({}, b.index(0), to, b.rem(task, chunks), b.div(task, chunks)); });
+           [&](Value task) { part({}, b.rem(task, chunks), b.div(task, chunks)); });
     return {b.getAffineConstantExpr(each)};
   }
-  Value offsets = kernel.memory(g.offsets), active = kernel.memory(g.active);
+  // `active` lists groups, which are experts where each has one.
+  bool listed = inPlace && groupCount(kernel, g) == g.batch;
+  Value active = kernel.memory(g.active);
   b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
     Value e = b.div(task, each), at = b.rem(task, each);
-    auto ofExpert = [&](Value e) {
-      Value chunk = b.rem(at, chunks), range = b.div(at, chunks);
-      Value from = b.toIndex(b.load(offsets, {e})), to = b.toIndex(b.load(offsets, {b.add(e, 1)}));
-      part(e, from, to, chunk, range);
-    };
-    if (!inPlace) // every expert's matrix is written
+    auto ofExpert = [&](Value e) { part(e, b.rem(at, chunks), b.div(at, chunks)); };
+    if (!listed)
       return ofExpert(e);
     Value expert = b.load(active, {e});
     b.when(b.compare(arith::CmpIPredicate::sge, expert, b.i32(0)),
            [&] { ofExpert(b.toIndex(expert)); });
   });
   SmallVector<AffineExpr> tasks{b.getAffineConstantExpr(g.batch * each)};
-  if (inPlace && isa<BlockArgument>(g.gradient)) // as many experts as rows at most
-    tasks.push_back(kernel.sizeOf(gradient, 0) * each);
+  if (listed && isa<BlockArgument>(g.gradient)) // as many experts as rows at most
+    tasks.push_back(kernel.sizeOf(kernel.memory(g.gradient), 0) * each);
   return tasks;
+}
+
+void hadal::forGroups(Kernel &kernel, const WeightGradient &g, Value expert,
+                      function_ref<void(Value, Value, Value)> rows) {
+  KernelBuilder &b = kernel.b;
+  if (!g.grouped())
+    return rows(b.index(0), b.index(0), b.dim(kernel.memory(g.gradient), 0));
+  Value offsets = kernel.memory(g.offsets);
+  auto ofGroup = [&](Value group) {
+    rows(group, b.toIndex(b.load(offsets, {group})), b.toIndex(b.load(offsets, {b.add(group, 1)})));
+  };
+  int64_t groups = groupCount(kernel, g);
+  if (groups == g.batch)
+    return ofGroup(expert);
+  b.loop(expert, b.index(groups), g.batch, ofGroup);
 }

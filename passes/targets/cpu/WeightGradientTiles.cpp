@@ -1,0 +1,283 @@
+//===- WeightGradientTiles.cpp - operands and sums of weight gradients ----===//
+
+#include "passes/targets/cpu/WeightGradientTiles.h"
+#include "passes/targets/cpu/Bf16Pairs.h"
+#include "passes/targets/cpu/Fp8Codes.h"
+#include "passes/targets/cpu/Packing.h"
+
+using namespace mlir;
+using namespace hadal;
+using Values = KernelBuilder::Values;
+
+LogicalResult WeightGradientTiles::prepare() {
+  auto operand = [&](Value tensor, Value scale, Value source, int64_t size) {
+    Operand result{kernel.memory(tensor), source ? kernel.memory(source) : Value(),
+                   scale ? kernel.memory(scale) : Value(), Type(), size};
+    if (scale)
+      result.format = getElementTypeOrSelf(tensor.getType());
+    return result;
+  };
+  Operand x = operand(g.rows, g.rowsScale, g.source, g.k),
+          dy = operand(g.gradient, g.gradientScale, {}, g.n);
+  out = kernel.memory(g.result());
+  if (g.init)
+    init = kernel.memory(g.init);
+  auto isThere = [](const Operand &o) { return o.memory && (!o.format || o.scales); };
+  if (!out || !isThere(x) || !isThere(dy) || (g.init && !init) || (g.source && !x.source))
+    return kernel.tensors.emitError(
+        "weight gradient kernel wants its operands to be arguments or views of them");
+  inPlace = init == out;
+  inPanels = kernel.inPanels(g.result());
+  if (g.init && kernel.inPanels(g.init) != inPanels)
+    return kernel.tensors.emitError("weight gradient kernel wants init and result to lie alike");
+  broadcastSide = inPanels ? x : dy, vectorSide = inPanels ? dy : x;
+  bool isHeld = g.rowsScale ? g.accumulate == Accumulate::F32 : isHeldByBf16(g.op);
+  pairs = b.shape.pairs && isHeld;
+  cut();
+  copiedRange = b.scratchView(kernel.scratch, scratchBytes, {(range / height + 1) * valuesOfTile()},
+                              copiedType());
+  copiedPanels = b.scratchView(kernel.scratch, scratchBytes, {panelsOfTask, copiedRows(), panel},
+                               copiedType());
+  return success();
+}
+
+/// Copied values, copied panels and the part of OUT stay in the second cache: 1.25 MB where vectors
+/// are as wide as in processors that have 2 MB, half a megabyte elsewhere. Smaller matrices are cut
+/// further, for there to be tasks enough.
+void WeightGradientTiles::cut() {
+  panel = b.shape.panel, vectors = panel / b.shape.lanes;
+  panels = llvm::divideCeil(vectorSide.size, panel);
+  bool wide = b.shape.lanes == 16;
+  // Parts alike: a short one at the end would copy the other operand for little.
+  auto evenly = [](int64_t size, int64_t most) {
+    return llvm::divideCeil(size, llvm::divideCeil(size, most));
+  };
+  range =
+      llvm::alignTo(evenly(broadcastSide.size, llvm::alignTo(wide ? 512 : 256, height)), height);
+  panelsOfTask = evenly(panels, (wide ? 256 : 128) / panel);
+  while (range >= 16 * height && g.batch * chunks() * ranges() < 8)
+    range = llvm::alignTo(range / 2, height);
+}
+
+WeightGradientTiles::Part WeightGradientTiles::partOf(Value expert, Value chunk, Value rangeAt) {
+  Value a0 = b.mul(rangeAt, range), p0 = b.mul(chunk, panelsOfTask);
+  return {expert,
+          p0,
+          b.min(b.add(p0, panelsOfTask), b.index(panels)),
+          a0,
+          b.div(b.min(b.sub(b.index(broadcastSide.size), a0), b.index(range)), height),
+          b.equal(rangeAt, b.index(ranges() - 1))};
+}
+
+//===----------------------------------------------------------------------===//
+// Copies
+//===----------------------------------------------------------------------===//
+
+Value WeightGradientTiles::load(const Operand &operand, Rows rows, Value column, int64_t lanes,
+                                int64_t valid) {
+  if (valid == 0)
+    return b.zeros(b.vectorOf(lanes, copiedType()));
+  auto load = [&](Value row) {
+    Value v = b.loadVector(operand.memory, {row, column}, lanes, valid);
+    return operand.format ? decodeF8(b, v, operand.format) : v;
+  };
+  Value first = load(rows.first);
+  if (!pairs)
+    return first;
+  return pairOf(b, first, rows.second ? load(rows.second) : b.zeros(first.getType()));
+}
+
+/// Runs `copy` for each row that is copied, with its place.
+void WeightGradientTiles::forRows(const Operand &operand, Value t0, Value count,
+                                  function_ref<void(Rows, Value)> copy) {
+  auto rowOf = [&](Value t) {
+    Value row = b.add(t0, t);
+    return operand.source ? b.toIndex(b.load(operand.source, {row})) : row;
+  };
+  if (!pairs)
+    return b.loop(b.index(0), count, 1, [&](Value t) { copy({rowOf(t), {}}, t); });
+  Value whole = b.div(count, 2);
+  b.loop(b.index(0), whole, 1, [&](Value i) {
+    Value t = b.mul(i, 2);
+    copy({rowOf(t), rowOf(b.add(t, 1))}, i);
+  });
+  Value last = b.mul(whole, 2);
+  b.when(b.less(last, count), [&] { copy({rowOf(last), {}}, whole); });
+}
+
+/// [tile][t][height], tiles a line further apart than they are long: powers of two would meet in
+/// one set of the cache.
+void WeightGradientTiles::copyRange(const Part &part, Value t0, Value count) {
+  int64_t rest = broadcastSide.size % height;
+  forRows(broadcastSide, t0, count, [&](Rows rows, Value t) {
+    Value at = b.mul(t, height);
+    auto copy = [&](Value tile, int64_t n) {
+      Value column = b.add(part.a0, b.mul(tile, height)),
+            to = b.add(b.mul(tile, valuesOfTile()), at);
+      for (int64_t i = 0; i < n;) {
+        int64_t width = n - i >= 8 ? 8 : n - i >= 4 ? 4 : n - i >= 2 ? 2 : 1;
+        b.storeVector(load(broadcastSide, rows, b.add(column, i), width), copiedRange,
+                      {b.add(to, i)});
+        i += width;
+      }
+    };
+    b.loop(b.index(0), part.tiles, 1, [&](Value tile) { copy(tile, height); });
+    if (rest)
+      b.when(part.isLast, [&] { copy(part.tiles, rest); });
+  });
+}
+
+/// [panel][t][lanes], a row after the other: its panels stand side by side.
+void WeightGradientTiles::copyPanels(const Part &part, Value t0, Value count) {
+  int64_t lanes = b.shape.lanes;
+  bool partial = vectorSide.size % panel;
+  Value whole = partial ? b.min(part.p1, b.index(panels - 1)) : part.p1;
+  forRows(vectorSide, t0, count, [&](Rows rows, Value t) {
+    auto copy = [&](Value p, bool last) {
+      for (int64_t v = 0; v < vectors; ++v)
+        b.storeVector(
+            load(vectorSide, rows, b.add(b.mul(p, panel), v * lanes), lanes, validLanes(last, v)),
+            copiedPanels, {b.sub(p, part.p0), t, b.index(v * lanes)});
+    };
+    b.loop(part.p0, whole, 1, [&](Value p) { copy(p, false); });
+    if (partial)
+      b.when(b.less(whole, part.p1), [&] { copy(whole, true); });
+  });
+}
+
+void WeightGradientTiles::copy(const Part &part, Value t0, Value count) {
+  copyRange(part, t0, count);
+  copyPanels(part, t0, count);
+}
+
+//===----------------------------------------------------------------------===//
+// Tiles
+//===----------------------------------------------------------------------===//
+
+void WeightGradientTiles::onLastPanel(Value at, function_ref<void(bool)> body) {
+  if (vectorSide.size % panel == 0)
+    return body(false);
+  b.choose(
+      b.equal(at, b.index(panels - 1)), [&] { body(true); }, [&] { body(false); });
+}
+
+void WeightGradientTiles::forTiles(const Part &part, function_ref<void(const Place &)> tile) {
+  int64_t rest = broadcastSide.size % height;
+  b.loop(part.p0, part.p1, 1, [&](Value p) {
+    auto at = [&](int64_t rows, Value i) {
+      Value a0 = b.add(part.a0, b.mul(i, height)), values = b.mul(i, valuesOfTile());
+      onLastPanel(p, [&](bool last) {
+        tile({rows, part.expert, p, b.sub(p, part.p0), a0, values, last});
+      });
+    };
+    b.loop(b.index(0), part.tiles, 1, [&](Value i) { at(height, i); });
+    if (rest)
+      b.when(part.isLast, [&] { at(rest, part.tiles); });
+  });
+}
+
+void WeightGradientTiles::zeroPadding(const Part &part) {
+  if (!inPanels || broadcastSide.size % 2 == 0)
+    return;
+  b.when(part.isLast, [&] {
+    b.loop(part.p0, part.p1, 1, [&](Value p) {
+      Place at{1, part.expert, p, {}, b.index(broadcastSide.size), {}, false};
+      for (int64_t v = 0; v < vectors; ++v)
+        place(out, at, 0, v, b.zeros(b.vectorOf(b.shape.lanes, b.getF32Type())));
+    });
+  });
+}
+
+/// Loads or stores one vector of `memory` (out or init).
+Value WeightGradientTiles::place(Value memory, const Place &tile, int64_t row, int64_t vector,
+                                 Value stored) {
+  int64_t lanes = b.shape.lanes, valid = validLanes(tile.last, vector);
+  Value a = b.add(tile.first, row);
+  SmallVector<Value> at;
+  if (cast<MemRefType>(memory.getType()).getRank() == 1) { // panels
+    PanelLayout layout = PanelLayout::of(g.n, g.k, b.getF32Type(), 1, b.shape);
+    Value matrix = tile.expert ? b.add(b.mul(tile.expert, panels), tile.panel) : tile.panel;
+    at = {b.add(b.add(b.mul(matrix, layout.panelElements()), b.mul(a, panel)), vector * lanes)};
+    // Lanes without an output are there, and hold zero.
+    if (stored && valid < lanes) {
+      SmallVector<bool> present;
+      for (int64_t lane = 0; lane < lanes; ++lane)
+        present.push_back(lane < valid);
+      Value mask = arith::ConstantOp::create(
+          b, DenseElementsAttr::get(b.vectorOf(lanes, b.getI1Type()), present));
+      stored = arith::SelectOp::create(b, mask, stored, b.zeros(stored.getType()));
+    }
+    valid = lanes;
+  } else {
+    at = {a, b.add(b.mul(tile.panel, panel), vector * lanes)};
+    if (tile.expert)
+      at.insert(at.begin(), tile.expert);
+  }
+  if (!stored)
+    return valid ? b.loadVector(memory, at, lanes, valid)
+                 : b.zeros(b.vectorOf(lanes, b.getF32Type()));
+  if (valid)
+    b.storeVector(stored, memory, at, valid);
+  return {};
+}
+
+Values WeightGradientTiles::load(Value memory, const Place &at) {
+  Values sums;
+  for (int64_t r = 0; r < at.rows; ++r)
+    for (int64_t v = 0; v < vectors; ++v)
+      sums.push_back(place(memory, at, r, v));
+  return sums;
+}
+
+void WeightGradientTiles::store(const Values &sums, const Place &at) {
+  for (int64_t r = 0; r < at.rows; ++r)
+    for (int64_t v = 0; v < vectors; ++v)
+      place(out, at, r, v, sums[r * vectors + v]);
+}
+
+Values WeightGradientTiles::vectorsOf(Value t, const Place &at) {
+  Values row;
+  for (int64_t v = 0; v < vectors; ++v)
+    row.push_back(
+        b.loadVector(copiedPanels, {at.copied, t, b.index(v * b.shape.lanes)}, b.shape.lanes));
+  return row;
+}
+
+Value WeightGradientTiles::broadcast(Value t, int64_t row, const Place &at) {
+  Value from = b.add(b.add(at.values, b.mul(t, height)), row);
+  return b.splat(b.load(copiedRange, {from}), b.shape.lanes);
+}
+
+Values WeightGradientTiles::chain(Value t0, Value t1, const Place &at, Values sums) {
+  auto step = [&](Value t, Values sums) {
+    Values row = vectorsOf(t, at);
+    for (int64_t r = 0; r < at.rows; ++r) {
+      Value x = broadcast(t, r, at);
+      for (int64_t v = 0; v < vectors; ++v) {
+        Value &sum = sums[r * vectors + v];
+        sum = pairs ? dotPairs(b, x, row[v], sum) : b.fma(x, row[v], sum);
+      }
+    }
+    return sums;
+  };
+  if (pairs)
+    t0 = b.div(t0, 2), t1 = b.ceilDiv(t1, 2);
+  Value main = b.add(t0, b.mul(b.div(b.sub(t1, t0), 4), 4));
+  sums = b.carry(t0, main, 4, sums, [&](Value t, Values sums) {
+    for (int64_t i = 0; i < 4; ++i)
+      sums = step(b.add(t, i), sums);
+    return sums;
+  });
+  return b.carry(main, t1, 1, sums, step);
+}
+
+void WeightGradientTiles::prefetchNext(const Place &at) {
+  if (!inPanels)
+    return;
+  PanelLayout layout = PanelLayout::of(g.n, g.k, b.getF32Type(), 1, b.shape);
+  Value matrix = at.expert ? b.add(b.mul(at.expert, panels), at.panel) : at.panel;
+  Value begin =
+      b.add(b.mul(matrix, layout.panelElements()), b.mul(b.add(at.first, at.rows), panel));
+  for (int64_t line = 0; line < at.rows * panel; line += 16)
+    b.prefetch(out, {b.add(begin, line)}, /*isWrite=*/true, 3);
+}
