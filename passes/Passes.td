@@ -133,6 +133,66 @@ def HadalDifferentiate : Pass<"hadal-differentiate", "::mlir::ModuleOp"> {
                            "::hadal::mla::MlaDialect", "::hadal::moe::MoeDialect"];
 }
 
+def Fp8Quantize : Pass<"fp8-quantize", "::mlir::ModuleOp"> {
+  let summary = "Linears compute with FP8 codes, and the backward half keeps codes";
+  let description = [{
+        hadal-opt loss.mlir --hadal-differentiate --fp8-quantize="scales=pow2 interval=128,*.o_proj:0"
+
+        %y = linalg.matmul %x, %w              %xq, %xs = fp8.quantize %x {block = [1, 128]}
+        ...                                    %wq, %ws = fp8.quantize %w {block = [128, 128]}
+        %dx = linalg.generic %dy, %w           %y = fp8.matmul %xq, %wq, %ws x_scale(%xs)
+        %dw = linalg.generic %dy, %x    ->     ...
+                                               %dx = fp8.matmul %dq, %wq, %ws x_scale(%ds) {transpose}
+                                               %dw = fp8.weight_grad %dt, %dts, %xt, %xts
+    The three products of every Linear take codes with scales (DeepSeek-V3, arXiv:2412.19437,
+    section 3.3.1): forward X in tiles of 1 x 128 and W in 128 x 128; the input gradient dY in
+    1 x 128 and the same codes of W; the weight gradient dY and X in 128 tokens x 1 channel
+    (section 3.3.2, figure 7). So do grouped products, whose tiles along tokens begin anew with each
+    group. A value is quantized once for a tile. Which products are a Linear's forward ones and which
+    its gradients is seen from what the losses are made of, as --hadal-recompute does.
+
+    Left as they are: embedding, head, gates, norms, attention's core, eh_proj; known by `job.part`.
+    In functions whose ops are of no part, every product with a parameter is a Linear's.
+
+    The backward half keeps few bits of activations (section 3.3.3):
+
+        %h = swiglu(%g, %u)                    %gq, %gs = fp8.quantize %g {block = [1, 128]}
+        ...                             ->     ...
+        %dg = (%dh, %g, %u)                    %g' = fp8.dequantize %gq, %gs
+        %dw = (%dy, %h)                        %dg = (%dh, %g', %u')
+                                               %dw = (%dy, swiglu(%g', %u'))
+    What stands element by element between results of Linears and another's input (SwiGLU) is
+    computed again from these results in E4M3; of attention's output E5M6 is kept, with powers of
+    two as scales, and turned for the weight gradient with powers of two. After a norm the weight
+    gradient reads the norm's output, which is cheap to compute again.
+
+    Options are VALUE, for all Linears, or PATTERN:VALUE for parts of the model whose names match
+    (`*`, `?`, `[...]`), several with commas between; the last that matches counts. `swiglu` and
+    `attention-output` are those of the Linear that reads (down_proj, o_proj). Where nothing promotes
+    (`interval=0`) each row of an operand has one scale. Fails on other values, and where a pattern
+    matches no Linear. Test: test/passes/fp8-quantize.mlir, fp8-quantize-activations.mlir.
+  }];
+  let options = [Option<"format", "format", "std::string", "\"e4m3\"",
+                        "what operands are: e4m3 or e5m2">,
+                 Option<"scales", "scales", "std::string", "\"f32\"",
+                        "f32, or pow2: the next power of two">,
+                 Option<"gradientTile", "gradient-tile", "std::string", "\"1x128\"",
+                        "tile of dY for the input gradient: 1x128 or 128x128">,
+                 Option<"attentionOutput", "attention-output", "std::string", "\"e5m6\"",
+                        "what is kept of attention's output: e5m6 or e4m3">,
+                 Option<"swiglu", "swiglu", "std::string", "\"e4m3\"",
+                        "what is kept of SwiGLU's inputs: e4m3, or f32 (nothing changes)">,
+                 Option<"interval", "interval", "std::string", "\"128\"",
+                        "products that are summed up before a sum is promoted to f32: 128, 64, 32, "
+                        "or 0 (all)">,
+                 Option<"accumulate", "accumulate", "std::string", "\"fp32\"",
+                        "how these are summed up: fp32, or hopper (as its tensor cores are reported "
+                        "to: 13 fraction bits, cut off)">];
+  let dependentDialects = ["::hadal::fp8::Fp8Dialect", "::hadal::moe::MoeDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::arith::ArithDialect"];
+}
+
 def Fp8WeightStates : Pass<"fp8-weight-states", "::mlir::ModuleOp"> {
   let summary = "codes of weights are made once a step";
   let description = [{

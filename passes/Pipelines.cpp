@@ -170,15 +170,16 @@ void hadal::buildGradientsToKernels(OpPassManager &pm, const PipelineOptions &op
 
 /// In running order, as Passes.td has them.
 static constexpr StringRef kPasses[] = {
-    "hadal-verify-phase",   "hadal-inline-calls",     "hadal-fill-constants",
-    "moe-shard-experts",    "hadal-differentiate",    "fp8-weight-states",
-    "moe-encode-exchanges", "hadal-split-backward",   "hadal-accumulate-gradients",
-    "hadal-round-products", "hadal-make-programs",    "mla-append-cache",
-    "mla-absorb",           "hadal-fuse-elementwise", "fp8-fold-dequantize",
-    "moe-fuse-dispatch",    "hadal-recompute",        "hadal-cut-chunks",
-    "exec-assign-layouts",  "exec-form-programs",     "exec-add-sampling",
-    "exec-add-optimizer",   "exec-plan-memory",       "hadal-lower-kernels",
-    "exec-order-chunks",    "hadal-expand-math",      "hadal-kernel-entries",
+    "hadal-verify-phase",         "hadal-inline-calls",   "hadal-fill-constants",
+    "moe-shard-experts",          "hadal-differentiate",  "fp8-quantize",
+    "fp8-weight-states",          "moe-encode-exchanges", "hadal-split-backward",
+    "hadal-accumulate-gradients", "hadal-round-products", "hadal-make-programs",
+    "mla-append-cache",           "mla-absorb",           "hadal-fuse-elementwise",
+    "fp8-fold-dequantize",        "moe-fuse-dispatch",    "hadal-recompute",
+    "hadal-cut-chunks",           "exec-assign-layouts",  "exec-form-programs",
+    "exec-add-sampling",          "exec-add-optimizer",   "exec-plan-memory",
+    "hadal-lower-kernels",        "exec-order-chunks",    "hadal-expand-math",
+    "hadal-kernel-entries",
 };
 static constexpr StringRef kPipelines[] = {"mla-specialize", "hadal-graph-to-kernels",
                                            "hadal-loss-to-kernels", "hadal-kernels-to-llvm"};
