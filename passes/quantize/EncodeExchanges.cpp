@@ -5,9 +5,9 @@
 // rounded where they are sent, once a hop: those of a dispatch to E4M3 in tiles of 1 x 128 with a
 // scale each, those of a combination to bf16 (DeepSeek-V3, arXiv:2412.19437, section 3.3.2 and
 // figure 7).
+#include "passes/quantize/EncodeExchanges.h"
 #include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"
-#include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -23,6 +23,20 @@ namespace hadal {
 
 using namespace mlir;
 using namespace hadal;
+
+Value hadal::exchangeInstead(OpBuilder &b, moe::ExchangeOp op, Value sent) {
+  auto type = cast<RankedTensorType>(sent.getType());
+  auto result = RankedTensorType::get({op.getResult().getType().getDimSize(0), type.getDimSize(1)},
+                                      type.getElementType());
+  auto other = cast<moe::ExchangeOp>(b.clone(*op));
+  other.getXMutable().assign(sent);
+  if (op.getLike() == op.getX()) // for its size
+    other.getLikeMutable().assign(sent);
+  other.getResult().setType(result);
+  other.removeWireAttr();
+  other.removeWireBackAttr();
+  return other.getResult();
+}
 
 namespace {
 
@@ -44,19 +58,6 @@ Value convert(ImplicitLocOpBuilder &b, Value x, Type element,
 
 struct EncodeExchanges : public hadal::impl::MoeEncodeExchangesBase<EncodeExchanges> {
 
-  /// The exchange of `sent` instead of the op's rows.
-  Value exchange(ImplicitLocOpBuilder &b, moe::ExchangeOp op, Value sent) {
-    auto type = cast<RankedTensorType>(sent.getType());
-    auto result = RankedTensorType::get(
-        {op.getResult().getType().getDimSize(0), type.getDimSize(1)}, type.getElementType());
-    auto other = cast<moe::ExchangeOp>(b.clone(*op));
-    other.getXMutable().assign(sent);
-    other.getResult().setType(result);
-    other.removeWireAttr();
-    other.removeWireBackAttr();
-    return other.getResult();
-  }
-
   /// bf16 as the upper halves of f32 numbers.
   Value throughBf16(ImplicitLocOpBuilder &b, moe::ExchangeOp op) {
     auto upper = [](OpBuilder &b, Location loc, Value x) -> Value {
@@ -71,8 +72,8 @@ struct EncodeExchanges : public hadal::impl::MoeEncodeExchangesBase<EncodeExchan
           arith::ShLIOp::create(b, loc, arith::ExtUIOp::create(b, loc, b.getI32Type(), half), by);
       return arith::BitcastOp::create(b, loc, b.getF32Type(), bits);
     };
-    return convert(b, exchange(b, op, convert(b, op.getX(), b.getI16Type(), upper)), b.getF32Type(),
-                   whole);
+    return convert(b, exchangeInstead(b, op, convert(b, op.getX(), b.getI16Type(), upper)),
+                   b.getF32Type(), whole);
   }
 
   Value throughFp8(ImplicitLocOpBuilder &b, moe::ExchangeOp op) {
@@ -83,7 +84,8 @@ struct EncodeExchanges : public hadal::impl::MoeEncodeExchangesBase<EncodeExchan
     int64_t block[] = {1, tile};
     auto codes = fp8::QuantizeOp::create(b, rows.clone(Float8E4M3FNType::get(b.getContext())),
                                          scales, op.getX(), ArrayRef(block));
-    Value q = exchange(b, op, codes.getQ()), scale = exchange(b, op, codes.getScale());
+    Value q = exchangeInstead(b, op, codes.getQ()),
+          scale = exchangeInstead(b, op, codes.getScale());
     return fp8::DequantizeOp::create(b, op.getResult().getType(), q, scale, ArrayRef(block));
   }
 

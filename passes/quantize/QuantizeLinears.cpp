@@ -95,6 +95,7 @@ struct Fp8Quantize : public hadal::impl::Fp8QuantizeBase<Fp8Quantize> {
         continue;
       Fp8Quantizer quantizer(f, recipe);
       keepActivations(quantizer);
+      quantizeRoutedExperts(quantizer);
       Linears(quantizer).run();
     }
     if (!recipe.checkPatterns(error))
