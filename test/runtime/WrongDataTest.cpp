@@ -177,6 +177,8 @@ TEST(Finite, EveryElementType) {
   EXPECT_FALSE(finite<uint16_t>(ElementType::F16, {0xFE00}));
   EXPECT_TRUE(finite<uint8_t>(ElementType::F8E4M3, {0x7E, 0xFE, 0}));
   EXPECT_FALSE(finite<uint8_t>(ElementType::F8E4M3, {0xFF}));
+  EXPECT_TRUE(finite<uint8_t>(ElementType::F8E5M2, {0x7B, 0xFB, 0}));
+  EXPECT_FALSE(finite<uint8_t>(ElementType::F8E5M2, {0xFC}));
   EXPECT_TRUE(finite<int32_t>(ElementType::I32, {-1, 0x7F800000}));
   // The last element of many.
   std::vector<float> many(10001);
