@@ -8,7 +8,6 @@
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/analysis/GraphQueries.h"
-#include "passes/analysis/Sizes.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/Support/FormatVariadic.h"
 
@@ -81,9 +80,10 @@ llvm::SetVector<Value> hadal::savedValues(func::FuncOp f, const Halves &halves) 
   return saved;
 }
 
-std::string hadal::memoryTable(func::FuncOp f, ArrayRef<int64_t> registers) {
-  Halves halves(f);
-  Sizes sizes;
+MicroBatchSizes::MicroBatchSizes(func::FuncOp f, ArrayRef<int64_t> registers) {
+  MLIRContext *context = f.getContext();
+  for (int64_t r : registers)
+    values.push_back(getAffineConstantExpr(r, context));
   unsigned next = 0;
   for (auto [i, argument] : llvm::enumerate(f.getArguments())) {
     auto type = cast<RankedTensorType>(argument.getType());
@@ -91,35 +91,37 @@ std::string hadal::memoryTable(func::FuncOp f, ArrayRef<int64_t> registers) {
     for (int64_t d = 0; d < type.getRank(); ++d)
       if (type.isDynamicDim(d))
         sizes.set(argument, d,
-                  given ? given.getValue().getResult(d)
-                        : getAffineSymbolExpr(next++, f.getContext()));
+                  given ? given.getValue().getResult(d) : getAffineSymbolExpr(next++, context));
   }
-  auto bytesOf = [&](Value v) -> int64_t {
-    auto type = cast<RankedTensorType>(v.getType());
-    int64_t bytes = (type.getElementTypeBitWidth() + 7) / 8;
-    for (int64_t d = 0; d < type.getRank(); ++d) {
-      auto size = sizes.dim(v, d);
-      if (failed(size))
-        return 0;
-      SmallVector<AffineExpr> values;
-      for (int64_t r : registers)
-        values.push_back(getAffineConstantExpr(r, f.getContext()));
-      auto known =
-          dyn_cast<AffineConstantExpr>(simplifyAffineExpr((*size).replaceSymbols(values), 0, 0));
-      bytes *= known ? known.getValue() : 0;
-    }
-    return bytes;
-  };
+}
+
+int64_t MicroBatchSizes::bytesOf(Value v) {
+  auto type = cast<RankedTensorType>(v.getType());
+  int64_t bytes = (type.getElementTypeBitWidth() + 7) / 8;
+  for (int64_t d = 0; d < type.getRank(); ++d) {
+    auto size = sizes.dim(v, d);
+    if (failed(size))
+      return 0;
+    auto known =
+        dyn_cast<AffineConstantExpr>(simplifyAffineExpr((*size).replaceSymbols(values), 0, 0));
+    bytes *= known ? known.getValue() : 0;
+  }
+  return bytes;
+}
+
+std::string hadal::memoryTable(func::FuncOp f, ArrayRef<int64_t> registers) {
+  Halves halves(f);
+  MicroBatchSizes sizes(f, registers);
   struct Row {
     int64_t saved = 0, recomputed = 0;
   };
   llvm::MapVector<StringRef, Row> rows;
   for (Value v : savedValues(f, halves))
-    rows[job::partOf(v.getDefiningOp())].saved += bytesOf(v);
+    rows[job::partOf(v.getDefiningOp())].saved += sizes.bytesOf(v);
   for (Operation &op : f.getBody().front())
     if (op.hasAttr(job::kRecomputedAttr) && !isFree(&op))
       for (Value v : op.getResults())
-        rows[job::partOf(&op)].recomputed += bytesOf(v);
+        rows[job::partOf(&op)].recomputed += sizes.bytesOf(v);
   std::string text;
   llvm::raw_string_ostream out(text);
   out << llvm::formatv("{0,-56}{1,16}{2,16}\n", "part of the model", "saved KiB", "recomputed KiB");

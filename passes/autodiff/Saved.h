@@ -1,6 +1,7 @@
 // What the backward half of a gradient function keeps from the forward half.
 #pragma once
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "passes/analysis/Sizes.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace hadal {
@@ -20,9 +21,21 @@ struct Halves {
 /// The forward values (through views) that backward ops read, in order of the forward half.
 llvm::SetVector<mlir::Value> savedValues(mlir::func::FuncOp f, const Halves &halves);
 
-/// One line per part of the model: bytes saved for the backward half and bytes of one micro-batch
-/// that are computed again. `registers` are the sizes of a micro-batch, in the order of the
+/// Bytes of a function's values in one micro-batch. `registers` are its sizes, in the order of the
 /// function's exec.registers.
+class MicroBatchSizes {
+public:
+  MicroBatchSizes(mlir::func::FuncOp f, llvm::ArrayRef<int64_t> registers);
+  /// 0 where they are no function of the registers.
+  int64_t bytesOf(mlir::Value v);
+
+private:
+  Sizes sizes;
+  llvm::SmallVector<mlir::AffineExpr> values; ///< of the registers
+};
+
+/// One line per part of the model: bytes saved for the backward half and bytes of one micro-batch
+/// that are computed again.
 std::string memoryTable(mlir::func::FuncOp f, llvm::ArrayRef<int64_t> registers);
 
 } // namespace hadal
