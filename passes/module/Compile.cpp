@@ -10,6 +10,7 @@
 #include "passes/autodiff/Saved.h"
 #include "passes/module/CompileCache.h"
 #include "passes/module/EmitModule.h"
+#include "passes/quantize/PrecisionTable.h"
 #include "passes/targets/Target.h"
 #include "runtime/File.h"
 #include "runtime/module/Module.h"
@@ -133,8 +134,8 @@ static llvm::Error choosePipeline(ModuleOp module, const CompileOptions &options
   if (auto made = schedule::makeSchedule(ranks.getSchedule(), ranks.getPp(), microBatches);
       !made.ok())
     return llvm::createStringError(made.error().message);
-  if (options.emit == "memory")
-    return llvm::createStringError("--emit=memory wants a job on one rank");
+  if (options.emit == "memory" || options.emit == "precision")
+    return llvm::createStringError("--emit=" + options.emit + " wants a job on one rank");
   return llvm::Error::success();
 }
 
@@ -178,17 +179,17 @@ static llvm::Expected<bool> lowerToKernels(ModuleOp module, const CompileOptions
       return llvm::createStringError("compilation stopped at the gradients");
     if (options.emit == "gradients")
       return written(writeText(print(module), options.output));
-    if (options.emit == "memory") {
+    if (options.emit == "memory" || options.emit == "precision") {
       auto gradients = module.lookupSymbol<func::FuncOp>("gradients");
       if (!gradients)
-        return llvm::createStringError(
-            "--emit=memory wants a function @loss with hadal.differentiate");
-      return written(
-          writeText(memoryTable(gradients, microBatchRegisters(training)), options.output));
+        return llvm::createStringError("--emit=" + options.emit +
+                                       " wants a function @loss with hadal.differentiate");
+      auto table = options.emit == "memory" ? memoryTable : precisionTable;
+      return written(writeText(table(gradients, microBatchRegisters(training)), options.output));
     }
     buildGradientsToKernels(toKernels, pipeline);
   } else {
-    if (options.emit == "gradients" || options.emit == "memory")
+    if (options.emit == "gradients" || options.emit == "memory" || options.emit == "precision")
       return llvm::createStringError("--emit=" + options.emit + " wants --mode=train");
     buildGraphToKernels(toKernels, pipeline);
   }

@@ -55,7 +55,7 @@ private:
   func::FuncOp f;
   Halves halves;
   MicroBatchSizes sizes;
-  llvm::MapVector<StringRef, SmallVector<Line>> lines; ///< by part
+  llvm::MapVector<StringRef, std::vector<Line>> lines; ///< by part
 };
 
 } // namespace

@@ -50,12 +50,13 @@ static void declareGeneral(CLI::App &app, CompileRequest &request) {
          "frontend's IR, which hadal-compile reads again; pipeline: the passes from there to "
          "kernels, as hadal-opt --pass-pipeline takes them; "
          "gradients: the graph of a training module with its gradients; memory: what they keep, as "
-         "a table; kernels: "
+         "a table; precision: what each product and each kept tensor of it is computed in, as a "
+         "table; kernels: "
          "programs and kernels on memrefs; llvm: LLVM IR; asm: assembly; object: the shared "
          "object; "
          "checkpoint: the folder's weights, with --quantize, as a folder")
-      ->check(oneOf({"module", "exe", "graph", "pipeline", "gradients", "memory", "kernels", "llvm",
-                     "asm", "object", "checkpoint"}))
+      ->check(oneOf({"module", "exe", "graph", "pipeline", "gradients", "memory", "precision",
+                     "kernels", "llvm", "asm", "object", "checkpoint"}))
       ->capture_default_str();
   app.add_option("--quantize", request.quantize,
                  "What --emit=checkpoint makes of the weights of attention, MLPs and experts. fp8: "
@@ -244,7 +245,8 @@ static std::string problemOfOutput(const CompileRequest &request) {
 
 std::string hadal::problemOf(const CLI::App &app, const CompileRequest &request) {
   bool isText = llvm::is_contained(
-      {"graph", "pipeline", "gradients", "memory", "kernels", "llvm", "asm"}, request.emit);
+      {"graph", "pipeline", "gradients", "memory", "precision", "kernels", "llvm", "asm"},
+      request.emit);
   if (request.output.empty() && !isText)
     return "wants -o FILE to write the " + request.emit + " to";
   if (std::string problem = problemOfCheckpoint(app, request); !problem.empty())
