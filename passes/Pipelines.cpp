@@ -34,6 +34,7 @@ void hadal::readJob(ModuleOp module, PipelineOptions &options) {
   job::TrainingAttr training = job::trainingOf(module);
   if (training)
     options.precision = training.getPrecision().str();
+  options.fp8 = settings.getFp8().str();
   job::RanksAttr ranks = job::ranksOf(module);
   if (!ranks)
     return;
@@ -63,6 +64,25 @@ static void shardExperts(OpPassManager &pm, const PipelineOptions &options) {
                                     .dispatch = options.dispatch,
                                     .combine = options.combine,
                                     .capacity = options.capacity}));
+}
+
+LogicalResult hadal::checkFp8Options(StringRef text,
+                                     function_ref<LogicalResult(const Twine &)> error) {
+  return createFp8Quantize()->initializeOptions(text, error);
+}
+
+/// Products take codes with scales where the precision is fp8.
+static void quantize(OpPassManager &pm, const PipelineOptions &options) {
+  if (options.precision != "fp8")
+    return;
+  std::unique_ptr<Pass> pass = createFp8Quantize();
+  LogicalResult known = pass->initializeOptions(
+      options.fp8, [](const Twine &) -> LogicalResult { return failure(); });
+  assert(succeeded(known) && "checkFp8Options comes before");
+  (void)known;
+  pm.addPass(std::move(pass));
+  // Before the backward half is split off, which would take codes of weights for values that cross.
+  pm.addPass(createFp8WeightStates());
 }
 
 /// Hand-written graphs may call functions and use arith and math on tensors; the frontend's do not.
@@ -120,6 +140,9 @@ void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &optio
   if (options.expertRanks > 1)
     shardExperts(pm, options);
   pm.addPass(createHadalDifferentiate());
+  // Right after it: the two gradient products take codes of their own, and what travels, is kept
+  // or is computed again is codes by then.
+  quantize(pm, options);
   // What rows are rounded to on the way has no gradient.
   if (options.expertRanks > 1)
     pm.addPass(createMoeEncodeExchanges());
@@ -139,7 +162,7 @@ void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &optio
   // itself.
   pm.addPass(createHadalAccumulateGradients());
   // The two gradient products of a weight round operands of their own.
-  pm.addPass(createHadalRoundProducts({options.precision}));
+  pm.addPass(createHadalRoundProducts({options.precision == "bf16" ? "bf16" : "fp32"}));
   pm.addNestedPass<func::FuncOp>(createHadalFuseElementwise());
   // Before kernels are formed, so that the gathered rows never exist.
   pm.addPass(createMoeFuseDispatch());
@@ -213,6 +236,21 @@ static void registerCodePasses() {
       [](function_ref<void(const detail::PassOptions &)> show) { show(CodeOptions()); });
 }
 
+/// The same: of the options of FP8.
+static void registerLossPipeline() {
+  registerPassPipeline(
+      kPipelines[2], "a loss to gradients, programs and kernels on memrefs",
+      [](OpPassManager &pm, StringRef text, function_ref<LogicalResult(const Twine &)> error) {
+        PipelineOptions options;
+        if (failed(options.parseFromString(text)) || failed(checkFp8Options(options.fp8, error)))
+          return failure();
+        buildLossToGradients(pm, options);
+        buildGradientsToKernels(pm, options);
+        return success();
+      },
+      [](function_ref<void(const detail::PassOptions &)> show) { show(PipelineOptions()); });
+}
+
 void hadal::registerHadalPasses() {
   registerCompilerPasses();
   PassPipelineRegistration<SpecializeOptions>(
@@ -222,12 +260,7 @@ void hadal::registerHadalPasses() {
       });
   PassPipelineRegistration<PipelineOptions>(
       kPipelines[1], "graph to programs and kernels on memrefs", buildGraphToKernels);
-  PassPipelineRegistration<PipelineOptions>(kPipelines[2],
-                                            "a loss to gradients, programs and kernels on memrefs",
-                                            [](OpPassManager &pm, const PipelineOptions &options) {
-                                              buildLossToGradients(pm, options);
-                                              buildGradientsToKernels(pm, options);
-                                            });
+  registerLossPipeline();
   registerCodePasses();
 }
 

@@ -26,8 +26,12 @@ struct PipelineOptions : public mlir::PassPipelineOptions<PipelineOptions> {
   Option<bool> average{*this, "average", llvm::cl::desc("keep a moving average of the weights"),
                        llvm::cl::init(false)};
   Option<std::string> precision{*this, "precision",
-                                llvm::cl::desc("of the products of a training step: fp32 or bf16"),
+                                llvm::cl::desc("of the products of a training step: fp32, bf16 or "
+                                               "fp8"),
                                 llvm::cl::init(job::TrainingOptions().precision)};
+  Option<std::string> fp8{*this, "fp8",
+                          llvm::cl::desc("options of --fp8-quantize, with the precision fp8"),
+                          llvm::cl::init("")};
   Option<std::string> recompute{
       *this, "recompute",
       llvm::cl::desc("what the backward half computes again: none, report or all"),
@@ -56,6 +60,11 @@ struct PipelineOptions : public mlir::PassPipelineOptions<PipelineOptions> {
 
 /// All options but `target`, from the attributes of `module` (`job.settings`, `job.ranks` ...).
 void readJob(mlir::ModuleOp module, PipelineOptions &options);
+
+/// Whether `text` has options of --fp8-quantize and nothing else: their values are its affair.
+mlir::LogicalResult
+checkFp8Options(llvm::StringRef text,
+                llvm::function_ref<mlir::LogicalResult(const llvm::Twine &)> error);
 
 /// "hadal-graph-to-kernels": graph -> programs and kernels on memrefs.
 void buildGraphToKernels(mlir::OpPassManager &pm, const PipelineOptions &options);

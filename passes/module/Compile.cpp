@@ -126,6 +126,12 @@ static llvm::Error choosePipeline(ModuleOp module, const CompileOptions &options
   if (options.settings.pageTokens) // functions that are of no model have nowhere to keep it
     pipeline.pageTokens = *options.settings.pageTokens;
   readJob(module, pipeline);
+  std::string problem;
+  if (failed(checkFp8Options(pipeline.fp8, [&](const Twine &message) -> LogicalResult {
+        problem = message.str();
+        return failure();
+      })))
+    return llvm::createStringError("--fp8: " + problem);
   job::TrainingAttr training = job::trainingOf(module);
   job::RanksAttr ranks = job::ranksOf(module);
   if (!training || !ranks)

@@ -59,9 +59,11 @@ std::string hadal::disagreement(const CLI::App &app, ModuleOp graph) {
   if (!training)
     for (const char *name : {"--seq", "--micro-batch", "--micro-batches", "--sum-groups",
                              "--mtp-weight", "--balance-weight", "--bias-step", "--precision",
-                             "--moments", "--recompute", "--average"})
+                             "--fp8", "--moments", "--recompute", "--average"})
       if (app.get_option(name)->count())
         return std::string(name) + ": is for a graph that trains";
+  if (training && training.getPrecision() != "fp8" && app.get_option("--fp8")->count())
+    return "--fp8: is for a graph in fp8, this one was built with " + training.getPrecision().str();
   job::RanksAttr ranks = job::ranksOf(graph);
   auto known = textsOf(ranks ? ranks.getOptions() : job::RankOptions());
   if (training)

@@ -108,13 +108,20 @@ static void declareTraining(CLI::App &app, CompileRequest &request) {
       ->capture_default_str();
   train
       ->add_option("--precision", request.training.precision,
-                   "Element type of products' operands; sums and master weights stay in f32")
-      ->check(oneOf({"fp32", "bf16"}))
+                   "Element type of products' operands; sums and master weights stay in f32. fp8: "
+                   "the recipe of the DeepSeek-V3 report, E4M3 with scales in the products of all "
+                   "Linears and experts and in what the backward half keeps of them")
+      ->check(oneOf({"fp32", "bf16", "fp8"}))
       ->capture_default_str();
+  train
+      ->add_option("--fp8", request.settings.fp8,
+                   "With --precision=fp8: options of the pass fp8-quantize, to study what they do, "
+                   "such as \"accumulate=hopper interval=0\"")
+      ->type_name("OPTIONS");
   train
       ->add_option("--moments", request.settings.moments, "Element type of the optimizer's moments")
       ->check(oneOf({"fp32", "bf16"}))
-      ->default_str("fp32");
+      ->default_str("fp32, with --precision=fp8 bf16");
   train
       ->add_option("--recompute", request.settings.recompute,
                    "Activations that the backward half computes again; report: those of the "
@@ -216,12 +223,14 @@ static std::string uselessOption(const CLI::App &app, const CompileRequest &requ
     for (const char *name :
          {"--pp", "--dp", "--schedule", "--sum-groups", "--overlap", "--reduction", "--micro-batch",
           "--micro-batches", "--seq", "--mtp-weight", "--balance-weight", "--bias-step",
-          "--precision", "--moments", "--recompute", "--average"})
+          "--precision", "--fp8", "--moments", "--recompute", "--average"})
       if (app.get_option(name)->count())
         return std::string(name) + ": is for --mode=train" +
                (name == std::string("--pp") || name == std::string("--dp")
                     ? "; --mode=generate takes --ep"
                     : "");
+  if (request.settings.fp8 && request.training.precision != "fp8")
+    return "--fp8: is for --precision=fp8";
   if (request.training.ranks.ep == 1)
     for (const char *name : {"--dispatch", "--combine", "--exchange-capacity"})
       if (const CLI::Option *option = app.get_option(name);
