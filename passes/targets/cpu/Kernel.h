@@ -81,6 +81,10 @@ mlir::LogicalResult emitLinalg(Kernel &kernel, mlir::Operation *op);
 /// One product or a pair, and the element-wise op after it, if any.
 mlir::LogicalResult emitMatmul(Kernel &kernel, llvm::ArrayRef<Product> products,
                                mlir::linalg::GenericOp epilogue);
+/// The same of codes on both sides, and of values that bf16 holds: of products that want it.
+bool wantsStaging(Kernel &kernel, llvm::ArrayRef<Product> products);
+mlir::LogicalResult emitStagedMatmul(Kernel &kernel, llvm::ArrayRef<Product> products,
+                                     mlir::linalg::GenericOp epilogue);
 mlir::LogicalResult emitWeightGradient(Kernel &kernel, const WeightGradient &gradient);
 /// The same, of codes (fp8.weight_grad).
 mlir::LogicalResult emitCodedWeightGradient(Kernel &kernel, const WeightGradient &gradient);

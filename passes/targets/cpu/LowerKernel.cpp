@@ -170,9 +170,6 @@ static LogicalResult checkWeights(Kernel &kernel, ArrayRef<Product> products) {
 
 /// Products are of several dialects; who writes them is a question of where their weights lie.
 static LogicalResult emitProducts(Kernel &kernel, ArrayRef<Product> products) {
-  for (const Product &product : products)
-    if (product.leftScale)
-      return product.op->emitOpError("of codes with x_scale has no kernel yet");
   if (failed(checkWeights(kernel, products)))
     return failure();
   linalg::GenericOp epilogue;
@@ -183,7 +180,10 @@ static LogicalResult emitProducts(Kernel &kernel, ArrayRef<Product> products) {
   // Tiles are filled from panels, and from rows that are read in vectors of K.
   bool inTiles = kernel.b.shape.tiles && products.size() == 1 && kernel.inPanels(first.right) &&
                  first.leftK == cast<RankedTensorType>(first.left.getType()).getRank() - 1;
-  return inTiles ? emitTileMatmul(kernel, first, epilogue) : emitMatmul(kernel, products, epilogue);
+  if (inTiles)
+    return emitTileMatmul(kernel, first, epilogue);
+  return wantsStaging(kernel, products) ? emitStagedMatmul(kernel, products, epilogue)
+                                        : emitMatmul(kernel, products, epilogue);
 }
 
 static LogicalResult emitGradient(Kernel &kernel, const WeightGradient &gradient) {

@@ -20,7 +20,9 @@ static bool arePair(const Product &a, const Product &b) {
   return !isTrained(a.right) && !isTrained(b.right) && a.left == b.left &&
          a.right.getType() == b.right.getType() && a.op->getName() == b.op->getName() &&
          a.leftScale == b.leftScale && a.source == b.source && a.offsets == b.offsets &&
-         a.leftK == b.leftK && a.rightN == b.rightN && a.outBatch < 0 && b.outBatch < 0;
+         a.blockN == b.blockN && a.blockK == b.blockK && a.interval == b.interval &&
+         a.accumulate == b.accumulate && a.leftK == b.leftK && a.rightN == b.rightN &&
+         a.outBatch < 0 && b.outBatch < 0;
 }
 
 /// The products whose results `epilogue` alone reads, element by element.

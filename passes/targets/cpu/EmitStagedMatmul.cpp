@@ -1,0 +1,437 @@
+//===- EmitStagedMatmul.cpp - products of codes, and of bf16 values -------===//
+//
+// Operands are decoded into scratch before they are multiplied (StagedOperands.h): a panel of
+// weights once for all rows of a task, a row once for all of its panels. Of codes each part of the
+// sum is a chain of its own, from zero, on the codes' values, and is then promoted: sum = fma(part,
+// scale of the row * scale of the weights, sum). Where the processor multiplies pairs of bf16, the
+// chain is one of pairs, with the same bits; parts as Hopper forms them are HopperSum's. Products
+// without scales are one chain.
+//
+//   task   rows [m0, m1) x panels [p0, p1)
+//     a few rows     of packed weights: these are decoded in registers and read once; for one row
+//                    four panels at a time
+//     more rows      chunk by chunk of the sum, its parts' panels in the second cache for all rows
+//       a tile's rows
+//         panel      the tile's sums, which wait in the result's memory between chunks
+//
+// Tiles have few heights: rows that are missing are computed as copies of the last one, and not
+// stored. A row's bits do not depend on which rows stand beside it.
+//
+//===----------------------------------------------------------------------===//
+
+#include "passes/targets/cpu/Bf16Pairs.h"
+#include "passes/targets/cpu/HopperSum.h"
+#include "passes/targets/cpu/ProductEpilogue.h"
+#include "passes/targets/cpu/ProductTasks.h"
+#include "passes/targets/cpu/StagedOperands.h"
+
+using namespace mlir;
+using namespace hadal;
+using Values = KernelBuilder::Values;
+
+namespace {
+
+class StagedMatmulEmitter {
+public:
+  StagedMatmulEmitter(Kernel &kernel, ArrayRef<Product> products, linalg::GenericOp generic)
+      : kernel(kernel), b(kernel.b), products(products), generic(generic),
+        first(this->products.front()), operands(kernel, products, usesPairs(first, b.shape)),
+        promotes(bool(first.scale)) {}
+  LogicalResult emit();
+
+  static bool usesPairs(const Product &p, const VectorShape &shape) {
+    return shape.pairs && (p.leftScale ? p.accumulate == Accumulate::F32 : !p.scale);
+  }
+
+private:
+  /// Sums of `height` rows from `row` on and `panels` panels from `panel` on.
+  struct Tile {
+    int64_t height, panels;
+    Value row, batch, panel;
+    Value slot;   // of the staged panel; null: weights are decoded in registers
+    Value t0, t1; // parts of the sum
+  };
+  void planTasks();
+  void emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1);
+  void emitFewRows(Value m0, Value m1, Value batch, Value p0, Value p1);
+  void emitChunk(Value m0, Value m1, Value batch, Value p0, Value p1, Value t0, Value t1);
+  void sumTile(const Tile &tile);
+  Values partOf(const Tile &tile, Value part, Values acc);
+  Values stagedPart(const Tile &tile, Value from, Value to, Values acc);
+  Values hopperPart(const Tile &tile, Value from, Value to, Values acc);
+  Values partInRegisters(const Tile &tile, Value part, Values acc);
+  void promote(const Tile &tile, Value part, const Values &sums);
+  void beginTile(const Tile &tile, Value valid, bool isFirst);
+  void endTile(const Tile &tile, Value valid, bool isLast);
+  void forVectors(const Tile &tile, Value valid,
+                  function_ref<void(Value row, Value panel, int64_t vector, int64_t valid)> body);
+  SmallVector<Value> outPlace(Value row, Value column, Value batch);
+  Value sumAt(Value row, int64_t vector, std::optional<Value> store = std::nullopt);
+  SmallVector<int64_t> heights() const;
+  Value heightFor(Value rows);
+
+  Kernel &kernel;
+  KernelBuilder &b;
+  SmallVector<Product> products;
+  linalg::GenericOp generic; // the epilogue as an op, or null
+  ProductEpilogue epilogue;
+  const Product &first;
+  StagedOperands operands;
+  const bool promotes;
+  bool fewInRegisters = false;
+  static constexpr int64_t together = 4; // panels of one row
+  static constexpr int64_t fewRows = 4;
+  SumParts parts{1, 1, 1}, wholeParts{1, 1, 1};
+  int64_t tileRows = 0, partsOfChunk = 0, panelsOfTask = 0, rowsOfTask = 0;
+  Value out, sums;
+};
+
+/// Of tiles, the highest one last.
+SmallVector<int64_t> StagedMatmulEmitter::heights() const {
+  if (first.accumulate == Accumulate::Hopper)
+    return {1, 2};
+  if (tileRows == 12)
+    return {1, 3, 6, 12};
+  return {1, 3, 6};
+}
+
+Value StagedMatmulEmitter::heightFor(Value rows) {
+  SmallVector<int64_t> all = heights();
+  Value height = b.index(all.back());
+  for (int64_t h : llvm::reverse(ArrayRef(all).drop_back()))
+    height = b.select(b.less(b.index(h), rows), height, b.index(h));
+  return height;
+}
+
+SmallVector<Value> StagedMatmulEmitter::outPlace(Value row, Value column, Value batch) {
+  SmallVector<Value> place(cast<MemRefType>(out.getType()).getRank());
+  place[first.outRow] = row;
+  place[first.outN] = column;
+  if (first.outBatch >= 0)
+    place[first.outBatch] = batch;
+  return place;
+}
+
+/// A vector of the tile's sums, or the place for one.
+Value StagedMatmulEmitter::sumAt(Value row, int64_t vector, std::optional<Value> store) {
+  SmallVector<Value> at{row, b.index(vector * b.shape.lanes)};
+  if (!store)
+    return b.loadVector(sums, at, b.shape.lanes);
+  b.storeVector(*store, sums, at);
+  return {};
+}
+
+//===----------------------------------------------------------------------===//
+// Tiles
+//===----------------------------------------------------------------------===//
+
+/// acc + the products of staged steps [from, to), one after the other.
+Values StagedMatmulEmitter::stagedPart(const Tile &tile, Value from, Value to, Values acc) {
+  int64_t vectors = operands.vectors(), turn = 4 / operands.unit();
+  return b.carry(from, to, turn, acc, [&](Value at, Values acc) {
+    for (int64_t i = 0; i < turn; ++i) {
+      Value step = b.add(at, i);
+      Values right;
+      for (int64_t v = 0; v < vectors; ++v)
+        right.push_back(operands.right(tile.slot, step, v));
+      for (int64_t r = 0; r < tile.height; ++r) {
+        Value left = operands.left(b.index(r), step);
+        for (int64_t v = 0; v < vectors; ++v) {
+          Value &sum = acc[r * vectors + v];
+          sum = operands.pairs ? dotPairs(b, left, right[v], sum) : b.fma(left, right[v], sum);
+        }
+      }
+    }
+    return acc;
+  });
+}
+
+Values StagedMatmulEmitter::hopperPart(const Tile &tile, Value from, Value to, Values acc) {
+  auto formatOf = [](Value codes) { return getElementTypeOrSelf(codes.getType()); };
+  HopperSum hopper(b, formatOf(first.left), formatOf(first.right));
+  return b.carry(from, to, HopperSum::length, acc, [&](Value at, Values acc) {
+    Value end = b.min(b.add(at, HopperSum::length), to);
+    return hopper.step(at, end, acc, [&](Value step) {
+      std::pair<Values, Values> values;
+      for (int64_t r = 0; r < tile.height; ++r)
+        values.first.push_back(operands.left(b.index(r), step));
+      for (int64_t v = 0; v < operands.vectors(); ++v)
+        values.second.push_back(operands.right(tile.slot, step, v));
+      return values;
+    });
+  });
+}
+
+/// The same of a part of packed weights, two steps in a turn.
+Values StagedMatmulEmitter::partInRegisters(const Tile &tile, Value part, Values acc) {
+  int64_t vectors = operands.vectors(), width = tile.panels * vectors;
+  Values bases;
+  for (int64_t p = 0; p < tile.panels; ++p)
+    bases.push_back(operands.panelBase(b.add(tile.panel, p), tile.batch));
+  Value begin = wholeParts.begin(b, part), to = b.mul(part, wholeParts.padded());
+  auto pair = [&](Value k, Values acc) {
+    for (int64_t p = 0; p < tile.panels; ++p)
+      for (int64_t v = 0; v < vectors; ++v) {
+        auto [even, odd] = operands.rightInMemory(bases[p], b.add(begin, k), v);
+        for (int64_t r = 0; r < tile.height; ++r) {
+          Value &sum = acc[r * width + p * vectors + v];
+          Value row = b.index(r), step = b.add(to, k);
+          if (!odd) {
+            sum = dotPairs(b, operands.leftWhole(row, b.div(step, 2)), even, sum);
+            continue;
+          }
+          sum = b.fma(operands.leftWhole(row, step), even, sum);
+          sum = b.fma(operands.leftWhole(row, b.add(step, 1)), odd, sum);
+        }
+      }
+    return acc;
+  };
+  int64_t turn = wholeParts.areMultiples(4) ? 4 : 2;
+  return b.carry(b.index(0), wholeParts.steps(b, part), turn, acc, [&](Value k, Values acc) {
+    for (int64_t i = 0; i < turn; i += 2)
+      acc = pair(b.add(k, i), acc);
+    return acc;
+  });
+}
+
+Values StagedMatmulEmitter::partOf(const Tile &tile, Value part, Values acc) {
+  if (!tile.slot)
+    return partInRegisters(tile, part, acc);
+  Value from = b.div(b.mul(b.sub(part, tile.t0), parts.padded()), operands.unit());
+  Value steps = b.mul(b.ceilDiv(parts.steps(b, part), 4), 4 / operands.unit());
+  Value to = b.add(from, steps);
+  return first.accumulate == Accumulate::Hopper ? hopperPart(tile, from, to, acc)
+                                                : stagedPart(tile, from, to, acc);
+}
+
+/// sum = fma(part, scales, sum).
+void StagedMatmulEmitter::promote(const Tile &tile, Value part, const Values &acc) {
+  int64_t vectors = operands.vectors(), width = tile.panels * vectors;
+  Value t = b.sub(part, tile.t0);
+  Values ofRows;
+  if (operands.hasLeftScale())
+    for (int64_t r = 0; r < tile.height; ++r)
+      ofRows.push_back(operands.leftScale(b.index(r), t));
+  for (int64_t v = 0; v < width; ++v) {
+    Value ofWeights = operands.rightScale(b.add(tile.panel, v / vectors), tile.slot, tile.batch,
+                                          part, t, v % vectors);
+    for (int64_t r = 0; r < tile.height; ++r) {
+      Value scale = ofRows.empty() ? ofWeights : b.mulf(ofRows[r], ofWeights);
+      sumAt(b.index(r), v, b.fma(acc[r * width + v], scale, sumAt(b.index(r), v)));
+    }
+  }
+}
+
+/// Adds the parts of a tile to its sums.
+void StagedMatmulEmitter::sumTile(const Tile &tile) {
+  int64_t width = tile.panels * operands.vectors();
+  b.loop(tile.t0, tile.t1, 1, [&](Value part) {
+    Values acc(tile.height * width, b.zeros(b.vectorOf(b.shape.lanes, b.getF32Type())));
+    if (promotes)
+      return promote(tile, part, partOf(tile, part, acc));
+    for (int64_t i = 0; i < tile.height * width; ++i)
+      acc[i] = sumAt(b.index(i / width), i % width);
+    acc = partOf(tile, part, acc);
+    for (int64_t i = 0; i < tile.height * width; ++i)
+      sumAt(b.index(i / width), i % width, acc[i]);
+  });
+}
+
+/// For each of `rows` rows and the tile's vectors of outputs: `vector` counts over all panels,
+/// `valid` outputs of it are there.
+void StagedMatmulEmitter::forVectors(const Tile &tile, Value rows,
+                                     function_ref<void(Value, Value, int64_t, int64_t)> body) {
+  for (int64_t p = 0; p < tile.panels; ++p) {
+    Value panel = b.add(tile.panel, p);
+    operands.onLastPanel(panel, [&](bool last) {
+      b.loop(b.index(0), rows, 1, [&](Value r) {
+        for (int64_t v = 0; v < operands.vectors(); ++v)
+          body(r, panel, p * operands.vectors() + v, operands.validLanes(last, v));
+      });
+    });
+  }
+}
+
+/// The sums as they begin, or as an earlier chunk left them in the result's memory.
+void StagedMatmulEmitter::beginTile(const Tile &tile, Value valid, bool isFirst) {
+  int64_t width = tile.panels * operands.vectors();
+  Value zero = b.zeros(b.vectorOf(b.shape.lanes, b.getF32Type()));
+  if (isFirst) {
+    for (int64_t i = 0; i < tile.height * width; ++i)
+      sumAt(b.index(i / width), i % width, zero);
+    return;
+  }
+  forVectors(tile, valid, [&](Value r, Value panel, int64_t vector, int64_t lanes) {
+    Value column = operands.columnOf(panel, vector % operands.vectors());
+    sumAt(r, vector,
+          lanes ? b.loadVector(out, outPlace(b.add(tile.row, r), column, tile.batch), b.shape.lanes,
+                               lanes)
+                : zero);
+  });
+}
+
+void StagedMatmulEmitter::endTile(const Tile &tile, Value valid, bool isLast) {
+  int64_t vectors = operands.vectors(), each = vectors / products.size();
+  forVectors(tile, valid, [&](Value r, Value panel, int64_t vector, int64_t lanes) {
+    if (vector % vectors >= each || !lanes) // one result of a pair
+      return;
+    Value row = b.add(tile.row, r), column = operands.columnOf(panel, vector % vectors);
+    Values ofProducts;
+    for (unsigned q = 0; q < products.size(); ++q)
+      ofProducts.push_back(sumAt(r, vector + q * each));
+    Value result = ofProducts[0];
+    if (isLast && epilogue)
+      result = epilogue.apply(b, ofProducts, row, column, lanes);
+    b.storeVector(result, out, outPlace(row, column, tile.batch), lanes);
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Tasks
+//===----------------------------------------------------------------------===//
+
+void StagedMatmulEmitter::emitChunk(Value m0, Value m1, Value batch, Value p0, Value p1, Value t0,
+                                    Value t1) {
+  bool isOnly = partsOfChunk == parts.count();
+  b.loop(p0, p1, 1,
+         [&](Value panel) { operands.stagePanel(panel, b.sub(panel, p0), batch, t0, t1); });
+  Value last = b.sub(m1, b.index(1)), isFirst = b.equal(t0, b.index(0)),
+        isLast = b.equal(t1, b.index(parts.count()));
+  b.loop(m0, m1, heights().back(), [&](Value row) {
+    Value valid = b.min(b.sub(m1, row), b.index(heights().back()));
+    Value height = heightFor(valid);
+    operands.stageRows(row, height, last, batch, t0, t1);
+    b.switchOn(height, heights(), [&](int64_t h) {
+      b.loop(p0, p1, 1, [&](Value panel) {
+        Tile tile{h, 1, row, batch, panel, b.sub(panel, p0), t0, t1};
+        if (isOnly)
+          beginTile(tile, valid, true);
+        else
+          b.choose(
+              isFirst, [&] { beginTile(tile, valid, true); },
+              [&] { beginTile(tile, valid, false); });
+        sumTile(tile);
+        if (isOnly || !epilogue)
+          return endTile(tile, valid, true);
+        b.choose(
+            isLast, [&] { endTile(tile, valid, true); }, [&] { endTile(tile, valid, false); });
+      });
+    });
+  });
+}
+
+void StagedMatmulEmitter::emitFewRows(Value m0, Value m1, Value batch, Value p0, Value p1) {
+  Value rows = b.sub(m1, m0), last = b.sub(m1, b.index(1));
+  Value none = b.index(0), all = b.index(wholeParts.count());
+  auto sum = [&](int64_t height, int64_t panels, Value panel) {
+    Tile tile{height, panels, m0, batch, panel, {}, none, all};
+    beginTile(tile, rows, true);
+    sumTile(tile);
+    endTile(tile, rows, true);
+  };
+  b.choose(
+      b.equal(rows, b.index(1)),
+      [&] {
+        operands.stageWhole(m0, b.index(1), last, batch);
+        Value after = p0;
+        if (operands.layout.panels() >= together) {
+          after = b.add(p0, b.mul(b.div(b.sub(p1, p0), together), together));
+          b.loop(p0, after, together, [&](Value panel) { sum(1, together, panel); });
+        }
+        b.loop(after, p1, 1, [&](Value panel) { sum(1, 1, panel); });
+      },
+      [&] {
+        operands.stageWhole(m0, b.index(fewRows), last, batch);
+        b.loop(p0, p1, 1, [&](Value panel) { sum(fewRows, 1, panel); });
+      });
+}
+
+void StagedMatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1) {
+  auto manyRows = [&] {
+    int64_t all = parts.count();
+    if (partsOfChunk == all)
+      return emitChunk(m0, m1, batch, p0, p1, b.index(0), b.index(all));
+    b.loop(0, all, partsOfChunk, [&](Value t0) {
+      emitChunk(m0, m1, batch, p0, p1, t0, b.min(b.add(t0, partsOfChunk), b.index(all)));
+    });
+  };
+  Value rows = b.sub(m1, m0);
+  b.when(b.less(b.index(0), rows), [&] {
+    if (!fewInRegisters)
+      return manyRows();
+    b.choose(b.less(b.index(fewRows), rows), manyRows, [&] { emitFewRows(m0, m1, batch, p0, p1); });
+  });
+}
+
+/// A chunk's panels of a task take half a megabyte (a quarter where vectors are narrower, and
+/// caches with them).
+void StagedMatmulEmitter::planTasks() {
+  int64_t steps = b.shape.lanes == 16 ? 1024 : 512, panels = operands.layout.panels();
+  if (promotes) {
+    parts = wholeParts = SumParts::of(first);
+  } else {
+    // Chunks alike, of whole panels where weights lie in these.
+    int64_t chunks = llvm::divideCeil(first.k, steps);
+    parts = SumParts::of(first.k, llvm::alignTo(llvm::divideCeil(first.k, chunks), 64));
+    wholeParts = SumParts::of(first.k, first.k);
+  }
+  int64_t most = promotes ? std::max<int64_t>(1, steps / parts.padded()) : 1;
+  partsOfChunk = llvm::divideCeil(parts.count(), llvm::divideCeil(parts.count(), most));
+  int64_t panelBytes = partsOfChunk * parts.padded() / operands.unit() * operands.layout.panel * 4;
+  int64_t cache = b.shape.lanes == 16 ? 512 << 10 : 256 << 10;
+  panelsOfTask = std::clamp<int64_t>(cache / panelBytes, std::min(panels, together), panels);
+  panelsOfTask = llvm::divideCeil(panels, llvm::divideCeil(panels, panelsOfTask));
+  // Rows of a matrix with few outputs are cut further, for there to be tasks enough.
+  int64_t chunks = llvm::divideCeil(panels, panelsOfTask);
+  rowsOfTask = llvm::alignTo(first.grouped() || chunks >= 16 ? 1024
+                             : chunks >= 4                   ? 512
+                             : chunks > 1                    ? 256
+                                                             : 128,
+                             tileRows);
+}
+
+LogicalResult StagedMatmulEmitter::emit() {
+  if (failed(operands.findMemory()))
+    return failure();
+  out = kernel.memory(kernel.tensors.getBody().front().getTerminator()->getOperand(0));
+  if (!out)
+    return first.op->emitOpError("kernel wants its result to be the kernel's");
+  epilogue = ProductEpilogue(kernel, generic, products);
+  tileRows = b.shape.rows;
+  planTasks();
+  // Hopper's sums want the values of both operands as they are.
+  fewInRegisters = operands.readsInRegisters() && first.accumulate == Accumulate::F32;
+  int64_t scratchBytes = 0;
+  sums = b.scratchView(kernel.scratch, scratchBytes,
+                       {std::max(tileRows, fewRows), together * operands.layout.panel},
+                       b.getF32Type());
+  operands.place(heights().back(), panelsOfTask, parts, partsOfChunk, scratchBytes);
+  if (fewInRegisters)
+    operands.placeWhole(fewRows, wholeParts, scratchBytes);
+  ProductCut cut{operands.layout.panels(), panelsOfTask, rowsOfTask, tileRows};
+  auto tasks =
+      forProductTasks(kernel, first, cut, [&](Value m0, Value m1, Value batch, Value p0, Value p1) {
+        emitBlock(m0, m1, batch, p0, p1);
+      });
+  kernel.finish(tasks, scratchBytes);
+  return success();
+}
+
+} // namespace
+
+bool hadal::wantsStaging(Kernel &kernel, ArrayRef<Product> products) {
+  const Product &first = products.front();
+  if (first.scale)
+    return first.leftScale || cast<MemRefType>(kernel.memory(first.right).getType()).getRank() > 1;
+  const VectorShape &shape = kernel.b.shape;
+  Type weights = getElementTypeOrSelf(first.right.getType());
+  bool isLaidOut = cast<MemRefType>(kernel.memory(first.right).getType()).getRank() == 1;
+  bool inVectors = first.leftK == cast<RankedTensorType>(first.left.getType()).getRank() - 1;
+  return shape.pairs && isHeldByBf16(first.op) && inVectors && isLaidOut &&
+         (kernel.inPanels(first.right) || weights.isBF16());
+}
+
+LogicalResult hadal::emitStagedMatmul(Kernel &kernel, ArrayRef<Product> products,
+                                      linalg::GenericOp epilogue) {
+  return StagedMatmulEmitter(kernel, products, epilogue).emit();
+}

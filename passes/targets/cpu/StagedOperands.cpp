@@ -1,0 +1,417 @@
+//===- StagedOperands.cpp - operands of a product as its tiles read them --===//
+
+#include "passes/targets/cpu/StagedOperands.h"
+#include "passes/targets/cpu/Bf16Pairs.h"
+#include "passes/targets/cpu/Fp8Codes.h"
+
+using namespace mlir;
+using namespace hadal;
+using Values = KernelBuilder::Values;
+
+//===----------------------------------------------------------------------===//
+// Parts
+//===----------------------------------------------------------------------===//
+
+SumParts SumParts::of(const Product &p) {
+  int64_t tile = p.blockK ? std::min(p.blockK, p.k) : p.k;
+  return {p.k, tile, p.interval ? std::min(p.interval, tile) : tile};
+}
+
+Value SumParts::begin(KernelBuilder &b, Value part) const {
+  if (ofTile() == 1)
+    return b.mul(part, tile);
+  return b.add(b.mul(b.div(part, ofTile()), tile), b.mul(b.rem(part, ofTile()), length));
+}
+
+Value SumParts::steps(KernelBuilder &b, Value part) const {
+  if (areMultiples(length))
+    return b.index(length);
+  Value end = b.min(b.mul(b.add(tileOf(b, part), 1), tile), b.index(size));
+  return b.min(b.sub(end, begin(b, part)), b.index(length));
+}
+
+//===----------------------------------------------------------------------===//
+// Where things are
+//===----------------------------------------------------------------------===//
+
+StagedOperands::StagedOperands(Kernel &kernel, ArrayRef<Product> products, bool pairs)
+    : layout(PanelLayout::of(products[0].n, products[0].k,
+                             cast<RankedTensorType>(products[0].right.getType()).getElementType(),
+                             products.size(), kernel.b.shape)),
+      pairs(pairs), kernel(kernel), b(kernel.b), products(products), first(this->products.front()),
+      element(layout.element),
+      stored(PanelLayout::of(cast<RankedTensorType>(first.right.getType()), b.shape)) {}
+
+LogicalResult StagedOperands::findMemory() {
+  leftMemory = kernel.memory(first.left);
+  if (first.source)
+    source = kernel.memory(first.source);
+  if (first.leftScale)
+    leftScaleMemory = kernel.memory(first.leftScale);
+  for (const Product &p : products) {
+    rights.push_back(kernel.memory(p.right));
+    if (p.scale)
+      scales.push_back(kernel.memory(p.scale));
+  }
+  if (!leftMemory || (first.source && !source) || (first.leftScale && !leftScaleMemory) ||
+      llvm::is_contained(rights, Value()) || llvm::is_contained(scales, Value()))
+    return first.op->emitOpError("kernel wants its operands to be arguments or views of them");
+  bool isFlat = cast<MemRefType>(rights[0].getType()).getRank() == 1;
+  lie = kernel.inPanels(first.right) ? Lie::Panels : isFlat ? Lie::Packed : Lie::Plain;
+  bool transposed = first.rightK < first.rightN;
+  alongOutputs = lie == Lie::Packed || (lie == Lie::Plain) == transposed;
+  return success();
+}
+
+bool StagedOperands::hasUniformScales() const {
+  return llvm::all_of(products, [&](const Product &p) {
+    return !p.scale || !p.blockN || p.blockN >= p.n || p.blockN % b.shape.lanes == 0;
+  });
+}
+
+void StagedOperands::place(int64_t rowCount, int64_t panelCount, const SumParts &sum,
+                           int64_t atOnce, int64_t &offset) {
+  parts = sum;
+  int64_t steps = llvm::alignTo(atOnce * parts.padded() / unit(), 16);
+  Type number = pairs ? Type(b.getI32Type()) : b.getF32Type();
+  // Whole vectors are written, and the last ones may be longer than what is left.
+  panels = b.scratchView(kernel.scratch, offset, {panelCount, steps + b.shape.lanes, layout.panel},
+                         number);
+  // A line further apart than they are long: powers of two would meet in one set of the cache.
+  rows = b.scratchView(kernel.scratch, offset, {rowCount, steps + 16}, number);
+  rowScales = b.scratchView(kernel.scratch, offset, {rowCount, atOnce}, b.getF32Type());
+  if (!hasUniformScales())
+    outputScales =
+        b.scratchView(kernel.scratch, offset, {panelCount, atOnce, layout.panel}, b.getF32Type());
+}
+
+void StagedOperands::placeWhole(int64_t rowCount, const SumParts &sum, int64_t &offset) {
+  wholeParts = sum;
+  bool inPairs = pairs && !isCode();
+  int64_t steps = llvm::alignTo(sum.count() * sum.padded() / (inPairs ? 2 : 1), 16);
+  wholeRows = b.scratchView(kernel.scratch, offset, {rowCount, steps + 16},
+                            inPairs ? Type(b.getI32Type()) : b.getF32Type());
+  rowScales = b.scratchView(kernel.scratch, offset, {rowCount, sum.count()}, b.getF32Type());
+}
+
+Value StagedOperands::columnOf(Value panel, int64_t vector) {
+  int64_t each = vectors() / products.size();
+  return b.add(b.mul(panel, layout.width()), vector % each * b.shape.lanes);
+}
+
+int64_t StagedOperands::validLanes(bool last, int64_t vector) const {
+  int64_t lanes = b.shape.lanes, each = vectors() / products.size();
+  if (!last)
+    return lanes;
+  return std::clamp<int64_t>(first.n % layout.width() - vector % each * lanes, 0, lanes);
+}
+
+void StagedOperands::onLastPanel(Value panel, function_ref<void(bool)> body) {
+  if (first.n % layout.width() == 0)
+    return body(false);
+  b.choose(
+      b.equal(panel, b.index(layout.panels() - 1)), [&] { body(true); }, [&] { body(false); });
+}
+
+void StagedOperands::forParts(Value t0, Value t1,
+                              function_ref<void(Value, Value, Value, Value)> body) {
+  b.loop(t0, t1, 1, [&](Value part) {
+    body(part, parts.begin(b, part), parts.steps(b, part), b.mul(b.sub(part, t0), parts.padded()));
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Loading
+//===----------------------------------------------------------------------===//
+
+/// A vector of `count` elements as they lie in memory.
+static VectorType rawOf(Value memory, int64_t count) {
+  return VectorType::get({count}, cast<MemRefType>(memory.getType()).getElementType());
+}
+
+/// `load` for 0 <= i < count: vectors of which `valid` elements are there, or all, where that is
+/// known or turns out so.
+Values StagedOperands::loadSteps(int64_t count, VectorType type, Value valid, bool isWhole,
+                                 function_ref<Value(int64_t, Value)> load) {
+  auto all = [&](Value valid) {
+    Values loaded;
+    for (int64_t i = 0; i < count; ++i)
+      loaded.push_back(load(i, valid));
+    return loaded;
+  };
+  if (isWhole)
+    return all({});
+  return b.choose(
+      b.less(valid, b.index(type.getNumElements())), SmallVector<Type>(count, type),
+      [&] { return all(valid); }, [&] { return all({}); });
+}
+
+/// `count` elements, of which the first `valid` ones are there, if that is not null; zeros for the
+/// others.
+Value StagedOperands::loadUpTo(Value memory, ValueRange at, int64_t count, Value valid) {
+  if (!valid)
+    return b.loadVector(memory, at, count);
+  VectorType type = rawOf(memory, count);
+  Value mask = vector::CreateMaskOp::create(b, b.vectorOf(count, b.getI1Type()), valid);
+  return vector::MaskedLoadOp::create(b, type, memory, at, mask, b.zeros(type));
+}
+
+/// Elements side by side as numbers or pairs of them.
+Value StagedOperands::staged(Value raw, Type format) {
+  bool isCode = isa<Float8E4M3FNType, Float8E5M2Type>(format);
+  auto number = [&](Value v) { return isCode ? decodeF8(b, v, format) : b.widen(v); };
+  if (!pairs)
+    return number(raw);
+  auto [even, odd] = splitPairs(b, raw);
+  return pairOf(b, number(even), number(odd));
+}
+
+void StagedOperands::put(Value v, Value slot, Value step, int64_t vector) {
+  b.storeVector(v, panels, {slot, step, b.index(vector * b.shape.lanes)});
+}
+
+//===----------------------------------------------------------------------===//
+// Rows
+//===----------------------------------------------------------------------===//
+
+/// Row `from` of the left operand, as row `row` here.
+void StagedOperands::stageRow(Value row, Value from, Value batch, Value t0, Value t1, bool whole) {
+  const SumParts &sum = whole ? wholeParts : parts;
+  Type format = cast<RankedTensorType>(first.left.getType()).getElementType();
+  bool inPairs = whole ? pairs && !isCode() : pairs;
+  int64_t lanes = b.shape.lanes, count = inPairs ? 2 * lanes : lanes;
+  auto place = [&](Value k) {
+    SmallVector<Value> at(cast<MemRefType>(leftMemory.getType()).getRank());
+    at[first.leftRow] = from, at[first.leftK] = k;
+    if (first.leftBatch >= 0)
+      at[first.leftBatch] = batch;
+    return at;
+  };
+  b.loop(t0, t1, 1, [&](Value part) {
+    Value t = b.sub(part, t0), begin = sum.begin(b, part), steps = sum.steps(b, part);
+    if (leftScaleMemory)
+      b.store(b.load(leftScaleMemory, {from, sum.tileOf(b, part)}), rowScales, {row, t});
+    Value to = b.mul(t, sum.padded() / (inPairs ? 2 : 1));
+    b.loop(b.index(0), steps, count, [&](Value k) {
+      Value raw = loadSteps(1, rawOf(leftMemory, count), b.sub(steps, k), sum.areMultiples(count),
+                            [&](int64_t, Value valid) {
+                              return loadUpTo(leftMemory, place(b.add(begin, k)), count, valid);
+                            })[0];
+      Value at = b.add(to, b.div(k, inPairs ? 2 : 1));
+      if (!whole || inPairs) {
+        b.storeVector(staged(raw, format), whole ? wholeRows : rows, {row, at});
+        return;
+      }
+      // Weights in registers are their values but for a factor, which goes here.
+      Value numbers = leftScaleMemory ? decodeF8(b, raw, format) : b.widen(raw);
+      if (float factor = isCode() ? f8Factor(element) : 1; factor != 1)
+        numbers = b.mulf(numbers, b.constantLike(numbers, b.getF32FloatAttr(factor)));
+      b.storeVector(numbers, wholeRows, {row, at});
+    });
+  });
+}
+
+void StagedOperands::stageRows(Value row, Value count, Value last, Value batch, Value t0,
+                               Value t1) {
+  b.loop(b.index(0), count, 1, [&](Value r) {
+    Value from = b.min(b.add(row, r), last);
+    stageRow(r, source ? b.toIndex(b.load(source, {from})) : from, batch, t0, t1, false);
+  });
+}
+
+void StagedOperands::stageWhole(Value row, Value count, Value last, Value batch) {
+  b.loop(b.index(0), count, 1, [&](Value r) {
+    Value from = b.min(b.add(row, r), last);
+    stageRow(r, source ? b.toIndex(b.load(source, {from})) : from, batch, b.index(0),
+             b.index(wholeParts.count()), true);
+  });
+}
+
+Value StagedOperands::left(Value row, Value step) {
+  return b.splat(b.load(rows, {row, step}), b.shape.lanes);
+}
+
+Value StagedOperands::leftWhole(Value row, Value step) {
+  return b.splat(b.load(wholeRows, {row, step}), b.shape.lanes);
+}
+
+//===----------------------------------------------------------------------===//
+// Panels
+//===----------------------------------------------------------------------===//
+
+Value StagedOperands::panelBase(Value panel, Value batch) {
+  Value at = batch ? b.add(b.mul(batch, layout.panels()), panel) : panel;
+  return b.mul(at, layout.panelElements());
+}
+
+/// The numbers of step `k`, as f32, for the outputs of a panel's vector, of which `valid` are
+/// there.
+Value StagedOperands::outputsAt(Value panel, Value batch, Value k, int64_t vector, int64_t valid) {
+  int64_t lanes = b.shape.lanes;
+  Value memory = rights[productOf(vector)];
+  if (!valid)
+    return b.zeros(b.vectorOf(lanes, b.getF32Type()));
+  if (lie == Lie::Panels) {
+    Value at = b.add(panelBase(panel, batch), b.mul(k, layout.panel));
+    return b.loadVector(memory, {b.add(at, vector * lanes)}, lanes);
+  }
+  SmallVector<Value> at(cast<MemRefType>(memory.getType()).getRank());
+  at[first.rightN] = columnOf(panel, vector), at[first.rightK] = k;
+  if (first.rightBatch >= 0)
+    at[first.rightBatch] = batch;
+  Value raw = b.loadVector(memory, at, lanes, valid);
+  return isCode() ? decodeF8(b, raw, element) : b.widen(raw);
+}
+
+std::pair<Value, Value> StagedOperands::rightInMemory(Value base, Value k, int64_t vector) {
+  int64_t lanes = b.shape.lanes;
+  Value at = b.add(b.add(base, b.mul(k, layout.panel)), vector * 2 * lanes);
+  Value raw = b.loadVector(rights[0], {at}, 2 * lanes);
+  if (isCode()) {
+    Value pair = vector::BitCastOp::create(b, b.vectorOf(lanes, b.getI16Type()), raw);
+    Value low = arith::ShLIOp::create(b, pair, b.constantLike(pair, b.getI16IntegerAttr(8)));
+    return {decodeUpperF8(b, low, element), decodeUpperF8(b, pair, element)};
+  }
+  assert(pairs && element.isBF16() && "other weights are not staged");
+  Value pair = vector::BitCastOp::create(b, b.vectorOf(lanes, b.getI32Type()), raw);
+  Value half = b.constantLike(pair, b.getI32IntegerAttr(16));
+  return {arith::OrIOp::create(b, arith::ShLIOp::create(b, pair, half),
+                               arith::ShRUIOp::create(b, pair, half)),
+          {}};
+}
+
+/// Weights of a step lie side by side: two steps in a turn.
+void StagedOperands::stageAlongOutputs(Value panel, Value slot, Value batch, Value t0, Value t1,
+                                       int64_t vector, int64_t valid) {
+  Value zero = b.zeros(b.vectorOf(b.shape.lanes, b.getF32Type()));
+  auto numbers = [&](Value k, Value isLast) -> std::pair<Value, Value> {
+    if (lie == Lie::Packed) {
+      auto [even, odd] = rightInMemory(panelBase(panel, batch), k, vector);
+      if (float factor = isCode() ? f8Factor(element) : 1; factor != 1) {
+        Value all = b.constantLike(even, b.getF32FloatAttr(factor));
+        return {b.mulf(even, all), b.mulf(odd, all)};
+      }
+      return {even, odd};
+    }
+    Value even = outputsAt(panel, batch, k, vector, valid);
+    auto next = [&] { return outputsAt(panel, batch, b.add(k, 1), vector, valid); };
+    if (!isLast)
+      return {even, next()};
+    return {even, b.choose(
+                      isLast, zero.getType(), [&] { return Values{zero}; },
+                      [&] { return Values{next()}; })[0]};
+  };
+  bool isEven = parts.areMultiples(2), isFull = parts.areMultiples(4);
+  forParts(t0, t1, [&](Value, Value begin, Value count, Value at) {
+    auto both = [&](Value k, Value even, Value odd) {
+      Value step = b.div(b.add(at, k), unit());
+      if (pairs)
+        return put(odd ? pairOf(b, even, odd) : even, slot, step, vector);
+      put(even, slot, step, vector);
+      put(odd, slot, b.add(step, 1), vector);
+    };
+    b.loop(b.index(0), count, 2, [&](Value k) {
+      Value isLast = isEven ? Value() : b.equal(b.add(k, 1), count);
+      auto [even, odd] = numbers(b.add(begin, k), isLast);
+      both(k, even, odd);
+    });
+    if (isFull)
+      return;
+    Value written = b.mul(b.ceilDiv(count, 2), 2);
+    b.loop(written, b.mul(b.ceilDiv(count, 4), 4), 2, [&](Value k) { both(k, zero, zero); });
+  });
+}
+
+/// Weights of an output lie side by side: squares of as many outputs as a vector has lanes are
+/// transposed. Outputs beyond the last one are that one again, and nobody reads their sums.
+void StagedOperands::stageAcross(Value panel, Value slot, Value batch, Value t0, Value t1,
+                                 int64_t vector) {
+  int64_t lanes = b.shape.lanes, count = lanes * unit();
+  Value memory = rights[productOf(vector)], column = columnOf(panel, vector);
+  bool isWhole = lie == Lie::Panels || parts.areMultiples(count); // panels end with zeros
+  forParts(t0, t1, [&](Value, Value begin, Value steps, Value at) {
+    b.loop(b.index(0), steps, count, [&](Value k) {
+      Value step = b.add(begin, k);
+      Values raw = loadSteps(
+          lanes, rawOf(memory, count), b.sub(steps, k), isWhole, [&](int64_t i, Value valid) {
+            Value n = b.min(b.add(column, i), b.index(first.n - 1));
+            if (lie == Lie::Panels) { // of the sum's steps
+              Value base = b.div(step, stored.panel);
+              if (batch)
+                base = b.add(base, b.mul(batch, stored.panels()));
+              return b.loadVector(
+                  memory,
+                  {b.add(b.add(b.mul(base, stored.panelElements()), b.mul(n, stored.panel)),
+                         b.rem(step, stored.panel))},
+                  count);
+            }
+            SmallVector<Value> place(cast<MemRefType>(memory.getType()).getRank());
+            place[first.rightN] = n, place[first.rightK] = step;
+            if (first.rightBatch >= 0)
+              place[first.rightBatch] = batch;
+            return loadUpTo(memory, place, count, valid);
+          });
+      for (Value &v : raw)
+        v = staged(v, element);
+      for (auto [i, v] : llvm::enumerate(b.transpose(raw)))
+        put(v, slot, b.add(b.div(b.add(at, k), unit()), int64_t(i)), vector);
+    });
+  });
+}
+
+void StagedOperands::stagePanel(Value panel, Value slot, Value batch, Value t0, Value t1) {
+  for (int64_t v = 0; v < vectors(); ++v) {
+    if (!alongOutputs)
+      stageAcross(panel, slot, batch, t0, t1, v);
+    else if (lie == Lie::Plain)
+      onLastPanel(panel, [&](bool last) {
+        stageAlongOutputs(panel, slot, batch, t0, t1, v, validLanes(last, v));
+      });
+    else
+      stageAlongOutputs(panel, slot, batch, t0, t1, v, b.shape.lanes);
+  }
+  if (outputScales)
+    stageScales(panel, slot, batch, t0, t1);
+}
+
+Value StagedOperands::right(Value slot, Value step, int64_t vector) {
+  return b.loadVector(panels, {slot, step, b.index(vector * b.shape.lanes)}, b.shape.lanes);
+}
+
+//===----------------------------------------------------------------------===//
+// Scales
+//===----------------------------------------------------------------------===//
+
+/// Of the weights' blocks: that of output `lane` of a vector.
+Value StagedOperands::scaleOf(Value panel, Value batch, Value part, int64_t vector, Value lane) {
+  unsigned q = productOf(vector);
+  const Product &p = products[q];
+  Value n = b.min(b.add(columnOf(panel, vector), lane), b.index(p.n - 1));
+  SmallVector<Value> at(cast<MemRefType>(scales[q].getType()).getRank());
+  at[p.rightN] = p.blockN ? b.div(n, p.blockN) : b.index(0);
+  at[p.rightK] = parts.tileOf(b, part);
+  if (p.rightBatch >= 0)
+    at[p.rightBatch] = batch;
+  return b.load(scales[q], at);
+}
+
+void StagedOperands::stageScales(Value panel, Value slot, Value batch, Value t0, Value t1) {
+  b.loop(t0, t1, 1, [&](Value part) {
+    for (int64_t v = 0; v < vectors(); ++v)
+      b.loop(0, b.shape.lanes, 1, [&](Value lane) {
+        b.store(scaleOf(panel, batch, part, v, lane), outputScales,
+                {slot, b.sub(part, t0), b.add(lane, v * b.shape.lanes)});
+      });
+  });
+}
+
+Value StagedOperands::leftScale(Value row, Value t) {
+  return b.splat(b.load(rowScales, {row, t}), b.shape.lanes);
+}
+
+Value StagedOperands::rightScale(Value panel, Value slot, Value batch, Value part, Value t,
+                                 int64_t vector) {
+  if (slot && outputScales)
+    return b.loadVector(outputScales, {slot, t, b.index(vector * b.shape.lanes)}, b.shape.lanes);
+  return b.splat(scaleOf(panel, batch, part, vector, b.index(0)), b.shape.lanes);
+}
