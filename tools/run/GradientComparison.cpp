@@ -50,8 +50,8 @@ double PairSums::relativeError() const {
 double PairSums::cosine() const {
   if (values == 0 || reference == 0)
     return values == reference;
-  // Rounding may lead beyond 1.
-  return std::clamp(products / (std::sqrt(values) * std::sqrt(reference)), -1.0, 1.0);
+  // One root: equal tensors have exactly 1. Rounding may lead beyond it.
+  return std::clamp(products / std::sqrt(values * reference), -1.0, 1.0);
 }
 
 //===----------------------------------------------------------------------===//
