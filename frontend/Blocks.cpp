@@ -43,8 +43,29 @@ private:
 
 StringRef trimDot(StringRef prefix) { return prefix.drop_back(prefix.ends_with(".")); }
 
+/// A power of two by its exponent + 127; the least is subnormal in f32, and the code of ones NaN.
+Value widenE8M0(OpBuilder &b, Location loc, Value x) {
+  Type i32 = b.getI32Type();
+  auto constant = [&](uint32_t bits) -> Value {
+    return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(int32_t(bits)));
+  };
+  auto is = [&](Value code, uint32_t bits) -> Value {
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, code, constant(bits));
+  };
+  Value code =
+      arith::ExtUIOp::create(b, loc, i32, arith::BitcastOp::create(b, loc, b.getI8Type(), x));
+  Value bits = arith::ShLIOp::create(b, loc, code, constant(23));
+  bits = arith::SelectOp::create(b, loc, is(code, 0), constant(0x00400000), bits);
+  bits = arith::SelectOp::create(b, loc, is(code, 0xFF), constant(0x7FC00000), bits);
+  return arith::BitcastOp::create(b, loc, b.getF32Type(), bits);
+}
+
 Value widen(OpBuilder &b, Location loc, Value x) {
-  return x.getType().isF32() ? x : Value(arith::ExtFOp::create(b, loc, b.getF32Type(), x));
+  if (x.getType().isF32())
+    return x;
+  if (isa<Float8E8M0FNUType>(x.getType()))
+    return widenE8M0(b, loc, x);
+  return arith::ExtFOp::create(b, loc, b.getF32Type(), x);
 }
 
 Value constant(OpBuilder &b, Location loc, double value) {
@@ -63,6 +84,7 @@ Type elementType(Builder &builder, ElementType element) {
   case ElementType::BF16: return builder.getBF16Type();
   case ElementType::F16: return builder.getF16Type();
   case ElementType::F8E4M3: return Float8E4M3FNType::get(builder.getContext());
+  case ElementType::F8E8M0: return Float8E8M0FNUType::get(builder.getContext());
   default: llvm_unreachable("describeModel lets no other element type pass");
   }
 }
@@ -114,32 +136,64 @@ Value Blocks::load(StringRef name) {
       b, tensorType(b, *parameter), SymbolRefAttr::get(b.getContext(), parameter->stored));
 }
 
+/// The values of a tensor's codes, after fp8.quantize in blocks of these sizes.
+static Value throughCodes(ImplicitLocOpBuilder &b, Value x, ArrayRef<int64_t> block) {
+  auto type = cast<RankedTensorType>(x.getType());
+  SmallVector<int64_t> scales(type.getShape());
+  unsigned rank = type.getRank();
+  for (unsigned side = 0; side < 2; ++side)
+    if (int64_t &size = scales[rank - 2 + side]; !ShapedType::isDynamic(size))
+      size = llvm::divideCeil(size, block[side]);
+  auto codes = fp8::QuantizeOp::create(b, type.clone(Float8E4M3FNType::get(b.getContext())),
+                                       RankedTensorType::get(scales, b.getF32Type()), x, block);
+  return fp8::DequantizeOp::create(b, type, codes.getQ(), codes.getScale(), block);
+}
+
+/// Blocks of weights: the checkpoint's, else those of DeepSeek's release.
+static WeightQuantization blocksOf(const ModelConfig &c) {
+  return c.quantization.value_or(WeightQuantization());
+}
+
 /// A matrix (or a stack) for a product: FP8 goes through fp8.dequantize, other types stand as they
-/// are stored.
+/// are stored, or go through codes first.
 Value Blocks::loadMatrix(StringRef name) {
   Value weights = load(name);
   auto type = cast<RankedTensorType>(weights.getType());
-  if (!isa<Float8E4M3FNType>(type.getElementType()))
-    return weights;
-  Value scale = load((name + "_scale_inv").str());
-  int64_t block[] = {c.quantization->blockRows, c.quantization->blockColumns};
-  return fp8::DequantizeOp::create(b, type.clone(b.getF32Type()), weights, scale, ArrayRef(block));
+  WeightQuantization blocks = blocksOf(c);
+  int64_t block[] = {blocks.blockRows, blocks.blockColumns};
+  if (isa<Float8E4M3FNType>(type.getElementType())) {
+    Value scale = widened(load((name + "_scale_inv").str()));
+    return fp8::DequantizeOp::create(b, type.clone(b.getF32Type()), weights, scale,
+                                     ArrayRef(block));
+  }
+  return takesCodes(name) ? throughCodes(b, widened(weights), block) : weights;
 }
 
-/// A vector in f32.
-Value Blocks::loadVector(StringRef name) {
-  Value vector = load(name);
-  auto type = cast<RankedTensorType>(vector.getType());
+/// Whether the product with a parameter takes rows of codes.
+bool Blocks::takesCodes(StringRef weights) const {
+  return model.quantizesRows && model.find(weights)->isProjection;
+}
+
+/// Rows of a product with `weights` as it reads them.
+Value Blocks::rowsFor(Value x, StringRef weights) {
+  auto known = x.getDefiningOp<fp8::DequantizeOp>();
+  if (!takesCodes(weights) || known)
+    return x;
+  return throughCodes(b, x, {1, blocksOf(c).blockColumns});
+}
+
+/// A parameter in f32.
+Value Blocks::widened(Value x) {
+  auto type = cast<RankedTensorType>(x.getType());
   if (type.getElementType().isF32())
-    return vector;
+    return x;
   Value init = tensor::EmptyOp::create(b, type.getShape(), b.getF32Type());
-  AffineMap identity = b.getMultiDimIdentityMap(1);
+  SmallVector<AffineMap> maps(2, b.getMultiDimIdentityMap(type.getRank()));
+  SmallVector<utils::IteratorType> loops(type.getRank(), utils::IteratorType::parallel);
   auto body = [](OpBuilder &b, Location loc, ValueRange args) {
     linalg::YieldOp::create(b, loc, widen(b, loc, args[0]));
   };
-  return linalg::GenericOp::create(b, init.getType(), vector, init, ArrayRef({identity, identity}),
-                                   ArrayRef({utils::IteratorType::parallel}), body)
-      .getResult(0);
+  return linalg::GenericOp::create(b, init.getType(), x, init, maps, loops, body).getResult(0);
 }
 
 Value Blocks::empty(ArrayRef<int64_t> sizes) {
@@ -272,7 +326,9 @@ Value Blocks::norm(Value x, StringRef name, double epsilon) {
 
 Value Blocks::linear(Value x, StringRef name) {
   Named location(b, name);
-  Value weights = loadMatrix((name + ".weight").str());
+  std::string weightName = (name + ".weight").str();
+  x = rowsFor(x, weightName);
+  Value weights = loadMatrix(weightName);
   int64_t size = cast<RankedTensorType>(weights.getType()).getDimSize(0);
   Value init = zeros(size);
   // Weights are [N, K] as in the checkpoint.
@@ -369,6 +425,9 @@ Blocks::Attention Blocks::attention(Value x, StringRef prefix, Rotation rotation
   Value key =
       mergeHeads(rotate(splitHeads(slice(compressed, c.latentRank, c.ropeDim), 1), rotation));
 
+  // What the cache holds is what heads are made of, absorbed or not.
+  latent = rowsFor(latent, under("kv_b_proj.weight"));
+
   // kv_b_proj's rows are per head: dn of the key, then dv of the value.
   Value expanded = splitHeads(linear(latent, under("kv_b_proj")), c.heads);
   Value keyNope = slice(expanded, 0, c.nopeDim);
@@ -391,7 +450,8 @@ Blocks::Experts Blocks::experts(Value x, StringRef prefix) {
 
   // The gate works in f32 whatever its weights are stored in.
   Value gate = linear(x, under("gate"));
-  Value bias = c.hasCorrectionBias() ? loadVector(under("gate.e_score_correction_bias")) : Value();
+  Value bias =
+      c.hasCorrectionBias() ? widened(load(under("gate.e_score_correction_bias"))) : Value();
   RankedTensorType choiceType = indexRowsType(c.expertsPerToken);
   bool isSoftmax = c.affinity == Affinity::Softmax; // whose groups are as good as their best expert
   auto route = moe::RouteOp::create(
@@ -407,7 +467,10 @@ Blocks::Experts Blocks::experts(Value x, StringRef prefix) {
   auto plan = moe::PlanOp::create(b, indexRowsType({}), choiceType, boundaries, perExpert, choice,
                                   /*segments=*/Value(), b.getI64IntegerAttr(c.experts),
                                   /*choices=*/StringAttr());
-  Value dispatched = moe::DispatchOp::create(b, rowsType(c.hiddenSize), x, plan.getSource());
+  // A token's codes serve all its experts.
+  Value dispatched =
+      moe::DispatchOp::create(b, rowsType(c.hiddenSize),
+                              rowsFor(x, under("experts.{}.gate_proj.weight")), plan.getSource());
 
   auto product = [&](Value left, StringRef name, int64_t size) -> Value {
     Named location(b, under(name));
@@ -423,7 +486,7 @@ Blocks::Experts Blocks::experts(Value x, StringRef prefix) {
     Named location(b, under("experts.swiglu"));
     Value count = tensor::DimOp::create(b, plan.getSource(), 0);
     llvm::SaveAndRestore restoreRows(rows, count);
-    hidden = silu(gated, up);
+    hidden = rowsFor(silu(gated, up), under("experts.{}.down_proj.weight"));
   }
   Value down = product(hidden, "experts.{}.down_proj", c.hiddenSize);
   Value routed = moe::CombineOp::create(b, rowsType(c.hiddenSize), down, plan.getPosition(), choice,

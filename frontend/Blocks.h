@@ -120,7 +120,9 @@ public:
 private:
   mlir::Value load(llvm::StringRef name);
   mlir::Value loadMatrix(llvm::StringRef name);
-  mlir::Value loadVector(llvm::StringRef name);
+  mlir::Value widened(mlir::Value x);
+  bool takesCodes(llvm::StringRef weights) const;
+  mlir::Value rowsFor(mlir::Value x, llvm::StringRef weights);
   mlir::Value gather(mlir::Value table, mlir::Value ids);
   mlir::Value rotate(mlir::Value x, Rotation rotation);
   mlir::Value empty(llvm::ArrayRef<int64_t> sizes);

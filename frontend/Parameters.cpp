@@ -33,7 +33,7 @@ enum class Role {
   Projection, ///< a weight that the release stores in FP8
   Plain,      ///< other matrices, norms and biases: never FP8
   Correction, ///< e_score_correction_bias: F32 even in a BF16 file
-  Scale,      ///< of FP8 blocks: F32
+  Scale,      ///< of FP8 blocks: F32, BF16 or powers of two (F8_E8M0)
 };
 
 struct Wanted {
@@ -156,11 +156,11 @@ Shape scaleShape(const Shape &weight, const WeightQuantization &q) {
 }
 
 void append(ModelDescription &model, std::string name, ElementType element, Shape shape,
-            int64_t count) {
+            int64_t count, bool isProjection = false) {
   model.index[name] = model.parameters.size();
   std::string stored = model.config.naming(name);
   model.parameters.push_back(
-      {std::move(name), std::move(stored), element, std::move(shape), count});
+      {std::move(name), std::move(stored), element, std::move(shape), count, isProjection});
 }
 
 /// Looks every wanted tensor up, and then looks whether any tensor was not wanted.
@@ -211,16 +211,16 @@ private:
   }
 
   llvm::Error accept(Role role, const std::string &name, const StoredTensor &tensor) {
-    bool isQuantized = tensor.element == ElementType::F8E4M3,
-         isF32 = tensor.element == ElementType::F32;
-    if (isF32 ||
-        (role != Role::Scale &&
-         (tensor.element == ElementType::BF16 || tensor.element == ElementType::F16)) ||
+    ElementType element = tensor.element;
+    bool isQuantized = element == ElementType::F8E4M3;
+    if (element == ElementType::F32 || element == ElementType::BF16 ||
+        (element == ElementType::F16 && role != Role::Scale) ||
+        (element == ElementType::F8E8M0 && role == Role::Scale) ||
         (role == Role::Projection && isQuantized && config.quantization))
       return llvm::Error::success();
     if (role == Role::Projection && isQuantized)
       return fail(name, "wants quantization_config in config.json, as it is F8_E4M3");
-    StringRef wanted = role == Role::Scale        ? "F32"
+    StringRef wanted = role == Role::Scale        ? "F32, BF16 or F8_E8M0"
                        : role == Role::Projection ? "F32, BF16, F16 or F8_E4M3"
                                                   : "F32, BF16 or F16";
     return fail(name, "wants " + wanted + ", got " + tensor.dtype);
@@ -263,13 +263,14 @@ Expected<ModelDescription> describeModel(ModelConfig config) {
   const ModelConfig &c = model.config;
   for (Wanted &wanted : Enumeration(c).list) {
     if (wanted.role == Role::Projection && c.quantization) {
-      append(model, wanted.name, ElementType::F8E4M3, wanted.shape, wanted.count);
+      append(model, wanted.name, ElementType::F8E4M3, wanted.shape, wanted.count, true);
       append(model, wanted.name + "_scale_inv", ElementType::F32,
              scaleShape(wanted.shape, *c.quantization), wanted.count);
       continue;
     }
     ElementType element = wanted.role == Role::Correction ? ElementType::F32 : c.dtype;
-    append(model, std::move(wanted.name), element, std::move(wanted.shape), wanted.count);
+    append(model, std::move(wanted.name), element, std::move(wanted.shape), wanted.count,
+           wanted.role == Role::Projection);
   }
   return model;
 }
@@ -278,7 +279,8 @@ ModelDescription describeTraining(ModelConfig config, int64_t mtpDepth) {
   ModelDescription model;
   model.config = std::move(config);
   for (Wanted &wanted : Enumeration(model.config, mtpDepth).list)
-    append(model, std::move(wanted.name), ElementType::F32, std::move(wanted.shape), wanted.count);
+    append(model, std::move(wanted.name), ElementType::F32, std::move(wanted.shape), wanted.count,
+           wanted.role == Role::Projection);
   return model;
 }
 
@@ -288,7 +290,7 @@ static llvm::Error appendStored(ModelDescription &model, HeaderCheck &headers,
   Expected<ElementType> element = headers.check(wanted);
   if (!element)
     return element.takeError();
-  append(model, wanted.name, *element, wanted.shape, wanted.count);
+  append(model, wanted.name, *element, wanted.shape, wanted.count, wanted.role == Role::Projection);
   if (*element != ElementType::F8E4M3)
     return llvm::Error::success();
   Wanted scale{wanted.name + "_scale_inv", scaleShape(wanted.shape, *model.config.quantization),

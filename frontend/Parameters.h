@@ -32,6 +32,7 @@ struct ParameterDescription {
   ElementType element = ElementType::F32;
   Shape shape; ///< of one tensor
   int64_t count = 1;
+  bool isProjection = false; ///< of attention, an MLP or an expert: FP8 in DeepSeek's release
 
   bool isStacked() const { return llvm::StringRef(name).contains("{}"); }
 
@@ -40,10 +41,14 @@ struct ParameterDescription {
 };
 
 /// What the graph is built from. Weight matrices that are stored in FP8 have element F8E4M3 and are
-/// followed by their block scales, NAME_scale_inv [ceil(N / 128), ceil(K / 128)] in F32.
+/// followed by their block scales, NAME_scale_inv, [ceil(N / 128), ceil(K / 128)] where blocks are
+/// 128 x 128, in F32, BF16 or F8E8M0.
 struct ModelDescription {
   ModelConfig config;
   std::vector<ParameterDescription> parameters;
+  /// Projections take FP8 codes on both sides: rows are quantized as they come, weights that the
+  /// checkpoint has in other types once. The graph says so (buildGraph).
+  bool quantizesRows = false;
   std::vector<std::string>
       notes; ///< what a user should know of how the folder was read, a line each
 

@@ -209,6 +209,19 @@ def Fp8WeightStates : Pass<"fp8-weight-states", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::ml_program::MLProgramDialect", "::mlir::func::FuncDialect"];
 }
 
+def Fp8SinkDequantize : Pass<"fp8-sink-dequantize", "::mlir::ModuleOp"> {
+  let summary = "rows of codes are widened after they have moved";
+  let description = [{
+        %x = fp8.dequantize %q, %s           %q1 = moe.dispatch %q, %source
+        %y = moe.dispatch %x, %source   ->   %s1 = moe.dispatch %s, %source
+                                             %y = fp8.dequantize %q1, %s1
+    and likewise through moe.exchange, whose `wire` has nothing left to round. Takes codes in tiles
+    of a row. The values are the same, bit for bit. Before --moe-encode-exchanges, which would round
+    them again. Test: test/passes/fp8-sink-dequantize.mlir.
+  }];
+  let dependentDialects = ["::hadal::fp8::Fp8Dialect"];
+}
+
 def MoeEncodeExchanges : Pass<"moe-encode-exchanges", "::mlir::ModuleOp"> {
   let summary = "rows travel between ranks in fewer bits";
   let description = [{
@@ -367,11 +380,12 @@ def HadalFuseElementwise : Pass<"hadal-fuse-elementwise", "::mlir::func::FuncOp"
 }
 
 def Fp8FoldDequantize : Pass<"fp8-fold-dequantize", "::mlir::ModuleOp"> {
-  let summary = "products with dequantized weights become products with f8 weights";
+  let summary = "products with dequantized operands become products of codes";
   let description = [{
         %w = fp8.dequantize %q, %s
         %y = linalg.matmul %x, %w       ->       %y = fp8.matmul %x, %q, %s
         %z = moe.grouped_matmul %x, %w  ->       %z = fp8.grouped_matmul %x, %q, %s
+    Rows that are dequantized, too, in tiles of 1 x a block's length, are taken as codes (x_scale).
     Leaves dequantized weights that something else reads. Test:
     test/passes/fp8-fold-dequantize.mlir.
   }];

@@ -106,10 +106,12 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
   buildGraphToLinalg(pm);
   buildSpecialize(pm, options.pageTokens);
   // Of each copy, and before weights are anything but parameters: a rank has a share of the stacks.
-  if (options.expertRanks > 1) {
+  if (options.expertRanks > 1)
     shardExperts(pm, options);
+  // Rows that products read as codes travel as codes.
+  pm.addPass(createFp8SinkDequantize());
+  if (options.expertRanks > 1)
     pm.addPass(createMoeEncodeExchanges());
-  }
   // A bias and a residual become one op, and so one epilogue.
   pm.addNestedPass<func::FuncOp>(createHadalFuseElementwise());
   // After the specialization, which takes slices of dequantized weights: those are widened while
@@ -193,16 +195,16 @@ void hadal::buildGradientsToKernels(OpPassManager &pm, const PipelineOptions &op
 
 /// In running order, as Passes.td has them.
 static constexpr StringRef kPasses[] = {
-    "hadal-verify-phase",         "hadal-inline-calls",   "hadal-fill-constants",
-    "moe-shard-experts",          "hadal-differentiate",  "fp8-quantize",
-    "fp8-weight-states",          "moe-encode-exchanges", "hadal-split-backward",
-    "hadal-accumulate-gradients", "hadal-round-products", "hadal-make-programs",
-    "mla-append-cache",           "mla-absorb",           "hadal-fuse-elementwise",
-    "fp8-fold-dequantize",        "moe-fuse-dispatch",    "hadal-recompute",
-    "hadal-cut-chunks",           "exec-assign-layouts",  "exec-form-programs",
-    "exec-add-sampling",          "exec-add-optimizer",   "exec-plan-memory",
-    "hadal-lower-kernels",        "exec-order-chunks",    "hadal-expand-math",
-    "hadal-kernel-entries",
+    "hadal-verify-phase",     "hadal-inline-calls",         "hadal-fill-constants",
+    "moe-shard-experts",      "hadal-differentiate",        "fp8-quantize",
+    "fp8-weight-states",      "fp8-sink-dequantize",        "moe-encode-exchanges",
+    "hadal-split-backward",   "hadal-accumulate-gradients", "hadal-round-products",
+    "hadal-make-programs",    "mla-append-cache",           "mla-absorb",
+    "hadal-fuse-elementwise", "fp8-fold-dequantize",        "moe-fuse-dispatch",
+    "hadal-recompute",        "hadal-cut-chunks",           "exec-assign-layouts",
+    "exec-form-programs",     "exec-add-sampling",          "exec-add-optimizer",
+    "exec-plan-memory",       "hadal-lower-kernels",        "exec-order-chunks",
+    "hadal-expand-math",      "hadal-kernel-entries",
 };
 static constexpr StringRef kPipelines[] = {"mla-specialize", "hadal-graph-to-kernels",
                                            "hadal-loss-to-kernels", "hadal-kernels-to-llvm"};

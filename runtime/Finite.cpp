@@ -49,6 +49,8 @@ bool hadal::allFinite(ElementType element, const void *data, uint64_t count) {
   case ElementType::F16: return allBelow<uint16_t>(bytes, count, 0x7C00);
   case ElementType::F8E4M3: return allBelow<uint8_t>(bytes, count, 0x7F);
   case ElementType::F8E5M2: return allBelow<uint8_t>(bytes, count, 0x7C);
+  case ElementType::F8E8M0: // no sign, one NaN
+    return std::memchr(data, 0xFF, count) == nullptr;
   default: return true;
   }
 }

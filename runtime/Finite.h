@@ -22,7 +22,7 @@ uint32_t largestBits(std::span<const float> values);
 bool allFinite(std::span<const float> values);
 
 /// The same of `count` elements of any type at `data`, which may lie misaligned. Whole numbers are
-/// finite; F8E4M3 has NaN and no infinity.
+/// finite; F8E4M3 and F8E8M0 have NaN and no infinity.
 bool allFinite(ElementType element, const void *data, uint64_t count);
 
 /// Whether a row of logits has a likeliest token: no NaN, no positive infinity, and one finite

@@ -24,6 +24,7 @@ constexpr int64_t maximumSize = int64_t(1) << 24;
 constexpr int64_t maximumExperts = int64_t(1) << 16;
 constexpr int64_t maximumLayers = int64_t(1) << 12;
 constexpr int64_t maximumPositions = std::numeric_limits<int32_t>::max();
+constexpr int64_t maximumBlock = int64_t(1) << 20, blockMultiple = 32;
 constexpr int64_t maximumParameters = int64_t(1) << 56;
 
 bool isPositive(double x) { return x > 0; }
@@ -340,10 +341,17 @@ void readElementTypes(ConfigReader &in, ModelConfig &config, std::string &compla
   quantization.word("activation_scheme", {"dynamic"}, "dynamic");
   const json *block = quantization.find("weight_block_size");
   WeightQuantization wanted;
-  auto is = [&](size_t side, int64_t size) { return exactInteger(&(*block)[side]) == size; };
-  if (!block || !block->is_array() || block->size() != 2 || !is(0, wanted.blockRows) ||
-      !is(1, wanted.blockColumns))
-    quantization.complain("weight_block_size", "[128, 128]", show(block));
+  // Kernels read weights in panels of up to 32 outputs, each with one scale.
+  auto read = [&](size_t side, int64_t &size) {
+    std::optional<int64_t> given = exactInteger(&(*block)[side]);
+    size = given.value_or(0);
+    return size > 0 && size <= maximumBlock && size % blockMultiple == 0;
+  };
+  if (!block || !block->is_array() || block->size() != 2 || !read(0, wanted.blockRows) ||
+      !read(1, wanted.blockColumns))
+    quantization.complain("weight_block_size",
+                          "two multiples of " + std::to_string(blockMultiple) + ", as [128, 128]",
+                          show(block));
   config.quantization = wanted;
 }
 

@@ -39,7 +39,7 @@ struct YarnScaling {
   bool truncate = true;
 };
 
-/// FP8 weights: one f32 scale for each block of rows x columns.
+/// FP8 weights: one scale for each block of rows x columns.
 struct WeightQuantization {
   int64_t blockRows = 128;
   int64_t blockColumns = 128;

@@ -91,10 +91,11 @@ std::optional<Input> readInput(mlir::MLIRContext &context, const std::string &pa
   return modelInput(frontend::parseModelDescription(text, file->path()), text);
 }
 
-/// The graph of INPUT. `training` is null for inference, which `ranks` is for.
+/// The graph of INPUT.
 mlir::OwningOpRef<mlir::ModuleOp> graphOf(mlir::MLIRContext &context, const std::string &path,
-                                          frontend::TrainingOptions *training,
-                                          const job::RankOptions &ranks, llvm::SourceMgr &sources) {
+                                          CompileRequest &request, llvm::SourceMgr &sources) {
+  frontend::TrainingOptions *training = request.trains() ? &request.training : nullptr;
+  const job::RankOptions &ranks = request.training.ranks;
   int64_t mtpDepth = training && training->mtpWeight != 0 ? std::numeric_limits<int64_t>::max() : 0;
   std::optional<Input> input = readInput(context, path, mtpDepth, sources);
   if (!input)
@@ -108,6 +109,7 @@ mlir::OwningOpRef<mlir::ModuleOp> graphOf(mlir::MLIRContext &context, const std:
     fail(problem);
     return {};
   }
+  input->model->quantizesRows = request.training.precision == "fp8";
   if (training)
     training->configText = std::move(input->configText);
   auto graph = training ? frontend::buildTraining(context, config, *training)
@@ -156,8 +158,7 @@ static int compile(CLI::App &app, CompileRequest &request, const MlirOptions &ml
     progress.clear();
     return status ? finish("hadal-compile", 0) : fail(status.error().message);
   }
-  auto module = graphOf(context, input, request.trains() ? &request.training : nullptr,
-                        request.training.ranks, sources);
+  auto module = graphOf(context, input, request, sources);
   if (!module)
     return 1;
   if (request.trains() && !job::trainingOf(*module))

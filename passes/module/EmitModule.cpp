@@ -34,6 +34,8 @@ FailureOr<fb::ElementType> elementOf(Operation *op, Type type) {
     return fb::ElementType_F8E4M3;
   if (isa<Float8E5M2Type>(type))
     return fb::ElementType_F8E5M2;
+  if (isa<Float8E8M0FNUType>(type))
+    return fb::ElementType_F8E8M0;
   if (type.isInteger(8))
     return fb::ElementType_I8;
   if (type.isInteger(16))

@@ -16,6 +16,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/Passes.h"
 #include "passes/analysis/Flops.h"
+#include "passes/analysis/ParameterSource.h"
 #include "passes/programs/FormChunks.h"
 #include "passes/programs/InputRules.h"
 #include "passes/programs/ProgramBuilder.h"
@@ -279,6 +280,8 @@ FailureOr<Value> ProgramBuilder::bufferOf(Value tensor, Operation *reader) {
   }
   if (ml_program::GlobalOp global = shared.global(tensor))
     return get(shared.state(global));
+  if (Operation *op = tensor.getDefiningOp(); op && isMadeByPack(op))
+    return madeBuffer(tensor);
   return reader->emitError("reads a value that has no memory");
 }
 

@@ -3,7 +3,8 @@
 // --exec-assign-layouts puts an exec.relayout in front of what wants a tensor to lie otherwise.
 // Here each becomes a kernel and its launch: of a checkpoint's weights in the program @pack, of
 // other tensors in the program at hand, before what reads them. Stacks that are read as stored are
-// copied by @pack, so that their tensors lie one after the other.
+// copied by @pack, so that their tensors lie one after the other. Codes of a parameter are made
+// there, too, a tensor at a time: what is laid out goes through temporaries of @pack.
 //
 //===----------------------------------------------------------------------===//
 
@@ -11,6 +12,7 @@
 #include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "passes/analysis/ParameterSource.h"
 #include "passes/programs/ProgramBuilder.h"
 #include "llvm/Support/FormatVariadic.h"
 
@@ -54,15 +56,13 @@ FailureOr<ProgramBuilder::Relaid> ProgramBuilder::relaid(exec::RelayoutOp op) {
   return found;
 }
 
-static ml_program::GlobalLoadConstOp parameterLoad(Value v) {
-  return v ? v.getDefiningOp<ml_program::GlobalLoadConstOp>() : ml_program::GlobalLoadConstOp();
-}
-
 bool ProgramBuilder::Relaid::isOfParameters() const {
-  return parameterLoad(source) && (!scale || parameterLoad(scale));
+  return parameterOf(source) && (!scale || parameterOf(scale));
 }
 
 bool hadal::isPackedAway(ArrayRef<Operation *> group) {
+  if (group.size() == 1 && isMadeByPack(group.front()))
+    return true;
   auto dequantize = dyn_cast<fp8::DequantizeOp>(group.front());
   if (!dequantize || group.size() > 1 || !dequantize.isOfBlocks() ||
       dequantize.getQ().getType().getRank() != 2)
@@ -179,34 +179,68 @@ FailureOr<func::FuncOp> ProgramBuilder::relayoutKernel(const Relaid &from, bool 
 // Launches
 //===----------------------------------------------------------------------===//
 
-/// Launches `kernel` in @pack, over `parameter`, `to` and `scale` (or null): of a stack, once per
-/// tensor, each `bytes` after the one before.
-void ProgramBuilder::launchInPack(func::FuncOp kernel, exec::ParameterOp parameter, StringAttr to,
-                                  exec::ParameterOp scale, int64_t bytes) {
-  MLIRContext *context = f.getContext();
-  exec::ProgramOp pack = shared.packProgram();
-  OpBuilder p = OpBuilder::atBlockEnd(&pack.getBody().front());
-  auto get = [&](StringAttr symbol) -> Value {
-    return exec::GetOp::create(p, f.getLoc(), exec::BufferType::get(context),
-                               FlatSymbolRefAttr::get(symbol));
+namespace {
+
+/// Launches of @pack over a parameter's tensors: all of them on one tensor, then on the next.
+class PackLaunches {
+public:
+  PackLaunches(ModuleBuffers &shared, exec::ParameterOp parameter)
+      : shared(shared), parameter(parameter), count(parameter.getCount()),
+        top(OpBuilder::atBlockEnd(&shared.packProgram().getBody().front())) {}
+
+  /// Memory, and what lies between the tensors in it.
+  struct Operand {
+    Value buffer;
+    int64_t bytes = 0;     ///< from one tensor to the next; 0: the same memory for all
+    bool isStored = false; ///< each tensor by itself, as parameters are
   };
-  auto one = [&](AffineExpr x) { return AffineMap::get(0, 1, x, context); };
-  AffineExpr zero = getAffineConstantExpr(0, context), e = zero;
-  SmallVector<Value> bound{get(parameter.getSymNameAttr()), get(to)};
-  if (scale)
-    bound.push_back(get(scale.getSymNameAttr()));
-  if (parameter.getCount() > 1) {
-    e = getAffineSymbolExpr(0, context);
-    auto repeat = exec::RepeatOp::create(p, f.getLoc(), 0,
-                                         one(getAffineConstantExpr(parameter.getCount(), context)));
-    p.setInsertionPointToEnd(&repeat.getBody().emplaceBlock());
+  // All of them before the first launch.
+  Operand stored() { return {get(parameter.getSymNameAttr()), 0, true}; }
+  Operand inWeight(StringAttr symbol, int64_t bytes) { return {get(symbol), bytes}; }
+  Operand temporary(RankedTensorType type) {
+    int64_t bytes = type.getNumElements() * type.getElementTypeBitWidth() / 8;
+    AffineMap size = AffineMap::get(0, 1, top.getAffineConstantExpr(bytes), top.getContext());
+    return {exec::TemporaryOp::create(
+        top, parameter.getLoc(), exec::BufferType::get(top.getContext()), size, IntegerAttr())};
   }
-  SmallVector<AffineMap> elements{one(e), one(zero)}, offsets{one(zero), one(e * bytes)};
-  elements.resize(bound.size(), one(zero));
-  offsets.resize(bound.size(), one(zero));
-  exec::LaunchOp::create(p, f.getLoc(), kernel.getSymName(), bound, p.getAffineMapArrayAttr({}),
-                         p.getAffineMapArrayAttr(elements), p.getAffineMapArrayAttr(offsets),
-                         AffineMapAttr(), IntegerAttr());
+  void launch(func::FuncOp kernel, ArrayRef<Operand> operands);
+
+private:
+  Value get(StringAttr symbol) {
+    return exec::GetOp::create(top, parameter.getLoc(), exec::BufferType::get(top.getContext()),
+                               FlatSymbolRefAttr::get(symbol));
+  }
+
+  ModuleBuffers &shared;
+  exec::ParameterOp parameter;
+  int64_t count;
+  OpBuilder top;
+  std::optional<OpBuilder> inLoop; ///< over a stack's tensors, in register 0
+};
+
+} // namespace
+
+void PackLaunches::launch(func::FuncOp kernel, ArrayRef<Operand> operands) {
+  MLIRContext *context = top.getContext();
+  auto one = [&](AffineExpr x) { return AffineMap::get(0, 1, x, context); };
+  AffineExpr zero = getAffineConstantExpr(0, context),
+             e = count > 1 ? getAffineSymbolExpr(0, context) : zero;
+  if (count > 1 && !inLoop) {
+    auto repeat = exec::RepeatOp::create(top, parameter.getLoc(), 0,
+                                         one(getAffineConstantExpr(count, context)));
+    inLoop = OpBuilder::atBlockEnd(&repeat.getBody().emplaceBlock());
+  }
+  OpBuilder &b = inLoop ? *inLoop : top;
+  SmallVector<Value> bound;
+  SmallVector<AffineMap> elements, offsets;
+  for (const Operand &operand : operands) {
+    bound.push_back(operand.buffer);
+    elements.push_back(one(operand.isStored ? e : zero));
+    offsets.push_back(one(operand.bytes ? e * operand.bytes : zero));
+  }
+  exec::LaunchOp::create(b, parameter.getLoc(), kernel.getSymName(), bound,
+                         b.getAffineMapArrayAttr({}), b.getAffineMapArrayAttr(elements),
+                         b.getAffineMapArrayAttr(offsets), AffineMapAttr(), IntegerAttr());
 }
 
 /// Stacked tensors that are read as they are lie one after the other.
@@ -228,9 +262,145 @@ FailureOr<Value> ProgramBuilder::stackedBuffer(ml_program::GlobalLoadConstOp loa
     func::ReturnOp::create(k, f.getLoc(), copy);
     kernel = shared.shareRelayout(
         kernel, llvm::formatv("copy_{0}_{1}", elements, type.getElementType()).str());
-    launchInPack(kernel, parameter, name, {}, bytes);
+    PackLaunches pack(shared, parameter);
+    pack.launch(kernel, {pack.stored(), pack.inWeight(name, bytes)});
   }
   return get(name);
+}
+
+/// A kernel on tensors of no dynamic sizes, which @pack launches.
+static func::FuncOp packKernel(ModuleBuffers &shared, Location loc, TypeRange from, TypeRange to,
+                               StringRef name, function_ref<ValueRange(OpBuilder &, Value)> body) {
+  OpBuilder at = shared.atEnd();
+  auto kernel = func::FuncOp::create(at, loc, "kernel", at.getFunctionType(from, to));
+  kernel.setPrivate();
+  kernel->setAttr(kKernelAttr, at.getUnitAttr());
+  OpBuilder k = OpBuilder::atBlockEnd(kernel.addEntryBlock());
+  func::ReturnOp::create(k, loc, body(k, kernel.getArgument(0)));
+  return shared.shareKernel(kernel, name);
+}
+
+/// The kernel of `widening` on a tensor of this type.
+static func::FuncOp widenKernel(ModuleBuffers &shared, linalg::GenericOp widening,
+                                RankedTensorType from) {
+  auto to = from.clone(cast<RankedTensorType>(widening.getType(0)).getElementType());
+  return packKernel(shared, widening.getLoc(), from, to, "widen", [&](OpBuilder &k, Value x) {
+    Location loc = widening.getLoc();
+    Value empty = tensor::EmptyOp::create(k, loc, to.getShape(), to.getElementType());
+    SmallVector<AffineMap> maps(2, k.getMultiDimIdentityMap(from.getRank()));
+    SmallVector<utils::IteratorType> loops(from.getRank(), utils::IteratorType::parallel);
+    auto body = [&](OpBuilder &b, Location, ValueRange args) {
+      IRMapping mapping;
+      mapping.map(widening.getBody()->getArguments(), args);
+      for (Operation &op : *widening.getBody())
+        b.clone(op, mapping);
+    };
+    return linalg::GenericOp::create(k, loc, to, x, empty, maps, loops, body)->getResults();
+  });
+}
+
+/// The kernel of `quantize` on one matrix.
+static func::FuncOp quantizeKernel(ModuleBuffers &shared, fp8::QuantizeOp quantize,
+                                   RankedTensorType x, RankedTensorType q, RankedTensorType scale) {
+  return packKernel(shared, quantize.getLoc(), x, {q, scale}, "quantize",
+                    [&](OpBuilder &k, Value from) {
+                      return fp8::QuantizeOp::create(k, quantize.getLoc(), q, scale, from, Value(),
+                                                     quantize.getBlock(), quantize.getPow2(),
+                                                     quantize.getFormatAttr())
+                          ->getResults();
+                    });
+}
+
+static int64_t bytesOfAll(RankedTensorType type) {
+  return type.getNumElements() * type.getElementTypeBitWidth() / 8;
+}
+
+/// A weight of this name and size; `isNew` where it was made now.
+static StringAttr weightNamed(ModuleBuffers &shared, Location loc, const Twine &name, int64_t bytes,
+                              bool &isNew) {
+  std::string text = name.str();
+  isNew = !shared.symbols.lookup(text);
+  if (isNew) {
+    OpBuilder at = OpBuilder::atBlockBegin(shared.module.getBody());
+    shared.insert(exec::WeightOp::create(at, loc, text, bytes, exec::LayoutAttr()));
+  }
+  return StringAttr::get(shared.module.getContext(), text);
+}
+
+namespace {
+/// Codes and scales of a parameter as @pack has them.
+struct Quantized {
+  PackLaunches::Operand codes, scale;
+};
+} // namespace
+
+/// Has @pack quantize a parameter. Programs read the scales, which stay; with `keepsCodes` the
+/// codes, too, else one tensor's at a time.
+static Quantized quantizeInPack(ModuleBuffers &shared, PackLaunches &pack, fp8::QuantizeOp quantize,
+                                exec::ParameterOp parameter, bool keepsCodes) {
+  auto one = [&](Value v) {
+    auto type = cast<RankedTensorType>(v.getType());
+    return parameter.getCount() > 1 ? oneOf(type) : type;
+  };
+  RankedTensorType x = one(quantize.getX()), q = one(quantize.getQ()),
+                   scale = one(quantize.getScale());
+  auto inWeight = [&](StringRef kind, RankedTensorType type, bool &isNew) {
+    StringAttr name =
+        weightNamed(shared, quantize.getLoc(), "weight." + parameter.getSource() + kind,
+                    bytesOfAll(type) * parameter.getCount(), isNew);
+    return pack.inWeight(name, bytesOfAll(type));
+  };
+  Quantized made;
+  bool isNew = true;
+  made.scale = inWeight(".scales", scale, isNew);
+  if (!isNew) // the same numbers again, which nothing keeps
+    made.scale = pack.temporary(scale);
+  made.codes = keepsCodes ? inWeight(".codes", q, isNew) : pack.temporary(q);
+  ParameterSource source = *parameterSource(quantize.getX());
+  PackLaunches::Operand from = pack.stored();
+  std::optional<PackLaunches::Operand> wide;
+  if (source.widening)
+    wide = pack.temporary(x);
+  if (source.widening)
+    pack.launch(widenKernel(shared, source.widening, one(source.load.getResult())), {from, *wide});
+  pack.launch(quantizeKernel(shared, quantize, x, q, scale),
+              {wide ? *wide : from, made.codes, made.scale});
+  return made;
+}
+
+/// The weight that holds a widened parameter, filled on first use.
+StringAttr ProgramBuilder::widenedParameter(linalg::GenericOp widening) {
+  ParameterSource source = *parameterSource(widening.getResult(0));
+  exec::ParameterOp parameter = shared.parameter(source.load);
+  auto type = cast<RankedTensorType>(widening.getType(0)),
+       from = cast<RankedTensorType>(source.load.getType());
+  int64_t count = parameter.getCount();
+  bool isNew = false;
+  StringAttr name =
+      weightNamed(shared, widening.getLoc(), "weight." + parameter.getSource() + ".f32",
+                  bytesOfAll(type), isNew);
+  if (isNew) {
+    PackLaunches pack(shared, parameter);
+    PackLaunches::Operand stored = pack.stored(),
+                          to = pack.inWeight(name, count > 1 ? bytesOfAll(type) / count : 0);
+    pack.launch(widenKernel(shared, widening, count > 1 ? oneOf(from) : from), {stored, to});
+  }
+  return name;
+}
+
+/// The memory of what @pack makes of a parameter (isMadeByPack).
+FailureOr<Value> ProgramBuilder::madeBuffer(Value made) {
+  fp8::QuantizeOp quantize = quantizerOfParameter(made);
+  if (!quantize)
+    return get(widenedParameter(made.getDefiningOp<linalg::GenericOp>()));
+  exec::ParameterOp parameter = shared.parameter(parameterOf(made));
+  bool isScale = made == quantize.getScale();
+  std::string name = ("weight." + parameter.getSource() + (isScale ? ".scales" : ".codes")).str();
+  if (!shared.symbols.lookup(name)) {
+    PackLaunches pack(shared, parameter);
+    quantizeInPack(shared, pack, quantize, parameter, /*keepsCodes=*/!isScale);
+  }
+  return get(b.getStringAttr(name));
 }
 
 /// Bytes of memory that all parts of a relayout's layout share.
@@ -242,14 +412,39 @@ int64_t ProgramBuilder::relayoutBytes(exec::RelayoutOp op) {
   return elements * elementBytes(type.getElementType());
 }
 
+/// Has @pack lay a part out in the weight `to`, whose tensors are `bytes` apart.
+void ProgramBuilder::packPart(const Relaid &part, func::FuncOp kernel, StringAttr to,
+                              int64_t bytes) {
+  exec::ParameterOp parameter = shared.parameter(parameterOf(part.source));
+  bool isScaledByParameter = part.scale && !quantizerOfParameter(part.scale);
+  StringAttr scale;
+  if (isScaledByParameter) {
+    ParameterSource source = *parameterSource(part.scale);
+    scale = source.widening ? widenedParameter(source.widening)
+                            : shared.parameter(source.load).getSymNameAttr();
+  }
+  PackLaunches pack(shared, parameter);
+  SmallVector<PackLaunches::Operand> operands;
+  if (fp8::QuantizeOp quantize = quantizerOfParameter(part.source)) {
+    // Before its launches, in case they are in a loop.
+    PackLaunches::Operand place = pack.inWeight(to, bytes);
+    Quantized made = quantizeInPack(shared, pack, quantize, parameter, /*keepsCodes=*/false);
+    operands = {made.codes, place};
+    if (part.scale)
+      operands.push_back(made.scale);
+  } else {
+    operands = {pack.stored(), pack.inWeight(to, bytes)};
+    if (isScaledByParameter)
+      operands.push_back(pack.inWeight(scale, 0));
+  }
+  pack.launch(kernel, operands);
+}
+
 /// The weight that holds parameters as `parts` want them to lie, made on first use.
 FailureOr<Value> ProgramBuilder::packedWeight(ArrayRef<Relaid> parts) {
-  SmallVector<exec::ParameterOp> parameters, scales; // scales may be null
-  for (const Relaid &part : parts) {
-    parameters.push_back(shared.parameter(parameterLoad(part.source)));
-    scales.push_back(part.scale ? shared.parameter(parameterLoad(part.scale))
-                                : exec::ParameterOp());
-  }
+  SmallVector<exec::ParameterOp> parameters;
+  for (const Relaid &part : parts)
+    parameters.push_back(shared.parameter(parameterOf(part.source)));
   SmallVector<func::FuncOp> kernels;
   std::string key;
   for (auto [part, parameter] : llvm::zip(parts, parameters)) {
@@ -271,8 +466,8 @@ FailureOr<Value> ProgramBuilder::packedWeight(ArrayRef<Relaid> parts) {
   OpBuilder at = OpBuilder::atBlockBegin(shared.module.getBody());
   known = shared.insert(exec::WeightOp::create(at, f.getLoc(), name, bytes, first.getLayoutAttr()))
               .getSymNameAttr();
-  for (auto [kernel, parameter, scale] : llvm::zip(kernels, parameters, scales))
-    launchInPack(kernel, parameter, known, scale, bytes / parameter.getCount());
+  for (auto [part, kernel, parameter] : llvm::zip(parts, kernels, parameters))
+    packPart(part, kernel, known, bytes / parameter.getCount());
   return get(known);
 }
 

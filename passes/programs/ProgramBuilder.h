@@ -58,8 +58,9 @@ private:
   mlir::func::FuncOp emptyRelayout(llvm::ArrayRef<mlir::Type> sources, mlir::RankedTensorType type,
                                    exec::LayoutAttr layout);
   mlir::FailureOr<mlir::func::FuncOp> relayoutKernel(const Relaid &from, bool ofOne);
-  void launchInPack(mlir::func::FuncOp kernel, exec::ParameterOp parameter, mlir::StringAttr to,
-                    exec::ParameterOp scale, int64_t bytes);
+  void packPart(const Relaid &part, mlir::func::FuncOp kernel, mlir::StringAttr to, int64_t bytes);
+  mlir::FailureOr<mlir::Value> madeBuffer(mlir::Value made);
+  mlir::StringAttr widenedParameter(mlir::linalg::GenericOp widening);
   mlir::FailureOr<mlir::Value> packedWeight(llvm::ArrayRef<Relaid> parts);
   mlir::FailureOr<mlir::Value> stackedBuffer(mlir::ml_program::GlobalLoadConstOp load);
 
@@ -97,7 +98,7 @@ private:
   llvm::DenseMap<mlir::StringAttr, mlir::Value> gets;
 };
 
-/// Weights that are widened only to be packed need no launch: packing widens them.
+/// Weights that are widened only to be packed need no launch: packing widens them. Nor do codes and
+/// scales of parameters, which are made once.
 bool isPackedAway(llvm::ArrayRef<mlir::Operation *> group);
-
 } // namespace hadal

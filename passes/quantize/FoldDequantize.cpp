@@ -1,4 +1,4 @@
-//===- FoldDequantize.cpp - products take f8 weights as they are stored --===//
+//===- FoldDequantize.cpp - products take codes as they are -----------===//
 
 #include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"
@@ -16,6 +16,15 @@ namespace hadal {
 using namespace mlir;
 using namespace hadal;
 
+/// Where a product with these weights reads rows of codes, too: what widens them, in tiles of a row
+/// of a block's length.
+static fp8::DequantizeOp codesOf(Value rows, fp8::DequantizeOp weights) {
+  auto codes = rows.getDefiningOp<fp8::DequantizeOp>();
+  bool fits = codes && codes.isOfBlocks() && codes.getQ().getType().getRank() == 2 &&
+              codes.getBlock()[0] == 1 && codes.getBlock()[1] == weights.getBlock()[1];
+  return fits ? codes : fp8::DequantizeOp();
+}
+
 namespace {
 
 struct FoldMatmul : OpInterfaceRewritePattern<linalg::LinalgOp> {
@@ -28,9 +37,11 @@ struct FoldMatmul : OpInterfaceRewritePattern<linalg::LinalgOp> {
                  product->rightN == 0 && getElementTypeOrSelf(product->left.getType()).isF32();
     if (!dequantize || !dequantize.isOfBlocks() || !plain)
       return failure();
-    auto folded =
-        fp8::MatmulOp::create(rewriter, op.getLoc(), op->getResult(0).getType(), product->left,
-                              dequantize.getQ(), dequantize.getScale(), dequantize.getBlock());
+    fp8::DequantizeOp rows = codesOf(product->left, dequantize);
+    auto folded = fp8::MatmulOp::create(
+        rewriter, op.getLoc(), op->getResult(0).getType(), rows ? rows.getQ() : product->left,
+        dequantize.getQ(), dequantize.getScale(), rows ? rows.getScale() : Value(),
+        dequantize.getBlock(), /*transpose=*/false, StringAttr(), IntegerAttr());
     job::setPart(folded, job::partAttrOf(op));
     rewriter.replaceOp(op, folded);
     return success();
@@ -43,10 +54,12 @@ struct FoldGroupedMatmul : OpRewritePattern<moe::GroupedMatmulOp> {
     auto dequantize = op.getWeights().getDefiningOp<fp8::DequantizeOp>();
     if (!dequantize || !dequantize.isOfBlocks() || op.getTranspose())
       return failure();
-    auto folded =
-        fp8::GroupedMatmulOp::create(rewriter, op.getLoc(), op.getResult().getType(), op.getRows(),
-                                     dequantize.getQ(), dequantize.getScale(), op.getOffsets(),
-                                     op.getActive(), op.getSource(), dequantize.getBlock());
+    fp8::DequantizeOp rows = codesOf(op.getRows(), dequantize);
+    auto folded = fp8::GroupedMatmulOp::create(
+        rewriter, op.getLoc(), op.getResult().getType(), rows ? rows.getQ() : op.getRows(),
+        dequantize.getQ(), dequantize.getScale(), op.getOffsets(), op.getActive(), op.getSource(),
+        rows ? rows.getScale() : Value(), dequantize.getBlock(), /*transpose=*/false, StringAttr(),
+        IntegerAttr());
     job::setPart(folded, job::partAttrOf(op));
     rewriter.replaceOp(op, folded);
     return success();

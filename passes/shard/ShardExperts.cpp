@@ -168,8 +168,25 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
     auto loadConst = dyn_cast_or_null<ml_program::GlobalLoadConstOp>(op);
     if (auto dequantize = dyn_cast_or_null<fp8::DequantizeOp>(op)) {
       if (failed(shrink(dequantize.getQ(), symbols, sharded)) ||
-          failed(shrink(dequantize.getScale(), symbols, sharded)))
+          (!dequantize.getQ().getDefiningOp<fp8::QuantizeOp>() &&
+           failed(shrink(dequantize.getScale(), symbols, sharded))))
         return failure();
+    } else if (auto quantize = dyn_cast_or_null<fp8::QuantizeOp>(op)) {
+      if (failed(shrink(quantize.getX(), symbols, sharded)))
+        return failure();
+      auto scale = quantize.getScale().getType();
+      SmallVector<int64_t> blocks(scale.getShape());
+      blocks.front() = shape.front();
+      quantize.getScale().setType(scale.clone(blocks));
+    } else if (auto widening = dyn_cast_or_null<linalg::GenericOp>(op);
+               widening && widening.getNumDpsInputs() == 1 &&
+               widening.getNumParallelLoops() == widening.getNumLoops() &&
+               widening.getDpsInits()[0].getDefiningOp<tensor::EmptyOp>()) {
+      if (failed(shrink(widening.getDpsInputs()[0], symbols, sharded)))
+        return failure();
+      OpBuilder b(widening);
+      Value init = tensor::EmptyOp::create(b, widening.getLoc(), shape, type.getElementType());
+      widening.getDpsInitsMutable().assign(init);
     } else if (load || loadConst) {
       StringAttr name =
           load ? load.getGlobal().getLeafReference() : loadConst.getGlobal().getLeafReference();

@@ -350,9 +350,11 @@ TEST(ModelConfig, NamesTheKeyThatIsWrong) {
       {{{"quantization_config", "{\"quant_method\": \"fp8\", \"activation_scheme\": \"static\"}"}},
        "quantization_config.activation_scheme wants dynamic, got static"},
       {{{"quantization_config", "{\"quant_method\": \"fp8\"}"}},
-       "quantization_config.weight_block_size wants [128, 128], got nothing"},
-      {{{"quantization_config", "{\"quant_method\": \"fp8\", \"weight_block_size\": [64, 128]}"}},
-       "quantization_config.weight_block_size wants [128, 128], got [64,128]"},
+       "quantization_config.weight_block_size wants two multiples of 32, as [128, 128], got "
+       "nothing"},
+      {{{"quantization_config", "{\"quant_method\": \"fp8\", \"weight_block_size\": [48, 128]}"}},
+       "quantization_config.weight_block_size wants two multiples of 32, as [128, 128], got "
+       "[48,128]"},
       {{{"hidden_size", "16777216"},
         {"vocab_size", "16777216"},
         {"num_attention_heads", "16777216"},

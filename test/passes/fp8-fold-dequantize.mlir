@@ -41,3 +41,26 @@ func.func @kept(%q: tensor<200x300xf8E4M3FN>, %s: tensor<2x3xf32>) -> tensor<200
   %w = fp8.dequantize %q, %s {block = array<i64: 128, 128>} : tensor<200x300xf8E4M3FN>, tensor<2x3xf32> -> tensor<200x300xf32>
   return %w : tensor<200x300xf32>
 }
+
+// Rows of codes in tiles as long as the weights' blocks are taken as they are; others are numbers.
+// CHECK-LABEL: func.func @rows(
+// CHECK-SAME: %[[XQ:[a-z0-9]+]]: tensor<?x300xf8E4M3FN>, %[[XS:[a-z0-9]+]]: tensor<?x3xf32>
+// CHECK: %[[WIDE:.*]] = fp8.dequantize {{.*}} {block = array<i64: 1, 64>}
+// CHECK: fp8.matmul %[[XQ]], %{{.*}}, %{{.*}} x_scale(%[[XS]] : tensor<?x3xf32>) {block = array<i64: 128, 128>}
+// CHECK: fp8.matmul %[[WIDE]], %{{.*}}, %{{.*}} {block = array<i64: 128, 128>}
+func.func @rows(%xq: tensor<?x300xf8E4M3FN>, %xs: tensor<?x3xf32>, %short: tensor<?x5xf32>, %q: tensor<200x300xf8E4M3FN>,
+                %s: tensor<2x3xf32>, %init: tensor<?x200xf32>) -> (tensor<?x200xf32>, tensor<?x200xf32>) {
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  %t = tensor.dim %xq, %c0 : tensor<?x300xf8E4M3FN>
+  %empty = tensor.empty(%t) : tensor<?x200xf32>
+  %zeros = linalg.fill ins(%zero : f32) outs(%empty : tensor<?x200xf32>) -> tensor<?x200xf32>
+  %w = fp8.dequantize %q, %s {block = array<i64: 128, 128>} : tensor<200x300xf8E4M3FN>, tensor<2x3xf32> -> tensor<200x300xf32>
+  %x = fp8.dequantize %xq, %xs {block = array<i64: 1, 128>} : tensor<?x300xf8E4M3FN>, tensor<?x3xf32> -> tensor<?x300xf32>
+  %v = fp8.dequantize %xq, %short {block = array<i64: 1, 64>} : tensor<?x300xf8E4M3FN>, tensor<?x5xf32> -> tensor<?x300xf32>
+  %y = linalg.matmul indexing_maps = [#left, #right, #out]
+      ins(%x, %w : tensor<?x300xf32>, tensor<200x300xf32>) outs(%zeros : tensor<?x200xf32>) -> tensor<?x200xf32>
+  %z = linalg.matmul indexing_maps = [#left, #right, #out]
+      ins(%v, %w : tensor<?x300xf32>, tensor<200x300xf32>) outs(%zeros : tensor<?x200xf32>) -> tensor<?x200xf32>
+  return %y, %z : tensor<?x200xf32>, tensor<?x200xf32>
+}

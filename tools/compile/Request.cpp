@@ -73,6 +73,15 @@ static void declareGeneral(CLI::App &app, CompileRequest &request) {
                  "where the CPU has them")
       ->check(oneOf({"auto", "fma", "tiles"}))
       ->default_str("auto");
+  app.add_option("--precision", request.training.precision,
+                 "What products compute with; sums and master weights stay in f32. fp32: rows in "
+                 "f32, weights of generation as the checkpoint has them; bf16: rows and trained "
+                 "weights rounded to it; fp8: E4M3 codes with scales in all Linears and experts. "
+                 "Training takes the recipe of the DeepSeek-V3 report; generation quantizes rows "
+                 "as they come, in tiles of 1 x 128, and once the weights of a checkpoint that is "
+                 "not FP8, in 128 x 128")
+      ->check(oneOf({"fp32", "bf16", "fp8"}))
+      ->capture_default_str();
   app.add_flag("-v,--verbose", request.isVerbose, "Name each pass on stderr as it runs");
   app.add_flag(
       "--no-cache", request.noCache,
@@ -105,13 +114,6 @@ static void declareTraining(CLI::App &app, CompileRequest &request) {
       ->add_option("--bias-step", request.training.biasStep,
                    "How far a router's correction bias moves after a step")
       ->check(numberWithin(0, 1e6))
-      ->capture_default_str();
-  train
-      ->add_option("--precision", request.training.precision,
-                   "Element type of products' operands; sums and master weights stay in f32. fp8: "
-                   "the recipe of the DeepSeek-V3 report, E4M3 with scales in the products of all "
-                   "Linears and experts and in what the backward half keeps of them")
-      ->check(oneOf({"fp32", "bf16", "fp8"}))
       ->capture_default_str();
   train
       ->add_option("--fp8", request.settings.fp8,
@@ -207,7 +209,7 @@ static std::string problemOfCheckpoint(const CLI::App &app, const CompileRequest
            nameOfInput(request.input);
   if (isStream(request.output))
     return "--emit=checkpoint: -o wants the name of a new folder, got " + request.output;
-  for (const char *name : {"--mode", "--cpu", "--page-tokens", "--products", "--ep"})
+  for (const char *name : {"--mode", "--cpu", "--page-tokens", "--products", "--precision", "--ep"})
     if (app.get_option(name)->count())
       return std::string(name) + ": means nothing to --emit=checkpoint";
   return "";
@@ -222,13 +224,15 @@ static std::string uselessOption(const CLI::App &app, const CompileRequest &requ
   if (!request.trains())
     for (const char *name :
          {"--pp", "--dp", "--schedule", "--sum-groups", "--overlap", "--reduction", "--micro-batch",
-          "--micro-batches", "--seq", "--mtp-weight", "--balance-weight", "--bias-step",
-          "--precision", "--fp8", "--moments", "--recompute", "--average"})
+          "--micro-batches", "--seq", "--mtp-weight", "--balance-weight", "--bias-step", "--fp8",
+          "--moments", "--recompute", "--average"})
       if (app.get_option(name)->count())
         return std::string(name) + ": is for --mode=train" +
                (name == std::string("--pp") || name == std::string("--dp")
                     ? "; --mode=generate takes --ep"
                     : "");
+  if (!request.trains() && request.training.precision == "bf16")
+    return "--precision=bf16: is for --mode=train";
   if (request.settings.fp8 && request.training.precision != "fp8")
     return "--fp8: is for --precision=fp8";
   if (request.training.ranks.ep == 1)

@@ -2,6 +2,7 @@
 
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "passes/analysis/ParameterSource.h"
 #include "passes/analysis/Products.h"
 #include "passes/targets/cpu/CpuTarget.h"
 #include "passes/targets/cpu/Packing.h"
@@ -44,7 +45,7 @@ static bool readsCodesAsStored(const Product &p, Value weights, const VectorShap
   SumParts parts = SumParts::of(p);
   bool areEven = (parts.tile % 2 == 0 || parts.tile == parts.size) &&
                  (parts.length % 2 == 0 || parts.length == parts.tile);
-  return !areEven || !isa_and_nonnull<ml_program::GlobalLoadConstOp>(weights.getDefiningOp());
+  return !areEven || !parameterOf(weights);
 }
 
 /// A copy for a product lies as that one's kernel reads it. A matrix of trained weights, or a stack
