@@ -157,6 +157,9 @@ static LogicalResult verifyTiles(Op op, StringRef xName, Value x, NamedSizes &si
     return op.emitOpError() << "wants q of " << elementOf(format, op.getContext())
                             << " for the format " << nameOf(format) << ", got " << element; // C6
   if (format == Format::E5M6) {
+    if (block[1] % 2 && block[1] != 1)
+      return op.emitOpError() << "wants tiles of an even number of columns, or one, for e5m6, got "
+                              << "block (" << block << ")"; // C6
     shape.back() = "ceil(3K/2)";
     sizes.set(shape.back(), elementsOfRow(format, sizes["K"]));
   }

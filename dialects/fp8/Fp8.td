@@ -22,8 +22,8 @@ def Fp8Dialect : Dialect {
     means the whole dimension. With `offsets` [G+1] i32 the rows are those of G groups, group g
     being rows offsets[g] .. offsets[g+1]-1, and tiles begin anew with each group, so that none has
     rows of two: tile t of group g has row floor(offsets[g] / bm) + g + t of the scales, or row g
-    where bm = 0. There are S = floor(M/bm) + G rows of scales (G where bm = 0); those that no tile has
-    are unspecified. Without offsets S = ceil(M/bm), and 1 where bm = 0.
+    where bm = 0. There are S = floor(M/bm) + G rows of scales (G where bm = 0); nothing reads those that
+    no tile has. Without offsets S = ceil(M/bm), and 1 where bm = 0.
 
     Formats: E4M3 (largest value 448, no infinity), E5M2 (57344), and E5M6 (65024), the upper 12
     bits of a half, for what is kept from the forward to the backward pass (§3.3.3). A row of K
@@ -49,12 +49,12 @@ class TensorOfRank2Or3<list<Type> elements>
 def QuantizeOp : Fp8_Op<"quantize"> {
   let summary = "to codes with one scale per tile";
   let description = [{
-    `x` [M, K] f32, or [E, M, K], a matrix by itself each. For each tile: amax = the largest |x|,
-    scale = amax / the format's largest value (one division), not below 2^-126, and 1 where amax is
-    0; with `pow2` the next power of two that is not below that. Returns the codes `q` [M, K] of
-    x / scale (a division), rounded to nearest, ties to even, subnormals included; a sign of zero
-    stays. `scale` [S, ceil(K/bk)] f32, S as the dialect says. `format` is "e4m3" (where there is
-    none), "e5m2" or "e5m6".
+    `x` [M, K] f32, bf16 or f16, or [E, M, K], a matrix by itself each. For each tile: amax = the
+    largest |x|, scale = amax / the format's largest value (one f32 division), not below 2^-126, and
+    1 where amax is 0; with `pow2` the next power of two that is not below that. Returns the codes
+    `q` [M, K] of x / scale (a division), rounded to nearest, ties to even, subnormals included; a
+    sign of zero stays. `scale` [S, ceil(K/bk)] f32, S as the dialect says; rows of it that no tile
+    has are 1. `format` is "e4m3" (where there is none), "e5m2" or "e5m6".
 
     Overflow shows. A tile with a NaN has the scale NaN (bits 0x7fc00000) and NaN codes; one with an
     infinity, and no NaN, has an infinite scale, NaN codes where x is infinite, and zeros elsewhere,
@@ -65,7 +65,8 @@ def QuantizeOp : Fp8_Op<"quantize"> {
     (C1) `block` is two sizes >= 0.  (C2) `format` is one of the three.  (C3) `x` is [M, K] or [E,
     M, K], only M may be dynamic.  (C4) `q` and `scale` have x's rank.  (C5) `offsets` is [G+1]; x
     is of rank 2 and bm is not 1.
-    (C6) `q` has x's shape and the format's elements; for E5M6 i8, ceil(3K/2) for K.
+    (C6) `q` has x's shape and the format's elements; for E5M6 i8, ceil(3K/2) for K, bk being even
+    or 1.
     (C7) `scale` is [S, ceil(K/bk)], E before it if x has it.
 
     ```mlir
@@ -77,8 +78,9 @@ def QuantizeOp : Fp8_Op<"quantize"> {
         : tensor<?x300xf32> -> tensor<?x450xi8>, tensor<?x3xf32>
     ```
   }];
-  let arguments = (ins TensorOfRank2Or3<[F32]>:$x, Optional<TensorOfRank<1, [I32]>>:$offsets,
-                       DenseI64ArrayAttr:$block, UnitAttr:$pow2, OptionalAttr<StrAttr>:$format);
+  let arguments = (ins TensorOfRank2Or3<[F32, BF16, F16]>:$x,
+                       Optional<TensorOfRank<1, [I32]>>:$offsets, DenseI64ArrayAttr:$block,
+                       UnitAttr:$pow2, OptionalAttr<StrAttr>:$format);
   let results = (outs TensorOfRank2Or3<[F8E4M3FN, F8E5M2, I8]>:$q, TensorOfRank2Or3<[F32]>:$scale);
   let builders = [OpBuilder<(ins "::mlir::Type":$q, "::mlir::Type":$scale, "::mlir::Value":$x,
                                  "::llvm::ArrayRef<int64_t>":$block), [{
@@ -105,7 +107,7 @@ def DequantizeOp : Fp8_Op<"dequantize"> {
     (C1) `block` is two sizes >= 0.  (C2) `format` is one of the three.  (C3) `q`, `scale` and
     `result` have one rank.  (C4) `result` is [M, K] or [E, M, K], only M may be dynamic.
     (C5) `offsets` is [G+1]; q is of rank 2 and bm is not 1.  (C6) `q` has result's shape and the
-    format's elements; for E5M6 i8, ceil(3K/2) for K.
+    format's elements; for E5M6 i8, ceil(3K/2) for K, bk being even or 1.
     (C7) `scale` is [S, ceil(K/bk)], E before it if q has it.
 
     ```mlir

@@ -1,111 +1,337 @@
-// fp8.quantize and fp8.dequantize between buffers. A task is a row of blocks.
+//===- EmitQuantize.cpp - fp8.quantize and fp8.dequantize -----------------===//
+//
+// Tiles of one column are taken in strips of columns, each lane with a scale of its own; other
+// tiles in vectors along their rows, under one scale. A task of quantize is a tile, all tiles of a
+// row where they are of one row, or a strip of them; one of dequantize is a row.
+//
+//===----------------------------------------------------------------------===//
+
 #include "dialects/fp8/Fp8.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/targets/cpu/Fp8Codes.h"
 #include "passes/targets/cpu/Kernel.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace hadal;
+using fp8::Format;
 using Values = KernelBuilder::Values;
 
-Value hadal::encodeE4M3(KernelBuilder &b, Value x) {
-  Type i32 = b.getI32Type();
-  Value bits = arith::BitcastOp::create(b, i32, x);
-  Value sign = arith::AndIOp::create(b, arith::ShRUIOp::create(b, bits, b.i32(24)), b.i32(0x80));
-  Value size = math::AbsFOp::create(b, x);
-  Value isNumber = arith::CmpFOp::create(b, arith::CmpFPredicate::ORD, x, x);
-  size = arith::MinNumFOp::create(b, size, b.f32(448));
-  Value sizeBits = arith::BitcastOp::create(b, i32, size);
-  // Normal codes: round to nearest even at mantissa bit 20, then move the exponent's bias from 127
-  // to 7.
-  Value odd = arith::AndIOp::create(b, arith::ShRUIOp::create(b, sizeBits, b.i32(20)), b.i32(1));
-  Value rounded = b.add(b.add(sizeBits, b.i32(0x7ffff)), odd);
-  Value normal = b.sub(arith::ShRUIOp::create(b, rounded, b.i32(20)), b.i32(120 << 3));
-  // Below 2^-6 codes step by 2^-9, which is the last bit of 2^14.
-  Value shifted = b.addf(size, b.f32(16384));
-  Value small = b.sub(arith::BitcastOp::create(b, i32, shifted),
-                      arith::BitcastOp::create(b, i32, b.f32(16384)));
-  Value isSmall = arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, size, b.f32(0x1p-6f));
-  Value code = b.select(isNumber, b.select(isSmall, small, normal), b.i32(0x7f));
-  return arith::TruncIOp::create(b, b.getI8Type(), arith::OrIOp::create(b, code, sign));
-}
+namespace {
 
-static void emitQuantizeOp(Kernel &kernel, fp8::QuantizeOp op) {
-  KernelBuilder &b = kernel.b;
-  Value x = kernel.memory(op.getX()), q = kernel.memory(op.getQ()),
-        scale = kernel.memory(op.getScale());
-  int64_t blockM = op.getBlock()[0], blockK = op.getBlock()[1];
-  Value rows = b.dim(x, 0), columns = b.dim(x, 1);
-  b.loop(kernel.begin, kernel.end, 1, [&](Value blockRow) {
-    Value m0 = b.mul(blockRow, blockM), m1 = b.min(b.add(m0, blockM), rows);
-    b.loop(b.index(0), b.ceilDiv(columns, blockK), 1, [&](Value blockColumn) {
-      Value k0 = b.mul(blockColumn, blockK), k1 = b.min(b.add(k0, blockK), columns);
-      Value largest = b.carry(m0, m1, 1, {b.f32(0)}, [&](Value m, Values most) {
-        return b.carry(k0, k1, 1, most, [&](Value k, Values most) {
-          return Values{b.maxf(most[0], math::AbsFOp::create(b, b.load(x, {m, k})))};
-        });
-      })[0];
-      Value isZero = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, largest, b.f32(0));
-      Value s = b.select(isZero, b.f32(1), b.divf(largest, b.f32(448)));
-      b.store(s, scale, {blockRow, blockColumn});
-      b.loop(m0, m1, 1, [&](Value m) {
-        b.loop(k0, k1, 1, [&](Value k) {
-          b.store(encodeE4M3(b, b.divf(b.load(x, {m, k}), s)), q, {m, k});
-        });
+/// What both ops say of tiles, and how their tensors are read and written in vectors.
+class Tiles {
+public:
+  template <typename Op>
+  Tiles(Kernel &kernel, Op op, Value matrix)
+      : kernel(kernel), b(kernel.b), rank(cast<MemRefType>(matrix.getType()).getRank()),
+        lanes(b.shape.lanes), bm(op.getBlock()[0]), bk(op.getBlock()[1]), format(op.codeFormat()),
+        q(kernel.memory(op.getQ())), scale(kernel.memory(op.getScale())) {
+    columns = cast<MemRefType>(matrix.getType()).getDimSize(rank - 1);
+    if (bk == 0 || bk > columns)
+      bk = columns;
+    rows = b.dim(matrix, rank - 2);
+    if (op.getOffsets()) {
+      offsets = kernel.memory(op.getOffsets());
+      groups = op.getOffsets().getType().getDimSize(0) - 1;
+    }
+  }
+
+protected:
+  /// Runs `body` on vectors of columns first .. first+width-1: `together` of them at a time, then
+  /// the rest. The body takes a vector's column, its lanes that are there, and its place among
+  /// those at a time; it returns what is carried.
+  Values
+  vectors(Value first, int64_t width, int64_t together, Values carried,
+          function_ref<Values(Value column, int64_t valid, int64_t place, Values carried)> body) {
+    int64_t step = together * lanes, whole = width / step * step;
+    auto several = [&](Value from, int64_t count, Values carried) {
+      for (int64_t at = 0; at < count; at += lanes)
+        carried = body(b.add(from, at), std::min(lanes, count - at), at / lanes, carried);
+      return carried;
+    };
+    if (whole == step)
+      carried = several(first, step, carried);
+    else if (whole)
+      carried = b.carry(first, b.add(first, whole), step, carried,
+                        [&](Value from, Values carried) { return several(from, step, carried); });
+    return several(b.add(first, whole), width - whole, carried);
+  }
+
+  /// Where an element of a matrix is: in a stack, of matrix `batch`.
+  Values at(Value row, Value column) const {
+    return batch ? Values{batch, row, column} : Values{row, column};
+  }
+
+  /// The row of scales where group `group` begins.
+  Value firstTile(Value group) {
+    if (bm == 0)
+      return group;
+    return b.add(b.div(b.toIndex(b.load(offsets, {group})), bm), group);
+  }
+  /// The last group whose `start` is not above `place`; starts ascend.
+  Value groupOf(Value place, function_ref<Value(Value group)> start) {
+    return b.carry(
+        b.index(0), b.index(llvm::Log2_64_Ceil(groups)), 1, {b.index(0), b.index(groups)},
+        [&](Value, Values range) {
+          Value middle = b.div(b.add(range[0], range[1]), 2);
+          Value isAbove = b.less(place, start(middle));
+          return Values{b.select(isAbove, range[0], middle), b.select(isAbove, middle, range[1])};
+        })[0];
+  }
+  /// The rows of tile `tile`, none where no group has such a tile.
+  std::pair<Value, Value> rowsOf(Value tile) {
+    if (!offsets) {
+      if (bm == 0)
+        return {b.index(0), rows};
+      Value first = b.mul(tile, bm);
+      return {first, b.min(b.add(first, bm), rows)};
+    }
+    Value group = groupOf(tile, [&](Value g) { return firstTile(g); });
+    Value first = b.toIndex(b.load(offsets, {group})),
+          last = b.toIndex(b.load(offsets, {b.add(group, 1)}));
+    if (bm == 0)
+      return {first, last};
+    first = b.add(first, b.mul(b.sub(tile, firstTile(group)), bm));
+    return {first, b.min(b.add(first, bm), last)};
+  }
+  /// The row of scales of `row`.
+  Value tileOf(Value row) {
+    if (!offsets)
+      return bm ? b.div(row, bm) : b.index(0);
+    auto start = [&](Value g) { return b.toIndex(b.load(offsets, {g})); };
+    Value group = groupOf(row, start);
+    return bm ? b.add(firstTile(group), b.div(b.sub(row, start(group)), bm)) : group;
+  }
+
+  Kernel &kernel;
+  KernelBuilder &b;
+  int64_t rank, lanes, bm, bk, columns, groups = 0;
+  Format format;
+  Value q, scale, offsets, rows;
+  Value batch; ///< the matrix of a stack
+};
+
+class Quantizer : Tiles {
+public:
+  Quantizer(Kernel &kernel, fp8::QuantizeOp op)
+      : Tiles(kernel, op, kernel.memory(op.getX())), x(kernel.memory(op.getX())),
+        pow2(op.getPow2()) {
+    isContiguous = cast<MemRefType>(x.getType()).areTrailingDimsContiguous(1);
+  }
+
+  void emit() { bk == 1 ? emitColumns() : bm == 1 ? emitRows() : emitTiles(); }
+
+private:
+  Value loadX(Value row, Value column, int64_t valid) {
+    if (isContiguous)
+      return b.widen(b.loadVector(x, at(row, column), lanes, valid));
+    Values elements; // a view whose elements are apart
+    for (int64_t lane = 0; lane < lanes; ++lane)
+      elements.push_back(lane < valid ? b.widen(b.load(x, at(row, b.add(column, lane))))
+                                      : b.f32(0));
+    return vector::FromElementsOp::create(b, b.vectorOf(lanes, b.getF32Type()), elements);
+  }
+
+  void store(Value codes, Value row, Value column, int64_t valid) {
+    auto bytes = [&](Value v) -> Value {
+      int64_t size = cast<VectorType>(v.getType()).getNumElements();
+      return arith::TruncIOp::create(b, b.vectorOf(size, b.getI8Type()), v);
+    };
+    if (format != Format::E5M6)
+      return b.storeVector(bytes(codes), q, at(row, column), valid);
+    Value four = b.constantLike(codes, b.getI32IntegerAttr(4));
+    b.storeVector(bytes(arith::ShRUIOp::create(b, codes, four)), q, at(row, column), valid);
+    // Pairs of lower halves: the second one's stands 8 bits above the first one's.
+    Value low = arith::AndIOp::create(b, codes, b.constantLike(codes, b.getI32IntegerAttr(15)));
+    Value pairs = vector::BitCastOp::create(b, b.vectorOf(lanes / 2, b.getI16Type()), bytes(low));
+    Value above = arith::ShRUIOp::create(b, pairs, b.constantLike(pairs, b.getI16IntegerAttr(4)));
+    Value place = b.add(b.div(column, 2), columns);
+    b.storeVector(bytes(arith::OrIOp::create(b, pairs, above)), q, at(row, place),
+                  llvm::divideCeil(valid, 2));
+  }
+
+  Value noBits() { return b.zeros(b.vectorOf(lanes, b.getI32Type())); }
+
+  /// Columns column .. column+width-1 of rows m0 .. m1-1 under one scale, which has row `tile`.
+  void quantizeTile(Value tile, Value m0, Value m1, Value column, int64_t width) {
+    constexpr int64_t chains = 4;
+    auto largest = [&](Value row, Values most) {
+      return vectors(column, width, chains, most,
+                     [&](Value k, int64_t valid, int64_t place, Values most) {
+                       most[place] = largerBits(b, most[place], loadX(row, k, valid));
+                       return most;
+                     });
+    };
+    Values most(chains, noBits());
+    most = bm == 1 ? largest(m0, most) : b.carry(m0, m1, 1, most, largest);
+    for (int64_t i = 1; i < chains; ++i)
+      most[0] = arith::MaxSIOp::create(b, most[0], most[i]);
+    Value amax = vector::ReductionOp::create(b, vector::CombiningKind::MAXSI, most[0]);
+    Value found = scaleOf(b, amax, format, pow2);
+    b.store(found, scale, at(tile, b.div(column, bk)));
+    Value divisor = b.splat(divisorOf(b, found, pow2), lanes);
+    auto encodeRow = [&](Value row) {
+      vectors(column, width, chains, {}, [&](Value k, int64_t valid, int64_t, Values) {
+        store(encode(b, loadX(row, k, valid), divisor, format, pow2), row, k, valid);
+        return Values{};
+      });
+    };
+    bm == 1 ? encodeRow(m0) : b.loop(m0, m1, 1, encodeRow);
+  }
+
+  /// A strip of tiles of one column.
+  void quantizeStrip(Value tile, Value m0, Value m1, Value column, int64_t width) {
+    int64_t count = llvm::divideCeil(width, lanes);
+    auto valid = [&](int64_t v) { return std::min(lanes, width - v * lanes); };
+    auto from = [&](int64_t v) { return b.add(column, v * lanes); };
+    Values most = b.carry(m0, m1, 1, Values(count, noBits()), [&](Value row, Values most) {
+      for (int64_t v = 0; v < count; ++v)
+        most[v] = largerBits(b, most[v], loadX(row, from(v), valid(v)));
+      return most;
+    });
+    Values divisors;
+    for (int64_t v = 0; v < count; ++v) {
+      Value found = scaleOf(b, most[v], format, pow2);
+      b.storeVector(found, scale, at(tile, from(v)), valid(v));
+      divisors.push_back(divisorOf(b, found, pow2));
+    }
+    b.loop(m0, m1, 1, [&](Value row) {
+      for (int64_t v = 0; v < count; ++v)
+        store(encode(b, loadX(row, from(v), valid(v)), divisors[v], format, pow2), row, from(v),
+              valid(v));
+    });
+  }
+
+  /// Runs `body` on part `part` of columns that are cut in parts of `width`.
+  void ofPart(Value part, int64_t width, function_ref<void(Value column, int64_t width)> body) {
+    int64_t parts = llvm::divideCeil(columns, width), rest = columns % width;
+    Value column = b.mul(part, width);
+    if (!rest)
+      return body(column, width);
+    if (parts == 1)
+      return body(column, rest);
+    b.choose(
+        b.equal(part, b.index(parts - 1)), [&] { body(column, rest); },
+        [&] { body(column, width); });
+  }
+
+  /// Tasks are parts of rows of tiles: `body` takes the tile's row of scales and the part.
+  void emitParts(int64_t parts, function_ref<void(Value tile, Value part)> body) {
+    Value tiles = b.dim(scale, rank - 2);
+    b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
+      Value tile = b.div(task, parts), part = b.rem(task, parts);
+      if (rank == 3)
+        batch = b.div(tile, tiles), tile = b.rem(tile, tiles);
+      body(tile, part);
+    });
+    AffineExpr tasks = kernel.resultDim(1, rank - 2) * parts;
+    kernel.finish({rank == 3 ? tasks * kernel.resultDim(1, 0) : tasks}, 0);
+  }
+
+  void emitColumns() {
+    // Eight vectors of largest numbers stay in registers; strips begin at even columns.
+    int64_t width = 8 * lanes;
+    emitParts(llvm::divideCeil(columns, width), [&](Value tile, Value part) {
+      auto [m0, m1] = rowsOf(tile);
+      ofPart(part, width, [&, m0 = m0, m1 = m1](Value column, int64_t width) {
+        quantizeStrip(tile, m0, m1, column, width);
       });
     });
-  });
-  kernel.finish({kernel.resultDim(1, 0)}, 0);
-}
+  }
 
-static void emitDequantizeOp(Kernel &kernel, fp8::DequantizeOp op) {
-  KernelBuilder &b = kernel.b;
-  Value q = kernel.memory(op.getQ()), scale = kernel.memory(op.getScale()),
-        out = kernel.memory(op.getResult());
-  auto type = cast<RankedTensorType>(op.getResult().getType());
-  Type format = cast<RankedTensorType>(op.getQ().getType()).getElementType();
-  int64_t rank = type.getRank(), blockM = op.getBlock()[0], blockK = op.getBlock()[1];
-  Value rows = b.dim(out, rank - 2), columns = b.dim(out, rank - 1);
-  b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
-    SmallVector<Value> batch;
-    Value m = task;
-    if (rank == 3) {
-      batch.push_back(b.div(task, rows));
-      m = b.rem(task, rows);
-    }
-    auto at = [&](Value i, Value j) {
-      SmallVector<Value> index(batch);
-      index.append({i, j});
-      return index;
-    };
-    b.loop(b.index(0), columns, 1, [&](Value k) {
-      Value s = b.load(scale, at(b.div(m, blockM), b.div(k, blockK)));
-      b.store(b.mulf(decodeF8(b, b.load(q, at(m, k)), format), s), out, at(m, k));
+  void emitTiles() {
+    emitParts(llvm::divideCeil(columns, bk), [&](Value tile, Value part) {
+      auto [m0, m1] = rowsOf(tile);
+      ofPart(part, bk, [&, m0 = m0, m1 = m1](Value column, int64_t width) {
+        quantizeTile(tile, m0, m1, column, width);
+      });
     });
-  });
-  AffineExpr tasks = kernel.resultDim(0, rank - 2);
-  if (rank == 3)
-    tasks = tasks * kernel.resultDim(0, 0);
-  kernel.finish({tasks}, 0);
-}
+  }
 
-/// What the kernels below do not know.
-template <typename Op> static bool isNew(Op op) {
-  return op.getOffsets() || op.getPow2() || op.codeFormat() != fp8::Format::E4M3 ||
-         llvm::is_contained(op.getBlock(), 0);
-}
+  void emitRows() {
+    emitParts(1, [&](Value row, Value) {
+      b.loop(0, columns / bk * bk, bk,
+             [&](Value column) { quantizeTile(row, row, row, column, bk); });
+      if (int64_t rest = columns % bk)
+        quantizeTile(row, row, row, b.index(columns - rest), rest);
+    });
+  }
+
+  Value x;
+  bool pow2, isContiguous;
+};
+
+class Dequantizer : Tiles {
+public:
+  Dequantizer(Kernel &kernel, fp8::DequantizeOp op)
+      : Tiles(kernel, op, kernel.memory(op.getResult())), out(kernel.memory(op.getResult())),
+        codes(op.getQ().getType().getElementType()) {}
+
+  void emit() {
+    b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
+      Value row = task;
+      if (rank == 3)
+        batch = b.div(task, rows), row = b.rem(task, rows);
+      Value tile = tileOf(row);
+      if (bk == 1)
+        return widenColumns(row, b.index(0), columns, [&](Value column, int64_t valid) {
+          return b.loadVector(scale, at(tile, column), lanes, valid);
+        });
+      auto part = [&](Value column, int64_t width) {
+        Value one = b.splat(b.load(scale, at(tile, b.div(column, bk))), lanes);
+        widenColumns(row, column, width, [&](Value, int64_t) { return one; });
+      };
+      b.loop(0, columns / bk * bk, bk, [&](Value column) { part(column, bk); });
+      if (int64_t rest = columns % bk)
+        part(b.index(columns - rest), rest);
+    });
+    AffineExpr tasks = kernel.resultDim(0, rank - 2);
+    kernel.finish({rank == 3 ? tasks * kernel.resultDim(0, 0) : tasks}, 0);
+  }
+
+private:
+  Value loadCodes(Value row, Value column, int64_t valid) {
+    Value first = b.loadVector(q, at(row, column), lanes, valid);
+    if (format != Format::E5M6)
+      return decodeF8(b, first, codes);
+    // The upper 12 bits of halves: 8, then 4.
+    Type i16 = b.getI16Type();
+    auto constant = [&](Value like, int64_t v) {
+      return b.constantLike(like, b.getI16IntegerAttr(v));
+    };
+    Value place = b.add(b.div(column, 2), columns);
+    Value pairs = b.loadVector(q, at(row, place), lanes / 2, llvm::divideCeil(valid, 2));
+    pairs = arith::ExtUIOp::create(b, b.vectorOf(lanes / 2, i16), pairs);
+    pairs = arith::OrIOp::create(b, pairs, arith::ShLIOp::create(b, pairs, constant(pairs, 4)));
+    pairs = arith::AndIOp::create(b, pairs, constant(pairs, 0x0f0f));
+    Value low = vector::BitCastOp::create(b, b.vectorOf(lanes, b.getI8Type()), pairs);
+    Value high = arith::ExtUIOp::create(b, b.vectorOf(lanes, i16), first);
+    low = arith::ExtUIOp::create(b, b.vectorOf(lanes, i16), low);
+    Value bits = arith::OrIOp::create(b, arith::ShLIOp::create(b, high, constant(high, 8)),
+                                      arith::ShLIOp::create(b, low, constant(low, 4)));
+    return b.widen(arith::BitcastOp::create(b, b.vectorOf(lanes, b.getF16Type()), bits));
+  }
+
+  void widenColumns(Value row, Value column, int64_t width,
+                    function_ref<Value(Value column, int64_t valid)> scales) {
+    vectors(column, width, 4, {}, [&](Value k, int64_t valid, int64_t, Values) {
+      b.storeVector(b.mulf(loadCodes(row, k, valid), scales(k, valid)), out, at(row, k), valid);
+      return Values{};
+    });
+  }
+
+  Value out;
+  Type codes;
+};
+
+} // namespace
 
 LogicalResult hadal::emitQuantize(Kernel &kernel, Operation *op) {
-  if (auto quantize = dyn_cast<fp8::QuantizeOp>(op);
-      quantize && (isNew(quantize) || quantize.getX().getType().getRank() != 2))
-    return op->emitOpError("has no kernel yet");
-  if (auto dequantize = dyn_cast<fp8::DequantizeOp>(op); dequantize && isNew(dequantize))
-    return op->emitOpError("has no kernel yet");
   if (failed(kernel.wantMemory(op, op->getOperands())))
     return failure();
   if (auto quantize = dyn_cast<fp8::QuantizeOp>(op))
-    emitQuantizeOp(kernel, quantize);
+    Quantizer(kernel, quantize).emit();
   else
-    emitDequantizeOp(kernel, cast<fp8::DequantizeOp>(op));
+    Dequantizer(kernel, cast<fp8::DequantizeOp>(op)).emit();
   return success();
 }

@@ -1,6 +1,7 @@
-//===- Fp8Codes.cpp - codes of eight bits and f32 ------------------------===//
+//===- Fp8Codes.cpp - codes of few bits and f32 ---------------------------===//
 
 #include "passes/targets/cpu/Fp8Codes.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace hadal;
@@ -32,4 +33,80 @@ Value hadal::decodeF8(KernelBuilder &b, Value code, Type format) {
   Value value = decodeUpperF8(b, high, format);
   float factor = f8Factor(format);
   return factor == 1 ? value : b.mulf(value, b.constantLike(value, b.getF32FloatAttr(factor)));
+}
+
+namespace {
+
+/// Bits of a format: of fractions, the sign's place, the exponent of the least normal number.
+struct FormatBits {
+  int fraction, sign, least;
+};
+
+FormatBits bitsOf(fp8::Format format) {
+  switch (format) {
+  case fp8::Format::E4M3: return {3, 7, -6};
+  case fp8::Format::E5M2: return {2, 7, -14};
+  case fp8::Format::E5M6: return {6, 11, -14};
+  }
+  llvm_unreachable("a format");
+}
+
+} // namespace
+
+static Value bitsOf(KernelBuilder &b, Value x) {
+  return arith::BitcastOp::create(b, b.like(x, b.getI32Type()), x);
+}
+
+Value hadal::encode(KernelBuilder &b, Value x, Value divisor, fp8::Format format, bool pow2) {
+  FormatBits form = bitsOf(format);
+  auto i32 = [&](int64_t v) { return b.constantLike(x, b.getI32IntegerAttr(int32_t(v))); };
+  auto f32 = [&](float v) { return b.constantLike(x, b.getF32FloatAttr(v)); };
+  auto shifted = [&](Value v, int64_t by) -> Value {
+    return arith::ShRUIOp::create(b, v, i32(by));
+  };
+  // The sign of a NaN quotient is not x's on every processor.
+  Value sign = arith::AndIOp::create(b, shifted(bitsOf(b, x), 31 - form.sign), i32(1 << form.sign));
+  Value quotient = pow2 ? b.mulf(x, divisor) : b.divf(x, divisor);
+  Value magnitude = arith::AndIOp::create(b, bitsOf(b, quotient), i32(0x7fffffff));
+  Value isNan = b.compare(arith::CmpIPredicate::sgt, magnitude, i32(0x7f800000));
+  Value most = bitsOf(b, f32(fp8::largestOf(format)));
+  magnitude = arith::MinSIOp::create(b, magnitude, most);
+  // Normal codes: round to nearest even at the last bit that stays, then move the exponent's bias.
+  int drop = 23 - form.fraction;
+  Value odd = arith::AndIOp::create(b, shifted(magnitude, drop), i32(1));
+  Value rounded = b.add(b.add(magnitude, i32((1 << (drop - 1)) - 1)), odd);
+  Value normal = b.sub(shifted(rounded, drop), i32((126 + form.least) << form.fraction));
+  // Below the least normal number codes step by the last bit of `unit`: adding it rounds to them.
+  Value unit = f32(std::ldexp(1.0f, form.least - form.fraction + 23));
+  Value size = arith::BitcastOp::create(b, x.getType(), magnitude);
+  Value small = b.sub(bitsOf(b, b.addf(size, unit)), bitsOf(b, unit));
+  Value isSmall = b.compare(arith::CmpIPredicate::slt, magnitude, i32((127 + form.least) << 23));
+  Value code = b.select(isNan, i32((1 << form.sign) - 1), b.select(isSmall, small, normal));
+  return arith::OrIOp::create(b, code, sign);
+}
+
+Value hadal::largerBits(KernelBuilder &b, Value most, Value x) {
+  Value magnitude =
+      arith::AndIOp::create(b, bitsOf(b, x), b.constantLike(x, b.getI32IntegerAttr(0x7fffffff)));
+  return arith::MaxSIOp::create(b, most, magnitude);
+}
+
+Value hadal::scaleOf(KernelBuilder &b, Value most, fp8::Format format, bool pow2) {
+  auto i32 = [&](int64_t v) { return b.constantLike(most, b.getI32IntegerAttr(int32_t(v))); };
+  auto f32 = [&](float v) { return b.constantLike(most, b.getF32FloatAttr(v)); };
+  Type floats = b.like(most, b.getF32Type());
+  Value amax = arith::BitcastOp::create(b, floats, most);
+  Value bits = bitsOf(b, b.divf(amax, f32(fp8::largestOf(format))));
+  bits = arith::MaxSIOp::create(b, bits, bitsOf(b, f32(0x1p-126f)));
+  if (pow2)
+    bits = arith::AndIOp::create(b, b.add(bits, i32(0x7fffff)), i32(0xff800000));
+  Value isNan = b.compare(arith::CmpIPredicate::sgt, most, i32(0x7f800000));
+  bits = b.select(isNan, i32(0x7fc00000), bits);
+  bits = b.select(b.equal(most, i32(0)), bitsOf(b, f32(1)), bits);
+  return arith::BitcastOp::create(b, floats, bits);
+}
+
+Value hadal::divisorOf(KernelBuilder &b, Value scale, bool pow2) {
+  // From 2^-126 to below 2^120: the inverse is exact, and so is what it is multiplied with.
+  return pow2 ? b.divf(b.constantLike(scale, b.getF32FloatAttr(1)), scale) : scale;
 }

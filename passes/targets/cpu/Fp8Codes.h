@@ -1,5 +1,6 @@
-// Codes of eight bits and f32: exact, subnormals and NaN included.
+// Codes of few bits and f32: exact, subnormals and NaN included. Values are one number or a vector.
 #pragma once
+#include "dialects/fp8/Fp8.h"
 #include "passes/targets/cpu/KernelBuilder.h"
 
 namespace hadal {
@@ -9,6 +10,18 @@ mlir::Value decodeF8(KernelBuilder &b, mlir::Value code, mlir::Type format);
 /// f8Factor(format) times this is the value.
 mlir::Value decodeUpperF8(KernelBuilder &b, mlir::Value halves, mlir::Type format);
 float f8Factor(mlir::Type format);
-/// The i8 code nearest to an f32 (ties to even, |x| > 448 becomes 448, NaN becomes 0x7f).
-mlir::Value encodeE4M3(KernelBuilder &b, mlir::Value x);
+
+/// The i32 codes nearest to x / scale, rounded to f32 once: ties to even, numbers beyond the
+/// format's largest become that one, NaN becomes NaN; each has the sign of x. `divisor` as
+/// divisorOf makes it of the scale.
+mlir::Value encode(KernelBuilder &b, mlir::Value x, mlir::Value divisor, fp8::Format format,
+                   bool pow2);
+
+/// The larger of the i32 `most`, which starts at 0, and the bits of |x|: those of numbers are in
+/// the numbers' order, and NaN is above infinity.
+mlir::Value largerBits(KernelBuilder &b, mlir::Value most, mlir::Value x);
+/// The f32 scales of tiles whose largest |x| has the i32 bits `most` (fp8.quantize).
+mlir::Value scaleOf(KernelBuilder &b, mlir::Value most, fp8::Format format, bool pow2);
+/// What divides by `scale`: with `pow2` the exact inverse, to multiply with.
+mlir::Value divisorOf(KernelBuilder &b, mlir::Value scale, bool pow2);
 } // namespace hadal

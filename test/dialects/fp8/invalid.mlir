@@ -103,6 +103,16 @@ func.func @quantize_c6_e5m6(%x: tensor<?x300xf32>) {
 
 // -----
 
+// C6
+func.func @quantize_c6_odd(%x: tensor<?x300xf32>) {
+  // expected-error@+1 {{'fp8.quantize' op wants tiles of an even number of columns, or one, for e5m6, got block (1, 3)}}
+  %q, %scale = fp8.quantize %x {block = array<i64: 1, 3>, format = "e5m6"}
+      : tensor<?x300xf32> -> tensor<?x450xi8>, tensor<?x100xf32>
+  return
+}
+
+// -----
+
 // C7
 func.func @quantize_c7(%x: tensor<?x300xf32>) {
   // expected-error@+1 {{'fp8.quantize' op wants dimension 1 of scale (2) to be ceil(K/bk) (3)}}
