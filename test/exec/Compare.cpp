@@ -120,7 +120,8 @@ void Inputs::addIntegers(const Integers &values, ElementType element) {
   for (int64_t i = 0; i < values.size(); ++i) {
     if (element == ElementType::I32)
       static_cast<int32_t *>(tensor.data())[i] = static_cast<int32_t>(values.values[i]);
-    else if (element == ElementType::F8E4M3 || element == ElementType::F8E5M2)
+    else if (element == ElementType::F8E4M3 || element == ElementType::F8E5M2 ||
+             element == ElementType::I8)
       static_cast<uint8_t *>(tensor.data())[i] = static_cast<uint8_t>(values.values[i]);
     else
       fail("makes no integers of type " + std::string(elementTypeName(element)));
@@ -181,7 +182,8 @@ Integers compare::toIntegers(const Tensor &from) {
   for (int64_t i = 0; i < from.size(); ++i) {
     if (from.element() == ElementType::I32)
       result.values[i] = static_cast<const int32_t *>(from.data())[i];
-    else if (from.element() == ElementType::F8E4M3 || from.element() == ElementType::F8E5M2)
+    else if (from.element() == ElementType::F8E4M3 || from.element() == ElementType::F8E5M2 ||
+             from.element() == ElementType::I8) // bytes of codes
       result.values[i] = static_cast<const uint8_t *>(from.data())[i];
     else
       fail("wants I32 or F8_E4M3, is " + std::string(elementTypeName(from.element())));
@@ -237,6 +239,20 @@ void Check::close(unsigned result, const Reals &wanted, double tolerance, double
   }
   std::printf("%s: %lld elements, worst difference %.3g of the maximum\n", name.c_str(),
               static_cast<long long>(wanted.size()), most > 0 ? worst / most : 0);
+}
+
+void Check::same(unsigned result, const Reals &wanted) const {
+  std::string name = "result" + std::to_string(result);
+  Reals got = results.reals(name);
+  compareShapes(name, got.shape, wanted.shape);
+  for (int64_t i = 0; i < wanted.size(); ++i) {
+    double want = wanted.values[i], value = got.values[i];
+    if (std::isnan(want) ? !std::isnan(value)
+                         : want != value || std::signbit(want) != std::signbit(value))
+      fail(elementName(name, wanted.shape, i) + " wants " + std::to_string(want) + ", got " +
+           std::to_string(value));
+  }
+  std::printf("%s: %lld elements, the same\n", name.c_str(), static_cast<long long>(wanted.size()));
 }
 
 void Check::equal(unsigned result, const Integers &wanted) const {

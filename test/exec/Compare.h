@@ -114,6 +114,8 @@ public:
   void close(unsigned result, const Reals &wanted, double tolerance, double most = 0) const;
   void equal(unsigned result, const Reals &wanted) const { close(result, wanted, 0); }
   void equal(unsigned result, const Integers &wanted) const;
+  /// The same numbers to the bit, infinities and signs of zero too, and NaN where NaN is wanted.
+  void same(unsigned result, const Reals &wanted) const;
 
 private:
   Tensors arguments, results;

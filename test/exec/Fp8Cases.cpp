@@ -44,45 +44,159 @@ static std::pair<int64_t, int64_t> block(const Settings &s) {
   return {sizes[0], sizes[1]};
 }
 
+/// The element type of the codes called `key`.
+static ElementType formatOf(const Settings &s, const std::string &key) {
+  return s.text(key, "e4m3") == "e5m2" ? ElementType::F8E5M2 : ElementType::F8E4M3;
+}
+
+/// `rows`: how many each group has.
+static std::vector<int64_t> offsetsOf(const Settings &s) {
+  std::vector<int64_t> offsets{0};
+  for (int64_t count : s.integers("rows"))
+    offsets.push_back(offsets.back() + count);
+  return offsets;
+}
+
+/// What quantize and dequantize are asked for; the shape of x.
+static reference::CodeTiles tilesOf(const Settings &s) {
+  auto [rows, columns] = block(s);
+  std::string format = s.text("format", "e4m3");
+  return {rows, columns, s.values.contains("rows") ? offsetsOf(s) : std::vector<int64_t>(),
+          s.flag("pow2"),
+          format == "e5m2"   ? reference::CodeFormat::E5M2
+          : format == "e5m6" ? reference::CodeFormat::E5M6
+                             : reference::CodeFormat::E4M3};
+}
+static std::vector<int64_t> shapeOf(const Settings &s) {
+  std::vector<int64_t> shape{s.values.contains("rows") ? offsetsOf(s).back() : s.integer("M"),
+                             s.integer("K")};
+  if (int64_t experts = s.integer("E", 0))
+    shape.insert(shape.begin(), experts);
+  return shape;
+}
+
+static void addOffsets(const Settings &s, Inputs &inputs) {
+  if (!s.values.contains("rows"))
+    return;
+  Integers offsets({static_cast<int64_t>(offsetsOf(s).size())});
+  offsets.values = offsetsOf(s);
+  inputs.addIntegers(offsets);
+}
+
+/// Codes of E5M6 as rows of bytes: their upper 8 bits, then the lower 4 in pairs.
+static Integers packed(const Integers &codes) {
+  std::vector<int64_t> shape = codes.shape;
+  int64_t k = shape.back(), bytes = shape.back() = ceilDiv(3 * k, 2);
+  Integers result(shape);
+  for (int64_t i = 0; i < codes.size(); ++i) {
+    int64_t row = i / k, column = i % k, code = codes.values[i];
+    result.values[row * bytes + column] = code >> 4;
+    result.values[row * bytes + k + column / 2] |= (code & 15) << column % 2 * 4;
+  }
+  return result;
+}
+
+static Integers unpacked(const Integers &bytes, int64_t k) {
+  std::vector<int64_t> shape = bytes.shape;
+  int64_t width = shape.back();
+  shape.back() = k;
+  Integers result(shape);
+  for (int64_t i = 0; i < result.size(); ++i) {
+    int64_t row = i / k * width, column = i % k;
+    result.values[i] = bytes.values[row + column] << 4 |
+                       (bytes.values[row + k + column / 2] >> column % 2 * 4 & 15);
+  }
+  return result;
+}
+
+/// One of the numbers that quantizers round wrong: magnitudes over 2^-12 .. 2^3 meet subnormal
+/// codes; steps of 1/32 meet ties.
+static double plainNumber(Random &random) {
+  return random.below(2)
+             ? std::round(random.between(-64, 64)) / 32
+             : std::ldexp(random.between(-1, 1), static_cast<int>(random.below(16)) - 12);
+}
+
+/// Fills 32 numbers in turn from `first` on with one kind of them: of one magnitude anywhere in
+/// f32's range, halves of steps of E4M3 and the numbers beside them, zeros of both signs among few
+/// others, subnormal ones.
+static void fillHard(Random &random, Reals &x, int64_t first) {
+  int64_t kind = random.below(5);
+  auto exponent = static_cast<int>(random.below(250)) - 126;
+  float largest = std::ldexp(448.0f, std::min(exponent, 118));
+  for (int64_t i = first; i < std::min(first + 32, x.size()); ++i) {
+    float value = random.between(-1, 1), sign = random.below(2) ? -1.0f : 1.0f;
+    if (kind == 0)
+      value = std::ldexp(value, exponent);
+    else if (kind == 1) // of 448, as a scale of a power of two makes them
+      value = sign *
+              std::ldexp(static_cast<float>(16 + random.below(32)) / 2,
+                         static_cast<int>(random.below(13)) - 9) /
+              448 * largest;
+    else if (kind == 2)
+      value = random.below(8) ? sign * 0.0f : std::ldexp(value, exponent);
+    else if (kind == 3)
+      value = std::ldexp(value, -130 - static_cast<int>(random.below(18)));
+    else
+      value = random.below(4) ? sign * std::nextafter(largest, random.below(2) ? 0 : 2 * largest)
+                              : sign * largest;
+    x.values[i] = value;
+  }
+}
+
 static Case quantize() {
   return {"fp8.quantize",
-          {"M", "K", "block"},
+          {"E", "M", "K", "block", "rows", "format", "pow2", "hard", "element", "overflow"},
           [](const Settings &s, Random &random, Inputs &inputs) {
-            Reals x({s.integer("M"), s.integer("K")});
-            // Magnitudes over 2^-12 .. 2^3 meet subnormal codes; steps of 1/32 meet ties; the last
-            // of several rows is 0.
-            for (int64_t i = 0; i < std::max<int64_t>(1, x.dim(0) - 1); ++i)
-              for (int64_t j = 0; j < x.dim(1); ++j)
-                x(i, j) = random.below(2) ? std::round(random.between(-64, 64)) / 32
-                                          : std::ldexp(random.between(-1, 1),
-                                                       static_cast<int>(random.below(16)) - 12);
-            inputs.addReals(x);
+            Reals x(shapeOf(s));
+            int64_t k = s.integer("K"), zeros = x.size() > k ? k : 0; // the last of several rows
+            for (int64_t i = 0; i < x.size() - zeros; ++i)
+              x.values[i] = plainNumber(random);
+            for (int64_t i = 0; s.flag("hard") && i < x.size(); i += 32)
+              fillHard(random, x, i);
+            // One of a hundred numbers, with either sign, is NaN or infinite.
+            for (int64_t i = 0; i < s.integer("overflow", 0) * x.size() / 100; ++i)
+              x.values[random.below(x.size())] =
+                  std::copysign(random.below(3) ? INFINITY : NAN, random.below(2) ? -1.0 : 1.0);
+            inputs.addReals(x, s.text("element", "f32") == "bf16" ? ElementType::BF16
+                                                                  : ElementType::F32);
+            addOffsets(s, inputs);
           },
           [](const Settings &s, const Check &check) {
-            auto [rows, columns] = block(s);
-            reference::Quantized wanted = reference::quantize(check.real(0), rows, columns);
-            check.equal(0, wanted.codes);
-            check.equal(1, wanted.scale);
+            reference::CodeTiles tiles = tilesOf(s);
+            reference::Quantized wanted = reference::quantize(check.real(0), tiles);
+            bool isPacked = tiles.format == reference::CodeFormat::E5M6;
+            check.equal(0, isPacked ? packed(wanted.codes) : wanted.codes);
+            check.same(1, wanted.scale);
           }};
 }
 
 static Case dequantize() {
   return {"fp8.dequantize",
-          {"E", "M", "K", "block"},
+          {"E", "M", "K", "block", "rows", "format", "pow2"},
           [](const Settings &s, Random &random, Inputs &inputs) {
-            auto [rows, columns] = block(s);
-            std::vector<int64_t> shape{s.integer("M"), s.integer("K")};
-            std::vector<int64_t> blocks{ceilDiv(shape[0], rows), ceilDiv(shape[1], columns)};
-            if (int64_t experts = s.integer("E", 0)) {
-              shape.insert(shape.begin(), experts);
-              blocks.insert(blocks.begin(), experts);
-            }
-            inputs.addIntegers(codes(random, shape), ElementType::F8E4M3);
-            inputs.addReals(scales(random, blocks));
+            reference::CodeTiles tiles = tilesOf(s);
+            Integers drawn(shapeOf(s));
+            int64_t most = tiles.format == reference::CodeFormat::E5M6 ? 4096 : 256;
+            for (int64_t &code : drawn.values)
+              code = random.below(most);
+            Reals scale = reference::quantize(Reals(shapeOf(s)), tiles).scale;
+            for (double &value : scale.values)
+              value = s.flag("pow2") ? std::ldexp(1.0, static_cast<int>(random.below(64)) - 32)
+                                     : random.between(0x1p-11f, 0x1p-9f);
+            if (most == 4096)
+              inputs.addIntegers(packed(drawn), ElementType::I8);
+            else
+              inputs.addIntegers(drawn, formatOf(s, "format"));
+            inputs.addReals(scale);
+            addOffsets(s, inputs);
           },
           [](const Settings &s, const Check &check) {
-            auto [rows, columns] = block(s);
-            check.equal(0, reference::dequantize(check.integer(0), check.real(1), rows, columns));
+            reference::CodeTiles tiles = tilesOf(s);
+            Integers codes = check.integer(0);
+            if (tiles.format == reference::CodeFormat::E5M6)
+              codes = unpacked(codes, s.integer("K"));
+            check.same(0, reference::dequantize(codes, check.real(1), tiles));
           }};
 }
 
@@ -148,25 +262,12 @@ static Case groupedMatmul() {
           }};
 }
 
-/// The element type of the codes called `key`.
-static ElementType formatOf(const Settings &s, const std::string &key) {
-  return s.text(key, "e4m3") == "e5m2" ? ElementType::F8E5M2 : ElementType::F8E4M3;
-}
-
 static reference::CodeSums sumsOf(const Settings &s, int64_t tile, const std::string &left,
                                   const std::string &right) {
   auto least = [&](const std::string &key) {
     return formatOf(s, key) == ElementType::F8E5M2 ? -14 : -6;
   };
   return {s.flag("hopper"), s.integer("interval", tile), least(left), least(right)};
-}
-
-/// `rows`: how many each group has; without E it is one, the whole.
-static std::vector<int64_t> offsetsOf(const Settings &s) {
-  std::vector<int64_t> offsets{0};
-  for (int64_t count : s.integers("rows"))
-    offsets.push_back(offsets.back() + count);
-  return offsets;
 }
 
 static Case weightGradient() {

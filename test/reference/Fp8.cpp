@@ -19,57 +19,138 @@ double hadal::reference::decodeE4M3(uint8_t code) {
   return sign * std::ldexp(8 + mantissa, exponent - 10);
 }
 
-uint8_t hadal::reference::encodeE4M3(double value) {
-  if (std::isnan(value))
-    return 0x7f;
-  uint8_t best = 0;
-  // Codes of one sign ascend with their values, so of two equally near ones the even one is found
-  // either way round.
-  for (int code = 0; code < 0x7f; ++code) {
-    double distance = std::abs(std::abs(value) - decodeE4M3(static_cast<uint8_t>(code)));
-    double nearest = std::abs(std::abs(value) - decodeE4M3(best));
-    if (distance < nearest || (distance == nearest && code % 2 == 0))
-      best = static_cast<uint8_t>(code);
-  }
-  return std::signbit(value) ? best | 0x80 : best;
+double hadal::reference::decodeE5M6(uint16_t code) {
+  int exponent = code >> 6 & 31, mantissa = code & 63;
+  double sign = code & 0x800 ? -1 : 1;
+  if (exponent == 31)
+    return mantissa ? NAN : sign * INFINITY;
+  if (exponent == 0)
+    return sign * std::ldexp(mantissa, -20);
+  return sign * std::ldexp(64 + mantissa, exponent - 21);
 }
 
 static int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// DeepSeek-V3, arXiv:2412.19437, section 3.3.2: scale = max |x| / 448 over the block, here 1 for a
-// block of zeros.
-Quantized hadal::reference::quantize(const Reals &x, int64_t blockM, int64_t blockK) {
-  int64_t m = x.dim(0), k = x.dim(1);
-  Quantized result{Integers({m, k}), Reals({ceilDiv(m, blockM), ceilDiv(k, blockK)})};
-  for (int64_t i = 0; i < m; ++i)
-    for (int64_t j = 0; j < k; ++j) {
-      double &most = result.scale(i / blockM, j / blockK);
-      most = std::max(most, std::abs(x(i, j)));
+/// Largest number, bits of a fraction, least normal exponent, NaN.
+struct FormatNumbers {
+  double largest;
+  int fraction, least;
+  uint16_t nan;
+};
+static FormatNumbers numbersOf(CodeFormat format) {
+  switch (format) {
+  case CodeFormat::E4M3: return {448, 3, -6, 0x7f};
+  case CodeFormat::E5M2: return {57344, 2, -14, 0x7f};
+  case CodeFormat::E5M6: return {65024, 6, -14, 0x7ff};
+  }
+  return {};
+}
+
+// OCP OFP8 1.0, section 5.2, with saturation.
+uint16_t hadal::reference::encode(CodeFormat format, double magnitude) {
+  auto [largest, fraction, least, nan] = numbersOf(format);
+  if (std::isnan(magnitude))
+    return nan;
+  magnitude = std::min(magnitude, largest);
+  int exponent = magnitude == 0 ? least : std::max(std::ilogb(magnitude), least);
+  // Units of the last place; one too many carries into the next binade's first.
+  double units = std::nearbyint(std::ldexp(magnitude, fraction - exponent));
+  return static_cast<uint16_t>(units + std::ldexp(exponent - least, fraction));
+}
+
+// DeepSeek-V3, arXiv:2412.19437, sections 3.3.2 and 3.3.3. A NaN or an infinity is the largest;
+// here no scale is below 2^-126, and one of zeros is 1.
+static double scaleOf(float amax, const CodeTiles &tiles) {
+  if (amax == 0)
+    return 1;
+  float scale = amax / static_cast<float>(numbersOf(tiles.format).largest);
+  if (std::isnan(scale) || std::isinf(scale))
+    return scale;
+  scale = std::max(scale, 0x1p-126f);
+  return tiles.pow2 ? std::exp2(std::ceil(std::log2(static_cast<double>(scale)))) : scale;
+}
+
+namespace {
+/// Where a row's scales stand, and how many rows of them there are.
+struct Rows {
+  Rows(int64_t count, const CodeTiles &tiles) {
+    std::vector<int64_t> offsets = tiles.offsets;
+    if (offsets.empty())
+      offsets = {0, count};
+    auto groups = static_cast<int64_t>(offsets.size()) - 1;
+    for (int64_t g = 0; g < groups; ++g) {
+      int64_t first = tiles.rows ? offsets[g] / tiles.rows + g : g;
+      for (int64_t i = 0; i < offsets[g + 1] - offsets[g]; ++i)
+        tileOf.push_back(tiles.rows ? first + i / tiles.rows : first);
     }
-  for (double &scale : result.scale.values)
-    scale = scale == 0 ? 1 : static_cast<float>(scale) / 448.0f;
-  for (int64_t i = 0; i < m; ++i)
-    for (int64_t j = 0; j < k; ++j) {
-      float divisor = static_cast<float>(result.scale(i / blockM, j / blockK));
-      result.codes(i, j) = encodeE4M3(static_cast<float>(x(i, j)) / divisor);
-    }
+    this->count = !tiles.rows             ? groups
+                  : tiles.offsets.empty() ? ceilDiv(count, tiles.rows)
+                                          : count / tiles.rows + groups;
+  }
+  std::vector<int64_t> tileOf;
+  int64_t count;
+};
+} // namespace
+
+Quantized hadal::reference::quantize(const Reals &x, const CodeTiles &tiles) {
+  size_t last = x.shape.size() - 1;
+  int64_t experts = last == 2 ? x.dim(0) : 1, m = x.dim(last - 1), k = x.dim(last);
+  int64_t width = tiles.columns ? tiles.columns : k, columns = ceilDiv(k, width);
+  Rows rows(m, tiles);
+  Quantized result{Integers(x.shape), Reals({experts, rows.count, columns})};
+  for (int64_t e = 0; e < experts; ++e) {
+    auto at = [&](int64_t i, int64_t j) { return (e * m + i) * k + j; };
+    std::vector<float> most(static_cast<size_t>(rows.count * columns));
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < k; ++j) {
+        float &largest = most[rows.tileOf[i] * columns + j / width];
+        float size = std::abs(static_cast<float>(x.values[at(i, j)]));
+        if (std::isnan(size) || size > largest)
+          largest = std::isnan(largest) ? largest : size;
+      }
+    for (int64_t t = 0; t < rows.count; ++t)
+      for (int64_t c = 0; c < columns; ++c)
+        result.scale(e, t, c) = scaleOf(most[t * columns + c], tiles);
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < k; ++j) {
+        auto value = static_cast<float>(x.values[at(i, j)]);
+        auto divisor = static_cast<float>(result.scale(e, rows.tileOf[i], j / width));
+        int sign = tiles.format == CodeFormat::E5M6 ? 0x800 : 0x80;
+        result.codes.values[at(i, j)] =
+            encode(tiles.format, std::abs(value) / divisor) | (std::signbit(value) ? sign : 0);
+      }
+  }
+  if (last == 1)
+    result.scale.shape.erase(result.scale.shape.begin());
+  return result;
+}
+
+static double decode(CodeFormat format, int64_t code) {
+  return format == CodeFormat::E4M3   ? decodeE4M3(static_cast<uint8_t>(code))
+         : format == CodeFormat::E5M2 ? decodeE5M2(static_cast<uint8_t>(code))
+                                      : decodeE5M6(static_cast<uint16_t>(code));
+}
+
+Reals hadal::reference::dequantize(const Integers &codes, const Reals &scale,
+                                   const CodeTiles &tiles) {
+  size_t last = codes.shape.size() - 1;
+  int64_t experts = last == 2 ? codes.dim(0) : 1, m = codes.dim(last - 1), k = codes.dim(last);
+  int64_t width = tiles.columns ? tiles.columns : k, columns = ceilDiv(k, width);
+  Rows rows(m, tiles);
+  Reals result(codes.shape);
+  for (int64_t e = 0; e < experts; ++e)
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < k; ++j) {
+        double s = scale.values[(e * rows.count + rows.tileOf[i]) * columns + j / width];
+        int64_t at = (e * m + i) * k + j;
+        result.values[at] = static_cast<float>(decode(tiles.format, codes.values[at]) * s);
+      }
   return result;
 }
 
 Reals hadal::reference::dequantize(const Integers &codes, const Reals &scale, int64_t blockM,
                                    int64_t blockK) {
-  Reals result(codes.shape);
-  bool stacked = codes.shape.size() == 3;
-  int64_t experts = stacked ? codes.dim(0) : 1, m = codes.dim(stacked), k = codes.dim(1 + stacked);
-  for (int64_t e = 0; e < experts; ++e)
-    for (int64_t i = 0; i < m; ++i)
-      for (int64_t j = 0; j < k; ++j) {
-        double s = stacked ? scale(e, i / blockM, j / blockK) : scale(i / blockM, j / blockK);
-        int64_t at = (e * m + i) * k + j;
-        result.values[at] =
-            static_cast<float>(decodeE4M3(static_cast<uint8_t>(codes.values[at])) * s);
-      }
-  return result;
+  return dequantize(codes, scale, {blockM, blockK, {}});
 }
 
 // OCP OFP8 1.0, table 1: the upper half of an IEEE half.

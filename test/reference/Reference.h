@@ -175,14 +175,30 @@ Reals updateBias(const Reals &bias, const Integers &load, float step);
 /// The value of an E4M3 code; NaN for 0x7f and 0xff.
 double decodeE4M3(uint8_t code);
 
-/// The nearest code, ties to the even one; beyond 448 the largest.
-uint8_t encodeE4M3(double value);
+/// The value of an E5M6 code: the upper 12 bits of a half.
+double decodeE5M6(uint16_t code);
+
+enum class CodeFormat { E4M3, E5M2, E5M6 };
+
+/// The code nearest to a magnitude, ties to the even one; beyond the largest number that one's.
+uint16_t encode(CodeFormat format, double magnitude);
+
+/// How fp8.quantize cuts a matrix: tiles of `rows` x `columns` (0: all), which begin anew at each
+/// of `offsets`, if there are any.
+struct CodeTiles {
+  int64_t rows, columns;
+  std::vector<int64_t> offsets;
+  bool pow2 = false;
+  CodeFormat format = CodeFormat::E4M3;
+};
 
 struct Quantized {
-  Integers codes; // [M, K], 0..255
-  Reals scale;    // [ceil(M/bm), ceil(K/bk)]
+  Integers codes; // as x, up to 12 bits
+  Reals scale;    // [tiles of rows, tiles of columns], experts before them
 };
-Quantized quantize(const Reals &x, int64_t blockM, int64_t blockK);
+/// Rank 2, or 3 with experts leading.
+Quantized quantize(const Reals &x, const CodeTiles &tiles);
+Reals dequantize(const Integers &codes, const Reals &scale, const CodeTiles &tiles);
 
 /// Rank 2, or 3 with experts leading. One rounding to f32.
 Reals dequantize(const Integers &codes, const Reals &scale, int64_t blockM, int64_t blockK);
