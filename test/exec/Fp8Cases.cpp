@@ -270,6 +270,83 @@ static reference::CodeSums sumsOf(const Settings &s, int64_t tile, const std::st
   return {s.flag("hopper"), s.integer("interval", tile), least(left), least(right)};
 }
 
+/// Which rows are whose, and the groups that have rows.
+static void addGroups(const std::vector<int64_t> &offsets, Inputs &inputs) {
+  auto groups = static_cast<int64_t>(offsets.size()) - 1;
+  Integers first({groups + 1}), active({groups});
+  first.values = offsets;
+  int64_t next = 0;
+  for (int64_t g = 0; g < groups; ++g)
+    if (offsets[g] < offsets[g + 1])
+      active(next++) = g;
+  while (next < groups)
+    active(next++) = -1;
+  inputs.addIntegers(first);
+  inputs.addIntegers(active);
+}
+
+static Case productOfCodes() {
+  return {"fp8.product_of_codes",
+          {"rows", "E", "N", "K", "block", "transpose", "interval", "hopper", "x", "w", "source",
+           "residual"},
+          [](const Settings &s, Random &random, Inputs &inputs) {
+            int64_t experts = s.integer("E", 0), n = s.integer("N"), k = s.integer("K");
+            auto blocks = [&](int64_t size, int64_t block) {
+              return block ? ceilDiv(size, block) : 1;
+            };
+            auto [blockN, blockK] = block(s);
+            std::vector<int64_t> offsets = offsetsOf(s), weights{n, k},
+                                 scale{blocks(n, blockN), blocks(k, blockK)};
+            int64_t results = offsets.back(), rows = s.flag("source") ? results / 2 + 1 : results;
+            bool transposed = s.flag("transpose");
+            int64_t tiles = scale[transposed ? 0 : 1];
+            ElementType ofX = formatOf(s, "x"), ofW = formatOf(s, "w");
+            inputs.addIntegers(codes(random, {rows, transposed ? n : k}, ofX), ofX);
+            if (experts)
+              weights.insert(weights.begin(), experts), scale.insert(scale.begin(), experts);
+            inputs.addIntegers(codes(random, weights, ofW), ofW);
+            inputs.addReals(scales(random, scale));
+            inputs.addReals(scales(random, {rows, tiles}));
+            if (experts)
+              addGroups(offsets, inputs);
+            if (s.flag("source")) {
+              Integers source({results});
+              for (int64_t &row : source.values)
+                row = random.below(rows);
+              inputs.addIntegers(source);
+            }
+            if (s.flag("residual"))
+              inputs.addRandom(random, {results, transposed ? k : n});
+          },
+          [](const Settings &s, const Check &check) {
+            auto [blockN, blockK] = block(s);
+            bool transposed = s.flag("transpose");
+            unsigned next = s.integer("E", 0) ? 6 : 4;
+            reference::CodeProduct p{decode(check.integer(0), formatOf(s, "x")),
+                                     check.real(3),
+                                     decode(check.integer(1), formatOf(s, "w")),
+                                     check.real(2),
+                                     blockN,
+                                     blockK,
+                                     transposed};
+            if (!s.integer("E", 0))
+              for (Reals *v : {&p.weights, &p.scale})
+                v->shape.insert(v->shape.begin(), 1);
+            std::optional<Integers> source;
+            if (s.flag("source"))
+              source = check.integer(next++);
+            Reals wanted = reference::productOfCodes(
+                p, offsetsOf(s), source, sumsOf(s, transposed ? blockN : blockK, "x", "w"));
+            if (s.flag("residual")) {
+              Reals residual = check.real(next);
+              for (int64_t i = 0; i < wanted.size(); ++i)
+                wanted.values[i] =
+                    static_cast<float>(wanted.values[i]) + static_cast<float>(residual.values[i]);
+            }
+            check.equal(0, wanted);
+          }};
+}
+
 static Case weightGradient() {
   return {"fp8.weight_grad",
           {"rows", "E", "N", "K", "init", "tile", "interval", "hopper", "gradient", "x"},
@@ -286,16 +363,7 @@ static Case weightGradient() {
             std::vector<int64_t> shape{s.integer("N"), s.integer("K")};
             if (experts) {
               shape.insert(shape.begin(), experts);
-              Integers first({groups + 1}), active({groups});
-              first.values = offsets;
-              int64_t next = 0;
-              for (int64_t g = 0; g < groups; ++g)
-                if (offsets[g] < offsets[g + 1])
-                  active(next++) = g;
-              while (next < groups)
-                active(next++) = -1;
-              inputs.addIntegers(first);
-              inputs.addIntegers(active);
+              addGroups(offsets, inputs);
             }
             if (s.flag("init"))
               inputs.addRandom(random, shape);
@@ -315,5 +383,5 @@ static Case weightGradient() {
 }
 
 std::vector<Case> compare::fp8Cases() {
-  return {quantize(), dequantize(), matmul(), groupedMatmul(), weightGradient()};
+  return {quantize(), dequantize(), matmul(), groupedMatmul(), productOfCodes(), weightGradient()};
 }

@@ -229,3 +229,36 @@ Reals hadal::reference::weightGradientOfCodes(const Reals &gradient, const Reals
   }
   return init;
 }
+
+/// One element: `row` of x times output `n` of matrix `e`.
+static float sumOfCodes(const CodeProduct &p, const CodeSums &how, int64_t row, int64_t e,
+                        int64_t n) {
+  int64_t size = p.x.dim(1), tile = p.transposed ? p.blockN : p.blockK,
+          outputs = p.transposed ? p.blockK : p.blockN;
+  tile = tile ? std::min(tile, size) : size;
+  int64_t length = how.interval ? how.interval : tile, block = outputs ? n / outputs : 0;
+  float sum = 0;
+  for (int64_t t = 0; t * tile < size; ++t)
+    for (int64_t begin = t * tile, end = std::min(begin + tile, size); begin < end;
+         begin += length) {
+      std::vector<double> a, b;
+      for (int64_t k = begin; k < std::min(begin + length, end); ++k)
+        a.push_back(p.x(row, k)),
+            b.push_back(p.transposed ? p.weights(e, k, n) : p.weights(e, n, k));
+      double ofWeights = p.transposed ? p.scale(e, t, block) : p.scale(e, block, t);
+      float scale = static_cast<float>(p.xScale(row, t)) * static_cast<float>(ofWeights);
+      sum = std::fma(hadal::reference::partOfCodes(a, b, how), scale, sum);
+    }
+  return sum;
+}
+
+Reals hadal::reference::productOfCodes(const CodeProduct &p, const std::vector<int64_t> &offsets,
+                                       const std::optional<Integers> &source, const CodeSums &how) {
+  Reals result({offsets.back(), p.weights.dim(p.transposed ? 2 : 1)});
+  for (size_t g = 0; g + 1 < offsets.size(); ++g)
+    for (int64_t r = offsets[g]; r < offsets[g + 1]; ++r)
+      for (int64_t n = 0; n < result.dim(1); ++n)
+        result(r, n) = sumOfCodes(p, how, source ? source->values[static_cast<size_t>(r)] : r,
+                                  static_cast<int64_t>(g) % p.weights.dim(0), n);
+  return result;
+}

@@ -219,6 +219,18 @@ struct CodeSums {
 float partOfCodes(const std::vector<double> &a, const std::vector<double> &b, const CodeSums &how,
                   float sum = 0);
 
+/// Numbers of codes on both sides, and their scales: x [T, K] in tiles of 1 x blockK, weights [E,
+/// N, K] in blocks (a block of 0 is all of it). With `transposed` x is [T, N], in tiles of 1 x
+/// blockN.
+struct CodeProduct {
+  Reals x, xScale, weights, scale;
+  int64_t blockN, blockK;
+  bool transposed;
+};
+/// Rows offsets[g] .. offsets[g+1]-1 times weights[g % E]; with `source` row r is x[source[r]].
+Reals productOfCodes(const CodeProduct &p, const std::vector<int64_t> &offsets,
+                     const std::optional<Integers> &source, const CodeSums &how);
+
 /// init [N, K], or [E, N, K] for groups of rows: adds gradient [T, N] times x [T, K], numbers of
 /// codes with a scale for each column of `tile` rows (0: of a group). Group g adds to matrix g % E.
 Reals weightGradientOfCodes(const Reals &gradient, const Reals &gradientScale, const Reals &x,
