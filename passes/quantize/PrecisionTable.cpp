@@ -36,7 +36,8 @@ constexpr StringRef kKept = "kept";
 
 class Table {
 public:
-  Table(func::FuncOp f, ArrayRef<int64_t> registers) : f(f), halves(f), sizes(f, registers) {}
+  Table(func::FuncOp f, ArrayRef<int64_t> registers)
+      : f(f), halves(f), saved(savedValues(f, halves)), sizes(f, registers) {}
   std::string print();
 
 private:
@@ -54,6 +55,7 @@ private:
 
   func::FuncOp f;
   Halves halves;
+  llvm::SetVector<Value> saved;
   MicroBatchSizes sizes;
   llvm::MapVector<StringRef, std::vector<Line>> lines; ///< by part
 };
@@ -106,8 +108,9 @@ Precision Table::precisionOf(Value v, Value scale, StringRef tile, Operation *re
     p.format = "bf16"; // f32 numbers that are rounded to it
   if (!scale)
     return p;
-  p.tile = tile.str();
+  // A scale may stand for more than the product's tile: a gradient's in 128 x 128.
   fp8::QuantizeOp quantizer = quantizerOf(scale);
+  p.tile = quantizer ? tileOf(quantizer.getBlock()[0], quantizer.getBlock()[1]) : tile.str();
   p.scale = quantizer && quantizer.getPow2() ? "pow2" : "f32";
   return p;
 }
@@ -150,8 +153,12 @@ void Table::addKept(Value v) {
   Line line{kKept};
   line.bytes = bytesOf(v);
   if (quantizer && v == quantizer.getScale()) {
+    if (saved.contains(quantizer.getQ()))
+      return;           // a line of both
     p.format = "scale"; // of codes that travel
   } else if (quantizer) {
+    if (saved.contains(quantizer.getScale()))
+      line.bytes += bytesOf(quantizer.getScale());
     p.format = quantizer.getFormat().value_or("e4m3").str();
     p.tile = tileOf(quantizer.getBlock()[0], quantizer.getBlock()[1]);
     p.scale = quantizer.getPow2() ? "pow2" : "f32";
@@ -176,7 +183,6 @@ static std::string joined(const Line &line, std::string Precision::*what) {
 }
 
 std::string Table::print() {
-  llvm::SetVector<Value> saved = savedValues(f, halves);
   // Parts in order of the forward half, which stands first.
   for (Operation &op : f.getBody().front()) {
     if (op.hasAttr(job::kRecomputedAttr))
