@@ -166,11 +166,24 @@ def Fp8Quantize : Pass<"fp8-quantize", "::mlir::ModuleOp"> {
     two as scales, and turned for the weight gradient with powers of two. After a norm the weight
     gradient reads the norm's output, which is cheap to compute again.
 
+    Routed experts (from moe.plan to moe.combine; section 3.3.2): the tokens' rows, and the
+    gradients that go to the experts, are quantized where they are, with powers of two, and codes
+    travel:
+
+        %r = moe.dispatch %x, %source          %xq, %xs = fp8.quantize %x {block = [1, 128], pow2}
+        %g = moe.grouped_matmul %r, %wg   ->   %g = fp8.grouped_matmul %xq, ... x_scale(%xs)
+    An exchange between ranks is two then, of codes and of scales, so that nothing is rounded that
+    one rank does not round, and `wire` of --moe-shard-experts has no say. Weight gradients read
+    what travelled, turned with powers of two. The experts' outputs are not kept (ours): of the
+    gradient's codes as they travelled, V = W_down^T g; a routing weight's gradient is the sum of
+    H * V over a row, H's is the weight times V, and the weight joins H in down's weight gradient.
+
     Options are VALUE, for all Linears, or PATTERN:VALUE for parts of the model whose names match
     (`*`, `?`, `[...]`), several with commas between; the last that matches counts. `swiglu` and
     `attention-output` are those of the Linear that reads (down_proj, o_proj). Where nothing promotes
     (`interval=0`) each row of an operand has one scale. Fails on other values, and where a pattern
-    matches no Linear. Test: test/passes/fp8-quantize.mlir, fp8-quantize-activations.mlir.
+    matches no Linear. Test: test/passes/fp8-quantize.mlir, fp8-quantize-activations.mlir,
+    fp8-quantize-experts.mlir.
   }];
   let options = [Option<"format", "format", "std::string", "\"e4m3\"",
                         "what operands are: e4m3 or e5m2">,

@@ -172,10 +172,11 @@ static void declareRanks(CLI::App &app, CompileRequest &request) {
                    "then depend on layout and MPI")
       ->check(oneOf({"ordered", "fast"}))
       ->capture_default_str();
-  many->add_option("--dispatch", request.training.ranks.dispatch,
-                   "Element type of rows on their way to experts of other ranks; fp8 is E4M3 with "
-                   "scales. Only with fp32 are sums "
-                   "those of one rank")
+  many->add_option(
+          "--dispatch", request.training.ranks.dispatch,
+          "Element type of rows on their way to experts of other ranks; fp8 is E4M3 with "
+          "scales. Only with fp32 are sums those of one rank; with --precision=fp8 rows are "
+          "codes on one rank, too, and always travel so")
       ->check(oneOf({"fp32", "bf16", "fp8"}))
       ->capture_default_str();
   many->add_option("--combine", request.training.ranks.combine,
