@@ -27,16 +27,14 @@ constexpr size_t probeCount = 4;
 class Reader {
 public:
   Reader(const fb::Module &module, const fb::Stage &stage)
-      : module(module), tables{module.programs()->Get(stage.forward()),
-                               module.programs()->Get(stage.input_grad()),
-                               module.programs()->Get(stage.weight_grad())} {
+      : module(module), plan(StagePlan::of(module, stage)) {
     NamedRegisters balanced = balancedRegisters(module, stage);
     for (const auto &[name, value] : balanced)
       known.insert(name);
     makeProbes(balanced);
   }
   Reader(const fb::Module &module, const fb::Program &program)
-      : module(module), tables{&program}, isInference(true) {
+      : module(module), plan(StagePlan::ofProgram(program)), isInference(true) {
     for (const auto *name : *program.registers())
       known.insert(name->str());
     makeProbes({});
@@ -49,14 +47,13 @@ private:
     for (size_t i = 0; i < probeCount; ++i) {
       NamedRegisters probe = balanced;
       if (i > 0 || isInference)
-        for (const fb::Program *program : tables)
-          for (const auto *name : *program->registers())
-            probe[name->str()] = probeOf(name->string_view(), i);
+        for (const std::string &name : plan.registerNames)
+          probe[name] = probeOf(name, i);
       probes.push_back(probe);
     }
   }
   Status readArguments(uint32_t which);
-  Status readCounts(const fb::Program &program);
+  Status readCounts();
   Status readCommand(uint32_t which, const fb::Command &command, ChunkStep &step);
   Status readCall(const fb::Call &call, ChunkStep &step);
   Status readExchange(const fb::Exchange &exchange, ChunkStep &step);
@@ -64,14 +61,15 @@ private:
   Status checkOutputs(uint32_t which);
   Status readsRegisters(const fb::Expr &expr, ChunkStep &step);
   Status readsShape(uint32_t argument, ChunkStep &step);
-  uint32_t valueOf(const std::string &name, bool isRegister = false);
+  uint32_t registerOf(const std::string &name);
   uint32_t originOf(uint32_t value) const {
     auto copied = copies.find(value);
     return copied == copies.end() ? value : copied->second;
   }
   void noteCopies(const fb::Call &call);
-  uint32_t valueOf(uint32_t argument) {
-    return valueOf(current->arguments()->Get(argument)->name()->str());
+  uint32_t valueOf(uint32_t argument) const { return current->values[argument]; }
+  const fb::Argument &argumentOf(uint32_t argument) const {
+    return *current->program->arguments()->Get(argument);
   }
 
   /// Bytes of an argument of the program at hand under each probe.
@@ -83,10 +81,10 @@ private:
   }
   /// Rows of `rowBytes` that an argument has room for; an error where they are not whole.
   Result<std::vector<uint64_t>> rowsOf(uint32_t argument, uint64_t rowBytes) {
-    std::vector<uint64_t> bytes = HADAL_TRY(bytesOf(*current, argument));
+    std::vector<uint64_t> bytes = HADAL_TRY(bytesOf(*current->program, argument));
     for (uint64_t &b : bytes) {
       if (b % rowBytes != 0)
-        return invalidFile("'" + current->arguments()->Get(argument)->name()->str() +
+        return invalidFile("'" + argumentOf(argument).name()->str() +
                            "' is no whole number of rows of " + std::to_string(rowBytes) +
                            " bytes");
       b /= rowBytes;
@@ -104,45 +102,47 @@ private:
   const fb::Module &module;
   std::set<std::string, std::less<>> known; ///< registers of the driver, then those that were set
   std::vector<NamedRegisters> probes;
-  std::vector<const fb::Program *> tables; ///< by kind
+  StagePlan plan;
   bool isInference = false;
-  const fb::Program *current = nullptr;
-  std::map<std::string, uint32_t> numbers;
+  const PlannedProgram *current = nullptr;
+  std::map<std::string, uint32_t> setRegisters; ///< by exchanges of counts: numbers of values
   std::map<std::string, std::pair<const fb::Argument *, std::vector<uint64_t>>> shapes;
   std::map<std::pair<uint32_t, uint32_t>, Counts> counts;
   std::map<uint32_t, uint32_t> copies; ///< values that a call copies from others
   ChunkPrograms out;
 };
 
-uint32_t Reader::valueOf(const std::string &name, bool isRegister) {
-  auto [at, isNew] = numbers.emplace((isRegister ? "%" : "") + name, out.values.size());
+/// A register that an exchange of counts sets, as a value.
+uint32_t Reader::registerOf(const std::string &name) {
+  auto [at, isNew] = setRegisters.emplace(name, out.values.size());
   if (isNew)
-    out.values.push_back({name, isRegister, false, fb::ElementType_F32, {}});
+    out.values.push_back({name, true, false, fb::ElementType_F32, {}});
   return at->second;
 }
 
 Status Reader::readArguments(uint32_t which) {
   std::set<std::string> names;
-  for (uint32_t i = 0; i < current->arguments()->size(); ++i) {
-    const fb::Argument &argument = *current->arguments()->Get(i);
+  for (uint32_t i = 0; i < current->values.size(); ++i) {
+    const fb::Argument &argument = argumentOf(i);
     std::string name = argument.name()->str();
     if (!names.insert(name).second)
       return invalidFile("has two arguments '" + name + "'");
-    std::vector<uint64_t> bytes = HADAL_TRY(bytesOf(*current, i));
+    std::vector<uint64_t> bytes = HADAL_TRY(bytesOf(*current->program, i));
     auto [at, isNew] = shapes.emplace(name, std::pair(&argument, bytes));
     if (!isNew && (at->second.first->element() != argument.element() || at->second.second != bytes))
       return invalidFile("has '" + name +
                          "' in another type or size than another program of the stage");
-    ChunkValue &value = out.values[valueOf(name)];
+    ChunkValue &value = out.values[valueOf(i)];
     value.element = argument.element();
     value.bytes = bytes;
-    out.programs[which].arguments.push_back(valueOf(name));
   }
+  out.programs[which].arguments = current->values;
   return {};
 }
 
 /// Exchanges of counts first: exchanges look up by which counts they go.
-Status Reader::readCounts(const fb::Program &program) {
+Status Reader::readCounts() {
+  const fb::Program &program = *current->program;
   for (const fb::Command *command : *program.commands())
     if (const fb::ExchangeCounts *exchange = command->action_as_ExchangeCounts()) {
       std::pair key(valueOf(exchange->send()), valueOf(exchange->receive()));
@@ -151,8 +151,8 @@ Status Reader::readCounts(const fb::Program &program) {
       if (!counts.emplace(key, Counts{exchange, rows, {}}).second)
         return invalidFile("exchanges the counts '" + out.values[key.first].name + "' twice");
       // Of the driver's names balancedRegisters() knew these too: they are values.
-      valueOf(rows, true);
-      valueOf(choices, true);
+      registerOf(rows);
+      registerOf(choices);
       if (rows == choices)
         return invalidFile("sets register " + rows + " to two things");
     }
@@ -162,8 +162,8 @@ Status Reader::readCounts(const fb::Program &program) {
 Status Reader::readsRegisters(const fb::Expr &expr, ChunkStep &step) {
   for (size_t i = 0; i + 1 < expr.code()->size(); i += 2)
     if (static_cast<ExprOp>(expr.code()->Get(i)) == ExprOp::Register) {
-      std::string name = current->registers()->Get(expr.code()->Get(i + 1))->str();
-      if (auto set = numbers.find("%" + name); set != numbers.end())
+      std::string name = plan.registerNames[current->registers[expr.code()->Get(i + 1)]];
+      if (auto set = setRegisters.find(name); set != setRegisters.end())
         step.reads.push_back(set->second);
       else if (!known.count(name))
         return invalidFile("needs register " + name + ", which nobody sets");
@@ -173,7 +173,7 @@ Status Reader::readsRegisters(const fb::Expr &expr, ChunkStep &step) {
 
 /// Memory is taken, or looked at, in the size that registers have then.
 Status Reader::readsShape(uint32_t argument, ChunkStep &step) {
-  for (const fb::Expr *size : *current->arguments()->Get(argument)->shape())
+  for (const fb::Expr *size : *argumentOf(argument).shape())
     HADAL_TRY(readsRegisters(*size, step));
   return {};
 }
@@ -192,20 +192,20 @@ Status Reader::readCall(const fb::Call &call, ChunkStep &step) {
       return invalidFile("keeps '" + name + "' of " + callee.name()->str() + " in a temporary");
     if (binding.space() != fb::Space_Argument)
       continue;
-    const fb::Argument &value = *current->arguments()->Get(binding.index());
+    const fb::Argument &value = argumentOf(binding.index());
     if (value.element() != wanted.element())
       return invalidFile("gives '" + value.name()->str() + "' to " + callee.name()->str() +
                          " as '" + name + "' of another type");
     HADAL_TRY(readsShape(binding.index(), step));
-    std::vector<uint64_t> has = HADAL_TRY(bytesOf(*current, binding.index()));
+    std::vector<uint64_t> has = HADAL_TRY(bytesOf(*current->program, binding.index()));
     for (size_t p = 0; p < probes.size(); ++p) {
       NamedRegisters inside;
       for (uint32_t r = 0; r < call.registers()->size(); ++r)
         inside[callee.registers()->Get(r)->str()] =
-            HADAL_TRY(evaluateIn(*current, *call.registers()->Get(r), probes[p]));
+            HADAL_TRY(evaluateIn(*current->program, *call.registers()->Get(r), probes[p]));
       uint64_t wants = HADAL_TRY(argumentBytes(callee, i, inside));
-      int64_t element = HADAL_TRY(evaluateIn(*current, *binding.element(), probes[p])),
-              offset = HADAL_TRY(evaluateIn(*current, *binding.offset(), probes[p]));
+      int64_t element = HADAL_TRY(evaluateIn(*current->program, *binding.element(), probes[p])),
+              offset = HADAL_TRY(evaluateIn(*current->program, *binding.offset(), probes[p]));
       int64_t begin = 0;
       bool impossible =
           __builtin_mul_overflow(
@@ -260,28 +260,22 @@ Status Reader::readExchange(const fb::Exchange &exchange, ChunkStep &step) {
   for (uint32_t argument : {exchange.source(), exchange.destination(), exchange.send_counts(),
                             exchange.receive_counts()})
     HADAL_TRY(readsShape(argument, step));
-  step.reads.push_back(valueOf(by.rows, true));
+  step.reads.push_back(registerOf(by.rows));
   std::vector<uint64_t> source = HADAL_TRY(rowsOf(exchange.source(), exchange.row_bytes()));
   std::vector<uint64_t> destination =
       HADAL_TRY(rowsOf(exchange.destination(), exchange.row_bytes()));
   for (size_t p = 0; p < probes.size(); ++p)
     if ((isBack ? source : destination)[p] != uint64_t(probes[p][by.rows]))
-      return invalidFile("'" +
-                         current->arguments()
-                             ->Get(isBack ? exchange.source() : exchange.destination())
-                             ->name()
-                             ->str() +
-                         "' wants " + by.rows + " rows");
+      return invalidFile(
+          "'" + argumentOf(isBack ? exchange.source() : exchange.destination()).name()->str() +
+          "' wants " + by.rows + " rows");
   std::vector<uint64_t> &own = isBack ? destination : source;
   if (by.sending.empty())
     by.sending = own;
   if (by.sending != own)
-    return invalidFile("'" +
-                       current->arguments()
-                           ->Get(isBack ? exchange.destination() : exchange.source())
-                           ->name()
-                           ->str() +
-                       "' has other rows than another exchange by the same counts");
+    return invalidFile(
+        "'" + argumentOf(isBack ? exchange.destination() : exchange.source()).name()->str() +
+        "' has other rows than another exchange by the same counts");
   for (uint32_t read : {exchange.source(), exchange.send_counts(), exchange.receive_counts()})
     step.reads.push_back(valueOf(read));
   step.writes.push_back(valueOf(exchange.destination()));
@@ -305,15 +299,17 @@ Status Reader::readCommand(uint32_t which, const fb::Command &command, ChunkStep
     const fb::ExchangeCounts &exchange = *command.action_as_ExchangeCounts();
     uint64_t bytes = uint64_t(8) * exchange.parts() * exchange.segments();
     for (uint32_t argument : {exchange.send(), exchange.receive()}) {
-      if (current->arguments()->Get(argument)->element() != fb::ElementType_I32 ||
-          HADAL_TRY(bytesOf(*current, argument)) != std::vector<uint64_t>(probeCount, bytes))
-        return invalidFile("wants '" + current->arguments()->Get(argument)->name()->str() +
-                           "' to hold " + std::to_string(bytes / 4) + " counts");
+      if (argumentOf(argument).element() != fb::ElementType_I32 ||
+          HADAL_TRY(bytesOf(*current->program, argument)) !=
+              std::vector<uint64_t>(probeCount, bytes))
+        return invalidFile("wants '" + argumentOf(argument).name()->str() + "' to hold " +
+                           std::to_string(bytes / 4) + " counts");
     }
     step.reads.push_back(valueOf(exchange.send()));
-    for (uint32_t written : {valueOf(exchange.receive()),
-                             valueOf(current->registers()->Get(exchange.rows())->str(), true),
-                             valueOf(current->registers()->Get(exchange.choices())->str(), true)})
+    for (uint32_t written :
+         {valueOf(exchange.receive()),
+          registerOf(plan.registerNames[current->registers[exchange.rows()]]),
+          registerOf(plan.registerNames[current->registers[exchange.choices()]])})
       step.writes.push_back(written);
     return {};
   }
@@ -339,8 +335,8 @@ Status Reader::checkOutputs(uint32_t which) {
   std::set<uint32_t> written;
   for (const ChunkStep &step : out.programs[which].steps)
     written.insert(step.writes.begin(), step.writes.end());
-  for (uint32_t i = 0; i < current->arguments()->size(); ++i) {
-    const fb::Argument &argument = *current->arguments()->Get(i);
+  for (uint32_t i = 0; i < current->values.size(); ++i) {
+    const fb::Argument &argument = argumentOf(i);
     if (argument.output() != (written.count(valueOf(i)) > 0))
       return invalidFile("'" + argument.name()->str() +
                          (argument.output() ? "' is an output that no command writes"
@@ -350,26 +346,33 @@ Status Reader::checkOutputs(uint32_t which) {
 }
 
 Result<ChunkPrograms> Reader::run() {
+  for (const std::string &name : plan.valueNames)
+    out.values.push_back({name, false, false, fb::ElementType_F32, {}});
+  std::vector<uint32_t> programs;
+  for (uint32_t which = 0; which < stageProgramCount; ++which)
+    if (plan.programs[which].program)
+      programs.push_back(which);
   auto at = [&](const Status &status, const std::string &where = "") {
-    return invalidFile("program " + current->name()->str() + where + " " + status.error().message);
+    return invalidFile("program " + current->program->name()->str() + where + " " +
+                       status.error().message);
   };
-  for (uint32_t which = 0; which < tables.size(); ++which) {
-    current = tables[which];
-    out.programs[which].name = current->name()->str();
+  for (uint32_t which : programs) {
+    current = &plan.programs[which];
+    out.programs[which].name = current->program->name()->str();
     if (Status status = readArguments(which); !status)
       return at(status);
-    if (Status status = readCounts(*current); !status)
+    if (Status status = readCounts(); !status)
       return at(status);
   }
-  for (uint32_t which = 0; which < tables.size(); ++which) {
-    current = tables[which];
-    for (uint32_t i = 0; i < current->commands()->size(); ++i) {
+  for (uint32_t which : programs) {
+    current = &plan.programs[which];
+    const auto &commands = *current->program->commands();
+    for (uint32_t i = 0; i < commands.size(); ++i) {
       ChunkStep step;
       step.command = i;
-      if (Status status = readCommand(which, *current->commands()->Get(i), step); !status)
+      step.ordinal = current->ordinals[i];
+      if (Status status = readCommand(which, *commands.Get(i), step); !status)
         return at(status, ", command " + std::to_string(i));
-      for (const ChunkStep &before : out.programs[which].steps)
-        step.ordinal += before.action == step.action && before.stage == step.stage;
       out.programs[which].steps.push_back(std::move(step));
     }
     if (Status status = checkEvents(out.programs[which]); !status)

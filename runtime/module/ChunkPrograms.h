@@ -11,6 +11,7 @@
 
 #include "runtime/module/ChunkKind.h"
 #include "runtime/module/RankSizes.h"
+#include "runtime/module/StagePlan.h"
 
 #include <vector>
 

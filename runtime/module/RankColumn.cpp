@@ -78,7 +78,7 @@ uint32_t RankColumn::way(const Run &run) const {
   return ranks && ranks->schedule()->string_view() == "dualpipe" ? run.direction : 0;
 }
 
-Status RankColumn::run(std::vector<RankPeak> &peaks) {
+Status RankColumn::run() {
   for (bool moved = true; moved;) {
     moved = false;
     for (uint32_t rank = 0; rank < all.size(); ++rank)
@@ -87,10 +87,7 @@ Status RankColumn::run(std::vector<RankPeak> &peaks) {
           moved = true;
   }
   HADAL_TRY(findDeadlock());
-  HADAL_TRY(findLeftovers());
-  if (ranks)
-    findPeaks(peaks);
-  return {};
+  return findLeftovers();
 }
 
 /// Moves a stream by a command, in either slot, or to the next item.
@@ -203,11 +200,6 @@ Status RankColumn::use(uint32_t number, Item &item, Run &run, const ChunkStep &s
       return broken(written, "is written twice");
     value.written = true;
     value.stamp = {lane, rank.clocks[lane][lane]};
-    const ChunkValue &of = stages[run.stage].values[written];
-    if (!of.isRegister) {
-      item.bytes += of.bytes[0];
-      item.values += 1;
-    }
   }
   return {};
 }
@@ -272,41 +264,6 @@ Status RankColumn::findLeftovers() const {
                          " goes from stage " + std::to_string(channel.from) + " to stage " +
                          std::to_string(channel.to) + " and is never received");
   return {};
-}
-
-/// Once more in order of items, as memory is taken and given back at their ends at the latest.
-/// While one runs the others of its window may have all that they write.
-void RankColumn::findPeaks(std::vector<RankPeak> &peaks) const {
-  peaks.assign(all.size(), {});
-  for (uint32_t number = 0; number < all.size(); ++number) {
-    std::map<const std::vector<Value> *, std::vector<uint32_t>> users;
-    for (const Item &item : all[number].items)
-      for (const Run &run : item.runs) {
-        users[run.values].resize(run.values->size());
-        for (uint32_t argument : programOf(run).arguments)
-          ++users[run.values][argument];
-      }
-    uint64_t bytes = 0, values = 0;
-    const std::vector<Item> &items = all[number].items;
-    for (size_t i = 0, ahead = 0; i < items.size(); ++i) {
-      const Item &item = items[i];
-      const fb::Order &order = *ranks->orders()->Get(number);
-      for (uint32_t end = ranks->overlap() ? endOfWindow(order, item.first)
-                                           : endOfItem(order, item.first);
-           ahead < items.size() && items[ahead].first < end; ++ahead) {
-        bytes += items[ahead].bytes;
-        values += items[ahead].values;
-      }
-      if (bytes > peaks[number].bytes)
-        peaks[number] = {bytes, item.first, values, nameOf(number, item)};
-      for (const Run &run : item.runs)
-        for (uint32_t argument : programOf(run).arguments)
-          if (--users[run.values][argument] == 0 && !stages[run.stage].values[argument].isInput) {
-            bytes -= stages[run.stage].values[argument].bytes[0];
-            values -= 1;
-          }
-    }
-  }
 }
 
 } // namespace hadal::verify

@@ -3,7 +3,6 @@
 #define HADAL_RUNTIME_MODULE_RANKCOLUMN_H
 
 #include "runtime/module/ChunkPrograms.h"
-#include "runtime/module/Verify.h"
 
 #include <array>
 #include <deque>
@@ -16,9 +15,9 @@ class RankColumn {
 public:
   RankColumn(const fb::Ranks &ranks, const std::vector<ChunkPrograms> &stages);
   /// A program of inference over ranks, once: `one` has it alone, as the forward program of its
-  /// only stage. There are no peaks.
+  /// only stage.
   explicit RankColumn(const std::vector<ChunkPrograms> &one);
-  Status run(std::vector<RankPeak> &peaks);
+  Status run();
 
 private:
   /// Two streams for each of two chunks side by side; what a command has after it is how far each
@@ -59,7 +58,6 @@ private:
     std::vector<Run> runs;
     std::array<Queue, laneCount> queues;
     std::vector<Stamp> exchanges[2]; ///< by slot
-    uint64_t bytes = 0, values = 0;  ///< that it writes
   };
 
   struct Rank {
@@ -93,7 +91,6 @@ private:
   void end(Run &run);
   Status findDeadlock() const;
   Status findLeftovers() const;
-  void findPeaks(std::vector<RankPeak> &peaks) const;
   uint32_t way(const Run &run) const;
   const ChunkProgram &programOf(const Run &run) const {
     return stages[run.stage].programs[static_cast<size_t>(run.program)];

@@ -122,7 +122,7 @@ static Status verifyAccumulators(const fb::Module &module) {
   return {};
 }
 
-static Status verifyTraining(const fb::Module &module, std::vector<RankPeak> &peaks) {
+static Status verifyTraining(const fb::Module &module) {
   const fb::Ranks &ranks = *module.training()->ranks();
   uint32_t microBatches = uint32_t(module.training()->micro_batches() / ownersOf(ranks));
   for (uint32_t rank = 0; rank < ranks.pp(); ++rank)
@@ -130,7 +130,7 @@ static Status verifyTraining(const fb::Module &module, std::vector<RankPeak> &pe
   std::vector<ChunkPrograms> stages;
   for (const fb::Stage *stage : *ranks.stages())
     stages.push_back(HADAL_TRY(readChunkPrograms(module, *stage)));
-  HADAL_TRY(RankColumn(ranks, stages).run(peaks));
+  HADAL_TRY(RankColumn(ranks, stages).run());
   return verifyAccumulators(module);
 }
 
@@ -152,11 +152,10 @@ static Status verifyShares(const fb::Module &module) {
 }
 
 static Status verifyInference(const fb::Module &module) {
-  std::vector<RankPeak> none;
   for (const fb::InferenceProgram *program : *module.inference()->programs()) {
     std::vector<ChunkPrograms> one = {
         HADAL_TRY(readInferenceProgram(module, *module.programs()->Get(program->program())))};
-    HADAL_TRY(RankColumn(one).run(none));
+    HADAL_TRY(RankColumn(one).run());
   }
   return verifyShares(module);
 }
@@ -165,13 +164,12 @@ static Status ofModule(const Module &module, const Status &status) {
   return status ? status : Status(invalidFile(module.path() + ": " + status.error().message));
 }
 
-Status verifyRanks(const Module &module, std::vector<RankPeak> *peaks) {
-  std::vector<RankPeak> found;
+Status verifyRanks(const Module &module) {
   if (module.tables().inference())
     return ofModule(module, verifyInference(module.tables()));
   if (!module.tables().training() || !module.tables().training()->ranks())
     return {};
-  return ofModule(module, verifyTraining(module.tables(), peaks ? *peaks : found));
+  return ofModule(module, verifyTraining(module.tables()));
 }
 
 static Status verifyDataflow(const fb::Module &module, bool required) {
@@ -195,8 +193,8 @@ Status verifyPrograms(const Module &module, bool required) {
   return ofModule(module, verifyDataflow(module.tables(), required));
 }
 
-Status verifyModule(const Module &module, std::vector<RankPeak> *peaks) {
-  HADAL_TRY(verifyRanks(module, peaks));
+Status verifyModule(const Module &module) {
+  HADAL_TRY(verifyRanks(module));
   return verifyPrograms(module,
                         module.tables().inference() ||
                             (module.tables().training() && module.tables().training()->ranks()));

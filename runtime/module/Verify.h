@@ -22,19 +22,7 @@
 #include "runtime/Result.h"
 #include "runtime/module/Module.h"
 
-#include <string>
-#include <vector>
-
 namespace hadal {
-
-/// What a pipeline rank holds of micro-batches' values where it holds most, in sizes of
-/// RankSizes.h.
-struct RankPeak {
-  uint64_t bytes = 0;
-  uint64_t item = 0; ///< of its order
-  uint64_t values = 0;
-  std::string chunk; ///< "F0.3+B1.1"
-};
 
 /// Holds a module for many ranks to these rules; others pass. InvalidFile names the first place
 /// where one is broken: "t.hadal: pipeline rank 1, item 12 (B0.3), program stage1.input_grad,
@@ -55,8 +43,7 @@ struct RankPeak {
 ///  8. Stacks of experts that ranks share hold the rank's part of all experts, the others all of
 ///     them.
 /// In inference over ranks 1 and 3 to 6 hold for each program that ranks run together.
-/// `peaks` gets one for each pipeline rank.
-Status verifyRanks(const Module &module, std::vector<RankPeak> *peaks = nullptr);
+Status verifyRanks(const Module &module);
 
 /// What opening a module leaves out, for modules on one rank and on many:
 ///  - programs compute what the compiler meant (Dataflow.h), called programs too: launches, their
@@ -66,7 +53,7 @@ Status verifyRanks(const Module &module, std::vector<RankPeak> *peaks = nullptr)
 Status verifyPrograms(const Module &module, bool required);
 
 /// Both: what a module for many ranks is held to before it runs.
-Status verifyModule(const Module &module, std::vector<RankPeak> *peaks = nullptr);
+Status verifyModule(const Module &module);
 
 } // namespace hadal
 

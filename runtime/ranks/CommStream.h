@@ -12,7 +12,8 @@
 
 #include "runtime/Trace.h"
 #include "runtime/comm/Comm.h"
-#include "runtime/ranks/ChunkPlan.h"
+#include "runtime/ranks/MicroBatchValues.h"
+#include "runtime/ranks/RankLayout.h"
 #include "runtime/ranks/StreamComm.h"
 
 #include <condition_variable>
@@ -26,11 +27,11 @@ namespace hadal {
 /// A chunk program that runs: F, I or W of a micro-batch. Both threads use it, under the stream's
 /// mutex.
 struct ChunkRun {
-  ChunkRun(std::string name, const ChunkProgram &program, MicroBatchValues &values)
+  ChunkRun(std::string name, const PlannedProgram &program, MicroBatchValues &values)
       : name(std::move(name)), program(program), values(values) {}
 
   std::string name; ///< "F0.3"
-  const ChunkProgram &program;
+  const PlannedProgram &program;
   MicroBatchValues &values;
   size_t next[2] = {0, 0};     ///< place in the list of each stream
   std::set<uint32_t> recorded; ///< events

@@ -9,15 +9,13 @@
 #ifndef HADAL_RUNTIME_RANKS_EXPERTRANKS_H
 #define HADAL_RUNTIME_RANKS_EXPERTRANKS_H
 
-#include "runtime/Executor.h"
-#include "runtime/ranks/ChunkCalls.h"
+#include "runtime/ranks/ChunkRunner.h"
 
 #include <map>
-#include <optional>
 
 namespace hadal {
 
-/// One thread at a time; its stream has one of its own.
+/// One thread at a time.
 class ExpertRanks : public RankPrograms {
 public:
   /// All of them must outlive the object; the trace may be null. A rank waits `timeout` for another
@@ -27,29 +25,17 @@ public:
   Status run(std::span<RankProgram> programs) override;
 
   /// Seconds in which nothing was computed, for messages had not come.
-  double waitedSeconds() const { return waited; }
+  double waitedSeconds() const { return runner.waitedSeconds(); }
 
 private:
-  struct Running;
-  using Lock = std::unique_lock<std::mutex>;
-
   const StagePlan &planOf(const fb::Program &program);
-  Status runAll(std::vector<std::unique_ptr<Running>> &all);
-  Result<bool> advance(Running &running, Lock &lock);
-  Status call(Running &running, uint32_t at, const fb::Call &call, Lock &lock);
-  Status waitForMessages(std::vector<std::unique_ptr<Running>> &all, Lock &lock);
-  Error failed(const Error &error) const;
+  std::unique_ptr<MicroBatchValues> valuesOf(const RankProgram &program, unsigned number);
 
-  Executor &executor;
-  Trace *trace;
-  MessageWait wait;
   RankLayout layout;
-  MemoryPool pool;
+  ChunkRunner runner;
   std::shared_ptr<std::byte> nothing; ///< where empty lists lie
   std::map<const fb::Program *, StagePlan> plans;
   int64_t number = 0; ///< of runs so far
-  double waited = 0;
-  CommStream stream; ///< last: its thread ends first
 };
 
 } // namespace hadal

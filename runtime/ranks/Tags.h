@@ -3,7 +3,7 @@
 #ifndef HADAL_RUNTIME_RANKS_TAGS_H
 #define HADAL_RUNTIME_RANKS_TAGS_H
 
-#include "runtime/ranks/ChunkPlan.h"
+#include "runtime/module/ChunkKind.h"
 
 namespace hadal {
 

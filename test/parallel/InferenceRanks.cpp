@@ -3,8 +3,8 @@
 //   InferenceRanks CHECKPOINT ONE.hadal OTHER.hadal ...
 //
 // What `logits --dump` gives is on each module's ranks what it is on the first's, to the bit, also
-// where ranks have no rows. A rank that stays silent is named in time. Tables that fit no ranks are
-// refused.
+// where ranks have no rows, and on devices whose memory no host sees. A rank that stays silent is
+// named in time. Tables that fit no ranks are refused.
 //
 //===--------------------------------------------------------------------===//
 
@@ -13,6 +13,7 @@
 #include "runtime/device/CpuDevice.h"
 #include "runtime/module/Check.h"
 #include "runtime/ranks/ExpertRanks.h"
+#include "test/device/HiddenDevice.h"
 
 #include <cstdio>
 #include <fstream>
@@ -34,9 +35,8 @@ void claim(const std::string &what, bool holds, const std::string &detail = "") 
 
 using Results = std::vector<std::pair<std::string, Tensor>>;
 
-Result<Results> logitsOf(const Module &module, const std::string &checkpoint, RowShare share,
-                         Comm &comm, int64_t rows, double timeout) {
-  CpuDevice device(1);
+Result<Results> logitsOf(const Module &module, Device &device, const std::string &checkpoint,
+                         RowShare share, Comm &comm, int64_t rows, double timeout) {
   WeightStore store = HADAL_TRY(
       WeightStore::load(module, device, HADAL_TRY(Checkpoint::open(checkpoint)), {}, share.rank));
   auto executor = HADAL_TRY(Executor::create(module, device, store));
@@ -49,21 +49,31 @@ Result<Results> logitsOf(const Module &module, const std::string &checkpoint, Ro
   return computeLogits(*executor, tokens, {true, nullptr, share});
 }
 
-/// The bytes of all results, by name, ranks one after another; or the first error. Only the first
-/// `awake` ranks run.
+struct RunOptions {
+  unsigned awake = ~0u; ///< only the first ranks run
+  double timeout = 60;
+  bool isHidden = false; ///< on devices whose memory no host sees
+};
+
+/// The bytes of all results, by name, ranks one after another; or the first error.
 Result<std::map<std::string, std::string>> run(const Module &module, const std::string &checkpoint,
-                                               int64_t rows, unsigned awake = ~0u,
-                                               double timeout = 60) {
+                                               int64_t rows, RunOptions options = {}) {
   unsigned count = module.tables().inference() ? module.tables().inference()->ep() : 1;
   InProcessWorld world(count);
   std::vector<Result<Results>> results;
   for (unsigned rank = 0; rank < count; ++rank)
     results.push_back(Results());
   std::vector<std::thread> threads;
-  for (unsigned rank = 0; rank < std::min(count, awake); ++rank)
+  for (unsigned rank = 0; rank < std::min(count, options.awake); ++rank)
     threads.emplace_back([&, rank] {
       auto comm = world.comm(rank);
-      results[rank] = logitsOf(module, checkpoint, {rank, count}, *comm, rows, timeout);
+      CpuDevice cpu(1);
+      test::HiddenDevice hidden;
+      Device &device = options.isHidden ? static_cast<Device &>(hidden) : cpu;
+      results[rank] =
+          logitsOf(module, device, checkpoint, {rank, count}, *comm, rows, options.timeout);
+      if (options.isHidden && hidden.operations() == 0)
+        results[rank] = ioError("nothing ran on the hidden device");
     });
   for (std::thread &thread : threads)
     thread.join();
@@ -139,8 +149,11 @@ int main(int argc, char **argv) {
     }
     if (i == 2)
       continue;
+    auto hidden = run(*module, checkpoint, 5, {.isHidden = true});
+    claim(argv[i] + std::string(" has the same bits where no host sees the memory"),
+          hidden.ok() && *hidden == wanted[5], hidden.ok() ? "" : hidden.error().message);
     checkRefusals(argv[i]);
-    auto alone = run(*module, checkpoint, 1, 1, 0.5);
+    auto alone = run(*module, checkpoint, 1, {.awake = 1, .timeout = 0.5});
     std::string said = alone.ok() ? "nothing" : alone.error().message;
     claim("a silent rank is named",
           said.find("rank 0: 0.5 s without an answer from rank ") == 0 &&

@@ -3,6 +3,7 @@
 #include "runtime/comm/DelayedComm.h"
 #include "runtime/comm/InProcessComm.h"
 #include "runtime/device/CpuDevice.h"
+#include "runtime/ranks/ChunkWindow.h"
 #include "runtime/training/ranks/ParallelTrainer.h"
 #include "runtime/training/ranks/PredictMemory.h"
 #include "test/device/HiddenDevice.h"
@@ -15,6 +16,7 @@
 #include <cstring>
 #include <thread>
 #include <tuple>
+#include <utility>
 
 using namespace hadal;
 
@@ -476,6 +478,53 @@ TEST(Parallel, Capacity) {
   EXPECT_NE(run.error.find(": step 1, F0.0, command "), std::string::npos) << run.error;
   EXPECT_NE(run.error.find("rows to rank "), std::string::npos) << run.error;
   EXPECT_NE(run.error.find("capacity is 3"), std::string::npos) << run.error;
+}
+
+// A weight gradient waits until nothing else can go on, also that of a whole backward chunk; the
+// chunks of a pair take turns at the borders of calls.
+TEST(ChunkWindow, WeightGradientsComeLast) {
+  auto runOf = [](std::initializer_list<fb::ChunkKind> kinds, bool paired) {
+    flatbuffers::FlatBufferBuilder b;
+    std::vector<flatbuffers::Offset<fb::Chunk>> tables;
+    for (fb::ChunkKind kind : kinds)
+      tables.push_back(
+          fb::CreateChunk(b, kind, 0, uint32_t(tables.size()), paired && tables.empty()));
+    b.Finish(fb::CreateOrderDirect(b, &tables));
+    const auto &order = *flatbuffers::GetRoot<fb::Order>(b.GetBufferPointer());
+    StagePlan plan;
+    struct Named : ChunkState {
+      uint32_t number;
+      bool hasCalled = false; ///< each program is one call, and then ends
+    };
+    ChunkWindow<Named> window(&order, /*overlap=*/true);
+    auto prepare = [&](uint32_t first) -> Result<std::vector<Named>> {
+      std::vector<Named> item;
+      for (uint32_t at = first; at < endOfItem(order, first); ++at)
+        item.push_back({{&plan, programsLastFirst(order.chunks()->Get(at)->kind())}, at});
+      return item;
+    };
+    std::string ran;
+    auto advance = [&](Named &chunk) -> Result<ChunkProgress> {
+      if (!std::exchange(chunk.hasCalled, !chunk.hasCalled)) {
+        ran +=
+            std::string(" ") + "FIW"[size_t(chunk.programs.back())] + std::to_string(chunk.number);
+        return ChunkProgress::Call;
+      }
+      chunk.programs.pop_back();
+      return ChunkProgress::Some;
+    };
+    while (window.refill(prepare).value()) {
+      window.beginWhatMay([](const Named &) { return true; }, [](Named &) {});
+      EXPECT_TRUE(window.moveOn(advance).value());
+    }
+    return ran;
+  };
+  using namespace fb;
+  EXPECT_EQ(runOf({ChunkKind_Backward, ChunkKind_Forward}, false), " I0 F1 W0");
+  EXPECT_EQ(runOf({ChunkKind_Forward, ChunkKind_Backward}, true), " F0 I1 W1");
+  EXPECT_EQ(runOf({ChunkKind_WeightGrad, ChunkKind_Forward}, false), " F1 W0");
+  EXPECT_EQ(runOf({ChunkKind_InputGrad, ChunkKind_WeightGrad, ChunkKind_Forward}, false),
+            " I0 F2 W1");
 }
 
 // Of buffers that come and go in sizes that change, few more are kept than there were at the same

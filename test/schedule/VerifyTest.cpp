@@ -3,6 +3,7 @@
 #include "test/schedule/Mutants.h"
 
 #include "runtime/module/Verify.h"
+#include "runtime/training/ranks/PredictMemory.h"
 
 #include <gtest/gtest.h>
 
@@ -26,12 +27,13 @@ TEST(Verify, WholeModulesPass) {
   for (const RanksRequest &request : layouts()) {
     Result<Module> module = open(*ranksModule(request));
     ASSERT_TRUE(module.ok()) << nameOf(request) << ": " << module.error().message;
-    std::vector<RankPeak> peaks;
-    Status status = verifyModule(*module, &peaks);
+    Status status = verifyModule(*module);
     EXPECT_TRUE(status.ok()) << nameOf(request) << ": "
                              << (status.ok() ? "" : status.error().message);
-    ASSERT_EQ(peaks.size(), request.pp);
-    for (const RankPeak &peak : peaks)
+    auto peaks = predictPeaks(*module);
+    ASSERT_TRUE(peaks.ok()) << peaks.error().message;
+    ASSERT_EQ(peaks->size(), request.pp);
+    for (const RankPeak &peak : *peaks)
       EXPECT_GT(peak.bytes, 0u);
     EXPECT_TRUE(digest(module->tables()).has_value());
   }
@@ -39,9 +41,9 @@ TEST(Verify, WholeModulesPass) {
 
 // Live values follow the schedule: the first rank of 1F1B holds most, all of ZB1P hold the same.
 TEST(Verify, PeaksFollowTheSchedule) {
-  std::vector<RankPeak> peaks;
   Result<Module> module = open(*ranksModule({"1f1b", 4, 2, 1, 1, 8}));
-  ASSERT_TRUE(verifyModule(*module, &peaks).ok());
+  std::vector<RankPeak> peaks = predictPeaks(*module).value();
+  ASSERT_EQ(peaks.size(), 4u);
   for (size_t rank = 1; rank + 1 < peaks.size(); ++rank)
     EXPECT_GT(peaks[rank - 1].values, peaks[rank].values);
 }

@@ -116,9 +116,11 @@ static std::string inferenceText(const fb::Module &module) {
 
 Result<std::string> inspect::verifyText(const Module &module) {
   const fb::Module &tables = module.tables();
-  std::vector<RankPeak> peaks;
-  HADAL_TRY(verifyModule(module, &peaks));
+  HADAL_TRY(verifyModule(module));
   bool trains = tables.training() && tables.training()->ranks();
+  std::vector<RankPeak> peaks;
+  if (trains)
+    peaks = HADAL_TRY(predictPeaks(module));
   std::string text = module.path() + ": " +
                      (trains               ? ranksText(module)
                       : tables.inference() ? inferenceText(tables)

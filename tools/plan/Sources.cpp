@@ -3,6 +3,7 @@
 #include "runtime/File.h"
 #include "runtime/FileKind.h"
 #include "runtime/module/Verify.h"
+#include "runtime/training/ranks/PredictMemory.h"
 #include "tools/ScheduleOfModule.h"
 #include "tools/plan/ModuleWork.h"
 #ifdef HADAL_PLAN_READS_MODELS
@@ -47,10 +48,9 @@ static Result<WorkSource> openModel(const std::string &text, const std::string &
 static Result<WorkSource> openModule(Module module, Layout &layout) {
   layout = HADAL_TRY(layoutOf(module));
   StepWork work = HADAL_TRY(workOf(module));
-  std::vector<RankPeak> peaks;
-  HADAL_TRY(verifyRanks(module, &peaks));
+  HADAL_TRY(verifyRanks(module));
   std::vector<double> activations;
-  for (const RankPeak &peak : peaks)
+  for (const RankPeak &peak : HADAL_TRY(predictPeaks(module)))
     activations.push_back(double(peak.bytes));
   return WorkSource{
       [work = std::move(work), own = layout,

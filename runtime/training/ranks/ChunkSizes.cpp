@@ -53,153 +53,150 @@ Status Arenas::addCalls(const flatbuffers::Vector<flatbuffers::Offset<fb::Comman
 }
 
 /// What an item receives first is posted before it begins.
-ChunkSizes::Item ChunkSizes::prepare(uint32_t first) {
-  const fb::Order &order = *ranks.orders()->Get(pp);
-  Item item{first, {}};
+std::vector<ChunkSizes::SizedChunk> ChunkSizes::prepare(const fb::Order &order, uint32_t first) {
+  std::vector<SizedChunk> chunks;
   for (uint32_t at = first, end = endOfItem(order, first); at < end; ++at) {
     const fb::Chunk *chunk = order.chunks()->Get(at);
     unsigned number = layout.stageOf(pp, chunk->direction());
+    const SizedStage &stage = stages[number];
     MicroBatchSizes &sizes = microBatches[{number, chunk->micro_batch()}];
-    sizes.values.resize(stages[number].plan.valueNames.size());
-    item.halves.push_back({&stages[number], &sizes, programsLastFirst(chunk->kind()),
-                           chunk->kind() == fb::ChunkKind_WeightGrad});
-    Half &half = item.halves.back();
-    for (uint32_t command : programOf(half).streams[1]) {
-      auto *receive = programOf(half).program->commands()->Get(command)->action_as_Receive();
+    sizes.values.resize(stage.plan.valueNames.size());
+    SizedChunk &sized = chunks.emplace_back(
+        SizedChunk{{&stage.plan, programsLastFirst(chunk->kind())}, &stage, &sizes});
+    for (uint32_t command : programOf(sized).streams[1]) {
+      auto *receive = programOf(sized).program->commands()->Get(command)->action_as_Receive();
       if (!receive)
         break;
-      take(half, receive->argument());
+      take(sized, receive->argument());
     }
   }
-  return item;
+  return chunks;
 }
 
-void ChunkSizes::take(Half &half, uint32_t argument) {
-  uint32_t value = programOf(half).values[argument];
-  if (!half.sizes->values[value])
-    half.sizes->values[value] = pool.take(half.stage->bytes[value]).size;
-}
-
-void ChunkSizes::beginWhatMay() {
-  for (Item &item : items)
-    for (Half &half : item.halves) {
-      if (!half.programs.empty() && half.sizes->ended == size_t(half.programs.back()))
-        half.hasBegun = true;
-      if (!half.programs.empty() && !(ranks.overlap() && (half.hasBegun || half.isFiller)))
-        return;
-    }
-}
-
-/// Whether a half before this one has the same program still to end.
-bool ChunkSizes::isSameProgramBefore(const Half &half) const {
-  for (const Item &item : items)
-    for (const Half &before : item.halves) {
-      if (&before == &half)
-        return false;
-      if (before.stage == half.stage && std::find(before.programs.begin(), before.programs.end(),
-                                                  half.programs.back()) != before.programs.end())
-        return true;
-    }
-  return false;
-}
-
-Result<bool> ChunkSizes::moveOn() {
-  for (bool fillers : {false, true})
-    for (Item &item : items)
-      for (size_t i = 0; i < item.halves.size(); ++i) {
-        size_t at = (item.turn + i) % item.halves.size();
-        Half &half = item.halves[at];
-        if (half.programs.empty() || !half.hasBegun || half.isFiller != fillers)
-          continue;
-        Progress progress = HADAL_TRY(advance(half));
-        if (progress == Progress::None)
-          continue;
-        item.turn = progress == Progress::Call ? at + 1 : at;
-        return true;
-      }
-  return false;
+void ChunkSizes::take(SizedChunk &chunk, uint32_t argument) {
+  uint32_t value = programOf(chunk).values[argument];
+  if (!chunk.sizes->values[value])
+    chunk.sizes->values[value] = pool.take(chunk.stage->bytes[value]).size;
 }
 
 /// Up to its next call, or to the end of a program, unless it waits for messages.
-Result<ChunkSizes::Progress> ChunkSizes::advance(Half &half) {
-  const ChunkProgram &chunk = programOf(half);
-  const auto &commands = *chunk.program->commands();
-  for (; half.at < commands.size(); ++half.at) {
-    const fb::Command *command = commands.Get(half.at);
+Result<ChunkProgress> ChunkSizes::advance(SizedChunk &chunk) {
+  const PlannedProgram &planned = programOf(chunk);
+  const auto &commands = *planned.program->commands();
+  for (; chunk.at < commands.size(); ++chunk.at) {
+    const fb::Command *command = commands.Get(chunk.at);
     bool communicates =
-        std::binary_search(chunk.streams[1].begin(), chunk.streams[1].end(), half.at);
+        std::binary_search(planned.streams[1].begin(), planned.streams[1].end(), chunk.at);
     if (auto *wait = command->action_as_Wait()) {
-      uint64_t recorded = half.events[wait->event()];
+      uint64_t recorded = chunk.events[wait->event()];
       if (communicates)
-        half.arrival = std::max(half.arrival, recorded);
+        chunk.arrival = std::max(chunk.arrival, recorded);
       else if (recorded > now)
-        return Progress::None;
+        return ChunkProgress::None;
     }
     if (auto *record = command->action_as_Record())
-      half.events[record->event()] = communicates ? half.arrival : now;
+      chunk.events[record->event()] = communicates ? chunk.arrival : now;
     if (auto *receive = command->action_as_Receive()) {
-      take(half, receive->argument());
-      half.arrival = std::max(half.arrival, now + 1);
+      take(chunk, receive->argument());
+      chunk.arrival = std::max(chunk.arrival, now + 1);
     }
     if (auto *counts = command->action_as_ExchangeCounts()) {
-      take(half, counts->receive());
-      half.arrival = std::max(half.arrival, now + 1);
+      take(chunk, counts->receive());
+      chunk.arrival = std::max(chunk.arrival, now + 1);
     }
     if (auto *exchange = command->action_as_Exchange()) { // whose counts have come
-      take(half, exchange->destination());
-      half.arrival = std::max(half.arrival, now) + 2;
+      take(chunk, exchange->destination());
+      chunk.arrival = std::max(chunk.arrival, now) + 2;
     }
     if (auto *call = command->action_as_Call()) {
       const fb::Program &callee = *module.programs()->Get(call->program());
       for (uint32_t i = 0; i < call->arguments()->size(); ++i)
         if (callee.arguments()->Get(i)->output() &&
             call->arguments()->Get(i)->space() == fb::Space_Argument)
-          take(half, call->arguments()->Get(i)->index());
-      ++half.at;
+          take(chunk, call->arguments()->Get(i)->index());
+      ++chunk.at;
       ++now;
-      HADAL_TRY(arenas.call(*call, half.stage->registers[size_t(chunk.which)], 0));
-      return Progress::Call;
+      HADAL_TRY(arenas.call(*call, chunk.stage->registers[size_t(planned.which)], 0));
+      return ChunkProgress::Call;
     }
   }
-  return half.arrival > now || isSameProgramBefore(half) ? Progress::None : endProgram(half);
+  return chunk.arrival > now || window.sameProgramBefore(chunk) ? ChunkProgress::None
+                                                                : endProgram(chunk);
 }
 
-ChunkSizes::Progress ChunkSizes::endProgram(Half &half) {
-  StageProgram program = half.programs.back();
-  for (size_t value = 0; value < half.sizes->values.size(); ++value)
-    if (uint64_t &bytes = half.sizes->values[value];
-        bytes && half.stage->plan.lastProgram[value] <= program) {
+ChunkProgress ChunkSizes::endProgram(SizedChunk &chunk) {
+  StageProgram program = chunk.programs.back();
+  for (size_t value = 0; value < chunk.sizes->values.size(); ++value)
+    if (uint64_t &bytes = chunk.sizes->values[value];
+        bytes && chunk.plan->lastProgram[value] <= program) {
       pool.giveBack(bytes);
       bytes = 0;
     }
-  half.sizes->ended = size_t(program) + 1;
-  half.programs.pop_back();
-  half.at = 0;
-  half.events.clear();
-  return Progress::Program;
+  chunk.sizes->ended = size_t(program) + 1;
+  chunk.programs.pop_back();
+  chunk.at = 0;
+  chunk.events.clear();
+  return ChunkProgress::Some;
 }
 
 Status ChunkSizes::run() {
   const fb::Order &order = *ranks.orders()->Get(pp);
-  uint32_t count = order.chunks()->size(), next = 0;
-  for (uint64_t idle = 0;;) {
-    auto isDone = [](const Item &item) {
-      return std::all_of(item.halves.begin(), item.halves.end(),
-                         [](const Half &half) { return half.programs.empty(); });
-    };
-    while (!items.empty() && isDone(items.front()))
-      items.pop_front();
-    uint32_t first = items.empty() ? next : items.front().first;
-    if (first == count)
-      return {};
-    for (uint32_t end = ranks.overlap() ? endOfWindow(order, first) : endOfItem(order, first);
-         next < end; next += uint32_t(items.back().halves.size()))
-      items.push_back(prepare(next));
-    beginWhatMay();
-    bool moved = HADAL_TRY(moveOn());
+  auto mayBegin = [](const SizedChunk &chunk) {
+    return chunk.sizes->ended == size_t(chunk.programs.back());
+  };
+  auto chunksOf = [&](uint32_t first) -> Result<std::vector<SizedChunk>> {
+    return prepare(order, first);
+  };
+  for (uint64_t idle = 0; HADAL_TRY(window.refill(chunksOf));) {
+    window.beginWhatMay(mayBegin, [](SizedChunk &) {});
+    bool moved = HADAL_TRY(window.moveOn([&](SizedChunk &chunk) { return advance(chunk); }));
     idle = moved ? 0 : idle + 1;
     now += !moved;
     if (idle > 2 * uint64_t(module.programs()->size() + 1000)) // longer than any row of messages
       return invalidFile("chunks of pipeline rank " + std::to_string(pp) + " wait for each other");
   }
+  return {};
+}
+
+/// The programs of the item at `first`: what(stage, its program).
+template <typename What>
+void ChunkSizes::eachProgram(const fb::Order &order, uint32_t first, const What &what) const {
+  for (uint32_t at = first, end = endOfItem(order, first); at < end; ++at) {
+    const fb::Chunk &chunk = *order.chunks()->Get(at);
+    for (StageProgram program : programsOf(ChunkKind(chunk.kind())))
+      what(stages[layout.stageOf(pp, chunk.direction())], program);
+  }
+}
+
+RankPeak ChunkSizes::most() const {
+  const fb::Order &order = *ranks.orders()->Get(pp);
+  RankPeak peak;
+  uint64_t bytes = 0, values = 0;
+  auto take = [&](const SizedStage &stage, StageProgram which) {
+    const PlannedProgram &planned = stage.plan.programs[size_t(which)];
+    for (uint32_t i = 0; i < planned.values.size(); ++i)
+      if (planned.program->arguments()->Get(i)->output())
+        bytes += stage.bytes[planned.values[i]], ++values;
+  };
+  auto giveBack = [&](const SizedStage &stage, StageProgram which) {
+    for (uint32_t value = 0; value < stage.bytes.size(); ++value)
+      if (stage.plan.isWritten[value] && stage.plan.lastProgram[value] == which)
+        bytes -= stage.bytes[value], --values;
+  };
+  uint32_t count = order.chunks()->size();
+  for (uint32_t first = 0, ahead = 0; first < count; first = endOfItem(order, first)) {
+    for (uint32_t end = ranks.overlap() ? endOfWindow(order, first) : endOfItem(order, first);
+         ahead < end; ahead = endOfItem(order, ahead))
+      eachProgram(order, ahead, take);
+    if (bytes > peak.bytes) {
+      peak = {bytes, first, values, ""};
+      for (uint32_t at = first; at < endOfItem(order, first); ++at) {
+        const fb::Chunk &chunk = *order.chunks()->Get(at);
+        peak.chunk += (at > first ? "+" : "") +
+                      chunkName(ChunkKind(chunk.kind()), chunk.direction(), chunk.micro_batch());
+      }
+    }
+    eachProgram(order, first, giveBack);
+  }
+  return peak;
 }

@@ -1,6 +1,6 @@
 //===- ChunkSizes.h - what a rank's chunks take and give back -----------===//
 //
-// A pipeline rank's order of chunks with sizes in place of memory, as OrderRunner, MemoryPool and
+// A pipeline rank's order of chunks with sizes in place of memory, as ChunkRunner, MemoryPool and
 // Executor have it with memory.
 //
 //===--------------------------------------------------------------------===//
@@ -8,12 +8,12 @@
 #ifndef HADAL_RUNTIME_TRAINING_RANKS_CHUNKSIZES_H
 #define HADAL_RUNTIME_TRAINING_RANKS_CHUNKSIZES_H
 
-#include "runtime/ranks/ChunkPlan.h"
+#include "runtime/ranks/ChunkWindow.h"
 #include "runtime/ranks/PoolSizes.h"
 #include "runtime/ranks/RankLayout.h"
 
-#include <deque>
 #include <map>
+#include <string>
 
 namespace hadal {
 
@@ -43,17 +43,28 @@ struct SizedStage {
   std::vector<uint64_t> bytes;                       ///< of each value
 };
 
+/// What a pipeline rank holds of micro-batches' values where it holds most.
+struct RankPeak {
+  uint64_t bytes = 0;
+  uint64_t item = 0; ///< of its order
+  uint64_t values = 0;
+  std::string chunk; ///< "F0.3+B1.1"
+};
+
 /// The order of chunks of a pipeline rank: which values there are, one after the other. A call
 /// takes one tick, a message one and exchanged rows two, so that chunks of the window run side by
-/// side much as OrderRunner has it, where that depends on when messages come. One thread at a time.
+/// side much as ChunkRunner has it, where that depends on when messages come. One thread at a time.
 class ChunkSizes {
 public:
   ChunkSizes(const fb::Module &module, const RankLayout &layout,
              const std::vector<SizedStage> &stages, unsigned pp)
       : arenas(module), module(module), ranks(*module.training()->ranks()), layout(layout),
-        stages(stages), pp(pp) {}
+        stages(stages), pp(pp), window(ranks.orders()->Get(pp), ranks.overlap()) {}
 
   Status run();
+  /// The most that the order may hold, whenever messages come: while an item runs the others of its
+  /// window may have all that they write, and an item's memory is given back at its end.
+  RankPeak most() const;
   uint64_t valueBytes() const { return pool.peakBytes(); }
   Arenas arenas;
 
@@ -62,33 +73,23 @@ private:
     std::vector<uint64_t> values; ///< of buffers by number of the value, 0: not there
     size_t ended = 0;             ///< programs
   };
-  struct Half {
+  struct SizedChunk : ChunkState {
     const SizedStage *stage;
     MicroBatchSizes *sizes;
-    std::vector<StageProgram> programs; ///< last first: the one that runs, and those after it
-    bool isFiller;
-    bool hasBegun = false;
     uint32_t at = 0;                          ///< command
     uint64_t arrival = 0;                     ///< of what stream 1 has issued
     std::map<uint32_t, uint64_t> events = {}; ///< when they are recorded
   };
-  struct Item {
-    uint32_t first;
-    std::vector<Half> halves;
-    size_t turn = 0;
-  };
-  enum class Progress { None, Call, Program };
 
-  Item prepare(uint32_t first);
-  const ChunkProgram &programOf(const Half &half) const {
-    return half.stage->plan.programs[size_t(half.programs.back())];
+  template <typename What>
+  void eachProgram(const fb::Order &order, uint32_t first, const What &what) const;
+  std::vector<SizedChunk> prepare(const fb::Order &order, uint32_t first);
+  const PlannedProgram &programOf(const SizedChunk &chunk) const {
+    return chunk.plan->programs[size_t(chunk.programs.back())];
   }
-  void take(Half &half, uint32_t argument);
-  void beginWhatMay();
-  bool isSameProgramBefore(const Half &half) const;
-  Result<bool> moveOn();
-  Result<Progress> advance(Half &half);
-  Progress endProgram(Half &half);
+  void take(SizedChunk &chunk, uint32_t argument);
+  Result<ChunkProgress> advance(SizedChunk &chunk);
+  ChunkProgress endProgram(SizedChunk &chunk);
 
   const fb::Module &module;
   const fb::Ranks &ranks;
@@ -97,7 +98,7 @@ private:
   unsigned pp;
   PoolSizes pool;
   std::map<std::pair<unsigned, unsigned>, MicroBatchSizes> microBatches; ///< by stage and number
-  std::deque<Item> items;                                                ///< the window
+  ChunkWindow<SizedChunk> window;
   uint64_t now = 0;
 };
 

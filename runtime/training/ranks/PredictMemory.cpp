@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 using namespace hadal;
 
@@ -28,6 +29,7 @@ public:
       : module(module), training(*module.training()), ranks(*training.ranks()), layout(layout),
         plan(SumPlan::of(module, layout)) {}
   Result<std::vector<RankMemory>> run(RowsOfExperts rows);
+  Result<std::vector<RankPeak>> peaks();
 
 private:
   Status readStates();
@@ -267,13 +269,33 @@ Result<std::vector<RankMemory>> Predictor::run(RowsOfExperts rows) {
   return all;
 }
 
+Result<std::vector<RankPeak>> Predictor::peaks() {
+  HADAL_TRY(readStages(RowsOfExperts::Balanced));
+  std::vector<RankPeak> all;
+  for (unsigned pp = 0; pp < layout.pp; ++pp)
+    all.push_back(ChunkSizes(module, layout, stages, pp).most());
+  return all;
+}
+
 } // namespace
 
-Result<std::vector<RankMemory>> hadal::predictMemory(const Module &module, RowsOfExperts rows) {
+/// What `predict` says of a module with a table of ranks.
+template <typename Predict>
+static auto ofRanks(const Module &module, const Predict &predict)
+    -> decltype(predict(std::declval<Predictor &>())) {
   const fb::Training *training = module.tables().training();
   if (!training || !training->ranks())
     return invalidArgument(module.path() + ": is not for training on many ranks");
   RankLayout layout = HADAL_TRY(RankLayout::of(*training, 0));
-  auto all = Predictor(module.tables(), layout).run(rows);
+  Predictor predictor(module.tables(), layout);
+  auto all = predict(predictor);
   return all.ok() ? std::move(all) : invalidFile(module.path() + ": " + all.error().message);
+}
+
+Result<std::vector<RankMemory>> hadal::predictMemory(const Module &module, RowsOfExperts rows) {
+  return ofRanks(module, [&](Predictor &predictor) { return predictor.run(rows); });
+}
+
+Result<std::vector<RankPeak>> hadal::predictPeaks(const Module &module) {
+  return ofRanks(module, [](Predictor &predictor) { return predictor.peaks(); });
 }

@@ -10,6 +10,7 @@
 #define HADAL_RUNTIME_TRAINING_RANKS_PREDICTMEMORY_H
 
 #include "runtime/module/Module.h"
+#include "runtime/training/ranks/ChunkSizes.h"
 
 #include <string_view>
 #include <utility>
@@ -50,6 +51,10 @@ inline constexpr uint64_t rankProcessBytes = uint64_t(22) << 20;
 /// Of each rank of a training module with a table of ranks; InvalidArgument for others. An error
 /// where a size cannot be evaluated.
 Result<std::vector<RankMemory>> predictMemory(const Module &module, RowsOfExperts rows);
+
+/// What each pipeline rank of such a module holds of micro-batches' values at most, with balanced
+/// experts, whenever messages come.
+Result<std::vector<RankPeak>> predictPeaks(const Module &module);
 
 } // namespace hadal
 
