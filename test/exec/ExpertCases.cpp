@@ -221,7 +221,7 @@ static Case combine() {
 
 static Case combineGrad() {
   return {"moe.combine_grad",
-          {"T", "E", "K", "H", "missing"},
+          {"T", "E", "K", "H", "missing", "ones"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             int64_t tokens = s.integer("T"), experts = s.integer("E"), topK = s.integer("K");
             Integers chosen = choices(random, tokens, topK, experts);
@@ -230,11 +230,15 @@ static Case combineGrad() {
             inputs.addRandom(random, {plan.source.dim(0), s.integer("H")});
             inputs.addIntegers(plan.position);
             inputs.addRandom(random, {tokens, topK});
-            inputs.addRandom(random, {tokens, s.integer("H")});
+            if (!s.flag("ones"))
+              inputs.addRandom(random, {tokens, s.integer("H")});
           },
           [](const Settings &s, const Check &check) {
-            reference::CombineGradients wanted = reference::combineGradients(
-                check.real(0), check.integer(1), check.real(2), check.real(3));
+            Reals ones({s.integer("T"), s.integer("H")});
+            std::fill(ones.values.begin(), ones.values.end(), 1);
+            reference::CombineGradients wanted =
+                reference::combineGradients(check.real(0), check.integer(1), check.real(2),
+                                            s.flag("ones") ? ones : check.real(3));
             // One product; and a sum of H products in f32, in the lanes' order.
             check.close(0, wanted.rows, 0x1p-24);
             check.close(1, wanted.weights, static_cast<double>(s.integer("H")) * 0x1p-24);

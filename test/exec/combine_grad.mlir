@@ -20,6 +20,10 @@
 // REDEFINE: %{f} = partial
 // REDEFINE: %{s} = T=50 E=16 K=4 H=37 missing=1
 // RUN: %{case}
+// A gradient of ones, which the function makes: numbers by rows and by choices.
+// REDEFINE: %{f} = ones
+// REDEFINE: %{s} = T=23 E=5 K=3 H=1 ones=1
+// RUN: %{case}
 
 func.func @odd(%rows: tensor<?x37xf32>, %position: tensor<?x4xi32>, %weights: tensor<?x4xf32>,
                %gradient: tensor<?x37xf32>) -> (tensor<?x37xf32>, tensor<?x4xf32>) {
@@ -47,4 +51,16 @@ func.func @partial(%rows: tensor<?x37xf32>, %position: tensor<?x4xi32>, %weights
   %drows, %dweights = moe.combine_grad %rows, %position, %weights, %gradient {partial}
       : tensor<?x37xf32>, tensor<?x4xi32>, tensor<?x4xf32>, tensor<?x37xf32> -> tensor<?x37xf32>, tensor<?x4xf32>
   return %drows, %dweights : tensor<?x37xf32>, tensor<?x4xf32>
+}
+
+func.func @ones(%rows: tensor<?x1xf32>, %position: tensor<?x3xi32>, %weights: tensor<?x3xf32>)
+    -> (tensor<?x1xf32>, tensor<?x3xf32>) {
+  %c0 = arith.constant 0 : index
+  %one = arith.constant 1.0 : f32
+  %tokens = tensor.dim %position, %c0 : tensor<?x3xi32>
+  %empty = tensor.empty(%tokens) : tensor<?x1xf32>
+  %ones = linalg.fill ins(%one : f32) outs(%empty : tensor<?x1xf32>) -> tensor<?x1xf32>
+  %drows, %dweights = moe.combine_grad %rows, %position, %weights, %ones
+      : tensor<?x1xf32>, tensor<?x3xi32>, tensor<?x3xf32>, tensor<?x1xf32> -> tensor<?x1xf32>, tensor<?x3xf32>
+  return %drows, %dweights : tensor<?x1xf32>, tensor<?x3xf32>
 }

@@ -266,14 +266,6 @@ void emitDispatch(Kernel &kernel, moe::DispatchOp op) {
   kernel.finish({kernel.resultDim(0, 0)}, 0);
 }
 
-/// The one weight of all choices, where weights are a fill with a constant (the adjoint of
-/// dispatch), or null.
-Value constantWeight(moe::CombineOp op) {
-  auto fill = op.getWeights().getDefiningOp<linalg::FillOp>();
-  return fill && fill.getInputs()[0].getDefiningOp<arith::ConstantOp>() ? fill.getInputs()[0]
-                                                                        : Value();
-}
-
 /// A task is a token. Its rows lie in ascending order of experts. Each id has a code, the turns
 /// from the root of the halving tree to its leaf; boundary i between neighbours i and i+1 joins
 /// where their codes first differ, deeper turns first, so the sum is the tree over all expert ids
@@ -291,7 +283,7 @@ public:
     position = kernel.memory(op.getPosition());
     experts = kernel.memory(op.getExperts());
     Value out = kernel.memory(op.getResult());
-    constant = constantWeight(op);
+    constant = filledWith(op.getWeights()); // as in the adjoint of dispatch
     if (!constant)
       weights = kernel.memory(op.getWeights());
     int64_t bytes = 0, lanes = b.shape.lanes;
@@ -462,7 +454,7 @@ void emitUpdateBias(Kernel &kernel, moe::UpdateBiasOp op) {
 LogicalResult hadal::emitRouting(Kernel &kernel, Operation *op) {
   Values read(op->getOperands());
   // Equal weights are a constant.
-  if (auto combine = dyn_cast<moe::CombineOp>(op); combine && constantWeight(combine))
+  if (auto combine = dyn_cast<moe::CombineOp>(op); combine && filledWith(combine.getWeights()))
     llvm::erase(read, combine.getWeights());
   if (failed(kernel.wantMemory(op, read)))
     return failure();

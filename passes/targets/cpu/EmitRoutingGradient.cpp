@@ -16,7 +16,7 @@ void emitCombineGrad(Kernel &kernel, moe::CombineGradOp op) {
   KernelBuilder &b = kernel.b;
   Value rows = kernel.memory(op.getRows()), position = kernel.memory(op.getPosition()),
         weights = kernel.memory(op.getWeights());
-  Value gradient = kernel.memory(op.getGradient());
+  Value constant = filledWith(op.getGradient()), gradient = kernel.memory(op.getGradient());
   Value rowsGrad = kernel.memory(op.getRowsGrad()),
         weightsGrad = kernel.memory(op.getWeightsGrad());
   int64_t width = op.getRows().getType().getDimSize(1),
@@ -28,7 +28,8 @@ void emitCombineGrad(Kernel &kernel, moe::CombineGradOp op) {
       Value row = b.toIndex(b.load(position, {token, k})),
             weight = b.splat(b.load(weights, {token, k}), lanes);
       auto columns = [&](Value c, int64_t valid, Value dot) {
-        Value g = b.loadVector(gradient, {token, c}, lanes, valid);
+        Value g = constant ? b.splat(b.clone(*constant.getDefiningOp())->getResult(0), lanes)
+                           : b.loadVector(gradient, {token, c}, lanes, valid);
         b.storeVector(b.mulf(g, weight), rowsGrad, {row, c}, valid);
         return b.fma(b.loadVector(rows, {row, c}, lanes, valid), g, dot);
       };
@@ -274,7 +275,10 @@ void emitScatterAdd(Kernel &kernel, moe::ScatterAddOp op) {
 } // namespace
 
 LogicalResult hadal::emitRoutingGradient(Kernel &kernel, Operation *op) {
-  if (failed(kernel.wantMemory(op, op->getOperands())))
+  Values read(op->getOperands());
+  if (auto combine = dyn_cast<moe::CombineGradOp>(op); combine && filledWith(combine.getGradient()))
+    llvm::erase(read, combine.getGradient());
+  if (failed(kernel.wantMemory(op, read)))
     return failure();
   llvm::TypeSwitch<Operation *>(op)
       .Case([&](moe::CombineGradOp combine) { emitCombineGrad(kernel, combine); })

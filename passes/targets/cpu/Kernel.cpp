@@ -4,6 +4,7 @@
 #include "dialects/exec/KernelAttributes.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/sample/Sample.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/targets/cpu/Packing.h"
@@ -15,6 +16,12 @@ using namespace hadal;
 Type hadal::storageType(Type element) {
   return isa<Float8E4M3FNType, Float8E5M2Type>(element) ? IntegerType::get(element.getContext(), 8)
                                                         : element;
+}
+
+Value hadal::filledWith(Value tensor) {
+  auto fill = tensor.getDefiningOp<linalg::FillOp>();
+  return fill && fill.getInputs()[0].getDefiningOp<arith::ConstantOp>() ? fill.getInputs()[0]
+                                                                        : Value();
 }
 
 /// What a kernel does with the memory of an argument that one of its results is written in.

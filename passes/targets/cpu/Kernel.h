@@ -12,6 +12,10 @@ namespace hadal {
 /// What memory holds elements of this type as: f8 codes are bytes.
 mlir::Type storageType(mlir::Type element);
 
+/// The constant, an arith.constant, that fills all of `tensor`, which then needs no memory; else
+/// null.
+mlir::Value filledWith(mlir::Value tensor);
+
 /// Rewrites one kernel from tensors to memrefs. The new function takes a memref for each argument
 /// (a pair of packed weights once), one for each result that is not in place, then `begin`, `end`
 /// and `scratch`. The kernel's scalars are the dynamic sizes of those memrefs in order.
