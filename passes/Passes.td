@@ -430,10 +430,11 @@ def HadalRecompute : Pass<"hadal-recompute", "::mlir::ModuleOp"> {
         %dw = outer(%dy, %n)               %m = norm(%x) {hadal.recomputed}
                                            %dw = outer(%dy, %m)
     `report`: RMSNorm, the up-projections of MLA, SwiGLU's output (DeepSeek-V3, arXiv:2412.19437,
-    section 3.2.3). `all`: everything but the layers' inputs and the experts' choice. Codes that are
-    kept instead of a value (fp8.quantize in tiles of one row) are of the forward half, and the
-    report keeps them. The values are the same, bit for bit. After CSE, which would undo it. Parts of
-    the model are known by `job.part`. Test: test/passes/hadal-recompute.mlir.
+    section 3.2.3); with them what costs next to nothing: rotations, codes of what is made again,
+    rows of the embedding. `all`: everything but the layers' inputs and the experts' choice. Codes
+    that are kept instead of a value (fp8.quantize in tiles of one row) are of the forward half, and
+    the report keeps them. The values are the same, bit for bit. After CSE, which would undo it.
+    Parts of the model are known by `job.part`. Test: test/passes/hadal-recompute.mlir.
   }];
   let options = [Option<"policy", "policy", "std::string", "\"none\"", "none, report or all">];
 }

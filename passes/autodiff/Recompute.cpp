@@ -1,7 +1,10 @@
 //===- Recompute.cpp - activations that are computed again ---------------===//
 
 #include "dialects/GraphOp.h"
+#include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"
+#include "dialects/mla/Mla.h"
+#include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/IR/IRMapping.h"
@@ -30,14 +33,18 @@ struct Recompute : public hadal::impl::HadalRecomputeBase<Recompute> {
     if (!isMemoryEffectFree(op) || (asked && !asked.mayBeRecomputed()))
       return false;
     StringRef part = job::partOf(op);
+    // Outside the layers: the last norm, and rows of the embedding, which a gather brings again.
     if (!part.starts_with("layers."))
-      return false;
+      return part == "norm" || (part == "embed_tokens" && isa<moe::DispatchOp>(op));
     if (policy == "all")
       return !part.ends_with(".mlp_residual"); // the next layer's input
     if (halves.kept.contains(op))
-      return false; // SwiGLU's inputs, attention's output
+      return false; // codes of SwiGLU's inputs and of attention's output
+    if (auto quantize = dyn_cast<fp8::QuantizeOp>(op))
+      if (Operation *maker = rootOf(quantize.getX()).getDefiningOp(); maker && !isFree(maker))
+        return isRecomputed(maker, halves);
     return part.ends_with("norm") || part.ends_with(".q_b_proj") || part.ends_with(".kv_b_proj") ||
-           part.ends_with("swiglu");
+           part.ends_with("swiglu") || isa<mla::RopeOp>(op);
   }
 
   void recompute(func::FuncOp f) {
