@@ -32,6 +32,9 @@ void KernelBuilder::storeVector(Value v, Value memref, ValueRange at, int64_t va
     vector::StoreOp::create(*this, v, memref, at);
     return;
   }
+  // LLVM 22 makes a store of four bytes of a masked one of one narrow lane that was truncated.
+  if (valid == 1 && cast<VectorType>(v.getType()).getElementTypeBitWidth() < 32)
+    return store(vector::ExtractOp::create(*this, v, 0), memref, at);
   Value mask =
       vector::CreateMaskOp::create(*this, vectorOf(lanes, getI1Type()), ValueRange{index(valid)});
   vector::MaskedStoreOp::create(*this, memref, at, mask, v);
