@@ -46,3 +46,14 @@ if (
     config.available_features.add("tiles")
 else:
     lit_config.note("no AMX: tests of products in tiles are skipped")
+
+# Processors that multiply pairs of bf16, whether or not kernels do so here.
+try:
+    with open("/proc/cpuinfo") as cpuinfo:
+        flags = cpuinfo.read().split()
+except OSError:
+    flags = []
+if "avx512_bf16" in flags and "avx512vl" in flags:
+    config.available_features.add("pairs")
+else:
+    lit_config.note("no AVX-512-BF16: tests of products of pairs are skipped")

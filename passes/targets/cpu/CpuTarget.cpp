@@ -43,9 +43,11 @@ static VectorShape shapeOf(const Processor &processor) {
   VectorShape shape = vectorShapeFor(has(processor, "avx512f") ? 16
                                      : has(processor, "avx2")  ? 8
                                                                : 4);
-  // These go with vectors of 16 lanes. All processors with tiles have pairs.
-  shape.pairs = shape.lanes == 16 && has(processor, "avx512bf16");
-  shape.tiles = shape.pairs && has(processor, "amx-bf16") && has(processor, "amx-tile");
+  // These go with vectors of 16 lanes. Processors with tiles multiply pairs at 0.6 of the rate of
+  // f32 (Sapphire Rapids), those without at 1.6 (Zen 5).
+  bool inPairs = shape.lanes == 16 && has(processor, "avx512bf16");
+  shape.tiles = inPairs && has(processor, "amx-bf16") && has(processor, "amx-tile");
+  shape.pairs = inPairs && !shape.tiles;
   return shape;
 }
 
@@ -101,7 +103,8 @@ CpuTarget::CpuTarget(Processor processor)
   if (!shape.tiles)
     return;
   Processor rest = about;
-  llvm::erase_if(rest.features, [](StringRef f) { return f.starts_with("amx-"); });
+  llvm::erase_if(rest.features,
+                 [](StringRef f) { return f.starts_with("amx-") || f == "avx512bf16"; });
   plain = std::make_unique<const CpuTarget>(std::move(rest));
 }
 
