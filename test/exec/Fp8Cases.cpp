@@ -382,6 +382,91 @@ static Case weightGradient() {
           }};
 }
 
+/// Operands of a Linear's three products, quantized as --fp8-quantize has it.
+class Linear {
+public:
+  Linear(const Settings &s)
+      : offsets(offsetsOf(s)), interval(s.integer("interval", 128)), pow2(s.flag("pow2")),
+        e5m2(s.text("format", "e4m3") == "e5m2"), gradientBlocks(s.flag("gradient_blocks")) {
+    int least = e5m2 ? -14 : -6;
+    sums = {s.flag("hopper"), interval, least, least};
+  }
+
+  /// x times w, or dy times w's transpose.
+  Reals product(const Reals &rows, Reals weights, bool transposed) const {
+    if (weights.shape.size() == 2)
+      weights.shape.insert(weights.shape.begin(), 1);
+    int64_t tile = interval ? 128 : 0;
+    bool blocks = transposed && gradientBlocks;
+    auto [x, xScale] = quantized(rows, {blocks ? 128 : 1, tile, blocks ? offsets : none});
+    int64_t blockN = interval ? 128 : transposed ? 0 : 1, blockK = interval ? 128 : transposed;
+    auto [w, scale] = quantized(weights, {blockN, blockK, none});
+    return reference::productOfCodes(
+        {x, blocks ? ofRows(xScale) : xScale, w, scale, blockN, blockK, transposed}, offsets,
+        std::nullopt, sums);
+  }
+
+  Reals weightGradient(const Reals &dy, const Reals &x, std::vector<int64_t> shape) const {
+    int64_t tile = interval ? 128 : 0;
+    auto [gradient, gradientScale] = quantized(dy, {tile, 1, offsets});
+    auto [rows, rowsScale] = quantized(x, {tile, 1, offsets});
+    return reference::weightGradientOfCodes(gradient, gradientScale, rows, rowsScale, offsets,
+                                            Reals(std::move(shape)), tile, sums);
+  }
+
+private:
+  /// Numbers of codes, and scales.
+  std::pair<Reals, Reals> quantized(const Reals &x, reference::CodeTiles tiles) const {
+    tiles.pow2 = pow2;
+    tiles.format = e5m2 ? reference::CodeFormat::E5M2 : reference::CodeFormat::E4M3;
+    reference::Quantized made = reference::quantize(x, tiles);
+    return {decode(made.codes, e5m2 ? ElementType::F8E5M2 : ElementType::F8E4M3), made.scale};
+  }
+
+  /// A row for each row of tiles of 128 that begin anew with each group.
+  Reals ofRows(const Reals &scale) const {
+    Reals result({offsets.back(), scale.dim(1)});
+    for (size_t g = 0; g + 1 < offsets.size(); ++g)
+      for (int64_t row = offsets[g]; row < offsets[g + 1]; ++row)
+        for (int64_t c = 0; c < scale.dim(1); ++c)
+          result(row, c) = scale(offsets[g] / 128 + int64_t(g) + (row - offsets[g]) / 128, c);
+    return result;
+  }
+
+  std::vector<int64_t> offsets, none;
+  int64_t interval;
+  bool pow2, e5m2, gradientBlocks;
+  reference::CodeSums sums;
+};
+
+static Case linear() {
+  return {"fp8.linear",
+          {"rows", "E", "N", "K", "interval", "hopper", "pow2", "format", "gradient_blocks"},
+          [](const Settings &s, Random &random, Inputs &inputs) {
+            int64_t rows = offsetsOf(s).back(), n = s.integer("N"), k = s.integer("K");
+            std::vector<int64_t> weights{n, k};
+            if (int64_t experts = s.integer("E", 0))
+              weights.insert(weights.begin(), experts);
+            for (std::vector<int64_t> shape : {{rows, k}, weights}) {
+              Reals x(shape);
+              for (double &value : x.values)
+                value = plainNumber(random);
+              inputs.addReals(x);
+            }
+            if (s.integer("E", 0))
+              addGroups(offsetsOf(s), inputs);
+            inputs.addRandom(random, {rows, n});
+          },
+          [](const Settings &s, const Check &check) {
+            Reals x = check.real(0), w = check.real(1), dy = check.real(s.integer("E", 0) ? 4 : 2);
+            Linear linear(s);
+            check.equal(0, linear.product(x, w, /*transposed=*/false));
+            check.equal(1, linear.product(dy, w, /*transposed=*/true));
+            check.equal(2, linear.weightGradient(dy, x, w.shape));
+          }};
+}
+
 std::vector<Case> compare::fp8Cases() {
-  return {quantize(), dequantize(), matmul(), groupedMatmul(), productOfCodes(), weightGradient()};
+  return {quantize(),       dequantize(),     matmul(), groupedMatmul(),
+          productOfCodes(), weightGradient(), linear()};
 }
