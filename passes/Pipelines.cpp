@@ -34,6 +34,8 @@ void hadal::readJob(ModuleOp module, PipelineOptions &options) {
   job::TrainingAttr training = job::trainingOf(module);
   if (training)
     options.precision = training.getPrecision().str();
+  else if (module->hasAttr(job::kBf16ValuesAttr))
+    options.precision = "bf16";
   options.fp8 = settings.getFp8().str();
   job::RanksAttr ranks = job::ranksOf(module);
   if (!ranks)
@@ -112,6 +114,9 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
   pm.addPass(createFp8SinkDequantize());
   if (options.expertRanks > 1)
     pm.addPass(createMoeEncodeExchanges());
+  // What is rounded joins what made it.
+  if (options.precision == "bf16")
+    pm.addPass(createHadalRoundProducts({options.precision}));
   // A bias and a residual become one op, and so one epilogue.
   pm.addNestedPass<func::FuncOp>(createHadalFuseElementwise());
   // After the specialization, which takes slices of dequantized weights: those are widened while

@@ -114,8 +114,11 @@ mlir::OwningOpRef<mlir::ModuleOp> graphOf(mlir::MLIRContext &context, const std:
     training->configText = std::move(input->configText);
   auto graph = training ? frontend::buildTraining(context, config, *training)
                         : frontend::buildGraph(context, *input->model);
-  if (!training && mlir::succeeded(graph))
+  if (!training && mlir::succeeded(graph)) {
     frontend::setRanks(**graph, ranks);
+    if (request.training.precision == "bf16")
+      (*graph)->getOperation()->setAttr(job::kBf16ValuesAttr, mlir::UnitAttr::get(&context));
+  }
   return mlir::succeeded(graph) ? std::move(*graph) : mlir::OwningOpRef<mlir::ModuleOp>();
 }
 

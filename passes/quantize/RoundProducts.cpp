@@ -1,4 +1,9 @@
 //===- RoundProducts.cpp - products take operands rounded to bf16 --------===//
+//
+// Where nothing is trained rows are rounded for weights that are bf16; other weights, and their
+// rows, stay as they are.
+//
+//===----------------------------------------------------------------------===//
 
 #include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
@@ -71,6 +76,12 @@ struct RoundProducts : public hadal::impl::HadalRoundProductsBase<RoundProducts>
     return known = rounding.getResult(0);
   }
 
+  /// Whether weights are trained, and so f32 wherever they come from.
+  bool isTraining() {
+    return llvm::any_of(getOperation().getOps<ml_program::GlobalOp>(),
+                        [](ml_program::GlobalOp global) { return global.getIsMutable(); });
+  }
+
   void runOnOperation() override {
     if (precision != "fp32" && precision != "bf16") {
       getOperation().emitError() << "hadal-round-products wants the precision fp32 or bf16, got "
@@ -81,6 +92,7 @@ struct RoundProducts : public hadal::impl::HadalRoundProductsBase<RoundProducts>
       return;
     SymbolTable symbols(getOperation());
     SmallVector<OpOperand *> operands;
+    bool trains = isTraining();
     getOperation().walk([&](Operation *op) {
       // The gate decides: it stays as it is (DeepSeek-V3, arXiv:2412.19437, section 3.3.1).
       if (job::partOf(op).ends_with(".mlp.gate"))
@@ -90,12 +102,15 @@ struct RoundProducts : public hadal::impl::HadalRoundProductsBase<RoundProducts>
           if (operand.get() == v && getElementTypeOrSelf(v.getType()).isF32())
             operands.push_back(&operand);
       };
-      if (auto p = matchProduct(op))
+      if (auto p = matchProduct(op)) {
+        if (!trains && !getElementTypeOrSelf(p->right.getType()).isBF16())
+          return;
         take(p->left), take(p->right);
-      else if (auto g = matchWeightGradient(op))
+      } else if (auto g = matchWeightGradient(op)) {
         take(g->rows), take(g->gradient);
-      else
+      } else {
         return;
+      }
       op->setAttr(job::kBf16ValuesAttr, UnitAttr::get(&getContext()));
     });
     for (OpOperand *operand : operands)

@@ -16,7 +16,6 @@ refuses() {
 # Options.
 case $(uname -m) in x86_64) other=aarch64 ;; *) other=x86-64-v3 ;; esac
 refuses "--emit=exe: an executable is for this machine's processors" "$models/small" --emit=exe --cpu=$other
-refuses '--precision=bf16: is for --mode=train' "$models/small" --mode=generate --precision=bf16
 refuses '--dispatch: is for rows that go from one expert-parallel rank to another' "$models/small" --dispatch=fp8
 refuses '--exchange-capacity: is for rows' "$models/small" --mode=train --seq=8 --exchange-capacity=4
 refuses '--micro-batches: wants a multiple of the 2 owners of micro-batches' "$models/small" --mode=train --seq=8 --pp=2 \

@@ -76,7 +76,8 @@ static void declareGeneral(CLI::App &app, CompileRequest &request) {
   app.add_option("--precision", request.training.precision,
                  "What products compute with; sums and master weights stay in f32. fp32: rows in "
                  "f32, weights of generation as the checkpoint has them; bf16: rows and trained "
-                 "weights rounded to it; fp8: E4M3 codes with scales in all Linears and experts. "
+                 "weights rounded to it, in generation the rows that meet BF16 weights; fp8: E4M3 "
+                 "codes with scales in all Linears and experts. "
                  "Training takes the recipe of the DeepSeek-V3 report; generation quantizes rows "
                  "as they come, in tiles of 1 x 128, and once the weights of a checkpoint that is "
                  "not FP8, in 128 x 128")
@@ -232,8 +233,6 @@ static std::string uselessOption(const CLI::App &app, const CompileRequest &requ
                (name == std::string("--pp") || name == std::string("--dp")
                     ? "; --mode=generate takes --ep"
                     : "");
-  if (!request.trains() && request.training.precision == "bf16")
-    return "--precision=bf16: is for --mode=train";
   if (request.settings.fp8 && request.training.precision != "fp8")
     return "--fp8: is for --precision=fp8";
   if (request.training.ranks.ep == 1)
