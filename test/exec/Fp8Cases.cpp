@@ -145,30 +145,34 @@ static void fillHard(Random &random, Reals &x, int64_t first) {
 }
 
 static Case quantize() {
-  return {"fp8.quantize",
-          {"E", "M", "K", "block", "rows", "format", "pow2", "hard", "element", "overflow"},
-          [](const Settings &s, Random &random, Inputs &inputs) {
-            Reals x(shapeOf(s));
-            int64_t k = s.integer("K"), zeros = x.size() > k ? k : 0; // the last of several rows
-            for (int64_t i = 0; i < x.size() - zeros; ++i)
-              x.values[i] = plainNumber(random);
-            for (int64_t i = 0; s.flag("hard") && i < x.size(); i += 32)
-              fillHard(random, x, i);
-            // One of a hundred numbers, with either sign, is NaN or infinite.
-            for (int64_t i = 0; i < s.integer("overflow", 0) * x.size() / 100; ++i)
-              x.values[random.below(x.size())] =
-                  std::copysign(random.below(3) ? INFINITY : NAN, random.below(2) ? -1.0 : 1.0);
-            inputs.addReals(x, s.text("element", "f32") == "bf16" ? ElementType::BF16
-                                                                  : ElementType::F32);
-            addOffsets(s, inputs);
-          },
-          [](const Settings &s, const Check &check) {
-            reference::CodeTiles tiles = tilesOf(s);
-            reference::Quantized wanted = reference::quantize(check.real(0), tiles);
-            bool isPacked = tiles.format == reference::CodeFormat::E5M6;
-            check.equal(0, isPacked ? packed(wanted.codes) : wanted.codes);
-            check.same(1, wanted.scale);
-          }};
+  return {
+      "fp8.quantize",
+      {"E", "M", "K", "block", "rows", "format", "pow2", "hard", "element", "overflow", "factor"},
+      [](const Settings &s, Random &random, Inputs &inputs) {
+        Reals x(shapeOf(s));
+        int64_t k = s.integer("K"), zeros = x.size() > k ? k : 0; // the last of several rows
+        for (int64_t i = 0; i < x.size() - zeros; ++i)
+          x.values[i] = plainNumber(random);
+        for (int64_t i = 0; s.flag("hard") && i < x.size(); i += 32)
+          fillHard(random, x, i);
+        // So many of a hundred numbers, with either sign, are NaN or infinite.
+        for (int64_t i = 0; i < s.integer("overflow", 0) * x.size() / 100; ++i)
+          x.values[random.below(x.size())] =
+              std::copysign(random.below(3) ? INFINITY : NAN, random.below(2) ? -1.0 : 1.0);
+        inputs.addReals(x,
+                        s.text("element", "f32") == "bf16" ? ElementType::BF16 : ElementType::F32);
+        addOffsets(s, inputs);
+      },
+      [](const Settings &s, const Check &check) {
+        reference::CodeTiles tiles = tilesOf(s);
+        Reals x = check.real(0);
+        for (double &value : x.values)
+          value = static_cast<float>(value) * static_cast<float>(s.real("factor", 1));
+        reference::Quantized wanted = reference::quantize(x, tiles);
+        bool isPacked = tiles.format == reference::CodeFormat::E5M6;
+        check.equal(0, isPacked ? packed(wanted.codes) : wanted.codes);
+        check.same(1, wanted.scale);
+      }};
 }
 
 static Case dequantize() {

@@ -77,6 +77,9 @@
 // REDEFINE: %{f} = tiny
 // REDEFINE: %{s} = M=7 K=9 block=3,4
 // RUN: %{case}
+// REDEFINE: %{f} = one_more
+// REDEFINE: %{s} = M=64 K=33 block=1,128
+// RUN: %{case} && hadal-run call %t.hadal @%{f} --check-memory --input %t.in.safetensors -o %t.out.safetensors
 // REDEFINE: %{f} = single
 // REDEFINE: %{s} = M=7 K=9 block=1,1
 // RUN: %{case}
@@ -93,6 +96,17 @@
 // REDEFINE: %{f} = e5m6_columns
 // REDEFINE: %{s} = M=9 K=301 block=4,1 format=e5m6 hard=1
 // RUN: %{case}
+// Of rows that an op before makes, in its kernel: here three times x; with and without the rows.
+// REDEFINE: %{f} = fused
+// REDEFINE: %{s} = M=23 K=300 block=1,128 factor=3 hard=1
+// RUN: %{case}
+// REDEFINE: %{s} = M=1 K=300 block=1,128 factor=3 hard=1 overflow=1
+// RUN: %{case}
+// REDEFINE: %{f} = fused_kept
+// REDEFINE: %{s} = M=23 K=300 block=1,128 factor=3 hard=1
+// RUN: %{case}
+
+#matrix = affine_map<(m, n) -> (m, n)>
 
 func.func @activation(%x: tensor<?x300xf32>) -> (tensor<?x300xf8E4M3FN>, tensor<?x3xf32>) {
   %q, %scale = fp8.quantize %x {block = array<i64: 1, 128>}
@@ -196,6 +210,12 @@ func.func @tiny(%x: tensor<?x9xf32>) -> (tensor<?x9xf8E4M3FN>, tensor<?x3xf32>) 
   return %q, %scale : tensor<?x9xf8E4M3FN>, tensor<?x3xf32>
 }
 
+func.func @one_more(%x: tensor<?x33xf32>) -> (tensor<?x33xf8E4M3FN>, tensor<?x1xf32>) {
+  %q, %scale = fp8.quantize %x {block = array<i64: 1, 128>}
+      : tensor<?x33xf32> -> tensor<?x33xf8E4M3FN>, tensor<?x1xf32>
+  return %q, %scale : tensor<?x33xf8E4M3FN>, tensor<?x1xf32>
+}
+
 func.func @single(%x: tensor<?x9xf32>) -> (tensor<?x9xf8E4M3FN>, tensor<?x9xf32>) {
   %q, %scale = fp8.quantize %x {block = array<i64: 1, 1>}
       : tensor<?x9xf32> -> tensor<?x9xf8E4M3FN>, tensor<?x9xf32>
@@ -218,4 +238,37 @@ func.func @e5m6_columns(%x: tensor<?x301xf32>) -> (tensor<?x452xi8>, tensor<?x30
   %q, %scale = fp8.quantize %x {block = array<i64: 4, 1>, format = "e5m6"}
       : tensor<?x301xf32> -> tensor<?x452xi8>, tensor<?x301xf32>
   return %q, %scale : tensor<?x452xi8>, tensor<?x301xf32>
+}
+
+func.func @fused(%x: tensor<?x300xf32>) -> (tensor<?x300xf8E4M3FN>, tensor<?x3xf32>) {
+  %c0 = arith.constant 0 : index
+  %three = arith.constant 3.0 : f32
+  %m = tensor.dim %x, %c0 : tensor<?x300xf32>
+  %empty = tensor.empty(%m) : tensor<?x300xf32>
+  %y = linalg.generic {indexing_maps = [#matrix, #matrix], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<?x300xf32>) outs(%empty : tensor<?x300xf32>) {
+  ^bb0(%a: f32, %unused: f32):
+    %p = arith.mulf %a, %three : f32
+    linalg.yield %p : f32
+  } -> tensor<?x300xf32>
+  %q, %scale = fp8.quantize %y {block = array<i64: 1, 128>}
+      : tensor<?x300xf32> -> tensor<?x300xf8E4M3FN>, tensor<?x3xf32>
+  return %q, %scale : tensor<?x300xf8E4M3FN>, tensor<?x3xf32>
+}
+
+func.func @fused_kept(%x: tensor<?x300xf32>)
+    -> (tensor<?x300xf8E4M3FN>, tensor<?x3xf32>, tensor<?x300xf32>) {
+  %c0 = arith.constant 0 : index
+  %three = arith.constant 3.0 : f32
+  %m = tensor.dim %x, %c0 : tensor<?x300xf32>
+  %empty = tensor.empty(%m) : tensor<?x300xf32>
+  %y = linalg.generic {indexing_maps = [#matrix, #matrix], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<?x300xf32>) outs(%empty : tensor<?x300xf32>) {
+  ^bb0(%a: f32, %unused: f32):
+    %p = arith.mulf %a, %three : f32
+    linalg.yield %p : f32
+  } -> tensor<?x300xf32>
+  %q, %scale = fp8.quantize %y {block = array<i64: 1, 128>}
+      : tensor<?x300xf32> -> tensor<?x300xf8E4M3FN>, tensor<?x3xf32>
+  return %q, %scale, %y : tensor<?x300xf8E4M3FN>, tensor<?x3xf32>, tensor<?x300xf32>
 }

@@ -2,7 +2,7 @@
 // fused.
 //
 //   begin..end  ->  scf.for rows { producers of the row; the row }  ->  one-shot bufferization
-//               ->  loops (LLVM vectorizes)
+//               ->  loops (LLVM vectorizes)  ->  quantizers of the row
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
@@ -13,6 +13,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Tensor/Transforms/Transforms.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "passes/targets/cpu/Fp8Codes.h"
 #include "passes/targets/cpu/Kernel.h"
 
 using namespace mlir;
@@ -34,10 +35,45 @@ static void startFrom(Value init, Value destination, RewriterBase &rewriter) {
   }
 }
 
+/// A place for the rows of `x`, [rows, K] f32, that all quantizers of them read at once: every row
+/// stands where the one before it stood.
+static Value placeOfRow(Kernel &kernel, fp8::QuantizeOp quantize) {
+  KernelBuilder &b = kernel.b;
+  ArrayRef<int64_t> shape = quantize.getX().getType().getShape();
+  int64_t offset = 0;
+  Value row = b.scratchView(kernel.scratch, offset, {shape[1]}, b.getF32Type());
+  OpFoldResult rows = b.getIndexAttr(shape[0]);
+  if (ShapedType::isDynamic(shape[0]))
+    rows = b.dim(kernel.memory(quantize.getQ()), 0);
+  auto type =
+      MemRefType::get(shape, b.getF32Type(), StridedLayoutAttr::get(b.getContext(), 0, {0, 1}));
+  return memref::ReinterpretCastOp::create(
+      b, type, row, OpFoldResult(b.getIndexAttr(0)),
+      ArrayRef<OpFoldResult>{rows, b.getIndexAttr(shape[1])},
+      ArrayRef<OpFoldResult>{b.getIndexAttr(0), b.getIndexAttr(1)});
+}
+
+/// What the linalg ops of a kernel make: its results but for codes and scales, and what quantizers
+/// alone read.
+static SmallVector<Value> madeRows(Kernel &kernel, ArrayRef<fp8::QuantizeOp> quantizers) {
+  SmallVector<Value> made;
+  for (Value v : kernel.tensors.getBody().front().getTerminator()->getOperands())
+    if (!v.getDefiningOp<fp8::QuantizeOp>())
+      made.push_back(v);
+  for (fp8::QuantizeOp quantize : quantizers)
+    if (!llvm::is_contained(made, quantize.getX())) {
+      kernel.setMemory(quantize.getX(), placeOfRow(kernel, quantize));
+      made.push_back(quantize.getX());
+    }
+  return made;
+}
+
 /// 1. The same computation on tensors that stand for the kernel's memory: returns the one op that
 /// makes all results, whose inits are the places of the results.
-static FailureOr<linalg::LinalgOp> writeOnTensors(Kernel &kernel, RewriterBase &rewriter) {
+static FailureOr<linalg::LinalgOp> writeOnTensors(Kernel &kernel, RewriterBase &rewriter,
+                                                  ArrayRef<fp8::QuantizeOp> quantizers) {
   KernelBuilder &b = kernel.b;
+  SmallVector<Value> made = madeRows(kernel, quantizers);
   Block &source = kernel.tensors.getBody().front();
   IRMapping map;
   for (auto [i, argument] : llvm::enumerate(source.getArguments())) {
@@ -50,9 +86,10 @@ static FailureOr<linalg::LinalgOp> writeOnTensors(Kernel &kernel, RewriterBase &
                                                         /*restrict=*/true, writable));
   }
   for (Operation &op : source.without_terminator())
-    b.clone(op, map);
+    if (!isa<fp8::QuantizeOp>(op))
+      b.clone(op, map);
   SmallVector<Value> results, places;
-  for (Value v : source.getTerminator()->getOperands()) {
+  for (Value v : made) {
     results.push_back(map.lookup(v));
     places.push_back(kernel.memory(v));
   }
@@ -74,7 +111,7 @@ static FailureOr<linalg::LinalgOp> writeOnTensors(Kernel &kernel, RewriterBase &
     }
   for (auto [i, place] : llvm::enumerate(places)) {
     OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(&kernel.lowered.getBody().front());
+    b.setInsertionPointAfterValue(place);
     auto destination = bufferization::ToTensorOp::create(b, results[i].getType(), place,
                                                          /*restrict=*/true, /*writable=*/true);
     unsigned number = cast<OpResult>(results[i]).getResultNumber();
@@ -183,14 +220,33 @@ static LogicalResult writeLoops(Kernel &kernel, RewriterBase &rewriter) {
   return success();
 }
 
+/// 5. Quantizers at the end of each row.
+static LogicalResult writeQuantizers(Kernel &kernel, ArrayRef<fp8::QuantizeOp> quantizers) {
+  if (quantizers.empty())
+    return success();
+  auto loops = kernel.lowered.getBody().front().getOps<scf::ForOp>();
+  auto rows =
+      llvm::find_if(loops, [&](scf::ForOp loop) { return loop.getLowerBound() == kernel.begin; });
+  if (rows == loops.end())
+    return kernel.tensors.emitError("linalg kernel wants rows to quantize one by one");
+  kernel.b.setInsertionPoint((*rows).getBody()->getTerminator());
+  for (fp8::QuantizeOp quantize : quantizers)
+    quantizeRow(kernel, quantize, (*rows).getInductionVar());
+  return success();
+}
+
 LogicalResult hadal::emitLinalg(Kernel &kernel, Operation *) {
   IRRewriter rewriter(kernel.b.getContext());
-  auto root = writeOnTensors(kernel, rewriter);
+  auto quantizers = llvm::to_vector(kernel.tensors.getBody().front().getOps<fp8::QuantizeOp>());
+  auto root = writeOnTensors(kernel, rewriter, quantizers);
   if (failed(root))
     return failure();
   auto tasks = tileRows(kernel, *root, rewriter);
   if (failed(tasks))
     return failure();
-  kernel.finish({*tasks}, 0);
-  return success(succeeded(bufferize(kernel)) && succeeded(writeLoops(kernel, rewriter)));
+  int64_t scratchBytes =
+      quantizers.empty() ? 0 : 4 * quantizers.front().getX().getType().getShape().back();
+  kernel.finish({*tasks}, scratchBytes);
+  return success(succeeded(bufferize(kernel)) && succeeded(writeLoops(kernel, rewriter)) &&
+                 succeeded(writeQuantizers(kernel, quantizers)));
 }

@@ -121,6 +121,14 @@ public:
 
   void emit() { bk == 1 ? emitColumns() : bm == 1 ? emitRows() : emitTiles(); }
 
+  /// All tiles of a row, of tiles of one row.
+  void quantizeRow(Value row) {
+    b.loop(0, columns / bk * bk, bk,
+           [&](Value column) { quantizeTile(row, row, row, column, bk); });
+    if (int64_t rest = columns % bk)
+      quantizeTile(row, row, row, b.index(columns - rest), rest);
+  }
+
 private:
   Value loadX(Value row, Value column, int64_t valid) {
     if (isContiguous)
@@ -141,8 +149,12 @@ private:
       return b.storeVector(bytes(codes), q, at(row, column), valid);
     Value four = b.constantLike(codes, b.getI32IntegerAttr(4));
     b.storeVector(bytes(arith::ShRUIOp::create(b, codes, four)), q, at(row, column), valid);
-    // Pairs of lower halves: the second one's stands 8 bits above the first one's.
-    Value low = arith::AndIOp::create(b, codes, b.constantLike(codes, b.getI32IntegerAttr(15)));
+    // Pairs of lower halves: the second one's stands 8 bits above the first one's. Beside the last
+    // code of an odd number are zeros.
+    SmallVector<int32_t> kept(lanes, 15);
+    std::fill(kept.begin() + valid, kept.end(), 0);
+    Value low =
+        arith::AndIOp::create(b, codes, arith::ConstantOp::create(b, b.getI32VectorAttr(kept)));
     Value pairs = vector::BitCastOp::create(b, b.vectorOf(lanes / 2, b.getI16Type()), bytes(low));
     Value above = arith::ShRUIOp::create(b, pairs, b.constantLike(pairs, b.getI16IntegerAttr(4)));
     Value place = b.add(b.div(column, 2), columns);
@@ -249,12 +261,7 @@ private:
   }
 
   void emitRows() {
-    emitParts(1, [&](Value row, Value) {
-      b.loop(0, columns / bk * bk, bk,
-             [&](Value column) { quantizeTile(row, row, row, column, bk); });
-      if (int64_t rest = columns % bk)
-        quantizeTile(row, row, row, b.index(columns - rest), rest);
-    });
+    emitParts(1, [&](Value row, Value) { quantizeRow(row); });
   }
 
   Value x;
@@ -325,6 +332,10 @@ private:
 };
 
 } // namespace
+
+void hadal::quantizeRow(Kernel &kernel, fp8::QuantizeOp op, Value row) {
+  Quantizer(kernel, op).quantizeRow(row);
+}
 
 LogicalResult hadal::emitQuantize(Kernel &kernel, Operation *op) {
   if (failed(kernel.wantMemory(op, op->getOperands())))

@@ -1,7 +1,7 @@
 // Codes of few bits and f32: exact, subnormals and NaN included. Values are one number or a vector.
 #pragma once
 #include "dialects/fp8/Fp8.h"
-#include "passes/targets/cpu/KernelBuilder.h"
+#include "passes/targets/cpu/Kernel.h"
 
 namespace hadal {
 /// The f32 values of i8 codes (one, or a vector of them) of `format`: f8E4M3FN or f8E5M2.
@@ -24,4 +24,8 @@ mlir::Value largerBits(KernelBuilder &b, mlir::Value most, mlir::Value x);
 mlir::Value scaleOf(KernelBuilder &b, mlir::Value most, fp8::Format format, bool pow2);
 /// What divides by `scale`: with `pow2` the exact inverse, to multiply with.
 mlir::Value divisorOf(KernelBuilder &b, mlir::Value scale, bool pow2);
+
+/// Writes the codes and scales of row `row` of `op`, whose x and results have memory and whose
+/// tiles are of one row.
+void quantizeRow(Kernel &kernel, fp8::QuantizeOp op, mlir::Value row);
 } // namespace hadal

@@ -31,6 +31,8 @@ public:
   /// The memref that holds `tensor`: an argument, a result's place, or a view of one. Null if it is
   /// none of these.
   mlir::Value memory(mlir::Value tensor);
+  /// Gives a value that the kernel makes for itself a place.
+  void setMemory(mlir::Value tensor, mlir::Value place) { memories.map(tensor, place); }
   /// True if `tensor` is an argument or a result whose memory is panels (kPanelsLayout): its memref
   /// is flat.
   bool inPanels(mlir::Value tensor) const { return panelTensors.contains(tensor); }
@@ -79,7 +81,7 @@ mlir::LogicalResult emitScalars(Kernel &kernel, mlir::Operation *op);
 /// tensor.insert_slice.
 mlir::LogicalResult emitInsertSlice(Kernel &kernel, mlir::Operation *op);
 /// Any group of linalg ops: tiled over rows, producers fused into the row, bufferized, lowered to
-/// loops.
+/// loops. Quantizers of the result whose tiles are of one row take each row as it is made.
 mlir::LogicalResult emitLinalg(Kernel &kernel, mlir::Operation *op);
 
 /// One product or a pair, and the element-wise op after it, if any.

@@ -228,10 +228,16 @@ static Emitter emitterOf(Kernel &kernel, Block &body, Operation *&op) {
   if (isa_and_nonnull<tensor::FromElementsOp>(op))
     return emitScalars;
   bool isLinalg = llvm::all_of(body.without_terminator(), [](Operation &o) {
-    return isa<linalg::LinalgOp>(o) ||
+    return isa<linalg::LinalgOp, fp8::QuantizeOp>(o) ||
            isa<tensor::TensorDialect, arith::ArithDialect>(o.getDialect());
   });
   return isLinalg ? emitLinalg : nullptr;
+}
+
+/// True of a quantizer of rows that linalg ops of the kernel make.
+static bool isOfRows(Operation *op) {
+  auto quantize = dyn_cast<fp8::QuantizeOp>(op);
+  return quantize && quantize.getX().getDefiningOp<linalg::GenericOp>();
 }
 
 /// Writes `kernel.lowered`. None: no emitter takes the kernel.
@@ -250,7 +256,8 @@ static std::optional<LogicalResult> emit(Kernel &kernel) {
   if (gradient)
     return emitGradient(kernel, *gradient);
   for (Operation &op : body.without_terminator())
-    if (Emitter emitter = emitters().lookup(op.getName().getStringRef())) {
+    if (Emitter emitter = emitters().lookup(op.getName().getStringRef());
+        emitter && !isOfRows(&op)) {
       bool isAlone = llvm::all_of(body.without_terminator(), [&](Operation &other) {
         return &other == &op || isCloned(&other);
       });

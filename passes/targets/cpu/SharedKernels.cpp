@@ -1,7 +1,9 @@
 //===- SharedKernels.cpp - which ops run in one kernel on a processor -----===//
 
 #include "passes/targets/cpu/SharedKernels.h"
+#include "dialects/fp8/Fp8.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "passes/analysis/GraphQueries.h"
 #include "passes/targets/cpu/CpuTarget.h"
 
 using namespace mlir;
@@ -57,10 +59,32 @@ std::optional<Product> hadal::pairOf(Operation *product) {
   return products[products[0].op == product ? 1 : 0];
 }
 
+/// True if `quantize` runs on each row that `producer` makes: its tiles are of one row, and nothing
+/// before it in the program reads the rows.
+static bool quantizesRows(fp8::QuantizeOp quantize, Operation *producer) {
+  auto rows = dyn_cast<linalg::GenericOp>(producer);
+  if (!rows || rows->getNumResults() != 1 || matchProduct(rows) || standsAlone(rows) ||
+      destinationOf(rows) || (isEpilogue(rows) && !productsUnder(rows).empty()))
+    return false;
+  auto type = quantize.getX().getType();
+  if (quantize.getBlock()[0] != 1 || type.getRank() != 2 || !type.getElementType().isF32())
+    return false;
+  AffineMap made = rows.getMatchingIndexingMap(rows.getDpsInitOperand(0));
+  if (made.getResult(0) != getAffineDimExpr(0, rows.getContext()) ||
+      rows.getIteratorTypesArray()[0] != utils::IteratorType::parallel)
+    return false;
+  return llvm::all_of(rows->getUsers(), [&](Operation *user) {
+    return user == quantize ||
+           (user->getBlock() == quantize->getBlock() && quantize->isBeforeInBlock(user));
+  });
+}
+
 /// An element-wise op runs on a product's tile while that is in registers: on the last of its
 /// products, or on both of a pair. Ops that go over the same rows run one after the other on each
-/// row.
+/// row, and a quantizer of tiles within rows after them.
 bool CpuTarget::sharesKernel(Operation *producer, Operation *consumer) const {
+  if (auto quantize = dyn_cast<fp8::QuantizeOp>(consumer))
+    return quantizesRows(quantize, producer);
   auto generic = dyn_cast<linalg::GenericOp>(consumer);
   if (!generic || matchProduct(generic) || standsAlone(generic))
     return false;

@@ -1,0 +1,76 @@
+// RUN: hadal-opt %s --exec-form-programs=target=x86-64-v3 | FileCheck %s
+
+// A quantizer of tiles within rows runs in the kernel that makes the rows, which stay in cache: where
+// nothing else reads them they have no memory.
+#matrix = affine_map<(m, n) -> (m, n)>
+
+// CHECK-LABEL: exec.program @rows
+// CHECK: exec.launch @fp8_quantize_fused
+// CHECK-NOT: exec.launch
+// CHECK: }
+func.func @rows(%x: tensor<?x300xf32> {exec.name = "x"})
+    -> (tensor<?x300xf8E4M3FN> {exec.name = "q"}, tensor<?x3xf32> {exec.name = "s"}) {
+  %c0 = arith.constant 0 : index
+  %m = tensor.dim %x, %c0 : tensor<?x300xf32>
+  %empty = tensor.empty(%m) : tensor<?x300xf32>
+  %y = linalg.generic {indexing_maps = [#matrix, #matrix], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<?x300xf32>) outs(%empty : tensor<?x300xf32>) {
+  ^bb0(%a: f32, %unused: f32):
+    %p = arith.mulf %a, %a : f32
+    linalg.yield %p : f32
+  } -> tensor<?x300xf32>
+  %q, %s = fp8.quantize %y {block = array<i64: 1, 128>}
+      : tensor<?x300xf32> -> tensor<?x300xf8E4M3FN>, tensor<?x3xf32>
+  return %q, %s : tensor<?x300xf8E4M3FN>, tensor<?x3xf32>
+}
+
+// Tiles along rows want the rows of others, too; that quantizer reads what the kernel also writes.
+// CHECK-LABEL: exec.program @both
+// CHECK: exec.launch @fp8_quantize_fused
+// CHECK: exec.launch @fp8_quantize
+// CHECK-NOT: exec.launch
+// CHECK: }
+func.func @both(%x: tensor<?x300xf32> {exec.name = "x"})
+    -> (tensor<?x300xf8E4M3FN> {exec.name = "q"}, tensor<?x3xf32> {exec.name = "s"},
+        tensor<?x300xf8E4M3FN> {exec.name = "t"}, tensor<?x300xf32> {exec.name = "ts"}) {
+  %c0 = arith.constant 0 : index
+  %m = tensor.dim %x, %c0 : tensor<?x300xf32>
+  %empty = tensor.empty(%m) : tensor<?x300xf32>
+  %y = linalg.generic {indexing_maps = [#matrix, #matrix], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<?x300xf32>) outs(%empty : tensor<?x300xf32>) {
+  ^bb0(%a: f32, %unused: f32):
+    %p = arith.mulf %a, %a : f32
+    linalg.yield %p : f32
+  } -> tensor<?x300xf32>
+  %q, %s = fp8.quantize %y {block = array<i64: 1, 128>}
+      : tensor<?x300xf32> -> tensor<?x300xf8E4M3FN>, tensor<?x3xf32>
+  %t, %ts = fp8.quantize %y {block = array<i64: 128, 1>}
+      : tensor<?x300xf32> -> tensor<?x300xf8E4M3FN>, tensor<?x300xf32>
+  return %q, %s, %t, %ts
+      : tensor<?x300xf8E4M3FN>, tensor<?x3xf32>, tensor<?x300xf8E4M3FN>, tensor<?x300xf32>
+}
+
+// What reads the rows before their quantizer does needs them first: kernels stay apart.
+// CHECK-LABEL: exec.program @before
+// CHECK: exec.launch @linalg_generic
+// CHECK: exec.launch @fp8_quantize
+// CHECK: exec.launch @fp8_quantize
+func.func @before(%x: tensor<?x300xf32> {exec.name = "x"})
+    -> (tensor<?x300xf8E4M3FN> {exec.name = "q"}, tensor<?x3xf32> {exec.name = "s"},
+        tensor<?x300xf8E4M3FN> {exec.name = "t"}, tensor<?x300xf32> {exec.name = "ts"}) {
+  %c0 = arith.constant 0 : index
+  %m = tensor.dim %x, %c0 : tensor<?x300xf32>
+  %empty = tensor.empty(%m) : tensor<?x300xf32>
+  %y = linalg.generic {indexing_maps = [#matrix, #matrix], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<?x300xf32>) outs(%empty : tensor<?x300xf32>) {
+  ^bb0(%a: f32, %unused: f32):
+    %p = arith.mulf %a, %a : f32
+    linalg.yield %p : f32
+  } -> tensor<?x300xf32>
+  %t, %ts = fp8.quantize %y {block = array<i64: 128, 1>}
+      : tensor<?x300xf32> -> tensor<?x300xf8E4M3FN>, tensor<?x300xf32>
+  %q, %s = fp8.quantize %y {block = array<i64: 1, 128>}
+      : tensor<?x300xf32> -> tensor<?x300xf8E4M3FN>, tensor<?x3xf32>
+  return %q, %s, %t, %ts
+      : tensor<?x300xf8E4M3FN>, tensor<?x3xf32>, tensor<?x300xf8E4M3FN>, tensor<?x300xf32>
+}
