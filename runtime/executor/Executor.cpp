@@ -102,6 +102,11 @@ void Executor::setLaunchObserver(
   self->observer = std::move(observer);
 }
 
+Status Executor::Implementation::settle(const Status &status) {
+  Status synchronized = device.synchronize(*stream);
+  return status ? synchronized : status;
+}
+
 Status Executor::reserve(ProgramRun &run) {
   HADAL_TRY(self->frameOf(run));
   return {};
@@ -118,22 +123,25 @@ Status Executor::execute(std::span<ProgramRun *const> runs) {
                            std::to_string(source.tables().inference()->ep()) +
                            " ranks, which run it together");
   std::vector<RankProgram> programs;
-  for (ProgramRun *run : runs) {
-    run->executed = false;
-    HADAL_TRY(checkSizes(*run->table, run->registers));
-    Implementation::Frame frame = HADAL_TRY(self->frameOf(*run));
-    HADAL_TRY(self->checkArguments(*run, frame));
-    HADAL_TRY(self->uploadArguments(*run, frame));
-    RankProgram program{run->table,
-                        std::move(frame.registers),
-                        std::move(frame.arguments),
-                        {},
-                        std::move(frame.argumentBytes)};
-    for (uint32_t i = 0; i < program.arguments.size(); ++i)
-      program.isBound.push_back(run->handsOut(i));
-    programs.push_back(std::move(program));
-  }
-  HADAL_TRY(self->ranks->run(programs));
+  auto runAll = [&]() -> Status {
+    for (ProgramRun *run : runs) {
+      run->executed = false;
+      HADAL_TRY(checkSizes(*run->table, run->registers));
+      Implementation::Frame frame = HADAL_TRY(self->frameOf(*run));
+      HADAL_TRY(self->checkArguments(*run, frame));
+      HADAL_TRY(self->uploadArguments(*run, frame));
+      RankProgram program{run->table,
+                          std::move(frame.registers),
+                          std::move(frame.arguments),
+                          {},
+                          std::move(frame.argumentBytes)};
+      for (uint32_t i = 0; i < program.arguments.size(); ++i)
+        program.isBound.push_back(run->handsOut(i));
+      programs.push_back(std::move(program));
+    }
+    return self->ranks->run(programs);
+  };
+  HADAL_TRY(self->settle(runAll()));
   for (size_t i = 0; i < runs.size(); ++i) {
     HADAL_TRY(self->downloadOutputs(*runs[i]));
     runs[i]->last = programs[i].statistics;
@@ -155,14 +163,14 @@ Status Executor::execute(ProgramRun &run) {
   HADAL_TRY(checkSizes(program, run.registers));
   Implementation::Frame frame = HADAL_TRY(self->frameOf(run));
   HADAL_TRY(self->checkArguments(run, frame));
-  HADAL_TRY(self->uploadArguments(run, frame));
-  if (self->checksMemory)
-    HADAL_TRY(self->shadowOutputs(frame));
+  Status status = self->uploadArguments(run, frame);
+  if (status && self->checksMemory)
+    status = self->shadowOutputs(frame);
+  if (!status)
+    return self->settle(status);
   self->current = {};
   int64_t begin = self->trace ? self->trace->now() : 0;
-  Status status = self->runCommands(frame, *program.commands(), 0);
-  if (status)
-    status = self->device.synchronize(*self->stream);
+  status = self->settle(self->runCommands(frame, *program.commands(), 0));
   if (status && self->checksMemory)
     status = self->returnOutputs(frame);
   if (status)
@@ -188,9 +196,7 @@ Status Executor::call(const fb::Program &chunk, const fb::Call &call,
   HADAL_TRY(self->layOut(frame, 0));
   self->current = {};
   int64_t begin = self->trace ? self->trace->now() : 0;
-  Status status = self->call(frame, call, 0);
-  if (status)
-    status = self->device.synchronize(*self->stream);
+  Status status = self->settle(self->call(frame, call, 0));
   const fb::Program &program = *source.tables().programs()->Get(call.program());
   if (self->trace)
     self->trace->addProgram(program.name()->string_view(), begin, self->trace->now(),

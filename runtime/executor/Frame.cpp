@@ -174,15 +174,18 @@ Status Executor::Implementation::uploadArguments(const ProgramRun &run, const Fr
 
 Status Executor::Implementation::downloadOutputs(const ProgramRun &run) {
   bool any = false;
+  Status status;
   for (uint32_t i = 0; i < run.slots.size(); ++i) {
     const ProgramRun::Slot &slot = run.slots[i];
     if (!isCopied(run, i) || !run.table->arguments()->Get(i)->output())
       continue;
     any = true;
-    HADAL_TRY(device.download(*stream, slot.host, slot.address,
-                              byteCount(slot.element, slot.shape).value_or(0)));
+    status = device.download(*stream, slot.host, slot.address,
+                             byteCount(slot.element, slot.shape).value_or(0));
+    if (!status)
+      break;
   }
-  return any ? device.synchronize(*stream) : Status();
+  return any ? settle(status) : status;
 }
 
 } // namespace hadal

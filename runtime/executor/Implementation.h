@@ -120,6 +120,9 @@ struct Executor::Implementation {
   Status checkArguments(const ProgramRun &run, const Frame &frame);
   Status uploadArguments(const ProgramRun &run, const Frame &frame);
   Status downloadOutputs(const ProgramRun &run);
+  /// Returns when everything that was issued has happened, after an error too: what the caller lent
+  /// is the caller's again. The error is `status`, else the stream's.
+  Status settle(const Status &status);
   Status layOut(Frame &frame, size_t depth);
   Status runCommands(Frame &frame,
                      const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> &commands,

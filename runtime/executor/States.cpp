@@ -41,8 +41,9 @@ Status Executor::allocateStates(std::vector<int64_t> registers) {
     if (state.memory && !sameRows)
       return invalidArgument("state " + table->name()->str() + " cannot change from " +
                              toString(state.shape) + " to " + toString(shape));
-    if (auto parameter = parameterOf(tables, *table)) {
-      state.memory = HADAL_TRY(self->weights.parameters().hold(self->device, *parameter, *bytes));
+    if (auto parameter = parameterOf(tables, *table, self->weights.shard())) {
+      state.memory =
+          HADAL_TRY(self->weights.parameters().holdState(self->device, *parameter, *bytes));
     } else if (!state.memory || *bytes > state.memory->bytes()) {
       auto larger = std::make_shared<DeviceBuffer>(HADAL_TRY(self->device.allocate(*bytes)));
       if (state.memory && state.memory->bytes()) {

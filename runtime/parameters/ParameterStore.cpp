@@ -2,6 +2,8 @@
 
 #include "runtime/parameters/ParameterStore.h"
 
+#include <cstdio>
+
 using namespace hadal;
 
 std::string hadal::layoutText(const fb::Layout *layout) {
@@ -16,7 +18,8 @@ std::string hadal::layoutText(const fb::Layout *layout) {
 
 static constexpr std::string_view prefix = "weight.";
 
-std::optional<ParameterKey> hadal::parameterOf(const fb::Module &module, const fb::State &state) {
+std::optional<ParameterKey> hadal::parameterOf(const fb::Module &module, const fb::State &state,
+                                               uint32_t shard) {
   std::string_view name = state.name()->string_view();
   if (!module.training() || !name.starts_with(prefix))
     return std::nullopt;
@@ -27,7 +30,8 @@ std::optional<ParameterKey> hadal::parameterOf(const fb::Module &module, const f
       std::string_view own = trainable->layout()->string_view();
       bool isNamed = !state.layout() && !own.starts_with("plain.");
       return ParameterKey{std::string(name),
-                          isNamed ? std::string(own) : layoutText(state.layout())};
+                          isNamed ? std::string(own) : layoutText(state.layout()),
+                          trainable->sharded() ? shard : 0};
     }
   return std::nullopt;
 }
@@ -51,12 +55,41 @@ Result<std::shared_ptr<DeviceBuffer>> ParameterStore::hold(Device &wanted, const
   if (found == stored.end()) {
     auto parameter = std::make_shared<DeviceBuffer>(HADAL_TRY(wanted.allocate(bytes)));
     device = &wanted;
-    found = stored.emplace(key, std::move(parameter)).first;
+    found = stored.emplace(key, Stored{std::move(parameter), {}}).first;
   }
-  if (found->second->bytes() != bytes)
+  const std::shared_ptr<DeviceBuffer> &memory = found->second.memory;
+  if (memory->bytes() != bytes)
     return invalidArgument(key.name + ": wants " + std::to_string(bytes) + " bytes " + key.layout +
-                           ", the store has " + std::to_string(found->second->bytes()));
-  return found->second;
+                           ", the store has " + std::to_string(memory->bytes()));
+  return memory;
+}
+
+Result<std::shared_ptr<DeviceBuffer>>
+ParameterStore::holdState(Device &wanted, const ParameterKey &key, uint64_t bytes) {
+  std::shared_ptr<DeviceBuffer> memory = HADAL_TRY(hold(wanted, key, bytes));
+  stored.at(key).isState = true;
+  return memory;
+}
+
+bool ParameterStore::isState(const ParameterKey &key) const {
+  auto found = stored.find(key);
+  return found != stored.end() && found->second.isState;
+}
+
+ParameterContent ParameterStore::content(const ParameterKey &key) const {
+  auto found = stored.find(key);
+  return found == stored.end() ? ParameterContent() : found->second.content;
+}
+
+void ParameterStore::setContent(const ParameterKey &key, ParameterContent content) {
+  if (auto found = stored.find(key); found != stored.end())
+    found->second.content = std::move(content);
+}
+
+std::string ParameterStore::name() const {
+  char text[32];
+  std::snprintf(text, sizeof text, "store %p", static_cast<const void *>(this));
+  return text;
 }
 
 uint64_t ParameterStore::version(const std::string &name) const {
@@ -67,6 +100,6 @@ uint64_t ParameterStore::version(const std::string &name) const {
 uint64_t ParameterStore::bytes() const {
   uint64_t sum = 0;
   for (const auto &[key, parameter] : stored)
-    sum += parameter->bytes();
+    sum += parameter.memory->bytes();
   return sum;
 }

@@ -32,8 +32,17 @@ struct ParameterKey {
 /// "as stored", or the name and numbers of a layout: "cpu.panels outputs=32 inner=1".
 std::string layoutText(const fb::Layout *layout);
 
+/// Whose values lie in memory.
+struct ParameterContent {
+  std::string origin;   ///< a checkpoint, or the store of a training module; empty: nobody's
+  uint64_t version = 0; ///< how often these have changed there
+  bool operator==(const ParameterContent &) const = default;
+};
+
 /// The parameter that a state of a training module holds, "weight.NAME"; empty for other states.
-std::optional<ParameterKey> parameterOf(const fb::Module &module, const fb::State &state);
+/// `shard`: the expert-parallel rank that has the state.
+std::optional<ParameterKey> parameterOf(const fb::Module &module, const fb::State &state,
+                                        uint32_t shard);
 
 /// The parameter that a packed weight holds, "weight.NAME".
 ParameterKey parameterOf(const Module &module, const fb::Weight &weight, uint32_t shard);
@@ -45,9 +54,23 @@ public:
   /// InvalidArgument where it is there in another size, or on another device.
   Result<std::shared_ptr<DeviceBuffer>> hold(Device &device, const ParameterKey &key,
                                              uint64_t bytes);
+  /// The same for what a training module changes: nobody fills it but that one, and who reads the
+  /// parameter in this layout has its present values.
+  Result<std::shared_ptr<DeviceBuffer>> holdState(Device &device, const ParameterKey &key,
+                                                  uint64_t bytes);
 
   /// Whether somebody holds it.
   bool has(const ParameterKey &key) const { return stored.count(key) != 0; }
+
+  bool isState(const ParameterKey &key) const;
+
+  /// Whose values lie there, as far as somebody has said so. Of a state nobody does.
+  ParameterContent content(const ParameterKey &key) const;
+  /// Said by who has filled a parameter's memory; empty by who begins to.
+  void setContent(const ParameterKey &key, ParameterContent content);
+
+  /// What tells this store from others, as an origin of values.
+  std::string name() const;
 
   /// A parameter has new values, in one of its layouts: what lies in others is stale.
   void changed(const std::string &name) { ++versions[name]; }
@@ -59,8 +82,13 @@ public:
   uint64_t bytes() const;
 
 private:
+  struct Stored {
+    std::shared_ptr<DeviceBuffer> memory;
+    ParameterContent content;
+    bool isState = false;
+  };
   const Device *device = nullptr; ///< of all memory
-  std::map<ParameterKey, std::shared_ptr<DeviceBuffer>> stored;
+  std::map<ParameterKey, Stored> stored;
   std::map<std::string, uint64_t> versions; ///< by name
 };
 

@@ -5,6 +5,7 @@
 
 #include "runtime/Tensor.h"
 #include "runtime/module/Module.h"
+#include "runtime/parameters/ParameterStore.h"
 
 #include <string>
 
@@ -20,6 +21,9 @@ public:
 
   /// The values in a checkpoint's order, on the host; valid until the next call. NotFound.
   virtual Result<TensorView> tensor(const std::string &name) = 0;
+
+  /// Where the values lie.
+  virtual const ParameterStore &store() const = 0;
 
   /// How often a parameter has changed; a stack's by its name with "{}".
   virtual uint64_t version(const std::string &parameter) const = 0;

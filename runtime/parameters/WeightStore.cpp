@@ -3,9 +3,11 @@
 #include "runtime/parameters/WeightStore.h"
 
 #include "runtime/CheckpointFit.h"
+#include "runtime/DataDigest.h"
 #include "runtime/Executor.h"
 #include "runtime/Finite.h"
 
+#include <algorithm>
 #include <cstring>
 #include <set>
 
@@ -106,19 +108,45 @@ Status WeightStore::checkFit(const Module &module, const Checkpoint &checkpoint)
                           [&](const std::string &name) { return known.count(name) != 0; });
 }
 
-Status WeightStore::holdWeights(const Module &module, Device &device, unsigned part) {
-  for (const fb::Weight *weight : *module.tables().weights())
-    weights.push_back(
-        HADAL_TRY(store->hold(device, parameterOf(module, *weight, part), weight->bytes())));
+Status WeightStore::holdWeights(const Module &module, Device &device) {
+  for (const fb::Weight *weight : *module.tables().weights()) {
+    weightKeys.push_back(parameterOf(module, *weight, part));
+    weights.push_back(HADAL_TRY(store->hold(device, weightKeys.back(), weight->bytes())));
+  }
   return {};
 }
 
+/// Packed weights that the store has already are `origin`'s.
+Status WeightStore::checkOrigin(const std::string &origin) const {
+  for (const ParameterKey &key : weightKeys)
+    if (std::string of = store->content(key).origin; !of.empty() && of != origin)
+      return invalidArgument(key.name + ": the store has it of another " +
+                             (of.starts_with("store ") ? "module" : "checkpoint"));
+  return {};
+}
+
+/// Whether all packed weights are these.
+bool WeightStore::haveContent(const ParameterContent &content) const {
+  return std::all_of(weightKeys.begin(), weightKeys.end(),
+                     [&](const ParameterKey &key) { return store->content(key) == content; });
+}
+
+void WeightStore::setContent(const ParameterContent &content) {
+  for (const ParameterKey &key : weightKeys)
+    store->setContent(key, content);
+}
+
 Result<WeightStore> WeightStore::load(const Module &module, Device &device, Checkpoint source,
-                                      const Progress &progress, unsigned part) {
+                                      const Progress &progress, unsigned part,
+                                      std::shared_ptr<ParameterStore> shared) {
   const fb::Module &tables = module.tables();
   HADAL_TRY(checkFit(module, source));
   auto names = std::make_shared<const TensorNames>(tables, part);
-  WeightStore store;
+  // A store of its own has nobody who asks whose values it has.
+  ParameterContent content;
+  if (shared)
+    content.origin = "checkpoint " + dataDigestOf(source);
+  WeightStore store(shared ? std::move(shared) : std::make_shared<ParameterStore>(), part);
   store.names = names;
   store.checkpoint = std::make_unique<Checkpoint>(std::move(source));
   const Checkpoint &checkpoint = *store.checkpoint;
@@ -142,8 +170,9 @@ Result<WeightStore> WeightStore::load(const Module &module, Device &device, Chec
       total += entry.tensor->bytes;
     }
   }
-  HADAL_TRY(store.holdWeights(module, device, part));
-  HADAL_TRY(store.pack(module, device, total, progress));
+  HADAL_TRY(store.holdWeights(module, device));
+  HADAL_TRY(store.checkOrigin(content.origin));
+  HADAL_TRY(store.pack(module, device, total, progress, content));
   HADAL_TRY(checkpoint.checkSize());
   return store;
 }
@@ -151,7 +180,7 @@ Result<WeightStore> WeightStore::load(const Module &module, Device &device, Chec
 /// Runs program "pack", and looks at every tensor's numbers: as it is packed, while its pages are
 /// there, or after.
 Status WeightStore::pack(const Module &module, Device &device, uint64_t total,
-                         const Progress &progress) {
+                         const Progress &progress, const ParameterContent &content) {
   const fb::Module &tables = module.tables();
   std::set<std::pair<uint32_t, uint32_t>> seen;
   Status numbers; // of the first tensor whose are not finite
@@ -166,7 +195,9 @@ Status WeightStore::pack(const Module &module, Device &device, uint64_t total,
     numbers = error;
     return error;
   };
-  if (module.findProgram("pack")) {
+  bool isThere = !content.origin.empty() && haveContent(content);
+  if (module.findProgram("pack") && !isThere) {
+    setContent({});                                   // until all is there
     std::set<uint32_t> kept = keptParameters(tables); // the others are released once packed
     uint64_t done = 0;
     auto executor = HADAL_TRY(Executor::create(module, device, *this));
@@ -198,6 +229,7 @@ Status WeightStore::pack(const Module &module, Device &device, uint64_t total,
     Status packed = run.execute();
     HADAL_TRY(numbers); // without the name of the program before it
     HADAL_TRY(packed);
+    setContent(content);
   }
   for (uint32_t index = 0; index < tables.parameters()->size(); ++index)
     for (uint32_t i = 0; i < tables.parameters()->Get(index)->count(); ++i)
@@ -234,19 +266,20 @@ Result<WeightStore> WeightStore::load(const Module &module, Device &device,
                                       std::shared_ptr<ParameterStore> parameters,
                                       TensorSource &source, unsigned part) {
   HADAL_TRY(checkSameModel(module, source.module()));
-  WeightStore store(std::move(parameters));
+  WeightStore store(std::move(parameters), part);
   store.names = std::make_shared<const TensorNames>(module.tables(), part);
   store.source = &source;
   store.reader = &module;
   store.device = &device;
-  HADAL_TRY(store.holdAsStored(part));
-  HADAL_TRY(store.holdWeights(module, device, part));
+  HADAL_TRY(store.holdAsStored());
+  HADAL_TRY(store.holdWeights(module, device));
+  HADAL_TRY(store.checkOrigin(source.store().name()));
   HADAL_TRY(store.layOut());
   return store;
 }
 
 /// Memory for the parameters that programs read as they are stored.
-Status WeightStore::holdAsStored(unsigned part) {
+Status WeightStore::holdAsStored() {
   const fb::Module &tables = reader->tables();
   std::set<uint32_t> kept = keptParameters(tables);
   for (uint32_t index = 0; index < tables.parameters()->size(); ++index) {
@@ -256,10 +289,17 @@ Status WeightStore::holdAsStored(unsigned part) {
                      names->isSharded(index) ? part : 0};
     HADAL_TRY(sourceTensor(index, 0)); // another type is told before another size
     asStored.emplace_back();
-    isOwn.push_back(!store->has(key));
-    if (kept.count(index))
-      asStored.back() = HADAL_TRY(store->hold(
-          *device, key, *byteCount(elementType(parameter.element()), shape) * parameter.count()));
+    storedKeys.push_back(key);
+    if (!kept.count(index))
+      continue;
+    bool isElsewhere = store->isState(key)
+                           ? &source->store() != store.get()
+                           : !store->content(key).origin.empty() &&
+                                 store->content(key).origin != source->store().name();
+    if (isElsewhere)
+      return invalidArgument(key.name + ": the store has it of another module");
+    asStored.back() = HADAL_TRY(store->hold(
+        *device, key, *byteCount(elementType(parameter.element()), shape) * parameter.count()));
   }
   return {};
 }
@@ -278,38 +318,51 @@ Result<TensorView> WeightStore::sourceTensor(uint32_t index, uint32_t element) c
   return view;
 }
 
-/// Fills what no other module has filled: parameters as stored, and weights by program "pack".
+/// Grows whenever one of the parameters changes.
+uint64_t WeightStore::versionOfAll() const {
+  uint64_t sum = 0;
+  for (const fb::Parameter *parameter : *reader->tables().parameters())
+    sum += source->version(parameter->name()->str());
+  return sum;
+}
+
+/// Fills what nobody has filled with the present values: parameters as stored, and weights by
+/// program "pack".
 Status WeightStore::layOut() {
   const fb::Module &tables = reader->tables();
+  std::string origin = source->store().name();
+  uint64_t all = versionOfAll();
   auto executor = HADAL_TRY(Executor::create(*reader, *device, *this));
-  versions.clear();
   for (uint32_t index = 0; index < tables.parameters()->size(); ++index) {
     const fb::Parameter &parameter = *tables.parameters()->Get(index);
-    versions.push_back(source->version(parameter.name()->str()));
+    const ParameterKey &key = storedKeys[index];
+    ParameterContent content{origin, source->version(parameter.name()->str())};
+    bool fills = asStored[index] && !store->isState(key) && store->content(key) != content;
     for (uint32_t i = 0; i < parameter.count(); ++i) {
       TensorView view = HADAL_TRY(sourceTensor(index, i)); // it has to fit, read or not
-      if (asStored[index] && isOwn[index])
+      if (fills)
         HADAL_TRY(executor->upload(asStored[index]->address() + i * view.bytes(), view.data,
                                    view.bytes()));
     }
+    if (fills)
+      store->setContent(key, content);
   }
-  if (!reader->findProgram("pack"))
-    return executor->synchronize(); // the stream ends with the executor
-  executor->setLaunchObserver([&](const fb::Launch &, std::span<const int64_t>) -> Status {
-    HADAL_TRY(device->synchronize(executor->stream())); // the launch has read them
-    copies.clear();
-    return {};
-  });
-  ProgramRun run = HADAL_TRY(executor->prepare("pack"));
-  return run.execute();
-}
-
-Status WeightStore::refresh() {
-  for (uint32_t index = 0; source && index < versions.size(); ++index)
-    if (versions[index] !=
-        source->version(reader->tables().parameters()->Get(index)->name()->str()))
-      return layOut();
+  HADAL_TRY(executor->synchronize()); // the stream ends with the executor
+  if (reader->findProgram("pack") && !haveContent({origin, all})) {
+    executor->setLaunchObserver([&](const fb::Launch &, std::span<const int64_t>) -> Status {
+      HADAL_TRY(device->synchronize(executor->stream())); // the launch has read them
+      copies.clear();
+      return {};
+    });
+    setContent({}); // until all is there
+    ProgramRun run = HADAL_TRY(executor->prepare("pack"));
+    HADAL_TRY(run.execute());
+    setContent({origin, all});
+  }
+  laidOut = all;
   return {};
 }
+
+Status WeightStore::refresh() { return source && versionOfAll() != laidOut ? layOut() : Status(); }
 
 } // namespace hadal

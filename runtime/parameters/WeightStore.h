@@ -28,18 +28,22 @@ public:
   using Progress = std::function<void(uint64_t doneBytes, uint64_t totalBytes)>;
 
   /// For modules without parameters: no weights. States of a training module that hold parameters
-  /// lie in `store`.
-  explicit WeightStore(std::shared_ptr<ParameterStore> store = std::make_shared<ParameterStore>())
-      : store(std::move(store)) {}
+  /// lie in `store`, those of sharded ones as this expert-parallel rank's shard.
+  explicit WeightStore(std::shared_ptr<ParameterStore> store = std::make_shared<ParameterStore>(),
+                       unsigned shard = 0)
+      : store(std::move(store)), part(shard) {}
 
   /// Checks every parameter of `module` (presence, element type, shape), allocates its weights,
   /// runs its program "pack", and releases the source pages that no other program reads. Errors:
   /// "ckpt: no tensor 'model.norm.weight', which the module wants as F32 [128]",
   /// "model.norm.weight: module wants F32 [128], file has BF16 [64]", "ckpt: model.norm.weight
   /// holds NaN or an infinite value", and those of CheckpointFit.h. `part`: the expert-parallel
-  /// rank whose share of sharded parameters is read.
+  /// rank whose share of sharded parameters is read. `shared`: a store that others use too, null
+  /// for one of its own; what it has of the same checkpoint is not packed again, and values of
+  /// another one are an error: "model.norm.weight: the store has it of another checkpoint".
   static Result<WeightStore> load(const Module &module, Device &device, Checkpoint checkpoint,
-                                  const Progress &progress = {}, unsigned part = 0);
+                                  const Progress &progress = {}, unsigned part = 0,
+                                  std::shared_ptr<ParameterStore> shared = nullptr);
 
   /// The same from another module's parameters in place of a checkpoint, of the same model and in
   /// the element types that `module` reads. Memory is held in `store`: where the other module has a
@@ -50,8 +54,8 @@ public:
                                   std::shared_ptr<ParameterStore> store, TensorSource &source,
                                   unsigned part = 0);
 
-  /// After the other module's parameters have changed: lays them out anew, but for those that both
-  /// modules share. Nothing where none has changed.
+  /// After the other module's parameters have changed: lays out anew what does not lie as it is
+  /// now, whoever else reads it in this store. Nothing where none has changed.
   Status refresh();
 
   /// Where the memory of parameters is.
@@ -62,6 +66,9 @@ public:
   /// memory, else a copy that is made on first use, on the stream. One thread at a time.
   Result<DeviceAddress> parameter(Device &device, Stream &stream, uint32_t parameter,
                                   uint32_t element, uint64_t bytes) const;
+
+  /// The expert-parallel rank whose shares these are.
+  unsigned shard() const { return part; }
 
   /// Packed weight `weight`.
   DeviceAddress weight(uint32_t weight) const { return weights[weight]->address(); }
@@ -76,15 +83,22 @@ public:
 private:
   class TensorNames;
   static Status checkFit(const Module &module, const Checkpoint &checkpoint);
-  Status holdWeights(const Module &module, Device &device, unsigned part);
-  Status pack(const Module &module, Device &device, uint64_t total, const Progress &progress);
-  Status holdAsStored(unsigned part);
+  Status holdWeights(const Module &module, Device &device);
+  Status checkOrigin(const std::string &origin) const;
+  bool haveContent(const ParameterContent &content) const;
+  void setContent(const ParameterContent &content);
+  Status pack(const Module &module, Device &device, uint64_t total, const Progress &progress,
+              const ParameterContent &content);
+  Status holdAsStored();
   Status layOut();
+  uint64_t versionOfAll() const;
   Result<TensorView> sourceTensor(uint32_t parameter, uint32_t element) const;
 
   std::shared_ptr<ParameterStore> store;
+  unsigned part = 0;
   std::shared_ptr<const TensorNames> names;
   std::vector<std::shared_ptr<DeviceBuffer>> weights;
+  std::vector<ParameterKey> weightKeys;
 
   // From files:
   std::unique_ptr<Checkpoint> checkpoint;
@@ -97,8 +111,8 @@ private:
   Device *device = nullptr;
   /// By parameter: its memory as stored; null where program "pack" alone reads it.
   std::vector<std::shared_ptr<DeviceBuffer>> asStored;
-  std::vector<bool> isOwn;        ///< by parameter: that memory is no other module's
-  std::vector<uint64_t> versions; ///< by parameter, when it was laid out
+  std::vector<ParameterKey> storedKeys; ///< by parameter
+  uint64_t laidOut = 0;                 ///< versionOfAll() when all was laid out
 
   /// By parameter and element: what programs read while files or another module cannot be read in
   /// place.

@@ -57,6 +57,9 @@ public:
   /// Of an inference module over ranks: lets its programs run, until the job ends.
   void runWith(Executor &executor, Trace *trace);
 
+  /// Which of the shares of sharded parameters is this rank's.
+  unsigned shard() const { return table ? layout.epOf(rank()) : inference ? rank() : 0; }
+
   /// The rows of a batch that are this rank's, where rows go over the ranks.
   RowShare share() const { return {rank(), inference ? comm->size() : 1}; }
 

@@ -33,21 +33,28 @@ Result<std::vector<int64_t>> hadal::eosTokensOf(const std::string &weights,
 }
 
 Result<std::unique_ptr<Session>> Session::open(const SessionOptions &options,
-                                               std::optional<Module> carried) {
+                                               std::optional<Module> carried,
+                                               std::shared_ptr<Machine> machine) {
   HADAL_TRY(checkFolderOf(options.output));
   HADAL_TRY(checkFolderOf(options.trace));
   Module module = carried ? std::move(*carried) : HADAL_TRY(Module::open(options.module));
-  std::unique_ptr<Session> session(new Session(std::move(module), options));
-  HADAL_TRY(checkTargets(session->device, session->opened));
+  bool isShared = machine != nullptr;
+  if (!isShared)
+    machine = std::make_shared<Machine>(options.threads);
+  std::unique_ptr<Session> session(
+      new Session(std::move(module), options, std::move(machine), isShared));
+  HADAL_TRY(checkTargets(session->machine->device, session->opened));
   HADAL_TRY(verifyModule(session->opened));
-  if (Status started = session->device.started(); !started)
+  if (Status started = session->machine->device.started(); !started)
     return Error{started.error().code, "--threads: " + started.error().message};
   return session;
 }
 
-unsigned Session::defaultThreads() {
+static unsigned defaultThreads() {
   return std::max(1u, ThreadPool::availableThreads() / Launch::ofThisProcess().ranksHere);
 }
+
+Machine::Machine(unsigned threads) : device(threads ? threads : defaultThreads()) {}
 
 Status Session::openWeights(const std::string &weights) {
   std::string before = std::exchange(options.weights, weights);
@@ -83,17 +90,33 @@ Status Session::load(unsigned part, const WeightStore::Progress &progress) {
     HADAL_TRY(openWeights());
   if (opened.tables().training()) {
     // Nothing to pack.
+    weights = WeightStore(machine->parameters, part);
   } else if (auto source = std::exchange(checkpoint, std::nullopt)) {
-    weights = HADAL_TRY(WeightStore::load(opened, device, std::move(*source), progress, part));
+    weights = HADAL_TRY(WeightStore::load(opened, machine->device, std::move(*source), progress,
+                                          part, isShared ? machine->parameters : nullptr));
   } else if (auto *parameters = opened.tables().parameters(); parameters && parameters->size()) {
     return invalidArgument(opened.path() + ": reads " + std::to_string(parameters->size()) +
                            " parameters; give their checkpoint with --weights");
   }
-  runner = HADAL_TRY(Executor::create(opened, device, weights));
+  HADAL_TRY(makeExecutor());
+  seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return {};
+}
+
+Status Session::load(TensorSource &source, unsigned part) {
+  auto start = std::chrono::steady_clock::now();
+  weights =
+      HADAL_TRY(WeightStore::load(opened, machine->device, machine->parameters, source, part));
+  HADAL_TRY(makeExecutor());
+  seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return {};
+}
+
+Status Session::makeExecutor() {
+  runner = HADAL_TRY(Executor::create(opened, machine->device, weights));
   HADAL_TRY(runner->setMemoryCheck(options.checkMemory));
   if (!options.trace.empty())
     runner->setTrace(&trace);
-  seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return {};
 }
 

@@ -33,13 +33,25 @@ std::string weightsFolder(const std::string &weights);
 /// The model's end-of-sequence tokens: those of the folder of the weights, else the module's.
 Result<std::vector<int64_t>> eosTokensOf(const std::string &weights, const fb::Model &model);
 
+/// A device and the parameters on it. Sessions may share both: what lies alike in several modules
+/// is there once. For one thread, that of these sessions.
+struct Machine {
+  /// 0 threads: this machine's cores, divided by the ranks that run on it.
+  explicit Machine(unsigned threads);
+
+  CpuDevice device;
+  std::shared_ptr<ParameterStore> parameters = std::make_shared<ParameterStore>();
+};
+
 /// Belongs to one thread. Neither copied nor moved: the executor refers to its neighbours.
 class Session {
 public:
   /// Opens and checks the module (`carried`: the executable's own) and nothing else, so that a
-  /// caller can look at its input before the weights are read.
+  /// caller can look at its input before the weights are read. `machine`: what it shares with other
+  /// sessions, whose threads are the machine's; null: one of its own.
   static Result<std::unique_ptr<Session>> open(const SessionOptions &options,
-                                               std::optional<Module> carried);
+                                               std::optional<Module> carried,
+                                               std::shared_ptr<Machine> machine = nullptr);
 
   /// Opens the checkpoint, its headers alone, where one was given and the module wants one.
   Status openWeights();
@@ -54,6 +66,12 @@ public:
   /// `part` of those that run the module. `progress` is told of bytes packed.
   Status load(unsigned part = 0, const WeightStore::Progress &progress = {});
 
+  /// The same with the parameters of a module that is open on the same machine, such as one that
+  /// trains them (TrainedWeights), which must outlive the session; refresh() after they have
+  /// changed.
+  Status load(TensorSource &source, unsigned part = 0);
+  Status refresh() { return weights.refresh(); }
+
   /// Writes the trace that was asked for.
   Status writeTrace() const;
   const Trace &tracing() const { return trace; }
@@ -61,22 +79,23 @@ public:
   Trace *traceWanted() { return options.trace.empty() ? nullptr : &trace; }
 
   const Module &module() const { return opened; }
-  unsigned threads() const { return device.threads(); }
+  unsigned threads() const { return machine->device.threads(); }
   double loadSeconds() const { return seconds; } ///< that load() took
 
   /// After load().
   Executor &executor() { return *runner; }
 
 private:
-  Session(Module module, const SessionOptions &options)
-      : opened(std::move(module)), options(options),
-        device(options.threads ? options.threads : defaultThreads()) {}
-  /// This machine's cores, divided by the ranks that run on it.
-  static unsigned defaultThreads();
+  Session(Module module, const SessionOptions &options, std::shared_ptr<Machine> machine,
+          bool isShared)
+      : opened(std::move(module)), options(options), machine(std::move(machine)),
+        isShared(isShared) {}
+  Status makeExecutor();
 
   Module opened;
   SessionOptions options;
-  CpuDevice device;
+  std::shared_ptr<Machine> machine;
+  bool isShared;                        ///< the machine
   std::optional<Checkpoint> checkpoint; ///< of openWeights(), until load()
   WeightStore weights;
   Trace trace;

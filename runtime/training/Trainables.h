@@ -108,6 +108,8 @@ public:
 
   /// The weights have new values: tells the store, so that other modules lay theirs out anew.
   void noteChange();
+  /// Where the weights lie.
+  const ParameterStore &store() const { return executor.parameters(); }
   /// How often a parameter has had new values.
   uint64_t version(const std::string &parameter) const {
     return executor.parameters().version(parameter);
@@ -202,6 +204,7 @@ public:
   TrainedWeights(const Module &module, Trainables &trainables);
   const Module &module() const override { return trained; }
   Result<TensorView> tensor(const std::string &name) override;
+  const ParameterStore &store() const override { return trainables.store(); }
   uint64_t version(const std::string &parameter) const override {
     return trainables.version(parameter);
   }

@@ -104,6 +104,32 @@ TEST(HiddenDevice, KnowsItsMemory) {
   EXPECT_NE(errorOf(device.fill(*stream, address, 0, 64)), "");
 }
 
+// After an error nothing that was issued is still to happen: memory that was lent may go.
+TEST(Executor, SettlesAfterErrors) {
+  Module module = moduleOfChecks();
+  HiddenDevice device;
+  WeightStore none;
+  auto executor = Executor::create(module, device, none);
+  ASSERT_TRUE(executor.ok()) << executor.error().message;
+  auto run = (*executor)->prepare("add");
+  ASSERT_TRUE(run.ok());
+  std::vector<int64_t> in = {1, 2, 3, 4}, out = {10, 20, 30, 40};
+  {
+    auto lent = std::move(*device.allocate(in.size() * sizeof(int64_t)));
+    ASSERT_TRUE(run->bind("in", DeviceView{ElementType::I64, {4}, lent.address()}).ok());
+    ASSERT_TRUE(run->bind("out", TensorView::of(out)).ok());
+    (*executor)->setLaunchObserver([](const fb::Launch &, std::span<const int64_t>) -> Status {
+      return invalidArgument("stop");
+    });
+    EXPECT_FALSE(run->execute().ok());
+  }
+  (*executor)->setLaunchObserver(nullptr);
+  ASSERT_TRUE(run->bind("in", TensorView::of(in)).ok());
+  Status status = run->execute();
+  EXPECT_TRUE(status.ok()) << (status ? "" : status.error().message);
+  EXPECT_EQ(out, (std::vector<int64_t>{12, 23, 34, 45}));
+}
+
 // A tensor of the host or of the device, as input and as output, in place and by copies.
 TEST(Executor, BindsMemoryOfHostAndDevice) {
   Module module = moduleOfChecks();

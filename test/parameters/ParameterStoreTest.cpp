@@ -51,6 +51,21 @@ TEST(ParameterStore, Versions) {
   EXPECT_EQ(store.version("v"), 0u);
 }
 
+// Who fills memory says whose values lie there; of a training module's states nobody does.
+TEST(ParameterStore, Contents) {
+  CpuDevice device(1);
+  ParameterStore store, other;
+  ParameterKey packed{"w", "cpu.packed outputs=16"}, state{"w", "cpu.panels outputs=32"};
+  ASSERT_TRUE(store.hold(device, packed, 64).ok());
+  ASSERT_TRUE(store.holdState(device, state, 64).ok());
+  EXPECT_EQ(store.content(packed), ParameterContent());
+  store.setContent(packed, {"checkpoint 1", 2});
+  EXPECT_EQ(store.content(packed), (ParameterContent{"checkpoint 1", 2}));
+  EXPECT_FALSE(store.isState(packed));
+  EXPECT_TRUE(store.isState(state));
+  EXPECT_NE(store.name(), other.name());
+}
+
 // A layout's text tells layouts apart by name and by each number.
 TEST(ParameterStore, LayoutText) {
   flatbuffers::FlatBufferBuilder b;

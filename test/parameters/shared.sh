@@ -19,4 +19,8 @@ cat stdout
 # Training has F32: what reads BF16 cannot share it, nor can another model.
 refused "bf16.hadal wants BF16 [" "$shared" t.hadal bf16.hadal f32 never
 refused "other.hadal: num_hidden_layers is 1" "$shared" t.hadal other.hadal f32 never
+# Experts on two ranks: a shard each.
+works "$bin/hadal-compile" f32 --mode=generate --ep=2 -o f32.2.hadal
+works "$bin/hadal-compile" f32 --mode=train --micro-batch=2 --micro-batches=2 --seq=8 --ep=2 -o t.2.hadal
+works "$shared" --ranks t.2.hadal f32.2.hadal f32
 passed

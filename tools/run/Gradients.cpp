@@ -64,7 +64,7 @@ Status prepare(const GradientsOptions &options, std::optional<Module> carried, J
 Status load(Job &job, Parts &parts) {
   Session &session = *parts.session;
   HADAL_TRY(job.take(session.module()));
-  HADAL_TRY(session.load());
+  HADAL_TRY(session.load(job.shard()));
   parts.trainables.emplace(HADAL_TRY(job.trainablesOf(session.executor())));
   {
     Progress progress("packing weights", job.isFirst());

@@ -27,7 +27,7 @@ Status run::infer(const SessionOptions &options, const JobOptions &jobOptions,
   auto begin = [&]() -> Status {
     {
       Progress progress("packing weights");
-      HADAL_TRY(session->load(job->rank(),
+      HADAL_TRY(session->load(job->shard(),
                               [&](uint64_t done, uint64_t total) { progress.show(done, total); }));
     }
     return command.begin ? command.begin(*job, *session) : Status();

@@ -172,7 +172,7 @@ Status Training::openWeights(std::vector<Fact> &facts) {
 
 /// Weights, and where to go on.
 Status Training::load() {
-  HADAL_TRY(session.load());
+  HADAL_TRY(session.load(job.shard()));
   trainables.emplace(HADAL_TRY(job.trainablesOf(session.executor())));
   const std::vector<TrainedTensor> &all = trainables->tensors();
   auto keepsAverage = [&](const TrainedTensor &tensor) {
