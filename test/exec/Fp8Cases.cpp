@@ -351,18 +351,41 @@ static Case productOfCodes() {
           }};
 }
 
+/// One operand of a weight gradient: numbers of codes and scales. `at` is the first of its
+/// arguments.
+static reference::Quantized operandOf(const Settings &s, const Check &check, unsigned at,
+                                      const std::string &name) {
+  if (!s.flag("quantized"))
+    return {check.integer(at), check.real(at + 1)};
+  bool isE5m2 = formatOf(s, name) == ElementType::F8E5M2;
+  return reference::quantize(
+      check.real(at),
+      {s.integer("tile"), 1, s.integer("E", 0) ? offsetsOf(s) : std::vector<int64_t>(),
+       s.flag("pow2"), isE5m2 ? reference::CodeFormat::E5M2 : reference::CodeFormat::E4M3});
+}
+
+/// With `quantized` of numbers, which the program quantizes.
 static Case weightGradient() {
   return {"fp8.weight_grad",
-          {"rows", "E", "N", "K", "init", "tile", "interval", "hopper", "gradient", "x"},
+          {"rows", "E", "N", "K", "init", "tile", "interval", "hopper", "gradient", "x",
+           "quantized", "pow2"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             std::vector<int64_t> offsets = offsetsOf(s);
             int64_t experts = s.integer("E", 0), tile = s.integer("tile"), rows = offsets.back(),
                     groups = static_cast<int64_t>(offsets.size()) - 1;
             int64_t tiles = !tile ? groups : experts ? rows / tile + groups : ceilDiv(rows, tile);
             for (auto [name, columns] : {std::pair("gradient", "N"), {"x", "K"}}) {
+              std::vector<int64_t> shape{rows, s.integer(columns)};
+              if (s.flag("quantized")) {
+                Reals numbers(shape);
+                for (int64_t i = 0; i < numbers.size(); ++i) // a column of zeros among them
+                  numbers.values[i] = i % shape[1] == 3 ? 0 : plainNumber(random);
+                inputs.addReals(numbers);
+                continue;
+              }
               ElementType element = formatOf(s, name);
-              inputs.addIntegers(codes(random, {rows, s.integer(columns)}, element), element);
-              inputs.addReals(scales(random, {tiles, s.integer(columns)}));
+              inputs.addIntegers(codes(random, shape, element), element);
+              inputs.addReals(scales(random, {tiles, shape[1]}));
             }
             std::vector<int64_t> shape{s.integer("N"), s.integer("K")};
             if (experts) {
@@ -374,15 +397,18 @@ static Case weightGradient() {
           },
           [](const Settings &s, const Check &check) {
             int64_t experts = s.integer("E", 0), tile = s.integer("tile");
+            unsigned each = s.flag("quantized") ? 1 : 2;
             Reals init({std::max<int64_t>(experts, 1), s.integer("N"), s.integer("K")});
             if (!experts)
               init.shape.erase(init.shape.begin());
             if (s.flag("init"))
-              init = check.real(experts ? 6 : 4);
+              init = check.real(2 * each + (experts ? 2 : 0));
+            reference::Quantized gradient = operandOf(s, check, 0, "gradient"),
+                                 x = operandOf(s, check, each, "x");
             check.equal(0, reference::weightGradientOfCodes(
-                               decode(check.integer(0), formatOf(s, "gradient")), check.real(1),
-                               decode(check.integer(2), formatOf(s, "x")), check.real(3),
-                               offsetsOf(s), init, tile, sumsOf(s, tile, "gradient", "x")));
+                               decode(gradient.codes, formatOf(s, "gradient")), gradient.scale,
+                               decode(x.codes, formatOf(s, "x")), x.scale, offsetsOf(s), init, tile,
+                               sumsOf(s, tile, "gradient", "x")));
           }};
 }
 

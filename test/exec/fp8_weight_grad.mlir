@@ -101,6 +101,27 @@
 // REDEFINE: %{s} = rows=0,300,7,128,1,256 N=21 K=29 tile=0 E=3 interval=0 hopper=1 init=1
 // RUN: %{case}
 
+// Numbers that are quantized while they are copied, with the bits of quantizers of their own.
+// REDEFINE: %{f} = quantized
+// REDEFINE: %{s} = rows=0 N=37 K=45 tile=128 quantized=1 init=1
+// RUN: %{case}
+// REDEFINE: %{s} = rows=1 N=37 K=45 tile=128 quantized=1 init=1
+// RUN: %{case}
+// REDEFINE: %{s} = rows=131 N=37 K=45 tile=128 quantized=1 init=1
+// RUN: %{case}
+// REDEFINE: %{f} = quantized_large
+// REDEFINE: %{s} = rows=70 N=530 K=290 tile=128 quantized=1
+// RUN: %{case}
+// REDEFINE: %{f} = quantized_experts
+// REDEFINE: %{s} = rows=0,1,127,128,129,0 N=37 K=29 tile=128 E=3 quantized=1 pow2=1 init=1
+// RUN: %{case}
+// REDEFINE: %{f} = quantized_e5m2
+// REDEFINE: %{s} = rows=131 N=21 K=29 tile=128 gradient=e5m2 quantized=1
+// RUN: %{case}
+// REDEFINE: %{f} = quantized_whole
+// REDEFINE: %{s} = rows=0,300,7,128,1,256 N=21 K=29 tile=0 E=3 interval=0 hopper=1 quantized=1 init=1
+// RUN: %{case}
+
 // The same in vectors of eight.
 // RUN: hadal-compile %s --cpu=x86-64-v3 -o %t.hadal
 // REDEFINE: %{f} = zero
@@ -156,6 +177,21 @@
 // RUN: %{case}
 // REDEFINE: %{f} = experts_whole
 // REDEFINE: %{s} = rows=0,300,7,128,1,256 N=21 K=29 tile=0 E=3 interval=0 hopper=1 init=1
+// RUN: %{case}
+// REDEFINE: %{f} = quantized
+// REDEFINE: %{s} = rows=131 N=37 K=45 tile=128 quantized=1 init=1
+// RUN: %{case}
+// REDEFINE: %{f} = quantized_large
+// REDEFINE: %{s} = rows=70 N=530 K=290 tile=128 quantized=1
+// RUN: %{case}
+// REDEFINE: %{f} = quantized_experts
+// REDEFINE: %{s} = rows=0,1,127,128,129,0 N=37 K=29 tile=128 E=3 quantized=1 pow2=1 init=1
+// RUN: %{case}
+// REDEFINE: %{f} = quantized_e5m2
+// REDEFINE: %{s} = rows=131 N=21 K=29 tile=128 gradient=e5m2 quantized=1
+// RUN: %{case}
+// REDEFINE: %{f} = quantized_whole
+// REDEFINE: %{s} = rows=0,300,7,128,1,256 N=21 K=29 tile=0 E=3 interval=0 hopper=1 quantized=1 init=1
 // RUN: %{case}
 
 func.func @zero(%dy: tensor<?x37xf8E4M3FN>, %dys: tensor<?x37xf32>, %x: tensor<?x45xf8E4M3FN>, %xs: tensor<?x45xf32>) -> tensor<37x45xf32> {
@@ -316,6 +352,85 @@ func.func @whole_interval(%dy: tensor<?x21xf8E4M3FN>, %dys: tensor<1x21xf32>, %x
 }
 
 func.func @experts_whole(%dy: tensor<?x21xf8E4M3FN>, %dys: tensor<6x21xf32>, %x: tensor<?x29xf8E4M3FN>, %xs: tensor<6x29xf32>, %offsets: tensor<7xi32>, %active: tensor<6xi32>, %init: tensor<3x21x29xf32>) -> tensor<3x21x29xf32> {
+  %empty = tensor.empty() : tensor<3x21x29xf32>
+  %made = linalg.generic {indexing_maps = [affine_map<(a, b, c) -> (a, b, c)>, affine_map<(a, b, c) -> (a, b, c)>], iterator_types = ["parallel", "parallel", "parallel"]} ins(%init : tensor<3x21x29xf32>) outs(%empty : tensor<3x21x29xf32>) {
+  ^bb0(%a: f32, %b: f32):
+    %m = arith.negf %a : f32
+    %n = arith.negf %m : f32
+    linalg.yield %n : f32
+  } -> tensor<3x21x29xf32>
+  %dw = fp8.weight_grad %dy, %dys, %x, %xs, %made
+      offsets(%offsets : tensor<7xi32>) active(%active : tensor<6xi32>) {block = array<i64: 0, 1>, accumulate = "hopper", interval = 0 : i64}
+      : tensor<?x21xf8E4M3FN>, tensor<6x21xf32>, tensor<?x29xf8E4M3FN>, tensor<6x29xf32>, tensor<3x21x29xf32> -> tensor<3x21x29xf32>
+  return %dw : tensor<3x21x29xf32>
+}
+
+func.func @quantized(%fy: tensor<?x37xf32>, %fx: tensor<?x45xf32>, %init: tensor<37x45xf32>) -> tensor<37x45xf32> {
+  %dy, %dys = fp8.quantize %fy {block = array<i64: 128, 1>}
+      : tensor<?x37xf32> -> tensor<?x37xf8E4M3FN>, tensor<?x37xf32>
+  %x, %xs = fp8.quantize %fx {block = array<i64: 128, 1>}
+      : tensor<?x45xf32> -> tensor<?x45xf8E4M3FN>, tensor<?x45xf32>
+  %empty = tensor.empty() : tensor<37x45xf32>
+  %made = linalg.generic {indexing_maps = [affine_map<(a, b) -> (a, b)>, affine_map<(a, b) -> (a, b)>], iterator_types = ["parallel", "parallel"]} ins(%init : tensor<37x45xf32>) outs(%empty : tensor<37x45xf32>) {
+  ^bb0(%a: f32, %b: f32):
+    %m = arith.negf %a : f32
+    %n = arith.negf %m : f32
+    linalg.yield %n : f32
+  } -> tensor<37x45xf32>
+  %dw = fp8.weight_grad %dy, %dys, %x, %xs, %made {block = array<i64: 128, 1>}
+      : tensor<?x37xf8E4M3FN>, tensor<?x37xf32>, tensor<?x45xf8E4M3FN>, tensor<?x45xf32>, tensor<37x45xf32> -> tensor<37x45xf32>
+  return %dw : tensor<37x45xf32>
+}
+
+func.func @quantized_large(%fy: tensor<?x530xf32>, %fx: tensor<?x290xf32>) -> tensor<530x290xf32> {
+  %dy, %dys = fp8.quantize %fy {block = array<i64: 128, 1>}
+      : tensor<?x530xf32> -> tensor<?x530xf8E4M3FN>, tensor<?x530xf32>
+  %x, %xs = fp8.quantize %fx {block = array<i64: 128, 1>}
+      : tensor<?x290xf32> -> tensor<?x290xf8E4M3FN>, tensor<?x290xf32>
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<530x290xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<530x290xf32>) -> tensor<530x290xf32>
+  %dw = fp8.weight_grad %dy, %dys, %x, %xs, %init {block = array<i64: 128, 1>}
+      : tensor<?x530xf8E4M3FN>, tensor<?x530xf32>, tensor<?x290xf8E4M3FN>, tensor<?x290xf32>, tensor<530x290xf32> -> tensor<530x290xf32>
+  return %dw : tensor<530x290xf32>
+}
+
+func.func @quantized_experts(%fy: tensor<?x37xf32>, %fx: tensor<?x29xf32>, %offsets: tensor<7xi32>, %active: tensor<6xi32>, %init: tensor<3x37x29xf32>) -> tensor<3x37x29xf32> {
+  %dy, %dys = fp8.quantize %fy offsets(%offsets : tensor<7xi32>) {block = array<i64: 128, 1>, pow2}
+      : tensor<?x37xf32> -> tensor<?x37xf8E4M3FN>, tensor<?x37xf32>
+  %x, %xs = fp8.quantize %fx offsets(%offsets : tensor<7xi32>) {block = array<i64: 128, 1>, pow2}
+      : tensor<?x29xf32> -> tensor<?x29xf8E4M3FN>, tensor<?x29xf32>
+  %empty = tensor.empty() : tensor<3x37x29xf32>
+  %made = linalg.generic {indexing_maps = [affine_map<(a, b, c) -> (a, b, c)>, affine_map<(a, b, c) -> (a, b, c)>], iterator_types = ["parallel", "parallel", "parallel"]} ins(%init : tensor<3x37x29xf32>) outs(%empty : tensor<3x37x29xf32>) {
+  ^bb0(%a: f32, %b: f32):
+    %m = arith.negf %a : f32
+    %n = arith.negf %m : f32
+    linalg.yield %n : f32
+  } -> tensor<3x37x29xf32>
+  %dw = fp8.weight_grad %dy, %dys, %x, %xs, %made
+      offsets(%offsets : tensor<7xi32>) active(%active : tensor<6xi32>) {block = array<i64: 128, 1>}
+      : tensor<?x37xf8E4M3FN>, tensor<?x37xf32>, tensor<?x29xf8E4M3FN>, tensor<?x29xf32>, tensor<3x37x29xf32> -> tensor<3x37x29xf32>
+  return %dw : tensor<3x37x29xf32>
+}
+
+func.func @quantized_e5m2(%fy: tensor<?x21xf32>, %fx: tensor<?x29xf32>) -> tensor<21x29xf32> {
+  %dy, %dys = fp8.quantize %fy {block = array<i64: 128, 1>, format = "e5m2"}
+      : tensor<?x21xf32> -> tensor<?x21xf8E5M2>, tensor<?x21xf32>
+  %x, %xs = fp8.quantize %fx {block = array<i64: 128, 1>}
+      : tensor<?x29xf32> -> tensor<?x29xf8E4M3FN>, tensor<?x29xf32>
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<21x29xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<21x29xf32>) -> tensor<21x29xf32>
+  %dw = fp8.weight_grad %dy, %dys, %x, %xs, %init {block = array<i64: 128, 1>}
+      : tensor<?x21xf8E5M2>, tensor<?x21xf32>, tensor<?x29xf8E4M3FN>, tensor<?x29xf32>, tensor<21x29xf32> -> tensor<21x29xf32>
+  return %dw : tensor<21x29xf32>
+}
+
+func.func @quantized_whole(%fy: tensor<?x21xf32>, %fx: tensor<?x29xf32>, %offsets: tensor<7xi32>, %active: tensor<6xi32>, %init: tensor<3x21x29xf32>) -> tensor<3x21x29xf32> {
+  %dy, %dys = fp8.quantize %fy offsets(%offsets : tensor<7xi32>) {block = array<i64: 0, 1>}
+      : tensor<?x21xf32> -> tensor<?x21xf8E4M3FN>, tensor<6x21xf32>
+  %x, %xs = fp8.quantize %fx offsets(%offsets : tensor<7xi32>) {block = array<i64: 0, 1>}
+      : tensor<?x29xf32> -> tensor<?x29xf8E4M3FN>, tensor<6x29xf32>
   %empty = tensor.empty() : tensor<3x21x29xf32>
   %made = linalg.generic {indexing_maps = [affine_map<(a, b, c) -> (a, b, c)>, affine_map<(a, b, c) -> (a, b, c)>], iterator_types = ["parallel", "parallel", "parallel"]} ins(%init : tensor<3x21x29xf32>) outs(%empty : tensor<3x21x29xf32>) {
   ^bb0(%a: f32, %b: f32):

@@ -80,12 +80,12 @@ void CodedWeightGradientEmitter::promote(const Values &parts, const Place &at, V
   for (int64_t v = 0; v < vectors; ++v) {
     int64_t valid = validLanes(at.last, v);
     Value column = b.add(b.mul(at.panel, panel), v * lanes);
-    right.push_back(valid ? b.loadVector(vectorSide.scales, {scales, column}, lanes, valid)
+    right.push_back(valid ? scalesAt(vectorSide, scales, column, lanes, valid)
                           : b.zeros(b.vectorOf(lanes, b.getF32Type())));
   }
   Values sums = load(out, at);
   for (int64_t r = 0; r < at.rows; ++r) {
-    Value left = b.splat(b.load(broadcastSide.scales, {scales, b.add(at.first, r)}), lanes);
+    Value left = b.splat(scalesAt(broadcastSide, scales, b.add(at.first, r), 0, 0), lanes);
     for (int64_t v = 0; v < vectors; ++v) {
       Value &sum = sums[r * vectors + v];
       sum = b.fma(parts[r * vectors + v], b.mulf(left, right[v]), sum);
@@ -142,14 +142,18 @@ LogicalResult CodedWeightGradientEmitter::emit() {
       kernel, g, inPlace, chunks(), ranges(), [&](Value expert, Value chunk, Value rangeAt) {
         Part part = partOf(expert, chunk, rangeAt);
         begin(part);
-        forGroups(kernel, g, expert, [&](Value group, Value from, Value to) {
+        forGroups(kernel, g, expert, rowCount(), [&](Value group, Value from, Value to) {
           // A group's rows of scales come after those that all rows before it may have at most.
           Value scales = g.tile ? b.add(b.div(from, g.tile), group) : group;
+          if (!g.tile)
+            makeScales(from, to);
           b.loop(from, to, block, [&](Value t0) {
             Block rows{b.min(b.sub(to, t0), b.index(block)), scales, b.equal(t0, from), {}};
             if (g.tile)
               rows.scales = b.add(scales, b.div(b.sub(t0, from), g.tile));
             rows.isLast = b.equal(b.add(t0, rows.count), to);
+            if (g.tile)
+              makeScales(t0, b.add(t0, rows.count));
             copy(part, t0, rows.count);
             forTiles(part, [&](const Place &at) { tile(part, at, rows); });
           });

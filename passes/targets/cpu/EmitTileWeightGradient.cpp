@@ -244,7 +244,7 @@ LogicalResult TileWeightGradientEmitter::emit() {
   rightPieces = tiles.pieceView(kernel.scratch, scratchBytes, panelsOfTask, block / side);
   auto tasks = forWeightGradientTasks(
       kernel, g, inPlace, chunks, ranges, [&](Value expert, Value chunk, Value rangeAt) {
-        forGroups(kernel, g, expert,
+        forGroups(kernel, g, expert, b.dim(gradient, 0),
                   [&](Value, Value from, Value to) { emitTask(expert, from, to, chunk, rangeAt); });
       });
   tiles.release();

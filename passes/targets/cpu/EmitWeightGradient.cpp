@@ -41,7 +41,7 @@ LogicalResult WeightGradientEmitter::emit() {
   auto tasks = forWeightGradientTasks(
       kernel, g, inPlace, chunks(), ranges(), [&](Value expert, Value chunk, Value rangeAt) {
         Part part = partOf(expert, chunk, rangeAt);
-        forGroups(kernel, g, expert, [&](Value, Value from, Value to) {
+        forGroups(kernel, g, expert, rowCount(), [&](Value, Value from, Value to) {
           // Without rows there is still something to write where init is elsewhere.
           Value end = inPlace ? to : b.max(to, b.add(from, 1));
           b.loop(from, end, block, [&](Value t0) {

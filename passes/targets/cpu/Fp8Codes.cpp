@@ -85,6 +85,24 @@ Value hadal::encode(KernelBuilder &b, Value x, Value divisor, fp8::Format format
   return arith::OrIOp::create(b, code, sign);
 }
 
+Value hadal::nearest(KernelBuilder &b, Value x, Value divisor, fp8::Format format, bool pow2) {
+  FormatBits form = bitsOf(format);
+  auto f32 = [&](float v) { return b.constantLike(x, b.getF32FloatAttr(v)); };
+  float largest = fp8::largestOf(format);
+  Value v = pow2 ? b.mulf(x, divisor) : b.divf(x, divisor);
+  // As one instruction each, which hand on NaN.
+  v = b.select(b.greater(v, f32(largest)), f32(largest), v);
+  v = b.select(b.greater(f32(-largest), v), f32(-largest), v);
+  // Adding a number whose last bit counts as much as the code's rounds to that, ties to even.
+  Value exponent =
+      arith::AndIOp::create(b, bitsOf(b, v), b.constantLike(x, b.getI32IntegerAttr(0x7f800000)));
+  exponent = arith::BitcastOp::create(b, x.getType(), exponent);
+  Value least = f32(std::ldexp(1.0f, form.least));
+  exponent = b.select(b.greater(exponent, least), exponent, least);
+  Value coarse = b.mulf(exponent, f32(std::ldexp(1.5f, 23 - form.fraction)));
+  return b.subf(b.addf(v, coarse), coarse);
+}
+
 Value hadal::largerBits(KernelBuilder &b, Value most, Value x) {
   Value magnitude =
       arith::AndIOp::create(b, bitsOf(b, x), b.constantLike(x, b.getI32IntegerAttr(0x7fffffff)));

@@ -17,6 +17,10 @@ float f8Factor(mlir::Type format);
 mlir::Value encode(KernelBuilder &b, mlir::Value x, mlir::Value divisor, fp8::Format format,
                    bool pow2);
 
+/// The numbers of these codes as f32, but for the sign of zero; not of E5M6.
+mlir::Value nearest(KernelBuilder &b, mlir::Value x, mlir::Value divisor, fp8::Format format,
+                    bool pow2);
+
 /// The larger of the i32 `most`, which starts at 0, and the bits of |x|: those of numbers are in
 /// the numbers' order, and NaN is above infinity.
 mlir::Value largerBits(KernelBuilder &b, mlir::Value most, mlir::Value x);

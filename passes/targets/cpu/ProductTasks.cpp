@@ -86,11 +86,11 @@ hadal::forWeightGradientTasks(Kernel &kernel, const WeightGradient &g, bool inPl
   return tasks;
 }
 
-void hadal::forGroups(Kernel &kernel, const WeightGradient &g, Value expert,
+void hadal::forGroups(Kernel &kernel, const WeightGradient &g, Value expert, Value count,
                       function_ref<void(Value, Value, Value)> rows) {
   KernelBuilder &b = kernel.b;
   if (!g.grouped())
-    return rows(b.index(0), b.index(0), b.dim(kernel.memory(g.gradient), 0));
+    return rows(b.index(0), b.index(0), count);
   Value offsets = kernel.memory(g.offsets);
   auto ofGroup = [&](Value group) {
     rows(group, b.toIndex(b.load(offsets, {group})), b.toIndex(b.load(offsets, {b.add(group, 1)})));

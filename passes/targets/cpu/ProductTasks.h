@@ -34,8 +34,8 @@ llvm::SmallVector<mlir::AffineExpr> forWeightGradientTasks(
     llvm::function_ref<void(mlir::Value expert, mlir::Value chunk, mlir::Value range)> part);
 
 /// The rows [from, to) whose products an expert's matrix gets: of one group, or of each segment's,
-/// ascending.
-void forGroups(Kernel &kernel, const WeightGradient &g, mlir::Value expert,
+/// ascending; of all `count` rows where there are no groups.
+void forGroups(Kernel &kernel, const WeightGradient &g, mlir::Value expert, mlir::Value count,
                llvm::function_ref<void(mlir::Value group, mlir::Value from, mlir::Value to)> rows);
 
 } // namespace hadal

@@ -3,6 +3,7 @@
 #include "passes/targets/cpu/SharedKernels.h"
 #include "dialects/fp8/Fp8.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/analysis/GraphQueries.h"
 #include "passes/targets/cpu/CpuTarget.h"
 
@@ -79,12 +80,29 @@ static bool quantizesRows(fp8::QuantizeOp quantize, Operation *producer) {
   });
 }
 
+/// A weight gradient quantizes its operands while it copies them, where nothing else reads the
+/// codes.
+static bool isQuantizedFor(fp8::QuantizeOp quantize, fp8::WeightGradOp gradient) {
+  auto isOperand = [&](Value codes, Value scale) {
+    return codes == quantize.getQ() && scale == quantize.getScale();
+  };
+  auto slice = quantize.getX().getDefiningOp<tensor::ExtractSliceOp>();
+  return (isOperand(gradient.getGradient(), gradient.getGradientScale()) ||
+          isOperand(gradient.getX(), gradient.getXScale())) &&
+         quantize.getBlock() == gradient.getBlock() &&
+         quantize.getOffsets() == gradient.getOffsets() && (!slice || slice.hasUnitStride()) &&
+         llvm::all_of(quantize->getUsers(), [&](Operation *user) { return user == gradient; });
+}
+
 /// An element-wise op runs on a product's tile while that is in registers: on the last of its
 /// products, or on both of a pair. Ops that go over the same rows run one after the other on each
 /// row, and a quantizer of tiles within rows after them.
 bool CpuTarget::sharesKernel(Operation *producer, Operation *consumer) const {
   if (auto quantize = dyn_cast<fp8::QuantizeOp>(consumer))
     return quantizesRows(quantize, producer);
+  if (auto quantize = dyn_cast<fp8::QuantizeOp>(producer))
+    if (auto gradient = dyn_cast<fp8::WeightGradOp>(consumer))
+      return isQuantizedFor(quantize, gradient);
   auto generic = dyn_cast<linalg::GenericOp>(consumer);
   if (!generic || matchProduct(generic) || standsAlone(generic))
     return false;

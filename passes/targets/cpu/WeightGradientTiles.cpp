@@ -11,10 +11,17 @@ using Values = KernelBuilder::Values;
 
 LogicalResult WeightGradientTiles::prepare() {
   auto operand = [&](Value tensor, Value scale, Value source, int64_t size) {
-    Operand result{kernel.memory(tensor), source ? kernel.memory(source) : Value(),
-                   scale ? kernel.memory(scale) : Value(), Type(), size};
-    if (scale)
+    Operand result;
+    result.size = size;
+    if (scale) {
       result.format = getElementTypeOrSelf(tensor.getType());
+      result.made = tensor.getDefiningOp<fp8::QuantizeOp>();
+    }
+    result.memory = kernel.memory(result.made ? result.made.getX() : tensor);
+    if (scale && !result.made)
+      result.scales = kernel.memory(scale);
+    if (source)
+      result.source = kernel.memory(source);
     return result;
   };
   Operand x = operand(g.rows, g.rowsScale, g.source, g.k),
@@ -22,7 +29,7 @@ LogicalResult WeightGradientTiles::prepare() {
   out = kernel.memory(g.result());
   if (g.init)
     init = kernel.memory(g.init);
-  auto isThere = [](const Operand &o) { return o.memory && (!o.format || o.scales); };
+  auto isThere = [](const Operand &o) { return o.memory && (!o.format || o.made || o.scales); };
   if (!out || !isThere(x) || !isThere(dy) || (g.init && !init) || (g.source && !x.source))
     return kernel.tensors.emitError(
         "weight gradient kernel wants its operands to be arguments or views of them");
@@ -38,6 +45,8 @@ LogicalResult WeightGradientTiles::prepare() {
                               copiedType());
   copiedPanels = b.scratchView(kernel.scratch, scratchBytes, {panelsOfTask, copiedRows(), panel},
                                copiedType());
+  layOutScales(broadcastSide, range);
+  layOutScales(vectorSide, panelsOfTask * panel);
   return success();
 }
 
@@ -60,13 +69,91 @@ void WeightGradientTiles::cut() {
 }
 
 WeightGradientTiles::Part WeightGradientTiles::partOf(Value expert, Value chunk, Value rangeAt) {
-  Value a0 = b.mul(rangeAt, range), p0 = b.mul(chunk, panelsOfTask);
+  Value a0 = b.mul(rangeAt, range), p0 = b.mul(chunk, panelsOfTask),
+        p1 = b.min(b.add(p0, panelsOfTask), b.index(panels));
+  broadcastSide.begin = a0;
+  broadcastSide.end = b.min(b.add(a0, range), b.index(broadcastSide.size));
+  vectorSide.begin = b.mul(p0, panel);
+  vectorSide.end = b.min(b.mul(p1, panel), b.index(vectorSide.size));
   return {expert,
           p0,
-          b.min(b.add(p0, panelsOfTask), b.index(panels)),
+          p1,
           a0,
-          b.div(b.min(b.sub(b.index(broadcastSide.size), a0), b.index(range)), height),
+          b.div(b.sub(broadcastSide.end, a0), height),
           b.equal(rangeAt, b.index(ranges() - 1))};
+}
+
+//===----------------------------------------------------------------------===//
+// Scales that are made here
+//===----------------------------------------------------------------------===//
+
+void WeightGradientTiles::layOutScales(Operand &operand, int64_t columns) {
+  if (!operand.made)
+    return;
+  // Vectors of the last columns end after them.
+  auto view = [&](Type type) {
+    return b.scratchView(kernel.scratch, scratchBytes, {columns + 16}, type);
+  };
+  operand.most = view(b.getI32Type());
+  operand.scales = view(b.getF32Type());
+  operand.divisors = view(b.getF32Type());
+}
+
+void WeightGradientTiles::makeScales(Value t0, Value t1) {
+  for (const Operand &operand : {broadcastSide, vectorSide})
+    if (operand.made)
+      makeScales(operand, t0, t1);
+}
+
+void WeightGradientTiles::makeScales(const Operand &operand, Value t0, Value t1) {
+  int64_t lanes = b.shape.lanes;
+  bool pow2 = fp8::QuantizeOp(operand.made).getPow2();
+  auto format = fp8::QuantizeOp(operand.made).codeFormat();
+  Value size = b.index(operand.size), columns = b.sub(operand.end, operand.begin);
+  // Whole vectors, which may read columns of the next part, and what is left at the row's end.
+  Value whole = b.min(b.mul(b.ceilDiv(columns, lanes), lanes),
+                      b.mul(b.div(b.sub(size, operand.begin), lanes), lanes));
+  auto forVectors = [&](function_ref<void(Value column, Value mask)> body) {
+    b.loop(b.index(0), whole, lanes, [&](Value column) { body(column, {}); });
+    b.when(b.less(whole, columns), [&] {
+      Value valid = b.sub(b.sub(size, operand.begin), whole);
+      body(whole, vector::CreateMaskOp::create(b, b.vectorOf(lanes, b.getI1Type()), valid));
+    });
+  };
+  auto bits = b.vectorOf(lanes, b.getI32Type());
+  forVectors([&](Value column, Value) { b.storeVector(b.zeros(bits), operand.most, {column}); });
+  auto take = [&](Value first, int64_t count) { // rows
+    forVectors([&](Value column, Value mask) {
+      Value most = b.loadVector(operand.most, {column}, lanes);
+      for (int64_t i = 0; i < count; ++i) {
+        SmallVector<Value> at{b.add(first, i), b.add(operand.begin, column)};
+        Type element = cast<MemRefType>(operand.memory.getType()).getElementType();
+        auto type = b.vectorOf(lanes, element);
+        Value x =
+            mask ? vector::MaskedLoadOp::create(b, type, operand.memory, at, mask, b.zeros(type))
+                       .getResult()
+                 : b.loadVector(operand.memory, at, lanes);
+        most = largerBits(b, most, b.widen(x));
+      }
+      b.storeVector(most, operand.most, {column});
+    });
+  };
+  Value main = b.add(t0, b.mul(b.div(b.sub(t1, t0), 4), 4));
+  b.loop(t0, main, 4, [&](Value t) { take(t, 4); });
+  b.loop(main, t1, 1, [&](Value t) { take(t, 1); });
+  forVectors([&](Value column, Value) {
+    Value scale = scaleOf(b, b.loadVector(operand.most, {column}, lanes), format, pow2);
+    b.storeVector(scale, operand.scales, {column});
+    b.storeVector(divisorOf(b, scale, pow2), operand.divisors, {column});
+  });
+}
+
+Value WeightGradientTiles::scalesAt(const Operand &operand, Value tile, Value column, int64_t lanes,
+                                    int64_t valid) {
+  SmallVector<Value> at{tile, column};
+  if (operand.made)
+    at = {b.sub(column, operand.begin)}, valid = lanes;
+  return lanes ? b.loadVector(operand.scales, at, lanes, valid) : b.load(operand.scales, at);
 }
 
 //===----------------------------------------------------------------------===//
@@ -79,7 +166,11 @@ Value WeightGradientTiles::load(const Operand &operand, Rows rows, Value column,
     return b.zeros(b.vectorOf(lanes, copiedType()));
   auto load = [&](Value row) {
     Value v = b.loadVector(operand.memory, {row, column}, lanes, valid);
-    return operand.format ? decodeF8(b, v, operand.format) : v;
+    if (!operand.made)
+      return operand.format ? decodeF8(b, v, operand.format) : v;
+    fp8::QuantizeOp made = operand.made;
+    Value divisor = b.loadVector(operand.divisors, {b.sub(column, operand.begin)}, lanes);
+    return nearest(b, b.widen(v), divisor, made.codeFormat(), made.getPow2());
   };
   Value first = load(rows.first);
   if (!pairs)
@@ -106,24 +197,23 @@ void WeightGradientTiles::forRows(const Operand &operand, Value t0, Value count,
 }
 
 /// [tile][t][height], tiles a line further apart than they are long: powers of two would meet in
-/// one set of the cache.
+/// one set of the cache. A row's vector is longer than its place; the next row, which comes after
+/// it, takes what is too much.
 void WeightGradientTiles::copyRange(const Part &part, Value t0, Value count) {
-  int64_t rest = broadcastSide.size % height;
+  int64_t rest = broadcastSide.size % height, width = llvm::PowerOf2Ceil(height);
+  // Tiles whose vectors end in the row.
+  Value fits = b.max(b.sub(b.index(broadcastSide.size - width + height), part.a0), b.index(0));
+  Value whole = b.min(part.tiles, b.div(fits, height));
   forRows(broadcastSide, t0, count, [&](Rows rows, Value t) {
-    Value at = b.mul(t, height);
-    auto copy = [&](Value tile, int64_t n) {
+    auto copy = [&](Value tile, int64_t lanes, int64_t valid) {
       Value column = b.add(part.a0, b.mul(tile, height)),
-            to = b.add(b.mul(tile, valuesOfTile()), at);
-      for (int64_t i = 0; i < n;) {
-        int64_t width = n - i >= 8 ? 8 : n - i >= 4 ? 4 : n - i >= 2 ? 2 : 1;
-        b.storeVector(load(broadcastSide, rows, b.add(column, i), width), copiedRange,
-                      {b.add(to, i)});
-        i += width;
-      }
+            to = b.add(b.mul(tile, valuesOfTile()), b.mul(t, height));
+      b.storeVector(load(broadcastSide, rows, column, lanes, valid), copiedRange, {to});
     };
-    b.loop(b.index(0), part.tiles, 1, [&](Value tile) { copy(tile, height); });
+    b.loop(b.index(0), whole, 1, [&](Value tile) { copy(tile, width, width); });
+    b.loop(whole, part.tiles, 1, [&](Value tile) { copy(tile, width, height); });
     if (rest)
-      b.when(part.isLast, [&] { copy(part.tiles, rest); });
+      b.when(part.isLast, [&] { copy(part.tiles, width, rest); });
   });
 }
 

@@ -6,7 +6,8 @@
 // vectors run over n (a panel of the gradient) and k is broadcast; where it lies plainly, vectors
 // run over k and n is broadcast. Both operands are rows of T, so a block of T is copied first:
 // vectors as [t][panel], broadcast values as [tile][t][rows of the tile]. Then the inner loop reads
-// two streams. Codes become f32 while they are copied. Where the processor multiplies pairs of bf16
+// two streams. Codes become f32 while they are copied, and numbers are quantized there where the
+// codes are for this kernel alone. Where the processor multiplies pairs of bf16
 // (Bf16Pairs.h) and these hold the operands' values, rows are copied in pairs.
 //
 //   task   one expert: vectors' panels [p0, p1) x broadcast range [a0, a1)
@@ -15,6 +16,7 @@
 //
 //===----------------------------------------------------------------------===//
 #pragma once
+#include "dialects/fp8/Fp8.h"
 #include "passes/analysis/Products.h"
 #include "passes/targets/cpu/Kernel.h"
 
@@ -33,9 +35,12 @@ protected:
   /// One operand: rows of `size` values, row t at source[t] if there is one.
   struct Operand {
     Value memory, source;
-    Value scales;      ///< of codes: a row for each tile of rows
+    Value scales;      ///< of codes: a row for each tile of rows; or `made` here, one for a part
     mlir::Type format; ///< of codes, or null
     int64_t size;
+    fp8::QuantizeOp made; ///< what memory holds is quantized so, or null
+    Value begin, end;     ///< the task's columns
+    Value most, divisors; ///< of a part's columns, where scales are made
   };
   /// A task's part of OUT.
   struct Part {
@@ -61,7 +66,13 @@ protected:
   int64_t chunks() const { return llvm::divideCeil(panels, panelsOfTask); }
   int64_t ranges() const { return llvm::divideCeil(broadcastSide.size, range); }
   Part partOf(Value expert, Value chunk, Value rangeAt);
+  Value rowCount() { return b.dim((inPanels ? vectorSide : broadcastSide).memory, 0); }
 
+  /// Makes the scales of rows [t0, t1), a tile, of what is quantized here.
+  void makeScales(Value t0, Value t1);
+  /// Scales of columns [column, column + lanes), in the row of scales `tile`: `lanes` 0 for one
+  /// alone.
+  Value scalesAt(const Operand &operand, Value tile, Value column, int64_t lanes, int64_t valid);
   /// Copies rows [t0, t0 + count).
   void copy(const Part &part, Value t0, Value count);
   /// All tiles of a part, the panel of each copied once.
@@ -109,6 +120,8 @@ private:
   int64_t valuesOfTile() const { return copiedRows() * height + 16; }
   mlir::Type copiedType() { return pairs ? mlir::Type(b.getI32Type()) : b.getF32Type(); }
   void cut();
+  void layOutScales(Operand &operand, int64_t columns);
+  void makeScales(const Operand &operand, Value t0, Value t1);
   void copyRange(const Part &part, Value t0, Value count);
   void copyPanels(const Part &part, Value t0, Value count);
   void onLastPanel(Value at, llvm::function_ref<void(bool)> body);
