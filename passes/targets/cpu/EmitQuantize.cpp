@@ -182,13 +182,27 @@ private:
     Value found = scaleOf(b, amax, format, pow2);
     b.store(found, scale, at(tile, b.div(column, bk)));
     Value divisor = b.splat(divisorOf(b, found, pow2), lanes);
-    auto encodeRow = [&](Value row) {
-      vectors(column, width, chains, {}, [&](Value k, int64_t valid, int64_t, Values) {
-        store(encode(b, loadX(row, k, valid), divisor, format, pow2), row, k, valid);
-        return Values{};
-      });
+    encodeRows(amax, m0, m1, [&](Value row, bool isFinite) {
+      vectors(column, width, isFinite ? chains : 1, {},
+              [&](Value k, int64_t valid, int64_t, Values) {
+                Value codes = encode(b, loadX(row, k, valid), divisor, format, pow2, isFinite);
+                store(codes, row, k, valid);
+                return Values{};
+              });
+    });
+  }
+
+  /// Runs `encodeRow` on the rows of a tile, or of several whose largest number has the bits
+  /// `amax`.
+  void encodeRows(Value amax, Value m0, Value m1,
+                  function_ref<void(Value row, bool isFinite)> encodeRow) {
+    auto rowsOfTile = [&](bool isFinite) {
+      if (bm == 1)
+        return encodeRow(m0, isFinite);
+      b.loop(m0, m1, 1, [&](Value row) { encodeRow(row, isFinite); });
     };
-    bm == 1 ? encodeRow(m0) : b.loop(m0, m1, 1, encodeRow);
+    b.choose(
+        b.less(amax, b.i32(0x7f800000)), [&] { rowsOfTile(true); }, [&] { rowsOfTile(false); });
   }
 
   /// A strip of tiles of one column.
@@ -207,10 +221,14 @@ private:
       b.storeVector(found, scale, at(tile, from(v)), valid(v));
       divisors.push_back(divisorOf(b, found, pow2));
     }
-    b.loop(m0, m1, 1, [&](Value row) {
-      for (int64_t v = 0; v < count; ++v)
-        store(encode(b, loadX(row, from(v), valid(v)), divisors[v], format, pow2), row, from(v),
-              valid(v));
+    for (int64_t v = 1; v < count; ++v)
+      most[0] = arith::MaxSIOp::create(b, most[0], most[v]);
+    Value amax = vector::ReductionOp::create(b, vector::CombiningKind::MAXSI, most[0]);
+    encodeRows(amax, m0, m1, [&](Value row, bool isFinite) {
+      for (int64_t v = 0; v < count; ++v) {
+        Value x = loadX(row, from(v), valid(v));
+        store(encode(b, x, divisors[v], format, pow2, isFinite), row, from(v), valid(v));
+      }
     });
   }
 

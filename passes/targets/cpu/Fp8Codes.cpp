@@ -57,31 +57,48 @@ static Value bitsOf(KernelBuilder &b, Value x) {
   return arith::BitcastOp::create(b, b.like(x, b.getI32Type()), x);
 }
 
-Value hadal::encode(KernelBuilder &b, Value x, Value divisor, fp8::Format format, bool pow2) {
-  FormatBits form = bitsOf(format);
+/// The codes of numbers, not NaN, that round to none above the format's largest; `magnitude` has
+/// their bits without signs. To the code's last place they are rounded by adding the power of two
+/// whose last place it is: `unit`, the same for all below the least normal number.
+static Value codesOf(KernelBuilder &b, Value magnitude, FormatBits form) {
+  auto i32 = [&](int64_t v) { return b.constantLike(magnitude, b.getI32IntegerAttr(int32_t(v))); };
+  Type floats = b.like(magnitude, b.getF32Type());
+  auto asFloat = [&](Value v) -> Value { return arith::BitcastOp::create(b, floats, v); };
+  int least = (127 + form.least) << 23, drop = 23 - form.fraction;
+  Value exponent = arith::AndIOp::create(b, magnitude, i32(0x7f800000));
+  exponent = arith::MaxSIOp::create(b, exponent, i32(least));
+  Value unit = b.add(exponent, i32(drop << 23));
+  Value rounded = bitsOf(b, b.addf(asFloat(magnitude), asFloat(unit)));
+  // rounded - unit last places, and 2^fraction codes for each exponent above the least one.
+  Value above = arith::ShRUIOp::create(b, exponent, i32(drop));
+  int zero = (drop << 23) + (least >> drop);
+  return b.sub(b.add(b.sub(rounded, exponent), above), i32(zero));
+}
+
+static Value signOf(KernelBuilder &b, Value x, FormatBits form) {
   auto i32 = [&](int64_t v) { return b.constantLike(x, b.getI32IntegerAttr(int32_t(v))); };
-  auto f32 = [&](float v) { return b.constantLike(x, b.getF32FloatAttr(v)); };
-  auto shifted = [&](Value v, int64_t by) -> Value {
-    return arith::ShRUIOp::create(b, v, i32(by));
-  };
+  Value shifted = arith::ShRUIOp::create(b, bitsOf(b, x), i32(31 - form.sign));
+  return arith::AndIOp::create(b, shifted, i32(1 << form.sign));
+}
+
+static Value magnitudeOf(KernelBuilder &b, Value x) {
+  return arith::AndIOp::create(b, bitsOf(b, x), b.constantLike(x, b.getI32IntegerAttr(0x7fffffff)));
+}
+
+Value hadal::encode(KernelBuilder &b, Value x, Value divisor, fp8::Format format, bool pow2,
+                    bool isFinite) {
+  FormatBits form = bitsOf(format);
   // The sign of a NaN quotient is not x's on every processor.
-  Value sign = arith::AndIOp::create(b, shifted(bitsOf(b, x), 31 - form.sign), i32(1 << form.sign));
-  Value quotient = pow2 ? b.mulf(x, divisor) : b.divf(x, divisor);
-  Value magnitude = arith::AndIOp::create(b, bitsOf(b, quotient), i32(0x7fffffff));
+  Value sign = signOf(b, x, form);
+  Value magnitude = magnitudeOf(b, pow2 ? b.mulf(x, divisor) : b.divf(x, divisor));
+  // The largest of a tile over its scale rounds to the format's largest.
+  if (isFinite)
+    return arith::OrIOp::create(b, codesOf(b, magnitude, form), sign);
+  auto i32 = [&](int64_t v) { return b.constantLike(x, b.getI32IntegerAttr(int32_t(v))); };
   Value isNan = b.compare(arith::CmpIPredicate::sgt, magnitude, i32(0x7f800000));
-  Value most = bitsOf(b, f32(fp8::largestOf(format)));
-  magnitude = arith::MinSIOp::create(b, magnitude, most);
-  // Normal codes: round to nearest even at the last bit that stays, then move the exponent's bias.
-  int drop = 23 - form.fraction;
-  Value odd = arith::AndIOp::create(b, shifted(magnitude, drop), i32(1));
-  Value rounded = b.add(b.add(magnitude, i32((1 << (drop - 1)) - 1)), odd);
-  Value normal = b.sub(shifted(rounded, drop), i32((126 + form.least) << form.fraction));
-  // Below the least normal number codes step by the last bit of `unit`: adding it rounds to them.
-  Value unit = f32(std::ldexp(1.0f, form.least - form.fraction + 23));
-  Value size = arith::BitcastOp::create(b, x.getType(), magnitude);
-  Value small = b.sub(bitsOf(b, b.addf(size, unit)), bitsOf(b, unit));
-  Value isSmall = b.compare(arith::CmpIPredicate::slt, magnitude, i32((127 + form.least) << 23));
-  Value code = b.select(isNan, i32((1 << form.sign) - 1), b.select(isSmall, small, normal));
+  Value most = bitsOf(b, b.constantLike(x, b.getF32FloatAttr(fp8::largestOf(format))));
+  Value code = codesOf(b, arith::MinSIOp::create(b, magnitude, most), form);
+  code = b.select(isNan, i32((1 << form.sign) - 1), code);
   return arith::OrIOp::create(b, code, sign);
 }
 
@@ -104,9 +121,7 @@ Value hadal::nearest(KernelBuilder &b, Value x, Value divisor, fp8::Format forma
 }
 
 Value hadal::largerBits(KernelBuilder &b, Value most, Value x) {
-  Value magnitude =
-      arith::AndIOp::create(b, bitsOf(b, x), b.constantLike(x, b.getI32IntegerAttr(0x7fffffff)));
-  return arith::MaxSIOp::create(b, most, magnitude);
+  return arith::MaxSIOp::create(b, most, magnitudeOf(b, x));
 }
 
 Value hadal::scaleOf(KernelBuilder &b, Value most, fp8::Format format, bool pow2) {

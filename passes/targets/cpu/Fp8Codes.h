@@ -13,9 +13,9 @@ float f8Factor(mlir::Type format);
 
 /// The i32 codes nearest to x / scale, rounded to f32 once: ties to even, numbers beyond the
 /// format's largest become that one, NaN becomes NaN; each has the sign of x. `divisor` as
-/// divisorOf makes it of the scale.
+/// divisorOf makes it of the scale. `isFinite`: x is of tiles that are, and the scale theirs.
 mlir::Value encode(KernelBuilder &b, mlir::Value x, mlir::Value divisor, fp8::Format format,
-                   bool pow2);
+                   bool pow2, bool isFinite = false);
 
 /// The numbers of these codes as f32, but for the sign of zero; not of E5M6.
 mlir::Value nearest(KernelBuilder &b, mlir::Value x, mlir::Value divisor, fp8::Format format,
