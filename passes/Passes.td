@@ -353,10 +353,15 @@ def MlaAppendCache : Pass<"mla-append-cache", "::mlir::ModuleOp"> {
           return ..., %c1 {exec.state = "cache.0"}
 
     The cache of a layer is a state of the module, one row of rk + dr numbers for each token, which
-    all functions share. Fails where the keys of an attention are no product of a latent and a
+    all functions share. With `cache` fp8 the latent is kept in E4M3, in tiles of 1 x 128 with an f32
+    scale each, in a state "cache.0.codes"; "cache.0" has the scales and then the key. Rows that are
+    codes times scales already are kept as these. Fails where the keys of an attention are no product of a latent and a
     parameter. Test: test/passes/mla-append-cache.mlir.
   }];
-  let dependentDialects = ["::hadal::exec::ExecDialect", "::hadal::mla::MlaDialect"];
+  let options = [Option<"cache", "cache", "std::string", "\"fp32\"",
+                        "what latents are kept in: fp32 or fp8">];
+  let dependentDialects = ["::hadal::exec::ExecDialect", "::hadal::fp8::Fp8Dialect",
+                           "::hadal::mla::MlaDialect"];
 }
 
 def MlaAbsorb : Pass<"mla-absorb", "::mlir::ModuleOp"> {

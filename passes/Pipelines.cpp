@@ -24,6 +24,7 @@ using namespace hadal;
 void hadal::readJob(ModuleOp module, PipelineOptions &options) {
   job::SettingsAttr settings = job::settingsOf(module);
   options.moments = settings.getMoments().str();
+  options.cache = settings.getCache().str();
   options.recompute = settings.getRecompute().str();
   options.average = settings.getAverage();
   if (job::ModelAttr model = job::modelOf(module)) {
@@ -96,17 +97,17 @@ static void buildGraphToLinalg(OpPassManager &pm) {
 }
 
 /// "mla-specialize": @forward -> the functions that serve it.
-static void buildSpecialize(OpPassManager &pm, int64_t pageTokens) {
+static void buildSpecialize(OpPassManager &pm, int64_t pageTokens, const std::string &cache) {
   // Early, because it copies @forward: what follows works on each copy.
   pm.addPass(createHadalMakePrograms());
   // Before attention changes: its expanded keys show where the latent comes from.
-  pm.addPass(createMlaAppendCache());
+  pm.addPass(createMlaAppendCache({cache}));
   pm.addPass(createMlaAbsorb({pageTokens}));
 }
 
 void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &options) {
   buildGraphToLinalg(pm);
-  buildSpecialize(pm, options.pageTokens);
+  buildSpecialize(pm, options.pageTokens, options.cache);
   // Of each copy, and before weights are anything but parameters: a rank has a share of the stacks.
   if (options.expertRanks > 1)
     shardExperts(pm, options);
@@ -216,6 +217,8 @@ static constexpr StringRef kPipelines[] = {"mla-specialize", "hadal-graph-to-ker
 
 namespace {
 struct SpecializeOptions : PassPipelineOptions<SpecializeOptions> {
+  Option<std::string> cache{*this, "cache", llvm::cl::desc("what latents are kept in: fp32 or fp8"),
+                            llvm::cl::init("fp32")};
   Option<int64_t> pageTokens{*this, "page-tokens",
                              llvm::cl::desc("positions of a page of the latent cache"),
                              llvm::cl::init(job::defaultPageTokens)};
@@ -263,7 +266,7 @@ void hadal::registerHadalPasses() {
   PassPipelineRegistration<SpecializeOptions>(
       kPipelines[0], "@forward to prefill, inspect and decode",
       [](OpPassManager &pm, const SpecializeOptions &options) {
-        buildSpecialize(pm, options.pageTokens);
+        buildSpecialize(pm, options.pageTokens, options.cache);
       });
   PassPipelineRegistration<PipelineOptions>(
       kPipelines[1], "graph to programs and kernels on memrefs", buildGraphToKernels);

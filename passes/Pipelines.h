@@ -17,6 +17,8 @@ struct PipelineOptions : public mlir::PassPipelineOptions<PipelineOptions> {
   Option<int64_t> pageTokens{*this, "page-tokens",
                              llvm::cl::desc("positions of a page of the latent cache"),
                              llvm::cl::init(job::defaultPageTokens)};
+  Option<std::string> cache{*this, "cache", llvm::cl::desc("what latents are kept in: fp32 or fp8"),
+                            llvm::cl::init("fp32")};
   Option<int64_t> vocabulary{*this, "vocabulary",
                              llvm::cl::desc("logits of a row; 0: the module generates no text"),
                              llvm::cl::init(0)};

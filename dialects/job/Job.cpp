@@ -200,10 +200,11 @@ ModelAttr ModelAttr::withPageTokens(int64_t tokens) const {
 }
 
 LogicalResult SettingsAttr::verify(Error error, StringRef moments, StringRef products,
-                                   StringRef recompute, bool, StringRef) {
+                                   StringRef recompute, bool, StringRef, StringRef cache) {
   return failure(failed(wantWord(error, "moments", moments, {"fp32", "bf16"})) ||
                  failed(wantWord(error, "products", products, {"auto", "fma", "tiles"})) ||
-                 failed(wantWord(error, "recompute", recompute, {"none", "report", "all"}))); // C1
+                 failed(wantWord(error, "recompute", recompute, {"none", "report", "all"})) ||
+                 failed(wantWord(error, "cache", cache, {"fp32", "fp8"}))); // C1
 }
 
 ModelAttr job::modelOf(Operation *module) { return module->getAttrOfType<ModelAttr>(kModelAttr); }
@@ -212,7 +213,7 @@ SettingsAttr job::settingsOf(Operation *module) {
   if (auto settings = module->getAttrOfType<SettingsAttr>(kSettingsAttr))
     return settings;
   module->getContext()->getOrLoadDialect<JobDialect>(); // a hand-written module may not name it
-  return SettingsAttr::get(module->getContext(), "fp32", "auto", "none", false, "");
+  return SettingsAttr::get(module->getContext(), "fp32", "auto", "none", false, "", "fp32");
 }
 
 bool job::hasSettings(Operation *module) {

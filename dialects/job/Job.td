@@ -99,11 +99,12 @@ def SettingsAttr : Job_Attr<"Settings", "settings"> {
 
     What hadal-compile was told, so that a graph's text compiles to what the graph compiled to.
     `fp8`: options of `--fp8-quantize`, where the precision of training is fp8.
-    (C1) `moments` is fp32 or bf16, `products` auto, fma or tiles, `recompute` none, report or all.
+    (C1) `moments` is fp32 or bf16, `products` auto, fma or tiles, `recompute` none, report or all,
+    `cache`, what generation keeps latents in, fp32 or fp8.
   }];
   let parameters = (ins Job_Text<"fp32">:$moments, Job_Text<"auto">:$products,
                         Job_Text<"none">:$recompute, Job_Flag<"false">:$average,
-                        Job_Text<"">:$fp8);
+                        Job_Text<"">:$fp8, Job_Text<"fp32">:$cache);
   let assemblyFormat = "`<` struct(params) `>`";
   let genVerifyDecl = 1;
 }

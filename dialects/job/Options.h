@@ -65,6 +65,7 @@ struct Settings {
   std::optional<std::string> recompute; ///< of a training module: none, report or all
   std::optional<bool> average;          ///< a training module keeps a moving average of the weights
   std::optional<std::string> fp8;       ///< of training in fp8: options of --fp8-quantize
+  std::optional<std::string> cache;     ///< what latents are kept in: fp32 or fp8
   std::optional<int64_t> pageTokens;    ///< positions of a page of the latent cache
 };
 

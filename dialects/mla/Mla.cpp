@@ -167,6 +167,27 @@ LogicalResult CacheAppendOp::reifyResultShapes(OpBuilder &builder,
 }
 
 //===----------------------------------------------------------------------===//
+// append_codes
+//===----------------------------------------------------------------------===//
+
+MutableOperandRange AppendCodesOp::getDpsInitsMutable() { return getCodesMutable(); }
+
+LogicalResult AppendCodesOp::verify() {
+  NamedSizes sizes(*this, {"T", "S"});
+  if (failed(sizes.match("q", getQ(), {"T", "rk"})) ||       // C1
+      failed(sizes.match("slots", getSlots(), {"T"})) ||     // C2
+      failed(sizes.match("codes", getCodes(), {"S", "rk"}))) // C3
+    return failure();
+  return success();
+}
+
+LogicalResult AppendCodesOp::reifyResultShapes(OpBuilder &builder,
+                                               ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back(leadingShapeOf(builder, getResult(), getCodes()));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
 // latent_attention
 //===----------------------------------------------------------------------===//
 
@@ -176,8 +197,12 @@ LogicalResult LatentAttentionOp::verify() {
   if (failed(sizes.match("q_latent", getQLatent(), {rows, "nh", "rk"})) || // C1
       failed(sizes.match("q_rope", getQRope(), {rows, "nh", "dr"})))       // C2
     return failure();
-  sizes.set("rk + dr", sizes["rk"] + sizes["dr"]);
-  if (failed(sizes.match("cache", getCache(), {"S", "rk + dr"})) ||     // C3
+  int64_t tile = getTile().value_or(1);
+  if (getTile().has_value() != bool(getCodes()) || tile < 1)
+    return emitOpError() << "wants tile, at least 1, where there are codes, and there alone"; // C11
+  StringRef width = getCodes() ? "ceil(rk/tile) + dr" : "rk + dr";
+  sizes.set(width, (sizes["rk"] + tile - 1) / tile + sizes["dr"]);
+  if (failed(sizes.match("cache", getCache(), {"S", width})) ||         // C3, C12
       failed(sizes.match("page_table", getPageTable(), {"B", "P"})) ||  // C4
       failed(sizes.match("positions", getPositions(), {rows})) ||       // C5
       failed(sizes.match("result", getResult(), {rows, "nh", "rk"})) || // C6
@@ -188,9 +213,11 @@ LogicalResult LatentAttentionOp::verify() {
     return emitOpError() << "wants page_tokens (" << pageTokens << ") to be at least 1"; // C8
   if (int64_t slots = sizes["S"]; !ShapedType::isDynamic(slots) && slots % pageTokens != 0)
     return emitOpError() << "wants S (" << slots << ") to be a multiple of page_tokens ("
-                         << pageTokens << ")"; // C9
-  if (getOffsets())
-    return sizes.match("offsets", getOffsets(), {"B+1"}); // C10
+                         << pageTokens << ")";                               // C9
+  if (getOffsets() && failed(sizes.match("offsets", getOffsets(), {"B+1"}))) // C10
+    return failure();
+  if (getCodes())
+    return sizes.match("codes", getCodes(), {"S", "rk"}); // C12
   return success();
 }
 

@@ -211,7 +211,34 @@ def CacheAppendOp : Mla_Op<"cache_append", [
   }];
 }
 
-def LatentAttentionOp : Mla_Op<"latent_attention", [], ["flops"]> {
+def AppendCodesOp : Mla_Op<"append_codes", [
+    AllTypesMatch<["codes", "result"]>,
+    DeclareOpInterfaceMethods<DestinationStyleOpInterface, ["getDpsInitsMutable"]>]> {
+  let summary = "write tokens' codes into the latent cache";
+  let description = [{
+    `q` [T, rk]: latents in codes. `slots` as in `mla.cache_append`, `codes` [S, rk]. Returns `codes`
+    with row slots[t] holding q[t]; all other rows as they were. Their scales and the rotated shared
+    keys go into a cache of numbers: `mla.cache_append` of scales [T, ceil(rk/tile)] instead of
+    latents. Destination style: codes without further uses are written in place.
+    Source: ours (the latent in E4M3 in tiles of 1 x 128, the key as it is).
+
+    (C1) `q` is [T, rk], rk static.  (C2) `slots` is [T].  (C3) `codes` is [S, rk].
+
+    ```mlir
+    %new = mla.append_codes %q, %slots, %codes
+        : tensor<?x24xf8E4M3FN>, tensor<?xi32>, tensor<?x24xf8E4M3FN> -> tensor<?x24xf8E4M3FN>
+    ```
+  }];
+  let arguments = (ins TensorOfRank<2, [F8E4M3FN]>:$q, TensorOfRank<1, [I32]>:$slots,
+                       TensorOfRank<2, [F8E4M3FN]>:$codes);
+  let results = (outs TensorOfRank<2, [F8E4M3FN]>:$result);
+  let assemblyFormat = [{
+    $q `,` $slots `,` $codes attr-dict `:`
+    type($q) `,` type($slots) `,` type($codes) `->` type($result)
+  }];
+}
+
+def LatentAttentionOp : Mla_Op<"latent_attention", [AttrSizedOperandSegments], ["flops"]> {
   let summary = "attention of new tokens over the latent cache";
   let description = [{
     `q_latent` [R, nh, rk]: queries of R new tokens absorbed into the latent, W_k,h^T q_nope.
@@ -223,14 +250,16 @@ def LatentAttentionOp : Mla_Op<"latent_attention", [], ["flops"]> {
     row = page_table[b, q / page_tokens] * page_tokens + q mod page_tokens, [c ; k] = cache[row]:
     score = (q_latent[r,h] . c + q_rope[r,h] . k) * scale, p = softmax(score). Returns `result`
     [R, nh, rk]: sum over q of p[q] * c. The value's projection W_v,h follows as a matmul. A row's
-    bits do not depend on the other rows.
+    bits do not depend on the other rows. With `codes` [S, rk] E4M3 the cache is [S, ceil(rk/tile) +
+    dr], a row being [s ; k], and c is codes[row] times its tile's scale of s (one rounding).
     Source: DeepSeek-V2, arXiv:2405.04434, §2.1.2 (absorbed projections); DeepSeek-V3, §2.1.1.
 
     (C1) `q_latent` is [R, nh, rk], nh and rk static.  (C2) `q_rope` is [R, nh, dr].  (C3) `cache`
     is [S, rk + dr].
     (C4) `page_table` is [B, P].  (C5) `positions` is [R].  (C6) `result` is [R, nh, rk].
     (C7) `scale` is finite.  (C8) `page_tokens` >= 1.  (C9) S is a multiple of `page_tokens`.
-    (C10) `offsets` is [B+1].
+    (C10) `offsets` is [B+1].  (C11) `tile` is there if `codes` is, and at least 1.  (C12) `codes` is
+    [S, rk], and `cache` is [S, ceil(rk/tile) + dr] then.
 
     ```mlir
     %o = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions
@@ -242,12 +271,14 @@ def LatentAttentionOp : Mla_Op<"latent_attention", [], ["flops"]> {
   let arguments = (ins TensorOfRank<3, [F32]>:$q_latent, TensorOfRank<3, [F32]>:$q_rope,
                        TensorOfRank<2, [F32]>:$cache, TensorOfRank<2, [I32]>:$page_table,
                        TensorOfRank<1, [I32]>:$positions,
-                       Optional<TensorOfRank<1, [I32]>>:$offsets, F32Attr:$scale,
-                       I64Attr:$page_tokens);
+                       Optional<TensorOfRank<1, [I32]>>:$offsets,
+                       Optional<TensorOfRank<2, [F8E4M3FN]>>:$codes, F32Attr:$scale,
+                       I64Attr:$page_tokens, OptionalAttr<I64Attr>:$tile);
   let results = (outs TensorOfRank<3, [F32]>:$result);
   let assemblyFormat = [{
     $q_latent `,` $q_rope `,` $cache `,` $page_table `,` $positions
-    (`offsets` `(` $offsets^ `:` type($offsets) `)`)? attr-dict `:`
+    (`offsets` `(` $offsets^ `:` type($offsets) `)`)?
+    (`codes` `(` $codes^ `:` type($codes) `)`)? attr-dict `:`
     type($q_latent) `,` type($q_rope) `,` type($cache) `,` type($page_table) `,` type($positions)
     `->` type($result)
   }];

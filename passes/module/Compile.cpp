@@ -81,7 +81,8 @@ static void settle(ModuleOp module, const job::Settings &said) {
                                          said.products.value_or(known.getProducts().str()),
                                          said.recompute.value_or(known.getRecompute().str()),
                                          said.average.value_or(known.getAverage()),
-                                         said.fp8.value_or(known.getFp8().str()));
+                                         said.fp8.value_or(known.getFp8().str()),
+                                         said.cache.value_or(known.getCache().str()));
   // Where there are none, moments are those that the precision has by itself.
   if (settings != known || (isFp8 && !isSaid))
     module->setAttr(job::kSettingsAttr, settings);

@@ -263,6 +263,9 @@ LogicalResult InputRules::readMlaOp(Operation *op) {
       .Case<mla::CacheAppendOp>([&](auto o) {
         return values(op, "slots", o.getSlots(), dim(o.getCache(), 0), 0, "distinct");
       })
+      .Case<mla::AppendCodesOp>([&](auto o) {
+        return values(op, "slots", o.getSlots(), dim(o.getCodes(), 0), 0, "distinct");
+      })
       .Case<mla::LatentAttentionOp>([&](auto o) -> LogicalResult {
         int64_t page = o.getPageTokens();
         AffineExpr pages = dim(o.getPageTable(), 1), slots = dim(o.getCache(), 0);

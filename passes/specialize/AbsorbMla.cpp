@@ -1,5 +1,6 @@
 //===- AbsorbMla.cpp - attention over the latent cache -------------------===//
 
+#include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -64,13 +65,25 @@ Value headProduct(ImplicitLocOpBuilder &b, Value x, Value w, int64_t n, bool kFi
       .getResult(0);
 }
 
+/// What made the codes that go into the cache; null where they come from elsewhere.
+fp8::QuantizeOp quantizerOf(mla::AppendCodesOp codes) {
+  return codes.getQ().getDefiningOp<fp8::QuantizeOp>();
+}
+
+/// Whether the codes are made of the latent, or the latent is what they stand for.
+bool areCodesOf(mla::AppendCodesOp codes, Value latent) {
+  fp8::QuantizeOp quantize = quantizerOf(codes);
+  auto widened = latent.getDefiningOp<fp8::DequantizeOp>();
+  return quantize && (quantize.getX() == latent || (widened && widened.getQ() == quantize.getQ()));
+}
+
 struct AbsorbMla : public hadal::impl::MlaAbsorbBase<AbsorbMla> {
   using MlaAbsorbBase::MlaAbsorbBase;
 
   /// score = q_nope . (W_k c) = (W_k^T q_nope) . c, and sum p (W_v c) = W_v (sum p c): heads never
   /// see the expanded cache.
-  void absorb(mla::AttentionOp attention, Value weights, Value cache, Value table,
-              Value positions) {
+  void absorb(mla::AttentionOp attention, Value weights, mla::CacheAppendOp appended,
+              mla::AppendCodesOp codes, Value table, Value positions) {
     job::PartListener parts(job::partAttrOf(attention));
     ImplicitLocOpBuilder b(attention.getLoc(), attention);
     b.setListener(&parts);
@@ -80,9 +93,11 @@ struct AbsorbMla : public hadal::impl::MlaAbsorbBase<AbsorbMla> {
             rk = cast<RankedTensorType>(weights.getType()).getDimSize(1);
     Value query = headProduct(b, attention.getQNope(), headRows(b, weights, heads, 0, dn), rk,
                               /*kFirst=*/true);
+    auto tile = codes ? b.getI64IntegerAttr(quantizerOf(codes).getBlock()[1]) : IntegerAttr();
     Value latent = mla::LatentAttentionOp::create(
-        b, query.getType(), query, attention.getQRope(), cache, table, positions,
-        /*offsets=*/Value(), attention.getScaleAttr(), b.getI64IntegerAttr(pageTokens));
+        b, query.getType(), query, attention.getQRope(), appended.getResult(), table, positions,
+        /*offsets=*/Value(), codes ? codes.getResult() : Value(), attention.getScaleAttr(),
+        b.getI64IntegerAttr(pageTokens), tile);
     Value result =
         headProduct(b, latent, headRows(b, weights, heads, dn, dv), dv, /*kFirst=*/false);
     attention.getResult().replaceAllUsesWith(result);
@@ -96,18 +111,24 @@ struct AbsorbMla : public hadal::impl::MlaAbsorbBase<AbsorbMla> {
       return f.emitError() << "wants an argument whose exec.name is " << kPositions;
     // A layer's latents are in the cache when its attention runs.
     mla::CacheAppendOp appended;
+    mla::AppendCodesOp codes;
     for (Operation &op : llvm::make_early_inc_range(f.getBody().front())) {
       if (auto append = dyn_cast<mla::CacheAppendOp>(op))
         appended = append;
+      else if (auto append = dyn_cast<mla::AppendCodesOp>(op))
+        codes = append;
       auto attention = dyn_cast<mla::AttentionOp>(op);
       if (!attention)
         continue;
       auto expansion = traceExpansion(attention);
       if (failed(expansion))
         return failure();
-      if (!appended || appended.getCkv() != expansion->latent)
+      bool isKept = appended && (codes ? areCodesOf(codes, expansion->latent) &&
+                                             appended.getCkv() == quantizerOf(codes).getScale()
+                                       : appended.getCkv() == expansion->latent);
+      if (!isKept)
         return attention.emitOpError("wants a cache that its latent was appended to");
-      absorb(attention, expansion->weights, appended.getResult(), table, positions);
+      absorb(attention, expansion->weights, appended, codes, table, positions);
     }
     eraseUnused(f);
     // Where each sequence's rows begin was for attention to know.

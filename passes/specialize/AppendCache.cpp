@@ -1,6 +1,7 @@
 //===- AppendCache.cpp - programs keep latents and rope keys of their rows ===//
 
 #include "dialects/exec/Exec.h"
+#include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -20,55 +21,99 @@ namespace {
 
 std::string cacheName(unsigned layer) { return llvm::formatv("cache.{0}", layer); }
 
-/// A layer's rows: rk numbers of the latent, dr of the rope key.
-int64_t widthOf(mla::AttentionOp attention, const Expansion &expansion) {
-  return cast<RankedTensorType>(expansion.latent.getType()).getDimSize(1) +
-         attention.getKRope().getType().getDimSize(1);
+constexpr int64_t kTile = 128; ///< of a latent in codes
+
+int64_t lastSize(Value v) { return cast<RankedTensorType>(v.getType()).getShape().back(); }
+
+/// A latent as codes: those that it is made of already, or of its own.
+fp8::QuantizeOp codesOf(Value latent, OpBuilder &b) {
+  if (auto known = latent.getDefiningOp<fp8::DequantizeOp>();
+      known && known.isOfBlocks() && known.getBlock()[0] == 1)
+    if (auto quantize = known.getQ().getDefiningOp<fp8::QuantizeOp>())
+      return quantize;
+  auto type = cast<RankedTensorType>(latent.getType());
+  int64_t tiles = llvm::divideCeil(lastSize(latent), kTile);
+  return fp8::QuantizeOp::create(b, latent.getLoc(),
+                                 type.clone(Float8E4M3FNType::get(b.getContext())),
+                                 RankedTensorType::get({type.getDimSize(0), tiles}, b.getF32Type()),
+                                 latent, ArrayRef<int64_t>{1, kTile});
 }
 
 struct AppendCache : public hadal::impl::MlaAppendCacheBase<AppendCache> {
-  /// The cache of layer `layer` is a state of the module, [slots, width], made on first use.
-  LogicalResult makeState(unsigned layer, mla::AttentionOp attention, int64_t width) {
-    if (layer < widths.size()) {
-      if (widths[layer] == width)
-        return success();
-      return attention.emitOpError() << "wants " << widths[layer] << " numbers in a row of "
-                                     << cacheName(layer) << ", as other functions, got " << width;
-    }
-    widths.push_back(width);
+  using MlaAppendCacheBase::MlaAppendCacheBase;
+
+  /// A part of the cache is a state of the module, [slots, width], made on first use.
+  LogicalResult makeState(StringRef name, mla::AttentionOp attention, int64_t width, Type element) {
+    auto [known, isNew] = widths.try_emplace(name, width);
+    if (known->second != width)
+      return attention.emitOpError() << "wants " << known->second << " numbers in a row of " << name
+                                     << ", as other functions, got " << width;
+    if (!isNew)
+      return success();
     AffineMap shape = AffineMap::get(
         0, 1, {getAffineSymbolExpr(0, &getContext()), getAffineConstantExpr(width, &getContext())},
         &getContext());
-    exec::StateOp::create(*states, attention.getLoc(), cacheName(layer), shape,
-                          states->getF32Type());
+    exec::StateOp::create(*states, attention.getLoc(), name, shape, element);
     return success();
   }
 
-  /// Appends a layer's latents and keys before the op that reads them last in time: the attention.
-  FailureOr<Value> append(func::FuncOp f, unsigned layer, mla::AttentionOp attention, Value slots) {
-    auto expansion = traceExpansion(attention);
-    if (failed(expansion))
+  /// What `f` returns beside its results.
+  struct Kept {
+    std::string state;
+    Value value;
+  };
+
+  /// The function's argument for a part of the cache, appended by `append`.
+  FailureOr<Kept> keep(func::FuncOp f, mla::AttentionOp attention, std::string name, int64_t width,
+                       Type element, function_ref<Value(Value)> append) {
+    if (failed(makeState(name, attention, width, element)))
       return failure();
-    int64_t width = widthOf(attention, *expansion);
-    if (failed(makeState(layer, attention, width)))
-      return failure();
-    OpBuilder b(attention);
+    Builder b(&getContext());
     // A state's rows are no register of the program; nothing in it depends on how many there are.
     unsigned registers = 0;
     if (auto known = f->getAttrOfType<ArrayAttr>(kRegistersAttr))
       registers = known.size();
     AffineMap shape = AffineMap::get(
-        0, registers, {b.getAffineConstantExpr(0), b.getAffineConstantExpr(width)}, b.getContext());
-    auto attributes =
-        b.getDictionaryAttr({b.getNamedAttr(kStateAttr, b.getStringAttr(cacheName(layer))),
-                             b.getNamedAttr(kShapeAttr, AffineMapAttr::get(shape))});
-    auto type = RankedTensorType::get({ShapedType::kDynamic, width}, b.getF32Type());
+        0, registers, {b.getAffineConstantExpr(0), b.getAffineConstantExpr(width)}, &getContext());
+    auto attributes = b.getDictionaryAttr({b.getNamedAttr(kStateAttr, b.getStringAttr(name)),
+                                           b.getNamedAttr(kShapeAttr, AffineMapAttr::get(shape))});
+    auto type = RankedTensorType::get({ShapedType::kDynamic, width}, element);
     unsigned i = f.getNumArguments();
     (void)f.insertArgument(i, type, attributes, f.getLoc());
+    return Kept{std::move(name), append(f.getArgument(i))};
+  }
+
+  /// Appends a layer's latents and keys before the op that reads them last in time: the attention.
+  LogicalResult append(func::FuncOp f, unsigned layer, mla::AttentionOp attention, Value slots,
+                       SmallVectorImpl<Kept> &kept) {
+    auto expansion = traceExpansion(attention);
+    if (failed(expansion))
+      return failure();
+    OpBuilder b(attention);
     job::PartListener parts(job::partAttrOf(attention));
     b.setListener(&parts);
-    return Value(mla::CacheAppendOp::create(b, attention.getLoc(), type, expansion->latent,
-                                            attention.getKRope(), slots, f.getArgument(i)));
+    Value latent = expansion->latent, key = attention.getKRope();
+    if (cache == "fp8") {
+      fp8::QuantizeOp codes = codesOf(latent, b);
+      latent = codes.getScale();
+      auto made = keep(f, attention, cacheName(layer) + ".codes", lastSize(codes.getQ()),
+                       Float8E4M3FNType::get(&getContext()), [&](Value to) -> Value {
+                         return mla::AppendCodesOp::create(b, attention.getLoc(), to.getType(),
+                                                           codes.getQ(), slots, to);
+                       });
+      if (failed(made))
+        return failure();
+      kept.push_back(*made);
+    }
+    auto made = keep(f, attention, cacheName(layer), lastSize(latent) + lastSize(key),
+                     b.getF32Type(), [&](Value to) -> Value {
+                       return mla::CacheAppendOp::create(b, attention.getLoc(), to.getType(),
+                                                         latent, key, slots, to);
+                     });
+    if (failed(made))
+      return failure();
+    kept.push_back(*made);
+    return success();
   }
 
   LogicalResult append(func::FuncOp f, Value slots) {
@@ -82,13 +127,14 @@ struct AppendCache : public hadal::impl::MlaAppendCacheBase<AppendCache> {
         kept.set(kNameAttr, name);
       attributes.push_back(kept.getDictionary(&getContext()));
     }
-    for (auto [layer, attention] : llvm::enumerate(llvm::to_vector(f.getOps<mla::AttentionOp>()))) {
-      FailureOr<Value> cache = append(f, layer, attention, slots);
-      if (failed(cache))
+    SmallVector<Kept> kept;
+    for (auto [layer, attention] : llvm::enumerate(llvm::to_vector(f.getOps<mla::AttentionOp>())))
+      if (failed(append(f, layer, attention, slots, kept)))
         return failure();
-      results.push_back(*cache);
+    for (Kept &part : kept) {
+      results.push_back(part.value);
       NamedAttrList state;
-      state.set(kStateAttr, StringAttr::get(&getContext(), cacheName(layer)));
+      state.set(kStateAttr, StringAttr::get(&getContext(), part.state));
       attributes.push_back(state.getDictionary(&getContext()));
     }
     setResults(f, results, attributes);
@@ -97,6 +143,11 @@ struct AppendCache : public hadal::impl::MlaAppendCacheBase<AppendCache> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    if (cache != "fp32" && cache != "fp8") {
+      module.emitError() << "mla-append-cache wants the cache to be fp32 or fp8, got " << cache;
+      return signalPassFailure();
+    }
+    widths.clear();
     OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
     states = &b;
     for (auto f : module.getOps<func::FuncOp>())
@@ -108,7 +159,7 @@ struct AppendCache : public hadal::impl::MlaAppendCacheBase<AppendCache> {
   }
 
 private:
-  OpBuilder *states = nullptr; ///< at the head of the module
-  SmallVector<int64_t> widths; ///< of a row of each layer's cache
+  OpBuilder *states = nullptr;     ///< at the head of the module
+  llvm::StringMap<int64_t> widths; ///< of a row of each state
 };
 } // namespace

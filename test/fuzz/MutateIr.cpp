@@ -331,6 +331,7 @@ private:
                                       "moe.update_bias",
                                       "mla.rope",
                                       "mla.attention",
+                                      "mla.append_codes",
                                       "mla.cache_append",
                                       "fp8.quantize",
                                       "fp8.dequantize",

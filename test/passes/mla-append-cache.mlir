@@ -1,4 +1,21 @@
 // RUN: hadal-opt %s --mla-append-cache --split-input-file --verify-diagnostics | FileCheck %s
+// RUN: hadal-compile %S/../frontend/models/tiny --emit=graph -o %t.mlir
+// RUN: hadal-opt %t.mlir --hadal-make-programs --mla-append-cache=cache=fp8 --mla-absorb | FileCheck %s --check-prefix=CODES
+// RUN: not hadal-opt %t.mlir --hadal-make-programs --mla-append-cache=cache=fp4 2>&1 | FileCheck %s --check-prefix=ERROR
+
+// In codes: 14 of them for a token, their one scale and the 4 numbers of the key.
+// CODES-DAG: exec.state @cache.0 #{{.*}} of f32
+// CODES-DAG: exec.state @cache.0.codes #{{.*}} of f8E4M3FN
+// CODES-LABEL: func.func @prefill(
+// CODES: %[[Q:.*]], %[[S:.*]] = fp8.quantize %[[LATENT:.*]] {block = array<i64: 1, 128>} : tensor<?x14xf32>
+// CODES: mla.append_codes %[[Q]], %[[SLOTS:.*]], %
+// CODES: mla.cache_append %[[S]], %{{.*}}, %[[SLOTS]], %{{.*}} : tensor<?x1xf32>, tensor<?x4xf32>, tensor<?xi32>, tensor<?x5xf32>
+// CODES-LABEL: func.func @decode(
+// CODES: %[[CODES:.*]] = mla.append_codes
+// CODES: %[[CACHE:.*]] = mla.cache_append
+// CODES: mla.latent_attention %{{.*}}, %{{.*}}, %[[CACHE]], {{.*}} codes(%[[CODES]] : tensor<?x14xf8E4M3FN>) {{.*}}tile = 128
+// ERROR: mla-append-cache wants the cache to be fp32 or fp8, got fp4
+
 
 // The cache holds rk = 3 numbers of the latent and dr = 2 of the rope key for a token. One state has
 // them for all functions.

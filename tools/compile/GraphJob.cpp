@@ -62,6 +62,8 @@ std::string hadal::disagreement(const CLI::App &app, ModuleOp graph) {
                              "--fp8", "--moments", "--recompute", "--average"})
       if (app.get_option(name)->count())
         return std::string(name) + ": is for a graph that trains";
+  if (training && app.get_option("--cache")->count())
+    return "--cache: is for a graph that generates";
   if (training && training.getPrecision() != "fp8" && app.get_option("--fp8")->count())
     return "--fp8: is for a graph in fp8, this one was built with " + training.getPrecision().str();
   job::RanksAttr ranks = job::ranksOf(graph);

@@ -66,6 +66,12 @@ static void declareGeneral(CLI::App &app, CompileRequest &request) {
                  "Positions in one page of the latent cache")
       ->check(wholeNumberWithin(1, 65536))
       ->default_str(std::to_string(job::defaultPageTokens));
+  app.add_option(
+         "--cache", request.settings.cache,
+         "What generation keeps latents in. fp8: E4M3 with a scale for 128 of them, a third "
+         "of the memory at DeepSeek-V3's sizes; keys stay in f32")
+      ->check(oneOf({"fp32", "fp8"}))
+      ->default_str("fp32");
   app.add_option("--products", request.settings.products,
                  "How f32 products with trained weights are computed. fma: chains of fused "
                  "multiply-adds; tiles: in AMX, as sums "
@@ -211,7 +217,8 @@ static std::string problemOfCheckpoint(const CLI::App &app, const CompileRequest
            nameOfInput(request.input);
   if (isStream(request.output))
     return "--emit=checkpoint: -o wants the name of a new folder, got " + request.output;
-  for (const char *name : {"--mode", "--cpu", "--page-tokens", "--products", "--precision", "--ep"})
+  for (const char *name :
+       {"--mode", "--cpu", "--page-tokens", "--cache", "--products", "--precision", "--ep"})
     if (app.get_option(name)->count())
       return std::string(name) + ": means nothing to --emit=checkpoint";
   return "";
@@ -233,6 +240,8 @@ static std::string uselessOption(const CLI::App &app, const CompileRequest &requ
                (name == std::string("--pp") || name == std::string("--dp")
                     ? "; --mode=generate takes --ep"
                     : "");
+  if (request.trains() && request.settings.cache)
+    return "--cache: is for --mode=generate";
   if (request.settings.fp8 && request.training.precision != "fp8")
     return "--fp8: is for --precision=fp8";
   if (request.training.ranks.ep == 1)

@@ -3,6 +3,7 @@
 //
 //   task   (new token, group of heads)
 //     for each block of 64 positions
+//       (codes: their rows become numbers in scratch, which is read instead of the cache)
 //       S[j][heads] = cache row j . q[.][heads]         one chain over latent and rope key
 //       running maximum and sum, one lane per head
 //       O[r][heads] += cache[j][r] * P[j][heads]        one chain over j
@@ -11,6 +12,7 @@
 // token and the cache.
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "passes/targets/cpu/Fp8Codes.h"
 #include "passes/targets/cpu/Kernel.h"
 
 using namespace mlir;
@@ -30,6 +32,9 @@ public:
 private:
   void packQueries(Value row, Value head0, Value headCount);
   Value sequenceOf(Value row);
+  void decodeRow(Value slot, Value j);
+  /// Where the block's row j is read.
+  Value placeOf(Value j) { return codes ? j : b.toIndex(b.load(slots, {j})); }
   void scoreRows(int64_t rows, Value j);
   Values softmax(Value count, Values state);
   void accumulate(int64_t rows, Value r, Value count, ArrayRef<Value> factors);
@@ -38,6 +43,8 @@ private:
   KernelBuilder &b;
   mla::LatentAttentionOp op;
   Value qLatent, qRope, cache, table, positions, offsets, out;
+  Value codes; ///< of latents, or null
+  Value keys;  ///< [slots or rows of a block, rk + dr]: the cache, or what codes stand for
   Value queries, scores, sums, slots; // scratch
   int64_t heads, rk, dr, lanes, vectors, group;
 };
@@ -68,18 +75,39 @@ void LatentAttentionEmitter::packQueries(Value row, Value head0, Value headCount
   });
 }
 
+/// The numbers of a cached row: codes times scales, then the key.
+void LatentAttentionEmitter::decodeRow(Value slot, Value j) {
+  Type format = op.getCodes().getType().getElementType();
+  int64_t tile = *op.getTile(), tiles = llvm::divideCeil(rk, tile);
+  for (int64_t t = 0; t < tiles; ++t) {
+    Value scale = b.splat(b.load(cache, {slot, b.index(t)}), lanes);
+    int64_t first = t * tile, last = std::min(first + tile, rk),
+            whole = first + (last - first) / lanes * lanes;
+    auto widen = [&](Value k, int64_t count) {
+      Value code = b.loadVector(codes, {slot, k}, lanes, count);
+      b.storeVector(b.mulf(decodeF8(b, code, format), scale), keys, {j, k}, count);
+    };
+    b.loop(first, whole, lanes, [&](Value k) { widen(k, lanes); });
+    if (whole < last)
+      widen(b.index(whole), last - whole);
+  }
+  b.loop(0, dr, 1, [&](Value k) {
+    b.store(b.load(cache, {slot, b.add(k, tiles)}), keys, {j, b.add(k, rk)});
+  });
+}
+
 void LatentAttentionEmitter::scoreRows(int64_t rows, Value j) {
   Value zero = b.zeros(b.vectorOf(lanes, b.getF32Type()));
   SmallVector<Value> slot;
   for (int64_t i = 0; i < rows; ++i)
-    slot.push_back(b.toIndex(b.load(slots, {b.add(j, i)})));
+    slot.push_back(placeOf(b.add(j, i)));
   Values acc = b.carry(
       b.index(0), b.index(rk + dr), 1, Values(rows * vectors, zero), [&](Value k, Values acc) {
         for (int64_t v = 0; v < vectors; ++v) {
           Value q = b.loadVector(queries, {k, b.index(v * lanes)}, lanes);
           for (int64_t i = 0; i < rows; ++i)
             acc[i * vectors + v] =
-                b.fma(b.splat(b.load(cache, {slot[i], k}), lanes), q, acc[i * vectors + v]);
+                b.fma(b.splat(b.load(keys, {slot[i], k}), lanes), q, acc[i * vectors + v]);
         }
         return acc;
       });
@@ -120,12 +148,12 @@ void LatentAttentionEmitter::accumulate(int64_t rows, Value r, Value count,
       acc.push_back(
           b.mulf(b.loadVector(sums, {b.add(r, i), b.index(v * lanes)}, lanes), factors[v]));
   acc = b.carry(b.index(0), count, 1, acc, [&](Value j, Values acc) {
-    Value slot = b.toIndex(b.load(slots, {j}));
+    Value slot = placeOf(j);
     for (int64_t v = 0; v < vectors; ++v) {
       Value p = b.loadVector(scores, {j, b.index(v * lanes)}, lanes);
       for (int64_t i = 0; i < rows; ++i)
         acc[i * vectors + v] =
-            b.fma(b.splat(b.load(cache, {slot, b.add(r, i)}), lanes), p, acc[i * vectors + v]);
+            b.fma(b.splat(b.load(keys, {slot, b.add(r, i)}), lanes), p, acc[i * vectors + v]);
     }
     return acc;
   });
@@ -141,7 +169,10 @@ LogicalResult LatentAttentionEmitter::emit() {
   out = kernel.memory(op.getResult());
   if (op.getOffsets())
     offsets = kernel.memory(op.getOffsets());
-  if (!qLatent || !qRope || !cache || !table || !positions || !out || !offsets != !op.getOffsets())
+  if (op.getCodes())
+    codes = kernel.memory(op.getCodes());
+  if (!qLatent || !qRope || !cache || !table || !positions || !out ||
+      !offsets != !op.getOffsets() || !codes != !op.getCodes())
     return kernel.tensors.emitError(
         "latent attention kernel wants its operands to be arguments or views of them");
   heads = op.getQLatent().getType().getDimSize(1), rk = op.getQLatent().getType().getDimSize(2);
@@ -154,6 +185,7 @@ LogicalResult LatentAttentionEmitter::emit() {
   scores = b.scratchView(kernel.scratch, bytes, {keyBlock, group}, f32);
   sums = b.scratchView(kernel.scratch, bytes, {rk, group}, f32);
   slots = b.scratchView(kernel.scratch, bytes, {keyBlock}, b.getI64Type());
+  keys = codes ? b.scratchView(kernel.scratch, bytes, {keyBlock, rk + dr}, f32) : cache;
   auto vectorType = b.vectorOf(lanes, f32);
 
   b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
@@ -175,6 +207,8 @@ LogicalResult LatentAttentionEmitter::emit() {
         Value position = b.add(k0, j);
         Value page = b.toIndex(b.load(table, {sequence, b.div(position, pageTokens)}));
         Value slot = b.add(b.mul(page, pageTokens), b.rem(position, pageTokens));
+        if (codes)
+          return decodeRow(slot, j);
         b.store(arith::IndexCastOp::create(b, b.getI64Type(), slot), slots, {j});
       });
       Value whole = b.mul(b.div(count, rows), rows);

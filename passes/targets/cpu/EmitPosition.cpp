@@ -109,12 +109,26 @@ static void emitCacheAppend(Kernel &kernel, mla::CacheAppendOp op) {
   kernel.finish({kernel.sizeOf(slots, 0)}, 0);
 }
 
+static void emitAppendCodes(Kernel &kernel, mla::AppendCodesOp op) {
+  KernelBuilder &b = kernel.b;
+  Value q = kernel.memory(op.getQ()), slots = kernel.memory(op.getSlots()),
+        codes = kernel.memory(op.getResult());
+  b.loop(kernel.begin, kernel.end, 1, [&](Value row) {
+    Value slot = b.toIndex(b.load(slots, {row}));
+    b.loop(0, op.getQ().getType().getDimSize(1), 1, [&](Value k) {
+      b.store(b.load(q, {row, k}), codes, {slot, k});
+    });
+  });
+  kernel.finish({kernel.sizeOf(slots, 0)}, 0);
+}
+
 LogicalResult hadal::emitPosition(Kernel &kernel, Operation *op) {
   if (failed(kernel.wantMemory(op, op->getOperands())))
     return failure();
   llvm::TypeSwitch<Operation *>(op)
       .Case([&](mla::RotationOp rotation) { emitRotation(kernel, rotation); })
       .Case([&](mla::RopeOp rope) { emitRope(kernel, rope); })
-      .Case([&](mla::CacheAppendOp append) { emitCacheAppend(kernel, append); });
+      .Case([&](mla::CacheAppendOp append) { emitCacheAppend(kernel, append); })
+      .Case([&](mla::AppendCodesOp append) { emitAppendCodes(kernel, append); });
   return success();
 }

@@ -27,7 +27,7 @@ Value hadal::filledWith(Value tensor) {
 /// What a kernel does with the memory of an argument that one of its results is written in.
 static fb::Access inPlaceAccess(Value argument) {
   for (OpOperand &use : argument.getUses()) {
-    if (isa<tensor::InsertSliceOp, mla::CacheAppendOp>(use.getOwner()))
+    if (isa<tensor::InsertSliceOp, mla::CacheAppendOp, mla::AppendCodesOp>(use.getOwner()))
       return fb::Access_Part;
     if (isa<sample::LogProbabilitiesOp>(use.getOwner()))
       return fb::Access_Write;

@@ -129,7 +129,7 @@ static const llvm::StringMap<Emitter> &emitters() {
     add<mla::AttentionOp>(made, emitAttention);
     add<mla::AttentionGradOp>(made, emitAttentionGradient);
     add<mla::LatentAttentionOp>(made, emitLatentAttention);
-    add<mla::RotationOp, mla::RopeOp, mla::CacheAppendOp>(made, emitPosition);
+    add<mla::RotationOp, mla::RopeOp, mla::CacheAppendOp, mla::AppendCodesOp>(made, emitPosition);
     add<moe::RouteOp, moe::PlanOp, moe::PlanSendsOp, moe::DispatchOp, moe::CombineOp,
         moe::UpdateBiasOp>(made, emitRouting);
     add<moe::CombineGradOp, moe::RouteGradOp, moe::BalanceLossOp, moe::BalanceLossGradOp,

@@ -618,3 +618,64 @@ func.func @latent_attention_c10(%q_latent: tensor<?x4x24xf32>, %q_rope: tensor<?
       : tensor<?x4x24xf32>, tensor<?x4x8xf32>, tensor<?x32xf32>, tensor<2x?xi32>, tensor<?xi32> -> tensor<?x4x24xf32>
   return %r : tensor<?x4x24xf32>
 }
+
+// -----
+
+// C1
+func.func @append_codes_c1(%q: tensor<?x?xf8E4M3FN>, %slots: tensor<?xi32>, %codes: tensor<?x24xf8E4M3FN>)
+    -> tensor<?x24xf8E4M3FN> {
+  // expected-error@+1 {{'mla.append_codes' op wants dimension 1 of q (rk) to be static, got 'tensor<?x?xf8E4M3FN>'}}
+  %r = mla.append_codes %q, %slots, %codes
+      : tensor<?x?xf8E4M3FN>, tensor<?xi32>, tensor<?x24xf8E4M3FN> -> tensor<?x24xf8E4M3FN>
+  return %r : tensor<?x24xf8E4M3FN>
+}
+
+// -----
+
+// C2
+func.func @append_codes_c2(%q: tensor<5x24xf8E4M3FN>, %slots: tensor<6xi32>, %codes: tensor<?x24xf8E4M3FN>)
+    -> tensor<?x24xf8E4M3FN> {
+  // expected-error@+1 {{'mla.append_codes' op wants dimension 0 of slots (6) to be T (5)}}
+  %r = mla.append_codes %q, %slots, %codes
+      : tensor<5x24xf8E4M3FN>, tensor<6xi32>, tensor<?x24xf8E4M3FN> -> tensor<?x24xf8E4M3FN>
+  return %r : tensor<?x24xf8E4M3FN>
+}
+
+// -----
+
+// C3
+func.func @append_codes_c3(%q: tensor<?x24xf8E4M3FN>, %slots: tensor<?xi32>, %codes: tensor<?x25xf8E4M3FN>)
+    -> tensor<?x25xf8E4M3FN> {
+  // expected-error@+1 {{'mla.append_codes' op wants dimension 1 of codes (25) to be rk (24)}}
+  %r = mla.append_codes %q, %slots, %codes
+      : tensor<?x24xf8E4M3FN>, tensor<?xi32>, tensor<?x25xf8E4M3FN> -> tensor<?x25xf8E4M3FN>
+  return %r : tensor<?x25xf8E4M3FN>
+}
+
+// -----
+
+// C11
+func.func @latent_attention_c11(%q_latent: tensor<?x4x24xf32>, %q_rope: tensor<?x4x8xf32>, %cache: tensor<?x9xf32>,
+                                %page_table: tensor<?x?xi32>, %positions: tensor<?xi32>,
+                                %codes: tensor<?x24xf8E4M3FN>)
+    -> tensor<?x4x24xf32> {
+  // expected-error@+1 {{'mla.latent_attention' op wants tile, at least 1, where there are codes, and there alone}}
+  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions
+      codes(%codes : tensor<?x24xf8E4M3FN>) {page_tokens = 16 : i64, scale = 2.500000e-01 : f32}
+      : tensor<?x4x24xf32>, tensor<?x4x8xf32>, tensor<?x9xf32>, tensor<?x?xi32>, tensor<?xi32> -> tensor<?x4x24xf32>
+  return %r : tensor<?x4x24xf32>
+}
+
+// -----
+
+// C12
+func.func @latent_attention_c12(%q_latent: tensor<?x4x24xf32>, %q_rope: tensor<?x4x8xf32>, %cache: tensor<?x10xf32>,
+                                %page_table: tensor<?x?xi32>, %positions: tensor<?xi32>,
+                                %codes: tensor<?x24xf8E4M3FN>)
+    -> tensor<?x4x24xf32> {
+  // expected-error@+1 {{'mla.latent_attention' op wants dimension 1 of cache (10) to be ceil(rk/tile) + dr (9)}}
+  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions
+      codes(%codes : tensor<?x24xf8E4M3FN>) {page_tokens = 16 : i64, scale = 2.500000e-01 : f32, tile = 128 : i64}
+      : tensor<?x4x24xf32>, tensor<?x4x8xf32>, tensor<?x10xf32>, tensor<?x?xi32>, tensor<?xi32> -> tensor<?x4x24xf32>
+  return %r : tensor<?x4x24xf32>
+}

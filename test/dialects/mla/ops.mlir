@@ -129,3 +129,27 @@ func.func @latent_attention_rows(%q_latent: tensor<?x4x24xf32>, %q_rope: tensor<
       -> tensor<?x4x24xf32>
   return %r : tensor<?x4x24xf32>
 }
+
+// Latents in codes: their rows by themselves, their scales beside the keys.
+// CHECK-LABEL: func.func @append_codes(
+// CHECK: mla.append_codes %{{.*}}, %{{.*}}, %{{.*}} : tensor<?x24xf8E4M3FN>, tensor<?xi32>, tensor<?x24xf8E4M3FN> -> tensor<?x24xf8E4M3FN>
+func.func @append_codes(%q: tensor<?x24xf8E4M3FN>, %slots: tensor<?xi32>, %codes: tensor<?x24xf8E4M3FN>)
+    -> tensor<?x24xf8E4M3FN> {
+  %r = mla.append_codes %q, %slots, %codes
+      : tensor<?x24xf8E4M3FN>, tensor<?xi32>, tensor<?x24xf8E4M3FN> -> tensor<?x24xf8E4M3FN>
+  return %r : tensor<?x24xf8E4M3FN>
+}
+
+// CHECK-LABEL: func.func @latent_attention_codes(
+// CHECK: mla.latent_attention {{.*}} codes(%{{.*}} : tensor<?x200xf8E4M3FN>) {page_tokens = 16 : i64, scale = 2.500000e-01 : f32, tile = 128 : i64} : tensor<?x4x200xf32>, tensor<?x4x8xf32>, tensor<?x10xf32>,
+func.func @latent_attention_codes(%q_latent: tensor<?x4x200xf32>, %q_rope: tensor<?x4x8xf32>,
+                                  %cache: tensor<?x10xf32>, %page_table: tensor<?x?xi32>,
+                                  %positions: tensor<?xi32>, %codes: tensor<?x200xf8E4M3FN>)
+    -> tensor<?x4x200xf32> {
+  %r = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions
+      codes(%codes : tensor<?x200xf8E4M3FN>)
+      {page_tokens = 16 : i64, scale = 2.500000e-01 : f32, tile = 128 : i64}
+      : tensor<?x4x200xf32>, tensor<?x4x8xf32>, tensor<?x10xf32>, tensor<?x?xi32>, tensor<?xi32>
+      -> tensor<?x4x200xf32>
+  return %r : tensor<?x4x200xf32>
+}
