@@ -292,7 +292,7 @@ static void addGroups(const std::vector<int64_t> &offsets, Inputs &inputs) {
 static Case productOfCodes() {
   return {"fp8.product_of_codes",
           {"rows", "E", "N", "K", "block", "transpose", "interval", "hopper", "x", "w", "source",
-           "residual"},
+           "residual", "kept"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             int64_t experts = s.integer("E", 0), n = s.integer("N"), k = s.integer("K");
             auto blocks = [&](int64_t size, int64_t block) {
@@ -348,6 +348,12 @@ static Case productOfCodes() {
                     static_cast<float>(wanted.values[i]) + static_cast<float>(residual.values[i]);
             }
             check.equal(0, wanted);
+            // The result is quantized, too, in tiles of so many columns.
+            if (int64_t width = s.integer("kept", 0)) {
+              reference::Quantized kept = reference::quantize(wanted, {1, width, {}});
+              check.equal(1, kept.codes);
+              check.same(2, kept.scale);
+            }
           }};
 }
 

@@ -61,6 +61,19 @@
 // REDEFINE: %{s} = E=3 rows=0,13,4 N=150 K=45 block=128,128 transpose=1 residual=1
 // RUN: %{case}
 
+// What is kept of the result in codes is made in the product's kernel.
+// REDEFINE: %{f} = kept
+// REDEFINE: %{s} = rows=1 N=200 K=300 block=128,128 kept=128
+// RUN: %{case}
+// REDEFINE: %{s} = rows=29 N=200 K=300 block=128,128 kept=128
+// RUN: %{case}
+// REDEFINE: %{f} = kept_long
+// REDEFINE: %{s} = rows=15 N=300 K=2600 block=128,128 residual=1 kept=128
+// RUN: %{case}
+// REDEFINE: %{f} = kept_grouped
+// REDEFINE: %{s} = E=3 rows=3,0,1,17,2,0 N=200 K=150 block=128,128 source=1 kept=128
+// RUN: %{case}
+
 // Where a processor has AVX-512-BF16 these are its pairs; without it the bits are the same.
 
 #id = affine_map<(m, n) -> (m, n)>
@@ -161,4 +174,33 @@ func.func @grouped_turned(%x: tensor<?x150xf8E4M3FN>, %w: tensor<3x150x45xf8E4M3
     linalg.yield %s : f32
   } -> tensor<?x45xf32>
   return %z : tensor<?x45xf32>
+}
+
+func.func @kept(%x: tensor<?x300xf8E4M3FN>, %w: tensor<200x300xf8E4M3FN>, %sc: tensor<2x3xf32>, %xs: tensor<?x3xf32>)
+    -> (tensor<?x200xf32>, tensor<?x200xf8E4M3FN>, tensor<?x2xf32>) {
+  %y = fp8.matmul %x, %w, %sc x_scale(%xs : tensor<?x3xf32>) {block = array<i64: 128, 128>} : tensor<?x300xf8E4M3FN>, tensor<200x300xf8E4M3FN>, tensor<2x3xf32> -> tensor<?x200xf32>
+  %q, %s = fp8.quantize %y {block = array<i64: 1, 128>} : tensor<?x200xf32> -> tensor<?x200xf8E4M3FN>, tensor<?x2xf32>
+  return %y, %q, %s : tensor<?x200xf32>, tensor<?x200xf8E4M3FN>, tensor<?x2xf32>
+}
+
+func.func @kept_long(%x: tensor<?x2600xf8E4M3FN>, %w: tensor<300x2600xf8E4M3FN>, %sc: tensor<3x21xf32>, %xs: tensor<?x21xf32>, %r: tensor<?x300xf32>)
+    -> (tensor<?x300xf32>, tensor<?x300xf8E4M3FN>, tensor<?x3xf32>) {
+  %c0 = arith.constant 0 : index
+  %y = fp8.matmul %x, %w, %sc x_scale(%xs : tensor<?x21xf32>) {block = array<i64: 128, 128>} : tensor<?x2600xf8E4M3FN>, tensor<300x2600xf8E4M3FN>, tensor<3x21xf32> -> tensor<?x300xf32>
+  %d = tensor.dim %r, %c0 : tensor<?x300xf32>
+  %em = tensor.empty(%d) : tensor<?x300xf32>
+  %z = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]} ins(%y, %r : tensor<?x300xf32>, tensor<?x300xf32>) outs(%em : tensor<?x300xf32>) {
+  ^bb0(%a: f32, %b: f32, %oo: f32):
+    %s = arith.addf %a, %b : f32
+    linalg.yield %s : f32
+  } -> tensor<?x300xf32>
+  %q, %s = fp8.quantize %z {block = array<i64: 1, 128>} : tensor<?x300xf32> -> tensor<?x300xf8E4M3FN>, tensor<?x3xf32>
+  return %z, %q, %s : tensor<?x300xf32>, tensor<?x300xf8E4M3FN>, tensor<?x3xf32>
+}
+
+func.func @kept_grouped(%x: tensor<?x150xf8E4M3FN>, %w: tensor<3x200x150xf8E4M3FN>, %sc: tensor<3x2x2xf32>, %xs: tensor<?x2xf32>, %o: tensor<7xi32>, %ac: tensor<6xi32>, %src: tensor<?xi32>)
+    -> (tensor<?x200xf32>, tensor<?x200xf8E4M3FN>, tensor<?x2xf32>) {
+  %y = fp8.grouped_matmul %x, %w, %sc, %o, %ac source(%src : tensor<?xi32>) x_scale(%xs : tensor<?x2xf32>) {block = array<i64: 128, 128>} : tensor<?x150xf8E4M3FN>, tensor<3x200x150xf8E4M3FN>, tensor<3x2x2xf32>, tensor<7xi32>, tensor<6xi32> -> tensor<?x200xf32>
+  %q, %s = fp8.quantize %y {block = array<i64: 1, 128>} : tensor<?x200xf32> -> tensor<?x200xf8E4M3FN>, tensor<?x2xf32>
+  return %y, %q, %s : tensor<?x200xf32>, tensor<?x200xf8E4M3FN>, tensor<?x2xf32>
 }

@@ -74,3 +74,20 @@ func.func @before(%x: tensor<?x300xf32> {exec.name = "x"})
   return %q, %s, %t, %ts
       : tensor<?x300xf8E4M3FN>, tensor<?x3xf32>, tensor<?x300xf8E4M3FN>, tensor<?x300xf32>
 }
+
+// A product of codes quantizes what it has made, where its rows are in memory for others: what is
+// kept of SwiGLU's inputs. Rows that nothing else reads are left for a kernel of their own.
+// CHECK-LABEL: exec.program @product
+// CHECK: exec.launch @fp8_matmul_200x300_fused
+// CHECK-NOT: exec.launch
+// CHECK: }
+func.func @product(%x: tensor<?x300xf8E4M3FN> {exec.name = "x"}, %w: tensor<200x300xf8E4M3FN> {exec.name = "w"},
+                   %ws: tensor<2x3xf32> {exec.name = "ws"}, %xs: tensor<?x3xf32> {exec.name = "xs"})
+    -> (tensor<?x200xf32> {exec.name = "y"}, tensor<?x200xf8E4M3FN> {exec.name = "q"},
+        tensor<?x2xf32> {exec.name = "s"}) {
+  %y = fp8.matmul %x, %w, %ws x_scale(%xs : tensor<?x3xf32>) {block = array<i64: 128, 128>}
+      : tensor<?x300xf8E4M3FN>, tensor<200x300xf8E4M3FN>, tensor<2x3xf32> -> tensor<?x200xf32>
+  %q, %s = fp8.quantize %y {block = array<i64: 1, 128>}
+      : tensor<?x200xf32> -> tensor<?x200xf8E4M3FN>, tensor<?x2xf32>
+  return %y, %q, %s : tensor<?x200xf32>, tensor<?x200xf8E4M3FN>, tensor<?x2xf32>
+}

@@ -13,6 +13,7 @@
 //     more rows      chunk by chunk of the sum, its parts' panels in the second cache for all rows
 //       a tile's rows
 //         panel      the tile's sums, which wait in the result's memory between chunks
+//         quantizer  of the rows' columns in the task, while they are in cache
 //
 // Tiles have few heights: rows that are missing are computed as copies of the last one, and not
 // stored. A row's bits do not depend on which rows stand beside it.
@@ -20,6 +21,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "passes/targets/cpu/Bf16Pairs.h"
+#include "passes/targets/cpu/Fp8Codes.h"
 #include "passes/targets/cpu/HopperSum.h"
 #include "passes/targets/cpu/ProductEpilogue.h"
 #include "passes/targets/cpu/ProductTasks.h"
@@ -63,6 +65,7 @@ private:
   void promote(const Tile &tile, Value part, const Values &sums);
   void beginTile(const Tile &tile, Value valid, bool isFirst);
   void endTile(const Tile &tile, Value valid, bool isLast);
+  void quantizeRows(Value m0, Value m1, Value p0, Value p1);
   void forVectors(const Tile &tile, Value valid,
                   function_ref<void(Value row, Value panel, int64_t vector, int64_t valid)> body);
   SmallVector<Value> outPlace(Value row, Value column, Value batch);
@@ -75,6 +78,7 @@ private:
   SmallVector<Product> products;
   linalg::GenericOp generic; // the epilogue as an op, or null
   ProductEpilogue epilogue;
+  fp8::QuantizeOp quantize; // of the result, or null
   const Product &first;
   StagedOperands operands;
   const bool promotes;
@@ -286,6 +290,15 @@ void StagedMatmulEmitter::endTile(const Tile &tile, Value valid, bool isLast) {
   });
 }
 
+/// The codes of rows [m0, m1) in panels [p0, p1), which are whole.
+void StagedMatmulEmitter::quantizeRows(Value m0, Value m1, Value p0, Value p1) {
+  if (!quantize)
+    return;
+  Value from = b.mul(p0, operands.layout.panel),
+        to = b.min(b.mul(p1, operands.layout.panel), b.index(first.n));
+  b.loop(m0, m1, 1, [&](Value row) { quantizeRow(kernel, quantize, row, from, to); });
+}
+
 //===----------------------------------------------------------------------===//
 // Tasks
 //===----------------------------------------------------------------------===//
@@ -317,6 +330,8 @@ void StagedMatmulEmitter::emitChunk(Value m0, Value m1, Value batch, Value p0, V
             isLast, [&] { endTile(tile, valid, true); }, [&] { endTile(tile, valid, false); });
       });
     });
+    if (quantize)
+      b.when(isLast, [&] { quantizeRows(row, b.add(row, valid), p0, p1); });
   });
 }
 
@@ -344,6 +359,7 @@ void StagedMatmulEmitter::emitFewRows(Value m0, Value m1, Value batch, Value p0,
         operands.stageWhole(m0, b.index(fewRows), last, batch);
         b.loop(p0, p1, 1, [&](Value panel) { sum(fewRows, 1, panel); });
       });
+  quantizeRows(m0, m1, p0, p1);
 }
 
 void StagedMatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1) {
@@ -381,6 +397,9 @@ void StagedMatmulEmitter::planTasks() {
   int64_t cache = b.shape.lanes == 16 ? 512 << 10 : 256 << 10;
   panelsOfTask = std::clamp<int64_t>(cache / panelBytes, std::min(panels, together), panels);
   panelsOfTask = llvm::divideCeil(panels, llvm::divideCeil(panels, panelsOfTask));
+  if (quantize) // a tile of codes is in one task
+    panelsOfTask = std::min<int64_t>(
+        panels, llvm::alignTo(panelsOfTask, quantize.getBlock()[1] / operands.layout.panel));
   // Rows of a matrix with few outputs are cut further, for there to be tasks enough.
   int64_t chunks = llvm::divideCeil(panels, panelsOfTask);
   rowsOfTask = llvm::alignTo(first.grouped() || chunks >= 16 ? 1024
@@ -397,6 +416,14 @@ LogicalResult StagedMatmulEmitter::emit() {
   if (!out)
     return first.op->emitOpError("kernel wants its result to be the kernel's");
   epilogue = ProductEpilogue(kernel, generic, products);
+  auto quantizers = kernel.tensors.getBody().front().getOps<fp8::QuantizeOp>();
+  if (!quantizers.empty()) {
+    quantize = *quantizers.begin();
+    if (quantize.getX() != kernel.tensors.getBody().front().getTerminator()->getOperand(0) ||
+        quantize.getBlock()[1] % operands.layout.panel)
+      return quantize.emitOpError() << "in the kernel of a product wants tiles of a multiple of "
+                                    << operands.layout.panel << " outputs of the kernel's result";
+  }
   tileRows = b.shape.rows;
   planTasks();
   // Hopper's sums want the values of both operands as they are.

@@ -30,6 +30,8 @@ mlir::Value scaleOf(KernelBuilder &b, mlir::Value most, fp8::Format format, bool
 mlir::Value divisorOf(KernelBuilder &b, mlir::Value scale, bool pow2);
 
 /// Writes the codes and scales of row `row` of `op`, whose x and results have memory and whose
-/// tiles are of one row.
-void quantizeRow(Kernel &kernel, fp8::QuantizeOp op, mlir::Value row);
+/// tiles are of one row. With `first` and `last` of its columns from the one up to the other: tiles
+/// begin at both, or `last` is the end.
+void quantizeRow(Kernel &kernel, fp8::QuantizeOp op, mlir::Value row, mlir::Value first = {},
+                 mlir::Value last = {});
 } // namespace hadal

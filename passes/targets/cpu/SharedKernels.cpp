@@ -60,21 +60,42 @@ std::optional<Product> hadal::pairOf(Operation *product) {
   return products[products[0].op == product ? 1 : 0];
 }
 
-/// True if `quantize` runs on each row that `producer` makes: its tiles are of one row, and nothing
-/// before it in the program reads the rows.
-static bool quantizesRows(fp8::QuantizeOp quantize, Operation *producer) {
+/// The product whose kernel makes `rows`, if that is one of codes: `rows` or what its epilogue
+/// reads.
+static std::optional<Product> codedProductOf(Operation *rows) {
+  if (auto product = matchProduct(rows))
+    return product->leftScale && product->outBatch < 0 ? product : std::nullopt;
+  auto epilogue = dyn_cast<linalg::GenericOp>(rows);
+  if (!epilogue || !isEpilogue(epilogue))
+    return std::nullopt;
+  SmallVector<Product> products = productsUnder(epilogue);
+  return products.size() == 1 ? codedProductOf(products[0].op) : std::nullopt;
+}
+
+/// True if a kernel makes its result row by row, and in a loop over these: `producer` and what runs
+/// on its rows.
+static bool makesRows(Operation *producer) {
   auto rows = dyn_cast<linalg::GenericOp>(producer);
   if (!rows || rows->getNumResults() != 1 || matchProduct(rows) || standsAlone(rows) ||
       destinationOf(rows) || (isEpilogue(rows) && !productsUnder(rows).empty()))
     return false;
+  AffineMap made = rows.getMatchingIndexingMap(rows.getDpsInitOperand(0));
+  return made.getResult(0) == getAffineDimExpr(0, rows.getContext()) &&
+         rows.getIteratorTypesArray()[0] == utils::IteratorType::parallel;
+}
+
+/// True if `quantize` runs on the rows that `producer` makes: its tiles are of one row, and nothing
+/// before it in the program reads the rows. A product's are in memory, for something after it.
+static bool quantizesRows(fp8::QuantizeOp quantize, Operation *producer, const VectorShape &shape) {
   auto type = quantize.getX().getType();
   if (quantize.getBlock()[0] != 1 || type.getRank() != 2 || !type.getElementType().isF32())
     return false;
-  AffineMap made = rows.getMatchingIndexingMap(rows.getDpsInitOperand(0));
-  if (made.getResult(0) != getAffineDimExpr(0, rows.getContext()) ||
-      rows.getIteratorTypesArray()[0] != utils::IteratorType::parallel)
-    return false;
-  return llvm::all_of(rows->getUsers(), [&](Operation *user) {
+  if (!makesRows(producer)) {
+    int64_t width = quantize.getBlock()[1];
+    if (!codedProductOf(producer) || producer->hasOneUse() || !width || width % shape.panel)
+      return false;
+  }
+  return llvm::all_of(producer->getUsers(), [&](Operation *user) {
     return user == quantize ||
            (user->getBlock() == quantize->getBlock() && quantize->isBeforeInBlock(user));
   });
@@ -99,7 +120,7 @@ static bool isQuantizedFor(fp8::QuantizeOp quantize, fp8::WeightGradOp gradient)
 /// row, and a quantizer of tiles within rows after them.
 bool CpuTarget::sharesKernel(Operation *producer, Operation *consumer) const {
   if (auto quantize = dyn_cast<fp8::QuantizeOp>(consumer))
-    return quantizesRows(quantize, producer);
+    return quantizesRows(quantize, producer, shape);
   if (auto quantize = dyn_cast<fp8::QuantizeOp>(producer))
     if (auto gradient = dyn_cast<fp8::WeightGradOp>(consumer))
       return isQuantizedFor(quantize, gradient);
