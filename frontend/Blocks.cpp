@@ -146,7 +146,8 @@ static Value throughCodes(ImplicitLocOpBuilder &b, Value x, ArrayRef<int64_t> bl
       size = llvm::divideCeil(size, block[side]);
   auto codes = fp8::QuantizeOp::create(b, type.clone(Float8E4M3FNType::get(b.getContext())),
                                        RankedTensorType::get(scales, b.getF32Type()), x, block);
-  return fp8::DequantizeOp::create(b, type, codes.getQ(), codes.getScale(), block);
+  return fp8::DequantizeOp::create(b, type.clone(b.getF32Type()), codes.getQ(), codes.getScale(),
+                                   block);
 }
 
 /// Blocks of weights: the checkpoint's, else those of DeepSeek's release.
@@ -166,7 +167,7 @@ Value Blocks::loadMatrix(StringRef name) {
     return fp8::DequantizeOp::create(b, type.clone(b.getF32Type()), weights, scale,
                                      ArrayRef(block));
   }
-  return takesCodes(name) ? throughCodes(b, widened(weights), block) : weights;
+  return takesCodes(name) ? throughCodes(b, weights, block) : weights;
 }
 
 /// Whether the product with a parameter takes rows of codes.

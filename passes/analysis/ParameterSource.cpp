@@ -1,6 +1,8 @@
 //===- ParameterSource.cpp - what is made of a checkpoint's tensor alone --===//
 
 #include "passes/analysis/ParameterSource.h"
+#include "mlir/IR/Matchers.h"
+#include "passes/analysis/GraphQueries.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -14,14 +16,19 @@ std::optional<ParameterSource> hadal::parameterSource(Value v) {
       generic.getNumParallelLoops() != generic.getNumLoops() ||
       !llvm::all_of(generic.getIndexingMapsArray(), [](AffineMap map) { return map.isIdentity(); }))
     return std::nullopt;
-  auto load = loadOf(generic.getDpsInputs()[0]);
+  // Constants alone come from outside.
+  bool isClosed = llvm::all_of(readsOf(generic, *generic->getBlock()), [&](Value read) {
+    return llvm::is_contained(generic->getOperands(), read) || matchPattern(read, m_Constant());
+  });
+  auto load = isClosed ? loadOf(generic.getDpsInputs()[0]) : ml_program::GlobalLoadConstOp();
   return load ? std::optional(ParameterSource{load, generic}) : std::nullopt;
 }
 
 fp8::QuantizeOp hadal::quantizerOfParameter(Value v) {
   auto quantize = v ? v.getDefiningOp<fp8::QuantizeOp>() : fp8::QuantizeOp();
-  return quantize && !quantize.getOffsets() && parameterSource(quantize.getX()) ? quantize
-                                                                                : fp8::QuantizeOp();
+  bool isOfParameter = quantize && !quantize.getOffsets() &&
+                       quantize.getX().getDefiningOp<ml_program::GlobalLoadConstOp>();
+  return isOfParameter ? quantize : fp8::QuantizeOp();
 }
 
 ml_program::GlobalLoadConstOp hadal::parameterOf(Value v) {
@@ -38,8 +45,7 @@ bool hadal::isMadeByPack(Operation *op) {
     return false;
   auto source = parameterSource(op->getResult(0));
   return source && source->widening && !op->use_empty() &&
-         llvm::all_of(op->getUsers(), [&](Operation *user) {
-           return isa<fp8::DequantizeOp, fp8::MatmulOp, fp8::GroupedMatmulOp>(user) ||
-                  (isa<fp8::QuantizeOp>(user) && isMadeByPack(user));
+         llvm::all_of(op->getUsers(), [](Operation *user) {
+           return isa<fp8::DequantizeOp, fp8::MatmulOp, fp8::GroupedMatmulOp>(user);
          });
 }

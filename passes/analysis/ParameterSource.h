@@ -27,8 +27,8 @@ fp8::QuantizeOp quantizerOfParameter(mlir::Value v);
 /// The parameter that `v` is, or is made of by these; null where there is none.
 mlir::ml_program::GlobalLoadConstOp parameterOf(mlir::Value v);
 
-/// True if @pack computes `op`: fp8.quantize of a parameter, and a parameter that is widened to be
-/// quantized or to scale weights.
+/// True if @pack computes `op`: fp8.quantize of a parameter, and a parameter that is widened to
+/// scale weights.
 bool isMadeByPack(mlir::Operation *op);
 
 } // namespace hadal

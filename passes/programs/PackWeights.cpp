@@ -289,8 +289,11 @@ static func::FuncOp widenKernel(ModuleBuffers &shared, linalg::GenericOp widenin
     Value empty = tensor::EmptyOp::create(k, loc, to.getShape(), to.getElementType());
     SmallVector<AffineMap> maps(2, k.getMultiDimIdentityMap(from.getRank()));
     SmallVector<utils::IteratorType> loops(from.getRank(), utils::IteratorType::parallel);
+    IRMapping mapping;
+    for (Value read : readsOf(widening, *widening->getBlock()))
+      if (!llvm::is_contained(widening->getOperands(), read) && !mapping.contains(read))
+        mapping.map(read, k.clone(*read.getDefiningOp())->getResult(0)); // a constant
     auto body = [&](OpBuilder &b, Location, ValueRange args) {
-      IRMapping mapping;
       mapping.map(widening.getBody()->getArguments(), args);
       for (Operation &op : *widening.getBody())
         b.clone(op, mapping);
@@ -356,15 +359,8 @@ static Quantized quantizeInPack(ModuleBuffers &shared, PackLaunches &pack, fp8::
   if (!isNew) // the same numbers again, which nothing keeps
     made.scale = pack.temporary(scale);
   made.codes = keepsCodes ? inWeight(".codes", q, isNew) : pack.temporary(q);
-  ParameterSource source = *parameterSource(quantize.getX());
-  PackLaunches::Operand from = pack.stored();
-  std::optional<PackLaunches::Operand> wide;
-  if (source.widening)
-    wide = pack.temporary(x);
-  if (source.widening)
-    pack.launch(widenKernel(shared, source.widening, one(source.load.getResult())), {from, *wide});
   pack.launch(quantizeKernel(shared, quantize, x, q, scale),
-              {wide ? *wide : from, made.codes, made.scale});
+              {pack.stored(), made.codes, made.scale});
   return made;
 }
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """hadal-compile --quantize=fp8 --emit=checkpoint: codes, scales, names, files, and what it refuses.
 
-    quantize.py BIN MODELS [FOLDER ...]      MODELS: the folder of small checkpoints beside this file
-                                             FOLDER: holds ckpt, and ckpt-fp8 as it has to become
+    quantize.py BIN MODELS [FOLDER ...]
+        MODELS: the folder of small checkpoints beside this file
+        FOLDER: holds ckpt, and ckpt-fp8 as it has to become
 
 Python's own library only. Exit status 1 when a claim fails.
 """

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Experts on ranks, in inference: every file and every line is that of one rank, bit for bit.
 
-    ranks.py BIN MPIRUN LAYOUTS FOLDER      LAYOUTS: EP or EPxNODES, with commas; FOLDER holds a checkpoint, itself or in FOLDER/ckpt
+    ranks.py BIN MPIRUN LAYOUTS FOLDER [OPTION ...]
+        LAYOUTS: EP or EPxNODES, with commas; FOLDER holds a checkpoint, itself or in FOLDER/ckpt;
+        OPTION: of hadal-compile
 
 Logits with all that --dump gives, forced routes, tokens of greedy and drawn generation, and where the folder has a tokenizer and val.txt the score.
 Python's own library only. Exit status 1 when a claim fails.
@@ -19,6 +21,7 @@ bin, mpirun, layouts, folder = (
     sys.argv[3].split(","),
     Path(sys.argv[4]),
 )
+options = sys.argv[5:]
 checkpoint = folder / "ckpt" if (folder / "ckpt").exists() else folder
 config = json.loads((checkpoint / "config.json").read_text())
 frame = Frame(bin, folder.name)
@@ -140,6 +143,7 @@ with tempfile.TemporaryDirectory() as t:
             "--mode=generate",
             f"--ep={ranks}",
             f"--nodes={nodes or 1}",
+            *options,
             "-o",
             modules[layout],
         )
@@ -155,6 +159,9 @@ with tempfile.TemporaryDirectory() as t:
                 f"{layout}: {file.name} has the same bits",
                 file.read_bytes() == (t / layout / file.name).read_bytes(),
             )
+
+    if options:
+        frame.end()
 
     # Rows that travel in fewer bits end close: bf16 has 8 of each number, and no choice of experts may change with them.
     run(

@@ -75,18 +75,12 @@ std::string Quantizer::functionFor(const StoredTensor &weight) {
                                                              : "f32";
   int64_t k = weight.shape[1];
   std::string x = llvm::formatv("tensor<?x{0}x{1}>", k, element),
-              wide = llvm::formatv("tensor<?x{0}xf32>", k),
               codes = llvm::formatv("tensor<?x{0}xf8E4M3FN>", k),
-              scales = llvm::formatv("tensor<?x{0}xf32>", llvm::divideCeil(k, kBlock)),
-              text = llvm::formatv("func.func @{0}(%x: {1}) -> ({2}, {3}) {{\n", nameOf(weight), x,
-                                   codes, scales);
-  bool isWide = weight.element == ElementType::F32;
-  if (!isWide)
-    text += "  %wide = arith.extf %x : " + x + " to " + wide + "\n";
-  text += llvm::formatv("  %q, %s = fp8.quantize {0} {{block = array<i64: {1}, {1}>} : {2} -> "
-                        "{3}, {4}\n  return %q, %s : {3}, {4}\n}\n",
-                        isWide ? "%x" : "%wide", kBlock, wide, codes, scales);
-  return text;
+              scales = llvm::formatv("tensor<?x{0}xf32>", llvm::divideCeil(k, kBlock));
+  return llvm::formatv("func.func @{0}(%x: {1}) -> ({2}, {3}) {{\n"
+                       "  %q, %s = fp8.quantize %x {{block = array<i64: {4}, {4}>} : {1} -> {2}, "
+                       "{3}\n  return %q, %s : {2}, {3}\n}\n",
+                       nameOf(weight), x, codes, scales, kBlock);
 }
 
 Result<std::unique_ptr<Quantizer>>
@@ -117,7 +111,7 @@ Result<Quantized> Quantizer::quantize(const Checkpoint::Entry &entry, const std:
   const StoredTensor &weight = *entry.tensor;
   int64_t rows = weight.shape[0], columns = weight.shape[1];
   uint64_t rowBytes = uint64_t(columns) * byteSize(weight.element);
-  // Blocks begin anew at each piece. A piece is also what the widened weights of take memory.
+  // Blocks begin anew at each piece.
   constexpr int64_t pieceElements = 1 << 22;
   int64_t pieceRows = std::max<int64_t>(pieceElements / columns / kBlock, 1) * kBlock;
   Quantized made{HADAL_TRY(Buffer::allocate(uint64_t(rows) * uint64_t(columns))), {}};

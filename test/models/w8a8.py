@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""W8A8 generation: a BF16 folder has the bits of the FP8 folder that is made of it, and rows those
+of themselves alone; scales of other types, blocks of other sizes, the latent cache in codes.
+
+    w8a8.py BIN MODELS [FOLDER ...]     MODELS: the folder of small checkpoints beside this file
+                                        FOLDER: holds ckpt-fp8 and golden_fp8.safetensors
+
+Python's own library only. Exit status 1 when a claim fails.
+"""
+
+import json, math, shutil, struct, subprocess, sys, tempfile
+from pathlib import Path
+
+from frame import Frame
+from tensors import load, load_raw, save_ids, save_raw
+
+bin, models, folders = Path(sys.argv[1]), Path(sys.argv[2]), map(Path, sys.argv[3:])
+frame = Frame(bin, "w8a8")
+claim, run = frame.claim, frame.run
+ROWS = [[5, 9, 33, 2, 60, 7, 7, 12], [1, 40, 3, 18, 22, 50, 31, 8]]
+SCALE = "_scale_inv"
+
+
+def decode(code):
+    """The number of an E4M3 code."""
+    exponent, fraction = code >> 3 & 15, code & 7
+    size = math.ldexp(8 + fraction, exponent - 10) if exponent else math.ldexp(fraction, -9)
+    return -size if code & 0x80 else size
+
+
+def bf16(x):
+    """The upper half of an f32 that has no more bits."""
+    return struct.pack("<f", x)[2:]
+
+
+def write(name, tensors, config):
+    folder = t / name
+    folder.mkdir()
+    save_raw(folder / "model.safetensors", tensors)
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def logits(module, weights, rows, *words):
+    save_ids(t / "rows", rows)
+    out = t / "out"
+    words = [*words, "--weights", weights, "--input", t / "rows", "-o", out]
+    run("hadal-run", "logits", module, *words)
+    return load(out)["logits"][1].tobytes()
+
+
+def generated(module, weights):
+    """Greedy tokens and what they were chosen by."""
+    save_ids(t / "rows", ROWS)
+    words = ["--weights", weights, "--input", t / "rows", "--max-new-tokens", 12, "--ignore-eos"]
+    run("hadal-run", "generate", module, *words, "--logprobs", 4, "-o", t / "out")
+    return (t / "out").read_bytes()
+
+
+def compiled(name, folder, *words):
+    run("hadal-compile", folder, *words, "-o", t / name)
+    return t / name
+
+
+def distance(a, b):
+    """Of logits, as a share of the largest."""
+    a, b = (struct.unpack(f"<{len(x) // 4}f", x) for x in (a, b))
+    return max(abs(x - y) for x, y in zip(a, b)) / max(map(abs, a))
+
+
+with tempfile.TemporaryDirectory() as t:
+    t = Path(t)
+    stored = load_raw(models / "quantized" / "model.safetensors")
+    config = json.loads((models / "quantized" / "config.json").read_text())
+    scales = {n: v for n, v in stored.items() if n.endswith(SCALE)}
+
+    # A BF16 folder of the codes' numbers, smaller, and the FP8 folder that is made of it.
+    numbers = [bf16(decode(code) / 1024) if code & 0x7F != 0x7F else b"" for code in range(256)]
+    wide = {
+        n: (
+            ("BF16", shape, b"".join(numbers[c] for c in data))
+            if dtype == "F8_E4M3"
+            else (dtype, shape, data)
+        )
+        for n, (dtype, shape, data) in stored.items()
+        if n not in scales
+    }
+    plain = {k: v for k, v in config.items() if k != "quantization_config"}
+    wide = write("wide", wide, plain)
+    run("hadal-compile", wide, "--quantize=fp8", "--emit=checkpoint", "-o", t / "fp8")
+    of_wide = compiled("wide.hadal", wide, "--precision=fp8")
+    of_fp8 = compiled("fp8.hadal", t / "fp8", "--precision=fp8")
+    rows_as_they_are = compiled("w8a16.hadal", t / "fp8")
+    both = logits(of_fp8, t / "fp8", ROWS)
+    claim("weights that are packed are those that are written", logits(of_wide, wide, ROWS) == both)
+    off = distance(logits(rows_as_they_are, t / "fp8", ROWS), both)
+    claim("rows are rounded, and not to anything else", 1e-4 < off < 0.2, off)
+    claim("one thread has the same bits", logits(of_wide, wide, ROWS, "--threads", 1) == both)
+    for i, row in enumerate(ROWS):
+        alone = logits(of_fp8, t / "fp8", [row])
+        claim(
+            f"row {i} alone has the same bits", alone == both[i * len(alone) : (i + 1) * len(alone)]
+        )
+    verified = run("hadal-inspect", of_wide, "--verify")
+    claim("the module computes what was meant", "verified" in verified, verified)
+
+    # The latent is rounded before the cache, where codes lose nothing. Other rows lose.
+    kept = compiled("kept.hadal", t / "fp8", "--precision=fp8", "--cache=fp8")
+    claim(
+        "codes in the cache have the bits of numbers",
+        generated(kept, t / "fp8") == generated(of_fp8, t / "fp8"),
+    )
+    described = run("hadal-inspect", kept)
+    claim("the cache is in codes", "cache.1.codes" in described, described[:400])
+    rounded = compiled("rounded.hadal", t / "fp8", "--cache=fp8")
+    claim(
+        "a cache in codes rounds other latents",
+        generated(rounded, t / "fp8") != generated(rows_as_they_are, t / "fp8"),
+    )
+
+    # Scales of other types mean the same numbers.
+    for dtype in ("BF16", "F8_E8M0"):
+        less, same = {}, {}
+        for n, (_, shape, data) in scales.items():
+            bits = struct.unpack(f"<{len(data) // 4}I", data)
+            keep = 0xFFFF0000 if dtype == "BF16" else 0x7F800000
+            same[n] = ("F32", shape, struct.pack(f"<{len(bits)}I", *(b & keep for b in bits)))
+            shift, letter = (16, "H") if dtype == "BF16" else (23, "B")
+            less[n] = (
+                dtype,
+                shape,
+                struct.pack(f"<{len(bits)}{letter}", *(b >> shift for b in bits)),
+            )
+        less = write(dtype, {**stored, **less}, config)
+        same = write(dtype + ".f32", {**stored, **same}, config)
+        for words in ((), ("--precision=fp8",)):
+            got = logits(compiled("s.hadal", less, *words), less, ROWS)
+            want = logits(compiled("f.hadal", same, *words), same, ROWS)
+            claim(f"scales in {dtype} have the bits of f32 {words}", got == want)
+    name, (dtype, shape, data) = next(iter(scales.items()))
+    count = shape[0] * shape[1]
+    half = write("half", {**stored, name: ("F16", shape, b"\0\x3c" * count)}, config)
+    for tensor, line in ((half, f"{name} wants F32, BF16 or F8_E8M0, got F16"),):
+        done = subprocess.run(
+            [bin / "hadal-compile", tensor, "-o", t / "no"], capture_output=True, text=True
+        )
+        claim(
+            "scales in F16 are refused", done.returncode == 1 and line in done.stderr, done.stderr
+        )
+    last = data[:-4] + struct.pack("<f", math.nan)
+    nan = write("nan", {**stored, name: (dtype, shape, last)}, config)
+    words = ["logits", t / "f.hadal", "--weights", nan, "--input", t / "rows", "-o", t / "no"]
+    done = subprocess.run([bin / "hadal-run", *words], capture_output=True, text=True)
+    claim(
+        "NaN scales are refused",
+        done.returncode == 1 and f"{name} holds NaN" in done.stderr,
+        done.stderr,
+    )
+
+    # Blocks of other sizes: each of 128 x 128 as four of 64 x 64 with its scale.
+    fine = {}
+    for n, (dtype, shape, data) in scales.items():
+        rows, columns = stored[n[: -len(SCALE)]][1]
+        sizes = [-(-rows // 64), -(-columns // 64)]
+        at = lambda i, j: data[4 * (i // 2 * shape[1] + j // 2) :][:4]
+        fine[n] = (
+            dtype,
+            sizes,
+            b"".join(at(i, j) for i in range(sizes[0]) for j in range(sizes[1])),
+        )
+    blocks = {**config["quantization_config"], "weight_block_size": [64, 64]}
+    fine = write("fine", {**stored, **fine}, {**config, "quantization_config": blocks})
+    want = logits(compiled("c.hadal", models / "quantized"), models / "quantized", ROWS)
+    off = distance(logits(compiled("fine.hadal", fine), fine, ROWS), want)
+    claim("blocks of 64 x 64 mean the same numbers", off < 1e-5, off)
+    off = distance(logits(compiled("fine.hadal", fine, "--precision=fp8"), fine, ROWS), want)
+    claim("and take rows of codes in tiles of 64", 1e-4 < off < 0.2, off)
+
+    for folder in folders:
+        golden = load(folder / "golden_fp8.safetensors")
+        (count, length), ids = golden["input_ids"]
+        rows = [list(ids[i * length : (i + 1) * length]) for i in range(count)]
+        weights = folder / "ckpt-fp8"
+        for words, key in (
+            (("--precision=fp8",), "logits_w8a8_simulated"),
+            ((), "logits_dequant_weights_fp32_act"),
+        ):
+            got = logits(compiled("g.hadal", weights, *words), weights, rows)
+            shape, want = golden[key]
+            got, width, errors = struct.unpack(f"<{len(got) // 4}f", got), shape[-1], []
+            for i in range(0, len(want), width):
+                most = max(map(abs, want[i : i + width]))
+                errors.append(
+                    max(abs(a - b) for a, b in zip(got[i : i + width], want[i : i + width])) / most
+                )
+            # A single code that falls the other way moves its row by percents.
+            middle = sorted(errors)[len(errors) // 2]
+            claim(f"{folder.name}: {key}", middle < 1e-3, f"median row {middle}")
+frame.end()
