@@ -34,6 +34,29 @@ func.func @grouped_grad(%rows: tensor<?x8xf32>, %dy: tensor<?x6xf32>, %offsets: 
   return %dw : tensor<4x6x8xf32>
 }
 
+func.func @quantize_groups(%x: tensor<?x8xf32>, %offsets: tensor<5xi32>) -> (tensor<?x8xf8E4M3FN>, tensor<?x8xf32>) {
+  %q, %s = fp8.quantize %x offsets(%offsets : tensor<5xi32>) {block = array<i64: 2, 1>}
+      : tensor<?x8xf32> -> tensor<?x8xf8E4M3FN>, tensor<?x8xf32>
+  return %q, %s : tensor<?x8xf8E4M3FN>, tensor<?x8xf32>
+}
+
+func.func @dequantize(%x: tensor<?x8xf32>, %scale: tensor<?x8xf32>) -> tensor<?x8xf32> {
+  %q, %s = fp8.quantize %x {block = array<i64: 2, 1>} : tensor<?x8xf32> -> tensor<?x8xf8E4M3FN>, tensor<?x8xf32>
+  %y = fp8.dequantize %q, %scale {block = array<i64: 2, 1>} : tensor<?x8xf8E4M3FN>, tensor<?x8xf32> -> tensor<?x8xf32>
+  return %y : tensor<?x8xf32>
+}
+
+func.func @coded_grad(%rows: tensor<?x8xf32>, %dy: tensor<?x6xf32>, %offsets: tensor<5xi32>, %active: tensor<4xi32>, %init: tensor<4x6x8xf32>) -> tensor<4x6x8xf32> {
+  %x, %xs = fp8.quantize %rows offsets(%offsets : tensor<5xi32>) {block = array<i64: 2, 1>}
+      : tensor<?x8xf32> -> tensor<?x8xf8E4M3FN>, tensor<?x8xf32>
+  %g, %gs = fp8.quantize %dy offsets(%offsets : tensor<5xi32>) {block = array<i64: 2, 1>}
+      : tensor<?x6xf32> -> tensor<?x6xf8E4M3FN>, tensor<?x6xf32>
+  %dw = fp8.weight_grad %g, %gs, %x, %xs, %init offsets(%offsets : tensor<5xi32>) active(%active : tensor<4xi32>)
+      {block = array<i64: 2, 1>} : tensor<?x6xf8E4M3FN>, tensor<?x6xf32>, tensor<?x8xf8E4M3FN>, tensor<?x8xf32>,
+      tensor<4x6x8xf32> -> tensor<4x6x8xf32>
+  return %dw : tensor<4x6x8xf32>
+}
+
 func.func @combine(%rows: tensor<?x8xf32>, %position: tensor<?x2xi32>, %experts: tensor<?x2xi32>, %weights: tensor<?x2xf32>) -> tensor<?x8xf32> {
   %y = moe.combine %rows, %position, %experts, %weights {expert_count = 8 : i64}
       : tensor<?x8xf32>, tensor<?x2xi32>, tensor<?x2xi32>, tensor<?x2xf32> -> tensor<?x8xf32>

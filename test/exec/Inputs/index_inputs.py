@@ -167,6 +167,33 @@ cases = {
             (1, floats(5, 6), "dimension 0 of 'arg1' is 5"),
         ],
     ),
+    "quantize_groups": (
+        [floats(5, 8), ids([0, 2, 2, 4, 5])],
+        [
+            (1, ids([0, 2, 1, 4, 5]), "'arg1'"),
+            (1, ids([0, 2, 2, 4, 6]), "'arg1'"),
+            (1, ids([1, 2, 2, 4, 5]), "'arg1'"),
+        ],
+    ),
+    "dequantize": (
+        [floats(5, 8), floats(3, 8)],
+        [(1, floats(2, 8), "dimension 0 of 'arg1' is 2")],
+    ),
+    "coded_grad": (
+        [
+            floats(4, 8),
+            floats(4, 6),
+            ids([0, 2, 2, 3, 4]),
+            ids([0, 2, 3, -1]),
+            floats(4, 6, 8),
+        ],
+        [
+            (2, ids([0, 2, 1, 3, 4]), "'arg2'"),
+            (3, ids([0, 1, 2, 3]), "'arg3'"),
+            (3, ids([0, 2, 4, -1]), "'arg3'"),
+            (1, floats(3, 6), "is 3"),
+        ],
+    ),
     "combine": (
         [floats(4, 8), ids([0, 1, 2, 3], [2, 2]), ids([0, 7, 1, 2], [2, 2]), floats(2, 2)],
         [
