@@ -377,10 +377,14 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
     return failure();
   (*module)->setAttr(job::kModelAttr, facts);
   job::setTrainables(*module, trainables);
-  if (config.quantization) // a checkpoint to begin with may have such weights
-    (*module)->setAttr(job::kQuantizationAttr,
-                       job::QuantizationAttr::get(&context, config.quantization->blockRows,
-                                                  config.quantization->blockColumns));
+  if (auto blocks = config.quantization) { // a checkpoint to begin with may have such weights
+    StringRef scales = blocks->scales == ElementType::BF16     ? "bf16"
+                       : blocks->scales == ElementType::F8E8M0 ? "e8m0"
+                                                               : "f32";
+    (*module)->setAttr(
+        job::kQuantizationAttr,
+        job::QuantizationAttr::get(&context, blocks->blockRows, blocks->blockColumns, scales));
+  }
   (*module)->setAttr(job::kTrainingAttr, training);
   for (int64_t layer : moeLayers) {
     auto type = RankedTensorType::get(config.experts, b.getI32Type());

@@ -298,6 +298,7 @@ static llvm::Error appendStored(ModelDescription &model, HeaderCheck &headers,
   Expected<ElementType> scaleElement = headers.check(scale);
   if (!scaleElement)
     return scaleElement.takeError();
+  model.config.quantization->scales = *scaleElement;
   append(model, std::move(scale.name), *scaleElement, std::move(scale.shape), scale.count);
   return llvm::Error::success();
 }

@@ -43,6 +43,7 @@ struct YarnScaling {
 struct WeightQuantization {
   int64_t blockRows = 128;
   int64_t blockColumns = 128;
+  ElementType scales = ElementType::F32; ///< in the checkpoint: F32, BF16 or F8E8M0
 };
 
 /// How a router scores experts, and what goes with that.

@@ -24,6 +24,35 @@ void Fp8Dialect::initialize() {
 }
 
 //===----------------------------------------------------------------------===//
+// Numbers
+//===----------------------------------------------------------------------===//
+
+/// A power of two by its exponent + 127; the least is subnormal in f32, and the code of ones NaN.
+static Value widenE8M0(OpBuilder &b, Location loc, Value x) {
+  Type i32 = b.getI32Type();
+  auto constant = [&](uint32_t bits) -> Value {
+    return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(int32_t(bits)));
+  };
+  auto is = [&](Value code, uint32_t bits) -> Value {
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, code, constant(bits));
+  };
+  Value code =
+      arith::ExtUIOp::create(b, loc, i32, arith::BitcastOp::create(b, loc, b.getI8Type(), x));
+  Value bits = arith::ShLIOp::create(b, loc, code, constant(23));
+  bits = arith::SelectOp::create(b, loc, is(code, 0), constant(0x00400000), bits);
+  bits = arith::SelectOp::create(b, loc, is(code, 0xFF), constant(0x7FC00000), bits);
+  return arith::BitcastOp::create(b, loc, b.getF32Type(), bits);
+}
+
+Value fp8::widen(OpBuilder &b, Location loc, Value x) {
+  if (x.getType().isF32())
+    return x;
+  if (isa<Float8E8M0FNUType>(x.getType()))
+    return widenE8M0(b, loc, x);
+  return arith::ExtFOp::create(b, loc, b.getF32Type(), x);
+}
+
+//===----------------------------------------------------------------------===//
 // Formats
 //===----------------------------------------------------------------------===//
 

@@ -34,6 +34,10 @@ float largestOf(Format format);
 mlir::Type elementOf(Format format, mlir::MLIRContext *context);
 int64_t elementsOfRow(Format format, int64_t columns);
 
+/// `x`, a number of any type that weights and their scales are stored in (f32, bf16, f16, and
+/// powers of two as f8E8M0FNU), in f32.
+mlir::Value widen(mlir::OpBuilder &b, mlir::Location loc, mlir::Value x);
+
 } // namespace hadal::fp8
 
 #define GET_OP_CLASSES

@@ -292,9 +292,11 @@ TrainableAttr TrainableAttr::withLayout(StringRef layout, int64_t packedElements
              getInitMean(), getInitStd(), getSharded(), layout, packedElements);
 }
 
-LogicalResult QuantizationAttr::verify(Error error, int64_t rows, int64_t columns) {
+LogicalResult QuantizationAttr::verify(Error error, int64_t rows, int64_t columns,
+                                       StringRef scales) {
   return failure(failed(wantWithin(error, "rows", rows, 1, largestCount)) ||
-                 failed(wantWithin(error, "columns", columns, 1, largestCount))); // C1
+                 failed(wantWithin(error, "columns", columns, 1, largestCount)) ||    // C1
+                 failed(wantWord(error, "scales", scales, {"f32", "bf16", "e8m0"}))); // C2
 }
 
 TrainingAttr job::trainingOf(Operation *module) {

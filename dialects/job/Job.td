@@ -175,10 +175,11 @@ def QuantizationAttr : Job_Attr<"Quantization", "quantization"> {
   let description = [{
         module attributes {job.quantization = #job.quantization<rows = 128, columns = 128>}
 
-    Each block has a scale. On a training job that may begin with such a checkpoint.
-    (C1) `rows` and `columns` are from 1 to 2^20.
+    Each block has a scale, of the type `scales`. On a training job that may begin with such a
+    checkpoint.
+    (C1) `rows` and `columns` are from 1 to 2^20.  (C2) `scales` is f32, bf16 or e8m0.
   }];
-  let parameters = (ins "int64_t":$rows, "int64_t":$columns);
+  let parameters = (ins "int64_t":$rows, "int64_t":$columns, Job_Text<"f32">:$scales);
   let assemblyFormat = "`<` struct(params) `>`";
   let genVerifyDecl = 1;
 }

@@ -79,10 +79,7 @@ func::FuncOp Layouts::widenKernel(RankedTensorType from) {
                   SmallVector<utils::IteratorType> iterators(from.getRank(),
                                                              utils::IteratorType::parallel);
                   auto widen = [](OpBuilder &b, Location loc, ValueRange args) {
-                    Value v = args[0];
-                    if (!v.getType().isF32())
-                      v = arith::ExtFOp::create(b, loc, b.getF32Type(), v);
-                    linalg::YieldOp::create(b, loc, v);
+                    linalg::YieldOp::create(b, loc, fp8::widen(b, loc, args[0]));
                   };
                   return linalg::GenericOp::create(b, module.getLoc(), to, arguments, empty, maps,
                                                    iterators, widen)
@@ -133,6 +130,16 @@ void Layouts::layouts() {
   }
 }
 
+/// The type that a checkpoint has scales in.
+static Type typeOfScales(job::QuantizationAttr block) {
+  MLIRContext *context = block.getContext();
+  if (block.getScales() == "bf16")
+    return BFloat16Type::get(context);
+  if (block.getScales() == "e8m0")
+    return Float8E8M0FNUType::get(context);
+  return Float32Type::get(context);
+}
+
 /// Quantized weights, widened on their way: pack.f8.LAYOUT takes them and one scale per block.
 void Layouts::packQuantized(const Trained &t, job::QuantizationAttr block) {
   ArrayRef<int64_t> shape = t.type.getShape();
@@ -151,10 +158,15 @@ void Layouts::packQuantized(const Trained &t, job::QuantizationAttr block) {
   auto constants = [&](ArrayRef<int64_t> sizes) {
     return llvm::map_to_vector(sizes, [&](int64_t d) { return constant(d); });
   };
+  Type stored = typeOfScales(block);
   Value tensor = argument("tensor", constants(shape), f8, false),
-        scale = argument("scale", constants(blocks), f32, false);
+        scale = argument("scale", constants(blocks), stored, false);
   Value packed = argument("packed", constant(t.elements), f32, true),
         wide = temporary(constant(shape[0] * shape[1] * 4));
+  if (!stored.isF32()) {
+    Value from = std::exchange(scale, temporary(constant(blocks[0] * blocks[1] * 4)));
+    launch(widenKernel(RankedTensorType::get(blocks, stored)), {from, scale}, {});
+  }
   launch(widen, {tensor, scale, wide}, {});
   launch(pack, {wide, packed}, {});
 }

@@ -187,6 +187,16 @@ bool Trainables::canWiden(const TrainedTensor &tensor) const {
              "pack.f8." + table.trainables()->Get(tensor.trainable)->layout()->str()) != nullptr;
 }
 
+/// In which the program that widens a tensor's codes takes their scales.
+ElementType Trainables::typeOfScales(const TrainedTensor &tensor) const {
+  const fb::Program &packing = *executor.module().findProgram(
+      "pack.f8." + table.trainables()->Get(tensor.trainable)->layout()->str());
+  for (const fb::Argument *argument : *packing.arguments())
+    if (argument->name()->string_view() == "scale")
+      return elementType(argument->element());
+  return ElementType::F32;
+}
+
 /// What may be behind a tensor's absence, as the end of a line.
 std::string Trainables::whyMissing(const Checkpoint &checkpoint,
                                    const TrainedTensor &tensor) const {
@@ -229,6 +239,11 @@ Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) 
       if (!scale)
         return notFound(checkpoint.path() + ": no tensor '" + tensor.name +
                         "_scale_inv', which scales " + tensor.name);
+      if (ElementType wanted = typeOfScales(tensor); scale->tensor->element != wanted)
+        return invalidFile(checkpoint.path() + ": " + scale->tensor->name + ": module wants " +
+                           std::string(elementTypeName(wanted)) + ", file has " +
+                           std::string(elementTypeName(scale->tensor->element)) +
+                           "; compile that folder");
       total += isHere(tensor) ? stored.bytes : 0;
       continue;
     }
@@ -256,8 +271,7 @@ Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) 
     if (stored.element == ElementType::F8E4M3) {
       auto scale = *checkpoint.find(tensor.name + "_scale_inv");
       // Its place in the file may be any.
-      std::vector<float> scales(scale.tensor->bytes / sizeof(float));
-      std::memcpy(scales.data(), scale.data(), scales.size() * sizeof(float));
+      std::vector<std::byte> scales(scale.data(), scale.data() + scale.tensor->bytes);
       ProgramRun &packing =
           *HADAL_TRY(run("pack.f8." + table.trainables()->Get(tensor.trainable)->layout()->str()));
       HADAL_TRY(packing.bind(

@@ -145,6 +145,7 @@ public:
 private:
   void noteChange(const fb::Trainable &trainable);
   bool canWiden(const TrainedTensor &tensor) const;
+  ElementType typeOfScales(const TrainedTensor &tensor) const;
   Trainables(Executor &executor, const fb::Training &table, TensorShares shares)
       : executor(executor), table(table), shares(std::move(shares)) {}
   bool isSharded(const TrainedTensor &tensor) const {

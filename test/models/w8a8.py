@@ -137,6 +137,19 @@ with tempfile.TemporaryDirectory() as t:
             got = logits(compiled("s.hadal", less, *words), less, ROWS)
             want = logits(compiled("f.hadal", same, *words), same, ROWS)
             claim(f"scales in {dtype} have the bits of f32 {words}", got == want)
+    # Training begins with them, too.
+    gradients = []
+    for folder in (less, same):
+        module = compiled("t.hadal", folder, "--mode=train", "--seq=8", "--micro-batch=2")
+        words = [module, "--weights", folder, "--input", t / "rows", "-o", t / "out"]
+        run("hadal-run", "gradients", *words)
+        gradients.append((t / "out").read_bytes())
+    claim("training reads scales in F8_E8M0", gradients[0] == gradients[1])
+    words = ["gradients", t / "t.hadal", "--weights", less, "--input", t / "rows", "-o", t / "no"]
+    done = subprocess.run([bin / "hadal-run", *words], capture_output=True, text=True)
+    line = "module wants F32, file has F8_E8M0; compile that folder"
+    claim("and says which it reads", done.returncode == 1 and line in done.stderr, done.stderr)
+
     name, (dtype, shape, data) = next(iter(scales.items()))
     count = shape[0] * shape[1]
     half = write("half", {**stored, name: ("F16", shape, b"\0\x3c" * count)}, config)

@@ -282,3 +282,9 @@ module attributes {job.trainables = [#job.trainable<name = "w", init_std = 0x7F8
 // C1
 // expected-error@+1 {{rows wants to be from 1 to 1048576, got 0}}
 module attributes {job.quantization = #job.quantization<rows = 0, columns = 4>} {}
+
+// -----
+
+// C2
+// expected-error@+1 {{scales wants to be f32, bf16 or e8m0, got f16}}
+module attributes {job.quantization = #job.quantization<rows = 4, columns = 4, scales = "f16">} {}
