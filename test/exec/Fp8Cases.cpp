@@ -383,9 +383,14 @@ static Case weightGradient() {
             for (auto [name, columns] : {std::pair("gradient", "N"), {"x", "K"}}) {
               std::vector<int64_t> shape{rows, s.integer(columns)};
               if (s.flag("quantized")) {
-                Reals numbers(shape);
-                for (int64_t i = 0; i < numbers.size(); ++i) // a column of zeros among them
-                  numbers.values[i] = i % shape[1] == 3 ? 0 : plainNumber(random);
+                // Column by column, one of them of zeros; below where products of scales overflow.
+                Reals turned({shape[1], rows}), numbers(shape);
+                for (int64_t i = 0; i < turned.size(); i += 32)
+                  fillHard(random, turned, i);
+                for (int64_t i = 0; i < turned.size(); ++i) {
+                  double value = i / rows == 3 ? 0 : turned.values[i];
+                  numbers(i % rows, i / rows) = std::abs(value) > 0x1p50 ? value * 0x1p-80 : value;
+                }
                 inputs.addReals(numbers);
                 continue;
               }

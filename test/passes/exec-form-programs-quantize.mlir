@@ -91,3 +91,51 @@ func.func @product(%x: tensor<?x300xf8E4M3FN> {exec.name = "x"}, %w: tensor<200x
       : tensor<?x200xf32> -> tensor<?x200xf8E4M3FN>, tensor<?x2xf32>
   return %y, %q, %s : tensor<?x200xf32>, tensor<?x200xf8E4M3FN>, tensor<?x2xf32>
 }
+
+// A weight gradient quantizes the operands whose codes it alone reads.
+// CHECK-LABEL: exec.program @weight_grad
+// CHECK-NOT: exec.launch @fp8_quantize
+// CHECK: exec.launch @fp8_weight_grad_fused
+// CHECK-NOT: exec.launch
+// CHECK: }
+func.func @weight_grad(%dy: tensor<?x24xf32> {exec.name = "dy"}, %x: tensor<?x40xf32> {exec.name = "x"})
+    -> (tensor<24x40xf32> {exec.name = "dw"}) {
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<24x40xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<24x40xf32>) -> tensor<24x40xf32>
+  %q, %s = fp8.quantize %dy {block = array<i64: 128, 1>}
+      : tensor<?x24xf32> -> tensor<?x24xf8E4M3FN>, tensor<?x24xf32>
+  %t, %ts = fp8.quantize %x {block = array<i64: 128, 1>}
+      : tensor<?x40xf32> -> tensor<?x40xf8E4M3FN>, tensor<?x40xf32>
+  %dw = fp8.weight_grad %q, %s, %t, %ts, %init {block = array<i64: 128, 1>}
+      : tensor<?x24xf8E4M3FN>, tensor<?x24xf32>, tensor<?x40xf8E4M3FN>, tensor<?x40xf32>, tensor<24x40xf32>
+      -> tensor<24x40xf32>
+  return %dw : tensor<24x40xf32>
+}
+
+// Codes that two gradients read are made once.
+// CHECK-LABEL: exec.program @two_weight_grads
+// CHECK: exec.launch @fp8_quantize
+// CHECK-COUNT-2: exec.launch @fp8_weight_grad_fused
+// CHECK-NOT: exec.launch
+// CHECK: }
+func.func @two_weight_grads(%dg: tensor<?x24xf32> {exec.name = "dg"}, %du: tensor<?x24xf32> {exec.name = "du"},
+                            %x: tensor<?x40xf32> {exec.name = "x"})
+    -> (tensor<24x40xf32> {exec.name = "gate"}, tensor<24x40xf32> {exec.name = "up"}) {
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<24x40xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<24x40xf32>) -> tensor<24x40xf32>
+  %q, %s = fp8.quantize %dg {block = array<i64: 128, 1>}
+      : tensor<?x24xf32> -> tensor<?x24xf8E4M3FN>, tensor<?x24xf32>
+  %r, %rs = fp8.quantize %du {block = array<i64: 128, 1>}
+      : tensor<?x24xf32> -> tensor<?x24xf8E4M3FN>, tensor<?x24xf32>
+  %t, %ts = fp8.quantize %x {block = array<i64: 128, 1>}
+      : tensor<?x40xf32> -> tensor<?x40xf8E4M3FN>, tensor<?x40xf32>
+  %gate = fp8.weight_grad %q, %s, %t, %ts, %init {block = array<i64: 128, 1>}
+      : tensor<?x24xf8E4M3FN>, tensor<?x24xf32>, tensor<?x40xf8E4M3FN>, tensor<?x40xf32>, tensor<24x40xf32>
+      -> tensor<24x40xf32>
+  %up = fp8.weight_grad %r, %rs, %t, %ts, %init {block = array<i64: 128, 1>}
+      : tensor<?x24xf8E4M3FN>, tensor<?x24xf32>, tensor<?x40xf8E4M3FN>, tensor<?x40xf32>, tensor<24x40xf32>
+      -> tensor<24x40xf32>
+  return %gate, %up : tensor<24x40xf32>, tensor<24x40xf32>
+}

@@ -102,24 +102,6 @@ Value hadal::encode(KernelBuilder &b, Value x, Value divisor, fp8::Format format
   return arith::OrIOp::create(b, code, sign);
 }
 
-Value hadal::nearest(KernelBuilder &b, Value x, Value divisor, fp8::Format format, bool pow2) {
-  FormatBits form = bitsOf(format);
-  auto f32 = [&](float v) { return b.constantLike(x, b.getF32FloatAttr(v)); };
-  float largest = fp8::largestOf(format);
-  Value v = pow2 ? b.mulf(x, divisor) : b.divf(x, divisor);
-  // As one instruction each, which hand on NaN.
-  v = b.select(b.greater(v, f32(largest)), f32(largest), v);
-  v = b.select(b.greater(f32(-largest), v), f32(-largest), v);
-  // Adding a number whose last bit counts as much as the code's rounds to that, ties to even.
-  Value exponent =
-      arith::AndIOp::create(b, bitsOf(b, v), b.constantLike(x, b.getI32IntegerAttr(0x7f800000)));
-  exponent = arith::BitcastOp::create(b, x.getType(), exponent);
-  Value least = f32(std::ldexp(1.0f, form.least));
-  exponent = b.select(b.greater(exponent, least), exponent, least);
-  Value coarse = b.mulf(exponent, f32(std::ldexp(1.5f, 23 - form.fraction)));
-  return b.subf(b.addf(v, coarse), coarse);
-}
-
 Value hadal::largerBits(KernelBuilder &b, Value most, Value x) {
   return arith::MaxSIOp::create(b, most, magnitudeOf(b, x));
 }
@@ -142,4 +124,51 @@ Value hadal::scaleOf(KernelBuilder &b, Value most, fp8::Format format, bool pow2
 Value hadal::divisorOf(KernelBuilder &b, Value scale, bool pow2) {
   // From 2^-126 to below 2^120: the inverse is exact, and so is what it is multiplied with.
   return pow2 ? b.divf(b.constantLike(scale, b.getF32FloatAttr(1)), scale) : scale;
+}
+
+Divisor hadal::inParts(KernelBuilder &b, Value scale, bool pow2) {
+  if (pow2)
+    return {divisorOf(b, scale, pow2), {}, {}};
+  auto i32 = [&](int64_t v) { return b.constantLike(scale, b.getI32IntegerAttr(int32_t(v))); };
+  auto asFloat = [&](Value v) -> Value { return arith::BitcastOp::create(b, scale.getType(), v); };
+  Value one = b.constantLike(scale, b.getF32FloatAttr(1)), bits = bitsOf(b, scale);
+  Value exponent = arith::AndIOp::create(b, bits, i32(0x7f800000));
+  Value inverse = asFloat(b.sub(i32(254 << 23), exponent));
+  Value mantissa = asFloat(
+      arith::OrIOp::create(b, arith::AndIOp::create(b, bits, i32(0x7fffff)), bitsOf(b, one)));
+  // A number over infinity is zero; infinity over it, and all over NaN, is NaN.
+  Value isNumber = b.compare(arith::CmpIPredicate::slt, exponent, i32(0x7f800000));
+  inverse = b.select(isNumber, inverse, b.divf(one, scale));
+  mantissa = b.select(isNumber, mantissa, one);
+  return {inverse, mantissa, b.divf(one, mantissa)};
+}
+
+/// With the inverse correctly rounded, a quotient that is off by one last place at most is
+/// corrected to the one that a division gives (P. Markstein, IBM J. Res. Dev. 34(1), 1990); one
+/// more step makes it so. Powers of two keep both steps exact, down to numbers whose codes are
+/// zero.
+static Value quotient(KernelBuilder &b, Value x, const Divisor &divisor) {
+  x = b.mulf(x, divisor.inversePower);
+  if (!divisor.mantissa)
+    return x;
+  Value q = b.mulf(x, divisor.inverseMantissa);
+  Value negative = arith::NegFOp::create(b, divisor.mantissa);
+  for (int step = 0; step < 2; ++step)
+    q = b.fma(b.fma(q, negative, x), divisor.inverseMantissa, q);
+  return q;
+}
+
+Value hadal::nearest(KernelBuilder &b, Value x, const Divisor &divisor, fp8::Format format) {
+  FormatBits form = bitsOf(format);
+  auto f32 = [&](float v) { return b.constantLike(x, b.getF32FloatAttr(v)); };
+  // The largest of a tile over its scale rounds to the format's largest: nothing is above that.
+  Value v = quotient(b, x, divisor);
+  // Adding a number whose last bit counts as much as the code's rounds to that, ties to even.
+  Value exponent =
+      arith::AndIOp::create(b, bitsOf(b, v), b.constantLike(x, b.getI32IntegerAttr(0x7f800000)));
+  exponent = arith::BitcastOp::create(b, x.getType(), exponent);
+  Value least = f32(std::ldexp(1.0f, form.least));
+  exponent = b.select(b.greater(exponent, least), exponent, least);
+  Value coarse = b.mulf(exponent, f32(std::ldexp(1.5f, 23 - form.fraction)));
+  return b.subf(b.addf(v, coarse), coarse);
 }

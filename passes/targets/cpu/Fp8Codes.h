@@ -17,10 +17,6 @@ float f8Factor(mlir::Type format);
 mlir::Value encode(KernelBuilder &b, mlir::Value x, mlir::Value divisor, fp8::Format format,
                    bool pow2, bool isFinite = false);
 
-/// The numbers of these codes as f32, but for the sign of zero; not of E5M6.
-mlir::Value nearest(KernelBuilder &b, mlir::Value x, mlir::Value divisor, fp8::Format format,
-                    bool pow2);
-
 /// The larger of the i32 `most`, which starts at 0, and the bits of |x|: those of numbers are in
 /// the numbers' order, and NaN is above infinity.
 mlir::Value largerBits(KernelBuilder &b, mlir::Value most, mlir::Value x);
@@ -28,6 +24,16 @@ mlir::Value largerBits(KernelBuilder &b, mlir::Value most, mlir::Value x);
 mlir::Value scaleOf(KernelBuilder &b, mlir::Value most, fp8::Format format, bool pow2);
 /// What divides by `scale`: with `pow2` the exact inverse, to multiply with.
 mlir::Value divisorOf(KernelBuilder &b, mlir::Value scale, bool pow2);
+
+/// A scale as power * mantissa, the mantissa from 1 to 2, with their inverses: what divides by it
+/// in six multiplications instead of a division. Of a power of two the first is all.
+struct Divisor {
+  mlir::Value inversePower, mantissa, inverseMantissa;
+};
+Divisor inParts(KernelBuilder &b, mlir::Value scale, bool pow2);
+/// The numbers, as f32, of the codes nearest to x / scale, for x of the scale's tile: what encode
+/// and decodeF8 make of x but for the sign of zero. Not of E5M6.
+mlir::Value nearest(KernelBuilder &b, mlir::Value x, const Divisor &divisor, fp8::Format format);
 
 /// Writes the codes and scales of row `row` of `op`, whose x and results have memory and whose
 /// tiles are of one row. With `first` and `last` of its columns from the one up to the other: tiles

@@ -2,7 +2,6 @@
 
 #include "passes/targets/cpu/WeightGradientTiles.h"
 #include "passes/targets/cpu/Bf16Pairs.h"
-#include "passes/targets/cpu/Fp8Codes.h"
 #include "passes/targets/cpu/Packing.h"
 
 using namespace mlir;
@@ -96,7 +95,11 @@ void WeightGradientTiles::layOutScales(Operand &operand, int64_t columns) {
   };
   operand.most = view(b.getI32Type());
   operand.scales = view(b.getF32Type());
-  operand.divisors = view(b.getF32Type());
+  operand.divisors.inversePower = view(b.getF32Type());
+  if (!operand.made.getPow2()) {
+    operand.divisors.mantissa = view(b.getF32Type());
+    operand.divisors.inverseMantissa = view(b.getF32Type());
+  }
 }
 
 void WeightGradientTiles::makeScales(Value t0, Value t1) {
@@ -144,7 +147,12 @@ void WeightGradientTiles::makeScales(const Operand &operand, Value t0, Value t1)
   forVectors([&](Value column, Value) {
     Value scale = scaleOf(b, b.loadVector(operand.most, {column}, lanes), format, pow2);
     b.storeVector(scale, operand.scales, {column});
-    b.storeVector(divisorOf(b, scale, pow2), operand.divisors, {column});
+    Divisor parts = inParts(b, scale, pow2);
+    b.storeVector(parts.inversePower, operand.divisors.inversePower, {column});
+    if (pow2)
+      return;
+    b.storeVector(parts.mantissa, operand.divisors.mantissa, {column});
+    b.storeVector(parts.inverseMantissa, operand.divisors.inverseMantissa, {column});
   });
 }
 
@@ -169,8 +177,12 @@ Value WeightGradientTiles::load(const Operand &operand, Rows rows, Value column,
     if (!operand.made)
       return operand.format ? decodeF8(b, v, operand.format) : v;
     fp8::QuantizeOp made = operand.made;
-    Value divisor = b.loadVector(operand.divisors, {b.sub(column, operand.begin)}, lanes);
-    return nearest(b, b.widen(v), divisor, made.codeFormat(), made.getPow2());
+    auto part = [&](Value view) {
+      return view ? b.loadVector(view, {b.sub(column, operand.begin)}, lanes) : Value();
+    };
+    Divisor divisor{part(operand.divisors.inversePower), part(operand.divisors.mantissa),
+                    part(operand.divisors.inverseMantissa)};
+    return nearest(b, b.widen(v), divisor, made.codeFormat());
   };
   Value first = load(rows.first);
   if (!pairs)

@@ -18,6 +18,7 @@
 #pragma once
 #include "dialects/fp8/Fp8.h"
 #include "passes/analysis/Products.h"
+#include "passes/targets/cpu/Fp8Codes.h"
 #include "passes/targets/cpu/Kernel.h"
 
 namespace hadal {
@@ -40,7 +41,8 @@ protected:
     int64_t size;
     fp8::QuantizeOp made; ///< what memory holds is quantized so, or null
     Value begin, end;     ///< the task's columns
-    Value most, divisors; ///< of a part's columns, where scales are made
+    Value most;           ///< the part's columns' largest |x|, where scales are made
+    Divisor divisors;     ///< views of theirs
   };
   /// A task's part of OUT.
   struct Part {
