@@ -35,6 +35,40 @@ module {
 
 // -----
 
+// The same of codes: what an expert's and a Linear's gradient start from is there already.
+// CHECK-LABEL: func.func @gradients(
+// CHECK-DAG: %[[SUM:.*]] = ml_program.global_load @sum.gradient.w
+// CHECK-DAG: %[[DW:.*]] = fp8.weight_grad {{.*}}, %[[SUM]] {block
+// CHECK-DAG: %[[SUMS:.*]] = ml_program.global_load @sum.gradient.e
+// CHECK-DAG: %[[DE:.*]] = fp8.weight_grad {{.*}}, %[[SUMS]] offsets(
+// CHECK-DAG: ml_program.global_store @sum.gradient.w = %[[DW]]
+// CHECK-DAG: ml_program.global_store @sum.gradient.e = %[[DE]]
+// CHECK: return
+module {
+  ml_program.global private mutable @w(#ml_program.extern<tensor<4x8xf32>>) : tensor<4x8xf32>
+  ml_program.global private mutable @e(#ml_program.extern<tensor<2x4x8xf32>>) : tensor<2x4x8xf32>
+  func.func @loss() {
+    return
+  }
+  func.func @loss_gradient(%g: tensor<?x4xf8E4M3FN>, %gs: tensor<?x4xf32>, %x: tensor<?x8xf8E4M3FN>, %xs: tensor<?x8xf32>,
+                           %offsets: tensor<3xi32>, %active: tensor<2xi32>)
+      -> (tensor<4x8xf32> {hadal.gradient_of = @w}, tensor<2x4x8xf32> {hadal.gradient_of = @e}) {
+    %zero = arith.constant 0.0 : f32
+    %e = tensor.empty() : tensor<4x8xf32>
+    %z = linalg.fill ins(%zero : f32) outs(%e : tensor<4x8xf32>) -> tensor<4x8xf32>
+    %ee = tensor.empty() : tensor<2x4x8xf32>
+    %ez = linalg.fill ins(%zero : f32) outs(%ee : tensor<2x4x8xf32>) -> tensor<2x4x8xf32>
+    %dw = fp8.weight_grad %g, %gs, %x, %xs, %z {block = array<i64: 128, 1>}
+        : tensor<?x4xf8E4M3FN>, tensor<?x4xf32>, tensor<?x8xf8E4M3FN>, tensor<?x8xf32>, tensor<4x8xf32> -> tensor<4x8xf32>
+    %de = fp8.weight_grad %g, %gs, %x, %xs, %ez offsets(%offsets : tensor<3xi32>) active(%active : tensor<2xi32>)
+        {block = array<i64: 128, 1>}
+        : tensor<?x4xf8E4M3FN>, tensor<?x4xf32>, tensor<?x8xf8E4M3FN>, tensor<?x8xf32>, tensor<2x4x8xf32> -> tensor<2x4x8xf32>
+    return %dw, %de : tensor<4x8xf32>, tensor<2x4x8xf32>
+  }
+}
+
+// -----
+
 // What does not start from zeros is added, integers too: losses, loads, and a sum that something
 // else reads on its way.
 // CHECK: ml_program.global private mutable @sum.losses({{.*}}) : tensor<2xf32> {exec.state = "losses"}
