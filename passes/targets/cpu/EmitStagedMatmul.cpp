@@ -215,7 +215,7 @@ void StagedMatmulEmitter::promote(const Tile &tile, Value part, const Values &ac
   Values ofRows;
   if (operands.hasLeftScale())
     for (int64_t r = 0; r < tile.height; ++r)
-      ofRows.push_back(operands.leftScale(b.index(r), t));
+      ofRows.push_back(operands.leftScale(b.index(r), t, /*whole=*/!tile.slot));
   for (int64_t v = 0; v < width; ++v) {
     Value ofWeights = operands.rightScale(b.add(tile.panel, v / vectors), tile.slot, tile.batch,
                                           part, t, v % vectors);
@@ -379,8 +379,8 @@ void StagedMatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, V
   });
 }
 
-/// A chunk's panels of a task take half a megabyte (a quarter where vectors are narrower, and
-/// caches with them).
+/// A chunk's panels of a task take three quarters of a megabyte, or half of that where vectors are
+/// narrower, and caches with them.
 void StagedMatmulEmitter::planTasks() {
   int64_t steps = b.shape.lanes == 16 ? 1024 : 512, panels = operands.layout.panels();
   if (promotes) {
@@ -394,7 +394,7 @@ void StagedMatmulEmitter::planTasks() {
   int64_t most = promotes ? std::max<int64_t>(1, steps / parts.padded()) : 1;
   partsOfChunk = llvm::divideCeil(parts.count(), llvm::divideCeil(parts.count(), most));
   int64_t panelBytes = partsOfChunk * parts.padded() / operands.unit() * operands.layout.panel * 4;
-  int64_t cache = b.shape.lanes == 16 ? 512 << 10 : 256 << 10;
+  int64_t cache = b.shape.lanes == 16 ? 768 << 10 : 384 << 10;
   panelsOfTask = std::clamp<int64_t>(cache / panelBytes, std::min(panels, together), panels);
   panelsOfTask = llvm::divideCeil(panels, llvm::divideCeil(panels, panelsOfTask));
   if (quantize) // a tile of codes is in one task

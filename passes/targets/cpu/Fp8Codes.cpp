@@ -27,11 +27,11 @@ Value hadal::decodeUpperF8(KernelBuilder &b, Value halves, Type format) {
   return b.widen(arith::BitcastOp::create(b, b.like(halves, b.getF16Type()), bits));
 }
 
-Value hadal::decodeF8(KernelBuilder &b, Value code, Type format) {
+Value hadal::decodeF8(KernelBuilder &b, Value code, Type format, float times) {
   Value wide = arith::ExtUIOp::create(b, b.like(code, b.getI16Type()), code);
   Value high = arith::ShLIOp::create(b, wide, b.constantLike(wide, b.getI16IntegerAttr(8)));
   Value value = decodeUpperF8(b, high, format);
-  float factor = f8Factor(format);
+  float factor = f8Factor(format) * times;
   return factor == 1 ? value : b.mulf(value, b.constantLike(value, b.getF32FloatAttr(factor)));
 }
 

@@ -4,8 +4,9 @@
 #include "passes/targets/cpu/Kernel.h"
 
 namespace hadal {
-/// The f32 values of i8 codes (one, or a vector of them) of `format`: f8E4M3FN or f8E5M2.
-mlir::Value decodeF8(KernelBuilder &b, mlir::Value code, mlir::Type format);
+/// The f32 values of i8 codes (one, or a vector of them) of `format`, f8E4M3FN or f8E5M2, times a
+/// power of two.
+mlir::Value decodeF8(KernelBuilder &b, mlir::Value code, mlir::Type format, float times = 1);
 /// The same of the codes in the upper bytes of i16, whatever is below, but for a factor:
 /// f8Factor(format) times this is the value.
 mlir::Value decodeUpperF8(KernelBuilder &b, mlir::Value halves, mlir::Type format);

@@ -59,6 +59,7 @@ LogicalResult StagedOperands::findMemory() {
   bool isFlat = cast<MemRefType>(rights[0].getType()).getRank() == 1;
   lie = kernel.inPanels(first.right) ? Lie::Panels : isFlat ? Lie::Packed : Lie::Plain;
   bool transposed = first.rightK < first.rightN;
+  movesFactor = isCode() && first.leftScale && first.accumulate == Accumulate::F32;
   alongOutputs = lie == Lie::Packed || (lie == Lie::Plain) == transposed;
   return success();
 }
@@ -75,10 +76,10 @@ void StagedOperands::place(int64_t rowCount, int64_t panelCount, const SumParts 
   int64_t steps = llvm::alignTo(atOnce * parts.padded() / unit(), 16);
   Type number = pairs ? Type(b.getI32Type()) : b.getF32Type();
   // Whole vectors are written, and the last ones may be longer than what is left.
-  panels = b.scratchView(kernel.scratch, offset, {panelCount, steps + b.shape.lanes, layout.panel},
-                         number);
+  panels = b.scratchView(kernel.scratch, offset,
+                         {panelCount, steps + 2 * b.shape.lanes, layout.panel}, number);
   // A line further apart than they are long: powers of two would meet in one set of the cache.
-  rows = b.scratchView(kernel.scratch, offset, {rowCount, steps + 16}, number);
+  rows = b.scratchView(kernel.scratch, offset, {rowCount, steps + 16 + 2 * b.shape.lanes}, number);
   rowScales = b.scratchView(kernel.scratch, offset, {rowCount, atOnce}, b.getF32Type());
   if (!hasUniformScales())
     outputScales =
@@ -89,9 +90,9 @@ void StagedOperands::placeWhole(int64_t rowCount, const SumParts &sum, int64_t &
   wholeParts = sum;
   bool inPairs = pairs && !isCode();
   int64_t steps = llvm::alignTo(sum.count() * sum.padded() / (inPairs ? 2 : 1), 16);
-  wholeRows = b.scratchView(kernel.scratch, offset, {rowCount, steps + 16},
+  wholeRows = b.scratchView(kernel.scratch, offset, {rowCount, steps + 16 + 2 * b.shape.lanes},
                             inPairs ? Type(b.getI32Type()) : b.getF32Type());
-  rowScales = b.scratchView(kernel.scratch, offset, {rowCount, sum.count()}, b.getF32Type());
+  wholeScales = b.scratchView(kernel.scratch, offset, {rowCount, sum.count()}, b.getF32Type());
 }
 
 Value StagedOperands::columnOf(Value panel, int64_t vector) {
@@ -156,10 +157,10 @@ Value StagedOperands::loadUpTo(Value memory, ValueRange at, int64_t count, Value
   return vector::MaskedLoadOp::create(b, type, memory, at, mask, b.zeros(type));
 }
 
-/// Elements side by side as numbers or pairs of them.
-Value StagedOperands::staged(Value raw, Type format) {
+/// Elements side by side as numbers or pairs of them, those of codes times a power of two.
+Value StagedOperands::staged(Value raw, Type format, float times) {
   bool isCode = isa<Float8E4M3FNType, Float8E5M2Type>(format);
-  auto number = [&](Value v) { return isCode ? decodeF8(b, v, format) : b.widen(v); };
+  auto number = [&](Value v) { return isCode ? decodeF8(b, v, format, times) : b.widen(v); };
   if (!pairs)
     return number(raw);
   auto [even, odd] = splitPairs(b, raw);
@@ -179,7 +180,9 @@ void StagedOperands::stageRow(Value row, Value from, Value batch, Value t0, Valu
   const SumParts &sum = whole ? wholeParts : parts;
   Type format = cast<RankedTensorType>(first.left.getType()).getElementType();
   bool inPairs = whole ? pairs && !isCode() : pairs;
-  int64_t lanes = b.shape.lanes, count = inPairs ? 2 * lanes : lanes;
+  bool ofCodes = isa<Float8E4M3FNType, Float8E5M2Type>(format);
+  int64_t lanes = b.shape.lanes, count = inPairs || ofCodes ? 2 * lanes : lanes;
+  float times = movesFactor ? f8Factor(element) : 1;
   auto place = [&](Value k) {
     SmallVector<Value> at(cast<MemRefType>(leftMemory.getType()).getRank());
     at[first.leftRow] = from, at[first.leftK] = k;
@@ -190,7 +193,8 @@ void StagedOperands::stageRow(Value row, Value from, Value batch, Value t0, Valu
   b.loop(t0, t1, 1, [&](Value part) {
     Value t = b.sub(part, t0), begin = sum.begin(b, part), steps = sum.steps(b, part);
     if (leftScaleMemory)
-      b.store(b.load(leftScaleMemory, {from, sum.tileOf(b, part)}), rowScales, {row, t});
+      b.store(b.load(leftScaleMemory, {from, sum.tileOf(b, part)}), whole ? wholeScales : rowScales,
+              {row, t});
     Value to = b.mul(t, sum.padded() / (inPairs ? 2 : 1));
     b.loop(b.index(0), steps, count, [&](Value k) {
       Value raw = loadSteps(1, rawOf(leftMemory, count), b.sub(steps, k), sum.areMultiples(count),
@@ -198,15 +202,10 @@ void StagedOperands::stageRow(Value row, Value from, Value batch, Value t0, Valu
                               return loadUpTo(leftMemory, place(b.add(begin, k)), count, valid);
                             })[0];
       Value at = b.add(to, b.div(k, inPairs ? 2 : 1));
-      if (!whole || inPairs) {
-        b.storeVector(staged(raw, format), whole ? wholeRows : rows, {row, at});
-        return;
-      }
-      // Weights in registers are their values but for a factor, which goes here.
-      Value numbers = leftScaleMemory ? decodeF8(b, raw, format) : b.widen(raw);
-      if (float factor = isCode() ? f8Factor(element) : 1; factor != 1)
-        numbers = b.mulf(numbers, b.constantLike(numbers, b.getF32FloatAttr(factor)));
-      b.storeVector(numbers, wholeRows, {row, at});
+      Value numbers = inPairs   ? staged(raw, format, times)
+                      : ofCodes ? decodeF8(b, raw, format, times)
+                                : b.widen(raw);
+      b.storeVector(numbers, whole ? wholeRows : rows, {row, at});
     });
   });
 }
@@ -246,26 +245,28 @@ Value StagedOperands::panelBase(Value panel, Value batch) {
 
 /// The numbers of step `k`, as f32, for the outputs of a panel's vector, of which `valid` are
 /// there.
-Value StagedOperands::outputsAt(Value panel, Value batch, Value k, int64_t vector, int64_t valid) {
-  int64_t lanes = b.shape.lanes;
+Value StagedOperands::outputsAt(Value panel, Value batch, Value k, int64_t vector, int64_t lanes,
+                                int64_t valid) {
   Value memory = rights[productOf(vector)];
   if (!valid)
     return b.zeros(b.vectorOf(lanes, b.getF32Type()));
   if (lie == Lie::Panels) {
     Value at = b.add(panelBase(panel, batch), b.mul(k, layout.panel));
-    return b.loadVector(memory, {b.add(at, vector * lanes)}, lanes);
+    return b.loadVector(memory, {b.add(at, vector * b.shape.lanes)}, lanes);
   }
   SmallVector<Value> at(cast<MemRefType>(memory.getType()).getRank());
   at[first.rightN] = columnOf(panel, vector), at[first.rightK] = k;
   if (first.rightBatch >= 0)
     at[first.rightBatch] = batch;
   Value raw = b.loadVector(memory, at, lanes, valid);
-  return isCode() ? decodeF8(b, raw, element) : b.widen(raw);
+  return isCode() ? decodeF8(b, raw, element, movesFactor ? 1 / f8Factor(element) : 1)
+                  : b.widen(raw);
 }
 
-std::pair<Value, Value> StagedOperands::rightInMemory(Value base, Value k, int64_t vector) {
-  int64_t lanes = b.shape.lanes;
-  Value at = b.add(b.add(base, b.mul(k, layout.panel)), vector * 2 * lanes);
+std::pair<Value, Value> StagedOperands::rightInMemory(Value base, Value k, int64_t vector,
+                                                      int64_t count) {
+  int64_t lanes = b.shape.lanes * count;
+  Value at = b.add(b.add(base, b.mul(k, layout.panel)), vector * 2 * b.shape.lanes);
   Value raw = b.loadVector(rights[0], {at}, 2 * lanes);
   if (isCode()) {
     Value pair = vector::BitCastOp::create(b, b.vectorOf(lanes, b.getI16Type()), raw);
@@ -280,21 +281,22 @@ std::pair<Value, Value> StagedOperands::rightInMemory(Value base, Value k, int64
           {}};
 }
 
-/// Weights of a step lie side by side: two steps in a turn.
+/// Weights of a step lie side by side: two steps of `count` vectors in a turn.
 void StagedOperands::stageAlongOutputs(Value panel, Value slot, Value batch, Value t0, Value t1,
-                                       int64_t vector, int64_t valid) {
-  Value zero = b.zeros(b.vectorOf(b.shape.lanes, b.getF32Type()));
+                                       int64_t vector, int64_t count, int64_t valid) {
+  int64_t lanes = count * b.shape.lanes;
+  Value zero = b.zeros(b.vectorOf(lanes, b.getF32Type()));
   auto numbers = [&](Value k, Value isLast) -> std::pair<Value, Value> {
     if (lie == Lie::Packed) {
-      auto [even, odd] = rightInMemory(panelBase(panel, batch), k, vector);
-      if (float factor = isCode() ? f8Factor(element) : 1; factor != 1) {
+      auto [even, odd] = rightInMemory(panelBase(panel, batch), k, vector, count);
+      if (float factor = isCode() && !movesFactor ? f8Factor(element) : 1; factor != 1) {
         Value all = b.constantLike(even, b.getF32FloatAttr(factor));
         return {b.mulf(even, all), b.mulf(odd, all)};
       }
       return {even, odd};
     }
-    Value even = outputsAt(panel, batch, k, vector, valid);
-    auto next = [&] { return outputsAt(panel, batch, b.add(k, 1), vector, valid); };
+    Value even = outputsAt(panel, batch, k, vector, lanes, valid);
+    auto next = [&] { return outputsAt(panel, batch, b.add(k, 1), vector, lanes, valid); };
     if (!isLast)
       return {even, next()};
     return {even, b.choose(
@@ -302,7 +304,7 @@ void StagedOperands::stageAlongOutputs(Value panel, Value slot, Value batch, Val
                       [&] { return Values{next()}; })[0]};
   };
   bool isEven = parts.areMultiples(2), isFull = parts.areMultiples(4);
-  forParts(t0, t1, [&](Value, Value begin, Value count, Value at) {
+  forParts(t0, t1, [&](Value, Value begin, Value steps, Value at) {
     auto both = [&](Value k, Value even, Value odd) {
       Value step = b.div(b.add(at, k), unit());
       if (pairs)
@@ -310,15 +312,15 @@ void StagedOperands::stageAlongOutputs(Value panel, Value slot, Value batch, Val
       put(even, slot, step, vector);
       put(odd, slot, b.add(step, 1), vector);
     };
-    b.loop(b.index(0), count, 2, [&](Value k) {
-      Value isLast = isEven ? Value() : b.equal(b.add(k, 1), count);
+    b.loop(b.index(0), steps, 2, [&](Value k) {
+      Value isLast = isEven ? Value() : b.equal(b.add(k, 1), steps);
       auto [even, odd] = numbers(b.add(begin, k), isLast);
       both(k, even, odd);
     });
     if (isFull)
       return;
-    Value written = b.mul(b.ceilDiv(count, 2), 2);
-    b.loop(written, b.mul(b.ceilDiv(count, 4), 4), 2, [&](Value k) { both(k, zero, zero); });
+    Value written = b.mul(b.ceilDiv(steps, 2), 2);
+    b.loop(written, b.mul(b.ceilDiv(steps, 4), 4), 2, [&](Value k) { both(k, zero, zero); });
   });
 }
 
@@ -326,7 +328,8 @@ void StagedOperands::stageAlongOutputs(Value panel, Value slot, Value batch, Val
 /// transposed. Outputs beyond the last one are that one again, and nobody reads their sums.
 void StagedOperands::stageAcross(Value panel, Value slot, Value batch, Value t0, Value t1,
                                  int64_t vector) {
-  int64_t lanes = b.shape.lanes, count = lanes * unit();
+  // Codes of two squares at a time, where these are of f32: integer vectors are full then.
+  int64_t lanes = b.shape.lanes, count = isCode() ? 2 * lanes : lanes * unit();
   Value memory = rights[productOf(vector)], column = columnOf(panel, vector);
   bool isWhole = lie == Lie::Panels || parts.areMultiples(count); // panels end with zeros
   forParts(t0, t1, [&](Value, Value begin, Value steps, Value at) {
@@ -352,23 +355,39 @@ void StagedOperands::stageAcross(Value panel, Value slot, Value batch, Value t0,
             return loadUpTo(memory, place, count, valid);
           });
       for (Value &v : raw)
-        v = staged(v, element);
-      for (auto [i, v] : llvm::enumerate(b.transpose(raw)))
-        put(v, slot, b.add(b.div(b.add(at, k), unit()), int64_t(i)), vector);
+        v = staged(v, element, movesFactor ? 1 / f8Factor(element) : 1);
+      for (int64_t square = 0; square < count / unit(); square += lanes) {
+        Values rows = raw;
+        if (count / unit() > lanes) {
+          auto part = llvm::to_vector(llvm::seq(square, square + lanes));
+          for (Value &row : rows)
+            row = vector::ShuffleOp::create(b, row, row, part);
+        }
+        for (auto [i, v] : llvm::enumerate(b.transpose(rows)))
+          put(v, slot, b.add(b.div(b.add(at, k), unit()), square + int64_t(i)), vector);
+      }
     });
   });
 }
 
 void StagedOperands::stagePanel(Value panel, Value slot, Value batch, Value t0, Value t1) {
-  for (int64_t v = 0; v < vectors(); ++v) {
+  int64_t lanes = b.shape.lanes, each = vectors() / products.size();
+  int64_t count = isCode() && each % 2 == 0 ? 2 : 1; // vectors at a time
+  for (int64_t v = 0; v < vectors(); v += alongOutputs ? count : 1) {
+    auto along = [&](int64_t first, int64_t count, int64_t valid) {
+      stageAlongOutputs(panel, slot, batch, t0, t1, first, count, valid);
+    };
     if (!alongOutputs)
       stageAcross(panel, slot, batch, t0, t1, v);
     else if (lie == Lie::Plain)
       onLastPanel(panel, [&](bool last) {
-        stageAlongOutputs(panel, slot, batch, t0, t1, v, validLanes(last, v));
+        if (!last)
+          return along(v, count, count * lanes);
+        for (int64_t i = 0; i < count; ++i)
+          along(v + i, 1, validLanes(true, v + i));
       });
     else
-      stageAlongOutputs(panel, slot, batch, t0, t1, v, b.shape.lanes);
+      along(v, count, count * lanes);
   }
   if (outputScales)
     stageScales(panel, slot, batch, t0, t1);
@@ -405,8 +424,8 @@ void StagedOperands::stageScales(Value panel, Value slot, Value batch, Value t0,
   });
 }
 
-Value StagedOperands::leftScale(Value row, Value t) {
-  return b.splat(b.load(rowScales, {row, t}), b.shape.lanes);
+Value StagedOperands::leftScale(Value row, Value t, bool whole) {
+  return b.splat(b.load(whole ? wholeScales : rowScales, {row, t}), b.shape.lanes);
 }
 
 Value StagedOperands::rightScale(Value panel, Value slot, Value batch, Value part, Value t,

@@ -66,13 +66,14 @@ public:
   Value left(Value row, Value step);
   Value right(Value slot, Value step, int64_t vector);
   /// Of stageWhole, and of weights in memory. Step `k` of the panel that begins at `base`: the
-  /// vectors of k and k + 1, or of their pairs and null.
+  /// vectors of k and k + 1, or of their pairs and null; `count` vectors in one.
   Value leftWhole(Value row, Value step);
-  std::pair<Value, Value> rightInMemory(Value base, Value k, int64_t vector);
+  std::pair<Value, Value> rightInMemory(Value base, Value k, int64_t vector, int64_t count = 1);
 
   /// Scales of a row's and a vector of outputs' part, in all lanes. Part `t` counts from `t0` on
-  /// for rows and for panels that are staged. `slot`: null where the panel is not.
-  Value leftScale(Value row, Value t);
+  /// for rows and for panels that are staged. `whole`: of stageWhole; `slot`: null where the panel
+  /// is not staged.
+  Value leftScale(Value row, Value t, bool whole);
   Value rightScale(Value panel, Value slot, Value batch, Value part, Value t, int64_t vector);
 
   int64_t vectors() const { return layout.panel / b.shape.lanes; } ///< of a panel
@@ -105,13 +106,13 @@ private:
                                      bool isWhole,
                                      llvm::function_ref<Value(int64_t i, Value valid)> load);
   Value loadUpTo(Value memory, mlir::ValueRange at, int64_t count, Value valid);
-  Value staged(Value raw, mlir::Type format);
+  Value staged(Value raw, mlir::Type format, float times);
   void stageRow(Value row, Value from, Value batch, Value t0, Value t1, bool whole);
   void stageAlongOutputs(Value panel, Value slot, Value batch, Value t0, Value t1, int64_t vector,
-                         int64_t valid);
+                         int64_t count, int64_t valid);
   void stageAcross(Value panel, Value slot, Value batch, Value t0, Value t1, int64_t vector);
   void stageScales(Value panel, Value slot, Value batch, Value t0, Value t1);
-  Value outputsAt(Value panel, Value batch, Value k, int64_t vector, int64_t valid);
+  Value outputsAt(Value panel, Value batch, Value k, int64_t vector, int64_t lanes, int64_t valid);
   void put(Value v, Value slot, Value step, int64_t vector);
   mlir::SmallVector<Value> scaleIndex(Value n, Value tile, Value batch);
   Value scaleOf(Value panel, Value batch, Value part, int64_t vector, Value lane);
@@ -122,12 +123,14 @@ private:
   const Product &first;
   mlir::Type element; ///< of the weights
   PanelLayout stored; ///< of weights in panels
+  /// Weights are here times 1 / f8Factor of theirs, and rows times that factor: codes of a chain.
+  bool movesFactor = false;
   Lie lie = Lie::Plain;
   bool alongOutputs = false; ///< weights of a step lie side by side
   SumParts parts{1, 1, 1}, wholeParts{1, 1, 1};
   Value leftMemory, source, leftScaleMemory;
   llvm::SmallVector<Value> rights, scales;
-  Value rows, panels, rowScales, outputScales, wholeRows;
+  Value rows, panels, rowScales, outputScales, wholeRows, wholeScales;
 };
 
 } // namespace hadal
