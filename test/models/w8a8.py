@@ -8,7 +8,7 @@ of themselves alone; scales of other types, blocks of other sizes, the latent ca
 Python's own library only. Exit status 1 when a claim fails.
 """
 
-import json, math, shutil, struct, subprocess, sys, tempfile
+import json, math, random, struct, subprocess, sys, tempfile
 from pathlib import Path
 
 from frame import Frame
@@ -68,6 +68,63 @@ def distance(a, b):
     return max(abs(x - y) for x, y in zip(a, b)) / max(map(abs, a))
 
 
+ATTENTION = """
+func.func @f(%ql: tensor<?x3x200xf32>, %qr: tensor<?x3x6xf32>, %cache: tensor<?x206xf32>,
+             %rest: tensor<?x8xf32>, %codes: tensor<?x200xf8E4M3FN>, %table: tensor<?x?xi32>,
+             %positions: tensor<?xi32>) -> (tensor<?x3x200xf32>, tensor<?x3x200xf32>) {
+  %a = mla.latent_attention %ql, %qr, %cache, %table, %positions
+      {scale = 0.3 : f32, page_tokens = 4 : i64}
+      : tensor<?x3x200xf32>, tensor<?x3x6xf32>, tensor<?x206xf32>, tensor<?x?xi32>, tensor<?xi32>
+      -> tensor<?x3x200xf32>
+  %b = mla.latent_attention %ql, %qr, %rest, %table, %positions
+      codes(%codes : tensor<?x200xf8E4M3FN>)
+      {scale = 0.3 : f32, page_tokens = 4 : i64, tile = 128 : i64}
+      : tensor<?x3x200xf32>, tensor<?x3x6xf32>, tensor<?x8xf32>, tensor<?x?xi32>, tensor<?xi32>
+      -> tensor<?x3x200xf32>
+  return %a, %b : tensor<?x3x200xf32>, tensor<?x3x200xf32>
+}
+"""
+
+
+def attention_over_codes():
+    random.seed(3)
+    lengths, page, slots = [5, 70, 1], 4, 96
+    pages, table, width = random.sample(range(slots // page), slots // page), [], 19
+    for length in lengths:
+        used = [pages.pop() for _ in range(-(-length // page))]
+        table += used + [0] * (width - len(used))
+    floats = lambda x: struct.pack(f"<{len(x)}f", *x)
+    normal = lambda count: floats([random.gauss(0, 1) for _ in range(count)])
+    ints = lambda x: struct.pack(f"<{len(x)}i", *x)
+    codes = bytes(random.randrange(127) + random.choice((0, 128)) for _ in range(slots * 200))
+    scales = struct.unpack(
+        f"<{2 * slots}f", floats([random.uniform(1e-3, 2e-3) for _ in range(2 * slots)])
+    )
+    cache, rest = b"", b""
+    for s in range(slots):
+        key = normal(6)
+        numbers = [decode(codes[s * 200 + k]) * scales[2 * s + k // 128] for k in range(200)]
+        cache += floats(numbers) + key
+        rest += floats(scales[2 * s : 2 * s + 2]) + key
+    rows = len(lengths)
+    inputs = {
+        "arg0": ("F32", [rows, 3, 200], normal(rows * 600)),
+        "arg1": ("F32", [rows, 3, 6], normal(rows * 18)),
+        "arg2": ("F32", [slots, 206], cache),
+        "arg3": ("F32", [slots, 8], rest),
+        "arg4": ("F8_E4M3", [slots, 200], codes),
+        "arg5": ("I32", [rows, width], ints(table)),
+        "arg6": ("I32", [rows], ints([length - 1 for length in lengths])),
+    }
+    save_raw(t / "in", inputs)
+    (t / "f.mlir").write_text(ATTENTION)
+    module = compiled("f.hadal", t / "f.mlir")
+    run("hadal-run", "call", module, "@f", "--input", t / "in", "-o", t / "out")
+    out = load(t / "out")
+    claim("attention over codes has the bits of their numbers", out["result0"] == out["result1"])
+    claim("and is not zero", any(out["result0"][1]))
+
+
 with tempfile.TemporaryDirectory() as t:
     t = Path(t)
     stored = load_raw(models / "quantized" / "model.safetensors")
@@ -117,6 +174,9 @@ with tempfile.TemporaryDirectory() as t:
         "a cache in codes rounds other latents",
         generated(rounded, t / "fp8") != generated(rows_as_they_are, t / "fp8"),
     )
+
+    # Latents of several tiles, the last of them short: the bits of a cache of their numbers.
+    attention_over_codes()
 
     # Scales of other types mean the same numbers.
     for dtype in ("BF16", "F8_E8M0"):
