@@ -14,8 +14,6 @@ inline uint16_t bfloat16Of(float value) {
   return static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
-inline float floatOf(uint16_t bfloat16) { return std::bit_cast<float>(uint32_t(bfloat16) << 16); }
-
 } // namespace hadal
 
 #endif // HADAL_RUNTIME_BFLOAT16_H

@@ -9,7 +9,7 @@ using namespace hadal;
 
 static constexpr uint32_t infinity = 0x7F800000; // an exponent of ones
 
-uint32_t hadal::largestBits(std::span<const float> values) {
+static uint32_t largestBits(std::span<const float> values) {
   uint32_t largest = 0;
   for (const float &value : values) {
     uint32_t bits;
@@ -19,7 +19,9 @@ uint32_t hadal::largestBits(std::span<const float> values) {
   return largest;
 }
 
-bool hadal::allFinite(std::span<const float> values) { return largestBits(values) < infinity; }
+bool hadal::allFinite(std::span<const float> values) {
+  return isFiniteMagnitude(largestBits(values));
+}
 
 /// Whether the magnitude of every element, its bits but the sign's, is below `limit`.
 template <typename Bits> static bool allBelow(const std::byte *data, uint64_t count, Bits limit) {

@@ -15,8 +15,9 @@
 
 namespace hadal {
 
-/// The bits of the largest magnitude: magnitudes compare as their bits do.
-uint32_t largestBits(std::span<const float> values);
+/// Whether an f32 of this magnitude, its bits but the sign's, is finite. Magnitudes compare as
+/// their bits do.
+constexpr bool isFiniteMagnitude(uint32_t bits) { return bits < 0x7F800000; }
 
 /// Whether all of `values` are finite.
 bool allFinite(std::span<const float> values);

@@ -21,6 +21,8 @@ public:
 
 private:
   void draw();
+  void magnitude();
+  void conversions();
   void layouts();
   void packQuantized(const Trained &t, job::QuantizationAttr block);
   func::FuncOp kernel(const std::string &name, ArrayRef<Type> from, RankedTensorType to,
@@ -40,6 +42,32 @@ void Layouts::draw() {
         scale = argument("scale", constant(2), f32, false);
   Value values = argument("values", n, f32, true);
   launch(kernel, {key, scale, values}, n);
+}
+
+/// The bits of the largest magnitude: of blocks, of what is left, of all.
+void Layouts::magnitude() {
+  func::FuncOp ofFloats = addLargestMagnitude(module), ofBits = addLargest(module);
+  program("magnitude", {"elements"});
+  AffineExpr n = b.getAffineSymbolExpr(0), one = constant(1), zero = constant(0),
+             blocks = n.floorDiv(sumBlock), rest = n % sumBlock;
+  Value values = argument("values", n, b.getF32Type(), false),
+        largest = argument("largest", one, b.getI32Type(), true),
+        each = temporary((blocks + 1) * 4);
+  launch(ofFloats, {values, each}, {blocks, constant(sumBlock), blocks}, {zero, zero});
+  launch(ofFloats, {values, each}, {one, rest, one}, {blocks * (sumBlock * 4), blocks * 4});
+  launch(ofBits, {each, largest}, {one, blocks + 1, one});
+}
+
+/// Between BF16 moments and f32, for the programs that lay parameters out.
+void Layouts::conversions() {
+  Type f32 = b.getF32Type(), bf16 = b.getBF16Type();
+  AffineExpr n = b.getAffineSymbolExpr(0);
+  for (auto [name, from, to] : {std::tuple("widen", bf16, f32), {"narrow", f32, bf16}}) {
+    func::FuncOp kernel = addConversion(module, from, to);
+    program(name, {"elements"});
+    Value given = argument("from", n, from, false), made = argument("to", n, to, true);
+    launch(kernel, {given, made}, {n, n});
+  }
 }
 
 /// The kernel, on tensors, of this name: known, or one that returns what `body` makes of its
@@ -176,6 +204,11 @@ LogicalResult Layouts::build() {
     return failure();
   draw();
   layouts();
+  magnitude();
+  if (llvm::any_of(module.getOps<exec::StateOp>(), [](exec::StateOp s) {
+        return s.getSymName().starts_with("first_moment.") && s.getElement().isBF16();
+      }))
+    conversions();
   return success();
 }
 

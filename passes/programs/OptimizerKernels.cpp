@@ -123,6 +123,54 @@ func::FuncOp hadal::addRoundToBf16(ModuleOp module) {
   });
 }
 
+/// x [T, N] -> [T] i32: the largest that `element` makes of a row's numbers, none of it negative.
+static func::FuncOp largestOfRows(ModuleOp module, StringRef name, Type type,
+                                  function_ref<Value(Numbers &, Value)> element) {
+  Type i32 = IntegerType::get(module.getContext(), 32);
+  auto rows = RankedTensorType::get({ShapedType::kDynamic, ShapedType::kDynamic}, type);
+  return kernel(module, name, rows, {}, [&](Numbers &b, ValueRange arguments) {
+    Value count = tensor::DimOp::create(b, arguments[0], int64_t(0)),
+          zero = arith::ConstantOp::create(b, b.getI32IntegerAttr(0));
+    Value empty = tensor::EmptyOp::create(b, flat(i32), count);
+    Value init = linalg::FillOp::create(b, zero, empty).getResult(0);
+    SmallVector<AffineMap> maps{b.getMultiDimIdentityMap(2),
+                                AffineMap::get(2, 0, b.getAffineDimExpr(0))};
+    auto generic = linalg::GenericOp::create(
+        b, init.getType(), arguments[0], init, maps,
+        {utils::IteratorType::parallel, utils::IteratorType::reduction},
+        [&](OpBuilder &inner, Location loc, ValueRange at) {
+          Numbers b(loc, inner);
+          linalg::YieldOp::create(b,
+                                  arith::MaxSIOp::create(b, at[1], element(b, at[0])).getResult());
+        });
+    return Values(generic.getResults());
+  });
+}
+
+func::FuncOp hadal::addLargestMagnitude(ModuleOp module) {
+  return largestOfRows(module, "largest_magnitude", Float32Type::get(module.getContext()),
+                       [](Numbers &b, Value x) {
+                         Value bits = arith::BitcastOp::create(b, b.getI32Type(), x);
+                         Value mask = arith::ConstantOp::create(b, b.getI32IntegerAttr(INT32_MAX));
+                         return arith::AndIOp::create(b, bits, mask).getResult();
+                       });
+}
+
+func::FuncOp hadal::addLargest(ModuleOp module) {
+  return largestOfRows(module, "largest", IntegerType::get(module.getContext(), 32),
+                       [](Numbers &, Value x) { return x; });
+}
+
+func::FuncOp hadal::addConversion(ModuleOp module, Type from, Type to) {
+  StringRef name = to.isF32() ? "widen_bf16" : "narrow_f32";
+  return kernel(module, name, flat(from), {}, [&](Numbers &b, ValueRange arguments) {
+    Value count = tensor::DimOp::create(b, arguments[0], int64_t(0));
+    Value empty = tensor::EmptyOp::create(b, flat(to), count);
+    return elements(b, arguments[0], empty,
+                    [&](Numbers &b, ValueRange at) { return Values{b.to(to, at[0])}; });
+  });
+}
+
 func::FuncOp hadal::addAdd(ModuleOp module, Type element) {
   bool isFloat = isa<FloatType>(element);
   return kernel(module, isFloat ? "add_f32" : "add_i32", {flat(element), flat(element)}, 1,

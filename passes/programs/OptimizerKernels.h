@@ -41,6 +41,13 @@ mlir::func::FuncOp addScaleStep(mlir::ModuleOp module);
 /// "adamw_step": weight, gradient [N] f32, first and second moment [N] of `moment`, all in place;
 /// step_scalars; with `average` the average [N] f32, in place. The gradient becomes zero.
 mlir::func::FuncOp addAdamwStep(mlir::ModuleOp module, mlir::Type moment, bool average);
+/// "largest_magnitude": x [T, N] f32 -> [T] i32, the bits of each row's largest magnitude, which
+/// compare as magnitudes do; NaN is above infinity.
+mlir::func::FuncOp addLargestMagnitude(mlir::ModuleOp module);
+/// "largest": x [T, N] i32, none negative -> [T] i32, each row's largest.
+mlir::func::FuncOp addLargest(mlir::ModuleOp module);
+/// "widen_bf16": x [N] bf16 -> f32; "narrow_f32": x [N] f32 -> bf16, ties to even.
+mlir::func::FuncOp addConversion(mlir::ModuleOp module, mlir::Type from, mlir::Type to);
 /// "draw_normal": key [2] i32, mean and standard deviation [2] f32, values [N] f32, in place ->
 /// normal numbers, each a function of the key and of its place.
 mlir::func::FuncOp addDrawNormal(mlir::ModuleOp module);

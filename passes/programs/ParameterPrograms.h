@@ -55,6 +55,8 @@ protected:
 /// Adds what lays parameters out, and draws the first of them:
 ///   draw               normal numbers that depend on a key and on their place alone
 ///   pack.*, unpack.*   between a checkpoint's tensor and its place in a state
+///   magnitude          the bits of the largest magnitude: whether all is finite, and what is
+///   largest widen, narrow      between BF16 moments, where there are any, and f32
 mlir::LogicalResult addLayouts(mlir::ModuleOp module);
 
 } // namespace hadal

@@ -3,6 +3,7 @@
 #include "runtime/training/CheckpointFiles.h"
 
 #include "runtime/Bfloat16.h"
+#include "runtime/Finite.h"
 
 #include <algorithm>
 #include <filesystem>

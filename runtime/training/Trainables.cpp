@@ -2,8 +2,8 @@
 
 #include "runtime/training/Trainables.h"
 
-#include "runtime/Bfloat16.h"
 #include "runtime/CheckpointFit.h"
+#include "runtime/Finite.h"
 #include "runtime/TensorNames.h"
 
 #include <algorithm>
@@ -99,13 +99,6 @@ DeviceView Trainables::packedView(Values values, const TrainedTensor &tensor) co
       base.element, {elements}, base.address + tensor.element * elements * byteSize(base.element)};
 }
 
-/// The packed values, for the host to read; valid until the next call.
-Result<const std::byte *> Trainables::packedOnHost(Values values,
-                                                   const TrainedTensor &tensor) const {
-  DeviceView view = packedView(values, tensor);
-  return executor.read(view.address, view.bytes(), read);
-}
-
 Result<ProgramRun *> Trainables::run(const std::string &program) {
   auto found = runs.find(program);
   if (found == runs.end())
@@ -125,6 +118,25 @@ float *Trainables::scratch(int64_t elements) {
   return reinterpret_cast<float *>(buffer.data());
 }
 
+/// Memory for `elements` values in f32, on the device; valid until the next call.
+Result<DeviceView> Trainables::wideMemory(int64_t elements) {
+  uint64_t bytes = uint64_t(elements) * sizeof(float);
+  if (wide.bytes() < bytes) {
+    wide = DeviceBuffer();
+    wide = HADAL_TRY(executor.device().allocate(bytes));
+  }
+  return DeviceView{ElementType::F32, {elements}, wide.address()};
+}
+
+/// Between BF16 and f32, by the program `widen` or `narrow`.
+Status Trainables::convert(const char *program, const DeviceView &from, const DeviceView &to) {
+  ProgramRun &converting = *HADAL_TRY(run(program));
+  HADAL_TRY(converting.setRegister("elements", from.shape[0]));
+  HADAL_TRY(converting.bind("from", from));
+  HADAL_TRY(converting.bind("to", to));
+  return converting.execute();
+}
+
 /// Runs a program between `packed` and a checkpoint's tensor. Programs know F32; BF16 values pass
 /// through `wide`.
 Status Trainables::inMemory(ProgramRun &program, Values values, const TrainedTensor &tensor,
@@ -134,19 +146,29 @@ Status Trainables::inMemory(ProgramRun &program, Values values, const TrainedTen
     HADAL_TRY(program.bind("packed", packed));
     return program.execute();
   }
-  wide.resize(packed.shape[0]);
-  narrow.resize(wide.size());
+  DeviceView widened = HADAL_TRY(wideMemory(packed.shape[0]));
   if (!writes)
-    HADAL_TRY(executor.download(narrow.data(), packed.address, packed.bytes()));
-  for (size_t i = 0; !writes && i < wide.size(); ++i)
-    wide[i] = floatOf(narrow[i]);
-  HADAL_TRY(program.bind("packed", TensorView{ElementType::F32, packed.shape, wide.data()}));
+    HADAL_TRY(convert("widen", packed, widened));
+  HADAL_TRY(program.bind("packed", widened));
   HADAL_TRY(program.execute());
-  if (!writes)
-    return {};
-  for (size_t i = 0; i < wide.size(); ++i)
-    narrow[i] = bfloat16Of(wide[i]); // exact for what was BF16
-  return executor.upload(packed.address, narrow.data(), packed.bytes());
+  return writes ? convert("narrow", widened, packed) : Status(); // exact for what was BF16
+}
+
+/// Of the largest magnitude among a tensor's values, its bits.
+Result<uint32_t> Trainables::largestBits(Values values, const TrainedTensor &tensor) {
+  DeviceView packed = packedView(values, tensor);
+  if (packed.element != ElementType::F32) {
+    DeviceView widened = HADAL_TRY(wideMemory(packed.shape[0]));
+    HADAL_TRY(convert("widen", packed, widened));
+    packed = widened;
+  }
+  ProgramRun &magnitude = *HADAL_TRY(run("magnitude"));
+  HADAL_TRY(magnitude.setRegister("elements", packed.shape[0]));
+  HADAL_TRY(magnitude.bind("values", packed));
+  HADAL_TRY(magnitude.execute());
+  uint32_t bits;
+  std::memcpy(&bits, HADAL_TRY(magnitude.output("largest")).data, sizeof bits);
+  return bits;
 }
 
 Status Trainables::pack(const std::string &program, const TrainedTensor &tensor, Values values,
@@ -359,19 +381,16 @@ Status Trainables::startAverages() {
   return {};
 }
 
-Result<const TrainedTensor *> Trainables::findNotFinite(Values values) const {
+Result<const TrainedTensor *> Trainables::findNotFinite(Values values) {
   bool isUpdaters = values != Values::Weight && values != Values::Gradient;
   for (const TrainedTensor &tensor : all)
-    if (has(values, tensor) && (isUpdaters ? isUpdatedHere(tensor) : isHere(tensor))) {
-      DeviceView view = packedView(values, tensor);
-      if (!allFinite(view.element, HADAL_TRY(packedOnHost(values, tensor)),
-                     view.bytes() / byteSize(view.element)))
-        return &tensor;
-    }
+    if (has(values, tensor) && (isUpdaters ? isUpdatedHere(tensor) : isHere(tensor)) &&
+        !isFiniteMagnitude(HADAL_TRY(largestBits(values, tensor))))
+      return &tensor;
   return static_cast<const TrainedTensor *>(nullptr);
 }
 
-Status Trainables::checkFinite() const {
+Status Trainables::checkFinite() {
   static constexpr std::pair<Values, const char *> kept[] = {
       {Values::Weight, ""},
       {Values::FirstMoment, "the first moment of "},
@@ -383,13 +402,12 @@ Status Trainables::checkFinite() const {
   return {};
 }
 
-Result<const TrainedTensor *> Trainables::findLargest(Values values, uint32_t *bits) const {
+Result<const TrainedTensor *> Trainables::findLargest(Values values, uint32_t *bits) {
   const TrainedTensor *found = nullptr;
   uint32_t largest = 0;
   for (const TrainedTensor &tensor : all)
     if (isHere(tensor) && has(values, tensor)) {
-      auto *first = reinterpret_cast<const float *>(HADAL_TRY(packedOnHost(values, tensor)));
-      uint32_t here = largestBits({first, size_t(packedView(values, tensor).shape[0])});
+      uint32_t here = HADAL_TRY(largestBits(values, tensor));
       if (here > largest || !found) {
         largest = here;
         found = &tensor;

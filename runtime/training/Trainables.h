@@ -9,7 +9,6 @@
 #define HADAL_RUNTIME_TRAINING_TRAINABLES_H
 
 #include "runtime/Executor.h"
-#include "runtime/Finite.h"
 #include "runtime/Safetensors.h"
 #include "runtime/parameters/TensorSource.h"
 
@@ -125,22 +124,22 @@ public:
   Result<TensorView> unpack(Values values, const TrainedTensor &tensor);
 
   /// Gives the memory of the last unpacked tensor back.
-  void release() { buffer = Buffer(); }
+  void release() { buffer = Buffer(), wide = DeviceBuffer(); }
 
   /// Memory for a tensor's values in a checkpoint's order, as unpack() has it; OutOfMemory names
   /// the tensor.
   Result<TensorView> memoryFor(const TrainedTensor &tensor);
 
   /// The first tensor of this rank with a value that is infinite or no number; null: none.
-  Result<const TrainedTensor *> findNotFinite(Values values) const;
+  Result<const TrainedTensor *> findNotFinite(Values values);
 
   /// What a run begins with: weights, moments and averages of this rank. "the first moment of
   /// model.norm.weight is not finite".
-  Status checkFinite() const;
+  Status checkFinite();
 
   /// The tensor of this rank with the value of largest magnitude, and the bits of that; null where
   /// it has none.
-  Result<const TrainedTensor *> findLargest(Values values, uint32_t *bits = nullptr) const;
+  Result<const TrainedTensor *> findLargest(Values values, uint32_t *bits = nullptr);
 
 private:
   void noteChange(const fb::Trainable &trainable);
@@ -152,7 +151,9 @@ private:
     return table.trainables()->Get(tensor.trainable)->sharded();
   }
   DeviceView packedView(Values values, const TrainedTensor &tensor) const;
-  Result<const std::byte *> packedOnHost(Values values, const TrainedTensor &tensor) const;
+  Result<DeviceView> wideMemory(int64_t elements);
+  Status convert(const char *program, const DeviceView &from, const DeviceView &to);
+  Result<uint32_t> largestBits(Values values, const TrainedTensor &tensor);
   Result<ProgramRun *> run(const std::string &program);
   Status pack(const std::string &program, const TrainedTensor &tensor, Values values,
               const TensorView &from);
@@ -172,10 +173,7 @@ private:
   std::vector<std::array<Base, valuesCount>> bases; ///< of each trainable's states
   std::map<std::string, ProgramRun> runs;           ///< by program
   Buffer buffer;
-  // A tensor of BF16 values, as it lies, and widened for the programs that lay it out.
-  std::vector<uint16_t> narrow;
-  std::vector<float> wide;
-  mutable std::vector<std::byte> read; ///< what the host reads, where it does not see the device
+  DeviceBuffer wide; ///< a tensor of BF16 values in f32, for the programs that know no other
 };
 
 /// Where a checkpoint's tensors are read from: this rank's memory, or that of whichever rank has

@@ -2,6 +2,7 @@
 
 #include "runtime/training/Trainer.h"
 
+#include "runtime/Finite.h"
 #include "runtime/module/StepPrograms.h"
 #include "runtime/training/GroupSums.h"
 

@@ -419,6 +419,10 @@ std::vector<std::byte> RanksWriter::write() {
           values = argument("values", F32, {r(0)}, true);
     launch("ranks_draw", {key, scale, values}, c(1), {r(0)});
     program("draw", {"elements"});
+    Place looked = argument("values", F32, {r(0)}),
+          largest = argument("largest", I32, {c(1)}, true);
+    launch("ranks_magnitude", {looked, largest}, c(1), {r(0)});
+    program("magnitude", {"elements"});
   }
   for (std::vector<int64_t> size : {std::vector<int64_t>{V, 2}, {2}, {E}}) {
     int64_t elements = 1;

@@ -44,6 +44,16 @@ void inOrderOfParts(const int32_t *ids, int64_t tokens, int64_t layer, int64_t p
   extern "C" void name([[maybe_unused]] void *const *b, [[maybe_unused]] const int64_t *scalars,   \
                        [[maybe_unused]] int64_t begin, [[maybe_unused]] int64_t end, void *)
 
+// values, bits of the largest magnitude; scalar: elements
+KERNEL(ranks_magnitude) {
+  int32_t largest = 0;
+  for (int64_t i = 0; i < scalars[0]; ++i) {
+    int32_t bits = at<int32_t>(b, 0)[i] & 0x7FFFFFFF;
+    largest = bits > largest ? bits : largest;
+  }
+  at<int32_t>(b, 1)[0] = largest;
+}
+
 // ids, table, x; scalars: tokens
 KERNEL(ranks_embed) {
   for (int64_t i = 0; i < scalars[0] * 2; ++i)

@@ -104,6 +104,14 @@
 // CHECK-LABEL: exec.program @draw registers ["elements"]
 // CHECK: exec.launch @draw_normal(
 
+// Whether all values are finite is a question of the largest magnitude: of blocks, of the rest, of
+// all.
+// CHECK-DAG: exec.program @magnitude registers ["elements"]
+// CHECK-DAG: exec.launch @largest_magnitude(%{{.*}}, %{{.*}}) offsets
+// CHECK-DAG: exec.launch @largest(
+// KERNELS-LABEL: func.func private @largest_magnitude(%{{.*}}: tensor<?x?xf32>) -> tensor<?xi32>
+// KERNELS: arith.maxsi
+
 // Each way to lie has programs from and to a checkpoint's tensor, one a tensor of a stack.
 // CHECK-DAG: exec.program @pack.f32.panels.6x8
 // CHECK-DAG: exec.program @pack.bf16.panels.6x8
@@ -125,6 +133,11 @@
 // AVERAGE-LABEL: exec.program @optimizer
 // AVERAGE: %[[A:.*]] = exec.get @"average.e.{}.w"
 // AVERAGE: exec.launch @adamw_step(%{{.*}}, %[[A]])
+// BF16 moments come to f32 and back on the device.
+// AVERAGE: exec.program @widen registers ["elements"]
+// AVERAGE: exec.launch @widen_bf16(
+// AVERAGE: exec.program @narrow registers ["elements"]
+// AVERAGE: exec.launch @narrow_f32(
 #panels = #exec.layout<"cpu.panels", outputs = 16, inner = 2>
 module attributes {job.trainables = [
     #job.trainable<name = "e.{}.w", shape = [6, 8], count = 3, layout = "panels.6x8", packed_elements = 128>,

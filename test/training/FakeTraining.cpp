@@ -65,6 +65,9 @@ std::vector<std::byte> Writer::write(const TrainingShape &shape) {
         values = argument("values", F32, {r(0)}, true);
   launch("fake_draw", {key, scale, values}, c(1), {r(0)});
   program("draw", {"elements"});
+  Place looked = argument("values", F32, {r(0)}), largest = argument("largest", I32, {c(1)}, true);
+  launch("fake_magnitude", {looked, largest}, c(1), {r(0)});
+  program("magnitude", {"elements"});
   launch("fake_zero", {t[1], e[1], losses, loads}, c(1));
   program("zero", {});
   if (shape.sumGroups > 1) {

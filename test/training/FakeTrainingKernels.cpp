@@ -56,6 +56,16 @@ KERNEL(fake_add) {
     at<float>(b, 1)[i] += at<float>(b, 0)[i];
 }
 
+// values, bits of the largest magnitude; scalar: elements
+KERNEL(fake_magnitude) {
+  int32_t largest = 0;
+  for (int64_t i = 0; i < scalars[0]; ++i) {
+    int32_t bits = at<int32_t>(b, 0)[i] & 0x7FFFFFFF;
+    largest = bits > largest ? bits : largest;
+  }
+  at<int32_t>(b, 1)[0] = largest;
+}
+
 // key, scale, values; scalar: elements
 KERNEL(fake_draw) {
   const int32_t *key = at<int32_t>(b, 0);

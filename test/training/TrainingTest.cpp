@@ -1,5 +1,6 @@
 //===- TrainingTest.cpp - steps and weights over the fake job ---------===//
 
+#include "runtime/Finite.h"
 #include "test/training/TrainingJob.h"
 
 #include <bit>

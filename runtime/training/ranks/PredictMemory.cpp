@@ -240,17 +240,24 @@ void Predictor::addStates(std::vector<RankMemory> &all) {
 /// A checkpoint is written tensor by tensor: each comes from the rank that updates it to the first
 /// one.
 void Predictor::addCheckpoints(std::vector<RankMemory> &all) {
-  std::vector<uint64_t> largest(layout.ranks());
+  std::vector<uint64_t> largest(layout.ranks()), widest(layout.ranks());
   for (const SumUnit &unit : plan.units) {
     if (unit.trainable < 0)
       continue;
-    const auto *dims = training.trainables()->Get(unit.trainable)->shape();
+    const fb::Trainable &trainable = *training.trainables()->Get(unit.trainable);
+    const auto *dims = trainable.shape();
+    // BF16 moments pass through f32.
+    if (auto moment = numbers.find("first_moment." + trainable.name()->str());
+        moment != numbers.end() &&
+        module.states()->Get(moment->second)->element() == fb::ElementType_BF16)
+      widest[unit.root] =
+          std::max(widest[unit.root], uint64_t(trainable.packed_elements()) * sizeof(float));
     uint64_t size = byteCount(ElementType::F32, Shape(dims->begin(), dims->end())).value_or(0);
     for (unsigned rank : {0u, unit.root})
       largest[rank] = std::max(largest[rank], size);
   }
   for (unsigned rank = 0; rank < layout.ranks(); ++rank)
-    all[rank].other += largest[rank];
+    all[rank].other += largest[rank] + widest[rank];
 }
 
 Result<std::vector<RankMemory>> Predictor::run(RowsOfExperts rows) {
