@@ -14,6 +14,7 @@
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "passes/Passes.h"
 #include "passes/analysis/Flops.h"
 #include "passes/analysis/ParameterSource.h"
@@ -66,14 +67,7 @@ void materializeResults(func::FuncOp f) {
     Operation *op = root.getDefiningOp();
     if (op && !isFree(op) && !livesElsewhere(f, root) && seen.insert(root).second)
       continue;
-    OpBuilder b(terminator);
-    auto type = cast<RankedTensorType>(operand.get().getType());
-    SmallVector<Value> dynamic;
-    for (int64_t d = 0; d < type.getRank(); ++d)
-      if (type.isDynamicDim(d))
-        dynamic.push_back(tensor::DimOp::create(b, f.getLoc(), operand.get(), d));
-    Value empty = tensor::EmptyOp::create(b, f.getLoc(), type, dynamic);
-    operand.set(linalg::CopyOp::create(b, f.getLoc(), operand.get(), empty).getResult(0));
+    returnCopy(operand);
   }
 }
 
@@ -578,3 +572,17 @@ struct FormPrograms : public hadal::impl::ExecFormProgramsBase<FormPrograms> {
 };
 
 } // namespace
+
+linalg::CopyOp hadal::returnCopy(OpOperand &returned) {
+  Operation *terminator = returned.getOwner();
+  ImplicitLocOpBuilder b(terminator->getParentOp()->getLoc(), terminator);
+  Value v = returned.get();
+  auto type = cast<RankedTensorType>(v.getType());
+  SmallVector<Value> dynamic;
+  for (int64_t d = 0; d < type.getRank(); ++d)
+    if (type.isDynamicDim(d))
+      dynamic.push_back(tensor::DimOp::create(b, v, d));
+  auto copy = linalg::CopyOp::create(b, v, tensor::EmptyOp::create(b, type, dynamic).getResult());
+  returned.set(copy.getResult(0));
+  return copy;
+}

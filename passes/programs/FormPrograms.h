@@ -1,6 +1,7 @@
 //===- FormPrograms.h - the parts of --exec-form-programs -------*- C++ -*-===//
 #pragma once
 #include "dialects/exec/Exec.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/Block.h"
 #include "mlir/IR/SymbolTable.h"
 
@@ -20,6 +21,9 @@ struct Grouping {
 /// How `v` lies by its exec.relayout, or the global that it is; null: as stored. A sum that goes on
 /// from another lies where that one does.
 exec::LayoutAttr layoutOf(mlir::Value v, const mlir::SymbolTable &symbols);
+
+/// A returned value becomes a copy of what it was, which has memory of its own.
+mlir::linalg::CopyOp returnCopy(mlir::OpOperand &returned);
 
 /// A kernel's name for people: what it computes and the sizes that matter.
 std::string describe(llvm::ArrayRef<mlir::Operation *> group);

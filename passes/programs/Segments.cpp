@@ -16,6 +16,7 @@
 #include "mlir/IR/IRMapping.h"
 #include "passes/analysis/GraphQueries.h"
 #include "passes/analysis/Sizes.h"
+#include "passes/programs/FormPrograms.h"
 #include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
@@ -162,16 +163,8 @@ private:
       Operation *op = operand.get().getDefiningOp();
       if (op && !isCloned(op) && seen.insert(operand.get()).second)
         continue;
-      OpBuilder at(terminator);
-      auto type = cast<RankedTensorType>(operand.get().getType());
-      SmallVector<Value> dynamic;
-      for (int64_t d = 0; d < type.getRank(); ++d)
-        if (type.isDynamicDim(d))
-          dynamic.push_back(tensor::DimOp::create(at, f.getLoc(), operand.get(), d));
-      Value empty = tensor::EmptyOp::create(at, f.getLoc(), type, dynamic);
-      auto copy = linalg::CopyOp::create(at, f.getLoc(), operand.get(), empty);
-      job::setPart(copy, job::partAttrOf(rootOf(operand.get()).getDefiningOp()));
-      operand.set(copy.getResult(0));
+      auto part = job::partAttrOf(rootOf(operand.get()).getDefiningOp());
+      job::setPart(returnCopy(operand), part);
     }
   }
 
