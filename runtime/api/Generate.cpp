@@ -1,8 +1,8 @@
 //===- Generate.cpp - the C API's generation and text -------------------===//
 
-#include "runtime/Generation.h"
 #include "runtime/ModelLimits.h"
 #include "runtime/api/Handles.h"
+#include "runtime/inference/Generation.h"
 
 #include <algorithm>
 

@@ -7,9 +7,9 @@
 //
 //===--------------------------------------------------------------------===//
 
-#include "runtime/Generation.h"
-#include "runtime/Logits.h"
-#include "runtime/Scoring.h"
+#include "runtime/inference/Generation.h"
+#include "runtime/inference/Logits.h"
+#include "runtime/inference/Scoring.h"
 #include "runtime/training/Trainer.h"
 #include "test/device/HiddenDevice.h"
 

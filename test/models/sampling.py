@@ -31,7 +31,7 @@ def run(*words):
 
 
 def uniform(seed, step):
-    """The number that row and place draw: SplitMix64 twice (runtime/TokenChooser.h)."""
+    """The number that row and place draw: SplitMix64 twice (runtime/inference/TokenChooser.h)."""
     mask = (1 << 64) - 1
 
     def mix(x):

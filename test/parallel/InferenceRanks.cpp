@@ -8,9 +8,9 @@
 //
 //===--------------------------------------------------------------------===//
 
-#include "runtime/Logits.h"
 #include "runtime/comm/InProcessComm.h"
 #include "runtime/device/CpuDevice.h"
+#include "runtime/inference/Logits.h"
 #include "runtime/module/Check.h"
 #include "runtime/ranks/ExpertRanks.h"
 #include "test/device/HiddenDevice.h"

@@ -10,8 +10,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "runtime/Logits.h"
 #include "runtime/comm/InProcessComm.h"
+#include "runtime/inference/Logits.h"
 #include "runtime/ranks/ExpertRanks.h"
 #include "runtime/session/Session.h"
 #include "runtime/training/Trainer.h"

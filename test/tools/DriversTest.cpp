@@ -1,13 +1,13 @@
 //===- DriversTest.cpp - generation, logits and scores over FakeModel ---===//
 
 #include "runtime/File.h"
-#include "runtime/Generation.h"
 #include "runtime/GenerationConfig.h"
-#include "runtime/Logits.h"
-#include "runtime/PageAllocator.h"
-#include "runtime/Scoring.h"
-#include "runtime/StopText.h"
 #include "runtime/device/CpuDevice.h"
+#include "runtime/inference/Generation.h"
+#include "runtime/inference/Logits.h"
+#include "runtime/inference/PageAllocator.h"
+#include "runtime/inference/Scoring.h"
+#include "runtime/inference/StopText.h"
 #include "test/tools/FakeModel.h"
 
 #include <gtest/gtest.h>

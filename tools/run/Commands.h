@@ -9,8 +9,8 @@
 #ifndef HADAL_TOOLS_RUN_COMMANDS_H
 #define HADAL_TOOLS_RUN_COMMANDS_H
 
-#include "runtime/Generation.h"
-#include "runtime/Scoring.h"
+#include "runtime/inference/Generation.h"
+#include "runtime/inference/Scoring.h"
 #include "runtime/session/Job.h"
 #include "runtime/session/Session.h"
 #include "runtime/training/Trainer.h"

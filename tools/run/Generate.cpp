@@ -2,8 +2,8 @@
 
 #include "runtime/DataDigest.h"
 #include "runtime/ModelLimits.h"
-#include "runtime/StopText.h"
 #include "runtime/Tokenizer.h"
+#include "runtime/inference/StopText.h"
 #include "tools/CommandLine.h"
 #include "tools/Progress.h"
 #include "tools/run/Commands.h"

@@ -1,6 +1,6 @@
 //===- Logits.cpp - hadal-run logits ------------------------------------===//
 
-#include "runtime/Logits.h"
+#include "runtime/inference/Logits.h"
 #include "runtime/DataDigest.h"
 #include "tools/run/Commands.h"
 #include "tools/run/Infer.h"

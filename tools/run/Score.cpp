@@ -1,8 +1,8 @@
 //===- Score.cpp - hadal-run score --------------------------------------===//
 
 #include "runtime/DataDigest.h"
-#include "runtime/Scoring.h"
 #include "runtime/Tokenizer.h"
+#include "runtime/inference/Scoring.h"
 #include "tools/CommandLine.h"
 #include "tools/Progress.h"
 #include "tools/run/Commands.h"

@@ -1,7 +1,7 @@
 //===- StopText.h - ends a text where it says something -----------------===//
 
-#ifndef HADAL_RUNTIME_STOPTEXT_H
-#define HADAL_RUNTIME_STOPTEXT_H
+#ifndef HADAL_RUNTIME_INFERENCE_STOPTEXT_H
+#define HADAL_RUNTIME_INFERENCE_STOPTEXT_H
 
 #include <string>
 #include <string_view>
@@ -37,4 +37,4 @@ private:
 
 } // namespace hadal
 
-#endif // HADAL_RUNTIME_STOPTEXT_H
+#endif // HADAL_RUNTIME_INFERENCE_STOPTEXT_H

@@ -8,13 +8,13 @@
 //
 //===--------------------------------------------------------------------===//
 
-#ifndef HADAL_RUNTIME_ENGINE_H
-#define HADAL_RUNTIME_ENGINE_H
+#ifndef HADAL_RUNTIME_INFERENCE_ENGINE_H
+#define HADAL_RUNTIME_INFERENCE_ENGINE_H
 
 #include "runtime/Executor.h"
-#include "runtime/PackedBatch.h"
-#include "runtime/PageAllocator.h"
-#include "runtime/TokenChooser.h"
+#include "runtime/inference/PackedBatch.h"
+#include "runtime/inference/PageAllocator.h"
+#include "runtime/inference/TokenChooser.h"
 
 #include <deque>
 #include <functional>
@@ -155,4 +155,4 @@ private:
 
 } // namespace hadal
 
-#endif // HADAL_RUNTIME_ENGINE_H
+#endif // HADAL_RUNTIME_INFERENCE_ENGINE_H

@@ -1,6 +1,6 @@
 //===- Generation.cpp - prompts in, tokens out --------------------------===//
 
-#include "runtime/Generation.h"
+#include "runtime/inference/Generation.h"
 
 using namespace hadal;
 

@@ -4,10 +4,10 @@
 //
 //===--------------------------------------------------------------------===//
 
-#ifndef HADAL_RUNTIME_GENERATION_H
-#define HADAL_RUNTIME_GENERATION_H
+#ifndef HADAL_RUNTIME_INFERENCE_GENERATION_H
+#define HADAL_RUNTIME_INFERENCE_GENERATION_H
 
-#include "runtime/Engine.h"
+#include "runtime/inference/Engine.h"
 
 #include <memory>
 #include <vector>
@@ -44,4 +44,4 @@ private:
 
 } // namespace hadal
 
-#endif // HADAL_RUNTIME_GENERATION_H
+#endif // HADAL_RUNTIME_INFERENCE_GENERATION_H

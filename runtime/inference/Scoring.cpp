@@ -1,10 +1,10 @@
 //===- Scoring.cpp - how likely a model finds a text --------------------===//
 
-#include "runtime/Scoring.h"
+#include "runtime/inference/Scoring.h"
 
 #include "runtime/Finite.h"
 #include "runtime/ModelLimits.h"
-#include "runtime/PackedBatch.h"
+#include "runtime/inference/PackedBatch.h"
 
 #include <algorithm>
 #include <optional>

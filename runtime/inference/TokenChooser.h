@@ -5,8 +5,8 @@
 //
 //===--------------------------------------------------------------------===//
 
-#ifndef HADAL_RUNTIME_TOKENCHOOSER_H
-#define HADAL_RUNTIME_TOKENCHOOSER_H
+#ifndef HADAL_RUNTIME_INFERENCE_TOKENCHOOSER_H
+#define HADAL_RUNTIME_INFERENCE_TOKENCHOOSER_H
 
 #include "runtime/Executor.h"
 
@@ -91,4 +91,4 @@ private:
 
 } // namespace hadal
 
-#endif // HADAL_RUNTIME_TOKENCHOOSER_H
+#endif // HADAL_RUNTIME_INFERENCE_TOKENCHOOSER_H

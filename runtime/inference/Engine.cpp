@@ -1,6 +1,6 @@
 //===- Engine.cpp - requests in, tokens out, a step at a time -----------===//
 
-#include "runtime/Engine.h"
+#include "runtime/inference/Engine.h"
 
 #include "runtime/Finite.h"
 #include "runtime/ModelLimits.h"

@@ -1,7 +1,7 @@
 //===- Scoring.h - how likely a model finds a text ----------------------===//
 
-#ifndef HADAL_RUNTIME_SCORING_H
-#define HADAL_RUNTIME_SCORING_H
+#ifndef HADAL_RUNTIME_INFERENCE_SCORING_H
+#define HADAL_RUNTIME_INFERENCE_SCORING_H
 
 #include "runtime/Executor.h"
 #include "runtime/ranks/RowShare.h"
@@ -61,4 +61,4 @@ Result<Score> scoreTokens(Executor &executor, std::span<const int32_t> tokens,
 
 } // namespace hadal
 
-#endif // HADAL_RUNTIME_SCORING_H
+#endif // HADAL_RUNTIME_INFERENCE_SCORING_H

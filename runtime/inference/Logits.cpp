@@ -1,10 +1,10 @@
 //===- Logits.cpp - the logits of every position ------------------------===//
 
-#include "runtime/Logits.h"
+#include "runtime/inference/Logits.h"
 
 #include "runtime/Finite.h"
 #include "runtime/ModelLimits.h"
-#include "runtime/PackedBatch.h"
+#include "runtime/inference/PackedBatch.h"
 
 #include <algorithm>
 #include <cstring>

@@ -1,7 +1,7 @@
 //===- Logits.h - the logits of every position --------------------------===//
 
-#ifndef HADAL_RUNTIME_LOGITS_H
-#define HADAL_RUNTIME_LOGITS_H
+#ifndef HADAL_RUNTIME_INFERENCE_LOGITS_H
+#define HADAL_RUNTIME_INFERENCE_LOGITS_H
 
 #include "runtime/Executor.h"
 #include "runtime/Safetensors.h"
@@ -37,4 +37,4 @@ computeLogits(Executor &executor, const std::vector<std::vector<int32_t>> &rows,
 
 } // namespace hadal
 
-#endif // HADAL_RUNTIME_LOGITS_H
+#endif // HADAL_RUNTIME_INFERENCE_LOGITS_H

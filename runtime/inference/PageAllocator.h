@@ -1,7 +1,7 @@
 //===- PageAllocator.h - which pages of the latent cache are free -------===//
 
-#ifndef HADAL_RUNTIME_PAGEALLOCATOR_H
-#define HADAL_RUNTIME_PAGEALLOCATOR_H
+#ifndef HADAL_RUNTIME_INFERENCE_PAGEALLOCATOR_H
+#define HADAL_RUNTIME_INFERENCE_PAGEALLOCATOR_H
 
 #include <cstdint>
 #include <functional>
@@ -54,4 +54,4 @@ private:
 
 } // namespace hadal
 
-#endif // HADAL_RUNTIME_PAGEALLOCATOR_H
+#endif // HADAL_RUNTIME_INFERENCE_PAGEALLOCATOR_H

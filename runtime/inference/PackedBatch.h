@@ -5,8 +5,8 @@
 //
 //===--------------------------------------------------------------------===//
 
-#ifndef HADAL_RUNTIME_PACKEDBATCH_H
-#define HADAL_RUNTIME_PACKEDBATCH_H
+#ifndef HADAL_RUNTIME_INFERENCE_PACKEDBATCH_H
+#define HADAL_RUNTIME_INFERENCE_PACKEDBATCH_H
 
 #include "runtime/Executor.h"
 
@@ -54,4 +54,4 @@ private:
 
 } // namespace hadal
 
-#endif // HADAL_RUNTIME_PACKEDBATCH_H
+#endif // HADAL_RUNTIME_INFERENCE_PACKEDBATCH_H

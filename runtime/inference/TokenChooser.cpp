@@ -1,6 +1,6 @@
 //===- TokenChooser.cpp - the next token of each row of logits ----------===//
 
-#include "runtime/TokenChooser.h"
+#include "runtime/inference/TokenChooser.h"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 //===- StopText.cpp - ends a text where it says something ---------------===//
 
-#include "runtime/StopText.h"
+#include "runtime/inference/StopText.h"
 
 #include <algorithm>
 

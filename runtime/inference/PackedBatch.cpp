@@ -1,6 +1,6 @@
 //===- PackedBatch.cpp - whole prompts as the inputs of a program -------===//
 
-#include "runtime/PackedBatch.h"
+#include "runtime/inference/PackedBatch.h"
 
 #include <utility>
 
