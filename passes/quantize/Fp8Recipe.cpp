@@ -50,8 +50,8 @@ bool Fp8Recipe::read(Option option, StringRef text, function_ref<InFlightDiagnos
     }
     auto known = llvm::find(values, value);
     if (known == values.end()) {
-      error() << "wants " << name << " to be " << llvm::join(values, ", ") << ", got '" << value
-              << "'";
+      error() << "wants " << name << " to be " << llvm::join(ArrayRef(values).drop_back(), ", ")
+              << " or " << values.back() << ", got '" << value << "'";
       return false;
     }
     entry.value = known - values.begin();

@@ -10,13 +10,13 @@
 // RUN: not hadal-opt %s --fp8-quantize=interval=*.q_a_proj:0,*.o_prj:0 2>&1 | FileCheck %s --check-prefix=NONE
 // RUN: hadal-opt %s --fp8-quantize=interval=0,*.self_attn.*:64,layers.0.*:32 | FileCheck %s
 
-// FORMAT: error: fp8-quantize wants format to be e4m3, e5m2, got 'e3m4'
-// SCALES: error: fp8-quantize wants scales to be f32, pow2, got 'f16'
-// TILE: error: fp8-quantize wants gradient-tile to be 1x128, 128x128, got '64x64'
-// OUTPUT: error: fp8-quantize wants attention-output to be e5m6, e4m3, got 'f32'
-// SWIGLU: error: fp8-quantize wants swiglu to be e4m3, f32, got 'e5m6'
-// INTERVAL: error: fp8-quantize wants interval to be 128, 64, 32, 0, got '100'
-// ACCUMULATE: error: fp8-quantize wants accumulate to be fp32, hopper, got 'bf16'
+// FORMAT: error: fp8-quantize wants format to be e4m3 or e5m2, got 'e3m4'
+// SCALES: error: fp8-quantize wants scales to be f32 or pow2, got 'f16'
+// TILE: error: fp8-quantize wants gradient-tile to be 1x128 or 128x128, got '64x64'
+// OUTPUT: error: fp8-quantize wants attention-output to be e5m6 or e4m3, got 'f32'
+// SWIGLU: error: fp8-quantize wants swiglu to be e4m3 or f32, got 'e5m6'
+// INTERVAL: error: fp8-quantize wants interval to be 128, 64, 32 or 0, got '100'
+// ACCUMULATE: error: fp8-quantize wants accumulate to be fp32 or hopper, got 'bf16'
 // GLOB: error: fp8-quantize wants a pattern of parts' names in front of ':' in interval, got '[:0'
 // EMPTY: error: fp8-quantize wants a pattern of parts' names in front of ':' in interval, got ':0'
 // NONE: error: fp8-quantize found no Linear that '*.o_prj' of interval matches
