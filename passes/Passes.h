@@ -1,5 +1,7 @@
 // The compiler's passes; Passes.td describes them in running order.
-#pragma once
+#ifndef HADAL_PASSES_PASSES_H
+#define HADAL_PASSES_PASSES_H
+
 #include "dialects/job/Options.h"
 #include "mlir/Pass/Pass.h"
 #include <memory>
@@ -10,3 +12,5 @@ namespace hadal {
 #define GEN_PASS_REGISTRATION
 #include "passes/Passes.h.inc"
 } // namespace hadal
+
+#endif // HADAL_PASSES_PASSES_H

@@ -175,7 +175,7 @@ def Fp8Quantize : Pass<"fp8-quantize", "::mlir::ModuleOp"> {
         %r = moe.dispatch %x, %source          %xq, %xs = fp8.quantize %x {block = [1, 128], pow2}
         %g = moe.grouped_matmul %r, %wg   ->   %g = fp8.grouped_matmul %xq, ... x_scale(%xs)
     An exchange between ranks is two then, of codes and of scales, so that nothing is rounded that
-    one rank does not round, and `wire` of --moe-shard-experts has no say. Weight gradients read
+    one rank does not round, and `format` of --moe-shard-experts has no say. Weight gradients read
     what travelled, turned with powers of two. The experts' outputs are not kept (ours): of the
     gradient's codes as they travelled, V = W_down^T g; a routing weight's gradient is the sum of
     H * V over a row, H's is the weight times V, and the weight joins H in down's weight gradient.
@@ -230,9 +230,9 @@ def Fp8SinkDequantize : Pass<"fp8-sink-dequantize", "::mlir::ModuleOp"> {
         %x = fp8.dequantize %q, %s           %q1 = moe.dispatch %q, %source
         %y = moe.dispatch %x, %source   ->   %s1 = moe.dispatch %s, %source
                                              %y = fp8.dequantize %q1, %s1
-    and likewise through moe.exchange, whose `wire` has nothing left to round. Takes codes in tiles
-    of a row. The values are the same, bit for bit. Before --moe-encode-exchanges, which would round
-    them again. Test: test/passes/fp8-sink-dequantize.mlir.
+    and likewise through moe.exchange, whose `format` has nothing left to round. Takes codes in
+    tiles of a row. The values are the same, bit for bit. Before --moe-encode-exchanges, which would
+    round them again. Test: test/passes/fp8-sink-dequantize.mlir.
   }];
   let dependentDialects = ["::hadal::fp8::Fp8Dialect"];
 }
@@ -240,12 +240,12 @@ def Fp8SinkDequantize : Pass<"fp8-sink-dequantize", "::mlir::ModuleOp"> {
 def MoeEncodeExchanges : Pass<"moe-encode-exchanges", "::mlir::ModuleOp"> {
   let summary = "rows travel between ranks in fewer bits";
   let description = [{
-        %there = moe.exchange %x {wire = "fp8"}    ->    %q, %s = fp8.quantize %x
+        %there = moe.exchange %x {format = "fp8"}    ->    %q, %s = fp8.quantize %x
                                                          %q1 = moe.exchange %q
                                                          %s1 = moe.exchange %s
                                                          %there = fp8.dequantize %q1, %s1
     and with "bf16" through the upper halves of the numbers. After differentiation, which takes the
-    rounding for nothing: gradients are those of the exchange. Leaves exchanges without `wire`.
+    rounding for nothing: gradients are those of the exchange. Leaves exchanges without `format`.
     Source: DeepSeek-V3, arXiv:2412.19437, §3.3.2. Test: test/passes/moe-encode-exchanges.mlir.
   }];
   let dependentDialects = ["::hadal::fp8::Fp8Dialect", "::hadal::moe::MoeDialect",

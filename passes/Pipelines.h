@@ -1,5 +1,7 @@
 // The compiler's phases as pipelines. Each is also a pipeline of hadal-opt under the name given.
-#pragma once
+#ifndef HADAL_PASSES_PIPELINES_H
+#define HADAL_PASSES_PIPELINES_H
+
 #include "dialects/job/Options.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
@@ -83,3 +85,5 @@ void registerHadalPasses();
 void listHadalPasses(llvm::raw_ostream &out);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_PIPELINES_H

@@ -1,5 +1,7 @@
 // For checks that say what is wrong in a text, empty where nothing is.
-#pragma once
+#ifndef HADAL_TEST_WORKS_H
+#define HADAL_TEST_WORKS_H
+
 #include "runtime/Result.h"
 
 /// The value of a Result; its error becomes the check's text.
@@ -10,3 +12,5 @@
       return #__VA_ARGS__ ": " + worksResult.error().message;                                      \
     std::move(worksResult).value();                                                                \
   })
+
+#endif // HADAL_TEST_WORKS_H

@@ -1,5 +1,7 @@
 // The exec dialect: programs and schedules as data.
-#pragma once
+#ifndef HADAL_DIALECTS_EXEC_EXEC_H
+#define HADAL_DIALECTS_EXEC_EXEC_H
+
 #include "dialects/exec/KernelAttributes.h"
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/AffineMap.h"
@@ -26,3 +28,5 @@ enum class ChunkKind : uint8_t { Forward, Backward, InputGrad, WeightGrad };
 #include "dialects/exec/ExecTypes.h.inc"
 #define GET_OP_CLASSES
 #include "dialects/exec/Exec.h.inc"
+
+#endif // HADAL_DIALECTS_EXEC_EXEC_H

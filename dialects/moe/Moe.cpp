@@ -222,10 +222,11 @@ LogicalResult ExchangeOp::verify() {
     return failure();
   if (failed(verifyElements(*this))) // C5
     return failure();
-  for (std::optional<StringRef> wire : {getWire(), getWireBack()})
-    if (wire && ((*wire != "bf16" && *wire != "fp8") || !getX().getType().getElementType().isF32()))
+  for (std::optional<StringRef> format : {getFormat(), getFormatBack()})
+    if (format &&
+        ((*format != "bf16" && *format != "fp8") || !getX().getType().getElementType().isF32()))
       return emitOpError() << "wants rows of f32 to travel as bf16 or fp8, got " << getX().getType()
-                           << " as " << *wire; // C7
+                           << " as " << *format; // C7
   if (getCapacity() && static_cast<int64_t>(*getCapacity()) < 1)
     return emitOpError() << "wants capacity (" << static_cast<int64_t>(*getCapacity())
                          << ") to be at least 1"; // C8

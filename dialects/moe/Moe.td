@@ -208,16 +208,16 @@ def ExchangeOp : Moe_OpWithEffects<"exchange", [
     that part 0 has sent here ...; `receive` [2PS] counts these. On the way back the two change
     places, and a row comes back to where it was. Either `rows` names the register that holds R, or
     R is the leading size of `like`: then rows after the last that comes are undefined. The adjoint
-    goes the other way. With `wire`, "bf16" or "fp8" (E4M3 in tiles of 1 x 128 with an f32 scale
+    goes the other way. With `format`, "bf16" or "fp8" (E4M3 in tiles of 1 x 128 with an f32 scale
     each), rows are rounded to what travels: the result has the values of that format, and sums are
-    no longer those of one rank. `wire_back` is the adjoint's, whose rounding the gradient does not
-    see. With `capacity` more rows to or from one part are an error, never a dropped token.
+    no longer those of one rank. `format_back` is the adjoint's, whose rounding the gradient does
+    not see. With `capacity` more rows to or from one part are an error, never a dropped token.
     Source: GShard, arXiv:2006.16668, §3.1 (all-to-all); DeepSeek-V3, arXiv:2412.19437, §3.2.2.
 
     (C1) `parts`, `segments`, `stride` >= 1.  (C2) `send` is [2PS].  (C3) Either `rows` or `like`.
     (C4) `x` is [C, H], H static.  (C5) `result` is [R, H], of the elements of `x`.  (C6) `like` has
     the leading size R.
-    (C7) `wire` and `wire_back` are "bf16" or "fp8", where `x` is f32.  (C8) `capacity` >= 1.
+    (C7) `format` and `format_back` are "bf16" or "fp8", where `x` is f32.  (C8) `capacity` >= 1.
 
     ```mlir
     %there = moe.exchange %rows, %counts, %received
@@ -231,8 +231,8 @@ def ExchangeOp : Moe_OpWithEffects<"exchange", [
   let arguments = (ins TensorOfRank<2, [F32, F8E4M3FN, F8E5M2, I32, I16]>:$x,
                        TensorOfRank<1, [I32]>:$send, TensorOfRank<1, [I32]>:$receive, Optional<AnyRankedTensor>:$like,
                        I64Attr:$parts, I64Attr:$segments, I64Attr:$stride,
-                       OptionalAttr<StrAttr>:$rows, OptionalAttr<StrAttr>:$wire,
-                       OptionalAttr<StrAttr>:$wire_back, OptionalAttr<I64Attr>:$capacity);
+                       OptionalAttr<StrAttr>:$rows, OptionalAttr<StrAttr>:$format,
+                       OptionalAttr<StrAttr>:$format_back, OptionalAttr<I64Attr>:$capacity);
   let results = (outs TensorOfRank<2, [F32, F8E4M3FN, F8E5M2, I32, I16]>:$result);
   let assemblyFormat = [{
     $x `,` $send `,` $receive (`like` `(` $like^ `:` type($like) `)`)? attr-dict `:`

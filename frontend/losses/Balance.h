@@ -1,6 +1,8 @@
 // How evenly experts are chosen: the loss that pulls on it, the loads that a step counts, and the
 // bias that moves by them. Source: DeepSeek-V3, arXiv:2412.19437, §2.1.2.
-#pragma once
+#ifndef HADAL_FRONTEND_LOSSES_BALANCE_H
+#define HADAL_FRONTEND_LOSSES_BALANCE_H
+
 #include "frontend/Blocks.h"
 
 namespace hadal::frontend {
@@ -20,3 +22,5 @@ void buildBalance(GraphBuilder &b, const ModelConfig &c, llvm::ArrayRef<int64_t>
                   double step);
 
 } // namespace hadal::frontend
+
+#endif // HADAL_FRONTEND_LOSSES_BALANCE_H

@@ -1,5 +1,7 @@
 // The loss of predicting tokens.
-#pragma once
+#ifndef HADAL_FRONTEND_LOSSES_CROSSENTROPY_H
+#define HADAL_FRONTEND_LOSSES_CROSSENTROPY_H
+
 #include "frontend/Blocks.h"
 
 namespace hadal::frontend {
@@ -9,3 +11,5 @@ namespace hadal::frontend {
 mlir::Value crossEntropy(GraphBuilder &b, mlir::Value logits, mlir::Value targets);
 
 } // namespace hadal::frontend
+
+#endif // HADAL_FRONTEND_LOSSES_CROSSENTROPY_H

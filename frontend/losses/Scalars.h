@@ -1,6 +1,8 @@
 // Tensors of rank 0, which losses are made of. Each function appends ops at the builder's insertion
 // point.
-#pragma once
+#ifndef HADAL_FRONTEND_LOSSES_SCALARS_H
+#define HADAL_FRONTEND_LOSSES_SCALARS_H
+
 #include "frontend/Blocks.h"
 
 namespace hadal::frontend {
@@ -22,3 +24,5 @@ mlir::Value meanOf(GraphBuilder &b, mlir::Value vector, mlir::Value counts, int6
                    double weight);
 
 } // namespace hadal::frontend
+
+#endif // HADAL_FRONTEND_LOSSES_SCALARS_H

@@ -1,5 +1,7 @@
 //===- Flops.h - the work of an op ------------------------------*- C++ -*-===//
-#pragma once
+#ifndef HADAL_PASSES_ANALYSIS_FLOPS_H
+#define HADAL_PASSES_ANALYSIS_FLOPS_H
+
 #include "passes/analysis/Sizes.h"
 
 namespace hadal {
@@ -10,3 +12,5 @@ namespace hadal {
 mlir::AffineExpr flopsOf(mlir::Operation *op, Sizes &sizes, mlir::AffineExpr attended);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_ANALYSIS_FLOPS_H

@@ -3,7 +3,9 @@
 // Questions about a function of one block that more than one pass asks. Nothing here changes IR.
 //
 //===----------------------------------------------------------------------===//
-#pragma once
+#ifndef HADAL_PASSES_ANALYSIS_GRAPHQUERIES_H
+#define HADAL_PASSES_ANALYSIS_GRAPHQUERIES_H
+
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace hadal {
@@ -33,3 +35,5 @@ mlir::OpOperand *destinationOf(mlir::Operation *op);
 llvm::SmallVector<mlir::Attribute> registersOf(mlir::func::FuncOp f);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_ANALYSIS_GRAPHQUERIES_H

@@ -3,7 +3,9 @@
 // Known when its module is written.
 //
 //===----------------------------------------------------------------------===//
-#pragma once
+#ifndef HADAL_PASSES_ANALYSIS_MEMORY_H
+#define HADAL_PASSES_ANALYSIS_MEMORY_H
+
 #include "dialects/job/Job.h"
 #include "mlir/IR/BuiltinOps.h"
 
@@ -18,3 +20,5 @@ llvm::SmallVector<int64_t> microBatchRegisters(job::TrainingAttr training);
 int64_t predictPeakBytes(mlir::ModuleOp module, job::TrainingAttr training);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_ANALYSIS_MEMORY_H

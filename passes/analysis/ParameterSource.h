@@ -4,7 +4,9 @@
 // in each run: the program @pack makes them once.
 //
 //===----------------------------------------------------------------------===//
-#pragma once
+#ifndef HADAL_PASSES_ANALYSIS_PARAMETERSOURCE_H
+#define HADAL_PASSES_ANALYSIS_PARAMETERSOURCE_H
+
 #include "dialects/fp8/Fp8.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
@@ -32,3 +34,5 @@ mlir::ml_program::GlobalLoadConstOp parameterOf(mlir::Value v);
 bool isMadeByPack(mlir::Operation *op);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_ANALYSIS_PARAMETERSOURCE_H

@@ -4,7 +4,9 @@
 // that all of them call the same ops products.
 //
 //===----------------------------------------------------------------------===//
-#pragma once
+#ifndef HADAL_PASSES_ANALYSIS_PRODUCTS_H
+#define HADAL_PASSES_ANALYSIS_PRODUCTS_H
+
 #include "dialects/job/Job.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include <optional>
@@ -91,3 +93,5 @@ bool isZeroFill(mlir::Value v);
 bool isEpilogue(mlir::Operation *op);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_ANALYSIS_PRODUCTS_H

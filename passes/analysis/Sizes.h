@@ -1,5 +1,7 @@
 //===- Sizes.h - dynamic sizes over a function's registers ------*- C++ -*-===//
-#pragma once
+#ifndef HADAL_PASSES_ANALYSIS_SIZES_H
+#define HADAL_PASSES_ANALYSIS_SIZES_H
+
 #include "mlir/IR/AffineExpr.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/Value.h"
@@ -32,3 +34,5 @@ private:
 };
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_ANALYSIS_SIZES_H

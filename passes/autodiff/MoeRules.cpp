@@ -124,7 +124,7 @@ static LogicalResult exchange(Operation *owner, Adjoints &adjoints) {
                moe::ExchangeOp::create(
                    b, op.getX().getType(), adjoints.of(op.getResult()), op.getReceive(),
                    op.getSend(), like, op.getPartsAttr(), op.getSegmentsAttr(), op.getStrideAttr(),
-                   rows, op.getWireBackAttr(), op.getWireAttr(), op.getCapacityAttr()));
+                   rows, op.getFormatBackAttr(), op.getFormatAttr(), op.getCapacityAttr()));
   return success();
 }
 

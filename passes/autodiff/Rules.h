@@ -3,7 +3,9 @@
 // A rule reads an op and the gradients of its results and adds to the gradients of its operands. It
 // sees of the sweep only `Adjoints`. A new op's rule is a function, and a line in the table of its
 // file.
-#pragma once
+#ifndef HADAL_PASSES_AUTODIFF_RULES_H
+#define HADAL_PASSES_AUTODIFF_RULES_H
+
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
@@ -97,3 +99,5 @@ llvm::FailureOr<mlir::Value> differentiateScalars(mlir::Block &block,
                                                   llvm::ArrayRef<mlir::BlockArgument> perRow);
 
 } // namespace hadal::autodiff
+
+#endif // HADAL_PASSES_AUTODIFF_RULES_H

@@ -1,5 +1,7 @@
 // What the backward half of a gradient function keeps from the forward half.
-#pragma once
+#ifndef HADAL_PASSES_AUTODIFF_SAVED_H
+#define HADAL_PASSES_AUTODIFF_SAVED_H
+
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "passes/analysis/Sizes.h"
 #include "llvm/ADT/SetVector.h"
@@ -39,3 +41,5 @@ private:
 std::string memoryTable(mlir::func::FuncOp f, llvm::ArrayRef<int64_t> registers);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_AUTODIFF_SAVED_H

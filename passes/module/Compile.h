@@ -1,5 +1,7 @@
 // From a graph to what hadal-compile writes.
-#pragma once
+#ifndef HADAL_PASSES_MODULE_COMPILE_H
+#define HADAL_PASSES_MODULE_COMPILE_H
+
 #include "dialects/job/Options.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
@@ -35,3 +37,5 @@ llvm::Expected<std::vector<std::byte>> compilePayload(mlir::ModuleOp module,
                                                       const CompileOptions &options);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_MODULE_COMPILE_H

@@ -1,5 +1,7 @@
 // exec programs to the module file's tables.
-#pragma once
+#ifndef HADAL_PASSES_MODULE_EMITMODULE_H
+#define HADAL_PASSES_MODULE_EMITMODULE_H
+
 #include "passes/targets/Target.h"
 #include <cstddef>
 
@@ -12,3 +14,5 @@ mlir::FailureOr<std::vector<std::byte>> emitModule(mlir::ModuleOp module, const 
                                                    llvm::StringRef code);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_MODULE_EMITMODULE_H

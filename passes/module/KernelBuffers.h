@@ -1,5 +1,7 @@
 // What a kernel does with the memory that it is given, for table Kernel.
-#pragma once
+#ifndef HADAL_PASSES_MODULE_KERNELBUFFERS_H
+#define HADAL_PASSES_MODULE_KERNELBUFFERS_H
+
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "runtime/module/Module_generated.h"
 
@@ -15,3 +17,5 @@ struct KernelBufferUse {
 mlir::FailureOr<std::vector<KernelBufferUse>> kernelBuffers(mlir::func::FuncOp kernel);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_MODULE_KERNELBUFFERS_H

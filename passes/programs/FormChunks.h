@@ -1,5 +1,7 @@
 // A chunk of a pipeline stage as a program of commands.
-#pragma once
+#ifndef HADAL_PASSES_PROGRAMS_FORMCHUNKS_H
+#define HADAL_PASSES_PROGRAMS_FORMCHUNKS_H
+
 #include "passes/programs/ModuleBuffers.h"
 
 namespace hadal {
@@ -10,3 +12,5 @@ namespace hadal {
 mlir::LogicalResult formChunk(ModuleBuffers &shared, mlir::func::FuncOp f);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_PROGRAMS_FORMCHUNKS_H

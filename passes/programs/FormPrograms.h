@@ -1,5 +1,7 @@
 //===- FormPrograms.h - the parts of --exec-form-programs -------*- C++ -*-===//
-#pragma once
+#ifndef HADAL_PASSES_PROGRAMS_FORMPROGRAMS_H
+#define HADAL_PASSES_PROGRAMS_FORMPROGRAMS_H
+
 #include "dialects/exec/Exec.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/Block.h"
@@ -29,3 +31,5 @@ mlir::linalg::CopyOp returnCopy(mlir::OpOperand &returned);
 std::string describe(llvm::ArrayRef<mlir::Operation *> group);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_PROGRAMS_FORMPROGRAMS_H

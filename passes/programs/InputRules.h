@@ -2,7 +2,9 @@
 // from index tensors without a check, so each index tensor that an op reads is followed back: to an
 // argument, which gets a rule that the runtime checks (exec.require), or to an op
 // whose results are in range by what it is. Anything else is refused.
-#pragma once
+#ifndef HADAL_PASSES_PROGRAMS_INPUTRULES_H
+#define HADAL_PASSES_PROGRAMS_INPUTRULES_H
+
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "passes/analysis/Sizes.h"
@@ -110,3 +112,5 @@ private:
 };
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_PROGRAMS_INPUTRULES_H

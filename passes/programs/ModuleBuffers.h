@@ -1,5 +1,7 @@
 // What the programs of a module share: kernels, parameters, packed weights, states.
-#pragma once
+#ifndef HADAL_PASSES_PROGRAMS_MODULEBUFFERS_H
+#define HADAL_PASSES_PROGRAMS_MODULEBUFFERS_H
+
 #include "dialects/exec/Exec.h"
 #include "dialects/exec/KernelAttributes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -58,3 +60,5 @@ private:
 };
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_PROGRAMS_MODULEBUFFERS_H

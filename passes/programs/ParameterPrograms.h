@@ -1,5 +1,7 @@
 // Programs that walk the memory of parameters, however it lies: what those who make them share.
-#pragma once
+#ifndef HADAL_PASSES_PROGRAMS_PARAMETERPROGRAMS_H
+#define HADAL_PASSES_PROGRAMS_PARAMETERPROGRAMS_H
+
 #include "dialects/exec/Exec.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinTypes.h"
@@ -60,3 +62,5 @@ protected:
 mlir::LogicalResult addLayouts(mlir::ModuleOp module);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_PROGRAMS_PARAMETERPROGRAMS_H

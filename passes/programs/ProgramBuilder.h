@@ -1,6 +1,8 @@
 // A function on tensors as it becomes a program: FormPrograms.cpp, and PackWeights.cpp for the
 // right operands of its products.
-#pragma once
+#ifndef HADAL_PASSES_PROGRAMS_PROGRAMBUILDER_H
+#define HADAL_PASSES_PROGRAMS_PROGRAMBUILDER_H
+
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/IR/IRMapping.h"
@@ -102,3 +104,5 @@ private:
 /// scales of parameters, which are made once.
 bool isPackedAway(llvm::ArrayRef<mlir::Operation *> group);
 } // namespace hadal
+
+#endif // HADAL_PASSES_PROGRAMS_PROGRAMBUILDER_H

@@ -1,5 +1,7 @@
 // A chunk's function in segments: what it computes between two exchanges with other ranks.
-#pragma once
+#ifndef HADAL_PASSES_PROGRAMS_SEGMENTS_H
+#define HADAL_PASSES_PROGRAMS_SEGMENTS_H
+
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/AffineMap.h"
 #include "llvm/ADT/StringMap.h"
@@ -19,3 +21,5 @@ mlir::LogicalResult cutFunction(mlir::func::FuncOp f, const std::string &name, l
                                 llvm::StringMap<mlir::AffineMap> &shapes);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_PROGRAMS_SEGMENTS_H

@@ -33,8 +33,8 @@ Value hadal::exchangeInstead(OpBuilder &b, moe::ExchangeOp op, Value sent) {
   if (op.getLike() == op.getX()) // for its size
     other.getLikeMutable().assign(sent);
   other.getResult().setType(result);
-  other.removeWireAttr();
-  other.removeWireBackAttr();
+  other.removeFormatAttr();
+  other.removeFormatBackAttr();
   return other.getResult();
 }
 
@@ -92,15 +92,15 @@ struct EncodeExchanges : public hadal::impl::MoeEncodeExchangesBase<EncodeExchan
   void runOnOperation() override {
     SmallVector<moe::ExchangeOp> encoded;
     getOperation().walk([&](moe::ExchangeOp op) {
-      if (op.getWire())
+      if (op.getFormat())
         encoded.push_back(op);
     });
     for (moe::ExchangeOp op : encoded) {
       job::PartListener parts(job::partAttrOf(op));
       ImplicitLocOpBuilder b(op.getLoc(), op);
       b.setListener(&parts);
-      op.getResult().replaceAllUsesWith(*op.getWire() == "fp8" ? throughFp8(b, op)
-                                                               : throughBf16(b, op));
+      op.getResult().replaceAllUsesWith(*op.getFormat() == "fp8" ? throughFp8(b, op)
+                                                                 : throughBf16(b, op));
       op.erase();
     }
   }

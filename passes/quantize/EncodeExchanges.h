@@ -1,5 +1,7 @@
 // What passes say of exchanges whose rows are encoded.
-#pragma once
+#ifndef HADAL_PASSES_QUANTIZE_ENCODEEXCHANGES_H
+#define HADAL_PASSES_QUANTIZE_ENCODEEXCHANGES_H
+
 #include "dialects/moe/Moe.h"
 #include "mlir/IR/Builders.h"
 
@@ -9,3 +11,5 @@ namespace hadal {
 mlir::Value exchangeInstead(mlir::OpBuilder &b, moe::ExchangeOp op, mlir::Value sent);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_QUANTIZE_ENCODEEXCHANGES_H

@@ -4,7 +4,9 @@
 // has, and how a function's values become codes, each once for all that read it.
 //
 //===----------------------------------------------------------------------===//
-#pragma once
+#ifndef HADAL_PASSES_QUANTIZE_FP8QUANTIZER_H
+#define HADAL_PASSES_QUANTIZE_FP8QUANTIZER_H
+
 #include "dialects/fp8/Fp8.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "passes/analysis/Products.h"
@@ -152,3 +154,5 @@ std::optional<WeightGradient> matchLinearGradient(mlir::Operation *op);
 void quantizeRoutedExperts(Fp8Quantizer &quantizer);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_QUANTIZE_FP8QUANTIZER_H

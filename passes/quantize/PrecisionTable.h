@@ -1,5 +1,7 @@
 // In which precision a training step computes, and keeps what its backward half reads.
-#pragma once
+#ifndef HADAL_PASSES_QUANTIZE_PRECISIONTABLE_H
+#define HADAL_PASSES_QUANTIZE_PRECISIONTABLE_H
+
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace hadal {
@@ -12,3 +14,5 @@ namespace hadal {
 std::string precisionTable(mlir::func::FuncOp f, llvm::ArrayRef<int64_t> registers);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_QUANTIZE_PRECISIONTABLE_H

@@ -1,5 +1,7 @@
 // Rounding of f32 to the values that bf16 has.
-#pragma once
+#ifndef HADAL_PASSES_QUANTIZE_ROUNDTOBF16_H
+#define HADAL_PASSES_QUANTIZE_ROUNDTOBF16_H
+
 #include "mlir/IR/Builders.h"
 
 namespace hadal {
@@ -9,3 +11,5 @@ namespace hadal {
 mlir::Value roundToBf16(mlir::OpBuilder &b, mlir::Location loc, mlir::Value x);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_QUANTIZE_ROUNDTOBF16_H

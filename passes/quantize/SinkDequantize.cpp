@@ -34,8 +34,8 @@ template <typename Move> struct Sink : OpRewritePattern<Move> {
         {op.getResult().getType().getDimSize(0), type.getDimSize(1)}, type.getElementType()));
     // Nothing is left to be rounded on the way.
     if constexpr (std::is_same_v<Move, moe::ExchangeOp>) {
-      made.removeWireAttr();
-      made.removeWireBackAttr();
+      made.removeFormatAttr();
+      made.removeFormatBackAttr();
     }
     return made.getResult();
   }

@@ -111,7 +111,7 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
   SmallVector<Level> levels;
 
   /// What rows travel as; null for what they are.
-  StringAttr wire(StringRef format) {
+  StringAttr travelsAs(StringRef format) {
     return format == "fp32" ? StringAttr() : StringAttr::get(&getContext(), format);
   }
   IntegerAttr mostRows() {
@@ -309,7 +309,7 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
       };
       sent.push_back({sends, counts, experts});
       experts = exchange(sends.getIds());
-      x = exchange(gatheredRows, wire(dispatch), wire(combine));
+      x = exchange(gatheredRows, travelsAs(dispatch), travelsAs(combine));
       weights = exchange(gatheredWeights);
       received = counts;
       count /= level.parts;
@@ -341,7 +341,7 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
       Value back = moe::ExchangeOp::create(
           b, rowsType, sum, there.received, there.sends.getCounts(), there.sends.getSource(),
           b.getI64IntegerAttr(level.parts), b.getI64IntegerAttr(level.segments),
-          b.getI64IntegerAttr(level.stride), StringAttr(), wire(combine), wire(dispatch),
+          b.getI64IntegerAttr(level.stride), StringAttr(), travelsAs(combine), travelsAs(dispatch),
           mostRows());
       sum = sumOfParts(b, back, there, level.parts, rowsType);
     }

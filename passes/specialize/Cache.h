@@ -1,6 +1,8 @@
 // What the passes that make programs of inference agree on: names of arguments, and how an
 // attention's keys and values come from the latent that the cache holds.
-#pragma once
+#ifndef HADAL_PASSES_SPECIALIZE_CACHE_H
+#define HADAL_PASSES_SPECIALIZE_CACHE_H
+
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
@@ -39,3 +41,5 @@ struct Expansion {
 mlir::FailureOr<Expansion> traceExpansion(mla::AttentionOp attention);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_SPECIALIZE_CACHE_H

@@ -434,7 +434,7 @@ Status Translator::interval() {
   }
   std::string_view text = pattern.substr(at, end + 1 - at);
   if (end + 1 < pattern.size() && pattern[end + 1] == '+')
-    return refuse("'+' behind '" + std::string(text) + "'");
+    return refuse("'+' after '" + std::string(text) + "'");
   out += low ? std::string(text) : "{0" + std::string(text.substr(1));
   at = end + 1;
   return {};

@@ -8,7 +8,7 @@
 // CHECK: %[[DQ:.*]] = moe.dispatch %[[Q]], %[[SOURCE]] {{.*}} -> tensor<?x200xf8E4M3FN>
 // CHECK: %[[DS:.*]] = moe.dispatch %[[S]], %[[SOURCE]] {{.*}} -> tensor<?x2xf32>
 // CHECK: %[[EQ:.*]] = moe.exchange %[[DQ]]
-// CHECK-NOT: wire
+// CHECK-NOT: format
 // CHECK-SAME: tensor<?x200xf8E4M3FN>
 // CHECK: %[[ES:.*]] = moe.exchange %[[DS]]
 // CHECK: fp8.dequantize %[[EQ]], %[[ES]] {block = array<i64: 1, 128>}
@@ -16,7 +16,7 @@ func.func @there(%q: tensor<?x200xf8E4M3FN>, %s: tensor<?x2xf32>, %source: tenso
                  %receive: tensor<4xi32>) -> tensor<?x200xf32> {
   %x = fp8.dequantize %q, %s {block = array<i64: 1, 128>} : tensor<?x200xf8E4M3FN>, tensor<?x2xf32> -> tensor<?x200xf32>
   %rows = moe.dispatch %x, %source : tensor<?x200xf32>, tensor<?xi32> -> tensor<?x200xf32>
-  %y = moe.exchange %rows, %send, %receive {parts = 2 : i64, segments = 1 : i64, stride = 1 : i64, rows = "r", wire = "fp8"}
+  %y = moe.exchange %rows, %send, %receive {parts = 2 : i64, segments = 1 : i64, stride = 1 : i64, rows = "r", format = "fp8"}
       : tensor<?x200xf32>, tensor<4xi32> -> tensor<?x200xf32>
   return %y : tensor<?x200xf32>
 }

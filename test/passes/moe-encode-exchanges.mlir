@@ -14,7 +14,7 @@
 // CHECK: return %[[X]]
 func.func @fp8(%x: tensor<?x300xf32>, %send: tensor<4xi32>, %receive: tensor<4xi32>) -> tensor<?x300xf32> {
   %y = moe.exchange %x, %send, %receive
-      {parts = 2 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows", wire = "fp8", wire_back = "bf16", capacity = 64 : i64}
+      {parts = 2 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows", format = "fp8", format_back = "bf16", capacity = 64 : i64}
       : tensor<?x300xf32>, tensor<4xi32> -> tensor<?x300xf32>
   return %y : tensor<?x300xf32>
 }
@@ -26,21 +26,21 @@ func.func @fp8(%x: tensor<?x300xf32>, %send: tensor<4xi32>, %receive: tensor<4xi
 // CHECK: arith.extui %{{.*}} : i16 to i32
 func.func @bf16(%x: tensor<?x24xf32>, %send: tensor<4xi32>, %receive: tensor<4xi32>, %like: tensor<?xi32>) -> tensor<?x24xf32> {
   %y = moe.exchange %x, %receive, %send like(%like : tensor<?xi32>)
-      {parts = 2 : i64, segments = 1 : i64, stride = 1 : i64, wire = "bf16"} : tensor<?x24xf32>, tensor<4xi32> -> tensor<?x24xf32>
+      {parts = 2 : i64, segments = 1 : i64, stride = 1 : i64, format = "bf16"} : tensor<?x24xf32>, tensor<4xi32> -> tensor<?x24xf32>
   return %y : tensor<?x24xf32>
 }
 
 // Gradients of rows go to the experts like rows, and come back like sums; numbers of experts and
 // weights are not rounded.
-// ALL-NOT: wire
+// ALL-NOT: format
 // SHARDED-LABEL: func.func @layer_gradient(
 // SHARDED: moe.exchange {{.*}} {capacity = 64 : i64, parts = 2 : i64, rows = "L0.0.rows", segments = 1 : i64, stride = 1 : i64} : tensor<?x3xi32>
-// SHARDED: moe.exchange {{.*}} {{{.*}} wire = "fp8", wire_back = "bf16"} : tensor<?x64xf32>
+// SHARDED: moe.exchange {{.*}} {{{.*}} format = "fp8", format_back = "bf16"} : tensor<?x64xf32>
 // SHARDED: moe.exchange {{.*}} {capacity = 64 : i64, parts = 2 : i64, rows = "L0.0.rows", segments = 1 : i64, stride = 1 : i64} : tensor<?x3xf32>
-// SHARDED: moe.exchange {{.*}} like({{.*}} wire = "bf16", wire_back = "fp8"} : tensor<?x24xf32>
-// SHARDED: moe.exchange {{.*}} wire = "fp8", wire_back = "bf16"} : tensor<?x24xf32>
+// SHARDED: moe.exchange {{.*}} like({{.*}} format = "bf16", format_back = "fp8"} : tensor<?x24xf32>
+// SHARDED: moe.exchange {{.*}} format = "fp8", format_back = "bf16"} : tensor<?x24xf32>
 // SHARDED: moe.exchange {{.*}} like({{.*}} stride = 1 : i64} : tensor<?x3xf32>
-// SHARDED: moe.exchange {{.*}} like({{.*}} wire = "bf16", wire_back = "fp8"} : tensor<?x64xf32>
+// SHARDED: moe.exchange {{.*}} like({{.*}} format = "bf16", format_back = "fp8"} : tensor<?x64xf32>
 ml_program.global private mutable @"experts.{}.up"(#ml_program.extern : tensor<8x24x64xf32>) : tensor<8x24x64xf32>
 func.func @layer(%x: tensor<?x64xf32> {hadal.gradient}, %e: tensor<?x3xi32>, %w: tensor<?x3xf32> {hadal.gradient})
     -> (tensor<?x24xf32> {hadal.gradient}) attributes {hadal.differentiate} {

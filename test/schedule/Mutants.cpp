@@ -106,7 +106,7 @@ private:
       break;
     case Action_Wait:
       change("wait for the event before", [](CommandT &c) { c.action.AsWait()->event -= 1; });
-      change("wait for the event behind", [](CommandT &c) { c.action.AsWait()->event += 1; });
+      change("wait for the event after", [](CommandT &c) { c.action.AsWait()->event += 1; });
       break;
     case Action_Send:
       change("send to another stage", [=](CommandT &c) {

@@ -1,3 +1,5 @@
+//===- ChunkCosts.cpp - what chunks of a module take --------------===//
+
 #include "tools/inspect/ChunkCosts.h"
 
 #include "runtime/File.h"

@@ -1,3 +1,5 @@
+//===- Ranks.cpp - what each rank has and sends -------------------===//
+
 #include "tools/inspect/Ranks.h"
 
 #include "runtime/module/CheckRanks.h"

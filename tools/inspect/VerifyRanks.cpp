@@ -1,3 +1,5 @@
+//===- VerifyRanks.cpp - hadal-inspect --verify -------------------===//
+
 #include "tools/inspect/VerifyRanks.h"
 
 #include "runtime/module/Dataflow.h"

@@ -1,4 +1,5 @@
-// hadal-inspect --verify.
+//===- VerifyRanks.h - hadal-inspect --verify ---------------------===//
+
 #ifndef HADAL_TOOLS_INSPECT_VERIFYRANKS_H
 #define HADAL_TOOLS_INSPECT_VERIFYRANKS_H
 
@@ -13,3 +14,5 @@ Result<std::string> verifyText(const Module &module);
 } // namespace hadal::inspect
 
 #endif // HADAL_TOOLS_INSPECT_VERIFYRANKS_H
+//
+//===--------------------------------------------------------------------===//

@@ -1,3 +1,5 @@
+//===- Cluster.cpp - machines and their rates ---------------------===//
+
 #include "tools/plan/Cluster.h"
 
 #include "runtime/Json.h"

@@ -1,3 +1,5 @@
+//===- Command.cpp - what hadal-plan is asked for -----------------===//
+
 #include "tools/plan/Command.h"
 
 #include "runtime/File.h"

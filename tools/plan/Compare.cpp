@@ -1,3 +1,5 @@
+//===- Compare.cpp - the same step under other schedules or layouts ---===//
+
 #include "tools/plan/Compare.h"
 
 #include "tools/plan/Report.h"

@@ -1,4 +1,5 @@
-// The same step under other schedules or layouts.
+//===- Compare.h - the same step under other schedules or layouts ---===//
+
 #ifndef HADAL_TOOLS_PLAN_COMPARE_H
 #define HADAL_TOOLS_PLAN_COMPARE_H
 
@@ -28,3 +29,5 @@ std::string toText(const std::vector<Candidate> &candidates);
 } // namespace hadal::plan
 
 #endif // HADAL_TOOLS_PLAN_COMPARE_H
+//
+//===--------------------------------------------------------------------===//

@@ -1,3 +1,5 @@
+//===- ModelWork.cpp - a step's work, from config.json ------------===//
+
 #include "tools/plan/ModelWork.h"
 
 #include "frontend/StageSplit.h"

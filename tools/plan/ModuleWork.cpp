@@ -1,3 +1,5 @@
+//===- ModuleWork.cpp - a step's work, from a module --------------===//
+
 #include "tools/plan/ModuleWork.h"
 
 #include "runtime/LaunchPlaces.h"

@@ -1,3 +1,5 @@
+//===- Optimizer.cpp - the optimizer's part of a step -------------===//
+
 #include "tools/plan/Optimizer.h"
 
 #include <algorithm>

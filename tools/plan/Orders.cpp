@@ -1,3 +1,5 @@
+//===- Orders.cpp - a schedule alone ------------------------------===//
+
 #include "tools/plan/Orders.h"
 
 #include "runtime/File.h"

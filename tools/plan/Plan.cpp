@@ -1,3 +1,5 @@
+//===- Plan.cpp - a step of a job on a cluster --------------------===//
+
 #include "tools/plan/Plan.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+//===- Published.cpp - the step that was measured -----------------===//
+
 #include "tools/plan/Published.h"
 
 #include "runtime/schedule/Timeline.h"

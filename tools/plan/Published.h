@@ -1,4 +1,5 @@
-// The step that was measured, and where a simulated one differs from it.
+//===- Published.h - the step that was measured -------------------===//
+
 #ifndef HADAL_TOOLS_PLAN_PUBLISHED_H
 #define HADAL_TOOLS_PLAN_PUBLISHED_H
 
@@ -34,3 +35,5 @@ Result<Breakdown> breakDown(const WorkSource &source, const Plan &plan);
 } // namespace hadal::plan
 
 #endif // HADAL_TOOLS_PLAN_PUBLISHED_H
+//
+//===--------------------------------------------------------------------===//

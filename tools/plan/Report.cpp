@@ -1,3 +1,5 @@
+//===- Report.cpp - a plan as text and as a JSON line -------------===//
+
 #include "tools/plan/Report.h"
 
 #include "tools/plan/Published.h"

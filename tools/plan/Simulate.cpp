@@ -1,3 +1,5 @@
+//===- Simulate.cpp - a step, event by event ----------------------===//
+
 #include "tools/plan/Simulate.h"
 #include "runtime/schedule/Walk.h"
 #include "tools/plan/Optimizer.h"

@@ -1,3 +1,5 @@
+//===- Sources.cpp - where plans take their work from -------------===//
+
 #include "tools/plan/Sources.h"
 
 #include "runtime/File.h"

@@ -1,4 +1,5 @@
-// Where plans take their work and their clusters from.
+//===- Sources.h - where plans take their work from ---------------===//
+
 #ifndef HADAL_TOOLS_PLAN_SOURCES_H
 #define HADAL_TOOLS_PLAN_SOURCES_H
 
@@ -23,3 +24,5 @@ const char *knownCluster(const std::string &name);
 } // namespace hadal::plan
 
 #endif // HADAL_TOOLS_PLAN_SOURCES_H
+//
+//===--------------------------------------------------------------------===//

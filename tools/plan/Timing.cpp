@@ -1,3 +1,5 @@
+//===- Timing.cpp - what chunks take on a cluster -----------------===//
+
 #include "tools/plan/Timing.h"
 
 #include <algorithm>

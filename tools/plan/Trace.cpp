@@ -1,3 +1,5 @@
+//===- Trace.cpp - a simulated step as a trace --------------------===//
+
 #include "runtime/TraceEvents.h"
 #include "tools/plan/Report.h"
 #include "tools/plan/Timelines.h"

@@ -1,6 +1,8 @@
 // What a router makes of its logits: each row's sigmoid or softmax. For the kernels of moe.route,
 // moe.balance_loss and their adjoints.
-#pragma once
+#ifndef HADAL_PASSES_TARGETS_CPU_AFFINITIES_H
+#define HADAL_PASSES_TARGETS_CPU_AFFINITIES_H
+
 #include "passes/targets/cpu/KernelBuilder.h"
 
 namespace hadal {
@@ -30,3 +32,5 @@ inline mlir::Value toF32(KernelBuilder &b, mlir::Value v) {
 }
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_TARGETS_CPU_AFFINITIES_H

@@ -7,7 +7,9 @@
 // operands meet them below 2^-126 alone.
 //
 //===----------------------------------------------------------------------===//
-#pragma once
+#ifndef HADAL_PASSES_TARGETS_CPU_BF16PAIRS_H
+#define HADAL_PASSES_TARGETS_CPU_BF16PAIRS_H
+
 #include "passes/targets/cpu/KernelBuilder.h"
 
 namespace hadal {
@@ -27,3 +29,5 @@ std::pair<mlir::Value, mlir::Value> splitPairs(KernelBuilder &b, mlir::Value ele
 mlir::Value dotPairs(KernelBuilder &b, mlir::Value left, mlir::Value right, mlir::Value sums);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_TARGETS_CPU_BF16PAIRS_H

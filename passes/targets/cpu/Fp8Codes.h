@@ -1,5 +1,7 @@
 // Codes of few bits and f32: exact, subnormals and NaN included. Values are one number or a vector.
-#pragma once
+#ifndef HADAL_PASSES_TARGETS_CPU_FP8CODES_H
+#define HADAL_PASSES_TARGETS_CPU_FP8CODES_H
+
 #include "dialects/fp8/Fp8.h"
 #include "passes/targets/cpu/Kernel.h"
 
@@ -42,3 +44,5 @@ mlir::Value nearest(KernelBuilder &b, mlir::Value x, const Divisor &divisor, fp8
 void quantizeRow(Kernel &kernel, fp8::QuantizeOp op, mlir::Value row, mlir::Value first = {},
                  mlir::Value last = {});
 } // namespace hadal
+
+#endif // HADAL_PASSES_TARGETS_CPU_FP8CODES_H

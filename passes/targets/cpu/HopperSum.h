@@ -6,7 +6,9 @@
 // A product's exponent is the sum of its operands', which is the least normal one for subnormals.
 //
 //===----------------------------------------------------------------------===//
-#pragma once
+#ifndef HADAL_PASSES_TARGETS_CPU_HOPPERSUM_H
+#define HADAL_PASSES_TARGETS_CPU_HOPPERSUM_H
+
 #include "passes/targets/cpu/KernelBuilder.h"
 
 namespace hadal {
@@ -35,3 +37,5 @@ private:
 };
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_TARGETS_CPU_HOPPERSUM_H

@@ -1,6 +1,8 @@
 // A kernel between its two forms: a function on tensors (what it computes) and a function on
 // memrefs (how).
-#pragma once
+#ifndef HADAL_PASSES_TARGETS_CPU_KERNEL_H
+#define HADAL_PASSES_TARGETS_CPU_KERNEL_H
+
 #include "dialects/exec/KernelAttributes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/IRMapping.h"
@@ -100,3 +102,5 @@ mlir::LogicalResult emitTileMatmul(Kernel &kernel, const Product &product,
 mlir::LogicalResult emitTileWeightGradient(Kernel &kernel, const WeightGradient &gradient);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_TARGETS_CPU_KERNEL_H

@@ -1,6 +1,8 @@
 // What the kernel emitters write with: short names for index arithmetic, loops and vectors over an
 // OpBuilder.
-#pragma once
+#ifndef HADAL_PASSES_TARGETS_CPU_KERNELBUILDER_H
+#define HADAL_PASSES_TARGETS_CPU_KERNELBUILDER_H
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -137,3 +139,5 @@ public:
 };
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_TARGETS_CPU_KERNELBUILDER_H

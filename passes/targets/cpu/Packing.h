@@ -1,6 +1,8 @@
 // How weights lie in memory once packed: the one place that kernels, pack kernels and the module's
 // sizes read it from.
-#pragma once
+#ifndef HADAL_PASSES_TARGETS_CPU_PACKING_H
+#define HADAL_PASSES_TARGETS_CPU_PACKING_H
+
 #include "dialects/exec/Exec.h"
 #include "passes/targets/cpu/KernelBuilder.h"
 
@@ -60,3 +62,5 @@ struct PanelLayout {
 };
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_TARGETS_CPU_PACKING_H

@@ -1,5 +1,7 @@
 // What a product's kernel does to each element before it is stored.
-#pragma once
+#ifndef HADAL_PASSES_TARGETS_CPU_PRODUCTEPILOGUE_H
+#define HADAL_PASSES_TARGETS_CPU_PRODUCTEPILOGUE_H
+
 #include "passes/analysis/Products.h"
 #include "passes/targets/cpu/Kernel.h"
 
@@ -31,3 +33,5 @@ private:
 };
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_TARGETS_CPU_PRODUCTEPILOGUE_H

@@ -1,6 +1,8 @@
 // Which part of a product or of a weight gradient is a task: the loops over a kernel's tasks,
 // whichever way they are computed.
-#pragma once
+#ifndef HADAL_PASSES_TARGETS_CPU_PRODUCTTASKS_H
+#define HADAL_PASSES_TARGETS_CPU_PRODUCTTASKS_H
+
 #include "passes/analysis/Products.h"
 #include "passes/targets/cpu/Kernel.h"
 
@@ -39,3 +41,5 @@ void forGroups(Kernel &kernel, const WeightGradient &g, mlir::Value expert, mlir
                llvm::function_ref<void(mlir::Value group, mlir::Value from, mlir::Value to)> rows);
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_TARGETS_CPU_PRODUCTTASKS_H

@@ -12,7 +12,9 @@
 // four steps: they add nothing to a chain that starts from zero.
 //
 //===----------------------------------------------------------------------===//
-#pragma once
+#ifndef HADAL_PASSES_TARGETS_CPU_STAGEDOPERANDS_H
+#define HADAL_PASSES_TARGETS_CPU_STAGEDOPERANDS_H
+
 #include "passes/analysis/Products.h"
 #include "passes/targets/cpu/Kernel.h"
 #include "passes/targets/cpu/Packing.h"
@@ -134,3 +136,5 @@ private:
 };
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_TARGETS_CPU_STAGEDOPERANDS_H

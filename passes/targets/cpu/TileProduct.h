@@ -18,7 +18,9 @@
 //     right                 a row of the tile is a pair of K, its 16 elements are outputs
 //
 // Instructions: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
-#pragma once
+#ifndef HADAL_PASSES_TARGETS_CPU_TILEPRODUCT_H
+#define HADAL_PASSES_TARGETS_CPU_TILEPRODUCT_H
+
 #include "passes/targets/cpu/KernelBuilder.h"
 
 namespace hadal {
@@ -78,3 +80,5 @@ private:
 };
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_TARGETS_CPU_TILEPRODUCT_H

@@ -15,7 +15,9 @@
 //       panel            tiles of 6 x 16 (or 12 x 32)
 //
 //===----------------------------------------------------------------------===//
-#pragma once
+#ifndef HADAL_PASSES_TARGETS_CPU_WEIGHTGRADIENTTILES_H
+#define HADAL_PASSES_TARGETS_CPU_WEIGHTGRADIENTTILES_H
+
 #include "dialects/fp8/Fp8.h"
 #include "passes/analysis/Products.h"
 #include "passes/targets/cpu/Fp8Codes.h"
@@ -133,3 +135,5 @@ private:
 };
 
 } // namespace hadal
+
+#endif // HADAL_PASSES_TARGETS_CPU_WEIGHTGRADIENTTILES_H

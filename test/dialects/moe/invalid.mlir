@@ -431,7 +431,7 @@ func.func @exchange_c6(%x: tensor<?x64xf32>, %counts: tensor<8xi32>, %like: tens
 // C7
 func.func @exchange_c7(%x: tensor<?x64xf32>, %counts: tensor<8xi32>) -> tensor<?x64xf32> {
   // expected-error@+1 {{'moe.exchange' op wants rows of f32 to travel as bf16 or fp8, got 'tensor<?x64xf32>' as fp4}}
-  %r = moe.exchange %x, %counts, %counts {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows", wire = "fp4"}
+  %r = moe.exchange %x, %counts, %counts {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows", format = "fp4"}
       : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xf32>
   return %r : tensor<?x64xf32>
 }
