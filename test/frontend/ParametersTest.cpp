@@ -178,7 +178,8 @@ TEST_F(CheckpointFolder, NamesTheTensorThatIsWrong) {
   EXPECT_EQ(without(fp8, scale), ": " + scale + " wants shape [2, 1], but is missing");
   EXPECT_EQ(with(fp8, scale, ElementType::F32, {1, 2}),
             ": " + scale + " wants shape [2, 1], got [1, 2]");
-  EXPECT_EQ(with(fp8, scale, ElementType::BF16, {2, 1}), ": " + scale + " wants F32, got BF16");
+  EXPECT_EQ(with(fp8, scale, ElementType::F16, {2, 1}),
+            ": " + scale + " wants F32, BF16 or F8_E8M0, got F16");
 }
 
 /// Every tensor by the name that `rename` gives it, and those without one left out.
