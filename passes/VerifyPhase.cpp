@@ -52,6 +52,7 @@ constexpr FirstPhase kFirstPhases[] = {
     {"moe.update_bias", Graph},
     // --mla-append-cache, --mla-absorb and --moe-shard-experts.
     {"exec.state", Sharded},
+    {"mla.append_codes", Sharded},
     {"mla.cache_append", Sharded},
     {"mla.latent_attention", Sharded},
     {"moe.exchange", Sharded},
