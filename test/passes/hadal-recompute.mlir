@@ -17,7 +17,7 @@
 
 // Of what the backward half reads, the report makes norms again, from what was kept, before the
 // first that reads them; `all` also what lies between (the output of attention, from the norm that
-// is there again), but not a layer's result. Nothing outside the layers is made again.
+// is there again), but not a layer's result. Nothing of the head is made again.
 // CHECK: %[[NORM2:.*]] = linalg.exp {hadal.recomputed, job.part = #[[PART:.*]]} ins(%[[X]] :
 // CHECK-NEXT: linalg.mul ins(%[[G]], %[[NORM2]] :
 // REPORT-NEXT: linalg.mul ins(%{{.*}}, %[[O]] :
@@ -28,7 +28,7 @@
 #norm = #job.part<"layers.0.input_layernorm">
 #o = #job.part<"layers.0.self_attn.o_proj">
 #residual = #job.part<"layers.0.mlp_residual">
-#outside = #job.part<"norm">
+#outside = #job.part<"lm_head">
 module {
   ml_program.global private mutable @w(#ml_program.extern<tensor<?x8xf32>>) : tensor<?x8xf32>
   ml_program.global private mutable @sum.gradient.w(#ml_program.extern<tensor<?x8xf32>>) : tensor<?x8xf32> {exec.state = "gradient.w", hadal.layout_of = @w}
