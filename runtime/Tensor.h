@@ -21,8 +21,9 @@
 namespace hadal {
 
 /// The values up to F8E8M0 are those of hadal.fb.ElementType in Module.fbs. The others occur in
-/// files only: nothing here computes with them. `Other` is any that is not known by name, of one byte for
-/// want of a better size; what the file calls it and how many bytes it takes stand in StoredTensor.
+/// files only: nothing here computes with them. `Other` is any that is not known by name, of one
+/// byte for want of a better size; what the file calls it and how many bytes it takes stand in
+/// StoredTensor.
 enum class ElementType : uint8_t {
   F32,
   F64,
