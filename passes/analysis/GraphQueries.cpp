@@ -6,6 +6,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "passes/analysis/ParameterSource.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
@@ -33,7 +34,9 @@ bool hadal::isFree(Operation *op) {
          isa_and_nonnull<arith::ArithDialect>(op->getDialect());
 }
 
-bool hadal::isCloned(Operation *op) { return isFree(op) || op->hasTrait<OpTrait::ConstantLike>(); }
+bool hadal::isCloned(Operation *op) {
+  return isFree(op) || op->hasTrait<OpTrait::ConstantLike>() || isMadeByPack(op);
+}
 
 SmallVector<Value> hadal::readsOf(Operation *op, Block &block) {
   SmallVector<Value> reads;

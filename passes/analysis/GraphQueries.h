@@ -20,7 +20,7 @@ mlir::Value throughReshapes(mlir::Value v);
 /// Ops that cost no launch: views, initial values, sizes, parameters. Kernels hold copies of them.
 bool isFree(mlir::Operation *op);
 /// Where a function is cut, each part has its own copy of such an op instead of getting its result
-/// from another part: it costs no launch, or is a constant.
+/// from another part: it costs no launch, is a constant, or @pack makes it (isMadeByPack).
 bool isCloned(mlir::Operation *op);
 
 /// The operands of `op` and what its regions read from `block`.
