@@ -12,6 +12,6 @@ compile() {
   "$bin/hadal-compile" "$model" --mode=train --micro-batch=1 --micro-batches=8 --sum-groups=8 --seq=12 --precision=fp8 "$@" -o "$work/$name.hadal"
 }
 compile one
-compile ep2 --ep=2 --dispatch=fp8 --recompute=report
-compile pp2-ep4-nodes2 --pp=2 --ep=4 --nodes=2 --schedule=dualpipe --recompute=all
-"$same" "$work"/{one,ep2,pp2-ep4-nodes2}.hadal
+compile ep4-nodes2 --ep=4 --nodes=2 --recompute=all
+compile pp2-ep2 --pp=2 --ep=2 --schedule=dualpipe --recompute=report --dispatch=fp8
+"$same" "$work"/{one,ep4-nodes2,pp2-ep2}.hadal
