@@ -129,7 +129,10 @@ static llvm::Error choosePipeline(ModuleOp module, const CompileOptions &options
   readJob(module, pipeline);
   std::string problem;
   if (failed(checkFp8Options(pipeline.fp8, [&](const Twine &message) -> LogicalResult {
-        problem = message.str();
+        std::string said = message.str();
+        StringRef text = StringRef(said).trim();
+        text.consume_front("<Pass-Options-Parser>: "); // LLVM's name of who says it
+        problem = text.str();
         return failure();
       })))
     return llvm::createStringError("--fp8: " + problem);
