@@ -116,7 +116,7 @@ static RankedTensorType scalesType(Value x, const Fp8Tile &tile, Value offsets) 
   else if (!ShapedType::isDynamic(rows))
     rows = offsets ? rows / tile.rows + groups : llvm::divideCeil(rows, tile.rows);
   columns = tile.columns ? llvm::divideCeil(columns, tile.columns) : 1;
-  return RankedTensorType::get(shape, type.getElementType());
+  return RankedTensorType::get(shape, Float32Type::get(type.getContext()));
 }
 
 static StringAttr formatAttr(Builder &b, fp8::Format format) {
@@ -155,7 +155,7 @@ Value Fp8Quantizer::dequantize(Operation *reader, const Fp8Codes &codes) {
   At at(reader);
   auto type = cast<RankedTensorType>(codes.q.getType()).clone(at.b.getF32Type());
   if (auto made = codes.q.getDefiningOp<fp8::QuantizeOp>())
-    type = made.getX().getType();
+    type = made.getX().getType().clone(at.b.getF32Type());
   auto op = fp8::DequantizeOp::create(at.b, type, codes.q, codes.scale, codes.offsets,
                                       ArrayRef({codes.tile.rows, codes.tile.columns}),
                                       codes.tile.pow2, formatAttr(at.b, codes.tile.format));
@@ -176,22 +176,7 @@ Fp8Codes Fp8Quantizer::weights(Operation *reader, Value w, const Fp8Options &opt
       return known;
   At at(reader);
   at.b.setInsertionPointAfterValue(w);
-  Value x = w;
-  auto type = cast<RankedTensorType>(w.getType());
-  if (!type.getElementType().isF32()) {
-    auto wide = type.clone(at.b.getF32Type());
-    SmallVector<AffineMap> maps(2, at.b.getMultiDimIdentityMap(type.getRank()));
-    x = linalg::GenericOp::create(
-            at.b, TypeRange{wide}, ValueRange{w},
-            ValueRange{tensor::EmptyOp::create(at.b, wide, ValueRange())}, maps,
-            SmallVector<utils::IteratorType>(type.getRank(), utils::IteratorType::parallel),
-            [](OpBuilder &b, Location loc, ValueRange args) {
-              Value wide = arith::ExtFOp::create(b, loc, b.getF32Type(), args[0]);
-              linalg::YieldOp::create(b, loc, wide);
-            })
-            .getResult(0);
-  }
-  auto op = fp8::QuantizeOp::create(at.b, codesType(x, tile), scalesType(x, tile, {}), x, Value(),
+  auto op = fp8::QuantizeOp::create(at.b, codesType(w, tile), scalesType(w, tile, {}), w, Value(),
                                     ArrayRef({tile.rows, tile.columns}), tile.pow2,
                                     formatAttr(at.b, tile.format));
   setForward(op);

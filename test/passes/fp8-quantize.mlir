@@ -88,6 +88,25 @@ func.func @pair(%x: tensor<?x136xf32>, %v: tensor<160x136xf32>, %w: tensor<160x1
   return %a, %b : tensor<?x160xf32>, tensor<?x160xf32>
 }
 
+// Weights of other elements are quantized as they are; those that are codes already stay.
+// CHECK-LABEL: func.func @stored(
+// CHECK-SAME: %[[X:.*]]: tensor<?x136xf32>, %[[V:.*]]: tensor<160x136xbf16>, %[[Q:.*]]: tensor<160x136xf8E4M3FN>, %[[S:.*]]: tensor<2x2xf32>)
+// CHECK: fp8.quantize %[[V]] {block = array<i64: 128, 128>} : tensor<160x136xbf16> -> tensor<160x136xf8E4M3FN>, tensor<2x2xf32>
+// CHECK: %[[XQ:.*]], %[[XS:.*]] = fp8.quantize %[[X]]
+// CHECK: fp8.matmul %[[XQ]], %[[Q]], %[[S]] x_scale(%[[XS]]
+func.func @stored(%x: tensor<?x136xf32>, %v: tensor<160x136xbf16>, %q: tensor<160x136xf8E4M3FN>, %s: tensor<2x2xf32>)
+    -> (tensor<?x160xf32>, tensor<?x160xf32>) {
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  %rows = tensor.dim %x, %c0 : tensor<?x136xf32>
+  %e = tensor.empty(%rows) : tensor<?x160xf32>
+  %z = linalg.fill ins(%zero : f32) outs(%e : tensor<?x160xf32>) -> tensor<?x160xf32>
+  %a = linalg.matmul indexing_maps = [#mk, #nk, #mn] ins(%x, %v : tensor<?x136xf32>, tensor<160x136xbf16>) outs(%z : tensor<?x160xf32>) -> tensor<?x160xf32>
+  %w = fp8.dequantize %q, %s {block = array<i64: 128, 128>} : tensor<160x136xf8E4M3FN>, tensor<2x2xf32> -> tensor<160x136xf32>
+  %b = linalg.matmul indexing_maps = [#mk, #nk, #mn] ins(%x, %w : tensor<?x136xf32>, tensor<160x136xf32>) outs(%z : tensor<?x160xf32>) -> tensor<?x160xf32>
+  return %a, %b : tensor<?x160xf32>, tensor<?x160xf32>
+}
+
 // Tiles along tokens begin anew with each group.
 // CHECK-LABEL: func.func @experts_gradient(
 // CHECK-SAME: %[[X:.*]]: tensor<?x136xf32> {hadal.gradient}, %[[W:.*]]: tensor<6x96x136xf32> {hadal.gradient}, %[[O:.*]]: tensor<7xi32>, %[[A:.*]]: tensor<6xi32>, %[[DY:.*]]: tensor<?x96xf32>
