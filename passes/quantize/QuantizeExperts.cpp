@@ -127,6 +127,8 @@ private:
       Value &known = carried[{source.getDefiningOp(), *rows}];
       if (!known)
         known = gather(at.b, *rows, source);
+      else if (reader->isBeforeInBlock(known.getDefiningOp()))
+        known.getDefiningOp()->moveBefore(reader);
       *rows = known;
     }
     return codes;
