@@ -3,8 +3,8 @@
 
     fp8_training.py BIN ORACLE      ORACLE holds fp8/fp8_steps.safetensors and nano-fp8
 
-Codes are cliffs: two right implementations differ once one falls the other way. All gradients of the
-recipe in f32 are at 0.03 of the golden, those without FP8 at 0.19.
+Codes are cliffs: two right implementations differ once one falls the other way. All gradients of
+the recipe in f32 are at 0.03 of the golden, those without FP8 at 0.19.
 Python's own library only. Exit status 1 when a claim fails.
 """
 
