@@ -35,12 +35,12 @@ func.func @bf16(%x: tensor<?x24xf32>, %send: tensor<4xi32>, %receive: tensor<4xi
 // ALL-NOT: format
 // SHARDED-LABEL: func.func @layer_gradient(
 // SHARDED: moe.exchange {{.*}} {capacity = 64 : i64, parts = 2 : i64, rows = "L0.0.rows", segments = 1 : i64, stride = 1 : i64} : tensor<?x3xi32>
-// SHARDED: moe.exchange {{.*}} {{{.*}} format = "fp8", format_back = "bf16"} : tensor<?x64xf32>
+// SHARDED: moe.exchange {{.*}} format = "fp8", format_back = "bf16", {{.*}} : tensor<?x64xf32>
 // SHARDED: moe.exchange {{.*}} {capacity = 64 : i64, parts = 2 : i64, rows = "L0.0.rows", segments = 1 : i64, stride = 1 : i64} : tensor<?x3xf32>
-// SHARDED: moe.exchange {{.*}} like({{.*}} format = "bf16", format_back = "fp8"} : tensor<?x24xf32>
-// SHARDED: moe.exchange {{.*}} format = "fp8", format_back = "bf16"} : tensor<?x24xf32>
+// SHARDED: moe.exchange {{.*}} like({{.*}} format = "bf16", format_back = "fp8", {{.*}} : tensor<?x24xf32>
+// SHARDED: moe.exchange {{.*}} format = "fp8", format_back = "bf16", {{.*}} : tensor<?x24xf32>
 // SHARDED: moe.exchange {{.*}} like({{.*}} stride = 1 : i64} : tensor<?x3xf32>
-// SHARDED: moe.exchange {{.*}} like({{.*}} format = "bf16", format_back = "fp8"} : tensor<?x64xf32>
+// SHARDED: moe.exchange {{.*}} like({{.*}} format = "bf16", format_back = "fp8", {{.*}} : tensor<?x64xf32>
 ml_program.global private mutable @"experts.{}.up"(#ml_program.extern : tensor<8x24x64xf32>) : tensor<8x24x64xf32>
 func.func @layer(%x: tensor<?x64xf32> {hadal.gradient}, %e: tensor<?x3xi32>, %w: tensor<?x3xf32> {hadal.gradient})
     -> (tensor<?x24xf32> {hadal.gradient}) attributes {hadal.differentiate} {

@@ -286,5 +286,5 @@ module attributes {job.quantization = #job.quantization<rows = 0, columns = 4>} 
 // -----
 
 // C2
-// expected-error@+1 {{scales wants to be f32, bf16 or e8m0, got f16}}
+// expected-error@+1 {{scales wants one of f32, bf16, e8m0, got "f16"}}
 module attributes {job.quantization = #job.quantization<rows = 4, columns = 4, scales = "f16">} {}
