@@ -71,6 +71,10 @@ static void shardExperts(OpPassManager &pm, const PipelineOptions &options) {
 
 LogicalResult hadal::checkFp8Options(StringRef text,
                                      function_ref<LogicalResult(const Twine &)> error) {
+  // LLVM's parser prints by itself, in no form of ours, what lacks a value.
+  for (StringRef word : llvm::split(text, ' '))
+    if (!word.empty() && !word.contains('='))
+      return error("wants NAME=VALUE, got '" + word + "'");
   return createFp8Quantize()->initializeOptions(text, error);
 }
 
