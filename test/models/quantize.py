@@ -129,6 +129,17 @@ with tempfile.TemporaryDirectory() as t:
     claim("other weights are not", not (t / "q" / "old.bin").exists())
     claim("nothing else is left", sorted(p.name for p in t.iterdir()) == ["plain", "q"])
 
+    # transformers finds a single file of another name by an index alone.
+    part = "model-00001-of-00001.safetensors"
+    (plain / "model.safetensors").rename(plain / part)
+    quantize(plain, t / "one")
+    index = json.loads((t / "one" / "model.safetensors.index.json").read_text())
+    claim(
+        "an index names a single file",
+        index["weight_map"] == {name: part for name in load_dir(t / "q")},
+    )
+    claim("of the same bytes", load_dir(t / "one") == load_dir(t / "q"))
+
     # Several files of several types: the same files, and an index. Every tensor is aligned.
     parts = t / "parts"
     parts.mkdir()

@@ -305,7 +305,8 @@ Status FolderWriter::writeWeights(const std::set<std::string> &projections) {
   }
   for (auto &[name, file] : files)
     HADAL_TRY(writeFile(name, std::move(file.items), file.source->metadata()));
-  if (files.size() == 1)
+  // A single file is found without an index by this name alone.
+  if (files.size() == 1 && files.begin()->first == "model.safetensors")
     return {};
   Json index = {{"metadata", {{"total_size", bytes}}}, {"weight_map", std::move(places)}};
   return writeText("model.safetensors.index.json", index);
