@@ -36,14 +36,14 @@ const char *hadal_last_error(void) { return lastError.c_str(); }
 
 // Elements have the numbers that the module file gives them.
 static_assert(HADAL_F32 == int(ElementType::F32) && HADAL_I64 == int(ElementType::I64) &&
-              HADAL_I16 == int(ElementType::I16));
+              HADAL_F8_E8M0 == int(ElementType::F8E8M0));
 
 static Result<TensorView> viewOf(const char *function, const hadal_tensor &tensor) {
   if (tensor.rank > HADAL_MAX_RANK)
     return invalidArgument(std::string(function) + ": tensor.rank is " +
                            std::to_string(tensor.rank) + ", wants at most " +
                            std::to_string(HADAL_MAX_RANK));
-  if (tensor.element < HADAL_F32 || tensor.element > HADAL_I16)
+  if (tensor.element < HADAL_F32 || tensor.element > HADAL_F8_E8M0)
     return invalidArgument(std::string(function) + ": tensor.element is " +
                            std::to_string(int(tensor.element)) + ", wants a hadal_element");
   TensorView view{ElementType(tensor.element), Shape(tensor.shape, tensor.shape + tensor.rank),

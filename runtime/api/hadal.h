@@ -102,7 +102,9 @@ typedef enum hadal_element {
   HADAL_I64 = 7,
   HADAL_U8 = 8,
   HADAL_BOOL = 9,
-  HADAL_I16 = 10
+  HADAL_I16 = 10,
+  HADAL_F8_E5M2 = 11,
+  HADAL_F8_E8M0 = 12
 } hadal_element;
 
 #define HADAL_MAX_RANK 8

@@ -109,6 +109,10 @@ static void calls(void) {
   hadal_tensor wrong = rows;
   wrong.element = HADAL_I32;
   REFUSED(hadal_bind(call, "logits", &wrong), HADAL_INVALID_ARGUMENT, "I32");
+  wrong.element = HADAL_F8_E5M2;
+  REFUSED(hadal_bind(call, "logits", &wrong), HADAL_INVALID_ARGUMENT, "F8_E5M2");
+  wrong.element = HADAL_F8_E8M0;
+  REFUSED(hadal_bind(call, "logits", &wrong), HADAL_INVALID_ARGUMENT, "F8_E8M0");
   wrong.element = (hadal_element)99;
   REFUSED(hadal_bind(call, "logits", &wrong), HADAL_INVALID_ARGUMENT, "99");
   wrong = rows, wrong.rank = 9;
