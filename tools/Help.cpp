@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <sstream>
+#include <utility>
 
 using namespace hadal;
 
@@ -93,7 +94,13 @@ void options(std::string &out, const std::string &title,
     std::string name = nameOf(*option), value = option->get_positional() ? "" : valueWord(*option);
     if (option->get_expected_max() >= CLI::detail::expected_max_vector_size)
       value += value.empty() ? "" : " ...";
-    entry(out, value.empty() ? name : name + " " + value, describe(*option));
+    std::string text = describe(*option);
+    if (2 + name.size() + 1 + value.size() > columns) { // too many choices for the first column
+      text += ": ";
+      for (char c : std::exchange(value, "NAME"))
+        text += c == '|' ? std::string(", ") : std::string(1, c);
+    }
+    entry(out, value.empty() ? name : name + " " + value, text);
   }
 }
 

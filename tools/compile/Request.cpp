@@ -126,7 +126,7 @@ static void declareTraining(CLI::App &app, CompileRequest &request) {
       ->add_option("--fp8", request.settings.fp8,
                    "With --precision=fp8: options of the pass fp8-quantize, to study what they do, "
                    "such as \"accumulate=hopper interval=0\"")
-      ->type_name("OPTIONS");
+      ->type_name("LIST");
   train
       ->add_option("--moments", request.settings.moments, "Element type of the optimizer's moments")
       ->check(oneOf({"fp32", "bf16"}))
