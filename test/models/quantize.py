@@ -8,7 +8,7 @@
 Python's own library only. Exit status 1 when a claim fails.
 """
 
-import json, math, random, resource, shutil, struct, subprocess, sys, tempfile
+import fcntl, json, math, os, random, resource, shutil, struct, subprocess, sys, tempfile
 from pathlib import Path
 
 from frame import Frame
@@ -205,6 +205,17 @@ with tempfile.TemporaryDirectory() as t:
         t / "never",
     )
     refused("no folder to write in", "there is no folder", plain, "-o", t / "no" / "where")
+    part = t / ".never.part"
+    part.mkdir()
+    held = os.open(part, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    refused("a second run", "another run is writing there", plain, "-o", t / "never")
+    os.close(held)
+    (part / "left").write_text("by a run that was killed")
+    quantize(plain, t / "never")
+    names = sorted(p.name for p in (t / "never").iterdir())
+    claim("what a killed run left is gone", names == sorted(p.name for p in (t / "one").iterdir()))
+    shutil.rmtree(t / "never")
     refused(
         "another mode",
         "--mode: means nothing to --emit=checkpoint",

@@ -20,9 +20,12 @@
 #include <atomic>
 #include <csignal>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
 #include <map>
 #include <set>
+#include <sys/file.h>
+#include <unistd.h>
 
 using namespace hadal;
 namespace fs = std::filesystem;
@@ -361,6 +364,28 @@ static Result<std::set<std::string>> projectionsOf(const std::string &input,
   return std::set<std::string>(names.begin(), names.end());
 }
 
+/// Makes the empty folder that is written in, which no other run gets while the result is open.
+static Result<int> openPart(const std::string &part) {
+  std::error_code code;
+  fs::create_directory(part, code);
+  if (code)
+    return ioError(part + ": " + code.message());
+  int lock = ::open(part.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (lock < 0)
+    return ioError(part + ": " + std::strerror(errno));
+  // File systems without locks of folders have other errors, and are written to all the same.
+  if (::flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    ::close(lock);
+    return ioError(part + ": another run is writing there");
+  }
+  std::vector<fs::path> leftOver; // of a run that was killed
+  for (fs::directory_iterator it(part, code), end; !code && it != end; it.increment(code))
+    leftOver.push_back(it->path());
+  for (const fs::path &path : leftOver)
+    fs::remove_all(path, code);
+  return lock;
+}
+
 Status hadal::quantizeCheckpoint(mlir::MLIRContext &context, const std::string &input,
                                  const std::string &output, const std::string &cacheFolder,
                                  const std::function<void(uint64_t, uint64_t)> &progress) {
@@ -378,10 +403,7 @@ Status hadal::quantizeCheckpoint(mlir::MLIRContext &context, const std::string &
   auto quantizer = HADAL_TRY(Quantizer::create(context, weights, cacheFolder));
 
   std::string part = (place.parent_path() / ("." + place.filename().string() + ".part")).string();
-  fs::remove_all(part, code); // of a run that was killed
-  fs::create_directory(part, code);
-  if (code)
-    return ioError(part + ": " + code.message());
+  int lock = HADAL_TRY(openPart(part));
   Interruptible signals;
   Status written = [&]() -> Status {
     FolderWriter writer(*quantizer, checkpoint, part, signals, progress);
@@ -393,6 +415,7 @@ Status hadal::quantizeCheckpoint(mlir::MLIRContext &context, const std::string &
   }();
   if (!written)
     fs::remove_all(part, code);
+  ::close(lock);
   signals.obey();
   return written;
 }
