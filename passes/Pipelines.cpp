@@ -75,7 +75,12 @@ LogicalResult hadal::checkFp8Options(StringRef text,
   for (StringRef word : llvm::split(text, ' '))
     if (!word.empty() && !word.contains('='))
       return error("wants NAME=VALUE, got '" + word + "'");
-  return createFp8Quantize()->initializeOptions(text, error);
+  return createFp8Quantize()->initializeOptions(text, [&](const Twine &wrong) {
+    SmallString<128> line;
+    StringRef said = wrong.toStringRef(line);
+    said.consume_front("fp8-quantize "); // the option is what its user knows
+    return error(said);
+  });
 }
 
 /// Products take codes with scales where the precision is fp8.

@@ -66,7 +66,7 @@ public:
   /// Reads "VALUE" or "PATTERN:VALUE", one or several with commas between. False, after an error,
   /// where the value or pattern is none.
   bool read(Option option, llvm::StringRef text,
-            llvm::function_ref<mlir::InFlightDiagnostic()> error);
+            llvm::function_ref<void(const llvm::Twine &)> error);
 
   /// The options of the Linear that is this part of the model; of several entries that match the
   /// last one counts.

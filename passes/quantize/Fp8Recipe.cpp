@@ -31,7 +31,7 @@ const OptionValues &valuesOf(Fp8Recipe::Option option) {
 
 } // namespace
 
-bool Fp8Recipe::read(Option option, StringRef text, function_ref<InFlightDiagnostic()> error) {
+bool Fp8Recipe::read(Option option, StringRef text, function_ref<void(const Twine &)> error) {
   auto &[name, values] = valuesOf(option);
   SmallVector<StringRef> parts;
   text.split(parts, ',');
@@ -43,15 +43,15 @@ bool Fp8Recipe::read(Option option, StringRef text, function_ref<InFlightDiagnos
       value = part.drop_front(colon + 1);
       if (auto glob = llvm::GlobPattern::create(*entry.pattern); !glob || entry.pattern->empty()) {
         llvm::consumeError(glob.takeError());
-        error() << "wants a pattern of parts' names in front of ':' in " << name << ", got '"
-                << part << "'";
+        error("wants a pattern of parts' names in front of ':' in " + name + ", got '" + part +
+              "'");
         return false;
       }
     }
     auto known = llvm::find(values, value);
     if (known == values.end()) {
-      error() << "wants " << name << " to be " << llvm::join(ArrayRef(values).drop_back(), ", ")
-              << " or " << values.back() << ", got '" << value << "'";
+      error("wants " + name + " to be " + llvm::join(ArrayRef(values).drop_back(), ", ") + " or " +
+            values.back() + ", got '" + value + "'");
       return false;
     }
     entry.value = known - values.begin();

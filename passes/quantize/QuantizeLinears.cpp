@@ -76,9 +76,16 @@ private:
 struct Fp8Quantize : public hadal::impl::Fp8QuantizeBase<Fp8Quantize> {
   using Fp8QuantizeBase::Fp8QuantizeBase;
 
-  void runOnOperation() override {
-    auto error = [&] { return getOperation().emitError() << "fp8-quantize "; };
+  /// What text says is checked where it is read, so that its user need not wait for a module.
+  LogicalResult initializeOptions(StringRef text,
+                                  function_ref<LogicalResult(const Twine &)> error) override {
+    if (failed(Fp8QuantizeBase::initializeOptions(text, error)))
+      return failure();
     Fp8Recipe recipe;
+    return success(read(recipe, [&](const Twine &wrong) { (void)error("fp8-quantize " + wrong); }));
+  }
+
+  bool read(Fp8Recipe &recipe, function_ref<void(const Twine &)> error) {
     const std::pair<Fp8Recipe::Option, StringRef> texts[] = {
         {Fp8Recipe::Format, format},
         {Fp8Recipe::Scales, scales},
@@ -87,9 +94,15 @@ struct Fp8Quantize : public hadal::impl::Fp8QuantizeBase<Fp8Quantize> {
         {Fp8Recipe::Swiglu, swiglu},
         {Fp8Recipe::Interval, interval},
         {Fp8Recipe::Accumulate, accumulate}};
-    for (auto [option, text] : texts)
-      if (!recipe.read(option, text, error))
-        return signalPassFailure();
+    return llvm::all_of(texts,
+                        [&](auto &one) { return recipe.read(one.first, one.second, error); });
+  }
+
+  void runOnOperation() override {
+    auto error = [&] { return getOperation().emitError() << "fp8-quantize "; };
+    Fp8Recipe recipe;
+    if (!read(recipe, [&](const Twine &wrong) { error() << wrong; }))
+      return signalPassFailure();
     for (auto f : getOperation().getOps<func::FuncOp>()) {
       if (f.isExternal() || !f.getBody().hasOneBlock())
         continue;
