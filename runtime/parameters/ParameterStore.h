@@ -59,9 +59,6 @@ public:
   Result<std::shared_ptr<DeviceBuffer>> holdState(Device &device, const ParameterKey &key,
                                                   uint64_t bytes);
 
-  /// Whether somebody holds it.
-  bool has(const ParameterKey &key) const { return stored.count(key) != 0; }
-
   bool isState(const ParameterKey &key) const;
 
   /// Whose values lie there, as far as somebody has said so. Of a state nobody does.
@@ -75,7 +72,7 @@ public:
   /// A parameter has new values, in one of its layouts: what lies in others is stale.
   void changed(const std::string &name) { ++versions[name]; }
 
-  /// How often that was so.
+  /// How often that was so; of a stack by its name with "{}".
   uint64_t version(const std::string &name) const;
 
   /// Bytes of all memory, each counted once.

@@ -22,11 +22,8 @@ public:
   /// The values in a checkpoint's order, on the host; valid until the next call. NotFound.
   virtual Result<TensorView> tensor(const std::string &name) = 0;
 
-  /// Where the values lie.
+  /// Where the values lie, and how often they have changed.
   virtual const ParameterStore &store() const = 0;
-
-  /// How often a parameter has changed; a stack's by its name with "{}".
-  virtual uint64_t version(const std::string &parameter) const = 0;
 };
 
 } // namespace hadal

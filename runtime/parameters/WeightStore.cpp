@@ -116,24 +116,33 @@ Status WeightStore::holdWeights(const Module &module, Device &device) {
   return {};
 }
 
-/// Packed weights that the store has already are `origin`'s.
-Status WeightStore::checkOrigin(const std::string &origin) const {
+/// What the store has of a parameter already is `origin`'s: a training module's state is its own
+/// store's, whoever has filled it.
+Status WeightStore::checkIsOurs(const ParameterKey &key, const std::string &origin) const {
+  std::string has = store->isState(key) ? store->name() : store->content(key).origin;
+  if (has.empty() || has == origin)
+    return {};
+  return invalidArgument(key.name + ": the store has it of another " +
+                         (has.starts_with("store ") ? "module" : "checkpoint"));
+}
+
+Status WeightStore::checkWeightsAreOurs(const std::string &origin) const {
   for (const ParameterKey &key : weightKeys)
-    if (std::string of = store->content(key).origin; !of.empty() && of != origin)
-      return invalidArgument(key.name + ": the store has it of another " +
-                             (of.starts_with("store ") ? "module" : "checkpoint"));
+    HADAL_TRY(checkIsOurs(key, origin));
   return {};
 }
 
-/// Whether all packed weights are these.
+/// Whether all packed weights are these. States have their module's present values.
 bool WeightStore::haveContent(const ParameterContent &content) const {
-  return std::all_of(weightKeys.begin(), weightKeys.end(),
-                     [&](const ParameterKey &key) { return store->content(key) == content; });
+  return std::all_of(weightKeys.begin(), weightKeys.end(), [&](const ParameterKey &key) {
+    return store->isState(key) || store->content(key) == content;
+  });
 }
 
 void WeightStore::setContent(const ParameterContent &content) {
   for (const ParameterKey &key : weightKeys)
-    store->setContent(key, content);
+    if (!store->isState(key))
+      store->setContent(key, content);
 }
 
 Result<WeightStore> WeightStore::load(const Module &module, Device &device, Checkpoint source,
@@ -171,7 +180,7 @@ Result<WeightStore> WeightStore::load(const Module &module, Device &device, Chec
     }
   }
   HADAL_TRY(store.holdWeights(module, device));
-  HADAL_TRY(store.checkOrigin(content.origin));
+  HADAL_TRY(store.checkWeightsAreOurs(content.origin));
   HADAL_TRY(store.pack(module, device, total, progress, content));
   HADAL_TRY(checkpoint.checkSize());
   return store;
@@ -273,7 +282,7 @@ Result<WeightStore> WeightStore::load(const Module &module, Device &device,
   store.device = &device;
   HADAL_TRY(store.holdAsStored());
   HADAL_TRY(store.holdWeights(module, device));
-  HADAL_TRY(store.checkOrigin(source.store().name()));
+  HADAL_TRY(store.checkWeightsAreOurs(source.store().name()));
   HADAL_TRY(store.layOut());
   return store;
 }
@@ -292,12 +301,7 @@ Status WeightStore::holdAsStored() {
     storedKeys.push_back(key);
     if (!kept.count(index))
       continue;
-    bool isElsewhere = store->isState(key)
-                           ? &source->store() != store.get()
-                           : !store->content(key).origin.empty() &&
-                                 store->content(key).origin != source->store().name();
-    if (isElsewhere)
-      return invalidArgument(key.name + ": the store has it of another module");
+    HADAL_TRY(checkIsOurs(key, source->store().name()));
     asStored.back() = HADAL_TRY(store->hold(
         *device, key, *byteCount(elementType(parameter.element()), shape) * parameter.count()));
   }
@@ -322,7 +326,7 @@ Result<TensorView> WeightStore::sourceTensor(uint32_t index, uint32_t element) c
 uint64_t WeightStore::versionOfAll() const {
   uint64_t sum = 0;
   for (const fb::Parameter *parameter : *reader->tables().parameters())
-    sum += source->version(parameter->name()->str());
+    sum += source->store().version(parameter->name()->str());
   return sum;
 }
 
@@ -336,7 +340,7 @@ Status WeightStore::layOut() {
   for (uint32_t index = 0; index < tables.parameters()->size(); ++index) {
     const fb::Parameter &parameter = *tables.parameters()->Get(index);
     const ParameterKey &key = storedKeys[index];
-    ParameterContent content{origin, source->version(parameter.name()->str())};
+    ParameterContent content{origin, source->store().version(parameter.name()->str())};
     bool fills = asStored[index] && !store->isState(key) && store->content(key) != content;
     for (uint32_t i = 0; i < parameter.count(); ++i) {
       TensorView view = HADAL_TRY(sourceTensor(index, i)); // it has to fit, read or not

@@ -40,7 +40,8 @@ public:
   /// holds NaN or an infinite value", and those of CheckpointFit.h. `part`: the expert-parallel
   /// rank whose share of sharded parameters is read. `shared`: a store that others use too, null
   /// for one of its own; what it has of the same checkpoint is not packed again, and values of
-  /// another one are an error: "model.norm.weight: the store has it of another checkpoint".
+  /// another one, or of a training module's state, are an error: "model.norm.weight: the store has
+  /// it of another checkpoint".
   static Result<WeightStore> load(const Module &module, Device &device, Checkpoint checkpoint,
                                   const Progress &progress = {}, unsigned part = 0,
                                   std::shared_ptr<ParameterStore> shared = nullptr);
@@ -84,7 +85,8 @@ private:
   class TensorNames;
   static Status checkFit(const Module &module, const Checkpoint &checkpoint);
   Status holdWeights(const Module &module, Device &device);
-  Status checkOrigin(const std::string &origin) const;
+  Status checkIsOurs(const ParameterKey &key, const std::string &origin) const;
+  Status checkWeightsAreOurs(const std::string &origin) const;
   bool haveContent(const ParameterContent &content) const;
   void setContent(const ParameterContent &content);
   Status pack(const Module &module, Device &device, uint64_t total, const Progress &progress,

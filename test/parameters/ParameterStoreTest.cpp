@@ -23,8 +23,10 @@ TEST(ParameterStore, OneCopyOfALayout) {
   ASSERT_TRUE(third.ok() && fourth.ok());
   EXPECT_NE((*first)->address(), (*third)->address());
   EXPECT_NE((*first)->address(), (*fourth)->address());
-  EXPECT_TRUE(store.has(stored));
-  EXPECT_FALSE(store.has({"v", "as stored"}));
+  store.setContent(stored, {"checkpoint 1", 1});
+  store.setContent({"v", "as stored"}, {"checkpoint 1", 1}); // which nobody holds
+  EXPECT_EQ(store.content(stored).origin, "checkpoint 1");
+  EXPECT_EQ(store.content({"v", "as stored"}), ParameterContent());
   EXPECT_EQ(store.bytes(), 256u + 128u + 256u);
 }
 

@@ -338,6 +338,49 @@ TEST_F(WrongData, WeightsAreLookedAt) {
               folder + ": scale holds NaN or an infinite value");
 }
 
+/// A module's tensors as another one has them.
+class FakeSource final : public TensorSource {
+public:
+  FakeSource(const Module &trained, const ParameterStore &parameters)
+      : trained(trained), parameters(parameters) {}
+  const Module &module() const override { return trained; }
+  Result<TensorView> tensor(const std::string &) override { return TensorView::of(values); }
+  const ParameterStore &store() const override { return parameters; }
+
+private:
+  const Module &trained;
+  const ParameterStore &parameters;
+  std::vector<float> values = {1};
+};
+
+// Nobody packs into the memory of a training module's state: neither a checkpoint nor a module of
+// another store. A reader in the state's own store has its values as they are.
+TEST_F(WrongData, StatesAreNotPackedOver) {
+  auto module = Module::fromBytes(moduleBytes(fake::modulePayload()), "fake.hadal");
+  ASSERT_TRUE(module.ok());
+  CpuDevice device(1);
+  const fb::Weight &weight = *module->tables().weights()->Get(0);
+  auto store = std::make_shared<ParameterStore>();
+  auto state = store->holdState(device, parameterOf(*module, weight, 0), weight.bytes());
+  ASSERT_TRUE(state.ok());
+  std::vector<char> trained(weight.bytes(), 7);
+  std::memcpy((*state)->address(), trained.data(), trained.size());
+
+  const char *refusal = "packed_scale: the store has it of another module";
+  auto packed = WeightStore::load(*module, device, checkpointOf({{"scale", {1}}}), {}, 0, store);
+  ASSERT_FALSE(packed.ok());
+  EXPECT_EQ(packed.error().message, refusal);
+  ParameterStore elsewhere;
+  FakeSource other(*module, elsewhere), own(*module, *store);
+  auto laidOut = WeightStore::load(*module, device, store, other);
+  ASSERT_FALSE(laidOut.ok());
+  EXPECT_EQ(laidOut.error().message, refusal);
+  auto shared = WeightStore::load(*module, device, store, own);
+  ASSERT_TRUE(shared.ok()) << shared.error().message;
+  EXPECT_EQ(shared->weight(0), (*state)->address());
+  EXPECT_EQ(std::memcmp((*state)->address(), trained.data(), trained.size()), 0);
+}
+
 // A digest is of tensors, and not of how they lie in files.
 TEST_F(WrongData, DigestsOfCheckpoints) {
   using Tensors = std::vector<std::pair<std::string, std::vector<float>>>;
