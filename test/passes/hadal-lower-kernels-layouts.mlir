@@ -37,6 +37,20 @@ func.func private @stored(%x: tensor<4x64xf32>, %w: tensor<32x64xf32>) -> tensor
 
 // -----
 
+// Weights that the kernel itself would have to make have no memory.
+// expected-error@+1 {{matmul kernel wants its operands to be arguments or views of them}}
+func.func private @made(%x: tensor<4x8xf32>) -> tensor<4x16xf32> attributes {exec.kernel} {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<8x16xf32>
+  %w = linalg.fill ins(%zero : f32) outs(%e : tensor<8x16xf32>) -> tensor<8x16xf32>
+  %empty = tensor.empty() : tensor<4x16xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<4x16xf32>) -> tensor<4x16xf32>
+  %y = linalg.matmul ins(%x, %w : tensor<4x8xf32>, tensor<8x16xf32>) outs(%init : tensor<4x16xf32>) -> tensor<4x16xf32>
+  return %y : tensor<4x16xf32>
+}
+
+// -----
+
 #left = affine_map<(m, n, k) -> (m, k)>
 #right = affine_map<(m, n, k) -> (n, k)>
 #out = affine_map<(m, n, k) -> (m, n)>

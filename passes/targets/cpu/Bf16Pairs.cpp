@@ -10,20 +10,10 @@ static Value bitsOf(KernelBuilder &b, Value v) {
   return arith::BitcastOp::create(b, b.like(v, b.getI32Type()), v);
 }
 
-static Value constant(KernelBuilder &b, Value like, uint32_t v) {
-  return b.constantLike(like, b.getI32IntegerAttr(static_cast<int32_t>(v)));
-}
-
 Value hadal::pairOf(KernelBuilder &b, Value first, Value second) {
-  Value low = arith::ShRUIOp::create(b, bitsOf(b, second), constant(b, second, 16));
+  Value half = b.constantLike(second, b.getI32IntegerAttr(16));
+  Value low = arith::ShRUIOp::create(b, bitsOf(b, second), half);
   return arith::OrIOp::create(b, bitsOf(b, first), low);
-}
-
-std::pair<Value, Value> hadal::fromPair(KernelBuilder &b, Value pair) {
-  Type wide = b.like(pair, b.getF32Type());
-  Value first = arith::AndIOp::create(b, pair, constant(b, pair, 0xffff0000));
-  Value second = arith::ShLIOp::create(b, pair, constant(b, pair, 16));
-  return {arith::BitcastOp::create(b, wide, first), arith::BitcastOp::create(b, wide, second)};
 }
 
 std::pair<Value, Value> hadal::splitPairs(KernelBuilder &b, Value elements) {

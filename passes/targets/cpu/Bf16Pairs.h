@@ -18,9 +18,6 @@ namespace hadal {
 /// vectors whose values bf16 holds.
 mlir::Value pairOf(KernelBuilder &b, mlir::Value first, mlir::Value second);
 
-/// The values of pairs (first, second) as f32.
-std::pair<mlir::Value, mlir::Value> fromPair(KernelBuilder &b, mlir::Value pair);
-
 /// The even and the odd elements of a vector.
 std::pair<mlir::Value, mlir::Value> splitPairs(KernelBuilder &b, mlir::Value elements);
 

@@ -62,14 +62,11 @@ Values CodedWeightGradientEmitter::sum(Value t0, Value t1, const Place &at, Valu
   if (g.accumulate == Accumulate::F32)
     return chain(t0, t1, at, parts);
   HopperSum hopper(b, broadcastSide.format, vectorSide.format);
-  return b.carry(t0, t1, HopperSum::length, parts, [&](Value t, Values parts) {
-    Value end = b.min(b.add(t, HopperSum::length), t1);
-    return hopper.step(t, end, parts, [&](Value t) {
-      Values left;
-      for (int64_t r = 0; r < at.rows; ++r)
-        left.push_back(broadcast(t, r, at));
-      return std::pair(left, vectorsOf(t, at));
-    });
+  return hopper.sum(t0, t1, parts, [&](Value t) {
+    Values left;
+    for (int64_t r = 0; r < at.rows; ++r)
+      left.push_back(broadcast(t, r, at));
+    return std::pair(left, vectorsOf(t, at));
   });
 }
 
@@ -78,7 +75,7 @@ void CodedWeightGradientEmitter::promote(const Values &parts, const Place &at, V
   int64_t lanes = b.shape.lanes;
   Values right;
   for (int64_t v = 0; v < vectors; ++v) {
-    int64_t valid = validLanes(at.last, v);
+    int64_t valid = layout.valid(at.last, v, lanes);
     Value column = b.add(b.mul(at.panel, panel), v * lanes);
     right.push_back(valid ? scalesAt(vectorSide, scales, column, lanes, valid)
                           : b.zeros(b.vectorOf(lanes, b.getF32Type())));

@@ -35,13 +35,12 @@ static void startFrom(Value init, Value destination, RewriterBase &rewriter) {
   }
 }
 
-/// A place for the rows of `x`, [rows, K] f32, that all quantizers of them read at once: every row
-/// stands where the one before it stood.
-static Value placeOfRow(Kernel &kernel, fp8::QuantizeOp quantize) {
+/// A place in scratch for the rows of `x`, [rows, K] f32, that all quantizers of them read at once:
+/// every row stands where the one before it stood.
+static Value placeOfRow(Kernel &kernel, fp8::QuantizeOp quantize, int64_t &scratchBytes) {
   KernelBuilder &b = kernel.b;
   ArrayRef<int64_t> shape = quantize.getX().getType().getShape();
-  int64_t offset = 0;
-  Value row = b.scratchView(kernel.scratch, offset, {shape[1]}, b.getF32Type());
+  Value row = b.scratchView(kernel.scratch, scratchBytes, {shape[1]}, b.getF32Type());
   OpFoldResult rows = b.getIndexAttr(shape[0]);
   if (ShapedType::isDynamic(shape[0]))
     rows = b.dim(kernel.memory(quantize.getQ()), 0);
@@ -55,14 +54,15 @@ static Value placeOfRow(Kernel &kernel, fp8::QuantizeOp quantize) {
 
 /// What the linalg ops of a kernel make: its results but for codes and scales, and what quantizers
 /// alone read.
-static SmallVector<Value> madeRows(Kernel &kernel, ArrayRef<fp8::QuantizeOp> quantizers) {
+static SmallVector<Value> madeRows(Kernel &kernel, ArrayRef<fp8::QuantizeOp> quantizers,
+                                   int64_t &scratchBytes) {
   SmallVector<Value> made;
   for (Value v : kernel.tensors.getBody().front().getTerminator()->getOperands())
     if (!v.getDefiningOp<fp8::QuantizeOp>())
       made.push_back(v);
   for (fp8::QuantizeOp quantize : quantizers)
     if (!llvm::is_contained(made, quantize.getX())) {
-      kernel.setMemory(quantize.getX(), placeOfRow(kernel, quantize));
+      kernel.setMemory(quantize.getX(), placeOfRow(kernel, quantize, scratchBytes));
       made.push_back(quantize.getX());
     }
   return made;
@@ -71,9 +71,10 @@ static SmallVector<Value> madeRows(Kernel &kernel, ArrayRef<fp8::QuantizeOp> qua
 /// 1. The same computation on tensors that stand for the kernel's memory: returns the one op that
 /// makes all results, whose inits are the places of the results.
 static FailureOr<linalg::LinalgOp> writeOnTensors(Kernel &kernel, RewriterBase &rewriter,
-                                                  ArrayRef<fp8::QuantizeOp> quantizers) {
+                                                  ArrayRef<fp8::QuantizeOp> quantizers,
+                                                  int64_t &scratchBytes) {
   KernelBuilder &b = kernel.b;
-  SmallVector<Value> made = madeRows(kernel, quantizers);
+  SmallVector<Value> made = madeRows(kernel, quantizers, scratchBytes);
   Block &source = kernel.tensors.getBody().front();
   IRMapping map;
   for (auto [i, argument] : llvm::enumerate(source.getArguments())) {
@@ -238,14 +239,13 @@ static LogicalResult writeQuantizers(Kernel &kernel, ArrayRef<fp8::QuantizeOp> q
 LogicalResult hadal::emitLinalg(Kernel &kernel, Operation *) {
   IRRewriter rewriter(kernel.b.getContext());
   auto quantizers = llvm::to_vector(kernel.tensors.getBody().front().getOps<fp8::QuantizeOp>());
-  auto root = writeOnTensors(kernel, rewriter, quantizers);
+  int64_t scratchBytes = 0;
+  auto root = writeOnTensors(kernel, rewriter, quantizers, scratchBytes);
   if (failed(root))
     return failure();
   auto tasks = tileRows(kernel, *root, rewriter);
   if (failed(tasks))
     return failure();
-  int64_t scratchBytes =
-      quantizers.empty() ? 0 : 4 * quantizers.front().getX().getType().getShape().back();
   kernel.finish({*tasks}, scratchBytes);
   return success(succeeded(bufferize(kernel)) && succeeded(writeLoops(kernel, rewriter)) &&
                  succeeded(writeQuantizers(kernel, quantizers)));

@@ -16,8 +16,7 @@
 //   task   rows [m0, m1) x panels [p0, p1)
 //     one row        four panels at a time: four streams of weights keep the memory busy
 //     many rows      panel by panel, tiles of `tileRows` rows, then what is left; the panel stays
-//     in
-//                    the first cache
+//                    in the first cache
 //     in panels      chunk by chunk of the sum: the task's panels (transposed first, if need be)
 //                    stay in the second cache; tile by tile of rows, all of them
 #include "passes/analysis/Products.h"
@@ -61,14 +60,7 @@ private:
   void transposePanel(Value batch, Value panel, const Chunk &chunk, Value result);
   void forTiles(Value m0, Value m1, function_ref<void(int64_t, Value)> tile);
   void tile(int64_t rows, int64_t panels, Place at, Value widened, const Chunk *chunk = nullptr);
-  void onLastPanel(Value panel, function_ref<void(bool)> body);
   Values loadTile(int64_t rows, int64_t panels, Place at);
-  SmallVector<Value> outPlace(Value row, Value column, Value batch);
-  int64_t validLanes(bool last, int64_t vector) {
-    return last ? std::clamp<int64_t>(first.n % layout.width() - vector * b.shape.lanes, 0,
-                                      b.shape.lanes)
-                : b.shape.lanes;
-  }
   Values chain(Value k0, int64_t count, Values acc, ArrayRef<Value> leftRows, Place at,
                ArrayRef<Value> bases, Value widened);
   SmallVector<Values> loadPair(Value k, bool both, ArrayRef<Value> bases, Value widened);
@@ -105,12 +97,7 @@ private:
 };
 
 Value MatmulEmitter::loadLeft(Value leftRow, Value batch, Value k) {
-  SmallVector<Value> at(cast<MemRefType>(left.getType()).getRank());
-  at[first.leftRow] = leftRow;
-  at[first.leftK] = k;
-  if (first.leftBatch >= 0)
-    at[first.leftBatch] = batch;
-  return b.widen(b.load(left, at));
+  return b.widen(b.load(left, leftPlace(first, left, leftRow, k, batch)));
 }
 
 /// Widens two rows of K of `lanes` outputs that lie interleaved.
@@ -279,7 +266,7 @@ void MatmulEmitter::tile(int64_t rows, int64_t panels, Place at, Value widened,
     Value row = b.add(at.row, r);
     leftRows.push_back(source ? b.toIndex(b.load(source, {row})) : row);
   }
-  Value firstPanel = at.batch ? b.add(b.mul(at.batch, layout.panels()), at.panel) : at.panel;
+  Value firstPanel = layout.numberOf(b, at.panel, at.batch);
   for (int64_t p = 0; p < panels; ++p)
     bases.push_back(b.mul(b.add(firstPanel, p), layout.panelElements()));
   Values acc(rows * width, zero);
@@ -334,27 +321,10 @@ void MatmulEmitter::tile(int64_t rows, int64_t panels, Place at, Value widened,
   storeTile(acc, rows, panels, at);
 }
 
-/// The body, told whether the panel is one that outputs do not fill.
-void MatmulEmitter::onLastPanel(Value panel, function_ref<void(bool)> body) {
-  if (first.n % layout.width() == 0)
-    return body(false);
-  b.choose(
-      b.equal(panel, b.index(layout.panels() - 1)), [&] { body(true); }, [&] { body(false); });
-}
-
 void MatmulEmitter::storeTile(const Values &acc, int64_t rows, int64_t panels, Place at) {
   for (int64_t p = 0; p < panels; ++p)
-    onLastPanel(b.add(at.panel, p),
-                [&](bool last) { storeVectors(acc, rows, p, panels, at, last); });
-}
-
-SmallVector<Value> MatmulEmitter::outPlace(Value row, Value column, Value batch) {
-  SmallVector<Value> place(cast<MemRefType>(out.getType()).getRank());
-  place[first.outRow] = row;
-  place[first.outN] = column;
-  if (first.outBatch >= 0)
-    place[first.outBatch] = batch;
-  return place;
+    layout.onLast(b, b.add(at.panel, p),
+                  [&](bool last) { storeVectors(acc, rows, p, panels, at, last); });
 }
 
 /// The sums that an earlier chunk left in the result's memory.
@@ -366,19 +336,20 @@ Values MatmulEmitter::loadTile(int64_t rows, int64_t panels, Place at) {
     Value column = b.mul(b.add(at.panel, p), layout.width());
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t v = 0; v < vectors; ++v) {
-        int64_t valid = validLanes(last, v);
-        loaded.push_back(
-            valid
-                ? b.loadVector(out, outPlace(b.add(at.row, r), b.add(column, v * lanes), at.batch),
-                               lanes, valid)
-                : b.zeros(type));
+        int64_t valid = layout.valid(last, v, lanes);
+        if (!valid) {
+          loaded.push_back(b.zeros(type));
+          continue;
+        }
+        Value row = b.add(at.row, r), n = b.add(column, v * lanes);
+        loaded.push_back(b.loadVector(out, outPlace(first, out, row, n, at.batch), lanes, valid));
       }
     return loaded;
   };
   Values all(rows * panels * vectors);
   for (int64_t p = 0; p < panels; ++p) {
     Values loaded;
-    if (first.n % layout.width() == 0)
+    if (layout.areWhole())
       loaded = load(p, false);
     else
       loaded = b.choose(
@@ -397,7 +368,7 @@ void MatmulEmitter::storeVectors(const Values &acc, int64_t rows, int64_t panel,
   int64_t lanes = b.shape.lanes, each = vectors / products.size(), all = panels * vectors;
   Value column0 = b.mul(b.add(at.panel, panel), layout.width());
   for (int64_t v = 0; v < each; ++v) {
-    int64_t valid = validLanes(last, v);
+    int64_t valid = layout.valid(last, v, lanes);
     if (!valid)
       continue;
     Value column = b.add(column0, v * lanes);
@@ -409,7 +380,7 @@ void MatmulEmitter::storeVectors(const Values &acc, int64_t rows, int64_t panel,
           sums.push_back(acc[r * all + panel * vectors + q * each + v]);
         result = epilogue.apply(b, sums, row, column, valid);
       }
-      b.storeVector(result, out, outPlace(row, column, at.batch), valid);
+      b.storeVector(result, out, outPlace(first, out, row, column, at.batch), valid);
     }
   }
 }
@@ -453,17 +424,15 @@ void MatmulEmitter::forTiles(Value m0, Value m1, function_ref<void(int64_t, Valu
 /// is W[chunk.begin + i, panel * width + lane]. Chunks begin where a stored panel does.
 void MatmulEmitter::transposePanel(Value batch, Value panel, const Chunk &chunk, Value result) {
   int64_t lanes = b.shape.lanes;
-  Value storedPanel = b.div(chunk.begin, stored.panel);
-  if (batch)
-    storedPanel = b.add(b.mul(batch, stored.panels()), storedPanel);
+  Value storedPanel = stored.numberOf(b, b.div(chunk.begin, stored.panel), batch);
   Value column = b.mul(panel, layout.panel); // K of the stored panel
-  onLastPanel(panel, [&](bool last) {
+  layout.onLast(b, panel, [&](bool last) {
     b.loop(0, llvm::divideCeil(chunk.count, stored.panel), 1, [&](Value block) {
       Value base = b.add(b.mul(b.add(storedPanel, block), stored.panelElements()),
                          b.mul(column, stored.panel));
       for (int64_t n = 0; n < stored.panel; n += lanes)
         for (int64_t k = 0; k < layout.panel; k += lanes) {
-          int64_t valid = validLanes(last, k / lanes);
+          int64_t valid = layout.valid(last, k / lanes, lanes);
           Values rows;
           for (int64_t i = 0; i < lanes; ++i)
             rows.push_back(
@@ -514,9 +483,7 @@ void MatmulEmitter::emitChunks(Value m0, Value m1, Value batch, Value p0, Value 
   };
   auto stands = [&](Value panel, Value k) { // a panel's chunk
     Value at = transposed ? b.div(k, stored.panel) : panel, in = transposed ? panel : k;
-    if (batch)
-      at = b.add(b.mul(batch, stored.panels()), at);
-    return b.add(b.mul(at, stored.panelElements()),
+    return b.add(stored.base(b, at, batch),
                  b.mul(in, transposed ? layout.panel * stored.panel : stored.panel));
   };
   auto sum = [&](const Chunk &chunk) {
@@ -552,8 +519,7 @@ void MatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p
     return emitChunks(m0, m1, batch, p0, p1);
   Value rows = b.sub(m1, m0);
   auto tiles = [&](Value panel, Value widened) {
-    Value base =
-        b.mul(batch ? b.add(b.mul(batch, layout.panels()), panel) : panel, layout.panelElements());
+    Value base = layout.base(b, panel, batch);
     forTiles(m0, m1, [&](int64_t rows, Value row) {
       if (rows == tileRows)
         lookAhead(m0, row, base);
@@ -587,8 +553,7 @@ void MatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p
           Value widened = b.scratchView(kernel.scratch, offset, {layout.paddedK(), layout.panel},
                                         b.getF32Type());
           b.loop(p0, p1, 1, [&](Value panel) {
-            Value at = batch ? b.add(b.mul(batch, layout.panels()), panel) : panel;
-            widenPanel(b.mul(at, layout.panelElements()), widened);
+            widenPanel(layout.base(b, panel, batch), widened);
             tiles(panel, widened);
           });
         });
@@ -634,18 +599,11 @@ LogicalResult MatmulEmitter::emit() {
   if (kernel.inPanels(first.right)) {
     // A chunk of a task's panels has half a megabyte (a quarter where vectors are narrower), and
     // four panels at least.
-    panelsOfTask =
+    int64_t most =
         std::clamp<int64_t>(128 * (b.shape.lanes == 16 ? 1024 : 512) / chunkLength() / layout.panel,
                             4, layout.panels());
-    panelsOfTask =
-        llvm::divideCeil(layout.panels(), llvm::divideCeil(layout.panels(), panelsOfTask));
-    int64_t chunks = llvm::divideCeil(layout.panels(), panelsOfTask);
-    // Rows of a matrix with few outputs are cut further, for there to be tasks enough.
-    rowsOfTask = llvm::alignTo(first.grouped() || chunks >= 16 ? 1024
-                               : chunks >= 4                   ? 512
-                               : chunks > 1                    ? 256
-                                                               : 128,
-                               tileRows);
+    panelsOfTask = evenly(layout.panels(), most);
+    rowsOfTask = rowsOfTasks(first, llvm::divideCeil(layout.panels(), panelsOfTask), tileRows);
   }
   if (transposed)
     scratchBytes = panelsOfTask * llvm::alignTo(chunkLength(), stored.panel) * layout.panel * 4;

@@ -122,19 +122,16 @@ public:
   void emit() { bk == 1 ? emitColumns() : bm == 1 ? emitRows() : emitTiles(); }
 
   /// The tiles of a row from column `first` on, which is a tile's, up to `last`, which is the end
-  /// or a tile's first, too. Tiles are of one row.
-  void quantizeRow(Value row, Value first, Value last) {
+  /// or a tile's first, too; all of them where both are null. Tiles are of one row.
+  void quantizeRow(Value row, Value first = {}, Value last = {}) {
     int64_t whole = columns / bk * bk;
     auto tile = [&](Value column, int64_t width) { quantizeTile(row, row, row, column, width); };
-    b.loop(first, b.min(last, b.index(whole)), bk, [&](Value column) { tile(column, bk); });
-    if (whole < columns)
-      b.when(b.less(b.index(whole), last), [&] { tile(b.index(whole), columns - whole); });
-  }
-  void quantizeRow(Value row) {
-    b.loop(0, columns / bk * bk, bk,
-           [&](Value column) { quantizeTile(row, row, row, column, bk); });
-    if (int64_t rest = columns % bk)
-      quantizeTile(row, row, row, b.index(columns - rest), rest);
+    Value begin = first ? first : b.index(0), end = b.index(whole);
+    b.loop(begin, last ? b.min(last, end) : end, bk, [&](Value column) { tile(column, bk); });
+    if (whole == columns)
+      return;
+    auto rest = [&] { tile(b.index(whole), columns - whole); };
+    last ? b.when(b.less(b.index(whole), last), rest) : rest();
   }
 
 private:
@@ -360,8 +357,7 @@ private:
 } // namespace
 
 void hadal::quantizeRow(Kernel &kernel, fp8::QuantizeOp op, Value row, Value first, Value last) {
-  Quantizer quantizer(kernel, op);
-  first ? quantizer.quantizeRow(row, first, last) : quantizer.quantizeRow(row);
+  Quantizer(kernel, op).quantizeRow(row, first, last);
 }
 
 LogicalResult hadal::emitQuantize(Kernel &kernel, Operation *op) {

@@ -37,8 +37,7 @@ class StagedMatmulEmitter {
 public:
   StagedMatmulEmitter(Kernel &kernel, ArrayRef<Product> products, linalg::GenericOp generic)
       : kernel(kernel), b(kernel.b), products(products), generic(generic),
-        first(this->products.front()), operands(kernel, products, usesPairs(first, b.shape)),
-        promotes(bool(first.scale)) {}
+        first(this->products.front()), operands(kernel, products, usesPairs(first, b.shape)) {}
   LogicalResult emit();
 
   static bool usesPairs(const Product &p, const VectorShape &shape) {
@@ -68,8 +67,8 @@ private:
   void quantizeRows(Value m0, Value m1, Value p0, Value p1);
   void forVectors(const Tile &tile, Value valid,
                   function_ref<void(Value row, Value panel, int64_t vector, int64_t valid)> body);
-  SmallVector<Value> outPlace(Value row, Value column, Value batch);
   Value sumAt(Value row, int64_t vector, std::optional<Value> store = std::nullopt);
+  bool promotes() const { return bool(first.scale); }
   SmallVector<int64_t> heights() const;
   Value heightFor(Value rows);
 
@@ -81,12 +80,11 @@ private:
   fp8::QuantizeOp quantize; // of the result, or null
   const Product &first;
   StagedOperands operands;
-  const bool promotes;
   bool fewInRegisters = false;
   static constexpr int64_t together = 4; // panels of one row
   static constexpr int64_t fewRows = 4;
   SumParts parts{1, 1, 1}, wholeParts{1, 1, 1};
-  int64_t tileRows = 0, partsOfChunk = 0, panelsOfTask = 0, rowsOfTask = 0;
+  int64_t partsOfChunk = 0, panelsOfTask = 0, rowsOfTask = 0;
   Value out, sums;
 };
 
@@ -94,7 +92,7 @@ private:
 SmallVector<int64_t> StagedMatmulEmitter::heights() const {
   if (first.accumulate == Accumulate::Hopper)
     return {1, 2};
-  if (tileRows == 12)
+  if (b.shape.rows == 12)
     return {1, 3, 6, 12};
   return {1, 3, 6};
 }
@@ -105,15 +103,6 @@ Value StagedMatmulEmitter::heightFor(Value rows) {
   for (int64_t h : llvm::reverse(ArrayRef(all).drop_back()))
     height = b.select(b.less(b.index(h), rows), height, b.index(h));
   return height;
-}
-
-SmallVector<Value> StagedMatmulEmitter::outPlace(Value row, Value column, Value batch) {
-  SmallVector<Value> place(cast<MemRefType>(out.getType()).getRank());
-  place[first.outRow] = row;
-  place[first.outN] = column;
-  if (first.outBatch >= 0)
-    place[first.outBatch] = batch;
-  return place;
 }
 
 /// A vector of the tile's sums, or the place for one.
@@ -153,16 +142,13 @@ Values StagedMatmulEmitter::stagedPart(const Tile &tile, Value from, Value to, V
 Values StagedMatmulEmitter::hopperPart(const Tile &tile, Value from, Value to, Values acc) {
   auto formatOf = [](Value codes) { return getElementTypeOrSelf(codes.getType()); };
   HopperSum hopper(b, formatOf(first.left), formatOf(first.right));
-  return b.carry(from, to, HopperSum::length, acc, [&](Value at, Values acc) {
-    Value end = b.min(b.add(at, HopperSum::length), to);
-    return hopper.step(at, end, acc, [&](Value step) {
-      std::pair<Values, Values> values;
-      for (int64_t r = 0; r < tile.height; ++r)
-        values.first.push_back(operands.left(b.index(r), step));
-      for (int64_t v = 0; v < operands.vectors(); ++v)
-        values.second.push_back(operands.right(tile.slot, step, v));
-      return values;
-    });
+  return hopper.sum(from, to, acc, [&](Value step) {
+    std::pair<Values, Values> values;
+    for (int64_t r = 0; r < tile.height; ++r)
+      values.first.push_back(operands.left(b.index(r), step));
+    for (int64_t v = 0; v < operands.vectors(); ++v)
+      values.second.push_back(operands.right(tile.slot, step, v));
+    return values;
   });
 }
 
@@ -171,7 +157,7 @@ Values StagedMatmulEmitter::partInRegisters(const Tile &tile, Value part, Values
   int64_t vectors = operands.vectors(), width = tile.panels * vectors;
   Values bases;
   for (int64_t p = 0; p < tile.panels; ++p)
-    bases.push_back(operands.panelBase(b.add(tile.panel, p), tile.batch));
+    bases.push_back(operands.layout.base(b, b.add(tile.panel, p), tile.batch));
   Value begin = wholeParts.begin(b, part), to = b.mul(part, wholeParts.padded());
   auto pair = [&](Value k, Values acc) {
     for (int64_t p = 0; p < tile.panels; ++p)
@@ -231,7 +217,7 @@ void StagedMatmulEmitter::sumTile(const Tile &tile) {
   int64_t width = tile.panels * operands.vectors();
   b.loop(tile.t0, tile.t1, 1, [&](Value part) {
     Values acc(tile.height * width, b.zeros(b.vectorOf(b.shape.lanes, b.getF32Type())));
-    if (promotes)
+    if (promotes())
       return promote(tile, part, partOf(tile, part, acc));
     for (int64_t i = 0; i < tile.height * width; ++i)
       acc[i] = sumAt(b.index(i / width), i % width);
@@ -247,10 +233,10 @@ void StagedMatmulEmitter::forVectors(const Tile &tile, Value rows,
                                      function_ref<void(Value, Value, int64_t, int64_t)> body) {
   for (int64_t p = 0; p < tile.panels; ++p) {
     Value panel = b.add(tile.panel, p);
-    operands.onLastPanel(panel, [&](bool last) {
+    operands.layout.onLast(b, panel, [&](bool last) {
       b.loop(b.index(0), rows, 1, [&](Value r) {
         for (int64_t v = 0; v < operands.vectors(); ++v)
-          body(r, panel, p * operands.vectors() + v, operands.validLanes(last, v));
+          body(r, panel, p * operands.vectors() + v, operands.layout.valid(last, v, b.shape.lanes));
       });
     });
   }
@@ -267,10 +253,10 @@ void StagedMatmulEmitter::beginTile(const Tile &tile, Value valid, bool isFirst)
   }
   forVectors(tile, valid, [&](Value r, Value panel, int64_t vector, int64_t lanes) {
     Value column = operands.columnOf(panel, vector % operands.vectors());
-    sumAt(r, vector,
-          lanes ? b.loadVector(out, outPlace(b.add(tile.row, r), column, tile.batch), b.shape.lanes,
-                               lanes)
-                : zero);
+    if (!lanes)
+      return void(sumAt(r, vector, zero));
+    auto at = outPlace(first, out, b.add(tile.row, r), column, tile.batch);
+    sumAt(r, vector, b.loadVector(out, at, b.shape.lanes, lanes));
   });
 }
 
@@ -286,7 +272,7 @@ void StagedMatmulEmitter::endTile(const Tile &tile, Value valid, bool isLast) {
     Value result = ofProducts[0];
     if (isLast && epilogue)
       result = epilogue.apply(b, ofProducts, row, column, lanes);
-    b.storeVector(result, out, outPlace(row, column, tile.batch), lanes);
+    b.storeVector(result, out, outPlace(first, out, row, column, tile.batch), lanes);
   });
 }
 
@@ -383,30 +369,23 @@ void StagedMatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, V
 /// narrower, and caches with them.
 void StagedMatmulEmitter::planTasks() {
   int64_t steps = b.shape.lanes == 16 ? 1024 : 512, panels = operands.layout.panels();
-  if (promotes) {
+  if (promotes()) {
     parts = wholeParts = SumParts::of(first);
   } else {
     // Chunks alike, of whole panels where weights lie in these.
-    int64_t chunks = llvm::divideCeil(first.k, steps);
-    parts = SumParts::of(first.k, llvm::alignTo(llvm::divideCeil(first.k, chunks), 64));
+    parts = SumParts::of(first.k, llvm::alignTo(evenly(first.k, steps), 64));
     wholeParts = SumParts::of(first.k, first.k);
   }
-  int64_t most = promotes ? std::max<int64_t>(1, steps / parts.padded()) : 1;
-  partsOfChunk = llvm::divideCeil(parts.count(), llvm::divideCeil(parts.count(), most));
+  partsOfChunk =
+      evenly(parts.count(), promotes() ? std::max<int64_t>(1, steps / parts.padded()) : 1);
   int64_t panelBytes = partsOfChunk * parts.padded() / operands.unit() * operands.layout.panel * 4;
   int64_t cache = b.shape.lanes == 16 ? 768 << 10 : 384 << 10;
-  panelsOfTask = std::clamp<int64_t>(cache / panelBytes, std::min(panels, together), panels);
-  panelsOfTask = llvm::divideCeil(panels, llvm::divideCeil(panels, panelsOfTask));
+  panelsOfTask =
+      evenly(panels, std::clamp<int64_t>(cache / panelBytes, std::min(panels, together), panels));
   if (quantize) // a tile of codes is in one task
     panelsOfTask = std::min<int64_t>(
         panels, llvm::alignTo(panelsOfTask, quantize.getBlock()[1] / operands.layout.panel));
-  // Rows of a matrix with few outputs are cut further, for there to be tasks enough.
-  int64_t chunks = llvm::divideCeil(panels, panelsOfTask);
-  rowsOfTask = llvm::alignTo(first.grouped() || chunks >= 16 ? 1024
-                             : chunks >= 4                   ? 512
-                             : chunks > 1                    ? 256
-                                                             : 128,
-                             tileRows);
+  rowsOfTask = rowsOfTasks(first, llvm::divideCeil(panels, panelsOfTask), b.shape.rows);
 }
 
 LogicalResult StagedMatmulEmitter::emit() {
@@ -424,18 +403,17 @@ LogicalResult StagedMatmulEmitter::emit() {
       return quantize.emitOpError() << "in the kernel of a product wants tiles of a multiple of "
                                     << operands.layout.panel << " outputs of the kernel's result";
   }
-  tileRows = b.shape.rows;
   planTasks();
   // Hopper's sums want the values of both operands as they are.
   fewInRegisters = operands.readsInRegisters() && first.accumulate == Accumulate::F32;
   int64_t scratchBytes = 0;
   sums = b.scratchView(kernel.scratch, scratchBytes,
-                       {std::max(tileRows, fewRows), together * operands.layout.panel},
+                       {std::max(b.shape.rows, fewRows), together * operands.layout.panel},
                        b.getF32Type());
   operands.place(heights().back(), panelsOfTask, parts, partsOfChunk, scratchBytes);
   if (fewInRegisters)
     operands.placeWhole(fewRows, wholeParts, scratchBytes);
-  ProductCut cut{operands.layout.panels(), panelsOfTask, rowsOfTask, tileRows};
+  ProductCut cut{operands.layout.panels(), panelsOfTask, rowsOfTask, b.shape.rows};
   auto tasks =
       forProductTasks(kernel, first, cut, [&](Value m0, Value m1, Value batch, Value p0, Value p1) {
         emitBlock(m0, m1, batch, p0, p1);
@@ -448,11 +426,16 @@ LogicalResult StagedMatmulEmitter::emit() {
 
 bool hadal::wantsStaging(Kernel &kernel, ArrayRef<Product> products) {
   const Product &first = products.front();
+  if (first.leftScale)
+    return true;
+  Value right = kernel.memory(first.right);
+  if (!right) // emitMatmul says so
+    return false;
+  bool isLaidOut = cast<MemRefType>(right.getType()).getRank() == 1;
   if (first.scale)
-    return first.leftScale || cast<MemRefType>(kernel.memory(first.right).getType()).getRank() > 1;
+    return !isLaidOut;
   const VectorShape &shape = kernel.b.shape;
   Type weights = getElementTypeOrSelf(first.right.getType());
-  bool isLaidOut = cast<MemRefType>(kernel.memory(first.right).getType()).getRank() == 1;
   bool inVectors = first.leftK == cast<RankedTensorType>(first.left.getType()).getRank() - 1;
   return shape.pairs && isHeldByBf16(first.op) && inVectors && isLaidOut &&
          (kernel.inPanels(first.right) || weights.isBF16());

@@ -28,6 +28,7 @@ class TileMatmulEmitter {
 public:
   TileMatmulEmitter(Kernel &kernel, Product p, linalg::GenericOp generic)
       : kernel(kernel), b(kernel.b), p(p), generic(generic), tiles(b, isHeldByBf16(p.op) ? 1 : 3),
+        layout(PanelLayout::of(p.n, p.k, b.getF32Type(), 1, b.shape)),
         stored(PanelLayout::of(cast<RankedTensorType>(p.right.getType()), b.shape)),
         transposed(p.rightK < p.rightN) {}
   LogicalResult emit();
@@ -51,17 +52,16 @@ private:
   void joinRows(Value m0, Value rows, Value batch, Value panel, const Chunk &chunk);
   void joinRow(Value row, Value sumsRow, Value batch, Value panel, bool isFirst, bool isLast,
                bool lastPanel);
-  SmallVector<Value> place(int row, int column, int batch, Value atRow, Value atColumn,
-                           Value atBatch, Value memory);
   Value zero() { return b.zeros(b.vectorOf(16, b.getF32Type())); }
-  int64_t panels() const { return llvm::divideCeil(p.n, side); }
+  int64_t panels() const { return layout.panels(); }
 
   Kernel &kernel;
   KernelBuilder &b;
   Product p;
   linalg::GenericOp generic;
   TileProduct tiles;
-  PanelLayout stored;
+  PanelLayout layout; // of the outputs
+  PanelLayout stored; // of the weights: as layout, or N for K
   bool transposed;
   ProductEpilogue epilogue;
   Value left, right, out, source;
@@ -69,20 +69,9 @@ private:
   int64_t chunkLength = 0, panelsOfTask = 0, rowsOfTask = 0;
 };
 
-/// The index of an element of the left operand or the result.
-SmallVector<Value> TileMatmulEmitter::place(int row, int column, int batch, Value atRow,
-                                            Value atColumn, Value atBatch, Value memory) {
-  SmallVector<Value> at(cast<MemRefType>(memory.getType()).getRank());
-  at[row] = atRow, at[column] = atColumn;
-  if (batch >= 0)
-    at[batch] = atBatch;
-  return at;
-}
-
 /// K runs down the stored panel: a pair is two of its rows.
 void TileMatmulEmitter::splitPanel(Value batch, Value panel, const Chunk &chunk, Value at) {
-  Value matrix = batch ? b.add(b.mul(batch, stored.panels()), panel) : panel;
-  Value base = b.add(b.mul(matrix, stored.panelElements()), b.mul(chunk.begin, side));
+  Value base = b.add(stored.base(b, panel, batch), b.mul(chunk.begin, side));
   auto row = [&](Value k, int64_t tile) {
     return b.loadVector(right, {b.add(b.add(base, b.mul(k, side)), 16 * tile)}, 16);
   };
@@ -137,10 +126,7 @@ void TileMatmulEmitter::splitTurnedPanel(Value batch, Value panel, const Chunk &
         splitTile(b.index(tile), outputs - 16 * tile);
     });
   };
-  if (p.n % side == 0)
-    return split(side);
-  b.choose(
-      b.equal(panel, b.index(panels() - 1)), [&] { split(p.n % side); }, [&] { split(side); });
+  layout.onLast(b, panel, [&](bool last) { split(last ? p.n % side : side); });
 }
 
 /// Rows [m0, m0 + rows) of the chunk; those that are missing keep what was there, and nobody reads
@@ -155,8 +141,8 @@ void TileMatmulEmitter::splitRows(Value m0, Value rows, Value batch, const Chunk
       if (valid <= 0)
         return zero();
       Value k = b.add(b.add(chunk.begin, b.mul(step, side)), 16 * half);
-      return b.widen(b.loadVector(left, place(p.leftRow, p.leftK, p.leftBatch, row, k, batch, left),
-                                  16, std::min<int64_t>(valid, 16)));
+      return b.widen(
+          b.loadVector(left, leftPlace(p, left, row, k, batch), 16, std::min<int64_t>(valid, 16)));
     };
     auto step = [&](Value step, int64_t valid) {
       tiles.storeRow(tiles.split(part(step, 0, valid), part(step, 1, valid - 16)), leftPieces,
@@ -192,11 +178,11 @@ std::pair<Value, Value> TileMatmulEmitter::nextWeights(Value batch, Value panel,
 void TileMatmulEmitter::joinRow(Value row, Value sumsRow, Value batch, Value panel, bool isFirst,
                                 bool isLast, bool lastPanel) {
   for (int64_t half = 0; half < 2; ++half) {
-    int64_t valid = lastPanel ? std::clamp<int64_t>(p.n % side - 16 * half, 0, 16) : 16;
+    int64_t valid = layout.valid(lastPanel, half, 16);
     if (!valid)
       continue;
     Value column = b.add(b.mul(panel, side), 16 * half);
-    SmallVector<Value> at = place(p.outRow, p.outN, p.outBatch, row, column, batch, out);
+    SmallVector<Value> at = outPlace(p, out, row, column, batch);
     Value sum = b.loadVector(sums, {sumsRow, b.index(16 * half)}, 16);
     if (!isFirst)
       sum = b.addf(b.loadVector(out, at, 16, valid), sum);
@@ -210,14 +196,10 @@ void TileMatmulEmitter::joinRow(Value row, Value sumsRow, Value batch, Value pan
 void TileMatmulEmitter::joinRows(Value m0, Value rows, Value batch, Value panel,
                                  const Chunk &chunk) {
   auto join = [&](bool isFirst, bool isLast) {
-    auto all = [&](bool lastPanel) {
+    layout.onLast(b, panel, [&](bool lastPanel) {
       b.loop(b.index(0), rows, 1,
              [&](Value r) { joinRow(b.add(m0, r), r, batch, panel, isFirst, isLast, lastPanel); });
-    };
-    if (p.n % side == 0)
-      return all(false);
-    b.choose(
-        b.equal(panel, b.index(panels() - 1)), [&] { all(true); }, [&] { all(false); });
+    });
   };
   if (!chunk.isFirst)
     return join(true, true);
@@ -299,11 +281,9 @@ LogicalResult TileMatmulEmitter::emit() {
 
   // Chunks alike. The pieces of a task's panels take three quarters of a megabyte of the second
   // cache, which has two.
-  int64_t chunks = llvm::divideCeil(p.k, 384);
-  chunkLength = llvm::alignTo(llvm::divideCeil(p.k, chunks), side);
+  chunkLength = llvm::alignTo(evenly(p.k, 384), side);
   int64_t panelBytes = 4 * tiles.elements(chunkLength / side);
-  panelsOfTask = std::clamp<int64_t>((768 << 10) / panelBytes, 4, panels());
-  panelsOfTask = llvm::divideCeil(panels(), llvm::divideCeil(panels(), panelsOfTask));
+  panelsOfTask = evenly(panels(), std::clamp<int64_t>((768 << 10) / panelBytes, 4, panels()));
   int64_t parts = llvm::divideCeil(panels(), panelsOfTask);
   // Rows of a matrix with few outputs are cut further, for there to be tasks enough.
   rowsOfTask = p.grouped() || parts >= 8 ? 1024 : parts >= 3 ? 512 : parts > 1 ? 256 : 128;

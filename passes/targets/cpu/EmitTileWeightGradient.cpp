@@ -147,8 +147,7 @@ void TileWeightGradientEmitter::splitBlock(Value t0, Value count, Value k0, Valu
 void TileWeightGradientEmitter::square(Value expert, Value panel, Value k, Value leftAt,
                                        Value rightAt, Value steps, Value isFirst, int64_t present,
                                        Value next) {
-  Value matrix = expert ? b.add(b.mul(expert, panels()), panel) : panel;
-  Value at = b.add(b.mul(matrix, layout.panelElements()), b.mul(k, side));
+  Value at = b.add(layout.base(b, panel, expert), b.mul(k, side));
   int64_t rowTiles = present > 16 ? 2 : 1;
   auto load = [&](Value memory) {
     if (present == side)
@@ -225,9 +224,6 @@ LogicalResult TileWeightGradientEmitter::emit() {
 
   // Parts alike. Pieces and the task's part of OUT stay in the second cache, which has two
   // megabytes.
-  auto evenly = [](int64_t size, int64_t most) {
-    return llvm::divideCeil(size, llvm::divideCeil(size, most));
-  };
   block = 192;
   range = llvm::alignTo(evenly(layout.paddedK(), 352), side);
   panelsOfTask = evenly(panels(), 12);

@@ -33,8 +33,14 @@ Value HopperSum::exponentOf(Value v, float least) {
   return b.select(isZero, zero, exponent);
 }
 
-Values HopperSum::step(Value t0, Value t1, Values sums,
-                       function_ref<std::pair<Values, Values>(Value)> operands) {
+Values HopperSum::sum(Value from, Value to, Values sums, Operands operands) {
+  return b.carry(from, to, length, sums, [&](Value at, Values sums) {
+    return step(at, b.min(b.add(at, length), to), sums, operands);
+  });
+}
+
+/// Adds the products [t0, t1), `length` of them at most.
+Values HopperSum::step(Value t0, Value t1, Values sums, Operands operands) {
   auto constant = [&](Value like, float v) { return b.constantLike(like, b.getF32FloatAttr(v)); };
   Values top;
   for (Value sum : sums)

@@ -17,21 +17,21 @@ class HopperSum {
 public:
   using Value = mlir::Value;
   using Values = mlir::SmallVector<Value>;
-  static constexpr int64_t length = 32; ///< products of a step
-
   /// Products of codes of these two types, f8E4M3FN or f8E5M2.
   HopperSum(KernelBuilder &b, mlir::Type leftFormat, mlir::Type rightFormat);
 
-  /// Adds the products [t0, t1), `length` of them at most, to `sums`. `operands` gives the f32
-  /// values of the codes at t: the left ones, each in all lanes, and the right ones, vectors; their
-  /// product i * right.size() + j belongs to that sum. Products that are zero change nothing.
-  Values step(Value t0, Value t1, Values sums,
-              llvm::function_ref<std::pair<Values, Values>(Value t)> operands);
+  /// The f32 values of the codes at t: the left ones, each in all lanes, and the right ones,
+  /// vectors; their product i * right.size() + j belongs to that sum.
+  using Operands = llvm::function_ref<std::pair<Values, Values>(Value t)>;
+  /// Adds the products [from, to) to `sums`. Products that are zero change nothing.
+  Values sum(Value from, Value to, Values sums, Operands operands);
 
 private:
+  Values step(Value t0, Value t1, Values sums, Operands operands);
   Value exponentOf(Value v, float least);
   Value masked(Value v, uint32_t mask);
 
+  static constexpr int64_t length = 32; ///< products of a step
   KernelBuilder &b;
   float leastLeft, leastRight;
 };

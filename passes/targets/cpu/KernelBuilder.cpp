@@ -18,12 +18,19 @@ Value KernelBuilder::widen(Value v) {
 }
 
 Value KernelBuilder::loadVector(Value memref, ValueRange at, int64_t lanes, int64_t valid) {
+  bool isWhole = valid < 0 || valid == lanes;
+  return loadVector(memref, at, lanes, isWhole ? Value() : maskOf(lanes, index(valid)));
+}
+
+Value KernelBuilder::loadVector(Value memref, ValueRange at, int64_t lanes, Value mask) {
   auto type = vectorOf(lanes, cast<MemRefType>(memref.getType()).getElementType());
-  if (valid < 0 || valid == lanes)
+  if (!mask)
     return vector::LoadOp::create(*this, type, memref, at);
-  Value mask =
-      vector::CreateMaskOp::create(*this, vectorOf(lanes, getI1Type()), ValueRange{index(valid)});
   return vector::MaskedLoadOp::create(*this, type, memref, at, mask, zeros(type));
+}
+
+Value KernelBuilder::maskOf(int64_t lanes, Value valid) {
+  return valid ? vector::CreateMaskOp::create(*this, vectorOf(lanes, getI1Type()), valid) : Value();
 }
 
 void KernelBuilder::storeVector(Value v, Value memref, ValueRange at, int64_t valid) {
@@ -35,9 +42,7 @@ void KernelBuilder::storeVector(Value v, Value memref, ValueRange at, int64_t va
   // LLVM 22 makes a store of four bytes of a masked one of one narrow lane that was truncated.
   if (valid == 1 && cast<VectorType>(v.getType()).getElementTypeBitWidth() < 32)
     return store(vector::ExtractOp::create(*this, v, 0), memref, at);
-  Value mask =
-      vector::CreateMaskOp::create(*this, vectorOf(lanes, getI1Type()), ValueRange{index(valid)});
-  vector::MaskedStoreOp::create(*this, memref, at, mask, v);
+  vector::MaskedStoreOp::create(*this, memref, at, maskOf(lanes, index(valid)), v);
 }
 
 Value KernelBuilder::dim(Value memref, int64_t d) {

@@ -103,6 +103,10 @@ public:
     mlir::memref::StoreOp::create(*this, v, memref, at);
   }
   Value loadVector(Value memref, mlir::ValueRange at, int64_t lanes, int64_t valid = -1);
+  /// The lanes that `mask` has, all of them where it is null; zeros in the others.
+  Value loadVector(Value memref, mlir::ValueRange at, int64_t lanes, Value mask);
+  /// The mask of the first `valid` lanes; null where that is null.
+  Value maskOf(int64_t lanes, Value valid);
   void storeVector(Value v, Value memref, mlir::ValueRange at, int64_t valid = -1);
   Value dim(Value memref, int64_t d);
   /// Asks for the line of `at`; `near`: 3 for the first cache, 2 for the second.

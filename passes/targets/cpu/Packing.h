@@ -49,10 +49,31 @@ struct PanelLayout {
     return of(tensor.getDimSize(layout.outputDim(rank)), tensor.getDimSize(layout.innerDim(rank)),
               tensor.getElementType(), layout.getParts(), shape);
   }
-  int64_t width() const { return panel / halves; } ///< outputs of one product in a panel
+  int64_t width() const { return panel / halves; }   ///< outputs of one product in a panel
+  bool areWhole() const { return n % width() == 0; } ///< whether outputs fill the last panel
   int64_t panels() const { return llvm::divideCeil(n, width()); }
   int64_t paddedK() const { return (k + 1) / 2 * 2; }
   int64_t panelElements() const { return paddedK() * panel; }
+  /// The number of panel `panel` among those of all matrices, and where it begins in memory;
+  /// `batch` is null where there is but one matrix.
+  mlir::Value numberOf(KernelBuilder &b, mlir::Value panel, mlir::Value batch) const {
+    return batch ? b.add(b.mul(batch, panels()), panel) : panel;
+  }
+  mlir::Value base(KernelBuilder &b, mlir::Value panel, mlir::Value batch) const {
+    return b.mul(numberOf(b, panel, batch), panelElements());
+  }
+  /// The body, told whether the panel is one that outputs do not fill.
+  void onLast(KernelBuilder &b, mlir::Value panel, llvm::function_ref<void(bool)> body) const {
+    if (areWhole())
+      return body(false);
+    b.choose(
+        b.equal(panel, b.index(panels() - 1)), [&] { body(true); }, [&] { body(false); });
+  }
+  /// How many outputs there are in a panel's vector of `lanes`: `last` as onLast says.
+  int64_t valid(bool last, int64_t vector, int64_t lanes) const {
+    int64_t before = vector % (width() / lanes) * lanes; // in its half
+    return last ? std::clamp<int64_t>(n % width() - before, 0, lanes) : lanes;
+  }
   bool pairs() const { return !element.isF32(); }
   int64_t elementBytes() const { return element.getIntOrFloatBitWidth() / 8; }
   /// Of one matrix (one expert, one head); 64-byte aligned.

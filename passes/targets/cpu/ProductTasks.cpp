@@ -5,6 +5,38 @@
 using namespace mlir;
 using namespace hadal;
 
+static SmallVector<Value> place(Value memory, int row, int column, int batch, Value atRow,
+                                Value atColumn, Value atBatch) {
+  SmallVector<Value> at(cast<MemRefType>(memory.getType()).getRank());
+  at[row] = atRow, at[column] = atColumn;
+  if (batch >= 0)
+    at[batch] = atBatch;
+  return at;
+}
+
+SmallVector<Value> hadal::leftPlace(const Product &p, Value memory, Value row, Value k,
+                                    Value batch) {
+  return place(memory, p.leftRow, p.leftK, p.leftBatch, row, k, batch);
+}
+
+SmallVector<Value> hadal::rightPlace(const Product &p, Value memory, Value n, Value k,
+                                     Value batch) {
+  return place(memory, p.rightN, p.rightK, p.rightBatch, n, k, batch);
+}
+
+SmallVector<Value> hadal::outPlace(const Product &p, Value memory, Value row, Value n,
+                                   Value batch) {
+  return place(memory, p.outRow, p.outN, p.outBatch, row, n, batch);
+}
+
+int64_t hadal::rowsOfTasks(const Product &p, int64_t parts, int64_t multiple) {
+  return llvm::alignTo(p.grouped() || parts >= 16 ? 1024
+                       : parts >= 4               ? 512
+                       : parts > 1                ? 256
+                                                  : 128,
+                       multiple);
+}
+
 Value hadal::rowsOfBlock(KernelBuilder &b, Value rows, int64_t most, int64_t multiple) {
   Value blocks = b.max(b.ceilDiv(rows, most), b.index(1));
   Value even = b.div(b.sub(b.add(rows, blocks), b.index(1)), blocks);

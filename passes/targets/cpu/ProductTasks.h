@@ -8,6 +8,25 @@
 
 namespace hadal {
 
+/// How long the parts of `size` are that are no longer than `most`, as few as possible and all
+/// alike but for the last one.
+inline int64_t evenly(int64_t size, int64_t most) {
+  return llvm::divideCeil(size, llvm::divideCeil(size, most));
+}
+
+/// Where an element of the product's operand or result is in `memory`, which lies as stored;
+/// `batch` counts where that has matrices of its own for each.
+llvm::SmallVector<mlir::Value> leftPlace(const Product &p, mlir::Value memory, mlir::Value row,
+                                         mlir::Value k, mlir::Value batch);
+llvm::SmallVector<mlir::Value> rightPlace(const Product &p, mlir::Value memory, mlir::Value n,
+                                          mlir::Value k, mlir::Value batch);
+llvm::SmallVector<mlir::Value> outPlace(const Product &p, mlir::Value memory, mlir::Value row,
+                                        mlir::Value n, mlir::Value batch);
+
+/// Rows of a task at most, a multiple of `multiple`, where outputs are cut in `parts`. Rows of a
+/// matrix with few outputs are cut further, for there to be tasks enough.
+int64_t rowsOfTasks(const Product &p, int64_t parts, int64_t multiple);
+
 /// Blocks of `rows` rows alike, multiples of `multiple`, and no longer than `most`, itself one: a
 /// short one at the end would read the weights for a few rows.
 mlir::Value rowsOfBlock(KernelBuilder &b, mlir::Value rows, int64_t most, int64_t multiple);

@@ -3,6 +3,7 @@
 #include "passes/targets/cpu/StagedOperands.h"
 #include "passes/targets/cpu/Bf16Pairs.h"
 #include "passes/targets/cpu/Fp8Codes.h"
+#include "passes/targets/cpu/ProductTasks.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -100,24 +101,9 @@ Value StagedOperands::columnOf(Value panel, int64_t vector) {
   return b.add(b.mul(panel, layout.width()), vector % each * b.shape.lanes);
 }
 
-int64_t StagedOperands::validLanes(bool last, int64_t vector) const {
-  int64_t lanes = b.shape.lanes, each = vectors() / products.size();
-  if (!last)
-    return lanes;
-  return std::clamp<int64_t>(first.n % layout.width() - vector % each * lanes, 0, lanes);
-}
-
-void StagedOperands::onLastPanel(Value panel, function_ref<void(bool)> body) {
-  if (first.n % layout.width() == 0)
-    return body(false);
-  b.choose(
-      b.equal(panel, b.index(layout.panels() - 1)), [&] { body(true); }, [&] { body(false); });
-}
-
-void StagedOperands::forParts(Value t0, Value t1,
-                              function_ref<void(Value, Value, Value, Value)> body) {
+void StagedOperands::forParts(Value t0, Value t1, function_ref<void(Value, Value, Value)> body) {
   b.loop(t0, t1, 1, [&](Value part) {
-    body(part, parts.begin(b, part), parts.steps(b, part), b.mul(b.sub(part, t0), parts.padded()));
+    body(parts.begin(b, part), parts.steps(b, part), b.mul(b.sub(part, t0), parts.padded()));
   });
 }
 
@@ -147,21 +133,11 @@ Values StagedOperands::loadSteps(int64_t count, VectorType type, Value valid, bo
       [&] { return all(valid); }, [&] { return all({}); });
 }
 
-/// `count` elements, of which the first `valid` ones are there, if that is not null; zeros for the
-/// others.
-Value StagedOperands::loadUpTo(Value memory, ValueRange at, int64_t count, Value valid) {
-  if (!valid)
-    return b.loadVector(memory, at, count);
-  VectorType type = rawOf(memory, count);
-  Value mask = vector::CreateMaskOp::create(b, b.vectorOf(count, b.getI1Type()), valid);
-  return vector::MaskedLoadOp::create(b, type, memory, at, mask, b.zeros(type));
-}
-
 /// Elements side by side as numbers or pairs of them, those of codes times a power of two.
-Value StagedOperands::staged(Value raw, Type format, float times) {
+Value StagedOperands::staged(Value raw, Type format, float times, bool inPairs) {
   bool isCode = isa<Float8E4M3FNType, Float8E5M2Type>(format);
   auto number = [&](Value v) { return isCode ? decodeF8(b, v, format, times) : b.widen(v); };
-  if (!pairs)
+  if (!inPairs)
     return number(raw);
   auto [even, odd] = splitPairs(b, raw);
   return pairOf(b, number(even), number(odd));
@@ -183,13 +159,6 @@ void StagedOperands::stageRow(Value row, Value from, Value batch, Value t0, Valu
   bool ofCodes = isa<Float8E4M3FNType, Float8E5M2Type>(format);
   int64_t lanes = b.shape.lanes, count = inPairs || ofCodes ? 2 * lanes : lanes;
   float times = movesFactor ? f8Factor(element) : 1;
-  auto place = [&](Value k) {
-    SmallVector<Value> at(cast<MemRefType>(leftMemory.getType()).getRank());
-    at[first.leftRow] = from, at[first.leftK] = k;
-    if (first.leftBatch >= 0)
-      at[first.leftBatch] = batch;
-    return at;
-  };
   b.loop(t0, t1, 1, [&](Value part) {
     Value t = b.sub(part, t0), begin = sum.begin(b, part), steps = sum.steps(b, part);
     if (leftScaleMemory)
@@ -199,31 +168,30 @@ void StagedOperands::stageRow(Value row, Value from, Value batch, Value t0, Valu
     b.loop(b.index(0), steps, count, [&](Value k) {
       Value raw = loadSteps(1, rawOf(leftMemory, count), b.sub(steps, k), sum.areMultiples(count),
                             [&](int64_t, Value valid) {
-                              return loadUpTo(leftMemory, place(b.add(begin, k)), count, valid);
+                              auto at = leftPlace(first, leftMemory, from, b.add(begin, k), batch);
+                              return b.loadVector(leftMemory, at, count, b.maskOf(count, valid));
                             })[0];
       Value at = b.add(to, b.div(k, inPairs ? 2 : 1));
-      Value numbers = inPairs   ? staged(raw, format, times)
-                      : ofCodes ? decodeF8(b, raw, format, times)
-                                : b.widen(raw);
-      b.storeVector(numbers, whole ? wholeRows : rows, {row, at});
+      b.storeVector(staged(raw, format, times, inPairs), whole ? wholeRows : rows, {row, at});
     });
+  });
+}
+
+void StagedOperands::stageRows(Value row, Value count, Value last, Value batch, Value t0, Value t1,
+                               bool whole) {
+  b.loop(b.index(0), count, 1, [&](Value r) {
+    Value from = b.min(b.add(row, r), last);
+    stageRow(r, source ? b.toIndex(b.load(source, {from})) : from, batch, t0, t1, whole);
   });
 }
 
 void StagedOperands::stageRows(Value row, Value count, Value last, Value batch, Value t0,
                                Value t1) {
-  b.loop(b.index(0), count, 1, [&](Value r) {
-    Value from = b.min(b.add(row, r), last);
-    stageRow(r, source ? b.toIndex(b.load(source, {from})) : from, batch, t0, t1, false);
-  });
+  stageRows(row, count, last, batch, t0, t1, /*whole=*/false);
 }
 
 void StagedOperands::stageWhole(Value row, Value count, Value last, Value batch) {
-  b.loop(b.index(0), count, 1, [&](Value r) {
-    Value from = b.min(b.add(row, r), last);
-    stageRow(r, source ? b.toIndex(b.load(source, {from})) : from, batch, b.index(0),
-             b.index(wholeParts.count()), true);
-  });
+  stageRows(row, count, last, batch, b.index(0), b.index(wholeParts.count()), /*whole=*/true);
 }
 
 Value StagedOperands::left(Value row, Value step) {
@@ -238,11 +206,6 @@ Value StagedOperands::leftWhole(Value row, Value step) {
 // Panels
 //===----------------------------------------------------------------------===//
 
-Value StagedOperands::panelBase(Value panel, Value batch) {
-  Value at = batch ? b.add(b.mul(batch, layout.panels()), panel) : panel;
-  return b.mul(at, layout.panelElements());
-}
-
 /// The numbers of step `k`, as f32, for the outputs of a panel's vector, of which `valid` are
 /// there.
 Value StagedOperands::outputsAt(Value panel, Value batch, Value k, int64_t vector, int64_t lanes,
@@ -251,13 +214,10 @@ Value StagedOperands::outputsAt(Value panel, Value batch, Value k, int64_t vecto
   if (!valid)
     return b.zeros(b.vectorOf(lanes, b.getF32Type()));
   if (lie == Lie::Panels) {
-    Value at = b.add(panelBase(panel, batch), b.mul(k, layout.panel));
+    Value at = b.add(layout.base(b, panel, batch), b.mul(k, layout.panel));
     return b.loadVector(memory, {b.add(at, vector * b.shape.lanes)}, lanes);
   }
-  SmallVector<Value> at(cast<MemRefType>(memory.getType()).getRank());
-  at[first.rightN] = columnOf(panel, vector), at[first.rightK] = k;
-  if (first.rightBatch >= 0)
-    at[first.rightBatch] = batch;
+  auto at = rightPlace(first, memory, columnOf(panel, vector), k, batch);
   Value raw = b.loadVector(memory, at, lanes, valid);
   return isCode() ? decodeF8(b, raw, element, movesFactor ? 1 / f8Factor(element) : 1)
                   : b.widen(raw);
@@ -288,7 +248,7 @@ void StagedOperands::stageAlongOutputs(Value panel, Value slot, Value batch, Val
   Value zero = b.zeros(b.vectorOf(lanes, b.getF32Type()));
   auto numbers = [&](Value k, Value isLast) -> std::pair<Value, Value> {
     if (lie == Lie::Packed) {
-      auto [even, odd] = rightInMemory(panelBase(panel, batch), k, vector, count);
+      auto [even, odd] = rightInMemory(layout.base(b, panel, batch), k, vector, count);
       if (float factor = isCode() && !movesFactor ? f8Factor(element) : 1; factor != 1) {
         Value all = b.constantLike(even, b.getF32FloatAttr(factor));
         return {b.mulf(even, all), b.mulf(odd, all)};
@@ -304,7 +264,7 @@ void StagedOperands::stageAlongOutputs(Value panel, Value slot, Value batch, Val
                       [&] { return Values{next()}; })[0]};
   };
   bool isEven = parts.areMultiples(2), isFull = parts.areMultiples(4);
-  forParts(t0, t1, [&](Value, Value begin, Value steps, Value at) {
+  forParts(t0, t1, [&](Value begin, Value steps, Value at) {
     auto both = [&](Value k, Value even, Value odd) {
       Value step = b.div(b.add(at, k), unit());
       if (pairs)
@@ -332,7 +292,7 @@ void StagedOperands::stageAcross(Value panel, Value slot, Value batch, Value t0,
   int64_t lanes = b.shape.lanes, count = isCode() ? 2 * lanes : lanes * unit();
   Value memory = rights[productOf(vector)], column = columnOf(panel, vector);
   bool isWhole = lie == Lie::Panels || parts.areMultiples(count); // panels end with zeros
-  forParts(t0, t1, [&](Value, Value begin, Value steps, Value at) {
+  forParts(t0, t1, [&](Value begin, Value steps, Value at) {
     b.loop(b.index(0), steps, count, [&](Value k) {
       Value step = b.add(begin, k);
       Values raw = loadSteps(
@@ -348,14 +308,11 @@ void StagedOperands::stageAcross(Value panel, Value slot, Value batch, Value t0,
                          b.rem(step, stored.panel))},
                   count);
             }
-            SmallVector<Value> place(cast<MemRefType>(memory.getType()).getRank());
-            place[first.rightN] = n, place[first.rightK] = step;
-            if (first.rightBatch >= 0)
-              place[first.rightBatch] = batch;
-            return loadUpTo(memory, place, count, valid);
+            return b.loadVector(memory, rightPlace(first, memory, n, step, batch), count,
+                                b.maskOf(count, valid));
           });
       for (Value &v : raw)
-        v = staged(v, element, movesFactor ? 1 / f8Factor(element) : 1);
+        v = staged(v, element, movesFactor ? 1 / f8Factor(element) : 1, pairs);
       for (int64_t square = 0; square < count / unit(); square += lanes) {
         Values rows = raw;
         if (count / unit() > lanes) {
@@ -380,11 +337,11 @@ void StagedOperands::stagePanel(Value panel, Value slot, Value batch, Value t0, 
     if (!alongOutputs)
       stageAcross(panel, slot, batch, t0, t1, v);
     else if (lie == Lie::Plain)
-      onLastPanel(panel, [&](bool last) {
+      layout.onLast(b, panel, [&](bool last) {
         if (!last)
           return along(v, count, count * lanes);
         for (int64_t i = 0; i < count; ++i)
-          along(v + i, 1, validLanes(true, v + i));
+          along(v + i, 1, layout.valid(true, v + i, lanes));
       });
     else
       along(v, count, count * lanes);
@@ -406,12 +363,8 @@ Value StagedOperands::scaleOf(Value panel, Value batch, Value part, int64_t vect
   unsigned q = productOf(vector);
   const Product &p = products[q];
   Value n = b.min(b.add(columnOf(panel, vector), lane), b.index(p.n - 1));
-  SmallVector<Value> at(cast<MemRefType>(scales[q].getType()).getRank());
-  at[p.rightN] = p.blockN ? b.div(n, p.blockN) : b.index(0);
-  at[p.rightK] = parts.tileOf(b, part);
-  if (p.rightBatch >= 0)
-    at[p.rightBatch] = batch;
-  return b.load(scales[q], at);
+  Value block = p.blockN ? b.div(n, p.blockN) : b.index(0), tile = parts.tileOf(b, part);
+  return b.load(scales[q], rightPlace(p, scales[q], block, tile, batch));
 }
 
 void StagedOperands::stageScales(Value panel, Value slot, Value batch, Value t0, Value t1) {

@@ -82,12 +82,6 @@ public:
   /// Which product a panel's vector belongs to, and its first output.
   unsigned productOf(int64_t vector) const { return vector / (vectors() / products.size()); }
   Value columnOf(Value panel, int64_t vector);
-  /// How many of a vector's outputs there are in a panel, the last one or not.
-  int64_t validLanes(bool last, int64_t vector) const;
-  /// The body, told whether the panel is one that outputs do not fill.
-  void onLastPanel(Value panel, llvm::function_ref<void(bool)> body);
-  /// Where panel `panel` of weights in panels begins in memory.
-  Value panelBase(Value panel, Value batch);
   /// True if tiles may read the weights from memory, two steps at a time.
   bool readsInRegisters() const { return lie == Lie::Packed && hasUniformScales(); }
   bool hasLeftScale() const { return bool(first.leftScale); }
@@ -103,12 +97,12 @@ private:
   bool isCode() const { return mlir::isa<mlir::Float8E4M3FNType, mlir::Float8E5M2Type>(element); }
   bool hasUniformScales() const;
   void forParts(Value t0, Value t1,
-                llvm::function_ref<void(Value part, Value begin, Value count, Value at)> body);
+                llvm::function_ref<void(Value begin, Value steps, Value at)> body);
   mlir::SmallVector<Value> loadSteps(int64_t count, mlir::VectorType type, Value valid,
                                      bool isWhole,
                                      llvm::function_ref<Value(int64_t i, Value valid)> load);
-  Value loadUpTo(Value memory, mlir::ValueRange at, int64_t count, Value valid);
-  Value staged(Value raw, mlir::Type format, float times);
+  Value staged(Value raw, mlir::Type format, float times, bool inPairs);
+  void stageRows(Value row, Value count, Value last, Value batch, Value t0, Value t1, bool whole);
   void stageRow(Value row, Value from, Value batch, Value t0, Value t1, bool whole);
   void stageAlongOutputs(Value panel, Value slot, Value batch, Value t0, Value t1, int64_t vector,
                          int64_t count, int64_t valid);
@@ -116,7 +110,6 @@ private:
   void stageScales(Value panel, Value slot, Value batch, Value t0, Value t1);
   Value outputsAt(Value panel, Value batch, Value k, int64_t vector, int64_t lanes, int64_t valid);
   void put(Value v, Value slot, Value step, int64_t vector);
-  mlir::SmallVector<Value> scaleIndex(Value n, Value tile, Value batch);
   Value scaleOf(Value panel, Value batch, Value part, int64_t vector, Value lane);
 
   Kernel &kernel;

@@ -2,7 +2,7 @@
 
 #include "passes/targets/cpu/WeightGradientTiles.h"
 #include "passes/targets/cpu/Bf16Pairs.h"
-#include "passes/targets/cpu/Packing.h"
+#include "passes/targets/cpu/ProductTasks.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -53,23 +53,20 @@ LogicalResult WeightGradientTiles::prepare() {
 /// are as wide as in processors that have 2 MB, half a megabyte elsewhere. Smaller matrices are cut
 /// further, for there to be tasks enough.
 void WeightGradientTiles::cut() {
-  panel = b.shape.panel, vectors = panel / b.shape.lanes;
-  panels = llvm::divideCeil(vectorSide.size, panel);
+  layout = PanelLayout::of(vectorSide.size, broadcastSide.size, b.getF32Type(), 1, b.shape);
+  panel = layout.panel, vectors = panel / b.shape.lanes;
   bool wide = b.shape.lanes == 16;
   // Parts alike: a short one at the end would copy the other operand for little.
-  auto evenly = [](int64_t size, int64_t most) {
-    return llvm::divideCeil(size, llvm::divideCeil(size, most));
-  };
   range =
       llvm::alignTo(evenly(broadcastSide.size, llvm::alignTo(wide ? 512 : 256, height)), height);
-  panelsOfTask = evenly(panels, (wide ? 256 : 128) / panel);
+  panelsOfTask = evenly(layout.panels(), (wide ? 256 : 128) / panel);
   while (range >= 16 * height && g.batch * chunks() * ranges() < 8)
     range = llvm::alignTo(range / 2, height);
 }
 
 WeightGradientTiles::Part WeightGradientTiles::partOf(Value expert, Value chunk, Value rangeAt) {
   Value a0 = b.mul(rangeAt, range), p0 = b.mul(chunk, panelsOfTask),
-        p1 = b.min(b.add(p0, panelsOfTask), b.index(panels));
+        p1 = b.min(b.add(p0, panelsOfTask), b.index(layout.panels()));
   broadcastSide.begin = a0;
   broadcastSide.end = b.min(b.add(a0, range), b.index(broadcastSide.size));
   vectorSide.begin = b.mul(p0, panel);
@@ -120,7 +117,7 @@ void WeightGradientTiles::makeScales(const Operand &operand, Value t0, Value t1)
     b.loop(b.index(0), whole, lanes, [&](Value column) { body(column, {}); });
     b.when(b.less(whole, columns), [&] {
       Value valid = b.sub(b.sub(size, operand.begin), whole);
-      body(whole, vector::CreateMaskOp::create(b, b.vectorOf(lanes, b.getI1Type()), valid));
+      body(whole, b.maskOf(lanes, valid));
     });
   };
   auto bits = b.vectorOf(lanes, b.getI32Type());
@@ -130,13 +127,7 @@ void WeightGradientTiles::makeScales(const Operand &operand, Value t0, Value t1)
       Value most = b.loadVector(operand.most, {column}, lanes);
       for (int64_t i = 0; i < count; ++i) {
         SmallVector<Value> at{b.add(first, i), b.add(operand.begin, column)};
-        Type element = cast<MemRefType>(operand.memory.getType()).getElementType();
-        auto type = b.vectorOf(lanes, element);
-        Value x =
-            mask ? vector::MaskedLoadOp::create(b, type, operand.memory, at, mask, b.zeros(type))
-                       .getResult()
-                 : b.loadVector(operand.memory, at, lanes);
-        most = largerBits(b, most, b.widen(x));
+        most = largerBits(b, most, b.widen(b.loadVector(operand.memory, at, lanes, mask)));
       }
       b.storeVector(most, operand.most, {column});
     });
@@ -232,14 +223,14 @@ void WeightGradientTiles::copyRange(const Part &part, Value t0, Value count) {
 /// [panel][t][lanes], a row after the other: its panels stand side by side.
 void WeightGradientTiles::copyPanels(const Part &part, Value t0, Value count) {
   int64_t lanes = b.shape.lanes;
-  bool partial = vectorSide.size % panel;
-  Value whole = partial ? b.min(part.p1, b.index(panels - 1)) : part.p1;
+  bool partial = !layout.areWhole();
+  Value whole = partial ? b.min(part.p1, b.index(layout.panels() - 1)) : part.p1;
   forRows(vectorSide, t0, count, [&](Rows rows, Value t) {
     auto copy = [&](Value p, bool last) {
       for (int64_t v = 0; v < vectors; ++v)
-        b.storeVector(
-            load(vectorSide, rows, b.add(b.mul(p, panel), v * lanes), lanes, validLanes(last, v)),
-            copiedPanels, {b.sub(p, part.p0), t, b.index(v * lanes)});
+        b.storeVector(load(vectorSide, rows, b.add(b.mul(p, panel), v * lanes), lanes,
+                           layout.valid(last, v, lanes)),
+                      copiedPanels, {b.sub(p, part.p0), t, b.index(v * lanes)});
     };
     b.loop(part.p0, whole, 1, [&](Value p) { copy(p, false); });
     if (partial)
@@ -256,19 +247,12 @@ void WeightGradientTiles::copy(const Part &part, Value t0, Value count) {
 // Tiles
 //===----------------------------------------------------------------------===//
 
-void WeightGradientTiles::onLastPanel(Value at, function_ref<void(bool)> body) {
-  if (vectorSide.size % panel == 0)
-    return body(false);
-  b.choose(
-      b.equal(at, b.index(panels - 1)), [&] { body(true); }, [&] { body(false); });
-}
-
 void WeightGradientTiles::forTiles(const Part &part, function_ref<void(const Place &)> tile) {
   int64_t rest = broadcastSide.size % height;
   b.loop(part.p0, part.p1, 1, [&](Value p) {
     auto at = [&](int64_t rows, Value i) {
       Value a0 = b.add(part.a0, b.mul(i, height)), values = b.mul(i, valuesOfTile());
-      onLastPanel(p, [&](bool last) {
+      layout.onLast(b, p, [&](bool last) {
         tile({rows, part.expert, p, b.sub(p, part.p0), a0, values, last});
       });
     };
@@ -293,13 +277,12 @@ void WeightGradientTiles::zeroPadding(const Part &part) {
 /// Loads or stores one vector of `memory` (out or init).
 Value WeightGradientTiles::place(Value memory, const Place &tile, int64_t row, int64_t vector,
                                  Value stored) {
-  int64_t lanes = b.shape.lanes, valid = validLanes(tile.last, vector);
+  int64_t lanes = b.shape.lanes, valid = layout.valid(tile.last, vector, lanes);
   Value a = b.add(tile.first, row);
   SmallVector<Value> at;
   if (cast<MemRefType>(memory.getType()).getRank() == 1) { // panels
-    PanelLayout layout = PanelLayout::of(g.n, g.k, b.getF32Type(), 1, b.shape);
-    Value matrix = tile.expert ? b.add(b.mul(tile.expert, panels), tile.panel) : tile.panel;
-    at = {b.add(b.add(b.mul(matrix, layout.panelElements()), b.mul(a, panel)), vector * lanes)};
+    Value base = layout.base(b, tile.panel, tile.expert);
+    at = {b.add(b.add(base, b.mul(a, panel)), vector * lanes)};
     // Lanes without an output are there, and hold zero.
     if (stored && valid < lanes) {
       SmallVector<bool> present;
@@ -376,10 +359,8 @@ Values WeightGradientTiles::chain(Value t0, Value t1, const Place &at, Values su
 void WeightGradientTiles::prefetchNext(const Place &at) {
   if (!inPanels)
     return;
-  PanelLayout layout = PanelLayout::of(g.n, g.k, b.getF32Type(), 1, b.shape);
-  Value matrix = at.expert ? b.add(b.mul(at.expert, panels), at.panel) : at.panel;
-  Value begin =
-      b.add(b.mul(matrix, layout.panelElements()), b.mul(b.add(at.first, at.rows), panel));
+  Value base = layout.base(b, at.panel, at.expert);
+  Value begin = b.add(base, b.mul(b.add(at.first, at.rows), panel));
   for (int64_t line = 0; line < at.rows * panel; line += 16)
     b.prefetch(out, {b.add(begin, line)}, /*isWrite=*/true, 3);
 }

@@ -22,6 +22,7 @@
 #include "passes/analysis/Products.h"
 #include "passes/targets/cpu/Fp8Codes.h"
 #include "passes/targets/cpu/Kernel.h"
+#include "passes/targets/cpu/Packing.h"
 
 namespace hadal {
 
@@ -67,7 +68,7 @@ protected:
   /// Finds the kernel's memory, cuts OUT into parts and lays out the copies; a failure has been
   /// reported.
   mlir::LogicalResult prepare();
-  int64_t chunks() const { return llvm::divideCeil(panels, panelsOfTask); }
+  int64_t chunks() const { return llvm::divideCeil(layout.panels(), panelsOfTask); }
   int64_t ranges() const { return llvm::divideCeil(broadcastSide.size, range); }
   Part partOf(Value expert, Value chunk, Value rangeAt);
   Value rowCount() { return b.dim((inPanels ? vectorSide : broadcastSide).memory, 0); }
@@ -94,11 +95,6 @@ protected:
   Value broadcast(Value t, int64_t row, const Place &at);
   /// Asks for the tile after this one.
   void prefetchNext(const Place &at);
-  int64_t validLanes(bool last, int64_t vector) const {
-    return last ? std::clamp<int64_t>(vectorSide.size % panel - vector * b.shape.lanes, 0,
-                                      b.shape.lanes)
-                : b.shape.lanes;
-  }
 
   Kernel &kernel;
   KernelBuilder &b;
@@ -106,10 +102,11 @@ protected:
   Operand broadcastSide, vectorSide;
   Value out, init; ///< init: null where it is zero
   bool inPanels = false, inPlace = false;
-  int64_t block, height;                      ///< rows copied; broadcast values of a tile
-  int64_t panel = 0, vectors = 0, panels = 0; ///< lanes of a panel, its vectors, how many there are
-  int64_t range = 0, panelsOfTask = 1;        ///< broadcast values and panels of a task
-  bool pairs = false;                         ///< two rows are copied as one, of pairs of bf16
+  PanelLayout layout{};                ///< of the vectors; OUT's where that lies in panels
+  int64_t block, height;               ///< rows copied; broadcast values of a tile
+  int64_t panel = 0, vectors = 0;      ///< lanes of a panel; its vectors
+  int64_t range = 0, panelsOfTask = 1; ///< broadcast values and panels of a task
+  bool pairs = false;                  ///< two rows are copied as one, of pairs of bf16
   int64_t scratchBytes = 0;
 
 private:
@@ -128,7 +125,6 @@ private:
   void makeScales(const Operand &operand, Value t0, Value t1);
   void copyRange(const Part &part, Value t0, Value count);
   void copyPanels(const Part &part, Value t0, Value count);
-  void onLastPanel(Value at, llvm::function_ref<void(bool)> body);
   Value place(Value memory, const Place &at, int64_t row, int64_t vector, Value stored = {});
 
   Value copiedRange, copiedPanels;
