@@ -4,12 +4,14 @@
 //
 //===--------------------------------------------------------------------===//
 
+#include "runtime/module/StagePlaces.h"
 #include "tools/CommandLine.h"
 #include "tools/Help.h"
 #include "tools/plan/Command.h"
 #include "tools/plan/Orders.h"
 
 #include <cstdio>
+#include <iterator>
 
 using namespace hadal;
 
@@ -32,7 +34,7 @@ void addCommonOptions(CLI::App &app, Wanted &wanted) {
   app.add_option(
          "--schedule", wanted.schedule,
          "Order of the pipeline's chunks; with INPUT by default dualpipe, or zb1p where pp is odd")
-      ->check(oneOf({"1f1b", "zb1p", "dualpipe", "dualpipev"}));
+      ->check(oneOf({std::begin(scheduleNames), std::end(scheduleNames)}));
   wanted.pp =
       app.add_option("--pp", wanted.request.layout.pp, "Pipeline ranks; with INPUT by default 16")
           ->check(wholeNumberWithin(0, int64_t(1) << 20));

@@ -288,15 +288,33 @@ uint32_t endOfItem(const fb::Order &order, uint32_t first) {
                                                                                     : first + 1;
 }
 
-uint32_t endOfWindow(const fb::Order &order, uint32_t first) {
+uint32_t endOfWindow(const fb::Order &order, uint32_t first, bool overlap) {
   auto isFiller = [&](uint32_t at) {
     return order.chunks()->Get(at)->kind() == fb::ChunkKind_WeightGrad;
   };
   uint32_t end = endOfItem(order, first);
+  if (!overlap)
+    return end;
   for (int others = isFiller(first) ? 2 : 1; others > 0 && end < order.chunks()->size();
        end = endOfItem(order, end))
     others -= !isFiller(end);
   return end;
+}
+
+static_assert(int(fb::ChunkKind_Forward) == int(ChunkKind::Forward) &&
+              int(fb::ChunkKind_Backward) == int(ChunkKind::Backward) &&
+              int(fb::ChunkKind_InputGrad) == int(ChunkKind::InputGrad) &&
+              int(fb::ChunkKind_WeightGrad) == int(ChunkKind::WeightGrad));
+
+std::string chunkName(const fb::Chunk &chunk) {
+  return chunkName(ChunkKind(chunk.kind()), chunk.direction(), chunk.micro_batch());
+}
+
+std::string itemName(const fb::Order &order, uint32_t first) {
+  std::string name;
+  for (uint32_t at = first, end = endOfItem(order, first); at < end; ++at)
+    name += (at > first ? "+" : "") + chunkName(*order.chunks()->Get(at));
+  return name;
 }
 
 } // namespace hadal

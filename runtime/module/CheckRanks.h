@@ -3,7 +3,10 @@
 #define HADAL_RUNTIME_MODULE_CHECKRANKS_H
 
 #include "runtime/Result.h"
+#include "runtime/module/ChunkKind.h"
 #include "runtime/module/Module_generated.h"
+
+#include <string>
 
 namespace hadal {
 
@@ -30,8 +33,14 @@ uint32_t endOfItem(const fb::Order &order, uint32_t first);
 
 /// Where the chunks end that may run while the item at `first` is the first one that has not ended:
 /// it, and all up to the end of the next item that is no weight gradient; where it is one itself,
-/// of the next two. With overlap off that is the item.
-uint32_t endOfWindow(const fb::Order &order, uint32_t first);
+/// of the next two. With `overlap` off that is the item.
+uint32_t endOfWindow(const fb::Order &order, uint32_t first, bool overlap);
+
+/// "F0.3".
+std::string chunkName(const fb::Chunk &chunk);
+
+/// The item that begins at chunk `first`: "F0.3", or "F0.3+B1.1".
+std::string itemName(const fb::Order &order, uint32_t first);
 
 } // namespace hadal
 

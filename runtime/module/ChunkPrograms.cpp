@@ -3,7 +3,6 @@
 #include "runtime/module/Expr.h"
 #include "runtime/module/UsedRegisters.h"
 
-#include <algorithm>
 #include <set>
 
 namespace hadal::verify {

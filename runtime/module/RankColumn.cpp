@@ -5,15 +5,6 @@
 
 namespace hadal::verify {
 
-static_assert(int(fb::ChunkKind_Forward) == int(ChunkKind::Forward) &&
-              int(fb::ChunkKind_Backward) == int(ChunkKind::Backward) &&
-              int(fb::ChunkKind_InputGrad) == int(ChunkKind::InputGrad) &&
-              int(fb::ChunkKind_WeightGrad) == int(ChunkKind::WeightGrad));
-
-std::string chunkName(const fb::Chunk &chunk) {
-  return hadal::chunkName(ChunkKind(chunk.kind()), chunk.direction(), chunk.micro_batch());
-}
-
 RankColumn::RankColumn(const fb::Ranks &ranks, const std::vector<ChunkPrograms> &stages)
     : ranks(&ranks), stages(stages), all(ranks.pp()) {
   for (uint32_t rank = 0; rank < ranks.pp(); ++rank)
@@ -58,19 +49,13 @@ void RankColumn::addRuns(Item &item, const fb::Chunk &chunk, uint32_t rank, uint
     addRun(item, {stage, chunk.direction(), chunk.micro_batch(), program, nullptr, {}}, rank, slot);
 }
 
-std::string RankColumn::nameOf(uint32_t rank, const Item &item) const {
-  const auto &chunks = *ranks->orders()->Get(rank)->chunks();
-  std::string name = chunkName(*chunks.Get(item.first));
-  return item.count == 2 ? name + "+" + chunkName(*chunks.Get(item.first + 1)) : name;
-}
-
 std::string RankColumn::place(uint32_t rank, const Item &item, const Run &run,
                               const ChunkStep &step) const {
   if (!ranks)
     return "program " + programOf(run).name + ", command " + std::to_string(step.command) + ": ";
   return "pipeline rank " + std::to_string(rank) + ", item " + std::to_string(item.first) + " (" +
-         nameOf(rank, item) + "), program " + programOf(run).name + ", command " +
-         std::to_string(step.command) + ": ";
+         itemName(*ranks->orders()->Get(rank), uint32_t(item.first)) + "), program " +
+         programOf(run).name + ", command " + std::to_string(step.command) + ": ";
 }
 
 /// The second direction of dualpipev is the way back of the same micro-batches.

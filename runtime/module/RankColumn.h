@@ -96,16 +96,12 @@ private:
     return stages[run.stage].programs[static_cast<size_t>(run.program)];
   }
   std::string place(uint32_t rank, const Item &item, const Run &run, const ChunkStep &step) const;
-  std::string nameOf(uint32_t rank, const Item &item) const;
 
   const fb::Ranks *ranks; ///< null: one program
   const std::vector<ChunkPrograms> &stages;
   std::vector<Rank> all;
   std::map<Channel, std::deque<Message>> channels; ///< messages under way
 };
-
-/// "F0.3".
-std::string chunkName(const fb::Chunk &chunk);
 
 } // namespace hadal::verify
 

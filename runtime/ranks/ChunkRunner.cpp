@@ -6,10 +6,56 @@
 
 using namespace hadal;
 
+namespace {
+/// What a call of a chunk's program hands on, as Executor::call takes it.
+struct CallOperands {
+  std::vector<int64_t> registers;
+  std::vector<std::byte *> arguments; ///< of the chunk's program
+  std::vector<uint64_t> bytes;        ///< of each of these
+};
+} // namespace
+
+/// Gives the outputs of `call` memory, and says where all values lie. InvalidArgument where an
+/// input was never written. Under the lock of the chunk's stream.
+static Result<CallOperands> operandsOf(ChunkRun &run, const fb::Program &callee,
+                                       const fb::Call &call, MemoryPool &pool) {
+  const fb::Program &program = *run.program.program;
+  for (uint32_t i = 0; i < call.arguments()->size(); ++i) {
+    const fb::Binding *binding = call.arguments()->Get(i);
+    if (binding->space() != fb::Space_Argument)
+      continue;
+    if (callee.arguments()->Get(i)->output())
+      HADAL_TRY(run.values.allocate(pool, run.program, binding->index()));
+    else if (!run.values.valueOf(run.program, binding->index()).data)
+      return invalidArgument(callee.name()->str() + ": '" +
+                             program.arguments()->Get(binding->index())->name()->str() +
+                             "' was never written");
+  }
+  CallOperands operands;
+  operands.registers = run.values.registersOf(run.program);
+  for (uint32_t i = 0; i < program.arguments()->size(); ++i) {
+    auto &value = run.values.valueOf(run.program, i);
+    operands.arguments.push_back(value.data);
+    operands.bytes.push_back(value.bytes);
+  }
+  return operands;
+}
+
+/// Records of stream 0 that come next happen: what waits for a call may begin.
+static void takeRecords(ChunkRun &run) {
+  for (; !run.isDone(0); ++run.next[0]) {
+    const fb::Command *next =
+        run.program.program->commands()->Get(run.program.streams[0][run.next[0]]);
+    if (next->action_type() != fb::Action_Record)
+      return;
+    run.recorded.insert(next->action_as_Record()->event());
+  }
+}
+
 ChunkRunner::ChunkRunner(Executor &executor, const RankLayout &layout, Comm &comm, Trace *trace,
                          const ParallelOptions &options)
     : executor(executor), layout(layout), trace(trace), options(options), pool(executor.device()),
-      wait(comm, options.timeout), stream(layout, comm, executor.device(), pool, trace) {}
+      comm(comm), stream(layout, comm, executor.device(), pool, trace) {}
 
 Error ChunkRunner::failed(const Job &job, const Error &error) const {
   return {error.code,
@@ -25,7 +71,7 @@ Status ChunkRunner::run(const Job &job) {
     for (RunningChunk &chunk : item.chunks)
       if (chunk.run)
         stream.remove(*chunk.run);
-  wait.reset();
+  waitingSince.reset();
   return status;
 }
 
@@ -44,6 +90,12 @@ void ChunkRunner::beginProgram(RunningChunk &chunk) {
   stream.add(*chunk.run);
 }
 
+/// Stream 0 of the program may go on, and stream 1 past what it receives first.
+void ChunkRunner::start(ChunkRun &run) const {
+  run.isAhead = false;
+  run.limit = options.overlap ? UINT32_MAX : 0;
+}
+
 Status ChunkRunner::runAll(const Job &job, Window &window) {
   Lock lock = stream.lock();
   auto mayBegin = [](const RunningChunk &chunk) {
@@ -51,8 +103,7 @@ Status ChunkRunner::runAll(const Job &job, Window &window) {
   };
   auto begin = [&](RunningChunk &chunk) {
     chunk.beginNs = trace ? trace->now() : 0;
-    chunk.run->isAhead = false;
-    chunk.run->limit = options.overlap ? UINT32_MAX : 0;
+    start(*chunk.run);
   };
   while (true) {
     auto isLeft = window.refill([&](uint32_t first) { return prepare(job, first); });
@@ -136,8 +187,7 @@ Status ChunkRunner::endProgram(const Job &job, RunningChunk &chunk, Lock &lock) 
   chunk.values->release(program);
   if (!chunk.isDone()) {
     beginProgram(chunk);
-    chunk.run->isAhead = false;
-    chunk.run->limit = options.overlap ? UINT32_MAX : 0;
+    start(*chunk.run);
   }
   if (job.done) {
     lock.unlock();
@@ -175,31 +225,45 @@ Status ChunkRunner::call(const Job &job, RunningChunk &chunk, uint32_t at, const
   return status;
 }
 
+/// Something moved.
 void ChunkRunner::endWait() {
-  auto ended = wait.end();
-  if (!ended)
+  if (!waitingSince)
     return;
-  waited += ended->count();
+  Comm::Seconds wait = Comm::Clock::now() - *waitingSince;
+  waitingSince.reset();
+  waited += wait.count();
   if (trace)
-    trace->addWait(trace->now() - int64_t(ended->count() * 1e9), trace->now());
+    trace->addWait(trace->now() - int64_t(wait.count() * 1e9), trace->now());
 }
 
 /// Waits for messages of the window's chunks, or for others to take what was sent.
 Status ChunkRunner::waitForMessages(const Job &job, const Window &window, Lock &lock) {
-  auto inJob = [&](const std::pair<unsigned, std::string> &peer) -> MessageWait::Peer {
+  using Peer = std::optional<std::pair<unsigned, std::string>>; // the rank, and what for
+  auto inJob = [&](const std::pair<unsigned, std::string> &peer) -> Peer {
     return std::pair(peer.first, job.name + ", " + peer.second);
   };
-  auto missing = [&]() -> MessageWait::Peer {
+  auto missing = [&]() -> Peer {
     for (const Window::Item &item : window.items)
       for (const RunningChunk &chunk : item.chunks)
         if (auto peer = chunk.run ? stream.firstMissing(*chunk.run) : std::nullopt)
           return inJob(*peer);
     return std::nullopt;
   };
-  auto sending = [&] { return stream.hasSends() ? inJob(stream.firstSend()) : std::nullopt; };
-  if (!HADAL_TRY(wait.goOn(missing, sending)))
+  auto now = Comm::Clock::now();
+  if (!waitingSince) {
+    waitingSince = now;
+    if (Peer peer = missing())
+      Activity::set("%s from rank %u", peer->second.c_str(), peer->first);
+  }
+  if (now - *waitingSince > options.timeout) {
+    Peer peer = missing();
+    if (!peer && stream.hasSends())
+      peer = inJob(stream.firstSend());
+    if (peer)
+      return comm.timedOut(options.timeout, peer->first, peer->second);
     return failed(job, invalidArgument(window.items.front().chunks.front().name +
                                        ": waits for an event that nothing records"));
+  }
   Status status = stream.wait(lock);
   return status ? status : Status(failed(job, status.error()));
 }

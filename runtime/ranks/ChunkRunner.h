@@ -13,10 +13,15 @@
 #define HADAL_RUNTIME_RANKS_CHUNKRUNNER_H
 
 #include "runtime/Executor.h"
-#include "runtime/ranks/ChunkCalls.h"
 #include "runtime/ranks/ChunkWindow.h"
+#include "runtime/ranks/CommStream.h"
 
 #include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace hadal {
 
@@ -76,6 +81,7 @@ private:
   Status runAll(const Job &job, Window &window);
   Result<std::vector<RunningChunk>> prepare(const Job &job, uint32_t first);
   void beginProgram(RunningChunk &chunk);
+  void start(ChunkRun &run) const;
   bool mayCall(const Window &window, const RunningChunk &chunk, uint32_t at) const;
   Result<ChunkProgress> advance(const Job &job, const Window &window, RunningChunk &chunk,
                                 Lock &lock);
@@ -90,7 +96,8 @@ private:
   Trace *trace;
   ParallelOptions options;
   MemoryPool pool;
-  MessageWait wait;
+  Comm &comm;
+  std::optional<Comm::Clock::time_point> waitingSince; ///< while nothing moves
   double waited = 0;
   CommStream stream; ///< last: its thread ends first
 };

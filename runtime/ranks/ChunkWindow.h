@@ -122,7 +122,7 @@ private:
   uint32_t endAfter(uint32_t first, bool whole) const {
     if (!order || first == count())
       return count();
-    return whole ? endOfWindow(*order, first) : endOfItem(*order, first);
+    return endOfWindow(*order, first, whole);
   }
 
   const fb::Order *order;

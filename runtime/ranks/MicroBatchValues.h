@@ -22,7 +22,6 @@ struct MicroBatchValues {
     unsigned arriving = 0; ///< messages that write it and are not done
   };
 
-  MicroBatchValues() = default;
   MicroBatchValues(const StagePlan &plan, unsigned direction, unsigned number);
 
   /// What the driver gives, by name; names that the plan has no use for are left out. The memory of

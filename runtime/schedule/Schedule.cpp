@@ -50,8 +50,10 @@ Result<Schedule> schedule::makeSchedule(std::string_view name, uint32_t ranks,
     return dualPipe(ranks, microBatches);
   if (name == "dualpipev")
     return dualPipeV(ranks, microBatches);
-  return invalidArgument("no schedule '" + std::string(name) +
-                         "' (has 1f1b, zb1p, dualpipe, dualpipev)");
+  std::string names;
+  for (std::string_view known : scheduleNames)
+    names += (names.empty() ? "" : ", ") + std::string(known);
+  return invalidArgument("no schedule '" + std::string(name) + "' (has " + names + ")");
 }
 
 std::string schedule::toString(const Chunk &chunk) {

@@ -9,7 +9,6 @@
 #include "runtime/module/Verify.h"
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <utility>
 
@@ -79,9 +78,7 @@ void Session::addFacts(std::vector<Fact> &facts) const {
   facts.push_back({"a module", text});
   if (!checkpoint)
     return;
-  DataDigest digest;
-  digest.add(*checkpoint);
-  facts.push_back({"weights", digest.text()});
+  facts.push_back({"weights", dataDigestOf(*checkpoint)});
 }
 
 Status Session::load(unsigned part, const WeightStore::Progress &progress) {
@@ -98,25 +95,22 @@ Status Session::load(unsigned part, const WeightStore::Progress &progress) {
     return invalidArgument(opened.path() + ": reads " + std::to_string(parameters->size()) +
                            " parameters; give their checkpoint with --weights");
   }
-  HADAL_TRY(makeExecutor());
-  seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return {};
+  return endLoad(start);
 }
 
 Status Session::load(TensorSource &source, unsigned part) {
   auto start = std::chrono::steady_clock::now();
   weights =
       HADAL_TRY(WeightStore::load(opened, machine->device, machine->parameters, source, part));
-  HADAL_TRY(makeExecutor());
-  seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return {};
+  return endLoad(start);
 }
 
-Status Session::makeExecutor() {
+Status Session::endLoad(std::chrono::steady_clock::time_point start) {
   runner = HADAL_TRY(Executor::create(opened, machine->device, weights));
   HADAL_TRY(runner->setMemoryCheck(options.checkMemory));
   if (!options.trace.empty())
     runner->setTrace(&trace);
+  seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return {};
 }
 

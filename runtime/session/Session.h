@@ -10,6 +10,7 @@
 #include "runtime/parameters/WeightStore.h"
 #include "runtime/ranks/Gather.h"
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -90,7 +91,8 @@ private:
           bool isShared)
       : opened(std::move(module)), options(options), machine(std::move(machine)),
         isShared(isShared) {}
-  Status makeExecutor();
+  /// Makes the executor, and says how long load() took since `start`.
+  Status endLoad(std::chrono::steady_clock::time_point start);
 
   Module opened;
   SessionOptions options;

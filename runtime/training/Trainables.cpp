@@ -137,6 +137,13 @@ Status Trainables::convert(const char *program, const DeviceView &from, const De
   return converting.execute();
 }
 
+/// BF16 values in f32, valid until the next call.
+Result<DeviceView> Trainables::widened(const DeviceView &narrow) {
+  DeviceView inF32 = HADAL_TRY(wideMemory(narrow.shape[0]));
+  HADAL_TRY(convert("widen", narrow, inF32));
+  return inF32;
+}
+
 /// Runs a program between `packed` and a checkpoint's tensor. Programs know F32; BF16 values pass
 /// through `wide`.
 Status Trainables::inMemory(ProgramRun &program, Values values, const TrainedTensor &tensor,
@@ -146,22 +153,17 @@ Status Trainables::inMemory(ProgramRun &program, Values values, const TrainedTen
     HADAL_TRY(program.bind("packed", packed));
     return program.execute();
   }
-  DeviceView widened = HADAL_TRY(wideMemory(packed.shape[0]));
-  if (!writes)
-    HADAL_TRY(convert("widen", packed, widened));
-  HADAL_TRY(program.bind("packed", widened));
+  DeviceView inF32 = HADAL_TRY(writes ? wideMemory(packed.shape[0]) : widened(packed));
+  HADAL_TRY(program.bind("packed", inF32));
   HADAL_TRY(program.execute());
-  return writes ? convert("narrow", widened, packed) : Status(); // exact for what was BF16
+  return writes ? convert("narrow", inF32, packed) : Status(); // exact for what was BF16
 }
 
 /// Of the largest magnitude among a tensor's values, its bits.
 Result<uint32_t> Trainables::largestBits(Values values, const TrainedTensor &tensor) {
   DeviceView packed = packedView(values, tensor);
-  if (packed.element != ElementType::F32) {
-    DeviceView widened = HADAL_TRY(wideMemory(packed.shape[0]));
-    HADAL_TRY(convert("widen", packed, widened));
-    packed = widened;
-  }
+  if (packed.element != ElementType::F32)
+    packed = HADAL_TRY(widened(packed));
   ProgramRun &magnitude = *HADAL_TRY(run("magnitude"));
   HADAL_TRY(magnitude.setRegister("elements", packed.shape[0]));
   HADAL_TRY(magnitude.bind("values", packed));
@@ -171,10 +173,14 @@ Result<uint32_t> Trainables::largestBits(Values values, const TrainedTensor &ten
   return bits;
 }
 
-Status Trainables::pack(const std::string &program, const TrainedTensor &tensor, Values values,
+/// The name of a program for a tensor's layout: "pack.f32.plain.24".
+std::string Trainables::programOf(std::string_view what, const TrainedTensor &tensor) const {
+  return std::string(what) + table.trainables()->Get(tensor.trainable)->layout()->str();
+}
+
+Status Trainables::pack(std::string_view program, const TrainedTensor &tensor, Values values,
                         const TensorView &from) {
-  ProgramRun &packing =
-      *HADAL_TRY(run(program + table.trainables()->Get(tensor.trainable)->layout()->str()));
+  ProgramRun &packing = *HADAL_TRY(run(programOf(program, tensor)));
   HADAL_TRY(packing.bind("tensor", from));
   return inMemory(packing, values, tensor, /*writes=*/true);
 }
@@ -197,22 +203,21 @@ Result<TensorView> Trainables::memoryFor(const TrainedTensor &tensor) {
 
 Result<TensorView> Trainables::unpack(Values values, const TrainedTensor &tensor) {
   TensorView view = HADAL_TRY(memoryFor(tensor));
-  ProgramRun &unpacking =
-      *HADAL_TRY(run("unpack." + table.trainables()->Get(tensor.trainable)->layout()->str()));
+  ProgramRun &unpacking = *HADAL_TRY(run(programOf("unpack.", tensor)));
   HADAL_TRY(unpacking.bind("tensor", view));
   HADAL_TRY(inMemory(unpacking, values, tensor, /*writes=*/false));
   return view;
 }
 
-bool Trainables::canWiden(const TrainedTensor &tensor) const {
-  return executor.module().findProgram(
-             "pack.f8." + table.trainables()->Get(tensor.trainable)->layout()->str()) != nullptr;
+static constexpr std::string_view packCodes = "pack.f8.";
+
+/// The program that widens a tensor's FP8 codes by their scales; null where there is none.
+const fb::Program *Trainables::codesPackingOf(const TrainedTensor &tensor) const {
+  return executor.module().findProgram(programOf(packCodes, tensor));
 }
 
-/// In which the program that widens a tensor's codes takes their scales.
-ElementType Trainables::typeOfScales(const TrainedTensor &tensor) const {
-  const fb::Program &packing = *executor.module().findProgram(
-      "pack.f8." + table.trainables()->Get(tensor.trainable)->layout()->str());
+/// In which such a program takes the scales.
+static ElementType typeOfScales(const fb::Program &packing) {
   for (const fb::Argument *argument : *packing.arguments())
     if (argument->name()->string_view() == "scale")
       return elementType(argument->element());
@@ -256,12 +261,13 @@ Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) 
       return notFound(checkpoint.path() + ": no tensor '" + tensor.name +
                       "', which the module trains" + whyMissing(checkpoint, tensor));
     const StoredTensor &stored = *entry->tensor;
-    if (stored.element == ElementType::F8E4M3 && stored.shape == tensor.shape && canWiden(tensor)) {
+    bool hasCodes = stored.element == ElementType::F8E4M3 && stored.shape == tensor.shape;
+    if (const fb::Program *packing = hasCodes ? codesPackingOf(tensor) : nullptr) {
       auto scale = checkpoint.find(tensor.name + "_scale_inv");
       if (!scale)
         return notFound(checkpoint.path() + ": no tensor '" + tensor.name +
                         "_scale_inv', which scales " + tensor.name);
-      if (ElementType wanted = typeOfScales(tensor); scale->tensor->element != wanted)
+      if (ElementType wanted = typeOfScales(*packing); scale->tensor->element != wanted)
         return invalidFile(checkpoint.path() + ": " + scale->tensor->name + ": module wants " +
                            std::string(elementTypeName(wanted)) + ", file has " +
                            std::string(elementTypeName(scale->tensor->element)) +
@@ -294,13 +300,12 @@ Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) 
       auto scale = *checkpoint.find(tensor.name + "_scale_inv");
       // Its place in the file may be any.
       std::vector<std::byte> scales(scale.data(), scale.data() + scale.tensor->bytes);
-      ProgramRun &packing =
-          *HADAL_TRY(run("pack.f8." + table.trainables()->Get(tensor.trainable)->layout()->str()));
+      ProgramRun &packing = *HADAL_TRY(run(programOf(packCodes, tensor)));
       HADAL_TRY(packing.bind(
           "scale", TensorView{scale.tensor->element, scale.tensor->shape, scales.data()}));
-      HADAL_TRY(pack("pack.f8.", tensor, Values::Weight, view));
+      HADAL_TRY(pack(packCodes, tensor, Values::Weight, view));
     } else {
-      HADAL_TRY(pack(std::string(packingOf(stored.element)), tensor, Values::Weight, view));
+      HADAL_TRY(pack(packingOf(stored.element), tensor, Values::Weight, view));
     }
     entry.file->release(stored);
     done += stored.bytes;

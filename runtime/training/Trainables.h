@@ -109,10 +109,6 @@ public:
   void noteChange();
   /// Where the weights lie.
   const ParameterStore &store() const { return executor.parameters(); }
-  /// How often a parameter has had new values.
-  uint64_t version(const std::string &parameter) const {
-    return executor.parameters().version(parameter);
-  }
 
   /// Averages begin as the weights are.
   Status startAverages();
@@ -143,8 +139,8 @@ public:
 
 private:
   void noteChange(const fb::Trainable &trainable);
-  bool canWiden(const TrainedTensor &tensor) const;
-  ElementType typeOfScales(const TrainedTensor &tensor) const;
+  std::string programOf(std::string_view what, const TrainedTensor &tensor) const;
+  const fb::Program *codesPackingOf(const TrainedTensor &tensor) const;
   Trainables(Executor &executor, const fb::Training &table, TensorShares shares)
       : executor(executor), table(table), shares(std::move(shares)) {}
   bool isSharded(const TrainedTensor &tensor) const {
@@ -152,10 +148,11 @@ private:
   }
   DeviceView packedView(Values values, const TrainedTensor &tensor) const;
   Result<DeviceView> wideMemory(int64_t elements);
+  Result<DeviceView> widened(const DeviceView &narrow);
   Status convert(const char *program, const DeviceView &from, const DeviceView &to);
   Result<uint32_t> largestBits(Values values, const TrainedTensor &tensor);
   Result<ProgramRun *> run(const std::string &program);
-  Status pack(const std::string &program, const TrainedTensor &tensor, Values values,
+  Status pack(std::string_view program, const TrainedTensor &tensor, Values values,
               const TensorView &from);
   Status inMemory(ProgramRun &program, Values values, const TrainedTensor &tensor, bool writes);
   float *scratch(int64_t elements);
@@ -204,9 +201,6 @@ public:
   const Module &module() const override { return trained; }
   Result<TensorView> tensor(const std::string &name) override;
   const ParameterStore &store() const override { return trainables.store(); }
-  uint64_t version(const std::string &parameter) const override {
-    return trainables.version(parameter);
-  }
 
 private:
   const Module &trained;

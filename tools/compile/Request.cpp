@@ -3,12 +3,14 @@
 #include "tools/compile/Request.h"
 #include "passes/targets/Target.h"
 #include "runtime/File.h"
+#include "runtime/module/StagePlaces.h"
 #include "tools/CommandLine.h"
 #include "tools/Help.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 
+#include <iterator>
 #include <limits>
 
 using namespace hadal;
@@ -162,7 +164,7 @@ static void declareRanks(CLI::App &app, CompileRequest &request) {
       ->check(positive)
       ->capture_default_str();
   many->add_option("--schedule", request.training.ranks.schedule, "Order of the pipeline's chunks")
-      ->check(oneOf({"1f1b", "zb1p", "dualpipe", "dualpipev"}))
+      ->check(oneOf({std::begin(scheduleNames), std::end(scheduleNames)}))
       ->capture_default_str();
   many->add_option("--sum-groups", request.training.sumGroups,
                    "Groups of micro-batches whose gradients are summed apart, then in a tree: "

@@ -1,4 +1,4 @@
-//===- VerifyRanks.h - hadal-inspect --verify ---------------------===//
+//===- VerifyRanks.h - hadal-inspect --verify -----------------------------===//
 
 #ifndef HADAL_TOOLS_INSPECT_VERIFYRANKS_H
 #define HADAL_TOOLS_INSPECT_VERIFYRANKS_H
@@ -14,5 +14,3 @@ Result<std::string> verifyText(const Module &module);
 } // namespace hadal::inspect
 
 #endif // HADAL_TOOLS_INSPECT_VERIFYRANKS_H
-//
-//===--------------------------------------------------------------------===//

@@ -1,4 +1,4 @@
-//===- Compare.h - the same step under other schedules or layouts ---===//
+//===- Compare.h - the same step under other schedules or layouts ---------===//
 
 #ifndef HADAL_TOOLS_PLAN_COMPARE_H
 #define HADAL_TOOLS_PLAN_COMPARE_H
@@ -29,5 +29,3 @@ std::string toText(const std::vector<Candidate> &candidates);
 } // namespace hadal::plan
 
 #endif // HADAL_TOOLS_PLAN_COMPARE_H
-//
-//===--------------------------------------------------------------------===//

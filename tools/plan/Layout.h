@@ -1,4 +1,4 @@
-//===- Layout.h - how a training job lies on its ranks ------------===//
+//===- Layout.h - how a training job lies on its ranks --------------------===//
 
 #ifndef HADAL_TOOLS_PLAN_LAYOUT_H
 #define HADAL_TOOLS_PLAN_LAYOUT_H
@@ -32,5 +32,3 @@ struct Layout {
 } // namespace hadal::plan
 
 #endif // HADAL_TOOLS_PLAN_LAYOUT_H
-//
-//===--------------------------------------------------------------------===//

@@ -1,4 +1,4 @@
-//===- Optimizer.h - the optimizer's part of a step ---------------===//
+//===- Optimizer.h - the optimizer's part of a step -----------------------===//
 
 #ifndef HADAL_TOOLS_PLAN_OPTIMIZER_H
 #define HADAL_TOOLS_PLAN_OPTIMIZER_H
@@ -17,5 +17,3 @@ std::vector<double> optimizerSeconds(const schedule::Schedule &schedule, const S
 } // namespace hadal::plan
 
 #endif // HADAL_TOOLS_PLAN_OPTIMIZER_H
-//
-//===--------------------------------------------------------------------===//

@@ -1,4 +1,4 @@
-//===- Published.h - the step that was measured -------------------===//
+//===- Published.h - the step that was measured ---------------------------===//
 
 #ifndef HADAL_TOOLS_PLAN_PUBLISHED_H
 #define HADAL_TOOLS_PLAN_PUBLISHED_H
@@ -35,5 +35,3 @@ Result<Breakdown> breakDown(const WorkSource &source, const Plan &plan);
 } // namespace hadal::plan
 
 #endif // HADAL_TOOLS_PLAN_PUBLISHED_H
-//
-//===--------------------------------------------------------------------===//

@@ -1,4 +1,4 @@
-//===- Report.h - a plan as text and as a JSON line ---------------===//
+//===- Report.h - a plan as text and as a JSON line -----------------------===//
 
 #ifndef HADAL_TOOLS_PLAN_REPORT_H
 #define HADAL_TOOLS_PLAN_REPORT_H
@@ -28,5 +28,3 @@ std::string format(const char *pattern, ...) __attribute__((format(printf, 1, 2)
 } // namespace hadal::plan
 
 #endif // HADAL_TOOLS_PLAN_REPORT_H
-//
-//===--------------------------------------------------------------------===//

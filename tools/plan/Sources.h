@@ -1,4 +1,4 @@
-//===- Sources.h - where plans take their work from ---------------===//
+//===- Sources.h - where plans take their work from -----------------------===//
 
 #ifndef HADAL_TOOLS_PLAN_SOURCES_H
 #define HADAL_TOOLS_PLAN_SOURCES_H
@@ -24,5 +24,3 @@ const char *knownCluster(const std::string &name);
 } // namespace hadal::plan
 
 #endif // HADAL_TOOLS_PLAN_SOURCES_H
-//
-//===--------------------------------------------------------------------===//

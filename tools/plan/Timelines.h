@@ -1,4 +1,4 @@
-//===- Timelines.h - a simulated step as a trace and as a page ----===//
+//===- Timelines.h - a simulated step as a trace and as a page ------------===//
 
 #ifndef HADAL_TOOLS_PLAN_TIMELINES_H
 #define HADAL_TOOLS_PLAN_TIMELINES_H
@@ -19,5 +19,3 @@ std::string toPage(const Plan &plan, const std::string &report);
 } // namespace hadal::plan
 
 #endif // HADAL_TOOLS_PLAN_TIMELINES_H
-//
-//===--------------------------------------------------------------------===//

@@ -185,17 +185,11 @@ RankPeak ChunkSizes::most() const {
   };
   uint32_t count = order.chunks()->size();
   for (uint32_t first = 0, ahead = 0; first < count; first = endOfItem(order, first)) {
-    for (uint32_t end = ranks.overlap() ? endOfWindow(order, first) : endOfItem(order, first);
-         ahead < end; ahead = endOfItem(order, ahead))
+    for (uint32_t end = endOfWindow(order, first, ranks.overlap()); ahead < end;
+         ahead = endOfItem(order, ahead))
       eachProgram(order, ahead, take);
-    if (bytes > peak.bytes) {
-      peak = {bytes, first, values, ""};
-      for (uint32_t at = first; at < endOfItem(order, first); ++at) {
-        const fb::Chunk &chunk = *order.chunks()->Get(at);
-        peak.chunk += (at > first ? "+" : "") +
-                      chunkName(ChunkKind(chunk.kind()), chunk.direction(), chunk.micro_batch());
-      }
-    }
+    if (bytes > peak.bytes)
+      peak = {bytes, first, values, itemName(order, first)};
     eachProgram(order, first, giveBack);
   }
   return peak;

@@ -50,7 +50,7 @@ Result<std::vector<RunningChunk>> OrderRunner::prepare(const fb::Order &order, u
         (step.pass == Pass::Forward && chunk->kind() != fb::ChunkKind_Forward))
       continue;
     unsigned stage = layout.stageOf(layout.ppOf(layout.rank), direction);
-    std::string name = chunkName(ChunkKind(chunk->kind()), direction, number);
+    std::string name = chunkName(*chunk);
     std::unique_ptr<MicroBatchValues> &values = inFlight[{stage, number}];
     if (chunk->kind() == fb::ChunkKind_Forward) {
       if (values)

@@ -79,7 +79,7 @@ Status Predictor::readStages(RowsOfExperts rows) {
     const fb::Stage &table = *ranks.stages()->Get(number);
     NamedRegisters named = rows == RowsOfExperts::Worst ? worstRegisters(module, table)
                                                         : balancedRegisters(module, table);
-    SizedStage stage{StagePlan::of(module, number), {}, {}};
+    SizedStage stage{StagePlan::of(module, table), {}, {}};
     stage.bytes.resize(stage.plan.valueNames.size());
     std::set<uint32_t> states;
     for (size_t which = 0; which < stageProgramCount; ++which) {
