@@ -115,16 +115,9 @@ Value Blocks::load(StringRef name) {
 
 /// The values of a tensor's codes, after fp8.quantize in blocks of these sizes.
 static Value throughCodes(ImplicitLocOpBuilder &b, Value x, ArrayRef<int64_t> block) {
-  auto type = cast<RankedTensorType>(x.getType());
-  SmallVector<int64_t> scales(type.getShape());
-  unsigned rank = type.getRank();
-  for (unsigned side = 0; side < 2; ++side)
-    if (int64_t &size = scales[rank - 2 + side]; !ShapedType::isDynamic(size))
-      size = llvm::divideCeil(size, block[side]);
-  auto codes = fp8::QuantizeOp::create(b, type.clone(Float8E4M3FNType::get(b.getContext())),
-                                       RankedTensorType::get(scales, b.getF32Type()), x, block);
-  return fp8::DequantizeOp::create(b, type.clone(b.getF32Type()), codes.getQ(), codes.getScale(),
-                                   block);
+  auto codes = fp8::QuantizeOp::create(b, x, block);
+  return fp8::DequantizeOp::create(b, cast<RankedTensorType>(x.getType()).clone(b.getF32Type()),
+                                   codes.getQ(), codes.getScale(), block);
 }
 
 /// Blocks of weights: the checkpoint's, else those of DeepSeek's release.

@@ -136,20 +136,20 @@ def HadalDifferentiate : Pass<"hadal-differentiate", "::mlir::ModuleOp"> {
 def Fp8Quantize : Pass<"fp8-quantize", "::mlir::ModuleOp"> {
   let summary = "Linears compute with FP8 codes, and the backward half keeps codes";
   let description = [{
-        hadal-opt loss.mlir --hadal-differentiate --fp8-quantize="scales=pow2 interval=128,*.o_proj:0"
+        hadal-opt loss.mlir --hadal-differentiate --fp8-quantize="interval=128,*.o_proj:0"
 
-        %y = linalg.matmul %x, %w              %xq, %xs = fp8.quantize %x {block = [1, 128]}
-        ...                                    %wq, %ws = fp8.quantize %w {block = [128, 128]}
-        %dx = linalg.generic %dy, %w           %y = fp8.matmul %xq, %wq, %ws x_scale(%xs)
-        %dw = linalg.generic %dy, %x    ->     ...
-                                               %dx = fp8.matmul %dq, %wq, %ws x_scale(%ds) {transpose}
-                                               %dw = fp8.weight_grad %dt, %dts, %xt, %xts
+        %y = linalg.matmul %x, %w            %xq, %xs = fp8.quantize %x {block = [1, 128]}
+        ...                                  %wq, %ws = fp8.quantize %w {block = [128, 128]}
+        %dx = linalg.generic %dy, %w         %y = fp8.matmul %xq, %wq, %ws x_scale(%xs)
+        %dw = linalg.generic %dy, %x    ->   ...
+                                             %dx = fp8.matmul %dq, %wq, %ws x_scale(%ds) {transpose}
+                                             %dw = fp8.weight_grad %dt, %dts, %xt, %xts
     The three products of every Linear take codes with scales (DeepSeek-V3, arXiv:2412.19437,
-    section 3.3.1): forward X in tiles of 1 x 128 and W in 128 x 128; the input gradient dY in
-    1 x 128 and the same codes of W; the weight gradient dY and X in 128 tokens x 1 channel
-    (section 3.3.2, figure 7). So do grouped products, whose tiles along tokens begin anew with each
-    group. A value is quantized once for a tile. Which products are a Linear's forward ones and which
-    its gradients is seen from what the losses are made of, as --hadal-recompute does.
+    section 3.3.1): forward X in tiles of 1 x 128 and W in 128 x 128; the input gradient dY in 1 x
+    128 and the same codes of W; the weight gradient dY and X in 128 tokens x 1 channel (section
+    3.3.2, figure 7). So do grouped products, whose tiles along tokens begin anew with each group. A
+    value is quantized once for a tile. Which products are a Linear's forward ones and which its
+    gradients is seen from what the losses are made of, as --hadal-recompute does.
 
     Left as they are: embedding, head, gates, norms, attention's core, eh_proj; known by `job.part`.
     In functions whose ops are of no part, every product with a parameter is a Linear's.
@@ -164,9 +164,9 @@ def Fp8Quantize : Pass<"fp8-quantize", "::mlir::ModuleOp"> {
     What stands element by element between results of Linears and another's input (SwiGLU) is
     computed again from these results in E4M3; of attention's output E5M6 is kept, with powers of
     two as scales, and turned for the weight gradient with powers of two. After a norm the weight
-    gradient reads the norm's output, which is cheap to compute again.
-    Ours, where the report is silent: SwiGLU of dense layers and shared experts is kept in codes, too,
-    and E5M6 has a scale for 128 numbers.
+    gradient reads the norm's output, which is cheap to compute again. Ours, where the report is
+    silent: SwiGLU of dense layers and shared experts is kept in codes, too, and E5M6 has a scale
+    for 128 numbers.
 
     Routed experts (from moe.plan to moe.combine; section 3.3.2): the tokens' rows, and the
     gradients that go to the experts, are quantized where they are, with powers of two, and codes
@@ -182,9 +182,9 @@ def Fp8Quantize : Pass<"fp8-quantize", "::mlir::ModuleOp"> {
 
     Options are VALUE, for all Linears, or PATTERN:VALUE for parts of the model whose names match
     (`*`, `?`, `[...]`), several with commas between; the last that matches counts. `swiglu` and
-    `attention-output` are those of the Linear that reads (down_proj, o_proj). Where nothing promotes
-    (`interval=0`) each row of an operand has one scale. Fails on other values, and where a pattern
-    matches no Linear. Test: test/passes/fp8-quantize.mlir, fp8-quantize-activations.mlir,
+    `attention-output` are those of the Linear that reads (down_proj, o_proj). Where nothing
+    promotes (`interval=0`) each row of an operand has one scale. Fails on other values, and where a
+    pattern matches no Linear. Test: test/passes/fp8-quantize.mlir, fp8-quantize-activations.mlir,
     fp8-quantize-experts.mlir.
   }];
   let options = [Option<"format", "format", "std::string", "\"e4m3\"",
@@ -201,8 +201,8 @@ def Fp8Quantize : Pass<"fp8-quantize", "::mlir::ModuleOp"> {
                         "products that are summed up before a sum is promoted to f32: 128, 64, 32, "
                         "or 0 (all)">,
                  Option<"accumulate", "accumulate", "std::string", "\"fp32\"",
-                        "how these are summed up: fp32, or hopper (as its tensor cores are reported "
-                        "to: 13 fraction bits, cut off)">];
+                        "how these are summed up: fp32, or hopper (as its tensor cores are "
+                        "reported to: 13 fraction bits, cut off)">];
   let dependentDialects = ["::hadal::fp8::Fp8Dialect", "::hadal::moe::MoeDialect",
                            "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect",
                            "::mlir::arith::ArithDialect"];
@@ -353,10 +353,10 @@ def MlaAppendCache : Pass<"mla-append-cache", "::mlir::ModuleOp"> {
           return ..., %c1 {exec.state = "cache.0"}
 
     The cache of a layer is a state of the module, one row of rk + dr numbers for each token, which
-    all functions share. With `cache` fp8 the latent is kept in E4M3, in tiles of 1 x 128 with an f32
-    scale each, in a state "cache.0.codes"; "cache.0" has the scales and then the key. Rows that are
-    codes times scales already are kept as these. Fails where the keys of an attention are no product of a latent and a
-    parameter. Test: test/passes/mla-append-cache.mlir.
+    all functions share. With `cache` fp8 the latent is kept in E4M3, in tiles of 1 x 128 with an
+    f32 scale each, in a state "cache.0.codes"; "cache.0" has the scales and then the key. Rows that
+    are codes times scales already are kept as these. Fails where the keys of an attention are no
+    product of a latent and a parameter. Test: test/passes/mla-append-cache.mlir.
   }];
   let options = [Option<"cache", "cache", "std::string", "\"fp32\"",
                         "what latents are kept in: fp32 or fp8">];

@@ -238,6 +238,23 @@ template <typename Op> static StringRef summedTiles(Op op) {
 // quantize
 //===----------------------------------------------------------------------===//
 
+void QuantizeOp::build(OpBuilder &b, OperationState &state, Value x, ArrayRef<int64_t> block,
+                       Value offsets, bool pow2, Format format) {
+  auto type = cast<RankedTensorType>(x.getType());
+  SmallVector<int64_t> codes(type.getShape()), scales(codes);
+  codes.back() = elementsOfRow(format, codes.back());
+  int64_t groups = offsets ? cast<RankedTensorType>(offsets.getType()).getDimSize(0) - 1 : 0;
+  int64_t &rows = scales[scales.size() - 2], &columns = scales.back();
+  if (block[0] == 0)
+    rows = offsets ? groups : 1;
+  else if (!ShapedType::isDynamic(rows))
+    rows = offsets ? rows / block[0] + groups : llvm::divideCeil(rows, block[0]);
+  columns = block[1] ? llvm::divideCeil(columns, block[1]) : 1;
+  build(b, state, RankedTensorType::get(codes, elementOf(format, b.getContext())),
+        RankedTensorType::get(scales, b.getF32Type()), x, offsets, block, pow2,
+        format == Format::E4M3 ? StringAttr() : b.getStringAttr(nameOf(format)));
+}
+
 LogicalResult QuantizeOp::verify() {
   NamedSizes sizes(*this, {"M", "ceil(M/bm)", "floor(M/bm)+G"});
   return verifyTiles(*this, "x", getX(), sizes);

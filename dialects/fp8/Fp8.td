@@ -22,8 +22,8 @@ def Fp8Dialect : Dialect {
     means the whole dimension. With `offsets` [G+1] i32 the rows are those of G groups, group g
     being rows offsets[g] .. offsets[g+1]-1, and tiles begin anew with each group, so that none has
     rows of two: tile t of group g has row floor(offsets[g] / bm) + g + t of the scales, or row g
-    where bm = 0. There are S = floor(M/bm) + G rows of scales (G where bm = 0); nothing reads those that
-    no tile has. Without offsets S = ceil(M/bm), and 1 where bm = 0.
+    where bm = 0. There are S = floor(M/bm) + G rows of scales (G where bm = 0); nothing reads those
+    that no tile has. Without offsets S = ceil(M/bm), and 1 where bm = 0.
 
     Formats: E4M3 (largest value 448, no infinity), E5M2 (57344), and E5M6 (65024), the upper 12
     bits of a half, for what is kept from the forward to the backward pass (§3.3.3). A row of K
@@ -82,10 +82,10 @@ def QuantizeOp : Fp8_Op<"quantize"> {
                        Optional<TensorOfRank<1, [I32]>>:$offsets, DenseI64ArrayAttr:$block,
                        UnitAttr:$pow2, OptionalAttr<StrAttr>:$format);
   let results = (outs TensorOfRank2Or3<[F8E4M3FN, F8E5M2, I8]>:$q, TensorOfRank2Or3<[F32]>:$scale);
-  let builders = [OpBuilder<(ins "::mlir::Type":$q, "::mlir::Type":$scale, "::mlir::Value":$x,
-                                 "::llvm::ArrayRef<int64_t>":$block), [{
-    build($_builder, $_state, q, scale, x, ::mlir::Value(), block, /*pow2=*/false, {});
-  }]>];
+  // The types of the results are what the others make of them.
+  let builders = [OpBuilder<(ins "::mlir::Value":$x, "::llvm::ArrayRef<int64_t>":$block,
+                                 CArg<"::mlir::Value", "{}">:$offsets, CArg<"bool", "false">:$pow2,
+                                 CArg<"Format", "Format::E4M3">:$format)>];
   let assemblyFormat = [{
     $x (`offsets` `(` $offsets^ `:` type($offsets) `)`)? attr-dict `:`
     type($x) `->` type($q) `,` type($scale)

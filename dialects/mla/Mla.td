@@ -216,10 +216,10 @@ def AppendCodesOp : Mla_Op<"append_codes", [
     DeclareOpInterfaceMethods<DestinationStyleOpInterface, ["getDpsInitsMutable"]>]> {
   let summary = "write tokens' codes into the latent cache";
   let description = [{
-    `q` [T, rk]: latents in codes. `slots` as in `mla.cache_append`, `codes` [S, rk]. Returns `codes`
-    with row slots[t] holding q[t]; all other rows as they were. Their scales and the rotated shared
-    keys go into a cache of numbers: `mla.cache_append` of scales [T, ceil(rk/tile)] instead of
-    latents. Destination style: codes without further uses are written in place.
+    `q` [T, rk]: latents in codes. `slots` as in `mla.cache_append`, `codes` [S, rk]. Returns
+    `codes` with row slots[t] holding q[t]; all other rows as they were. Their scales and the
+    rotated shared keys go into a cache of numbers: `mla.cache_append` of scales [T, ceil(rk/tile)]
+    instead of latents. Destination style: codes without further uses are written in place.
     Source: ours (the latent in E4M3 in tiles of 1 x 128, the key as it is).
 
     (C1) `q` is [T, rk], rk static.  (C2) `slots` is [T].  (C3) `codes` is [S, rk].
@@ -258,8 +258,8 @@ def LatentAttentionOp : Mla_Op<"latent_attention", [AttrSizedOperandSegments], [
     is [S, rk + dr].
     (C4) `page_table` is [B, P].  (C5) `positions` is [R].  (C6) `result` is [R, nh, rk].
     (C7) `scale` is finite.  (C8) `page_tokens` >= 1.  (C9) S is a multiple of `page_tokens`.
-    (C10) `offsets` is [B+1].  (C11) `tile` is there if `codes` is, and at least 1.  (C12) `codes` is
-    [S, rk], and `cache` is [S, ceil(rk/tile) + dr] then.
+    (C10) `offsets` is [B+1].  (C11) `tile` is there if `codes` is, and at least 1.
+    (C12) `codes` is [S, rk], and `cache` is [S, ceil(rk/tile) + dr] then.
 
     ```mlir
     %o = mla.latent_attention %q_latent, %q_rope, %cache, %page_table, %positions

@@ -229,7 +229,8 @@ def ExchangeOp : Moe_OpWithEffects<"exchange", [
     ```
   }];
   let arguments = (ins TensorOfRank<2, [F32, F8E4M3FN, F8E5M2, I32, I16]>:$x,
-                       TensorOfRank<1, [I32]>:$send, TensorOfRank<1, [I32]>:$receive, Optional<AnyRankedTensor>:$like,
+                       TensorOfRank<1, [I32]>:$send, TensorOfRank<1, [I32]>:$receive,
+                       Optional<AnyRankedTensor>:$like,
                        I64Attr:$parts, I64Attr:$segments, I64Attr:$stride,
                        OptionalAttr<StrAttr>:$rows, OptionalAttr<StrAttr>:$format,
                        OptionalAttr<StrAttr>:$format_back, OptionalAttr<I64Attr>:$capacity);

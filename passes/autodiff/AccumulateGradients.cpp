@@ -1,6 +1,5 @@
 //===- AccumulateGradients.cpp - gradients and losses add up in globals --===//
 
-#include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -11,6 +10,7 @@
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "passes/Passes.h"
 #include "passes/analysis/Products.h"
+#include "passes/analysis/States.h"
 
 namespace hadal {
 #define GEN_PASS_DEF_HADALACCUMULATEGRADIENTS
@@ -50,14 +50,8 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
         parameter ? ("gradient." + parameter.getValue()).str() : cast<StringAttr>(named).str();
     if (use)
       name += ".use" + std::to_string(use.getInt());
-    std::string symbol = "sum." + name;
-    if (auto known = symbols.lookup<ml_program::GlobalOp>(symbol))
-      return known;
     OpBuilder b(f);
-    auto global = ml_program::GlobalOp::create(b, f.getLoc(), symbol, type, /*is_mutable=*/true,
-                                               ml_program::ExternAttr::get(&getContext(), type),
-                                               b.getStringAttr("private"));
-    global->setAttr(kStateAttr, b.getStringAttr(name));
+    auto global = stateGlobal(b, f.getLoc(), symbols, "sum." + name, type, name);
     if (parameter) {
       global->setAttr(job::kLayoutOfAttr, parameter);
       if (use)
@@ -67,7 +61,6 @@ struct AccumulateGradients : public hadal::impl::HadalAccumulateGradientsBase<Ac
       if (Attribute owners = sharded ? sharded->getAttr(job::kSegmentOwnersAttr) : Attribute())
         global->setAttr(job::kSegmentOwnersAttr, owners);
     }
-    symbols.insert(global);
     return global;
   }
 

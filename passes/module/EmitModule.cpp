@@ -3,9 +3,8 @@
 #include "passes/module/EmitModule.h"
 #include "dialects/exec/Exec.h"
 #include "dialects/exec/KernelAttributes.h"
-#include "dialects/job/Job.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "passes/analysis/Memory.h"
+#include "passes/module/EmitJob.h"
 #include "passes/module/KernelBuffers.h"
 #include "runtime/module/Dataflow.h"
 #include "runtime/module/Expr.h"
@@ -17,7 +16,6 @@
 using namespace mlir;
 using namespace hadal;
 using flatbuffers::Offset;
-template <typename T> using Offsets = std::vector<Offset<T>>;
 
 namespace {
 
@@ -50,7 +48,7 @@ FailureOr<fb::ElementType> elementOf(Operation *op, Type type) {
 class Emitter {
 public:
   Emitter(ModuleOp module, const Target &target, StringRef code)
-      : module(module), target(target), code(code) {}
+      : module(module), target(target), code(code), programNumbers(module) {}
   FailureOr<std::vector<std::byte>> emit();
 
 private:
@@ -101,15 +99,6 @@ private:
       out.push_back(expr(cast<AffineMapAttr>(m).getValue()));
     return b.CreateVector(out);
   }
-  Offset<flatbuffers::Vector<Offset<flatbuffers::String>>> strings(ArrayRef<StringAttr> names) {
-    std::vector<std::string> out;
-    for (StringAttr n : names)
-      out.push_back(n.str());
-    return b.CreateVectorOfStrings(out);
-  }
-  Offset<flatbuffers::Vector<Offset<flatbuffers::String>>> strings(ArrayAttr names) {
-    return strings(llvm::to_vector(names.getAsRange<StringAttr>()));
-  }
 
   /// Null, and no table, for what lies as stored.
   Offset<fb::Layout> layout(exec::LayoutAttr layout) {
@@ -130,24 +119,18 @@ private:
   FailureOr<Offset<flatbuffers::Vector<Offset<fb::Command>>>> commands(Block &block);
   FailureOr<Offset<fb::Program>> program(exec::ProgramOp op);
   Offset<flatbuffers::Vector<Offset<fb::Code>>> codes();
-  Offset<fb::Model> model();
-  FailureOr<Offset<fb::Training>> training();
-  FailureOr<Offset<fb::Inference>> inference();
-  LogicalResult collectOrders();
-  FailureOr<Offset<fb::Ranks>> ranks();
   FailureOr<uint32_t> argumentOf(Operation *op, Value buffer);
   FailureOr<SmallVector<uint32_t>> argumentsOf(Operation *op, ValueRange buffers);
-  FailureOr<uint32_t> programOf(StringRef name, StringRef reader);
 
   ModuleOp module;
   const Target &target;
   StringRef code;
   flatbuffers::FlatBufferBuilder b{1 << 20};
   llvm::StringMap<std::pair<fb::Space, uint32_t>> symbols; // of get
-  llvm::StringMap<uint32_t> kernelIndex, programIndex;
+  llvm::StringMap<uint32_t> kernelIndex;
+  ProgramNumbers programNumbers;
   SmallVector<func::FuncOp> kernelOps;
   DenseMap<Value, std::pair<fb::Space, uint32_t>> local; // of the program at hand
-  SmallVector<exec::OrderOp> orders;                     ///< by pipeline rank
   Offsets<fb::Kernel> kernels;
   Offsets<fb::Parameter> parameters;
   std::vector<uint32_t> sharded; ///< numbers of those of which a rank has a share
@@ -198,10 +181,6 @@ LogicalResult Emitter::collect() {
               std::vector<uint8_t> bytes(raw.begin(), raw.end());
               constants.push_back(
                   fb::CreateConstantDirect(b, c.getSymName().str().c_str(), &bytes));
-              return success();
-            })
-            .Case([&](exec::ProgramOp p) {
-              programIndex.try_emplace(p.getSymName(), programIndex.size());
               return success();
             })
             .Case([&](func::FuncOp f) -> LogicalResult {
@@ -265,14 +244,6 @@ FailureOr<SmallVector<uint32_t>> Emitter::argumentsOf(Operation *op, ValueRange 
     numbers.push_back(*number);
   }
   return numbers;
-}
-
-/// The number of the program that `reader`, a table of the module, names.
-FailureOr<uint32_t> Emitter::programOf(StringRef name, StringRef reader) {
-  auto known = programIndex.find(name);
-  if (known == programIndex.end())
-    return module.emitError() << reader << " wants the name of a program, got \"" << name << "\"";
-  return known->second;
 }
 
 /// What a command binds: whole buffers, or elements and offsets of them.
@@ -347,7 +318,7 @@ FailureOr<Offset<fb::Command>> Emitter::command(Operation *op) {
           return failure();
         auto registers = exprs(call.getRegistersAttr());
         auto arguments = b.CreateVector(*bound);
-        auto program = programOf(call.getProgram(), "exec.call");
+        auto program = programNumbers.of(call.getProgram(), "exec.call");
         if (failed(program))
           return failure();
         return finish(fb::Action_Call, fb::CreateCall(b, *program, registers, arguments).Union());
@@ -470,7 +441,7 @@ FailureOr<Offset<fb::Program>> Emitter::program(exec::ProgramOp op) {
   auto body = commands(op.getBody().front());
   if (failed(body))
     return failure();
-  auto registers = strings(op.getRegisters());
+  auto registers = strings(b, op.getRegisters());
   auto argumentsVector = b.CreateVector(arguments);
   auto temporariesVector = b.CreateVector(temporaries);
   auto contentVector = b.CreateVector(contentRules);
@@ -490,132 +461,9 @@ Offset<flatbuffers::Vector<Offset<fb::Code>>> Emitter::codes() {
       Offsets<fb::Code>{fb::CreateCode(b, targetTable, fb::CodeFormat_SharedObject, bytes)});
 }
 
-Offset<fb::Model> Emitter::model() {
-  job::ModelAttr m = job::modelOf(module);
-  if (!m)
-    return 0;
-  std::vector<int64_t> moeLayers(m.getMoeLayers()), eos(m.getEosTokenIds());
-  Offsets<fb::Setting> configuration;
-  for (StringAttr setting : m.getConfiguration()) {
-    auto [name, value] = setting.getValue().split('=');
-    configuration.push_back(
-        fb::CreateSetting(b, b.CreateString(name.str()), b.CreateString(value.str())));
-  }
-  return fb::CreateModelDirect(
-      b, m.getModelType().str().c_str(), m.getVocabSize(), m.getHiddenSize(), m.getLayers(),
-      m.getLatent(), m.getRopeDim(), m.getExperts(), m.getExpertsPerToken(), &moeLayers,
-      m.getMaxPositions(), m.getPageTokens(), m.getCacheElementsPerToken(), &eos, m.getBosTokenId(),
-      m.getParameterCount(), m.getActiveParameterCount(), m.getExpertGroups(),
-      m.getGroupsPerToken(), configuration.empty() ? nullptr : &configuration);
-}
-
-FailureOr<Offset<fb::Training>> Emitter::training() {
-  job::TrainingAttr t = job::trainingOf(module);
-  if (!t || !module->hasAttr(job::kTrainablesAttr))
-    return Offset<fb::Training>();
-  auto string = [&](StringRef text) { return b.CreateString(text.str()); };
-  auto integers = [&](ArrayRef<int64_t> list) {
-    return b.CreateVector(std::vector<int64_t>(list));
-  };
-  Offsets<fb::Trainable> trainables;
-  for (job::TrainableAttr p : job::trainablesOf(module)) {
-    auto name = string(p.getName()), layout = string(p.getLayout());
-    auto shape = integers(p.getShape());
-    auto aliases = strings(p.getAliases());
-    trainables.push_back(fb::CreateTrainable(
-        b, name, shape, p.getCount(), layout, p.getPackedElements(), aliases, p.getCorrection(),
-        p.getInitMean().convertToFloat(), p.getInitStd().convertToFloat(), p.getSharded()));
-  }
-  auto precision = string(t.getPrecision()), config = string(t.getConfigJson());
-  auto moeLayers = integers(t.getMoeLayers());
-  auto trainablesVector = b.CreateVector(trainables);
-  auto ranksTable = ranks();
-  if (failed(ranksTable))
-    return failure();
-  return fb::CreateTraining(b, t.getMicroBatch(), t.getSequence(), t.getMicroBatches(),
-                            t.getMtpDepth(), t.getMtpWeight().convertToFloat(),
-                            t.getBalanceWeight().convertToFloat(), t.getBiasStep().convertToFloat(),
-                            precision, predictPeakBytes(module, t), t.getFirstMtpLayer(), moeLayers,
-                            trainablesVector, config, t.getSumGroups(), *ranksTable);
-}
-
-FailureOr<Offset<fb::Inference>> Emitter::inference() {
-  job::RanksAttr facts = job::ranksOf(module);
-  if (!facts || !facts.getStages().empty())
-    return Offset<fb::Inference>();
-  Offsets<fb::InferenceProgram> programs;
-  for (job::ProgramAttr entry : facts.getPrograms()) {
-    auto number = programOf(entry.getName(), job::kRanksAttr);
-    if (failed(number))
-      return failure();
-    std::vector<uint32_t> outputs;
-    auto program = module.lookupSymbol<exec::ProgramOp>(entry.getName());
-    for (StringAttr output : entry.getOutputs()) {
-      size_t found = outputs.size();
-      for (auto [i, argument] : llvm::enumerate(program.getBody().getOps<exec::ArgumentOp>()))
-        if (argument.getOutput() && argument.getNameAttr() == output)
-          outputs.push_back(i);
-      if (outputs.size() == found)
-        return program.emitOpError()
-               << "has no output " << output << ", which " << job::kRanksAttr << " names";
-    }
-    programs.push_back(fb::CreateInferenceProgramDirect(b, *number, &outputs));
-  }
-  return fb::CreateInferenceDirect(b, facts.getEp(), facts.getNodes(), &programs, &sharded);
-}
-
-/// One for each pipeline rank.
-LogicalResult Emitter::collectOrders() {
-  job::RanksAttr ranks = job::ranksOf(module);
-  if (!ranks || !job::trainingOf(module))
-    return success();
-  orders.resize(ranks.getPp());
-  for (auto order : module.getOps<exec::OrderOp>()) {
-    if (order.getRank() >= orders.size())
-      return order.emitOpError() << "wants one of " << orders.size() << " pipeline ranks";
-    orders[order.getRank()] = order;
-  }
-  if (!llvm::is_contained(orders, exec::OrderOp()))
-    return success();
-  return module.emitError("wants --exec-order-chunks before the module is written");
-}
-
-FailureOr<Offset<fb::Ranks>> Emitter::ranks() {
-  job::RanksAttr facts = job::ranksOf(module);
-  if (!facts)
-    return Offset<fb::Ranks>();
-  Offsets<fb::Stage> stages;
-  for (job::StageAttr stage : facts.getStages()) {
-    Offsets<fb::Accumulator> accumulators;
-    for (job::AccumulatorAttr sum : stage.getAccumulators()) {
-      std::vector<uint32_t> owners(sum.getSegmentOwners().begin(), sum.getSegmentOwners().end());
-      accumulators.push_back(fb::CreateAccumulatorDirect(
-          b, sum.getState().str().c_str(), sum.getTrainable(), sum.getUse(), &owners));
-    }
-    auto forward = programOf(stage.getForward(), job::kRanksAttr),
-         inputGrad = programOf(stage.getInputGrad(), job::kRanksAttr),
-         weightGrad = programOf(stage.getWeightGrad(), job::kRanksAttr);
-    if (failed(forward) || failed(inputGrad) || failed(weightGrad))
-      return failure();
-    stages.push_back(fb::CreateStageDirect(b, *forward, *inputGrad, *weightGrad,
-                                           stage.getFirstLayer(), stage.getLayers(),
-                                           &accumulators));
-  }
-  Offsets<fb::Order> orderTables;
-  for (exec::OrderOp order : orders) {
-    Offsets<fb::Chunk> chunks;
-    for (auto chunk : order.getChunks().getAsRange<exec::ChunkAttr>())
-      chunks.push_back(fb::CreateChunk(b, fb::ChunkKind(chunk.getKind()), chunk.getDirection(),
-                                       chunk.getMicroBatch(), chunk.getPaired()));
-    orderTables.push_back(fb::CreateOrderDirect(b, &chunks));
-  }
-  return fb::CreateRanksDirect(b, facts.getPp(), facts.getEp(), facts.getDp(), facts.getNodes(),
-                               facts.getSchedule().str().c_str(), facts.getOverlap(),
-                               facts.getFastReduction(), &stages, &orderTables);
-}
-
 FailureOr<std::vector<std::byte>> Emitter::emit() {
-  if (failed(collect()) || failed(collectOrders()))
+  JobTables job(module, b, programNumbers);
+  if (failed(collect()) || failed(job.collectOrders()))
     return failure();
   Offsets<fb::Program> programs;
   for (auto p : module.getOps<exec::ProgramOp>()) {
@@ -625,10 +473,10 @@ FailureOr<std::vector<std::byte>> Emitter::emit() {
     programs.push_back(*one);
   }
   auto registers = module->getAttrOfType<ArrayAttr>(kStateRegistersAttr);
-  auto stateRegisters = strings(registers ? registers : ArrayAttr::get(module.getContext(), {}));
-  auto modelTable = model();
-  auto trainingTable = training();
-  auto inferenceTable = inference();
+  auto stateRegisters = strings(b, registers ? registers : ArrayAttr::get(module.getContext(), {}));
+  auto modelTable = job.model();
+  auto trainingTable = job.training();
+  auto inferenceTable = job.inference(sharded);
   if (failed(trainingTable) || failed(inferenceTable))
     return failure();
   auto kernelsVector = b.CreateVector(kernels);

@@ -481,9 +481,8 @@ LogicalResult ProgramBuilder::storeGlobals() {
     if (ModuleBuffers::layoutOf(global))
       return store.emitError() << "stores a tensor that was not made as @" << global.getSymName()
                                << " lies";
-    int64_t bytes = type.getNumElements() * elementBytes(type.getElementType());
-    exec::CopyOp::create(b, store.getLoc(), state, *from,
-                         map(getAffineConstantExpr(bytes, f.getContext())), IntegerAttr());
+    AffineExpr bytes = getAffineConstantExpr(tensorBytes(type), f.getContext());
+    exec::CopyOp::create(b, store.getLoc(), state, *from, map(bytes), IntegerAttr());
   }
   return success();
 }

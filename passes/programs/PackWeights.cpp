@@ -198,8 +198,8 @@ public:
   Operand stored() { return {get(parameter.getSymNameAttr()), 0, true}; }
   Operand inWeight(StringAttr symbol, int64_t bytes) { return {get(symbol), bytes}; }
   Operand temporary(RankedTensorType type) {
-    int64_t bytes = type.getNumElements() * type.getElementTypeBitWidth() / 8;
-    AffineMap size = AffineMap::get(0, 1, top.getAffineConstantExpr(bytes), top.getContext());
+    AffineExpr bytes = top.getAffineConstantExpr(tensorBytes(type));
+    AffineMap size = AffineMap::get(0, 1, bytes, top.getContext());
     return {exec::TemporaryOp::create(
         top, parameter.getLoc(), exec::BufferType::get(top.getContext()), size, IntegerAttr())};
   }
@@ -243,17 +243,27 @@ void PackLaunches::launch(func::FuncOp kernel, ArrayRef<Operand> operands) {
                          b.getAffineMapArrayAttr(offsets), AffineMapAttr(), IntegerAttr());
 }
 
+/// A weight of this name and size; `isNew` where it was made now.
+static StringAttr weightNamed(ModuleBuffers &shared, Location loc, const Twine &name, int64_t bytes,
+                              bool &isNew) {
+  std::string text = name.str();
+  isNew = !shared.symbols.lookup(text);
+  if (isNew) {
+    OpBuilder at = OpBuilder::atBlockBegin(shared.module.getBody());
+    shared.insert(exec::WeightOp::create(at, loc, text, bytes, exec::LayoutAttr()));
+  }
+  return StringAttr::get(shared.module.getContext(), text);
+}
+
 /// Stacked tensors that are read as they are lie one after the other.
 FailureOr<Value> ProgramBuilder::stackedBuffer(ml_program::GlobalLoadConstOp load) {
   exec::ParameterOp parameter = shared.parameter(load);
-  StringAttr name = b.getStringAttr("weight." + parameter.getSource());
-  if (!shared.symbols.lookup(name)) {
-    auto type = cast<RankedTensorType>(parameter.getType());
-    int64_t elements = type.getNumElements(),
-            bytes = elements * elementBytes(type.getElementType());
-    OpBuilder at = OpBuilder::atBlockBegin(shared.module.getBody());
-    shared.insert(exec::WeightOp::create(at, f.getLoc(), name.getValue(),
-                                         bytes * parameter.getCount(), exec::LayoutAttr()));
+  auto type = cast<RankedTensorType>(parameter.getType());
+  int64_t elements = type.getNumElements(), bytes = tensorBytes(type);
+  bool isNew = false;
+  StringAttr name = weightNamed(shared, f.getLoc(), "weight." + parameter.getSource(),
+                                bytes * parameter.getCount(), isNew);
+  if (isNew) {
     // Whatever their shape, equal numbers of elements have one kernel.
     auto flat = RankedTensorType::get({elements}, type.getElementType());
     func::FuncOp kernel = emptyRelayout(flat, flat, {});
@@ -314,22 +324,6 @@ static func::FuncOp quantizeKernel(ModuleBuffers &shared, fp8::QuantizeOp quanti
                     });
 }
 
-static int64_t bytesOfAll(RankedTensorType type) {
-  return type.getNumElements() * type.getElementTypeBitWidth() / 8;
-}
-
-/// A weight of this name and size; `isNew` where it was made now.
-static StringAttr weightNamed(ModuleBuffers &shared, Location loc, const Twine &name, int64_t bytes,
-                              bool &isNew) {
-  std::string text = name.str();
-  isNew = !shared.symbols.lookup(text);
-  if (isNew) {
-    OpBuilder at = OpBuilder::atBlockBegin(shared.module.getBody());
-    shared.insert(exec::WeightOp::create(at, loc, text, bytes, exec::LayoutAttr()));
-  }
-  return StringAttr::get(shared.module.getContext(), text);
-}
-
 namespace {
 /// Codes and scales of a parameter as @pack has them.
 struct Quantized {
@@ -350,8 +344,8 @@ static Quantized quantizeInPack(ModuleBuffers &shared, PackLaunches &pack, fp8::
   auto inWeight = [&](StringRef kind, RankedTensorType type, bool &isNew) {
     StringAttr name =
         weightNamed(shared, quantize.getLoc(), "weight." + parameter.getSource() + kind,
-                    bytesOfAll(type) * parameter.getCount(), isNew);
-    return pack.inWeight(name, bytesOfAll(type));
+                    tensorBytes(type) * parameter.getCount(), isNew);
+    return pack.inWeight(name, tensorBytes(type));
   };
   Quantized made;
   bool isNew = true;
@@ -374,11 +368,11 @@ StringAttr ProgramBuilder::widenedParameter(linalg::GenericOp widening) {
   bool isNew = false;
   StringAttr name =
       weightNamed(shared, widening.getLoc(), "weight." + parameter.getSource() + ".f32",
-                  bytesOfAll(type), isNew);
+                  tensorBytes(type), isNew);
   if (isNew) {
     PackLaunches pack(shared, parameter);
     PackLaunches::Operand stored = pack.stored(),
-                          to = pack.inWeight(name, count > 1 ? bytesOfAll(type) / count : 0);
+                          to = pack.inWeight(name, count > 1 ? tensorBytes(type) / count : 0);
     pack.launch(widenKernel(shared, widening, count > 1 ? oneOf(from) : from), {stored, to});
   }
   return name;

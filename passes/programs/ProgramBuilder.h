@@ -14,6 +14,12 @@
 
 namespace hadal {
 
+/// What an element, and all of a tensor of static shape as stored, take in memory.
+inline int64_t elementBytes(mlir::Type t) { return (t.getIntOrFloatBitWidth() + 7) / 8; }
+inline int64_t tensorBytes(mlir::RankedTensorType t) {
+  return t.getNumElements() * elementBytes(t.getElementType());
+}
+
 class ProgramBuilder {
 public:
   ProgramBuilder(ModuleBuffers &shared, const Target &target, mlir::func::FuncOp f)
@@ -86,7 +92,6 @@ private:
     }
     return known;
   }
-  int64_t elementBytes(mlir::Type t) { return (t.getIntOrFloatBitWidth() + 7) / 8; }
 
   ModuleBuffers &shared;
   const Target &target;

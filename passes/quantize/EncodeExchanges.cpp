@@ -5,16 +5,16 @@
 // rounded where they are sent, once a hop: those of a dispatch to E4M3 in tiles of 1 x 128 with a
 // scale each, those of a combination to bf16 (DeepSeek-V3, arXiv:2412.19437, section 3.3.2 and
 // figure 7).
-#include "passes/quantize/EncodeExchanges.h"
 #include "dialects/fp8/Fp8.h"
-#include "dialects/job/Job.h"
+#include "dialects/job/PartBuilder.h"
+#include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "passes/Passes.h"
 #include "passes/quantize/RoundToBf16.h"
+#include "passes/quantize/RowMoves.h"
 
 namespace hadal {
 #define GEN_PASS_DEF_MOEENCODEEXCHANGES
@@ -23,20 +23,6 @@ namespace hadal {
 
 using namespace mlir;
 using namespace hadal;
-
-Value hadal::exchangeInstead(OpBuilder &b, moe::ExchangeOp op, Value sent) {
-  auto type = cast<RankedTensorType>(sent.getType());
-  auto result = RankedTensorType::get({op.getResult().getType().getDimSize(0), type.getDimSize(1)},
-                                      type.getElementType());
-  auto other = cast<moe::ExchangeOp>(b.clone(*op));
-  other.getXMutable().assign(sent);
-  if (op.getLike() == op.getX()) // for its size
-    other.getLikeMutable().assign(sent);
-  other.getResult().setType(result);
-  other.removeFormatAttr();
-  other.removeFormatBackAttr();
-  return other.getResult();
-}
 
 namespace {
 
@@ -72,20 +58,15 @@ struct EncodeExchanges : public hadal::impl::MoeEncodeExchangesBase<EncodeExchan
           arith::ShLIOp::create(b, loc, arith::ExtUIOp::create(b, loc, b.getI32Type(), half), by);
       return arith::BitcastOp::create(b, loc, b.getF32Type(), bits);
     };
-    return convert(b, exchangeInstead(b, op, convert(b, op.getX(), b.getI16Type(), upper)),
+    return convert(b, moveInstead(b, op, convert(b, op.getX(), b.getI16Type(), upper)),
                    b.getF32Type(), whole);
   }
 
   Value throughFp8(ImplicitLocOpBuilder &b, moe::ExchangeOp op) {
     constexpr int64_t tile = 128;
-    auto rows = op.getX().getType();
-    auto scales = RankedTensorType::get(
-        {rows.getDimSize(0), int64_t(llvm::divideCeil(rows.getDimSize(1), tile))}, b.getF32Type());
     int64_t block[] = {1, tile};
-    auto codes = fp8::QuantizeOp::create(b, rows.clone(Float8E4M3FNType::get(b.getContext())),
-                                         scales, op.getX(), ArrayRef(block));
-    Value q = exchangeInstead(b, op, codes.getQ()),
-          scale = exchangeInstead(b, op, codes.getScale());
+    auto codes = fp8::QuantizeOp::create(b, op.getX(), block);
+    Value q = moveInstead(b, op, codes.getQ()), scale = moveInstead(b, op, codes.getScale());
     return fp8::DequantizeOp::create(b, op.getResult().getType(), q, scale, ArrayRef(block));
   }
 
@@ -96,9 +77,7 @@ struct EncodeExchanges : public hadal::impl::MoeEncodeExchangesBase<EncodeExchan
         encoded.push_back(op);
     });
     for (moe::ExchangeOp op : encoded) {
-      job::PartListener parts(job::partAttrOf(op));
-      ImplicitLocOpBuilder b(op.getLoc(), op);
-      b.setListener(&parts);
+      job::PartBuilder b(op);
       op.getResult().replaceAllUsesWith(*op.getFormat() == "fp8" ? throughFp8(b, op)
                                                                  : throughBf16(b, op));
       op.erase();

@@ -1,13 +1,11 @@
 //===- Fp8Quantizer.cpp - a function's values on their way to codes -------===//
 
 #include "passes/quantize/Fp8Quantizer.h"
-#include "dialects/job/Job.h"
-#include "dialects/moe/Moe.h"
+#include "dialects/job/PartBuilder.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "passes/analysis/GraphQueries.h"
 #include "passes/analysis/Products.h"
 
@@ -87,38 +85,6 @@ bool Fp8Quantizer::isBackward(Operation *op) const {
 // Codes
 //===----------------------------------------------------------------------===//
 
-namespace {
-/// A builder in front of `reader`, whose part ops get.
-class At {
-public:
-  explicit At(Operation *reader) : parts(job::partAttrOf(reader)), b(reader->getLoc(), reader) {
-    b.setListener(&parts);
-  }
-  job::PartListener parts;
-  ImplicitLocOpBuilder b;
-};
-} // namespace
-
-static RankedTensorType codesType(Value x, const Fp8Tile &tile) {
-  auto type = cast<RankedTensorType>(x.getType());
-  SmallVector<int64_t> shape(type.getShape());
-  shape.back() = fp8::elementsOfRow(tile.format, shape.back());
-  return RankedTensorType::get(shape, fp8::elementOf(tile.format, type.getContext()));
-}
-
-static RankedTensorType scalesType(Value x, const Fp8Tile &tile, Value offsets) {
-  auto type = cast<RankedTensorType>(x.getType());
-  SmallVector<int64_t> shape(type.getShape());
-  int64_t groups = offsets ? cast<RankedTensorType>(offsets.getType()).getDimSize(0) - 1 : 0;
-  int64_t &rows = shape[shape.size() - 2], &columns = shape.back();
-  if (tile.rows == 0)
-    rows = offsets ? groups : 1;
-  else if (!ShapedType::isDynamic(rows))
-    rows = offsets ? rows / tile.rows + groups : llvm::divideCeil(rows, tile.rows);
-  columns = tile.columns ? llvm::divideCeil(columns, tile.columns) : 1;
-  return RankedTensorType::get(shape, Float32Type::get(type.getContext()));
-}
-
 static StringAttr formatAttr(Builder &b, fp8::Format format) {
   return format == fp8::Format::E4M3 ? StringAttr() : b.getStringAttr(fp8::nameOf(format));
 }
@@ -138,10 +104,9 @@ Fp8Codes Fp8Quantizer::quantize(Operation *reader, Value x, const Fp8Tile &tile,
       standBefore(reader, known.q.getDefiningOp());
       return known;
     }
-  At at(reader);
-  auto op = fp8::QuantizeOp::create(at.b, codesType(x, tile), scalesType(x, tile, offsets), x,
-                                    offsets, ArrayRef({tile.rows, tile.columns}), tile.pow2,
-                                    formatAttr(at.b, tile.format));
+  job::PartBuilder b(reader);
+  auto op =
+      fp8::QuantizeOp::create(b, x, {tile.rows, tile.columns}, offsets, tile.pow2, tile.format);
   standBefore(reader, op);
   return codesOf[x].emplace_back(Fp8Codes{op.getQ(), op.getScale(), offsets, tile});
 }
@@ -152,13 +117,13 @@ Value Fp8Quantizer::dequantize(Operation *reader, const Fp8Codes &codes) {
     standBefore(reader, known.getDefiningOp());
     return known;
   }
-  At at(reader);
-  auto type = cast<RankedTensorType>(codes.q.getType()).clone(at.b.getF32Type());
+  job::PartBuilder b(reader);
+  auto type = cast<RankedTensorType>(codes.q.getType()).clone(b.getF32Type());
   if (auto made = codes.q.getDefiningOp<fp8::QuantizeOp>())
-    type = made.getX().getType().clone(at.b.getF32Type());
-  auto op = fp8::DequantizeOp::create(at.b, type, codes.q, codes.scale, codes.offsets,
+    type = made.getX().getType().clone(b.getF32Type());
+  auto op = fp8::DequantizeOp::create(b, type, codes.q, codes.scale, codes.offsets,
                                       ArrayRef({codes.tile.rows, codes.tile.columns}),
-                                      codes.tile.pow2, formatAttr(at.b, codes.tile.format));
+                                      codes.tile.pow2, formatAttr(b, codes.tile.format));
   standBefore(reader, op);
   return known = op.getResult();
 }
@@ -174,11 +139,9 @@ Fp8Codes Fp8Quantizer::weights(Operation *reader, Value w, const Fp8Options &opt
   for (const Fp8Codes &known : codesOf[w])
     if (known.tile == tile)
       return known;
-  At at(reader);
-  at.b.setInsertionPointAfterValue(w);
-  auto op = fp8::QuantizeOp::create(at.b, codesType(w, tile), scalesType(w, tile, {}), w, Value(),
-                                    ArrayRef({tile.rows, tile.columns}), tile.pow2,
-                                    formatAttr(at.b, tile.format));
+  job::PartBuilder b(reader);
+  b.setInsertionPointAfterValue(w);
+  auto op = fp8::QuantizeOp::create(b, w, {tile.rows, tile.columns}, {}, tile.pow2, tile.format);
   setForward(op);
   return codesOf[w].emplace_back(Fp8Codes{op.getQ(), op.getScale(), {}, tile});
 }
@@ -210,9 +173,7 @@ static Value scalesOfRows(ImplicitLocOpBuilder &b, const Fp8Codes &codes) {
   Value ones =
       elementwise({}, [&](OpBuilder &b, Location loc, ValueRange) { return number(b, loc, 1); });
   // A power of two is the scale of 1, so that nothing is rounded: the code stands for 256.
-  Fp8Tile single{1, 1, /*pow2=*/true};
-  auto q = fp8::QuantizeOp::create(b, codesType(ones, single), type, ones, Value(),
-                                   ArrayRef<int64_t>({1, 1}), /*pow2=*/true, StringAttr());
+  auto q = fp8::QuantizeOp::create(b, ones, {1, 1}, {}, /*pow2=*/true);
   Value products = fp8::DequantizeOp::create(b, type, q.getQ(), codes.scale, codes.offsets,
                                              ArrayRef<int64_t>({codes.tile.rows, 1}),
                                              /*pow2=*/false, StringAttr());
@@ -227,8 +188,8 @@ Fp8Codes Fp8Quantizer::gradientCodes(Operation *reader, Value dy, const Fp8Optio
   if (!options.gradientBlocks)
     return quantize(reader, dy, tile);
   Fp8Codes codes = quantize(reader, dy, {128, tile.columns, tile.pow2, tile.format}, offsets);
-  At at(reader);
-  return {codes.q, scalesOfRows(at.b, codes), {}, tile};
+  job::PartBuilder b(reader);
+  return {codes.q, scalesOfRows(b, codes), {}, tile};
 }
 
 //===----------------------------------------------------------------------===//
@@ -254,18 +215,17 @@ void Fp8Quantizer::replace(Operation *op, Value value) {
 Value Fp8Quantizer::product(Operation *op, const Fp8Codes &rows, Value weights, bool transpose,
                             const Fp8Options &options, Value offsets, Value active, Value source) {
   Fp8Codes w = this->weights(op, weights, options, transpose);
-  At at(op);
+  job::PartBuilder b(op);
   Type type = op->getResult(0).getType();
   int64_t block[] = {w.tile.rows, w.tile.columns};
   Value y;
   if (offsets)
-    y = fp8::GroupedMatmulOp::create(at.b, type, rows.q, w.q, w.scale, offsets, active, source,
+    y = fp8::GroupedMatmulOp::create(b, type, rows.q, w.q, w.scale, offsets, active, source,
                                      rows.scale, ArrayRef(block), transpose,
-                                     accumulateAttr(at.b, options), intervalAttr(at.b, options));
+                                     accumulateAttr(b, options), intervalAttr(b, options));
   else
-    y = fp8::MatmulOp::create(at.b, type, rows.q, w.q, w.scale, rows.scale, ArrayRef(block),
-                              transpose, accumulateAttr(at.b, options),
-                              intervalAttr(at.b, options));
+    y = fp8::MatmulOp::create(b, type, rows.q, w.q, w.scale, rows.scale, ArrayRef(block), transpose,
+                              accumulateAttr(b, options), intervalAttr(b, options));
   replace(op, y);
   return y;
 }
@@ -276,11 +236,11 @@ Value Fp8Quantizer::weightGradient(Operation *op, Value dy, bool dyPow2, Value x
   Fp8Tile tile = options.tokenTile();
   Fp8Codes gradient = quantize(op, dy, tile.withPow2(dyPow2), offsets),
            rows = quantize(op, x, tile.withPow2(xPow2), offsets);
-  At at(op);
-  Value dw = fp8::WeightGradOp::create(at.b, op->getResult(0).getType(), gradient.q, gradient.scale,
+  job::PartBuilder b(op);
+  Value dw = fp8::WeightGradOp::create(b, op->getResult(0).getType(), gradient.q, gradient.scale,
                                        rows.q, rows.scale, init, offsets, active,
                                        ArrayRef({tile.rows, tile.columns}),
-                                       accumulateAttr(at.b, options), intervalAttr(at.b, options));
+                                       accumulateAttr(b, options), intervalAttr(b, options));
   replace(op, dw);
   return dw;
 }

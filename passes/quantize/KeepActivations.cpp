@@ -8,7 +8,6 @@
 //
 #include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"
-#include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/IRMapping.h"

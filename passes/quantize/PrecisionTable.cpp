@@ -101,6 +101,12 @@ static std::string nameOf(Type element) {
   return name;
 }
 
+/// What the scales of codes are of.
+static void addTile(Precision &p, fp8::QuantizeOp made) {
+  p.tile = tileOf(made.getBlock()[0], made.getBlock()[1]);
+  p.scale = made.getPow2() ? "pow2" : "f32";
+}
+
 /// Of an operand; `tile` is that of codes, which have a scale.
 Precision Table::precisionOf(Value v, Value scale, StringRef tile, Operation *reader) {
   Precision p{nameOf(getElementTypeOrSelf(v.getType()))};
@@ -109,9 +115,9 @@ Precision Table::precisionOf(Value v, Value scale, StringRef tile, Operation *re
   if (!scale)
     return p;
   // A scale may stand for more than the product's tile: a gradient's in 128 x 128.
-  fp8::QuantizeOp quantizer = quantizerOf(scale);
-  p.tile = quantizer ? tileOf(quantizer.getBlock()[0], quantizer.getBlock()[1]) : tile.str();
-  p.scale = quantizer && quantizer.getPow2() ? "pow2" : "f32";
+  p.tile = tile.str(), p.scale = "f32";
+  if (fp8::QuantizeOp made = quantizerOf(scale))
+    addTile(p, made);
   return p;
 }
 
@@ -148,27 +154,19 @@ void Table::addGradient(const WeightGradient &g) {
 /// A tensor that the backward half reads; codes with their scales.
 void Table::addKept(Value v) {
   Operation *op = v.getDefiningOp();
-  auto quantizer = dyn_cast<fp8::QuantizeOp>(op);
   Precision p{nameOf(getElementTypeOrSelf(v.getType()))};
   Line line{kKept};
   line.bytes = bytesOf(v);
-  if (quantizer && v == quantizer.getScale()) {
-    if (saved.contains(quantizer.getQ()))
+  fp8::QuantizeOp made = quantizerOf(v);
+  if (made && p.format == "f32") {
+    if (v == made.getScale() && saved.contains(made.getQ()))
       return;           // a line of both
     p.format = "scale"; // of codes that travel
-  } else if (quantizer) {
-    if (saved.contains(quantizer.getScale()))
-      line.bytes += bytesOf(quantizer.getScale());
-    p.format = quantizer.getFormat().value_or("e4m3").str();
-    p.tile = tileOf(quantizer.getBlock()[0], quantizer.getBlock()[1]);
-    p.scale = quantizer.getPow2() ? "pow2" : "f32";
-  } else if (fp8::QuantizeOp sent = quantizerOf(v)) {
-    bool isScale = getElementTypeOrSelf(v.getType()).isF32();
-    p.format = isScale ? "scale" : sent.getFormat().value_or("e4m3").str();
-    if (!isScale) {
-      p.tile = tileOf(sent.getBlock()[0], sent.getBlock()[1]);
-      p.scale = sent.getPow2() ? "pow2" : "f32";
-    }
+  } else if (made) {
+    if (v == made.getQ() && saved.contains(made.getScale()))
+      line.bytes += bytesOf(made.getScale());
+    p.format = fp8::nameOf(made.codeFormat()).str();
+    addTile(p, made);
   }
   line.operands = {std::move(p)};
   lines[job::partOf(op)].push_back(std::move(line));

@@ -16,14 +16,13 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/fp8/Fp8.h"
-#include "dialects/job/Job.h"
+#include "dialects/job/PartBuilder.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/IR/ImplicitLocOpBuilder.h"
-#include "passes/quantize/EncodeExchanges.h"
 #include "passes/quantize/Fp8Quantizer.h"
+#include "passes/quantize/RowMoves.h"
 #include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
@@ -51,15 +50,6 @@ Way wayOf(Value rows) {
   std::reverse(way.hops.begin(), way.hops.end());
   return way;
 }
-
-/// A builder in front of an op, whose part the new ops get.
-struct At {
-  At(Operation *place, Operation *part) : parts(job::partAttrOf(part)), b(part->getLoc(), place) {
-    b.setListener(&parts);
-  }
-  job::PartListener parts;
-  ImplicitLocOpBuilder b;
-};
 
 class RoutedExperts {
 public:
@@ -94,17 +84,8 @@ private:
     Value &known = carried[{hop, rows}];
     if (known)
       return known;
-    At at(hop, hop);
-    if (auto exchange = dyn_cast<moe::ExchangeOp>(hop))
-      return known = exchangeInstead(at.b, exchange, rows);
-    return known = gather(at.b, rows, cast<moe::DispatchOp>(hop).getSource());
-  }
-
-  Value gather(ImplicitLocOpBuilder &b, Value rows, Value source) {
-    auto type = cast<RankedTensorType>(rows.getType());
-    SmallVector<int64_t> shape(type.getShape());
-    shape.front() = cast<RankedTensorType>(source.getType()).getDimSize(0);
-    return moe::DispatchOp::create(b, type.clone(shape), rows, source);
+    job::PartBuilder b(hop);
+    return known = moveInstead(b, hop, rows);
   }
 
   /// The codes of the tokens' rows, where the last of `hops`, a part of the way, leads. `reader`
@@ -120,13 +101,13 @@ private:
   }
 
   /// Codes by `source`, in front of `reader`, which may be far from where they arrive: before it
-  /// there are fewer of them, a row a token.
+  /// there are fewer of them, one row per token.
   Fp8Codes gathered(Operation *reader, Fp8Codes codes, Value source) {
-    At at(reader, reader);
+    job::PartBuilder b(reader);
     for (Value *rows : {&codes.q, &codes.scale}) {
       Value &known = carried[{source.getDefiningOp(), *rows}];
       if (!known)
-        known = gather(at.b, *rows, source);
+        known = gatherRows(b, reader->getLoc(), *rows, source);
       else if (reader->isBeforeInBlock(known.getDefiningOp()))
         known.getDefiningOp()->moveBefore(reader);
       *rows = known;
@@ -219,14 +200,14 @@ private:
     SmallVector<OpOperand *> readers;
     for (OpOperand &use : v.getUses())
       readers.push_back(&use);
-    At at(place, op);
-    auto [each, weightsGrad] = weighRows(at.b, op, rowProducts(at.b, hidden, v));
-    Value hiddenGrad = timesRow(at.b, v, each);
+    job::PartBuilder b(place, op);
+    auto [each, weightsGrad] = weighRows(b, op, rowProducts(b, hidden, v));
+    Value hiddenGrad = timesRow(b, v, each);
     for (OpOperand *use : readers)
       use->set(hiddenGrad);
     op.getWeightsGrad().replaceAllUsesWith(weightsGrad);
     if (weight) {
-      weight.getRowsMutable().assign(timesRow(at.b, hidden, each));
+      weight.getRowsMutable().assign(timesRow(b, hidden, each));
       weight.getGradientMutable().assign(
           quantizer.dequantize(weight, gathered(weight, gradient, plan.getSource())));
     }

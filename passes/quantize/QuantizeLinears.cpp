@@ -1,11 +1,12 @@
 //===- QuantizeLinears.cpp - the products of Linears take FP8 codes -------===//
 
-#include "dialects/job/Job.h"
+#include "dialects/fp8/Fp8.h"
+#include "dialects/job/PartBuilder.h"
 #include "dialects/moe/Moe.h"
-#include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "passes/Passes.h"
 #include "passes/analysis/Products.h"
 #include "passes/quantize/Fp8Quantizer.h"
+#include "passes/quantize/RowMoves.h"
 
 namespace hadal {
 #define GEN_PASS_DEF_FP8QUANTIZE
@@ -49,14 +50,8 @@ private:
     WeightGradient g = *matchLinearGradient(op);
     Value rows = g.rows;
     if (g.source) { // tiles are of the rows as they stand in their groups
-      job::PartListener parts(job::partAttrOf(op));
-      ImplicitLocOpBuilder b(op->getLoc(), op);
-      b.setListener(&parts);
-      auto type = cast<RankedTensorType>(rows.getType());
-      auto gathered = RankedTensorType::get(
-          {cast<RankedTensorType>(g.gradient.getType()).getDimSize(0), type.getDimSize(1)},
-          type.getElementType());
-      rows = moe::DispatchOp::create(b, gathered, rows, g.source);
+      job::PartBuilder b(op);
+      rows = gatherRows(b, op->getLoc(), rows, g.source);
     }
     Value init = cast<DestinationStyleOpInterface>(op).getDpsInitOperand(0)->get();
     quantizer.weightGradient(op, g.gradient, isKeptInPow2(g.gradient), rows, isKeptInPow2(rows),

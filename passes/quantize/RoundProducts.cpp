@@ -5,7 +5,6 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -17,6 +16,7 @@
 #include "passes/Passes.h"
 #include "passes/analysis/GraphQueries.h"
 #include "passes/analysis/Products.h"
+#include "passes/analysis/States.h"
 #include "passes/quantize/RoundToBf16.h"
 
 namespace hadal {
@@ -37,17 +37,11 @@ struct RoundProducts : public hadal::impl::HadalRoundProductsBase<RoundProducts>
   /// The global whose state holds the rounded values of a parameter.
   FlatSymbolRefAttr roundedGlobal(ml_program::GlobalLoadOp load, SymbolTable &symbols) {
     StringRef parameter = load.getGlobal().getLeafReference().getValue();
-    std::string state = ("rounded." + parameter).str(), name = "copy." + state;
-    if (!symbols.lookup(name)) {
-      OpBuilder b = OpBuilder::atBlockBegin(getOperation().getBody());
-      auto global = ml_program::GlobalOp::create(
-          b, load.getLoc(), name, load.getType(), /*is_mutable=*/true,
-          ml_program::ExternAttr::get(&getContext(), load.getType()), b.getStringAttr("private"));
-      global->setAttr(kStateAttr, b.getStringAttr(state));
-      global->setAttr(job::kLayoutOfAttr, FlatSymbolRefAttr::get(&getContext(), parameter));
-      symbols.insert(global);
-    }
-    return FlatSymbolRefAttr::get(&getContext(), name);
+    std::string state = ("rounded." + parameter).str();
+    OpBuilder b = OpBuilder::atBlockBegin(getOperation().getBody());
+    auto global = stateGlobal(b, load.getLoc(), symbols, "copy." + state, load.getType(), state);
+    global->setAttr(job::kLayoutOfAttr, FlatSymbolRefAttr::get(&getContext(), parameter));
+    return FlatSymbolRefAttr::get(global.getSymNameAttr());
   }
 
   Value round(Value v, SymbolTable &symbols) {

@@ -10,6 +10,7 @@
 #include "dialects/moe/Moe.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "passes/Passes.h"
+#include "passes/quantize/RowMoves.h"
 
 namespace hadal {
 #define GEN_PASS_DEF_FP8SINKDEQUANTIZE
@@ -25,26 +26,12 @@ namespace {
 template <typename Move> struct Sink : OpRewritePattern<Move> {
   using OpRewritePattern<Move>::OpRewritePattern;
 
-  /// The move of `rows` instead.
-  static Value moved(Move op, Value rows, PatternRewriter &rewriter) {
-    auto type = cast<RankedTensorType>(rows.getType());
-    auto made = cast<Move>(rewriter.clone(*op));
-    made.getXMutable().assign(rows);
-    made.getResult().setType(RankedTensorType::get(
-        {op.getResult().getType().getDimSize(0), type.getDimSize(1)}, type.getElementType()));
-    // Nothing is left to be rounded on the way.
-    if constexpr (std::is_same_v<Move, moe::ExchangeOp>) {
-      made.removeFormatAttr();
-      made.removeFormatBackAttr();
-    }
-    return made.getResult();
-  }
-
   LogicalResult matchAndRewrite(Move op, PatternRewriter &rewriter) const override {
     auto codes = op.getX().template getDefiningOp<fp8::DequantizeOp>();
     if (!codes || !codes.isOfBlocks() || codes.getBlock()[0] != 1)
       return failure();
-    Value q = moved(op, codes.getQ(), rewriter), scale = moved(op, codes.getScale(), rewriter);
+    Value q = moveInstead(rewriter, op, codes.getQ()),
+          scale = moveInstead(rewriter, op, codes.getScale());
     auto widened = fp8::DequantizeOp::create(rewriter, op.getLoc(), op.getResult().getType(), q,
                                              scale, codes.getBlock());
     job::setPart(widened, job::partAttrOf(op));

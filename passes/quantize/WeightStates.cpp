@@ -6,13 +6,13 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/exec/KernelAttributes.h"
 #include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "passes/Passes.h"
+#include "passes/analysis/States.h"
 #include "runtime/module/StepPrograms.h"
 
 namespace hadal {
@@ -59,16 +59,8 @@ std::string manner(fp8::QuantizeOp op) {
 ml_program::GlobalOp WeightStates::global(StringRef kind, StringRef of, OpResult value) {
   std::string state =
       (kind + "." + manner(cast<fp8::QuantizeOp>(value.getOwner())) + "." + of).str();
-  std::string name = "copy." + state;
-  if (auto known = symbols->lookup<ml_program::GlobalOp>(name))
-    return known;
   OpBuilder b = OpBuilder::atBlockBegin(getOperation().getBody());
-  auto made = ml_program::GlobalOp::create(
-      b, value.getLoc(), name, value.getType(), /*is_mutable=*/true,
-      ml_program::ExternAttr::get(&getContext(), value.getType()), b.getStringAttr("private"));
-  made->setAttr(kStateAttr, b.getStringAttr(state));
-  symbols->insert(made);
-  return made;
+  return stateGlobal(b, value.getLoc(), *symbols, "copy." + state, value.getType(), state);
 }
 
 /// The function, of no arguments and results, that fills what `reader` reads.

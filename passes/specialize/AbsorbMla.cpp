@@ -1,7 +1,7 @@
 //===- AbsorbMla.cpp - attention over the latent cache -------------------===//
 
 #include "dialects/fp8/Fp8.h"
-#include "dialects/job/Job.h"
+#include "dialects/job/PartBuilder.h"
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -84,9 +84,7 @@ struct AbsorbMla : public hadal::impl::MlaAbsorbBase<AbsorbMla> {
   /// see the expanded cache.
   void absorb(mla::AttentionOp attention, Value weights, mla::CacheAppendOp appended,
               mla::AppendCodesOp codes, Value table, Value positions) {
-    job::PartListener parts(job::partAttrOf(attention));
-    ImplicitLocOpBuilder b(attention.getLoc(), attention);
-    b.setListener(&parts);
+    job::PartBuilder b(attention);
     int64_t heads = attention.getQNope().getType().getDimSize(1),
             dn = attention.getQNope().getType().getDimSize(2);
     int64_t dv = attention.getV().getType().getDimSize(2),

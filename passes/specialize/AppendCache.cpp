@@ -2,7 +2,7 @@
 
 #include "dialects/exec/Exec.h"
 #include "dialects/fp8/Fp8.h"
-#include "dialects/job/Job.h"
+#include "dialects/job/PartBuilder.h"
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "passes/Passes.h"
@@ -31,12 +31,7 @@ fp8::QuantizeOp codesOf(Value latent, OpBuilder &b) {
       known && known.isOfBlocks() && known.getBlock()[0] == 1)
     if (auto quantize = known.getQ().getDefiningOp<fp8::QuantizeOp>())
       return quantize;
-  auto type = cast<RankedTensorType>(latent.getType());
-  int64_t tiles = llvm::divideCeil(lastSize(latent), kTile);
-  return fp8::QuantizeOp::create(b, latent.getLoc(),
-                                 type.clone(Float8E4M3FNType::get(b.getContext())),
-                                 RankedTensorType::get({type.getDimSize(0), tiles}, b.getF32Type()),
-                                 latent, ArrayRef<int64_t>{1, kTile});
+  return fp8::QuantizeOp::create(b, latent.getLoc(), latent, {1, kTile});
 }
 
 struct AppendCache : public hadal::impl::MlaAppendCacheBase<AppendCache> {
@@ -89,9 +84,7 @@ struct AppendCache : public hadal::impl::MlaAppendCacheBase<AppendCache> {
     auto expansion = traceExpansion(attention);
     if (failed(expansion))
       return failure();
-    OpBuilder b(attention);
-    job::PartListener parts(job::partAttrOf(attention));
-    b.setListener(&parts);
+    job::PartBuilder b(attention);
     Value latent = expansion->latent, key = attention.getKRope();
     if (cache == "fp8") {
       fp8::QuantizeOp codes = codesOf(latent, b);
