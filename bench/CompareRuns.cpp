@@ -121,16 +121,10 @@ std::vector<double> differencesOf(const std::vector<Pair> &pairs) {
   return differences;
 }
 
-std::string format(const char *pattern, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, pattern, value);
-  return text;
-}
-
 /// "0.12 % ± 0.05 %".
 std::string inWords(const Mean &mean) {
-  return format("%+.3f %%", 100 * mean.mean) +
-         (mean.error ? format(" ± %.3f %%", 100 * *mean.error) : "");
+  return formatted("%+.3f %%", 100 * mean.mean) +
+         (mean.error ? formatted(" ± %.3f %%", 100 * *mean.error) : "");
 }
 
 /// The mean over the runs of each step's figure.
@@ -152,9 +146,9 @@ std::string pageOf(const Options &options, const std::vector<Pair> &pairs) {
                 {"Steps", std::to_string(pairs.front().of.losses.size())}};
   for (size_t i = 0; i < pairs.size(); ++i)
     page.facts.push_back({"Pair " + std::to_string(i + 1),
-                          format("%.4f", pairs[i].of.meanOfLast(size_t(options.last))) + ", " +
-                              format("%.4f", pairs[i].with.meanOfLast(size_t(options.last))) +
-                              ": " + format("%+.3f %%", 100 * pairs[i].difference)});
+                          formatted("%.4f", pairs[i].of.meanOfLast(size_t(options.last))) + ", " +
+                              formatted("%.4f", pairs[i].with.meanOfLast(size_t(options.last))) +
+                              ": " + formatted("%+.3f %%", 100 * pairs[i].difference)});
   std::vector<int64_t> steps(pairs.front().of.losses.size());
   for (size_t i = 0; i < steps.size(); ++i)
     steps[i] = int64_t(i) + 1;

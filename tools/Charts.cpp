@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 using namespace hadal;
@@ -17,12 +16,6 @@ namespace {
 constexpr size_t colourCount = 10;
 /// A chart's own coordinates; the page stretches them to its width.
 constexpr double width = 1000, height = 200;
-
-std::string format(const char *pattern, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, pattern, value);
-  return text;
-}
 
 /// A distance between ticks of about `range / count`: 1, 2 or 5 times a power of ten.
 double tickDistance(double range, int count) {
@@ -88,10 +81,11 @@ public:
     }
     auto [grid, ticks] = gridAndTicks();
     return "<section><h2>" + escapedHtml(title) + "</h2>" + keys() +
-           "<div class=\"plot\"><svg class=\"chart\" viewBox=\"0 0 " + format("%g", width) + " " +
-           format("%g", height) + "\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"" +
-           escapedHtml(title) + "\">" + grid + lines + "<line class=\"at\" y1=\"0\" y2=\"" +
-           format("%g", height) + "\"/></svg>" + ticks + "</div></section>\n";
+           "<div class=\"plot\"><svg class=\"chart\" viewBox=\"0 0 " + formatted("%g", width) +
+           " " + formatted("%g", height) +
+           "\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"" + escapedHtml(title) +
+           "\">" + grid + lines + "<line class=\"at\" y1=\"0\" y2=\"" + formatted("%g", height) +
+           "\"/></svg>" + ticks + "</div></section>\n";
   }
 
   /// What the pointer tells: at most 1,500 steps, each curve's values there, and the means that
@@ -146,17 +140,17 @@ private:
     double distance = tickDistance(high - low, 5);
     for (double tick = std::ceil(low / distance) * distance; tick <= high; tick += distance) {
       double shown = std::fabs(tick) < distance * 1e-6 ? 0 : tick;
-      grid += "<line class=\"grid\" x1=\"0\" x2=\"" + format("%g", width) + "\" y1=\"" +
-              format("%.1f", y(tick)) + "\" y2=\"" + format("%.1f", y(tick)) + "\"/>";
-      ticks += "<span class=\"y\" style=\"top:" + format("%.2f", 100 * y(tick) / height) + "%\">" +
-               format("%.4g", shown) + "</span>";
+      grid += "<line class=\"grid\" x1=\"0\" x2=\"" + formatted("%g", width) + "\" y1=\"" +
+              formatted("%.1f", y(tick)) + "\" y2=\"" + formatted("%.1f", y(tick)) + "\"/>";
+      ticks += "<span class=\"y\" style=\"top:" + formatted("%.2f", 100 * y(tick) / height) +
+               "%\">" + formatted("%.4g", shown) + "</span>";
     }
     double first = static_cast<double>(steps.front()), last = static_cast<double>(steps.back());
     double stride = std::max(tickDistance(std::max(last - first, 1.0), 8), 1.0);
     for (double tick = std::ceil(first / stride) * stride; tick <= last; tick += stride)
       ticks += std::string("<span class=\"x") + (std::llround(tick / stride) % 2 ? " odd" : "") +
-               "\" style=\"left:" + format("%.2f", 100 * x(tick) / width) + "%\">" +
-               format("%.0f", tick) + "</span>";
+               "\" style=\"left:" + formatted("%.2f", 100 * x(tick) / width) + "%\">" +
+               formatted("%.0f", tick) + "</span>";
     return {grid, ticks};
   }
 
@@ -170,7 +164,8 @@ private:
         known.push_back(i);
     size_t group = std::max<size_t>(known.size() / 400, 1);
     auto add = [&](size_t i) {
-      points += format("%.1f,", x(static_cast<double>(steps[i]))) + format("%.1f ", y(values[i]));
+      points +=
+          formatted("%.1f,", x(static_cast<double>(steps[i]))) + formatted("%.1f ", y(values[i]));
     };
     for (size_t begin = 0; begin < known.size(); begin += group) {
       size_t end = std::min(begin + group, known.size());

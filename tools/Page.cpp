@@ -2,6 +2,8 @@
 
 #include "tools/Page.h"
 
+#include <cstdio>
+
 using namespace hadal;
 
 static const char frameStyle[] = R"css(
@@ -117,6 +119,12 @@ const dark = colour => { const m = /^#(..)(..)(..)/.exec(colour); if (!m) return
   const [r, g, b] = m.slice(1).map(v => parseInt(v, 16));
   return .3 * r + .59 * g + .11 * b < 140; };
 )js";
+
+std::string hadal::formatted(const char *pattern, double value) {
+  char text[64];
+  std::snprintf(text, sizeof text, pattern, value);
+  return text;
+}
 
 std::string hadal::escapedHtml(std::string_view text) {
   std::string out;

@@ -18,6 +18,9 @@ namespace hadal {
 /// Text as it may stand between tags and in attributes.
 std::string escapedHtml(std::string_view text);
 
+/// A number as printf's `pattern` says.
+std::string formatted(const char *pattern, double value);
+
 /// Names and values that a page begins with.
 using PageFacts = std::vector<std::pair<std::string, std::string>>;
 

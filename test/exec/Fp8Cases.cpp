@@ -7,6 +7,7 @@
 
 using namespace hadal;
 using namespace hadal::compare;
+using reference::CodeFormat;
 
 static int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -19,13 +20,10 @@ static Integers codes(Random &random, std::vector<int64_t> shape,
   return result;
 }
 
-static Reals decode(const Integers &codes, ElementType element) {
+static Reals decode(const Integers &codes, CodeFormat format) {
   Reals result(codes.shape);
-  for (int64_t i = 0; i < codes.size(); ++i) {
-    auto code = static_cast<uint8_t>(codes.values[i]);
-    result.values[i] =
-        element == ElementType::F8E4M3 ? reference::decodeE4M3(code) : reference::decodeE5M2(code);
-  }
+  for (int64_t i = 0; i < codes.size(); ++i)
+    result.values[i] = reference::decode(format, static_cast<uint16_t>(codes.values[i]));
   return result;
 }
 
@@ -44,9 +42,17 @@ static std::pair<int64_t, int64_t> block(const Settings &s) {
   return {sizes[0], sizes[1]};
 }
 
-/// The element type of the codes called `key`.
-static ElementType formatOf(const Settings &s, const std::string &key) {
-  return s.text(key, "e4m3") == "e5m2" ? ElementType::F8E5M2 : ElementType::F8E4M3;
+/// Of the codes called `key`.
+static CodeFormat formatOf(const Settings &s, const std::string &key) {
+  std::string format = s.text(key, "e4m3");
+  return format == "e5m2"   ? CodeFormat::E5M2
+         : format == "e5m6" ? CodeFormat::E5M6
+                            : CodeFormat::E4M3;
+}
+
+/// Of codes of 8 bits.
+static ElementType elementOf(CodeFormat format) {
+  return format == CodeFormat::E5M2 ? ElementType::F8E5M2 : ElementType::F8E4M3;
 }
 
 /// `rows`: how many each group has.
@@ -60,12 +66,8 @@ static std::vector<int64_t> offsetsOf(const Settings &s) {
 /// What quantize and dequantize are asked for; the shape of x.
 static reference::CodeTiles tilesOf(const Settings &s) {
   auto [rows, columns] = block(s);
-  std::string format = s.text("format", "e4m3");
   return {rows, columns, s.values.contains("rows") ? offsetsOf(s) : std::vector<int64_t>(),
-          s.flag("pow2"),
-          format == "e5m2"   ? reference::CodeFormat::E5M2
-          : format == "e5m6" ? reference::CodeFormat::E5M6
-                             : reference::CodeFormat::E4M3};
+          s.flag("pow2"), formatOf(s, "format")};
 }
 static std::vector<int64_t> shapeOf(const Settings &s) {
   std::vector<int64_t> shape{s.values.contains("rows") ? offsetsOf(s).back() : s.integer("M"),
@@ -169,7 +171,7 @@ static Case quantize() {
         for (double &value : x.values)
           value = static_cast<float>(value) * static_cast<float>(s.real("factor", 1));
         reference::Quantized wanted = reference::quantize(x, tiles);
-        bool isPacked = tiles.format == reference::CodeFormat::E5M6;
+        bool isPacked = tiles.format == CodeFormat::E5M6;
         check.equal(0, isPacked ? packed(wanted.codes) : wanted.codes);
         check.same(1, wanted.scale);
       }};
@@ -181,7 +183,7 @@ static Case dequantize() {
           [](const Settings &s, Random &random, Inputs &inputs) {
             reference::CodeTiles tiles = tilesOf(s);
             Integers drawn(shapeOf(s));
-            int64_t most = tiles.format == reference::CodeFormat::E5M6 ? 4096 : 256;
+            int64_t most = tiles.format == CodeFormat::E5M6 ? 4096 : 256;
             for (int64_t &code : drawn.values)
               code = random.below(most);
             Reals scale = reference::quantize(Reals(shapeOf(s)), tiles).scale;
@@ -191,14 +193,14 @@ static Case dequantize() {
             if (most == 4096)
               inputs.addIntegers(packed(drawn), ElementType::I8);
             else
-              inputs.addIntegers(drawn, formatOf(s, "format"));
+              inputs.addIntegers(drawn, elementOf(formatOf(s, "format")));
             inputs.addReals(scale);
             addOffsets(s, inputs);
           },
           [](const Settings &s, const Check &check) {
             reference::CodeTiles tiles = tilesOf(s);
             Integers codes = check.integer(0);
-            if (tiles.format == reference::CodeFormat::E5M6)
+            if (tiles.format == CodeFormat::E5M6)
               codes = unpacked(codes, s.integer("K"));
             check.same(0, reference::dequantize(codes, check.real(1), tiles));
           }};
@@ -231,47 +233,44 @@ static Case matmul() {
             Reals x = check.real(0);
             check.close(0,
                         reference::matmul(x, reference::dequantize(check.integer(1), check.real(2),
-                                                                   rows, columns)),
+                                                                   {rows, columns, {}})),
                         tolerance(x.dim(1)));
           }};
 }
 
 static Case groupedMatmul() {
-  return {"fp8.grouped_matmul",
-          {"T", "E", "N", "K", "choices", "used", "source", "block"},
-          [](const Settings &s, Random &random, Inputs &inputs) {
-            int64_t tokens = s.integer("T"), experts = s.integer("E"), topK = s.integer("choices");
-            Integers chosen({tokens, topK});
-            for (int64_t t = 0; t < tokens; ++t) {
-              std::vector<int64_t> row = random.distinct(topK, s.integer("used", experts));
-              for (int64_t k = 0; k < topK; ++k)
-                chosen(t, k) = row[k];
-            }
-            reference::Plan plan = reference::plan(chosen, experts);
-            inputs.addRandom(random, {s.flag("source") ? tokens : tokens * topK, s.integer("K")});
-            addWeights(s, random, inputs, {experts, s.integer("N"), s.integer("K")});
-            inputs.addIntegers(plan.offsets);
-            inputs.addIntegers(plan.active);
-            if (s.flag("source"))
-              inputs.addIntegers(plan.source);
-          },
-          [](const Settings &s, const Check &check) {
-            auto [rows, columns] = block(s);
-            Reals left = check.real(0),
-                  weights = reference::dequantize(check.integer(1), check.real(2), rows, columns);
-            check.close(
-                0,
-                reference::groupedMatmul(left, weights, check.integer(3), check.optionalInteger(5)),
-                tolerance(left.dim(1)));
-          }};
+  return {
+      "fp8.grouped_matmul",
+      {"T", "E", "N", "K", "choices", "used", "source", "block"},
+      [](const Settings &s, Random &random, Inputs &inputs) {
+        int64_t tokens = s.integer("T"), experts = s.integer("E"), topK = s.integer("choices");
+        Integers chosen({tokens, topK});
+        for (int64_t t = 0; t < tokens; ++t) {
+          std::vector<int64_t> row = random.distinct(topK, s.integer("used", experts));
+          for (int64_t k = 0; k < topK; ++k)
+            chosen(t, k) = row[k];
+        }
+        reference::Plan plan = reference::plan(chosen, experts);
+        inputs.addRandom(random, {s.flag("source") ? tokens : tokens * topK, s.integer("K")});
+        addWeights(s, random, inputs, {experts, s.integer("N"), s.integer("K")});
+        inputs.addIntegers(plan.offsets);
+        inputs.addIntegers(plan.active);
+        if (s.flag("source"))
+          inputs.addIntegers(plan.source);
+      },
+      [](const Settings &s, const Check &check) {
+        auto [rows, columns] = block(s);
+        Reals left = check.real(0),
+              weights = reference::dequantize(check.integer(1), check.real(2), {rows, columns, {}});
+        check.close(
+            0, reference::groupedMatmul(left, weights, check.integer(3), check.optionalInteger(5)),
+            tolerance(left.dim(1)));
+      }};
 }
 
 static reference::CodeSums sumsOf(const Settings &s, int64_t tile, const std::string &left,
                                   const std::string &right) {
-  auto least = [&](const std::string &key) {
-    return formatOf(s, key) == ElementType::F8E5M2 ? -14 : -6;
-  };
-  return {s.flag("hopper"), s.integer("interval", tile), least(left), least(right)};
+  return {s.flag("hopper"), s.integer("interval", tile), formatOf(s, left), formatOf(s, right)};
 }
 
 /// Which rows are whose, and the groups that have rows.
@@ -304,7 +303,7 @@ static Case productOfCodes() {
             int64_t results = offsets.back(), rows = s.flag("source") ? results / 2 + 1 : results;
             bool transposed = s.flag("transpose");
             int64_t tiles = scale[transposed ? 0 : 1];
-            ElementType ofX = formatOf(s, "x"), ofW = formatOf(s, "w");
+            ElementType ofX = elementOf(formatOf(s, "x")), ofW = elementOf(formatOf(s, "w"));
             inputs.addIntegers(codes(random, {rows, transposed ? n : k}, ofX), ofX);
             if (experts)
               weights.insert(weights.begin(), experts), scale.insert(scale.begin(), experts);
@@ -363,11 +362,10 @@ static reference::Quantized operandOf(const Settings &s, const Check &check, uns
                                       const std::string &name) {
   if (!s.flag("quantized"))
     return {check.integer(at), check.real(at + 1)};
-  bool isE5m2 = formatOf(s, name) == ElementType::F8E5M2;
-  return reference::quantize(
-      check.real(at),
-      {s.integer("tile"), 1, s.integer("E", 0) ? offsetsOf(s) : std::vector<int64_t>(),
-       s.flag("pow2"), isE5m2 ? reference::CodeFormat::E5M2 : reference::CodeFormat::E4M3});
+  return reference::quantize(check.real(at),
+                             {s.integer("tile"), 1,
+                              s.integer("E", 0) ? offsetsOf(s) : std::vector<int64_t>(),
+                              s.flag("pow2"), formatOf(s, name)});
 }
 
 /// With `quantized` of numbers, which the program quantizes.
@@ -394,7 +392,7 @@ static Case weightGradient() {
                 inputs.addReals(numbers);
                 continue;
               }
-              ElementType element = formatOf(s, name);
+              ElementType element = elementOf(formatOf(s, name));
               inputs.addIntegers(codes(random, shape, element), element);
               inputs.addReals(scales(random, {tiles, shape[1]}));
             }
@@ -428,9 +426,8 @@ class Linear {
 public:
   Linear(const Settings &s)
       : offsets(offsetsOf(s)), interval(s.integer("interval", 128)), pow2(s.flag("pow2")),
-        e5m2(s.text("format", "e4m3") == "e5m2"), gradientBlocks(s.flag("gradient_blocks")) {
-    int least = e5m2 ? -14 : -6;
-    sums = {s.flag("hopper"), interval, least, least};
+        format(formatOf(s, "format")), gradientBlocks(s.flag("gradient_blocks")) {
+    sums = {s.flag("hopper"), interval, format, format};
   }
 
   /// x times w, or dy times w's transpose.
@@ -459,9 +456,9 @@ private:
   /// Numbers of codes, and scales.
   std::pair<Reals, Reals> quantized(const Reals &x, reference::CodeTiles tiles) const {
     tiles.pow2 = pow2;
-    tiles.format = e5m2 ? reference::CodeFormat::E5M2 : reference::CodeFormat::E4M3;
+    tiles.format = format;
     reference::Quantized made = reference::quantize(x, tiles);
-    return {decode(made.codes, e5m2 ? ElementType::F8E5M2 : ElementType::F8E4M3), made.scale};
+    return {decode(made.codes, format), made.scale};
   }
 
   /// A row for each row of tiles of 128 that begin anew with each group.
@@ -476,7 +473,9 @@ private:
 
   std::vector<int64_t> offsets, none;
   int64_t interval;
-  bool pow2, e5m2, gradientBlocks;
+  bool pow2;
+  CodeFormat format;
+  bool gradientBlocks;
   reference::CodeSums sums;
 };
 

@@ -2,12 +2,12 @@
 
 #include "runtime/Abi.h"
 #include "test/parallel/FakeRanks.h"
+#include "test/tools/FakeKernels.h"
 
 using namespace hadal::fake;
 
 namespace {
 constexpr int64_t V = ranksVocabulary, E = ranksExperts;
-template <typename T> T *at(void *const *buffers, int i) { return static_cast<T *>(buffers[i]); }
 int64_t expertOf(int32_t id, int64_t layer) { return (id * 7 + layer * 3) % E; }
 
 /// Takes time, and no core: what is measured does not depend on what else the machine does.
@@ -40,19 +40,8 @@ void inOrderOfParts(const int32_t *ids, int64_t tokens, int64_t layer, int64_t p
 }
 } // namespace
 
-#define KERNEL(name)                                                                               \
-  extern "C" void name([[maybe_unused]] void *const *b, [[maybe_unused]] const int64_t *scalars,   \
-                       [[maybe_unused]] int64_t begin, [[maybe_unused]] int64_t end, void *)
-
 // values, bits of the largest magnitude; scalar: elements
-KERNEL(ranks_magnitude) {
-  int32_t largest = 0;
-  for (int64_t i = 0; i < scalars[0]; ++i) {
-    int32_t bits = at<int32_t>(b, 0)[i] & 0x7FFFFFFF;
-    largest = bits > largest ? bits : largest;
-  }
-  at<int32_t>(b, 1)[0] = largest;
-}
+KERNEL(ranks_magnitude) { at<int32_t>(b, 1)[0] = largestMagnitude(at<int32_t>(b, 0), scalars[0]); }
 
 // ids, table, x; scalars: tokens
 KERNEL(ranks_embed) {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Training in FP8 on ranks: rows and gradients are quantized before they travel, on one rank as on many, so that losses, norms and weights after
-# three steps are those of one rank, bit for bit, on any layout and schedule, whatever is computed again, and whatever --dispatch says.
+# Training in FP8 on ranks: rows and gradients are quantized before they travel, on one rank as on
+# many, so that losses, norms and weights after three steps are those of one rank, bit for bit, on
+# any layout and schedule, whatever is computed again, and whatever --dispatch says.
 #   fp8.sh BIN SAME_BITS MODEL
 set -eu
 bin=$1 same=$2 model=$3

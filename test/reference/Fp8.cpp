@@ -7,48 +7,41 @@
 
 using namespace hadal::reference;
 
-// OCP OFP8 1.0, table 1: a sign, 4 bits of exponent with bias 7, 3 bits of mantissa; no infinities,
-// one NaN a sign.
-double hadal::reference::decodeE4M3(uint8_t code) {
-  int exponent = code >> 3 & 15, mantissa = code & 7;
-  double sign = code & 0x80 ? -1 : 1;
-  if (exponent == 15 && mantissa == 7)
-    return NAN;
-  if (exponent == 0)
-    return sign * std::ldexp(mantissa, -9);
-  return sign * std::ldexp(8 + mantissa, exponent - 10);
-}
-
-double hadal::reference::decodeE5M6(uint16_t code) {
-  int exponent = code >> 6 & 31, mantissa = code & 63;
-  double sign = code & 0x800 ? -1 : 1;
-  if (exponent == 31)
-    return mantissa ? NAN : sign * INFINITY;
-  if (exponent == 0)
-    return sign * std::ldexp(mantissa, -20);
-  return sign * std::ldexp(64 + mantissa, exponent - 21);
-}
-
 static int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// Largest number, bits of a fraction, least normal exponent, NaN.
+/// Largest number, bits of a fraction, least normal exponent, sign, NaN.
 struct FormatNumbers {
   double largest;
   int fraction, least;
-  uint16_t nan;
+  uint16_t sign, nan;
 };
 static FormatNumbers numbersOf(CodeFormat format) {
   switch (format) {
-  case CodeFormat::E4M3: return {448, 3, -6, 0x7f};
-  case CodeFormat::E5M2: return {57344, 2, -14, 0x7f};
-  case CodeFormat::E5M6: return {65024, 6, -14, 0x7ff};
+  case CodeFormat::E4M3: return {448, 3, -6, 0x80, 0x7f};
+  case CodeFormat::E5M2: return {57344, 2, -14, 0x80, 0x7f};
+  case CodeFormat::E5M6: return {65024, 6, -14, 0x800, 0x7ff};
   }
   return {};
 }
 
+// OCP OFP8 1.0, table 1: a sign, an exponent, a fraction. E4M3 has no infinities and one NaN a
+// sign; the others are the upper bits of an IEEE half.
+double hadal::reference::decode(CodeFormat format, uint16_t code) {
+  auto [largest, fraction, least, signBit, nan] = numbersOf(format);
+  int magnitude = code & (signBit - 1), field = magnitude >> fraction,
+      mantissa = magnitude & ((1 << fraction) - 1);
+  double sign = code & signBit ? -1 : 1;
+  if (format == CodeFormat::E4M3 ? magnitude == nan : field == 31)
+    return mantissa ? NAN : sign * INFINITY;
+  if (field == 0)
+    return sign * std::ldexp(mantissa, least - fraction);
+  return sign * std::ldexp((1 << fraction) + mantissa, field - 1 + least - fraction);
+}
+
 // OCP OFP8 1.0, section 5.2, with saturation.
-uint16_t hadal::reference::encode(CodeFormat format, double magnitude) {
-  auto [largest, fraction, least, nan] = numbersOf(format);
+/// The code nearest to a magnitude, ties to the even one; beyond the largest number that one's.
+static uint16_t encode(CodeFormat format, double magnitude) {
+  auto [largest, fraction, least, sign, nan] = numbersOf(format);
   if (std::isnan(magnitude))
     return nan;
   magnitude = std::min(magnitude, largest);
@@ -115,20 +108,13 @@ Quantized hadal::reference::quantize(const Reals &x, const CodeTiles &tiles) {
       for (int64_t j = 0; j < k; ++j) {
         auto value = static_cast<float>(x.values[at(i, j)]);
         auto divisor = static_cast<float>(result.scale(e, rows.tileOf[i], j / width));
-        int sign = tiles.format == CodeFormat::E5M6 ? 0x800 : 0x80;
-        result.codes.values[at(i, j)] =
-            encode(tiles.format, std::abs(value) / divisor) | (std::signbit(value) ? sign : 0);
+        uint16_t sign = std::signbit(value) ? numbersOf(tiles.format).sign : 0;
+        result.codes.values[at(i, j)] = encode(tiles.format, std::abs(value) / divisor) | sign;
       }
   }
   if (last == 1)
     result.scale.shape.erase(result.scale.shape.begin());
   return result;
-}
-
-static double decode(CodeFormat format, int64_t code) {
-  return format == CodeFormat::E4M3   ? decodeE4M3(static_cast<uint8_t>(code))
-         : format == CodeFormat::E5M2 ? decodeE5M2(static_cast<uint8_t>(code))
-                                      : decodeE5M6(static_cast<uint16_t>(code));
 }
 
 Reals hadal::reference::dequantize(const Integers &codes, const Reals &scale,
@@ -143,25 +129,10 @@ Reals hadal::reference::dequantize(const Integers &codes, const Reals &scale,
       for (int64_t j = 0; j < k; ++j) {
         double s = scale.values[(e * rows.count + rows.tileOf[i]) * columns + j / width];
         int64_t at = (e * m + i) * k + j;
-        result.values[at] = static_cast<float>(decode(tiles.format, codes.values[at]) * s);
+        result.values[at] =
+            static_cast<float>(decode(tiles.format, static_cast<uint16_t>(codes.values[at])) * s);
       }
   return result;
-}
-
-Reals hadal::reference::dequantize(const Integers &codes, const Reals &scale, int64_t blockM,
-                                   int64_t blockK) {
-  return dequantize(codes, scale, {blockM, blockK, {}});
-}
-
-// OCP OFP8 1.0, table 1: the upper half of an IEEE half.
-double hadal::reference::decodeE5M2(uint8_t code) {
-  int exponent = code >> 2 & 31, mantissa = code & 3;
-  double sign = code & 0x80 ? -1 : 1;
-  if (exponent == 31)
-    return mantissa ? NAN : sign * INFINITY;
-  if (exponent == 0)
-    return sign * std::ldexp(mantissa, -16);
-  return sign * std::ldexp(4 + mantissa, exponent - 17);
 }
 
 /// Toward zero, to a multiple of 2^exponent.
@@ -172,11 +143,12 @@ static double cut(double value, int exponent) {
 // ISCA 2025, arXiv:2505.09343, section 3.1.1; SageAttention2, arXiv:2411.10958, section 3.4.
 static float hopperStep(const double *a, const double *b, int64_t count, const CodeSums &how,
                         float sum) {
+  int leastLeft = numbersOf(how.left).least, leastRight = numbersOf(how.right).least;
   int top = sum != 0 ? std::ilogb(sum) : -1000;
   for (int64_t i = 0; i < count; ++i)
     if (a[i] != 0 && b[i] != 0)
-      top = std::max(top, std::max(std::ilogb(a[i]), how.leastLeft) +
-                              std::max(std::ilogb(b[i]), how.leastRight));
+      top = std::max(top, std::max(std::ilogb(a[i]), leastLeft) +
+                              std::max(std::ilogb(b[i]), leastRight));
   if (top == -1000)
     return 0;
   double exact = cut(sum, top - 13);
@@ -185,8 +157,10 @@ static float hopperStep(const double *a, const double *b, int64_t count, const C
   return exact == 0 ? 0.0f : static_cast<float>(cut(exact, std::ilogb(exact) - 13));
 }
 
-float hadal::reference::partOfCodes(const std::vector<double> &a, const std::vector<double> &b,
-                                    const CodeSums &how, float sum) {
+/// What a[i] * b[i], numbers of codes, amount to. Steps of Hopper's sum are counted from i = 0.
+static float partOfCodes(const std::vector<double> &a, const std::vector<double> &b,
+                         const CodeSums &how) {
+  float sum = 0;
   auto size = static_cast<int64_t>(a.size());
   if (how.hopper)
     for (int64_t i = 0; i < size; i += 32)
@@ -208,7 +182,7 @@ static float addGroup(const Reals &gradient, const Reals &gradientScale, const R
       a.push_back(gradient(t, n)), b.push_back(x(t, k));
     int64_t at = tile ? scales + (begin - from) / tile : scales;
     float scale = static_cast<float>(gradientScale(at, n)) * static_cast<float>(xScale(at, k));
-    sum = std::fma(hadal::reference::partOfCodes(a, b, how), scale, sum);
+    sum = std::fma(partOfCodes(a, b, how), scale, sum);
   }
   return sum;
 }
@@ -247,7 +221,7 @@ static float sumOfCodes(const CodeProduct &p, const CodeSums &how, int64_t row, 
             b.push_back(p.transposed ? p.weights(e, k, n) : p.weights(e, n, k));
       double ofWeights = p.transposed ? p.scale(e, t, block) : p.scale(e, block, t);
       float scale = static_cast<float>(p.xScale(row, t)) * static_cast<float>(ofWeights);
-      sum = std::fma(hadal::reference::partOfCodes(a, b, how), scale, sum);
+      sum = std::fma(partOfCodes(a, b, how), scale, sum);
     }
   return sum;
 }

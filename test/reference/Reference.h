@@ -172,16 +172,10 @@ Reals updateBias(const Reals &bias, const Integers &load, float step);
 // fp8 (Fp8.cpp)
 //===----------------------------------------------------------------------===//
 
-/// The value of an E4M3 code; NaN for 0x7f and 0xff.
-double decodeE4M3(uint8_t code);
-
-/// The value of an E5M6 code: the upper 12 bits of a half.
-double decodeE5M6(uint16_t code);
-
 enum class CodeFormat { E4M3, E5M2, E5M6 };
 
-/// The code nearest to a magnitude, ties to the even one; beyond the largest number that one's.
-uint16_t encode(CodeFormat format, double magnitude);
+/// The value of a code; E5M2 and E5M6 are the upper 8 and 12 bits of a half.
+double decode(CodeFormat format, uint16_t code);
 
 /// How fp8.quantize cuts a matrix: tiles of `rows` x `columns` (0: all), which begin anew at each
 /// of `offsets`, if there are any.
@@ -198,26 +192,16 @@ struct Quantized {
 };
 /// Rank 2, or 3 with experts leading.
 Quantized quantize(const Reals &x, const CodeTiles &tiles);
+/// The same ranks; one rounding to f32.
 Reals dequantize(const Integers &codes, const Reals &scale, const CodeTiles &tiles);
-
-/// Rank 2, or 3 with experts leading. One rounding to f32.
-Reals dequantize(const Integers &codes, const Reals &scale, int64_t blockM, int64_t blockK);
-
-/// The value of an E5M2 code.
-double decodeE5M2(uint8_t code);
 
 /// How products of codes are summed: by a chain of f32 fused multiply-adds, or as Hopper's tensor
 /// cores do; of parts of `interval` (0: the whole sum), each of which its tile's scales join.
 struct CodeSums {
   bool hopper = false;
   int64_t interval = 128;
-  int leastLeft = -6, leastRight = -6; // exponents of the least normal numbers
+  CodeFormat left = CodeFormat::E4M3, right = CodeFormat::E4M3;
 };
-
-/// Adds to `sum` what a[i] * b[i], numbers of codes, amount to; `sum` is a part so far. Steps of
-/// Hopper's sum are counted from i = 0.
-float partOfCodes(const std::vector<double> &a, const std::vector<double> &b, const CodeSums &how,
-                  float sum = 0);
 
 /// Numbers of codes on both sides, and their scales: x [T, K] in tiles of 1 x blockK, weights [E,
 /// N, K] in blocks (a block of 0 is all of it). With `transposed` x is [T, N], in tiles of 1 x

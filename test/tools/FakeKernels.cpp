@@ -5,14 +5,11 @@
 //
 //===--------------------------------------------------------------------===//
 
+#include "test/tools/FakeKernels.h"
 #include "runtime/Abi.h"
 #include "test/tools/FakeModel.h"
 
 using namespace hadal::fake;
-
-template <typename T> static T *at(void *const *buffers, int i) {
-  return static_cast<T *>(buffers[i]);
-}
 
 /// Logits that are highest at the sequence's next token and fall by `scale` from token to token
 /// after it.
@@ -20,10 +17,6 @@ static void writeLogits(int64_t hash, float scale, float *logits) {
   for (int64_t v = 0; v < vocabulary; ++v)
     logits[v] = -scale * static_cast<float>((v - nextOf(hash) + vocabulary) % vocabulary);
 }
-
-#define KERNEL(name)                                                                               \
-  extern "C" void name([[maybe_unused]] void *const *b, [[maybe_unused]] const int64_t *scalars,   \
-                       int64_t begin, int64_t end, void *)
 
 // scale parameter, packed scale
 KERNEL(fake_pack) {

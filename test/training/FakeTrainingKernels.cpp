@@ -1,6 +1,7 @@
 //===- FakeTrainingKernels.cpp - kernels of the fake training job -------===//
 
 #include "runtime/Abi.h"
+#include "test/tools/FakeKernels.h"
 #include "test/training/FakeTraining.h"
 
 using namespace hadal::fake;
@@ -8,8 +9,6 @@ using namespace hadal::fake;
 namespace {
 
 constexpr int64_t V = trainVocabulary, E = trainExperts, tableSize = 2 * paddedRows, expertSize = 6;
-
-template <typename T> T *at(void *const *buffers, int i) { return static_cast<T *>(buffers[i]); }
 
 float magnitude(float x) { return x < 0 ? -x : x; }
 
@@ -21,10 +20,6 @@ float widen(uint16_t half) {
 }
 
 } // namespace
-
-#define KERNEL(name)                                                                               \
-  extern "C" void name([[maybe_unused]] void *const *b, [[maybe_unused]] const int64_t *scalars,   \
-                       [[maybe_unused]] int64_t begin, [[maybe_unused]] int64_t end, void *)
 
 // tensor [V, 2], packed: columns of paddedRows
 KERNEL(fake_pack_table) {
@@ -57,14 +52,7 @@ KERNEL(fake_add) {
 }
 
 // values, bits of the largest magnitude; scalar: elements
-KERNEL(fake_magnitude) {
-  int32_t largest = 0;
-  for (int64_t i = 0; i < scalars[0]; ++i) {
-    int32_t bits = at<int32_t>(b, 0)[i] & 0x7FFFFFFF;
-    largest = bits > largest ? bits : largest;
-  }
-  at<int32_t>(b, 1)[0] = largest;
-}
+KERNEL(fake_magnitude) { at<int32_t>(b, 1)[0] = largestMagnitude(at<int32_t>(b, 0), scalars[0]); }
 
 // key, scale, values; scalar: elements
 KERNEL(fake_draw) {

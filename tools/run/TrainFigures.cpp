@@ -1,6 +1,7 @@
 //===- TrainFigures.cpp - what a training run says of itself -------===//
 
 #include "runtime/training/ranks/PredictMemory.h"
+#include "tools/Page.h"
 #include "tools/run/TrainingReport.h"
 #include "tools/run/TrainingRun.h"
 
@@ -57,16 +58,11 @@ Status Training::writeReport() {
   if (options.html.empty() || !job.isFirst())
     return {};
   const std::vector<LoggedStep> &steps = log->steps();
-  auto fixed = [](const char *pattern, double value) {
-    char text[64];
-    std::snprintf(text, sizeof text, pattern, value);
-    return std::string(text);
-  };
   double speed = seconds > 0 ? double(tokens) / seconds : 0;
   PageFacts facts = {
       {"Module", std::filesystem::path(session.module().path()).filename().string()},
-      {"Parameters", fixed("%.2f M", double(model.parameter_count()) * 1e-6) + ", " +
-                         fixed("%.2f M", double(model.active_parameter_count()) * 1e-6) +
+      {"Parameters", formatted("%.2f M", double(model.parameter_count()) * 1e-6) + ", " +
+                         formatted("%.2f M", double(model.active_parameter_count()) * 1e-6) +
                          " active"},
       {"Layers", std::to_string(model.layers())},
       {"Step", std::to_string(steps.empty() ? 0 : steps.back().step) + " of " +
@@ -77,24 +73,24 @@ Status Training::writeReport() {
       {"Precision", table.precision()->str()},
       {"Tokens in this run", std::to_string(tokens)},
       {"Time", readableSeconds(seconds)},
-      {"Speed", fixed("%.0f tokens/s", speed)},
-      {"Work",
-       fixed("%.3g TFLOP/s", teraflops(model, speed)) +
-           (options.peakTeraflops > 0 ? fixed(", %.1f %% of the peak (MFU)",
-                                              100 * teraflops(model, speed) / options.peakTeraflops)
-                                      : "")},
+      {"Speed", formatted("%.0f tokens/s", speed)},
+      {"Work", formatted("%.3g TFLOP/s", teraflops(model, speed)) +
+                   (options.peakTeraflops > 0
+                        ? formatted(", %.1f %% of the peak (MFU)",
+                                    100 * teraflops(model, speed) / options.peakTeraflops)
+                        : "")},
       {job.isOne() ? "Peak memory" : "Peak memory of rank 0", readableBytes(peakBytes())}};
   if (!steps.empty())
-    facts.insert(facts.begin() + 4, {"Last loss", fixed("%.4f", steps.back().loss)});
+    facts.insert(facts.begin() + 4, {"Last loss", formatted("%.4f", steps.back().loss)});
   auto validated = std::find_if(steps.rbegin(), steps.rend(), [](const LoggedStep &step) {
     return step.validationLoss.has_value();
   });
   if (validated != steps.rend())
     facts.insert(facts.begin() + 5,
                  {"Validation loss",
-                  fixed("%.4f", *validated->validationLoss) + " at step " +
+                  formatted("%.4f", *validated->validationLoss) + " at step " +
                       std::to_string(validated->step) +
-                      (progress.best ? fixed(", best %.4f", progress.best->loss) + " at step " +
+                      (progress.best ? formatted(", best %.4f", progress.best->loss) + " at step " +
                                            std::to_string(progress.best->step)
                                      : "")});
   if (!configChange.empty())
