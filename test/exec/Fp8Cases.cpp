@@ -206,14 +206,18 @@ static Case dequantize() {
           }};
 }
 
-/// The weights [.., N, K] and their scales.
+/// The weights [.., N, K] and their scales. With `all_codes` row n has code n % 256 once, NaN too.
 static void addWeights(const Settings &s, Random &random, Inputs &inputs,
                        std::vector<int64_t> shape) {
   auto [rows, columns] = block(s);
   std::vector<int64_t> blocks = shape;
   blocks[shape.size() - 2] = ceilDiv(s.integer("N"), rows);
   blocks[shape.size() - 1] = ceilDiv(s.integer("K"), columns);
-  inputs.addIntegers(codes(random, std::move(shape)), ElementType::F8E4M3);
+  Integers weights = codes(random, std::move(shape));
+  int64_t k = s.integer("K");
+  for (int64_t row = 0; s.flag("all_codes") && row < weights.size() / k; ++row)
+    weights.values[row * k + row % k] = row % 256;
+  inputs.addIntegers(weights, ElementType::F8E4M3);
   inputs.addReals(scales(random, std::move(blocks)));
 }
 
@@ -223,7 +227,7 @@ static double tolerance(int64_t depth) { return static_cast<double>(depth) * 0x1
 
 static Case matmul() {
   return {"fp8.matmul",
-          {"T", "N", "K", "block"},
+          {"T", "N", "K", "block", "all_codes"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             inputs.addRandom(random, {s.integer("T"), s.integer("K")});
             addWeights(s, random, inputs, {s.integer("N"), s.integer("K")});
@@ -268,9 +272,8 @@ static Case groupedMatmul() {
       }};
 }
 
-static reference::CodeSums sumsOf(const Settings &s, int64_t tile, const std::string &left,
-                                  const std::string &right) {
-  return {s.flag("hopper"), s.integer("interval", tile), formatOf(s, left), formatOf(s, right)};
+static reference::CodeSums sumsOf(const Settings &s, int64_t tile) {
+  return {s.flag("hopper"), s.integer("interval", tile)};
 }
 
 /// Which rows are whose, and the groups that have rows.
@@ -338,8 +341,8 @@ static Case productOfCodes() {
             std::optional<Integers> source;
             if (s.flag("source"))
               source = check.integer(next++);
-            Reals wanted = reference::productOfCodes(
-                p, offsetsOf(s), source, sumsOf(s, transposed ? blockN : blockK, "x", "w"));
+            Reals wanted = reference::productOfCodes(p, offsetsOf(s), source,
+                                                     sumsOf(s, transposed ? blockN : blockK));
             if (s.flag("residual")) {
               Reals residual = check.real(next);
               for (int64_t i = 0; i < wanted.size(); ++i)
@@ -417,7 +420,7 @@ static Case weightGradient() {
             check.equal(0, reference::weightGradientOfCodes(
                                decode(gradient.codes, formatOf(s, "gradient")), gradient.scale,
                                decode(x.codes, formatOf(s, "x")), x.scale, offsetsOf(s), init, tile,
-                               sumsOf(s, tile, "gradient", "x")));
+                               sumsOf(s, tile)));
           }};
 }
 
@@ -427,7 +430,7 @@ public:
   Linear(const Settings &s)
       : offsets(offsetsOf(s)), interval(s.integer("interval", 128)), pow2(s.flag("pow2")),
         format(formatOf(s, "format")), gradientBlocks(s.flag("gradient_blocks")) {
-    sums = {s.flag("hopper"), interval, format, format};
+    sums = {s.flag("hopper"), interval};
   }
 
   /// x times w, or dy times w's transpose.

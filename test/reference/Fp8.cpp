@@ -141,14 +141,12 @@ static double cut(double value, int exponent) {
 }
 
 // ISCA 2025, arXiv:2505.09343, section 3.1.1; SageAttention2, arXiv:2411.10958, section 3.4.
-static float hopperStep(const double *a, const double *b, int64_t count, const CodeSums &how,
-                        float sum) {
-  int leastLeft = numbersOf(how.left).least, leastRight = numbersOf(how.right).least;
+static float hopperStep(const double *a, const double *b, int64_t count, float sum) {
+  constexpr int least = -6; // of either format
   int top = sum != 0 ? std::ilogb(sum) : -1000;
   for (int64_t i = 0; i < count; ++i)
     if (a[i] != 0 && b[i] != 0)
-      top = std::max(top, std::max(std::ilogb(a[i]), leastLeft) +
-                              std::max(std::ilogb(b[i]), leastRight));
+      top = std::max(top, std::max(std::ilogb(a[i]), least) + std::max(std::ilogb(b[i]), least));
   if (top == -1000)
     return 0;
   double exact = cut(sum, top - 13);
@@ -164,7 +162,7 @@ static float partOfCodes(const std::vector<double> &a, const std::vector<double>
   auto size = static_cast<int64_t>(a.size());
   if (how.hopper)
     for (int64_t i = 0; i < size; i += 32)
-      sum = hopperStep(&a[i], &b[i], std::min<int64_t>(32, size - i), how, sum);
+      sum = hopperStep(&a[i], &b[i], std::min<int64_t>(32, size - i), sum);
   else
     for (int64_t i = 0; i < size; ++i)
       sum = std::fma(static_cast<float>(a[i]), static_cast<float>(b[i]), sum);

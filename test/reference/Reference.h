@@ -200,7 +200,6 @@ Reals dequantize(const Integers &codes, const Reals &scale, const CodeTiles &til
 struct CodeSums {
   bool hopper = false;
   int64_t interval = 128;
-  CodeFormat left = CodeFormat::E4M3, right = CodeFormat::E4M3;
 };
 
 /// Numbers of codes on both sides, and their scales: x [T, K] in tiles of 1 x blockK, weights [E,

@@ -61,7 +61,7 @@ void CodedWeightGradientEmitter::begin(const Part &part) {
 Values CodedWeightGradientEmitter::sum(Value t0, Value t1, const Place &at, Values parts) {
   if (g.accumulate == Accumulate::F32)
     return chain(t0, t1, at, parts);
-  HopperSum hopper(b, broadcastSide.format, vectorSide.format);
+  HopperSum hopper(b);
   return hopper.sum(t0, t1, parts, [&](Value t) {
     Values left;
     for (int64_t r = 0; r < at.rows; ++r)

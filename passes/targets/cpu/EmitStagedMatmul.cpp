@@ -140,8 +140,7 @@ Values StagedMatmulEmitter::stagedPart(const Tile &tile, Value from, Value to, V
 }
 
 Values StagedMatmulEmitter::hopperPart(const Tile &tile, Value from, Value to, Values acc) {
-  auto formatOf = [](Value codes) { return getElementTypeOrSelf(codes.getType()); };
-  HopperSum hopper(b, formatOf(first.left), formatOf(first.right));
+  HopperSum hopper(b);
   return hopper.sum(from, to, acc, [&](Value step) {
     std::pair<Values, Values> values;
     for (int64_t r = 0; r < tile.height; ++r)

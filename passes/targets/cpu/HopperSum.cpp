@@ -13,23 +13,18 @@ using namespace mlir;
 using namespace hadal;
 using Values = KernelBuilder::Values;
 
-static float leastNormal(Type format) { return isa<Float8E5M2Type>(format) ? 0x1p-14f : 0x1p-6f; }
-
-HopperSum::HopperSum(KernelBuilder &b, Type leftFormat, Type rightFormat)
-    : b(b), leastLeft(leastNormal(leftFormat)), leastRight(leastNormal(rightFormat)) {}
-
 Value HopperSum::masked(Value v, uint32_t mask) {
   Value bits = arith::BitcastOp::create(b, b.like(v, b.getI32Type()), v);
   bits = arith::AndIOp::create(b, bits, b.constantLike(v, b.getI32IntegerAttr(int32_t(mask))));
   return arith::BitcastOp::create(b, v.getType(), bits);
 }
 
-/// Two to the exponent of `v`, at least `least`; zero of zero.
-Value HopperSum::exponentOf(Value v, float least) {
+/// Two to the exponent of `v`, at least that of E4M3's normal numbers; zero of zero.
+Value HopperSum::exponentOf(Value v) {
   Value zero = b.zeros(v.getType());
   Value isZero = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, v, zero);
   Value exponent = arith::MaxNumFOp::create(b, masked(v, 0x7f800000),
-                                            b.constantLike(v, b.getF32FloatAttr(least)));
+                                            b.constantLike(v, b.getF32FloatAttr(0x1p-6f)));
   return b.select(isZero, zero, exponent);
 }
 
@@ -48,9 +43,9 @@ Values HopperSum::step(Value t0, Value t1, Values sums, Operands operands) {
   top = b.carry(t0, t1, 1, top, [&](Value t, Values top) {
     auto [left, right] = operands(t);
     for (Value &v : left)
-      v = exponentOf(v, leastLeft);
+      v = exponentOf(v);
     for (Value &v : right)
-      v = exponentOf(v, leastRight);
+      v = exponentOf(v);
     for (auto [i, most] : llvm::enumerate(top))
       most = arith::MaxNumFOp::create(b, most,
                                       b.mulf(left[i / right.size()], right[i % right.size()]));

@@ -3,7 +3,8 @@
 // 32 products and the accumulator are aligned to the largest exponent among them, cut toward zero
 // to 13 fraction bits below it and added exactly; the sum keeps 13 fraction bits, too (1, 8, 13:
 // FP22; ISCA 2025, arXiv:2505.09343, section 3.1.1; SageAttention2, arXiv:2411.10958, section 3.4).
-// A product's exponent is the sum of its operands', which is the least normal one for subnormals.
+// A product's exponent is the sum of its operands', each at least -6, the least one of E4M3's
+// normal numbers; numbers of E5M2 below it count so, too.
 //
 //===----------------------------------------------------------------------===//
 #ifndef HADAL_PASSES_TARGETS_CPU_HOPPERSUM_H
@@ -17,8 +18,8 @@ class HopperSum {
 public:
   using Value = mlir::Value;
   using Values = mlir::SmallVector<Value>;
-  /// Products of codes of these two types, f8E4M3FN or f8E5M2.
-  HopperSum(KernelBuilder &b, mlir::Type leftFormat, mlir::Type rightFormat);
+  /// Products of codes, f8E4M3FN or f8E5M2.
+  explicit HopperSum(KernelBuilder &b) : b(b) {}
 
   /// The f32 values of the codes at t: the left ones, each in all lanes, and the right ones,
   /// vectors; their product i * right.size() + j belongs to that sum.
@@ -28,12 +29,11 @@ public:
 
 private:
   Values step(Value t0, Value t1, Values sums, Operands operands);
-  Value exponentOf(Value v, float least);
+  Value exponentOf(Value v);
   Value masked(Value v, uint32_t mask);
 
   static constexpr int64_t length = 32; ///< products of a step
   KernelBuilder &b;
-  float leastLeft, leastRight;
 };
 
 } // namespace hadal
