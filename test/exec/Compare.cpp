@@ -226,8 +226,10 @@ void Check::close(unsigned result, const Reals &wanted, double tolerance, double
   compareShapes(name, got.shape, wanted.shape);
   double worst = 0;
   for (double value : wanted.values)
-    most = std::max(most, std::abs(value));
+    most = std::isnan(value) ? most : std::max(most, std::abs(value));
   for (int64_t i = 0; i < wanted.size(); ++i) {
+    if (std::isnan(wanted.values[i]) && std::isnan(got.values[i]))
+      continue;
     double difference = std::abs(got.values[i] - wanted.values[i]);
     worst = std::max(worst, difference);
     if (difference <= tolerance * most)

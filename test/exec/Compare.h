@@ -109,8 +109,8 @@ public:
 
   /// |got - wanted| <= tolerance * the largest |wanted|, everywhere. Tolerance 0: equal to the bit
   /// (but for the sign of zero). Fails with the first element that differs, the shapes where they
-  /// do, or a NaN. `most` takes the place of a smaller maximum: where terms of that size cancel,
-  /// exact zeros come out as their rounding.
+  /// do, or a NaN that only one has. `most` takes the place of a smaller maximum: where terms of
+  /// that size cancel, exact zeros come out as their rounding.
   void close(unsigned result, const Reals &wanted, double tolerance, double most = 0) const;
   void equal(unsigned result, const Reals &wanted) const { close(result, wanted, 0); }
   void equal(unsigned result, const Integers &wanted) const;

@@ -20,6 +20,7 @@
 //     in panels      chunk by chunk of the sum: the task's panels (transposed first, if need be)
 //                    stay in the second cache; tile by tile of rows, all of them
 #include "passes/analysis/Products.h"
+#include "passes/targets/cpu/Fp8Codes.h"
 #include "passes/targets/cpu/Kernel.h"
 #include "passes/targets/cpu/Packing.h"
 #include "passes/targets/cpu/ProductEpilogue.h"
@@ -125,17 +126,11 @@ void MatmulEmitter::widenPair(Value base, Value k, int64_t vector, int64_t lanes
         b, wide, arith::AndIOp::create(b, pair, constant(bits, int32_t(0xffff0000))));
     return;
   }
-  // E4M3 codes become f16 with the sign in place and exponent and mantissa one bit lower: the value
-  // times 2^-8, exact, subnormals included.
-  auto halves = b.vectorOf(lanes, b.getI16Type()), wide = b.vectorOf(lanes, b.getF32Type());
+  // E4M3 codes, their values times 2^-8: scaleOf has the factor.
+  auto halves = b.vectorOf(lanes, b.getI16Type());
   Value pair = vector::BitCastOp::create(b, halves, raw);
-  Value high = pair, low = arith::ShLIOp::create(b, pair, constant(halves, 8));
-  for (int i = 0; i < 2; ++i) {
-    Value shifted = arith::ShRSIOp::create(b, i ? high : low, constant(halves, 1));
-    Value masked = arith::AndIOp::create(b, shifted, constant(halves, int16_t(0xBF80)));
-    Value half = arith::BitcastOp::create(b, b.vectorOf(lanes, b.getF16Type()), masked);
-    out[i] = arith::ExtFOp::create(b, wide, half);
-  }
+  out[0] = decodeUpperF8(b, arith::ShLIOp::create(b, pair, constant(halves, 8)), element);
+  out[1] = decodeUpperF8(b, pair, element);
 }
 
 /// The vectors of rows k and (if `both`) k+1 of each panel.
@@ -253,7 +248,7 @@ Value MatmulEmitter::scaleOf(unsigned product, Place at, Value kBlock) {
   SmallVector<Value> index{n, kBlock};
   if (cast<MemRefType>(scales[product].getType()).getRank() == 3)
     index.insert(index.begin(), at.batch);
-  return b.mulf(b.load(scales[product], index), b.f32(256.0f)); // undoes the 2^-8 of the widening
+  return b.mulf(b.load(scales[product], index), b.f32(f8Factor(layout.element)));
 }
 
 void MatmulEmitter::tile(int64_t rows, int64_t panels, Place at, Value widened,
@@ -599,9 +594,8 @@ LogicalResult MatmulEmitter::emit() {
   if (kernel.inPanels(first.right)) {
     // A chunk of a task's panels has half a megabyte (a quarter where vectors are narrower), and
     // four panels at least.
-    int64_t most =
-        std::clamp<int64_t>(128 * (b.shape.lanes == 16 ? 1024 : 512) / chunkLength() / layout.panel,
-                            4, layout.panels());
+    int64_t most = std::max<int64_t>(
+        128 * (b.shape.lanes == 16 ? 1024 : 512) / chunkLength() / layout.panel, 4);
     panelsOfTask = evenly(layout.panels(), most);
     rowsOfTask = rowsOfTasks(first, llvm::divideCeil(layout.panels(), panelsOfTask), tileRows);
   }
