@@ -147,3 +147,30 @@ func.func private @elsewhere(%w: tensor<6x8xf32>, %to: tensor<6x8xf32> {exec.in_
   %p = exec.relayout %w : tensor<6x8xf32> as #exec.layout<"cpu.packed">
   return %p : tensor<6x8xf32>
 }
+
+// -----
+
+// A row's source that the kernel would have to make itself: rows are not read as they lie.
+// expected-error@+1 {{moe.grouped_matmul kernel wants its operands to be arguments or views of them}}
+func.func private @source(%x: tensor<4x8xf32>, %w: tensor<2x16x8xf32> {exec.layout = #exec.layout<"cpu.packed">},
+    %offsets: tensor<3xi32>, %active: tensor<2xi32>) -> tensor<6x16xf32> attributes {exec.kernel} {
+  %zero = arith.constant 0 : i32
+  %e = tensor.empty() : tensor<6xi32>
+  %source = linalg.fill ins(%zero : i32) outs(%e : tensor<6xi32>) -> tensor<6xi32>
+  %y = moe.grouped_matmul %x, %w, %offsets, %active source(%source : tensor<6xi32>)
+      : tensor<4x8xf32>, tensor<2x16x8xf32>, tensor<3xi32>, tensor<2xi32> -> tensor<6x16xf32>
+  return %y : tensor<6x16xf32>
+}
+
+// -----
+
+// expected-error@+1 {{moe.grouped_weight_grad kernel wants its operands to be arguments or views of them}}
+func.func private @offsets(%x: tensor<6x8xf32>, %dy: tensor<6x16xf32>, %active: tensor<2xi32>,
+    %dw: tensor<2x16x8xf32> {exec.in_place = 0 : i64}) -> tensor<2x16x8xf32> attributes {exec.kernel} {
+  %three = arith.constant 3 : i32
+  %e = tensor.empty() : tensor<3xi32>
+  %offsets = linalg.fill ins(%three : i32) outs(%e : tensor<3xi32>) -> tensor<3xi32>
+  %y = moe.grouped_weight_grad %x, %dy, %offsets, %active, %dw
+      : tensor<6x8xf32>, tensor<6x16xf32>, tensor<3xi32>, tensor<2xi32>, tensor<2x16x8xf32> -> tensor<2x16x8xf32>
+  return %y : tensor<2x16x8xf32>
+}

@@ -283,7 +283,7 @@ LogicalResult TileMatmulEmitter::emit() {
   // cache, which has two.
   chunkLength = llvm::alignTo(evenly(p.k, 384), side);
   int64_t panelBytes = 4 * tiles.elements(chunkLength / side);
-  panelsOfTask = evenly(panels(), std::clamp<int64_t>((768 << 10) / panelBytes, 4, panels()));
+  panelsOfTask = evenly(panels(), std::max<int64_t>((768 << 10) / panelBytes, 4));
   int64_t parts = llvm::divideCeil(panels(), panelsOfTask);
   // Rows of a matrix with few outputs are cut further, for there to be tasks enough.
   rowsOfTask = p.grouped() || parts >= 8 ? 1024 : parts >= 3 ? 512 : parts > 1 ? 256 : 128;

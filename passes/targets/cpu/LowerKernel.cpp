@@ -170,7 +170,11 @@ static LogicalResult checkWeights(Kernel &kernel, ArrayRef<Product> products) {
 
 /// Products are of several dialects; who writes them is a question of where their weights lie.
 static LogicalResult emitProducts(Kernel &kernel, ArrayRef<Product> products) {
-  if (failed(checkWeights(kernel, products)))
+  SmallVector<Value> read;
+  for (const Product &p : products)
+    read.append({p.scale, p.leftScale, p.offsets, p.active, p.source});
+  llvm::erase(read, Value());
+  if (failed(checkWeights(kernel, products)) || failed(kernel.wantMemory(products[0].op, read)))
     return failure();
   linalg::GenericOp epilogue;
   for (auto generic : kernel.tensors.getBody().front().getOps<linalg::GenericOp>())
@@ -190,6 +194,10 @@ static LogicalResult emitGradient(Kernel &kernel, const WeightGradient &gradient
   Value returned = kernel.tensors.getBody().front().getTerminator()->getOperand(0);
   if (returned != gradient.result())
     return kernel.tensors.emitError("weight gradient kernel wants to return the gradient itself");
+  SmallVector<Value> read{gradient.offsets, gradient.active, gradient.source};
+  llvm::erase(read, Value());
+  if (failed(kernel.wantMemory(gradient.op, read)))
+    return failure();
   if (gradient.rowsScale)
     return emitCodedWeightGradient(kernel, gradient);
   return kernel.b.shape.tiles && kernel.inPanels(returned)
