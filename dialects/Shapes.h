@@ -97,16 +97,21 @@ private:
   llvm::StringMap<int64_t> sizes;
 };
 
-/// Holds a grouped product to what all of them want, `sizes` knowing E, N and K of its weights:
-/// offsets [G+1], G a multiple of E; active [G]; source [R]; rows [R, K], or [T, K] with source;
-/// result [R, N]. N and K change places where it has `transpose`.
-template <typename Op> llvm::LogicalResult verifyGroupedProduct(Op op, NamedSizes &sizes) {
+/// Groups of rows that go to E experts, E known: offsets [G+1], G a multiple of E; active [G].
+template <typename Op> llvm::LogicalResult verifyGroups(Op op, NamedSizes &sizes) {
   if (failed(sizes.match("offsets", op.getOffsets(), {"G+1"})))
     return llvm::failure();
   if (sizes["G"] % sizes["E"] != 0)
     return op.emitOpError() << "wants the groups of offsets (" << sizes["G"]
                             << ") to be a multiple of E (" << sizes["E"] << ")";
-  if (failed(sizes.match("active", op.getActive(), {"G"})))
+  return sizes.match("active", op.getActive(), {"G"});
+}
+
+/// Holds a grouped product to what all of them want, `sizes` knowing E, N and K of its weights:
+/// verifyGroups; source [R]; rows [R, K], or [T, K] with source; result [R, N]. N and K change
+/// places where it has `transpose`.
+template <typename Op> llvm::LogicalResult verifyGroupedProduct(Op op, NamedSizes &sizes) {
+  if (failed(verifyGroups(op, sizes)))
     return llvm::failure();
   if (op.getSource() && failed(sizes.match("source", op.getSource(), {"R"})))
     return llvm::failure();

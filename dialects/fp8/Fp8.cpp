@@ -363,16 +363,10 @@ LogicalResult WeightGradOp::verify() {
     return failure();
   if (isGrouped != bool(getActive()))
     return emitOpError("wants offsets and active, or neither"); // C4
-  if (isGrouped) {
-    if (failed(sizes.match("offsets", getOffsets(), {"G+1"}))) // C3
-      return failure();
-    if (sizes["G"] % sizes["E"] != 0 || block[0] == 1)
-      return emitOpError() << "wants the groups of offsets (" << sizes["G"]
-                           << ") to be a multiple of E (" << sizes["E"] << "), and tiles ("
-                           << block[0] << ") of rows";     // C3
-    if (failed(sizes.match("active", getActive(), {"G"}))) // C4
-      return failure();
-  }
+  if (isGrouped && block[0] == 1)
+    return emitOpError() << "wants tiles of rows with offsets, got block (" << block << ")"; // C3
+  if (isGrouped && failed(verifyGroups(*this, sizes))) // C3, C4
+    return failure();
   if (failed(sizes.match("gradient", getGradient(), {"T", "N"})) || // C5
       failed(sizes.match("x", getX(), {"T", "K"})))                 // C6
     return failure();
