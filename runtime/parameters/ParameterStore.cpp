@@ -67,7 +67,10 @@ Result<std::shared_ptr<DeviceBuffer>> ParameterStore::hold(Device &wanted, const
 Result<std::shared_ptr<DeviceBuffer>>
 ParameterStore::holdState(Device &wanted, const ParameterKey &key, uint64_t bytes) {
   std::shared_ptr<DeviceBuffer> memory = HADAL_TRY(hold(wanted, key, bytes));
-  stored.at(key).isState = true;
+  Stored &held = stored.at(key);
+  if (!held.content.origin.empty())
+    return invalidArgument(key.name + ": the store has packed weights there already");
+  held.isState = true;
   return memory;
 }
 

@@ -55,7 +55,8 @@ public:
   Result<std::shared_ptr<DeviceBuffer>> hold(Device &device, const ParameterKey &key,
                                              uint64_t bytes);
   /// The same for what a training module changes: nobody fills it but that one, and who reads the
-  /// parameter in this layout has its present values.
+  /// parameter in this layout has its present values. InvalidArgument also where somebody else's
+  /// weights lie there: they would change under their reader.
   Result<std::shared_ptr<DeviceBuffer>> holdState(Device &device, const ParameterKey &key,
                                                   uint64_t bytes);
 

@@ -66,6 +66,12 @@ TEST(ParameterStore, Contents) {
   EXPECT_FALSE(store.isState(packed));
   EXPECT_TRUE(store.isState(state));
   EXPECT_NE(store.name(), other.name());
+  // A module that trains does not take what another one reads.
+  auto taken = store.holdState(device, packed, 64);
+  ASSERT_FALSE(taken.ok());
+  EXPECT_EQ(taken.error().message, "w: the store has packed weights there already");
+  EXPECT_FALSE(store.isState(packed));
+  EXPECT_TRUE(store.holdState(device, state, 64).ok());
 }
 
 // A layout's text tells layouts apart by name and by each number.
