@@ -3,6 +3,7 @@
 #include "dialects/Dialects.h"
 #include "dialects/exec/Exec.h"
 #include "dialects/fp8/Fp8.h"
+#include "dialects/hopper/Hopper.h"
 #include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
@@ -11,5 +12,6 @@
 
 void hadal::registerHadalDialects(mlir::DialectRegistry &registry) {
   registry.insert<mla::MlaDialect, moe::MoeDialect, fp8::Fp8Dialect, exec::ExecDialect,
-                  job::HadalDialect, job::JobDialect, sample::SampleDialect, train::TrainDialect>();
+                  hopper::HopperDialect, job::HadalDialect, job::JobDialect, sample::SampleDialect,
+                  train::TrainDialect>();
 }

@@ -29,8 +29,9 @@ constexpr StringRef kPhases[] = {"graph", "sharded", "scheduled", "kernels"};
 /// Upstream's dialects of ops on tensors, and of kernels.
 constexpr StringRef kTensorDialects[] = {"affine", "arith",      "builtin", "func",  "linalg",
                                          "math",   "ml_program", "scf",     "tensor"};
-constexpr StringRef kKernelDialects[] = {"affine", "arith", "builtin", "cf",  "exec", "func",
-                                         "llvm",   "math",  "memref",  "scf", "ub",   "vector"};
+constexpr StringRef kKernelDialects[] = {"affine", "arith",  "builtin", "cf",    "exec",
+                                         "func",   "hopper", "llvm",    "math",  "memref",
+                                         "nvvm",   "scf",    "ub",      "vector"};
 
 /// The phase that an op of hadal's first stands in. They all end with the kernels.
 struct FirstPhase {
