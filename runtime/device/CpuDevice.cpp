@@ -35,16 +35,20 @@ private:
 };
 } // namespace
 
-Status CpuDevice::accepts(const fb::Target &target) const {
-  if (target.family()->string_view() != cpuArchitecture())
-    return unsupported("is for " + target.family()->str() + ", this CPU is " +
-                       std::string(cpuArchitecture()));
+std::string missingCpuFeatures(const fb::Target &target) {
   const auto &offered = cpuFeatures();
   std::string missing;
   for (const flatbuffers::String *feature : *target.features())
     if (!std::binary_search(offered.begin(), offered.end(), feature->str()))
       missing += (missing.empty() ? "" : ", ") + feature->str();
-  if (!missing.empty())
+  return missing;
+}
+
+Status CpuDevice::accepts(const fb::Target &target) const {
+  if (target.family()->string_view() != cpuArchitecture())
+    return unsupported("is for " + target.family()->str() + ", this CPU is " +
+                       std::string(cpuArchitecture()));
+  if (std::string missing = missingCpuFeatures(target); !missing.empty())
     return unsupported("needs " + missing + ", which this CPU lacks");
   return {};
 }

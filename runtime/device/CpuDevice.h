@@ -8,6 +8,9 @@
 
 namespace hadal {
 
+/// "avx512f, avx512bw": the features of a target that this CPU lacks.
+std::string missingCpuFeatures(const fb::Target &target);
+
 /// Threads of this process. All operations are done when they return.
 class CpuDevice final : public Device {
 public:
@@ -21,6 +24,7 @@ public:
   std::string_view name() const override { return "cpu"; }
   Status accepts(const fb::Target &target) const override;
   bool sharesHostMemory() const override { return true; }
+  uint64_t peakBytes() const override { return Buffer::peakBytes(); }
   Result<DeviceBuffer> allocate(uint64_t bytes) override {
     return DeviceBuffer(HADAL_TRY(Buffer::allocate(bytes)));
   }

@@ -80,10 +80,18 @@ protected:
   std::vector<LoadedKernel> loaded;
 };
 
+/// Where a launch stands in a module: an error of it may be told long after it was issued.
+struct LaunchSite {
+  const fb::Program *program = nullptr;
+  uint32_t number = 0; ///< launches of this run of the program before it
+};
+
 /// Operations that happen in the order in which they were issued. One thread at a time.
 class Stream {
 public:
   virtual ~Stream() = default;
+
+  LaunchSite site; ///< of the next launch, for errors
 };
 
 /// A point in a stream, once it was recorded.
@@ -99,7 +107,7 @@ class Device {
 public:
   virtual ~Device() = default;
 
-  /// "cpu".
+  /// "cpu", "cuda:0", "emulated".
   virtual std::string_view name() const = 0;
 
   /// Unsupported when code for `target` cannot run here: "needs avx512f, which this CPU lacks".
@@ -108,6 +116,10 @@ public:
   /// Whether host and device see all of each other's memory: an address is then a pointer, and a
   /// pointer an address.
   virtual bool sharesHostMemory() const = 0;
+
+  /// Most bytes that were allocated at the same time; of a device that shares the host's memory, by
+  /// anybody in the process.
+  virtual uint64_t peakBytes() const = 0;
 
   /// Zeroed memory that kernels can reach, aligned to HADAL_ALIGNMENT. OutOfMemory.
   virtual Result<DeviceBuffer> allocate(uint64_t bytes) = 0;

@@ -29,6 +29,7 @@ Status Executor::Implementation::launch(Frame &frame, const fb::Launch &launch) 
     scalars[i++] = HADAL_TRY(value(e, frame.registers));
   int64_t flops = HADAL_TRY(value(launch.flops(), frame.registers));
   int64_t begin = trace ? trace->now() : 0;
+  stream->site = {frame.program, frame.launches++};
   HADAL_TRY(device.launch(*stream, kernels->kernels()[launch.kernel()],
                           {buffers.data(), launch.bindings()->size()},
                           {scalars.data(), launch.scalars()->size()}, tasks));

@@ -74,6 +74,7 @@ struct Executor::Implementation {
     std::vector<DeviceAddress> temporaries;
     std::vector<uint64_t> temporaryBytes;
     std::set<uint32_t> recorded;
+    uint32_t launches = 0; ///< of this run of the program
     // With the memory check:
     struct Guard {
       std::span<std::byte> zone;

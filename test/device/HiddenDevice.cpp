@@ -4,6 +4,7 @@
 
 #include "runtime/Abi.h"
 
+#include <algorithm>
 #include <cstring>
 #include <deque>
 #include <sys/mman.h>
@@ -79,12 +80,13 @@ Result<DeviceBuffer> HiddenDevice::allocate(uint64_t bytes) {
   if (!addresses || !memory)
     return outOfMemory("no address space for a device whose memory is hidden");
   // A page apart, so that what goes past the end is told.
-  uint64_t taken = bytes / pageBytes * pageBytes + 2 * pageBytes;
-  if (bytes > deviceBytes || end + taken > spaceBytes)
+  uint64_t reserved = bytes / pageBytes * pageBytes + 2 * pageBytes;
+  if (bytes > deviceBytes || end + reserved > spaceBytes)
     return outOfMemory("cannot allocate " + std::to_string(bytes) + " bytes on the hidden device");
   uint64_t offset = end;
-  end += taken;
+  end += reserved;
   live[offset] = bytes;
+  most = std::max(most, taken += bytes);
   return DeviceBuffer(addresses + offset, bytes,
                       [this, offset, bytes] { giveBack(offset, bytes); });
 }
@@ -92,6 +94,7 @@ Result<DeviceBuffer> HiddenDevice::allocate(uint64_t bytes) {
 void HiddenDevice::giveBack(uint64_t offset, uint64_t bytes) {
   std::lock_guard lock(mutex);
   live.erase(offset);
+  taken -= bytes;
   ::madvise(memory + offset, bytes + 1, MADV_DONTNEED);
 }
 

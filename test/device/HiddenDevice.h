@@ -27,6 +27,7 @@ public:
   std::string_view name() const override { return "hidden"; }
   Status accepts(const fb::Target &target) const override { return cpu.accepts(target); }
   bool sharesHostMemory() const override { return false; }
+  uint64_t peakBytes() const override { return most; }
   Result<DeviceBuffer> allocate(uint64_t bytes) override;
   Result<std::unique_ptr<KernelSet>> load(const Module &module) override {
     return cpu.load(module);
@@ -57,6 +58,7 @@ private:
   std::recursive_mutex mutex;        ///< of all below, and of operations that happen
   std::map<uint64_t, uint64_t> live; ///< bytes by offset
   uint64_t end = 0;                  ///< offset of what was never taken
+  uint64_t taken = 0, most = 0;      ///< bytes, now and at most
   uint64_t count = 0;
 };
 

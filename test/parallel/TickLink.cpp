@@ -98,6 +98,7 @@ public:
   std::string_view name() const override { return cpu.name(); }
   Status accepts(const fb::Target &target) const override { return cpu.accepts(target); }
   bool sharesHostMemory() const override { return true; }
+  uint64_t peakBytes() const override { return cpu.peakBytes(); }
   Result<DeviceBuffer> allocate(uint64_t bytes) override { return cpu.allocate(bytes); }
   Result<std::unique_ptr<KernelSet>> load(const Module &module) override {
     return cpu.load(module);

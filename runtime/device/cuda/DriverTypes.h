@@ -145,13 +145,12 @@ enum CUtensorMapFloatOOBfill : int { CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE = 0 };
   X(cuStreamCreate, (CUstream * stream, unsigned flags))                                           \
   X(cuStreamDestroy, (CUstream stream))                                                            \
   X(cuStreamQuery, (CUstream stream))                                                              \
-  X(cuStreamSynchronize, (CUstream stream))                                                        \
   X(cuStreamWaitEvent, (CUstream stream, CUevent event, unsigned flags))                           \
   X(cuStreamWriteValue32, (CUstream stream, CUdeviceptr address, uint32_t value, unsigned flags))  \
   X(cuEventCreate, (CUevent * event, unsigned flags))                                              \
   X(cuEventDestroy, (CUevent event))                                                               \
   X(cuEventRecord, (CUevent event, CUstream stream))                                               \
-  X(cuEventSynchronize, (CUevent event))                                                           \
+  X(cuEventQuery, (CUevent event))                                                                 \
   X(cuModuleLoadDataEx,                                                                            \
     (CUmodule * module, const void *image, unsigned options, CUjit_option *names, void **values))  \
   X(cuModuleUnload, (CUmodule module))                                                             \
