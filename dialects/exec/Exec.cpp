@@ -209,8 +209,59 @@ LogicalResult LayoutAttr::holds(function_ref<InFlightDiagnostic()> error, Type t
 // Attributes on functions that become programs and kernels
 //===----------------------------------------------------------------------===//
 
+static bool isWithin(int64_t value, int64_t least, int64_t most) {
+  return value >= least && value <= most;
+}
+
+LogicalResult TensorMapAttr::verify(function_ref<InFlightDiagnostic()> error, int64_t, Type element,
+                                    AffineMapAttr sizes, AffineMapAttr strideBytes,
+                                    DenseI64ArrayAttr box, int64_t swizzleBytes) {
+  int64_t rank = sizes.getValue().getNumResults(), strides = strideBytes.getValue().getNumResults();
+  if (!isWithin(rank, 1, 5) || strides != rank - 1 || box.size() != rank)
+    return error() << "tensor_map wants 1 to 5 sizes, a stride for each but the first and a box of "
+                      "as many, got "
+                   << rank << " sizes, " << strides << " strides and a box of " << box.size(); // C1
+  for (int64_t size : box.asArrayRef())
+    if (!isWithin(size, 1, 256))
+      return error() << "tensor_map wants a box of sizes from 1 to 256, got " << size; // C2
+  if (!llvm::is_contained({0, 32, 64, 128}, swizzleBytes))
+    return error() << "tensor_map wants swizzle_bytes of 0, 32, 64 or 128, got "
+                   << swizzleBytes; // C3
+  if (!element.isIntOrFloat() || element.getIntOrFloatBitWidth() % 8 != 0)
+    return error() << "tensor_map wants elements that are numbers of whole bytes, got "
+                   << element; // C4
+  AffineMap first = sizes.getValue(), second = strideBytes.getValue();
+  if (first.getNumDims() || second.getNumDims() || first.getNumSymbols() != second.getNumSymbols())
+    return error() << "tensor_map wants sizes and strides over the same symbols, got " << sizes
+                   << " and " << strideBytes; // C5
+  return success();
+}
+
+/// What says how a grid is made up.
+static LogicalResult verifyGrid(function_ref<InFlightDiagnostic()> error, int64_t threads,
+                                int64_t cluster, int64_t sharedBytes, ArrayAttr maps,
+                                int64_t buffers, unsigned scalars) {
+  if (!isWithin(threads, 1, 1024) || !isWithin(cluster, 1, 16) ||
+      !isWithin(sharedBytes, 0, 227 << 10))
+    return error() << "launch wants 1 to 1024 threads, clusters of 1 to 16 and 0 to " << (227 << 10)
+                   << " bytes of shared memory, got " << threads << ", " << cluster << " and "
+                   << sharedBytes; // C6
+  if (!maps)
+    return success();
+  for (Attribute one : maps) {
+    auto map = dyn_cast<TensorMapAttr>(one);
+    if (!map || !isWithin(map.getBinding(), 0, buffers - 1) ||
+        map.getSizes().getValue().getNumSymbols() != scalars)
+      return error() << "launch wants tensor maps of its " << buffers << " buffers over its "
+                     << scalars << " scalars, got " << one; // C7
+  }
+  return success();
+}
+
 LogicalResult LaunchAttr::verify(function_ref<InFlightDiagnostic()> error, AffineMapAttr tasks,
-                                 DenseI64ArrayAttr access, int64_t scratchBytes) {
+                                 DenseI64ArrayAttr access, int64_t scratchBytes, StringRef tier,
+                                 int64_t threads, int64_t cluster, int64_t sharedBytes,
+                                 ArrayAttr tensorMaps, bool persistent, bool loadsByThreads) {
   if (tasks.getValue().getNumDims() != 0 || tasks.getValue().getNumResults() == 0)
     return error() << "launch wants tasks over scalars alone, got " << tasks; // C1
   for (int64_t one : access.asArrayRef())
@@ -218,7 +269,15 @@ LogicalResult LaunchAttr::verify(function_ref<InFlightDiagnostic()> error, Affin
       return error() << "launch wants an access from 0 to 3, got " << one; // C2
   if (scratchBytes < 0 || scratchBytes > int64_t(1) << 40)
     return error() << "launch wants scratch_bytes from 0 to 2^40, got " << scratchBytes; // C3
-  return success();
+  if (tier.empty()) {
+    if (threads || cluster != 1 || sharedBytes || tensorMaps || persistent || loadsByThreads)
+      return error() << "launch wants a tier where it describes a grid"; // C5
+    return success();
+  }
+  if (!llvm::is_contained({"serial", "rows", "tensor"}, tier))
+    return error() << "launch wants the tier serial, rows or tensor, got \"" << tier << "\""; // C5
+  return verifyGrid(error, threads, cluster, sharedBytes, tensorMaps, access.size(),
+                    tasks.getValue().getNumSymbols());
 }
 
 static LogicalResult verifyLaunch(Operation *op, Attribute attribute) {

@@ -33,6 +33,30 @@ def Exec_Buffer : TypeDef<Exec_Dialect, "Buffer"> {
   let summary = "memory that a command reads or writes";
 }
 
+def Exec_TensorMapAttr : AttrDef<Exec_Dialect, "TensorMap"> {
+  let mnemonic = "tensor_map";
+  let summary = "a part of a buffer that hardware copies as a box";
+  let description = [{
+        #exec.tensor_map<binding = 0, element = bf16, sizes = affine_map<()[s0] -> (64, s0)>,
+                         stride_bytes = affine_map<()[s0] -> (128)>, box = [64, 128],
+                         swizzle_bytes = 128>
+
+    Of the kernel's buffer number `binding`, read as elements of `element`: `sizes`, the fastest
+    dimension first; `stride_bytes` from one to the next in each dimension but the fastest; both
+    over the kernel's scalars. `box`: what one copy takes, in the same order. `swizzle_bytes`: how
+    the box lies in shared memory, 0 as it comes.
+    Source: CUDA driver API, cuTensorMapEncodeTiled.
+    (C1) It has 1 to 5 sizes, a stride for each but the first, and a box of as many.  (C2) Sizes of
+    the box are 1 to 256.  (C3) `swizzle_bytes` is 0, 32, 64 or 128.  (C4) The element is a number
+    of whole bytes.  (C5) The maps are over one number of symbols, and have no dimensions.
+  }];
+  let parameters = (ins "int64_t":$binding, "::mlir::Type":$element, "::mlir::AffineMapAttr":$sizes,
+                        "::mlir::AffineMapAttr":$stride_bytes, "::mlir::DenseI64ArrayAttr":$box,
+                        DefaultValuedParameter<"int64_t", "0">:$swizzle_bytes);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
 def Exec_LaunchAttr : AttrDef<Exec_Dialect, "Launch"> {
   let mnemonic = "launch";
   let summary = "how a kernel on memory is launched";
@@ -41,18 +65,58 @@ def Exec_LaunchAttr : AttrDef<Exec_Dialect, "Launch"> {
           {exec.kernel, exec.launch = #exec.launch<tasks = affine_map<()[s0] -> (s0)>,
                                                    access = [0, 1]>}
 
+        #exec.launch<tasks = affine_map<()[s0] -> (s0 ceildiv 128)>, access = [0, 0, 1],
+                     tier = "tensor", threads = 384, shared_bytes = 131072,
+                     tensor_maps = [#exec.tensor_map<...>, ...]>
+
     A target says so of each kernel that it lowers. `tasks`: how many there are, the least of the
     map's results, over the kernel's scalars: the dynamic sizes of its buffers, in order. `access`:
     what it does with each buffer (Access of runtime/module/Module.fbs: 0 reads, 1 writes all of it,
-    2 writes a part, 3 reads and writes). `scratch_bytes`: memory of its own for each worker.
+    2 writes a part, 3 reads and writes).
+
+    Without a `tier` threads of a CPU share the tasks out, and `scratch_bytes` is memory of its own
+    for each of them. With one a launch is a grid of blocks of `threads` threads. `serial`: a task
+    is a thread, and `scratch_bytes` are each thread's. `rows` and `tensor`: a task is a block, and
+    `scratch_bytes` are each block's. `cluster` blocks run together; `shared_bytes` are a block's;
+    `persistent`: no more blocks than the device runs at a time, each of which takes several tasks;
+    `loads_by_threads`: where others of its tier have hardware copy boxes, threads load elements.
+
     (C1) `tasks` has no dimensions, and at least one result.  (C2) Each access is 0 to 3.
     (C3) `scratch_bytes` is 0 to 2^40.  (C4) It stands on a function with an argument for each
-    access.
+    access.  (C5) The tier is serial, rows or tensor, and without one there is nothing of a grid.
+    (C6) `threads` is 1 to 1024, `cluster` 1 to 16, `shared_bytes` 0 to 232,448.  (C7) A tensor map
+    is of one of the buffers, and over the kernel's scalars.
   }];
   let parameters = (ins "::mlir::AffineMapAttr":$tasks, "::mlir::DenseI64ArrayAttr":$access,
-                        DefaultValuedParameter<"int64_t", "0">:$scratch_bytes);
+                        DefaultValuedParameter<"int64_t", "0">:$scratch_bytes,
+                        StringRefParameter<"", "\"\"">:$tier,
+                        DefaultValuedParameter<"int64_t", "0">:$threads,
+                        DefaultValuedParameter<"int64_t", "1">:$cluster,
+                        DefaultValuedParameter<"int64_t", "0">:$shared_bytes,
+                        OptionalParameter<"::mlir::ArrayAttr">:$tensor_maps,
+                        DefaultValuedParameter<"bool", "false">:$persistent,
+                        DefaultValuedParameter<"bool", "false">:$loads_by_threads);
   let assemblyFormat = "`<` struct(params) `>`";
   let genVerifyDecl = 1;
+  let skipDefaultBuilders = 1;
+  let builders = [AttrBuilder<(ins "::mlir::AffineMapAttr":$tasks,
+                                   "::mlir::DenseI64ArrayAttr":$access,
+                                   CArg<"int64_t", "0">:$scratch_bytes,
+                                   CArg<"::llvm::StringRef", "\"\"">:$tier,
+                                   CArg<"int64_t", "0">:$threads, CArg<"int64_t", "1">:$cluster,
+                                   CArg<"int64_t", "0">:$shared_bytes,
+                                   CArg<"::mlir::ArrayAttr", "{}">:$tensor_maps,
+                                   CArg<"bool", "false">:$persistent,
+                                   CArg<"bool", "false">:$loads_by_threads), [{
+    return $_get($_ctxt, tasks, access, scratch_bytes, tier, threads, cluster, shared_bytes,
+                 tensor_maps, persistent, loads_by_threads);
+  }]>];
+  let extraClassDeclaration = [{
+    /// Whether a launch is a grid of blocks.
+    bool isGrid() const { return !getTier().empty(); }
+    /// Tasks of one block of the grid.
+    int64_t tasksPerBlock() const { return getTier() == "serial" ? getThreads() : 1; }
+  }];
 }
 
 def Exec_LayoutAttr : AttrDef<Exec_Dialect, "Layout"> {

@@ -250,10 +250,43 @@ static std::string textWithoutName(func::FuncOp kernel) {
   return text;
 }
 
+/// What the target's assembler makes of parts, or what the cache has of it: it depends on a
+/// kernel's name, too.
+static llvm::Expected<std::vector<std::string>> assembledOf(llvm::ArrayRef<NamedPart> parts,
+                                                            const CompileOptions &options,
+                                                            const Target &target,
+                                                            const KernelCache &cache) {
+  std::vector<std::string> keys, assembled(parts.size());
+  std::vector<NamedPart> missing;
+  std::vector<size_t> places;
+  for (auto [i, part] : llvm::enumerate(parts)) {
+    keys.push_back(
+        cache.keyOf(target.assembler() + "\n" + part.name.str() + "\n" + part.bytes.str()));
+    if (auto known = cache.find(keys.back())) {
+      assembled[i] = std::move(*known);
+    } else {
+      missing.push_back(part);
+      places.push_back(i);
+    }
+  }
+  auto made = target.assemble(missing, [&](size_t done, size_t total) {
+    if (options.progress)
+      options.progress("assembling kernels", done, total);
+  });
+  if (!made)
+    return made.takeError();
+  for (auto [place, one] : llvm::zip_equal(places, *made)) {
+    cache.store(keys[place], one);
+    assembled[place] = std::move(one);
+  }
+  cache.prune();
+  return assembled;
+}
+
 /// Machine code of the kernels in `module`. Those that the cache has, and all but one of those that
 /// compute the same, are not compiled.
-static llvm::Expected<std::string> codeOf(ModuleOp module, const CompileOptions &options,
-                                          const Target &target, const KernelCache &cache) {
+static llvm::Expected<CodeObject> codeOf(ModuleOp module, const CompileOptions &options,
+                                         const Target &target, const KernelCache &cache) {
   llvm::SmallVector<func::FuncOp> kernels = loweredKernels(module);
   std::vector<std::string> keys, missing;
   llvm::StringMap<std::string> objects;
@@ -290,13 +323,20 @@ static llvm::Expected<std::string> codeOf(ModuleOp module, const CompileOptions 
   }
   std::vector<NamedPart> named;
   for (auto [f, key] : llvm::zip(kernels, keys))
-    named.push_back({f.getSymName(), objects[key]});
+    named.push_back(
+        {f.getSymName(), objects[key], f->getAttrOfType<exec::LaunchAttr>(kLaunchAttr), {}});
   if (kernels.empty())
-    named.push_back({"", empty});
-  auto code = target.link(named);
-  if (!code)
-    return code.takeError();
-  return std::move(code->bytes);
+    named.push_back({"", empty, {}, {}});
+  std::vector<std::string> assembled;
+  if (!target.assembler().empty() && !kernels.empty()) {
+    auto made = assembledOf(named, options, target, cache);
+    if (!made)
+      return made.takeError();
+    assembled = std::move(*made);
+    for (auto [part, one] : llvm::zip_equal(named, assembled))
+      part.assembled = one;
+  }
+  return target.link(named);
 }
 
 static llvm::Error writePayload(const std::vector<std::byte> &payload,

@@ -47,7 +47,7 @@ FailureOr<fb::ElementType> elementOf(Operation *op, Type type) {
 
 class Emitter {
 public:
-  Emitter(ModuleOp module, const Target &target, StringRef code)
+  Emitter(ModuleOp module, const Target &target, const CodeObject &code)
       : module(module), target(target), code(code), programNumbers(module) {}
   FailureOr<std::vector<std::byte>> emit();
 
@@ -111,6 +111,12 @@ private:
   }
 
   LogicalResult collect();
+  FailureOr<Offset<fb::TensorMap>> tensorMap(func::FuncOp kernel, exec::TensorMapAttr map);
+  FailureOr<Offset<fb::Grid>> grid(func::FuncOp kernel, exec::LaunchAttr launch);
+  Offset<fb::KernelStatistics> statistics(exec::LaunchAttr launch);
+  FailureOr<Offset<fb::Kernel>>
+  kernel(func::FuncOp kernel, exec::LaunchAttr launch,
+         Offset<flatbuffers::Vector<Offset<fb::KernelBuffer>>> buffers);
   FailureOr<Offset<fb::Binding>> binding(Value buffer, AffineMap element, AffineMap offset);
   FailureOr<Offsets<fb::Binding>> bindings(ValueRange buffers, std::optional<ArrayAttr> elements,
                                            std::optional<ArrayAttr> offsets);
@@ -124,7 +130,7 @@ private:
 
   ModuleOp module;
   const Target &target;
-  StringRef code;
+  const CodeObject &code;
   flatbuffers::FlatBufferBuilder b{1 << 20};
   llvm::StringMap<std::pair<fb::Space, uint32_t>> symbols; // of get
   llvm::StringMap<uint32_t> kernelIndex;
@@ -138,6 +144,81 @@ private:
   Offsets<fb::State> states;
   Offsets<fb::Constant> constants;
 };
+
+FailureOr<Offset<fb::TensorMap>> Emitter::tensorMap(func::FuncOp kernel, exec::TensorMapAttr map) {
+  auto element = elementOf(kernel, map.getElement());
+  if (failed(element))
+    return failure();
+  auto sizes = exprs(map.getSizes().getValue()), strides = exprs(map.getStrideBytes().getValue());
+  ArrayRef<int64_t> box = map.getBox().asArrayRef();
+  auto boxVector = b.CreateVector(std::vector<uint32_t>(box.begin(), box.end()));
+  return fb::CreateTensorMap(b, map.getBinding(), *element, sizes, strides, boxVector,
+                             map.getSwizzleBytes());
+}
+
+FailureOr<Offset<fb::Grid>> Emitter::grid(func::FuncOp kernel, exec::LaunchAttr launch) {
+  Offsets<fb::TensorMap> maps;
+  if (ArrayAttr said = launch.getTensorMaps())
+    for (auto map : said.getAsRange<exec::TensorMapAttr>()) {
+      auto one = tensorMap(kernel, map);
+      if (failed(one))
+        return failure();
+      maps.push_back(*one);
+    }
+  auto mapVector = b.CreateVector(maps);
+  return fb::CreateGrid(b, launch.getThreads(), launch.getCluster(), launch.getSharedBytes(),
+                        mapVector, launch.getScratchBytes(), launch.tasksPerBlock(),
+                        launch.getPersistent(), launch.getLoadsByThreads());
+}
+
+/// Blocks of a kernel that a multiprocessor of compute capability 9.0 has room for at a time.
+/// Source: CUDA C++ Programming Guide, "Technical Specifications per Compute Capability": 65,536
+/// registers, given to warps in units of 256; 2,048 threads; 32 blocks; 228 KiB of shared memory,
+/// 1 KiB of which goes to each block by itself.
+static uint32_t blocksPerMultiprocessor(const AssembledKernel &kernel, exec::LaunchAttr launch) {
+  uint64_t warps = llvm::divideCeil(launch.getThreads(), 32);
+  uint64_t registers = llvm::alignTo(std::max(kernel.registers, 1u) * 32, 256) * warps;
+  uint64_t shared = kernel.sharedBytes + launch.getSharedBytes() + 1024;
+  return uint32_t(std::min({uint64_t(65536) / registers, uint64_t(64) / warps, uint64_t(32),
+                            (uint64_t(228) << 10) / shared}));
+}
+
+/// What the assembler said of the kernel that comes next; null where none did.
+Offset<fb::KernelStatistics> Emitter::statistics(exec::LaunchAttr launch) {
+  if (code.assembled.empty())
+    return {};
+  const AssembledKernel &said = code.assembled[kernels.size()];
+  auto warnings = b.CreateVectorOfStrings(said.warnings),
+       opcodes = b.CreateVectorOfStrings(said.opcodes);
+  return fb::CreateKernelStatistics(b, said.registers, said.spillBytes,
+                                    said.sharedBytes + uint32_t(launch.getSharedBytes()),
+                                    blocksPerMultiprocessor(said, launch), warnings, opcodes);
+}
+
+FailureOr<Offset<fb::Kernel>>
+Emitter::kernel(func::FuncOp kernel, exec::LaunchAttr launch,
+                Offset<flatbuffers::Vector<Offset<fb::KernelBuffer>>> buffers) {
+  Offset<void> shape;
+  Offset<flatbuffers::String> tier;
+  int32_t cubin = -1;
+  if (launch.isGrid()) {
+    auto made = grid(kernel, launch);
+    if (failed(made))
+      return failure();
+    shape = made->Union();
+    tier = b.CreateString(launch.getTier().str());
+    if (!code.assembled.empty())
+      cubin = int32_t(kernels.size() + 1); // after the PTX of all
+  } else {
+    shape = fb::CreateCpuTasks(b, launch.getScratchBytes()).Union();
+  }
+  auto said = statistics(launch);
+  auto symbol = b.CreateString(kernel.getSymName().str());
+  return fb::CreateKernel(b, symbol, /*code=*/0, launch.getAccess().size(),
+                          launch.getTasks().getValue().getNumSymbols(), buffers,
+                          launch.isGrid() ? fb::KernelShape_Grid : fb::KernelShape_CpuTasks, shape,
+                          tier, cubin, said);
+}
 
 LogicalResult Emitter::collect() {
   for (Operation &op : *module.getBody()) {
@@ -198,11 +279,10 @@ LogicalResult Emitter::collect() {
               for (const KernelBufferUse &use : *uses)
                 buffers.push_back(fb::CreateKernelBuffer(
                     b, use.access, fb::CreateExpr(b, b.CreateVector(use.bytes))));
-              auto shape = fb::CreateCpuTasks(b, launch.getScratchBytes());
-              kernels.push_back(fb::CreateKernelDirect(
-                  b, f.getSymName().str().c_str(), /*code=*/0, uint32_t(uses->size()),
-                  launch.getTasks().getValue().getNumSymbols(), &buffers, fb::KernelShape_CpuTasks,
-                  shape.Union()));
+              auto made = kernel(f, launch, b.CreateVector(buffers));
+              if (failed(made))
+                return failure();
+              kernels.push_back(*made);
               return success();
             })
             .Default([](Operation *) { return success(); });
@@ -450,15 +530,25 @@ FailureOr<Offset<fb::Program>> Emitter::program(exec::ProgramOp op) {
                            temporariesVector, slots, *body, contentVector, sizeVector);
 }
 
+/// The code of all kernels; then, where it was assembled, that of each.
 Offset<flatbuffers::Vector<Offset<fb::Code>>> Emitter::codes() {
-  b.ForceVectorAlignment(code.size(), 1, 64);
-  auto bytes = b.CreateVector(reinterpret_cast<const uint8_t *>(code.data()), code.size());
-  StringRef family = StringRef(target.processor().triple).split('-').first;
   auto targetTable =
-      fb::CreateTarget(b, b.CreateString(family.str()), b.CreateString(target.processor().name),
+      fb::CreateTarget(b, b.CreateString(target.family()), b.CreateString(target.processor().name),
                        b.CreateVectorOfStrings(target.processor().features));
-  return b.CreateVector(
-      Offsets<fb::Code>{fb::CreateCode(b, targetTable, fb::CodeFormat_SharedObject, bytes)});
+  Offsets<fb::Code> made;
+  auto add = [&](StringRef image, fb::CodeFormat format,
+                 Offset<flatbuffers::String> assembler = {}) {
+    b.ForceVectorAlignment(image.size(), 1, 64);
+    auto bytes = b.CreateVector(reinterpret_cast<const uint8_t *>(image.data()), image.size());
+    made.push_back(fb::CreateCode(b, targetTable, format, bytes, assembler));
+  };
+  add(code.bytes, code.form == CodeForm::Ptx ? fb::CodeFormat_Ptx : fb::CodeFormat_SharedObject);
+  if (!code.assembled.empty()) {
+    auto assembler = b.CreateString(target.assembler());
+    for (const AssembledKernel &kernel : code.assembled)
+      add(kernel.code, fb::CodeFormat_Cubin, assembler);
+  }
+  return b.CreateVector(made);
 }
 
 FailureOr<std::vector<std::byte>> Emitter::emit() {
@@ -501,6 +591,6 @@ FailureOr<std::vector<std::byte>> Emitter::emit() {
 } // namespace
 
 FailureOr<std::vector<std::byte>> hadal::emitModule(ModuleOp module, const Target &target,
-                                                    StringRef code) {
+                                                    const CodeObject &code) {
   return Emitter(module, target, code).emit();
 }

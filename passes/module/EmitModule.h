@@ -7,11 +7,11 @@
 
 namespace hadal {
 
-/// The FlatBuffer of the module (Module.fbs): its exec ops, one to one, with the code image and,
-/// where `job.model` is set, the model's facts. A failure has been reported through the context's
-/// diagnostics.
+/// The FlatBuffer of the module (Module.fbs): its exec ops, one to one, with the code of its
+/// kernels and, where `job.model` is set, the model's facts. A failure has been reported through
+/// the context's diagnostics.
 mlir::FailureOr<std::vector<std::byte>> emitModule(mlir::ModuleOp module, const Target &target,
-                                                   llvm::StringRef code);
+                                                   const CodeObject &code);
 
 } // namespace hadal
 

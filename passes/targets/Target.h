@@ -30,18 +30,28 @@ struct Processor {
   std::vector<std::string> features; ///< that code may use, by LLVM's names
 };
 
-/// Forms of code: for a device, or for people.
-enum class CodeForm { Binary, Assembly, LlvmIr };
+/// Forms of code: for a device (a binary is a shared object), or for people.
+enum class CodeForm { Binary, Ptx, Assembly, LlvmIr, Disassembly };
 
-/// Code of some kernels. A binary has an entry for each of them under its name.
+/// One kernel as its device's assembler made it, and what that said.
+struct AssembledKernel {
+  std::string code; ///< a cubin; empty: nothing assembled it
+  uint32_t registers = 0, spillBytes = 0, sharedBytes = 0;
+  std::vector<std::string> warnings, opcodes;
+};
+
+/// Code of some kernels: an entry for each of them under its name.
 struct CodeObject {
   CodeForm form;
   std::string bytes;
+  std::vector<AssembledKernel> assembled; ///< one for each kernel, in their order; or none at all
 };
 
-/// A kernel's binary by itself, and the kernel's name; an empty name is for one without an entry.
+/// A kernel's code by itself, and the kernel's name; an empty name is for one without an entry.
 struct NamedPart {
   llvm::StringRef name, bytes;
+  exec::LaunchAttr launch;   ///< null where there is no kernel
+  llvm::StringRef assembled; ///< what Target::assemble made of it; empty without
 };
 
 /// Told how many of a module's kernels have code; called from one thread at a time.
@@ -56,6 +66,13 @@ public:
   virtual llvm::StringRef name() const = 0;
 
   virtual const Processor &processor() const = 0;
+
+  /// What the module file says that code is for: the triple's processors, or a kind of device.
+  virtual std::string family() const {
+    return llvm::StringRef(processor().triple).split('-').first.str();
+  }
+  /// What turns its code into a device's, and its version ("ptxas 13.0.88"); empty: nothing does.
+  virtual std::string assembler() const { return ""; }
 
   /// Whether it has units that multiply matrices, which --products=tiles asks for. Their sums have
   /// an order of their own.
@@ -86,7 +103,13 @@ public:
   /// its part is the same.
   virtual llvm::Expected<std::vector<std::string>>
   emitParts(mlir::ModuleOp kernels, const CodeProgress &progress) const = 0;
-  /// Then one binary of parts.
+  /// What the assembler makes of each part that has a name, one after the other or several at a
+  /// time; opaque, for link() and for a cache. Only of a target that has one.
+  virtual llvm::Expected<std::vector<std::string>> assemble(llvm::ArrayRef<NamedPart> parts,
+                                                            const CodeProgress &progress) const {
+    return std::vector<std::string>(parts.size());
+  }
+  /// Then one piece of code of parts.
   virtual llvm::Expected<CodeObject> link(llvm::ArrayRef<NamedPart> parts) const = 0;
 };
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string_view>
 
 namespace hadal {
 
@@ -13,6 +14,7 @@ namespace hadal {
 // tensor map can say (CUDA driver API, cuTensorMapEncodeTiled).
 static constexpr uint32_t maxThreads = 1024, maxCluster = 16, maxSharedBytes = 227u << 10,
                           maxDimensions = 5, maxBox = 256;
+static constexpr uint64_t maxScratchBytes = uint64_t(1) << 40;
 
 static Status checkTarget(const fb::Target *target) {
   if (!target || !target->family() || !target->processor() || !target->features())
@@ -77,6 +79,22 @@ static Status checkTensorMap(const fb::Kernel &kernel, const fb::TensorMap *map)
   return {};
 }
 
+/// What each launch of a grid takes, and who runs it.
+static Status checkTier(const fb::Kernel &kernel, const fb::Grid &grid) {
+  static constexpr std::string_view tiers[] = {"serial", "rows", "tensor"};
+  std::string_view tier = kernel.tier() ? kernel.tier()->string_view() : std::string_view();
+  if (std::find(std::begin(tiers), std::end(tiers), tier) == std::end(tiers))
+    return invalidFile("is of the tier \"" + std::string(tier) +
+                       "\", wants serial, rows or tensor");
+  if (grid.tasks_per_block() == 0 || grid.tasks_per_block() > grid.threads())
+    return invalidFile("has " + std::to_string(grid.tasks_per_block()) +
+                       " tasks in each block, possible are 1 to " + std::to_string(grid.threads()));
+  if (grid.scratch_bytes() > maxScratchBytes)
+    return invalidFile("wants " + std::to_string(grid.scratch_bytes()) +
+                       " bytes of scratch for each thread or block");
+  return {};
+}
+
 static Status checkGrid(const fb::Kernel &kernel, const fb::Grid &grid) {
   auto within = [](const char *what, uint32_t value, uint32_t least, uint32_t most) -> Status {
     if (value >= least && value <= most)
@@ -87,25 +105,46 @@ static Status checkGrid(const fb::Kernel &kernel, const fb::Grid &grid) {
   HADAL_TRY(within("threads in each block", grid.threads(), 1, maxThreads));
   HADAL_TRY(within("blocks in each cluster", grid.cluster(), 1, maxCluster));
   HADAL_TRY(within("bytes of shared memory", grid.shared_bytes(), 0, maxSharedBytes));
+  HADAL_TRY(checkTier(kernel, grid));
   if (grid.tensor_maps())
     for (const fb::TensorMap *map : *grid.tensor_maps())
       HADAL_TRY(checkTensorMap(kernel, map));
   return {};
 }
 
-static Status checkShape(const fb::Kernel &kernel, fb::CodeFormat format) {
-  bool isShared = format == fb::CodeFormat_SharedObject;
+/// What an assembler said of the kernel, and where its code lies.
+static Status checkAssembled(const fb::Module &module, const fb::Kernel &kernel) {
+  if (const fb::KernelStatistics *statistics = kernel.statistics())
+    for (const auto *texts : {statistics->warnings(), statistics->opcodes()})
+      if (texts && std::find(texts->begin(), texts->end(), nullptr) != texts->end())
+        return invalidFile("has statistics with a text that is missing");
+  if (kernel.cubin() == -1)
+    return {};
+  if (kernel.cubin() < 0 || uint32_t(kernel.cubin()) >= module.codes()->size() ||
+      module.codes()->Get(kernel.cubin())->format() != fb::CodeFormat_Cubin ||
+      module.codes()->Get(kernel.code())->format() != fb::CodeFormat_Ptx)
+    return invalidFile("has a cubin in code " + std::to_string(kernel.cubin()) +
+                       ", wants one beside PTX");
+  return {};
+}
+
+static Status checkShape(const fb::Kernel &kernel, const fb::Code &code) {
+  bool isShared = code.format() == fb::CodeFormat_SharedObject,
+       isEmulated = code.target()->family()->string_view() == "emulated";
   if (const fb::CpuTasks *tasks = kernel.shape_as_CpuTasks()) {
-    if (!isShared)
-      return invalidFile("runs as tasks of a CPU, its code is no shared object");
-    if (tasks->scratch_bytes() > (uint64_t(1) << 40))
+    if (!isShared || isEmulated)
+      return invalidFile("runs as tasks of a CPU, its code is no shared object for one");
+    if (kernel.tier())
+      return invalidFile("runs as tasks of a CPU, which have no tier");
+    if (tasks->scratch_bytes() > maxScratchBytes)
       return invalidFile("wants " + std::to_string(tasks->scratch_bytes()) +
                          " bytes of scratch for each worker");
     return {};
   }
   if (const fb::Grid *grid = kernel.shape_as_Grid()) {
-    if (isShared)
-      return invalidFile("runs as a grid, its code is a shared object");
+    if (isShared != isEmulated)
+      return invalidFile(isShared ? "runs as a grid, its code is a shared object"
+                                  : "is for the emulated device, its code is no shared object");
     return checkGrid(kernel, *grid);
   }
   return invalidFile("has no shape that is known");
@@ -124,7 +163,8 @@ Status checkCodes(const fb::Module &module) {
         return invalidFile("is in code " + std::to_string(kernel->code()) + " of " +
                            std::to_string(module.codes()->size()));
       HADAL_TRY(checkBuffers(*kernel));
-      return checkShape(*kernel, module.codes()->Get(kernel->code())->format());
+      HADAL_TRY(checkShape(*kernel, *module.codes()->Get(kernel->code())));
+      return checkAssembled(module, *kernel);
     };
     if (Status status = check(); !status)
       return invalidFile("kernel " + kernel->symbol()->str() + " " + status.error().message);

@@ -17,6 +17,7 @@ uint64_t ofExpr(Hash hash, const fb::Expr &expr, const std::vector<uint64_t> *re
 
 static void addGrid(Hash &hash, const fb::Grid &grid) {
   hash.add(grid.threads()).add(grid.cluster()).add(grid.shared_bytes());
+  hash.add(grid.scratch_bytes()).add(grid.tasks_per_block()).add(grid.persistent());
   if (!grid.tensor_maps())
     return;
   for (const fb::TensorMap *map : *grid.tensor_maps()) {
@@ -59,7 +60,7 @@ Leaves::Leaves(const fb::Module &module) {
     if (const fb::CpuTasks *tasks = k->shape_as_CpuTasks())
       hash.add(tasks->scratch_bytes());
     else if (const fb::Grid *grid = k->shape_as_Grid())
-      addGrid(hash, *grid);
+      addGrid(hash.add(k->tier()), *grid);
     if (k->code() != 0) // the first code goes without saying, so that hashes of one code stand
       hash.add("code").add(k->code());
     if (isDescribed(*k))

@@ -26,7 +26,7 @@ public:
         codesOf(HADAL_CHECK_KERNELS, isGrid ? fb::CodeFormat_Cubin : fb::CodeFormat_SharedObject);
     if (isGrid)
       kernels = {fb::CreateKernelDirect(b, "check_add", 0, 2, 1, nullptr, fb::KernelShape_Grid,
-                                        fb::CreateGrid(b, 32).Union())};
+                                        fb::CreateGrid(b, 32).Union(), "serial")};
     std::vector<flatbuffers::Offset<fb::Parameter>> parameters;
     std::vector<flatbuffers::Offset<fb::Weight>> weights;
     std::vector<flatbuffers::Offset<fb::Constant>> constants;

@@ -157,6 +157,7 @@ std::unique_ptr<ModuleT> gridModule(const std::function<void(GridT &)> &change) 
   map.box = {64, 8}, map.swizzle_bytes = 128;
   change(grid);
   module->kernels[0]->shape.Set(std::move(grid));
+  module->kernels[0]->tier = "tensor";
   return module;
 }
 
@@ -181,6 +182,52 @@ TEST(Module, GridsFitIntoHardware) {
   auto module = gridModule([](GridT &) {});
   module->codes[0]->format = CodeFormat_SharedObject;
   expectRefused(*module, "kernel k runs as a grid, its code is a shared object");
+}
+
+TEST(Module, GridsSayWhatABlockDoes) {
+  auto refused = [](auto change, const std::string &why) {
+    expectRefused(*gridModule(change), "kernel k " + why);
+  };
+  refused([](GridT &g) { g.tasks_per_block = 0; },
+          "has 0 tasks in each block, possible are 1 to 128");
+  refused([](GridT &g) { g.tasks_per_block = 129; }, "has 129 tasks in each block");
+  refused([](GridT &g) { g.scratch_bytes = (uint64_t(1) << 40) + 1; },
+          "wants 1099511627777 bytes of scratch for each thread or block");
+  auto module = gridModule([](GridT &) {});
+  module->kernels[0]->tier = "warp";
+  expectRefused(*module, "kernel k is of the tier \"warp\", wants serial, rows or tensor");
+  module = programs(1);
+  module->kernels.push_back(fake::kernel("k", 1));
+  module->kernels[0]->tier = "serial";
+  expectRefused(*module, "kernel k runs as tasks of a CPU, which have no tier");
+}
+
+// The emulated device runs grids, whose code is a shared object; a CPU's threads run none of it.
+TEST(Module, EmulatedCodesAreSharedObjectsOfGrids) {
+  auto module = gridModule([](GridT &) {});
+  module->codes[0]->target->family = "emulated";
+  expectRefused(*module, "kernel k is for the emulated device, its code is no shared object");
+  module->codes[0]->format = CodeFormat_SharedObject;
+  EXPECT_TRUE(fake::open(*module).ok());
+  module->kernels[0]->shape.Set(CpuTasksT());
+  expectRefused(*module, "kernel k runs as tasks of a CPU, its code is no shared object for one");
+}
+
+// A cubin lies beside the PTX that it was made of.
+TEST(Module, CubinsBelongToPtx) {
+  auto with = [](int cubin, CodeFormat first, CodeFormat second) {
+    auto module = gridModule([](GridT &) {});
+    module->codes.push_back(fake::code());
+    module->codes[0]->format = first, module->codes[1]->format = second;
+    module->kernels[0]->cubin = cubin;
+    return module;
+  };
+  EXPECT_TRUE(fake::open(*with(1, CodeFormat_Ptx, CodeFormat_Cubin)).ok());
+  for (int cubin : {-2, 0, 2})
+    expectRefused(*with(cubin, CodeFormat_Ptx, CodeFormat_Cubin),
+                  "kernel k has a cubin in code " + std::to_string(cubin));
+  expectRefused(*with(1, CodeFormat_Ptx, CodeFormat_Ptx), "wants one beside PTX");
+  expectRefused(*with(1, CodeFormat_Cubin, CodeFormat_Cubin), "wants one beside PTX");
 }
 
 // What a kernel computes is a question of its code and of the boxes that hardware copies for it,
@@ -215,6 +262,9 @@ TEST(Module, DataflowKnowsCodesAndTensorMaps) {
   auto same = hashes([](GridT &) {});
   EXPECT_EQ(hashes([](GridT &) {}), same);
   EXPECT_NE(hashes([](GridT &) {}, 1), same);
+  EXPECT_NE(hashes([](GridT &g) { g.tasks_per_block = 4; }), same);
+  EXPECT_NE(hashes([](GridT &g) { g.scratch_bytes = 4; }), same);
+  EXPECT_NE(hashes([](GridT &g) { g.persistent = true; }), same);
   EXPECT_NE(hashes([](GridT &g) { g.tensor_maps[0]->box[1] = 4; }), same);
   EXPECT_NE(hashes([](GridT &g) { g.tensor_maps[0]->swizzle_bytes = 64; }), same);
   EXPECT_NE(hashes([](GridT &g) { g.tensor_maps[0]->sizes[1] = constant(4); }), same);

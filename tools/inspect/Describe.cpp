@@ -284,12 +284,42 @@ const char *formatName(fb::CodeFormat format) {
 
 /// What a launch of the kernel is.
 Json describeShape(const fb::Kernel &kernel) {
-  if (const fb::Grid *grid = kernel.shape_as_Grid())
-    return {{"threads", grid->threads()},
-            {"cluster", grid->cluster()},
-            {"shared_bytes", grid->shared_bytes()},
-            {"tensor_maps", grid->tensor_maps() ? grid->tensor_maps()->size() : 0}};
-  return {{"scratch_bytes", kernel.shape_as_CpuTasks()->scratch_bytes()}};
+  const fb::Grid *grid = kernel.shape_as_Grid();
+  if (!grid)
+    return {{"scratch_bytes", kernel.shape_as_CpuTasks()->scratch_bytes()}};
+  Json out = {{"tier", kernel.tier()->str()},
+              {"threads", grid->threads()},
+              {"tasks_per_block", grid->tasks_per_block()},
+              {"cluster", grid->cluster()},
+              {"shared_bytes", grid->shared_bytes()},
+              {"scratch_bytes", grid->scratch_bytes()},
+              {"tensor_maps", grid->tensor_maps() ? grid->tensor_maps()->size() : 0}};
+  if (grid->persistent())
+    out["persistent"] = true;
+  if (grid->loads_by_threads())
+    out["loads_by_threads"] = true;
+  return out;
+}
+
+/// What the assembler said of the kernel.
+Json describeStatistics(const fb::KernelStatistics &statistics) {
+  auto texts = [](const auto *list) { return list ? namesOf(list) : Names(); };
+  return {
+      {"registers", statistics.registers()},       {"spill_bytes", statistics.spill_bytes()},
+      {"shared_bytes", statistics.shared_bytes()}, {"blocks_per_sm", statistics.blocks_per_sm()},
+      {"warnings", texts(statistics.warnings())},  {"opcodes", texts(statistics.opcodes())}};
+}
+
+Json describeKernel(const fb::Kernel &kernel, int64_t launches) {
+  Json out = {{"name", kernel.symbol()->str()}, {"symbol", kernel.symbol()->str()},
+              {"code", kernel.code()},          {"bindings", kernel.bindings()},
+              {"scalars", kernel.scalars()},    {"launches", launches}};
+  out.update(describeShape(kernel));
+  if (kernel.cubin() >= 0)
+    out["cubin"] = kernel.cubin();
+  if (kernel.statistics())
+    out.update(describeStatistics(*kernel.statistics()));
+  return out;
 }
 
 /// `cpu.panels(outputs = 32, ...)`; empty: as stored.
@@ -313,10 +343,15 @@ Json inspect::describe(const Module &opened) {
   out["producer"] = module.producer()->str();
   out["target"] = describeTarget(*module.codes()->Get(0)->target());
   out["codes"] = Json::array();
-  for (const fb::Code *code : *module.codes())
+  for (const fb::Code *code : *module.codes()) {
     out["codes"].push_back({{"target", describeTarget(*code->target())},
                             {"format", formatName(code->format())},
                             {"bytes", code->bytes()->size()}});
+    if (const flatbuffers::String *assembler = code->assembler()) {
+      out["codes"].back()["assembler"] = assembler->str();
+      out["target"]["ptxas"] = assembler->str();
+    }
+  }
   if (const fb::Model *model = module.model()) {
     out["cache_elements_per_token"] = model->cache_elements_per_token();
     out["model"] = describeModel(*model);
@@ -340,15 +375,8 @@ Json inspect::describe(const Module &opened) {
   for (const fb::Program *program : *module.programs())
     programs.push_back(describeProgram(module, *program, launches));
   out["kernels"] = Json::array();
-  for (size_t i = 0; i < launches.size(); ++i) {
-    const fb::Kernel &kernel = *module.kernels()->Get(i);
-    out["kernels"].push_back({{"symbol", kernel.symbol()->str()},
-                              {"code", kernel.code()},
-                              {"bindings", kernel.bindings()},
-                              {"scalars", kernel.scalars()},
-                              {"launches", launches[i]}});
-    out["kernels"].back().update(describeShape(kernel));
-  }
+  for (size_t i = 0; i < launches.size(); ++i)
+    out["kernels"].push_back(describeKernel(*module.kernels()->Get(i), launches[i]));
   out["programs"] = std::move(programs);
   Names stateRegisters = namesOf(module.state_registers());
   out["states"] = Json::array();

@@ -119,7 +119,7 @@ const seen = new Set(m.programs.flatMap(p => flat(p.commands).map(({ c }) => kin
 row($("kernels"), ["kernel", "kind", "launches", "bindings", "in each launch"], "th");
 m.kernels.forEach(k => { const kind = kindOf(k.symbol), r = row($("kernels"), [k.symbol, kind[0],
     k.launches, k.bindings,
-    k.threads ? `blocks of ${k.threads} threads, ${bytes(k.shared_bytes)} shared`
+    k.tier ? `${k.tier}, blocks of ${k.threads} threads, ${bytes(k.shared_bytes)} shared`
         : k.scratch_bytes ? bytes(k.scratch_bytes) + " of scratch for each worker" : ""]);
   Object.assign(r.firstChild.style, { borderLeft: `6px solid ${kind[1]}`, paddingLeft: "6px" }); });
 row($("buffers"), ["buffer", "what", "size"], "th");

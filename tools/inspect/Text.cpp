@@ -169,17 +169,39 @@ void printRanks(std::ostream &out, const Json &ranks) {
         << "\n";
 }
 
+/// What the assembler said of a kernel.
+void printStatistics(std::ostream &out, const Json &kernel) {
+  out << "    " << kernel["registers"] << " registers, " << bytes(kernel["spill_bytes"])
+      << " spilled, " << kernel["blocks_per_sm"] << " blocks a multiprocessor\n";
+  for (const Json &warning : kernel["warnings"])
+    out << "    " << warning.get<std::string>() << "\n";
+  if (!kernel["opcodes"].empty()) {
+    out << "   ";
+    for (const Json &opcode : kernel["opcodes"])
+      out << " " << opcode.get<std::string>();
+    out << "\n";
+  }
+}
+
 void printKernels(std::ostream &out, const Json &kernels) {
   out << "kernels\n";
   for (const Json &kernel : kernels) {
+    bool isGrid = kernel.contains("tier"), isSerial = isGrid && kernel["tier"] == "serial";
     out << "  " << kernel["symbol"].get<std::string>() << ": " << kernel["launches"] << " launches";
-    if (kernel.contains("threads"))
-      out << ", blocks of " << kernel["threads"] << " threads, clusters of " << kernel["cluster"]
-          << ", " << bytes(kernel["shared_bytes"]) << " shared, " << kernel["tensor_maps"]
-          << " tensor maps";
-    else if (kernel["scratch_bytes"] != 0)
-      out << ", " << bytes(kernel["scratch_bytes"]) << " of scratch for each worker";
+    if (isGrid)
+      out << ", " << plain(kernel["tier"]) << ", blocks of " << kernel["threads"] << " threads"
+          << (isSerial ? ", a task a thread" : "");
+    if (isGrid && !isSerial)
+      out << ", clusters of " << kernel["cluster"] << ", " << bytes(kernel["shared_bytes"])
+          << " shared, " << kernel["tensor_maps"] << " tensor maps";
+    if (kernel["scratch_bytes"] != 0)
+      out << ", " << bytes(kernel["scratch_bytes"]) << " of scratch for each "
+          << (!isGrid    ? "worker"
+              : isSerial ? "thread"
+                         : "block");
     out << "\n";
+    if (kernel.contains("registers"))
+      printStatistics(out, kernel);
   }
 }
 

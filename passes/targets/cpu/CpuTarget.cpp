@@ -150,7 +150,7 @@ llvm::Expected<CodeObject> CpuTarget::emit(ModuleOp kernels, CodeForm form) cons
     auto text = printKernels(kernels, about, form);
     if (!text)
       return text.takeError();
-    return CodeObject{form, std::move(*text)};
+    return CodeObject{form, std::move(*text), {}};
   }
   auto parts = emitParts(kernels, nullptr);
   if (!parts)
@@ -160,7 +160,7 @@ llvm::Expected<CodeObject> CpuTarget::emit(ModuleOp kernels, CodeForm form) cons
     names.emplace_back(); // links where there is no kernel
   std::vector<NamedPart> named;
   for (auto [name, part] : llvm::zip_equal(names, *parts))
-    named.push_back({name, part});
+    named.push_back({name, part, {}, {}});
   return link(named);
 }
 
@@ -173,5 +173,5 @@ llvm::Expected<CodeObject> CpuTarget::link(ArrayRef<NamedPart> parts) const {
   auto code = linkKernels(parts);
   if (!code)
     return code.takeError();
-  return CodeObject{CodeForm::Binary, std::move(*code)};
+  return CodeObject{CodeForm::Binary, std::move(*code), {}};
 }

@@ -350,6 +350,80 @@ func.func private @f() attributes {exec.launch = #exec.launch<tasks = affine_map
 
 // -----
 
+// C5
+// expected-error@+1 {{launch wants a tier where it describes a grid}}
+func.func private @f() attributes {exec.launch = #exec.launch<tasks = affine_map<() -> (1)>, access = [], threads = 32>}
+
+// -----
+
+// C5
+// expected-error@+1 {{launch wants the tier serial, rows or tensor, got "warp"}}
+func.func private @f() attributes {exec.launch = #exec.launch<tasks = affine_map<() -> (1)>, access = [], tier = "warp", threads = 32>}
+
+// -----
+
+// C6
+// expected-error@+1 {{launch wants 1 to 1024 threads, clusters of 1 to 16 and 0 to 232448 bytes of shared memory, got 1025, 1 and 0}}
+func.func private @f() attributes {exec.launch = #exec.launch<tasks = affine_map<() -> (1)>, access = [], tier = "rows", threads = 1025>}
+
+// -----
+
+// C6
+// expected-error@+1 {{got 32, 17 and 0}}
+func.func private @f() attributes {exec.launch = #exec.launch<tasks = affine_map<() -> (1)>, access = [], tier = "rows", threads = 32, cluster = 17>}
+
+// -----
+
+// C6
+// expected-error@+1 {{got 32, 1 and 232449}}
+func.func private @f() attributes {exec.launch = #exec.launch<tasks = affine_map<() -> (1)>, access = [], tier = "rows", threads = 32, shared_bytes = 232449>}
+
+// -----
+
+#map = #exec.tensor_map<binding = 1, element = f32, sizes = affine_map<() -> (8)>, stride_bytes = affine_map<() -> ()>, box = [8]>
+// C7
+// expected-error@+1 {{launch wants tensor maps of its 1 buffers over its 0 scalars, got #exec.tensor_map<binding = 1}}
+func.func private @f(memref<8xf32>) attributes {exec.launch = #exec.launch<tasks = affine_map<() -> (1)>, access = [0], tier = "tensor", threads = 32, tensor_maps = [#map]>}
+
+// -----
+
+#map = #exec.tensor_map<binding = 0, element = f32, sizes = affine_map<()[s0] -> (s0)>, stride_bytes = affine_map<()[s0] -> ()>, box = [8]>
+// C7
+// expected-error@+1 {{launch wants tensor maps of its 1 buffers over its 0 scalars}}
+func.func private @f(memref<8xf32>) attributes {exec.launch = #exec.launch<tasks = affine_map<() -> (1)>, access = [0], tier = "tensor", threads = 32, tensor_maps = [#map]>}
+
+// -----
+
+// C1
+// expected-error@+1 {{tensor_map wants 1 to 5 sizes, a stride for each but the first and a box of as many, got 2 sizes, 0 strides and a box of 2}}
+#map = #exec.tensor_map<binding = 0, element = f32, sizes = affine_map<() -> (8, 8)>, stride_bytes = affine_map<() -> ()>, box = [8, 8]>
+
+// -----
+
+// C2
+// expected-error@+1 {{tensor_map wants a box of sizes from 1 to 256, got 257}}
+#map = #exec.tensor_map<binding = 0, element = f32, sizes = affine_map<() -> (8)>, stride_bytes = affine_map<() -> ()>, box = [257]>
+
+// -----
+
+// C3
+// expected-error@+1 {{tensor_map wants swizzle_bytes of 0, 32, 64 or 128, got 16}}
+#map = #exec.tensor_map<binding = 0, element = f32, sizes = affine_map<() -> (8)>, stride_bytes = affine_map<() -> ()>, box = [8], swizzle_bytes = 16>
+
+// -----
+
+// C4
+// expected-error@+1 {{tensor_map wants elements that are numbers of whole bytes, got index}}
+#map = #exec.tensor_map<binding = 0, element = index, sizes = affine_map<() -> (8)>, stride_bytes = affine_map<() -> ()>, box = [8]>
+
+// -----
+
+// C5
+// expected-error@+1 {{tensor_map wants sizes and strides over the same symbols}}
+#map = #exec.tensor_map<binding = 0, element = f32, sizes = affine_map<()[s0] -> (s0)>, stride_bytes = affine_map<() -> ()>, box = [8]>
+
+// -----
+
 // C1
 // expected-error@+1 {{'exec.order' op wants a rank from 0 on, got -1}}
 exec.order -1 []

@@ -109,3 +109,11 @@ exec.program @all registers ["n", "i"] {
 // CHECK: func.func private @launched(memref<?xf32>, index) attributes {exec.kernel, exec.launch = #exec.launch<tasks = #{{[a-z0-9]+}}, access = [1], scratch_bytes = 64>}
 func.func private @launched(memref<?xf32>, index)
   attributes {exec.kernel, exec.launch = #exec.launch<tasks = affine_map<()[s0] -> (s0)>, access = [1], scratch_bytes = 64>}
+
+// A grid of blocks: the tier, what a block is, and boxes that hardware copies.
+// CHECK: func.func private @grid(memref<?x64xbf16>, memref<?x64xf32>) attributes {exec.kernel, exec.launch = #exec.launch<tasks = #{{[a-z0-9]+}}, access = [0, 1], tier = "tensor", threads = 384, cluster = 2, shared_bytes = 65536, tensor_maps = [#exec.tensor_map<binding = 0, element = bf16, sizes = #{{[a-z0-9]+}}, stride_bytes = #{{[a-z0-9]+}}, box = [64, 128], swizzle_bytes = 128>], persistent = true, loads_by_threads = true>}
+func.func private @grid(memref<?x64xbf16>, memref<?x64xf32>)
+  attributes {exec.kernel, exec.launch = #exec.launch<tasks = affine_map<()[s0, s1] -> (s0 ceildiv 128)>, access = [0, 1],
+    tier = "tensor", threads = 384, cluster = 2, shared_bytes = 65536, tensor_maps = [
+      #exec.tensor_map<binding = 0, element = bf16, sizes = affine_map<()[s0, s1] -> (64, s0)>, stride_bytes = affine_map<()[s0, s1] -> (128)>, box = [64, 128], swizzle_bytes = 128>],
+    persistent = true, loads_by_threads = true>}
