@@ -24,9 +24,9 @@ def GraphOpInterface : OpInterface<"GraphOpInterface"> {
       }],
       "bool", "mayBeRecomputed", (ins), "", "return true;">,
     InterfaceMethod<[{
-        The register with the leading size of a result that no operand tells; null for others.
+        The register of the program that holds an index result; null for others.
       }],
-      "::mlir::StringAttr", "registerOfRows", (ins "unsigned":$result), "", "return {};">
+      "::mlir::StringAttr", "registerOf", (ins "unsigned":$result), "", "return {};">
   ];
 }
 

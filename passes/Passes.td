@@ -265,7 +265,8 @@ def HadalSplitBackward : Pass<"hadal-split-backward", "::mlir::ModuleOp"> {
     so that a pipeline's schedule can run weight gradients later. An op belongs to the first of the
     three whose results are made of it. Values that a later part reads go on under the names `saved`
     and `kept`, in order; sizes, initial values, views and loads of parameters are made anew
-    instead. Codes go on instead of what they were made of (fp8.quantize stands where its input is
+    instead, and of a count that moe.exchange_counts gives a later part reads the register
+    (moe.count). Codes go on instead of what they were made of (fp8.quantize stands where its input is
     made). Arguments are those of the gradient function that the part reads, each with its number
     there (`hadal.argument`). Takes functions whose name ends in _gradient; fails after
     --hadal-accumulate-gradients. Source: Qi et al., Zero Bubble Pipeline Parallelism,
@@ -462,7 +463,8 @@ def HadalCutChunks : Pass<"hadal-cut-chunks", "::mlir::ModuleOp"> {
 
     Every value that crosses has a name (`exec.name`) and sizes over the micro-batch's registers
     (`exec.shape`), known to all chunks of the stage. `job.ranks` gets the names of the chunks and
-    the sums that they add to. Fails where a size is no function of the registers. In a module whose
+    the sums that they add to. A function reads what moe.exchange_counts has counted from the
+    program's registers (moe.count). Fails where a size is no function of these. In a module whose
     `job.ranks` has no stages, each public function with an exchange, which keeps its name;
     `job.ranks` gets a list of them and of their results. States stay with the segments that use
     them. Tests: test/passes/hadal-cut-chunks.mlir, hadal-cut-chunks-inference.mlir.

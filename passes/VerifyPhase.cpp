@@ -59,7 +59,8 @@ constexpr FirstPhase kFirstPhases[] = {
     {"moe.exchange", Sharded},
     {"moe.exchange_counts", Sharded},
     {"moe.plan_sends", Sharded},
-    // --hadal-differentiate, --moe-encode-exchanges and --fp8-fold-dequantize.
+    // --hadal-differentiate, --hadal-split-backward, --moe-encode-exchanges and
+    // --fp8-fold-dequantize.
     {"fp8.grouped_matmul", Scheduled},
     {"fp8.matmul", Scheduled},
     {"fp8.quantize", Scheduled},
@@ -67,6 +68,7 @@ constexpr FirstPhase kFirstPhases[] = {
     {"mla.attention_grad", Scheduled},
     {"moe.balance_loss_grad", Scheduled},
     {"moe.combine_grad", Scheduled},
+    {"moe.count", Scheduled},
     {"moe.grouped_weight_grad", Scheduled},
     {"moe.route_grad", Scheduled},
     {"moe.scatter_add", Scheduled},

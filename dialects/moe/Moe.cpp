@@ -83,7 +83,7 @@ LogicalResult PlanOp::verify() {
     return emitOpError() << "wants expert_count (" << expertCount << ") to be at least 1"; // C2
   if (getSegments()) {
     if (!getChoices())
-      return emitOpError() << "wants choices, the register of R, where it has segments"; // C8
+      return emitOpError() << "wants choices, which is R, where it has segments"; // C8
     int64_t size = getSegments().getType().getDimSize(0);
     if (ShapedType::isDynamic(size) || size < 2 || size % 2)
       return emitOpError() << "wants segments to be 2 * S numbers, got "
@@ -106,22 +106,17 @@ LogicalResult PlanOp::verify() {
 
 bool PlanOp::mayBeRecomputed() { return false; }
 
-StringAttr PlanOp::registerOfRows(unsigned result) {
-  return getResult(result) == getSource() ? getChoicesAttr() : StringAttr();
-}
-
 LogicalResult PlanOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
   auto choices = [&](int64_t) -> OpFoldResult {
+    if (getChoices())
+      return getChoices();
     Value tokens =
         getValueOrCreateConstantIndexOp(builder, getLoc(), sizeOf(builder, getExperts(), 0));
     Value each =
         arith::ConstantIndexOp::create(builder, getLoc(), getExperts().getType().getDimSize(1));
     return arith::MulIOp::create(builder, getLoc(), tokens, each).getResult();
   };
-  if (getChoices() && getSource().getType().isDynamicDim(0))
-    shapes.push_back({OpFoldResult()}); // a register: no operand says it
-  else
-    shapes.push_back(shapeOf(builder, getSource(), choices));
+  shapes.push_back(shapeOf(builder, getSource(), choices));
   for (Value result : getResults().drop_front())
     shapes.push_back(leadingShapeOf(builder, result, getExperts()));
   return success();
@@ -211,14 +206,32 @@ LogicalResult ExchangeCountsOp::reifyResultShapes(OpBuilder &builder,
   return success();
 }
 
+StringAttr ExchangeCountsOp::registerOf(unsigned result) {
+  if (getResult(result) == getRows())
+    return getRowsRegisterAttr();
+  return getResult(result) == getChoices() ? getChoicesRegisterAttr() : StringAttr();
+}
+
+void ExchangeCountsOp::cutCounts(function_ref<bool(OpOperand &)> isElsewhere) {
+  OpBuilder b(getContext());
+  b.setInsertionPointAfter(*this);
+  for (OpResult count : getResults().drop_front())
+    if (llvm::any_of(count.getUses(), isElsewhere)) {
+      Value same = CountOp::create(b, getLoc(), registerOf(count.getResultNumber()));
+      count.replaceUsesWithIf(same, isElsewhere);
+    }
+}
+
+StringAttr CountOp::registerOf(unsigned) { return getRegAttr(); }
+
 LogicalResult ExchangeOp::verify() {
   NamedSizes sizes(*this, {"C", "R"});
   if (failed(verifyParts(*this, sizes)))
     return failure();
   if (bool(getRows()) == bool(getLike()))
-    return emitOpError() << "wants either rows, a register, or like"; // C3
-  if (failed(sizes.match("x", getX(), {"C", "H"})) ||                 // C4
-      failed(sizes.match("result", getResult(), {"R", "H"})))         // C5
+    return emitOpError() << "wants either rows or like";      // C3
+  if (failed(sizes.match("x", getX(), {"C", "H"})) ||         // C4
+      failed(sizes.match("result", getResult(), {"R", "H"}))) // C5
     return failure();
   if (failed(verifyElements(*this))) // C5
     return failure();
@@ -240,13 +253,12 @@ LogicalResult ExchangeOp::verify() {
   return success();
 }
 
-StringAttr ExchangeOp::registerOfRows(unsigned) { return getRowsAttr(); }
-
 LogicalResult ExchangeOp::reifyResultShapes(OpBuilder &builder,
                                             ReifiedRankedShapedTypeDims &shapes) {
-  if (!getLike()) // a register: no operand says it
-    return failure();
-  shapes.push_back(leadingShapeOf(builder, getResult(), getLike()));
+  if (getRows())
+    shapes.push_back(shapeOf(builder, getResult(), [&](int64_t) { return getRows(); }));
+  else
+    shapes.push_back(leadingShapeOf(builder, getResult(), getLike()));
   return success();
 }
 

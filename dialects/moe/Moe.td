@@ -85,7 +85,7 @@ def RouteOp : Moe_Op<"route", [AttrSizedOperandSegments], ["mayBeRecomputed"]> {
   }];
 }
 
-def PlanOp : Moe_Op<"plan", [], ["mayBeRecomputed", "registerOfRows"]> {
+def PlanOp : Moe_Op<"plan", [AttrSizedOperandSegments], ["mayBeRecomputed"]> {
   let summary = "sort choices by expert";
   let description = [{
     `experts` [T, K] i32. The R = T * K choices (t, k) are ordered by expert, then t, then k; a
@@ -93,11 +93,10 @@ def PlanOp : Moe_Op<"plan", [], ["mayBeRecomputed", "registerOfRows"]> {
     i32, the row of each choice; `offsets` [E+1] i32, group e being rows offsets[e] ..
     offsets[e+1]-1; `active` [E] i32, the experts that have rows, ascending, and then -1. E =
     `expert_count`. Where tokens came from other ranks (`moe.exchange`) some choices are not of this
-    rank: an expert of -1 has no row, and its position is -1. Then R is the number of choices that
-    are, and `choices` names the register that holds it. `segments` [2S] i32, counts as
-    `moe.exchange_counts` receives them, says which tokens belong together: block s has segments[2s]
-    tokens, ascending. Choices are then ordered by block, expert, t, k, and there are S * E groups,
-    expert e of block s being group s * E + e.
+    rank: an expert of -1 has no row, and its position is -1. Then R is `choices`, the number of
+    choices that are. `segments` [2S] i32, counts as `moe.exchange_counts` receives them, says which
+    tokens belong together: block s has segments[2s] tokens, ascending. Choices are then ordered by
+    block, expert, t, k, and there are S * E groups, expert e of block s being group s * E + e.
     Source: MegaBlocks, arXiv:2211.15841, §5.1 (grouping tokens by expert without dropping any).
 
     (C1) `experts` is [T, K], K static.  (C2) `expert_count` >= 1.  (C3) `source` is [R], R = T * K
@@ -110,12 +109,12 @@ def PlanOp : Moe_Op<"plan", [], ["mayBeRecomputed", "registerOfRows"]> {
     %source, %position, %offsets, %active = moe.plan %experts {expert_count = 16 : i64}
         : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
     %source, %position, %offsets, %active = moe.plan %ids segments(%received : tensor<8xi32>)
-        {expert_count = 4 : i64, choices = "L3.0.choices"}
+        choices(%choices) {expert_count = 4 : i64}
         : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
     ```
   }];
   let arguments = (ins TensorOfRank<2, [I32]>:$experts, Optional<TensorOfRank<1, [I32]>>:$segments,
-                       I64Attr:$expert_count, OptionalAttr<StrAttr>:$choices);
+                       Optional<Index>:$choices, I64Attr:$expert_count);
   let extraClassDeclaration = [{
     /// S.
     int64_t segmentCount() { return getSegments() ? getSegments().getType().getDimSize(0) / 2 : 1; }
@@ -123,8 +122,9 @@ def PlanOp : Moe_Op<"plan", [], ["mayBeRecomputed", "registerOfRows"]> {
   let results = (outs TensorOfRank<1, [I32]>:$source, TensorOfRank<2, [I32]>:$position,
                       TensorOfRank<1, [I32]>:$offsets, TensorOfRank<1, [I32]>:$active);
   let assemblyFormat = [{
-    $experts (`segments` `(` $segments^ `:` type($segments) `)`)? attr-dict `:`
-    type($experts) `->` type($source) `,` type($position) `,` type($offsets) `,` type($active)
+    $experts (`segments` `(` $segments^ `:` type($segments) `)`)?
+    (`choices` `(` $choices^ `)`)? attr-dict `:` type($experts) `->`
+    type($source) `,` type($position) `,` type($offsets) `,` type($active)
   }];
 }
 
@@ -174,41 +174,64 @@ def PlanSendsOp : Moe_Op<"plan_sends", [], ["mayBeRecomputed"]> {
 }
 
 def ExchangeCountsOp : Moe_OpWithEffects<"exchange_counts", [
-    AllTypesMatch<["send", "receive"]>, MemoryEffects<[MemWrite<MessagesResource>]>]> {
+    AllTypesMatch<["send", "receive"]>, MemoryEffects<[MemWrite<MessagesResource>]>],
+    ["registerOf"]> {
   let summary = "how many rows each part will send";
   let description = [{
     Among P = `parts` expert-parallel ranks: this one (coordinate ep) is part p = ep / stride % P,
     and part q is the rank of coordinate ep + (q - p) * `stride`. `send` [2PS] i32 are (rows,
     choices) of each part and segment, S = `segments`; block [q] goes to part q. Returns `receive`
-    [2PS]: what the parts have sent here, by part and segment. Sets the registers `rows` and
-    `choices` to the sums of what comes, so it stays where nothing reads its result.
+    [2PS]: what the parts have sent here, by part and segment; and `rows` and `choices`, the sums of
+    what comes. The program holds these in the registers `rows_register` and `choices_register`.
     Source: DeepEP's notified dispatch; Megatron-Core's all-to-all token dispatcher (counts first).
 
     (C1) `parts`, `segments`, `stride` >= 1.  (C2) `send` is [2PS].
 
     ```mlir
-    %received = moe.exchange_counts %counts
-        {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "L3.0.rows",
-         choices = "L3.0.choices"} : tensor<8xi32>
+    %received, %rows, %choices = moe.exchange_counts %counts
+        {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows_register = "L3.0.rows",
+         choices_register = "L3.0.choices"} : tensor<8xi32>
     ```
   }];
   let arguments = (ins TensorOfRank<1, [I32]>:$send, I64Attr:$parts, I64Attr:$segments,
-                       I64Attr:$stride, StrAttr:$rows, StrAttr:$choices);
-  let results = (outs TensorOfRank<1, [I32]>:$receive);
+                       I64Attr:$stride, StrAttr:$rows_register, StrAttr:$choices_register);
+  let results = (outs TensorOfRank<1, [I32]>:$receive, Index:$rows, Index:$choices);
+  let extraClassDeclaration = [{
+    /// Uses of `rows` and `choices` that are in another part of a function that is cut become uses
+    /// of a moe.count, right after this op.
+    void cutCounts(llvm::function_ref<bool(mlir::OpOperand &)> isElsewhere);
+  }];
   let assemblyFormat = "$send attr-dict `:` type($send)";
 }
 
+def CountOp : Op<MoeDialect, "count", [
+    Pure, DeclareOpInterfaceMethods<GraphOpInterface, ["registerOf"]>]> {
+  let summary = "a count that moe.exchange_counts has set elsewhere";
+  let description = [{
+    The number in the register `reg` of the program. Stands for a result of the
+    `moe.exchange_counts` that sets the register, where a function is cut and the two come into
+    different parts (`--hadal-split-backward`, `--hadal-cut-chunks`).
+    Source: none; a name for what the program holds already.
+
+    ```mlir
+    %rows = moe.count "L3.0.rows"
+    ```
+  }];
+  let arguments = (ins StrAttr:$reg);
+  let results = (outs Index:$result);
+  let assemblyFormat = "$reg attr-dict";
+}
+
 def ExchangeOp : Moe_OpWithEffects<"exchange", [
-    AllTypesMatch<["send", "receive"]>, MemoryEffects<[MemWrite<MessagesResource>]>],
-    ["registerOfRows"]> {
+    AttrSizedOperandSegments, AllTypesMatch<["send", "receive"]>,
+    MemoryEffects<[MemWrite<MessagesResource>]>]> {
   let summary = "rows to other ranks";
   let description = [{
     Among the parts that `moe.exchange_counts` describes. `x` [C, H]: first the rows for part 0,
     then those for part 1 ...; `send` [2PS] i32 counts them. Returns `result` [R, H]: first the rows
     that part 0 has sent here ...; `receive` [2PS] counts these. On the way back the two change
-    places, and a row comes back to where it was. Either `rows` names the register that holds R, or
-    R is the leading size of `like`: then rows after the last that comes are undefined. The adjoint
-    goes the other way. With `format`, "bf16" or "fp8" (E4M3 in tiles of 1 x 128 with an f32 scale
+    places, and a row comes back to where it was. R is `rows`, or the leading size of `like`: then
+    rows after the last that comes are undefined. The adjoint goes the other way. With `format`, "bf16" or "fp8" (E4M3 in tiles of 1 x 128 with an f32 scale
     each), rows are rounded to what travels: the result has the values of that format, and sums are
     no longer those of one rank. `format_back` is the adjoint's, whose rounding the gradient does
     not see. With `capacity` more rows to or from one part are an error, never a dropped token.
@@ -220,24 +243,24 @@ def ExchangeOp : Moe_OpWithEffects<"exchange", [
     (C7) `format` and `format_back` are "bf16" or "fp8", where `x` is f32.  (C8) `capacity` >= 1.
 
     ```mlir
-    %there = moe.exchange %rows, %counts, %received
-        {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "L3.0.rows"}
+    %there = moe.exchange %x, %counts, %received rows(%rows)
+        {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64}
         : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xf32>
-    %back = moe.exchange %rows, %received, %counts like(%source : tensor<?xi32>)
+    %back = moe.exchange %y, %received, %counts like(%source : tensor<?xi32>)
         {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64}
         : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xf32>
     ```
   }];
   let arguments = (ins TensorOfRank<2, [F32, F8E4M3FN, F8E5M2, I32, I16]>:$x,
                        TensorOfRank<1, [I32]>:$send, TensorOfRank<1, [I32]>:$receive,
-                       Optional<AnyRankedTensor>:$like,
+                       Optional<Index>:$rows, Optional<AnyRankedTensor>:$like,
                        I64Attr:$parts, I64Attr:$segments, I64Attr:$stride,
-                       OptionalAttr<StrAttr>:$rows, OptionalAttr<StrAttr>:$format,
-                       OptionalAttr<StrAttr>:$format_back, OptionalAttr<I64Attr>:$capacity);
+                       OptionalAttr<StrAttr>:$format, OptionalAttr<StrAttr>:$format_back,
+                       OptionalAttr<I64Attr>:$capacity);
   let results = (outs TensorOfRank<2, [F32, F8E4M3FN, F8E5M2, I32, I16]>:$result);
   let assemblyFormat = [{
-    $x `,` $send `,` $receive (`like` `(` $like^ `:` type($like) `)`)? attr-dict `:`
-    type($x) `,` type($send) `->` type($result)
+    $x `,` $send `,` $receive (`rows` `(` $rows^ `)`)?
+    (`like` `(` $like^ `:` type($like) `)`)? attr-dict `:` type($x) `,` type($send) `->` type($result)
   }];
 }
 

@@ -2,6 +2,7 @@
 
 #include "passes/analysis/GraphQueries.h"
 #include "dialects/exec/KernelAttributes.h"
+#include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
@@ -26,7 +27,7 @@ Value hadal::rootOf(Value v) {
 bool hadal::isFree(Operation *op) {
   if (isView(op) ||
       isa<tensor::EmptyOp, tensor::DimOp, ml_program::GlobalLoadConstOp, ml_program::GlobalLoadOp,
-          ml_program::GlobalStoreOp, affine::AffineApplyOp>(op))
+          ml_program::GlobalStoreOp, affine::AffineApplyOp, moe::CountOp>(op))
     return true;
   if (isa<linalg::FillOp>(op)) // an initial value, not a result: see materializeResults
     return true;
@@ -88,4 +89,9 @@ SmallVector<Attribute> hadal::registersOf(func::FuncOp f) {
         if (tensor.isDynamicDim(d))
           names.push_back(StringAttr::get(f.getContext(), llvm::formatv("arg{0}.{1}", i, d).str()));
   return names;
+}
+
+StringAttr hadal::registerOf(Value v) {
+  auto asked = dyn_cast_or_null<GraphOpInterface>(v.getDefiningOp());
+  return asked ? asked.registerOf(cast<OpResult>(v).getResultNumber()) : StringAttr();
 }

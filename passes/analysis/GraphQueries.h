@@ -34,6 +34,9 @@ mlir::OpOperand *destinationOf(mlir::Operation *op);
 /// arguments.
 llvm::SmallVector<mlir::Attribute> registersOf(mlir::func::FuncOp f);
 
+/// The register of the program that holds the index `v`; null where none does.
+mlir::StringAttr registerOf(mlir::Value v);
+
 } // namespace hadal
 
 #endif // HADAL_PASSES_ANALYSIS_GRAPHQUERIES_H

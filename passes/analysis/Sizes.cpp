@@ -1,12 +1,12 @@
 //===- Sizes.cpp - dynamic sizes over a function's registers ---------------===//
 
 #include "passes/analysis/Sizes.h"
-#include "dialects/GraphOp.h"
 #include "dialects/exec/KernelAttributes.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "passes/analysis/GraphQueries.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -28,7 +28,7 @@ FailureOr<AffineExpr> Sizes::dim(Value tensor, unsigned d) {
 }
 
 /// The register `name` of the function around `op`.
-static FailureOr<AffineExpr> registerOf(Operation *op, StringAttr name) {
+static FailureOr<AffineExpr> numberOf(Operation *op, StringAttr name) {
   auto f = op->getParentOfType<func::FuncOp>();
   auto names = f ? f->getAttrOfType<ArrayAttr>(kRegistersAttr) : ArrayAttr();
   auto *found = llvm::find(names ? names.getValue() : ArrayRef<Attribute>(), name);
@@ -112,9 +112,6 @@ FailureOr<AffineExpr> Sizes::compute(Value tensor, unsigned d) {
   Operation *op = result.getOwner();
   if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op))
     return ofReshape(op, d);
-  if (auto asked = dyn_cast<GraphOpInterface>(op); asked && d == 0)
-    if (StringAttr name = asked.registerOfRows(result.getResultNumber()))
-      return registerOf(op, name);
   // The op answers in IR, which is read and dropped.
   Block answer;
   OpBuilder b(op->getContext()); // the block has no region to ask
@@ -131,6 +128,8 @@ FailureOr<AffineExpr> Sizes::index(Value v) {
   if (auto constant = getConstantIntValue(v))
     return getAffineConstantExpr(*constant, v.getContext());
   Operation *op = v.getDefiningOp();
+  if (StringAttr name = registerOf(v))
+    return numberOf(op, name);
   if (auto dimOp = dyn_cast_or_null<tensor::DimOp>(op))
     if (auto d = dimOp.getConstantIndex(); d && *d >= 0)
       return dim(dimOp.getSource(), *d);

@@ -16,8 +16,9 @@ mlir::FailureOr<mlir::OpFoldResult> reifySize(mlir::OpBuilder &b, mlir::OpResult
                                               unsigned d);
 
 /// Dynamic sizes of a function's values as affine expressions over its registers (symbols): what
-/// reifySize says, or the register that an op says itself (GraphOpInterface). What has been found
-/// is kept: a value must not change its type while it lives. Not for threads.
+/// reifySize says, down to arguments and to counts that the program holds in a register
+/// (GraphOpInterface). What has been found is kept: a value must not change its type while it
+/// lives. Not for threads.
 class Sizes {
 public:
   /// Says the size of an argument, which no op tells.

@@ -105,26 +105,25 @@ static LogicalResult groupedMatmul(Operation *owner, Adjoints &adjoints) {
 }
 
 /// The way back of what went there, and the other way round. Rows that come back are as many as
-/// went: the counts of a received exchange have a register for that, what was gathered to be sent
-/// has its plan.
+/// went: the counts of a received exchange say how many, and so does the plan of what was gathered
+/// to be sent.
 static LogicalResult exchange(Operation *owner, Adjoints &adjoints) {
   auto op = cast<moe::ExchangeOp>(owner);
   if (!adjoints.wants(op.getX()))
     return success(); // nobody would read the exchange, and it would stay
   ImplicitLocOpBuilder &b = adjoints.b;
-  Value like;
-  StringAttr rows;
+  Value like, rows;
   if (auto counts = op.getSend().getDefiningOp<moe::ExchangeCountsOp>())
-    rows = counts.getRowsAttr();
+    rows = counts.getRows();
   else if (auto gathered = op.getX().getDefiningOp<moe::DispatchOp>())
     like = gathered.getSource();
   else
     like = op.getX();
-  adjoints.add(op.getX(),
-               moe::ExchangeOp::create(
-                   b, op.getX().getType(), adjoints.of(op.getResult()), op.getReceive(),
-                   op.getSend(), like, op.getPartsAttr(), op.getSegmentsAttr(), op.getStrideAttr(),
-                   rows, op.getFormatBackAttr(), op.getFormatAttr(), op.getCapacityAttr()));
+  adjoints.add(op.getX(), moe::ExchangeOp::create(
+                              b, op.getX().getType(), adjoints.of(op.getResult()), op.getReceive(),
+                              op.getSend(), rows, like, op.getPartsAttr(), op.getSegmentsAttr(),
+                              op.getStrideAttr(), op.getFormatBackAttr(), op.getFormatAttr(),
+                              op.getCapacityAttr()));
   return success();
 }
 

@@ -62,6 +62,8 @@ llvm::SetVector<Value> hadal::savedValues(func::FuncOp f, const Halves &halves) 
     if (halves.isBackward(&op) || isFree(&op))
       continue;
     for (Value result : op.getResults()) {
+      if (!isa<RankedTensorType>(result.getType()))
+        continue; // a count: the program's registers hold it
       SmallVector<Value> work{result};
       bool read = false;
       while (!work.empty() && !read)

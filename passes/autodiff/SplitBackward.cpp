@@ -67,6 +67,7 @@ public:
       if (program != WeightGrad)
         assignQuantizers(program);
     }
+    cutCounts();
     for (Operation &op : block.without_terminator())
       if (programOf.contains(&op) && !isCloned(&op))
         for (Value v : readsOf(&op, block))
@@ -138,6 +139,17 @@ private:
       v = op->getOperand(0);
     }
     return false;
+  }
+
+  /// What other programs read of an exchange's counts is in registers, of which each has a name of
+  /// its own.
+  void cutCounts() {
+    for (auto counts : llvm::to_vector(block.getOps<moe::ExchangeCountsOp>()))
+      counts.cutCounts([&](OpOperand &use) {
+        Operation *reader = block.findAncestorOpInBlock(*use.getOwner());
+        return isCloned(reader) || !programOf.contains(reader) ||
+               programOf[reader] != programOf[counts];
+      });
   }
 
   /// Notes what `program` reads of an earlier one, looking through what is cloned.

@@ -5,6 +5,7 @@
 #include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "passes/analysis/GraphQueries.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -59,7 +60,7 @@ public:
           declare(v, argument.getNameAttr(), AffineMapAttr::get(argument.getShape()), true);
         }
       } else {
-        for (Value v : op.getResults())
+        for (Value v : tensorsOf(op.getResults()))
           declare(v, op.getAttrOfType<StringAttr>(kNameAttr),
                   op.getAttrOfType<AffineMapAttr>(kShapeAttr), true);
       }
@@ -98,10 +99,12 @@ private:
     auto isTensor = [](Type type) { return isa<RankedTensorType>(type); };
     if (!llvm::all_of(f.getArgumentTypes(), isTensor))
       return f.emitError("chunk wants arguments that are ranked tensors");
-    for (Operation &op : f.getBody().front().without_terminator())
-      if (!isa<func::CallOp, moe::ExchangeOp, moe::ExchangeCountsOp>(op) ||
-          !llvm::all_of(op.getResultTypes(), isTensor))
+    for (Operation &op : f.getBody().front().without_terminator()) {
+      bool isCall = isa<func::CallOp>(op) && llvm::all_of(op.getResultTypes(), isTensor) &&
+                    llvm::all_of(op.getOperandTypes(), isTensor);
+      if (!isCall && !isa<moe::ExchangeOp, moe::ExchangeCountsOp, moe::CountOp>(op))
         return op.emitOpError() << "is no command of a chunk";
+    }
     return success();
   }
 
@@ -169,20 +172,26 @@ private:
     exec::WaitOp::create(b, f.getLoc(), b.getI64IntegerAttr(known->second), stream(on));
   }
 
-  int64_t registerNumber(Operation &op, StringRef attribute) {
-    auto name = op.getAttrOfType<StringAttr>(attribute);
-    for (auto [i, known] : llvm::enumerate(registers))
-      if (known == name)
-        return i;
-    return -1;
+  /// -1 where the chunk has no such register.
+  IntegerAttr registerNumber(Value count) {
+    auto *found = llvm::find(registers.getValue(), registerOf(count));
+    return b.getI64IntegerAttr(found == registers.end() ? -1 : found - registers.begin());
+  }
+
+  /// Without counts, which are in registers.
+  static SmallVector<Value> tensorsOf(ValueRange values) {
+    auto isTensor = [](Value v) { return isa<RankedTensorType>(v.getType()); };
+    return llvm::to_vector(llvm::make_filter_range(values, isTensor));
   }
 
   LogicalResult emit(Operation &op) {
+    if (isa<moe::CountOp>(op))
+      return success(); // a name of a register
     int64_t on = isa<func::CallOp>(op) ? compute : communication;
     for (Value v : op.getOperands())
       awaitOn(on, v);
     if (!isa<func::CallOp>(op))
-      for (Value v : op.getOperands())
+      for (Value v : tensorsOf(op.getOperands()))
         if (failed(wantValue(&op, v)))
           return failure();
     auto number = [&](StringRef name) { return op.getAttrOfType<IntegerAttr>(name); };
@@ -194,11 +203,11 @@ private:
           bound.push_back(buffers[v]);
       exec::CallOp::create(b, op.getLoc(), call.getCallee(), bound, b.getAffineMapArrayAttr(same));
       requireInputs(call, bound);
-    } else if (isa<moe::ExchangeCountsOp>(op)) {
-      exec::ExchangeCountsOp::create(
-          b, op.getLoc(), buffers[op.getResult(0)], buffers[op.getOperand(0)], number("parts"),
-          number("segments"), number("stride"), b.getI64IntegerAttr(registerNumber(op, "rows")),
-          b.getI64IntegerAttr(registerNumber(op, "choices")), stream(on));
+    } else if (auto counts = dyn_cast<moe::ExchangeCountsOp>(op)) {
+      exec::ExchangeCountsOp::create(b, op.getLoc(), buffers[counts.getReceive()],
+                                     buffers[counts.getSend()], number("parts"), number("segments"),
+                                     number("stride"), registerNumber(counts.getRows()),
+                                     registerNumber(counts.getChoices()), stream(on));
     } else {
       auto type = cast<RankedTensorType>(op.getResult(0).getType());
       int64_t bytes = type.getElementTypeBitWidth() / 8;
@@ -226,8 +235,8 @@ private:
   void requireInputs(func::CallOp call, ArrayRef<Value> bound) {
     llvm::DenseSet<Attribute> exchanged;
     for (Operation &op : f.getBody().front())
-      for (StringRef name : {"rows", "choices"})
-        if (auto set = op.getAttrOfType<StringAttr>(name))
+      for (Value v : op.getResults())
+        if (StringAttr set = registerOf(v))
           exchanged.insert(set);
     auto isKnown = [&](AffineMap map) {
       for (auto [i, name] : llvm::enumerate(registers))

@@ -89,7 +89,8 @@ LogicalResult ProgramBuilder::checkTypes() {
   for (Operation &op : f.getBody().front())
     for (Type type : op.getResultTypes()) {
       auto tensor = dyn_cast<RankedTensorType>(type);
-      if (!(tensor ? tensor.getElementType() : type).isIntOrIndexOrFloat())
+      bool isNumber = (tensor ? tensor.getElementType() : type).isIntOrIndexOrFloat();
+      if (!isNumber || (!tensor && !isFree(&op)))
         return op.emitOpError() << "wants to make ranked tensors of numbers in a program, got "
                                 << type;
     }
@@ -302,8 +303,8 @@ LogicalResult ProgramBuilder::bring(Value v, GroupKernel &kernel, OpBuilder &k) 
     kernel.mapping.map(v, k.getBlock()->addArgument(v.getType(), kernel.group.back()->getLoc()));
     return success();
   }
-  if (auto dimOp = dyn_cast<tensor::DimOp>(op)) {
-    // Any operand of this size tells it; the op's own source may be far away.
+  if (isa<tensor::DimOp, moe::CountOp>(op)) {
+    // Any operand of this size tells it; a dimension's own source may be far away.
     auto size = sizes.index(v);
     if (failed(size))
       return op->emitError("is no function of the arguments' sizes");

@@ -45,6 +45,9 @@ LogicalResult hadal::checkCuttable(func::FuncOp f) {
       return f.emitError() << "argument " << i << " wants exec.registers, which its exec.shape ("
                            << shape << ") is over";
   }
+  for (auto exchange : f.getOps<moe::ExchangeOp>())
+    if (exchange.getRows() && !registerOf(exchange.getRows()))
+      return exchange.emitOpError("wants rows of moe.exchange_counts, or a moe.count, to be cut");
   for (auto [i, type] : llvm::enumerate(f.getResultTypes()))
     if (!f.getResultAttr(i, job::kLossAttr) && !isa<RankedTensorType>(type))
       return f.emitError() << "result " << i << " wants to be a ranked tensor, got " << type;
@@ -66,6 +69,9 @@ public:
     readShapes();
     materializeResults();
     place();
+    // Segments read counts from registers; exchanges stand in the chunk, with those of counts.
+    for (auto counts : llvm::to_vector(block.getOps<moe::ExchangeCountsOp>()))
+      counts.cutCounts([](OpOperand &use) { return !isExchange(use.getOwner()); });
     nameValues();
     if (failed(noteShapes()))
       return failure();
@@ -88,6 +94,9 @@ public:
         return failure();
       for (Operation &op : block.without_terminator())
         if (isExchange(&op) && depth[&op] == s) {
+          for (Value v : op.getOperands())
+            if (auto count = v.getDefiningOp<moe::CountOp>(); count && !chunkValues.contains(v))
+              at.clone(*count, chunkValues);
           Operation *copy = at.clone(op, chunkValues);
           copy->setAttr(kNameAttr, names.lookup(op.getResult(0)));
           copy->setAttr(kShapeAttr, AffineMapAttr::get(
@@ -258,7 +267,7 @@ private:
       if (isCloned(&op))
         continue;
       for (Value v : op.getResults())
-        if (StringAttr &known = names[v]; !known)
+        if (StringAttr &known = names[v]; isa<RankedTensorType>(v.getType()) && !known)
           known = b.getStringAttr(kind + "." + std::to_string(next++));
     }
   }
@@ -298,7 +307,7 @@ private:
     for (Operation &op : block.without_terminator()) {
       if (isExchange(&op))
         for (Value v : op.getResults())
-          if (failed(note(v)))
+          if (isa<RankedTensorType>(v.getType()) && failed(note(v)))
             return failure();
       if (isCloned(&op))
         continue;

@@ -285,12 +285,12 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
     };
     constexpr int64_t any = ShapedType::kDynamic;
     SmallVector<Sent> sent;
-    std::string choicesRegister;
+    Value choicesHere;
     for (auto [number, level] : llvm::enumerate(levels)) {
-      std::string name = (layer + "." + std::to_string(number)).str(), rows = name + ".rows";
-      choicesRegister = name + ".choices";
+      std::string name = (layer + "." + std::to_string(number)).str(), rows = name + ".rows",
+                  chosen = name + ".choices";
       registers.push_back(rows);
-      registers.push_back(choicesRegister);
+      registers.push_back(chosen);
       auto sends = moe::PlanSendsOp::create(b, integers(any), integers({any, level.parts}),
                                             integers({any, choices}),
                                             integers(2 * level.parts * level.segments), experts,
@@ -300,24 +300,23 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
       Value gatheredWeights =
           moe::DispatchOp::create(b, weights.getType(), weights, sends.getSource());
       auto counts = moe::ExchangeCountsOp::create(b, sends.getCounts(), level.parts, level.segments,
-                                                  level.stride, rows, choicesRegister);
+                                                  level.stride, rows, chosen);
       auto exchange = [&](Value sending, StringAttr there = {}, StringAttr back = {}) {
         return moe::ExchangeOp::create(
-            b, sending.getType(), sending, sends.getCounts(), counts, /*like=*/Value(),
-            b.getI64IntegerAttr(level.parts), b.getI64IntegerAttr(level.segments),
-            b.getI64IntegerAttr(level.stride), b.getStringAttr(rows), there, back, mostRows());
+            b, sending.getType(), sending, sends.getCounts(), counts.getReceive(), counts.getRows(),
+            /*like=*/Value(), b.getI64IntegerAttr(level.parts), b.getI64IntegerAttr(level.segments),
+            b.getI64IntegerAttr(level.stride), there, back, mostRows());
       };
       sent.push_back({sends, counts, experts});
       experts = exchange(sends.getIds());
       x = exchange(gatheredRows, travelsAs(dispatch), travelsAs(combine));
       weights = exchange(gatheredWeights);
-      received = counts;
+      received = counts.getReceive(), choicesHere = counts.getChoices();
       count /= level.parts;
     }
-    auto local =
-        moe::PlanOp::create(b, plan.getSource().getType(), integers({any, choices}),
-                            integers(ranks * count + 1), integers(ranks * count), experts, received,
-                            b.getI64IntegerAttr(count), b.getStringAttr(choicesRegister));
+    auto local = moe::PlanOp::create(b, plan.getSource().getType(), integers({any, choices}),
+                                     integers(ranks * count + 1), integers(ranks * count), experts,
+                                     received, choicesHere, b.getI64IntegerAttr(count));
     auto inCluster = [&](OpOperand &use) {
       return isa<tensor::DimOp>(use.getOwner()) ||
              llvm::is_contained(cluster.products, use.getOwner());
@@ -339,10 +338,10 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
                                        weights, count, true);
     for (auto [level, there] : llvm::reverse(llvm::zip_equal(levels, sent))) {
       Value back = moe::ExchangeOp::create(
-          b, rowsType, sum, there.received, there.sends.getCounts(), there.sends.getSource(),
-          b.getI64IntegerAttr(level.parts), b.getI64IntegerAttr(level.segments),
-          b.getI64IntegerAttr(level.stride), StringAttr(), travelsAs(combine), travelsAs(dispatch),
-          mostRows());
+          b, rowsType, sum, there.received.getReceive(), there.sends.getCounts(), /*rows=*/Value(),
+          there.sends.getSource(), b.getI64IntegerAttr(level.parts),
+          b.getI64IntegerAttr(level.segments), b.getI64IntegerAttr(level.stride),
+          travelsAs(combine), travelsAs(dispatch), mostRows());
       sum = sumOfParts(b, back, there, level.parts, rowsType);
     }
     whole.getResult().replaceAllUsesWith(sum);

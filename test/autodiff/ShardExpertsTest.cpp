@@ -257,7 +257,7 @@ void checkCrossings(const Layer &l, const std::vector<Ranks::Message> &messages)
   unsigned crossings = 0;
   for (const Ranks::Message &message : messages) {
     moe::ExchangeOp op = message.op;
-    // Tokens are known by their rows, which are random; the way there has a register.
+    // Tokens are known by their rows, which are random; the way there has a count.
     if (!op.getRows() || message.rows.dim(1) != 7 || !op.getX().getDefiningOp<moe::DispatchOp>())
       continue;
     bool between = message.from / onNode != message.to / onNode;

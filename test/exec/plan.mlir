@@ -45,15 +45,17 @@ func.func @large(%experts: tensor<?x8xi32>) -> (tensor<?xi32>, tensor<?x8xi32>, 
 
 func.func @partial(%experts: tensor<?x3xi32>, %like: tensor<?xi32>)
     -> (tensor<?xi32>, tensor<?x3xi32>, tensor<8xi32>, tensor<7xi32>) attributes {exec.registers = ["arg0.0", "arg1.0"]} {
-  %source, %position, %offsets, %active = moe.plan %experts {expert_count = 7 : i64, choices = "arg1.0"}
+  %choices = moe.count "arg1.0"
+  %source, %position, %offsets, %active = moe.plan %experts choices(%choices) {expert_count = 7 : i64}
       : tensor<?x3xi32> -> tensor<?xi32>, tensor<?x3xi32>, tensor<8xi32>, tensor<7xi32>
   return %source, %position, %offsets, %active : tensor<?xi32>, tensor<?x3xi32>, tensor<8xi32>, tensor<7xi32>
 }
 
 func.func @segments(%experts: tensor<?x2xi32>, %received: tensor<10xi32>, %like: tensor<?xi32>)
     -> (tensor<?xi32>, tensor<?x2xi32>, tensor<16xi32>, tensor<15xi32>) attributes {exec.registers = ["arg0.0", "arg2.0"]} {
+  %choices = moe.count "arg2.0"
   %source, %position, %offsets, %active = moe.plan %experts segments(%received : tensor<10xi32>)
-      {expert_count = 3 : i64, choices = "arg2.0"}
+      choices(%choices) {expert_count = 3 : i64}
       : tensor<?x2xi32> -> tensor<?xi32>, tensor<?x2xi32>, tensor<16xi32>, tensor<15xi32>
   return %source, %position, %offsets, %active : tensor<?xi32>, tensor<?x2xi32>, tensor<16xi32>, tensor<15xi32>
 }

@@ -48,6 +48,11 @@ bool Ranks::exchange(int64_t rank, Operation *op, Values &values) {
     });
     barrier.arrive_and_wait();
     values[counts.getReceive()] = received;
+    double rows = 0, choices = 0;
+    for (size_t i = 0; i < received.data.size(); i += 2)
+      rows += received.data[i], choices += received.data[i + 1];
+    values[counts.getRows()] = {{}, {rows}};
+    values[counts.getChoices()] = {{}, {choices}};
     return true;
   }
   auto rows = dyn_cast<moe::ExchangeOp>(op);
@@ -57,11 +62,10 @@ bool Ranks::exchange(int64_t rank, Operation *op, Values &values) {
   posted[rank] = {&values.at(rows.getX()), &values.at(rows.getSend())};
   const Array &receive = values.at(rows.getReceive());
   barrier.arrive_and_wait();
-  int64_t size = posted[rank].rows->dim(1), total = 0;
-  peersOf(rows, [&](int64_t part, int64_t, int64_t) {
-    total += rowsOfPart(receive, part, segments).second;
-  });
-  Array result = Array::zeros({rows.getLike() ? values.at(rows.getLike()).dim(0) : total, size});
+  int64_t size = posted[rank].rows->dim(1);
+  int64_t count = rows.getRows() ? static_cast<int64_t>(values.at(rows.getRows()).data.front())
+                                 : values.at(rows.getLike()).dim(0);
+  Array result = Array::zeros({count, size});
   std::fill(result.data.begin(), result.data.end(), std::numeric_limits<double>::quiet_NaN());
   peersOf(rows, [&](int64_t part, int64_t mine, int64_t peer) {
     auto [from, count] = rowsOfPart(*posted[peer].counts, mine, segments);

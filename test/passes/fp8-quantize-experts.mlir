@@ -59,8 +59,8 @@
 // RANKS: %[[Q:.*]], %[[S:.*]] = fp8.quantize %[[X]] {block = array<i64: 1, 128>, pow2}
 // RANKS: %[[Q0:.*]] = moe.dispatch %[[Q]], %[[SOURCE0:.*]] :
 // RANKS: %[[S0:.*]] = moe.dispatch %[[S]], %[[SOURCE0]] :
-// RANKS: %[[Q1:.*]] = moe.exchange %[[Q0]], {{.*}} {parts = 2 : i64, rows = "L0.0.rows", segments = 1 : i64, stride = 2 : i64} : tensor<?x300xf8E4M3FN>
-// RANKS: %[[S1:.*]] = moe.exchange %[[S0]], {{.*}} {parts = 2 : i64, rows = "L0.0.rows", segments = 1 : i64, stride = 2 : i64} : tensor<?x3xf32>
+// RANKS: %[[Q1:.*]] = moe.exchange %[[Q0]], {{.*}} rows({{.*}}) {parts = 2 : i64, segments = 1 : i64, stride = 2 : i64} : tensor<?x300xf8E4M3FN>
+// RANKS: %[[S1:.*]] = moe.exchange %[[S0]], {{.*}} rows({{.*}}) {parts = 2 : i64, segments = 1 : i64, stride = 2 : i64} : tensor<?x3xf32>
 // RANKS: %[[Q2:.*]] = moe.dispatch %[[Q1]], %[[SOURCE1:.*]] :
 // RANKS: %[[S2:.*]] = moe.dispatch %[[S1]], %[[SOURCE1]] :
 // RANKS: %[[Q3:.*]] = moe.exchange %[[Q2]], {{.*}} : tensor<?x300xf8E4M3FN>

@@ -13,10 +13,10 @@
 // CHECK: %[[ES:.*]] = moe.exchange %[[DS]]
 // CHECK: fp8.dequantize %[[EQ]], %[[ES]] {block = array<i64: 1, 128>}
 func.func @there(%q: tensor<?x200xf8E4M3FN>, %s: tensor<?x2xf32>, %source: tensor<?xi32>, %send: tensor<4xi32>,
-                 %receive: tensor<4xi32>) -> tensor<?x200xf32> {
+                 %receive: tensor<4xi32>, %n: index) -> tensor<?x200xf32> {
   %x = fp8.dequantize %q, %s {block = array<i64: 1, 128>} : tensor<?x200xf8E4M3FN>, tensor<?x2xf32> -> tensor<?x200xf32>
   %rows = moe.dispatch %x, %source : tensor<?x200xf32>, tensor<?xi32> -> tensor<?x200xf32>
-  %y = moe.exchange %rows, %send, %receive {parts = 2 : i64, segments = 1 : i64, stride = 1 : i64, rows = "r", format = "fp8"}
+  %y = moe.exchange %rows, %send, %receive rows(%n) {parts = 2 : i64, segments = 1 : i64, stride = 1 : i64, format = "fp8"}
       : tensor<?x200xf32>, tensor<4xi32> -> tensor<?x200xf32>
   return %y : tensor<?x200xf32>
 }

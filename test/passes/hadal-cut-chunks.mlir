@@ -74,8 +74,8 @@ module attributes {job.trainables = [#job.trainable<name = "w", shape = [8]>],
     } -> tensor<?x8xf32>
     %source, %slots, %local, %counts = moe.plan_sends %ids {expert_count = 8 : i64, parts = 2 : i64, segments = 1 : i64} : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<4xi32>
     %rows = moe.dispatch %square, %source : tensor<?x8xf32>, tensor<?xi32> -> tensor<?x8xf32>
-    %come = moe.exchange_counts %counts {choices = "choices", parts = 2 : i64, rows = "rows", segments = 1 : i64, stride = 1 : i64} : tensor<4xi32>
-    %there = moe.exchange %rows, %counts, %come {parts = 2 : i64, rows = "rows", segments = 1 : i64, stride = 1 : i64} : tensor<?x8xf32>, tensor<4xi32> -> tensor<?x8xf32>
+    %come, %many, %choices = moe.exchange_counts %counts {choices_register = "choices", parts = 2 : i64, rows_register = "rows", segments = 1 : i64, stride = 1 : i64} : tensor<4xi32>
+    %there = moe.exchange %rows, %counts, %come rows(%many) {parts = 2 : i64, segments = 1 : i64, stride = 1 : i64} : tensor<?x8xf32>, tensor<4xi32> -> tensor<?x8xf32>
     %m = tensor.dim %there, %c0 : tensor<?x8xf32>
     %f = tensor.empty(%m) : tensor<?x8xf32>
     %twice = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]} ins(%there : tensor<?x8xf32>) outs(%f : tensor<?x8xf32>) {

@@ -105,3 +105,33 @@ func.func @codes_gradient(%x: tensor<?x8xf32> {exec.name = "x"}, %dy: tensor<?x8
   %dw = linalg.mul ins(%gd, %td : tensor<?x8xf32>, tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
   return %y, %dx, %dw : tensor<?x8xf32>, tensor<?x8xf32>, tensor<?x8xf32>
 }
+
+// -----
+
+// A part that is cut off from the exchange of counts reads them from the program's registers.
+// CHECK-LABEL: func.func @counts_forward(
+// CHECK: %[[RECEIVE:.*]], %[[N:.*]], %{{.*}} = moe.exchange_counts
+// CHECK-NEXT: moe.exchange {{.*}} rows(%[[N]])
+// CHECK-NOT: moe.count
+// CHECK-LABEL: func.func @counts_input_grad(
+// CHECK: %[[N:.*]] = moe.count "r"
+// CHECK-NEXT: moe.exchange {{.*}} rows(%[[N]])
+// CHECK-LABEL: func.func @counts_weight_grad(
+// CHECK-NOT: moe.
+// CHECK: %[[C:.*]] = moe.count "c"
+// CHECK-NEXT: tensor.empty(%[[C]])
+ml_program.global private mutable @c(#ml_program.extern<tensor<?xf32>>) : tensor<?xf32>
+func.func @counts_gradient(%x: tensor<?x8xf32> {exec.name = "x"}, %send: tensor<4xi32> {exec.name = "send"}, %dy: tensor<?x8xf32> {exec.name = "gradient.y", hadal.gradient_of_result = 0 : i64})
+    -> (tensor<?x8xf32> {exec.name = "y"}, tensor<?x8xf32> {exec.name = "gradient.x", hadal.gradient_of_argument = 0 : i64},
+        tensor<?xf32> {exec.name = "gradient.c", hadal.gradient_of = @c}) {
+  %receive, %n, %choices = moe.exchange_counts %send
+      {parts = 2 : i64, segments = 1 : i64, stride = 1 : i64, rows_register = "r", choices_register = "c"} : tensor<4xi32>
+  %y = moe.exchange %x, %send, %receive rows(%n)
+      {parts = 2 : i64, segments = 1 : i64, stride = 1 : i64} : tensor<?x8xf32>, tensor<4xi32> -> tensor<?x8xf32>
+  %dx = moe.exchange %dy, %send, %receive rows(%n)
+      {parts = 2 : i64, segments = 1 : i64, stride = 1 : i64} : tensor<?x8xf32>, tensor<4xi32> -> tensor<?x8xf32>
+  %one = arith.constant 1.0 : f32
+  %e = tensor.empty(%choices) : tensor<?xf32>
+  %dw = linalg.fill ins(%one : f32) outs(%e : tensor<?xf32>) -> tensor<?xf32>
+  return %y, %dx, %dw : tensor<?x8xf32>, tensor<?x8xf32>, tensor<?xf32>
+}

@@ -8,13 +8,13 @@
 // Codes and a scale for each tile of 128 columns.
 // CHECK-LABEL: func.func @fp8(
 // CHECK: %[[Q:.*]], %[[S:.*]] = fp8.quantize %{{.*}} {block = array<i64: 1, 128>} : tensor<?x300xf32> -> tensor<?x300xf8E4M3FN>, tensor<?x3xf32>
-// CHECK: %[[Q1:.*]] = moe.exchange %[[Q]], %{{.*}} {capacity = 64 : i64, parts = 2 : i64, rows = "rows", segments = 1 : i64, stride = 1 : i64} : tensor<?x300xf8E4M3FN>, tensor<4xi32> -> tensor<?x300xf8E4M3FN>
+// CHECK: %[[Q1:.*]] = moe.exchange %[[Q]], %{{.*}} rows(%{{.*}}) {capacity = 64 : i64, parts = 2 : i64, segments = 1 : i64, stride = 1 : i64} : tensor<?x300xf8E4M3FN>, tensor<4xi32> -> tensor<?x300xf8E4M3FN>
 // CHECK: %[[S1:.*]] = moe.exchange %[[S]], {{.*}} : tensor<?x3xf32>, tensor<4xi32> -> tensor<?x3xf32>
 // CHECK: %[[X:.*]] = fp8.dequantize %[[Q1]], %[[S1]] {block = array<i64: 1, 128>}
 // CHECK: return %[[X]]
-func.func @fp8(%x: tensor<?x300xf32>, %send: tensor<4xi32>, %receive: tensor<4xi32>) -> tensor<?x300xf32> {
-  %y = moe.exchange %x, %send, %receive
-      {parts = 2 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows", format = "fp8", format_back = "bf16", capacity = 64 : i64}
+func.func @fp8(%x: tensor<?x300xf32>, %send: tensor<4xi32>, %receive: tensor<4xi32>, %rows: index) -> tensor<?x300xf32> {
+  %y = moe.exchange %x, %send, %receive rows(%rows)
+      {parts = 2 : i64, segments = 1 : i64, stride = 1 : i64, format = "fp8", format_back = "bf16", capacity = 64 : i64}
       : tensor<?x300xf32>, tensor<4xi32> -> tensor<?x300xf32>
   return %y : tensor<?x300xf32>
 }
@@ -34,9 +34,9 @@ func.func @bf16(%x: tensor<?x24xf32>, %send: tensor<4xi32>, %receive: tensor<4xi
 // weights are not rounded.
 // ALL-NOT: format
 // SHARDED-LABEL: func.func @layer_gradient(
-// SHARDED: moe.exchange {{.*}} {capacity = 64 : i64, parts = 2 : i64, rows = "L0.0.rows", segments = 1 : i64, stride = 1 : i64} : tensor<?x3xi32>
+// SHARDED: moe.exchange {{.*}} rows({{.*}}) {capacity = 64 : i64, parts = 2 : i64, segments = 1 : i64, stride = 1 : i64} : tensor<?x3xi32>
 // SHARDED: moe.exchange {{.*}} format = "fp8", format_back = "bf16", {{.*}} : tensor<?x64xf32>
-// SHARDED: moe.exchange {{.*}} {capacity = 64 : i64, parts = 2 : i64, rows = "L0.0.rows", segments = 1 : i64, stride = 1 : i64} : tensor<?x3xf32>
+// SHARDED: moe.exchange {{.*}} rows({{.*}}) {capacity = 64 : i64, parts = 2 : i64, segments = 1 : i64, stride = 1 : i64} : tensor<?x3xf32>
 // SHARDED: moe.exchange {{.*}} like({{.*}} format = "bf16", format_back = "fp8", {{.*}} : tensor<?x24xf32>
 // SHARDED: moe.exchange {{.*}} format = "fp8", format_back = "bf16", {{.*}} : tensor<?x24xf32>
 // SHARDED: moe.exchange {{.*}} like({{.*}} stride = 1 : i64} : tensor<?x3xf32>

@@ -31,11 +31,11 @@
 // ONE: %[[SOURCE:.*]], %[[SLOTS:.*]], %[[IDS:.*]], %[[SEND:.*]] = moe.plan_sends {{.*}} {expert_count = 8 : i64, job.part = #job.part<"layers.3.mlp">, parts = 4 : i64, segments = 1 : i64}
 // ONE-NEXT: %[[X:.*]] = moe.dispatch %{{.*}}, %[[SOURCE]] {job.part = #job.part<"layers.3.mlp">} : tensor<?x64xf32>
 // ONE-NEXT: %[[W:.*]] = moe.dispatch %{{.*}}, %[[SOURCE]] {job.part = #job.part<"layers.3.mlp">} : tensor<?x3xf32>
-// ONE-NEXT: %[[RECEIVE:.*]] = moe.exchange_counts %[[SEND]] {choices = "L3.0.choices", job.part = #job.part<"layers.3.mlp">, parts = 4 : i64, rows = "L3.0.rows", segments = 1 : i64, stride = 1 : i64}
-// ONE-NEXT: %[[THERE:.*]] = moe.exchange %[[IDS]], %[[SEND]], %[[RECEIVE]] {job.part = #job.part<"layers.3.mlp">, parts = 4 : i64, rows = "L3.0.rows"
-// ONE-NEXT: moe.exchange %[[X]], %[[SEND]], %[[RECEIVE]]
-// ONE-NEXT: %[[WEIGHTS:.*]] = moe.exchange %[[W]], %[[SEND]], %[[RECEIVE]]
-// ONE-NEXT: %{{.*}}, %[[POSITION:.*]], %[[OFFSETS:.*]], %{{.*}} = moe.plan %[[THERE]] segments(%[[RECEIVE]] : tensor<8xi32>) {choices = "L3.0.choices", expert_count = 2 : i64, job.part = #job.part<"layers.3.mlp">}
+// ONE-NEXT: %[[RECEIVE:.*]], %[[N:.*]], %[[CHOICES:.*]] = moe.exchange_counts %[[SEND]] {choices_register = "L3.0.choices", job.part = #job.part<"layers.3.mlp">, parts = 4 : i64, rows_register = "L3.0.rows", segments = 1 : i64, stride = 1 : i64}
+// ONE-NEXT: %[[THERE:.*]] = moe.exchange %[[IDS]], %[[SEND]], %[[RECEIVE]] rows(%[[N]]) {job.part = #job.part<"layers.3.mlp">, parts = 4 : i64
+// ONE-NEXT: moe.exchange %[[X]], %[[SEND]], %[[RECEIVE]] rows(%[[N]])
+// ONE-NEXT: %[[WEIGHTS:.*]] = moe.exchange %[[W]], %[[SEND]], %[[RECEIVE]] rows(%[[N]])
+// ONE-NEXT: %{{.*}}, %[[POSITION:.*]], %[[OFFSETS:.*]], %{{.*}} = moe.plan %[[THERE]] segments(%[[RECEIVE]] : tensor<8xi32>) choices(%[[CHOICES]]) {expert_count = 2 : i64, job.part = #job.part<"layers.3.mlp">}
 // ONE: moe.grouped_matmul {{.*}} tensor<2x24x64xf32>, tensor<9xi32>, tensor<8xi32>
 
 // A part's sum comes back, and the halving tree over parts is the rest.
@@ -47,10 +47,10 @@
 // To the nodes first, and from the rank that has the same place there to those that have the
 // experts. Four sources, by place and node.
 // TWO: moe.plan_sends {{.*}} {expert_count = 8 : i64, job.part = #job.part<"layers.3.mlp">, parts = 2 : i64, segments = 1 : i64}
-// TWO: %[[FIRST:.*]] = moe.exchange_counts {{.*}} rows = "L3.0.rows", segments = 1 : i64, stride = 2 : i64}
+// TWO: %[[FIRST:.*]], %{{.*}}, %{{.*}} = moe.exchange_counts {{.*}} rows_register = "L3.0.rows", segments = 1 : i64, stride = 2 : i64}
 // TWO: moe.plan_sends {{.*}} segments(%[[FIRST]] : tensor<4xi32>) {expert_count = 4 : i64, job.part = #job.part<"layers.3.mlp">, parts = 2 : i64, segments = 2 : i64}
-// TWO: %[[SECOND:.*]] = moe.exchange_counts {{.*}} rows = "L3.1.rows", segments = 2 : i64, stride = 1 : i64}
-// TWO: moe.plan {{.*}} segments(%[[SECOND]] : tensor<8xi32>) {choices = "L3.1.choices", expert_count = 2 : i64, job.part = #job.part<"layers.3.mlp">}
+// TWO: %[[SECOND:.*]], %{{.*}}, %[[CHOICES:.*]] = moe.exchange_counts {{.*}} rows_register = "L3.1.rows", segments = 2 : i64, stride = 1 : i64}
+// TWO: moe.plan {{.*}} segments(%[[SECOND]] : tensor<8xi32>) choices(%[[CHOICES]]) {expert_count = 2 : i64, job.part = #job.part<"layers.3.mlp">}
 // TWO: moe.combine {{.*}} {expert_count = 2 : i64, partial}
 // TWO: moe.exchange {{.*}} {parts = 2 : i64, segments = 2 : i64, stride = 1 : i64}
 // TWO: moe.combine {{.*}} {expert_count = 2 : i64, partial}
@@ -62,8 +62,8 @@
 // GRADIENT-LABEL: func.func @gradients(
 // The sum of parts needs no gradient of its weights: each row gets its token's gradient.
 // GRADIENT: moe.dispatch %arg3
-// GRADIENT-NEXT: moe.exchange {{.*}} {parts = 2 : i64, rows = "L3.0.rows", segments = 1 : i64, stride = 2 : i64}
-// GRADIENT: moe.exchange {{.*}} {parts = 2 : i64, rows = "L3.1.rows", segments = 2 : i64, stride = 1 : i64}
+// GRADIENT-NEXT: moe.exchange {{.*}} rows(%{{.*}}) {parts = 2 : i64, segments = 1 : i64, stride = 2 : i64}
+// GRADIENT: moe.exchange {{.*}} rows(%{{.*}}) {parts = 2 : i64, segments = 2 : i64, stride = 1 : i64}
 // GRADIENT: moe.combine_grad {{.*}} {partial}
 // GRADIENT: moe.grouped_weight_grad {{.*}} -> tensor<8x24x64xf32>
 // GRADIENT: moe.exchange {{.*}} like({{.*}}parts = 2 : i64, segments = 2 : i64, stride = 1 : i64}

@@ -218,11 +218,11 @@ func.func @plan_c6(%experts: tensor<?x4xi32>) -> (tensor<?xi32>, tensor<?x4xi32>
 // -----
 
 // C7
-func.func @plan_c7(%experts: tensor<?x4xi32>, %received: tensor<7xi32>)
+func.func @plan_c7(%experts: tensor<?x4xi32>, %received: tensor<7xi32>, %n: index)
     -> (tensor<?xi32>, tensor<?x4xi32>, tensor<13xi32>, tensor<12xi32>) {
   // expected-error@+1 {{'moe.plan' op wants segments to be 2 * S numbers, got 'tensor<7xi32>'}}
   %source, %position, %offsets, %active = moe.plan %experts segments(%received : tensor<7xi32>)
-      {expert_count = 4 : i64, choices = "L1.0.choices"}
+      choices(%n) {expert_count = 4 : i64}
       : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<13xi32>, tensor<12xi32>
   return %source, %position, %offsets, %active : tensor<?xi32>, tensor<?x4xi32>, tensor<13xi32>, tensor<12xi32>
 }
@@ -232,7 +232,7 @@ func.func @plan_c7(%experts: tensor<?x4xi32>, %received: tensor<7xi32>)
 // C8
 func.func @plan_c8(%experts: tensor<?x4xi32>, %received: tensor<6xi32>)
     -> (tensor<?xi32>, tensor<?x4xi32>, tensor<13xi32>, tensor<12xi32>) {
-  // expected-error@+1 {{'moe.plan' op wants choices, the register of R, where it has segments}}
+  // expected-error@+1 {{'moe.plan' op wants choices, which is R, where it has segments}}
   %source, %position, %offsets, %active = moe.plan %experts segments(%received : tensor<6xi32>) {expert_count = 4 : i64}
       : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<13xi32>, tensor<12xi32>
   return %source, %position, %offsets, %active : tensor<?xi32>, tensor<?x4xi32>, tensor<13xi32>, tensor<12xi32>
@@ -351,9 +351,9 @@ func.func @plan_sends_c9(%experts: tensor<?x4xi32>, %received: tensor<6xi32>)
 // C1
 func.func @exchange_counts_c1(%send: tensor<8xi32>) -> tensor<8xi32> {
   // expected-error@+1 {{'moe.exchange_counts' op wants parts (4), segments (1) and stride (0) to be at least 1}}
-  %r = moe.exchange_counts %send {parts = 4 : i64, segments = 1 : i64, stride = 0 : i64, rows = "rows", choices = "choices"}
+  %r:3 = moe.exchange_counts %send {parts = 4 : i64, segments = 1 : i64, stride = 0 : i64, rows_register = "rows", choices_register = "choices"}
       : tensor<8xi32>
-  return %r : tensor<8xi32>
+  return %r#0 : tensor<8xi32>
 }
 
 // -----
@@ -361,17 +361,17 @@ func.func @exchange_counts_c1(%send: tensor<8xi32>) -> tensor<8xi32> {
 // C2
 func.func @exchange_counts_c2(%send: tensor<6xi32>) -> tensor<6xi32> {
   // expected-error@+1 {{'moe.exchange_counts' op wants dimension 0 of send (6) to be 2*P*S (8)}}
-  %r = moe.exchange_counts %send {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows", choices = "choices"}
+  %r:3 = moe.exchange_counts %send {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows_register = "rows", choices_register = "choices"}
       : tensor<6xi32>
-  return %r : tensor<6xi32>
+  return %r#0 : tensor<6xi32>
 }
 
 // -----
 
 // C1
-func.func @exchange_c1(%x: tensor<?x64xf32>, %counts: tensor<8xi32>, %like: tensor<?xi32>) -> tensor<?x64xf32> {
+func.func @exchange_c1(%x: tensor<?x64xf32>, %counts: tensor<8xi32>, %like: tensor<?xi32>, %n: index) -> tensor<?x64xf32> {
   // expected-error@+1 {{'moe.exchange' op wants parts (0), segments (1) and stride (1) to be at least 1}}
-  %r = moe.exchange %x, %counts, %counts {parts = 0 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows"}
+  %r = moe.exchange %x, %counts, %counts rows(%n) {parts = 0 : i64, segments = 1 : i64, stride = 1 : i64}
       : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xf32>
   return %r : tensor<?x64xf32>
 }
@@ -379,9 +379,9 @@ func.func @exchange_c1(%x: tensor<?x64xf32>, %counts: tensor<8xi32>, %like: tens
 // -----
 
 // C2
-func.func @exchange_c2(%x: tensor<?x64xf32>, %counts: tensor<6xi32>, %like: tensor<?xi32>) -> tensor<?x64xf32> {
+func.func @exchange_c2(%x: tensor<?x64xf32>, %counts: tensor<6xi32>, %like: tensor<?xi32>, %n: index) -> tensor<?x64xf32> {
   // expected-error@+1 {{'moe.exchange' op wants dimension 0 of send (6) to be 2*P*S (8)}}
-  %r = moe.exchange %x, %counts, %counts {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows"}
+  %r = moe.exchange %x, %counts, %counts rows(%n) {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64}
       : tensor<?x64xf32>, tensor<6xi32> -> tensor<?x64xf32>
   return %r : tensor<?x64xf32>
 }
@@ -390,7 +390,7 @@ func.func @exchange_c2(%x: tensor<?x64xf32>, %counts: tensor<6xi32>, %like: tens
 
 // C3
 func.func @exchange_c3(%x: tensor<?x64xf32>, %counts: tensor<8xi32>, %like: tensor<?xi32>) -> tensor<?x64xf32> {
-  // expected-error@+1 {{'moe.exchange' op wants either rows, a register, or like}}
+  // expected-error@+1 {{'moe.exchange' op wants either rows or like}}
   %r = moe.exchange %x, %counts, %counts {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64}
       : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xf32>
   return %r : tensor<?x64xf32>
@@ -399,9 +399,9 @@ func.func @exchange_c3(%x: tensor<?x64xf32>, %counts: tensor<8xi32>, %like: tens
 // -----
 
 // C4
-func.func @exchange_c4(%x: tensor<?x?xf32>, %counts: tensor<8xi32>, %like: tensor<?xi32>) -> tensor<?x64xf32> {
+func.func @exchange_c4(%x: tensor<?x?xf32>, %counts: tensor<8xi32>, %like: tensor<?xi32>, %n: index) -> tensor<?x64xf32> {
   // expected-error@+1 {{'moe.exchange' op wants dimension 1 of x (H) to be static, got 'tensor<?x?xf32>'}}
-  %r = moe.exchange %x, %counts, %counts {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows"}
+  %r = moe.exchange %x, %counts, %counts rows(%n) {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64}
       : tensor<?x?xf32>, tensor<8xi32> -> tensor<?x64xf32>
   return %r : tensor<?x64xf32>
 }
@@ -409,9 +409,9 @@ func.func @exchange_c4(%x: tensor<?x?xf32>, %counts: tensor<8xi32>, %like: tenso
 // -----
 
 // C5
-func.func @exchange_c5(%x: tensor<?x64xf32>, %counts: tensor<8xi32>, %like: tensor<?xi32>) -> tensor<?x64xi32> {
+func.func @exchange_c5(%x: tensor<?x64xf32>, %counts: tensor<8xi32>, %like: tensor<?xi32>, %n: index) -> tensor<?x64xi32> {
   // expected-error@+1 {{'moe.exchange' op wants a result of the elements of x ('f32'), got 'tensor<?x64xi32>'}}
-  %r = moe.exchange %x, %counts, %counts {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows"}
+  %r = moe.exchange %x, %counts, %counts rows(%n) {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64}
       : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xi32>
   return %r : tensor<?x64xi32>
 }
@@ -429,9 +429,9 @@ func.func @exchange_c6(%x: tensor<?x64xf32>, %counts: tensor<8xi32>, %like: tens
 // -----
 
 // C7
-func.func @exchange_c7(%x: tensor<?x64xf32>, %counts: tensor<8xi32>) -> tensor<?x64xf32> {
+func.func @exchange_c7(%x: tensor<?x64xf32>, %counts: tensor<8xi32>, %n: index) -> tensor<?x64xf32> {
   // expected-error@+1 {{'moe.exchange' op wants rows of f32 to travel as bf16 or fp8, got 'tensor<?x64xf32>' as fp4}}
-  %r = moe.exchange %x, %counts, %counts {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows", format = "fp4"}
+  %r = moe.exchange %x, %counts, %counts rows(%n) {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, format = "fp4"}
       : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xf32>
   return %r : tensor<?x64xf32>
 }
@@ -439,9 +439,9 @@ func.func @exchange_c7(%x: tensor<?x64xf32>, %counts: tensor<8xi32>) -> tensor<?
 // -----
 
 // C8
-func.func @exchange_c8(%x: tensor<?x64xf32>, %counts: tensor<8xi32>) -> tensor<?x64xf32> {
+func.func @exchange_c8(%x: tensor<?x64xf32>, %counts: tensor<8xi32>, %n: index) -> tensor<?x64xf32> {
   // expected-error@+1 {{'moe.exchange' op wants capacity (0) to be at least 1}}
-  %r = moe.exchange %x, %counts, %counts {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows = "rows", capacity = 0 : i64}
+  %r = moe.exchange %x, %counts, %counts rows(%n) {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, capacity = 0 : i64}
       : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xf32>
   return %r : tensor<?x64xf32>
 }

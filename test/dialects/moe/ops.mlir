@@ -74,11 +74,11 @@ func.func @plan_static(%experts: tensor<5x4xi32>)
 
 // Tokens of two sources, of which some choices are of other ranks.
 // CHECK-LABEL: func.func @plan_segments(
-// CHECK: moe.plan {{.*}} segments(%{{.*}} : tensor<4xi32>) {choices = "L1.0.choices", expert_count = 8 : i64} : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
-func.func @plan_segments(%experts: tensor<?x4xi32>, %received: tensor<4xi32>)
+// CHECK: moe.plan {{.*}} segments(%{{.*}} : tensor<4xi32>) choices(%{{.*}}) {expert_count = 8 : i64} : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
+func.func @plan_segments(%experts: tensor<?x4xi32>, %received: tensor<4xi32>, %choices: index)
     -> (tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>) {
   %source, %position, %offsets, %active = moe.plan %experts segments(%received : tensor<4xi32>)
-      {expert_count = 8 : i64, choices = "L1.0.choices"}
+      choices(%choices) {expert_count = 8 : i64}
       : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
   return %source, %position, %offsets, %active : tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
 }
@@ -86,17 +86,18 @@ func.func @plan_segments(%experts: tensor<?x4xi32>, %received: tensor<4xi32>)
 // To four ranks, and back.
 // CHECK-LABEL: func.func @exchange(
 // CHECK: moe.plan_sends {{.*}} {expert_count = 16 : i64, parts = 4 : i64, segments = 1 : i64} : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<?x4xi32>, tensor<8xi32>
-// CHECK: moe.exchange_counts {{.*}} {choices = "L1.0.choices", parts = 4 : i64, rows = "L1.0.rows", segments = 1 : i64, stride = 2 : i64} : tensor<8xi32>
-// CHECK: moe.exchange {{.*}} {parts = 4 : i64, rows = "L1.0.rows", segments = 1 : i64, stride = 2 : i64} : tensor<?x4xi32>, tensor<8xi32> -> tensor<?x4xi32>
+// CHECK: moe.exchange_counts {{.*}} {choices_register = "L1.0.choices", parts = 4 : i64, rows_register = "L1.0.rows", segments = 1 : i64, stride = 2 : i64} : tensor<8xi32>
+// CHECK: moe.exchange {{.*}} rows(%{{.*}}) {parts = 4 : i64, segments = 1 : i64, stride = 2 : i64} : tensor<?x4xi32>, tensor<8xi32> -> tensor<?x4xi32>
 // CHECK: moe.exchange {{.*}} like(%{{.*}} : tensor<?xi32>) {parts = 4 : i64, segments = 1 : i64, stride = 2 : i64} : tensor<?x4xi32>, tensor<8xi32> -> tensor<?x4xi32>
 // CHECK: moe.plan_sends {{.*}} segments(%{{.*}} : tensor<8xi32>) {expert_count = 4 : i64, parts = 2 : i64, segments = 4 : i64} : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<16xi32>
 func.func @exchange(%experts: tensor<?x4xi32>) -> (tensor<?x4xi32>, tensor<?x2xi32>) {
   %source, %slots, %ids, %send = moe.plan_sends %experts {expert_count = 16 : i64, parts = 4 : i64, segments = 1 : i64}
       : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<?x4xi32>, tensor<8xi32>
-  %receive = moe.exchange_counts %send
-      {parts = 4 : i64, segments = 1 : i64, stride = 2 : i64, rows = "L1.0.rows", choices = "L1.0.choices"} : tensor<8xi32>
-  %there = moe.exchange %ids, %send, %receive
-      {parts = 4 : i64, segments = 1 : i64, stride = 2 : i64, rows = "L1.0.rows"}
+  %receive, %rows, %choices = moe.exchange_counts %send
+      {parts = 4 : i64, segments = 1 : i64, stride = 2 : i64, rows_register = "L1.0.rows",
+       choices_register = "L1.0.choices"} : tensor<8xi32>
+  %there = moe.exchange %ids, %send, %receive rows(%rows)
+      {parts = 4 : i64, segments = 1 : i64, stride = 2 : i64}
       : tensor<?x4xi32>, tensor<8xi32> -> tensor<?x4xi32>
   %back = moe.exchange %there, %receive, %send like(%source : tensor<?xi32>)
       {parts = 4 : i64, segments = 1 : i64, stride = 2 : i64} : tensor<?x4xi32>, tensor<8xi32> -> tensor<?x4xi32>
@@ -104,6 +105,17 @@ func.func @exchange(%experts: tensor<?x4xi32>) -> (tensor<?x4xi32>, tensor<?x2xi
       {expert_count = 4 : i64, parts = 2 : i64, segments = 4 : i64}
       : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x2xi32>, tensor<?x4xi32>, tensor<16xi32>
   return %back, %slots1 : tensor<?x4xi32>, tensor<?x2xi32>
+}
+
+// A count that was exchanged elsewhere.
+// CHECK-LABEL: func.func @count(
+// CHECK: %[[N:.*]] = moe.count "L1.0.rows"
+// CHECK: moe.exchange {{.*}} rows(%[[N]])
+func.func @count(%rows: tensor<?x4xi32>, %send: tensor<8xi32>, %receive: tensor<8xi32>) -> tensor<?x4xi32> {
+  %n = moe.count "L1.0.rows"
+  %there = moe.exchange %rows, %send, %receive rows(%n)
+      {parts = 4 : i64, segments = 1 : i64, stride = 2 : i64} : tensor<?x4xi32>, tensor<8xi32> -> tensor<?x4xi32>
+  return %there : tensor<?x4xi32>
 }
 
 // A gather.

@@ -77,3 +77,20 @@ func.func @scatter_add(%rows: tensor<?x64xf32>, %ids: tensor<?xi32>, %init: tens
   %v = tensor.dim %r, %c0 : tensor<?x64xf32>
   return %v : index
 }
+
+// Rows that come from other ranks are as many as these have said; so are their choices.
+// CHECK-LABEL: func.func @exchange(
+// CHECK: %{{.*}}, %[[N:.*]], %[[CHOICES:.*]] = moe.exchange_counts
+// CHECK: return %[[N]], %[[CHOICES]]
+func.func @exchange(%rows: tensor<?x64xf32>, %ids: tensor<?x4xi32>, %send: tensor<8xi32>) -> (index, index) {
+  %c0 = arith.constant 0 : index
+  %receive, %n, %choices = moe.exchange_counts %send
+      {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64, rows_register = "r", choices_register = "c"} : tensor<8xi32>
+  %there = moe.exchange %rows, %send, %receive rows(%n)
+      {parts = 4 : i64, segments = 1 : i64, stride = 1 : i64} : tensor<?x64xf32>, tensor<8xi32> -> tensor<?x64xf32>
+  %source, %position, %offsets, %active = moe.plan %ids segments(%receive : tensor<8xi32>) choices(%choices)
+      {expert_count = 4 : i64} : tensor<?x4xi32> -> tensor<?xi32>, tensor<?x4xi32>, tensor<17xi32>, tensor<16xi32>
+  %a = tensor.dim %there, %c0 : tensor<?x64xf32>
+  %b = tensor.dim %source, %c0 : tensor<?xi32>
+  return %a, %b : index, index
+}
