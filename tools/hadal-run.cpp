@@ -109,6 +109,17 @@ void addCommon(CLI::App &command, SessionOptions &options, bool carriesModule, b
       .add_option("--threads", options.threads,
                   "Worker threads (default: all CPUs this process may use)")
       ->check(wholeNumberWithin(1, 1024));
+  command.add_option("--device", options.device,
+                     "cpu, cuda:N or emulated (default: what the module is for)");
+  command
+      .add_option("--emulator-seed", options.emulatorSeed,
+                  "The order of threads and copies on the emulated device")
+      ->check(seedNumber());
+  command
+      .add_option("--device-timeout", options.deviceTimeout,
+                  "Seconds after which a launch on a GPU is an error; 0: never")
+      ->check(numberWithin(0.0, 1e6))
+      ->capture_default_str();
   command
       .add_option("--trace", options.trace,
                   "Write a timeline of all launches (Chrome/Perfetto JSON)")
@@ -531,6 +542,12 @@ void addCall(CLI::App &app, Chosen &chosen, bool carriesModule) {
   });
 }
 
+void addDevices(CLI::App &app, Chosen &chosen) {
+  CLI::App *command = app.add_subcommand("devices", "The devices of this machine");
+  command->footer("  hadal-run devices");
+  command->callback([&] { chosen.command = [](std::optional<Module>) { return devices(); }; });
+}
+
 /// Text as all ranks would have it: 1e-3 and 0.001 are one number.
 std::string comparable(const std::string &text) {
   double number = 0;
@@ -547,8 +564,9 @@ std::string comparable(const std::string &text) {
 /// other names on other machines, so only whether they were given counts (what is in them is
 /// compared where they are read), and some options are a rank's own affair.
 std::vector<Fact> wordsOf(const CLI::App &command) {
-  static const std::set<std::string> own = {"--help", "--threads", "--rank-timeout",
-                                            "--link-delay-us", "MODULE"};
+  static const std::set<std::string> own = {
+      "--help",           "--threads",      "--device",        "--emulator-seed",
+      "--device-timeout", "--rank-timeout", "--link-delay-us", "MODULE"};
   std::vector<Fact> words = {{"the command", command.get_name(), true}};
   for (const CLI::Option *option : command.get_options()) {
     std::string name = option->get_name();
@@ -605,6 +623,7 @@ int runMain(int argc, char **argv, const std::string &program) {
   addGradients(app, chosen, carriesModule);
   addTrain(app, chosen, carriesModule);
   addCall(app, chosen, carriesModule);
+  addDevices(app, chosen);
   app.set_config("--config")->group(""); // each command lists its own
   app.config_formatter(std::make_shared<CommandConfig>(app));
   // All ranks have the same words as a rule; the first says what is wrong with them, and mpirun

@@ -114,6 +114,12 @@ Launch Launch::ofThisProcess() {
       launch.rank = number(variable);
       break;
     }
+  launch.rankHere = launch.rank % launch.ranksHere;
+  for (const char *variable : {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"})
+    if (std::getenv(variable) && launch.ranks > 1) {
+      launch.rankHere = number(variable);
+      break;
+    }
   return launch;
 }
 

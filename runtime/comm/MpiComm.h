@@ -15,6 +15,7 @@ struct Launch {
   unsigned ranks = 1;
   unsigned ranksHere = 1; ///< on this machine
   unsigned rank = 0;
+  unsigned rankHere = 0; ///< number among those on this machine
   static Launch ofThisProcess();
 };
 

@@ -6,6 +6,7 @@
 #include "runtime/DataDigest.h"
 #include "runtime/GenerationConfig.h"
 #include "runtime/comm/MpiComm.h"
+#include "runtime/device/CpuDevice.h"
 #include "runtime/module/Verify.h"
 
 #include <algorithm>
@@ -39,13 +40,11 @@ Result<std::unique_ptr<Session>> Session::open(const SessionOptions &options,
   Module module = carried ? std::move(*carried) : HADAL_TRY(Module::open(options.module));
   bool isShared = machine != nullptr;
   if (!isShared)
-    machine = std::make_shared<Machine>(options.threads);
+    machine = HADAL_TRY(Machine::open(options, module));
   std::unique_ptr<Session> session(
       new Session(std::move(module), options, std::move(machine), isShared));
-  HADAL_TRY(checkTargets(session->machine->device, session->opened));
+  HADAL_TRY(checkTargets(*session->machine->device, session->opened));
   HADAL_TRY(verifyModule(session->opened));
-  if (Status started = session->machine->device.started(); !started)
-    return Error{started.error().code, "--threads: " + started.error().message};
   return session;
 }
 
@@ -53,7 +52,24 @@ static unsigned defaultThreads() {
   return std::max(1u, ThreadPool::availableThreads() / Launch::ofThisProcess().ranksHere);
 }
 
-Machine::Machine(unsigned threads) : device(threads ? threads : defaultThreads()) {}
+Machine::Machine(unsigned threads)
+    : device(std::make_unique<CpuDevice>(threads ? threads : defaultThreads())),
+      threads(static_cast<CpuDevice &>(*device).threads()) {}
+
+Machine::Machine(std::unique_ptr<Device> device, unsigned threads)
+    : device(std::move(device)), threads(threads) {}
+
+Result<std::shared_ptr<Machine>> Machine::open(const SessionOptions &options,
+                                               const Module &module) {
+  DeviceOptions wanted;
+  wanted.device = options.device.empty() ? deviceOf(module) : options.device;
+  bool isCpu = wanted.device == "cpu";
+  wanted.threads = !isCpu ? 1 : options.threads ? options.threads : defaultThreads();
+  wanted.emulatorSeed = options.emulatorSeed;
+  wanted.timeoutSeconds = options.deviceTimeout;
+  wanted.rankHere = Launch::ofThisProcess().rankHere;
+  return std::make_shared<Machine>(HADAL_TRY(openDevice(wanted)), wanted.threads);
+}
 
 Status Session::openWeights(const std::string &weights) {
   std::string before = std::exchange(options.weights, weights);
@@ -89,7 +105,7 @@ Status Session::load(unsigned part, const WeightStore::Progress &progress) {
     // Nothing to pack.
     weights = WeightStore(machine->parameters, part);
   } else if (auto source = std::exchange(checkpoint, std::nullopt)) {
-    weights = HADAL_TRY(WeightStore::load(opened, machine->device, std::move(*source), progress,
+    weights = HADAL_TRY(WeightStore::load(opened, *machine->device, std::move(*source), progress,
                                           part, isShared ? machine->parameters : nullptr));
   } else if (auto *parameters = opened.tables().parameters(); parameters && parameters->size()) {
     return invalidArgument(opened.path() + ": reads " + std::to_string(parameters->size()) +
@@ -101,12 +117,12 @@ Status Session::load(unsigned part, const WeightStore::Progress &progress) {
 Status Session::load(TensorSource &source, unsigned part) {
   auto start = std::chrono::steady_clock::now();
   weights =
-      HADAL_TRY(WeightStore::load(opened, machine->device, machine->parameters, source, part));
+      HADAL_TRY(WeightStore::load(opened, *machine->device, machine->parameters, source, part));
   return endLoad(start);
 }
 
 Status Session::endLoad(std::chrono::steady_clock::time_point start) {
-  runner = HADAL_TRY(Executor::create(opened, machine->device, weights));
+  runner = HADAL_TRY(Executor::create(opened, *machine->device, weights));
   HADAL_TRY(runner->setMemoryCheck(options.checkMemory));
   if (!options.trace.empty())
     runner->setTrace(&trace);

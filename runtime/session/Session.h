@@ -5,7 +5,7 @@
 
 #include "runtime/Executor.h"
 #include "runtime/Trace.h"
-#include "runtime/device/CpuDevice.h"
+#include "runtime/device/Devices.h"
 #include "runtime/module/Module.h"
 #include "runtime/parameters/WeightStore.h"
 #include "runtime/ranks/Gather.h"
@@ -24,8 +24,11 @@ struct SessionOptions {
   std::string weights; ///< folder or file; empty: none
   std::string trace;   ///< file to write; empty: none
   std::string output;  ///< safetensors file to write; empty: none
+  std::string device;  ///< as DeviceOptions has it; empty: what the module is for
   unsigned threads = 0;
-  bool checkMemory = false; ///< Executor::setMemoryCheck
+  std::optional<uint64_t> emulatorSeed;
+  double deviceTimeout = defaultDeviceTimeout; ///< seconds
+  bool checkMemory = false;                    ///< Executor::setMemoryCheck
 };
 
 /// Where a checkpoint's tokenizer lies: `weights` may name the folder or its one file.
@@ -37,10 +40,15 @@ Result<std::vector<int64_t>> eosTokensOf(const std::string &weights, const fb::M
 /// A device and the parameters on it. Sessions may share both: what lies alike in several modules
 /// is there once. For one thread, that of these sessions.
 struct Machine {
-  /// 0 threads: this machine's cores, divided by the ranks that run on it.
+  /// The device that the options name, or that the module is for. 0 threads: this machine's cores,
+  /// divided by the ranks that run on it.
+  static Result<std::shared_ptr<Machine>> open(const SessionOptions &options, const Module &module);
+  /// A CPU.
   explicit Machine(unsigned threads);
+  Machine(std::unique_ptr<Device> device, unsigned threads);
 
-  CpuDevice device;
+  std::unique_ptr<Device> device;
+  unsigned threads; ///< of this process that compute
   std::shared_ptr<ParameterStore> parameters = std::make_shared<ParameterStore>();
 };
 
@@ -80,7 +88,8 @@ public:
   Trace *traceWanted() { return options.trace.empty() ? nullptr : &trace; }
 
   const Module &module() const { return opened; }
-  unsigned threads() const { return machine->device.threads(); }
+  unsigned threads() const { return machine->threads; }
+  const Device &device() const { return *machine->device; }
   double loadSeconds() const { return seconds; } ///< that load() took
 
   /// After load().

@@ -92,13 +92,13 @@ Status check(char **argv) {
   if (store.bytes() != both)
     return invalidArgument("a second reader has memory of its own");
   auto other = std::make_shared<ParameterStore>();
-  WeightStore apart = HADAL_TRY(WeightStore::load(served, machine->device, other, source));
+  WeightStore apart = HADAL_TRY(WeightStore::load(served, *machine->device, other, source));
   uint64_t saved = before + other->bytes() - both;
   if (!saved)
     return invalidArgument("no parameter is shared");
   std::vector<float> first = HADAL_TRY(logitsOf(generation->executor()));
   HADAL_TRY(
-      equal(first, HADAL_TRY(logitsOfFile(served, machine->device, argv[3])), "before the step"));
+      equal(first, HADAL_TRY(logitsOfFile(served, *machine->device, argv[3])), "before the step"));
 
   auto trainer = HADAL_TRY(Trainer::create(training->executor(), trainables));
   HADAL_TRY(train(*trainer, *training->module().tables().training(),
@@ -108,11 +108,11 @@ Status check(char **argv) {
   HADAL_TRY(writeWeights(trainables, argv[4]));
   std::vector<float> now = HADAL_TRY(logitsOf(second->executor()));
   HADAL_TRY(
-      equal(now, HADAL_TRY(logitsOfFile(served, machine->device, argv[4])), "after the step"));
+      equal(now, HADAL_TRY(logitsOfFile(served, *machine->device, argv[4])), "after the step"));
   if (equal(first, now, ""))
     return invalidArgument("the step has changed no logit");
   HADAL_TRY(equal(now, HADAL_TRY(logitsOf(generation->executor())), "for the other reader"));
-  auto unshared = HADAL_TRY(Executor::create(served, machine->device, apart));
+  auto unshared = HADAL_TRY(Executor::create(served, *machine->device, apart));
   HADAL_TRY(apart.refresh());
   HADAL_TRY(equal(now, HADAL_TRY(logitsOf(*unshared)), "in a store of its own"));
   std::printf("%llu of %llu bytes are shared\n", static_cast<unsigned long long>(saved),

@@ -93,6 +93,8 @@ Status score(const ScoreOptions &options, std::optional<Module> carried);
 Status gradients(const GradientsOptions &options, std::optional<Module> carried);
 Status train(const TrainOptions &options, std::optional<Module> carried);
 Status call(const CallOptions &options, std::optional<Module> carried);
+/// Prints a line for each device of this machine, and for each kind that it has none of.
+Status devices();
 
 } // namespace hadal::run
 

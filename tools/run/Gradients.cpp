@@ -53,7 +53,11 @@ Status prepare(const GradientsOptions &options, std::optional<Module> carried, J
   if (!options.reference.empty()) {
     GradientsOptions other = options;
     other.module = options.reference;
-    HADAL_TRY(prepare(other, {}, job, reference, facts));
+    Module module = HADAL_TRY(Module::open(other.module));
+    other.device.clear(); // that is the first module's
+    if (deviceOf(module) != "emulated")
+      other.emulatorSeed.reset();
+    HADAL_TRY(prepare(other, std::move(module), job, reference, facts));
   }
   // Last, because the job is then the first module's.
   HADAL_TRY(prepare(options, std::move(carried), job, parts, facts));
