@@ -106,6 +106,7 @@ public:
     return arguments.integers("arg" + std::to_string(argument));
   }
   std::optional<Integers> optionalInteger(unsigned argument) const;
+  Reals result(unsigned number) const { return results.reals("result" + std::to_string(number)); }
 
   /// |got - wanted| <= tolerance * the largest |wanted|, everywhere. Tolerance 0: equal to the bit
   /// (but for the sign of zero). Fails with the first element that differs, the shapes where they

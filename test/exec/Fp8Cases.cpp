@@ -294,7 +294,7 @@ static void addGroups(const std::vector<int64_t> &offsets, Inputs &inputs) {
 static Case productOfCodes() {
   return {"fp8.product_of_codes",
           {"rows", "E", "N", "K", "block", "transpose", "interval", "hopper", "x", "w", "source",
-           "residual", "kept"},
+           "residual", "pair", "kept", "products"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             int64_t experts = s.integer("E", 0), n = s.integer("N"), k = s.integer("K");
             auto blocks = [&](int64_t size, int64_t block) {
@@ -323,6 +323,10 @@ static Case productOfCodes() {
             }
             if (s.flag("residual"))
               inputs.addRandom(random, {results, transposed ? k : n});
+            if (s.flag("pair")) {
+              inputs.addIntegers(codes(random, weights, ofW), ofW);
+              inputs.addReals(scales(random, scale));
+            }
           },
           [](const Settings &s, const Check &check) {
             auto [blockN, blockK] = block(s);
@@ -341,18 +345,30 @@ static Case productOfCodes() {
             std::optional<Integers> source;
             if (s.flag("source"))
               source = check.integer(next++);
-            Reals wanted = reference::productOfCodes(p, offsetsOf(s), source,
-                                                     sumsOf(s, transposed ? blockN : blockK));
-            if (s.flag("residual")) {
-              Reals residual = check.real(next);
+            auto product = [&] {
+              return reference::productOfCodes(p, offsetsOf(s), source,
+                                               sumsOf(s, transposed ? blockN : blockK));
+            };
+            Reals wanted = product();
+            auto add = [&](const Reals &other) {
               for (int64_t i = 0; i < wanted.size(); ++i)
                 wanted.values[i] =
-                    static_cast<float>(wanted.values[i]) + static_cast<float>(residual.values[i]);
+                    static_cast<float>(wanted.values[i]) + static_cast<float>(other.values[i]);
+            };
+            if (s.flag("residual"))
+              add(check.real(next));
+            // Of two products of the same rows the kernel adds the results.
+            if (s.flag("pair")) {
+              std::vector<int64_t> weights = p.weights.shape, scale = p.scale.shape;
+              p.weights = decode(check.integer(next), formatOf(s, "w"));
+              p.scale = check.real(next + 1);
+              p.weights.shape = weights, p.scale.shape = scale;
+              add(product());
             }
-            check.equal(0, wanted);
+            check.close(0, wanted, chainTolerance(s, 0));
             // The result is quantized, too, in tiles of so many columns.
             if (int64_t width = s.integer("kept", 0)) {
-              reference::Quantized kept = reference::quantize(wanted, {1, width, {}});
+              reference::Quantized kept = reference::quantize(check.result(0), {1, width, {}});
               check.equal(1, kept.codes);
               check.same(2, kept.scale);
             }
@@ -375,7 +391,7 @@ static reference::Quantized operandOf(const Settings &s, const Check &check, uns
 static Case weightGradient() {
   return {"fp8.weight_grad",
           {"rows", "E", "N", "K", "init", "tile", "interval", "hopper", "gradient", "x",
-           "quantized", "pow2"},
+           "quantized", "pow2", "products"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             std::vector<int64_t> offsets = offsetsOf(s);
             int64_t experts = s.integer("E", 0), tile = s.integer("tile"), rows = offsets.back(),
@@ -417,10 +433,12 @@ static Case weightGradient() {
               init = check.real(2 * each + (experts ? 2 : 0));
             reference::Quantized gradient = operandOf(s, check, 0, "gradient"),
                                  x = operandOf(s, check, each, "x");
-            check.equal(0, reference::weightGradientOfCodes(
-                               decode(gradient.codes, formatOf(s, "gradient")), gradient.scale,
-                               decode(x.codes, formatOf(s, "x")), x.scale, offsetsOf(s), init, tile,
-                               sumsOf(s, tile)));
+            check.close(0,
+                        reference::weightGradientOfCodes(
+                            decode(gradient.codes, formatOf(s, "gradient")), gradient.scale,
+                            decode(x.codes, formatOf(s, "x")), x.scale, offsetsOf(s), init, tile,
+                            sumsOf(s, tile)),
+                        chainTolerance(s, 0));
           }};
 }
 
@@ -484,7 +502,8 @@ private:
 
 static Case linear() {
   return {"fp8.linear",
-          {"rows", "E", "N", "K", "interval", "hopper", "pow2", "format", "gradient_blocks"},
+          {"rows", "E", "N", "K", "interval", "hopper", "pow2", "format", "gradient_blocks",
+           "products"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             int64_t rows = offsetsOf(s).back(), n = s.integer("N"), k = s.integer("K");
             std::vector<int64_t> weights{n, k};
@@ -503,9 +522,10 @@ static Case linear() {
           [](const Settings &s, const Check &check) {
             Reals x = check.real(0), w = check.real(1), dy = check.real(s.integer("E", 0) ? 4 : 2);
             Linear linear(s);
-            check.equal(0, linear.product(x, w, /*transposed=*/false));
-            check.equal(1, linear.product(dy, w, /*transposed=*/true));
-            check.equal(2, linear.weightGradient(dy, x, w.shape));
+            double tolerance = chainTolerance(s, 0);
+            check.close(0, linear.product(x, w, /*transposed=*/false), tolerance);
+            check.close(1, linear.product(dy, w, /*transposed=*/true), tolerance);
+            check.close(2, linear.weightGradient(dy, x, w.shape), tolerance);
           }};
 }
 

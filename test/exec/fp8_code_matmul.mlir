@@ -74,6 +74,13 @@
 // REDEFINE: %{s} = E=3 rows=3,0,1,17,2,0 N=200 K=150 block=128,128 source=1 kept=128
 // RUN: %{case}
 
+// Two products of the same rows, whose panels stand side by side.
+// REDEFINE: %{f} = pair
+// REDEFINE: %{s} = rows=1 N=200 K=300 block=128,128 pair=1
+// RUN: %{case}
+// REDEFINE: %{s} = rows=29 N=200 K=300 block=128,128 pair=1
+// RUN: %{case}
+
 // Where a processor has AVX-512-BF16 these are its pairs; without it the bits are the same.
 
 #id = affine_map<(m, n) -> (m, n)>
@@ -203,4 +210,19 @@ func.func @kept_grouped(%x: tensor<?x150xf8E4M3FN>, %w: tensor<3x200x150xf8E4M3F
   %y = fp8.grouped_matmul %x, %w, %sc, %o, %ac source(%src : tensor<?xi32>) x_scale(%xs : tensor<?x2xf32>) {block = array<i64: 128, 128>} : tensor<?x150xf8E4M3FN>, tensor<3x200x150xf8E4M3FN>, tensor<3x2x2xf32>, tensor<7xi32>, tensor<6xi32> -> tensor<?x200xf32>
   %q, %s = fp8.quantize %y {block = array<i64: 1, 128>} : tensor<?x200xf32> -> tensor<?x200xf8E4M3FN>, tensor<?x2xf32>
   return %y, %q, %s : tensor<?x200xf32>, tensor<?x200xf8E4M3FN>, tensor<?x2xf32>
+}
+
+func.func @pair(%x: tensor<?x300xf8E4M3FN>, %w: tensor<200x300xf8E4M3FN>, %sc: tensor<2x3xf32>, %xs: tensor<?x3xf32>, %w2: tensor<200x300xf8E4M3FN>, %sc2: tensor<2x3xf32>)
+    -> tensor<?x200xf32> {
+  %c0 = arith.constant 0 : index
+  %y = fp8.matmul %x, %w, %sc x_scale(%xs : tensor<?x3xf32>) {block = array<i64: 128, 128>} : tensor<?x300xf8E4M3FN>, tensor<200x300xf8E4M3FN>, tensor<2x3xf32> -> tensor<?x200xf32>
+  %y2 = fp8.matmul %x, %w2, %sc2 x_scale(%xs : tensor<?x3xf32>) {block = array<i64: 128, 128>} : tensor<?x300xf8E4M3FN>, tensor<200x300xf8E4M3FN>, tensor<2x3xf32> -> tensor<?x200xf32>
+  %d = tensor.dim %y, %c0 : tensor<?x200xf32>
+  %em = tensor.empty(%d) : tensor<?x200xf32>
+  %z = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]} ins(%y, %y2 : tensor<?x200xf32>, tensor<?x200xf32>) outs(%em : tensor<?x200xf32>) {
+  ^bb0(%a: f32, %b: f32, %oo: f32):
+    %s = arith.addf %a, %b : f32
+    linalg.yield %s : f32
+  } -> tensor<?x200xf32>
+  return %z : tensor<?x200xf32>
 }

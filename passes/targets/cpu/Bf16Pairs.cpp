@@ -16,6 +16,16 @@ Value hadal::pairOf(KernelBuilder &b, Value first, Value second) {
   return arith::OrIOp::create(b, bitsOf(b, first), low);
 }
 
+Value hadal::pairsOfBf16(KernelBuilder &b, Value bits) {
+  int64_t lanes = cast<VectorType>(bits.getType()).getNumElements() / 2;
+  Value pairs = vector::BitCastOp::create(b, b.vectorOf(lanes, b.getI32Type()), bits);
+  if (b.shape.tiles)
+    return pairs;
+  Value half = b.constantLike(pairs, b.getI32IntegerAttr(16));
+  return arith::OrIOp::create(b, arith::ShLIOp::create(b, pairs, half),
+                              arith::ShRUIOp::create(b, pairs, half));
+}
+
 std::pair<Value, Value> hadal::splitPairs(KernelBuilder &b, Value elements) {
   auto type = cast<VectorType>(elements.getType());
   int64_t lanes = type.getNumElements() / 2;

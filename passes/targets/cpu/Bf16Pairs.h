@@ -18,6 +18,10 @@ namespace hadal {
 /// vectors whose values bf16 holds.
 mlir::Value pairOf(KernelBuilder &b, mlir::Value first, mlir::Value second);
 
+/// Pairs of bits of bf16 (i16) that stand side by side: the even one is the first. Where AMX
+/// multiplies them the first is the lower half: its sums have an order of their own.
+mlir::Value pairsOfBf16(KernelBuilder &b, mlir::Value bits);
+
 /// The even and the odd elements of a vector.
 std::pair<mlir::Value, mlir::Value> splitPairs(KernelBuilder &b, mlir::Value elements);
 

@@ -5,7 +5,8 @@
 // sum is a chain of its own, from zero, on the codes' values, and is then promoted: sum = fma(part,
 // scale of the row * scale of the weights, sum). Where the processor multiplies pairs of bf16, the
 // chain is one of pairs, with the same bits; parts as Hopper forms them are HopperSum's. Products
-// without scales are one chain.
+// without scales are one chain. Where products take AMX tiles, each part of codes is one chain in
+// these, in an order of their own.
 //
 //   task   rows [m0, m1) x panels [p0, p1)
 //     a few rows     of packed weights: these are decoded in registers and read once; for one row
@@ -26,6 +27,7 @@
 #include "passes/targets/cpu/ProductEpilogue.h"
 #include "passes/targets/cpu/ProductTasks.h"
 #include "passes/targets/cpu/StagedOperands.h"
+#include "passes/targets/cpu/TileProduct.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -37,11 +39,16 @@ class StagedMatmulEmitter {
 public:
   StagedMatmulEmitter(Kernel &kernel, ArrayRef<Product> products, linalg::GenericOp generic)
       : kernel(kernel), b(kernel.b), products(products), generic(generic),
-        first(this->products.front()), operands(kernel, products, usesPairs(first, b.shape)) {}
+        first(this->products.front()), inTiles(usesTiles(first, b.shape)),
+        operands(kernel, products, inTiles || usesPairs(first, b.shape)), tiles(b, 1) {}
   LogicalResult emit();
 
   static bool usesPairs(const Product &p, const VectorShape &shape) {
     return shape.pairs && (p.leftScale ? p.accumulate == Accumulate::F32 : !p.scale);
+  }
+
+  static bool usesTiles(const Product &p, const VectorShape &shape) {
+    return shape.tiles && p.leftScale && p.accumulate == Accumulate::F32;
   }
 
 private:
@@ -51,25 +58,28 @@ private:
     Value row, batch, panel;
     Value slot;   // of the staged panel; null: weights are decoded in registers
     Value t0, t1; // parts of the sum
+    Value valid;  // rows that are there
   };
   void planTasks();
   void emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1);
   void emitFewRows(Value m0, Value m1, Value batch, Value p0, Value p1);
   void emitChunk(Value m0, Value m1, Value batch, Value p0, Value p1, Value t0, Value t1);
   void sumTile(const Tile &tile);
+  void sumInTiles(const Tile &tile);
   Values partOf(const Tile &tile, Value part, Values acc);
   Values stagedPart(const Tile &tile, Value from, Value to, Values acc);
   Values hopperPart(const Tile &tile, Value from, Value to, Values acc);
   Values partInRegisters(const Tile &tile, Value part, Values acc);
   void promote(const Tile &tile, Value part, const Values &sums);
-  void beginTile(const Tile &tile, Value valid, bool isFirst);
-  void endTile(const Tile &tile, Value valid, bool isLast);
+  void beginTile(const Tile &tile, bool isFirst);
+  void endTile(const Tile &tile, bool isLast);
   void quantizeRows(Value m0, Value m1, Value p0, Value p1);
-  void forVectors(const Tile &tile, Value valid,
+  void forVectors(const Tile &tile,
                   function_ref<void(Value row, Value panel, int64_t vector, int64_t valid)> body);
   Value sumAt(Value row, int64_t vector, std::optional<Value> store = std::nullopt);
   bool promotes() const { return bool(first.scale); }
   SmallVector<int64_t> heights() const;
+  int64_t mostRows() const { return inTiles ? TileProduct::side : b.shape.rows; }
   Value heightFor(Value rows);
 
   Kernel &kernel;
@@ -79,17 +89,21 @@ private:
   ProductEpilogue epilogue;
   fp8::QuantizeOp quantize; // of the result, or null
   const Product &first;
+  const bool inTiles;
   StagedOperands operands;
+  TileProduct tiles;
   bool fewInRegisters = false;
   static constexpr int64_t together = 4; // panels of one row
   static constexpr int64_t fewRows = 4;
   SumParts parts{1, 1, 1}, wholeParts{1, 1, 1};
   int64_t partsOfChunk = 0, panelsOfTask = 0, rowsOfTask = 0;
-  Value out, sums;
+  Value out, sums, part; // part: of the sums, as AMX stores it
 };
 
 /// Of tiles, the highest one last.
 SmallVector<int64_t> StagedMatmulEmitter::heights() const {
+  if (inTiles)
+    return {TileProduct::side / 2, TileProduct::side};
   if (first.accumulate == Accumulate::Hopper)
     return {1, 2};
   if (b.shape.rows == 12)
@@ -211,8 +225,38 @@ void StagedMatmulEmitter::promote(const Tile &tile, Value part, const Values &ac
   }
 }
 
+/// The same where AMX computes the parts, of the rows that are there.
+void StagedMatmulEmitter::sumInTiles(const Tile &tile) {
+  int64_t lanes = b.shape.lanes, rowTiles = tile.height / (TileProduct::side / 2);
+  Value rows = operands.stagedRows(), panels = operands.stagedPanels();
+  int64_t rowLength = cast<MemRefType>(rows.getType()).getDimSize(1), width = operands.layout.panel,
+          panelLength = cast<MemRefType>(panels.getType()).getDimSize(1) * width;
+  b.loop(tile.t0, tile.t1, 1, [&](Value at) {
+    Value t = b.sub(at, tile.t0), from = b.div(b.mul(t, parts.padded()), operands.unit());
+    TileProduct::Operand left{rows, from, lanes, 0, lanes * rowLength, rowLength},
+        right{panels,        b.add(b.mul(tile.slot, panelLength), b.mul(from, width)),
+              lanes * width, 0,
+              lanes,         width};
+    tiles.zeroSums(rowTiles);
+    tiles.multiply(rowTiles, left, right, b.ceilDiv(parts.steps(b, at), TileProduct::side));
+    tiles.storeSums(rowTiles, part, b.index(0), width);
+    Values ofWeights;
+    for (int64_t v = 0; v < operands.vectors(); ++v)
+      ofWeights.push_back(operands.rightScale(tile.panel, tile.slot, tile.batch, at, t, v));
+    b.loop(b.index(0), tile.valid, 1, [&](Value r) {
+      Value ofRow = operands.leftScale(r, t, /*whole=*/false);
+      for (int64_t v = 0; v < operands.vectors(); ++v) {
+        Value sum = b.loadVector(part, {r, b.index(v * lanes)}, lanes);
+        sumAt(r, v, b.fma(sum, b.mulf(ofRow, ofWeights[v]), sumAt(r, v)));
+      }
+    });
+  });
+}
+
 /// Adds the parts of a tile to its sums.
 void StagedMatmulEmitter::sumTile(const Tile &tile) {
+  if (inTiles)
+    return sumInTiles(tile);
   int64_t width = tile.panels * operands.vectors();
   b.loop(tile.t0, tile.t1, 1, [&](Value part) {
     Values acc(tile.height * width, b.zeros(b.vectorOf(b.shape.lanes, b.getF32Type())));
@@ -226,14 +270,14 @@ void StagedMatmulEmitter::sumTile(const Tile &tile) {
   });
 }
 
-/// For each of `rows` rows and the tile's vectors of outputs: `vector` counts over all panels,
-/// `valid` outputs of it are there.
-void StagedMatmulEmitter::forVectors(const Tile &tile, Value rows,
+/// For each of the tile's rows and vectors of outputs: `vector` counts over all panels, `valid`
+/// outputs of it are there.
+void StagedMatmulEmitter::forVectors(const Tile &tile,
                                      function_ref<void(Value, Value, int64_t, int64_t)> body) {
   for (int64_t p = 0; p < tile.panels; ++p) {
     Value panel = b.add(tile.panel, p);
     operands.layout.onLast(b, panel, [&](bool last) {
-      b.loop(b.index(0), rows, 1, [&](Value r) {
+      b.loop(b.index(0), tile.valid, 1, [&](Value r) {
         for (int64_t v = 0; v < operands.vectors(); ++v)
           body(r, panel, p * operands.vectors() + v, operands.layout.valid(last, v, b.shape.lanes));
       });
@@ -242,15 +286,20 @@ void StagedMatmulEmitter::forVectors(const Tile &tile, Value rows,
 }
 
 /// The sums as they begin, or as an earlier chunk left them in the result's memory.
-void StagedMatmulEmitter::beginTile(const Tile &tile, Value valid, bool isFirst) {
+void StagedMatmulEmitter::beginTile(const Tile &tile, bool isFirst) {
   int64_t width = tile.panels * operands.vectors();
   Value zero = b.zeros(b.vectorOf(b.shape.lanes, b.getF32Type()));
+  if (isFirst && inTiles)
+    return b.loop(b.index(0), tile.valid, 1, [&](Value r) {
+      for (int64_t v = 0; v < width; ++v)
+        sumAt(r, v, zero);
+    });
   if (isFirst) {
     for (int64_t i = 0; i < tile.height * width; ++i)
       sumAt(b.index(i / width), i % width, zero);
     return;
   }
-  forVectors(tile, valid, [&](Value r, Value panel, int64_t vector, int64_t lanes) {
+  forVectors(tile, [&](Value r, Value panel, int64_t vector, int64_t lanes) {
     Value column = operands.columnOf(panel, vector % operands.vectors());
     if (!lanes)
       return void(sumAt(r, vector, zero));
@@ -259,9 +308,9 @@ void StagedMatmulEmitter::beginTile(const Tile &tile, Value valid, bool isFirst)
   });
 }
 
-void StagedMatmulEmitter::endTile(const Tile &tile, Value valid, bool isLast) {
+void StagedMatmulEmitter::endTile(const Tile &tile, bool isLast) {
   int64_t vectors = operands.vectors(), each = vectors / products.size();
-  forVectors(tile, valid, [&](Value r, Value panel, int64_t vector, int64_t lanes) {
+  forVectors(tile, [&](Value r, Value panel, int64_t vector, int64_t lanes) {
     if (vector % vectors >= each || !lanes) // one result of a pair
       return;
     Value row = b.add(tile.row, r), column = operands.columnOf(panel, vector % vectors);
@@ -298,21 +347,21 @@ void StagedMatmulEmitter::emitChunk(Value m0, Value m1, Value batch, Value p0, V
   b.loop(m0, m1, heights().back(), [&](Value row) {
     Value valid = b.min(b.sub(m1, row), b.index(heights().back()));
     Value height = heightFor(valid);
-    operands.stageRows(row, height, last, batch, t0, t1);
+    // AMX takes missing rows as it finds them: their sums are their own.
+    operands.stageRows(row, inTiles ? valid : height, last, batch, t0, t1);
     b.switchOn(height, heights(), [&](int64_t h) {
       b.loop(p0, p1, 1, [&](Value panel) {
-        Tile tile{h, 1, row, batch, panel, b.sub(panel, p0), t0, t1};
+        Tile tile{h, 1, row, batch, panel, b.sub(panel, p0), t0, t1, valid};
         if (isOnly)
-          beginTile(tile, valid, true);
+          beginTile(tile, true);
         else
           b.choose(
-              isFirst, [&] { beginTile(tile, valid, true); },
-              [&] { beginTile(tile, valid, false); });
+              isFirst, [&] { beginTile(tile, true); }, [&] { beginTile(tile, false); });
         sumTile(tile);
         if (isOnly || !epilogue)
-          return endTile(tile, valid, true);
+          return endTile(tile, true);
         b.choose(
-            isLast, [&] { endTile(tile, valid, true); }, [&] { endTile(tile, valid, false); });
+            isLast, [&] { endTile(tile, true); }, [&] { endTile(tile, false); });
       });
     });
     if (quantize)
@@ -324,10 +373,10 @@ void StagedMatmulEmitter::emitFewRows(Value m0, Value m1, Value batch, Value p0,
   Value rows = b.sub(m1, m0), last = b.sub(m1, b.index(1));
   Value none = b.index(0), all = b.index(wholeParts.count());
   auto sum = [&](int64_t height, int64_t panels, Value panel) {
-    Tile tile{height, panels, m0, batch, panel, {}, none, all};
-    beginTile(tile, rows, true);
+    Tile tile{height, panels, m0, batch, panel, {}, none, all, rows};
+    beginTile(tile, true);
     sumTile(tile);
-    endTile(tile, rows, true);
+    endTile(tile, true);
   };
   b.choose(
       b.equal(rows, b.index(1)),
@@ -369,7 +418,7 @@ void StagedMatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, V
 void StagedMatmulEmitter::planTasks() {
   int64_t steps = b.shape.lanes == 16 ? 1024 : 512, panels = operands.layout.panels();
   if (promotes()) {
-    parts = wholeParts = SumParts::of(first);
+    parts = wholeParts = SumParts::of(first, inTiles ? TileProduct::side : 4);
   } else {
     // Chunks alike, of whole panels where weights lie in these.
     parts = SumParts::of(first.k, llvm::alignTo(evenly(first.k, steps), 64));
@@ -384,7 +433,7 @@ void StagedMatmulEmitter::planTasks() {
   if (quantize) // a tile of codes is in one task
     panelsOfTask = std::min<int64_t>(
         panels, llvm::alignTo(panelsOfTask, quantize.getBlock()[1] / operands.layout.panel));
-  rowsOfTask = rowsOfTasks(first, llvm::divideCeil(panels, panelsOfTask), b.shape.rows);
+  rowsOfTask = rowsOfTasks(first, llvm::divideCeil(panels, panelsOfTask), mostRows());
 }
 
 LogicalResult StagedMatmulEmitter::emit() {
@@ -403,20 +452,27 @@ LogicalResult StagedMatmulEmitter::emit() {
                                     << operands.layout.panel << " outputs of the kernel's result";
   }
   planTasks();
-  // Hopper's sums want the values of both operands as they are.
-  fewInRegisters = operands.readsInRegisters() && first.accumulate == Accumulate::F32;
-  int64_t scratchBytes = 0;
+  // Hopper's sums want the values of both operands as they are; a row's sums in AMX tiles have one
+  // order, whatever stands beside it.
+  fewInRegisters = !inTiles && operands.readsInRegisters() && first.accumulate == Accumulate::F32;
+  int64_t scratchBytes = 0, width = operands.layout.panel;
+  if (inTiles) {
+    tiles.configure(kernel.scratch, scratchBytes);
+    part = b.scratchView(kernel.scratch, scratchBytes, {TileProduct::side, width}, b.getF32Type());
+  }
   sums = b.scratchView(kernel.scratch, scratchBytes,
-                       {std::max(b.shape.rows, fewRows), together * operands.layout.panel},
+                       {std::max(mostRows(), fewRows), (inTiles ? 1 : together) * width},
                        b.getF32Type());
   operands.place(heights().back(), panelsOfTask, parts, partsOfChunk, scratchBytes);
   if (fewInRegisters)
     operands.placeWhole(fewRows, wholeParts, scratchBytes);
-  ProductCut cut{operands.layout.panels(), panelsOfTask, rowsOfTask, b.shape.rows};
+  ProductCut cut{operands.layout.panels(), panelsOfTask, rowsOfTask, mostRows()};
   auto tasks =
       forProductTasks(kernel, first, cut, [&](Value m0, Value m1, Value batch, Value p0, Value p1) {
         emitBlock(m0, m1, batch, p0, p1);
       });
+  if (inTiles)
+    tiles.release();
   kernel.finish(tasks, scratchBytes);
   return success();
 }

@@ -237,14 +237,14 @@ void TileMatmulEmitter::emitChunk(Value m0, Value m1, Value batch, Value p0, Val
         auto [next, apart] = nextWeights(batch, panel, b.sub(p1, p0), chunk);
         Value begin = b.add(next, part);
         tiles.zeroSums(rowTiles);
-        tiles.multiply(rowTiles, leftPieces, b.index(0), rightPieces, piecesOf(panel),
-                       b.index(chunk.steps()), [&](Value step) {
-                         Value at = b.add(begin, b.mul(step, apart));
-                         b.loop(b.index(0), each, 1, [&](Value i) {
-                           b.prefetch(right, b.min(b.add(at, b.mul(i, 16)), b.index(all - 1)),
-                                      false, 2);
-                         });
-                       });
+        tiles.multiply(
+            rowTiles, tiles.stored(leftPieces, b.index(0)),
+            tiles.stored(rightPieces, piecesOf(panel)), b.index(chunk.steps()), [&](Value step) {
+              Value at = b.add(begin, b.mul(step, apart));
+              b.loop(b.index(0), each, 1, [&](Value i) {
+                b.prefetch(right, b.min(b.add(at, b.mul(i, 16)), b.index(all - 1)), false, 2);
+              });
+            });
         tiles.storeSums(rowTiles, sums, b.index(0), side);
         joinRows(row, rows, batch, panel, chunk);
       });

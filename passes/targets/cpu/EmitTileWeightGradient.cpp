@@ -164,11 +164,13 @@ void TileWeightGradientEmitter::square(Value expert, Value panel, Value k, Value
   // The next square comes from further away than the pieces.
   Value each = b.div(b.add(steps, side * side / 16 - 1), b.max(steps, b.index(1)));
   Value from = b.add(at, next), all = b.index(cast<MemRefType>(out.getType()).getDimSize(0) - 1);
-  tiles.multiply(rowTiles, leftPieces, leftAt, rightPieces, rightAt, steps, [&](Value step) {
-    Value part = b.add(from, b.mul(b.mul(step, each), 16));
-    b.loop(b.index(0), each, 1,
-           [&](Value i) { b.prefetch(out, b.min(b.add(part, b.mul(i, 16)), all), true, 3); });
-  });
+  tiles.multiply(rowTiles, tiles.stored(leftPieces, leftAt), tiles.stored(rightPieces, rightAt),
+                 steps, [&](Value step) {
+                   Value part = b.add(from, b.mul(b.mul(step, each), 16));
+                   b.loop(b.index(0), each, 1, [&](Value i) {
+                     b.prefetch(out, b.min(b.add(part, b.mul(i, 16)), all), true, 3);
+                   });
+                 });
   if (present == side)
     return tiles.storeSums(2, out, at, side);
   tiles.storeSums(rowTiles, rest, b.index(0), side);

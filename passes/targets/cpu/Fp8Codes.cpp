@@ -1,6 +1,8 @@
 //===- Fp8Codes.cpp - codes of few bits and f32 ---------------------------===//
 
 #include "passes/targets/cpu/Fp8Codes.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "llvm/ADT/bit.h"
 #include <cmath>
 
 using namespace mlir;
@@ -33,6 +35,41 @@ Value hadal::decodeF8(KernelBuilder &b, Value code, Type format, float times) {
   Value value = decodeUpperF8(b, high, format);
   float factor = f8Factor(format) * times;
   return factor == 1 ? value : b.mulf(value, b.constantLike(value, b.getF32FloatAttr(factor)));
+}
+
+/// A code's exponent and mantissa in bf16's places, and the difference of the biases added. Those
+/// without an exponent come from a table.
+Value hadal::decodeF8ToBf16(KernelBuilder &b, Value codes, Type format, float times) {
+  bool isE5M2 = isa<Float8E5M2Type>(format);
+  int fraction = isE5M2 ? 2 : 3, bias = isE5M2 ? 15 : 7, more = 127 - bias + std::ilogb(times);
+  auto type = b.vectorOf(32, b.getI16Type());
+  assert(cast<VectorType>(codes.getType()).getNumElements() == 32 && "wants a vector's codes");
+  auto i16 = [&](int64_t v) -> Value {
+    return arith::ConstantOp::create(b,
+                                     DenseElementsAttr::get(type, b.getI16IntegerAttr(int16_t(v))));
+  };
+  Value wide = arith::ExtUIOp::create(b, type, codes);
+  Value magnitude = arith::AndIOp::create(b, wide, i16(0x7f));
+  Value bits = b.add(arith::ShLIOp::create(b, magnitude, i16(7 - fraction)), i16(more << 7));
+  SmallVector<int16_t> table(32);
+  for (int mantissa = 1; mantissa < 1 << fraction; ++mantissa) {
+    float value = std::ldexp(float(mantissa), 1 - bias - fraction) * times;
+    table[mantissa] = int16_t(llvm::bit_cast<uint32_t>(value) >> 16);
+  }
+  Value small = LLVM::CallIntrinsicOp::create(
+                    b, type, b.getStringAttr("llvm.x86.avx512.permvar.hi.512"),
+                    ValueRange{arith::ConstantOp::create(
+                                   b, DenseElementsAttr::get(type, ArrayRef<int16_t>(table))),
+                               magnitude})
+                    .getResult(0);
+  bits = b.select(b.compare(arith::CmpIPredicate::ult, magnitude, i16(1 << fraction)), small, bits);
+  // E4M3 has one NaN, E5M2 infinity below them.
+  Value special = b.compare(arith::CmpIPredicate::uge, magnitude, i16(isE5M2 ? 0x7c : 0x7f));
+  Value isNan =
+      isE5M2 ? b.select(b.equal(magnitude, i16(0x7c)), i16(0x7f80), i16(0x7fc0)) : i16(0x7fc0);
+  bits = b.select(special, isNan, bits);
+  Value sign = arith::ShLIOp::create(b, arith::AndIOp::create(b, wide, i16(0x80)), i16(8));
+  return arith::OrIOp::create(b, bits, sign);
 }
 
 namespace {

@@ -13,6 +13,9 @@ mlir::Value decodeF8(KernelBuilder &b, mlir::Value code, mlir::Type format, floa
 /// f8Factor(format) times this is the value.
 mlir::Value decodeUpperF8(KernelBuilder &b, mlir::Value halves, mlir::Type format);
 float f8Factor(mlir::Type format);
+/// The values of 32 i8 codes times a power of two, as the bits of bf16: vector<32xi16>. Only with
+/// AVX-512, and for values that are normal numbers of bf16.
+mlir::Value decodeF8ToBf16(KernelBuilder &b, mlir::Value codes, mlir::Type format, float times = 1);
 
 /// The i32 codes nearest to x / scale, rounded to f32 once: ties to even, numbers beyond the
 /// format's largest become that one, NaN becomes NaN; each has the sign of x. `divisor` as

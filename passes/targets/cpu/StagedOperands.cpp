@@ -13,9 +13,9 @@ using Values = KernelBuilder::Values;
 // Parts
 //===----------------------------------------------------------------------===//
 
-SumParts SumParts::of(const Product &p) {
+SumParts SumParts::of(const Product &p, int64_t unit) {
   int64_t tile = p.blockK ? std::min(p.blockK, p.k) : p.k;
-  return {p.k, tile, p.interval ? std::min(p.interval, tile) : tile};
+  return {p.k, tile, p.interval ? std::min(p.interval, tile) : tile, unit};
 }
 
 Value SumParts::begin(KernelBuilder &b, Value part) const {
@@ -139,6 +139,8 @@ Value StagedOperands::staged(Value raw, Type format, float times, bool inPairs) 
   auto number = [&](Value v) { return isCode ? decodeF8(b, v, format, times) : b.widen(v); };
   if (!inPairs)
     return number(raw);
+  if (isCode)
+    return pairsOfBf16(b, decodeF8ToBf16(b, raw, format, times));
   auto [even, odd] = splitPairs(b, raw);
   return pairOf(b, number(even), number(odd));
 }
@@ -241,6 +243,37 @@ std::pair<Value, Value> StagedOperands::rightInMemory(Value base, Value k, int64
           {}};
 }
 
+/// The pairs of codes of steps k and k + 1 for a vector of outputs, of which `valid` are there.
+/// `isLast`: k is the part's last step; null where it never is.
+Value StagedOperands::codePairs(Value panel, Value batch, Value k, Value isLast, int64_t vector,
+                                int64_t valid) {
+  int64_t lanes = b.shape.lanes;
+  float times = movesFactor ? 1 / f8Factor(element) : 1;
+  Type codes = b.vectorOf(lanes, b.getI8Type());
+  if (lie == Lie::Packed) {
+    Value at = b.add(layout.base(b, panel, batch), b.mul(k, layout.panel));
+    Value raw = b.loadVector(rights[0], {b.add(at, vector * 2 * lanes)}, 2 * lanes);
+    return staged(raw, element, times, /*inPairs=*/true);
+  }
+  if (!valid)
+    return b.zeros(b.vectorOf(lanes, b.getI32Type()));
+  Value memory = rights[productOf(vector)], column = columnOf(panel, vector);
+  auto load = [&](Value k) {
+    return b.loadVector(memory, rightPlace(first, memory, column, k, batch), lanes, valid);
+  };
+  Value even = load(k), odd;
+  if (isLast)
+    odd = b.choose(
+        isLast, codes, [&] { return Values{b.zeros(codes)}; },
+        [&] { return Values{load(b.add(k, 1))}; })[0];
+  else
+    odd = load(b.add(k, 1));
+  SmallVector<int64_t> turns;
+  for (int64_t lane = 0; lane < lanes; ++lane)
+    turns.push_back(lane), turns.push_back(lanes + lane);
+  return staged(vector::ShuffleOp::create(b, even, odd, turns), element, times, /*inPairs=*/true);
+}
+
 /// Weights of a step lie side by side: two steps of `count` vectors in a turn.
 void StagedOperands::stageAlongOutputs(Value panel, Value slot, Value batch, Value t0, Value t1,
                                        int64_t vector, int64_t count, int64_t valid) {
@@ -263,7 +296,7 @@ void StagedOperands::stageAlongOutputs(Value panel, Value slot, Value batch, Val
                       isLast, zero.getType(), [&] { return Values{zero}; },
                       [&] { return Values{next()}; })[0]};
   };
-  bool isEven = parts.areMultiples(2), isFull = parts.areMultiples(4);
+  bool isEven = parts.areMultiples(2), isFull = parts.areMultiples(parts.unit);
   forParts(t0, t1, [&](Value begin, Value steps, Value at) {
     auto both = [&](Value k, Value even, Value odd) {
       Value step = b.div(b.add(at, k), unit());
@@ -274,13 +307,17 @@ void StagedOperands::stageAlongOutputs(Value panel, Value slot, Value batch, Val
     };
     b.loop(b.index(0), steps, 2, [&](Value k) {
       Value isLast = isEven ? Value() : b.equal(b.add(k, 1), steps);
+      if (pairs && isCode())
+        return put(codePairs(panel, batch, b.add(begin, k), isLast, vector, valid), slot,
+                   b.div(b.add(at, k), 2), vector);
       auto [even, odd] = numbers(b.add(begin, k), isLast);
       both(k, even, odd);
     });
     if (isFull)
       return;
     Value written = b.mul(b.ceilDiv(steps, 2), 2);
-    b.loop(written, b.mul(b.ceilDiv(steps, 4), 4), 2, [&](Value k) { both(k, zero, zero); });
+    b.loop(written, b.mul(b.ceilDiv(steps, parts.unit), parts.unit), 2,
+           [&](Value k) { both(k, zero, zero); });
   });
 }
 
@@ -329,7 +366,8 @@ void StagedOperands::stageAcross(Value panel, Value slot, Value batch, Value t0,
 
 void StagedOperands::stagePanel(Value panel, Value slot, Value batch, Value t0, Value t1) {
   int64_t lanes = b.shape.lanes, each = vectors() / products.size();
-  int64_t count = isCode() && each % 2 == 0 ? 2 : 1; // vectors at a time
+  // Vectors at a time.
+  int64_t count = isCode() && !pairs && each % 2 == 0 ? 2 : 1;
   for (int64_t v = 0; v < vectors(); v += alongOutputs ? count : 1) {
     auto along = [&](int64_t first, int64_t count, int64_t valid) {
       stageAlongOutputs(panel, slot, batch, t0, t1, first, count, valid);

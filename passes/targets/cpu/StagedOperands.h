@@ -2,14 +2,14 @@
 //
 // Rows and panels of weights are decoded (or rounded halves joined to pairs) once into scratch,
 // for many tiles: f32 step by step, or two steps at a time as pairs of bf16 (Bf16Pairs.h), of which
-// the earlier one is the upper half.
+// the earlier one is the upper half; for AMX, whose order is its own, the lower one.
 //
 //   rows    [row][steps]             a row of the left operand after the other
 //   panels  [panel][steps][outputs]  of the right one
 //   scales  [row][parts]; [panel][parts][outputs] where they differ from output to output
 //
 // A sum falls into parts, each of which has its place here, filled up with zeros to a multiple of
-// four steps: they add nothing to a chain that starts from zero.
+// four steps, or of those of an AMX tile: they add nothing to a chain that starts from zero.
 //
 //===----------------------------------------------------------------------===//
 #ifndef HADAL_PASSES_TARGETS_CPU_STAGEDOPERANDS_H
@@ -25,14 +25,15 @@ namespace hadal {
 /// and the sum's last tile may be short.
 struct SumParts {
   int64_t size, tile, length;
+  int64_t unit = 4; ///< a part's place is a multiple of so many steps
 
   /// Of a product of codes.
-  static SumParts of(const Product &p);
+  static SumParts of(const Product &p, int64_t unit = 4);
   /// One that is not promoted, cut into parts that go on with the same chain.
   static SumParts of(int64_t size, int64_t length) { return {size, size, std::min(size, length)}; }
   int64_t ofTile() const { return llvm::divideCeil(tile, length); }
   int64_t count() const { return size / tile * ofTile() + llvm::divideCeil(size % tile, length); }
-  int64_t padded() const { return llvm::alignTo(length, 4); } ///< steps that a part takes here
+  int64_t padded() const { return llvm::alignTo(length, unit); } ///< steps that a part takes here
   /// True if all parts have a multiple of `steps` steps.
   bool areMultiples(int64_t steps) const {
     return tile % length == 0 && length % steps == 0 && size % steps == 0;
@@ -45,7 +46,7 @@ struct SumParts {
 class StagedOperands {
 public:
   using Value = mlir::Value;
-  /// `pairs`: as bf16, for dotPairs.
+  /// `pairs`: as bf16, for dotPairs or AMX.
   StagedOperands(Kernel &kernel, llvm::ArrayRef<Product> products, bool pairs);
 
   /// Finds what the product reads; reports what is missing.
@@ -86,6 +87,9 @@ public:
   bool readsInRegisters() const { return lie == Lie::Packed && hasUniformScales(); }
   bool hasLeftScale() const { return bool(first.leftScale); }
   int64_t unit() const { return pairs ? 2 : 1; } ///< steps of an element
+  /// All that is staged, for AMX: element (row, step) of rows and (slot, step, output) of panels.
+  Value stagedRows() const { return rows; }
+  Value stagedPanels() const { return panels; }
 
   const PanelLayout layout; ///< of the outputs
   const bool pairs;
@@ -109,6 +113,7 @@ private:
   void stageAcross(Value panel, Value slot, Value batch, Value t0, Value t1, int64_t vector);
   void stageScales(Value panel, Value slot, Value batch, Value t0, Value t1);
   Value outputsAt(Value panel, Value batch, Value k, int64_t vector, int64_t lanes, int64_t valid);
+  Value codePairs(Value panel, Value batch, Value k, Value isLast, int64_t vector, int64_t valid);
   void put(Value v, Value slot, Value step, int64_t vector);
   Value scaleOf(Value panel, Value batch, Value part, int64_t vector, Value lane);
 

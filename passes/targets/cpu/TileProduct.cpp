@@ -137,19 +137,19 @@ void TileProduct::storeSums(int64_t rowTiles, Value memory, Value at, int64_t st
   forSums(rowTiles, memory, at, stride, "llvm.x86.tilestored64");
 }
 
-void TileProduct::multiply(int64_t rowTiles, Value left, Value leftAt, Value right, Value rightAt,
-                           Value steps, function_ref<void(Value)> beside) {
-  Value leftBase = elementPointer(pointer(left), leftAt),
-        rightBase = elementPointer(pointer(right), rightAt);
-  Value line = LLVM::ConstantOp::create(b, b.getI64Type(), b.getI64IntegerAttr(64));
+void TileProduct::multiply(int64_t rowTiles, const Operand &left, const Operand &right, Value steps,
+                           function_ref<void(Value)> beside) {
+  auto begin = [&](const Operand &o) { return elementPointer(pointer(o.memory), o.at); };
+  Value leftBase = begin(left), rightBase = begin(right);
   b.loop(b.index(0), steps, 1, [&](Value step) {
-    Value at = b.mul(step, stepElements());
-    Value l = elementPointer(leftBase, at), r = elementPointer(rightBase, at);
-    auto load = [&](int64_t first, int64_t count, Value from, int64_t piece) {
+    Value l = elementPointer(leftBase, b.mul(step, left.step)),
+          r = elementPointer(rightBase, b.mul(step, right.step));
+    auto load = [&](int64_t first, int64_t count, const Operand &o, Value from, int64_t piece) {
+      Value apart = LLVM::ConstantOp::create(b, b.getI64Type(), b.getI64IntegerAttr(4 * o.row));
       for (int64_t i = 0; i < count; ++i)
         intrinsic(
             "llvm.x86.tileloadd64",
-            {tile(first + i), elementPointer(from, b.index((piece * 2 + i) * tileElements)), line});
+            {tile(first + i), elementPointer(from, b.index(piece * o.piece + i * o.tile)), apart});
     };
     auto add = [&] {
       for (int64_t i = 0; i < rowTiles; ++i)
@@ -163,13 +163,13 @@ void TileProduct::multiply(int64_t rowTiles, Value left, Value leftAt, Value rig
     int64_t lastLeft = -1, lastRight = -1;
     for (auto [leftPiece, rightPiece] : ArrayRef(all).take_back(pieces == 1 ? 1 : 6)) {
       if (leftPiece != lastLeft)
-        load(leftTile, rowTiles, l, leftPiece);
+        load(leftTile, rowTiles, left, l, leftPiece);
       if (rightPiece != lastRight)
-        load(rightTile, 2, r, rightPiece);
+        load(rightTile, 2, right, r, rightPiece);
       bool isFirst = lastLeft < 0;
       lastLeft = leftPiece, lastRight = rightPiece;
       add();
-      if (isFirst)
+      if (isFirst && beside)
         beside(step);
     }
   });

@@ -62,10 +62,20 @@ public:
   void zeroSums(int64_t rowTiles);
   void loadSums(int64_t rowTiles, Value memory, Value at, int64_t stride);
   void storeSums(int64_t rowTiles, Value memory, Value at, int64_t stride);
+  /// One operand of a product: where its first step begins in i32 memory, and how far apart steps,
+  /// pieces, tiles and the rows of a tile are, in elements.
+  struct Operand {
+    Value memory, at;
+    int64_t step, piece, tile, row;
+  };
+  /// Pieces as they are stored here.
+  Operand stored(Value memory, Value at) const {
+    return {memory, at, stepElements(), 2 * tileElements, tileElements, 16};
+  }
   /// Adds the products of `steps` steps. Beside each, while the tiles are busy, the processor does
-  /// what `beside` emits.
-  void multiply(int64_t rowTiles, Value left, Value leftAt, Value right, Value rightAt, Value steps,
-                mlir::function_ref<void(Value step)> beside);
+  /// what `beside` emits, if anything.
+  void multiply(int64_t rowTiles, const Operand &left, const Operand &right, Value steps,
+                mlir::function_ref<void(Value step)> beside = nullptr);
 
 private:
   int64_t stepElements() const { return pieces * 2 * tileElements; }
