@@ -268,8 +268,8 @@ Value Blocks::norm(Value x, StringRef name, double epsilon) {
   int64_t size = lastSize(x);
   Value weight = load((name + ".weight").str());
 
-  // The order of the sum inside a row is the code generator's choice, fixed per target; hence
-  // reassoc on this add only.
+  // The order of the sum inside a row is the target's to write (RowSum.h); hence reassoc on this
+  // add only.
   AffineMap identity = b.getMultiDimIdentityMap(2);
   Value zero = zeros({});
   auto square = [](OpBuilder &b, Location loc, ValueRange args) {

@@ -35,8 +35,7 @@ Value frontend::crossEntropy(GraphBuilder &b, Value logits, Value targets) {
                                 });
   largest->setAttr(job::kStopGradientAttr, b.getUnitAttr());
 
-  // The order of these sums inside a row is the code generator's choice, fixed per target; hence
-  // reassoc.
+  // The order of these sums inside a row is the target's to write (RowSum.h); hence reassoc.
   auto sums = linalg::GenericOp::create(
       b, TypeRange{type, type}, ValueRange{logits, largest.getResult(0), targets},
       ValueRange{filled(0), filled(0)}, ArrayRef({identity, row, row, row, row}), iterators,

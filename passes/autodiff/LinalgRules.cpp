@@ -221,9 +221,8 @@ private:
     return generic.getResult(0);
   }
 
-  /// A sum over features that each row of tokens has for itself: the order inside a row is the code
-  /// generator's choice, as in the forward direction. Products and sums over tokens have a fixed
-  /// order.
+  /// A sum over features that each row of tokens has for itself: the order inside a row is the
+  /// target's to write, as in the forward direction. Products and sums over tokens ascend.
   bool isSumInRow(linalg::GenericOp generic) {
     auto ranges = generic.getStaticLoopRanges();
     auto first = ArrayRef(ranges).take_front(access.getNumResults()),

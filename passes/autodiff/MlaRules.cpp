@@ -68,7 +68,7 @@ static LogicalResult attention(Operation *owner, Adjoints &adjoints) {
   ImplicitLocOpBuilder &b = adjoints.b;
   auto sizes = adjoints.sizesOf(op.getResult());
   AffineMap all = b.getMultiDimIdentityMap(3);
-  // Over the elements of a row: the order is the code generator's choice.
+  // Over the elements of a row: the order is the target's to write.
   Value delta =
       sumOver(adjoints, {op.getResult(), gradient}, {all, all, all.getMajorSubMap(2)}, 2,
               op.getLse().getType(), ArrayRef(sizes).take_front(2), arith::FastMathFlags::reassoc);

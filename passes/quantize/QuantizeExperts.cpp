@@ -240,7 +240,7 @@ private:
     Value zero = arith::ConstantOp::create(b, b.getF32FloatAttr(0));
     Value zeros = linalg::FillOp::create(b, zero, empty).getResult(0);
     AffineMap identity = b.getMultiDimIdentityMap(2), row = identity.getSubMap({0});
-    // As in a norm: the order of a row's sum is the code generator's, fixed per target.
+    // As in a norm: the order of a row's sum is the target's to write.
     return linalg::GenericOp::create(
                b, zeros.getType(), ValueRange{x, y}, zeros, ArrayRef({identity, identity, row}),
                ArrayRef({utils::IteratorType::parallel, utils::IteratorType::reduction}),

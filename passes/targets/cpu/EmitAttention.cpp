@@ -12,6 +12,7 @@
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/targets/cpu/Kernel.h"
+#include "passes/targets/cpu/RowSum.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -138,7 +139,6 @@ void AttentionEmitter::scores(int64_t rows, Value row, Value r0, Value head, Val
 /// row's sums.
 void AttentionEmitter::normalise(Value row, Value r0, Value k0) {
   int64_t lanes = b.shape.lanes;
-  auto floats = b.vectorOf(lanes, b.getF32Type());
   Value local = b.sub(row, r0);
   Value best = b.splat(b.f32(-INFINITY), lanes);
   for (int64_t j = 0; j < keyBlock; j += lanes)
@@ -147,16 +147,16 @@ void AttentionEmitter::normalise(Value row, Value r0, Value k0) {
   Value blockMax = vector::ReductionOp::create(b, vector::CombiningKind::MAXIMUMF, best);
   Value after = b.maxf(before, blockMax);
   Value factor = math::ExpOp::create(b, b.subf(before, after));
-  Value total = b.zeros(floats), afterAll = b.splat(after, lanes);
+  Values partials = zeroPartials(b, b.getF32Type());
+  Value afterAll = b.splat(after, lanes);
   for (int64_t j = 0; j < keyBlock; j += lanes) {
     Value p = math::ExpOp::create(
         b, b.subf(b.loadVector(probabilities, {local, b.index(j)}, lanes), afterAll));
     b.storeVector(p, probabilities, {local, b.index(j)});
-    total = b.addf(total, p);
+    Value &partial = partials[j / lanes % partials.size()];
+    partial = b.addf(partial, p);
   }
-  // Lanes in ascending order, so that the sum is one fixed order on every target of this many
-  // lanes.
-  Value sum = vector::ReductionOp::create(b, vector::CombiningKind::ADD, total);
+  Value sum = foldPartials(b, partials);
   b.store(b.addf(b.mulf(b.load(totals, {local}), factor), sum), totals, {local});
   b.store(after, maxima, {local});
   Value factors = b.splat(factor, lanes);

@@ -2,7 +2,8 @@
 // fused.
 //
 //   begin..end  ->  scf.for rows { producers of the row; the row }  ->  one-shot bufferization
-//               ->  loops (LLVM vectorizes)  ->  quantizers of the row
+//               ->  loops (LLVM vectorizes; sums inside a row are RowSum.h's)
+//               ->  quantizers of the row
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
@@ -15,6 +16,7 @@
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "passes/targets/cpu/Fp8Codes.h"
 #include "passes/targets/cpu/Kernel.h"
+#include "passes/targets/cpu/RowSum.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -214,7 +216,9 @@ static LogicalResult writeLoops(Kernel &kernel, RewriterBase &rewriter) {
   kernel.lowered.walk([&](linalg::LinalgOp op) { ops.push_back(op); });
   for (linalg::LinalgOp op : ops) {
     rewriter.setInsertionPoint(op);
-    if (failed(linalg::linalgOpToLoops(rewriter, op)))
+    if (isRowSum(op))
+      writeRowSum(kernel.b, cast<linalg::GenericOp>(op.getOperation()));
+    else if (failed(linalg::linalgOpToLoops(rewriter, op)))
       return kernel.tensors.emitError() << op->getName() << " has no loops";
     rewriter.eraseOp(op);
   }

@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/targets/cpu/Affinities.h"
 #include "passes/targets/cpu/Kernel.h"
+#include "passes/targets/cpu/RowSum.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -21,26 +22,12 @@ static Value sum(KernelBuilder &b, Value count, function_ref<Value(Value)> term)
                  [&](Value i, Values s) { return Values{b.addf(s[0], term(i))}; })[0];
 }
 
-/// Squares of elements first .. last-1 of `tensor` in four chains of vectors, then what fills no
-/// vector one by one.
+/// Squares of elements first .. last-1 of `tensor`, in the order of a row.
 static Value squareSum(KernelBuilder &b, Value x, Value tensor, Value first, Value last) {
-  int64_t lanes = b.shape.lanes;
-  Value whole = b.add(first, b.mul(b.div(b.sub(last, first), 4 * lanes), 4 * lanes));
-  Values chains =
-      b.carry(first, whole, 4 * lanes, Values(4, b.zeros(b.vectorOf(lanes, b.getF32Type()))),
-              [&](Value i, Values s) {
-                for (int64_t v = 0; v < 4; ++v) {
-                  Value loaded = b.loadVector(x, {tensor, b.add(i, v * lanes)}, lanes);
-                  s[v] = b.fma(loaded, loaded, s[v]);
-                }
-                return s;
-              });
-  Value sum = b.addf(b.addf(chains[0], chains[1]), b.addf(chains[2], chains[3]));
-  sum = vector::ReductionOp::create(b, vector::CombiningKind::ADD, sum);
-  return b.carry(whole, last, 1, {sum}, [&](Value i, Values s) {
-    Value v = b.load(x, {tensor, i});
-    return Values{b.addf(s[0], b.mulf(v, v))};
-  })[0];
+  return sumRow(b, b.getF32Type(), first, last, [&](RowVector here, Value sum) {
+    Value loaded = b.loadVector(x, {tensor, here.at}, b.shape.lanes, here.mask);
+    return b.fma(loaded, loaded, sum);
+  });
 }
 
 static void emitNorm(Kernel &kernel, train::SquareSumsOp op) {

@@ -3,6 +3,7 @@
 #include "dialects/moe/Moe.h"
 #include "passes/targets/cpu/Affinities.h"
 #include "passes/targets/cpu/Kernel.h"
+#include "passes/targets/cpu/RowSum.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -21,24 +22,17 @@ void emitCombineGrad(Kernel &kernel, moe::CombineGradOp op) {
         weightsGrad = kernel.memory(op.getWeightsGrad());
   int64_t width = op.getRows().getType().getDimSize(1),
           topK = op.getPosition().getType().getDimSize(1), lanes = b.shape.lanes;
-  int64_t whole = width / lanes * lanes;
-  auto floats = b.vectorOf(lanes, b.getF32Type());
   b.loop(kernel.begin, kernel.end, 1, [&](Value token) {
     auto choice = [&](Value k) {
       Value row = b.toIndex(b.load(position, {token, k})),
             weight = b.splat(b.load(weights, {token, k}), lanes);
-      auto columns = [&](Value c, int64_t valid, Value dot) {
+      auto columns = [&](RowVector c, Value dot) {
         Value g = constant ? b.splat(b.clone(*constant.getDefiningOp())->getResult(0), lanes)
-                           : b.loadVector(gradient, {token, c}, lanes, valid);
-        b.storeVector(b.mulf(g, weight), rowsGrad, {row, c}, valid);
-        return b.fma(b.loadVector(rows, {row, c}, lanes, valid), g, dot);
+                           : b.loadVector(gradient, {token, c.at}, lanes, c.mask);
+        b.storeVector(b.mulf(g, weight), rowsGrad, {row, c.at}, c.valid);
+        return b.fma(b.loadVector(rows, {row, c.at}, lanes, c.mask), g, dot);
       };
-      Value dot =
-          b.carry(b.index(0), b.index(whole), lanes, {b.zeros(floats)},
-                  [&](Value c, Values dot) { return Values{columns(c, lanes, dot[0])}; })[0];
-      if (whole < width)
-        dot = columns(b.index(whole), width - whole, dot);
-      b.store(vector::ReductionOp::create(b, vector::CombiningKind::ADD, dot), weightsGrad,
+      b.store(sumRow(b, b.getF32Type(), b.index(0), b.index(width), columns), weightsGrad,
               {token, k});
     };
     b.loop(0, topK, 1, [&](Value k) {

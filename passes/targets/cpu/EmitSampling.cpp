@@ -7,6 +7,7 @@
 #include "dialects/sample/Sample.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/targets/cpu/Kernel.h"
+#include "passes/targets/cpu/RowSum.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -77,21 +78,12 @@ Value RowsOfLogits::largest(Value r) {
 /// The logarithm of the row's sum of exp(logit - most), in f64 on the way: a vocabulary is long.
 Value RowsOfLogits::logSum(Value r, Value most) {
   Value mostAll = b.splat(most, lanes);
-  int64_t whole = vocabulary / lanes * lanes;
-  auto wide = [&](Value v) {
-    return Value(arith::ExtFOp::create(b, b.vectorOf(lanes, b.getF64Type()), v));
-  };
-  Value total = b.carry(
-      b.index(0), b.index(whole), lanes, {b.zeros(b.vectorOf(lanes, b.getF64Type()))},
-      [&](Value i, Values s) {
-        return Values{b.addf(s[0], wide(math::ExpOp::create(
-                                       b, b.subf(b.loadVector(logits, {r, i}, lanes), mostAll))))};
-      })[0];
-  Value sum = vector::ReductionOp::create(b, vector::CombiningKind::ADD, total);
-  sum = b.carry(b.index(whole), b.index(vocabulary), 1, {sum}, [&](Value i, Values s) {
-    Value e = math::ExpOp::create(b, b.subf(b.load(logits, {r, i}), most));
-    return Values{b.addf(s[0], arith::ExtFOp::create(b, b.getF64Type(), e))};
-  })[0];
+  Type f64 = b.getF64Type();
+  Value sum = sumRow(b, f64, b.index(0), b.index(vocabulary), [&](RowVector i, Value sum) {
+    Value x = b.loadVector(logits, {r, i.at}, lanes, i.mask);
+    Value e = math::ExpOp::create(b, b.subf(x, mostAll));
+    return b.addf(sum, arith::ExtFOp::create(b, b.vectorOf(lanes, f64), e));
+  });
   return math::LogOp::create(b, arith::TruncFOp::create(b, b.getF32Type(), sum));
 }
 

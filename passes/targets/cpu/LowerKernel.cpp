@@ -292,6 +292,8 @@ LogicalResult hadal::lowerKernel(func::FuncOp f, const VectorShape &shape) {
   if (std::optional<LogicalResult> emitted = emit(kernel)) {
     if (failed(*emitted))
       return failure();
+    // Whatever order the graph leaves open is written now: LLVM keeps it.
+    kernel.lowered.walk([](arith::AddFOp sum) { sum.setFastmath(arith::FastMathFlags::none); });
     StringAttr name = f.getSymNameAttr();
     f.erase();
     kernel.lowered.setSymName(name);

@@ -16,7 +16,8 @@ void hadal::clonePayload(KernelBuilder &b, linalg::GenericOp generic, IRMapping 
         map.map(v, arith::ConstantOp::create(
                        b, DenseElementsAttr::get(lanesOf(v.getType()), constant)));
     }
-    if (isa<arith::ConstantOp>(op))
+    if (isa<arith::ConstantOp>(op) ||
+        llvm::all_of(op.getResults(), [&](Value v) { return map.contains(v); }))
       continue;
     Operation *clone = b.clone(op, map);
     for (auto [from, to] : llvm::zip(op.getResults(), clone->getResults()))

@@ -8,7 +8,8 @@
 namespace hadal {
 
 /// Clones the payload of a generic, but for its terminator, on vectors of `lanes`; `map` has
-/// vectors for the block arguments that it reads. Only for payloads that runsOnVectors.
+/// vectors for the block arguments that it reads, and for results that are not to be cloned. Only
+/// for payloads that run on vectors.
 void clonePayload(KernelBuilder &b, mlir::linalg::GenericOp generic, mlir::IRMapping &map,
                   int64_t lanes);
 
