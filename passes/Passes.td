@@ -616,6 +616,37 @@ def ExecOrderChunks : Pass<"exec-order-chunks", "::mlir::ModuleOp"> {
 // targets: from kernels to LLVM
 //===----------------------------------------------------------------------===//
 
+def HopperToNvvm : Pass<"hopper-to-nvvm", "::mlir::ModuleOp"> {
+  let summary = "hopper ops become instructions of the GPU";
+  let description = [{
+        %p = hopper.mma %a, %b {element = bf16, n = 128 : i32, k = 64 : i32}
+        %v = hopper.await %p : vector<64xf32>
+    ->  nvvm.wgmma.fence.aligned, four nvvm.wgmma.mma_async, nvvm.wgmma.commit.group, and a wait as
+        inline PTX that takes each register of the sums and gives it back
+    Shared memory is the global @hadal_shared in address space 3; --convert-nvvm-to-llvm has to come
+    after it. Leaves all else alone, and synchronizations with `hopper.dropped` out. Test:
+    test/passes/hopper-to-nvvm.mlir.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect",
+                           "::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::vector::VectorDialect"];
+}
+
+def HopperToEmulator : Pass<"hopper-to-emulator", "::mlir::ModuleOp"> {
+  let summary = "hopper ops become calls of the emulated device";
+  let description = [{
+        hopper.wait "full" %p[%stage], %phase
+    ->  llvm.call @hadal_emu_mbarrier_wait(%barrier, %phase, %at)
+    The calls are those of runtime/emulated/EmulatorCalls.h. `%at` is the op's number in the constant
+    @KERNEL.locations, which names it in reports. Loads and stores of shared memory, and of buffers
+    that the kernel writes, have a notice before them. Leaves synchronizations with `hopper.dropped`
+    out. Test: test/passes/hopper-to-emulator.mlir.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::vector::VectorDialect"];
+}
+
 def HadalExpandMath : Pass<"hadal-expand-math", "::mlir::func::FuncOp"> {
   let summary = "exp, log and their kin become polynomials";
   let description = [{
