@@ -128,7 +128,6 @@ enum CUtensorMapFloatOOBfill : int { CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE = 0 };
   X(cuDeviceGet, (CUdevice * device, int ordinal))                                                 \
   X(cuDeviceGetName, (char *name, int bytes, CUdevice device))                                     \
   X(cuDeviceGetAttribute, (int *value, CUdevice_attribute attribute, CUdevice device))             \
-  X(cuDeviceTotalMem, (size_t * bytes, CUdevice device))                                           \
   X(cuDevicePrimaryCtxRetain, (CUcontext * context, CUdevice device))                              \
   X(cuDevicePrimaryCtxRelease, (CUdevice device))                                                  \
   X(cuCtxSetCurrent, (CUcontext context))                                                          \
