@@ -466,7 +466,7 @@ def HadalCutChunks : Pass<"hadal-cut-chunks", "::mlir::ModuleOp"> {
     the sums that they add to. A function reads what moe.exchange_counts has counted from the
     program's registers (moe.count). Fails where a size is no function of these. In a module whose
     `job.ranks` has no stages, each public function with an exchange, which keeps its name;
-    `job.ranks` gets a list of them and of their results. States stay with the segments that use
+    `job.ranks` gets a list of them and of their results. States stay with the sections that use
     them. Tests: test/passes/hadal-cut-chunks.mlir, hadal-cut-chunks-inference.mlir.
   }];
   let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect",

@@ -136,7 +136,7 @@ void hadal::buildGraphToKernels(OpPassManager &pm, const PipelineOptions &option
   pm.addPass(createMoeFuseDispatch());
   // Equal sizes and constants once, so that equal kernels print equally.
   pm.addPass(createCSEPass());
-  // Last, because what crosses between segments is what is left by then.
+  // Last, because what crosses between sections is what is left by then.
   if (options.expertRanks > 1)
     pm.addPass(createHadalCutChunks());
   verifyScheduled(pm, options);
@@ -185,7 +185,7 @@ void hadal::buildLossToGradients(OpPassManager &pm, const PipelineOptions &optio
   pm.addPass(createMoeFuseDispatch());
   // Also removes what only the differentiation needed.
   pm.addPass(createCSEPass());
-  // Last, because what crosses between segments is what is left by then.
+  // Last, because what crosses between sections is what is left by then.
   if (options.ranks > 1)
     pm.addPass(createHadalCutChunks());
   // After CSE, which would merge the copies with what they are copies of.

@@ -72,8 +72,9 @@ checkFp8Options(llvm::StringRef text,
 
 /// "hadal-graph-to-kernels": graph -> programs and kernels on memrefs.
 void buildGraphToKernels(mlir::OpPassManager &pm, const PipelineOptions &options);
-/// The halves of "hadal-loss-to-kernels": a loss on mutable globals -> losses and gradients that
-/// add up in globals, as a graph; these -> programs, with the optimizer's, and kernels on memrefs.
+/// "hadal-loss-to-kernels" is both, one after the other: a loss on mutable globals -> losses and
+/// gradients that add up in globals, as a graph; these -> programs, with the optimizer's, and
+/// kernels on memrefs.
 void buildLossToGradients(mlir::OpPassManager &pm, const PipelineOptions &options);
 void buildGradientsToKernels(mlir::OpPassManager &pm, const PipelineOptions &options);
 /// Registers passes and pipelines; with these "hadal-kernels-to-llvm": the code passes of a target

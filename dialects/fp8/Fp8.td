@@ -26,7 +26,7 @@ def Fp8Dialect : Dialect {
     that no tile has. Without offsets S = ceil(M/bm), and 1 where bm = 0.
 
     Formats: E4M3 (largest value 448, no infinity), E5M2 (57344), and E5M6 (65024), the upper 12
-    bits of a half, for what is kept from the forward to the backward pass (§3.3.3). A row of K
+    bits of an f16, for what is kept from the forward to the backward pass (§3.3.3). A row of K
     E5M6 codes is ceil(3K/2) bytes: the upper 8 bits of each code, then the lower 4, two codes to a
     byte, the even one's in the lower half.
 

@@ -109,7 +109,8 @@ inline constexpr llvm::StringLiteral kAccumulateAttr("hadal.accumulate");
 inline constexpr llvm::StringLiteral kStageAttr("hadal.stage");
 
 // On results: the gradient of a parameter (symbol), of an argument, or the argument for the
-// gradient of a result (numbers). On arguments of a half: the number in the whole.
+// gradient of a result (numbers). On arguments of a program that the function is split
+// into: the number there.
 inline constexpr llvm::StringLiteral kGradientOfAttr("hadal.gradient_of");
 inline constexpr llvm::StringLiteral kGradientOfArgumentAttr("hadal.gradient_of_argument");
 inline constexpr llvm::StringLiteral kGradientOfResultAttr("hadal.gradient_of_result");

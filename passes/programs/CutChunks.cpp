@@ -1,4 +1,4 @@
-//===- CutChunks.cpp - chunks in segments, and what they add to ----------===//
+//===- CutChunks.cpp - chunks in sections, and what they add to ----------===//
 //
 //   @stage.0_forward(%x) -> %y              @stage.0.forward(%x) -> %y {            (hadal.chunk)
 //     ops                                     %a = call @stage.0.forward.0(%x)
@@ -11,7 +11,7 @@
 #include "dialects/job/Job.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "passes/Passes.h"
-#include "passes/programs/Segments.h"
+#include "passes/programs/Sections.h"
 #include "runtime/module/ChunkKind.h"
 #include "llvm/ADT/SetVector.h"
 

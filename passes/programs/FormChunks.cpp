@@ -52,7 +52,7 @@ public:
         unsigned inputs =
             llvm::count_if(call.getOperands(), [&](Value v) { return !states.contains(v); });
         for (auto [i, v] : llvm::enumerate(call.getResults())) {
-          if (inputs + i >= arguments.size()) { // a segment hands on states last
+          if (inputs + i >= arguments.size()) { // a section hands on states last
             states.insert(v);
             continue;
           }
@@ -230,7 +230,7 @@ private:
     return success();
   }
 
-  /// What a segment wants of values that come from outside the chunk is wanted of the chunk, where
+  /// What a section wants of values that come from outside the chunk is wanted of the chunk, where
   /// nothing but the driver's registers says it.
   void requireInputs(func::CallOp call, ArrayRef<Value> bound) {
     llvm::DenseSet<Attribute> exchanged;
@@ -245,7 +245,7 @@ private:
       return true;
     };
     auto callee = shared.module.lookupSymbol<exec::ProgramOp>(call.getCallee());
-    DenseMap<Value, Value> outside; // by the segment's argument
+    DenseMap<Value, Value> outside; // by the section's argument
     for (auto [argument, value] : llvm::zip(callee.getBody().getOps<exec::ArgumentOp>(), bound))
       if (!value.getDefiningOp<exec::ArgumentOp>().getOutput())
         outside[argument] = value;
@@ -269,7 +269,7 @@ private:
   llvm::DenseSet<std::tuple<Value, StringAttr, AffineMapAttr>> required;
   Operation *lastArgument = nullptr;
   ArrayAttr registers;
-  SmallVector<AffineMap> same; ///< a segment has the registers of its chunk
+  SmallVector<AffineMap> same; ///< a section has the registers of its chunk
   DenseMap<Value, Value> buffers;
   llvm::DenseSet<Value> states; ///< which programs know by themselves
   llvm::DenseSet<Value> awaited;

@@ -559,7 +559,7 @@ struct FormPrograms : public hadal::impl::ExecFormProgramsBase<FormPrograms> {
     for (auto f : functions)
       if (failed(ProgramBuilder(shared, *known, f).build()))
         return signalPassFailure();
-    // Chunks call the programs that their segments became.
+    // Chunks call the programs that their sections became.
     for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>()))
       if (f->hasAttr(job::kChunkAttr) && failed(formChunk(shared, f)))
         return signalPassFailure();

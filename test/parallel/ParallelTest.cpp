@@ -46,7 +46,7 @@ struct RunOptions {
   std::chrono::microseconds delay{0};
   double timeoutOfFirst = 20;    ///< others wait 20 s
   std::optional<unsigned> loser; ///< a rank whose part of reductions gets lost
-  uint64_t ticks = 0;            ///< a message takes as long as so many segments
+  uint64_t ticks = 0;            ///< a message takes as long as so many sections of chunks
   bool grows = false;            ///< step 1 has a micro-batch in each group, step 2 all but one
   bool isHidden = false;         ///< on devices whose memory no host sees
   bool evaluates = false;        ///< the rows of each step before it, and others after it
@@ -409,10 +409,10 @@ TEST(Parallel, SlowLink) {
     }
 }
 
-// Where a message takes as long as a segment, four fifths of the exposed communication go, and
-// more: one half of a pair, or a chunk of the next item, computes while the other waits. Without
-// pairs there is less to choose from: three quarters. Time is counted in segments, so that nothing
-// else that the machine does has a part in it.
+// Where a message takes as long as a section of a chunk, four fifths of the exposed communication
+// go, and more: one chunk of a pair, or a chunk of the next item, computes while the other waits.
+// Without pairs there is less to choose from: three quarters. Time is counted in sections, so that
+// nothing else that the machine does has a part in it.
 TEST(Parallel, Overlaps) {
   struct Case {
     const char *schedule;

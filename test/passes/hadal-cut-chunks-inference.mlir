@@ -7,7 +7,7 @@
 // CHECK-LABEL: func.func private @f(
 // CHECK-SAME: exec.state = "cache.0"
 // CHECK-SAME: hadal.chunk
-// The state goes to the segment that writes it, and is nothing that crosses.
+// The state goes to the section that writes it, and is nothing that crosses.
 // CHECK: %[[A:.*]]:3 = call @f.0({{.*}}%arg3{{.*}})
 // CHECK: moe.exchange_counts
 // CHECK: %[[THERE:.*]] = moe.exchange

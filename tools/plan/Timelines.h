@@ -9,7 +9,7 @@ namespace hadal::plan {
 
 /// As runtime/TraceEvents.h has it. A pipeline rank is a process; its forward and backward chunks,
 /// computing parts and exchanges are threads. Chunks are named as in orders ("F0.3"), cat "chunk",
-/// args {micro_batch, stage, layers}; both halves of a pair are events. Parts, cat "part", name
+/// args {micro_batch, stage, layers}; both chunks of a pair are events. Parts, cat "part", name
 /// their layers.
 Status writeTrace(const Plan &plan, const std::string &path);
 

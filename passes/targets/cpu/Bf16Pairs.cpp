@@ -11,8 +11,8 @@ static Value bitsOf(KernelBuilder &b, Value v) {
 }
 
 Value hadal::pairOf(KernelBuilder &b, Value first, Value second) {
-  Value half = b.constantLike(second, b.getI32IntegerAttr(16));
-  Value low = arith::ShRUIOp::create(b, bitsOf(b, second), half);
+  Value by = b.constantLike(second, b.getI32IntegerAttr(16));
+  Value low = arith::ShRUIOp::create(b, bitsOf(b, second), by);
   return arith::OrIOp::create(b, bitsOf(b, first), low);
 }
 
@@ -29,7 +29,7 @@ Value hadal::pairsOfBf16(KernelBuilder &b, Value bits) {
 std::pair<Value, Value> hadal::splitPairs(KernelBuilder &b, Value elements) {
   auto type = cast<VectorType>(elements.getType());
   int64_t lanes = type.getNumElements() / 2;
-  if (type.getElementType().isInteger(8)) { // halves of i16: no shuffle
+  if (type.getElementType().isInteger(8)) { // the two codes of an i16: no shuffle
     Value pair = vector::BitCastOp::create(b, b.vectorOf(lanes, b.getI16Type()), elements);
     Value odd = arith::ShRUIOp::create(b, pair, b.constantLike(pair, b.getI16IntegerAttr(8)));
     Type codes = b.vectorOf(lanes, b.getI8Type());
@@ -44,9 +44,9 @@ std::pair<Value, Value> hadal::splitPairs(KernelBuilder &b, Value elements) {
 
 Value hadal::dotPairs(KernelBuilder &b, Value left, Value right, Value sums) {
   assert(b.shape.pairs && b.shape.lanes == 16 && "wants AVX-512-BF16");
-  Type halves = b.vectorOf(32, b.getBF16Type());
-  Value l = vector::BitCastOp::create(b, halves, left);
-  Value r = vector::BitCastOp::create(b, halves, right);
+  Type numbers = b.vectorOf(32, b.getBF16Type());
+  Value l = vector::BitCastOp::create(b, numbers, left);
+  Value r = vector::BitCastOp::create(b, numbers, right);
   return LLVM::CallIntrinsicOp::create(b, sums.getType(),
                                        b.getStringAttr("llvm.x86.avx512bf16.dpbf16ps.512"),
                                        ValueRange{sums, l, r})

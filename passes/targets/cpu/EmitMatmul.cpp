@@ -110,7 +110,7 @@ void MatmulEmitter::widenPair(Value base, Value k, int64_t vector, int64_t lanes
     return arith::ConstantOp::create(
         b, DenseElementsAttr::get(type, b.getIntegerAttr(type.getElementType(), v)));
   };
-  if (element.isF16()) { // halves convert lane by lane
+  if (element.isF16()) { // f16 converts lane by lane
     SmallVector<int64_t> even, odd;
     for (int64_t i = 0; i < lanes; ++i)
       even.push_back(2 * i), odd.push_back(2 * i + 1);
@@ -127,9 +127,9 @@ void MatmulEmitter::widenPair(Value base, Value k, int64_t vector, int64_t lanes
     return;
   }
   // E4M3 codes, their values times 2^-8: scaleOf has the factor.
-  auto halves = b.vectorOf(lanes, b.getI16Type());
-  Value pair = vector::BitCastOp::create(b, halves, raw);
-  out[0] = decodeUpperF8(b, arith::ShLIOp::create(b, pair, constant(halves, 8)), element);
+  auto words = b.vectorOf(lanes, b.getI16Type());
+  Value pair = vector::BitCastOp::create(b, words, raw);
+  out[0] = decodeUpperF8(b, arith::ShLIOp::create(b, pair, constant(words, 8)), element);
   out[1] = decodeUpperF8(b, pair, element);
 }
 

@@ -324,7 +324,7 @@ private:
     Value first = b.loadVector(q, at(row, column), lanes, valid);
     if (format != Format::E5M6)
       return decodeF8(b, first, codes);
-    // The upper 12 bits of halves: 8, then 4.
+    // The upper 12 bits of an f16: 8, then 4.
     Type i16 = b.getI16Type();
     auto constant = [&](Value like, int64_t v) {
       return b.constantLike(like, b.getI16IntegerAttr(v));

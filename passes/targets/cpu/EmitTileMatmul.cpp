@@ -7,7 +7,7 @@
 //     chunk of K         the pieces of the task's panels, which stay in the second cache for all
 //                        rows
 //       32 rows          their pieces
-//         panel          two by two tiles of sums; a half where 16 rows or fewer are left
+//         panel          two by two tiles of sums; one by two where 16 rows or fewer are left
 //
 // A panel is 32 outputs. Where the product sums over them (the gradient of activations), its pairs
 // are transposed while they are split.
@@ -137,10 +137,10 @@ void TileMatmulEmitter::splitRows(Value m0, Value rows, Value batch, const Chunk
     if (source)
       row = b.toIndex(b.load(source, {row}));
     Value to = b.add(b.mul(b.div(r, 16), TileProduct::tileElements), b.mul(b.rem(r, 16), 16));
-    auto part = [&](Value step, int64_t half, int64_t valid) {
+    auto part = [&](Value step, int64_t tile, int64_t valid) {
       if (valid <= 0)
         return zero();
-      Value k = b.add(b.add(chunk.begin, b.mul(step, side)), 16 * half);
+      Value k = b.add(b.add(chunk.begin, b.mul(step, side)), 16 * tile);
       return b.widen(
           b.loadVector(left, leftPlace(p, left, row, k, batch), 16, std::min<int64_t>(valid, 16)));
     };
@@ -177,13 +177,13 @@ std::pair<Value, Value> TileMatmulEmitter::nextWeights(Value batch, Value panel,
 
 void TileMatmulEmitter::joinRow(Value row, Value sumsRow, Value batch, Value panel, bool isFirst,
                                 bool isLast, bool lastPanel) {
-  for (int64_t half = 0; half < 2; ++half) {
-    int64_t valid = layout.valid(lastPanel, half, 16);
+  for (int64_t tile = 0; tile < 2; ++tile) {
+    int64_t valid = layout.valid(lastPanel, tile, 16);
     if (!valid)
       continue;
-    Value column = b.add(b.mul(panel, side), 16 * half);
+    Value column = b.add(b.mul(panel, side), 16 * tile);
     SmallVector<Value> at = outPlace(p, out, row, column, batch);
-    Value sum = b.loadVector(sums, {sumsRow, b.index(16 * half)}, 16);
+    Value sum = b.loadVector(sums, {sumsRow, b.index(16 * tile)}, 16);
     if (!isFirst)
       sum = b.addf(b.loadVector(out, at, 16, valid), sum);
     if (isLast && epilogue)

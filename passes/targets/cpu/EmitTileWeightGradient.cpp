@@ -77,14 +77,14 @@ void TileWeightGradientEmitter::splitLeft(Value t, Value step, Value k0, Value e
   };
   auto square = [&](Value q, int64_t valid) {
     Value k = b.add(k0, b.mul(q, side));
-    auto half = [&](Value at, int64_t present) {
+    auto fill = [&](Value at, int64_t present) {
       tile(b.add(k, b.mul(at, 16)), tiles.tileAt(b.mul(q, pieces), step, at), present);
     };
     // A loop, where both tiles are alike: turning a square is much code.
     if (valid == side)
-      return b.loop(0, 2, 1, [&](Value at) { half(at, 16); });
+      return b.loop(0, 2, 1, [&](Value at) { fill(at, 16); });
     for (int64_t at = 0; at < 2; ++at)
-      half(b.index(at), valid - 16 * at);
+      fill(b.index(at), valid - 16 * at);
   };
   Value squares = b.div(b.min(b.sub(b.index(g.k), k0), b.index(range)), side); // whole ones
   b.loop(b.index(0), squares, 1, [&](Value q) { square(q, side); });
@@ -99,10 +99,10 @@ void TileWeightGradientEmitter::splitRight(Value t, Value step, Value p0, Value 
   int64_t pieces = tiles.elements(block / side);
   Value nothing = b.zeros(b.vectorOf(16, b.getF32Type()));
   auto split = [&](Value panel, int64_t outputs) {
-    for (int64_t half = 0; half < 2; ++half) {
-      int64_t valid = std::clamp<int64_t>(outputs - 16 * half, 0, 16);
-      Value n = b.add(b.mul(panel, side), 16 * half),
-            to = tiles.tileAt(b.mul(b.sub(panel, p0), pieces), step, half);
+    for (int64_t tile = 0; tile < 2; ++tile) {
+      int64_t valid = std::clamp<int64_t>(outputs - 16 * tile, 0, 16);
+      Value n = b.add(b.mul(panel, side), 16 * tile),
+            to = tiles.tileAt(b.mul(b.sub(panel, p0), pieces), step, tile);
       b.loop(0, 16, 1, [&](Value i) {
         auto load = [&](Value row) {
           if (!valid)

@@ -10,23 +10,21 @@ using namespace hadal;
 
 float hadal::f8Factor(Type format) { return isa<Float8E4M3FNType>(format) ? 256 : 1; }
 
-Value hadal::decodeUpperF8(KernelBuilder &b, Value halves, Type format) {
-  auto constant = [&](int64_t v) {
-    return b.constantLike(halves, b.getI16IntegerAttr(int16_t(v)));
-  };
+Value hadal::decodeUpperF8(KernelBuilder &b, Value words, Type format) {
+  auto constant = [&](int64_t v) { return b.constantLike(words, b.getI16IntegerAttr(int16_t(v))); };
   Value bits;
   if (isa<Float8E5M2Type>(format)) { // the upper half of an f16
-    bits = arith::AndIOp::create(b, halves, constant(0xFF00));
+    bits = arith::AndIOp::create(b, words, constant(0xFF00));
   } else {
     assert(isa<Float8E4M3FNType>(format) && "another type of codes");
     // As f16: sign in place, exponent and mantissa one bit lower; that is the value times 2^-8,
     // exactly. NaN alone carries into the exponent's highest bit.
     bits =
-        arith::AndIOp::create(b, arith::ShRSIOp::create(b, halves, constant(1)), constant(0xBF80));
+        arith::AndIOp::create(b, arith::ShRSIOp::create(b, words, constant(1)), constant(0xBF80));
     Value isNan = arith::AndIOp::create(b, b.add(bits, constant(0x80)), constant(0x4000));
     bits = arith::OrIOp::create(b, bits, isNan);
   }
-  return b.widen(arith::BitcastOp::create(b, b.like(halves, b.getF16Type()), bits));
+  return b.widen(arith::BitcastOp::create(b, b.like(words, b.getF16Type()), bits));
 }
 
 Value hadal::decodeF8(KernelBuilder &b, Value code, Type format, float times) {

@@ -11,7 +11,7 @@ namespace hadal {
 mlir::Value decodeF8(KernelBuilder &b, mlir::Value code, mlir::Type format, float times = 1);
 /// The same of the codes in the upper bytes of i16, whatever is below, but for a factor:
 /// f8Factor(format) times this is the value.
-mlir::Value decodeUpperF8(KernelBuilder &b, mlir::Value halves, mlir::Type format);
+mlir::Value decodeUpperF8(KernelBuilder &b, mlir::Value words, mlir::Type format);
 float f8Factor(mlir::Type format);
 /// The values of 32 i8 codes times a power of two, as the bits of bf16: vector<32xi16>. Only with
 /// AVX-512, and for values that are normal numbers of bf16.

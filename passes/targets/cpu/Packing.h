@@ -25,18 +25,18 @@ inline bool isPacked(exec::LayoutAttr layout) {
 
 /// Weights [n, k] in panels of `panel` outputs: [panels][paddedK][panel] with K interleaved in
 /// pairs where an element is narrower than f32: element (k, lane) of a panel stands at (k / 2) * 2
-/// * panel + 2 * lane + k % 2. A pair of products that share their left operand (`halves` == 2:
-/// gate and up) share panels, each half of the lanes. Missing outputs and the odd k are zero.
+/// * panel + 2 * lane + k % 2. A pair of products that share their left operand (`products` == 2:
+/// gate and up) share panels, each a half of the lanes. Missing outputs and the odd k are zero.
 struct PanelLayout {
   int64_t n, k;
   mlir::Type element;
   int64_t panel;
-  int64_t halves;
+  int64_t products; ///< that share panels: 1 or 2
 
-  static PanelLayout of(int64_t n, int64_t k, mlir::Type element, int64_t halves,
+  static PanelLayout of(int64_t n, int64_t k, mlir::Type element, int64_t products,
                         VectorShape shape) {
-    return {n, k, element, halves == 2 ? std::max(shape.panel, 2 * shape.lanes) : shape.panel,
-            halves};
+    return {n, k, element, products == 2 ? std::max(shape.panel, 2 * shape.lanes) : shape.panel,
+            products};
   }
   /// Of a tensor [N, K] or [E, N, K] that lies in panels (kPanelsLayout).
   static PanelLayout of(mlir::RankedTensorType tensor, VectorShape shape) {
@@ -49,7 +49,7 @@ struct PanelLayout {
     return of(tensor.getDimSize(layout.outputDim(rank)), tensor.getDimSize(layout.innerDim(rank)),
               tensor.getElementType(), layout.getParts(), shape);
   }
-  int64_t width() const { return panel / halves; }   ///< outputs of one product in a panel
+  int64_t width() const { return panel / products; } ///< outputs of one product in a panel
   bool areWhole() const { return n % width() == 0; } ///< whether outputs fill the last panel
   int64_t panels() const { return llvm::divideCeil(n, width()); }
   int64_t paddedK() const { return (k + 1) / 2 * 2; }
@@ -71,7 +71,7 @@ struct PanelLayout {
   }
   /// How many outputs there are in a panel's vector of `lanes`: `last` as onLast says.
   int64_t valid(bool last, int64_t vector, int64_t lanes) const {
-    int64_t before = vector % (width() / lanes) * lanes; // in its half
+    int64_t before = vector % (width() / lanes) * lanes; // of its product
     return last ? std::clamp<int64_t>(n % width() - before, 0, lanes) : lanes;
   }
   bool pairs() const { return !element.isF32(); }

@@ -237,9 +237,9 @@ std::pair<Value, Value> StagedOperands::rightInMemory(Value base, Value k, int64
   }
   assert(pairs && element.isBF16() && "other weights are not staged");
   Value pair = vector::BitCastOp::create(b, b.vectorOf(lanes, b.getI32Type()), raw);
-  Value half = b.constantLike(pair, b.getI32IntegerAttr(16));
-  return {arith::OrIOp::create(b, arith::ShLIOp::create(b, pair, half),
-                               arith::ShRUIOp::create(b, pair, half)),
+  Value by = b.constantLike(pair, b.getI32IntegerAttr(16));
+  return {arith::OrIOp::create(b, arith::ShLIOp::create(b, pair, by),
+                               arith::ShRUIOp::create(b, pair, by)),
           {}};
 }
 

@@ -24,11 +24,11 @@ struct MatrixView {
   int64_t offset = 0, batchStride = 0, nStride = 0, kStride = 0;
 };
 
-/// One packing job: where it reads, the layout it fills, which half of the lanes.
+/// One packing job: where it reads, the layout it fills, which product of the panels.
 struct PackJob {
   MatrixView view;
   PanelLayout layout;
-  int64_t half = 0;
+  int64_t product = 0;
   int64_t batch = 1; ///< matrices, one after the other
 };
 
@@ -224,7 +224,7 @@ static func::FuncOp packKernel(func::FuncOp tensors, const PackJob &job, VectorS
   Value from = entry->getArgument(0), to = entry->getArgument(1),
         scale = v.scale ? entry->getArgument(2) : Value();
   Value begin = entry->getArgument(bindings), end = entry->getArgument(bindings + 1);
-  int64_t width = l.width(), lane0 = job.half * width;
+  int64_t width = l.width(), lane0 = job.product * width;
   b.loop(begin, end, 1, [&](Value task) {
     Value batch = b.div(task, l.panels()), panel = b.rem(task, l.panels());
     Value panelAt = b.mul(task, l.panelElements()),

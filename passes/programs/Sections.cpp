@@ -1,11 +1,11 @@
-//===- Segments.cpp - a chunk's function in segments, cut at its exchanges -===//
+//===- Sections.cpp - a chunk's function in sections, cut at its exchanges -===//
 //
-// An op stands in the first segment in which all that it reads is there, but for chains that write
+// An op stands in the first section in which all that it reads is there, but for chains that write
 // in place, which stay together.
 //
 //===----------------------------------------------------------------------===//
 
-#include "passes/programs/Segments.h"
+#include "passes/programs/Sections.h"
 #include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "dialects/moe/Moe.h"
@@ -69,7 +69,7 @@ public:
     readShapes();
     materializeResults();
     place();
-    // Segments read counts from registers; exchanges stand in the chunk, with those of counts.
+    // Sections read counts from registers; exchanges stand in the chunk, with those of counts.
     for (auto counts : llvm::to_vector(block.getOps<moe::ExchangeCountsOp>()))
       counts.cutCounts([](OpOperand &use) { return !isExchange(use.getOwner()); });
     nameValues();
@@ -89,8 +89,8 @@ public:
     for (auto [from, to] : llvm::zip(block.getArguments(), body->getArguments()))
       chunkValues.map(from, to);
     OpBuilder at = OpBuilder::atBlockEnd(body);
-    for (int64_t s = 0; s < segments; ++s) {
-      if (failed(segment(s, at)))
+    for (int64_t s = 0; s < sections; ++s) {
+      if (failed(section(s, at)))
         return failure();
       for (Operation &op : block.without_terminator())
         if (isExchange(&op) && depth[&op] == s) {
@@ -177,7 +177,7 @@ private:
     }
   }
 
-  /// What `v` is made of, looking through what each segment makes anew.
+  /// What `v` is made of, looking through what each section makes anew.
   void rootsOf(Value v, llvm::SetVector<Value> &roots) {
     Operation *op = v.getDefiningOp();
     if (!op || !isCloned(op)) {
@@ -190,7 +190,7 @@ private:
       rootsOf(read, roots);
   }
 
-  /// The first segment that can read `v`.
+  /// The first section that can read `v`.
   int64_t availableIn(Value v) {
     Operation *maker = v.getDefiningOp();
     return maker ? depth[maker] + (isExchange(maker) ? 1 : 0) : 0;
@@ -244,7 +244,7 @@ private:
         if (Value source = sizeSourceOf(dimOp).first)
           at = std::max(at, availableIn(source));
       depth[&op] = at;
-      segments = std::max(segments, at + 1);
+      sections = std::max(sections, at + 1);
       for (Value v : op.getResults())
         noteSizes(v);
     }
@@ -285,7 +285,7 @@ private:
     return AffineMap::get(0, registers, results, b.getContext());
   }
 
-  /// Sizes of all that may cross: results and what is read in another segment.
+  /// Sizes of all that may cross: results and what is read in another section.
   LogicalResult noteShapes() {
     auto note = [&](Value v) -> LogicalResult {
       auto shape = shapeOf(v);
@@ -335,19 +335,19 @@ private:
     return success();
   }
 
-  /// A segment while its function is written.
-  struct Segment {
+  /// A section while its function is written.
+  struct Section {
     int64_t number;
     func::FuncOp part;
     OpBuilder at;                    ///< at the function's end
     IRMapping map = {};              ///< to the function's values
     SmallVector<Value> inputs = {};  ///< in the order of its arguments
-    SmallVector<Value> outputs = {}; ///< that other segments or the chunk read
+    SmallVector<Value> outputs = {}; ///< that other sections or the chunk read
     SmallVector<Value> states = {};  ///< that it hands on, after all outputs
     SmallVector<Value> here = {};    ///< values at hand, which tell sizes
   };
 
-  void addInput(Segment &s, Value v) {
+  void addInput(Section &s, Value v) {
     unsigned place = s.part.getNumArguments();
     NamedAttrList attributes;
     if (auto argument = dyn_cast<BlockArgument>(v);
@@ -370,7 +370,7 @@ private:
   }
 
   /// A size, from a value that is here anyway where there is one.
-  bool sizeHere(Segment &s, tensor::DimOp dimOp) {
+  bool sizeHere(Section &s, tensor::DimOp dimOp) {
     auto size = sizes.index(dimOp.getResult());
     if (failed(size))
       return false;
@@ -392,8 +392,8 @@ private:
     return take(source, d);
   }
 
-  /// Brings `v` into the segment: as an argument, or as a copy of what makes it.
-  void bring(Segment &s, Value v) {
+  /// Brings `v` into the section: as an argument, or as a copy of what makes it.
+  void bring(Section &s, Value v) {
     if (s.map.contains(v))
       return;
     Operation *op = v.getDefiningOp();
@@ -409,8 +409,8 @@ private:
     s.at.clone(*op, s.map);
   }
 
-  /// Copies the segment's ops, with what they read, and the stores of what they make.
-  void fill(Segment &s, ArrayRef<Operation *> mine) {
+  /// Copies the section's ops, with what they read, and the stores of what they make.
+  void fill(Section &s, ArrayRef<Operation *> mine) {
     // Operands with memory first: sizes are then found among them.
     for (Operation *op : mine) {
       llvm::SetVector<Value> roots;
@@ -443,8 +443,8 @@ private:
     }
   }
 
-  /// Returns outputs and then states from the segment's function.
-  void close(Segment &s) {
+  /// Returns outputs and then states from the section's function.
+  void close(Section &s) {
     SmallVector<Value> returned;
     for (Value v : s.outputs)
       returned.push_back(s.map.lookup(v));
@@ -467,8 +467,8 @@ private:
       s.part.setResultAttrs(s.outputs.size() + i, attributes);
   }
 
-  /// The function of segment `number`, and its call at the chunk's end.
-  LogicalResult segment(int64_t number, OpBuilder &chunk) {
+  /// The function of section `number`, and its call at the chunk's end.
+  LogicalResult section(int64_t number, OpBuilder &chunk) {
     SmallVector<Operation *> mine;
     for (Operation &op : block.without_terminator())
       if (depth.contains(&op) && !isExchange(&op) && depth[&op] == number)
@@ -480,7 +480,7 @@ private:
                                      b.getFunctionType({}, {}));
     if (Attribute given = f->getAttr(kRegistersAttr))
       part->setAttr(kRegistersAttr, given);
-    Segment s{number, part, OpBuilder::atBlockEnd(part.addEntryBlock())};
+    Section s{number, part, OpBuilder::atBlockEnd(part.addEntryBlock())};
     fill(s, mine);
     close(s);
     SmallVector<Value> operands;
@@ -508,7 +508,7 @@ private:
   unsigned registers = 0;
   Sizes sizes;
   DenseMap<Operation *, int64_t> depth;
-  int64_t segments = 1;
+  int64_t sections = 1;
   /// Of each size the value, and which of its dimensions, that is there first.
   DenseMap<AffineExpr, std::pair<Value, int64_t>> sizeSources;
   DenseMap<Value, StringAttr> names;

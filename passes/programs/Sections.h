@@ -1,6 +1,6 @@
-// A chunk's function in segments: what it computes between two exchanges with other ranks.
-#ifndef HADAL_PASSES_PROGRAMS_SEGMENTS_H
-#define HADAL_PASSES_PROGRAMS_SEGMENTS_H
+// A chunk's function in sections: what it computes between two exchanges with other ranks.
+#ifndef HADAL_PASSES_PROGRAMS_SECTIONS_H
+#define HADAL_PASSES_PROGRAMS_SECTIONS_H
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/AffineMap.h"
@@ -14,7 +14,7 @@ bool isExchange(mlir::Operation *op);
 /// Holds a function to what can be cut. A failure has been reported.
 mlir::LogicalResult checkCuttable(mlir::func::FuncOp f);
 
-/// Replaces `f` by the chunk `name`, which calls its segments, NAME.0 and on, and exchanges between
+/// Replaces `f` by the chunk `name`, which calls its sections, NAME.0 and on, and exchanges between
 /// them. Values without a name are called KIND.NUMBER. `shapes` has the sizes of values that
 /// earlier chunks of the stage have handed on, and gets those of this one.
 mlir::LogicalResult cutFunction(mlir::func::FuncOp f, const std::string &name, llvm::StringRef kind,
@@ -22,4 +22,4 @@ mlir::LogicalResult cutFunction(mlir::func::FuncOp f, const std::string &name, l
 
 } // namespace hadal
 
-#endif // HADAL_PASSES_PROGRAMS_SEGMENTS_H
+#endif // HADAL_PASSES_PROGRAMS_SECTIONS_H
