@@ -30,6 +30,13 @@ void DeviceBuffer::populate() {
     host.populate();
 }
 
+Result<DeviceBuffer> allocateFor(const std::string &what, Device &device, uint64_t bytes) {
+  auto buffer = device.allocate(bytes);
+  if (!buffer.ok())
+    return Error{buffer.error().code, what + ": " + buffer.error().message};
+  return buffer;
+}
+
 Status checkTargets(const Device &device, const Module &module) {
   for (const fb::Code *code : *module.tables().codes())
     if (Status status = device.accepts(*code->target()); !status)

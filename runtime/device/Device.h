@@ -17,6 +17,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -152,6 +153,9 @@ public:
   /// Returns when everything issued has happened.
   virtual Status synchronize(Stream &stream) = 0;
 };
+
+/// Memory of a device for something that an error names: "state cache: cannot allocate ...".
+Result<DeviceBuffer> allocateFor(const std::string &what, Device &device, uint64_t bytes);
 
 /// Whether the device accepts all codes of a module. Unsupported: "m.hadal: module needs avx512f,
 /// which this CPU lacks".

@@ -30,7 +30,8 @@ Result<std::unique_ptr<Executor>> Executor::create(const Module &module, Device 
   self.stream = HADAL_TRY(device.makeStream());
   for (const fb::Constant *constant : *tables.constants()) {
     uint64_t bytes = constant->bytes()->size();
-    self.constants.push_back(HADAL_TRY(device.allocate(bytes)));
+    self.constants.push_back(
+        HADAL_TRY(allocateFor("constant " + constant->name()->str(), device, bytes)));
     HADAL_TRY(device.upload(*self.stream, self.constants.back().address(),
                             constant->bytes()->data(), bytes));
   }

@@ -80,7 +80,8 @@ Status Executor::Implementation::layOut(Frame &frame, size_t depth) {
   if (arenas[depth].bytes() < total) {
     HADAL_TRY(device.synchronize(*stream)); // what uses it may not have happened yet
     arenas[depth] = DeviceBuffer();         // first give back, then take
-    arenas[depth] = HADAL_TRY(device.allocate(total));
+    arenas[depth] =
+        HADAL_TRY(allocateFor("temporaries of " + program.name()->str(), device, total));
     arenas[depth].populate();
   }
   for (const fb::Temporary *t : *program.temporaries())
@@ -121,7 +122,8 @@ Result<Executor::Implementation::Frame> Executor::Implementation::frameOf(Progra
     }
     if (!slot.isBound || isCopied(run, i)) {
       if (slot.owned.bytes() < *bytes || !slot.owned.address())
-        slot.owned = HADAL_TRY(device.allocate(*bytes));
+        slot.owned =
+            HADAL_TRY(allocateFor("argument '" + argument->name()->str() + "'", device, *bytes));
       slot.address = slot.owned.address();
     } else if (slot.host) {
       slot.address = static_cast<DeviceAddress>(slot.host);

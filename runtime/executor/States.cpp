@@ -45,7 +45,8 @@ Status Executor::allocateStates(std::vector<int64_t> registers) {
       state.memory =
           HADAL_TRY(self->weights.parameters().holdState(self->device, *parameter, *bytes));
     } else if (!state.memory || *bytes > state.memory->bytes()) {
-      auto larger = std::make_shared<DeviceBuffer>(HADAL_TRY(self->device.allocate(*bytes)));
+      auto larger = std::make_shared<DeviceBuffer>(
+          HADAL_TRY(allocateFor("state " + table->name()->str(), self->device, *bytes)));
       if (state.memory && state.memory->bytes()) {
         HADAL_TRY(copy(larger->address(), state.memory->address(), state.memory->bytes()));
         HADAL_TRY(self->device.synchronize(*self->stream)); // before it is given back

@@ -53,7 +53,8 @@ Result<std::shared_ptr<DeviceBuffer>> ParameterStore::hold(Device &wanted, const
     return invalidArgument(key.name + ": lies on another device");
   auto found = stored.find(key);
   if (found == stored.end()) {
-    auto parameter = std::make_shared<DeviceBuffer>(HADAL_TRY(wanted.allocate(bytes)));
+    auto parameter =
+        std::make_shared<DeviceBuffer>(HADAL_TRY(allocateFor(key.name, wanted, bytes)));
     device = &wanted;
     found = stored.emplace(key, Stored{std::move(parameter), {}}).first;
   }

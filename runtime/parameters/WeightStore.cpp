@@ -257,7 +257,7 @@ Result<DeviceAddress> WeightStore::parameter(Device &device, Stream &stream, uin
   if (copy == copies.end()) {
     if (source)
       data = static_cast<const std::byte *>(HADAL_TRY(sourceTensor(parameter, element)).data);
-    DeviceBuffer memory = HADAL_TRY(device.allocate(bytes));
+    DeviceBuffer memory = HADAL_TRY(allocateFor(names->of(parameter, element), device, bytes));
     HADAL_TRY(device.upload(stream, memory.address(), data, bytes));
     copy = copies.emplace(std::pair(parameter, element), std::move(memory)).first;
   }

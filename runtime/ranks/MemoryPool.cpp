@@ -21,7 +21,7 @@ Result<std::shared_ptr<std::byte>> MemoryPool::take(uint64_t bytes) {
     lock.unlock();
     dropped.clear();
     if (choice.isNew) {
-      auto made = device.allocate(choice.size);
+      auto made = allocateFor("values of a micro-batch", device, choice.size);
       if (!made.ok()) {
         lock.lock();
         sizes.lose(choice.size);
