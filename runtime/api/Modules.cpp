@@ -77,6 +77,7 @@ hadal_status hadal_open(const char *path, const hadal_open_options *given, hadal
     session.module = path;
     session.threads = options.threads;
     session.checkMemory = options.check_memory != 0;
+    session.device = options.device ? options.device : "";
     auto opened = std::make_shared<hadal_module::Opened>();
     opened->session = HADAL_TRY(Session::open(session, std::nullopt));
     if (unsigned ranks = HADAL_TRY(ranksOf(opened->session->module())); ranks > 1)

@@ -35,7 +35,7 @@
 extern "C" {
 #endif
 
-#define HADAL_API_VERSION 1
+#define HADAL_API_VERSION 2
 
 typedef enum hadal_status {
   HADAL_OK = 0,
@@ -60,15 +60,16 @@ const char *hadal_last_error(void);
 typedef struct hadal_module hadal_module;
 
 typedef struct hadal_open_options {
-  size_t size;      /* sizeof(hadal_open_options) */
-  uint32_t threads; /* 0: the machine's cores */
-  int check_memory; /* for debugging: as --check-memory of hadal-run */
+  size_t size;        /* sizeof(hadal_open_options) */
+  uint32_t threads;   /* 0: the machine's cores */
+  int check_memory;   /* for debugging: as --check-memory of hadal-run */
+  const char *device; /* "cpu", "cuda:0", "emulated"; NULL: what the module is for. Since 2 */
 } hadal_open_options;
 #define HADAL_OPEN_OPTIONS_INIT                                                                    \
-  { sizeof(hadal_open_options), 0, 0 }
+  { sizeof(hadal_open_options), 0, 0, NULL }
 
 /* Opens a module file and checks it; `options` may be NULL. HADAL_UNSUPPORTED for a module that
- * several ranks run, or one for another CPU. */
+ * several ranks run, or one for another CPU or device; and where there is no driver. */
 hadal_status hadal_open(const char *path, const hadal_open_options *options, hadal_module **module);
 
 /* Takes the module back when the calls made from it are freed, too. */

@@ -58,7 +58,7 @@ Result<std::unique_ptr<Device>> hadal::openDevice(const DeviceOptions &options) 
     if (auto [end, failed] = std::from_chars(first, last, ordinal);
         failed == std::errc() && end == last)
       return openCuda(device, ordinal, options);
-  return invalidArgument("--device: wants cpu, cuda:N or emulated, got " + device);
+  return invalidArgument("device '" + device + "': wants cpu, cuda:N or emulated");
 }
 
 static DeviceListing listingOf(const CudaDevice &device, int driverVersion) {

@@ -28,7 +28,7 @@ struct DeviceOptions {
 /// The device that a module is for: "cpu", "cuda" or "emulated". Its codes have one family.
 std::string deviceOf(const Module &module);
 
-/// Opens a device. InvalidArgument: "--device: wants cpu, cuda:N or emulated, got gpu". Unsupported
+/// Opens a device. InvalidArgument: "device 'gpu': wants cpu, cuda:N or emulated". Unsupported
 /// where there is no driver, or one that is too old: "cuda:0: no CUDA driver: ...".
 Result<std::unique_ptr<Device>> openDevice(const DeviceOptions &options);
 

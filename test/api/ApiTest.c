@@ -54,6 +54,10 @@ static void opening(void) {
   options = (hadal_open_options)HADAL_OPEN_OPTIONS_INIT;
   options.threads = 2;
   options.check_memory = 1;
+  options.device = "gpu";
+  REFUSED(hadal_open(in("m.hadal"), &options, &module), HADAL_INVALID_ARGUMENT,
+          "device 'gpu': wants cpu, cuda:N or emulated");
+  options.device = "cpu";
   EXPECT(hadal_open(in("m.hadal"), &options, &module) == HADAL_OK);
   hadal_close(module);
   hadal_close(NULL);

@@ -7,6 +7,7 @@
 #include "tools/CommandLine.h"
 #include "tools/Progress.h"
 #include "tools/run/Commands.h"
+#include "tools/run/DeviceFigures.h"
 #include "tools/run/Infer.h"
 #include "tools/run/TensorFiles.h"
 #include "tools/run/TokenRows.h"
@@ -158,7 +159,7 @@ private:
 struct Figures {
   GenerationStatistics counts;
   int64_t sequences;
-  unsigned threads;
+  const Session &session;
   double loadSeconds;
   double firstTokenSeconds; ///< since the process began
 
@@ -172,10 +173,10 @@ struct Figures {
     char text[256];
     std::snprintf(text, sizeof text,
                   "prefill %lld tokens in %.3f s (%.1f tokens/s), decode %lld tokens in %.3f s "
-                  "(%.1f tokens/s), first token after %.3f s, %u threads",
+                  "(%.1f tokens/s), first token after %.3f s, %s",
                   static_cast<long long>(counts.prefillTokens), counts.prefillSeconds,
                   prefillRate(), static_cast<long long>(counts.decodeTokens), counts.decodeSeconds,
-                  decodeRate(), firstTokenSeconds, threads);
+                  decodeRate(), firstTokenSeconds, placeOf(session).c_str());
     sayOnStderr(text);
     if (counts.stoppedByPositions)
       std::fprintf(stderr, "%lld of %lld sequences stopped at the model's last position\n",
@@ -185,21 +186,20 @@ struct Figures {
 
   /// One line of JSON.
   std::string json() const {
-    return nlohmann::ordered_json{{"sequences", sequences},
-                                  {"threads", threads},
-                                  {"prefill_tokens", counts.prefillTokens},
-                                  {"prefill_seconds", counts.prefillSeconds},
-                                  {"prefill_tokens_per_second", prefillRate()},
-                                  {"prefill_flops", counts.prefillFlops},
-                                  {"decode_tokens", counts.decodeTokens},
-                                  {"decode_steps", counts.decodeSteps},
-                                  {"decode_seconds", counts.decodeSeconds},
-                                  {"decode_tokens_per_second", decodeRate()},
-                                  {"decode_flops", counts.decodeFlops},
-                                  {"load_seconds", loadSeconds},
-                                  {"first_token_seconds", firstTokenSeconds}}
-               .dump() +
-           "\n";
+    nlohmann::ordered_json figures = {{"sequences", sequences},
+                                      {"prefill_tokens", counts.prefillTokens},
+                                      {"prefill_seconds", counts.prefillSeconds},
+                                      {"prefill_tokens_per_second", prefillRate()},
+                                      {"prefill_flops", counts.prefillFlops},
+                                      {"decode_tokens", counts.decodeTokens},
+                                      {"decode_steps", counts.decodeSteps},
+                                      {"decode_seconds", counts.decodeSeconds},
+                                      {"decode_tokens_per_second", decodeRate()},
+                                      {"decode_flops", counts.decodeFlops},
+                                      {"load_seconds", loadSeconds},
+                                      {"first_token_seconds", firstTokenSeconds}};
+    addDevice(session, figures);
+    return figures.dump() + "\n";
   }
 
   Status write(const std::string &path) const {
@@ -336,8 +336,8 @@ Status generateRows(const GenerateOptions &options, Job &job, Session &session, 
     if (job.isFirst())
       Display::show(text);
   HADAL_TRY(flushOutput());
-  Figures figures{HADAL_TRY(countsOfAll(job, parts.generation->statistics())), parts.rows,
-                  session.threads(), session.loadSeconds(), firstTokenSeconds};
+  Figures figures{HADAL_TRY(countsOfAll(job, parts.generation->statistics())), parts.rows, session,
+                  session.loadSeconds(), firstTokenSeconds};
   if (job.isFirst()) {
     figures.print();
     if (!options.stats.empty())

@@ -2,6 +2,7 @@
 
 #include "runtime/training/ranks/PredictMemory.h"
 #include "tools/Page.h"
+#include "tools/run/DeviceFigures.h"
 #include "tools/run/TrainingReport.h"
 #include "tools/run/TrainingRun.h"
 
@@ -111,7 +112,7 @@ Status Training::writeStats(double runSeconds, int64_t flops) {
     // What this process has taken for what predictMemory() predicts, before its libraries and
     // threads.
     uint64_t touched = session.executor().touchedStateBytes(),
-             accounted = Buffer::peakBytes() - states + touched;
+             accounted = session.device().peakBytes() - states + touched;
     Json mine = {{"peak_bytes", peak},
                  {"accounted_bytes", accounted},
                  {"state_bytes", touched},
@@ -138,14 +139,14 @@ Status Training::writeStats(double runSeconds, int64_t flops) {
     predicted = memory[0].total() + rankProcessBytes;
   }
   char text[256];
-  std::snprintf(
-      text, sizeof text,
-      "%lld steps, %lld tokens in %s (%.0f tokens/s), loss %.4f, peak memory %s%s, %u threads",
-      static_cast<long long>(stepSeconds.size()), static_cast<long long>(tokens),
-      readableSeconds(runSeconds).c_str(), seconds > 0 ? static_cast<double>(tokens) / seconds : 0,
-      static_cast<double>(last.loss), readableBytes(peak).c_str(),
-      predicted ? (" (predicted " + readableBytes(predicted) + ")").c_str() : "",
-      session.threads());
+  std::snprintf(text, sizeof text,
+                "%lld steps, %lld tokens in %s (%.0f tokens/s), loss %.4f, peak memory %s%s, %s",
+                static_cast<long long>(stepSeconds.size()), static_cast<long long>(tokens),
+                readableSeconds(runSeconds).c_str(),
+                seconds > 0 ? static_cast<double>(tokens) / seconds : 0,
+                static_cast<double>(last.loss), readableBytes(peak).c_str(),
+                predicted ? (" (predicted " + readableBytes(predicted) + ")").c_str() : "",
+                placeOf(session).c_str());
   sayOnStderr(text);
   if (options.stats.empty())
     return {};
@@ -164,8 +165,8 @@ Status Training::writeStats(double runSeconds, int64_t flops) {
                   {"predicted_peak_bytes", predicted},
                   {"state_bytes", states},
                   {"temporary_bytes", temporaries},
-                  {"threads", session.threads()},
                   {"total_seconds", secondsSince(options.start)}};
+  addDevice(session, figures);
   if (!ranks.empty())
     figures["ranks"] = ranks;
   std::string line = figures.dump() + "\n";
