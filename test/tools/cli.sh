@@ -15,6 +15,19 @@ grep -q '"prefill_tokens":6,.*"first_token_seconds":' stats || fail "--stats: $(
 works "$run" generate m.hadal --weights ckpt --input in.safetensors --max-new-tokens 9
 [ "$(wc -l <stdout)" = 2 ] || fail "generate without -o prints $(cat stdout)"
 
+# Devices: those there are, the module's own, and what is none.
+works "$run" devices
+grep -q '^cpu  *[a-z0-9_]*, [0-9]* threads$' stdout || fail "devices prints: $(cat stdout)"
+grep -q '^cuda' stdout || fail "devices says nothing of GPUs: $(cat stdout)"
+works "$run" generate m.hadal --device cpu --weights ckpt --input in.safetensors --max-new-tokens 9 --stats stats -o named
+cmp -s one named || fail "--device cpu gives other tokens than the module's device"
+grep -q '"device":"cpu"' stats || fail "--stats names no device: $(cat stats)"
+for name in gpu cuda: cuda:x cuda:-1 CPU emulated:0; do
+  refused "device '$name': wants cpu, cuda:N or emulated" "$run" logits m.hadal --device $name --weights ckpt --input in.safetensors -o never
+done
+refused 'cuda:99' "$run" logits m.hadal --device cuda:99 --weights ckpt --input in.safetensors -o never
+refused '--emulator-seed: is for the device emulated, this is cpu' "$run" logits m.hadal --emulator-seed 7 --weights ckpt --input in.safetensors -o never
+
 # No more memory than positions, whatever --max-new-tokens says.
 (ulimit -v 4000000; exec "$run" generate m.hadal --weights ckpt --input in.safetensors --max-new-tokens 2000000000 --ignore-eos -o all) \
   2>stderr || fail "generate to the last position: $(cat stderr)"

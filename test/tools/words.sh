@@ -6,7 +6,7 @@ run=$1 inspect=$2 plan=$3 compile=${4:-}
 cd "$dir" || exit 1
 
 # The nearest right word, for commands, options and their values.
-refused 'foo: is no command, wants generate, logits, score, gradients, train or call' "$run" foo
+refused 'foo: is no command, wants generate, logits, score, gradients, train, call or devices' "$run" foo
 refused '(did you mean generate?)' "$run" generat
 refused '(did you mean train?)' "$run" trian m.hadal
 refused '--topp: is no option of generate (did you mean --top-p?)' "$run" generate m.hadal --weights w --prompt x --topp 0.9
