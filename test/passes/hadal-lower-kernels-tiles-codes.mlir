@@ -36,3 +36,20 @@ func.func private @hopper(%x: tensor<?x256xf8E4M3FN>, %w: tensor<64x256xf8E4M3FN
       : tensor<?x256xf8E4M3FN>, tensor<64x256xf8E4M3FN>, tensor<1x2xf32> -> tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
+
+// A weight gradient turns its left operand, sums a tile's rows and joins what memory holds.
+// CHECK-LABEL: func.func private @gradient
+// CHECK: llvm.x86.ldtilecfg
+// CHECK: vector.shuffle
+// CHECK-COUNT-4: llvm.x86.tilezero
+// CHECK-COUNT-4: llvm.x86.tdpbf16ps
+// CHECK-NOT: llvm.x86.tdpbf16ps
+// CHECK-COUNT-4: llvm.x86.tilestored64
+// CHECK: vector.fma
+// CHECK: llvm.x86.tilerelease
+func.func private @gradient(%dy: tensor<?x32xf8E4M3FN>, %dys: tensor<?x32xf32>, %x: tensor<?x64xf8E4M3FN>, %xs: tensor<?x64xf32>,
+    %init: tensor<32x64xf32> {exec.in_place = 0 : i64}) -> tensor<32x64xf32> attributes {exec.kernel} {
+  %dw = fp8.weight_grad %dy, %dys, %x, %xs, %init {block = array<i64: 128, 1>}
+      : tensor<?x32xf8E4M3FN>, tensor<?x32xf32>, tensor<?x64xf8E4M3FN>, tensor<?x64xf32>, tensor<32x64xf32> -> tensor<32x64xf32>
+  return %dw : tensor<32x64xf32>
+}

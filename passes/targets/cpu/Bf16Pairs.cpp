@@ -11,6 +11,8 @@ static Value bitsOf(KernelBuilder &b, Value v) {
 }
 
 Value hadal::pairOf(KernelBuilder &b, Value first, Value second) {
+  if (b.shape.tiles)
+    std::swap(first, second);
   Value by = b.constantLike(second, b.getI32IntegerAttr(16));
   Value low = arith::ShRUIOp::create(b, bitsOf(b, second), by);
   return arith::OrIOp::create(b, bitsOf(b, first), low);

@@ -14,12 +14,12 @@
 
 namespace hadal {
 
-/// Pairs as i32 vectors: `first` in the upper halves, `second` in the lower ones. Both are f32
-/// vectors whose values bf16 holds.
+/// Pairs as i32 vectors: `first` in the upper halves, `second` in the lower ones; the other way
+/// round where AMX multiplies them, whose sums have an order of their own. Both are f32 vectors
+/// whose values bf16 holds.
 mlir::Value pairOf(KernelBuilder &b, mlir::Value first, mlir::Value second);
 
-/// Pairs of bits of bf16 (i16) that stand side by side: the even one is the first. Where AMX
-/// multiplies them the first is the lower half: its sums have an order of their own.
+/// The same of bits of bf16 (i16): pairs stand side by side.
 mlir::Value pairsOfBf16(KernelBuilder &b, mlir::Value bits);
 
 /// The even and the odd elements of a vector.

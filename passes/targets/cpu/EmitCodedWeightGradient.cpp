@@ -4,7 +4,7 @@
 // for each column of a tile of rows (DeepSeek-V3, arXiv:2412.19437, section 3.3.2): a tile's part
 // is a chain of fused multiply-adds on the codes' numbers, from zero, which joins the sum with the
 // product of the two scales. A tile of rows is copied and decoded at a time, and OUT waits in
-// memory between tiles.
+// memory between tiles. In AMX tiles a part is one chain, too, in an order of its own.
 //
 //===----------------------------------------------------------------------===//
 
@@ -24,12 +24,21 @@ constexpr int64_t blockOfGroup = 128, mostRows = 256;
 class CodedWeightGradientEmitter : WeightGradientTiles {
 public:
   CodedWeightGradientEmitter(Kernel &kernel, const WeightGradient &g)
-      : WeightGradientTiles(kernel, g, g.tile ? g.tile : blockOfGroup, heightOf(kernel, g)) {}
+      : WeightGradientTiles(kernel, g, blockOf(g), heightOf(kernel, g), usesTiles(kernel, g)) {}
   LogicalResult emit();
 
 private:
+  static int64_t blockOf(const WeightGradient &g) { return g.tile ? g.tile : blockOfGroup; }
+  /// Parts begin where AMX's steps do.
+  static bool usesTiles(Kernel &kernel, const WeightGradient &g) {
+    return kernel.b.shape.tiles && g.accumulate == Accumulate::F32 &&
+           !kernel.inPanels(g.result()) && g.interval &&
+           (g.interval % TileProduct::side == 0 || g.interval >= blockOf(g));
+  }
   /// A step of Hopper's sum holds three numbers for each of a tile's.
   static int64_t heightOf(Kernel &kernel, const WeightGradient &g) {
+    if (usesTiles(kernel, g))
+      return TileProduct::side;
     int64_t rows = kernel.b.shape.rows;
     return g.accumulate == Accumulate::Hopper ? rows / 3 : rows;
   }
@@ -40,9 +49,12 @@ private:
   void begin(const Part &part);
   void tile(const Part &part, const Place &at, const Block &block);
   Values sum(Value t0, Value t1, const Place &at, Values parts);
+  Values vectorScales(const Place &at, Value scales);
   void promote(const Values &parts, const Place &at, Value scales);
+  void promoteTiles(const Place &at, Value scales);
   Values held(const Place &at, Value first, const Values *stored);
 
+  Value tileParts; ///< of the sum, of AMX's tiles; or null
   Value heldParts; ///< of a group's sum, where it has more rows than are copied at once; or null
 };
 
@@ -52,7 +64,16 @@ void CodedWeightGradientEmitter::begin(const Part &part) {
     return;
   forTiles(part, [&](const Place &at) {
     Value zero = b.zeros(b.vectorOf(b.shape.lanes, b.getF32Type()));
-    store(init ? load(init, at) : Values(at.rows * vectors, zero), at);
+    auto begin = [&](const Place &at) {
+      store(init ? load(init, at) : Values(at.rows * vectors, zero), at);
+    };
+    if (!inTiles)
+      return begin(at);
+    b.loop(0, at.rows, 1, [&](Value r) { // for there are more than registers
+      Place row = at;
+      row.rows = 1, row.first = b.add(at.first, r);
+      begin(row);
+    });
   });
   zeroPadding(part);
 }
@@ -70,8 +91,7 @@ Values CodedWeightGradientEmitter::sum(Value t0, Value t1, const Place &at, Valu
   });
 }
 
-/// Adds parts, times their scales, to what OUT holds.
-void CodedWeightGradientEmitter::promote(const Values &parts, const Place &at, Value scales) {
+Values CodedWeightGradientEmitter::vectorScales(const Place &at, Value scales) {
   int64_t lanes = b.shape.lanes;
   Values right;
   for (int64_t v = 0; v < vectors; ++v) {
@@ -80,6 +100,13 @@ void CodedWeightGradientEmitter::promote(const Values &parts, const Place &at, V
     right.push_back(valid ? scalesAt(vectorSide, scales, column, lanes, valid)
                           : b.zeros(b.vectorOf(lanes, b.getF32Type())));
   }
+  return right;
+}
+
+/// Adds parts, times their scales, to what OUT holds.
+void CodedWeightGradientEmitter::promote(const Values &parts, const Place &at, Value scales) {
+  int64_t lanes = b.shape.lanes;
+  Values right = vectorScales(at, scales);
   Values sums = load(out, at);
   for (int64_t r = 0; r < at.rows; ++r) {
     Value left = b.splat(scalesAt(broadcastSide, scales, b.add(at.first, r), 0, 0), lanes);
@@ -89,6 +116,20 @@ void CodedWeightGradientEmitter::promote(const Values &parts, const Place &at, V
     }
   }
   store(sums, at);
+}
+
+/// The same of the parts that AMX stored.
+void CodedWeightGradientEmitter::promoteTiles(const Place &at, Value scales) {
+  int64_t lanes = b.shape.lanes;
+  Values right = vectorScales(at, scales);
+  b.loop(0, at.rows, 1, [&](Value r) {
+    Value a = b.add(at.first, r);
+    Value left = b.splat(scalesAt(broadcastSide, scales, a, 0, 0), lanes);
+    for (int64_t v = 0; v < vectors; ++v) {
+      Value part = b.loadVector(tileParts, {r, b.index(v * lanes)}, lanes);
+      place(out, at, a, v, b.fma(part, b.mulf(left, right[v]), place(out, at, a, v)));
+    }
+  });
 }
 
 /// Parts that wait for a group's other rows: loads or stores a tile's.
@@ -112,7 +153,10 @@ void CodedWeightGradientEmitter::tile(const Part &part, const Place &at, const B
   if (!heldParts) {
     auto parts = [&](Value t0) {
       Value t1 = b.min(b.add(t0, g.interval), rows.count);
-      promote(sum(t0, t1, at, zeros), at, rows.scales);
+      if (!inTiles)
+        return promote(sum(t0, t1, at, zeros), at, rows.scales);
+      multiplyTiles(t0, t1, at, tileParts);
+      promoteTiles(at, rows.scales);
     };
     return g.interval < block ? b.loop(b.index(0), rows.count, g.interval, parts)
                               : parts(b.index(0));
@@ -132,6 +176,11 @@ LogicalResult CodedWeightGradientEmitter::emit() {
                                << block;
   if (failed(prepare()))
     return failure();
+  if (inTiles) {
+    amx.configure(kernel.scratch, scratchBytes);
+    tileParts =
+        b.scratchView(kernel.scratch, scratchBytes, {TileProduct::side, panel}, b.getF32Type());
+  }
   if (!g.interval)
     heldParts =
         b.scratchView(kernel.scratch, scratchBytes, {panelsOfTask, range, panel}, b.getF32Type());
@@ -156,6 +205,8 @@ LogicalResult CodedWeightGradientEmitter::emit() {
           });
         });
       });
+  if (inTiles)
+    amx.release();
   kernel.finish(tasks, scratchBytes);
   return success();
 }

@@ -38,7 +38,7 @@ LogicalResult WeightGradientTiles::prepare() {
     return kernel.tensors.emitError("weight gradient kernel wants init and result to lie alike");
   broadcastSide = inPanels ? x : dy, vectorSide = inPanels ? dy : x;
   bool isHeld = g.rowsScale ? g.accumulate == Accumulate::F32 : isHeldByBf16(g.op);
-  pairs = b.shape.pairs && isHeld;
+  pairs = (b.shape.pairs && isHeld) || inTiles;
   cut();
   copiedRange = b.scratchView(kernel.scratch, scratchBytes, {(range / height + 1) * valuesOfTile()},
                               copiedType());
@@ -60,7 +60,7 @@ void WeightGradientTiles::cut() {
   range =
       llvm::alignTo(evenly(broadcastSide.size, llvm::alignTo(wide ? 512 : 256, height)), height);
   panelsOfTask = evenly(layout.panels(), (wide ? 256 : 128) / panel);
-  while (range >= 16 * height && g.batch * chunks() * ranges() < 8)
+  while (range >= (inTiles ? 4 : 16) * height && g.batch * chunks() * ranges() < 8)
     range = llvm::alignTo(range / 2, height);
 }
 
@@ -163,8 +163,21 @@ Value WeightGradientTiles::load(const Operand &operand, Rows rows, Value column,
                                 int64_t valid) {
   if (valid == 0)
     return b.zeros(b.vectorOf(lanes, copiedType()));
-  auto load = [&](Value row) {
+  auto loadRaw = [&](Value row, Value condition) {
     Value v = b.loadVector(operand.memory, {row, column}, lanes, valid);
+    return condition ? b.select(condition, v, b.zeros(v.getType())) : v;
+  };
+  if (pairs && operand.format && !operand.made) { // turns of codes, then all of them at once
+    Value first = loadRaw(rows.first, rows.hasFirst),
+          second = rows.second ? loadRaw(rows.second, rows.hasSecond) : b.zeros(first.getType());
+    SmallVector<int64_t> turns;
+    for (int64_t lane = 0; lane < lanes; ++lane)
+      turns.push_back(lane), turns.push_back(lanes + lane);
+    Value both = vector::ShuffleOp::create(b, first, second, turns);
+    return pairsOfBf16(b, decodeF8ToBf16(b, both, operand.format));
+  }
+  auto load = [&](Value row, Value condition) {
+    Value v = loadRaw(row, condition);
     if (!operand.made)
       return operand.format ? decodeF8(b, v, operand.format) : v;
     fp8::QuantizeOp made = operand.made;
@@ -175,10 +188,11 @@ Value WeightGradientTiles::load(const Operand &operand, Rows rows, Value column,
                     part(operand.divisors.inverseMantissa)};
     return nearest(b, b.widen(v), divisor, made.codeFormat());
   };
-  Value first = load(rows.first);
+  Value first = load(rows.first, rows.hasFirst);
   if (!pairs)
     return first;
-  return pairOf(b, first, rows.second ? load(rows.second) : b.zeros(first.getType()));
+  return pairOf(b, first,
+                rows.second ? load(rows.second, rows.hasSecond) : b.zeros(first.getType()));
 }
 
 /// Runs `copy` for each row that is copied, with its place.
@@ -189,14 +203,14 @@ void WeightGradientTiles::forRows(const Operand &operand, Value t0, Value count,
     return operand.source ? b.toIndex(b.load(operand.source, {row})) : row;
   };
   if (!pairs)
-    return b.loop(b.index(0), count, 1, [&](Value t) { copy({rowOf(t), {}}, t); });
+    return b.loop(b.index(0), count, 1, [&](Value t) { copy({rowOf(t), {}, {}, {}}, t); });
   Value whole = b.div(count, 2);
   b.loop(b.index(0), whole, 1, [&](Value i) {
     Value t = b.mul(i, 2);
-    copy({rowOf(t), rowOf(b.add(t, 1))}, i);
+    copy({rowOf(t), rowOf(b.add(t, 1)), {}, {}}, i);
   });
   Value last = b.mul(whole, 2);
-  b.when(b.less(last, count), [&] { copy({rowOf(last), {}}, whole); });
+  b.when(b.less(last, count), [&] { copy({rowOf(last), {}, {}, {}}, whole); });
 }
 
 /// [tile][t][height], tiles a line further apart than they are long: powers of two would meet in
@@ -220,6 +234,56 @@ void WeightGradientTiles::copyRange(const Part &part, Value t0, Value count) {
   });
 }
 
+/// [tile][height][t], pairs of them, filled up with zeros to whole tiles of AMX.
+void WeightGradientTiles::copyTurned(const Part &part, Value t0, Value count) {
+  Value whole = b.div(count, TileProduct::side);
+  b.loop(b.index(0), whole, 1,
+         [&](Value step) { copyTurned(part, t0, count, step, /*isWhole=*/true); });
+  b.when(b.less(b.mul(whole, TileProduct::side), count),
+         [&] { copyTurned(part, t0, count, whole, /*isWhole=*/false); });
+}
+
+/// A step's 32 rows: squares of 16 pairs and 16 values change sides.
+void WeightGradientTiles::copyTurned(const Part &part, Value t0, Value count, Value step,
+                                     bool isWhole) {
+  const Operand &operand = broadcastSide;
+  SmallVector<Rows> pairsOfRows(16);
+  for (int64_t i = 0; i < TileProduct::side; ++i) {
+    Value t = b.add(b.mul(step, TileProduct::side), i), isThere;
+    if (!isWhole) {
+      isThere = b.less(t, count);
+      t = b.min(t, b.sub(count, b.index(1)));
+    }
+    Value row = b.add(t0, t);
+    if (operand.source)
+      row = b.toIndex(b.load(operand.source, {row}));
+    Rows &rows = pairsOfRows[i / 2];
+    (i % 2 ? rows.second : rows.first) = row;
+    (i % 2 ? rows.hasSecond : rows.hasFirst) = isThere;
+  }
+  auto floats = b.vectorOf(16, b.getF32Type()), bits = b.vectorOf(16, b.getI32Type());
+  auto square = [&](Value tile, Value half, int64_t valid) {
+    Value value = b.mul(half, 16), column = b.add(b.add(part.a0, b.mul(tile, height)), value);
+    Values turned;
+    for (const Rows &rows : pairsOfRows)
+      turned.push_back(arith::BitcastOp::create(b, floats, load(operand, rows, column, 16, valid)));
+    Value to =
+        b.add(b.add(b.mul(tile, valuesOfTile()), b.mul(value, lengthOfValue())), b.mul(step, 16));
+    for (auto [i, v] : llvm::enumerate(b.transpose(turned)))
+      b.storeVector(arith::BitcastOp::create(b, bits, v), copiedRange,
+                    {b.add(to, i * lengthOfValue())});
+  };
+  b.loop(b.index(0), part.tiles, 1,
+         [&](Value tile) { b.loop(0, 2, 1, [&](Value half) { square(tile, half, 16); }); });
+  int64_t rest = operand.size % height;
+  if (!rest)
+    return;
+  b.when(part.isLast, [&] {
+    for (int64_t half = 0; 16 * half < rest; ++half)
+      square(part.tiles, b.index(half), std::min<int64_t>(rest - 16 * half, 16));
+  });
+}
+
 /// [panel][t][lanes], a row after the other: its panels stand side by side.
 void WeightGradientTiles::copyPanels(const Part &part, Value t0, Value count) {
   int64_t lanes = b.shape.lanes;
@@ -236,10 +300,22 @@ void WeightGradientTiles::copyPanels(const Part &part, Value t0, Value count) {
     if (partial)
       b.when(b.less(whole, part.p1), [&] { copy(whole, true); });
   });
+  if (!inTiles)
+    return;
+  Value pairs = b.ceilDiv(count, 2), zero = b.zeros(b.vectorOf(lanes, copiedType()));
+  b.loop(pairs, b.mul(b.ceilDiv(pairs, 16), 16), 1, [&](Value t) {
+    b.loop(b.index(0), b.sub(part.p1, part.p0), 1, [&](Value p) {
+      for (int64_t v = 0; v < vectors; ++v)
+        b.storeVector(zero, copiedPanels, {p, t, b.index(v * lanes)});
+    });
+  });
 }
 
 void WeightGradientTiles::copy(const Part &part, Value t0, Value count) {
-  copyRange(part, t0, count);
+  if (inTiles)
+    copyTurned(part, t0, count);
+  else
+    copyRange(part, t0, count);
   copyPanels(part, t0, count);
 }
 
@@ -269,16 +345,14 @@ void WeightGradientTiles::zeroPadding(const Part &part) {
     b.loop(part.p0, part.p1, 1, [&](Value p) {
       Place at{1, part.expert, p, {}, b.index(broadcastSide.size), {}, false};
       for (int64_t v = 0; v < vectors; ++v)
-        place(out, at, 0, v, b.zeros(b.vectorOf(b.shape.lanes, b.getF32Type())));
+        place(out, at, at.first, v, b.zeros(b.vectorOf(b.shape.lanes, b.getF32Type())));
     });
   });
 }
 
-/// Loads or stores one vector of `memory` (out or init).
-Value WeightGradientTiles::place(Value memory, const Place &tile, int64_t row, int64_t vector,
+Value WeightGradientTiles::place(Value memory, const Place &tile, Value a, int64_t vector,
                                  Value stored) {
   int64_t lanes = b.shape.lanes, valid = layout.valid(tile.last, vector, lanes);
-  Value a = b.add(tile.first, row);
   SmallVector<Value> at;
   if (cast<MemRefType>(memory.getType()).getRank() == 1) { // panels
     Value base = layout.base(b, tile.panel, tile.expert);
@@ -310,14 +384,14 @@ Values WeightGradientTiles::load(Value memory, const Place &at) {
   Values sums;
   for (int64_t r = 0; r < at.rows; ++r)
     for (int64_t v = 0; v < vectors; ++v)
-      sums.push_back(place(memory, at, r, v));
+      sums.push_back(place(memory, at, b.add(at.first, r), v));
   return sums;
 }
 
 void WeightGradientTiles::store(const Values &sums, const Place &at) {
   for (int64_t r = 0; r < at.rows; ++r)
     for (int64_t v = 0; v < vectors; ++v)
-      place(out, at, r, v, sums[r * vectors + v]);
+      place(out, at, b.add(at.first, r), v, sums[r * vectors + v]);
 }
 
 Values WeightGradientTiles::vectorsOf(Value t, const Place &at) {
@@ -354,6 +428,18 @@ Values WeightGradientTiles::chain(Value t0, Value t1, const Place &at, Values su
     return sums;
   });
   return b.carry(main, t1, 1, sums, step);
+}
+
+void WeightGradientTiles::multiplyTiles(Value t0, Value t1, const Place &at, Value sums) {
+  int64_t rowTiles = at.rows > 16 ? 2 : 1;
+  Value first = b.div(t0, 2);
+  Value panelAt = b.add(b.mul(at.copied, copiedRows()), first);
+  TileProduct::Operand left{copiedRange, b.add(at.values, first), 16,
+                            0,           16 * lengthOfValue(),    lengthOfValue()},
+      right{copiedPanels, b.mul(panelAt, panel), 16 * panel, 0, 16, panel};
+  amx.zeroSums(rowTiles);
+  amx.multiply(rowTiles, left, right, b.ceilDiv(b.sub(t1, t0), TileProduct::side));
+  amx.storeSums(rowTiles, sums, b.index(0), panel);
 }
 
 void WeightGradientTiles::prefetchNext(const Place &at) {

@@ -8,11 +8,12 @@
 // vectors as [t][panel], broadcast values as [tile][t][rows of the tile]. Then the inner loop reads
 // two streams. Codes become f32 while they are copied, and numbers are quantized there where the
 // codes are for this kernel alone. Where the processor multiplies pairs of bf16
-// (Bf16Pairs.h) and these hold the operands' values, rows are copied in pairs.
+// (Bf16Pairs.h) and these hold the operands' values, rows are copied in pairs. For AMX tiles, of
+// codes, broadcast values are copied as the tiles' rows, too: [tile][values of the tile][t].
 //
 //   task   one expert: vectors' panels [p0, p1) x broadcast range [a0, a1)
 //     block of rows      copy the range and the panels
-//       panel            tiles of 6 x 16 (or 12 x 32)
+//       panel            tiles of 6 x 16 (or 12 x 32, or 32 x 32)
 //
 //===----------------------------------------------------------------------===//
 #ifndef HADAL_PASSES_TARGETS_CPU_WEIGHTGRADIENTTILES_H
@@ -23,6 +24,7 @@
 #include "passes/targets/cpu/Fp8Codes.h"
 #include "passes/targets/cpu/Kernel.h"
 #include "passes/targets/cpu/Packing.h"
+#include "passes/targets/cpu/TileProduct.h"
 
 namespace hadal {
 
@@ -31,9 +33,12 @@ public:
   using Value = mlir::Value;
   using Values = KernelBuilder::Values;
 
-  /// `block` rows are copied at a time; a tile has `height` broadcast values.
-  WeightGradientTiles(Kernel &kernel, WeightGradient g, int64_t block, int64_t height)
-      : kernel(kernel), b(kernel.b), g(g), block(block), height(height) {}
+  /// `block` rows are copied at a time; a tile has `height` broadcast values: TileProduct::side of
+  /// them if `inTiles`, for AMX. These want codes, and OUT as stored.
+  WeightGradientTiles(Kernel &kernel, WeightGradient g, int64_t block, int64_t height,
+                      bool inTiles = false)
+      : kernel(kernel), b(kernel.b), g(g), block(block), height(height), inTiles(inTiles),
+        amx(kernel.b, 1) {}
 
 protected:
   /// One operand: rows of `size` values, row t at source[t] if there is one.
@@ -90,6 +95,11 @@ protected:
   void store(const Values &sums, const Place &at);
   /// Adds the copied rows [t0, t1) to `sums`, each one chain; t0 is even.
   Values chain(Value t0, Value t1, const Place &at, Values sums);
+  /// The same from zero, in AMX tiles: into `sums` [height, panel].
+  void multiplyTiles(Value t0, Value t1, const Place &at, Value sums);
+  /// One vector of `memory`, which lies as OUT does, of the broadcast value `value`; stores
+  /// `stored`, if any.
+  Value place(Value memory, const Place &at, Value value, int64_t vector, Value stored = {});
   /// The vectors of copied row t, and one of its broadcast values in all lanes.
   Values vectorsOf(Value t, const Place &at);
   Value broadcast(Value t, int64_t row, const Place &at);
@@ -107,25 +117,36 @@ protected:
   int64_t panel = 0, vectors = 0;      ///< lanes of a panel; its vectors
   int64_t range = 0, panelsOfTask = 1; ///< broadcast values and panels of a task
   bool pairs = false;                  ///< two rows are copied as one, of pairs of bf16
+  const bool inTiles;
+  TileProduct amx;
   int64_t scratchBytes = 0;
 
 private:
-  /// A row of an operand, or the two of a pair: `second` may be null, for zeros.
+  /// A row of an operand, or the two of a pair: `second` may be null, for zeros; so are those
+  /// whose condition, if there is one, is false.
   struct Rows {
     Value first, second;
+    Value hasFirst, hasSecond;
   };
   Value load(const Operand &operand, Rows rows, Value column, int64_t lanes, int64_t valid = -1);
   void forRows(const Operand &operand, Value t0, Value count,
                llvm::function_ref<void(Rows, Value)> copy);
-  int64_t copiedRows() const { return pairs ? llvm::divideCeil(block, 2) : block; }
-  int64_t valuesOfTile() const { return copiedRows() * height + 16; }
+  int64_t copiedRows() const {
+    int64_t rows = pairs ? llvm::divideCeil(block, 2) : block;
+    return inTiles ? llvm::alignTo(rows, 16) : rows;
+  }
+  int64_t lengthOfValue() const { return copiedRows() + 16; } ///< in AMX's tiles
+  int64_t valuesOfTile() const {
+    return inTiles ? lengthOfValue() * height : copiedRows() * height + 16;
+  }
   mlir::Type copiedType() { return pairs ? mlir::Type(b.getI32Type()) : b.getF32Type(); }
   void cut();
   void layOutScales(Operand &operand, int64_t columns);
   void makeScales(const Operand &operand, Value t0, Value t1);
   void copyRange(const Part &part, Value t0, Value count);
+  void copyTurned(const Part &part, Value t0, Value count);
+  void copyTurned(const Part &part, Value t0, Value count, Value step, bool isWhole);
   void copyPanels(const Part &part, Value t0, Value count);
-  Value place(Value memory, const Place &at, int64_t row, int64_t vector, Value stored = {});
 
   Value copiedRange, copiedPanels;
 };
