@@ -14,6 +14,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <iostream>
+#include <span>
 #include <unistd.h>
 
 using namespace hadal;
@@ -252,12 +253,42 @@ void hadal::startTool(const char *program) {
   nameShrunkenFiles(program);
 }
 
+/// Whether a command has an option "--name" that takes a value.
+static bool takesValue(const CLI::App &app, const std::string &name) {
+  for (const CLI::Option *option : optionsOf(app))
+    if (option->check_lname(name) && option->get_items_expected_max() > 0)
+      return true;
+  std::vector<const CLI::App *> commands =
+      app.get_subcommands([](const CLI::App *inner) { return !inner->get_name().empty(); });
+  return std::any_of(commands.begin(), commands.end(),
+                     [&](const CLI::App *command) { return takesValue(*command, name); });
+}
+
+/// The arguments in reverse. "--name=" gets an empty value of its own: CLI11 would take the next
+/// word for it.
+static std::vector<std::string> wordsOf(const CLI::App &app, int argc, char **argv) {
+  std::vector<std::string> words;
+  bool mayBeOptions = true;
+  for (std::string word : std::span(argv, size_t(argc)).subspan(1)) {
+    mayBeOptions = mayBeOptions && word != "--";
+    bool isEmpty = mayBeOptions && word.starts_with("--") && word.find('=') == word.size() - 1 &&
+                   takesValue(app, word.substr(2, word.size() - 3));
+    if (isEmpty)
+      word.pop_back();
+    words.push_back(std::move(word));
+    if (isEmpty)
+      words.emplace_back();
+  }
+  std::reverse(words.begin(), words.end());
+  return words;
+}
+
 std::optional<int> hadal::parseCommandLine(CLI::App &app, int argc, char **argv,
                                            const std::string &program, bool silent) {
   if (argc > 1 && argv[1] == std::string_view(kCompletion))
     return writeCompletion({argv + 2, argv + argc}, completedTool(app, program));
   try {
-    app.parse(argc, argv);
+    app.parse(wordsOf(app, argc, argv));
   } catch (const CLI::ParseError &error) {
     if (error.get_exit_code() == 0) {
       if (!silent)

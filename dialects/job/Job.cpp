@@ -423,6 +423,12 @@ LogicalResult JobDialect::verifyOperationAttribute(Operation *op, NamedAttribute
     return op->emitError() << "the dialect job has no attribute " << name;
   if (!*isOne)
     return op->emitError() << name << " wants to be a #" << name << "<...>, got " << value;
+  // What says nothing would be believed to be said.
+  auto training = dyn_cast_or_null<TrainingAttr>(op->getAttr(kTrainingAttr));
+  if (auto settings = dyn_cast<SettingsAttr>(value);
+      settings && !settings.getFp8().empty() && (!training || training.getPrecision() != "fp8"))
+    return op->emitError() << name << " wants no fp8 options in a graph "
+                           << (training ? "in " + training.getPrecision() : "that does not train");
   return success();
 }
 

@@ -98,7 +98,7 @@ def SettingsAttr : Job_Attr<"Settings", "settings"> {
         module attributes {job.settings = #job.settings<recompute = "report">}
 
     What hadal-compile was told, so that a graph's text compiles to what the graph compiled to.
-    `fp8`: options of `--fp8-quantize`, where the precision of training is fp8.
+    `fp8`: options of `--fp8-quantize`, where the precision of training is fp8; an error elsewhere.
     (C1) `moments` is fp32 or bf16, `products` auto, fma or tiles, `recompute` none, report or all,
     `cache`, what generation keeps latents in, fp32 or fp8.
   }];

@@ -30,6 +30,7 @@ done
 for right in 0 18446744073709551615; do
   refused 'nowhere.hadal' "${generate[@]}" --seed="$right"
 done
+refused '--seed: wants a whole number from 0 to 18446744073709551615, got ' "${generate[@]}" --seed= --top-p 0.9
 refused '--max-new-tokens: wants a whole number from 1 to 2147483648, got 99999999999999999999' "${generate[@]}" --max-new-tokens 99999999999999999999
 refused '--threads: wants a whole number' "${generate[@]}" --threads 1e400
 refused '--temperature: wants a number' "${generate[@]}" --temperature 1e400
