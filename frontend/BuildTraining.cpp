@@ -348,6 +348,15 @@ std::string checkRanks(const ModelConfig &config, const TrainingOptions &options
   return "";
 }
 
+std::string checkScales(const ModelDescription &model) {
+  for (const ParameterDescription &p : model.parameters)
+    if (StringRef(p.name).ends_with("_scale_inv") && p.element != model.config.quantization->scales)
+      return p.nameOf(0) + ": training wants scales of one element type, got " +
+             std::string(elementTypeName(p.element)) + ", others are " +
+             std::string(elementTypeName(model.config.quantization->scales));
+  return "";
+}
+
 FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const ModelConfig &config,
                                                const TrainingOptions &options) {
   context.loadDialect<arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect,

@@ -17,6 +17,9 @@ using job::TrainingOptions;
 /// What of `options` cannot be, in one line; empty where all is well.
 std::string checkRanks(const ModelConfig &config, const TrainingOptions &options);
 
+/// The same of a checkpoint's block scales, which training reads in one element type.
+std::string checkScales(const ModelDescription &model);
+
 /// Builds and verifies the training graph: a private mutable ml_program.global for each parameter,
 /// named as in the checkpoint, and one function
 ///

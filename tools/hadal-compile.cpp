@@ -105,6 +105,8 @@ mlir::OwningOpRef<mlir::ModuleOp> graphOf(mlir::MLIRContext &context, const std:
   const frontend::ModelConfig &config = input->model->config;
   std::string problem =
       training ? frontend::checkRanks(config, *training) : frontend::checkRanks(config, ranks);
+  if (problem.empty() && training)
+    problem = frontend::checkScales(*input->model);
   if (!problem.empty()) {
     fail(problem);
     return {};

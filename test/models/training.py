@@ -9,7 +9,7 @@ Without it all of them.
 Python's own library only. Exit status 1 when a claim fails.
 """
 
-import json, math, struct, sys, tempfile
+import json, math, struct, subprocess, sys, tempfile
 from pathlib import Path
 
 from frame import Frame
@@ -209,6 +209,17 @@ with tempfile.TemporaryDirectory() as t:
         claim(
             "resumed moments have the same bits",
             (t / "whole" / name).read_bytes() == (t / "half" / name).read_bytes(),
+        )
+        words = ("--resume", t / "half", "--input", t / "in", "--steps", steps)
+        done = subprocess.run(
+            [bin / "hadal-run", "train", t / "m.hadal", *map(str, words)],
+            capture_output=True,
+            text=True,
+        )
+        claim(
+            "other moments are told",
+            done.returncode == 0 and 'moments "fp32" (was "bf16")' in done.stderr,
+            done.stderr,
         )
         state = load(t / "whole" / name)
         claim(

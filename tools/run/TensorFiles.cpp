@@ -17,8 +17,8 @@ Result<std::vector<TrainingRow>> run::readTrainingRows(const std::string &path,
   Shape shape = {static_cast<int64_t>(tokens.rows.size()), tokens.width};
   if (Shape wanted = {training.micro_batch() * training.micro_batches(), training.sequence()};
       shape != wanted)
-    return invalidFile(file.path() + ": input_ids: module trains on " + toString(wanted) +
-                       ", file has " + toString(shape));
+    return invalidFile(file.path() + ": input_ids: " + module.path() + " trains on " +
+                       toString(wanted) + ", file has " + toString(shape));
   // Padding would be routed to experts and count in their loads.
   if (tokens.isPadded())
     return invalidFile(

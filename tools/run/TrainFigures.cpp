@@ -13,6 +13,14 @@ using namespace hadal;
 using namespace hadal::run;
 using Json = nlohmann::ordered_json;
 
+/// The element type of the optimizer's moments, as --moments spells it.
+static const char *momentsOf(const Module &module) {
+  for (const fb::State *state : *module.tables().states())
+    if (state->name()->string_view().starts_with(valuesName(Values::FirstMoment)))
+      return elementType(state->element()) == ElementType::BF16 ? "bf16" : "fp32";
+  return "fp32";
+}
+
 Json Training::settings() const {
   Json settings = {{"steps", optimizer.totalSteps},
                    {"lr", optimizer.rate},
@@ -35,7 +43,8 @@ Json Training::settings() const {
                    {"mtp_weight", table.mtp_weight()},
                    {"balance_weight", table.balance_weight()},
                    {"bias_step", table.bias_step()},
-                   {"precision", table.precision()->str()}};
+                   {"precision", table.precision()->str()},
+                   {"moments", momentsOf(session.module())}};
   if (!configChange.empty())
     settings["config_change"] = configChange;
   return settings;
