@@ -8,6 +8,7 @@
 #include "passes/analysis/Products.h"
 #include "passes/autodiff/Saved.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
@@ -26,6 +27,7 @@ struct Line {
   SmallVector<Precision, 2> operands;
   std::string sum = "-";
   int64_t bytes = 0;
+  std::string tensor; ///< of what is kept: what made it, and its shape
 
   bool isInCodes() const {
     return llvm::all_of(operands, [](const Precision &p) { return p.scale != "-"; });
@@ -45,7 +47,7 @@ private:
   Precision precisionOf(Value v, Value scale, StringRef tile, Operation *reader);
   void addProduct(const Product &product);
   void addGradient(const WeightGradient &gradient);
-  void addKept(Value v);
+  void addKept(OpResult v);
   int64_t bytesOf(ArrayRef<Value> values) {
     int64_t bytes = 0;
     for (Value v : values)
@@ -151,12 +153,29 @@ void Table::addGradient(const WeightGradient &g) {
   lines[job::partOf(g.op)].push_back(std::move(line));
 }
 
+/// "moe.plan.offsets 7": a part keeps several tensors.
+static std::string tensorOf(OpResult v) {
+  std::string text = v.getOwner()->getName().getStringRef().str();
+  if (auto named = dyn_cast<OpAsmOpInterface>(v.getOwner()))
+    named.getAsmResultNames([&](Value first, StringRef name) {
+      if (first == v)
+        text += "." + name.str();
+    });
+  llvm::raw_string_ostream out(text);
+  auto sizes = llvm::map_range(cast<RankedTensorType>(v.getType()).getShape(), [](int64_t size) {
+    return ShapedType::isDynamic(size) ? std::string("?") : std::to_string(size);
+  });
+  out << " " << llvm::join(sizes, "x");
+  return text;
+}
+
 /// A tensor that the backward half reads; codes with their scales.
-void Table::addKept(Value v) {
-  Operation *op = v.getDefiningOp();
+void Table::addKept(OpResult v) {
+  Operation *op = v.getOwner();
   Precision p{nameOf(getElementTypeOrSelf(v.getType()))};
   Line line{kKept};
   line.bytes = bytesOf(v);
+  line.tensor = tensorOf(v);
   fp8::QuantizeOp made = quantizerOf(v);
   if (made && p.format == "f32") {
     if (v == made.getScale() && saved.contains(made.getQ()))
@@ -189,15 +208,15 @@ std::string Table::print() {
       addProduct(*product);
     else if (auto gradient = matchWeightGradient(&op))
       addGradient(*gradient);
-    for (Value v : op.getResults())
+    for (OpResult v : op.getResults())
       if (saved.contains(v))
         addKept(v);
   }
-  constexpr StringRef form = "{0,-48}{1,-11}{2,-12}{3,-18}{4,-11}{5,-13}{6,12}\n";
+  constexpr StringRef form = "{0,-48}{1,-11}{2,-12}{3,-18}{4,-11}{5,-13}{6,12}{7}\n";
   std::string text;
   llvm::raw_string_ostream out(text);
   out << llvm::formatv(form.data(), "part of the model", "direction", "format", "tile", "scale",
-                       "sum", "bytes");
+                       "sum", "bytes", "  kept tensor");
   int64_t products = 0, inCodes = 0, kept = 0, keptInCodes = 0;
   for (auto &[part, ofPart] : lines) {
     llvm::stable_sort(ofPart, [](const Line &a, const Line &b) {
@@ -209,7 +228,7 @@ std::string Table::print() {
       out << llvm::formatv(form.data(), part.empty() ? StringRef("(unnamed)") : part,
                            line.direction, joined(line, &Precision::format),
                            joined(line, &Precision::tile), joined(line, &Precision::scale),
-                           line.sum, line.bytes);
+                           line.sum, line.bytes, line.tensor.empty() ? "" : "  " + line.tensor);
       (isKept ? kept : products) += isKept ? line.bytes : 1;
       (isKept ? keptInCodes : inCodes) += !line.isInCodes() ? 0 : isKept ? line.bytes : 1;
     }
