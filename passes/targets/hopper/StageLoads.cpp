@@ -1,0 +1,175 @@
+//===- StageLoads.cpp - who fills the stages of a product, and how --------===//
+
+#include "passes/targets/hopper/StageLoads.h"
+#include "dialects/hopper/Hopper.h"
+#include "passes/analysis/Products.h"
+
+using namespace mlir;
+using namespace hadal;
+
+static constexpr int64_t kPart = 16; // bytes that a thread loads at a time
+
+StageLoads::StageLoads(Kernel &kernel, const ProductShape &shape)
+    : kernel(kernel), b(kernel.b), shape(shape) {
+  const Product &first = shape.first;
+  operands.push_back({first.left, kernel.memory(first.left), first.leftBatch, first.leftRow,
+                      first.leftK, ProductShape::rows, 0, true});
+  for (auto [i, p] : llvm::enumerate(shape.products))
+    operands.push_back({p.right, kernel.memory(p.right), p.rightBatch, p.rightN, p.rightK,
+                        shape.columns, shape.rightOffset(i), false});
+  if (first.source)
+    source = kernel.memory(first.source);
+  for (Operand &o : operands)
+    o.byHardware = isCopied(o);
+}
+
+bool StageLoads::isCopied(const Operand &o) const {
+  auto type = cast<MemRefType>(o.memory.getType());
+  Type stored = cast<RankedTensorType>(o.tensor.getType()).getElementType();
+  bool isTaken = shape.isFp8 ? isa<Float8E4M3FNType>(stored) : stored.isBF16();
+  return isTaken && isa<BlockArgument>(o.memory) && o.k == type.getRank() - 1 &&
+         shape.first.k * shape.elementBytes() % kPart == 0 && !(o.isLeft && source);
+}
+
+bool StageLoads::anyByThreads() const {
+  return llvm::any_of(operands, [](const Operand &o) { return !o.byHardware; });
+}
+
+bool StageLoads::anyByHardware() const {
+  return llvm::any_of(operands, [](const Operand &o) { return o.byHardware; });
+}
+
+/// K, rows, matrices; boxes of 128 bytes of a tile's rows.
+exec::TensorMapAttr StageLoads::mapOf(const Operand &o) {
+  auto type = cast<MemRefType>(o.memory.getType());
+  SmallVector<int> dims{o.k, o.row};
+  if (o.batch >= 0)
+    dims.push_back(o.batch);
+  SmallVector<AffineExpr> sizes, strides;
+  for (int dim : dims) {
+    sizes.push_back(kernel.sizeOf(o.memory, dim));
+    AffineExpr stride = b.getAffineConstantExpr(shape.elementBytes());
+    for (int64_t inner = dim + 1; inner < type.getRank(); ++inner)
+      stride = stride * kernel.sizeOf(o.memory, inner);
+    if (dim != o.k)
+      strides.push_back(stride);
+  }
+  SmallVector<int64_t> box{shape.blockK(), o.rowsOfTile};
+  box.resize(dims.size(), 1);
+  unsigned scalars = 0; // of the kernel: its dynamic sizes
+  for (Type argument : kernel.lowered.getArgumentTypes().drop_back(3))
+    scalars += cast<MemRefType>(argument).getNumDynamicDims();
+  auto mapOver = [&](ArrayRef<AffineExpr> results) {
+    return AffineMapAttr::get(AffineMap::get(0, scalars, results, b.getContext()));
+  };
+  Type element = shape.isFp8 ? Type(b.getI8Type()) : Type(b.getBF16Type());
+  return exec::TensorMapAttr::get(b.getContext(), cast<BlockArgument>(o.memory).getArgNumber(),
+                                  element, mapOver(sizes), mapOver(strides),
+                                  b.getDenseI64ArrayAttr(box), ProductShape::rowBytes);
+}
+
+ArrayAttr StageLoads::addTensorMaps() {
+  SmallVector<Attribute> maps;
+  for (Operand &o : operands)
+    if (o.byHardware)
+      maps.push_back(mapOf(o));
+  Type pointer = LLVM::LLVMPointerType::get(b.getContext());
+  for (Operand &o : operands) {
+    if (!o.byHardware)
+      continue;
+    unsigned at = kernel.lowered.getNumArguments();
+    (void)kernel.lowered.insertArgument(at, pointer, {}, b.getLoc());
+    o.map = kernel.lowered.getArgument(at);
+  }
+  return maps.empty() ? ArrayAttr() : b.getArrayAttr(maps);
+}
+
+void StageLoads::copy(Value pipeline, Value stage, const ProductTile &tile, Value k) {
+  int64_t bytes = 0;
+  for (const Operand &o : operands)
+    bytes += o.byHardware ? o.rowsOfTile * ProductShape::rowBytes : 0;
+  hopper::ExpectOp::create(b, pipeline, stage, bytes);
+  Value base = arith::MulIOp::create(b, stage, b.i32(shape.stageBytes()));
+  Value k0 = b.toI32(b.mul(k, shape.blockK()));
+  for (const Operand &o : operands) {
+    if (!o.byHardware)
+      continue;
+    SmallVector<Value> at{k0, b.toI32(o.isLeft ? tile.row : tile.column)};
+    if (o.batch >= 0)
+      at.push_back(b.toI32(tile.batch));
+    hopper::LoadTileOp::create(b, o.map, at, b.add(base, b.i32(o.offset)), pipeline, stage,
+                               Value());
+  }
+}
+
+/// What tensor cores read: bf16 as its bits, of f32 that it holds the upper halves.
+Value StageLoads::bits(Value loaded) {
+  auto type = cast<VectorType>(loaded.getType());
+  auto halves = type.clone(b.getI16Type());
+  if (type.getElementType().isBF16())
+    return arith::BitcastOp::create(b, halves, loaded);
+  if (!type.getElementType().isF32())
+    return loaded;
+  auto words = type.clone(b.getI32Type());
+  Value sixteen = arith::ConstantOp::create(
+      b, SplatElementsAttr::get(cast<ShapedType>(Type(words)), b.getI32IntegerAttr(16)));
+  Value word = arith::BitcastOp::create(b, words, loaded);
+  return arith::TruncIOp::create(b, halves, arith::ShRUIOp::create(b, word, sixteen));
+}
+
+/// 16 bytes of a tile's row: of K from `k` on, zeros where that ends.
+Value StageLoads::part(const Operand &o, Value row, Value k, Value batch) {
+  auto memref = cast<MemRefType>(o.memory.getType());
+  int64_t count = kPart / shape.elementBytes(), size = shape.first.k;
+  auto type = b.vectorOf(count, memref.getElementType());
+  auto at = [&](Value k) {
+    SmallVector<Value> place(memref.getRank());
+    place[o.row] = row, place[o.k] = k;
+    if (o.batch >= 0)
+      place[o.batch] = batch;
+    return place;
+  };
+  if (size % count == 0 && o.k == memref.getRank() - 1) {
+    int64_t width = memref.getElementTypeBitWidth() / 8;
+    bool isAligned = isa<BlockArgument>(o.memory) && size * width % kPart == 0;
+    Value loaded = b.choose(
+        b.less(k, b.index(size)), SmallVector<Type>{type},
+        [&]() -> KernelBuilder::Values {
+          return {vector::LoadOp::create(b, type, o.memory, at(k), /*nontemporal=*/false,
+                                         isAligned ? llvm::MaybeAlign(kPart) : llvm::MaybeAlign())};
+        },
+        [&]() -> KernelBuilder::Values { return {b.zeros(type)}; })[0];
+    return bits(loaded);
+  }
+  SmallVector<Value> elements;
+  Value zero = b.zeros(memref.getElementType()), last = b.index(size - 1);
+  for (int64_t i = 0; i < count; ++i) {
+    Value here = b.add(k, i);
+    elements.push_back(b.select(b.less(last, here), zero, b.load(o.memory, at(b.min(here, last)))));
+  }
+  return bits(vector::FromElementsOp::create(b, type, elements));
+}
+
+/// Eight threads to a row, so that they read 128 bytes of it (of f32 256) side by side.
+void StageLoads::load(Value thread, Value stage, const ProductTile &tile, Value k) {
+  constexpr int64_t parts = ProductShape::rowBytes / kPart;
+  constexpr int64_t rowsAtOnce = ProductShape::warpgroup / parts;
+  Value base = arith::MulIOp::create(b, stage, b.i32(shape.stageBytes()));
+  Value at = b.rem(thread, parts), firstRow = b.div(thread, parts);
+  Value k0 = b.add(b.mul(k, shape.blockK()), b.mul(at, kPart / shape.elementBytes()));
+  for (const Operand &o : operands) {
+    if (o.byHardware)
+      continue;
+    Value begin = o.isLeft ? tile.row : tile.column;
+    Value last = b.sub(o.isLeft ? tile.rowEnd : b.index(shape.first.n), b.index(1));
+    b.loop(0, o.rowsOfTile, rowsAtOnce, [&](Value i) {
+      Value inTile = b.add(firstRow, i), row = b.min(b.add(begin, inTile), last);
+      if (o.isLeft && source)
+        row = b.toIndex(b.load(source, {row}));
+      Value value = part(o, row, k0, tile.batch);
+      Value offset = b.toI32(b.add(b.mul(inTile, ProductShape::rowBytes), b.mul(at, kPart)));
+      offset = b.add(b.add(base, b.i32(o.offset)), offset);
+      hopper::StoreSharedOp::create(b, value, hopper::SwizzleOp::create(b, b.getI32Type(), offset));
+    });
+  }
+}
