@@ -211,7 +211,7 @@ public:
   /// For debugging: from now on temporaries and outputs hold NaN until they are written, guard
   /// zones lie at both ends of each, and both are looked at around every launch and copy. What is
   /// wrong ends the run with an error that names program, command and buffer. Results stay what
-  /// they are; a run takes several times as long. Unsupported on a device whose memory the host
+  /// they are; a run takes several times as long, and much longer on a device whose memory the host
   /// does not see.
   Status setMemoryCheck(bool wanted);
 

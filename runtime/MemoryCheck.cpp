@@ -7,7 +7,6 @@ namespace hadal::memory {
 
 /// A NaN as two F32 and as an F64, and as an index out of every range.
 static constexpr uint64_t unwritten = 0x7FF7A5A67FC7A5A6;
-static constexpr std::byte guard{0xB7};
 
 void poison(std::span<std::byte> memory) {
   for (size_t at = 0; at < memory.size(); at += sizeof unwritten)
@@ -32,10 +31,9 @@ std::optional<uint64_t> firstUnwritten(std::span<const std::byte> memory) {
   return std::nullopt;
 }
 
-void setGuard(std::span<std::byte> zone) { std::fill(zone.begin(), zone.end(), guard); }
-
 std::optional<uint64_t> firstChanged(std::span<const std::byte> zone) {
-  auto at = std::find_if(zone.begin(), zone.end(), [](std::byte b) { return b != guard; });
+  auto at =
+      std::find_if(zone.begin(), zone.end(), [](std::byte b) { return b != std::byte(guardByte); });
   return at == zone.end() ? std::nullopt : std::optional<uint64_t>(uint64_t(at - zone.begin()));
 }
 

@@ -17,6 +17,8 @@ namespace hadal::memory {
 
 /// Length of a guard zone, and so an alignment that buffers keep.
 inline constexpr uint64_t guardBytes = 64;
+/// What a guard zone is filled with.
+inline constexpr uint8_t guardByte = 0xB7;
 
 /// Fills memory, from its first byte on, with the pattern of what was not written.
 void poison(std::span<std::byte> memory);
@@ -27,8 +29,6 @@ bool isUnwritten(std::span<const std::byte> memory);
 
 /// The first byte of the first whole word that is as poison() left it.
 std::optional<uint64_t> firstUnwritten(std::span<const std::byte> memory);
-
-void setGuard(std::span<std::byte> zone);
 
 /// The first byte of a guard zone that has changed.
 std::optional<uint64_t> firstChanged(std::span<const std::byte> zone);

@@ -77,7 +77,7 @@ Status Executor::Implementation::call(Frame &frame, const fb::Call &call, size_t
                            isNew ? fb::Access_Write : fb::Access_Update,
                            inner.program->name()->str()));
     if (isNew)
-      memory::poison({inner.arguments[i], wanted[i]});
+      HADAL_TRY(poison({inner.arguments[i], wanted[i]}));
   }
   Status status = runCommands(inner, *inner.program->commands(), depth + 1);
   if (!status)

@@ -89,9 +89,6 @@ void Executor::setTrace(Trace *trace) {
 }
 
 Status Executor::setMemoryCheck(bool wanted) {
-  if (wanted && !self->device.sharesHostMemory())
-    return unsupported("the memory check wants a device whose memory the host sees, " +
-                       std::string(self->device.name()) + " is none");
   if (wanted)
     self->flows = HADAL_TRY(dataflowOf(source.tables(), TemporaryMemory::Slots));
   self->checksMemory = wanted;

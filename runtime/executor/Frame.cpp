@@ -87,7 +87,7 @@ Status Executor::Implementation::layOut(Frame &frame, size_t depth) {
   for (const fb::Temporary *t : *program.temporaries())
     frame.temporaries.push_back(arenas[depth].address() + offsets[t->slot()]);
   if (checksMemory)
-    guardSlots(frame, offsets, slotBytes, depth);
+    HADAL_TRY(guardSlots(frame, offsets, slotBytes, depth));
   return {};
 }
 

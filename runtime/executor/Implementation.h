@@ -114,6 +114,7 @@ struct Executor::Implementation {
   std::function<Status(const fb::Launch &, std::span<const int64_t>)> observer;
   bool checksMemory = false;
   std::vector<ProgramFlow> flows; ///< with the memory check: of each program
+  std::vector<std::byte> looked;  ///< what the memory check looks at, of a device's own memory
 
   Result<Place> place(const Frame &frame, const fb::Binding &binding);
   Result<Frame> frameOf(ProgramRun &run);
@@ -133,13 +134,17 @@ struct Executor::Implementation {
 
   // The memory check.
   const ProgramFlow &flowOf(const fb::Program &program) const;
-  void guardSlots(Frame &frame, const std::vector<uint64_t> &offsets,
-                  const std::vector<uint64_t> &slotBytes, size_t depth) const;
+  Status guardSlots(Frame &frame, const std::vector<uint64_t> &offsets,
+                    const std::vector<uint64_t> &slotBytes, size_t depth);
   Status shadowOutputs(Frame &frame);
-  Status returnOutputs(Frame &frame) const;
+  Status returnOutputs(Frame &frame);
   Status beforeAccess(Frame &frame, const fb::Binding &binding, fb::Access access,
                       const std::string &what);
-  Status afterAccess(const Frame &frame, const std::string &what) const;
+  Status afterAccess(const Frame &frame, const std::string &what);
+  Status poison(std::span<std::byte> memory);
+  Status setGuard(std::span<std::byte> zone);
+  Result<std::span<const std::byte>> look(std::span<const std::byte> memory);
+  Result<bool> isUnwritten(std::span<const std::byte> memory);
 };
 
 } // namespace hadal

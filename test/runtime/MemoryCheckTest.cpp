@@ -3,6 +3,7 @@
 #include "runtime/MemoryCheck.h"
 #include "runtime/Executor.h"
 #include "runtime/device/CpuDevice.h"
+#include "test/device/HiddenDevice.h"
 #include "test/tools/ModuleWriter.h"
 
 #include <gtest/gtest.h>
@@ -47,9 +48,8 @@ public:
 };
 
 /// What the program makes of 0, 1, 2 ..., or its error.
-Result<std::array<int32_t, 2 * rows>> run(const Copies &copies, bool checks) {
+Result<std::array<int32_t, 2 * rows>> run(Device &device, const Copies &copies, bool checks) {
   Module module = HADAL_TRY(Module::fromBytes(moduleBytes(Writer().write(copies)), "m.hadal"));
-  CpuDevice device(2);
   WeightStore none;
   auto executor = HADAL_TRY(Executor::create(module, device, none));
   HADAL_TRY(executor->setMemoryCheck(checks));
@@ -62,31 +62,42 @@ Result<std::array<int32_t, 2 * rows>> run(const Copies &copies, bool checks) {
   return out;
 }
 
-std::string errorOf(const Copies &copies) {
-  auto result = run(copies, true);
+/// On the CPU, and where the host does not see the memory.
+std::vector<std::unique_ptr<Device>> devices() {
+  std::vector<std::unique_ptr<Device>> all;
+  all.push_back(std::make_unique<CpuDevice>(2));
+  all.push_back(std::make_unique<test::HiddenDevice>(2));
+  return all;
+}
+
+std::string errorOf(Device &device, const Copies &copies) {
+  auto result = run(device, copies, true);
   return result.ok() ? "" : result.error().message;
 }
 
 TEST(MemoryCheck, WhatIsRightStaysAsItIs) {
-  for (bool checks : {false, true}) {
-    auto out = run({}, checks);
-    ASSERT_TRUE(out.ok()) << out.error().message;
-    for (int32_t i = 0; i < 2 * rows; ++i)
-      EXPECT_EQ((*out)[size_t(i)], i);
-  }
+  for (const std::unique_ptr<Device> &device : devices())
+    for (bool checks : {false, true}) {
+      auto out = run(*device, {}, checks);
+      ASSERT_TRUE(out.ok()) << out.error().message;
+      for (int32_t i = 0; i < 2 * rows; ++i)
+        EXPECT_EQ((*out)[size_t(i)], i);
+    }
 }
 
 // Each is silent without the check.
 TEST(MemoryCheck, NamesProgramCommandAndBuffer) {
-  EXPECT_EQ(
-      errorOf({.first = 0}),
-      "copy: memory check: command 1, fake_obey, reads temporary 0, which nothing has written");
-  EXPECT_EQ(errorOf({.second = rows - 1}),
-            "copy: memory check: nothing has written to byte 24 of output 'out', which has 32");
-  EXPECT_EQ(errorOf({.temporaryBytes = rows * 8 - 8}),
-            "copy: memory check: command 0, fake_obey, writes outside of slot 0 of its "
-            "temporaries, to byte 0 of the guard zone at its end");
-  EXPECT_TRUE(run({.second = rows - 1}, false).ok());
+  for (const std::unique_ptr<Device> &device : devices()) {
+    EXPECT_EQ(
+        errorOf(*device, {.first = 0}),
+        "copy: memory check: command 1, fake_obey, reads temporary 0, which nothing has written");
+    EXPECT_EQ(errorOf(*device, {.second = rows - 1}),
+              "copy: memory check: nothing has written to byte 24 of output 'out', which has 32");
+    EXPECT_EQ(errorOf(*device, {.temporaryBytes = rows * 8 - 8}),
+              "copy: memory check: command 0, fake_obey, writes outside of slot 0 of its "
+              "temporaries, to byte 0 of the guard zone at its end");
+    EXPECT_TRUE(run(*device, {.second = rows - 1}, false).ok());
+  }
 }
 
 TEST(MemoryCheck, UnwrittenWordsAreNaN) {
