@@ -670,4 +670,21 @@ def HadalKernelEntries : Pass<"hadal-kernel-entries", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }
 
+def HadalGridEntries : Pass<"hadal-grid-entries", "::mlir::ModuleOp"> {
+  let summary = "give each kernel that is launched as a grid the entry that a driver starts";
+  let description = [{
+        llvm.func @k(%x: ptr, %y: ptr, %rows: i64, %tasks: i64, %scratch: ptr, %map: ptr) attributes
+          {nvvm.kernel, nvvm.reqntid = array<i32: 32>}
+    takes the address of each buffer, the scalars, the number of tasks, the scratch of all threads
+    or blocks (if there is any) and the tensor maps, and calls the kernel: in the tier `serial` each
+    thread with tasks of its own, in others each block with all tasks. `emulated`: the entry is
+    `k(ptr)`, the table of addresses of these, and `k.params` says how many bytes each has
+    (runtime/emulated/EmulatorCalls.h). Runs after --hadal-kernel-entries, which leaves grids alone.
+    Test: test/passes/hadal-grid-entries.mlir.
+  }];
+  let options = [Option<"emulated", "emulated", "bool", "false",
+                        "Entries are for the stand-in driver, not for PTX">];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect"];
+}
+
 #endif // HADAL_PASSES_PASSES_TD

@@ -177,7 +177,10 @@ static int compile(CLI::App &app, CompileRequest &request, const MlirOptions &ml
 
   CompileOptions options;
   options.settings = request.settings;
-  options.cpu = request.cpu;
+  options.target = request.target.empty() ? request.cpu : request.target;
+  options.targetOption = request.target.empty() ? "--cpu" : "--target";
+  options.tiers = request.tiers;
+  options.ptxas = request.ptxas;
   options.emit = request.emit;
   options.output = request.output;
   options.runner = runner;

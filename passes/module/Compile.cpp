@@ -90,29 +90,54 @@ static void settle(ModuleOp module, const job::Settings &said) {
     module->setAttr(job::kModelAttr, model.withPageTokens(*said.pageTokens));
 }
 
+/// What --emit calls forms of code.
+static constexpr std::pair<StringRef, CodeForm> kForms[] = {{"llvm", CodeForm::LlvmIr},
+                                                            {"asm", CodeForm::Assembly},
+                                                            {"ptx", CodeForm::Ptx},
+                                                            {"sass", CodeForm::Disassembly},
+                                                            {"object", CodeForm::Binary}};
+
+/// Whether the target has code of the form that is asked for.
+static llvm::Error checkForm(const CompileOptions &options, const Target &target,
+                             const llvm::Twine &said) {
+  bool isGrid = target.family() == "nvptx" || target.family() == "emulated";
+  if (options.emit == "hopper" && !isGrid)
+    return llvm::createStringError("--emit=hopper: is for --target=sm_90a, got " + said);
+  for (auto [name, form] : kForms)
+    if (options.emit == name && !target.emits(form)) {
+      if (form == CodeForm::Disassembly && target.family() == "nvptx")
+        return llvm::createStringError("--emit=sass: wants ptxas and, beside it or on PATH, "
+                                       "nvdisasm, which this machine lacks");
+      return llvm::createStringError("--emit=" + name + ": is no form of code of " + said);
+    }
+  return llvm::Error::success();
+}
+
 /// What code is generated for; with matrix units where the module's products may use them.
 static llvm::Expected<const Target *> targetOf(ModuleOp module, const CompileOptions &options) {
   if (failed(checkJob(module)))
     return llvm::createStringError("the module does not say what its job is");
-  auto found = findTarget(options.cpu == "native" ? "host" : options.cpu);
+  std::string said = options.targetOption + "=" + options.target;
+  auto found = findTarget(options.target == "native" ? "host" : options.target, options.tiers,
+                          options.ptxas);
   if (!found)
-    return llvm::createStringError("--cpu=" + options.cpu + ": " +
-                                   llvm::toString(found.takeError()));
+    return llvm::createStringError(said + ": " + llvm::toString(found.takeError()));
   const Target *target = *found;
+  if (auto wrong = checkForm(options, *target, said))
+    return std::move(wrong);
   // The executable carries this machine's hadal-run.
   llvm::Triple host(llvm::sys::getDefaultTargetTriple()), wanted(target->processor().triple);
-  if (options.emit == "exe" && wanted.getArch() != host.getArch())
+  if (options.emit == "exe" && !wanted.isNVPTX() && wanted.getArch() != host.getArch())
     return llvm::createStringError("--emit=exe: an executable is for this machine's processors (" +
-                                   host.getArchName() + "), got --cpu=" + options.cpu +
+                                   host.getArchName() + "), got " + said +
                                    "; --emit=module is for another machine's hadal-run");
   // Inference keeps one chain of sums for one row and for many, and its modules run where there are
   // no such units.
   bool trains = bool(job::trainingOf(module));
   StringRef products = job::settingsOf(module).getProducts();
   if (products == "tiles" && !target->hasMatrixUnits())
-    return llvm::createStringError("--products=tiles wants a processor with matrix units, which "
-                                   "--cpu=" +
-                                   options.cpu + " lacks");
+    return llvm::createStringError("--products=tiles wants a processor with matrix units, which " +
+                                   said + " lacks");
   if (products == "tiles" && !trains && job::modelOf(module))
     return llvm::createStringError("--products=tiles is for --mode=train");
   if (products == "fma" || (products == "auto" && !trains))
@@ -223,6 +248,15 @@ static llvm::Error runCodePasses(ModuleOp kernels, const CompileOptions &options
 static llvm::SmallVector<func::FuncOp> loweredKernels(ModuleOp module) {
   return llvm::to_vector(llvm::make_filter_range(
       module.getOps<func::FuncOp>(), [](func::FuncOp f) { return f->hasAttr(kLaunchAttr); }));
+}
+
+/// The kernels in `module` as they were lowered, each with its launch.
+static std::string printKernelsOf(ModuleOp module) {
+  OwningOpRef<ModuleOp> kernels = ModuleOp::create(module.getLoc());
+  OpBuilder b = OpBuilder::atBlockEnd(kernels->getBody());
+  for (func::FuncOp f : loweredKernels(module))
+    b.clone(*f);
+  return print(*kernels);
 }
 
 /// The code of the kernels in `module` in one piece.
@@ -355,7 +389,9 @@ static llvm::Expected<std::vector<std::byte>> payloadOf(ModuleOp module,
   std::string key;
   if (!options.cacheFolder.empty()) {
     key = CompileCache::keyOf(
-        module, target, llvm::formatv("page_tokens={0}", pipeline.pageTokens.getValue()).str());
+        module, target,
+        llvm::formatv("page_tokens={0} {1}", pipeline.pageTokens.getValue(), target.assembler())
+            .str());
     if (auto payload = cache.find(key))
       return std::move(*payload);
   }
@@ -413,9 +449,9 @@ llvm::Error hadal::compile(ModuleOp module, const CompileOptions &options) {
     return isWritten.takeError();
   if (*isWritten)
     return llvm::Error::success();
-  for (auto [name, form] : {std::pair("llvm", CodeForm::LlvmIr),
-                            {"asm", CodeForm::Assembly},
-                            {"object", CodeForm::Binary}})
+  if (options.emit == "hopper")
+    return writeText(printKernelsOf(module), options.output);
+  for (auto [name, form] : kForms)
     if (options.emit == name) {
       auto code = wholeCodeOf(module, options, target, form);
       return code ? writeText(*code, options.output) : code.takeError();

@@ -14,8 +14,11 @@
 namespace hadal {
 
 struct CompileOptions {
-  std::string cpu = "native";
-  /// module, exe, graph, gradients, memory, pipeline, kernels, llvm, asm, object
+  std::string target = "native";      ///< a processor or a GPU
+  std::string targetOption = "--cpu"; ///< what a person said it with, for errors
+  std::string tiers;                  ///< of a GPU's kernels: "serial,rows"; empty: all
+  std::string ptxas = "auto";         ///< auto, off or a path
+  /// module, exe, graph, gradients, memory, pipeline, kernels, hopper, llvm, asm, ptx, sass, object
   std::string emit = "module";
   std::string output;      ///< empty: standard output (text forms only)
   job::Settings settings;  ///< written into the graph

@@ -65,9 +65,9 @@ static std::string compilerOf(const Target &target) {
   if (compilerDigest().empty())
     return "";
   const Processor &processor = target.processor();
-  return llvm::formatv("{0} LLVM {1}\n{2} {3} {4} {5}\n", compilerDigest(), LLVM_VERSION_STRING,
+  return llvm::formatv("{0} LLVM {1}\n{2} {3} {4} {5} {6}\n", compilerDigest(), LLVM_VERSION_STRING,
                        processor.triple, processor.name, llvm::join(processor.features, ","),
-                       target.name())
+                       target.name(), target.family())
       .str();
 }
 

@@ -95,6 +95,10 @@ public:
   /// The passes from a module of lowered kernels, and nothing else, to what `emit` takes.
   virtual void addCodePasses(mlir::OpPassManager &pm) const = 0;
 
+  /// Whether emit() makes code of this form.
+  virtual bool emits(CodeForm form) const {
+    return form == CodeForm::Binary || form == CodeForm::Assembly || form == CodeForm::LlvmIr;
+  }
   /// The code of all kernels of a module that the code passes have been over.
   virtual llvm::Expected<CodeObject> emit(mlir::ModuleOp kernels, CodeForm form) const = 0;
 
@@ -116,6 +120,12 @@ public:
 /// The target of this name; "host" is the one for this machine's processor. An error lists the
 /// names that there are. Targets live as long as the program.
 llvm::Expected<const Target *> findTarget(llvm::StringRef name);
+
+/// The same, with what a command line says of GPUs. `tiers`: which kernels there may be, such as
+/// "serial,rows"; empty: all. `assembler`: "auto", "off" or a path. A target without tiers and
+/// assembler wants "" and "auto".
+llvm::Expected<const Target *> findTarget(llvm::StringRef name, llvm::StringRef tiers,
+                                          llvm::StringRef assembler);
 
 /// For a pass with the option `target`: the same, and null where `module` has an error instead.
 const Target *findTarget(mlir::ModuleOp module, llvm::StringRef name);

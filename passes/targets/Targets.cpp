@@ -6,6 +6,7 @@
 
 #include "passes/targets/Target.h"
 #include "passes/targets/cpu/CpuTarget.h"
+#include "passes/targets/hopper/HopperTarget.h"
 #include "llvm/ADT/StringExtras.h"
 
 #include <map>
@@ -25,6 +26,9 @@ struct Table {
   Table() {
     for (StringRef name : cpuTargetNames())
       entries[name.str()].make = [name] { return makeCpuTarget(name); };
+    // What a pass makes for it needs no assembler.
+    for (StringRef name : hopperTargetNames())
+      entries[name.str()].make = [name] { return makeHopperTarget(name, "off"); };
   }
   std::map<std::string, Entry, std::less<>> entries;
   std::recursive_mutex mutex; ///< guards `entries`; a target may be made of another
@@ -50,23 +54,43 @@ std::vector<std::string> hadal::targetNames() {
   return names;
 }
 
-llvm::Expected<const Target *> hadal::findTarget(StringRef name) {
-  {
-    std::lock_guard lock(table().mutex);
-    auto known = table().entries.find(name);
-    if (known != table().entries.end()) {
-      Entry &entry = known->second;
-      if (!entry.target) {
-        auto made = entry.make();
-        if (!made)
-          return made.takeError();
-        entry.target = std::move(*made);
-      }
-      return entry.target.get();
-    }
+/// What `entry` makes, made once.
+static llvm::Expected<const Target *> targetOf(Entry &entry) {
+  if (!entry.target) {
+    auto made = entry.make();
+    if (!made)
+      return made.takeError();
+    entry.target = std::move(*made);
   }
+  return entry.target.get();
+}
+
+llvm::Expected<const Target *> hadal::findTarget(StringRef name) {
+  std::lock_guard lock(table().mutex);
+  if (auto known = table().entries.find(name); known != table().entries.end())
+    return targetOf(known->second);
+  if (isHopperTarget(name)) // with tiers
+    return findTarget(name, "", "off");
   return llvm::createStringError("wants a target (" + llvm::join(targetNames(), ", ") + "), got " +
                                  name);
+}
+
+llvm::Expected<const Target *> hadal::findTarget(StringRef name, StringRef tiers,
+                                                 StringRef assembler) {
+  if (!isHopperTarget(name)) {
+    auto target = findTarget(name);
+    if (target && !tiers.empty())
+      return llvm::createStringError("has no tiers of kernels");
+    if (target && assembler != "auto")
+      return llvm::createStringError("has no assembler of its own");
+    return target;
+  }
+  static std::map<std::string, Entry> bounded; // by name, tiers and assembler
+  std::string whole = tiers.empty() ? name.str() : (name + ":" + tiers).str();
+  std::lock_guard lock(table().mutex);
+  Entry &entry = bounded[whole + "\n" + assembler.str()];
+  entry.make = [whole, assembler = assembler.str()] { return makeHopperTarget(whole, assembler); };
+  return targetOf(entry);
 }
 
 const Target *hadal::findTarget(ModuleOp module, StringRef name) {

@@ -24,10 +24,19 @@ bool CompileRequest::isGraph() const {
 // Options
 //===----------------------------------------------------------------------===//
 
+static bool isGpu(llvm::StringRef target) { return target.starts_with("sm_"); }
+
 /// The targets by name; the host's is what users know as native.
-static std::vector<std::string> processorNames() {
+static std::vector<std::string> namesOfTargets() {
   std::vector<std::string> names = targetNames();
   llvm::replace(names, std::string("host"), std::string("native"));
+  return names;
+}
+
+/// Those that are processors.
+static std::vector<std::string> processorNames() {
+  std::vector<std::string> names = namesOfTargets();
+  llvm::erase_if(names, [](const std::string &name) { return isGpu(name); });
   return names;
 }
 
@@ -46,6 +55,21 @@ static void declareGeneral(CLI::App &app, CompileRequest &request) {
   app.add_option("--cpu", request.cpu, "Processor to generate code for; native is this machine's")
       ->check(oneOf(processorNames()))
       ->capture_default_str();
+  app.add_option("--target", request.target,
+                 "What to generate code for: a GPU, or a processor as --cpu names it. sm_90a: a "
+                 "Hopper GPU, as PTX and, with ptxas, machine code; sm_90a-emulated: the same "
+                 "kernels for the device that stands in for one")
+      ->check(oneOf(namesOfTargets()));
+  app.add_option("--tiers", request.tiers,
+                 "For a GPU: kinds of kernels that may be made, a list such as serial,rows. "
+                 "serial: a task a thread, the CPU's arithmetic bit for bit; rows: a block a row; "
+                 "tensor: products on tensor cores (default: all)")
+      ->type_name("LIST");
+  app.add_option("--ptxas", request.ptxas,
+                 "For a GPU: the assembler. auto: HADAL_PTXAS, or the one that this machine has; "
+                 "off: none, and a driver assembles the PTX; else its path")
+      ->type_name("auto|off|PATH")
+      ->capture_default_str();
   app.add_option(
          "--emit", request.emit,
          "What to write. module: the module file; exe: an executable that carries it; graph: the "
@@ -54,11 +78,12 @@ static void declareGeneral(CLI::App &app, CompileRequest &request) {
          "gradients: the graph of a training module with its gradients; memory: what they keep, as "
          "a table; precision: what each product and each kept tensor of it is computed in, as a "
          "table; kernels: "
-         "programs and kernels on memrefs; llvm: LLVM IR; asm: assembly; object: the shared "
-         "object; "
+         "programs and kernels on memrefs; hopper: a GPU's kernels with their synchronization; "
+         "llvm: LLVM IR; asm: assembly; ptx: a GPU's; sass: what ptxas makes of it, disassembled; "
+         "object: the shared object; "
          "checkpoint: the folder's weights, with --quantize, as a folder")
       ->check(oneOf({"module", "exe", "graph", "pipeline", "gradients", "memory", "precision",
-                     "kernels", "llvm", "asm", "object", "checkpoint"}))
+                     "kernels", "hopper", "llvm", "asm", "ptx", "sass", "object", "checkpoint"}))
       ->capture_default_str();
   app.add_option("--quantize", request.quantize,
                  "What --emit=checkpoint makes of the weights of attention, MLPs and experts. fp8: "
@@ -219,8 +244,8 @@ static std::string problemOfCheckpoint(const CLI::App &app, const CompileRequest
            nameOfInput(request.input);
   if (isStream(request.output))
     return "--emit=checkpoint: -o wants the name of a new folder, got " + request.output;
-  for (const char *name :
-       {"--mode", "--cpu", "--page-tokens", "--cache", "--products", "--precision", "--ep"})
+  for (const char *name : {"--mode", "--cpu", "--target", "--tiers", "--ptxas", "--page-tokens",
+                           "--cache", "--products", "--precision", "--ep"})
     if (app.get_option(name)->count())
       return std::string(name) + ": means nothing to --emit=checkpoint";
   return "";
@@ -255,6 +280,17 @@ static std::string uselessOption(const CLI::App &app, const CompileRequest &requ
   return "";
 }
 
+/// What says twice what code is for, or says of a processor what is a GPU's.
+static std::string problemOfTarget(const CLI::App &app, const CompileRequest &request) {
+  bool hasTarget = app.get_option("--target")->count();
+  if (hasTarget && app.get_option("--cpu")->count())
+    return "--cpu: is the same as --target, which says " + request.target;
+  for (const char *name : {"--tiers", "--ptxas"})
+    if (app.get_option(name)->count() && !(hasTarget && isGpu(request.target)))
+      return std::string(name) + ": is for --target=sm_90a";
+  return "";
+}
+
 /// What cannot be written where it is wanted: said before the work, not after it.
 static std::string problemOfOutput(const CompileRequest &request) {
   if (request.emit == "exe" && request.training.ranks.count() > 1)
@@ -268,14 +304,16 @@ static std::string problemOfOutput(const CompileRequest &request) {
 }
 
 std::string hadal::problemOf(const CLI::App &app, const CompileRequest &request) {
-  bool isText = llvm::is_contained(
-      {"graph", "pipeline", "gradients", "memory", "precision", "kernels", "llvm", "asm"},
-      request.emit);
+  bool isText = llvm::is_contained({"graph", "pipeline", "gradients", "memory", "precision",
+                                    "kernels", "hopper", "llvm", "asm", "ptx", "sass"},
+                                   request.emit);
   if (request.output.empty() && !isText)
     return "wants -o FILE to write the " + request.emit + " to";
   if (std::string problem = problemOfCheckpoint(app, request); !problem.empty())
     return problem;
   if (std::string problem = uselessOption(app, request); !problem.empty())
+    return problem;
+  if (std::string problem = problemOfTarget(app, request); !problem.empty())
     return problem;
   if (std::string problem = problemOfOutput(request); !problem.empty())
     return problem;

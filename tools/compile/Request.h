@@ -16,7 +16,8 @@ namespace hadal {
 /// The command line. Its defaults are those that --help shows.
 struct CompileRequest {
   std::string input, output;
-  std::string mode = "generate", cpu = "native", emit = "module", quantize;
+  std::string mode = "generate", cpu = "native", target, emit = "module", quantize;
+  std::string tiers, ptxas = "auto";  ///< of a GPU's kernels
   frontend::TrainingOptions training; ///< whose ranks are those of generation, too
   job::Settings settings;
   std::string overlap = "on", reduction = "ordered";

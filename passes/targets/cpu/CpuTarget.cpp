@@ -98,8 +98,10 @@ llvm::Expected<std::unique_ptr<const Target>> hadal::makeCpuTarget(StringRef nam
   return make({kX86Triple.str(), name.str(), {x86Features, x86Features + count}});
 }
 
-CpuTarget::CpuTarget(Processor processor)
-    : about(std::move(processor)), shape(shapeOf(about)), known(nameOf(about, shape)) {
+CpuTarget::CpuTarget(Processor processor) : CpuTarget(processor, shapeOf(processor)) {}
+
+CpuTarget::CpuTarget(Processor processor, VectorShape kernelShape)
+    : about(std::move(processor)), shape(kernelShape), known(nameOf(about, shape)) {
   if (!shape.tiles)
     return;
   Processor rest = about;

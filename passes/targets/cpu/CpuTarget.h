@@ -15,6 +15,8 @@ class CpuTarget : public Target {
 public:
   /// Of a processor by its features.
   explicit CpuTarget(Processor processor);
+  /// The same kernels in another shape.
+  CpuTarget(Processor processor, VectorShape shape);
 
   llvm::StringRef name() const override { return known; }
   const Processor &processor() const override { return about; }

@@ -1,10 +1,12 @@
 //===- KernelEntries.cpp - the entries that the runtime calls ------------===//
 
+#include "dialects/exec/Exec.h"
 #include "dialects/exec/KernelAttributes.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "passes/Passes.h"
+#include "passes/targets/cpu/EntryParts.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 namespace hadal {
@@ -15,65 +17,87 @@ namespace hadal {
 using namespace mlir;
 using namespace hadal;
 
+//===----------------------------------------------------------------------===//
+// What entries of all targets share
+//===----------------------------------------------------------------------===//
+
+void hadal::makeBody(LLVM::LLVMFuncOp kernel) {
+  MLIRContext *context = kernel.getContext();
+  kernel.setSymName((kernel.getSymName() + ".body").str());
+  kernel.setLinkage(LLVM::Linkage::Internal);
+  kernel.setPassthroughAttr(ArrayAttr::get(context, {StringAttr::get(context, "alwaysinline")}));
+  unsigned part = 0;
+  for (Attribute attribute : kernel->getAttrOfType<ArrayAttr>(kSignatureAttr)) {
+    kernel.setArgAttr(part + 1, LLVM::LLVMDialect::getNoAliasAttrName(), UnitAttr::get(context));
+    part += 3 + 2 * cast<MemRefType>(cast<TypeAttr>(attribute).getValue()).getRank();
+  }
+}
+
+/// Appends the parts of one memref: base twice, offset, sizes, strides.
+static void appendParts(ImplicitLocOpBuilder &b, MemRefType type, Value base,
+                        function_ref<Value()> nextSize, SmallVectorImpl<Value> &out) {
+  auto i64 = [&](int64_t v) -> Value {
+    return LLVM::ConstantOp::create(b, b.getI64Type(), b.getI64IntegerAttr(v));
+  };
+  SmallVector<Value> sizes, strides(type.getRank());
+  for (int64_t d : type.getShape())
+    sizes.push_back(ShapedType::isDynamic(d) ? nextSize() : i64(d));
+  Value stride = i64(1);
+  for (int64_t d = type.getRank() - 1; d >= 0; --d) {
+    strides[d] = stride;
+    if (d)
+      stride = LLVM::MulOp::create(b, stride, sizes[d]);
+  }
+  out.append({base, base, i64(0)});
+  out.append(sizes);
+  out.append(strides);
+}
+
+SmallVector<Value> hadal::bufferParts(ImplicitLocOpBuilder &b, LLVM::LLVMFuncOp body,
+                                      function_ref<Value(int64_t)> address,
+                                      function_ref<Value(int64_t)> scalar) {
+  SmallVector<Value> parts;
+  int64_t next = 0;
+  for (auto [i, attribute] : llvm::enumerate(body->getAttrOfType<ArrayAttr>(kSignatureAttr)))
+    appendParts(
+        b, cast<MemRefType>(cast<TypeAttr>(attribute).getValue()), address(i),
+        [&] { return scalar(next++); }, parts);
+  return parts;
+}
+
+SmallVector<Value> hadal::scratchParts(ImplicitLocOpBuilder &b, Value base) {
+  SmallVector<Value> parts;
+  appendParts(b, MemRefType::get({int64_t(1) << 46}, b.getI8Type()), base, {}, parts);
+  return parts;
+}
+
+//===----------------------------------------------------------------------===//
+// Entries of processors
+//===----------------------------------------------------------------------===//
+
 namespace {
 
 struct KernelEntries : public hadal::impl::HadalKernelEntriesBase<KernelEntries> {
-  /// Appends the parts of one memref: base twice, offset, sizes, strides.
-  void appendParts(ImplicitLocOpBuilder &b, MemRefType type, Value base,
-                   function_ref<Value()> nextSize, SmallVectorImpl<Value> &out) {
-    auto i64 = [&](int64_t v) -> Value {
-      return LLVM::ConstantOp::create(b, b.getI64Type(), b.getI64IntegerAttr(v));
-    };
-    SmallVector<Value> sizes, strides(type.getRank());
-    for (int64_t d : type.getShape())
-      sizes.push_back(ShapedType::isDynamic(d) ? nextSize() : i64(d));
-    Value stride = i64(1);
-    for (int64_t d = type.getRank() - 1; d >= 0; --d) {
-      strides[d] = stride;
-      if (d)
-        stride = LLVM::MulOp::create(b, stride, sizes[d]);
-    }
-    out.append({base, base, i64(0)});
-    out.append(sizes);
-    out.append(strides);
-  }
-
-  LogicalResult addEntry(LLVM::LLVMFuncOp kernel) {
-    auto signature = kernel->getAttrOfType<ArrayAttr>(kSignatureAttr);
+  void addEntry(LLVM::LLVMFuncOp kernel) {
     std::string name = kernel.getSymName().str();
-    kernel.setSymName(name + ".body");
-    kernel.setLinkage(LLVM::Linkage::Internal);
-    kernel.setPassthroughAttr(
-        ArrayAttr::get(&getContext(), {StringAttr::get(&getContext(), "alwaysinline")}));
+    makeBody(kernel);
     ImplicitLocOpBuilder b(kernel.getLoc(), kernel);
     Type pointer = LLVM::LLVMPointerType::get(&getContext()), i64 = b.getI64Type();
     auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(&getContext()),
                                             {pointer, pointer, i64, i64, pointer});
     auto entry = LLVM::LLVMFuncOp::create(b, name, type);
     b.setInsertionPointToStart(entry.addEntryBlock(b));
-    Value buffers = entry.getArgument(0), scalars = entry.getArgument(1);
-    int64_t scalar = 0;
     auto element = [&](Value table, Type of, int64_t i) -> Value {
       Value at = LLVM::GEPOp::create(b, pointer, of, table, ArrayRef<LLVM::GEPArg>{int32_t(i)});
       return LLVM::LoadOp::create(b, of, at);
     };
-    SmallVector<Value> operands;
-    unsigned part = 0;
-    for (auto [i, attribute] : llvm::enumerate(signature)) {
-      auto memref = cast<MemRefType>(cast<TypeAttr>(attribute).getValue());
-      // Buffers of one launch do not overlap: what is written in place is bound once.
-      kernel.setArgAttr(part + 1, LLVM::LLVMDialect::getNoAliasAttrName(), b.getUnitAttr());
-      part += 3 + 2 * memref.getRank();
-      appendParts(
-          b, memref, element(buffers, pointer, i), [&] { return element(scalars, i64, scalar++); },
-          operands);
-    }
+    SmallVector<Value> operands = bufferParts(
+        b, kernel, [&](int64_t i) { return element(entry.getArgument(0), pointer, i); },
+        [&](int64_t i) { return element(entry.getArgument(1), i64, i); });
     operands.append({entry.getArgument(2), entry.getArgument(3)});
-    auto bytes = MemRefType::get({int64_t(1) << 46}, b.getI8Type());
-    appendParts(b, bytes, entry.getArgument(4), {}, operands);
+    operands.append(scratchParts(b, entry.getArgument(4)));
     LLVM::CallOp::create(b, kernel, operands);
     LLVM::ReturnOp::create(b, ValueRange{});
-    return success();
   }
 
   /// bf16 lies in memory only, and moves as integers. Where the target has no registers of bf16,
@@ -172,8 +196,9 @@ struct KernelEntries : public hadal::impl::HadalKernelEntriesBase<KernelEntries>
           .Case([&](LLVM::FPTruncOp truncation) { narrowAsIntegers(truncation); });
     });
     for (auto f : llvm::make_early_inc_range(getOperation().getOps<LLVM::LLVMFuncOp>()))
-      if (f->hasAttr(kSignatureAttr) && failed(addEntry(f)))
-        return signalPassFailure();
+      if (auto launch = f->getAttrOfType<exec::LaunchAttr>(kLaunchAttr);
+          f->hasAttr(kSignatureAttr) && !(launch && launch.isGrid()))
+        addEntry(f);
   }
 };
 } // namespace

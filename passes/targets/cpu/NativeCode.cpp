@@ -42,10 +42,19 @@ static std::unique_ptr<llvm::TargetMachine> createMachine(const Processor &proce
     features += (features.empty() ? "+" : ",+") + f;
   // The generic CPU with named features: a CPU's name would bring features that the system may
   // mask.
-  StringRef cpu = triple.isX86() ? "x86-64" : "generic";
+  StringRef cpu = triple.isNVPTX() ? StringRef(processor.name)
+                  : triple.isX86() ? "x86-64"
+                                   : "generic";
   return std::unique_ptr<llvm::TargetMachine>(
       found->createTargetMachine(triple, cpu, features, llvm::TargetOptions(), llvm::Reloc::PIC_,
                                  std::nullopt, llvm::CodeGenOptLevel::Aggressive));
+}
+
+/// PTX of several kernels is one text: what a kernel has beside its entry is named after that.
+static void nameGlobals(llvm::Module &module) {
+  size_t count = 0;
+  for (llvm::GlobalVariable &global : module.globals())
+    global.setName(kernelEntry() + "_" + std::to_string(count++));
 }
 
 /// Kernels, compiled in a context of their own. Without a form: an object.
@@ -61,8 +70,13 @@ static llvm::Expected<std::string> compilePart(ModuleOp part, const Processor &p
     return llvm::createStringError("kernels do not translate to LLVM IR");
   module->setTargetTriple(machine->getTargetTriple());
   module->setDataLayout(machine->createDataLayout());
+  if (machine->getTargetTriple().isNVPTX())
+    nameGlobals(*module);
   for (llvm::Function &f : *module) {
-    f.addFnAttr("prefer-vector-width", "512");
+    if (f.isIntrinsic())
+      continue;
+    if (machine->getTargetTriple().isX86())
+      f.addFnAttr("prefer-vector-width", "512");
     if (machine->getTargetTriple().isX86())
       f.addFnAttr("tune-cpu", processor.name.rfind("x86-64", 0) == 0 ? "generic" : processor.name);
     f.setDSOLocal(!f.isDeclaration());
@@ -96,7 +110,8 @@ static llvm::Error checkSymbols(StringRef object) {
     if (!flags || !name)
       return llvm::createStringError("kernels' object is malformed");
     if ((*flags & llvm::object::SymbolRef::SF_Undefined) && !name->empty() &&
-        !llvm::is_contained({"memcpy", "memmove", "memset", "_GLOBAL_OFFSET_TABLE_"}, *name))
+        !llvm::is_contained({"memcpy", "memmove", "memset", "_GLOBAL_OFFSET_TABLE_"}, *name) &&
+        !name->starts_with("hadal_emu_"))
       return llvm::createStringError(
           "a kernel calls %s, which no kernel may: this operation has no code for the target",
           name->str().c_str());
@@ -104,22 +119,37 @@ static llvm::Error checkSymbols(StringRef object) {
   return llvm::Error::success();
 }
 
-/// What entries are called until they are linked. Names lie in the object as they are, each with a
-/// zero after it: a shorter one takes its place.
-static const std::string &kernelEntry() {
+/// No kernel may lean on a library.
+static llvm::Error checkPtx(StringRef text) {
+  if (size_t at = text.find(".extern .func"); at != text.npos)
+    return llvm::createStringError(
+        "a kernel calls %s, which no kernel may: this operation has no code for the target",
+        text.substr(at).split(';').first.str().c_str());
+  return llvm::Error::success();
+}
+
+// Names lie in an object as they are, each with a zero after it: a shorter one takes its place.
+const std::string &hadal::kernelEntry() {
   static const std::string name = "hadal_kernel_" + std::string(243, 'k');
   return name;
 }
 
+/// Names the entry, and what is named after it ("ENTRY.params").
 static llvm::Error nameEntry(std::string &object, StringRef name) {
   const std::string &entry = kernelEntry();
   if (name.size() > entry.size())
     return llvm::createStringError("wants names of kernels of at most %zu bytes, got %s",
                                    entry.size(), name.str().c_str());
-  size_t at = object.find(entry);
-  if (at == object.npos || object.find(entry, at + entry.size()) != object.npos)
+  size_t found = 0;
+  for (size_t at = object.find(entry); at != object.npos; at = object.find(entry, at)) {
+    StringRef rest = StringRef(object).substr(at + entry.size());
+    std::string renamed = name.str() + rest.take_front(rest.find('\0')).str();
+    found += rest.starts_with(StringRef("\0", 1));
+    size_t end = at + entry.size() + rest.find('\0');
+    std::fill(llvm::copy(renamed, object.begin() + at), object.begin() + end, '\0');
+  }
+  if (found != 1)
     return llvm::createStringError("kernels' object is malformed");
-  std::fill_n(llvm::copy(name, object.begin() + at), entry.size() - name.size(), '\0');
   return llvm::Error::success();
 }
 
@@ -167,26 +197,62 @@ static llvm::Expected<std::string> link(ArrayRef<std::string> objects) {
   return (*buffer)->getBuffer().str();
 }
 
-/// Each kernel, an entry and its body, as a module of its own.
+/// The entries of kernels, in order.
+static auto entriesOf(ModuleOp module) {
+  return llvm::make_filter_range(module.getOps<LLVM::LLVMFuncOp>(), [](LLVM::LLVMFuncOp f) {
+    return !f.isExternal() && f.getLinkage() == LLVM::Linkage::External;
+  });
+}
+
+/// What an entry needs: all that it names, and what is named after it. In the module's order.
+static SmallVector<Operation *> membersOf(ModuleOp module, LLVM::LLVMFuncOp entry) {
+  SymbolTable symbols(module);
+  llvm::SetVector<Operation *> found;
+  found.insert(entry);
+  for (auto global : module.getOps<LLVM::GlobalOp>())
+    if (global.getSymName().starts_with((entry.getSymName() + ".").str()))
+      found.insert(global);
+  for (size_t i = 0; i < found.size(); ++i)
+    if (auto uses = SymbolTable::getSymbolUses(found[i]))
+      for (const SymbolTable::SymbolUse &use : *uses)
+        if (Operation *named = symbols.lookup(use.getSymbolRef().getRootReference()))
+          found.insert(named);
+  SmallVector<Operation *> members;
+  for (Operation &op : *module.getBody())
+    if (found.contains(&op))
+      members.push_back(&op);
+  return members;
+}
+
+/// Each kernel, with what it needs, as a module of its own.
 static SmallVector<OwningOpRef<ModuleOp>> partsOf(ModuleOp module) {
   SmallVector<OwningOpRef<ModuleOp>> modules;
-  llvm::StringMap<ModuleOp> partOf;
-  for (auto f : module.getOps<LLVM::LLVMFuncOp>()) {
-    StringRef kernel = f.getSymName();
-    bool isBody = kernel.consume_back(".body");
-    ModuleOp &part = partOf[kernel];
-    if (!part) {
-      modules.push_back(ModuleOp::create(module.getLoc()));
-      part = *modules.back();
-      part->setAttrs(module->getAttrs());
-    }
+  for (LLVM::LLVMFuncOp entry : entriesOf(module)) {
+    modules.push_back(ModuleOp::create(module.getLoc()));
+    ModuleOp part = *modules.back();
+    part->setAttrs(module->getAttrs());
     OpBuilder b = OpBuilder::atBlockEnd(part.getBody());
-    auto copy = cast<LLVM::LLVMFuncOp>(b.clone(*f));
-    copy.setSymName(isBody ? "body" : kernelEntry());
-    copy.walk([](LLVM::CallOp call) {
-      if (call.getCallee() && call.getCallee()->ends_with(".body"))
-        call.setCallee("body");
+    StringRef name = entry.getSymName();
+    // "k" and "k.params" are what others look up; what else is named after it is its own.
+    llvm::StringMap<std::string> renamed;
+    for (Operation *member : membersOf(module, entry)) {
+      b.clone(*member);
+      StringRef old = SymbolTable::getSymbolName(member).getValue(), rest = old;
+      if (rest.consume_front(name) && (rest.empty() || rest.starts_with(".")))
+        renamed[old] = rest == ".body" ? "body" : kernelEntry() + rest.str();
+    }
+    AttrTypeReplacer replacer;
+    replacer.addReplacement([&](FlatSymbolRefAttr symbol) -> std::optional<Attribute> {
+      auto known = renamed.find(symbol.getValue());
+      return known == renamed.end() ? std::optional<Attribute>()
+                                    : FlatSymbolRefAttr::get(symbol.getContext(), known->second);
     });
+    for (Operation &op : *part.getBody()) {
+      if (auto known = renamed.find(SymbolTable::getSymbolName(&op).getValue());
+          known != renamed.end())
+        SymbolTable::setSymbolName(&op, known->second);
+      replacer.recursivelyReplaceElementsIn(&op);
+    }
   }
   if (modules.empty())
     modules.push_back(ModuleOp::create(module.getLoc()));
@@ -194,13 +260,10 @@ static SmallVector<OwningOpRef<ModuleOp>> partsOf(ModuleOp module) {
 }
 
 std::vector<std::string> hadal::kernelNames(ModuleOp module) {
-  llvm::SetVector<StringRef> names;
-  for (auto f : module.getOps<LLVM::LLVMFuncOp>()) {
-    StringRef kernel = f.getSymName();
-    kernel.consume_back(".body");
-    names.insert(kernel);
-  }
-  return {names.begin(), names.end()};
+  std::vector<std::string> names;
+  for (LLVM::LLVMFuncOp entry : entriesOf(module))
+    names.push_back(entry.getSymName().str());
+  return names;
 }
 
 llvm::Expected<std::string> hadal::printKernels(ModuleOp module, const Processor &processor,
@@ -213,6 +276,7 @@ hadal::compileKernels(ModuleOp module, const Processor &processor, const CodePro
   std::string error;
   if (!createMachine(processor, error))
     return llvm::createStringError(error);
+  bool isPtx = llvm::Triple(processor.triple).isNVPTX();
   SmallVector<OwningOpRef<ModuleOp>> modules = partsOf(module);
   std::vector<std::string> objects(modules.size()), errors(modules.size());
   std::mutex telling;
@@ -220,7 +284,8 @@ hadal::compileKernels(ModuleOp module, const Processor &processor, const CodePro
   llvm::DefaultThreadPool pool(llvm::hardware_concurrency(modules.size()));
   for (size_t i = 0; i < modules.size(); ++i)
     pool.async([&, i] {
-      auto result = compilePart(*modules[i], processor);
+      auto result = compilePart(*modules[i], processor,
+                                isPtx ? std::optional(CodeForm::Assembly) : std::nullopt);
       if (result)
         objects[i] = std::move(*result);
       else
@@ -234,7 +299,7 @@ hadal::compileKernels(ModuleOp module, const Processor &processor, const CodePro
     if (!e.empty())
       return llvm::createStringError(e);
   for (const std::string &object : objects)
-    if (auto failure = checkSymbols(object))
+    if (auto failure = isPtx ? checkPtx(object) : checkSymbols(object))
       return std::move(failure);
   return objects;
 }

@@ -41,7 +41,7 @@ int main(int argc, char **argv) {
   if (mlir::failed(graph))
     return 1;
   CompileOptions options;
-  options.cpu = "scalar";
+  options.target = "scalar";
   options.output = argv[4];
   if (llvm::Error error = compile(**graph, options))
     return fail(llvm::toString(std::move(error)));
