@@ -151,7 +151,7 @@ private:
                       op.getActive(), dispatch.getSource());
   }
 
-  /// Its operands are turned like any Linear's then, with powers of two as scales.
+  /// Its operands are tiled anew like any Linear's then, with powers of two as scales.
   void rewriteInputGradient(moe::GroupedWeightGradOp op) {
     if (!op.getSource())
       op.getRowsMutable().assign(asTravelled(op, op.getRows(), quantizer.optionsOf(op)));

@@ -58,7 +58,7 @@ private:
                              init, quantizer.optionsOf(op), g.offsets, g.active);
   }
 
-  /// What was kept with powers of two is turned with powers of two: nothing is rounded but what
+  /// What was kept with powers of two is tiled anew with powers of two: nothing is rounded but what
   /// falls below the normal numbers of its new tile.
   static bool isKeptInPow2(Value v) {
     auto numbers = v.getDefiningOp<fp8::DequantizeOp>();

@@ -185,8 +185,8 @@ LogicalResult CodedWeightGradientEmitter::emit() {
     heldParts =
         b.scratchView(kernel.scratch, scratchBytes, {panelsOfTask, range, panel}, b.getF32Type());
   auto tasks = forWeightGradientTasks(
-      kernel, g, inPlace, chunks(), ranges(), [&](Value expert, Value chunk, Value rangeAt) {
-        Part part = partOf(expert, chunk, rangeAt);
+      kernel, g, inPlace, strips(), ranges(), [&](Value expert, Value strip, Value rangeAt) {
+        Part part = partOf(expert, strip, rangeAt);
         begin(part);
         forGroups(kernel, g, expert, rowCount(), [&](Value group, Value from, Value to) {
           // A group's rows of scales come after those that all rows before it may have at most.

@@ -4,20 +4,20 @@
 // narrower than f32 (so that a pair widens by a shift and a mask). A tile keeps rows x outputs
 // accumulators in registers and walks K once, upwards, so each output is one chain of fused
 // multiply-adds whatever the tile: a row's bits do not depend on which rows stand beside it. f8
-// weights are widened without their scale; each block of K is a chain of its own that the scale
+// weights are widened without their scale; each tile of K is a chain of its own that the scale
 // then joins to the sum, as the tensor cores' promotion does (DeepSeek-V3, arXiv:2412.19437,
 // section 3.3).
 //
 // Weights that are read in both directions (kPanelsLayout) have panels of N. A product that sums
-// over N (the gradient of activations) turns them, block by block in registers, into a scratch
-// panel of K's outputs; N goes in chunks, between which the sums wait in the result's memory: the
-// same chain.
+// over N (the gradient of activations) transposes them, square by square in registers, into a
+// scratch panel of K's outputs; N goes in blocks, between which the sums wait in the result's
+// memory: the same chain.
 //
 //   task   rows [m0, m1) x panels [p0, p1)
 //     one row        four panels at a time: four streams of weights keep the memory busy
 //     many rows      panel by panel, tiles of `tileRows` rows, then what is left; the panel stays
 //                    in the first cache
-//     in panels      chunk by chunk of the sum: the task's panels (transposed first, if need be)
+//     in panels      block by block of the sum: the task's panels (transposed first, if need be)
 //                    stay in the second cache; tile by tile of rows, all of them
 #include "passes/analysis/Products.h"
 #include "passes/targets/cpu/Fp8Codes.h"
@@ -51,16 +51,16 @@ private:
   struct Place { // where a tile stands
     Value row, batch, panel;
   };
-  struct Chunk { // of the sum, where it does not run through
+  struct Block { // of the sum, where it does not run through
     Value begin;
     int64_t count;
     Value isFirst, isLast; // null where there is but one
   };
-  void emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1);
-  void emitChunks(Value m0, Value m1, Value batch, Value p0, Value p1);
-  void transposePanel(Value batch, Value panel, const Chunk &chunk, Value result);
+  void emitTask(Value m0, Value m1, Value batch, Value p0, Value p1);
+  void emitBlocks(Value m0, Value m1, Value batch, Value p0, Value p1);
+  void transposePanel(Value batch, Value panel, const Block &block, Value result);
   void forTiles(Value m0, Value m1, function_ref<void(int64_t, Value)> tile);
-  void tile(int64_t rows, int64_t panels, Place at, Value widened, const Chunk *chunk = nullptr);
+  void tile(int64_t rows, int64_t panels, Place at, Value widened, const Block *block = nullptr);
   Values loadTile(int64_t rows, int64_t panels, Place at);
   Values chain(Value k0, int64_t count, Values acc, ArrayRef<Value> leftRows, Place at,
                ArrayRef<Value> bases, Value widened);
@@ -73,10 +73,10 @@ private:
   void widenPanel(Value base, Value widened);
   void prefetch(Value at);
   void lookAhead(Value m0, Value row, Value base);
-  void lookAhead(Value m0, Value row, Value next, const Chunk &chunk);
-  int64_t chunkLength() const;
+  void lookAhead(Value m0, Value row, Value next, const Block &block);
+  int64_t blockLength() const;
   int64_t lineElements() const { return 64 / layout.elementBytes(); }
-  Value scaleOf(unsigned product, Place at, Value kBlock);
+  Value scaleOf(unsigned product, Place at, Value kTile);
 
   Kernel &kernel;
   KernelBuilder &b;
@@ -94,7 +94,7 @@ private:
   int64_t tileRows = 0;                     // rows of a whole tile
   int64_t rowsOfTask = 0, panelsOfTask = 4; // at most; rows a multiple of `tileRows`
   bool isFp8 = false;
-  Value leftBegin; // of a chunk, or null
+  Value leftBegin; // of a block, or null
 };
 
 Value MatmulEmitter::loadLeft(Value leftRow, Value batch, Value k) {
@@ -217,42 +217,42 @@ void MatmulEmitter::lookAhead(Value m0, Value row, Value base) {
   };
 }
 
-/// The same for a chunk of the sum. What the tiles want next begins at `next`: one piece, or where
-/// it is to be transposed the blocks of `panel` steps that transposePanel reads.
-void MatmulEmitter::lookAhead(Value m0, Value row, Value next, const Chunk &chunk) {
-  int64_t line = lineElements(), each = chunk.count / 4,
-          lines = chunk.count * layout.panel / line; // of a tile; of all
-  int64_t block = stored.panel * layout.panel / line, blocks = chunk.count / stored.panel;
-  int64_t span = transposed ? (blocks - 1) * stored.panelElements() + block * line : lines * line;
+/// The same for a block of the sum. What the tiles want next begins at `next`: one piece, or where
+/// it is to be transposed the squares of `panel` steps that transposePanel reads.
+void MatmulEmitter::lookAhead(Value m0, Value row, Value next, const Block &block) {
+  int64_t line = lineElements(), each = block.count / 4,
+          lines = block.count * layout.panel / line; // of a tile; of all
+  int64_t square = stored.panel * layout.panel / line, squares = block.count / stored.panel;
+  int64_t span = transposed ? (squares - 1) * stored.panelElements() + square * line : lines * line;
   int64_t all = first.batch * stored.panels() * stored.panelElements();
   // In sums that long the rows come from memory, too: asking for both at once took twice the time.
-  if (span > all || (transposed && !blocks) || first.k > 8 * chunkLength())
+  if (span > all || (transposed && !squares) || first.k > 8 * blockLength())
     return;
   Value begin = b.min(next, b.index(all - span));
   Value part = b.min(b.mul(b.div(b.sub(row, m0), tileRows), each),
-                     b.index(transposed ? blocks * block - each : lines - each));
-  Value k0 = transposed ? b.index(0) : chunk.begin;
+                     b.index(transposed ? squares * square - each : lines - each));
+  Value k0 = transposed ? b.index(0) : block.begin;
   ahead = [=, this](Value k) {
     Value l = b.add(part, b.div(b.sub(k, k0), 4));
     if (transposed)
-      prefetch(b.add(begin, b.add(b.mul(b.div(l, block), stored.panelElements()),
-                                  b.mul(b.rem(l, block), line))));
+      prefetch(b.add(begin, b.add(b.mul(b.div(l, square), stored.panelElements()),
+                                  b.mul(b.rem(l, square), line))));
     else
       prefetch(b.add(begin, b.mul(l, line)));
   };
 }
 
-Value MatmulEmitter::scaleOf(unsigned product, Place at, Value kBlock) {
+Value MatmulEmitter::scaleOf(unsigned product, Place at, Value kTile) {
   int64_t width = layout.width();
   Value n = b.div(b.mul(at.panel, width), first.blockN);
-  SmallVector<Value> index{n, kBlock};
+  SmallVector<Value> index{n, kTile};
   if (cast<MemRefType>(scales[product].getType()).getRank() == 3)
     index.insert(index.begin(), at.batch);
   return b.mulf(b.load(scales[product], index), b.f32(f8Factor(layout.element)));
 }
 
 void MatmulEmitter::tile(int64_t rows, int64_t panels, Place at, Value widened,
-                         const Chunk *chunk) {
+                         const Block *block) {
   int64_t lanes = b.shape.lanes, width = panels * vectors;
   auto vectorType = b.vectorOf(lanes, b.getF32Type());
   Value zero = b.zeros(vectorType);
@@ -265,22 +265,22 @@ void MatmulEmitter::tile(int64_t rows, int64_t panels, Place at, Value widened,
   for (int64_t p = 0; p < panels; ++p)
     bases.push_back(b.mul(b.add(firstPanel, p), layout.panelElements()));
   Values acc(rows * width, zero);
-  if (chunk) {
-    leftBegin = widened ? chunk->begin : Value();
-    if (chunk->isFirst)
+  if (block) {
+    leftBegin = widened ? block->begin : Value();
+    if (block->isFirst)
       acc = b.choose(
-          chunk->isFirst, SmallVector<Type>(acc.size(), vectorType), [&] { return acc; },
+          block->isFirst, SmallVector<Type>(acc.size(), vectorType), [&] { return acc; },
           [&] { return loadTile(rows, panels, at); });
     acc =
-        chain(widened ? b.index(0) : chunk->begin, chunk->count, acc, leftRows, at, bases, widened);
+        chain(widened ? b.index(0) : block->begin, block->count, acc, leftRows, at, bases, widened);
     leftBegin = {};
-    if (!chunk->isLast || !epilogue) {
+    if (!block->isLast || !epilogue) {
       storeTile(acc, rows, panels, at);
       return;
     }
     ProductEpilogue later = epilogue;
     b.choose(
-        chunk->isLast, [&] { storeTile(acc, rows, panels, at); },
+        block->isLast, [&] { storeTile(acc, rows, panels, at); },
         [&] {
           epilogue = {};
           storeTile(acc, rows, panels, at);
@@ -291,12 +291,12 @@ void MatmulEmitter::tile(int64_t rows, int64_t panels, Place at, Value widened,
   if (!isFp8) {
     acc = chain(b.index(0), first.k, acc, leftRows, at, bases, widened);
   } else {
-    auto block = [&](Value kBlock, int64_t count, Values sums) {
-      Values part = chain(b.mul(kBlock, first.blockK), count, Values(rows * width, zero), leftRows,
+    auto ofTile = [&](Value kTile, int64_t count, Values sums) {
+      Values part = chain(b.mul(kTile, first.blockK), count, Values(rows * width, zero), leftRows,
                           at, bases, widened);
       for (int64_t p = 0; p < panels; ++p)
         for (unsigned q = 0; q < products.size(); ++q) {
-          Value scale = b.splat(scaleOf(q, {at.row, at.batch, b.add(at.panel, p)}, kBlock), lanes);
+          Value scale = b.splat(scaleOf(q, {at.row, at.batch, b.add(at.panel, p)}, kTile), lanes);
           int64_t each = vectors / products.size();
           for (int64_t r = 0; r < rows; ++r)
             for (int64_t v = q * each; v < int64_t(q + 1) * each; ++v) {
@@ -309,9 +309,9 @@ void MatmulEmitter::tile(int64_t rows, int64_t panels, Place at, Value widened,
     int64_t full = first.k / first.blockK;
     if (full)
       acc = b.carry(b.index(0), b.index(full), 1, acc,
-                    [&](Value kBlock, Values sums) { return block(kBlock, first.blockK, sums); });
+                    [&](Value kTile, Values sums) { return ofTile(kTile, first.blockK, sums); });
     if (first.k % first.blockK)
-      acc = block(b.index(full), first.k % first.blockK, acc);
+      acc = ofTile(b.index(full), first.k % first.blockK, acc);
   }
   storeTile(acc, rows, panels, at);
 }
@@ -322,7 +322,7 @@ void MatmulEmitter::storeTile(const Values &acc, int64_t rows, int64_t panels, P
                   [&](bool last) { storeVectors(acc, rows, p, panels, at, last); });
 }
 
-/// The sums that an earlier chunk left in the result's memory.
+/// The sums that an earlier block left in the result's memory.
 Values MatmulEmitter::loadTile(int64_t rows, int64_t panels, Place at) {
   int64_t lanes = b.shape.lanes;
   Type type = b.vectorOf(lanes, b.getF32Type());
@@ -415,15 +415,15 @@ void MatmulEmitter::forTiles(Value m0, Value m1, function_ref<void(int64_t, Valu
   });
 }
 
-/// Rows [chunk.begin, + count) of the sum for the outputs of `panel`: element (i, lane) of `result`
-/// is W[chunk.begin + i, panel * width + lane]. Chunks begin where a stored panel does.
-void MatmulEmitter::transposePanel(Value batch, Value panel, const Chunk &chunk, Value result) {
+/// Rows [block.begin, + count) of the sum for the outputs of `panel`: element (i, lane) of `result`
+/// is W[block.begin + i, panel * width + lane]. Blocks begin where a stored panel does.
+void MatmulEmitter::transposePanel(Value batch, Value panel, const Block &block, Value result) {
   int64_t lanes = b.shape.lanes;
-  Value storedPanel = stored.numberOf(b, b.div(chunk.begin, stored.panel), batch);
+  Value storedPanel = stored.numberOf(b, b.div(block.begin, stored.panel), batch);
   Value column = b.mul(panel, layout.panel); // K of the stored panel
   layout.onLast(b, panel, [&](bool last) {
-    b.loop(0, llvm::divideCeil(chunk.count, stored.panel), 1, [&](Value block) {
-      Value base = b.add(b.mul(b.add(storedPanel, block), stored.panelElements()),
+    b.loop(0, llvm::divideCeil(block.count, stored.panel), 1, [&](Value square) {
+      Value base = b.add(b.mul(b.add(storedPanel, square), stored.panelElements()),
                          b.mul(column, stored.panel));
       for (int64_t n = 0; n < stored.panel; n += lanes)
         for (int64_t k = 0; k < layout.panel; k += lanes) {
@@ -436,15 +436,15 @@ void MatmulEmitter::transposePanel(Value batch, Value panel, const Chunk &chunk,
           if (valid)
             rows = b.transpose(rows);
           for (int64_t i = 0; i < lanes; ++i)
-            b.storeVector(rows[i], result, {b.add(b.mul(block, stored.panel), n + i), b.index(k)});
+            b.storeVector(rows[i], result, {b.add(b.mul(square, stored.panel), n + i), b.index(k)});
         }
     });
   });
 }
 
-/// How many steps of a sum a chunk has: a multiple of the stored panel, all chunks alike where that
+/// How many steps of a sum a block has: a multiple of the stored panel, all blocks alike where that
 /// is possible. Processors with AVX-512 have second caches of twice the size.
-int64_t MatmulEmitter::chunkLength() const {
+int64_t MatmulEmitter::blockLength() const {
   int64_t most = b.shape.lanes == 16 ? 1024 : 512, panel = stored.panel;
   if (first.k <= most)
     return first.k;
@@ -454,10 +454,10 @@ int64_t MatmulEmitter::chunkLength() const {
   return most / panel * panel;
 }
 
-/// Weights in panels: chunks of the sum outermost, rows next, so that a chunk of the task's panels
+/// Weights in panels: blocks of the sum outermost, rows next, so that a block of the task's panels
 /// stays in the second cache for all rows, which pass by once.
-void MatmulEmitter::emitChunks(Value m0, Value m1, Value batch, Value p0, Value p1) {
-  int64_t length = chunkLength(), whole = first.k / length, rest = first.k % length,
+void MatmulEmitter::emitBlocks(Value m0, Value m1, Value batch, Value p0, Value p1) {
+  int64_t length = blockLength(), whole = first.k / length, rest = first.k % length,
           padded = llvm::alignTo(length, stored.panel);
   bool one = whole + (rest != 0) == 1;
   int64_t offset = 0;
@@ -465,7 +465,7 @@ void MatmulEmitter::emitChunks(Value m0, Value m1, Value batch, Value p0, Value 
   if (transposed)
     transposedPanel =
         b.scratchView(kernel.scratch, offset, {panelsOfTask, padded, layout.panel}, b.getF32Type());
-  auto turnedPanel = [&](Value panel) -> Value {
+  auto panelAsRead = [&](Value panel) -> Value {
     if (!transposed)
       return {};
     SmallVector<OpFoldResult> at{b.sub(panel, p0), b.getIndexAttr(0), b.getIndexAttr(0)},
@@ -476,24 +476,24 @@ void MatmulEmitter::emitChunks(Value m0, Value m1, Value batch, Value p0, Value 
         {padded, layout.panel}, cast<MemRefType>(transposedPanel.getType()), at, sizes, steps);
     return memref::SubViewOp::create(b, cast<MemRefType>(type), transposedPanel, at, sizes, steps);
   };
-  auto stands = [&](Value panel, Value k) { // a panel's chunk
+  auto stands = [&](Value panel, Value k) { // a panel's block
     Value at = transposed ? b.div(k, stored.panel) : panel, in = transposed ? panel : k;
     return b.add(stored.base(b, at, batch),
                  b.mul(in, transposed ? layout.panel * stored.panel : stored.panel));
   };
-  auto sum = [&](const Chunk &chunk) {
+  auto sum = [&](const Block &block) {
     if (transposed)
       b.loop(p0, p1, 1,
-             [&](Value panel) { transposePanel(batch, panel, chunk, turnedPanel(panel)); });
+             [&](Value panel) { transposePanel(batch, panel, block, panelAsRead(panel)); });
     forTiles(m0, m1, [&](int64_t rows, Value row) {
       b.loop(p0, p1, 1, [&](Value panel) {
-        if (rows == tileRows) { // next comes this panel's next chunk, or a panel of the next task
+        if (rows == tileRows) { // next comes this panel's next block, or a panel of the next task
           Value next = stands(b.add(panel, b.sub(p1, p0)), b.index(0));
           if (!one)
-            next = b.select(chunk.isLast, next, stands(panel, b.add(chunk.begin, chunk.count)));
-          lookAhead(m0, row, next, chunk);
+            next = b.select(block.isLast, next, stands(panel, b.add(block.begin, block.count)));
+          lookAhead(m0, row, next, block);
         }
-        tile(rows, 1, {row, batch, panel}, turnedPanel(panel), &chunk);
+        tile(rows, 1, {row, batch, panel}, panelAsRead(panel), &block);
         ahead = {};
       });
     });
@@ -509,9 +509,9 @@ void MatmulEmitter::emitChunks(Value m0, Value m1, Value batch, Value p0, Value 
     sum({b.index(whole * length), rest, no, yes});
 }
 
-void MatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1) {
+void MatmulEmitter::emitTask(Value m0, Value m1, Value batch, Value p0, Value p1) {
   if (transposed)
-    return emitChunks(m0, m1, batch, p0, p1);
+    return emitBlocks(m0, m1, batch, p0, p1);
   Value rows = b.sub(m1, m0);
   auto tiles = [&](Value panel, Value widened) {
     Value base = layout.base(b, panel, batch);
@@ -533,7 +533,7 @@ void MatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p
   };
   auto manyRows = [&] {
     if (kernel.inPanels(first.right))
-      return emitChunks(m0, m1, batch, p0, p1);
+      return emitBlocks(m0, m1, batch, p0, p1);
     // A tileRows tile hides the two instructions that widen a bf16: then the panel is better read
     // half as wide.
     if (!layout.pairs() || (layout.element.isBF16() && tileRows >= 12)) {
@@ -592,24 +592,24 @@ LogicalResult MatmulEmitter::emit() {
   rowsOfTask = std::clamp<int64_t>((512 << 10) / (4 * first.k) / tileRows * tileRows, 2 * tileRows,
                                    24 * tileRows);
   if (kernel.inPanels(first.right)) {
-    // A chunk of a task's panels has half a megabyte (a quarter where vectors are narrower), and
+    // A block of a task's panels has half a megabyte (a quarter where vectors are narrower), and
     // four panels at least.
     int64_t most = std::max<int64_t>(
-        128 * (b.shape.lanes == 16 ? 1024 : 512) / chunkLength() / layout.panel, 4);
+        128 * (b.shape.lanes == 16 ? 1024 : 512) / blockLength() / layout.panel, 4);
     panelsOfTask = evenly(layout.panels(), most);
     rowsOfTask = rowsOfTasks(first, llvm::divideCeil(layout.panels(), panelsOfTask), tileRows);
   }
   if (transposed)
-    scratchBytes = panelsOfTask * llvm::alignTo(chunkLength(), stored.panel) * layout.panel * 4;
+    scratchBytes = panelsOfTask * llvm::alignTo(blockLength(), stored.panel) * layout.panel * 4;
   ProductCut cut{layout.panels(), panelsOfTask, rowsOfTask, tileRows};
   auto tasks =
       forProductTasks(kernel, first, cut, [&](Value m0, Value m1, Value batch, Value p0, Value p1) {
         if (!first.grouped())
-          return emitBlock(m0, m1, batch, p0, p1);
+          return emitTask(m0, m1, batch, p0, p1);
         Value rows = b.sub(m1, m0), each = rowsOfBlock(b, rows, rowsOfTask, tileRows);
         b.loop(b.index(0), b.ceilDiv(rows, rowsOfTask), 1, [&](Value i) {
           Value begin = b.add(m0, b.mul(i, each));
-          emitBlock(begin, b.min(b.add(begin, each), m1), batch, p0, p1);
+          emitTask(begin, b.min(b.add(begin, each), m1), batch, p0, p1);
         });
       });
   kernel.finish(tasks, scratchBytes);

@@ -11,9 +11,9 @@
 //   task   rows [m0, m1) x panels [p0, p1)
 //     a few rows     of packed weights: these are decoded in registers and read once; for one row
 //                    four panels at a time
-//     more rows      chunk by chunk of the sum, its parts' panels in the second cache for all rows
+//     more rows      block by block of the sum, its parts' panels in the second cache for all rows
 //       a tile's rows
-//         panel      the tile's sums, which wait in the result's memory between chunks
+//         panel      the tile's sums, which wait in the result's memory between blocks
 //         quantizer  of the rows' columns in the task, while they are in cache
 //
 // Tiles have few heights: rows that are missing are computed as copies of the last one, and not
@@ -63,7 +63,7 @@ private:
   void planTasks();
   void emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1);
   void emitFewRows(Value m0, Value m1, Value batch, Value p0, Value p1);
-  void emitChunk(Value m0, Value m1, Value batch, Value p0, Value p1, Value t0, Value t1);
+  void emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1, Value t0, Value t1);
   void sumTile(const Tile &tile);
   void sumInTiles(const Tile &tile);
   Values partOf(const Tile &tile, Value part, Values acc);
@@ -96,7 +96,7 @@ private:
   static constexpr int64_t together = 4; // panels of one row
   static constexpr int64_t fewRows = 4;
   SumParts parts{1, 1, 1}, wholeParts{1, 1, 1};
-  int64_t partsOfChunk = 0, panelsOfTask = 0, rowsOfTask = 0;
+  int64_t partsOfBlock = 0, panelsOfTask = 0, rowsOfTask = 0;
   Value out, sums, part; // part: of the sums, as AMX stores it
 };
 
@@ -285,7 +285,7 @@ void StagedMatmulEmitter::forVectors(const Tile &tile,
   }
 }
 
-/// The sums as they begin, or as an earlier chunk left them in the result's memory.
+/// The sums as they begin, or as an earlier block left them in the result's memory.
 void StagedMatmulEmitter::beginTile(const Tile &tile, bool isFirst) {
   int64_t width = tile.panels * operands.vectors();
   Value zero = b.zeros(b.vectorOf(b.shape.lanes, b.getF32Type()));
@@ -337,9 +337,9 @@ void StagedMatmulEmitter::quantizeRows(Value m0, Value m1, Value p0, Value p1) {
 // Tasks
 //===----------------------------------------------------------------------===//
 
-void StagedMatmulEmitter::emitChunk(Value m0, Value m1, Value batch, Value p0, Value p1, Value t0,
+void StagedMatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1, Value t0,
                                     Value t1) {
-  bool isOnly = partsOfChunk == parts.count();
+  bool isOnly = partsOfBlock == parts.count();
   b.loop(p0, p1, 1,
          [&](Value panel) { operands.stagePanel(panel, b.sub(panel, p0), batch, t0, t1); });
   Value last = b.sub(m1, b.index(1)), isFirst = b.equal(t0, b.index(0)),
@@ -399,10 +399,10 @@ void StagedMatmulEmitter::emitFewRows(Value m0, Value m1, Value batch, Value p0,
 void StagedMatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1) {
   auto manyRows = [&] {
     int64_t all = parts.count();
-    if (partsOfChunk == all)
-      return emitChunk(m0, m1, batch, p0, p1, b.index(0), b.index(all));
-    b.loop(0, all, partsOfChunk, [&](Value t0) {
-      emitChunk(m0, m1, batch, p0, p1, t0, b.min(b.add(t0, partsOfChunk), b.index(all)));
+    if (partsOfBlock == all)
+      return emitBlock(m0, m1, batch, p0, p1, b.index(0), b.index(all));
+    b.loop(0, all, partsOfBlock, [&](Value t0) {
+      emitBlock(m0, m1, batch, p0, p1, t0, b.min(b.add(t0, partsOfBlock), b.index(all)));
     });
   };
   Value rows = b.sub(m1, m0);
@@ -413,20 +413,20 @@ void StagedMatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, V
   });
 }
 
-/// A chunk's panels of a task take three quarters of a megabyte, or half of that where vectors are
+/// A block's panels of a task take three quarters of a megabyte, or half of that where vectors are
 /// narrower, and caches with them.
 void StagedMatmulEmitter::planTasks() {
   int64_t steps = b.shape.lanes == 16 ? 1024 : 512, panels = operands.layout.panels();
   if (promotes()) {
     parts = wholeParts = SumParts::of(first, inTiles ? TileProduct::side : 4);
   } else {
-    // Chunks alike, of whole panels where weights lie in these.
+    // Blocks alike, of whole panels where weights lie in these.
     parts = SumParts::of(first.k, llvm::alignTo(evenly(first.k, steps), 64));
     wholeParts = SumParts::of(first.k, first.k);
   }
-  partsOfChunk =
+  partsOfBlock =
       evenly(parts.count(), promotes() ? std::max<int64_t>(1, steps / parts.padded()) : 1);
-  int64_t panelBytes = partsOfChunk * parts.padded() / operands.unit() * operands.layout.panel * 4;
+  int64_t panelBytes = partsOfBlock * parts.padded() / operands.unit() * operands.layout.panel * 4;
   int64_t cache = b.shape.lanes == 16 ? 768 << 10 : 384 << 10;
   panelsOfTask =
       evenly(panels, std::clamp<int64_t>(cache / panelBytes, std::min(panels, together), panels));
@@ -463,7 +463,7 @@ LogicalResult StagedMatmulEmitter::emit() {
   sums = b.scratchView(kernel.scratch, scratchBytes,
                        {std::max(mostRows(), fewRows), (inTiles ? 1 : together) * width},
                        b.getF32Type());
-  operands.place(heights().back(), panelsOfTask, parts, partsOfChunk, scratchBytes);
+  operands.place(heights().back(), panelsOfTask, parts, partsOfBlock, scratchBytes);
   if (fewInRegisters)
     operands.placeWhole(fewRows, wholeParts, scratchBytes);
   ProductCut cut{operands.layout.panels(), panelsOfTask, rowsOfTask, mostRows()};

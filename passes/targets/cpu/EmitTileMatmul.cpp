@@ -1,10 +1,10 @@
 // Products over weights in panels (kPanelsLayout), in AMX tiles (TileProduct.h).
 //
-// Each chunk of K is a sum of its own, from zero; chunks join in ascending order, in f32. Where
-// chunks end depends on K alone, and a row's bits do not depend on which rows stand beside it.
+// Each block of K is a sum of its own, from zero; blocks join in ascending order, in f32. Where
+// blocks end depends on K alone, and a row's bits do not depend on which rows stand beside it.
 //
 //   task   rows [m0, m1) x panels [p0, p1)
-//     chunk of K         the pieces of the task's panels, which stay in the second cache for all
+//     block of K         the pieces of the task's panels, which stay in the second cache for all
 //                        rows
 //       32 rows          their pieces
 //         panel          two by two tiles of sums; one by two where 16 rows or fewer are left
@@ -35,7 +35,7 @@ public:
 
 private:
   static constexpr int64_t side = TileProduct::side;
-  struct Chunk {
+  struct Block {
     Value begin;           // of K
     int64_t count;         // of it
     Value isFirst, isLast; // null where there is but one
@@ -43,13 +43,13 @@ private:
     int64_t rest() const { return count % side; }
     int64_t steps() const { return llvm::divideCeil(count, side); }
   };
-  void emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1);
-  void emitChunk(Value m0, Value m1, Value batch, Value p0, Value p1, const Chunk &chunk);
-  void splitPanel(Value batch, Value panel, const Chunk &chunk, Value at);
-  void splitTurnedPanel(Value batch, Value panel, const Chunk &chunk, Value at);
-  void splitRows(Value m0, Value rows, Value batch, const Chunk &chunk);
-  std::pair<Value, Value> nextWeights(Value batch, Value panel, Value count, const Chunk &chunk);
-  void joinRows(Value m0, Value rows, Value batch, Value panel, const Chunk &chunk);
+  void emitTask(Value m0, Value m1, Value batch, Value p0, Value p1);
+  void emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1, const Block &block);
+  void splitPanel(Value batch, Value panel, const Block &block, Value at);
+  void splitTransposedPanel(Value batch, Value panel, const Block &block, Value at);
+  void splitRows(Value m0, Value rows, Value batch, const Block &block);
+  std::pair<Value, Value> nextWeights(Value batch, Value panel, Value count, const Block &block);
+  void joinRows(Value m0, Value rows, Value batch, Value panel, const Block &block);
   void joinRow(Value row, Value sumsRow, Value batch, Value panel, bool isFirst, bool isLast,
                bool lastPanel);
   Value zero() { return b.zeros(b.vectorOf(16, b.getF32Type())); }
@@ -66,16 +66,16 @@ private:
   ProductEpilogue epilogue;
   Value left, right, out, source;
   Value leftPieces, rightPieces, sums;
-  int64_t chunkLength = 0, panelsOfTask = 0, rowsOfTask = 0;
+  int64_t blockLength = 0, panelsOfTask = 0, rowsOfTask = 0;
 };
 
 /// K runs down the stored panel: a pair is two of its rows.
-void TileMatmulEmitter::splitPanel(Value batch, Value panel, const Chunk &chunk, Value at) {
-  Value base = b.add(stored.base(b, panel, batch), b.mul(chunk.begin, side));
+void TileMatmulEmitter::splitPanel(Value batch, Value panel, const Block &block, Value at) {
+  Value base = b.add(stored.base(b, panel, batch), b.mul(block.begin, side));
   auto row = [&](Value k, int64_t tile) {
     return b.loadVector(right, {b.add(b.add(base, b.mul(k, side)), 16 * tile)}, 16);
   };
-  b.loop(0, chunk.wholeSteps(), 1, [&](Value step) {
+  b.loop(0, block.wholeSteps(), 1, [&](Value step) {
     Value first = b.mul(step, side);
     for (int64_t tile = 0; tile < 2; ++tile) {
       Value to = tiles.tileAt(at, step, tile);
@@ -86,25 +86,26 @@ void TileMatmulEmitter::splitPanel(Value batch, Value panel, const Chunk &chunk,
       });
     }
   });
-  if (int64_t rest = chunk.rest())
+  if (int64_t rest = block.rest())
     for (int64_t tile = 0; tile < 2; ++tile)
       tiles.splitTile(
           [&](int64_t i) {
-            int64_t first = chunk.wholeSteps() * side + i;
+            int64_t first = block.wholeSteps() * side + i;
             return std::pair(i < rest ? row(b.index(first), tile) : zero(),
                              i + 16 < rest ? row(b.index(first + 16), tile) : zero());
           },
-          /*transposed=*/false, rightPieces, tiles.tileAt(at, b.index(chunk.wholeSteps()), tile));
+          /*transposed=*/false, rightPieces, tiles.tileAt(at, b.index(block.wholeSteps()), tile));
 }
 
 /// K runs along the rows of stored panels, one panel per step; the outputs of `panel` are 32 of
 /// their rows.
-void TileMatmulEmitter::splitTurnedPanel(Value batch, Value panel, const Chunk &chunk, Value at) {
-  Value first = b.div(chunk.begin, side);
+void TileMatmulEmitter::splitTransposedPanel(Value batch, Value panel, const Block &block,
+                                             Value at) {
+  Value first = b.div(block.begin, side);
   if (batch)
     first = b.add(first, b.mul(batch, stored.panels()));
   auto split = [&](int64_t outputs) { // that are there
-    b.loop(0, chunk.steps(), 1, [&](Value step) {
+    b.loop(0, block.steps(), 1, [&](Value step) {
       Value base =
           b.add(b.mul(b.add(first, step), stored.panelElements()), b.mul(panel, side * side));
       auto splitTile = [&](Value tile, int64_t present) {
@@ -119,7 +120,7 @@ void TileMatmulEmitter::splitTurnedPanel(Value batch, Value panel, const Chunk &
             },
             /*transposed=*/true, rightPieces, tiles.tileAt(at, step, tile));
       };
-      // A loop, where both tiles are alike: turning a square is much code.
+      // A loop, where both tiles are alike: transposing a square is much code.
       if (outputs == side)
         return b.loop(0, 2, 1, [&](Value tile) { splitTile(tile, 16); });
       for (int64_t tile = 0; tile < 2; ++tile)
@@ -129,9 +130,9 @@ void TileMatmulEmitter::splitTurnedPanel(Value batch, Value panel, const Chunk &
   layout.onLast(b, panel, [&](bool last) { split(last ? p.n % side : side); });
 }
 
-/// Rows [m0, m0 + rows) of the chunk; those that are missing keep what was there, and nobody reads
+/// Rows [m0, m0 + rows) of the block; those that are missing keep what was there, and nobody reads
 /// their sums.
-void TileMatmulEmitter::splitRows(Value m0, Value rows, Value batch, const Chunk &chunk) {
+void TileMatmulEmitter::splitRows(Value m0, Value rows, Value batch, const Block &block) {
   b.loop(b.index(0), rows, 1, [&](Value r) {
     Value row = b.add(m0, r);
     if (source)
@@ -140,7 +141,7 @@ void TileMatmulEmitter::splitRows(Value m0, Value rows, Value batch, const Chunk
     auto part = [&](Value step, int64_t tile, int64_t valid) {
       if (valid <= 0)
         return zero();
-      Value k = b.add(b.add(chunk.begin, b.mul(step, side)), 16 * tile);
+      Value k = b.add(b.add(block.begin, b.mul(step, side)), 16 * tile);
       return b.widen(
           b.loadVector(left, leftPlace(p, left, row, k, batch), 16, std::min<int64_t>(valid, 16)));
     };
@@ -148,24 +149,24 @@ void TileMatmulEmitter::splitRows(Value m0, Value rows, Value batch, const Chunk
       tiles.storeRow(tiles.split(part(step, 0, valid), part(step, 1, valid - 16)), leftPieces,
                      tiles.tileAt(to, step, 0));
     };
-    b.loop(0, chunk.wholeSteps(), 1, [&](Value s) { step(s, side); });
-    if (chunk.rest())
-      step(b.index(chunk.wholeSteps()), chunk.rest());
+    b.loop(0, block.wholeSteps(), 1, [&](Value s) { step(s, side); });
+    if (block.rest())
+      step(b.index(block.wholeSteps()), block.rest());
   });
 }
 
 /// Where the weights begin that a task reads next in place of those of `panel`, one of `count`: the
-/// next chunk's, or the first chunk of the panels after the task's, which the next task reads. And
+/// next block's, or the first block of the panels after the task's, which the next task reads. And
 /// how far apart the 4 KiB of each of its steps are, in elements.
 std::pair<Value, Value> TileMatmulEmitter::nextWeights(Value batch, Value panel, Value count,
-                                                       const Chunk &chunk) {
+                                                       const Block &block) {
   Value next = b.add(panel, count), matrix = batch ? batch : b.index(0), first = b.index(0);
   Value wraps = b.less(b.index(panels() - 1), next);
   Value at = b.select(wraps, b.sub(next, b.index(panels())), next),
         of = b.add(matrix, b.select(wraps, b.index(1), b.index(0)));
-  if (chunk.isLast) {
-    at = b.select(chunk.isLast, at, panel), of = b.select(chunk.isLast, of, matrix);
-    first = b.select(chunk.isLast, first, b.div(b.add(chunk.begin, chunk.count), side));
+  if (block.isLast) {
+    at = b.select(block.isLast, at, panel), of = b.select(block.isLast, of, matrix);
+    first = b.select(block.isLast, first, b.div(b.add(block.begin, block.count), side));
   }
   Value stands = b.mul(of, stored.panels() * stored.panelElements());
   if (transposed)
@@ -192,36 +193,36 @@ void TileMatmulEmitter::joinRow(Value row, Value sumsRow, Value batch, Value pan
   }
 }
 
-/// Adds the tiles' sums to what earlier chunks left in the result's memory.
+/// Adds the tiles' sums to what earlier blocks left in the result's memory.
 void TileMatmulEmitter::joinRows(Value m0, Value rows, Value batch, Value panel,
-                                 const Chunk &chunk) {
+                                 const Block &block) {
   auto join = [&](bool isFirst, bool isLast) {
     layout.onLast(b, panel, [&](bool lastPanel) {
       b.loop(b.index(0), rows, 1,
              [&](Value r) { joinRow(b.add(m0, r), r, batch, panel, isFirst, isLast, lastPanel); });
     });
   };
-  if (!chunk.isFirst)
+  if (!block.isFirst)
     return join(true, true);
   b.choose(
-      chunk.isFirst, [&] { join(true, false); },
+      block.isFirst, [&] { join(true, false); },
       [&] {
         if (!epilogue)
           return join(false, false);
         b.choose(
-            chunk.isLast, [&] { join(false, true); }, [&] { join(false, false); });
+            block.isLast, [&] { join(false, true); }, [&] { join(false, false); });
       });
 }
 
-void TileMatmulEmitter::emitChunk(Value m0, Value m1, Value batch, Value p0, Value p1,
-                                  const Chunk &chunk) {
-  int64_t panelPieces = tiles.elements(llvm::divideCeil(chunkLength, side));
+void TileMatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1,
+                                  const Block &block) {
+  int64_t panelPieces = tiles.elements(llvm::divideCeil(blockLength, side));
   auto piecesOf = [&](Value panel) { return b.mul(b.sub(panel, p0), panelPieces); };
   b.loop(p0, p1, 1, [&](Value panel) {
     if (transposed)
-      splitTurnedPanel(batch, panel, chunk, piecesOf(panel));
+      splitTransposedPanel(batch, panel, block, piecesOf(panel));
     else
-      splitPanel(batch, panel, chunk, piecesOf(panel));
+      splitPanel(batch, panel, block, piecesOf(panel));
   });
   // Weights come from memory. What is read next is asked for while the tiles are busy, a part for
   // each block of rows.
@@ -231,22 +232,22 @@ void TileMatmulEmitter::emitChunk(Value m0, Value m1, Value batch, Value p0, Val
   b.loop(m0, m1, side, [&](Value row) {
     Value rows = b.min(b.sub(m1, row), b.index(side)),
           part = b.mul(b.mul(b.div(b.sub(row, m0), side), each), 16);
-    splitRows(row, rows, batch, chunk);
+    splitRows(row, rows, batch, block);
     auto multiply = [&](int64_t rowTiles) {
       b.loop(p0, p1, 1, [&](Value panel) {
-        auto [next, apart] = nextWeights(batch, panel, b.sub(p1, p0), chunk);
+        auto [next, apart] = nextWeights(batch, panel, b.sub(p1, p0), block);
         Value begin = b.add(next, part);
         tiles.zeroSums(rowTiles);
         tiles.multiply(
             rowTiles, tiles.stored(leftPieces, b.index(0)),
-            tiles.stored(rightPieces, piecesOf(panel)), b.index(chunk.steps()), [&](Value step) {
+            tiles.stored(rightPieces, piecesOf(panel)), b.index(block.steps()), [&](Value step) {
               Value at = b.add(begin, b.mul(step, apart));
               b.loop(b.index(0), each, 1, [&](Value i) {
                 b.prefetch(right, b.min(b.add(at, b.mul(i, 16)), b.index(all - 1)), false, 2);
               });
             });
         tiles.storeSums(rowTiles, sums, b.index(0), side);
-        joinRows(row, rows, batch, panel, chunk);
+        joinRows(row, rows, batch, panel, block);
       });
     };
     b.choose(
@@ -254,18 +255,18 @@ void TileMatmulEmitter::emitChunk(Value m0, Value m1, Value batch, Value p0, Val
   });
 }
 
-void TileMatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1) {
-  int64_t whole = p.k / chunkLength, rest = p.k % chunkLength;
+void TileMatmulEmitter::emitTask(Value m0, Value m1, Value batch, Value p0, Value p1) {
+  int64_t whole = p.k / blockLength, rest = p.k % blockLength;
   Value no = b.less(b.index(0), b.index(0)), yes = b.less(b.index(0), b.index(1));
   if (whole + (rest != 0) == 1)
-    return emitChunk(m0, m1, batch, p0, p1, {b.index(0), p.k, {}, {}});
+    return emitBlock(m0, m1, batch, p0, p1, {b.index(0), p.k, {}, {}});
   b.loop(0, whole, 1, [&](Value i) {
     Value isLast = rest ? no : b.equal(i, b.index(whole - 1));
-    emitChunk(m0, m1, batch, p0, p1,
-              {b.mul(i, chunkLength), chunkLength, b.equal(i, b.index(0)), isLast});
+    emitBlock(m0, m1, batch, p0, p1,
+              {b.mul(i, blockLength), blockLength, b.equal(i, b.index(0)), isLast});
   });
   if (rest)
-    emitChunk(m0, m1, batch, p0, p1, {b.index(whole * chunkLength), rest, no, yes});
+    emitBlock(m0, m1, batch, p0, p1, {b.index(whole * blockLength), rest, no, yes});
 }
 
 LogicalResult TileMatmulEmitter::emit() {
@@ -279,10 +280,10 @@ LogicalResult TileMatmulEmitter::emit() {
     source = kernel.memory(p.source);
   epilogue = ProductEpilogue(kernel, generic, p);
 
-  // Chunks alike. The pieces of a task's panels take three quarters of a megabyte of the second
+  // Blocks alike. The pieces of a task's panels take three quarters of a megabyte of the second
   // cache, which has two.
-  chunkLength = llvm::alignTo(evenly(p.k, 384), side);
-  int64_t panelBytes = 4 * tiles.elements(chunkLength / side);
+  blockLength = llvm::alignTo(evenly(p.k, 384), side);
+  int64_t panelBytes = 4 * tiles.elements(blockLength / side);
   panelsOfTask = evenly(panels(), std::max<int64_t>((768 << 10) / panelBytes, 4));
   int64_t parts = llvm::divideCeil(panels(), panelsOfTask);
   // Rows of a matrix with few outputs are cut further, for there to be tasks enough.
@@ -291,12 +292,12 @@ LogicalResult TileMatmulEmitter::emit() {
   int64_t scratchBytes = 0;
   tiles.configure(kernel.scratch, scratchBytes);
   sums = b.scratchView(kernel.scratch, scratchBytes, {side, side}, b.getF32Type());
-  leftPieces = tiles.pieceView(kernel.scratch, scratchBytes, 1, chunkLength / side);
-  rightPieces = tiles.pieceView(kernel.scratch, scratchBytes, panelsOfTask, chunkLength / side);
+  leftPieces = tiles.pieceView(kernel.scratch, scratchBytes, 1, blockLength / side);
+  rightPieces = tiles.pieceView(kernel.scratch, scratchBytes, panelsOfTask, blockLength / side);
   ProductCut cut{panels(), panelsOfTask, rowsOfTask, side};
   auto tasks =
       forProductTasks(kernel, p, cut, [&](Value m0, Value m1, Value batch, Value p0, Value p1) {
-        emitBlock(m0, m1, batch, p0, p1);
+        emitTask(m0, m1, batch, p0, p1);
       });
   tiles.release();
   kernel.finish(tasks, scratchBytes);

@@ -32,7 +32,7 @@ public:
 
 private:
   static constexpr int64_t side = TileProduct::side;
-  void emitTask(Value expert, Value from, Value to, Value chunk, Value range);
+  void emitTask(Value expert, Value from, Value to, Value strip, Value range);
   void splitBlock(Value t0, Value count, Value k0, Value p0, Value p1);
   void splitLeft(Value t, Value step, Value k0, Value end, bool whole);
   void splitRight(Value t, Value step, Value p0, Value p1, Value end, bool whole);
@@ -80,7 +80,7 @@ void TileWeightGradientEmitter::splitLeft(Value t, Value step, Value k0, Value e
     auto fill = [&](Value at, int64_t present) {
       tile(b.add(k, b.mul(at, 16)), tiles.tileAt(b.mul(q, pieces), step, at), present);
     };
-    // A loop, where both tiles are alike: turning a square is much code.
+    // A loop, where both tiles are alike: transposing a square is much code.
     if (valid == side)
       return b.loop(0, 2, 1, [&](Value at) { fill(at, 16); });
     for (int64_t at = 0; at < 2; ++at)
@@ -178,9 +178,9 @@ void TileWeightGradientEmitter::square(Value expert, Value panel, Value k, Value
          [&](Value i) { b.storeVector(b.loadVector(rest, {i}, 16), out, {b.add(at, i)}); });
 }
 
-void TileWeightGradientEmitter::emitTask(Value expert, Value from, Value to, Value chunk,
+void TileWeightGradientEmitter::emitTask(Value expert, Value from, Value to, Value strip,
                                          Value rangeAt) {
-  Value p0 = b.mul(chunk, panelsOfTask), p1 = b.min(b.add(p0, panelsOfTask), b.index(panels())),
+  Value p0 = b.mul(strip, panelsOfTask), p1 = b.min(b.add(p0, panelsOfTask), b.index(panels())),
         k0 = b.mul(rangeAt, range);
   int64_t pieces = tiles.elements(block / side),
           rest = layout.paddedK() % side; // an odd K's last row is there, and zero
@@ -229,8 +229,8 @@ LogicalResult TileWeightGradientEmitter::emit() {
   block = 192;
   range = llvm::alignTo(evenly(layout.paddedK(), 352), side);
   panelsOfTask = evenly(panels(), 12);
-  int64_t chunks = llvm::divideCeil(panels(), panelsOfTask);
-  while (range >= 4 * side && g.batch * chunks * llvm::divideCeil(layout.paddedK(), range) <
+  int64_t strips = llvm::divideCeil(panels(), panelsOfTask);
+  while (range >= 4 * side && g.batch * strips * llvm::divideCeil(layout.paddedK(), range) <
                                   8) // for there to be tasks enough
     range = llvm::alignTo(range / 2, side);
   int64_t ranges = llvm::divideCeil(layout.paddedK(), range);
@@ -241,9 +241,9 @@ LogicalResult TileWeightGradientEmitter::emit() {
   leftPieces = tiles.pieceView(kernel.scratch, scratchBytes, rangeSquares(), block / side);
   rightPieces = tiles.pieceView(kernel.scratch, scratchBytes, panelsOfTask, block / side);
   auto tasks = forWeightGradientTasks(
-      kernel, g, inPlace, chunks, ranges, [&](Value expert, Value chunk, Value rangeAt) {
+      kernel, g, inPlace, strips, ranges, [&](Value expert, Value strip, Value rangeAt) {
         forGroups(kernel, g, expert, b.dim(gradient, 0),
-                  [&](Value, Value from, Value to) { emitTask(expert, from, to, chunk, rangeAt); });
+                  [&](Value, Value from, Value to) { emitTask(expert, from, to, strip, rangeAt); });
       });
   tiles.release();
   kernel.finish(tasks, scratchBytes);

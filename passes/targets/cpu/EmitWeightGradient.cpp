@@ -39,8 +39,8 @@ LogicalResult WeightGradientEmitter::emit() {
   if (failed(prepare()))
     return failure();
   auto tasks = forWeightGradientTasks(
-      kernel, g, inPlace, chunks(), ranges(), [&](Value expert, Value chunk, Value rangeAt) {
-        Part part = partOf(expert, chunk, rangeAt);
+      kernel, g, inPlace, strips(), ranges(), [&](Value expert, Value strip, Value rangeAt) {
+        Part part = partOf(expert, strip, rangeAt);
         forGroups(kernel, g, expert, rowCount(), [&](Value, Value from, Value to) {
           // Without rows there is still something to write where init is elsewhere.
           Value end = inPlace ? to : b.max(to, b.add(from, 1));

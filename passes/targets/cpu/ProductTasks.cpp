@@ -91,13 +91,13 @@ static int64_t groupCount(Kernel &kernel, const WeightGradient &g) {
 }
 
 SmallVector<AffineExpr>
-hadal::forWeightGradientTasks(Kernel &kernel, const WeightGradient &g, bool inPlace, int64_t chunks,
+hadal::forWeightGradientTasks(Kernel &kernel, const WeightGradient &g, bool inPlace, int64_t strips,
                               int64_t ranges, function_ref<void(Value, Value, Value)> part) {
   KernelBuilder &b = kernel.b;
-  int64_t each = chunks * ranges;
+  int64_t each = strips * ranges;
   if (!g.grouped()) {
     b.loop(kernel.begin, kernel.end, 1,
-           [&](Value task) { part({}, b.rem(task, chunks), b.div(task, chunks)); });
+           [&](Value task) { part({}, b.rem(task, strips), b.div(task, strips)); });
     return {b.getAffineConstantExpr(each)};
   }
   // `active` lists groups, which are experts where each has one.
@@ -105,7 +105,7 @@ hadal::forWeightGradientTasks(Kernel &kernel, const WeightGradient &g, bool inPl
   Value active = kernel.memory(g.active);
   b.loop(kernel.begin, kernel.end, 1, [&](Value task) {
     Value e = b.div(task, each), at = b.rem(task, each);
-    auto ofExpert = [&](Value e) { part(e, b.rem(at, chunks), b.div(at, chunks)); };
+    auto ofExpert = [&](Value e) { part(e, b.rem(at, strips), b.div(at, strips)); };
     if (!listed)
       return ofExpert(e);
     Value expert = b.load(active, {e});

@@ -48,11 +48,11 @@ forProductTasks(Kernel &kernel, const Product &p, const ProductCut &cut,
                     block);
 
 /// Loops over a weight gradient's tasks: of each expert's matrix (or the one there is: `expert` is
-/// null), `chunks` times `ranges` parts. If `inPlace`, experts without rows may be left out;
+/// null), `strips` times `ranges` parts. If `inPlace`, experts without rows may be left out;
 /// otherwise every matrix is written. Returns the number of tasks.
 llvm::SmallVector<mlir::AffineExpr> forWeightGradientTasks(
-    Kernel &kernel, const WeightGradient &g, bool inPlace, int64_t chunks, int64_t ranges,
-    llvm::function_ref<void(mlir::Value expert, mlir::Value chunk, mlir::Value range)> part);
+    Kernel &kernel, const WeightGradient &g, bool inPlace, int64_t strips, int64_t ranges,
+    llvm::function_ref<void(mlir::Value expert, mlir::Value strip, mlir::Value range)> part);
 
 /// The rows [from, to) whose products an expert's matrix gets: of one group, or of each segment's,
 /// ascending; of all `count` rows where there are no groups.

@@ -60,12 +60,12 @@ void WeightGradientTiles::cut() {
   range =
       llvm::alignTo(evenly(broadcastSide.size, llvm::alignTo(wide ? 512 : 256, height)), height);
   panelsOfTask = evenly(layout.panels(), (wide ? 256 : 128) / panel);
-  while (range >= (inTiles ? 4 : 16) * height && g.batch * chunks() * ranges() < 8)
+  while (range >= (inTiles ? 4 : 16) * height && g.batch * strips() * ranges() < 8)
     range = llvm::alignTo(range / 2, height);
 }
 
-WeightGradientTiles::Part WeightGradientTiles::partOf(Value expert, Value chunk, Value rangeAt) {
-  Value a0 = b.mul(rangeAt, range), p0 = b.mul(chunk, panelsOfTask),
+WeightGradientTiles::Part WeightGradientTiles::partOf(Value expert, Value strip, Value rangeAt) {
+  Value a0 = b.mul(rangeAt, range), p0 = b.mul(strip, panelsOfTask),
         p1 = b.min(b.add(p0, panelsOfTask), b.index(layout.panels()));
   broadcastSide.begin = a0;
   broadcastSide.end = b.min(b.add(a0, range), b.index(broadcastSide.size));

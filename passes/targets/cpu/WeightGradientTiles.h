@@ -73,9 +73,9 @@ protected:
   /// Finds the kernel's memory, cuts OUT into parts and lays out the copies; a failure has been
   /// reported.
   mlir::LogicalResult prepare();
-  int64_t chunks() const { return llvm::divideCeil(layout.panels(), panelsOfTask); }
+  int64_t strips() const { return llvm::divideCeil(layout.panels(), panelsOfTask); }
   int64_t ranges() const { return llvm::divideCeil(broadcastSide.size, range); }
-  Part partOf(Value expert, Value chunk, Value rangeAt);
+  Part partOf(Value expert, Value strip, Value rangeAt);
   Value rowCount() { return b.dim((inPanels ? vectorSide : broadcastSide).memory, 0); }
 
   /// Makes the scales of rows [t0, t1), a tile, of what is quantized here.

@@ -209,7 +209,7 @@ void emit(Loops &b, moe::GroupedMatmulOp op, MemoryOf memory, ValueRange out) {
   Value rows = memory(op.getRows()), weights = memory(op.getWeights()),
         offsets = memory(op.getOffsets()),
         source = op.getSource() ? memory(op.getSource()) : Value();
-  bool turned = op.getTranspose();
+  bool transposed = op.getTranspose();
   b.loop(b.add(b.size(offsets, 0), -1), [&](Value group) {
     Value expert = arith::RemUIOp::create(b, group, b.size(weights, 0));
     b.loop(b.load(offsets, {group}), b.load(offsets, {b.add(group, 1)}), [&](Value row) {
@@ -217,7 +217,7 @@ void emit(Loops &b, moe::GroupedMatmulOp op, MemoryOf memory, ValueRange out) {
       b.loop(out[0], 1, [&](Value n) {
         Value sum = b.sum(b.size(rows, 1), [&](Value k) {
           Value weight =
-              b.load(weights, turned ? ValueRange{expert, k, n} : ValueRange{expert, n, k});
+              b.load(weights, transposed ? ValueRange{expert, k, n} : ValueRange{expert, n, k});
           return b.mulf(b.load(rows, {left, k}), weight);
         });
         b.store(sum, out[0], {row, n});
