@@ -69,6 +69,15 @@ std::string folderOfProgram() {
   return text.substr(0, text.rfind('/'));
 }
 
+/// Of the library that this code is in: another one than the program's where that embeds hadal.
+std::string folderOfLibrary() {
+  Dl_info info = {};
+  std::string text = ::dladdr(reinterpret_cast<void *>(&folderOfProgram), &info) && info.dli_fname
+                         ? info.dli_fname
+                         : "";
+  return text.substr(0, text.rfind('/') == std::string::npos ? 0 : text.rfind('/'));
+}
+
 } // namespace
 
 Result<std::shared_ptr<const Driver>> Driver::start(const DriverTable &table, EmulatorReport report,
@@ -104,7 +113,8 @@ Result<std::shared_ptr<const Driver>> Driver::emulated() {
   static const auto driver = []() -> Result<std::shared_ptr<const Driver>> {
     const char *file = "/libhadal-emulated.so";
     std::string folder = folderOfProgram();
-    Library library{folder + file, folder + "/../lib" + file, "libhadal-emulated.so"};
+    Library library{folder + file, folder + "/../lib" + file, folderOfLibrary() + file,
+                    "libhadal-emulated.so"};
     auto report = library.handle ? library.find<EmulatorReport>("hadal_emulator_report") : nullptr;
     if (!report)
       return unsupported("no emulated device: libhadal-emulated.so cannot be loaded: " +

@@ -26,8 +26,9 @@ public:
   /// CUDA 11.8, hadal wants 12.0 or newer".
   static Result<std::shared_ptr<const Driver>> nvidia();
 
-  /// The stand-in, of libhadal-emulated.so beside the program or in ../lib there. It takes its seed
-  /// from the environment, HADAL_EMULATOR_SEED, when it is first loaded.
+  /// The stand-in, of libhadal-emulated.so beside the program, in ../lib there, or beside
+  /// libhadal.so where that is what runs. It takes its seed from the environment,
+  /// HADAL_EMULATOR_SEED, when it is first loaded.
   static Result<std::shared_ptr<const Driver>> emulated();
 
   /// Starts a driver that is there: `report` where it is the stand-in, null else. `name` begins
