@@ -12,6 +12,7 @@
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/targets/cpu/Kernel.h"
+#include "passes/targets/cpu/OuterChain.h"
 #include "passes/targets/cpu/RowSum.h"
 
 using namespace mlir;
@@ -34,8 +35,6 @@ private:
   void normalise(Value row, Value r0, Value k0);
   void accumulate(int64_t rows, Value row, Value k0, Value count, Value head);
   void inTiles(Value from, Value to, function_ref<void(int64_t, Value)> tile);
-  Values chain(int64_t rows, int64_t count, Values acc, function_ref<Value(int64_t, Value)> left,
-               function_ref<Value(Value, int64_t)> right, Value steps = {});
 
   Kernel &kernel;
   KernelBuilder &b;
@@ -44,21 +43,6 @@ private:
   Value keys, sums, probabilities, maxima, totals; // scratch
   int64_t heads, dn, dr, dv, paddedDv, queryBlock;
 };
-
-/// acc[row * 2 + vector] += left(row, k) * right(k, vector), k ascending.
-Values AttentionEmitter::chain(int64_t rows, int64_t count, Values acc,
-                               function_ref<Value(int64_t, Value)> left,
-                               function_ref<Value(Value, int64_t)> right, Value steps) {
-  return b.carry(b.index(0), steps ? steps : b.index(count), 1, acc, [&](Value k, Values acc) {
-    Value r[2] = {right(k, 0), right(k, 1)};
-    for (int64_t i = 0; i < rows; ++i) {
-      Value a = b.splat(left(i, k), b.shape.lanes);
-      for (int64_t j = 0; j < 2; ++j)
-        acc[2 * i + j] = b.fma(a, r[j], acc[2 * i + j]);
-    }
-    return acc;
-  });
-}
 
 void AttentionEmitter::inTiles(Value from, Value to, function_ref<void(int64_t, Value)> tile) {
   int64_t tileRows = b.shape.rows;
@@ -112,14 +96,14 @@ void AttentionEmitter::scores(int64_t rows, Value row, Value r0, Value head, Val
         return b.loadVector(keys, {b.add(d, d0), b.add(j0, v * lanes)}, lanes);
       };
     };
-    acc = chain(
-        rows, dn, acc,
+    acc = outerChain(
+        b, b.index(dn), rows, 2, acc,
         [&](int64_t i, Value d) {
           return b.load(qNope, {b.add(row, i), head, d});
         },
         right(0));
-    acc = chain(
-        rows, dr, acc,
+    acc = outerChain(
+        b, b.index(dr), rows, 2, acc,
         [&](int64_t i, Value d) {
           return b.load(qRope, {b.add(row, i), head, d});
         },
@@ -172,8 +156,8 @@ void AttentionEmitter::accumulate(int64_t rows, Value local, Value k0, Value cou
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t u = 0; u < 2; ++u)
         acc.push_back(b.loadVector(sums, {b.add(local, i), b.add(d0, u * lanes)}, lanes));
-    acc = chain(
-        rows, 0, acc,
+    acc = outerChain(
+        b, count, rows, 2, acc,
         [&](int64_t i, Value j) {
           return b.load(probabilities, {b.add(local, i), j});
         },
@@ -182,8 +166,7 @@ void AttentionEmitter::accumulate(int64_t rows, Value local, Value k0, Value cou
           if (!valid)
             return b.zeros(b.vectorOf(lanes, b.getF32Type()));
           return b.loadVector(v, {b.add(k0, j), head, b.add(d0, u * lanes)}, lanes, valid);
-        },
-        count);
+        });
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t u = 0; u < 2; ++u)
         b.storeVector(acc[2 * i + u], sums, {b.add(local, i), b.add(d0, u * lanes)});

@@ -16,6 +16,7 @@
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/targets/cpu/Kernel.h"
+#include "passes/targets/cpu/OuterChain.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -141,18 +142,15 @@ void AttentionGradientEmitter::products(const Run &run, ArrayRef<const Part *> p
       for (int64_t i = 0; i < tile; ++i)
         rows.push_back(rowOf(run, b.add(local, i)));
       for (const Part *part : parts)
-        acc = b.carry(b.index(0), b.index(part->width), 1, acc, [&](Value d, Values acc) {
-          Value right[2];
-          for (int64_t u = 0; u < 2; ++u)
-            right[u] =
-                b.loadVector(transposed, {group, b.add(d, part->depth), b.index(u * lanes)}, lanes);
-          for (int64_t i = 0; i < tile; ++i) {
-            Value left = b.splat(b.load(part->memory, part->at(rows[i], run.head, d)), lanes);
-            for (int64_t u = 0; u < 2; ++u)
-              acc[2 * i + u] = b.fma(left, right[u], acc[2 * i + u]);
-          }
-          return acc;
-        });
+        acc = outerChain(
+            b, b.index(part->width), tile, 2, acc,
+            [&](int64_t i, Value d) {
+              return b.load(part->memory, part->at(rows[i], run.head, d));
+            },
+            [&](Value d, int64_t u) {
+              return b.loadVector(transposed, {group, b.add(d, part->depth), b.index(u * lanes)},
+                                  lanes);
+            });
       use(local, b.mul(group, width), acc);
     });
   });
@@ -226,17 +224,14 @@ void AttentionGradientEmitter::accumulate(const Run &run, Value left, int64_t fr
       for (int64_t i = 0; i < tile; ++i)
         for (int64_t u = 0; u < width; u += lanes)
           acc.push_back(b.loadVector(sums, {panel, b.add(local, i), b.index(u)}, lanes));
-      acc = b.carry(b.index(0), run.count, 1, acc, [&](Value j, Values acc) {
-        Value right[2];
-        for (int64_t u = 0; u < 2; ++u)
-          right[u] = b.loadVector(panels, {panel, j, b.index(u * lanes)}, lanes);
-        for (int64_t i = 0; i < tile; ++i) {
-          Value a = b.splat(b.load(left, {b.add(local, i), j}), lanes);
-          for (int64_t u = 0; u < 2; ++u)
-            acc[2 * i + u] = b.fma(a, right[u], acc[2 * i + u]);
-        }
-        return acc;
-      });
+      acc = outerChain(
+          b, run.count, tile, 2, acc,
+          [&](int64_t i, Value j) {
+            return b.load(left, {b.add(local, i), j});
+          },
+          [&](Value j, int64_t u) {
+            return b.loadVector(panels, {panel, j, b.index(u * lanes)}, lanes);
+          });
       for (int64_t i = 0; i < tile; ++i)
         for (int64_t u = 0; u < 2; ++u)
           b.storeVector(acc[2 * i + u], sums, {panel, b.add(local, i), b.index(u * lanes)});

@@ -14,6 +14,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/targets/cpu/Fp8Codes.h"
 #include "passes/targets/cpu/Kernel.h"
+#include "passes/targets/cpu/OuterChain.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -101,15 +102,13 @@ void LatentAttentionEmitter::scoreRows(int64_t rows, Value j) {
   SmallVector<Value> slot;
   for (int64_t i = 0; i < rows; ++i)
     slot.push_back(placeOf(b.add(j, i)));
-  Values acc = b.carry(
-      b.index(0), b.index(rk + dr), 1, Values(rows * vectors, zero), [&](Value k, Values acc) {
-        for (int64_t v = 0; v < vectors; ++v) {
-          Value q = b.loadVector(queries, {k, b.index(v * lanes)}, lanes);
-          for (int64_t i = 0; i < rows; ++i)
-            acc[i * vectors + v] =
-                b.fma(b.splat(b.load(keys, {slot[i], k}), lanes), q, acc[i * vectors + v]);
-        }
-        return acc;
+  Values acc = outerChain(
+      b, b.index(rk + dr), rows, vectors, Values(rows * vectors, zero),
+      [&](int64_t i, Value k) {
+        return b.load(keys, {slot[i], k});
+      },
+      [&](Value k, int64_t v) {
+        return b.loadVector(queries, {k, b.index(v * lanes)}, lanes);
       });
   Value scale = b.splat(b.f32(op.getScale().convertToFloat()), lanes);
   for (int64_t i = 0; i < rows; ++i)
@@ -147,16 +146,16 @@ void LatentAttentionEmitter::accumulate(int64_t rows, Value r, Value count,
     for (int64_t v = 0; v < vectors; ++v)
       acc.push_back(
           b.mulf(b.loadVector(sums, {b.add(r, i), b.index(v * lanes)}, lanes), factors[v]));
-  acc = b.carry(b.index(0), count, 1, acc, [&](Value j, Values acc) {
-    Value slot = placeOf(j);
-    for (int64_t v = 0; v < vectors; ++v) {
-      Value p = b.loadVector(scores, {j, b.index(v * lanes)}, lanes);
-      for (int64_t i = 0; i < rows; ++i)
-        acc[i * vectors + v] =
-            b.fma(b.splat(b.load(keys, {slot, b.add(r, i)}), lanes), p, acc[i * vectors + v]);
-    }
-    return acc;
-  });
+  Value place; // of row j, once for all i
+  acc = outerChain(
+      b, count, rows, vectors, acc,
+      [&](int64_t i, Value j) {
+        place = i ? place : placeOf(j);
+        return b.load(keys, {place, b.add(r, i)});
+      },
+      [&](Value j, int64_t v) {
+        return b.loadVector(scores, {j, b.index(v * lanes)}, lanes);
+      });
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t v = 0; v < vectors; ++v)
       b.storeVector(acc[i * vectors + v], sums, {b.add(r, i), b.index(v * lanes)});
