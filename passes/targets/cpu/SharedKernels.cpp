@@ -28,8 +28,7 @@ static bool arePair(const Product &a, const Product &b) {
          a.outBatch < 0 && b.outBatch < 0;
 }
 
-/// The products whose results `epilogue` alone reads, element by element.
-static SmallVector<Product> productsUnder(linalg::GenericOp epilogue) {
+SmallVector<Product> hadal::productsUnder(linalg::GenericOp epilogue) {
   SmallVector<Product> products;
   for (OpOperand *operand : epilogue.getDpsInputOperands())
     if (Operation *producer = operand->get().getDefiningOp())

@@ -1,10 +1,14 @@
 //===- HopperTarget.cpp - Hopper GPUs, and the device that stands in --------===//
 
 #include "passes/targets/hopper/HopperTarget.h"
+#include "dialects/fp8/Fp8.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Transforms/Passes.h"
 #include "passes/Passes.h"
+#include "passes/analysis/Products.h"
 #include "passes/targets/cpu/NativeCode.h"
+#include "passes/targets/cpu/SharedKernels.h"
+#include "passes/targets/hopper/Products.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/ThreadPool.h"
 #include "llvm/TargetParser/Host.h"
@@ -102,12 +106,27 @@ bool HopperTarget::emits(CodeForm form) const {
 // Kernels
 //===----------------------------------------------------------------------===//
 
+/// Tensor cores take weights as stored, whoever reads them beside.
 exec::LayoutAttr HopperTarget::layoutOf(RankedTensorType type,
                                         ArrayRef<OpOperand *> readers) const {
-  return serial.layoutOf(type, readers);
+  bool inTensorCores = tiers.tensor && llvm::any_of(readers, [](OpOperand *reader) {
+                         return canLowerProduct(reader->getOwner());
+                       });
+  return inTensorCores ? exec::LayoutAttr() : serial.layoutOf(type, readers);
 }
 
+/// True if tensor cores make the rows that `op` is, or what it goes over.
+static bool isOfTensorCores(Operation *op) {
+  return canLowerProduct(op) ||
+         (isEpilogue(op) && llvm::any_of(productsUnder(cast<linalg::GenericOp>(op)),
+                                         [](const Product &p) { return canLowerProduct(p.op); }));
+}
+
+/// What the CPU's kernels share, but that rows of tensor cores are quantized by a kernel of their
+/// own: tiles of scales are no part of a product's box.
 bool HopperTarget::sharesKernel(Operation *producer, Operation *consumer) const {
+  if (tiers.tensor && isa<fp8::QuantizeOp>(consumer) && isOfTensorCores(producer))
+    return false;
   return serial.sharesKernel(producer, consumer);
 }
 
@@ -121,6 +140,8 @@ static exec::LaunchAttr asSerialGrid(exec::LaunchAttr tasks) {
 }
 
 LogicalResult HopperTarget::lower(func::FuncOp kernel) const {
+  if (tiers.tensor && isProductKernel(kernel))
+    return lowerProduct(kernel);
   auto module = kernel->getParentOfType<ModuleOp>();
   StringAttr name = kernel.getSymNameAttr();
   if (failed(serial.lower(kernel)))
