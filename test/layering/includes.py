@@ -25,6 +25,8 @@ HOUSE = {
 # What passes know of targets, and the one file that names them.
 TARGET = "passes/targets/Target.h"
 TARGET_TABLE = "passes/targets/Targets.cpp"
+# Targets that are made of another: what Hopper's other kernels do not take, the CPU's emitters do.
+BUILDS_ON = {"passes/targets/hopper/": "passes/targets/cpu/"}
 
 # Tools that link no compiler: their files, by where they stand.
 COMPILER_TOOLS = {"tools/hadal-compile.cpp", "tools/hadal-opt.cpp", "tools/hadal-lsp-server.cpp"}
@@ -60,7 +62,8 @@ def refusal(path: str, include: str) -> str:
     if own == "passes" and include.count("/") > 1:
         if include.count("/") > 2 and include.startswith("passes/targets/"):
             folder = include[: include.rindex("/") + 1]
-            if not path.startswith(folder) and path != TARGET_TABLE:
+            own = path[: path.rindex("/") + 1]
+            if own != folder and BUILDS_ON.get(own) != folder and path != TARGET_TABLE:
                 return f"a target, which {TARGET_TABLE} alone may name"
         if place(include) > place(path) and include != TARGET:
             return "runs later"
