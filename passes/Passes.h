@@ -1,4 +1,9 @@
-// The compiler's passes; Passes.td describes them in running order.
+//===- Passes.h - the compiler's passes -------------------------*- C++ -*-===//
+//
+// Passes.td describes them in running order.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_PASSES_PASSES_H
 #define HADAL_PASSES_PASSES_H
 

@@ -1,4 +1,9 @@
+//===- Pipelines.h - the compiler's phases as pipelines ---------*- C++ -*-===//
+//
 // The compiler's phases as pipelines. Each is also a pipeline of hadal-opt under the name given.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_PASSES_PIPELINES_H
 #define HADAL_PASSES_PIPELINES_H
 

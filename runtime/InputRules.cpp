@@ -1,3 +1,5 @@
+//===- InputRules.cpp - what a program's arguments must hold --------------===//
+
 #include "runtime/InputRules.h"
 #include "runtime/Tensor.h"
 #include "runtime/module/Expr.h"

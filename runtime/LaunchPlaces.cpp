@@ -1,3 +1,5 @@
+//===- LaunchPlaces.cpp - which layer of the model a launch belongs to ----===//
+
 #include "runtime/LaunchPlaces.h"
 
 #include <charconv>

@@ -1,3 +1,5 @@
+//===- MemoryCheck.cpp - memory that tells who misuses it -----------------===//
+
 #include "runtime/MemoryCheck.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+//===- Safetensors.cpp - named tensors in files ---------------------------===//
+
 #include "runtime/Safetensors.h"
 
 #include "runtime/FileKind.h"

@@ -1,3 +1,5 @@
+//===- Tensor.cpp - element types, shapes, host tensors -------------------===//
+
 #include "runtime/Tensor.h"
 #include "runtime/Abi.h"
 

@@ -1,3 +1,5 @@
+//===- Trace.cpp - a timeline of launches ---------------------------------===//
+
 #include "runtime/Trace.h"
 
 #include "runtime/TraceEvents.h"

@@ -1,3 +1,5 @@
+//===- TraceEvents.cpp - the one writer of trace files --------------------===//
+
 #include "runtime/TraceEvents.h"
 
 #include "runtime/File.h"

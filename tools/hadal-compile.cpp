@@ -1,4 +1,5 @@
-// hadal-compile: a model description (or a graph) to a module.
+//===- hadal-compile.cpp - a model description to a module ----------------===//
+
 #include "dialects/Dialects.h"
 #include "dialects/job/Job.h"
 #include "frontend/BuildGraph.h"

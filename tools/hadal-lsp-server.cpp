@@ -1,6 +1,11 @@
+//===- hadal-lsp-server.cpp - what an editor asks about .mlir files -------===//
+//
 // hadal-lsp-server: what an editor asks about .mlir files with hadal's dialects: errors while one
 // types, definitions and uses, what an op is. It speaks the language server protocol on standard
 // input and output, as mlir-lsp-server does.
+//
+//===----------------------------------------------------------------------===//
+
 #include "dialects/Dialects.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"

@@ -1,5 +1,10 @@
+//===- hadal-opt.cpp - passes over IR -------------------------------------===//
+//
 // hadal-opt: run passes over IR, as mlir-opt does, with hadal's dialects and passes. --list names
 // these, a line each.
+//
+//===----------------------------------------------------------------------===//
+
 #include "dialects/Dialects.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"

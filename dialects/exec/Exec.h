@@ -1,4 +1,5 @@
-// The exec dialect: programs and schedules as data.
+//===- Exec.h - programs and schedules as data ------------------*- C++ -*-===//
+
 #ifndef HADAL_DIALECTS_EXEC_EXEC_H
 #define HADAL_DIALECTS_EXEC_EXEC_H
 

@@ -1,5 +1,10 @@
+//===- Balance.h - how evenly experts are chosen ----------------*- C++ -*-===//
+//
 // How evenly experts are chosen: the loss that pulls on it, the loads that a step counts, and the
 // bias that moves by them. Source: DeepSeek-V3, arXiv:2412.19437, §2.1.2.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_FRONTEND_LOSSES_BALANCE_H
 #define HADAL_FRONTEND_LOSSES_BALANCE_H
 

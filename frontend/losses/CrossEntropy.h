@@ -1,4 +1,5 @@
-// The loss of predicting tokens.
+//===- CrossEntropy.h - the loss of predicting tokens -----------*- C++ -*-===//
+
 #ifndef HADAL_FRONTEND_LOSSES_CROSSENTROPY_H
 #define HADAL_FRONTEND_LOSSES_CROSSENTROPY_H
 

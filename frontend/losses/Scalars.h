@@ -1,5 +1,10 @@
+//===- Scalars.h - what losses are made of ----------------------*- C++ -*-===//
+//
 // Tensors of rank 0, which losses are made of. Each function appends ops at the builder's insertion
 // point.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_FRONTEND_LOSSES_SCALARS_H
 #define HADAL_FRONTEND_LOSSES_SCALARS_H
 

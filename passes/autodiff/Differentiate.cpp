@@ -1,5 +1,10 @@
+//===- Differentiate.cpp - the reverse sweep ------------------------------===//
+//
 // The reverse sweep: from the results back to what the gradient is taken of, one op after the
 // other.
+//
+//===----------------------------------------------------------------------===//
+
 #include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"

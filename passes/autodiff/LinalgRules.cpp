@@ -1,3 +1,5 @@
+//===- LinalgRules.cpp - one rule for every linalg op ---------------------===//
+//
 // One rule for every linalg op. The gradient of an operand is a linalg.generic over the same loops:
 //
 //   y[O(i)] += f(x[A(i)], w[B(i)])    ->    dx[A(i)] += dy[O(i)] * df/dx(x[A(i)], w[B(i)])
@@ -5,6 +7,9 @@
 // so loops that x does not see become sums, and a product's two gradients are products. Loops are
 // ordered anew, those of dx first, as they stand in dx: the kernels vectorize and split what they
 // know.
+//
+//===----------------------------------------------------------------------===//
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"

@@ -1,8 +1,13 @@
+//===- Rules.h - what rules and the sweep share -----------------*- C++ -*-===//
+//
 // What the rules of differentiation and the reverse sweep know of each other.
 //
 // A rule reads an op and the gradients of its results and adds to the gradients of its operands. It
 // sees of the sweep only `Adjoints`. A new op's rule is a function, and a line in the table of its
 // file.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_PASSES_AUTODIFF_RULES_H
 #define HADAL_PASSES_AUTODIFF_RULES_H
 

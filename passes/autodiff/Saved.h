@@ -1,4 +1,5 @@
-// What the backward half of a gradient function keeps from the forward half.
+//===- Saved.h - what the backward half keeps -------------------*- C++ -*-===//
+
 #ifndef HADAL_PASSES_AUTODIFF_SAVED_H
 #define HADAL_PASSES_AUTODIFF_SAVED_H
 

@@ -1,8 +1,13 @@
+//===- ScalarRules.cpp - the payload of a linalg op in reverse ------------===//
+//
 // The payload of a linalg op in reverse: one scalar op after the other.
 //
 // A gradient is kept as a product of two: a factor that changes in the innermost loops and one that
 // does not. The latter is then computed once a row, not once an element: the sum that an RMSNorm's
 // gradient needs has no division in it.
+//
+//===----------------------------------------------------------------------===//
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Matchers.h"

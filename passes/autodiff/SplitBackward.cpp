@@ -1,3 +1,5 @@
+//===- SplitBackward.cpp - a gradient function in three -------------------===//
+//
 // A gradient function in three: what a pipeline's schedule places on its own.
 //
 //   @loss_gradient  =  @loss_forward  ->  @loss_input_grad  ->  @loss_weight_grad
@@ -6,6 +8,9 @@
 // gradient is made of belongs to the input gradient, and only what is left waits (ZB1P:
 // arXiv:2401.10241, section 2; DualPipe: arXiv:2412.19437, section 3.2.1). Exchanges with other
 // ranks never wait.
+//
+//===----------------------------------------------------------------------===//
+
 #include "dialects/exec/KernelAttributes.h"
 #include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"

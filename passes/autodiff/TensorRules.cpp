@@ -1,4 +1,9 @@
+//===- TensorRules.cpp - reshapes, slices and casts -----------------------===//
+//
 // Reshapes, slices and casts: their gradients move elements back.
+//
+//===----------------------------------------------------------------------===//
+
 #include "passes/autodiff/Rules.h"
 
 using namespace mlir;

@@ -1,4 +1,5 @@
-// From a graph to what hadal-compile writes.
+//===- Compile.h - a graph to what hadal-compile writes ---------*- C++ -*-===//
+
 #ifndef HADAL_PASSES_MODULE_COMPILE_H
 #define HADAL_PASSES_MODULE_COMPILE_H
 

@@ -1,4 +1,5 @@
-// exec programs to the module file's tables.
+//===- EmitModule.h - programs to the module file's tables ------*- C++ -*-===//
+
 #ifndef HADAL_PASSES_MODULE_EMITMODULE_H
 #define HADAL_PASSES_MODULE_EMITMODULE_H
 

@@ -1,4 +1,5 @@
-// What a kernel does with the memory that it is given, for table Kernel.
+//===- KernelBuffers.h - what a kernel does with its memory -----*- C++ -*-===//
+
 #ifndef HADAL_PASSES_MODULE_KERNELBUFFERS_H
 #define HADAL_PASSES_MODULE_KERNELBUFFERS_H
 

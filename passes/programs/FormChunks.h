@@ -1,4 +1,5 @@
-// A chunk of a pipeline stage as a program of commands.
+//===- FormChunks.h - a chunk as a program of commands ----------*- C++ -*-===//
+
 #ifndef HADAL_PASSES_PROGRAMS_FORMCHUNKS_H
 #define HADAL_PASSES_PROGRAMS_FORMCHUNKS_H
 

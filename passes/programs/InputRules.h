@@ -1,7 +1,12 @@
+//===- InputRules.h - what a function's arguments must hold -----*- C++ -*-===//
+//
 // What a function's arguments must hold before its kernels may run. Kernels take places and sizes
 // from index tensors without a check, so each index tensor that an op reads is followed back: to an
 // argument, which gets a rule that the runtime checks (exec.require), or to an op
 // whose results are in range by what it is. Anything else is refused.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_PASSES_PROGRAMS_INPUTRULES_H
 #define HADAL_PASSES_PROGRAMS_INPUTRULES_H
 

@@ -1,5 +1,10 @@
+//===- LayOutParameters.cpp - how parameters lie in states ----------------===//
+//
 // How parameters lie in their states: the programs between them and a checkpoint's tensors, and the
 // one that draws first values.
+//
+//===----------------------------------------------------------------------===//
+
 #include "dialects/exec/KernelAttributes.h"
 #include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"

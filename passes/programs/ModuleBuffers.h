@@ -1,4 +1,9 @@
+//===- ModuleBuffers.h - what the programs of a module share ----*- C++ -*-===//
+//
 // What the programs of a module share: kernels, parameters, packed weights, states.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_PASSES_PROGRAMS_MODULEBUFFERS_H
 #define HADAL_PASSES_PROGRAMS_MODULEBUFFERS_H
 

@@ -1,4 +1,9 @@
+//===- ParameterPrograms.h - programs over parameters -----------*- C++ -*-===//
+//
 // Programs that walk the memory of parameters, however it lies: what those who make them share.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_PASSES_PROGRAMS_PARAMETERPROGRAMS_H
 #define HADAL_PASSES_PROGRAMS_PARAMETERPROGRAMS_H
 

@@ -1,5 +1,10 @@
+//===- ProgramBuilder.h - a function as it becomes a program ----*- C++ -*-===//
+//
 // A function on tensors as it becomes a program: FormPrograms.cpp, and PackWeights.cpp for the
 // right operands of its products.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_PASSES_PROGRAMS_PROGRAMBUILDER_H
 #define HADAL_PASSES_PROGRAMS_PROGRAMBUILDER_H
 

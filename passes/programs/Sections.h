@@ -1,4 +1,5 @@
-// A chunk's function in sections: what it computes between two exchanges with other ranks.
+//===- Sections.h - a chunk's function in sections --------------*- C++ -*-===//
+
 #ifndef HADAL_PASSES_PROGRAMS_SECTIONS_H
 #define HADAL_PASSES_PROGRAMS_SECTIONS_H
 

@@ -1,3 +1,5 @@
+//===- EncodeExchanges.cpp - rows that travel in fewer bits ---------------===//
+//
 // Rows that travel in fewer bits: what goes into the exchange is encoded, what comes out is
 // decoded.
 //
@@ -5,6 +7,9 @@
 // rounded where they are sent, once a hop: those of a dispatch to E4M3 in tiles of 1 x 128 with a
 // scale each, those of a combination to bf16 (DeepSeek-V3, arXiv:2412.19437, section 3.3.2 and
 // figure 7).
+//
+//===----------------------------------------------------------------------===//
+
 #include "dialects/fp8/Fp8.h"
 #include "dialects/job/PartBuilder.h"
 #include "dialects/moe/Moe.h"

@@ -1,3 +1,5 @@
+//===- KeepActivations.cpp - activations kept in few bits -----------------===//
+//
 // What the backward half reads of activations is what few bits keep of them.
 //
 // Forward stays as it is; the readers in the backward half get numbers that come back from codes,
@@ -6,6 +8,9 @@
 //   %h = swiglu(%g, %u)           backward: swiglu(%g', %u'), of g' = dequantize(quantize(%g)) ...
 //   %o = mla.attention ...        backward: dequantize(quantize(%o)), in E5M6
 //
+//
+//===----------------------------------------------------------------------===//
+
 #include "dialects/job/Job.h"
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"

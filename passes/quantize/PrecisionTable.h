@@ -1,4 +1,9 @@
+//===- PrecisionTable.h - precision, product by product ---------*- C++ -*-===//
+//
 // In which precision a training step computes, and keeps what its backward half reads.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_PASSES_QUANTIZE_PRECISIONTABLE_H
 #define HADAL_PASSES_QUANTIZE_PRECISIONTABLE_H
 

@@ -1,4 +1,5 @@
-// Rounding of f32 to the values that bf16 has.
+//===- RoundToBf16.h - rounding of f32 to the values of bf16 ----*- C++ -*-===//
+
 #ifndef HADAL_PASSES_QUANTIZE_ROUNDTOBF16_H
 #define HADAL_PASSES_QUANTIZE_ROUNDTOBF16_H
 

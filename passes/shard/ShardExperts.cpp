@@ -1,3 +1,5 @@
+//===- ShardExperts.cpp - experts over the expert-parallel ranks ----------===//
+//
 // Experts over the expert-parallel ranks: dispatch and combine become exchanges.
 //
 // Rank ep of `ranks` has the experts ep * E' .. (ep + 1) * E' - 1, E' = E / ranks. A level is an
@@ -16,6 +18,9 @@
 // ranks each rank's share is a subtree, and so is each node's; a combination over parts is the rest
 // of the tree. A weight's gradient is kept apart for each rank that rows come from: the order in
 // which these sums join is then the same however many ranks there are.
+//
+//===----------------------------------------------------------------------===//
+
 #include "dialects/exec/KernelAttributes.h"
 #include "dialects/fp8/Fp8.h"
 #include "dialects/job/Job.h"

@@ -1,5 +1,10 @@
+//===- Cache.h - what makers of programs agree on ---------------*- C++ -*-===//
+//
 // What the passes that make programs of inference agree on: names of arguments, and how an
 // attention's keys and values come from the latent that the cache holds.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_PASSES_SPECIALIZE_CACHE_H
 #define HADAL_PASSES_SPECIALIZE_CACHE_H
 

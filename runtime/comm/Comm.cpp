@@ -1,3 +1,5 @@
+//===- Comm.cpp - what ranks say to each other ----------------------------===//
+
 #include "runtime/comm/Comm.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+//===- DelayedComm.cpp - a slow link, for tests and measurements ----------===//
+
 #include "runtime/comm/DelayedComm.h"
 
 #include <vector>

@@ -1,3 +1,5 @@
+//===- InProcessComm.cpp - ranks that are threads of one process ----------===//
+
 #include "runtime/comm/InProcessComm.h"
 
 #include <cstring>

@@ -1,3 +1,5 @@
+//===- MpiComm.cpp - ranks that mpirun started ----------------------------===//
+
 #include "runtime/comm/MpiComm.h"
 
 #include "runtime/comm/MpiTable.h"

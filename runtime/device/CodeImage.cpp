@@ -1,3 +1,5 @@
+//===- CodeImage.cpp - a shared object in memory --------------------------===//
+
 #include "runtime/device/CodeImage.h"
 
 #include "runtime/File.h"

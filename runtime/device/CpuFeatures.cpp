@@ -1,3 +1,5 @@
+//===- CpuFeatures.cpp - what this CPU offers -----------------------------===//
+
 #include "runtime/device/CpuFeatures.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+//===- Memory.cpp - aligned host memory -----------------------------------===//
+
 #include "runtime/device/Memory.h"
 #include "runtime/Abi.h"
 

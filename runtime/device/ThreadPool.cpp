@@ -1,3 +1,5 @@
+//===- ThreadPool.cpp - workers for one launch at a time ------------------===//
+
 #include "runtime/device/ThreadPool.h"
 
 #include <algorithm>

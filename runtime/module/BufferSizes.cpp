@@ -1,3 +1,5 @@
+//===- BufferSizes.cpp - whether launches stay in bounds ------------------===//
+
 #include "runtime/module/BufferSizes.h"
 #include "runtime/Tensor.h"
 #include "runtime/module/Dataflow.h"

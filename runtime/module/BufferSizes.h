@@ -1,4 +1,9 @@
+//===- BufferSizes.h - whether launches stay in bounds ----------*- C++ -*-===//
+//
 // Whether launches stay within the memory that they bind.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_RUNTIME_MODULE_BUFFERSIZES_H
 #define HADAL_RUNTIME_MODULE_BUFFERSIZES_H
 

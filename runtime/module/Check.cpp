@@ -1,3 +1,5 @@
+//===- Check.cpp - what a module's tables must hold -----------------------===//
+
 #include "runtime/module/Check.h"
 #include "runtime/Tensor.h"
 #include "runtime/module/CheckCodes.h"

@@ -1,4 +1,9 @@
+//===- Check.h - what a module's tables must hold ---------------*- C++ -*-===//
+//
 // What a module's tables must hold, beyond what the FlatBuffers verifier sees.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_RUNTIME_MODULE_CHECK_H
 #define HADAL_RUNTIME_MODULE_CHECK_H
 

@@ -1,3 +1,5 @@
+//===- CheckInference.cpp - tables of inference on many ranks -------------===//
+
 #include "runtime/module/CheckInference.h"
 
 #include <set>

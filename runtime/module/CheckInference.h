@@ -1,4 +1,5 @@
-// What the table of an inference module of many ranks must hold.
+//===- CheckInference.h - tables of inference on many ranks -----*- C++ -*-===//
+
 #ifndef HADAL_RUNTIME_MODULE_CHECKINFERENCE_H
 #define HADAL_RUNTIME_MODULE_CHECKINFERENCE_H
 

@@ -1,3 +1,5 @@
+//===- CheckRanks.cpp - tables of a job of many ranks ---------------------===//
+
 #include "runtime/module/CheckRanks.h"
 #include "runtime/Tensor.h"
 #include "runtime/module/StagePlaces.h"

@@ -1,4 +1,5 @@
-// What the tables of a job of many ranks must hold.
+//===- CheckRanks.h - tables of a job of many ranks -------------*- C++ -*-===//
+
 #ifndef HADAL_RUNTIME_MODULE_CHECKRANKS_H
 #define HADAL_RUNTIME_MODULE_CHECKRANKS_H
 

@@ -1,3 +1,5 @@
+//===- ChunkPrograms.cpp - what a stage's chunk programs read and write ---===//
+
 #include "runtime/module/ChunkPrograms.h"
 #include "runtime/Tensor.h"
 #include "runtime/module/Expr.h"

@@ -1,3 +1,5 @@
+//===- Dataflow.cpp - what the programs of a module compute ---------------===//
+
 #include "runtime/module/Dataflow.h"
 
 #include "runtime/module/Expr.h"

@@ -1,3 +1,5 @@
+//===- Expr.cpp - sizes and offsets of a program --------------------------===//
+
 #include "runtime/module/Expr.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+//===- Module.cpp - the module file ---------------------------------------===//
+
 #include "runtime/module/Module.h"
 #include "runtime/FileKind.h"
 #include "runtime/module/Check.h"

@@ -1,3 +1,5 @@
+//===- RankColumn.cpp - a column of ranks, symbolically -------------------===//
+
 #include "runtime/module/RankColumn.h"
 #include "runtime/module/CheckRanks.h"
 

@@ -1,4 +1,9 @@
+//===- RankColumn.h - a column of ranks, symbolically -----------*- C++ -*-===//
+//
 // Symbolic execution of a column of pipeline ranks: rules 3 to 6 of Verify.h.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_RUNTIME_MODULE_RANKCOLUMN_H
 #define HADAL_RUNTIME_MODULE_RANKCOLUMN_H
 

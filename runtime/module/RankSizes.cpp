@@ -1,3 +1,5 @@
+//===- RankSizes.cpp - how large a rank's work is -------------------------===//
+
 #include "runtime/module/RankSizes.h"
 #include "runtime/Tensor.h"
 #include "runtime/module/Expr.h"

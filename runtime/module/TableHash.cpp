@@ -1,3 +1,5 @@
+//===- TableHash.cpp - hashes of what tables say --------------------------===//
+
 #include "runtime/module/TableHash.h"
 
 #include "runtime/module/Dataflow.h"

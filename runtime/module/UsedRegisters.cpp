@@ -1,3 +1,5 @@
+//===- UsedRegisters.cpp - which registers a program looks at -------------===//
+
 #include "runtime/module/UsedRegisters.h"
 #include "runtime/module/Expr.h"
 

@@ -1,4 +1,5 @@
-// Which of its registers a program looks at.
+//===- UsedRegisters.h - which registers a program looks at -----*- C++ -*-===//
+
 #ifndef HADAL_RUNTIME_MODULE_USEDREGISTERS_H
 #define HADAL_RUNTIME_MODULE_USEDREGISTERS_H
 

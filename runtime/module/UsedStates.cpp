@@ -1,3 +1,5 @@
+//===- UsedStates.cpp - which states programs have ------------------------===//
+
 #include "runtime/module/UsedStates.h"
 
 namespace hadal {

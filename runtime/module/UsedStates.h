@@ -1,4 +1,5 @@
-// Which states programs have.
+//===- UsedStates.h - which states programs have ----------------*- C++ -*-===//
+
 #ifndef HADAL_RUNTIME_MODULE_USEDSTATES_H
 #define HADAL_RUNTIME_MODULE_USEDSTATES_H
 

@@ -1,3 +1,5 @@
+//===- Verify.cpp - whether many ranks can run a module together ----------===//
+
 #include "runtime/module/Verify.h"
 #include "runtime/module/BufferSizes.h"
 #include "runtime/module/CheckRanks.h"

@@ -1,3 +1,5 @@
+//===- CommStream.cpp - stream 1 of the chunks in flight ------------------===//
+
 #include "runtime/ranks/CommStream.h"
 
 #include "runtime/ranks/Tags.h"

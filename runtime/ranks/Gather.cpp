@@ -1,3 +1,5 @@
+//===- Gather.cpp - small things that all ranks tell each other -----------===//
+
 #include "runtime/ranks/Gather.h"
 
 #include "runtime/comm/Activity.h"

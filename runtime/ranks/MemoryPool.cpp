@@ -1,3 +1,5 @@
+//===- MemoryPool.cpp - memory that micro-batches pass on -----------------===//
+
 #include "runtime/ranks/MemoryPool.h"
 
 using namespace hadal;

@@ -1,3 +1,5 @@
+//===- OpenSends.cpp - messages of a step that are on their way -----------===//
+
 #include "runtime/ranks/OpenSends.h"
 
 using namespace hadal;

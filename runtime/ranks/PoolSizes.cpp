@@ -1,3 +1,5 @@
+//===- PoolSizes.cpp - which buffers a pool of memory has -----------------===//
+
 #include "runtime/ranks/PoolSizes.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+//===- RankLayout.cpp - which rank does what ------------------------------===//
+
 #include "runtime/ranks/RankLayout.h"
 
 using namespace hadal;

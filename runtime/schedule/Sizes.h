@@ -1,4 +1,9 @@
+//===- Sizes.h - what makers of schedules begin with ------------*- C++ -*-===//
+//
 // What the makers of schedules begin with.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_RUNTIME_SCHEDULE_SIZES_H
 #define HADAL_RUNTIME_SCHEDULE_SIZES_H
 

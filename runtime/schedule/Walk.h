@@ -1,4 +1,9 @@
+//===- Walk.h - orders, run side by side ------------------------*- C++ -*-===//
+//
 // Runs orders side by side as far as they go.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_RUNTIME_SCHEDULE_WALK_H
 #define HADAL_RUNTIME_SCHEDULE_WALK_H
 

@@ -1,3 +1,5 @@
+//===- GroupSums.cpp - sums of groups, joined in a halving tree -----------===//
+
 #include "runtime/training/GroupSums.h"
 
 using namespace hadal;

@@ -1,5 +1,10 @@
+//===- Affinities.h - what a router makes of its logits ---------*- C++ -*-===//
+//
 // What a router makes of its logits: each row's sigmoid or softmax. For the kernels of moe.route,
 // moe.balance_loss and their adjoints.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_PASSES_TARGETS_CPU_AFFINITIES_H
 #define HADAL_PASSES_TARGETS_CPU_AFFINITIES_H
 

@@ -1,3 +1,5 @@
+//===- EmitAttention.cpp - causal attention on expanded heads -------------===//
+//
 // Causal attention on expanded heads, one block of queries at a time (FlashAttention-2,
 // arXiv:2307.08691, algorithm 1).
 //
@@ -9,6 +11,9 @@
 //
 // Key blocks stand at absolute positions and every row keeps its own maximum and sum, so a row's
 // bits do not depend on the rows or sequences beside it.
+//
+//===----------------------------------------------------------------------===//
+
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/targets/cpu/Kernel.h"

@@ -1,3 +1,5 @@
+//===- EmitAttentionGradient.cpp - the adjoint of causal attention --------===//
+//
 // The adjoint of causal attention, block by block (FlashAttention-2, arXiv:2307.08691, algorithm
 // 2), without atomics.
 //
@@ -13,6 +15,9 @@
 // sequence as the second shrinks, so tasks take equal time. Every element is one chain of fused
 // multiply-adds in ascending order of the other side's rows (masked ones add an exact zero), so its
 // bits do not depend on blocks, tasks or the sequences beside it.
+//
+//===----------------------------------------------------------------------===//
+
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/targets/cpu/Kernel.h"

@@ -1,6 +1,11 @@
+//===- EmitColumnSum.cpp - sums over rows ---------------------------------===//
+//
 // Sums over rows: out[c] = init[c] + sum over t, ascending, of a payload of row t; the gradients of
 // norm weights and biases. A task is a strip of columns that walks all rows with its sums in
 // registers.
+//
+//===----------------------------------------------------------------------===//
+
 #include "passes/analysis/Products.h"
 #include "passes/targets/cpu/Kernel.h"
 #include "passes/targets/cpu/ProductEpilogue.h"

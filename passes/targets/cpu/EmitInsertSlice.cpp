@@ -1,5 +1,10 @@
+//===- EmitInsertSlice.cpp - what fills a tensor piece by piece -----------===//
+//
 // What fills a tensor piece by piece, in place: linalg.fill, its initial value, and
 // tensor.insert_slice, a copy of rows into a part of each row.
+//
+//===----------------------------------------------------------------------===//
+
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/targets/cpu/Kernel.h"

@@ -1,3 +1,5 @@
+//===- EmitLatentAttention.cpp - attention over the latent cache ----------===//
+//
 // Attention of new tokens over the latent cache, absorbed: all heads share each cached row, so
 // vectors run over heads.
 //
@@ -10,6 +12,9 @@
 //
 // Blocks stand at absolute positions; lanes never mix, so a head's bits depend on nothing but its
 // token and the cache.
+//
+//===----------------------------------------------------------------------===//
+
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/targets/cpu/Fp8Codes.h"

@@ -1,9 +1,14 @@
+//===- EmitLinalg.cpp - groups of linalg ops: the general road ------------===//
+//
 // The general road: a group of linalg ops becomes one loop over rows into which its producers are
 // fused.
 //
 //   begin..end  ->  scf.for rows { producers of the row; the row }  ->  one-shot bufferization
 //               ->  loops (LLVM vectorizes; sums inside a row are RowSum.h's)
 //               ->  quantizers of the row
+//
+//===----------------------------------------------------------------------===//
+
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"

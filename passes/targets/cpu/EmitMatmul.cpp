@@ -1,3 +1,5 @@
+//===- EmitMatmul.cpp - products over packed weights ----------------------===//
+//
 // Matrix products over packed weights, for one row or many.
 //
 // Weights lie in panels of `panel` outputs, [panel][K][outputs], K in pairs where an element is
@@ -19,6 +21,9 @@
 //                    in the first cache
 //     in panels      block by block of the sum: the task's panels (transposed first, if need be)
 //                    stay in the second cache; tile by tile of rows, all of them
+//
+//===----------------------------------------------------------------------===//
+
 #include "passes/analysis/Products.h"
 #include "passes/targets/cpu/Fp8Codes.h"
 #include "passes/targets/cpu/Kernel.h"

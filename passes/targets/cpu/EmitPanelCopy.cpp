@@ -1,6 +1,11 @@
+//===- EmitPanelCopy.cpp - copies into panels and out of them -------------===//
+//
 // Copies between a weight as a checkpoint holds it, [N, K] or [E, N, K], and panels
 // (kPanelsLayout): linalg.copy where one side lies in panels. A task is a panel: its rows are read
 // (or written) side by side, blocks are transposed in registers.
+//
+//===----------------------------------------------------------------------===//
+
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "passes/targets/cpu/Kernel.h"
 #include "passes/targets/cpu/Packing.h"

@@ -1,4 +1,9 @@
+//===- EmitPosition.cpp - rotary positions and the latent cache -----------===//
+//
 // Rotary positions and the latent cache: mla.rotation, mla.rope, mla.cache_append. A task is a row.
+//
+//===----------------------------------------------------------------------===//
+
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/targets/cpu/Kernel.h"

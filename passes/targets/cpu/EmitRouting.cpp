@@ -1,4 +1,9 @@
+//===- EmitRouting.cpp - the mixture of experts' bookkeeping --------------===//
+//
 // The mixture of experts' bookkeeping: moe.route, plan, plan_sends, dispatch, combine, update_bias.
+//
+//===----------------------------------------------------------------------===//
+
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"

@@ -1,5 +1,10 @@
+//===- EmitRoutingGradient.cpp - adjoints of experts' bookkeeping ---------===//
+//
 // Adjoints of the mixture of experts' bookkeeping, and its balance loss: moe.combine_grad,
 // route_grad, balance_loss, balance_loss_grad, scatter_add.
+//
+//===----------------------------------------------------------------------===//
+
 #include "dialects/moe/Moe.h"
 #include "passes/targets/cpu/Affinities.h"
 #include "passes/targets/cpu/Kernel.h"

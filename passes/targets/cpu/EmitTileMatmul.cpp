@@ -1,3 +1,5 @@
+//===- EmitTileMatmul.cpp - products in AMX tiles -------------------------===//
+//
 // Products over weights in panels (kPanelsLayout), in AMX tiles (TileProduct.h).
 //
 // Each block of K is a sum of its own, from zero; blocks join in ascending order, in f32. Where
@@ -11,6 +13,9 @@
 //
 // A panel is 32 outputs. Where the product sums over them (the gradient of activations), its pairs
 // are transposed while they are split.
+//
+//===----------------------------------------------------------------------===//
+
 #include "passes/analysis/Products.h"
 #include "passes/targets/cpu/Kernel.h"
 #include "passes/targets/cpu/Packing.h"

@@ -1,3 +1,5 @@
+//===- EmitTileWeightGradient.cpp - weights' gradients in AMX tiles -------===//
+//
 // Gradients of weights in panels (kPanelsLayout), in AMX tiles (TileProduct.h): OUT[n, k] += sum
 // over rows t of gradient[t, n] * X[t, k].
 //
@@ -11,6 +13,9 @@
 //                        part of OUT
 //       panel            32 by 32; what is left of K through a copy of its own, for a tile would
 //                        write 16 rows
+//
+//===----------------------------------------------------------------------===//
+
 #include "passes/analysis/Products.h"
 #include "passes/targets/cpu/Kernel.h"
 #include "passes/targets/cpu/Packing.h"

@@ -1,6 +1,11 @@
+//===- EmitWeightGradient.cpp - weights' gradients, of f32 operands -------===//
+//
 // Gradients of weights, of f32 operands: OUT[n, k] += sum over rows t, ascending, of gradient[t, n]
 // * X[t, k]. OUT's tile stays in registers over a block of rows and waits in memory between blocks,
 // so each element remains one chain of fused multiply-adds that starts from init.
+//
+//===----------------------------------------------------------------------===//
+
 #include "passes/targets/cpu/ProductTasks.h"
 #include "passes/targets/cpu/WeightGradientTiles.h"
 

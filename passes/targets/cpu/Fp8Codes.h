@@ -1,4 +1,9 @@
+//===- Fp8Codes.h - codes of few bits and f32 -------------------*- C++ -*-===//
+//
 // Codes of few bits and f32: exact, subnormals and NaN included. Values are one number or a vector.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_PASSES_TARGETS_CPU_FP8CODES_H
 #define HADAL_PASSES_TARGETS_CPU_FP8CODES_H
 

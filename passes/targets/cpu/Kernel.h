@@ -1,5 +1,10 @@
+//===- Kernel.h - a kernel between its two forms ----------------*- C++ -*-===//
+//
 // A kernel between its two forms: a function on tensors (what it computes) and a function on
 // memrefs (how).
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_PASSES_TARGETS_CPU_KERNEL_H
 #define HADAL_PASSES_TARGETS_CPU_KERNEL_H
 

@@ -1,5 +1,10 @@
+//===- KernelBuilder.h - what the kernel emitters write with ----*- C++ -*-===//
+//
 // What the kernel emitters write with: short names for index arithmetic, loops and vectors over an
 // OpBuilder.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_PASSES_TARGETS_CPU_KERNELBUILDER_H
 #define HADAL_PASSES_TARGETS_CPU_KERNELBUILDER_H
 

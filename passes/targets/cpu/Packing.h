@@ -1,5 +1,10 @@
+//===- Packing.h - how packed weights lie in memory -------------*- C++ -*-===//
+//
 // How weights lie in memory once packed: the one place that kernels, pack kernels and the module's
 // sizes read it from.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_PASSES_TARGETS_CPU_PACKING_H
 #define HADAL_PASSES_TARGETS_CPU_PACKING_H
 

@@ -1,4 +1,9 @@
+//===- ProductEpilogue.h - what follows a product's sum ---------*- C++ -*-===//
+//
 // What a product's kernel does to each element before it is stored.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_PASSES_TARGETS_CPU_PRODUCTEPILOGUE_H
 #define HADAL_PASSES_TARGETS_CPU_PRODUCTEPILOGUE_H
 

@@ -1,5 +1,10 @@
+//===- ProductTasks.h - which part of a product is a task -------*- C++ -*-===//
+//
 // Which part of a product or of a weight gradient is a task: the loops over a kernel's tasks,
 // whichever way they are computed.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_PASSES_TARGETS_CPU_PRODUCTTASKS_H
 #define HADAL_PASSES_TARGETS_CPU_PRODUCTTASKS_H
 

@@ -1,3 +1,5 @@
+//===- TileProduct.h - f32 products in tiles of bf16 ------------*- C++ -*-===//
+//
 // Products of f32 matrices in the matrix tiles of AMX, which multiply bf16.
 //
 // An f32 is the sum of three bf16, to the bit: x0 is x rounded to 8 bits, x1 what is left rounded
@@ -18,6 +20,9 @@
 //     right                 a row of the tile is a pair of K, its 16 elements are outputs
 //
 // Instructions: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
+//
+//===----------------------------------------------------------------------===//
+
 #ifndef HADAL_PASSES_TARGETS_CPU_TILEPRODUCT_H
 #define HADAL_PASSES_TARGETS_CPU_TILEPRODUCT_H
 

@@ -1,3 +1,5 @@
+//===- ChunkSizes.cpp - what a rank's chunks take and give back -----------===//
+
 #include "runtime/training/ranks/ChunkSizes.h"
 
 #include "runtime/module/CheckRanks.h"

@@ -1,3 +1,5 @@
+//===- FastSums.cpp - sums in the engine's order --------------------------===//
+
 #include "runtime/training/ranks/FastSums.h"
 
 #include "runtime/comm/Activity.h"

@@ -1,3 +1,5 @@
+//===- OrderedSums.cpp - sums in a fixed order ----------------------------===//
+
 #include "runtime/training/ranks/OrderedSums.h"
 
 #include "runtime/module/UsedStates.h"

@@ -1,3 +1,5 @@
+//===- ParallelTrainer.cpp - steps of training over ranks -----------------===//
+
 #include "runtime/training/ranks/ParallelTrainer.h"
 
 #include "runtime/module/StepPrograms.h"

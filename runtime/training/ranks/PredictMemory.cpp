@@ -1,3 +1,5 @@
+//===- PredictMemory.cpp - what a rank of a training job will take --------===//
+
 #include "runtime/training/ranks/PredictMemory.h"
 
 #include "runtime/Tensor.h"

@@ -1,3 +1,5 @@
+//===- RankSums.cpp - what ranks add up in a step -------------------------===//
+
 #include "runtime/training/ranks/RankSums.h"
 
 #include "runtime/training/ranks/FastSums.h"

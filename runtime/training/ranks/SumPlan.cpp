@@ -1,3 +1,5 @@
+//===- SumPlan.cpp - who adds up what, and who updates it -----------------===//
+
 #include "runtime/training/ranks/SumPlan.h"
 
 #include <algorithm>

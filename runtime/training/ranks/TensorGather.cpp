@@ -1,3 +1,5 @@
+//===- TensorGather.cpp - tensors of all ranks at the first ---------------===//
+
 #include "runtime/training/ranks/TensorGather.h"
 
 #include "runtime/ranks/Gather.h"
