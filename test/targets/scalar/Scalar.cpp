@@ -2,11 +2,12 @@
 //
 // What a target needs, and nothing more: every tensor lies as stored, every op has a kernel of its
 // own, a kernel is one task of plain loops, one element after the other. Nothing outside this
-// folder knows of it; it adds itself to the table of targets (registerScalar).
+// folder knows of it; it adds itself to the table of targets (registerScalar). Sums have the order
+// that passes/README.md gives them, written out anew: its bits are those of every other target.
 //
 // Its loops run on the host: the code of kernels on memory is the host target's, found by name.
-// So are the kernels of ops that hold no tensor but as stored (routing, sampling, gradients), which
-// every target of this machine may lower.
+// So are the kernels of ops that hold no tensor but as stored (routing and its combination,
+// sampling, gradients), which every target of this machine may lower.
 //
 //===------------------------------------------------------------------------===//
 
@@ -15,6 +16,7 @@
 #include "dialects/exec/KernelAttributes.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
 #include "mlir/Dialect/Bufferization/Transforms/Transforms.h"
@@ -27,6 +29,7 @@
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "passes/analysis/GraphQueries.h"
+#include "passes/analysis/Products.h"
 #include "passes/targets/Target.h"
 #include "runtime/module/Module_generated.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -58,6 +61,9 @@ struct Loops : public ImplicitLocOpBuilder {
   void store(Value v, Value memory, ValueRange at) {
     memref::StoreOp::create(*this, v, memory, at);
   }
+  Value fma(Value x, Value y, Value sum) { return math::FmaOp::create(*this, x, y, sum); }
+  Value maxf(Value a, Value b) { return arith::MaximumFOp::create(*this, a, b); }
+  Value exp(Value v) { return math::ExpOp::create(*this, v); }
   void loop(Value from, Value to, function_ref<void(Value)> body) {
     auto op = scf::ForOp::create(*this, from, to, index(1));
     InsertionGuard guard(*this);
@@ -68,36 +74,88 @@ struct Loops : public ImplicitLocOpBuilder {
   void loop(Value memory, int64_t d, function_ref<void(Value)> body) {
     loop(size(memory, d), body);
   }
-  Value fold(Value from, Value to, Value first, function_ref<Value(Value i, Value sofar)> next) {
-    auto op = scf::ForOp::create(*this, from, to, index(1), first);
+  using Values = SmallVector<Value>;
+  Values carry(Value from, Value to, int64_t step, Values first,
+               function_ref<Values(Value i, ValueRange sofar)> next) {
+    auto op = scf::ForOp::create(*this, from, to, index(step), first);
     InsertionGuard guard(*this);
     setInsertionPointToStart(op.getBody());
-    scf::YieldOp::create(*this, next(op.getInductionVar(), op.getRegionIterArg(0)));
-    return op.getResult(0);
+    scf::YieldOp::create(*this, next(op.getInductionVar(), op.getRegionIterArgs()));
+    return Values(op.getResults());
   }
-  Value sum(Value count, function_ref<Value(Value)> term) {
-    return fold(index(0), count, f32(0),
-                [&](Value i, Value sofar) { return addf(sofar, term(i)); });
+  Value fold(Value from, Value to, Value first, function_ref<Value(Value i, Value sofar)> next) {
+    return carry(from, to, 1, {first},
+                 [&](Value i, ValueRange sofar) { return Values{next(i, sofar[0])}; })[0];
+  }
+  /// A product's sum goes on: each pair of factors is multiplied and added at once.
+  Value chain(Value count, Value first, function_ref<std::pair<Value, Value>(Value)> factors) {
+    return fold(index(0), count, first, [&](Value i, Value sofar) {
+      auto [x, y] = factors(i);
+      return fma(x, y, sofar);
+    });
   }
 
-  /// Sums values weighted by the softmax of scores from `from` to `to`. The scores are computed as
-  /// often as they are needed. Returns the logarithm of the sum of their exponentials.
+  /// Memory for 32 numbers.
+  Value partialSums(Type element) {
+    InsertionGuard guard(*this);
+    Operation *owner = getInsertionBlock()->getParentOp();
+    auto f = isa<func::FuncOp>(owner) ? cast<func::FuncOp>(owner)
+                                      : owner->getParentOfType<func::FuncOp>();
+    setInsertionPointToStart(&f.getBody().front());
+    return memref::AllocaOp::create(*this, MemRefType::get({32}, element));
+  }
+  void clear(Value partials) {
+    Value zero = arith::ConstantOp::create(
+        *this, getZeroAttr(cast<MemRefType>(partials.getType()).getElementType()));
+    loop(index(32), [&](Value j) { store(zero, partials, {j}); });
+  }
+  void addTo(Value partials, Value j, Value term) {
+    store(addf(memref::LoadOp::create(*this, partials, j), term), partials, {j});
+  }
+  /// The tree over partial sums.
+  Value halve(Value partials) {
+    for (int64_t half = 16; half; half /= 2)
+      loop(index(half), [&](Value j) {
+        addTo(partials, j, memref::LoadOp::create(*this, partials, add(j, half)));
+      });
+    return memref::LoadOp::create(*this, partials, index(0));
+  }
+  Value rowSum(Value from, Value to, function_ref<Value(Value)> term) {
+    Value partials = partialSums(getF32Type()), all = index(32);
+    clear(partials);
+    loop(from, to, [&](Value i) {
+      Value j = arith::RemUIOp::create(*this, arith::SubIOp::create(*this, i, from), all);
+      addTo(partials, j, term(i));
+    });
+    return halve(partials);
+  }
+
+  /// Sums values weighted by the softmax of scores from `from` to `to`, 64 at a time under the
+  /// largest score so far. The scores are computed as often as they are needed. Returns the
+  /// logarithm of the sum of their exponentials. `sumWeights` adds a block's weights to a sum.
   Value attend(Value from, Value to, Value count, function_ref<Value(Value)> score,
                function_ref<Value(Value s, Value i)> value,
+               function_ref<Value(Value first, Value last, Value sum, function_ref<Value(Value)>)>
+                   sumWeights,
                function_ref<void(Value, Value i)> store) {
-    Value most = fold(from, to, f32(-INFINITY), [&](Value s, Value sofar) {
-      return Value(arith::MaximumFOp::create(*this, sofar, score(s)));
-    });
-    auto weight = [&](Value s) { return Value(math::ExpOp::create(*this, subf(score(s), most))); };
-    Value total =
-        fold(from, to, f32(0), [&](Value s, Value sofar) { return addf(sofar, weight(s)); });
-    loop(count, [&](Value i) {
-      Value sum = fold(from, to, f32(0), [&](Value s, Value sofar) {
-        return addf(sofar, mulf(weight(s), value(s, i)));
+    auto walk = [&](Value i) {
+      return carry(from, to, 64, {f32(-INFINITY), f32(0), f32(0)}, [&](Value first, ValueRange so) {
+        Value last = arith::MinSIOp::create(*this, add(first, 64), to);
+        Value most = fold(first, last, so[0], [&](Value s, Value m) { return maxf(m, score(s)); });
+        Value factor = exp(subf(so[0], most));
+        auto weight = [&](Value s) { return exp(subf(score(s), most)); };
+        Value total = sumWeights(first, last, mulf(so[1], factor), weight);
+        Value sum = fold(first, last, mulf(so[2], factor),
+                         [&](Value s, Value sum) { return fma(weight(s), value(s, i), sum); });
+        return Values{most, total, sum};
       });
-      store(arith::DivFOp::create(*this, sum, total), i);
+    };
+    loop(count, [&](Value i) {
+      Values found = walk(i);
+      store(arith::DivFOp::create(*this, found[2], found[1]), i);
     });
-    return addf(most, math::LogOp::create(*this, total));
+    Values found = walk(index(0));
+    return addf(found[0], math::LogOp::create(*this, found[1]));
   }
 };
 
@@ -113,18 +171,21 @@ void emit(Loops &b, mla::AttentionOp op, MemoryOf memory, ValueRange out) {
     b.loop(first, last, [&](Value t) {
       b.loop(qNope, 1, [&](Value h) {
         auto score = [&](Value s) {
-          Value nope = b.sum(b.size(qNope, 2), [&](Value i) {
-            return b.mulf(b.load(qNope, {t, h, i}), b.load(kNope, {s, h, i}));
+          Value nope = b.chain(b.size(qNope, 2), b.f32(0), [&](Value i) {
+            return std::pair(b.load(qNope, {t, h, i}), b.load(kNope, {s, h, i}));
           });
-          Value rope = b.sum(b.size(qRope, 2), [&](Value i) {
-            return b.mulf(b.load(qRope, {t, h, i}), b.load(kRope, {s, i}));
+          Value both = b.chain(b.size(qRope, 2), nope, [&](Value i) {
+            return std::pair(b.load(qRope, {t, h, i}), b.load(kRope, {s, i}));
           });
-          return b.mulf(b.addf(nope, rope), scale);
+          return b.mulf(both, scale);
         };
         Value lse = b.attend(
             first, b.add(t, 1), b.size(v, 2), score,
             [&](Value s, Value i) {
               return b.load(v, {s, h, i});
+            },
+            [&](Value from, Value to, Value sum, function_ref<Value(Value)> weight) {
+              return b.addf(sum, b.rowSum(from, to, weight));
             },
             [&](Value x, Value i) {
               b.store(x, out[0], {t, h, i});
@@ -166,18 +227,22 @@ void emit(Loops &b, mla::LatentAttentionOp op, MemoryOf memory, ValueRange out) 
     b.loop(latent, 1, [&](Value h) {
       auto score = [&](Value q) {
         Value row = rowOf(q), rank = b.size(latent, 2);
-        Value ofLatent = b.sum(rank, [&](Value i) {
-          return b.mulf(b.load(latent, {token, h, i}), b.load(cache, {row, i}));
+        Value ofLatent = b.chain(rank, b.f32(0), [&](Value i) {
+          return std::pair(b.load(latent, {token, h, i}), b.load(cache, {row, i}));
         });
-        Value ofRope = b.sum(b.size(rope, 2), [&](Value i) {
-          return b.mulf(b.load(rope, {token, h, i}), b.load(cache, {row, b.add(rank, i)}));
+        Value both = b.chain(b.size(rope, 2), ofLatent, [&](Value i) {
+          return std::pair(b.load(rope, {token, h, i}), b.load(cache, {row, b.add(rank, i)}));
         });
-        return b.mulf(b.addf(ofLatent, ofRope), scale);
+        return b.mulf(both, scale);
       };
       b.attend(
           b.index(0), b.add(b.load(positions, {token}), 1), b.size(latent, 2), score,
           [&](Value q, Value i) {
             return b.load(cache, {rowOf(q), i});
+          },
+          [&](Value from, Value to, Value sum, function_ref<Value(Value)> weight) {
+            return b.fold(from, to, sum,
+                          [&](Value q, Value sofar) { return b.addf(sofar, weight(q)); });
           },
           [&](Value x, Value i) {
             b.store(x, out[0], {token, h, i});
@@ -215,10 +280,10 @@ void emit(Loops &b, moe::GroupedMatmulOp op, MemoryOf memory, ValueRange out) {
     b.loop(b.load(offsets, {group}), b.load(offsets, {b.add(group, 1)}), [&](Value row) {
       Value left = source ? b.load(source, {row}) : row;
       b.loop(out[0], 1, [&](Value n) {
-        Value sum = b.sum(b.size(rows, 1), [&](Value k) {
+        Value sum = b.chain(b.size(rows, 1), b.f32(0), [&](Value k) {
           Value weight =
               b.load(weights, transposed ? ValueRange{expert, k, n} : ValueRange{expert, n, k});
-          return b.mulf(b.load(rows, {left, k}), weight);
+          return std::pair(b.load(rows, {left, k}), weight);
         });
         b.store(sum, out[0], {row, n});
       });
@@ -226,18 +291,87 @@ void emit(Loops &b, moe::GroupedMatmulOp op, MemoryOf memory, ValueRange out) {
   });
 }
 
-/// The choices of a row stand in the order of their experts.
-void emit(Loops &b, moe::CombineOp op, MemoryOf memory, ValueRange out) {
-  Value rows = memory(op.getRows()), position = memory(op.getPosition()),
-        weights = memory(op.getWeights());
-  b.loop(position, 0, [&](Value t) {
-    b.loop(rows, 1, [&](Value i) {
-      Value sum = b.sum(b.size(position, 1), [&](Value k) {
-        return b.mulf(b.load(weights, {t, k}), b.load(rows, {b.load(position, {t, k}), i}));
+/// True if the graph leaves the order of a sum to the target: a row's.
+bool isRowSum(linalg::LinalgOp op) {
+  auto sum = op.getBlock()->getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
+  return sum && bitEnumContainsAll(sum.getFastmath(), arith::FastMathFlags::reassoc);
+}
+
+/// Such an op on memory in loops: those over rows, then one over the row.
+void emitRowSum(Loops &b, linalg::GenericOp op) {
+  auto ranges = cast<linalg::LinalgOp>(op.getOperation()).createLoopRanges(b, op.getLoc());
+  Loops::Values sizes, at, partials;
+  for (Range range : ranges)
+    sizes.push_back(getValueOrCreateConstantIndexOp(b, op.getLoc(), range.size));
+  for (Value init : op.getDpsInits())
+    partials.push_back(b.partialSums(getElementTypeOrSelf(init.getType())));
+  auto placeOf = [&](OpOperand &operand) {
+    Loops::Values place;
+    for (AffineExpr e : op.getMatchingIndexingMap(&operand).getResults())
+      place.push_back(affine::AffineApplyOp::create(b, AffineMap::get(op.getNumLoops(), 0, e), at));
+    return place;
+  };
+  auto addElement = [&](Value i) {
+    IRMapping map;
+    at.push_back(i);
+    for (OpOperand *operand : op.getDpsInputOperands()) {
+      bool isMemory = isa<MemRefType>(operand->get().getType());
+      map.map(op.getMatchingBlockArgument(operand),
+              isMemory ? memref::LoadOp::create(b, operand->get(), placeOf(*operand)).getResult()
+                       : operand->get());
+    }
+    Value j = arith::RemUIOp::create(b, i, b.index(32));
+    for (auto [argument, memory] : llvm::zip(op.getRegionOutputArgs(), partials))
+      map.map(argument, memref::LoadOp::create(b, memory, j).getResult());
+    for (Operation &inner : op.getBody()->without_terminator())
+      if (auto index = dyn_cast<linalg::IndexOp>(inner))
+        map.map(index.getResult(), at[index.getDim()]);
+      else
+        b.clone(inner, map);
+    for (auto [next, memory] : llvm::zip(op.getBody()->getTerminator()->getOperands(), partials))
+      b.store(map.lookup(next), memory, {j});
+    at.pop_back();
+  };
+  std::function<void(unsigned)> rows = [&](unsigned d) {
+    if (d + 1 < op.getNumLoops())
+      return b.loop(sizes[d], [&](Value i) {
+        at.push_back(i);
+        rows(d + 1);
+        at.pop_back();
       });
-      b.store(sum, out[0], {t, i});
-    });
-  });
+    for (Value memory : partials)
+      b.clear(memory);
+    b.loop(sizes[d], addElement);
+    at.push_back(b.index(0));
+    for (auto [init, memory] : llvm::zip(op.getDpsInitsMutable(), partials)) {
+      Loops::Values place = placeOf(init);
+      b.store(b.addf(memref::LoadOp::create(b, init.get(), place), b.halve(memory)), init.get(),
+              place);
+    }
+    at.pop_back();
+  };
+  rows(0);
+}
+
+/// A product's multiplications and additions become one operation each.
+void fuseProduct(OpBuilder &b, Operation *op) {
+  IRRewriter rewriter(b);
+  if (!isa<linalg::LinalgOp>(op) || !(matchProduct(op) || matchWeightGradient(op)))
+    return;
+  auto generic = dyn_cast<linalg::GenericOp>(op);
+  if (!generic) {
+    rewriter.setInsertionPoint(op);
+    generic = *linalg::generalizeNamedOp(rewriter, cast<linalg::LinalgOp>(op));
+  }
+  auto sum = generic.getBody()->getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
+  auto product = sum.getRhs().getDefiningOp<arith::MulFOp>();
+  Value carried = sum.getLhs();
+  if (!product) {
+    product = sum.getLhs().getDefiningOp<arith::MulFOp>();
+    carried = sum.getRhs();
+  }
+  rewriter.setInsertionPoint(sum);
+  rewriter.replaceOpWithNewOp<math::FmaOp>(sum, product.getLhs(), product.getRhs(), carried);
 }
 
 /// A kernel on memory for one on tensors, as the runtime calls it: buffers, the tasks from `begin`
@@ -348,10 +482,12 @@ void Kernel::startFromPlaces(Operation &op, Operation *made) {
 /// The kernel's op in loops of its own, or a copy of what upstream has loops for.
 void Kernel::writeOps() {
   Block &body = tensors.getBody().front();
+  for (Operation &op : llvm::make_early_inc_range(body.without_terminator()))
+    fuseProduct(b, &op);
   for (Operation &op : body.without_terminator()) {
     bool isMine = llvm::TypeSwitch<Operation *, bool>(&op)
                       .Case<mla::AttentionOp, mla::LatentAttentionOp, mla::CacheAppendOp,
-                            moe::DispatchOp, moe::GroupedMatmulOp, moe::CombineOp>([&](auto mine) {
+                            moe::DispatchOp, moe::GroupedMatmulOp>([&](auto mine) {
                         emit(
                             b, mine, [&](Value v) { return memory(v); }, places);
                         return true;
@@ -410,10 +546,14 @@ LogicalResult Kernel::bufferize() {
   });
   for (linalg::LinalgOp op : ops) {
     rewriter.setInsertionPoint(op);
-    if (failed(linalg::linalgOpToLoops(rewriter, op)))
+    if (isRowSum(op)) {
+      b.setInsertionPoint(op);
+      emitRowSum(b, cast<linalg::GenericOp>(op.getOperation()));
+    } else if (failed(linalg::linalgOpToLoops(rewriter, op)))
       return tensors.emitError() << op->getName() << " has no loops";
     rewriter.eraseOp(op);
   }
+  lowered.walk([](arith::AddFOp sum) { sum.setFastmath(arith::FastMathFlags::none); });
   return success();
 }
 
@@ -432,12 +572,9 @@ public:
 
   LogicalResult lower(func::FuncOp kernel) const override {
     bool isMine = llvm::all_of(kernel.getOps(), [](Operation &op) {
-      auto combine = dyn_cast<moe::CombineOp>(op);
-      return isCloned(&op) ||
-             isa<func::ReturnOp, linalg::LinalgOp, tensor::InsertSliceOp, exec::RelayoutOp,
-                 mla::AttentionOp, mla::LatentAttentionOp, mla::CacheAppendOp, moe::DispatchOp,
-                 moe::GroupedMatmulOp>(op) ||
-             (combine && !combine.getPartial());
+      return isCloned(&op) || isa<func::ReturnOp, linalg::LinalgOp, tensor::InsertSliceOp,
+                                  exec::RelayoutOp, mla::AttentionOp, mla::LatentAttentionOp,
+                                  mla::CacheAppendOp, moe::DispatchOp, moe::GroupedMatmulOp>(op);
     });
     return isMine ? Kernel(kernel).lower() : host.lower(kernel);
   }
