@@ -121,7 +121,9 @@ private:
   FailureOr<Offsets<fb::Binding>> bindings(ValueRange buffers, std::optional<ArrayAttr> elements,
                                            std::optional<ArrayAttr> offsets);
   FailureOr<Offset<fb::Launch>> launch(exec::LaunchOp op);
+  Offset<fb::Command> finish(Operation *op, fb::Action type, Offset<void> action);
   FailureOr<Offset<fb::Command>> command(Operation *op);
+  FailureOr<Offset<fb::Command>> message(Operation *op);
   FailureOr<Offset<flatbuffers::Vector<Offset<fb::Command>>>> commands(Block &block);
   FailureOr<Offset<fb::Program>> program(exec::ProgramOp op);
   Offset<flatbuffers::Vector<Offset<fb::Code>>> codes();
@@ -372,25 +374,26 @@ FailureOr<Offset<fb::Launch>> Emitter::launch(exec::LaunchOp launch) {
   return fb::CreateLaunch(b, known->second, vector, scalarExprs, taskExpr, flops);
 }
 
+Offset<fb::Command> Emitter::finish(Operation *op, fb::Action type, Offset<void> action) {
+  auto stream = op->getAttrOfType<IntegerAttr>("stream");
+  return fb::CreateCommand(b, stream ? stream.getInt() : 0, type, action);
+}
+
 FailureOr<Offset<fb::Command>> Emitter::command(Operation *op) {
-  auto finish = [&](fb::Action type, flatbuffers::Offset<void> action) {
-    auto stream = op->getAttrOfType<IntegerAttr>("stream");
-    return fb::CreateCommand(b, stream ? stream.getInt() : 0, type, action);
-  };
   auto block = [&](Block &body) { return commands(body); };
   return llvm::TypeSwitch<Operation *, FailureOr<Offset<fb::Command>>>(op)
-      .Case([&](exec::LaunchOp op) -> FailureOr<Offset<fb::Command>> {
-        auto made = launch(op);
+      .Case([&](exec::LaunchOp launched) -> FailureOr<Offset<fb::Command>> {
+        auto made = launch(launched);
         if (failed(made))
           return failure();
-        return finish(fb::Action_Launch, made->Union());
+        return finish(op, fb::Action_Launch, made->Union());
       })
       .Case([&](exec::CopyOp copy) -> FailureOr<Offset<fb::Command>> {
         auto to = binding(copy.getDestination(), {}, {}), from = binding(copy.getSource(), {}, {});
         if (failed(to) || failed(from))
           return failure();
         auto bytes = expr(copy.getBytes());
-        return finish(fb::Action_Copy, fb::CreateCopy(b, *to, *from, bytes).Union());
+        return finish(op, fb::Action_Copy, fb::CreateCopy(b, *to, *from, bytes).Union());
       })
       .Case([&](exec::CallOp call) -> FailureOr<Offset<fb::Command>> {
         auto bound = bindings(call.getBuffers(), {}, {});
@@ -401,14 +404,15 @@ FailureOr<Offset<fb::Command>> Emitter::command(Operation *op) {
         auto program = programNumbers.of(call.getProgram(), "exec.call");
         if (failed(program))
           return failure();
-        return finish(fb::Action_Call, fb::CreateCall(b, *program, registers, arguments).Union());
+        return finish(op, fb::Action_Call,
+                      fb::CreateCall(b, *program, registers, arguments).Union());
       })
       .Case([&](exec::RepeatOp repeat) -> FailureOr<Offset<fb::Command>> {
         auto body = block(repeat.getBody().front());
         if (failed(body))
           return failure();
         auto count = expr(repeat.getCount());
-        return finish(fb::Action_Repeat,
+        return finish(op, fb::Action_Repeat,
                       fb::CreateRepeat(b, repeat.getReg(), count, *body).Union());
       })
       .Case([&](exec::SkipIfZeroOp skip) -> FailureOr<Offset<fb::Command>> {
@@ -416,32 +420,38 @@ FailureOr<Offset<fb::Command>> Emitter::command(Operation *op) {
         if (failed(body))
           return failure();
         auto value = expr(skip.getValue());
-        return finish(fb::Action_SkipIfZero, fb::CreateSkipIfZero(b, value, *body).Union());
+        return finish(op, fb::Action_SkipIfZero, fb::CreateSkipIfZero(b, value, *body).Union());
       })
+      .Default([&](Operation *other) { return message(other); });
+}
+
+/// What streams and ranks tell each other.
+FailureOr<Offset<fb::Command>> Emitter::message(Operation *op) {
+  return llvm::TypeSwitch<Operation *, FailureOr<Offset<fb::Command>>>(op)
       .Case([&](exec::RecordOp record) {
-        return finish(fb::Action_Record, fb::CreateRecord(b, record.getEvent()).Union());
+        return finish(op, fb::Action_Record, fb::CreateRecord(b, record.getEvent()).Union());
       })
       .Case([&](exec::WaitOp wait) {
-        return finish(fb::Action_Wait, fb::CreateWait(b, wait.getEvent()).Union());
+        return finish(op, fb::Action_Wait, fb::CreateWait(b, wait.getEvent()).Union());
       })
       .Case([&](exec::SendOp send) -> FailureOr<Offset<fb::Command>> {
         auto argument = argumentOf(send, send.getBuffer());
         if (failed(argument))
           return failure();
-        return finish(fb::Action_Send, fb::CreateSend(b, *argument, send.getStage()).Union());
+        return finish(op, fb::Action_Send, fb::CreateSend(b, *argument, send.getStage()).Union());
       })
       .Case([&](exec::ReceiveOp receive) -> FailureOr<Offset<fb::Command>> {
         auto argument = argumentOf(receive, receive.getBuffer());
         if (failed(argument))
           return failure();
-        return finish(fb::Action_Receive,
+        return finish(op, fb::Action_Receive,
                       fb::CreateReceive(b, *argument, receive.getStage()).Union());
       })
       .Case([&](exec::ExchangeCountsOp e) -> FailureOr<Offset<fb::Command>> {
         auto at = argumentsOf(e, {e.getSent(), e.getReceived()});
         if (failed(at))
           return failure();
-        return finish(fb::Action_ExchangeCounts,
+        return finish(op, fb::Action_ExchangeCounts,
                       fb::CreateExchangeCounts(b, (*at)[0], (*at)[1], e.getParts(), e.getSegments(),
                                                e.getStride(), e.getRows(), e.getChoices())
                           .Union());
@@ -451,7 +461,7 @@ FailureOr<Offset<fb::Command>> Emitter::command(Operation *op) {
             e, {e.getDestination(), e.getSource(), e.getSendCounts(), e.getReceiveCounts()});
         if (failed(at))
           return failure();
-        return finish(fb::Action_Exchange,
+        return finish(op, fb::Action_Exchange,
                       fb::CreateExchange(b, (*at)[0], (*at)[1], (*at)[2], (*at)[3], e.getParts(),
                                          e.getSegments(), e.getStride(), e.getRowBytes(),
                                          e.getCapacity().value_or(0))
