@@ -27,7 +27,7 @@ mlir::Type elementType(mlir::Builder &builder, ElementType element);
 mlir::RankedTensorType tensorType(mlir::Builder &builder, const ParameterDescription &parameter);
 
 /// Gives each op the part of the model that it computes (`job.part`), and the part's name as its
-/// location.
+/// location. One thread at a time.
 class GraphBuilder : public mlir::ImplicitLocOpBuilder {
 public:
   /// Ops belong to `part` until setPart.
@@ -39,6 +39,7 @@ public:
   hadal::job::PartListener parts;
 };
 
+/// One thread at a time.
 class Blocks {
 public:
   /// Whether parameters are fixed or what a training run changes. Trained parameters are mutable

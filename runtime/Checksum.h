@@ -22,7 +22,7 @@ struct Digest {
   bool operator==(const Digest &) const = default;
 };
 
-/// A digest of bytes that come piece by piece.
+/// A digest of bytes that come piece by piece. One thread at a time.
 class Checksum {
 public:
   Checksum();

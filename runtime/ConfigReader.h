@@ -65,6 +65,7 @@ inline std::optional<int64_t> exactInteger(const nlohmann::json *value) {
 
 /// Reads the keys of one JSON object and keeps the first complaint. After a complaint the values
 /// returned are placeholders, so a caller checks `ok()` before it relies on several keys at once.
+/// One thread at a time.
 class ConfigReader {
 public:
   ConfigReader(const nlohmann::json &object, std::string prefix, std::string &complaint)

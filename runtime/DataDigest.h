@@ -17,7 +17,7 @@
 
 namespace hadal {
 
-/// Sums up parts, in order, each with its length.
+/// Sums up parts, in order, each with its length. One thread at a time.
 class DataDigest {
 public:
   DataDigest();

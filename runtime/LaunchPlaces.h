@@ -29,7 +29,7 @@ LaunchPlace placeOf(std::string_view name);
 /// Of all launches of a module, by the names of what they bind. A launch between two of one layer
 /// is of that layer, too. Between two layers it belongs to the one before where layers ascend, or
 /// to the one after where the next launch reads what it writes; where they descend, as gradients
-/// do, to the one after.
+/// do, to the one after. Any thread may read it.
 class LaunchPlaces {
 public:
   LaunchPlaces() = default;

@@ -40,7 +40,7 @@ struct StoredTensor {
 /// One file, mapped. After a successful open the tensors cover the file's data, one after the other
 /// without holes, and bytes == elementCount(shape) * byteSize(element), but for elements of an
 /// unknown dtype (Other). An error names file, tensor, wanted and got: "w.safetensors: tensor 'a':
-/// wants 256 bytes for F32 [8, 8], offsets give 128".
+/// wants 256 bytes for F32 [8, 8], offsets give 128". Any thread may read it.
 class Safetensors {
 public:
   static Result<Safetensors> open(const std::string &path);
@@ -92,7 +92,7 @@ private:
 /// The tensors of a folder: model.safetensors, or model.safetensors.index.json and the shards it
 /// names, or the only
 /// *.safetensors file there. A path to a file is taken as that file. `stem`: what stands there for
-/// "model".
+/// "model". Any thread may read it.
 class Checkpoint {
 public:
   struct Entry {
@@ -126,7 +126,7 @@ private:
 bool isOtherWeightFile(std::string_view name);
 
 /// A file that is written tensor by tensor, so that one of them at a time is in memory. Appears
-/// whole or not at all.
+/// whole or not at all. One thread at a time.
 class SafetensorsWriter {
 public:
   struct Planned {

@@ -24,7 +24,7 @@ struct ChartOptions {
 };
 
 /// Charts below each other. They are there without a script, which tells the values under the
-/// pointer.
+/// pointer. One thread at a time.
 class Charts {
 public:
   /// One or more, ascending.

@@ -20,7 +20,7 @@
 namespace hadal::autodiff {
 
 /// The gradients of values, while they are being summed. Ops are made at the builder's insertion
-/// point.
+/// point. One thread at a time.
 class Adjoints {
 public:
   /// `varied` holds the values that depend on what the gradient is taken of.

@@ -25,7 +25,7 @@ struct Halves {
 llvm::SetVector<mlir::Value> savedValues(mlir::func::FuncOp f, const Halves &halves);
 
 /// Bytes of a function's values in one micro-batch. `registers` are its sizes, in the order of the
-/// function's exec.registers.
+/// function's exec.registers. One thread at a time.
 class MicroBatchSizes {
 public:
   MicroBatchSizes(mlir::func::FuncOp f, llvm::ArrayRef<int64_t> registers);

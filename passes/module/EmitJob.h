@@ -8,7 +8,7 @@
 namespace hadal {
 
 /// Writes tables through `b`: each is absent, and null, where the module says nothing of it. A
-/// failure has been reported.
+/// failure has been reported. One thread at a time.
 class JobTables {
 public:
   JobTables(mlir::ModuleOp module, flatbuffers::FlatBufferBuilder &b,

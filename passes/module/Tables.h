@@ -25,7 +25,7 @@ inline StringsOffset strings(flatbuffers::FlatBufferBuilder &b, mlir::ArrayAttr 
   return strings(b, llvm::to_vector(names.getAsRange<mlir::StringAttr>()));
 }
 
-/// Programs are numbered in the order of the module.
+/// Programs are numbered in the order of the module. One thread at a time.
 class ProgramNumbers {
 public:
   explicit ProgramNumbers(mlir::ModuleOp module) : module(module) {

@@ -16,6 +16,7 @@
 
 namespace hadal {
 
+/// One thread at a time.
 class InputRules {
 public:
   /// As ContentRule in runtime/module/Module.fbs; expressions over the function's registers.

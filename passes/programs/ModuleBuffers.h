@@ -16,6 +16,7 @@
 
 namespace hadal {
 
+/// One thread at a time.
 class ModuleBuffers {
 public:
   explicit ModuleBuffers(mlir::ModuleOp module) : module(module), symbols(module) {}

@@ -25,6 +25,7 @@ inline int64_t tensorBytes(mlir::RankedTensorType t) {
   return t.getNumElements() * elementBytes(t.getElementType());
 }
 
+/// One thread at a time.
 class ProgramBuilder {
 public:
   ProgramBuilder(ModuleBuffers &shared, const Target &target, mlir::func::FuncOp f)

@@ -58,6 +58,7 @@ struct Fp8Options {
 };
 
 /// The pass's options: a value for all Linears, or values for parts by patterns.
+/// One thread at a time.
 class Fp8Recipe {
 public:
   enum Option { Format, Scales, GradientTile, AttentionOutput, Swiglu, Interval, Accumulate };
@@ -85,7 +86,7 @@ private:
 };
 
 /// The values of one function on their way to codes. Ops are made in front of the op that reads
-/// them, in its part of the model.
+/// them, in its part of the model. One thread at a time.
 class Fp8Quantizer {
 public:
   enum class Role { Forward, InputGradient, WeightGradient };

@@ -14,6 +14,7 @@ namespace hadal {
 
 /// Hands every message to another rank on a fixed time after it was sent, and what reductions take
 /// from this rank. It is done there, so somebody must call test().
+/// Any thread, as of every Comm.
 class DelayedComm final : public Comm {
 public:
   DelayedComm(std::unique_ptr<Comm> inner, std::chrono::microseconds delay)

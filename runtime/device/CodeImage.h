@@ -12,7 +12,7 @@
 namespace hadal {
 
 /// An ELF shared object loaded from memory (memfd_create, dlopen); unloaded on destruction.
-/// Move-only.
+/// Move-only. Any thread may look up a symbol.
 class CodeImage {
 public:
   CodeImage() = default;

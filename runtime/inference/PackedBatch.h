@@ -18,7 +18,7 @@ namespace hadal {
 /// Of which rows of a sequence the logits are wanted.
 enum class LogitRows { Last, AllButLast, All };
 
-/// Must stay as it is from bind() to the last execute().
+/// Must stay as it is from bind() to the last execute(). One thread at a time.
 class PackedBatch {
 public:
   /// Of the sequences to come the first takes slots from `firstSlot` on: batches that run at the

@@ -11,7 +11,7 @@ namespace hadal {
 
 /// Looks for stop texts in a text that comes in pieces, across their borders, and holds back what
 /// could be the beginning of one. With the first stop text the text ends; neither that nor anything
-/// after it comes out.
+/// after it comes out. One thread at a time.
 class StopText {
 public:
   /// Without stop texts everything passes.

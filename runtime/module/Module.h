@@ -26,6 +26,7 @@ namespace hadal {
 /// null (see Check.cpp). Move-only.
 ///
 /// Opening checks and never runs or loads code; loading is the device's part (device/Device.h).
+/// Any thread may read it.
 class Module {
 public:
   /// Of a file that the user names (runtime/File.h). Errors name file, wanted, got: "m.hadal:

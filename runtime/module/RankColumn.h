@@ -15,7 +15,7 @@
 
 namespace hadal::verify {
 
-/// Executes the orders of `ranks` over the chunk programs of its stages.
+/// Executes the orders of `ranks` over the chunk programs of its stages. One thread at a time.
 class RankColumn {
 public:
   RankColumn(const fb::Ranks &ranks, const std::vector<ChunkPrograms> &stages);

@@ -32,6 +32,7 @@ struct PlannedProgram {
   std::map<uint32_t, uint32_t> lastAdding;
 };
 
+/// Any thread may read it.
 struct StagePlan {
   unsigned stage = 0;
   const fb::Stage *table = nullptr; ///< null: of a program that is no stage's

@@ -12,6 +12,7 @@ namespace hadal {
 /// Decides what MemoryPool does, by sizes alone: a prediction runs the same decisions without
 /// memory. What is given back is taken again; of what lies free only a sixteenth of the most that
 /// was ever taken is kept beyond it, so that sizes which change from step to step do not pile up.
+/// One thread at a time.
 class PoolSizes {
 public:
   struct Choice {

@@ -18,7 +18,7 @@
 
 namespace hadal {
 
-/// Refers to a document that outlives it.
+/// Refers to a document that outlives it. Any thread may read it.
 class JsonView {
 public:
   using Json = nlohmann::json;

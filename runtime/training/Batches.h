@@ -19,6 +19,7 @@ struct DataPosition {
   uint64_t seed = 0, epoch = 0, row = 0;
 };
 
+/// One thread at a time.
 class Batches {
 public:
   virtual ~Batches() = default;

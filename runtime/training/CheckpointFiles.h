@@ -19,6 +19,7 @@ struct FileLayout {
 };
 
 /// The folder of a checkpoint that is being written, and a digest of every file that went there.
+/// One thread at a time.
 class CheckpointFolder {
 public:
   explicit CheckpointFolder(std::string path) : path(std::move(path)) {}

@@ -36,6 +36,7 @@ struct CheckpointCompanions {
   TensorReader *reader = nullptr;     ///< where all others come from; null: this rank has them
 };
 
+/// One thread at a time.
 class Checkpoints {
 public:
   /// Makes the folder where there is none (and takes it away again when nothing comes of it), locks

@@ -35,7 +35,7 @@ struct PredictionCounts {
   void add(const PredictionCounts &other);
 };
 
-/// Must stay as it is from bind() to the last execute().
+/// Must stay as it is from bind() to the last execute(). One thread at a time.
 class MicroBatch {
 public:
   /// With D further depths. Position i of a sequence of n tokens predicts token i+1, so that its

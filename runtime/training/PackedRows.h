@@ -40,6 +40,7 @@ struct PackingOptions {
   std::optional<FillInMiddle> fim; ///< where fimRate is above 0
 };
 
+/// One thread at a time.
 class PackedRows final : public Batches {
 public:
   /// InvalidArgument when the documents do not fill one row.
@@ -77,7 +78,7 @@ private:
 
 /// All documents in the order of their files, each closed as in training, cut into rows that all
 /// begin at the first token: what a model is judged by. The last row is filled up with tokens that
-/// predict nothing. Nothing is shuffled, left out or filled in.
+/// predict nothing. Nothing is shuffled, left out or filled in. One thread at a time.
 class ValidationRows {
 public:
   /// Of the options: rowTokens, maskDocuments, endOfSequence. InvalidArgument where no row has two

@@ -17,7 +17,7 @@ constexpr uint64_t mixBits(uint64_t x) {
 
 /// One permutation of 0 .. n-1 for each key: a Feistel network over the next power of four, walked
 /// until it lands inside. Source: Black and Rogaway, 2002, "Ciphers with arbitrary finite domains",
-/// section 3.
+/// section 3. Any thread may read it.
 class Permutation {
 public:
   Permutation(uint64_t n, uint64_t key) : n(n), key(key) {

@@ -18,7 +18,7 @@ namespace hadal {
 /// Tokenizing is done once: the tokens are kept in a cache file, written aside and renamed, whose
 /// name is the hash of all texts and of the tokenizer. Its layout, little-endian: tokens i32;
 /// padding to 8 bytes; where each document begins, and the end, u64; then u64 XXH3-64 of all this,
-/// u64 documents, u64 tokens, 16 bytes of the hash, "HADALTK2".
+/// u64 documents, u64 tokens, 16 bytes of the hash, "HADALTK2". Any thread may read it.
 class TokenFile {
 public:
   using Progress = std::function<void(uint64_t doneBytes, uint64_t totalBytes)>;

@@ -33,6 +33,7 @@ private:
 
 /// Prints the first of the context's errors during its life: "graph.mlir:3:8: error: ...", with the
 /// line and a caret, where they lie in a file, else "hadal-compile: loc("layers.3.mlp"): ...".
+/// One thread at a time.
 class Diagnostics {
 public:
   Diagnostics(mlir::MLIRContext &context, llvm::SourceMgr &sources);

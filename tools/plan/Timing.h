@@ -24,6 +24,7 @@ struct ChunkTiming {
   std::vector<PartSpan> parts;
 };
 
+/// One thread at a time.
 class Timing {
 public:
   /// `reserved`: GEMMs leave the communication's SMs alone all the time, as a run with overlapped

@@ -37,7 +37,7 @@ std::string logLine(const LoggedStep &result);
 /// What a line says; none for text that is no such line.
 std::optional<LoggedStep> parseLogLine(const std::string &line);
 
-/// The file that takes a line a step, each written at once.
+/// The file that takes a line a step, each written at once. One thread at a time.
 class TrainingLog {
 public:
   /// A new file; or, to go on after `resumedStep` > 0 steps, the lines that the file has of those,
@@ -62,7 +62,7 @@ private:
 };
 
 /// Shows how far a run is: a line that changes on a terminal, elsewhere a line every ten seconds.
-/// At most 100 columns.
+/// At most 100 columns. One thread at a time.
 class TrainingDisplay {
 public:
   TrainingDisplay(int64_t firstStep, int64_t lastStep);

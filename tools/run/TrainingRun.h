@@ -16,7 +16,7 @@
 
 namespace hadal::run {
 
-/// One rank of the run.
+/// One rank of the run. One thread at a time.
 class Training {
 public:
   Training(const TrainOptions &options, Job &job, Session &session, const fb::Training &table,

@@ -10,7 +10,7 @@ namespace hadal {
 
 /// x86-64 from AVX and FMA on, and AArch64. Its name stands for the vectors that kernels are shaped
 /// for; the host's target has the name of the widest ones that the host has, and the host's own
-/// features.
+/// features. Any thread may read it.
 class CpuTarget : public Target {
 public:
   /// Of a processor by its features.

@@ -14,6 +14,7 @@
 
 namespace hadal {
 
+/// One thread at a time.
 class HopperSum {
 public:
   using Value = mlir::Value;

@@ -26,6 +26,7 @@ mlir::Value filledWith(mlir::Value tensor);
 /// Rewrites one kernel from tensors to memrefs. The new function takes a memref for each argument
 /// (a pair of packed weights once), one for each result that is not in place, then `begin`, `end`
 /// and `scratch`. The kernel's scalars are the dynamic sizes of those memrefs in order.
+/// One thread at a time.
 class Kernel {
 public:
   Kernel(mlir::func::FuncOp tensors, VectorShape shape);

@@ -19,7 +19,7 @@ void clonePayload(KernelBuilder &b, mlir::linalg::GenericOp generic, mlir::IRMap
                   int64_t lanes);
 
 /// A linalg.generic on [rows, outputs] that reads the results of one or two products and, element
-/// by element or along a row or a column, other tensors.
+/// by element or along a row or a column, other tensors. One thread at a time.
 class ProductEpilogue {
 public:
   ProductEpilogue() = default;

@@ -43,6 +43,7 @@ struct SumParts {
   mlir::Value steps(KernelBuilder &b, mlir::Value part) const;
 };
 
+/// One thread at a time.
 class StagedOperands {
 public:
   using Value = mlir::Value;

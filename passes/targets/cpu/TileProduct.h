@@ -30,6 +30,7 @@
 
 namespace hadal {
 
+/// One thread at a time.
 class TileProduct {
 public:
   using Value = mlir::Value;

@@ -28,6 +28,7 @@
 
 namespace hadal {
 
+/// One thread at a time.
 class WeightGradientTiles {
 public:
   using Value = mlir::Value;

@@ -11,7 +11,7 @@ namespace hadal {
 
 /// `--reduction=fast`: what a rank's micro-batches add up is one chain, whatever stage adds to it;
 /// then segments and uses of a unit join in the rank, and the engine reduces over the ranks, all
-/// units at the same time. Bits depend on the layout and on the engine.
+/// units at the same time. Bits depend on the layout and on the engine. One thread at a time.
 class FastSums final : public RankSums {
 public:
   static Result<std::unique_ptr<FastSums>> create(const RankSumsContext &context);

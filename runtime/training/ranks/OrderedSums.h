@@ -10,7 +10,7 @@ namespace hadal {
 
 /// Equal groups, equal bits on any layout: groups of micro-batches join as they end; then sources
 /// of a sharded parameter in a halving tree over their segments, owners in a halving tree over
-/// ranks, the uses of a parameter one after another.
+/// ranks, the uses of a parameter one after another. One thread at a time.
 class OrderedSums final : public RankSums {
 public:
   static Result<std::unique_ptr<OrderedSums>> create(const RankSumsContext &context);

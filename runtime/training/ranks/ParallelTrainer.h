@@ -16,6 +16,7 @@ namespace hadal {
 /// A step: program `zero`; the rank's order of chunks; their sums over ranks, the total at the rank
 /// that updates the parameter (RankSums.h); the norms of all gradients to all ranks; `adamw` where
 /// the total is; weights to all that have them; loads to all, and `balance` everywhere.
+/// One thread at a time.
 class ParallelTrainer final : public Trainer {
 public:
   /// All of them must outlive the trainer; `plan` is the one that the trainables' shares are from.
