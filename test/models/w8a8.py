@@ -2,8 +2,8 @@
 """W8A8 generation: a BF16 folder has the bits of the FP8 folder that is made of it, and rows those
 of themselves alone; scales of other types, blocks of other sizes, the latent cache in codes.
 
-    w8a8.py BIN MODELS [FOLDER ...]     MODELS: the folder of small checkpoints beside this file
-                                        FOLDER: holds ckpt-fp8 and golden_fp8.safetensors
+    w8a8.py BIN MODELS rows|scales|blocks    MODELS: the folder of small checkpoints beside this file
+    w8a8.py BIN MODELS goldens FOLDER ...    FOLDER: holds ckpt-fp8 and golden_fp8.safetensors
 
 Python's own library only. Exit status 1 when a claim fails.
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 from frame import Frame
 from tensors import load, load_raw, save_ids, save_raw
 
-bin, models, folders = Path(sys.argv[1]), Path(sys.argv[2]), map(Path, sys.argv[3:])
-frame = Frame(bin, "w8a8")
+bin, models, part, folders = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:]
+frame = Frame(bin, f"w8a8 {part}")
 claim, run = frame.claim, frame.run
 ROWS = [[5, 9, 33, 2, 60, 7, 7, 12], [1, 40, 3, 18, 22, 50, 31, 8]]
 SCALE = "_scale_inv"
@@ -125,12 +125,8 @@ def attention_over_codes():
     claim("and is not zero", any(out["result0"][1]))
 
 
-with tempfile.TemporaryDirectory() as t:
-    t = Path(t)
-    stored = load_raw(models / "quantized" / "model.safetensors")
-    config = json.loads((models / "quantized" / "config.json").read_text())
-    scales = {n: v for n, v in stored.items() if n.endswith(SCALE)}
-
+def rows():
+    """Rows in codes: whatever the weights were packed from, and beside which others they stand."""
     # A BF16 folder of the codes' numbers, smaller, and the FP8 folder that is made of it.
     numbers = [bf16(decode(code) / 1024) if code & 0x7F != 0x7F else b"" for code in range(256)]
     wide = {
@@ -178,6 +174,8 @@ with tempfile.TemporaryDirectory() as t:
     # Latents of several tiles, the last of them short: the bits of a cache of their numbers.
     attention_over_codes()
 
+
+def scales_of_other_types():
     # Scales of other types mean the same numbers.
     for dtype in ("BF16", "F8_E8M0"):
         less, same = {}, {}
@@ -210,6 +208,18 @@ with tempfile.TemporaryDirectory() as t:
     line = "module wants F32, file has F8_E8M0; compile that folder"
     claim("and says which it reads", done.returncode == 1 and line in done.stderr, done.stderr)
 
+    # One type for all of a folder; generation reads each as it is.
+    some = next(n for n in scales if "experts" not in n)
+    of_other_type = {some: load_raw(less / "model.safetensors")[some]}
+    mixed = {**load_raw(same / "model.safetensors"), **of_other_type}
+    mixed = write("mixed", mixed, config)
+    compiled("mixed.hadal", mixed)
+    words = (mixed, "--mode=train", "--seq=8", "-o", t / "no")
+    done = subprocess.run([bin / "hadal-compile", *words], capture_output=True, text=True)
+    line = "training wants scales of one element type, got "
+    claim("mixed scales are refused", done.returncode == 1 and line in done.stderr, done.stderr)
+    claim("before anything is written", not (t / "no").exists())
+
     name, (dtype, shape, data) = next(iter(scales.items()))
     count = shape[0] * shape[1]
     half = write("half", {**stored, name: ("F16", shape, b"\0\x3c" * count)}, config)
@@ -230,6 +240,8 @@ with tempfile.TemporaryDirectory() as t:
         done.stderr,
     )
 
+
+def blocks():
     # Blocks of other sizes: each of 128 x 128 as four of 64 x 64 with its scale.
     fine = {}
     for n, (dtype, shape, data) in scales.items():
@@ -249,7 +261,9 @@ with tempfile.TemporaryDirectory() as t:
     off = distance(logits(compiled("fine.hadal", fine, "--precision=fp8"), fine, ROWS), want)
     claim("and take rows of codes in tiles of 64", 1e-4 < off < 0.2, off)
 
-    for folder in folders:
+
+def goldens():
+    for folder in map(Path, folders):
         golden = load(folder / "golden_fp8.safetensors")
         (count, length), ids = golden["input_ids"]
         rows = [list(ids[i * length : (i + 1) * length]) for i in range(count)]
@@ -269,4 +283,12 @@ with tempfile.TemporaryDirectory() as t:
             # A single code that falls the other way moves its row by percents.
             middle = sorted(errors)[len(errors) // 2]
             claim(f"{folder.name}: {key}", middle < 1e-3, f"median row {middle}")
+
+
+with tempfile.TemporaryDirectory() as t:
+    t = Path(t)
+    stored = load_raw(models / "quantized" / "model.safetensors")
+    config = json.loads((models / "quantized" / "config.json").read_text())
+    scales = {n: v for n, v in stored.items() if n.endswith(SCALE)}
+    {"rows": rows, "scales": scales_of_other_types, "blocks": blocks, "goldens": goldens}[part]()
 frame.end()

@@ -2,7 +2,8 @@
 """Nothing runs on the wrong data: each input is one that looks right, and gives one line that names what differs.
 
     wrong_data.py BIN FOLDER configurations|tensors|files
-    wrong_data.py BIN FOLDER ranks MPIRUN      ranks that were told different things
+    wrong_data.py BIN FOLDER generating-ranks|training-ranks MPIRUN
+                                               ranks that were told different things
 
 FOLDER holds a small checkpoint.
 
@@ -386,24 +387,11 @@ def files():
     )
 
 
-def ranks():
-    """Two ranks that were told different things, or have different things under the same name."""
-    for ep, name in ((folder, "ep2"), (t / "other-rope_theta", "ep2-other")):
-        works(name, "hadal-compile", ep, "--mode=generate", "--ep=2", "-o", t / f"{name}.hadal")
-    works(
-        "train-ep2",
-        "hadal-compile",
-        folder,
-        "--mode=train",
-        "--ep=2",
-        "--micro-batches=2",
-        "--seq=8",
-        "-o",
-        t / "train-ep2.hadal",
-    )
+def rank_inputs(length):
+    """Rows for two ranks, other rows, and other weights, under the names that ranks are told."""
     two, other_rows = t / "two", t / "other-two"
-    save_ids(two, [[5, 6, 7], [8, 9, 10]])
-    save_ids(other_rows, [[5, 6, 7], [8, 9, 11]])
+    save_ids(two, [[*range(5, 5 + length)]] * 2)
+    save_ids(other_rows, [[*range(5, 5 + length)], [*range(5, 4 + length), 11]])
     other = changed(
         "other-weights",
         tensors=with_value(
@@ -411,6 +399,15 @@ def ranks():
             b"\x40\x40" if base_tensors["model.norm.weight"][0] == "BF16" else b"\0\0\x40\x40",
         ),
     )
+    return two, other_rows, other
+
+
+def generating_ranks():
+    """Two ranks that were told different things, or have different things under the same name."""
+    other_model = changed("other-rope_theta", {"rope_theta": 500000.0})
+    for ep, name in ((folder, "ep2"), (other_model, "ep2-other")):
+        works(name, "hadal-compile", ep, "--mode=generate", "--ep=2", "-o", t / f"{name}.hadal")
+    two, other_rows, other = rank_inputs(3)
     generate = [
         "hadal-run",
         "generate",
@@ -461,9 +458,15 @@ def ranks():
             status == 1 and any(wants in line for line in lines),
             f"exit {status}: {said[-500:]}",
         )
+
+
+def training_ranks():
+    """The same in training."""
+    words = ("--mode=train", "--ep=2", "--micro-batches=2", "--seq=8")
+    works("train-ep2", "hadal-compile", folder, *words, "-o", t / "train-ep2.hadal")
+    two, other_rows, other = rank_inputs(8)
     train = ["hadal-run", "train", t / "train-ep2.hadal", "--steps", 2, "--rank-timeout", 20]
-    save_ids(two, [[5, 6, 7, 8, 9, 10, 11, 12]] * 2)
-    save_ids(other_rows, [[5, 6, 7, 8, 9, 10, 11, 13]] * 2)
+    w, i = ["--weights", folder], ["--input", two]
     drawn = ["--init-seed", 1]
     for what, wants, words, own in (
         (
@@ -542,11 +545,13 @@ with tempfile.TemporaryDirectory() as t:
     rows, train_rows, module, training = t / "rows", t / "train-rows", t / "m.hadal", t / "t.hadal"
     save_ids(rows, [[5, 6, 7, 8], [9, 10, 11, 12]])
     save_ids(train_rows, [[5, 6, 7, 8, 9, 10, 11, 12]])
-    works("compiling", "hadal-compile", folder, "--mode=generate", "-o", module)
-    works("compiling", "hadal-compile", folder, "--mode=train", "--seq=8", "-o", training)
-    if part == "ranks":
-        changed("other-rope_theta", {"rope_theta": 500000.0})
-        ranks()
+    if not part.endswith("-ranks"):
+        works("compiling", "hadal-compile", folder, "--mode=generate", "-o", module)
+        works("compiling", "hadal-compile", folder, "--mode=train", "--seq=8", "-o", training)
+    if part == "generating-ranks":
+        generating_ranks()
+    elif part == "training-ranks":
+        training_ranks()
     elif part == "configurations":
         configurations()
     elif part == "tensors":
