@@ -20,6 +20,11 @@ config.environment["PATH"] = os.path.pathsep.join(path)
 
 config.substitutions.append(("%python", config.python))
 
+# Tests compile the same small models again and again.
+config.environment["HADAL_CACHE_DIR"] = os.environ.get(
+    "HADAL_CACHE_DIR", os.path.join(config.hadal_build_dir, "cache")
+)
+
 # Lets a substitution that a test DEFINEs stand inside another one.
 config.recursiveExpansionLimit = 4
 

@@ -1,4 +1,5 @@
-# The lit suite as one ctest entry, "lit". A single test: lit -v BUILD/test --filter=mla/ops
+# The lit suite as ctests of one folder or two, "lit-passes" ... A single test:
+# lit -v BUILD/test --filter=mla/ops
 
 find_program(LIT_EXE NAMES llvm-lit lit lit-22 HINTS ${LLVM_TOOLS_BINARY_DIR} ${LLVM_TOOLS_BINARY_DIR}/../build/utils/lit)
 if(NOT LIT_EXE)
@@ -8,8 +9,16 @@ find_package(Python3 REQUIRED COMPONENTS Interpreter)
 set(HADAL_PYTHON "${Python3_EXECUTABLE}" CACHE FILEPATH "python that tests run scripts with")
 
 configure_file(${CMAKE_CURRENT_LIST_DIR}/lit.site.cfg.py.in ${CMAKE_CURRENT_BINARY_DIR}/lit.site.cfg.py @ONLY)
-add_test(NAME lit COMMAND ${LIT_EXE} -sv ${CMAKE_CURRENT_BINARY_DIR})
-set_tests_properties(lit PROPERTIES TIMEOUT 1800)
+# What has no shard of its own is in "lit-rest".
+set(shards passes/ pipelines/ exec/fp8_ "exec/(grouped|matmul|pairs|panel|tiles|weight)" exec/)
+set(names passes pipelines exec-fp8 exec-products exec)
+set(before "^$")
+foreach(shard name IN ZIP_LISTS shards names)
+  add_test(NAME lit-${name} COMMAND ${LIT_EXE} -sv "--filter=:: ${shard}" "--filter-out=${before}"
+    ${CMAKE_CURRENT_BINARY_DIR})
+  string(APPEND before "|:: ${shard}")
+endforeach()
+add_test(NAME lit-rest COMMAND ${LIT_EXE} -sv "--filter-out=${before}" ${CMAKE_CURRENT_BINARY_DIR})
 
 add_subdirectory(reference)
 add_subdirectory(exec)
