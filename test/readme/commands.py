@@ -1,24 +1,25 @@
 #!/usr/bin/env python3
-"""Runs every `$` line of every README, as a newcomer would after the quickstart, and compares what it prints.
+"""Runs the `$` lines of every README, as a newcomer would after the quickstart, and compares what they print.
 
-commands.py BIN SOURCE [README...]
+commands.py BIN SOURCE [only|without TITLE ...]
 
-Each README's commands run in one bash, in order, in a folder that looks like a clone after the quickstart (which trains
-for a few steps only). Indented lines below a command, up to the next one, are what it prints on stdout or
-stderr: a number stands for any number, "..." for anything, and a line of "..." for any lines. Text after five or more
-spaces of a command line is a remark.
+TITLE: of sections ("### Ship") whose commands are run, or left out. Each README's commands run in one bash, in order,
+in a folder that looks like a clone after the quickstart (which trains for a few steps only). Indented lines below a
+command, up to the next one, are what it prints on stdout or stderr: a number stands for any number, "..." for
+anything, and a line of "..." for any lines. Text after five or more spaces of a command line is a remark.
 """
 
 import os, re, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
 bin_, source = (Path(p).resolve() for p in sys.argv[1:3])
-readmes = sys.argv[3:] or [
+choice, titles = (sys.argv[3:] or ["without"])[0], sys.argv[4:]
+readmes = [
     str(p.relative_to(source))
     for p in sorted(source.rglob("README.md"))
     if "build" not in p.parts[len(source.parts) :][0]
 ]
-failures = 0
+failures, seen = 0, set()
 
 
 def fail(where, text):
@@ -28,11 +29,14 @@ def fail(where, text):
 
 
 def commands(text):
-    """(line number, command, expected lines or None) of each command in the indented blocks of a README."""
-    found, lines, i = [], text.splitlines(), 0
+    """(line number, command, expected lines) of each command that is wanted of a README's indented blocks."""
+    found, lines, i, title = [], text.splitlines(), 0, ""
     while i < len(lines):
         m = re.match(r"^    \$ (.*)", lines[i])
-        if not m:
+        if lines[i].startswith("#"):
+            title = lines[i].lstrip("# ")
+            seen.add(title)
+        if not m or title and (title in titles) != (choice == "only"):
             i += 1
             continue
         number, command = i + 1, m.group(1)
@@ -111,7 +115,7 @@ def run(readme, folder):
         "PATH": f"{bin_}:{os.environ['PATH']}",
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-        "HADAL_CACHE_DIR": str(folder / "cache"),
+        "HADAL_CACHE_DIR": os.environ.get("HADAL_CACHE_DIR", str(folder / "cache")),
     }
     try:
         subprocess.run(["bash", "-c", script], cwd=folder, env=env, timeout=600)
@@ -146,6 +150,8 @@ try:
 finally:
     shutil.rmtree(folder, ignore_errors=True)
 print(f"{count} commands, {failures} failed")
+for title in set(titles) - seen:
+    fail("every README", f"no section is called {title}")
 if not count:
     print("no README shows a command")
 sys.exit(failures > 0 or not count)
