@@ -89,6 +89,10 @@ static void declareGeneral(CLI::App &app, CompileRequest &request) {
                  "What --emit=checkpoint makes of the weights of attention, MLPs and experts. fp8: "
                  "E4M3 with a scale for 128 x 128 of them, as Hugging Face has FP8 models")
       ->check(oneOf({"fp8"}));
+}
+
+/// What products and the cache compute in, and how it is compiled.
+static void declareSettings(CLI::App &app, CompileRequest &request) {
   app.add_option("--page-tokens", request.settings.pageTokens,
                  "Positions in one page of the latent cache")
       ->check(wholeNumberWithin(1, 65536))
@@ -225,6 +229,7 @@ static void declareRanks(CLI::App &app, CompileRequest &request) {
 
 void hadal::declareOptions(CLI::App &app, CompileRequest &request) {
   declareGeneral(app, request);
+  declareSettings(app, request);
   declareTraining(app, request);
   declareRanks(app, request);
 }
