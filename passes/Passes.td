@@ -266,8 +266,8 @@ def HadalSplitBackward : Pass<"hadal-split-backward", "::mlir::ModuleOp"> {
     three whose results are made of it. Values that a later part reads go on under the names `saved`
     and `kept`, in order; sizes, initial values, views and loads of parameters are made anew
     instead, and of a count that moe.exchange_counts gives a later part reads the register
-    (moe.count). Codes go on instead of what they were made of (fp8.quantize stands where its input is
-    made). Arguments are those of the gradient function that the part reads, each with its number
+    (moe.count). Codes go on instead of what they were made of (fp8.quantize stands where its input
+    is made). Arguments are those of the gradient function that the part reads, each with its number
     there (`hadal.argument`). Takes functions whose name ends in _gradient; fails after
     --hadal-accumulate-gradients. Source: Qi et al., Zero Bubble Pipeline Parallelism,
     arXiv:2401.10241, section 2. Test: test/passes/hadal-split-backward.mlir.
@@ -637,8 +637,8 @@ def HopperToEmulator : Pass<"hopper-to-emulator", "::mlir::ModuleOp"> {
   let description = [{
         hopper.wait "full" %p[%stage], %phase
     ->  llvm.call @hadal_emu_mbarrier_wait(%barrier, %phase, %at)
-    The calls are those of runtime/emulated/EmulatorCalls.h. `%at` is the op's number in the constant
-    @KERNEL.locations, which names it in reports. Loads and stores of shared memory, and of buffers
+    The calls are those of runtime/emulated/EmulatorCalls.h. `%at` is the op's number in the
+    constant @KERNEL.locations, which names it in reports. Loads and stores of shared memory, and of buffers
     that the kernel writes, have a notice before them. Leaves synchronizations with `hopper.dropped`
     out. Test: test/passes/hopper-to-emulator.mlir.
   }];

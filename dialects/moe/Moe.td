@@ -231,10 +231,10 @@ def ExchangeOp : Moe_OpWithEffects<"exchange", [
     then those for part 1 ...; `send` [2PS] i32 counts them. Returns `result` [R, H]: first the rows
     that part 0 has sent here ...; `receive` [2PS] counts these. On the way back the two change
     places, and a row comes back to where it was. R is `rows`, or the leading size of `like`: then
-    rows after the last that comes are undefined. The adjoint goes the other way. With `format`, "bf16" or "fp8" (E4M3 in tiles of 1 x 128 with an f32 scale
-    each), rows are rounded to what travels: the result has the values of that format, and sums are
-    no longer those of one rank. `format_back` is the adjoint's, whose rounding the gradient does
-    not see. With `capacity` more rows to or from one part are an error, never a dropped token.
+    rows after the last that comes are undefined. The adjoint goes the other way. With `format`,
+    "bf16" or "fp8" (E4M3 in tiles of 1 x 128 with an f32 scale each), rows are rounded to what
+    travels: the result has the values of that format, and sums are no longer those of one rank.
+    `format_back` is the adjoint's, whose rounding the gradient does not see. With `capacity` more rows to or from one part are an error, never a dropped token.
     Source: GShard, arXiv:2006.16668, §3.1 (all-to-all); DeepSeek-V3, arXiv:2412.19437, §3.2.2.
 
     (C1) `parts`, `segments`, `stride` >= 1.  (C2) `send` is [2PS].  (C3) Either `rows` or `like`.
@@ -260,7 +260,8 @@ def ExchangeOp : Moe_OpWithEffects<"exchange", [
   let results = (outs TensorOfRank<2, [F32, F8E4M3FN, F8E5M2, I32, I16]>:$result);
   let assemblyFormat = [{
     $x `,` $send `,` $receive (`rows` `(` $rows^ `)`)?
-    (`like` `(` $like^ `:` type($like) `)`)? attr-dict `:` type($x) `,` type($send) `->` type($result)
+    (`like` `(` $like^ `:` type($like) `)`)? attr-dict `:`
+    type($x) `,` type($send) `->` type($result)
   }];
 }
 
