@@ -4,6 +4,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Matchers.h"
 #include "passes/autodiff/Rules.h"
+#include "passes/shard/SumOverParts.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -16,23 +17,8 @@ using namespace hadal::autodiff;
 static void addGathered(Adjoints &adjoints, Value x, Value source, Value gradient) {
   ImplicitLocOpBuilder &b = adjoints.b;
   if (auto sends = source.getDefiningOp<moe::PlanSendsOp>(); sends && source == sends.getSource()) {
-    auto ids = RankedTensorType::get(sends.getSlots().getType().getShape(), b.getI32Type());
-    SmallVector<OpFoldResult> sizes = adjoints.sizesOf(sends.getSlots());
-    Value parts = linalg::GenericOp::create(
-                      b, TypeRange(ids), ValueRange(), adjoints.empty(ids, sizes),
-                      b.getMultiDimIdentityMap(2),
-                      SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
-                      [](OpBuilder &b, Location loc, ValueRange) {
-                        Value part = linalg::IndexOp::create(b, loc, 1);
-                        part = arith::IndexCastOp::create(b, loc, b.getI32Type(), part);
-                        linalg::YieldOp::create(b, loc, part);
-                      })
-                      .getResult(0);
-    Value ones = adjoints.filled(
-        adjoints.empty(RankedTensorType::get(ids.getShape(), b.getF32Type()), sizes), 1);
-    adjoints.add(x, moe::CombineOp::create(b, x.getType(), gradient, sends.getSlots(), parts, ones,
-                                           sends.getParts(),
-                                           /*partial=*/true));
+    adjoints.add(x,
+                 sumOverParts(b, x.getType(), gradient, sends, adjoints.sizesOf(sends.getSlots())));
     return;
   }
   auto plan = source.getDefiningOp<moe::PlanOp>();

@@ -34,6 +34,7 @@
 #include "mlir/IR/SymbolTable.h"
 #include "passes/Passes.h"
 #include "passes/analysis/GraphQueries.h"
+#include "passes/shard/SumOverParts.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -347,37 +348,13 @@ struct ShardExperts : public hadal::impl::MoeShardExpertsBase<ShardExperts> {
           there.sends.getSource(), b.getI64IntegerAttr(level.parts),
           b.getI64IntegerAttr(level.segments), b.getI64IntegerAttr(level.stride),
           travelsAs(combine), travelsAs(dispatch), mostRows());
-      sum = sumOfParts(b, back, there, level.parts, rowsType);
+      Value tokens = tensor::DimOp::create(b, there.tokens, 0);
+      sum = sumOverParts(b, rowsType, back, there.sends, {tokens, b.getIndexAttr(level.parts)});
     }
     whole.getResult().replaceAllUsesWith(sum);
     whole.erase();
     if (plan->use_empty())
       plan.erase();
-  }
-
-  /// The halving tree over parts.
-  Value sumOfParts(ImplicitLocOpBuilder &b, Value rows, const Sent &there, int64_t parts,
-                   Type type) {
-    SmallVector<int64_t> shape{ShapedType::kDynamic, parts};
-    Value tokens = tensor::DimOp::create(b, there.tokens, 0);
-    auto empty = [&](Type element) {
-      return tensor::EmptyOp::create(b, shape, element, ValueRange(tokens));
-    };
-    Value init = empty(b.getI32Type());
-    Value ids = linalg::GenericOp::create(
-                    b, init.getType(), ValueRange(), init, b.getMultiDimIdentityMap(2),
-                    SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
-                    [](OpBuilder &b, Location loc, ValueRange) {
-                      Value part = linalg::IndexOp::create(b, loc, 1);
-                      part = arith::IndexCastOp::create(b, loc, b.getI32Type(), part);
-                      linalg::YieldOp::create(b, loc, part);
-                    })
-                    .getResult(0);
-    Value one = arith::ConstantOp::create(b, b.getF32FloatAttr(1));
-    Value ones = linalg::FillOp::create(b, one, empty(b.getF32Type()).getResult()).getResult(0);
-    moe::PlanSendsOp sends = there.sends;
-    return moe::CombineOp::create(b, type, rows, sends.getSlots(), ids, ones, parts,
-                                  /*partial=*/true);
   }
 
   void runOnOperation() override {
