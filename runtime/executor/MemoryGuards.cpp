@@ -115,7 +115,7 @@ Status Executor::Implementation::returnOutputs(Frame &frame) {
                              "', which has " + std::to_string(bytes));
     HADAL_TRY(device.copy(*stream, shadow.goal, written.data(), bytes));
   }
-  return {};
+  return device.synchronize(*stream); // the shadows are given back next
 }
 
 /// Of temporaries: their lifetime begins, or goes on. Of outputs and temporaries: what is read was

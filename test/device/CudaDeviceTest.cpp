@@ -147,17 +147,17 @@ TEST(CudaDevice, EncodesTensorMaps) {
 
 // The machine code where the driver takes it, else the PTX; and what the driver says of it.
 TEST(CudaDevice, LoadsCode) {
-  Bench both({.cubin = "cubin"});
-  EXPECT_EQ(errorOf(both.launch(4)), "no error");
-  Bench old({.cubin = "cubin"});
-  old.fake.takesCubins = false;
-  EXPECT_EQ(errorOf(old.launch(4)), "no error");
-  EXPECT_TRUE(errorOf(Bench({.code = "ptx broken"}).launch(4))
-                  .starts_with("grid.hadal: the driver does not load code 0, Ptx: CUDA_ERROR"));
-  EXPECT_TRUE(errorOf(Bench({.code = "ptx broken"}).launch(4))
-                  .ends_with("; ptxas fatal : no;   such thing"));
-  EXPECT_EQ(errorOf(Bench({.symbol = "missing"}).launch(4)),
-            "grid.hadal: kernel missing is not in its code");
+  auto launched = [](const GridSettings &settings, bool takesCubins = true) {
+    Bench bench(settings);
+    bench.fake.takesCubins = takesCubins;
+    return errorOf(bench.launch(4));
+  };
+  EXPECT_EQ(launched({.cubin = "cubin"}), "no error");
+  EXPECT_EQ(launched({.cubin = "cubin"}, /*takesCubins=*/false), "no error");
+  EXPECT_EQ(launched({.code = "ptx broken"}),
+            "grid.hadal: the driver does not load code 0, Ptx: CUDA_ERROR, as the fake driver "
+            "says; ptxas fatal : no; such thing");
+  EXPECT_EQ(launched({.symbol = "missing"}), "grid.hadal: kernel missing is not in its code");
 }
 
 std::string refusalOf(const CudaDevice &device, const char *family, const char *processor,

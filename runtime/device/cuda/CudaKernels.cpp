@@ -30,11 +30,11 @@ Result<std::unique_ptr<CudaKernelSet>> CudaKernelSet::load(const Module &module,
 static std::string asOneLine(std::string_view log) {
   std::string line;
   for (char c : log.substr(0, log.find('\0')))
-    if (c != '\n' && c != '\r')
-      line += c;
-    else if (!line.empty() && !line.ends_with("; "))
+    if (c == '\n' && !line.empty() && !line.ends_with("; "))
       line += "; ";
-  while (line.ends_with("; ") || line.ends_with(" "))
+    else if (c != '\n' && c != '\r' && !(c == ' ' && line.ends_with(' ')))
+      line += c;
+  while (line.ends_with(';') || line.ends_with(' '))
     line.pop_back();
   return line;
 }
