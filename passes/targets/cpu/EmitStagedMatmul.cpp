@@ -414,9 +414,11 @@ void StagedMatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, V
 }
 
 /// A block's panels of a task take three quarters of a megabyte, or half of that where vectors are
-/// narrower, and caches with them.
+/// narrower, and caches with them. AMX reads operands faster than the second cache brings them: a
+/// block's rows fill half of the first one, and leave the second one to the task's results.
 void StagedMatmulEmitter::planTasks() {
-  int64_t steps = b.shape.lanes == 16 ? 1024 : 512, panels = operands.layout.panels();
+  int64_t steps = inTiles ? 384 : b.shape.lanes == 16 ? 1024 : 512,
+          panels = operands.layout.panels();
   if (promotes()) {
     parts = wholeParts = SumParts::of(first, inTiles ? TileProduct::side : 4);
   } else {
@@ -427,7 +429,7 @@ void StagedMatmulEmitter::planTasks() {
   partsOfBlock =
       evenly(parts.count(), promotes() ? std::max<int64_t>(1, steps / parts.padded()) : 1);
   int64_t panelBytes = partsOfBlock * parts.padded() / operands.unit() * operands.layout.panel * 4;
-  int64_t cache = b.shape.lanes == 16 ? 768 << 10 : 384 << 10;
+  int64_t cache = inTiles ? 384 << 10 : b.shape.lanes == 16 ? 768 << 10 : 384 << 10;
   panelsOfTask =
       evenly(panels, std::clamp<int64_t>(cache / panelBytes, std::min(panels, together), panels));
   if (quantize) // a tile of codes is in one task
