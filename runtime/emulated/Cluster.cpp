@@ -1,3 +1,5 @@
+//===- Cluster.cpp - fibers, order, memory, failures --------------------===//
+
 #include "runtime/emulated/Cluster.h"
 
 #include "runtime/emulated/Faults.h"
@@ -14,7 +16,7 @@ static constexpr uint64_t sharedWindow = uint64_t(1) << 18; // what a matrix des
 static constexpr size_t copyAgents = 64;
 
 // Fibers never change threads of the host, so that code may keep the address over a switch.
-static thread_local Cluster *cluster __attribute__((tls_model("initial-exec"))) = nullptr;
+static thread_local Cluster *cluster = nullptr;
 
 Cluster &Cluster::here() { return *cluster; }
 Cluster *Cluster::current() { return cluster && cluster->fiber ? cluster : nullptr; }

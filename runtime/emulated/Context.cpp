@@ -1,3 +1,5 @@
+//===- Context.cpp - the one context of the emulated driver -------------===//
+
 #include "runtime/emulated/Context.h"
 
 #include <cstdlib>

@@ -1,3 +1,5 @@
+//===- DeviceMemory.cpp - allocations, red zones, who may reach them ----===//
+
 #include "runtime/emulated/DeviceMemory.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+//===- Faults.cpp - signals that a kernel raises ------------------------===//
+
 #include "runtime/emulated/Faults.h"
 
 #include "runtime/emulated/Cluster.h"

@@ -1,3 +1,5 @@
+//===- Fiber.cpp - the switch between stacks ----------------------------===//
+
 #include "runtime/emulated/Fiber.h"
 
 #include <cstdint>

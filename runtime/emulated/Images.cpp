@@ -1,3 +1,5 @@
+//===- Images.cpp - shared objects from memory --------------------------===//
+
 #include "runtime/emulated/Images.h"
 
 #include "runtime/emulated/EmulatorCalls.h"

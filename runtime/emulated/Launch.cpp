@@ -1,3 +1,5 @@
+//===- Launch.cpp - clusters handed out to workers ----------------------===//
+
 #include "runtime/emulated/Launch.h"
 
 #include "runtime/emulated/Cluster.h"

@@ -1,3 +1,5 @@
+//===- MmaSums.cpp - how an emulated tensor core adds -------------------===//
+
 #include "runtime/emulated/MmaSums.h"
 
 #include <algorithm>

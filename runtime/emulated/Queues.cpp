@@ -1,3 +1,5 @@
+//===- Queues.cpp - streams whose work happens late ---------------------===//
+
 #include "runtime/emulated/Queues.h"
 
 #include <algorithm>

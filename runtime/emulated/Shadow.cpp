@@ -1,3 +1,5 @@
+//===- Shadow.cpp - cells and conflicts ---------------------------------===//
+
 #include "runtime/emulated/Shadow.h"
 
 #include <algorithm>

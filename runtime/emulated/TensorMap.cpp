@@ -1,3 +1,5 @@
+//===- TensorMap.cpp - encoding, and the refusals of it -----------------===//
+
 #include "runtime/emulated/TensorMap.h"
 
 #include <cstring>
