@@ -37,7 +37,7 @@ std::string logLine(const LoggedStep &result);
 /// What a line says; none for text that is no such line.
 std::optional<LoggedStep> parseLogLine(const std::string &line);
 
-/// The file that takes a line a step, each written at once. One thread at a time.
+/// The file that takes one line per step, each written at once. One thread at a time.
 class TrainingLog {
 public:
   /// A new file; or, to go on after `resumedStep` > 0 steps, the lines that the file has of those,

@@ -291,7 +291,7 @@ LogicalResult TileMatmulEmitter::emit() {
   int64_t panelBytes = 4 * tiles.elements(blockLength / side);
   panelsOfTask = evenly(panels(), std::max<int64_t>((768 << 10) / panelBytes, 4));
   int64_t parts = llvm::divideCeil(panels(), panelsOfTask);
-  // Rows of a matrix with few outputs are cut further, for there to be tasks enough.
+  // Rows of a matrix with few outputs are cut further, so that there are enough tasks.
   rowsOfTask = p.grouped() || parts >= 8 ? 1024 : parts >= 3 ? 512 : parts > 1 ? 256 : 128;
 
   int64_t scratchBytes = 0;

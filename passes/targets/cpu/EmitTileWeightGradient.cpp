@@ -236,7 +236,7 @@ LogicalResult TileWeightGradientEmitter::emit() {
   panelsOfTask = evenly(panels(), 12);
   int64_t strips = llvm::divideCeil(panels(), panelsOfTask);
   while (range >= 4 * side && g.batch * strips * llvm::divideCeil(layout.paddedK(), range) <
-                                  8) // for there to be tasks enough
+                                  8) // so that there are enough tasks
     range = llvm::alignTo(range / 2, side);
   int64_t ranges = llvm::divideCeil(layout.paddedK(), range);
 

@@ -29,7 +29,7 @@ llvm::SmallVector<mlir::Value> outPlace(const Product &p, mlir::Value memory, ml
                                         mlir::Value n, mlir::Value batch);
 
 /// Rows of a task at most, a multiple of `multiple`, where outputs are cut in `parts`. Rows of a
-/// matrix with few outputs are cut further, for there to be tasks enough.
+/// matrix with few outputs are cut further, so that there are enough tasks.
 int64_t rowsOfTasks(const Product &p, int64_t parts, int64_t multiple);
 
 /// Blocks of `rows` rows alike, multiples of `multiple`, and no longer than `most`, itself one: a

@@ -51,7 +51,7 @@ LogicalResult WeightGradientTiles::prepare() {
 
 /// Copied values, copied panels and the part of OUT stay in the second cache: 1.25 MB where vectors
 /// are as wide as in processors that have 2 MB, half a megabyte elsewhere. Smaller matrices are cut
-/// further, for there to be tasks enough.
+/// further, so that there are enough tasks.
 void WeightGradientTiles::cut() {
   layout = PanelLayout::of(vectorSide.size, broadcastSide.size, b.getF32Type(), 1, b.shape);
   panel = layout.panel, vectors = panel / b.shape.lanes;
