@@ -16,6 +16,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Verifier.h"
+#include "runtime/module/Names.h"
 
 using namespace mlir;
 
@@ -100,7 +101,7 @@ SmallVector<NamedResult> buildForward(GraphBuilder &b, const ModelDescription &m
   Blocks blocks(b, model, tokens);
 
   SmallVector<NamedResult> results, routers, caches;
-  results.push_back({"logits", Value()}); // first, though made last
+  results.push_back({names::argument::logits, Value()}); // first, though made last
   Value x = blocks.embedding(tokenIds);
   results.push_back({"hidden.0", x});
   Blocks::Rotation rotation = blocks.rotation(positions);
@@ -130,7 +131,8 @@ FailureOr<OwningOpRef<ModuleOp>> buildGraph(MLIRContext &context, const ModelDes
   b.setInsertionPointToEnd(module->getBody());
   declareParameters(b, model);
 
-  StringRef argumentNames[] = {"token_ids", "positions", "offsets", "logit_row_ids"};
+  StringRef argumentNames[] = {names::argument::tokenIds, names::argument::positions,
+                               names::argument::offsets, names::argument::logitRowIds};
   Type ids = RankedTensorType::get(ShapedType::kDynamic, b.getI32Type());
   SmallVector<Type> inputs(std::size(argumentNames), ids);
   auto function = func::FuncOp::create(b, "forward", b.getFunctionType(inputs, {}));

@@ -20,6 +20,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Verifier.h"
+#include "runtime/module/Names.h"
 
 #include <cmath>
 
@@ -124,16 +125,21 @@ Value LossBuilder::run(Blocks &blocks, Value x, int64_t first, int64_t count, co
 
 func::FuncOp LossBuilder::makeFunction() {
   Type ids = RankedTensorType::get(ShapedType::kDynamic, b.getI32Type());
-  SmallVector<std::string> names{"token_ids", "positions", "offsets", "targets", "counts"};
+  SmallVector<std::string> names{names::argument::tokenIds, names::argument::positions,
+                                 names::argument::offsets, names::argument::targets,
+                                 names::argument::counts};
   SmallVector<Type> types{ids, ids, ids, ids, RankedTensorType::get(2 + depths, b.getI32Type())};
-  SmallVector<std::string> registers{"tokens", "sequences", "attended"};
+  SmallVector<std::string> registers{names::reg::tokens, names::reg::sequences,
+                                     names::reg::attended};
   for (int64_t d = 1; d <= depths; ++d) {
-    std::string prefix = "mtp." + std::to_string(d) + ".";
-    for (const char *name : {"rows", "token_ids", "positions", "targets", "offsets"}) {
+    std::string prefix = names::ofDepth(d);
+    for (const char *name :
+         {names::argument::mainRows, names::argument::tokenIds, names::argument::positions,
+          names::argument::targets, names::argument::offsets}) {
       names.push_back(prefix + name);
       types.push_back(ids);
     }
-    registers.push_back(prefix + "tokens");
+    registers.push_back(prefix + names::reg::tokens);
   }
   if (!part.isFirst) {
     names.push_back("x");
@@ -146,7 +152,7 @@ func::FuncOp LossBuilder::makeFunction() {
   auto symbol = [&](unsigned i) { return b.getAffineSymbolExpr(i); };
   for (auto [i, name] : llvm::enumerate(names)) {
     function.setArgAttr(i, kNameAttr, b.getStringAttr(name));
-    if (name == "counts")
+    if (name == names::argument::counts)
       continue;
     if (name == "x") { // from the stage before, and its gradient back
       function.setArgAttr(i, kShapeAttr,
@@ -157,9 +163,9 @@ func::FuncOp LossBuilder::makeFunction() {
       function.setArgAttr(i, job::kStageAttr, b.getI64IntegerAttr(part.number - 1));
       continue;
     }
-    AffineExpr size = StringRef(name).ends_with("offsets") ? symbol(1) + 1
-                      : i < 5                              ? symbol(0)
-                                                           : symbol(3 + (i - 5) / 5);
+    AffineExpr size = StringRef(name).ends_with(names::argument::offsets) ? symbol(1) + 1
+                      : i < 5                                             ? symbol(0)
+                                                                          : symbol(3 + (i - 5) / 5);
     function.setArgAttr(i, kShapeAttr,
                         AffineMapAttr::get(AffineMap::get(0, registers.size(), size)));
   }
@@ -235,10 +241,10 @@ void LossBuilder::finish(func::FuncOp function, Value total, Value listed, Value
   function.setType(b.getFunctionType(function.getArgumentTypes(), ValueRange(results).getTypes()));
   function.setResultAttr(0, kNameAttr, b.getStringAttr("total"));
   // What a step adds up over its micro-batches.
-  function.setResultAttr(1, job::kAccumulateAttr, b.getStringAttr("losses"));
+  function.setResultAttr(1, job::kAccumulateAttr, b.getStringAttr(names::state::losses));
   for (auto [i, entry] : llvm::enumerate(loads))
     function.setResultAttr(2 + i, job::kAccumulateAttr,
-                           b.getStringAttr("loads." + std::to_string(entry.first)));
+                           b.getStringAttr(names::state::loads + std::to_string(entry.first)));
   if (!part.isWhole())
     function.setResultAttr(0, job::kLossAttr, b.getUnitAttr());
   if (part.isLast)
@@ -397,7 +403,7 @@ FailureOr<OwningOpRef<ModuleOp>> buildTraining(MLIRContext &context, const Model
   (*module)->setAttr(job::kTrainingAttr, training);
   for (int64_t layer : moeLayers) {
     auto type = RankedTensorType::get(config.experts, b.getI32Type());
-    std::string name = "loads." + std::to_string(layer);
+    std::string name = names::state::loads + std::to_string(layer);
     auto global = ml_program::GlobalOp::create(b, "sum." + name, type, /*is_mutable=*/true,
                                                ml_program::ExternAttr::get(&context, type),
                                                b.getStringAttr("private"));

@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "runtime/module/Names.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -47,7 +48,7 @@ Value frontend::balanceLoss(GraphBuilder &b, const ModelConfig &c, const Blocks:
 
 void frontend::buildBalance(GraphBuilder &b, const ModelConfig &c, ArrayRef<int64_t> layers,
                             double step) {
-  auto function = func::FuncOp::create(b, "balance", b.getFunctionType({}, {}));
+  auto function = func::FuncOp::create(b, names::program::balance, b.getFunctionType({}, {}));
   b.setInsertionPointToStart(function.addEntryBlock());
   Type f32 = b.getF32Type();
   auto loads = RankedTensorType::get(c.experts, b.getI32Type()),
@@ -63,7 +64,8 @@ void frontend::buildBalance(GraphBuilder &b, const ModelConfig &c, ArrayRef<int6
   for (int64_t layer : layers) {
     std::string number = std::to_string(layer);
     auto load = ml_program::GlobalLoadOp::create(
-        b, loads, SymbolRefAttr::get(b.getContext(), "sum.loads." + number));
+        b, loads,
+        SymbolRefAttr::get(b.getContext(), std::string("sum.") + names::state::loads + number));
     if (step != 0 && c.hasCorrectionBias()) {
       std::string name = c.naming("model.layers." + number + ".mlp.gate.e_score_correction_bias");
       auto symbol = SymbolRefAttr::get(b.getContext(), name);
@@ -110,5 +112,5 @@ void frontend::buildBalance(GraphBuilder &b, const ModelConfig &c, ArrayRef<int6
           .getResult(0);
   func::ReturnOp::create(b, listed);
   function.setType(b.getFunctionType({}, listed.getType()));
-  function.setResultAttr(0, kNameAttr, b.getStringAttr("violation"));
+  function.setResultAttr(0, kNameAttr, b.getStringAttr(names::argument::violation));
 }

@@ -67,28 +67,29 @@ private:
 LogicalResult Optimizer::zero() {
   // Integers that are zero have the bits of floats that are.
   func::FuncOp clear = addClear(module);
-  program("zero");
+  program(names::program::zero);
   SmallVector<exec::StateOp> states;
   for (auto s : module.getOps<exec::StateOp>()) {
     StringRef name = s.getSymName();
-    if (!name.starts_with("loads.") && !name.starts_with("losses") && !name.starts_with("rounded."))
+    if (!name.starts_with(names::state::loads) && !name.starts_with(names::state::losses) &&
+        !name.starts_with(names::state::rounded))
       continue;
     if (!s.getShape().isSingleConstant())
       return s.emitError() << "wants one size that is a constant, got " << s.getShapeAttr();
     states.push_back(s);
   }
   for (exec::StateOp s : states)
-    if (StringRef name = s.getSymName(); !name.starts_with("rounded."))
+    if (StringRef name = s.getSymName(); !name.starts_with(names::state::rounded))
       launch(clear, get(name), s.getShape().getResult(0));
   func::FuncOp round;
   for (exec::StateOp s : states) {
     StringRef name = s.getSymName();
-    if (!name.consume_front("rounded."))
+    if (!name.consume_front(names::state::rounded))
       continue;
     if (!round)
       round = addRoundToBf16(module);
     AffineExpr n = s.getShape().getResult(0);
-    launch(round, {get(("weight." + name).str()), get(s.getSymName())}, {n, n});
+    launch(round, {get((names::state::weight + name).str()), get(s.getSymName())}, {n, n});
   }
   return success();
 }
@@ -98,24 +99,27 @@ void Optimizer::add() {
   AffineExpr n = b.getAffineSymbolExpr(0);
   for (Type element : {Type(b.getF32Type()), Type(b.getI32Type())}) {
     func::FuncOp kernel = addAdd(module, element);
-    program(element.isF32() ? "add" : "add.i32", {"elements"});
-    Value from = argument("from", n, element, false), sum = argument("sum", n, element, true);
+    program(element.isF32() ? names::program::add : names::program::addI32, {names::reg::elements});
+    Value from = argument(names::argument::from, n, element, false),
+          sum = argument(names::argument::sum, n, element, true);
     launch(kernel, {from, sum}, {n, n});
   }
 }
 
 /// The norm of `tensors` tensors, for the schedule and for the caller.
 void Optimizer::launchNorm(func::FuncOp norm, Value sums, AffineExpr tensors, Value gradientNorm) {
-  Value kept = get("gradient_norm");
+  Value kept = get(names::state::gradientNorm);
   launch(norm, {sums, kept}, tensors);
   exec::CopyOp::create(b, module.getLoc(), gradientNorm, kept, map(constant(4)), IntegerAttr());
 }
 
 /// Takes `settings` and gives `lr`.
 void Optimizer::launchSchedule(func::FuncOp schedule) {
-  Value settings = argument("settings", constant(stepSettingCount), b.getF64Type(), false),
-        lr = argument("lr", constant(1), b.getF32Type(), true);
-  launch(schedule, {settings, get("gradient_norm"), get("step_scalars"), lr}, {});
+  Value settings =
+            argument(names::argument::settings, constant(stepSettingCount), b.getF64Type(), false),
+        lr = argument(names::argument::lr, constant(1), b.getF32Type(), true);
+  launch(schedule, {settings, get(names::state::gradientNorm), get(names::state::stepScalars), lr},
+         {});
 }
 
 void Optimizer::norms() {
@@ -123,21 +127,21 @@ void Optimizer::norms() {
   func::FuncOp squares = addSumsOfSquares(module), sumOfTensor = addSumOfTensor(module),
                norm = addNorm(module), add = module.lookupSymbol<func::FuncOp>("add_f32"),
                clear = module.lookupSymbol<func::FuncOp>("clear");
-  state("gradient_norm", 1, f32);
+  state(names::state::gradientNorm, 1, f32);
   int64_t tensors = 0, most = 0, parameters = 0;
   for (const Trained &t : trained)
     if (!t.correction)
       tensors += t.count, most = std::max(most, t.count * t.blocks()), ++parameters;
-  program("norms");
-  Value norms = argument("norms", constant(parameters), f32, true),
-        gradientNorm = argument("grad_norm", constant(1), f32, true);
+  program(names::program::norms);
+  Value norms = argument(names::argument::norms, constant(parameters), f32, true),
+        gradientNorm = argument(names::argument::gradNorm, constant(1), f32, true);
   Value blocks = temporary(constant(most * 4)), sums = temporary(constant(tensors * 8));
   // A parameter's uses in front of the layers and after them were summed apart: they may lie on
   // two ranks.
   for (const Trained &t : trained)
     for (int64_t use = 1; module.lookupSymbol<exec::StateOp>(t.useState(use)); ++use) {
       AffineExpr n = constant(t.count * t.elements);
-      launch(add, {get(t.useState(use)), get("gradient." + t.name)}, {n, n});
+      launch(add, {get(t.useState(use)), get(names::state::gradient + t.name)}, {n, n});
       launch(clear, get(t.useState(use)), n);
     }
   int64_t at = 0, number = 0;
@@ -145,7 +149,7 @@ void Optimizer::norms() {
     if (t.correction)
       continue;
     AffineExpr count = constant(t.count), here = constant(at * 8);
-    launch(squares, {get("gradient." + t.name), blocks},
+    launch(squares, {get(names::state::gradient + t.name), blocks},
            {count, constant(t.elements), count, constant(t.blocks())});
     launch(sumOfTensor, {blocks, sums}, {count, constant(t.blocks()), count}, {constant(0), here});
     launch(norm, {sums, norms}, count, {here, constant(number++ * 4)});
@@ -161,48 +165,49 @@ void Optimizer::ranks() {
   func::FuncOp squares = addSumsOfSquares(module), sumOfTensor = addSumOfTensor(module),
                norm = addNorm(module), schedule = addScaleStep(module),
                adamw = addAdamwStep(module, moment, average);
-  state("gradient_norm", 1, f32);
+  state(names::state::gradientNorm, 1, f32);
   optimizerStates();
 
-  program("square_sum", {"elements"});
-  Value gradient = argument("gradient", n, f32, false), sum = argument("sum", one, f64, true);
+  program(names::program::squareSum, {names::reg::elements});
+  Value gradient = argument(names::argument::gradient, n, f32, false),
+        sum = argument(names::argument::sum, one, f64, true);
   AffineExpr blockCount = n.ceilDiv(sumBlock);
   Value blocks = temporary(blockCount * 4);
   launch(squares, {gradient, blocks}, {one, n, one, blockCount});
   launch(sumOfTensor, {blocks, sum}, {one, blockCount, one});
 
-  program("global_norm", {"tensors"});
-  Value sums = argument("sums", n, f64, false),
-        gradientNorm = argument("grad_norm", one, f32, true);
+  program(names::program::globalNorm, {names::reg::tensors});
+  Value sums = argument(names::argument::sums, n, f64, false),
+        gradientNorm = argument(names::argument::gradNorm, one, f32, true);
   launchNorm(norm, sums, n, gradientNorm);
 
-  program("schedule");
+  program(names::program::schedule);
   launchSchedule(schedule);
 
-  program("adamw", {"elements"});
+  program(names::program::adamw, {names::reg::elements});
   SmallVector<Value> buffers;
-  for (auto [name, element] : {std::pair<StringRef, Type>{"weight", f32},
-                               {"gradient", f32},
-                               {"first_moment", moment},
-                               {"second_moment", moment}})
+  for (auto [name, element] : {std::pair<StringRef, Type>{names::argument::weight, f32},
+                               {names::argument::gradient, f32},
+                               {names::argument::firstMoment, moment},
+                               {names::argument::secondMoment, moment}})
     buffers.push_back(argument(name, n, element, true));
-  buffers.push_back(get("step_scalars"));
+  buffers.push_back(get(names::state::stepScalars));
   SmallVector<AffineExpr> sizes(4, n);
   if (average)
-    buffers.push_back(argument("average", n, f32, true)), sizes.push_back(n);
+    buffers.push_back(argument(names::argument::average, n, f32, true)), sizes.push_back(n);
   launch(adamw, buffers, sizes);
 }
 
 void Optimizer::optimizerStates() {
   Type f32 = b.getF32Type();
-  state("step_scalars", stepScalarCount, f32);
+  state(names::state::stepScalars, stepScalarCount, f32);
   for (const Trained &t : trained) {
     if (t.correction)
       continue;
-    for (StringRef kind : {"first_moment.", "second_moment."})
+    for (StringRef kind : {names::state::firstMoment, names::state::secondMoment})
       state((kind + t.name).str(), t.count * t.elements, moment, t.memory);
     if (average)
-      state("average." + t.name, t.count * t.elements, f32, t.memory);
+      state(names::state::average + t.name, t.count * t.elements, f32, t.memory);
   }
 }
 
@@ -210,32 +215,32 @@ LogicalResult Optimizer::optimizer() {
   Type f32 = b.getF32Type();
   func::FuncOp schedule = addScaleStep(module), adamw = addAdamwStep(module, moment, average);
   optimizerStates();
-  exec::ProgramOp balance = module.lookupSymbol<exec::ProgramOp>("balance");
+  exec::ProgramOp balance = module.lookupSymbol<exec::ProgramOp>(names::program::balance);
   if (balance && !balance.getRegisters().empty())
     return balance.emitError("wants no registers, as the optimizer that calls it has none");
-  program("optimizer");
+  program(names::program::optimizer);
   launchSchedule(schedule);
-  Value scalars = get("step_scalars");
+  Value scalars = get(names::state::stepScalars);
   for (const Trained &t : trained) {
     if (t.correction)
       continue;
     AffineExpr n = constant(t.count * t.elements);
-    SmallVector<Value> buffers{get("weight." + t.name), get("gradient." + t.name),
-                               get("first_moment." + t.name), get("second_moment." + t.name),
-                               scalars};
+    SmallVector<Value> buffers{
+        get(names::state::weight + t.name), get(names::state::gradient + t.name),
+        get(names::state::firstMoment + t.name), get(names::state::secondMoment + t.name), scalars};
     SmallVector<AffineExpr> sizes(4, n);
     if (average)
-      buffers.push_back(get("average." + t.name)), sizes.push_back(n);
+      buffers.push_back(get(names::state::average + t.name)), sizes.push_back(n);
     launch(adamw, buffers, sizes);
   }
   if (!balance) {
-    argument("violation", constant(0), f32, true);
+    argument(names::argument::violation, constant(0), f32, true);
     return success();
   }
   // The corrections move after the step, from its loads.
   for (auto a : balance.getBody().front().getOps<exec::ArgumentOp>()) {
     Value violation = argument(a.getName(), {a.getShape().getResults()}, a.getElement(), true);
-    exec::CallOp::create(b, module.getLoc(), "balance", ValueRange{violation},
+    exec::CallOp::create(b, module.getLoc(), names::program::balance, ValueRange{violation},
                          b.getAffineMapArrayAttr({}));
   }
   return success();

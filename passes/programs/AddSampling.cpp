@@ -11,6 +11,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "passes/Passes.h"
+#include "runtime/module/Names.h"
 
 namespace hadal {
 #define GEN_PASS_DEF_EXECADDSAMPLING
@@ -100,7 +101,7 @@ func::FuncOp RowProgram::kernel(bool intoOutputs) {
 
 void RowProgram::program(func::FuncOp kernel) {
   b.setInsertionPointToEnd(module.getBody());
-  SmallVector<StringRef> registers{"rows"};
+  SmallVector<StringRef> registers{names::reg::rows};
   if (!further.empty())
     registers.push_back(further);
   auto program = exec::ProgramOp::create(b, name, b.getStrArrayAttr(registers));
@@ -144,36 +145,39 @@ struct AddSampling : public hadal::impl::ExecAddSamplingBase<AddSampling> {
       return signalPassFailure();
     }
     Type f32 = Float32Type::get(&getContext()), i32 = IntegerType::get(&getContext(), 32);
-    Port logits{"logits", {Rows, vocabulary}, f32};
+    Port logits{names::argument::logits, {Rows, vocabulary}, f32};
     auto program = [&](StringRef name, ArrayRef<Port> ports, StringRef further = "") {
       return RowProgram(module, vocabulary, name, ports, further);
     };
-    program("argmax", {logits, {"token_ids", {Rows}, i32, true}}).add<sample::ArgmaxOp>();
-    program("sample", {logits,
-                       {"temperature", {Rows}, f32},
-                       {"top_k", {Rows}, i32},
-                       {"top_p", {Rows}, f32},
-                       {"min_p", {Rows}, f32},
-                       {"uniform", {Rows}, f32},
-                       {"token_ids", {Rows}, i32, true}})
+    program(names::program::argmax, {logits, {names::argument::tokenIds, {Rows}, i32, true}})
+        .add<sample::ArgmaxOp>();
+    program(names::program::sample, {logits,
+                                     {names::argument::temperature, {Rows}, f32},
+                                     {names::argument::topK, {Rows}, i32},
+                                     {names::argument::topP, {Rows}, f32},
+                                     {names::argument::minP, {Rows}, f32},
+                                     {names::argument::uniform, {Rows}, f32},
+                                     {names::argument::tokenIds, {Rows}, i32, true}})
         .add<sample::ChooseOp>();
-    program("nll", {logits, {"targets", {Rows}, i32, false, "values"}, {"nll", {Rows}, f32, true}})
+    program(names::program::nll, {logits,
+                                  {names::argument::targets, {Rows}, i32, false, "values"},
+                                  {names::argument::nll, {Rows}, f32, true}})
         .add<sample::NllOp>();
-    program("log_probabilities",
+    program(names::program::logProbabilities,
             {logits,
-             {"token_ids", {Rows}, i32, false, "values"},
-             {"log_probability", {Rows}, f32, true},
-             {"top_ids", {Rows, Further}, i32, true},
-             {"top_log_probabilities", {Rows, Further}, f32, true}},
-            "top")
+             {names::argument::tokenIds, {Rows}, i32, false, "values"},
+             {names::argument::logProbability, {Rows}, f32, true},
+             {names::argument::topIds, {Rows, Further}, i32, true},
+             {names::argument::topLogProbabilities, {Rows, Further}, f32, true}},
+            names::reg::top)
         .add<sample::LogProbabilitiesOp>(/*intoOutputs=*/true);
-    program("penalize",
+    program(names::program::penalize,
             {logits,
-             {"penalty", {Rows}, f32},
-             {"offsets", {RowsPlusOne}, i32, false, "offsets"},
-             {"seen", {Further}, i32, false, "values"},
-             {"penalized", {Rows, vocabulary}, f32, true}},
-            "seen_tokens")
+             {names::argument::penalty, {Rows}, f32},
+             {names::argument::offsets, {RowsPlusOne}, i32, false, "offsets"},
+             {names::argument::seen, {Further}, i32, false, "values"},
+             {names::argument::penalized, {Rows, vocabulary}, f32, true}},
+            names::reg::seenTokens)
         .add<sample::PenalizeOp>();
   }
 };

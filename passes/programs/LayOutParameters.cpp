@@ -11,6 +11,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/programs/ParameterPrograms.h"
+#include "runtime/module/Names.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FormatVariadic.h"
 
@@ -41,22 +42,22 @@ private:
 void Layouts::draw() {
   Type f32 = b.getF32Type();
   func::FuncOp kernel = addDrawNormal(module);
-  program("draw", {"elements"});
+  program(names::program::draw, {names::reg::elements});
   AffineExpr n = b.getAffineSymbolExpr(0);
-  Value key = argument("key", constant(2), b.getI32Type(), false),
-        scale = argument("scale", constant(2), f32, false);
-  Value values = argument("values", n, f32, true);
+  Value key = argument(names::argument::key, constant(2), b.getI32Type(), false),
+        scale = argument(names::argument::scale, constant(2), f32, false);
+  Value values = argument(names::argument::values, n, f32, true);
   launch(kernel, {key, scale, values}, n);
 }
 
 /// The bits of the largest magnitude: of blocks, of what is left, of all.
 void Layouts::magnitude() {
   func::FuncOp ofFloats = addLargestMagnitude(module), ofBits = addLargest(module);
-  program("magnitude", {"elements"});
+  program(names::program::magnitude, {names::reg::elements});
   AffineExpr n = b.getAffineSymbolExpr(0), one = constant(1), zero = constant(0),
              blocks = n.floorDiv(sumBlock), rest = n % sumBlock;
-  Value values = argument("values", n, b.getF32Type(), false),
-        largest = argument("largest", one, b.getI32Type(), true),
+  Value values = argument(names::argument::values, n, b.getF32Type(), false),
+        largest = argument(names::argument::largest, one, b.getI32Type(), true),
         each = temporary((blocks + 1) * 4);
   launch(ofFloats, {values, each}, {blocks, constant(sumBlock), blocks}, {zero, zero});
   launch(ofFloats, {values, each}, {one, rest, one}, {blocks * (sumBlock * 4), blocks * 4});
@@ -67,10 +68,12 @@ void Layouts::magnitude() {
 void Layouts::conversions() {
   Type f32 = b.getF32Type(), bf16 = b.getBF16Type();
   AffineExpr n = b.getAffineSymbolExpr(0);
-  for (auto [name, from, to] : {std::tuple("widen", bf16, f32), {"narrow", f32, bf16}}) {
+  for (auto [name, from, to] :
+       {std::tuple(names::program::widen, bf16, f32), {names::program::narrow, f32, bf16}}) {
     func::FuncOp kernel = addConversion(module, from, to);
-    program(name, {"elements"});
-    Value given = argument("from", n, from, false), made = argument("to", n, to, true);
+    program(name, {names::reg::elements});
+    Value given = argument(names::argument::from, n, from, false),
+          made = argument(names::argument::to, n, to, true);
     launch(kernel, {given, made}, {n, n});
   }
 }
@@ -150,14 +153,14 @@ void Layouts::layouts() {
     auto make = [&](StringRef name, Type element, bool pack) {
       func::FuncOp kernel = layOutKernel(t, element, pack);
       program((name + t.layout).str());
-      Value tensor = argument("tensor", dims, element, !pack),
-            packed = argument("packed", constant(t.elements), b.getF32Type(), pack);
+      Value tensor = argument(names::argument::tensor, dims, element, !pack),
+            packed = argument(names::argument::packed, constant(t.elements), b.getF32Type(), pack);
       launch(kernel, pack ? ArrayRef<Value>{tensor, packed} : ArrayRef<Value>{packed, tensor}, {});
     };
-    make("pack.f32.", b.getF32Type(), true);
-    make("pack.bf16.", b.getBF16Type(), true);
-    make("pack.f16.", b.getF16Type(), true);
-    make("unpack.", b.getF32Type(), false);
+    make(names::program::packF32, b.getF32Type(), true);
+    make(names::program::packBf16, b.getBF16Type(), true);
+    make(names::program::packF16, b.getF16Type(), true);
+    make(names::program::unpack, b.getF32Type(), false);
     if (auto block = job::quantizationOf(module); block && t.type.getRank() == 2)
       packQuantized(t, block);
   }
@@ -187,14 +190,14 @@ void Layouts::packQuantized(const Trained &t, job::QuantizationAttr block) {
                                      ArrayRef<int64_t>{block.getRows(), block.getColumns()});
   });
   func::FuncOp pack = layOutKernel(t, f32, true);
-  program("pack.f8." + t.layout);
+  program(names::program::packF8 + t.layout);
   auto constants = [&](ArrayRef<int64_t> sizes) {
     return llvm::map_to_vector(sizes, [&](int64_t d) { return constant(d); });
   };
   Type stored = typeOfScales(block);
-  Value tensor = argument("tensor", constants(shape), f8, false),
-        scale = argument("scale", constants(blocks), stored, false);
-  Value packed = argument("packed", constant(t.elements), f32, true),
+  Value tensor = argument(names::argument::tensor, constants(shape), f8, false),
+        scale = argument(names::argument::scale, constants(blocks), stored, false);
+  Value packed = argument(names::argument::packed, constant(t.elements), f32, true),
         wide = temporary(constant(shape[0] * shape[1] * 4));
   if (!stored.isF32()) {
     Value from = std::exchange(scale, temporary(constant(blocks[0] * blocks[1] * 4)));
@@ -211,7 +214,7 @@ LogicalResult Layouts::build() {
   layouts();
   magnitude();
   if (llvm::any_of(module.getOps<exec::StateOp>(), [](exec::StateOp s) {
-        return s.getSymName().starts_with("first_moment.") && s.getElement().isBF16();
+        return s.getSymName().starts_with(names::state::firstMoment) && s.getElement().isBF16();
       }))
     conversions();
   return success();

@@ -4,6 +4,7 @@
 #include "dialects/exec/KernelAttributes.h"
 #include "dialects/job/Job.h"
 #include "mlir/IR/Builders.h"
+#include "runtime/module/Names.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
@@ -42,7 +43,8 @@ ml_program::GlobalOp ModuleBuffers::global(Value v) {
 StringAttr ModuleBuffers::state(ml_program::GlobalOp global) {
   auto named = global->getAttrOfType<StringAttr>(kStateAttr);
   StringAttr name =
-      named ? named : StringAttr::get(module.getContext(), "weight." + global.getSymName());
+      named ? named
+            : StringAttr::get(module.getContext(), names::state::weight + global.getSymName());
   if (symbols.lookup(name))
     return name;
   auto type = cast<RankedTensorType>(global.getType());
@@ -111,8 +113,8 @@ LogicalResult ModuleBuffers::checkGlobals() {
 exec::ProgramOp ModuleBuffers::packProgram() {
   if (!pack) {
     OpBuilder b = atEnd();
-    pack =
-        insert(exec::ProgramOp::create(b, module.getLoc(), "pack", b.getStrArrayAttr({"element"})));
+    pack = insert(exec::ProgramOp::create(b, module.getLoc(), names::program::pack,
+                                          b.getStrArrayAttr({names::reg::element})));
     pack.getBody().emplaceBlock();
   }
   return pack;

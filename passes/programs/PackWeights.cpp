@@ -14,6 +14,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/analysis/ParameterSource.h"
 #include "passes/programs/ProgramBuilder.h"
+#include "runtime/module/Names.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
@@ -261,7 +262,7 @@ FailureOr<Value> ProgramBuilder::stackedBuffer(ml_program::GlobalLoadConstOp loa
   auto type = cast<RankedTensorType>(parameter.getType());
   int64_t elements = type.getNumElements(), bytes = tensorBytes(type);
   bool isNew = false;
-  StringAttr name = weightNamed(shared, f.getLoc(), "weight." + parameter.getSource(),
+  StringAttr name = weightNamed(shared, f.getLoc(), names::state::weight + parameter.getSource(),
                                 bytes * parameter.getCount(), isNew);
   if (isNew) {
     // Whatever their shape, equal numbers of elements have one kernel.
@@ -343,7 +344,7 @@ static Quantized quantizeInPack(ModuleBuffers &shared, PackLaunches &pack, fp8::
                    scale = one(quantize.getScale());
   auto inWeight = [&](StringRef kind, RankedTensorType type, bool &isNew) {
     StringAttr name =
-        weightNamed(shared, quantize.getLoc(), "weight." + parameter.getSource() + kind,
+        weightNamed(shared, quantize.getLoc(), names::state::weight + parameter.getSource() + kind,
                     tensorBytes(type) * parameter.getCount(), isNew);
     return pack.inWeight(name, tensorBytes(type));
   };
@@ -367,7 +368,7 @@ StringAttr ProgramBuilder::widenedParameter(linalg::GenericOp widening) {
   int64_t count = parameter.getCount();
   bool isNew = false;
   StringAttr name =
-      weightNamed(shared, widening.getLoc(), "weight." + parameter.getSource() + ".f32",
+      weightNamed(shared, widening.getLoc(), names::state::weight + parameter.getSource() + ".f32",
                   tensorBytes(type), isNew);
   if (isNew) {
     PackLaunches pack(shared, parameter);
@@ -385,7 +386,8 @@ FailureOr<Value> ProgramBuilder::madeBuffer(Value made) {
     return get(widenedParameter(made.getDefiningOp<linalg::GenericOp>()));
   exec::ParameterOp parameter = shared.parameter(parameterOf(made));
   bool isScale = made == quantize.getScale();
-  std::string name = ("weight." + parameter.getSource() + (isScale ? ".scales" : ".codes")).str();
+  std::string name =
+      (names::state::weight + parameter.getSource() + (isScale ? ".scales" : ".codes")).str();
   if (!shared.symbols.lookup(name)) {
     PackLaunches pack(shared, parameter);
     quantizeInPack(shared, pack, quantize, parameter, /*keepsCodes=*/!isScale);
@@ -449,7 +451,7 @@ FailureOr<Value> ProgramBuilder::packedWeight(ArrayRef<Relaid> parts) {
     return get(known);
 
   exec::RelayoutOp first = parts[0].op;
-  std::string base = ("weight." + parameters[0].getSource()).str(), name = base;
+  std::string base = (names::state::weight + parameters[0].getSource()).str(), name = base;
   for (int i = 1; shared.symbols.lookup(name); ++i)
     name = base + "." + std::to_string(i);
   int64_t bytes = relayoutBytes(first);

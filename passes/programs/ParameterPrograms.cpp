@@ -2,6 +2,7 @@
 
 #include "passes/programs/ParameterPrograms.h"
 #include "dialects/job/Job.h"
+#include "runtime/module/Names.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -12,7 +13,7 @@ LogicalResult ParameterPrograms::readTrainables() {
   for (job::TrainableAttr p : job::trainablesOf(module)) {
     if (p.getLayout().empty())
       return module.emitError() << '"' << p.getName() << "\" has no memory: no program reads it";
-    auto weights = module.lookupSymbol<exec::StateOp>(("weight." + p.getName()).str());
+    auto weights = module.lookupSymbol<exec::StateOp>((names::state::weight + p.getName()).str());
     trained.push_back({p.getName().str(), p.getLayout().str(),
                        weights ? weights.getLayoutAttr() : exec::LayoutAttr(),
                        RankedTensorType::get(p.getShape(), b.getF32Type()), p.getCount(),

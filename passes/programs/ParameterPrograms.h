@@ -11,6 +11,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "passes/programs/OptimizerKernels.h"
+#include "runtime/module/Names.h"
 
 namespace hadal {
 
@@ -29,7 +30,7 @@ protected:
     int64_t blocks() const { return llvm::divideCeil(elements, sumBlock); }
     /// The gradient's sum of a use after the first.
     std::string useState(int64_t use) const {
-      return "gradient." + name + ".use" + std::to_string(use);
+      return names::state::gradient + name + ".use" + std::to_string(use);
     }
   };
 

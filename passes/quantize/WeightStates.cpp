@@ -13,7 +13,7 @@
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "passes/Passes.h"
 #include "passes/analysis/States.h"
-#include "runtime/module/StepPrograms.h"
+#include "runtime/module/Names.h"
 
 namespace hadal {
 #define GEN_PASS_DEF_FP8WEIGHTSTATES
@@ -66,10 +66,10 @@ ml_program::GlobalOp WeightStates::global(StringRef kind, StringRef of, OpResult
 /// The function, of no arguments and results, that fills what `reader` reads.
 func::FuncOp WeightStates::programFor(func::FuncOp reader) {
   StringRef stage = reader.getSymName();
-  std::string name =
-      stage.consume_front("stage.")
-          ? quantizeWeightsOf(unsigned(std::strtoul(stage.str().c_str(), nullptr, 10)))
-          : quantizeWeightsProgram;
+  std::string name = stage.consume_front("stage.")
+                         ? names::program::quantizeWeightsOf(
+                               unsigned(std::strtoul(stage.str().c_str(), nullptr, 10)))
+                         : names::program::quantizeWeights;
   if (auto known = symbols->lookup<func::FuncOp>(name))
     return known;
   OpBuilder b = OpBuilder::atBlockEnd(getOperation().getBody());

@@ -104,9 +104,9 @@ struct AbsorbMla : public hadal::impl::MlaAbsorbBase<AbsorbMla> {
 
   /// The attentions of `f` read the cache by `table`.
   LogicalResult absorb(func::FuncOp f, Value table) {
-    Value positions = argumentNamed(f, kPositions);
+    Value positions = argumentNamed(f, names::argument::positions);
     if (!positions)
-      return f.emitError() << "wants an argument whose exec.name is " << kPositions;
+      return f.emitError() << "wants an argument whose exec.name is " << names::argument::positions;
     // A layer's latents are in the cache when its attention runs.
     mla::CacheAppendOp appended;
     mla::AppendCodesOp codes;
@@ -130,9 +130,9 @@ struct AbsorbMla : public hadal::impl::MlaAbsorbBase<AbsorbMla> {
     }
     eraseUnused(f);
     // Where each sequence's rows begin was for attention to know.
-    if (BlockArgument offsets = argumentNamed(f, kOffsets)) {
+    if (BlockArgument offsets = argumentNamed(f, names::argument::offsets)) {
       if (!offsets.use_empty())
-        return f.emitError() << f.getSymName() << " still reads " << kOffsets;
+        return f.emitError() << f.getSymName() << " still reads " << names::argument::offsets;
       (void)f.eraseArgument(offsets.getArgNumber());
     }
     return success();
@@ -146,7 +146,7 @@ struct AbsorbMla : public hadal::impl::MlaAbsorbBase<AbsorbMla> {
     }
     bool reads = false;
     for (auto f : module.getOps<func::FuncOp>())
-      if (Value table = argumentNamed(f, kPageTable)) {
+      if (Value table = argumentNamed(f, names::argument::pageTable)) {
         reads = true;
         if (failed(checkOneBlock(f)) || failed(absorb(f, table)))
           return signalPassFailure();

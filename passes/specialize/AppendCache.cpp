@@ -19,7 +19,7 @@ using namespace hadal;
 
 namespace {
 
-std::string cacheName(unsigned layer) { return llvm::formatv("cache.{0}", layer); }
+std::string cacheName(unsigned layer) { return names::state::cache + std::to_string(layer); }
 
 constexpr int64_t kTile = 128; ///< of a latent in codes
 
@@ -144,11 +144,11 @@ struct AppendCache : public hadal::impl::MlaAppendCacheBase<AppendCache> {
     OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
     states = &b;
     for (auto f : module.getOps<func::FuncOp>())
-      if (Value slots = argumentNamed(f, kSlots);
+      if (Value slots = argumentNamed(f, names::argument::slots);
           slots && (failed(checkOneBlock(f)) || failed(append(f, slots))))
         return signalPassFailure();
     if (!widths.empty())
-      module->setAttr(kStateRegistersAttr, b.getStrArrayAttr({"cache_slots"}));
+      module->setAttr(kStateRegistersAttr, b.getStrArrayAttr({names::reg::cacheSlots}));
   }
 
 private:

@@ -10,18 +10,16 @@
 
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "runtime/module/Names.h"
 
 namespace hadal {
 
-/// `exec.name` of @forward's arguments, first in each program: `token_ids` [T], `positions` [T],
-/// `offsets` [S+1], `logit_row_ids` [L].
-inline constexpr llvm::StringLiteral kTokenIds = "token_ids", kPositions = "positions",
-                                     kOffsets = "offsets", kLogitRows = "logit_row_ids";
-inline constexpr llvm::StringLiteral kForwardArguments[] = {kTokenIds, kPositions, kOffsets,
-                                                            kLogitRows};
-/// A function with `slots` [T] appends its rows to the cache, at these places; one with
-/// `page_table` [T, P] attends to the cache.
-inline constexpr llvm::StringLiteral kSlots = "slots", kPageTable = "page_table";
+/// `exec.name` of @forward's arguments, first in each program. A function that has names::argument
+/// slots, too, appends its rows to the cache, at these places; one with a page table attends to the
+/// cache.
+inline constexpr llvm::StringRef kForwardArguments[] = {
+    names::argument::tokenIds, names::argument::positions, names::argument::offsets,
+    names::argument::logitRowIds};
 
 /// The argument of `f` whose exec.name is `name`; null where there is none.
 mlir::BlockArgument argumentNamed(mlir::func::FuncOp f, llvm::StringRef name);

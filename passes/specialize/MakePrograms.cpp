@@ -42,10 +42,10 @@ struct Program {
 
 /// The programs of inference.
 constexpr Program kPrograms[] = {
-    {"prefill", Rows::Sequences, Reads::OwnRows, Results::Logits, Experts::Routed},
-    {"inspect", Rows::Sequences, Reads::OwnRows, Results::All, Experts::Routed},
-    {"inspect_routed", Rows::Sequences, Reads::OwnRows, Results::All, Experts::Given},
-    {"decode", Rows::Newest, Reads::Cache, Results::Logits, Experts::Routed},
+    {names::program::prefill, Rows::Sequences, Reads::OwnRows, Results::Logits, Experts::Routed},
+    {names::program::inspect, Rows::Sequences, Reads::OwnRows, Results::All, Experts::Routed},
+    {names::program::inspectRouted, Rows::Sequences, Reads::OwnRows, Results::All, Experts::Given},
+    {names::program::decode, Rows::Newest, Reads::Cache, Results::Logits, Experts::Routed},
 };
 
 /// Makes one program of a copy of @forward.
@@ -60,10 +60,10 @@ public:
     setRegisters();
     if (program.rows == Rows::Newest && failed(takeAllRows()))
       return failure();
-    addArgument(kSlots, vectorOf(b.getI32Type()), shape({symbol(0)}));
+    addArgument(names::argument::slots, vectorOf(b.getI32Type()), shape({symbol(0)}));
     if (program.reads == Reads::Cache)
       addArgument(
-          kPageTable,
+          names::argument::pageTable,
           RankedTensorType::get({ShapedType::kDynamic, ShapedType::kDynamic}, b.getI32Type()),
           shape({symbol(0), symbol(1)}));
     if (program.experts == Experts::Given)
@@ -84,11 +84,12 @@ private:
 
   /// What a driver says of a call, and the sizes of the arguments in it.
   void setRegisters() {
-    SmallVector<StringRef> names{"tokens", "sequences", "attended", "logit_rows"};
+    SmallVector<StringRef> all{names::reg::tokens, names::reg::sequences, names::reg::attended,
+                               names::reg::logitRows};
     if (program.rows == Rows::Newest)
-      names = {"tokens", "table_pages", "attended"};
-    registers = names.size();
-    f->setAttr(kRegistersAttr, b.getStrArrayAttr(names));
+      all = {names::reg::tokens, names::reg::tablePages, names::reg::attended};
+    registers = all.size();
+    f->setAttr(kRegistersAttr, b.getStrArrayAttr(all));
     SmallVector<AffineMapAttr> sizes{shape({symbol(0)}), shape({symbol(0)})};
     if (program.rows == Rows::Sequences)
       sizes.append({shape({symbol(1) + 1}), shape({symbol(3)})});
@@ -106,12 +107,14 @@ private:
 
   /// With one row per sequence all rows want logits: the choice of the last rows goes.
   LogicalResult takeAllRows() {
-    BlockArgument chosen = argumentNamed(f, kLogitRows);
+    BlockArgument chosen = argumentNamed(f, names::argument::logitRowIds);
     for (Operation *user : llvm::make_early_inc_range(chosen.getUsers())) {
       if (isa<tensor::DimOp>(user)) {
         OpBuilder at(user);
-        user->replaceAllUsesWith(ValueRange{
-            tensor::DimOp::create(at, user->getLoc(), argumentNamed(f, kTokenIds), 0).getResult()});
+        user->replaceAllUsesWith(
+            ValueRange{tensor::DimOp::create(at, user->getLoc(),
+                                             argumentNamed(f, names::argument::tokenIds), 0)
+                           .getResult()});
         user->erase();
         continue;
       }
@@ -136,7 +139,8 @@ private:
       for (auto [i, v] : llvm::enumerate(terminator->getOperands()))
         if (v == route.getExperts()) { // router.k.topk_ids
           if (auto result = f.getResultAttrOfType<StringAttr>(i, kNameAttr))
-            name = ("routes." + result.getValue().split('.').second.split('.').first).str();
+            name = (names::argument::routes + result.getValue().split('.').second.split('.').first)
+                       .str();
         }
       auto type = cast<RankedTensorType>(route.getExperts().getType());
       Value given =
@@ -151,7 +155,7 @@ private:
     SmallVector<DictionaryAttr> attributes;
     for (auto [i, v] : llvm::enumerate(terminator->getOperands()))
       if (auto name = f.getResultAttrOfType<StringAttr>(i, kNameAttr);
-          name && name.getValue() == "logits") {
+          name && name.getValue() == names::argument::logits) {
         values.push_back(v);
         attributes.push_back(b.getDictionaryAttr(b.getNamedAttr(kNameAttr, name)));
       }

@@ -4,6 +4,7 @@
 
 #include "runtime/Finite.h"
 #include "runtime/ModelLimits.h"
+#include "runtime/module/Names.h"
 #include "runtime/ranks/RowShare.h"
 
 #include <algorithm>
@@ -34,8 +35,8 @@ Result<std::unique_ptr<Engine>> Engine::create(Executor &executor, const EngineO
                        std::to_string(model->page_tokens()) + " tokens, wants 1 or more");
   std::vector<Batch> batches;
   for (int64_t i = 0; i < options.microBatches; ++i)
-    batches.push_back({HADAL_TRY(executor.prepare("prefill")),
-                       HADAL_TRY(executor.prepare("decode")),
+    batches.push_back({HADAL_TRY(executor.prepare(names::program::prefill)),
+                       HADAL_TRY(executor.prepare(names::program::decode)),
                        {},
                        {},
                        {},
@@ -97,7 +98,7 @@ Status Engine::givePages(Sequence &sequence, int64_t positions) {
   if (missing > pages.freeCount()) {
     int64_t count = pages.pageCount();
     int64_t wanted = std::max(count + missing - pages.freeCount(), count + count / 2);
-    HADAL_TRY(executor.setStateRegister("cache_slots", wanted * pageTokens));
+    HADAL_TRY(executor.setStateRegister(names::reg::cacheSlots, wanted * pageTokens));
     pages.grow(wanted);
   }
   for (; missing > 0; --missing)
@@ -122,7 +123,7 @@ Status Engine::admit(const TakeToken &take) {
   if (!HADAL_TRY(any(tokens > 0)))
     return {};
   if (pages.pageCount() == 0) { // programs want a cache even where this rank runs along on nothing
-    HADAL_TRY(executor.setStateRegister("cache_slots", model.page_tokens()));
+    HADAL_TRY(executor.setStateRegister(names::reg::cacheSlots, model.page_tokens()));
     pages.grow(1);
   }
   std::span<Sequence> added = std::span(active).subspan(firstNew);
@@ -171,13 +172,13 @@ Status Engine::bindDecode(Batch &batch, std::span<Sequence> sequences) {
               batch.pageTable.begin() + row * tablePages);
 
   ProgramRun &decode = batch.decode;
-  HADAL_TRY(decode.setRegister("tokens", rows));
-  HADAL_TRY(decode.setRegister("table_pages", static_cast<int64_t>(tablePages)));
-  HADAL_TRY(decode.setRegister("attended", attended));
-  HADAL_TRY(decode.bind("token_ids", TensorView::of(batch.tokenIds)));
-  HADAL_TRY(decode.bind("positions", TensorView::of(batch.positions)));
-  HADAL_TRY(decode.bind("slots", TensorView::of(batch.slots)));
-  return decode.bind("page_table",
+  HADAL_TRY(decode.setRegister(names::reg::tokens, rows));
+  HADAL_TRY(decode.setRegister(names::reg::tablePages, static_cast<int64_t>(tablePages)));
+  HADAL_TRY(decode.setRegister(names::reg::attended, attended));
+  HADAL_TRY(decode.bind(names::argument::tokenIds, TensorView::of(batch.tokenIds)));
+  HADAL_TRY(decode.bind(names::argument::positions, TensorView::of(batch.positions)));
+  HADAL_TRY(decode.bind(names::argument::slots, TensorView::of(batch.slots)));
+  return decode.bind(names::argument::pageTable,
                      TensorView::of(batch.pageTable, {rows, static_cast<int64_t>(tablePages)}));
 }
 
@@ -216,8 +217,8 @@ Result<LogProbabilities::Rows> Engine::logarithmsOf(std::span<const Sequence> ro
 Status Engine::choose(std::span<Sequence> rows, const ProgramRun &run, const TakeToken &take) {
   if (rows.empty())
     return {};
-  TensorView logits = HADAL_TRY(run.output("logits"));
-  DeviceView onDevice = HADAL_TRY(run.outputOnDevice("logits"));
+  TensorView logits = HADAL_TRY(run.output(names::argument::logits));
+  DeviceView onDevice = HADAL_TRY(run.outputOnDevice(names::argument::logits));
   if (int64_t row = rowWithoutMaximum(logits); row >= 0)
     return invalidArgument("row " + std::to_string(rows[row].number) + ", new token " +
                            std::to_string(rows[row].generated) +

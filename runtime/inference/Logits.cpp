@@ -5,6 +5,7 @@
 #include "runtime/Finite.h"
 #include "runtime/ModelLimits.h"
 #include "runtime/inference/PackedBatch.h"
+#include "runtime/module/Names.h"
 
 #include <algorithm>
 #include <cstring>
@@ -62,7 +63,7 @@ static Result<Route> readRoute(const Safetensors &file, const std::string &layer
       all.push_back(static_cast<int32_t>(std::clamp<int64_t>(expert, -1, model.experts())));
   else
     return wrong;
-  Route route{"routes." + layer, {}};
+  Route route{names::argument::routes + layer, {}};
   for (int64_t row = 0; row < places.rows(); ++row)
     for (int64_t at = places.columnsBefore(row), end = at + places.tokensOf(row); at < end; ++at) {
       std::vector<int32_t> chosen(all.begin() + at * width, all.begin() + (at + 1) * width);
@@ -79,7 +80,7 @@ static Result<Route> readRoute(const Safetensors &file, const std::string &layer
 
 static Result<std::vector<Route>> readRoutes(const Safetensors &file, const fb::Program &program,
                                              const Places &places, const fb::Model &model) {
-  constexpr std::string_view prefix = "routes.";
+  constexpr std::string_view prefix = names::argument::routes;
   std::vector<Route> routes;
   for (const fb::Argument *argument : *program.arguments()) {
     std::string_view name = argument->name()->string_view();
@@ -149,7 +150,9 @@ struct RowBatch {
 } // namespace
 
 static const char *programFor(const LogitsOptions &options) {
-  return options.routes ? "inspect_routed" : options.dump ? "inspect" : "prefill";
+  return options.routes ? names::program::inspectRouted
+         : options.dump ? names::program::inspect
+                        : names::program::prefill;
 }
 
 Status hadal::checkLogits(const Module &module, const std::vector<std::vector<int32_t>> &rows,
@@ -195,7 +198,7 @@ hadal::computeLogits(Executor &executor, const std::vector<std::vector<int32_t>>
     routes = HADAL_TRY(readRoutes(*options.routes, batches[0].run->program(), all, model));
 
   int64_t perRun = std::min(most, std::max<int64_t>(1, runTokens / width));
-  HADAL_TRY(executor.setStateRegister("cache_slots", perRun * width));
+  HADAL_TRY(executor.setStateRegister(names::reg::cacheSlots, perRun * width));
   std::vector<Gathered> outputs;
   // All ranks run as often as the one with most rows, if on none.
   for (int64_t at = 0; at < most; at += perRun) {
@@ -212,7 +215,7 @@ hadal::computeLogits(Executor &executor, const std::vector<std::vector<int32_t>>
       if (outputs.empty())
         for (uint32_t number : run->results())
           if (const fb::Argument *argument = run->program().arguments()->Get(number);
-              options.dump || argument->name()->string_view() == "logits")
+              options.dump || argument->name()->string_view() == names::argument::logits)
             outputs.push_back(HADAL_TRY(gather(*run, *argument, mine)));
       for (Gathered &output : outputs)
         HADAL_TRY(run->bind(output.name, output.part(firstToken, packed.tokens())));
@@ -229,7 +232,8 @@ hadal::computeLogits(Executor &executor, const std::vector<std::vector<int32_t>>
     // A dump is for finding out where such numbers come from.
     for (auto &[packed, run] : batches)
       if (!options.dump && packed.tokens())
-        if (int64_t row = rowWithoutMaximum(HADAL_TRY(run->output("logits"))); row >= 0)
+        if (int64_t row = rowWithoutMaximum(HADAL_TRY(run->output(names::argument::logits)));
+            row >= 0)
           return invalidArgument(
               "rows " + std::to_string(begin + firstRow) + " to " +
               std::to_string(begin + firstRow + here - 1) +

@@ -1,6 +1,7 @@
 //===- PackedBatch.cpp - whole prompts as the inputs of a program -------===//
 
 #include "runtime/inference/PackedBatch.h"
+#include "runtime/module/Names.h"
 
 #include <utility>
 
@@ -51,13 +52,13 @@ void PackedBatch::add(std::span<const int32_t> tokens, int32_t from, int32_t to)
 }
 
 Status PackedBatch::bind(ProgramRun &run) const {
-  HADAL_TRY(run.setRegister("tokens", tokens()));
-  HADAL_TRY(run.setRegister("sequences", sequences()));
-  HADAL_TRY(run.setRegister("attended", attended));
-  HADAL_TRY(run.setRegister("logit_rows", logitRows()));
-  HADAL_TRY(run.bind("token_ids", TensorView::of(tokenIds)));
-  HADAL_TRY(run.bind("positions", TensorView::of(positions)));
-  HADAL_TRY(run.bind("offsets", TensorView::of(offsets)));
-  HADAL_TRY(run.bind("slots", TensorView::of(slots)));
-  return run.bind("logit_row_ids", TensorView::of(logitRowIds));
+  HADAL_TRY(run.setRegister(names::reg::tokens, tokens()));
+  HADAL_TRY(run.setRegister(names::reg::sequences, sequences()));
+  HADAL_TRY(run.setRegister(names::reg::attended, attended));
+  HADAL_TRY(run.setRegister(names::reg::logitRows, logitRows()));
+  HADAL_TRY(run.bind(names::argument::tokenIds, TensorView::of(tokenIds)));
+  HADAL_TRY(run.bind(names::argument::positions, TensorView::of(positions)));
+  HADAL_TRY(run.bind(names::argument::offsets, TensorView::of(offsets)));
+  HADAL_TRY(run.bind(names::argument::slots, TensorView::of(slots)));
+  return run.bind(names::argument::logitRowIds, TensorView::of(logitRowIds));
 }

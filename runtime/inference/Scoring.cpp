@@ -5,6 +5,7 @@
 #include "runtime/Finite.h"
 #include "runtime/ModelLimits.h"
 #include "runtime/inference/PackedBatch.h"
+#include "runtime/module/Names.h"
 
 #include <algorithm>
 #include <optional>
@@ -105,12 +106,12 @@ Result<Score> hadal::scoreTokens(Executor &executor, std::span<const int32_t> to
 
   std::vector<WindowBatch> batches(std::max<int64_t>(ranks.microBatches, 1));
   for (WindowBatch &batch : batches)
-    batch.prefill.emplace(HADAL_TRY(executor.prepare("prefill")));
-  ProgramRun nll = HADAL_TRY(executor.prepare("nll"));
+    batch.prefill.emplace(HADAL_TRY(executor.prepare(names::program::prefill)));
+  ProgramRun nll = HADAL_TRY(executor.prepare(names::program::nll));
   int64_t begin = ranks.share.first(score.windows), end = begin + ranks.share.count(score.windows),
           most = ranks.share.most(score.windows);
   int64_t perRun = std::min(most, windowsPerRun(model, longest));
-  HADAL_TRY(executor.setStateRegister("cache_slots", perRun * longest));
+  HADAL_TRY(executor.setStateRegister(names::reg::cacheSlots, perRun * longest));
   std::vector<float> costs;
   // All ranks run as often as the one with most windows, if on none.
   for (int64_t at = begin; at < begin + most; at += perRun) {
@@ -132,12 +133,12 @@ Result<Score> hadal::scoreTokens(Executor &executor, std::span<const int32_t> to
     for (const auto &[packed, targets, prefill] : batches) {
       if (targets.empty())
         continue;
-      HADAL_TRY(nll.setRegister("rows", packed.logitRows()));
-      DeviceView logits = HADAL_TRY(prefill->outputOnDevice("logits"));
-      HADAL_TRY(nll.bind("logits", logits));
-      HADAL_TRY(nll.bind("targets", TensorView::of(targets)));
+      HADAL_TRY(nll.setRegister(names::reg::rows, packed.logitRows()));
+      DeviceView logits = HADAL_TRY(prefill->outputOnDevice(names::argument::logits));
+      HADAL_TRY(nll.bind(names::argument::logits, logits));
+      HADAL_TRY(nll.bind(names::argument::targets, TensorView::of(targets)));
       HADAL_TRY(nll.execute());
-      TensorView values = HADAL_TRY(nll.output("nll"));
+      TensorView values = HADAL_TRY(nll.output(names::argument::nll));
       std::span<const float> now(static_cast<const float *>(values.data), targets.size());
       if (!allFinite(now))
         return invalidArgument(

@@ -1,6 +1,7 @@
 //===- TokenChooser.cpp - the next token of each row of logits ----------===//
 
 #include "runtime/inference/TokenChooser.h"
+#include "runtime/module/Names.h"
 
 #include <algorithm>
 
@@ -43,8 +44,9 @@ Status TokenChooser::accept(const SamplingOptions &options) {
     return {};
   };
   if (penalizes(options))
-    HADAL_TRY(prepare(penalize, "penalize"));
-  return options.temperature > 0 ? prepare(sample, "sample") : prepare(argmax, "argmax");
+    HADAL_TRY(prepare(penalize, names::program::penalize));
+  return options.temperature > 0 ? prepare(sample, names::program::sample)
+                                 : prepare(argmax, names::program::argmax);
 }
 
 Result<DeviceView> TokenChooser::penalized(const DeviceView &logits,
@@ -58,22 +60,23 @@ Result<DeviceView> TokenChooser::penalized(const DeviceView &logits,
       allSeen.insert(allSeen.end(), row.seen.begin(), row.seen.end());
     offsets.push_back(static_cast<int32_t>(allSeen.size()));
   }
-  HADAL_TRY(penalize->setRegister("rows", logits.shape[0]));
-  HADAL_TRY(penalize->setRegister("seen_tokens", static_cast<int64_t>(allSeen.size())));
-  HADAL_TRY(penalize->bind("logits", logits));
-  HADAL_TRY(penalize->bind("penalty", TensorView::of(penalties)));
-  HADAL_TRY(penalize->bind("offsets", TensorView::of(offsets)));
-  HADAL_TRY(penalize->bind("seen", TensorView::of(allSeen)));
+  HADAL_TRY(penalize->setRegister(names::reg::rows, logits.shape[0]));
+  HADAL_TRY(penalize->setRegister(names::reg::seenTokens, static_cast<int64_t>(allSeen.size())));
+  HADAL_TRY(penalize->bind(names::argument::logits, logits));
+  HADAL_TRY(penalize->bind(names::argument::penalty, TensorView::of(penalties)));
+  HADAL_TRY(penalize->bind(names::argument::offsets, TensorView::of(offsets)));
+  HADAL_TRY(penalize->bind(names::argument::seen, TensorView::of(allSeen)));
   HADAL_TRY(penalize->execute());
-  return penalize->outputOnDevice("penalized");
+  return penalize->outputOnDevice(names::argument::penalized);
 }
 
 /// Chooses for the rows without a temperature.
 Status TokenChooser::takeLikeliest(const DeviceView &logits, std::span<const RowChoice> rows) {
-  HADAL_TRY(argmax->setRegister("rows", logits.shape[0]));
-  HADAL_TRY(argmax->bind("logits", logits));
+  HADAL_TRY(argmax->setRegister(names::reg::rows, logits.shape[0]));
+  HADAL_TRY(argmax->bind(names::argument::logits, logits));
   HADAL_TRY(argmax->execute());
-  auto *ids = static_cast<const int32_t *>(HADAL_TRY(argmax->output("token_ids")).data);
+  auto *ids =
+      static_cast<const int32_t *>(HADAL_TRY(argmax->output(names::argument::tokenIds)).data);
   for (size_t row = 0; row < rows.size(); ++row)
     if (!(rows[row].sampling->temperature > 0))
       chosen[row] = ids[row];
@@ -91,15 +94,16 @@ Status TokenChooser::draw(const DeviceView &logits, std::span<const RowChoice> r
     minPs.push_back(options.minP);
     uniform.push_back(row.uniform);
   }
-  HADAL_TRY(sample->setRegister("rows", logits.shape[0]));
-  HADAL_TRY(sample->bind("logits", logits));
-  HADAL_TRY(sample->bind("temperature", TensorView::of(temperatures)));
-  HADAL_TRY(sample->bind("top_k", TensorView::of(topKs)));
-  HADAL_TRY(sample->bind("top_p", TensorView::of(topPs)));
-  HADAL_TRY(sample->bind("min_p", TensorView::of(minPs)));
-  HADAL_TRY(sample->bind("uniform", TensorView::of(uniform)));
+  HADAL_TRY(sample->setRegister(names::reg::rows, logits.shape[0]));
+  HADAL_TRY(sample->bind(names::argument::logits, logits));
+  HADAL_TRY(sample->bind(names::argument::temperature, TensorView::of(temperatures)));
+  HADAL_TRY(sample->bind(names::argument::topK, TensorView::of(topKs)));
+  HADAL_TRY(sample->bind(names::argument::topP, TensorView::of(topPs)));
+  HADAL_TRY(sample->bind(names::argument::minP, TensorView::of(minPs)));
+  HADAL_TRY(sample->bind(names::argument::uniform, TensorView::of(uniform)));
   HADAL_TRY(sample->execute());
-  auto *ids = static_cast<const int32_t *>(HADAL_TRY(sample->output("token_ids")).data);
+  auto *ids =
+      static_cast<const int32_t *>(HADAL_TRY(sample->output(names::argument::tokenIds)).data);
   for (size_t row = 0; row < rows.size(); ++row)
     if (rows[row].sampling->temperature > 0)
       chosen[row] = ids[row];
@@ -128,21 +132,21 @@ Result<LogProbabilities> LogProbabilities::create(Executor &executor, int64_t vo
   if (top < 1 || top > vocabulary)
     return invalidArgument("logprobs: wants 1 to " + std::to_string(vocabulary) + " tokens, got " +
                            std::to_string(top));
-  return LogProbabilities(HADAL_TRY(executor.prepare("log_probabilities")), top);
+  return LogProbabilities(HADAL_TRY(executor.prepare(names::program::logProbabilities)), top);
 }
 
 Result<LogProbabilities::Rows> LogProbabilities::of(const DeviceView &logits,
                                                     std::span<const int32_t> tokens) {
-  HADAL_TRY(run.setRegister("rows", logits.shape[0]));
-  HADAL_TRY(run.setRegister("top", count));
-  HADAL_TRY(run.bind("logits", logits));
-  HADAL_TRY(run.bind("token_ids", TensorView::of(tokens)));
+  HADAL_TRY(run.setRegister(names::reg::rows, logits.shape[0]));
+  HADAL_TRY(run.setRegister(names::reg::top, count));
+  HADAL_TRY(run.bind(names::argument::logits, logits));
+  HADAL_TRY(run.bind(names::argument::tokenIds, TensorView::of(tokens)));
   HADAL_TRY(run.execute());
   size_t rows = tokens.size(), all = rows * static_cast<size_t>(count);
   auto floats = [&](const char *name, size_t count) -> Result<std::span<const float>> {
     return std::span(static_cast<const float *>(HADAL_TRY(run.output(name)).data), count);
   };
-  auto *ids = static_cast<const int32_t *>(HADAL_TRY(run.output("top_ids")).data);
-  return Rows{HADAL_TRY(floats("log_probability", rows)), std::span(ids, all),
-              HADAL_TRY(floats("top_log_probabilities", all))};
+  auto *ids = static_cast<const int32_t *>(HADAL_TRY(run.output(names::argument::topIds)).data);
+  return Rows{HADAL_TRY(floats(names::argument::logProbability, rows)), std::span(ids, all),
+              HADAL_TRY(floats(names::argument::topLogProbabilities, all))};
 }

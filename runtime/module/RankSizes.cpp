@@ -3,6 +3,7 @@
 #include "runtime/module/RankSizes.h"
 #include "runtime/Tensor.h"
 #include "runtime/module/Expr.h"
+#include "runtime/module/Names.h"
 
 #include <algorithm>
 
@@ -24,12 +25,13 @@ int64_t probeOf(std::string_view name, uint64_t which) {
 /// Those that no exchange sets.
 static NamedRegisters driverRegisters(const fb::Training &training) {
   NamedRegisters registers;
-  registers["sequences"] = training.micro_batch();
+  registers[names::reg::sequences] = training.micro_batch();
   for (int64_t depth = 0; depth <= training.mtp_depth(); ++depth) {
-    std::string prefix = depth ? "mtp." + std::to_string(depth) + "." : "";
+    std::string prefix = depth ? names::ofDepth(depth) : "";
     int64_t length = std::max<int64_t>(training.sequence() - depth, 0);
-    registers[prefix + "tokens"] = times(training.micro_batch(), length);
-    registers[prefix + "attended"] = times(training.micro_batch(), times(length, length + 1) / 2);
+    registers[prefix + names::reg::tokens] = times(training.micro_batch(), length);
+    registers[prefix + names::reg::attended] =
+        times(training.micro_batch(), times(length, length + 1) / 2);
   }
   return registers;
 }
@@ -70,7 +72,7 @@ static int64_t partsOfToken(const fb::Module &module, int64_t parts) {
 
 NamedRegisters balancedRegisters(const fb::Module &module, const fb::Stage &stage) {
   NamedRegisters registers = driverRegisters(*module.training());
-  int64_t tokens = registers["tokens"], choices = times(tokens, choicesPerToken(module));
+  int64_t tokens = registers[names::reg::tokens], choices = times(tokens, choicesPerToken(module));
   visitCounts(module, stage,
               [&](const fb::Program &program, const fb::ExchangeCounts &exchange, int64_t parts) {
                 int64_t rows = times(tokens, partsOfToken(module, parts)) / 1000;
@@ -83,7 +85,8 @@ NamedRegisters balancedRegisters(const fb::Module &module, const fb::Stage &stag
 
 NamedRegisters worstRegisters(const fb::Module &module, const fb::Stage &stage) {
   NamedRegisters registers = driverRegisters(*module.training());
-  int64_t tokens = registers["tokens"], experts = module.model() ? module.model()->experts() : 0;
+  int64_t tokens = registers[names::reg::tokens],
+          experts = module.model() ? module.model()->experts() : 0;
   visitCounts(module, stage,
               [&](const fb::Program &program, const fb::ExchangeCounts &exchange, int64_t parts) {
                 int64_t rows = times(tokens, parts);

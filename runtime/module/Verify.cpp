@@ -4,6 +4,7 @@
 #include "runtime/module/BufferSizes.h"
 #include "runtime/module/CheckRanks.h"
 #include "runtime/module/Dataflow.h"
+#include "runtime/module/Names.h"
 #include "runtime/module/RankColumn.h"
 #include "runtime/module/UsedStates.h"
 
@@ -59,7 +60,8 @@ static Status verifyOrder(const fb::Ranks &ranks, uint32_t rank, uint32_t microB
 
 /// Where the sum of a parameter's use lies.
 static std::string sumOf(const fb::Trainable &trainable, uint32_t use) {
-  return "gradient." + trainable.name()->str() + (use ? ".use" + std::to_string(use) : "");
+  return names::state::gradient + trainable.name()->str() +
+         (use ? ".use" + std::to_string(use) : "");
 }
 
 /// Rule 7 for a stage.

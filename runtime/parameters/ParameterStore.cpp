@@ -1,6 +1,7 @@
 //===- ParameterStore.cpp - parameters, whichever modules use them ------===//
 
 #include "runtime/parameters/ParameterStore.h"
+#include "runtime/module/Names.h"
 
 #include <cstdio>
 
@@ -16,7 +17,7 @@ std::string hadal::layoutText(const fb::Layout *layout) {
   return text;
 }
 
-static constexpr std::string_view prefix = "weight.";
+static constexpr std::string_view prefix = names::state::weight;
 
 std::optional<ParameterKey> hadal::parameterOf(const fb::Module &module, const fb::State &state,
                                                uint32_t shard) {

@@ -6,6 +6,7 @@
 #include "runtime/DataDigest.h"
 #include "runtime/Executor.h"
 #include "runtime/Finite.h"
+#include "runtime/module/Names.h"
 
 #include <algorithm>
 #include <cstring>
@@ -64,7 +65,7 @@ static void collect(const flatbuffers::Vector<flatbuffers::Offset<fb::Command>> 
 static std::set<uint32_t> keptParameters(const fb::Module &module) {
   std::set<uint32_t> kept;
   for (const fb::Program *program : *module.programs())
-    if (program->name()->string_view() != "pack")
+    if (program->name()->string_view() != names::program::pack)
       collect(*program->commands(), kept);
   return kept;
 }
@@ -205,7 +206,7 @@ Status WeightStore::pack(const Module &module, Device &device, uint64_t total,
     return error;
   };
   bool isThere = !content.origin.empty() && haveContent(content);
-  if (module.findProgram("pack") && !isThere) {
+  if (module.findProgram(names::program::pack) && !isThere) {
     setContent({});                                   // until all is there
     std::set<uint32_t> kept = keptParameters(tables); // the others are released once packed
     uint64_t done = 0;
@@ -234,7 +235,7 @@ Status WeightStore::pack(const Module &module, Device &device, uint64_t total,
             progress(std::min(done, total), total);
           return {};
         });
-    ProgramRun run = HADAL_TRY(executor->prepare("pack"));
+    ProgramRun run = HADAL_TRY(executor->prepare(names::program::pack));
     Status packed = run.execute();
     HADAL_TRY(numbers); // without the name of the program before it
     HADAL_TRY(packed);
@@ -352,14 +353,14 @@ Status WeightStore::layOut() {
       store->setContent(key, content);
   }
   HADAL_TRY(executor->synchronize()); // the stream ends with the executor
-  if (reader->findProgram("pack") && !haveContent({origin, all})) {
+  if (reader->findProgram(names::program::pack) && !haveContent({origin, all})) {
     executor->setLaunchObserver([&](const fb::Launch &, std::span<const int64_t>) -> Status {
       HADAL_TRY(device->synchronize(executor->stream())); // the launch has read them
       copies.clear();
       return {};
     });
     setContent({}); // until all is there
-    ProgramRun run = HADAL_TRY(executor->prepare("pack"));
+    ProgramRun run = HADAL_TRY(executor->prepare(names::program::pack));
     HADAL_TRY(run.execute());
     setContent({origin, all});
   }

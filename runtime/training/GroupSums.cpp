@@ -1,14 +1,15 @@
 //===- GroupSums.cpp - sums of groups, joined in a halving tree -----------===//
 
 #include "runtime/training/GroupSums.h"
+#include "runtime/module/Names.h"
 
 using namespace hadal;
 
 Result<Adder> Adder::create(Executor &executor) {
   std::optional<ProgramRun> integers;
-  if (executor.module().findProgram("add.i32"))
-    integers.emplace(HADAL_TRY(executor.prepare("add.i32")));
-  return Adder(HADAL_TRY(executor.prepare("add")), std::move(integers));
+  if (executor.module().findProgram(names::program::addI32))
+    integers.emplace(HADAL_TRY(executor.prepare(names::program::addI32)));
+  return Adder(HADAL_TRY(executor.prepare(names::program::add)), std::move(integers));
 }
 
 template <typename View> Status Adder::add(const View &from, const View &to) {
@@ -18,9 +19,9 @@ template <typename View> Status Adder::add(const View &from, const View &to) {
   if (from.element != ElementType::F32 && !(from.element == ElementType::I32 && integers))
     return unsupported("no program adds " + std::string(elementTypeName(from.element)));
   ProgramRun &program = from.element == ElementType::F32 ? floats : *integers;
-  HADAL_TRY(program.setRegister("elements", elements));
-  HADAL_TRY(program.bind("from", from));
-  HADAL_TRY(program.bind("sum", to));
+  HADAL_TRY(program.setRegister(names::reg::elements, elements));
+  HADAL_TRY(program.bind(names::argument::from, from));
+  HADAL_TRY(program.bind(names::argument::sum, to));
   return program.execute();
 }
 

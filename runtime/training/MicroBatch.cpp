@@ -1,6 +1,7 @@
 //===- MicroBatch.cpp - rows of tokens as the inputs of a training program =//
 
 #include "runtime/training/MicroBatch.h"
+#include "runtime/module/Names.h"
 
 #include <algorithm>
 #include <string>
@@ -53,19 +54,19 @@ Status MicroBatch::visit(
     const std::vector<int32_t> &stepCounts,
     const std::function<Status(const std::string &, int64_t)> &registerOf,
     const std::function<Status(const std::string &, const TensorView &)> &inputOf) const {
-  HADAL_TRY(registerOf("sequences", count.sequences));
-  HADAL_TRY(inputOf("counts", TensorView::of(stepCounts)));
+  HADAL_TRY(registerOf(names::reg::sequences, count.sequences));
+  HADAL_TRY(inputOf(names::argument::counts, TensorView::of(stepCounts)));
   for (size_t d = 0; d < depths.size(); ++d) {
     const Depth &depth = depths[d];
-    std::string prefix = d ? "mtp." + std::to_string(d) + "." : "";
-    HADAL_TRY(registerOf(prefix + "tokens", static_cast<int64_t>(depth.tokenIds.size())));
-    HADAL_TRY(registerOf(prefix + "attended", depth.attended));
+    std::string prefix = d ? names::ofDepth(d) : "";
+    HADAL_TRY(registerOf(prefix + names::reg::tokens, static_cast<int64_t>(depth.tokenIds.size())));
+    HADAL_TRY(registerOf(prefix + names::reg::attended, depth.attended));
     if (d)
-      HADAL_TRY(inputOf(prefix + "rows", TensorView::of(depth.rows)));
-    HADAL_TRY(inputOf(prefix + "token_ids", TensorView::of(depth.tokenIds)));
-    HADAL_TRY(inputOf(prefix + "positions", TensorView::of(depth.positions)));
-    HADAL_TRY(inputOf(prefix + "targets", TensorView::of(depth.targets)));
-    HADAL_TRY(inputOf(prefix + "offsets", TensorView::of(depth.offsets)));
+      HADAL_TRY(inputOf(prefix + names::argument::mainRows, TensorView::of(depth.rows)));
+    HADAL_TRY(inputOf(prefix + names::argument::tokenIds, TensorView::of(depth.tokenIds)));
+    HADAL_TRY(inputOf(prefix + names::argument::positions, TensorView::of(depth.positions)));
+    HADAL_TRY(inputOf(prefix + names::argument::targets, TensorView::of(depth.targets)));
+    HADAL_TRY(inputOf(prefix + names::argument::offsets, TensorView::of(depth.offsets)));
   }
   return {};
 }

@@ -5,6 +5,7 @@
 #include "runtime/CheckpointFit.h"
 #include "runtime/Finite.h"
 #include "runtime/TensorNames.h"
+#include "runtime/module/Names.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -23,9 +24,10 @@ Result<const fb::Training *> hadal::trainingOf(const Module &module) {
 }
 
 std::string_view hadal::valuesName(Values values) {
-  static constexpr std::string_view names[valuesCount] = {"weight", "gradient", "first_moment",
-                                                          "second_moment", "average"};
-  return names[size_t(values)];
+  static constexpr std::string_view all[valuesCount] = {
+      names::argument::weight, names::argument::gradient, names::argument::firstMoment,
+      names::argument::secondMoment, names::argument::average};
+  return all[size_t(values)];
 }
 
 std::string hadal::layerOf(std::string_view tensorName) {
@@ -131,16 +133,16 @@ Result<DeviceView> Trainables::wideMemory(int64_t elements) {
 /// Between BF16 and f32, by the program `widen` or `narrow`.
 Status Trainables::convert(const char *program, const DeviceView &from, const DeviceView &to) {
   ProgramRun &converting = *HADAL_TRY(run(program));
-  HADAL_TRY(converting.setRegister("elements", from.shape[0]));
-  HADAL_TRY(converting.bind("from", from));
-  HADAL_TRY(converting.bind("to", to));
+  HADAL_TRY(converting.setRegister(names::reg::elements, from.shape[0]));
+  HADAL_TRY(converting.bind(names::argument::from, from));
+  HADAL_TRY(converting.bind(names::argument::to, to));
   return converting.execute();
 }
 
 /// BF16 values in f32, valid until the next call.
 Result<DeviceView> Trainables::widened(const DeviceView &narrow) {
   DeviceView inF32 = HADAL_TRY(wideMemory(narrow.shape[0]));
-  HADAL_TRY(convert("widen", narrow, inF32));
+  HADAL_TRY(convert(names::program::widen, narrow, inF32));
   return inF32;
 }
 
@@ -150,13 +152,14 @@ Status Trainables::inMemory(ProgramRun &program, Values values, const TrainedTen
                             bool writes) {
   DeviceView packed = packedView(values, tensor);
   if (packed.element == ElementType::F32) {
-    HADAL_TRY(program.bind("packed", packed));
+    HADAL_TRY(program.bind(names::argument::packed, packed));
     return program.execute();
   }
   DeviceView inF32 = HADAL_TRY(writes ? wideMemory(packed.shape[0]) : widened(packed));
-  HADAL_TRY(program.bind("packed", inF32));
+  HADAL_TRY(program.bind(names::argument::packed, inF32));
   HADAL_TRY(program.execute());
-  return writes ? convert("narrow", inF32, packed) : Status(); // exact for what was BF16
+  return writes ? convert(names::program::narrow, inF32, packed)
+                : Status(); // exact for what was BF16
 }
 
 /// Of the largest magnitude among a tensor's values, its bits.
@@ -164,12 +167,12 @@ Result<uint32_t> Trainables::largestBits(Values values, const TrainedTensor &ten
   DeviceView packed = packedView(values, tensor);
   if (packed.element != ElementType::F32)
     packed = HADAL_TRY(widened(packed));
-  ProgramRun &magnitude = *HADAL_TRY(run("magnitude"));
-  HADAL_TRY(magnitude.setRegister("elements", packed.shape[0]));
-  HADAL_TRY(magnitude.bind("values", packed));
+  ProgramRun &magnitude = *HADAL_TRY(run(names::program::magnitude));
+  HADAL_TRY(magnitude.setRegister(names::reg::elements, packed.shape[0]));
+  HADAL_TRY(magnitude.bind(names::argument::values, packed));
   HADAL_TRY(magnitude.execute());
   uint32_t bits;
-  std::memcpy(&bits, HADAL_TRY(magnitude.output("largest")).data, sizeof bits);
+  std::memcpy(&bits, HADAL_TRY(magnitude.output(names::argument::largest)).data, sizeof bits);
   return bits;
 }
 
@@ -181,12 +184,12 @@ std::string Trainables::programOf(std::string_view what, const TrainedTensor &te
 Status Trainables::pack(std::string_view program, const TrainedTensor &tensor, Values values,
                         const TensorView &from) {
   ProgramRun &packing = *HADAL_TRY(run(programOf(program, tensor)));
-  HADAL_TRY(packing.bind("tensor", from));
+  HADAL_TRY(packing.bind(names::argument::tensor, from));
   return inMemory(packing, values, tensor, /*writes=*/true);
 }
 
 Status Trainables::pack(Values values, const TrainedTensor &tensor, const TensorView &from) {
-  HADAL_TRY(pack("pack.f32.", tensor, values, from));
+  HADAL_TRY(pack(names::program::packF32, tensor, values, from));
   if (values == Values::Weight)
     noteChange(*table.trainables()->Get(tensor.trainable));
   return {};
@@ -203,23 +206,21 @@ Result<TensorView> Trainables::memoryFor(const TrainedTensor &tensor) {
 
 Result<TensorView> Trainables::unpack(Values values, const TrainedTensor &tensor) {
   TensorView view = HADAL_TRY(memoryFor(tensor));
-  ProgramRun &unpacking = *HADAL_TRY(run(programOf("unpack.", tensor)));
-  HADAL_TRY(unpacking.bind("tensor", view));
+  ProgramRun &unpacking = *HADAL_TRY(run(programOf(names::program::unpack, tensor)));
+  HADAL_TRY(unpacking.bind(names::argument::tensor, view));
   HADAL_TRY(inMemory(unpacking, values, tensor, /*writes=*/false));
   return view;
 }
 
-static constexpr std::string_view packCodes = "pack.f8.";
-
 /// The program that widens a tensor's FP8 codes by their scales; null where there is none.
 const fb::Program *Trainables::codesPackingOf(const TrainedTensor &tensor) const {
-  return executor.module().findProgram(programOf(packCodes, tensor));
+  return executor.module().findProgram(programOf(names::program::packF8, tensor));
 }
 
 /// In which such a program takes the scales.
 static ElementType typeOfScales(const fb::Program &packing) {
   for (const fb::Argument *argument : *packing.arguments())
-    if (argument->name()->string_view() == "scale")
+    if (argument->name()->string_view() == names::argument::scale)
       return elementType(argument->element());
   return ElementType::F32;
 }
@@ -237,9 +238,9 @@ std::string Trainables::whyMissing(const Checkpoint &checkpoint,
 /// The program that lays a tensor of this element type out; empty where there is none.
 static std::string_view packingOf(ElementType element) {
   switch (element) {
-  case ElementType::F32: return "pack.f32.";
-  case ElementType::BF16: return "pack.bf16.";
-  case ElementType::F16: return "pack.f16.";
+  case ElementType::F32: return names::program::packF32;
+  case ElementType::BF16: return names::program::packBf16;
+  case ElementType::F16: return names::program::packF16;
   default: return "";
   }
 }
@@ -300,10 +301,11 @@ Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) 
       auto scale = *checkpoint.find(tensor.name + "_scale_inv");
       // Its place in the file may be any.
       std::vector<std::byte> scales(scale.data(), scale.data() + scale.tensor->bytes);
-      ProgramRun &packing = *HADAL_TRY(run(programOf(packCodes, tensor)));
-      HADAL_TRY(packing.bind(
-          "scale", TensorView{scale.tensor->element, scale.tensor->shape, scales.data()}));
-      HADAL_TRY(pack(packCodes, tensor, Values::Weight, view));
+      ProgramRun &packing = *HADAL_TRY(run(programOf(names::program::packF8, tensor)));
+      HADAL_TRY(
+          packing.bind(names::argument::scale,
+                       TensorView{scale.tensor->element, scale.tensor->shape, scales.data()}));
+      HADAL_TRY(pack(names::program::packF8, tensor, Values::Weight, view));
     } else {
       HADAL_TRY(pack(packingOf(stored.element), tensor, Values::Weight, view));
     }
@@ -318,11 +320,11 @@ Status Trainables::load(const Checkpoint &checkpoint, const Progress &progress) 
 }
 
 Status Trainables::draw(uint64_t seed, const Progress &progress) {
-  ProgramRun &drawing = *HADAL_TRY(run("draw"));
+  ProgramRun &drawing = *HADAL_TRY(run(names::program::draw));
   std::vector<int32_t> key(2);
   std::vector<float> scale(2);
-  HADAL_TRY(drawing.bind("key", TensorView::of(key)));
-  HADAL_TRY(drawing.bind("scale", TensorView::of(scale)));
+  HADAL_TRY(drawing.bind(names::argument::key, TensorView::of(key)));
+  HADAL_TRY(drawing.bind(names::argument::scale, TensorView::of(scale)));
   uint64_t done = 0;
   for (const TrainedTensor &tensor : all) {
     const fb::Trainable &trainable = *table.trainables()->Get(tensor.trainable);
@@ -336,14 +338,15 @@ Status Trainables::draw(uint64_t seed, const Progress &progress) {
     if (!values)
       return outOfMemory("cannot allocate " + std::to_string(elements) + " elements for " +
                          tensor.name);
-    HADAL_TRY(drawing.setRegister("elements", elements));
-    HADAL_TRY(drawing.bind("values", TensorView{ElementType::F32, {elements}, values}));
+    HADAL_TRY(drawing.setRegister(names::reg::elements, elements));
+    HADAL_TRY(
+        drawing.bind(names::argument::values, TensorView{ElementType::F32, {elements}, values}));
     HADAL_TRY(drawing.execute());
     HADAL_TRY(pack(Values::Weight, tensor, {ElementType::F32, tensor.shape, values}));
     if (progress)
       progress(++done, all.size());
   }
-  HADAL_TRY(drawing.unbind("values"));
+  HADAL_TRY(drawing.unbind(names::argument::values));
   buffer = Buffer();
   return {};
 }

@@ -3,7 +3,7 @@
 #include "runtime/training/Trainer.h"
 
 #include "runtime/Finite.h"
-#include "runtime/module/StepPrograms.h"
+#include "runtime/module/Names.h"
 #include "runtime/training/GroupSums.h"
 
 #include <algorithm>
@@ -34,7 +34,8 @@ StepSettings OptimizerSettings::at(int64_t step) const {
 
 Status Trainer::bindSettings(ProgramRun &program, const OptimizerSettings &settings, int64_t step) {
   stepSettings = settings.at(step);
-  return program.bind("settings", TensorView::of(std::span<const double>(stepSettings)));
+  return program.bind(names::argument::settings,
+                      TensorView::of(std::span<const double>(stepSettings)));
 }
 
 void StepResult::takeLosses(std::span<const float> losses, int64_t depths) {
@@ -144,7 +145,7 @@ private:
 
 Result<std::unique_ptr<Trainer>> Trainer::create(Executor &executor, Trainables &trainables) {
   const fb::Training &table = *HADAL_TRY(trainingOf(executor.module()));
-  DeviceView losses = HADAL_TRY(executor.state("losses"));
+  DeviceView losses = HADAL_TRY(executor.state(names::state::losses));
   int64_t wanted = 1 + table.mtp_depth() + int64_t(table.moe_layers()->size());
   if (losses.element != ElementType::F32 || losses.shape != Shape{wanted})
     return invalidFile(executor.module().path() + ": state losses: wants F32 [" +
@@ -154,18 +155,20 @@ Result<std::unique_ptr<Trainer>> Trainer::create(Executor &executor, Trainables 
   if (table.sum_groups() > 1) {
     sums = LocalTrainer::Sums{HADAL_TRY(GroupSums::create(executor, table.sum_groups())),
                               HADAL_TRY(GroupSums::create(executor, table.sum_groups()))};
-    HADAL_TRY(sums->losses.add("losses"));
+    HADAL_TRY(sums->losses.add(names::state::losses));
     for (const fb::State *state : *executor.module().tables().states())
-      if (state->name()->string_view().starts_with("gradient.") ||
-          state->name()->string_view() == "losses")
+      if (state->name()->string_view().starts_with(names::state::gradient) ||
+          state->name()->string_view() == names::state::losses)
         HADAL_TRY(sums->all.add(state->name()->str()));
   }
-  LocalTrainer::Programs programs{
-      HADAL_TRY(executor.prepare("zero")),      HADAL_TRY(executor.prepare("gradients")),
-      HADAL_TRY(executor.prepare("evaluate")),  HADAL_TRY(executor.prepare("norms")),
-      HADAL_TRY(executor.prepare("optimizer")), {}};
-  if (executor.module().findProgram(quantizeWeightsProgram))
-    programs.quantizeWeights.emplace(HADAL_TRY(executor.prepare(quantizeWeightsProgram)));
+  LocalTrainer::Programs programs{HADAL_TRY(executor.prepare(names::program::zero)),
+                                  HADAL_TRY(executor.prepare(names::program::gradients)),
+                                  HADAL_TRY(executor.prepare(names::program::evaluate)),
+                                  HADAL_TRY(executor.prepare(names::program::norms)),
+                                  HADAL_TRY(executor.prepare(names::program::optimizer)),
+                                  {}};
+  if (executor.module().findProgram(names::program::quantizeWeights))
+    programs.quantizeWeights.emplace(HADAL_TRY(executor.prepare(names::program::quantizeWeights)));
   return std::unique_ptr<Trainer>(new LocalTrainer(table, trainables, executor, std::move(programs),
                                                    std::move(losses), std::move(sums)));
 }
@@ -200,7 +203,7 @@ Result<StepResult> LocalTrainer::gradients(int64_t step, std::span<const Trainin
   StepResult result = HADAL_TRY(pass(step, rows, programs.gradient, sums ? &sums->all : nullptr));
   HADAL_TRY(programs.norms.execute());
   result.gradientNorm =
-      *static_cast<const float *>(HADAL_TRY(programs.norms.output("grad_norm")).data);
+      *static_cast<const float *>(HADAL_TRY(programs.norms.output(names::argument::gradNorm)).data);
   HADAL_TRY(checkFinite(result));
   return result;
 }
@@ -234,8 +237,9 @@ Result<StepResult> LocalTrainer::step(int64_t step, std::span<const TrainingRow>
   HADAL_TRY(bindSettings(programs.optimizer, options, step));
   HADAL_TRY(programs.optimizer.execute());
   trainables.noteChange();
-  result.rate = *static_cast<const float *>(HADAL_TRY(programs.optimizer.output("lr")).data);
-  TensorView violation = HADAL_TRY(programs.optimizer.output("violation"));
+  result.rate =
+      *static_cast<const float *>(HADAL_TRY(programs.optimizer.output(names::argument::lr)).data);
+  TensorView violation = HADAL_TRY(programs.optimizer.output(names::argument::violation));
   auto *first = static_cast<const float *>(violation.data);
   result.violation.assign(first, first + violation.shape[0]);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

@@ -1,8 +1,8 @@
 //===- ParallelTrainer.cpp - steps of training over ranks -----------------===//
 
 #include "runtime/training/ranks/ParallelTrainer.h"
+#include "runtime/module/Names.h"
 
-#include "runtime/module/StepPrograms.h"
 #include "runtime/module/Verify.h"
 #include "runtime/ranks/Gather.h"
 #include "runtime/ranks/OpenSends.h"
@@ -29,12 +29,17 @@ ParallelTrainer::create(Executor &executor, Trainables &trainables, const SumPla
 }
 
 Status ParallelTrainer::prepare() {
-  for (const char *name : {"zero", "square_sum", "global_norm", "schedule", "adamw"})
+  for (const char *name :
+       {names::program::zero, names::program::squareSum, names::program::globalNorm,
+        names::program::schedule, names::program::adamw})
     programs[name] = std::make_unique<ProgramRun>(HADAL_TRY(executor.prepare(name)));
-  if (executor.module().findProgram("balance")) // without experts there is nothing to balance
-    programs["balance"] = std::make_unique<ProgramRun>(HADAL_TRY(executor.prepare("balance")));
+  if (executor.module().findProgram(
+          names::program::balance)) // without experts there is nothing to balance
+    programs[names::program::balance] =
+        std::make_unique<ProgramRun>(HADAL_TRY(executor.prepare(names::program::balance)));
   for (unsigned direction = 0; direction < layout.directions(); ++direction)
-    if (std::string name = quantizeWeightsOf(layout.stageOf(layout.ppOf(layout.rank), direction));
+    if (std::string name =
+            names::program::quantizeWeightsOf(layout.stageOf(layout.ppOf(layout.rank), direction));
         executor.module().findProgram(name) && !quantizeWeights.count(name))
       quantizeWeights.emplace(name, HADAL_TRY(executor.prepare(name)));
   sums = HADAL_TRY(RankSums::create(
@@ -48,16 +53,17 @@ std::string ParallelTrainer::at(const char *doing) const {
 
 /// The sums of squares of the gradients that this rank updates, in the order of the tensors.
 Status ParallelTrainer::addSquares(std::string &said) {
-  ProgramRun &squareSum = *programs["square_sum"];
+  ProgramRun &squareSum = *programs[names::program::squareSum];
   for (const TrainedTensor &tensor : trainables.tensors())
     if (!tensor.correction && trainables.isUpdatedHere(tensor)) {
       int64_t elements = table.trainables()->Get(tensor.trainable)->packed_elements();
       DeviceAddress gradient = trainables.data(Values::Gradient, tensor.trainable) +
                                tensor.element * elements * int64_t(sizeof(float));
-      HADAL_TRY(squareSum.setRegister("elements", elements));
-      HADAL_TRY(squareSum.bind("gradient", DeviceView{ElementType::F32, {elements}, gradient}));
+      HADAL_TRY(squareSum.setRegister(names::reg::elements, elements));
+      HADAL_TRY(squareSum.bind(names::argument::gradient,
+                               DeviceView{ElementType::F32, {elements}, gradient}));
       HADAL_TRY(squareSum.execute());
-      said.append(static_cast<const char *>(HADAL_TRY(squareSum.output("sum")).data),
+      said.append(static_cast<const char *>(HADAL_TRY(squareSum.output(names::argument::sum)).data),
                   sizeof(double));
     }
   return {};
@@ -112,12 +118,13 @@ Status ParallelTrainer::tellAll(RankSums::Joined joined) {
 }
 
 Status ParallelTrainer::joinNorms() {
-  ProgramRun &globalNorm = *programs["global_norm"];
+  ProgramRun &globalNorm = *programs[names::program::globalNorm];
   int64_t count = static_cast<int64_t>(squares.size());
-  HADAL_TRY(globalNorm.setRegister("tensors", count));
-  HADAL_TRY(globalNorm.bind("sums", TensorView{ElementType::F64, {count}, squares.data()}));
+  HADAL_TRY(globalNorm.setRegister(names::reg::tensors, count));
+  HADAL_TRY(globalNorm.bind(names::argument::sums,
+                            TensorView{ElementType::F64, {count}, squares.data()}));
   HADAL_TRY(globalNorm.execute());
-  norm = *static_cast<const float *>(HADAL_TRY(globalNorm.output("grad_norm")).data);
+  norm = *static_cast<const float *>(HADAL_TRY(globalNorm.output(names::argument::gradNorm)).data);
   return {};
 }
 
@@ -137,7 +144,7 @@ Result<StepResult> ParallelTrainer::pass(int64_t step, std::span<const TrainingR
   result.tokens = input.tokens;
   result.predictions = input.counts[0];
   HADAL_TRY(sums->begin(step, static_cast<int64_t>(input.batches.size()) / table.sum_groups()));
-  HADAL_TRY(programs["zero"]->execute());
+  HADAL_TRY(programs[names::program::zero]->execute());
   for (auto &[name, program] : quantizeWeights)
     HADAL_TRY(program.execute());
   OrderRunner::Hooks hooks;
@@ -151,7 +158,7 @@ Result<StepResult> ParallelTrainer::pass(int64_t step, std::span<const TrainingR
   HADAL_TRY(sums->join(joined));
   HADAL_TRY(tellAll(joined));
 
-  DeviceView losses = HADAL_TRY(executor.state("losses"));
+  DeviceView losses = HADAL_TRY(executor.state(names::state::losses));
   std::vector<float> values(losses.bytes() / sizeof(float));
   HADAL_TRY(executor.download(values.data(), losses.address, losses.bytes()));
   result.takeLosses(values, table.mtp_depth());
@@ -214,10 +221,11 @@ Status ParallelTrainer::checkFinite(const StepResult &result) {
 
 /// AdamW where the totals are, weights to the others.
 Status ParallelTrainer::update(const OptimizerSettings &settings, StepResult &result) {
-  ProgramRun &schedule = *programs["schedule"], &adamw = *programs["adamw"];
+  ProgramRun &schedule = *programs[names::program::schedule],
+             &adamw = *programs[names::program::adamw];
   HADAL_TRY(bindSettings(schedule, settings, current));
   HADAL_TRY(schedule.execute());
-  result.rate = *static_cast<const float *>(HADAL_TRY(schedule.output("lr")).data);
+  result.rate = *static_cast<const float *>(HADAL_TRY(schedule.output(names::argument::lr)).data);
 
   OpenSends sends(executor, streamComm, options.timeout);
   std::vector<std::pair<unsigned, Message>> arriving;
@@ -232,7 +240,7 @@ Status ParallelTrainer::update(const OptimizerSettings &settings, StepResult &re
     if (unit.trainable < 0 || unit.root != layout.rank)
       continue;
     int64_t elements = elementsOf(table, unit);
-    HADAL_TRY(adamw.setRegister("elements", elements));
+    HADAL_TRY(adamw.setRegister(names::reg::elements, elements));
     for (size_t i = 0; i < valuesCount; ++i) {
       std::string name(valuesName(Values(i)));
       DeviceAddress data = trainables.data(Values(i), unit.trainable);
@@ -247,9 +255,9 @@ Status ParallelTrainer::update(const OptimizerSettings &settings, StepResult &re
                             trainables.data(Values::Weight, unit.trainable),
                             uint64_t(elements) * sizeof(float)));
   }
-  if (auto balance = programs.find("balance"); balance != programs.end()) {
+  if (auto balance = programs.find(names::program::balance); balance != programs.end()) {
     HADAL_TRY(balance->second->execute());
-    TensorView violation = HADAL_TRY(balance->second->output("violation"));
+    TensorView violation = HADAL_TRY(balance->second->output(names::argument::violation));
     auto *first = static_cast<const float *>(violation.data);
     result.violation.assign(first, first + violation.shape[0]);
   }

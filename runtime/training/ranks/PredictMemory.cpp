@@ -5,8 +5,8 @@
 #include "runtime/Tensor.h"
 #include "runtime/device/Memory.h"
 #include "runtime/module/Expr.h"
+#include "runtime/module/Names.h"
 #include "runtime/module/RankSizes.h"
-#include "runtime/module/StepPrograms.h"
 #include "runtime/module/UsedStates.h"
 #include "runtime/training/ranks/ChunkSizes.h"
 #include "runtime/training/ranks/SumPlan.h"
@@ -111,10 +111,12 @@ Result<RankMemory> Predictor::ofPipelineRank(unsigned pp) {
   int64_t largest = 0;
   for (const fb::Trainable *trainable : *training.trainables())
     largest = std::max(largest, trainable->packed_elements() * trainable->count());
-  std::vector<std::string> beside = {"zero",  "square_sum", "global_norm", "schedule",
-                                     "adamw", "balance",    "add",         "add.i32"};
+  std::vector<std::string> beside = {names::program::zero,       names::program::squareSum,
+                                     names::program::globalNorm, names::program::schedule,
+                                     names::program::adamw,      names::program::balance,
+                                     names::program::add,        names::program::addI32};
   for (unsigned direction = 0; direction < layout.directions(); ++direction)
-    beside.push_back(quantizeWeightsOf(layout.stageOf(pp, direction)));
+    beside.push_back(names::program::quantizeWeightsOf(layout.stageOf(pp, direction)));
   for (const std::string &name : beside)
     for (const fb::Program *program : *module.programs())
       if (program->name()->string_view() == name)
@@ -200,10 +202,11 @@ void Predictor::addStates(std::vector<RankMemory> &all) {
   for (uint64_t size : bytes)
     everywhere.push_back(size < Buffer::smallestMapping);
   for (const fb::Program *program : *module.programs())
-    if (program->name()->string_view() == "zero" || program->name()->string_view() == "balance")
+    if (program->name()->string_view() == names::program::zero ||
+        program->name()->string_view() == names::program::balance)
       for (uint32_t state : usedStates(module, *program))
-        if (program->name()->string_view() == "balance" ||
-            !module.states()->Get(state)->name()->string_view().starts_with("weight."))
+        if (program->name()->string_view() == names::program::balance ||
+            !module.states()->Get(state)->name()->string_view().starts_with(names::state::weight))
           everywhere[state] = true;
   std::vector<std::vector<bool>> ofPp;
   for (unsigned pp = 0; pp < layout.pp; ++pp) {
@@ -227,7 +230,8 @@ void Predictor::addStates(std::vector<RankMemory> &all) {
       continue;
     std::string name = training.trainables()->Get(unit.trainable)->name()->str();
     for (const char *kind :
-         {"gradient.", "first_moment.", "second_moment.", "average.", "weight."}) {
+         {names::state::gradient, names::state::firstMoment, names::state::secondMoment,
+          names::state::average, names::state::weight}) {
       auto state = numbers.find(kind + name);
       if (state == numbers.end() || ofPp[layout.ppOf(unit.root)][state->second])
         continue;
@@ -249,7 +253,7 @@ void Predictor::addCheckpoints(std::vector<RankMemory> &all) {
     const fb::Trainable &trainable = *training.trainables()->Get(unit.trainable);
     const auto *dims = trainable.shape();
     // BF16 moments pass through f32.
-    if (auto moment = numbers.find("first_moment." + trainable.name()->str());
+    if (auto moment = numbers.find(names::state::firstMoment + trainable.name()->str());
         moment != numbers.end() &&
         module.states()->Get(moment->second)->element() == fb::ElementType_BF16)
       widest[unit.root] =
