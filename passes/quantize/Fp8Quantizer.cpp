@@ -77,6 +77,10 @@ Fp8Quantizer::Fp8Quantizer(func::FuncOp f, Fp8Recipe &recipe) : f(f), recipe(rec
 
 Fp8Options Fp8Quantizer::optionsOf(Operation *product) { return recipe.of(job::partOf(product)); }
 
+bool Fp8Quantizer::keepsE5M6(Operation *linear) { return recipe.keepsE5M6(job::partOf(linear)); }
+
+bool Fp8Quantizer::keepsCodes(Operation *linear) { return recipe.keepsCodes(job::partOf(linear)); }
+
 bool Fp8Quantizer::isBackward(Operation *op) const {
   return halves.isBackward(func::FuncOp(f).getBody().front().findAncestorOpInBlock(*op));
 }

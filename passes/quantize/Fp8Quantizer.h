@@ -38,10 +38,8 @@ struct Fp8Options {
   fp8::Format format = fp8::Format::E4M3; ///< of the operands of its three products, or E5M2
   bool pow2 = false;                      ///< all scales are powers of two
   bool gradientBlocks = false;            ///< dY of the input gradient in tiles of 128 x 128
-  bool keepE5M6 = true;   ///< attention's output for the backward half in E5M6, else E4M3
-  bool keepCodes = true;  ///< SwiGLU's inputs for the backward half in E4M3, else f32
-  int64_t interval = 128; ///< a sum is promoted after so many products; 0: never
-  bool hopper = false;    ///< parts of sums as a Hopper tensor core is reported to form them
+  int64_t interval = 128;                 ///< a sum is promoted after so many products; 0: never
+  bool hopper = false; ///< parts of sums as a Hopper tensor core is reported to form them
 
   /// Of what has features in a row: X of the forward product, dY of the input gradient.
   Fp8Tile rowTile() const { return {1, interval ? 128 : 0, pow2, format}; }
@@ -72,6 +70,10 @@ public:
   /// The options of the Linear that is this part of the model; of several entries that match the
   /// last one counts.
   Fp8Options of(llvm::StringRef part);
+  /// Of a Linear after attention: whether its input is kept in E5M6, else in E4M3.
+  bool keepsE5M6(llvm::StringRef part) { return choose(AttentionOutput, part) == 0; }
+  /// Of a Linear after SwiGLU: whether that one's inputs are kept in E4M3, else in f32.
+  bool keepsCodes(llvm::StringRef part) { return choose(Swiglu, part) == 0; }
 
   /// False, after an error, where a pattern has matched no part that was asked for.
   bool checkPatterns(llvm::function_ref<mlir::InFlightDiagnostic()> error) const;
@@ -82,6 +84,7 @@ private:
     unsigned value = 0;                 ///< as it stands in the option's list of values
     bool matched = false;
   };
+  unsigned choose(Option option, llvm::StringRef part);
   std::array<llvm::SmallVector<Entry>, optionCount> entries;
 };
 
@@ -97,6 +100,9 @@ public:
   llvm::DenseMap<mlir::Operation *, Role> roles;
   mlir::func::FuncOp function() const { return f; }
   Fp8Options optionsOf(mlir::Operation *product);
+  /// Of a Linear after attention, and of one after SwiGLU (Fp8Recipe).
+  bool keepsE5M6(mlir::Operation *linear);
+  bool keepsCodes(mlir::Operation *linear);
 
   /// Codes of `x` [M, K] in front of `reader`; made once for a value, tile and offsets.
   Fp8Codes quantize(mlir::Operation *reader, mlir::Value x, const Fp8Tile &tile,

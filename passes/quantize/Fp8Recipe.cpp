@@ -60,23 +60,25 @@ bool Fp8Recipe::read(Option option, StringRef text, function_ref<void(const Twin
   return true;
 }
 
+/// The value, by its number, that `option` has for a part.
+unsigned Fp8Recipe::choose(Option option, StringRef part) {
+  unsigned chosen = 0;
+  for (Entry &entry : entries[option]) {
+    if (entry.pattern && !llvm::cantFail(llvm::GlobPattern::create(*entry.pattern)).match(part))
+      continue;
+    entry.matched = true;
+    chosen = entry.value;
+  }
+  return chosen;
+}
+
 Fp8Options Fp8Recipe::of(StringRef part) {
-  unsigned chosen[optionCount] = {};
-  for (unsigned option = 0; option < optionCount; ++option)
-    for (Entry &entry : entries[option]) {
-      if (entry.pattern && !llvm::cantFail(llvm::GlobPattern::create(*entry.pattern)).match(part))
-        continue;
-      entry.matched = true;
-      chosen[option] = entry.value;
-    }
   Fp8Options options;
-  options.format = chosen[Format] ? fp8::Format::E5M2 : fp8::Format::E4M3;
-  options.pow2 = chosen[Scales];
-  options.gradientBlocks = chosen[GradientTile];
-  options.keepE5M6 = !chosen[AttentionOutput];
-  options.keepCodes = !chosen[Swiglu];
-  options.interval = std::stoll(valuesOf(Interval).values[chosen[Interval]].str());
-  options.hopper = chosen[Accumulate];
+  options.format = choose(Format, part) ? fp8::Format::E5M2 : fp8::Format::E4M3;
+  options.pow2 = choose(Scales, part);
+  options.gradientBlocks = choose(GradientTile, part);
+  options.interval = std::stoll(valuesOf(Interval).values[choose(Interval, part)].str());
+  options.hopper = choose(Accumulate, part);
   return options;
 }
 
@@ -84,7 +86,10 @@ bool Fp8Recipe::checkPatterns(function_ref<InFlightDiagnostic()> error) const {
   for (unsigned option = 0; option < optionCount; ++option)
     for (const Entry &entry : entries[option])
       if (entry.pattern && !entry.matched) {
-        error() << "found no Linear that '" << *entry.pattern << "' of "
+        StringRef after = option == AttentionOutput ? " after attention"
+                          : option == Swiglu        ? " after SwiGLU"
+                                                    : "";
+        error() << "found no Linear" << after << " that '" << *entry.pattern << "' of "
                 << valuesOf(Fp8Recipe::Option(option)).name << " matches";
         return false;
       }

@@ -49,7 +49,7 @@ public:
       Chain chain;
       if (auto attention = throughReshapes(x).getDefiningOp<mla::AttentionOp>())
         keepAttention(op, x, attention.getResult());
-      else if (quantizer.optionsOf(op).keepCodes && collect(x, chain) && !chain.ops.empty())
+      else if (collect(x, chain) && !chain.ops.empty() && quantizer.keepsCodes(op))
         keepInputs(op, chain);
     }
   }
@@ -123,8 +123,8 @@ private:
     Operation *reader = firstReader({x, output});
     if (!reader)
       return;
-    Fp8Options options = quantizer.optionsOf(linear);
-    Fp8Tile tile{1, 128, /*pow2=*/true, options.keepE5M6 ? fp8::Format::E5M6 : fp8::Format::E4M3};
+    bool inE5M6 = quantizer.keepsE5M6(linear);
+    Fp8Tile tile{1, 128, /*pow2=*/true, inE5M6 ? fp8::Format::E5M6 : fp8::Format::E4M3};
     Value numbers = keep(x, tile, job::partAttrOf(linear), reader);
     replaceInBackward(x, numbers, reader);
     // Attention's own backward half reads heads.

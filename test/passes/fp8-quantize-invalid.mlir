@@ -8,6 +8,8 @@
 // RUN: not hadal-opt %s --fp8-quantize=interval=128,[:0 2>&1 | FileCheck %s --check-prefix=GLOB
 // RUN: not hadal-opt %s --fp8-quantize=interval=:0 2>&1 | FileCheck %s --check-prefix=EMPTY
 // RUN: not hadal-opt %s --fp8-quantize=interval=*.q_a_proj:0,*.o_prj:0 2>&1 | FileCheck %s --check-prefix=NONE
+// RUN: not hadal-opt %s --fp8-quantize=attention-output=*.up_proj:e4m3 2>&1 | FileCheck %s --check-prefix=NOT-AFTER
+// RUN: not hadal-opt %s --fp8-quantize=swiglu=layers.1.*:f32 2>&1 | FileCheck %s --check-prefix=NOT-SWIGLU
 // RUN: hadal-opt %s --fp8-quantize=interval=0,*.self_attn.*:64,layers.0.*:32 | FileCheck %s
 
 // FORMAT: error: fp8-quantize wants format to be e4m3 or e5m2, got 'e3m4'
@@ -20,6 +22,8 @@
 // GLOB: error: fp8-quantize wants a pattern of parts' names in front of ':' in interval, got '[:0'
 // EMPTY: error: fp8-quantize wants a pattern of parts' names in front of ':' in interval, got ':0'
 // NONE: error: fp8-quantize found no Linear that '*.o_prj' of interval matches
+// NOT-AFTER: error: fp8-quantize found no Linear after attention that '*.up_proj' of attention-output matches
+// NOT-SWIGLU: error: fp8-quantize found no Linear after SwiGLU that 'layers.1.*' of swiglu matches
 
 // The last entry that matches counts.
 // CHECK: fp8.matmul {{.*}}interval = 32 : i64, job.part = #job.part<"layers.0.self_attn.q_a_proj">
