@@ -359,7 +359,7 @@ void ProductEmitter::emitRoles(StageLoads &loads) {
     Block *block = b.createBlock(&op.getBody(), {}, b.getI32Type(), b.getLoc());
     body(block->getArgument(0));
   };
-  role(ProductShape::consumers, 1, byThreads ? 88 : 40, true, [&](Value) {
+  role(ProductShape::consumers, 1, byThreads ? 120 : 40, true, [&](Value) {
     Value all = hopper::ThreadIdOp::create(b, b.getI32Type());
     Value thread =
         b.sub(b.toIndex(all), b.index(ProductShape::consumers * ProductShape::warpgroup));
@@ -372,7 +372,7 @@ void ProductEmitter::emitRoles(StageLoads &loads) {
     Value isFirst = b.equal(warp, b.i32(ProductShape::consumers * 4));
     b.when(isFirst, [&] { b.when(hopper::ElectOp::create(b, b.getI1Type()), fillAll); });
   });
-  role(0, ProductShape::consumers, byThreads ? 208 : 232, false, [&](Value group) {
+  role(0, ProductShape::consumers, byThreads ? 192 : 232, false, [&](Value group) {
     forTiles([&](const ProductTile &tile, Place place) { return multiply(tile, place, group); });
   });
 }
