@@ -7,16 +7,14 @@
 #include "dialects/mla/Mla.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/targets/cpu/Kernel.h"
+#include "passes/targets/cpu/SineCosine.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace hadal;
 using Values = KernelBuilder::Values;
 
-/// sin and cos of an f64, |x| < 2^30, to well under half an ulp of f32: the nearest multiple n of
-/// pi/2 is taken off in three parts (Cody and Waite), then Taylor polynomials on [-pi/4, pi/4]
-/// change places by n mod 4.
-static std::pair<Value, Value> sineCosine(KernelBuilder &b, Value x) {
+std::pair<Value, Value> hadal::sineCosine(KernelBuilder &b, Value x) {
   const double magic = 0x1.8p52; // adding it rounds to an integer
   Value n = b.subf(b.addf(b.mulf(x, b.f64(0x1.45f306dc9c883p-1)), b.f64(magic)), b.f64(magic));
   Value minusN = arith::NegFOp::create(b, n), r = x;

@@ -8,12 +8,31 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/targets/cpu/Affinities.h"
+#include "passes/targets/cpu/ExpertTree.h"
 #include "passes/targets/cpu/Kernel.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace hadal;
 using Values = KernelBuilder::Values;
+
+int64_t hadal::treeLevels(int64_t experts) {
+  return std::max<int64_t>(1, llvm::Log2_64_Ceil(experts));
+}
+
+Value hadal::treeCode(KernelBuilder &b, Value id, int64_t experts) {
+  return b.carry(
+      b.index(0), b.index(treeLevels(experts)), 1, {b.i32(0), b.i32(experts), b.i32(0)},
+      [&](Value, Values at) {
+        Value middle = b.add(at[0], arith::ShRUIOp::create(b, b.sub(at[1], at[0]), b.i32(1)));
+        Value right = arith::AndIOp::create(b, b.less(at[0], middle),
+                                            b.compare(arith::CmpIPredicate::sge, id, middle));
+        Value code = b.add(arith::ShLIOp::create(b, at[2], b.i32(1)),
+                           arith::ExtUIOp::create(b, b.getI32Type(), right));
+        return Values{b.select(right, middle, at[0]),
+                      b.select(right, at[1], b.max(middle, b.add(at[0], b.i32(1)))), code};
+      })[2];
+}
 
 namespace {
 
@@ -281,7 +300,7 @@ public:
   CombineEmitter(Kernel &kernel, moe::CombineOp op)
       : kernel(kernel), b(kernel.b), op(op), partial(op.getPartial()),
         width(op.getRows().getType().getDimSize(1)), topK(op.getExperts().getType().getDimSize(1)),
-        levels(std::max<int64_t>(1, llvm::Log2_64_Ceil(op.getExpertCount()))) {}
+        levels(treeLevels(op.getExpertCount())) {}
 
   void emit() {
     rows = kernel.memory(op.getRows());
@@ -341,25 +360,10 @@ private:
     })[0];
   }
 
-  /// The turns from the root of the halving tree to an id's leaf.
-  Value codeOf(Value id) {
-    return b.carry(
-        b.index(0), b.index(levels), 1, {b.i32(0), b.i32(op.getExpertCount()), b.i32(0)},
-        [&](Value, Values at) {
-          Value middle = b.add(at[0], arith::ShRUIOp::create(b, b.sub(at[1], at[0]), b.i32(1)));
-          Value right = arith::AndIOp::create(b, b.less(at[0], middle),
-                                              b.compare(arith::CmpIPredicate::sge, id, middle));
-          Value code = b.add(arith::ShLIOp::create(b, at[2], b.i32(1)),
-                             arith::ExtUIOp::create(b, b.getI32Type(), right));
-          return Values{b.select(right, middle, at[0]),
-                        b.select(right, at[1], b.max(middle, b.add(at[0], b.i32(1)))), code};
-        })[2];
-  }
-
   /// Code and weighted row of choice k, at its place.
   void takeChoice(Value token, Value k) {
     Value id = b.load(experts, {token, k}), place = placeOf(token, k, id);
-    b.store(codeOf(id), codes, {place});
+    b.store(treeCode(b, id, op.getExpertCount()), codes, {place});
     Value weight =
         constant ? b.clone(*constant.getDefiningOp())->getResult(0) : b.load(weights, {token, k});
     Value row = b.toIndex(b.load(position, {token, k}));

@@ -1,0 +1,81 @@
+//===- Rows.cpp - which kernels have a block a row ------------------------===//
+
+#include "passes/targets/hopper/Rows.h"
+#include "dialects/exec/KernelAttributes.h"
+#include "passes/analysis/GraphQueries.h"
+#include "passes/targets/hopper/EmitRows.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace hadal;
+
+/// Runs `body` on the op as what it is; false where it is none that has a kernel to itself.
+static bool withRowOp(Operation *op, auto body) {
+  return llvm::TypeSwitch<Operation *, bool>(op)
+      .Case<mla::RotationOp, mla::RopeOp, mla::CacheAppendOp, mla::AppendCodesOp, moe::DispatchOp,
+            moe::CombineOp, moe::RouteOp, moe::PlanOp, sample::ArgmaxOp, sample::NllOp,
+            sample::LogProbabilitiesOp, sample::PenalizeOp>([&](auto op) {
+        body(op);
+        return true;
+      })
+      .Default(false);
+}
+
+/// Forms that experts on several ranks alone need stay serial.
+static bool canLower(Operation *op) {
+  if (auto combine = dyn_cast<moe::CombineOp>(op))
+    return !combine.getPartial() && !filledWith(combine.getWeights());
+  if (auto plan = dyn_cast<moe::PlanOp>(op))
+    return !plan.getChoices() && !plan.getSegments();
+  return withRowOp(op, [](auto) {});
+}
+
+/// The op that has the kernel to itself, or null.
+static Operation *rowOpOf(func::FuncOp f) {
+  Operation *found = nullptr;
+  for (Operation &op : f.getBody().front().without_terminator()) {
+    if (isCloned(&op))
+      continue;
+    if (found || !canLower(&op))
+      return nullptr;
+    found = &op;
+  }
+  Operation *terminator = f.getBody().front().getTerminator();
+  bool returnsAll = found && llvm::all_of(found->getResults(), [&](Value v) {
+                      return llvm::is_contained(terminator->getOperands(), v);
+                    });
+  return returnsAll && terminator->getNumOperands() == found->getNumResults() ? found : nullptr;
+}
+
+bool hadal::canLowerRows(func::FuncOp f) {
+  if (f.isExternal() || !f.getBody().hasOneBlock() || f.getNumResults() == 0)
+    return false;
+  for (unsigned i = 0; i < f.getNumArguments(); ++i)
+    if (f.getArgAttr(i, kLayoutAttr))
+      return false;
+  llvm::SmallDenseSet<Value> returned;
+  for (auto [i, v] : llvm::enumerate(f.getBody().front().getTerminator()->getOperands()))
+    if (f.getResultAttr(i, kLayoutAttr) || isa<BlockArgument>(v) || !returned.insert(v).second)
+      return false;
+  return rowOpOf(f) || canLowerRowElements(f);
+}
+
+LogicalResult hadal::lowerRows(func::FuncOp f) {
+  Kernel kernel(f, VectorShape{/*lanes=*/4, /*rows=*/1, /*panel=*/16});
+  if (Operation *op = rowOpOf(f)) {
+    SmallVector<Value> read;
+    auto destinations = dyn_cast<DestinationStyleOpInterface>(op);
+    for (OpOperand &operand : op->getOpOperands())
+      if (!destinations || !destinations.isDpsInit(&operand))
+        read.push_back(operand.get());
+    if (failed(kernel.wantMemory(op, read)))
+      return failure();
+    withRowOp(op, [&](auto op) { emitRow(kernel, op); });
+  } else if (failed(emitRowElements(kernel))) {
+    return failure();
+  }
+  StringAttr name = f.getSymNameAttr();
+  f.erase();
+  kernel.lowered.setSymName(name);
+  return success();
+}
