@@ -52,9 +52,12 @@ static std::unique_ptr<llvm::TargetMachine> createMachine(const Processor &proce
 
 /// PTX of several kernels is one text: what a kernel has beside its entry is named after that.
 static void nameGlobals(llvm::Module &module) {
+  if (!module.getFunction(kernelEntry()))
+    return; // several kernels, under their own names
   size_t count = 0;
   for (llvm::GlobalVariable &global : module.globals())
-    global.setName(kernelEntry() + "_" + std::to_string(count++));
+    if (!global.getName().starts_with("llvm."))
+      global.setName(kernelEntry() + "_" + std::to_string(count++));
 }
 
 /// Kernels, compiled in a context of their own. Without a form: an object.
@@ -64,6 +67,12 @@ static llvm::Expected<std::string> compilePart(ModuleOp part, const Processor &p
   auto machine = createMachine(processor, error);
   if (!machine)
     return llvm::createStringError(error);
+  // The translation aligns loads and stores by it: without one, 64-bit numbers to 4 bytes, which a
+  // GPU then moves in halves.
+  if (machine->getTargetTriple().isNVPTX())
+    part->setAttr(
+        LLVM::LLVMDialect::getDataLayoutAttrName(),
+        StringAttr::get(part.getContext(), machine->createDataLayout().getStringRepresentation()));
   llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> module = translateModuleToLLVMIR(part, context);
   if (!module)
