@@ -48,6 +48,9 @@ static Status writeAll(const std::string &folder) {
   fake::TrainingShape renamed;
   renamed.table = "lm_head.weight";
   HADAL_TRY(writeModule(folder + "/renamed.hadal", fake::trainingPayload(renamed)));
+  fake::TrainingShape longer;
+  longer.sequence = 16;
+  HADAL_TRY(writeModule(folder + "/longer.hadal", fake::trainingPayload(longer)));
   HADAL_TRY(writeText(folder + "/ckpt/tokenizer.json", tokenizerJson()));
   std::vector<float> table(fake::trainVocabulary * 2, 0.25f), expert(6, 1.f), bias(3, 0.f),
       other = {1, 2};

@@ -309,6 +309,7 @@ refused 'input' "$run" gradients t.hadal --weights ckpt -o never
 refused '-o' "$run" gradients t.hadal --weights ckpt --input in.safetensors
 refused 'json' "$run" gradients t.hadal --weights ckpt --input in.safetensors --json -o never
 refused "renamed.hadal: trains no 'model.embed_tokens.weight', which t.hadal trains" "$run" gradients t.hadal --compare renamed.hadal --weights ckpt --input in.safetensors -o never
+refused 'in.safetensors: input_ids: longer.hadal trains on [4, 16], file has [4, 8]' "$run" gradients t.hadal --compare longer.hadal --weights ckpt --input in.safetensors -o never
 refused 'nowhere.hadal' "$run" gradients t.hadal --compare nowhere.hadal --weights ckpt --input in.safetensors -o never
 refused 'token id 260' "$run" gradients t.hadal --weights ckpt --input big.safetensors -o never
 refused 'nothing to predict' "$run" gradients t.hadal --weights ckpt --input masked.safetensors -o never
