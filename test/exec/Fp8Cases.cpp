@@ -206,18 +206,24 @@ static Case dequantize() {
           }};
 }
 
-/// The weights [.., N, K] and their scales. With `all_codes` row n has code n % 256 once, NaN too.
+/// Codes of weights [.., N, K]. With `all_codes` row n has code n % 256 once, NaN too.
+static Integers weightCodes(const Settings &s, Random &random, std::vector<int64_t> shape,
+                            ElementType element = ElementType::F8E4M3) {
+  int64_t k = shape.back();
+  Integers weights = codes(random, std::move(shape), element);
+  for (int64_t row = 0; s.flag("all_codes") && row < weights.size() / k; ++row)
+    weights.values[row * k + row % k] = row % 256;
+  return weights;
+}
+
+/// The weights [.., N, K] and their scales.
 static void addWeights(const Settings &s, Random &random, Inputs &inputs,
                        std::vector<int64_t> shape) {
   auto [rows, columns] = block(s);
   std::vector<int64_t> blocks = shape;
   blocks[shape.size() - 2] = ceilDiv(s.integer("N"), rows);
   blocks[shape.size() - 1] = ceilDiv(s.integer("K"), columns);
-  Integers weights = codes(random, std::move(shape));
-  int64_t k = s.integer("K");
-  for (int64_t row = 0; s.flag("all_codes") && row < weights.size() / k; ++row)
-    weights.values[row * k + row % k] = row % 256;
-  inputs.addIntegers(weights, ElementType::F8E4M3);
+  inputs.addIntegers(weightCodes(s, random, std::move(shape)), ElementType::F8E4M3);
   inputs.addReals(scales(random, std::move(blocks)));
 }
 
@@ -294,7 +300,7 @@ static void addGroups(const std::vector<int64_t> &offsets, Inputs &inputs) {
 static Case productOfCodes() {
   return {"fp8.product_of_codes",
           {"rows", "E", "N", "K", "block", "transpose", "interval", "hopper", "x", "w", "source",
-           "residual", "pair", "kept", "products"},
+           "residual", "pair", "kept", "products", "all_codes"},
           [](const Settings &s, Random &random, Inputs &inputs) {
             int64_t experts = s.integer("E", 0), n = s.integer("N"), k = s.integer("K");
             auto blocks = [&](int64_t size, int64_t block) {
@@ -310,7 +316,7 @@ static Case productOfCodes() {
             inputs.addIntegers(codes(random, {rows, transposed ? n : k}, ofX), ofX);
             if (experts)
               weights.insert(weights.begin(), experts), scale.insert(scale.begin(), experts);
-            inputs.addIntegers(codes(random, weights, ofW), ofW);
+            inputs.addIntegers(weightCodes(s, random, weights, ofW), ofW);
             inputs.addReals(scales(random, scale));
             inputs.addReals(scales(random, {rows, tiles}));
             if (experts)
