@@ -23,6 +23,14 @@ target_compile_definitions(hadal-compile PRIVATE HADAL_VERSION="hadal ${PROJECT_
 target_link_libraries(hadal-compile PRIVATE HadalTools HadalDialects HadalPasses HadalFrontend)
 mlir_target_link_libraries(hadal-compile PRIVATE MLIRRegisterAllDialects)
 
+add_llvm_executable(hadal-kernel-mutants PARTIAL_SOURCES_INTENDED
+  hadal-kernel-mutants.cpp mutants/MakeMutants.cpp)
+llvm_update_compile_flags(hadal-kernel-mutants)
+target_compile_definitions(hadal-kernel-mutants PRIVATE HADAL_VERSION="hadal ${PROJECT_VERSION}")
+target_link_libraries(hadal-kernel-mutants PRIVATE HadalTools HadalDialects HadalPasses)
+mlir_target_link_libraries(hadal-kernel-mutants PRIVATE MLIRRegisterAllDialects)
+add_dependencies(hadal-kernel-mutants hadal-compile hadal-run) # which it runs
+
 # Plans from a config.json want the frontend; from modules, and orders, do not.
 target_sources(HadalPlan PRIVATE plan/ModelWork.cpp)
 target_link_libraries(HadalPlan PUBLIC HadalFrontend)

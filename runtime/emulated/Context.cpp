@@ -36,34 +36,53 @@ static CUresult errorOf(Failure failure) {
   return CUDA_ERROR_LAUNCH_FAILED;
 }
 
+void Context::run(Launch &launch, const PendingLaunch &pending, const Function &function,
+                  const GlobalRanges &reachable) {
+  launch.kernel = function.name;
+  launch.entry = function.entry;
+  launch.params = pending.parameters.pointers();
+  launch.grid = pending.grid;
+  launch.block = pending.block;
+  launch.clusterSize = pending.clusterSize;
+  launch.sharedBytes = pending.sharedBytes;
+  launch.number = pending.number;
+  launch.locations = function.locations;
+  launch.memory = &reachable;
+  emulated::run(launch);
+  if (!launch.failed())
+    if (auto zone = memory.damagedZone())
+      launch.fail(Failure::IllegalAddress, "a write " + *zone);
+}
+
 CUresult Context::run(const PendingLaunch &pending) {
-  std::vector<GlobalRanges::Range> ranges = memory.ranges();
+  std::vector<GlobalRanges::Range> allocations = memory.ranges(), ranges = allocations;
   {
     std::lock_guard lock(mutex);
     for (auto &[address, bytes] : hostMemory)
       ranges.push_back({address, address + bytes});
   }
   GlobalRanges reachable(std::move(ranges));
+  bool mutates = mutants && mutants->wants(pending.function.name);
+  Mutants::Snapshot before = mutates ? Mutants::take(allocations) : Mutants::Snapshot();
   Launch launch;
-  launch.kernel = pending.function.name;
-  launch.entry = pending.function.entry;
-  launch.params = pending.parameters.pointers();
-  launch.grid = pending.grid;
-  launch.block = pending.block;
-  launch.clusterSize = pending.clusterSize;
-  launch.sharedBytes = pending.sharedBytes;
   launch.seed = seed;
-  launch.number = pending.number;
-  launch.locations = pending.function.locations;
-  launch.memory = &reachable;
-  emulated::run(launch);
-  if (!launch.failed())
-    if (auto zone = memory.damagedZone())
-      launch.fail(Failure::IllegalAddress, "a write " + *zone);
-  if (!launch.failed())
-    return CUDA_SUCCESS;
-  setReport(launch.report);
-  return errorOf(launch.failure);
+  run(launch, pending, pending.function, reachable);
+  if (launch.failed()) {
+    setReport(launch.report);
+    return errorOf(launch.failure);
+  }
+  if (mutates)
+    mutants->attempt(
+        pending.function.name, allocations, before,
+        [&](const Function &mutant, uint64_t mutantSeed, std::string &report) {
+          Launch other;
+          other.seed = mutantSeed;
+          run(other, pending, mutant, reachable);
+          report = other.report;
+          bool isAddress = other.failure == Failure::IllegalAddress;
+          return std::string(!other.failed() ? "" : isAddress ? "trap" : nameOf(other.failure));
+        });
+  return CUDA_SUCCESS;
 }
 
 Function *Context::find(CUfunction handle) {

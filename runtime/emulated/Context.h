@@ -6,6 +6,7 @@
 #include "runtime/device/cuda/DriverTypes.h"
 #include "runtime/emulated/DeviceMemory.h"
 #include "runtime/emulated/Images.h"
+#include "runtime/emulated/Mutants.h"
 #include "runtime/emulated/Queues.h"
 
 #include <array>
@@ -64,6 +65,11 @@ public:
   Queues queues;
 
 private:
+  /// Runs a launch, or one of its mutants with the launch's parameters.
+  void run(Launch &launch, const PendingLaunch &pending, const Function &function,
+           const GlobalRanges &reachable);
+
+  std::unique_ptr<Mutants> mutants = Mutants::ofEnvironment();
   std::mutex reportMutex;
   std::string lastReport, shownReport;
 };

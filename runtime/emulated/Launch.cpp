@@ -50,7 +50,7 @@ std::string Launch::place(int32_t at) const {
   return std::string(" at '") + locations[at] + "'";
 }
 
-static const char *nameOf(Failure failure) {
+const char *nameOf(Failure failure) {
   switch (failure) {
   case Failure::Race: return "race";
   case Failure::Deadlock: return "deadlock";

@@ -44,6 +44,8 @@ private:
 
 /// How a launch went wrong: the code tells the driver which error it is on the real device.
 enum class Failure { Race, Deadlock, Poison, Trap, IllegalAddress };
+/// "race", "deadlock", "poison", "trap", "illegal address".
+const char *nameOf(Failure failure);
 
 struct Launch {
   std::string kernel;

@@ -1,0 +1,107 @@
+//===- Mutants.cpp - kernels with one synchronization less, run beside --===//
+
+#include "runtime/emulated/Mutants.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+namespace hadal::emulated {
+
+/// Launches that a mutant is tried on: other sizes may show what these do not.
+static constexpr uint64_t mostLaunches = 12;
+
+std::unique_ptr<Mutants> Mutants::ofEnvironment() {
+  const char *path = std::getenv("HADAL_EMULATOR_MUTANTS");
+  if (!path)
+    return nullptr;
+  auto made = std::make_unique<Mutants>();
+  made->path = path;
+  std::ifstream file(path);
+  std::string word, rest;
+  while (file >> word && std::getline(file >> std::ws, rest)) {
+    if (word == "seeds")
+      made->seeds = std::strtoull(rest.c_str(), nullptr, 10);
+    else
+      made->mutants.emplace_back().kernel = word, made->mutants.back().path = rest;
+  }
+  return made;
+}
+
+static bool isAtLarge(const std::string &outcome, uint64_t launches) {
+  return outcome == "none" && launches < mostLaunches;
+}
+
+bool Mutants::wants(const std::string &kernel) const {
+  return std::any_of(mutants.begin(), mutants.end(), [&](const Mutant &mutant) {
+    return mutant.kernel == kernel && isAtLarge(mutant.outcome, mutant.launches);
+  });
+}
+
+Mutants::Snapshot Mutants::take(const std::vector<GlobalRanges::Range> &ranges) {
+  Snapshot snapshot;
+  for (const GlobalRanges::Range &range : ranges)
+    snapshot.emplace_back(reinterpret_cast<const char *>(range.begin),
+                          reinterpret_cast<const char *>(range.end));
+  return snapshot;
+}
+
+void Mutants::restore(const std::vector<GlobalRanges::Range> &ranges, const Snapshot &snapshot) {
+  for (size_t i = 0; i < ranges.size(); ++i)
+    std::memcpy(reinterpret_cast<void *>(ranges[i].begin), snapshot[i].data(), snapshot[i].size());
+}
+
+/// Whether memory is as in the snapshot.
+static bool equals(const std::vector<GlobalRanges::Range> &ranges,
+                   const Mutants::Snapshot &snapshot) {
+  for (size_t i = 0; i < ranges.size(); ++i)
+    if (std::memcmp(reinterpret_cast<const void *>(ranges[i].begin), snapshot[i].data(),
+                    snapshot[i].size()) != 0)
+      return false;
+  return true;
+}
+
+void Mutants::load(Mutant &mutant) {
+  std::ifstream file(mutant.path, std::ios::binary);
+  std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+  cuda::CUresult result = cuda::CUDA_SUCCESS;
+  bytes.resize(std::max<size_t>(bytes.size(), 64)); // an ELF header, at least
+  mutant.image = Image::load(bytes.data(), mutant.report, result);
+  if (!mutant.image)
+    mutant.outcome = "unloadable";
+}
+
+void Mutants::attempt(const std::string &kernel, const std::vector<GlobalRanges::Range> &ranges,
+                      const Snapshot &before, const Rerun &rerun) {
+  Snapshot after = take(ranges);
+  for (Mutant &mutant : mutants) {
+    if (mutant.kernel != kernel || !isAtLarge(mutant.outcome, mutant.launches))
+      continue;
+    if (!mutant.image)
+      load(mutant);
+    Function *function = mutant.image ? mutant.image->find(kernel) : nullptr;
+    ++mutant.launches;
+    for (uint64_t seed = 0; function && mutant.outcome == "none" && seed < seeds; ++seed) {
+      restore(ranges, before);
+      std::string failure = rerun(*function, seed, mutant.report);
+      if (!failure.empty())
+        mutant.outcome = failure;
+      else if (!equals(ranges, after))
+        mutant.outcome = "wrong";
+    }
+    if (mutant.outcome != "none")
+      mutant.image.reset();
+  }
+  restore(ranges, after);
+  write();
+}
+
+void Mutants::write() const {
+  std::ofstream file(path + ".outcomes");
+  for (const Mutant &mutant : mutants)
+    file << mutant.outcome << ' ' << mutant.launches << ' ' << mutant.report << '\n';
+}
+
+} // namespace hadal::emulated

@@ -1,0 +1,64 @@
+//===- Mutants.h - kernels with one synchronization less, run beside ----===//
+//
+// With HADAL_EMULATOR_MUTANTS=FILE the device runs, after each launch of a kernel, the kernel's
+// mutants on the same memory, over several seeds, until one run fails or leaves other bytes than
+// the kernel did; then all is as if nothing had happened. hadal-kernel-mutants makes FILE and reads
+// what is written beside it.
+//
+//===--------------------------------------------------------------------===//
+
+#ifndef HADAL_RUNTIME_EMULATED_MUTANTS_H
+#define HADAL_RUNTIME_EMULATED_MUTANTS_H
+
+#include "runtime/emulated/DeviceMemory.h"
+#include "runtime/emulated/Images.h"
+#include "runtime/emulated/Launch.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace hadal::emulated {
+
+/// Lines of FILE: "seeds N", then for each mutant "KERNEL PATH", a shared object. What came out
+/// stands in FILE.outcomes, a line for each mutant: "OUTCOME LAUNCHES REPORT", OUTCOME being race,
+/// deadlock, poison, trap, wrong or none, and LAUNCHES how many launches it was tried on.
+class Mutants {
+public:
+  /// Of HADAL_EMULATOR_MUTANTS; null without it. A file that does not read has no mutants.
+  static std::unique_ptr<Mutants> ofEnvironment();
+
+  /// Whether mutants of this kernel are still at large.
+  bool wants(const std::string &kernel) const;
+
+  /// All bytes of all allocations.
+  using Snapshot = std::vector<std::vector<char>>;
+  static Snapshot take(const std::vector<GlobalRanges::Range> &ranges);
+  static void restore(const std::vector<GlobalRanges::Range> &ranges, const Snapshot &snapshot);
+
+  /// Runs a launch with another entry and seed: how it failed, "" where it did not.
+  using Rerun =
+      std::function<std::string(const Function &mutant, uint64_t seed, std::string &report)>;
+  /// Tries the kernel's mutants, from `before`; memory is then as it was when this was called.
+  void attempt(const std::string &kernel, const std::vector<GlobalRanges::Range> &ranges,
+               const Snapshot &before, const Rerun &rerun);
+
+private:
+  struct Mutant {
+    std::string kernel, path, outcome = "none", report;
+    uint64_t launches = 0;
+    std::unique_ptr<Image> image; ///< loaded when it is first tried
+  };
+  void load(Mutant &mutant);
+  void write() const;
+
+  std::string path;
+  uint64_t seeds = 8;
+  std::vector<Mutant> mutants;
+};
+
+} // namespace hadal::emulated
+
+#endif // HADAL_RUNTIME_EMULATED_MUTANTS_H

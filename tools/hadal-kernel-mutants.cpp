@@ -1,0 +1,280 @@
+//===- hadal-kernel-mutants.cpp - is each synchronization of a kernel needed? ===//
+//
+// Compiles a model for the emulated device, drops each synchronization of its kernels in turn, and
+// runs each such mutant on the memory that the model's own launches meet (runtime/emulated/
+// Mutants.h), over several seeds. A mutant that nothing shows is a synchronization too many, or a
+// race that the device does not see.
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/File.h"
+#include "runtime/ModelConfig.h"
+#include "runtime/Safetensors.h"
+#include "tools/CommandLine.h"
+#include "tools/Help.h"
+#include "tools/OutOfMemory.h"
+#include "tools/Progress.h"
+#include "tools/mutants/MakeMutants.h"
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Program.h"
+
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <sstream>
+
+using namespace hadal;
+
+namespace {
+
+struct Options {
+  std::string input, output = "-", mode = "generate", precision = "bf16", tensors, function;
+  uint64_t seeds = 8;
+  bool json = false;
+};
+
+/// What became of a mutant.
+struct Outcome {
+  std::string word = "none", report;
+  uint64_t launches = 0;
+};
+
+int fail(const std::string &message) {
+  std::fprintf(stderr, "hadal-kernel-mutants: %s\n", message.c_str());
+  return 1;
+}
+
+Status failed(llvm::Error error) { return invalidArgument(llvm::toString(std::move(error))); }
+
+/// Runs a program beside this one; what it says goes to stderr.
+Status runTool(const std::string &folder, const std::string &tool,
+               const std::vector<std::string> &words) {
+  std::string program = folder + "/" + tool, problem;
+  std::vector<llvm::StringRef> arguments = {program};
+  arguments.insert(arguments.end(), words.begin(), words.end());
+  std::optional<llvm::StringRef> redirects[] = {llvm::StringRef(), std::nullopt, std::nullopt};
+  int status = llvm::sys::ExecuteAndWait(program, arguments, std::nullopt, redirects,
+                                         /*SecondsToWait=*/0, /*MemoryLimit=*/0, &problem);
+  if (status == 0)
+    return {};
+  return invalidArgument(tool + " " + (words.empty() ? "" : words[0]) + " failed" +
+                         (problem.empty() ? "" : ": " + problem));
+}
+
+/// Rows of tokens for the model of a config.json.
+Status writeTokens(const std::string &config, int64_t rows, int64_t width,
+                   const std::string &path) {
+  ModelConfig model = HADAL_TRY(readModelConfig(config));
+  std::minstd_rand random(1);
+  Tensor ids(ElementType::I64, {rows, width});
+  for (int64_t &id : ids.as<int64_t>())
+    id = static_cast<int64_t>(random()) % model.vocabSize;
+  return writeSafetensors(path, std::vector<NamedTensor>{{"input_ids", ids.view()}});
+}
+
+class MutantRuns {
+public:
+  MutantRuns(const Options &options, std::string tools, std::string folder)
+      : options(options), tools(std::move(tools)), folder(std::move(folder)) {}
+
+  Status make() {
+    std::vector<std::string> words = {options.input, "--target=sm_90a-emulated"};
+    if (isModel())
+      words.insert(words.end(), {"--mode=" + options.mode, "--precision=" + options.precision});
+    if (options.mode == "train")
+      words.insert(words.end(), {"--micro-batch=2", "--seq=24"});
+    auto compiled = [&](std::vector<std::string> more) {
+      more.insert(more.begin(), words.begin(), words.end());
+      return runTool(tools, "hadal-compile", more);
+    };
+    HADAL_TRY(compiled({"-o", folder + "/m.hadal"}));
+    HADAL_TRY(compiled({"--emit=hopper", "-o", folder + "/kernels.mlir"}));
+    auto made = makeMutants(HADAL_TRY(readTextFile(folder + "/kernels.mlir")));
+    if (!made)
+      return failed(made.takeError());
+    mutants = std::move(*made);
+    outcomes.resize(mutants.size());
+    for (size_t i = 0; i < mutants.size(); ++i) {
+      std::string &code = mutants[i].code;
+      HADAL_TRY(
+          writeFile(pathOf(i), {reinterpret_cast<const std::byte *>(code.data()), code.size()}));
+      code.clear();
+    }
+    return {};
+  }
+
+  /// The model's own launches, with the mutants beside them.
+  Status run() {
+    std::string module = folder + "/m.hadal", out = folder + "/out.safetensors";
+    std::vector<std::string> device = {"--device", "emulated", "-o", out};
+    auto ran = [&](std::vector<std::string> words) {
+      words.insert(words.end(), device.begin(), device.end());
+      return beside([&] { return runTool(tools, "hadal-run", words); });
+    };
+    if (!isModel())
+      return ran({"call", module, options.function, "--input", options.tensors});
+    std::string wide = options.tensors.empty() ? folder + "/wide.safetensors" : options.tensors;
+    std::string narrow = folder + "/narrow.safetensors", config = options.input + "/config.json";
+    if (options.tensors.empty())
+      HADAL_TRY(writeTokens(config, 2, 24, wide));
+    HADAL_TRY(writeTokens(config, 2, 5, narrow));
+    std::vector<std::string> weights = {"--weights", options.input, "--input"};
+    auto withWeights = [&](std::vector<std::string> words, const std::string &ids) {
+      words.insert(words.end(), weights.begin(), weights.end());
+      words.push_back(ids);
+      return words;
+    };
+    if (options.mode == "train")
+      return ran(withWeights({"gradients", module}, wide));
+    HADAL_TRY(ran(withWeights({"logits", module}, wide)));
+    return ran(withWeights({"generate", module, "--max-new-tokens", "3", "--ignore-eos"}, narrow));
+  }
+
+  nlohmann::ordered_json report() const {
+    auto list = nlohmann::ordered_json::array();
+    for (size_t i = 0; i < mutants.size(); ++i) {
+      const Outcome &outcome = outcomes[i];
+      std::string reason = outcome.report;
+      if (outcome.word == "wrong")
+        reason = "another result";
+      else if (isMissed(outcome))
+        reason = outcome.launches
+                     ? "nothing showed it in " + std::to_string(outcome.launches) + " launches"
+                     : "no launch ran the kernel";
+      list.push_back({{"kernel", mutants[i].kernel},
+                      {"kind", mutants[i].kind},
+                      {"location", mutants[i].location},
+                      {"outcome", isMissed(outcome) ? "missed" : outcome.word},
+                      {"reason", reason}});
+    }
+    return list;
+  }
+
+  bool isModel() const { return llvm::sys::fs::is_directory(options.input); }
+
+private:
+  static bool isMissed(const Outcome &outcome) { return outcome.word == "none"; }
+  std::string pathOf(size_t i) const { return folder + "/mutant" + std::to_string(i) + ".so"; }
+
+  /// Runs `work` with the mutants that are still at large, and takes their outcomes.
+  template <typename Work> Status beside(Work work) {
+    std::string path = folder + "/mutants";
+    std::vector<size_t> open;
+    std::ostringstream text;
+    text << "seeds " << options.seeds << "\n";
+    for (size_t i = 0; i < mutants.size(); ++i) {
+      if (!isMissed(outcomes[i]))
+        continue;
+      open.push_back(i);
+      text << mutants[i].kernel << " " << pathOf(i) << "\n";
+    }
+    HADAL_TRY(writeFile(
+        path, {reinterpret_cast<const std::byte *>(text.str().data()), text.str().size()}));
+    ::setenv("HADAL_EMULATOR_MUTANTS", path.c_str(), 1);
+    HADAL_TRY(work());
+    std::ifstream file(path + ".outcomes");
+    std::string line;
+    for (size_t i : open) {
+      if (!std::getline(file, line))
+        break; // no launch ran any of their kernels
+      std::istringstream words(line);
+      uint64_t launches = 0;
+      words >> outcomes[i].word >> launches >> std::ws;
+      outcomes[i].launches += launches;
+      std::getline(words, outcomes[i].report);
+    }
+    llvm::sys::fs::remove(path + ".outcomes");
+    return {};
+  }
+
+  const Options &options;
+  std::string tools, folder;
+  std::vector<Mutant> mutants;
+  std::vector<Outcome> outcomes;
+};
+
+/// A line for each mutant; a table that a person reads.
+std::string tableOf(const nlohmann::ordered_json &list) {
+  std::string text;
+  for (const auto &mutant : list)
+    text += mutant["outcome"].get<std::string>() + "  " + mutant["kernel"].get<std::string>() +
+            "  " + mutant["location"].get<std::string>() + "  (" +
+            mutant["reason"].get<std::string>() + ")\n";
+  return text;
+}
+
+Status mutate(const Options &options, const std::string &tools) {
+  llvm::SmallString<128> folder;
+  if (llvm::sys::fs::createUniqueDirectory("hadal-mutants", folder))
+    return ioError("cannot make a folder for the mutants");
+  auto removed = llvm::make_scope_exit([&] { llvm::sys::fs::remove_directories(folder); });
+  MutantRuns runs(options, tools, folder.str().str());
+  if (!runs.isModel() && (options.function.empty() || options.tensors.empty()))
+    return invalidArgument(options.input + ": holds functions; --function says which is called, "
+                                           "--input with which tensors");
+  HADAL_TRY(runs.make());
+  HADAL_TRY(runs.run());
+  nlohmann::ordered_json list = runs.report();
+  std::string text = options.json ? list.dump(1) + "\n" : tableOf(list);
+  size_t missed = 0;
+  for (const auto &mutant : list)
+    missed += mutant["outcome"] == "missed";
+  if (options.output == "-")
+    std::fputs(text.c_str(), stdout);
+  else
+    HADAL_TRY(
+        writeFile(options.output, {reinterpret_cast<const std::byte *>(text.data()), text.size()}));
+  std::fprintf(stderr, "%zu mutants, %zu caught\n", list.size(), list.size() - missed);
+  if (missed)
+    return invalidArgument(std::to_string(missed) + " of " + std::to_string(list.size()) +
+                           " mutants were not caught");
+  return {};
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  sayWhereMemoryEnds("hadal-kernel-mutants");
+  startTool("hadal-kernel-mutants");
+  Options options;
+  CLI::App app{"Drops each synchronization of a model's Hopper kernels in turn and runs what is "
+               "left on the emulated device: each mutant has to fail, as a race, a deadlock, "
+               "poison or a trap, or to compute something else. INPUT is a folder with config.json "
+               "and a checkpoint, or a .mlir file with functions.",
+               "hadal-kernel-mutants"};
+  app.footer("  hadal-kernel-mutants model/ --json -o m.json\n"
+             "  hadal-kernel-mutants f.mlir --function f --input x.safetensors");
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.set_version_flag("--version", HADAL_VERSION, "Print the version and exit");
+  app.get_help_ptr()->description("Print this help and exit");
+  app.add_option("INPUT", options.input, "What hadal-compile takes")->required()->type_name(kData);
+  app.add_option("--mode", options.mode, "What the model is compiled for")
+      ->check(oneOf({"generate", "train"}))
+      ->capture_default_str();
+  app.add_option("--precision", options.precision, "As hadal-compile takes it")
+      ->check(oneOf({"fp32", "bf16", "fp8"}))
+      ->capture_default_str();
+  app.add_option("--seeds", options.seeds, "Orders of threads and copies that a mutant is run in")
+      ->check(wholeNumberWithin(1, 1000))
+      ->capture_default_str();
+  app.add_option("--input", options.tensors,
+                 "Tokens for the model, or the function's tensors, as hadal-run takes them")
+      ->type_name(kInputFile);
+  app.add_option("--function", options.function, "The function of a .mlir file that is called");
+  app.add_flag("--json", options.json,
+               "A list of objects: kernel, kind, location, outcome, reason");
+  app.add_option("-o,--output", options.output, "File for the list")
+      ->type_name(kOutputFile)
+      ->capture_default_str();
+  if (std::optional<int> status = parseCommandLine(app, argc, argv, "hadal-kernel-mutants"))
+    return *status;
+  if (Status files = claimStandardFiles(app); !files.ok())
+    return fail(files.error().message);
+  std::string executable =
+      llvm::sys::fs::getMainExecutable(argv[0], reinterpret_cast<void *>(&main));
+  Status status = mutate(options, llvm::sys::path::parent_path(executable).str());
+  return status ? finish("hadal-kernel-mutants", 0) : fail(status.error().message);
+}
