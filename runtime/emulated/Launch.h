@@ -68,7 +68,7 @@ struct Launch {
   void fail(Failure failure, const std::string &what);
   bool failed() const { return hasFailed.load(std::memory_order_relaxed); }
 
-  /// After run: how it failed, and one line that names kernel, what, op and threads.
+  /// After run: how it failed, and one line that says what went wrong, where, in which threads.
   Failure failure = Failure::Trap;
   std::string report;
 

@@ -75,7 +75,7 @@ TEST(EmulatedBarriers, DroppedIsARace) {
   for (dropped = 0; dropped < 2; ++dropped) {
     Outcome outcome = run(exchangeInShared, {1, 96, 1, 400}, {&data});
     EXPECT_EQ(outcome.kind, "race");
-    for (const char *word : {"kernel k, launch ", "'here'", "'there'", "thread ", "of block 0",
+    for (const char *word : {"race: ", "'here'", "'there'", "thread ", "of block 0",
                              "shared memory of block 0 at byte "})
       EXPECT_NE(outcome.report.find(word), std::string::npos) << outcome.report;
   }
