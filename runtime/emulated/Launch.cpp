@@ -66,8 +66,7 @@ void Launch::fail(Failure kind, const std::string &what) {
   if (hasFailed.load(std::memory_order_relaxed))
     return;
   failure = kind;
-  report =
-      "kernel " + kernel + ", launch " + std::to_string(number) + ": " + nameOf(kind) + ": " + what;
+  report = nameOf(kind) + (": " + what);
   hasFailed.store(true, std::memory_order_relaxed);
 }
 
