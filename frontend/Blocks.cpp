@@ -436,8 +436,8 @@ Blocks::Experts Blocks::experts(Value x, StringRef prefix) {
   Type perExpert = RankedTensorType::get(c.experts, b.getI32Type());
   Type boundaries = RankedTensorType::get(c.experts + 1, b.getI32Type());
   auto plan = moe::PlanOp::create(b, indexRowsType({}), choiceType, boundaries, perExpert, choice,
-                                  /*segments=*/Value(), b.getI64IntegerAttr(c.experts),
-                                  /*choices=*/StringAttr());
+                                  /*segments=*/Value(), /*choices=*/Value(),
+                                  b.getI64IntegerAttr(c.experts));
   // A token's codes serve all its experts.
   Value dispatched =
       moe::DispatchOp::create(b, rowsType(c.hiddenSize),
