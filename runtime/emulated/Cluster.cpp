@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <numeric>
 #include <sys/mman.h>
 
 namespace hadal::emulated {
@@ -74,14 +73,16 @@ void Cluster::start(Launch &launch, uint64_t clusterIndex) {
   threads.clear();
   threads.resize(count);
   copyEpochs.assign(copyAgents, 0);
+  copyIssuers.assign(copyAgents, 0);
   copiesUnderWay.clear();
   fences.assign(count, {});
   initFences.assign(count, {});
   released.clear();
   barrier = {};
   ready.clear();
-  order.resize(count);
-  std::iota(order.begin(), order.end(), 0);
+  order.clear();
+  for (uint32_t i = 0; i < count; ++i)
+    order.push_back(i);
   std::shuffle(order.begin(), order.end(), random);
   started = 0;
   for (uint32_t rank = 0; rank < launch.clusterSize; ++rank)
@@ -301,6 +302,7 @@ View Cluster::agentView(Thread &thread, Agent agent, Epoch epoch) {
 View Cluster::copyView(Thread &thread) {
   size_t agent = nextCopyAgent++ % copyAgents;
   copyEpochs[agent] += 2; // one for what it reads, one for what it writes of global memory
+  copyIssuers[agent] = thread.agent;
   return agentView(thread, static_cast<Agent>(zero->size() - copyAgents + agent),
                    copyEpochs[agent]);
 }
@@ -345,7 +347,8 @@ std::string Cluster::name(Agent agent) const {
   agent -= static_cast<Agent>(threads.size());
   if (agent < warpsPerBlock * active->clusterSize)
     return "mma of warp " + std::to_string(agent % warpsPerBlock) + of(agent / warpsPerBlock);
-  return "a bulk copy";
+  agent -= warpsPerBlock * active->clusterSize;
+  return "a copy that " + name(copyIssuers[agent]) + " issued";
 }
 
 //===--- Memory ----------------------------------------------------------------------------===//

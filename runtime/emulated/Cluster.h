@@ -241,7 +241,8 @@ private:
   Clock zero;
   std::map<uint64_t, ClockSum> released; ///< by the address of atomic operations
   std::vector<std::shared_ptr<Copy>> copiesUnderWay;
-  std::vector<Epoch> copyEpochs;
+  std::vector<Epoch> copyEpochs;  ///< by agent of a copy
+  std::vector<Agent> copyIssuers; ///< the threads that issued the last ones
   size_t nextCopyAgent = 0;
 };
 

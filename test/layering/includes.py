@@ -29,8 +29,9 @@ TARGET_TABLE = "passes/targets/Targets.cpp"
 BUILDS_ON = {"passes/targets/hopper/": "passes/targets/cpu/"}
 
 # Tools that link no compiler: their files, by where they stand.
-COMPILER_TOOLS = {"tools/hadal-compile.cpp", "tools/hadal-opt.cpp", "tools/hadal-lsp-server.cpp"}
-COMPILER_PARTS = "tools/compile/"
+COMPILER_TOOLS = {"tools/hadal-compile.cpp", "tools/hadal-opt.cpp", "tools/hadal-lsp-server.cpp",
+                  "tools/hadal-kernel-mutants.cpp"}
+COMPILER_PARTS = ("tools/compile/", "tools/mutants/")
 
 # (file, include): why it stands. There is none now.
 EXCEPTIONS = {}
