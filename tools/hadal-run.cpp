@@ -117,9 +117,9 @@ void addCommon(CLI::App &command, SessionOptions &options, bool carriesModule, b
       ->check(seedNumber());
   command
       .add_option("--device-timeout", options.deviceTimeout,
-                  "Seconds after which a launch on a GPU is an error; 0: never")
-      ->check(numberWithin(0.0, 1e6))
-      ->capture_default_str();
+                  "Seconds after which a launch on a GPU is an error; 0: never (default: 300, on "
+                  "the emulated device an hour)")
+      ->check(numberWithin(0.0, 1e6));
   command
       .add_option("--trace", options.trace,
                   "Write a timeline of all launches (Chrome/Perfetto JSON)")

@@ -32,14 +32,14 @@ static Result<std::unique_ptr<Device>> openCuda(const std::string &device, int o
   if (ordinal < 0) // the rank's
     ordinal = int(options.rankHere % unsigned((*driver)->devices()));
   return std::unique_ptr<Device>(
-      HADAL_TRY(CudaDevice::open(*driver, ordinal, options.timeoutSeconds)));
+      HADAL_TRY(CudaDevice::open(*driver, ordinal, options.timeoutSeconds.value_or(300))));
 }
 
 static Result<std::unique_ptr<Device>> openEmulated(const DeviceOptions &options) {
   if (options.emulatorSeed)
     ::setenv("HADAL_EMULATOR_SEED", std::to_string(*options.emulatorSeed).c_str(), 1);
-  return std::unique_ptr<Device>(
-      HADAL_TRY(CudaDevice::open(HADAL_TRY(cuda::Driver::emulated()), 0, options.timeoutSeconds)));
+  return std::unique_ptr<Device>(HADAL_TRY(CudaDevice::open(
+      HADAL_TRY(cuda::Driver::emulated()), 0, options.timeoutSeconds.value_or(3600))));
 }
 
 Result<std::unique_ptr<Device>> hadal::openDevice(const DeviceOptions &options) {

@@ -11,9 +11,6 @@
 
 namespace hadal {
 
-/// Seconds that one launch on a GPU may take where nobody says otherwise.
-inline constexpr double defaultDeviceTimeout = 300;
-
 /// Which device, and what it is told.
 struct DeviceOptions {
   std::string device;   ///< "cpu", "cuda:N", "cuda" (the rank's), "emulated"
@@ -21,7 +18,8 @@ struct DeviceOptions {
   /// Of the emulated device: which order its threads and copies have. It counts for the first one
   /// that a process opens.
   std::optional<uint64_t> emulatorSeed;
-  double timeoutSeconds = defaultDeviceTimeout; ///< for a launch on a GPU; 0: none
+  /// For a launch on a GPU; 0: none. Without: 300, and an hour where it is emulated.
+  std::optional<double> timeoutSeconds;
   unsigned rankHere = 0; ///< number of this process on its machine: "cuda" deals devices out by it
 };
 

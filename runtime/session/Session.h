@@ -27,8 +27,8 @@ struct SessionOptions {
   std::string device;  ///< as DeviceOptions has it; empty: what the module is for
   unsigned threads = 0;
   std::optional<uint64_t> emulatorSeed;
-  double deviceTimeout = defaultDeviceTimeout; ///< seconds
-  bool checkMemory = false;                    ///< Executor::setMemoryCheck
+  std::optional<double> deviceTimeout; ///< seconds
+  bool checkMemory = false;            ///< Executor::setMemoryCheck
 };
 
 /// Where a checkpoint's tokenizer lies: `weights` may name the folder or its one file.
