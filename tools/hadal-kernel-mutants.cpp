@@ -21,6 +21,7 @@
 #include "llvm/Support/Program.h"
 
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -29,6 +30,10 @@
 using namespace hadal;
 
 namespace {
+
+/// Rows of a function's tensors where it leaves their number open: more than a tile, and no whole
+/// tiles.
+constexpr int64_t openSize = 150;
 
 struct Options {
   std::string input, output = "-", mode = "generate", precision = "bf16", tensors, function;
@@ -75,6 +80,35 @@ Status writeTokens(const std::string &config, int64_t rows, int64_t width,
   return writeSafetensors(path, std::vector<NamedTensor>{{"input_ids", ids.view()}});
 }
 
+/// Bytes of a tensor of small numbers: floats in [-1, 1), codes that are no NaN, integers 0.
+void fillTensor(Tensor &tensor, std::minstd_rand &random) {
+  auto *bytes = static_cast<uint8_t *>(tensor.data());
+  uint64_t width = byteSize(tensor.element());
+  for (int64_t i = 0; i < tensor.size(); ++i) {
+    float value = static_cast<float>(random() % 4096) / 2048 - 1;
+    auto code = static_cast<uint8_t>(random() % 0x70 | (random() & 0x80));
+    const auto *from = reinterpret_cast<const uint8_t *>(&value);
+    if (tensor.element() == ElementType::F32 || tensor.element() == ElementType::BF16)
+      std::memcpy(bytes + width * static_cast<uint64_t>(i), from + 4 - width, width);
+    else if (tensor.element() == ElementType::F8E4M3)
+      bytes[i] = code;
+  }
+}
+
+/// Tensors for a function, under the names that hadal-run wants.
+Status writeInputs(const FunctionInputs &function, const std::string &path) {
+  std::minstd_rand random(1);
+  std::vector<Tensor> tensors;
+  std::vector<NamedTensor> named;
+  for (const FunctionInputs::Input &input : function.inputs) {
+    tensors.push_back(HADAL_TRY(Tensor::create(input.element, input.shape)));
+    fillTensor(tensors.back(), random);
+  }
+  for (size_t i = 0; i < tensors.size(); ++i)
+    named.push_back({"arg" + std::to_string(i), tensors[i].view()});
+  return writeSafetensors(path, named);
+}
+
 class MutantRuns {
 public:
   MutantRuns(const Options &options, std::string tools, std::string folder)
@@ -114,8 +148,19 @@ public:
       words.insert(words.end(), device.begin(), device.end());
       return beside([&] { return runTool(tools, "hadal-run", words); });
     };
-    if (!isModel())
+    if (!options.function.empty())
       return ran({"call", module, options.function, "--input", options.tensors});
+    if (!isModel()) {
+      auto functions = functionsOf(HADAL_TRY(readTextFile(options.input)), openSize);
+      if (!functions)
+        return failed(functions.takeError());
+      for (const FunctionInputs &function : *functions) {
+        std::string inputs = folder + "/" + function.function + ".safetensors";
+        HADAL_TRY(writeInputs(function, inputs));
+        HADAL_TRY(ran({"call", module, function.function, "--input", inputs}));
+      }
+      return {};
+    }
     std::string wide = options.tensors.empty() ? folder + "/wide.safetensors" : options.tensors;
     std::string narrow = folder + "/narrow.safetensors", config = options.input + "/config.json";
     if (options.tensors.empty())
@@ -212,9 +257,8 @@ Status mutate(const Options &options, const std::string &tools) {
     return ioError("cannot make a folder for the mutants");
   auto removed = llvm::make_scope_exit([&] { llvm::sys::fs::remove_directories(folder); });
   MutantRuns runs(options, tools, folder.str().str());
-  if (!runs.isModel() && (options.function.empty() || options.tensors.empty()))
-    return invalidArgument(options.input + ": holds functions; --function says which is called, "
-                                           "--input with which tensors");
+  if (!options.function.empty() && options.tensors.empty())
+    return invalidArgument("--function: wants its tensors, --input");
   HADAL_TRY(runs.make());
   HADAL_TRY(runs.run());
   nlohmann::ordered_json list = runs.report();
@@ -263,7 +307,9 @@ int main(int argc, char **argv) {
   app.add_option("--input", options.tensors,
                  "Tokens for the model, or the function's tensors, as hadal-run takes them")
       ->type_name(kInputFile);
-  app.add_option("--function", options.function, "The function of a .mlir file that is called");
+  app.add_option("--function", options.function,
+                 "The function of a .mlir file that is called with --input; all of them, with "
+                 "made-up tensors, where none is named");
   app.add_flag("--json", options.json,
                "A list of objects: kernel, kind, location, outcome, reason");
   app.add_option("-o,--output", options.output, "File for the list")

@@ -51,13 +51,57 @@ static std::vector<Mutant> dropEach(ModuleOp kernels, ModuleOp mutated) {
   return mutants;
 }
 
-llvm::Expected<std::vector<Mutant>> hadal::makeMutants(StringRef hopper) {
+static DialectRegistry makeRegistry() {
   DialectRegistry registry;
   registerAllDialects(registry);
   registerAllExtensions(registry);
   registerAllToLLVMIRTranslations(registry);
   registerHadalDialects(registry);
-  MLIRContext context(registry);
+  return registry;
+}
+
+static std::optional<ElementType> elementOf(Type type) {
+  if (type.isF32())
+    return ElementType::F32;
+  if (type.isBF16())
+    return ElementType::BF16;
+  if (isa<Float8E4M3FNType>(type))
+    return ElementType::F8E4M3;
+  if (type.isInteger(32))
+    return ElementType::I32;
+  if (type.isInteger(64))
+    return ElementType::I64;
+  return std::nullopt;
+}
+
+llvm::Expected<std::vector<FunctionInputs>> hadal::functionsOf(StringRef text, int64_t openSize) {
+  MLIRContext context(makeRegistry());
+  auto module = parseSourceString<ModuleOp>(text, &context, "functions");
+  if (!module)
+    return llvm::createStringError("holds no functions that read");
+  std::vector<FunctionInputs> functions;
+  for (auto function : module->getOps<func::FuncOp>()) {
+    if (!function.isPublic())
+      continue;
+    FunctionInputs &made = functions.emplace_back();
+    made.function = function.getSymName().str();
+    for (Type type : function.getArgumentTypes()) {
+      auto tensor = dyn_cast<RankedTensorType>(type);
+      auto element = tensor ? elementOf(tensor.getElementType()) : std::nullopt;
+      if (!element)
+        return llvm::createStringError("@" + made.function + " takes what cannot be made up; " +
+                                       "--function and --input say what is called with what");
+      Shape shape;
+      for (int64_t size : tensor.getShape())
+        shape.push_back(ShapedType::isDynamic(size) ? openSize : size);
+      made.inputs.push_back({*element, std::move(shape)});
+    }
+  }
+  return functions;
+}
+
+llvm::Expected<std::vector<Mutant>> hadal::makeMutants(StringRef hopper) {
+  MLIRContext context(makeRegistry());
   auto kernels = parseSourceString<ModuleOp>(hopper, &context, "kernels.mlir");
   if (!kernels)
     return llvm::createStringError("--emit=hopper gave text that does not read");
