@@ -183,7 +183,7 @@ Value Kernel::memory(Value tensor) {
 
 LogicalResult Kernel::wantMemory(Operation *op, ValueRange values) {
   for (Value v : values)
-    if (!memory(v))
+    if (isa<RankedTensorType>(v.getType()) && !memory(v)) // numbers need none
       return tensors.emitError() << op->getName()
                                  << " kernel wants its operands to be arguments or views of them";
   return success();
