@@ -2,6 +2,7 @@
 
 #include "dialects/exec/Exec.h"
 #include "dialects/exec/KernelAttributes.h"
+#include "dialects/hopper/Hopper.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
