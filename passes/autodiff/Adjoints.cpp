@@ -3,6 +3,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "passes/analysis/GraphQueries.h"
 #include "passes/analysis/Sizes.h"
 #include "passes/autodiff/Rules.h"
 
@@ -25,6 +26,9 @@ static OpFoldResult firstSize(ImplicitLocOpBuilder &b, Value value, int64_t dim)
     if (failed(size))
       break;
     auto found = dyn_cast<Value>(*size);
+    // Rows that came from other ranks tell it themselves: the way back is cut off from who counted.
+    if (found && registerOf(found))
+      break;
     auto dimOp = found ? found.getDefiningOp<tensor::DimOp>() : tensor::DimOp();
     if (!dimOp || !dimOp.getConstantIndex())
       return found && found.getParentBlock() == &steps ? *reifySize(b, result, dim) : *size;
