@@ -180,9 +180,17 @@ LogicalResult MmaOp::verify() {
   if (bytes != 32 && bytes != 64 && bytes != 96 && bytes != 128)
     return emitOpError() << "wants k elements of 32, 64, 96 or 128 bytes, got "
                          << int32_t(bytes); // C3
-  if (getSums() && cast<VectorType>(getSums().getType()).getNumElements() != getN() / 2)
-    return emitOpError() << "wants n/2 (" << getN() / 2 << ") sums, got "
-                         << getSums().getType(); // C4
+  if (!getSums())
+    return success();
+  if (auto vector = dyn_cast<VectorType>(getSums().getType()))
+    return vector.getNumElements() == getN() / 2
+               ? success()
+               : emitOpError() << "wants n/2 (" << getN() / 2 << ") sums, got " << vector; // C4
+  MmaOp before = productOf(getSums());
+  if (!before || before->getBlock() != (*this)->getBlock() || before.getN() != getN() ||
+      !before.getResult().hasOneUse())
+    return emitOpError("wants pending sums of a hopper.mma of the same n and block, and to be "
+                       "their only reader"); // C5
   return success();
 }
 

@@ -362,17 +362,21 @@ def MmaOp : Hopper_Op<"mma"> {
   let description = [{
     The threads of a warpgroup come here with equal offsets: sums [64, n] += A [64, k] B [n, k]^T,
     both with K in rows of 128 bytes in shared memory from `a` and `b` on, swizzled. Without `sums`
-    they start from zero. Each thread has n/2 of the sums: number 4j + 2h + i belongs to row 16 w +
+    they start from zero; they may be those of a product that is still pending. Each thread has n/2 of the sums: number 4j + 2h + i belongs to row 16 w +
     l / 4 + 8 h and column 8 j + 2 (l mod 4) + i, w being the warp's number in its warpgroup, l the
     lane. What `sums` was is gone; nothing reads the result before `await` returns it.
     (C1) n is a multiple of 8 from 8 to 256.  (C2) `element` is bf16 or f8E4M3FN.  (C3) k elements
-    are 32, 64, 96 or 128 bytes.  (C4) `sums` has n/2 numbers.
+    are 32, 64, 96 or 128 bytes.  (C4) `sums` has n/2 numbers.  (C5) Pending sums are those of a
+    hopper.mma of the same n and block, whose only reader this is.
 
     ```mlir
     %p = hopper.mma %a, %b, %sums : vector<64xf32> {element = bf16, n = 128 : i32, k = 64 : i32}
+    %q = hopper.mma %c, %d, %p : !hopper.pending {element = bf16, n = 128 : i32, k = 64 : i32}
     ```
   }];
-  let arguments = (ins I32:$a, I32:$b, Optional<FixedVectorOfRankAndType<[1], [F32]>>:$sums,
+  let arguments = (ins I32:$a, I32:$b,
+                       Optional<AnyTypeOf<[FixedVectorOfRankAndType<[1], [F32]>, Hopper_Pending],
+                                          "sums of a thread">>:$sums,
                        TypeAttr:$element, I32Attr:$n, I32Attr:$k);
   let results = (outs Hopper_Pending:$result);
   let assemblyFormat = "$a `,` $b (`,` $sums^ `:` type($sums))? attr-dict";
@@ -382,6 +386,7 @@ def MmaOp : Hopper_Op<"mma"> {
 def AwaitOp : Hopper_Op<"await"> {
   let summary = "wait for a product, and take its sums";
   let description = [{
+    Products that were begun later may go on.
     (C1) `pending` is a hopper.mma of the same block, whose only reader this is.  (C2) The result
     has n/2 numbers.
 

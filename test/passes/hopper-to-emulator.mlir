@@ -88,6 +88,25 @@ func.func @product(%a: i32, %b: i32, %sums: vector<4xf32>) -> vector<4xf32> {
   return %v : vector<4xf32>
 }
 
+// A chain has one memory; the first wait lets the two groups of the second chain go on.
+// CHECK-LABEL: func.func @chains(
+func.func @chains(%a: i32, %b: i32) -> (vector<4xf32>, vector<4xf32>) {
+  // CHECK-COUNT-2: llvm.alloca
+  // CHECK-NOT: llvm.alloca
+  // CHECK-COUNT-2: llvm.call @hadal_emu_wgmma_fence
+  // CHECK-NOT: llvm.call @hadal_emu_wgmma_fence
+  // CHECK: %[[TWO:.*]] = arith.constant 2 : i32
+  // CHECK: llvm.call @hadal_emu_wgmma_wait(%[[TWO]],
+  // CHECK: %[[NONE:.*]] = arith.constant 0 : i32
+  // CHECK: llvm.call @hadal_emu_wgmma_wait(%[[NONE]],
+  %p = hopper.mma %a, %b {element = bf16, n = 8 : i32, k = 16 : i32}
+  %q = hopper.mma %b, %a {element = bf16, n = 8 : i32, k = 16 : i32}
+  %r = hopper.mma %b, %b, %q : !hopper.pending {element = bf16, n = 8 : i32, k = 16 : i32}
+  %v = hopper.await %p : vector<4xf32>
+  %w = hopper.await %r : vector<4xf32>
+  return %v, %w : vector<4xf32>, vector<4xf32>
+}
+
 // Of buffers that the kernel only reads there is nothing to tell.
 // CHECK-LABEL: func.func @notices(
 func.func @notices(%x: memref<8xf32>, %y: memref<?x8xf32>, %i: index, %j: index, %s: memref<?xi8>)

@@ -115,11 +115,31 @@ func.func @fp8(%a: i32, %b: i32, %sums: vector<4xf32>, %s: f32) -> vector<4xf32>
 // BF16 goes on from sums, steps of 16.
 // CHECK-LABEL: func.func @bf16(
 func.func @bf16(%a: i32, %b: i32, %sums: vector<4xf32>) -> vector<4xf32> {
-  // CHECK-COUNT-2: nvvm.wgmma.mma_async {{.*}}k = 16{{.*}}<one>, A [<bf16>
+  // CHECK-COUNT-2: nvvm.wgmma.mma_async {{.*}}k = 16{{.*}}<one>], A[<bf16>
   // CHECK-NOT: nvvm.wgmma.mma_async
   %p = hopper.mma %a, %b, %sums : vector<4xf32> {element = bf16, n = 8 : i32, k = 32 : i32}
   %v = hopper.await %p : vector<4xf32>
   return %v : vector<4xf32>
+}
+
+// A product that goes on from a pending one needs no fence. The first wait lets the second chain go
+// on, which is two groups.
+// CHECK-LABEL: func.func @chains(
+func.func @chains(%a: i32, %b: i32) -> (vector<4xf32>, vector<4xf32>) {
+  // CHECK: nvvm.wgmma.fence.aligned
+  // CHECK: nvvm.wgmma.mma_async
+  // CHECK: nvvm.wgmma.fence.aligned
+  // CHECK: nvvm.wgmma.mma_async {{.*}}<zero>
+  // CHECK-NOT: nvvm.wgmma.fence.aligned
+  // CHECK: nvvm.wgmma.mma_async {{.*}}<f32>, <one>
+  // CHECK: wgmma.wait_group.sync.aligned 2;
+  // CHECK: wgmma.wait_group.sync.aligned 0;
+  %p = hopper.mma %a, %b {element = bf16, n = 8 : i32, k = 16 : i32}
+  %q = hopper.mma %b, %a {element = bf16, n = 8 : i32, k = 16 : i32}
+  %r = hopper.mma %b, %b, %q : !hopper.pending {element = bf16, n = 8 : i32, k = 16 : i32}
+  %v = hopper.await %p : vector<4xf32>
+  %w = hopper.await %r : vector<4xf32>
+  return %v, %w : vector<4xf32>, vector<4xf32>
 }
 
 // CHECK-LABEL: func.func @dropped(

@@ -7,7 +7,7 @@
 //   others    |             wait full  mma  await  (promote)  empty | ...  epilogue, store
 //
 // BF16 sums stay in the tensor cores' accumulators for all of K. Those of FP8 codes begin anew with
-// every 128 of K, and join f32 sums in registers with the product of both scales (DeepSeek-V3,
+// every block of K, and join f32 sums in registers with the product of both scales (DeepSeek-V3,
 // arXiv:2412.19437, section 3.3.2). Either way an element is one chain over K, whatever the tile:
 // its bits do not depend on the rows beside it.
 //
@@ -17,8 +17,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/exec/Exec.h"
-#include "dialects/fp8/Fp8.h"
 #include "dialects/hopper/Hopper.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/targets/cpu/Kernel.h"
 #include "passes/targets/cpu/ProductEpilogue.h"
@@ -34,12 +34,18 @@ using Values = KernelBuilder::Values;
 // Which products
 //===----------------------------------------------------------------------===//
 
-/// One scale for each 128 of K, which is where a part of the sum ends, and one for a tile's
-/// outputs.
-static bool hasPromotedScales(const Product &p) {
-  auto isPart = [&](int64_t size) { return size == 128 || (p.k <= 128 && (!size || size > p.k)); };
-  return isPart(p.blockK) && isPart(p.interval) &&
-         (p.blockN == 0 || p.blockN % 128 == 0 || p.n <= p.blockN);
+/// Sums may begin anew with each block of K of tensor cores, `block` numbers: a tile of scales has
+/// whole ones, and so has a tile of outputs.
+static bool hasWholeScales(const Product &p, int64_t block) {
+  return (p.blockK == 0 || p.blockK >= p.k || p.blockK % block == 0) &&
+         (p.blockN == 0 || p.blockN >= p.n || p.blockN % 128 == 0);
+}
+
+/// What is trained stays a chain of fused multiply-adds, as its gradients are.
+static bool isInTraining(Operation *op) {
+  auto module = op->getParentOfType<ModuleOp>();
+  return module && llvm::any_of(module.getOps<ml_program::GlobalOp>(),
+                                [](ml_program::GlobalOp global) { return global.getIsMutable(); });
 }
 
 bool hadal::canLowerProduct(Operation *op) {
@@ -48,10 +54,16 @@ bool hadal::canLowerProduct(Operation *op) {
     return false;
   Type left = getElementTypeOrSelf(p->left.getType()),
        right = getElementTypeOrSelf(p->right.getType());
-  if (p->leftScale)
-    return isa<Float8E4M3FNType>(left) && isa<Float8E4M3FNType>(right) && hasPromotedScales(*p);
-  auto isHeld = [&](Type t) { return t.isBF16() || (t.isF32() && isHeldByBf16(op)); };
-  return !p->scale && isHeld(left) && isHeld(right);
+  bool isCoded = isa<Float8E4M3FNType>(right);
+  if (p->leftScale) // promoted every 128, or all of K at once where it is no longer
+    return isCoded && isa<Float8E4M3FNType>(left) && hasWholeScales(*p, 128) &&
+           (p->interval == 128 || (p->k <= 128 && p->interval == 0));
+  if (p->scale)
+    return isCoded && left.isF32() && hasWholeScales(*p, 64) && !isInTraining(op);
+  auto isFloat = [](Type t) { return t.isF32() || t.isBF16() || t.isF16(); };
+  if (!isFloat(left) || !isFloat(right))
+    return false;
+  return isHeldByBf16(op) || (left.isBF16() && right.isBF16()) || !isInTraining(op);
 }
 
 namespace {
@@ -254,19 +266,24 @@ ProductEmitter::Place ProductEmitter::fill(StageLoads &loads, const ProductTile 
 SmallVector<Values> ProductEmitter::scalesOf(const ProductTile &tile, Value k,
                                              ArrayRef<Value> rows) {
   SmallVector<Values> scales;
-  Value leftScale = kernel.memory(first.leftScale), last = b.sub(tile.rowEnd, b.index(1));
+  Value last = b.sub(tile.rowEnd, b.index(1)), tileOfK = b.index(0);
+  if (first.blockK && first.blockK < first.k)
+    tileOfK = b.div(k, first.blockK / shape.blockK());
   Values left;
   for (Value row : rows) {
+    if (!first.leftScale)
+      break;
     row = b.min(row, last);
     if (first.source)
       row = b.toIndex(b.load(kernel.memory(first.source), {row}));
-    left.push_back(b.load(leftScale, {row, k}));
+    left.push_back(b.load(kernel.memory(first.leftScale), {row, tileOfK}));
   }
   for (const Product &p : shape.products) {
     Value n = p.blockN ? b.div(tile.column, p.blockN) : b.index(0);
     Value memory = kernel.memory(p.scale);
-    Value right = b.load(memory, rightPlace(p, memory, n, k, tile.batch));
-    scales.push_back({b.mulf(left[0], right), b.mulf(left[1], right)});
+    Value right = b.load(memory, rightPlace(p, memory, n, tileOfK, tile.batch));
+    scales.push_back(left.empty() ? Values{right, right}
+                                  : Values{b.mulf(left[0], right), b.mulf(left[1], right)});
   }
   return scales;
 }
@@ -275,21 +292,27 @@ SmallVector<Values> ProductEmitter::scalesOf(const ProductTile &tile, Value k,
 Values ProductEmitter::sumsOfBlock(Value k, Place place, Value group, Values sums,
                                    ArrayRef<Values> scales) {
   Value base = arith::MulIOp::create(b, place.stage, b.i32(shape.stageBytes()));
-  Value left = b.add(base, arith::MulIOp::create(
-                               b, group, b.i32(ProductShape::groupRows * ProductShape::rowBytes)));
-  Type element = shape.isFp8 ? Type(Float8E4M3FNType::get(b.getContext())) : b.getBF16Type();
+  Value groupRows =
+      arith::MulIOp::create(b, group, b.i32(ProductShape::groupRows * ProductShape::rowBytes));
+  Value left = b.add(base, groupRows);
+  Type element = shape.ofCodes ? Type(Float8E4M3FNType::get(b.getContext())) : b.getBF16Type();
   auto type = b.vectorOf(shape.numbers(), b.getF32Type());
   hopper::WaitOp::create(b, "full", pipeline, place.stage, place.phase);
   Values parts;
-  for (unsigned q = 0; q < shape.products.size(); ++q)
-    parts.push_back(hopper::MmaOp::create(
-        b, hopper::PendingType::get(b.getContext()), left, b.add(base, b.i32(shape.rightOffset(q))),
-        shape.isFp8 ? Value() : sums[q], element, shape.columns, shape.blockK()));
+  for (unsigned q = 0; q < shape.products.size(); ++q) {
+    Value part = shape.isPromoted() ? Value() : sums[q];
+    for (auto [l, r] : shape.terms())
+      part = hopper::MmaOp::create(
+          b, hopper::PendingType::get(b.getContext()), b.add(left, b.i32(l * shape.leftBytes())),
+          b.add(base, b.i32(shape.rightOffset(q) + r * shape.rightBytes())), part, element,
+          shape.columns, shape.blockK());
+    parts.push_back(part);
+  }
   for (Value &part : parts)
     part = hopper::AwaitOp::create(b, type, part);
   b.when(b.equal(lane, b.i32(0)),
          [&] { hopper::ArriveOp::create(b, "empty", pipeline, place.stage, Value()); });
-  if (shape.isFp8)
+  if (shape.isPromoted())
     for (unsigned q = 0; q < parts.size(); ++q)
       parts[q] = hopper::PromoteOp::create(b, type, parts[q], sums[q], scales[q][0], scales[q][1]);
   return parts;
@@ -305,7 +328,7 @@ ProductEmitter::Place ProductEmitter::multiply(const ProductTile &tile, Place pl
   Values sums(shape.products.size(), b.zeros(b.vectorOf(shape.numbers(), b.getF32Type())));
   Place next = overK(place, sums, [&](Value k, Place at, Values sums) {
     SmallVector<Values> scales;
-    if (shape.isFp8)
+    if (shape.isPromoted())
       scales = scalesOf(tile, k, rows);
     return sumsOfBlock(k, at, group, sums, scales);
   });
@@ -393,8 +416,8 @@ LogicalResult ProductEmitter::emit() {
   warp = hopper::WarpIdOp::create(b, b.getI32Type());
   // Each consumer's warps arrive when they have read a stage.
   pipeline = hopper::PipelineOp::create(b, hopper::PipelineType::get(b.getContext()),
-                                        shape.barrierOffset(), ProductShape::stages,
-                                        loads.arrivals(), ProductShape::consumers * 4);
+                                        shape.barrierOffset(), shape.stages, loads.arrivals(),
+                                        ProductShape::consumers * 4);
   Value thread = hopper::ThreadIdOp::create(b, b.getI32Type());
   b.when(b.equal(thread, b.i32(0)), [&] { hopper::InitPipelineOp::create(b, pipeline); });
   hopper::BarrierOp::create(b, uint32_t(0), IntegerAttr());

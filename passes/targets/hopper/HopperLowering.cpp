@@ -68,7 +68,23 @@ bool Lowering::lowerArithmetic(Operation *op) {
   return false;
 }
 
+void Lowering::countLaterProducts() {
+  kernel.walk([&](AwaitOp await) {
+    llvm::SmallPtrSet<Operation *, 4> begun;
+    for (Operation *op = productOf(await.getPending())->getNextNode(); op != await;
+         op = op->getNextNode()) {
+      if (isa<MmaOp>(op))
+        begun.insert(op);
+      else if (auto other = dyn_cast<AwaitOp>(op)) // its product is done, and all before that one
+        begun.remove_if(
+            [&](Operation *mma) { return !productOf(other.getPending())->isBeforeInBlock(mma); });
+    }
+    later[await] = begun.size();
+  });
+}
+
 bool Lowering::run() {
+  countLaterProducts();
   SmallVector<Operation *> ops, pipelines;
   auto isOurs = [](Operation *op) { return isa<HopperDialect>(op->getDialect()); };
   // Roles first: they make ops of their own, and their bodies move.

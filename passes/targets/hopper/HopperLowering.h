@@ -55,12 +55,19 @@ protected:
                  : descriptor;
   }
 
+  /// How many groups of products may go on after an await: those begun after its own, and not
+  /// awaited before.
+  int64_t goingOn(AwaitOp await) const { return later.lookup(await); }
+
   mlir::func::FuncOp kernel;
   mlir::ImplicitLocOpBuilder b; ///< where the op is that is being lowered
 
 private:
   bool lowerArithmetic(mlir::Operation *op);
+  void countLaterProducts();
   void lowerRole(RoleOp role);
+
+  llvm::DenseMap<mlir::Operation *, int64_t> later; ///< of each await
 };
 
 } // namespace hadal::hopper

@@ -150,7 +150,7 @@ Value ToEmulator::lowerValue(Operation *op) {
       .Case([&](MmaOp product) { return mma(product); })
       .Case([&](AwaitOp wait) {
         if (!wait->hasAttr(kDroppedAttr))
-          call("wgmma_wait", {}, {i32(0), at()});
+          call("wgmma_wait", {}, {i32(goingOn(wait)), at()});
         return LLVM::LoadOp::create(b, wait.getType(), wait->getOperand(0), 64);
       })
       .Default(Value());
@@ -194,16 +194,20 @@ void ToEmulator::copyTile(Operation *op) {
 Value ToEmulator::mma(MmaOp op) {
   bool isBf16 = op.getElement().isBF16();
   int64_t bytes = int64_t(op.getK()) * (isBf16 ? 2 : 1);
-  Value sums = local(VectorType::get({int64_t(op.getN()) / 2}, b.getF32Type()));
-  if (op.getSums())
-    LLVM::StoreOp::create(b, op.getSums(), sums, 64);
+  Value before = op.getSums(); // a vector, or the memory of a product that is pending
+  bool isPending = before && isa<LLVM::LLVMPointerType>(before.getType());
+  Value sums =
+      isPending ? before : local(VectorType::get({int64_t(op.getN()) / 2}, b.getF32Type()));
+  if (before && !isPending)
+    LLVM::StoreOp::create(b, before, sums, 64);
   Value a = descriptor(op.getA()), bb = descriptor(op.getB());
   Value none = LLVM::ZeroOp::create(b, pointer());
-  call("wgmma_fence", {}, at());
+  if (!isPending)
+    call("wgmma_fence", {}, at());
   for (int64_t k = 0; k < bytes; k += 32)
     call("wgmma", {},
          {i32(isBf16 ? HADAL_EMU_BF16 : HADAL_EMU_E4M3), further(a, k), none, further(bb, k), sums,
-          i32(op.getN()), i32(k || op.getSums()), i32(0), at()});
+          i32(op.getN()), i32(k || before), i32(0), at()});
   call("wgmma_commit", {}, at());
   return sums;
 }

@@ -124,22 +124,24 @@ Value ToNvvm::mma(MmaOp op) {
   bool isBf16 = op.getElement().isBF16();
   auto type =
       LLVM::LLVMStructType::getLiteral(b.getContext(), SmallVector<Type>(numbers, b.getF32Type()));
-  Value sums = LLVM::UndefOp::create(b, type);
-  if (op.getSums())
+  Value before = op.getSums(); // a vector, or the struct of a product that is pending
+  bool isPending = before && before.getType() == type;
+  Value sums = isPending ? before : LLVM::UndefOp::create(b, type).getResult();
+  if (before && !isPending)
     for (int64_t i = 0; i < numbers; ++i)
-      sums = LLVM::InsertValueOp::create(
-          b, sums, LLVM::ExtractElementOp::create(b, op.getSums(), i32(i)), i);
+      sums = LLVM::InsertValueOp::create(b, sums, LLVM::ExtractElementOp::create(b, before, i32(i)),
+                                         i);
   Value start = LLVM::PtrToIntOp::create(b, b.getI32Type(), base());
   Value a = descriptor(add(start, op.getA())), bb = descriptor(add(start, op.getB()));
   auto shape = NVVM::MMAShapeAttr::get(b.getContext(), 64, int(op.getN()), isBf16 ? 16 : 32);
   auto element = isBf16 ? NVVM::WGMMATypes::bf16 : NVVM::WGMMATypes::e4m3;
   int64_t bytes = int64_t(op.getK()) * (isBf16 ? 2 : 1);
-  NVVM::WgmmaFenceAlignedOp::create(b);
+  if (!isPending)
+    NVVM::WgmmaFenceAlignedOp::create(b);
   for (int64_t at = 0; at < bytes; at += 32)
     sums = NVVM::WgmmaMmaAsyncOp::create(
         b, type, sums, further(a, at), further(bb, at), shape, element, element,
-        NVVM::WGMMATypes::f32,
-        at || op.getSums() ? NVVM::WGMMAScaleOut::one : NVVM::WGMMAScaleOut::zero,
+        NVVM::WGMMATypes::f32, at || before ? NVVM::WGMMAScaleOut::one : NVVM::WGMMAScaleOut::zero,
         NVVM::WGMMAScaleIn::one, NVVM::WGMMAScaleIn::one, NVVM::MMALayout::row,
         NVVM::MMALayout::col, NVVM::MMAIntOverflowAttr());
   NVVM::WgmmaGroupSyncAlignedOp::create(b);
@@ -161,8 +163,9 @@ Value ToNvvm::await(AwaitOp op) {
       registers.push_back(element(i));
     }
     sums = LLVM::InlineAsmOp::create(
-               b, TypeRange{sums.getType()}, registers, "wgmma.wait_group.sync.aligned 0;",
-               constraints, /*has_side_effects=*/true, /*is_align_stack=*/false,
+               b, TypeRange{sums.getType()}, registers,
+               "wgmma.wait_group.sync.aligned " + std::to_string(goingOn(op)) + ";", constraints,
+               /*has_side_effects=*/true, /*is_align_stack=*/false,
                LLVM::tailcallkind::TailCallKind::None, LLVM::AsmDialectAttr(), ArrayAttr())
                .getResult(0);
   }

@@ -12,7 +12,8 @@
 namespace hadal {
 
 /// Whether tensor cores do the product that `op` is, in a graph or in a kernel: operands that bf16
-/// holds, or E4M3 codes of rows (1 x 128) and weights (128 x 128). Any sizes.
+/// holds; E4M3 codes of rows (1 x 128) and weights (128 x 128); where nothing is trained f32, f16
+/// and E4M3 weights, too, in parts of bf16. Any sizes.
 bool canLowerProduct(mlir::Operation *op);
 
 /// Whether `lowerProduct` takes this kernel on tensors: such a product, or two of one left operand,

@@ -7,16 +7,16 @@
 using namespace mlir;
 using namespace hadal;
 
-static constexpr int64_t kPart = 16; // bytes that a thread loads at a time
+static constexpr int64_t kPiece = 16; // bytes of a tile that a thread writes at a time
 
 StageLoads::StageLoads(Kernel &kernel, const ProductShape &shape)
     : kernel(kernel), b(kernel.b), shape(shape) {
   const Product &first = shape.first;
   operands.push_back({first.left, kernel.memory(first.left), first.leftBatch, first.leftRow,
-                      first.leftK, ProductShape::rows, 0, true});
+                      first.leftK, ProductShape::rows, shape.leftParts, 0, true});
   for (auto [i, p] : llvm::enumerate(shape.products))
     operands.push_back({p.right, kernel.memory(p.right), p.rightBatch, p.rightN, p.rightK,
-                        shape.columns, shape.rightOffset(i), false});
+                        shape.columns, shape.rightParts, shape.rightOffset(i), false});
   if (first.source)
     source = kernel.memory(first.source);
   for (Operand &o : operands)
@@ -26,9 +26,9 @@ StageLoads::StageLoads(Kernel &kernel, const ProductShape &shape)
 bool StageLoads::isCopied(const Operand &o) const {
   auto type = cast<MemRefType>(o.memory.getType());
   Type stored = cast<RankedTensorType>(o.tensor.getType()).getElementType();
-  bool isTaken = shape.isFp8 ? isa<Float8E4M3FNType>(stored) : stored.isBF16();
+  bool isTaken = shape.ofCodes ? isa<Float8E4M3FNType>(stored) : stored.isBF16();
   return isTaken && isa<BlockArgument>(o.memory) && o.k == type.getRank() - 1 &&
-         shape.first.k * shape.elementBytes() % kPart == 0 && !(o.isLeft && source);
+         shape.first.k * shape.elementBytes() % kPiece == 0 && !(o.isLeft && source);
 }
 
 bool StageLoads::anyByThreads() const {
@@ -62,7 +62,7 @@ exec::TensorMapAttr StageLoads::mapOf(const Operand &o) {
   auto mapOver = [&](ArrayRef<AffineExpr> results) {
     return AffineMapAttr::get(AffineMap::get(0, scalars, results, b.getContext()));
   };
-  Type element = shape.isFp8 ? Type(b.getI8Type()) : Type(b.getBF16Type());
+  Type element = shape.ofCodes ? Type(b.getI8Type()) : Type(b.getBF16Type());
   return exec::TensorMapAttr::get(b.getContext(), cast<BlockArgument>(o.memory).getArgNumber(),
                                   element, mapOver(sizes), mapOver(strides),
                                   b.getDenseI64ArrayAttr(box), ProductShape::rowBytes);
@@ -102,25 +102,56 @@ void StageLoads::copy(Value pipeline, Value stage, const ProductTile &tile, Valu
   }
 }
 
-/// What tensor cores read: bf16 as its bits, of f32 that it holds the upper halves.
-Value StageLoads::bits(Value loaded) {
-  auto type = cast<VectorType>(loaded.getType());
-  auto halves = type.clone(b.getI16Type());
-  if (type.getElementType().isBF16())
-    return arith::BitcastOp::create(b, halves, loaded);
-  if (!type.getElementType().isF32())
-    return loaded;
-  auto words = type.clone(b.getI32Type());
-  Value sixteen = arith::ConstantOp::create(
-      b, SplatElementsAttr::get(cast<ShapedType>(Type(words)), b.getI32IntegerAttr(16)));
-  Value word = arith::BitcastOp::create(b, words, loaded);
-  return arith::TruncIOp::create(b, halves, arith::ShRUIOp::create(b, word, sixteen));
+/// bf16 is the upper half of an f32.
+Value StageLoads::upperHalves(Value words) {
+  auto halves = cast<VectorType>(words.getType()).clone(b.getI16Type());
+  Value sixteen = b.constantLike(words, b.getI32IntegerAttr(16));
+  return arith::TruncIOp::create(b, halves, arith::ShRUIOp::create(b, words, sixteen));
 }
 
-/// 16 bytes of a tile's row: of K from `k` on, zeros where that ends.
-Value StageLoads::part(const Operand &o, Value row, Value k, Value batch) {
+/// What tensor cores read of numbers, part after part: codes as they are, bf16 as its bits.
+SmallVector<Value> StageLoads::partsOf(Value loaded, int64_t parts) {
+  auto type = cast<VectorType>(loaded.getType());
+  Type element = type.getElementType();
+  auto words = type.clone(b.getI32Type()), floats = type.clone(b.getF32Type());
+  auto constant = [&](Value like, uint32_t bits) {
+    return b.constantLike(like, b.getI32IntegerAttr(int32_t(bits)));
+  };
+  if (element.isBF16())
+    return {arith::BitcastOp::create(b, type.clone(b.getI16Type()), loaded)};
+  if (element.isInteger(8)) {
+    if (shape.ofCodes)
+      return {loaded};
+    // E4M3: sign, exponent and mantissa in their places in an f32 are the number times 2^-120,
+    // exact, subnormals included.
+    Value code = arith::ExtUIOp::create(b, words, loaded);
+    Value sign = arith::ShLIOp::create(b, arith::AndIOp::create(b, code, constant(code, 0x80)),
+                                       constant(code, 24));
+    Value rest = arith::ShLIOp::create(b, arith::AndIOp::create(b, code, constant(code, 0x7f)),
+                                       constant(code, 20));
+    Value small =
+        arith::BitcastOp::create(b, floats, arith::OrIOp::create(b, sign, rest).getResult());
+    Value number = b.mulf(small, b.constantLike(small, b.getF32FloatAttr(0x1p120f)));
+    return {upperHalves(arith::BitcastOp::create(b, words, number))};
+  }
+  SmallVector<Value> out;
+  Value rest = b.widen(loaded);
+  for (int64_t i = 0; i < parts; ++i) {
+    Value bits = arith::BitcastOp::create(b, words, rest);
+    out.push_back(upperHalves(bits));
+    if (i + 1 == parts)
+      break;
+    // What the upper half leaves is exact.
+    Value upper = arith::AndIOp::create(b, bits, constant(bits, 0xffff0000));
+    rest = b.subf(rest, arith::BitcastOp::create(b, floats, upper));
+  }
+  return out;
+}
+
+/// 16 bytes of each part of a tile's row: of K from `k` on, zeros where that ends.
+SmallVector<Value> StageLoads::piece(const Operand &o, Value row, Value k, Value batch) {
   auto memref = cast<MemRefType>(o.memory.getType());
-  int64_t count = kPart / shape.elementBytes(), size = shape.first.k;
+  int64_t count = kPiece / shape.elementBytes(), size = shape.first.k;
   auto type = b.vectorOf(count, memref.getElementType());
   auto at = [&](Value k) {
     SmallVector<Value> place(memref.getRank());
@@ -130,16 +161,16 @@ Value StageLoads::part(const Operand &o, Value row, Value k, Value batch) {
     return place;
   };
   if (size % count == 0 && o.k == memref.getRank() - 1) {
-    int64_t width = memref.getElementTypeBitWidth() / 8;
-    bool isAligned = isa<BlockArgument>(o.memory) && size * width % kPart == 0;
+    int64_t width = memref.getElementTypeBitWidth() / 8, bytes = std::min(count * width, kPiece);
+    bool isAligned = isa<BlockArgument>(o.memory) && size * width % bytes == 0;
     Value loaded = b.choose(
         b.less(k, b.index(size)), SmallVector<Type>{type},
         [&]() -> KernelBuilder::Values {
           return {vector::LoadOp::create(b, type, o.memory, at(k), /*nontemporal=*/false,
-                                         isAligned ? llvm::MaybeAlign(kPart) : llvm::MaybeAlign())};
+                                         isAligned ? llvm::MaybeAlign(bytes) : llvm::MaybeAlign())};
         },
         [&]() -> KernelBuilder::Values { return {b.zeros(type)}; })[0];
-    return bits(loaded);
+    return partsOf(loaded, o.parts);
   }
   SmallVector<Value> elements;
   Value zero = b.zeros(memref.getElementType()), last = b.index(size - 1);
@@ -147,16 +178,16 @@ Value StageLoads::part(const Operand &o, Value row, Value k, Value batch) {
     Value here = b.add(k, i);
     elements.push_back(b.select(b.less(last, here), zero, b.load(o.memory, at(b.min(here, last)))));
   }
-  return bits(vector::FromElementsOp::create(b, type, elements));
+  return partsOf(vector::FromElementsOp::create(b, type, elements), o.parts);
 }
 
 /// Eight threads to a row, so that they read 128 bytes of it (of f32 256) side by side.
 void StageLoads::load(Value thread, Value stage, const ProductTile &tile, Value k) {
-  constexpr int64_t parts = ProductShape::rowBytes / kPart;
-  constexpr int64_t rowsAtOnce = ProductShape::warpgroup / parts;
+  constexpr int64_t pieces = ProductShape::rowBytes / kPiece;
+  constexpr int64_t rowsAtOnce = ProductShape::warpgroup / pieces;
   Value base = arith::MulIOp::create(b, stage, b.i32(shape.stageBytes()));
-  Value at = b.rem(thread, parts), firstRow = b.div(thread, parts);
-  Value k0 = b.add(b.mul(k, shape.blockK()), b.mul(at, kPart / shape.elementBytes()));
+  Value at = b.rem(thread, pieces), firstRow = b.div(thread, pieces);
+  Value k0 = b.add(b.mul(k, shape.blockK()), b.mul(at, kPiece / shape.elementBytes()));
   for (const Operand &o : operands) {
     if (o.byHardware)
       continue;
@@ -166,10 +197,12 @@ void StageLoads::load(Value thread, Value stage, const ProductTile &tile, Value 
       Value inTile = b.add(firstRow, i), row = b.min(b.add(begin, inTile), last);
       if (o.isLeft && source)
         row = b.toIndex(b.load(source, {row}));
-      Value value = part(o, row, k0, tile.batch);
-      Value offset = b.toI32(b.add(b.mul(inTile, ProductShape::rowBytes), b.mul(at, kPart)));
+      Value offset = b.toI32(b.add(b.mul(inTile, ProductShape::rowBytes), b.mul(at, kPiece)));
       offset = b.add(b.add(base, b.i32(o.offset)), offset);
-      hopper::StoreSharedOp::create(b, value, hopper::SwizzleOp::create(b, b.getI32Type(), offset));
+      for (auto [i, value] : llvm::enumerate(piece(o, row, k0, tile.batch))) {
+        Value to = b.add(offset, b.i32(i * o.rowsOfTile * ProductShape::rowBytes));
+        hopper::StoreSharedOp::create(b, value, hopper::SwizzleOp::create(b, b.getI32Type(), to));
+      }
     });
   }
 }

@@ -2,8 +2,8 @@
 //
 // An operand whose elements the tensor cores take as they lie, rows of K 16 bytes apart or a
 // multiple, is copied by hardware (TMA). Any other one 128 threads load: rows that are gathered,
-// f32 that bf16 holds, odd strides, K not innermost. Beyond K both have zeros; rows beyond the end
-// are whatever they are, and their sums are not stored.
+// f32, codes that become bf16, odd strides, K not innermost. Beyond K both have zeros; rows beyond
+// the end are whatever they are, and their sums are not stored.
 //
 //===----------------------------------------------------------------------===//
 #ifndef HADAL_PASSES_TARGETS_HOPPER_STAGELOADS_H
@@ -43,7 +43,7 @@ private:
   struct Operand {
     mlir::Value tensor, memory;
     int batch, row, k; ///< positions of its dimensions; the row may be an output
-    int64_t rowsOfTile;
+    int64_t rowsOfTile, parts;
     int64_t offset; ///< in a stage
     bool isLeft;
     bool byHardware = false;
@@ -51,8 +51,9 @@ private:
   };
   bool isCopied(const Operand &o) const;
   exec::TensorMapAttr mapOf(const Operand &o);
-  Value part(const Operand &o, Value row, Value k, Value batch);
-  Value bits(Value loaded);
+  llvm::SmallVector<Value> piece(const Operand &o, Value row, Value k, Value batch);
+  llvm::SmallVector<Value> partsOf(Value loaded, int64_t parts);
+  Value upperHalves(Value words);
 
   Kernel &kernel;
   KernelBuilder &b;

@@ -264,6 +264,15 @@ func.func @mma_c4(%s: i32, %v: vector<32xf32>) {
 
 // -----
 
+// C5
+func.func @mma_c5(%s: i32, %p: !hopper.pending) {
+  // expected-error@+1 {{'hopper.mma' op wants pending sums of a hopper.mma of the same n and block, and to be their only reader}}
+  %q = hopper.mma %s, %s, %p : !hopper.pending {element = bf16, n = 128 : i32, k = 64 : i32}
+  return
+}
+
+// -----
+
 // C1
 func.func @await_c1(%p: !hopper.pending) {
   // expected-error@+1 {{'hopper.await' op wants a hopper.mma of the same block, and to be its only reader}}

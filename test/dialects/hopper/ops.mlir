@@ -91,9 +91,11 @@ func.func @products(%a: i32, %b: i32, %s: f32) -> vector<64xf32> {
   %v = hopper.await %p : vector<64xf32>
   // CHECK: hopper.promote %[[V]], %[[V]], %{{.*}}, %{{.*}} : vector<64xf32>
   %w = hopper.promote %v, %v, %s, %s : vector<64xf32>
-  // CHECK: hopper.mma %{{.*}}, %{{.*}}, %{{.*}} : vector<64xf32> {element = bf16, k = 64 : i32, n = 128 : i32}
+  // CHECK: %[[Q:.*]] = hopper.mma %{{.*}}, %{{.*}}, %{{.*}} : vector<64xf32> {element = bf16, k = 64 : i32, n = 128 : i32}
+  // CHECK: hopper.mma %{{.*}}, %{{.*}}, %[[Q]] : !hopper.pending {element = bf16, k = 64 : i32, n = 128 : i32}
   // CHECK: hopper.await %{{.*}} {hopper.dropped} : vector<64xf32>
   %q = hopper.mma %a, %b, %w : vector<64xf32> {element = bf16, n = 128 : i32, k = 64 : i32}
-  %r = hopper.await %q {hopper.dropped} : vector<64xf32>
+  %t = hopper.mma %a, %b, %q : !hopper.pending {element = bf16, n = 128 : i32, k = 64 : i32}
+  %r = hopper.await %t {hopper.dropped} : vector<64xf32>
   return %r : vector<64xf32>
 }
