@@ -68,6 +68,10 @@ private:
     entry->setAttr(NVVM::NVVMDialect::getKernelFuncAttrName(), b.getUnitAttr());
     entry->setAttr(NVVM::NVVMDialect::getReqntidAttrName(),
                    b.getDenseI32ArrayAttr({int32_t(launch.getThreads()), 1, 1}));
+    // Roles of tensor kernels hand registers on (setmaxnreg): of all that a block's threads can
+    // have.
+    if (launch.getTier() == "tensor")
+      entry->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), b.getI32IntegerAttr(1));
     if (launch.getCluster() > 1)
       entry->setAttr(NVVM::NVVMDialect::getClusterDimAttrName(),
                      b.getDenseI32ArrayAttr({int32_t(launch.getCluster()), 1, 1}));
