@@ -118,10 +118,21 @@ std::string laidOut(const Json &buffer) {
 void printHead(std::ostream &out, const Json &module) {
   out << module["file"].get<std::string>() << ", by " << module["producer"].get<std::string>()
       << "\n";
-  for (const Json &code : module["codes"])
+  size_t cubins = 0;
+  uint64_t cubinBytes = 0;
+  for (const Json &code : module["codes"]) {
+    if (code.contains("assembler")) { // there is one for each kernel
+      ++cubins;
+      cubinBytes += code["bytes"].get<uint64_t>();
+      continue;
+    }
     out << "code for " << code["target"]["family"].get<std::string>() << ", "
         << code["target"]["processor"].get<std::string>() << ": "
         << code["format"].get<std::string>() << ", " << bytes(code["bytes"]) << "\n";
+  }
+  if (cubins)
+    out << "  assembled by " << module["target"]["ptxas"].get<std::string>() << ": " << cubins
+        << " cubins, " << bytes(cubinBytes) << "\n";
   if (module.contains("model")) {
     out << "model\n";
     for (const auto &[key, value] : module["model"].items())

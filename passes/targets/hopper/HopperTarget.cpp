@@ -9,6 +9,7 @@
 #include "passes/targets/cpu/NativeCode.h"
 #include "passes/targets/cpu/SharedKernels.h"
 #include "passes/targets/hopper/Products.h"
+#include "passes/targets/hopper/Rows.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/ThreadPool.h"
 #include "llvm/TargetParser/Host.h"
@@ -142,6 +143,8 @@ static exec::LaunchAttr asSerialGrid(exec::LaunchAttr tasks) {
 LogicalResult HopperTarget::lower(func::FuncOp kernel) const {
   if (tiers.tensor && isProductKernel(kernel))
     return lowerProduct(kernel);
+  if (tiers.rows && canLowerRows(kernel))
+    return lowerRows(kernel);
   auto module = kernel->getParentOfType<ModuleOp>();
   StringAttr name = kernel.getSymNameAttr();
   if (failed(serial.lower(kernel)))
