@@ -33,7 +33,7 @@ namespace {
 
 /// Rows of a function's tensors where it leaves their number open: more than a tile, and no whole
 /// tiles.
-constexpr int64_t openSize = 150;
+constexpr int64_t openSize = 700;
 
 struct Options {
   std::string input, output = "-", mode = "generate", precision = "bf16", tensors, function;
@@ -164,7 +164,7 @@ public:
     std::string wide = options.tensors.empty() ? folder + "/wide.safetensors" : options.tensors;
     std::string narrow = folder + "/narrow.safetensors", config = options.input + "/config.json";
     if (options.tensors.empty())
-      HADAL_TRY(writeTokens(config, 2, 24, wide));
+      HADAL_TRY(writeTokens(config, 8, 72, wide));
     HADAL_TRY(writeTokens(config, 2, 5, narrow));
     std::vector<std::string> weights = {"--weights", options.input, "--input"};
     auto withWeights = [&](std::vector<std::string> words, const std::string &ids) {

@@ -41,7 +41,6 @@ void Context::run(Launch &launch, const PendingLaunch &pending, const Function &
   launch.kernel = function.name;
   launch.entry = function.entry;
   launch.params = pending.parameters.pointers();
-  launch.grid = pending.grid;
   launch.block = pending.block;
   launch.clusterSize = pending.clusterSize;
   launch.sharedBytes = pending.sharedBytes;
@@ -52,6 +51,20 @@ void Context::run(Launch &launch, const PendingLaunch &pending, const Function &
   if (!launch.failed())
     if (auto zone = memory.damagedZone())
       launch.fail(Failure::IllegalAddress, "a write " + *zone);
+}
+
+std::string Context::rerun(const PendingLaunch &pending, const Function &kernel, uint64_t otherSeed,
+                           bool oneCluster, const GlobalRanges &reachable, std::string &report) {
+  Launch launch;
+  launch.seed = otherSeed;
+  launch.grid = pending.grid;
+  if (oneCluster)
+    launch.grid = {pending.clusterSize, 1, 1};
+  run(launch, pending, kernel, reachable);
+  report = launch.report;
+  if (!launch.failed())
+    return "";
+  return launch.failure == Failure::IllegalAddress ? "trap" : nameOf(launch.failure);
 }
 
 CUresult Context::run(const PendingLaunch &pending) {
@@ -66,6 +79,7 @@ CUresult Context::run(const PendingLaunch &pending) {
   Mutants::Snapshot before = mutates ? Mutants::take(allocations) : Mutants::Snapshot();
   Launch launch;
   launch.seed = seed;
+  launch.grid = pending.grid;
   run(launch, pending, pending.function, reachable);
   if (launch.failed()) {
     setReport(launch.report);
@@ -73,14 +87,9 @@ CUresult Context::run(const PendingLaunch &pending) {
   }
   if (mutates)
     mutants->attempt(
-        pending.function.name, allocations, before,
-        [&](const Function &mutant, uint64_t mutantSeed, std::string &report) {
-          Launch other;
-          other.seed = mutantSeed;
-          run(other, pending, mutant, reachable);
-          report = other.report;
-          bool isAddress = other.failure == Failure::IllegalAddress;
-          return std::string(!other.failed() ? "" : isAddress ? "trap" : nameOf(other.failure));
+        pending.function, allocations, before,
+        [&](const Function &kernel, uint64_t otherSeed, bool oneCluster, std::string &report) {
+          return rerun(pending, kernel, otherSeed, oneCluster, reachable, report);
         });
   return CUDA_SUCCESS;
 }

@@ -65,9 +65,12 @@ public:
   Queues queues;
 
 private:
-  /// Runs a launch, or one of its mutants with the launch's parameters.
+  /// Runs a launch whose seed and grid are set, or one of its mutants with its parameters.
   void run(Launch &launch, const PendingLaunch &pending, const Function &function,
            const GlobalRanges &reachable);
+  /// Runs it again with another kernel of its parameters: Mutants::Rerun.
+  std::string rerun(const PendingLaunch &pending, const Function &kernel, uint64_t otherSeed,
+                    bool oneCluster, const GlobalRanges &reachable, std::string &report);
 
   std::unique_ptr<Mutants> mutants = Mutants::ofEnvironment();
   std::mutex reportMutex;

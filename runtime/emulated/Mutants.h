@@ -38,11 +38,14 @@ public:
   static Snapshot take(const std::vector<GlobalRanges::Range> &ranges);
   static void restore(const std::vector<GlobalRanges::Range> &ranges, const Snapshot &snapshot);
 
-  /// Runs a launch with another entry and seed: how it failed, "" where it did not.
-  using Rerun =
-      std::function<std::string(const Function &mutant, uint64_t seed, std::string &report)>;
-  /// Tries the kernel's mutants, from `before`; memory is then as it was when this was called.
-  void attempt(const std::string &kernel, const std::vector<GlobalRanges::Range> &ranges,
+  /// Runs a launch with another entry and seed, all of its blocks or one cluster alone: how it
+  /// failed, "" where it did not.
+  using Rerun = std::function<std::string(const Function &kernel, uint64_t seed, bool oneCluster,
+                                          std::string &report)>;
+  /// Tries the mutants of a kernel that just ran, from `before`; memory is then as it was when this
+  /// was called. Where one cluster does the work of all, as in kernels that go from tile to tile,
+  /// it does it here: so stages come round even where there is little work.
+  void attempt(const Function &kernel, const std::vector<GlobalRanges::Range> &ranges,
                const Snapshot &before, const Rerun &rerun);
 
 private:
@@ -52,6 +55,8 @@ private:
     std::unique_ptr<Image> image; ///< loaded when it is first tried
   };
   void load(Mutant &mutant);
+  void attempt(Mutant &mutant, const std::vector<GlobalRanges::Range> &ranges,
+               const Snapshot &before, const Snapshot &after, bool oneCluster, const Rerun &rerun);
   void write() const;
 
   std::string path;
