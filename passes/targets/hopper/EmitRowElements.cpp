@@ -509,11 +509,13 @@ LogicalResult RowElements::emitQuantizer(fp8::QuantizeOp op) {
   auto x = placeOf(op.getX()), q = placeOf(op.getQ()), scale = placeOf(op.getScale());
   if (failed(x) || failed(q) || failed(scale))
     return failure();
-  awaitWritten(op->getOperands(), {});
   int64_t columns = op.getX().getType().getDimSize(1), width = op.getBlock()[1];
   if (width == 0 || width > columns)
     width = columns;
   int64_t lanes = columns % 4 || width % 4 ? 1 : 4, step = 32 * lanes;
+  // Where a tile is what a warp takes at a time, a thread reads what it wrote itself.
+  bool isOwn = lanes == 4 && width == 128 && columns % width == 0;
+  awaitWritten(op.getX(), isOwn ? Pattern{columns / lanes, lanes} : Pattern());
   Type element = op.getX().getType().getElementType();
   fp8::Format format = op.codeFormat();
   auto number = [&](Value column) {

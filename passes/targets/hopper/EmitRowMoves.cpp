@@ -1,7 +1,8 @@
 //===- EmitRowMoves.cpp - positions, and rows that move -------------------===//
 //
-// mla.rotation, mla.rope, mla.cache_append, mla.append_codes, moe.dispatch, moe.combine. A block is
-// a row; its threads copy 16 bytes at a time where rows are whole multiples of that.
+// mla.rotation, mla.rope, mla.cache_append, mla.append_codes, fp8.dequantize, moe.dispatch,
+// moe.combine. A block is a row; its threads copy 16 bytes at a time where rows are whole multiples
+// of that.
 //
 //===----------------------------------------------------------------------===//
 
@@ -9,6 +10,7 @@
 #include "dialects/moe/Moe.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/targets/cpu/ExpertTree.h"
+#include "passes/targets/cpu/Fp8Codes.h"
 #include "passes/targets/cpu/SineCosine.h"
 #include "passes/targets/hopper/EmitRows.h"
 
@@ -44,7 +46,7 @@ static void copyColumns(RowBlock &block, Columns from, Columns to, int64_t count
 }
 
 //===----------------------------------------------------------------------===//
-// Positions
+// Positions, codes
 //===----------------------------------------------------------------------===//
 
 void hadal::emitRow(Kernel &kernel, mla::RotationOp op) {
@@ -134,6 +136,36 @@ void hadal::emitRow(Kernel &kernel, mla::AppendCodesOp op) {
   copyColumns(block, {kernel.memory(op.getQ()), block.row}, {kernel.memory(op.getResult()), slot},
               width);
   block.finish(kernel.sizeOf(slots, 0));
+}
+
+void hadal::emitRow(Kernel &kernel, fp8::DequantizeOp op) {
+  KernelBuilder &b = kernel.b;
+  Value q = kernel.memory(op.getQ()), scale = kernel.memory(op.getScale()),
+        out = kernel.memory(op.getResult());
+  auto type = op.getResult().getType();
+  int64_t rank = type.getRank(), columns = type.getDimSize(rank - 1), bm = op.getBlock()[0],
+          bk = op.getBlock()[1];
+  if (bk == 0 || bk > columns)
+    bk = columns;
+  RowBlock block(kernel, columns);
+  Value row = block.row, batch;
+  if (rank == 3) {
+    Value rows = b.dim(out, 1);
+    batch = b.div(row, rows), row = b.rem(row, rows);
+  }
+  Value tile = bm ? b.div(row, bm) : b.index(0);
+  auto at = [&](Value row, Value column) {
+    return batch ? Values{batch, row, column} : Values{row, column};
+  };
+  int64_t lanes = columns % 4 || bk % 4 ? 1 : 4;
+  Type format = op.getQ().getType().getElementType();
+  block.places(columns / lanes, lanes, [&](Value column) {
+    Value one = b.load(scale, at(tile, b.div(column, bk)));
+    Value codes = block.load(q, at(row, column), lanes);
+    block.store(b.mulf(decodeF8(b, codes, format), b.splat(one, lanes)), out, at(row, column));
+  });
+  AffineExpr rows = kernel.resultDim(0, rank - 2);
+  block.finish(rank == 3 ? rows * kernel.resultDim(0, 0) : rows);
 }
 
 //===----------------------------------------------------------------------===//

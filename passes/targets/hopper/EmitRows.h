@@ -2,6 +2,7 @@
 #ifndef HADAL_PASSES_TARGETS_HOPPER_EMITROWS_H
 #define HADAL_PASSES_TARGETS_HOPPER_EMITROWS_H
 
+#include "dialects/fp8/Fp8.h"
 #include "dialects/mla/Mla.h"
 #include "dialects/moe/Moe.h"
 #include "dialects/sample/Sample.h"
@@ -18,6 +19,7 @@ void emitRow(Kernel &kernel, mla::RotationOp op);
 void emitRow(Kernel &kernel, mla::RopeOp op);
 void emitRow(Kernel &kernel, mla::CacheAppendOp op);
 void emitRow(Kernel &kernel, mla::AppendCodesOp op);
+void emitRow(Kernel &kernel, fp8::DequantizeOp op);
 void emitRow(Kernel &kernel, moe::DispatchOp op);
 void emitRow(Kernel &kernel, moe::CombineOp op);
 void emitRow(Kernel &kernel, moe::RouteOp op);

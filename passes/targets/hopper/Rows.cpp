@@ -12,9 +12,9 @@ using namespace hadal;
 /// Runs `body` on the op as what it is; false where it is none that has a kernel to itself.
 static bool withRowOp(Operation *op, auto body) {
   return llvm::TypeSwitch<Operation *, bool>(op)
-      .Case<mla::RotationOp, mla::RopeOp, mla::CacheAppendOp, mla::AppendCodesOp, moe::DispatchOp,
-            moe::CombineOp, moe::RouteOp, moe::PlanOp, sample::ArgmaxOp, sample::NllOp,
-            sample::LogProbabilitiesOp, sample::PenalizeOp>([&](auto op) {
+      .Case<mla::RotationOp, mla::RopeOp, mla::CacheAppendOp, mla::AppendCodesOp, fp8::DequantizeOp,
+            moe::DispatchOp, moe::CombineOp, moe::RouteOp, moe::PlanOp, sample::ArgmaxOp,
+            sample::NllOp, sample::LogProbabilitiesOp, sample::PenalizeOp>([&](auto op) {
         body(op);
         return true;
       })
@@ -25,6 +25,9 @@ static bool withRowOp(Operation *op, auto body) {
 static bool canLower(Operation *op) {
   if (auto combine = dyn_cast<moe::CombineOp>(op))
     return !combine.getPartial() && !filledWith(combine.getWeights());
+  if (auto dequantize = dyn_cast<fp8::DequantizeOp>(op))
+    return !dequantize.getOffsets() && dequantize.getBlock()[1] != 1 &&
+           dequantize.codeFormat() != fp8::Format::E5M6;
   if (auto plan = dyn_cast<moe::PlanOp>(op))
     return !plan.getChoices() && !plan.getSegments();
   return withRowOp(op, [](auto) {});
