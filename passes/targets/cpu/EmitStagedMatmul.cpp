@@ -417,7 +417,9 @@ void StagedMatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, V
 /// narrower, and caches with them. AMX reads operands faster than the second cache brings them: a
 /// block's rows fill half of the first one, and leave the second one to the task's results.
 void StagedMatmulEmitter::planTasks() {
-  int64_t steps = inTiles ? 384 : b.shape.lanes == 16 ? 1024 : 512,
+  int64_t steps = inTiles               ? 384
+                  : b.shape.lanes == 16 ? 1024
+                                        : 512,
           panels = operands.layout.panels();
   if (promotes()) {
     parts = wholeParts = SumParts::of(first, inTiles ? TileProduct::side : 4);
