@@ -64,6 +64,7 @@ private:
   void emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1);
   void emitFewRows(Value m0, Value m1, Value batch, Value p0, Value p1);
   void emitBlock(Value m0, Value m1, Value batch, Value p0, Value p1, Value t0, Value t1);
+  void prefetchNext(const Tile &tile, Value m0, Value m1, Value p0, Value p1);
   void sumTile(const Tile &tile);
   void sumInTiles(const Tile &tile);
   Values partOf(const Tile &tile, Value part, Values acc);
@@ -253,6 +254,24 @@ void StagedMatmulEmitter::sumInTiles(const Tile &tile) {
   });
 }
 
+/// A tile of rows [m0, m1) and panels [p0, p1) asks for a part of the weights that are staged next:
+/// those of the same panels, or the first ones of the panels after these, which the next task
+/// reads.
+void StagedMatmulEmitter::prefetchNext(const Tile &tile, Value m0, Value m1, Value p0, Value p1) {
+  if (!operands.prefetches())
+    return;
+  Value isLast = b.equal(tile.t1, b.index(parts.count())),
+        wraps = b.equal(p1, b.index(operands.layout.panels()));
+  Value panel = b.select(isLast, b.select(wraps, b.index(0), p1), p0),
+        part = b.select(isLast, b.index(0), tile.t1), batch = tile.batch;
+  if (batch)
+    batch = b.select(arith::AndIOp::create(b, isLast, wraps),
+                     b.min(b.add(batch, 1), b.index(first.batch - 1)), batch);
+  Value count = b.sub(p1, p0), blocks = b.ceilDiv(b.sub(m1, m0), heights().back());
+  Value share = b.add(b.mul(b.div(b.sub(tile.row, m0), heights().back()), count), tile.slot);
+  operands.prefetch(batch, panel, panelsOfTask, part, partsOfBlock, share, b.mul(blocks, count));
+}
+
 /// Adds the parts of a tile to its sums.
 void StagedMatmulEmitter::sumTile(const Tile &tile) {
   if (inTiles)
@@ -357,6 +376,7 @@ void StagedMatmulEmitter::emitBlock(Value m0, Value m1, Value batch, Value p0, V
         else
           b.choose(
               isFirst, [&] { beginTile(tile, true); }, [&] { beginTile(tile, false); });
+        prefetchNext(tile, m0, m1, p0, p1);
         sumTile(tile);
         if (isOnly || !epilogue)
           return endTile(tile, true);

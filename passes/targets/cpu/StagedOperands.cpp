@@ -364,11 +364,65 @@ void StagedOperands::stageAcross(Value panel, Value slot, Value batch, Value t0,
   });
 }
 
+/// The same of codes as they are stored, where a panel is two vectors of eight: squares of bytes
+/// are transposed before they are decoded, both vectors' at once, in halves of registers.
+void StagedOperands::stageCodesAcross(Value panel, Value slot, Value batch, Value t0, Value t1) {
+  constexpr int64_t lanes = 8, count = 16; // of a vector; codes of an output at a time
+  Type bytes = b.vectorOf(2 * count, b.getI8Type());
+  // Bytes of two registers in turn: the lower or the upper half of each of their halves.
+  auto inTurns = [&](Value a, Value c, bool isUpper) -> Value {
+    SmallVector<int64_t> from;
+    for (int64_t half = 0; half < 2 * count; half += count)
+      for (int64_t i = 0; i < count / 2; ++i) {
+        int64_t at = half + (isUpper ? count / 2 : 0) + i;
+        from.push_back(at), from.push_back(2 * count + at);
+      }
+    return vector::ShuffleOp::create(b, a, c, from);
+  };
+  forParts(t0, t1, [&](Value begin, Value steps, Value at) {
+    b.loop(b.index(0), steps, count, [&](Value k) {
+      Value step = b.add(begin, k);
+      Values raw =
+          loadSteps(2 * lanes, rawOf(rights[0], count), b.sub(steps, k), parts.areMultiples(count),
+                    [&](int64_t i, Value valid) {
+                      Value memory = rights[productOf(i / lanes)];
+                      Value n =
+                          b.min(b.add(columnOf(panel, i / lanes), i % lanes), b.index(first.n - 1));
+                      return b.loadVector(memory, rightPlace(first, memory, n, step, batch), count,
+                                          b.maskOf(count, valid));
+                    });
+      Values rows;
+      for (int64_t i = 0; i < lanes; ++i)
+        rows.push_back(vector::ShuffleOp::create(b, raw[i], raw[i + lanes],
+                                                 llvm::to_vector(llvm::seq<int64_t>(2 * count))));
+      for (int level = 0; level < 3; ++level) {
+        Values next;
+        for (int64_t i = 0; i < lanes / 2; ++i)
+          for (bool isUpper : {false, true})
+            next.push_back(inTurns(rows[i], rows[i + lanes / 2], isUpper));
+        rows = next;
+      }
+      // Each has two steps: of either, eight outputs of both vectors.
+      for (int64_t i = 0; i < count; ++i) {
+        Value halves = vector::BitCastOp::create(b, b.vectorOf(count, b.getI16Type()),
+                                                 inTurns(b.zeros(bytes), rows[i / 2], i % 2));
+        Value values = decodeUpperF8(b, halves, element);
+        if (float factor = movesFactor ? 1 : f8Factor(element); factor != 1)
+          values = b.mulf(values, b.constantLike(values, b.getF32FloatAttr(factor)));
+        put(values, slot, b.add(b.add(at, k), i), 0);
+      }
+    });
+  });
+}
+
 void StagedOperands::stagePanel(Value panel, Value slot, Value batch, Value t0, Value t1) {
   int64_t lanes = b.shape.lanes, each = vectors() / products.size();
   // Vectors at a time.
   int64_t count = isCode() && !pairs && each % 2 == 0 ? 2 : 1;
-  for (int64_t v = 0; v < vectors(); v += alongOutputs ? count : 1) {
+  bool inBytes = lie == Lie::Plain && !alongOutputs && !pairs && isCode() && lanes == 8;
+  if (inBytes)
+    stageCodesAcross(panel, slot, batch, t0, t1);
+  for (int64_t v = 0; v < vectors() && !inBytes; v += alongOutputs ? count : 1) {
     auto along = [&](int64_t first, int64_t count, int64_t valid) {
       stageAlongOutputs(panel, slot, batch, t0, t1, first, count, valid);
     };
@@ -386,6 +440,24 @@ void StagedOperands::stagePanel(Value panel, Value slot, Value batch, Value t0, 
   }
   if (outputScales)
     stageScales(panel, slot, batch, t0, t1);
+}
+
+void StagedOperands::prefetch(Value batch, Value panel, int64_t panelCount, Value t, int64_t atOnce,
+                              Value share, Value shares) {
+  int64_t outputs = panelCount * layout.width(), steps = atOnce * parts.length;
+  int64_t rows = alongOutputs ? steps : outputs, length = alongOutputs ? outputs : steps;
+  Value each = b.div(b.sub(b.add(b.index(rows), shares), b.index(1)), shares);
+  Value begin = b.mul(share, each), n0 = b.mul(panel, layout.width()), k0 = parts.begin(b, t);
+  b.loop(begin, b.min(b.add(begin, each), b.index(rows)), 1, [&](Value row) {
+    Value n = alongOutputs ? n0 : b.min(b.add(n0, row), b.index(first.n - 1)),
+          k = alongOutputs ? b.min(b.add(k0, row), b.index(first.k - 1)) : k0;
+    for (Value memory : rights)
+      for (int64_t line = 0; line < length; line += 64) // where a row ends does not matter
+        b.prefetch(memory,
+                   rightPlace(first, memory, alongOutputs ? b.add(n, line) : n,
+                              alongOutputs ? k : b.add(k, line), batch),
+                   /*isWrite=*/false, 2);
+  });
 }
 
 Value StagedOperands::right(Value slot, Value step, int64_t vector) {

@@ -65,6 +65,14 @@ public:
   /// All parts of rows, for the weights as they are stored.
   void stageWhole(Value row, Value count, Value last, Value batch);
 
+  /// Asks for a share of codes that are staged later: those of `panelCount` panels from `panel` on
+  /// and of the steps of `atOnce` parts from part `t` on, as they are stored; share `share` of
+  /// `shares`.
+  void prefetch(Value batch, Value panel, int64_t panelCount, Value t, int64_t atOnce, Value share,
+                Value shares);
+  /// True if they come from memory for a task alone.
+  bool prefetches() const { return lie == Lie::Plain && isCode(); }
+
   /// What is staged for lanes: one number (or pair) of a row, a vector of a panel's numbers (or
   /// pairs). `step` counts f32 or pairs, from the first part's first one on.
   Value left(Value row, Value step);
@@ -112,6 +120,7 @@ private:
   void stageAlongOutputs(Value panel, Value slot, Value batch, Value t0, Value t1, int64_t vector,
                          int64_t count, int64_t valid);
   void stageAcross(Value panel, Value slot, Value batch, Value t0, Value t1, int64_t vector);
+  void stageCodesAcross(Value panel, Value slot, Value batch, Value t0, Value t1);
   void stageScales(Value panel, Value slot, Value batch, Value t0, Value t1);
   Value outputsAt(Value panel, Value batch, Value k, int64_t vector, int64_t lanes, int64_t valid);
   Value codePairs(Value panel, Value batch, Value k, Value isLast, int64_t vector, int64_t valid);
