@@ -146,7 +146,8 @@ private:
   ProductShape shape;
   const Product &first;
   ProductEpilogue epilogue;
-  Value out, pipeline, lane, warp;
+  Value out, lane, warp;
+  Value pipeline, floats; ///< the second fills the same stages, before parts are made
 };
 
 } // namespace
@@ -250,11 +251,18 @@ ProductEmitter::Place ProductEmitter::fill(StageLoads &loads, const ProductTile 
     Value before = arith::XOrIOp::create(b, at.phase, b.i32(1));
     hopper::WaitOp::create(b, "empty", pipeline, at.stage, before);
     if (!loads.anyByThreads()) {
-      loads.copy(pipeline, at.stage, tile, k);
+      loads.copy(pipeline, at.stage, tile, k, /*floats=*/false);
       return {};
     }
-    if (loads.anyByHardware())
-      b.when(isFirst, [&] { loads.copy(pipeline, at.stage, tile, k); });
+    if (loads.anyByHardware() || loads.anyFloats())
+      b.when(isFirst, [&] {
+        if (loads.anyByHardware())
+          loads.copy(pipeline, at.stage, tile, k, /*floats=*/false);
+        if (loads.anyFloats())
+          loads.copy(floats, at.stage, tile, k, /*floats=*/true);
+      });
+    if (loads.anyFloats())
+      hopper::WaitOp::create(b, "full", floats, at.stage, at.phase);
     loads.load(thread, at.stage, tile, k);
     hopper::FenceAsyncOp::create(b);
     hopper::ArriveOp::create(b, "full", pipeline, at.stage, Value());
@@ -415,11 +423,19 @@ LogicalResult ProductEmitter::emit() {
   lane = hopper::LaneIdOp::create(b, b.getI32Type());
   warp = hopper::WarpIdOp::create(b, b.getI32Type());
   // Each consumer's warps arrive when they have read a stage.
-  pipeline = hopper::PipelineOp::create(b, hopper::PipelineType::get(b.getContext()),
-                                        shape.barrierOffset(), shape.stages, loads.arrivals(),
-                                        ProductShape::consumers * 4);
+  auto makePipeline = [&](int64_t offset, int64_t full, int64_t empty) -> Value {
+    return hopper::PipelineOp::create(b, hopper::PipelineType::get(b.getContext()), offset,
+                                      shape.stages, full, empty);
+  };
+  pipeline = makePipeline(shape.barrierOffset(), loads.arrivals(), ProductShape::consumers * 4);
+  if (loads.anyFloats())
+    floats = makePipeline(shape.floatBarrierOffset(), 1, 1);
   Value thread = hopper::ThreadIdOp::create(b, b.getI32Type());
-  b.when(b.equal(thread, b.i32(0)), [&] { hopper::InitPipelineOp::create(b, pipeline); });
+  b.when(b.equal(thread, b.i32(0)), [&] {
+    hopper::InitPipelineOp::create(b, pipeline);
+    if (floats)
+      hopper::InitPipelineOp::create(b, floats);
+  });
   hopper::BarrierOp::create(b, uint32_t(0), IntegerAttr());
   emitRoles(loads);
   kernel.finish(counts, /*scratchBytes=*/0);

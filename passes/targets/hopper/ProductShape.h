@@ -17,9 +17,11 @@ struct ProductShape {
   explicit ProductShape(llvm::ArrayRef<Product> products)
       : products(products), first(this->products.front()), ofCodes(bool(first.leftScale)),
         leftParts(partsOf(first.left, first.op)), rightParts(partsOf(first.right, first.op)) {
-    int64_t most = products.size() == 1 ? 128 : 64;
+    int64_t most = 128 / products.size() / (rightParts > 1 ? 2 : 1);
     columns = std::min<int64_t>(most, llvm::alignTo(first.n, 16));
-    stages = std::min<int64_t>(4, mostSharedBytes / (stageBytes() + 16));
+    // Each is filled more than once in a sum of several blocks.
+    stages = std::clamp<int64_t>(blocksOfK() - 1, 1,
+                                 std::min<int64_t>(4, mostSharedBytes / (stageBytes() + 32)));
   }
   ProductShape(const ProductShape &) = delete;
 
@@ -40,6 +42,7 @@ struct ProductShape {
   static constexpr int64_t warpgroup = 128;            ///< threads
   static constexpr int64_t consumers = 2, threads = (consumers + 1) * warpgroup;
   static constexpr int64_t rowBytes = 128; ///< of K in a tile
+  static constexpr int64_t floatRowBytes = 256;
   static constexpr int64_t mostSharedBytes = 227 << 10;
 
   /// Whether sums begin anew with each block of K, and join others with its scales.
@@ -49,18 +52,22 @@ struct ProductShape {
   int64_t blocksOfK() const { return llvm::divideCeil(first.k, blockK()); }
   int64_t blocksOfN() const { return llvm::divideCeil(first.n, columns); }
   int64_t numbers() const { return columns / 2; } ///< of a thread's sums of one product
-  // Of a stage: the left tile, then each product's right one, part after part. All begin at
-  // multiples of 1024 bytes.
+  // Of a stage: the left tile, then each product's right one, part after part; then right ones in
+  // f32, of which threads make parts. All begin at multiples of 1024 bytes.
   int64_t leftBytes() const { return rows * rowBytes; } ///< of one part
   int64_t rightBytes() const { return columns * rowBytes; }
-  int64_t stageBytes() const {
-    return leftParts * leftBytes() + products.size() * rightParts * rightBytes();
-  }
+  int64_t floatBytes() const { return rightParts > 1 ? columns * floatRowBytes : 0; }
+  int64_t stageBytes() const { return floatOffset(products.size()); }
   int64_t rightOffset(unsigned product) const {
     return leftParts * leftBytes() + product * rightParts * rightBytes();
   }
+  int64_t floatOffset(unsigned product) const {
+    return rightOffset(products.size()) + product * floatBytes();
+  }
+  // After the stages two pipelines' barriers: of the tiles, of those in f32.
   int64_t barrierOffset() const { return stages * stageBytes(); }
-  int64_t sharedBytes() const { return barrierOffset() + stages * 16; }
+  int64_t floatBarrierOffset() const { return barrierOffset() + stages * 16; }
+  int64_t sharedBytes() const { return floatBarrierOffset() + stages * 16; }
   /// Pairs of parts that are multiplied, the smallest products first.
   llvm::SmallVector<std::pair<int64_t, int64_t>> terms() const {
     llvm::SmallVector<std::pair<int64_t, int64_t>> pairs;

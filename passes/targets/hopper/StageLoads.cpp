@@ -13,22 +13,25 @@ StageLoads::StageLoads(Kernel &kernel, const ProductShape &shape)
     : kernel(kernel), b(kernel.b), shape(shape) {
   const Product &first = shape.first;
   operands.push_back({first.left, kernel.memory(first.left), first.leftBatch, first.leftRow,
-                      first.leftK, ProductShape::rows, shape.leftParts, 0, true});
+                      first.leftK, ProductShape::rows, shape.leftParts, 0, true, 0});
   for (auto [i, p] : llvm::enumerate(shape.products))
     operands.push_back({p.right, kernel.memory(p.right), p.rightBatch, p.rightN, p.rightK,
-                        shape.columns, shape.rightParts, shape.rightOffset(i), false});
+                        shape.columns, shape.rightParts, shape.rightOffset(i), false,
+                        shape.floatOffset(i)});
   if (first.source)
     source = kernel.memory(first.source);
   for (Operand &o : operands)
-    o.byHardware = isCopied(o);
+    o.byHardware = isCopied(o, false), o.hasFloats = isCopied(o, true);
 }
 
-bool StageLoads::isCopied(const Operand &o) const {
+bool StageLoads::isCopied(const Operand &o, bool floats) const {
   auto type = cast<MemRefType>(o.memory.getType());
   Type stored = cast<RankedTensorType>(o.tensor.getType()).getElementType();
-  bool isTaken = shape.ofCodes ? isa<Float8E4M3FNType>(stored) : stored.isBF16();
+  bool isTaken = floats          ? !o.isLeft && o.parts > 1 && stored.isF32()
+                 : shape.ofCodes ? isa<Float8E4M3FNType>(stored)
+                                 : stored.isBF16();
   return isTaken && isa<BlockArgument>(o.memory) && o.k == type.getRank() - 1 &&
-         shape.first.k * shape.elementBytes() % kPiece == 0 && !(o.isLeft && source);
+         shape.first.k * type.getElementTypeBitWidth() / 8 % kPiece == 0 && !(o.isLeft && source);
 }
 
 bool StageLoads::anyByThreads() const {
@@ -37,6 +40,10 @@ bool StageLoads::anyByThreads() const {
 
 bool StageLoads::anyByHardware() const {
   return llvm::any_of(operands, [](const Operand &o) { return o.byHardware; });
+}
+
+bool StageLoads::anyFloats() const {
+  return llvm::any_of(operands, [](const Operand &o) { return o.hasFloats; });
 }
 
 /// K, rows, matrices; boxes of 128 bytes of a tile's rows.
@@ -48,7 +55,7 @@ exec::TensorMapAttr StageLoads::mapOf(const Operand &o) {
   SmallVector<AffineExpr> sizes, strides;
   for (int dim : dims) {
     sizes.push_back(kernel.sizeOf(o.memory, dim));
-    AffineExpr stride = b.getAffineConstantExpr(shape.elementBytes());
+    AffineExpr stride = b.getAffineConstantExpr(type.getElementTypeBitWidth() / 8);
     for (int64_t inner = dim + 1; inner < type.getRank(); ++inner)
       stride = stride * kernel.sizeOf(o.memory, inner);
     if (dim != o.k)
@@ -62,20 +69,20 @@ exec::TensorMapAttr StageLoads::mapOf(const Operand &o) {
   auto mapOver = [&](ArrayRef<AffineExpr> results) {
     return AffineMapAttr::get(AffineMap::get(0, scalars, results, b.getContext()));
   };
-  Type element = shape.ofCodes ? Type(b.getI8Type()) : Type(b.getBF16Type());
-  return exec::TensorMapAttr::get(b.getContext(), cast<BlockArgument>(o.memory).getArgNumber(),
-                                  element, mapOver(sizes), mapOver(strides),
-                                  b.getDenseI64ArrayAttr(box), ProductShape::rowBytes);
+  Type element = type.getElementType();
+  return exec::TensorMapAttr::get(
+      b.getContext(), cast<BlockArgument>(o.memory).getArgNumber(), element, mapOver(sizes),
+      mapOver(strides), b.getDenseI64ArrayAttr(box), o.hasFloats ? 0 : ProductShape::rowBytes);
 }
 
 ArrayAttr StageLoads::addTensorMaps() {
   SmallVector<Attribute> maps;
   for (Operand &o : operands)
-    if (o.byHardware)
+    if (o.byHardware || o.hasFloats)
       maps.push_back(mapOf(o));
   Type pointer = LLVM::LLVMPointerType::get(b.getContext());
   for (Operand &o : operands) {
-    if (!o.byHardware)
+    if (!o.byHardware && !o.hasFloats)
       continue;
     unsigned at = kernel.lowered.getNumArguments();
     (void)kernel.lowered.insertArgument(at, pointer, {}, b.getLoc());
@@ -84,21 +91,22 @@ ArrayAttr StageLoads::addTensorMaps() {
   return maps.empty() ? ArrayAttr() : b.getArrayAttr(maps);
 }
 
-void StageLoads::copy(Value pipeline, Value stage, const ProductTile &tile, Value k) {
-  int64_t bytes = 0;
+void StageLoads::copy(Value pipeline, Value stage, const ProductTile &tile, Value k, bool floats) {
+  auto isMeant = [&](const Operand &o) { return floats ? o.hasFloats : o.byHardware; };
+  int64_t bytes = 0, rowBytes = floats ? ProductShape::floatRowBytes : ProductShape::rowBytes;
   for (const Operand &o : operands)
-    bytes += o.byHardware ? o.rowsOfTile * ProductShape::rowBytes : 0;
+    bytes += isMeant(o) ? o.rowsOfTile * rowBytes : 0;
   hopper::ExpectOp::create(b, pipeline, stage, bytes);
   Value base = arith::MulIOp::create(b, stage, b.i32(shape.stageBytes()));
   Value k0 = b.toI32(b.mul(k, shape.blockK()));
   for (const Operand &o : operands) {
-    if (!o.byHardware)
+    if (!isMeant(o))
       continue;
     SmallVector<Value> at{k0, b.toI32(o.isLeft ? tile.row : tile.column)};
     if (o.batch >= 0)
       at.push_back(b.toI32(tile.batch));
-    hopper::LoadTileOp::create(b, o.map, at, b.add(base, b.i32(o.offset)), pipeline, stage,
-                               Value());
+    Value to = b.add(base, b.i32(floats ? o.floatOffset : o.offset));
+    hopper::LoadTileOp::create(b, o.map, at, to, pipeline, stage, Value());
   }
 }
 
@@ -146,6 +154,16 @@ SmallVector<Value> StageLoads::partsOf(Value loaded, int64_t parts) {
     rest = b.subf(rest, arith::BitcastOp::create(b, floats, upper));
   }
   return out;
+}
+
+/// The 8 numbers of piece `at` of a row that hardware has copied.
+Value StageLoads::loadFloats(const Operand &o, Value base, Value row, Value at) {
+  Value offset = b.add(b.mul(row, ProductShape::floatRowBytes), b.mul(at, 2 * kPiece));
+  Value from = b.add(b.add(base, b.i32(o.floatOffset)), b.toI32(offset));
+  auto four = b.vectorOf(4, b.getF32Type());
+  Value low = hopper::LoadSharedOp::create(b, four, from);
+  Value high = hopper::LoadSharedOp::create(b, four, b.add(from, b.i32(kPiece)));
+  return vector::ShuffleOp::create(b, low, high, ArrayRef<int64_t>{0, 1, 2, 3, 4, 5, 6, 7});
 }
 
 /// 16 bytes of each part of a tile's row: of K from `k` on, zeros where that ends.
@@ -197,10 +215,12 @@ void StageLoads::load(Value thread, Value stage, const ProductTile &tile, Value 
       Value inTile = b.add(firstRow, i), row = b.min(b.add(begin, inTile), last);
       if (o.isLeft && source)
         row = b.toIndex(b.load(source, {row}));
+      SmallVector<Value> parts = o.hasFloats ? partsOf(loadFloats(o, base, inTile, at), o.parts)
+                                             : piece(o, row, k0, tile.batch);
       Value offset = b.toI32(b.add(b.mul(inTile, ProductShape::rowBytes), b.mul(at, kPiece)));
       offset = b.add(b.add(base, b.i32(o.offset)), offset);
-      for (auto [i, value] : llvm::enumerate(piece(o, row, k0, tile.batch))) {
-        Value to = b.add(offset, b.i32(i * o.rowsOfTile * ProductShape::rowBytes));
+      for (auto [part, value] : llvm::enumerate(parts)) {
+        Value to = b.add(offset, b.i32(part * o.rowsOfTile * ProductShape::rowBytes));
         hopper::StoreSharedOp::create(b, value, hopper::SwizzleOp::create(b, b.getI32Type(), to));
       }
     });

@@ -1,7 +1,8 @@
 //===- StageLoads.h - who fills the stages of a product, and how ----------===//
 //
 // An operand whose elements the tensor cores take as they lie, rows of K 16 bytes apart or a
-// multiple, is copied by hardware (TMA). Any other one 128 threads load: rows that are gathered,
+// multiple, is copied by hardware (TMA). Any other one 128 threads load, weights of f32 from where
+// hardware has copied them, all else from the device's memory: rows that are gathered,
 // f32, codes that become bf16, odd strides, K not innermost. Beyond K both have zeros; rows beyond
 // the end are whatever they are, and their sums are not stored.
 //
@@ -34,8 +35,11 @@ public:
   int64_t arrivals() const {
     return (anyByThreads() ? ProductShape::warpgroup : 0) + anyByHardware();
   }
-  /// One thread asks for a stage's tiles of block `k` of K that hardware copies.
-  void copy(Value pipeline, Value stage, const ProductTile &tile, Value k);
+  /// Whether hardware copies weights of f32 for threads to make parts of.
+  bool anyFloats() const;
+  /// One thread asks for a stage's tiles of block `k` of K that hardware copies: those that tensor
+  /// cores take, or `floats`, into a pipeline of their own.
+  void copy(Value pipeline, Value stage, const ProductTile &tile, Value k, bool floats);
   /// Thread `thread` of the 128 loads its part of the others.
   void load(Value thread, Value stage, const ProductTile &tile, Value k);
 
@@ -46,11 +50,13 @@ private:
     int64_t rowsOfTile, parts;
     int64_t offset; ///< in a stage
     bool isLeft;
-    bool byHardware = false;
+    int64_t floatOffset; ///< in a stage, of the tile in f32
+    bool byHardware = false, hasFloats = false;
     Value map; ///< of a hardware copy
   };
-  bool isCopied(const Operand &o) const;
+  bool isCopied(const Operand &o, bool floats) const;
   exec::TensorMapAttr mapOf(const Operand &o);
+  Value loadFloats(const Operand &o, Value base, Value row, Value at);
   llvm::SmallVector<Value> piece(const Operand &o, Value row, Value k, Value batch);
   llvm::SmallVector<Value> partsOf(Value loaded, int64_t parts);
   Value upperHalves(Value words);
