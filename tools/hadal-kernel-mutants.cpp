@@ -20,6 +20,7 @@
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Program.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -142,40 +143,16 @@ public:
 
   /// The model's own launches, with the mutants beside them.
   Status run() {
-    std::string module = folder + "/m.hadal", out = folder + "/out.safetensors";
-    std::vector<std::string> device = {"--device", "emulated", "-o", out};
-    auto ran = [&](std::vector<std::string> words) {
-      words.insert(words.end(), device.begin(), device.end());
-      return beside([&] { return runTool(tools, "hadal-run", words); });
-    };
     if (!options.function.empty())
-      return ran({"call", module, options.function, "--input", options.tensors});
-    if (!isModel()) {
-      auto functions = functionsOf(HADAL_TRY(readTextFile(options.input)), openSize);
-      if (!functions)
-        return failed(functions.takeError());
-      for (const FunctionInputs &function : *functions) {
-        std::string inputs = folder + "/" + function.function + ".safetensors";
-        HADAL_TRY(writeInputs(function, inputs));
-        HADAL_TRY(ran({"call", module, function.function, "--input", inputs}));
-      }
-      return {};
-    }
-    std::string wide = options.tensors.empty() ? folder + "/wide.safetensors" : options.tensors;
-    std::string narrow = folder + "/narrow.safetensors", config = options.input + "/config.json";
+      return call(options.function, options.tensors);
+    if (!isModel())
+      return runFunctions();
+    std::string wide = options.tensors.empty() ? path("wide") : options.tensors;
     if (options.tensors.empty())
-      HADAL_TRY(writeTokens(config, 8, 72, wide));
-    HADAL_TRY(writeTokens(config, 2, 5, narrow));
-    std::vector<std::string> weights = {"--weights", options.input, "--input"};
-    auto withWeights = [&](std::vector<std::string> words, const std::string &ids) {
-      words.insert(words.end(), weights.begin(), weights.end());
-      words.push_back(ids);
-      return words;
-    };
+      HADAL_TRY(writeTokens(config(), 8, 72, wide));
     if (options.mode == "train")
-      return ran(withWeights({"gradients", module}, wide));
-    HADAL_TRY(ran(withWeights({"logits", module}, wide)));
-    return ran(withWeights({"generate", module, "--max-new-tokens", "3", "--ignore-eos"}, narrow));
+      return runOn({"gradients"}, wide, "out");
+    return runGeneration(wide);
   }
 
   nlohmann::ordered_json report() const {
@@ -202,7 +179,72 @@ public:
 
 private:
   static bool isMissed(const Outcome &outcome) { return outcome.word == "none"; }
+  std::string path(const std::string &name) const { return folder + "/" + name + ".safetensors"; }
+  std::string config() const { return options.input + "/config.json"; }
   std::string pathOf(size_t i) const { return folder + "/mutant" + std::to_string(i) + ".so"; }
+
+  /// hadal-run with these words, unless all mutants were caught.
+  Status runTools(const std::vector<std::string> &words) {
+    if (std::none_of(outcomes.begin(), outcomes.end(), isMissed))
+      return {};
+    return beside([&] { return runTool(tools, "hadal-run", words); });
+  }
+
+  /// A command of hadal-run and its options, on the model's weights.
+  Status runOn(std::vector<std::string> words, const std::string &input,
+               const std::string &output) {
+    words.insert(words.begin() + 1, folder + "/m.hadal");
+    words.insert(words.end(), {"--weights", options.input, "--input", input, "--device", "emulated",
+                               "-o", path(output)});
+    return runTools(words);
+  }
+
+  Status call(const std::string &function, const std::string &input) {
+    if (isModel())
+      return runOn({"call", function}, input, "out");
+    return runTools({"call", folder + "/m.hadal", function, "--input", input, "--device",
+                     "emulated", "-o", path("out")});
+  }
+
+  /// All programs of a model that generates: rows enough for several tiles in prefill and in
+  /// decode, then what else a user may ask for.
+  Status runGeneration(const std::string &wide) {
+    HADAL_TRY(writeTokens(config(), 2, 5, path("narrow")));
+    HADAL_TRY(writeTokens(config(), 140, 2, path("rows")));
+    HADAL_TRY(writeScored());
+    HADAL_TRY(runOn({"logits"}, wide, "out"));
+    HADAL_TRY(runOn({"generate", "--max-new-tokens=2", "--ignore-eos"}, path("rows"), "out"));
+    HADAL_TRY(runOn({"generate", "--max-new-tokens=3", "--ignore-eos", "--temperature=0.8",
+                     "--repetition-penalty=1.1", "--logprobs=2"},
+                    path("narrow"), "out"));
+    HADAL_TRY(call("nll", path("scored")));
+    HADAL_TRY(runOn({"logits", "--dump"}, path("narrow"), "dump"));
+    if (!llvm::sys::fs::exists(path("dump"))) // nothing was left to look for
+      return {};
+    return runOn({"logits", "--dump", "--routes=" + path("dump")}, path("narrow"), "out");
+  }
+
+  /// Logits and the tokens that they are to score.
+  Status writeScored() {
+    ModelConfig model = HADAL_TRY(readModelConfig(config()));
+    std::minstd_rand random(1);
+    Tensor logits(ElementType::F32, {70, model.vocabSize}), targets(ElementType::I32, {70});
+    fillTensor(logits, random);
+    return writeSafetensors(path("scored"), std::vector<NamedTensor>{{"logits", logits.view()},
+                                                                     {"targets", targets.view()}});
+  }
+
+  /// All functions of a .mlir file, on made-up tensors.
+  Status runFunctions() {
+    auto functions = functionsOf(HADAL_TRY(readTextFile(options.input)), openSize);
+    if (!functions)
+      return failed(functions.takeError());
+    for (const FunctionInputs &function : *functions) {
+      HADAL_TRY(writeInputs(function, path(function.function)));
+      HADAL_TRY(call(function.function, path(function.function)));
+    }
+    return {};
+  }
 
   /// Runs `work` with the mutants that are still at large, and takes their outcomes.
   template <typename Work> Status beside(Work work) {
