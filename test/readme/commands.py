@@ -96,7 +96,7 @@ def clone(folder):
         capture_output=True,
         text=True,
         timeout=600,
-        env={**os.environ, "HADAL_BIN": "build/bin", "STEPS": "10", "PWD": str(folder)},
+        env={**os.environ, "HADAL_BIN": "build/bin", "STEPS": "4", "PWD": str(folder)},
     )
     if done.returncode:
         sys.exit(f"the quickstart fails: {done.stdout[-500:]}{done.stderr[-1500:]}")
