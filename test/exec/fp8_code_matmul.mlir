@@ -61,6 +61,13 @@
 // REDEFINE: %{s} = E=3 rows=0,13,4 N=150 K=45 block=128,128 transpose=1 residual=1
 // RUN: %{case}
 
+// Every code is its value, and NaN is NaN.
+// REDEFINE: %{f} = all_codes
+// REDEFINE: %{s} = rows=1 N=256 K=140 block=128,128 all_codes=1
+// RUN: %{case}
+// REDEFINE: %{s} = rows=40 N=256 K=140 block=128,128 all_codes=1
+// RUN: %{case}
+
 // What is kept of the result in codes is made in the product's kernel.
 // REDEFINE: %{f} = kept
 // REDEFINE: %{s} = rows=1 N=200 K=300 block=128,128 kept=128
@@ -89,6 +96,11 @@ func.func @plain(%x: tensor<?x300xf8E4M3FN>, %w: tensor<200x300xf8E4M3FN>, %sc: 
   %c0 = arith.constant 0 : index
   %y = fp8.matmul %x, %w, %sc x_scale(%xs : tensor<?x3xf32>) {block = array<i64: 128, 128>} : tensor<?x300xf8E4M3FN>, tensor<200x300xf8E4M3FN>, tensor<2x3xf32> -> tensor<?x200xf32>
   return %y : tensor<?x200xf32>
+}
+
+func.func @all_codes(%x: tensor<?x140xf8E4M3FN>, %w: tensor<256x140xf8E4M3FN>, %sc: tensor<2x2xf32>, %xs: tensor<?x2xf32>) -> tensor<?x256xf32> {
+  %y = fp8.matmul %x, %w, %sc x_scale(%xs : tensor<?x2xf32>) {block = array<i64: 128, 128>} : tensor<?x140xf8E4M3FN>, tensor<256x140xf8E4M3FN>, tensor<2x2xf32> -> tensor<?x256xf32>
+  return %y : tensor<?x256xf32>
 }
 
 func.func @small(%x: tensor<?x37xf8E4M3FN>, %w: tensor<19x37xf8E4M3FN>, %sc: tensor<1x1xf32>, %xs: tensor<?x1xf32>) -> tensor<?x19xf32> {

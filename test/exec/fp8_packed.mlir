@@ -3,8 +3,7 @@
 // DEFINE: %{f} =
 // DEFINE: %{s} =
 // DEFINE: %{packed} = hadal-compare make %{op} %{s} -o %t.in.safetensors && rm -rf %t.dir && mkdir %t.dir && cp %t.in.safetensors %t.dir/model.safetensors && hadal-run call %t.hadal @%{f} --weights %t.dir --threads 1 --input %t.in.safetensors -o %t.out.safetensors && hadal-compare check %{op} %{s} %t.in.safetensors %t.out.safetensors
-// RUN: rm -rf %t && split-file %s %t
-// RUN: hadal-compile %t/products.mlir -o %t.hadal
+// RUN: hadal-compile %s -o %t.hadal
 // REDEFINE: %{f} = packed
 // REDEFINE: %{s} = rows=1 N=200 K=301 block=128,128
 // RUN: %{packed}
@@ -22,17 +21,6 @@
 // REDEFINE: %{s} = rows=3 N=200 K=301 block=5,128
 // RUN: %{packed}
 
-// Every code is its value, and NaN is NaN: decoded in registers, and into scratch.
-// RUN: hadal-compile %t/all_codes.mlir -o %t.hadal
-// REDEFINE: %{f} = all_codes
-// REDEFINE: %{s} = rows=1 N=256 K=140 block=128,128 all_codes=1
-// RUN: %{packed}
-// REDEFINE: %{s} = rows=40 N=256 K=140 block=128,128 all_codes=1
-// RUN: %{packed}
-// RUN: hadal-compile %t/all_codes.mlir --cpu=x86-64-v3 -o %t.hadal
-// RUN: %{packed}
-
-//--- products.mlir
 ml_program.global private @arg1(#ml_program.extern : tensor<200x301xf8E4M3FN>) : tensor<200x301xf8E4M3FN>
 func.func @packed(%x: tensor<?x301xf8E4M3FN>, %unused: tensor<200x301xf8E4M3FN>, %scale: tensor<2x3xf32>, %xs: tensor<?x3xf32>) -> tensor<?x200xf32> {
   %w = ml_program.global_load_const @arg1 : tensor<200x301xf8E4M3FN>
@@ -47,13 +35,4 @@ func.func @narrow(%x: tensor<?x301xf8E4M3FN>, %unused: tensor<200x301xf8E4M3FN>,
   %y = fp8.matmul %x, %w, %scale x_scale(%xs : tensor<?x3xf32>) {block = array<i64: 5, 128>}
       : tensor<?x301xf8E4M3FN>, tensor<200x301xf8E4M3FN>, tensor<40x3xf32> -> tensor<?x200xf32>
   return %y : tensor<?x200xf32>
-}
-
-//--- all_codes.mlir
-ml_program.global private @arg1(#ml_program.extern : tensor<256x140xf8E4M3FN>) : tensor<256x140xf8E4M3FN>
-func.func @all_codes(%x: tensor<?x140xf8E4M3FN>, %unused: tensor<256x140xf8E4M3FN>, %scale: tensor<2x2xf32>, %xs: tensor<?x2xf32>) -> tensor<?x256xf32> {
-  %w = ml_program.global_load_const @arg1 : tensor<256x140xf8E4M3FN>
-  %y = fp8.matmul %x, %w, %scale x_scale(%xs : tensor<?x2xf32>) {block = array<i64: 128, 128>}
-      : tensor<?x140xf8E4M3FN>, tensor<256x140xf8E4M3FN>, tensor<2x2xf32> -> tensor<?x256xf32>
-  return %y : tensor<?x256xf32>
 }
