@@ -219,7 +219,8 @@ static constexpr StringRef kPasses[] = {
     "hadal-recompute",        "hadal-cut-chunks",           "exec-assign-layouts",
     "exec-form-programs",     "exec-add-sampling",          "exec-add-optimizer",
     "exec-plan-memory",       "hadal-lower-kernels",        "exec-order-chunks",
-    "hadal-expand-math",      "hadal-kernel-entries",
+    "hopper-to-nvvm",         "hopper-to-emulator",         "hadal-expand-math",
+    "hadal-kernel-entries",   "hadal-grid-entries",
 };
 static constexpr StringRef kPipelines[] = {"mla-specialize", "hadal-graph-to-kernels",
                                            "hadal-loss-to-kernels", "hadal-kernels-to-llvm"};
