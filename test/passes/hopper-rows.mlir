@@ -116,11 +116,11 @@ func.func @dispatch(%x: tensor<?x256xf8E4M3FN>, %source: tensor<?xi32>) -> tenso
   return %0 : tensor<?x256xf8E4M3FN>
 }
 
-// One warp is a token: it waits for the affinities, the experts' and the groups' scores, the groups
-// taken, the experts picked and their order.
+// One warp is a token: it waits for the experts' scores, the groups' scores, the groups taken, the
+// experts picked and their order.
 // CHECK-LABEL: func.func private @route(
 // CHECK-SAME: threads = 32
-// CHECK-COUNT-6: hopper.barrier 0
+// CHECK-COUNT-5: hopper.barrier 0
 // CHECK-NOT: hopper.barrier
 func.func @route(%logits: tensor<?x64xf32>) -> (tensor<?x4xf32>, tensor<?x4xi32>)
     attributes {exec.kernel} {

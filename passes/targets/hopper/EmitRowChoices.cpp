@@ -326,8 +326,9 @@ void RowRoute::affinities() {
     block.barrier();
     Value total = toF32(b, sumInF64(b, count, [&](Value e) { return real(choice, e); }));
     mine(count, [&](Value e) { block.storeShared(b.divf(real(choice, e), total), affinity, e); });
+    if (!op.getForced())
+      block.barrier(); // before choices take the exponentials' place
   }
-  block.barrier();
 }
 
 Value RowRoute::groupScore(Value group) {

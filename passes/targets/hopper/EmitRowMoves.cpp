@@ -203,7 +203,8 @@ public:
     block.barrier();
     if (topK > 1) {
       b.loop(block.thread, b.index(topK - 1), block.threads, [&](Value i) { findLevel(i); });
-      block.barrier();
+      if (topK > 2) // a single boundary is one thread's
+        block.barrier();
       b.loop(block.thread, b.index(topK - 1), block.threads, [&](Value i) { findJoin(i); });
       block.barrier();
     }
