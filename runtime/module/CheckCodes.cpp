@@ -134,7 +134,7 @@ static Status checkShape(const fb::Kernel &kernel, const fb::Code &code) {
   if (const fb::CpuTasks *tasks = kernel.shape_as_CpuTasks()) {
     if (!isShared || isEmulated)
       return invalidFile("runs as tasks of a CPU, its code is no shared object for one");
-    if (kernel.tier())
+    if (kernel.tier() && kernel.tier()->size())
       return invalidFile("runs as tasks of a CPU, which have no tier");
     if (tasks->scratch_bytes() > maxScratchBytes)
       return invalidFile("wants " + std::to_string(tasks->scratch_bytes()) +

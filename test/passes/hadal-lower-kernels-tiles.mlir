@@ -1,7 +1,7 @@
 // RUN: hadal-opt %s --hadal-lower-kernels="target=x86-64-v4+amx" | FileCheck %s
 // RUN: hadal-opt %s --hadal-lower-kernels=target=x86-64-v4 | FileCheck %s --check-prefix=FMA
 // RUN: not hadal-opt %s --hadal-lower-kernels="target=z80" 2>&1 | FileCheck %s --check-prefix=BAD
-// BAD: error: wants a target (aarch64, host, x86-64-v2+fma, x86-64-v3, x86-64-v4, x86-64-v4+amx, x86-64-v4+bf16), got z80
+// BAD: error: wants a target (aarch64, host, sm_90a, sm_90a-emulated, x86-64-v2+fma, x86-64-v3, x86-64-v4, x86-64-v4+amx, x86-64-v4+bf16), got z80
 // RUN: not hadal-opt %s --hadal-kernels-to-llvm=target=z80 2>&1 | FileCheck %s --check-prefix=BAD
 
 // Code is what compiling takes its time for. A product has a tile for each height up to 12, once

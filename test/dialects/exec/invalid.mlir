@@ -413,7 +413,7 @@ func.func private @f(memref<8xf32>) attributes {exec.launch = #exec.launch<tasks
 // -----
 
 // C4
-// expected-error@+1 {{tensor_map wants elements that are numbers of whole bytes, got index}}
+// expected-error@+1 {{tensor_map wants elements that are numbers of whole bytes, got 'index'}}
 #map = #exec.tensor_map<binding = 0, element = index, sizes = affine_map<() -> (8)>, stride_bytes = affine_map<() -> ()>, box = [8]>
 
 // -----
