@@ -82,6 +82,24 @@ func.func @gather(%ids: tensor<?xi32>, %table: tensor<100x64xbf16>) -> tensor<?x
   return %y : tensor<?x64xf32>
 }
 
+// One number for all rows has no vectors.
+// CHECK-LABEL: func.func private @scaled(
+// CHECK: memref.load %arg1[] : memref<f32>
+func.func @scaled(%x: tensor<?x36xf32>, %factor: tensor<f32>) -> tensor<?x36xf32>
+    attributes {exec.kernel} {
+  %c0 = arith.constant 0 : index
+  %t = tensor.dim %x, %c0 : tensor<?x36xf32>
+  %out = tensor.empty(%t) : tensor<?x36xf32>
+  %y = linalg.generic {indexing_maps = [#matrix, affine_map<(t, h) -> ()>, #matrix],
+                       iterator_types = ["parallel", "parallel"]}
+      ins(%x, %factor : tensor<?x36xf32>, tensor<f32>) outs(%out : tensor<?x36xf32>) {
+  ^bb0(%in: f32, %k: f32, %unused: f32):
+    %r = arith.mulf %in, %k : f32
+    linalg.yield %r : f32
+  } -> tensor<?x36xf32>
+  return %y : tensor<?x36xf32>
+}
+
 // Pairs come in two accesses, halves go in one each.
 // CHECK-LABEL: func.func private @rope(
 // CHECK-COUNT-2: vector.load %arg0{{.*}} {alignment = 16 : i64}

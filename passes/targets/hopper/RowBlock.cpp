@@ -74,6 +74,8 @@ static llvm::MaybeAlign alignmentOf(MemRefType type, int64_t lanes) {
 }
 
 Value RowBlock::load(Value memref, ValueRange at, int64_t lanes) {
+  if (lanes == 1) // memory of one number has no vectors
+    return b.splat(b.load(memref, at), 1);
   auto type = cast<MemRefType>(memref.getType());
   auto vector = b.vectorOf(lanes, type.getElementType());
   return vector::LoadOp::create(b, vector, memref, at, /*nontemporal=*/false,
@@ -82,6 +84,8 @@ Value RowBlock::load(Value memref, ValueRange at, int64_t lanes) {
 
 void RowBlock::store(Value v, Value memref, ValueRange at) {
   int64_t lanes = cast<VectorType>(v.getType()).getNumElements();
+  if (lanes == 1)
+    return b.store(vector::ExtractOp::create(b, v, 0), memref, at);
   vector::StoreOp::create(b, v, memref, at, /*nontemporal=*/false,
                           alignmentOf(cast<MemRefType>(memref.getType()), lanes));
 }
