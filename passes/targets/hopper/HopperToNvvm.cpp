@@ -54,6 +54,7 @@ private:
   void arrive(ArriveOp op);
   void copyTile(Operation *op);
   Value mma(MmaOp op);
+  Value tied(const std::string &instruction, Value sums);
   Value await(AwaitOp op);
 };
 
@@ -136,7 +137,10 @@ Value ToNvvm::mma(MmaOp op) {
   auto shape = NVVM::MMAShapeAttr::get(b.getContext(), 64, int(op.getN()), isBf16 ? 16 : 32);
   auto element = isBf16 ? NVVM::WGMMATypes::bf16 : NVVM::WGMMATypes::e4m3;
   int64_t bytes = int64_t(op.getK()) * (isBf16 ? 2 : 1);
-  if (!isPending)
+  // Nothing is moved into the sums' registers between the fence and the first instruction.
+  if (before && !isPending)
+    sums = tied("wgmma.fence.sync.aligned;", sums);
+  else if (!before)
     NVVM::WgmmaFenceAlignedOp::create(b);
   for (int64_t at = 0; at < bytes; at += 32)
     sums = NVVM::WgmmaMmaAsyncOp::create(
@@ -148,30 +152,33 @@ Value ToNvvm::mma(MmaOp op) {
   return sums;
 }
 
-/// The wait takes each register and gives it back: nothing that reads sums moves before it.
+/// An instruction that takes each register of the struct and gives it back: what reads or writes
+/// these stays on its side of it.
+Value ToNvvm::tied(const std::string &instruction, Value sums) {
+  int64_t numbers = cast<LLVM::LLVMStructType>(sums.getType()).getBody().size();
+  std::string constraints;
+  for (int64_t i = 0; i < numbers; ++i)
+    constraints += "=f,";
+  SmallVector<Value> registers;
+  for (int64_t i = 0; i < numbers; ++i) {
+    constraints += std::to_string(i) + (i + 1 < numbers ? "," : "");
+    registers.push_back(LLVM::ExtractValueOp::create(b, sums, i));
+  }
+  return LLVM::InlineAsmOp::create(b, TypeRange{sums.getType()}, registers, instruction,
+                                   constraints, /*has_side_effects=*/true,
+                                   /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
+                                   LLVM::AsmDialectAttr(), ArrayAttr())
+      .getResult(0);
+}
+
 Value ToNvvm::await(AwaitOp op) {
   Value sums = op->getOperand(0); // the struct by now
-  int64_t numbers = cast<VectorType>(op.getType()).getNumElements();
-  auto element = [&](int64_t i) -> Value { return LLVM::ExtractValueOp::create(b, sums, i); };
-  if (!op->hasAttr(kDroppedAttr)) {
-    std::string constraints;
-    for (int64_t i = 0; i < numbers; ++i)
-      constraints += "=f,";
-    SmallVector<Value> registers;
-    for (int64_t i = 0; i < numbers; ++i) {
-      constraints += std::to_string(i) + (i + 1 < numbers ? "," : "");
-      registers.push_back(element(i));
-    }
-    sums = LLVM::InlineAsmOp::create(
-               b, TypeRange{sums.getType()}, registers,
-               "wgmma.wait_group.sync.aligned " + std::to_string(goingOn(op)) + ";", constraints,
-               /*has_side_effects=*/true, /*is_align_stack=*/false,
-               LLVM::tailcallkind::TailCallKind::None, LLVM::AsmDialectAttr(), ArrayAttr())
-               .getResult(0);
-  }
+  if (!op->hasAttr(kDroppedAttr))
+    sums = tied("wgmma.wait_group.sync.aligned " + std::to_string(goingOn(op)) + ";", sums);
   Value result = LLVM::UndefOp::create(b, op.getType());
-  for (int64_t i = 0; i < numbers; ++i)
-    result = LLVM::InsertElementOp::create(b, result, element(i), i32(i));
+  for (int64_t i = 0, n = cast<VectorType>(op.getType()).getNumElements(); i < n; ++i)
+    result =
+        LLVM::InsertElementOp::create(b, result, LLVM::ExtractValueOp::create(b, sums, i), i32(i));
   return result;
 }
 
