@@ -49,23 +49,27 @@ struct Outcome {
 };
 
 int fail(const std::string &message) {
-  std::fprintf(stderr, "hadal-kernel-mutants: %s\n", message.c_str());
+  if (!message.empty())
+    std::fprintf(stderr, "hadal-kernel-mutants: %s\n", message.c_str());
   return 1;
 }
 
 Status failed(llvm::Error error) { return invalidArgument(llvm::toString(std::move(error))); }
 
-/// Runs a program beside this one; what it says goes to stderr.
+/// Runs a program beside this one; what it says goes to stderr. An error without words: it has said
+/// what is wrong.
 Status runTool(const std::string &folder, const std::string &tool,
                const std::vector<std::string> &words) {
   std::string program = folder + "/" + tool, problem;
   std::vector<llvm::StringRef> arguments = {program};
   arguments.insert(arguments.end(), words.begin(), words.end());
-  std::optional<llvm::StringRef> redirects[] = {llvm::StringRef(), std::nullopt, std::nullopt};
+  std::optional<llvm::StringRef> redirects[] = {llvm::StringRef(), llvm::StringRef(), std::nullopt};
   int status = llvm::sys::ExecuteAndWait(program, arguments, std::nullopt, redirects,
                                          /*SecondsToWait=*/0, /*MemoryLimit=*/0, &problem);
   if (status == 0)
     return {};
+  if (status == 1)
+    return invalidArgument("");
   return invalidArgument(tool + " " + (words.empty() ? "" : words[0]) + " failed" +
                          (problem.empty() ? "" : ": " + problem));
 }
@@ -313,10 +317,10 @@ Status mutate(const Options &options, const std::string &tools) {
   else
     HADAL_TRY(
         writeFile(options.output, {reinterpret_cast<const std::byte *>(text.data()), text.size()}));
-  std::fprintf(stderr, "%zu mutants, %zu caught\n", list.size(), list.size() - missed);
   if (missed)
     return invalidArgument(std::to_string(missed) + " of " + std::to_string(list.size()) +
                            " mutants were not caught");
+  std::fprintf(stderr, "%zu mutants, all caught\n", list.size());
   return {};
 }
 
