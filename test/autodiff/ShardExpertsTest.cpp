@@ -145,6 +145,7 @@ private:
     std::vector<std::map<std::string, Array>> handed(ranks);
     std::vector<std::vector<Array>> last;
     func::FuncOp part;
+    Ranks all(ranks, [&](int64_t rank, StringRef name) { return parameter(rank, name); });
     for (const char *suffix : {"_forward", "_input_grad", "_weight_grad"}) {
       part = split->lookupSymbol<func::FuncOp>((base + suffix).str());
       ASSERT_TRUE(part) << suffix;
@@ -156,7 +157,6 @@ private:
               number ? arguments[rank].at(number.getInt())
                      : handed[rank].at(part.getArgAttrOfType<StringAttr>(i, kNameAttr).str()));
         }
-      Ranks all(ranks, [&](int64_t rank, StringRef name) { return parameter(rank, name); });
       last = all.evaluate(part, given);
       for (int64_t rank = 0; rank < ranks; ++rank)
         for (unsigned i = 0; i < part.getNumResults(); ++i)

@@ -51,8 +51,13 @@ bool Ranks::exchange(int64_t rank, Operation *op, Values &values) {
     double rows = 0, choices = 0;
     for (size_t i = 0; i < received.data.size(); i += 2)
       rows += received.data[i], choices += received.data[i + 1];
-    values[counts.getRows()] = {{}, {rows}};
-    values[counts.getChoices()] = {{}, {choices}};
+    values[counts.getRows()] = registers[rank][counts.getRowsRegister().str()] = {{}, {rows}};
+    values[counts.getChoices()] =
+        registers[rank][counts.getChoicesRegister().str()] = {{}, {choices}};
+    return true;
+  }
+  if (auto count = dyn_cast<moe::CountOp>(op)) {
+    values[count] = registers[rank].at(count.getReg().str());
     return true;
   }
   auto rows = dyn_cast<moe::ExchangeOp>(op);

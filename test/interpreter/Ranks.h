@@ -14,6 +14,7 @@
 #include "dialects/moe/Moe.h"
 
 #include <barrier>
+#include <map>
 #include <mutex>
 
 namespace hadal::frontend {
@@ -22,7 +23,7 @@ class Ranks {
 public:
   /// `parameter` gives a global's value on a rank.
   Ranks(int64_t count, std::function<Array(int64_t rank, llvm::StringRef name)> parameter)
-      : parameter(std::move(parameter)), posted(count), barrier(count) {}
+      : parameter(std::move(parameter)), posted(count), registers(count), barrier(count) {}
 
   /// Rows that one rank has sent to another by one exchange.
   struct Message {
@@ -46,6 +47,8 @@ private:
   };
   std::function<Array(int64_t, llvm::StringRef)> parameter;
   std::vector<Post> posted;
+  /// Of each rank: what its exchanges have counted, for the parts of a function that come after.
+  std::vector<std::map<std::string, Array>> registers;
   std::barrier<> barrier;
   std::mutex lock;
 };
