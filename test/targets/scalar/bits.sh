@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One model's logits, and its gradients where products do not use tiles, have equal bits on every
 # target that this machine runs: vectors of 4, 8 and 16 lanes, and target=scalar's one.
-#     bits.sh BIN CHECKPOINT      CHECKPOINT holds config.json and the weights
+#     bits.sh BIN CHECKPOINT [gradients]      CHECKPOINT holds config.json and the weights
 set -euo pipefail
 bin=$(realpath "$1") checkpoint=$(realpath "$2")
 dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
@@ -42,6 +42,7 @@ for target in "${targets[@]}"; do
   infer "$target"
 done
 for target in "${targets[0]}" "${targets[-1]}"; do
+  [ "${3:-}" = gradients ] || break
   "$bin/hadal-compile" "$checkpoint" --mode=train --seq=70 --micro-batch=2 --products=fma \
     --cpu="$target" -o "$dir/$target.hadal"
   run "$target" gradients
