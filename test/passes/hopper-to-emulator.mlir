@@ -95,10 +95,8 @@ func.func @chains(%a: i32, %b: i32) -> (vector<4xf32>, vector<4xf32>) {
   // CHECK-NOT: llvm.alloca
   // CHECK-COUNT-2: llvm.call @hadal_emu_wgmma_fence
   // CHECK-NOT: llvm.call @hadal_emu_wgmma_fence
-  // CHECK: %[[TWO:.*]] = arith.constant 2 : i32
-  // CHECK: llvm.call @hadal_emu_wgmma_wait(%[[TWO]],
-  // CHECK: %[[NONE:.*]] = arith.constant 0 : i32
-  // CHECK: llvm.call @hadal_emu_wgmma_wait(%[[NONE]],
+  // CHECK: llvm.call @hadal_emu_wgmma_wait(%c2_i32{{[_0-9]*}},
+  // CHECK: llvm.call @hadal_emu_wgmma_wait(%c0_i32{{[_0-9]*}},
   %p = hopper.mma %a, %b {element = bf16, n = 8 : i32, k = 16 : i32}
   %q = hopper.mma %b, %a {element = bf16, n = 8 : i32, k = 16 : i32}
   %r = hopper.mma %b, %b, %q : !hopper.pending {element = bf16, n = 8 : i32, k = 16 : i32}

@@ -40,7 +40,7 @@ private:
     if (usesTiles(kernel, g))
       return TileProduct::side;
     int64_t rows = kernel.b.shape.rows;
-    return g.accumulate == Accumulate::Hopper ? rows / 3 : rows;
+    return g.accumulate == Accumulate::Hopper ? std::max<int64_t>(rows / 3, 1) : rows;
   }
   struct Block { // of rows of a group
     Value count, scales;

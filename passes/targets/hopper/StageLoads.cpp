@@ -140,7 +140,11 @@ SmallVector<Value> StageLoads::partsOf(Value loaded, int64_t parts) {
     Value small =
         arith::BitcastOp::create(b, floats, arith::OrIOp::create(b, sign, rest).getResult());
     Value number = b.mulf(small, b.constantLike(small, b.getF32FloatAttr(0x1p120f)));
-    return {upperHalves(arith::BitcastOp::create(b, words, number))};
+    // But for NaN, whose bits are those of 480.
+    Value isNan = b.equal(rest, constant(code, 0x7f << 20));
+    Value bits = arith::OrIOp::create(b, sign, constant(code, 0x7fc00000));
+    bits = b.select(isNan, bits, arith::BitcastOp::create(b, words, number));
+    return {upperHalves(bits)};
   }
   SmallVector<Value> out;
   Value rest = b.widen(loaded);

@@ -26,6 +26,8 @@ SOURCE = HERE / "Inputs" / "products.mlir"
 EXPERTS, TOKENS = 4, 9
 # Sums of bf16 are f32; those of codes keep 13 bits, and are promoted.
 CODES = ("codes", "codes_odd", "grouped_codes", "grouped_pair_codes")
+# Of these the order of threads and copies is changed: each way to fill a stage.
+SHUFFLED = ("rows_f32", "codes", "parts", "grouped_pair_codes", "weights_codes")
 
 
 def f32(numbers):
@@ -170,9 +172,10 @@ with tempfile.TemporaryDirectory() as name:
             compare(function, got, call(cpu, function, arguments))
             if m == 1:
                 continue
-            again = call(emulated, function, arguments, "--device", "emulated",
-                         "--emulator-seed", 7)
-            frame.claim(f"{function}: another order, the same bits", again == got)
+            if function in SHUFFLED:
+                again = call(emulated, function, arguments, "--device", "emulated",
+                             "--emulator-seed", 7)
+                frame.claim(f"{function}: another order, the same bits", again == got)
             if not function.startswith("grouped"):
                 few = call(emulated, function, first_rows(arguments, m, 3), "--device", "emulated")
                 frame.claim(f"{function}: bits of rows do not depend on those beside them",
