@@ -105,11 +105,11 @@ private:
 SmallVector<int64_t> StagedMatmulEmitter::heights() const {
   if (inTiles)
     return {TileProduct::side / 2, TileProduct::side};
-  if (first.accumulate == Accumulate::Hopper)
-    return {1, 2};
-  if (b.shape.rows == 12)
-    return {1, 3, 6, 12};
-  return {1, 3, 6};
+  bool isHopper = first.accumulate == Accumulate::Hopper;
+  SmallVector<int64_t> all =
+      isHopper ? SmallVector<int64_t>{1, 2} : SmallVector<int64_t>{1, 3, 6, 12};
+  llvm::erase_if(all, [&](int64_t height) { return height > b.shape.rows; });
+  return all;
 }
 
 Value StagedMatmulEmitter::heightFor(Value rows) {

@@ -54,7 +54,9 @@ def main():
 
         same("logits", [], "logits")
         same("tokens", [], "generate", "--max-new-tokens", 4, "--ignore-eos")
-        same("gradients", TRAIN, "gradients")
+        for precision in ("fp32", "fp8"):
+            training = TRAIN + [f"--precision={precision}"]
+            same(f"{precision} gradients", training, "gradients")
         same("losses", TRAIN, "train", *STEPS, output="--log")
 
 
