@@ -158,6 +158,8 @@ const Tensor &Tensors::tensor(const std::string &name) const {
 }
 
 double compare::chainTolerance(const Settings &settings, int64_t depth) {
+  if (settings.text("device", "cpu") == "gpu")
+    return 5e-7 + static_cast<double>(depth) * 0x1p-27;
   return settings.text("products", "fma") == "tiles" ? 5e-7 + static_cast<double>(depth) * 0x1p-30
                                                      : 0;
 }
@@ -241,6 +243,22 @@ void Check::close(unsigned result, const Reals &wanted, double tolerance, double
   }
   std::printf("%s: %lld elements, worst difference %.3g of the maximum\n", name.c_str(),
               static_cast<long long>(wanted.size()), most > 0 ? worst / most : 0);
+}
+
+void Check::closeToOne(unsigned result, const std::vector<Reals> &wanted, double tolerance) const {
+  Reals got = this->result(result);
+  auto isClose = [&](const Reals &one) {
+    double most = 0;
+    for (double value : one.values)
+      most = std::isnan(value) ? most : std::max(most, std::abs(value));
+    for (int64_t i = 0; i < one.size() && i < got.size(); ++i)
+      if (!(std::abs(got.values[i] - one.values[i]) <= tolerance * most) &&
+          !(std::isnan(got.values[i]) && std::isnan(one.values[i])))
+        return false;
+    return true;
+  };
+  auto found = std::find_if(wanted.begin(), wanted.end(), isClose);
+  close(result, found == wanted.end() ? wanted.back() : *found, tolerance); // and says what differs
 }
 
 void Check::same(unsigned result, const Reals &wanted) const {

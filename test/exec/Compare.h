@@ -92,7 +92,8 @@ private:
 
 /// How far a product may be from one chain of fused multiply-adds: not at all, or with
 /// `products=tiles` by the roundings of both, for AMX tiles sum `depth` terms in another order. One
-/// of the six products of bf16 missing would show at 2e-6 where depth is small.
+/// of the six products of bf16 missing would show at 2e-6 where depth is small. On a GPU tensor
+/// cores cut each sum of 16 terms off at the 24th bit of the largest, where tiles round.
 double chainTolerance(const Settings &settings, int64_t depth);
 
 /// Arguments and results of one call, and what became of the comparison.
@@ -113,6 +114,8 @@ public:
   /// do, or a NaN that only one has. `most` takes the place of a smaller maximum: where terms of
   /// that size cancel, exact zeros come out as their rounding.
   void close(unsigned result, const Reals &wanted, double tolerance, double most = 0) const;
+  /// The same of one of several, of which each has a promised order of the sums.
+  void closeToOne(unsigned result, const std::vector<Reals> &wanted, double tolerance) const;
   void equal(unsigned result, const Reals &wanted) const { close(result, wanted, 0); }
   void equal(unsigned result, const Integers &wanted) const;
   /// The same numbers to the bit, infinities and signs of zero too, and NaN where NaN is wanted.

@@ -278,8 +278,18 @@ static Case groupedMatmul() {
       }};
 }
 
-static reference::CodeSums sumsOf(const Settings &s, int64_t tile) {
-  return {s.flag("hopper"), s.integer("interval", tile)};
+/// The orders of sums that are promised: a GPU's tensor cores have their own, and its serial
+/// kernels that of the CPU.
+static std::vector<reference::CodeSums> ordersOf(const Settings &s, int64_t interval) {
+  std::vector<reference::CodeSums> orders = {{s.flag("hopper"), interval}};
+  if (s.text("device", "cpu") == "gpu" && !s.flag("hopper"))
+    orders.push_back({true, interval});
+  return orders;
+}
+
+/// Codes are multiplied exactly, so each order gives its bits; but for AMX tiles.
+static double codeTolerance(const Settings &s) {
+  return s.text("device", "cpu") == "gpu" ? 0 : chainTolerance(s, 0);
 }
 
 /// Which rows are whose, and the groups that have rows.
@@ -351,27 +361,29 @@ static Case productOfCodes() {
             std::optional<Integers> source;
             if (s.flag("source"))
               source = check.integer(next++);
-            auto product = [&] {
-              return reference::productOfCodes(p, offsetsOf(s), source,
-                                               sumsOf(s, transposed ? blockN : blockK));
-            };
-            Reals wanted = product();
-            auto add = [&](const Reals &other) {
-              for (int64_t i = 0; i < wanted.size(); ++i)
-                wanted.values[i] =
-                    static_cast<float>(wanted.values[i]) + static_cast<float>(other.values[i]);
-            };
-            if (s.flag("residual"))
-              add(check.real(next));
             // Of two products of the same rows the kernel adds the results.
+            reference::CodeProduct second = p;
             if (s.flag("pair")) {
-              std::vector<int64_t> weights = p.weights.shape, scale = p.scale.shape;
-              p.weights = decode(check.integer(next), formatOf(s, "w"));
-              p.scale = check.real(next + 1);
-              p.weights.shape = weights, p.scale.shape = scale;
-              add(product());
+              second.weights = decode(check.integer(next), formatOf(s, "w"));
+              second.scale = check.real(next + 1);
+              second.weights.shape = p.weights.shape, second.scale.shape = p.scale.shape;
             }
-            check.close(0, wanted, chainTolerance(s, 0));
+            std::vector<Reals> wanted;
+            for (reference::CodeSums sums :
+                 ordersOf(s, s.integer("interval", transposed ? blockN : blockK))) {
+              Reals sum = reference::productOfCodes(p, offsetsOf(s), source, sums);
+              auto add = [&](const Reals &other) {
+                for (int64_t i = 0; i < sum.size(); ++i)
+                  sum.values[i] =
+                      static_cast<float>(sum.values[i]) + static_cast<float>(other.values[i]);
+              };
+              if (s.flag("residual"))
+                add(check.real(next));
+              if (s.flag("pair"))
+                add(reference::productOfCodes(second, offsetsOf(s), source, sums));
+              wanted.push_back(std::move(sum));
+            }
+            check.closeToOne(0, wanted, codeTolerance(s));
             // The result is quantized, too, in tiles of so many columns.
             if (int64_t width = s.integer("kept", 0)) {
               reference::Quantized kept = reference::quantize(check.result(0), {1, width, {}});
@@ -439,12 +451,12 @@ static Case weightGradient() {
               init = check.real(2 * each + (experts ? 2 : 0));
             reference::Quantized gradient = operandOf(s, check, 0, "gradient"),
                                  x = operandOf(s, check, each, "x");
-            check.close(0,
-                        reference::weightGradientOfCodes(
-                            decode(gradient.codes, formatOf(s, "gradient")), gradient.scale,
-                            decode(x.codes, formatOf(s, "x")), x.scale, offsetsOf(s), init, tile,
-                            sumsOf(s, tile)),
-                        chainTolerance(s, 0));
+            std::vector<Reals> wanted;
+            for (reference::CodeSums sums : ordersOf(s, s.integer("interval", tile)))
+              wanted.push_back(reference::weightGradientOfCodes(
+                  decode(gradient.codes, formatOf(s, "gradient")), gradient.scale,
+                  decode(x.codes, formatOf(s, "x")), x.scale, offsetsOf(s), init, tile, sums));
+            check.closeToOne(0, wanted, codeTolerance(s));
           }};
 }
 
@@ -453,12 +465,11 @@ class Linear {
 public:
   Linear(const Settings &s)
       : offsets(offsetsOf(s)), interval(s.integer("interval", 128)), pow2(s.flag("pow2")),
-        format(formatOf(s, "format")), gradientBlocks(s.flag("gradient_blocks")) {
-    sums = {s.flag("hopper"), interval};
-  }
+        format(formatOf(s, "format")), gradientBlocks(s.flag("gradient_blocks")),
+        orders(ordersOf(s, interval)) {}
 
   /// x times w, or dy times w's transpose.
-  Reals product(const Reals &rows, Reals weights, bool transposed) const {
+  std::vector<Reals> product(const Reals &rows, Reals weights, bool transposed) const {
     if (weights.shape.size() == 2)
       weights.shape.insert(weights.shape.begin(), 1);
     int64_t tile = interval ? 128 : 0;
@@ -466,17 +477,24 @@ public:
     auto [x, xScale] = quantized(rows, {blocks ? 128 : 1, tile, blocks ? offsets : none});
     int64_t blockN = interval ? 128 : transposed ? 0 : 1, blockK = interval ? 128 : transposed;
     auto [w, scale] = quantized(weights, {blockN, blockK, none});
-    return reference::productOfCodes(
-        {x, blocks ? ofRows(xScale) : xScale, w, scale, blockN, blockK, transposed}, offsets,
-        std::nullopt, sums);
+    std::vector<Reals> all;
+    for (reference::CodeSums sums : orders)
+      all.push_back(reference::productOfCodes(
+          {x, blocks ? ofRows(xScale) : xScale, w, scale, blockN, blockK, transposed}, offsets,
+          std::nullopt, sums));
+    return all;
   }
 
-  Reals weightGradient(const Reals &dy, const Reals &x, std::vector<int64_t> shape) const {
+  std::vector<Reals> weightGradient(const Reals &dy, const Reals &x,
+                                    std::vector<int64_t> shape) const {
     int64_t tile = interval ? 128 : 0;
     auto [gradient, gradientScale] = quantized(dy, {tile, 1, offsets});
     auto [rows, rowsScale] = quantized(x, {tile, 1, offsets});
-    return reference::weightGradientOfCodes(gradient, gradientScale, rows, rowsScale, offsets,
-                                            Reals(std::move(shape)), tile, sums);
+    std::vector<Reals> all;
+    for (reference::CodeSums sums : orders)
+      all.push_back(reference::weightGradientOfCodes(gradient, gradientScale, rows, rowsScale,
+                                                     offsets, Reals(shape), tile, sums));
+    return all;
   }
 
 private:
@@ -503,7 +521,7 @@ private:
   bool pow2;
   CodeFormat format;
   bool gradientBlocks;
-  reference::CodeSums sums;
+  std::vector<reference::CodeSums> orders;
 };
 
 static Case linear() {
@@ -528,10 +546,10 @@ static Case linear() {
           [](const Settings &s, const Check &check) {
             Reals x = check.real(0), w = check.real(1), dy = check.real(s.integer("E", 0) ? 4 : 2);
             Linear linear(s);
-            double tolerance = chainTolerance(s, 0);
-            check.close(0, linear.product(x, w, /*transposed=*/false), tolerance);
-            check.close(1, linear.product(dy, w, /*transposed=*/true), tolerance);
-            check.close(2, linear.weightGradient(dy, x, w.shape), tolerance);
+            double tolerance = codeTolerance(s);
+            check.closeToOne(0, linear.product(x, w, /*transposed=*/false), tolerance);
+            check.closeToOne(1, linear.product(dy, w, /*transposed=*/true), tolerance);
+            check.closeToOne(2, linear.weightGradient(dy, x, w.shape), tolerance);
           }};
 }
 

@@ -4,7 +4,8 @@
 //   hadal-compare check OP [key=value ...] IN.safetensors OUT.safetensors
 //
 // Both take the same settings, so that a test states them once. Exit status 1 and one line on
-// stderr where a result is not what test/reference says.
+// stderr where a result is not what test/reference says. HADAL_COMPARE_DEVICE=gpu in the
+// environment says that tensor cores may have made it: products may have their order.
 //
 //===----------------------------------------------------------------------===//
 
@@ -12,6 +13,7 @@
 #include "test/exec/Compare.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 using namespace hadal;
 using namespace hadal::compare;
@@ -42,6 +44,8 @@ int main(int argc, char **argv) {
     fail("wants: make OP [key=value ...] -o FILE, or check OP [key=value ...] IN OUT");
   Case chosen = findCase(words[1]);
   Settings settings;
+  if (const char *device = std::getenv("HADAL_COMPARE_DEVICE"))
+    settings.values["device"] = device;
   std::string output;
   for (size_t i = 2; i < words.size(); ++i) {
     size_t equals = words[i].find('=');
