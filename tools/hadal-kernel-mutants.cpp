@@ -10,6 +10,8 @@
 #include "runtime/File.h"
 #include "runtime/ModelConfig.h"
 #include "runtime/Safetensors.h"
+#include "runtime/inference/Scoring.h"
+#include "runtime/session/Session.h"
 #include "tools/CommandLine.h"
 #include "tools/Help.h"
 #include "tools/OutOfMemory.h"
@@ -183,15 +185,14 @@ public:
 
 private:
   static bool isMissed(const Outcome &outcome) { return outcome.word == "none"; }
+  bool hasMissed() const { return std::any_of(outcomes.begin(), outcomes.end(), isMissed); }
   std::string path(const std::string &name) const { return folder + "/" + name + ".safetensors"; }
   std::string config() const { return options.input + "/config.json"; }
   std::string pathOf(size_t i) const { return folder + "/mutant" + std::to_string(i) + ".so"; }
 
   /// hadal-run with these words, unless all mutants were caught.
   Status runTools(const std::vector<std::string> &words) {
-    if (std::none_of(outcomes.begin(), outcomes.end(), isMissed))
-      return {};
-    return beside([&] { return runTool(tools, "hadal-run", words); });
+    return hasMissed() ? beside([&] { return runTool(tools, "hadal-run", words); }) : Status();
   }
 
   /// A command of hadal-run and its options, on the model's weights.
@@ -215,27 +216,34 @@ private:
   Status runGeneration(const std::string &wide) {
     HADAL_TRY(writeTokens(config(), 2, 5, path("narrow")));
     HADAL_TRY(writeTokens(config(), 140, 2, path("rows")));
-    HADAL_TRY(writeScored());
     HADAL_TRY(runOn({"logits"}, wide, "out"));
     HADAL_TRY(runOn({"generate", "--max-new-tokens=2", "--ignore-eos"}, path("rows"), "out"));
     HADAL_TRY(runOn({"generate", "--max-new-tokens=3", "--ignore-eos", "--temperature=0.8",
                      "--repetition-penalty=1.1", "--logprobs=2"},
                     path("narrow"), "out"));
-    HADAL_TRY(call("nll", path("scored")));
     HADAL_TRY(runOn({"logits", "--dump"}, path("narrow"), "dump"));
-    if (!llvm::sys::fs::exists(path("dump"))) // nothing was left to look for
-      return {};
-    return runOn({"logits", "--dump", "--routes=" + path("dump")}, path("narrow"), "out");
+    if (llvm::sys::fs::exists(path("dump"))) // else nothing was left to look for
+      HADAL_TRY(runOn({"logits", "--dump", "--routes=" + path("dump")}, path("narrow"), "out"));
+    return hasMissed() ? beside([&] { return score(); }) : Status();
   }
 
-  /// Logits and the tokens that they are to score.
-  Status writeScored() {
+  /// What hadal-run score does, with tokens in place of a text: there may be no tokenizer.
+  Status score() {
     ModelConfig model = HADAL_TRY(readModelConfig(config()));
     std::minstd_rand random(1);
-    Tensor logits(ElementType::F32, {70, model.vocabSize}), targets(ElementType::I32, {70});
-    fillTensor(logits, random);
-    return writeSafetensors(path("scored"), std::vector<NamedTensor>{{"logits", logits.view()},
-                                                                     {"targets", targets.view()}});
+    std::vector<int32_t> tokens(40);
+    for (int32_t &token : tokens)
+      token = static_cast<int32_t>(static_cast<int64_t>(random()) % model.vocabSize);
+    SessionOptions opened;
+    opened.module = folder + "/m.hadal";
+    opened.weights = options.input;
+    opened.device = "emulated";
+    auto session = HADAL_TRY(Session::open(opened, std::nullopt));
+    HADAL_TRY(session->load());
+    ScoringOptions windows;
+    windows.window = 20;
+    HADAL_TRY(scoreTokens(session->executor(), tokens, windows));
+    return {};
   }
 
   /// All functions of a .mlir file, on made-up tensors.
