@@ -166,10 +166,9 @@ enum { HADAL_EMU_TRANSPOSE_A = 1, HADAL_EMU_TRANSPOSE_B = 2 };
  * the thread's 4 registers there. `d`: the thread's n/2 floats, in the instruction's order. They
  * are poison (NaN) from this call to the wait that returns them; only further products with
  * accumulate may take them as they are. The same `d` of a thread is the same registers.
- * Sums. E4M3: the step of 32 products as ../shared/oracle/fp8 says of `hopper`: the products and
- * the accumulator are cut toward zero to multiples of 2^(top - 13), top the largest exponent among
- * them, added exactly, and cut to 13 bits after the leading one. BF16: a chain of f32 fused
- * multiply-adds, ascending k. */
+ * Sums (MmaSums.h says more). E4M3: 32 products and the accumulator are cut toward zero to
+ * multiples of 2^(top - 13), top the largest exponent among them, added exactly, and cut to 13 bits
+ * after the leading one. BF16: a chain of f32 fused multiply-adds, ascending k. */
 HADAL_EMU void hadal_emu_wgmma(int32_t element, uint64_t a, const uint32_t *aRegisters, uint64_t b,
                                float *d, uint32_t n, int32_t accumulate, int32_t transpose,
                                int32_t at);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <thread>
 
 namespace hadal::emulated {
@@ -87,12 +88,20 @@ CUresult Queues::synchronize(Stream *stream) {
 
 CUresult Queues::drain() {
   std::unique_lock lock(mutex);
-  std::vector<Stream *> all;
-  for (const auto &stream : streams)
-    all.push_back(stream.get());
-  for (Stream *stream : all)
-    if (CUresult error = lockedWait(lock, *stream))
-      return error;
+  // By number: other threads may make and destroy streams in the meantime.
+  std::map<const Stream *, uint64_t> numbers;
+  for (const auto &stream : streams) {
+    numbers[stream.get()] = stream->issued;
+    lockedWant(*stream, stream->issued);
+  }
+  uint64_t generation = resets;
+  changed.wait(lock, [&] {
+    return failed != CUDA_SUCCESS || resets != generation ||
+           std::all_of(streams.begin(), streams.end(), [&](const auto &stream) {
+             auto known = numbers.find(stream.get());
+             return known == numbers.end() || stream->done >= known->second;
+           });
+  });
   return failed;
 }
 
