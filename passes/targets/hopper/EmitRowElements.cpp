@@ -50,6 +50,23 @@ static bool isConstantScalar(Value v) {
   return !isa<ShapedType>(v.getType()) && matchPattern(v, m_Constant());
 }
 
+/// True if `v` is an argument, or a view of one, so that it has memory.
+static bool isView(Value v) {
+  if (isa<BlockArgument>(v))
+    return true;
+  Operation *op = v.getDefiningOp();
+  if (isa<tensor::ExtractSliceOp, tensor::ExpandShapeOp>(op))
+    return isView(op->getOperand(0));
+  return isa<tensor::CollapseShapeOp>(op) && isa<BlockArgument>(op->getOperand(0));
+}
+
+/// True if threads can load elements of `v` as they are.
+static bool hasPlainElements(Value v) {
+  Type element = getElementTypeOrSelf(v.getType());
+  return storageType(element) == element && element.isIntOrFloat() &&
+         element.getIntOrFloatBitWidth() >= 8;
+}
+
 /// True if payloads run on vectors, but for elements that are taken from a tensor.
 static bool hasPlainPayload(linalg::GenericOp op) {
   for (Operation &inner : op.getBody()->without_terminator()) {
@@ -60,7 +77,7 @@ static bool hasPlainPayload(linalg::GenericOp op) {
       return false;
     for (Value v : inner.getOperands())
       if (v.getParentBlock() != op.getBody() && !isConstantScalar(v) &&
-          !isa<RankedTensorType>(v.getType()))
+          !(isa<tensor::ExtractOp>(inner) && isView(v) && hasPlainElements(v)))
         return false;
   }
   return true;
@@ -79,22 +96,25 @@ static bool canEmit(linalg::GenericOp op) {
     return false;
   for (OpOperand &init : op.getDpsInitsMutable()) {
     auto type = dyn_cast<RankedTensorType>(init.get().getType());
-    if (!type || !readsRow(op, init) || (isSum && !type.getElementType().isF32()) ||
-        (isSum && !filledWith(init.get())))
+    if (!type || !readsRow(op, init) || !hasPlainElements(init.get()) ||
+        (isSum && !type.getElementType().isF32()) || (isSum && !filledWith(init.get())))
       return false;
   }
   return llvm::all_of(op.getDpsInputOperands(), [&](OpOperand *operand) {
     Value v = operand->get();
     if (!isa<RankedTensorType>(v.getType()))
       return isConstantScalar(v);
-    Operation *maker = v.getDefiningOp();
-    return !isa_and_nonnull<linalg::GenericOp>(maker) || readsRow(op, *operand);
+    if (!hasPlainElements(v))
+      return false;
+    bool isMade = isa_and_nonnull<linalg::GenericOp>(v.getDefiningOp());
+    return isMade ? readsRow(op, *operand) : bool(filledWith(v)) || isView(v);
   });
 }
 
 static bool canEmit(fp8::QuantizeOp op) {
   return op.getBlock()[0] == 1 && op.codeFormat() != fp8::Format::E5M6 && !op.getOffsets() &&
-         op.getX().getType().getRank() == 2;
+         op.getX().getType().getRank() == 2 &&
+         (op.getX().getDefiningOp<linalg::GenericOp>() || isView(op.getX()));
 }
 
 static bool isResult(func::FuncOp f, Value v) {
