@@ -50,12 +50,11 @@ func.func @both(%x: tensor<?x300xf32> {exec.name = "x"})
       : tensor<?x300xf8E4M3FN>, tensor<?x3xf32>, tensor<?x300xf8E4M3FN>, tensor<?x300xf32>
 }
 
-// A quantizer that comes later runs where the rows are made, all the same.
+// What reads the rows before their quantizer does needs them first: kernels stay apart.
 // CHECK-LABEL: exec.program @before
-// CHECK: exec.launch @fp8_quantize_fused
+// CHECK: exec.launch @linalg_generic
 // CHECK: exec.launch @fp8_quantize
-// CHECK-NOT: exec.launch
-// CHECK: }
+// CHECK: exec.launch @fp8_quantize
 func.func @before(%x: tensor<?x300xf32> {exec.name = "x"})
     -> (tensor<?x300xf8E4M3FN> {exec.name = "q"}, tensor<?x3xf32> {exec.name = "s"},
         tensor<?x300xf8E4M3FN> {exec.name = "t"}, tensor<?x300xf32> {exec.name = "ts"}) {
@@ -74,36 +73,6 @@ func.func @before(%x: tensor<?x300xf32> {exec.name = "x"})
       : tensor<?x300xf32> -> tensor<?x300xf8E4M3FN>, tensor<?x3xf32>
   return %q, %s, %t, %ts
       : tensor<?x300xf8E4M3FN>, tensor<?x3xf32>, tensor<?x300xf8E4M3FN>, tensor<?x300xf32>
-}
-
-// Several quantizers of the same rows are one kernel, which another reader of the rows follows.
-// CHECK-LABEL: exec.program @several
-// CHECK: exec.launch @fp8_quantize_fused
-// CHECK: exec.launch @fp8_quantize
-// CHECK-NOT: exec.launch
-// CHECK: }
-func.func @several(%x: tensor<?x300xf32> {exec.name = "x"})
-    -> (tensor<?x300xf8E4M3FN> {exec.name = "q"}, tensor<?x3xf32> {exec.name = "s"},
-        tensor<?x450xi8> {exec.name = "k"}, tensor<?x3xf32> {exec.name = "ks"},
-        tensor<?x300xf8E4M3FN> {exec.name = "t"}, tensor<?x300xf32> {exec.name = "ts"}) {
-  %c0 = arith.constant 0 : index
-  %m = tensor.dim %x, %c0 : tensor<?x300xf32>
-  %empty = tensor.empty(%m) : tensor<?x300xf32>
-  %y = linalg.generic {indexing_maps = [#matrix, #matrix], iterator_types = ["parallel", "parallel"]}
-      ins(%x : tensor<?x300xf32>) outs(%empty : tensor<?x300xf32>) {
-  ^bb0(%a: f32, %unused: f32):
-    %p = arith.mulf %a, %a : f32
-    linalg.yield %p : f32
-  } -> tensor<?x300xf32>
-  %q, %s = fp8.quantize %y {block = array<i64: 1, 128>}
-      : tensor<?x300xf32> -> tensor<?x300xf8E4M3FN>, tensor<?x3xf32>
-  %t, %ts = fp8.quantize %y {block = array<i64: 128, 1>}
-      : tensor<?x300xf32> -> tensor<?x300xf8E4M3FN>, tensor<?x300xf32>
-  %k, %ks = fp8.quantize %y {block = array<i64: 1, 128>, format = "e5m6", pow2}
-      : tensor<?x300xf32> -> tensor<?x450xi8>, tensor<?x3xf32>
-  return %q, %s, %k, %ks, %t, %ts
-      : tensor<?x300xf8E4M3FN>, tensor<?x3xf32>, tensor<?x450xi8>, tensor<?x3xf32>,
-        tensor<?x300xf8E4M3FN>, tensor<?x300xf32>
 }
 
 // A product of codes quantizes what it has made, where its rows are in memory for others: what is

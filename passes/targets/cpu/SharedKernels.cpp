@@ -84,8 +84,7 @@ static bool makesRows(Operation *producer) {
 }
 
 /// True if `quantize` runs on the rows that `producer` makes: its tiles are of one row, and nothing
-/// before it in the program reads the rows but quantizers that run there, too, whose codes are read
-/// after it. A product's rows are in memory, for something after it, and it quantizes them once.
+/// before it in the program reads the rows. A product's are in memory, for something after it.
 static bool quantizesRows(fp8::QuantizeOp quantize, Operation *producer, const VectorShape &shape) {
   auto type = quantize.getX().getType();
   if (quantize.getBlock()[0] != 1 || type.getRank() != 2 || !type.getElementType().isF32())
@@ -95,15 +94,9 @@ static bool quantizesRows(fp8::QuantizeOp quantize, Operation *producer, const V
     if (!codedProductOf(producer) || producer->hasOneUse() || !width || width % shape.panel)
       return false;
   }
-  auto comesAfter = [&](Operation *user) {
-    return user->getBlock() == quantize->getBlock() && quantize->isBeforeInBlock(user);
-  };
   return llvm::all_of(producer->getUsers(), [&](Operation *user) {
-    if (user == quantize || comesAfter(user))
-      return true;
-    auto other = dyn_cast<fp8::QuantizeOp>(user);
-    return other && makesRows(producer) && other->getBlock() == quantize->getBlock() &&
-           quantizesRows(other, producer, shape) && llvm::all_of(other->getUsers(), comesAfter);
+    return user == quantize ||
+           (user->getBlock() == quantize->getBlock() && quantize->isBeforeInBlock(user));
   });
 }
 
