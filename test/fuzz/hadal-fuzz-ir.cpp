@@ -278,6 +278,11 @@ int main(int argc, char **argv) {
     llvm::errs() << "hadal-fuzz-ir: no seeds\n";
     return 2;
   }
+  if (!options.save.empty())
+    if (std::error_code failed = llvm::sys::fs::create_directories(options.save)) {
+      llvm::errs() << "hadal-fuzz-ir: " << options.save << ": " << failed.message() << "\n";
+      return 2;
+    }
   auto *progress = static_cast<Progress *>(
       mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   llvm::SmallString<128> output;
