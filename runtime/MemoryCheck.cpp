@@ -1,4 +1,4 @@
-//===- MemoryCheck.cpp - memory that tells who misuses it -----------------===//
+//===- MemoryCheck.cpp - memory that shows misuse -------------------------===//
 
 #include "runtime/MemoryCheck.h"
 

@@ -1,7 +1,7 @@
-//===- MemoryCheck.h - memory that tells who misuses it -------------------===//
+//===- MemoryCheck.h - memory that shows misuse ---------------------------===//
 //
 // For debugging: what nothing has written yet holds a pattern that is NaN in every number, and
-// zones at both ends of a buffer hold another one that nobody may change.
+// zones at both ends of a buffer hold another one that must not change.
 //
 //===--------------------------------------------------------------------===//
 

@@ -26,7 +26,8 @@ static OpFoldResult firstSize(ImplicitLocOpBuilder &b, Value value, int64_t dim)
     if (failed(size))
       break;
     auto found = dyn_cast<Value>(*size);
-    // Rows that came from other ranks tell it themselves: the way back is cut off from who counted.
+    // Rows that came from other ranks have this size themselves: the backward part does not see the
+    // op that counted them.
     if (found && registerOf(found))
       break;
     auto dimOp = found ? found.getDefiningOp<tensor::DimOp>() : tensor::DimOp();

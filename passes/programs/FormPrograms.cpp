@@ -304,7 +304,7 @@ LogicalResult ProgramBuilder::bring(Value v, GroupKernel &kernel, OpBuilder &k) 
     return success();
   }
   if (isa<tensor::DimOp, moe::CountOp>(op)) {
-    // Any operand of this size tells it; a dimension's own source may be far away.
+    // Any operand of this size will do; a dimension's own source may be far away.
     auto size = sizes.index(v);
     if (failed(size))
       return op->emitError("is no function of the arguments' sizes");

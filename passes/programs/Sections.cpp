@@ -1,7 +1,7 @@
 //===- Sections.cpp - a chunk's function in sections, cut at its exchanges -===//
 //
-// An op stands in the first section in which all that it reads is there, but for chains that write
-// in place, which stay together.
+// An op goes to the first section in which all that it reads is there, but chains that write in
+// place stay together.
 //
 //===----------------------------------------------------------------------===//
 
@@ -69,7 +69,7 @@ public:
     readShapes();
     materializeResults();
     place();
-    // Sections read counts from registers; exchanges stand in the chunk, with those of counts.
+    // Sections read counts from registers; exchanges, also of counts, are commands of the chunk.
     for (auto counts : llvm::to_vector(block.getOps<moe::ExchangeCountsOp>()))
       counts.cutCounts([](OpOperand &use) { return !isExchange(use.getOwner()); });
     nameValues();

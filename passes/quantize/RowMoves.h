@@ -1,7 +1,7 @@
 //===- RowMoves.h - rows that go elsewhere --------------------------------===//
 //
-// moe.dispatch and moe.exchange give rows of any element type other places: codes and scales go
-// where the numbers went that they stand for.
+// moe.dispatch and moe.exchange move rows of any element type: codes and scales go where the
+// numbers would have gone that they encode.
 //
 //===----------------------------------------------------------------------===//
 

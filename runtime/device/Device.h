@@ -81,7 +81,7 @@ protected:
   std::vector<LoadedKernel> loaded;
 };
 
-/// Where a launch stands in a module: an error of it may be told long after it was issued.
+/// Where a launch is in a module: its errors may be reported long after it was issued.
 struct LaunchSite {
   const fb::Program *program = nullptr;
   uint32_t number = 0; ///< launches of this run of the program before it

@@ -99,7 +99,7 @@ static uint32_t exchange(const char *what, uint32_t mask, uint32_t value, int32_
 uint32_t hadal_emu_shuffle(int32_t mode, uint32_t mask, uint32_t value, uint32_t lane,
                            uint32_t width, int32_t at) {
   Cluster &here = Cluster::here();
-  // Each lane asks for a lane of its own: what it asked for stands in `result` until then.
+  // Each lane asks for a lane of its own: until then `result` has the lane.
   uint32_t own = here.self().lane(), first = own / width * width, source = own;
   switch (mode) {
   case HADAL_EMU_INDEX: source = first + lane % width; break;

@@ -120,7 +120,7 @@ public:
   void wakeAll(std::vector<Thread *> &waiting);
   /// Lets others run.
   void yield();
-  /// Waits until `wanted` threads stand in the gathering; the last one runs `together` first.
+  /// Waits until `wanted` threads have joined the gathering; the last one runs `together` first.
   template <typename Together>
   void gather(Gathering &gathering, const char *what, int32_t at, size_t wanted,
               Together together) {

@@ -2,7 +2,7 @@
 //
 // The emulated device's memory is a range of this process's addresses that nothing may touch but
 // while an operation of the device runs: a host access that slips by ends the process. Between
-// allocations lie red zones, whose bytes no kernel may change.
+// allocations are red zones, whose bytes no kernel may change.
 //
 //===--------------------------------------------------------------------===//
 

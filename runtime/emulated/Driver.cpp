@@ -1,7 +1,7 @@
 //===- Driver.cpp - the driver's functions for an emulated device -------===//
 //
 // The functions that CudaDevice calls, with the refusals of the real driver as far as its manual
-// tells them. There is one device. All streams are as with CU_STREAM_NON_BLOCKING.
+// describes them. There is one device. All streams are as with CU_STREAM_NON_BLOCKING.
 //
 //===--------------------------------------------------------------------===//
 

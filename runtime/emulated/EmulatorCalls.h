@@ -25,12 +25,12 @@
 
  Order. The device finds races by happens-before, not by luck: it keeps a vector clock for each
  thread and each asynchronous agent (a copy, a warp's part of an mma), and who read and wrote each
- byte of shared memory. hadal_emu_read and hadal_emu_write tell it of plain accesses: call them
+ byte of shared memory. hadal_emu_read and hadal_emu_write report plain accesses: call them
  right before each load or store of shared memory, and of global memory that other threads of the
  launch write. Memory that a launch only reads needs no notice.
 
  What goes wrong ends the launch: race, deadlock, poison, trap. Nothing here returns an error.
- Not told apart from the device that it stands for: speed, registers, warps that diverge.
+ Not modeled: speed, registers, warps that diverge.
 
 //===--------------------------------------------------------------------===*/
 
@@ -102,7 +102,7 @@ HADAL_EMU void hadal_emu_cluster_wait(int32_t at);
  * after hadal_emu_fence_mbarrier_init by this thread issues them. */
 HADAL_EMU void hadal_emu_mbarrier_init(void *mbarrier, uint32_t count, int32_t at);
 HADAL_EMU void hadal_emu_mbarrier_invalidate(void *mbarrier, int32_t at);
-/* `mbarrier` may lie in another block of the cluster (hadal_emu_map_shared) for the arrivals. With
+/* `mbarrier` may be in another block of the cluster (hadal_emu_map_shared) for the arrivals. With
  * release; hadal_emu_mbarrier_expect does not arrive. */
 HADAL_EMU void hadal_emu_mbarrier_arrive(void *mbarrier, int32_t at);
 HADAL_EMU void hadal_emu_mbarrier_expect(void *mbarrier, uint32_t bytes, int32_t at);
@@ -125,14 +125,14 @@ HADAL_EMU void hadal_emu_fence(int32_t at);
 /* --- Tensor copies (TMA). `map` is the address of a tensor map among the parameters. */
 
 /* A box of a tensor of `rank` 1 to 5 dimensions to shared memory, at coordinates[0..rank), the
- * innermost first; what lies outside the tensor is zero. Happens later, at random, and then takes
+ * innermost first; what is outside the tensor is zero. Happens later, at random, and then takes
  * the box's bytes from what `mbarrier` of the same block expects. `shared` is 128-aligned. With
  * `mask` not 0 the box goes to the same offset of each block of the cluster whose bit is set, and
  * the bytes are taken from that block's mbarrier of the same offset. */
 HADAL_EMU void hadal_emu_tensor_load(void *shared, const void *map, uint32_t rank,
                                      const int32_t *coordinates, void *mbarrier, uint32_t mask,
                                      int32_t at);
-/* A box from shared memory to the tensor; what lies outside of it is left out. Reads shared memory
+/* A box from shared memory to the tensor; what is outside of it is left out. Reads shared memory
  * later, at random, and writes still later: belongs to the thread's open group. */
 HADAL_EMU void hadal_emu_tensor_store(const void *map, uint32_t rank, const int32_t *coordinates,
                                       const void *shared, int32_t at);
@@ -158,7 +158,7 @@ HADAL_EMU void hadal_emu_async_wait(uint32_t pending, int32_t at);
 
 /* Element of A and B; D is f32. k of a call is 32 bytes: 16 of BF16, 32 of E4M3. */
 enum { HADAL_EMU_BF16, HADAL_EMU_E4M3 };
-/* A or B lies with its rows (M or N), not with K, innermost: of BF16 only. */
+/* A or B has its rows (M or N), not K, innermost: BF16 only. */
 enum { HADAL_EMU_TRANSPOSE_A = 1, HADAL_EMU_TRANSPOSE_B = 2 };
 
 /* D[64, n] = A[64, k] B[k, n] + (accumulate ? D : 0), n a multiple of 8 up to 256.
@@ -183,7 +183,7 @@ HADAL_EMU void hadal_emu_wgmma_wait(uint32_t pending, int32_t at);
 /* --- Matrices of 8x8 16-bit elements. All of a warp. */
 
 /* stmatrix, ldmatrix: `count` (1, 2, 4) matrices; lane i gives the address of row i mod 8 of matrix
- * i / 8, 16-aligned. They tell of their reads and writes themselves. */
+ * i / 8, 16-aligned. They report their reads and writes themselves. */
 HADAL_EMU void hadal_emu_store_matrix(void *row, const uint32_t *registers, uint32_t count,
                                       int32_t transpose, int32_t at);
 HADAL_EMU void hadal_emu_load_matrix(const void *row, uint32_t *registers, uint32_t count,
@@ -203,8 +203,8 @@ HADAL_EMU uint32_t hadal_emu_atomic_exchange_u32(void *address, uint32_t value, 
                                                  int32_t at);
 HADAL_EMU uint32_t hadal_emu_atomic_compare_exchange_u32(void *address, uint32_t expected,
                                                          uint32_t value, int32_t order, int32_t at);
-/* A load that may stand in a loop that waits: lets other threads of the cluster run. Blocks of a
- * grid run in any number at a time, so none may wait for one that comes later. */
+/* A load that a loop may wait on: lets other threads of the cluster run. Blocks of a grid run in
+ * any number at a time, so none may wait for one that comes later. */
 HADAL_EMU uint32_t hadal_emu_atomic_load_u32(const void *address, int32_t order, int32_t at);
 
 /* Ends the launch (trap). */

@@ -27,7 +27,7 @@ struct Function {
 /// A loaded image. Unloads it on destruction.
 class Image {
 public:
-  /// `image` is an ELF shared object, whose headers tell its size; calls of hadal_emu_* are bound
+  /// `image` is an ELF shared object, whose headers give its size; calls of hadal_emu_* are bound
   /// to this library. Null, and `log` says why, where it is no such thing or does not load.
   static std::unique_ptr<Image> load(const void *image, std::string &log, cuda::CUresult &result);
   ~Image();

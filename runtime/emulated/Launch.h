@@ -42,7 +42,7 @@ private:
   std::vector<Range> ranges;
 };
 
-/// How a launch went wrong: the code tells the driver which error it is on the real device.
+/// How a launch went wrong: it says which error a real device's driver would return.
 enum class Failure { Race, Deadlock, Poison, Trap, IllegalAddress };
 /// "race", "deadlock", "poison", "trap", "illegal address".
 const char *nameOf(Failure failure);
@@ -85,7 +85,7 @@ private:
 inline constexpr uint32_t maxClusterSize = 16, maxThreads = 1024;
 inline constexpr uint64_t maxSharedBytes = 232448;
 
-/// Runs all blocks; launch.failed() tells how it went. One launch at a time.
+/// Runs all blocks; launch.failed() says how it went. One launch at a time.
 void run(Launch &launch);
 
 /// Strings ended by zero bytes, an empty one after the last: NAME.locations.

@@ -23,7 +23,7 @@
 namespace hadal::emulated {
 
 /// Lines of FILE: "seeds N", then for each mutant "KERNEL PATH", a shared object. What came out
-/// stands in FILE.outcomes, a line for each mutant: "OUTCOME LAUNCHES REPORT", OUTCOME being race,
+/// is in FILE.outcomes, a line for each mutant: "OUTCOME LAUNCHES REPORT", OUTCOME being race,
 /// deadlock, poison, trap, wrong or none, and LAUNCHES how many launches it was tried on.
 class Mutants {
 public:

@@ -52,7 +52,7 @@ bool noteRead(Cell &cell, const Accessor &by, uint16_t bytes, Conflict &conflict
     read.at = by.at;
     return true;
   }
-  // Whoever is ordered after this read is so after those before it.
+  // An access ordered after this read is also after the reads that this one follows.
   if (cell.reads.size() >= 8)
     std::erase_if(cell.reads, [&](const Access &read) {
       return (read.bytes & ~bytes) == 0 && read.cluster == by.cluster &&

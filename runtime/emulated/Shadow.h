@@ -83,7 +83,7 @@ private:
 class GlobalShadow {
 public:
   std::optional<Conflict> access(bool write, const Accessor &by, uint64_t address, uint64_t size);
-  /// Whether anything was noted as written: until then nobody can have read it too early.
+  /// Whether anything was noted as written: until then no read can have come too early.
   bool hasWrites() const { return written.load(std::memory_order_relaxed); }
 
 private:

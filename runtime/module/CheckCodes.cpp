@@ -112,7 +112,7 @@ static Status checkGrid(const fb::Kernel &kernel, const fb::Grid &grid) {
   return {};
 }
 
-/// What an assembler said of the kernel, and where its code lies.
+/// What an assembler said of the kernel, and where its code is.
 static Status checkAssembled(const fb::Module &module, const fb::Kernel &kernel) {
   if (const fb::KernelStatistics *statistics = kernel.statistics())
     for (const auto *texts : {statistics->warnings(), statistics->opcodes()})

@@ -63,7 +63,7 @@ Leaves::Leaves(const fb::Module &module) {
       hash.add(tasks->scratch_bytes());
     else if (const fb::Grid *grid = k->shape_as_Grid())
       addGrid(hash.add(k->tier()), *grid);
-    if (k->code() != 0) // the first code goes without saying, so that hashes of one code stand
+    if (k->code() != 0) // so that hashes of modules of one code stay as they are
       hash.add("code").add(k->code());
     if (isDescribed(*k))
       for (const fb::KernelBuffer *buffer : *k->buffers())

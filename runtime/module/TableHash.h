@@ -36,8 +36,8 @@ public:
   uint64_t value = 0;
 };
 
-/// Of an expression, put after what `hash` has. With `registers` a register stands for its hash
-/// there, else for its number.
+/// Of an expression, put after what `hash` has. With `registers` a register counts as its hash
+/// there, else as its number.
 uint64_t ofExpr(Hash hash, const fb::Expr &expr, const std::vector<uint64_t> *registers);
 
 /// What all programs share: names and sizes of what they bind.

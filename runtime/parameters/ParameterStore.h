@@ -50,13 +50,13 @@ ParameterKey parameterOf(const Module &module, const fb::Weight &weight, uint32_
 /// One thread at a time. What was held stays until its last holder and the store are gone.
 class ParameterStore {
 public:
-  /// The memory of a parameter, which all who name it share; zeroed where nobody has before.
+  /// The memory of a parameter, shared by all that name it; zeroed when it is first named.
   /// InvalidArgument where it is there in another size, or on another device.
   Result<std::shared_ptr<DeviceBuffer>> hold(Device &device, const ParameterKey &key,
                                              uint64_t bytes);
-  /// The same for what a training module changes: nobody fills it but that one, and who reads the
-  /// parameter in this layout has its present values. InvalidArgument also where somebody else's
-  /// weights lie there: they would change under their reader.
+  /// The same for what a training module changes: only that module fills it, and readers of the
+  /// parameter in this layout see its present values. InvalidArgument also where it already holds
+  /// another's weights: they would change under their reader.
   Result<std::shared_ptr<DeviceBuffer>> holdState(Device &device, const ParameterKey &key,
                                                   uint64_t bytes);
 

@@ -22,7 +22,7 @@ public:
   /// The values in a checkpoint's order, on the host; valid until the next call. NotFound.
   virtual Result<TensorView> tensor(const std::string &name) = 0;
 
-  /// Where the values lie, and how often they have changed.
+  /// The store that holds the values, and counts their changes.
   virtual const ParameterStore &store() const = 0;
 };
 

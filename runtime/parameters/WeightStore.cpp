@@ -118,7 +118,7 @@ Status WeightStore::holdWeights(const Module &module, Device &device) {
 }
 
 /// What the store has of a parameter already is `origin`'s: a training module's state is its own
-/// store's, whoever has filled it.
+/// store's, wherever its values come from.
 Status WeightStore::checkIsOurs(const ParameterKey &key, const std::string &origin) const {
   std::string has = store->isState(key) ? store->name() : store->content(key).origin;
   if (has.empty() || has == origin)

@@ -15,7 +15,7 @@ struct CallOperands {
 };
 } // namespace
 
-/// Gives the outputs of `call` memory, and says where all values lie. InvalidArgument where an
+/// Gives the outputs of `call` memory, and says where all values are. InvalidArgument where an
 /// input was never written. Under the lock of the chunk's stream.
 static Result<CallOperands> operandsOf(ChunkRun &run, const fb::Program &callee,
                                        const fb::Call &call, MemoryPool &pool) {

@@ -1,4 +1,4 @@
-//===- Gather.cpp - small things that all ranks tell each other -----------===//
+//===- Gather.cpp - small things that all ranks send each other -----------===//
 
 #include "runtime/ranks/Gather.h"
 

@@ -1,4 +1,4 @@
-//===- Gather.h - small things that all ranks tell each other -----------===//
+//===- Gather.h - small things that all ranks send each other -----------===//
 
 #ifndef HADAL_RUNTIME_RANKS_GATHER_H
 #define HADAL_RUNTIME_RANKS_GATHER_H

@@ -39,7 +39,7 @@ struct FakeDriver {
   };
   std::vector<Map> maps;
 
-  uint64_t live = 0; ///< bytes of device memory that nobody has given back
+  uint64_t live = 0; ///< bytes of device memory that were not given back
 };
 
 /// The driver as it is before anything has happened.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Kernels with a block a row give the CPU's bits on the emulated device.
+# Kernels with one block per row give the CPU's bits on the emulated device.
 #     rows.sh FILE...      each says in %{op}, %{f} and %{s} which functions to call, on what
 set -euo pipefail
 dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT

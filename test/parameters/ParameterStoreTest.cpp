@@ -24,7 +24,7 @@ TEST(ParameterStore, OneCopyOfALayout) {
   EXPECT_NE((*first)->address(), (*third)->address());
   EXPECT_NE((*first)->address(), (*fourth)->address());
   store.setContent(stored, {"checkpoint 1", 1});
-  store.setContent({"v", "as stored"}, {"checkpoint 1", 1}); // which nobody holds
+  store.setContent({"v", "as stored"}, {"checkpoint 1", 1}); // which is not held
   EXPECT_EQ(store.content(stored).origin, "checkpoint 1");
   EXPECT_EQ(store.content({"v", "as stored"}), ParameterContent());
   EXPECT_EQ(store.bytes(), 256u + 128u + 256u);

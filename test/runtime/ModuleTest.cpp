@@ -213,7 +213,7 @@ TEST(Module, EmulatedCodesAreSharedObjectsOfGrids) {
   expectRefused(*module, "kernel k runs as tasks of a CPU, its code is no shared object for one");
 }
 
-// A cubin lies beside the PTX that it was made of.
+// A cubin comes with the PTX that it was made of.
 TEST(Module, CubinsBelongToPtx) {
   auto with = [](int cubin, CodeFormat first, CodeFormat second) {
     auto module = gridModule([](GridT &) {});

@@ -353,8 +353,8 @@ private:
   std::vector<float> values = {1};
 };
 
-// Nobody packs into the memory of a training module's state: neither a checkpoint nor a module of
-// another store. A reader in the state's own store has its values as they are.
+// Nothing is packed into the memory of a training module's state: neither a checkpoint nor a module
+// of another store. A reader in the state's own store has its values as they are.
 TEST_F(WrongData, StatesAreNotPackedOver) {
   auto module = Module::fromBytes(moduleBytes(fake::modulePayload()), "fake.hadal");
   ASSERT_TRUE(module.ok());

@@ -62,8 +62,8 @@ static void declareGeneral(CLI::App &app, CompileRequest &request) {
       ->check(oneOf(namesOfTargets()));
   app.add_option("--tiers", request.tiers,
                  "For a GPU: kinds of kernels that may be made, a list such as serial,rows. "
-                 "serial: a task a thread, the CPU's arithmetic bit for bit; rows: a block a row; "
-                 "tensor: products on tensor cores (default: all)")
+                 "serial: one task per thread, the CPU's arithmetic bit for bit; rows: one block "
+                 "per row; tensor: products on tensor cores (default: all)")
       ->type_name("LIST");
   app.add_option("--ptxas", request.ptxas,
                  "For a GPU: the assembler. auto: HADAL_PTXAS, or the one that this machine has; "

@@ -201,7 +201,7 @@ void printKernels(std::ostream &out, const Json &kernels) {
     out << "  " << kernel["symbol"].get<std::string>() << ": " << kernel["launches"] << " launches";
     if (isGrid)
       out << ", " << plain(kernel["tier"]) << ", blocks of " << kernel["threads"] << " threads"
-          << (isSerial ? ", a task a thread" : "");
+          << (isSerial ? ", one task per thread" : "");
     if (isGrid && !isSerial)
       out << ", clusters of " << kernel["cluster"] << ", " << bytes(kernel["shared_bytes"])
           << " shared, " << kernel["tensor_maps"] << " tensor maps";

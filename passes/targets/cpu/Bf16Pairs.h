@@ -19,7 +19,7 @@ namespace hadal {
 /// whose values bf16 holds.
 mlir::Value pairOf(KernelBuilder &b, mlir::Value first, mlir::Value second);
 
-/// The same of bits of bf16 (i16): pairs stand side by side.
+/// The same of bits of bf16 (i16): the two of a pair are side by side.
 mlir::Value pairsOfBf16(KernelBuilder &b, mlir::Value bits);
 
 /// The even and the odd elements of a vector.

@@ -43,7 +43,7 @@ static void startFrom(Value init, Value destination, RewriterBase &rewriter) {
 }
 
 /// A place in scratch for the rows of `x`, [rows, K] f32, that all quantizers of them read at once:
-/// every row stands where the one before it stood.
+/// each row takes the place of the one before it.
 static Value placeOfRow(Kernel &kernel, fp8::QuantizeOp quantize, int64_t &scratchBytes) {
   KernelBuilder &b = kernel.b;
   ArrayRef<int64_t> shape = quantize.getX().getType().getShape();

@@ -444,7 +444,7 @@ void StagedMatmulEmitter::planTasks() {
   if (promotes()) {
     parts = wholeParts = SumParts::of(first, inTiles ? TileProduct::side : 4);
   } else {
-    // Blocks alike, of whole panels where weights lie in these.
+    // Equal blocks, of whole panels where weights are stored in panels.
     parts = SumParts::of(first.k, llvm::alignTo(evenly(first.k, steps), 64));
     wholeParts = SumParts::of(first.k, first.k);
   }
@@ -477,7 +477,7 @@ LogicalResult StagedMatmulEmitter::emit() {
   }
   planTasks();
   // Hopper's sums want the values of both operands as they are; a row's sums in AMX tiles have one
-  // order, whatever stands beside it.
+  // order, whatever rows are beside it.
   fewInRegisters = !inTiles && operands.readsInRegisters() && first.accumulate == Accumulate::F32;
   int64_t scratchBytes = 0, width = operands.layout.panel;
   if (inTiles) {

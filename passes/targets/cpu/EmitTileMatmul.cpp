@@ -3,7 +3,7 @@
 // Products over weights in panels (kPanelsLayout), in AMX tiles (TileProduct.h).
 //
 // Each block of K is a sum of its own, from zero; blocks join in ascending order, in f32. Where
-// blocks end depends on K alone, and a row's bits do not depend on which rows stand beside it.
+// blocks end depends on K alone, and a row's bits do not depend on which rows are beside it.
 //
 //   task   rows [m0, m1) x panels [p0, p1)
 //     block of K         the pieces of the task's panels, which stay in the second cache for all
@@ -135,8 +135,8 @@ void TileMatmulEmitter::splitTransposedPanel(Value batch, Value panel, const Blo
   layout.onLast(b, panel, [&](bool last) { split(last ? p.n % side : side); });
 }
 
-/// Rows [m0, m0 + rows) of the block; those that are missing keep what was there, and nobody reads
-/// their sums.
+/// Rows [m0, m0 + rows) of the block; those that are missing keep what was there, and their sums
+/// are not read.
 void TileMatmulEmitter::splitRows(Value m0, Value rows, Value batch, const Block &block) {
   b.loop(b.index(0), rows, 1, [&](Value r) {
     Value row = b.add(m0, r);

@@ -137,7 +137,7 @@ static llvm::Error checkPtx(StringRef text) {
   return llvm::Error::success();
 }
 
-// Names lie in an object as they are, each with a zero after it: a shorter one takes its place.
+// An object holds names as plain strings, each with a zero after it: a shorter one fits in there.
 const std::string &hadal::kernelEntry() {
   static const std::string name = "hadal_kernel_" + std::string(243, 'k');
   return name;

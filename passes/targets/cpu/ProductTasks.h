@@ -19,7 +19,7 @@ inline int64_t evenly(int64_t size, int64_t most) {
   return llvm::divideCeil(size, llvm::divideCeil(size, most));
 }
 
-/// Where an element of the product's operand or result is in `memory`, which lies as stored;
+/// Where an element of the product's operand or result is in `memory`, laid out as stored;
 /// `batch` counts where that has matrices of its own for each.
 llvm::SmallVector<mlir::Value> leftPlace(const Product &p, mlir::Value memory, mlir::Value row,
                                          mlir::Value k, mlir::Value batch);

@@ -98,7 +98,7 @@ protected:
   Values chain(Value t0, Value t1, const Place &at, Values sums);
   /// The same from zero, in AMX tiles: into `sums` [height, panel].
   void multiplyTiles(Value t0, Value t1, const Place &at, Value sums);
-  /// One vector of `memory`, which lies as OUT does, of the broadcast value `value`; stores
+  /// One vector of `memory`, laid out as OUT is, of the broadcast value `value`; stores
   /// `stored`, if any.
   Value place(Value memory, const Place &at, Value value, int64_t vector, Value stored = {});
   /// The vectors of copied row t, and one of its broadcast values in all lanes.
@@ -113,7 +113,7 @@ protected:
   Operand broadcastSide, vectorSide;
   Value out, init; ///< init: null where it is zero
   bool inPanels = false, inPlace = false;
-  PanelLayout layout{};                ///< of the vectors; OUT's where that lies in panels
+  PanelLayout layout{};                ///< of the vectors; OUT's where OUT is in panels
   int64_t block, height;               ///< rows copied; broadcast values of a tile
   int64_t panel = 0, vectors = 0;      ///< lanes of a panel; its vectors
   int64_t range = 0, panelsOfTask = 1; ///< broadcast values and panels of a task

@@ -12,7 +12,7 @@
 // its bits do not depend on the rows beside it.
 //
 // Grouped: a tile has rows of one group. Blocks walk over the groups' offsets, which are on the
-// device, to find theirs; nobody pads.
+// device, to find theirs; groups are not padded.
 //
 //===----------------------------------------------------------------------===//
 

@@ -1,12 +1,12 @@
 //===- EmitRowElements.cpp - ops of linalg over a row, and its quantizers --===//
 //
 // A block takes a row through all ops of the kernel, one after the other. What one op makes for
-// another is a kernel's result, or lies in shared memory; rows that are summed are copied there
+// another is a result of the kernel, or is in shared memory; rows that are summed are copied there
 // first. Threads wait where an op reads what other threads have written.
 //
-//   element by element   four elements a thread, as many as make one access of 16 bytes
-//   sums inside the row  a warp each (RowBlock::sumRow)
-//   tiles of 1 x n       a warp each: the largest number, then codes
+//   element by element   four elements per thread, or as many as make one access of 16 bytes
+//   sums inside the row  one warp for each (RowBlock::sumRow)
+//   tiles of 1 x n       one warp for each: the largest number, then codes
 //
 //===----------------------------------------------------------------------===//
 
@@ -174,13 +174,13 @@ public:
   LogicalResult emit();
 
 private:
-  /// Where a row lies: memory, or from a byte of shared memory on.
+  /// Where a row is: in memory, or in shared memory from a byte on.
   struct Place {
     Value memory;
     int64_t shared = -1;
     SmallVector<int64_t> sizes; ///< of the row, in shared memory
   };
-  /// Who wrote which elements of a row: threads in turn, `lanes` at a time; 0: nobody knows.
+  /// Who wrote which elements of a row: threads in turn, `lanes` at a time; 0: unknown.
   struct Pattern {
     int64_t count = 0, lanes = 0;
     bool operator==(const Pattern &p) const { return count == p.count && lanes == p.lanes; }

@@ -185,7 +185,7 @@ void hadal::emitRow(Kernel &kernel, moe::DispatchOp op) {
 namespace {
 
 /// The tree over expert ids of passes/targets/cpu/EmitRouting.cpp: here each boundary finds by
-/// itself when it joins and what stands left of it; then threads join their columns in that order.
+/// itself when it joins and what is left of it; then threads join their columns in that order.
 class RowCombine {
 public:
   RowCombine(Kernel &kernel, moe::CombineOp op)

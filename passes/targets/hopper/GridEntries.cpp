@@ -56,7 +56,7 @@ private:
 
   Value constant(int64_t v) { return LLVM::ConstantOp::create(b, i64, b.getI64IntegerAttr(v)); }
 
-  /// A kernel of PTX takes each parameter by itself; tensor maps lie among the parameters, where
+  /// A kernel of PTX takes each parameter by itself; tensor maps are among the parameters, where
   /// hardware reads them.
   Parameters declarePtx(StringRef name) {
     SmallVector<Type> types(buffers, pointer);
@@ -86,7 +86,7 @@ private:
     return parameters([&](unsigned i, Type) -> Value { return entry.getArgument(i); });
   }
 
-  /// The stand-in driver hands on a table of addresses, as cuLaunchKernel takes it.
+  /// The emulated device's driver passes a table of addresses, as cuLaunchKernel takes it.
   Parameters declareEmulated(StringRef name) {
     declareSizes(name);
     auto entry = LLVM::LLVMFuncOp::create(b, name, functionType({pointer}));

@@ -107,7 +107,7 @@ bool HopperTarget::emits(CodeForm form) const {
 // Kernels
 //===----------------------------------------------------------------------===//
 
-/// Tensor cores take weights as stored, whoever reads them beside.
+/// Tensor cores take weights as stored, whatever else reads them.
 exec::LayoutAttr HopperTarget::layoutOf(RankedTensorType type,
                                         ArrayRef<OpOperand *> readers) const {
   bool inTensorCores = tiers.tensor && llvm::any_of(readers, [](OpOperand *reader) {
@@ -160,7 +160,7 @@ LogicalResult HopperTarget::lower(func::FuncOp kernel) const {
 //===----------------------------------------------------------------------===//
 
 void HopperTarget::addCodePasses(OpPassManager &pm) const {
-  // First what stands for a GPU's own instructions, while memory is memrefs.
+  // First the ops that are a GPU's own instructions, while memory is memrefs.
   pm.addPass(isEmulated ? createHopperToEmulator() : createHopperToNvvm());
   serial.addCodePasses(pm);
   HadalGridEntriesOptions options;
@@ -264,7 +264,7 @@ llvm::Expected<CodeObject> HopperTarget::link(ArrayRef<NamedPart> parts) const {
     if (!part.name.empty() && (!canName(part.name) || part.name.size() > kernelEntry().size()))
       return llvm::createStringError("wants names of kernels of letters, digits and _, got " +
                                      part.name);
-    // The head, which names version and processor, stands once.
+    // The head, which names version and processor, is there once.
     std::string text = namedPtx(part);
     StringRef rest = text, head = ".address_size 64\n";
     if (!code.bytes.empty())

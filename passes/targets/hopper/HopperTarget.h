@@ -14,8 +14,8 @@ struct Tiers {
   bool rows = true, tensor = true;
 };
 
-/// Kernels as grids. Serial ones are the CPU's, in a shape of narrow tiles, with a task a thread:
-/// they compute the CPU's bits. Code is PTX, assembled where there is ptxas; of the emulated device
+/// Kernels as grids. Serial ones are the CPU's, for narrow tiles, with one task per thread: they
+/// compute the CPU's bits. Code is PTX, assembled where there is ptxas; of the emulated device
 /// the same kernels as a shared object for a CPU, which calls what
 /// runtime/emulated/EmulatorCalls.h declares.
 class HopperTarget : public Target {

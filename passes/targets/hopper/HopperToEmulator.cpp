@@ -30,7 +30,7 @@ namespace {
 class ToEmulator : public Lowering {
 public:
   explicit ToEmulator(func::FuncOp kernel);
-  /// Tells of loads and stores of buffers that the kernel writes.
+  /// Reports loads and stores of buffers that the kernel writes.
   void notice();
   void writeLocations();
 

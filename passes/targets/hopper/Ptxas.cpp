@@ -170,7 +170,7 @@ static void readStatistics(StringRef said, AssembledKernel &kernel) {
   }
 }
 
-/// The opcodes of a disassembly, without what qualifies them, and how often each stands there.
+/// The opcodes of a disassembly, without what qualifies them, and how often each occurs.
 static std::vector<std::string> opcodesOf(StringRef text) {
   static const Regex instruction("/\\*[0-9a-f]+\\*/ +(@!?U?P[0-9T]+ +)?([A-Z][A-Z0-9]*)");
   std::map<std::string, unsigned> counts;

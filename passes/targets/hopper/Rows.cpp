@@ -1,4 +1,4 @@
-//===- Rows.cpp - which kernels have a block a row ------------------------===//
+//===- Rows.cpp - which kernels have one block per row --------------------===//
 
 #include "passes/targets/hopper/Rows.h"
 #include "dialects/exec/KernelAttributes.h"

@@ -1,4 +1,4 @@
-//===- Rows.h - kernels with a block a row --------------------------------===//
+//===- Rows.h - kernels with one block per row ----------------------------===//
 //
 // Norms, element-wise ops, quantizers, positions, choices: whatever goes over rows without tensor
 // cores. The threads of a block share a row; sums inside it are those of passes/targets/cpu/

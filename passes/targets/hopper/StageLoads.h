@@ -1,6 +1,6 @@
 //===- StageLoads.h - who fills the stages of a product, and how ----------===//
 //
-// An operand whose elements the tensor cores take as they lie, rows of K 16 bytes apart or a
+// An operand whose elements the tensor cores take as stored, rows of K 16 bytes apart or a
 // multiple, is copied by hardware (TMA). Any other one 128 threads load, weights of f32 from where
 // hardware has copied them, all else from the device's memory: rows that are gathered,
 // f32, codes that become bf16, odd strides, K not innermost. Beyond K both have zeros; rows beyond

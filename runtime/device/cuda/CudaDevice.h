@@ -1,7 +1,7 @@
 //===- CudaDevice.h - a GPU as a device ---------------------------------===//
 //
-// A CUDA device over a table of driver functions: NVIDIA's driver, or the stand-in that executes
-// the same kernels on the CPU ("emulated"). Device memory is the device's alone; uploads and
+// A CUDA device over a table of driver functions: NVIDIA's driver, or one that executes the
+// same kernels on the CPU ("emulated"). Device memory is the device's alone; uploads and
 // downloads go through pinned memory of their stream, so that pages of mapped files are read once,
 // by this process.
 //

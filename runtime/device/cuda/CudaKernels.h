@@ -14,7 +14,7 @@
 
 namespace hadal::cuda {
 
-/// A kernel that was found; its table lies in the module, which must outlive it.
+/// A kernel that was found; its table is the module's, which must outlive it.
 struct CudaKernel {
   CUfunction function = nullptr;
   const fb::Kernel *table = nullptr;

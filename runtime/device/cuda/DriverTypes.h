@@ -172,8 +172,8 @@ using GetProcAddress = CUresult (*)(const char *symbol, void **function, int ver
                                     uint64_t flags, int *status);
 
 /// What libhadal-emulated.so alone exports, as `hadal_emulator_report`: one line about the last
-/// error of a kernel (kernel, what went wrong, op, location and threads), or null where none is
-/// left to tell. Valid until the next call of any function.
+/// error of a kernel (kernel, what went wrong, op, location and threads), or null where all
+/// have been reported. Valid until the next call of any function.
 using EmulatorReport = const char *(*)();
 
 } // namespace hadal::cuda
