@@ -2,14 +2,13 @@
 
 #include "runtime/comm/MpiComm.h"
 
+#include "runtime/SharedLibrary.h"
 #include "runtime/comm/MpiTable.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
-#include <dlfcn.h>
 #include <mutex>
-#include <unistd.h>
 #include <vector>
 
 using namespace hadal;
@@ -89,13 +88,6 @@ private:
   std::atomic<bool> isAborted{false};
 };
 
-std::string folderOfProgram() {
-  char path[4096];
-  ssize_t length = ::readlink("/proc/self/exe", path, sizeof path);
-  std::string text(path, length > 0 ? size_t(length) : 0);
-  return text.substr(0, text.rfind('/'));
-}
-
 } // namespace
 
 Launch Launch::ofThisProcess() {
@@ -111,39 +103,25 @@ Launch Launch::ofThisProcess() {
       launch.ranksHere = ranks;
       break;
     }
-  for (const char *variable : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"})
-    if (std::getenv(variable) && launch.ranks > 1) {
-      launch.rank = number(variable);
-      break;
-    }
-  launch.rankHere = launch.rank % launch.ranksHere;
-  for (const char *variable : {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"})
-    if (std::getenv(variable) && launch.ranks > 1) {
-      launch.rankHere = number(variable);
-      break;
-    }
+  auto rankOf = [&](std::initializer_list<const char *> variables, unsigned otherwise) {
+    for (const char *variable : variables)
+      if (std::getenv(variable) && launch.ranks > 1)
+        return number(variable);
+    return otherwise;
+  };
+  launch.rank = rankOf({"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"}, 0);
+  launch.rankHere = rankOf({"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"},
+                           launch.rank % launch.ranksHere);
   return launch;
 }
 
 Result<std::unique_ptr<Comm>> hadal::openMpi() {
-  std::string folder = folderOfProgram(), problem;
-  void *library = nullptr;
   // MPI's own plug-ins look for its symbols among the global ones.
-  for (const std::string &path : {folder + "/libhadal-mpi.so", folder + "/../lib/libhadal-mpi.so",
-                                  std::string("libhadal-mpi.so")}) {
-    if (path.find('/') != std::string::npos && ::access(path.c_str(), R_OK) != 0)
-      continue;
-    library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
-    if (library)
-      break;
-    if (const char *text = ::dlerror(); text && problem.empty())
-      problem = text;
-  }
-  auto *open =
-      library ? reinterpret_cast<const HadalMpi *(*)()>(::dlsym(library, "hadalMpi")) : nullptr;
+  SharedLibrary library(placesOf("libhadal-mpi.so"), RTLD_NOW | RTLD_GLOBAL);
+  auto open = library.find<const HadalMpi *(*)()>("hadalMpi");
   if (!open)
     return unsupported("started as one of " + std::to_string(Launch::ofThisProcess().ranks) +
-                       " ranks, and libhadal-mpi.so cannot be loaded: " + problem);
+                       " ranks, and libhadal-mpi.so cannot be loaded: " + library.problem());
   const HadalMpi *table = open();
   if (table->version != HADAL_MPI_VERSION)
     return unsupported("libhadal-mpi.so is of version " + std::to_string(table->version) +

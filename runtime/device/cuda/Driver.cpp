@@ -2,9 +2,8 @@
 
 #include "runtime/device/cuda/Driver.h"
 
-#include <algorithm>
-#include <dlfcn.h>
-#include <unistd.h>
+#include "runtime/SharedLibrary.h"
+
 #include <utility>
 
 using namespace hadal;
@@ -16,28 +15,8 @@ std::string cuda::versionText(int version) {
 
 namespace {
 
-/// A library that has been loaded, for good: drivers do not like to be unloaded.
-struct Library {
-  void *handle = nullptr;
-  std::string problem; ///< why it is not there
-
-  explicit Library(std::initializer_list<std::string> paths) {
-    for (const std::string &path : paths) {
-      if (path.front() == '/' && ::access(path.c_str(), R_OK) != 0)
-        continue;
-      if ((handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)))
-        return;
-      if (const char *text = ::dlerror(); text && problem.empty())
-        problem = text;
-    }
-  }
-  template <typename Function> Function find(const char *name) const {
-    return reinterpret_cast<Function>(::dlsym(handle, name));
-  }
-};
-
-Result<std::shared_ptr<const Driver>> startLibrary(const Library &library, EmulatorReport report,
-                                                   const std::string &name) {
+Result<std::shared_ptr<const Driver>> startLibrary(const SharedLibrary &library,
+                                                   EmulatorReport report, const std::string &name) {
   auto find = library.find<GetProcAddress>("cuGetProcAddress_v2");
   if (!find)
     return unsupported(name + " is older than CUDA 12.0, which hadal wants at least");
@@ -60,22 +39,6 @@ Result<std::shared_ptr<const Driver>> startLibrary(const Library &library, Emula
                        ", hadal wants 12.0 or newer: it has no " + missing);
   }
   return Driver::start(table, report, name);
-}
-
-std::string folderOfProgram() {
-  char path[4096];
-  ssize_t length = ::readlink("/proc/self/exe", path, sizeof path);
-  std::string text(path, length > 0 ? size_t(length) : 0);
-  return text.substr(0, text.rfind('/'));
-}
-
-/// Of the library that this code is in: another one than the program's where that embeds hadal.
-std::string folderOfLibrary() {
-  Dl_info info = {};
-  std::string text = ::dladdr(reinterpret_cast<void *>(&folderOfProgram), &info) && info.dli_fname
-                         ? info.dli_fname
-                         : "";
-  return text.substr(0, text.rfind('/') == std::string::npos ? 0 : text.rfind('/'));
 }
 
 } // namespace
@@ -101,9 +64,9 @@ Result<std::shared_ptr<const Driver>> Driver::start(const DriverTable &table, Em
 
 Result<std::shared_ptr<const Driver>> Driver::nvidia() {
   static const auto driver = []() -> Result<std::shared_ptr<const Driver>> {
-    Library library{"libcuda.so.1"};
-    if (!library.handle)
-      return unsupported("no CUDA driver: " + library.problem);
+    SharedLibrary library({"libcuda.so.1"}, RTLD_NOW | RTLD_LOCAL);
+    if (!library.isLoaded())
+      return unsupported("no CUDA driver: " + library.problem());
     return startLibrary(library, nullptr, "the CUDA driver");
   }();
   return driver;
@@ -111,14 +74,11 @@ Result<std::shared_ptr<const Driver>> Driver::nvidia() {
 
 Result<std::shared_ptr<const Driver>> Driver::emulated() {
   static const auto driver = []() -> Result<std::shared_ptr<const Driver>> {
-    const char *file = "/libhadal-emulated.so";
-    std::string folder = folderOfProgram();
-    Library library{folder + file, folder + "/../lib" + file, folderOfLibrary() + file,
-                    "libhadal-emulated.so"};
-    auto report = library.handle ? library.find<EmulatorReport>("hadal_emulator_report") : nullptr;
+    SharedLibrary library(placesOf("libhadal-emulated.so"), RTLD_NOW | RTLD_LOCAL);
+    auto report = library.find<EmulatorReport>("hadal_emulator_report");
     if (!report)
       return unsupported("no emulated device: libhadal-emulated.so cannot be loaded: " +
-                         library.problem);
+                         library.problem());
     return startLibrary(library, report, "the emulated device's driver");
   }();
   return driver;
