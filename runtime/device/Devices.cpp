@@ -6,7 +6,6 @@
 #include "runtime/device/CpuFeatures.h"
 #include "runtime/device/cuda/CudaDevice.h"
 
-#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 
@@ -52,12 +51,8 @@ Result<std::unique_ptr<Device>> hadal::openDevice(const DeviceOptions &options) 
     return openEmulated(options);
   if (device == "cuda")
     return openCuda(device, -1, options);
-  int ordinal = 0;
-  const char *first = device.data() + 5, *last = device.data() + device.size();
-  if (device.starts_with("cuda:") && first != last && *first >= '0' && *first <= '9')
-    if (auto [end, failed] = std::from_chars(first, last, ordinal);
-        failed == std::errc() && end == last)
-      return openCuda(device, ordinal, options);
+  if (std::optional<int> ordinal = cuda::numberAfter(device, "cuda:"))
+    return openCuda(device, *ordinal, options);
   return invalidArgument("device '" + device + "': wants cpu, cuda:N or emulated");
 }
 

@@ -7,10 +7,6 @@
 #include "runtime/device/cuda/CudaKernels.h"
 #include "runtime/device/cuda/CudaStream.h"
 
-#include <algorithm>
-#include <charconv>
-#include <optional>
-
 using namespace hadal;
 using namespace hadal::cuda;
 
@@ -35,16 +31,6 @@ Result<int> attribute(const Driver &driver, CUdevice device, CUdevice_attribute 
   HADAL_TRY(driver.check(driver.table().cuDeviceGetAttribute(&value, which, device),
                          "cuDeviceGetAttribute"));
   return value;
-}
-
-/// The number that a text ends with, after `prefix`; none where it is another text.
-std::optional<int> numberAfter(std::string_view text, std::string_view prefix) {
-  int number = 0;
-  const char *last = text.data() + text.size();
-  if (!text.starts_with(prefix))
-    return std::nullopt;
-  auto [end, failed] = std::from_chars(text.data() + prefix.size(), last, number);
-  return failed == std::errc() && end == last ? std::optional(number) : std::nullopt;
 }
 
 } // namespace
@@ -196,9 +182,8 @@ Status CudaDevice::copy(Stream &stream, DeviceAddress to, DeviceAddress from, ui
 Status CudaDevice::record(Stream &stream, Event &event) {
   HADAL_TRY(context->enter());
   auto &recorded = static_cast<CudaEvent &>(event);
-  CUresult result = context->api().cuEventRecord(recorded.event, streamOf(stream).handle());
-  if (result != CUDA_SUCCESS)
-    return streamOf(stream).failed(result, "cuEventRecord");
+  CudaStream &on = streamOf(stream);
+  HADAL_TRY(on.check(context->api().cuEventRecord(recorded.event, on.handle()), "cuEventRecord"));
   recorded.isRecorded = true;
   return {};
 }
@@ -208,9 +193,9 @@ Status CudaDevice::wait(Stream &stream, Event &event) {
   if (!recorded.isRecorded)
     return invalidArgument("a stream waits for an event that nothing recorded");
   HADAL_TRY(context->enter());
-  CUresult result = context->api().cuStreamWaitEvent(streamOf(stream).handle(), recorded.event, 0);
-  return result == CUDA_SUCCESS ? Status()
-                                : Status(streamOf(stream).failed(result, "cuStreamWaitEvent"));
+  CudaStream &on = streamOf(stream);
+  return on.check(context->api().cuStreamWaitEvent(on.handle(), recorded.event, 0),
+                  "cuStreamWaitEvent");
 }
 
 Status CudaDevice::synchronize(Stream &stream) {

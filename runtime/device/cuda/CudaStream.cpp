@@ -126,14 +126,17 @@ Result<CUdeviceptr> CudaStream::scratch(uint64_t bytes) {
 
 //===- Copies -------------------------------------------------------------------------------===//
 
+/// What a copy takes of pinned memory: the next one begins aligned.
+static constexpr uint64_t pinned(uint64_t bytes) {
+  return (bytes + pinnedAlignment - 1) / pinnedAlignment * pinnedAlignment;
+}
+
 /// A half with room: the present one, or the other once its copies have happened.
 Result<CudaStream::Half *> CudaStream::halfForUpload() {
   const DriverTable &api = context->api();
   if (halves[current].memory.data() && halves[current].used == pinnedBytes) {
     Half &full = halves[current];
-    CUresult recorded = api.cuEventRecord(full.copied, stream);
-    if (recorded != CUDA_SUCCESS)
-      return failed(recorded, "cuEventRecord");
+    HADAL_TRY(check(api.cuEventRecord(full.copied, stream), "cuEventRecord"));
     full.isBusy = true;
     current ^= 1;
     if (Half &next = halves[current]; next.isBusy) {
@@ -154,10 +157,9 @@ Status CudaStream::upload(CUdeviceptr to, const std::byte *from, uint64_t bytes)
     uint64_t now = std::min(bytes, pinnedBytes - half.used);
     std::byte *between = half.memory.data() + half.used;
     std::memcpy(between, from, now);
-    CUresult result = context->api().cuMemcpyHtoDAsync(to, between, now, stream);
-    if (result != CUDA_SUCCESS)
-      return failed(result, "cuMemcpyHtoDAsync");
-    half.used += (now + pinnedAlignment - 1) / pinnedAlignment * pinnedAlignment;
+    HADAL_TRY(
+        check(context->api().cuMemcpyHtoDAsync(to, between, now, stream), "cuMemcpyHtoDAsync"));
+    half.used += pinned(now);
     to += now, from += now, bytes -= now;
   }
   return {};
@@ -172,11 +174,10 @@ Status CudaStream::download(std::byte *to, CUdeviceptr from, uint64_t bytes) {
       handOut();
     }
     uint64_t now = std::min(bytes, pinnedBytes - downUsed);
-    CUresult result = context->api().cuMemcpyDtoHAsync(down.data() + downUsed, from, now, stream);
-    if (result != CUDA_SUCCESS)
-      return failed(result, "cuMemcpyDtoHAsync");
+    HADAL_TRY(check(context->api().cuMemcpyDtoHAsync(down.data() + downUsed, from, now, stream),
+                    "cuMemcpyDtoHAsync"));
     downloads.push_back({downUsed, now, to});
-    downUsed += (now + pinnedAlignment - 1) / pinnedAlignment * pinnedAlignment;
+    downUsed += pinned(now);
     to += now, from += now, bytes -= now;
   }
   return {};
@@ -192,20 +193,20 @@ void CudaStream::handOut() {
 
 Status CudaStream::copy(CUdeviceptr to, CUdeviceptr from, uint64_t bytes) {
   auto copyNow = [&](CUdeviceptr to, CUdeviceptr from) -> Status {
-    CUresult result = context->api().cuMemcpyDtoDAsync(to, from, bytes, stream);
-    return result == CUDA_SUCCESS ? Status() : Status(failed(result, "cuMemcpyDtoDAsync"));
+    return check(context->api().cuMemcpyDtoDAsync(to, from, bytes, stream), "cuMemcpyDtoDAsync");
   };
+  if (to == from)
+    return {};
   bool overlap = to < from + bytes && from < to + bytes;
-  if (!overlap || to == from)
-    return to == from ? Status() : copyNow(to, from);
+  if (!overlap)
+    return copyNow(to, from);
   HADAL_TRY(grow(between, bytes, "a copy to memory that overlaps"));
   HADAL_TRY(copyNow(pointerOf(between.address()), from));
   return copyNow(to, pointerOf(between.address()));
 }
 
 Status CudaStream::fill(CUdeviceptr to, uint8_t value, uint64_t bytes) {
-  CUresult result = context->api().cuMemsetD8Async(to, value, bytes, stream);
-  return result == CUDA_SUCCESS ? Status() : Status(failed(result, "cuMemsetD8Async"));
+  return check(context->api().cuMemsetD8Async(to, value, bytes, stream), "cuMemsetD8Async");
 }
 
 //===- Launches, and which of them fails ----------------------------------------------------===//
@@ -286,8 +287,8 @@ Error CudaStream::hangs() {
   context->isLost = true;
   char seconds[32];
   std::snprintf(seconds, sizeof seconds, "%g", timeoutSeconds);
-  return ioError((launch ? nameOf(*launch->kernel, launch->site) : "the stream's work") +
-                 ", has not ended after " + seconds + " s (--device-timeout)");
+  return ioError((launch ? nameOf(*launch->kernel, launch->site) + "," : "the stream's work") +
+                 " has not ended after " + seconds + " s (--device-timeout)");
 }
 
 Status CudaStream::synchronize() {

@@ -72,7 +72,9 @@ public:
 
   CUstream handle() const { return stream; }
   /// An error of a call on this stream: names the launch that failed, where one did.
-  Error failed(CUresult result, const char *function) const;
+  Status check(CUresult result, const char *function) const {
+    return result == CUDA_SUCCESS ? Status() : Status(failed(result, function));
+  }
 
 private:
   /// Half of the pinned memory of uploads: free again once the event is over.
@@ -103,6 +105,7 @@ private:
   void handOut();
   uint32_t endedLaunches() const;
   const Launched *running() const;
+  Error failed(CUresult result, const char *function) const;
   Error hangs();
 
   std::shared_ptr<Context> context;

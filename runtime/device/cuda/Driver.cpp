@@ -4,6 +4,8 @@
 
 #include "runtime/SharedLibrary.h"
 
+#include <charconv>
+#include <climits>
 #include <utility>
 
 using namespace hadal;
@@ -11,6 +13,16 @@ using namespace hadal::cuda;
 
 std::string cuda::versionText(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+std::optional<int> cuda::numberAfter(std::string_view text, std::string_view prefix) {
+  unsigned number = 0;
+  if (!text.starts_with(prefix))
+    return std::nullopt;
+  const char *first = text.data() + prefix.size(), *last = text.data() + text.size();
+  auto [end, failed] = std::from_chars(first, last, number);
+  bool isNumber = failed == std::errc() && end == last && number <= INT_MAX;
+  return isNumber ? std::optional(int(number)) : std::nullopt;
 }
 
 namespace {

@@ -7,7 +7,9 @@
 #include "runtime/device/cuda/DriverTypes.h"
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace hadal::cuda {
 
@@ -59,6 +61,9 @@ private:
 
 /// "12.9".
 std::string versionText(int version);
+
+/// The number that a text ends with, after `prefix`: 3 of "cuda:3". None where it is another text.
+std::optional<int> numberAfter(std::string_view text, std::string_view prefix);
 
 } // namespace hadal::cuda
 
