@@ -6,7 +6,7 @@
 #include "runtime/DataDigest.h"
 #include "runtime/GenerationConfig.h"
 #include "runtime/comm/MpiComm.h"
-#include "runtime/device/CpuDevice.h"
+#include "runtime/device/ThreadPool.h"
 #include "runtime/module/Verify.h"
 
 #include <algorithm>
@@ -52,10 +52,6 @@ static unsigned defaultThreads() {
   return std::max(1u, ThreadPool::availableThreads() / Launch::ofThisProcess().ranksHere);
 }
 
-Machine::Machine(unsigned threads)
-    : device(std::make_unique<CpuDevice>(threads ? threads : defaultThreads())),
-      threads(static_cast<CpuDevice &>(*device).threads()) {}
-
 Machine::Machine(std::unique_ptr<Device> device, unsigned threads)
     : device(std::move(device)), threads(threads) {}
 
@@ -63,8 +59,10 @@ Result<std::shared_ptr<Machine>> Machine::open(const SessionOptions &options,
                                                const Module &module) {
   DeviceOptions wanted;
   wanted.device = options.device.empty() ? deviceOf(module) : options.device;
-  bool isCpu = wanted.device == "cpu";
-  wanted.threads = !isCpu ? 1 : options.threads ? options.threads : defaultThreads();
+  if (wanted.device == "cpu")
+    wanted.threads = options.threads ? options.threads : defaultThreads();
+  else
+    wanted.threads = 1;
   wanted.emulatorSeed = options.emulatorSeed;
   wanted.timeoutSeconds = options.deviceTimeout;
   wanted.rankHere = Launch::ofThisProcess().rankHere;

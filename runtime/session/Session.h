@@ -43,8 +43,6 @@ struct Machine {
   /// The device that the options name, or that the module is for. 0 threads: this machine's cores,
   /// divided by the ranks that run on it.
   static Result<std::shared_ptr<Machine>> open(const SessionOptions &options, const Module &module);
-  /// A CPU.
-  explicit Machine(unsigned threads);
   Machine(std::unique_ptr<Device> device, unsigned threads);
 
   std::unique_ptr<Device> device;

@@ -11,6 +11,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/comm/InProcessComm.h"
+#include "runtime/device/CpuDevice.h"
 #include "runtime/inference/Logits.h"
 #include "runtime/ranks/ExpertRanks.h"
 #include "runtime/session/Session.h"
@@ -73,8 +74,12 @@ SessionOptions optionsOf(const char *module) {
   return options;
 }
 
+std::shared_ptr<Machine> newMachine() {
+  return std::make_shared<Machine>(std::make_unique<CpuDevice>(1), 1);
+}
+
 Status check(char **argv) {
-  auto machine = std::make_shared<Machine>(1);
+  auto machine = newMachine();
   ParameterStore &store = *machine->parameters;
   auto training = HADAL_TRY(Session::open(optionsOf(argv[1]), std::nullopt, machine)),
        generation = HADAL_TRY(Session::open(optionsOf(argv[2]), std::nullopt, machine)),
@@ -122,7 +127,7 @@ Status check(char **argv) {
 
 /// Sessions that read one checkpoint pack it once; another one cannot take its memory.
 Status checkFiles(const char *module, const char *checkpoint, const char *changed) {
-  auto machine = std::make_shared<Machine>(1);
+  auto machine = newMachine();
   auto open = [&] { return Session::open(optionsOf(module), std::nullopt, machine); };
   std::vector<std::unique_ptr<Session>> sessions;
   for (int i = 0; i < 2; ++i) {
@@ -148,7 +153,7 @@ Status checkFiles(const char *module, const char *checkpoint, const char *change
 
 /// One of two ranks, with its share of the experts.
 Status checkRank(char **argv, Comm &comm) {
-  auto machine = std::make_shared<Machine>(1);
+  auto machine = newMachine();
   auto training = HADAL_TRY(Session::open(optionsOf(argv[0]), std::nullopt, machine)),
        generation = HADAL_TRY(Session::open(optionsOf(argv[1]), std::nullopt, machine)),
        fromFile = HADAL_TRY(Session::open(optionsOf(argv[1]), std::nullopt));

@@ -160,7 +160,6 @@ struct Figures {
   GenerationStatistics counts;
   int64_t sequences;
   const Session &session;
-  double loadSeconds;
   double firstTokenSeconds; ///< since the process began
 
   static double rate(int64_t tokens, double seconds) {
@@ -196,7 +195,7 @@ struct Figures {
                                       {"decode_seconds", counts.decodeSeconds},
                                       {"decode_tokens_per_second", decodeRate()},
                                       {"decode_flops", counts.decodeFlops},
-                                      {"load_seconds", loadSeconds},
+                                      {"load_seconds", session.loadSeconds()},
                                       {"first_token_seconds", firstTokenSeconds}};
     addDevice(session, figures);
     return figures.dump() + "\n";
@@ -337,7 +336,7 @@ Status generateRows(const GenerateOptions &options, Job &job, Session &session, 
       Display::show(text);
   HADAL_TRY(flushOutput());
   Figures figures{HADAL_TRY(countsOfAll(job, parts.generation->statistics())), parts.rows, session,
-                  session.loadSeconds(), firstTokenSeconds};
+                  firstTokenSeconds};
   if (job.isFirst()) {
     figures.print();
     if (!options.stats.empty())

@@ -1,5 +1,6 @@
 //===- TrainFigures.cpp - what a training run says of itself -------===//
 
+#include "runtime/module/Names.h"
 #include "runtime/training/ranks/PredictMemory.h"
 #include "tools/Page.h"
 #include "tools/run/DeviceFigures.h"
@@ -16,7 +17,7 @@ using Json = nlohmann::ordered_json;
 /// The element type of the optimizer's moments, as --moments spells it.
 static const char *momentsOf(const Module &module) {
   for (const fb::State *state : *module.tables().states())
-    if (state->name()->string_view().starts_with(valuesName(Values::FirstMoment)))
+    if (state->name()->string_view().starts_with(names::state::firstMoment))
       return elementType(state->element()) == ElementType::BF16 ? "bf16" : "fp32";
   return "fp32";
 }
