@@ -27,7 +27,8 @@ add_llvm_executable(hadal-kernel-mutants PARTIAL_SOURCES_INTENDED
   hadal-kernel-mutants.cpp mutants/MakeMutants.cpp)
 llvm_update_compile_flags(hadal-kernel-mutants)
 target_compile_definitions(hadal-kernel-mutants PRIVATE HADAL_VERSION="hadal ${PROJECT_VERSION}")
-target_link_libraries(hadal-kernel-mutants PRIVATE HadalTools HadalDialects HadalPasses HadalRuntime)
+target_link_libraries(hadal-kernel-mutants PRIVATE
+  HadalTools HadalDialects HadalPasses HadalRuntime)
 mlir_target_link_libraries(hadal-kernel-mutants PRIVATE MLIRRegisterAllDialects)
 add_dependencies(hadal-kernel-mutants hadal-compile hadal-run) # which it runs
 

@@ -14,7 +14,7 @@ namespace hadal {
 
 /// Hands every message to another rank on a fixed time after it was sent, and what reductions take
 /// from this rank. It is done there, so somebody must call test().
-/// Any thread, as of every Comm.
+/// Any thread may call it, as any Comm.
 class DelayedComm final : public Comm {
 public:
   DelayedComm(std::unique_ptr<Comm> inner, std::chrono::microseconds delay)

@@ -119,7 +119,7 @@ public:
   virtual bool sharesHostMemory() const = 0;
 
   /// Most bytes that were allocated at the same time; of a device that shares the host's memory, by
-  /// anybody in the process.
+  /// the whole process.
   virtual uint64_t peakBytes() const = 0;
 
   /// Zeroed memory that kernels can reach, aligned to HADAL_ALIGNMENT. OutOfMemory.

@@ -11,7 +11,7 @@
 
 namespace hadal {
 
-/// Which device, and what it is told.
+/// Which device, and its settings.
 struct DeviceOptions {
   std::string device;   ///< "cpu", "cuda:N", "cuda" (the rank's), "emulated"
   unsigned threads = 0; ///< of the CPU; 0: all that the process may use
@@ -31,7 +31,7 @@ std::string deviceOf(const Module &module);
 Result<std::unique_ptr<Device>> openDevice(const DeviceOptions &options);
 
 /// A device of this machine, for people: "cuda:0", "NVIDIA H200, sm_90, 132 multiprocessors, ...".
-/// Of a kind that there is none of, why.
+/// Where there is none of a kind, why.
 struct DeviceListing {
   std::string name, text;
 };

@@ -79,7 +79,7 @@ static Status checkTensorMap(const fb::Kernel &kernel, const fb::TensorMap *map)
   return {};
 }
 
-/// What each launch of a grid takes, and who runs it.
+/// The tier of a grid, and the tasks and scratch of its blocks.
 static Status checkTier(const fb::Kernel &kernel, const fb::Grid &grid) {
   static constexpr std::string_view tiers[] = {"serial", "rows", "tensor"};
   std::string_view tier = kernel.tier() ? kernel.tier()->string_view() : std::string_view();

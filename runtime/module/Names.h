@@ -66,7 +66,7 @@ inline constexpr const char *logits = "logits", *temperature = "temperature", *t
                             *topLogProbabilities = "top_log_probabilities", *penalty = "penalty",
                             *seen = "seen", *penalized = "penalized";
 
-/// StepSettings.h; what a step tells.
+/// StepSettings.h; what a step reports.
 inline constexpr const char *settings = "settings", *lr = "lr", *norms = "norms",
                             *gradNorm = "grad_norm", *violation = "violation";
 /// [N], or [tensors].

@@ -1,7 +1,7 @@
 //===- CudaDeviceTest.cpp - what CudaDevice asks of a driver ------------===//
 //
 // Against a driver in a table: launches, tensor maps, images, and each way in which a driver, a
-// device or a kernel can fail. test/emulated runs the device for real.
+// device or a kernel can fail. EmulatedDeviceTest.cpp runs the device over the stand-in.
 //
 //===--------------------------------------------------------------------===//
 

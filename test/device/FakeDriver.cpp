@@ -59,7 +59,7 @@ CUresult copyLater(CUstream stream, void *to, const void *from, size_t bytes) {
   return give(stream, [=] { return std::memcpy(to, from, bytes), true; });
 }
 
-/// All streams do one thing, so that who asks sees them under way.
+/// Each stream does one operation at each query, so that queries see work that is not done.
 CUresult query(CUstream stream) {
   std::lock_guard lock(mutex);
   for (CUstream one : streams)

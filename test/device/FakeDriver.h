@@ -1,7 +1,7 @@
 //===- FakeDriver.h - a driver in a table, for tests --------------------===//
 //
 // The functions that CudaDevice calls, over memory whose addresses no host may touch. Operations
-// wait in their stream until somebody asks how far it is. It knows kernels by their names:
+// wait in their stream until a query asks how far it is. It knows kernels by their names:
 // "check_add" is that of the checks of devices, "trap" fails, "hang" never ends.
 //
 //===--------------------------------------------------------------------===//
@@ -16,7 +16,7 @@
 
 namespace hadal::test {
 
-/// What the one fake driver of the process is, and what it was told.
+/// What the one fake driver of the process is, and what it was asked to do.
 struct FakeDriver {
   int version = 13000, devices = 1, capability = 90, multiprocessors = 4;
   uint64_t bytes = uint64_t(1) << 30; ///< that it has

@@ -183,7 +183,7 @@ void printRanks(std::ostream &out, const Json &ranks) {
 /// What the assembler said of a kernel.
 void printStatistics(std::ostream &out, const Json &kernel) {
   out << "    " << kernel["registers"] << " registers, " << bytes(kernel["spill_bytes"])
-      << " spilled, " << kernel["blocks_per_sm"] << " blocks a multiprocessor\n";
+      << " spilled, " << kernel["blocks_per_sm"] << " blocks per multiprocessor\n";
   for (const Json &warning : kernel["warnings"])
     out << "    " << warning.get<std::string>() << "\n";
   if (!kernel["opcodes"].empty()) {

@@ -30,7 +30,7 @@ struct PairSums {
   double cosine() const;
 };
 
-/// Tensors of two gradients, one after another, and what is told of them. One thread at a time.
+/// Tensors of two gradients, one after another, and what is reported of them. One thread at a time.
 class GradientComparison {
 public:
   void addLosses(float loss, float reference) { losses = {loss, reference}; }
