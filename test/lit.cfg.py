@@ -12,7 +12,7 @@ config.suffixes = [".mlir", ".test"]
 config.excludes = ["lit.cfg.py", "lit.site.cfg.py", "reference", "Inputs"]
 
 config.test_source_root = os.path.dirname(__file__)
-# Tests that run on another device leave their files elsewhere, for both may run at the same time.
+# Runs for another device have a folder of their own: both may run at the same time.
 kind = [lit_config.params[name] for name in ("device", "tiers") if name in lit_config.params]
 config.test_exec_root = os.path.join(config.hadal_build_dir, "test", *kind)
 

@@ -10,7 +10,8 @@ set(HADAL_PYTHON "${Python3_EXECUTABLE}" CACHE FILEPATH "python that tests run s
 
 configure_file(${CMAKE_CURRENT_LIST_DIR}/lit.site.cfg.py.in ${CMAKE_CURRENT_BINARY_DIR}/lit.site.cfg.py @ONLY)
 # What has no shard of its own is in "lit-rest".
-set(shards passes/ pipelines/ exec/fp8_ "exec/(pairs|tiles)" exec/rows "exec/(grouped|matmul|panel|weight)" exec/)
+set(shards passes/ pipelines/ exec/fp8_ "exec/(pairs|tiles)" exec/rows
+  "exec/(grouped|matmul|panel|weight)" exec/)
 set(names passes pipelines exec-fp8 exec-tiles exec-rows exec-products exec)
 set(before "^$")
 foreach(shard name IN ZIP_LISTS shards names)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Holds includes to the arrows of the house.
 
-includes.py SOURCE: each folder of the source tree may include what stands in front of it in the
-lists below, and itself. A new exception is a line in EXCEPTIONS, with its reason; one that no
+includes.py SOURCE: each folder of the source tree may include what the lists below have before it,
+and itself. A new exception is a line in EXCEPTIONS, with its reason; one that no
 include needs any more is an error, too. includes.py --wrong SOURCE: each file of that tree has to
 break an arrow.
 """
@@ -25,15 +25,19 @@ HOUSE = {
 # What passes know of targets, and the one file that names them.
 TARGET = "passes/targets/Target.h"
 TARGET_TABLE = "passes/targets/Targets.cpp"
-# Targets that are made of another: what Hopper's other kernels do not take, the CPU's emitters do.
+# Targets that use another: what Hopper's own emitters do not take, the CPU's do.
 BUILDS_ON = {"passes/targets/hopper/": "passes/targets/cpu/"}
 
-# Tools that link no compiler: their files, by where they stand.
-COMPILER_TOOLS = {"tools/hadal-compile.cpp", "tools/hadal-opt.cpp", "tools/hadal-lsp-server.cpp",
-                  "tools/hadal-kernel-mutants.cpp"}
+# Files of the tools that link the compiler; those of the others include nothing of it.
+COMPILER_TOOLS = {
+    "tools/hadal-compile.cpp",
+    "tools/hadal-kernel-mutants.cpp",
+    "tools/hadal-lsp-server.cpp",
+    "tools/hadal-opt.cpp",
+}
 COMPILER_PARTS = ("tools/compile/", "tools/mutants/")
 
-# (file, include): why it stands. There is none now.
+# (file, include): why it is allowed. There is none now.
 EXCEPTIONS = {}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z]+/[^"]+)"', re.MULTILINE)
@@ -63,8 +67,8 @@ def refusal(path: str, include: str) -> str:
     if own == "passes" and include.count("/") > 1:
         if include.count("/") > 2 and include.startswith("passes/targets/"):
             folder = include[: include.rindex("/") + 1]
-            own = path[: path.rindex("/") + 1]
-            if own != folder and BUILDS_ON.get(own) != folder and path != TARGET_TABLE:
+            here = path[: path.rindex("/") + 1]
+            if here != folder and BUILDS_ON.get(here) != folder and path != TARGET_TABLE:
                 return f"a target, which {TARGET_TABLE} alone may name"
         if place(include) > place(path) and include != TARGET:
             return "runs later"

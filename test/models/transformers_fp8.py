@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""An FP8 folder that hadal-compile writes, read by transformers' FineGrainedFP8 loader. Run by hand: wants torch,
-transformers, accelerate and safetensors from PyPI.
+"""An FP8 folder that hadal-compile writes, read by transformers' FineGrainedFP8 loader.
+
+Run by hand: wants torch, transformers, accelerate and safetensors from PyPI.
 
     transformers_fp8.py BIN
 
-Makes a model whose widths are multiples of 128 (the loader derives blocks from shapes), quantizes it, and loads it
-twice: dequantized, as on a machine without a GPU, for weights and logits; and in FP8 modules, whose kernels want a GPU,
-for codes and scales. Exit status 1 when a claim fails.
+Makes a model whose widths are multiples of 128 (the loader derives blocks from shapes), quantizes
+it, and loads it twice: dequantized, as on a machine without a GPU, for weights and logits; and in
+FP8 modules, whose kernels want a GPU, for codes and scales. Exit status 1 when a claim fails.
 """
 
 import re, sys, tempfile

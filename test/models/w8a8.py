@@ -2,8 +2,11 @@
 """W8A8 generation: a BF16 folder has the bits of the FP8 folder that is made of it, and rows those
 of themselves alone; scales of other types, blocks of other sizes, the latent cache in codes.
 
-    w8a8.py BIN MODELS rows|scales|blocks    MODELS: the folder of small checkpoints beside this file
-    w8a8.py BIN MODELS goldens FOLDER ...    FOLDER: holds ckpt-fp8 and golden_fp8.safetensors
+    w8a8.py BIN MODELS rows|scales|blocks
+    w8a8.py BIN MODELS goldens FOLDER ...
+
+MODELS: the folder of small checkpoints beside this file. FOLDER: holds ckpt-fp8 and
+golden_fp8.safetensors.
 
 Python's own library only. Exit status 1 when a claim fails.
 """
@@ -126,7 +129,7 @@ def attention_over_codes():
 
 
 def rows():
-    """Rows in codes: whatever the weights were packed from, and beside which others they stand."""
+    """Rows in codes: the same bits whatever weights were packed from, and beside any other rows."""
     # A BF16 folder of the codes' numbers, smaller, and the FP8 folder that is made of it.
     numbers = [bf16(decode(code) / 1024) if code & 0x7F != 0x7F else b"" for code in range(256)]
     wide = {

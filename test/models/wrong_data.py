@@ -388,7 +388,7 @@ def files():
 
 
 def rank_inputs(length):
-    """Rows for two ranks, other rows, and other weights, under the names that ranks are told."""
+    """Files of rows for two ranks, of other rows, and a folder of other weights."""
     two, other_rows = t / "two", t / "other-two"
     save_ids(two, [[*range(5, 5 + length)]] * 2)
     save_ids(other_rows, [[*range(5, 5 + length)], [*range(5, 4 + length), 11]])

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # hadal-run over ranks that mpirun starts.
-#     ranks.sh MPIRUN HADAL_RUN WRITE_FAKE_RANKS HADAL_INSPECT bits|reductions|refusals|signals|deaths
-# bits: the same as of one rank, and after restarts with other ranks; reductions: in the engine's order; refusals: wrong use;
-# signals: a run that is stopped, and what is damaged since; deaths: ranks that die or stall.
+#     ranks.sh MPIRUN HADAL_RUN WRITE_FAKE_RANKS HADAL_INSPECT PART
+# PART: bits: those of one rank, also after restarts with other ranks; reductions: in the engine's
+# order; refusals: wrong use; signals: runs that are stopped, and damaged checkpoints; deaths: ranks
+# that die or stall.
 set -u
 mpirun=$1 run=$2 write=$3 inspect=$4 part=$5
 dir=$(mktemp -d) && trap '[ $BASHPID != $$ ] || rm -rf "$dir"' EXIT
@@ -20,7 +21,9 @@ on() { # on N WORDS...: hadal-run as N ranks
 works() { on "$@" >stdout 2>stderr || fail "$* exits with $?: $(head -c 500 stderr)"; }
 untimed() { sed 's/"tokens_per_second": .*"violation"/"violation"/' "$@"; }
 train="--input in.safetensors --lr 1e-6"
-one() { works 1 train one.hadal --init-seed 1 $train --steps 6 --log one.jsonl --checkpoint-dir one; }
+one() {
+  works 1 train one.hadal --init-seed 1 $train --steps 6 --log one.jsonl --checkpoint-dir one
+}
 refused() { # refused N PATTERN WORDS...: one line, from one rank, and no output
   local n=$1 pattern=$2
   shift 2
@@ -29,9 +32,10 @@ refused() { # refused N PATTERN WORDS...: one line, from one rank, and no output
   [ "$(grep -c '^hadal-run: ' stderr)" = 1 ] && grep -q "^hadal-run: .*$pattern" stderr || fail "$* wants '$pattern', says: $(cat stderr)"
   [ ! -e never ] || fail "$* leaves an output"
 }
-
 ranksOf() { # PATTERN: processes and their ranks
-  pgrep -f "$1" | while read -r p; do echo "$p $(tr '\0' '\n' </proc/$p/environ 2>/dev/null | sed -n 's/^OMPI_COMM_WORLD_RANK=//p')"; done
+  pgrep -f "$1" | while read -r p; do
+    echo "$p $(tr '\0' '\n' </proc/$p/environ 2>/dev/null | sed -n 's/^OMPI_COMM_WORLD_RANK=//p')"
+  done
 }
 
 bits() {
@@ -73,7 +77,8 @@ END
 
 reductions() {
   one
-  # In the engine's order: close to one rank, goes on from a checkpoint on other ranks, and its stats count the engine's reductions.
+  # In the engine's order: close to one rank, goes on from a checkpoint on other ranks, and its
+  # stats count the engine's reductions.
   works 4 train fast.hadal --init-seed 1 $train --steps 4 --log fast.jsonl --checkpoint-dir fast --stats fast.stats
   works 2 train fast2.hadal --resume fast $train --steps 5 --log fast2.jsonl --checkpoint-dir fast
   works 1 train one.hadal --resume fast $train --steps 6 --log fast1.jsonl --checkpoint-dir fast
@@ -94,7 +99,8 @@ assert ranks("ordered.stats") == [0, 0, 0, 0], ranks("ordered.stats")
 END
   cmp -s one.grads fast.grads && fail "fast reductions have the bits of the fixed order"
 
-  # What a step sends: in the engine's order a rank has one part of the embedding, in the fixed order one for each of its two uses, and these meet at one rank.
+  # What a step sends: in the engine's order a rank has one part of the embedding, in the fixed
+  # order one for each of its two uses, and these meet at one rank.
   "$write" dual.hadal 2 1 1 dualpipe 1 && "$write" dual-fast.hadal 2 1 1 dualpipe 1 0 16 1 1 || fail "cannot write modules"
   for module in fast dual-fast; do "$inspect" $module.hadal --verify >/dev/null || fail "$module is not verified"; done
   "$inspect" dual.hadal --json >dual.json && "$inspect" dual-fast.hadal --json >dual-fast.json || fail "hadal-inspect"
@@ -122,8 +128,8 @@ refusals() {
 }
 
 signals() {
-  # A signal to one rank, or one that mpirun passes on: all ranks finish the same step, and going on has the bits of a run that was
-  # never stopped.
+  # A signal to one rank, or one that mpirun passes on: all ranks finish the same step, and going on
+  # has the bits of a run that was never stopped.
   "$write" two-slow.hadal 2 1 1 1f1b 1 20000 || exit 1
   for signal in TERM USR1; do
     rm -rf stopped*
@@ -147,7 +153,7 @@ signals() {
     diff -r "stopped/$name" "stopped-not/$name" || fail "SIG$signal: a run that was stopped differs"
     [ "$(untimed stopped.jsonl)" = "$(untimed stopped-not.jsonl)" ] || fail "SIG$signal: the log differs"
   done
-  # Ranks share the reading of a checkpoint, and one of them tells what is wrong with it.
+  # Ranks share the reading of a checkpoint, and one of them says what is wrong with it.
   for file in config.json model.safetensors optimizer/state.safetensors optimizer/training.json; do
     cp -r stopped damaged
     truncate -s -1 "damaged/$name/$file"
@@ -168,14 +174,15 @@ END
     fail "a job without rank 2 works"
   grep -q '^hadal-run: rank [013]: stopped from outside in its preparations$' stderr && [ ! -e never ] || fail "an early death: says $(cat stderr)"
 
-  # A rank that dies, and one that stalls: the others say where, in time, and the last checkpoint is whole.
+  # A rank that dies, and one that stalls: the others say where, in time, and the last checkpoint is
+  # whole.
   for signal in KILL STOP; do
     rm -rf last
     on 4 train slow.hadal --init-seed 1 $train --steps 100000 --checkpoint-dir last --checkpoint-every 1 --keep 2 --rank-timeout 8 >stdout 2>stderr &
     job=$!
     for i in $(seq 100); do ls last 2>/dev/null | grep -q step- && break; sleep 0.2; done
     sleep 1
-    victim=$(pgrep -f "train slow.hadal --init-seed 1 .*--checkpoint-dir last" | while read -r p; do tr '\0' '\n' </proc/$p/environ 2>/dev/null | grep -qx OMPI_COMM_WORLD_RANK=2 && echo "$p"; done | head -1)
+    victim=$(ranksOf "^$run train slow.hadal" | awk '$2 == 2 { print $1 }')
     begin=$(date +%s)
     kill -$signal "$victim" || fail "no rank 2 to stop"
     wait $job

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Runs the `$` lines of every README, as a newcomer would after the quickstart, and compares what they print.
+"""Runs the `$` lines of every README, as a newcomer would after the quickstart, and compares what
+they print.
 
 commands.py BIN SOURCE [only|without TITLE ...]
 
-TITLE: of sections ("### Ship") whose commands are run, or left out. Each README's commands run in one bash, in order,
-in a folder that looks like a clone after the quickstart (which trains for a few steps only). Indented lines below a
-command, up to the next one, are what it prints on stdout or stderr: a number stands for any number, "..." for
-anything, and a line of "..." for any lines. Text after five or more spaces of a command line is a remark.
+TITLE: of sections ("Ship") whose commands alone are run, or are left out. Each README's commands
+run in one bash, in order, in a folder that looks like a clone after the quickstart (which trains
+for a few steps only). Indented lines below a command, up to the next one, are what it prints on
+stdout or stderr: a number stands for any number, "..." for anything, and a line of "..." for any
+lines. Text after five or more spaces of a command line is a remark.
 """
 
 import os, re, shutil, subprocess, sys, tempfile
@@ -29,7 +31,7 @@ def fail(where, text):
 
 
 def commands(text):
-    """(line number, command, expected lines) of each command that is wanted of a README's indented blocks."""
+    """(line number, command, expected lines) of each command of the sections to run."""
     found, lines, i, title = [], text.splitlines(), 0, ""
     while i < len(lines):
         m = re.match(r"^    \$ (.*)", lines[i])

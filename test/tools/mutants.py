@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""hadal-kernel-mutants over a product on tensor cores: each synchronization that is dropped shows.
+"""hadal-kernel-mutants over a product on tensor cores: each dropped synchronization is noticed.
 
-mutants.py BIN: with rows enough that the stages of the pipeline come round; with one row they do
-not, and the tool says which mutants nothing showed.
+mutants.py BIN: with so many rows that each stage of the pipeline is filled again; with one row none
+is, and the tool says which mutants were missed.
 """
 
 import json
 import pathlib
-import struct
 import subprocess
 import sys
 import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "models"))
+from tensors import save_raw  # noqa: E402
 
 PRODUCT = """
 #left = affine_map<(m, n, k) -> (m, k)>
@@ -32,17 +34,6 @@ CAUGHT = {"race", "deadlock", "poison", "trap", "wrong"}
 def check(claim, holds, got=""):
     if not holds:
         sys.exit(f"FAIL: {claim}: {got}")
-
-
-def safetensors(path, tensors):
-    """{name: (dtype, shape, bytes)} as a file."""
-    header, data = {}, b""
-    for name, (dtype, shape, raw) in tensors.items():
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data),
-                                                                      len(data) + len(raw)]}
-        data += raw
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
 def main():
@@ -68,8 +59,8 @@ def main():
 
         one = folder / "one.mlir"
         one.write_text(PRODUCT.replace("ROWS", "1"))
-        safetensors(folder / "one.safetensors", {"arg0": ("BF16", [1, 48], bytes(96)),
-                                                 "arg1": ("BF16", [70, 48], bytes(70 * 96))})
+        save_raw(folder / "one.safetensors", {"arg0": ("BF16", [1, 48], bytes(96)),
+                                              "arg1": ("BF16", [70, 48], bytes(70 * 96))})
         done = run(one, "--seeds", 1, "--function", "product", "--input",
                    folder / "one.safetensors")
         lines = done.stdout.splitlines()
