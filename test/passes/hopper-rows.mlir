@@ -1,8 +1,8 @@
 // RUN: hadal-opt %s --hadal-lower-kernels=target=sm_90a --canonicalize --cse | FileCheck %s
 
-// A block is a row: it lies in shared memory for the sum, which the first warp adds, its lanes being
-// the 32 partial sums; then four elements a thread. A warp quantizes what its threads have made.
-// Threads wait twice, for the row and for its sum.
+// One block per row: the row is in shared memory for the sum, which the first warp adds, its lanes
+// being the 32 partial sums; then four elements per thread. A warp quantizes what its threads have
+// made. Threads wait twice, for the row and for its sum.
 
 #matrix = affine_map<(t, h) -> (t, h)>
 #row = affine_map<(t, h) -> (t)>
@@ -80,6 +80,24 @@ func.func @gather(%ids: tensor<?xi32>, %table: tensor<100x64xbf16>) -> tensor<?x
     linalg.yield %wide : f32
   } -> tensor<?x64xf32>
   return %y : tensor<?x64xf32>
+}
+
+// What a payload yields may be no result of it.
+// CHECK-LABEL: func.func private @ones(
+// CHECK-SAME: tier = "rows"
+// CHECK-DAG: %[[ONES:.*]] = arith.constant dense<1.000000e+00> : vector<4xf32>
+// CHECK: vector.store %[[ONES]], %arg1
+func.func @ones(%x: tensor<?x8xf32>) -> tensor<?x8xf32> attributes {exec.kernel} {
+  %c0 = arith.constant 0 : index
+  %t = tensor.dim %x, %c0 : tensor<?x8xf32>
+  %out = tensor.empty(%t) : tensor<?x8xf32>
+  %y = linalg.generic {indexing_maps = [#matrix], iterator_types = ["parallel", "parallel"]}
+      outs(%out : tensor<?x8xf32>) {
+  ^bb0(%unused: f32):
+    %one = arith.constant 1.0 : f32
+    linalg.yield %one : f32
+  } -> tensor<?x8xf32>
+  return %y : tensor<?x8xf32>
 }
 
 // One number for all rows has no vectors.

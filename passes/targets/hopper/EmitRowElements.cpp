@@ -69,10 +69,10 @@ static bool hasPlainElements(Value v) {
 
 /// True if payloads run on vectors, but for elements that are taken from a tensor.
 static bool hasPlainPayload(linalg::GenericOp op) {
-  for (Operation &inner : op.getBody()->without_terminator()) {
-    bool isElement = isa<tensor::ExtractOp>(inner) || isa<linalg::IndexOp>(inner) ||
-                     isa<arith::ConstantOp>(inner) ||
-                     (OpTrait::hasElementwiseMappableTraits(&inner) && inner.getNumResults() == 1);
+  for (Operation &inner : *op.getBody()) {
+    bool isElement =
+        isa<tensor::ExtractOp, linalg::IndexOp, arith::ConstantOp, linalg::YieldOp>(inner) ||
+        (OpTrait::hasElementwiseMappableTraits(&inner) && inner.getNumResults() == 1);
     if (!isElement)
       return false;
     for (Value v : inner.getOperands())
@@ -367,17 +367,17 @@ FailureOr<Value> RowElements::read(linalg::GenericOp op, OpOperand &operand, Arr
   return Value(vector::FromElementsOp::create(b, b.vectorOf(lanes, element), elements));
 }
 
-/// Clones it on vectors of the last loop. `map` has its arguments.
+/// Clones it on vectors of the last loop. `map` has its arguments, and afterwards what it yields.
 void RowElements::payload(linalg::GenericOp op, IRMapping &map, ArrayRef<Value> at, int64_t lanes) {
   unsigned last = op.getNumLoops() - 1;
-  for (Operation &inner : op.getBody()->without_terminator()) {
+  for (Operation &inner : *op.getBody()) {
     for (Value v : inner.getOperands()) {
       Attribute constant;
       if (!map.contains(v) && matchPattern(v, m_Constant(&constant)))
         map.map(v, arith::ConstantOp::create(
                        b, DenseElementsAttr::get(b.vectorOf(lanes, v.getType()), constant)));
     }
-    if (isa<arith::ConstantOp>(inner))
+    if (isa<arith::ConstantOp, linalg::YieldOp>(inner))
       continue;
     if (auto index = dyn_cast<linalg::IndexOp>(inner)) {
       Value v = b.splat(at[index.getDim()], lanes);
