@@ -265,9 +265,9 @@ def HadalSplitBackward : Pass<"hadal-split-backward", "::mlir::ModuleOp"> {
     so that a pipeline's schedule can run weight gradients later. An op belongs to the first of the
     three whose results are made of it. Values that a later part reads go on under the names `saved`
     and `kept`, in order; sizes, initial values, views and loads of parameters are made anew
-    instead, and of a count that moe.exchange_counts gives a later part reads the register
-    (moe.count). Codes go on instead of what they were made of (fp8.quantize stands where its input
-    is made). Arguments are those of the gradient function that the part reads, each with its number
+    instead, and counts of moe.exchange_counts are read from their registers (moe.count). Codes go
+    on instead of what they were made of (fp8.quantize belongs to the part that makes its input).
+    Arguments are those of the gradient function that the part reads, each with its number
     there (`hadal.argument`). Takes functions whose name ends in _gradient; fails after
     --hadal-accumulate-gradients. Source: Qi et al., Zero Bubble Pipeline Parallelism,
     arXiv:2401.10241, section 2. Test: test/passes/hadal-split-backward.mlir.
@@ -639,9 +639,9 @@ def HopperToEmulator : Pass<"hopper-to-emulator", "::mlir::ModuleOp"> {
         hopper.wait "full" %p[%stage], %phase
     ->  llvm.call @hadal_emu_mbarrier_wait(%barrier, %phase, %at)
     The calls are those of runtime/emulated/EmulatorCalls.h. `%at` is the op's number in the
-    constant @KERNEL.locations, which names it in reports. Loads and stores of shared memory, and of buffers
-    that the kernel writes, have a notice before them. Leaves synchronizations with `hopper.dropped`
-    out. Test: test/passes/hopper-to-emulator.mlir.
+    constant @KERNEL.locations, which names it in reports. Loads and stores of shared memory, and of
+    buffers that the kernel writes, have a notice before them. Leaves synchronizations with
+    `hopper.dropped` out. Test: test/passes/hopper-to-emulator.mlir.
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
@@ -684,7 +684,7 @@ def HadalGridEntries : Pass<"hadal-grid-entries", "::mlir::ModuleOp"> {
     Test: test/passes/hadal-grid-entries.mlir.
   }];
   let options = [Option<"emulated", "emulated", "bool", "false",
-                        "Entries are for the stand-in driver, not for PTX">];
+                        "entries are for the emulated device, not for PTX">];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect"];
 }
 

@@ -43,12 +43,12 @@ def Exec_TensorMapAttr : AttrDef<Exec_Dialect, "TensorMap"> {
 
     Of the kernel's buffer number `binding`, read as elements of `element`: `sizes`, the fastest
     dimension first; `stride_bytes` from one to the next in each dimension but the fastest; both
-    over the kernel's scalars. `box`: what one copy takes, in the same order. `swizzle_bytes`: how
-    the box lies in shared memory, 0 as it comes.
+    over the kernel's scalars. `box`: what one copy takes, in the same order. `swizzle_bytes`: the
+    span of the box's swizzle in shared memory, 0 for none.
     Source: CUDA driver API, cuTensorMapEncodeTiled.
     (C1) It has 1 to 5 sizes, a stride for each but the first, and a box of as many.  (C2) Sizes of
     the box are 1 to 256.  (C3) `swizzle_bytes` is 0, 32, 64 or 128.  (C4) The element is a number
-    of whole bytes.  (C5) The maps are over one number of symbols, and have no dimensions.
+    of whole bytes.  (C5) The maps are over equally many symbols, and have no dimensions.
   }];
   let parameters = (ins "int64_t":$binding, "::mlir::Type":$element, "::mlir::AffineMapAttr":$sizes,
                         "::mlir::AffineMapAttr":$stride_bytes, "::mlir::DenseI64ArrayAttr":$box,
@@ -79,7 +79,7 @@ def Exec_LaunchAttr : AttrDef<Exec_Dialect, "Launch"> {
     is a thread, and `scratch_bytes` are each thread's. `rows` and `tensor`: a task is a block, and
     `scratch_bytes` are each block's. `cluster` blocks run together; `shared_bytes` are a block's;
     `persistent`: no more blocks than the device runs at a time, each of which takes several tasks;
-    `loads_by_threads`: where others of its tier have hardware copy boxes, threads load elements.
+    `loads_by_threads`: threads load what hardware copies in other kernels of its tier.
 
     (C1) `tasks` has no dimensions, and at least one result.  (C2) Each access is 0 to 3.
     (C3) `scratch_bytes` is 0 to 2^40.  (C4) It stands on a function with an argument for each

@@ -82,7 +82,7 @@ def QuantizeOp : Fp8_Op<"quantize"> {
                        Optional<TensorOfRank<1, [I32]>>:$offsets, DenseI64ArrayAttr:$block,
                        UnitAttr:$pow2, OptionalAttr<StrAttr>:$format);
   let results = (outs TensorOfRank2Or3<[F8E4M3FN, F8E5M2, I8]>:$q, TensorOfRank2Or3<[F32]>:$scale);
-  // The types of the results are what the others make of them.
+  // The types of the results follow from the rest.
   let builders = [OpBuilder<(ins "::mlir::Value":$x, "::llvm::ArrayRef<int64_t>":$block,
                                  CArg<"::mlir::Value", "{}">:$offsets, CArg<"bool", "false">:$pow2,
                                  CArg<"Format", "Format::E4M3">:$format)>];

@@ -15,13 +15,13 @@ def HopperDialect : Dialect {
   let summary = "Stages, warp roles, tile copies and asynchronous products of a Hopper kernel";
   let description = [{
     What a kernel for sm_90a says of its block: who does what, what is copied, what is waited for.
-    Ops stand among scf, arith, memref and vector in a kernel on memory; --hopper-to-nvvm makes
+    Ops are used beside scf, arith, memref and vector in a kernel on memory; --hopper-to-nvvm makes
     instructions of them, --hopper-to-emulator calls of the emulated device
     (runtime/emulated/EmulatorCalls.h), both from the same ops.
 
     Blocks and threads have one dimension. Shared memory is addressed by i32 byte offsets from its
-    first byte, which is 1024-byte aligned. A tile lies there in rows of 128 bytes, one after the
-    other; the 16-byte parts of a row are swizzled: part p of row r stands at place p xor (r mod 8)
+    first byte, which is 1024-byte aligned. A tile has rows of 128 bytes, one after the other;
+    the 16-byte parts of a row are swizzled: part p of row r is at place p xor (r mod 8)
     (`swizzle`). Tiles begin at multiples of 1024 bytes.
 
     A synchronization (`synchronizationOf` in Hopper.h) with the unit attribute `hopper.dropped`
@@ -76,7 +76,7 @@ def WarpIdOp : Hopper_Op<"warp_id"> {
 def ElectOp : Hopper_Op<"elect"> {
   let summary = "true in one lane of the warp";
   let description = [{
-    All lanes of the warp come here.
+    All lanes of the warp execute it.
 
     ```mlir
     %one = hopper.elect
@@ -89,7 +89,8 @@ def ElectOp : Hopper_Op<"elect"> {
 def ShuffleOp : Hopper_Op<"shuffle", [AllTypesMatch<["value", "result"]>]> {
   let summary = "a value of another lane of the warp";
   let description = [{
-    `kind` "xor": of lane (this xor `lane`); "idx": of lane `lane`. All lanes of the warp come here.
+    `kind` "xor": of lane (this xor `lane`); "idx": of lane `lane`. All lanes of the warp execute
+    it.
     (C1) `kind` is one of the two.
 
     ```mlir
@@ -106,8 +107,8 @@ def RoleOp : Hopper_Op<"role", [SingleBlock, NoTerminator]> {
   let summary = "what some warpgroups of a block do";
   let description = [{
     The threads of warpgroups first .. first + count - 1 run the body; it gets the warpgroup's
-    number, from 0. With `registers` each of these threads has so many from here on, and with
-    `fewer` it had more before: all threads of a warpgroup come here.
+    number, from 0. With `registers` each of these threads has that many from here on, and with
+    `fewer` it had more before; all threads of a warpgroup execute it then.
     (C1) `first` is not negative, and `count` at least 1.  (C2) `registers` is 24 to 256, a multiple
     of 8.  (C3) The body takes one i32.
 
@@ -129,8 +130,8 @@ def RoleOp : Hopper_Op<"role", [SingleBlock, NoTerminator]> {
 def BarrierOp : Hopper_Op<"barrier"> {
   let summary = "threads of a block wait for each other";
   let description = [{
-    All threads of the block come here, or with `threads` so many that name barrier `id`. What each
-    wrote before is there for all after.
+    All threads of the block take part, or with `threads` that many, which name barrier `id`. What
+    each wrote before it, all can read after it.
     (C1) `id` is 0 to 15.  (C2) `threads` is a multiple of 32 up to 1024.  (C3) A barrier other than
     0 says how many threads.
 
@@ -159,8 +160,8 @@ def PipelineOp : Hopper_Op<"pipeline", [Pure]> {
     `stages` pairs of mbarriers from byte `offset` of shared memory on, 16 bytes for each stage: of
     all stages the full ones, then the empty ones. A stage is full when `full` arrivals and the
     bytes that they expect are there, and empty after `empty` arrivals. A wait names the phase whose
-    end it waits for, 0 and 1 in turn: whoever fills waits for the empty barrier of phase 1 first,
-    which has ended before anything began; whoever reads waits for the full one of phase 0.
+    end it waits for, 0 and 1 in turn. Threads that fill begin with the empty barrier's phase 1,
+    which counts as ended at the start; threads that read begin with the full one's phase 0.
     (C1) `offset` is a multiple of 8, not negative.  (C2) `stages` is 1 to 32.  (C3) `full` and
     `empty` are 1 to 1,048,575.
 
@@ -219,7 +220,7 @@ def ArriveOp : Hopper_StageOp<"arrive"> {
 }
 
 def ExpectOp : Hopper_StageOp<"expect"> {
-  let summary = "arrive at a stage's full barrier, which waits for so many bytes more";
+  let summary = "arrive at a stage's full barrier, which waits for that many more bytes";
   let description = [{
     (C1) The pipeline is the result of a hopper.pipeline.  (C2) `bytes` is 1 to 1,048,575.
 
@@ -309,10 +310,10 @@ def WaitStoresOp : Hopper_Op<"wait_stores"> {
 }
 
 def SwizzleOp : Hopper_Op<"swizzle", [Pure]> {
-  let summary = "where a byte of a tile stands";
+  let summary = "where a byte of a tile is";
   let description = [{
-    `offset` is where it would stand without swizzle: bits 4 to 6 are turned over where bits 7 to 9
-    are set.
+    `offset` is where it would be without swizzle: bits 4 to 6 are flipped where bits 7 to 9 are
+    set.
   }];
   let arguments = (ins I32:$offset);
   let results = (outs I32:$result);
@@ -360,11 +361,12 @@ def FenceAsyncOp : Hopper_Op<"fence_async"> {
 def MmaOp : Hopper_Op<"mma"> {
   let summary = "the tensor cores begin a product of two tiles";
   let description = [{
-    The threads of a warpgroup come here with equal offsets: sums [64, n] += A [64, k] B [n, k]^T,
+    All threads of a warpgroup execute it, with equal offsets: sums [64, n] += A [64, k] B [n, k]^T,
     both with K in rows of 128 bytes in shared memory from `a` and `b` on, swizzled. Without `sums`
-    they start from zero; they may be those of a product that is still pending. Each thread has n/2 of the sums: number 4j + 2h + i belongs to row 16 w +
-    l / 4 + 8 h and column 8 j + 2 (l mod 4) + i, w being the warp's number in its warpgroup, l the
-    lane. What `sums` was is gone; nothing reads the result before `await` returns it.
+    they start from zero; they may be those of a product that is still pending. Each thread has n/2
+    of the sums: number 4j + 2h + i belongs to row 16 w + l / 4 + 8 h and column 8 j + 2 (l mod 4) +
+    i, w being the warp's number in its warpgroup, l the lane. What `sums` was is gone; nothing
+    reads the result before `await` returns it.
     (C1) n is a multiple of 8 from 8 to 256.  (C2) `element` is bf16 or f8E4M3FN.  (C3) k elements
     are 32, 64, 96 or 128 bytes.  (C4) `sums` has n/2 numbers.  (C5) Pending sums are those of a
     hopper.mma of the same n and block, whose only reader this is.

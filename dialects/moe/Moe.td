@@ -208,9 +208,9 @@ def CountOp : Op<MoeDialect, "count", [
     Pure, DeclareOpInterfaceMethods<GraphOpInterface, ["registerOf"]>]> {
   let summary = "a count that moe.exchange_counts has set elsewhere";
   let description = [{
-    The number in the register `reg` of the program. Stands for a result of the
-    `moe.exchange_counts` that sets the register, where a function is cut and the two come into
-    different parts (`--hadal-split-backward`, `--hadal-cut-chunks`).
+    The number in the register `reg` of the program. Takes the place of a result of the
+    `moe.exchange_counts` that sets the register, where a function is cut between the two
+    (`--hadal-split-backward`, `--hadal-cut-chunks`).
     Source: none; a name for what the program holds already.
 
     ```mlir
@@ -234,7 +234,8 @@ def ExchangeOp : Moe_OpWithEffects<"exchange", [
     rows after the last that comes are undefined. The adjoint goes the other way. With `format`,
     "bf16" or "fp8" (E4M3 in tiles of 1 x 128 with an f32 scale each), rows are rounded to what
     travels: the result has the values of that format, and sums are no longer those of one rank.
-    `format_back` is the adjoint's, whose rounding the gradient does not see. With `capacity` more rows to or from one part are an error, never a dropped token.
+    `format_back` is the adjoint's, whose rounding the gradient does not see. With `capacity` more
+    rows to or from one part are an error, never a dropped token.
     Source: GShard, arXiv:2006.16668, §3.1 (all-to-all); DeepSeek-V3, arXiv:2412.19437, §3.2.2.
 
     (C1) `parts`, `segments`, `stride` >= 1.  (C2) `send` is [2PS].  (C3) Either `rows` or `like`.
