@@ -196,3 +196,30 @@ func.func @choose(%l: tensor<?x37xf32>, %t: tensor<?xf32>, %k: tensor<?xi32>, %p
       tensor<?xf32>, tensor<?xf32>, tensor<?xf32> -> tensor<?xi32>
   return %0 : tensor<?xi32>
 }
+
+// Both ops read one view, which is there before either of their loops.
+// CHECK-LABEL: func.func private @view(
+// CHECK-SAME: tier = "rows"
+// CHECK: memref.subview %arg0
+// CHECK: vector.load
+// CHECK: vector.load
+// CHECK-NOT: memref.subview
+func.func @view(%x: tensor<?x96xf32>) -> (tensor<?x64xf32>, tensor<?x64xf32>) attributes {exec.kernel} {
+  %c0 = arith.constant 0 : index
+  %t = tensor.dim %x, %c0 : tensor<?x96xf32>
+  %part = tensor.extract_slice %x[0, 0] [%t, 64] [1, 1] : tensor<?x96xf32> to tensor<?x64xf32>
+  %out = tensor.empty(%t) : tensor<?x64xf32>
+  %squares = linalg.generic {indexing_maps = [#matrix, #matrix], iterator_types = ["parallel", "parallel"]}
+      ins(%part : tensor<?x64xf32>) outs(%out : tensor<?x64xf32>) {
+  ^bb0(%in: f32, %unused: f32):
+    %square = arith.mulf %in, %in : f32
+    linalg.yield %square : f32
+  } -> tensor<?x64xf32>
+  %sums = linalg.generic {indexing_maps = [#matrix, #matrix, #matrix], iterator_types = ["parallel", "parallel"]}
+      ins(%squares, %part : tensor<?x64xf32>, tensor<?x64xf32>) outs(%out : tensor<?x64xf32>) {
+  ^bb0(%square: f32, %in: f32, %unused: f32):
+    %sum = arith.addf %square, %in : f32
+    linalg.yield %sum : f32
+  } -> tensor<?x64xf32>
+  return %squares, %sums : tensor<?x64xf32>, tensor<?x64xf32>
+}

@@ -6,9 +6,9 @@
 using namespace mlir;
 using namespace hadal;
 
-void hadal::clonePayload(KernelBuilder &b, linalg::GenericOp generic, IRMapping &map,
-                         int64_t lanes) {
-  for (Operation &op : generic.getBody()->without_terminator()) {
+void hadal::clonePayload(KernelBuilder &b, linalg::GenericOp generic, IRMapping &map, int64_t lanes,
+                         function_ref<Value(Operation &)> special) {
+  for (Operation &op : *generic.getBody()) { // the terminator, too: it may yield constants
     auto lanesOf = [&](Type t) { return b.vectorOf(lanes, t); };
     for (Value v : op.getOperands()) { // constants stand outside or inside the payload as scalars
       Attribute constant;
@@ -19,6 +19,10 @@ void hadal::clonePayload(KernelBuilder &b, linalg::GenericOp generic, IRMapping 
     if (isa<arith::ConstantOp>(op) ||
         llvm::all_of(op.getResults(), [&](Value v) { return map.contains(v); }))
       continue;
+    if (Value vector = special ? special(op) : Value()) {
+      map.map(op.getResult(0), vector);
+      continue;
+    }
     Operation *clone = b.clone(op, map);
     for (auto [from, to] : llvm::zip(op.getResults(), clone->getResults()))
       to.setType(lanesOf(from.getType()));

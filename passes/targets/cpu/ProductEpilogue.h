@@ -13,10 +13,11 @@
 namespace hadal {
 
 /// Clones the payload of a generic, but for its terminator, on vectors of `lanes`; `map` has
-/// vectors for the block arguments that it reads, and for results that are not to be cloned. Only
-/// for payloads that run on vectors.
+/// vectors for the block arguments that it reads, and for results that are not to be cloned, and
+/// afterwards for what the terminator yields. Only for payloads that run on vectors, but for the
+/// ops that `special` gives a vector for; it returns null for all others.
 void clonePayload(KernelBuilder &b, mlir::linalg::GenericOp generic, mlir::IRMapping &map,
-                  int64_t lanes);
+                  int64_t lanes, llvm::function_ref<mlir::Value(mlir::Operation &)> special = {});
 
 /// A linalg.generic on [rows, outputs] that reads the results of one or two products and, element
 /// by element or along a row or a column, other tensors. One thread at a time.

@@ -127,6 +127,27 @@ bool hadal::isRowSum(linalg::LinalgOp op) {
   });
 }
 
+bool hadal::isAlongLoop(AffineMap map, unsigned loop) {
+  return map.getNumResults() &&
+         map.getResults().back() == getAffineDimExpr(loop, map.getContext()) &&
+         llvm::none_of(map.getResults().drop_back(),
+                       [&](AffineExpr e) { return e.isFunctionOfDim(loop); });
+}
+
+Values hadal::indicesAt(KernelBuilder &b, AffineMap map, ArrayRef<Value> at) {
+  Values place;
+  for (AffineExpr e : map.getResults()) {
+    SmallVector<OpFoldResult> dims;
+    for (Value v : at)
+      dims.push_back(v ? OpFoldResult(v) : b.getIndexAttr(0));
+    place.push_back(
+        getValueOrCreateConstantIndexOp(b, b.getLoc(),
+                                        affine::makeComposedFoldedAffineApply(
+                                            b, b.getLoc(), AffineMap::get(at.size(), 0, e), dims)));
+  }
+  return place;
+}
+
 namespace {
 
 /// Writes the loops of a row sum.
@@ -173,16 +194,7 @@ private:
 
   /// Where the loops are in the memory of `operand`.
   Values indices(OpOperand &operand) {
-    Values place;
-    for (AffineExpr e : op.getMatchingIndexingMap(&operand).getResults()) {
-      SmallVector<OpFoldResult> dims;
-      for (Value v : at)
-        dims.push_back(v ? OpFoldResult(v) : b.getIndexAttr(0));
-      auto map = AffineMap::get(op.getNumLoops(), 0, e);
-      place.push_back(getValueOrCreateConstantIndexOp(
-          b, b.getLoc(), affine::makeComposedFoldedAffineApply(b, b.getLoc(), map, dims)));
-    }
-    return place;
+    return indicesAt(b, op.getMatchingIndexingMap(&operand), at);
   }
 
   Value read(OpOperand &operand, RowVector here) {
@@ -194,10 +206,7 @@ private:
     at[last] = here.at;
     if (!map.isFunctionOfDim(last))
       return b.splat(b.load(operand.get(), indices(operand)), lanes);
-    auto outer = map.getResults().drop_back();
-    bool isRow = map.getResults().back() == b.getAffineDimExpr(last) &&
-                 llvm::none_of(outer, [&](AffineExpr e) { return e.isFunctionOfDim(last); });
-    if (isRow && type.areTrailingDimsContiguous(1))
+    if (isAlongLoop(map, last) && type.areTrailingDimsContiguous(1))
       return b.loadVector(operand.get(), indices(operand), lanes, here.mask);
     Values elements; // that are apart; the last one stands for those that do not exist
     for (int64_t lane = 0; lane < lanes; ++lane) {

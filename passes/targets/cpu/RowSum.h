@@ -53,6 +53,13 @@ bool isRowSum(mlir::linalg::LinalgOp op);
 /// to the same partial sums in turn. The sum is added to what the result's memory holds.
 void writeRowSum(KernelBuilder &b, mlir::linalg::GenericOp op);
 
+/// True if element i of loop `loop` is next to element i + 1 where `map` accesses a tensor.
+bool isAlongLoop(mlir::AffineMap map, unsigned loop);
+
+/// Where an access by `map` is with the loops at `at`; null: at 0.
+KernelBuilder::Values indicesAt(KernelBuilder &b, mlir::AffineMap map,
+                                llvm::ArrayRef<mlir::Value> at);
+
 } // namespace hadal
 
 #endif // HADAL_PASSES_TARGETS_CPU_ROWSUM_H

@@ -11,15 +11,14 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialects/fp8/Fp8.h"
-#include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
 #include "passes/analysis/Products.h"
 #include "passes/targets/cpu/Fp8Codes.h"
+#include "passes/targets/cpu/ProductEpilogue.h"
 #include "passes/targets/cpu/RowSum.h"
 #include "passes/targets/hopper/EmitRows.h"
-#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -50,13 +49,13 @@ static bool isConstantScalar(Value v) {
   return !isa<ShapedType>(v.getType()) && matchPattern(v, m_Constant());
 }
 
-/// True if `v` is an argument, or a view of one, so that it has memory.
-static bool isView(Value v) {
+/// True if `v` is an argument, or a view of one.
+static bool hasMemory(Value v) {
   if (isa<BlockArgument>(v))
     return true;
   Operation *op = v.getDefiningOp();
   if (isa<tensor::ExtractSliceOp, tensor::ExpandShapeOp>(op))
-    return isView(op->getOperand(0));
+    return hasMemory(op->getOperand(0));
   return isa<tensor::CollapseShapeOp>(op) && isa<BlockArgument>(op->getOperand(0));
 }
 
@@ -77,7 +76,7 @@ static bool hasPlainPayload(linalg::GenericOp op) {
       return false;
     for (Value v : inner.getOperands())
       if (v.getParentBlock() != op.getBody() && !isConstantScalar(v) &&
-          !(isa<tensor::ExtractOp>(inner) && isView(v) && hasPlainElements(v)))
+          !(isa<tensor::ExtractOp>(inner) && hasMemory(v) && hasPlainElements(v)))
         return false;
   }
   return true;
@@ -107,14 +106,14 @@ static bool canEmit(linalg::GenericOp op) {
     if (!hasPlainElements(v))
       return false;
     bool isMade = isa_and_nonnull<linalg::GenericOp>(v.getDefiningOp());
-    return isMade ? readsRow(op, *operand) : bool(filledWith(v)) || isView(v);
+    return isMade ? readsRow(op, *operand) : bool(filledWith(v)) || hasMemory(v);
   });
 }
 
 static bool canEmit(fp8::QuantizeOp op) {
   return op.getBlock()[0] == 1 && op.codeFormat() != fp8::Format::E5M6 && !op.getOffsets() &&
          op.getX().getType().getRank() == 2 &&
-         (op.getX().getDefiningOp<linalg::GenericOp>() || isView(op.getX()));
+         (op.getX().getDefiningOp<linalg::GenericOp>() || hasMemory(op.getX()));
 }
 
 static bool isResult(func::FuncOp f, Value v) {
@@ -186,22 +185,23 @@ private:
     bool operator==(const Pattern &p) const { return count == p.count && lanes == p.lanes; }
   };
 
-  FailureOr<Place> placeOf(Value v);
+  LogicalResult wantPlaces(Operation &op);
+  Place placeOf(Value v);
+  Place share(Value v);
+  SmallVector<Place> placesFor(linalg::GenericOp op);
   void awaitWritten(ValueRange read, Pattern pattern);
   void wrote(ValueRange made, Pattern pattern);
   Value load(const Place &place, ArrayRef<Value> at, int64_t lanes, Type element);
   void store(Value v, const Place &place, ArrayRef<Value> at);
   Value elementIn(const Place &place, ArrayRef<Value> at);
 
-  LogicalResult emitElements(linalg::GenericOp op);
-  LogicalResult emitSums(linalg::GenericOp op);
-  LogicalResult emitQuantizer(fp8::QuantizeOp op);
-  LogicalResult copyToShared(Value v);
+  void emitElements(linalg::GenericOp op);
+  void emitSums(linalg::GenericOp op);
+  void emitQuantizer(fp8::QuantizeOp op);
+  void copyToShared(Value v);
 
   int64_t lanesOf(linalg::GenericOp op);
-  Values indices(AffineMap map, ArrayRef<Value> at);
-  FailureOr<Value> read(linalg::GenericOp op, OpOperand &operand, ArrayRef<Value> at,
-                        int64_t lanes);
+  Value read(linalg::GenericOp op, OpOperand &operand, ArrayRef<Value> at, int64_t lanes);
   void payload(linalg::GenericOp op, IRMapping &map, ArrayRef<Value> at, int64_t lanes);
 
   Kernel &kernel;
@@ -213,14 +213,40 @@ private:
 
 } // namespace
 
-FailureOr<RowElements::Place> RowElements::placeOf(Value v) {
-  if (auto found = shared.find(v); found != shared.end())
-    return found->second;
-  Place place{kernel.memory(v), -1, {}};
-  if (!place.memory)
-    return kernel.tensors.emitError(
-        "row kernel wants its operands to be arguments or views of them");
-  return place;
+/// Gives views that `op` reads their memory here, before the loops that it is read in.
+LogicalResult RowElements::wantPlaces(Operation &op) {
+  SmallVector<Value> inMemory;
+  auto add = [&](Value v) {
+    if (!shared.contains(v) && !filledWith(v))
+      inMemory.push_back(v);
+  };
+  if (auto quantize = dyn_cast<fp8::QuantizeOp>(op))
+    add(quantize.getX());
+  if (auto generic = dyn_cast<linalg::GenericOp>(op)) {
+    llvm::for_each(generic.getDpsInputs(), add);
+    for (auto extract : generic.getBody()->getOps<tensor::ExtractOp>())
+      add(extract.getTensor());
+  }
+  return kernel.wantMemory(&op, inMemory);
+}
+
+RowElements::Place RowElements::placeOf(Value v) {
+  auto found = shared.find(v);
+  return found == shared.end() ? Place{kernel.memory(v), -1, {}} : found->second;
+}
+
+/// Takes shared memory for a row of `v`, in f32.
+RowElements::Place RowElements::share(Value v) {
+  auto sizes = cast<RankedTensorType>(v.getType()).getShape().drop_front();
+  return shared[v] = {{}, block.share(rowElements(v) * 4), llvm::to_vector(sizes)};
+}
+
+/// Where the results of `op` go: those of the kernel to their memory.
+SmallVector<RowElements::Place> RowElements::placesFor(linalg::GenericOp op) {
+  SmallVector<Place> places;
+  for (Value made : op.getResults())
+    places.push_back(isResult(kernel.tensors, made) ? placeOf(made) : share(made));
+  return places;
 }
 
 //===----------------------------------------------------------------------===//
@@ -263,35 +289,23 @@ void RowElements::store(Value v, const Place &place, ArrayRef<Value> at) {
 }
 
 /// A sum's row, which threads copy as wide as they can; then a warp reads it number by number.
-LogicalResult RowElements::copyToShared(Value v) {
+void RowElements::copyToShared(Value v) {
   auto type = cast<RankedTensorType>(v.getType());
   int64_t count = rowElements(v);
-  auto from = placeOf(v);
-  if (failed(from))
-    return failure();
-  if (!from->memory || !type.getElementType().isF32() || type.getRank() != 2 || count % 4 ||
+  Place from = placeOf(v);
+  if (!from.memory || !type.getElementType().isF32() || type.getRank() != 2 || count % 4 ||
       written.contains(v))
-    return success();
-  Place place{{}, block.share(count * 4), llvm::to_vector(type.getShape().drop_front())};
+    return;
+  Place to = share(v);
   block.places(count / 4, 4, [&](Value at) {
-    store(load(*from, {block.row, at}, 4, b.getF32Type()), place, {block.row, at});
+    store(load(from, {block.row, at}, 4, b.getF32Type()), to, {block.row, at});
   });
-  shared[v] = place;
   wrote(v, {count / 4, 4});
-  return success();
 }
 
 //===----------------------------------------------------------------------===//
 // Payloads
 //===----------------------------------------------------------------------===//
-
-/// True if element i of the last loop is next to element i + 1.
-static bool isAlongRow(AffineMap map, unsigned last) {
-  return map.getNumResults() &&
-         map.getResults().back() == getAffineDimExpr(last, map.getContext()) &&
-         llvm::none_of(map.getResults().drop_back(),
-                       [&](AffineExpr e) { return e.isFunctionOfDim(last); });
-}
 
 /// True if `v`, of the payload, is the same for all of the last loop.
 static bool isFixed(linalg::GenericOp op, Value v, unsigned last) {
@@ -312,7 +326,7 @@ int64_t RowElements::lanesOf(linalg::GenericOp op) {
   if (op.getStaticLoopRanges()[last] % 4)
     return 1;
   for (OpOperand &init : op.getDpsInitsMutable())
-    if (!isAlongRow(op.getMatchingIndexingMap(&init), last))
+    if (!isAlongLoop(op.getMatchingIndexingMap(&init), last))
       return 1;
   // Elements of a tensor are next to each other where its last index is the loop.
   for (auto extract : op.getBody()->getOps<tensor::ExtractOp>()) {
@@ -328,19 +342,8 @@ int64_t RowElements::lanesOf(linalg::GenericOp op) {
   return 4;
 }
 
-Values RowElements::indices(AffineMap map, ArrayRef<Value> at) {
-  Values place;
-  SmallVector<OpFoldResult> dims(at.begin(), at.end());
-  for (AffineExpr e : map.getResults())
-    place.push_back(
-        getValueOrCreateConstantIndexOp(b, b.getLoc(),
-                                        affine::makeComposedFoldedAffineApply(
-                                            b, b.getLoc(), AffineMap::get(at.size(), 0, e), dims)));
-  return place;
-}
-
-FailureOr<Value> RowElements::read(linalg::GenericOp op, OpOperand &operand, ArrayRef<Value> at,
-                                   int64_t lanes) {
+Value RowElements::read(linalg::GenericOp op, OpOperand &operand, ArrayRef<Value> at,
+                        int64_t lanes) {
   Value v = operand.get();
   if (!isa<RankedTensorType>(v.getType()))
     return b.splat(b.clone(*v.getDefiningOp())->getResult(0), lanes);
@@ -348,14 +351,12 @@ FailureOr<Value> RowElements::read(linalg::GenericOp op, OpOperand &operand, Arr
     return b.splat(b.clone(*constant.getDefiningOp())->getResult(0), lanes);
   AffineMap map = op.getMatchingIndexingMap(&operand);
   Type element = storageType(getElementTypeOrSelf(v.getType()));
-  auto place = placeOf(v);
-  if (failed(place))
-    return failure();
+  Place place = placeOf(v);
   unsigned last = op.getNumLoops() - 1;
-  if (lanes == 1 || isAlongRow(map, last))
-    return load(*place, indices(map, at), lanes, element);
+  if (lanes == 1 || isAlongLoop(map, last))
+    return load(place, indicesAt(b, map, at), lanes, element);
   auto one = [&](ArrayRef<Value> at) -> Value {
-    return vector::ExtractOp::create(b, load(*place, indices(map, at), 1, element), 0);
+    return vector::ExtractOp::create(b, load(place, indicesAt(b, map, at), 1, element), 0);
   };
   if (!map.isFunctionOfDim(last))
     return b.splat(one(at), lanes);
@@ -364,38 +365,27 @@ FailureOr<Value> RowElements::read(linalg::GenericOp op, OpOperand &operand, Arr
     here[last] = b.add(at[last], lane);
     elements.push_back(one(here));
   }
-  return Value(vector::FromElementsOp::create(b, b.vectorOf(lanes, element), elements));
+  return vector::FromElementsOp::create(b, b.vectorOf(lanes, element), elements);
 }
 
 /// Clones it on vectors of the last loop. `map` has its arguments, and afterwards what it yields.
 void RowElements::payload(linalg::GenericOp op, IRMapping &map, ArrayRef<Value> at, int64_t lanes) {
   unsigned last = op.getNumLoops() - 1;
-  for (Operation &inner : *op.getBody()) {
-    for (Value v : inner.getOperands()) {
-      Attribute constant;
-      if (!map.contains(v) && matchPattern(v, m_Constant(&constant)))
-        map.map(v, arith::ConstantOp::create(
-                       b, DenseElementsAttr::get(b.vectorOf(lanes, v.getType()), constant)));
-    }
-    if (isa<arith::ConstantOp, linalg::YieldOp>(inner))
-      continue;
+  clonePayload(b, op, map, lanes, [&](Operation &inner) -> Value {
     if (auto index = dyn_cast<linalg::IndexOp>(inner)) {
       Value v = b.splat(at[index.getDim()], lanes);
-      if (index.getDim() == last && lanes > 1)
-        v = b.add(v, vector::StepOp::create(b, b.vectorOf(lanes, b.getIndexType())));
-      map.map(index.getResult(), v);
-    } else if (auto extract = dyn_cast<tensor::ExtractOp>(inner)) {
-      Values place;
-      for (Value v : extract.getIndices())
-        place.push_back(vector::ExtractOp::create(b, map.lookup(v), 0));
-      map.map(extract.getResult(), block.load(kernel.memory(extract.getTensor()), place, lanes));
-    } else {
-      Operation *clone = b.clone(inner, map);
-      clone->getResult(0).setType(b.vectorOf(lanes, inner.getResult(0).getType()));
-      if (auto sum = dyn_cast<arith::AddFOp>(clone))
-        sum.setFastmath(arith::FastMathFlags::none);
+      return index.getDim() == last && lanes > 1
+                 ? b.add(v, vector::StepOp::create(b, b.vectorOf(lanes, b.getIndexType())))
+                 : v;
     }
-  }
+    auto extract = dyn_cast<tensor::ExtractOp>(inner);
+    if (!extract)
+      return {};
+    Values place;
+    for (Value v : extract.getIndices())
+      place.push_back(vector::ExtractOp::create(b, map.lookup(v), 0));
+    return block.load(kernel.memory(extract.getTensor()), place, lanes);
+  });
 }
 
 //===----------------------------------------------------------------------===//
@@ -414,73 +404,42 @@ static Values loopsAt(RowBlock &block, ArrayRef<int64_t> sizes, Value at) {
   return loops;
 }
 
-LogicalResult RowElements::emitElements(linalg::GenericOp op) {
+void RowElements::emitElements(linalg::GenericOp op) {
   SmallVector<int64_t> sizes = op.getStaticLoopRanges();
   int64_t lanes = lanesOf(op), count = 1;
   for (int64_t size : ArrayRef(sizes).drop_front())
     count *= size;
   Pattern pattern{count / lanes, lanes};
   awaitWritten(op->getOperands(), pattern);
-  SmallVector<Place> places;
-  for (Value made : op.getResults()) {
-    if (!isResult(kernel.tensors, made)) {
-      auto type = cast<RankedTensorType>(made.getType());
-      shared[made] = {
-          {}, block.share(rowElements(made) * 4), llvm::to_vector(type.getShape().drop_front())};
-    }
-    auto place = placeOf(made);
-    if (failed(place))
-      return failure();
-    places.push_back(*place);
-  }
-  bool hasFailed = false;
+  SmallVector<Place> places = placesFor(op);
   block.places(count / lanes, lanes, [&](Value element) {
     Values at = loopsAt(block, ArrayRef(sizes).drop_front(), element);
     IRMapping map;
     for (OpOperand &operand : op->getOpOperands()) {
       BlockArgument argument = op.getMatchingBlockArgument(&operand);
-      if (argument.use_empty())
-        continue;
-      FailureOr<Value> v = read(op, operand, at, lanes);
-      if (failed(v)) {
-        hasFailed = true;
-        return;
-      }
-      map.map(argument, *v);
+      if (!argument.use_empty())
+        map.map(argument, read(op, operand, at, lanes));
     }
     payload(op, map, at, lanes);
     for (auto [made, init, place] :
          llvm::zip(op.getBody()->getTerminator()->getOperands(), op.getDpsInitsMutable(), places))
-      store(map.lookup(made), place, indices(op.getMatchingIndexingMap(&init), at));
+      store(map.lookup(made), place, indicesAt(b, op.getMatchingIndexingMap(&init), at));
   });
   wrote(op.getResults(), pattern);
-  return failure(hasFailed);
 }
 
-LogicalResult RowElements::emitSums(linalg::GenericOp op) {
+void RowElements::emitSums(linalg::GenericOp op) {
   SmallVector<int64_t> sizes = op.getStaticLoopRanges();
   unsigned parallel = op.getNumParallelLoops(), last = op.getNumLoops() - 1;
   for (OpOperand *operand : op.getDpsInputOperands())
     if (isa<RankedTensorType>(operand->get().getType()) && readsRow(op, *operand) &&
-        op.getMatchingIndexingMap(operand).isIdentity() && failed(copyToShared(operand->get())))
-      return failure();
+        op.getMatchingIndexingMap(operand).isIdentity())
+      copyToShared(operand->get());
   awaitWritten(op->getOperands(), {});
   int64_t sums = 1;
   for (int64_t size : ArrayRef(sizes).slice(1, parallel - 1))
     sums *= size;
-  SmallVector<Place> places;
-  for (Value made : op.getResults()) {
-    if (!isResult(kernel.tensors, made)) {
-      auto type = cast<RankedTensorType>(made.getType());
-      shared[made] = {
-          {}, block.share(rowElements(made) * 4), llvm::to_vector(type.getShape().drop_front())};
-    }
-    auto place = placeOf(made);
-    if (failed(place))
-      return failure();
-    places.push_back(*place);
-  }
-  bool hasFailed = false;
+  SmallVector<Place> places = placesFor(op);
   // One warp, one number of the row.
   auto sumOne = [&](Value number) {
     Values at = loopsAt(block, ArrayRef(sizes).slice(1, parallel - 1), number);
@@ -494,13 +453,8 @@ LogicalResult RowElements::emitSums(linalg::GenericOp op) {
                        if (!isLast)
                          return add(loop + 1, partials);
                        IRMapping map;
-                       for (OpOperand *operand : op.getDpsInputOperands()) {
-                         FailureOr<Value> v = read(op, *operand, at, 1);
-                         hasFailed |= failed(v);
-                         if (hasFailed)
-                           return partials;
-                         map.map(op.getMatchingBlockArgument(operand), *v);
-                       }
+                       for (OpOperand *operand : op.getDpsInputOperands())
+                         map.map(op.getMatchingBlockArgument(operand), read(op, *operand, at, 1));
                        for (auto [argument, sum] : llvm::zip(op.getRegionOutputArgs(), partials))
                          map.map(argument, b.splat(sum, 1));
                        payload(op, map, at, 1);
@@ -516,19 +470,17 @@ LogicalResult RowElements::emitSums(linalg::GenericOp op) {
     b.when(b.equal(block.lane, b.index(0)), [&] {
       for (auto [sum, init, place] : llvm::zip(partials, op.getDpsInitsMutable(), places)) {
         Value start = b.clone(*filledWith(init.get()).getDefiningOp())->getResult(0);
-        store(b.splat(b.addf(start, sum), 1), place, indices(op.getMatchingIndexingMap(&init), at));
+        store(b.splat(b.addf(start, sum), 1), place,
+              indicesAt(b, op.getMatchingIndexingMap(&init), at));
       }
     });
   };
   block.byWarps(b.index(sums), sumOne);
   wrote(op.getResults(), {});
-  return failure(hasFailed);
 }
 
-LogicalResult RowElements::emitQuantizer(fp8::QuantizeOp op) {
-  auto x = placeOf(op.getX()), q = placeOf(op.getQ()), scale = placeOf(op.getScale());
-  if (failed(x) || failed(q) || failed(scale))
-    return failure();
+void RowElements::emitQuantizer(fp8::QuantizeOp op) {
+  Place x = placeOf(op.getX()), q = placeOf(op.getQ()), scale = placeOf(op.getScale());
   int64_t columns = op.getX().getType().getDimSize(1), width = op.getBlock()[1];
   if (width == 0 || width > columns)
     width = columns;
@@ -538,9 +490,7 @@ LogicalResult RowElements::emitQuantizer(fp8::QuantizeOp op) {
   awaitWritten(op.getX(), isOwn ? Pattern{columns / lanes, lanes} : Pattern());
   Type element = op.getX().getType().getElementType();
   fp8::Format format = op.codeFormat();
-  auto number = [&](Value column) {
-    return b.widen(load(*x, {block.row, column}, lanes, element));
-  };
+  auto number = [&](Value column) { return b.widen(load(x, {block.row, column}, lanes, element)); };
   block.byWarps(b.index(llvm::divideCeil(columns, width)), [&](Value tile) {
     Value first = b.mul(tile, width), end = b.min(b.add(first, width), b.index(columns));
     Value mine = b.add(first, b.mul(block.lane, lanes)), last = b.sub(end, b.index(lanes));
@@ -556,7 +506,7 @@ LogicalResult RowElements::emitQuantizer(fp8::QuantizeOp op) {
     amax = block.acrossLanes(amax, [&](Value a, Value c) { return b.max(a, c); });
     Value found = scaleOf(b, amax, format, op.getPow2());
     b.when(b.equal(block.lane, b.index(0)), [&] {
-      b.store(found, scale->memory, {block.row, tile});
+      b.store(found, scale.memory, {block.row, tile});
     });
     Value divisor = b.splat(divisorOf(b, found, op.getPow2()), lanes);
     auto encodeTile = [&](bool isFinite) {
@@ -564,7 +514,7 @@ LogicalResult RowElements::emitQuantizer(fp8::QuantizeOp op) {
         Value column = b.add(mine, at);
         b.when(b.less(column, end), [&] {
           Value codes = encode(b, number(column), divisor, format, op.getPow2(), isFinite);
-          store(arith::TruncIOp::create(b, b.vectorOf(lanes, b.getI8Type()), codes), *q,
+          store(arith::TruncIOp::create(b, b.vectorOf(lanes, b.getI8Type()), codes), q,
                 {block.row, column});
         });
       });
@@ -572,19 +522,16 @@ LogicalResult RowElements::emitQuantizer(fp8::QuantizeOp op) {
     b.choose(
         b.less(amax, b.i32(0x7f800000)), [&] { encodeTile(true); }, [&] { encodeTile(false); });
   });
-  return success();
 }
 
 LogicalResult RowElements::emit() {
   for (Operation &op : kernel.tensors.getBody().front().without_terminator()) {
-    LogicalResult done = llvm::TypeSwitch<Operation *, LogicalResult>(&op)
-                             .Case([&](linalg::GenericOp g) {
-                               return g.getNumReductionLoops() ? emitSums(g) : emitElements(g);
-                             })
-                             .Case([&](fp8::QuantizeOp q) { return emitQuantizer(q); })
-                             .Default(success());
-    if (failed(done))
+    if (failed(wantPlaces(op)))
       return failure();
+    if (auto quantize = dyn_cast<fp8::QuantizeOp>(op))
+      emitQuantizer(quantize);
+    if (auto generic = dyn_cast<linalg::GenericOp>(op))
+      generic.getNumReductionLoops() ? emitSums(generic) : emitElements(generic);
   }
   block.finish(kernel.resultDim(0, 0));
   return success();

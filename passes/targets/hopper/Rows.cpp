@@ -77,6 +77,8 @@ LogicalResult hadal::lowerRows(func::FuncOp f) {
   } else if (failed(emitRowElements(kernel))) {
     return failure();
   }
+  // Whatever order the graph leaves open is written now: LLVM keeps it.
+  kernel.lowered.walk([](arith::AddFOp sum) { sum.setFastmath(arith::FastMathFlags::none); });
   StringAttr name = f.getSymNameAttr();
   f.erase();
   kernel.lowered.setSymName(name);
