@@ -16,13 +16,13 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialects/exec/Exec.h"
 #include "dialects/hopper/Hopper.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "passes/targets/cpu/Kernel.h"
 #include "passes/targets/cpu/ProductEpilogue.h"
 #include "passes/targets/cpu/ProductTasks.h"
+#include "passes/targets/hopper/GridKernel.h"
 #include "passes/targets/hopper/Products.h"
 #include "passes/targets/hopper/StageLoads.h"
 
@@ -75,11 +75,8 @@ struct ProductKernel {
 } // namespace
 
 static std::optional<ProductKernel> readKernel(func::FuncOp f) {
-  if (f.isExternal() || !f.getBody().hasOneBlock() || f.getNumResults() != 1)
+  if (!isPlainKernel(f) || f.getNumResults() != 1)
     return std::nullopt;
-  for (unsigned i = 0; i < f.getNumArguments(); ++i)
-    if (f.getArgAttr(i, kLayoutAttr))
-      return std::nullopt;
   ProductKernel kernel;
   Block &body = f.getBody().front();
   for (Operation &op : body.without_terminator()) {
@@ -379,7 +376,7 @@ void ProductEmitter::store(const ProductTile &tile, ArrayRef<Value> rows, const 
 }
 
 void ProductEmitter::emitRoles(StageLoads &loads) {
-  // All of 168 registers a thread that 384 threads leave.
+  // 384 threads leave 168 registers for each, which the roles share out.
   bool byThreads = loads.anyByThreads();
   auto role = [&](int64_t at, int64_t count, int64_t registers, bool fewer,
                   function_ref<void(Value)> body) {
@@ -439,12 +436,12 @@ LogicalResult ProductEmitter::emit() {
   hopper::BarrierOp::create(b, uint32_t(0), IntegerAttr());
   emitRoles(loads);
   kernel.finish(counts, /*scratchBytes=*/0);
-  auto launch = kernel.lowered->getAttrOfType<exec::LaunchAttr>(kLaunchAttr);
-  kernel.lowered->setAttr(
-      kLaunchAttr,
-      exec::LaunchAttr::get(b.getContext(), launch.getTasks(), launch.getAccess(), 0, "tensor",
-                            ProductShape::threads, /*cluster=*/1, shape.sharedBytes(), maps,
-                            /*persistent=*/true, /*loads_by_threads=*/loads.anyByThreads()));
+  launchAsGrid(kernel.lowered, {.tier = "tensor",
+                                .threads = ProductShape::threads,
+                                .sharedBytes = shape.sharedBytes(),
+                                .tensorMaps = maps,
+                                .persistent = true,
+                                .loadsByThreads = loads.anyByThreads()});
   return success();
 }
 

@@ -19,6 +19,7 @@
 #include "passes/targets/cpu/ProductEpilogue.h"
 #include "passes/targets/cpu/RowSum.h"
 #include "passes/targets/hopper/EmitRows.h"
+#include "passes/targets/hopper/GridKernel.h"
 
 using namespace mlir;
 using namespace hadal;
@@ -157,7 +158,7 @@ bool hadal::canLowerRowElements(func::FuncOp f) {
   // Results are made by these ops, and rows of equal number.
   for (Value v : f.getBody().front().getTerminator()->getOperands())
     any &= isa_and_nonnull<linalg::GenericOp, fp8::QuantizeOp>(v.getDefiningOp());
-  return any && sharedBytesOf(f) <= kSharedBytes;
+  return any && sharedBytesOf(f) <= kMostSharedBytes;
 }
 
 //===----------------------------------------------------------------------===//

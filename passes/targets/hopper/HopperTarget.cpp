@@ -8,6 +8,7 @@
 #include "passes/analysis/Products.h"
 #include "passes/targets/cpu/NativeCode.h"
 #include "passes/targets/cpu/SharedKernels.h"
+#include "passes/targets/hopper/GridKernel.h"
 #include "passes/targets/hopper/Products.h"
 #include "passes/targets/hopper/Rows.h"
 #include "llvm/ADT/StringExtras.h"
@@ -131,15 +132,6 @@ bool HopperTarget::sharesKernel(Operation *producer, Operation *consumer) const 
   return serial.sharesKernel(producer, consumer);
 }
 
-/// A launch of a CPU's tasks as a grid of threads. With scratch there are no more threads than the
-/// device runs at a time, each of which has its own.
-static exec::LaunchAttr asSerialGrid(exec::LaunchAttr tasks) {
-  int64_t scratch = llvm::alignTo(tasks.getScratchBytes(), 64);
-  return exec::LaunchAttr::get(tasks.getContext(), tasks.getTasks(), tasks.getAccess(), scratch,
-                               "serial", kSerialThreads, /*cluster=*/1, /*shared_bytes=*/0,
-                               /*tensor_maps=*/{}, /*persistent=*/scratch != 0);
-}
-
 LogicalResult HopperTarget::lower(func::FuncOp kernel) const {
   if (tiers.tensor && isProductKernel(kernel))
     return lowerProduct(kernel);
@@ -151,7 +143,12 @@ LogicalResult HopperTarget::lower(func::FuncOp kernel) const {
     return failure();
   auto lowered = module.lookupSymbol<func::FuncOp>(name);
   auto launch = lowered->getAttrOfType<exec::LaunchAttr>(kLaunchAttr);
-  lowered->setAttr(kLaunchAttr, asSerialGrid(launch));
+  // With scratch there are no more threads than the device runs at a time: each has its own.
+  int64_t scratch = llvm::alignTo(launch.getScratchBytes(), 64);
+  launchAsGrid(lowered, {.tier = "serial",
+                         .threads = kSerialThreads,
+                         .scratchBytes = scratch,
+                         .persistent = scratch != 0});
   return success();
 }
 

@@ -3,6 +3,7 @@
 #define HADAL_PASSES_TARGETS_HOPPER_PRODUCTSHAPE_H
 
 #include "passes/analysis/Products.h"
+#include "passes/targets/hopper/GridKernel.h"
 
 namespace hadal {
 
@@ -21,7 +22,7 @@ struct ProductShape {
     columns = std::min<int64_t>(most, llvm::alignTo(first.n, 16));
     // Each is filled more than once in a sum of several blocks.
     stages = std::clamp<int64_t>(blocksOfK() - 1, 1,
-                                 std::min<int64_t>(4, mostSharedBytes / (stageBytes() + 32)));
+                                 std::min<int64_t>(4, kMostSharedBytes / (stageBytes() + 32)));
   }
   ProductShape(const ProductShape &) = delete;
 
@@ -43,7 +44,6 @@ struct ProductShape {
   static constexpr int64_t consumers = 2, threads = (consumers + 1) * warpgroup;
   static constexpr int64_t rowBytes = 128; ///< of K in a tile
   static constexpr int64_t floatRowBytes = 256;
-  static constexpr int64_t mostSharedBytes = 227 << 10;
 
   /// Whether sums begin anew with each block of K, and join others with its scales.
   bool isPromoted() const { return bool(first.scale); }

@@ -1,14 +1,14 @@
 //===- RowBlock.cpp - the threads of a block that share a row -------------===//
 
 #include "passes/targets/hopper/RowBlock.h"
-#include "dialects/exec/Exec.h"
 #include "dialects/hopper/Hopper.h"
 #include "mlir/IR/TypeUtilities.h"
+#include "passes/targets/hopper/GridKernel.h"
 
 using namespace mlir;
 using namespace hadal;
 
-/// A thread for four elements, whole warps, eight of them at most.
+/// One for every four elements: whole warps, at most eight of them.
 static int64_t threadsFor(int64_t width) {
   return std::clamp<int64_t>(llvm::alignTo(llvm::divideCeil(width, 4), 32), 32, 256);
 }
@@ -127,10 +127,5 @@ Value RowBlock::sumRow(Type element, Value first, Value last,
 
 void RowBlock::finish(AffineExpr tasks) {
   kernel.finish({tasks}, /*scratchBytes=*/0);
-  auto launch = kernel.lowered->getAttrOfType<exec::LaunchAttr>(kLaunchAttr);
-  kernel.lowered->setAttr(kLaunchAttr,
-                          exec::LaunchAttr::get(b.getContext(), launch.getTasks(),
-                                                launch.getAccess(), 0, "rows", threads,
-                                                /*cluster=*/1, sharedBytes, /*tensor_maps=*/{},
-                                                /*persistent=*/false, /*loads_by_threads=*/false));
+  launchAsGrid(kernel.lowered, {.tier = "rows", .threads = threads, .sharedBytes = sharedBytes});
 }

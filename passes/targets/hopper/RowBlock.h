@@ -10,7 +10,7 @@ namespace hadal {
 class RowBlock {
 public:
   using Value = mlir::Value;
-  /// `width`: elements of a row, by four of which there is a thread, within bounds.
+  /// `width`: elements of a row; there is one thread for every four of them, within bounds.
   RowBlock(Kernel &kernel, int64_t width);
 
   Kernel &kernel;
@@ -38,8 +38,8 @@ public:
 
   /// The value of lane (this xor `distance`): f32, i32 or f64.
   Value shuffle(Value v, int64_t distance);
-  /// All lanes get what `join`, which does not care which is which, makes of their values, in the
-  /// order of a halving tree.
+  /// All lanes get what `join` makes of their values, in the order of a halving tree; either of two
+  /// values may come first.
   Value acrossLanes(Value v, llvm::function_ref<Value(Value, Value)> join);
   /// A row's sum, of elements first .. last-1, by one warp: all lanes get it.
   Value sumRow(mlir::Type element, Value first, Value last,
@@ -51,9 +51,6 @@ public:
 private:
   int64_t sharedBytes = 0;
 };
-
-/// Most bytes of shared memory that a block may have.
-constexpr int64_t kSharedBytes = 227 << 10;
 
 } // namespace hadal
 

@@ -1,9 +1,9 @@
 //===- Rows.cpp - which kernels have one block per row --------------------===//
 
 #include "passes/targets/hopper/Rows.h"
-#include "dialects/exec/KernelAttributes.h"
 #include "passes/analysis/GraphQueries.h"
 #include "passes/targets/hopper/EmitRows.h"
+#include "passes/targets/hopper/GridKernel.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -51,14 +51,11 @@ static Operation *rowOpOf(func::FuncOp f) {
 }
 
 bool hadal::canLowerRows(func::FuncOp f) {
-  if (f.isExternal() || !f.getBody().hasOneBlock() || f.getNumResults() == 0)
+  if (!isPlainKernel(f))
     return false;
-  for (unsigned i = 0; i < f.getNumArguments(); ++i)
-    if (f.getArgAttr(i, kLayoutAttr))
-      return false;
   llvm::SmallDenseSet<Value> returned;
-  for (auto [i, v] : llvm::enumerate(f.getBody().front().getTerminator()->getOperands()))
-    if (f.getResultAttr(i, kLayoutAttr) || isa<BlockArgument>(v) || !returned.insert(v).second)
+  for (Value v : f.getBody().front().getTerminator()->getOperands())
+    if (isa<BlockArgument>(v) || !returned.insert(v).second)
       return false;
   return rowOpOf(f) || canLowerRowElements(f);
 }
