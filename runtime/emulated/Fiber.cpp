@@ -6,14 +6,15 @@
 #include <cstring>
 #include <sys/mman.h>
 
-#if defined(__x86_64__)
 asm(R"(
 .text
 .p2align 4
 .hidden hadalEmulatedSwitch
 .globl hadalEmulatedSwitch
 .type hadalEmulatedSwitch, @function
-hadalEmulatedSwitch:
+hadalEmulatedSwitch:)"
+#if defined(__x86_64__)
+    R"(
   pushq %rbp
   pushq %rbx
   pushq %r12
@@ -28,17 +29,9 @@ hadalEmulatedSwitch:
   popq %r12
   popq %rbx
   popq %rbp
-  ret
-.size hadalEmulatedSwitch, .-hadalEmulatedSwitch
-)");
+  ret)"
 #elif defined(__aarch64__)
-asm(R"(
-.text
-.p2align 4
-.hidden hadalEmulatedSwitch
-.globl hadalEmulatedSwitch
-.type hadalEmulatedSwitch, @function
-hadalEmulatedSwitch:
+    R"(
   sub sp, sp, #160
   stp x19, x20, [sp, #0]
   stp x21, x22, [sp, #16]
@@ -64,12 +57,13 @@ hadalEmulatedSwitch:
   ldp d12, d13, [sp, #128]
   ldp d14, d15, [sp, #144]
   add sp, sp, #160
-  ret
-.size hadalEmulatedSwitch, .-hadalEmulatedSwitch
-)");
+  ret)"
 #else
 #error "the emulated device switches stacks on x86-64 and AArch64 only"
 #endif
+    R"(
+.size hadalEmulatedSwitch, .-hadalEmulatedSwitch
+)");
 
 namespace hadal::emulated {
 

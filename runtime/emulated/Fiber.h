@@ -10,12 +10,10 @@
 #define HADAL_RUNTIME_EMULATED_FIBER_H
 
 #include <cstddef>
-#include <memory>
-#include <vector>
 
 namespace hadal::emulated {
 
-/// Memory of a stack, with a page below it that nothing may touch. Move-only.
+/// Memory of a stack, with a page below it that nothing may touch.
 class Stack {
 public:
   Stack();
