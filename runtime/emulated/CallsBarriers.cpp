@@ -9,47 +9,47 @@ using namespace hadal::emulated;
 
 //===--- Barriers of a block ---------------------------------------------------------------===//
 
-/// Arrives; true where that completed the barrier.
-static bool arrive(Cluster &here, uint32_t id, uint32_t threads, int32_t at) {
+/// Arrives; 0 threads are all of the block. What its threads know where that completes the barrier,
+/// else null.
+static Clock arrive(Cluster &here, uint32_t id, uint32_t threads, int32_t at) {
   Thread &self = here.self();
-  std::string what = "barrier " + std::to_string(id) + here.launch().place(at);
-  if (id > 15 || threads % 32 || !threads || threads > (here.threadsPerBlock() + 31) / 32 * 32) {
-    here.fail(Failure::Trap, what + " of " + std::to_string(threads) + " threads in a block of " +
-                                 std::to_string(here.threadsPerBlock()));
-    return false;
+  uint32_t all = (here.threadsPerBlock() + 31) / 32 * 32;
+  if (!threads)
+    threads = all;
+  auto what = [&] {
+    return "barrier " + std::to_string(id) + here.launch().place(at) + " of " +
+           std::to_string(threads) + " threads";
+  };
+  if (id > 15 || threads % 32 || threads > all) {
+    here.fail(Failure::Trap, what() + " in a block of " + std::to_string(here.threadsPerBlock()));
+    return nullptr;
   }
   Barrier &barrier = self.block->barriers[id];
   if (barrier.arrived && barrier.wanted != threads) {
-    here.fail(Failure::Trap, what + " of " + std::to_string(threads) +
-                                 " threads, where others arrived" +
-                                 here.launch().place(barrier.at) + " for " +
-                                 std::to_string(barrier.wanted) + ", by " + here.name(self.agent));
-    return false;
+    here.fail(Failure::Trap, what() + ", where others arrived" + here.launch().place(barrier.at) +
+                                 " for " + std::to_string(barrier.wanted) + ", by " +
+                                 here.name(self.agent));
+    return nullptr;
   }
   barrier.wanted = threads;
   barrier.at = at;
   barrier.sum.join(here.view(self));
   here.step(self);
   if (++barrier.arrived < threads && barrier.arrived < here.threadsPerBlock())
-    return false;
+    return nullptr;
   Clock known = barrier.sum.take();
-  here.join(self, known);
   for (Thread *thread : barrier.waiting)
     here.join(*thread, known);
   here.wakeAll(barrier.waiting);
   barrier.arrived = 0;
   barrier.sum.clear();
-  return true;
-}
-
-static uint32_t allThreads(Cluster &here, uint32_t threads) {
-  return threads ? threads : (here.threadsPerBlock() + 31) / 32 * 32;
+  return known;
 }
 
 void hadal_emu_barrier(uint32_t id, uint32_t threads, int32_t at) {
   Cluster &here = Cluster::here();
-  if (arrive(here, id, allThreads(here, threads), at))
-    return;
+  if (Clock known = arrive(here, id, threads, at))
+    return here.join(here.self(), known);
   static const char *const names[16] = {"barrier 0",  "barrier 1",  "barrier 2",  "barrier 3",
                                         "barrier 4",  "barrier 5",  "barrier 6",  "barrier 7",
                                         "barrier 8",  "barrier 9",  "barrier 10", "barrier 11",
@@ -59,12 +59,7 @@ void hadal_emu_barrier(uint32_t id, uint32_t threads, int32_t at) {
 }
 
 void hadal_emu_barrier_arrive(uint32_t id, uint32_t threads, int32_t at) {
-  // An arrival learns nothing, but what it would learn is late enough not to hide a race: the
-  // thread goes on with the clock that it had.
-  Cluster &here = Cluster::here();
-  Clock own = here.self().clock;
-  arrive(here, id, allThreads(here, threads), at);
-  here.self().clock = own;
+  arrive(Cluster::here(), id, threads, at); // and learns nothing, even as the last to come
 }
 
 //===--- Barriers of a cluster -------------------------------------------------------------===//
