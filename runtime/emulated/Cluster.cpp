@@ -386,7 +386,7 @@ bool Cluster::noteShared(Block &block, bool write, const View &view, Proxy proxy
     visit(block, view, at);
   if (failed)
     return false;
-  auto conflict = block.shadow.access(write, {view, fences, 0, proxy, at, false}, offset, bytes);
+  auto conflict = block.shadow.access(write, {view, fences, number(), proxy, at}, offset, bytes);
   if (conflict)
     reportConflict(*conflict, write, view,
                    "shared memory of block " + std::to_string(block.number) + " at byte " +
@@ -412,8 +412,8 @@ bool Cluster::noteGlobal(bool write, const View &view, Proxy proxy, uint64_t add
     return false;
   }
   bool others = launch.blocksOrdered.load(std::memory_order_relaxed);
-  auto conflict = launch.globalShadow.access(
-      write, {view, fences, static_cast<uint32_t>(index), proxy, at, others}, address, bytes);
+  auto conflict = launch.globalShadow.access(write, {view, fences, number(), proxy, at, others},
+                                             address, bytes);
   if (conflict)
     reportConflict(*conflict, write, view, "global memory", at);
   return !conflict;
@@ -433,10 +433,9 @@ void Cluster::fail(Failure failure, const std::string &what) {
 void Cluster::reportConflict(const Conflict &conflict, bool write, const View &view,
                              const std::string &where, int32_t at) {
   const Access &earlier = conflict.earlier;
-  bool sameCluster =
-      earlier.cluster == index || active->clusters() == 1 || where.starts_with("shared");
-  std::string other =
-      sameCluster ? name(earlier.agent) : "a thread of cluster " + std::to_string(earlier.cluster);
+  std::string other = earlier.cluster == number()
+                          ? name(earlier.agent)
+                          : "a thread of cluster " + std::to_string(earlier.cluster);
   std::string text = std::string(write ? "write" : "read") + " of " + where + " by " +
                      name(view.self) + active->place(at) + " and " +
                      (conflict.earlierWrote ? "write" : "read") + " by " + other +

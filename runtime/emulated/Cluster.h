@@ -111,7 +111,6 @@ public:
   Block &block() { return *running->block; }
   Block &blockAt(uint32_t rank) { return *blocks[rank]; }
   uint32_t threadsPerBlock() const { return perBlock; }
-  uint32_t liveThreads() const { return live; }
 
   /// --- Threads
   /// Lets others run until somebody wakes this thread.
@@ -198,7 +197,8 @@ public:
   /// Reports, and never returns on a fiber; on the worker's own stack it returns.
   void fail(Failure failure, const std::string &what);
   std::string name(Agent agent) const; ///< "thread 3 of block 7", "mma of warp 2 of block 7"
-  bool hasFailed() const { return failed; }
+  /// " at 'NAME' by thread 3 of block 7": the running thread, in an op with that location.
+  std::string whereAndWho(int32_t at) { return active->place(at) + " by " + name(self().agent); }
   /// The stack that the running thread is on; null outside of kernels.
   Fiber *runningFiber() { return fiber; }
 
@@ -214,12 +214,14 @@ private:
   void startFiber();
   void leave(); ///< to the worker's own stack
   void reportDeadlock();
+  /// A race of two accesses of `where`, the later one by `view`.
   void reportConflict(const Conflict &conflict, bool write, const View &view,
                       const std::string &where, int32_t at);
   void failMixed(Gathering &gathering, const char *what, int32_t at);
   void advanceSome();
   void settle();
   bool chance(uint32_t in) { return random() % in == 0; }
+  uint32_t number() const { return static_cast<uint32_t>(index); } ///< as accesses name it
 
   Launch *active = nullptr;
   uint64_t index = 0;

@@ -8,7 +8,8 @@ namespace hadal::emulated {
 
 static constexpr uint64_t cellBytes = 16;
 
-uint16_t bytesInCell(uint64_t cell, uint64_t offset, uint64_t size) {
+/// The bits of a cell's bytes among [offset, offset + size), the cell beginning at `cell`.
+static uint16_t bytesInCell(uint64_t cell, uint64_t offset, uint64_t size) {
   uint64_t begin = std::max(cell, offset) - cell;
   uint64_t end = std::min(cell + cellBytes, offset + size) - cell;
   return static_cast<uint16_t>(((uint32_t(1) << end) - 1) & ~((uint32_t(1) << begin) - 1));
@@ -39,7 +40,8 @@ static bool ordered(const Access &earlier, bool wrote, const Accessor &now, Conf
   return false;
 }
 
-bool noteRead(Cell &cell, const Accessor &by, uint16_t bytes, Conflict &conflict) {
+/// Notes a read of bytes of one cell; false and `conflict` where it is a race.
+static bool noteRead(Cell &cell, const Accessor &by, uint16_t bytes, Conflict &conflict) {
   for (const Access &write : cell.writes)
     if ((write.bytes & bytes) && !ordered(write, true, by, conflict))
       return false;
@@ -62,7 +64,8 @@ bool noteRead(Cell &cell, const Accessor &by, uint16_t bytes, Conflict &conflict
   return true;
 }
 
-bool noteWrite(Cell &cell, const Accessor &by, uint16_t bytes, Conflict &conflict) {
+/// The same of a write.
+static bool noteWrite(Cell &cell, const Accessor &by, uint16_t bytes, Conflict &conflict) {
   for (const Access &write : cell.writes)
     if ((write.bytes & bytes) && !ordered(write, true, by, conflict))
       return false;
@@ -79,6 +82,22 @@ bool noteWrite(Cell &cell, const Accessor &by, uint16_t bytes, Conflict &conflic
   return true;
 }
 
+/// Notes an access of [offset, offset + size); `cellAt` gives the cell that begins at an offset.
+template <typename CellAt>
+static std::optional<Conflict> note(bool write, const Accessor &by, uint64_t offset, uint64_t size,
+                                    CellAt cellAt) {
+  Conflict conflict;
+  for (uint64_t at = offset / cellBytes * cellBytes; at < offset + size; at += cellBytes) {
+    Cell &cell = cellAt(at);
+    uint16_t bytes = bytesInCell(at, offset, size);
+    if (write ? noteWrite(cell, by, bytes, conflict) : noteRead(cell, by, bytes, conflict))
+      continue;
+    conflict.offset = at;
+    return conflict;
+  }
+  return std::nullopt;
+}
+
 void SharedShadow::reset(uint64_t bytes) {
   ++generation;
   size_t wanted = (bytes + cellBytes - 1) / cellBytes;
@@ -88,43 +107,30 @@ void SharedShadow::reset(uint64_t bytes) {
 
 std::optional<Conflict> SharedShadow::access(bool write, const Accessor &by, uint64_t offset,
                                              uint64_t size) {
-  Conflict conflict;
-  for (uint64_t at = offset / cellBytes * cellBytes; at < offset + size; at += cellBytes) {
+  return note(write, by, offset, size, [&](uint64_t at) -> Cell & {
     Cell &cell = cells[at / cellBytes];
     if (cell.generation != generation) {
       cell.writes.clear();
       cell.reads.clear();
       cell.generation = generation;
     }
-    uint16_t bytes = bytesInCell(at, offset, size);
-    if (!(write ? noteWrite(cell, by, bytes, conflict) : noteRead(cell, by, bytes, conflict))) {
-      conflict.offset = at;
-      return conflict;
-    }
-  }
-  return std::nullopt;
+    return cell;
+  });
 }
 
 std::optional<Conflict> GlobalShadow::access(bool write, const Accessor &by, uint64_t address,
                                              uint64_t size) {
   if (write)
     written.store(true, std::memory_order_relaxed);
-  Conflict conflict;
   std::lock_guard lock(mutex);
   Page *page = nullptr;
-  for (uint64_t at = address / cellBytes * cellBytes; at < address + size; at += cellBytes) {
+  return note(write, by, address, size, [&](uint64_t at) -> Cell & {
     if (!page || at % pageBytes == 0)
       page = &pages[at / pageBytes];
     if (page->cells.empty())
       page->cells.resize(pageBytes / cellBytes);
-    Cell &cell = page->cells[at % pageBytes / cellBytes];
-    uint16_t bytes = bytesInCell(at, address, size);
-    if (!(write ? noteWrite(cell, by, bytes, conflict) : noteRead(cell, by, bytes, conflict))) {
-      conflict.offset = at;
-      return conflict;
-    }
-  }
-  return std::nullopt;
+    return page->cells[at % pageBytes / cellBytes];
+  });
 }
 
 } // namespace hadal::emulated

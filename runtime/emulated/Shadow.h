@@ -60,13 +60,6 @@ struct Accessor {
   bool othersOrdered = false; ///< other clusters may have been waited for: nothing is said of them
 };
 
-/// Notes a read or a write of bytes of one cell; false and `conflict` where it is a race.
-bool noteRead(Cell &cell, const Accessor &by, uint16_t bytes, Conflict &conflict);
-bool noteWrite(Cell &cell, const Accessor &by, uint16_t bytes, Conflict &conflict);
-
-/// The bits of a cell's bytes among [offset, offset + size), the cell beginning at `cell`.
-uint16_t bytesInCell(uint64_t cell, uint64_t offset, uint64_t size);
-
 /// The shadow of a block's shared memory.
 class SharedShadow {
 public:
