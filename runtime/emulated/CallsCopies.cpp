@@ -52,7 +52,7 @@ static void forRows(const TensorMap &map, const std::array<int32_t, 5> &coordina
 /// Moves a row between shared memory, swizzled, and a buffer.
 static void moveRow(const TensorMap &map, char *shared, uint32_t offset, uint64_t row, char *buffer,
                     bool toShared) {
-  uint64_t bytes = uint64_t(map.box[0]) * map.elementBytes;
+  uint64_t bytes = map.rowBytes();
   char *base = shared - offset; // of the block's shared memory
   for (uint64_t at = 0; at < bytes; at += 16) {
     char *place = base + swizzled(offset + row * bytes + at, map.swizzle);
@@ -84,7 +84,7 @@ static void readShared(Cluster &cluster, Copy &copy) {
     std::memcpy(copy.data.data(), shared, copy.size);
     return;
   }
-  uint64_t rowBytes = uint64_t(copy.map->box[0]) * copy.map->elementBytes;
+  uint64_t rowBytes = copy.map->rowBytes();
   for (uint64_t row = 0; row < copy.size / rowBytes; ++row)
     moveRow(*copy.map, shared, cluster.offset(shared), row, copy.data.data() + row * rowBytes,
             false);
@@ -95,7 +95,7 @@ static void writeGlobal(Copy &copy) {
     std::memcpy(copy.global, copy.data.data(), copy.bytes);
     return;
   }
-  uint64_t rowBytes = uint64_t(copy.map->box[0]) * copy.map->elementBytes;
+  uint64_t rowBytes = copy.map->rowBytes();
   forRows(*copy.map, copy.coordinates, [&](const BoxRow &row) {
     if (row.global)
       std::memcpy(row.global, copy.data.data() + row.number * rowBytes + row.skipped, row.bytes);
@@ -136,10 +136,6 @@ void hadal::emulated::advance(Cluster &cluster, Copy &copy) {
 
 //===--- Issuing ---------------------------------------------------------------------------===//
 
-static std::string who(Cluster &here, int32_t at) {
-  return here.launch().place(at) + " by " + here.name(here.self().agent);
-}
-
 /// Holds a tensor copy to the rules; null and failed where it breaks one.
 static const TensorMap *checkMap(Cluster &here, const void *map, uint32_t rank, const void *shared,
                                  int32_t at) {
@@ -151,18 +147,17 @@ static const TensorMap *checkMap(Cluster &here, const void *map, uint32_t rank, 
     wrong = "with a tensor map of another rank";
   else if (here.owner(shared) != &here.block() || here.offset(shared) % 128)
     wrong = "with an address outside of the block's shared memory or not aligned to 128 bytes";
-  else if (known->swizzle && uint64_t(known->box[0]) * known->elementBytes != uint64_t(16)
-                                                                                  << known->swizzle)
+  else if (known->swizzle && known->rowBytes() != uint64_t(16) << known->swizzle)
     wrong = "with rows narrower than the swizzle, which the emulated device does not know";
   if (wrong) {
-    here.fail(Failure::Trap, std::string("a tensor copy ") + wrong + "," + who(here, at));
+    here.fail(Failure::Trap, std::string("a tensor copy ") + wrong + "," + here.whereAndWho(at));
     return nullptr;
   }
   const GlobalRanges *memory = here.launch().memory;
   if (memory && !memory->contain(known->address, known->extent())) {
     here.fail(Failure::IllegalAddress, "a tensor of " + std::to_string(known->extent()) +
                                            " bytes " + memory->describe(known->address) +
-                                           " copied" + who(here, at));
+                                           " copied" + here.whereAndWho(at));
     return nullptr;
   }
   return known;
@@ -199,8 +194,8 @@ static bool noteBox(Cluster &here, const Copy &copy, bool write) {
 static void startLoad(Cluster &here, const std::shared_ptr<Copy> &copy, void *shared,
                       void *mbarrier, uint32_t mask) {
   if (mask >> here.launch().clusterSize)
-    return here.fail(Failure::Trap,
-                     "a copy to blocks that the cluster does not have," + who(here, copy->at));
+    return here.fail(Failure::Trap, "a copy to blocks that the cluster does not have," +
+                                        here.whereAndWho(copy->at));
   if (!mask) {
     copy->shared.push_back({static_cast<char *>(shared), mbarrier});
   } else {
@@ -268,13 +263,13 @@ static bool checkBulk(Cluster &here, const void *shared, const void *global, uin
     here.fail(Failure::Trap, "a copy of " + std::to_string(bytes) +
                                  " bytes that are not whole units of " + std::to_string(align) +
                                  " aligned bytes of global and the block's shared memory," +
-                                 who(here, at));
+                                 here.whereAndWho(at));
     return false;
   }
   const GlobalRanges *memory = here.launch().memory;
   if (bytes && memory && !memory->contain(place, bytes)) {
     here.fail(Failure::IllegalAddress, "a copy of " + std::to_string(bytes) + " bytes " +
-                                           memory->describe(place) + who(here, at));
+                                           memory->describe(place) + here.whereAndWho(at));
     return false;
   }
   return true;
@@ -308,7 +303,7 @@ void hadal_emu_bulk_wait(uint32_t pending, int32_t read, int32_t) {
   Thread &self = here.self();
   Copy::Stage wanted = read ? Copy::Stage::Read : Copy::Stage::Done;
   for (const auto &copy : self.stores.copies) {
-    if (copy->group + pending >= self.stores.open)
+    if (!self.stores.isAwaited(*copy, pending))
       continue;
     while (copy->stage < wanted)
       advance(here, *copy);
@@ -316,9 +311,7 @@ void hadal_emu_bulk_wait(uint32_t pending, int32_t read, int32_t) {
     here.join(self, copy->view.self, copy->view.epoch + !read);
   }
   if (!read)
-    std::erase_if(self.stores.copies, [&](const std::shared_ptr<Copy> &copy) {
-      return copy->group + pending < self.stores.open;
-    });
+    self.stores.forget(pending);
 }
 
 void hadal_emu_async_copy(void *shared, const void *global, uint32_t size, uint32_t bytes,
@@ -327,7 +320,7 @@ void hadal_emu_async_copy(void *shared, const void *global, uint32_t size, uint3
   Thread &self = here.self();
   if ((size != 4 && size != 8 && size != 16) || bytes > size)
     return here.fail(Failure::Trap, "cp.async of " + std::to_string(bytes) + " of " +
-                                        std::to_string(size) + " bytes" + who(here, at));
+                                        std::to_string(size) + " bytes" + here.whereAndWho(at));
   if (!checkBulk(here, shared, global, size, size, at))
     return;
   auto copy = makeCopy(here, Copy::Kind::ThreadCopy, bytes, at);
@@ -349,7 +342,7 @@ void hadal_emu_async_wait(uint32_t pending, int32_t) {
   Cluster &here = Cluster::here();
   Thread &self = here.self();
   for (const auto &copy : self.copies.copies) {
-    if (copy->group + pending >= self.copies.open)
+    if (!self.copies.isAwaited(*copy, pending))
       continue;
     advance(here, *copy);
     here.join(self, copy->view.self, copy->view.epoch);
@@ -358,7 +351,5 @@ void hadal_emu_async_wait(uint32_t pending, int32_t) {
                          here.offset(copy->shared[0].first), copy->size, copy->at))
       return;
   }
-  std::erase_if(self.copies.copies, [&](const std::shared_ptr<Copy> &copy) {
-    return copy->group + pending < self.copies.open;
-  });
+  self.copies.forget(pending);
 }

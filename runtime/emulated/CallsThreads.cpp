@@ -147,14 +147,17 @@ static bool checkMatrix(Cluster &here, const void *row, uint32_t count, int32_t 
     return true;
   here.fail(Failure::IllegalAddress,
             std::string(aligned ? "a row outside of" : "a row that is not aligned to 16 bytes in") +
-                " shared memory, for a matrix" + here.launch().place(at) + " by " +
-                here.name(here.self().agent));
+                " shared memory, for a matrix" + here.whereAndWho(at));
   return false;
 }
 
-/// Where element pair `lane` of matrix `m` lies: two 16-bit elements of a row, or of a column.
-static void moveMatrices(const std::vector<Thread *> &all, char *const *rows,
-                         uint32_t *const *registers, uint32_t count, bool transpose, bool store) {
+/// Moves matrices between registers and shared memory. Register `m` of a lane holds two 16-bit
+/// elements of matrix `m` that lie beside one another in a row, or in a column.
+static void moveMatrices(const std::vector<Thread *> &all, uint32_t count, bool transpose,
+                         bool store) {
+  char *rows[32];
+  for (Thread *thread : all)
+    rows[thread->lane()] = thread->matrixRow;
   for (Thread *thread : all) {
     uint32_t lane = thread->lane();
     for (uint32_t m = 0; m < count; ++m)
@@ -163,7 +166,7 @@ static void moveMatrices(const std::vector<Thread *> &all, char *const *rows,
         if (transpose)
           std::swap(row, column);
         char *at = rows[m * 8 + row] + column * 2;
-        char *own = reinterpret_cast<char *>(registers[lane] + m) + half * 2;
+        char *own = reinterpret_cast<char *>(thread->matrixRegisters + m) + half * 2;
         std::memcpy(store ? at : own, store ? own : at, 2);
       }
   }
@@ -181,13 +184,7 @@ static void matrices(const char *what, bool store, char *row, uint32_t *register
   self.matrixRow = row;
   self.matrixRegisters = registers;
   here.gather(here.gathering(what, ~0u), what, at, 32, [&](const std::vector<Thread *> &all) {
-    char *rows[32];
-    uint32_t *values[32];
-    for (Thread *thread : all) {
-      rows[thread->lane()] = thread->matrixRow;
-      values[thread->lane()] = thread->matrixRegisters;
-    }
-    moveMatrices(all, rows, values, count, transpose, store);
+    moveMatrices(all, count, transpose, store);
   });
 }
 
@@ -293,6 +290,5 @@ uint32_t hadal_emu_atomic_load_u32(const void *address, int32_t order, int32_t a
 
 void hadal_emu_trap(int32_t at) {
   Cluster &here = Cluster::here();
-  here.fail(Failure::Trap,
-            "a trap" + here.launch().place(at) + " by " + here.name(here.self().agent));
+  here.fail(Failure::Trap, "a trap" + here.whereAndWho(at));
 }

@@ -42,6 +42,13 @@ struct Copy {
 struct CopyGroups {
   uint32_t open = 0; ///< number of the group that the next copy joins
   std::vector<std::shared_ptr<Copy>> copies;
+
+  /// Whether a wait for all but the latest `pending` groups waits for the copy.
+  bool isAwaited(const Copy &copy, uint32_t pending) const { return copy.group + pending < open; }
+  /// Drops what such a wait has waited for.
+  void forget(uint32_t pending) {
+    std::erase_if(copies, [&](const auto &copy) { return isAwaited(*copy, pending); });
+  }
 };
 
 /// Takes the copy one stage further; from a worker's own stack or a fiber.

@@ -26,9 +26,11 @@ struct TensorMap {
   uint16_t box[5] = {};     ///< elements
 
   uint64_t size(uint32_t dimension) const { return uint64_t(sizes[dimension]) + 1; }
+  /// Of a row of the box.
+  uint64_t rowBytes() const { return uint64_t(box[0]) * elementBytes; }
   uint64_t boxBytes() const {
-    uint64_t bytes = elementBytes;
-    for (uint32_t i = 0; i < rank; ++i)
+    uint64_t bytes = rowBytes();
+    for (uint32_t i = 1; i < rank; ++i)
       bytes *= box[i];
     return bytes;
   }
