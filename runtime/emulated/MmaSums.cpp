@@ -44,11 +44,14 @@ void addBf16(const uint16_t *a, const uint16_t *b, float *d, uint32_t n) {
 static constexpr int16_t exponentOfZero = -1000;
 
 namespace {
+/// What a code stands for; NaN counts as 0 here.
 struct E4m3 {
   float value = 0;
   int16_t exponent = exponentOfZero;
 };
 } // namespace
+
+static bool isNan(int code) { return (code & 0x7f) == 0x7f; }
 
 static std::array<E4m3, 256> makeE4m3() {
   std::array<E4m3, 256> table;
@@ -57,9 +60,8 @@ static std::array<E4m3, 256> makeE4m3() {
     float scale = std::bit_cast<float>(static_cast<uint32_t>(127 + (exponent ? exponent : 1) - 10)
                                        << 23); // 2^(exponent - bias - 3)
     float value = static_cast<float>(exponent ? fraction + 8 : fraction) * scale;
-    if ((code & 0x7f) == 0x7f)
-      value = std::numeric_limits<float>::quiet_NaN();
-    table[code].value = code & 0x80 ? -value : value;
+    if (!isNan(code))
+      table[code].value = code & 0x80 ? -value : value;
     if (code & 0x7f)
       table[code].exponent = static_cast<int16_t>((exponent ? exponent : 1) - 7);
   }
@@ -112,18 +114,17 @@ void addE4m3(const uint8_t *a, const uint8_t *b, float *d, uint32_t n) {
   static thread_local bool columnIsNan[mostColumns];
   std::fill(columnIsNan, columnIsNan + n, false);
   for (uint32_t i = 0; i < 32 * n; ++i) {
-    bool nan = (b[i] & 0x7f) == 0x7f;
-    columnIsNan[i % n] |= nan;
-    bValues[i] = nan ? 0 : table[b[i]].value;
+    columnIsNan[i % n] |= isNan(b[i]);
+    bValues[i] = table[b[i]].value;
     bExponents[i] = table[b[i]].exponent;
   }
   for (uint32_t r = 0; r < rows; ++r) {
     bool rowIsNan = false;
     for (uint32_t k = 0; k < 32; ++k) {
-      bool nan = (a[r * 32 + k] & 0x7f) == 0x7f;
-      rowIsNan |= nan;
-      aValues[k] = nan ? 0 : table[a[r * 32 + k]].value;
-      aExponents[k] = table[a[r * 32 + k]].exponent;
+      uint8_t code = a[r * 32 + k];
+      rowIsNan |= isNan(code);
+      aValues[k] = table[code].value;
+      aExponents[k] = table[code].exponent;
     }
     float *row = d + r * n;
     float kept[mostColumns]; // infinities and NaN, which no sum changes to a number
