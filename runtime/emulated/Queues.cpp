@@ -48,6 +48,10 @@ CUresult Queues::error() {
 
 CUresult Queues::issue(Stream *stream, Operation operation) {
   std::lock_guard lock(mutex);
+  return lockedIssue(stream, std::move(operation));
+}
+
+CUresult Queues::lockedIssue(Stream *stream, Operation operation) {
   if (failed != CUDA_SUCCESS)
     return failed;
   stream->waiting.push_back(std::move(operation));
@@ -106,15 +110,13 @@ CUresult Queues::drain() {
 }
 
 CUresult Queues::record(Event &event, Stream *stream) {
+  std::lock_guard lock(mutex);
   auto mark = std::make_shared<Mark>();
-  {
-    std::lock_guard lock(mutex);
-    mark->stream = stream;
-    mark->number = stream->issued + 1;
-  }
+  mark->stream = stream;
+  mark->number = stream->issued + 1;
   Operation operation;
   operation.reached = mark;
-  CUresult result = issue(stream, std::move(operation));
+  CUresult result = lockedIssue(stream, std::move(operation));
   if (result == CUDA_SUCCESS)
     event.mark = mark;
   return result;
@@ -131,11 +133,12 @@ CUresult Queues::query(const Event &event) {
 }
 
 CUresult Queues::await(Stream *stream, const Event &event) {
+  std::lock_guard lock(mutex);
   if (!event.mark)
     return CUDA_SUCCESS;
   Operation operation;
   operation.awaited = event.mark;
-  return issue(stream, std::move(operation));
+  return lockedIssue(stream, std::move(operation));
 }
 
 CUresult Queues::reset() {

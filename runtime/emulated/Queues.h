@@ -51,7 +51,7 @@ struct Stream {
 /// All streams of a context. Any thread; what begins with "locked" wants `mutex` held.
 class Queues {
 public:
-  /// Opens the device's memory around a row of operations.
+  /// Opens the device's memory before operations and closes it when none is left.
   using Around = std::function<void(bool open)>;
   void start(uint64_t seed, Around around);
 
@@ -76,6 +76,7 @@ public:
 
 private:
   void serve();
+  cuda::CUresult lockedIssue(Stream *stream, Operation operation);
   Stream *lockedPick();
   bool lockedReady(const Stream &stream) const;
   void lockedWant(Stream &stream, uint64_t number);
