@@ -38,7 +38,6 @@ static CUresult errorOf(Failure failure) {
 
 void Context::run(Launch &launch, const PendingLaunch &pending, const Function &function,
                   const GlobalRanges &reachable) {
-  launch.kernel = function.name;
   launch.entry = function.entry;
   launch.params = pending.parameters.pointers();
   launch.block = pending.block;

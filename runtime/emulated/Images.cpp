@@ -5,12 +5,9 @@
 #include "runtime/emulated/EmulatorCalls.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <dlfcn.h>
 #include <elf.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 namespace hadal::emulated {
 
@@ -33,18 +30,12 @@ static void showCalls() {
     ::dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_GLOBAL);
 }
 
-static bool writeAll(int descriptor, const void *bytes, uint64_t count) {
-  auto *at = static_cast<const char *>(bytes);
-  while (count) {
-    ssize_t written = ::write(descriptor, at, count);
-    if (written < 0 && errno == EINTR)
-      continue;
-    if (written <= 0)
-      return false;
-    at += written;
-    count -= static_cast<uint64_t>(written);
-  }
-  return true;
+/// NAME.locations: strings ended by zero bytes, an empty one after the last.
+static std::vector<const char *> splitLocations(const char *strings) {
+  std::vector<const char *> split;
+  for (; *strings; strings += std::strlen(strings) + 1)
+    split.push_back(strings);
+  return split;
 }
 
 std::unique_ptr<Image> Image::load(const void *image, std::string &log, CUresult &result) {
@@ -60,46 +51,36 @@ std::unique_ptr<Image> Image::load(const void *image, std::string &log, CUresult
     result = CUDA_ERROR_NO_BINARY_FOR_GPU;
     return nullptr;
   }
-  std::unique_ptr<Image> loaded(new Image);
-  loaded->descriptor = ::memfd_create("hadal-emulated-kernels", MFD_CLOEXEC);
-  if (loaded->descriptor < 0 ||
-      !writeAll(loaded->descriptor, image, elfBytes(*static_cast<const Elf64_Ehdr *>(image)))) {
-    log = std::string("cannot make memory for code: ") + std::strerror(errno);
-    result = CUDA_ERROR_OUT_OF_MEMORY;
-    return nullptr;
-  }
   showCalls();
-  std::string path = "/proc/self/fd/" + std::to_string(loaded->descriptor);
-  loaded->handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!loaded->handle) {
-    log = std::string("the shared object does not load: ") + ::dlerror();
+  Result<CodeImage> code = CodeImage::load(
+      {static_cast<const std::byte *>(image), elfBytes(*static_cast<const Elf64_Ehdr *>(image))},
+      "the emulated device");
+  if (!code.ok()) {
+    log = code.error().message;
+    result = code.error().code == ErrorCode::Io ? CUDA_ERROR_OUT_OF_MEMORY : result;
     return nullptr;
   }
+  std::unique_ptr<Image> loaded(new Image);
+  loaded->code = std::move(*code);
   result = CUDA_SUCCESS;
   return loaded;
-}
-
-Image::~Image() {
-  if (handle)
-    ::dlclose(handle);
-  if (descriptor >= 0)
-    ::close(descriptor);
 }
 
 Function *Image::find(const std::string &name) {
   auto known = functions.find(name);
   if (known != functions.end())
     return known->second.get();
-  void *entry = ::dlsym(handle, name.c_str());
-  auto *params = static_cast<const uint32_t *>(::dlsym(handle, (name + ".params").c_str()));
-  if (!entry || !params)
+  Result<void *> entry = code.symbol(name), params = code.symbol(name + ".params");
+  if (!entry.ok() || !params.ok())
     return nullptr;
+  auto *bytes = static_cast<const uint32_t *>(*params);
+  Result<void *> locations = code.symbol(name + ".locations");
   auto function = std::make_unique<Function>();
   function->name = name;
-  function->entry = reinterpret_cast<KernelEntry>(entry);
-  function->paramBytes.assign(params + 1, params + 1 + params[0]);
-  function->locations =
-      splitLocations(static_cast<const char *>(::dlsym(handle, (name + ".locations").c_str())));
+  function->entry = reinterpret_cast<KernelEntry>(*entry);
+  function->paramBytes.assign(bytes + 1, bytes + 1 + bytes[0]);
+  if (locations.ok())
+    function->locations = splitLocations(static_cast<const char *>(*locations));
   return (functions[name] = std::move(function)).get();
 }
 

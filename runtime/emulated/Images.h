@@ -3,6 +3,7 @@
 #ifndef HADAL_RUNTIME_EMULATED_IMAGES_H
 #define HADAL_RUNTIME_EMULATED_IMAGES_H
 
+#include "runtime/device/CodeImage.h"
 #include "runtime/device/cuda/DriverTypes.h"
 #include "runtime/emulated/Launch.h"
 
@@ -30,15 +31,13 @@ public:
   /// `image` is an ELF shared object, whose headers give its size; calls of hadal_emu_* are bound
   /// to this library. Null, and `log` says why, where it is no such thing or does not load.
   static std::unique_ptr<Image> load(const void *image, std::string &log, cuda::CUresult &result);
-  ~Image();
 
   /// Null where the image has no such kernel. Stays with the image.
   Function *find(const std::string &name);
   bool has(const Function *function) const;
 
 private:
-  void *handle = nullptr;
-  int descriptor = -1;
+  CodeImage code;
   std::map<std::string, std::unique_ptr<Function>> functions;
 };
 

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <condition_variable>
 #include <cstdio>
-#include <cstring>
 #include <thread>
 
 namespace hadal::emulated {
@@ -68,13 +67,6 @@ void Launch::fail(Failure kind, const std::string &what) {
   failure = kind;
   report = nameOf(kind) + (": " + what);
   hasFailed.store(true, std::memory_order_relaxed);
-}
-
-std::vector<const char *> splitLocations(const char *strings) {
-  std::vector<const char *> split;
-  for (; strings && *strings; strings += std::strlen(strings) + 1)
-    split.push_back(strings);
-  return split;
 }
 
 namespace {

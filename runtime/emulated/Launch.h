@@ -15,7 +15,6 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -24,7 +23,7 @@ namespace hadal::emulated {
 /// What emulated kernels are: see EmulatorCalls.h.
 using KernelEntry = void (*)(void *const *params);
 
-/// Memory that kernels may reach: ranges of addresses, sorted, that do not touch one another.
+/// Memory that kernels may reach: ranges of addresses that do not touch one another.
 class GlobalRanges {
 public:
   struct Range {
@@ -35,7 +34,7 @@ public:
 
   /// Whether one of them holds all of [address, address + bytes).
   bool contain(uint64_t address, uint64_t bytes) const;
-  /// "8 bytes after the allocation of 512 bytes at 0x7f...", for a report.
+  /// "at 0x7f..., byte 520 of an allocation of 512,": where an address lies, for a report.
   std::string describe(uint64_t address) const;
 
 private:
@@ -48,7 +47,6 @@ enum class Failure { Race, Deadlock, Poison, Trap, IllegalAddress };
 const char *nameOf(Failure failure);
 
 struct Launch {
-  std::string kernel;
   KernelEntry entry = nullptr;
   void *const *params = nullptr;
   std::array<uint32_t, 3> grid{1, 1, 1}, block{1, 1, 1};
@@ -87,9 +85,6 @@ inline constexpr uint64_t maxSharedBytes = 232448;
 
 /// Runs all blocks; launch.failed() says how it went. One launch at a time.
 void run(Launch &launch);
-
-/// Strings ended by zero bytes, an empty one after the last: NAME.locations.
-std::vector<const char *> splitLocations(const char *strings);
 
 } // namespace hadal::emulated
 
