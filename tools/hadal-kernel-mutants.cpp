@@ -168,7 +168,7 @@ public:
       std::string reason = outcome.report;
       if (outcome.word == "wrong")
         reason = "another result";
-      else if (isMissed(outcome))
+      else if (isMissed(outcome) && reason.empty()) // else it says why the mutant does not load
         reason = outcome.launches
                      ? "nothing showed it in " + std::to_string(outcome.launches) + " launches"
                      : "no launch ran the kernel";

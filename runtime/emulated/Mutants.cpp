@@ -2,16 +2,14 @@
 
 #include "runtime/emulated/Mutants.h"
 
+#include "runtime/File.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 
 namespace hadal::emulated {
-
-/// Launches that a mutant is tried on: other sizes may show what these do not.
-static constexpr uint64_t mostLaunches = 12;
 
 std::unique_ptr<Mutants> Mutants::ofEnvironment() {
   const char *path = std::getenv("HADAL_EMULATOR_MUTANTS");
@@ -22,21 +20,20 @@ std::unique_ptr<Mutants> Mutants::ofEnvironment() {
   std::ifstream file(path);
   std::string word, rest;
   while (file >> word && std::getline(file >> std::ws, rest)) {
-    if (word == "seeds")
+    if (word == "seeds") {
       made->seeds = std::strtoull(rest.c_str(), nullptr, 10);
-    else
-      made->mutants.emplace_back().kernel = word, made->mutants.back().path = rest;
+      continue;
+    }
+    Mutant &mutant = made->mutants.emplace_back();
+    mutant.kernel = word;
+    mutant.path = rest;
   }
   return made;
 }
 
-static bool isAtLarge(const std::string &outcome, uint64_t launches) {
-  return outcome == "none" && launches < mostLaunches;
-}
-
 bool Mutants::wants(const std::string &kernel) const {
   return std::any_of(mutants.begin(), mutants.end(), [&](const Mutant &mutant) {
-    return mutant.kernel == kernel && isAtLarge(mutant.outcome, mutant.launches);
+    return mutant.kernel == kernel && mutant.isOpen();
   });
 }
 
@@ -64,13 +61,12 @@ static bool equals(const std::vector<GlobalRanges::Range> &ranges,
 }
 
 void Mutants::load(Mutant &mutant) {
-  std::ifstream file(mutant.path, std::ios::binary);
-  std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+  Result<MappedFile> file = MappedFile::open(mutant.path);
   cuda::CUresult result = cuda::CUDA_SUCCESS;
-  bytes.resize(std::max<size_t>(bytes.size(), 64)); // an ELF header, at least
-  mutant.image = Image::load(bytes.data(), mutant.report, result);
-  if (!mutant.image)
-    mutant.outcome = "unloadable";
+  if (file.ok())
+    mutant.image = Image::load(file->bytes().data(), mutant.report, result);
+  else
+    mutant.report = file.error().message;
 }
 
 void Mutants::attempt(Mutant &mutant, const std::vector<GlobalRanges::Range> &ranges,
@@ -100,7 +96,7 @@ void Mutants::attempt(const Function &kernel, const std::vector<GlobalRanges::Ra
   std::string report;
   bool oneCluster = rerun(kernel, 0, true, report).empty() && equals(ranges, after);
   for (Mutant &mutant : mutants)
-    if (mutant.kernel == kernel.name && isAtLarge(mutant.outcome, mutant.launches))
+    if (mutant.kernel == kernel.name && mutant.isOpen())
       attempt(mutant, ranges, before, after, oneCluster, rerun);
   restore(ranges, after);
   write();

@@ -24,13 +24,14 @@ namespace hadal::emulated {
 
 /// Lines of FILE: "seeds N", then for each mutant "KERNEL PATH", a shared object. What came out
 /// is in FILE.outcomes, a line for each mutant: "OUTCOME LAUNCHES REPORT", OUTCOME being race,
-/// deadlock, poison, trap, wrong or none, and LAUNCHES how many launches it was tried on.
+/// deadlock, poison, trap, wrong or none, and LAUNCHES how many launches it was tried on. REPORT
+/// says what the failure was; for "none", why the mutant does not load, where that is the case.
 class Mutants {
 public:
   /// Of HADAL_EMULATOR_MUTANTS; null without it. A file that does not read has no mutants.
   static std::unique_ptr<Mutants> ofEnvironment();
 
-  /// Whether mutants of this kernel are still at large.
+  /// Whether mutants of this kernel are still to be tried.
   bool wants(const std::string &kernel) const;
 
   /// All bytes of all allocations.
@@ -49,10 +50,16 @@ public:
                const Snapshot &before, const Rerun &rerun);
 
 private:
+  /// Launches that a mutant is tried on: other sizes may show what these do not.
+  static constexpr uint64_t mostLaunches = 12;
+
   struct Mutant {
     std::string kernel, path, outcome = "none", report;
     uint64_t launches = 0;
     std::unique_ptr<Image> image; ///< loaded when it is first tried
+
+    /// Whether it is still to be tried.
+    bool isOpen() const { return outcome == "none" && launches < mostLaunches; }
   };
   void load(Mutant &mutant);
   void attempt(Mutant &mutant, const std::vector<GlobalRanges::Range> &ranges,
