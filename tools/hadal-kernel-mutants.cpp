@@ -15,7 +15,6 @@
 #include "tools/CommandLine.h"
 #include "tools/Help.h"
 #include "tools/OutOfMemory.h"
-#include "tools/Progress.h"
 #include "tools/mutants/MakeMutants.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
@@ -54,6 +53,10 @@ int fail(const std::string &message) {
   if (!message.empty())
     std::fprintf(stderr, "hadal-kernel-mutants: %s\n", message.c_str());
   return 1;
+}
+
+Status writeText(const std::string &path, std::string_view text) {
+  return writeFile(path, std::as_bytes(std::span(text)));
 }
 
 Status failed(llvm::Error error) { return invalidArgument(llvm::toString(std::move(error))); }
@@ -140,8 +143,7 @@ public:
     outcomes.resize(mutants.size());
     for (size_t i = 0; i < mutants.size(); ++i) {
       std::string &code = mutants[i].code;
-      HADAL_TRY(
-          writeFile(pathOf(i), {reinterpret_cast<const std::byte *>(code.data()), code.size()}));
+      HADAL_TRY(writeText(pathOf(i), code));
       code.clear();
     }
     return {};
@@ -181,9 +183,8 @@ public:
     return list;
   }
 
-  bool isModel() const { return llvm::sys::fs::is_directory(options.input); }
-
 private:
+  bool isModel() const { return llvm::sys::fs::is_directory(options.input); }
   static bool isMissed(const Outcome &outcome) { return outcome.word == "none"; }
   bool hasMissed() const { return std::any_of(outcomes.begin(), outcomes.end(), isMissed); }
   std::string path(const std::string &name) const { return folder + "/" + name + ".safetensors"; }
@@ -258,20 +259,18 @@ private:
     return {};
   }
 
-  /// Runs `work` with the mutants that are still at large, and takes their outcomes.
+  /// Runs `work` with the mutants that were not caught yet beside it, and takes their outcomes.
   template <typename Work> Status beside(Work work) {
     std::string path = folder + "/mutants";
     std::vector<size_t> open;
-    std::ostringstream text;
-    text << "seeds " << options.seeds << "\n";
+    std::string text = "seeds " + std::to_string(options.seeds) + "\n";
     for (size_t i = 0; i < mutants.size(); ++i) {
       if (!isMissed(outcomes[i]))
         continue;
       open.push_back(i);
-      text << mutants[i].kernel << " " << pathOf(i) << "\n";
+      text += mutants[i].kernel + " " + pathOf(i) + "\n";
     }
-    HADAL_TRY(writeFile(
-        path, {reinterpret_cast<const std::byte *>(text.str().data()), text.str().size()}));
+    HADAL_TRY(writeText(path, text));
     ::setenv("HADAL_EMULATOR_MUTANTS", path.c_str(), 1);
     HADAL_TRY(work());
     std::ifstream file(path + ".outcomes");
@@ -306,13 +305,14 @@ std::string tableOf(const nlohmann::ordered_json &list) {
 }
 
 Status mutate(const Options &options, const std::string &tools) {
+  if (!options.function.empty() && options.tensors.empty())
+    return invalidArgument("--function: wants its tensors, --input");
+  HADAL_TRY(checkFolderOf(options.output));
   llvm::SmallString<128> folder;
   if (llvm::sys::fs::createUniqueDirectory("hadal-mutants", folder))
     return ioError("cannot make a folder for the mutants");
   auto removed = llvm::make_scope_exit([&] { llvm::sys::fs::remove_directories(folder); });
   MutantRuns runs(options, tools, folder.str().str());
-  if (!options.function.empty() && options.tensors.empty())
-    return invalidArgument("--function: wants its tensors, --input");
   HADAL_TRY(runs.make());
   HADAL_TRY(runs.run());
   nlohmann::ordered_json list = runs.report();
@@ -320,11 +320,7 @@ Status mutate(const Options &options, const std::string &tools) {
   size_t missed = 0;
   for (const auto &mutant : list)
     missed += mutant["outcome"] == "missed";
-  if (options.output == "-")
-    std::fputs(text.c_str(), stdout);
-  else
-    HADAL_TRY(
-        writeFile(options.output, {reinterpret_cast<const std::byte *>(text.data()), text.size()}));
+  HADAL_TRY(writeText(options.output, text));
   if (missed)
     return invalidArgument(std::to_string(missed) + " of " + std::to_string(list.size()) +
                            " mutants were not caught");
