@@ -38,7 +38,6 @@ inline Outcome run(emulated::KernelEntry kernel, Shape shape, std::vector<void *
                    uint64_t seed = 0, const emulated::GlobalRanges *memory = nullptr) {
   static uint64_t number = 0;
   emulated::Launch launch;
-  launch.kernel = "k";
   launch.entry = kernel;
   launch.params = params.data();
   launch.grid = {shape.blocks, 1, 1};
