@@ -14,6 +14,11 @@ inline uint16_t bfloat16Of(float value) {
   return static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
+/// The value of a code: exact.
+inline float floatOf(uint16_t bfloat16) {
+  return std::bit_cast<float>(static_cast<uint32_t>(bfloat16) << 16);
+}
+
 } // namespace hadal
 
 #endif // HADAL_RUNTIME_BFLOAT16_H

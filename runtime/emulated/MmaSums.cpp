@@ -2,6 +2,8 @@
 
 #include "runtime/emulated/MmaSums.h"
 
+#include "runtime/Bfloat16.h"
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -30,12 +32,10 @@ static void chainBf16(const float *a, const float *b, float *d, uint32_t n) {
     }
 }
 
-static float fromBf16(uint16_t code) { return std::bit_cast<float>(uint32_t(code) << 16); }
-
 void addBf16(const uint16_t *a, const uint16_t *b, float *d, uint32_t n) {
   static thread_local float wideA[rows * 16], wideB[16 * mostColumns];
-  std::transform(a, a + rows * 16, wideA, fromBf16);
-  std::transform(b, b + 16 * n, wideB, fromBf16);
+  std::transform(a, a + rows * 16, wideA, floatOf);
+  std::transform(b, b + 16 * n, wideB, floatOf);
   chainBf16(wideA, wideB, d, n);
 }
 

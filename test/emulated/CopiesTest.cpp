@@ -9,10 +9,6 @@ using namespace hadal;
 using namespace hadal::test;
 using namespace hadal::cuda;
 
-template <typename T> static T param(void *const *params, int i) {
-  return *static_cast<const T *>(params[i]);
-}
-
 static constexpr uint32_t barAt = 16384; // of mbarriers, after the tiles
 
 static char *bar(uint32_t i) { return hadal_emu_shared() + barAt + 8 * i; }

@@ -4,7 +4,9 @@
 //
 //===--------------------------------------------------------------------===//
 
-#include "runtime/emulated/EmulatorCalls.h"
+#include "test/emulated/KernelThreads.h"
+
+using namespace hadal::test;
 
 #define KERNEL(NAME, LOCATIONS, ...)                                                               \
   extern "C" const uint32_t NAME##Params[];                                                        \
@@ -12,14 +14,6 @@
   extern "C" const char NAME##Locations[];                                                         \
   extern "C" const char NAME##Locations[] __asm__(#NAME ".locations") = LOCATIONS "\0";            \
   extern "C" void NAME([[maybe_unused]] void *const *params)
-
-template <typename T> static T param(void *const *params, int i) {
-  return *static_cast<const T *>(params[i]);
-}
-
-static uint32_t globalThread() {
-  return hadal_emu_block_index(0) * hadal_emu_block_size(0) + hadal_emu_thread_index(0);
-}
 
 /// to[i] = from[i] + add. Parameters: to, from, add, count.
 KERNEL(addTo, "addTo", 4, 8, 8, 4, 8) {

@@ -1,6 +1,6 @@
 //===- DriverTest.cpp - the driver's functions of the emulated device ---===//
 
-#include "runtime/device/cuda/DriverTypes.h"
+#include "runtime/device/cuda/Driver.h"
 
 #include <gtest/gtest.h>
 
@@ -22,10 +22,7 @@ using namespace hadal::cuda;
 namespace {
 
 /// The functions of the library, found as CudaDevice finds them.
-struct Table {
-#define HADAL_MEMBER(NAME, PARAMETERS) CUresult(*NAME) PARAMETERS = nullptr;
-  HADAL_CUDA_FUNCTIONS(HADAL_MEMBER)
-#undef HADAL_MEMBER
+struct Table : DriverTable {
   GetProcAddress find = nullptr;
   EmulatorReport report = nullptr;
 

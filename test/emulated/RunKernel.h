@@ -8,9 +8,9 @@
 #ifndef HADAL_TEST_EMULATED_RUNKERNEL_H
 #define HADAL_TEST_EMULATED_RUNKERNEL_H
 
-#include "runtime/emulated/EmulatorCalls.h"
 #include "runtime/emulated/Launch.h"
 #include "runtime/emulated/TensorMap.h"
+#include "test/emulated/KernelThreads.h"
 
 #include <gtest/gtest.h>
 
@@ -51,8 +51,7 @@ inline Outcome run(emulated::KernelEntry kernel, Shape shape, std::vector<void *
   emulated::run(launch);
   if (!launch.failed())
     return {};
-  static const char *const names[] = {"race", "deadlock", "poison", "trap", "illegal address"};
-  return {names[static_cast<int>(launch.failure)], launch.report};
+  return {nameOf(launch.failure), launch.report};
 }
 
 /// The first failure over eight seeds.
@@ -76,6 +75,13 @@ inline cuda::CUtensorMap mapOf(void *address, cuda::CUtensorMapDataType type, ui
       swizzle, cuda::CU_TENSOR_MAP_L2_PROMOTION_NONE, cuda::CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE, why);
   EXPECT_EQ(why, nullptr) << why;
   return map;
+}
+
+/// The descriptor of a matrix in shared memory, as wgmma takes it: strides in bytes, `swizzle` a
+/// CUtensorMapSwizzle.
+inline uint64_t descriptor(const char *at, uint32_t leading, uint32_t stride, uint32_t swizzle) {
+  return (reinterpret_cast<uintptr_t>(at) & 0x3ffff) >> 4 | uint64_t(leading >> 4) << 16 |
+         uint64_t(stride >> 4) << 32 | uint64_t(swizzle ? 4 - swizzle : 0) << 62;
 }
 
 } // namespace hadal::test

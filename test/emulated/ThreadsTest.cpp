@@ -8,14 +8,6 @@
 using namespace hadal;
 using namespace hadal::test;
 
-template <typename T> static T param(void *const *params, int i) {
-  return *static_cast<const T *>(params[i]);
-}
-
-static uint32_t globalThread() {
-  return hadal_emu_block_index(0) * hadal_emu_block_size(0) + hadal_emu_thread_index(0);
-}
-
 /// A value shared through memory: note it, then touch it.
 template <typename T> static void put(T *to, T value, int at = -1) {
   hadal_emu_write(to, sizeof(T), at);
